@@ -1,0 +1,16 @@
+//! What the parts of fleetps say to each other over NATS.
+//!
+//! `host` and `subject` name things, `snapshot` is the message every agent sends, `stream` is where the broker keeps
+//! those messages, `reader` reads them in order, `status` is how an ingestor says how it is doing, and `connection`
+//! is the one way to reach a broker.
+
+pub mod connection;
+pub mod host;
+pub mod reader;
+pub mod snapshot;
+pub mod status;
+pub mod stream;
+pub mod subject;
+
+pub use host::HostName;
+pub use snapshot::Snapshot;

@@ -1,0 +1,277 @@
+//! Packing and unpacking snapshots, and every check a received one must pass.
+
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{Error as _, SeqAccess, Visitor},
+};
+
+use super::{
+    FORMAT, HostInfo, HostSample, MAX_COMPRESSED_BYTES, MAX_DECOMPRESSED_BYTES, MAX_STRING_BYTES, Process, Refusal,
+    Snapshot,
+};
+
+/// Speed before size: level 1 packs a snapshot of 300 processes sevenfold in a fraction of a millisecond.
+const COMPRESSION_LEVEL: i32 = 1;
+/// Snapshots nest four levels; the rest is room for later fields. Deeper input could overflow the stack.
+const MAX_DEPTH: usize = 16;
+/// Identifiers are UUIDs or shorter.
+const MAX_IDENTIFIER_BYTES: usize = 64;
+/// A host whose clock is more than a day ahead would hide its own newer samples for that long.
+const MAX_CLOCK_AHEAD_US: i64 = 24 * 3600 * 1_000_000;
+/// 2000-01-01: a clock before it was never set.
+const EARLIEST_CAPTURE_US: i64 = 946_684_800_000_000;
+/// A day: nobody samples more rarely, and a host's state is judged by multiples of it.
+const MAX_INTERVAL_MS: u32 = 24 * 3600 * 1000;
+/// Starts the error text of a list that is too long, so that it can be told from other shape errors.
+pub(super) const TOO_MANY: &str = "too many: over ";
+
+/// A snapshot could not be packed.
+#[derive(Debug, thiserror::Error)]
+pub enum EncodeError {
+    /// It packs to more than one message may have.
+    #[error("the snapshot packs to {0} bytes; a message holds {MAX_COMPRESSED_BYTES}")]
+    TooLong(usize),
+    /// A failure inside the packing libraries.
+    #[error("cannot pack the snapshot")]
+    Pack(#[from] rmp_serde::encode::Error),
+    /// A failure inside the compressor.
+    #[error("cannot compress the snapshot")]
+    Compress(#[source] std::io::Error),
+}
+
+/// Packs snapshots, keeping its buffers from one to the next.
+pub struct Encoder {
+    compressor: zstd::bulk::Compressor<'static>,
+    packed: Vec<u8>,
+}
+
+impl Encoder {
+    /// A new one; about 1 MB.
+    pub fn new() -> std::io::Result<Self> {
+        Ok(Self { compressor: zstd::bulk::Compressor::new(COMPRESSION_LEVEL)?, packed: Vec::new() })
+    }
+
+    /// The message for `snapshot`: MessagePack, compressed.
+    pub fn encode(&mut self, snapshot: &Snapshot) -> Result<Vec<u8>, EncodeError> {
+        self.packed.clear();
+        snapshot.serialize(&mut rmp_serde::Serializer::new(&mut self.packed).with_struct_map())?;
+        let message = self.compressor.compress(&self.packed).map_err(EncodeError::Compress)?;
+        if message.len() > MAX_COMPRESSED_BYTES || self.packed.len() > MAX_DECOMPRESSED_BYTES {
+            return Err(EncodeError::TooLong(message.len()));
+        }
+        Ok(message)
+    }
+}
+
+/// Unpacks and checks messages, keeping its buffers from one to the next.
+pub struct Decoder {
+    decompressor: zstd::bulk::Decompressor<'static>,
+    packed: Vec<u8>,
+}
+
+impl Decoder {
+    /// A new one.
+    pub fn new() -> std::io::Result<Self> {
+        Ok(Self { decompressor: zstd::bulk::Decompressor::new()?, packed: Vec::new() })
+    }
+
+    /// The snapshot in `message`, checked; `received_at_us` (µs since 1970 UTC) is what its clock is judged by.
+    pub fn decode(&mut self, message: &[u8], received_at_us: i64) -> Result<Snapshot, Refusal> {
+        if message.len() > MAX_COMPRESSED_BYTES {
+            return Err(Refusal::TooLong(message.len()));
+        }
+        self.decompress(message)?;
+        let mut unpacker = rmp_serde::Deserializer::from_read_ref(self.packed.as_slice());
+        unpacker.set_max_depth(MAX_DEPTH);
+        let snapshot = Snapshot::deserialize(&mut unpacker).map_err(refusal_of)?;
+        check(&snapshot, received_at_us)?;
+        Ok(snapshot)
+    }
+
+    fn decompress(&mut self, message: &[u8]) -> Result<(), Refusal> {
+        let bound = zstd::bulk::Decompressor::upper_bound(message);
+        if bound.is_some_and(|bytes| bytes > MAX_DECOMPRESSED_BYTES) {
+            return Err(Refusal::TooLongInside);
+        }
+        self.packed.clear();
+        self.packed.reserve(bound.unwrap_or(MAX_DECOMPRESSED_BYTES));
+        match self.decompressor.decompress_to_buffer(message, &mut self.packed) {
+            Ok(_) if self.packed.len() > MAX_DECOMPRESSED_BYTES => Err(Refusal::TooLongInside),
+            Ok(_) => Ok(()),
+            Err(error) if error.to_string().contains("buffer is too small") => Err(Refusal::TooLongInside),
+            Err(error) => Err(Refusal::NotZstd(error.to_string())),
+        }
+    }
+}
+
+fn refusal_of(error: rmp_serde::decode::Error) -> Refusal {
+    match error {
+        rmp_serde::decode::Error::DepthLimitExceeded => Refusal::TooDeep,
+        rmp_serde::decode::Error::Syntax(text) if text.starts_with(TOO_MANY) => {
+            Refusal::TooMany(text[TOO_MANY.len()..].to_owned())
+        }
+        // The text may quote the message, which is hostile: what logs it must escape it, as tracing does with `?`.
+        other => Refusal::NotASnapshot(other.to_string().chars().take(200).collect()),
+    }
+}
+
+/// A list of at most `MAX` entries. Without the bound, 16 MiB of empty strings would take 400 MB of memory.
+pub(super) fn bounded_list<'de, D, T, const MAX: usize>(deserializer: D) -> Result<Vec<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    struct Bounded<T, const MAX: usize>(std::marker::PhantomData<T>);
+
+    impl<'de, T: Deserialize<'de>, const MAX: usize> Visitor<'de> for Bounded<T, MAX> {
+        type Value = Vec<T>;
+
+        fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            write!(formatter, "a list of at most {MAX} entries")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
+            let claimed = entries.size_hint().unwrap_or_default();
+            if claimed > MAX {
+                return Err(A::Error::custom(format_args!("{TOO_MANY}{MAX} entries in a list")));
+            }
+            let mut list = Vec::with_capacity(claimed);
+            while let Some(entry) = entries.next_element()? {
+                list.push(entry);
+            }
+            Ok(list)
+        }
+    }
+
+    deserializer.deserialize_seq(Bounded::<T, MAX>(std::marker::PhantomData))
+}
+
+fn check(snapshot: &Snapshot, received_at_us: i64) -> Result<(), Refusal> {
+    if snapshot.format != FORMAT {
+        return Err(Refusal::UnknownFormat(snapshot.format));
+    }
+    check_identifier("boot_id", &snapshot.boot_id)?;
+    check_identifier("run_id", &snapshot.run_id)?;
+    check_text("agent_version", Some(&snapshot.agent_version))?;
+    check_text("os_host_name", Some(&snapshot.os_host_name))?;
+    if snapshot.interval_ms == 0 || snapshot.interval_ms > MAX_INTERVAL_MS {
+        return Err(Refusal::BadNumber("interval_ms"));
+    }
+    if snapshot.sequence == 0 {
+        return Err(Refusal::BadNumber("sequence"));
+    }
+    check_time("captured_at", snapshot.captured_at_us, EARLIEST_CAPTURE_US, received_at_us)?;
+    check_counts(
+        "a number of the agent",
+        [
+            Some(snapshot.sequence),
+            Some(snapshot.monotonic_ms),
+            Some(snapshot.agent.dropped_snapshots),
+            snapshot.agent.cpu_time_ms,
+            snapshot.agent.resident_bytes,
+            snapshot.agent.pass_us,
+        ],
+    )?;
+    check_host(&snapshot.host)?;
+    if let Some(info) = &snapshot.host_info {
+        check_info(info, received_at_us)?;
+    }
+    for filesystem in &snapshot.filesystems {
+        check_text("mount", Some(&filesystem.mount))?;
+        check_text("device", filesystem.device.as_deref())?;
+        check_text("kind", filesystem.kind.as_deref())?;
+        check_counts("a file system's size", [Some(filesystem.total_bytes), Some(filesystem.used_bytes)])?;
+    }
+    for process in &snapshot.processes {
+        check_process(process, received_at_us)?;
+    }
+    check_pids(&snapshot.processes)
+}
+
+fn check_host(host: &HostSample) -> Result<(), Refusal> {
+    check_shares("a load figure of the host", [host.cpu_percent, host.load_1, host.load_5, host.load_15])?;
+    check_counts(
+        "a counter of the host",
+        [
+            host.memory_total_bytes,
+            host.memory_used_bytes,
+            host.memory_available_bytes,
+            host.swap_total_bytes,
+            host.swap_used_bytes,
+            host.disk_read_bytes,
+            host.disk_written_bytes,
+            host.network_received_bytes,
+            host.network_sent_bytes,
+            host.uptime_s,
+        ],
+    )
+}
+
+fn check_info(info: &HostInfo, received_at_us: i64) -> Result<(), Refusal> {
+    for text in [&info.os, &info.kernel, &info.architecture, &info.cpu_model] {
+        check_text("the host's description", text.as_deref())?;
+    }
+    check_counts("the host's description", [info.memory_bytes, info.frequency_mhz])?;
+    info.boot_at_us.map_or(Ok(()), |boot_at_us| check_time("boot_at", boot_at_us, 0, received_at_us))
+}
+
+fn check_process(process: &Process, received_at_us: i64) -> Result<(), Refusal> {
+    check_time("started_at", process.started_at_us, 0, received_at_us)?;
+    check_text("name", Some(&process.name))?;
+    check_text("executable", process.executable.as_deref())?;
+    check_text("command_line", process.command_line.as_deref())?;
+    check_text("user_name", process.user_name.as_deref())?;
+    check_text("unit", process.unit.as_deref())?;
+    check_text("container", process.container.as_deref())?;
+    check_shares("cpu_percent of a process", [process.cpu_percent])?;
+    check_counts(
+        "a counter of a process",
+        [
+            process.cpu_time_ms,
+            process.resident_bytes,
+            process.virtual_bytes,
+            process.read_bytes,
+            process.written_bytes,
+        ],
+    )
+}
+
+fn check_pids(processes: &[Process]) -> Result<(), Refusal> {
+    let mut pids: Vec<u32> = processes.iter().map(|process| process.pid).collect();
+    pids.sort_unstable();
+    match pids.windows(2).find(|pair| pair[0] == pair[1]) {
+        Some(pair) => Err(Refusal::PidTwice(pair[0])),
+        None => Ok(()),
+    }
+}
+
+fn check_identifier(what: &'static str, text: &str) -> Result<(), Refusal> {
+    let fits = (1..=MAX_IDENTIFIER_BYTES).contains(&text.len());
+    if fits { Ok(()) } else { Err(Refusal::BadIdentifier(what)) }
+}
+
+fn check_text(what: &'static str, text: Option<&str>) -> Result<(), Refusal> {
+    let fits = text.is_none_or(|text| text.len() <= MAX_STRING_BYTES);
+    if fits { Ok(()) } else { Err(Refusal::StringTooLong(what)) }
+}
+
+fn check_time(what: &'static str, value_us: i64, earliest_us: i64, received_at_us: i64) -> Result<(), Refusal> {
+    let latest_us = received_at_us.saturating_add(MAX_CLOCK_AHEAD_US);
+    let fits = (earliest_us..=latest_us).contains(&value_us);
+    if fits { Ok(()) } else { Err(Refusal::BadTime { what, value_us }) }
+}
+
+/// Counters are stored as signed 64-bit numbers.
+fn check_counts<const N: usize>(what: &'static str, counts: [Option<u64>; N]) -> Result<(), Refusal> {
+    let fit = counts.into_iter().flatten().all(|count| i64::try_from(count).is_ok());
+    if fit { Ok(()) } else { Err(Refusal::BadNumber(what)) }
+}
+
+fn check_shares<const N: usize>(what: &'static str, shares: [Option<f32>; N]) -> Result<(), Refusal> {
+    let fit = shares.into_iter().flatten().all(|share| share.is_finite() && share >= 0.0);
+    if fit { Ok(()) } else { Err(Refusal::BadNumber(what)) }
+}
+
+#[cfg(test)]
+#[path = "codec_tests.rs"]
+mod tests;

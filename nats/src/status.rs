@@ -1,0 +1,44 @@
+//! How an ingestor says how it is doing: a small message every few seconds, on its own subject.
+
+use serde::{Deserialize, Serialize};
+
+/// How often an ingestor says how it is doing; readiness believes it for three times as long.
+pub const STATUS_INTERVAL_S: u64 = 5;
+
+/// How one ingestor is doing.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct IngestorStatus {
+    /// The partition it stores.
+    pub partition: u32,
+    /// When it said so, in µs since 1970 UTC, by its own clock.
+    pub written_at_us: i64,
+    /// The last stream sequence that is in a sealed segment.
+    pub sealed_sequence: u64,
+    /// The last stream sequence that it has read.
+    pub read_sequence: u64,
+    /// Messages in the stream that it has not read yet.
+    pub pending: u64,
+    /// Snapshots stored since it started.
+    pub stored: u64,
+    /// Snapshots not stored because they were stored already.
+    pub duplicates: u64,
+    /// Messages refused since it started, by [`crate::snapshot::Refusal::reason`].
+    pub refused: Vec<(String, u64)>,
+    /// Why the history cannot be written now; absent while it can.
+    pub write_error: Option<String>,
+    /// Segments that could not be read and were set aside.
+    pub set_aside: Vec<String>,
+}
+
+impl IngestorStatus {
+    /// The message that carries it, MessagePack with named fields.
+    pub fn to_message(&self) -> Vec<u8> {
+        rmp_serde::to_vec_named(self).unwrap_or_default()
+    }
+
+    /// Reads a message; `None` when it is no status.
+    pub fn from_message(message: &[u8]) -> Option<Self> {
+        rmp_serde::from_slice(message).ok()
+    }
+}

@@ -1,0 +1,110 @@
+//! The streams: where the broker keeps what was published until it is stored.
+
+use std::time::Duration;
+
+use async_nats::jetstream::{
+    Context,
+    context::{CreateStreamError, GetStreamError, UpdateStreamError},
+    stream::{Config, DiscardPolicy, RetentionPolicy, StorageType, Stream},
+};
+
+use crate::subject;
+
+/// The stream of snapshots, the pipeline's write-ahead log.
+pub const SNAPSHOTS: &str = "SNAP";
+/// The stream of refused messages, for whoever wants to know why.
+pub const DEAD_LETTERS: &str = "DEAD";
+/// A message header: the agent's sequence, so that a reader of one host sees what that host lost.
+pub const SEQUENCE_HEADER: &str = "Fp-Seq";
+/// How long an unread snapshot is kept: a weekend with the ingestor down loses nothing.
+const SNAPSHOT_MAX_AGE: Duration = Duration::from_secs(72 * 3600);
+/// How long the broker recognises a message id that it has seen.
+const DUPLICATE_WINDOW: Duration = Duration::from_secs(120);
+/// Refused messages are evidence, not data: a week and 64 MiB of them are enough to see what is wrong.
+const DEAD_LETTER_MAX_AGE: Duration = Duration::from_secs(7 * 24 * 3600);
+const DEAD_LETTER_MAX_BYTES: i64 = 64 << 20;
+
+/// A stream could not be made or brought up to date.
+#[derive(Debug, thiserror::Error)]
+pub enum StreamError {
+    /// It could be neither found nor made.
+    #[error("cannot create the stream {name}")]
+    Create {
+        /// The stream.
+        name: &'static str,
+        /// What the broker said.
+        source: CreateStreamError,
+    },
+    /// It exists with other settings, which could not be changed.
+    #[error("cannot change the settings of the stream {name}")]
+    Update {
+        /// The stream.
+        name: &'static str,
+        /// What the broker said.
+        source: UpdateStreamError,
+    },
+    /// Its state could not be read.
+    #[error("cannot read the state of the stream {name}")]
+    Get {
+        /// The stream.
+        name: &'static str,
+        /// What the broker said.
+        source: GetStreamError,
+    },
+}
+
+/// Makes sure that the streams exist with these settings; `snapshot_max_bytes` bounds the stream of snapshots and must
+/// be below the broker's `max_file_store`.
+pub async fn ensure(jetstream: &Context, snapshot_max_bytes: i64) -> Result<(), StreamError> {
+    ensure_one(jetstream, SNAPSHOTS, snapshots(snapshot_max_bytes)).await?;
+    ensure_one(jetstream, DEAD_LETTERS, dead_letters()).await
+}
+
+/// The stream of snapshots, with its state as of now.
+pub async fn open_snapshots(jetstream: &Context) -> Result<Stream, StreamError> {
+    jetstream.get_stream(SNAPSHOTS).await.map_err(|source| StreamError::Get { name: SNAPSHOTS, source })
+}
+
+async fn ensure_one(jetstream: &Context, name: &'static str, config: Config) -> Result<(), StreamError> {
+    if let Ok(stream) = jetstream.get_stream(name).await {
+        let current = &stream.cached_info().config;
+        if current.max_bytes == config.max_bytes && current.max_age == config.max_age {
+            return Ok(());
+        }
+        jetstream.update_stream(config).await.map_err(|source| StreamError::Update { name, source })?;
+        return Ok(());
+    }
+    jetstream.create_stream(config).await.map_err(|source| StreamError::Create { name, source })?;
+    Ok(())
+}
+
+fn snapshots(max_bytes: i64) -> Config {
+    Config {
+        name: SNAPSHOTS.to_owned(),
+        subjects: vec![subject::ALL_SNAPSHOTS.to_owned()],
+        retention: RetentionPolicy::Limits,
+        discard: DiscardPolicy::Old,
+        max_age: SNAPSHOT_MAX_AGE,
+        // Without it a full disk makes publishing fail; with it the oldest snapshots make room.
+        max_bytes,
+        max_messages_per_subject: -1,
+        duplicate_window: DUPLICATE_WINDOW,
+        storage: StorageType::File,
+        allow_direct: true,
+        deny_delete: true,
+        ..Config::default()
+    }
+}
+
+fn dead_letters() -> Config {
+    Config {
+        name: DEAD_LETTERS.to_owned(),
+        subjects: vec![subject::ALL_DEAD_LETTERS.to_owned()],
+        retention: RetentionPolicy::Limits,
+        discard: DiscardPolicy::Old,
+        max_age: DEAD_LETTER_MAX_AGE,
+        max_bytes: DEAD_LETTER_MAX_BYTES,
+        storage: StorageType::File,
+        ..Config::default()
+    }
+}

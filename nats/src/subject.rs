@@ -1,0 +1,47 @@
+//! The subjects, and which host a subject belongs to.
+//!
+//! The broker authorises an agent for its own host's subjects only, so the host in a subject is the host's identity;
+//! nothing in a payload is.
+
+use crate::HostName;
+
+/// Every host's snapshots: what the stream holds.
+pub const ALL_SNAPSHOTS: &str = "fleetps.*.snapshot";
+/// Every message that was refused.
+pub const ALL_DEAD_LETTERS: &str = "fleetps-dead.>";
+/// How each ingestor is doing.
+pub const ALL_INGESTOR_STATUS: &str = "fleetps-status.ingestor.*";
+
+/// Where one host's agent publishes its snapshots.
+pub fn snapshot(host: &HostName) -> String {
+    format!("fleetps.{host}.snapshot")
+}
+
+/// Where a refused message of `host` goes, by the short name of the reason.
+pub fn dead_letter(host: &str, reason: &str) -> String {
+    format!("fleetps-dead.{host}.{reason}")
+}
+
+/// Where the ingestor of one partition says how it is doing.
+pub fn ingestor_status(partition: u32) -> String {
+    format!("fleetps-status.ingestor.{partition}")
+}
+
+/// The host that a snapshot's subject names; `None` when it is no snapshot subject or the name is not allowed.
+pub fn host_of_snapshot(subject: &str) -> Option<HostName> {
+    subject.strip_prefix("fleetps.")?.strip_suffix(".snapshot")?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_host_is_read_from_the_subject() {
+        let host: HostName = "web-01".parse().unwrap();
+        assert_eq!(host_of_snapshot(&snapshot(&host)), Some(host));
+        for subject in ["fleetps..snapshot", "fleetps.a.b.snapshot", "fleetps.a.hello", "other.a.snapshot", "fleetps.*.snapshot"] {
+            assert_eq!(host_of_snapshot(subject), None, "{subject}");
+        }
+    }
+}
