@@ -114,7 +114,9 @@ fn log_event(name: &str, event: &Event) {
     match event {
         Event::Connected => tracing::info!(part = name, "connected to the broker"),
         Event::Disconnected => tracing::warn!(part = name, "lost the broker; trying to reach it again"),
-        Event::ServerError(error) => tracing::warn!(part = name, error = %error, "the broker refused something"),
+        Event::ServerError(error) => {
+            tracing::warn!(part = name, error = %error, "the broker refused something")
+        }
         other => tracing::debug!(part = name, event = %other, "broker connection"),
     }
 }

@@ -76,7 +76,12 @@ mod tests {
 
     #[test]
     fn an_os_name_becomes_one_token() {
-        for (os_name, token) in [("web-01", "web-01"), ("db.example.com", "db_example_com"), ("a*b>c d", "a_b_c_d"), ("", "unnamed")] {
+        for (os_name, token) in [
+            ("web-01", "web-01"),
+            ("db.example.com", "db_example_com"),
+            ("a*b>c d", "a_b_c_d"),
+            ("", "unnamed"),
+        ] {
             assert_eq!(HostName::from_os_name(os_name).as_str(), token);
             assert!(HostName::from_os_name(os_name).as_str().parse::<HostName>().is_ok());
         }

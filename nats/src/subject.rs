@@ -40,7 +40,13 @@ mod tests {
     fn the_host_is_read_from_the_subject() {
         let host: HostName = "web-01".parse().unwrap();
         assert_eq!(host_of_snapshot(&snapshot(&host)), Some(host));
-        for subject in ["fleetps..snapshot", "fleetps.a.b.snapshot", "fleetps.a.hello", "other.a.snapshot", "fleetps.*.snapshot"] {
+        for subject in [
+            "fleetps..snapshot",
+            "fleetps.a.b.snapshot",
+            "fleetps.a.hello",
+            "other.a.snapshot",
+            "fleetps.*.snapshot",
+        ] {
             assert_eq!(host_of_snapshot(subject), None, "{subject}");
         }
     }

@@ -6,8 +6,8 @@ use serde::{
 };
 
 use super::{
-    FORMAT, HostInfo, HostSample, MAX_COMPRESSED_BYTES, MAX_DECOMPRESSED_BYTES, MAX_STRING_BYTES, Process, Refusal,
-    Snapshot,
+    FORMAT, HostInfo, HostSample, MAX_COMPRESSED_BYTES, MAX_DECOMPRESSED_BYTES, MAX_STRING_BYTES, Process,
+    Refusal, Snapshot,
 };
 
 /// Speed before size: level 1 packs a snapshot of 300 processes sevenfold in a fraction of a millisecond.
@@ -173,9 +173,7 @@ fn check(snapshot: &Snapshot, received_at_us: i64) -> Result<(), Refusal> {
         ],
     )?;
     check_host(&snapshot.host)?;
-    if let Some(info) = &snapshot.host_info {
-        check_info(info, received_at_us)?;
-    }
+    check_info(&snapshot.host_info, received_at_us)?;
     for filesystem in &snapshot.filesystems {
         check_text("mount", Some(&filesystem.mount))?;
         check_text("device", filesystem.device.as_deref())?;
@@ -255,7 +253,12 @@ fn check_text(what: &'static str, text: Option<&str>) -> Result<(), Refusal> {
     if fits { Ok(()) } else { Err(Refusal::StringTooLong(what)) }
 }
 
-fn check_time(what: &'static str, value_us: i64, earliest_us: i64, received_at_us: i64) -> Result<(), Refusal> {
+fn check_time(
+    what: &'static str,
+    value_us: i64,
+    earliest_us: i64,
+    received_at_us: i64,
+) -> Result<(), Refusal> {
     let latest_us = received_at_us.saturating_add(MAX_CLOCK_AHEAD_US);
     let fits = (earliest_us..=latest_us).contains(&value_us);
     if fits { Ok(()) } else { Err(Refusal::BadTime { what, value_us }) }

@@ -16,7 +16,7 @@ fn snapshot() -> Snapshot {
         captured_at_us: NOW_US,
         interval_ms: 10_000,
         host: HostSample { cpu_percent: Some(12.5), ..HostSample::default() },
-        host_info: Some(HostInfo { os: Some("Debian".to_owned()), ..HostInfo::default() }),
+        host_info: HostInfo { os: Some("Debian".to_owned()), ..HostInfo::default() },
         filesystems: vec![FilesystemSample { mount: "/".to_owned(), total_bytes: 10, ..Default::default() }],
         processes: vec![
             Process { pid: 1, name: "init".to_owned(), state: 'S', ..Process::default() },
@@ -83,7 +83,13 @@ fn fields_and_columns_of_a_later_version_are_skipped_and_missing_ones_are_absent
         captured_at_us: NOW_US,
         interval_ms: 1000,
         gpu: vec![(1, "x")],
-        processes: LaterColumns { pid: vec![1], started_at_us: vec![5], name: vec!["a"], state: "S", gpu_percent: vec![1.0] },
+        processes: LaterColumns {
+            pid: vec![1],
+            started_at_us: vec![5],
+            name: vec!["a"],
+            state: "S",
+            gpu_percent: vec![1.0],
+        },
     });
     let snapshot = unpack(&message).unwrap();
     assert_eq!(snapshot.processes.len(), 1);
@@ -118,7 +124,14 @@ fn every_kind_of_broken_message_has_its_refusal() {
         ("another type", message_of(&vec![1, 2, 3]), "not_a_snapshot"),
         ("too deep", compress(&deep), "too_deep"),
         ("bad UTF-8", compress(&bad_utf8), "not_a_snapshot"),
-        ("a claimed length of 4 G", compress(&[0x81, 0xab, b'f', b'i', b'l', b'e', b's', b'y', b's', b't', b'e', b'm', b's', 0xdd, 0xff, 0xff, 0xff, 0xff]), "too_many"),
+        (
+            "a claimed length of 4 G",
+            compress(&[
+                0x81, 0xab, b'f', b'i', b'l', b'e', b's', b'y', b's', b't', b'e', b'm', b's', 0xdd, 0xff,
+                0xff, 0xff, 0xff,
+            ]),
+            "too_many",
+        ),
         ("a later format", with(|s| s.format = 2), "unknown_format"),
         ("no boot id", with(|s| s.boot_id.clear()), "bad_identifier"),
         ("the year 9999", with(|s| s.captured_at_us = 253_370_764_800_000_000), "bad_time"),
@@ -156,8 +169,9 @@ fn columns_of_different_length_are_refused() {
     struct Outer {
         processes: Columns,
     }
-    let message =
-        message_of(&Outer { processes: Columns { pid: vec![1, 2], started_at_us: vec![1], name: vec!["a", "b"], state: "SS" } });
+    let message = message_of(&Outer {
+        processes: Columns { pid: vec![1, 2], started_at_us: vec![1], name: vec!["a", "b"], state: "SS" },
+    });
     assert_eq!(unpack(&message).unwrap_err().reason(), "not_a_snapshot");
 }
 

@@ -70,7 +70,11 @@ macro_rules! columns {
 }
 
 /// A column of absent values; an error where the field may not be absent.
-fn absent_column<T: Clone, E: serde::de::Error>(count: usize, absent: Option<T>, name: &str) -> Result<Column<T>, E> {
+fn absent_column<T: Clone, E: serde::de::Error>(
+    count: usize,
+    absent: Option<T>,
+    name: &str,
+) -> Result<Column<T>, E> {
     match absent {
         Some(value) => Ok(vec![value; count]),
         None => Err(E::custom(format!("the column {name} is missing"))),

@@ -55,8 +55,9 @@ pub struct Snapshot {
     pub agent: AgentCost,
     /// The machine's load and counters.
     pub host: HostSample,
-    /// What hardly changes; on the first snapshot of a run, when it changes, and every 10 minutes.
-    pub host_info: Option<HostInfo>,
+    /// What hardly changes. It travels every time (about 150 bytes compressed), so that the last message of a host is
+    /// all that a web server needs after a restart.
+    pub host_info: HostInfo,
     /// The mounted file systems.
     #[serde(deserialize_with = "codec::bounded_list::<_, _, MAX_FILESYSTEMS>")]
     pub filesystems: Vec<FilesystemSample>,
