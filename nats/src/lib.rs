@@ -2,11 +2,15 @@
 //!
 //! `host` and `subject` name things, `snapshot` is the message every agent sends, `stream` is where the broker keeps
 //! those messages, `reader` reads them in order, `status` is how an ingestor says how it is doing, and `connection`
-//! is the one way to reach a broker.
+//! is the one way to reach a broker. `server` (feature `managed`) finds, installs and runs a local nats-server; `lock`
+//! keeps two processes out of one folder.
 
 pub mod connection;
 pub mod host;
+pub mod lock;
 pub mod reader;
+#[cfg(feature = "managed")]
+pub mod server;
 pub mod snapshot;
 pub mod status;
 pub mod stream;

@@ -17,6 +17,11 @@ pub fn snapshot(host: &HostName) -> String {
     format!("fleetps.{host}.snapshot")
 }
 
+/// What the replies to one host's agent start with: the only inbox that agent may listen to.
+pub fn inbox_prefix(host: &HostName) -> String {
+    format!("_INBOX_{host}")
+}
+
 /// Where a refused message of `host` goes, by the short name of the reason.
 pub fn dead_letter(host: &str, reason: &str) -> String {
     format!("fleetps-dead.{host}.{reason}")

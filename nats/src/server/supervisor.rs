@@ -1,0 +1,272 @@
+//! Keeps nats-server running: starts it, waits until it listens, starts it again if it ends, stops it on demand.
+//!
+//! All of it on one thread that lives as long as the [`Supervisor`]: on Linux the child asks the kernel to be ended
+//! when its parent dies, and for the kernel the parent is the thread that forked.
+
+use std::{
+    fs,
+    io::Read,
+    net::{SocketAddr, TcpStream},
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU32, Ordering},
+        mpsc,
+    },
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+
+use super::{ServerError, config::Files};
+
+/// It is ready in about 10 ms; a store of many gigabytes is checked first and takes seconds.
+const START_TIMEOUT: Duration = Duration::from_secs(60);
+/// It stops in about 30 ms; a busy one writes its state first.
+const STOP_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often the child is looked at: a crash is noticed, and the restart begins, within this.
+const WATCH_INTERVAL: Duration = Duration::from_millis(100);
+/// How long to wait before a server that ended is started again, so that one that cannot start does not spin.
+const RESTART_DELAY: Duration = Duration::from_millis(500);
+
+/// A nats-server that is kept running.
+#[derive(Debug)]
+pub(super) struct Supervisor {
+    port: u16,
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    stopping: AtomicBool,
+    pid: AtomicU32,
+}
+
+impl Supervisor {
+    /// Starts the server and returns when it listens.
+    pub(super) fn start(program: PathBuf, files: Files) -> Result<Self, ServerError> {
+        let shared = Arc::new(Shared::default());
+        let (ready, is_ready) = mpsc::sync_channel(1);
+        let runner = Runner { program, files: files.clone(), shared: Arc::clone(&shared) };
+        let thread = std::thread::Builder::new()
+            .name("nats-server".to_owned())
+            .spawn(move || runner.run(&ready))
+            .map_err(ServerError::file(&files.config))?;
+        let stopped =
+            || ServerError::Start { problem: "its thread ended".to_owned(), log: files.log.clone() };
+        let port = is_ready.recv().map_err(|_| stopped())??;
+        Ok(Self { port, shared, thread: Some(thread) })
+    }
+
+    pub(super) fn url(&self) -> String {
+        format!("nats://127.0.0.1:{}", self.port)
+    }
+
+    pub(super) fn pid(&self) -> u32 {
+        self.shared.pid.load(Ordering::Acquire)
+    }
+
+    /// Stops the server and waits until it has ended.
+    pub(super) fn stop(&mut self) {
+        self.shared.stopping.store(true, Ordering::Release);
+        if let Some(thread) = self.thread.take() {
+            thread.thread().unpark();
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Supervisor {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// What the thread works with.
+struct Runner {
+    program: PathBuf,
+    files: Files,
+    shared: Arc<Shared>,
+}
+
+impl Runner {
+    fn run(&self, ready: &mpsc::SyncSender<Result<u16, ServerError>>) {
+        // A remembered port that somebody else has taken by now is given up.
+        let remembered =
+            fs::read_to_string(self.files.remembered_port()).ok().and_then(|text| text.trim().parse().ok());
+        let first = match remembered {
+            Some(port) => self.start_child(Some(port)).or_else(|_| self.start_child(None)),
+            None => self.start_child(None),
+        };
+        let (mut child, port) = match first {
+            Ok(started) => started,
+            Err(error) => {
+                let _ = ready.send(Err(error));
+                return;
+            }
+        };
+        let _ = fs::write(self.files.remembered_port(), port.to_string());
+        let _ = ready.send(Ok(port));
+        loop {
+            self.watch(&mut child);
+            if self.shared.stopping.load(Ordering::Acquire) {
+                return stop_child(&mut child);
+            }
+            child = loop {
+                tracing::warn!("nats-server ended unexpectedly; starting it again");
+                std::thread::park_timeout(RESTART_DELAY);
+                if self.shared.stopping.load(Ordering::Acquire) {
+                    return;
+                }
+                match self.start_child(Some(port)) {
+                    Ok((child, _)) => break child,
+                    Err(error) => tracing::error!(error = %error, "nats-server cannot be started again"),
+                }
+            };
+        }
+    }
+
+    /// Returns when the child has ended or is to be stopped.
+    fn watch(&self, child: &mut Child) {
+        while !self.shared.stopping.load(Ordering::Acquire) && matches!(child.try_wait(), Ok(None)) {
+            std::thread::park_timeout(WATCH_INTERVAL);
+        }
+    }
+
+    /// Starts the server on `port`, or a free one, and waits until it listens.
+    fn start_child(&self, port: Option<u16>) -> Result<(Child, u16), ServerError> {
+        let failed = |problem: String| ServerError::Start { problem, log: self.files.log.clone() };
+        self.forget_old_ports();
+        let mut command = Command::new(&self.program);
+        command
+            .arg("--config")
+            .arg(&self.files.config)
+            .args(["--addr", "127.0.0.1", "--port", &port.map_or("-1".to_owned(), |port| port.to_string())])
+            .arg("--ports_file_dir")
+            .arg(&self.files.ports)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
+        tie_to_this_thread(&mut command);
+        let mut child = command.spawn().map_err(|error| failed(error.to_string()))?;
+        self.shared.pid.store(child.id(), Ordering::Release);
+        match self.wait_until_ready(&mut child) {
+            Ok(port) => Ok((child, port)),
+            Err(problem) => {
+                stop_child(&mut child);
+                Err(failed(problem))
+            }
+        }
+    }
+
+    fn wait_until_ready(&self, child: &mut Child) -> Result<u16, String> {
+        let ports_file = self.files.ports.join(format!("nats-server_{}.ports", child.id()));
+        let ports_file_exe = self.files.ports.join(format!("nats-server.exe_{}.ports", child.id()));
+        let deadline = Instant::now() + START_TIMEOUT;
+        while Instant::now() < deadline {
+            if let Ok(Some(status)) = child.try_wait() {
+                let mut said = String::new();
+                if let Some(stderr) = &mut child.stderr {
+                    let _ = stderr.take(4096).read_to_string(&mut said);
+                }
+                return Err(format!("it ended with {status}: {}", said.trim()));
+            }
+            // The file is not written at once: until it holds a whole address, it is read again.
+            let text = fs::read_to_string(&ports_file).or_else(|_| fs::read_to_string(&ports_file_exe));
+            if let Some(port) = text.ok().as_deref().and_then(client_port)
+                && listens(port)
+            {
+                return Ok(port);
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Err(format!("it does not listen after {} s", START_TIMEOUT.as_secs()))
+    }
+
+    /// A killed server leaves its ports file behind, and a later one may get its process id.
+    fn forget_old_ports(&self) {
+        let Ok(entries) = fs::read_dir(&self.files.ports) else { return };
+        for path in entries.filter_map(|entry| entry.ok().map(|entry| entry.path())) {
+            if path.extension().is_some_and(|extension| extension == "ports") {
+                let _ = fs::remove_file(path);
+            }
+        }
+    }
+}
+
+/// Reads the port from `{"nats": ["nats://127.0.0.1:38471"], …}`.
+fn client_port(ports_json: &str) -> Option<u16> {
+    let (_, after) = ports_json.split_once("nats://127.0.0.1:")?;
+    after.split_once('"')?.0.parse().ok()
+}
+
+/// Whether the server greets on this port.
+fn listens(port: u16) -> bool {
+    let greets = || -> std::io::Result<bool> {
+        let mut stream =
+            TcpStream::connect_timeout(&SocketAddr::from(([127, 0, 0, 1], port)), Duration::from_secs(1))?;
+        stream.set_read_timeout(Some(Duration::from_secs(1)))?;
+        let mut greeting = [0; 4];
+        stream.read_exact(&mut greeting)?;
+        Ok(&greeting == b"INFO")
+    };
+    greets().unwrap_or(false)
+}
+
+/// Asks the child to end, and ends it after a while.
+fn stop_child(child: &mut Child) {
+    ask_to_end(child);
+    let deadline = Instant::now() + STOP_TIMEOUT;
+    while Instant::now() < deadline {
+        if !matches!(child.try_wait(), Ok(None)) {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    tracing::warn!("nats-server did not stop within {} s; killing it", STOP_TIMEOUT.as_secs());
+    let _ = child.kill();
+    let _ = child.wait();
+}
+
+#[cfg(unix)]
+fn ask_to_end(child: &Child) {
+    let pid = i32::try_from(child.id()).ok().and_then(rustix::process::Pid::from_raw);
+    if let Some(pid) = pid {
+        // The child has not been waited for, so the id is still its own.
+        let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+    }
+}
+
+#[cfg(not(unix))]
+fn ask_to_end(child: &mut Child) {
+    let _ = child.kill();
+}
+
+/// Makes the child end when this thread ends, however it ends, and keeps the terminal's Ctrl-C from it: it is stopped
+/// last, when everything has been stored.
+#[cfg(target_os = "linux")]
+#[allow(unsafe_code, reason = "the parent-death signal can only be set between fork and exec")]
+fn tie_to_this_thread(command: &mut Command) {
+    use std::os::unix::process::CommandExt;
+    command.process_group(0);
+    let parent = rustix::process::getpid();
+    // SAFETY: the closure makes two system calls and allocates nothing, as is required between fork and exec.
+    unsafe {
+        command.pre_exec(move || {
+            rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM))?;
+            if rustix::process::getppid() != Some(parent) {
+                return Err(std::io::Error::other("the parent is gone"));
+            }
+            Ok(())
+        });
+    }
+}
+
+#[cfg(all(unix, not(target_os = "linux")))]
+fn tie_to_this_thread(command: &mut Command) {
+    std::os::unix::process::CommandExt::process_group(command, 0);
+}
+
+#[cfg(not(unix))]
+fn tie_to_this_thread(_command: &mut Command) {}
