@@ -3,7 +3,7 @@
 //! `host` and `subject` name things, `snapshot` is the message every agent sends, `stream` is where the broker keeps
 //! those messages, `reader` reads them in order, `status` is how an ingestor says how it is doing, and `connection`
 //! is the one way to reach a broker. `server` (feature `managed`) finds, installs and runs a local nats-server; `lock`
-//! keeps two processes out of one folder.
+//! keeps two processes out of one folder, `units` reads durations and sizes as people write them.
 
 pub mod connection;
 pub mod host;
@@ -15,6 +15,7 @@ pub mod snapshot;
 pub mod status;
 pub mod stream;
 pub mod subject;
+pub mod units;
 
 pub use host::HostName;
 pub use snapshot::Snapshot;

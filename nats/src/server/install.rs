@@ -22,12 +22,7 @@ const MAX_ARCHIVE_BYTES: u64 = 64 << 20;
 
 /// Where an installed nats-server is kept.
 pub(super) fn cache_folder() -> PathBuf {
-    let named = env::var_os("XDG_CACHE_HOME").or_else(|| env::var_os("LOCALAPPDATA")).map(PathBuf::from);
-    let cache = named.filter(|path| path.is_absolute()).unwrap_or_else(|| {
-        let home = env::home_dir().unwrap_or_else(env::temp_dir);
-        home.join(if cfg!(target_os = "macos") { "Library/Caches" } else { ".cache" })
-    });
-    cache.join("fleetps")
+    dirs::cache_dir().unwrap_or_else(env::temp_dir).join("fleetps")
 }
 
 /// Puts nats-server into `folder`.
