@@ -57,7 +57,7 @@ impl Keys {
         for part in Part::ALL {
             let file = keys.file(part);
             if !file.exists() {
-                make_key(&file)?;
+                make_private_key(&file)?;
             }
         }
         Ok(keys)
@@ -72,22 +72,34 @@ impl Keys {
     pub(super) fn public(&self, part: Part) -> Result<String, ServerError> {
         let path = self.file(part);
         let seed = fs::read_to_string(&path).map_err(ServerError::file(&path))?;
-        let pair = KeyPair::from_seed(seed.trim())
-            .map_err(|error| ServerError::Key { path: path.clone(), problem: error.to_string() })?;
+        let pair = KeyPair::from_seed(seed.trim()).map_err(bad_key(&path))?;
         Ok(pair.public_key())
     }
 }
 
-fn make_key(file: &Path) -> Result<(), ServerError> {
-    let seed = KeyPair::new_user()
-        .seed()
-        .map_err(|error| ServerError::Key { path: file.to_owned(), problem: error.to_string() })?;
+/// Makes a key in `file`, which must not exist, readable by its owner only; returns the public half.
+///
+/// # Errors
+/// When the file exists or cannot be written.
+pub fn make_key(file: &Path) -> Result<String, ServerError> {
+    make_private_key(file).map(|pair| pair.public_key())
+}
+
+fn bad_key(file: &Path) -> impl FnOnce(nkeys::error::Error) -> ServerError {
+    let path = file.to_owned();
+    move |error| ServerError::Key { path, problem: error.to_string() }
+}
+
+fn make_private_key(file: &Path) -> Result<KeyPair, ServerError> {
+    let pair = KeyPair::new_user();
+    let seed = pair.seed().map_err(bad_key(file))?;
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let mut opened = options.open(file).map_err(ServerError::file(file))?;
-    writeln!(opened, "{seed}").map_err(ServerError::file(file))
+    writeln!(opened, "{seed}").map_err(ServerError::file(file))?;
+    Ok(pair)
 }
 
 /// Makes `folder` for its owner only.

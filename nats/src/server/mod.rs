@@ -15,7 +15,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-pub use keys::Part;
+pub use keys::{Part, make_key};
 
 use crate::{HostName, connection::Broker};
 
