@@ -82,3 +82,51 @@ fn quoted(path: &Path) -> String {
     let text = path.to_string_lossy().replace('\\', "\\\\").replace('"', "\\\"");
     format!("\"{text}\"")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+    use crate::server::find;
+
+    /// What is filled in by hand, with its comments and blanks taken out.
+    const BY_HAND: &str = include_str!("../../nats-server.conf");
+
+    /// The lines that say which subjects cross between accounts, and what an agent may do.
+    fn crossings(config: &str) -> Vec<String> {
+        let lines = config.lines().map(|line| line.trim().replace("web-01", "{host}"));
+        lines
+            .filter(|line| {
+                line.contains("account: ") || line.contains("accounts: [") || line.contains(": [\"")
+            })
+            .collect()
+    }
+
+    #[test]
+    fn the_server_by_hand_lets_the_same_subjects_cross_as_the_managed_one() {
+        assert!(crossings(TEMPLATE).len() > 10);
+        assert_eq!(crossings(BY_HAND), crossings(TEMPLATE));
+    }
+
+    #[test]
+    fn the_server_by_hand_starts_when_the_keys_are_filled_in() {
+        let folder = tempfile::tempdir().unwrap();
+        let filled: String = BY_HAND
+            .lines()
+            .map(|line| match line.split_once("nkey: UD_") {
+                Some((before, after)) => {
+                    let rest = after
+                        .trim_start_matches(|letter: char| letter.is_ascii_alphanumeric() || letter == '_');
+                    format!("{before}nkey: {}{rest}\n", nkeys::KeyPair::new_user().public_key())
+                }
+                None => format!("{line}\n"),
+            })
+            .collect();
+        let file = folder.path().join("nats-server.conf");
+        fs::write(&file, filled).unwrap();
+        let program = find::find_or_install(None, &|_| {}).unwrap();
+        let output = Command::new(program).arg("-t").arg("-c").arg(&file).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+}
