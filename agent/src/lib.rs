@@ -1,1 +1,9 @@
+//! The agent: samples every process of one host and publishes it; also simulates whole fleets.
+//!
+//! `sample` takes a snapshot, `scrub` takes secrets out of its command lines, `publish` gets it into the stream;
+//! `settings` says how; `simulate` makes hosts that do not exist; `cli` is the command line.
 
+pub mod cli;
+pub mod publish;
+pub mod settings;
+pub mod simulate;

@@ -1,0 +1,210 @@
+//! Getting packed snapshots into the stream: every one of them, once, in order, or counted as dropped.
+//!
+//! Sampling pushes into a [`Ring`] and never waits. One task per host takes the oldest snapshot, publishes it and
+//! removes it only when the stream has acknowledged it; until then it tries the same snapshot again. So one is in
+//! flight at a time and the stream has them in sequence order, on which the ingestor relies. A repeat is harmless: the
+//! message id names the run and the sequence.
+//!
+//! It publishes only while the connection is up: the client would otherwise keep copies and send them much later.
+
+mod ring;
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use async_nats::{
+    Client,
+    connection::State,
+    jetstream::{self, Context, context::PublishErrorKind, message::PublishMessage},
+};
+use bytes::Bytes;
+use fleetps_nats::{HostName, connection::reconnect_delay, stream, subject};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+pub use ring::{Packed, Ring};
+
+/// Bytes of packed snapshots that wait for the broker: half an hour of 300 processes every second, a day at 30 s.
+pub const RING_BYTES: usize = 16 << 20;
+/// How long a broker may take to acknowledge; a leader election in a cluster takes 8 s, and a repeat is harmless.
+const ACK_TIMEOUT: Duration = Duration::from_secs(5);
+/// How often the state of the connection is looked at while something waits for it; there is no event to wait for.
+const CONNECTION_POLL: Duration = Duration::from_millis(100);
+/// How long the last snapshots may take to leave when the agent stops.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Which run of which host publishes.
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// The host.
+    pub host: HostName,
+    /// The boot.
+    pub boot_id: String,
+    /// The run of the agent.
+    pub run_id: String,
+}
+
+/// Where sampling leaves its snapshots; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Outbox {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    ring: Mutex<Ring>,
+    pushed: Notify,
+}
+
+impl Outbox {
+    /// An empty one that holds at most `max_bytes` ([`RING_BYTES`] for a real host).
+    pub fn new(max_bytes: usize) -> Self {
+        Self { shared: Arc::new(Shared { ring: Mutex::new(Ring::new(max_bytes)), pushed: Notify::new() }) }
+    }
+
+    /// Leaves a packed snapshot to be published. Never waits; the oldest may be dropped to make room.
+    pub fn push(&self, sequence: u64, message: Vec<u8>) {
+        self.ring().push(Packed { sequence, message: Bytes::from(message) });
+        self.shared.pushed.notify_one();
+    }
+
+    /// Snapshots dropped so far.
+    pub fn dropped(&self) -> u64 {
+        self.ring().dropped()
+    }
+
+    /// Snapshots that wait for the stream.
+    pub fn waiting(&self) -> usize {
+        self.ring().len()
+    }
+
+    /// The ring is plain data, so a panic elsewhere leaves nothing half done in it.
+    fn ring(&self) -> MutexGuard<'_, Ring> {
+        self.shared.ring.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Publishes what one host leaves in its outbox.
+pub struct Publisher {
+    jetstream: Context,
+    client: Client,
+    outbox: Outbox,
+    subject: String,
+    id_prefix: String,
+}
+
+/// What became of one attempt.
+#[derive(Debug, PartialEq, Eq)]
+enum Attempt {
+    Stored,
+    TryAgain,
+    NeverFits,
+}
+
+impl Publisher {
+    /// A publisher of `outbox` over `client`.
+    pub fn new(client: Client, source: &Source, outbox: Outbox) -> Self {
+        let jetstream = jetstream::ContextBuilder::new().timeout(ACK_TIMEOUT).build(client.clone());
+        Self {
+            jetstream,
+            client,
+            outbox,
+            subject: subject::snapshot(&source.host),
+            id_prefix: format!("{}-{}-{}", source.host, source.boot_id, source.run_id),
+        }
+    }
+
+    /// Publishes until `shutdown`, and then for up to two seconds what is still waiting.
+    pub async fn run(self, shutdown: CancellationToken) {
+        tokio::select! {
+            () = shutdown.cancelled() => {}
+            () = self.publish_forever() => {}
+        }
+        // The attempt that was just cut off may have arrived; the repeat is recognised by its id.
+        self.outbox.ring().release();
+        if tokio::time::timeout(FLUSH_TIMEOUT, self.flush()).await.is_err() {
+            tracing::warn!(
+                subject = self.subject,
+                waiting = self.outbox.waiting(),
+                "stopped before the broker took every snapshot; those waiting are lost"
+            );
+        }
+    }
+
+    async fn publish_forever(&self) {
+        loop {
+            self.flush().await;
+            self.outbox.shared.pushed.notified().await;
+        }
+    }
+
+    /// Publishes until nothing is waiting.
+    async fn flush(&self) {
+        let mut failures = 0;
+        loop {
+            if self.outbox.ring().is_empty() {
+                return;
+            }
+            self.connected().await;
+            let Some(packed) = self.outbox.ring().take_flight() else { return };
+            match self.attempt(packed).await {
+                Attempt::Stored => {
+                    self.outbox.ring().confirm();
+                    failures = 0;
+                }
+                Attempt::NeverFits => self.outbox.ring().give_up(),
+                Attempt::TryAgain => {
+                    self.outbox.ring().release();
+                    tokio::time::sleep(reconnect_delay(failures)).await;
+                    failures += 1;
+                }
+            }
+        }
+    }
+
+    async fn connected(&self) {
+        while self.client.connection_state() != State::Connected {
+            tokio::time::sleep(CONNECTION_POLL).await;
+        }
+    }
+
+    async fn disconnected(&self) {
+        while self.client.connection_state() == State::Connected {
+            tokio::time::sleep(CONNECTION_POLL).await;
+        }
+    }
+
+    async fn attempt(&self, packed: Packed) -> Attempt {
+        let sequence = packed.sequence;
+        tokio::select! {
+            result = self.publish(packed) => match result {
+                Ok(()) => Attempt::Stored,
+                Err(error) if error.kind() == PublishErrorKind::MaxPayloadExceeded => {
+                    tracing::error!(
+                        subject = self.subject, sequence, error = %error,
+                        "dropping a snapshot that the broker never takes; raise its max_payload to 1 MiB or more"
+                    );
+                    Attempt::NeverFits
+                }
+                Err(error) => {
+                    // Right after a broker's start "no stream" only means "not yet".
+                    tracing::debug!(subject = self.subject, sequence, error = %error, "publishing again");
+                    Attempt::TryAgain
+                }
+            },
+            // The acknowledgement was lost with the connection: no use waiting for the timeout.
+            () = self.disconnected() => Attempt::TryAgain,
+        }
+    }
+
+    async fn publish(&self, packed: Packed) -> Result<(), jetstream::context::PublishError> {
+        let message = PublishMessage::build()
+            .payload(packed.message)
+            .message_id(format!("{}-{}", self.id_prefix, packed.sequence))
+            .header(stream::SEQUENCE_HEADER, packed.sequence.to_string().as_str());
+        let acknowledgement = self.jetstream.send_publish(self.subject.clone(), message).await?;
+        acknowledgement.await.map(|_| ())
+    }
+}

@@ -1,0 +1,1 @@
+//! What an agent can be told: a TOML file, flags, FLEETPS_… variables.

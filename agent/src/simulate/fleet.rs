@@ -1,0 +1,96 @@
+//! A whole simulated fleet: the same one again for the same seed and the same calls.
+
+use fastrand::Rng;
+use fleetps_nats::{HostName, Snapshot};
+
+use super::{
+    SimulationSettings,
+    host::Host,
+    machine::{Identity, Machine},
+    role::{self, CITIES, Family, ROLES, Role},
+};
+
+/// A simulated fleet. Nothing in it looks at a clock: time is what the caller says.
+pub struct Fleet {
+    names: Vec<HostName>,
+    hosts: Vec<Host>,
+}
+
+impl Fleet {
+    /// The fleet of these settings; at least one host. One of its Linux hosts leaks memory and another restarts a
+    /// crashing service over and over.
+    pub fn new(settings: &SimulationSettings) -> Self {
+        let roles = role::assign(settings.hosts.max(1));
+        let names = name_all(&roles);
+        let troubled: Vec<usize> =
+            (0..roles.len()).filter(|index| family(&ROLES[roles[*index]]) == Family::Linux).collect();
+        let trouble = |index: usize| match index {
+            _ if troubled.first() == Some(&index) => role::LEAK,
+            _ if troubled.get(1) == Some(&index) => role::CRASH_LOOP,
+            _ => "",
+        };
+        let hosts = (0..roles.len())
+            .map(|index| new_host(settings, &ROLES[roles[index]], &names[index], trouble(index), index))
+            .collect();
+        Self { names, hosts }
+    }
+
+    /// The hosts' names, in the order of their numbers.
+    pub fn host_names(&self) -> &[HostName] {
+        &self.names
+    }
+
+    /// The next snapshot of one host, as it is at `captured_at_us` (µs since 1970 UTC). Counters grow by what passed
+    /// since the host's last snapshot, so times should not go back. A number past the last host starts over.
+    pub fn snapshot(&mut self, host: usize, captured_at_us: i64) -> Snapshot {
+        let count = self.hosts.len();
+        self.hosts[host % count].snapshot(captured_at_us)
+    }
+}
+
+fn family(role: &Role) -> Family {
+    role.systems.first().map_or(Family::Linux, |system| system.family)
+}
+
+fn new_host(
+    settings: &SimulationSettings,
+    role: &Role,
+    name: &HostName,
+    trouble: &str,
+    index: usize,
+) -> Host {
+    // Every host draws from its own numbers, so that it does not matter who is asked first.
+    let mut rng =
+        Rng::with_seed(settings.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(index as u64));
+    let system = &role.systems[rng.usize(..role.systems.len())];
+    let size = role.sizes[rng.usize(..role.sizes.len())];
+    let identity = Identity {
+        name: name.clone(),
+        // A simulated host boots anew with every run of the simulator: its processes are others.
+        boot_id: format!("{:016x}-{}", rng.u64(..), settings.run_id),
+        run_id: settings.run_id.clone(),
+        interval_ms: u32::try_from(settings.interval.as_millis()).unwrap_or(u32::MAX).max(1),
+    };
+    let machine = Machine::new(identity, system, size, &mut rng);
+    Host::new(machine, &role.whole_blueprint(trouble), settings.processes, rng)
+}
+
+/// web-01, web-02, …, edge-fra-01, ….
+fn name_all(roles: &[usize]) -> Vec<HostName> {
+    let mut counts = [0_usize; ROLES.len()];
+    roles
+        .iter()
+        .map(|&role| {
+            counts[role] += 1;
+            let (prefix, number) = (ROLES[role].prefix, counts[role]);
+            let name = match prefix {
+                "edge" => {
+                    let city = CITIES[(number - 1) % CITIES.len()];
+                    format!("{prefix}-{city}-{:02}", (number - 1) / CITIES.len() + 1)
+                }
+                _ => format!("{prefix}-{number:02}"),
+            };
+            HostName::from_os_name(&name)
+        })
+        .collect()
+}

@@ -1,0 +1,201 @@
+//! Publishing a simulated fleet: one thread makes and packs the snapshots, one task per host publishes them.
+
+use std::{
+    io, thread,
+    time::{Duration, Instant, SystemTime},
+};
+
+use fleetps_nats::{
+    connection::{Broker, ConnectionError},
+    snapshot::{EncodeError, Encoder},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::{Fleet, SimulationSettings};
+use crate::publish::{Outbox, Publisher, RING_BYTES, Source};
+
+/// What all hosts together may hold while the broker is away.
+const ALL_RINGS_BYTES: usize = 256 << 20;
+/// The least a host may hold: several snapshots of a few hundred processes.
+const MIN_RING_BYTES: usize = 64 << 10;
+/// Snapshots of a host that may wait while a history is filled; the next is made when one has left.
+const HISTORY_WAITING: usize = 4;
+/// How long the thread sleeps at most before it looks whether it should stop.
+const STOP_POLL: Duration = Duration::from_millis(100);
+/// The broker's name for the simulator, and the start of its inbox, which its permissions name.
+const CLIENT_NAME: &str = "fleetps-agent simulate";
+const INBOX_PREFIX: &str = "_INBOX_simulator";
+
+/// The simulation cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum SimulationError {
+    /// The broker's settings are wrong.
+    #[error(transparent)]
+    Connection(#[from] ConnectionError),
+    /// A thread or a compressor could not be made.
+    #[error("cannot start the simulation; is the machine out of memory or threads?")]
+    Start(#[source] io::Error),
+    /// A snapshot cannot be packed.
+    #[error("cannot pack a simulated snapshot; simulate fewer processes per host")]
+    Encode(#[from] EncodeError),
+    /// The generating thread panicked.
+    #[error("the simulating thread ended unexpectedly; please report this")]
+    Thread,
+}
+
+/// What a simulation did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SimulationEnd {
+    /// Snapshots made.
+    pub made: u64,
+    /// Of these, dropped because the broker was away.
+    pub dropped: u64,
+    /// Of these, not taken by the stream when the simulation ended.
+    pub unsent: u64,
+}
+
+/// Publishes a simulated fleet until `shutdown`, or until `settings.rounds` snapshots of every host were made and taken.
+/// Snapshots are spread evenly over the interval; when the machine cannot keep up, they come as fast as it can.
+pub async fn run(
+    mut settings: SimulationSettings,
+    broker: Broker,
+    shutdown: CancellationToken,
+) -> Result<SimulationEnd, SimulationError> {
+    if settings.run_id.is_empty() {
+        settings.run_id = format!("{:012x}", fastrand::u64(..) & 0xffff_ffff_ffff);
+    }
+    let client = broker.connect_later(CLIENT_NAME, INBOX_PREFIX).await?;
+    let fleet = Fleet::new(&settings);
+    let ring_bytes = (ALL_RINGS_BYTES / fleet.host_names().len()).clamp(MIN_RING_BYTES, RING_BYTES);
+    let publishers = TaskTracker::new();
+    let stop_publishing = CancellationToken::new();
+    let mut outboxes = Vec::new();
+    for host in fleet.host_names() {
+        let outbox = Outbox::new(ring_bytes);
+        // The run id alone is unique; "sim" marks the origin where ids are listed.
+        let source =
+            Source { host: host.clone(), boot_id: "sim".to_owned(), run_id: settings.run_id.clone() };
+        publishers
+            .spawn(Publisher::new(client.clone(), &source, outbox.clone()).run(stop_publishing.clone()));
+        outboxes.push(outbox);
+    }
+    publishers.close();
+    let generator = Generator { settings, fleet, outboxes: outboxes.clone(), stop: shutdown.clone() };
+    let (done, made) = tokio::sync::oneshot::channel();
+    thread::Builder::new()
+        .name("simulate".to_owned())
+        .spawn(move || done.send(generator.run()))
+        .map_err(SimulationError::Start)?;
+    let made = made.await.map_err(|_| SimulationError::Thread)??;
+    wait_until_sent(&outboxes, &shutdown).await;
+    stop_publishing.cancel();
+    publishers.wait().await;
+    Ok(SimulationEnd {
+        made,
+        dropped: outboxes.iter().map(Outbox::dropped).sum(),
+        unsent: outboxes.iter().map(|outbox| outbox.waiting() as u64).sum(),
+    })
+}
+
+/// A simulation that ended by itself waits for the broker; one that was stopped does not.
+async fn wait_until_sent(outboxes: &[Outbox], shutdown: &CancellationToken) {
+    while !shutdown.is_cancelled() && outboxes.iter().any(|outbox| outbox.waiting() > 0) {
+        tokio::time::sleep(STOP_POLL / 10).await;
+    }
+}
+
+struct Generator {
+    settings: SimulationSettings,
+    fleet: Fleet,
+    outboxes: Vec<Outbox>,
+    stop: CancellationToken,
+}
+
+impl Generator {
+    /// Makes snapshots until told to stop; how many it made.
+    fn run(mut self) -> Result<u64, SimulationError> {
+        let mut encoder = Encoder::new().map_err(SimulationError::Start)?;
+        let mut schedule = Schedule::new(&self.settings, self.outboxes.len());
+        let mut made = 0;
+        let rounds = self.settings.rounds.unwrap_or(u64::MAX);
+        for round in 0..rounds {
+            for host in 0..self.outboxes.len() {
+                let Some(captured_at_us) = self.wait(&mut schedule, round, host) else { return Ok(made) };
+                let snapshot = self.fleet.snapshot(host, captured_at_us);
+                self.outboxes[host].push(snapshot.sequence, encoder.encode(&snapshot)?);
+                made += 1;
+            }
+        }
+        Ok(made)
+    }
+
+    /// Waits for the moment of this snapshot; its time, or `None` to stop.
+    fn wait(&self, schedule: &mut Schedule, round: u64, host: usize) -> Option<i64> {
+        loop {
+            if self.stop.is_cancelled() {
+                return None;
+            }
+            let wait = match self.settings.starts_at_us {
+                None => schedule.wait(round, host),
+                Some(_) if self.outboxes[host].waiting() < HISTORY_WAITING => Duration::ZERO,
+                Some(_) => Duration::from_millis(1),
+            };
+            if wait.is_zero() {
+                return Some(schedule.captured_at_us(round, host));
+            }
+            thread::sleep(wait.min(STOP_POLL));
+        }
+    }
+}
+
+/// When which host is due.
+struct Schedule {
+    started: Instant,
+    /// By how much everything was put off because the machine could not keep up.
+    late: Duration,
+    interval: Duration,
+    hosts: u32,
+    starts_at_us: Option<i64>,
+}
+
+impl Schedule {
+    fn new(settings: &SimulationSettings, hosts: usize) -> Self {
+        Self {
+            started: Instant::now(),
+            late: Duration::ZERO,
+            interval: settings.interval,
+            hosts: u32::try_from(hosts).unwrap_or(u32::MAX),
+            starts_at_us: settings.starts_at_us,
+        }
+    }
+
+    /// How long after the start a snapshot is due: hosts are spread evenly over the interval.
+    fn due(&self, round: u64, host: usize) -> Duration {
+        let offset = self.interval * u32::try_from(host).unwrap_or(u32::MAX) / self.hosts;
+        self.interval * u32::try_from(round).unwrap_or(u32::MAX) + offset
+    }
+
+    /// How long to wait for it. Who is over an interval late gives up on catching up, as a real agent does.
+    fn wait(&mut self, round: u64, host: usize) -> Duration {
+        let (due, elapsed) = (self.due(round, host) + self.late, self.started.elapsed());
+        if elapsed > due + self.interval {
+            self.late += elapsed - due;
+        }
+        due.saturating_sub(elapsed)
+    }
+
+    fn captured_at_us(&self, round: u64, host: usize) -> i64 {
+        match self.starts_at_us {
+            Some(starts_at_us) => {
+                let due_us = i64::try_from(self.due(round, host).as_micros()).unwrap_or(i64::MAX);
+                starts_at_us.saturating_add(due_us)
+            }
+            None => now_us(),
+        }
+    }
+}
+
+fn now_us() -> i64 {
+    let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since_1970.as_micros()).unwrap_or(i64::MAX)
+}

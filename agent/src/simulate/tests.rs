@@ -1,0 +1,126 @@
+//! What must hold of a simulated fleet, whatever its seed.
+
+use std::collections::{HashMap, HashSet};
+
+use fleetps_nats::snapshot::{Decoder, Encoder, Snapshot};
+
+use super::*;
+
+const START_US: i64 = 1_795_000_000_000_000;
+const SECOND_US: i64 = 1_000_000;
+
+fn fleet(hosts: usize, processes: usize) -> Fleet {
+    Fleet::new(&SimulationSettings { hosts, processes, run_id: "r".to_owned(), ..Default::default() })
+}
+
+#[test]
+fn the_same_seed_and_times_give_the_same_fleet_whoever_is_asked_first() {
+    let (mut first, mut second) = (fleet(12, 80), fleet(12, 80));
+    assert_eq!(first.host_names(), second.host_names());
+    let forwards: Vec<Snapshot> = (0..12).map(|host| first.snapshot(host, START_US)).collect();
+    let mut backwards: Vec<Snapshot> = (0..12).rev().map(|host| second.snapshot(host, START_US)).collect();
+    backwards.reverse();
+    assert_eq!(forwards, backwards);
+    let mut other = Fleet::new(&SimulationSettings {
+        hosts: 12,
+        processes: 80,
+        seed: 2,
+        ..SimulationSettings::default()
+    });
+    assert_ne!(forwards[0].processes, other.snapshot(0, START_US).processes);
+}
+
+#[test]
+fn every_snapshot_passes_the_readers_checks_and_every_parent_is_there_and_older() {
+    let mut fleet = fleet(30, 120);
+    let (mut encoder, mut decoder) = (Encoder::new().unwrap(), Decoder::new().unwrap());
+    for step in 0..40 {
+        for host in 0..30 {
+            let snapshot = fleet.snapshot(host, START_US + step * 10 * SECOND_US);
+            let message = encoder.encode(&snapshot).unwrap();
+            assert_eq!(decoder.decode(&message, snapshot.captured_at_us).unwrap(), snapshot);
+            let started: HashMap<u32, i64> =
+                snapshot.processes.iter().map(|process| (process.pid, process.started_at_us)).collect();
+            for process in &snapshot.processes {
+                assert!(process.started_at_us <= snapshot.captured_at_us, "{process:?}");
+                if let Some(parent) = process.parent_pid {
+                    let parent_start =
+                        started.get(&parent).unwrap_or_else(|| panic!("no parent of {process:?}"));
+                    assert!(*parent_start <= process.started_at_us, "older than its parent: {process:?}");
+                }
+            }
+            assert!(snapshot.host.cpu_percent.unwrap() <= 100.0);
+        }
+    }
+}
+
+#[test]
+fn counters_grow_by_what_the_percentages_say() {
+    let mut fleet = fleet(10, 200);
+    for host in 0..10 {
+        let mut before = fleet.snapshot(host, START_US);
+        for step in 1..20 {
+            let now = fleet.snapshot(host, START_US + step * 10 * SECOND_US);
+            let known: HashMap<(u32, i64), u64> =
+                before.processes.iter().map(|p| ((p.pid, p.started_at_us), p.cpu_time_ms.unwrap())).collect();
+            for process in &now.processes {
+                let Some(cpu_before) = known.get(&(process.pid, process.started_at_us)) else { continue };
+                let used_ms = process.cpu_time_ms.unwrap() - cpu_before;
+                let said_ms = f64::from(process.cpu_percent.unwrap()) / 100.0 * 10_000.0;
+                assert!((used_ms as f64 - said_ms).abs() <= 2.0, "{used_ms} ms, said {said_ms}: {process:?}");
+            }
+            assert!(now.host.disk_written_bytes >= before.host.disk_written_bytes);
+            assert_eq!((now.sequence, &now.boot_id), (before.sequence + 1, &before.boot_id));
+            before = now;
+        }
+    }
+}
+
+#[test]
+fn processes_come_and_go_one_leaks_and_one_crashes_over_and_over() {
+    let mut fleet = fleet(20, 150);
+    let (mut crashes, mut leak, mut ended) = (HashSet::new(), Vec::new(), 0);
+    let mut alive: HashSet<(usize, u32)> = HashSet::new();
+    for step in 0..180 {
+        for host in 0..20 {
+            let snapshot = fleet.snapshot(host, START_US + step * 10 * SECOND_US);
+            let now: HashSet<u32> = snapshot.processes.iter().map(|process| process.pid).collect();
+            ended += alive.iter().filter(|(of, pid)| *of == host && !now.contains(pid)).count();
+            alive.retain(|(of, _)| *of != host);
+            alive.extend(now.into_iter().map(|pid| (host, pid)));
+            for process in &snapshot.processes {
+                match process.name.as_str() {
+                    "payments-worker" => _ = crashes.insert(process.pid),
+                    "report-cache" => leak.push((process.pid, process.resident_bytes.unwrap())),
+                    _ => {}
+                }
+            }
+        }
+    }
+    assert!(crashes.len() > 60, "{} starts in half an hour", crashes.len());
+    assert!(ended > 300, "{ended} exits");
+    let growth = leak.windows(2).filter(|pair| pair[0].0 == pair[1].0 && pair[1].1 > pair[0].1).count();
+    assert!(growth * 10 > leak.len() * 8, "it grew {growth} of {} times", leak.len());
+}
+
+#[test]
+fn as_many_processes_as_wanted_are_there_about() {
+    for wanted in [1, 5, 40, 300, 3000] {
+        for host in 0..9 {
+            let count = fleet(9, wanted).snapshot(host, START_US).processes.len();
+            assert!(count <= wanted && count * 10 >= wanted * 6, "{count} for {wanted}");
+        }
+    }
+}
+
+#[test]
+fn a_month_at_once_and_a_clock_that_goes_back_are_survived() {
+    let mut fleet = fleet(9, 60);
+    for host in 0..9 {
+        fleet.snapshot(host, START_US);
+        fleet.snapshot(host, START_US + 30 * 86_400 * SECOND_US);
+        fleet.snapshot(host, START_US);
+        fleet.snapshot(host, 0);
+        fleet.snapshot(host + 1000, i64::MAX / 4);
+    }
+}
