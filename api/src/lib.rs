@@ -1,1 +1,15 @@
+//! The front door of fleetps: pages, JSON and live push.
+//!
+//! `web` runs the server; `routes` says which address leads where; `handlers` has one file per page, named as its
+//! template; `live` holds the present state of the fleet, fed from the broker; `view` turns that state into the rows
+//! a page shows, and into the patches that keep an open page up to date; `display` is how numbers, times and hostile
+//! strings are written; `middleware` guards and finishes every answer; `refusal` is every answer that is not a yes.
 
+pub mod display;
+mod handlers;
+pub mod live;
+mod middleware;
+mod refusal;
+mod routes;
+pub mod view;
+pub mod web;

@@ -1,0 +1,70 @@
+//! The fleet: every host in one table, and the busiest programs of all.
+
+use askama::Template;
+use axum::{
+    extract::{RawQuery, State},
+    http::HeaderMap,
+    response::Response,
+};
+
+use super::{
+    page::{self, Layout},
+    push,
+};
+use crate::{
+    live::now_us,
+    refusal::Refusal,
+    view::{
+        View,
+        fleet::{self, BUSIEST_PROGRAMS, FleetQuery},
+    },
+    web::Shared,
+};
+
+/// The fleet page.
+#[derive(Template)]
+#[template(path = "fleet.html")]
+struct FleetPage {
+    layout: Layout,
+    query: FleetQuery,
+    view: View,
+    live_url: String,
+    is_empty: bool,
+}
+
+impl FleetPage {
+    /// What the filter has to carry along so that the page stays as it is.
+    fn carried(&self) -> Vec<(&'static str, String)> {
+        let parameters = self.query.parameters().into_iter();
+        parameters.filter(|(name, _)| *name != "q" && *name != "rows").collect()
+    }
+}
+
+fn view(shared: &Shared, query: &FleetQuery) -> View {
+    fleet::view(&shared.fleet.view(BUSIEST_PROGRAMS), query, now_us())
+}
+
+/// The page.
+pub async fn page(State(shared): State<Shared>, RawQuery(query): RawQuery) -> Result<Response, Refusal> {
+    let query = FleetQuery::parse(&query.unwrap_or_default())?;
+    page::render(&FleetPage {
+        layout: Layout::new(),
+        view: view(&shared, &query),
+        live_url: query.url("/live"),
+        is_empty: shared.fleet.is_empty(),
+        query,
+    })
+}
+
+/// Its live updates.
+pub async fn live(
+    State(shared): State<Shared>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    let text = query.unwrap_or_default();
+    let query = FleetQuery::parse(&text)?;
+    let changed = shared.fleet.watch();
+    let rendered = shared.clone();
+    push::stream(&shared, &headers, &text, changed, Box::new(move || Some(view(&rendered, &query))))
+}

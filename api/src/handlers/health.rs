@@ -1,0 +1,59 @@
+//! For supervisors and load balancers: whether the process is up, and whether the pipeline works.
+
+use std::time::Instant;
+
+use async_nats::connection::State as Connection;
+use axum::{extract::State, http::StatusCode, response::Response};
+use serde::Serialize;
+
+use super::json;
+use crate::{live::Check, web::Shared};
+
+#[derive(Serialize)]
+struct Alive {
+    alive: bool,
+    version: &'static str,
+}
+
+#[derive(Serialize)]
+struct Ready {
+    ready: bool,
+    broker: Part,
+    intake: Part,
+    history: Part,
+}
+
+#[derive(Serialize)]
+struct Part {
+    ok: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    problem: Option<String>,
+}
+
+impl From<Check> for Part {
+    fn from(check: Check) -> Self {
+        Self { ok: check.is_ok(), problem: check.err() }
+    }
+}
+
+/// The process is up.
+pub async fn alive() -> Response {
+    json::answer(StatusCode::OK, &Alive { alive: true, version: env!("CARGO_PKG_VERSION") })
+}
+
+/// Broker reachable, intake advancing, history writable; 503 names what is not.
+pub async fn ready(State(shared): State<Shared>) -> Response {
+    let connected =
+        shared.broker.as_ref().is_some_and(|client| client.connection_state() == Connection::Connected);
+    let broker: Part = match connected {
+        true => Check::Ok(()),
+        false => Err("the broker cannot be reached; trying again all the time".to_owned()),
+    }
+    .into();
+    let now = Instant::now();
+    let (intake, history): (Part, Part) =
+        (shared.ingestors.intake(now).into(), shared.ingestors.history(now).into());
+    let ready = broker.ok && intake.ok && history.ok;
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    json::answer(status, &Ready { ready, broker, intake, history })
+}

@@ -1,0 +1,120 @@
+//! One host's processes.
+
+use askama::Template;
+use axum::{
+    extract::{Path, RawQuery, State},
+    http::HeaderMap,
+    response::Response,
+};
+
+use super::{
+    page::{self, Layout},
+    push,
+};
+use crate::{
+    display,
+    live::{Moment, now_us},
+    refusal::Refusal,
+    view::{
+        Column, View, processes,
+        query::{Arrangement, ProcessQuery},
+        system,
+        table::Cell,
+    },
+    web::Shared,
+};
+
+/// The page of a host's processes.
+#[derive(Template)]
+#[template(path = "host.html")]
+struct HostPage {
+    layout: Layout,
+    host: String,
+    path: String,
+    query: ProcessQuery,
+    view: View,
+    live_url: String,
+}
+
+/// A place in the switch between arrangements.
+struct Switch {
+    label: &'static str,
+    url: String,
+    current: bool,
+}
+
+impl HostPage {
+    fn switches(&self) -> Vec<Switch> {
+        let switch = |arrangement: Arrangement| Switch {
+            label: arrangement.label(),
+            url: self.query.arranged(arrangement).url(&self.path),
+            current: arrangement == self.query.view,
+        };
+        Arrangement::ALL.map(switch).into()
+    }
+
+    /// The columns that can be chosen; the name is always shown.
+    fn choices(&self) -> Vec<(&'static str, &'static str, bool)> {
+        let choosable = Column::ALL.into_iter().filter(|column| *column != Column::Name);
+        choosable.map(|column| (column.id(), column.label(), self.query.columns.contains(&column))).collect()
+    }
+
+    /// What a form has to carry along so that the page stays as it is.
+    fn carried(&self, except: &str) -> Vec<(&'static str, String)> {
+        let parameters = self.query.parameters().into_iter();
+        parameters.filter(|(name, _)| *name != except && *name != "rows").collect()
+    }
+
+    /// The address without what `except` says.
+    fn without(&self, except: &str) -> String {
+        crate::view::query::url(&self.path, &self.carried(except))
+    }
+
+    fn folds(&self) -> bool {
+        !matches!(self.query.view, Arrangement::Tree | Arrangement::Flat)
+    }
+}
+
+fn view(moment: &Moment, path: &str, query: &ProcessQuery) -> View {
+    let processes = processes::table(moment, path, query);
+    let mut fields = system::head_fields(moment, now_us());
+    let matching = display::count(processes.matching as u64);
+    let matching = if query.q.is_empty() { String::new() } else { format!("{matching} match") };
+    fields.push(("matching", Cell::field(matching)));
+    View { version: moment.summary.version(), fields, tables: vec![processes.table] }
+}
+
+/// The page.
+pub async fn page(
+    State(shared): State<Shared>,
+    Path(host): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Refusal> {
+    let query = ProcessQuery::parse(&query.unwrap_or_default())?;
+    let moment = page::moment_of(&shared, &host)?;
+    let path = format!("/hosts/{host}");
+    page::render(&HostPage {
+        layout: Layout::new(),
+        view: view(&moment, &path, &query),
+        live_url: query.url(&format!("{path}/live")),
+        host,
+        path,
+        query,
+    })
+}
+
+/// Its live updates.
+pub async fn live(
+    State(shared): State<Shared>,
+    Path(host): Path<String>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    let text = query.unwrap_or_default();
+    let query = ProcessQuery::parse(&text)?;
+    let name = page::moment_of(&shared, &host)?.summary.host.clone();
+    let changed = shared.fleet.watch_host(&name).ok_or_else(|| Refusal::no_such_host(&host))?;
+    let (fleet, path) = (shared.fleet.clone(), format!("/hosts/{host}"));
+    let render = move || fleet.moment(&name).map(|moment| view(&moment, &path, &query));
+    push::stream(&shared, &headers, &text, changed, Box::new(render))
+}

@@ -1,0 +1,102 @@
+//! `/api/v1/hosts`: every host; `/api/v1/hosts/{host}`: one in full.
+
+use axum::{
+    extract::{Path, State},
+    http::StatusCode,
+    response::Response,
+};
+use fleetps_nats::snapshot::{AgentCost, HostInfo, HostSample};
+use serde::Serialize;
+
+use super::{json, page};
+use crate::{display::time_exact, refusal::Refusal, web::Shared};
+
+#[derive(Serialize)]
+struct Hosts<'a> {
+    hosts: Vec<json::Host<'a>>,
+}
+
+/// One host. The counters (`…_bytes` of disk and network) count since boot.
+#[derive(Serialize)]
+struct HostInFull<'a> {
+    #[serde(flatten)]
+    host: json::Host<'a>,
+    boot_id: &'a str,
+    run_id: &'a str,
+    sequence: u64,
+    host_sample: &'a HostSample,
+    host_info: Info<'a>,
+    agent: &'a AgentCost,
+    filesystems: Vec<Filesystem<'a>>,
+    processes_left_out: u32,
+}
+
+#[derive(Serialize)]
+struct Info<'a> {
+    os: Option<&'a str>,
+    kernel: Option<&'a str>,
+    architecture: Option<&'a str>,
+    cpu_model: Option<&'a str>,
+    cores: Option<u32>,
+    threads: Option<u32>,
+    frequency_mhz: Option<u64>,
+    memory_bytes: Option<u64>,
+    boot_at: Option<String>,
+    agent_version: &'a str,
+}
+
+#[derive(Serialize)]
+struct Filesystem<'a> {
+    mount: &'a str,
+    device: Option<&'a str>,
+    kind: Option<&'a str>,
+    total_bytes: u64,
+    used_bytes: u64,
+}
+
+fn info<'a>(info: &'a HostInfo, agent_version: &'a str) -> Info<'a> {
+    Info {
+        os: info.os.as_deref(),
+        kernel: info.kernel.as_deref(),
+        architecture: info.architecture.as_deref(),
+        cpu_model: info.cpu_model.as_deref(),
+        cores: info.cores,
+        threads: info.threads,
+        frequency_mhz: info.frequency_mhz,
+        memory_bytes: info.memory_bytes,
+        boot_at: info.boot_at_us.map(time_exact),
+        agent_version,
+    }
+}
+
+/// Every host, by name.
+pub async fn list(State(shared): State<Shared>) -> Response {
+    let fleet = shared.fleet.view(0);
+    let hosts = fleet.hosts.iter().map(|summary| json::Host::of(summary)).collect();
+    json::answer(StatusCode::OK, &Hosts { hosts })
+}
+
+/// One host in full.
+pub async fn one(State(shared): State<Shared>, Path(host): Path<String>) -> Result<Response, Refusal> {
+    let moment = page::moment_of(&shared, &host)?;
+    let snapshot = &moment.snapshot;
+    let filesystems = snapshot.filesystems.iter().map(|filesystem| Filesystem {
+        mount: &filesystem.mount,
+        device: filesystem.device.as_deref(),
+        kind: filesystem.kind.as_deref(),
+        total_bytes: filesystem.total_bytes,
+        used_bytes: filesystem.used_bytes,
+    });
+    let in_full = HostInFull {
+        host: json::Host::of(&moment.summary),
+        boot_id: &snapshot.boot_id,
+        run_id: &snapshot.run_id,
+        sequence: snapshot.sequence,
+        host_sample: &snapshot.host,
+        host_info: info(&snapshot.host_info, &snapshot.agent_version),
+        agent: &snapshot.agent,
+        filesystems: filesystems.collect(),
+        processes_left_out: snapshot.processes_left_out,
+    };
+    Ok(json::answer(StatusCode::OK, &in_full))
+}

@@ -1,0 +1,146 @@
+//! What all JSON answers have in common.
+//!
+//! Field names are those of the history's tables; what is unknown is `null`; times are RFC 3339 in UTC with
+//! microseconds; percentages of processes are of one core, those of hosts of all cores together; bytes are bytes.
+
+use axum::{
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde::Serialize;
+
+use crate::{
+    display::time_exact,
+    live::{Moment, Summary},
+    view::{Column, ProcessFacts},
+};
+
+/// An answer in JSON.
+pub fn answer(status: StatusCode, value: &impl Serialize) -> Response {
+    let body = serde_json::to_string(value).unwrap_or_default();
+    (status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
+}
+
+/// A host in a list.
+#[derive(Debug, Serialize)]
+pub struct Host<'a> {
+    host: &'a str,
+    os_host_name: &'a str,
+    state: &'static str,
+    last_seen: String,
+    captured_at: String,
+    interval_ms: u32,
+    os: Option<&'a str>,
+    cpu_percent: Option<f32>,
+    load_1: Option<f32>,
+    memory_used_bytes: Option<u64>,
+    memory_total_bytes: Option<u64>,
+    process_count: u32,
+}
+
+impl<'a> Host<'a> {
+    /// Of a summary.
+    pub fn of(summary: &'a Summary) -> Self {
+        Self {
+            host: summary.host.as_str(),
+            os_host_name: &summary.os_host_name,
+            state: summary.state.word(),
+            last_seen: time_exact(summary.last_seen_us),
+            captured_at: time_exact(summary.captured_at_us),
+            interval_ms: summary.interval_ms,
+            os: summary.os.as_deref(),
+            cpu_percent: summary.cpu_percent,
+            load_1: summary.load_1,
+            memory_used_bytes: summary.memory_used_bytes,
+            memory_total_bytes: summary.memory_total_bytes,
+            process_count: summary.process_count,
+        }
+    }
+}
+
+/// A process. The last four are there only when asked for with `include`.
+#[derive(Debug, Serialize)]
+pub struct Process<'a> {
+    pid: u32,
+    parent_pid: Option<u32>,
+    started_at: String,
+    name: &'a str,
+    user_name: Option<&'a str>,
+    state: char,
+    threads: Option<u32>,
+    cpu_percent: Option<f32>,
+    cpu_time_ms: Option<u64>,
+    resident_bytes: Option<u64>,
+    virtual_bytes: Option<u64>,
+    read_bytes: Option<u64>,
+    written_bytes: Option<u64>,
+    read_bytes_per_s: Option<f64>,
+    written_bytes_per_s: Option<f64>,
+    command_line: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    executable: Option<Option<&'a str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unit: Option<Option<&'a str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    container: Option<Option<&'a str>>,
+}
+
+impl<'a> Process<'a> {
+    /// Of a process, with what is asked for.
+    pub fn of(facts: &ProcessFacts<'a>, include: &[Column]) -> Self {
+        let process = facts.process;
+        let if_asked = |column: Column, value: Option<&'a str>| include.contains(&column).then_some(value);
+        Self {
+            pid: process.pid,
+            parent_pid: process.parent_pid,
+            started_at: time_exact(process.started_at_us),
+            name: &process.name,
+            user_name: process.user_name.as_deref(),
+            state: process.state,
+            threads: process.threads,
+            cpu_percent: process.cpu_percent,
+            cpu_time_ms: process.cpu_time_ms,
+            resident_bytes: process.resident_bytes,
+            virtual_bytes: process.virtual_bytes,
+            read_bytes: process.read_bytes,
+            written_bytes: process.written_bytes,
+            read_bytes_per_s: facts.read_per_s,
+            written_bytes_per_s: facts.written_per_s,
+            command_line: process.command_line.as_deref(),
+            executable: if_asked(Column::Executable, process.executable.as_deref()),
+            unit: if_asked(Column::Unit, process.unit.as_deref()),
+            container: if_asked(Column::Container, process.container.as_deref()),
+        }
+    }
+}
+
+/// A host's processes at one moment.
+#[derive(Debug, Serialize)]
+pub struct Processes<'a> {
+    /// The host.
+    pub host: &'a str,
+    /// When the sample was taken.
+    pub captured_at: String,
+    /// How many match, whatever `limit` says.
+    pub total: usize,
+    /// Those asked for.
+    pub processes: Vec<Process<'a>>,
+}
+
+/// One sample of a host, as `live` sends them.
+#[derive(Debug, Serialize)]
+pub struct Sample<'a> {
+    /// The host and its figures.
+    #[serde(flatten)]
+    pub host: Host<'a>,
+    /// Its processes.
+    pub processes: Vec<Process<'a>>,
+}
+
+impl<'a> Sample<'a> {
+    /// Of a moment.
+    pub fn of(moment: &'a Moment) -> Self {
+        let processes = ProcessFacts::all(moment).iter().map(|facts| Process::of(facts, &[])).collect();
+        Self { host: Host::of(&moment.summary), processes }
+    }
+}

@@ -1,0 +1,12 @@
+//! One file per page: what it reads from the URL, its template, and its live updates.
+
+pub mod assets;
+pub mod fleet;
+pub mod health;
+pub mod host;
+pub mod hosts_json;
+pub mod json;
+pub mod page;
+pub mod processes_json;
+pub mod push;
+pub mod system;

@@ -1,0 +1,116 @@
+//! `/api/v1/hosts/{host}/processes`: one host's processes now; `/api/v1/hosts/{host}/live`: every sample as it comes.
+//!
+//! Parameters of the list: `q` (plain words), `sort` (a field; a `-` before it puts the greatest first, without one
+//! each field goes its usual way: figures from the greatest, names from A), `dir` (`asc` or `desc`), `limit`, `offset`,
+//! and `include` for fields that are left out otherwise: `executable`, `unit`, `container` (`command_line` is always
+//! there, and may be named).
+
+use axum::{
+    extract::{Path, RawQuery, State},
+    http::StatusCode,
+    response::{Response, sse::Event},
+};
+use futures_util::stream;
+
+use super::{
+    json::{self, Processes},
+    page, push,
+};
+use crate::{
+    display::time_exact,
+    refusal::Refusal,
+    view::{
+        Column, processes,
+        query::{self, BadParameter, MAX_ROWS, ProcessQuery},
+    },
+    web::Shared,
+};
+
+/// The fields that `include` can name.
+const INCLUDABLE: [Column; 4] = [Column::Command, Column::Executable, Column::Unit, Column::Container];
+
+/// What is asked for.
+#[derive(Debug)]
+struct ListQuery {
+    processes: ProcessQuery,
+    limit: usize,
+    offset: usize,
+    include: Vec<Column>,
+}
+
+impl ListQuery {
+    fn parse(text: &str) -> Result<Self, BadParameter> {
+        let mut parsed =
+            Self { processes: ProcessQuery::default(), limit: MAX_ROWS, offset: 0, include: Vec::new() };
+        let mut descending = None;
+        for (name, value) in form_urlencoded::parse(text.as_bytes()) {
+            match name.as_ref() {
+                "q" => parsed.processes.q = query::filter_text(&value)?,
+                "sort" => {
+                    let field = value.strip_prefix('-').unwrap_or(&value);
+                    parsed.processes.sort = query::column("sort", field)?;
+                    descending = descending.or((field.len() < value.len()).then_some(true));
+                }
+                "dir" => descending = query::direction(&value)?,
+                "limit" => parsed.limit = query::number("limit", &value, MAX_ROWS)?,
+                "offset" => parsed.offset = query::number("offset", &value, MAX_ROWS)?,
+                "include" => parsed.include = include(&value)?,
+                other => {
+                    let known = "one of q, sort, dir, limit, offset, include";
+                    return Err(BadParameter::new(other, &value, format!("another name: {known}")));
+                }
+            }
+        }
+        parsed.processes.descending = descending.unwrap_or(parsed.processes.sort.greatest_first());
+        Ok(parsed)
+    }
+}
+
+fn include(value: &str) -> Result<Vec<Column>, BadParameter> {
+    let known = || INCLUDABLE.map(Column::field).join(", ");
+    let column = |name: &str| {
+        let found = INCLUDABLE.into_iter().find(|column| column.field() == name);
+        found.ok_or_else(|| BadParameter::new("include", name, format!("names out of {}", known())))
+    };
+    value.split(',').filter(|name| !name.is_empty()).map(column).collect()
+}
+
+/// The processes now.
+pub async fn list(
+    State(shared): State<Shared>,
+    Path(host): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Refusal> {
+    let query = ListQuery::parse(&query.unwrap_or_default())?;
+    let moment = page::moment_of(&shared, &host)?;
+    let sorted = processes::sorted(&moment, &query.processes);
+    let asked = sorted.iter().skip(query.offset).take(query.limit);
+    let answer = Processes {
+        host: moment.summary.host.as_str(),
+        captured_at: time_exact(moment.snapshot.captured_at_us),
+        total: sorted.len(),
+        processes: asked.map(|facts| json::Process::of(facts, &query.include)).collect(),
+    };
+    Ok(json::answer(StatusCode::OK, &answer))
+}
+
+/// Every sample as it comes, the present one first: events called `snapshot`. A reader that is slower than the samples
+/// misses some, never gets old ones.
+pub async fn live(State(shared): State<Shared>, Path(host): Path<String>) -> Result<Response, Refusal> {
+    let name = page::moment_of(&shared, &host)?.summary.host.clone();
+    let mut changed = shared.fleet.watch_host(&name).ok_or_else(|| Refusal::no_such_host(&host))?;
+    changed.mark_changed();
+    let room = push::room(&shared)?;
+    let state = (shared, changed, name, room);
+    let events = stream::unfold(state, |(shared, mut changed, name, room)| async move {
+        tokio::select! {
+            () = shared.shutdown.cancelled() => return None,
+            changed = changed.changed() => changed.ok()?,
+        }
+        let moment = shared.fleet.moment(&name)?;
+        let data = serde_json::to_string(&json::Sample::of(&moment)).unwrap_or_default();
+        let event = Event::default().event("snapshot").id(moment.summary.version()).data(data);
+        Some((Ok(event), (shared, changed, name, room)))
+    });
+    Ok(push::answer(events))
+}

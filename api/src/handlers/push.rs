@@ -1,0 +1,154 @@
+//! Live updates: one stream of patches per open page.
+//!
+//! The stream renders the page's view as often as its subject changes and sends what differs from what it sent last.
+//! Nothing queues: a client that reads slowly gets fewer, later patches (the newest state wins), because the next view
+//! is rendered only when the last patch has been taken.
+
+use std::{convert::Infallible, time::Duration};
+
+use axum::{
+    http::{HeaderMap, HeaderValue, header},
+    response::{
+        IntoResponse, Response,
+        sse::{Event, KeepAlive, Sse},
+    },
+};
+use futures_util::{Stream, stream};
+use tokio::{
+    sync::{OwnedSemaphorePermit, watch},
+    time::Instant,
+};
+
+use crate::{
+    refusal::Refusal,
+    view::{View, patch::Patch},
+    web::Shared,
+};
+
+/// Proxies and browsers take a stream for dead after a minute or so of silence.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// The shortest time between two patches of one page: several hosts' snapshots go into one, and a page is still up
+/// to date within a tenth of a second.
+const MIN_BETWEEN: Duration = Duration::from_millis(50);
+/// The shortest time between two new orders of rows: what moves more often cannot be read.
+const MIN_BETWEEN_ORDERS: Duration = Duration::from_secs(2);
+/// How soon a browser comes back after the stream broke.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// What a live page renders, again and again; `None` ends the stream.
+pub type Renderer = Box<dyn FnMut() -> Option<View> + Send>;
+
+struct Live<T> {
+    render: Renderer,
+    changed: watch::Receiver<T>,
+    shown: Option<View>,
+    known_version: String,
+    next_at: Instant,
+    reorder_at: Instant,
+    order_kept: bool,
+    first: bool,
+    shared: Shared,
+    _room: OwnedSemaphorePermit,
+}
+
+/// Streams what `render` shows whenever `changed` says so. The page tells in `since`, or after an interruption in the
+/// header `Last-Event-ID`, which version it shows; when that is not the present one the first patch is the whole page.
+pub fn stream<T: Send + Sync + 'static>(
+    shared: &Shared,
+    headers: &HeaderMap,
+    query: &str,
+    changed: watch::Receiver<T>,
+    render: Renderer,
+) -> Result<Response, Refusal> {
+    let live = Live {
+        render,
+        changed,
+        shown: None,
+        known_version: known_version(headers, query),
+        next_at: Instant::now(),
+        reorder_at: Instant::now(),
+        order_kept: false,
+        first: true,
+        shared: shared.clone(),
+        _room: room(shared)?,
+    };
+    Ok(answer(stream::unfold(live, next)))
+}
+
+/// A place among the pages kept up to date.
+pub fn room(shared: &Shared) -> Result<OwnedSemaphorePermit, Refusal> {
+    let room = std::sync::Arc::clone(&shared.live_room);
+    room.try_acquire_owned().map_err(|_| Refusal::too_many_live())
+}
+
+/// Events as an answer.
+pub fn answer(events: impl Stream<Item = Result<Event, Infallible>> + Send + 'static) -> Response {
+    let mut response = Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    response
+}
+
+fn known_version(headers: &HeaderMap, query: &str) -> String {
+    let last = headers.get("last-event-id").and_then(|value| value.to_str().ok()).map(str::to_owned);
+    last.unwrap_or_else(|| {
+        let since = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "since");
+        since.map(|(_, value)| value.into_owned()).unwrap_or_default()
+    })
+}
+
+impl<T> Live<T> {
+    /// Rows of flat tables stay where they are until the time for a new order has come; a tree changes its rows only
+    /// among siblings, and a mixed order would tear families apart.
+    fn keep_order(&mut self, view: &mut View) {
+        let now = Instant::now();
+        let Some(shown) = self.shown.as_ref().filter(|_| now < self.reorder_at) else {
+            self.order_kept = false;
+            self.reorder_at = now + MIN_BETWEEN_ORDERS;
+            return;
+        };
+        for table in view.tables.iter_mut().filter(|table| !table.is_tree) {
+            if let Some(before) = shown.tables.iter().find(|before| before.id == table.id) {
+                self.order_kept |= table.keep_order(before);
+            }
+        }
+    }
+}
+
+async fn next<T>(mut live: Live<T>) -> Option<(Result<Event, Infallible>, Live<T>)> {
+    loop {
+        if !live.first {
+            tokio::select! {
+                () = live.shared.shutdown.cancelled() => return None,
+                changed = live.changed.changed() => changed.ok()?,
+                () = tokio::time::sleep_until(live.reorder_at), if live.order_kept => {}
+            }
+            tokio::time::sleep_until(live.next_at).await;
+        }
+        live.next_at = Instant::now() + MIN_BETWEEN;
+        live.changed.mark_unchanged();
+        let mut view = (live.render)()?;
+        live.keep_order(&mut view);
+        let patch = match &live.shown {
+            Some(shown) => Patch::between(shown, &view),
+            None if live.known_version == view.version => None,
+            None => Some(Patch::whole(&view)),
+        };
+        let version = view.version.clone();
+        live.shown = Some(view);
+        let event = match patch {
+            Some(patch) => event(&patch, &version),
+            // So that the page knows at once that it is live.
+            None if live.first => Event::default().comment("live").retry(RETRY),
+            None => continue,
+        };
+        live.first = false;
+        return Some((Ok(event), live));
+    }
+}
+
+fn event(patch: &Patch, version: &str) -> Event {
+    let data = serde_json::to_string(patch).unwrap_or_default();
+    Event::default().id(version).retry(RETRY).data(data)
+}

@@ -1,0 +1,89 @@
+//! From the broker into the fleet: the last snapshot of every host, then every new one.
+
+use std::time::Duration;
+
+use fleetps_nats::{
+    reader::{Delivered, Delivery, SnapshotReader, Start},
+    snapshot::Decoder,
+    stream, subject,
+};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::Fleet;
+
+/// How often the hosts' states are recomputed: the shortest time anybody reads off a page.
+const AGE_EVERY: Duration = Duration::from_secs(1);
+/// More messages than this behind, and the reader starts anew with the last snapshot of every host: only the present
+/// is wanted here. A start itself may have every host waiting, so a large fleet has a bound of its own.
+const MAX_BEHIND: u64 = 20_000;
+/// A start may be this many snapshots of every known host behind before it counts as falling behind.
+const MAX_BEHIND_PER_HOST: u64 = 4;
+
+/// How far the intake is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Intake {
+    /// Whether it has once read everything that was there.
+    pub caught_up: bool,
+    /// Messages that were no snapshots and were left alone here; the ingestor counts them by reason.
+    pub ignored: u64,
+    /// How often it was too far behind and started anew.
+    pub restarts: u64,
+}
+
+/// Keeps `fleet` up to date until `shutdown`.
+pub async fn follow(
+    jetstream: async_nats::jetstream::Context,
+    fleet: &Fleet,
+    progress: &watch::Sender<Intake>,
+    shutdown: CancellationToken,
+) {
+    let Ok(mut decoder) = Decoder::new() else {
+        tracing::error!("cannot make a decompressor: out of memory? Pages will show no hosts");
+        return;
+    };
+    if let Ok(stream) = stream::open_snapshots(&jetstream).await
+        && stream.cached_info().state.messages == 0
+    {
+        progress.send_modify(|intake| intake.caught_up = true);
+    }
+    let new_reader = || SnapshotReader::new(jetstream.clone(), Start::LastOfEachHost, None);
+    let mut reader = new_reader();
+    let mut age = tokio::time::interval(AGE_EVERY);
+    loop {
+        let delivery = tokio::select! {
+            () = shutdown.cancelled() => return,
+            _ = age.tick() => {
+                fleet.age(super::now_us());
+                continue;
+            }
+            delivery = reader.next() => delivery,
+        };
+        match delivery {
+            Delivery::Message(message) => {
+                let behind = message.pending;
+                take(fleet, &mut decoder, &message, progress);
+                if behind == 0 {
+                    progress.send_if_modified(|intake| !std::mem::replace(&mut intake.caught_up, true));
+                }
+                let known = u64::try_from(fleet.len()).unwrap_or(u64::MAX);
+                if behind > MAX_BEHIND.max(known.saturating_mul(MAX_BEHIND_PER_HOST)) {
+                    tracing::warn!(behind, "too far behind the stream; starting anew with every host's last");
+                    progress.send_modify(|intake| intake.restarts += 1);
+                    reader = new_reader();
+                }
+            }
+            Delivery::Lost { .. } => {}
+            Delivery::Replaced { .. } => reader = new_reader(),
+        }
+    }
+}
+
+fn take(fleet: &Fleet, decoder: &mut Decoder, message: &Delivered, progress: &watch::Sender<Intake>) {
+    let host = subject::host_of_snapshot(&message.subject);
+    let decoded = decoder.decode(&message.payload, message.stored_at_us);
+    match (host, decoded) {
+        (Some(host), Ok(snapshot)) => fleet.take(host, &message.payload, snapshot, message.stored_at_us),
+        _ => progress.send_modify(|intake| intake.ignored += 1),
+    }
+}

@@ -1,0 +1,142 @@
+//! The fleet's programs, added up as snapshots come: a host's old share is taken off and its new one put on, so a
+//! page does not have to go through every process of every host.
+
+use std::{collections::HashMap, sync::Arc};
+
+use fleetps_nats::Snapshot;
+
+/// CPU is added up in thousandths of a percent: whole numbers, so that adding and taking off leaves exactly nothing.
+const CPU_UNITS_PER_PERCENT: f32 = 1000.0;
+
+/// One program over the whole fleet.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ProgramTotals {
+    /// Hosts it runs on.
+    pub hosts: u64,
+    /// Its processes.
+    pub processes: u64,
+    /// Its CPU use, in thousandths of a percent of one core.
+    pub cpu_units: u64,
+    /// Its resident memory.
+    pub resident_bytes: u64,
+}
+
+impl ProgramTotals {
+    /// Its CPU use, in percent of one core.
+    pub fn cpu_percent(&self) -> f64 {
+        self.cpu_units as f64 / f64::from(CPU_UNITS_PER_PERCENT)
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.hosts += other.hosts;
+        self.processes += other.processes;
+        self.cpu_units = self.cpu_units.saturating_add(other.cpu_units);
+        self.resident_bytes = self.resident_bytes.saturating_add(other.resident_bytes);
+    }
+
+    fn subtract(&mut self, other: &Self) {
+        self.hosts = self.hosts.saturating_sub(other.hosts);
+        self.processes = self.processes.saturating_sub(other.processes);
+        self.cpu_units = self.cpu_units.saturating_sub(other.cpu_units);
+        self.resident_bytes = self.resident_bytes.saturating_sub(other.resident_bytes);
+    }
+}
+
+/// What one host contributes, by program.
+pub type Share = Vec<(Arc<str>, ProgramTotals)>;
+
+/// All programs of the hosts that are up.
+#[derive(Debug, Default)]
+pub struct Programs {
+    totals: HashMap<Arc<str>, ProgramTotals>,
+}
+
+impl Programs {
+    /// The share of a host with this snapshot; names that the fleet has already are shared, not copied.
+    pub fn share_of(&self, snapshot: &Snapshot) -> Share {
+        let mut by_name: HashMap<&str, ProgramTotals> = HashMap::new();
+        for process in &snapshot.processes {
+            let cpu_units = process.cpu_percent.unwrap_or_default() * CPU_UNITS_PER_PERCENT;
+            let entry =
+                by_name.entry(&process.name).or_insert(ProgramTotals { hosts: 1, ..Default::default() });
+            entry.add(&ProgramTotals {
+                hosts: 0,
+                processes: 1,
+                cpu_units: cpu_units as u64,
+                resident_bytes: process.resident_bytes.unwrap_or_default(),
+            });
+        }
+        by_name.into_iter().map(|(name, totals)| (self.shared_name(name), totals)).collect()
+    }
+
+    fn shared_name(&self, name: &str) -> Arc<str> {
+        self.totals.get_key_value(name).map_or_else(|| name.into(), |(known, _)| Arc::clone(known))
+    }
+
+    /// Puts a host's share on.
+    pub fn add(&mut self, share: &Share) {
+        for (name, totals) in share {
+            self.totals.entry(Arc::clone(name)).or_default().add(totals);
+        }
+    }
+
+    /// Takes a host's share off; programs that run nowhere any more are forgotten.
+    pub fn subtract(&mut self, share: &Share) {
+        for (name, totals) in share {
+            if let Some(known) = self.totals.get_mut(name) {
+                known.subtract(totals);
+                if known.hosts == 0 {
+                    self.totals.remove(name);
+                }
+            }
+        }
+    }
+
+    /// The `count` busiest, by CPU, then by memory.
+    pub fn busiest(&self, count: usize) -> Vec<(String, ProgramTotals)> {
+        let mut all: Vec<(&Arc<str>, &ProgramTotals)> = self.totals.iter().collect();
+        let order = |a: &(&Arc<str>, &ProgramTotals), b: &(&Arc<str>, &ProgramTotals)| {
+            let by_use = (b.1.cpu_units, b.1.resident_bytes).cmp(&(a.1.cpu_units, a.1.resident_bytes));
+            by_use.then_with(|| a.0.cmp(b.0))
+        };
+        if all.len() > count {
+            all.select_nth_unstable_by(count, order);
+            all.truncate(count);
+        }
+        all.sort_unstable_by(order);
+        all.into_iter().map(|(name, totals)| (name.to_string(), *totals)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use fleetps_nats::snapshot::Process;
+
+    use super::*;
+
+    fn snapshot(processes: &[(&str, f32)]) -> Snapshot {
+        let process = |(name, cpu): &(&str, f32)| Process {
+            name: (*name).to_owned(),
+            cpu_percent: Some(*cpu),
+            resident_bytes: Some(10),
+            ..Process::default()
+        };
+        Snapshot { processes: processes.iter().map(process).collect(), ..Snapshot::default() }
+    }
+
+    #[test]
+    fn shares_are_put_on_and_taken_off_without_a_rest() {
+        let mut programs = Programs::default();
+        let first = programs.share_of(&snapshot(&[("nginx", 0.1), ("nginx", 0.2), ("sshd", 7.0)]));
+        programs.add(&first);
+        let second = programs.share_of(&snapshot(&[("nginx", 50.3)]));
+        programs.add(&second);
+        let busiest = programs.busiest(1);
+        assert_eq!(busiest[0].0, "nginx");
+        assert_eq!((busiest[0].1.hosts, busiest[0].1.processes, busiest[0].1.resident_bytes), (2, 3, 30));
+        programs.subtract(&first);
+        assert_eq!(programs.busiest(9).len(), 1, "sshd runs nowhere any more");
+        programs.subtract(&second);
+        assert!(programs.busiest(9).is_empty());
+    }
+}

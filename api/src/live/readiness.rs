@@ -1,0 +1,150 @@
+//! How the ingestors are doing, by what they say themselves every few seconds.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use fleetps_nats::{
+    status::{IngestorStatus, STATUS_INTERVAL_S},
+    subject,
+};
+use futures_util::StreamExt;
+use parking_lot::Mutex;
+use tokio_util::sync::CancellationToken;
+
+/// A status is believed for three times the interval: two may be lost.
+const BELIEVED_FOR: Duration = Duration::from_secs(3 * STATUS_INTERVAL_S);
+/// How long to wait before subscribing again after it failed.
+const SUBSCRIBE_AGAIN: Duration = Duration::from_secs(2);
+/// Partitions are few; what claims to be more of them is not kept.
+const MAX_PARTITIONS: usize = 1024;
+
+/// Whether one thing that readiness needs is there; `Err` says what is wrong.
+pub type Check = Result<(), String>;
+
+/// The last words of every ingestor.
+#[derive(Debug, Default)]
+pub struct IngestorReports {
+    by_partition: Mutex<BTreeMap<u32, Report>>,
+}
+
+#[derive(Debug)]
+struct Report {
+    status: IngestorStatus,
+    received: Instant,
+    /// When it last had nothing to read, or read something.
+    advanced: Instant,
+}
+
+impl IngestorReports {
+    /// Takes a status.
+    pub fn take(&self, status: IngestorStatus, now: Instant) {
+        let mut reports = self.by_partition.lock();
+        let advanced = match reports.get(&status.partition) {
+            Some(before) if status.pending > 0 && status.read_sequence == before.status.read_sequence => {
+                before.advanced
+            }
+            Some(_) => now,
+            None if reports.len() >= MAX_PARTITIONS => return,
+            None => now,
+        };
+        reports.insert(status.partition, Report { status, received: now, advanced });
+    }
+
+    /// Whether snapshots are being read from the stream.
+    pub fn intake(&self, now: Instant) -> Check {
+        let reports = self.by_partition.lock();
+        if reports.is_empty() {
+            return Err("no ingestor has reported yet; is fleetps-ingestor running?".to_owned());
+        }
+        for (partition, report) in reports.iter() {
+            let quiet_s = now.saturating_duration_since(report.received).as_secs();
+            if quiet_s > BELIEVED_FOR.as_secs() {
+                return Err(format!(
+                    "the ingestor of partition {partition} has not reported for {quiet_s} s"
+                ));
+            }
+            let stuck_s = now.saturating_duration_since(report.advanced).as_secs();
+            if stuck_s > BELIEVED_FOR.as_secs() {
+                let pending = report.status.pending;
+                return Err(format!(
+                    "the ingestor of partition {partition} has read nothing for {stuck_s} s, and {pending} messages wait"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the history can be written.
+    pub fn history(&self, now: Instant) -> Check {
+        let reports = self.by_partition.lock();
+        for (partition, report) in reports.iter() {
+            let fresh = now.saturating_duration_since(report.received) <= BELIEVED_FOR;
+            if let Some(problem) = report.status.write_error.as_ref().filter(|_| fresh) {
+                return Err(format!("the history of partition {partition} cannot be written: {problem}"));
+            }
+        }
+        match reports.values().any(|report| now.saturating_duration_since(report.received) <= BELIEVED_FOR) {
+            true => Ok(()),
+            false => Err("unknown: no ingestor reports".to_owned()),
+        }
+    }
+}
+
+/// Listens to the ingestors until `shutdown`.
+pub async fn watch_ingestors(
+    client: async_nats::Client,
+    reports: &IngestorReports,
+    shutdown: CancellationToken,
+) {
+    loop {
+        match client.subscribe(subject::ALL_INGESTOR_STATUS).await {
+            Ok(mut statuses) => loop {
+                let message = tokio::select! {
+                    () = shutdown.cancelled() => return,
+                    message = statuses.next() => message,
+                };
+                let Some(message) = message else { break };
+                if let Some(status) = IngestorStatus::from_message(&message.payload) {
+                    reports.take(status, Instant::now());
+                }
+            },
+            Err(error) => tracing::warn!(%error, "cannot listen to the ingestors; trying again"),
+        }
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            () = tokio::time::sleep(SUBSCRIBE_AGAIN) => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn readiness_says_which_part_is_not_ready() {
+        let start = Instant::now();
+        let after = |seconds| start + Duration::from_secs(seconds);
+        let reports = IngestorReports::default();
+        assert!(reports.intake(start).unwrap_err().contains("no ingestor"));
+        assert!(reports.history(start).is_err());
+
+        let status = IngestorStatus { pending: 9, read_sequence: 5, ..IngestorStatus::default() };
+        reports.take(status.clone(), start);
+        assert_eq!((reports.intake(after(1)), reports.history(after(1))), (Ok(()), Ok(())));
+        assert!(reports.intake(after(16)).unwrap_err().contains("not reported for 16 s"));
+
+        for seconds in (5..=20).step_by(5) {
+            reports.take(status.clone(), after(seconds));
+        }
+        assert!(reports.intake(after(20)).unwrap_err().contains("9 messages wait"));
+        reports.take(IngestorStatus { read_sequence: 6, ..status.clone() }, after(21));
+        assert_eq!(reports.intake(after(21)), Ok(()));
+
+        let full = IngestorStatus { write_error: Some("disk full".to_owned()), ..status };
+        reports.take(full, after(22));
+        assert!(reports.history(after(22)).unwrap_err().contains("disk full"));
+    }
+}

@@ -1,0 +1,151 @@
+//! What is kept decoded of every host: one row of the fleet page.
+
+use fleetps_nats::{HostName, Snapshot};
+
+/// Intervals without a snapshot after which a host is silent: one lost message is no news, three are.
+const SILENT_AFTER_INTERVALS: i64 = 3;
+/// Intervals without a snapshot after which a host is down.
+const DOWN_AFTER_INTERVALS: i64 = 10;
+
+/// Whether a host is heard of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// Nothing for ten intervals.
+    Down,
+    /// Nothing for three intervals.
+    Silent,
+    /// Its snapshots arrive.
+    Up,
+}
+
+impl State {
+    /// The word for it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Up => "up",
+            Self::Silent => "silent",
+            Self::Down => "down",
+        }
+    }
+
+    /// The state of a host that sends every `interval_ms` and was last heard of `quiet_us` ago.
+    pub fn after(quiet_us: i64, interval_ms: u32) -> Self {
+        let interval_us = i64::from(interval_ms).saturating_mul(1000).max(1);
+        if quiet_us > interval_us.saturating_mul(DOWN_AFTER_INTERVALS) {
+            Self::Down
+        } else if quiet_us > interval_us.saturating_mul(SILENT_AFTER_INTERVALS) {
+            Self::Silent
+        } else {
+            Self::Up
+        }
+    }
+}
+
+/// The process that uses most CPU.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Busiest {
+    /// Its name.
+    pub name: String,
+    /// Its CPU use, in percent of one core.
+    pub cpu_percent: f32,
+}
+
+/// One host, as its last snapshot told.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Summary {
+    /// The host, from the subject that the broker authorised.
+    pub host: HostName,
+    /// What its operating system calls it.
+    pub os_host_name: String,
+    /// Whether it is heard of.
+    pub state: State,
+    /// When the broker took its last snapshot, in µs since 1970 UTC.
+    pub last_seen_us: i64,
+    /// When its last snapshot was taken, by its own clock.
+    pub captured_at_us: i64,
+    /// The time between two snapshots.
+    pub interval_ms: u32,
+    /// This run of its agent.
+    pub run_id: String,
+    /// The agent's count of snapshots in this run.
+    pub sequence: u64,
+    /// Operating system with version.
+    pub os: Option<String>,
+    /// CPU use in percent of all cores together.
+    pub cpu_percent: Option<f32>,
+    /// Load average over a minute.
+    pub load_1: Option<f32>,
+    /// Memory in use.
+    pub memory_used_bytes: Option<u64>,
+    /// Installed memory.
+    pub memory_total_bytes: Option<u64>,
+    /// Processes on the machine.
+    pub process_count: u32,
+    /// The process that uses most CPU.
+    pub busiest: Option<Busiest>,
+}
+
+impl Summary {
+    /// The summary of `snapshot`, which the broker took for `host` at `last_seen_us`.
+    pub fn new(host: HostName, snapshot: &Snapshot, last_seen_us: i64, now_us: i64) -> Self {
+        let listed = u32::try_from(snapshot.processes.len()).unwrap_or(u32::MAX);
+        Self {
+            host,
+            os_host_name: snapshot.os_host_name.clone(),
+            state: State::after(now_us.saturating_sub(last_seen_us), snapshot.interval_ms),
+            last_seen_us,
+            captured_at_us: snapshot.captured_at_us,
+            interval_ms: snapshot.interval_ms,
+            run_id: snapshot.run_id.clone(),
+            sequence: snapshot.sequence,
+            os: snapshot.host_info.os.clone(),
+            cpu_percent: snapshot.host.cpu_percent,
+            load_1: snapshot.host.load_1,
+            memory_used_bytes: snapshot.host.memory_used_bytes,
+            memory_total_bytes: snapshot.host.memory_total_bytes.or(snapshot.host_info.memory_bytes),
+            process_count: snapshot
+                .host
+                .process_count
+                .unwrap_or(listed.saturating_add(snapshot.processes_left_out)),
+            busiest: busiest(snapshot),
+        }
+    }
+
+    /// Memory in use, in percent of what is installed.
+    pub fn memory_percent(&self) -> Option<f64> {
+        let total_bytes = self.memory_total_bytes.filter(|bytes| *bytes > 0)?;
+        Some(self.memory_used_bytes? as f64 * 100.0 / total_bytes as f64)
+    }
+
+    /// Which sample, and which state, a page about this host shows: another text when either is another one.
+    pub fn version(&self) -> String {
+        format!("{}-{}-{}", self.run_id, self.sequence, self.state.word())
+    }
+}
+
+fn busiest(snapshot: &Snapshot) -> Option<Busiest> {
+    let busy = snapshot.processes.iter().filter_map(|process| Some((process.cpu_percent?, process)));
+    let (cpu_percent, process) = busy.max_by(|a, b| a.0.total_cmp(&b.0))?;
+    Some(Busiest { name: process.name.clone(), cpu_percent })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_is_silent_after_three_intervals_and_down_after_ten() {
+        for (quiet_ms, state) in [
+            (-5_000, State::Up),
+            (0, State::Up),
+            (3_000, State::Up),
+            (3_001, State::Silent),
+            (10_000, State::Silent),
+            (10_001, State::Down),
+            (i64::MAX / 1000, State::Down),
+        ] {
+            assert_eq!(State::after(quiet_ms * 1000, 1000), state, "{quiet_ms} ms");
+        }
+    }
+}

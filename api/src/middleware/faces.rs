@@ -1,0 +1,66 @@
+//! Refusals get the face that suits the address: JSON below /api and for the health checks, a page elsewhere.
+
+use askama::Template;
+use axum::{
+    extract::Request,
+    http::{Method, StatusCode, header},
+    middleware::Next,
+    response::{Html, IntoResponse, Response},
+};
+
+use crate::{handlers::page::Layout, refusal::Refusal};
+
+/// The page of a refusal.
+#[derive(Template)]
+#[template(path = "refusal.html")]
+struct RefusalPage {
+    layout: Layout,
+    refusal: Refusal,
+}
+
+/// Dresses refusals, those of the router itself included.
+pub async fn dress(request: Request, next: Next) -> Response {
+    let path = request.uri().path().to_owned();
+    let method = request.method().clone();
+    let response = next.run(request).await;
+    let refusal = match response.extensions().get::<Refusal>() {
+        Some(refusal) => refusal.clone(),
+        None => match plain_refusal(&response, &method, &path) {
+            Some(refusal) => refusal,
+            None => return response,
+        },
+    };
+    let allow = response.headers().get(header::ALLOW).cloned();
+    let json = path.starts_with("/api/") || path == "/healthz" || path == "/readyz";
+    let mut dressed = if json { refusal.into_json() } else { page(refusal) };
+    if let Some(allow) = allow {
+        dressed.headers_mut().insert(header::ALLOW, allow);
+    }
+    dressed
+}
+
+/// What the router refuses by itself.
+fn plain_refusal(response: &Response, method: &Method, path: &str) -> Option<Refusal> {
+    match response.status() {
+        StatusCode::METHOD_NOT_ALLOWED => Some(Refusal::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            format!("{method} is not possible at {}", crate::display::cut(path, 200)),
+            "the header `Allow` says what is",
+        )),
+        StatusCode::BAD_REQUEST => Some(Refusal::new(
+            StatusCode::BAD_REQUEST,
+            "the address cannot be read",
+            "check what is behind each % in it",
+        )),
+        _ => None,
+    }
+}
+
+fn page(refusal: Refusal) -> Response {
+    let status = refusal.status;
+    let page = RefusalPage { layout: Layout::new(), refusal };
+    match page.render() {
+        Ok(html) => (status, Html(html)).into_response(),
+        Err(_) => status.into_response(),
+    }
+}

@@ -1,0 +1,103 @@
+//! Who may ask, and what an answer may do in a browser.
+//!
+//! Until there is sign-in the server listens on loopback only. That alone does not keep web pages elsewhere out: a
+//! name that an attacker controls can be made to point at 127.0.0.1, and the browser then takes that page and this
+//! server for one ("DNS rebinding"). So only requests that call this server by a loopback name are answered.
+
+use axum::{
+    extract::Request,
+    http::{HeaderMap, HeaderValue, StatusCode, Uri, header},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+
+use crate::refusal::Refusal;
+
+/// A page may load scripts, styles, images and data from this server, nothing else, and nobody may frame it.
+const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
+     img-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'";
+
+/// Lets only requests to a loopback name through.
+pub async fn check_host(request: Request, next: Next) -> Response {
+    match host_of(request.uri(), request.headers()) {
+        Some(host) if is_loopback(host) => next.run(request).await,
+        host => {
+            let called = crate::display::cut(host.unwrap_or("nothing"), 100).into_owned();
+            let refusal = Refusal::new(
+                StatusCode::MISDIRECTED_REQUEST,
+                format!("this server does not answer to the name {called:?}"),
+                "until there is sign-in it answers only to localhost, 127.0.0.1 and [::1]",
+            );
+            refusal.into_json().into_response()
+        }
+    }
+}
+
+/// Sets the headers that protect pages and data in a browser.
+pub async fn secure(request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    let mut set = |name, value| headers.insert(name, HeaderValue::from_static(value));
+    set(header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY);
+    set(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
+    set(header::REFERRER_POLICY, "same-origin");
+    set(header::HeaderName::from_static("cross-origin-opener-policy"), "same-origin");
+    set(header::HeaderName::from_static("cross-origin-resource-policy"), "same-origin");
+    if !headers.contains_key(header::CACHE_CONTROL) {
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
+    response
+}
+
+fn host_of<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Option<&'a str> {
+    if let Some(authority) = uri.authority() {
+        return Some(authority.as_str());
+    }
+    let mut hosts = headers.get_all(header::HOST).iter();
+    let host = hosts.next()?.to_str().ok()?;
+    hosts.next().is_none().then_some(host)
+}
+
+/// Whether a name with an optional port is one of this machine's own.
+fn is_loopback(host: &str) -> bool {
+    let name = match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((address, rest)) if rest.is_empty() || is_port(rest) => return address == "::1",
+        Some(_) => return false,
+        None => match host.find(':') {
+            Some(colon) if is_port(&host[colon..]) => &host[..colon],
+            Some(_) => return false,
+            None => host,
+        },
+    };
+    name.eq_ignore_ascii_case("localhost") || name == "127.0.0.1"
+}
+
+fn is_port(text: &str) -> bool {
+    text.strip_prefix(':').is_some_and(|digits| digits.parse::<u16>().is_ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_loopback_names_are_answered() {
+        for host in ["localhost", "LOCALHOST:80", "127.0.0.1", "127.0.0.1:8080", "[::1]", "[::1]:8080"] {
+            assert!(is_loopback(host), "{host}");
+        }
+        for host in [
+            "example.com",
+            "localhost.example.com",
+            "127.0.0.1.example.com",
+            "127.0.0.1:8080@example.com",
+            "[::1]x",
+            "[::2]",
+            "localhost:",
+            "localhost:99999",
+            "",
+            "192.168.0.1",
+        ] {
+            assert!(!is_loopback(host), "{host}");
+        }
+    }
+}

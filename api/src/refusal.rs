@@ -1,0 +1,79 @@
+//! Every answer that is not a yes: one type with two faces, a page and JSON.
+//!
+//! A handler returns a [`Refusal`]; `middleware::faces` turns it into the face that suits the address. What happened
+//! inside goes to the log, not into the answer.
+
+use axum::{
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+};
+
+use crate::view::query::BadParameter;
+
+/// A request that is refused, or cannot be answered now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// The HTTP status.
+    pub status: StatusCode,
+    /// What happened, to what.
+    pub error: String,
+    /// What to do next.
+    pub hint: String,
+}
+
+impl Refusal {
+    /// Any refusal.
+    pub fn new(status: StatusCode, error: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { status, error: error.into(), hint: hint.into() }
+    }
+
+    /// No such address.
+    pub fn no_such_path(path: &str) -> Self {
+        let path = crate::display::cut(path, 200);
+        Self::new(
+            StatusCode::NOT_FOUND,
+            format!("there is nothing at {path}"),
+            "the fleet is at /, its JSON at /api/v1/hosts",
+        )
+    }
+
+    /// No such host.
+    pub fn no_such_host(host: &str) -> Self {
+        let host = crate::display::cut(host, 64);
+        let hint = "the hosts that have sent a snapshot are listed at / and /api/v1/hosts";
+        Self::new(StatusCode::NOT_FOUND, format!("no host is called {host:?}"), hint)
+    }
+
+    /// Too many open pages.
+    pub fn too_many_live() -> Self {
+        let hint = "close some pages, or ask again without live updates";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "too many pages are being kept up to date", hint)
+    }
+
+    /// A fault of this program.
+    pub fn fault(what: &str, error: &dyn std::fmt::Display) -> Self {
+        tracing::error!(%error, "{what}");
+        let hint = "its log says why; trying again may help";
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, format!("the web server {what}"), hint)
+    }
+
+    /// As JSON.
+    pub fn into_json(self) -> Response {
+        let body = serde_json::json!({"error": self.error, "hint": self.hint}).to_string();
+        (self.status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
+    }
+}
+
+impl From<BadParameter> for Refusal {
+    fn from(bad: BadParameter) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, bad.to_string(), format!("expected {}", bad.expected))
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let mut response = self.status.into_response();
+        response.extensions_mut().insert(self);
+        response
+    }
+}

@@ -1,0 +1,36 @@
+//! Which address leads where.
+
+use axum::{Router, middleware::from_fn, routing::get};
+use tower_http::compression::CompressionLayer;
+
+use crate::{
+    handlers::{assets, fleet, health, host, hosts_json, processes_json, system},
+    middleware::{faces, guard},
+    refusal::Refusal,
+    web::Shared,
+};
+
+/// The whole web server.
+pub fn router(shared: Shared) -> Router {
+    Router::new()
+        .route("/", get(fleet::page))
+        .route("/live", get(fleet::live))
+        .route("/hosts/{host}", get(host::page))
+        .route("/hosts/{host}/live", get(host::live))
+        .route("/hosts/{host}/system", get(system::page))
+        .route("/hosts/{host}/system/live", get(system::live))
+        .route("/api/v1/hosts", get(hosts_json::list))
+        .route("/api/v1/hosts/{host}", get(hosts_json::one))
+        .route("/api/v1/hosts/{host}/processes", get(processes_json::list))
+        .route("/api/v1/hosts/{host}/live", get(processes_json::live))
+        .route("/healthz", get(health::alive))
+        .route("/readyz", get(health::ready))
+        .route("/assets/{version}/{file}", get(assets::file))
+        .route("/favicon.ico", get(assets::icon))
+        .fallback(async |uri: axum::http::Uri| Refusal::no_such_path(uri.path()))
+        .with_state(shared)
+        .layer(from_fn(faces::dress))
+        .layer(CompressionLayer::new())
+        .layer(from_fn(guard::check_host))
+        .layer(from_fn(guard::secure))
+}

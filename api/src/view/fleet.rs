@@ -1,0 +1,286 @@
+//! The table of hosts, the totals above it, and the busiest programs below it.
+
+use std::sync::Arc;
+
+use super::{
+    View,
+    facts::SortKey,
+    filter::Filter,
+    query::{self, BadParameter, MAX_ROWS},
+    table::{Cell, Head, Link, Row, Table},
+};
+use crate::{
+    display,
+    live::{FleetView, State, Summary},
+};
+
+/// The page.
+const PATH: &str = "/";
+/// Hosts shown unless more are asked for.
+const USUAL_HOSTS: usize = 250;
+/// Programs shown below the hosts.
+pub const BUSIEST_PROGRAMS: usize = 12;
+/// Characters of a name in a cell.
+const MAX_NAME_CHARACTERS: usize = 80;
+
+/// A column of the table of hosts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HostColumn {
+    /// Whether it is heard of.
+    State,
+    /// Its name.
+    Host,
+    /// Its operating system.
+    System,
+    /// CPU use in percent of all cores.
+    Cpu,
+    /// Memory in use, in percent.
+    Memory,
+    /// Installed memory.
+    Installed,
+    /// Load average over a minute.
+    Load,
+    /// Processes.
+    Processes,
+    /// The process that uses most CPU.
+    Busiest,
+    /// Time since it was last heard of.
+    Seen,
+}
+
+impl HostColumn {
+    const ALL: [Self; 10] = [
+        Self::State,
+        Self::Host,
+        Self::System,
+        Self::Cpu,
+        Self::Memory,
+        Self::Installed,
+        Self::Load,
+        Self::Processes,
+        Self::Busiest,
+        Self::Seen,
+    ];
+
+    /// Its name in URLs and its class, its head, and its unit.
+    fn known(self) -> (&'static str, &'static str, &'static str) {
+        match self {
+            Self::State => ("status", "State", ""),
+            Self::Host => ("host", "Host", ""),
+            Self::System => ("system", "System", ""),
+            Self::Cpu => ("cpu", "CPU", "%"),
+            Self::Memory => ("memory", "Mem", "%"),
+            Self::Installed => ("ram", "RAM", ""),
+            Self::Load => ("load", "Load", ""),
+            Self::Processes => ("procs", "Procs", ""),
+            Self::Busiest => ("busiest", "Busiest now", "% of a core"),
+            Self::Seen => ("seen", "Seen", ""),
+        }
+    }
+
+    fn id(self) -> &'static str {
+        self.known().0
+    }
+
+    fn greatest_first(self) -> bool {
+        !matches!(self, Self::State | Self::Host | Self::System | Self::Seen)
+    }
+}
+
+/// How the fleet is shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FleetQuery {
+    /// The filter, as typed.
+    pub q: String,
+    /// The column it is sorted by.
+    pub sort: HostColumn,
+    /// Whether the greatest comes first.
+    pub descending: bool,
+    /// The most hosts to show.
+    pub rows: usize,
+}
+
+impl FleetQuery {
+    /// Reads it from the part of the URL behind the question mark.
+    pub fn parse(text: &str) -> Result<Self, BadParameter> {
+        let mut parsed =
+            Self { q: String::new(), sort: HostColumn::Cpu, descending: true, rows: USUAL_HOSTS };
+        let mut descending = None;
+        for (name, value) in form_urlencoded::parse(text.as_bytes()) {
+            match name.as_ref() {
+                "q" => parsed.q = query::filter_text(&value)?,
+                "sort" => parsed.sort = column(&value)?,
+                "dir" => descending = query::direction(&value)?,
+                "rows" => parsed.rows = query::number("rows", &value, MAX_ROWS)?,
+                _ => {}
+            }
+        }
+        parsed.descending = descending.unwrap_or(parsed.sort.greatest_first());
+        Ok(parsed)
+    }
+
+    /// Name and value of every parameter that is not as usual.
+    pub fn parameters(&self) -> Vec<(&'static str, String)> {
+        let mut parameters = Vec::new();
+        if !self.q.is_empty() {
+            parameters.push(("q", self.q.clone()));
+        }
+        if self.sort != HostColumn::Cpu {
+            parameters.push(("sort", self.sort.id().to_owned()));
+        }
+        if self.descending != self.sort.greatest_first() {
+            parameters.push(("dir", if self.descending { "desc" } else { "asc" }.to_owned()));
+        }
+        if self.rows != USUAL_HOSTS {
+            parameters.push(("rows", self.rows.to_string()));
+        }
+        parameters
+    }
+
+    /// The page's URL with this query.
+    pub fn url(&self, path: &str) -> String {
+        query::url(path, &self.parameters())
+    }
+}
+
+fn column(value: &str) -> Result<HostColumn, BadParameter> {
+    HostColumn::ALL.into_iter().find(|column| column.id() == value).ok_or_else(|| {
+        let known = HostColumn::ALL.map(HostColumn::id).join(", ");
+        BadParameter::new("sort", value, format!("one of {known}"))
+    })
+}
+
+/// The fleet page as of `now_us`.
+pub fn view(fleet: &FleetView, query: &FleetQuery, now_us: i64) -> View {
+    let counts = fleet.counts;
+    let total = |state: State, count: usize| {
+        let shade = if count == 0 { "none" } else { state.word() };
+        Cell::field(format!("{} {}", display::count(count as u64), state.word())).shaded(shade)
+    };
+    let hosts = match fleet.hosts.len() {
+        1 => "1 host".to_owned(),
+        count => format!("{} hosts", display::count(count as u64)),
+    };
+    View {
+        version: fleet.version.to_string(),
+        fields: vec![
+            ("hosts", Cell::field(hosts)),
+            ("up", total(State::Up, counts.up)),
+            ("silent", total(State::Silent, counts.silent)),
+            ("down", total(State::Down, counts.down)),
+            ("processes", Cell::field(format!("{} processes", display::count(counts.processes)))),
+        ],
+        tables: vec![hosts_table(&fleet.hosts, query, now_us), programs_table(fleet)],
+    }
+}
+
+fn hosts_table(hosts: &[Arc<Summary>], query: &FleetQuery, now_us: i64) -> Table {
+    let filter = Filter::parse(&query.q);
+    let mut matching: Vec<&Summary> =
+        hosts.iter().map(Arc::as_ref).filter(|host| matches(&filter, host)).collect();
+    matching.sort_by(|a, b| {
+        let by_key = sort_key(a, query.sort).compare(&sort_key(b, query.sort), query.descending);
+        by_key.then_with(|| a.host.cmp(&b.host))
+    });
+    let rows: Vec<Row> = matching.iter().take(query.rows).map(|host| host_row(host, now_us)).collect();
+    let more = (rows.len() < matching.len()).then(|| Link {
+        href: FleetQuery { rows: MAX_ROWS, ..query.clone() }.url(PATH),
+        text: format!("Show all {} hosts", display::count(matching.len() as u64)),
+    });
+    let heads = HostColumn::ALL.map(|column| head(column, query)).into();
+    Table { id: "hosts", is_tree: false, heads, rows, more }
+}
+
+fn matches(filter: &Filter, host: &Summary) -> bool {
+    let os = host.os.as_deref().unwrap_or_default();
+    filter.matches(&[host.host.as_str(), &host.os_host_name, os, host.state.word()])
+}
+
+fn head(column: HostColumn, query: &FleetQuery) -> Head {
+    let (id, text, unit) = column.known();
+    let descending = if query.sort == column { !query.descending } else { column.greatest_first() };
+    let sorted = FleetQuery { sort: column, descending, ..query.clone() };
+    let direction = if query.descending { "descending" } else { "ascending" };
+    Head {
+        column: id,
+        text,
+        unit,
+        href: Some(sorted.url(PATH)),
+        sorted: (query.sort == column).then_some(direction),
+    }
+}
+
+/// A host that is not up has no present values, only what it was.
+fn sort_key(host: &Summary, column: HostColumn) -> SortKey<'_> {
+    let up = host.state == State::Up;
+    let now = |value: Option<f64>| SortKey::from(value.filter(|_| up));
+    match column {
+        HostColumn::State => SortKey::Number(f64::from(host.state as u8)),
+        HostColumn::Host => SortKey::Text(host.host.as_str()),
+        HostColumn::System => host.os.as_deref().into(),
+        HostColumn::Cpu => now(host.cpu_percent.map(f64::from)),
+        HostColumn::Memory => now(host.memory_percent()),
+        HostColumn::Installed => host.memory_total_bytes.map(|bytes| bytes as f64).into(),
+        HostColumn::Load => now(host.load_1.map(f64::from)),
+        HostColumn::Processes => now(Some(f64::from(host.process_count))),
+        HostColumn::Busiest => now(host.busiest.as_ref().map(|busiest| f64::from(busiest.cpu_percent))),
+        HostColumn::Seen => SortKey::Number(-(host.last_seen_us as f64)),
+    }
+}
+
+fn host_row(host: &Summary, now_us: i64) -> Row {
+    let up = host.state == State::Up;
+    let cpu_percent = host.cpu_percent.filter(|_| up).map(f64::from);
+    let memory_percent = host.memory_percent().filter(|_| up);
+    let busiest = match host.busiest.as_ref().filter(|_| up) {
+        Some(busiest) => Cell::hostile("busiest", &busiest.name, MAX_NAME_CHARACTERS)
+            .noted(format!("{} %", display::percent(Some(f64::from(busiest.cpu_percent))))),
+        None => Cell::new("busiest", display::MISSING),
+    };
+    let system = host.os.as_deref().unwrap_or(display::MISSING);
+    let cells = vec![
+        Cell::new("status", host.state.word()).shaded(host.state.word()),
+        Cell::new("host", host.host.as_str()).linked(format!("/hosts/{}", host.host)),
+        Cell::hostile("system", system, MAX_NAME_CHARACTERS),
+        Cell::new("cpu", display::percent(cpu_percent))
+            .shaded(display::shade(cpu_percent.unwrap_or_default() / 100.0)),
+        Cell::new("memory", display::percent(memory_percent))
+            .shaded(display::shade(memory_percent.unwrap_or_default() / 100.0)),
+        Cell::new("ram", display::size_long(host.memory_total_bytes)),
+        Cell::new("load", display::load(host.load_1.filter(|_| up))),
+        Cell::new("procs", display::count_or_missing(up.then(|| u64::from(host.process_count)))),
+        busiest,
+        Cell::since("seen", host.last_seen_us, now_us),
+    ];
+    Row { id: format!("h-{}", host.host), cells, ..Row::default() }
+}
+
+fn programs_table(fleet: &FleetView) -> Table {
+    let columns = [
+        ("name", "Program", ""),
+        ("count", "Hosts", ""),
+        ("procs", "Processes", ""),
+        ("cpu", "CPU", "% of a core"),
+        ("memory", "Memory", "B"),
+    ];
+    let head = |(column, text, unit)| Head { column, text, unit, ..Head::default() };
+    let most = fleet.programs.first().map_or(1.0, |(_, totals)| totals.cpu_percent()).max(100.0);
+    let row = |(name, totals): &(String, crate::live::ProgramTotals)| {
+        let cpu_percent = totals.cpu_percent();
+        let id = percent_encoding::utf8_percent_encode(name, percent_encoding::NON_ALPHANUMERIC);
+        let cells = vec![
+            Cell::hostile("name", name, MAX_NAME_CHARACTERS),
+            Cell::new("count", display::count(totals.hosts)),
+            Cell::new("procs", display::count(totals.processes)),
+            Cell::new("cpu", display::percent(Some(cpu_percent))).shaded(display::shade(cpu_percent / most)),
+            Cell::new("memory", display::size(Some(totals.resident_bytes as f64))),
+        ];
+        Row { id: format!("f-{id}"), cells, ..Row::default() }
+    };
+    Table {
+        id: "programs",
+        heads: columns.map(head).into(),
+        rows: fleet.programs.iter().map(row).collect(),
+        ..Table::default()
+    }
+}

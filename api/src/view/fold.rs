@@ -1,0 +1,88 @@
+//! Processes added up by what they have in common.
+
+use std::collections::HashMap;
+
+use super::{
+    ProcessFacts,
+    facts::{SortKey, Sums},
+    query::{Arrangement, ProcessQuery},
+};
+
+/// What stands for processes that have none of it.
+const NONE: &str = "(none)";
+
+/// Processes that have something in common.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Group<'a> {
+    /// What they have in common.
+    pub name: &'a str,
+    /// Their sums.
+    pub sums: Sums,
+}
+
+/// The groups of the processes that match, sorted as `query` says.
+pub fn groups<'a>(processes: &[ProcessFacts<'a>], query: &ProcessQuery) -> Vec<Group<'a>> {
+    let filter = query.filter();
+    let mut by_name: HashMap<&'a str, Sums> = HashMap::new();
+    for facts in processes {
+        let command_line = facts.process.command_line.as_deref().unwrap_or_default();
+        if filter.matches(&[&facts.process.name, command_line]) {
+            by_name.entry(common(facts, query.view)).or_default().add(&Sums::of(facts));
+        }
+    }
+    let mut groups: Vec<Group<'a>> = by_name.into_iter().map(|(name, sums)| Group { name, sums }).collect();
+    let key = |group: &Group<'a>| -> SortKey<'a> {
+        match query.sort.adds_up() {
+            true => group.sums.number(query.sort).into(),
+            false if query.sort == super::Column::Pid => SortKey::Number(group.sums.processes as f64),
+            false => SortKey::Text(group.name),
+        }
+    };
+    groups
+        .sort_unstable_by(|a, b| key(a).compare(&key(b), query.descending).then_with(|| a.name.cmp(b.name)));
+    groups
+}
+
+fn common<'a>(facts: &ProcessFacts<'a>, view: Arrangement) -> &'a str {
+    let process = facts.process;
+    match view {
+        Arrangement::User => process.user_name.as_deref().unwrap_or(NONE),
+        Arrangement::Unit => process.unit.as_deref().unwrap_or(NONE),
+        Arrangement::Container => process.container.as_deref().unwrap_or(NONE),
+        Arrangement::Program | Arrangement::Flat | Arrangement::Tree => &process.name,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use fleetps_nats::snapshot::Process;
+
+    use super::*;
+
+    #[test]
+    fn groups_add_up_what_matches() {
+        let process = |name: &str, user: Option<&str>, cpu| Process {
+            name: name.to_owned(),
+            user_name: user.map(str::to_owned),
+            cpu_percent: cpu,
+            ..Process::default()
+        };
+        let processes = [
+            process("a", Some("root"), Some(1.0)),
+            process("b", Some("root"), Some(2.5)),
+            process("b", None, None),
+        ];
+        let facts: Vec<_> = processes
+            .iter()
+            .map(|process| ProcessFacts { process, read_per_s: None, written_per_s: None, age_s: 0 })
+            .collect();
+        let shown = |query: &str| -> Vec<(String, usize, Option<f64>)> {
+            let query = ProcessQuery::parse(query).unwrap();
+            let groups = groups(&facts, &query);
+            groups.iter().map(|g| (g.name.to_owned(), g.sums.processes, g.sums.cpu_percent)).collect()
+        };
+        assert_eq!(shown("view=program"), [("b".into(), 2, Some(2.5)), ("a".into(), 1, Some(1.0))]);
+        assert_eq!(shown("view=user"), [("root".into(), 2, Some(3.5)), (NONE.into(), 1, None)]);
+        assert_eq!(shown("view=user&q=b"), [("root".into(), 1, Some(2.5)), (NONE.into(), 1, None)]);
+    }
+}

@@ -1,0 +1,47 @@
+//! From the live state to what a page shows.
+//!
+//! A page is a few `fields` (texts outside tables) and `table`s of rows; `patch` is what changed between two of the
+//! same page. `processes` makes the table of one host's processes, arranged by `tree`, flat or by `fold`; `query` is
+//! the part of its URL that says how, `column` what can be shown and sorted by, `filter` which processes. `fleet`
+//! makes the table of hosts, `system` the facts of one host.
+
+mod column;
+mod facts;
+pub mod filter;
+pub mod fleet;
+mod fold;
+pub mod patch;
+pub mod processes;
+pub mod query;
+pub mod system;
+pub mod table;
+mod tree;
+
+pub use column::Column;
+pub use facts::ProcessFacts;
+
+use table::{Cell, Table};
+
+/// Everything on a page that can change while it is open.
+#[derive(Debug, Clone, Default)]
+pub struct View {
+    /// Which moment this is: another text when anything may be another.
+    pub version: String,
+    /// Texts outside the tables, by the name the template gives their places.
+    pub fields: Vec<(&'static str, Cell)>,
+    /// The tables.
+    pub tables: Vec<Table>,
+}
+
+impl View {
+    /// The field of this name; an empty one when there is none.
+    pub fn field(&self, name: &str) -> Cell {
+        let found = self.fields.iter().find(|(known, _)| *known == name);
+        found.map(|(_, cell)| cell.clone()).unwrap_or_default()
+    }
+
+    /// The table of this name; an empty one when there is none.
+    pub fn table(&self, id: &str) -> Table {
+        self.tables.iter().find(|table| table.id == id).cloned().unwrap_or_default()
+    }
+}

@@ -1,0 +1,231 @@
+//! The table of one host's processes, arranged as the query says.
+
+use fleetps_nats::snapshot::Process;
+
+use super::{
+    Column, ProcessFacts,
+    facts::Sums,
+    fold,
+    query::{Arrangement, MAX_ROWS, ProcessQuery, USUAL_ROWS},
+    table::{Cell, Head, Link, Place, Row, Table, Toggle},
+    tree,
+};
+use crate::{display, live::Moment};
+
+/// The name of the table in the page.
+pub const TABLE: &str = "processes";
+/// Characters of a command line or path in a cell; what is longer is in the cell's title.
+const MAX_CELL_CHARACTERS: usize = 240;
+/// Characters of a name in a cell.
+const MAX_NAME_CHARACTERS: usize = 80;
+/// Kernel threads per page would drown the rest; these columns are what a fold shows.
+const FOLD_COLUMNS: [Column; 7] =
+    [Column::Name, Column::Pid, Column::Cpu, Column::Memory, Column::Read, Column::Written, Column::Threads];
+
+/// The table, and how many processes match the filter.
+#[derive(Debug, Default)]
+pub struct ProcessTable {
+    /// The table.
+    pub table: Table,
+    /// Processes that match.
+    pub matching: usize,
+}
+
+/// What the cells of one page have in common.
+struct Page<'a> {
+    path: &'a str,
+    query: &'a ProcessQuery,
+    memory_total_bytes: f64,
+}
+
+/// The processes of `moment`; links lead to `path`.
+pub fn table(moment: &Moment, path: &str, query: &ProcessQuery) -> ProcessTable {
+    let processes = ProcessFacts::all(moment);
+    let memory_total_bytes = moment.summary.memory_total_bytes.unwrap_or_default() as f64;
+    let page = Page { path, query, memory_total_bytes };
+    match query.view {
+        Arrangement::Tree => page.tree(&processes),
+        Arrangement::Flat => page.flat(&processes),
+        _ => page.fold(&processes),
+    }
+}
+
+/// The processes that match, sorted: what the flat table and JSON list.
+pub fn sorted<'a>(moment: &'a Moment, query: &ProcessQuery) -> Vec<ProcessFacts<'a>> {
+    sort_flat(ProcessFacts::all(moment), query)
+}
+
+fn sort_flat<'a>(mut processes: Vec<ProcessFacts<'a>>, query: &ProcessQuery) -> Vec<ProcessFacts<'a>> {
+    let filter = query.filter();
+    processes.retain(|facts| {
+        let command_line = facts.process.command_line.as_deref().unwrap_or_default();
+        filter.matches(&[&facts.process.name, command_line])
+    });
+    processes.sort_by(|a, b| {
+        let by_key = a.sort_key(query.sort).compare(&b.sort_key(query.sort), query.descending);
+        by_key.then_with(|| a.process.pid.cmp(&b.process.pid))
+    });
+    processes
+}
+
+impl Page<'_> {
+    fn tree(&self, processes: &[ProcessFacts<'_>]) -> ProcessTable {
+        let arranged = tree::arrange(processes, self.query);
+        let rows = arranged.rows.iter().map(|row| self.tree_row(&processes[row.index], row)).collect();
+        let shown = arranged.rows.len();
+        let table = Table { is_tree: true, ..self.table(rows, shown, shown + arranged.cut_off) };
+        ProcessTable { table, matching: arranged.matching }
+    }
+
+    fn tree_row(&self, facts: &ProcessFacts<'_>, row: &tree::TreeRow) -> Row {
+        let pid = facts.process.pid;
+        let toggle = row.expanded.map(|expanded| Toggle {
+            expanded,
+            href: format!("{}#{}", self.query.toggled(pid, !expanded).url(self.path), row_id(facts.process)),
+        });
+        let place = Place { level: row.level, set_size: row.set_size, position: row.position, toggle };
+        let mut cells = self.cells(facts);
+        if row.below.processes > 0
+            && let Some(name) = cells.first_mut()
+        {
+            name.note = below_note(&row.below);
+        }
+        Row { id: row_id(facts.process), class: if row.dim { "dim" } else { "" }, place: Some(place), cells }
+    }
+
+    fn flat(&self, processes: &[ProcessFacts<'_>]) -> ProcessTable {
+        let sorted = sort_flat(processes.to_vec(), self.query);
+        let row = |facts: &ProcessFacts<'_>| Row {
+            id: row_id(facts.process),
+            cells: self.cells(facts),
+            ..Row::default()
+        };
+        let rows: Vec<Row> = sorted.iter().take(self.query.rows).map(row).collect();
+        let shown = rows.len();
+        ProcessTable { table: self.table(rows, shown, sorted.len()), matching: sorted.len() }
+    }
+
+    fn fold(&self, processes: &[ProcessFacts<'_>]) -> ProcessTable {
+        let groups = fold::groups(processes, self.query);
+        let rows: Vec<Row> = groups.iter().take(self.query.rows).map(|group| self.fold_row(group)).collect();
+        let shown = rows.len();
+        let mut table = self.table(rows, shown, groups.len());
+        table.heads = FOLD_COLUMNS.into_iter().map(|column| self.head(column)).collect();
+        let [name, count, ..] = table.heads.as_mut_slice() else { return ProcessTable::default() };
+        name.text = self.query.view.label();
+        count.text = "Processes";
+        ProcessTable { table, matching: groups.iter().map(|group| group.sums.processes).sum() }
+    }
+
+    fn fold_row(&self, group: &fold::Group<'_>) -> Row {
+        let mut name = Cell::hostile("name", group.name, MAX_NAME_CHARACTERS);
+        if self.query.view == Arrangement::Program {
+            let processes =
+                ProcessQuery { q: group.name.to_owned(), ..self.query.arranged(Arrangement::Flat) };
+            name = name.linked(processes.url(self.path));
+        }
+        let number = |column: Column| match column {
+            Column::Name => name.clone(),
+            Column::Pid => Cell::new("pid", display::count(group.sums.processes as u64)),
+            other => self.number(other, group.sums.number(other)),
+        };
+        let id = format!(
+            "g-{}",
+            percent_encoding::utf8_percent_encode(group.name, percent_encoding::NON_ALPHANUMERIC)
+        );
+        Row { id, cells: FOLD_COLUMNS.map(number).into(), ..Row::default() }
+    }
+
+    fn table(&self, rows: Vec<Row>, shown: usize, all: usize) -> Table {
+        let heads = self.query.columns.iter().map(|column| self.head(*column)).collect();
+        let more = (all > shown).then(|| self.more(shown, all));
+        Table { id: TABLE, heads, rows, more, ..Table::default() }
+    }
+
+    fn more(&self, shown: usize, all: usize) -> Link {
+        let left = all - shown;
+        let next = if left <= 2 * USUAL_ROWS { all } else { shown + USUAL_ROWS };
+        let query = ProcessQuery { rows: round_up(next).min(MAX_ROWS), ..self.query.clone() };
+        let text =
+            format!("Show {} more of {}", display::count((next - shown) as u64), display::count(all as u64));
+        Link { href: query.url(self.path), text }
+    }
+
+    fn head(&self, column: Column) -> Head {
+        let sorted = if self.query.descending { "descending" } else { "ascending" };
+        Head {
+            column: column.id(),
+            text: column.head(),
+            unit: column.unit(),
+            href: Some(self.query.sorted_by(column).url(self.path)),
+            sorted: (self.query.sort == column).then_some(sorted),
+        }
+    }
+
+    fn cells(&self, facts: &ProcessFacts<'_>) -> Vec<Cell> {
+        self.query.columns.iter().map(|column| self.cell(*column, facts)).collect()
+    }
+
+    fn cell(&self, column: Column, facts: &ProcessFacts<'_>) -> Cell {
+        let process = facts.process;
+        let text = |value: Option<&str>, most| match value {
+            Some(value) => Cell::hostile(column.id(), value, most),
+            None => Cell::new(column.id(), display::MISSING),
+        };
+        match column {
+            Column::Name => text(Some(&process.name), MAX_NAME_CHARACTERS),
+            Column::User => text(process.user_name.as_deref(), MAX_NAME_CHARACTERS),
+            Column::Unit => text(process.unit.as_deref(), MAX_NAME_CHARACTERS),
+            Column::Container => text(process.container.as_deref(), MAX_NAME_CHARACTERS),
+            Column::Executable => text(process.executable.as_deref(), MAX_CELL_CHARACTERS),
+            Column::Command => text(process.command_line.as_deref(), MAX_CELL_CHARACTERS),
+            Column::State => Cell::hostile(column.id(), process.state.encode_utf8(&mut [0; 4]), 1),
+            Column::Pid => Cell::new(column.id(), process.pid.to_string()),
+            Column::Parent => {
+                let parent = process.parent_pid.map(|pid| pid.to_string());
+                Cell::new(column.id(), parent.unwrap_or_else(|| display::MISSING.to_owned()))
+            }
+            Column::Age => Cell::new(column.id(), display::duration(facts.age_s)),
+            _ => self.number(column, facts.number(column)),
+        }
+    }
+
+    /// A number, shaded where its column has a hue: CPU by its share of one core, memory by its share of the host's.
+    fn number(&self, column: Column, value: Option<f64>) -> Cell {
+        let id = column.id();
+        match column {
+            Column::Cpu => {
+                let shade = display::shade_small(value.unwrap_or_default() / 100.0);
+                Cell::new(id, display::percent(value)).shaded(shade)
+            }
+            Column::Memory => {
+                let share = value.unwrap_or_default() / self.memory_total_bytes.max(1.0);
+                let shade = if self.memory_total_bytes > 0.0 { display::shade_small(share) } else { "" };
+                Cell::new(id, display::size(value)).shaded(shade)
+            }
+            Column::Virtual => Cell::new(id, display::size(value)),
+            Column::Read | Column::Written => {
+                let zero = if value.is_some_and(|rate| rate < 0.5) { "z" } else { "" };
+                Cell::new(id, display::size(value)).shaded(zero)
+            }
+            Column::CpuTime => Cell::new(id, display::cpu_time(value.map(|time_ms| time_ms as u64))),
+            _ => Cell::new(id, display::count_or_missing(value.map(|value| value as u64))),
+        }
+    }
+}
+
+/// Names a process in the page: its pid alone would name another one after it was used again.
+fn row_id(process: &Process) -> String {
+    format!("p{}-{:x}", process.pid, process.started_at_us)
+}
+
+fn below_note(below: &Sums) -> String {
+    let cpu = display::percent(below.cpu_percent);
+    let memory = display::size(below.resident_bytes);
+    format!("{} below · Σ {cpu} % · {memory}", display::count(below.processes as u64))
+}
+
+/// Links to more rows stay the same while processes come and go.
+fn round_up(rows: usize) -> usize {
+    rows.div_ceil(USUAL_ROWS) * USUAL_ROWS
+}

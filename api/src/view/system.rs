@@ -1,0 +1,179 @@
+//! The facts of one host: what it is, what its disks and network do, what the agent costs; and the line of facts and
+//! figures at the head of every page about it.
+
+use fleetps_nats::{Snapshot, snapshot::FilesystemSample};
+
+use super::{
+    View,
+    table::{Cell, Head, Row, Table},
+};
+use crate::{
+    display::{self, MISSING},
+    live::{Moment, State},
+};
+
+/// Characters of a text in a cell.
+const MAX_CELL_CHARACTERS: usize = 120;
+/// Mounts shown, the fullest first; a container host has hundreds of overlay mounts that all say the same.
+const MAX_MOUNTS: usize = 100;
+
+/// What the head of every page about a host says.
+pub fn head_fields(moment: &Moment, now_us: i64) -> Vec<(&'static str, Cell)> {
+    let summary = &moment.summary;
+    let up = summary.state == State::Up;
+    let memory_percent = summary.memory_percent().filter(|_| up);
+    let cpu_percent = summary.cpu_percent.filter(|_| up).map(f64::from);
+    vec![
+        ("state", Cell::field(summary.state.word()).shaded(summary.state.word())),
+        ("seen", Cell::since("", summary.last_seen_us, now_us)),
+        ("facts", Cell::field(facts_line(&moment.snapshot))),
+        ("cpu", Cell::field(format!("{} %", display::percent(cpu_percent)))),
+        ("memory", Cell::field(format!("{} %", display::percent(memory_percent)))),
+        ("count", Cell::field(display::count(u64::from(summary.process_count)))),
+    ]
+}
+
+/// "Ubuntu 24.04 · Linux 6.8 · AMD EPYC, 8 cores · 32.0 GiB · up 41 d"
+fn facts_line(snapshot: &Snapshot) -> String {
+    let info = &snapshot.host_info;
+    let cores = info.threads.or(info.cores).map(|threads| match threads {
+        1 => "1 core".to_owned(),
+        threads => format!("{threads} cores"),
+    });
+    let processor = match (info.cpu_model.as_deref(), cores) {
+        (Some(model), Some(cores)) => Some(format!("{model}, {cores}")),
+        (Some(model), None) => Some(model.to_owned()),
+        (None, cores) => cores,
+    };
+    let memory = snapshot.host.memory_total_bytes.or(info.memory_bytes);
+    let facts = [
+        info.os.clone(),
+        info.kernel.clone(),
+        processor,
+        memory.map(|bytes| display::size_long(Some(bytes))),
+        snapshot.host.uptime_s.map(|seconds| format!("up {}", duration(seconds))),
+    ];
+    let known: Vec<String> = facts.into_iter().flatten().filter(|fact| !fact.is_empty()).collect();
+    display::visible(&known.join(" · ")).into_owned()
+}
+
+fn duration(seconds: u64) -> String {
+    display::duration(i64::try_from(seconds).unwrap_or(i64::MAX))
+}
+
+/// The System page as of `now_us`.
+pub fn view(moment: &Moment, now_us: i64) -> View {
+    let mut fields = head_fields(moment, now_us);
+    fields.extend(system_fields(&moment.snapshot));
+    fields.extend(load_fields(moment));
+    fields.extend(agent_fields(&moment.snapshot));
+    View { version: moment.summary.version(), fields, tables: vec![mounts_table(&moment.snapshot)] }
+}
+
+fn text(value: Option<&str>) -> Cell {
+    let value = value.filter(|text| !text.is_empty()).unwrap_or(MISSING);
+    Cell::hostile("", value, MAX_CELL_CHARACTERS)
+}
+
+fn number(value: Option<u32>) -> Cell {
+    Cell::field(display::count_or_missing(value.map(u64::from)))
+}
+
+fn system_fields(snapshot: &Snapshot) -> Vec<(&'static str, Cell)> {
+    let info = &snapshot.host_info;
+    let frequency = info.frequency_mhz.map(|mhz| format!("{:.2} GHz", mhz as f64 / 1000.0));
+    vec![
+        ("os_host_name", text(Some(&snapshot.os_host_name))),
+        ("os", text(info.os.as_deref())),
+        ("kernel", text(info.kernel.as_deref())),
+        ("architecture", text(info.architecture.as_deref())),
+        ("cpu_model", text(info.cpu_model.as_deref())),
+        ("cores", number(info.cores)),
+        ("cpu_threads", number(info.threads)),
+        ("frequency", text(frequency.as_deref())),
+        ("ram", Cell::field(display::size_long(info.memory_bytes.or(snapshot.host.memory_total_bytes)))),
+        ("boot_at", info.boot_at_us.map_or_else(|| Cell::field(MISSING), exact_time)),
+        ("uptime", text(snapshot.host.uptime_s.map(duration).as_deref())),
+    ]
+}
+
+fn exact_time(time_us: i64) -> Cell {
+    Cell { time: Some(display::time_exact(time_us)), ..Cell::field(display::time(time_us)) }
+}
+
+fn load_fields(moment: &Moment) -> Vec<(&'static str, Cell)> {
+    let host = &moment.snapshot.host;
+    let used = |used: Option<u64>, total: Option<u64>| match (used, total) {
+        (Some(used), Some(total)) => {
+            Cell::field(format!("{} of {}", display::size_long(Some(used)), display::size_long(Some(total))))
+        }
+        _ => Cell::field(MISSING),
+    };
+    let rate = |value: Option<f64>| match value {
+        Some(rate) => Cell::field(format!("{}/s", display::size_long(Some(rate as u64)))),
+        None => Cell::field(MISSING),
+    };
+    let loads = [host.load_1, host.load_5, host.load_15].map(display::load).join(" · ");
+    vec![
+        ("loads", Cell::field(loads)),
+        ("memory_used", used(host.memory_used_bytes, host.memory_total_bytes)),
+        ("memory_available", Cell::field(display::size_long(host.memory_available_bytes))),
+        ("swap_used", used(host.swap_used_bytes, host.swap_total_bytes)),
+        ("threads", number(host.thread_count)),
+        ("disk_read", rate(moment.host_rate(|host| host.disk_read_bytes))),
+        ("disk_written", rate(moment.host_rate(|host| host.disk_written_bytes))),
+        ("network_received", rate(moment.host_rate(|host| host.network_received_bytes))),
+        ("network_sent", rate(moment.host_rate(|host| host.network_sent_bytes))),
+    ]
+}
+
+fn agent_fields(snapshot: &Snapshot) -> Vec<(&'static str, Cell)> {
+    let agent = &snapshot.agent;
+    let pass = agent.pass_us.map(|us| format!("{:.1} ms", us as f64 / 1000.0));
+    let interval = f64::from(snapshot.interval_ms) / 1000.0;
+    vec![
+        ("agent_version", text(Some(&snapshot.agent_version))),
+        ("agent_interval", Cell::field(format!("{interval} s"))),
+        ("agent_cpu", Cell::field(display::cpu_time(agent.cpu_time_ms))),
+        ("agent_memory", Cell::field(display::size_long(agent.resident_bytes))),
+        ("agent_pass", text(pass.as_deref())),
+        ("agent_dropped", Cell::field(display::count(agent.dropped_snapshots))),
+        ("left_out", Cell::field(display::count(u64::from(snapshot.processes_left_out)))),
+        ("captured_at", exact_time(snapshot.captured_at_us)),
+    ]
+}
+
+fn mounts_table(snapshot: &Snapshot) -> Table {
+    let columns = [
+        ("mount", "Mount"),
+        ("device", "Device"),
+        ("kind", "Kind"),
+        ("disk", "Used"),
+        ("size", "Used"),
+        ("size", "Size"),
+    ];
+    let units = ["", "", "", "%", "", ""];
+    let heads = columns.into_iter().zip(units).map(|((column, text), unit)| Head {
+        column,
+        text,
+        unit,
+        ..Head::default()
+    });
+    let share = |mount: &FilesystemSample| mount.used_bytes as f64 / (mount.total_bytes as f64).max(1.0);
+    let mut mounts: Vec<&FilesystemSample> = snapshot.filesystems.iter().collect();
+    mounts.sort_by(|a, b| share(b).total_cmp(&share(a)).then_with(|| a.mount.cmp(&b.mount)));
+    let row = |(number, mount): (usize, &&FilesystemSample)| {
+        let cells = vec![
+            Cell::hostile("mount", &mount.mount, MAX_CELL_CHARACTERS),
+            Cell { column: "device", ..text(mount.device.as_deref()) },
+            Cell { column: "kind", ..text(mount.kind.as_deref()) },
+            Cell::new("disk", display::percent(Some(share(mount) * 100.0)))
+                .shaded(display::shade(share(mount))),
+            Cell::new("size", display::size_long(Some(mount.used_bytes))),
+            Cell::new("size", display::size_long(Some(mount.total_bytes))),
+        ];
+        Row { id: format!("m-{number}"), cells, ..Row::default() }
+    };
+    let rows = mounts.iter().take(MAX_MOUNTS).enumerate().map(row).collect();
+    Table { id: "mounts", heads: heads.collect(), rows, ..Table::default() }
+}

@@ -1,0 +1,103 @@
+//! Running the web server.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::serve::ListenerExt;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{Semaphore, watch},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    live::{self, Fleet, IngestorReports, Intake},
+    routes,
+};
+
+/// Open pages kept up to date at once. Each costs its last view, up to about a megabyte.
+const MAX_LIVE: usize = 1_000;
+/// A client that takes nothing for this long is cut off by the system; a stalled connection is never written to, so
+/// no timeout around the writing would notice.
+const STALLED_AFTER: Duration = Duration::from_secs(30);
+/// How long the first page may wait for the hosts' last snapshots: longer, and showing what there is serves better.
+const CATCH_UP_FOR: Duration = Duration::from_secs(2);
+/// How long open requests may take to end after the shutdown began.
+const END_WITHIN: Duration = Duration::from_secs(3);
+
+/// What the handlers share.
+#[derive(Clone)]
+pub struct Shared {
+    /// The present.
+    pub fleet: Arc<Fleet>,
+    /// The ingestors' last words.
+    pub ingestors: Arc<IngestorReports>,
+    /// The broker; absent where pages are tested without one.
+    pub broker: Option<async_nats::Client>,
+    /// Room for pages kept up to date.
+    pub live_room: Arc<Semaphore>,
+    /// Ends when the server does.
+    pub shutdown: CancellationToken,
+}
+
+impl Shared {
+    /// Nothing known yet.
+    pub fn new(broker: Option<async_nats::Client>, shutdown: CancellationToken) -> Self {
+        Self {
+            fleet: Arc::default(),
+            ingestors: Arc::default(),
+            broker,
+            live_room: Arc::new(Semaphore::new(MAX_LIVE)),
+            shutdown,
+        }
+    }
+}
+
+/// Serves pages and JSON on `listener` until `shutdown`, with the present from the broker of `client`. The first
+/// request is answered when the hosts' last snapshots have come, or after two seconds.
+///
+/// # Errors
+/// When the listener fails.
+pub async fn run(
+    listener: TcpListener,
+    client: async_nats::Client,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    let shared = Shared::new(Some(client.clone()), shutdown.clone());
+    let (progress, mut caught_up) = watch::channel(Intake::default());
+    let jetstream = async_nats::jetstream::new(client.clone());
+    let intake = {
+        let (fleet, shutdown) = (Arc::clone(&shared.fleet), shutdown.clone());
+        tokio::spawn(async move { live::follow(jetstream, &fleet, &progress, shutdown).await })
+    };
+    let ingestors = {
+        let (reports, shutdown) = (Arc::clone(&shared.ingestors), shutdown.clone());
+        tokio::spawn(async move { live::watch_ingestors(client, &reports, shutdown).await })
+    };
+    let _ = tokio::time::timeout(CATCH_UP_FOR, caught_up.wait_for(|intake| intake.caught_up)).await;
+
+    let router = routes::router(shared);
+    let serving = axum::serve(listener.tap_io(set_socket_options), router)
+        .with_graceful_shutdown(shutdown.clone().cancelled_owned());
+    let hard_end = async {
+        shutdown.cancelled().await;
+        tokio::time::sleep(END_WITHIN).await;
+    };
+    tokio::select! {
+        served = serving => served?,
+        () = hard_end => tracing::info!("some requests did not end in time and were cut off"),
+    }
+    intake.await?;
+    ingestors.await?;
+    Ok(())
+}
+
+/// Patches are small and must not wait for more; stalled clients must end.
+fn set_socket_options(socket: &mut TcpStream) {
+    if let Err(error) = socket.set_nodelay(true) {
+        tracing::debug!(%error, "cannot set TCP_NODELAY");
+    }
+    #[cfg(target_os = "linux")]
+    if let Err(error) = socket2::SockRef::from(&*socket).set_tcp_user_timeout(Some(STALLED_AFTER)) {
+        tracing::debug!(%error, "cannot set TCP_USER_TIMEOUT");
+    }
+}

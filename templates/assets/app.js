@@ -1,0 +1,21 @@
+// Every page works without scripts; these make it live and quick.
+//
+// navigate.js  links and forms replace the main part only
+// live.js      one stream of patches per open page
+// patch.js     a patch into the page, without moving anything under the pointer
+// rows.js      the tree's numbering, a row's details
+// keys.js      the key map, and the help made from it
+// times.js     times in the reader's zone
+import { start as startNavigation } from "./navigate.js";
+import { start as startLive } from "./live.js";
+import { start as startKeys } from "./keys.js";
+import { start as startRows } from "./rows.js";
+import { start as startTimes } from "./times.js";
+import { start as startTheme } from "./switch.js";
+
+startTheme();
+startTimes();
+startRows();
+startNavigation();
+startKeys();
+startLive();

@@ -1,0 +1,46 @@
+// One stream of patches per open page. When it breaks, the page says so and comes back by itself; the server then
+// sends the whole page's values once.
+import { apply, release } from "./patch.js";
+
+const RETRY_MS = 3000; // after the server refused; what merely broke the browser retries by itself
+let source = null;
+let retry = 0;
+
+function say(state, text) {
+  const dot = document.getElementById("live-dot");
+  if (!dot) return;
+  dot.className = `live-dot ${state}`;
+  dot.textContent = text;
+}
+
+export function disconnect() {
+  clearTimeout(retry);
+  source?.close();
+  source = null;
+}
+
+export function start() {
+  disconnect();
+  const main = document.getElementById("main");
+  if (!main.dataset.live) return;
+  const url = new URL(main.dataset.live, location.href);
+  url.searchParams.set("since", main.dataset.version ?? "");
+  const mine = source = new EventSource(url);
+  mine.onopen = () => say("on", "live");
+  mine.onmessage = (event) => {
+    const patch = JSON.parse(event.data);
+    main.dataset.version = patch.version;
+    apply(patch);
+  };
+  mine.onerror = () => {
+    say("broken", "reconnecting");
+    if (mine.readyState === EventSource.CLOSED && mine === source) retry = setTimeout(start, RETRY_MS);
+  };
+  release();
+}
+
+// A page in the background needs no patches; it gets the present when it is looked at again.
+document.addEventListener("visibilitychange", () => {
+  if (document.hidden) disconnect();
+  else if (!source) start();
+});

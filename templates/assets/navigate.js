@@ -1,0 +1,114 @@
+// Links and forms inside the app fetch the same URL as without scripts, replace the main part, and keep scroll, focus
+// and open menus. Every state stays a URL; the back button works.
+import { disconnect, start as connect } from "./live.js";
+import { setClock, upgradeAll } from "./times.js";
+import { forget, showFrozen } from "./patch.js";
+
+const TYPING_PAUSE_MS = 150; // long enough for the next letter, short enough to feel at once
+let latest = 0; // the newest request; an older answer that comes later is dropped
+
+const main = () => document.getElementById("main");
+
+/** Whether a click on this link stays inside the app. */
+function isInside(link) {
+  const url = new URL(link.href);
+  return url.origin === location.origin && !link.target && !link.download &&
+    (url.pathname === "/" || /^\/hosts\/[^/]+(\/system)?$/.test(url.pathname));
+}
+
+/** Shows `href`; `how` is push, replace or none (history moves by itself), `keep` leaves the page scrolled as it is. */
+export async function go(href, { how = "push", keep = false, focus = null } = {}) {
+  const request = ++latest;
+  const url = new URL(href, location.href);
+  url.hash = "";
+  let text;
+  try {
+    const answer = await fetch(url, { headers: { accept: "text/html" } });
+    text = await answer.text();
+  } catch {
+    if (request === latest) location.assign(url);
+    return;
+  }
+  if (request !== latest) return;
+  const fresh = new DOMParser().parseFromString(text, "text/html");
+  if (!fresh.getElementById("main")) return location.assign(url);
+  if (how === "push") history.pushState(null, "", url);
+  if (how === "replace") history.replaceState(null, "", url);
+  swap(fresh, { keep, focus });
+}
+
+/** Puts the fresh main part into the page. */
+function swap(fresh, { keep, focus }) {
+  const before = main();
+  const after = document.adoptNode(fresh.getElementById("main"));
+  const active = document.activeElement;
+  const focusId = focus ?? (before.contains(active) ? active.id : "");
+  const caret = active instanceof HTMLInputElement && active.type === "search"
+    ? { id: active.id, value: active.value, from: active.selectionStart, to: active.selectionEnd } : null;
+  const open = [...before.querySelectorAll("details[open]")].map((details) => details.id);
+  disconnect();
+  forget();
+  before.replaceWith(after);
+  document.title = fresh.title;
+  document.querySelector(".top nav").replaceWith(document.adoptNode(fresh.querySelector(".top nav")));
+  if (keep) open.forEach((id) => document.getElementById(id)?.setAttribute("open", ""));
+  if (caret && keep) {
+    const input = document.getElementById(caret.id);
+    if (input) {
+      input.value = caret.value;
+      input.focus({ preventScroll: true });
+      input.setSelectionRange(caret.from, caret.to);
+    }
+  } else if (focusId && document.getElementById(focusId)) {
+    const element = document.getElementById(focusId);
+    if (element.tagName === "TR") element.tabIndex = -1;
+    element.focus({ preventScroll: true });
+  }
+  if (!keep) scrollTo(0, 0);
+  setClock();
+  upgradeAll();
+  showFrozen();
+  connect();
+}
+
+/** The URL that a GET form leads to, without what is empty. */
+function urlOf(form) {
+  const url = new URL(form.action);
+  const values = [...new FormData(form)].filter(([, value]) => value !== "");
+  const lists = new Map();
+  for (const [name, value] of values) lists.set(name, lists.has(name) ? `${lists.get(name)},${value}` : value);
+  url.search = new URLSearchParams([...lists]).toString().replaceAll("%2C", ",");
+  return url.href;
+}
+
+export function start() {
+  document.addEventListener("click", (event) => {
+    const link = event.target.closest("a[href]");
+    if (!link || event.defaultPrevented || event.button || event.metaKey || event.ctrlKey || event.shiftKey) return;
+    if (!isInside(link)) return;
+    event.preventDefault();
+    const isTwist = link.classList.contains("twist");
+    go(link.href, {
+      how: isTwist || link.href === location.href ? "replace" : "push",
+      keep: isTwist || "keep" in link.dataset,
+      focus: isTwist ? link.closest("tr").id : null,
+    });
+  });
+  document.addEventListener("submit", (event) => {
+    event.preventDefault();
+    event.target.closest("details")?.removeAttribute("open");
+    go(urlOf(event.target), { keep: true });
+  });
+  let typing = 0;
+  document.addEventListener("input", (event) => {
+    if (event.target.type !== "search") return;
+    clearTimeout(typing);
+    typing = setTimeout(() => go(urlOf(event.target.form), { how: "replace", keep: true }), TYPING_PAUSE_MS);
+  });
+  document.addEventListener("click", (event) => {
+    for (const menu of document.querySelectorAll("details.menu[open]")) {
+      if (!menu.contains(event.target)) menu.removeAttribute("open");
+    }
+  });
+  addEventListener("popstate", () => go(location.href, { how: "none", keep: true }));
+}

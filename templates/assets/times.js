@@ -1,0 +1,34 @@
+// Times in the reader's zone, the exact UTC time in their title; ages go on by themselves between patches.
+const UNITS = [[86400, "d"], [3600, "h"], [60, "m"], [1, "s"]];
+const ZONED = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
+let ahead = 0; // how far the server's clock is ahead of this one, in ms
+
+function age(time) {
+  const seconds = Math.max(0, Math.floor((Date.now() + ahead - time) / 1000));
+  const [size, unit] = UNITS.find(([size]) => seconds >= size) ?? [1, "s"];
+  return `${Math.floor(seconds / size).toLocaleString("en")} ${unit}`;
+}
+
+export function upgrade(element) {
+  const exact = element.dateTime;
+  const time = Date.parse(exact);
+  if (Number.isNaN(time)) return;
+  const text = element.classList.contains("ago") ? age(time) : ZONED.format(time);
+  if (element.textContent !== text) element.textContent = text;
+  if (element.title !== exact) element.title = exact;
+}
+
+export function upgradeAll(root = document) {
+  root.querySelectorAll("time").forEach(upgrade);
+}
+
+export function setClock() {
+  const now = Number(document.getElementById("main").dataset.now);
+  if (now) ahead = now - Date.now();
+}
+
+export function start() {
+  setClock();
+  upgradeAll();
+  setInterval(() => { if (!document.hidden) document.querySelectorAll("time.ago").forEach(upgrade); }, 1000);
+}
