@@ -1,29 +1,73 @@
 //! The command line of `fleetps-agent`.
 
-use std::{error::Error, io, path::PathBuf, time::Duration};
+use std::{error::Error, io, path::PathBuf, thread, time::Duration};
 
-use clap::{Args, Parser, Subcommand};
-use fleetps_nats::connection::Broker;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use fleetps_nats::{HostName, connection::Broker, units::parse_duration};
+use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
-use crate::simulate::{self, SimulationSettings};
+use crate::{
+    run,
+    sample::{Boot, FIRST_WAIT, Sampler, os_host_name},
+    settings::AgentFile,
+    simulate::{self, SimulationSettings},
+};
 
 /// Any failure, to be printed with its causes.
 pub type CliError = Box<dyn Error + Send + Sync>;
 
-/// Samples every process of this host and publishes it.
+/// Samples every process of this host and publishes it. Without a subcommand it runs until Ctrl-C or SIGTERM
 #[derive(Debug, Parser)]
 #[command(name = "fleetps-agent", version)]
 pub struct Cli {
+    #[command(flatten)]
+    overrides: Overrides,
     #[command(subcommand)]
     command: Option<Command>,
 }
 
+/// What stands over the settings file.
+#[derive(Debug, Args)]
+struct Overrides {
+    /// Settings file; `fleetps-agent config` prints one
+    #[arg(long, value_name = "FILE", env = "FLEETPS_CONFIG")]
+    config: Option<PathBuf>,
+    /// Address of the broker
+    #[arg(long, value_name = "URL", env = "FLEETPS_NATS", global = true)]
+    nats: Option<String>,
+    /// File with the key for the broker
+    #[arg(long, value_name = "FILE", env = "FLEETPS_NKEY", global = true)]
+    nkey: Option<PathBuf>,
+    /// This host's name instead of the machine's own
+    #[arg(long, value_name = "NAME", env = "FLEETPS_HOST")]
+    host: Option<String>,
+    /// Time between two snapshots [default: 10s]
+    #[arg(long, env = "FLEETPS_INTERVAL", value_parser = parse_duration)]
+    interval: Option<Duration>,
+    /// Folder where the boot time is kept
+    #[arg(long, value_name = "DIR", env = "FLEETPS_STATE")]
+    state: Option<PathBuf>,
+}
+
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Prints one snapshot of this machine
+    Once {
+        /// As what
+        #[arg(long, value_enum, default_value_t = Format::Json)]
+        format: Format,
+    },
+    /// Prints the settings as a file
+    Config,
     /// Publishes a fleet that does not exist, for demonstrations, tests and load
     Simulate(SimulateArguments),
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Format {
+    Json,
 }
 
 #[derive(Debug, Args)]
@@ -35,7 +79,7 @@ struct SimulateArguments {
     #[arg(long, default_value_t = 300)]
     processes: usize,
     /// Time between two snapshots of a host; one that is too short means as fast as this machine can
-    #[arg(long, default_value = "10s", value_parser = seconds_or_duration)]
+    #[arg(long = "interval", id = "simulated_interval", default_value = "10s", value_parser = seconds_or_duration)]
     interval: Duration,
     /// The same seed gives the same fleet
     #[arg(long, default_value_t = 1)]
@@ -43,39 +87,102 @@ struct SimulateArguments {
     /// End after so many snapshots of every host
     #[arg(long)]
     rounds: Option<u64>,
-    /// Address of the broker
-    #[arg(long, value_name = "URL", env = "FLEETPS_NATS", default_value = "nats://127.0.0.1:4222")]
-    nats: String,
-    /// File with the simulator's key for the broker
-    #[arg(long, value_name = "FILE", env = "FLEETPS_NKEY")]
-    nkey: Option<PathBuf>,
+    /// Fill the past instead: begin so long ago, and go as fast as the broker takes it
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    since: Option<Duration>,
 }
 
 /// Does what the command line says.
 pub fn execute(cli: Cli) -> Result<(), CliError> {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
-    // One thread: an agent hardly ever has two things to do at once.
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let file = with_overrides(cli.overrides)?;
     match cli.command {
-        None => Ok(()),
-        Some(Command::Simulate(arguments)) => runtime.block_on(simulate(arguments)),
+        None => runtime()?.block_on(run_agent(file)),
+        Some(Command::Once { format: Format::Json }) => print_once(&file),
+        Some(Command::Config) => {
+            print!("{}", toml::to_string_pretty(&file)?);
+            Ok(())
+        }
+        Some(Command::Simulate(arguments)) => runtime()?.block_on(run_simulation(file, arguments)),
     }
 }
 
-async fn simulate(arguments: SimulateArguments) -> Result<(), CliError> {
+/// One thread: an agent hardly ever has two things to do at once.
+fn runtime() -> io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()
+}
+
+fn with_overrides(overrides: Overrides) -> Result<AgentFile, CliError> {
+    let mut file = AgentFile::read(overrides.config.as_deref())?;
+    file.nats = overrides.nats.unwrap_or(file.nats);
+    file.nkey = overrides.nkey.or(file.nkey);
+    file.host = overrides.host.or(file.host);
+    file.sample.interval = overrides.interval.unwrap_or(file.sample.interval);
+    file.sample.state = overrides.state.unwrap_or(file.sample.state);
+    file.sample.check()?;
+    Ok(file)
+}
+
+async fn run_agent(file: AgentFile) -> Result<(), CliError> {
+    let host = match &file.host {
+        Some(name) => name.parse()?,
+        None => HostName::from_os_name(&os_host_name()),
+    };
+    let broker = Broker { url: file.nats, nkey_file: file.nkey };
+    Ok(run::run(file.sample, broker, host, stop_signal()?).await?)
+}
+
+fn print_once(file: &AgentFile) -> Result<(), CliError> {
+    let mut sampler = Sampler::new(&file.sample, Boot::current(&file.sample.state))?;
+    thread::sleep(FIRST_WAIT);
+    let mut snapshot = sampler.sample(0);
+    snapshot.processes.sort_unstable_by_key(|process| process.pid);
+    let mut value = serde_json::to_value(&snapshot)?;
+    if let Some(columns) = value.get_mut("processes") {
+        *columns = rows(columns);
+    }
+    println!("{}", serde_json::to_string_pretty(&value)?);
+    Ok(())
+}
+
+/// On the wire processes are columns (and `state` a text with a letter for each); people read rows.
+fn rows(columns: &Value) -> Value {
+    let Some(columns) = columns.as_object() else { return Value::Null };
+    let count = columns.get("pid").and_then(Value::as_array).map_or(0, Vec::len);
+    let states: Vec<char> =
+        columns.get("state").and_then(Value::as_str).unwrap_or_default().chars().collect();
+    let row = |place: usize| {
+        let field = |column: &Value| match column {
+            Value::Array(values) => values.get(place).cloned().unwrap_or_default(),
+            _ => json!(states.get(place)),
+        };
+        columns.iter().map(|(name, column)| (name.clone(), field(column))).collect()
+    };
+    (0..count).map(|place| Value::Object(row(place))).collect()
+}
+
+async fn run_simulation(file: AgentFile, arguments: SimulateArguments) -> Result<(), CliError> {
+    let since_us =
+        |since: Duration| crate::sample::now_us() - i64::try_from(since.as_micros()).unwrap_or_default();
     let settings = SimulationSettings {
         hosts: arguments.hosts,
         processes: arguments.processes,
         interval: arguments.interval,
         seed: arguments.seed,
-        rounds: arguments.rounds,
+        rounds: arguments.rounds.or_else(|| Some(rounds_in(arguments.since?, arguments.interval))),
+        starts_at_us: arguments.since.map(since_us),
         ..SimulationSettings::default()
     };
-    let broker = Broker { url: arguments.nats, nkey_file: arguments.nkey };
+    let broker = Broker { url: file.nats, nkey_file: file.nkey };
     let end = simulate::run(settings, broker, stop_signal()?).await?;
     println!("{} snapshots made, {} dropped, {} not sent", end.made, end.dropped, end.unsent);
     Ok(())
+}
+
+/// Up to now, and no further.
+fn rounds_in(time: Duration, interval: Duration) -> u64 {
+    u64::try_from(time.as_micros() / interval.as_micros().max(1)).unwrap_or(u64::MAX)
 }
 
 /// A token that Ctrl-C or SIGTERM cancels.
@@ -112,6 +219,6 @@ pub fn with_causes(error: &(dyn Error + 'static)) -> String {
 fn seconds_or_duration(text: &str) -> Result<Duration, String> {
     match text.parse::<f64>() {
         Ok(seconds) => Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string()),
-        Err(_) => fleetps_nats::units::parse_duration(text),
+        Err(_) => parse_duration(text),
     }
 }

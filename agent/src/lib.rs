@@ -1,9 +1,15 @@
 //! The agent: samples every process of one host and publishes it; also simulates whole fleets.
 //!
-//! `sample` takes a snapshot, `scrub` takes secrets out of its command lines, `publish` gets it into the stream;
-//! `settings` says how; `simulate` makes hosts that do not exist; `cli` is the command line.
+//! `sample` takes a snapshot, `scrub` takes secrets out of its command lines, `publish` gets it into the stream, `run`
+//! puts them together; `settings` says how; `simulate` makes hosts that do not exist; `cli` is the command line.
 
 pub mod cli;
 pub mod publish;
+pub mod run;
+pub mod sample;
+pub mod scrub;
 pub mod settings;
 pub mod simulate;
+
+pub use run::{AgentError, run};
+pub use settings::AgentSettings;

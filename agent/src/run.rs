@@ -1,0 +1,130 @@
+//! A whole agent: a thread of its own samples, the caller's runtime publishes.
+
+use std::{
+    io,
+    sync::mpsc::{self, RecvTimeoutError},
+    thread,
+    time::{Duration, Instant},
+};
+
+use fleetps_nats::{
+    HostName,
+    connection::{Broker, ConnectionError},
+    snapshot::Encoder,
+};
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    publish::{Outbox, Publisher, RING_BYTES, Source},
+    sample::{Boot, FIRST_WAIT, Sampler, UnknownSystem, pack},
+    settings::{AgentSettings, SettingsError},
+};
+
+/// The agent cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum AgentError {
+    /// The settings cannot be used.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// The broker's settings are wrong.
+    #[error(transparent)]
+    Connection(#[from] ConnectionError),
+    /// This system cannot be sampled.
+    #[error(transparent)]
+    System(#[from] UnknownSystem),
+    /// A thread or a compressor could not be made.
+    #[error("cannot start sampling; is the machine out of memory or threads?")]
+    Start(#[source] io::Error),
+    /// The sampling thread panicked.
+    #[error("the sampling thread ended unexpectedly; please report this")]
+    Thread,
+}
+
+/// Samples this machine as `host` and publishes until `shutdown`; then what is waiting has two seconds to leave. The
+/// broker need not be there yet, and may go away: sampling goes on.
+pub async fn run(
+    settings: AgentSettings,
+    broker: Broker,
+    host: HostName,
+    shutdown: CancellationToken,
+) -> Result<(), AgentError> {
+    settings.check()?;
+    let client = broker.connect_later(&format!("fleetps-agent {host}"), &format!("_INBOX_{host}")).await?;
+    let outbox = Outbox::new(RING_BYTES);
+    let (stop, stopped) = mpsc::channel();
+    let (announce, announced) = oneshot::channel();
+    let (done, ended) = oneshot::channel();
+    let sampling = outbox.clone();
+    thread::Builder::new()
+        .name("sample".to_owned())
+        .spawn(move || _ = done.send(sample(&settings, &sampling, announce, &stopped)))
+        .map_err(AgentError::Start)?;
+    let Ok(identity) = announced.await else {
+        return ended.await.unwrap_or(Err(AgentError::Thread));
+    };
+    tracing::info!(host = %host, run = identity.run_id, "sampling this machine");
+    let source = Source { host, boot_id: identity.boot_id, run_id: identity.run_id };
+    let stop_publishing = CancellationToken::new();
+    let publisher = tokio::spawn(Publisher::new(client, &source, outbox).run(stop_publishing.clone()));
+    let mut ended = ended;
+    let outcome = tokio::select! {
+        () = shutdown.cancelled() => Ok(()),
+        outcome = &mut ended => outcome.unwrap_or(Err(AgentError::Thread)),
+    };
+    // Ends the thread's wait for the next sample.
+    drop(stop);
+    if outcome.is_ok() {
+        let _ = ended.await;
+    }
+    stop_publishing.cancel();
+    publisher.await.map_err(|_| AgentError::Thread)?;
+    outcome
+}
+
+struct Identity {
+    boot_id: String,
+    run_id: String,
+}
+
+/// Samples until the channel closes.
+fn sample(
+    settings: &AgentSettings,
+    outbox: &Outbox,
+    announce: oneshot::Sender<Identity>,
+    stopped: &mpsc::Receiver<()>,
+) -> Result<(), AgentError> {
+    let boot = Boot::current(&settings.state);
+    let boot_id = boot.id.clone();
+    let mut sampler = Sampler::new(settings, boot)?;
+    let mut encoder = Encoder::new().map_err(AgentError::Start)?;
+    let _ = announce.send(Identity { boot_id, run_id: sampler.run_id().to_owned() });
+    let mut due = Instant::now() + settings.interval.min(FIRST_WAIT);
+    loop {
+        let wait = due.saturating_duration_since(Instant::now());
+        match stopped.recv_timeout(wait) {
+            Err(RecvTimeoutError::Timeout) => {}
+            Ok(()) | Err(RecvTimeoutError::Disconnected) => return Ok(()),
+        }
+        let started = Instant::now();
+        let mut snapshot = sampler.sample(outbox.dropped());
+        match pack(&mut snapshot, &mut encoder) {
+            Ok(message) => outbox.push(snapshot.sequence, message),
+            Err(error) => tracing::error!(error = %error, "a snapshot cannot be packed and is left out"),
+        }
+        due = next_due(due, settings.interval, started.elapsed());
+    }
+}
+
+/// The next moment on the grid of intervals; moments that went by while sampling took too long are left out.
+fn next_due(due: Instant, interval: Duration, took: Duration) -> Instant {
+    if took > interval {
+        tracing::warn!(
+            took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+            "taking a sample took longer than the interval; make the interval longer"
+        );
+    }
+    let next = due + interval;
+    let now = Instant::now();
+    if next >= now { next } else { now + interval }
+}

@@ -1,0 +1,175 @@
+//! Processes on Linux, read from /proc directly.
+//!
+//! sysinfo, which reads everything else, opens `status`, `stat`, `statm` and `io` of every process in every pass
+//! (0.40.1: `get_uid_and_gid_and_tgid` has no way round): measured with 589 processes, 34 ms a pass, where one read of
+//! `stat` takes 6.6 ms and holds all that changes, thread count and start time in ticks included. That is the
+//! difference between 1.5 and 0.3 % of a core at a sample each second.
+
+use std::{
+    ffi::OsStr,
+    fs::{self, File},
+    io::Read,
+    os::unix::ffi::OsStrExt,
+    path::PathBuf,
+    str::FromStr,
+};
+
+use super::{
+    cgroup,
+    raw::{Facts, ProcessSource, RawProcess, StorageBytes},
+};
+
+/// The kernel counts CPU and start times for user space in hundredths of a second (USER_HZ) on every architecture that
+/// Rust's standard library runs on.
+const TICK_MS: u64 = 10;
+/// `stat` has about 300 bytes, at most some 900; `io` about 120.
+const SMALL_FILE_BYTES: usize = 4096;
+
+/// Processes below a /proc folder.
+#[derive(Debug)]
+pub struct ProcFolder {
+    folder: String,
+    boot_at_us: i64,
+    page_bytes: u64,
+    path: String,
+    buffer: Vec<u8>,
+}
+
+impl ProcFolder {
+    /// Reads from `folder`, usually `/proc`; `boot_at_us` is what start times are counted from.
+    pub fn new(folder: &str, boot_at_us: i64) -> Self {
+        Self {
+            folder: folder.to_owned(),
+            boot_at_us,
+            page_bytes: rustix::param::page_size() as u64,
+            path: String::new(),
+            buffer: vec![0; SMALL_FILE_BYTES],
+        }
+    }
+
+    /// The first bytes of a small file of a process; one read is a consistent moment.
+    fn small_file(&mut self, pid: u32, name: &str) -> Option<&[u8]> {
+        self.set_path(pid, name);
+        let length = File::open(&self.path).ok()?.read(&mut self.buffer).ok()?;
+        self.buffer.get(..length)
+    }
+
+    fn set_path(&mut self, pid: u32, name: &str) {
+        use std::fmt::Write;
+        self.path.clear();
+        // Writing to a String cannot fail.
+        let _ = write!(self.path, "{}/{pid}/{name}", self.folder);
+    }
+
+    fn whole_file(&mut self, pid: u32, name: &str) -> Option<Vec<u8>> {
+        self.set_path(pid, name);
+        fs::read(&self.path).ok()
+    }
+
+    fn executable(&mut self, pid: u32) -> Option<String> {
+        self.set_path(pid, "exe");
+        let path: PathBuf = fs::read_link(&self.path).ok()?;
+        let text = path.to_string_lossy();
+        // The kernel's mark for a file that was replaced or removed since, as after an upgrade.
+        Some(text.strip_suffix(" (deleted)").unwrap_or(&text).to_owned())
+    }
+}
+
+impl ProcessSource for ProcFolder {
+    fn read(&mut self, into: &mut Vec<RawProcess>) {
+        into.clear();
+        let Ok(entries) = fs::read_dir(&self.folder) else { return };
+        for entry in entries.flatten() {
+            let Some(pid) = pid_of(&entry.file_name()) else { continue };
+            let (boot_at_us, page_bytes) = (self.boot_at_us, self.page_bytes);
+            // It may end between listing and reading: then it is simply not there.
+            let process =
+                self.small_file(pid, "stat").and_then(|stat| parse_stat(stat, boot_at_us, page_bytes));
+            into.extend(process);
+        }
+    }
+
+    fn facts(&mut self, pid: u32) -> Facts {
+        let arguments = self.whole_file(pid, "cmdline").map(|bytes| arguments(&bytes)).unwrap_or_default();
+        let user_id = self.small_file(pid, "status").and_then(effective_user);
+        let cgroups = self.whole_file(pid, "cgroup").unwrap_or_default();
+        let cgroup::Membership { unit, container } = cgroup::parse(&String::from_utf8_lossy(&cgroups));
+        Facts { executable: self.executable(pid), arguments, user_id, unit, container }
+    }
+
+    fn storage(&mut self, pid: u32) -> Option<StorageBytes> {
+        let text = std::str::from_utf8(self.small_file(pid, "io")?).ok()?;
+        let value = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
+        Some(StorageBytes { read: value("read_bytes:")?, written: value("write_bytes:")? })
+    }
+}
+
+fn pid_of(name: &OsStr) -> Option<u32> {
+    let bytes = name.as_bytes();
+    bytes.first().is_some_and(u8::is_ascii_digit).then(|| number(bytes))?
+}
+
+fn number<T: FromStr>(bytes: &[u8]) -> Option<T> {
+    std::str::from_utf8(bytes).ok()?.parse().ok()
+}
+
+/// Reads /proc/PID/stat. The name stands in parentheses and may hold spaces, parentheses and anything else, so the
+/// fields are counted from the last `)`; the numbers below are those of `man proc_pid_stat` less 3.
+fn parse_stat(stat: &[u8], boot_at_us: i64, page_bytes: u64) -> Option<RawProcess> {
+    let name_start = stat.iter().position(|byte| *byte == b'(')?;
+    let name_end = stat.iter().rposition(|byte| *byte == b')')?;
+    let name = stat.get(name_start + 1..name_end)?;
+    let rest = stat.get(name_end + 1..)?.trim_ascii();
+    let mut fields = rest.split(|byte| *byte == b' ');
+    let state = *fields.next()?.first()?;
+    let parent_pid: u32 = number(fields.next()?)?;
+    let user_ticks: u64 = number(fields.nth(9)?)?;
+    let system_ticks: u64 = number(fields.next()?)?;
+    let threads: u32 = number(fields.nth(4)?)?;
+    let start_ticks: i64 = number(fields.nth(1)?)?;
+    let virtual_bytes: u64 = number(fields.next()?)?;
+    let resident_pages: u64 = number(fields.next()?)?;
+    Some(RawProcess {
+        pid: number(stat.get(..name_start)?.trim_ascii())?,
+        parent_pid: (parent_pid > 0).then_some(parent_pid),
+        started_at_us: boot_at_us.saturating_add(start_ticks.saturating_mul(1000 * TICK_MS as i64)),
+        name: String::from_utf8_lossy(name).into_owned(),
+        state: state_letter(state),
+        threads: Some(threads),
+        cpu_time_ms: Some(user_ticks.saturating_add(system_ticks).saturating_mul(TICK_MS)),
+        resident_bytes: Some(resident_pages.saturating_mul(page_bytes)),
+        virtual_bytes: Some(virtual_bytes),
+    })
+}
+
+fn state_letter(state: u8) -> char {
+    match state {
+        b'R' | b'S' | b'D' | b'I' | b'T' | b'Z' | b'X' => char::from(state),
+        b't' => 'T',
+        b'x' => 'X',
+        // Parked kernel threads, and states of kernels before 4.
+        b'P' | b'K' | b'W' => 'I',
+        _ => '?',
+    }
+}
+
+/// The arguments, which end in zero bytes. Programs that rewrite their command line leave one long argument padded with
+/// more of them.
+fn arguments(cmdline: &[u8]) -> Vec<String> {
+    let end = cmdline.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+    if end == 0 {
+        return Vec::new();
+    }
+    cmdline[..end].split(|byte| *byte == 0).map(|text| String::from_utf8_lossy(text).into_owned()).collect()
+}
+
+/// The effective user's id, as `ps` shows it.
+fn effective_user(status: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(status);
+    let ids = text.lines().find_map(|line| line.strip_prefix("Uid:"))?;
+    ids.split_whitespace().nth(1).map(str::to_owned)
+}
+
+#[cfg(test)]
+#[path = "linux_tests.rs"]
+mod tests;

@@ -1,0 +1,86 @@
+//! Reading /proc: literals, and a folder that looks like it.
+
+use std::path::Path;
+
+use super::*;
+
+const PAGE_BYTES: u64 = 4096;
+
+fn stat(name: &str) -> String {
+    format!(
+        "42 ({name}) S 7 42 42 0 -1 4194560 900 0 3 0 150 50 0 0 20 0 12 0 6000 104857600 2560 18446744073709551615 \
+         1 1 0 0 0 0 0 0 0 0 0 0 17 1 0 0 0 0 0 0 0 0 0 0 0 0 0\n"
+    )
+}
+
+#[test]
+fn every_field_of_stat_is_found_whatever_the_name_is() {
+    for name in ["nginx", "a b", ":) (:", "((", "))", "", "x) R 1 1"] {
+        let process = parse_stat(stat(name).as_bytes(), 1_000_000, PAGE_BYTES).unwrap();
+        let expected = RawProcess {
+            pid: 42,
+            parent_pid: Some(7),
+            started_at_us: 61_000_000,
+            name: name.to_owned(),
+            state: 'S',
+            threads: Some(12),
+            cpu_time_ms: Some(2000),
+            resident_bytes: Some(2560 * 4096),
+            virtual_bytes: Some(104_857_600),
+        };
+        assert_eq!(process, expected);
+    }
+}
+
+#[test]
+fn a_stat_that_is_cut_anywhere_is_no_process_and_no_panic() {
+    let whole = stat("nginx");
+    for length in 0..whole.find("2560").unwrap() {
+        assert_eq!(parse_stat(&whole.as_bytes()[..length], 0, PAGE_BYTES), None);
+    }
+    assert_eq!(parse_stat(b")(", 0, PAGE_BYTES), None);
+}
+
+#[test]
+fn arguments_end_in_zero_bytes_and_padding_is_dropped() {
+    assert_eq!(arguments(b""), Vec::<String>::new());
+    assert_eq!(arguments(b"\0\0"), Vec::<String>::new());
+    assert_eq!(arguments(b"a\0\0b\0"), ["a", "", "b"]);
+    assert_eq!(arguments(b"nginx: worker\0\0\0\0"), ["nginx: worker"]);
+    assert_eq!(arguments(b"a\xffb\0"), ["a\u{fffd}b"]);
+}
+
+fn write(folder: &Path, pid: u32, name: &str, content: &str) {
+    let folder = folder.join(pid.to_string());
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join(name), content).unwrap();
+}
+
+#[test]
+fn a_process_that_vanishes_or_may_not_be_read_costs_its_own_row_or_field_only() {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), 42, "stat", &stat("whole"));
+    write(folder.path(), 42, "cmdline", "whole\0--x\0");
+    write(folder.path(), 42, "status", "Name:\twhole\nUid:\t1000\t1001\t1000\t1000\n");
+    write(folder.path(), 42, "cgroup", "0::/system.slice/whole.service\n");
+    write(folder.path(), 42, "io", "rchar: 9\nread_bytes: 4096\nwrite_bytes: 8192\n");
+    // Gone between the listing and the reading.
+    fs::create_dir(folder.path().join("43")).unwrap();
+    // Nothing but the stat may be read.
+    write(folder.path(), 44, "stat", &stat("denied").replacen("42", "44", 1));
+    fs::write(folder.path().join("uptime"), "1").unwrap();
+
+    let mut source = ProcFolder::new(folder.path().to_str().unwrap(), 0);
+    let mut processes = Vec::new();
+    source.read(&mut processes);
+    processes.sort_by_key(|process| process.pid);
+    let names: Vec<&str> = processes.iter().map(|process| process.name.as_str()).collect();
+    assert_eq!(names, ["whole", "denied"]);
+    let facts = source.facts(42);
+    assert_eq!(facts.arguments, ["whole", "--x"]);
+    assert_eq!(facts.user_id.as_deref(), Some("1001"));
+    assert_eq!(facts.unit.as_deref(), Some("whole.service"));
+    assert_eq!(source.storage(42), Some(StorageBytes { read: 4096, written: 8192 }));
+    assert_eq!((source.facts(44), source.storage(44)), (Facts::default(), None));
+    assert_eq!((source.facts(99), source.storage(99)), (Facts::default(), None));
+}

@@ -1,0 +1,156 @@
+//! Taking a snapshot of this machine.
+//!
+//! What keeps it cheap:
+//! - one reader for the whole run, whose buffers are reused; one file per process and pass (`linux` says why);
+//! - what hardly changes about a process is read when it appears and then once a minute (`table`);
+//! - mounts, users and what the machine is are read once a minute (`machine`);
+//! - no threads of processes are listed; their number stands in the same file.
+//!
+//! `raw` is what a source reads; `linux` and `portable` are the two sources; `cgroup` and `diskstats` are Linux's own;
+//! `table` makes rows of it, which `limits` cuts; `machine` is everything around the processes; `boot` is what start
+//! times are counted from.
+
+mod boot;
+#[cfg(target_os = "linux")]
+mod cgroup;
+#[cfg(target_os = "linux")]
+mod diskstats;
+mod limits;
+#[cfg(target_os = "linux")]
+mod linux;
+mod machine;
+#[cfg(any(not(target_os = "linux"), test))]
+mod portable;
+mod raw;
+mod table;
+mod text;
+
+use std::time::{Duration, Instant};
+
+use fleetps_nats::snapshot::{AgentCost, FORMAT, HostSample, Process, Snapshot};
+
+pub use boot::{Boot, now_us, since_boot};
+pub use limits::pack;
+pub use raw::{Facts, ProcessSource, RawProcess, StorageBytes};
+
+use crate::settings::AgentSettings;
+use machine::MachineReader;
+use table::{Moment, Table};
+
+#[cfg(target_os = "linux")]
+type SystemSource = linux::ProcFolder;
+#[cfg(not(target_os = "linux"))]
+type SystemSource = portable::Sysinfo;
+
+/// CPU use needs two passes some time apart; counted in steps of 10 ms, it is rough below this.
+pub const FIRST_WAIT: Duration = Duration::from_millis(500);
+
+/// This system is not one that can be sampled.
+#[derive(Debug, thiserror::Error)]
+#[error("this operating system cannot be sampled; fleetps-agent runs on Linux, Windows and macOS")]
+pub struct UnknownSystem;
+
+/// Takes the snapshots of this machine.
+pub struct Sampler {
+    settings: AgentSettings,
+    boot: Boot,
+    source: SystemSource,
+    table: Table,
+    machine: MachineReader,
+    run_id: String,
+    os_host_name: String,
+    sequence: u64,
+    last_pass: Option<Duration>,
+}
+
+impl Sampler {
+    /// A sampler that has made its first pass: wait [`FIRST_WAIT`] or more before the first sample, whose CPU use is
+    /// that of the time between.
+    pub fn new(settings: &AgentSettings, boot: Boot) -> Result<Self, UnknownSystem> {
+        let mut sampler = Self {
+            settings: settings.clone(),
+            source: system_source(&boot)?,
+            table: Table::default(),
+            machine: MachineReader::new(boot.at_us).ok_or(UnknownSystem)?,
+            run_id: format!("{:012x}", fastrand::u64(..) & 0xffff_ffff_ffff),
+            os_host_name: os_host_name(),
+            sequence: 0,
+            last_pass: None,
+            boot,
+        };
+        sampler.pass(since_boot(), now_us());
+        Ok(sampler)
+    }
+
+    /// Identifies this run.
+    pub fn run_id(&self) -> &str {
+        &self.run_id
+    }
+
+    /// The next snapshot; `dropped` is how many of the former ones were lost.
+    pub fn sample(&mut self, dropped: u64) -> Snapshot {
+        let (monotonic, captured_at_us) = (since_boot(), now_us());
+        let started = Instant::now();
+        let (host, mut processes) = self.pass(monotonic, captured_at_us);
+        let agent = self.cost(&processes, dropped);
+        let mut left_out =
+            limits::exclude(&mut processes, &self.settings.exclude_names, &self.settings.exclude_users);
+        left_out += limits::keep_busiest(&mut processes, self.settings.most_processes());
+        self.sequence += 1;
+        self.last_pass = Some(started.elapsed());
+        Snapshot {
+            format: FORMAT,
+            agent_version: env!("CARGO_PKG_VERSION").to_owned(),
+            os_host_name: self.os_host_name.clone(),
+            boot_id: self.boot.id.clone(),
+            run_id: self.run_id.clone(),
+            sequence: self.sequence,
+            captured_at_us,
+            interval_ms: self.settings.interval_ms(),
+            monotonic_ms: u64::try_from(monotonic.as_millis()).unwrap_or(u64::MAX),
+            agent,
+            host,
+            host_info: self.machine.info(),
+            filesystems: self.machine.filesystems(),
+            processes_left_out: left_out,
+            processes,
+        }
+    }
+
+    fn pass(&mut self, monotonic: Duration, clock_us: i64) -> (HostSample, Vec<Process>) {
+        let mut host = self.machine.read(monotonic);
+        let at = Moment { monotonic, clock_us };
+        let machine = &self.machine;
+        let mode = self.settings.command_line;
+        let rows = self.table.pass(&mut self.source, at, mode, &|id| machine.user_name(id));
+        host.process_count = u32::try_from(rows.len()).ok();
+        let threads = || rows.iter().filter_map(|row| row.threads);
+        host.thread_count = threads().next().is_some().then(|| threads().sum());
+        (host, rows)
+    }
+
+    fn cost(&self, rows: &[Process], dropped_snapshots: u64) -> AgentCost {
+        let own = rows.iter().find(|row| row.pid == std::process::id());
+        AgentCost {
+            cpu_time_ms: own.and_then(|row| row.cpu_time_ms),
+            resident_bytes: own.and_then(|row| row.resident_bytes),
+            pass_us: self.last_pass.and_then(|pass| u64::try_from(pass.as_micros()).ok()),
+            dropped_snapshots,
+        }
+    }
+}
+
+/// The machine's own name for itself.
+pub fn os_host_name() -> String {
+    text::cut(sysinfo::System::host_name().unwrap_or_default())
+}
+
+#[cfg(target_os = "linux")]
+fn system_source(boot: &Boot) -> Result<SystemSource, UnknownSystem> {
+    Ok(linux::ProcFolder::new("/proc", boot.at_us))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn system_source(_boot: &Boot) -> Result<SystemSource, UnknownSystem> {
+    portable::Sysinfo::new().ok_or(UnknownSystem)
+}

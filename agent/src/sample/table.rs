@@ -1,0 +1,181 @@
+//! From raw processes to the rows of a snapshot: what is derived, and what is remembered from pass to pass.
+//!
+//! Reading a file of /proc costs more than everything else here together, so a process's facts (command line, user,
+//! unit) are read when it appears, when its name changes (it called exec) and then once a minute, and its storage
+//! counters only when it has used the processor since or its turn comes: who does not run does not read or write.
+
+use std::{collections::HashMap, time::Duration};
+
+use fleetps_nats::snapshot::Process;
+
+use super::{
+    raw::{ProcessSource, RawProcess, StorageBytes},
+    text::{cut, cut_option, within_budget},
+};
+use crate::scrub::{CommandLineMode, command_line};
+
+/// Facts are read again after this time: programs rewrite their command lines (`postgres: … idle`).
+const FACTS_AGE: Duration = Duration::from_secs(60);
+/// Storage counters of a sleeping process are read again after this time: the kernel writes for others, and CPU time is
+/// counted in steps of 10 ms, below which a little may have been read.
+const STORAGE_AGE: Duration = Duration::from_secs(20);
+
+/// The processes of the last pass, with what must be remembered about them.
+#[derive(Debug, Default)]
+pub struct Table {
+    known: HashMap<u32, Known>,
+    passes: u64,
+    last_pass_at: Option<Duration>,
+    raw: Vec<RawProcess>,
+}
+
+/// What is remembered about a process.
+#[derive(Debug)]
+struct Known {
+    started_at_us: i64,
+    /// The last pass that saw it.
+    seen_in_pass: u64,
+    name: String,
+    executable: Option<String>,
+    command_line: Option<String>,
+    user_name: Option<String>,
+    unit: Option<String>,
+    container: Option<String>,
+    facts_read_at: Duration,
+    cpu_time_ms: Option<u64>,
+    storage: Option<StorageBytes>,
+    storage_read_at: Duration,
+}
+
+/// When a pass takes place.
+#[derive(Debug, Clone, Copy)]
+pub struct Moment {
+    /// Time since the machine booted.
+    pub monotonic: Duration,
+    /// µs since 1970 UTC, by the host's clock.
+    pub clock_us: i64,
+}
+
+impl Table {
+    /// Reads every process once; the rows, of which `cpu_percent` is absent in the first pass.
+    pub fn pass<S: ProcessSource>(
+        &mut self,
+        source: &mut S,
+        at: Moment,
+        mode: CommandLineMode,
+        user_name: &dyn Fn(&str) -> Option<String>,
+    ) -> Vec<Process> {
+        self.passes += 1;
+        let elapsed = self.last_pass_at.map(|last| at.monotonic.saturating_sub(last));
+        self.last_pass_at = Some(at.monotonic);
+        let mut raw = std::mem::take(&mut self.raw);
+        source.read(&mut raw);
+        let mut rows = Vec::with_capacity(raw.len());
+        for process in &raw {
+            let is_known = self
+                .known
+                .get(&process.pid)
+                .is_some_and(|known| known.started_at_us == process.started_at_us);
+            if !is_known {
+                self.known.remove(&process.pid);
+            }
+            let known = self.known.entry(process.pid).or_insert_with(|| Known::new(process));
+            let cpu_before_ms = if is_known { known.cpu_time_ms } else { cpu_of_new(process, elapsed, at) };
+            let has_run = !is_known || process.cpu_time_ms != known.cpu_time_ms || process.state == 'D';
+            if has_run || at.monotonic.saturating_sub(known.storage_read_at) >= STORAGE_AGE {
+                known.storage = source.storage(process.pid);
+                known.storage_read_at = at.monotonic;
+            }
+            if !is_known
+                || known.name != process.name
+                || at.monotonic.saturating_sub(known.facts_read_at) >= FACTS_AGE
+            {
+                known.read_facts(source, process, at, mode, user_name);
+            }
+            known.seen_in_pass = self.passes;
+            known.cpu_time_ms = process.cpu_time_ms;
+            rows.push(known.row(process, cpu_percent(process.cpu_time_ms, cpu_before_ms, elapsed)));
+        }
+        self.known.retain(|_, known| known.seen_in_pass == self.passes);
+        self.raw = raw;
+        rows
+    }
+}
+
+/// The CPU time that a process had used at the last pass, when it was not seen there: none, if it started since.
+fn cpu_of_new(process: &RawProcess, elapsed: Option<Duration>, at: Moment) -> Option<u64> {
+    let elapsed_us = i64::try_from(elapsed?.as_micros()).ok()?;
+    // Start times are counted in steps of 10 ms, and on some systems in seconds.
+    const STEP_US: i64 = 1_000_000;
+    (process.started_at_us + STEP_US >= at.clock_us - elapsed_us).then_some(0)
+}
+
+/// The share of one core that the time between two counts is, in percent; absent when either is.
+fn cpu_percent(now_ms: Option<u64>, before_ms: Option<u64>, elapsed: Option<Duration>) -> Option<f32> {
+    let elapsed_ms = elapsed?.as_secs_f64() * 1000.0;
+    let used_ms = now_ms?.saturating_sub(before_ms?) as f64;
+    (elapsed_ms > 0.0).then(|| (100.0 * used_ms / elapsed_ms) as f32)
+}
+
+impl Known {
+    fn new(process: &RawProcess) -> Self {
+        Self {
+            started_at_us: process.started_at_us,
+            seen_in_pass: 0,
+            name: String::new(),
+            executable: None,
+            command_line: None,
+            user_name: None,
+            unit: None,
+            container: None,
+            facts_read_at: Duration::ZERO,
+            cpu_time_ms: None,
+            storage: None,
+            storage_read_at: Duration::ZERO,
+        }
+    }
+
+    fn read_facts<S: ProcessSource>(
+        &mut self,
+        source: &mut S,
+        process: &RawProcess,
+        at: Moment,
+        mode: CommandLineMode,
+        user_name: &dyn Fn(&str) -> Option<String>,
+    ) {
+        let facts = source.facts(process.pid);
+        self.name.clone_from(&process.name);
+        self.executable = cut_option(facts.executable);
+        self.command_line = cut_option(command_line(mode, &within_budget(facts.arguments)));
+        self.user_name = cut_option(facts.user_id.map(|id| user_name(&id).unwrap_or(id)));
+        self.unit = cut_option(facts.unit);
+        self.container = cut_option(facts.container);
+        self.facts_read_at = at.monotonic;
+    }
+
+    fn row(&self, process: &RawProcess, cpu_percent: Option<f32>) -> Process {
+        Process {
+            pid: process.pid,
+            parent_pid: process.parent_pid,
+            started_at_us: process.started_at_us,
+            name: cut(process.name.clone()),
+            executable: self.executable.clone(),
+            command_line: self.command_line.clone(),
+            user_name: self.user_name.clone(),
+            state: process.state,
+            threads: process.threads,
+            cpu_percent,
+            cpu_time_ms: process.cpu_time_ms,
+            resident_bytes: process.resident_bytes,
+            virtual_bytes: process.virtual_bytes,
+            read_bytes: self.storage.map(|bytes| bytes.read),
+            written_bytes: self.storage.map(|bytes| bytes.written),
+            unit: self.unit.clone(),
+            container: self.container.clone(),
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "table_tests.rs"]
+mod tests;
