@@ -52,6 +52,11 @@ impl Shared {
     }
 }
 
+/// Every address of the server, over `shared`.
+pub fn router(shared: Shared) -> axum::Router {
+    routes::router(shared)
+}
+
 /// Serves pages and JSON on `listener` until `shutdown`, with the present from the broker of `client`. The first
 /// request is answered when the hosts' last snapshots have come, or after two seconds.
 ///
@@ -75,7 +80,7 @@ pub async fn run(
     };
     let _ = tokio::time::timeout(CATCH_UP_FOR, caught_up.wait_for(|intake| intake.caught_up)).await;
 
-    let router = routes::router(shared);
+    let router = router(shared);
     let serving = axum::serve(listener.tap_io(set_socket_options), router)
         .with_graceful_shutdown(shutdown.clone().cancelled_owned());
     let hard_end = async {

@@ -42,7 +42,7 @@ function setField(name, text, shade, time) {
       element.dateTime = time;
       upgrade(element);
     } else if (element.textContent !== text) element.textContent = text;
-    if (element.classList.contains("state")) element.className = `state ${shade}`;
+    if (element.classList.contains("word")) element.className = `word ${shade}`;
   }
 }
 

@@ -18,7 +18,7 @@ pub const TABLE: &str = "processes";
 const MAX_CELL_CHARACTERS: usize = 240;
 /// Characters of a name in a cell.
 const MAX_NAME_CHARACTERS: usize = 80;
-/// Kernel threads per page would drown the rest; these columns are what a fold shows.
+/// What a fold shows: the columns that add up.
 const FOLD_COLUMNS: [Column; 7] =
     [Column::Name, Column::Pid, Column::Cpu, Column::Memory, Column::Read, Column::Written, Column::Threads];
 
@@ -35,14 +35,14 @@ pub struct ProcessTable {
 struct Page<'a> {
     path: &'a str,
     query: &'a ProcessQuery,
-    memory_total_bytes: f64,
+    memory_scale_bytes: f64,
 }
 
 /// The processes of `moment`; links lead to `path`.
 pub fn table(moment: &Moment, path: &str, query: &ProcessQuery) -> ProcessTable {
     let processes = ProcessFacts::all(moment);
-    let memory_total_bytes = moment.summary.memory_total_bytes.unwrap_or_default() as f64;
-    let page = Page { path, query, memory_total_bytes };
+    let greatest = processes.iter().filter_map(|facts| facts.process.resident_bytes).max();
+    let page = Page { path, query, memory_scale_bytes: scale(greatest.unwrap_or_default() as f64) };
     match query.view {
         Arrangement::Tree => page.tree(&processes),
         Arrangement::Flat => page.flat(&processes),
@@ -107,7 +107,9 @@ impl Page<'_> {
 
     fn fold(&self, processes: &[ProcessFacts<'_>]) -> ProcessTable {
         let groups = fold::groups(processes, self.query);
-        let rows: Vec<Row> = groups.iter().take(self.query.rows).map(|group| self.fold_row(group)).collect();
+        let greatest = groups.iter().filter_map(|group| group.sums.resident_bytes).fold(0.0, f64::max);
+        let page = Self { memory_scale_bytes: scale(greatest), ..*self };
+        let rows: Vec<Row> = groups.iter().take(self.query.rows).map(|group| page.fold_row(group)).collect();
         let shown = rows.len();
         let mut table = self.table(rows, shown, groups.len());
         table.heads = FOLD_COLUMNS.into_iter().map(|column| self.head(column)).collect();
@@ -190,7 +192,8 @@ impl Page<'_> {
         }
     }
 
-    /// A number, shaded where its column has a hue: CPU by its share of one core, memory by its share of the host's.
+    /// A number, shaded where its column has a hue: CPU by its share of one core, memory
+    /// beside the greatest of the page.
     fn number(&self, column: Column, value: Option<f64>) -> Cell {
         let id = column.id();
         match column {
@@ -199,8 +202,7 @@ impl Page<'_> {
                 Cell::new(id, display::percent(value)).shaded(shade)
             }
             Column::Memory => {
-                let share = value.unwrap_or_default() / self.memory_total_bytes.max(1.0);
-                let shade = if self.memory_total_bytes > 0.0 { display::shade_small(share) } else { "" };
+                let shade = display::shade_small(value.unwrap_or_default() / self.memory_scale_bytes);
                 Cell::new(id, display::size(value)).shaded(shade)
             }
             Column::Virtual => Cell::new(id, display::size(value)),
@@ -223,6 +225,11 @@ fn below_note(below: &Sums) -> String {
     let cpu = display::percent(below.cpu_percent);
     let memory = display::size(below.resident_bytes);
     format!("{} below · Σ {cpu} % · {memory}", display::count(below.processes as u64))
+}
+
+/// The memory that is shaded strongest: a power of two, so that shades do not change with every sample.
+fn scale(greatest_bytes: f64) -> f64 {
+    greatest_bytes.max(1.0).log2().ceil().exp2()
 }
 
 /// Links to more rows stay the same while processes come and go.

@@ -1,0 +1,257 @@
+//! In a real browser: Chromium, driven by chromedriver.
+//!
+//! Without them these tests say that they were skipped, past the test harness, and pass; with
+//! `FLEETPS_REQUIRE_BROWSER=1` they fail instead.
+
+use std::{io::Write, process::Stdio, time::Duration};
+
+use fantoccini::{Client, ClientBuilder, Locator};
+use fleetps_nats::snapshot::Process;
+use hyper_util::client::legacy::connect::HttpConnector;
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    net::TcpListener,
+    process::{Child, Command},
+};
+
+use crate::support::{PATIENCE, Site, family, process};
+
+/// A site, served, and a browser to look at it. The driver ends with this, and the browser with the driver.
+struct Browser {
+    site: Site,
+    client: Client,
+    address: String,
+    _driver: Child,
+}
+
+impl Browser {
+    /// `None` when there is no browser here, and none is required.
+    async fn open(site: Site, scripts: bool) -> Option<Self> {
+        let Some((driver, port)) = start_driver().await else {
+            let required = std::env::var_os("FLEETPS_REQUIRE_BROWSER").is_some_and(|value| value == "1");
+            assert!(
+                !required,
+                "chromium and chromedriver are required (FLEETPS_REQUIRE_BROWSER=1) but not on PATH"
+            );
+            let _ = writeln!(
+                std::io::stderr(),
+                "SKIPPED a browser test: chromium and chromedriver are not on PATH"
+            );
+            return None;
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        let router = site.router.clone();
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        let content_setting = if scripts { 1 } else { 2 };
+        let options = json!({
+            "args": ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--window-size=1440,900"],
+            "prefs": {"profile.managed_default_content_settings.javascript": content_setting},
+        });
+        let capabilities = json!({"goog:chromeOptions": options}).as_object().unwrap().clone();
+        let client = ClientBuilder::new(HttpConnector::new())
+            .capabilities(capabilities)
+            .connect(&format!("http://127.0.0.1:{port}"))
+            .await
+            .unwrap();
+        Some(Self { site, client, address, _driver: driver })
+    }
+
+    async fn go(&self, path: &str) {
+        self.client.goto(&format!("{}{path}", self.address)).await.unwrap();
+    }
+
+    async fn run(&self, script: &str) -> Value {
+        self.client.execute(script, Vec::new()).await.unwrap()
+    }
+
+    /// Waits until a script's value is `wanted`.
+    async fn until(&self, script: &str, wanted: Value) {
+        let mut last = Value::Null;
+        let waiting = async {
+            loop {
+                last = self.run(script).await;
+                if last == wanted {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(30)).await;
+            }
+        };
+        if tokio::time::timeout(PATIENCE, waiting).await.is_err() {
+            panic!("{script} is {last}, not {wanted}");
+        }
+    }
+
+    async fn until_live(&self) {
+        self.until("return document.getElementById('live-dot').textContent", json!("live")).await;
+    }
+
+    async fn press(&self, key: &str) {
+        let script = format!(
+            "(document.activeElement ?? document.body).dispatchEvent(new KeyboardEvent('keydown', {{key: {key:?}, bubbles: true}}))"
+        );
+        self.run(&script).await;
+    }
+
+    async fn end(self) {
+        self.client.close().await.unwrap();
+    }
+}
+
+async fn start_driver() -> Option<(Child, u16)> {
+    let mut command = Command::new("chromedriver");
+    command.arg("--port=0").stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true);
+    let mut driver = command.spawn().ok()?;
+    let mut lines = BufReader::new(driver.stdout.take()?).lines();
+    let port = async {
+        while let Some(line) = lines.next_line().await.ok()? {
+            if let Some((_, port)) = line.rsplit_once("on port ") {
+                return port.trim_end_matches('.').parse().ok();
+            }
+        }
+        None
+    };
+    let port = tokio::time::timeout(PATIENCE, port).await.ok()??;
+    tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+    Some((driver, port))
+}
+
+const PIDS: &str = "return [...document.querySelectorAll('#processes tbody tr:not(.gone) td.pid')].map((cell) => cell.textContent).join(' ')";
+
+#[tokio::test]
+async fn a_live_update_changes_cells_brings_rows_and_strikes_gone_ones_through() {
+    let Some(browser) = Browser::open(Site::with("web-1", family()), true).await else { return };
+    browser.go("/hosts/web-1").await;
+    browser.until_live().await;
+    browser.run("window.kept = document.querySelector('tr[id^=p11-]')").await;
+    let mut changed = family();
+    changed[2].cpu_percent = Some(77.7);
+    changed.remove(4);
+    changed.push(Process { cpu_percent: Some(3.0), ..process(30, 1, "fresh") });
+    browser.site.tell("web-1", changed.clone());
+    browser.until("return document.querySelector('tr[id^=p11-] td.cpu').textContent", json!("77.7")).await;
+    browser.until(PIDS, json!("1 10 11 12 30")).await;
+    browser.until("return document.querySelector('tr.gone td.pid').textContent", json!("20")).await;
+    browser.until("return document.querySelector('tr.fresh td.pid').textContent", json!("30")).await;
+    browser.until("return window.kept.isConnected", json!(true)).await;
+    changed[2].cpu_percent = Some(5.0);
+    browser.site.tell("web-1", changed);
+    browser.until("return document.querySelectorAll('tr.gone, tr.fresh').length", json!(0)).await;
+    browser.end().await;
+}
+
+#[tokio::test]
+async fn rows_stay_where_they_are_while_frozen_and_move_afterwards() {
+    let Some(browser) = Browser::open(Site::with("web-1", family()), true).await else { return };
+    browser.go("/hosts/web-1?view=flat").await;
+    browser.until_live().await;
+    browser.until(PIDS, json!("11 1 10 12 20")).await;
+    browser.press("f").await;
+    let mut changed = family();
+    changed[4].cpu_percent = Some(90.0);
+    browser.site.tell("web-1", changed);
+    browser.until("return document.querySelector('tr[id^=p20-] td.cpu').textContent", json!("90.0")).await;
+    browser.until(PIDS, json!("11 1 10 12 20")).await;
+    browser.press("f").await;
+    browser.until(PIDS, json!("20 11 1 10 12")).await;
+    browser.end().await;
+}
+
+#[tokio::test]
+async fn the_tree_opens_and_closes_by_mouse_and_by_keyboard() {
+    let Some(browser) = Browser::open(Site::with("web-1", family()), true).await else { return };
+    browser.go("/hosts/web-1").await;
+    browser.until_live().await;
+    browser.run("window.samePage = true").await;
+    let twist = browser.client.find(Locator::Css("tr[id^=p10-] .twist")).await.unwrap();
+    twist.click().await.unwrap();
+    browser.until(PIDS, json!("1 10 20")).await;
+    browser.until("return document.activeElement.id.split('-')[0]", json!("p10")).await;
+    browser.press("ArrowRight").await;
+    browser.until(PIDS, json!("1 10 11 12 20")).await;
+    browser.press("j").await;
+    browser.until("return document.activeElement.id.split('-')[0]", json!("p11")).await;
+    browser.press("ArrowLeft").await;
+    browser.until("return document.activeElement.id.split('-')[0]", json!("p10")).await;
+    browser.press("ArrowLeft").await;
+    browser.until(PIDS, json!("1 10 20")).await;
+    browser.until("return window.samePage", json!(true)).await;
+    browser.end().await;
+}
+
+#[tokio::test]
+async fn typing_a_filter_keeps_ancestors_and_the_caret() {
+    let Some(browser) = Browser::open(Site::with("web-1", family()), true).await else { return };
+    browser.go("/hosts/web-1").await;
+    browser.until_live().await;
+    browser.press("/").await;
+    browser.client.active_element().await.unwrap().send_keys("worker").await.unwrap();
+    browser.until(PIDS, json!("1 10 11 12")).await;
+    browser.until("return document.querySelectorAll('tr.dim').length", json!(2)).await;
+    browser.until("return location.search", json!("?q=worker")).await;
+    browser
+        .until("return document.activeElement.id + document.activeElement.selectionStart", json!("q6"))
+        .await;
+    browser.end().await;
+}
+
+#[tokio::test]
+async fn the_back_button_restores_the_view() {
+    let Some(browser) = Browser::open(Site::with("web-1", family()), true).await else { return };
+    browser.go("/").await;
+    browser.until_live().await;
+    browser.run("window.samePage = true").await;
+    browser.client.find(Locator::Css("td.host a")).await.unwrap().click().await.unwrap();
+    browser.until(PIDS, json!("1 10 11 12 20")).await;
+    browser.client.find(Locator::Css("[data-view=Flat]")).await.unwrap().click().await.unwrap();
+    browser.until(PIDS, json!("11 1 10 12 20")).await;
+    browser.client.back().await.unwrap();
+    browser.until(PIDS, json!("1 10 11 12 20")).await;
+    browser.client.back().await.unwrap();
+    browser.until("return document.querySelectorAll('#hosts tbody tr').length", json!(1)).await;
+    browser.until("return window.samePage", json!(true)).await;
+    browser.end().await;
+}
+
+#[tokio::test]
+async fn everything_works_without_scripts() {
+    let Some(browser) = Browser::open(Site::with("web-1", family()), false).await else { return };
+    browser.go("/").await;
+    browser.client.find(Locator::Css("td.host a")).await.unwrap().click().await.unwrap();
+    browser.client.wait_for_find(Locator::Css("tr[id^=p10-] .twist")).await.unwrap().click().await.unwrap();
+    browser.client.wait_for_find(Locator::Css("tr[id^=p10-][aria-expanded=false]")).await.unwrap();
+    assert_eq!(browser.client.find_all(Locator::Css("#processes tbody tr")).await.unwrap().len(), 3);
+    let filter = browser.client.find(Locator::Id("q")).await.unwrap();
+    filter.send_keys("sshd").await.unwrap();
+    browser.client.find(Locator::Css(".filter button")).await.unwrap().click().await.unwrap();
+    browser.client.wait_for_find(Locator::Css("tr.dim")).await.unwrap();
+    let url = browser.client.current_url().await.unwrap();
+    assert!(
+        url.query().is_some_and(|query| query.contains("q=sshd") && query.contains("closed=10")),
+        "{url}"
+    );
+    browser.client.find(Locator::Css("#columns summary")).await.unwrap().click().await.unwrap();
+    browser.client.find(Locator::Css("#columns input[value=parent]")).await.unwrap().click().await.unwrap();
+    browser.client.find(Locator::Css("#columns button")).await.unwrap().click().await.unwrap();
+    browser.client.wait_for_find(Locator::Css("th.parent")).await.unwrap();
+    browser.end().await;
+}
+
+#[tokio::test]
+async fn a_process_that_is_called_like_markup_is_text_and_nothing_runs() {
+    let name = "<img src=x onerror=\"window.ran=1\">";
+    let site = Site::with("web-1", vec![process(1, 0, "init"), process(2, 1, name)]);
+    let Some(browser) = Browser::open(site, true).await else { return };
+    browser.go("/hosts/web-1").await;
+    browser.until_live().await;
+    let mut more = vec![process(1, 0, "init"), process(2, 1, name)];
+    more.push(process(3, 1, "</td><script>window.ran=1</script>"));
+    more[1].user_name = Some(name.to_owned());
+    browser.site.tell("web-1", more);
+    browser.until(PIDS, json!("1 2 3")).await;
+    browser.until("return document.querySelector('tr[id^=p2-] td.user').textContent", json!(name)).await;
+    browser.until("return document.querySelector('tr[id^=p2-] td.name .t').textContent", json!(name)).await;
+    assert_eq!(browser.run("return [window.ran ?? null, document.images.length]").await, json!([null, 0]));
+    browser.end().await;
+}

@@ -1,0 +1,113 @@
+//! Streams, read as streams.
+
+use axum::{
+    body::{Body, BodyDataStream},
+    http::Request,
+};
+use futures_util::StreamExt;
+use tower::ServiceExt;
+
+use crate::support::{PATIENCE, Site, family, process};
+
+/// A stream of events.
+struct Events {
+    body: BodyDataStream,
+    text: String,
+}
+
+impl Events {
+    async fn open(site: &Site, url: &str) -> Self {
+        let request = Request::get(url).header("host", "localhost").body(Body::empty()).unwrap();
+        let response = site.router.clone().oneshot(request).await.unwrap();
+        assert_eq!(response.headers()["content-type"], "text/event-stream");
+        Self { body: response.into_body().into_data_stream(), text: String::new() }
+    }
+
+    /// The data of the next event that has any.
+    async fn next(&mut self) -> serde_json::Value {
+        tokio::time::timeout(PATIENCE, async {
+            loop {
+                if let Some((event, rest)) = self.text.split_once("\n\n") {
+                    let data = event.lines().find_map(|line| line.strip_prefix("data: ")).map(str::to_owned);
+                    self.text = rest.to_owned();
+                    match data {
+                        Some(data) => return serde_json::from_str(&data).unwrap(),
+                        None => continue,
+                    }
+                }
+                let bytes = self.body.next().await.unwrap().unwrap();
+                self.text.push_str(std::str::from_utf8(&bytes).unwrap());
+            }
+        })
+        .await
+        .expect("no event came")
+    }
+}
+
+#[tokio::test]
+async fn a_page_that_shows_the_present_gets_only_what_changes() {
+    let site = Site::with("web-1", family());
+    let version = site.shared.fleet.summary(&"web-1".parse().unwrap()).unwrap().version();
+    let mut events = Events::open(&site, &format!("/hosts/web-1/live?since={version}")).await;
+    // The first poll sends the greeting; only then the page is known to be subscribed.
+    let greeting = events.body.next().await.unwrap().unwrap();
+    assert!(greeting.starts_with(b": live"));
+    let mut changed = family();
+    changed[2].cpu_percent = Some(77.7);
+    changed.remove(4);
+    changed.push(process(30, 10, "fresh"));
+    site.tell("web-1", changed);
+    let patch = events.next().await;
+    assert!(patch.get("whole").is_none());
+    let table = &patch["tables"][0];
+    let cell = |cell: &serde_json::Value| cell[0].as_str().unwrap().starts_with("p11-") && cell[2] == "77.7";
+    assert!(table["cells"].as_array().unwrap().iter().any(cell), "{table}");
+    assert!(table["rows"][0][1].as_str().unwrap().contains("fresh"));
+    assert!(table["gone"][0].as_str().unwrap().starts_with("p20-"));
+    assert_eq!(table["order"].as_array().unwrap().len(), 5);
+}
+
+#[tokio::test]
+async fn a_page_that_shows_another_moment_gets_everything_first() {
+    let site = Site::with("web-1", family());
+    let patch = Events::open(&site, "/hosts/web-1/live?since=long-ago").await.next().await;
+    assert_eq!(patch["whole"], true);
+    assert_eq!(patch["tables"][0]["rows"].as_array().unwrap().len(), 5);
+}
+
+#[tokio::test]
+async fn a_reader_that_sleeps_gets_the_newest_sample_not_the_missed_ones() {
+    let site = Site::with("web-1", family());
+    let mut events = Events::open(&site, "/api/v1/hosts/web-1/live").await;
+    assert_eq!(events.next().await["processes"].as_array().unwrap().len(), 5);
+    for _ in 0..50 {
+        site.tell("web-1", family());
+    }
+    site.tell("web-1", vec![process(1, 0, "init")]);
+    let newest = events.next().await;
+    assert_eq!(newest["processes"].as_array().unwrap().len(), 1);
+    assert_eq!(newest["host"], "web-1");
+}
+
+#[tokio::test]
+async fn the_fleet_stream_tells_of_new_hosts_and_of_hosts_that_fall_silent() {
+    let site = Site::with("web-1", family());
+    let mut events = Events::open(&site, "/live").await;
+    assert_eq!(events.next().await["whole"], true);
+    site.tell("web-2", family());
+    let patch = events.next().await;
+    assert!(patch["tables"][0]["rows"][0][1].as_str().unwrap().contains("web-2"));
+    site.shared.fleet.age(fleetps::live::now_us() + 31_000_000);
+    let patch = events.next().await;
+    assert!(patch["fields"].to_string().contains("2 silent"), "{patch}");
+}
+
+#[tokio::test]
+async fn streams_end_with_the_server() {
+    let site = Site::with("web-1", family());
+    let mut events = Events::open(&site, "/live").await;
+    events.next().await;
+    site.shared.shutdown.cancel();
+    let end = tokio::time::timeout(PATIENCE, events.body.next()).await.expect("the stream goes on");
+    assert!(end.is_none());
+}

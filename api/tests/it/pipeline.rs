@@ -1,0 +1,88 @@
+//! With a real broker: what an agent publishes is on the page.
+
+use std::time::Duration;
+
+use fleetps_nats::{
+    HostName,
+    server::{ManagedServer, Part, ServerSettings},
+    snapshot::Encoder,
+    stream, subject,
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::support::{PATIENCE, family, snapshot};
+
+async fn get(address: std::net::SocketAddr, path: &str) -> String {
+    let mut socket = TcpStream::connect(address).await.unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+    socket.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).await.unwrap();
+    answer
+}
+
+/// Asks again until the answer holds `wanted`.
+async fn until(address: std::net::SocketAddr, path: &str, wanted: &str) -> String {
+    let asking = async {
+        loop {
+            let answer = get(address, path).await;
+            if answer.contains(wanted) {
+                return answer;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, asking).await.unwrap_or_else(|_| panic!("{path} never had {wanted:?}"))
+}
+
+#[tokio::test]
+async fn what_is_published_is_shown_also_by_a_server_started_later() {
+    let folder = tempfile::tempdir().unwrap();
+    let host: HostName = "web-1".parse().unwrap();
+    let server = ManagedServer::start(ServerSettings {
+        data: folder.path().to_owned(),
+        program: None,
+        host: host.clone(),
+        simulator: true,
+        max_file_store_bytes: 256 << 20,
+    })
+    .await
+    .unwrap();
+    let owner = server.broker(Part::Ingestor).connect("test").await.unwrap();
+    stream::ensure(&async_nats::jetstream::new(owner), 64 << 20).await.unwrap();
+    let agent = server.broker(Part::Agent);
+    let agent = agent.connect_later("agent", &subject::inbox_prefix(&host)).await.unwrap();
+
+    let (first, first_end) = serve(&server).await;
+    let message = Encoder::new().unwrap().encode(&snapshot(1, family())).unwrap();
+    agent.publish(subject::snapshot(&host), "not a snapshot".into()).await.unwrap();
+    agent.publish(subject::snapshot(&host), message.into()).await.unwrap();
+    until(first, "/hosts/web-1", "sshd").await;
+    assert!(get(first, "/readyz").await.contains(r#""broker":{"ok":true}"#));
+
+    let (second, second_end) = serve(&server).await;
+    assert!(get(second, "/hosts/web-1").await.contains("sshd"), "right at once after a start");
+    for (token, task) in [first_end, second_end] {
+        token.cancel();
+        tokio::time::timeout(PATIENCE, task).await.expect("the server goes on").unwrap();
+    }
+    server.stop().await;
+}
+
+type End = (CancellationToken, tokio::task::JoinHandle<()>);
+
+async fn serve(server: &ManagedServer) -> (std::net::SocketAddr, End) {
+    let client = server.broker(Part::Api).connect("web").await.unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let token = CancellationToken::new();
+    let shutdown = token.clone();
+    let task = tokio::spawn(async move { fleetps::web::run(listener, client, shutdown).await.unwrap() });
+    // Answers once it has caught up.
+    get(address, "/healthz").await;
+    (address, (token, task))
+}

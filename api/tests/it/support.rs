@@ -1,0 +1,160 @@
+//! A fleet to look at, requests through the router, and bounded waiting.
+
+use std::{
+    sync::atomic::{AtomicI64, Ordering},
+    time::Duration,
+};
+
+use axum::{
+    Router,
+    body::{Body, to_bytes},
+    http::{Request, StatusCode},
+};
+use fleetps::{
+    live::now_us,
+    web::{self, Shared},
+};
+use fleetps_nats::{
+    HostName, Snapshot,
+    snapshot::{Encoder, HostInfo, HostSample, Process},
+};
+use scraper::{Html, Selector};
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
+
+/// Longest wait for anything: far more than it takes on a busy machine.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A web server without a broker, to which snapshots are given directly.
+pub struct Site {
+    pub shared: Shared,
+    pub router: Router,
+    sequence: AtomicI64,
+}
+
+/// An answer, read.
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: axum::http::HeaderMap,
+    pub body: String,
+}
+
+impl Site {
+    pub fn new() -> Self {
+        let shared = Shared::new(None, CancellationToken::new());
+        Self { router: web::router(shared.clone()), shared, sequence: AtomicI64::new(0) }
+    }
+
+    /// A site with one host that has these processes.
+    pub fn with(host: &str, processes: Vec<Process>) -> Self {
+        let site = Self::new();
+        site.tell(host, processes);
+        site
+    }
+
+    /// One more snapshot of `host`, 10 s after the one before.
+    pub fn tell(&self, host: &str, processes: Vec<Process>) {
+        let sequence = self.sequence.fetch_add(1, Ordering::SeqCst) + 1;
+        self.tell_snapshot(host, snapshot(sequence, processes), now_us());
+    }
+
+    pub fn tell_snapshot(&self, host: &str, snapshot: Snapshot, stored_at_us: i64) {
+        let host: HostName = host.parse().unwrap();
+        let message = Encoder::new().unwrap().encode(&snapshot).unwrap();
+        self.shared.fleet.take(host, &message, snapshot, stored_at_us);
+    }
+
+    pub async fn get(&self, url: &str) -> Answer {
+        self.send(Request::get(url).header("host", "localhost").body(Body::empty()).unwrap()).await
+    }
+
+    pub async fn send(&self, request: Request<Body>) -> Answer {
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let (head, body) = response.into_parts();
+        let body = to_bytes(body, 64 << 20).await.unwrap();
+        Answer { status: head.status, headers: head.headers, body: String::from_utf8(body.to_vec()).unwrap() }
+    }
+
+    pub async fn page(&self, url: &str) -> Html {
+        let answer = self.get(url).await;
+        assert_eq!(answer.status, StatusCode::OK, "{url}: {}", answer.body);
+        Html::parse_document(&answer.body)
+    }
+
+    pub async fn json(&self, url: &str) -> serde_json::Value {
+        serde_json::from_str(&self.get(url).await.body).unwrap()
+    }
+}
+
+pub fn snapshot(sequence: i64, processes: Vec<Process>) -> Snapshot {
+    let step = u64::try_from(sequence).unwrap();
+    Snapshot {
+        format: fleetps_nats::snapshot::FORMAT,
+        agent_version: "0.1.0".to_owned(),
+        os_host_name: "web-1.example.com".to_owned(),
+        boot_id: "boot".to_owned(),
+        run_id: "run".to_owned(),
+        sequence: step,
+        captured_at_us: now_us(),
+        interval_ms: 10_000,
+        monotonic_ms: step * 10_000,
+        host: HostSample {
+            cpu_percent: Some(31.4),
+            load_1: Some(0.42),
+            memory_total_bytes: Some(32 << 30),
+            memory_used_bytes: Some(8 << 30),
+            uptime_s: Some(3_600),
+            ..HostSample::default()
+        },
+        host_info: HostInfo {
+            os: Some("Debian GNU/Linux 12".to_owned()),
+            threads: Some(8),
+            ..HostInfo::default()
+        },
+        processes,
+        ..Snapshot::default()
+    }
+}
+
+/// A process that started at a fixed time.
+pub fn process(pid: u32, parent: u32, name: &str) -> Process {
+    Process {
+        pid,
+        parent_pid: (parent > 0).then_some(parent),
+        started_at_us: 1_790_000_000_000_000,
+        name: name.to_owned(),
+        command_line: Some(format!("/usr/bin/{name} --serve")),
+        user_name: Some("root".to_owned()),
+        state: 'S',
+        threads: Some(1),
+        cpu_percent: Some(0.5),
+        resident_bytes: Some(10 << 20),
+        read_bytes: Some(1000),
+        written_bytes: Some(0),
+        ..Process::default()
+    }
+}
+
+/// init > nginx > two workers; init > sshd.
+pub fn family() -> Vec<Process> {
+    vec![
+        process(1, 0, "init"),
+        process(10, 1, "nginx"),
+        Process { cpu_percent: Some(14.2), ..process(11, 10, "worker") },
+        Process { user_name: Some("www-data".to_owned()), ..process(12, 10, "worker") },
+        process(20, 1, "sshd"),
+    ]
+}
+
+/// The texts of all elements that a selector finds.
+pub fn texts(html: &Html, selector: &str) -> Vec<String> {
+    let selector = Selector::parse(selector).unwrap();
+    let text = |element: scraper::ElementRef<'_>| element.text().collect::<String>().trim().to_owned();
+    html.select(&selector).map(text).collect()
+}
+
+/// An attribute of all elements that a selector finds.
+pub fn attributes(html: &Html, selector: &str, name: &str) -> Vec<String> {
+    let selector = Selector::parse(selector).unwrap();
+    html.select(&selector).filter_map(|element| element.attr(name)).map(str::to_owned).collect()
+}
