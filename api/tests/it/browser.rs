@@ -106,7 +106,7 @@ async fn start_driver() -> Option<(Child, u16)> {
     let mut lines = BufReader::new(driver.stdout.take()?).lines();
     let port = async {
         while let Some(line) = lines.next_line().await.ok()? {
-            if let Some((_, port)) = line.rsplit_once("on port ") {
+            if let Some((_, port)) = line.split_once("successfully on port ") {
                 return port.trim_end_matches('.').parse().ok();
             }
         }
@@ -219,13 +219,21 @@ async fn everything_works_without_scripts() {
     let Some(browser) = Browser::open(Site::with("web-1", family()), false).await else { return };
     browser.go("/").await;
     browser.client.find(Locator::Css("td.host a")).await.unwrap().click().await.unwrap();
-    browser.client.wait_for_find(Locator::Css("tr[id^=p10-] .twist")).await.unwrap().click().await.unwrap();
-    browser.client.wait_for_find(Locator::Css("tr[id^=p10-][aria-expanded=false]")).await.unwrap();
+    browser
+        .client
+        .wait()
+        .for_element(Locator::Css("tr[id^=p10-] .twist"))
+        .await
+        .unwrap()
+        .click()
+        .await
+        .unwrap();
+    browser.client.wait().for_element(Locator::Css("tr[id^=p10-][aria-expanded=false]")).await.unwrap();
     assert_eq!(browser.client.find_all(Locator::Css("#processes tbody tr")).await.unwrap().len(), 3);
     let filter = browser.client.find(Locator::Id("q")).await.unwrap();
     filter.send_keys("sshd").await.unwrap();
     browser.client.find(Locator::Css(".filter button")).await.unwrap().click().await.unwrap();
-    browser.client.wait_for_find(Locator::Css("tr.dim")).await.unwrap();
+    browser.client.wait().for_element(Locator::Css("tr.dim")).await.unwrap();
     let url = browser.client.current_url().await.unwrap();
     assert!(
         url.query().is_some_and(|query| query.contains("q=sshd") && query.contains("closed=10")),
@@ -234,7 +242,7 @@ async fn everything_works_without_scripts() {
     browser.client.find(Locator::Css("#columns summary")).await.unwrap().click().await.unwrap();
     browser.client.find(Locator::Css("#columns input[value=parent]")).await.unwrap().click().await.unwrap();
     browser.client.find(Locator::Css("#columns button")).await.unwrap().click().await.unwrap();
-    browser.client.wait_for_find(Locator::Css("th.parent")).await.unwrap();
+    browser.client.wait().for_element(Locator::Css("th.parent")).await.unwrap();
     browser.end().await;
 }
 
