@@ -1,4 +1,5 @@
 //! The web layer from outside: pages by selector, JSON by value, streams as streams, and all of it in a browser.
+#![allow(clippy::unwrap_used, missing_docs, reason = "a test that cannot go on should panic")]
 
 mod browser;
 mod hostile;
