@@ -1,1 +1,29 @@
+//! Turns the stream of snapshots into immutable DuckDB files, and reads them.
+//!
+//! ```text
+//! stream ──▶ intake ──▶ segments ──▶ upkeep (merge, retain) ──▶ segments
+//!                          └──▶ history (catalog, queries)
+//! ```
+//!
+//! `segment` is the format on disk, `intake` fills segments from the stream, `shelf` knows which there are and says so
+//! in `attach.sql`, `upkeep` merges and removes them, `history` reads them. [`run`] runs it all; `history` needs none
+//! of the rest.
+//!
+//! **Exactly once.** What is stored is a function of the stream: segments' names say which sequences they hold, and a
+//! start goes on after the highest. Nothing is acknowledged, so nothing can be acknowledged too early.
 
+mod error;
+pub mod history;
+mod intake;
+mod run;
+pub mod segment;
+mod settings;
+mod shelf;
+mod status;
+mod upkeep;
+
+pub use error::IngestError;
+pub use run::run;
+pub use settings::IngestorSettings;
+pub use shelf::ATTACH_SQL;
+pub use upkeep::{MergeError, merge_folder};

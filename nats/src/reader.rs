@@ -49,9 +49,10 @@ pub enum Delivery {
         /// The last lost sequence.
         last: u64,
     },
-    /// The stream was deleted and made anew: its sequences start over. The reader has ended.
+    /// The stream was deleted and made anew, or lost its end in a power failure: sequences that were delivered are
+    /// given out again. The reader has ended.
     Replaced {
-        /// When the new stream was made, in seconds since 1970 UTC.
+        /// When the stream was made, in seconds since 1970 UTC; as before where it only lost its end.
         created_s: i64,
     },
 }
@@ -117,7 +118,9 @@ impl SnapshotReader {
     async fn reopen(&mut self) -> Result<Option<i64>, ReadError> {
         let stream = stream::open_snapshots(&self.jetstream).await?;
         let created_s = stream.cached_info().created.unix_timestamp();
-        if self.created_s.is_some_and(|known_s| known_s != created_s) {
+        let last_sequence = stream.cached_info().state.last_sequence;
+        let lost_its_end = matches!(self.start, Start::Sequence(next) if next > last_sequence + 1);
+        if lost_its_end || self.created_s.is_some_and(|known_s| known_s != created_s) {
             return Ok(Some(created_s));
         }
         self.created_s = Some(created_s);

@@ -25,6 +25,8 @@ pub struct IngestorStatus {
     pub duplicates: u64,
     /// Messages refused since it started, by [`crate::snapshot::Refusal::reason`].
     pub refused: Vec<(String, u64)>,
+    /// Refused messages that were only counted, because more came than could be put into the stream of dead letters.
+    pub lost_dead_letters: u64,
     /// Why the history cannot be written now; absent while it can.
     pub write_error: Option<String>,
     /// Segments that could not be read and were set aside.

@@ -1,0 +1,109 @@
+//! The flags, variables and settings file of `fleetps-ingestor`. A flag goes before its variable, a variable before the
+//! file, the file before the default.
+
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::Context;
+use clap::Parser;
+use fleetps_ingestor::IngestorSettings;
+use fleetps_nats::{
+    connection::Broker,
+    units::{parse_bytes, parse_duration},
+};
+use serde::Deserialize;
+
+/// Where a broker that was set up by hand listens, unless it was told otherwise.
+const DEFAULT_NATS: &str = "nats://127.0.0.1:4222";
+
+/// Stores the snapshots of a fleet as DuckDB files.
+#[derive(Debug, Default, Parser)]
+#[command(version)]
+pub(crate) struct Cli {
+    /// The broker [default: nats://127.0.0.1:4222]
+    #[arg(long, env = "FLEETPS_NATS", value_name = "URL")]
+    nats: Option<String>,
+    /// The file with this ingestor's broker key (an nkey seed)
+    #[arg(long, env = "FLEETPS_NKEY", value_name = "FILE")]
+    nkey: Option<PathBuf>,
+    /// The data folder; segments go to `history` in it [default: the platform's data folder]
+    #[arg(long, env = "FLEETPS_DATA", value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// A settings file (TOML)
+    #[arg(long, env = "FLEETPS_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Remove samples older than this, as in 7d [default: 7d]
+    #[arg(long, env = "FLEETPS_KEEP_SAMPLES", value_name = "DURATION", value_parser = parse_duration)]
+    keep_samples: Option<Duration>,
+    /// Remove the oldest where all together take more, as in "20 GiB" [default: 20 GiB]
+    #[arg(long, env = "FLEETPS_MAX_HISTORY", value_name = "SIZE", value_parser = parse_bytes)]
+    max_history: Option<u64>,
+}
+
+/// What a settings file may hold.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct File {
+    nats: Option<String>,
+    nkey: Option<PathBuf>,
+    data: Option<PathBuf>,
+    ingestor: IngestorSettings,
+}
+
+impl Cli {
+    /// What to connect to, and what to do.
+    pub(crate) fn resolve(self) -> anyhow::Result<(Broker, IngestorSettings)> {
+        let file = self.config.as_deref().map(read).transpose()?.unwrap_or_default();
+        let data = self.data.or(file.data).or_else(|| Some(dirs::data_local_dir()?.join("fleetps")));
+        let data = data.context("this system names no data folder; give one with --data DIR")?;
+        let broker = Broker {
+            url: self.nats.or(file.nats).unwrap_or_else(|| DEFAULT_NATS.to_owned()),
+            nkey_file: self.nkey.or(file.nkey),
+        };
+        let mut settings = IngestorSettings { history: data.join("history"), ..file.ingestor };
+        settings.keep_samples = self.keep_samples.unwrap_or(settings.keep_samples);
+        settings.max_history_bytes = self.max_history.unwrap_or(settings.max_history_bytes);
+        Ok((broker, settings))
+    }
+}
+
+fn read(path: &Path) -> anyhow::Result<File> {
+    let text = std::fs::read_to_string(path)
+        .with_context(|| format!("cannot read the settings file {}", path.display()))?;
+    toml::from_str(&text).with_context(|| format!("the settings file {} cannot be used", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(text: &str) -> tempfile::NamedTempFile {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), text).unwrap();
+        file
+    }
+
+    #[test]
+    fn a_flag_goes_before_the_file_and_the_file_before_the_default() {
+        let file = file("data = \"/from-file\"\n[ingestor]\nkeep_samples = \"3d\"\nseal_rows = 7\n");
+        let config = file.path().to_str().unwrap();
+        let cli = Cli::parse_from(["fleetps-ingestor", "--config", config, "--keep-samples", "2d"]);
+        let (broker, settings) = cli.resolve().unwrap();
+        assert_eq!(broker.url, DEFAULT_NATS);
+        assert_eq!(settings.history, Path::new("/from-file/history"));
+        assert_eq!(settings.keep_samples, Duration::from_secs(2 * 24 * 3600));
+        assert_eq!((settings.seal_rows, settings.merge_fresh_count), (7, 30));
+    }
+
+    #[test]
+    fn what_is_wrong_in_the_file_is_named() {
+        for (text, named) in [("datta = \"/x\"", "datta"), ("[ingestor]\nkeep_samples = \"soon\"", "soon")] {
+            let file = file(text);
+            let cli = Cli { config: Some(file.path().to_owned()), ..Cli::default() };
+            let refusal = format!("{:#}", cli.resolve().unwrap_err());
+            assert!(refusal.contains(named) && refusal.contains(file.path().to_str().unwrap()), "{refusal}");
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! Why an ingestor cannot run. What goes wrong while it runs is retried, and said in its status.
+
+use fleetps_nats::{lock::LockError, stream::StreamError};
+
+use crate::{history::HistoryError, segment::FileError, upkeep::MergeError};
+
+/// An ingestor cannot run.
+#[derive(Debug, thiserror::Error)]
+pub enum IngestError {
+    /// The history folder cannot be locked, or somebody has it.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// The streams cannot be made or read.
+    #[error(transparent)]
+    Stream(#[from] StreamError),
+    /// The history that is there cannot be read.
+    #[error(transparent)]
+    History(#[from] HistoryError),
+    /// The history folder cannot be written.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// Segments cannot be merged.
+    #[error(transparent)]
+    Merge(#[from] MergeError),
+    /// A thread or the unpacker could not be started.
+    #[error("cannot start: {what}")]
+    Start {
+        /// What.
+        what: &'static str,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A thread ended by a panic.
+    #[error("the {0} thread failed; that is a bug, please report it with the log")]
+    Panicked(&'static str),
+}
+
+/// An error with everything that caused it, on one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,47 @@
+//! From the stream to sealed segments.
+//!
+//! `reading` (a task) reads the stream and marks the time; `collect` (a thread) unpacks, leaves out what is stored
+//! already (`duplicates`) or cannot be taken (`refusals`) and collects rows; `sealing` (a thread) makes segments. The
+//! queues between them are short: where sealing cannot go on, reading stops, and the stream is the buffer.
+
+mod collect;
+mod duplicates;
+mod reading;
+mod refusals;
+mod sealing;
+
+pub(crate) use collect::Collector;
+pub(crate) use duplicates::Duplicates;
+pub(crate) use reading::{Beginning, Numbers, read_stream};
+pub(crate) use refusals::{DeadLetter, publish_dead_letters};
+pub(crate) use sealing::seal_all;
+
+use fleetps_nats::reader::Delivered;
+
+/// Deliveries that wait to be unpacked, of up to 1 MiB each; when it is full, reading waits.
+pub(crate) const WAITING_DELIVERIES: usize = 64;
+/// Segments that wait to be sealed; when it is full, collecting waits.
+pub(crate) const WAITING_SEGMENTS: usize = 1;
+/// Refused messages that wait to be published, of up to 64 KiB each; when it is full, further ones are only counted.
+pub(crate) const WAITING_DEAD_LETTERS: usize = 256;
+
+/// What reading tells collecting.
+#[derive(Debug)]
+pub(crate) enum Event {
+    /// A message came.
+    Message(Delivered),
+    /// The broker no longer had these sequences.
+    Lost {
+        /// The first of them.
+        first: u64,
+        /// The last of them.
+        last: u64,
+    },
+    /// It is time to seal what there is.
+    Seal,
+    /// The stream numbers anew; what there is belongs to the numbering before.
+    NewEpoch {
+        /// When the new numbering began, in seconds since 1970 UTC.
+        epoch_s: i64,
+    },
+}

@@ -1,0 +1,166 @@
+//! Reads the stream from where the history ends, through everything that can happen to a stream.
+
+use std::time::Duration;
+
+use async_nats::jetstream;
+use fleetps_nats::{
+    connection::reconnect_delay,
+    reader::{Delivery, SnapshotReader, Start},
+    stream::{self, StreamError},
+};
+use tokio::{sync::mpsc, time::MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
+
+use super::Event;
+use crate::error::chain;
+
+/// Where reading begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Beginning {
+    /// When the stream was made, in seconds since 1970 UTC.
+    pub(crate) created_s: i64,
+    /// When its numbering began: the same, unless it lost its end since.
+    pub(crate) epoch_s: i64,
+    /// The first sequence that is not stored.
+    pub(crate) sequence: u64,
+}
+
+impl Beginning {
+    /// Where to begin in `stream`, when `sealed` is the latest numbering in the history with its highest sequence.
+    pub(crate) fn find(stream: &Numbers, sealed: Option<(i64, u64)>, now_s: i64) -> Self {
+        let created_s = stream.created_s;
+        match sealed {
+            Some((epoch_s, sealed_last)) if epoch_s >= created_s && stream.last >= sealed_last => {
+                Self { created_s, epoch_s, sequence: sealed_last + 1 }
+            }
+            // The broker lost messages that are stored already, and gives their numbers to others. Which number was
+            // the first to mean something else is not known, so all is read again; what is stored is recognised.
+            Some((epoch_s, _)) if epoch_s >= created_s => {
+                Self { created_s, epoch_s: now_s.max(epoch_s + 1), sequence: stream.first.max(1) }
+            }
+            _ => Self { created_s, epoch_s: created_s, sequence: 1 },
+        }
+    }
+}
+
+/// What the broker says of the stream's sequences.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Numbers {
+    /// When the stream was made, in seconds since 1970 UTC.
+    pub(crate) created_s: i64,
+    /// The first sequence that is there.
+    pub(crate) first: u64,
+    /// The last sequence that was given out.
+    pub(crate) last: u64,
+}
+
+impl Numbers {
+    /// Asks the broker.
+    pub(crate) async fn ask(jetstream: &jetstream::Context) -> Result<Self, StreamError> {
+        let stream = stream::open_snapshots(jetstream).await?;
+        let info = stream.cached_info();
+        let (first, last) = (info.state.first_sequence, info.state.last_sequence);
+        Ok(Self { created_s: info.created.unix_timestamp(), first, last })
+    }
+}
+
+/// Reads until it is cancelled, or until nobody collects any more.
+pub(crate) async fn read_stream(
+    jetstream: jetstream::Context,
+    mut beginning: Beginning,
+    seal_interval: Duration,
+    events: mpsc::Sender<Event>,
+    cancel: CancellationToken,
+) {
+    let mut reader = reader_at(&jetstream, beginning);
+    let mut seal = tokio::time::interval(seal_interval);
+    seal.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        let event = tokio::select! {
+            biased;
+            () = cancel.cancelled() => return,
+            _ = seal.tick() => Event::Seal,
+            delivery = reader.next() => match delivery {
+                Delivery::Message(delivered) => {
+                    beginning.sequence = delivered.sequence + 1;
+                    Event::Message(delivered)
+                }
+                Delivery::Lost { first, last } => Event::Lost { first, last },
+                Delivery::Replaced { .. } => {
+                    let Some(found) = begin_again(&jetstream, beginning, &cancel).await else { return };
+                    beginning = found;
+                    reader = reader_at(&jetstream, beginning);
+                    Event::NewEpoch { epoch_s: beginning.epoch_s }
+                }
+            },
+        };
+        let sent = tokio::select! {
+            () = cancel.cancelled() => return,
+            sent = events.send(event) => sent,
+        };
+        if sent.is_err() {
+            return;
+        }
+    }
+}
+
+fn reader_at(jetstream: &jetstream::Context, beginning: Beginning) -> SnapshotReader {
+    SnapshotReader::new(jetstream.clone(), Start::Sequence(beginning.sequence), Some(beginning.created_s))
+}
+
+/// Where to go on in a stream that numbers anew; `None` when it is cancelled.
+async fn begin_again(
+    jetstream: &jetstream::Context,
+    read: Beginning,
+    cancel: &CancellationToken,
+) -> Option<Beginning> {
+    let mut failures = 0;
+    loop {
+        match Numbers::ask(jetstream).await {
+            Ok(mut stream) => {
+                tracing::warn!("the stream numbers anew: it was made anew, or lost its end");
+                // Meanwhile it may have given out more numbers than were read; it lost its end all the same.
+                stream.last = 0;
+                let now_s = jiff::Timestamp::now().as_second();
+                return Some(Beginning::find(&stream, Some((read.epoch_s, read.sequence - 1)), now_s));
+            }
+            Err(error) => tracing::warn!("{}", chain(&error)),
+        }
+        tokio::select! {
+            () = cancel.cancelled() => return None,
+            () = tokio::time::sleep(reconnect_delay(failures)) => failures += 1,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stream(last: u64) -> Numbers {
+        Numbers { created_s: 1000, first: 7, last }
+    }
+
+    #[test]
+    fn reading_goes_on_after_what_is_sealed() {
+        let beginning = Beginning::find(&stream(90), Some((1000, 50)), 5000);
+        assert_eq!(beginning, Beginning { created_s: 1000, epoch_s: 1000, sequence: 51 });
+    }
+
+    #[test]
+    fn another_stream_is_read_from_its_beginning() {
+        for sealed in [None, Some((900, 50))] {
+            let beginning = Beginning::find(&stream(90), sealed, 5000);
+            assert_eq!(beginning, Beginning { created_s: 1000, epoch_s: 1000, sequence: 1 });
+        }
+    }
+
+    #[test]
+    fn a_stream_that_lost_its_end_is_read_again_as_a_new_numbering() {
+        let beginning = Beginning::find(&stream(40), Some((1000, 50)), 5000);
+        assert_eq!(beginning, Beginning { created_s: 1000, epoch_s: 5000, sequence: 7 });
+        // And that numbering is found again after a restart.
+        let beginning = Beginning::find(&stream(60), Some((5000, 55)), 6000);
+        assert_eq!(beginning, Beginning { created_s: 1000, epoch_s: 5000, sequence: 56 });
+    }
+}

@@ -1,0 +1,161 @@
+//! What becomes of a message that is no snapshot: counted, logged now and then, and put where people can look at it.
+
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
+
+use async_nats::{Client, HeaderMap};
+use fleetps_nats::{
+    reader::Delivered,
+    snapshot::Refusal,
+    subject::{self, host_of_snapshot},
+};
+use tokio::sync::mpsc;
+
+use crate::status::Progress;
+
+/// One log line per host and reason in this time: a host that sends rubbish ten times a second must not fill the log.
+const LOG_EVERY: Duration = Duration::from_secs(60);
+/// Hosts and reasons remembered for that. When it is full of recent ones, further ones are not logged, only counted.
+const MAX_LOGGED: usize = 1000;
+/// As much of a refused message as is kept: enough to see what it is, and 1,000 of them fit the broker's stream.
+const MAX_EVIDENCE_BYTES: usize = 64 << 10;
+/// As much of the reason as a header carries.
+const MAX_REASON_CHARACTERS: usize = 500;
+
+/// A refused message, on its way to the dead letters.
+pub(crate) struct DeadLetter {
+    subject: String,
+    headers: HeaderMap,
+    payload: bytes::Bytes,
+}
+
+/// Decides what becomes of refused messages.
+pub(crate) struct Refusals {
+    letters: mpsc::Sender<DeadLetter>,
+    logged: HashMap<(String, &'static str), Instant>,
+}
+
+impl Refusals {
+    pub(crate) fn new(letters: mpsc::Sender<DeadLetter>) -> Self {
+        Self { letters, logged: HashMap::new() }
+    }
+
+    /// Takes note of a refused message.
+    pub(crate) fn refuse(&mut self, delivered: &Delivered, refusal: &Refusal, progress: &Progress) {
+        progress.count_refused(refusal.reason());
+        // A name that is not allowed could be anything, and long; the header says it.
+        let host = host_of_snapshot(&delivered.subject).map_or_else(|| "unknown".to_owned(), String::from);
+        if self.may_log(&host, refusal.reason(), Instant::now()) {
+            tracing::warn!(host, sequence = delivered.sequence, refusal = ?refusal.to_string(),
+                "refused a message; it is in the stream DEAD");
+        }
+        if self.letters.try_send(dead_letter(&host, delivered, refusal)).is_err() {
+            progress.count_lost_dead_letter();
+        }
+    }
+
+    fn may_log(&mut self, host: &str, reason: &'static str, now: Instant) -> bool {
+        let is_recent = |logged: &Instant| now.duration_since(*logged) < LOG_EVERY;
+        let key = (host.to_owned(), reason);
+        if self.logged.get(&key).is_some_and(is_recent) {
+            return false;
+        }
+        if self.logged.len() >= MAX_LOGGED {
+            self.logged.retain(|_, logged| is_recent(logged));
+        }
+        if self.logged.len() >= MAX_LOGGED {
+            return false;
+        }
+        self.logged.insert(key, now);
+        true
+    }
+}
+
+fn dead_letter(host: &str, delivered: &Delivered, refusal: &Refusal) -> DeadLetter {
+    // Escaped: it may quote the message, and a header must not hold a line break.
+    let reason: String = refusal.to_string().escape_default().take(MAX_REASON_CHARACTERS).collect();
+    let mut headers = HeaderMap::new();
+    headers.insert("Fp-Refusal", reason);
+    headers.insert("Fp-Stream-Sequence", delivered.sequence.to_string());
+    headers.insert("Fp-Bytes", delivered.payload.len().to_string());
+    let kept = delivered.payload.len().min(MAX_EVIDENCE_BYTES);
+    DeadLetter {
+        subject: subject::dead_letter(host, refusal.reason()),
+        headers,
+        payload: delivered.payload.slice(..kept),
+    }
+}
+
+/// Publishes refused messages as they come, until there are no more.
+pub(crate) async fn publish_dead_letters(client: Client, mut letters: mpsc::Receiver<DeadLetter>) {
+    while let Some(letter) = letters.recv().await {
+        if let Err(error) = client.publish_with_headers(letter.subject, letter.headers, letter.payload).await
+        {
+            tracing::warn!(error = %error, "a refused message could not be put into the stream DEAD");
+        }
+    }
+    // What was published is in the client's buffer; it must go before the client does.
+    let _ = client.flush().await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn delivered(subject: &str, payload: Vec<u8>) -> Delivered {
+        Delivered {
+            sequence: 7,
+            subject: subject.to_owned(),
+            payload: payload.into(),
+            stored_at_us: 0,
+            pending: 0,
+        }
+    }
+
+    #[test]
+    fn each_host_and_reason_is_logged_once_a_minute() {
+        let mut refusals = Refusals::new(mpsc::channel(1).0);
+        let start = Instant::now();
+        assert!(refusals.may_log("a", "not_zstd", start));
+        assert!(!refusals.may_log("a", "not_zstd", start + LOG_EVERY / 2));
+        assert!(refusals.may_log("a", "too_deep", start));
+        assert!(refusals.may_log("b", "not_zstd", start));
+        assert!(refusals.may_log("a", "not_zstd", start + LOG_EVERY));
+    }
+
+    #[test]
+    fn what_is_remembered_for_logging_is_bounded() {
+        let mut refusals = Refusals::new(mpsc::channel(1).0);
+        let start = Instant::now();
+        for number in 0..2 * MAX_LOGGED {
+            refusals.may_log(&number.to_string(), "not_zstd", start);
+        }
+        assert_eq!(refusals.logged.len(), MAX_LOGGED);
+        assert!(refusals.may_log("later", "not_zstd", start + LOG_EVERY));
+    }
+
+    #[test]
+    fn a_full_queue_is_counted() {
+        let (letters, _waiting) = mpsc::channel(1);
+        let (mut refusals, progress) = (Refusals::new(letters), Progress::default());
+        for _ in 0..3 {
+            refusals.refuse(&delivered("fleetps.a.snapshot", vec![]), &Refusal::TooLongInside, &progress);
+        }
+        assert_eq!(progress.status(0).lost_dead_letters, 2);
+    }
+
+    #[test]
+    fn hostile_text_is_escaped_and_evidence_is_cut() {
+        let refusal = Refusal::NotASnapshot("a\r\nFp-Forged: 1\u{1b}[31m".to_owned());
+        let letter = dead_letter("a", &delivered("fleetps.a.snapshot", vec![0; 1 << 20]), &refusal);
+        let reason = letter.headers.get("Fp-Refusal").unwrap().as_str();
+        assert!(
+            reason.chars().all(|character| character.is_ascii_graphic() || character == ' '),
+            "{reason:?}"
+        );
+        assert_eq!(letter.payload.len(), MAX_EVIDENCE_BYTES);
+        assert_eq!(letter.subject, "fleetps-dead.a.not_a_snapshot");
+    }
+}

@@ -1,0 +1,70 @@
+//! Seals what was collected, however long it takes: a batch is kept until it is on disk.
+
+use std::{sync::mpsc::Receiver, time::Duration};
+
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    error::chain,
+    segment::{SegmentRows, seal},
+    shelf::Shelf,
+    status::Progress,
+};
+
+/// The first wait after a failure; it doubles.
+const FIRST_RETRY_DELAY: Duration = Duration::from_millis(500);
+/// The longest wait: when there is space again, it is used within this.
+const MAX_RETRY_DELAY: Duration = Duration::from_secs(5);
+/// How often waiting looks whether to stop.
+const STEP: Duration = Duration::from_millis(100);
+
+/// Seals until there is no more to seal. Once it is cancelled, a batch that cannot be sealed is given up: it is in the
+/// stream, and the next start reads it again.
+pub(crate) fn seal_all(
+    segments: &Receiver<SegmentRows>,
+    shelf: &Shelf,
+    progress: &Progress,
+    cancel: &CancellationToken,
+) {
+    while let Ok(mut rows) = segments.recv() {
+        let mut delay = FIRST_RETRY_DELAY;
+        while let Err(error) = seal_one(&mut rows, shelf, progress) {
+            let text = chain(&error);
+            tracing::error!("{text}; trying again in {delay:?}");
+            progress.set_write_error(Some(text));
+            if !wait(delay, cancel) {
+                return;
+            }
+            delay = (delay * 2).min(MAX_RETRY_DELAY);
+        }
+        progress.set_write_error(None);
+    }
+}
+
+fn seal_one(
+    rows: &mut SegmentRows,
+    shelf: &Shelf,
+    progress: &Progress,
+) -> Result<(), crate::segment::SealError> {
+    let name = seal(shelf.folder(), rows)?;
+    progress.set_sealed(name.last_sequence, rows.snapshot_count() as u64);
+    tracing::debug!(segment = %name, rows = rows.len(), "sealed a segment");
+    // The segment is safe; when this fails, upkeep does it again.
+    if let Err(error) = shelf.add(name, rows.len() as u64) {
+        tracing::warn!("{}", chain(&error));
+    }
+    Ok(())
+}
+
+/// Waits; false when it is time to stop.
+fn wait(delay: Duration, cancel: &CancellationToken) -> bool {
+    let mut waited = Duration::ZERO;
+    while waited < delay {
+        if cancel.is_cancelled() {
+            return false;
+        }
+        std::thread::sleep(STEP);
+        waited += STEP;
+    }
+    !cancel.is_cancelled()
+}

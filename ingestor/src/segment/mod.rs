@@ -1,0 +1,43 @@
+//! Segments: the files that the history consists of.
+//!
+//! A segment is a DuckDB file with the tables of `schema.sql` and a name (`name`) that says which sequences of the
+//! stream it holds. `rows` collects what goes into one, `columns` lays it out for DuckDB, `seal` makes the file.
+//!
+//! **A segment with its final name is complete and never written again.** It is written under a temporary name,
+//! checkpointed, brought to disk, renamed, and the folder brought to disk. So after any crash the folder holds whole
+//! segments and perhaps a temporary file, which the next start removes.
+//!
+//! **The names are the manifest.** The ingestor goes on after the highest sequence that a name has; a segment whose
+//! range lies inside another's is ignored, so a merge takes effect with its one rename.
+//!
+//! **An epoch is one numbering of the stream.** A stream that is deleted and made anew, or that lost its end in a
+//! power failure, numbers anew; names carry the time when the numbering began.
+
+mod columns;
+mod file;
+mod name;
+mod rows;
+mod seal;
+
+pub use file::FileError;
+pub(crate) use file::{
+    TEMPORARY_EXTENSION, begin_file, finish_file, open_engine, publish_file, quote_identifier, quote_text,
+};
+pub use name::{Level, SegmentName, current_and_covered};
+pub use rows::SegmentRows;
+pub use seal::{SealError, seal};
+
+/// The tables, with `$catalog` for the attached database they go to.
+const SCHEMA: &str = include_str!("schema.sql");
+/// Grows with every change of `schema.sql`.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// The statements that make the tables in the attached database `catalog`.
+pub(crate) fn schema_in(catalog: &str) -> String {
+    SCHEMA.replace("$catalog", catalog)
+}
+
+/// What `segment.writer` says.
+pub(crate) fn writer() -> String {
+    format!("fleetps-ingestor {}", env!("CARGO_PKG_VERSION"))
+}

@@ -1,0 +1,229 @@
+//! The name of a segment, which says all that is needed to find, order and replace it.
+//!
+//! `<level>-p<partition>-<epoch>-<first sequence>-<last sequence>-<time of the first>.duckdb`, as in
+//! `fresh-p000-1763712000-000000000001-000000000050-20261121T083000Z.duckdb`. Zero-padded, so that names of one level
+//! sort in the order of the stream. Anything that does not read back as exactly itself is no segment.
+
+use std::{cmp::Reverse, fmt};
+
+use jiff::Timestamp;
+
+/// What the name of every segment ends with.
+const EXTENSION: &str = ".duckdb";
+/// The time in a name: compact, sortable, without a colon (which Windows refuses).
+const TIME_FORMAT: &str = "%Y%m%dT%H%M%SZ";
+
+/// How much a segment has been merged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Level {
+    /// As sealed from the stream, about half a minute.
+    Fresh,
+    /// Merged within one hour.
+    Hour,
+    /// Merged within one day.
+    Day,
+}
+
+impl Level {
+    const ALL: [Self; 3] = [Self::Fresh, Self::Hour, Self::Day];
+
+    /// The word in names and in the column `segment.level`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Fresh => "fresh",
+            Self::Hour => "hour",
+            Self::Day => "day",
+        }
+    }
+}
+
+/// Which part of which stream a segment holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SegmentName {
+    /// How much it has been merged.
+    pub level: Level,
+    /// The partition of the stream.
+    pub partition: u32,
+    /// When the numbering of the stream began, in seconds since 1970 UTC. Sequences of different epochs have nothing
+    /// to do with each other.
+    pub epoch_s: i64,
+    /// The first sequence it covers.
+    pub first_sequence: u64,
+    /// The last sequence it covers.
+    pub last_sequence: u64,
+    /// When the broker took the first message, in seconds since 1970 UTC.
+    pub first_stored_s: i64,
+}
+
+impl SegmentName {
+    /// Reads the name of a file; `None` when it is not a segment's.
+    pub fn parse(file_name: &str) -> Option<Self> {
+        let mut parts = file_name.strip_suffix(EXTENSION)?.split('-');
+        let level_word = parts.next()?;
+        let level = Level::ALL.into_iter().find(|level| level.as_str() == level_word)?;
+        let name = Self {
+            level,
+            partition: parts.next()?.strip_prefix('p')?.parse().ok()?,
+            epoch_s: parts.next()?.parse().ok()?,
+            first_sequence: parts.next()?.parse().ok()?,
+            last_sequence: parts.next()?.parse().ok()?,
+            first_stored_s: parse_time(parts.next()?)?,
+        };
+        let ordered = name.first_sequence >= 1 && name.first_sequence <= name.last_sequence;
+        (ordered && name.to_string() == file_name).then_some(name)
+    }
+
+    /// The numbering that its sequences belong to.
+    pub fn numbering(&self) -> (u32, i64) {
+        (self.partition, self.epoch_s)
+    }
+
+    /// The latest time at which the broker can have taken the last message: a segment holds messages of one hour or
+    /// one day, and a fresh one is sealed within minutes.
+    pub fn latest_stored_s(&self) -> i64 {
+        let span_s = match self.level {
+            Level::Fresh | Level::Hour => 2 * 3600,
+            Level::Day => 25 * 3600,
+        };
+        self.first_stored_s.saturating_add(span_s)
+    }
+
+    /// The name without the extension: what the file is called once it is attached.
+    pub fn alias(&self) -> String {
+        self.to_string().trim_end_matches(EXTENSION).to_owned()
+    }
+}
+
+fn parse_time(text: &str) -> Option<i64> {
+    let time = jiff::civil::DateTime::strptime(TIME_FORMAT, text).ok()?;
+    Some(time.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp().as_second())
+}
+
+impl fmt::Display for SegmentName {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Sequences take 12 digits: a thousand snapshots a second reach the 13th after 30 years.
+        write!(
+            formatter,
+            "{}-p{:03}-{:010}-{:012}-{:012}-{}{EXTENSION}",
+            self.level.as_str(),
+            self.partition,
+            self.epoch_s,
+            self.first_sequence,
+            self.last_sequence,
+            Timestamp::from_second(self.first_stored_s)
+                .unwrap_or(Timestamp::UNIX_EPOCH)
+                .strftime(TIME_FORMAT),
+        )
+    }
+}
+
+/// Puts names into the order of the stream and takes out those that lie inside another: what is left covers every
+/// sequence once. Returns (current, covered).
+pub fn current_and_covered(mut names: Vec<SegmentName>) -> (Vec<SegmentName>, Vec<SegmentName>) {
+    // Of two with the same range, the higher level comes first and covers the other.
+    names.sort_unstable_by_key(|name| {
+        (name.numbering(), name.first_sequence, Reverse(name.last_sequence), Reverse(name.level))
+    });
+    let mut covered_to: Option<((u32, i64), u64)> = None;
+    names.into_iter().partition(|name| {
+        let is_covered = covered_to.is_some_and(|(numbering, last_sequence)| {
+            numbering == name.numbering() && name.last_sequence <= last_sequence
+        });
+        if !is_covered {
+            covered_to = Some((name.numbering(), name.last_sequence));
+        }
+        !is_covered
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn name(level: Level, first_sequence: u64, last_sequence: u64) -> SegmentName {
+        SegmentName {
+            level,
+            partition: 0,
+            epoch_s: 1_763_712_000,
+            first_sequence,
+            last_sequence,
+            first_stored_s: 1_763_713_800,
+        }
+    }
+
+    #[test]
+    fn a_name_reads_back_as_itself() {
+        let text = "fresh-p000-1763712000-000000000001-000000000050-20251121T083000Z.duckdb";
+        assert_eq!(name(Level::Fresh, 1, 50).to_string(), text);
+        assert_eq!(SegmentName::parse(text), Some(name(Level::Fresh, 1, 50)));
+    }
+
+    #[test]
+    fn other_files_are_no_segments() {
+        let good = "fresh-p000-1763712000-000000000001-000000000050-20251121T083000Z.duckdb";
+        for file_name in [
+            "attach.sql".to_owned(),
+            "lock".to_owned(),
+            String::new(),
+            format!("{good}.tmp"),
+            format!("{good}.wal"),
+            format!("x{good}"),
+            good.replace("fresh", "minute"),
+            good.replace("p000", "p0"),
+            good.replace("p000", "p+00"),
+            good.replace("000000000001", "1"),
+            good.replace("000000000001", "000000000000"),
+            good.replace("000000000001", "000000000051"),
+            good.replace("20251121T083000Z", "20251321T083000Z"),
+            good.replace("20251121T083000Z", "20251121T083000"),
+            good.replace(".duckdb", "-1.duckdb"),
+        ] {
+            assert_eq!(SegmentName::parse(&file_name), None, "{file_name:?}");
+        }
+    }
+
+    #[test]
+    fn a_segment_inside_another_is_covered() {
+        let hour = name(Level::Hour, 1, 100);
+        let (first, last) = (name(Level::Fresh, 1, 50), name(Level::Fresh, 51, 100));
+        let next = name(Level::Fresh, 101, 120);
+        let (current, covered) = current_and_covered(vec![next, last, hour, first]);
+        assert_eq!(current, [hour, next]);
+        assert_eq!(covered, [first, last]);
+    }
+
+    #[test]
+    fn of_the_same_range_the_higher_level_stays() {
+        let (fresh, hour) = (name(Level::Fresh, 1, 50), name(Level::Hour, 1, 50));
+        assert_eq!(current_and_covered(vec![fresh, hour]), (vec![hour], vec![fresh]));
+    }
+
+    #[test]
+    fn another_epoch_or_partition_covers_nothing() {
+        let fresh = name(Level::Fresh, 1, 50);
+        let other_epoch = SegmentName { epoch_s: 1_763_712_001, ..name(Level::Hour, 1, 100) };
+        let other_partition = SegmentName { partition: 1, ..name(Level::Hour, 1, 100) };
+        let (current, covered) = current_and_covered(vec![fresh, other_epoch, other_partition]);
+        assert_eq!((current.len(), covered.len()), (3, 0));
+    }
+
+    proptest! {
+        #[test]
+        fn any_name_reads_back(level in 0_usize..3, partition: u32, epoch_s in 0_i64..9_999_999_999,
+            first_sequence in 1_u64..u64::MAX / 2, more: u32, first_stored_s in 0_i64..200_000_000_000) {
+            let last_sequence = first_sequence + u64::from(more);
+            let level = Level::ALL[level];
+            let name = SegmentName { level, partition, epoch_s, first_sequence, last_sequence, first_stored_s };
+            prop_assert_eq!(SegmentName::parse(&name.to_string()), Some(name));
+        }
+
+        #[test]
+        fn any_text_is_refused_or_reads_back(text in "(fresh|hour)-p[0-9]{0,4}(-[0-9]{0,13}){3}-[0-9TZ]{0,17}\\.duckdb") {
+            if let Some(name) = SegmentName::parse(&text) {
+                prop_assert_eq!(name.to_string(), text);
+            }
+        }
+    }
+}

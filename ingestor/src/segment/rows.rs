@@ -1,0 +1,311 @@
+//! What goes into one segment, collected from snapshots.
+//!
+//! Strings that repeat (hosts, boots, what a process is) are kept once; a sample of a process is a small struct. The
+//! segment is self-contained: every identity among the samples has its row in `processes`.
+
+use std::collections::{HashMap, hash_map::Entry};
+
+use fleetps_nats::{
+    HostName, Snapshot,
+    snapshot::{FilesystemSample, HostInfo, Process},
+};
+
+use super::{Level, SegmentName};
+
+/// Text kept for one segment. Rows alone do not bound memory: 500,000 command lines of 4 KiB are 2 GB.
+const MAX_TEXT_BYTES: usize = 64 << 20;
+/// Snapshots in one segment, for hosts that report without processes; each takes about half a kilobyte.
+const MAX_SNAPSHOTS: usize = 100_000;
+
+/// The rows of one segment.
+#[derive(Debug)]
+pub struct SegmentRows {
+    pub(super) partition: u32,
+    pub(super) epoch_s: i64,
+    pub(super) first_sequence: u64,
+    pub(super) last_sequence: u64,
+    first_stored_us: i64,
+    /// Host names and boot ids, by their number.
+    pub(super) names: Names,
+    pub(super) gaps: Vec<GapRow>,
+    pub(super) infos: Vec<InfoRow>,
+    last_info: HashMap<u32, usize>,
+    pub(super) snapshots: Vec<SnapshotRow>,
+    pub(super) filesystems: Vec<FilesystemRow>,
+    pub(super) processes: HashMap<ProcessKey, ProcessRow>,
+    pub(super) samples: Vec<SampleRow>,
+    text_bytes: usize,
+}
+
+/// Strings and their numbers.
+#[derive(Debug, Default)]
+pub(super) struct Names {
+    numbers: HashMap<String, u32>,
+    texts: Vec<String>,
+}
+
+impl Names {
+    fn number(&mut self, text: &str) -> u32 {
+        if let Some(number) = self.numbers.get(text) {
+            return *number;
+        }
+        // One number per snapshot and name at most, so far fewer than 2^32.
+        let number = u32::try_from(self.texts.len()).unwrap_or(u32::MAX);
+        self.numbers.insert(text.to_owned(), number);
+        self.texts.push(text.to_owned());
+        number
+    }
+
+    pub(super) fn text(&self, number: u32) -> &str {
+        self.texts.get(number as usize).map_or("", String::as_str)
+    }
+
+    /// The place of each number in alphabetical order.
+    pub(super) fn ranks(&self) -> Vec<u32> {
+        let mut by_text: Vec<usize> = (0..self.texts.len()).collect();
+        by_text.sort_unstable_by_key(|number| &self.texts[*number]);
+        let mut ranks = vec![0; by_text.len()];
+        for (rank, number) in (0..).zip(by_text) {
+            ranks[number] = rank;
+        }
+        ranks
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct GapRow {
+    pub(super) first_sequence: u64,
+    pub(super) last_sequence: u64,
+    pub(super) noticed_at_us: i64,
+}
+
+#[derive(Debug)]
+pub(super) struct InfoRow {
+    pub(super) host: u32,
+    pub(super) captured_at_us: i64,
+    pub(super) os_host_name: String,
+    pub(super) agent_version: String,
+    pub(super) info: HostInfo,
+}
+
+#[derive(Debug)]
+pub(super) struct SnapshotRow {
+    pub(super) host: u32,
+    pub(super) boot: u32,
+    pub(super) stored_at_us: i64,
+    /// Everything else; its lists are empty, they have rows of their own.
+    pub(super) snapshot: Snapshot,
+}
+
+#[derive(Debug)]
+pub(super) struct FilesystemRow {
+    pub(super) host: u32,
+    pub(super) captured_at_us: i64,
+    pub(super) filesystem: FilesystemSample,
+}
+
+/// The identity of a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct ProcessKey {
+    pub(super) host: u32,
+    pub(super) boot: u32,
+    pub(super) pid: u32,
+    pub(super) started_at_us: i64,
+}
+
+#[derive(Debug)]
+pub(super) struct ProcessRow {
+    pub(super) process: Process,
+    pub(super) first_seen_us: i64,
+    pub(super) last_seen_us: i64,
+}
+
+#[derive(Debug)]
+pub(super) struct SampleRow {
+    pub(super) key: ProcessKey,
+    pub(super) captured_at_us: i64,
+    pub(super) state: char,
+    pub(super) threads: Option<u32>,
+    pub(super) cpu_percent: Option<f32>,
+    pub(super) cpu_time_ms: Option<u64>,
+    pub(super) resident_bytes: Option<u64>,
+    pub(super) virtual_bytes: Option<u64>,
+    pub(super) read_bytes: Option<u64>,
+    pub(super) written_bytes: Option<u64>,
+}
+
+impl SegmentRows {
+    /// An empty one, for the sequences from `first_sequence`; `begun_at_us` (µs since 1970 UTC, the broker's clock)
+    /// is the time of the first.
+    pub fn new(partition: u32, epoch_s: i64, first_sequence: u64, begun_at_us: i64) -> Self {
+        Self {
+            partition,
+            epoch_s,
+            first_sequence,
+            last_sequence: first_sequence,
+            first_stored_us: begun_at_us,
+            names: Names::default(),
+            gaps: Vec::new(),
+            infos: Vec::new(),
+            last_info: HashMap::new(),
+            snapshots: Vec::new(),
+            filesystems: Vec::new(),
+            processes: HashMap::new(),
+            samples: Vec::new(),
+            text_bytes: 0,
+        }
+    }
+
+    /// Takes the sequences up to `last_sequence` as read, whatever became of them.
+    pub fn cover(&mut self, last_sequence: u64) {
+        self.last_sequence = last_sequence;
+    }
+
+    /// Notes that the broker no longer had these sequences.
+    pub fn push_gap(&mut self, first_sequence: u64, last_sequence: u64, noticed_at_us: i64) {
+        self.gaps.push(GapRow { first_sequence, last_sequence, noticed_at_us });
+        self.cover(last_sequence);
+    }
+
+    /// Adds the snapshot of `host` that the broker took at `stored_at_us` as `sequence`.
+    pub fn push(&mut self, sequence: u64, stored_at_us: i64, host: &HostName, mut snapshot: Snapshot) {
+        self.cover(sequence);
+        let host = self.names.number(host.as_str());
+        let boot = self.names.number(&snapshot.boot_id);
+        let captured_at_us = snapshot.captured_at_us;
+        self.push_info(host, &mut snapshot);
+        for process in std::mem::take(&mut snapshot.processes) {
+            self.push_process(host, boot, captured_at_us, process);
+        }
+        let filesystems = std::mem::take(&mut snapshot.filesystems);
+        self.text_bytes += filesystems.iter().map(filesystem_text_bytes).sum::<usize>();
+        let rows =
+            filesystems.into_iter().map(|filesystem| FilesystemRow { host, captured_at_us, filesystem });
+        self.filesystems.extend(rows);
+        self.snapshots.push(SnapshotRow { host, boot, stored_at_us, snapshot });
+    }
+
+    fn push_info(&mut self, host: u32, snapshot: &mut Snapshot) {
+        let row = InfoRow {
+            host,
+            captured_at_us: snapshot.captured_at_us,
+            os_host_name: std::mem::take(&mut snapshot.os_host_name),
+            agent_version: std::mem::take(&mut snapshot.agent_version),
+            info: std::mem::take(&mut snapshot.host_info),
+        };
+        let unchanged =
+            self.last_info.get(&host).and_then(|place| self.infos.get(*place)).is_some_and(|last| {
+                last.info == row.info
+                    && last.os_host_name == row.os_host_name
+                    && last.agent_version == row.agent_version
+            });
+        if !unchanged {
+            self.text_bytes += info_text_bytes(&row);
+            self.last_info.insert(host, self.infos.len());
+            self.infos.push(row);
+        }
+    }
+
+    fn push_process(&mut self, host: u32, boot: u32, captured_at_us: i64, process: Process) {
+        let key = ProcessKey { host, boot, pid: process.pid, started_at_us: process.started_at_us };
+        self.samples.push(SampleRow {
+            key,
+            captured_at_us,
+            state: process.state,
+            threads: process.threads,
+            cpu_percent: process.cpu_percent,
+            cpu_time_ms: process.cpu_time_ms,
+            resident_bytes: process.resident_bytes,
+            virtual_bytes: process.virtual_bytes,
+            read_bytes: process.read_bytes,
+            written_bytes: process.written_bytes,
+        });
+        match self.processes.entry(key) {
+            Entry::Vacant(vacant) => {
+                self.text_bytes += process_text_bytes(&process);
+                let (first_seen_us, last_seen_us) = (captured_at_us, captured_at_us);
+                vacant.insert(ProcessRow { process, first_seen_us, last_seen_us });
+            }
+            Entry::Occupied(occupied) => {
+                let row = occupied.into_mut();
+                row.first_seen_us = row.first_seen_us.min(captured_at_us);
+                if captured_at_us > row.last_seen_us {
+                    row.last_seen_us = captured_at_us;
+                    if !is_same_program(&row.process, &process) {
+                        self.text_bytes += process_text_bytes(&process);
+                        row.process = process;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Rows of processes so far.
+    pub fn len(&self) -> usize {
+        self.samples.len()
+    }
+
+    /// Whether no snapshot is in it; it may still cover sequences.
+    pub fn is_empty(&self) -> bool {
+        self.snapshots.is_empty()
+    }
+
+    /// Snapshots so far.
+    pub fn snapshot_count(&self) -> usize {
+        self.snapshots.len()
+    }
+
+    /// Whether it should be sealed before more is added; `max_rows` are rows of processes.
+    pub fn is_full(&self, max_rows: usize) -> bool {
+        self.samples.len() >= max_rows
+            || self.text_bytes >= MAX_TEXT_BYTES
+            || self.snapshots.len() >= MAX_SNAPSHOTS
+    }
+
+    /// The name of the segment it becomes.
+    pub fn name(&self) -> SegmentName {
+        SegmentName {
+            level: Level::Fresh,
+            partition: self.partition,
+            epoch_s: self.epoch_s,
+            first_sequence: self.first_sequence,
+            last_sequence: self.last_sequence,
+            first_stored_s: self.first_stored_us.max(0) / 1_000_000,
+        }
+    }
+}
+
+/// Whether nothing of a process changed that its row in `process` says.
+fn is_same_program(known: &Process, now: &Process) -> bool {
+    known.parent_pid == now.parent_pid
+        && known.name == now.name
+        && known.executable == now.executable
+        && known.command_line == now.command_line
+        && known.user_name == now.user_name
+        && known.unit == now.unit
+        && known.container == now.container
+}
+
+fn text_bytes(text: &Option<String>) -> usize {
+    text.as_ref().map_or(0, String::len)
+}
+
+fn process_text_bytes(process: &Process) -> usize {
+    let texts =
+        [&process.executable, &process.command_line, &process.user_name, &process.unit, &process.container];
+    process.name.len() + texts.into_iter().map(text_bytes).sum::<usize>()
+}
+
+fn filesystem_text_bytes(filesystem: &FilesystemSample) -> usize {
+    filesystem.mount.len() + text_bytes(&filesystem.device) + text_bytes(&filesystem.kind)
+}
+
+fn info_text_bytes(row: &InfoRow) -> usize {
+    let info = &row.info;
+    let texts = [&info.os, &info.kernel, &info.architecture, &info.cpu_model];
+    row.os_host_name.len() + row.agent_version.len() + texts.into_iter().map(text_bytes).sum::<usize>()
+}
+
+#[cfg(test)]
+#[path = "rows_tests.rs"]
+mod tests;

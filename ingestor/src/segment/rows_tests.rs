@@ -1,0 +1,86 @@
+//! The collector of rows, on literals.
+
+use super::*;
+
+fn host(name: &str) -> HostName {
+    name.parse().unwrap()
+}
+
+fn process(pid: u32, name: &str) -> Process {
+    Process { pid, started_at_us: i64::from(pid), name: name.to_owned(), state: 'S', ..Process::default() }
+}
+
+fn snapshot(captured_at_us: i64, processes: Vec<Process>) -> Snapshot {
+    let boot_id = "boot".to_owned();
+    Snapshot {
+        boot_id,
+        run_id: "run".to_owned(),
+        sequence: 1,
+        captured_at_us,
+        processes,
+        ..Snapshot::default()
+    }
+}
+
+fn rows() -> SegmentRows {
+    SegmentRows::new(0, 1_000, 10, 5_000_000)
+}
+
+#[test]
+fn every_identity_has_one_row_with_what_was_seen_last() {
+    let mut rows = rows();
+    rows.push(10, 0, &host("a"), snapshot(100, vec![process(1, "sh"), process(2, "cron")]));
+    rows.push(11, 0, &host("a"), snapshot(200, vec![process(1, "exec-ed")]));
+    // Came late: what it says of the process is older than what is known.
+    rows.push(12, 0, &host("a"), snapshot(50, vec![process(1, "older")]));
+    assert_eq!((rows.len(), rows.processes.len()), (4, 2));
+    let row = rows.processes.values().find(|row| row.process.pid == 1).unwrap();
+    assert_eq!((row.process.name.as_str(), row.first_seen_us, row.last_seen_us), ("exec-ed", 50, 200));
+}
+
+#[test]
+fn the_same_pid_of_another_host_or_boot_is_another_process() {
+    let mut rows = rows();
+    rows.push(10, 0, &host("a"), snapshot(100, vec![process(1, "sh")]));
+    rows.push(11, 0, &host("b"), snapshot(100, vec![process(1, "sh")]));
+    let rebooted = Snapshot { boot_id: "other".to_owned(), ..snapshot(100, vec![process(1, "sh")]) };
+    rows.push(12, 0, &host("a"), rebooted);
+    assert_eq!(rows.processes.len(), 3);
+}
+
+#[test]
+fn host_info_has_a_row_per_host_and_change() {
+    let mut rows = rows();
+    for (captured_at_us, name) in [(1, "a"), (2, "b"), (3, "a"), (4, "b")] {
+        rows.push(10, 0, &host(name), snapshot(captured_at_us, vec![]));
+    }
+    let mut upgraded = snapshot(5, vec![]);
+    upgraded.host_info.kernel = Some("Linux 7".to_owned());
+    rows.push(11, 0, &host("a"), upgraded);
+    let hosts: Vec<&str> = rows.infos.iter().map(|row| rows.names.text(row.host)).collect();
+    assert_eq!(hosts, ["a", "b", "a"]);
+}
+
+#[test]
+fn the_name_covers_gaps_and_refused_messages_too() {
+    let mut rows = rows();
+    rows.push_gap(10, 14, 1);
+    rows.push(15, 5_500_000, &host("a"), snapshot(1, vec![]));
+    rows.cover(16);
+    assert_eq!(
+        rows.name().to_string(),
+        "fresh-p000-0000001000-000000000010-000000000016-19700101T000005Z.duckdb"
+    );
+}
+
+#[test]
+fn rows_and_text_bound_a_segment() {
+    let mut rows = rows();
+    rows.push(10, 0, &host("a"), snapshot(1, vec![process(1, "sh"), process(2, "sh")]));
+    assert!(rows.is_full(2) && !rows.is_full(3));
+    let long = "x".repeat(4096);
+    for pid in 0..20_000 {
+        rows.push(11, 0, &host("a"), snapshot(1, vec![process(pid, &long)]));
+    }
+    assert!(rows.is_full(usize::MAX));
+}

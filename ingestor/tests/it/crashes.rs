@@ -1,0 +1,91 @@
+//! Crashes of the ingestor and the broker under load.
+
+use std::time::Duration;
+
+use fleetps_nats::server::Part;
+
+use crate::{
+    publisher::{Publisher, assert_stored},
+    support::{Fixture, kill, terminate, until},
+};
+
+/// Publishes from several hosts until told to stop, and returns their ledgers.
+fn publish_under_load(
+    fixture_clients: Vec<async_nats::Client>,
+    stop: tokio_util::sync::CancellationToken,
+) -> Vec<tokio::task::JoinHandle<Publisher>> {
+    let publishing = fixture_clients.into_iter().enumerate().map(|(number, client)| {
+        let stop = stop.clone();
+        let mut publisher =
+            Publisher::new(async_nats::jetstream::new(client), &format!("host-{number}"), "run");
+        tokio::spawn(async move {
+            while !stop.is_cancelled() {
+                publisher.publish().await;
+                tokio::time::sleep(Duration::from_millis(4)).await;
+            }
+            publisher
+        })
+    });
+    publishing.collect()
+}
+
+async fn clients(fixture: &Fixture, count: usize) -> Vec<async_nats::Client> {
+    let mut clients = Vec::new();
+    for _ in 0..count {
+        clients.push(fixture.client(Part::Simulator).await);
+    }
+    clients
+}
+
+async fn finish(publishing: Vec<tokio::task::JoinHandle<Publisher>>) -> Vec<Publisher> {
+    let mut publishers = Vec::new();
+    for publisher in publishing {
+        publishers.push(crate::support::within(publisher).await.unwrap());
+    }
+    publishers
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn twenty_kills_of_the_ingestor_lose_nothing_and_store_nothing_twice() {
+    let fixture = Fixture::start().await;
+    let stop = tokio_util::sync::CancellationToken::new();
+    let publishing = publish_under_load(clients(&fixture, 4).await, stop.clone());
+    let mut ingestor = fixture.process();
+    for _ in 0..20 {
+        // At any moment: while it starts, reads, seals, merges.
+        tokio::time::sleep(Duration::from_millis(fastrand::u64(20..900))).await;
+        kill(&mut ingestor);
+        ingestor = fixture.process();
+    }
+    stop.cancel();
+    let publishers = finish(publishing).await;
+    let published: u64 = publishers.iter().map(|publisher| publisher.ledger.len() as u64).sum();
+    assert!(published > 1000, "only {published} were published");
+    fixture.until_count("SELECT count(*) FROM host_sample", published).await;
+    assert!(terminate(&mut ingestor).success());
+    assert_stored(&fixture.history(), &publishers);
+    let merged: u64 = fixture.value("SELECT count(*) FROM segment WHERE level <> 'fresh'");
+    assert!(merged > 0, "nothing was merged, so no merge was interrupted");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kills_of_the_broker_lose_nothing_that_was_acknowledged() {
+    let fixture = Fixture::start().await;
+    let stop = tokio_util::sync::CancellationToken::new();
+    let publishing = publish_under_load(clients(&fixture, 4).await, stop.clone());
+    let ingestor = fixture.ingestor(fixture.settings()).await;
+    for _ in 0..3 {
+        tokio::time::sleep(Duration::from_millis(fastrand::u64(300..1200))).await;
+        let pid = fixture.server().pid();
+        let process = rustix::process::Pid::from_raw(pid.cast_signed()).unwrap();
+        rustix::process::kill_process(process, rustix::process::Signal::KILL).unwrap();
+        until("a new broker", || fixture.server().pid() != pid).await;
+    }
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    stop.cancel();
+    let publishers = finish(publishing).await;
+    let published: u64 = publishers.iter().map(|publisher| publisher.ledger.len() as u64).sum();
+    fixture.until_count("SELECT count(*) FROM host_sample", published).await;
+    ingestor.stop().await;
+    assert_stored(&fixture.history(), &publishers);
+}

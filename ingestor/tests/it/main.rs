@@ -1,0 +1,12 @@
+//! The ingestor with a real nats-server: what is published is stored exactly once, whatever happens in between.
+#![allow(clippy::unwrap_used, missing_docs, reason = "a test that cannot go on should panic")]
+
+mod crashes;
+mod disk_full;
+mod program;
+mod publisher;
+mod readers;
+mod refusals;
+mod streams;
+mod support;
+mod upkeep;

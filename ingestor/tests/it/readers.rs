@@ -1,0 +1,137 @@
+//! Readers beside a running ingestor.
+
+use std::{
+    process::Command,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering::SeqCst},
+    },
+    time::Duration,
+};
+
+use duckdb::Connection;
+use fleetps_ingestor::{ATTACH_SQL, IngestorSettings, history::History};
+
+use crate::{
+    publisher::{PROCESSES, Publisher, assert_stored, captured_at_us},
+    support::Fixture,
+};
+
+/// What one look through `attach.sql` finds: snapshots, distinct ones, highest sequence, rows of processes.
+fn look(fixture: &Fixture) -> (u64, u64, u64, u64) {
+    let text = std::fs::read_to_string(fixture.history().join(ATTACH_SQL)).unwrap();
+    let connection = Connection::open_in_memory().unwrap();
+    connection.execute_batch(&text).unwrap();
+    let sql = "SELECT count(*), count(DISTINCT sequence), coalesce(max(sequence), 0),
+        (SELECT count(*) FROM process_sample) FROM host_sample";
+    connection.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_never_sees_a_row_twice_or_misses_one_while_segments_change() {
+    let fixture = Arc::new(Fixture::start().await);
+    // Small segments, merged at once, removed soon: as much change as there can be.
+    let settings = IngestorSettings { merge_fresh_count: 3, seal_rows: 60, ..fixture.settings() };
+    let ingestor = fixture.ingestor(settings).await;
+    let (done, looks) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+    let mut publisher = Publisher::new(fixture.jetstream().await, "host", "run");
+    publisher.publish().await;
+    fixture.until_count("SELECT count(*) FROM host_sample", 1).await;
+    let reading = {
+        let (fixture, done, looks) = (Arc::clone(&fixture), Arc::clone(&done), Arc::clone(&looks));
+        tokio::task::spawn_blocking(move || {
+            let mut seen = 0;
+            while !done.load(SeqCst) {
+                let (snapshots, distinct, highest, processes) = look(&fixture);
+                // Sequences are stored in order, so none below the highest may be missing.
+                assert_eq!((snapshots, distinct), (highest, highest), "twice or missing");
+                assert_eq!(processes, snapshots * u64::from(PROCESSES));
+                assert!(snapshots >= seen, "seen before, and gone");
+                seen = snapshots;
+                looks.fetch_add(1, SeqCst);
+            }
+        })
+    };
+    let publishing = async {
+        while looks.load(SeqCst) < 100 && !reading.is_finished() {
+            publisher.publish().await;
+            tokio::time::sleep(Duration::from_millis(3)).await;
+        }
+    };
+    crate::support::within(publishing).await;
+    done.store(true, SeqCst);
+    reading.await.unwrap();
+    let published = publisher.ledger.len() as u64;
+    fixture.until_count("SELECT count(*) FROM host_sample", published).await;
+    ingestor.stop().await;
+    assert!(fixture.value::<u64>("SELECT count(*) FROM segment WHERE level = 'hour'") > 1);
+    assert_stored(&fixture.history(), &[publisher]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn attach_sql_works_from_an_empty_history_and_again_after_a_change() {
+    let fixture = Fixture::start().await;
+    let ingestor = fixture.ingestor(fixture.settings()).await;
+    let attach = fixture.history().join(ATTACH_SQL);
+    crate::support::until("attach.sql", || attach.exists()).await;
+    let connection = Connection::open_in_memory().unwrap();
+    let count = || -> u64 {
+        connection.execute_batch(&std::fs::read_to_string(&attach).unwrap()).unwrap();
+        connection.query_row("SELECT count(*) FROM process", [], |row| row.get(0)).unwrap()
+    };
+    assert_eq!(count(), 0);
+    let mut publisher = Publisher::new(fixture.jetstream().await, "host", "run");
+    publisher.publish().await;
+    crate::support::until("the snapshot", || count() == u64::from(PROCESSES)).await;
+    ingestor.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_has_its_series() {
+    let fixture = Fixture::start().await;
+    let ingestor = fixture.ingestor(fixture.settings()).await;
+    let jetstream = fixture.jetstream().await;
+    let mut publisher = Publisher::new(jetstream.clone(), "host", "run");
+    let mut other = Publisher::new(jetstream, "other", "run");
+    for _ in 0..10 {
+        publisher.publish().await;
+        other.publish().await;
+    }
+    fixture.until_count("SELECT count(*) FROM host_sample", 20).await;
+    ingestor.stop().await;
+    let history = History::open(&fixture.history()).unwrap();
+    let series = history.host_series(&publisher.host, captured_at_us(3), captured_at_us(6)).unwrap();
+    let used: Vec<_> = series.iter().map(|point| point.memory_used_bytes).collect();
+    assert_eq!(used, [Some(3), Some(4), Some(5)]);
+    assert_eq!(series[0].captured_at_us, captured_at_us(3));
+    assert_eq!((series[0].cpu_percent, series[0].memory_total_bytes), (Some(12.5), None));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn python_reads_everything_while_the_ingestor_runs() {
+    let has_duckdb = Command::new("python3").args(["-c", "import duckdb"]).output();
+    if !has_duckdb.is_ok_and(|output| output.status.success()) {
+        eprintln!("skipped: python3 has no duckdb module; install it with `python3 -m pip install duckdb`");
+        return;
+    }
+    let fixture = Fixture::start().await;
+    let ingestor = fixture.ingestor(fixture.settings()).await;
+    let mut publisher = Publisher::new(fixture.jetstream().await, "host", "run");
+    for _ in 0..10 {
+        publisher.publish().await;
+    }
+    fixture.until_count("SELECT count(*) FROM host_sample", 10).await;
+    let script = "import sys, duckdb; con = duckdb.connect(); con.execute(open(sys.argv[1]).read()); \
+        print(con.cursor().execute('SELECT count(*) FROM process_sample JOIN process USING (host, boot_id, pid, started_at)').fetchone()[0])";
+    let python = Command::new("python3")
+        .args(["-c", script])
+        .arg(fixture.history().join(ATTACH_SQL))
+        // Another folder than the ingestor's.
+        .current_dir(std::env::temp_dir())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&python.stdout);
+    let complained = String::from_utf8_lossy(&python.stderr);
+    assert_eq!(said.trim(), "100", "{complained}");
+    ingestor.stop().await;
+}

@@ -1,0 +1,120 @@
+//! Messages that are no snapshots, end to end.
+
+use std::collections::BTreeMap;
+
+use async_nats::jetstream::consumer::pull;
+use fleetps_nats::{
+    server::Part,
+    snapshot::{Encoder, MAX_PROCESSES, MAX_STRING_BYTES, Process, Refusal},
+    status::IngestorStatus,
+    stream, subject,
+};
+use futures_util::StreamExt;
+
+use crate::{
+    publisher::{Publisher, assert_stored, snapshot},
+    support::{Fixture, within},
+};
+
+/// Waits for a status of which `holds` is true.
+pub async fn status_where(fixture: &Fixture, holds: impl Fn(&IngestorStatus) -> bool) -> IngestorStatus {
+    let client = fixture.client(Part::Ingestor).await;
+    let mut statuses = client.subscribe(subject::ALL_INGESTOR_STATUS).await.unwrap();
+    within(async {
+        loop {
+            let status = IngestorStatus::from_message(&statuses.next().await.unwrap().payload).unwrap();
+            if holds(&status) {
+                return status;
+            }
+        }
+    })
+    .await
+}
+
+fn pack(bytes: &[u8]) -> Vec<u8> {
+    zstd::bulk::compress(bytes, 1).unwrap()
+}
+
+fn changed(change: impl FnOnce(&mut fleetps_nats::Snapshot)) -> Vec<u8> {
+    let mut snapshot = snapshot("bad", 1);
+    change(&mut snapshot);
+    Encoder::new().unwrap().encode(&snapshot).unwrap()
+}
+
+/// Messages, and the short names of the reasons that they must be refused for.
+fn corpus() -> Vec<(Vec<u8>, &'static str)> {
+    // The largest that a map of named lists can claim, without having it.
+    let huge_claim = [&[0x81, 0xa9][..], b"processes", &[0xdd, 0xff, 0xff, 0xff, 0xff]].concat();
+    let bad_utf8 = [&[0x81, 0xa6][..], b"run_id", &[0xa2, 0xff, 0xfe]].concat();
+    vec![
+        (vec![], "not_zstd"),
+        (b"{\"json\": true}".to_vec(), "not_zstd"),
+        (changed(|_| {})[..40].to_vec(), "not_zstd"),
+        (pack(b""), "not_a_snapshot"),
+        (pack(&[0xc1]), "not_a_snapshot"),
+        (pack(&[0x93, 1, 2, 3]), "not_a_snapshot"),
+        (pack(&[0xc3]), "not_a_snapshot"),
+        (pack(&bad_utf8), "not_a_snapshot"),
+        (pack(&huge_claim), "not_a_snapshot"),
+        (pack(&[0x91; 100_000]), "not_a_snapshot"),
+        (pack(&vec![0; 17 << 20]), "too_long_inside"),
+        (changed(|snapshot| snapshot.format = 99), "unknown_format"),
+        (changed(|snapshot| snapshot.captured_at_us = 253_402_300_799_000_000), "bad_time"),
+        (changed(|snapshot| snapshot.captured_at_us = i64::MIN), "bad_time"),
+        (changed(|snapshot| snapshot.processes[0].started_at_us = i64::MAX), "bad_time"),
+        (changed(|snapshot| snapshot.sequence = u64::MAX), "bad_number"),
+        (changed(|snapshot| snapshot.interval_ms = 0), "bad_number"),
+        (changed(|snapshot| snapshot.host.cpu_percent = Some(f32::NAN)), "bad_number"),
+        (changed(|snapshot| snapshot.run_id = String::new()), "bad_identifier"),
+        (changed(|snapshot| snapshot.processes[1].pid = 1), "pid_twice"),
+        (
+            changed(|snapshot| snapshot.processes[0].name = "x".repeat(MAX_STRING_BYTES + 1)),
+            "string_too_long",
+        ),
+        (
+            changed(|snapshot| {
+                snapshot.processes = (0..=MAX_PROCESSES as u32)
+                    .map(|pid| Process { pid, state: 'S', ..Process::default() })
+                    .collect();
+            }),
+            "too_many",
+        ),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rubbish_is_refused_and_the_next_message_is_unaffected() {
+    let fixture = Fixture::start().await;
+    let ingestor = fixture.ingestor(fixture.settings()).await;
+    let jetstream = fixture.jetstream().await;
+    let mut publisher = Publisher::new(jetstream.clone(), "good", "run");
+    let mut expected = BTreeMap::new();
+    for (message, reason) in corpus() {
+        jetstream.publish("fleetps.bad.snapshot", message.into()).await.unwrap().await.unwrap();
+        publisher.publish().await;
+        *expected.entry(reason.to_owned()).or_insert(0_u64) += 1;
+    }
+    // A subject that no host may have.
+    jetstream.publish("fleetps.ü.snapshot", "x".into()).await.unwrap().await.unwrap();
+    *expected.entry("bad_subject".to_owned()).or_default() += 1;
+
+    let refused = |status: &IngestorStatus| -> BTreeMap<String, u64> {
+        status.refused.iter().filter(|(_, count)| *count > 0).cloned().collect()
+    };
+    let total = expected.values().sum::<u64>();
+    let status = status_where(&fixture, |status| refused(status).values().sum::<u64>() == total).await;
+    assert_eq!(refused(&status), expected);
+    assert_eq!(status.refused.len(), Refusal::REASONS.len());
+    ingestor.stop().await;
+    assert_stored(&fixture.history(), &[publisher]);
+
+    let mut letters = BTreeMap::new();
+    let dead = jetstream.get_stream(stream::DEAD_LETTERS).await.unwrap();
+    let consumer = dead.create_consumer(pull::Config::default()).await.unwrap();
+    let mut messages = consumer.fetch().max_messages(1000).messages().await.unwrap();
+    while let Some(Ok(letter)) = messages.next().await {
+        assert!(letter.headers.as_ref().unwrap().get("Fp-Refusal").is_some());
+        *letters.entry(letter.subject.rsplit('.').next().unwrap().to_owned()).or_insert(0_u64) += 1;
+    }
+    assert_eq!(letters, expected);
+}

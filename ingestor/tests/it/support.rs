@@ -1,0 +1,197 @@
+//! A managed server in a temporary folder, and ingestors that run in this process or in one of their own.
+
+use std::{
+    future::Future,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use async_nats::jetstream;
+use duckdb::{Row, types::FromSql};
+use fleetps_ingestor::{IngestError, IngestorSettings, history::History};
+use fleetps_nats::{
+    server::{ManagedServer, Part, ServerSettings},
+    stream,
+};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// No step of these tests takes a tenth of this on a slow machine.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+/// The bound of the stream, far above what the tests publish.
+const STREAM_BYTES: u64 = 256 << 20;
+
+/// A server with its streams, in a folder of its own.
+pub struct Fixture {
+    pub server: Option<ManagedServer>,
+    pub folder: tempfile::TempDir,
+}
+
+fn server_settings(folder: &Path) -> ServerSettings {
+    ServerSettings {
+        data: folder.to_owned(),
+        program: None,
+        host: "here".parse().unwrap(),
+        simulator: true,
+        max_file_store_bytes: 1 << 30,
+    }
+}
+
+impl Fixture {
+    pub async fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut fixture = Self { server: None, folder };
+        fixture.start_server().await;
+        stream::ensure(&fixture.jetstream().await, STREAM_BYTES as i64).await.unwrap();
+        fixture
+    }
+
+    pub async fn start_server(&mut self) {
+        self.server = Some(ManagedServer::start(server_settings(self.folder.path())).await.unwrap());
+    }
+
+    pub async fn stop_server(&mut self) {
+        self.server.take().unwrap().stop().await;
+    }
+
+    pub fn server(&self) -> &ManagedServer {
+        self.server.as_ref().unwrap()
+    }
+
+    pub async fn client(&self, part: Part) -> async_nats::Client {
+        self.server().broker(part).connect("test").await.unwrap()
+    }
+
+    /// JetStream as the ingestor sees it.
+    pub async fn jetstream(&self) -> jetstream::Context {
+        jetstream::new(self.client(Part::Ingestor).await)
+    }
+
+    pub fn history(&self) -> PathBuf {
+        self.folder.path().join("history")
+    }
+
+    /// Everything soon, so that tests see seals, merges and removals.
+    pub fn settings(&self) -> IngestorSettings {
+        IngestorSettings {
+            history: self.history(),
+            seal_interval: Duration::from_millis(100),
+            merge_fresh_count: 5,
+            upkeep_interval: Duration::from_millis(20),
+            unlink_delay: Duration::from_secs(1),
+            max_stream_bytes: STREAM_BYTES,
+            ..IngestorSettings::default()
+        }
+    }
+
+    /// Runs an ingestor in this process.
+    pub async fn ingestor(&self, settings: IngestorSettings) -> Ingestor {
+        let (client, cancel) = (self.client(Part::Ingestor).await, CancellationToken::new());
+        let running = tokio::spawn(fleetps_ingestor::run(client, settings, cancel.clone()));
+        Ingestor { cancel, running }
+    }
+
+    /// Runs an ingestor in a process of its own.
+    pub fn process(&self) -> Child {
+        self.command().spawn().unwrap()
+    }
+
+    pub fn command(&self) -> Command {
+        let settings = IngestorSettings { history: PathBuf::new(), ..self.settings() };
+        let config = self.folder.path().join("ingestor.toml");
+        std::fs::write(&config, format!("[ingestor]\n{}", toml::to_string(&settings).unwrap())).unwrap();
+        let broker = self.server().broker(Part::Ingestor);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_fleetps-ingestor"));
+        command
+            .args(["--nats", &broker.url, "--nkey"])
+            .arg(broker.nkey_file.unwrap())
+            .arg("--data")
+            .arg(self.folder.path())
+            .arg("--config")
+            .arg(config)
+            .env("FLEETPS_LOG", "warn")
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// The one value that `sql` finds over the history.
+    pub fn value<T: FromSql>(&self, sql: &str) -> T {
+        value(&self.history(), sql)
+    }
+
+    /// Waits until `sql` finds `expected`.
+    pub async fn until_count(&self, sql: &str, expected: u64) {
+        let mut found = None;
+        let waiting = async {
+            loop {
+                // Until the first segment, there may be no folder.
+                if let Ok(history) = History::open(&self.history()) {
+                    found = history.connection().query_row(sql, [], |row| row.get::<_, u64>(0)).ok();
+                    if found == Some(expected) {
+                        return;
+                    }
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        let waited = tokio::time::timeout(PATIENCE, waiting).await;
+        assert!(waited.is_ok(), "{sql} found {found:?}, not {expected}");
+    }
+}
+
+/// An ingestor in this process.
+pub struct Ingestor {
+    cancel: CancellationToken,
+    running: JoinHandle<Result<(), IngestError>>,
+}
+
+impl Ingestor {
+    /// Stops it, which seals what is buffered.
+    pub async fn stop(self) {
+        self.cancel.cancel();
+        within(self.running).await.unwrap().unwrap();
+    }
+}
+
+/// The one value that `sql` finds over the history in `folder`.
+pub fn value<T: FromSql>(folder: &Path, sql: &str) -> T {
+    rows(folder, sql, |row| row.get(0).unwrap()).into_iter().next().unwrap()
+}
+
+/// What `sql` finds over the history in `folder`, which must be readable whole.
+pub fn rows<T>(folder: &Path, sql: &str, read: impl Fn(&Row<'_>) -> T) -> Vec<T> {
+    let history = History::open(folder).unwrap();
+    assert_eq!(history.skipped(), []);
+    let mut statement = history.connection().prepare(sql).unwrap();
+    let found = statement.query_map([], |row| Ok(read(row))).unwrap();
+    found.map(Result::unwrap).collect()
+}
+
+/// Ends a process as a crash would.
+pub fn kill(process: &mut Child) {
+    process.kill().unwrap();
+    process.wait().unwrap();
+}
+
+/// Asks a process to end, and waits for it.
+pub fn terminate(process: &mut Child) -> std::process::ExitStatus {
+    let pid = rustix::process::Pid::from_child(process);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    process.wait().unwrap()
+}
+
+/// The future's value, which must come in time.
+pub async fn within<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, future).await.expect("this takes far too long")
+}
+
+/// Waits until the condition holds.
+pub async fn until(what: &str, mut condition: impl FnMut() -> bool) {
+    let waiting = async {
+        while !condition() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, waiting).await.unwrap_or_else(|_| panic!("{what} did not come true"));
+}
