@@ -88,6 +88,7 @@ impl MachineReader {
 
     fn read_slowly(&mut self) {
         self.system.refresh_cpu_frequency();
+        self.system.refresh_memory();
         let cpu = self.system.cpus().first();
         self.info = HostInfo {
             os: os().map(cut),
@@ -193,6 +194,7 @@ mod tests {
         assert!(sample.cpu_percent.is_some() && sample.memory_total_bytes.is_some());
         assert!(sample.memory_used_bytes < sample.memory_total_bytes);
         assert!(reader.info().threads.unwrap() > 0 && reader.info().os.is_some());
+        assert_eq!(reader.info().memory_bytes, sample.memory_total_bytes);
         assert_eq!(reader.user_name("0").as_deref(), cfg!(unix).then_some("root"));
     }
 }

@@ -1,0 +1,7 @@
+//! The agent and the simulator with a real nats-server.
+#![allow(clippy::unwrap_used, missing_docs, reason = "a test that cannot go on should panic")]
+
+mod agent;
+mod publisher;
+mod simulator;
+mod support;
