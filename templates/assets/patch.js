@@ -46,7 +46,7 @@ function setField(name, text, shade, time) {
   }
 }
 
-function setCell(id, column, text, note, shade, time) {
+function setCell(id, column, text = "", shade, note, time) {
   const cell = (byId(id) ?? waiting(id))?.cells[column];
   if (!cell) return;
   const place = cell.querySelector(".t") ?? cell;

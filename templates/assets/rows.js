@@ -56,14 +56,15 @@ export function detail(row) {
     const name = document.createElement("dt");
     name.textContent = heads[index].innerText.trim() || heads[index].textContent.trim();
     const value = document.createElement("dd");
-    value.className = cell.classList[0];
+    if (cell.matches(".command, .executable")) value.className = "mono";
     value.textContent = cell.title || cell.textContent.trim();
     list.append(name, value);
   });
   const opened = document.createElement("tr");
   opened.className = "detail";
   const cell = opened.insertCell();
-  cell.colSpan = row.cells.length;
+  // Columns that a narrow screen hides are not there to be spanned.
+  cell.colSpan = [...row.cells].filter((shown) => shown.offsetParent).length;
   cell.append(list);
   row.after(opened);
 }

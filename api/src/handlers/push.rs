@@ -30,8 +30,9 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// The shortest time between two patches of one page: several hosts' snapshots go into one, and a page is still up
 /// to date within a tenth of a second.
 const MIN_BETWEEN: Duration = Duration::from_millis(50);
-/// The shortest time between two new orders of rows: what moves more often cannot be read.
-const MIN_BETWEEN_ORDERS: Duration = Duration::from_secs(2);
+/// The shortest time between two new orders of rows: what moves more often cannot be read. A little under two seconds,
+/// so that a host that samples every two is sorted with every sample.
+const MIN_BETWEEN_ORDERS: Duration = Duration::from_millis(1_800);
 /// How soon a browser comes back after the stream broke.
 const RETRY: Duration = Duration::from_secs(1);
 

@@ -84,6 +84,10 @@ fn take(fleet: &Fleet, decoder: &mut Decoder, message: &Delivered, progress: &wa
     let decoded = decoder.decode(&message.payload, message.stored_at_us);
     match (host, decoded) {
         (Some(host), Ok(snapshot)) => fleet.take(host, &message.payload, snapshot, message.stored_at_us),
-        _ => progress.send_modify(|intake| intake.ignored += 1),
+        (host, decoded) => {
+            // The ingestor counts and keeps what is refused; here it is only of interest to who looks for it.
+            tracing::debug!(?host, refusal = ?decoded.err(), "ignored a message that is no snapshot");
+            progress.send_modify(|intake| intake.ignored += 1);
+        }
     }
 }

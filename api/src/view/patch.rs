@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use askama::Template;
-use serde::Serialize;
+use serde::{Serialize, Serializer, ser::SerializeSeq};
 
 use super::{
     View,
@@ -30,9 +30,29 @@ pub struct Patch {
 #[derive(Debug, Serialize)]
 pub struct FieldPatch(&'static str, String, &'static str, Option<String>);
 
-/// A row's id, the column's number, text, note, shade, time.
-#[derive(Debug, Serialize)]
-pub struct CellPatch(String, usize, String, String, &'static str, Option<String>);
+/// A changed cell.
+#[derive(Debug)]
+pub struct CellPatch {
+    row: String,
+    column: usize,
+    cell: Cell,
+}
+
+/// A row's id, the column's number, text, shade, note, time; what is empty at the end is left out.
+impl Serialize for CellPatch {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Cell { text, shade, note, time, .. } = &self.cell;
+        let texts = [text, *shade, note, time.as_deref().unwrap_or_default()];
+        let last = texts.iter().rposition(|text| !text.is_empty()).unwrap_or_default();
+        let mut list = serializer.serialize_seq(None)?;
+        list.serialize_element(&self.row)?;
+        list.serialize_element(&self.column)?;
+        for text in &texts[..=last] {
+            list.serialize_element(text)?;
+        }
+        list.end()
+    }
+}
 
 /// What changed in one table.
 #[derive(Debug, Default, Serialize)]
@@ -120,10 +140,9 @@ fn same_shape(shown: &Row, row: &Row) -> bool {
 }
 
 fn cells_between(shown: &Row, row: &Row, patches: &mut Vec<CellPatch>) {
-    for (number, (before, after)) in shown.cells.iter().zip(&row.cells).enumerate() {
+    for (column, (before, after)) in shown.cells.iter().zip(&row.cells).enumerate() {
         if !before.says_the_same(after) {
-            let Cell { text, note, shade, time, .. } = after.clone();
-            patches.push(CellPatch(row.id.clone(), number, text, note, shade, time));
+            patches.push(CellPatch { row: row.id.clone(), column, cell: after.clone() });
         }
     }
 }
@@ -152,7 +171,7 @@ mod tests {
         assert_eq!(json(Patch::between(&before, &before)), serde_json::Value::Null);
         let after = view(vec![row("a", "1.5"), row("b", "2.0")], "2");
         let expected = serde_json::json!(
-            {"version": "2", "tables": [{"id": "rows", "cells": [["a", 1, "1.5", "", "", null]]}]}
+            {"version": "2", "tables": [{"id": "rows", "cells": [["a", 1, "1.5"]]}]}
         );
         assert_eq!(json(Patch::between(&before, &after)), expected);
     }
