@@ -19,7 +19,7 @@ mod linux {
         fs::{self, File},
         io::Read,
         process::{Child, Command, Stdio},
-        time::{Duration, Instant},
+        time::Duration,
     };
 
     use fleetps_agent::{
@@ -29,13 +29,14 @@ mod linux {
     use fleetps_nats::snapshot::Encoder;
 
     const CHILDREN: usize = 500;
-    /// Each of them is a second of the agent's life at an interval of 1 s; the rarely read parts come around three times.
-    const PASSES: u32 = 180;
+    /// A second apart, as in an agent's life, so that everything that is read rarely comes around once.
+    const PASSES: u32 = 61;
     const PER: f64 = 500.0;
 
     pub fn main() {
         // `cargo test --benches` only wants to see it run.
         let passes = if std::env::args().any(|argument| argument == "--bench") { PASSES } else { 3 };
+        fleetps_agent::sample::prepare_program();
         let mut children = start_children();
         let folder = tempfile::tempdir().unwrap();
         let settings = AgentSettings {
@@ -46,7 +47,10 @@ mod linux {
         let mut sampler = Sampler::new(&settings, Boot::current(&settings.state)).unwrap();
         let mut encoder = Encoder::new().unwrap();
         let (mut processes, mut bytes) = (0, 0);
+        let mut wait = Duration::ZERO;
         let sampling = cost_of(passes, || {
+            std::thread::sleep(wait);
+            wait = settings.interval;
             let mut snapshot = sampler.sample(0);
             processes = snapshot.processes.len();
             bytes = pack(&mut snapshot, &mut encoder).unwrap().len();
@@ -96,13 +100,11 @@ mod linux {
 
     /// Mean CPU time of one call.
     fn cost_of(passes: u32, mut work: impl FnMut()) -> Duration {
-        let (before, started) = (cpu_time(), Instant::now());
+        let before = cpu_time();
         for _ in 0..passes {
             work();
         }
-        let cost = (cpu_time() - before) / passes;
-        // Where the clock of CPU time is missing, ordinary time must do.
-        if cost.is_zero() { started.elapsed() / passes } else { cost }
+        (cpu_time() - before) / passes
     }
 
     fn cpu_time() -> Duration {

@@ -96,6 +96,7 @@ struct SimulateArguments {
 pub fn execute(cli: Cli) -> Result<(), CliError> {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
+    crate::sample::prepare_program();
     let file = with_overrides(cli.overrides)?;
     match cli.command {
         None => runtime()?.block_on(run_agent(file)),

@@ -3,13 +3,18 @@
 //! sysinfo, which reads everything else, opens `status`, `stat`, `statm` and `io` of every process in every pass
 //! (0.40.1: `get_uid_and_gid_and_tgid` has no way round): measured with 589 processes, 34 ms a pass, where one read of
 //! `stat` takes 6.6 ms and holds all that changes, thread count and start time in ticks included. That is the
-//! difference between 1.5 and 0.3 % of a core at a sample each second.
+//! difference between 1.5 and 0.4 % of a core at a sample each second.
+//!
+//! Opening and closing is more than half of that, so `stat` stays open from pass to pass where the limit of open files
+//! allows: 1.8 ms instead of 4.4 ms for 602 processes. An open file belongs to its process, not to the pid: once the
+//! process is gone reading fails, and it is opened anew for whoever has the pid then.
 
 use std::{
+    collections::HashMap,
     ffi::OsStr,
     fs::{self, File},
     io::Read,
-    os::unix::ffi::OsStrExt,
+    os::unix::{ffi::OsStrExt, fs::FileExt},
     path::PathBuf,
     str::FromStr,
 };
@@ -24,6 +29,10 @@ use super::{
 const TICK_MS: u64 = 10;
 /// `stat` has about 300 bytes, at most some 900; `io` about 120.
 const SMALL_FILE_BYTES: usize = 4096;
+/// Of the files this program may open, the share that may stay open here; the rest is for whatever else runs in it.
+const SHARE_OF_OPEN_FILES: u64 = 4;
+/// Each costs the kernel about 5 KB.
+const MOST_OPEN_FILES: u64 = 4096;
 
 /// Processes below a /proc folder.
 #[derive(Debug)]
@@ -33,6 +42,17 @@ pub struct ProcFolder {
     page_bytes: u64,
     path: String,
     buffer: Vec<u8>,
+    open: HashMap<u32, OpenStat>,
+    most_open: usize,
+    passes: u64,
+}
+
+/// A `stat` that stays open.
+#[derive(Debug)]
+struct OpenStat {
+    file: File,
+    /// The last pass whose listing had the process.
+    seen_in_pass: u64,
 }
 
 impl ProcFolder {
@@ -44,7 +64,32 @@ impl ProcFolder {
             page_bytes: rustix::param::page_size() as u64,
             path: String::new(),
             buffer: vec![0; SMALL_FILE_BYTES],
+            open: HashMap::new(),
+            most_open: most_open_files(),
+            passes: 0,
         }
+    }
+
+    /// The process's `stat`, from the file that is open already if there is one.
+    fn stat(&mut self, pid: u32) -> Option<&[u8]> {
+        let mut length = None;
+        if let Some(open) = self.open.get_mut(&pid) {
+            open.seen_in_pass = self.passes;
+            length = open.file.read_at(&mut self.buffer, 0).ok().filter(|length| *length > 0);
+            if length.is_none() {
+                self.open.remove(&pid);
+            }
+        }
+        if length.is_none() {
+            self.set_path(pid, "stat");
+            let file = File::open(&self.path).ok()?;
+            length = Some(file.read_at(&mut self.buffer, 0).ok()?);
+            if self.open.len() < self.most_open {
+                let seen_in_pass = self.passes;
+                self.open.insert(pid, OpenStat { file, seen_in_pass });
+            }
+        }
+        self.buffer.get(..length?)
     }
 
     /// The first bytes of a small file of a process; one read is a consistent moment.
@@ -78,15 +123,16 @@ impl ProcFolder {
 impl ProcessSource for ProcFolder {
     fn read(&mut self, into: &mut Vec<RawProcess>) {
         into.clear();
+        self.passes += 1;
         let Ok(entries) = fs::read_dir(&self.folder) else { return };
         for entry in entries.flatten() {
             let Some(pid) = pid_of(&entry.file_name()) else { continue };
             let (boot_at_us, page_bytes) = (self.boot_at_us, self.page_bytes);
             // It may end between listing and reading: then it is simply not there.
-            let process =
-                self.small_file(pid, "stat").and_then(|stat| parse_stat(stat, boot_at_us, page_bytes));
+            let process = self.stat(pid).and_then(|stat| parse_stat(stat, boot_at_us, page_bytes));
             into.extend(process);
         }
+        self.open.retain(|_, open| open.seen_in_pass == self.passes);
     }
 
     fn facts(&mut self, pid: u32) -> Facts {
@@ -102,6 +148,21 @@ impl ProcessSource for ProcFolder {
         let value = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
         Some(StorageBytes { read: value("read_bytes:")?, written: value("write_bytes:")? })
     }
+}
+
+fn most_open_files() -> usize {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    let most = limit.map_or(MOST_OPEN_FILES, |limit| (limit / SHARE_OF_OPEN_FILES).min(MOST_OPEN_FILES));
+    usize::try_from(most).unwrap_or_default()
+}
+
+/// Raises the limit of open files to what the system allows this program. For the agent's own program only: what else
+/// might run in another one is not known here.
+pub fn allow_more_open_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    // Where it is refused, less stays open, which costs some time and nothing else.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
 }
 
 fn pid_of(name: &OsStr) -> Option<u32> {

@@ -84,3 +84,32 @@ fn a_process_that_vanishes_or_may_not_be_read_costs_its_own_row_or_field_only() 
     assert_eq!((source.facts(44), source.storage(44)), (Facts::default(), None));
     assert_eq!((source.facts(99), source.storage(99)), (Facts::default(), None));
 }
+
+#[test]
+fn a_pid_that_another_process_has_now_is_read_anew_and_what_is_gone_is_closed() {
+    let mut source = ProcFolder::new("/proc", 0);
+    let mut processes = Vec::new();
+    let mut child = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
+    source.read(&mut processes);
+    assert!(processes.iter().any(|process| process.pid == child.id()));
+    assert!(source.open.contains_key(&child.id()));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    // The file of the dead process, as if its pid belonged to this test now.
+    let dead = source.open.remove(&child.id()).unwrap();
+    source.open.insert(std::process::id(), dead);
+    source.read(&mut processes);
+    assert!(processes.iter().all(|process| process.pid != child.id()));
+    assert!(processes.iter().any(|process| process.pid == std::process::id()));
+    assert!(source.open.contains_key(&std::process::id()) && !source.open.contains_key(&child.id()));
+}
+
+#[test]
+fn no_more_files_stay_open_than_allowed() {
+    let mut source = ProcFolder { most_open: 2, ..ProcFolder::new("/proc", 0) };
+    let mut processes = Vec::new();
+    for _ in 0..2 {
+        source.read(&mut processes);
+        assert!(source.open.len() <= 2 && processes.len() > 2);
+    }
+}

@@ -140,6 +140,12 @@ impl Sampler {
     }
 }
 
+/// Prepares the agent's own program, where nothing else runs, for many processes.
+pub fn prepare_program() {
+    #[cfg(target_os = "linux")]
+    linux::allow_more_open_files();
+}
+
 /// The machine's own name for itself.
 pub fn os_host_name() -> String {
     text::cut(sysinfo::System::host_name().unwrap_or_default())

@@ -84,13 +84,14 @@ impl Table {
             let has_run = !is_known || process.cpu_time_ms != known.cpu_time_ms || process.state == 'D';
             if has_run || at.monotonic.saturating_sub(known.storage_read_at) >= STORAGE_AGE {
                 known.storage = source.storage(process.pid);
-                known.storage_read_at = at.monotonic;
+                known.storage_read_at = spread(at.monotonic, process.pid, STORAGE_AGE, is_known);
             }
             if !is_known
                 || known.name != process.name
                 || at.monotonic.saturating_sub(known.facts_read_at) >= FACTS_AGE
             {
-                known.read_facts(source, process, at, mode, user_name);
+                known.read_facts(source, process, mode, user_name);
+                known.facts_read_at = spread(at.monotonic, process.pid, FACTS_AGE, is_known);
             }
             known.seen_in_pass = self.passes;
             known.cpu_time_ms = process.cpu_time_ms;
@@ -108,6 +109,13 @@ fn cpu_of_new(process: &RawProcess, elapsed: Option<Duration>, at: Moment) -> Op
     // Start times are counted in steps of 10 ms, and on some systems in seconds.
     const STEP_US: i64 = 1_000_000;
     (process.started_at_us + STEP_US >= at.clock_us - elapsed_us).then_some(0)
+}
+
+/// When something counts as read: now, but for a new process by up to `age` earlier, so that those that were found in one
+/// pass (all of them, in the first) do not all come around again in one.
+fn spread(now: Duration, pid: u32, age: Duration, is_known: bool) -> Duration {
+    let places = u32::try_from(age.as_secs()).unwrap_or(1).max(1);
+    if is_known { now } else { now.saturating_sub(Duration::from_secs(u64::from(pid % places))) }
 }
 
 /// The share of one core that the time between two counts is, in percent; absent when either is.
@@ -139,7 +147,6 @@ impl Known {
         &mut self,
         source: &mut S,
         process: &RawProcess,
-        at: Moment,
         mode: CommandLineMode,
         user_name: &dyn Fn(&str) -> Option<String>,
     ) {
@@ -150,7 +157,6 @@ impl Known {
         self.user_name = cut_option(facts.user_id.map(|id| user_name(&id).unwrap_or(id)));
         self.unit = cut_option(facts.unit);
         self.container = cut_option(facts.container);
-        self.facts_read_at = at.monotonic;
     }
 
     fn row(&self, process: &RawProcess, cpu_percent: Option<f32>) -> Process {

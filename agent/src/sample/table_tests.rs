@@ -89,8 +89,8 @@ fn the_same_pid_with_another_start_is_another_process() {
 #[test]
 fn facts_are_read_once_then_on_exec_and_once_a_minute() {
     let (mut table, mut source) = (Table::default(), Told::default());
-    source.facts.insert(1, Facts { user_id: Some("0".to_owned()), ..Facts::default() });
-    source.processes = vec![process(1, 0, 0)];
+    source.facts.insert(60, Facts { user_id: Some("0".to_owned()), ..Facts::default() });
+    source.processes = vec![process(60, 0, 0)];
     for at_s in [100, 110, 120, 130, 140, 150] {
         assert_eq!(pass(&mut table, &mut source, at_s)[0].user_name.as_deref(), Some("root"));
     }
@@ -107,7 +107,7 @@ fn facts_are_read_once_then_on_exec_and_once_a_minute() {
 #[test]
 fn storage_is_read_of_who_ran_and_of_the_others_now_and_then() {
     let (mut table, mut source) = (Table::default(), Told::default());
-    source.processes = vec![process(1, 0, 0)];
+    source.processes = vec![process(60, 0, 0)];
     pass(&mut table, &mut source, 100);
     pass(&mut table, &mut source, 110);
     assert_eq!(source.storage_asked, 1);
@@ -128,4 +128,16 @@ fn who_is_gone_is_forgotten() {
     source.processes.pop();
     assert_eq!(pass(&mut table, &mut source, 110).len(), 1);
     assert_eq!(table.known.len(), 1);
+}
+
+#[test]
+fn what_was_found_together_is_read_again_in_turns() {
+    let (mut table, mut source) = (Table::default(), Told::default());
+    source.processes = (0..600).map(|pid| process(pid, 0, 0)).collect();
+    pass(&mut table, &mut source, 1000);
+    for at_s in 1001..=1060 {
+        (source.facts_asked, source.storage_asked) = (0, 0);
+        pass(&mut table, &mut source, at_s);
+        assert_eq!((source.facts_asked, source.storage_asked), (10, 30), "at {at_s}");
+    }
 }
