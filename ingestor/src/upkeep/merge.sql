@@ -19,10 +19,9 @@ INSERT INTO $catalog.filesystem_sample SELECT * FROM filesystem_sample ORDER BY 
 
 -- One row for each process, as it was seen last. A window and not arg_max as in the view: it sorts, so it can spill.
 INSERT INTO $catalog.process
-SELECT * REPLACE (min(first_seen) OVER same AS first_seen)
+SELECT * REPLACE (min(first_seen) OVER (PARTITION BY host, boot_id, pid, started_at) AS first_seen)
 FROM ($processes)
 QUALIFY row_number() OVER (PARTITION BY host, boot_id, pid, started_at ORDER BY last_seen DESC) = 1
-WINDOW same AS (PARTITION BY host, boot_id, pid, started_at)
 ORDER BY host, pid, started_at;
 
 INSERT INTO $catalog.process_sample SELECT * FROM process_sample ORDER BY host, pid, started_at, captured_at;

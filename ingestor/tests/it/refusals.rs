@@ -47,7 +47,7 @@ fn corpus() -> Vec<(Vec<u8>, &'static str)> {
     let huge_claim = [&[0x81, 0xa9][..], b"processes", &[0xdd, 0xff, 0xff, 0xff, 0xff]].concat();
     let bad_utf8 = [&[0x81, 0xa6][..], b"run_id", &[0xa2, 0xff, 0xfe]].concat();
     vec![
-        (vec![], "not_zstd"),
+        (vec![], "not_a_snapshot"),
         (b"{\"json\": true}".to_vec(), "not_zstd"),
         (changed(|_| {})[..40].to_vec(), "not_zstd"),
         (pack(b""), "not_a_snapshot"),

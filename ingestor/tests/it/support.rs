@@ -40,6 +40,8 @@ fn server_settings(folder: &Path) -> ServerSettings {
 
 impl Fixture {
     pub async fn start() -> Self {
+        // Shown for a test that fails, or with --nocapture.
+        let _ = tracing_subscriber::fmt().with_test_writer().try_init();
         let folder = tempfile::tempdir().unwrap();
         let mut fixture = Self { server: None, folder };
         fixture.start_server().await;

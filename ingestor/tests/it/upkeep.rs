@@ -86,6 +86,7 @@ async fn kills_during_merges_leave_a_correct_folder() {
     eprintln!("killed {during} times while a file was being written, {before} times otherwise");
     let ingestor = fixture.ingestor(fixture.settings()).await;
     until("the remains are gone", || !files(&fixture).iter().any(|file| file.ends_with(".tmp"))).await;
+    until("a merge that is not interrupted", || current(&fixture).len() == 1).await;
     ingestor.stop().await;
     assert_stored(&fixture.history(), &[publisher]);
 }
