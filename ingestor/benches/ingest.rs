@@ -177,7 +177,8 @@ async fn through_a_broker(messages: Vec<Message>, rows: u64) {
 }
 
 async fn publish(server: &ManagedServer, messages: Vec<Message>) -> u64 {
-    let client = server.broker(Part::Simulator).connect("bench-publisher").await.unwrap();
+    let client =
+        server.broker(Part::Simulator).connect_later("bench-publisher", "_INBOX_simulator").await.unwrap();
     let jetstream = jetstream::new(client);
     let mut waiting = std::collections::VecDeque::new();
     let mut last = 0;

@@ -2,22 +2,24 @@
 
 use std::time::Duration;
 
-use fleetps_nats::server::Part;
+use async_nats::jetstream;
 
 use crate::{
     publisher::{Publisher, assert_stored},
     support::{Fixture, kill, terminate, until},
 };
 
+/// Hosts that publish at a time.
+const HOSTS: usize = 4;
+
 /// Publishes from several hosts until told to stop, and returns their ledgers.
 fn publish_under_load(
-    fixture_clients: Vec<async_nats::Client>,
+    hosts: Vec<jetstream::Context>,
     stop: tokio_util::sync::CancellationToken,
 ) -> Vec<tokio::task::JoinHandle<Publisher>> {
-    let publishing = fixture_clients.into_iter().enumerate().map(|(number, client)| {
+    let publishing = hosts.into_iter().enumerate().map(|(number, jetstream)| {
         let stop = stop.clone();
-        let mut publisher =
-            Publisher::new(async_nats::jetstream::new(client), &format!("host-{number}"), "run");
+        let mut publisher = Publisher::new(jetstream, &format!("host-{number}"), "run");
         tokio::spawn(async move {
             while !stop.is_cancelled() {
                 publisher.publish().await;
@@ -29,12 +31,12 @@ fn publish_under_load(
     publishing.collect()
 }
 
-async fn clients(fixture: &Fixture, count: usize) -> Vec<async_nats::Client> {
-    let mut clients = Vec::new();
-    for _ in 0..count {
-        clients.push(fixture.client(Part::Simulator).await);
+async fn hosts(fixture: &Fixture) -> Vec<jetstream::Context> {
+    let mut hosts = Vec::new();
+    for _ in 0..HOSTS {
+        hosts.push(fixture.hosts().await);
     }
-    clients
+    hosts
 }
 
 async fn finish(publishing: Vec<tokio::task::JoinHandle<Publisher>>) -> Vec<Publisher> {
@@ -49,7 +51,7 @@ async fn finish(publishing: Vec<tokio::task::JoinHandle<Publisher>>) -> Vec<Publ
 async fn twenty_kills_of_the_ingestor_lose_nothing_and_store_nothing_twice() {
     let fixture = Fixture::start().await;
     let stop = tokio_util::sync::CancellationToken::new();
-    let publishing = publish_under_load(clients(&fixture, 4).await, stop.clone());
+    let publishing = publish_under_load(hosts(&fixture).await, stop.clone());
     let mut ingestor = fixture.process();
     for _ in 0..20 {
         // At any moment: while it starts, reads, seals, merges.
@@ -72,7 +74,7 @@ async fn twenty_kills_of_the_ingestor_lose_nothing_and_store_nothing_twice() {
 async fn kills_of_the_broker_lose_nothing_that_was_acknowledged() {
     let fixture = Fixture::start().await;
     let stop = tokio_util::sync::CancellationToken::new();
-    let publishing = publish_under_load(clients(&fixture, 4).await, stop.clone());
+    let publishing = publish_under_load(hosts(&fixture).await, stop.clone());
     let ingestor = fixture.ingestor(fixture.settings()).await;
     for _ in 0..3 {
         tokio::time::sleep(Duration::from_millis(fastrand::u64(300..1200))).await;

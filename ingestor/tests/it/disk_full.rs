@@ -44,6 +44,7 @@ async fn a_full_disk_damages_nothing_and_intake_resumes_by_itself() {
     let filler = fixture.history().join("filler");
     let mut file = fs::File::create(&filler).unwrap();
     while std::io::Write::write(&mut file, &[0; 512]).is_ok_and(|written| written > 0) {}
+    drop(file);
     for _ in 0..20 {
         publisher.publish().await;
     }

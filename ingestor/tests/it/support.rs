@@ -65,6 +65,12 @@ impl Fixture {
         self.server().broker(part).connect("test").await.unwrap()
     }
 
+    /// JetStream as simulated hosts see it: acknowledgements, and nothing else.
+    pub async fn hosts(&self) -> jetstream::Context {
+        let broker = self.server().broker(Part::Simulator);
+        jetstream::new(broker.connect_later("test", "_INBOX_simulator").await.unwrap())
+    }
+
     /// JetStream as the ingestor sees it.
     pub async fn jetstream(&self) -> jetstream::Context {
         jetstream::new(self.client(Part::Ingestor).await)
