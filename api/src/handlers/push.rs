@@ -104,11 +104,12 @@ impl<T> Live<T> {
     /// among siblings, and a mixed order would tear families apart.
     fn keep_order(&mut self, view: &mut View) {
         let now = Instant::now();
-        let Some(shown) = self.shown.as_ref().filter(|_| now < self.reorder_at) else {
-            self.order_kept = false;
+        let Some(shown) = &self.shown else { return };
+        self.order_kept = false;
+        if now >= self.reorder_at {
             self.reorder_at = now + MIN_BETWEEN_ORDERS;
             return;
-        };
+        }
         for table in view.tables.iter_mut().filter(|table| !table.is_tree) {
             if let Some(before) = shown.tables.iter().find(|before| before.id == table.id) {
                 self.order_kept |= table.keep_order(before);
