@@ -30,6 +30,9 @@ const ROUND_US: i64 = 10_000_000;
 /// Messages on their way to the broker at a time.
 const IN_FLIGHT: usize = 256;
 
+/// Shorter than usual, or waiting for the last segment would be most of what is measured.
+const SEAL_INTERVAL: Duration = Duration::from_secs(1);
+
 struct Message {
     host: HostName,
     captured_at_us: i64,
@@ -69,7 +72,9 @@ fn timed<T>(phase: &str, rows: u64, work: impl FnOnce() -> T) -> T {
 }
 
 fn generate(hosts: usize, processes: usize, rounds: i64) -> (Vec<Message>, u64) {
-    let mut fleet = Fleet::new(&SimulationSettings { hosts, processes, ..SimulationSettings::default() });
+    let run_id = "bench".to_owned();
+    let mut fleet =
+        Fleet::new(&SimulationSettings { hosts, processes, run_id, ..SimulationSettings::default() });
     let names = fleet.host_names().to_vec();
     let mut encoder = Encoder::new().unwrap();
     let (mut messages, mut rows) = (Vec::new(), 0);
@@ -145,8 +150,12 @@ async fn through_a_broker(messages: Vec<Message>, rows: u64) {
     })
     .await
     .unwrap();
-    let settings = IngestorSettings { history: folder.path().join("history"), ..IngestorSettings::default() };
-    let history = settings.history.clone();
+    let history = folder.path().join("history");
+    let settings = IngestorSettings {
+        history: history.clone(),
+        seal_interval: SEAL_INTERVAL,
+        ..IngestorSettings::default()
+    };
     let client = server.broker(Part::Ingestor).connect("bench").await.unwrap();
     let jetstream = jetstream::new(client.clone());
     stream::ensure(&jetstream, settings.max_stream_bytes as i64).await.unwrap();

@@ -11,9 +11,6 @@ use super::{
     file::{FileError, TEMPORARY_EXTENSION, begin_file, finish_file, open_engine, publish_file},
 };
 
-/// A table takes at least one block per column, and a fresh segment has 80 columns of few values: with DuckDB's 256 KiB
-/// blocks a small one would take 20 MB, with these about 100 KB.
-const BLOCK_BYTES: u32 = 16 << 10;
 /// For one segment of half a million rows; twice what was measured.
 const MEMORY_MIB: u64 = 1024;
 /// What the file is attached as while it is written.
@@ -83,7 +80,7 @@ pub fn seal(folder: &Path, rows: &mut SegmentRows) -> Result<SegmentName, SealEr
 
 fn write(file: &Path, rows: &SegmentRows, name: &SegmentName) -> Result<(), Problem> {
     let engine = open_engine(MEMORY_MIB, None)?;
-    begin_file(&engine, file, CATALOG, BLOCK_BYTES)?;
+    begin_file(&engine, file, CATALOG, rows.len() as u64)?;
     append(&engine, rows)?;
     finish_file(&engine, CATALOG, name)?;
     Ok(())

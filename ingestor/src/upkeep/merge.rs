@@ -6,9 +6,9 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use duckdb::InterruptHandle;
+use duckdb::{Connection, InterruptHandle, params};
 
-use super::plan::Plan;
+use super::{pieces::pieces, plan::Plan};
 use crate::{
     history::{attach_one, attach_sql},
     segment::{
@@ -17,8 +17,6 @@ use crate::{
     },
 };
 
-/// DuckDB's own block size: a merged segment fills them.
-const BLOCK_BYTES: u32 = 256 << 10;
 /// Beside intake on a small machine; sorting spills what does not fit.
 const MEMORY_MIB: u64 = 512;
 /// What the new file is attached as.
@@ -87,7 +85,7 @@ pub(crate) fn merge(
     let _ = fs::remove_dir_all(folder.join(SPILL_FOLDER));
     let checked =
         result.map_err(|source| MergeError::Database { name: name.to_string(), source }).and_then(|found| {
-            let expected: u64 = plan.sources.iter().map(|source| source.rows).sum();
+            let expected = plan.rows();
             if found != expected {
                 return Err(MergeError::RowsDiffer { name: name.to_string(), found, expected });
             }
@@ -111,19 +109,27 @@ fn write(
     interrupt.watch(Some(engine.interrupt_handle()));
     let sources: Vec<SegmentName> = plan.sources.iter().map(|source| source.name).collect();
     engine.execute_batch(&attach_sql(folder, &sources))?;
-    begin_file(&engine, file, CATALOG, BLOCK_BYTES)?;
-    engine.execute_batch(&copy_sql(&sources))?;
+    begin_file(&engine, file, CATALOG, plan.rows())?;
+    copy(&engine, &sources)?;
     finish_file(&engine, CATALOG, name)
 }
 
-fn copy_sql(sources: &[SegmentName]) -> String {
-    let processes: Vec<String> = sources
+fn copy(engine: &Connection, sources: &[SegmentName]) -> duckdb::Result<()> {
+    engine.execute_batch(&include_str!("merge.sql").replace("$catalog", CATALOG))?;
+    let of_each: Vec<String> = sources
         .iter()
         .map(|name| format!("SELECT * FROM {}.process", quote_identifier(&name.alias())))
         .collect();
-    include_str!("merge.sql")
+    let processes = include_str!("merge_processes.sql")
         .replace("$catalog", CATALOG)
-        .replace("$processes", &processes.join("\nUNION ALL BY NAME "))
+        .replace("$processes", &of_each.join("\nUNION ALL BY NAME "));
+    let samples = include_str!("merge_samples.sql").replace("$catalog", CATALOG);
+    for piece in pieces(engine)? {
+        let range = params![piece.first_host, piece.last_host, piece.first_pid, piece.last_pid];
+        engine.execute(&processes, range)?;
+        engine.execute(&samples, range)?;
+    }
+    Ok(())
 }
 
 /// Reads every value of a segment; fails where one is damaged.

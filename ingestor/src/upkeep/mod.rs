@@ -1,10 +1,12 @@
-//! Keeps the folder tidy while intake goes on: merges small segments (`plan` decides, `merge` does), and lets go of what
+//! Keeps the folder tidy while intake goes on: merges small segments (`plan` decides, `merge` does, in
+//! `pieces`), and lets go of what
 //! is too old or too much (`retention`). One thread, behind intake in priority, with a database engine of its own.
 //!
 //! Later, roll-ups and thinning are further steps of [`Upkeep::step`].
 
 mod merge;
 mod offline;
+mod pieces;
 mod plan;
 mod retention;
 

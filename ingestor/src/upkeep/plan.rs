@@ -24,6 +24,11 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
+    /// Rows of processes in its sources.
+    pub(crate) fn rows(&self) -> u64 {
+        self.sources.iter().map(|source| source.rows).sum()
+    }
+
     /// The name of the segment it makes.
     pub(crate) fn name(&self) -> Option<SegmentName> {
         let (first, last) = (self.sources.first()?.name, self.sources.last()?.name);

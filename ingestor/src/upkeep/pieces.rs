@@ -1,0 +1,93 @@
+//! Divides a merge into pieces that can be sorted in memory.
+//!
+//! DuckDB 2.0 cannot sort ten million samples in a gigabyte, spilling or not; a million takes 500 MB at most. The pieces
+//! are ranges of hosts in the order of the sort, so one after the other they are the whole in order.
+
+use duckdb::{Connection, params};
+
+/// Rows sorted at a time: half of what was seen to fit into the memory that a merge has.
+const MAX_PIECE_ROWS: u64 = 1_000_000;
+
+/// A range of hosts with all their processes, or a range of the processes of one host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Piece {
+    pub(super) first_host: String,
+    pub(super) last_host: String,
+    pub(super) first_pid: u32,
+    pub(super) last_pid: u32,
+}
+
+/// The pieces of everything in the view `process_sample`, in order.
+pub(super) fn pieces(engine: &Connection) -> duckdb::Result<Vec<Piece>> {
+    let mut hosts =
+        engine.prepare("SELECT host, count(*) FROM process_sample GROUP BY host ORDER BY host")?;
+    let hosts = hosts.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let mut pieces = Vec::new();
+    for (first_host, last_host, rows) in ranges(&hosts.collect::<duckdb::Result<Vec<(String, u64)>>>()?) {
+        if rows <= MAX_PIECE_ROWS {
+            pieces.push(Piece { first_host, last_host, first_pid: 0, last_pid: u32::MAX });
+            continue;
+        }
+        // More than a piece, so one host alone.
+        let mut pids = engine
+            .prepare("SELECT pid, count(*) FROM process_sample WHERE host = ? GROUP BY pid ORDER BY pid")?;
+        let pids = pids.query_map(params![first_host], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        for (first_pid, last_pid, _) in ranges(&pids.collect::<duckdb::Result<Vec<(u32, u64)>>>()?) {
+            pieces.push(Piece {
+                first_host: first_host.clone(),
+                last_host: last_host.clone(),
+                first_pid,
+                last_pid,
+            });
+        }
+    }
+    Ok(pieces)
+}
+
+/// Puts neighbours together while they fit into a piece: (first, last, rows). What does not fit by itself stays alone.
+fn ranges<T: Clone>(counts: &[(T, u64)]) -> Vec<(T, T, u64)> {
+    let mut ranges: Vec<(T, T, u64)> = Vec::new();
+    for (key, rows) in counts {
+        match ranges.last_mut() {
+            Some((_, last, total)) if *total + rows <= MAX_PIECE_ROWS => {
+                *last = key.clone();
+                *total += rows;
+            }
+            _ => ranges.push((key.clone(), key.clone(), *rows)),
+        }
+    }
+    ranges
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn neighbours_share_a_piece_while_they_fit() {
+        let most = MAX_PIECE_ROWS;
+        let counts = [("a", 1), ("b", most - 1), ("c", 1), ("d", 2 * most), ("e", 5), ("f", 6)];
+        assert_eq!(ranges(&counts), [("a", "b", most), ("c", "c", 1), ("d", "d", 2 * most), ("e", "f", 11)]);
+        assert_eq!(ranges::<u32>(&[]), []);
+    }
+
+    #[test]
+    fn a_host_that_is_too_big_is_divided_by_its_processes() {
+        let engine = Connection::open_in_memory().unwrap();
+        // A small host before and after one with 25 pids of 100,000 rows each.
+        engine
+            .execute_batch(
+                "CREATE TABLE process_sample AS
+                SELECT 'big' AS host, (range % 25)::UINTEGER AS pid FROM range(2500000)
+                UNION ALL VALUES ('a', 1), ('z', 1)",
+            )
+            .unwrap();
+        let pieces = pieces(&engine).unwrap();
+        let found: Vec<_> =
+            pieces.iter().map(|piece| (piece.first_host.as_str(), piece.first_pid, piece.last_pid)).collect();
+        assert_eq!(
+            found,
+            [("a", 0, u32::MAX), ("big", 0, 9), ("big", 10, 19), ("big", 20, 24), ("z", 0, u32::MAX)]
+        );
+    }
+}
