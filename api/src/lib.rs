@@ -4,11 +4,16 @@
 //! template; `live` holds the present state of the fleet, fed from the broker; `view` turns that state into the rows
 //! a page shows, and into the patches that keep an open page up to date; `display` is how numbers, times and hostile
 //! strings are written; `middleware` guards and finishes every answer; `refusal` is every answer that is not a yes.
+//!
+//! `pipeline` runs everything in one process, as `cli` and `config` say.
 
+pub mod cli;
+pub mod config;
 pub mod display;
 mod handlers;
 pub mod live;
 mod middleware;
+pub mod pipeline;
 mod refusal;
 mod routes;
 pub mod view;

@@ -1,21 +1,40 @@
-//! Temporary: the web server alone, for development.
+//! `fleetps`: the whole pipeline in one command, or one part of it.
 
-use tokio_util::sync::CancellationToken;
+use std::process::ExitCode;
+
+use clap::Parser;
+use fleetps::{
+    cli::{Cli, Command},
+    config::Config,
+    pipeline,
+};
+use tracing_subscriber::EnvFilter;
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
-    tracing_subscriber::fmt().with_env_filter(tracing_subscriber::EnvFilter::from_default_env()).init();
-    let url = std::env::var("FLEETPS_NATS").unwrap_or_else(|_| "nats://127.0.0.1:4222".to_owned());
-    let client = fleetps_nats::connection::Broker { url, nkey_file: None }.connect("fleetps web").await?;
-    fleetps_nats::stream::ensure(&async_nats::jetstream::new(client.clone()), 1 << 30).await?;
-    let address = std::env::var("FLEETPS_LISTEN").unwrap_or_else(|_| "127.0.0.1:8080".to_owned());
-    let listener = tokio::net::TcpListener::bind(address).await?;
-    println!("http://{}", listener.local_addr()?);
-    let shutdown = CancellationToken::new();
-    let at_signal = shutdown.clone();
-    tokio::spawn(async move {
-        let _ = tokio::signal::ctrl_c().await;
-        at_signal.cancel();
-    });
-    fleetps::web::run(listener, client, shutdown).await
+async fn main() -> ExitCode {
+    let filter = EnvFilter::try_from_env("FLEETPS_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    match run(Cli::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("fleetps: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(cli: Cli) -> anyhow::Result<()> {
+    let config = Config::load(cli.overrides)?;
+    match cli.command {
+        None => pipeline::run_everything(config, pipeline::ended_by_signal()?).await,
+        Some(Command::Serve) => pipeline::serve(config, pipeline::ended_by_signal()?).await,
+        Some(Command::Config) => {
+            print!("{}", config.to_toml()?);
+            Ok(())
+        }
+        Some(Command::Key { file }) => {
+            println!("{}", fleetps_nats::server::make_key(&file)?);
+            Ok(())
+        }
+    }
 }

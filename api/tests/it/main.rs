@@ -7,4 +7,5 @@ mod json;
 mod live;
 mod pages;
 mod pipeline;
+mod program;
 mod support;

@@ -1,0 +1,68 @@
+//! The command line of `fleetps`. Every flag has a variable `FLEETPS_…` and a key in the settings file; the flag wins
+//! over the variable, the variable over the file, the file over the default.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use clap::{Args, Parser, Subcommand};
+use fleetps_nats::{HostName, units};
+
+/// `ps` and `top` for a whole fleet, with a memory. Without a command: the whole pipeline on this machine.
+#[derive(Debug, Parser)]
+#[command(name = "fleetps", version, about)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// What holds for all of them.
+    #[command(flatten)]
+    pub overrides: Overrides,
+}
+
+/// What to do instead of running everything.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Serve pages and JSON only, for a broker given with --nats
+    Serve,
+    /// Print the settings file that stands for the flags, variables and file in force
+    Config,
+    /// Make a broker key in FILE and print its public half, for a broker set up by hand
+    Key {
+        /// Where the key goes; it must not exist
+        file: PathBuf,
+    },
+}
+
+/// Settings given on the command line or in the environment.
+#[derive(Debug, Default, Args)]
+pub struct Overrides {
+    /// The settings file [default: fleetps.toml in the platform's configuration folder, if it is there]
+    #[arg(long, env = "FLEETPS_CONFIG", global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Where everything is kept [default: the platform's data folder]
+    #[arg(long, env = "FLEETPS_DATA", global = true, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Where the pages are served [default: 127.0.0.1:8080]; port 0 takes a free one
+    #[arg(long, env = "FLEETPS_LISTEN", global = true, value_name = "ADDR")]
+    pub listen: Option<SocketAddr>,
+    /// Use this broker instead of a managed local one
+    #[arg(long, env = "FLEETPS_NATS", global = true, value_name = "URL")]
+    pub nats: Option<String>,
+    /// The key for that broker
+    #[arg(long, env = "FLEETPS_NKEY", global = true, value_name = "FILE")]
+    pub nkey: Option<PathBuf>,
+    /// The nats-server to run [default: the one on PATH, else one installed in the cache folder]
+    #[arg(long, env = "FLEETPS_NATS_SERVER", global = true, value_name = "PATH")]
+    pub nats_server: Option<PathBuf>,
+    /// This host's name in the fleet [default: the machine's own]
+    #[arg(long, env = "FLEETPS_HOST", global = true, value_name = "NAME")]
+    pub host: Option<HostName>,
+    /// The time between two samples of this host [default: 10s]
+    #[arg(long, env = "FLEETPS_INTERVAL", global = true, value_name = "TIME", value_parser = units::parse_duration)]
+    pub interval: Option<Duration>,
+    /// Do not sample this host
+    #[arg(long, env = "FLEETPS_NO_AGENT", global = true)]
+    pub no_agent: bool,
+    /// Run a simulated fleet of this many hosts beside the real one
+    #[arg(long, env = "FLEETPS_DEMO", global = true, value_name = "HOSTS")]
+    pub demo: Option<usize>,
+}

@@ -1,0 +1,165 @@
+//! The settings of `fleetps`: default in code, then the file, then variables and flags.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+};
+
+use anyhow::Context;
+use fleetps_agent::AgentSettings;
+use fleetps_ingestor::IngestorSettings;
+use fleetps_nats::HostName;
+use serde::{Deserialize, Serialize};
+
+use crate::cli::Overrides;
+
+/// What stands above the printed settings.
+const HEADER: &str = "\
+# Settings of fleetps. Every key may be left out; what is here is what is in force.
+# A flag (--listen) wins over a variable (FLEETPS_LISTEN), a variable over this file.
+
+";
+
+/// The settings in force.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Where everything is kept.
+    pub data: PathBuf,
+    /// Where the pages are served.
+    pub listen: SocketAddr,
+    /// Another broker than a managed local one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nats: Option<String>,
+    /// The key for that broker.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nkey: Option<PathBuf>,
+    /// The nats-server to run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nats_server: Option<PathBuf>,
+    /// This host's name in the fleet; the machine's own where it is left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host: Option<HostName>,
+    /// Whether this host is sampled.
+    pub sample_this_host: bool,
+    /// Hosts of a simulated fleet beside the real one.
+    pub demo_hosts: usize,
+    /// How this host is sampled.
+    pub agent: AgentSettings,
+    /// How the history is kept.
+    pub history: IngestorSettings,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            data: dirs::data_local_dir().unwrap_or_else(|| PathBuf::from(".")).join("fleetps"),
+            listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080),
+            nats: None,
+            nkey: None,
+            nats_server: None,
+            host: None,
+            sample_this_host: true,
+            demo_hosts: 0,
+            agent: AgentSettings::default(),
+            history: IngestorSettings::default(),
+        }
+    }
+}
+
+impl Config {
+    /// The settings in force, from the file and what overrides it.
+    ///
+    /// # Errors
+    /// When the file that was named cannot be read, or a key or value in it is not what was expected, or the pages
+    /// would be served to other machines.
+    pub fn load(overrides: Overrides) -> anyhow::Result<Self> {
+        let mut config = match &overrides.config {
+            Some(path) => Self::read(path)?,
+            None => match dirs::config_dir()
+                .map(|folder| folder.join("fleetps.toml"))
+                .filter(|path| path.exists())
+            {
+                Some(path) => Self::read(&path)?,
+                None => Self::default(),
+            },
+        };
+        let history_is_elsewhere = config.history.history != IngestorSettings::default().history;
+        config.apply(overrides);
+        if !history_is_elsewhere {
+            config.history.history = config.data.join("history");
+        }
+        config.agent.state = config.data.join("agent");
+        anyhow::ensure!(
+            config.listen.ip().is_loopback(),
+            "cannot serve on {}: until there is a sign-in, pages are served on this machine only, because they show \
+             every command line. Listen on 127.0.0.1 or [::1], and reach it from elsewhere through an SSH tunnel: \
+             ssh -L 8080:127.0.0.1:8080 <this machine>",
+            config.listen
+        );
+        Ok(config)
+    }
+
+    fn read(path: &Path) -> anyhow::Result<Self> {
+        let text = std::fs::read_to_string(path)
+            .with_context(|| format!("cannot read the settings file {}", path.display()))?;
+        toml::from_str(&text)
+            .with_context(|| format!("the settings file {} is not as expected", path.display()))
+    }
+
+    fn apply(&mut self, overrides: Overrides) {
+        let Overrides { config: _, data, listen, nats, nkey, nats_server, host, interval, no_agent, demo } =
+            overrides;
+        set(&mut self.data, data);
+        set(&mut self.listen, listen);
+        set(&mut self.agent.interval, interval);
+        set(&mut self.demo_hosts, demo);
+        self.nats = nats.or(self.nats.take());
+        self.nkey = nkey.or(self.nkey.take());
+        self.nats_server = nats_server.or(self.nats_server.take());
+        self.host = host.or(self.host.take());
+        self.sample_this_host &= !no_agent;
+    }
+
+    /// The settings file that says the same.
+    ///
+    /// # Errors
+    /// When a value cannot be written as TOML, such as a path that is not Unicode.
+    pub fn to_toml(&self) -> anyhow::Result<String> {
+        Ok(format!("{HEADER}{}", toml::to_string_pretty(self)?))
+    }
+}
+
+fn set<T>(value: &mut T, override_value: Option<T>) {
+    if let Some(new) = override_value {
+        *value = new;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_printed_is_read_again_and_says_the_same() {
+        let config = Config { demo_hosts: 7, host: Some("web-01".parse().unwrap()), ..Config::default() };
+        let text = config.to_toml().unwrap();
+        let read: Config = toml::from_str(&text).unwrap();
+        assert_eq!(read.to_toml().unwrap(), text);
+    }
+
+    #[test]
+    fn an_unknown_key_and_a_bad_value_are_named() {
+        let unknown = toml::from_str::<Config>("lisen = \"127.0.0.1:1\"").unwrap_err().to_string();
+        assert!(unknown.contains("lisen") && unknown.contains("listen"), "{unknown}");
+        let bad = toml::from_str::<Config>("[agent]\ninterval = \"soon\"").unwrap_err().to_string();
+        assert!(bad.contains("soon") && bad.contains("10s"), "{bad}");
+    }
+
+    #[test]
+    fn pages_are_not_served_to_other_machines() {
+        let overrides = Overrides { listen: Some("0.0.0.0:8080".parse().unwrap()), ..Overrides::default() };
+        let refusal = Config::load(overrides).unwrap_err().to_string();
+        assert!(refusal.contains("0.0.0.0:8080") && refusal.contains("this machine only"), "{refusal}");
+    }
+}

@@ -1,0 +1,271 @@
+//! The whole pipeline in one process, and the web server alone.
+//!
+//! Starting goes with the stream (broker, ingestor, web server, agent), stopping too: first nothing new is sampled,
+//! then what was sampled is sealed, then the broker goes.
+
+use std::{future::Future, net::SocketAddr};
+
+use anyhow::Context;
+use fleetps_agent::{sample::os_host_name, simulate::SimulationSettings};
+use fleetps_nats::{
+    HostName,
+    connection::Broker,
+    lock::FolderLock,
+    server::{ManagedServer, Part, ServerSettings},
+    units,
+};
+use tokio::{net::TcpListener, task::JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use crate::{config::Config, web};
+
+/// What the broker may keep besides the snapshots: refused messages and its own books.
+const BESIDE_THE_STREAM_BYTES: u64 = 1 << 30;
+/// Processes on each host of a demonstration.
+const DEMO_PROCESSES: usize = 200;
+
+type Parts = JoinSet<anyhow::Result<()>>;
+
+/// Cancelled when the process is asked to end (Ctrl-C, SIGTERM); asked a second time, it ends at once.
+///
+/// # Errors
+/// When the system does not let signals be listened to.
+pub fn ended_by_signal() -> anyhow::Result<CancellationToken> {
+    let ended = CancellationToken::new();
+    let asked = ended.clone();
+    let mut signals = signals::Signals::new().context("cannot listen for signals")?;
+    tokio::spawn(async move {
+        signals.next().await;
+        asked.cancel();
+        signals.next().await;
+        std::process::exit(130);
+    });
+    Ok(ended)
+}
+
+/// Serves pages and JSON for a broker that runs elsewhere, until `ended`.
+///
+/// # Errors
+/// When no broker is named or it cannot be reached, or the address cannot be listened on.
+pub async fn serve(config: Config, ended: CancellationToken) -> anyhow::Result<()> {
+    let url = config
+        .nats
+        .clone()
+        .context("`fleetps serve` needs a broker: name it with --nats nats://HOST:4222")?;
+    let broker = Broker { url, nkey_file: config.nkey.clone() };
+    let client = broker.connect("fleetps serve").await?;
+    let listener = listen(config.listen).await?;
+    println!("fleetps serves http://{}\nstop it with Ctrl-C", listener.local_addr()?);
+    web::run(listener, client, ended).await
+}
+
+/// Runs the whole pipeline until `ended` or until a part of it fails.
+///
+/// # Errors
+/// When a part cannot be started or fails.
+pub async fn run_everything(config: Config, ended: CancellationToken) -> anyhow::Result<()> {
+    let _lock = FolderLock::take(&config.data)?;
+    let host = config.host.clone().unwrap_or_else(|| HostName::from_os_name(&os_host_name()));
+    let listener = listen(config.listen).await?;
+    let address = listener.local_addr()?;
+    let brokers = Brokers::open(&config, &host).await?;
+    let mut pipeline = Pipeline::default();
+    let outcome = match pipeline.start(&config, &brokers, &host, listener).await {
+        Ok(()) => {
+            print!("{}", started(&config, address, &host));
+            pipeline.until(&ended).await
+        }
+        Err(error) => Err(error),
+    };
+    let sealed = pipeline.stop().await;
+    brokers.stop().await;
+    outcome.and(sealed)
+}
+
+/// The block that says where to look.
+fn started(config: &Config, address: SocketAddr, host: &HostName) -> String {
+    let broker = config.nats.as_deref().unwrap_or("a local nats-server, managed");
+    let samples = if config.sample_this_host {
+        format!("this machine as {host}, every {}", units::format_duration(config.agent.interval))
+    } else {
+        "not this machine (--no-agent)".to_owned()
+    };
+    let demo = if config.demo_hosts > 0 {
+        format!("; {} simulated hosts", config.demo_hosts)
+    } else {
+        String::new()
+    };
+    format!(
+        "\n  fleetps {version} is running\n\n    look      http://{address}\n    data      {data}\n    \
+         broker    {broker}\n    samples   {samples}{demo}\n    query     duckdb -init {attach}\n    \
+         stop      Ctrl-C\n\n",
+        version = env!("CARGO_PKG_VERSION"),
+        data = config.data.display(),
+        attach = config.history.history.join(fleetps_ingestor::ATTACH_SQL).display(),
+    )
+}
+
+async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| {
+        format!("cannot listen on {address}; if another program has that port, choose one with --listen 127.0.0.1:0")
+    })
+}
+
+/// The broker, as each part reaches it.
+enum Brokers {
+    Managed(ManagedServer),
+    Given(Broker),
+}
+
+impl Brokers {
+    async fn open(config: &Config, host: &HostName) -> anyhow::Result<Self> {
+        if let Some(url) = &config.nats {
+            return Ok(Self::Given(Broker { url: url.clone(), nkey_file: config.nkey.clone() }));
+        }
+        let settings = ServerSettings {
+            data: config.data.clone(),
+            program: config.nats_server.clone(),
+            host: host.clone(),
+            simulator: config.demo_hosts > 0,
+            max_file_store_bytes: config.history.max_stream_bytes.saturating_add(BESIDE_THE_STREAM_BYTES),
+        };
+        let starting = tokio::task::spawn_blocking(move || {
+            ManagedServer::start_blocking(&settings, &|message| eprintln!("fleetps: {message}"))
+        });
+        Ok(Self::Managed(starting.await??))
+    }
+
+    fn of(&self, part: Part) -> Broker {
+        match self {
+            Self::Managed(server) => server.broker(part),
+            Self::Given(broker) => broker.clone(),
+        }
+    }
+
+    async fn stop(self) {
+        if let Self::Managed(server) = self {
+            server.stop().await;
+        }
+    }
+}
+
+/// The parts that run, in the two groups in which they stop.
+#[derive(Default)]
+struct Pipeline {
+    /// The ingestor: it stops last, when nothing more can come.
+    storing: Parts,
+    stop_storing: CancellationToken,
+    /// Everything else.
+    rest: Parts,
+    stop_rest: CancellationToken,
+}
+
+impl Pipeline {
+    async fn start(
+        &mut self,
+        config: &Config,
+        brokers: &Brokers,
+        host: &HostName,
+        listener: TcpListener,
+    ) -> anyhow::Result<()> {
+        let client = brokers.of(Part::Ingestor).connect("fleetps-ingestor").await?;
+        let (settings, stop) = (config.history.clone(), self.stop_storing.clone());
+        // Makes the streams, which the others wait for.
+        run_part(&mut self.storing, "the ingestor", async move {
+            Ok(fleetps_ingestor::run(client, settings, stop).await?)
+        });
+        let client = brokers.of(Part::Api).connect("fleetps").await?;
+        run_part(&mut self.rest, "the web server", web::run(listener, client, self.stop_rest.clone()));
+        if config.sample_this_host {
+            let (settings, broker) = (config.agent.clone(), brokers.of(Part::Agent));
+            let (host, stop) = (host.clone(), self.stop_rest.clone());
+            run_part(&mut self.rest, "the agent", async move {
+                Ok(fleetps_agent::run(settings, broker, host, stop).await?)
+            });
+        }
+        if config.demo_hosts > 0 {
+            let broker = brokers.of(Part::Simulator);
+            let settings = SimulationSettings {
+                hosts: config.demo_hosts,
+                processes: DEMO_PROCESSES,
+                interval: config.agent.interval,
+                ..SimulationSettings::default()
+            };
+            let stop = self.stop_rest.clone();
+            run_part(&mut self.rest, "the simulated fleet", async move {
+                fleetps_agent::simulate::run(settings, broker, stop).await?;
+                Ok(())
+            });
+        }
+        Ok(())
+    }
+
+    /// Returns when `ended`, or when a part has ended by itself.
+    async fn until(&mut self, ended: &CancellationToken) -> anyhow::Result<()> {
+        tokio::select! {
+            () = ended.cancelled() => Ok(()),
+            Some(done) = self.rest.join_next() => done?,
+            Some(done) = self.storing.join_next() => done?,
+        }
+    }
+
+    /// Stops everything; an error is the ingestor's.
+    async fn stop(mut self) -> anyhow::Result<()> {
+        self.stop_rest.cancel();
+        while self.rest.join_next().await.is_some() {}
+        self.stop_storing.cancel();
+        match self.storing.join_next().await {
+            Some(done) => done?,
+            None => Ok(()),
+        }
+    }
+}
+
+fn run_part(
+    parts: &mut Parts,
+    name: &'static str,
+    part: impl Future<Output = anyhow::Result<()>> + Send + 'static,
+) {
+    parts.spawn(async move { part.await.with_context(|| format!("{name} failed")) });
+}
+
+/// Being asked to end.
+mod signals {
+    #[cfg(unix)]
+    pub(super) struct Signals {
+        interrupt: tokio::signal::unix::Signal,
+        terminate: tokio::signal::unix::Signal,
+    }
+
+    #[cfg(unix)]
+    impl Signals {
+        pub(super) fn new() -> std::io::Result<Self> {
+            use tokio::signal::unix::{SignalKind, signal};
+            Ok(Self {
+                interrupt: signal(SignalKind::interrupt())?,
+                terminate: signal(SignalKind::terminate())?,
+            })
+        }
+
+        pub(super) async fn next(&mut self) {
+            tokio::select! {
+                _ = self.interrupt.recv() => {}
+                _ = self.terminate.recv() => {}
+            }
+        }
+    }
+
+    #[cfg(not(unix))]
+    pub(super) struct Signals;
+
+    #[cfg(not(unix))]
+    impl Signals {
+        pub(super) fn new() -> std::io::Result<Self> {
+            Ok(Self)
+        }
+
+        pub(super) async fn next(&mut self) {
+            let _ = tokio::signal::ctrl_c().await;
+        }
+    }
+}

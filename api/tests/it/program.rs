@@ -1,0 +1,178 @@
+//! The whole pipeline as a user starts it: the real program, a real broker, real processes.
+
+use std::{
+    io::{BufRead, BufReader, Read},
+    path::Path,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+
+/// Starting takes under a second, a sample two; this is for a machine that does ten other things.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A running `fleetps`, killed when dropped.
+struct Running {
+    child: Child,
+    address: String,
+}
+
+impl Running {
+    /// Starts it on `data` and waits until it says where to look.
+    fn start(data: &Path, arguments: &[&str]) -> Self {
+        let mut child = fleetps(data).args(arguments).stdout(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let address = lines
+            .find_map(|line| line.unwrap().trim().strip_prefix("look ").map(|rest| rest.trim().to_owned()))
+            .expect("fleetps ended without saying where to look");
+        // What it prints later must have somewhere to go.
+        std::thread::spawn(move || lines.for_each(drop));
+        Self { child, address }
+    }
+
+    fn get(&self, path: &str) -> Option<Value> {
+        let mut answer = ureq::get(format!("{}{path}", self.address)).call().ok()?;
+        serde_json::from_str(&answer.body_mut().read_to_string().ok()?).ok()
+    }
+
+    /// The value that `find` finds in the JSON at `path`, as soon as it does.
+    fn until<T>(&self, what: &str, path: &str, find: impl Fn(&Value) -> Option<T>) -> T {
+        until(what, || self.get(path).and_then(|value| find(&value)))
+    }
+
+    fn signal(&self, name: &str) {
+        let status = Command::new("kill").arg(name).arg(self.child.id().to_string()).status().unwrap();
+        assert!(status.success());
+    }
+
+    /// Asks it to end and waits for its answer.
+    fn stop(mut self) {
+        self.signal("-TERM");
+        assert!(self.child.wait().unwrap().success());
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn fleetps(data: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_fleetps"));
+    command.arg("--data").arg(data).args([
+        "--listen",
+        "127.0.0.1:0",
+        "--interval",
+        "500ms",
+        "--host",
+        "here",
+    ]);
+    command
+}
+
+fn until<T>(what: &str, mut find: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = find() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "{what} did not come true");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+fn process(processes: &Value, pid: u32) -> Option<Value> {
+    processes["processes"].as_array()?.iter().find(|process| process["pid"] == pid).cloned()
+}
+
+/// The process ids of the nats-servers that keep their store in `data`.
+fn brokers_of(data: &Path) -> Vec<String> {
+    let output = Command::new("pgrep").arg("-f").arg(data.join("nats")).output().unwrap();
+    String::from_utf8_lossy(&output.stdout).split_whitespace().map(str::to_owned).collect()
+}
+
+/// Asks the history, as an analyst would, through attach.sql.
+fn ask(data: &Path, sql: &str) -> i64 {
+    let attach = std::fs::read_to_string(data.join("history/attach.sql")).unwrap();
+    let history = duckdb::Connection::open_in_memory().unwrap();
+    history.execute_batch(&attach).unwrap();
+    history.query_row(sql, [], |row| row.get(0)).unwrap()
+}
+
+#[test]
+fn a_process_appears_with_its_parent_and_is_gone_after_its_exit_and_the_history_knows_it() {
+    let data = tempfile::tempdir().unwrap();
+    let running = Running::start(data.path(), &[]);
+    let mut child = Command::new("sleep").arg("86399").spawn().unwrap();
+    let path = "/api/v1/hosts/here/processes?q=86399";
+    let seen = running.until("the child is seen", path, |processes| process(processes, child.id()));
+    assert_eq!(seen["parent_pid"], std::process::id());
+    assert_eq!(seen["name"], "sleep");
+    assert_eq!(seen["command_line"], "sleep 86399");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    running
+        .until("the child is gone", path, |processes| process(processes, child.id()).is_none().then_some(()));
+    let ready = running.until("everything is ready", "/readyz", |answer| Some(answer.clone()));
+    assert!(ready.to_string().contains("ok") || ready.to_string().contains("ready"), "{ready}");
+    running.stop();
+    assert_eq!(brokers_of(data.path()), Vec::<String>::new());
+    let stored = format!("SELECT count(*) FROM process WHERE pid = {} AND name = 'sleep'", child.id());
+    assert!(ask(data.path(), &stored) >= 1);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn after_a_kill_the_broker_ends_and_the_next_start_goes_on_where_it_was() {
+    let data = tempfile::tempdir().unwrap();
+    let mut first = Running::start(data.path(), &[]);
+    first
+        .until("a first sample", "/api/v1/hosts", |hosts| hosts.to_string().contains("\"up\"").then_some(()));
+    first.child.kill().unwrap();
+    first.child.wait().unwrap();
+    until("the broker ended", || brokers_of(data.path()).is_empty().then_some(()));
+    let second = Running::start(data.path(), &[]);
+    second.until("a sample after it", "/api/v1/hosts", |hosts| {
+        hosts.to_string().contains("\"up\"").then_some(())
+    });
+    second.stop();
+    let twice =
+        "SELECT count(*) FROM (SELECT run_id, sequence FROM host_sample GROUP BY ALL HAVING count(*) > 1)";
+    assert_eq!(ask(data.path(), twice), 0);
+    // Both runs of the agent, the first from its first sample on.
+    assert_eq!(ask(data.path(), "SELECT count(DISTINCT run_id) FROM host_sample WHERE sequence = 1"), 2);
+    assert_eq!(ask(data.path(), "SELECT count(*) FROM gap"), 0);
+}
+
+#[test]
+fn a_second_one_on_the_same_data_says_which_process_has_it() {
+    let data = tempfile::tempdir().unwrap();
+    let running = Running::start(data.path(), &[]);
+    let output = fleetps(data.path()).output().unwrap();
+    assert!(!output.status.success());
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains(&format!("process {}", running.child.id())), "{said}");
+}
+
+#[test]
+fn an_address_that_others_could_reach_is_refused_with_the_reason() {
+    let data = tempfile::tempdir().unwrap();
+    let mut child = fleetps(data.path())
+        .env("FLEETPS_LISTEN", "127.0.0.1:0")
+        .args(["config"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut printed = String::new();
+    child.stdout.take().unwrap().read_to_string(&mut printed).unwrap();
+    assert!(child.wait().unwrap().success());
+    assert!(printed.contains("listen = \"127.0.0.1:0\""), "{printed}");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_fleetps"));
+    let output = command.arg("--data").arg(data.path()).args(["--listen", "0.0.0.0:0"]).output().unwrap();
+    assert!(!output.status.success());
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("this machine only"), "{said}");
+}
