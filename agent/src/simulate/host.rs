@@ -10,7 +10,9 @@ use super::{
     text::Draw,
 };
 
-/// The first pid of what is started after the kernel's own threads.
+/// The first pid of the kernel's own threads, after init and kthreadd.
+const FIRST_KERNEL_PID: u32 = 4;
+/// The first pid of what is started after the kernel's own threads, unless those are many.
 const FIRST_USER_PID: u32 = 300;
 /// Linux' default `pid_max` on 64 bits; pids start over after it.
 const LAST_PID: u32 = 4_194_304;
@@ -38,7 +40,10 @@ impl Host {
     pub(super) fn new(machine: Machine, blueprint: &str, processes: usize, mut rng: Rng) -> Self {
         let programs = blueprint::parse(blueprint).unwrap_or_default();
         let slots = plant(&programs, processes, &mut rng);
-        Self { machine, programs, slots, rng, next_pid: FIRST_USER_PID, now_us: None }
+        let kernel_threads = slots.iter().filter(|slot| programs[slot.program].is_kernel).count();
+        let after_kernel = FIRST_KERNEL_PID.saturating_add(u32::try_from(kernel_threads).unwrap_or(LAST_PID));
+        let next_pid = FIRST_USER_PID.max(after_kernel);
+        Self { machine, programs, slots, rng, next_pid, now_us: None }
     }
 
     /// The host as it is at `captured_at_us`; a time before the last one counts as the last one.
@@ -73,7 +78,7 @@ impl Host {
     fn boot(&mut self, now_us: i64) {
         self.machine.boot(now_us, &mut self.rng);
         let boot_at_us = self.machine.boot_at_us();
-        let mut next_kernel_pid = 3;
+        let mut next_kernel_pid = FIRST_KERNEL_PID - 1;
         for slot in 0..self.slots.len() {
             let program = self.programs[self.slots[slot].program].clone();
             if let Some(life) = program.life {

@@ -55,6 +55,18 @@ fn every_snapshot_passes_the_readers_checks_and_every_parent_is_there_and_older(
 }
 
 #[test]
+fn hosts_with_thousands_of_processes_have_each_pid_once() {
+    for processes in [2000, 5000, 19_000] {
+        let mut fleet = fleet(8, processes);
+        let (mut encoder, mut decoder) = (Encoder::new().unwrap(), Decoder::new().unwrap());
+        for host in 0..8 {
+            let message = encoder.encode(&fleet.snapshot(host, START_US)).unwrap();
+            decoder.decode(&message, START_US).unwrap();
+        }
+    }
+}
+
+#[test]
 fn counters_grow_by_what_the_percentages_say() {
     let mut fleet = fleet(10, 200);
     for host in 0..10 {

@@ -88,6 +88,11 @@ fn process(processes: &Value, pid: u32) -> Option<Value> {
     processes["processes"].as_array()?.iter().find(|process| process["pid"] == pid).cloned()
 }
 
+/// When the one host was sampled last.
+fn captured_at(hosts: &Value) -> Option<String> {
+    hosts["hosts"][0]["captured_at"].as_str().map(str::to_owned)
+}
+
 /// The process ids of the nats-servers that keep their store in `data`.
 fn brokers_of(data: &Path) -> Vec<String> {
     let output = Command::new("pgrep").arg("-f").arg(data.join("nats")).output().unwrap();
