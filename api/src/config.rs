@@ -84,11 +84,8 @@ impl Config {
                 None => Self::default(),
             },
         };
-        let history_is_elsewhere = config.history.history != IngestorSettings::default().history;
         config.apply(overrides);
-        if !history_is_elsewhere {
-            config.history.history = config.data.join("history");
-        }
+        config.history.history = config.data.join("history");
         config.agent.state = config.data.join("agent");
         anyhow::ensure!(
             config.listen.ip().is_loopback(),
