@@ -8,7 +8,7 @@ use fleetps_nats::{HostName, units};
 
 /// `ps` and `top` for a whole fleet, with a memory. Without a command: the whole pipeline on this machine.
 #[derive(Debug, Parser)]
-#[command(name = "fleetps", version, about)]
+#[command(name = "fleetps", version)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]

@@ -86,7 +86,9 @@ impl Config {
         };
         config.apply(overrides);
         config.history.history = config.data.join("history");
-        config.agent.state = config.data.join("agent");
+        if config.agent.state == AgentSettings::default().state {
+            config.agent.state = config.data.join("agent");
+        }
         anyhow::ensure!(
             config.listen.ip().is_loopback(),
             "cannot serve on {}: until there is a sign-in, pages are served on this machine only, because they show \
