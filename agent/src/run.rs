@@ -11,6 +11,7 @@ use fleetps_nats::{
     HostName,
     connection::{Broker, ConnectionError},
     snapshot::Encoder,
+    subject,
 };
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
@@ -50,7 +51,8 @@ pub async fn run(
     shutdown: CancellationToken,
 ) -> Result<(), AgentError> {
     settings.check()?;
-    let client = broker.connect_later(&format!("fleetps-agent {host}"), &format!("_INBOX_{host}")).await?;
+    let client =
+        broker.connect_later(&format!("fleetps-agent {host}"), &subject::inbox_prefix(&host)).await?;
     let outbox = Outbox::new(RING_BYTES);
     let (stop, stopped) = mpsc::channel();
     let (announce, announced) = oneshot::channel();

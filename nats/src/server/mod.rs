@@ -1,13 +1,14 @@
 //! The managed local nats-server: what `fleetps` alone runs, and what the tests run.
 //!
-//! `find` looks for the program, `install` fetches it (`pins` says which and with which checksum), `keys` makes each
-//! part its own key, `config` writes the server's configuration, `supervisor` keeps it running.
+//! `find` looks for the program (`program`), `install` fetches it (`pins` says which and with which checksum), `keys`
+//! makes each part its own key, `config` writes the server's configuration, `supervisor` keeps it running.
 
 mod config;
 mod find;
 mod install;
 mod keys;
 mod pins;
+mod program;
 mod supervisor;
 
 use std::{
