@@ -21,7 +21,7 @@ use crate::{
 
 /// Messages asked for at once: enough to stay busy over a round trip, at most 200 MiB of the largest snapshots.
 const BATCH: usize = 200;
-/// Bytes asked for at once.
+/// How often the broker says that it is still there; two missed ones are an interruption.
 const HEARTBEAT: Duration = Duration::from_secs(2);
 /// How long one request stays open; the heartbeat tells earlier when something is wrong.
 const EXPIRES: Duration = Duration::from_secs(30);
