@@ -50,7 +50,7 @@ async fn main() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let client = server.broker(Part::Api).connect("web").await.unwrap();
-    tokio::spawn(fleetps::web::run(listener, client.clone(), ended.clone()));
+    tokio::spawn(fleetps::web::run(listener, client.clone(), folder.path().join("history"), ended.clone()));
     let simulation =
         SimulationSettings { hosts: HOSTS, processes: PROCESSES, interval: INTERVAL, ..Default::default() };
     tokio::spawn(simulate::run(simulation, server.broker(Part::Simulator), ended.clone()));

@@ -1,7 +1,7 @@
 //! The front door of fleetps: pages, JSON and live push.
 //!
 //! `web` runs the server; `routes` says which address leads where; `handlers` has one file per page, named as its
-//! template; `live` holds the present state of the fleet, fed from the broker; `view` turns that state into the rows
+//! template; `live` holds the present state of the fleet, fed from the broker; `past` asks the history; `view` turns that state into the rows
 //! a page shows, and into the patches that keep an open page up to date; `display` is how numbers, times and hostile
 //! strings are written; `middleware` guards and finishes every answer; `refusal` is every answer that is not a yes.
 //!
@@ -13,6 +13,7 @@ pub mod display;
 mod handlers;
 pub mod live;
 mod middleware;
+pub mod past;
 pub mod pipeline;
 mod refusal;
 mod routes;

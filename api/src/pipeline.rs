@@ -56,7 +56,7 @@ pub async fn serve(config: Config, ended: CancellationToken) -> anyhow::Result<(
     let client = broker.connect("fleetps serve").await?;
     let listener = listen(config.listen).await?;
     println!("fleetps serves http://{}\nstop it with Ctrl-C", listener.local_addr()?);
-    web::run(listener, client, ended).await
+    web::run(listener, client, config.history.history, ended).await
 }
 
 /// Runs the whole pipeline until `ended` or until a part of it fails.
@@ -175,7 +175,11 @@ impl Pipeline {
             Ok(fleetps_ingestor::run(client, settings, stop).await?)
         });
         let client = brokers.of(Part::Api).connect("fleetps").await?;
-        run_part(&mut self.rest, "the web server", web::run(listener, client, self.stop_rest.clone()));
+        run_part(
+            &mut self.rest,
+            "the web server",
+            web::run(listener, client, config.history.history.clone(), self.stop_rest.clone()),
+        );
         if config.sample_this_host {
             let (settings, broker) = (config.agent.clone(), brokers.of(Part::Agent));
             let (host, stop) = (host.clone(), self.stop_rest.clone());

@@ -1,6 +1,6 @@
 //! Running the web server.
 
-use std::{sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use axum::serve::ListenerExt;
 use tokio::{
@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     live::{self, Fleet, IngestorReports, Intake},
+    past::Past,
     routes,
 };
 
@@ -29,6 +30,8 @@ const END_WITHIN: Duration = Duration::from_secs(3);
 pub struct Shared {
     /// The present.
     pub fleet: Arc<Fleet>,
+    /// The past.
+    pub past: Past,
     /// The ingestors' last words.
     pub ingestors: Arc<IngestorReports>,
     /// The broker; absent where pages are tested without one.
@@ -44,6 +47,7 @@ impl Shared {
     pub fn new(broker: Option<async_nats::Client>, shutdown: CancellationToken) -> Self {
         Self {
             fleet: Arc::default(),
+            past: Past::default(),
             ingestors: Arc::default(),
             broker,
             live_room: Arc::new(Semaphore::new(MAX_LIVE)),
@@ -57,7 +61,8 @@ pub fn router(shared: Shared) -> axum::Router {
     routes::router(shared)
 }
 
-/// Serves pages and JSON on `listener` until `shutdown`, with the present from the broker of `client`. The first
+/// Serves pages and JSON on `listener` until `shutdown`, with the present from the broker of `client` and the past from the
+/// folder `history`. The first
 /// request is answered when the hosts' last snapshots have come, or after two seconds.
 ///
 /// # Errors
@@ -65,6 +70,7 @@ pub fn router(shared: Shared) -> axum::Router {
 pub async fn run(
     listener: TcpListener,
     client: async_nats::Client,
+    history: PathBuf,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     let shared = Shared::new(Some(client.clone()), shutdown.clone());
@@ -78,6 +84,7 @@ pub async fn run(
         let (reports, shutdown) = (Arc::clone(&shared.ingestors), shutdown.clone());
         tokio::spawn(async move { live::watch_ingestors(client, &reports, shutdown).await })
     };
+    let past = tokio::spawn(shared.past.clone().follow(history, shutdown.clone()));
     let _ = tokio::time::timeout(CATCH_UP_FOR, caught_up.wait_for(|intake| intake.caught_up)).await;
 
     let router = router(shared);
@@ -92,6 +99,7 @@ pub async fn run(
         () = hard_end => tracing::info!("some requests did not end in time and were cut off"),
     }
     intake.await?;
+    past.await?;
     ingestors.await?;
     Ok(())
 }

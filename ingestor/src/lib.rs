@@ -13,6 +13,7 @@
 //! start goes on after the highest. Nothing is acknowledged, so nothing can be acknowledged too early.
 
 mod error;
+pub mod filter;
 pub mod history;
 mod intake;
 mod run;

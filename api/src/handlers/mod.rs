@@ -1,6 +1,7 @@
 //! One file per page: what it reads from the URL, its template, and its live updates.
 
 pub mod assets;
+pub mod csv;
 pub mod fleet;
 pub mod health;
 pub mod host;

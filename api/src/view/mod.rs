@@ -2,7 +2,7 @@
 //!
 //! A page is a few `fields` (texts outside tables) and `table`s of rows; `patch` is what changed between two of the
 //! same page. `processes` makes the table of one host's processes, arranged by `tree`, flat or by `fold`; `query` is
-//! the part of its URL that says how, `column` what can be shown and sorted by, `filter` which processes. `fleet`
+//! the part of its URL that says how, `column` what can be shown and sorted by, `filter` which processes, `when` which moment or span. `fleet`
 //! makes the table of hosts, `system` the facts of one host.
 
 mod column;
@@ -16,6 +16,7 @@ pub mod query;
 pub mod system;
 pub mod table;
 mod tree;
+pub mod when;
 
 pub use column::Column;
 pub use facts::ProcessFacts;

@@ -81,7 +81,9 @@ async fn serve(server: &ManagedServer) -> (std::net::SocketAddr, End) {
     let address = listener.local_addr().unwrap();
     let token = CancellationToken::new();
     let shutdown = token.clone();
-    let task = tokio::spawn(async move { fleetps::web::run(listener, client, shutdown).await.unwrap() });
+    let history = std::env::temp_dir().join("fleetps-no-history");
+    let task =
+        tokio::spawn(async move { fleetps::web::run(listener, client, history, shutdown).await.unwrap() });
     // Answers once it has caught up.
     get(address, "/healthz").await;
     (address, (token, task))

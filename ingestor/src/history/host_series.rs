@@ -7,7 +7,7 @@ use super::{History, HistoryError};
 
 /// A host at one moment.
 #[derive(Debug, Clone, PartialEq)]
-pub struct HostPoint {
+pub struct SeriesPoint {
     /// When, in µs since 1970 UTC, by the host's clock.
     pub captured_at_us: i64,
     /// CPU use, in percent of all cores together.
@@ -25,10 +25,10 @@ impl History {
         host: &HostName,
         from_us: i64,
         to_us: i64,
-    ) -> Result<Vec<HostPoint>, HistoryError> {
+    ) -> Result<Vec<SeriesPoint>, HistoryError> {
         let mut statement = self.connection().prepare(include_str!("host_series.sql"))?;
         let rows = statement.query_map(params![host.as_str(), from_us, to_us], |row| {
-            Ok(HostPoint {
+            Ok(SeriesPoint {
                 captured_at_us: row.get(0)?,
                 cpu_percent: row.get(1)?,
                 memory_used_bytes: row.get(2)?,

@@ -2,9 +2,16 @@
 //!
 //! Nothing here writes to the history or needs the ingestor: any number of processes may read at any time.
 
+mod answers;
 mod catalog;
+mod diff;
+mod events;
 mod host_series;
 mod known_runs;
+mod moment;
+mod search;
+mod series;
+mod top;
 mod views;
 
 use std::{
@@ -14,8 +21,9 @@ use std::{
 
 use duckdb::Connection;
 
+pub use answers::*;
 pub use catalog::{Catalog, Segment};
-pub use host_series::HostPoint;
+pub use diff::diff;
 pub(crate) use known_runs::known_runs;
 pub use views::attach_sql;
 
@@ -46,6 +54,9 @@ pub enum HistoryError {
         /// What DuckDB said.
         source: duckdb::Error,
     },
+    /// Not there yet.
+    #[error("{0} is not there yet")]
+    NotYet(&'static str),
     /// DuckDB failed.
     #[error("a query over the history failed")]
     Query(#[from] duckdb::Error),
@@ -80,6 +91,22 @@ impl History {
         }
         connection.execute_batch(&attach_sql(&folder, &readable))?;
         Ok(Self { connection, skipped })
+    }
+
+    /// Looks at the folder again: attaches segments that are new, lets go of those that are gone. Cheap when nothing is
+    /// new; for a task that calls it every second.
+    pub fn refresh(&self) -> Result<(), HistoryError> {
+        Err(HistoryError::NotYet("refresh"))
+    }
+
+    /// Since when the past is kept at which resolution.
+    pub fn kept(&self) -> Kept {
+        Kept::default()
+    }
+
+    /// The segments that cannot be read. Every page and answer about the past says so when there are any.
+    pub fn set_aside(&self) -> Vec<SetAside> {
+        Vec::new()
     }
 
     /// The segments that could not be read, and why.

@@ -1,0 +1,67 @@
+//! Answers as CSV, for spreadsheets: the same columns as in JSON, one line per row.
+//!
+//! A spreadsheet runs a text that begins as a formula does, and texts come from hosts: such a text gets an apostrophe in
+//! front, which spreadsheets take for "this is text".
+
+use axum::{
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde_json::Value;
+
+/// What a formula can begin with.
+const FORMULA_STARTS: [char; 6] = ['=', '+', '-', '@', '\t', '\r'];
+
+/// Whether `?format=csv` is asked for.
+pub fn is_asked_for(query: &str) -> bool {
+    form_urlencoded::parse(query.as_bytes()).any(|(name, value)| name == "format" && value == "csv")
+}
+
+/// Rows as a file called `name`.csv: the `columns` of JSON objects.
+pub fn answer(name: &str, columns: &[&str], rows: &[Value]) -> Response {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    // Writing to memory does not fail.
+    let _ = writer.write_record(columns);
+    for row in rows {
+        let _ = writer.write_record(columns.iter().map(|column| cell(&row[*column])));
+    }
+    let body = writer.into_inner().unwrap_or_default();
+    let headers = [
+        (header::CONTENT_TYPE, "text/csv; charset=utf-8".to_owned()),
+        (header::CONTENT_DISPOSITION, format!("attachment; filename=\"{name}.csv\"")),
+    ];
+    (StatusCode::OK, headers, body).into_response()
+}
+
+/// A value as a cell; what is not known is empty.
+fn cell(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) if text.starts_with(FORMULA_STARTS) => format!("'{text}"),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_text_that_begins_as_a_formula_is_marked_as_text_and_a_number_is_not() {
+        for (value, expected) in [
+            (json!("=1+1"), "'=1+1"),
+            (json!("-rf"), "'-rf"),
+            (json!("@SUM(A1)"), "'@SUM(A1)"),
+            (json!("\tx"), "'\tx"),
+            (json!("nginx: =1"), "nginx: =1"),
+            (json!(-5), "-5"),
+            (json!(null), ""),
+            (json!(true), "true"),
+        ] {
+            assert_eq!(cell(&value), expected);
+        }
+    }
+}
