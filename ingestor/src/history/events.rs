@@ -4,18 +4,20 @@ use fleetps_nats::HostName;
 
 use super::{
     History, HistoryError,
-    answers::{Event, Listing, Span},
+    answers::{Event, EventKind, Listing, Span},
 };
 
 impl History {
-    /// What happened on `host`, or anywhere, within `span`: the newest `limit`, newest first.
+    /// What happened on `host`, or anywhere, within `span`: the newest `limit`, newest first; only those of `kinds`, or all
+    /// when it is empty.
     pub fn events(
         &self,
         host: Option<&HostName>,
         span: Span,
+        kinds: &[EventKind],
         limit: usize,
     ) -> Result<Listing<Event>, HistoryError> {
-        let _ = (host, span, limit);
+        let _ = (host, span, kinds, limit);
         Err(HistoryError::NotYet("events"))
     }
 }

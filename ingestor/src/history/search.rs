@@ -16,12 +16,13 @@ impl History {
         Err(HistoryError::NotYet("search"))
     }
 
-    /// The process with `pid` that started at `started_at_us`, in whichever boot; `None` when it is not known.
+    /// The process with `pid` that started at `started_at_us`, in whichever boot, or the latest with that pid when no start is
+    /// given; `None` when none is known.
     pub fn process(
         &self,
         host: &HostName,
         pid: u32,
-        started_at_us: i64,
+        started_at_us: Option<i64>,
     ) -> Result<Option<ProcessLife>, HistoryError> {
         let _ = (host, pid, started_at_us);
         Err(HistoryError::NotYet("process"))
