@@ -3,7 +3,7 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use axum::http::StatusCode;
-use fleetps_ingestor::history::{History, HistoryError};
+use fleetps_ingestor::history::{History, HistoryError, SetAside};
 use parking_lot::RwLock;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -40,6 +40,11 @@ impl Past {
     /// The history; absent while the folder cannot be read.
     pub fn history(&self) -> Option<Arc<History>> {
         self.history.read().clone()
+    }
+
+    /// The segments that cannot be read, so that what they hold is missing in every answer; known after the question.
+    pub fn set_aside(&self) -> Vec<SetAside> {
+        self.history().map(|history| history.set_aside()).unwrap_or_default()
     }
 
     /// Asks the history, on a thread that may wait.

@@ -7,11 +7,13 @@ use axum::{
     http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
+use fleetps_ingestor::history::Resolution;
 use serde::Serialize;
 
 use crate::{
     display::time_exact,
     live::{Moment, Summary},
+    past::Past,
     view::{Column, ProcessFacts},
 };
 
@@ -19,6 +21,32 @@ use crate::{
 pub fn answer(status: StatusCode, value: &impl Serialize) -> Response {
     let body = serde_json::to_string(value).unwrap_or_default();
     (status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
+}
+
+/// An answer about the past, with what it rests on.
+#[derive(Debug, Serialize)]
+pub struct AboutPast<T> {
+    resolution: &'static str,
+    incomplete: Vec<String>,
+    #[serde(flatten)]
+    answer: T,
+}
+
+impl<T> AboutPast<T> {
+    /// `answer`, which `past` gave at `resolution`.
+    pub fn new(past: &Past, resolution: Resolution, answer: T) -> Self {
+        let incomplete = past.set_aside().into_iter().map(|set_aside| set_aside.segment).collect();
+        Self { resolution: resolution_word(resolution), incomplete, answer }
+    }
+}
+
+/// How finely the past was kept, in a word.
+pub fn resolution_word(resolution: Resolution) -> &'static str {
+    match resolution {
+        Resolution::Samples => "samples",
+        Resolution::Minutes => "minutes",
+        Resolution::Hours => "hours",
+    }
 }
 
 /// A host in a list.
