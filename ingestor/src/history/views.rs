@@ -18,6 +18,8 @@ const PLAIN_TABLES: [&str; 6] =
     ["segment", "gap", "host_info", "host_sample", "filesystem_sample", "process_sample"];
 /// A process has a row in every segment in which it occurs, but must have one in the view, or joins would count twice.
 const PROCESS_VIEW: &str = include_str!("process_view.sql");
+/// The same of the hours of a process, which may lie in two segments.
+const PROCESS_HOUR_VIEW: &str = include_str!("process_hour_view.sql");
 
 /// The statements that attach `segments` of `folder` (an absolute path) and make one view per table. They can be run
 /// again, on the same connection, after segments have changed.
@@ -29,13 +31,26 @@ pub fn attach_sql(folder: &Path, segments: &[SegmentName]) -> String {
     for table in PLAIN_TABLES {
         let _ = writeln!(sql, "CREATE OR REPLACE VIEW {table} AS\n{};", union_of(table, segments));
     }
-    sql + &PROCESS_VIEW.replace("$processes", &union_of("process", segments))
+    sql += &PROCESS_VIEW.replace("$processes", &union_of("process", segments));
+    sql + &PROCESS_HOUR_VIEW.replace("$hours", &union_of("process_hour", segments))
 }
 
 fn union_of(table: &str, segments: &[SegmentName]) -> String {
     let mut sql = format!("SELECT * FROM {EMPTY}.{table}");
-    for name in segments {
-        let _ = write!(sql, "\nUNION ALL BY NAME SELECT * FROM {}.{table}", quote_identifier(&name.alias()));
+    for rows in segments.iter().filter_map(|name| rows_of(table, name)) {
+        let _ = write!(sql, "\nUNION ALL BY NAME {rows}");
     }
     sql
+}
+
+/// The query for the rows of a table of one segment; `None` where its version of the schema has no such table.
+fn rows_of(table: &str, name: &SegmentName) -> Option<String> {
+    let alias = quote_identifier(&name.alias());
+    match table {
+        "process_hour" if name.schema_version < 2 => None,
+        "host_sample" if name.schema_version < 2 => {
+            Some(format!("SELECT *, true AS has_processes FROM {alias}.{table}"))
+        }
+        _ => Some(format!("SELECT * FROM {alias}.{table}")),
+    }
 }

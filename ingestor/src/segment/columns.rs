@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use arrow::{
-    array::{ArrayRef, Float32Array, Int64Array, StringArray, TimestampMicrosecondArray, UInt32Array},
+    array::{
+        ArrayRef, BooleanArray, Float32Array, Int64Array, StringArray, TimestampMicrosecondArray,
+        TimestampMillisecondArray, UInt32Array,
+    },
     error::ArrowError,
     record_batch::RecordBatch,
 };
@@ -19,8 +22,15 @@ fn text<'a>(values: impl Iterator<Item = Option<&'a str>>) -> ArrayRef {
     Arc::new(values.collect::<StringArray>())
 }
 
-fn time(values: impl Iterator<Item = Option<i64>>) -> ArrayRef {
+/// When something started, from µs: as it was reported.
+fn start(values: impl Iterator<Item = Option<i64>>) -> ArrayRef {
     Arc::new(values.collect::<TimestampMicrosecondArray>())
+}
+
+/// When something was seen, from µs: to the millisecond.
+fn time(values: impl Iterator<Item = i64>) -> ArrayRef {
+    let milliseconds = values.map(|at_us| Some(at_us.div_euclid(1000)));
+    Arc::new(milliseconds.collect::<TimestampMillisecondArray>())
 }
 
 /// A counter, as SQL has it; what was received was checked to fit.
@@ -37,10 +47,10 @@ fn share(values: impl Iterator<Item = Option<f32>>) -> ArrayRef {
     Arc::new(values.collect::<Float32Array>())
 }
 
-/// Rounded to 0.01: systems count processor time in steps of 1 to 10 ms, so the rest is noise, which takes three bytes a
-/// row to keep. Only for processes; there are too few hosts for it to matter.
-fn hundredths(percent: f32) -> f32 {
-    (percent * 100.0).round() / 100.0
+/// Rounded to 0.1: Linux counts processor time in ticks of 10 ms, which are 0.1 % of an interval of 10 s, so the rest is
+/// noise, which takes bytes to keep. `cpu_time_ms` has it exactly. Only for processes; there are few hosts.
+fn tenths(percent: f32) -> f32 {
+    (percent * 10.0).round() / 10.0
 }
 
 fn batch<const N: usize>(columns: [(&'static str, ArrayRef); N]) -> Result<RecordBatch, ArrowError> {
@@ -52,10 +62,10 @@ impl SegmentRows {
         let epoch_us = self.epoch_s.saturating_mul(1_000_000);
         batch([
             ("partition", number(rows.iter().map(|_| Some(self.partition)))),
-            ("stream_created", time(rows.iter().map(|_| Some(epoch_us)))),
+            ("stream_created", start(rows.iter().map(|_| Some(epoch_us)))),
             ("first_sequence", count(rows.iter().map(|row| Some(row.first_sequence)))),
             ("last_sequence", count(rows.iter().map(|row| Some(row.last_sequence)))),
-            ("noticed_at", time(rows.iter().map(|row| Some(row.noticed_at_us)))),
+            ("noticed_at", time(rows.iter().map(|row| row.noticed_at_us))),
             ("reason", text(rows.iter().map(|_| Some("dropped by the broker before it was stored")))),
         ])
     }
@@ -63,7 +73,7 @@ impl SegmentRows {
     pub(super) fn info_batch(&self, rows: &[InfoRow]) -> Result<RecordBatch, ArrowError> {
         batch([
             ("host", text(rows.iter().map(|row| Some(self.names.text(row.host))))),
-            ("captured_at", time(rows.iter().map(|row| Some(row.captured_at_us)))),
+            ("captured_at", time(rows.iter().map(|row| row.captured_at_us))),
             ("os_host_name", text(rows.iter().map(|row| Some(row.os_host_name.as_str())))),
             ("os", text(rows.iter().map(|row| row.info.os.as_deref()))),
             ("kernel", text(rows.iter().map(|row| row.info.kernel.as_deref()))),
@@ -73,7 +83,7 @@ impl SegmentRows {
             ("threads", number(rows.iter().map(|row| row.info.threads))),
             ("frequency_mhz", count(rows.iter().map(|row| row.info.frequency_mhz))),
             ("memory_bytes", count(rows.iter().map(|row| row.info.memory_bytes))),
-            ("boot_at", time(rows.iter().map(|row| row.info.boot_at_us))),
+            ("boot_at", start(rows.iter().map(|row| row.info.boot_at_us))),
             ("agent_version", text(rows.iter().map(|row| Some(row.agent_version.as_str())))),
         ])
     }
@@ -87,8 +97,8 @@ impl SegmentRows {
             ("boot_id", text(rows.iter().map(|row| Some(self.names.text(row.boot))))),
             ("run_id", text(all().map(|snapshot| Some(snapshot.run_id.as_str())))),
             ("sequence", count(all().map(|snapshot| Some(snapshot.sequence)))),
-            ("captured_at", time(all().map(|snapshot| Some(snapshot.captured_at_us)))),
-            ("stored_at", time(rows.iter().map(|row| Some(row.stored_at_us)))),
+            ("captured_at", time(all().map(|snapshot| snapshot.captured_at_us))),
+            ("stored_at", time(rows.iter().map(|row| row.stored_at_us))),
             ("interval_ms", number(all().map(|snapshot| Some(snapshot.interval_ms)))),
             ("monotonic_ms", count(all().map(|snapshot| Some(snapshot.monotonic_ms)))),
             ("cpu_percent", share(hosts().map(|host| host.cpu_percent))),
@@ -112,6 +122,8 @@ impl SegmentRows {
             ("agent_resident_bytes", count(agents().map(|agent| agent.resident_bytes))),
             ("agent_pass_us", count(agents().map(|agent| agent.pass_us))),
             ("agent_dropped_snapshots", count(agents().map(|agent| Some(agent.dropped_snapshots)))),
+            // Only thinning takes them away.
+            ("has_processes", Arc::new(BooleanArray::from(vec![true; rows.len()]))),
         ])
     }
 
@@ -119,7 +131,7 @@ impl SegmentRows {
         let all = || rows.iter().map(|row| &row.filesystem);
         batch([
             ("host", text(rows.iter().map(|row| Some(self.names.text(row.host))))),
-            ("captured_at", time(rows.iter().map(|row| Some(row.captured_at_us)))),
+            ("captured_at", time(rows.iter().map(|row| row.captured_at_us))),
             ("mount", text(all().map(|filesystem| Some(filesystem.mount.as_str())))),
             ("device", text(all().map(|filesystem| filesystem.device.as_deref()))),
             ("kind", text(all().map(|filesystem| filesystem.kind.as_deref()))),
@@ -137,7 +149,7 @@ impl SegmentRows {
             ("host", text(rows.iter().map(|(key, _)| Some(self.names.text(key.host))))),
             ("boot_id", text(rows.iter().map(|(key, _)| Some(self.names.text(key.boot))))),
             ("pid", number(rows.iter().map(|(key, _)| Some(key.pid)))),
-            ("started_at", time(rows.iter().map(|(key, _)| Some(key.started_at_us)))),
+            ("started_at", start(rows.iter().map(|(key, _)| Some(key.started_at_us)))),
             ("parent_pid", number(all().map(|process| process.parent_pid))),
             ("name", text(all().map(|process| Some(process.name.as_str())))),
             ("executable", text(all().map(|process| process.executable.as_deref()))),
@@ -145,8 +157,8 @@ impl SegmentRows {
             ("user_name", text(all().map(|process| process.user_name.as_deref()))),
             ("unit", text(all().map(|process| process.unit.as_deref()))),
             ("container", text(all().map(|process| process.container.as_deref()))),
-            ("first_seen", time(rows.iter().map(|(_, row)| Some(row.first_seen_us)))),
-            ("last_seen", time(rows.iter().map(|(_, row)| Some(row.last_seen_us)))),
+            ("first_seen", time(rows.iter().map(|(_, row)| row.first_seen_us))),
+            ("last_seen", time(rows.iter().map(|(_, row)| row.last_seen_us))),
         ])
     }
 
@@ -156,11 +168,11 @@ impl SegmentRows {
             ("host", text(rows.iter().map(|row| Some(self.names.text(row.key.host))))),
             ("boot_id", text(rows.iter().map(|row| Some(self.names.text(row.key.boot))))),
             ("pid", number(rows.iter().map(|row| Some(row.key.pid)))),
-            ("started_at", time(rows.iter().map(|row| Some(row.key.started_at_us)))),
-            ("captured_at", time(rows.iter().map(|row| Some(row.captured_at_us)))),
+            ("started_at", start(rows.iter().map(|row| Some(row.key.started_at_us)))),
+            ("captured_at", time(rows.iter().map(|row| row.captured_at_us))),
             ("state", text(states.iter().map(|state| Some(state.as_str())))),
             ("threads", number(rows.iter().map(|row| row.threads))),
-            ("cpu_percent", share(rows.iter().map(|row| row.cpu_percent.map(hundredths)))),
+            ("cpu_percent", share(rows.iter().map(|row| row.cpu_percent.map(tenths)))),
             ("cpu_time_ms", count(rows.iter().map(|row| row.cpu_time_ms))),
             ("resident_bytes", count(rows.iter().map(|row| row.resident_bytes))),
             ("virtual_bytes", count(rows.iter().map(|row| row.virtual_bytes))),

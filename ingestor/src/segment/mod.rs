@@ -1,7 +1,7 @@
 //! Segments: the files that the history consists of.
 //!
 //! A segment is a DuckDB file with the tables of `schema.sql` and a name (`name`) that says which sequences of the
-//! stream it holds. `rows` collects what goes into one, `columns` lays it out for DuckDB, `seal` makes the file.
+//! stream it holds. `rows` collects what goes into one (`strings` keeps what repeats), `columns` lays it out for DuckDB, `seal` makes the file.
 //!
 //! **A segment with its final name is complete and never written again.** It is written under a temporary name,
 //! checkpointed, brought to disk, renamed, and the folder brought to disk. So after any crash the folder holds whole
@@ -18,6 +18,7 @@ mod file;
 mod name;
 mod rows;
 mod seal;
+mod strings;
 
 pub use file::FileError;
 pub(crate) use file::{
@@ -30,7 +31,7 @@ pub use seal::{SealError, seal};
 /// The tables, with `$catalog` for the attached database they go to.
 const SCHEMA: &str = include_str!("schema.sql");
 /// Grows with every change of `schema.sql`.
-pub const SCHEMA_VERSION: u32 = 1;
+pub const SCHEMA_VERSION: u32 = 2;
 
 /// The statements that make the tables in the attached database `catalog`.
 pub(crate) fn schema_in(catalog: &str) -> String {

@@ -1,8 +1,9 @@
 //! The name of a segment, which says all that is needed to find, order and replace it.
 //!
-//! `<level>-p<partition>-<epoch>-<first sequence>-<last sequence>-<time of the first>.duckdb`, as in
-//! `fresh-p000-1763712000-000000000001-000000000050-20261121T083000Z.duckdb`. Zero-padded, so that names of one level
-//! sort in the order of the stream. Anything that does not read back as exactly itself is no segment.
+//! `<level>-p<partition>-<epoch>-<first sequence>-<last sequence>-<time of the first>-v<schema version>.duckdb`, as in
+//! `fresh-p000-1763712000-000000000001-000000000050-20261121T083000Z-v2.duckdb`; without the last where that is 1.
+//! Zero-padded, so that names of one level sort in the order of the stream. Anything that does not read back as exactly
+//! itself is no segment.
 
 use std::{cmp::Reverse, fmt};
 
@@ -13,7 +14,8 @@ const EXTENSION: &str = ".duckdb";
 /// The time in a name: compact, sortable, without a colon (which Windows refuses).
 const TIME_FORMAT: &str = "%Y%m%dT%H%M%SZ";
 
-/// How much a segment has been merged.
+/// How much a segment has been merged, and how much of it was kept. Of two with the same range, the later level replaces
+/// the earlier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Level {
     /// As sealed from the stream, about half a minute.
@@ -22,10 +24,14 @@ pub enum Level {
     Hour,
     /// Merged within one day.
     Day,
+    /// Of every minute, the process table of each host's last snapshot.
+    Minute,
+    /// Sums of every hour instead of process tables.
+    Rollup,
 }
 
 impl Level {
-    const ALL: [Self; 3] = [Self::Fresh, Self::Hour, Self::Day];
+    const ALL: [Self; 5] = [Self::Fresh, Self::Hour, Self::Day, Self::Minute, Self::Rollup];
 
     /// The word in names and in the column `segment.level`.
     pub fn as_str(self) -> &'static str {
@@ -33,7 +39,14 @@ impl Level {
             Self::Fresh => "fresh",
             Self::Hour => "hour",
             Self::Day => "day",
+            Self::Minute => "minute",
+            Self::Rollup => "rollup",
         }
+    }
+
+    /// Whether it has every sample.
+    pub fn is_raw(self) -> bool {
+        self <= Self::Day
     }
 }
 
@@ -53,6 +66,8 @@ pub struct SegmentName {
     pub last_sequence: u64,
     /// When the broker took the first message, in seconds since 1970 UTC.
     pub first_stored_s: i64,
+    /// Which tables and columns are in it, as [`super::SCHEMA_VERSION`] counts.
+    pub schema_version: u32,
 }
 
 impl SegmentName {
@@ -68,6 +83,9 @@ impl SegmentName {
             first_sequence: parts.next()?.parse().ok()?,
             last_sequence: parts.next()?.parse().ok()?,
             first_stored_s: parse_time(parts.next()?)?,
+            schema_version: parts
+                .next()
+                .map_or(Some(1), |version| version.strip_prefix('v')?.parse().ok())?,
         };
         let ordered = name.first_sequence >= 1 && name.first_sequence <= name.last_sequence;
         (ordered && name.to_string() == file_name).then_some(name)
@@ -78,12 +96,13 @@ impl SegmentName {
         (self.partition, self.epoch_s)
     }
 
-    /// The latest time at which the broker can have taken the last message: a segment holds messages of one hour or
-    /// one day, and a fresh one is sealed within minutes.
+    /// The latest time at which the broker can have taken the last message: a segment holds messages of one hour, day
+    /// or month, and a fresh one is sealed within minutes.
     pub fn latest_stored_s(&self) -> i64 {
         let span_s = match self.level {
             Level::Fresh | Level::Hour => 2 * 3600,
-            Level::Day => 25 * 3600,
+            Level::Day | Level::Minute => 25 * 3600,
+            Level::Rollup => (31 * 24 + 1) * 3600,
         };
         self.first_stored_s.saturating_add(span_s)
     }
@@ -104,7 +123,7 @@ impl fmt::Display for SegmentName {
         // Sequences take 12 digits: a thousand snapshots a second reach the 13th after 30 years.
         write!(
             formatter,
-            "{}-p{:03}-{:010}-{:012}-{:012}-{}{EXTENSION}",
+            "{}-p{:03}-{:010}-{:012}-{:012}-{}",
             self.level.as_str(),
             self.partition,
             self.epoch_s,
@@ -113,7 +132,12 @@ impl fmt::Display for SegmentName {
             Timestamp::from_second(self.first_stored_s)
                 .unwrap_or(Timestamp::UNIX_EPOCH)
                 .strftime(TIME_FORMAT),
-        )
+        )?;
+        match self.schema_version {
+            // The names of the first did not say it.
+            1 => formatter.write_str(EXTENSION),
+            version => write!(formatter, "-v{version}{EXTENSION}"),
+        }
     }
 }
 
@@ -150,14 +174,17 @@ mod tests {
             first_sequence,
             last_sequence,
             first_stored_s: 1_763_713_800,
+            schema_version: 2,
         }
     }
 
     #[test]
     fn a_name_reads_back_as_itself() {
-        let text = "fresh-p000-1763712000-000000000001-000000000050-20251121T083000Z.duckdb";
+        let text = "fresh-p000-1763712000-000000000001-000000000050-20251121T083000Z-v2.duckdb";
         assert_eq!(name(Level::Fresh, 1, 50).to_string(), text);
         assert_eq!(SegmentName::parse(text), Some(name(Level::Fresh, 1, 50)));
+        let first_version = SegmentName { schema_version: 1, ..name(Level::Fresh, 1, 50) };
+        assert_eq!(SegmentName::parse(&text.replace("-v2", "")), Some(first_version));
     }
 
     #[test]
@@ -170,7 +197,7 @@ mod tests {
             format!("{good}.tmp"),
             format!("{good}.wal"),
             format!("x{good}"),
-            good.replace("fresh", "minute"),
+            good.replace("fresh", "week"),
             good.replace("p000", "p0"),
             good.replace("p000", "p+00"),
             good.replace("000000000001", "1"),
@@ -179,6 +206,8 @@ mod tests {
             good.replace("20251121T083000Z", "20251321T083000Z"),
             good.replace("20251121T083000Z", "20251121T083000"),
             good.replace(".duckdb", "-1.duckdb"),
+            good.replace(".duckdb", "-v1.duckdb"),
+            good.replace(".duckdb", "-v2-v2.duckdb"),
         ] {
             assert_eq!(SegmentName::parse(&file_name), None, "{file_name:?}");
         }
@@ -211,16 +240,18 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_name_reads_back(level in 0_usize..3, partition: u32, epoch_s in 0_i64..9_999_999_999,
-            first_sequence in 1_u64..u64::MAX / 2, more: u32, first_stored_s in 0_i64..200_000_000_000) {
+        fn any_name_reads_back(level in 0_usize..5, partition: u32, epoch_s in 0_i64..9_999_999_999,
+            first_sequence in 1_u64..u64::MAX / 2, more: u32, first_stored_s in 0_i64..200_000_000_000, schema_version: u32) {
             let last_sequence = first_sequence + u64::from(more);
             let level = Level::ALL[level];
-            let name = SegmentName { level, partition, epoch_s, first_sequence, last_sequence, first_stored_s };
+            let name = SegmentName {
+                level, partition, epoch_s, first_sequence, last_sequence, first_stored_s, schema_version
+            };
             prop_assert_eq!(SegmentName::parse(&name.to_string()), Some(name));
         }
 
         #[test]
-        fn any_text_is_refused_or_reads_back(text in "(fresh|hour)-p[0-9]{0,4}(-[0-9]{0,13}){3}-[0-9TZ]{0,17}\\.duckdb") {
+        fn any_text_is_refused_or_reads_back(text in "(fresh|hour)-p[0-9]{0,4}(-[0-9]{0,13}){3}-[0-9TZ]{0,17}(-v[0-9]{0,3})?\\.duckdb") {
             if let Some(name) = SegmentName::parse(&text) {
                 prop_assert_eq!(name.to_string(), text);
             }

@@ -10,7 +10,7 @@ use fleetps_nats::{
     snapshot::{FilesystemSample, HostInfo, Process},
 };
 
-use super::{Level, SegmentName};
+use super::{Level, SCHEMA_VERSION, SegmentName, strings::Strings};
 
 /// Text kept for one segment. Rows alone do not bound memory: 500,000 command lines of 4 KiB are 2 GB.
 const MAX_TEXT_BYTES: usize = 64 << 20;
@@ -26,7 +26,7 @@ pub struct SegmentRows {
     pub(super) last_sequence: u64,
     first_stored_us: i64,
     /// Host names and boot ids, by their number.
-    pub(super) names: Names,
+    pub(super) names: Strings,
     pub(super) gaps: Vec<GapRow>,
     pub(super) infos: Vec<InfoRow>,
     last_info: HashMap<u32, usize>,
@@ -34,42 +34,9 @@ pub struct SegmentRows {
     pub(super) filesystems: Vec<FilesystemRow>,
     pub(super) processes: HashMap<ProcessKey, ProcessRow>,
     pub(super) samples: Vec<SampleRow>,
+    /// For each host and millisecond of capture that is taken: where to look for a free one.
+    later_ms: HashMap<(u32, i64), i64>,
     text_bytes: usize,
-}
-
-/// Strings and their numbers.
-#[derive(Debug, Default)]
-pub(super) struct Names {
-    numbers: HashMap<String, u32>,
-    texts: Vec<String>,
-}
-
-impl Names {
-    fn number(&mut self, text: &str) -> u32 {
-        if let Some(number) = self.numbers.get(text) {
-            return *number;
-        }
-        // One number per snapshot and name at most, so far fewer than 2^32.
-        let number = u32::try_from(self.texts.len()).unwrap_or(u32::MAX);
-        self.numbers.insert(text.to_owned(), number);
-        self.texts.push(text.to_owned());
-        number
-    }
-
-    pub(super) fn text(&self, number: u32) -> &str {
-        self.texts.get(number as usize).map_or("", String::as_str)
-    }
-
-    /// The place of each number in alphabetical order.
-    pub(super) fn ranks(&self) -> Vec<u32> {
-        let mut by_text: Vec<usize> = (0..self.texts.len()).collect();
-        by_text.sort_unstable_by_key(|number| &self.texts[*number]);
-        let mut ranks = vec![0; by_text.len()];
-        for (rank, number) in (0..).zip(by_text) {
-            ranks[number] = rank;
-        }
-        ranks
-    }
 }
 
 #[derive(Debug)]
@@ -144,7 +111,7 @@ impl SegmentRows {
             first_sequence,
             last_sequence: first_sequence,
             first_stored_us: begun_at_us,
-            names: Names::default(),
+            names: Strings::default(),
             gaps: Vec::new(),
             infos: Vec::new(),
             last_info: HashMap::new(),
@@ -152,6 +119,7 @@ impl SegmentRows {
             filesystems: Vec::new(),
             processes: HashMap::new(),
             samples: Vec::new(),
+            later_ms: HashMap::new(),
             text_bytes: 0,
         }
     }
@@ -172,7 +140,8 @@ impl SegmentRows {
         self.cover(sequence);
         let host = self.names.number(host.as_str());
         let boot = self.names.number(&snapshot.boot_id);
-        let captured_at_us = snapshot.captured_at_us;
+        let captured_at_us = self.free_millisecond_us(host, snapshot.captured_at_us);
+        snapshot.captured_at_us = captured_at_us;
         self.push_info(host, &mut snapshot);
         for process in std::mem::take(&mut snapshot.processes) {
             self.push_process(host, boot, captured_at_us, process);
@@ -183,6 +152,19 @@ impl SegmentRows {
             filesystems.into_iter().map(|filesystem| FilesystemRow { host, captured_at_us, filesystem });
         self.filesystems.extend(rows);
         self.snapshots.push(SnapshotRow { host, boot, stored_at_us, snapshot });
+    }
+
+    /// The millisecond of `captured_at_us`, to which times are kept; the next free one where a clock that was set back
+    /// brings another snapshot of the host into the same, because host and time are what tables are joined by.
+    fn free_millisecond_us(&mut self, host: u32, captured_at_us: i64) -> i64 {
+        let captured_at_ms = captured_at_us.div_euclid(1000);
+        let mut free_ms = captured_at_ms;
+        while let Some(later_ms) = self.later_ms.get(&(host, free_ms)) {
+            free_ms = *later_ms;
+        }
+        self.later_ms.insert((host, free_ms), free_ms + 1);
+        self.later_ms.insert((host, captured_at_ms), free_ms + 1);
+        free_ms * 1000
     }
 
     fn push_info(&mut self, host: u32, snapshot: &mut Snapshot) {
@@ -271,6 +253,7 @@ impl SegmentRows {
             first_sequence: self.first_sequence,
             last_sequence: self.last_sequence,
             first_stored_s: self.first_stored_us.max(0) / 1_000_000,
+            schema_version: SCHEMA_VERSION,
         }
     }
 }

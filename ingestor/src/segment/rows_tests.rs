@@ -29,13 +29,16 @@ fn rows() -> SegmentRows {
 #[test]
 fn every_identity_has_one_row_with_what_was_seen_last() {
     let mut rows = rows();
-    rows.push(10, 0, &host("a"), snapshot(100, vec![process(1, "sh"), process(2, "cron")]));
-    rows.push(11, 0, &host("a"), snapshot(200, vec![process(1, "exec-ed")]));
+    rows.push(10, 0, &host("a"), snapshot(100_000, vec![process(1, "sh"), process(2, "cron")]));
+    rows.push(11, 0, &host("a"), snapshot(200_000, vec![process(1, "exec-ed")]));
     // Came late: what it says of the process is older than what is known.
-    rows.push(12, 0, &host("a"), snapshot(50, vec![process(1, "older")]));
+    rows.push(12, 0, &host("a"), snapshot(50_000, vec![process(1, "older")]));
     assert_eq!((rows.len(), rows.processes.len()), (4, 2));
     let row = rows.processes.values().find(|row| row.process.pid == 1).unwrap();
-    assert_eq!((row.process.name.as_str(), row.first_seen_us, row.last_seen_us), ("exec-ed", 50, 200));
+    assert_eq!(
+        (row.process.name.as_str(), row.first_seen_us, row.last_seen_us),
+        ("exec-ed", 50_000, 200_000)
+    );
 }
 
 #[test]
@@ -46,6 +49,22 @@ fn the_same_pid_of_another_host_or_boot_is_another_process() {
     let rebooted = Snapshot { boot_id: "other".to_owned(), ..snapshot(100, vec![process(1, "sh")]) };
     rows.push(12, 0, &host("a"), rebooted);
     assert_eq!(rows.processes.len(), 3);
+}
+
+#[test]
+fn snapshots_of_one_host_in_the_same_millisecond_get_the_next_free_one_in_every_table() {
+    let mut rows = rows();
+    let filesystem = FilesystemSample { mount: "/".to_owned(), ..FilesystemSample::default() };
+    for (sequence, captured_at_us) in (10..).zip([5_999, 7_000, 5_000, 5_500, 7_001, -1]) {
+        let filesystems = vec![filesystem.clone()];
+        let snapshot = Snapshot { filesystems, ..snapshot(captured_at_us, vec![process(1, "sh")]) };
+        rows.push(sequence, 0, &host("a"), snapshot);
+    }
+    rows.push(16, 0, &host("b"), snapshot(5_000, vec![]));
+    let captured_us: Vec<i64> = rows.snapshots.iter().map(|row| row.snapshot.captured_at_us).collect();
+    assert_eq!(captured_us, [5_000, 7_000, 6_000, 8_000, 9_000, -1_000, 5_000]);
+    assert!(rows.samples.iter().map(|row| row.captured_at_us).eq(captured_us[..6].iter().copied()));
+    assert!(rows.filesystems.iter().map(|row| row.captured_at_us).eq(captured_us[..6].iter().copied()));
 }
 
 #[test]
@@ -69,7 +88,7 @@ fn the_name_covers_gaps_and_refused_messages_too() {
     rows.cover(16);
     assert_eq!(
         rows.name().to_string(),
-        "fresh-p000-0000001000-000000000010-000000000016-19700101T000005Z.duckdb"
+        "fresh-p000-0000001000-000000000010-000000000016-19700101T000005Z-v2.duckdb"
     );
 }
 

@@ -124,10 +124,12 @@ fn copy(engine: &Connection, sources: &[SegmentName]) -> duckdb::Result<()> {
         .replace("$catalog", CATALOG)
         .replace("$processes", &of_each.join("\nUNION ALL BY NAME "));
     let samples = include_str!("merge_samples.sql").replace("$catalog", CATALOG);
+    let hours = include_str!("hours_of_samples.sql").replace("$catalog", CATALOG);
     for piece in pieces(engine)? {
         let range = params![piece.first_host, piece.last_host, piece.first_pid, piece.last_pid];
         engine.execute(&processes, range)?;
         engine.execute(&samples, range)?;
+        engine.execute(&hours, range)?;
     }
     Ok(())
 }
@@ -137,7 +139,11 @@ pub(crate) fn read_whole(folder: &Path, name: &SegmentName) -> duckdb::Result<()
     let engine = open_engine(MEMORY_MIB, None)?;
     engine.execute_batch(&attach_one(folder, name))?;
     let alias = quote_identifier(&name.alias());
-    for table in ["gap", "host_info", "host_sample", "filesystem_sample", "process", "process_sample"] {
+    let tables: Vec<String> = engine
+        .prepare("SELECT table_name FROM duckdb_tables() WHERE database_name = ?")?
+        .query_map([name.alias()], |row| row.get(0))?
+        .collect::<duckdb::Result<_>>()?;
+    for table in tables {
         let sql = format!("SELECT count(hash(t)) FROM {alias}.{table} t");
         engine.query_row(&sql, [], |row| row.get::<_, u64>(0))?;
     }

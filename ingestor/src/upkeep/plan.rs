@@ -1,7 +1,7 @@
 //! Which segments to merge next: a pure function over what there is.
 
 use crate::{
-    segment::{Level, SegmentName},
+    segment::{Level, SCHEMA_VERSION, SegmentName},
     shelf::Shelved,
 };
 
@@ -32,7 +32,12 @@ impl Plan {
     /// The name of the segment it makes.
     pub(crate) fn name(&self) -> Option<SegmentName> {
         let (first, last) = (self.sources.first()?.name, self.sources.last()?.name);
-        Some(SegmentName { level: self.level, last_sequence: last.last_sequence, ..first })
+        Some(SegmentName {
+            level: self.level,
+            last_sequence: last.last_sequence,
+            schema_version: SCHEMA_VERSION,
+            ..first
+        })
     }
 }
 

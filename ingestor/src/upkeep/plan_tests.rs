@@ -9,7 +9,15 @@ use crate::segment::current_and_covered;
 const MIDNIGHT_S: i64 = 20_000 * DAY_S;
 
 fn shelved(level: Level, first_sequence: u64, last_sequence: u64, first_stored_s: i64, rows: u64) -> Shelved {
-    let name = SegmentName { level, partition: 0, epoch_s: 1, first_sequence, last_sequence, first_stored_s };
+    let name = SegmentName {
+        level,
+        partition: 0,
+        epoch_s: 1,
+        first_sequence,
+        last_sequence,
+        first_stored_s,
+        schema_version: SCHEMA_VERSION,
+    };
     Shelved { name, rows, bytes: rows * 5 }
 }
 

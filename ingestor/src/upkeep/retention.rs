@@ -40,6 +40,7 @@ mod tests {
             first_sequence: sequence,
             last_sequence: sequence + 9,
             first_stored_s: i64::from(number) * 3600,
+            schema_version: 2,
         };
         Shelved { name, rows: 10, bytes: 100 }
     }
