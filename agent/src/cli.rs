@@ -205,17 +205,6 @@ fn stop_signal() -> io::Result<CancellationToken> {
     Ok(token)
 }
 
-/// An error and what caused it, in one line.
-pub fn with_causes(error: &(dyn Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
-}
-
 /// A time with a unit, or a plain number of seconds.
 fn seconds_or_duration(text: &str) -> Result<Duration, String> {
     match text.parse::<f64>() {

@@ -12,7 +12,7 @@ fn main() -> ExitCode {
     match execute(Cli::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("fleetps-agent: {}", fleetps_agent::cli::with_causes(error.as_ref()));
+            eprintln!("fleetps-agent: {}", fleetps_nats::with_causes(error.as_ref()));
             ExitCode::FAILURE
         }
     }

@@ -4,6 +4,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use axum::http::StatusCode;
 use fleetps_ingestor::history::{History, HistoryError, SetAside};
+use fleetps_nats::with_causes;
 use parking_lot::RwLock;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -63,7 +64,7 @@ impl Past {
         });
         match answer.await {
             Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(error)) => Err(Refusal::fault("could not read the history", &chain(&error))),
+            Ok(Err(error)) => Err(Refusal::fault("could not read the history", &with_causes(&error))),
             Err(error) => Err(Refusal::fault("could not read the history", &error)),
         }
     }
@@ -74,7 +75,7 @@ impl Past {
             let (past, folder) = (self.clone(), folder.clone());
             let looked = tokio::task::spawn_blocking(move || past.look(&folder)).await;
             if let Ok(Err(error)) = looked {
-                tracing::debug!("the history: {}", chain(&error));
+                tracing::debug!("the history: {}", with_causes(&error));
             }
             tokio::select! {
                 () = shutdown.cancelled() => return,
@@ -99,14 +100,4 @@ fn no_history() -> Refusal {
         "there is no history here to look at",
         "`fleetps serve` needs --data DIR, the data folder of the ingestor",
     )
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text += &format!(": {cause}");
-        source = cause.source();
-    }
-    text
 }

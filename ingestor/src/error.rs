@@ -34,14 +34,3 @@ pub enum IngestError {
     #[error("the {0} thread failed; that is a bug, please report it with the log")]
     Panicked(&'static str),
 }
-
-/// An error with everything that caused it, on one line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
-}

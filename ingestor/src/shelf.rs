@@ -11,8 +11,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+use fleetps_nats::with_causes;
+
 use crate::{
-    error::chain,
     history::{Catalog, HistoryError, attach_sql, read_rows},
     segment::{FileError, SegmentName, TEMPORARY_EXTENSION, current_and_covered, publish_file},
 };
@@ -59,7 +60,7 @@ impl Shelf {
             match read_rows(&folder, &segment.name) {
                 Ok(rows) => state.put(Shelved { name: segment.name, rows, bytes: segment.bytes }),
                 Err(error) => {
-                    tracing::error!(segment = %segment.name, "set aside: {}", chain(&error));
+                    tracing::error!(segment = %segment.name, "set aside: {}", with_causes(&error));
                     state.set_aside.push(segment.name.to_string());
                 }
             }

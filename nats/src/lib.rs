@@ -3,8 +3,10 @@
 //! `host` and `subject` name things, `snapshot` is the message every agent sends, `stream` is where the broker keeps
 //! those messages, `reader` reads them in order, `status` is how an ingestor says how it is doing, and `connection`
 //! is the one way to reach a broker. `server` (feature `managed`) finds, installs and runs a local nats-server; `lock`
-//! keeps two processes out of one folder, `units` reads durations and sizes as people write them.
+//! keeps two processes out of one folder, `units` reads durations and sizes as people write them, `causes` writes an error
+//! as one line.
 
+mod causes;
 pub mod connection;
 pub mod host;
 pub mod lock;
@@ -17,5 +19,6 @@ pub mod stream;
 pub mod subject;
 pub mod units;
 
+pub use causes::with_causes;
 pub use host::HostName;
 pub use snapshot::Snapshot;

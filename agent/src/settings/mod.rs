@@ -193,7 +193,7 @@ mod tests {
             let path = folder.path().join("agent.toml");
             fs::write(&path, text).unwrap();
             let error = AgentFile::read(Some(&path)).unwrap_err();
-            let message = crate::cli::with_causes(&error);
+            let message = fleetps_nats::with_causes(&error);
             assert!(message.contains(named) && message.contains("agent.toml"), "{message}");
         }
     }

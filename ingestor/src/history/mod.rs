@@ -20,6 +20,7 @@ use std::{
 };
 
 use duckdb::Connection;
+use fleetps_nats::with_causes;
 
 pub use answers::*;
 pub use catalog::{Catalog, Segment};
@@ -27,10 +28,7 @@ pub use diff::diff;
 pub(crate) use known_runs::known_runs;
 pub use views::attach_sql;
 
-use crate::{
-    error::chain,
-    segment::{SegmentName, open_engine, quote_identifier, quote_text},
-};
+use crate::segment::{SegmentName, open_engine, quote_identifier, quote_text};
 
 /// For queries over segments; more is spilled to the system's temporary folder.
 const MEMORY_MIB: u64 = 1024;
@@ -86,7 +84,7 @@ impl History {
         for segment in catalog.current {
             match connection.execute_batch(&attach_one(&folder, &segment.name)) {
                 Ok(()) => readable.push(segment.name),
-                Err(error) => skipped.push((segment.name, chain(&error))),
+                Err(error) => skipped.push((segment.name, with_causes(&error))),
             }
         }
         connection.execute_batch(&attach_sql(&folder, &readable))?;

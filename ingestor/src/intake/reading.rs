@@ -7,12 +7,12 @@ use fleetps_nats::{
     connection::reconnect_delay,
     reader::{Delivery, SnapshotReader, Start},
     stream::{self, StreamError},
+    with_causes,
 };
 use tokio::{sync::mpsc, time::MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use super::Event;
-use crate::error::chain;
 
 /// Where reading begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -124,7 +124,7 @@ async fn begin_again(
                 let now_s = jiff::Timestamp::now().as_second();
                 return Some(Beginning::find(&stream, Some((read.epoch_s, read.sequence - 1)), now_s));
             }
-            Err(error) => tracing::warn!("{}", chain(&error)),
+            Err(error) => tracing::warn!("{}", with_causes(&error)),
         }
         tokio::select! {
             () = cancel.cancelled() => return None,

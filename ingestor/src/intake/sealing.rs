@@ -2,10 +2,10 @@
 
 use std::{sync::mpsc::Receiver, time::Duration};
 
+use fleetps_nats::with_causes;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    error::chain,
     segment::{SegmentRows, seal},
     shelf::Shelf,
     status::Progress,
@@ -29,7 +29,7 @@ pub(crate) fn seal_all(
     while let Ok(mut rows) = segments.recv() {
         let mut delay = FIRST_RETRY_DELAY;
         while let Err(error) = seal_one(&mut rows, shelf, progress) {
-            let text = chain(&error);
+            let text = with_causes(&error);
             tracing::error!("{text}; trying again in {delay:?}");
             progress.set_write_error(Some(text));
             if !wait(delay, cancel) {
@@ -51,7 +51,7 @@ fn seal_one(
     tracing::debug!(segment = %name, rows = rows.len(), "sealed a segment");
     // The segment is safe; when this fails, upkeep does it again.
     if let Err(error) = shelf.add(name, rows.len() as u64) {
-        tracing::warn!("{}", chain(&error));
+        tracing::warn!("{}", with_causes(&error));
     }
     Ok(())
 }

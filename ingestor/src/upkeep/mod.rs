@@ -12,13 +12,14 @@ mod retention;
 
 use std::{sync::Arc, time::Duration};
 
+use fleetps_nats::with_causes;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use merge::Interrupt;
 pub use merge::MergeError;
 pub use offline::merge_folder;
 
-use crate::{error::chain, settings::IngestorSettings, shelf::Shelf, status::Progress};
+use crate::{settings::IngestorSettings, shelf::Shelf, status::Progress};
 
 /// After a failure: long enough not to fill the log, short enough to use new space soon.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(30);
@@ -47,7 +48,10 @@ impl Upkeep {
                 Ok(false) => self.settings.upkeep_interval,
                 Err(_) if self.cancel.is_cancelled() => return,
                 Err(error) => {
-                    tracing::warn!("{}; upkeep goes on in {PAUSE_AFTER_FAILURE:?}", chain(error.as_ref()));
+                    tracing::warn!(
+                        "{}; upkeep goes on in {PAUSE_AFTER_FAILURE:?}",
+                        with_causes(error.as_ref())
+                    );
                     PAUSE_AFTER_FAILURE
                 }
             };
@@ -91,7 +95,7 @@ impl Upkeep {
                 return Ok(());
             }
             if let Err(error) = merge::read_whole(self.shelf.folder(), &source.name) {
-                tracing::error!(segment = %source.name, "set aside: {}", chain(&error));
+                tracing::error!(segment = %source.name, "set aside: {}", with_causes(&error));
                 self.shelf.put_aside(source.name)?;
             }
         }
