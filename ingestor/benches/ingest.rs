@@ -131,9 +131,8 @@ fn by_parts(messages: &[Message], rows: u64, seal_rows: usize) {
     print_sizes(folder.path(), rows, "fresh");
     timed("merge", rows, || merge_folder(folder.path()).unwrap());
     print_sizes(folder.path(), rows, "merged");
-    let history = History::open(folder.path()).unwrap();
-    let stored: u64 =
-        history.connection().query_row("SELECT count(*) FROM process_sample", [], |row| row.get(0)).unwrap();
+    let database = History::open(folder.path()).unwrap().database().unwrap();
+    let stored: u64 = database.query_row("SELECT count(*) FROM process_sample", [], |row| row.get(0)).unwrap();
     assert_eq!(stored, rows);
 }
 

@@ -299,11 +299,11 @@ pub struct Diff {
     pub to_us: i64,
     /// Whether the host was booted in between: then every process is another.
     pub rebooted: bool,
-    /// In the later one only, and of a program of which none is gone.
+    /// In the later one only, without being one that was restarted; by pid.
     pub started: Vec<Process>,
-    /// In the earlier one only, and of a program of which none was started.
+    /// In the earlier one only, without being one that was restarted; by pid.
     pub gone: Vec<Process>,
-    /// Of a program and command line of which as many are gone as were started.
+    /// Gone, and started again under the same name and command line; by the new pid.
     pub restarted: Vec<Changed>,
     /// In both, with a resident set that is another by 10 % and 1 MiB or more; those that grew most first.
     pub resized: Vec<Changed>,

@@ -1,10 +1,172 @@
 //! What is different between two snapshots.
 
-use fleetps_nats::Snapshot;
+use std::{cmp::Reverse, collections::HashMap};
 
-use super::answers::Diff;
+use fleetps_nats::{Snapshot, snapshot::Process};
 
-/// What is different between two snapshots of one host: matched by identity, then by program.
+use super::answers::{Changed, Diff};
+
+/// A resident set that changed by less is not worth a line.
+const MIN_RESIZED_BYTES: u64 = 1 << 20;
+/// Nor is one that changed by less than one part in so many.
+const MIN_RESIZED_PART: u64 = 10;
+
+/// What is different between two snapshots of one host, `before` being the earlier.
+///
+/// A process is the same in both when boot, pid and start are. Of the others, those of one program (the same name and
+/// command line) belong together: the first that is gone was restarted as the first that was started, and so on; what
+/// is left over was started, or is gone.
 pub fn diff(before: &Snapshot, after: &Snapshot) -> Diff {
-    Diff { from_us: before.captured_at_us, to_us: after.captured_at_us, ..Diff::default() }
+    let rebooted = before.boot_id != after.boot_id;
+    let earlier: HashMap<_, &Process> = by_identity(before);
+    let later = by_identity(after);
+    let is_kept = |process: &Process| {
+        let identity = identity(process);
+        !rebooted && earlier.contains_key(&identity) && later.contains_key(&identity)
+    };
+    let gone = before.processes.iter().filter(|process| !is_kept(process)).collect();
+    let (both, started): (Vec<_>, Vec<_>) = after.processes.iter().partition(|process| is_kept(process));
+    let kept: Vec<Changed> = both
+        .into_iter()
+        .filter_map(|process| {
+            let before = earlier.get(&identity(process))?;
+            Some(Changed { before: Process::clone(before), after: process.clone() })
+        })
+        .collect();
+    let (started, gone, restarted) = pair(started, gone);
+    Diff {
+        from_us: before.captured_at_us,
+        to_us: after.captured_at_us,
+        rebooted,
+        started,
+        gone,
+        restarted,
+        resized: resized(&kept),
+        busy: busy(kept),
+    }
+}
+
+fn by_identity(snapshot: &Snapshot) -> HashMap<(u32, i64), &Process> {
+    snapshot.processes.iter().map(|process| (identity(process), process)).collect()
+}
+
+fn identity(process: &Process) -> (u32, i64) {
+    (process.pid, process.started_at_us)
+}
+
+/// Pairs what is gone with what was started of the same program; returns what was started, what is gone, what was
+/// restarted.
+fn pair(mut started: Vec<&Process>, mut gone: Vec<&Process>) -> (Vec<Process>, Vec<Process>, Vec<Changed>) {
+    let age = |process: &&Process| (process.started_at_us, process.pid);
+    started.sort_unstable_by_key(age);
+    // The last one is taken first.
+    gone.sort_unstable_by_key(|process| Reverse(age(process)));
+    let mut by_program: HashMap<_, Vec<&Process>> = HashMap::new();
+    for process in gone {
+        by_program.entry(program(process)).or_default().push(process);
+    }
+    let (mut alone, mut restarted) = (Vec::new(), Vec::new());
+    for process in started {
+        match by_program.get_mut(&program(process)).and_then(Vec::pop) {
+            Some(before) => restarted.push(Changed { before: before.clone(), after: process.clone() }),
+            None => alone.push(process.clone()),
+        }
+    }
+    let mut gone: Vec<Process> = by_program.into_values().flatten().cloned().collect();
+    alone.sort_unstable_by_key(identity);
+    gone.sort_unstable_by_key(identity);
+    restarted.sort_unstable_by_key(|pair| identity(&pair.after));
+    (alone, gone, restarted)
+}
+
+fn program(process: &Process) -> (&str, Option<&str>) {
+    (&process.name, process.command_line.as_deref())
+}
+
+fn resized(kept: &[Changed]) -> Vec<Changed> {
+    let is_resized = |pair: &&Changed| {
+        let (Some(before), Some(after)) = (pair.before.resident_bytes, pair.after.resident_bytes) else {
+            return false;
+        };
+        after.abs_diff(before) >= MIN_RESIZED_BYTES.max(before.div_ceil(MIN_RESIZED_PART))
+    };
+    let growth = |pair: &Changed| {
+        i128::from(pair.after.resident_bytes.unwrap_or(0)) - i128::from(pair.before.resident_bytes.unwrap_or(0))
+    };
+    let mut resized: Vec<Changed> = kept.iter().filter(is_resized).cloned().collect();
+    resized.sort_by_key(|pair| (Reverse(growth(pair)), identity(&pair.after)));
+    resized
+}
+
+fn busy(kept: Vec<Changed>) -> Vec<Changed> {
+    // A counter that went back was reset.
+    let spent_ms = |pair: &Changed| pair.after.cpu_time_ms?.checked_sub(pair.before.cpu_time_ms?);
+    let mut busy = kept;
+    busy.retain(|pair| spent_ms(pair).is_some_and(|spent_ms| spent_ms > 0));
+    busy.sort_by_key(|pair| (Reverse(spent_ms(pair)), identity(&pair.after)));
+    busy
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: u64 = 1 << 20;
+
+    fn process(pid: u32, started_at_us: i64, name: &str) -> Process {
+        Process { pid, started_at_us, name: name.to_owned(), state: 'S', ..Process::default() }
+    }
+
+    fn snapshot(boot_id: &str, processes: Vec<Process>) -> Snapshot {
+        Snapshot { boot_id: boot_id.to_owned(), processes, ..Snapshot::default() }
+    }
+
+    fn pids(processes: &[Process]) -> Vec<u32> {
+        processes.iter().map(|process| process.pid).collect()
+    }
+
+    fn pairs(changed: &[Changed]) -> Vec<(u32, u32)> {
+        changed.iter().map(|pair| (pair.before.pid, pair.after.pid)).collect()
+    }
+
+    #[test]
+    fn what_is_gone_and_what_was_started_of_one_program_was_restarted() {
+        let before = snapshot("a", vec![process(1, 1, "init"), process(7, 5, "worker"), process(5, 6, "worker")]);
+        let after = snapshot("a", vec![process(1, 1, "init"), process(7, 9, "worker"), process(8, 9, "cron")]);
+        let diff = diff(&before, &after);
+        assert_eq!((pids(&diff.started), pids(&diff.gone)), (vec![8], vec![5]));
+        assert_eq!(pairs(&diff.restarted), [(7, 7)], "the first that is gone, by its start");
+        assert!(!diff.rebooted && diff.resized.is_empty() && diff.busy.is_empty());
+    }
+
+    #[test]
+    fn another_command_line_is_another_program() {
+        let with = |pid, line: &str| Process { command_line: Some(line.to_owned()), ..process(pid, 1, "sh") };
+        let diff = diff(&snapshot("a", vec![with(1, "sh a")]), &snapshot("a", vec![with(2, "sh b")]));
+        assert_eq!((pids(&diff.started), pids(&diff.gone), diff.restarted), (vec![2], vec![1], vec![]));
+    }
+
+    #[test]
+    fn after_a_reboot_every_process_is_another() {
+        let diff = diff(&snapshot("a", vec![process(1, 1, "init")]), &snapshot("b", vec![process(1, 1, "init")]));
+        assert!(diff.rebooted);
+        assert_eq!(pairs(&diff.restarted), [(1, 1)]);
+    }
+
+    #[test]
+    fn resident_sets_count_from_a_tenth_and_a_mebibyte() {
+        let sized = |pid, bytes| Process { resident_bytes: Some(bytes), ..process(pid, 1, "x") };
+        let before = [100 * MIB, 100 * MIB, MIB, 0, 20 * MIB, 300 * MIB];
+        let after = [110 * MIB, 110 * MIB - 1, 2 * MIB - 1, MIB, 30 * MIB, 200 * MIB];
+        let all = |sizes: [u64; 6]| snapshot("a", (1..).zip(sizes).map(|(pid, size)| sized(pid, size)).collect());
+        assert_eq!(pairs(&diff(&all(before), &all(after)).resized), [(1, 1), (5, 5), (4, 4), (6, 6)]);
+    }
+
+    #[test]
+    fn who_spent_most_cpu_time_comes_first() {
+        let spent = |pid, cpu_time_ms| Process { cpu_time_ms, ..process(pid, 1, "x") };
+        let before = snapshot("a", vec![spent(1, Some(5)), spent(2, Some(5)), spent(3, Some(5)), spent(4, None)]);
+        let after = snapshot("a", vec![spent(1, Some(6)), spent(2, Some(9)), spent(3, Some(4)), spent(4, Some(9))]);
+        assert_eq!(pairs(&diff(&before, &after).busy), [(2, 2), (1, 1)]);
+    }
 }

@@ -18,7 +18,7 @@ pub(crate) struct KnownRun {
 
 /// The runs in these segments, the latest last.
 pub(crate) fn known_runs(folder: &Path, segments: &[SegmentName]) -> Result<Vec<KnownRun>, HistoryError> {
-    let engine = open_engine(MEMORY_MIB, None)?;
+    let engine = open_engine(MEMORY_MIB, 1, None)?;
     engine.execute_batch(&attach_sql(folder, segments))?;
     let mut statement = engine.prepare(include_str!("known_runs.sql"))?;
     let rows = statement.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get(1)?, row.get(2)?)))?;

@@ -5,32 +5,43 @@
 mod answers;
 mod catalog;
 mod diff;
+mod engine;
 mod events;
-mod host_series;
+mod held;
+mod kept;
 mod known_runs;
 mod moment;
+mod nearest;
+mod reading;
+mod refresh;
 mod search;
 mod series;
+mod snapshot;
 mod top;
 mod views;
 
 use std::{
+    collections::HashMap,
     io,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use duckdb::Connection;
-use fleetps_nats::with_causes;
+use parking_lot::{Mutex, RwLock};
 
 pub use answers::*;
 pub use catalog::{Catalog, Segment};
 pub use diff::diff;
+use engine::Engine;
+use held::Held;
 pub(crate) use known_runs::known_runs;
 pub use views::attach_sql;
 
 use crate::segment::{SegmentName, open_engine, quote_identifier, quote_text};
 
-/// For queries over segments; more is spilled to the system's temporary folder.
+/// For all queries over segments together; more is spilled to the system's temporary folder. Enough for what the blocks of
+/// a day of 20 hosts take, which then need not be read again.
 const MEMORY_MIB: u64 = 1024;
 
 /// The history cannot be read.
@@ -66,56 +77,55 @@ impl HistoryError {
     }
 }
 
-/// The segments of a folder, as they were when it was opened, as one database with a view per table.
+/// The segments of a folder, for any number of questions at a time. One for a whole program: it keeps segments attached,
+/// and what is read often stays in memory.
 pub struct History {
-    connection: Connection,
-    skipped: Vec<(SegmentName, String)>,
+    folder: PathBuf,
+    state: RwLock<Arc<State>>,
+    /// Held by whoever makes another state.
+    changing: Mutex<()>,
+}
+
+/// The segments at some time; never changed, only replaced.
+#[derive(Clone)]
+struct State {
+    engine: Arc<Engine>,
+    /// Those in the folder that are current, readable or not, in the order of the stream.
+    known: Vec<SegmentName>,
+    /// Those of them that are attached.
+    segments: Vec<Arc<Held>>,
+    /// Those of them that are not.
+    set_aside: HashMap<SegmentName, SetAside>,
 }
 
 impl History {
-    /// Attaches every current segment in `folder`, read-only. Those that cannot be read are left out, and named by
-    /// [`History::skipped`].
-    pub fn open(folder: &Path) -> Result<Self, HistoryError> {
-        let folder = std::path::absolute(folder).map_err(|source| HistoryError::list(folder, source))?;
-        let catalog = Catalog::scan(&folder)?;
-        let connection = open_engine(MEMORY_MIB, Some(&std::env::temp_dir()))?;
-        let mut skipped = Vec::new();
-        let mut readable = Vec::new();
-        for segment in catalog.current {
-            match connection.execute_batch(&attach_one(&folder, &segment.name)) {
-                Ok(()) => readable.push(segment.name),
-                Err(error) => skipped.push((segment.name, with_causes(&error))),
-            }
-        }
-        connection.execute_batch(&attach_sql(&folder, &readable))?;
-        Ok(Self { connection, skipped })
-    }
-
-    /// Looks at the folder again: attaches segments that are new, lets go of those that are gone. Cheap when nothing is
-    /// new; for a task that calls it every second.
-    pub fn refresh(&self) -> Result<(), HistoryError> {
-        Err(HistoryError::NotYet("refresh"))
-    }
-
     /// Since when the past is kept at which resolution.
     pub fn kept(&self) -> Kept {
-        Kept::default()
+        kept::kept(&self.state().segments)
     }
 
-    /// The segments that cannot be read. Every page and answer about the past says so when there are any.
+    /// The segments that cannot be read, in the order of time. Every page and answer about the past says so when there
+    /// are any.
     pub fn set_aside(&self) -> Vec<SetAside> {
-        Vec::new()
+        let mut all: Vec<_> = self.state().set_aside.values().cloned().collect();
+        all.sort_unstable_by_key(|segment| segment.span.from_us);
+        all
     }
 
-    /// The segments that could not be read, and why.
-    pub fn skipped(&self) -> &[(SegmentName, String)] {
-        &self.skipped
+    /// A database for SQL of one's own, with what `attach.sql` makes: a view per table over the segments that are readable
+    /// now.
+    ///
+    /// # Errors
+    /// When a segment is gone since, or DuckDB cannot start.
+    pub fn database(&self) -> Result<Connection, HistoryError> {
+        let names: Vec<_> = self.state().segments.iter().map(|held| held.name).collect();
+        let connection = open_engine(MEMORY_MIB, 1, Some(&std::env::temp_dir()))?;
+        connection.execute_batch(&attach_sql(&self.folder, &names))?;
+        Ok(connection)
     }
 
-    /// The database: the views `segment`, `gap`, `host_info`, `host_sample`, `filesystem_sample`, `process` and
-    /// `process_sample`.
-    pub fn connection(&self) -> &Connection {
-        &self.connection
+    fn state(&self) -> Arc<State> {
+        Arc::clone(&self.state.read())
     }
 }
 
@@ -129,7 +139,7 @@ pub(crate) fn attach_one(folder: &Path, name: &SegmentName) -> String {
 /// The rows of processes in a segment, as it says itself. Reads little, but notices a file that is no segment.
 pub(crate) fn read_rows(folder: &Path, name: &SegmentName) -> Result<u64, HistoryError> {
     let read = || {
-        let engine = open_engine(MEMORY_MIB, None)?;
+        let engine = open_engine(MEMORY_MIB, 1, None)?;
         engine.execute_batch(&attach_one(folder, name))?;
         let alias = quote_identifier(&name.alias());
         engine.query_row(&format!("SELECT \"rows\" FROM {alias}.segment"), [], |row| row.get(0))

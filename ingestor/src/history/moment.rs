@@ -1,22 +1,139 @@
 //! The process table as it was at a moment.
 
+use duckdb::params;
 use fleetps_nats::HostName;
 
 use super::{
-    History, HistoryError,
-    answers::{AtMoment, Listing, Span},
+    History, HistoryError, Resolution,
+    answers::{AtMoment, Listing, NoSnapshot, PastSnapshot, Span},
+    nearest::{Place, Which},
+    reading::{Reading, ceil_ms, coarsest, floor_ms},
 };
+
+/// A snapshot says how it was for so many intervals after it: one or two may be lost without anything being wrong.
+const INTERVALS: i64 = 3;
+/// The same where one snapshot a minute is kept: two minutes pass between the first of a minute and the last of the next.
+const THINNED_US: i64 = 3 * 60 * 1_000_000;
 
 impl History {
     /// The snapshot of `host` at `at_us`: the last one captured then or before.
+    ///
+    /// # Errors
+    /// When the history cannot be read.
     pub fn snapshot_at(&self, host: &HostName, at_us: i64) -> Result<AtMoment, HistoryError> {
-        let _ = (host, at_us);
-        Err(HistoryError::NotYet("snapshot_at"))
+        self.ask(|reading| {
+            Ok(match locate(reading, host, at_us)? {
+                Ok(place) => AtMoment::Snapshot(Box::new(past_snapshot(reading, host, place)?)),
+                Err(nothing) => AtMoment::Nothing(nothing),
+            })
+        })
     }
 
     /// When snapshots of `host` that have a process table were captured, within `span`; the first `limit`.
+    ///
+    /// # Errors
+    /// When the history cannot be read.
     pub fn snapshots(&self, host: &HostName, span: Span, limit: usize) -> Result<Listing<i64>, HistoryError> {
-        let _ = (host, span, limit);
-        Err(HistoryError::NotYet("snapshots"))
+        self.ask(|reading| {
+            let segments = reading.overlapping(Some(host), span);
+            let samples = reading.relation("host_sample", &segments);
+            let sql = include_str!("snapshots.sql").replace("$host_sample", &samples);
+            let mut statement = reading.connection.prepare(&sql)?;
+            let params = params![host.as_str(), ceil_ms(span.from_us), ceil_ms(span.to_us), limit];
+            let rows = statement.query_map(params, |row| Ok((row.get(0)?, row.get(1)?)))?;
+            let rows = rows.collect::<Result<Vec<(i64, u64)>, _>>()?;
+            Ok(Listing {
+                total: rows.first().map_or(0, |(_, total)| *total),
+                items: rows.into_iter().map(|(captured_us, _)| captured_us).collect(),
+                resolution: coarsest(&segments),
+            })
+        })
     }
+}
+
+/// Where the snapshot is that says how `host` was at a moment, or why there is none.
+fn locate<'a>(
+    reading: &Reading<'a>,
+    host: &HostName,
+    at_us: i64,
+) -> Result<Result<Place<'a>, NoSnapshot>, HistoryError> {
+    let Some(sample) = reading.latest(host, at_us, Which::Any)? else {
+        let first = reading.next(host, at_us, Which::Any)?;
+        return Ok(Err(first.map_or(NoSnapshot::UnknownHost, |first_us| NoSnapshot::BeforeFirst { first_us })));
+    };
+    let interval_us = interval_us(reading, host, sample)?;
+    if at_us.saturating_sub(sample.captured_us) > patience_us(interval_us, sample) {
+        let next = reading.next(host, at_us, Which::Any)?;
+        return Ok(Err(silence(sample.captured_us, next)));
+    }
+    // Every snapshot of these has its table.
+    let table = match sample.held.resolution() {
+        Resolution::Samples => Some(sample),
+        Resolution::Minutes | Resolution::Hours => reading.latest(host, at_us, Which::WithTable)?,
+    };
+    if let Some(table) = table
+        && at_us.saturating_sub(table.captured_us) <= patience_us(interval_us, sample)
+    {
+        return Ok(Ok(table));
+    }
+    let next = reading.next(host, at_us, Which::WithTable)?;
+    Ok(Err(match (sample.held.resolution(), table, next) {
+        (Resolution::Hours, _, after_us) => NoSnapshot::OnlyHours { after_us },
+        (_, None, Some(first_us)) => NoSnapshot::BeforeFirst { first_us },
+        (_, None, None) => NoSnapshot::OnlyHours { after_us: None },
+        (_, Some(table), next) => silence(table.captured_us, next),
+    }))
+}
+
+fn silence(before_us: i64, next_us: Option<i64>) -> NoSnapshot {
+    match next_us {
+        Some(after_us) => NoSnapshot::Gap { before_us, after_us },
+        None => NoSnapshot::AfterLast { last_us: before_us },
+    }
+}
+
+/// For how long a snapshot says how it was.
+fn patience_us(interval_us: i64, sample: Place<'_>) -> i64 {
+    let intervals_us = interval_us.saturating_mul(INTERVALS);
+    match sample.held.resolution() {
+        Resolution::Samples => intervals_us,
+        Resolution::Minutes | Resolution::Hours => intervals_us.max(THINNED_US),
+    }
+}
+
+/// The time between two snapshots that the host had then.
+fn interval_us(reading: &Reading<'_>, host: &HostName, sample: Place<'_>) -> Result<i64, HistoryError> {
+    let samples = reading.relation("host_sample", &[sample.held]);
+    let sql = include_str!("interval.sql").replace("$host_sample", &samples);
+    let params = params![host.as_str(), floor_ms(sample.captured_us)];
+    Ok(reading.connection.query_row(&sql, params, |row| row.get(0))?)
+}
+
+fn past_snapshot(
+    reading: &Reading<'_>,
+    host: &HostName,
+    place: Place<'_>,
+) -> Result<PastSnapshot, HistoryError> {
+    let earlier = reading.latest(host, place.captured_us.saturating_sub(1), Which::WithTable)?;
+    let later_us = reading.next(host, place.captured_us, Which::WithTable)?;
+    let mut found = match earlier {
+        Some(earlier) if std::ptr::eq(earlier.held, place.held) => {
+            reading.snapshots(place.held, host, earlier.captured_us, place.captured_us)?
+        }
+        Some(earlier) => {
+            let mut found = reading.snapshots(earlier.held, host, earlier.captured_us, earlier.captured_us)?;
+            found.extend(reading.snapshots(place.held, host, place.captured_us, place.captured_us)?);
+            found
+        }
+        None => reading.snapshots(place.held, host, place.captured_us, place.captured_us)?,
+    };
+    let snapshot = found.pop().ok_or(duckdb::Error::QueryReturnedNoRows)?;
+    let previous = found.pop().filter(|previous| previous.boot_id == snapshot.boot_id);
+    Ok(PastSnapshot {
+        snapshot,
+        previous,
+        earlier_us: earlier.map(|earlier| earlier.captured_us),
+        later_us,
+        resolution: place.held.resolution(),
+    })
 }

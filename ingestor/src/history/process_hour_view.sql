@@ -13,5 +13,5 @@ SELECT host, boot_id, pid, started_at, hour,
     arg_max(read_bytes_last, last_captured_at) AS read_bytes_last,
     arg_min(written_bytes_first, first_captured_at) AS written_bytes_first,
     arg_max(written_bytes_last, last_captured_at) AS written_bytes_last
-FROM ($hours)
+FROM $hours
 GROUP BY host, boot_id, pid, started_at, hour;

@@ -8,6 +8,6 @@ FROM (
         arg_max({'parent_pid': parent_pid, 'name': name, 'executable': executable, 'command_line': command_line,
             'user_name': user_name, 'unit': unit, 'container': container}, last_seen) AS latest,
         min(first_seen) AS first_seen, max(last_seen) AS last_seen
-    FROM ($processes)
+    FROM $processes
     GROUP BY host, boot_id, pid, started_at
 );

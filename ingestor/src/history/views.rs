@@ -24,23 +24,29 @@ const PROCESS_HOUR_VIEW: &str = include_str!("process_hour_view.sql");
 /// The statements that attach `segments` of `folder` (an absolute path) and make one view per table. They can be run
 /// again, on the same connection, after segments have changed.
 pub fn attach_sql(folder: &Path, segments: &[SegmentName]) -> String {
-    let mut sql = format!("{HEAD}ATTACH IF NOT EXISTS ':memory:' AS {EMPTY};\n{}\n", schema_in(EMPTY));
+    let mut sql = format!("{HEAD}{}", attach_empty());
     for name in segments {
         sql += &attach_one(folder, name);
     }
     for table in PLAIN_TABLES {
-        let _ = writeln!(sql, "CREATE OR REPLACE VIEW {table} AS\n{};", union_of(table, segments));
+        let _ = writeln!(sql, "CREATE OR REPLACE VIEW {table} AS FROM {};", relation(table, segments));
     }
-    sql += &PROCESS_VIEW.replace("$processes", &union_of("process", segments));
-    sql + &PROCESS_HOUR_VIEW.replace("$hours", &union_of("process_hour", segments))
+    sql += &PROCESS_VIEW.replace("$processes", &relation("process", segments));
+    sql + &PROCESS_HOUR_VIEW.replace("$hours", &relation("process_hour", segments))
 }
 
-fn union_of(table: &str, segments: &[SegmentName]) -> String {
-    let mut sql = format!("SELECT * FROM {EMPTY}.{table}");
-    for rows in segments.iter().filter_map(|name| rows_of(table, name)) {
+/// The statements that attach the empty tables which every relation starts with.
+pub(super) fn attach_empty() -> String {
+    format!("ATTACH IF NOT EXISTS ':memory:' AS {EMPTY};\n{}\n", schema_in(EMPTY))
+}
+
+/// The rows of `table` in attached segments as something to select from, with all columns of the latest version.
+pub(super) fn relation<'a>(table: &str, segments: impl IntoIterator<Item = &'a SegmentName>) -> String {
+    let mut sql = format!("(SELECT * FROM {EMPTY}.{table}");
+    for rows in segments.into_iter().filter_map(|name| rows_of(table, name)) {
         let _ = write!(sql, "\nUNION ALL BY NAME {rows}");
     }
-    sql
+    sql + ")"
 }
 
 /// The query for the rows of a table of one segment; `None` where its version of the schema has no such table.

@@ -40,13 +40,17 @@ impl FileError {
 }
 
 /// A DuckDB engine without a database of its own: files are attached to it. It fetches no extensions and takes at
-/// most `memory_mib`; what it cannot hold goes to `spill`, or fails where that is `None`.
+/// most `memory_mib`; what it cannot hold goes to `spill`, or fails where that is `None`. It works on `threads` processors.
 ///
 /// One engine for one piece of work: a failed checkpoint makes an engine unusable.
-pub(crate) fn open_engine(memory_mib: u64, spill: Option<&Path>) -> duckdb::Result<Connection> {
+pub(crate) fn open_engine(
+    memory_mib: u64,
+    threads: usize,
+    spill: Option<&Path>,
+) -> duckdb::Result<Connection> {
     let config = Config::default()
         .enable_autoload_extension(false)?
-        .threads(1)?
+        .threads(i64::try_from(threads).unwrap_or(1))?
         .max_memory(&format!("{memory_mib}MiB"))?
         .with("temp_directory", spill.map(|folder| folder.to_string_lossy()).unwrap_or_default())?;
     Connection::open_in_memory_with_flags(config)

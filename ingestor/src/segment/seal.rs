@@ -79,7 +79,7 @@ pub fn seal(folder: &Path, rows: &mut SegmentRows) -> Result<SegmentName, SealEr
 }
 
 fn write(file: &Path, rows: &SegmentRows, name: &SegmentName) -> Result<(), Problem> {
-    let engine = open_engine(MEMORY_MIB, None)?;
+    let engine = open_engine(MEMORY_MIB, 1, None)?;
     begin_file(&engine, file, CATALOG, rows.len() as u64)?;
     append(&engine, rows)?;
     finish_file(&engine, CATALOG, name)?;

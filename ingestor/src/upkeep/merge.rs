@@ -105,7 +105,7 @@ fn write(
     name: &SegmentName,
     interrupt: &Interrupt,
 ) -> duckdb::Result<u64> {
-    let engine = open_engine(MEMORY_MIB, Some(&folder.join(SPILL_FOLDER)))?;
+    let engine = open_engine(MEMORY_MIB, 1, Some(&folder.join(SPILL_FOLDER)))?;
     interrupt.watch(Some(engine.interrupt_handle()));
     let sources: Vec<SegmentName> = plan.sources.iter().map(|source| source.name).collect();
     engine.execute_batch(&attach_sql(folder, &sources))?;
@@ -136,7 +136,7 @@ fn copy(engine: &Connection, sources: &[SegmentName]) -> duckdb::Result<()> {
 
 /// Reads every value of a segment; fails where one is damaged.
 pub(crate) fn read_whole(folder: &Path, name: &SegmentName) -> duckdb::Result<()> {
-    let engine = open_engine(MEMORY_MIB, None)?;
+    let engine = open_engine(MEMORY_MIB, 1, None)?;
     engine.execute_batch(&attach_one(folder, name))?;
     let alias = quote_identifier(&name.alias());
     let tables: Vec<String> = engine

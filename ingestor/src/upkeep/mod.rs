@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) use merge::Interrupt;
 pub use merge::MergeError;
+pub(crate) use merge::read_whole;
 pub use offline::merge_folder;
 
 use crate::{settings::IngestorSettings, shelf::Shelf, status::Progress};

@@ -10,10 +10,10 @@ use std::{
 };
 
 use duckdb::Connection;
-use fleetps_ingestor::{ATTACH_SQL, IngestorSettings, history::History};
+use fleetps_ingestor::{ATTACH_SQL, IngestorSettings};
 
 use crate::{
-    publisher::{PROCESSES, Publisher, assert_stored, captured_at_us},
+    publisher::{PROCESSES, Publisher, assert_stored},
     support::Fixture,
 };
 
@@ -84,27 +84,6 @@ async fn attach_sql_works_from_an_empty_history_and_again_after_a_change() {
     publisher.publish().await;
     crate::support::until("the snapshot", || count() == u64::from(PROCESSES)).await;
     ingestor.stop().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_host_has_its_series() {
-    let fixture = Fixture::start().await;
-    let ingestor = fixture.ingestor(fixture.settings()).await;
-    let jetstream = fixture.jetstream().await;
-    let mut publisher = Publisher::new(jetstream.clone(), "host", "run");
-    let mut other = Publisher::new(jetstream, "other", "run");
-    for _ in 0..10 {
-        publisher.publish().await;
-        other.publish().await;
-    }
-    fixture.until_count("SELECT count(*) FROM host_sample", 20).await;
-    ingestor.stop().await;
-    let history = History::open(&fixture.history()).unwrap();
-    let series = history.host_series(&publisher.host, captured_at_us(3), captured_at_us(6)).unwrap();
-    let used: Vec<_> = series.iter().map(|point| point.memory_used_bytes).collect();
-    assert_eq!(used, [Some(3), Some(4), Some(5)]);
-    assert_eq!(series[0].captured_at_us, captured_at_us(3));
-    assert_eq!((series[0].cpu_percent, series[0].memory_total_bytes), (Some(12.5), None));
 }
 
 #[tokio::test(flavor = "multi_thread")]

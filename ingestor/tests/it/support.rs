@@ -134,8 +134,8 @@ impl Fixture {
         let waiting = async {
             loop {
                 // Until the first segment, there may be no folder.
-                if let Ok(history) = History::open(&self.history()) {
-                    found = history.connection().query_row(sql, [], |row| row.get::<_, u64>(0)).ok();
+                if let Ok(database) = History::open(&self.history()).and_then(|history| history.database()) {
+                    found = database.query_row(sql, [], |row| row.get::<_, u64>(0)).ok();
                     if found == Some(expected) {
                         return;
                     }
@@ -170,8 +170,9 @@ pub fn value<T: FromSql>(folder: &Path, sql: &str) -> T {
 /// What `sql` finds over the history in `folder`, which must be readable whole.
 pub fn rows<T>(folder: &Path, sql: &str, read: impl Fn(&Row<'_>) -> T) -> Vec<T> {
     let history = History::open(folder).unwrap();
-    assert_eq!(history.skipped(), []);
-    let mut statement = history.connection().prepare(sql).unwrap();
+    assert_eq!(history.set_aside(), []);
+    let database = history.database().unwrap();
+    let mut statement = database.prepare(sql).unwrap();
     let found = statement.query_map([], |row| Ok(read(row))).unwrap();
     found.map(Result::unwrap).collect()
 }

@@ -1,0 +1,75 @@
+//! The DuckDB engine that all segments are attached to, and its connections, of which each serves one question at a time.
+
+use std::path::Path;
+
+use duckdb::Connection;
+use fleetps_nats::with_causes;
+use parking_lot::Mutex;
+
+use super::{HistoryError, MEMORY_MIB, attach_one, held::Held, views::attach_empty};
+use crate::{
+    segment::{SegmentName, open_engine, quote_identifier},
+};
+
+/// An engine with the segments that are attached to it.
+pub(super) struct Engine {
+    /// Attaches and detaches, and makes the other connections.
+    first: Mutex<Connection>,
+    idle: Mutex<Vec<Connection>>,
+}
+
+/// What attaching a segment came to.
+pub(super) enum Attaching {
+    /// It can be read.
+    Attached(Held),
+    /// It was removed since the folder was listed; what replaces it will be listed next time.
+    Gone,
+    /// It is damaged, and why.
+    Damaged(String),
+}
+
+impl Engine {
+    pub(super) fn start() -> Result<Self, HistoryError> {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let first = open_engine(MEMORY_MIB, threads, Some(&std::env::temp_dir()))?;
+        first.execute_batch(&attach_empty())?;
+        Ok(Self { first: Mutex::new(first), idle: Mutex::default() })
+    }
+
+    /// Attaches a segment and looks at what it holds.
+    pub(super) fn attach(&self, folder: &Path, name: SegmentName) -> Attaching {
+        let first = self.first.lock();
+        let looked = first.execute_batch(&attach_one(folder, &name)).and_then(|()| Held::look(&first, name));
+        match looked {
+            Ok(held) => Attaching::Attached(held),
+            Err(_) if !folder.join(name.to_string()).exists() => Attaching::Gone,
+            Err(error) => Attaching::Damaged(with_causes(&error)),
+        }
+    }
+
+    /// Lets go of a segment. Questions that are being answered keep it until they end.
+    pub(super) fn detach(&self, name: &SegmentName) {
+        let sql = format!("DETACH DATABASE IF EXISTS {}", quote_identifier(&name.alias()));
+        if let Err(error) = self.first.lock().execute_batch(&sql) {
+            tracing::warn!(segment = %name, "cannot be detached: {}", with_causes(&error));
+        }
+    }
+
+    /// Does `work` on a connection that nobody else uses meanwhile.
+    pub(super) fn with_connection<T>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, HistoryError>,
+    ) -> Result<T, HistoryError> {
+        let idle = self.idle.lock().pop();
+        let connection = match idle {
+            Some(connection) => connection,
+            None => self.first.lock().try_clone()?,
+        };
+        let answer = work(&connection);
+        // One that failed may be in the middle of something.
+        if answer.is_ok() {
+            self.idle.lock().push(connection);
+        }
+        answer
+    }
+}

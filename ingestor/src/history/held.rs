@@ -1,0 +1,86 @@
+//! What each attached segment holds, known without reading it again: which hosts, and of which time.
+
+use std::collections::HashMap;
+
+use duckdb::Connection;
+use fleetps_nats::HostName;
+
+use super::{Resolution, SetAside, Span, views::relation};
+use crate::segment::{Level, SegmentName};
+
+/// A segment that is attached.
+#[derive(Debug)]
+pub(crate) struct Held {
+    /// Its name.
+    pub(crate) name: SegmentName,
+    hosts: HashMap<HostName, HostRange>,
+}
+
+/// When the snapshots of one host in one segment were captured, in µs since 1970 UTC, by the host's clock.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct HostRange {
+    /// The first.
+    pub(crate) first_us: i64,
+    /// The last.
+    pub(crate) last_us: i64,
+    /// The first and the last of those that have a process table, if any has.
+    pub(crate) tables_us: Option<(i64, i64)>,
+}
+
+impl Held {
+    /// Looks at which hosts and times an attached segment holds.
+    pub(super) fn look(connection: &Connection, name: SegmentName) -> duckdb::Result<Self> {
+        let samples = relation("host_sample", [&name]);
+        let sql = include_str!("held.sql").replace("$host_sample", &samples);
+        let mut statement = connection.prepare(&sql)?;
+        let rows = statement.query_map([], |row| {
+            let tables_us = Option::zip(row.get(3)?, row.get(4)?);
+            Ok((row.get::<_, String>(0)?, HostRange { first_us: row.get(1)?, last_us: row.get(2)?, tables_us }))
+        })?;
+        let mut hosts = HashMap::new();
+        for row in rows {
+            let (host, range) = row?;
+            // Always a host's name, unless somebody else wrote the file.
+            if let Ok(host) = host.parse() {
+                hosts.insert(host, range);
+            }
+        }
+        Ok(Self { name, hosts })
+    }
+
+    /// How finely it keeps what it holds.
+    pub(crate) fn resolution(&self) -> Resolution {
+        match self.name.level {
+            Level::Fresh | Level::Hour | Level::Day => Resolution::Samples,
+            Level::Minute => Resolution::Minutes,
+            Level::Rollup => Resolution::Hours,
+        }
+    }
+
+    /// What it holds of `host`.
+    pub(crate) fn range(&self, host: &HostName) -> Option<HostRange> {
+        self.hosts.get(host).copied()
+    }
+
+    /// The hosts of which it holds something, and what.
+    pub(crate) fn ranges(&self) -> impl Iterator<Item = (&HostName, &HostRange)> {
+        self.hosts.iter()
+    }
+
+    /// Whether it holds a snapshot of `host`, or of any host, captured within `span`; it may still be that there is none
+    /// between its first and its last.
+    pub(crate) fn overlaps(&self, host: Option<&HostName>, span: Span) -> bool {
+        let within = |range: &HostRange| range.first_us < span.to_us && range.last_us >= span.from_us;
+        match host {
+            Some(host) => self.hosts.get(host).is_some_and(within),
+            None => self.hosts.values().any(within),
+        }
+    }
+
+    /// What is said of it once it cannot be read.
+    pub(super) fn set_aside(name: &SegmentName, reason: String) -> SetAside {
+        let us = |seconds: i64| seconds.saturating_mul(1_000_000);
+        let span = Span { from_us: us(name.first_stored_s), to_us: us(name.latest_stored_s()) };
+        SetAside { segment: name.to_string(), span, reason }
+    }
+}

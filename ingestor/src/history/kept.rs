@@ -1,0 +1,22 @@
+//! Since when the past is kept, and how finely.
+
+use std::sync::Arc;
+
+use super::{Kept, Resolution, held::Held};
+
+/// By the broker's clock, in which segments follow each other, whatever the clocks of hosts say; only the last moment is
+/// by theirs.
+pub(super) fn kept(segments: &[Arc<Held>]) -> Kept {
+    let mut in_order: Vec<&Held> = segments.iter().map(Arc::as_ref).collect();
+    in_order.sort_unstable_by_key(|held| held.name.first_stored_s);
+    let since = |resolution: Resolution| {
+        let finer = in_order.iter().rev().take_while(|held| held.resolution() <= resolution);
+        finer.last().map(|held| held.name.first_stored_s.saturating_mul(1_000_000))
+    };
+    Kept {
+        samples_from_us: since(Resolution::Samples),
+        minutes_from_us: since(Resolution::Minutes),
+        hours_from_us: since(Resolution::Hours),
+        last_us: in_order.iter().flat_map(|held| held.ranges()).map(|(_, range)| range.last_us).max(),
+    }
+}

@@ -1,0 +1,91 @@
+//! One question to the history: which segments there are while it is answered, and what becomes of a segment that turns
+//! out to be damaged.
+
+use std::{cell::RefCell, sync::Arc};
+
+use duckdb::Connection;
+use fleetps_nats::HostName;
+
+use super::{History, HistoryError, Resolution, Span, State, held::Held, views::relation};
+use crate::segment::SegmentName;
+
+/// A question is asked anew at most so often: each time a damaged segment was set aside, or segments changed meanwhile,
+/// which they do every few seconds.
+const MAX_ATTEMPTS: usize = 20;
+
+/// A question while it is answered. Segments that are attached or detached meanwhile do not change what it sees.
+pub(crate) struct Reading<'a> {
+    /// Every segment is attached to it; ask it of [`Reading::relation`]s.
+    pub(crate) connection: &'a Connection,
+    state: &'a State,
+    touched: RefCell<Vec<SegmentName>>,
+}
+
+impl<'a> Reading<'a> {
+    /// Every segment, in the order of the stream.
+    pub(crate) fn segments(&self) -> impl Iterator<Item = &'a Held> + use<'a> {
+        self.state.segments.iter().map(Arc::as_ref)
+    }
+
+    /// The segments with snapshots of `host`, or of any host, from around `span` ([`Held::overlaps`]).
+    pub(crate) fn overlapping(&self, host: Option<&HostName>, span: Span) -> Vec<&'a Held> {
+        self.segments().filter(|held| held.overlaps(host, span)).collect()
+    }
+
+    /// The rows of a table in these segments, as something to select from. Without segments it has no rows.
+    pub(crate) fn relation(&self, table: &str, segments: &[&Held]) -> String {
+        let names = segments.iter().map(|held| &held.name);
+        self.touched.borrow_mut().extend(names.clone());
+        relation(table, names)
+    }
+}
+
+/// The coarsest of what segments keep; every sample where there are none.
+pub(crate) fn coarsest(segments: &[&Held]) -> Resolution {
+    segments.iter().map(|held| held.resolution()).max().unwrap_or(Resolution::Samples)
+}
+
+/// The earliest and the latest ms that DuckDB's timestamps can say.
+const MS_RANGE: (i64, i64) = (-9_223_372_000_000_000, 9_223_372_000_000_000);
+
+/// For `captured_at <= make_timestamp_ms(?::BIGINT)::TIMESTAMP_MS`: what was captured at or before `us`. Without that cast
+/// every row would be cast instead, and no part of a table could be left out.
+pub(crate) fn floor_ms(us: i64) -> i64 {
+    us.div_euclid(1000).clamp(MS_RANGE.0, MS_RANGE.1)
+}
+
+/// For `captured_at < …` and `captured_at >= …`: what was captured before `us`, or not before it.
+pub(crate) fn ceil_ms(us: i64) -> i64 {
+    let is_whole = us.rem_euclid(1000) == 0;
+    (us.div_euclid(1000) + i64::from(!is_whole)).clamp(MS_RANGE.0, MS_RANGE.1)
+}
+
+impl History {
+    /// Answers a question. It is asked again without the segments that turn out to be damaged, and when those that it was
+    /// about are gone meanwhile.
+    pub(crate) fn ask<T>(
+        &self,
+        question: impl Fn(&Reading<'_>) -> Result<T, HistoryError>,
+    ) -> Result<T, HistoryError> {
+        let mut attempt = 1;
+        loop {
+            let state = self.state();
+            let mut touched = Vec::new();
+            let answer = state.engine.with_connection(|connection| {
+                let reading = Reading { connection, state: &state, touched: RefCell::default() };
+                let answer = question(&reading);
+                touched = reading.touched.take();
+                answer
+            });
+            match answer {
+                Err(HistoryError::Query(error)) if attempt < MAX_ATTEMPTS => {
+                    if !self.recover(&state, touched, &error)? {
+                        return Err(HistoryError::Query(error));
+                    }
+                }
+                answer => return answer,
+            }
+            attempt += 1;
+        }
+    }
+}

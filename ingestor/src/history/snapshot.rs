@@ -1,0 +1,195 @@
+//! Makes snapshots again from the rows that one segment has of them.
+
+use std::collections::HashMap;
+
+use duckdb::{Row, params};
+use fleetps_nats::{
+    HostName, Snapshot,
+    snapshot::{AgentCost, FORMAT, FilesystemSample, HostInfo, HostSample, Process},
+};
+
+use super::{HistoryError, held::Held, reading::{Reading, floor_ms}};
+
+/// Boot, pid and start: which process of a host.
+type Key = (String, u32, i64);
+
+/// What of the segment and host is read: everything between two moments (µs since 1970 UTC), both included.
+struct Part<'a> {
+    reading: &'a Reading<'a>,
+    held: &'a Held,
+    host: &'a HostName,
+    first_us: i64,
+    last_us: i64,
+}
+
+impl Reading<'_> {
+    /// The snapshots of `host` with a process table that were captured from `first_us` to `last_us`, in order, as far as
+    /// the segment has them. The processes of each are in the order of their pids.
+    pub(super) fn snapshots(
+        &self,
+        held: &Held,
+        host: &HostName,
+        first_us: i64,
+        last_us: i64,
+    ) -> Result<Vec<Snapshot>, HistoryError> {
+        let part = Part { reading: self, held, host, first_us, last_us };
+        let mut snapshots = part.rows("host_sample", include_str!("snapshot.sql"), host_sample)?;
+        let known = part.rows("process", include_str!("snapshot_processes.sql"), process)?;
+        let known: HashMap<Key, Process> = known.into_iter().collect();
+        for (boot_id, captured_at_us, sample) in
+            part.rows("process_sample", include_str!("snapshot_samples.sql"), process_sample)?
+        {
+            let of_sample = |snapshot: &&mut Snapshot| {
+                snapshot.captured_at_us == captured_at_us && snapshot.boot_id == boot_id
+            };
+            if let Some(snapshot) = snapshots.iter_mut().find(of_sample) {
+                let key = (boot_id, sample.pid, sample.started_at_us);
+                snapshot.processes.push(with_samples(known.get(&key), sample));
+            }
+        }
+        for snapshot in &mut snapshots {
+            part.describe(snapshot)?;
+        }
+        Ok(snapshots)
+    }
+}
+
+impl Part<'_> {
+    fn rows<T>(
+        &self,
+        table: &str,
+        sql: &str,
+        read: fn(&Row<'_>) -> duckdb::Result<T>,
+    ) -> Result<Vec<T>, HistoryError> {
+        let sql = sql.replace(&format!("${table}"), &self.reading.relation(table, &[self.held]));
+        let mut statement = self.reading.connection.prepare(&sql)?;
+        let (first_ms, last_ms) = (floor_ms(self.first_us), floor_ms(self.last_us));
+        let rows = statement.query_map(params![self.host.as_str(), first_ms, last_ms], read)?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// Adds what the host was when the snapshot was captured, and its file systems.
+    fn describe(&self, snapshot: &mut Snapshot) -> Result<(), HistoryError> {
+        let then = Self { first_us: snapshot.captured_at_us, last_us: snapshot.captured_at_us, ..*self };
+        snapshot.filesystems =
+            then.rows("filesystem_sample", include_str!("snapshot_filesystems.sql"), filesystem)?;
+        let infos = then.rows("host_info", include_str!("snapshot_info.sql"), host_info)?;
+        if let Some((os_host_name, agent_version, info)) = infos.into_iter().next() {
+            snapshot.os_host_name = os_host_name.unwrap_or_default();
+            snapshot.agent_version = agent_version.unwrap_or_default();
+            snapshot.host_info = info;
+        }
+        Ok(())
+    }
+}
+
+/// What hardly changes of a process, with what one snapshot says.
+fn with_samples(known: Option<&Process>, sample: Process) -> Process {
+    let Some(known) = known.cloned() else { return sample };
+    Process {
+        parent_pid: known.parent_pid,
+        name: known.name,
+        executable: known.executable,
+        command_line: known.command_line,
+        user_name: known.user_name,
+        unit: known.unit,
+        container: known.container,
+        ..sample
+    }
+}
+
+fn host_sample(row: &Row<'_>) -> duckdb::Result<Snapshot> {
+    Ok(Snapshot {
+        format: FORMAT,
+        captured_at_us: row.get(0)?,
+        boot_id: row.get(1)?,
+        run_id: row.get(2)?,
+        sequence: row.get(3)?,
+        interval_ms: row.get(4)?,
+        monotonic_ms: row.get(5)?,
+        processes_left_out: row.get(6)?,
+        agent: AgentCost {
+            cpu_time_ms: row.get(7)?,
+            resident_bytes: row.get(8)?,
+            pass_us: row.get(9)?,
+            dropped_snapshots: row.get(10)?,
+        },
+        host: HostSample {
+            cpu_percent: row.get(11)?,
+            load_1: row.get(12)?,
+            load_5: row.get(13)?,
+            load_15: row.get(14)?,
+            memory_total_bytes: row.get(15)?,
+            memory_used_bytes: row.get(16)?,
+            memory_available_bytes: row.get(17)?,
+            swap_total_bytes: row.get(18)?,
+            swap_used_bytes: row.get(19)?,
+            disk_read_bytes: row.get(20)?,
+            disk_written_bytes: row.get(21)?,
+            network_received_bytes: row.get(22)?,
+            network_sent_bytes: row.get(23)?,
+            process_count: row.get(24)?,
+            thread_count: row.get(25)?,
+            uptime_s: row.get(26)?,
+        },
+        ..Snapshot::default()
+    })
+}
+
+fn host_info(row: &Row<'_>) -> duckdb::Result<(Option<String>, Option<String>, HostInfo)> {
+    let info = HostInfo {
+        os: row.get(2)?,
+        kernel: row.get(3)?,
+        architecture: row.get(4)?,
+        cpu_model: row.get(5)?,
+        cores: row.get(6)?,
+        threads: row.get(7)?,
+        frequency_mhz: row.get(8)?,
+        memory_bytes: row.get(9)?,
+        boot_at_us: row.get(10)?,
+    };
+    Ok((row.get(0)?, row.get(1)?, info))
+}
+
+fn filesystem(row: &Row<'_>) -> duckdb::Result<FilesystemSample> {
+    Ok(FilesystemSample {
+        mount: row.get(0)?,
+        device: row.get(1)?,
+        kind: row.get(2)?,
+        total_bytes: row.get(3)?,
+        used_bytes: row.get(4)?,
+    })
+}
+
+fn process(row: &Row<'_>) -> duckdb::Result<(Key, Process)> {
+    let process = Process {
+        pid: row.get(1)?,
+        started_at_us: row.get(2)?,
+        parent_pid: row.get(3)?,
+        name: row.get(4)?,
+        executable: row.get(5)?,
+        command_line: row.get(6)?,
+        user_name: row.get(7)?,
+        unit: row.get(8)?,
+        container: row.get(9)?,
+        ..Process::default()
+    };
+    Ok(((row.get(0)?, process.pid, process.started_at_us), process))
+}
+
+fn process_sample(row: &Row<'_>) -> duckdb::Result<(String, i64, Process)> {
+    let sample = Process {
+        pid: row.get(1)?,
+        started_at_us: row.get(2)?,
+        state: row.get::<_, String>(4)?.chars().next().unwrap_or('?'),
+        threads: row.get(5)?,
+        cpu_percent: row.get(6)?,
+        cpu_time_ms: row.get(7)?,
+        resident_bytes: row.get(8)?,
+        virtual_bytes: row.get(9)?,
+        read_bytes: row.get(10)?,
+        written_bytes: row.get(11)?,
+        ..Process::default()
+    };
+    Ok((row.get(0)?, row.get(3)?, sample))
+}
