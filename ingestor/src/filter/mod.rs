@@ -5,9 +5,21 @@
 //!
 //! **What is absent matches nothing:** every comparison with an absent value is false, so its `not` is true.
 
+mod expression;
+mod field;
+mod parse;
+mod pattern;
+mod sql;
+#[cfg(test)]
+mod tests;
+
+use expression::Expression;
+
 /// A filter; the empty one lets everything through.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Filter {}
+pub struct Filter {
+    expression: Option<Expression>,
+}
 
 /// The text is not a filter. `Display` says what was expected.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -67,28 +79,30 @@ pub struct SqlCondition {
 }
 
 impl Filter {
-    /// Reads a filter as people type it.
+    /// Reads a filter as people type it: words that occur in the name or the command line, and comparisons as in
+    /// `java and mem > 2G` or `user = root and not name ~ ^kworker`.
     ///
     /// # Errors
     /// Where and why it is none.
     pub fn parse(text: &str) -> Result<Self, FilterError> {
-        let _ = text;
-        Ok(Self {})
+        Ok(Self { expression: parse::parse(text)? })
     }
 
     /// Whether it lets everything through.
     pub fn is_empty(&self) -> bool {
-        true
+        self.expression.is_none()
     }
 
     /// Whether it lets this process through.
     pub fn matches(&self, fields: &Fields<'_>) -> bool {
-        let _ = fields;
-        true
+        self.expression.as_ref().is_none_or(|expression| expression.matches(fields))
     }
 
     /// The same as a condition in SQL.
     pub fn sql(&self) -> SqlCondition {
-        SqlCondition { text: "true".to_owned(), values: Vec::new() }
+        match &self.expression {
+            Some(expression) => sql::condition(expression),
+            None => SqlCondition { text: "true".to_owned(), values: Vec::new() },
+        }
     }
 }

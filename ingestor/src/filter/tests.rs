@@ -1,0 +1,300 @@
+//! The language by examples, and that both of its meanings agree.
+
+use duckdb::{Connection, params_from_iter, types::Value};
+use proptest::prelude::*;
+
+use super::*;
+
+/// A process that owns its texts.
+#[derive(Debug, Clone, Default)]
+struct Row {
+    host: String,
+    name: String,
+    command_line: Option<String>,
+    user_name: Option<String>,
+    pid: u32,
+    parent_pid: Option<u32>,
+    cpu_percent: Option<f64>,
+    resident_bytes: Option<f64>,
+    memory_percent: Option<f64>,
+    read_per_s: Option<f64>,
+    written_per_s: Option<f64>,
+    threads: Option<u32>,
+    state: Option<char>,
+    age_s: f64,
+    unit: Option<String>,
+    container: Option<String>,
+}
+
+impl Row {
+    fn fields(&self) -> Fields<'_> {
+        Fields {
+            host: &self.host,
+            name: &self.name,
+            command_line: self.command_line.as_deref(),
+            user_name: self.user_name.as_deref(),
+            pid: self.pid,
+            parent_pid: self.parent_pid,
+            cpu_percent: self.cpu_percent,
+            resident_bytes: self.resident_bytes,
+            memory_percent: self.memory_percent,
+            read_per_s: self.read_per_s,
+            written_per_s: self.written_per_s,
+            threads: self.threads,
+            state: self.state,
+            age_s: self.age_s,
+            unit: self.unit.as_deref(),
+            container: self.container.as_deref(),
+        }
+    }
+
+    fn values(&self) -> Vec<Value> {
+        let text = |value: &Option<String>| value.clone().map_or(Value::Null, Value::Text);
+        let number = |value: Option<f64>| value.map_or(Value::Null, Value::Double);
+        let count = |value: Option<u32>| value.map_or(Value::Null, Value::UInt);
+        vec![
+            Value::Text(self.host.clone()),
+            Value::Text(self.name.clone()),
+            text(&self.command_line),
+            text(&self.user_name),
+            Value::UInt(self.pid),
+            count(self.parent_pid),
+            number(self.cpu_percent),
+            number(self.resident_bytes),
+            number(self.memory_percent),
+            number(self.read_per_s),
+            number(self.written_per_s),
+            count(self.threads),
+            self.state.map_or(Value::Null, |state| Value::Text(state.to_string())),
+            Value::Double(self.age_s),
+            text(&self.unit),
+            text(&self.container),
+        ]
+    }
+}
+
+const COLUMNS: &str = "host VARCHAR, name VARCHAR, command_line VARCHAR, user_name VARCHAR, pid UINTEGER, \
+    parent_pid UINTEGER, cpu_percent DOUBLE, resident_bytes DOUBLE, memory_percent DOUBLE, read_per_s DOUBLE, \
+    written_per_s DOUBLE, threads UINTEGER, state VARCHAR, age_s DOUBLE, unit VARCHAR, container VARCHAR";
+
+fn java() -> Row {
+    Row {
+        host: "web-01".to_owned(),
+        name: "java".to_owned(),
+        command_line: Some("/usr/bin/java -Xmx2g -jar Shop.jar".to_owned()),
+        user_name: Some("shop".to_owned()),
+        pid: 4242,
+        parent_pid: Some(1),
+        cpu_percent: Some(73.5),
+        resident_bytes: Some(3.0 * 1_073_741_824.0),
+        memory_percent: Some(37.5),
+        threads: Some(88),
+        state: Some('S'),
+        age_s: 7200.0,
+        unit: Some("shop.service".to_owned()),
+        ..Row::default()
+    }
+}
+
+#[test]
+fn examples() {
+    for (filter, matches) in [
+        ("", true),
+        ("   ", true),
+        ("java", true),
+        ("JAVA shop.jar", true),
+        ("java and nginx", false),
+        ("nginx or java", true),
+        ("java nginx or shop", true),
+        ("not nginx", true),
+        ("not not java", true),
+        ("java and mem > 2G", true),
+        ("mem>2G and mem<=3G", true),
+        ("mem% >= 37.5%", true),
+        ("cpu > 50 and age > 1h", true),
+        ("age < 5m and cpu > 50", false),
+        ("age = 2h", true),
+        ("user = shop and not name ~ ^kworker", true),
+        ("user = Shop", false),
+        ("user != root", true),
+        ("container != abc", true),
+        ("container = \"\"", false),
+        ("read > 0", false),
+        ("not read > 0", true),
+        ("state = S and threads > 80 and pid = 4242 and parent = 1", true),
+        ("cmd ~ \"-Xmx[0-9]+g\"", true),
+        ("cmd ~ -Xmx\\dg", true),
+        ("cmd ~ -Xmx(1|2)g", true),
+        ("(name ~ ^j(a|v) or nginx) and unit = shop.service", true),
+        ("\"-jar Shop\"", true),
+        ("\"and\"", false),
+        ("host = web-01 and (nginx or (java and not cpu < 1))", true),
+        ("-Xmx2g", true),
+        ("-Xmx=2g", false),
+    ] {
+        let parsed = Filter::parse(filter).unwrap_or_else(|error| panic!("{filter}: {error}"));
+        assert_eq!(parsed.matches(&java().fields()), matches, "{filter}");
+    }
+}
+
+#[test]
+fn an_error_points_at_the_column_and_says_what_was_expected() {
+    for (filter, column, expected) in [
+        ("cpu >", 6, "a value"),
+        ("cpu > much", 7, "a number"),
+        ("java and", 9, "a word or a comparison"),
+        ("java and mem > 2X", 16, "as in 500M"),
+        ("colour = red", 1, "no field `colour`"),
+        ("name > 5", 6, "=, != or ~"),
+        ("cpu ~ 5", 5, "=, !=, >"),
+        ("(java", 1, "no ) for this ("),
+        ("java)", 5, "no ( for this )"),
+        ("or java", 1, "before `or`"),
+        ("\"java", 1, "second quote"),
+        ("name ~ (", 8, "no regular expression"),
+        ("pid == 4", 5, "=, !=, >"),
+        ("age < soon", 7, "a length of time"),
+    ] {
+        let error = Filter::parse(filter).unwrap_err();
+        assert_eq!(error.column, column, "{filter}: {error}");
+        assert!(error.message.contains(expected), "{filter}: {error}");
+    }
+}
+
+#[test]
+fn no_text_is_too_much() {
+    for text in ["(".repeat(1000), "not ".repeat(250), "(".repeat(2000), "a ".repeat(500), "\"".repeat(999)] {
+        let _ = Filter::parse(&text);
+    }
+    assert!(Filter::parse(&"(".repeat(400)).unwrap_err().message.contains("nested"));
+}
+
+fn words() -> impl Strategy<Value = String> {
+    let known = prop::sample::select(vec![
+        "java",
+        "nginx",
+        "JAVA",
+        "kworker/0:1",
+        "a b",
+        "é",
+        "ß",
+        "İ",
+        "x=y",
+        "",
+        "\n",
+        "ΑΣ",
+    ]);
+    prop_oneof![4 => known.prop_map(str::to_owned), 1 => "[a-zA-Z0-9_.\\-'\"% ]{0,6}", 1 => "\\PC{0,4}"]
+}
+
+fn quoted(text: &str) -> String {
+    format!("\"{}\"", text.replace('"', "\"\""))
+}
+
+fn pattern() -> impl Strategy<Value = String> {
+    prop::sample::select(vec![
+        "^ja",
+        "a$",
+        r"\d",
+        r"\w+",
+        r"\s",
+        r"[\w/]+:\d",
+        "(?i)JAVA",
+        "j.v",
+        "(a|n)g?",
+        "^$",
+        "[^a-z]",
+        "a{1,2}",
+        r"\S\W",
+        "é",
+        ".",
+        "x*",
+        r"\D",
+        "(?s).",
+        "(?i)[é-ß]",
+    ])
+    .prop_map(str::to_owned)
+}
+
+fn filter() -> impl Strategy<Value = String> {
+    let text_fields = prop::sample::select(vec!["host", "name", "cmd", "user", "unit", "container", "state"]);
+    let number_fields = prop::sample::select(vec![
+        "pid", "parent", "cpu", "mem", "mem%", "read", "written", "threads", "age",
+    ]);
+    let order = prop::sample::select(vec!["=", "!=", ">", ">=", "<", "<="]);
+    let leaf = prop_oneof![
+        words().prop_map(|word| quoted(&word)),
+        (text_fields.clone(), prop::sample::select(vec!["=", "!="]), words())
+            .prop_map(|(field, sign, word)| format!("{field} {sign} {}", quoted(&word))),
+        (text_fields, pattern()).prop_map(|(field, pattern)| format!("{field} ~ {}", quoted(&pattern))),
+        (number_fields, order, 0_u32..6).prop_map(|(field, sign, number)| format!("{field}{sign}{number}")),
+    ];
+    leaf.prop_recursive(4, 20, 3, |inner| {
+        prop_oneof![
+            inner.clone().prop_map(|part| format!("not {part}")),
+            (inner.clone(), inner.clone()).prop_map(|(a, b)| format!("({a} and {b})")),
+            (inner.clone(), inner.clone()).prop_map(|(a, b)| format!("({a} or {b})")),
+            (inner.clone(), inner).prop_map(|(a, b)| format!("{a} {b}")),
+        ]
+    })
+}
+
+fn row() -> impl Strategy<Value = Row> {
+    let text = || prop::option::weighted(0.8, words());
+    let number = || prop::option::weighted(0.8, (0_u32..6).prop_map(f64::from));
+    let count = || prop::option::weighted(0.8, 0_u32..6);
+    let texts = (words(), words(), text(), text(), text(), text());
+    let numbers = (number(), number(), number(), number(), number());
+    let state = prop::option::weighted(0.8, prop::sample::select(vec!['S', 'R', 'a', 'é']));
+    (texts, numbers, (count(), count(), 0_u32..6, 0_u32..6), state).prop_map(
+        |(texts, numbers, counts, state)| Row {
+            host: texts.0,
+            name: texts.1,
+            command_line: texts.2,
+            user_name: texts.3,
+            unit: texts.4,
+            container: texts.5,
+            cpu_percent: numbers.0,
+            resident_bytes: numbers.1,
+            memory_percent: numbers.2,
+            read_per_s: numbers.3,
+            written_per_s: numbers.4,
+            parent_pid: counts.0,
+            threads: counts.1,
+            pid: counts.2,
+            age_s: f64::from(counts.3),
+            state,
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+
+    #[test]
+    fn both_meanings_let_the_same_rows_through(filter in filter(), rows in prop::collection::vec(row(), 1..12)) {
+        let filter = Filter::parse(&filter).unwrap();
+        let database = Connection::open_in_memory().unwrap();
+        database.execute_batch(&format!("CREATE TABLE process (number UINTEGER, {COLUMNS})")).unwrap();
+        for (number, row) in rows.iter().enumerate() {
+            let places = vec!["?"; 17].join(", ");
+            let values = std::iter::once(Value::UInt(number as u32)).chain(row.values());
+            database.execute(&format!("INSERT INTO process VALUES ({places})"), params_from_iter(values)).unwrap();
+        }
+        let condition = filter.sql();
+        let sql = format!("SELECT number FROM process WHERE {} ORDER BY number", condition.text);
+        let mut statement = database.prepare(&sql).unwrap();
+        let found = statement.query_map(params_from_iter(condition.values), |row| row.get::<_, u32>(0)).unwrap();
+        let in_sql: Vec<u32> = found.map(Result::unwrap).collect();
+        let in_memory: Vec<u32> =
+            (0..).zip(&rows).filter(|(_, row)| filter.matches(&row.fields())).map(|(number, _)| number).collect();
+        prop_assert_eq!(in_sql, in_memory);
+    }
+
+    #[test]
+    fn any_text_is_a_filter_or_an_error_inside_it(text in "(\\PC|[()\"=<>~! ]|and|or|not|cpu|name){0,30}") {
+        if let Err(error) = Filter::parse(&text) {
+            prop_assert!(error.column >= 1 && error.column <= text.chars().count() + 1);
+        }
+    }
+}
