@@ -132,7 +132,8 @@ fn by_parts(messages: &[Message], rows: u64, seal_rows: usize) {
     timed("merge", rows, || merge_folder(folder.path()).unwrap());
     print_sizes(folder.path(), rows, "merged");
     let database = History::open(folder.path()).unwrap().database().unwrap();
-    let stored: u64 = database.query_row("SELECT count(*) FROM process_sample", [], |row| row.get(0)).unwrap();
+    let stored: u64 =
+        database.query_row("SELECT count(*) FROM process_sample", [], |row| row.get(0)).unwrap();
     assert_eq!(stored, rows);
 }
 

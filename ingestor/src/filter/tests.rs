@@ -211,7 +211,7 @@ fn pattern() -> impl Strategy<Value = String> {
         "x*",
         r"\D",
         "(?s).",
-        "(?i)[é-ß]",
+        "(?i)[ß-é]",
     ])
     .prop_map(str::to_owned)
 }
@@ -268,14 +268,19 @@ fn row() -> impl Strategy<Value = Row> {
     )
 }
 
+thread_local! {
+    /// One for all cases: opening takes longer than asking.
+    static DATABASE: Connection = Connection::open_in_memory().unwrap();
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
 
     #[test]
     fn both_meanings_let_the_same_rows_through(filter in filter(), rows in prop::collection::vec(row(), 1..12)) {
         let filter = Filter::parse(&filter).unwrap();
-        let database = Connection::open_in_memory().unwrap();
-        database.execute_batch(&format!("CREATE TABLE process (number UINTEGER, {COLUMNS})")).unwrap();
+        let database = DATABASE.with(Connection::try_clone).unwrap();
+        database.execute_batch(&format!("CREATE OR REPLACE TABLE process (number UINTEGER, {COLUMNS})")).unwrap();
         for (number, row) in rows.iter().enumerate() {
             let places = vec!["?"; 17].join(", ");
             let values = std::iter::once(Value::UInt(number as u32)).chain(row.values());

@@ -91,7 +91,8 @@ fn resized(kept: &[Changed]) -> Vec<Changed> {
         after.abs_diff(before) >= MIN_RESIZED_BYTES.max(before.div_ceil(MIN_RESIZED_PART))
     };
     let growth = |pair: &Changed| {
-        i128::from(pair.after.resident_bytes.unwrap_or(0)) - i128::from(pair.before.resident_bytes.unwrap_or(0))
+        i128::from(pair.after.resident_bytes.unwrap_or(0))
+            - i128::from(pair.before.resident_bytes.unwrap_or(0))
     };
     let mut resized: Vec<Changed> = kept.iter().filter(is_resized).cloned().collect();
     resized.sort_by_key(|pair| (Reverse(growth(pair)), identity(&pair.after)));
@@ -131,8 +132,10 @@ mod tests {
 
     #[test]
     fn what_is_gone_and_what_was_started_of_one_program_was_restarted() {
-        let before = snapshot("a", vec![process(1, 1, "init"), process(7, 5, "worker"), process(5, 6, "worker")]);
-        let after = snapshot("a", vec![process(1, 1, "init"), process(7, 9, "worker"), process(8, 9, "cron")]);
+        let before =
+            snapshot("a", vec![process(1, 1, "init"), process(7, 5, "worker"), process(5, 6, "worker")]);
+        let after =
+            snapshot("a", vec![process(1, 1, "init"), process(7, 9, "worker"), process(8, 9, "cron")]);
         let diff = diff(&before, &after);
         assert_eq!((pids(&diff.started), pids(&diff.gone)), (vec![8], vec![5]));
         assert_eq!(pairs(&diff.restarted), [(7, 7)], "the first that is gone, by its start");
@@ -148,7 +151,8 @@ mod tests {
 
     #[test]
     fn after_a_reboot_every_process_is_another() {
-        let diff = diff(&snapshot("a", vec![process(1, 1, "init")]), &snapshot("b", vec![process(1, 1, "init")]));
+        let diff =
+            diff(&snapshot("a", vec![process(1, 1, "init")]), &snapshot("b", vec![process(1, 1, "init")]));
         assert!(diff.rebooted);
         assert_eq!(pairs(&diff.restarted), [(1, 1)]);
     }
@@ -158,15 +162,18 @@ mod tests {
         let sized = |pid, bytes| Process { resident_bytes: Some(bytes), ..process(pid, 1, "x") };
         let before = [100 * MIB, 100 * MIB, MIB, 0, 20 * MIB, 300 * MIB];
         let after = [110 * MIB, 110 * MIB - 1, 2 * MIB - 1, MIB, 30 * MIB, 200 * MIB];
-        let all = |sizes: [u64; 6]| snapshot("a", (1..).zip(sizes).map(|(pid, size)| sized(pid, size)).collect());
+        let all =
+            |sizes: [u64; 6]| snapshot("a", (1..).zip(sizes).map(|(pid, size)| sized(pid, size)).collect());
         assert_eq!(pairs(&diff(&all(before), &all(after)).resized), [(1, 1), (5, 5), (4, 4), (6, 6)]);
     }
 
     #[test]
     fn who_spent_most_cpu_time_comes_first() {
         let spent = |pid, cpu_time_ms| Process { cpu_time_ms, ..process(pid, 1, "x") };
-        let before = snapshot("a", vec![spent(1, Some(5)), spent(2, Some(5)), spent(3, Some(5)), spent(4, None)]);
-        let after = snapshot("a", vec![spent(1, Some(6)), spent(2, Some(9)), spent(3, Some(4)), spent(4, Some(9))]);
+        let before =
+            snapshot("a", vec![spent(1, Some(5)), spent(2, Some(5)), spent(3, Some(5)), spent(4, None)]);
+        let after =
+            snapshot("a", vec![spent(1, Some(6)), spent(2, Some(9)), spent(3, Some(4)), spent(4, Some(9))]);
         assert_eq!(pairs(&diff(&before, &after).busy), [(2, 2), (1, 1)]);
     }
 }

@@ -7,9 +7,7 @@ use fleetps_nats::with_causes;
 use parking_lot::Mutex;
 
 use super::{HistoryError, MEMORY_MIB, attach_one, held::Held, views::attach_empty};
-use crate::{
-    segment::{SegmentName, open_engine, quote_identifier},
-};
+use crate::segment::{SegmentName, open_engine, quote_identifier};
 
 /// An engine with the segments that are attached to it.
 pub(super) struct Engine {

@@ -35,7 +35,10 @@ impl Held {
         let mut statement = connection.prepare(&sql)?;
         let rows = statement.query_map([], |row| {
             let tables_us = Option::zip(row.get(3)?, row.get(4)?);
-            Ok((row.get::<_, String>(0)?, HostRange { first_us: row.get(1)?, last_us: row.get(2)?, tables_us }))
+            Ok((
+                row.get::<_, String>(0)?,
+                HostRange { first_us: row.get(1)?, last_us: row.get(2)?, tables_us },
+            ))
         })?;
         let mut hosts = HashMap::new();
         for row in rows {

@@ -59,7 +59,9 @@ fn locate<'a>(
 ) -> Result<Result<Place<'a>, NoSnapshot>, HistoryError> {
     let Some(sample) = reading.latest(host, at_us, Which::Any)? else {
         let first = reading.next(host, at_us, Which::Any)?;
-        return Ok(Err(first.map_or(NoSnapshot::UnknownHost, |first_us| NoSnapshot::BeforeFirst { first_us })));
+        return Ok(Err(
+            first.map_or(NoSnapshot::UnknownHost, |first_us| NoSnapshot::BeforeFirst { first_us })
+        ));
     };
     let interval_us = interval_us(reading, host, sample)?;
     if at_us.saturating_sub(sample.captured_us) > patience_us(interval_us, sample) {
@@ -121,7 +123,8 @@ fn past_snapshot(
             reading.snapshots(place.held, host, earlier.captured_us, place.captured_us)?
         }
         Some(earlier) => {
-            let mut found = reading.snapshots(earlier.held, host, earlier.captured_us, earlier.captured_us)?;
+            let mut found =
+                reading.snapshots(earlier.held, host, earlier.captured_us, earlier.captured_us)?;
             found.extend(reading.snapshots(place.held, host, place.captured_us, place.captured_us)?);
             found
         }

@@ -85,7 +85,11 @@ impl<'a> Reading<'a> {
     }
 
     /// The first and the last such snapshot of `host` in each segment that has one.
-    fn bounds(&self, host: &HostName, which: Which) -> impl Iterator<Item = (&'a Held, i64, i64)> + use<'a, '_> {
+    fn bounds(
+        &self,
+        host: &HostName,
+        which: Which,
+    ) -> impl Iterator<Item = (&'a Held, i64, i64)> + use<'a, '_> {
         let host = host.clone();
         self.segments().filter_map(move |held| {
             let (first_us, last_us) = which.bounds(held.range(&host)?)?;

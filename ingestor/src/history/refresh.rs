@@ -9,8 +9,8 @@ use super::{
     engine::{Attaching, Engine},
     held::Held,
 };
-use fleetps_nats::with_causes;
 use crate::{segment::SegmentName, upkeep::read_whole};
+use fleetps_nats::with_causes;
 
 /// How DuckDB begins an error that has nothing to do with what is on disk.
 const HARMLESS: [&str; 6] = [
@@ -111,7 +111,8 @@ impl State {
         let attached: HashMap<_, _> = self.segments.iter().map(|held| (held.name, held)).collect();
         let set_aside = self.set_aside.iter().filter(|(name, _)| names.contains(name));
         let set_aside = set_aside.map(|(name, about)| (*name, about.clone())).collect();
-        let mut state = Self { engine: Arc::clone(&self.engine), known: Vec::new(), segments: Vec::new(), set_aside };
+        let mut state =
+            Self { engine: Arc::clone(&self.engine), known: Vec::new(), segments: Vec::new(), set_aside };
         for name in names {
             if let Some(held) = attached.get(&name) {
                 state.segments.push(Arc::clone(held));

@@ -8,7 +8,11 @@ use fleetps_nats::{
     snapshot::{AgentCost, FORMAT, FilesystemSample, HostInfo, HostSample, Process},
 };
 
-use super::{HistoryError, held::Held, reading::{Reading, floor_ms}};
+use super::{
+    HistoryError,
+    held::Held,
+    reading::{Reading, floor_ms},
+};
 
 /// Boot, pid and start: which process of a host.
 type Key = (String, u32, i64);
