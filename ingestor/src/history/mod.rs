@@ -10,6 +10,7 @@ mod events;
 mod held;
 mod kept;
 mod known_runs;
+mod lives;
 mod moment;
 mod nearest;
 mod reading;

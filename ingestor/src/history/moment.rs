@@ -13,7 +13,7 @@ use super::{
 /// A snapshot says how it was for so many intervals after it: one or two may be lost without anything being wrong.
 const INTERVALS: i64 = 3;
 /// The same where one snapshot a minute is kept: two minutes pass between the first of a minute and the last of the next.
-const THINNED_US: i64 = 3 * 60 * 1_000_000;
+pub(super) const THINNED_US: i64 = 3 * 60 * 1_000_000;
 
 impl History {
     /// The snapshot of `host` at `at_us`: the last one captured then or before.
@@ -57,33 +57,26 @@ fn locate<'a>(
     host: &HostName,
     at_us: i64,
 ) -> Result<Result<Place<'a>, NoSnapshot>, HistoryError> {
+    let table = reading.latest(host, at_us, Which::WithTable)?;
+    if let Some(table) = table
+        && says_how_it_was(reading, host, table, at_us)?
+    {
+        return Ok(Ok(table));
+    }
     let Some(sample) = reading.latest(host, at_us, Which::Any)? else {
         let first = reading.next(host, at_us, Which::Any)?;
         return Ok(Err(
             first.map_or(NoSnapshot::UnknownHost, |first_us| NoSnapshot::BeforeFirst { first_us })
         ));
     };
-    let interval_us = interval_us(reading, host, sample)?;
-    if at_us.saturating_sub(sample.captured_us) > patience_us(interval_us, sample) {
-        let next = reading.next(host, at_us, Which::Any)?;
-        return Ok(Err(silence(sample.captured_us, next)));
+    if !says_how_it_was(reading, host, sample, at_us)? {
+        return Ok(Err(silence(sample.captured_us, reading.next(host, at_us, Which::Any)?)));
     }
-    // Every snapshot of these has its table.
-    let table = match sample.held.resolution() {
-        Resolution::Samples => Some(sample),
-        Resolution::Minutes | Resolution::Hours => reading.latest(host, at_us, Which::WithTable)?,
-    };
-    if let Some(table) = table
-        && at_us.saturating_sub(table.captured_us) <= patience_us(interval_us, sample)
-    {
-        return Ok(Ok(table));
-    }
+    // The host was not silent, but of this time its process table is not kept.
     let next = reading.next(host, at_us, Which::WithTable)?;
-    Ok(Err(match (sample.held.resolution(), table, next) {
-        (Resolution::Hours, _, after_us) => NoSnapshot::OnlyHours { after_us },
-        (_, None, Some(first_us)) => NoSnapshot::BeforeFirst { first_us },
-        (_, None, None) => NoSnapshot::OnlyHours { after_us: None },
-        (_, Some(table), next) => silence(table.captured_us, next),
+    Ok(Err(match (sample.held.resolution(), table) {
+        (Resolution::Samples | Resolution::Minutes, Some(table)) => silence(table.captured_us, next),
+        _ => NoSnapshot::OnlyHours { after_us: next },
     }))
 }
 
@@ -94,21 +87,22 @@ fn silence(before_us: i64, next_us: Option<i64>) -> NoSnapshot {
     }
 }
 
-/// For how long a snapshot says how it was.
-fn patience_us(interval_us: i64, sample: Place<'_>) -> i64 {
-    let intervals_us = interval_us.saturating_mul(INTERVALS);
-    match sample.held.resolution() {
-        Resolution::Samples => intervals_us,
-        Resolution::Minutes | Resolution::Hours => intervals_us.max(THINNED_US),
-    }
-}
-
-/// The time between two snapshots that the host had then.
-fn interval_us(reading: &Reading<'_>, host: &HostName, sample: Place<'_>) -> Result<i64, HistoryError> {
-    let samples = reading.relation("host_sample", &[sample.held]);
+/// Whether a snapshot is so near before a moment that the host was then as it says.
+fn says_how_it_was(
+    reading: &Reading<'_>,
+    host: &HostName,
+    place: Place<'_>,
+    at_us: i64,
+) -> Result<bool, HistoryError> {
+    let samples = reading.relation("host_sample", &[place.held]);
     let sql = include_str!("interval.sql").replace("$host_sample", &samples);
-    let params = params![host.as_str(), floor_ms(sample.captured_us)];
-    Ok(reading.connection.query_row(&sql, params, |row| row.get(0))?)
+    let params = params![host.as_str(), floor_ms(place.captured_us)];
+    let interval_us: i64 = reading.connection.query_row(&sql, params, |row| row.get(0))?;
+    let patience_us = match place.held.resolution() {
+        Resolution::Samples => INTERVALS * interval_us,
+        Resolution::Minutes | Resolution::Hours => THINNED_US.max(INTERVALS * interval_us),
+    };
+    Ok(at_us.saturating_sub(place.captured_us) <= patience_us)
 }
 
 fn past_snapshot(

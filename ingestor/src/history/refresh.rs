@@ -2,6 +2,7 @@
 
 use std::{collections::HashMap, path::Path, sync::Arc};
 
+use fleetps_nats::with_causes;
 use parking_lot::{Mutex, RwLock};
 
 use super::{

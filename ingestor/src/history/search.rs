@@ -1,52 +1,115 @@
-//! Processes on all hosts at a moment, and one process over its life.
+//! Processes on all hosts at a moment.
 
-use fleetps_nats::HostName;
+use duckdb::{Row, params_from_iter};
+use fleetps_nats::{HostName, snapshot::Process};
 
 use super::{
-    History, HistoryError,
-    answers::{Found, Listing, ProcessLife},
+    History, HistoryError, Resolution,
+    answers::{Found, Identity, Listing},
+    held::Held,
+    moment::THINNED_US,
+    reading::{Reading, coarsest, floor_ms},
 };
 use crate::filter::Filter;
 
 impl History {
     /// The processes that `filter` lets through, on every host, as of its last snapshot at or before `at_us` (hosts that had
     /// been silent for long then are left out), by host and pid; the first `limit`.
+    ///
+    /// # Errors
+    /// When the history cannot be read.
     pub fn search(&self, filter: &Filter, at_us: i64, limit: usize) -> Result<Listing<Found>, HistoryError> {
-        let _ = (filter, at_us, limit);
-        Err(HistoryError::NotYet("search"))
+        let condition = filter.sql();
+        self.ask(|reading| {
+            let segments = lately(reading, at_us);
+            // What was searched for goes in last, so that nothing in it is taken for a place to fill in.
+            let sql = include_str!("search.sql")
+                .replace("$at_ms", &floor_ms(at_us).to_string())
+                .replace("$limit", &limit.to_string())
+                .replace("$samples", &samples_with_patience(reading, &segments))
+                .replace("$process_sample", &reading.relation("process_sample", &segments))
+                .replace("$process", &reading.relation("process", &segments))
+                .replace("$condition", &condition.text);
+            let mut statement = reading.connection.prepare(&sql)?;
+            let rows = statement.query_map(params_from_iter(&condition.values), found)?;
+            let rows = rows.collect::<Result<Vec<_>, _>>()?;
+            Ok(Listing {
+                total: rows.first().map_or(0, |(total, _)| *total),
+                items: rows.into_iter().filter_map(|(_, found)| found).collect(),
+                resolution: coarsest(&segments),
+            })
+        })
     }
+}
 
-    /// The process with `pid` that started at `started_at_us`, in whichever boot, or the latest with that pid when no start is
-    /// given; `None` when none is known.
-    pub fn process(
-        &self,
-        host: &HostName,
-        pid: u32,
-        started_at_us: Option<i64>,
-    ) -> Result<Option<ProcessLife>, HistoryError> {
-        let _ = (host, pid, started_at_us);
-        Err(HistoryError::NotYet("process"))
+/// The segments with the last two process tables of each host up to a moment.
+fn lately<'a>(reading: &Reading<'a>, at_us: i64) -> Vec<&'a Held> {
+    let mut all: Vec<(&HostName, i64, &Held)> = Vec::new();
+    for held in reading.segments() {
+        let tables = held.ranges().filter_map(|(host, range)| Some((host, range.tables_us?)));
+        let before = tables.filter(|(_, (first_us, _))| *first_us <= at_us);
+        all.extend(before.map(|(host, (_, last_us))| (host, last_us, held)));
     }
+    // Those that go on beyond the moment come first of each host: where in them it lies is not known.
+    all.sort_unstable_by_key(|(host, last_us, _)| (*host, std::cmp::Reverse(*last_us)));
+    let of_host = all.chunk_by(|(a, ..), (b, ..)| a == b);
+    let mut latest: Vec<&Held> = of_host
+        .flat_map(|rows| {
+            let beyond = rows.iter().take_while(|(_, last_us, _)| *last_us > at_us).count();
+            rows.iter().take(beyond + 2).map(|(.., held)| *held)
+        })
+        .collect();
+    latest.sort_unstable_by_key(|held| std::ptr::from_ref(*held));
+    latest.dedup_by(|a, b| std::ptr::eq(*a, *b));
+    latest
+}
 
-    /// The processes of the program `name` on `host`, the latest first; at most `limit`.
-    pub fn incarnations(
-        &self,
-        host: &HostName,
-        name: &str,
-        limit: usize,
-    ) -> Result<Listing<ProcessLife>, HistoryError> {
-        let _ = (host, name, limit);
-        Err(HistoryError::NotYet("incarnations"))
-    }
+fn samples_with_patience(reading: &Reading<'_>, segments: &[&Held]) -> String {
+    let of = |is_thinned: bool| -> String {
+        let is_thinned = |held: &&&Held| (held.resolution() != Resolution::Samples) == is_thinned;
+        let segments: Vec<&Held> = segments.iter().filter(is_thinned).copied().collect();
+        reading.relation("host_sample", &segments)
+    };
+    format!(
+        "(SELECT *, 0 AS patience_ms FROM {} UNION ALL BY NAME SELECT *, {} AS patience_ms FROM {})",
+        of(false),
+        THINNED_US / 1000,
+        of(true)
+    )
+}
 
-    /// The last process of the program `name` on each host other than `host`, by host; at most `limit`.
-    pub fn elsewhere(
-        &self,
-        host: &HostName,
-        name: &str,
-        limit: usize,
-    ) -> Result<Listing<ProcessLife>, HistoryError> {
-        let _ = (host, name, limit);
-        Err(HistoryError::NotYet("elsewhere"))
-    }
+/// How many were found in all, and one of them; absent if the row is not of a host, which only somebody else can have
+/// written.
+fn found(row: &Row<'_>) -> duckdb::Result<(u64, Option<Found>)> {
+    let process = Process {
+        pid: row.get(3)?,
+        started_at_us: row.get(4)?,
+        parent_pid: row.get(6)?,
+        name: row.get(7)?,
+        executable: row.get(8)?,
+        command_line: row.get(9)?,
+        user_name: row.get(10)?,
+        state: row.get::<_, String>(11)?.chars().next().unwrap_or('?'),
+        threads: row.get(12)?,
+        cpu_percent: row.get(13)?,
+        cpu_time_ms: row.get(14)?,
+        resident_bytes: row.get(15)?,
+        virtual_bytes: row.get(16)?,
+        read_bytes: row.get(17)?,
+        written_bytes: row.get(18)?,
+        unit: row.get(19)?,
+        container: row.get(20)?,
+    };
+    let Ok(host) = row.get::<_, String>(1)?.parse() else { return Ok((row.get(0)?, None)) };
+    let identity =
+        Identity { host, boot_id: row.get(2)?, pid: process.pid, started_at_us: process.started_at_us };
+    let found = Found {
+        identity,
+        captured_at_us: row.get(5)?,
+        process,
+        memory_total_bytes: row.get(21)?,
+        read_per_s: row.get(22)?,
+        written_per_s: row.get(23)?,
+    };
+    Ok((row.get(0)?, Some(found)))
 }

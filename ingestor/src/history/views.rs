@@ -20,9 +20,12 @@ const PLAIN_TABLES: [&str; 6] =
 const PROCESS_VIEW: &str = include_str!("process_view.sql");
 /// The same of the hours of a process, which may lie in two segments.
 const PROCESS_HOUR_VIEW: &str = include_str!("process_hour_view.sql");
+/// What people ask most, over the views.
+const MACROS: [&str; 2] = [include_str!("processes_at_macro.sql"), include_str!("top_macro.sql")];
 
-/// The statements that attach `segments` of `folder` (an absolute path) and make one view per table. They can be run
-/// again, on the same connection, after segments have changed.
+/// The statements that attach `segments` of `folder` (an absolute path) and make one view per table, and the macros
+/// `processes_at(host, moment)` and `top(from, to)`. They can be run again, on the same connection, after segments have
+/// changed.
 pub fn attach_sql(folder: &Path, segments: &[SegmentName]) -> String {
     let mut sql = format!("{HEAD}{}", attach_empty());
     for name in segments {
@@ -32,7 +35,8 @@ pub fn attach_sql(folder: &Path, segments: &[SegmentName]) -> String {
         let _ = writeln!(sql, "CREATE OR REPLACE VIEW {table} AS FROM {};", relation(table, segments));
     }
     sql += &PROCESS_VIEW.replace("$processes", &relation("process", segments));
-    sql + &PROCESS_HOUR_VIEW.replace("$hours", &relation("process_hour", segments))
+    sql += &PROCESS_HOUR_VIEW.replace("$hours", &relation("process_hour", segments));
+    sql + "\n" + &MACROS.concat()
 }
 
 /// The statements that attach the empty tables which every relation starts with.

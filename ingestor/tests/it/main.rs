@@ -2,7 +2,10 @@
 #![allow(clippy::unwrap_used, missing_docs, reason = "a test that cannot go on should panic")]
 
 mod crashes;
+mod damage;
 mod disk_full;
+mod fleet;
+mod naive;
 mod program;
 mod publisher;
 mod readers;

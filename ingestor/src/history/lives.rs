@@ -1,0 +1,132 @@
+//! One process over its life, and others of the same program.
+
+use duckdb::{Params, Row, params};
+use fleetps_nats::{HostName, snapshot::Process};
+
+use super::{
+    History, HistoryError,
+    answers::{Identity, Listing, ProcessLife},
+    held::Held,
+    reading::{Reading, coarsest},
+};
+
+/// Which processes are asked for, as parts of `lives.sql`.
+struct Lives<'a> {
+    segments: Vec<&'a Held>,
+    which: &'static str,
+    only: &'static str,
+    order: String,
+}
+
+impl History {
+    /// The process with `pid` that started at `started_at_us`, in whichever boot, or the latest with that pid when no start is
+    /// given; `None` when none is known.
+    ///
+    /// # Errors
+    /// When the history cannot be read.
+    pub fn process(
+        &self,
+        host: &HostName,
+        pid: u32,
+        started_at_us: Option<i64>,
+    ) -> Result<Option<ProcessLife>, HistoryError> {
+        self.ask(|reading| {
+            let lives = Lives {
+                segments: of_host(reading, host),
+                which: "host = $1 AND pid = $2 AND ($3::BIGINT IS NULL OR epoch_us(started_at) = $3)",
+                only: "",
+                order: "last_seen DESC, started_at DESC LIMIT 1".to_owned(),
+            };
+            let found = lives.find(reading, params![host.as_str(), pid, started_at_us])?;
+            Ok(found.items.into_iter().next())
+        })
+    }
+
+    /// The processes of the program `name` on `host`, the latest first; at most `limit`.
+    ///
+    /// # Errors
+    /// When the history cannot be read.
+    pub fn incarnations(
+        &self,
+        host: &HostName,
+        name: &str,
+        limit: usize,
+    ) -> Result<Listing<ProcessLife>, HistoryError> {
+        self.ask(|reading| {
+            let lives = Lives {
+                segments: of_host(reading, host),
+                which: "host = $1 AND name = $2",
+                only: "",
+                order: format!("started_at DESC, last_seen DESC, pid DESC LIMIT {limit}"),
+            };
+            lives.find(reading, params![host.as_str(), name])
+        })
+    }
+
+    /// The last process of the program `name` on each host other than `host`, by host; at most `limit`.
+    ///
+    /// # Errors
+    /// When the history cannot be read.
+    pub fn elsewhere(
+        &self,
+        host: &HostName,
+        name: &str,
+        limit: usize,
+    ) -> Result<Listing<ProcessLife>, HistoryError> {
+        self.ask(|reading| {
+            let lives = Lives {
+                segments: reading.segments().collect(),
+                which: "host <> $1 AND name = $2",
+                only: "QUALIFY row_number() OVER (PARTITION BY host ORDER BY last_seen DESC, started_at DESC, pid) = 1",
+                order: format!("host LIMIT {limit}"),
+            };
+            lives.find(reading, params![host.as_str(), name])
+        })
+    }
+}
+
+fn of_host<'a>(reading: &Reading<'a>, host: &HostName) -> Vec<&'a Held> {
+    reading.segments().filter(|held| held.range(host).is_some()).collect()
+}
+
+impl Lives<'_> {
+    fn find(&self, reading: &Reading<'_>, values: impl Params) -> Result<Listing<ProcessLife>, HistoryError> {
+        let sql = include_str!("lives.sql")
+            .replace("$which", self.which)
+            .replace("$only", self.only)
+            .replace("$order", &self.order)
+            .replace("$process", &reading.relation("process", &self.segments));
+        let mut statement = reading.connection.prepare(&sql)?;
+        let rows = statement.query_map(values, |row| Ok((row.get(0)?, life(row)?)))?;
+        let rows = rows.collect::<Result<Vec<(u64, Option<ProcessLife>)>, _>>()?;
+        let total = rows.first().map_or(0, |(total, _)| *total);
+        let mut items: Vec<ProcessLife> = rows.into_iter().filter_map(|(_, life)| life).collect();
+        for life in &mut items {
+            let ranges = self.segments.iter().filter_map(|held| held.range(&life.identity.host));
+            life.has_exited = ranges.map(|range| range.last_us).any(|last_us| last_us > life.last_seen_us);
+        }
+        Ok(Listing { items, total, resolution: coarsest(&self.segments) })
+    }
+}
+
+/// Absent if the row is not of a host, which only somebody else can have written.
+fn life(row: &Row<'_>) -> duckdb::Result<Option<ProcessLife>> {
+    let process = Process {
+        pid: row.get(3)?,
+        started_at_us: row.get(4)?,
+        parent_pid: row.get(5)?,
+        name: row.get(6)?,
+        executable: row.get(7)?,
+        command_line: row.get(8)?,
+        user_name: row.get(9)?,
+        unit: row.get(10)?,
+        container: row.get(11)?,
+        state: '?',
+        ..Process::default()
+    };
+    let Ok(host) = row.get::<_, String>(1)?.parse() else { return Ok(None) };
+    let boot_id = row.get(2)?;
+    let identity = Identity { host, boot_id, pid: process.pid, started_at_us: process.started_at_us };
+    let (first_seen_us, last_seen_us) = (row.get(12)?, row.get(13)?);
+    Ok(Some(ProcessLife { identity, process, first_seen_us, last_seen_us, has_exited: false }))
+}

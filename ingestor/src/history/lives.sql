@@ -1,0 +1,23 @@
+-- Processes over their lives: those for which $which holds as they were seen last, $only some of them.
+WITH matching AS (
+    SELECT DISTINCT host, boot_id, pid, started_at FROM $process WHERE $which
+),
+lives AS (
+    SELECT host, boot_id, pid, started_at, unnest(latest), first_seen, last_seen
+    FROM (
+        SELECT host, boot_id, pid, started_at,
+            -- As one value: a field by itself would skip NULL and show an older one.
+            arg_max({'parent_pid': parent_pid, 'name': name, 'executable': executable, 'command_line': command_line,
+                'user_name': user_name, 'unit': unit, 'container': container}, last_seen) AS latest,
+            min(first_seen) AS first_seen, max(last_seen) AS last_seen
+        FROM $process SEMI JOIN matching USING (host, boot_id, pid, started_at)
+        GROUP BY host, boot_id, pid, started_at
+    )
+),
+chosen AS (
+    SELECT * FROM lives WHERE $which $only
+)
+SELECT count(*) OVER (), host, boot_id, pid, epoch_us(started_at), parent_pid, name, executable, command_line,
+    user_name, unit, container, epoch_us(first_seen), epoch_us(last_seen)
+FROM chosen
+ORDER BY $order

@@ -1,0 +1,23 @@
+-- What each process used between two times (UTC): FROM top('2026-11-21', '2026-11-22') ORDER BY cpu_time_ms DESC
+-- That is what its counters say between its first and its last sample there; all they say if it started there.
+CREATE OR REPLACE MACRO top(from_time, to_time) AS TABLE
+SELECT host, boot_id, pid, started_at, any_value(name) AS name, any_value(user_name) AS user_name,
+    any_value(unit) AS unit,
+    max(cpu_last) - min(if(started_at >= from_time::TIMESTAMP, 0, cpu_first)) AS cpu_time_ms,
+    max(resident_max) AS peak_resident_bytes,
+    max(read_last) - min(if(started_at >= from_time::TIMESTAMP, 0, read_first)) AS read_bytes,
+    max(written_last) - min(if(started_at >= from_time::TIMESTAMP, 0, written_first)) AS written_bytes
+FROM (
+    SELECT host, boot_id, pid, started_at, cpu_time_ms AS cpu_first, cpu_time_ms AS cpu_last,
+        resident_bytes AS resident_max, read_bytes AS read_first, read_bytes AS read_last,
+        written_bytes AS written_first, written_bytes AS written_last
+    FROM process_sample
+    WHERE captured_at >= from_time::TIMESTAMP_MS AND captured_at < to_time::TIMESTAMP_MS
+    UNION ALL
+    -- Whole hours say the same where there are samples too, and more where samples were thinned.
+    SELECT host, boot_id, pid, started_at, cpu_time_first_ms, cpu_time_last_ms, resident_bytes_max, read_bytes_first,
+        read_bytes_last, written_bytes_first, written_bytes_last
+    FROM process_hour
+    WHERE hour >= from_time::TIMESTAMP_MS AND hour + INTERVAL 1 HOUR <= to_time::TIMESTAMP
+) JOIN process USING (host, boot_id, pid, started_at)
+GROUP BY host, boot_id, pid, started_at;

@@ -1,0 +1,77 @@
+//! Segments with flipped bits and missing ends: what they hold is missing in answers, and said to be; nothing else is.
+
+use std::{
+    fs::{self, OpenOptions},
+    os::unix::fs::FileExt,
+    path::Path,
+};
+
+use fastrand::Rng;
+use fleetps_ingestor::{history::History, segment::SegmentName};
+
+use crate::{
+    fleet::{Published, fleet, seal_all},
+    naive::at_moment,
+};
+
+/// Files that are damaged, each in another way.
+const DAMAGES: usize = 60;
+
+/// Flips some bits, or cuts off the end.
+fn damage(path: &Path, rng: &mut Rng) {
+    let file = OpenOptions::new().read(true).write(true).open(path).unwrap();
+    let length = file.metadata().unwrap().len();
+    if rng.u32(0..4) == 0 {
+        file.set_len(rng.u64(0..length)).unwrap();
+        return;
+    }
+    for _ in 0..rng.u32(1..=64) {
+        let place = rng.u64(0..length);
+        let mut byte = [0];
+        file.read_exact_at(&mut byte, place).unwrap();
+        file.write_all_at(&[byte[0] ^ 1 << rng.u32(0..8)], place).unwrap();
+    }
+}
+
+/// Asks for the table at every snapshot. Each answer must be that of everything, or, where the damaged segment is said to
+/// be set aside, that of everything but what it held.
+fn check(history: &History, published: &[Published], rest: &[Published], damaged: &SegmentName) {
+    for one in published {
+        let at_us = one.snapshot.captured_at_us;
+        let found = history.snapshot_at(&one.host, at_us).unwrap();
+        let set_aside: Vec<String> = history.set_aside().into_iter().map(|about| about.segment).collect();
+        if set_aside.is_empty() {
+            assert_eq!(found, at_moment(published, &one.host, at_us));
+        } else {
+            assert_eq!(set_aside, [damaged.to_string()]);
+            assert_eq!(found, at_moment(rest, &one.host, at_us));
+        }
+    }
+}
+
+#[test]
+fn a_damaged_segment_is_set_aside_and_the_others_go_on() {
+    let mut rng = Rng::with_seed(1);
+    let published = fleet(4);
+    let whole = tempfile::tempdir().unwrap();
+    let segments = seal_all(whole.path(), &published, &mut rng);
+    let mut noticed = 0;
+    for number in 0..DAMAGES {
+        let folder = tempfile::tempdir().unwrap();
+        for entry in fs::read_dir(whole.path()).unwrap() {
+            let path = entry.unwrap().path();
+            fs::copy(&path, folder.path().join(path.file_name().unwrap())).unwrap();
+        }
+        let (name, range) = &segments[rng.usize(0..segments.len())];
+        let rest = [&published[..range.start], &published[range.end..]].concat();
+        // Before or after it is attached.
+        let opened = (number % 2 == 0).then(|| History::open(folder.path()).unwrap());
+        damage(&folder.path().join(name.to_string()), &mut rng);
+        let history = opened.unwrap_or_else(|| History::open(folder.path()).unwrap());
+        check(&history, &published, &rest, name);
+        noticed += history.set_aside().len();
+        history.refresh().unwrap();
+        check(&history, &published, &rest, name);
+    }
+    assert!(noticed > DAMAGES / 2, "only {noticed} were noticed");
+}
