@@ -11,7 +11,6 @@ use super::{
     held::Held,
 };
 use crate::{segment::SegmentName, upkeep::read_whole};
-use fleetps_nats::with_causes;
 
 /// How DuckDB begins an error that has nothing to do with what is on disk.
 const HARMLESS: [&str; 6] = [
