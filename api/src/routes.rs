@@ -4,7 +4,9 @@ use axum::{Router, middleware::from_fn, routing::get};
 use tower_http::compression::CompressionLayer;
 
 use crate::{
-    handlers::{assets, fleet, health, host, hosts_json, processes_json, system},
+    handlers::{
+        assets, fleet, health, history, host, hosts_json, metrics_json, processes_json, system, timeline,
+    },
     middleware::{faces, guard},
     refusal::Refusal,
     web::Shared,
@@ -19,9 +21,14 @@ pub fn router(shared: Shared) -> Router {
         .route("/hosts/{host}/live", get(host::live))
         .route("/hosts/{host}/system", get(system::page))
         .route("/hosts/{host}/system/live", get(system::live))
+        .route("/hosts/{host}/history", get(history::page))
+        .route("/hosts/{host}/timeline.svg", get(timeline::picture))
         .route("/api/v1/hosts", get(hosts_json::list))
         .route("/api/v1/hosts/{host}", get(hosts_json::one))
         .route("/api/v1/hosts/{host}/processes", get(processes_json::list))
+        .route("/api/v1/hosts/{host}/snapshots", get(metrics_json::snapshots))
+        .route("/api/v1/hosts/{host}/metrics", get(metrics_json::metrics))
+        .route("/api/v1/hosts/{host}/breakdown", get(metrics_json::breakdown))
         .route("/api/v1/hosts/{host}/live", get(processes_json::live))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))

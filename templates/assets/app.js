@@ -6,16 +6,21 @@
 // rows.js      the tree's numbering, a row's details
 // keys.js      the key map, and the help made from it
 // times.js     times in the reader's zone
+// timeline.js  the timeline and the charts: values under the pointer, travel by click, zoom by drag
+// steps.js     from sample to sample by key
+// numbers.js   numbers as the server writes them
 import { start as startNavigation } from "./navigate.js";
 import { start as startLive } from "./live.js";
 import { start as startKeys } from "./keys.js";
 import { start as startRows } from "./rows.js";
 import { start as startTimes } from "./times.js";
+import { start as startTimeline } from "./timeline.js";
 import { start as startTheme } from "./switch.js";
 
 startTheme();
 startTimes();
 startRows();
 startNavigation();
+startTimeline();
 startKeys();
 startLive();

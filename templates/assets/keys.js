@@ -1,6 +1,7 @@
 // The key map, and the help that is made from it.
 import { isFrozen, setFrozen } from "./patch.js";
 import { current, detail, focusRow, move, parentOf } from "./rows.js";
+import { step } from "./steps.js";
 
 const click = (element) => element?.click();
 const inView = (name) => document.querySelector(`.switch a[data-view="${name}"]`);
@@ -25,6 +26,9 @@ const KEYS = [
   { keys: ["ArrowLeft"], does: "Collapse, or to the parent", run: collapse, needs: "row" },
   { keys: ["Enter"], does: "The row in full, or open its host", run: enter, needs: "row" },
   { keys: ["t"], does: "Tree or flat", run: () => click(inView("Tree")?.ariaCurrent ? inView("Flat") : inView("Tree")) },
+  { keys: ["["], does: "The snapshot before", run: (event) => step("earlier", event.repeat) },
+  { keys: ["]"], does: "The snapshot after", run: (event) => step("later", event.repeat) },
+  { keys: ["l"], does: "Back to live", run: () => step("to-live", false) },
   { keys: ["f"], does: "Freeze the rows, and let them go", run: () => click(document.getElementById("freeze")) },
   { keys: ["?"], does: "This help", run: help },
 ];
@@ -71,7 +75,7 @@ export function start() {
     if (!bound || (bound.needs === "row" && !current())) return;
     if (event.key.startsWith("Arrow") && !current()) return; // arrows scroll until a row is chosen
     event.preventDefault();
-    bound.run();
+    bound.run(event);
   });
   document.getElementById("help-button").addEventListener("click", help);
   document.addEventListener("click", (event) => {

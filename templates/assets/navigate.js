@@ -3,6 +3,7 @@
 import { disconnect, start as connect } from "./live.js";
 import { setClock, upgradeAll } from "./times.js";
 import { forget, showFrozen } from "./patch.js";
+import { show as showTimeline } from "./timeline.js";
 
 const TYPING_PAUSE_MS = 150; // long enough for the next letter, short enough to feel at once
 let latest = 0; // the newest request; an older answer that comes later is dropped
@@ -13,7 +14,7 @@ const main = () => document.getElementById("main");
 function isInside(link) {
   const url = new URL(link.href);
   return url.origin === location.origin && !link.target && !link.download &&
-    (url.pathname === "/" || /^\/hosts\/[^/]+(\/system)?$/.test(url.pathname));
+    (url.pathname === "/" || /^\/hosts\/[^/]+(\/(system|history))?$/.test(url.pathname));
 }
 
 /** Shows `href`; `how` is push, replace or none (history moves by itself), `keep` leaves the page scrolled as it is. */
@@ -68,16 +69,17 @@ function swap(fresh, { keep, focus }) {
   setClock();
   upgradeAll();
   showFrozen();
+  showTimeline(before);
   connect();
 }
 
-/** The URL that a GET form leads to, without what is empty. */
-function urlOf(form) {
+/** The URL that a GET form leads to when `button` sends it, without what is empty. */
+function urlOf(form, button = null) {
   const url = new URL(form.action);
-  const values = [...new FormData(form)].filter(([, value]) => value !== "");
+  const values = [...new FormData(form, button)].filter(([, value]) => value !== "");
   const lists = new Map();
   for (const [name, value] of values) lists.set(name, lists.has(name) ? `${lists.get(name)},${value}` : value);
-  url.search = new URLSearchParams([...lists]).toString().replaceAll("%2C", ",");
+  url.search = new URLSearchParams([...lists]).toString().replaceAll("%2C", ",").replaceAll("%3A", ":");
   return url.href;
 }
 
@@ -97,7 +99,7 @@ export function start() {
   document.addEventListener("submit", (event) => {
     event.preventDefault();
     event.target.closest("details")?.removeAttribute("open");
-    go(urlOf(event.target), { keep: true });
+    go(urlOf(event.target, event.submitter), { keep: true });
   });
   let typing = 0;
   document.addEventListener("input", (event) => {

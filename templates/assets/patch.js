@@ -22,7 +22,7 @@ export function forget() { held.clear(); }
 export function showFrozen() { byId("freeze")?.setAttribute("aria-pressed", String(frozen)); }
 
 export function apply(patch) {
-  for (const [name, text, shade, time] of patch.fields ?? []) setField(name, text, shade, time);
+  for (const field of patch.fields ?? []) setField(...field);
   for (const change of patch.tables ?? []) {
     const table = byId(change.id);
     if (!table) { location.reload(); return; }
@@ -36,9 +36,10 @@ export function apply(patch) {
   }
 }
 
-function setField(name, text, shade, time) {
+function setField(name, text, shade, time, href) {
   for (const element of document.querySelectorAll(`[data-f="${name}"]`)) {
-    if (element.tagName === "TIME" && time) {
+    if (href) element.href = href;
+    else if (element.tagName === "TIME" && time) {
       element.dateTime = time;
       upgrade(element);
     } else if (element.textContent !== text) element.textContent = text;

@@ -1,6 +1,9 @@
 // Times in the reader's zone, the exact UTC time in their title; ages go on by themselves between patches.
 const UNITS = [[86400, "d"], [3600, "h"], [60, "m"], [1, "s"]];
 const ZONED = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
+const CLOCK = new Intl.DateTimeFormat(undefined, { timeStyle: "short" });
+const DAY_AND_CLOCK = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
+const DAY_MS = 86_400_000;
 let ahead = 0; // how far the server's clock is ahead of this one, in ms
 
 function age(time) {
@@ -9,11 +12,18 @@ function age(time) {
   return `${Math.floor(seconds / size).toLocaleString("en")} ${unit}`;
 }
 
+function written(element, time) {
+  if (element.classList.contains("ago")) return age(time);
+  if (!element.classList.contains("label")) return ZONED.format(time);
+  const { from, to } = element.closest("[data-from]").dataset;
+  return (to - from < DAY_MS ? CLOCK : DAY_AND_CLOCK).format(time);
+}
+
 export function upgrade(element) {
   const exact = element.dateTime;
   const time = Date.parse(exact);
   if (Number.isNaN(time)) return;
-  const text = element.classList.contains("ago") ? age(time) : ZONED.format(time);
+  const text = written(element, time);
   if (element.textContent !== text) element.textContent = text;
   if (element.title !== exact) element.title = exact;
 }

@@ -21,6 +21,8 @@ struct Ready {
     broker: Part,
     intake: Part,
     history: Part,
+    /// Segments that cannot be read: answers about the past lack what they hold, and everything else works.
+    incomplete: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -55,5 +57,6 @@ pub async fn ready(State(shared): State<Shared>) -> Response {
         (shared.ingestors.intake(now).into(), shared.ingestors.history(now).into());
     let ready = broker.ok && intake.ok && history.ok;
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    json::answer(status, &Ready { ready, broker, intake, history })
+    let incomplete = shared.past.set_aside().into_iter().map(|set_aside| set_aside.segment).collect();
+    json::answer(status, &Ready { ready, broker, intake, history, incomplete })
 }

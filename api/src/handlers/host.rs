@@ -8,6 +8,8 @@ use axum::{
 };
 
 use super::{
+    host_head::{self, HostHead, Tab, Visit, visit},
+    nothing,
     page::{self, Layout},
     push,
 };
@@ -29,7 +31,7 @@ use crate::{
 #[template(path = "host.html")]
 struct HostPage {
     layout: Layout,
-    host: String,
+    head: HostHead,
     path: String,
     query: ProcessQuery,
     view: View,
@@ -81,6 +83,7 @@ fn view(moment: &Moment, path: &str, query: &ProcessQuery) -> View {
     let matching = display::count(processes.matching as u64);
     let matching = if query.q.is_empty() { String::new() } else { format!("{matching} match") };
     fields.push(("matching", Cell::field(matching)));
+    fields.extend(host_head::earlier(moment, &query.links(path)));
     View { version: moment.summary.version(), fields, tables: vec![processes.table] }
 }
 
@@ -91,13 +94,17 @@ pub async fn page(
     RawQuery(query): RawQuery,
 ) -> Result<Response, Refusal> {
     let query = ProcessQuery::parse(&query.unwrap_or_default())?;
-    let moment = page::moment_of(&shared, &host)?;
     let path = format!("/hosts/{host}");
+    let (head, moment) = match visit(&shared, &host, Tab::Processes, query.links(&path)).await? {
+        Visit::Moment(head, moment) => (head, moment),
+        Visit::Nothing(head, why) => return nothing::page(head, &why),
+        Visit::Elsewhere(response) => return Ok(response),
+    };
     page::render(&HostPage {
         layout: Layout::new(),
         view: view(&moment, &path, &query),
         live_url: query.url(&format!("{path}/live")),
-        host,
+        head,
         path,
         query,
     })

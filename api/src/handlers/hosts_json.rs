@@ -1,7 +1,7 @@
-//! `/api/v1/hosts`: every host; `/api/v1/hosts/{host}`: one in full.
+//! `/api/v1/hosts`: every host; `/api/v1/hosts/{host}`: one in full, now or `at` a moment.
 
 use axum::{
-    extract::{Path, State},
+    extract::{Path, RawQuery, State},
     http::StatusCode,
     response::Response,
 };
@@ -9,7 +9,7 @@ use fleetps_nats::snapshot::{AgentCost, HostInfo, HostSample};
 use serde::Serialize;
 
 use super::{json, page};
-use crate::{display::time_exact, refusal::Refusal, web::Shared};
+use crate::{display::time_exact, live::now_us, refusal::Refusal, view::travel::When, web::Shared};
 
 #[derive(Serialize)]
 struct Hosts<'a> {
@@ -77,8 +77,13 @@ pub async fn list(State(shared): State<Shared>) -> Response {
 }
 
 /// One host in full.
-pub async fn one(State(shared): State<Shared>, Path(host): Path<String>) -> Result<Response, Refusal> {
-    let moment = page::moment_of(&shared, &host)?;
+pub async fn one(
+    State(shared): State<Shared>,
+    Path(host): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Refusal> {
+    let when = When::parse(&query.unwrap_or_default(), now_us())?;
+    let (moment, resolution) = page::moment_at(&shared, &host, when.at_us).await?;
     let snapshot = &moment.snapshot;
     let filesystems = snapshot.filesystems.iter().map(|filesystem| Filesystem {
         mount: &filesystem.mount,
@@ -98,5 +103,5 @@ pub async fn one(State(shared): State<Shared>, Path(host): Path<String>) -> Resu
         filesystems: filesystems.collect(),
         processes_left_out: snapshot.processes_left_out,
     };
-    Ok(json::answer(StatusCode::OK, &in_full))
+    Ok(json::answer_at(&shared.past, resolution, &in_full))
 }

@@ -40,6 +40,14 @@ impl<T> AboutPast<T> {
     }
 }
 
+/// `value` as it is now, or as it was at a moment that is kept at `resolution`.
+pub fn answer_at(past: &Past, resolution: Option<Resolution>, value: &impl Serialize) -> Response {
+    match resolution {
+        None => answer(StatusCode::OK, value),
+        Some(resolution) => answer(StatusCode::OK, &AboutPast::new(past, resolution, value)),
+    }
+}
+
 /// How finely the past was kept, in a word.
 pub fn resolution_word(resolution: Resolution) -> &'static str {
     match resolution {
@@ -86,7 +94,27 @@ impl<'a> Host<'a> {
     }
 }
 
-/// A process. The last four are there only when asked for with `include`.
+/// The fields of a process that are always there, in their order.
+pub const PROCESS_FIELDS: [&str; 16] = [
+    "pid",
+    "parent_pid",
+    "started_at",
+    "name",
+    "user_name",
+    "state",
+    "threads",
+    "cpu_percent",
+    "cpu_time_ms",
+    "resident_bytes",
+    "virtual_bytes",
+    "read_bytes",
+    "written_bytes",
+    "read_bytes_per_s",
+    "written_bytes_per_s",
+    "command_line",
+];
+
+/// A process. The last three are there only when asked for with `include`.
 #[derive(Debug, Serialize)]
 pub struct Process<'a> {
     pid: u32,
@@ -132,8 +160,8 @@ impl<'a> Process<'a> {
             virtual_bytes: process.virtual_bytes,
             read_bytes: process.read_bytes,
             written_bytes: process.written_bytes,
-            read_bytes_per_s: facts.read_per_s,
-            written_bytes_per_s: facts.written_per_s,
+            read_bytes_per_s: facts.rates.read_per_s,
+            written_bytes_per_s: facts.rates.written_per_s,
             command_line: process.command_line.as_deref(),
             executable: if_asked(Column::Executable, process.executable.as_deref()),
             unit: if_asked(Column::Unit, process.unit.as_deref()),

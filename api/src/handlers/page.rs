@@ -2,9 +2,16 @@
 
 use askama::Template;
 use axum::response::{Html, IntoResponse, Response};
+use fleetps_ingestor::history::Resolution;
 use fleetps_nats::HostName;
 
-use crate::{live::Moment, refusal::Refusal, web::Shared};
+use super::nothing;
+use crate::{
+    live::Moment,
+    past::travel::{self, Travelled},
+    refusal::Refusal,
+    web::Shared,
+};
 
 /// The frame of every page.
 #[derive(Debug, Clone)]
@@ -26,6 +33,23 @@ impl Layout {
 pub fn render(page: &impl Template) -> Result<Response, Refusal> {
     let html = page.render().map_err(|error| Refusal::fault("could not write the page", &error))?;
     Ok(Html(html).into_response())
+}
+
+/// The host that a URL names, now or at a moment, with how finely that moment is kept.
+///
+/// # Errors
+/// When there is no such host, or nothing is known of it at that moment.
+pub async fn moment_at(
+    shared: &Shared,
+    host: &str,
+    at_us: Option<i64>,
+) -> Result<(Moment, Option<Resolution>), Refusal> {
+    let Some(at_us) = at_us else { return Ok((moment_of(shared, host)?, None)) };
+    let name: HostName = host.parse().map_err(|_| Refusal::no_such_host(host))?;
+    match travel::to(shared, &name, at_us).await? {
+        Travelled::Then(then) => Ok((then.moment, Some(then.resolution))),
+        Travelled::Nothing(nothing) => Err(nothing::refusal(host, at_us, &nothing)),
+    }
 }
 
 /// The host that a URL names, now.

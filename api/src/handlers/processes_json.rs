@@ -1,27 +1,30 @@
-//! `/api/v1/hosts/{host}/processes`: one host's processes now; `/api/v1/hosts/{host}/live`: every sample as it comes.
+//! `/api/v1/hosts/{host}/processes`: one host's processes, now or `at` a moment; `/api/v1/hosts/{host}/live`: every sample as it comes.
 //!
-//! Parameters of the list: `q` (plain words), `sort` (a field; a `-` before it puts the greatest first, without one
+//! Parameters of the list: `q` (a filter), `sort` (a field; a `-` before it puts the greatest first, without one
 //! each field goes its usual way: figures from the greatest, names from A), `dir` (`asc` or `desc`), `limit`, `offset`,
-//! and `include` for fields that are left out otherwise: `executable`, `unit`, `container` (`command_line` is always
-//! there, and may be named).
+//! `at`, `format=csv`, and `include` for fields that are left out otherwise: `executable`, `unit`, `container`
+//! (`command_line` is always there, and may be named).
 
 use axum::{
     extract::{Path, RawQuery, State},
-    http::StatusCode,
     response::{Response, sse::Event},
 };
 use futures_util::stream;
+use serde_json::Value;
 
 use super::{
+    csv,
     json::{self, Processes},
     page, push,
 };
 use crate::{
     display::time_exact,
+    live::now_us,
     refusal::Refusal,
     view::{
         Column, processes,
         query::{self, BadParameter, MAX_ROWS, ProcessQuery},
+        when,
     },
     web::Shared,
 };
@@ -33,6 +36,8 @@ const INCLUDABLE: [Column; 4] = [Column::Command, Column::Executable, Column::Un
 #[derive(Debug)]
 struct ListQuery {
     processes: ProcessQuery,
+    at_us: Option<i64>,
+    is_csv: bool,
     limit: usize,
     offset: usize,
     include: Vec<Column>,
@@ -40,12 +45,18 @@ struct ListQuery {
 
 impl ListQuery {
     fn parse(text: &str) -> Result<Self, BadParameter> {
-        let mut parsed =
-            Self { processes: ProcessQuery::default(), limit: MAX_ROWS, offset: 0, include: Vec::new() };
+        let mut parsed = Self {
+            processes: ProcessQuery::default(),
+            at_us: None,
+            is_csv: csv::is_asked_for(text),
+            limit: MAX_ROWS,
+            offset: 0,
+            include: Vec::new(),
+        };
         let mut descending = None;
         for (name, value) in form_urlencoded::parse(text.as_bytes()) {
             match name.as_ref() {
-                "q" => parsed.processes.q = query::filter_text(&value)?,
+                "q" => parsed.processes = parsed.processes.filtered(&query::filter_text(&value)?),
                 "sort" => {
                     let field = value.strip_prefix('-').unwrap_or(&value);
                     parsed.processes.sort = query::column("sort", field)?;
@@ -55,11 +66,16 @@ impl ListQuery {
                 "limit" => parsed.limit = query::number("limit", &value, MAX_ROWS)?,
                 "offset" => parsed.offset = query::number("offset", &value, MAX_ROWS)?,
                 "include" => parsed.include = include(&value)?,
+                "at" => parsed.at_us = Some(when::moment("at", &value, now_us())?),
+                "format" if value == "csv" || value == "json" => {}
                 other => {
-                    let known = "one of q, sort, dir, limit, offset, include";
+                    let known = "one of q, sort, dir, limit, offset, include, at, format (csv)";
                     return Err(BadParameter::new(other, &value, format!("another name: {known}")));
                 }
             }
+        }
+        if let Err(error) = &parsed.processes.filter {
+            return Err(query::bad_filter(&parsed.processes.q, error));
         }
         parsed.processes.descending = descending.unwrap_or(parsed.processes.sort.greatest_first());
         Ok(parsed)
@@ -75,14 +91,14 @@ fn include(value: &str) -> Result<Vec<Column>, BadParameter> {
     value.split(',').filter(|name| !name.is_empty()).map(column).collect()
 }
 
-/// The processes now.
+/// The processes.
 pub async fn list(
     State(shared): State<Shared>,
     Path(host): Path<String>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Refusal> {
     let query = ListQuery::parse(&query.unwrap_or_default())?;
-    let moment = page::moment_of(&shared, &host)?;
+    let (moment, resolution) = page::moment_at(&shared, &host, query.at_us).await?;
     let sorted = processes::sorted(&moment, &query.processes);
     let asked = sorted.iter().skip(query.offset).take(query.limit);
     let answer = Processes {
@@ -91,7 +107,18 @@ pub async fn list(
         total: sorted.len(),
         processes: asked.map(|facts| json::Process::of(facts, &query.include)).collect(),
     };
-    Ok(json::answer(StatusCode::OK, &answer))
+    if query.is_csv {
+        return Ok(as_csv(&answer, &query.include));
+    }
+    Ok(json::answer_at(&shared.past, resolution, &answer))
+}
+
+fn as_csv(answer: &Processes<'_>, include: &[Column]) -> Response {
+    let more =
+        include.iter().map(|column| column.field()).filter(|field| !json::PROCESS_FIELDS.contains(field));
+    let columns: Vec<&str> = json::PROCESS_FIELDS.into_iter().chain(more).collect();
+    let rows: Vec<Value> = answer.processes.iter().filter_map(|row| serde_json::to_value(row).ok()).collect();
+    csv::answer(&format!("{}-processes", answer.host), &columns, &rows)
 }
 
 /// Every sample as it comes, the present one first: events called `snapshot`. A reader that is slower than the samples

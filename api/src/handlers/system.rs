@@ -8,13 +8,18 @@ use axum::{
 };
 
 use super::{
+    host_head::{self, HostHead, Tab, Visit, visit},
+    nothing,
     page::{self, Layout},
     push,
 };
 use crate::{
-    live::now_us,
+    live::{Moment, now_us},
     refusal::Refusal,
-    view::{View, system},
+    view::{
+        View, system,
+        travel::{Links, When},
+    },
     web::Shared,
 };
 
@@ -23,8 +28,7 @@ use crate::{
 #[template(path = "system.html")]
 struct SystemPage {
     layout: Layout,
-    host: String,
-    path: String,
+    head: HostHead,
     view: View,
     live_url: String,
 }
@@ -90,16 +94,27 @@ impl SystemPage {
 }
 
 /// The page.
-pub async fn page(State(shared): State<Shared>, Path(host): Path<String>) -> Result<Response, Refusal> {
-    let moment = page::moment_of(&shared, &host)?;
-    let path = format!("/hosts/{host}");
-    page::render(&SystemPage {
-        layout: Layout::new(),
-        view: system::view(&moment, now_us()),
-        live_url: format!("{path}/system/live"),
-        host,
-        path,
-    })
+pub async fn page(
+    State(shared): State<Shared>,
+    Path(host): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Refusal> {
+    let when = When::parse(&query.unwrap_or_default(), now_us())?;
+    let links = Tab::System.links(&host, when);
+    let live_url = format!("{}/live", links.path);
+    let (head, moment) = match visit(&shared, &host, Tab::System, links.clone()).await? {
+        Visit::Moment(head, moment) => (head, moment),
+        Visit::Nothing(head, why) => return nothing::page(head, &why),
+        Visit::Elsewhere(response) => return Ok(response),
+    };
+    let view = view(&moment, &links);
+    page::render(&SystemPage { layout: Layout::new(), view, live_url, head })
+}
+
+fn view(moment: &Moment, links: &Links) -> View {
+    let mut view = system::view(moment, now_us());
+    view.fields.extend(host_head::earlier(moment, links));
+    view
 }
 
 /// Its live updates.
@@ -109,9 +124,11 @@ pub async fn live(
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
+    let text = query.unwrap_or_default();
+    let links = Tab::System.links(&host, When::parse(&text, now_us())?);
     let name = page::moment_of(&shared, &host)?.summary.host.clone();
     let changed = shared.fleet.watch_host(&name).ok_or_else(|| Refusal::no_such_host(&host))?;
     let fleet = shared.fleet.clone();
-    let render = move || fleet.moment(&name).map(|moment| system::view(&moment, now_us()));
-    push::stream(&shared, &headers, &query.unwrap_or_default(), changed, Box::new(render))
+    let render = move || fleet.moment(&name).map(|moment| view(&moment, &links));
+    push::stream(&shared, &headers, &text, changed, Box::new(render))
 }

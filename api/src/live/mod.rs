@@ -2,19 +2,20 @@
 //!
 //! `intake` reads the stream of snapshots from the broker into a `fleet` of hosts; `summary` is what is kept decoded
 //! of each (the rest stays compressed until a page asks for it); `programs` adds up the fleet's programs as snapshots
-//! come; `moment` is one host's latest snapshot with the one before it, decoded; `readiness` is how the ingestors are
-//! doing. Nothing here is stored: after a restart the broker tells the last snapshot of every host again.
+//! come; `moment` is one host's latest snapshot with the one before it, decoded; `recent` reads those shortly before it
+//! from the stream; `readiness` is how the ingestors are doing. Nothing here is stored: after a restart the broker tells the last snapshot of every host again.
 
 mod fleet;
 mod intake;
 mod moment;
 mod programs;
 mod readiness;
+pub mod recent;
 mod summary;
 
 pub use fleet::{Fleet, FleetCounts, FleetView};
 pub use intake::{Intake, follow};
-pub use moment::Moment;
+pub use moment::{Moment, ProcessRates};
 pub use programs::ProgramTotals;
 pub use readiness::{Check, IngestorReports, watch_ingestors};
 pub use summary::{Busiest, State, Summary};

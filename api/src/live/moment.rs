@@ -2,6 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
+use fleetps_ingestor::filter::Fields;
 use fleetps_nats::{Snapshot, snapshot::Process};
 
 use super::Summary;
@@ -53,6 +54,31 @@ impl Moment {
             },
         };
         self.snapshot.processes.iter().map(rates).collect()
+    }
+
+    /// What a filter can ask of one of its processes.
+    pub fn fields<'a>(&'a self, process: &'a Process, rates: ProcessRates) -> Fields<'a> {
+        let resident_bytes = process.resident_bytes.map(|bytes| bytes as f64);
+        let total_bytes = self.summary.memory_total_bytes.filter(|bytes| *bytes > 0);
+        let age_us = self.snapshot.captured_at_us.saturating_sub(process.started_at_us);
+        Fields {
+            host: self.summary.host.as_str(),
+            name: &process.name,
+            command_line: process.command_line.as_deref(),
+            user_name: process.user_name.as_deref(),
+            pid: process.pid,
+            parent_pid: process.parent_pid,
+            cpu_percent: process.cpu_percent.map(f64::from),
+            resident_bytes,
+            memory_percent: resident_bytes.zip(total_bytes).map(|(part, all)| part * 100.0 / all as f64),
+            read_per_s: rates.read_per_s,
+            written_per_s: rates.written_per_s,
+            threads: process.threads,
+            state: Some(process.state),
+            age_s: age_us as f64 / 1e6,
+            unit: process.unit.as_deref(),
+            container: process.container.as_deref(),
+        }
     }
 
     /// The rate of one of the host's own counters.

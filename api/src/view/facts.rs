@@ -5,17 +5,15 @@ use std::cmp::Ordering;
 use fleetps_nats::snapshot::Process;
 
 use super::Column;
-use crate::live::Moment;
+use crate::live::{Moment, ProcessRates};
 
 /// A process with its rates.
 #[derive(Debug, Clone, Copy)]
 pub struct ProcessFacts<'a> {
     /// The process.
     pub process: &'a Process,
-    /// Bytes read per second; absent when unknown.
-    pub read_per_s: Option<f64>,
-    /// Bytes written per second.
-    pub written_per_s: Option<f64>,
+    /// Its rates.
+    pub rates: ProcessRates,
     /// Seconds since it started.
     pub age_s: i64,
 }
@@ -67,8 +65,7 @@ impl<'a> ProcessFacts<'a> {
         with_rates
             .map(|(process, rates)| Self {
                 process,
-                read_per_s: rates.read_per_s,
-                written_per_s: rates.written_per_s,
+                rates,
                 age_s: captured_at_us.saturating_sub(process.started_at_us).max(0) / 1_000_000,
             })
             .collect()
@@ -97,8 +94,8 @@ impl<'a> ProcessFacts<'a> {
             Column::Cpu => process.cpu_percent.map(f64::from),
             Column::Memory => process.resident_bytes.map(|bytes| bytes as f64),
             Column::Virtual => process.virtual_bytes.map(|bytes| bytes as f64),
-            Column::Read => self.read_per_s,
-            Column::Written => self.written_per_s,
+            Column::Read => self.rates.read_per_s,
+            Column::Written => self.rates.written_per_s,
             Column::Threads => process.threads.map(f64::from),
             Column::State => Some(f64::from(u32::from(process.state))),
             Column::Age => Some(self.age_s as f64),
@@ -134,8 +131,8 @@ impl Sums {
             processes: 1,
             cpu_percent: facts.number(Column::Cpu),
             resident_bytes: facts.number(Column::Memory),
-            read_per_s: facts.read_per_s,
-            written_per_s: facts.written_per_s,
+            read_per_s: facts.rates.read_per_s,
+            written_per_s: facts.rates.written_per_s,
             threads: facts.number(Column::Threads),
             cpu_time_ms: facts.number(Column::CpuTime),
         }

@@ -1,4 +1,5 @@
-//! Which rows a page shows: plain words, all of which must occur, whatever their case.
+//! Which hosts the fleet page shows: plain words, all of which must occur, whatever their case. Processes have a language
+//! of their own, [`fleetps_ingestor::filter`].
 
 /// A filter; the empty one lets everything through.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -20,15 +20,11 @@ pub struct Group<'a> {
     pub sums: Sums,
 }
 
-/// The groups of the processes that match, sorted as `query` says.
+/// The groups of `processes`, sorted as `query` says.
 pub fn groups<'a>(processes: &[ProcessFacts<'a>], query: &ProcessQuery) -> Vec<Group<'a>> {
-    let filter = query.filter();
     let mut by_name: HashMap<&'a str, Sums> = HashMap::new();
     for facts in processes {
-        let command_line = facts.process.command_line.as_deref().unwrap_or_default();
-        if filter.matches(&[&facts.process.name, command_line]) {
-            by_name.entry(common(facts, query.view)).or_default().add(&Sums::of(facts));
-        }
+        by_name.entry(common(facts, query.view)).or_default().add(&Sums::of(facts));
     }
     let mut groups: Vec<Group<'a>> = by_name.into_iter().map(|(name, sums)| Group { name, sums }).collect();
     let key = |group: &Group<'a>| -> SortKey<'a> {
@@ -58,9 +54,10 @@ mod tests {
     use fleetps_nats::snapshot::Process;
 
     use super::*;
+    use crate::live::ProcessRates;
 
     #[test]
-    fn groups_add_up_what_matches() {
+    fn groups_add_up_what_is_in_them() {
         let process = |name: &str, user: Option<&str>, cpu| Process {
             name: name.to_owned(),
             user_name: user.map(str::to_owned),
@@ -74,7 +71,7 @@ mod tests {
         ];
         let facts: Vec<_> = processes
             .iter()
-            .map(|process| ProcessFacts { process, read_per_s: None, written_per_s: None, age_s: 0 })
+            .map(|process| ProcessFacts { process, rates: ProcessRates::default(), age_s: 0 })
             .collect();
         let shown = |query: &str| -> Vec<(String, usize, Option<f64>)> {
             let query = ProcessQuery::parse(query).unwrap();
@@ -83,6 +80,5 @@ mod tests {
         };
         assert_eq!(shown("view=program"), [("b".into(), 2, Some(2.5)), ("a".into(), 1, Some(1.0))]);
         assert_eq!(shown("view=user"), [("root".into(), 2, Some(3.5)), (NONE.into(), 1, None)]);
-        assert_eq!(shown("view=user&q=b"), [("root".into(), 1, Some(2.5)), (NONE.into(), 1, None)]);
     }
 }

@@ -2,9 +2,12 @@
 //!
 //! A page is a few `fields` (texts outside tables) and `table`s of rows; `patch` is what changed between two of the
 //! same page. `processes` makes the table of one host's processes, arranged by `tree`, flat or by `fold`; `query` is
-//! the part of its URL that says how, `column` what can be shown and sorted by, `filter` which processes, `when` which moment or span. `fleet`
-//! makes the table of hosts, `system` the facts of one host.
+//! the part of its URL that says how, `column` what can be shown and sorted by, `filter` which hosts. `when` reads
+//! moments and spans, `travel` keeps them in links, `timeline` is the strip that moves them,
+//! `chart` draws. `fleet` makes the table of
+//! hosts, `system` the facts of one host.
 
+pub mod chart;
 mod column;
 mod facts;
 pub mod filter;
@@ -15,6 +18,8 @@ pub mod processes;
 pub mod query;
 pub mod system;
 pub mod table;
+pub mod timeline;
+pub mod travel;
 mod tree;
 pub mod when;
 

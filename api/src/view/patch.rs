@@ -26,9 +26,15 @@ pub struct Patch {
     pub tables: Vec<TablePatch>,
 }
 
-/// A field's name, text, class and time.
+/// A field's name, text, class, time and link.
 #[derive(Debug, Serialize)]
-pub struct FieldPatch(&'static str, String, &'static str, Option<String>);
+pub struct FieldPatch(&'static str, String, &'static str, Option<String>, Option<String>);
+
+impl FieldPatch {
+    fn of(name: &'static str, cell: &Cell) -> Self {
+        Self(name, cell.text.clone(), cell.shade, cell.time.clone(), cell.href.clone())
+    }
+}
 
 /// A changed cell.
 #[derive(Debug)]
@@ -81,7 +87,7 @@ impl Patch {
             .fields
             .iter()
             .filter(|(name, cell)| !before.fields.iter().any(|(n, c)| n == name && c.says_the_same(cell)))
-            .map(|(name, cell)| FieldPatch(name, cell.text.clone(), cell.shade, cell.time.clone()))
+            .map(|(name, cell)| FieldPatch::of(name, cell))
             .collect();
         let nothing = tables.is_empty() && fields.is_empty();
         (!nothing).then(|| Self { version: after.version.clone(), whole: false, fields, tables })
@@ -181,7 +187,7 @@ mod tests {
         let before = view(vec![row("a", "1.0"), row("b", "2.0")], "2");
         let after = view(vec![row("c", "9.0"), row("a", "1.0")], "3");
         let patch = json(Patch::between(&before, &after));
-        assert_eq!(patch["fields"], serde_json::json!([["up", "3", "", null]]));
+        assert_eq!(patch["fields"], serde_json::json!([["up", "3", "", null, null]]));
         let table = &patch["tables"][0];
         assert_eq!(table["gone"], serde_json::json!(["b"]));
         assert_eq!(table["order"], serde_json::json!(["c", "a"]));

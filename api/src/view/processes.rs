@@ -31,6 +31,25 @@ pub struct ProcessTable {
     pub matching: usize,
 }
 
+/// Whether the query's filter lets each of `processes` through; none when the filter cannot be understood.
+fn matches(moment: &Moment, processes: &[ProcessFacts<'_>], query: &ProcessQuery) -> Vec<bool> {
+    let matches = |facts: &ProcessFacts<'_>| match &query.filter {
+        Ok(filter) => filter.is_empty() || filter.matches(&moment.fields(facts.process, facts.rates)),
+        Err(_) => false,
+    };
+    processes.iter().map(matches).collect()
+}
+
+/// Those of `processes` that match.
+fn matching<'a>(
+    moment: &Moment,
+    processes: Vec<ProcessFacts<'a>>,
+    query: &ProcessQuery,
+) -> Vec<ProcessFacts<'a>> {
+    let matches = matches(moment, &processes, query);
+    processes.into_iter().zip(matches).filter(|(_, matches)| *matches).map(|(facts, _)| facts).collect()
+}
+
 /// What the cells of one page have in common.
 struct Page<'a> {
     path: &'a str,
@@ -44,23 +63,18 @@ pub fn table(moment: &Moment, path: &str, query: &ProcessQuery) -> ProcessTable 
     let greatest = processes.iter().filter_map(|facts| facts.process.resident_bytes).max();
     let page = Page { path, query, memory_scale_bytes: scale(greatest.unwrap_or_default() as f64) };
     match query.view {
-        Arrangement::Tree => page.tree(&processes),
-        Arrangement::Flat => page.flat(&processes),
-        _ => page.fold(&processes),
+        Arrangement::Tree => page.tree(&processes, &matches(moment, &processes, query)),
+        Arrangement::Flat => page.flat(matching(moment, processes, query)),
+        _ => page.fold(&matching(moment, processes, query)),
     }
 }
 
 /// The processes that match, sorted: what the flat table and JSON list.
 pub fn sorted<'a>(moment: &'a Moment, query: &ProcessQuery) -> Vec<ProcessFacts<'a>> {
-    sort_flat(ProcessFacts::all(moment), query)
+    sort(matching(moment, ProcessFacts::all(moment), query), query)
 }
 
-fn sort_flat<'a>(mut processes: Vec<ProcessFacts<'a>>, query: &ProcessQuery) -> Vec<ProcessFacts<'a>> {
-    let filter = query.filter();
-    processes.retain(|facts| {
-        let command_line = facts.process.command_line.as_deref().unwrap_or_default();
-        filter.matches(&[&facts.process.name, command_line])
-    });
+fn sort<'a>(mut processes: Vec<ProcessFacts<'a>>, query: &ProcessQuery) -> Vec<ProcessFacts<'a>> {
     processes.sort_by(|a, b| {
         let by_key = a.sort_key(query.sort).compare(&b.sort_key(query.sort), query.descending);
         by_key.then_with(|| a.process.pid.cmp(&b.process.pid))
@@ -69,8 +83,8 @@ fn sort_flat<'a>(mut processes: Vec<ProcessFacts<'a>>, query: &ProcessQuery) -> 
 }
 
 impl Page<'_> {
-    fn tree(&self, processes: &[ProcessFacts<'_>]) -> ProcessTable {
-        let arranged = tree::arrange(processes, self.query);
+    fn tree(&self, processes: &[ProcessFacts<'_>], matches: &[bool]) -> ProcessTable {
+        let arranged = tree::arrange(processes, matches, self.query);
         let rows = arranged.rows.iter().map(|row| self.tree_row(&processes[row.index], row)).collect();
         let shown = arranged.rows.len();
         let table = Table { is_tree: true, ..self.table(rows, shown, shown + arranged.cut_off) };
@@ -93,8 +107,8 @@ impl Page<'_> {
         Row { id: row_id(facts.process), class: if row.dim { "dim" } else { "" }, place: Some(place), cells }
     }
 
-    fn flat(&self, processes: &[ProcessFacts<'_>]) -> ProcessTable {
-        let sorted = sort_flat(processes.to_vec(), self.query);
+    fn flat(&self, processes: Vec<ProcessFacts<'_>>) -> ProcessTable {
+        let sorted = sort(processes, self.query);
         let row = |facts: &ProcessFacts<'_>| Row {
             id: row_id(facts.process),
             cells: self.cells(facts),
@@ -122,8 +136,8 @@ impl Page<'_> {
     fn fold_row(&self, group: &fold::Group<'_>) -> Row {
         let mut name = Cell::hostile("name", group.name, MAX_NAME_CHARACTERS);
         if self.query.view == Arrangement::Program {
-            let processes =
-                ProcessQuery { q: group.name.to_owned(), ..self.query.arranged(Arrangement::Flat) };
+            let q = format!("name = \"{}\"", group.name.replace('"', "\"\""));
+            let processes = self.query.arranged(Arrangement::Flat).filtered(&q);
             name = name.linked(processes.url(self.path));
         }
         let number = |column: Column| match column {

@@ -3,7 +3,12 @@
 
 use std::collections::BTreeSet;
 
-use super::{Column, filter::Filter};
+use fleetps_ingestor::filter::{Filter, FilterError};
+
+use super::{
+    Column,
+    travel::{Links, When},
+};
 
 /// Longest filter text: far more than people type.
 const MAX_FILTER_BYTES: usize = 1_000;
@@ -89,12 +94,14 @@ impl Arrangement {
 }
 
 /// How a host's processes are shown.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ProcessQuery {
     /// The arrangement.
     pub view: Arrangement,
     /// The filter, as typed.
     pub q: String,
+    /// The filter, as understood.
+    pub filter: Result<Filter, FilterError>,
     /// The column it is sorted by.
     pub sort: Column,
     /// Whether the greatest comes first.
@@ -107,6 +114,8 @@ pub struct ProcessQuery {
     pub closed: BTreeSet<u32>,
     /// The most rows to show.
     pub rows: usize,
+    /// At which moment, and over which span the timeline is.
+    pub when: When,
 }
 
 impl Default for ProcessQuery {
@@ -114,12 +123,14 @@ impl Default for ProcessQuery {
         Self {
             view: Arrangement::Tree,
             q: String::new(),
+            filter: Ok(Filter::default()),
             sort: Column::Cpu,
             descending: true,
             columns: usual_columns(),
             open: BTreeSet::new(),
             closed: BTreeSet::new(),
             rows: USUAL_ROWS,
+            when: When::default(),
         }
     }
 }
@@ -131,13 +142,14 @@ fn usual_columns() -> Vec<Column> {
 impl ProcessQuery {
     /// Reads it from the part of the URL behind the question mark; parameters of others are left alone.
     pub fn parse(query: &str) -> Result<Self, BadParameter> {
-        let mut parsed = Self::default();
+        let when = When::parse(query, crate::live::now_us())?;
+        let mut parsed = Self { when, ..Self::default() };
         let mut columns: Vec<Column> = Vec::new();
         let mut descending = None;
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
             match name.as_ref() {
                 "view" => parsed.view = arrangement(&value)?,
-                "q" => parsed.q = filter_text(&value)?,
+                "q" => parsed = parsed.filtered(&filter_text(&value)?),
                 "sort" => parsed.sort = column("sort", &value)?,
                 "dir" => descending = direction(&value)?,
                 "cols" => {
@@ -159,13 +171,19 @@ impl ProcessQuery {
         Ok(parsed)
     }
 
-    /// The filter.
-    pub fn filter(&self) -> Filter {
-        Filter::parse(&self.q)
-    }
-
     /// Name and value of every parameter that is not as usual.
     pub fn parameters(&self) -> Vec<(&'static str, String)> {
+        let mut parameters = self.timeless();
+        parameters.extend(self.when.parameters());
+        parameters
+    }
+
+    /// Where the page at `path` leads as it moves through time.
+    pub fn links(&self, path: &str) -> Links {
+        Links { path: path.to_owned(), parameters: self.timeless(), when: self.when.clone() }
+    }
+
+    fn timeless(&self) -> Vec<(&'static str, String)> {
         let usual = Self::default();
         let mut parameters = Vec::new();
         let mut add = |name, value: String| parameters.push((name, value));
@@ -207,6 +225,11 @@ impl ProcessQuery {
         Self { sort: column, descending, ..self.clone() }
     }
 
+    /// The same with another filter.
+    pub fn filtered(self, q: &str) -> Self {
+        Self { q: q.to_owned(), filter: Filter::parse(q), ..self }
+    }
+
     /// The same in another arrangement.
     pub fn arranged(&self, view: Arrangement) -> Self {
         Self { view, rows: USUAL_ROWS, ..self.clone() }
@@ -233,8 +256,8 @@ pub fn url(path: &str, parameters: &[(&'static str, String)]) -> String {
     }
     let mut query = form_urlencoded::Serializer::new(String::new());
     query.extend_pairs(parameters);
-    // A comma means the same written out, and lists are easier to read with it.
-    format!("{path}?{}", query.finish().replace("%2C", ","))
+    // Commas and colons mean the same written out, and lists and times are easier to read with them.
+    format!("{path}?{}", query.finish().replace("%2C", ",").replace("%3A", ":"))
 }
 
 /// Reads a direction.
@@ -254,6 +277,11 @@ pub fn filter_text(value: &str) -> Result<String, BadParameter> {
         return Err(BadParameter::new("q", text, format!("at most {MAX_FILTER_BYTES} bytes")));
     }
     Ok(text.to_owned())
+}
+
+/// A filter that cannot be understood, as a parameter that cannot be.
+pub fn bad_filter(q: &str, error: &FilterError) -> BadParameter {
+    BadParameter::new("q", q, format!("another filter: {error}"))
 }
 
 /// Reads a column's name, as in pages or as in JSON.
@@ -300,6 +328,7 @@ mod tests {
             ("open=3,1&closed=2", "/h?open=1,3&closed=2"),
             ("cols=cpu&cols=pid,unit", "/h?cols=name,pid,cpu,unit"),
             ("sort=resident_bytes&other=1", "/h?sort=memory"),
+            ("range=3h&at=2026-11-21T03:12:00Z&view=flat", "/h?view=flat&at=2026-11-21T03:12:00Z&range=3h"),
         ] {
             assert_eq!(ProcessQuery::parse(read).unwrap().url("/h"), written, "{read}");
         }
@@ -316,6 +345,7 @@ mod tests {
             ("closed=-1", "closed"),
             ("rows=20001", "rows"),
             ("rows=many", "rows"),
+            ("at=2026-11-21T03:12:00", "at"),
         ] {
             assert_eq!(ProcessQuery::parse(read).unwrap_err().parameter, parameter, "{read}");
         }

@@ -182,6 +182,7 @@ impl Cell {
     pub fn says_the_same(&self, other: &Self) -> bool {
         self.shade == other.shade
             && self.note == other.note
+            && self.href == other.href
             && if self.time.is_some() { self.time == other.time } else { self.text == other.text }
     }
 }

@@ -56,19 +56,11 @@ struct Forest {
     parents: Vec<Option<usize>>,
 }
 
-/// Arranges the processes as `query` says.
-pub fn arrange(processes: &[ProcessFacts<'_>], query: &ProcessQuery) -> TreeRows {
-    let filter = query.filter();
-    let matches: Vec<bool> = processes
-        .iter()
-        .map(|facts| {
-            let command_line = facts.process.command_line.as_deref().unwrap_or_default();
-            filter.matches(&[&facts.process.name, command_line])
-        })
-        .collect();
+/// Arranges the processes as `query` says; `matches` tells of each whether the filter lets it through.
+pub fn arrange(processes: &[ProcessFacts<'_>], matches: &[bool], query: &ProcessQuery) -> TreeRows {
     let mut forest = Forest::plant(processes);
     let subtree = forest.sums(processes);
-    let holds_match = forest.holds_match(&matches);
+    let holds_match = forest.holds_match(matches);
     forest.sort(processes, &subtree, query);
     let mut rows =
         TreeRows { matching: matches.iter().filter(|matches| **matches).count(), ..TreeRows::default() };
@@ -83,7 +75,7 @@ pub fn arrange(processes: &[ProcessFacts<'_>], query: &ProcessQuery) -> TreeRows
             let pid = processes[index].process.pid;
             query.open.contains(&pid)
                 || !query.closed.contains(&pid)
-                    && (!filter.is_empty() || starts_expanded(level, children.len(), &subtree[index]))
+                    && (!query.q.is_empty() || starts_expanded(level, children.len(), &subtree[index]))
         });
         if expanded == Some(true) {
             push_siblings(&mut waiting, &children, level + 1);

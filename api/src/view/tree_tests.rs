@@ -1,9 +1,10 @@
 //! Trees, honest and hostile.
 
+use fleetps_ingestor::filter::Fields;
 use fleetps_nats::snapshot::Process;
 
 use super::*;
-use crate::view::Column;
+use crate::{live::ProcessRates, view::Column};
 
 /// (pid, parent, start, cpu, name)
 type Given = (u32, u32, i64, f32, &'static str);
@@ -22,14 +23,17 @@ fn processes(given: &[Given]) -> Vec<Process> {
 }
 
 fn facts(processes: &[Process]) -> Vec<ProcessFacts<'_>> {
-    let facts = |process| ProcessFacts { process, read_per_s: None, written_per_s: None, age_s: 0 };
+    let facts = |process| ProcessFacts { process, rates: ProcessRates::default(), age_s: 0 };
     processes.iter().map(facts).collect()
 }
 
 /// The visible rows as "level:pid", dim ones in brackets.
 fn shown(given: &[Given], query: &ProcessQuery) -> String {
     let processes = processes(given);
-    let rows = arrange(&facts(&processes), query).rows;
+    let filter = query.filter.clone().unwrap();
+    let matches = |process: &Process| filter.matches(&Fields { name: &process.name, ..Fields::default() });
+    let matches: Vec<bool> = processes.iter().map(matches).collect();
+    let rows = arrange(&facts(&processes), &matches, query).rows;
     let row = |row: &TreeRow| {
         let text = format!("{}:{}", row.level, processes[row.index].pid);
         if row.dim { format!("[{text}]") } else { text }
@@ -57,7 +61,7 @@ fn siblings_are_sorted_by_their_subtrees_and_stay_below_their_parents() {
 fn a_collapsed_row_knows_the_sums_of_what_it_hides() {
     let processes = processes(&FAMILY);
     let query = ProcessQuery::default().toggled(1, false);
-    let rows = arrange(&facts(&processes), &query).rows;
+    let rows = arrange(&facts(&processes), &[true; 5], &query).rows;
     assert_eq!(rows.len(), 1);
     let below = rows[0].below;
     assert_eq!((below.processes, below.cpu_percent, below.resident_bytes), (4, Some(12.5), Some(40.0)));
@@ -66,9 +70,9 @@ fn a_collapsed_row_knows_the_sums_of_what_it_hides() {
 
 #[test]
 fn a_filter_keeps_the_ancestors_of_what_matches_dimmed() {
-    let query = ProcessQuery { q: "C".to_owned(), ..ProcessQuery::default() };
+    let query = ProcessQuery::default().filtered("C");
     assert_eq!(shown(&FAMILY, &query), "[1:1] [2:3] 3:4");
-    let nothing = ProcessQuery { q: "zzz".to_owned(), ..ProcessQuery::default() };
+    let nothing = ProcessQuery::default().filtered("zzz");
     assert_eq!(shown(&FAMILY, &nothing), "");
 }
 
@@ -93,7 +97,7 @@ fn circles_younger_parents_and_unknown_parents_make_roots() {
 fn rows_beyond_the_budget_are_counted() {
     let query = ProcessQuery { rows: 2, ..ProcessQuery::default() };
     let processes = processes(&FAMILY);
-    let rows = arrange(&facts(&processes), &query);
+    let rows = arrange(&facts(&processes), &[true; 5], &query);
     assert_eq!((rows.rows.len(), rows.cut_off), (2, 3));
 }
 
@@ -108,5 +112,5 @@ fn deep_rows_crowds_and_kernel_threads_start_collapsed() {
 
     let mut kernel = processes(&[(2, 0, 0, 0.0, "kthreadd"), (3, 2, 0, 0.0, "kworker")]);
     kernel.iter_mut().for_each(|process| process.resident_bytes = Some(0));
-    assert_eq!(arrange(&facts(&kernel), &ProcessQuery::default()).rows.len(), 1);
+    assert_eq!(arrange(&facts(&kernel), &[true; 2], &ProcessQuery::default()).rows.len(), 1);
 }

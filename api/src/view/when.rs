@@ -66,7 +66,8 @@ pub fn written(moment_us: i64) -> String {
     format!("{moment:.precision$}")
 }
 
-fn micros(duration: Duration) -> i64 {
+/// A length of time in µs.
+pub fn micros(duration: Duration) -> i64 {
     i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }
 

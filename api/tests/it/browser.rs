@@ -22,9 +22,9 @@ use tokio::{
 use crate::support::{PATIENCE, Site, family, process};
 
 /// A site, served, and a browser to look at it. The driver ends with this, and the browser with the driver.
-struct Browser {
-    site: Site,
-    client: Client,
+pub struct Browser {
+    pub site: Site,
+    pub client: Client,
     address: String,
     session: String,
     driver_port: u16,
@@ -44,7 +44,7 @@ impl Drop for Browser {
 
 impl Browser {
     /// `None` when there is no browser here, and none is required.
-    async fn open(site: Site, scripts: bool) -> Option<Self> {
+    pub async fn open(site: Site, scripts: bool) -> Option<Self> {
         let Some((driver, port)) = start_driver().await else {
             let required = std::env::var_os("FLEETPS_REQUIRE_BROWSER").is_some_and(|value| value == "1");
             assert!(
@@ -76,16 +76,16 @@ impl Browser {
         Some(Self { site, client, address, session, driver_port: port, _driver: driver })
     }
 
-    async fn go(&self, path: &str) {
+    pub async fn go(&self, path: &str) {
         self.client.goto(&format!("{}{path}", self.address)).await.unwrap();
     }
 
-    async fn run(&self, script: &str) -> Value {
+    pub async fn run(&self, script: &str) -> Value {
         self.client.execute(script, Vec::new()).await.unwrap()
     }
 
     /// Waits until a script's value is `wanted`.
-    async fn until(&self, script: &str, wanted: Value) {
+    pub async fn until(&self, script: &str, wanted: Value) {
         let mut last = Value::Null;
         let waiting = async {
             loop {
@@ -101,11 +101,11 @@ impl Browser {
         }
     }
 
-    async fn until_live(&self) {
+    pub async fn until_live(&self) {
         self.until("return document.getElementById('live-dot').textContent", json!("live")).await;
     }
 
-    async fn press(&self, key: &str) {
+    pub async fn press(&self, key: &str) {
         let script = format!(
             "(document.activeElement ?? document.body).dispatchEvent(new KeyboardEvent('keydown', {{key: {key:?}, bubbles: true}}))"
         );

@@ -9,3 +9,4 @@ mod pages;
 mod pipeline;
 mod program;
 mod support;
+mod travel;

@@ -12,7 +12,12 @@ use axum::{
 };
 use fleetps::{
     live::now_us,
+    past::Past,
     web::{self, Shared},
+};
+use fleetps_ingestor::{
+    history::History,
+    segment::{SegmentRows, seal},
 };
 use fleetps_nats::{
     HostName, Snapshot,
@@ -30,6 +35,8 @@ pub struct Site {
     pub shared: Shared,
     pub router: Router,
     sequence: AtomicI64,
+    /// Where its history is.
+    pub folder: tempfile::TempDir,
 }
 
 /// An answer, read.
@@ -41,8 +48,35 @@ pub struct Answer {
 
 impl Site {
     pub fn new() -> Self {
-        let shared = Shared::new(None, CancellationToken::new());
-        Self { router: web::router(shared.clone()), shared, sequence: AtomicI64::new(0) }
+        Self::over(Shared::new(None, CancellationToken::new()), tempfile::tempdir().unwrap())
+    }
+
+    /// A site whose history holds these snapshots, each list in a segment of its own.
+    pub fn with_history(segments: Vec<Vec<(&str, Snapshot)>>) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut sequence = 0;
+        for snapshots in segments {
+            let begun_at_us = snapshots[0].1.captured_at_us;
+            let mut rows = SegmentRows::new(0, 1_700_000_000, sequence + 1, begun_at_us);
+            for (host, snapshot) in snapshots {
+                sequence += 1;
+                rows.push(sequence, snapshot.captured_at_us, &host.parse().unwrap(), snapshot);
+            }
+            seal(folder.path(), &mut rows).unwrap();
+        }
+        let mut shared = Shared::new(None, CancellationToken::new());
+        shared.past = Past::of(History::open(folder.path()).unwrap());
+        Self::over(shared, folder)
+    }
+
+    /// The same site after its history has changed.
+    pub fn reopened(mut self) -> Self {
+        self.shared.past = Past::of(History::open(self.folder.path()).unwrap());
+        Self::over(self.shared, self.folder)
+    }
+
+    fn over(shared: Shared, folder: tempfile::TempDir) -> Self {
+        Self { router: web::router(shared.clone()), shared, sequence: AtomicI64::new(0), folder }
     }
 
     /// A site with one host that has these processes.
@@ -114,6 +148,21 @@ pub fn snapshot(sequence: i64, processes: Vec<Process>) -> Snapshot {
         processes,
         ..Snapshot::default()
     }
+}
+
+/// The beginning of the histories of these tests: 2026-11-20T08:00:00Z.
+pub const BEGIN_US: i64 = 1_795_161_600_000_000;
+
+/// The snapshot that was captured so many seconds after the beginning.
+pub fn snapshot_at(second: i64, processes: Vec<Process>) -> Snapshot {
+    let sequence = second / 10 + 1;
+    Snapshot { captured_at_us: BEGIN_US + second * 1_000_000, ..snapshot(sequence, processes) }
+}
+
+/// The time so many seconds after the beginning, as URLs have it.
+pub fn time_at(second: i64) -> String {
+    let time = jiff::Timestamp::from_microsecond(BEGIN_US + second * 1_000_000).unwrap();
+    time.to_string()
 }
 
 /// A process that started at a fixed time.

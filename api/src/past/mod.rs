@@ -1,4 +1,7 @@
-//! The past, as the handlers ask it: the history in a folder, read by a few threads at a time.
+//! The past, as the handlers ask it: the history in a folder, read by a few threads at a time; `travel` is one host at
+//! one past moment.
+
+pub mod travel;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
@@ -94,6 +97,7 @@ impl Past {
     }
 }
 
+/// There is no history here.
 fn no_history() -> Refusal {
     Refusal::new(
         StatusCode::SERVICE_UNAVAILABLE,

@@ -1,0 +1,132 @@
+//! One host over time: its charts, and which programs made up its CPU and memory.
+
+use askama::Template;
+use axum::{
+    extract::{Path, RawQuery, State},
+    response::Response,
+};
+use fleetps_ingestor::history::{Breakdown, BreakdownOf, HistoryError, HostMetrics, Kept, Resolution, Span};
+use fleetps_nats::HostName;
+
+use super::{
+    host_head::{self, HostHead, Tab, Visit, visit},
+    page::{self, Layout},
+    timeline::without_the_newest_gap,
+};
+use crate::{
+    live::now_us,
+    refusal::Refusal,
+    view::{
+        View,
+        chart::panel::{self, Panel, ValueRow},
+        system,
+        travel::When,
+    },
+    web::Shared,
+};
+
+/// Points of a line: about one for every two pixels.
+const POINTS: usize = 400;
+/// Parts of a breakdown: it is read by programs, not by seconds.
+const PARTS: usize = 120;
+/// Programs of a breakdown: more cannot be told apart.
+const LAYERS: usize = 6;
+
+/// The page.
+#[derive(Template)]
+#[template(path = "history.html")]
+struct HistoryPage {
+    layout: Layout,
+    head: HostHead,
+    view: View,
+    span: Span,
+    metrics_url: String,
+    panels: Vec<Panel>,
+    values: Vec<ValueRow>,
+    values_at_us: i64,
+    resolution: &'static str,
+    kept: Vec<(&'static str, i64)>,
+}
+
+/// What the history says for one page.
+struct Answers {
+    metrics: HostMetrics,
+    cpu: Breakdown,
+    memory: Breakdown,
+    kept: Kept,
+}
+
+/// The page.
+pub async fn page(
+    State(shared): State<Shared>,
+    Path(host): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Refusal> {
+    let now_us = now_us();
+    let links = Tab::History.links(&host, When::parse(&query.unwrap_or_default(), now_us)?);
+    let when = links.when.clone();
+    let (head, view) = match visit(&shared, &host, Tab::History, links.clone()).await? {
+        Visit::Moment(head, moment) => {
+            let mut fields = system::head_fields(&moment, now_us);
+            fields.extend(host_head::earlier(&moment, &links));
+            (head, View { fields, ..View::default() })
+        }
+        // There are charts of times that have no process table.
+        Visit::Nothing(head, _) => (head, View::default()),
+        Visit::Elsewhere(response) => return Ok(response),
+    };
+    let name: HostName = host.parse().map_err(|_| Refusal::no_such_host(&host))?;
+    let span = when.span(now_us);
+    let answers = shared.past.ask(move |history| ask(history, &name, span)).await?;
+    let metrics = without_the_newest_gap(answers.metrics, span, now_us);
+    let values_at_us =
+        when.at_us.unwrap_or_else(|| metrics.points.last().map_or(span.to_us, |point| point.to_us));
+    page::render(&HistoryPage {
+        layout: Layout::new(),
+        metrics_url: head.timeline.metrics.clone(),
+        head,
+        view,
+        span,
+        panels: panel::panels(&metrics, span, [&answers.cpu, &answers.memory]),
+        values: panel::values(&metrics, values_at_us),
+        values_at_us,
+        resolution: in_words(metrics.resolution),
+        kept: kept_in_words(&answers.kept),
+    })
+}
+
+fn ask(
+    history: &fleetps_ingestor::history::History,
+    host: &HostName,
+    span: Span,
+) -> Result<Answers, HistoryError> {
+    Ok(Answers {
+        metrics: history.host_metrics(host, span, POINTS)?,
+        cpu: history.breakdown(host, span, BreakdownOf::Cpu, PARTS, LAYERS)?,
+        memory: history.breakdown(host, span, BreakdownOf::Memory, PARTS, LAYERS)?,
+        kept: history.kept(),
+    })
+}
+
+/// How finely the past was kept, in words.
+fn in_words(resolution: Resolution) -> &'static str {
+    match resolution {
+        Resolution::Samples => "Drawn from every sample.",
+        Resolution::Minutes => {
+            "Drawn, in part, from one sample a minute: that is all that is kept of this span."
+        }
+        Resolution::Hours => {
+            "Drawn, in part, from the sums of every hour: that is all that is kept of this span."
+        }
+    }
+}
+
+/// Since when the past is kept how finely.
+fn kept_in_words(kept: &Kept) -> Vec<(&'static str, i64)> {
+    let all = [
+        ("every sample since", kept.samples_from_us),
+        ("one sample a minute since", kept.minutes_from_us),
+        ("the sums of every hour since", kept.hours_from_us),
+    ];
+    all.into_iter().filter_map(|(what, since)| Some((what, since?))).collect()
+}

@@ -1,0 +1,231 @@
+//! The head of every page about one host: live or at a moment, the timeline, the tabs; and finding that moment.
+
+use axum::response::{IntoResponse, Redirect, Response};
+use fleetps_ingestor::history::{NoSnapshot, Resolution, SetAside};
+use fleetps_nats::HostName;
+
+use crate::{
+    display,
+    live::{Moment, now_us},
+    past::travel::{self, Then, Travelled},
+    refusal::Refusal,
+    view::{
+        table::Cell,
+        timeline::Timeline,
+        travel::{Links, When},
+    },
+    web::Shared,
+};
+
+const MINUTE_US: i64 = 60_000_000;
+
+/// A page about a host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tab {
+    /// Its processes.
+    Processes,
+    /// What it is.
+    System,
+    /// Its charts.
+    History,
+}
+
+impl Tab {
+    const ALL: [Self; 3] = [Self::Processes, Self::System, Self::History];
+
+    fn label(self) -> &'static str {
+        match self {
+            Self::Processes => "Processes",
+            Self::System => "System",
+            Self::History => "History",
+        }
+    }
+
+    /// The links of this page of `host`, which has no parameters but those of time.
+    pub fn links(self, host: &str, when: When) -> Links {
+        Links { path: format!("/hosts/{host}{}", self.suffix()), parameters: Vec::new(), when }
+    }
+
+    /// Its path below the host's.
+    fn suffix(self) -> &'static str {
+        match self {
+            Self::Processes => "",
+            Self::System => "/system",
+            Self::History => "/history",
+        }
+    }
+}
+
+/// The head.
+pub struct HostHead {
+    /// The host.
+    pub host: String,
+    /// The bar of a page at a moment; absent on a live one.
+    pub bar: Option<Bar>,
+    /// The timeline.
+    pub timeline: Timeline,
+    /// Segments that cannot be read.
+    pub set_aside: Vec<SetAside>,
+    tab: Tab,
+    links: Links,
+}
+
+/// What says that a page shows the past, and leads through it.
+pub struct Bar {
+    /// The moment: when the snapshot was captured, or what was asked for.
+    pub at_us: i64,
+    /// More about it, in words.
+    pub note: &'static str,
+    /// Whether there is a snapshot.
+    pub has_snapshot: bool,
+    /// The snapshot before.
+    pub earlier: Option<String>,
+    /// The snapshot after.
+    pub later: Option<String>,
+    /// Steps by the clock: what they are called, and where they lead.
+    pub steps: [(&'static str, String); 4],
+    /// The page now.
+    pub live: String,
+}
+
+/// What a page about a host has to show.
+pub enum Visit {
+    /// A moment: the present, or one of the past.
+    Moment(HostHead, Box<Moment>),
+    /// A moment of which nothing is known.
+    Nothing(HostHead, NoSnapshot),
+    /// The page is elsewhere.
+    Elsewhere(Response),
+}
+
+/// Finds the moment that `links` name for the page `tab` of `host`.
+///
+/// # Errors
+/// When nobody has ever heard of the host, or the history cannot be read.
+pub async fn visit(shared: &Shared, host: &str, tab: Tab, links: Links) -> Result<Visit, Refusal> {
+    let name: HostName = host.parse().map_err(|_| Refusal::no_such_host(host))?;
+    let elsewhere = |url: String| Visit::Elsewhere(Redirect::to(&url).into_response());
+    match links.when.at_us {
+        // A link that is shared must mean the same moment later.
+        Some(at_us) if links.when.is_relative => Ok(elsewhere(links.at(at_us))),
+        Some(at_us) => match travel::to(shared, &name, at_us).await? {
+            Travelled::Nothing(NoSnapshot::UnknownHost) => Err(Refusal::no_such_host(host)),
+            Travelled::Nothing(nothing) => {
+                let bar = Bar::nothing(at_us, &nothing, &links);
+                Ok(Visit::Nothing(HostHead::new(shared, host, tab, links, Some(bar)), nothing))
+            }
+            Travelled::Then(then) => {
+                let bar = Bar::then(at_us, &then, &links);
+                let head = HostHead::new(shared, host, tab, links, Some(bar));
+                Ok(Visit::Moment(head, Box::new(then.moment)))
+            }
+        },
+        None => match shared.fleet.moment(&name) {
+            Some(moment) => {
+                Ok(Visit::Moment(HostHead::new(shared, host, tab, links, None), Box::new(moment)))
+            }
+            // A host that is only in the history: its last snapshot is all there is.
+            None => match travel::to(shared, &name, now_us()).await {
+                Ok(Travelled::Nothing(NoSnapshot::AfterLast { last_us })) => Ok(elsewhere(links.at(last_us))),
+                Ok(Travelled::Then(then)) => Ok(elsewhere(links.at(then.moment.snapshot.captured_at_us))),
+                _ => Err(Refusal::no_such_host(host)),
+            },
+        },
+    }
+}
+
+impl HostHead {
+    fn new(shared: &Shared, host: &str, tab: Tab, links: Links, bar: Option<Bar>) -> Self {
+        Self {
+            host: host.to_owned(),
+            timeline: Timeline::new(host, &links, now_us()),
+            set_aside: if bar.is_some() { shared.past.set_aside() } else { Vec::new() },
+            bar,
+            tab,
+            links,
+        }
+    }
+
+    /// Whether the page follows the present.
+    pub fn is_live(&self) -> bool {
+        self.bar.is_none()
+    }
+
+    /// Whether the timeline ends now, and goes on doing so.
+    pub fn follows(&self) -> bool {
+        self.is_live() && self.links.when.span.is_none()
+    }
+
+    /// This page at another moment.
+    pub fn at(&self, at_us: i64) -> String {
+        self.links.at(at_us)
+    }
+
+    /// The tabs: what they are called, where they lead, whether this is it.
+    pub fn tabs(&self) -> Vec<(&'static str, String, bool)> {
+        Tab::ALL.map(|tab| (tab.label(), self.tab_url(tab), tab == self.tab)).into()
+    }
+
+    fn tab_url(&self, tab: Tab) -> String {
+        let when = &self.links.when;
+        tab.links(&self.host, when.clone()).to(when)
+    }
+}
+
+/// The field of a live page that leads to the snapshot before the one it shows.
+pub fn earlier(moment: &Moment, links: &Links) -> Option<(&'static str, Cell)> {
+    let captured_at_us = moment.previous.as_ref()?.captured_at_us;
+    Some(("earlier", Cell::field("").linked(links.at(captured_at_us))))
+}
+
+impl Bar {
+    fn then(at_us: i64, then: &Then, links: &Links) -> Self {
+        let note = match then.resolution {
+            Resolution::Samples => "",
+            Resolution::Minutes => "one snapshot a minute is kept of that time",
+            Resolution::Hours => "only sums of every hour are kept of that time",
+        };
+        let (earlier, later) = (then.earlier_us, then.later_us);
+        let captured_at_us = then.moment.snapshot.captured_at_us;
+        Self { note, has_snapshot: true, ..Self::new(captured_at_us, at_us, earlier, later, links) }
+    }
+
+    fn nothing(at_us: i64, nothing: &NoSnapshot, links: &Links) -> Self {
+        let (earlier, later) = match *nothing {
+            NoSnapshot::UnknownHost => (None, None),
+            NoSnapshot::BeforeFirst { first_us } => (None, Some(first_us)),
+            NoSnapshot::AfterLast { last_us } => (Some(last_us), None),
+            NoSnapshot::Gap { before_us, after_us } => (Some(before_us), Some(after_us)),
+            NoSnapshot::OnlyHours { after_us } => (None, after_us),
+        };
+        Self::new(at_us, at_us, earlier, later, links)
+    }
+
+    fn new(shown_us: i64, at_us: i64, earlier: Option<i64>, later: Option<i64>, links: &Links) -> Self {
+        let step = |label, minutes: i64| (label, links.at(at_us.saturating_add(minutes * MINUTE_US)));
+        Self {
+            at_us: shown_us,
+            note: "",
+            has_snapshot: false,
+            earlier: earlier.map(|at_us| links.at(at_us)),
+            later: later.map(|at_us| links.at(at_us)),
+            steps: [step("−1 h", -60), step("−1 min", -1), step("+1 min", 1), step("+1 h", 60)],
+            live: links.live(),
+        }
+    }
+
+    /// The moment as programs read it.
+    pub fn exact(&self) -> String {
+        display::time_exact(self.at_us)
+    }
+
+    /// The moment as people read it.
+    pub fn text(&self) -> String {
+        display::time(self.at_us)
+    }
+
+    /// How long ago it was.
+    pub fn ago(&self) -> String {
+        display::duration(now_us().saturating_sub(self.at_us) / 1_000_000)
+    }
+}

@@ -1,0 +1,205 @@
+//! One host over time: `/api/v1/hosts/{host}/metrics`, `…/breakdown` and `…/snapshots`, as JSON or as CSV.
+//!
+//! All take `from`, `to` and `range` (an hour until now without them). `metrics` takes `points`; each point has the mean
+//! of a value under its own name, and what it was at least and at most under `…_min` and `…_max`. `breakdown` takes `of`
+//! (`cpu` or `memory`), `parts` and `layers`. `snapshots` takes `limit`.
+
+use std::time::Duration;
+
+use axum::{
+    extract::{Path, RawQuery, State},
+    http::StatusCode,
+    response::Response,
+};
+use fleetps_ingestor::history::{Breakdown, BreakdownOf, Extent, HostPoint, Span};
+use fleetps_nats::HostName;
+use serde_json::{Map, Value, json};
+
+use super::{
+    csv,
+    json::{self, AboutPast},
+};
+use crate::{
+    display::time_exact,
+    live::now_us,
+    refusal::Refusal,
+    view::{
+        chart::hosts::{KINDS, Read},
+        query::{BadParameter, number},
+        when,
+    },
+    web::Shared,
+};
+
+/// Points unless asked otherwise: enough for a chart across a page.
+const USUAL_POINTS: usize = 600;
+/// The most points: more than a screen has pixels.
+const MAX_POINTS: usize = 2_000;
+/// Parts of a breakdown unless asked otherwise.
+const USUAL_PARTS: usize = 120;
+/// Programs in a breakdown unless asked otherwise.
+const USUAL_LAYERS: usize = 6;
+/// The most programs in a breakdown.
+const MAX_LAYERS: usize = 50;
+/// Moments listed unless asked otherwise, and at most: a day of one every ten seconds is 8,640.
+const USUAL_MOMENTS: usize = 1_000;
+const MAX_MOMENTS: usize = 100_000;
+/// The span unless one is given.
+const USUAL_SPAN: Duration = Duration::from_secs(3_600);
+
+/// What is asked for.
+struct Asked {
+    host: HostName,
+    span: Span,
+    text: String,
+}
+
+impl Asked {
+    fn parse(host: &str, query: Option<String>) -> Result<Self, Refusal> {
+        let (text, now_us) = (query.unwrap_or_default(), now_us());
+        let span = when::span(&text, now_us, now_us, USUAL_SPAN)?;
+        Ok(Self { host: host.parse().map_err(|_| Refusal::no_such_host(host))?, span, text })
+    }
+
+    fn value(&self, parameter: &str) -> Option<String> {
+        let mut parameters = form_urlencoded::parse(self.text.as_bytes());
+        let found = parameters.find(|(name, value)| name == parameter && !value.is_empty());
+        found.map(|(_, value)| value.into_owned())
+    }
+
+    /// A number from 1 to `most`.
+    fn number(&self, parameter: &str, usual: usize, most: usize) -> Result<usize, BadParameter> {
+        match self.value(parameter) {
+            Some(given) => Ok(number(parameter, &given, most)?.max(1)),
+            None => Ok(usual),
+        }
+    }
+
+    fn head(&self) -> Map<String, Value> {
+        let Span { from_us, to_us } = self.span;
+        let head =
+            [("host", self.host.to_string()), ("from", time_exact(from_us)), ("to", time_exact(to_us))];
+        head.into_iter().map(|(name, text)| (name.to_owned(), Value::String(text))).collect()
+    }
+}
+
+/// Values that no chart shows.
+const MORE: [(&str, Read); 2] =
+    [("swap_used_bytes", |point| point.swap_used_bytes), ("thread_count", |point| point.thread_count)];
+
+fn values() -> impl Iterator<Item = (&'static str, Read)> {
+    KINDS.iter().flat_map(|kind| kind.lines).map(|line| (line.field, line.read)).chain(MORE)
+}
+
+/// The host's load over time.
+pub async fn metrics(
+    State(shared): State<Shared>,
+    Path(host): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Refusal> {
+    let asked = Asked::parse(&host, query)?;
+    let points = asked.number("points", USUAL_POINTS, MAX_POINTS)?;
+    let (name, span) = (asked.host.clone(), asked.span);
+    let metrics = shared.past.ask(move |history| history.host_metrics(&name, span, points)).await?;
+    let rows: Vec<Value> = metrics.points.iter().map(row).collect();
+    if csv::is_asked_for(&asked.text) {
+        let columns = columns();
+        let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
+        return Ok(csv::answer(&format!("{host}-metrics"), &columns, &rows));
+    }
+    let gap = |gap: &Span| json!({"from": time_exact(gap.from_us), "to": time_exact(gap.to_us)});
+    let mut answer = asked.head();
+    answer.insert("points".to_owned(), Value::Array(rows));
+    answer.insert("gaps".to_owned(), metrics.gaps.iter().map(gap).collect());
+    Ok(json::answer(StatusCode::OK, &AboutPast::new(&shared.past, metrics.resolution, answer)))
+}
+
+fn columns() -> Vec<String> {
+    let of_a_value =
+        |(name, _): (&str, Read)| [name.to_owned(), format!("{name}_min"), format!("{name}_max")];
+    let fixed = ["from", "to", "samples", "memory_total_bytes"].map(str::to_owned);
+    fixed.into_iter().chain(values().flat_map(of_a_value)).collect()
+}
+
+fn row(point: &HostPoint) -> Value {
+    let mut row = Map::new();
+    row.insert("from".to_owned(), time_exact(point.from_us).into());
+    row.insert("to".to_owned(), time_exact(point.to_us).into());
+    row.insert("samples".to_owned(), point.samples.into());
+    row.insert("memory_total_bytes".to_owned(), point.memory_total_bytes.into());
+    for (name, read) in values() {
+        let value: Option<Extent> = read(point);
+        row.insert(name.to_owned(), value.map(|value| value.mean).into());
+        row.insert(format!("{name}_min"), value.map(|value| value.min).into());
+        row.insert(format!("{name}_max"), value.map(|value| value.max).into());
+    }
+    Value::Object(row)
+}
+
+/// Which programs made up the host's CPU or memory.
+pub async fn breakdown(
+    State(shared): State<Shared>,
+    Path(host): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Refusal> {
+    let asked = Asked::parse(&host, query)?;
+    let of = match asked.value("of").as_deref() {
+        None | Some("cpu") => BreakdownOf::Cpu,
+        Some("memory") => BreakdownOf::Memory,
+        Some(other) => return Err(BadParameter::new("of", other, "`cpu` or `memory`").into()),
+    };
+    let parts = asked.number("parts", USUAL_PARTS, MAX_POINTS)?;
+    let layers = asked.number("layers", USUAL_LAYERS, MAX_LAYERS)?;
+    let (name, span) = (asked.host.clone(), asked.span);
+    let breakdown = shared.past.ask(move |history| history.breakdown(&name, span, of, parts, layers)).await?;
+    if csv::is_asked_for(&asked.text) {
+        let columns = ["from", "to", "name", "value"];
+        return Ok(csv::answer(&format!("{host}-breakdown"), &columns, &breakdown_rows(&breakdown)));
+    }
+    let bounds: Vec<String> = breakdown.bounds_us.iter().map(|bound_us| time_exact(*bound_us)).collect();
+    let layers = breakdown.layers.iter().map(|layer| json!({"name": layer.name, "values": layer.values}));
+    let mut answer = asked.head();
+    answer.insert("bounds".to_owned(), bounds.into());
+    answer.insert("layers".to_owned(), layers.collect());
+    answer.insert("other".to_owned(), breakdown.other.clone().into());
+    Ok(json::answer(StatusCode::OK, &AboutPast::new(&shared.past, breakdown.resolution, answer)))
+}
+
+/// A row for each program and part.
+fn breakdown_rows(breakdown: &Breakdown) -> Vec<Value> {
+    let layers = breakdown.layers.iter().map(|layer| (Value::String(layer.name.clone()), &layer.values));
+    let all = layers.chain([(Value::Null, &breakdown.other)]);
+    let of_a_layer = |(name, values): (Value, &Vec<Option<f64>>)| -> Vec<Value> {
+        let parts = breakdown.bounds_us.windows(2).zip(values.clone());
+        let row = |(bounds, value): (&[i64], Option<f64>)| match bounds {
+            [from_us, to_us] => {
+                json!({"from": time_exact(*from_us), "to": time_exact(*to_us), "name": name, "value": value})
+            }
+            _ => Value::Null,
+        };
+        parts.map(row).collect()
+    };
+    all.flat_map(of_a_layer).collect()
+}
+
+/// When snapshots of the host that have a process table were captured.
+pub async fn snapshots(
+    State(shared): State<Shared>,
+    Path(host): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Refusal> {
+    let asked = Asked::parse(&host, query)?;
+    let limit = asked.number("limit", USUAL_MOMENTS, MAX_MOMENTS)?;
+    let (name, span) = (asked.host.clone(), asked.span);
+    let listed = shared.past.ask(move |history| history.snapshots(&name, span, limit)).await?;
+    let moments: Vec<String> = listed.items.iter().map(|captured_us| time_exact(*captured_us)).collect();
+    if csv::is_asked_for(&asked.text) {
+        let rows: Vec<Value> =
+            moments.iter().map(|captured_at| json!({"captured_at": captured_at})).collect();
+        return Ok(csv::answer(&format!("{host}-snapshots"), &["captured_at"], &rows));
+    }
+    let mut answer = asked.head();
+    answer.insert("total".to_owned(), listed.total.into());
+    answer.insert("captured_at".to_owned(), moments.into());
+    Ok(json::answer(StatusCode::OK, &AboutPast::new(&shared.past, listed.resolution, answer)))
+}

@@ -1,0 +1,47 @@
+//! `/hosts/{host}/timeline.svg`: the picture of a host's timeline.
+
+use std::time::Duration;
+
+use askama::Template;
+use axum::{
+    extract::{Path, RawQuery, State},
+    http::header,
+    response::{IntoResponse, Response},
+};
+use fleetps_ingestor::history::{HostMetrics, Span};
+use fleetps_nats::HostName;
+
+use crate::{
+    live::now_us,
+    refusal::Refusal,
+    view::{chart::hosts, when},
+    web::Shared,
+};
+
+/// Points asked for: about one for every two pixels of a wide page.
+const POINTS: usize = 600;
+/// The span unless one is given.
+const USUAL: Duration = Duration::from_secs(3_600);
+/// What was taken in the last minute is not in the history yet: that is no gap.
+const NOT_YET_US: i64 = 60_000_000;
+
+/// The picture.
+pub async fn picture(
+    State(shared): State<Shared>,
+    Path(host): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Refusal> {
+    let name: HostName = host.parse().map_err(|_| Refusal::no_such_host(&host))?;
+    let now_us = now_us();
+    let span = when::span(&query.unwrap_or_default(), now_us, now_us, USUAL)?;
+    let metrics = shared.past.ask(move |history| history.host_metrics(&name, span, POINTS)).await?;
+    let chart = hosts::timeline(&without_the_newest_gap(metrics, span, now_us), span);
+    let svg = chart.render().map_err(|error| Refusal::fault("could not draw the timeline", &error))?;
+    Ok(([(header::CONTENT_TYPE, "image/svg+xml")], svg).into_response())
+}
+
+/// Without the gap at the end that is only there because newer samples are not in the history yet.
+pub fn without_the_newest_gap(mut metrics: HostMetrics, span: Span, now_us: i64) -> HostMetrics {
+    metrics.gaps.retain(|gap| gap.to_us < span.to_us || now_us.saturating_sub(gap.from_us) > NOT_YET_US);
+    metrics
+}

@@ -1,0 +1,148 @@
+//! One host at a past moment: what the history has, joined with what still lies in the stream only.
+
+use std::sync::Arc;
+
+use axum::http::StatusCode;
+use fleetps_ingestor::history::{AtMoment, NoSnapshot, PastSnapshot, Resolution};
+use fleetps_nats::{HostName, Snapshot};
+
+use crate::{
+    live::{Moment, Summary, recent},
+    refusal::Refusal,
+    web::Shared,
+};
+
+/// A snapshot says how it was for so many intervals, then it was silent.
+const BELIEVED_INTERVALS: i64 = 3;
+
+/// One host at a past moment, and where to go from there.
+#[derive(Debug, Clone)]
+pub struct Then {
+    /// The last snapshot at or before the moment.
+    pub moment: Moment,
+    /// When the snapshot before it was captured.
+    pub earlier_us: Option<i64>,
+    /// When the snapshot after it was captured; absent for the newest.
+    pub later_us: Option<i64>,
+    /// How finely that time is kept.
+    pub resolution: Resolution,
+}
+
+/// What is known of a host at a past moment.
+#[derive(Debug, Clone)]
+pub enum Travelled {
+    /// How it was.
+    Then(Box<Then>),
+    /// Why nobody knows.
+    Nothing(NoSnapshot),
+}
+
+/// `host` at `at_us`.
+///
+/// # Errors
+/// When the history cannot be read, or the broker does not answer for what is not in it yet.
+pub async fn to(shared: &Shared, host: &HostName, at_us: i64) -> Result<Travelled, Refusal> {
+    let sealed = sealed(shared, host, at_us).await?;
+    // Only behind the end of the history can there be more in the stream.
+    let at_the_end = match &sealed {
+        AtMoment::Snapshot(past) => past.later_us.is_none(),
+        AtMoment::Nothing(nothing) => {
+            matches!(nothing, NoSnapshot::UnknownHost | NoSnapshot::AfterLast { .. })
+        }
+    };
+    let recent = if at_the_end { recent(shared, host, at_us).await? } else { Vec::new() };
+    Ok(join(host, sealed, recent, at_us))
+}
+
+async fn sealed(shared: &Shared, host: &HostName, at_us: i64) -> Result<AtMoment, Refusal> {
+    let asked = host.clone();
+    match shared.past.history() {
+        Some(_) => shared.past.ask(move |history| history.snapshot_at(&asked, at_us)).await,
+        // A server without a history still has what is in the stream.
+        None if shared.fleet.summary(host).is_some() => Ok(AtMoment::Nothing(NoSnapshot::UnknownHost)),
+        None => Err(crate::past::no_history()),
+    }
+}
+
+async fn recent(shared: &Shared, host: &HostName, at_us: i64) -> Result<Vec<Snapshot>, Refusal> {
+    let (Some(client), Some(summary)) = (&shared.broker, shared.fleet.summary(host)) else {
+        return Ok(Vec::new());
+    };
+    recent::around(client, &summary, at_us).await.map_err(|error| {
+        tracing::warn!(%error, %host, "cannot read the newest snapshots");
+        Refusal::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the broker does not answer, and the snapshots of the last minute are only there",
+            "moments more than a minute ago can be shown; trying again may help",
+        )
+    })
+}
+
+/// Joins the answer of the history with the snapshots of the stream around the moment, in order of capture.
+fn join(host: &HostName, sealed: AtMoment, mut recent: Vec<Snapshot>, at_us: i64) -> Travelled {
+    let sealed_us = match &sealed {
+        AtMoment::Snapshot(past) => Some(past.snapshot.captured_at_us),
+        AtMoment::Nothing(NoSnapshot::AfterLast { last_us }) => Some(*last_us),
+        AtMoment::Nothing(_) => None,
+    };
+    let later_us = match recent.last() {
+        Some(last) if last.captured_at_us > at_us => recent.pop().map(|later| later.captured_at_us),
+        _ => None,
+    };
+    match recent.pop() {
+        Some(newer) if sealed_us.is_none_or(|sealed_us| newer.captured_at_us > sealed_us) => {
+            let earlier = recent.pop();
+            let earlier_us = earlier.as_ref().map(|earlier| earlier.captured_at_us).max(sealed_us);
+            from_stream(host, newer, earlier, (earlier_us, later_us), at_us)
+        }
+        _ => from_history(host, sealed, later_us),
+    }
+}
+
+fn from_stream(
+    host: &HostName,
+    snapshot: Snapshot,
+    earlier: Option<Snapshot>,
+    (earlier_us, later_us): (Option<i64>, Option<i64>),
+    at_us: i64,
+) -> Travelled {
+    let believed_us = i64::from(snapshot.interval_ms).saturating_mul(1000 * BELIEVED_INTERVALS);
+    if at_us.saturating_sub(snapshot.captured_at_us) > believed_us {
+        let before_us = snapshot.captured_at_us;
+        return Travelled::Nothing(match later_us {
+            Some(after_us) => NoSnapshot::Gap { before_us, after_us },
+            None => NoSnapshot::AfterLast { last_us: before_us },
+        });
+    }
+    let previous = earlier.filter(|earlier| earlier.boot_id == snapshot.boot_id);
+    let moment = moment(host, snapshot, previous);
+    Travelled::Then(Box::new(Then { moment, earlier_us, later_us, resolution: Resolution::Samples }))
+}
+
+fn from_history(host: &HostName, sealed: AtMoment, later_us: Option<i64>) -> Travelled {
+    match (sealed, later_us) {
+        (AtMoment::Snapshot(past), _) => {
+            let PastSnapshot { snapshot, previous, earlier_us, resolution, .. } = *past;
+            let later_us = past.later_us.or(later_us);
+            let moment = moment(host, snapshot, previous);
+            Travelled::Then(Box::new(Then { moment, earlier_us, later_us, resolution }))
+        }
+        (AtMoment::Nothing(NoSnapshot::AfterLast { last_us }), Some(after_us)) => {
+            Travelled::Nothing(NoSnapshot::Gap { before_us: last_us, after_us })
+        }
+        (AtMoment::Nothing(NoSnapshot::UnknownHost), Some(first_us)) => {
+            Travelled::Nothing(NoSnapshot::BeforeFirst { first_us })
+        }
+        (AtMoment::Nothing(nothing), _) => Travelled::Nothing(nothing),
+    }
+}
+
+fn moment(host: &HostName, snapshot: Snapshot, previous: Option<Snapshot>) -> Moment {
+    let captured_at_us = snapshot.captured_at_us;
+    let summary = Summary::new(host.clone(), &snapshot, captured_at_us, captured_at_us);
+    Moment { summary: Arc::new(summary), snapshot: Arc::new(snapshot), previous: previous.map(Arc::new) }
+}
+
+#[cfg(test)]
+#[path = "travel_tests.rs"]
+mod tests;

@@ -1,0 +1,194 @@
+// What lies over time (the timeline, the charts): pictures, the values under the pointer, travel by click, zoom by drag.
+// Each such element has `data-from` and `data-to` (ms since 1970 UTC) and, inside a `data-metrics` element, values.
+import { go } from "./navigate.js";
+import { write } from "./numbers.js";
+import { upgrade } from "./times.js";
+
+const DRAG_PX = 5; // less is a click with an unsteady hand
+const REFRESH_MS = 10_000; // a live timeline of an hour moves by three pixels in that time
+const VALUES = 300; // points asked for to read values from: one for every four or five pixels
+
+const frames = () => document.querySelectorAll("main [data-from]");
+const strip = () => document.getElementById("timeline");
+let drag = null; // { frame, from: x of the pointer when it was pressed, x }
+let metrics = null; // { url, points: a promise }
+
+// -- the picture of the timeline
+
+/** Shows the picture, unless `before`, the page until now, has the same one already. */
+export function show(before = null) {
+  const element = strip();
+  if (!element) return;
+  const kept = before?.querySelector("#timeline");
+  const picture = kept?.querySelector(".picture svg");
+  if (picture && kept.dataset.image === element.dataset.image) {
+    element.querySelector(".picture").replaceChildren(picture);
+  } else draw(element);
+}
+
+async function draw(element) {
+  const url = element.dataset.image;
+  let text = "";
+  try {
+    const answer = await fetch(url);
+    if (answer.ok) text = await answer.text();
+  } catch { /* said below */ }
+  if (element.dataset.image !== url) return; // a newer one is on its way
+  const svg = new DOMParser().parseFromString(text, "image/svg+xml").documentElement;
+  element.classList.toggle("missing", svg.nodeName !== "svg");
+  if (svg.nodeName !== "svg") return;
+  svg.querySelector("style")?.remove(); // its colours for standing alone; here the page has them
+  element.querySelector(".picture").replaceChildren(document.adoptNode(svg));
+}
+
+/** A live timeline ends now. */
+function follow() {
+  const element = strip();
+  if (document.hidden || drag || !element?.hasAttribute("data-follows")) return;
+  const to = Date.now();
+  const from = to - (Number(element.dataset.to) - Number(element.dataset.from));
+  const ends = `from=${iso(from)}&to=${iso(to)}`;
+  Object.assign(element.dataset, {
+    from, to,
+    image: element.dataset.image.replace(/\?.*/, `?${ends}`),
+    metrics: element.dataset.metrics.replace(/\?.*/, `?${ends}`),
+  });
+  const labels = [...element.querySelectorAll("time.label")];
+  labels.forEach((label, index) => {
+    label.dateTime = iso(from + (to - from) * index / (labels.length - 1));
+    upgrade(label);
+  });
+  draw(element);
+}
+
+// -- where the pointer is
+
+const iso = (time) => new Date(time).toISOString();
+
+function shareAt(frame, x) {
+  const box = frame.getBoundingClientRect();
+  return Math.min(1, Math.max(0, (x - box.left) / box.width));
+}
+
+function timeAt(frame, x) {
+  const from = Number(frame.dataset.from);
+  return from + shareAt(frame, x) * (Number(frame.dataset.to) - from);
+}
+
+function place(frame, name, left, width = null) {
+  let element = frame.querySelector(`:scope > .${name}`);
+  if (!element) {
+    element = document.createElement("div");
+    element.className = name;
+    frame.append(element);
+  }
+  element.style.left = `${left * 100}%`;
+  if (width !== null) element.style.width = `${width * 100}%`;
+  return element;
+}
+
+function clear(name) {
+  document.querySelectorAll(`.${name}`).forEach((element) => element.remove());
+}
+
+/** The crosshair, in all frames at once, and the values there. */
+async function point(frame, x) {
+  const share = shareAt(frame, x);
+  const time = timeAt(frame, x);
+  for (const other of frames()) place(other, "cursor", share);
+  const holder = frame.closest("[data-metrics]");
+  if (!holder) return;
+  const found = nearest(await pointsOf(holder.dataset.metrics), time);
+  if (!document.querySelector(".cursor")) return; // the pointer has left meanwhile
+  say(frame, share, time, found);
+}
+
+function pointsOf(url) {
+  if (metrics?.url !== url) {
+    const points = fetch(`${url}&points=${VALUES}`).then((answer) => answer.ok ? answer.json() : { points: [] })
+      .then((answer) => answer.points.map((point) => ({ ...point, from: Date.parse(point.from), to: Date.parse(point.to) })))
+      .catch(() => []);
+    metrics = { url, points };
+  }
+  return metrics.points;
+}
+
+/** The part of the span that holds `time`, or the nearest one within a hundredth of the span. */
+function nearest(points, time) {
+  const away = (point) => Math.max(point.from - time, time - point.to, 0);
+  let best = null;
+  for (const point of points) if (!best || away(point) < away(best)) best = point;
+  const span = points.length ? points[points.length - 1].to - points[0].from : 0;
+  return best && away(best) <= Math.max(span / 100, 60_000) ? best : null;
+}
+
+function say(frame, share, time, found) {
+  for (const cell of document.querySelectorAll("[data-v]")) {
+    const value = found?.[cell.dataset.v];
+    cell.textContent = write(value, cell.dataset.unit);
+  }
+  const clock = document.getElementById("values-at");
+  if (clock) { clock.dateTime = iso(time); upgrade(clock); }
+  if (frame !== strip()) return;
+  const tip = place(frame, "tip", share);
+  tip.classList.toggle("left", share > 0.5);
+  const moment = document.createElement("time");
+  moment.className = "at";
+  moment.dateTime = iso(time);
+  upgrade(moment);
+  const memory = found && found.memory_total_bytes ? found.memory_used_bytes * 100 / found.memory_total_bytes : null;
+  const text = found ? ` · CPU ${write(found.cpu_percent, "percent")} % · Memory ${write(memory, "percent")} %` : " · nothing is known";
+  tip.replaceChildren(moment, text);
+}
+
+// -- click and drag
+
+function urlOf(changes) {
+  const form = strip().querySelector("form.parts");
+  const url = new URL(form.action);
+  const parameters = new URLSearchParams(new FormData(form));
+  for (const [name, value] of Object.entries(changes)) if (value) parameters.set(name, value);
+  url.search = parameters.toString().replaceAll("%2C", ",").replaceAll("%3A", ":");
+  return url.href;
+}
+
+function release(event) {
+  const { frame, from } = drag;
+  drag = null;
+  clear("zoom");
+  const [start, end] = [from, event.clientX].sort((a, b) => a - b).map((x) => timeAt(frame, x));
+  if (Math.abs(event.clientX - from) < DRAG_PX) {
+    go(urlOf({ at: iso(timeAt(frame, event.clientX)) }), { keep: true });
+    return;
+  }
+  const at = new URL(location.href).searchParams.get("at");
+  const inside = at && Date.parse(at) >= start && Date.parse(at) <= end;
+  go(urlOf({ from: iso(start), to: iso(Math.max(end, start + 1000)), at: inside ? at : null }), { keep: true });
+}
+
+export function start() {
+  const frameOf = (event) => event.target.closest?.("main [data-from]");
+  document.addEventListener("pointerdown", (event) => {
+    const frame = frameOf(event);
+    if (!frame || event.button || !strip()) return;
+    event.preventDefault();
+    drag = { frame, from: event.clientX };
+  });
+  document.addEventListener("pointermove", (event) => {
+    if (drag) {
+      const [left, right] = [drag.from, event.clientX].map((x) => shareAt(drag.frame, x)).sort((a, b) => a - b);
+      if (Math.abs(event.clientX - drag.from) >= DRAG_PX) place(drag.frame, "zoom", left, right - left);
+    }
+    const frame = drag?.frame ?? frameOf(event);
+    if (frame) point(frame, event.clientX);
+    else { clear("cursor"); clear("tip"); }
+  });
+  document.addEventListener("pointerup", (event) => { if (drag) release(event); });
+  document.addEventListener("pointercancel", () => { drag = null; clear("zoom"); });
+  // The buttons below the pointer are for pages without scripts, and for the keyboard.
+  document.addEventListener("click", (event) => {
+    if (event.target.closest?.("form.parts") && event.detail) event.preventDefault();
+  });
+  show();
+  setInterval(follow, REFRESH_MS);
+}
