@@ -6,6 +6,8 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use clap::{Args, Parser, Subcommand};
 use fleetps_nats::{HostName, units};
 
+use crate::commands::{Asked, Format, PsArgs};
+
 /// `ps` and `top` for a whole fleet, with a memory. Without a command: the whole pipeline on this machine.
 #[derive(Debug, Parser)]
 #[command(name = "fleetps", version)]
@@ -29,6 +31,34 @@ pub enum Command {
     Key {
         /// Where the key goes; it must not exist
         file: PathBuf,
+    },
+    /// Ask the history in the data folder a question in SQL (DuckDB's): one statement that only reads
+    Sql {
+        /// The question; - reads it from standard input
+        question: String,
+        /// How the answer is written
+        #[arg(long, value_enum, default_value_t = Format::Table)]
+        format: Format,
+    },
+    /// List the hosts that a running fleetps knows
+    Hosts(Asked),
+    /// List the processes of a host, now or at a moment
+    Ps(PsArgs),
+    /// Copy the history, keys and settings into DIR while everything runs; again into the same DIR copies what is new
+    Backup {
+        /// Where the backup goes
+        dir: PathBuf,
+    },
+    /// Make the data folder, which must be empty, from the backup in DIR
+    Restore {
+        /// Where the backup is
+        dir: PathBuf,
+    },
+    /// Answer the question on standard input; what `sql` and the page run
+    #[command(hide = true)]
+    SqlWorker {
+        /// The folder with the history
+        history: PathBuf,
     },
 }
 

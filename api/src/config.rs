@@ -74,16 +74,8 @@ impl Config {
     /// When the file that was named cannot be read, or a key or value in it is not what was expected, or the pages
     /// would be served to other machines.
     pub fn load(overrides: Overrides) -> anyhow::Result<Self> {
-        let mut config = match &overrides.config {
-            Some(path) => Self::read(path)?,
-            None => match dirs::config_dir()
-                .map(|folder| folder.join("fleetps.toml"))
-                .filter(|path| path.exists())
-            {
-                Some(path) => Self::read(&path)?,
-                None => Self::default(),
-            },
-        };
+        let mut config =
+            settings_file(&overrides).map_or_else(|| Ok(Self::default()), |path| Self::read(&path))?;
         config.apply(overrides);
         config.history.history = config.data.join("history");
         if config.agent.state == AgentSettings::default().state {
@@ -127,6 +119,13 @@ impl Config {
     pub fn to_toml(&self) -> anyhow::Result<String> {
         Ok(format!("{HEADER}{}", toml::to_string_pretty(self)?))
     }
+}
+
+/// The settings file that counts: the one that was named, else the platform's, if it is there.
+pub fn settings_file(overrides: &Overrides) -> Option<PathBuf> {
+    let platforms =
+        || dirs::config_dir().map(|folder| folder.join("fleetps.toml")).filter(|path| path.exists());
+    overrides.config.clone().or_else(platforms)
 }
 
 fn set<T>(value: &mut T, override_value: Option<T>) {

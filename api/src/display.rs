@@ -124,7 +124,7 @@ pub fn visible(text: &str) -> Cow<'_, str> {
 }
 
 /// Controls, direction marks, embeddings and isolates, zero-width characters, line separators, tags, fillers.
-fn is_treacherous(character: char) -> bool {
+pub fn is_treacherous(character: char) -> bool {
     matches!(character,
         '\0'..='\u{1f}' | '\u{7f}'..='\u{9f}' | '\u{ad}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{180e}'
         | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}'

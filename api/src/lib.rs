@@ -5,10 +5,12 @@
 //! a page shows, and into the patches that keep an open page up to date; `display` is how numbers, times and hostile
 //! strings are written; `middleware` guards and finishes every answer; `refusal` is every answer that is not a yes.
 //!
-//! `pipeline` runs everything in one process, as `cli` and `config` say.
+//! `pipeline` runs everything in one process, as `cli` and `config` say; `commands` answers in a terminal.
 
 pub mod cli;
+pub mod commands;
 pub mod config;
+pub mod console;
 pub mod display;
 mod handlers;
 pub mod live;

@@ -5,16 +5,17 @@ use std::process::ExitCode;
 use clap::Parser;
 use fleetps::{
     cli::{Cli, Command},
-    config::Config,
+    commands,
+    config::{Config, settings_file},
     pipeline,
 };
+use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
-#[tokio::main]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
     let filter = EnvFilter::try_from_env("FLEETPS_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
-    match run(Cli::parse()).await {
+    match run(Cli::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("fleetps: {error:#}");
@@ -23,18 +24,34 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run(cli: Cli) -> anyhow::Result<()> {
-    let config = Config::load(cli.overrides)?;
-    match cli.command {
-        None => pipeline::run_everything(config, pipeline::ended_by_signal()?).await,
-        Some(Command::Serve) => pipeline::serve(config, pipeline::ended_by_signal()?).await,
+fn run(Cli { command, overrides }: Cli) -> anyhow::Result<()> {
+    let settings = settings_file(&overrides);
+    let config = || Config::load(overrides);
+    match command {
+        None => until_a_signal(pipeline::run_everything, config()?),
+        Some(Command::Serve) => until_a_signal(pipeline::serve, config()?),
         Some(Command::Config) => {
-            print!("{}", config.to_toml()?);
+            print!("{}", config()?.to_toml()?);
             Ok(())
         }
         Some(Command::Key { file }) => {
             println!("{}", fleetps_nats::server::make_key(&file)?);
             Ok(())
         }
+        Some(Command::Sql { question, format }) => {
+            commands::sql(config()?.history.history, &question, format)
+        }
+        Some(Command::Hosts(asked)) => commands::hosts(&asked),
+        Some(Command::Ps(args)) => commands::ps(&args),
+        Some(Command::Backup { dir }) => commands::backup(&config()?, settings.as_deref(), &dir),
+        Some(Command::Restore { dir }) => commands::restore(&config()?, &dir),
+        Some(Command::SqlWorker { history }) => Ok(fleetps_ingestor::sql::serve(&history)?),
     }
+}
+
+fn until_a_signal<Work: Future<Output = anyhow::Result<()>>>(
+    work: impl FnOnce(Config, CancellationToken) -> Work,
+    config: Config,
+) -> anyhow::Result<()> {
+    tokio::runtime::Runtime::new()?.block_on(async { work(config, pipeline::ended_by_signal()?).await })
 }

@@ -44,6 +44,12 @@ impl Refusal {
         Self::new(StatusCode::NOT_FOUND, format!("no host is called {host:?}"), hint)
     }
 
+    /// This server has no history to look at.
+    pub fn no_history() -> Self {
+        let hint = "`fleetps serve` needs --data DIR, the data folder of the ingestor";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "there is no history here to look at", hint)
+    }
+
     /// Too many open pages.
     pub fn too_many_live() -> Self {
         let hint = "close some pages, or ask again without live updates";

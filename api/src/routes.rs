@@ -1,11 +1,15 @@
 //! Which address leads where.
 
-use axum::{Router, middleware::from_fn, routing::get};
+use axum::{
+    Router,
+    middleware::from_fn,
+    routing::{get, post},
+};
 use tower_http::compression::CompressionLayer;
 
 use crate::{
     handlers::{
-        assets, fleet, health, history, host, hosts_json, metrics_json, processes_json, system, timeline,
+        assets, fleet, health, history, host, hosts_json, metrics_json, processes_json, sql, system, timeline,
     },
     middleware::{faces, guard},
     refusal::Refusal,
@@ -23,6 +27,9 @@ pub fn router(shared: Shared) -> Router {
         .route("/hosts/{host}/system/live", get(system::live))
         .route("/hosts/{host}/history", get(history::page))
         .route("/hosts/{host}/timeline.svg", get(timeline::picture))
+        .route("/sql", get(sql::page).post(sql::ask))
+        .route("/sql/cancel", post(sql::cancel))
+        .route("/api/v1/sql", post(sql::answer))
         .route("/api/v1/hosts", get(hosts_json::list))
         .route("/api/v1/hosts/{host}", get(hosts_json::one))
         .route("/api/v1/hosts/{host}/processes", get(processes_json::list))
@@ -36,6 +43,7 @@ pub fn router(shared: Shared) -> Router {
         .route("/favicon.ico", get(assets::icon))
         .fallback(async |uri: axum::http::Uri| Refusal::no_such_path(uri.path()))
         .with_state(shared)
+        .layer(from_fn(guard::check_origin))
         .layer(from_fn(faces::dress))
         .layer(CompressionLayer::new())
         .layer(from_fn(guard::check_host))

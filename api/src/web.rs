@@ -3,6 +3,7 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use axum::serve::ListenerExt;
+use fleetps_ingestor::sql::Asker;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{Semaphore, watch},
@@ -10,6 +11,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    console::Console,
     live::{self, Fleet, IngestorReports, Intake},
     past::Past,
     routes,
@@ -32,6 +34,8 @@ pub struct Shared {
     pub fleet: Arc<Fleet>,
     /// The past.
     pub past: Past,
+    /// Anybody's SQL over the past.
+    pub console: Console,
     /// The ingestors' last words.
     pub ingestors: Arc<IngestorReports>,
     /// The broker; absent where pages are tested without one.
@@ -48,6 +52,7 @@ impl Shared {
         Self {
             fleet: Arc::default(),
             past: Past::default(),
+            console: Console::new(None),
             ingestors: Arc::default(),
             broker,
             live_room: Arc::new(Semaphore::new(MAX_LIVE)),
@@ -73,7 +78,8 @@ pub async fn run(
     history: PathBuf,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
-    let shared = Shared::new(Some(client.clone()), shutdown.clone());
+    let mut shared = Shared::new(Some(client.clone()), shutdown.clone());
+    shared.console = Console::new(Some(Asker::with_this_program(history.clone())?));
     let (progress, mut caught_up) = watch::channel(Intake::default());
     let jetstream = async_nats::jetstream::new(client.clone());
     let intake = {

@@ -19,13 +19,25 @@ pub fn is_asked_for(query: &str) -> bool {
 
 /// Rows as a file called `name`.csv: the `columns` of JSON objects.
 pub fn answer(name: &str, columns: &[&str], rows: &[Value]) -> Response {
+    file(name, table(columns, rows.iter().map(|row| columns.iter().map(|column| cell(&row[*column])))))
+}
+
+/// Rows of cells under their `columns`.
+pub fn table<Row: IntoIterator<Item = String>>(
+    columns: &[&str],
+    rows: impl IntoIterator<Item = Row>,
+) -> Vec<u8> {
     let mut writer = csv::Writer::from_writer(Vec::new());
     // Writing to memory does not fail.
-    let _ = writer.write_record(columns);
+    let _ = writer.write_record(columns.iter().map(|column| text_cell(column)));
     for row in rows {
-        let _ = writer.write_record(columns.iter().map(|column| cell(&row[*column])));
+        let _ = writer.write_record(row);
     }
-    let body = writer.into_inner().unwrap_or_default();
+    writer.into_inner().unwrap_or_default()
+}
+
+/// CSV as a file called `name`.csv.
+pub fn file(name: &str, body: Vec<u8>) -> Response {
     let headers = [
         (header::CONTENT_TYPE, "text/csv; charset=utf-8".to_owned()),
         (header::CONTENT_DISPOSITION, format!("attachment; filename=\"{name}.csv\"")),
@@ -34,13 +46,16 @@ pub fn answer(name: &str, columns: &[&str], rows: &[Value]) -> Response {
 }
 
 /// A value as a cell; what is not known is empty.
-fn cell(value: &Value) -> String {
+pub fn cell(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
-        Value::String(text) if text.starts_with(FORMULA_STARTS) => format!("'{text}"),
-        Value::String(text) => text.clone(),
+        Value::String(text) => text_cell(text),
         other => other.to_string(),
     }
+}
+
+fn text_cell(text: &str) -> String {
+    if text.starts_with(FORMULA_STARTS) { format!("'{text}") } else { text.to_owned() }
 }
 
 #[cfg(test)]

@@ -14,5 +14,6 @@ pub mod nothing;
 pub mod page;
 pub mod processes_json;
 pub mod push;
+pub mod sql;
 pub mod system;
 pub mod timeline;

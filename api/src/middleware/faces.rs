@@ -39,8 +39,15 @@ pub async fn dress(request: Request, next: Next) -> Response {
     dressed
 }
 
-/// What the router refuses by itself.
+/// What the router refuses by itself; a handler's own page is none of that.
 fn plain_refusal(response: &Response, method: &Method, path: &str) -> Option<Refusal> {
+    if response
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"))
+    {
+        return None;
+    }
     match response.status() {
         StatusCode::METHOD_NOT_ALLOWED => Some(Refusal::new(
             StatusCode::METHOD_NOT_ALLOWED,

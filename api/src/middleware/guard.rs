@@ -33,6 +33,25 @@ pub async fn check_host(request: Request, next: Next) -> Response {
     }
 }
 
+/// Lets what does more than show something through only when no page of another site sent it. Browsers say where a
+/// request comes from; what is no browser says nothing and is nobody else's page.
+pub async fn check_origin(request: Request, next: Next) -> Response {
+    let host = host_of(request.uri(), request.headers());
+    if request.method().is_safe() || is_own(request.headers(), host) {
+        return next.run(request).await;
+    }
+    let hint = "send it from a page of this server, or from a program that is no browser";
+    Refusal::new(StatusCode::FORBIDDEN, "a page of another site sent this request", hint).into_response()
+}
+
+fn is_own(headers: &HeaderMap, host: Option<&str>) -> bool {
+    let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or_default());
+    // `none` is a request that the user made, by a bookmark, say.
+    let is_from_here = text("sec-fetch-site").is_none_or(|site| site == "same-origin" || site == "none");
+    let is_of_here = text("origin").is_none_or(|origin| origin.strip_prefix("http://") == host);
+    is_from_here && is_of_here
+}
+
 /// Sets the headers that protect pages and data in a browser.
 pub async fn secure(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
@@ -79,6 +98,30 @@ fn is_port(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_page_of_another_site_sends_nothing_that_does_more_than_show() {
+        for (site, origin, expected) in [
+            (None, None, true),
+            (Some("same-origin"), Some("http://localhost:8080"), true),
+            (Some("none"), None, true),
+            (None, Some("http://localhost:8080"), true),
+            (Some("cross-site"), Some("http://example.com"), false),
+            (Some("cross-site"), None, false),
+            (Some("same-site"), Some("http://localhost:9090"), false),
+            (None, Some("http://localhost:9090"), false),
+            (None, Some("https://localhost:8080"), false),
+            (None, Some("null"), false),
+        ] {
+            let mut headers = HeaderMap::new();
+            for (name, value) in [("sec-fetch-site", site), ("origin", origin)] {
+                if let Some(value) = value {
+                    headers.insert(name, HeaderValue::from_static(value));
+                }
+            }
+            assert_eq!(is_own(&headers, Some("localhost:8080")), expected, "{site:?} {origin:?}");
+        }
+    }
 
     #[test]
     fn only_loopback_names_are_answered() {

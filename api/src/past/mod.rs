@@ -5,7 +5,6 @@ pub mod travel;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use axum::http::StatusCode;
 use fleetps_ingestor::history::{History, HistoryError, SetAside};
 use fleetps_nats::with_causes;
 use parking_lot::RwLock;
@@ -59,7 +58,7 @@ impl Past {
         &self,
         question: impl FnOnce(&History) -> Result<T, HistoryError> + Send + 'static,
     ) -> Result<T, Refusal> {
-        let Some(history) = self.history() else { return Err(no_history()) };
+        let Some(history) = self.history() else { return Err(Refusal::no_history()) };
         let permit = Arc::clone(&self.room).acquire_owned().await;
         let answer = tokio::task::spawn_blocking(move || {
             let _permit = permit;
@@ -95,13 +94,4 @@ impl Past {
         *self.history.write() = Some(history);
         Ok(())
     }
-}
-
-/// There is no history here.
-fn no_history() -> Refusal {
-    Refusal::new(
-        StatusCode::SERVICE_UNAVAILABLE,
-        "there is no history here to look at",
-        "`fleetps serve` needs --data DIR, the data folder of the ingestor",
-    )
 }

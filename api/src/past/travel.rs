@@ -60,7 +60,7 @@ async fn sealed(shared: &Shared, host: &HostName, at_us: i64) -> Result<AtMoment
         Some(_) => shared.past.ask(move |history| history.snapshot_at(&asked, at_us)).await,
         // A server without a history still has what is in the stream.
         None if shared.fleet.summary(host).is_some() => Ok(AtMoment::Nothing(NoSnapshot::UnknownHost)),
-        None => Err(crate::past::no_history()),
+        None => Err(Refusal::no_history()),
     }
 }
 

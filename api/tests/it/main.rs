@@ -1,12 +1,16 @@
 //! The web layer from outside: pages by selector, JSON by value, streams as streams, and all of it in a browser.
 #![allow(clippy::unwrap_used, missing_docs, reason = "a test that cannot go on should panic")]
 
+mod backup;
 mod browser;
+mod commands;
+mod console;
 mod hostile;
 mod json;
 mod live;
 mod pages;
 mod pipeline;
 mod program;
+mod sql_page;
 mod support;
 mod travel;

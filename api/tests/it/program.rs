@@ -13,14 +13,14 @@ use serde_json::Value;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A running `fleetps`, killed when dropped.
-struct Running {
+pub struct Running {
     child: Child,
-    address: String,
+    pub address: String,
 }
 
 impl Running {
     /// Starts it on `data` and waits until it says where to look.
-    fn start(data: &Path, arguments: &[&str]) -> Self {
+    pub fn start(data: &Path, arguments: &[&str]) -> Self {
         let mut child = fleetps(data).args(arguments).stdout(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let address = lines
@@ -47,7 +47,7 @@ impl Running {
     }
 
     /// Asks it to end and waits for its answer.
-    fn stop(mut self) {
+    pub fn stop(mut self) {
         self.signal("-TERM");
         assert!(self.child.wait().unwrap().success());
     }
@@ -60,7 +60,7 @@ impl Drop for Running {
     }
 }
 
-fn fleetps(data: &Path) -> Command {
+pub fn fleetps(data: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_fleetps"));
     command.arg("--data").arg(data).args([
         "--listen",

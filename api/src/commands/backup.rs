@@ -1,0 +1,56 @@
+//! `fleetps backup` and `fleetps restore`.
+
+use std::path::Path;
+
+use fleetps_ingestor::backup;
+
+use crate::{
+    config::Config,
+    display::{count, size_long, time},
+};
+
+/// Copies what the data folder keeps into `folder`, while everything runs.
+///
+/// # Errors
+/// When something cannot be read or written.
+pub fn backup(config: &Config, settings: Option<&Path>, folder: &Path) -> anyhow::Result<()> {
+    let taken = backup::take(&config.data, settings, folder)?;
+    println!(
+        "A backup of {} is in {}: {} files, {}, of which {} were copied now.\n{}",
+        config.data.display(),
+        folder.display(),
+        count(taken.manifest.files.len() as u64),
+        size_long(Some(taken.manifest.bytes())),
+        count(taken.copied as u64),
+        reach(&taken.manifest),
+    );
+    Ok(())
+}
+
+/// Makes the data folder from the backup in `folder`.
+///
+/// # Errors
+/// When the backup is damaged, or the data folder is not empty or cannot be written.
+pub fn restore(config: &Config, folder: &Path) -> anyhow::Result<()> {
+    let manifest = backup::restore(folder, &config.data)?;
+    println!(
+        "{} is as the backup in {} ({} files, {}), each of them as it was copied.\n{}\nStart it with: fleetps --data {}",
+        config.data.display(),
+        folder.display(),
+        count(manifest.files.len() as u64),
+        size_long(Some(manifest.bytes())),
+        reach(&manifest),
+        config.data.display(),
+    );
+    Ok(())
+}
+
+fn reach(manifest: &backup::Manifest) -> String {
+    match manifest.history_to_us {
+        Some(until_us) => format!(
+            "Its history reaches until {}; what came after had not been sealed yet, and is not in it.",
+            time(until_us)
+        ),
+        None => "Its history is empty.".to_owned(),
+    }
+}

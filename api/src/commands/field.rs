@@ -1,0 +1,68 @@
+//! A field of the server's JSON as a column of a terminal's table.
+
+use serde_json::Value;
+
+use super::table::Heading;
+use crate::display::{MISSING, count, cpu_time, duration, percent, size};
+
+/// How a value is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    /// As it is.
+    Text,
+    /// A whole number.
+    Count,
+    /// A number that names something, which has no separators.
+    Id,
+    Percent,
+    Bytes,
+    Milliseconds,
+    /// A time, written as how long before the moment of the answer it was.
+    Age,
+}
+
+/// A column: a field of the JSON, and what stands above it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Field {
+    pub(super) name: &'static str,
+    pub(super) heading: &'static str,
+    pub(super) form: Form,
+}
+
+impl Field {
+    pub(super) const fn new(name: &'static str, heading: &'static str, form: Form) -> Self {
+        Self { name, heading, form }
+    }
+
+    pub(super) fn heading(&self) -> Heading<'static> {
+        Heading { name: self.heading, is_number: self.form != Form::Text }
+    }
+
+    /// The value that `row` has, at the moment `now_us`.
+    pub(super) fn cell(&self, row: &Value, now_us: i64) -> String {
+        let value = &row[self.name];
+        let number = value.as_f64();
+        match self.form {
+            Form::Text => value.as_str().map_or_else(|| MISSING.to_owned(), str::to_owned),
+            Form::Id => value.as_u64().map_or_else(|| MISSING.to_owned(), |id| id.to_string()),
+            Form::Count => value.as_u64().map_or_else(|| MISSING.to_owned(), count),
+            Form::Percent => percent(number),
+            Form::Bytes => size(number),
+            Form::Milliseconds => cpu_time(value.as_u64()),
+            Form::Age => {
+                let time_us = time_us(value);
+                time_us.map_or_else(|| MISSING.to_owned(), |time_us| duration((now_us - time_us) / 1_000_000))
+            }
+        }
+    }
+}
+
+/// A time of the JSON, in µs since 1970 UTC.
+pub(super) fn time_us(value: &Value) -> Option<i64> {
+    value.as_str()?.parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_microsecond)
+}
+
+/// The rows that an answer has under `name`.
+pub(super) fn rows<'a>(answer: &'a Value, name: &str) -> &'a [Value] {
+    answer[name].as_array().map_or(&[], Vec::as_slice)
+}

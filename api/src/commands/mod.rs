@@ -1,0 +1,57 @@
+//! What `fleetps` answers in a terminal, one file per command. Strings from hosts are written so that they cannot drive
+//! the terminal.
+
+mod backup;
+mod field;
+mod hosts;
+mod ps;
+mod server;
+mod sql;
+mod table;
+mod tree;
+
+use std::io::{self, Write};
+
+pub use backup::{backup, restore};
+pub use hosts::hosts;
+pub use ps::{PsArgs, ps};
+pub use server::Asked;
+pub use sql::{Format, sql};
+
+use crate::display::is_treacherous;
+
+/// Writes an answer. A reader that has seen enough (`| head`) is no error.
+fn write(text: &str) -> anyhow::Result<()> {
+    match io::stdout().lock().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+/// JSON on one line, in which what could drive a terminal is written as `\u…`; for a program it is the same.
+fn json(value: &serde_json::Value) -> String {
+    let mut text = String::new();
+    for character in value.to_string().chars() {
+        match is_treacherous(character) {
+            // Outside of texts JSON has no such characters.
+            true => {
+                character.encode_utf16(&mut [0; 2]).iter().for_each(|unit| text += &format!("\\u{unit:04x}"))
+            }
+            false => text.push(character),
+        }
+    }
+    text + "\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_stays_the_same_for_a_program_and_drives_no_terminal() {
+        let value = serde_json::json!({"name": "a\u{9b}31m\u{1b}[0m\u{202e}\u{e0041}ä\n\"\\"});
+        let text = json(&value);
+        assert!(!text.trim_end().chars().any(is_treacherous), "{text:?}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&text).unwrap(), value);
+    }
+}

@@ -1,0 +1,119 @@
+//! `fleetps ps HOST`: the processes of a host, now or at a moment.
+
+use clap::Args;
+use serde_json::Value;
+
+use super::{
+    Asked,
+    field::{Field, Form, rows, time_us},
+    server::part,
+    table::render,
+    tree,
+};
+
+/// Every column that there is.
+const FIELDS: [Field; 18] = [
+    Field::new("pid", "PID", Form::Id),
+    Field::new("parent_pid", "PPID", Form::Id),
+    Field::new("user_name", "USER", Form::Text),
+    Field::new("name", "NAME", Form::Text),
+    Field::new("state", "S", Form::Text),
+    Field::new("cpu_percent", "%CPU", Form::Percent),
+    Field::new("resident_bytes", "RSS", Form::Bytes),
+    Field::new("virtual_bytes", "VSZ", Form::Bytes),
+    Field::new("read_bytes_per_s", "READ/S", Form::Bytes),
+    Field::new("written_bytes_per_s", "WRITTEN/S", Form::Bytes),
+    Field::new("read_bytes", "READ", Form::Bytes),
+    Field::new("written_bytes", "WRITTEN", Form::Bytes),
+    Field::new("threads", "THREADS", Form::Count),
+    Field::new("cpu_time_ms", "TIME", Form::Milliseconds),
+    Field::new("started_at", "AGE", Form::Age),
+    Field::new("unit", "UNIT", Form::Text),
+    Field::new("container", "CONTAINER", Form::Text),
+    Field::new("executable", "EXECUTABLE", Form::Text),
+];
+/// What stands last in every row, behind the branches of the tree.
+const COMMAND: Field = Field::new("command_line", "COMMAND", Form::Text);
+/// Those of `ps u`.
+const USUAL: &str = "pid,user_name,state,cpu_percent,resident_bytes,cpu_time_ms,started_at";
+/// What the server leaves out unless it is asked for.
+const INCLUDABLE: [&str; 3] = ["executable", "unit", "container"];
+
+/// Which processes, and how they are shown.
+#[derive(Debug, Args)]
+pub struct PsArgs {
+    /// The host, as `fleetps hosts` names it
+    // Another name than the flag --host has, which goes before every command.
+    #[arg(id = "of_host", value_name = "HOST")]
+    host: String,
+    /// The moment: a time with its zone as in 2026-11-21T03:12:00Z, or how long ago as in -15m [default: now]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    at: Option<String>,
+    /// Show which process started which
+    #[arg(long)]
+    tree: bool,
+    /// Only these, as in "java and mem > 2G"
+    #[arg(short, long = "filter", value_name = "FILTER")]
+    q: Option<String>,
+    /// The field to sort by; a `-` in front turns it round
+    #[arg(long, value_name = "FIELD", allow_hyphen_values = true)]
+    sort: Option<String>,
+    /// The columns before the command, by their names in JSON
+    #[arg(long, value_name = "FIELDS", default_value = USUAL, value_delimiter = ',')]
+    columns: Vec<String>,
+    /// The server to ask
+    #[command(flatten)]
+    asked: Asked,
+}
+
+/// Writes the table of processes.
+///
+/// # Errors
+/// When a column is unknown, or the server cannot be reached or refuses.
+pub fn ps(args: &PsArgs) -> anyhow::Result<()> {
+    let fields = args.columns.iter().map(|name| field(name.trim())).collect::<anyhow::Result<Vec<_>>>()?;
+    let path = format!("/api/v1/hosts/{}/processes", part(&args.host));
+    args.asked.show(&path, &parameters(args, &fields), |answer| table(args, &fields, answer))
+}
+
+fn field(name: &str) -> anyhow::Result<Field> {
+    let known = || FIELDS.map(|field| field.name).join(", ");
+    FIELDS.into_iter().find(|field| field.name == name).ok_or_else(|| {
+        anyhow::anyhow!("there is no column {name:?}; those before the command can be {}", known())
+    })
+}
+
+fn parameters(args: &PsArgs, fields: &[Field]) -> Vec<(&'static str, String)> {
+    let included: Vec<_> =
+        fields.iter().map(|field| field.name).filter(|name| INCLUDABLE.contains(name)).collect();
+    let given = [
+        ("at", args.at.clone()),
+        ("q", args.q.clone()),
+        ("sort", args.sort.clone()),
+        ("include", (!included.is_empty()).then(|| included.join(","))),
+    ];
+    given.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
+}
+
+fn table(args: &PsArgs, fields: &[Field], answer: &Value) -> String {
+    let processes = rows(answer, "processes");
+    let captured_at_us = time_us(&answer["captured_at"]).unwrap_or_default();
+    let drawn: Vec<(String, &Value)> = match args.tree {
+        true => tree::draw(processes),
+        false => processes.iter().map(|process| (String::new(), process)).collect(),
+    };
+    let cells = drawn.into_iter().map(|(branches, process)| {
+        let mut row: Vec<_> = fields.iter().map(|field| field.cell(process, captured_at_us)).collect();
+        row.push(branches + &command(process));
+        row
+    });
+    render(&fields.iter().chain([&COMMAND]).map(Field::heading).collect::<Vec<_>>(), cells)
+}
+
+/// The command line; the name in brackets where there is none, as `ps` has it.
+fn command(process: &Value) -> String {
+    match process[COMMAND.name].as_str().filter(|command| !command.is_empty()) {
+        Some(command) => command.to_owned(),
+        None => format!("[{}]", process["name"].as_str().unwrap_or_default()),
+    }
+}

@@ -1,0 +1,75 @@
+//! Asking the running web server.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::Args;
+use serde_json::Value;
+
+use crate::display::visible;
+
+/// The longest that an answer may take: a top over the whole history, on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// The largest answer: 20,000 processes with command lines of 4 KiB.
+const MAX_ANSWER_BYTES: u64 = 128 << 20;
+
+/// Which server is asked, and how its answer is written.
+#[derive(Debug, Args)]
+pub struct Asked {
+    /// The web server of a running `fleetps`
+    #[arg(long, env = "FLEETPS_SERVER", value_name = "URL", default_value = "http://127.0.0.1:8080")]
+    server: String,
+    /// Write the server's JSON instead of a table
+    #[arg(long)]
+    json: bool,
+}
+
+impl Asked {
+    /// Asks for the JSON at `path`, and writes it: as it is with `--json`, otherwise as `table` makes of it.
+    ///
+    /// # Errors
+    /// When the server cannot be reached, or refuses.
+    pub(super) fn show(
+        &self,
+        path: &str,
+        parameters: &[(&str, String)],
+        table: impl FnOnce(&Value) -> String,
+    ) -> anyhow::Result<()> {
+        let answer = self.get(path, parameters)?;
+        match self.json {
+            true => super::write(&super::json(&answer)),
+            false => super::write(&table(&answer)),
+        }
+    }
+
+    fn get(&self, path: &str, parameters: &[(&str, String)]) -> anyhow::Result<Value> {
+        let url = format!("{}{path}", self.server.trim_end_matches('/'));
+        let config = ureq::Agent::config_builder()
+            .timeout_global(Some(PATIENCE))
+            .http_status_as_error(false)
+            // The server is this machine's, or at the other end of a tunnel that begins here.
+            .proxy(None)
+            .build();
+        let request = ureq::Agent::new_with_config(config).get(&url);
+        let given = parameters.iter().map(|(name, value)| (*name, value.as_str()));
+        let mut answer = request.query_pairs(given).call().with_context(|| {
+            format!(
+                "cannot reach fleetps at {}; start it with `fleetps`, or name another one with --server URL",
+                self.server
+            )
+        })?;
+        let body = answer.body_mut().with_config().limit(MAX_ANSWER_BYTES).read_to_string();
+        let body = body.with_context(|| format!("the answer of {url} broke off"))?;
+        let status = answer.status();
+        let value: Value = serde_json::from_str(&body)
+            .with_context(|| format!("{url} answered {status} and no JSON; is it a fleetps?"))?;
+        let text = |key: &str| visible(value[key].as_str().unwrap_or_default()).into_owned();
+        anyhow::ensure!(status.is_success(), "{}; {}", text("error"), text("hint"));
+        Ok(value)
+    }
+}
+
+/// A name as one part of a path.
+pub(super) fn part(name: &str) -> String {
+    percent_encoding::utf8_percent_encode(name, percent_encoding::NON_ALPHANUMERIC).to_string()
+}

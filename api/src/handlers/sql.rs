@@ -1,0 +1,133 @@
+//! Anybody's question over the history: the page, and `POST /api/v1/sql`.
+//!
+//! A question costs something, so it is posted: a link (`/sql?sql=…`) brings the text, and asking takes a click.
+
+use askama::Template;
+use axum::{
+    body::Bytes,
+    extract::{RawQuery, State},
+    http::{HeaderMap, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+
+use super::{
+    csv, json,
+    page::{self, Layout},
+};
+use crate::{
+    console::{Answered, EXAMPLES, Example, limits},
+    display::{cut, visible},
+    refusal::Refusal,
+    web::Shared,
+};
+
+/// Rows on a page: more than anybody reads there; the files have all of them.
+const PAGE_ROWS: usize = 500;
+/// Characters of a value on a page; the files have all of it.
+const PAGE_CHARACTERS: usize = 300;
+
+/// The page.
+#[derive(Template)]
+#[template(path = "sql.html")]
+struct SqlPage {
+    layout: Layout,
+    sql: String,
+    examples: &'static [Example],
+    limits: String,
+    outcome: Outcome,
+}
+
+/// What came of a question.
+enum Outcome {
+    NotAsked,
+    Refused(Refusal),
+    Answered(Answered),
+}
+
+impl SqlPage {
+    fn new(sql: String, outcome: Outcome) -> Self {
+        Self { layout: Layout::new(), sql, examples: &EXAMPLES, limits: limits(), outcome }
+    }
+
+    /// A link that brings this text.
+    fn link(&self) -> String {
+        format!(
+            "/sql?{}",
+            form_urlencoded::Serializer::new(String::new()).append_pair("sql", &self.sql).finish()
+        )
+    }
+
+    /// What is shown of a value, and whether there is one.
+    fn shown(value: &Option<String>) -> (String, bool) {
+        match value {
+            Some(text) => (visible(&cut(text, PAGE_CHARACTERS)).into_owned(), true),
+            None => ("NULL".to_owned(), false),
+        }
+    }
+}
+
+/// The page with the text of `?sql=`, not asked yet.
+pub async fn page(RawQuery(query): RawQuery) -> Result<Response, Refusal> {
+    page::render(&SqlPage::new(field(query.unwrap_or_default().as_bytes(), "sql"), Outcome::NotAsked))
+}
+
+/// The page with the answer, or the answer as a file (`format=csv` or `json`).
+pub async fn ask(State(shared): State<Shared>, body: Bytes) -> Result<Response, Refusal> {
+    let sql = field(&body, "sql");
+    let asked = shared.console.ask(sql.clone()).await;
+    match (asked, field(&body, "format").as_str()) {
+        (Ok(answered), "csv") => Ok(csv::file("answer", answered.csv())),
+        (Ok(answered), "json") => Ok(json_file(&answered)),
+        (Ok(answered), _) => page::render(&SqlPage::new(sql, Outcome::Answered(answered))),
+        (Err(refusal), _) => {
+            let status = refusal.status;
+            let page = page::render(&SqlPage::new(sql, Outcome::Refused(refusal)))?;
+            Ok((status, page).into_response())
+        }
+    }
+}
+
+/// Cancels the question that is being answered; the page keeps its text.
+pub async fn cancel(State(shared): State<Shared>, body: Bytes) -> Result<Response, Refusal> {
+    shared.console.cancel();
+    page::render(&SqlPage::new(field(&body, "sql"), Outcome::NotAsked))
+}
+
+/// `POST /api/v1/sql`: the question is the body, or the field `sql` of a JSON object; `?format=csv` answers in CSV.
+pub async fn answer(
+    State(shared): State<Shared>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Refusal> {
+    let answered = shared.console.ask(question(&headers, &body)?).await?;
+    match csv::is_asked_for(&query.unwrap_or_default()) {
+        true => Ok(csv::file("answer", answered.csv())),
+        false => Ok(json::answer(StatusCode::OK, &answered.json())),
+    }
+}
+
+fn question(headers: &HeaderMap, body: &Bytes) -> Result<String, Refusal> {
+    let bad = |error: &str| {
+        let hint =
+            "send the question as text, or as {\"sql\": \"SELECT …\"} with content-type: application/json";
+        Refusal::new(StatusCode::BAD_REQUEST, error, hint)
+    };
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    if !kind.starts_with("application/json") {
+        return String::from_utf8(body.to_vec()).map_err(|_| bad("the question is not UTF-8"));
+    }
+    let object: serde_json::Value = serde_json::from_slice(body).map_err(|_| bad("the body is not JSON"))?;
+    object["sql"].as_str().map(str::to_owned).ok_or_else(|| bad("the JSON has no text `sql`"))
+}
+
+fn json_file(answered: &Answered) -> Response {
+    let headers = [(header::CONTENT_DISPOSITION, "attachment; filename=\"answer.json\"")];
+    (headers, json::answer(StatusCode::OK, &answered.json())).into_response()
+}
+
+/// A field of a form or of a URL; empty when there is none.
+fn field(form: &[u8], name: &str) -> String {
+    let found = form_urlencoded::parse(form).find(|(key, _)| key == name);
+    found.map(|(_, value)| value.into_owned()).unwrap_or_default()
+}

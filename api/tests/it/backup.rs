@@ -1,0 +1,82 @@
+//! Backup and restore as a user does them: of a pipeline that goes on running.
+
+use std::{fs, path::Path, process::Command};
+
+use fleetps_ingestor::backup;
+
+use crate::{
+    console::until,
+    program::{Running, fleetps},
+};
+
+/// Segments come, are merged and go as fast as they can.
+const SETTINGS: &str = "[history]\nseal_interval = \"100ms\"\nupkeep_interval = \"50ms\"\nmerge_fresh_count = 3\n\
+    unlink_delay = \"1s\"\n";
+/// What two histories must agree on.
+const EVERYTHING: &str = "SELECT (SELECT count(*) FROM process_sample), (SELECT count(*) FROM process), \
+    (SELECT count(*) FROM host_sample), (SELECT sum(hash(s)) FROM process_sample s)";
+
+/// Runs a command of `fleetps` that must do its work, and returns what it wrote.
+fn run(data: &Path, arguments: &[&str]) -> String {
+    let output =
+        Command::new(env!("CARGO_BIN_EXE_fleetps")).arg("--data").arg(data).args(arguments).output().unwrap();
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn samples(data: &Path) -> u64 {
+    let answer = run(data, &["sql", "SELECT count(*) FROM host_sample", "--format", "csv"]);
+    answer.lines().nth(1).unwrap().parse().unwrap()
+}
+
+#[test]
+fn a_backup_under_load_is_whole_and_a_restored_one_is_the_same_to_the_byte_and_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let [data, settings, saved, restored] =
+        ["data", "settings.toml", "saved", "restored"].map(|name| folder.path().join(name));
+    fs::write(&settings, SETTINGS).unwrap();
+    let arguments = ["--config", settings.to_str().unwrap(), "--demo", "20"];
+    let running = Running::start(&data, &arguments);
+    until("some history", || data.join("history").is_dir() && samples(&data) > 50);
+
+    let arguments = ["--config", settings.to_str().unwrap(), "backup", saved.to_str().unwrap()];
+    let first = run(&data, &arguments);
+    assert!(first.contains("reaches until"), "{first}");
+    // Again into the same folder, while everything has changed.
+    let before = samples(&data);
+    until("more history", || samples(&data) > before + 50);
+    run(&data, &arguments);
+    let in_backup = samples(&saved);
+    assert!(in_backup > before, "{in_backup} samples, and {before} were there before");
+    until("the original goes on", || samples(&data) > in_backup);
+    running.stop();
+
+    // Of a pipeline that stands still, a backup holds everything.
+    run(&data, &arguments);
+    run(&restored, &["restore", saved.to_str().unwrap()]);
+    for entry in &backup::verify(&saved).unwrap().files {
+        let (copy, original) = (fs::read(restored.join(&entry.path)), fs::read(data.join(&entry.path)));
+        // The settings file lay outside of the data folder.
+        let original = if entry.path == "fleetps.toml" { fs::read(&settings) } else { original };
+        assert_eq!(copy.unwrap(), original.unwrap(), "{}", entry.path);
+    }
+    let everything = |data: &Path| run(data, &["sql", EVERYTHING, "--format", "csv"]);
+    assert_eq!(everything(&restored), everything(&data));
+    let saved_samples = samples(&restored);
+
+    let running = Running::start(&restored, &["--config", settings.to_str().unwrap(), "--demo", "20"]);
+    until("new samples are stored", || samples(&restored) > saved_samples + 20);
+    running.stop();
+    let gaps = run(&restored, &["sql", "SELECT count(*) FROM gap", "--format", "csv"]);
+    assert_eq!(gaps.lines().nth(1), Some("0"));
+}
+
+#[test]
+fn a_damaged_backup_is_refused_on_the_command_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = fleetps(&folder.path().join("data")).args(["restore", "/nowhere"]).output().unwrap();
+    assert!(!output.status.success());
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("/nowhere/manifest.json is no complete backup"), "{said}");
+    assert!(!folder.path().join("data").exists());
+}

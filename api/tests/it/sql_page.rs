@@ -1,0 +1,174 @@
+//! The console in a browser and over HTTP.
+
+use std::{path::Path, sync::Arc};
+
+use axum::{
+    body::Body,
+    http::{Request, StatusCode},
+};
+use fleetps::{
+    console::{Console, EXAMPLES},
+    web,
+};
+use futures_util::FutureExt;
+use scraper::Html;
+use serde_json::json;
+
+use crate::{
+    console::{HOSTILE, asker, history, until, workers},
+    support::{Answer, Site, attributes, family, texts},
+};
+
+/// Takes longer than any test waits.
+const SLOW: &str = "SELECT count(*) FROM range(1000000000) a, range(1000) b";
+
+fn site(history: &Path) -> Site {
+    let mut site = Site::with("web-1", family());
+    site.shared.console = Console::new(Some(asker(history)));
+    site.router = web::router(site.shared.clone());
+    site
+}
+
+fn form(url: &str, fields: &[(&str, &str)]) -> Request<Body> {
+    let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+    Request::post(url).header("host", "localhost").body(Body::from(body)).unwrap()
+}
+
+async fn ask(site: &Site, fields: &[(&str, &str)]) -> Answer {
+    site.send(form("/sql", fields)).await
+}
+
+#[tokio::test]
+async fn a_link_brings_the_text_and_a_click_the_answer() {
+    let (_data, history) = history();
+    let site = site(&history);
+    let page = site.page("/sql?sql=SELECT+1").await;
+    assert_eq!(texts(&page, "textarea"), ["SELECT 1"]);
+    assert_eq!(texts(&page, "#answer").len(), 0);
+    assert_eq!(texts(&page, ".examples button").len(), EXAMPLES.len());
+    assert!(texts(&page, ".limits")[0].contains("at most 10,000 rows"));
+
+    let answer = ask(&site, &[("sql", "SELECT pid, name, NULL AS nothing FROM process ORDER BY pid")]).await;
+    let page = Html::parse_document(&answer.body);
+    assert_eq!(texts(&page, "#answer th"), ["pid", "name", "nothing"]);
+    let cells = texts(&page, "#answer td");
+    assert_eq!(cells[..3], ["1", "init", "NULL"]);
+    assert!(cells[4].starts_with("=1+1<img src=x onerror=alert(1)>␛[31m‹U+202E›"), "{}", cells[4]);
+    assert_eq!(texts(&page, "img").len(), 0);
+    assert!(texts(&page, "#summary")[0].starts_with("2 rows; "));
+    assert_eq!(attributes(&page, "input[name=sql]", "value")[0], texts(&page, "textarea")[0]);
+    let csv = ask(&site, &[("sql", "SELECT name FROM process ORDER BY pid"), ("format", "csv")]).await;
+    assert_eq!(csv.headers["content-disposition"], "attachment; filename=\"answer.csv\"");
+    assert!(csv.body.starts_with("name\ninit\n'=1+1"), "{}", csv.body);
+}
+
+#[tokio::test]
+async fn a_refused_question_keeps_its_text_and_says_where() {
+    let (_data, history) = history();
+    let site = site(&history);
+    let answer = ask(&site, &[("sql", "SELECT nosuch FROM process")]).await;
+    assert_eq!(answer.status, StatusCode::BAD_REQUEST);
+    let page = Html::parse_document(&answer.body);
+    assert_eq!(texts(&page, "textarea"), ["SELECT nosuch FROM process"]);
+    assert!(texts(&page, ".refused")[0].contains("look at line 1, column 8"));
+    let none = Site::new().send(form("/sql", &[("sql", "SELECT 1")])).await;
+    assert_eq!(none.status, StatusCode::SERVICE_UNAVAILABLE);
+}
+
+#[tokio::test]
+async fn every_example_runs() {
+    let (_data, history) = history();
+    let site = site(&history);
+    for example in EXAMPLES {
+        let answer = ask(&site, &[("sql", example.sql)]).await;
+        assert_eq!(answer.status, StatusCode::OK, "{}: {}", example.question, answer.body);
+    }
+}
+
+#[tokio::test]
+async fn json_and_csv_are_answered_to_programs() {
+    let (_data, history) = history();
+    let site = site(&history);
+    let post = |kind: &str, body: String| {
+        let request = Request::post("/api/v1/sql").header("host", "localhost").header("content-type", kind);
+        site.send(request.body(Body::from(body)).unwrap())
+    };
+    let asked = json!({"sql": "SELECT name, count(*) AS n, max(captured_at) AS last FROM process_sample \
+        JOIN process USING (host, boot_id, pid, started_at) GROUP BY name ORDER BY name DESC"});
+    let answer = post("application/json", asked.to_string()).await;
+    let answer: serde_json::Value = serde_json::from_str(&answer.body).unwrap();
+    assert_eq!(answer["columns"][1], json!({"name": "n", "type": "BIGINT"}));
+    assert_eq!((&answer["rows"][1][0], &answer["rows"][1][1]), (&json!(HOSTILE), &json!(4)));
+    assert!(answer["rows"][0][2].as_str().unwrap().starts_with("2025-11-21T08:30:40"));
+    assert_eq!(
+        (&answer["row_count"], &answer["cut_by"], &answer["incomplete"]),
+        (&json!(2), &json!(null), &json!([]))
+    );
+    assert_eq!(answer["history_to"], "2025-11-21T08:30:40.000000Z");
+    assert_eq!(answer["limits"]["seconds"], 10);
+    assert_eq!(post("text/plain", "SELECT 1".to_owned()).await.status, StatusCode::OK);
+    for (kind, body, error) in [
+        ("application/json", "{}", "no text `sql`"),
+        ("application/json", "SELECT 1", "not JSON"),
+        ("text/plain", "DROP VIEW process", "single SELECT"),
+    ] {
+        let refused = post(kind, body.to_owned()).await;
+        assert_eq!(refused.status, StatusCode::BAD_REQUEST);
+        assert!(refused.body.contains(error) && refused.body.contains("hint"), "{}", refused.body);
+    }
+}
+
+#[tokio::test]
+async fn a_page_of_another_site_cannot_ask() {
+    let (_data, history) = history();
+    let site = site(&history);
+    for (name, value) in
+        [("sec-fetch-site", "cross-site"), ("origin", "http://example.com"), ("origin", "null")]
+    {
+        let mut request = form("/sql", &[("sql", "SELECT 1")]);
+        request.headers_mut().insert(name, value.parse().unwrap());
+        assert_eq!(site.send(request).await.status, StatusCode::FORBIDDEN, "{name}: {value}");
+    }
+    let mut own = form("/sql", &[("sql", "SELECT 1")]);
+    own.headers_mut().insert("origin", "http://localhost".parse().unwrap());
+    assert_eq!(site.send(own).await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn four_may_ask_and_the_fifth_is_refused() {
+    let (_data, history) = history();
+    let console = site(&history).shared.console;
+    let mut asking: Vec<_> = (0..4).map(|_| Box::pin(console.ask(SLOW.to_owned()))).collect();
+    for asking in &mut asking {
+        assert!(asking.now_or_never().is_none());
+    }
+    let refusal = console.ask(SLOW.to_owned()).await.unwrap_err();
+    assert_eq!(refusal.status, StatusCode::TOO_MANY_REQUESTS);
+    drop(asking);
+    console.ask("SELECT 1".to_owned()).await.unwrap();
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn while_one_is_answered_everything_else_goes_on_until_it_is_cancelled() {
+    let (_data, history) = history();
+    let site = Arc::new(site(&history));
+    let ask_slowly = || {
+        let site = Arc::clone(&site);
+        tokio::spawn(async move { ask(&site, &[("sql", SLOW)]).await })
+    };
+    let asking = ask_slowly();
+    until("it is asked", || !workers(&history).is_empty());
+    assert_eq!(site.get("/api/v1/hosts").await.status, StatusCode::OK);
+    assert_eq!(workers(&history).len(), 1);
+    let page = site.send(form("/sql/cancel", &[("sql", SLOW)])).await;
+    assert_eq!(texts(&Html::parse_document(&page.body), "textarea"), [SLOW]);
+    let answer = asking.await.unwrap();
+    assert_eq!(answer.status, StatusCode::CONFLICT);
+    assert!(answer.body.contains("was cancelled"), "{}", answer.body);
+    // The browser went elsewhere.
+    let asking = ask_slowly();
+    until("it is asked", || !workers(&history).is_empty());
+    asking.abort();
+    until("its process is gone", || workers(&history).is_empty());
+}

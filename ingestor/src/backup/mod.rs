@@ -1,0 +1,93 @@
+//! A copy of everything that a data folder keeps, made while it is in use, and a data folder made from such a copy.
+//!
+//! Copied are the current segments and all the rest (keys, the agent's state, the settings file), but not what is made
+//! anew at every start: the broker's store, its configuration and ports, logs, locks, `attach.sql`. So what the broker
+//! has and no segment yet, half a minute of snapshots, is not in a backup; the backup says until when its history
+//! reaches.
+//!
+//! **It is of one moment, without stopping anything.** Segments are never written, a merge leaves those that it replaces
+//! for another minute, and one listing names either them or their replacement, which hold the same. When one of them is
+//! gone before it was copied, the folder is listed again.
+//!
+//! **A backup is what its manifest says.** The manifest is written last; it has the size and SHA-256 of each file, and
+//! its own. Nothing is restored unless all of it is as the manifest says, and then under another name first, so that
+//! there is never half a data folder. What a backup into the same folder finds unchanged is not copied again.
+
+mod files;
+mod manifest;
+mod restore;
+mod take;
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+pub use manifest::{Entry, MANIFEST, Manifest};
+pub use restore::{restore, verify};
+pub use take::{Taken, take};
+
+use fleetps_nats::lock::LockError;
+
+use crate::history::HistoryError;
+
+/// A backup or restoring failed.
+#[derive(Debug, thiserror::Error)]
+pub enum BackupError {
+    /// A file or folder cannot be read or written.
+    #[error("cannot use {path}")]
+    Io {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The history cannot be read.
+    #[error(transparent)]
+    History(#[from] HistoryError),
+    /// Another backup goes into the same folder.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// There is nothing to copy.
+    #[error("{0} is no data folder: there is no history in it; name the right one with --data DIR")]
+    NoData(PathBuf),
+    /// Segments came and went all the time.
+    #[error(
+        "the segments changed faster than they could be copied, {0} times; try again, or copy to a faster disk"
+    )]
+    Unsteady(usize),
+    /// The backup would be inside what it copies, or the other way round.
+    #[error("the backup {backup} and the data folder {data} must not lie in each other")]
+    Nested {
+        /// The backup.
+        backup: PathBuf,
+        /// The data folder.
+        data: PathBuf,
+    },
+    /// The folder holds something else.
+    #[error("{0} is not empty; name a folder that is empty or not there yet")]
+    NotEmpty(PathBuf),
+    /// There is no manifest, or it is not one.
+    #[error("{path} is no complete backup: {problem}")]
+    NoManifest {
+        /// The manifest.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
+    /// A file is not as it was copied.
+    #[error("the backup is damaged: {path} {problem}; nothing was restored. Use another backup")]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
+}
+
+impl BackupError {
+    pub(super) fn at(path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Io { path, source }
+    }
+}

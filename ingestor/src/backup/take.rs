@@ -1,0 +1,110 @@
+//! Making a backup.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    io::ErrorKind,
+    path::{Path, PathBuf},
+};
+
+use fleetps_nats::lock::FolderLock;
+
+use super::{BackupError, Entry, MANIFEST, Manifest, files};
+use crate::{
+    history::{Catalog, History},
+    segment::TEMPORARY_EXTENSION,
+};
+
+/// Where the segments are.
+const HISTORY: &str = "history";
+/// What every start makes anew, or what belongs to this machine's run alone.
+const MADE_ANEW: [&str; 6] =
+    ["lock", HISTORY, "nats/jetstream", "nats/ports", "nats/nats-server.conf", "nats/nats-server.log"];
+/// What the settings file is called in a backup and in a data folder made from it.
+const SETTINGS: &str = "fleetps.toml";
+/// How often the list of segments may change under a backup: it does about every half minute, and after the first time
+/// only what is new is left to copy.
+const MAX_LISTINGS: usize = 10;
+
+/// What was done.
+#[derive(Debug, Clone)]
+pub struct Taken {
+    /// What is in the backup.
+    pub manifest: Manifest,
+    /// How many of its files had to be copied.
+    pub copied: usize,
+}
+
+/// Copies what the folder `data` keeps into `backup`, which may hold an earlier backup of it. `settings` is copied as
+/// `fleetps.toml`, where there is a file with settings.
+///
+/// # Errors
+/// When something cannot be read or written; the backup is then not complete, and says so when it is to be restored.
+pub fn take(data: &Path, settings: Option<&Path>, backup: &Path) -> Result<Taken, BackupError> {
+    if !data.join(HISTORY).is_dir() {
+        return Err(BackupError::NoData(data.to_owned()));
+    }
+    files::make_private_folder(backup)?;
+    let (data, backup) = apart(data, backup)?;
+    let _lock = FolderLock::take(&backup)?;
+    let mut copies = copy_segments(&data, &backup)?;
+    let is_kept = |path: &str| {
+        let is_replaced = path == SETTINGS && settings.is_some();
+        !MADE_ANEW.contains(&path) && !is_replaced && !path.ends_with(TEMPORARY_EXTENSION)
+    };
+    for path in files::list(&data, &is_kept)? {
+        copies.push(files::copy(&data, &backup, &path)?);
+    }
+    if let Some(settings) = settings {
+        let mut file = fs::File::open(settings).map_err(BackupError::at(settings))?;
+        let (bytes, sha256) = files::write(&backup.join(SETTINGS), &mut file, None)?;
+        copies.push((Entry { path: SETTINGS.to_owned(), bytes, sha256 }, true));
+    }
+    let copied = copies.iter().filter(|(_, is_new)| *is_new).count();
+    let mut entries: Vec<_> = copies.into_iter().map(|(entry, _)| entry).collect();
+    entries.sort_unstable_by(|left, right| left.path.cmp(&right.path));
+    let history_to_us = History::open(&backup.join(HISTORY))?.kept().last_us;
+    let manifest = Manifest::new(entries, history_to_us);
+    for folder in files::folders(&manifest) {
+        files::sync_folder(&backup.join(folder))?;
+    }
+    manifest.write(&backup)?;
+    remove_the_rest(&backup, &manifest)?;
+    Ok(Taken { manifest, copied })
+}
+
+/// Both folders in full, which must not lie in each other.
+fn apart(data: &Path, backup: &Path) -> Result<(PathBuf, PathBuf), BackupError> {
+    let data = fs::canonicalize(data).map_err(BackupError::at(data))?;
+    let backup = fs::canonicalize(backup).map_err(BackupError::at(backup))?;
+    if data.starts_with(&backup) || backup.starts_with(&data) {
+        return Err(BackupError::Nested { backup, data });
+    }
+    Ok((data, backup))
+}
+
+/// Copies the segments that one listing names.
+fn copy_segments(data: &Path, backup: &Path) -> Result<Vec<(Entry, bool)>, BackupError> {
+    for _ in 0..MAX_LISTINGS {
+        let names = Catalog::scan(&data.join(HISTORY))?.current.into_iter().map(|segment| segment.name);
+        let copies = names.map(|name| files::copy(data, backup, &format!("{HISTORY}/{name}"))).collect();
+        match copies {
+            Ok(copies) => return Ok(copies),
+            // Merged with others or too old since it was listed.
+            Err(BackupError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Err(BackupError::Unsteady(MAX_LISTINGS))
+}
+
+/// Removes what earlier backups had and this one has not.
+fn remove_the_rest(backup: &Path, manifest: &Manifest) -> Result<(), BackupError> {
+    let kept: BTreeSet<_> = manifest.files.iter().map(|entry| entry.path.as_str()).collect();
+    let is_left_over = |path: &str| !kept.contains(path) && path != MANIFEST && path != "lock";
+    for path in files::list(backup, &|_| true)?.into_iter().filter(|path| is_left_over(path)) {
+        let path = backup.join(path);
+        fs::remove_file(&path).map_err(BackupError::at(&path))?;
+    }
+    Ok(())
+}

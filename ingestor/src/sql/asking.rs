@@ -1,0 +1,209 @@
+//! The process that asks: starts one that answers, waits until the deadline, and kills it.
+
+use std::{
+    io::{self, Read, Write},
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    sync::mpsc::{self, Receiver, RecvTimeoutError},
+    thread,
+    time::{Duration, Instant},
+};
+
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    answer::{Answer, Question, Reply},
+    limits::{LIMITS, MAX_QUESTION_BYTES},
+};
+
+/// How often it is looked whether the question was cancelled.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// The longest answer as JSON: each of its bytes takes at most six, and each value a few around it.
+const MAX_ANSWER_BYTES: u64 = 64 << 20;
+/// What the answering process keeps of the environment: where the system finds libraries.
+const KEPT_VARIABLES: [&str; 3] = ["LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SystemRoot"];
+
+/// A question has no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum AskError {
+    /// DuckDB refused it.
+    #[error("{message}")]
+    Refused {
+        /// What DuckDB said.
+        message: String,
+        /// The line and column of the question that it is about, counted from 1.
+        place: Option<(usize, usize)>,
+    },
+    /// It is too long.
+    #[error("the question has more than {} KiB", MAX_QUESTION_BYTES >> 10)]
+    TooLong,
+    /// It took too long.
+    #[error("the question was stopped after {} s", LIMITS.seconds)]
+    TooSlow,
+    /// It needed more memory than it may have.
+    #[error("the question needs more than the {} MiB of memory that it may have", LIMITS.memory_bytes >> 20)]
+    OutOfMemory,
+    /// Whoever asked does not want to know any more.
+    #[error("the question was cancelled")]
+    Cancelled,
+    /// The process that should answer did not.
+    #[error("the question was not answered: {0}")]
+    Failed(String),
+    /// There is no such process.
+    #[error("cannot start the process that answers")]
+    Start(#[source] io::Error),
+}
+
+/// Asks the history in a folder.
+#[derive(Debug, Clone)]
+pub struct Asker {
+    program: PathBuf,
+    history: PathBuf,
+}
+
+impl Asker {
+    /// Asks the history in the folder `history` by running `program` as `program sql-worker FOLDER`, which calls
+    /// [`super::serve`].
+    pub fn new(program: PathBuf, history: PathBuf) -> Self {
+        Self { program, history }
+    }
+
+    /// Asks by running this program.
+    ///
+    /// # Errors
+    /// When the system does not say which program this is.
+    pub fn with_this_program(history: PathBuf) -> Result<Self, AskError> {
+        // On Linux the program itself, even when its file has been replaced by a newer one.
+        let own = PathBuf::from("/proc/self/exe");
+        let program = if own.exists() { own } else { std::env::current_exe().map_err(AskError::Start)? };
+        Ok(Self::new(program, history))
+    }
+
+    /// Asks, and waits for the answer, which comes within the deadline. Blocks: call it from a blocking thread.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub fn ask(&self, sql: &str, cancelled: &CancellationToken) -> Result<Answer, AskError> {
+        if sql.len() > MAX_QUESTION_BYTES {
+            return Err(AskError::TooLong);
+        }
+        let deadline = Instant::now() + LIMITS.deadline();
+        let mut process = Process::start(self).map_err(AskError::Start)?;
+        let answer = process.ask(sql).map_err(AskError::Start)?;
+        let said = loop {
+            match answer.recv_timeout(LOOK_EVERY) {
+                Ok(said) => break said,
+                Err(RecvTimeoutError::Disconnected) => break Vec::new(),
+                Err(RecvTimeoutError::Timeout) if cancelled.is_cancelled() => {
+                    return Err(AskError::Cancelled);
+                }
+                Err(RecvTimeoutError::Timeout) if Instant::now() > deadline => return Err(AskError::TooSlow),
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+        };
+        match serde_json::from_slice(&said) {
+            Ok(Reply::Answer(answer)) => Ok(answer),
+            Ok(Reply::Refused { message, position }) => {
+                Err(AskError::Refused { message, place: position.and_then(|position| place(sql, position)) })
+            }
+            Ok(Reply::OutOfMemory) => Err(AskError::OutOfMemory),
+            Ok(Reply::Failed(why)) => Err(AskError::Failed(why)),
+            Err(_) => Err(process.died()),
+        }
+    }
+}
+
+/// A process that answers; killed when this is dropped.
+struct Process(Child);
+
+impl Process {
+    fn start(asker: &Asker) -> io::Result<Self> {
+        let mut command = Command::new(&asker.program);
+        command
+            .arg("sql-worker")
+            .arg(std::path::absolute(&asker.history)?)
+            .env_clear()
+            .envs(KEPT_VARIABLES.iter().filter_map(|name| Some((*name, std::env::var_os(name)?))))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null());
+        #[cfg(unix)]
+        {
+            // Nothing that is named without a folder is anybody's, and no key on the terminal reaches it.
+            command.current_dir("/");
+            std::os::unix::process::CommandExt::process_group(&mut command, 0);
+        }
+        command.spawn().map(Self)
+    }
+
+    /// Writes the question; everything that the process says in return will come at once.
+    fn ask(&mut self, sql: &str) -> io::Result<Receiver<Vec<u8>>> {
+        let mut question = serde_json::to_vec(&Question { sql: sql.to_owned() })?;
+        question.push(b'\n');
+        if let Some(input) = &mut self.0.stdin {
+            input.write_all(&question)?;
+        }
+        let output = self.0.stdout.take();
+        let (sender, receiver) = mpsc::channel();
+        thread::Builder::new().name("sql answer".to_owned()).spawn(move || {
+            let mut said = Vec::new();
+            if let Some(output) = output {
+                // What is broken off cannot be read as an answer.
+                let _ = output.take(MAX_ANSWER_BYTES).read_to_end(&mut said);
+            }
+            let _ = sender.send(said);
+        })?;
+        Ok(receiver)
+    }
+
+    /// Why there is no answer: the process ended, or said something else.
+    fn died(&mut self) -> AskError {
+        let _ = self.0.kill();
+        match self.0.wait() {
+            // Running out of address space outside of DuckDB's own bookkeeping ends a process by `abort`.
+            Ok(status) if aborted(status) => AskError::OutOfMemory,
+            Ok(status) => AskError::Failed(format!("its process ended with {status}")),
+            Err(error) => AskError::Failed(format!("its process is gone: {error}")),
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[cfg(unix)]
+fn aborted(status: std::process::ExitStatus) -> bool {
+    /// SIGABRT has this number on every Unix.
+    const ABORT: i32 = 6;
+    std::os::unix::process::ExitStatusExt::signal(&status) == Some(ABORT)
+}
+
+#[cfg(not(unix))]
+fn aborted(_: std::process::ExitStatus) -> bool {
+    false
+}
+
+/// The line and column of a byte in a text, counted from 1.
+fn place(text: &str, position: usize) -> Option<(usize, usize)> {
+    let before = text.get(..position)?;
+    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+    Some((before.matches('\n').count() + 1, before[line_start..].chars().count() + 1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_counted_in_lines_and_characters() {
+        let text = "SELECT 'ä',\n nosuch";
+        assert_eq!(place(text, 0), Some((1, 1)));
+        assert_eq!(place(text, 11), Some((1, 11)));
+        assert_eq!(place(text, 14), Some((2, 2)));
+        assert_eq!((place(text, 9), place(text, 99)), (None, None));
+    }
+}

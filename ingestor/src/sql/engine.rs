@@ -1,0 +1,157 @@
+//! The engine that answers one question: all segments attached, everything else locked away.
+
+use std::path::Path;
+
+use arrow::array::{Array, AsArray};
+use duckdb::{Config, Connection};
+
+use super::{
+    answer::{Answer, Column, Cut, Reply, Row},
+    limits::{LIMITS, THREADS},
+};
+use crate::{
+    history::{Catalog, HistoryError, attach_one, attach_sql},
+    segment::{SegmentName, quote_text},
+};
+
+/// Where DuckDB says that a question is about the text around it, which the asker has not written.
+const AROUND: [&str; 2] = ["Expected a single SELECT statement", "in query() function"];
+
+/// The engine cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum EngineError {
+    /// The history cannot be read.
+    #[error(transparent)]
+    History(#[from] HistoryError),
+    /// DuckDB failed.
+    #[error("DuckDB cannot be prepared for the question")]
+    DuckDb(#[from] duckdb::Error),
+    /// DuckDB took a setting and did not keep it.
+    #[error("DuckDB cannot be locked: {0}; the question was not asked")]
+    Open(String),
+}
+
+/// An engine over the history, locked.
+pub(super) struct Engine {
+    connection: Connection,
+    history_to_us: Option<i64>,
+    incomplete: Vec<String>,
+}
+
+impl Engine {
+    /// Attaches every current segment of `folder` and locks everything else away.
+    pub(super) fn open(folder: &Path) -> Result<Self, EngineError> {
+        let folder = std::path::absolute(folder).map_err(|source| HistoryError::list(folder, source))?;
+        let config = Config::default()
+            .enable_autoload_extension(false)?
+            .threads(THREADS)?
+            .max_memory(&format!("{}B", LIMITS.memory_bytes))?
+            .with("temp_directory", "")?;
+        let connection = Connection::open_in_memory_with_flags(config)?;
+        let (readable, incomplete) = attach(&connection, &folder)?;
+        connection.execute_batch(&attach_sql(&folder, &readable))?;
+        let newest = "SELECT epoch_us(max(last_captured_at)) FROM segment";
+        let history_to_us = connection.query_row(newest, [], |row| row.get(0))?;
+        lock(&connection, &folder)?;
+        Ok(Self { connection, history_to_us, incomplete })
+    }
+
+    /// Answers a question, or says why not.
+    pub(super) fn answer(self, question: &str) -> Reply {
+        match self.ask(question) {
+            Ok((columns, rows, cut)) => Reply::Answer(Answer {
+                columns,
+                rows,
+                cut,
+                history_to_us: self.history_to_us,
+                incomplete: self.incomplete,
+            }),
+            Err(error) => refusal(&error.to_string()),
+        }
+    }
+
+    fn ask(&self, question: &str) -> duckdb::Result<(Vec<Column>, Vec<Row>, Option<Cut>)> {
+        // Inside a string nothing of the question can reach beyond it: the text around it is always one statement.
+        let with_question = |sql: &str| sql.replace("$question", &quote_text(question));
+        let mut describe = self.connection.prepare(&with_question(include_str!("columns.sql")))?;
+        let column = |row: &duckdb::Row<'_>| Ok(Column { name: row.get(0)?, kind: row.get(1)? });
+        let columns = describe.query_map([], column)?.collect::<duckdb::Result<_>>()?;
+        let sql = include_str!("rows.sql").replace("$rows", &(LIMITS.rows + 1).to_string());
+        let (rows, cut) = self.rows(&with_question(&sql))?;
+        Ok((columns, rows, cut))
+    }
+
+    /// The rows up to the limits, fetched as DuckDB finds them.
+    fn rows(&self, sql: &str) -> duckdb::Result<(Vec<Row>, Option<Cut>)> {
+        let mut statement = self.connection.prepare(sql)?;
+        let (mut rows, mut bytes) = (Vec::new(), 0);
+        for batch in statement.stream_arrow([])? {
+            let batch = batch?;
+            let columns: Vec<_> = batch.columns().iter().map(AsArray::as_string_opt::<i32>).collect();
+            for index in 0..batch.num_rows() {
+                let value = |column: &Option<&arrow::array::StringArray>| {
+                    column
+                        .filter(|column| column.is_valid(index))
+                        .map(|column| column.value(index).to_owned())
+                };
+                let row: Vec<_> = columns.iter().map(value).collect();
+                bytes += row.iter().flatten().map(String::len).sum::<usize>();
+                if rows.len() == LIMITS.rows {
+                    return Ok((rows, Some(Cut::Rows)));
+                }
+                if bytes > LIMITS.bytes {
+                    return Ok((rows, Some(Cut::Bytes)));
+                }
+                rows.push(row);
+            }
+        }
+        Ok((rows, None))
+    }
+}
+
+/// Attaches what there is: the segments that can be read, and the names of those that cannot.
+fn attach(connection: &Connection, folder: &Path) -> Result<(Vec<SegmentName>, Vec<String>), HistoryError> {
+    let mut readable = Vec::new();
+    let mut incomplete = Vec::new();
+    for segment in Catalog::scan(folder)?.current {
+        match connection.execute_batch(&attach_one(folder, &segment.name)) {
+            Ok(()) => readable.push(segment.name),
+            Err(_) => incomplete.push(segment.name.to_string()),
+        }
+    }
+    Ok((readable, incomplete))
+}
+
+/// Locks everything away, and looks whether it is.
+fn lock(connection: &Connection, folder: &Path) -> Result<(), EngineError> {
+    let milliseconds = LIMITS.deadline().as_millis().to_string();
+    connection.execute_batch(&include_str!("lock_down.sql").replace("$milliseconds", &milliseconds))?;
+    let check = include_str!("lock_down_check.sql").replace("$milliseconds", &milliseconds);
+    let missing: String = connection.query_row(&check, [], |row| row.get(0))?;
+    if !missing.is_empty() {
+        return Err(EngineError::Open(format!("it did not keep {missing}")));
+    }
+    // What `disabled_filesystems` holds cannot be read back; so try.
+    let everything = quote_text(&folder.join("*").to_string_lossy());
+    match connection.execute_batch(&format!("FROM glob({everything})")) {
+        Err(error) if error.to_string().contains("has been disabled by configuration") => Ok(()),
+        _ => Err(EngineError::Open("it still reads folders".to_owned())),
+    }
+}
+
+/// What DuckDB said, which is JSON since `errors_as_json`.
+fn refusal(said: &str) -> Reply {
+    let Some(parsed) =
+        said.find('{').and_then(|start| serde_json::from_str::<serde_json::Value>(&said[start..]).ok())
+    else {
+        return Reply::Refused { message: said.to_owned(), position: None };
+    };
+    let text = |key: &str| parsed[key].as_str().unwrap_or_default();
+    if text("exception_type") == "Out of Memory" {
+        return Reply::OutOfMemory;
+    }
+    let message = text("exception_message").to_owned();
+    let is_around = AROUND.iter().any(|about| message.contains(about));
+    let position = text("position").parse().ok().filter(|_| !is_around);
+    Reply::Refused { message, position }
+}

@@ -1,0 +1,188 @@
+//! Backups on literals: complete, repeatable, and worthless as soon as anything of them has changed.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use fleetps_ingestor::{
+    backup::{self, BackupError, MANIFEST},
+    segment::{SegmentRows, seal},
+};
+use fleetps_nats::snapshot::{Process, Snapshot};
+
+/// A data folder with two segments, a key and what every start makes anew.
+fn data() -> tempfile::TempDir {
+    let data = tempfile::tempdir().unwrap();
+    for file in [
+        "lock",
+        "nats/keys/api.nk",
+        "nats/jetstream/1.blk",
+        "nats/nats-server.log",
+        "agent/boot.json",
+        "x.tmp",
+    ] {
+        let file = data.path().join(file);
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(&file, "something").unwrap();
+    }
+    #[cfg(unix)]
+    set_mode(&data.path().join("nats/keys/api.nk"), 0o600);
+    add_segment(data.path(), 1);
+    add_segment(data.path(), 2);
+    fs::write(data.path().join("history/attach.sql"), "-- of another place").unwrap();
+    data
+}
+
+fn add_segment(data: &Path, sequence: u64) {
+    let history = data.join("history");
+    fs::create_dir_all(&history).unwrap();
+    let mut rows = SegmentRows::new(0, 1_000, sequence, 5_000_000);
+    let processes = vec![Process { pid: 1, name: "init".to_owned(), state: 'S', ..Process::default() }];
+    let snapshot = Snapshot {
+        boot_id: "boot".to_owned(),
+        run_id: "run".to_owned(),
+        sequence,
+        processes,
+        ..Snapshot::default()
+    };
+    rows.push(sequence, 5_000_000, &"host".parse().unwrap(), snapshot);
+    seal(&history, &mut rows).unwrap();
+}
+
+/// A backup of `data` in a folder of its own.
+fn backup_of(data: &Path) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    backup::take(data, None, folder.path()).unwrap();
+    folder
+}
+
+fn paths(manifest: &backup::Manifest) -> Vec<&str> {
+    manifest.files.iter().map(|entry| entry.path.as_str()).collect()
+}
+
+#[cfg(unix)]
+fn set_mode(path: &Path, mode: u32) {
+    fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+}
+
+#[cfg(unix)]
+fn mode(path: &Path) -> u32 {
+    std::os::unix::fs::PermissionsExt::mode(&fs::metadata(path).unwrap().permissions()) & 0o777
+}
+
+#[test]
+fn a_backup_has_the_segments_the_keys_and_the_settings_and_nothing_that_is_made_anew() {
+    let (data, folder) = (data(), tempfile::tempdir().unwrap());
+    let settings = data.path().join("x.tmp");
+    let taken = backup::take(data.path(), Some(&settings), folder.path()).unwrap();
+    let found = paths(&taken.manifest);
+    assert_eq!((found.len(), taken.copied), (5, 5), "{found:?}");
+    assert_eq!((found[0], found[1], found[4]), ("agent/boot.json", "fleetps.toml", "nats/keys/api.nk"));
+    assert!(found[2].starts_with("history/fresh-") && found[3].starts_with("history/fresh-"));
+    assert_eq!(backup::verify(folder.path()).unwrap(), taken.manifest);
+    #[cfg(unix)]
+    assert_eq!(mode(&folder.path().join("nats/keys")), 0o700);
+}
+
+#[test]
+fn a_restored_folder_is_the_same_to_the_byte_and_as_private() {
+    let data = data();
+    let folder = backup_of(data.path());
+    let elsewhere = tempfile::tempdir().unwrap();
+    let restored = elsewhere.path().join("not/there/yet");
+    let manifest = backup::restore(folder.path(), &restored).unwrap();
+    for path in paths(&manifest) {
+        assert_eq!(
+            fs::read(restored.join(path)).unwrap(),
+            fs::read(data.path().join(path)).unwrap(),
+            "{path}"
+        );
+    }
+    #[cfg(unix)]
+    assert_eq!((mode(&restored), mode(&restored.join("nats/keys/api.nk"))), (0o700, 0o600));
+    // An empty folder is as good as none, a used one is not touched.
+    let empty = tempfile::tempdir().unwrap();
+    backup::restore(folder.path(), empty.path()).unwrap();
+    let refusal = backup::restore(folder.path(), &restored).unwrap_err();
+    assert!(matches!(refusal, BackupError::NotEmpty(_)), "{refusal}");
+}
+
+#[test]
+fn a_second_backup_copies_what_is_new_and_drops_what_is_gone() {
+    let data = data();
+    let folder = backup_of(data.path());
+    add_segment(data.path(), 3);
+    fs::remove_file(data.path().join("agent/boot.json")).unwrap();
+    let taken = backup::take(data.path(), None, folder.path()).unwrap();
+    assert_eq!((taken.manifest.files.len(), taken.copied), (4, 1));
+    assert!(!folder.path().join("agent/boot.json").exists());
+    backup::verify(folder.path()).unwrap();
+    // What was damaged meanwhile is not "there already".
+    let segment = folder.path().join(&taken.manifest.files[0].path);
+    damage(&segment, |bytes| bytes[100] ^= 1);
+    assert_eq!(backup::take(data.path(), None, folder.path()).unwrap().copied, 1);
+    backup::verify(folder.path()).unwrap();
+}
+
+fn damage(file: &Path, change: impl FnOnce(&mut Vec<u8>)) {
+    let mut bytes = fs::read(file).unwrap();
+    change(&mut bytes);
+    fs::write(file, bytes).unwrap();
+}
+
+#[test]
+fn every_damaged_backup_is_refused_by_the_name_of_the_file_and_nothing_is_restored() {
+    let data = data();
+    let files: Vec<PathBuf> = {
+        let folder = backup_of(data.path());
+        paths(&backup::verify(folder.path()).unwrap()).iter().map(PathBuf::from).collect()
+    };
+    assert_eq!(files.len(), 4);
+    let changes: [fn(&Path); 4] = [
+        |file| damage(file, |bytes| *bytes.last_mut().unwrap() ^= 1),
+        |file| damage(file, |bytes| bytes.truncate(bytes.len() / 2)),
+        |file| damage(file, |bytes| bytes.push(0)),
+        |file| fs::remove_file(file).unwrap(),
+    ];
+    for file in files.iter().map(PathBuf::as_path).chain([Path::new(MANIFEST)]) {
+        for change in changes {
+            let folder = backup_of(data.path());
+            change(&folder.path().join(file));
+            let elsewhere = tempfile::tempdir().unwrap();
+            let refusal = backup::restore(folder.path(), &elsewhere.path().join("data")).unwrap_err();
+            let refused = matches!(refusal, BackupError::Damaged { .. } | BackupError::NoManifest { .. });
+            assert!(refused && refusal.to_string().contains(file.to_str().unwrap()), "{refusal}");
+            assert_eq!(fs::read_dir(elsewhere.path()).unwrap().count(), 0);
+        }
+    }
+}
+
+#[test]
+fn a_manifest_that_was_edited_is_refused() {
+    let data = data();
+    let edits: [fn(&mut serde_json::Value); 4] = [
+        |manifest| drop(manifest["files"].as_array_mut().unwrap().remove(1)),
+        |manifest| manifest["history_to_us"] = 5.into(),
+        |manifest| manifest["files"][0]["path"] = "../outside".into(),
+        |manifest| manifest["format"] = 2.into(),
+    ];
+    for edit in edits {
+        let folder = backup_of(data.path());
+        let file = folder.path().join(MANIFEST);
+        let mut manifest = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+        edit(&mut manifest);
+        fs::write(&file, manifest.to_string()).unwrap();
+        let refusal = backup::verify(folder.path()).unwrap_err();
+        assert!(matches!(refusal, BackupError::NoManifest { .. }), "{refusal}");
+    }
+}
+
+#[test]
+fn a_backup_of_nothing_or_into_itself_is_refused() {
+    let (data, nothing) = (data(), tempfile::tempdir().unwrap());
+    let refused = |from: &Path, to: &Path| backup::take(from, None, to).unwrap_err();
+    assert!(matches!(refused(nothing.path(), data.path()), BackupError::NoData(_)));
+    assert!(matches!(refused(data.path(), &data.path().join("backup")), BackupError::Nested { .. }));
+    assert!(matches!(refused(data.path(), data.path()), BackupError::Nested { .. }));
+}
