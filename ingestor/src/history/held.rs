@@ -14,6 +14,8 @@ pub(crate) struct Held {
     /// Its name.
     pub(crate) name: SegmentName,
     hosts: HashMap<HostName, HostRange>,
+    /// The same of the snapshots that have a process table.
+    tables: HashMap<HostName, HostRange>,
 }
 
 /// When the snapshots of one host in one segment were captured, in µs since 1970 UTC, by the host's clock.
@@ -23,32 +25,29 @@ pub(crate) struct HostRange {
     pub(crate) first_us: i64,
     /// The last.
     pub(crate) last_us: i64,
-    /// The first and the last of those that have a process table, if any has.
-    pub(crate) tables_us: Option<(i64, i64)>,
+    /// The time between two, at the last.
+    pub(super) interval_us: i64,
 }
 
 impl Held {
     /// Looks at which hosts and times an attached segment holds.
     pub(super) fn look(connection: &Connection, name: SegmentName) -> duckdb::Result<Self> {
-        let samples = relation("host_sample", [&name]);
-        let sql = include_str!("held.sql").replace("$host_sample", &samples);
-        let mut statement = connection.prepare(&sql)?;
-        let rows = statement.query_map([], |row| {
-            let tables_us = Option::zip(row.get(3)?, row.get(4)?);
-            Ok((
-                row.get::<_, String>(0)?,
-                HostRange { first_us: row.get(1)?, last_us: row.get(2)?, tables_us },
-            ))
-        })?;
-        let mut hosts = HashMap::new();
-        for row in rows {
-            let (host, range) = row?;
+        let look = |which: &str| -> duckdb::Result<HashMap<HostName, HostRange>> {
+            let sql = include_str!("held.sql")
+                .replace("$host_sample", &relation("host_sample", [&name]))
+                .replace("$which", which);
+            let mut statement = connection.prepare(&sql)?;
+            let rows = statement.query_map([], |row| {
+                let range =
+                    HostRange { first_us: row.get(1)?, last_us: row.get(2)?, interval_us: row.get(3)? };
+                Ok((row.get::<_, String>(0)?, range))
+            })?;
             // Always a host's name, unless somebody else wrote the file.
-            if let Ok(host) = host.parse() {
-                hosts.insert(host, range);
-            }
-        }
-        Ok(Self { name, hosts })
+            let of_host = |(host, range): (String, HostRange)| Some((host.parse().ok()?, range));
+            let rows = rows.collect::<duckdb::Result<Vec<_>>>()?;
+            Ok(rows.into_iter().filter_map(of_host).collect())
+        };
+        Ok(Self { name, hosts: look("true")?, tables: look("has_processes")? })
     }
 
     /// How finely it keeps what it holds.
@@ -63,6 +62,16 @@ impl Held {
     /// What it holds of `host`.
     pub(crate) fn range(&self, host: &HostName) -> Option<HostRange> {
         self.hosts.get(host).copied()
+    }
+
+    /// Which process tables of `host` it holds.
+    pub(super) fn tables(&self, host: &HostName) -> Option<HostRange> {
+        self.tables.get(host).copied()
+    }
+
+    /// The hosts of which it holds process tables, and which.
+    pub(super) fn all_tables(&self) -> impl Iterator<Item = (&HostName, &HostRange)> {
+        self.tables.iter()
     }
 
     /// The hosts of which it holds something, and what.

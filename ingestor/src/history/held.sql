@@ -1,5 +1,5 @@
 SELECT host, epoch_us(min(captured_at)), epoch_us(max(captured_at)),
-    epoch_us(min(captured_at) FILTER (has_processes)),
-    epoch_us(max(captured_at) FILTER (has_processes))
+    arg_max(interval_ms, captured_at)::BIGINT * 1000
 FROM $host_sample
+WHERE $which
 GROUP BY host

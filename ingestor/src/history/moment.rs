@@ -7,7 +7,7 @@ use super::{
     History, HistoryError, Resolution,
     answers::{AtMoment, Listing, NoSnapshot, PastSnapshot, Span},
     nearest::{Place, Which},
-    reading::{Reading, ceil_ms, coarsest, floor_ms},
+    reading::{Reading, ceil_ms, coarsest},
 };
 
 /// A snapshot says how it was for so many intervals after it: one or two may be lost without anything being wrong.
@@ -59,7 +59,7 @@ fn locate<'a>(
 ) -> Result<Result<Place<'a>, NoSnapshot>, HistoryError> {
     let table = reading.latest(host, at_us, Which::WithTable)?;
     if let Some(table) = table
-        && says_how_it_was(reading, host, table, at_us)?
+        && says_how_it_was(table, at_us)
     {
         return Ok(Ok(table));
     }
@@ -69,7 +69,7 @@ fn locate<'a>(
             first.map_or(NoSnapshot::UnknownHost, |first_us| NoSnapshot::BeforeFirst { first_us })
         ));
     };
-    if !says_how_it_was(reading, host, sample, at_us)? {
+    if !says_how_it_was(sample, at_us) {
         return Ok(Err(silence(sample.captured_us, reading.next(host, at_us, Which::Any)?)));
     }
     // The host was not silent, but of this time its process table is not kept.
@@ -88,21 +88,13 @@ fn silence(before_us: i64, next_us: Option<i64>) -> NoSnapshot {
 }
 
 /// Whether a snapshot is so near before a moment that the host was then as it says.
-fn says_how_it_was(
-    reading: &Reading<'_>,
-    host: &HostName,
-    place: Place<'_>,
-    at_us: i64,
-) -> Result<bool, HistoryError> {
-    let samples = reading.relation("host_sample", &[place.held]);
-    let sql = include_str!("interval.sql").replace("$host_sample", &samples);
-    let params = params![host.as_str(), floor_ms(place.captured_us)];
-    let interval_us: i64 = reading.connection.query_row(&sql, params, |row| row.get(0))?;
+fn says_how_it_was(place: Place<'_>, at_us: i64) -> bool {
+    let intervals_us = INTERVALS * place.interval_us;
     let patience_us = match place.held.resolution() {
-        Resolution::Samples => INTERVALS * interval_us,
-        Resolution::Minutes | Resolution::Hours => THINNED_US.max(INTERVALS * interval_us),
+        Resolution::Samples => intervals_us,
+        Resolution::Minutes | Resolution::Hours => intervals_us.max(THINNED_US),
     };
-    Ok(at_us.saturating_sub(place.captured_us) <= patience_us)
+    at_us.saturating_sub(place.captured_us) <= patience_us
 }
 
 fn past_snapshot(
@@ -124,7 +116,8 @@ fn past_snapshot(
         }
         None => reading.snapshots(place.held, host, place.captured_us, place.captured_us)?,
     };
-    let snapshot = found.pop().ok_or(duckdb::Error::QueryReturnedNoRows)?;
+    let mut snapshot = found.pop().ok_or(duckdb::Error::QueryReturnedNoRows)?;
+    reading.describe(place.held, host, &mut snapshot)?;
     let previous = found.pop().filter(|previous| previous.boot_id == snapshot.boot_id);
     Ok(PastSnapshot {
         snapshot,

@@ -14,6 +14,8 @@ use super::{
 pub(super) struct Place<'a> {
     /// When it was captured, in µs since 1970 UTC.
     pub(super) captured_us: i64,
+    /// The time to the next, as it was set then.
+    pub(super) interval_us: i64,
     /// The segment that holds it.
     pub(super) held: &'a Held,
 }
@@ -28,10 +30,10 @@ pub(super) enum Which {
 }
 
 impl Which {
-    fn bounds(self, range: HostRange) -> Option<(i64, i64)> {
+    fn range(self, held: &Held, host: &HostName) -> Option<HostRange> {
         match self {
-            Self::Any => Some((range.first_us, range.last_us)),
-            Self::WithTable => range.tables_us,
+            Self::Any => held.range(host),
+            Self::WithTable => held.tables(host),
         }
     }
 }
@@ -45,24 +47,27 @@ impl<'a> Reading<'a> {
         which: Which,
     ) -> Result<Option<Place<'a>>, HistoryError> {
         let mut best: Option<Place<'a>> = None;
-        for (held, first_us, last_us) in self.bounds(host, which) {
-            if first_us > at_us {
+        for held in self.segments() {
+            let Some(range) = which.range(held, host).filter(|range| range.first_us <= at_us) else {
                 continue;
-            }
-            let captured_us = if last_us <= at_us {
-                last_us
+            };
+            let (captured_us, interval_us) = if range.last_us <= at_us {
+                (range.last_us, range.interval_us)
             } else {
-                self.within(held, host, include_str!("latest.sql"), at_us, which)?.unwrap_or(first_us)
+                let sql = include_str!("latest.sql")
+                    .replace("$host_sample", &self.relation("host_sample", &[held]));
+                let values = params![host.as_str(), floor_ms(at_us), which == Which::Any];
+                self.connection.query_row(&sql, values, |row| Ok((row.get(0)?, row.get(1)?)))?
             };
             // Of two at the same time, the one that was stored later.
             if best.is_none_or(|best| captured_us >= best.captured_us) {
-                best = Some(Place { captured_us, held });
+                best = Some(Place { captured_us, interval_us, held });
             }
         }
         Ok(best)
     }
 
-    /// The first snapshot of `host` that was captured after `at_us`.
+    /// When the first snapshot of `host` was captured that was captured after `at_us`.
     pub(super) fn next(
         &self,
         host: &HostName,
@@ -70,43 +75,18 @@ impl<'a> Reading<'a> {
         which: Which,
     ) -> Result<Option<i64>, HistoryError> {
         let mut best: Option<i64> = None;
-        for (held, first_us, last_us) in self.bounds(host, which) {
-            if last_us <= at_us {
-                continue;
-            }
-            let captured_us = if first_us > at_us {
-                first_us
+        for held in self.segments() {
+            let Some(range) = which.range(held, host).filter(|range| range.last_us > at_us) else { continue };
+            let captured_us = if range.first_us > at_us {
+                range.first_us
             } else {
-                self.within(held, host, include_str!("next.sql"), at_us, which)?.unwrap_or(last_us)
+                let sql =
+                    include_str!("next.sql").replace("$host_sample", &self.relation("host_sample", &[held]));
+                let values = params![host.as_str(), floor_ms(at_us), which == Which::Any];
+                self.connection.query_row(&sql, values, |row| row.get(0))?
             };
             best = Some(best.map_or(captured_us, |best| best.min(captured_us)));
         }
         Ok(best)
-    }
-
-    /// The first and the last such snapshot of `host` in each segment that has one.
-    fn bounds(
-        &self,
-        host: &HostName,
-        which: Which,
-    ) -> impl Iterator<Item = (&'a Held, i64, i64)> + use<'a, '_> {
-        let host = host.clone();
-        self.segments().filter_map(move |held| {
-            let (first_us, last_us) = which.bounds(held.range(&host)?)?;
-            Some((held, first_us, last_us))
-        })
-    }
-
-    fn within(
-        &self,
-        held: &Held,
-        host: &HostName,
-        sql: &str,
-        at_us: i64,
-        which: Which,
-    ) -> Result<Option<i64>, HistoryError> {
-        let sql = sql.replace("$host_sample", &self.relation("host_sample", &[held]));
-        let params = params![host.as_str(), floor_ms(at_us), which == Which::Any];
-        Ok(self.connection.query_row(&sql, params, |row| row.get(0))?)
     }
 }

@@ -46,9 +46,8 @@ impl History {
 fn lately<'a>(reading: &Reading<'a>, at_us: i64) -> Vec<&'a Held> {
     let mut all: Vec<(&HostName, i64, &Held)> = Vec::new();
     for held in reading.segments() {
-        let tables = held.ranges().filter_map(|(host, range)| Some((host, range.tables_us?)));
-        let before = tables.filter(|(_, (first_us, _))| *first_us <= at_us);
-        all.extend(before.map(|(host, (_, last_us))| (host, last_us, held)));
+        let before = held.all_tables().filter(|(_, range)| range.first_us <= at_us);
+        all.extend(before.map(|(host, range)| (host, range.last_us, held)));
     }
     // Those that go on beyond the moment come first of each host: where in them it lies is not known.
     all.sort_unstable_by_key(|(host, last_us, _)| (*host, std::cmp::Reverse(*last_us)));

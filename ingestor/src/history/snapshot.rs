@@ -28,7 +28,8 @@ struct Part<'a> {
 
 impl Reading<'_> {
     /// The snapshots of `host` with a process table that were captured from `first_us` to `last_us`, in order, as far as
-    /// the segment has them. The processes of each are in the order of their pids.
+    /// the segment has them. The processes of each are in the order of their pids. What the host is, and its file systems,
+    /// is left for [`Reading::describe`].
     pub(super) fn snapshots(
         &self,
         held: &Held,
@@ -51,10 +52,27 @@ impl Reading<'_> {
                 snapshot.processes.push(with_samples(known.get(&key), sample));
             }
         }
-        for snapshot in &mut snapshots {
-            part.describe(snapshot)?;
-        }
         Ok(snapshots)
+    }
+
+    /// Adds what the host was when a snapshot was captured, and its file systems.
+    pub(super) fn describe(
+        &self,
+        held: &Held,
+        host: &HostName,
+        snapshot: &mut Snapshot,
+    ) -> Result<(), HistoryError> {
+        let captured_us = snapshot.captured_at_us;
+        let then = Part { reading: self, held, host, first_us: captured_us, last_us: captured_us };
+        snapshot.filesystems =
+            then.rows("filesystem_sample", include_str!("snapshot_filesystems.sql"), filesystem)?;
+        let infos = then.rows("host_info", include_str!("snapshot_info.sql"), host_info)?;
+        if let Some((os_host_name, agent_version, info)) = infos.into_iter().next() {
+            snapshot.os_host_name = os_host_name.unwrap_or_default();
+            snapshot.agent_version = agent_version.unwrap_or_default();
+            snapshot.host_info = info;
+        }
+        Ok(())
     }
 }
 
@@ -70,20 +88,6 @@ impl Part<'_> {
         let (first_ms, last_ms) = (floor_ms(self.first_us), floor_ms(self.last_us));
         let rows = statement.query_map(params![self.host.as_str(), first_ms, last_ms], read)?;
         Ok(rows.collect::<Result<_, _>>()?)
-    }
-
-    /// Adds what the host was when the snapshot was captured, and its file systems.
-    fn describe(&self, snapshot: &mut Snapshot) -> Result<(), HistoryError> {
-        let then = Self { first_us: snapshot.captured_at_us, last_us: snapshot.captured_at_us, ..*self };
-        snapshot.filesystems =
-            then.rows("filesystem_sample", include_str!("snapshot_filesystems.sql"), filesystem)?;
-        let infos = then.rows("host_info", include_str!("snapshot_info.sql"), host_info)?;
-        if let Some((os_host_name, agent_version, info)) = infos.into_iter().next() {
-            snapshot.os_host_name = os_host_name.unwrap_or_default();
-            snapshot.agent_version = agent_version.unwrap_or_default();
-            snapshot.host_info = info;
-        }
-        Ok(())
     }
 }
 

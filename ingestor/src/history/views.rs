@@ -3,7 +3,7 @@
 use std::{fmt::Write, path::Path};
 
 use super::attach_one;
-use crate::segment::{SegmentName, quote_identifier, schema_in};
+use crate::segment::{SCHEMA_VERSION, SegmentName, quote_identifier, schema_in};
 
 /// An attached database in memory with the same tables, empty. Every view starts with it, so that the views exist when
 /// there are no segments, and have all columns when a segment of an older version lacks some.
@@ -46,8 +46,14 @@ pub(super) fn attach_empty() -> String {
 
 /// The rows of `table` in attached segments as something to select from, with all columns of the latest version.
 pub(super) fn relation<'a>(table: &str, segments: impl IntoIterator<Item = &'a SegmentName>) -> String {
+    let segments: Vec<_> = segments.into_iter().collect();
+    // Planning a query takes DuckDB half the time without the empty tables and matching columns by name.
+    if !segments.is_empty() && segments.iter().all(|name| name.schema_version == SCHEMA_VERSION) {
+        let rows: Vec<String> = segments.iter().filter_map(|name| rows_of(table, name)).collect();
+        return format!("({})", rows.join("\nUNION ALL "));
+    }
     let mut sql = format!("(SELECT * FROM {EMPTY}.{table}");
-    for rows in segments.into_iter().filter_map(|name| rows_of(table, name)) {
+    for rows in segments.iter().filter_map(|name| rows_of(table, name)) {
         let _ = write!(sql, "\nUNION ALL BY NAME {rows}");
     }
     sql + ")"

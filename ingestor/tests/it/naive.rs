@@ -8,7 +8,10 @@ use fleetps_ingestor::{
     history::{AtMoment, Changed, Diff, History, NoSnapshot, PastSnapshot, Resolution, Span, diff},
     merge_folder,
 };
-use fleetps_nats::{HostName, Snapshot, snapshot::Process};
+use fleetps_nats::{
+    HostName, Snapshot,
+    snapshot::{HostInfo, Process},
+};
 use proptest::prelude::*;
 
 use crate::fleet::{Published, fleet, seal_all};
@@ -49,11 +52,24 @@ pub fn at_moment(published: &[Published], host: &HostName, at_us: i64) -> AtMome
     let earlier = place.checked_sub(1).map(|place| snapshots[place]);
     AtMoment::Snapshot(Box::new(PastSnapshot {
         snapshot: snapshot.clone(),
-        previous: earlier.filter(|earlier| earlier.boot_id == snapshot.boot_id).cloned(),
+        previous: earlier
+            .filter(|earlier| earlier.boot_id == snapshot.boot_id)
+            .map(|earlier| for_rates(earlier)),
         earlier_us: earlier.map(|earlier| earlier.captured_at_us),
         later_us: captured(after),
         resolution: Resolution::Samples,
     }))
+}
+
+/// What a history tells of the snapshot before.
+fn for_rates(snapshot: &Snapshot) -> Snapshot {
+    Snapshot {
+        os_host_name: String::new(),
+        agent_version: String::new(),
+        host_info: HostInfo::default(),
+        filesystems: Vec::new(),
+        ..snapshot.clone()
+    }
 }
 
 /// A moment that may be anywhere, but is often just at or beside a snapshot.
