@@ -1,11 +1,18 @@
 //! The past of made-up fleets, computed from the raw snapshots in the plainest way, against what the history answers; in
 //! whatever cuts they were sealed, and after every level of merging.
 
-use std::collections::{BTreeSet, HashMap};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeSet, HashMap},
+};
 
 use fastrand::Rng;
 use fleetps_ingestor::{
-    history::{AtMoment, Changed, Diff, History, NoSnapshot, PastSnapshot, Resolution, Span, diff},
+    filter::{Fields, Filter},
+    history::{
+        AtMoment, Changed, Diff, Found, History, Identity, NoSnapshot, PastSnapshot, ProcessLife, Resolution,
+        Span, diff,
+    },
     merge_folder,
 };
 use fleetps_nats::{
@@ -17,7 +24,7 @@ use proptest::prelude::*;
 use crate::fleet::{Published, fleet, seal_all};
 
 /// Questions of each kind for each fleet.
-const QUESTIONS: usize = 12;
+const QUESTIONS: usize = 4;
 
 /// The snapshots of a host, in the order in which they were captured.
 fn snapshots_of<'a>(published: &'a [Published], host: &HostName) -> Vec<&'a Snapshot> {
@@ -98,6 +105,8 @@ fn check(history: &History, published: &[Published], rng: &mut Rng) {
     for _ in 0..QUESTIONS {
         check_snapshots(history, published, rng);
         check_diff(history, published, rng);
+        check_search(history, published, rng);
+        check_lives(history, published, rng);
     }
 }
 
@@ -188,8 +197,149 @@ fn check_changes(found: &Diff, before: &Snapshot, after: &Snapshot) {
     }
 }
 
+/// What a search should find among one process of a snapshot.
+fn found(host: &HostName, past: &PastSnapshot, process: &Process) -> Found {
+    let (now, before) = (&past.snapshot, past.previous.as_ref());
+    let same = |other: &&Process| (other.pid, other.started_at_us) == (process.pid, process.started_at_us);
+    let rate = |counter: fn(&Process) -> Option<u64>| {
+        let earlier = before?.processes.iter().find(same)?;
+        let elapsed_ms =
+            now.monotonic_ms.checked_sub(before?.monotonic_ms).filter(|elapsed_ms| *elapsed_ms > 0)?;
+        Some(counter(process)?.checked_sub(counter(earlier)?)? as f64 / (elapsed_ms as f64 / 1000.0))
+    };
+    Found {
+        identity: identity(host, now, process),
+        captured_at_us: now.captured_at_us,
+        process: process.clone(),
+        memory_total_bytes: now.host.memory_total_bytes,
+        read_per_s: rate(|process| process.read_bytes),
+        written_per_s: rate(|process| process.written_bytes),
+    }
+}
+
+fn identity(host: &HostName, snapshot: &Snapshot, process: &Process) -> Identity {
+    let (pid, started_at_us) = (process.pid, process.started_at_us);
+    Identity { host: host.clone(), boot_id: snapshot.boot_id.clone(), pid, started_at_us }
+}
+
+fn hosts(published: &[Published]) -> BTreeSet<&HostName> {
+    published.iter().map(|published| &published.host).collect()
+}
+
+fn check_search(history: &History, published: &[Published], rng: &mut Rng) {
+    let at_us = moment(published, rng);
+    let text = ["", "cpu > 100 and not postgres", "read > 1M or unit ~ sh", "mem% >= 0.2"][rng.usize(0..4)];
+    let filter = Filter::parse(text).unwrap();
+    let mut expected = Vec::new();
+    for host in hosts(published) {
+        let AtMoment::Snapshot(past) = at_moment(published, host, at_us) else { continue };
+        let of_host = past.snapshot.processes.iter().map(|process| found(host, &past, process));
+        expected.extend(of_host.filter(|found| filter.matches(&fields(found))));
+    }
+    let answer = history.search(&filter, at_us, 20).unwrap();
+    assert_eq!(answer.total, expected.len() as u64, "{text:?} at {at_us}");
+    expected.truncate(20);
+    assert_eq!(answer.items, expected, "{text:?} at {at_us}");
+}
+
+fn fields(found: &Found) -> Fields<'_> {
+    let process = &found.process;
+    let resident_bytes = process.resident_bytes.map(|bytes| bytes as f64);
+    Fields {
+        host: found.identity.host.as_str(),
+        name: &process.name,
+        command_line: process.command_line.as_deref(),
+        user_name: process.user_name.as_deref(),
+        pid: process.pid,
+        parent_pid: process.parent_pid,
+        cpu_percent: process.cpu_percent.map(f64::from),
+        resident_bytes,
+        memory_percent: resident_bytes
+            .zip(found.memory_total_bytes)
+            .map(|(bytes, total_bytes)| 100.0 * bytes / total_bytes as f64),
+        read_per_s: found.read_per_s,
+        written_per_s: found.written_per_s,
+        threads: process.threads,
+        state: Some(process.state),
+        age_s: (found.captured_at_us - process.started_at_us) as f64 / 1e6,
+        unit: process.unit.as_deref(),
+        container: process.container.as_deref(),
+    }
+}
+
+/// Every process of a host over its life.
+fn lives(published: &[Published], host: &HostName) -> Vec<ProcessLife> {
+    let snapshots = snapshots_of(published, host);
+    let mut lives: HashMap<Identity, ProcessLife> = HashMap::new();
+    for snapshot in &snapshots {
+        for process in &snapshot.processes {
+            let identity = identity(host, snapshot, process);
+            let life = lives.entry(identity.clone()).or_insert_with(|| ProcessLife {
+                identity,
+                process: without_samples(process),
+                first_seen_us: snapshot.captured_at_us,
+                last_seen_us: snapshot.captured_at_us,
+                has_exited: false,
+            });
+            life.last_seen_us = snapshot.captured_at_us;
+        }
+    }
+    let last_us = snapshots.last().map(|snapshot| snapshot.captured_at_us);
+    let mut lives: Vec<ProcessLife> = lives.into_values().collect();
+    lives.iter_mut().for_each(|life| life.has_exited = last_us > Some(life.last_seen_us));
+    lives
+}
+
+fn without_samples(process: &Process) -> Process {
+    Process {
+        state: '?',
+        threads: None,
+        cpu_percent: None,
+        cpu_time_ms: None,
+        resident_bytes: None,
+        virtual_bytes: None,
+        read_bytes: None,
+        written_bytes: None,
+        ..process.clone()
+    }
+}
+
+fn check_lives(history: &History, published: &[Published], rng: &mut Rng) {
+    let host = some_host(published, rng);
+    let mut all = lives(published, &host);
+    let one = all[rng.usize(0..all.len())].clone();
+    let (pid, name) = (one.identity.pid, one.process.name.clone());
+    let last = |life: &&ProcessLife| (life.last_seen_us, life.identity.started_at_us);
+    let of_pid = |started_at_us: Option<i64>| {
+        let same = all.iter().filter(|life| life.identity.pid == pid);
+        same.filter(|life| started_at_us.is_none_or(|us| us == life.identity.started_at_us)).max_by_key(last)
+    };
+    for started_at_us in [Some(one.identity.started_at_us), None] {
+        assert_eq!(history.process(&host, pid, started_at_us).unwrap().as_ref(), of_pid(started_at_us));
+    }
+    assert_eq!(history.process(&host, pid, Some(1)).unwrap(), None);
+    all.retain(|life| life.process.name == name);
+    all.sort_by_key(|life| Reverse((life.identity.started_at_us, life.last_seen_us, life.identity.pid)));
+    let found = history.incarnations(&host, &name, 3).unwrap();
+    assert_eq!((found.total, &found.items[..]), (all.len() as u64, &all[..all.len().min(3)]));
+    check_elsewhere(history, published, &host, &name);
+}
+
+fn check_elsewhere(history: &History, published: &[Published], host: &HostName, name: &str) {
+    let others = hosts(published).into_iter().filter(|other| *other != host);
+    let expected: Vec<ProcessLife> = others
+        .filter_map(|other| {
+            let of_program = lives(published, other).into_iter().filter(|life| life.process.name == name);
+            of_program.max_by_key(|life| {
+                (life.last_seen_us, life.identity.started_at_us, Reverse(life.identity.pid))
+            })
+        })
+        .collect();
+    assert_eq!(history.elsewhere(host, name, 10).unwrap().items, expected);
+}
+
 proptest! {
-    // Each takes a second, for the files that it writes.
+    // Each takes a second, for the files that it writes and the many small questions.
     #![proptest_config(ProptestConfig { cases: 32, max_shrink_iters: 0, ..ProptestConfig::default() })]
 
     #[test]
