@@ -1,4 +1,4 @@
--- Processes over their lives: those for which $which holds as they were seen last, $only some of them.
+-- Processes over their lives, as they were seen last.
 WITH matching AS (
     SELECT DISTINCT host, boot_id, pid, started_at FROM $process WHERE $which
 ),

@@ -1,5 +1,5 @@
--- Processes as they were at a moment ($at_ms), on every host that was not silent then, with what a filter may ask for.
--- $samples are host samples with `patience_ms`: for how long one says how it was, if that is more than three intervals.
+-- Processes as they were at a moment, on every host that was not silent then, with what a filter may ask for. A host sample
+-- here has `patience_ms`: for how long it says how it was, if that is more than three intervals.
 WITH latest AS (
     SELECT host, boot_id, captured_at, memory_total_bytes, monotonic_ms,
         greatest(patience_ms, 3 * interval_ms::BIGINT) AS patience_ms,
