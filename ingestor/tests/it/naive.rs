@@ -61,7 +61,7 @@ pub fn at_moment(published: &[Published], host: &HostName, at_us: i64) -> AtMome
         snapshot: snapshot.clone(),
         previous: earlier
             .filter(|earlier| earlier.boot_id == snapshot.boot_id)
-            .map(|earlier| for_rates(earlier)),
+            .map(for_rates),
         earlier_us: earlier.map(|earlier| earlier.captured_at_us),
         later_us: captured(after),
         resolution: Resolution::Samples,
