@@ -59,6 +59,11 @@ impl Held {
         }
     }
 
+    /// Whether `process_hour` is filled.
+    pub(crate) fn has_hours(&self) -> bool {
+        self.name.level > Level::Fresh && self.name.schema_version >= 2
+    }
+
     /// What it holds of `host`.
     pub(crate) fn range(&self, host: &HostName) -> Option<HostRange> {
         self.hosts.get(host).copied()

@@ -17,7 +17,9 @@ mod reading;
 mod refresh;
 mod search;
 mod series;
+mod silence;
 mod snapshot;
+mod span;
 mod top;
 mod views;
 

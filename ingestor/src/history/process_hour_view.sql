@@ -4,14 +4,15 @@ SELECT host, boot_id, pid, started_at, hour,
     min(first_captured_at) AS first_captured_at,
     max(last_captured_at) AS last_captured_at,
     max(cpu_percent_max) AS cpu_percent_max,
-    arg_min(cpu_time_first_ms, first_captured_at) AS cpu_time_first_ms,
-    arg_max(cpu_time_last_ms, last_captured_at) AS cpu_time_last_ms,
+    min(cpu_time_first_ms) AS cpu_time_first_ms,
+    max(cpu_time_last_ms) AS cpu_time_last_ms,
     sum(resident_samples)::UINTEGER AS resident_samples,
-    least(sum(resident_bytes_sum), 9223372036854775807)::BIGINT AS resident_bytes_sum,
+    CASE WHEN sum(resident_samples) > 0 THEN least(sum(resident_bytes_sum), 9223372036854775807)::BIGINT
+    END AS resident_bytes_sum,
     max(resident_bytes_max) AS resident_bytes_max,
-    arg_min(read_bytes_first, first_captured_at) AS read_bytes_first,
-    arg_max(read_bytes_last, last_captured_at) AS read_bytes_last,
-    arg_min(written_bytes_first, first_captured_at) AS written_bytes_first,
-    arg_max(written_bytes_last, last_captured_at) AS written_bytes_last
+    min(read_bytes_first) AS read_bytes_first,
+    max(read_bytes_last) AS read_bytes_last,
+    min(written_bytes_first) AS written_bytes_first,
+    max(written_bytes_last) AS written_bytes_last
 FROM $hours
 GROUP BY host, boot_id, pid, started_at, hour;

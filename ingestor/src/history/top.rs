@@ -1,14 +1,111 @@
 //! Who used most.
 
+use duckdb::{Row, params};
+use fleetps_nats::HostName;
+
 use super::{
-    History, HistoryError,
-    answers::{Listing, TopQuery, TopRow},
+    History, HistoryError, Resolution, Span,
+    answers::{Identity, Listing, TopBy, TopGroup, TopQuery, TopRow},
+    held::Held,
+    reading::{Reading, coarsest},
+    silence::of_host,
 };
 
 impl History {
-    /// The top over a span.
+    /// The top over a span. Where only the sums of hours are kept, the span reaches to whole hours.
+    ///
+    /// # Errors
+    /// When a query fails.
     pub fn top(&self, query: &TopQuery) -> Result<Listing<TopRow>, HistoryError> {
-        let _ = query;
-        Err(HistoryError::NotYet("top"))
+        let query = TopQuery { span: query.span.bounded(), ..query.clone() };
+        self.ask(|reading| top(reading, &query))
     }
+}
+
+fn top(reading: &Reading<'_>, query: &TopQuery) -> Result<Listing<TopRow>, HistoryError> {
+    let (span, host) = (query.span, query.host.as_ref());
+    let segments = reading.overlapping(host, span);
+    let mut statement = reading.connection.prepare(&sql(reading, query, &segments))?;
+    let ((from_ms, to_ms), inside, around) = (span.bounds_ms(), span.hours_inside(), span.hours_around());
+    let ((first_hour_ms, end_hour_ms), (around_from_ms, around_to_ms)) =
+        (inside.bounds_ms(), around.bounds_ms());
+    let (host, limit) = (host.map(HostName::as_str), i64::try_from(query.limit).unwrap_or(i64::MAX));
+    let mut rows = statement.query(params![
+        host,
+        from_ms,
+        to_ms,
+        first_hour_ms,
+        end_hour_ms,
+        around_from_ms,
+        around_to_ms,
+        limit
+    ])?;
+    let (mut items, mut total) = (Vec::new(), 0);
+    while let Some(row) = rows.next()? {
+        items.push(top_row(row)?);
+        total = row.get(11)?;
+    }
+    Ok(Listing { items, total, resolution: coarsest(&segments) })
+}
+
+fn sql(reading: &Reading<'_>, query: &TopQuery, segments: &[&Held]) -> String {
+    let (host, inside) = (query.host.as_ref(), query.span.hours_inside());
+    let (rolled_up, finer): (Vec<&Held>, Vec<&Held>) =
+        segments.iter().partition(|held| held.resolution() == Resolution::Hours);
+    let (summed, sampled): (Vec<&Held>, Vec<&Held>) =
+        finer.iter().partition(|held| held.has_hours() && inside.length_us() > 0);
+    let edges = [Span { to_us: inside.from_us, ..query.span }, Span { from_us: inside.to_us, ..query.span }];
+    let at_edge = |held: &&Held| edges.iter().any(|edge| edge.length_us() > 0 && held.overlaps(host, *edge));
+    let edge: Vec<&Held> = summed.iter().copied().filter(at_edge).collect();
+    // Only processes by themselves have an identity.
+    let (key, is_alone) = match query.group {
+        TopGroup::Process => ("latest.name", "true"),
+        TopGroup::Name => ("latest.name", "false"),
+        TopGroup::User => ("latest.user_name", "false"),
+        TopGroup::Unit => ("latest.unit", "false"),
+        TopGroup::Host => ("host", "false"),
+    };
+    let by = match query.by {
+        TopBy::Cpu => "cpu_time_ms",
+        TopBy::Memory => "peak_resident_bytes",
+        TopBy::Read => "read_bytes",
+        TopBy::Written => "written_bytes",
+    };
+    include_str!("top.sql")
+        .replace("$process_hour", &reading.relation("process_hour", &summed))
+        .replace("$rolled_up_hour", &reading.relation("process_hour", &rolled_up))
+        .replace("$process_sample", &reading.relation("process_sample", &sampled))
+        .replace("$edge_sample", &reading.relation("process_sample", &edge))
+        .replace("$programs", &reading.relation("process", segments))
+        .replace("$of_host", of_host(host))
+        .replace("$key", key)
+        .replace("$is_alone", is_alone)
+        .replace("$by", by)
+}
+
+/// In the order of `top.sql`.
+fn top_row(row: &Row<'_>) -> duckdb::Result<TopRow> {
+    let host = row.get::<_, Option<String>>(1)?.and_then(|host| host.parse().ok());
+    let process = match host {
+        Some(host) => {
+            Some(Identity { host, boot_id: row.get(2)?, pid: row.get(3)?, started_at_us: row.get(4)? })
+        }
+        None => None,
+    };
+    Ok(TopRow {
+        key: row.get(0)?,
+        process,
+        hosts: row.get(5)?,
+        processes: row.get(6)?,
+        cpu_time_ms: count(row, 7)?,
+        peak_resident_bytes: count(row, 8)?,
+        read_bytes: count(row, 9)?,
+        written_bytes: count(row, 10)?,
+    })
+}
+
+/// A sum, which may be beyond its type where a host makes counters up.
+fn count(row: &Row<'_>, column: usize) -> duckdb::Result<Option<u64>> {
+    let sum: Option<i128> = row.get(column)?;
+    Ok(sum.map(|sum| u64::try_from(sum.max(0)).unwrap_or(u64::MAX)))
 }

@@ -2,11 +2,13 @@
 #![allow(clippy::unwrap_used, missing_docs, reason = "a test that cannot go on should panic")]
 
 mod backup;
+mod charts;
 mod crashes;
 mod damage;
 mod disk_full;
 mod fleet;
 mod naive;
+mod over_time;
 mod program;
 mod publisher;
 mod readers;

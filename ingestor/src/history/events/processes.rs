@@ -1,0 +1,89 @@
+//! Processes that started and exited, by when snapshots saw them first and last.
+
+use duckdb::params;
+use fleetps_nats::HostName;
+use jiff::SignedDuration;
+
+use crate::history::{
+    Event, EventKind, HistoryError, Identity, Span,
+    reading::Reading,
+    silence::{around, of_host},
+};
+
+/// A process that started or exited, at the time of the snapshot that says so. Its texts are hostile.
+#[derive(Debug, Clone)]
+pub(super) struct Turn {
+    pub(super) at_us: i64,
+    pub(super) identity: Identity,
+    pub(super) name: String,
+    pub(super) executable: Option<String>,
+    pub(super) command_line: Option<String>,
+    pub(super) unit: Option<String>,
+}
+
+/// The processes that started within `span`.
+pub(super) fn starts(
+    reading: &Reading<'_>,
+    host: Option<&HostName>,
+    span: Span,
+) -> Result<Vec<Turn>, HistoryError> {
+    turns(reading, host, span, include_str!("started.sql"))
+}
+
+/// The processes that exited within `span`. Those that ended because their host was booted are none.
+pub(super) fn exits(
+    reading: &Reading<'_>,
+    host: Option<&HostName>,
+    span: Span,
+) -> Result<Vec<Turn>, HistoryError> {
+    turns(reading, host, span, include_str!("exited.sql"))
+}
+
+fn turns(
+    reading: &Reading<'_>,
+    host: Option<&HostName>,
+    span: Span,
+    sql: &str,
+) -> Result<Vec<Turn>, HistoryError> {
+    let segments = around(reading, host, span);
+    let sql = sql
+        .replace("$process", &reading.relation("process", &segments))
+        .replace("$host_sample", &reading.relation("host_sample", &segments))
+        .replace("$of_host", of_host(host));
+    let (from_ms, to_ms) = span.bounds_ms();
+    let mut statement = reading.connection.prepare(&sql)?;
+    let mut rows = statement.query(params![host.map(HostName::as_str), from_ms, to_ms])?;
+    let mut turns = Vec::new();
+    while let Some(row) = rows.next()? {
+        // Always a host's name, unless somebody else wrote the file.
+        let Ok(host) = row.get::<_, String>(0)?.parse() else { continue };
+        let (boot_id, pid, started_at_us) = (row.get(1)?, row.get(2)?, row.get(3)?);
+        turns.push(Turn {
+            at_us: row.get(4)?,
+            identity: Identity { host, boot_id, pid, started_at_us },
+            name: row.get(5)?,
+            executable: row.get(6)?,
+            command_line: row.get(7)?,
+            unit: row.get(8)?,
+        });
+    }
+    Ok(turns)
+}
+
+impl Turn {
+    pub(super) fn into_started(self) -> Event {
+        let detail = self.command_line.clone().or_else(|| self.executable.clone()).unwrap_or_default();
+        self.into_event(EventKind::Started, detail)
+    }
+
+    pub(super) fn into_exited(self) -> Event {
+        let ran_s = (self.at_us - self.identity.started_at_us).max(0) / 1_000_000;
+        let detail = format!("ran for {:#}", SignedDuration::from_secs(ran_s));
+        self.into_event(EventKind::Exited, detail)
+    }
+
+    fn into_event(self, kind: EventKind, detail: String) -> Event {
+        let (at_us, host, name) = (self.at_us, self.identity.host.clone(), Some(self.name));
+        Event { at_us, kind, host, process: Some(self.identity), name, detail }
+    }
+}

@@ -1,0 +1,22 @@
+-- Processes that were first seen within a span, and not with the first snapshot that there is of their boot: what was seen
+-- then was running before, unless it says that it started later.
+WITH life AS (
+    SELECT host, boot_id, pid, started_at, min(first_seen) AS first_seen,
+        arg_max(struct_pack(name, executable, command_line, unit), last_seen) AS latest
+    FROM $process
+    WHERE $of_host
+    GROUP BY ALL
+),
+boot AS (
+    SELECT host, boot_id, min(captured_at) AS first_at
+    FROM $host_sample
+    WHERE $of_host
+    GROUP BY ALL
+)
+SELECT host, boot_id, pid, epoch_us(started_at), epoch_us(first_seen),
+    latest.name, latest.executable, latest.command_line, latest.unit
+FROM life
+JOIN boot USING (host, boot_id)
+WHERE first_seen >= make_timestamp_ms($2::BIGINT)::TIMESTAMP_MS
+    AND first_seen < make_timestamp_ms($3::BIGINT)::TIMESTAMP_MS
+    AND greatest(first_seen, started_at) > first_at

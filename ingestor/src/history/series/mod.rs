@@ -1,0 +1,61 @@
+//! Hosts and processes over time.
+//!
+//! `parts` is the down-sampling, pure; `host` and `process` read what goes into it; `breakdown` says which programs made up
+//! the use of a host.
+
+mod breakdown;
+mod host;
+mod parts;
+mod process;
+mod samples;
+
+use fleetps_nats::HostName;
+
+use super::{
+    History, HistoryError,
+    answers::{Breakdown, BreakdownOf, HostMetrics, Identity, ProcessMetrics, Span},
+};
+
+impl History {
+    /// `host` over `span`, in at most `points` points.
+    ///
+    /// # Errors
+    /// When a query fails.
+    pub fn host_metrics(
+        &self,
+        host: &HostName,
+        span: Span,
+        points: usize,
+    ) -> Result<HostMetrics, HistoryError> {
+        self.ask(|reading| host::host_metrics(reading, host, span.bounded(), points))
+    }
+
+    /// A process over `span`, in at most `points` points.
+    ///
+    /// # Errors
+    /// When a query fails.
+    pub fn process_metrics(
+        &self,
+        process: &Identity,
+        span: Span,
+        points: usize,
+    ) -> Result<ProcessMetrics, HistoryError> {
+        self.ask(|reading| process::process_metrics(reading, process, span.bounded(), points))
+    }
+
+    /// Which programs made up the use of `host` over `span`: the `layers` greatest, in at most `parts` equal parts of the
+    /// span. Over two days and more, and where only that is kept, the parts are whole hours.
+    ///
+    /// # Errors
+    /// When a query fails.
+    pub fn breakdown(
+        &self,
+        host: &HostName,
+        span: Span,
+        of: BreakdownOf,
+        parts: usize,
+        layers: usize,
+    ) -> Result<Breakdown, HistoryError> {
+        self.ask(|reading| breakdown::breakdown(reading, host, span.bounded(), of, parts, layers))
+    }
+}

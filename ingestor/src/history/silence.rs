@@ -1,0 +1,98 @@
+//! Where nothing came from a host, as charts and events say it.
+
+use std::collections::BTreeSet;
+
+use duckdb::params;
+use fleetps_nats::HostName;
+
+use super::{
+    HistoryError, Resolution, Span,
+    held::Held,
+    reading::{Reading, ceil_ms, coarsest},
+};
+
+/// More than so many intervals without a sample are silence: one or two get lost where a host or network is busy.
+const SILENT_INTERVALS: i64 = 3;
+/// The spacing of the samples of hosts in rolled up segments.
+const ROLLED_UP_SPACING_MS: i64 = 60_000;
+
+/// A time without samples of a host, longer than three intervals.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Silence {
+    pub(super) host: HostName,
+    /// The last sample before.
+    pub(super) last_us: i64,
+    /// The first after; `None` while there is none.
+    pub(super) back_us: Option<i64>,
+}
+
+impl Silence {
+    /// The part of it that lies within `span`.
+    pub(super) fn within(&self, span: Span) -> Span {
+        Span {
+            from_us: self.last_us.max(span.from_us),
+            to_us: self.back_us.unwrap_or(i64::MAX).min(span.to_us),
+        }
+    }
+}
+
+/// The silences of `host`, or of all, that reach into `span`, by host and time. A host that has not come back is silent as
+/// of the last moment known of any host: what comes after that is not known.
+pub(super) fn silences(
+    reading: &Reading<'_>,
+    host: Option<&HostName>,
+    span: Span,
+) -> Result<Vec<Silence>, HistoryError> {
+    let segments = around(reading, host, span);
+    let known_to_us = reading.segments().flat_map(Held::ranges).map(|(_, range)| range.last_us).max();
+    let spacing_ms = if coarsest(&segments) == Resolution::Hours { ROLLED_UP_SPACING_MS } else { 0 };
+    let sql = include_str!("silence.sql")
+        .replace("$host_sample", &reading.relation("host_sample", &segments))
+        .replace("$of_host", of_host(host));
+    let mut statement = reading.connection.prepare(&sql)?;
+    let host = host.map(HostName::as_str);
+    let (from_ms, to_ms) = span.bounds_ms();
+    let rows = statement.query_map(
+        params![host, known_to_us.map(ceil_ms), spacing_ms, SILENT_INTERVALS, from_ms, to_ms],
+        |row| Ok((row.get::<_, String>(0)?, row.get(1)?, row.get(2)?)),
+    )?;
+    let mut silences = Vec::new();
+    for row in rows {
+        let (host, last_us, back_us) = row?;
+        // Always a host's name, unless somebody else wrote the file.
+        if let Ok(host) = host.parse() {
+            silences.push(Silence { host, last_us, back_us });
+        }
+    }
+    Ok(silences)
+}
+
+/// The condition on the column `host` with the parameter `$1`, which is NULL for all hosts.
+pub(super) fn of_host(host: Option<&HostName>) -> &'static str {
+    if host.is_some() { "host = $1" } else { "$1::VARCHAR IS NULL" }
+}
+
+/// The segments with samples of `host`, or of any, from within `span`, and for each host that with its last sample before
+/// and that with its first one after.
+pub(super) fn around<'a>(reading: &Reading<'a>, host: Option<&HostName>, span: Span) -> Vec<&'a Held> {
+    let segments: Vec<&Held> = reading.segments().collect();
+    let hosts: BTreeSet<&HostName> = match host {
+        Some(host) => [host].into(),
+        None => segments.iter().flat_map(|held| held.ranges()).map(|(host, _)| host).collect(),
+    };
+    let mut wanted = BTreeSet::new();
+    for host in hosts {
+        let of_host = || {
+            let places = segments.iter().enumerate();
+            places.filter_map(|(place, held)| Some((place, held.range(host)?)))
+        };
+        let overlapping =
+            of_host().filter(|(_, range)| range.first_us < span.to_us && range.last_us >= span.from_us);
+        wanted.extend(overlapping.map(|(place, _)| place));
+        let before = of_host().filter(|(_, range)| range.first_us < span.from_us);
+        wanted.extend(before.max_by_key(|(_, range)| range.last_us).map(|(place, _)| place));
+        let after = of_host().filter(|(_, range)| range.last_us >= span.to_us);
+        wanted.extend(after.min_by_key(|(_, range)| range.first_us).map(|(place, _)| place));
+    }
+    wanted.into_iter().filter_map(|place| segments.get(place).copied()).collect()
+}

@@ -1,0 +1,71 @@
+//! Spans as SQL can take them.
+
+use super::{Span, reading::ceil_ms};
+
+/// The first moment of the year 1 and the last of 9999, in µs since 1970 UTC: what people can mean, and DuckDB has.
+const FIRST_US: i64 = -62_135_596_800_000_000;
+const LAST_US: i64 = 253_402_300_799_999_999;
+/// An hour.
+pub(super) const HOUR_US: i64 = 3_600_000_000;
+
+impl Span {
+    /// The part of it that the calendar has.
+    pub(super) fn bounded(self) -> Self {
+        Self { from_us: self.from_us.clamp(FIRST_US, LAST_US), to_us: self.to_us.clamp(FIRST_US, LAST_US) }
+    }
+
+    /// Whether a moment lies in it.
+    pub(super) fn contains(self, at_us: i64) -> bool {
+        (self.from_us..self.to_us).contains(&at_us)
+    }
+
+    /// Its bounds in ms, for `captured_at >= …` and `captured_at < …`.
+    pub(super) fn bounds_ms(self) -> (i64, i64) {
+        (ceil_ms(self.from_us), ceil_ms(self.to_us))
+    }
+
+    /// How long it is.
+    pub(super) fn length_us(self) -> i64 {
+        self.to_us.saturating_sub(self.from_us)
+    }
+
+    /// The whole hours that it reaches into.
+    pub(super) fn hours_around(self) -> Self {
+        Self { from_us: hour_from(self.from_us), to_us: hour_from(self.to_us.saturating_add(HOUR_US - 1)) }
+    }
+
+    /// The whole hours inside it; empty where there is none.
+    pub(super) fn hours_inside(self) -> Self {
+        let from_us = hour_from(self.from_us.saturating_add(HOUR_US - 1));
+        Self { from_us, to_us: hour_from(self.to_us).max(from_us) }
+    }
+}
+
+fn hour_from(at_us: i64) -> i64 {
+    at_us - at_us.rem_euclid(HOUR_US)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hours(from: f64, to: f64) -> Span {
+        Span { from_us: (from * HOUR_US as f64) as i64, to_us: (to * HOUR_US as f64) as i64 }
+    }
+
+    #[test]
+    fn whole_hours_lie_inside_and_around() {
+        assert_eq!(hours(1.5, 4.5).hours_inside(), hours(2.0, 4.0));
+        assert_eq!(hours(1.5, 4.5).hours_around(), hours(1.0, 5.0));
+        assert_eq!(hours(1.0, 4.0).hours_inside(), hours(1.0, 4.0));
+        assert_eq!(hours(1.0, 4.0).hours_around(), hours(1.0, 4.0));
+        assert_eq!(hours(1.2, 1.8).hours_inside().length_us(), 0);
+    }
+
+    #[test]
+    fn any_span_can_be_asked_for() {
+        let widest = Span { from_us: i64::MIN, to_us: i64::MAX }.bounded();
+        assert_eq!((widest.from_us, widest.to_us), (FIRST_US, LAST_US));
+        assert!(widest.hours_around().from_us < widest.hours_around().to_us);
+    }
+}

@@ -1,0 +1,220 @@
+//! Charts, the programs that made up the use of a host, and restart loops, on hosts whose use is known.
+
+use std::path::Path;
+
+use fleetps_ingestor::{
+    history::{BreakdownOf, EventKind, Extent, History, Identity, Span},
+    merge_folder,
+    segment::{SegmentRows, seal},
+};
+use fleetps_nats::{
+    HostName, Snapshot,
+    snapshot::{HostSample, Process},
+};
+
+/// 2026-11-20 00:00 UTC.
+const BEGIN_US: i64 = 1_795_132_800_000_000;
+const SECOND_US: i64 = 1_000_000;
+const MINUTE_US: i64 = 60 * SECOND_US;
+const MIB: u64 = 1 << 20;
+
+fn host() -> HostName {
+    "web-01".parse().unwrap()
+}
+
+fn span(from_s: i64, to_s: i64) -> Span {
+    Span { from_us: BEGIN_US + from_s * SECOND_US, to_us: BEGIN_US + to_s * SECOND_US }
+}
+
+fn process(pid: u32, name: &str, started_s: i64) -> Process {
+    Process {
+        pid,
+        name: name.to_owned(),
+        unit: Some(format!("{name}.service")),
+        started_at_us: BEGIN_US + started_s * SECOND_US,
+        ..Process::default()
+    }
+}
+
+/// A snapshot so many seconds after the beginning, by a host that has been up for an hour more.
+fn snapshot(second: i64, processes: Vec<Process>) -> Snapshot {
+    Snapshot {
+        boot_id: "boot".to_owned(),
+        run_id: "run".to_owned(),
+        captured_at_us: BEGIN_US + second * SECOND_US,
+        interval_ms: 10_000,
+        monotonic_ms: u64::try_from((second + 3600) * 1000).unwrap(),
+        host: HostSample { network_sent_bytes: u64::try_from(second * 100).ok(), ..HostSample::default() },
+        processes,
+        ..Snapshot::default()
+    }
+}
+
+/// Seals the snapshots as fresh segments of ten.
+fn seal_all(folder: &Path, snapshots: impl IntoIterator<Item = Snapshot>) {
+    let mut snapshots: Vec<_> = snapshots.into_iter().collect();
+    let mut sequence = 1;
+    while !snapshots.is_empty() {
+        let stored_us = snapshots[0].captured_at_us;
+        let mut rows = SegmentRows::new(0, 1, sequence, stored_us);
+        for snapshot in snapshots.drain(..snapshots.len().min(10)) {
+            rows.push(sequence, stored_us, &host(), snapshot);
+            sequence += 1;
+        }
+        seal(folder, &mut rows).unwrap();
+    }
+}
+
+/// Asks as sealed, and again when everything is merged.
+fn check(snapshots: impl IntoIterator<Item = Snapshot>, ask: impl Fn(&History)) {
+    let folder = tempfile::tempdir().unwrap();
+    seal_all(folder.path(), snapshots);
+    let history = History::open(folder.path()).unwrap();
+    ask(&history);
+    assert!(merge_folder(folder.path()).unwrap() > 0);
+    history.refresh().unwrap();
+    ask(&history);
+}
+
+fn all_the_same(value: f64) -> Option<Extent> {
+    Some(Extent { min: value, mean: value, max: value })
+}
+
+#[test]
+fn a_host_has_exact_rates_and_its_gaps() {
+    // Three minutes of samples, five of silence, two of samples; on average 100 bytes a second throughout.
+    let seconds = (0..180).step_by(10).chain((480..600).step_by(10));
+    check(seconds.map(|second| snapshot(second, Vec::new())), |history| {
+        let metrics = history.host_metrics(&host(), span(60, 600), 9).unwrap();
+        let begins: Vec<_> =
+            metrics.points.iter().map(|point| (point.from_us - BEGIN_US) / MINUTE_US).collect();
+        assert_eq!(begins, [1, 2, 8, 9]);
+        for point in &metrics.points {
+            assert_eq!((point.samples, point.network_sent_per_s), (6, all_the_same(100.0)));
+            assert_eq!((point.cpu_percent, point.disk_read_per_s), (None, None));
+        }
+        assert_eq!(metrics.gaps, [span(170, 480)]);
+        // A span inside the silence has nothing else.
+        let silent = history.host_metrics(&host(), span(200, 300), 9).unwrap();
+        assert_eq!((silent.points.len(), silent.gaps), (0, vec![span(200, 300)]));
+    });
+}
+
+#[test]
+fn a_process_has_its_cpu_use_from_its_start() {
+    // A core and a half from second 95 on; first seen at 100.
+    let busy = |second: i64| Process {
+        cpu_time_ms: u64::try_from((second - 95) * 1500).ok(),
+        resident_bytes: Some(if second == 150 { 9 * MIB } else { MIB }),
+        ..process(7, "busy", 95)
+    };
+    let at = |second| snapshot(second, if second < 100 { Vec::new() } else { vec![busy(second)] });
+    check((0..300).step_by(10).map(at), |history| {
+        let started_at_us = BEGIN_US + 95 * SECOND_US;
+        let identity = Identity { host: host(), boot_id: "boot".to_owned(), pid: 7, started_at_us };
+        let metrics = history.process_metrics(&identity, span(0, 300), 3).unwrap();
+        assert_eq!(metrics.points.len(), 2);
+        assert!(metrics.points.iter().all(|point| point.cpu_percent == all_the_same(150.0)));
+        assert_eq!(metrics.points[0].resident_bytes.map(|bytes| bytes.max), Some((9 * MIB) as f64));
+        assert_eq!(metrics.points[1].resident_bytes, all_the_same(MIB as f64));
+        assert_eq!((metrics.points[0].virtual_bytes, metrics.gaps.len()), (None, 0));
+        // Another start is another process.
+        let other = Identity { started_at_us: started_at_us + 1, ..identity };
+        assert_eq!(history.process_metrics(&other, span(0, 300), 3).unwrap().points, []);
+    });
+}
+
+#[test]
+fn a_breakdown_names_the_programs_that_used_most() {
+    // Half a core and 10 MiB all the time, by two processes; a core and 30 MiB in the second half; and a little by another.
+    let processes = |second: i64| {
+        let used = |process: Process, since_s: i64, percent: i64, mib: u64| Process {
+            cpu_time_ms: u64::try_from((second - since_s) * percent * 10).ok(),
+            resident_bytes: Some(mib * MIB),
+            ..process
+        };
+        let mut processes = vec![
+            used(process(1, "steady", -5000), -5000, 20, 4),
+            used(process(2, "steady", -5000), -5000, 30, 6),
+            used(process(3, "little", -5000), -5000, 1, 1),
+        ];
+        if second >= 1800 {
+            processes.push(used(process(4, "late", 1790), 1790, 100, 30));
+        }
+        processes
+    };
+    check((0..3600).step_by(10).map(|second| snapshot(second, processes(second))), |history| {
+        let ask = |of, span| history.breakdown(&host(), span, of, 2, 2).unwrap();
+        let cpu = ask(BreakdownOf::Cpu, span(0, 3600));
+        assert_eq!(cpu.bounds_us, [0, 30, 60].map(|minute| BEGIN_US + minute * MINUTE_US));
+        let names: Vec<_> = cpu.layers.iter().map(|layer| layer.name.as_str()).collect();
+        assert_eq!(names, ["late", "steady"]);
+        assert_eq!(cpu.layers[0].values, [Some(0.0), Some(100.0)]);
+        assert_eq!(cpu.layers[1].values, [Some(50.0), Some(50.0)]);
+        assert_eq!(cpu.other, [Some(1.0), Some(1.0)]);
+        let memory = ask(BreakdownOf::Memory, span(0, 3600));
+        let mib: Vec<Vec<_>> = memory
+            .layers
+            .iter()
+            .map(|layer| layer.values.iter().map(|bytes| bytes.map(|bytes| bytes as u64 / MIB)).collect())
+            .collect();
+        assert_eq!(mib, [[Some(0), Some(30)], [Some(10), Some(10)]]);
+        // Over days the sums of hours answer, and say nothing of hours without samples.
+        let days = ask(BreakdownOf::Cpu, span(-86_400, 86_400));
+        assert_eq!(days.bounds_us.len(), 3);
+        assert_eq!(days.layers[0].values.first(), Some(&None));
+        assert_eq!(days.other.get(1), Some(&Some(1.0)));
+    });
+}
+
+#[test]
+fn a_service_that_is_started_again_and_again_is_one_event() {
+    // A new process every half minute, that lives for 20 s.
+    let crashing = |second: i64| {
+        let start = second / 30 * 30;
+        if second - start < 20 {
+            vec![process(u32::try_from(start).unwrap() + 5, "crashing", start)]
+        } else {
+            Vec::new()
+        }
+    };
+    check((0..300).step_by(10).map(|second| snapshot(second, crashing(second))), |history| {
+        let of = |kind| history.events(Some(&host()), span(0, 300), &[kind], 100).unwrap().items;
+        // The first one was there already.
+        assert_eq!((of(EventKind::Started).len(), of(EventKind::Exited).len()), (9, 10));
+        let loops = of(EventKind::RestartLoop);
+        assert_eq!(loops.len(), 1);
+        assert_eq!(loops[0].detail, "started 9 times within 4m (crashing.service)");
+        let newest = history.events(None, span(0, 300), &[], 2).unwrap();
+        assert_eq!((newest.items.len(), newest.total), (2, 20));
+        assert_eq!(newest.items[0].at_us, BEGIN_US + 290 * SECOND_US);
+    });
+}
+
+#[test]
+fn another_kernel_or_agent_is_an_event() {
+    let at = |second: i64| {
+        let mut snapshot = snapshot(second, Vec::new());
+        snapshot.agent_version = if second < 100 { "0.1.0" } else { "0.2.0" }.to_owned();
+        let is_new = second >= 200;
+        snapshot.host_info.kernel = Some(if is_new { "Linux 7" } else { "Linux 6" }.to_owned());
+        snapshot.host_info.cores = Some(if is_new { 8 } else { 4 });
+        snapshot.boot_id = if is_new { "boot 2" } else { "boot 1" }.to_owned();
+        snapshot
+    };
+    check((0..300).step_by(10).map(at), |history| {
+        let events = history.events(Some(&host()), span(50, 300), &[], 100).unwrap().items;
+        let told: Vec<_> = events
+            .iter()
+            .map(|event| ((event.at_us - BEGIN_US) / SECOND_US, event.kind, event.detail.as_str()))
+            .collect();
+        assert_eq!(
+            told,
+            [
+                (200, EventKind::Booted, ""),
+                (200, EventKind::HostChanged, "cores: 4 → 8; kernel: Linux 6 → Linux 7"),
+                (100, EventKind::AgentChanged, "agent version: 0.1.0 → 0.2.0"),
+            ]
+        );
+    });
+}

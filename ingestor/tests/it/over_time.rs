@@ -1,0 +1,283 @@
+//! Reading over time, of made-up fleets: what the history answers is what the plainest computation from the raw snapshots
+//! says, in whatever cuts they were sealed, and after every level of merging.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use fastrand::Rng;
+use fleetps_ingestor::{
+    history::{Event, EventKind, History, Identity, Span, TopBy, TopGroup, TopQuery, TopRow},
+    merge_folder,
+};
+use fleetps_nats::{HostName, Snapshot, snapshot::Process};
+use proptest::prelude::*;
+
+use crate::fleet::{Published, fleet, seal_all};
+
+/// Questions of each kind for each fleet.
+const QUESTIONS: usize = 3;
+/// More than there can be.
+const ALL: usize = 1_000_000;
+
+/// From one snapshot to another, or a little beside; sometimes to whole hours.
+fn some_span(published: &[Published], rng: &mut Rng) -> Span {
+    let mut moment = || {
+        let at_us = published[rng.usize(0..published.len())].snapshot.captured_at_us + rng.i64(-1..2) * 1000;
+        if rng.u32(0..3) == 0 { at_us - at_us.rem_euclid(3_600_000_000) } else { at_us }
+    };
+    let (a, b) = (moment(), moment());
+    Span { from_us: a.min(b), to_us: a.max(b) + 1000 }
+}
+
+fn contains(span: Span, at_us: i64) -> bool {
+    (span.from_us..span.to_us).contains(&at_us)
+}
+
+/// By when they were captured.
+fn snapshots_of<'a>(published: &'a [Published], host: &HostName) -> Vec<&'a Snapshot> {
+    let of_host = published.iter().filter(|published| published.host == *host);
+    let mut snapshots: Vec<_> = of_host.map(|published| &published.snapshot).collect();
+    snapshots.sort_by_key(|snapshot| snapshot.captured_at_us);
+    snapshots
+}
+
+fn identity(host: &HostName, snapshot: &Snapshot, process: &Process) -> Identity {
+    Identity {
+        host: host.clone(),
+        boot_id: snapshot.boot_id.clone(),
+        pid: process.pid,
+        started_at_us: process.started_at_us,
+    }
+}
+
+/// What was put together: a text, or a process by itself.
+type GroupKey = (Option<String>, Option<Identity>);
+
+/// What a process used within a span, by the least and the greatest that its counters said.
+fn naive_top(published: &[Published], query: &TopQuery) -> Vec<TopRow> {
+    let mut lives: BTreeMap<Identity, Vec<&Process>> = BTreeMap::new();
+    for Published { host, snapshot, .. } in published {
+        let is_asked_for = query.host.as_ref().is_none_or(|asked| asked == host);
+        if is_asked_for && contains(query.span, snapshot.captured_at_us) {
+            for process in &snapshot.processes {
+                lives.entry(identity(host, snapshot, process)).or_default().push(process);
+            }
+        }
+    }
+    let mut rows: HashMap<GroupKey, (TopRow, BTreeSet<HostName>)> = HashMap::new();
+    for (identity, samples) in lives {
+        let used = |counter: fn(&Process) -> Option<u64>| {
+            let values = || samples.iter().filter_map(|process| counter(process));
+            let first = if identity.started_at_us >= query.span.from_us { Some(0) } else { values().min() };
+            Some(values().max()? - first?)
+        };
+        let process = samples[0];
+        let (key, alone) = match query.group {
+            TopGroup::Process => (Some(process.name.clone()), Some(identity.clone())),
+            TopGroup::Name => (Some(process.name.clone()), None),
+            TopGroup::User => (process.user_name.clone(), None),
+            TopGroup::Unit => (process.unit.clone(), None),
+            TopGroup::Host => (Some(identity.host.to_string()), None),
+        };
+        let (row, hosts) = rows.entry((key.clone(), alone.clone())).or_insert_with(|| {
+            let empty = TopRow {
+                key,
+                process: alone,
+                hosts: 0,
+                processes: 0,
+                cpu_time_ms: None,
+                peak_resident_bytes: None,
+                read_bytes: None,
+                written_bytes: None,
+            };
+            (empty, BTreeSet::new())
+        });
+        let add = |sum: &mut Option<u64>, value: Option<u64>| {
+            *sum = sum.map_or(value, |sum| Some(sum + value.unwrap_or(0)))
+        };
+        hosts.insert(identity.host.clone());
+        row.hosts = hosts.len() as u64;
+        row.processes += 1;
+        add(&mut row.cpu_time_ms, used(|process| process.cpu_time_ms));
+        add(&mut row.read_bytes, used(|process| process.read_bytes));
+        add(&mut row.written_bytes, used(|process| process.written_bytes));
+        let peak = samples.iter().filter_map(|process| process.resident_bytes).max();
+        row.peak_resident_bytes = row.peak_resident_bytes.max(peak);
+    }
+    rows.into_values().map(|(row, _)| row).collect()
+}
+
+fn check_top(history: &History, published: &[Published], rng: &mut Rng) {
+    let query = TopQuery {
+        by: [TopBy::Cpu, TopBy::Memory, TopBy::Read, TopBy::Written][rng.usize(0..4)],
+        group: [TopGroup::Process, TopGroup::Name, TopGroup::User, TopGroup::Unit, TopGroup::Host]
+            [rng.usize(0..5)],
+        span: some_span(published, rng),
+        host: rng.bool().then(|| published[0].host.clone()),
+        limit: ALL,
+    };
+    let mut found = history.top(&query).unwrap();
+    let by = |row: &TopRow| match query.by {
+        TopBy::Cpu => row.cpu_time_ms,
+        TopBy::Memory => row.peak_resident_bytes,
+        TopBy::Read => row.read_bytes,
+        TopBy::Written => row.written_bytes,
+    };
+    assert!(found.items.is_sorted_by(|a, b| by(a) >= by(b)), "{query:?}: {found:?}");
+    assert_eq!(found.total, found.items.len() as u64);
+    let mut expected = naive_top(published, &query);
+    for rows in [&mut found.items, &mut expected] {
+        rows.sort_by(|a, b| (&a.key, &a.process).cmp(&(&b.key, &b.process)));
+    }
+    assert_eq!(found.items, expected, "{query:?}");
+    let first = history.top(&TopQuery { limit: 1, ..query }).unwrap();
+    assert_eq!((first.items.len(), first.total), (expected.len().min(1), expected.len() as u64));
+}
+
+/// What the disks read within a span, and the seconds that are known.
+fn naive_growth(snapshots: &[&Snapshot], span: Span) -> (f64, f64) {
+    let before = snapshots.iter().rev().find(|snapshot| snapshot.captured_at_us < span.from_us);
+    let from_us = before.map_or(span.from_us, |snapshot| snapshot.captured_at_us);
+    let mut boots: HashMap<&str, Vec<(u64, u64, i64)>> = HashMap::new();
+    for snapshot in snapshots {
+        if (from_us..span.to_us).contains(&snapshot.captured_at_us)
+            && let Some(bytes) = snapshot.host.disk_read_bytes
+        {
+            let sample = (snapshot.monotonic_ms, bytes, snapshot.captured_at_us);
+            boots.entry(&snapshot.boot_id).or_default().push(sample);
+        }
+    }
+    let (mut bytes, mut seconds) = (0.0, 0.0);
+    for samples in boots.values_mut() {
+        samples.sort_unstable();
+        for pair in samples.windows(2) {
+            if contains(span, pair[1].2) {
+                bytes += (pair[1].1 - pair[0].1) as f64;
+                seconds += (pair[1].0 - pair[0].0) as f64 / 1000.0;
+            }
+        }
+    }
+    (bytes, seconds)
+}
+
+fn naive_gaps(snapshots: &[&Snapshot], span: Span, known_to_us: i64) -> Vec<Span> {
+    let mut gaps: Vec<Span> = Vec::new();
+    for (place, snapshot) in snapshots.iter().enumerate() {
+        let next = snapshots.get(place + 1);
+        let interval_ms = snapshot.interval_ms.max(next.map_or(0, |next| next.interval_ms));
+        let next_us = next.map_or(known_to_us, |next| next.captured_at_us);
+        let is_silence = next_us - snapshot.captured_at_us > 3000 * i64::from(interval_ms);
+        if is_silence && snapshot.captured_at_us < span.to_us && next_us > span.from_us {
+            let end_us = if next.is_some() { next_us } else { i64::MAX };
+            gaps.push(Span {
+                from_us: snapshot.captured_at_us.max(span.from_us),
+                to_us: end_us.min(span.to_us),
+            });
+        }
+    }
+    gaps
+}
+
+fn check_host(history: &History, published: &[Published], rng: &mut Rng) {
+    let (host, span) = (&published[rng.usize(0..published.len())].host, some_span(published, rng));
+    let snapshots = snapshots_of(published, host);
+    let within: Vec<_> =
+        snapshots.iter().filter(|snapshot| contains(span, snapshot.captured_at_us)).collect();
+    let known_to_us = published.iter().map(|published| published.snapshot.captured_at_us).max().unwrap();
+    let whole = history.host_metrics(host, span, 1).unwrap();
+    let fine = history.host_metrics(host, span, 50).unwrap();
+    assert_eq!(whole.gaps, naive_gaps(&snapshots, span, known_to_us), "{host} {span:?}");
+    let samples: u32 = fine.points.iter().map(|point| point.samples).sum();
+    assert_eq!(samples as usize, within.len());
+    assert!(fine.points.len() <= 50 && fine.points.is_sorted_by_key(|point| point.from_us));
+    let Some(point) = whole.points.first() else { return assert!(within.is_empty()) };
+    let used = within.iter().filter_map(|snapshot| snapshot.host.memory_used_bytes);
+    let extent = point.memory_used_bytes.unwrap();
+    assert_eq!((Some(extent.min as u64), Some(extent.max as u64)), (used.clone().min(), used.max()));
+    let (bytes, seconds) = naive_growth(&snapshots, span);
+    let mean = point.disk_read_per_s.map(|rate| rate.mean);
+    let is_close = mean.map_or(seconds == 0.0, |mean| (mean * seconds - bytes).abs() <= bytes / 1e6);
+    assert!(is_close, "{host} {span:?}: {mean:?}/s, not {bytes} in {seconds} s");
+}
+
+/// Starts and exits as (kind, time, process), by what the snapshots of each boot have.
+fn naive_turns(host: &HostName, snapshots: &[&Snapshot], span: Span) -> Vec<(EventKind, i64, Identity)> {
+    let mut boots: HashMap<&str, Vec<&Snapshot>> = HashMap::new();
+    for snapshot in snapshots {
+        boots.entry(&snapshot.boot_id).or_default().push(snapshot);
+    }
+    let mut turns = Vec::new();
+    for snapshots in boots.values() {
+        let mut seen: BTreeMap<Identity, (usize, usize)> = BTreeMap::new();
+        for (place, snapshot) in snapshots.iter().enumerate() {
+            for process in &snapshot.processes {
+                seen.entry(identity(host, snapshot, process)).or_insert((place, place)).1 = place;
+            }
+        }
+        for (identity, (first, last)) in seen {
+            if first > 0 || identity.started_at_us > snapshots[0].captured_at_us {
+                turns.push((EventKind::Started, snapshots[first].captured_at_us, identity.clone()));
+            }
+            if let Some(next) = snapshots.get(last + 1) {
+                turns.push((EventKind::Exited, next.captured_at_us, identity));
+            }
+        }
+    }
+    turns.retain(|(_, at_us, _)| contains(span, *at_us));
+    turns.sort();
+    turns
+}
+
+fn check_events(history: &History, published: &[Published], rng: &mut Rng) {
+    let (host, span) = (&published[rng.usize(0..published.len())].host, some_span(published, rng));
+    let in_stream = published.iter().filter(|published| published.host == *host);
+    if !in_stream.is_sorted_by_key(|published| published.snapshot.captured_at_us) {
+        // Its clock went back, so that what came before and after what is not to be told.
+        return;
+    }
+    let snapshots = snapshots_of(published, host);
+    let found = history.events(Some(host), span, &[], ALL).unwrap();
+    assert!(found.items.is_sorted_by(|a, b| a.at_us >= b.at_us));
+    let turns = |event: &Event| Some((event.kind, event.at_us, event.process.clone()?));
+    let mut told: Vec<_> = found.items.iter().filter_map(turns).collect();
+    told.sort();
+    assert_eq!(told, naive_turns(host, &snapshots, span), "{host} {span:?}");
+    let mut booted: Vec<i64> = snapshots
+        .windows(2)
+        .filter(|pair| pair[0].boot_id != pair[1].boot_id)
+        .map(|pair| pair[1].captured_at_us)
+        .collect();
+    booted.retain(|at_us| contains(span, *at_us));
+    let told = found.items.iter().rev().filter(|event| event.kind == EventKind::Booted);
+    assert_eq!(told.map(|event| event.at_us).collect::<Vec<_>>(), booted);
+    let everywhere = history.events(None, span, &[EventKind::Exited], ALL).unwrap();
+    let here = everywhere.items.iter().filter(|event| event.host == *host);
+    let exited = found.items.iter().filter(|event| event.kind == EventKind::Exited);
+    assert!(here.eq(exited), "anywhere and here differ");
+}
+
+fn check(history: &History, published: &[Published], rng: &mut Rng) {
+    for _ in 0..QUESTIONS {
+        check_top(history, published, rng);
+        check_host(history, published, rng);
+        check_events(history, published, rng);
+    }
+}
+
+proptest! {
+    // Each takes some seconds: a question over dozens of small segments is mostly planning.
+    #![proptest_config(ProptestConfig { cases: 12, max_shrink_iters: 0, ..ProptestConfig::default() })]
+
+    #[test]
+    fn over_time_the_past_is_what_was_published(seed: u64) {
+        let published = fleet(seed);
+        prop_assume!(!published.is_empty());
+        let mut rng = Rng::with_seed(seed);
+        let folder = tempfile::tempdir().unwrap();
+        seal_all(folder.path(), &published, &mut rng);
+        let history = History::open(folder.path()).unwrap();
+        check(&history, &published, &mut rng);
+        merge_folder(folder.path()).unwrap();
+        history.refresh().unwrap();
+        check(&history, &published, &mut rng);
+    }
+}
