@@ -9,7 +9,8 @@ use tower_http::compression::CompressionLayer;
 
 use crate::{
     handlers::{
-        assets, fleet, health, history, host, hosts_json, metrics_json, processes_json, sql, system, timeline,
+        assets, diff, diff_json, events, events_json, fleet, health, history, host, hosts_json, metrics_json,
+        process, process_json, processes_json, search, search_json, sql, system, timeline, top, top_json,
     },
     middleware::{faces, guard},
     refusal::Refusal,
@@ -30,6 +31,12 @@ pub fn router(shared: Shared) -> Router {
         .route("/sql", get(sql::page).post(sql::ask))
         .route("/sql/cancel", post(sql::cancel))
         .route("/api/v1/sql", post(sql::answer))
+        .route("/hosts/{host}/events", get(events::host_page))
+        .route("/hosts/{host}/diff", get(diff::page))
+        .route("/hosts/{host}/processes/{pid}", get(process::page))
+        .route("/events", get(events::fleet_page))
+        .route("/top", get(top::page))
+        .route("/search", get(search::page))
         .route("/api/v1/hosts", get(hosts_json::list))
         .route("/api/v1/hosts/{host}", get(hosts_json::one))
         .route("/api/v1/hosts/{host}/processes", get(processes_json::list))
@@ -37,6 +44,13 @@ pub fn router(shared: Shared) -> Router {
         .route("/api/v1/hosts/{host}/metrics", get(metrics_json::metrics))
         .route("/api/v1/hosts/{host}/breakdown", get(metrics_json::breakdown))
         .route("/api/v1/hosts/{host}/live", get(processes_json::live))
+        .route("/api/v1/hosts/{host}/events", get(events_json::host))
+        .route("/api/v1/hosts/{host}/diff", get(diff_json::list))
+        .route("/api/v1/hosts/{host}/processes/{pid}", get(process_json::one))
+        .route("/api/v1/hosts/{host}/processes/{pid}/metrics", get(process_json::metrics))
+        .route("/api/v1/events", get(events_json::fleet))
+        .route("/api/v1/top", get(top_json::list))
+        .route("/api/v1/search", get(search_json::list))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .route("/assets/{version}/{file}", get(assets::file))

@@ -19,6 +19,8 @@ use crate::{
 
 /// Open pages kept up to date at once. Each costs its last view, up to about a megabyte.
 const MAX_LIVE: usize = 1_000;
+/// Searches through the present of the whole fleet at once: each takes a processor.
+const MAX_SEARCHES: usize = 2;
 /// A client that takes nothing for this long is cut off by the system; a stalled connection is never written to, so
 /// no timeout around the writing would notice.
 const STALLED_AFTER: Duration = Duration::from_secs(30);
@@ -42,6 +44,8 @@ pub struct Shared {
     pub broker: Option<async_nats::Client>,
     /// Room for pages kept up to date.
     pub live_room: Arc<Semaphore>,
+    /// Room for searches through the present.
+    pub search_room: Arc<Semaphore>,
     /// Ends when the server does.
     pub shutdown: CancellationToken,
 }
@@ -56,6 +60,7 @@ impl Shared {
             ingestors: Arc::default(),
             broker,
             live_room: Arc::new(Semaphore::new(MAX_LIVE)),
+            search_room: Arc::new(Semaphore::new(MAX_SEARCHES)),
             shutdown,
         }
     }

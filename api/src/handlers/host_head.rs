@@ -28,16 +28,22 @@ pub enum Tab {
     System,
     /// Its charts.
     History,
+    /// What happened.
+    Events,
+    /// What changed between two moments.
+    Diff,
 }
 
 impl Tab {
-    const ALL: [Self; 3] = [Self::Processes, Self::System, Self::History];
+    const ALL: [Self; 5] = [Self::Processes, Self::System, Self::History, Self::Events, Self::Diff];
 
     fn label(self) -> &'static str {
         match self {
             Self::Processes => "Processes",
             Self::System => "System",
             Self::History => "History",
+            Self::Events => "Events",
+            Self::Diff => "What changed",
         }
     }
 
@@ -52,6 +58,8 @@ impl Tab {
             Self::Processes => "",
             Self::System => "/system",
             Self::History => "/history",
+            Self::Events => "/events",
+            Self::Diff => "/diff",
         }
     }
 }
@@ -132,6 +140,24 @@ pub async fn visit(shared: &Shared, host: &str, tab: Tab, links: Links) -> Resul
             },
         },
     }
+}
+
+/// The same for a page about a span: a host that is only in the history is shown as it was at the end of that.
+///
+/// # Errors
+/// When nobody has ever heard of the host, or the history cannot be read.
+pub async fn visit_span(shared: &Shared, host: &str, tab: Tab, mut links: Links) -> Result<Visit, Refusal> {
+    let name: HostName = host.parse().map_err(|_| Refusal::no_such_host(host))?;
+    if let (None, None, Some(span)) = (shared.fleet.summary(&name), links.when.at_us, links.when.span) {
+        links.when.at_us = match travel::to(shared, &name, span.to_us).await? {
+            Travelled::Then(then) => Some(then.moment.snapshot.captured_at_us),
+            Travelled::Nothing(
+                NoSnapshot::AfterLast { last_us: before_us } | NoSnapshot::Gap { before_us, .. },
+            ) => Some(before_us),
+            Travelled::Nothing(_) => None,
+        };
+    }
+    visit(shared, host, tab, links).await
 }
 
 impl HostHead {

@@ -54,6 +54,11 @@ pub async fn moment_at(
 
 /// The host that a URL names, now.
 pub fn moment_of(shared: &Shared, host: &str) -> Result<Moment, Refusal> {
-    let name: HostName = host.parse().map_err(|_| Refusal::no_such_host(host))?;
+    let name = host_name(host)?;
     shared.fleet.moment(&name).ok_or_else(|| Refusal::no_such_host(host))
+}
+
+/// The name of a host in a URL.
+pub fn host_name(host: &str) -> Result<HostName, Refusal> {
+    host.parse().map_err(|_| Refusal::no_such_host(host))
 }

@@ -2,8 +2,9 @@
 //!
 //! `intake` reads the stream of snapshots from the broker into a `fleet` of hosts; `summary` is what is kept decoded
 //! of each (the rest stays compressed until a page asks for it); `programs` adds up the fleet's programs as snapshots
-//! come; `moment` is one host's latest snapshot with the one before it, decoded; `recent` reads those shortly before it
-//! from the stream; `readiness` is how the ingestors are doing. Nothing here is stored: after a restart the broker tells the last snapshot of every host again.
+//! come; `search` goes through all of them; `moment` is one host's latest snapshot with the one before it, decoded; `recent`
+//! reads those shortly before it from the stream; `readiness` is how the ingestors are doing. Nothing here is stored: after
+//! a restart the broker tells the last snapshot of every host again.
 
 mod fleet;
 mod intake;
@@ -11,6 +12,7 @@ mod moment;
 mod programs;
 mod readiness;
 pub mod recent;
+mod search;
 mod summary;
 
 pub use fleet::{Fleet, FleetCounts, FleetView};
@@ -18,6 +20,7 @@ pub use intake::{Intake, follow};
 pub use moment::{Moment, ProcessRates};
 pub use programs::ProgramTotals;
 pub use readiness::{Check, IngestorReports, watch_ingestors};
+pub use search::LiveSearch;
 pub use summary::{Busiest, State, Summary};
 
 /// Now, in µs since 1970 UTC.

@@ -3,22 +3,32 @@
 //! A page is a few `fields` (texts outside tables) and `table`s of rows; `patch` is what changed between two of the
 //! same page. `processes` makes the table of one host's processes, arranged by `tree`, flat or by `fold`; `query` is
 //! the part of its URL that says how, `column` what can be shown and sorted by, `filter` which hosts. `when` reads
-//! moments and spans, `travel` keeps them in links, `timeline` is the strip that moves them,
-//! `chart` draws. `fleet` makes the table of
-//! hosts, `system` the facts of one host.
+//! moments and spans, `travel` keeps them in links, `timeline` is the strip that moves them, `span` does the same for pages
+//! without a moment; `chart` draws. `fleet` makes the table of hosts, `system` the facts of one host, `subject` those of one
+//! process and `process` the tables of its relatives; `events`, `diff`, `top` and `search` make the tables of their pages.
+//! `cells` are the cells that tables of processes have in common, `links` the addresses of hosts and processes.
 
+mod cells;
 pub mod chart;
 mod column;
+pub mod diff;
+pub mod events;
 mod facts;
 pub mod filter;
 pub mod fleet;
 mod fold;
+pub mod links;
 pub mod patch;
+pub mod process;
 pub mod processes;
 pub mod query;
+pub mod search;
+pub mod span;
+pub mod subject;
 pub mod system;
 pub mod table;
 pub mod timeline;
+pub mod top;
 pub mod travel;
 mod tree;
 pub mod when;

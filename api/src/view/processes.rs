@@ -3,9 +3,9 @@
 use fleetps_nats::snapshot::Process;
 
 use super::{
-    Column, ProcessFacts,
+    Column, ProcessFacts, cells,
     facts::Sums,
-    fold,
+    fold, links,
     query::{Arrangement, MAX_ROWS, ProcessQuery, USUAL_ROWS},
     table::{Cell, Head, Link, Place, Row, Table, Toggle},
     tree,
@@ -14,10 +14,6 @@ use crate::{display, live::Moment};
 
 /// The name of the table in the page.
 pub const TABLE: &str = "processes";
-/// Characters of a command line or path in a cell; what is longer is in the cell's title.
-const MAX_CELL_CHARACTERS: usize = 240;
-/// Characters of a name in a cell.
-const MAX_NAME_CHARACTERS: usize = 80;
 /// What a fold shows: the columns that add up.
 const FOLD_COLUMNS: [Column; 7] =
     [Column::Name, Column::Pid, Column::Cpu, Column::Memory, Column::Read, Column::Written, Column::Threads];
@@ -61,7 +57,8 @@ struct Page<'a> {
 pub fn table(moment: &Moment, path: &str, query: &ProcessQuery) -> ProcessTable {
     let processes = ProcessFacts::all(moment);
     let greatest = processes.iter().filter_map(|facts| facts.process.resident_bytes).max();
-    let page = Page { path, query, memory_scale_bytes: scale(greatest.unwrap_or_default() as f64) };
+    let page =
+        Page { path, query, memory_scale_bytes: cells::memory_scale(greatest.unwrap_or_default() as f64) };
     match query.view {
         Arrangement::Tree => page.tree(&processes, &matches(moment, &processes, query)),
         Arrangement::Flat => page.flat(matching(moment, processes, query)),
@@ -122,7 +119,7 @@ impl Page<'_> {
     fn fold(&self, processes: &[ProcessFacts<'_>]) -> ProcessTable {
         let groups = fold::groups(processes, self.query);
         let greatest = groups.iter().filter_map(|group| group.sums.resident_bytes).fold(0.0, f64::max);
-        let page = Self { memory_scale_bytes: scale(greatest), ..*self };
+        let page = Self { memory_scale_bytes: cells::memory_scale(greatest), ..*self };
         let rows: Vec<Row> = groups.iter().take(self.query.rows).map(|group| page.fold_row(group)).collect();
         let shown = rows.len();
         let mut table = self.table(rows, shown, groups.len());
@@ -134,7 +131,7 @@ impl Page<'_> {
     }
 
     fn fold_row(&self, group: &fold::Group<'_>) -> Row {
-        let mut name = Cell::hostile("name", group.name, MAX_NAME_CHARACTERS);
+        let mut name = cells::name("name", Some(group.name));
         if self.query.view == Arrangement::Program {
             let q = format!("name = \"{}\"", group.name.replace('"', "\"\""));
             let processes = self.query.arranged(Arrangement::Flat).filtered(&q);
@@ -143,7 +140,7 @@ impl Page<'_> {
         let number = |column: Column| match column {
             Column::Name => name.clone(),
             Column::Pid => Cell::new("pid", display::count(group.sums.processes as u64)),
-            other => self.number(other, group.sums.number(other)),
+            other => cells::number(other, group.sums.number(other), self.memory_scale_bytes),
         };
         let id = format!(
             "g-{}",
@@ -179,54 +176,18 @@ impl Page<'_> {
     }
 
     fn cells(&self, facts: &ProcessFacts<'_>) -> Vec<Cell> {
-        self.query.columns.iter().map(|column| self.cell(*column, facts)).collect()
-    }
-
-    fn cell(&self, column: Column, facts: &ProcessFacts<'_>) -> Cell {
-        let process = facts.process;
-        let text = |value: Option<&str>, most| match value {
-            Some(value) => Cell::hostile(column.id(), value, most),
-            None => Cell::new(column.id(), display::MISSING),
+        let cell = |column: &Column| match column {
+            Column::Pid => {
+                cells::cell(*column, facts, self.memory_scale_bytes).linked(self.href(facts.process))
+            }
+            _ => cells::cell(*column, facts, self.memory_scale_bytes),
         };
-        match column {
-            Column::Name => text(Some(&process.name), MAX_NAME_CHARACTERS),
-            Column::User => text(process.user_name.as_deref(), MAX_NAME_CHARACTERS),
-            Column::Unit => text(process.unit.as_deref(), MAX_NAME_CHARACTERS),
-            Column::Container => text(process.container.as_deref(), MAX_NAME_CHARACTERS),
-            Column::Executable => text(process.executable.as_deref(), MAX_CELL_CHARACTERS),
-            Column::Command => text(process.command_line.as_deref(), MAX_CELL_CHARACTERS),
-            Column::State => Cell::hostile(column.id(), process.state.encode_utf8(&mut [0; 4]), 1),
-            Column::Pid => Cell::new(column.id(), process.pid.to_string()),
-            Column::Parent => {
-                let parent = process.parent_pid.map(|pid| pid.to_string());
-                Cell::new(column.id(), parent.unwrap_or_else(|| display::MISSING.to_owned()))
-            }
-            Column::Age => Cell::new(column.id(), display::duration(facts.age_s)),
-            _ => self.number(column, facts.number(column)),
-        }
+        self.query.columns.iter().map(cell).collect()
     }
 
-    /// A number, shaded where its column has a hue: CPU by its share of one core, memory
-    /// beside the greatest of the page.
-    fn number(&self, column: Column, value: Option<f64>) -> Cell {
-        let id = column.id();
-        match column {
-            Column::Cpu => {
-                let shade = display::shade_small(value.unwrap_or_default() / 100.0);
-                Cell::new(id, display::percent(value)).shaded(shade)
-            }
-            Column::Memory => {
-                let shade = display::shade_small(value.unwrap_or_default() / self.memory_scale_bytes);
-                Cell::new(id, display::size(value)).shaded(shade)
-            }
-            Column::Virtual => Cell::new(id, display::size(value)),
-            Column::Read | Column::Written => {
-                let zero = if value.is_some_and(|rate| rate < 0.5) { "z" } else { "" };
-                Cell::new(id, display::size(value)).shaded(zero)
-            }
-            Column::CpuTime => Cell::new(id, display::cpu_time(value.map(|time_ms| time_ms as u64))),
-            _ => Cell::new(id, display::count_or_missing(value.map(|value| value as u64))),
-        }
+    /// The page of a process.
+    fn href(&self, process: &Process) -> String {
+        links::process(self.path, process.pid, process.started_at_us)
     }
 }
 
@@ -239,11 +200,6 @@ fn below_note(below: &Sums) -> String {
     let cpu = display::percent(below.cpu_percent);
     let memory = display::size(below.resident_bytes);
     format!("{} below · Σ {cpu} % · {memory}", display::count(below.processes as u64))
-}
-
-/// The memory that is shaded strongest: a power of two, so that shades do not change with every sample.
-fn scale(greatest_bytes: f64) -> f64 {
-    greatest_bytes.max(1.0).log2().ceil().exp2()
 }
 
 /// Links to more rows stay the same while processes come and go.

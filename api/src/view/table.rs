@@ -151,6 +151,12 @@ impl Cell {
         Self { href: Some(href.into()), ..self }
     }
 
+    /// A moment; as a link, it is shown as such in the reader's zone, and not as an age.
+    pub fn moment(column: &'static str, time_us: i64) -> Self {
+        let time = Some(crate::display::time_exact(time_us));
+        Self { time, ..Self::new(column, crate::display::time(time_us)) }
+    }
+
     /// The time since `time_us`, as of `now_us`.
     pub fn since(column: &'static str, time_us: i64, now_us: i64) -> Self {
         let seconds = now_us.saturating_sub(time_us) / 1_000_000;

@@ -8,6 +8,7 @@
 pub mod hosts;
 pub mod line;
 pub mod panel;
+pub mod processes;
 pub mod stack;
 
 use askama::Template;

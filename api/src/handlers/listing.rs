@@ -1,0 +1,51 @@
+//! Lists about the past, as JSON or as CSV.
+
+use axum::{
+    http::{HeaderValue, StatusCode},
+    response::Response,
+};
+use fleetps_ingestor::history::Resolution;
+use serde_json::{Map, Value};
+
+use super::{
+    csv,
+    json::{self, AboutPast, resolution_word},
+};
+use crate::past::Past;
+
+/// A list to answer with.
+#[derive(Debug)]
+pub struct List {
+    /// What the rows are: their name in JSON, and that of the file.
+    pub name: &'static str,
+    /// The columns of the CSV form, each a field of every row.
+    pub columns: &'static [&'static str],
+    /// The rows, objects.
+    pub rows: Vec<Value>,
+    /// How finely the past was kept.
+    pub resolution: Resolution,
+    /// What else the JSON form says.
+    pub about: Map<String, Value>,
+}
+
+/// The list as JSON, or with `?format=csv` as CSV, whose headers then say how far it can be relied on.
+pub fn answer(past: &Past, query: &str, list: List) -> Response {
+    if !csv::is_asked_for(query) {
+        let mut answer = list.about;
+        answer.insert(list.name.to_owned(), list.rows.into());
+        return json::answer(StatusCode::OK, &AboutPast::new(past, list.resolution, answer));
+    }
+    let mut response = csv::answer(list.name, list.columns, &list.rows);
+    let headers = response.headers_mut();
+    headers.insert("fleetps-resolution", HeaderValue::from_static(resolution_word(list.resolution)));
+    headers.insert("fleetps-incomplete", HeaderValue::from(past.set_aside().len()));
+    response
+}
+
+/// The fields of a JSON object.
+pub fn fields(object: Value) -> Map<String, Value> {
+    match object {
+        Value::Object(fields) => fields,
+        _ => Map::new(),
+    }
+}

@@ -1,0 +1,210 @@
+//! `/api/v1/hosts/{host}/processes/{pid}`: one process, its relatives, its earlier lives and its likes elsewhere;
+//! `…/metrics`: it over time.
+//!
+//! Parameters: `started` (without it, the address with the start of the process that is meant); for metrics `from`, `to`,
+//! `range` and `points`.
+
+use axum::{
+    extract::{Path, RawQuery, State},
+    http::StatusCode,
+    response::Response,
+};
+use fleetps_ingestor::history::{Extent, ProcessLife, ProcessPoint, Span};
+use fleetps_nats::snapshot::Process;
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use super::{
+    json::{self, AboutPast},
+    listing::{self, List},
+    process::{Known, Visit, span, visit},
+};
+use crate::{
+    display::time_exact,
+    live::ProcessRates,
+    past::process::Subject,
+    refusal::Refusal,
+    view::{Column, ProcessFacts, process, query, subject},
+    web::Shared,
+};
+
+/// Points of the metrics unless others are asked for.
+const USUAL_POINTS: usize = 500;
+/// The most points: more than any screen has pixels across.
+const MAX_POINTS: usize = 2_000;
+/// What `json::Process` leaves out otherwise.
+const INCLUDED: [Column; 3] = [Column::Executable, Column::Unit, Column::Container];
+/// The columns of the CSV form of the metrics.
+const COLUMNS: [&str; 21] = [
+    "from",
+    "to",
+    "samples",
+    "cpu_percent",
+    "cpu_percent_min",
+    "cpu_percent_max",
+    "resident_bytes",
+    "resident_bytes_min",
+    "resident_bytes_max",
+    "virtual_bytes",
+    "virtual_bytes_min",
+    "virtual_bytes_max",
+    "threads",
+    "threads_min",
+    "threads_max",
+    "read_bytes_per_s",
+    "read_bytes_per_s_min",
+    "read_bytes_per_s_max",
+    "written_bytes_per_s",
+    "written_bytes_per_s_min",
+    "written_bytes_per_s_max",
+];
+
+/// A process in full; `captured_at` is the snapshot that its figures are of.
+#[derive(Serialize)]
+struct InFull<'a> {
+    host: &'a str,
+    boot_id: &'a str,
+    captured_at: Option<String>,
+    is_live: bool,
+    has_exited: bool,
+    first_seen: Option<String>,
+    last_seen: Option<String>,
+    #[serde(flatten)]
+    process: json::Process<'a>,
+    ancestors: Vec<Value>,
+    children: Vec<Value>,
+    siblings: Vec<Value>,
+    incarnations: Vec<Value>,
+    elsewhere: Vec<Value>,
+}
+
+/// The process.
+pub async fn one(
+    State(shared): State<Shared>,
+    Path((host, pid)): Path<(String, String)>,
+    RawQuery(text): RawQuery,
+) -> Result<Response, Refusal> {
+    let text = text.unwrap_or_default();
+    let path = format!("/api/v1/hosts/{host}/processes/{pid}");
+    let subject = match visit(&shared, &host, &pid, &path, &text).await? {
+        Visit::Subject(subject) => subject,
+        Visit::Elsewhere(response) => return Ok(response),
+    };
+    let nothing = Span { from_us: 0, to_us: 1 };
+    let known = Known::of(&shared, &subject, nothing).await?;
+    let resolution = known.incarnations.resolution.max(known.elsewhere.resolution);
+    let answer = AboutPast::new(&shared.past, resolution, in_full(&subject, &known));
+    Ok(json::answer(StatusCode::OK, &answer))
+}
+
+fn in_full<'a>(subject: &'a Subject, known: &Known) -> InFull<'a> {
+    let snapshot = subject.moment.as_ref().map(|moment| &moment.snapshot);
+    let processes = snapshot.map(|snapshot| snapshot.processes.as_slice()).unwrap_or_default();
+    let life = subject.life.as_ref();
+    let plain = ProcessFacts { process: &subject.process, rates: ProcessRates::default(), age_s: 0 };
+    let facts = subject::in_its_snapshot(subject).unwrap_or(plain);
+    let all = |processes: Vec<&Process>| processes.into_iter().map(relative).collect();
+    InFull {
+        host: subject.identity.host.as_str(),
+        boot_id: &subject.identity.boot_id,
+        captured_at: snapshot.map(|snapshot| time_exact(snapshot.captured_at_us)),
+        is_live: subject.is_live,
+        has_exited: subject.has_exited(),
+        first_seen: life.map(|life| time_exact(life.first_seen_us)),
+        last_seen: life.map(|life| time_exact(life.last_seen_us)),
+        process: json::Process::of(&facts, &INCLUDED),
+        ancestors: all(process::ancestors(processes, &subject.process)),
+        children: all(process::children(processes, &subject.process)),
+        siblings: all(process::siblings(processes, &subject.process)),
+        incarnations: known.incarnations.items.iter().map(life_fields).collect(),
+        elsewhere: known.elsewhere.items.iter().map(life_fields).collect(),
+    }
+}
+
+fn relative(process: &Process) -> Value {
+    json!({
+        "pid": process.pid,
+        "started_at": time_exact(process.started_at_us),
+        "name": process.name,
+        "user_name": process.user_name,
+        "cpu_percent": process.cpu_percent,
+        "resident_bytes": process.resident_bytes,
+        "command_line": process.command_line,
+    })
+}
+
+fn life_fields(life: &ProcessLife) -> Value {
+    json!({
+        "host": life.identity.host.as_str(),
+        "boot_id": life.identity.boot_id,
+        "pid": life.identity.pid,
+        "started_at": time_exact(life.identity.started_at_us),
+        "first_seen": time_exact(life.first_seen_us),
+        "last_seen": time_exact(life.last_seen_us),
+        "has_exited": life.has_exited,
+        "user_name": life.process.user_name,
+        "command_line": life.process.command_line,
+    })
+}
+
+/// The process over time.
+pub async fn metrics(
+    State(shared): State<Shared>,
+    Path((host, pid)): Path<(String, String)>,
+    RawQuery(text): RawQuery,
+) -> Result<Response, Refusal> {
+    let text = text.unwrap_or_default();
+    let path = format!("/api/v1/hosts/{host}/processes/{pid}/metrics");
+    let subject = match visit(&shared, &host, &pid, &path, &text).await? {
+        Visit::Subject(subject) => subject,
+        Visit::Elsewhere(response) => return Ok(response),
+    };
+    let span = span(&subject, &text)?.span;
+    let given =
+        form_urlencoded::parse(text.as_bytes()).find(|(name, value)| name == "points" && !value.is_empty());
+    let points = given.map(|(_, value)| query::number("points", &value, MAX_POINTS)).transpose()?;
+    let points = points.unwrap_or(USUAL_POINTS).max(1);
+    let identity = subject.identity.clone();
+    let metrics = shared.past.ask(move |history| history.process_metrics(&identity, span, points)).await?;
+    let gaps: Vec<Value> = metrics.gaps.iter().map(span_fields).collect();
+    let about = json!({
+        "host": subject.identity.host.as_str(),
+        "boot_id": subject.identity.boot_id,
+        "pid": subject.identity.pid,
+        "started_at": time_exact(subject.identity.started_at_us),
+        "from": time_exact(span.from_us),
+        "to": time_exact(span.to_us),
+        "gaps": gaps,
+    });
+    let list = List {
+        name: "points",
+        columns: &COLUMNS,
+        rows: metrics.points.iter().map(point).collect(),
+        resolution: metrics.resolution,
+        about: listing::fields(about),
+    };
+    Ok(listing::answer(&shared.past, &text, list))
+}
+
+fn span_fields(span: &Span) -> Value {
+    json!({"from": time_exact(span.from_us), "to": time_exact(span.to_us)})
+}
+
+fn point(point: &ProcessPoint) -> Value {
+    let mut fields = Map::new();
+    fields.insert("from".to_owned(), time_exact(point.from_us).into());
+    fields.insert("to".to_owned(), time_exact(point.to_us).into());
+    fields.insert("samples".to_owned(), point.samples.into());
+    let mut add = |name: &str, extent: Option<Extent>| {
+        fields.insert(name.to_owned(), extent.map(|extent| extent.mean).into());
+        fields.insert(format!("{name}_min"), extent.map(|extent| extent.min).into());
+        fields.insert(format!("{name}_max"), extent.map(|extent| extent.max).into());
+    };
+    add("cpu_percent", point.cpu_percent);
+    add("resident_bytes", point.resident_bytes);
+    add("virtual_bytes", point.virtual_bytes);
+    add("threads", point.threads);
+    add("read_bytes_per_s", point.read_per_s);
+    add("written_bytes_per_s", point.written_per_s);
+    fields.into()
+}

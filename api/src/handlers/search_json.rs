@@ -1,0 +1,103 @@
+//! `/api/v1/search`: every process on every host that a filter lets through, as JSON or CSV.
+//!
+//! Parameters: `q` (the filter), `at` (a moment; without it, the present), `limit`.
+
+use axum::{
+    extract::{RawQuery, State},
+    http::StatusCode,
+    response::Response,
+};
+use fleetps_ingestor::{filter::Filter, history::Found};
+use serde::Serialize;
+use serde_json::json;
+
+use super::{
+    json,
+    listing::{self, List},
+    search::SearchQuery,
+};
+use crate::{
+    display::time_exact,
+    refusal::Refusal,
+    view::{Column, search},
+    web::Shared,
+};
+
+/// The columns of the CSV form.
+const COLUMNS: [&str; 22] = [
+    "host",
+    "captured_at",
+    "pid",
+    "boot_id",
+    "started_at",
+    "parent_pid",
+    "name",
+    "user_name",
+    "state",
+    "threads",
+    "cpu_percent",
+    "cpu_time_ms",
+    "resident_bytes",
+    "virtual_bytes",
+    "read_bytes",
+    "written_bytes",
+    "read_bytes_per_s",
+    "written_bytes_per_s",
+    "executable",
+    "command_line",
+    "unit",
+    "container",
+];
+/// What `json::Process` leaves out otherwise.
+const INCLUDED: [Column; 3] = [Column::Executable, Column::Unit, Column::Container];
+
+/// A process that was found.
+#[derive(Serialize)]
+struct Row<'a> {
+    host: &'a str,
+    boot_id: &'a str,
+    captured_at: String,
+    #[serde(flatten)]
+    process: json::Process<'a>,
+}
+
+impl<'a> Row<'a> {
+    fn of(found: &'a Found) -> Self {
+        Self {
+            host: found.identity.host.as_str(),
+            boot_id: &found.identity.boot_id,
+            captured_at: time_exact(found.captured_at_us),
+            process: json::Process::of(&search::facts(found), &INCLUDED),
+        }
+    }
+}
+
+/// The processes.
+pub async fn list(State(shared): State<Shared>, RawQuery(text): RawQuery) -> Result<Response, Refusal> {
+    let text = text.unwrap_or_default();
+    let query = SearchQuery::parse(&text)?;
+    let filter = Filter::parse(&query.q).map_err(|error| {
+        Refusal::new(
+            StatusCode::BAD_REQUEST,
+            format!("the filter `q` cannot be read at column {}", error.column),
+            error.message,
+        )
+    })?;
+    let answer = query.ask(&shared, filter).await?;
+    let about = json!({
+        "q": query.q,
+        "at": query.at_us.map(time_exact),
+        "total": answer.listing.total,
+        "hosts_not_searched": answer.hosts_left,
+    });
+    let rows =
+        answer.listing.items.iter().map(|found| serde_json::to_value(Row::of(found)).unwrap_or_default());
+    let list = List {
+        name: "processes",
+        columns: &COLUMNS,
+        rows: rows.collect(),
+        resolution: answer.listing.resolution,
+        about: listing::fields(about),
+    };
+    Ok(listing::answer(&shared.past, &text, list))
+}

@@ -1,0 +1,78 @@
+//! `/api/v1/top`: who used most, as JSON or CSV.
+//!
+//! Parameters: `by` (`cpu`, `memory`, `read`, `written`), `group` (`process`, `name`, `user`, `unit`, `host`), `from`, `to`,
+//! `range`, `host`, `limit`.
+
+use axum::{
+    extract::{RawQuery, State},
+    response::Response,
+};
+use fleetps_ingestor::history::{TopBy, TopRow};
+use serde_json::{Value, json};
+
+use super::{
+    listing::{self, List},
+    top::{TopRequest, id},
+};
+use crate::{
+    display::time_exact,
+    refusal::Refusal,
+    view::top::{self, GROUPS, ORDERS},
+    web::Shared,
+};
+
+/// The columns of the CSV form.
+const COLUMNS: [&str; 12] = [
+    "key",
+    "host",
+    "pid",
+    "boot_id",
+    "started_at",
+    "hosts",
+    "processes",
+    "cpu_time_ms",
+    "peak_resident_bytes",
+    "read_bytes",
+    "written_bytes",
+    "share_percent",
+];
+
+fn line(row: &TopRow, by: TopBy, sum: Option<f64>) -> Value {
+    let process = row.process.as_ref();
+    json!({
+        "key": row.key,
+        "host": process.map(|process| process.host.as_str()),
+        "pid": process.map(|process| process.pid),
+        "boot_id": process.map(|process| &process.boot_id),
+        "started_at": process.map(|process| time_exact(process.started_at_us)),
+        "hosts": row.hosts,
+        "processes": row.processes,
+        "cpu_time_ms": row.cpu_time_ms,
+        "peak_resident_bytes": row.peak_resident_bytes,
+        "read_bytes": row.read_bytes,
+        "written_bytes": row.written_bytes,
+        "share_percent": top::share(row, by, sum),
+    })
+}
+
+/// The lines.
+pub async fn list(State(shared): State<Shared>, RawQuery(text): RawQuery) -> Result<Response, Refusal> {
+    let text = text.unwrap_or_default();
+    let request = TopRequest::parse(&text)?;
+    let answer = request.ask(&shared).await?;
+    let about = json!({
+        "by": id(request.by, &ORDERS),
+        "group": id(request.group, &GROUPS),
+        "from": time_exact(request.span.span.from_us),
+        "to": time_exact(request.span.span.to_us),
+        "total": answer.total,
+    });
+    let list = List {
+        name: "top",
+        columns: &COLUMNS,
+        rows: answer.rows.iter().map(|row| line(row, request.by, answer.sum)).collect(),
+        resolution: answer.resolution,
+        about: listing::fields(about),
+    };
+    Ok(listing::answer(&shared.past, &text, list))
+}

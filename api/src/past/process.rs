@@ -1,0 +1,107 @@
+//! One process, whether it runs or has exited: what the present and the history know of it together.
+
+use axum::http::StatusCode;
+use fleetps_ingestor::history::{Identity, ProcessLife};
+use fleetps_nats::{HostName, snapshot::Process};
+
+use super::travel::{self, Travelled};
+use crate::{
+    display,
+    live::{Moment, State},
+    refusal::Refusal,
+    web::Shared,
+};
+
+/// A process.
+#[derive(Debug)]
+pub struct Subject {
+    /// Which.
+    pub identity: Identity,
+    /// As it was last seen.
+    pub process: Process,
+    /// The snapshot that it was last seen in; absent where that is not kept.
+    pub moment: Option<Moment>,
+    /// Whether that is the present.
+    pub is_live: bool,
+    /// Its life as far as the history has it: the newest minute may be missing.
+    pub life: Option<ProcessLife>,
+}
+
+impl Subject {
+    /// Whether a later snapshot of its host is without it.
+    pub fn has_exited(&self) -> bool {
+        !self.is_live && self.life.as_ref().is_some_and(|life| life.has_exited)
+    }
+}
+
+/// The process with `pid` that started at `started_at_us`; without that the running one with that pid, or the last one
+/// that had it.
+///
+/// # Errors
+/// When nobody knows of it, or the history cannot be read.
+pub async fn find(
+    shared: &Shared,
+    host: &HostName,
+    pid: u32,
+    started_at_us: Option<i64>,
+) -> Result<Subject, Refusal> {
+    let live = shared.fleet.moment(host).filter(|moment| moment.summary.state != State::Down);
+    let is_it = |process: &&Process| {
+        process.pid == pid && started_at_us.is_none_or(|started_at_us| process.started_at_us == started_at_us)
+    };
+    let running = live.as_ref().and_then(|moment| moment.snapshot.processes.iter().find(is_it).cloned());
+    let asked_us = running.as_ref().map(|process| process.started_at_us).or(started_at_us);
+    let life = life(shared, host, pid, asked_us).await?;
+    match (running, live, life) {
+        (Some(process), Some(moment), life) => Ok(of_the_present(process, moment, life)),
+        (_, _, Some(life)) => of_the_past(shared, host, life).await,
+        _ => Err(no_such_process(host, pid)),
+    }
+}
+
+async fn life(
+    shared: &Shared,
+    host: &HostName,
+    pid: u32,
+    started_at_us: Option<i64>,
+) -> Result<Option<ProcessLife>, Refusal> {
+    // A server without a history still knows what runs.
+    if shared.past.history().is_none() {
+        return Ok(None);
+    }
+    let host = host.clone();
+    shared.past.ask(move |history| history.process(&host, pid, started_at_us)).await
+}
+
+fn of_the_present(process: Process, moment: Moment, life: Option<ProcessLife>) -> Subject {
+    let identity = Identity {
+        host: moment.summary.host.clone(),
+        boot_id: moment.snapshot.boot_id.clone(),
+        pid: process.pid,
+        started_at_us: process.started_at_us,
+    };
+    // Another boot may have had a process with the same pid and start.
+    let life = life.filter(|life| life.identity == identity);
+    Subject { identity, process, moment: Some(moment), is_live: true, life }
+}
+
+async fn of_the_past(shared: &Shared, host: &HostName, life: ProcessLife) -> Result<Subject, Refusal> {
+    let moment = match travel::to(shared, host, life.last_seen_us).await? {
+        Travelled::Then(then) => Some(then.moment),
+        Travelled::Nothing(_) => None,
+    };
+    let is_it = |process: &&Process| {
+        process.pid == life.identity.pid && process.started_at_us == life.identity.started_at_us
+    };
+    let seen = moment.as_ref().and_then(|moment| moment.snapshot.processes.iter().find(is_it).cloned());
+    let process = seen.unwrap_or_else(|| life.process.clone());
+    Ok(Subject { identity: life.identity.clone(), process, moment, is_live: false, life: Some(life) })
+}
+
+fn no_such_process(host: &HostName, pid: u32) -> Refusal {
+    Refusal::new(
+        StatusCode::NOT_FOUND,
+        format!("no such process {pid} is known on {}", display::cut(host.as_str(), 64)),
+        "one that has just exited comes into the history within a minute; without `started` the last process with a pid is meant",
+    )
+}

@@ -1,0 +1,100 @@
+//! The table of what happened.
+
+use fleetps_ingestor::history::{Event, EventKind};
+
+use super::{
+    cells, links,
+    table::{Cell, Head, Row, Table},
+};
+
+/// Every kind, in the order of the page's switch.
+pub const KINDS: [EventKind; 8] = [
+    EventKind::Started,
+    EventKind::Exited,
+    EventKind::RestartLoop,
+    EventKind::Silent,
+    EventKind::Back,
+    EventKind::Booted,
+    EventKind::AgentChanged,
+    EventKind::HostChanged,
+];
+
+/// The name of a kind, in URLs and in JSON.
+pub fn id(kind: EventKind) -> &'static str {
+    match kind {
+        EventKind::Started => "started",
+        EventKind::Exited => "exited",
+        EventKind::RestartLoop => "restart_loop",
+        EventKind::Silent => "silent",
+        EventKind::Back => "back",
+        EventKind::Booted => "booted",
+        EventKind::AgentChanged => "agent_changed",
+        EventKind::HostChanged => "host_changed",
+    }
+}
+
+/// What a page says for a kind.
+pub fn word(kind: EventKind) -> &'static str {
+    match kind {
+        EventKind::Started => "started",
+        EventKind::Exited => "exited",
+        EventKind::RestartLoop => "restart loop",
+        EventKind::Silent => "silent",
+        EventKind::Back => "back",
+        EventKind::Booted => "booted",
+        EventKind::AgentChanged => "agent changed",
+        EventKind::HostChanged => "host changed",
+    }
+}
+
+/// The dot before the word: the colours of states.
+fn dot(kind: EventKind) -> &'static str {
+    match kind {
+        EventKind::Started | EventKind::Back => "up",
+        EventKind::RestartLoop => "down",
+        EventKind::Silent | EventKind::Booted => "silent",
+        EventKind::Exited | EventKind::AgentChanged | EventKind::HostChanged => "",
+    }
+}
+
+/// The table; with the host of each event where there are several.
+pub fn table(events: &[Event], with_host: bool) -> Table {
+    let heads = [
+        ("when", "When"),
+        ("host", "Host"),
+        ("what", "What"),
+        ("name", "Process"),
+        ("pid", "PID"),
+        ("detail", "Detail"),
+    ];
+    let is_shown = |column: &str| with_host || column != "host";
+    let head = |(column, text)| Head { column, text, ..Head::default() };
+    let row = |(number, event): (usize, &Event)| {
+        let cells = cells_of(event).into_iter().filter(|cell| is_shown(cell.column)).collect();
+        Row { id: format!("e-{number}"), cells, ..Row::default() }
+    };
+    Table {
+        id: "events",
+        heads: heads.into_iter().filter(|(column, _)| is_shown(column)).map(head).collect(),
+        rows: events.iter().enumerate().map(row).collect(),
+        ..Table::default()
+    }
+}
+
+fn cells_of(event: &Event) -> [Cell; 6] {
+    let host = event.host.as_str();
+    let mut name = cells::name("name", event.name.as_deref());
+    let mut pid = Cell::new("pid", "");
+    if let Some(process) = &event.process {
+        name = name.linked(links::of(process));
+        pid = Cell::new("pid", process.pid.to_string());
+    }
+    [
+        Cell::moment("when", event.at_us).linked(links::host_at(host, event.at_us)),
+        Cell::new("host", host).linked(format!("/hosts/{host}")),
+        Cell::new("what", word(event.kind)).shaded(dot(event.kind)),
+        name,
+        pid,
+        cells::path("detail", Some(&event.detail)),
+    ]
+}

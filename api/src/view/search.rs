@@ -1,0 +1,67 @@
+//! The table of processes that were found on all hosts.
+
+use fleetps_ingestor::history::Found;
+
+use super::{
+    Column, ProcessFacts, cells, links,
+    table::{Cell, Head, Row, Table},
+};
+use crate::live::ProcessRates;
+
+/// The columns behind the host.
+const COLUMNS: [Column; 9] = [
+    Column::Name,
+    Column::Pid,
+    Column::User,
+    Column::Cpu,
+    Column::Memory,
+    Column::Read,
+    Column::Written,
+    Column::Age,
+    Column::Command,
+];
+
+/// The table; `is_past` when hosts should be shown as they were then.
+pub fn table(found: &[Found], is_past: bool) -> Table {
+    let head = |column: Column| Head {
+        column: column.id(),
+        text: column.head(),
+        unit: column.unit(),
+        ..Head::default()
+    };
+    let host = Head { column: "host", text: "Host", ..Head::default() };
+    let greatest = found.iter().filter_map(|found| found.process.resident_bytes).max().unwrap_or_default();
+    let scale = cells::memory_scale(greatest as f64);
+    let numbered = |(number, found): (usize, &Found)| Row {
+        id: format!("f-{number}"),
+        cells: row(found, is_past, scale),
+        ..Row::default()
+    };
+    Table {
+        id: "found",
+        heads: std::iter::once(host).chain(COLUMNS.map(head)).collect(),
+        rows: found.iter().enumerate().map(numbered).collect(),
+        ..Table::default()
+    }
+}
+
+/// What is derived of a process that was found.
+pub fn facts(found: &Found) -> ProcessFacts<'_> {
+    ProcessFacts {
+        process: &found.process,
+        rates: ProcessRates { read_per_s: found.read_per_s, written_per_s: found.written_per_s },
+        age_s: found.captured_at_us.saturating_sub(found.identity.started_at_us).max(0) / 1_000_000,
+    }
+}
+
+fn row(found: &Found, is_past: bool, memory_scale_bytes: f64) -> Vec<Cell> {
+    let host = found.identity.host.as_str();
+    let href = if is_past { links::host_at(host, found.captured_at_us) } else { format!("/hosts/{host}") };
+    let facts = facts(found);
+    let mut cells: Vec<Cell> = COLUMNS.map(|column| cells::cell(column, &facts, memory_scale_bytes)).into();
+    if let Some(name) = cells.first_mut() {
+        name.href = Some(links::of(&found.identity));
+    }
+    cells.insert(0, Cell::new("host", host).linked(href));
+    cells
+}

@@ -1,0 +1,202 @@
+//! The table of who used most.
+
+use fleetps_ingestor::history::{Identity, Span, TopBy, TopGroup, TopRow};
+
+use super::{
+    cells, links, query,
+    table::{Cell, Head, Row, Table},
+};
+use crate::display;
+
+/// What a top can be ordered by: name in the URL, and on the page.
+pub const ORDERS: [(TopBy, &str, &str); 4] = [
+    (TopBy::Cpu, "cpu", "CPU time"),
+    (TopBy::Memory, "memory", "Peak memory"),
+    (TopBy::Read, "read", "Read"),
+    (TopBy::Written, "written", "Written"),
+];
+
+/// What a top can put together: name in the URL, and on the page.
+pub const GROUPS: [(TopGroup, &str, &str); 5] = [
+    (TopGroup::Process, "process", "Process"),
+    (TopGroup::Name, "name", "Program"),
+    (TopGroup::User, "user", "User"),
+    (TopGroup::Unit, "unit", "Unit"),
+    (TopGroup::Host, "host", "Host"),
+];
+
+/// What the rows of one top have in common.
+#[derive(Debug, Clone)]
+pub struct TopTable<'a> {
+    /// By what it is ordered.
+    pub by: TopBy,
+    /// What is put together.
+    pub group: TopGroup,
+    /// Over which time.
+    pub span: Span,
+    /// Of one host only.
+    pub host: Option<&'a str>,
+    /// What all rows add up to, those that are not shown included; absent where it is not known.
+    pub sum: Option<f64>,
+    /// The parameters that keep the page's span in links.
+    pub carried: Vec<(&'static str, String)>,
+}
+
+/// How much a row has of what the top is ordered by.
+pub fn amount(row: &TopRow, by: TopBy) -> Option<u64> {
+    match by {
+        TopBy::Cpu => row.cpu_time_ms,
+        TopBy::Memory => row.peak_resident_bytes,
+        TopBy::Read => row.read_bytes,
+        TopBy::Written => row.written_bytes,
+    }
+}
+
+/// What the rows add up to; peaks do not add up.
+pub fn sum(rows: &[TopRow], by: TopBy) -> Option<f64> {
+    let amounts = rows.iter().filter_map(|row| amount(row, by));
+    (by != TopBy::Memory).then(|| amounts.map(|amount| amount as f64).sum())
+}
+
+/// A row's share of `sum`, in percent.
+pub fn share(row: &TopRow, by: TopBy, sum: Option<f64>) -> Option<f64> {
+    let sum = sum.filter(|sum| *sum > 0.0)?;
+    Some(amount(row, by)? as f64 * 100.0 / sum)
+}
+
+impl TopTable<'_> {
+    /// The table of `rows`.
+    pub fn table(&self, rows: &[TopRow]) -> Table {
+        let greatest = rows.first().and_then(|row| amount(row, self.by)).unwrap_or_default() as f64;
+        let row = |(number, row): (usize, &TopRow)| Row {
+            id: format!("t-{number}"),
+            cells: self.cells(row, greatest),
+            ..Row::default()
+        };
+        Table {
+            id: "top",
+            heads: self.heads(),
+            rows: rows.iter().enumerate().map(row).collect(),
+            ..Table::default()
+        }
+    }
+
+    fn heads(&self) -> Vec<Head> {
+        let what =
+            GROUPS.into_iter().find(|(group, ..)| *group == self.group).map_or("", |(.., label)| label);
+        let mut heads = vec![Head { column: "name", text: what, ..Head::default() }];
+        let plain = |column, text| Head { column, text, ..Head::default() };
+        match self.group {
+            TopGroup::Process => heads.extend([plain("pid", "PID"), plain("host", "Host")]),
+            TopGroup::Host => heads.push(plain("procs", "Processes")),
+            _ => heads.extend([plain("procs", "Processes"), plain("count", "Hosts")]),
+        }
+        heads.push(Head { unit: "% of a core", ..plain("load", "CPU") });
+        for (by, id, text) in ORDERS {
+            let here = by == self.by;
+            heads.push(Head {
+                column: column(by),
+                text,
+                unit: "",
+                href: Some(self.url(id)),
+                sorted: here.then_some("descending"),
+            });
+            if here && by != TopBy::Memory {
+                heads.push(Head { unit: "%", ..plain("share", "Share") });
+            }
+        }
+        heads
+    }
+
+    /// The page ordered by something else.
+    fn url(&self, by: &str) -> String {
+        let mut parameters = vec![("by", by.to_owned())];
+        parameters.extend(self.carried.iter().filter(|(name, _)| *name != "by").cloned());
+        query::url("/top", &parameters)
+    }
+
+    fn cells(&self, row: &TopRow, greatest: f64) -> Vec<Cell> {
+        let mut cells = vec![self.name(row)];
+        match (self.group, &row.process) {
+            (TopGroup::Process, Some(process)) => cells.extend([
+                Cell::new("pid", process.pid.to_string()),
+                Cell::new("host", process.host.as_str()).linked(self.of_host(process.host.as_str())),
+            ]),
+            (TopGroup::Process, None) => cells.extend([Cell::new("pid", ""), Cell::new("host", "")]),
+            (TopGroup::Host, _) => cells.push(Cell::new("procs", display::count(row.processes))),
+            _ => cells.extend([
+                Cell::new("procs", display::count(row.processes)),
+                Cell::new("count", display::count(row.hosts)),
+            ]),
+        }
+        cells.push(Cell::new("load", display::percent(self.cpu_percent(row))));
+        for (by, ..) in ORDERS {
+            let amount = amount(row, by);
+            let text = match by {
+                TopBy::Cpu => display::cpu_time(amount),
+                _ => display::size(amount.map(|bytes| bytes as f64)),
+            };
+            let part = amount.unwrap_or_default() as f64 / greatest.max(1.0);
+            let shade = if by == self.by { display::shade(part) } else { "" };
+            cells.push(Cell::new(column(by), text).shaded(shade));
+            if by == self.by && by != TopBy::Memory {
+                cells.push(Cell::new("share", display::percent(share(row, by, self.sum))));
+            }
+        }
+        cells
+    }
+
+    /// Mean CPU use over the span, in percent of one core.
+    fn cpu_percent(&self, row: &TopRow) -> Option<f64> {
+        let span_ms = (self.span.to_us - self.span.from_us) as f64 / 1000.0;
+        Some(row.cpu_time_ms? as f64 * 100.0 / span_ms.max(1.0))
+    }
+
+    /// What was put together, as a link to what it consists of.
+    fn name(&self, row: &TopRow) -> Cell {
+        let Some(key) = &row.key else {
+            return Cell::new("name", display::MISSING);
+        };
+        let cell = cells::name("name", Some(key));
+        let field = match self.group {
+            TopGroup::Process => return linked(cell, row.process.as_ref()),
+            TopGroup::Host => return cell.linked(self.of_host(key)),
+            TopGroup::Name => "name",
+            TopGroup::User => "user",
+            TopGroup::Unit => "unit",
+        };
+        let mut q = format!("{field} = {}", links::quoted(key));
+        if let Some(host) = self.host {
+            q = format!("host = {host} and {q}");
+        }
+        let mut parameters = vec![("q", q)];
+        if self.carried.iter().any(|(name, _)| *name == "to") {
+            parameters.push(("at", super::when::written(self.span.to_us)));
+        }
+        cell.linked(query::url("/search", &parameters))
+    }
+
+    /// The same top of one host's programs.
+    fn of_host(&self, host: &str) -> String {
+        let kept = |name: &str| !matches!(name, "host" | "group");
+        let mut parameters: Vec<_> = self.carried.iter().filter(|(name, _)| kept(name)).cloned().collect();
+        parameters.push(("host", host.to_owned()));
+        query::url("/top", &parameters)
+    }
+}
+
+fn linked(cell: Cell, process: Option<&Identity>) -> Cell {
+    match process {
+        Some(process) => cell.linked(links::of(process)),
+        None => cell,
+    }
+}
+
+/// The class of a column: its hue.
+fn column(by: TopBy) -> &'static str {
+    match by {
+        TopBy::Cpu => "cpu",
+        TopBy::Memory => "memory",
+        TopBy::Read | TopBy::Written => "disk",
+    }
+}
