@@ -34,10 +34,16 @@ pub(crate) struct Cli {
     /// A settings file (TOML)
     #[arg(long, env = "FLEETPS_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Remove samples older than this, as in 7d [default: 7d]
+    /// Keep every sample for this long [default: 7d]
     #[arg(long, env = "FLEETPS_KEEP_SAMPLES", value_name = "DURATION", value_parser = parse_duration)]
     keep_samples: Option<Duration>,
-    /// Remove the oldest where all together take more, as in "20 GiB" [default: 20 GiB]
+    /// Then keep one sample a minute, until it is this old [default: 30d]
+    #[arg(long, env = "FLEETPS_KEEP_MINUTES", value_name = "DURATION", value_parser = parse_duration)]
+    keep_minutes: Option<Duration>,
+    /// Then keep sums of every hour, until they are this old [default: 400d]
+    #[arg(long, env = "FLEETPS_KEEP_HOURS", value_name = "DURATION", value_parser = parse_duration)]
+    keep_hours: Option<Duration>,
+    /// Keep less of the oldest where all together take more, as in "20 GiB" [default: 20 GiB]
     #[arg(long, env = "FLEETPS_MAX_HISTORY", value_name = "SIZE", value_parser = parse_bytes)]
     max_history: Option<u64>,
 }
@@ -64,6 +70,8 @@ impl Cli {
         };
         let mut settings = IngestorSettings { history: data.join("history"), ..file.ingestor };
         settings.keep_samples = self.keep_samples.unwrap_or(settings.keep_samples);
+        settings.keep_minutes = self.keep_minutes.unwrap_or(settings.keep_minutes);
+        settings.keep_hours = self.keep_hours.unwrap_or(settings.keep_hours);
         settings.max_history_bytes = self.max_history.unwrap_or(settings.max_history_bytes);
         Ok((broker, settings))
     }

@@ -29,4 +29,4 @@ pub use error::IngestError;
 pub use run::run;
 pub use settings::IngestorSettings;
 pub use shelf::ATTACH_SQL;
-pub use upkeep::{MergeError, merge_folder};
+pub use upkeep::{MergeError, check_folder, merge_folder, tidy_folder};

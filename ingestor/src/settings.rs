@@ -5,6 +5,8 @@ use std::{path::PathBuf, time::Duration};
 use fleetps_nats::units;
 use serde::{Deserialize, Serialize};
 
+const DAY_S: u64 = 24 * 3600;
+
 /// What an ingestor can be told; each has a default that suits one machine.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -29,10 +31,16 @@ pub struct IngestorSettings {
     /// How long a segment stays after `attach.sql` stopped naming it, for readers that are just attaching it.
     #[serde(with = "units::duration")]
     pub unlink_delay: Duration,
-    /// Samples older than this are removed.
+    /// Every sample is kept for this long.
     #[serde(with = "units::duration")]
     pub keep_samples: Duration,
-    /// The oldest are removed where all segments together take more.
+    /// After that, one sample a minute is kept, until it is this old; not at all where this is less.
+    #[serde(with = "units::duration")]
+    pub keep_minutes: Duration,
+    /// After that, sums of every hour are kept, until they are this old.
+    #[serde(with = "units::duration")]
+    pub keep_hours: Duration,
+    /// Where all segments together take more, less is kept of the oldest, and at last nothing.
     #[serde(with = "units::bytes")]
     pub max_history_bytes: u64,
     /// The most that the broker keeps of what is not stored yet; below the broker's own limit.
@@ -51,7 +59,10 @@ impl Default for IngestorSettings {
             merge_fresh_count: 30,
             upkeep_interval: Duration::from_secs(5),
             unlink_delay: Duration::from_secs(60),
-            keep_samples: Duration::from_secs(7 * 24 * 3600),
+            keep_samples: Duration::from_secs(7 * DAY_S),
+            keep_minutes: Duration::from_secs(30 * DAY_S),
+            // A year, and the month before to compare with.
+            keep_hours: Duration::from_secs(400 * DAY_S),
             max_history_bytes: 20 << 30,
             max_stream_bytes: 8 << 30,
         }

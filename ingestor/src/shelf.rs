@@ -14,6 +14,7 @@ use std::{
 use fleetps_nats::with_causes;
 
 use crate::{
+    error::IngestError,
     history::{Catalog, HistoryError, attach_sql, read_rows},
     segment::{FileError, SegmentName, TEMPORARY_EXTENSION, current_and_covered, publish_file},
 };
@@ -43,7 +44,7 @@ struct State {
     /// By name, of which the text sorts by level, numbering and sequence.
     segments: BTreeMap<String, Shelved>,
     retired: Vec<(SegmentName, Instant)>,
-    set_aside: Vec<String>,
+    set_aside: Vec<SegmentName>,
     /// Whether `attach.sql` says what is here.
     is_published: bool,
 }
@@ -54,19 +55,7 @@ impl Shelf {
         remove_temporary(folder).map_err(|source| HistoryError::list(folder, source))?;
         // What attach.sql says must hold from anywhere.
         let folder = fs::canonicalize(folder).map_err(|source| HistoryError::list(folder, source))?;
-        let catalog = Catalog::scan(&folder)?;
-        let mut state = State::default();
-        for segment in catalog.current {
-            match read_rows(&folder, &segment.name) {
-                Ok(rows) => state.put(Shelved { name: segment.name, rows, bytes: segment.bytes }),
-                Err(error) => {
-                    tracing::error!(segment = %segment.name, "set aside: {}", with_causes(&error));
-                    state.set_aside.push(segment.name.to_string());
-                }
-            }
-        }
-        // Left by a merge that was done; they may just be in use by a reader.
-        state.retired = catalog.covered.into_iter().map(|name| (name, Instant::now())).collect();
+        let state = State::load(&folder)?;
         Ok(Self { folder, state: Mutex::new(state) })
     }
 
@@ -79,16 +68,15 @@ impl Shelf {
         self.state().current()
     }
 
-    /// The names of files that cannot be read.
-    pub(crate) fn set_aside(&self) -> Vec<String> {
+    /// The segments that cannot be read.
+    pub(crate) fn set_aside(&self) -> Vec<SegmentName> {
         self.state().set_aside.clone()
     }
 
     /// The latest numbering of a partition, with the highest sequence that a name in it says; set aside or not.
     pub(crate) fn highest(&self, partition: u32) -> Option<(i64, u64)> {
         let state = self.state();
-        let set_aside = state.set_aside.iter().filter_map(|name| SegmentName::parse(name));
-        let names = state.segments.values().map(|shelved| shelved.name).chain(set_aside);
+        let names = state.segments.values().map(|shelved| &shelved.name).chain(&state.set_aside);
         let of_partition = names.filter(|name| name.partition == partition);
         of_partition.map(|name| (name.epoch_s, name.last_sequence)).max()
     }
@@ -121,12 +109,12 @@ impl Shelf {
         self.publish_locked(&mut state)
     }
 
-    /// Takes a segment that cannot be read out of everything but the folder.
-    pub(crate) fn put_aside(&self, name: SegmentName) -> Result<(), FileError> {
+    /// Sets a damaged segment aside; what it was merged from takes its place where that is still here.
+    pub(crate) fn put_aside(&self, name: SegmentName) -> Result<(), IngestError> {
         let mut state = self.state();
-        state.segments.remove(&name.to_string());
-        state.set_aside.push(name.to_string());
-        self.publish_locked(&mut state)
+        set_file_aside(&self.folder, &name)?;
+        *state = State::load(&self.folder)?;
+        Ok(self.publish_locked(&mut state)?)
     }
 
     /// Makes `attach.sql` say what is here, where it does not yet.
@@ -172,6 +160,31 @@ impl Shelf {
 }
 
 impl State {
+    /// What is in the folder. Sets aside what is damaged.
+    fn load(folder: &Path) -> Result<Self, HistoryError> {
+        loop {
+            let catalog = Catalog::scan(folder)?;
+            let mut state = Self { set_aside: catalog.damaged, ..Self::default() };
+            let mut is_as_scanned = true;
+            for segment in catalog.current {
+                match read_rows(folder, &segment.name) {
+                    Ok(rows) => state.put(Shelved { name: segment.name, rows, bytes: segment.bytes }),
+                    Err(error) => {
+                        tracing::error!(segment = %segment.name, "set aside: {}", with_causes(&error));
+                        state.set_aside.push(segment.name);
+                        // One that may not be opened keeps its name: it is not damaged.
+                        is_as_scanned &= set_file_aside(folder, &segment.name).is_err();
+                    }
+                }
+            }
+            if is_as_scanned {
+                // Left by a merge that was done; they may just be in use by a reader.
+                state.retired = catalog.covered.into_iter().map(|name| (name, Instant::now())).collect();
+                return Ok(state);
+            }
+        }
+    }
+
     fn put(&mut self, shelved: Shelved) {
         self.segments.insert(shelved.name.to_string(), shelved);
     }
@@ -190,6 +203,14 @@ impl State {
         let (current, _) = current_and_covered(names);
         current.iter().filter_map(|name| self.segments.get(&name.to_string()).copied()).collect()
     }
+}
+
+/// Gives a damaged segment the name of one. Fails where the file cannot even be opened.
+fn set_file_aside(folder: &Path, name: &SegmentName) -> Result<(), FileError> {
+    let path = folder.join(name.to_string());
+    let renamed =
+        fs::File::open(&path).and_then(|_| fs::rename(&path, folder.join(name.damaged_file_name())));
+    renamed.map_err(FileError::at(&path))
 }
 
 /// Removes files that a crash left incomplete.

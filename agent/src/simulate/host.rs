@@ -186,7 +186,7 @@ impl Host {
         let share = (available / wanted.iter().sum::<f32>().max(1.0)).min(1.0);
         for (slot, wanted) in self.slots.iter_mut().zip(wanted) {
             if slot.is_alive {
-                slot.run(&self.programs[slot.program], wanted * share, from_us, to_us);
+                slot.run(&self.programs[slot.program], wanted * share, (from_us, to_us), &mut self.rng);
             }
         }
     }

@@ -14,6 +14,14 @@ use super::{
 const CONTAINER_DIGITS: u64 = 0xffff_ffff_ffff;
 /// What a program maps besides what it uses.
 const MAPPED_BYTES: u64 = 96 << 20;
+/// In what systems count the time of processes and the memory that they use: Linux' ticks and pages.
+const TICK_MS: u64 = 10;
+const PAGE_BYTES: u64 = 4096;
+/// Programs that use less than this much of a core, in percent, sleep most of the time.
+const DAEMON_PERCENT: f32 = 1.0;
+/// The share of the time that such a daemon is awake, and one of the further copies of a program, which wait for work
+/// that the first ones leave over. Measured on a real machine, a process uses CPU in about one of ten intervals.
+const MAX_SHARE_AWAKE: f32 = 0.2;
 
 /// A place in the tree.
 #[derive(Debug)]
@@ -35,11 +43,14 @@ pub(super) struct Slot {
     unit: Option<Arc<str>>,
     container: Option<u64>,
     command_line: Option<Arc<str>>,
-    /// Wanders around 1: how busy it is, as a multiple of its program's mean.
+    /// Wanders around 1: how busy it is when it is awake, as a multiple of its program's mean.
     activity: f32,
+    is_awake: bool,
+    share_awake: f32,
     cpu_percent: f32,
     cpu_time_ms: f64,
     resident_bytes: u64,
+    leaked_bytes: u64,
     written_bytes: f64,
 }
 
@@ -68,9 +79,12 @@ impl Slot {
             container: None,
             command_line: None,
             activity: 1.0,
+            is_awake: true,
+            share_awake: 1.0,
             cpu_percent: 0.0,
             cpu_time_ms: 0.0,
             resident_bytes: 0,
+            leaked_bytes: 0,
             written_bytes: 0.0,
         }
     }
@@ -108,6 +122,14 @@ impl Slot {
         };
         self.command_line = program.command_line.as_ref().map(|text| fill(text, self.draw));
         self.activity = 0.5 + rng.f32();
+        let is_daemon = program.cpu_percent < DAEMON_PERCENT;
+        let is_spare = program.growth > 0 && self.draw.copy > program.copies;
+        self.share_awake = if program.life.is_none() && (is_daemon || is_spare) {
+            MAX_SHARE_AWAKE * (0.1 + 0.9 * rng.f32())
+        } else {
+            1.0
+        };
+        self.is_awake = rng.f32() < self.share_awake;
         (self.cpu_percent, self.cpu_time_ms, self.written_bytes) = (0.0, 0.0, 0.0);
         self.resident_bytes = program.resident_bytes;
     }
@@ -121,29 +143,58 @@ impl Slot {
     }
 
     /// How much of a core it wants now, in percent. Its activity wanders: each step goes a third of the way towards a
-    /// new random value whose mean is 1 and whose peaks are 3.
+    /// new random value whose mean is 1 and whose peaks are 3. Whether it sleeps is drawn anew in a third of the steps.
     pub(super) fn wanted_cpu_percent(&mut self, program: &Program, rng: &mut Rng) -> f32 {
         if program.cpu_percent == 0.0 {
             return 0.0;
         }
         let target = 3.0 * rng.f32().powi(2);
         self.activity += (target - self.activity) / 3.0;
-        program.cpu_percent * self.activity
+        if rng.u8(..3) == 0 {
+            self.is_awake = rng.f32() < self.share_awake;
+        }
+        match self.is_awake {
+            // A daemon does in its short time all that it does.
+            true if program.cpu_percent < DAEMON_PERCENT => {
+                program.cpu_percent * self.activity / self.share_awake
+            }
+            true => program.cpu_percent * self.activity,
+            false => 0.0,
+        }
     }
 
-    /// Lets it run from `from_us` (or its own start, if later) to `to_us`, using `cpu_percent` of a core meanwhile.
-    pub(super) fn run(&mut self, program: &Program, cpu_percent: f32, from_us: i64, to_us: i64) {
+    /// Lets it run from `from_us` (or its own start, if later) to `to_us`, using `cpu_percent` of a core meanwhile. Its
+    /// memory changes now and then while it runs, by whole pages.
+    pub(super) fn run(
+        &mut self,
+        program: &Program,
+        cpu_percent: f32,
+        (from_us, to_us): (i64, i64),
+        rng: &mut Rng,
+    ) {
         let interval_ms = (to_us - from_us) as f64 / 1000.0;
-        let alive_ms = (to_us - from_us.max(self.started_at_us)) as f64 / 1000.0;
-        if interval_ms > 0.0 {
-            self.cpu_percent = (f64::from(cpu_percent) * alive_ms / interval_ms) as f32;
-        }
+        let alive_ms = (to_us - from_us.max(self.started_at_us)).max(0) as f64 / 1000.0;
+        let counted_before_ms = self.counted_cpu_time_ms();
         self.cpu_time_ms += f64::from(cpu_percent) / 100.0 * alive_ms;
-        self.written_bytes += program.written_bytes_per_s * f64::from(self.activity) * alive_ms / 1000.0;
+        let used_ms = self.counted_cpu_time_ms().saturating_sub(counted_before_ms);
+        if interval_ms > 0.0 {
+            self.cpu_percent = (100.0 * used_ms as f64 / interval_ms) as f32;
+        }
+        if self.is_awake {
+            self.written_bytes += program.written_bytes_per_s * f64::from(self.activity) * alive_ms / 1000.0;
+        }
         let age_minutes = (to_us - self.started_at_us) as f64 / 60e6;
-        let leaked_bytes = program.leak_bytes_per_minute as f64 * age_minutes;
-        let breathing = 0.95 + 0.05 * f64::from(self.activity);
-        self.resident_bytes = (program.resident_bytes as f64 * breathing + leaked_bytes) as u64;
+        self.leaked_bytes = (program.leak_bytes_per_minute as f64 * age_minutes) as u64;
+        if self.leaked_bytes > 0 || (used_ms > 0 && rng.u8(..4) == 0) {
+            let breathing = 0.95 + 0.05 * f64::from(self.activity);
+            let used_bytes = (program.resident_bytes as f64 * breathing) as u64;
+            self.resident_bytes = whole(PAGE_BYTES, used_bytes + self.leaked_bytes);
+        }
+    }
+
+    /// Its CPU time as a system counts it.
+    fn counted_cpu_time_ms(&self) -> u64 {
+        whole(TICK_MS, self.cpu_time_ms as u64)
     }
 
     /// Its use over the last interval, in percent of one core.
@@ -160,6 +211,7 @@ impl Slot {
     pub(super) fn process(&self, program: &Program, parent_pid: Option<u32>) -> Process {
         let written_bytes = self.written_bytes as u64;
         let is_user_process = !program.is_kernel;
+        let virtual_bytes = program.resident_bytes * 2 + whole(1 << 20, self.leaked_bytes) + MAPPED_BYTES;
         Process {
             pid: self.pid,
             parent_pid,
@@ -171,11 +223,11 @@ impl Slot {
             state: self.state(program),
             threads: Some(program.threads),
             cpu_percent: Some(self.cpu_percent),
-            cpu_time_ms: Some(self.cpu_time_ms as u64),
+            cpu_time_ms: Some(self.counted_cpu_time_ms()),
             resident_bytes: Some(self.resident_bytes),
-            virtual_bytes: Some(if is_user_process { self.resident_bytes * 2 + MAPPED_BYTES } else { 0 }),
-            read_bytes: is_user_process.then_some(written_bytes / 3),
-            written_bytes: is_user_process.then_some(written_bytes),
+            virtual_bytes: Some(if is_user_process { virtual_bytes } else { 0 }),
+            read_bytes: is_user_process.then_some(whole(PAGE_BYTES, written_bytes / 3)),
+            written_bytes: is_user_process.then_some(whole(PAGE_BYTES, written_bytes)),
             unit: self.unit.as_deref().map(str::to_owned),
             container: self.container.map(|digits| format!("{digits:012x}")),
         }
@@ -189,6 +241,11 @@ impl Slot {
             () => 'S',
         }
     }
+}
+
+/// The part of `amount` that is in whole units.
+fn whole(unit: u64, amount: u64) -> u64 {
+    amount / unit * unit
 }
 
 /// The path that a command line starts with, where it starts with one.

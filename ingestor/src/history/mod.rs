@@ -40,6 +40,7 @@ use engine::Engine;
 use held::Held;
 pub(crate) use known_runs::known_runs;
 pub use views::attach_sql;
+pub(crate) use views::relation;
 
 use crate::segment::{SegmentName, open_engine, quote_identifier, quote_text};
 
@@ -97,7 +98,9 @@ struct State {
     known: Vec<SegmentName>,
     /// Those of them that are attached.
     segments: Vec<Arc<Held>>,
-    /// Those of them that are not.
+    /// Those that were found damaged before, and have their place in the stream to themselves.
+    damaged: Vec<SegmentName>,
+    /// Those that should be read and are not, the damaged ones too.
     set_aside: HashMap<SegmentName, SetAside>,
 }
 

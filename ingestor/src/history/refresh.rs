@@ -22,6 +22,9 @@ const HARMLESS: [&str; 6] = [
     "Parser Error",
 ];
 
+/// Why a segment is set aside that has the name of a damaged one.
+const FOUND_BEFORE: &str = "the ingestor found it damaged";
+
 impl History {
     /// Attaches every current segment in `folder`, read-only. Those that cannot be read are left out, and named by
     /// [`History::set_aside`].
@@ -43,9 +46,11 @@ impl History {
     /// When the folder cannot be listed.
     pub fn refresh(&self) -> Result<(), HistoryError> {
         let _changing = self.changing.lock();
-        let names: Vec<_> = Catalog::scan(&self.folder)?.current.iter().map(|segment| segment.name).collect();
+        let catalog = Catalog::scan(&self.folder)?;
+        let names: Vec<_> = catalog.current.iter().map(|segment| segment.name).collect();
         let before = self.state();
-        if !names.iter().eq(before.known.iter()) {
+        if !names.iter().eq(before.known.iter()) || catalog.damaged != before.damaged {
+            let before = State { damaged: catalog.damaged, ..State::clone(&before) };
             let after = before.with(&self.folder, names);
             let gone = before.segments.iter().filter(|held| !after.knows(&held.name)).map(|held| held.name);
             let gone: Vec<SegmentName> = gone.collect();
@@ -99,7 +104,8 @@ impl History {
 impl State {
     fn new() -> Result<Self, HistoryError> {
         let engine = Arc::new(Engine::start()?);
-        Ok(Self { engine, known: Vec::new(), segments: Vec::new(), set_aside: HashMap::new() })
+        let (known, segments, damaged) = (Vec::new(), Vec::new(), Vec::new());
+        Ok(Self { engine, known, segments, damaged, set_aside: HashMap::new() })
     }
 
     fn knows(&self, name: &SegmentName) -> bool {
@@ -110,9 +116,16 @@ impl State {
     fn with(&self, folder: &Path, names: Vec<SegmentName>) -> Self {
         let attached: HashMap<_, _> = self.segments.iter().map(|held| (held.name, held)).collect();
         let set_aside = self.set_aside.iter().filter(|(name, _)| names.contains(name));
-        let set_aside = set_aside.map(|(name, about)| (*name, about.clone())).collect();
-        let mut state =
-            Self { engine: Arc::clone(&self.engine), known: Vec::new(), segments: Vec::new(), set_aside };
+        let set_aside = set_aside.map(|(name, about)| (*name, about.clone()));
+        let found_before =
+            self.damaged.iter().map(|name| (*name, Held::set_aside(name, FOUND_BEFORE.to_owned())));
+        let mut state = Self {
+            engine: Arc::clone(&self.engine),
+            known: Vec::new(),
+            segments: Vec::new(),
+            damaged: self.damaged.clone(),
+            set_aside: set_aside.chain(found_before).collect(),
+        };
         for name in names {
             if let Some(held) = attached.get(&name) {
                 state.segments.push(Arc::clone(held));

@@ -45,7 +45,7 @@ pub(super) fn attach_empty() -> String {
 }
 
 /// The rows of `table` in attached segments as something to select from, with all columns of the latest version.
-pub(super) fn relation<'a>(table: &str, segments: impl IntoIterator<Item = &'a SegmentName>) -> String {
+pub(crate) fn relation<'a>(table: &str, segments: impl IntoIterator<Item = &'a SegmentName>) -> String {
     let segments: Vec<_> = segments.into_iter().collect();
     // Planning a query takes DuckDB half the time without the empty tables and matching columns by name.
     if !segments.is_empty() && segments.iter().all(|name| name.schema_version == SCHEMA_VERSION) {

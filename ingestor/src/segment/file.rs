@@ -8,7 +8,7 @@ use std::{
 
 use duckdb::{Config, Connection, params};
 
-use super::{SCHEMA_VERSION, SegmentName, schema_in, writer};
+use super::{Level, SCHEMA_VERSION, SegmentName, schema_in, writer};
 
 /// What the name of a file that is not complete ends with.
 pub(crate) const TEMPORARY_EXTENSION: &str = "tmp";
@@ -67,9 +67,11 @@ pub(crate) fn begin_file(engine: &Connection, file: &Path, catalog: &str, rows: 
     ))
 }
 
-/// Adds the row that says what the file is, and completes it. Returns its rows of processes.
+/// Adds the row that says what the file is, and completes it. Returns its rows, as `segment.rows` counts
+/// them.
 pub(crate) fn finish_file(engine: &Connection, catalog: &str, name: &SegmentName) -> duckdb::Result<u64> {
-    let count = format!("SELECT count(*) FROM {catalog}.process_sample");
+    let table = if name.level == Level::Rollup { "process_hour" } else { "process_sample" };
+    let count = format!("SELECT count(*) FROM {catalog}.{table}");
     let rows: u64 = engine.query_row(&count, [], |row| row.get(0))?;
     engine.execute(
         &include_str!("segment_row.sql").replace("$catalog", catalog),

@@ -10,6 +10,10 @@
 //! **The names are the manifest.** The ingestor goes on after the highest sequence that a name has; a segment whose
 //! range lies inside another's is ignored, so a merge takes effect with its one rename.
 //!
+//! **A damaged segment is set aside** under its name with `.damaged` at the end. It is never read again, and covers
+//! nothing, so what it was merged from takes its place where that is still there. Only where to go on is still taken from
+//! its name: nothing of the stream is stored a second time.
+//!
 //! **An epoch is one numbering of the stream.** A stream that is deleted and made anew, or that lost its end in a
 //! power failure, numbers anew; names carry the time when the numbering began.
 

@@ -11,6 +11,8 @@ use jiff::Timestamp;
 
 /// What the name of every segment ends with.
 const EXTENSION: &str = ".duckdb";
+/// What is added to the name of a segment that was found damaged.
+const DAMAGED_EXTENSION: &str = ".damaged";
 /// The time in a name: compact, sortable, without a colon (which Windows refuses).
 const TIME_FORMAT: &str = "%Y%m%dT%H%M%SZ";
 
@@ -91,9 +93,26 @@ impl SegmentName {
         (ordered && name.to_string() == file_name).then_some(name)
     }
 
+    /// Reads the name of a file that was a segment and was set aside; `None` when it is none.
+    pub fn parse_damaged(file_name: &str) -> Option<Self> {
+        Self::parse(file_name.strip_suffix(DAMAGED_EXTENSION)?)
+    }
+
+    /// What the file is called once it was found damaged.
+    pub fn damaged_file_name(&self) -> String {
+        format!("{self}{DAMAGED_EXTENSION}")
+    }
+
     /// The numbering that its sequences belong to.
     pub fn numbering(&self) -> (u32, i64) {
         (self.partition, self.epoch_s)
+    }
+
+    /// Whether some sequence is in both.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        self.numbering() == other.numbering()
+            && self.first_sequence <= other.last_sequence
+            && other.first_sequence <= self.last_sequence
     }
 
     /// The latest time at which the broker can have taken the last message: a segment holds messages of one hour, day
@@ -185,6 +204,10 @@ mod tests {
         assert_eq!(SegmentName::parse(text), Some(name(Level::Fresh, 1, 50)));
         let first_version = SegmentName { schema_version: 1, ..name(Level::Fresh, 1, 50) };
         assert_eq!(SegmentName::parse(&text.replace("-v2", "")), Some(first_version));
+        let damaged = format!("{text}.damaged");
+        assert_eq!(first_version.damaged_file_name(), damaged.replace("-v2", ""));
+        assert_eq!(SegmentName::parse_damaged(&damaged), Some(name(Level::Fresh, 1, 50)));
+        assert_eq!((SegmentName::parse(&damaged), SegmentName::parse_damaged(text)), (None, None));
     }
 
     #[test]

@@ -124,7 +124,8 @@ CREATE TABLE IF NOT EXISTS $catalog.process_sample (
 );
 
 -- One row per process and hour (of captured_at), summed up over the samples that the file was made from; empty in fresh
--- segments. What a sample lacks does not count: first and last are of the samples that have the figure.
+-- segments. Samples that lack a figure do not count for it. Counters only grow, so first and last are their smallest and
+-- greatest values: what was used within the hour is the difference, between two hours that of last and first.
 CREATE TABLE IF NOT EXISTS $catalog.process_hour (
     host VARCHAR,
     boot_id VARCHAR,

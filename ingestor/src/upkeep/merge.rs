@@ -1,4 +1,4 @@
-//! Merges adjacent segments into one.
+//! Makes one segment of others: merges neighbours, and leaves out what is no longer kept.
 
 use std::{
     fs,
@@ -8,12 +8,15 @@ use std::{
 
 use duckdb::{Connection, InterruptHandle, params};
 
-use super::{pieces::pieces, plan::Plan};
+use super::{
+    pieces::pieces,
+    plan::{Form, Plan},
+};
 use crate::{
-    history::{attach_one, attach_sql},
+    history::{attach_sql, relation},
     segment::{
-        FileError, SegmentName, TEMPORARY_EXTENSION, begin_file, finish_file, open_engine, publish_file,
-        quote_identifier,
+        FileError, Level, SegmentName, TEMPORARY_EXTENSION, begin_file, finish_file, open_engine,
+        publish_file,
     },
 };
 
@@ -36,13 +39,15 @@ pub enum MergeError {
         source: duckdb::Error,
     },
     /// Not every row arrived; a bug, or a damaged source.
-    #[error("the merged segment {name} has {found} rows and its sources {expected}; it was not used")]
+    #[error("the merged segment {name} has {found} {what}, and should have {expected}; it was not used")]
     RowsDiffer {
         /// The segment it would have become.
         name: String,
-        /// Rows of processes in it.
+        /// What was counted.
+        what: &'static str,
+        /// As many are in it.
         found: u64,
-        /// Rows of processes in its sources.
+        /// As many are in its sources.
         expected: u64,
     },
     /// The plan is empty.
@@ -70,7 +75,7 @@ impl Interrupt {
     }
 }
 
-/// Makes the merged segment; returns its name and its rows of processes. Its sources are left for the caller to retire.
+/// Makes the segment of a plan; returns its name and its rows. Its sources are left for the caller to retire.
 pub(crate) fn merge(
     folder: &Path,
     plan: &Plan,
@@ -83,19 +88,43 @@ pub(crate) fn merge(
     let result = write(folder, &temporary, plan, &name, interrupt);
     interrupt.watch(None);
     let _ = fs::remove_dir_all(folder.join(SPILL_FOLDER));
-    let checked =
-        result.map_err(|source| MergeError::Database { name: name.to_string(), source }).and_then(|found| {
-            let expected = plan.rows();
-            if found != expected {
-                return Err(MergeError::RowsDiffer { name: name.to_string(), found, expected });
-            }
+    let checked = result.map_err(|source| MergeError::Database { name: name.to_string(), source }).and_then(
+        |written| {
+            written.check(plan, &name)?;
             publish_file(&temporary, &path)?;
-            Ok((name, found))
-        });
+            Ok((name, written.rows))
+        },
+    );
     if checked.is_err() {
         let _ = fs::remove_file(&temporary);
     }
     checked
+}
+
+/// What was written, in numbers that show whether something is missing.
+struct Written {
+    /// As `segment.rows` has it.
+    rows: u64,
+    /// How many samples the sums of hours stand for.
+    samples: u64,
+    /// How many they should stand for.
+    expected_samples: u64,
+}
+
+impl Written {
+    fn check(&self, plan: &Plan, name: &SegmentName) -> Result<(), MergeError> {
+        let rows_differ = |what, found, expected| {
+            Err(MergeError::RowsDiffer { name: name.to_string(), what, found, expected })
+        };
+        if self.samples != self.expected_samples {
+            return rows_differ("samples in its sums", self.samples, self.expected_samples);
+        }
+        let has_all_samples = plan.form() == Form::Whole && plan.level != Level::Rollup;
+        if has_all_samples && self.rows != plan.rows() {
+            return rows_differ("rows", self.rows, plan.rows());
+        }
+        Ok(())
+    }
 }
 
 fn write(
@@ -104,48 +133,57 @@ fn write(
     plan: &Plan,
     name: &SegmentName,
     interrupt: &Interrupt,
-) -> duckdb::Result<u64> {
+) -> duckdb::Result<Written> {
     let engine = open_engine(MEMORY_MIB, 1, Some(&folder.join(SPILL_FOLDER)))?;
     interrupt.watch(Some(engine.interrupt_handle()));
     let sources: Vec<SegmentName> = plan.sources.iter().map(|source| source.name).collect();
     engine.execute_batch(&attach_sql(folder, &sources))?;
-    begin_file(&engine, file, CATALOG, plan.rows())?;
-    copy(&engine, &sources)?;
-    finish_file(&engine, CATALOG, name)
-}
-
-fn copy(engine: &Connection, sources: &[SegmentName]) -> duckdb::Result<()> {
-    engine.execute_batch(&include_str!("merge.sql").replace("$catalog", CATALOG))?;
-    let of_each: Vec<String> = sources
-        .iter()
-        .map(|name| format!("SELECT * FROM {}.process", quote_identifier(&name.alias())))
-        .collect();
-    let processes = include_str!("merge_processes.sql")
-        .replace("$catalog", CATALOG)
-        .replace("$processes", &of_each.join("\nUNION ALL BY NAME "));
-    let samples = include_str!("merge_samples.sql").replace("$catalog", CATALOG);
-    let hours = include_str!("hours_of_samples.sql").replace("$catalog", CATALOG);
-    for piece in pieces(engine)? {
-        let range = params![piece.first_host, piece.last_host, piece.first_pid, piece.last_pid];
-        engine.execute(&processes, range)?;
-        engine.execute(&samples, range)?;
-        engine.execute(&hours, range)?;
+    for table in ["process", "process_hour"] {
+        let rows = relation(table, &sources);
+        engine.execute_batch(&format!("CREATE TEMP VIEW all_rows_of_{table} AS FROM {rows}"))?;
     }
-    Ok(())
+    begin_file(&engine, file, CATALOG, plan.rows())?;
+    copy(&engine, plan)?;
+    let count = |sql: &str| engine.query_row(sql, [], |row| row.get::<_, u64>(0));
+    let sum = "SELECT coalesce(sum(samples), 0)::UBIGINT FROM";
+    Ok(Written {
+        samples: count(&format!("{sum} {CATALOG}.process_hour"))?,
+        expected_samples: match plan.has_every_sample() {
+            true => plan.rows(),
+            false => count(&format!("{sum} all_rows_of_process_hour"))?,
+        },
+        rows: finish_file(&engine, CATALOG, name)?,
+    })
 }
 
-/// Reads every value of a segment; fails where one is damaged.
-pub(crate) fn read_whole(folder: &Path, name: &SegmentName) -> duckdb::Result<()> {
-    let engine = open_engine(MEMORY_MIB, 1, None)?;
-    engine.execute_batch(&attach_one(folder, name))?;
-    let alias = quote_identifier(&name.alias());
-    let tables: Vec<String> = engine
-        .prepare("SELECT table_name FROM duckdb_tables() WHERE database_name = ?")?
-        .query_map([name.alias()], |row| row.get(0))?
-        .collect::<duckdb::Result<_>>()?;
-    for table in tables {
-        let sql = format!("SELECT count(hash(t)) FROM {alias}.{table} t");
-        engine.query_row(&sql, [], |row| row.get::<_, u64>(0))?;
+fn copy(engine: &Connection, plan: &Plan) -> duckdb::Result<()> {
+    let run = |sql: &str| engine.execute_batch(&sql.replace("$catalog", CATALOG));
+    run(include_str!("sql/hosts.sql"))?;
+    let (snapshots, samples) = match plan.form() {
+        Form::Whole => (include_str!("sql/snapshots.sql"), Some(include_str!("sql/samples.sql"))),
+        Form::Minutes => {
+            run(include_str!("sql/kept.sql"))?;
+            let samples = include_str!("sql/samples_of_minutes.sql");
+            (include_str!("sql/snapshots_of_minutes.sql"), Some(samples))
+        }
+        Form::Hours => {
+            run(include_str!("sql/kept.sql"))?;
+            (include_str!("sql/snapshots_of_hours.sql"), None)
+        }
+    };
+    run(snapshots)?;
+    let hours = match plan.has_every_sample() {
+        true => include_str!("sql/hours_of_samples.sql"),
+        false => include_str!("sql/hours.sql"),
+    };
+    let of_pieces = [Some(include_str!("sql/processes.sql")), samples, Some(hours)];
+    let of_pieces: Vec<String> =
+        of_pieces.into_iter().flatten().map(|sql| sql.replace("$catalog", CATALOG)).collect();
+    for piece in pieces(engine)? {
+        for sql in &of_pieces {
+            engine
+                .execute(sql, params![piece.first_host, piece.last_host, piece.first_pid, piece.last_pid])?;
+        }
     }
     Ok(())
 }

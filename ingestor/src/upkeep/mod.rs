@@ -1,26 +1,38 @@
-//! Keeps the folder tidy while intake goes on: merges small segments (`plan` decides, `merge` does, in
-//! `pieces`), and lets go of what
-//! is too old or too much (`retention`). One thread, behind intake in priority, with a database engine of its own.
+//! Keeps the folder tidy while intake goes on: merges small segments (`plan` decides, `merge` does, in `pieces`), keeps
+//! less and less of what is old or too much (`retention` decides, `merge` does), and looks for damage (`scrub`). One
+//! thread, behind intake in priority, with a database engine of its own.
 //!
-//! Later, roll-ups and thinning are further steps of [`Upkeep::step`].
+//! **Every step makes one segment of others and takes effect with its one rename.** A thinned segment has the sequences of
+//! what it was made from and a later level, so by its name alone it replaces them.
 
 mod merge;
 mod offline;
 mod pieces;
 mod plan;
 mod retention;
+mod scrub;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use fleetps_nats::with_causes;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use merge::Interrupt;
 pub use merge::MergeError;
-pub(crate) use merge::read_whole;
-pub use offline::merge_folder;
+pub use offline::{check_folder, merge_folder, tidy_folder};
+pub(crate) use scrub::read_whole;
 
-use crate::{settings::IngestorSettings, shelf::Shelf, status::Progress};
+use self::{plan::Plan, retention::Relief, scrub::Scrub};
+use crate::{
+    error::IngestError,
+    segment::SegmentName,
+    settings::IngestorSettings,
+    shelf::{Shelf, Shelved},
+    status::Progress,
+};
 
 /// After a failure: long enough not to fill the log, short enough to use new space soon.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(30);
@@ -43,16 +55,14 @@ impl Upkeep {
     /// Works until it is cancelled.
     pub(crate) fn run(&self) {
         stand_back();
+        let mut scrub = Scrub::default();
         while !self.cancel.is_cancelled() {
-            let pause = match self.step() {
+            let pause = match self.step(&mut scrub) {
                 Ok(true) => Duration::ZERO,
                 Ok(false) => self.settings.upkeep_interval,
                 Err(_) if self.cancel.is_cancelled() => return,
                 Err(error) => {
-                    tracing::warn!(
-                        "{}; upkeep goes on in {PAUSE_AFTER_FAILURE:?}",
-                        with_causes(error.as_ref())
-                    );
+                    tracing::warn!("{}; upkeep goes on in {PAUSE_AFTER_FAILURE:?}", with_causes(&error));
                     PAUSE_AFTER_FAILURE
                 }
             };
@@ -61,46 +71,30 @@ impl Upkeep {
     }
 
     /// One look at the folder; true when there may be more to do at once.
-    fn step(&self) -> Result<bool, Box<dyn std::error::Error>> {
-        self.progress.set_set_aside(self.shelf.set_aside());
+    fn step(&self, scrub: &mut Scrub) -> Result<bool, IngestError> {
+        let set_aside = self.shelf.set_aside();
+        self.progress.set_set_aside(set_aside.iter().map(SegmentName::to_string).collect());
         self.shelf.publish()?;
         self.shelf.unlink_retired(self.settings.unlink_delay);
-        let now_s = jiff::Timestamp::now().as_second();
-        let expired = retention::expired(&self.shelf.segments(), now_s, &self.settings);
-        if !expired.is_empty() {
-            tracing::info!(segments = expired.len(), "removing segments that are too old or too much");
-            self.shelf.retire(&expired)?;
-        }
-        let Some(plan) = plan::next_merge(&self.shelf.segments(), now_s, self.settings.merge_fresh_count)
-        else {
-            return Ok(false);
-        };
-        match merge::merge(self.shelf.folder(), &plan, &self.interrupt) {
-            Ok((name, rows)) => {
-                tracing::debug!(segment = %name, sources = plan.sources.len(), rows, "merged");
-                let sources: Vec<_> = plan.sources.iter().map(|source| source.name).collect();
-                self.shelf.replace(&sources, name, rows)?;
-                Ok(true)
-            }
-            Err(error) => {
-                self.put_damaged_aside(&plan)?;
-                Err(error.into())
+        match next_task(&self.shelf.segments(), jiff::Timestamp::now().as_second(), &self.settings) {
+            Some(task) => self.perform(task).map(|()| true),
+            None => {
+                let Some(name) = scrub.next(&self.shelf.segments(), Instant::now()) else { return Ok(false) };
+                scrub::set_aside_if_damaged(&self.shelf, &name)?;
+                // One at a time: a start must not read the whole history at once.
+                Ok(false)
             }
         }
     }
 
-    /// A merge failed: looks whether one of its sources is the reason.
-    fn put_damaged_aside(&self, plan: &plan::Plan) -> Result<(), Box<dyn std::error::Error>> {
-        for source in &plan.sources {
-            if self.cancel.is_cancelled() {
-                return Ok(());
-            }
-            if let Err(error) = merge::read_whole(self.shelf.folder(), &source.name) {
-                tracing::error!(segment = %source.name, "set aside: {}", with_causes(&error));
-                self.shelf.put_aside(source.name)?;
+    fn perform(&self, task: Task) -> Result<(), IngestError> {
+        let made = perform(&self.shelf, &task, &self.interrupt);
+        if let (Err(_), Task::Make(plan), false) = (&made, &task, self.cancel.is_cancelled()) {
+            for source in &plan.sources {
+                scrub::set_aside_if_damaged(&self.shelf, &source.name)?;
             }
         }
-        Ok(())
+        made
     }
 
     fn wait(&self, pause: Duration) {
@@ -109,6 +103,55 @@ impl Upkeep {
             let step = TICK.min(pause - waited);
             std::thread::sleep(step);
             waited += step;
+        }
+    }
+}
+
+/// What to do next.
+enum Task {
+    /// Make a segment of others.
+    Make(Plan),
+    /// Let go of segments.
+    Remove(Vec<SegmentName>),
+}
+
+/// Room is made first: without it, nothing else can be done.
+fn next_task(segments: &[Shelved], now_s: i64, settings: &IngestorSettings) -> Option<Task> {
+    let expired = retention::expired(segments, now_s, settings);
+    if !expired.is_empty() {
+        tracing::info!(segments = expired.len(), "removing segments that are too old");
+        return Some(Task::Remove(expired));
+    }
+    let relief = retention::relief(segments, settings).map(|relief| {
+        let limit = settings.max_history_bytes;
+        match relief {
+            Relief::Thin(plan) => {
+                tracing::warn!(
+                    limit,
+                    level = plan.level.as_str(),
+                    "the history takes too much: keeping less of the oldest"
+                );
+                Task::Make(plan)
+            }
+            Relief::Remove(name) => {
+                tracing::warn!(limit, segment = %name, "the history takes too much: removing the oldest");
+                Task::Remove(vec![name])
+            }
+        }
+    });
+    relief
+        .or_else(|| Some(Task::Make(plan::next_merge(segments, now_s, settings.merge_fresh_count)?)))
+        .or_else(|| Some(Task::Make(retention::next_thinning(segments, now_s, settings)?)))
+}
+
+fn perform(shelf: &Shelf, task: &Task, interrupt: &Interrupt) -> Result<(), IngestError> {
+    match task {
+        Task::Remove(names) => Ok(shelf.retire(names)?),
+        Task::Make(plan) => {
+            let (name, rows) = merge::merge(shelf.folder(), plan, interrupt)?;
+            tracing::debug!(segment = %name, sources = plan.sources.len(), rows, "merged");
+            let sources: Vec<_> = plan.sources.iter().map(|source| source.name).collect();
+            Ok(shelf.replace(&sources, name, rows)?)
         }
     }
 }

@@ -1,27 +1,56 @@
-//! Merging without an ingestor: for benchmarks, and for a folder that was copied somewhere.
+//! Upkeep without an ingestor: for benchmarks and tests, and for a folder that was copied somewhere.
 
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
-use super::{merge, plan};
-use crate::{error::IngestError, shelf::Shelf};
 use fleetps_nats::lock::FolderLock;
 
-/// Merges everything in `folder` that is due, and removes what it was merged from at once. Returns the number of
-/// merges. Holds the lock on the folder meanwhile.
+use super::{merge::Interrupt, next_task, perform, scrub};
+use crate::{error::IngestError, segment::SegmentName, settings::IngestorSettings, shelf::Shelf};
+
+/// Merges everything in `folder` that is due, as if all of it were long past, and removes nothing else. Returns the number
+/// of merges. Holds the lock on the folder meanwhile.
 ///
 /// # Errors
 /// Where an ingestor uses the folder, or it cannot be read or written.
 pub fn merge_folder(folder: &Path) -> Result<u32, IngestError> {
+    let everything = IngestorSettings {
+        // One fresh segment is enough: nothing comes to wait for.
+        merge_fresh_count: 1,
+        keep_samples: Duration::MAX,
+        max_history_bytes: u64::MAX,
+        ..IngestorSettings::default()
+    };
+    tidy_folder(folder, i64::MAX / 2, &everything)
+}
+
+/// Does all that upkeep would do in `folder` at `now_s` (s since 1970 UTC): merges, thins, removes; and removes what was
+/// replaced at once. Returns the number of steps. Holds the lock on the folder meanwhile.
+///
+/// # Errors
+/// Where an ingestor uses the folder, or it cannot be read or written.
+pub fn tidy_folder(folder: &Path, now_s: i64, settings: &IngestorSettings) -> Result<u32, IngestError> {
     let _lock = FolderLock::take(folder)?;
     let shelf = Shelf::open(folder)?;
-    let mut merges = 0;
-    // One fresh segment is enough: nothing comes to wait for.
-    while let Some(plan) = plan::next_merge(&shelf.segments(), i64::MAX / 2, 1) {
-        let (name, rows) = merge::merge(shelf.folder(), &plan, &merge::Interrupt::default())?;
-        let sources: Vec<_> = plan.sources.iter().map(|source| source.name).collect();
-        shelf.replace(&sources, name, rows)?;
-        merges += 1;
+    let mut steps = 0;
+    while let Some(task) = next_task(&shelf.segments(), now_s, settings) {
+        perform(&shelf, &task, &Interrupt::default())?;
+        steps += 1;
     }
-    shelf.unlink_retired(std::time::Duration::ZERO);
-    Ok(merges)
+    shelf.unlink_retired(Duration::ZERO);
+    Ok(steps)
+}
+
+/// Reads every value of every segment in `folder`, and sets those aside that are damaged; returns these. Holds the lock on
+/// the folder meanwhile.
+///
+/// # Errors
+/// Where an ingestor uses the folder, or it cannot be read or written.
+pub fn check_folder(folder: &Path) -> Result<Vec<SegmentName>, IngestError> {
+    let _lock = FolderLock::take(folder)?;
+    let shelf = Shelf::open(folder)?;
+    for segment in shelf.segments() {
+        scrub::set_aside_if_damaged(&shelf, &segment.name)?;
+    }
+    shelf.publish()?;
+    Ok(shelf.set_aside())
 }

@@ -17,10 +17,18 @@ pub(super) struct Piece {
     pub(super) last_pid: u32,
 }
 
-/// The pieces of everything in the view `process_sample`, in order.
+/// How many rows each host has, and each process of a host. Sums too, because a process that lived for less than a minute
+/// may have nothing else.
+const ROWS_OF_HOSTS: &str = "SELECT host, count(*)
+    FROM (SELECT host FROM process_sample UNION ALL SELECT host FROM all_rows_of_process_hour)
+    GROUP BY host ORDER BY host";
+const ROWS_OF_PROCESSES: &str = "SELECT pid, count(*)
+    FROM (SELECT host, pid FROM process_sample UNION ALL SELECT host, pid FROM all_rows_of_process_hour)
+    WHERE host = ? GROUP BY pid ORDER BY pid";
+
+/// The pieces of everything in the views `process_sample` and `all_rows_of_process_hour`, in order.
 pub(super) fn pieces(engine: &Connection) -> duckdb::Result<Vec<Piece>> {
-    let mut hosts =
-        engine.prepare("SELECT host, count(*) FROM process_sample GROUP BY host ORDER BY host")?;
+    let mut hosts = engine.prepare(ROWS_OF_HOSTS)?;
     let hosts = hosts.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
     let mut pieces = Vec::new();
     for (first_host, last_host, rows) in ranges(&hosts.collect::<duckdb::Result<Vec<(String, u64)>>>()?) {
@@ -29,8 +37,7 @@ pub(super) fn pieces(engine: &Connection) -> duckdb::Result<Vec<Piece>> {
             continue;
         }
         // More than a piece, so one host alone.
-        let mut pids = engine
-            .prepare("SELECT pid, count(*) FROM process_sample WHERE host = ? GROUP BY pid ORDER BY pid")?;
+        let mut pids = engine.prepare(ROWS_OF_PROCESSES)?;
         let pids = pids.query_map(params![first_host], |row| Ok((row.get(0)?, row.get(1)?)))?;
         for (first_pid, last_pid, _) in ranges(&pids.collect::<duckdb::Result<Vec<(u32, u64)>>>()?) {
             pieces.push(Piece {
@@ -79,7 +86,8 @@ mod tests {
             .execute_batch(
                 "CREATE TABLE process_sample AS
                 SELECT 'big' AS host, (range % 25)::UINTEGER AS pid FROM range(2500000)
-                UNION ALL VALUES ('a', 1), ('z', 1)",
+                UNION ALL VALUES ('a', 1), ('z', 1);
+                CREATE TABLE all_rows_of_process_hour AS SELECT 'only-sums' AS host, 7::UINTEGER AS pid",
             )
             .unwrap();
         let pieces = pieces(&engine).unwrap();
@@ -87,7 +95,7 @@ mod tests {
             pieces.iter().map(|piece| (piece.first_host.as_str(), piece.first_pid, piece.last_pid)).collect();
         assert_eq!(
             found,
-            [("a", 0, u32::MAX), ("big", 0, 9), ("big", 10, 19), ("big", 20, 24), ("z", 0, u32::MAX)]
+            [("a", 0, u32::MAX), ("big", 0, 9), ("big", 10, 19), ("big", 20, 24), ("only-sums", 0, u32::MAX)]
         );
     }
 }

@@ -10,21 +10,37 @@ use crate::{
 const MAX_MERGED_ROWS: u64 = 20_000_000;
 /// An hour or a day counts as passed this much later: its last segment may still be on its way.
 const SETTLE_S: i64 = 90;
+/// So many thinned segments of a period are merged although more may come: few files, and each day of a month is
+/// written some three times.
+const MERGE_THINNED_COUNT: usize = 8;
 
 const HOUR_S: i64 = 3600;
-const DAY_S: i64 = 24 * HOUR_S;
+pub(super) const DAY_S: i64 = 24 * HOUR_S;
+/// How long a time the roll-ups in one segment are of, about.
+const MONTH_S: i64 = 30 * DAY_S;
 
-/// Segments to merge into one.
+/// A segment to make of others.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Plan {
     /// What it becomes.
     pub(crate) level: Level,
-    /// From what, in the order of the stream; adjacent.
+    /// From what, in the order of the stream; adjacent, and of one level.
     pub(crate) sources: Vec<Shelved>,
 }
 
+/// How much of its sources a segment keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    /// Everything.
+    Whole,
+    /// The processes of one snapshot a minute.
+    Minutes,
+    /// No processes, only their sums.
+    Hours,
+}
+
 impl Plan {
-    /// Rows of processes in its sources.
+    /// Rows in its sources.
     pub(crate) fn rows(&self) -> u64 {
         self.sources.iter().map(|source| source.rows).sum()
     }
@@ -39,72 +55,85 @@ impl Plan {
             ..first
         })
     }
+
+    /// Whether its sources have every sample.
+    pub(super) fn has_every_sample(&self) -> bool {
+        self.sources.iter().all(|source| source.name.level.is_raw())
+    }
+
+    /// What is kept of its sources.
+    pub(super) fn form(&self) -> Form {
+        let is_thinned_already = self.sources.iter().all(|source| source.name.level == self.level);
+        match self.level {
+            Level::Minute if !is_thinned_already => Form::Minutes,
+            Level::Rollup if !is_thinned_already => Form::Hours,
+            _ => Form::Whole,
+        }
+    }
 }
 
-/// The next merge, if any is due. `segments` are in the order of the stream. Fresh segments of an hour are merged when
-/// the hour has passed or `fresh_count` of them wait; those of the hours of a day when the day has passed.
-pub(crate) fn next_merge(segments: &[Shelved], now_s: i64, fresh_count: usize) -> Option<Plan> {
-    next_of_level(
-        segments,
-        Level::Fresh,
-        Level::Hour,
-        HOUR_S,
-        |run, is_over| {
-            // One alone too: it becomes a file with few large blocks.
-            is_over || run.len() >= fresh_count
-        },
-        now_s,
-    )
-    .or_else(|| {
-        // One alone would only be copied.
-        next_of_level(
-            segments,
-            Level::Hour,
-            Level::Day,
-            DAY_S,
-            |run, is_over| is_over && run.len() >= 2,
-            now_s,
-        )
+/// Segments that could become one: neighbours of the same level and period, not too big together.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Run<'a> {
+    pub(super) level: Level,
+    pub(super) sources: &'a [Shelved],
+    period: (i64, i64),
+    next: Option<&'a Shelved>,
+}
+
+impl Run<'_> {
+    /// Whether no more will come to it: its period has passed, or it is as big as may be.
+    fn is_over(&self, now_s: i64) -> bool {
+        let (number, period_s) = self.period;
+        let is_full = self.next.zip(self.sources.last()).is_some_and(|(next, last)| {
+            is_next(last, next) && next.name.first_stored_s.div_euclid(period_s) == number
+        });
+        is_full || now_s >= (number + 1).saturating_mul(period_s).saturating_add(SETTLE_S)
+    }
+
+    /// The same for segments that were thinned long after they were filled: what follows was thinned as well.
+    fn is_thinned_on(&self) -> bool {
+        self.next.is_some_and(|next| next.name.level >= self.level)
+    }
+}
+
+/// The runs of `segments` (in the order of the stream) within periods of `period_s`, in order.
+pub(super) fn runs(segments: &[Shelved], period_s: i64) -> impl Iterator<Item = Run<'_>> {
+    let mut rest = segments;
+    std::iter::from_fn(move || {
+        let first = rest.first()?;
+        let period = |segment: &Shelved| segment.name.first_stored_s.div_euclid(period_s);
+        let mut rows = first.rows;
+        let fitting = rest.windows(2).take_while(|pair| {
+            rows += pair[1].rows;
+            is_next(&pair[0], &pair[1]) && period(&pair[0]) == period(&pair[1]) && rows <= MAX_MERGED_ROWS
+        });
+        let (sources, after) = rest.split_at(1 + fitting.count());
+        rest = after;
+        let level = first.name.level;
+        Some(Run { level, sources, period: (period(first), period_s), next: after.first() })
     })
 }
 
-fn next_of_level(
-    segments: &[Shelved],
-    from: Level,
-    level: Level,
-    period_s: i64,
-    is_due: impl Fn(&[Shelved], bool) -> bool,
-    now_s: i64,
-) -> Option<Plan> {
-    let period = |segment: &Shelved| segment.name.first_stored_s.div_euclid(period_s);
-    let mut rest = segments;
-    while let Some(first) = rest.first() {
-        let length = run_length(rest, &period);
-        let (run, after) = rest.split_at(length);
-        rest = after;
-        if first.name.level != from {
-            continue;
-        }
-        // Another run of the same period follows where this one is as big as may be.
-        let is_full = after
-            .first()
-            .is_some_and(|next| is_next(&run[length - 1], next) && period(next) == period(first));
-        let is_passed = now_s >= (period(first) + 1) * period_s + SETTLE_S;
-        if is_due(run, is_passed || is_full) {
-            return Some(Plan { level, sources: run.to_vec() });
-        }
-    }
-    None
-}
-
-/// How many segments from the first on can become one; at least one.
-fn run_length(segments: &[Shelved], period: &impl Fn(&Shelved) -> i64) -> usize {
-    let mut rows = segments[0].rows;
-    let fitting = segments.windows(2).take_while(|pair| {
-        rows += pair[1].rows;
-        is_next(&pair[0], &pair[1]) && period(&pair[0]) == period(&pair[1]) && rows <= MAX_MERGED_ROWS
-    });
-    1 + fitting.count()
+/// The next merge, if any is due. `segments` are in the order of the stream. Fresh segments of an hour are merged when
+/// the hour has passed or `fresh_count` of them wait; those of the hours of a day when the day has passed. Thinned ones
+/// are merged within a day, sums within a month.
+pub(crate) fn next_merge(segments: &[Shelved], now_s: i64, fresh_count: usize) -> Option<Plan> {
+    let find = |from: Level, period_s, is_due: &dyn Fn(Run<'_>) -> bool, level| {
+        let run = runs(segments, period_s).find(|run| run.level == from && is_due(*run))?;
+        Some(Plan { level, sources: run.sources.to_vec() })
+    };
+    // One alone too: it becomes a file with few large blocks.
+    let fresh_is_due = |run: Run<'_>| run.is_over(now_s) || run.sources.len() >= fresh_count;
+    // One alone would only be copied.
+    let hours_are_due = |run: Run<'_>| run.is_over(now_s) && run.sources.len() >= 2;
+    let thinned_is_due = |run: Run<'_>| {
+        run.sources.len() >= MERGE_THINNED_COUNT || (run.is_thinned_on() && run.sources.len() >= 2)
+    };
+    find(Level::Fresh, HOUR_S, &fresh_is_due, Level::Hour)
+        .or_else(|| find(Level::Hour, DAY_S, &hours_are_due, Level::Day))
+        .or_else(|| find(Level::Minute, DAY_S, &thinned_is_due, Level::Minute))
+        .or_else(|| find(Level::Rollup, MONTH_S, &thinned_is_due, Level::Rollup))
 }
 
 /// Whether `next` is of the same level and goes on where `segment` ends.

@@ -1,75 +1,78 @@
-//! Which segments to let go of: a pure function over what there is.
+//! What is no longer kept as it is: pure functions over what there is.
 
-use crate::{segment::SegmentName, settings::IngestorSettings, shelf::Shelved};
+use super::plan::{DAY_S, Plan, runs};
+use crate::{
+    segment::{Level, SegmentName},
+    settings::IngestorSettings,
+    shelf::Shelved,
+};
 
-/// The segments that are too old, and then the oldest until the rest is not too much. `segments` are in the order of
-/// the stream. The last of each numbering stays, because its name says where to go on.
-pub(crate) fn expired(segments: &[Shelved], now_s: i64, settings: &IngestorSettings) -> Vec<SegmentName> {
-    let keep_s = i64::try_from(settings.keep_samples.as_secs()).unwrap_or(i64::MAX);
-    let oldest_kept_s = now_s.saturating_sub(keep_s);
-    let mut bytes: u64 = segments.iter().map(|segment| segment.bytes).sum();
-    let mut removable: Vec<&Shelved> = segments
-        .windows(2)
-        .filter(|pair| pair[0].name.numbering() == pair[1].name.numbering())
-        .map(|pair| &pair[0])
-        .collect();
-    removable.sort_by_key(|segment| segment.name.first_stored_s);
-    let mut expired = Vec::new();
-    for segment in removable {
-        if bytes > settings.max_history_bytes || segment.name.latest_stored_s() < oldest_kept_s {
-            bytes = bytes.saturating_sub(segment.bytes);
-            expired.push(segment.name);
-        }
+/// What makes room.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Relief {
+    /// Keep less of a segment.
+    Thin(Plan),
+    /// Keep nothing of it.
+    Remove(SegmentName),
+}
+
+/// The segments of which nothing is kept any more. `segments` are in the order of the stream.
+pub(super) fn expired(segments: &[Shelved], now_s: i64, settings: &IngestorSettings) -> Vec<SegmentName> {
+    let is_expired = |segment: &&Shelved| kept_as(segment, now_s, settings).is_none();
+    removable(segments).filter(is_expired).map(|segment| segment.name).collect()
+}
+
+/// The next segments that are due to be thinned.
+pub(super) fn next_thinning(segments: &[Shelved], now_s: i64, settings: &IngestorSettings) -> Option<Plan> {
+    [Level::Minute, Level::Rollup].into_iter().find_map(|level| {
+        // Fresh ones are merged first.
+        let is_due = |segment: &Shelved| {
+            segment.name.level != Level::Fresh
+                && segment.name.level < level
+                && kept_as(segment, now_s, settings) == Some(level)
+        };
+        let run = runs(segments, DAY_S).find(|run| run.sources.iter().all(is_due))?;
+        Some(Plan { level, sources: run.sources.to_vec() })
+    })
+}
+
+/// What to do where all segments together take too much: the oldest with every sample is thinned; when there is none, the
+/// oldest with one sample a minute becomes sums; then the oldest goes.
+pub(super) fn relief(segments: &[Shelved], settings: &IngestorSettings) -> Option<Relief> {
+    let bytes: u64 = segments.iter().map(|segment| segment.bytes).sum();
+    if bytes <= settings.max_history_bytes {
+        return None;
     }
-    expired
+    let thin = |levels: &[Level], level| {
+        let oldest = oldest(segments.iter().filter(|segment| levels.contains(&segment.name.level)))?;
+        Some(Relief::Thin(Plan { level, sources: vec![*oldest] }))
+    };
+    thin(&[Level::Hour, Level::Day], Level::Minute)
+        .or_else(|| thin(&[Level::Minute], Level::Rollup))
+        .or_else(|| Some(Relief::Remove(oldest(removable(segments))?.name)))
+}
+
+/// The level that a segment of its age should have at least; `None` where it is too old for any.
+fn kept_as(segment: &Shelved, now_s: i64, settings: &IngestorSettings) -> Option<Level> {
+    let age_s = u64::try_from(now_s.saturating_sub(segment.name.latest_stored_s())).unwrap_or(0);
+    match age_s {
+        _ if age_s <= settings.keep_samples.as_secs() => Some(Level::Fresh),
+        _ if age_s <= settings.keep_minutes.as_secs() => Some(Level::Minute),
+        _ if age_s <= settings.keep_hours.as_secs() => Some(Level::Rollup),
+        _ => None,
+    }
+}
+
+/// All but the last of each numbering, because its name says where to go on.
+fn removable(segments: &[Shelved]) -> impl Iterator<Item = &Shelved> {
+    let pairs = segments.windows(2).filter(|pair| pair[0].name.numbering() == pair[1].name.numbering());
+    pairs.map(|pair| &pair[0])
+}
+
+fn oldest<'a>(segments: impl Iterator<Item = &'a Shelved>) -> Option<&'a Shelved> {
+    segments.min_by_key(|segment| segment.name.first_stored_s)
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-    use crate::segment::Level;
-
-    fn hour(number: u8) -> Shelved {
-        let sequence = 1 + u64::from(number) * 10;
-        let name = SegmentName {
-            level: Level::Hour,
-            partition: 0,
-            epoch_s: 1,
-            first_sequence: sequence,
-            last_sequence: sequence + 9,
-            first_stored_s: i64::from(number) * 3600,
-            schema_version: 2,
-        };
-        Shelved { name, rows: 10, bytes: 100 }
-    }
-
-    fn settings(keep_hours: u64, max_history_bytes: u64) -> IngestorSettings {
-        let keep_samples = Duration::from_secs(keep_hours * 3600);
-        IngestorSettings { keep_samples, max_history_bytes, ..IngestorSettings::default() }
-    }
-
-    #[test]
-    fn the_old_go_when_all_of_them_is_too_old() {
-        let segments: Vec<_> = (0..10).map(hour).collect();
-        let now_s = 10 * 3600;
-        assert_eq!(expired(&segments, now_s, &settings(10, 10_000)), []);
-        let gone = expired(&segments, now_s, &settings(7, 10_000));
-        assert_eq!(gone, [segments[0].name]);
-    }
-
-    #[test]
-    fn the_oldest_go_when_there_is_too_much() {
-        let segments: Vec<_> = (0..10).map(hour).collect();
-        let gone = expired(&segments, 0, &settings(1000, 750));
-        assert_eq!(gone, segments[..3].iter().map(|segment| segment.name).collect::<Vec<_>>());
-    }
-
-    #[test]
-    fn the_last_one_stays_whatever_happens() {
-        let segments: Vec<_> = (0..3).map(hour).collect();
-        let gone = expired(&segments, i64::MAX, &settings(1, 0));
-        assert_eq!(gone.len(), 2);
-    }
-}
+#[path = "retention_tests.rs"]
+mod tests;

@@ -5,10 +5,12 @@ use std::{fs, path::PathBuf, time::Duration};
 use fleetps_ingestor::{
     IngestorSettings,
     history::Catalog,
+    merge_folder,
     segment::{Level, SegmentName},
 };
 
 use crate::{
+    ledger::{Ledger, lines, sql},
     publisher::{Publisher, assert_stored},
     support::{Fixture, kill, until},
 };
@@ -91,6 +93,33 @@ async fn kills_during_merges_leave_a_correct_folder() {
     assert_stored(&fixture.history(), &[publisher]);
 }
 
+/// Every day of an old history, thinned and rolled up by a process that is killed again and again.
+#[tokio::test(flavor = "multi_thread")]
+async fn kills_while_samples_are_thinned_leave_every_sequence_once() {
+    let fixture = Fixture::start().await;
+    fs::create_dir_all(fixture.history()).unwrap();
+    let mut rng = fastrand::Rng::with_seed(21);
+    let mut ledger = Ledger::random(&mut rng, 6);
+    ledger.seal(&fixture.history(), &mut rng);
+    merge_folder(&fixture.history()).unwrap();
+    let whole = ledger.entries.len() as u64;
+    let sequences =
+        || -> u64 { current(&fixture).iter().map(|name| name.last_sequence - name.first_sequence + 1).sum() };
+    let mut during = 0;
+    while current(&fixture).iter().any(|name| name.level != Level::Rollup) {
+        let mut process = fixture.process();
+        until("a step", || files(&fixture).iter().any(|file| file.ends_with(".tmp"))).await;
+        tokio::time::sleep(Duration::from_millis(fastrand::u64(0..300))).await;
+        kill(&mut process);
+        during += usize::from(files(&fixture).iter().any(|file| file.ends_with(".tmp")));
+        assert_eq!(sequences(), whole);
+        assert_eq!(lines(&fixture.history(), sql::PROCESSES), ledger.processes());
+        assert_eq!(lines(&fixture.history(), sql::HOURS), ledger.hours());
+    }
+    eprintln!("killed {during} times while a file was being written");
+    assert_eq!(lines(&fixture.history(), sql::SNAPSHOTS), ledger.snapshots_of_minutes());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_damaged_segment_is_set_aside_and_the_others_are_served() {
     let fixture = Fixture::start().await;
@@ -115,7 +144,15 @@ async fn a_damaged_segment_is_set_aside_and_the_others_are_served() {
     };
     until("the others and a new one", || count() == 3).await;
     ingestor.stop().await;
-    assert!(path.exists(), "it may still be repaired");
+    let kept = fixture.history().join(damaged.damaged_file_name());
+    assert!(kept.exists() && !path.exists(), "it may still be repaired, and is not read again");
+
+    // Nor after a start, which does not store its snapshots again either.
+    let ingestor = fixture.ingestor(fixture.settings()).await;
+    let status = crate::refusals::status_where(&fixture, |status| !status.set_aside.is_empty()).await;
+    assert_eq!((status.set_aside, status.stored), (vec![damaged.to_string()], 0));
+    ingestor.stop().await;
+    assert_eq!(count(), 3);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,7 +2,7 @@
 -- spill.
 INSERT INTO $catalog.process
 SELECT * REPLACE (min(first_seen) OVER (PARTITION BY host, boot_id, pid, started_at) AS first_seen)
-FROM ($processes)
+FROM all_rows_of_process
 WHERE host BETWEEN ? AND ? AND pid BETWEEN ? AND ?
 QUALIFY row_number() OVER (PARTITION BY host, boot_id, pid, started_at ORDER BY last_seen DESC) = 1
 ORDER BY host, pid, started_at

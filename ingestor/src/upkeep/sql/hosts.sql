@@ -1,4 +1,4 @@
--- Copies what there is little of from the views over the sources into the new file, in the order that queries want.
+-- What every form of a segment keeps, from the views over the sources.
 INSERT INTO $catalog.gap SELECT * FROM gap ORDER BY first_sequence;
 
 -- The first of each host, and every change.
@@ -11,7 +11,3 @@ FROM (
 )
 QUALIFY lag(facts) OVER (PARTITION BY host ORDER BY captured_at) IS DISTINCT FROM facts
 ORDER BY host, captured_at;
-
-INSERT INTO $catalog.host_sample SELECT * FROM host_sample ORDER BY host, captured_at;
-
-INSERT INTO $catalog.filesystem_sample SELECT * FROM filesystem_sample ORDER BY host, captured_at, mount;

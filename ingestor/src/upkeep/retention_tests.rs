@@ -1,0 +1,89 @@
+//! Retention, on literals.
+
+use std::time::Duration;
+
+use super::*;
+use crate::segment::SCHEMA_VERSION;
+
+const HOUR_S: i64 = 3600;
+
+/// The segment of one hour.
+fn hour(number: u8, level: Level) -> Shelved {
+    let sequence = 1 + u64::from(number) * 10;
+    let name = SegmentName {
+        level,
+        partition: 0,
+        epoch_s: 1,
+        first_sequence: sequence,
+        last_sequence: sequence + 9,
+        first_stored_s: i64::from(number) * HOUR_S,
+        schema_version: SCHEMA_VERSION,
+    };
+    Shelved { name, rows: 10, bytes: 100 }
+}
+
+fn hours(levels: &[Level]) -> Vec<Shelved> {
+    (0..).zip(levels).map(|(number, level)| hour(number, *level)).collect()
+}
+
+/// Settings that keep every sample for 5 hours, one a minute for `minutes` hours and sums for `hours` hours.
+fn keep(minutes: u64, hours: u64) -> IngestorSettings {
+    let of_hours = |hours: u64| Duration::from_secs(hours * 3600);
+    IngestorSettings {
+        keep_samples: of_hours(5),
+        keep_minutes: of_hours(minutes),
+        keep_hours: of_hours(hours),
+        max_history_bytes: 1000,
+        ..IngestorSettings::default()
+    }
+}
+
+#[test]
+fn what_is_too_old_for_every_form_goes_but_the_last() {
+    let segments = hours(&[Level::Rollup; 3]);
+    let now_s = segments[1].name.latest_stored_s() + 40 * HOUR_S;
+    assert_eq!(expired(&segments, now_s, &keep(10, 41)), []);
+    assert_eq!(expired(&segments, now_s, &keep(10, 40)), [segments[0].name]);
+    // Nobody wants roll-ups.
+    assert_eq!(expired(&segments, now_s, &keep(0, 0)), [segments[0].name, segments[1].name]);
+    assert_eq!(expired(&segments, i64::MAX, &keep(10, 40)).len(), 2);
+}
+
+#[test]
+fn neighbours_that_are_too_old_are_thinned_together_each_when_its_time_has_come() {
+    let segments = hours(&[Level::Hour, Level::Hour, Level::Hour]);
+    let last_s = segments[2].name.latest_stored_s();
+    assert_eq!(next_thinning(&segments, last_s + 5 * HOUR_S, &keep(10, 20)), None);
+    let thinned = next_thinning(&segments, last_s + 5 * HOUR_S + 1, &keep(10, 20)).unwrap();
+    assert_eq!((thinned.level, thinned.sources.as_slice()), (Level::Minute, segments.as_slice()));
+    let rolled_up = next_thinning(&segments, last_s + 11 * HOUR_S, &keep(10, 20)).unwrap();
+    assert_eq!(rolled_up.level, Level::Rollup);
+}
+
+#[test]
+fn what_has_its_form_is_left_alone_and_what_is_fresh_is_merged_first() {
+    let segments = hours(&[Level::Rollup, Level::Minute, Level::Fresh]);
+    let now_s = segments[1].name.latest_stored_s() + 6 * HOUR_S;
+    assert_eq!(next_thinning(&segments, now_s, &keep(10, 9000)), None);
+    let plan = next_thinning(&segments, now_s + 10 * HOUR_S, &keep(10, 9000)).unwrap();
+    assert_eq!((plan.level, plan.sources), (Level::Rollup, vec![segments[1]]));
+}
+
+#[test]
+fn where_there_is_too_much_samples_go_first_then_minutes_then_the_oldest() {
+    let full =
+        |levels: &[Level]| relief(&hours(levels), &IngestorSettings { max_history_bytes: 350, ..keep(1, 1) });
+    let (rollup, minute, day) = (Level::Rollup, Level::Minute, Level::Day);
+    let thin = |number, from, level| Some(Relief::Thin(Plan { level, sources: vec![hour(number, from)] }));
+    assert_eq!(full(&[rollup, minute, day]), None);
+    assert_eq!(full(&[rollup, minute, day, Level::Hour]), thin(2, day, minute));
+    assert_eq!(full(&[rollup, minute, minute, Level::Fresh]), thin(1, minute, rollup));
+    let oldest = Some(Relief::Remove(hour(0, rollup).name));
+    assert_eq!(full(&[rollup, rollup, rollup, Level::Fresh]), oldest);
+}
+
+#[test]
+fn the_last_one_stays_whatever_happens() {
+    let none = IngestorSettings { max_history_bytes: 0, ..keep(0, 0) };
+    assert_eq!(relief(&hours(&[Level::Fresh]), &none), None);
+}

@@ -1,0 +1,59 @@
+//! Segments of the first version of the schema: read beside newer ones, and merged with them.
+
+use std::path::Path;
+
+use duckdb::Connection;
+use fleetps_ingestor::{
+    history::Catalog,
+    merge_folder,
+    segment::{SCHEMA_VERSION, SegmentRows, seal},
+};
+
+use crate::{publisher::snapshot, support::value};
+
+const NAME: &str = "hour-p000-1700000000-000000000001-000000000001-20231114T221320Z.duckdb";
+
+/// One snapshot with two processes, captured at a time that is no whole millisecond.
+fn write_first_version(folder: &Path) {
+    let connection = Connection::open_in_memory().unwrap();
+    let file = folder.join(NAME);
+    connection.execute_batch(&format!("ATTACH '{}' AS old", file.display())).unwrap();
+    connection.execute_batch(&include_str!("schema_1.sql").replace("$catalog", "old")).unwrap();
+    connection
+        .execute_batch(
+            "USE old;
+            INSERT INTO segment BY NAME SELECT 'hour' AS level, 2 AS \"rows\", 1 AS schema_version;
+            INSERT INTO host_sample BY NAME SELECT 'host' AS host, 'boot' AS boot_id, 'run' AS run_id,
+                1 AS sequence, make_timestamp(1700000000123456) AS captured_at;
+            INSERT INTO process BY NAME SELECT 'host' AS host, 'boot' AS boot_id, pid, make_timestamp(5) AS started_at,
+                'old' AS name, make_timestamp(1700000000123456) AS last_seen FROM (VALUES (1), (2)) pids (pid);
+            INSERT INTO process_sample BY NAME SELECT 'host' AS host, 'boot' AS boot_id, pid,
+                make_timestamp(5) AS started_at, make_timestamp(1700000000123456) AS captured_at,
+                100 * pid AS cpu_time_ms FROM process;
+            USE memory; CHECKPOINT old; DETACH old",
+        )
+        .unwrap();
+}
+
+#[test]
+fn segments_of_the_first_version_are_read_and_merged_with_newer_ones() {
+    let folder = tempfile::tempdir().unwrap();
+    write_first_version(folder.path());
+    let mut rows = SegmentRows::new(0, 1_700_000_000, 2, 1_700_000_010_000_000);
+    rows.push(2, 1_700_000_010_000_000, &"host".parse().unwrap(), snapshot("run", 10));
+    seal(folder.path(), &mut rows).unwrap();
+    let joined = "SELECT count(*) FROM process_sample JOIN host_sample USING (host, boot_id, captured_at)
+        JOIN process USING (host, boot_id, pid, started_at) WHERE has_processes";
+    assert_eq!(value::<u64>(folder.path(), joined), 12);
+
+    merge_folder(folder.path()).unwrap();
+    let current = Catalog::scan(folder.path()).unwrap().current;
+    assert!(current.iter().all(|segment| segment.name.schema_version == SCHEMA_VERSION), "{current:?}");
+    assert_eq!(value::<u64>(folder.path(), joined), 12);
+    let samples = "SELECT sum(samples)::UBIGINT FROM process_hour";
+    assert_eq!(value::<u64>(folder.path(), samples), 12);
+    let of_old =
+        "SELECT max(cpu_time_last_ms) FROM process_hour JOIN process USING (host, boot_id, pid, started_at)
+        WHERE name = 'old'";
+    assert_eq!(value::<u64>(folder.path(), of_old), 200);
+}
