@@ -68,7 +68,7 @@ pub async fn page(
     let (head, view) = match visit(&shared, &host, Tab::History, links.clone()).await? {
         Visit::Moment(head, moment) => {
             let mut fields = system::head_fields(&moment, now_us);
-            fields.extend(host_head::earlier(&moment, &links));
+            fields.push(host_head::earlier(&moment, &links));
             (head, View { fields, ..View::default() })
         }
         // There are charts of times that have no process table.

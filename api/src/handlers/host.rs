@@ -83,7 +83,7 @@ fn view(moment: &Moment, path: &str, query: &ProcessQuery) -> View {
     let matching = display::count(processes.matching as u64);
     let matching = if query.q.is_empty() { String::new() } else { format!("{matching} match") };
     fields.push(("matching", Cell::field(matching)));
-    fields.extend(host_head::earlier(moment, &query.links(path)));
+    fields.push(host_head::earlier(moment, &query.links(path)));
     View { version: moment.summary.version(), fields, tables: vec![processes.table] }
 }
 

@@ -198,10 +198,14 @@ impl HostHead {
     }
 }
 
-/// The field of a live page that leads to the snapshot before the one it shows.
-pub fn earlier(moment: &Moment, links: &Links) -> Option<(&'static str, Cell)> {
-    let captured_at_us = moment.previous.as_ref()?.captured_at_us;
-    Some(("earlier", Cell::field("").linked(links.at(captured_at_us))))
+/// The field of a live page that leads to the snapshot before the one it shows. Shortly after a start of this server that
+/// one is not known here, but it should be an interval ago.
+pub fn earlier(moment: &Moment, links: &Links) -> (&'static str, Cell) {
+    let snapshot = &moment.snapshot;
+    let interval_us = i64::from(snapshot.interval_ms).saturating_mul(1000);
+    let expected_us = snapshot.captured_at_us.saturating_sub(interval_us);
+    let captured_at_us = moment.previous.as_ref().map_or(expected_us, |previous| previous.captured_at_us);
+    ("earlier", Cell::field("").linked(links.at(captured_at_us)))
 }
 
 impl Bar {

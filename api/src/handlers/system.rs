@@ -113,7 +113,7 @@ pub async fn page(
 
 fn view(moment: &Moment, links: &Links) -> View {
     let mut view = system::view(moment, now_us());
-    view.fields.extend(host_head::earlier(moment, links));
+    view.fields.push(host_head::earlier(moment, links));
     view
 }
 

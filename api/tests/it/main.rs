@@ -3,11 +3,13 @@
 
 mod backup;
 mod browser;
+mod browser_travel;
 mod commands;
 mod console;
 mod hostile;
 mod json;
 mod live;
+mod over_time;
 mod pages;
 mod pipeline;
 mod program;

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use fleetps::{display, live::now_us};
 use fleetps_nats::{
-    HostName,
+    HostName, Snapshot,
     server::{ManagedServer, Part, ServerSettings},
     snapshot::Encoder,
     stream, subject,
@@ -14,7 +15,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::support::{PATIENCE, family, snapshot};
+use crate::support::{PATIENCE, attributes, family, process, snapshot};
 
 async fn get(address: std::net::SocketAddr, path: &str) -> String {
     let mut socket = TcpStream::connect(address).await.unwrap();
@@ -39,12 +40,10 @@ async fn until(address: std::net::SocketAddr, path: &str, wanted: &str) -> Strin
     tokio::time::timeout(PATIENCE, asking).await.unwrap_or_else(|_| panic!("{path} never had {wanted:?}"))
 }
 
-#[tokio::test]
-async fn what_is_published_is_shown_also_by_a_server_started_later() {
-    let folder = tempfile::tempdir().unwrap();
-    let host: HostName = "web-1".parse().unwrap();
+/// A broker with its streams, and the connection of the agent of `host`.
+async fn broker(folder: &std::path::Path, host: &HostName) -> (ManagedServer, async_nats::Client) {
     let server = ManagedServer::start(ServerSettings {
-        data: folder.path().to_owned(),
+        data: folder.to_owned(),
         program: None,
         host: host.clone(),
         simulator: true,
@@ -55,7 +54,15 @@ async fn what_is_published_is_shown_also_by_a_server_started_later() {
     let owner = server.broker(Part::Ingestor).connect("test").await.unwrap();
     stream::ensure(&async_nats::jetstream::new(owner), 64 << 20).await.unwrap();
     let agent = server.broker(Part::Agent);
-    let agent = agent.connect_later("agent", &subject::inbox_prefix(&host)).await.unwrap();
+    let agent = agent.connect_later("agent", &subject::inbox_prefix(host)).await.unwrap();
+    (server, agent)
+}
+
+#[tokio::test]
+async fn what_is_published_is_shown_also_by_a_server_started_later() {
+    let folder = tempfile::tempdir().unwrap();
+    let host: HostName = "web-1".parse().unwrap();
+    let (server, agent) = broker(folder.path(), &host).await;
 
     let (first, first_end) = serve(&server).await;
     let message = Encoder::new().unwrap().encode(&snapshot(1, family())).unwrap();
@@ -71,6 +78,43 @@ async fn what_is_published_is_shown_also_by_a_server_started_later() {
         tokio::time::timeout(PATIENCE, task).await.expect("the server goes on").unwrap();
     }
     server.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_not_in_the_history_yet_is_travelled_in_the_stream() {
+    let folder = tempfile::tempdir().unwrap();
+    let host: HostName = "web-1".parse().unwrap();
+    let (server, agent) = broker(folder.path(), &host).await;
+    let begun_us = now_us() - 300_000_000;
+    let mut encoder = Encoder::new().unwrap();
+    for step in 0..30 {
+        let processes = vec![process(1, 0, &format!("at-{step}"))];
+        // To the microsecond, though links have milliseconds.
+        let captured_at_us = begun_us + step * 10_000_000 + 321;
+        let taken = Snapshot { captured_at_us, ..snapshot(step + 1, processes) };
+        agent.publish(subject::snapshot(&host), encoder.encode(&taken).unwrap().into()).await.unwrap();
+    }
+    let (address, (token, task)) = serve(&server).await;
+    let live = until(address, "/hosts/web-1", "at-29").await;
+    let mut page = live;
+    for step in [28, 27, 26] {
+        page = get(address, &link(&page, "earlier")).await;
+        assert!(page.contains(&format!("at-{step}<")) && page.contains("As it was on"), "{step}: {page}");
+    }
+    page = get(address, &link(&page, "later")).await;
+    assert!(page.contains("at-27<"), "{page}");
+    let long_ago = display::time_exact(begun_us - 60_000_000);
+    let before = get(address, &format!("/hosts/web-1?at={long_ago}")).await;
+    assert!(before.contains("before the first snapshot"), "{before}");
+    token.cancel();
+    tokio::time::timeout(PATIENCE, task).await.expect("the server goes on").unwrap();
+    server.stop().await;
+}
+
+/// Where the link of this id leads.
+fn link(page: &str, id: &str) -> String {
+    let body = page.split_once("\r\n\r\n").unwrap().1;
+    attributes(&scraper::Html::parse_document(body), &format!("#{id}"), "href")[0].clone()
 }
 
 type End = (CancellationToken, tokio::task::JoinHandle<()>);

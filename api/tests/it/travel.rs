@@ -58,7 +58,7 @@ async fn a_past_moment_shows_the_table_of_the_last_snapshot_before_it_with_the_s
 async fn every_link_of_a_page_about_the_past_keeps_the_moment() {
     let site = Site::with_history(history());
     let moment = format!("at={}", time_at(500));
-    for page in ["", "/system"] {
+    for page in ["", "/system", "/history"] {
         let html = site.page(&format!("/hosts/web-1{page}?{moment}&range=3h")).await;
         // That of a process is about all its life.
         let of_page = "main a:not(#to-live):not(.path a):not(#bar a):not(td.pid a)";
@@ -173,7 +173,7 @@ async fn a_segment_that_cannot_be_read_is_named_on_every_page_about_the_past_and
     std::fs::write(&files[0], "no database").unwrap();
     let site = site.reopened();
     let name = files[0].file_name().unwrap().to_str().unwrap().to_owned();
-    for page in ["", "/system"] {
+    for page in ["", "/system", "/history"] {
         let html = site.page(&format!("/hosts/web-1{page}?at={}", time_at(505))).await;
         assert_eq!(texts(&html, ".notice code"), [name.as_str()], "{page}");
     }
