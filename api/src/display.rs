@@ -80,8 +80,21 @@ pub fn cpu_time(time_ms: Option<u64>) -> String {
 
 /// A time as people read it, in UTC: "2026-11-17 02:56:20 UTC".
 pub fn time(time_us: i64) -> String {
-    timestamp(time_us)
-        .map_or_else(|| MISSING.to_owned(), |time| time.strftime("%Y-%m-%d %H:%M:%S UTC").to_string())
+    formatted(time_us, "%Y-%m-%d %H:%M:%S UTC")
+}
+
+/// A time whose day is known: "02:56 UTC".
+pub fn clock(time_us: i64) -> String {
+    formatted(time_us, "%H:%M UTC")
+}
+
+/// A time whose year is known: "17 Nov 02:56".
+pub fn day_and_clock(time_us: i64) -> String {
+    formatted(time_us, "%-d %b %H:%M")
+}
+
+fn formatted(time_us: i64, format: &str) -> String {
+    timestamp(time_us).map_or_else(|| MISSING.to_owned(), |time| time.strftime(format).to_string())
 }
 
 /// A time as programs read it: RFC 3339 in UTC with microseconds.
@@ -234,6 +247,8 @@ mod tests {
         assert_eq!(count(5_214), "5,214");
         assert_eq!(time_exact(1_795_000_000_123_456), "2026-11-18T11:06:40.123456Z");
         assert_eq!(time(1_795_000_000_123_456), "2026-11-18 11:06:40 UTC");
+        assert_eq!(clock(1_795_000_000_123_456), "11:06 UTC");
+        assert_eq!(day_and_clock(1_795_000_000_123_456), "18 Nov 11:06");
         assert_eq!(time(i64::MAX), MISSING);
     }
 

@@ -28,15 +28,11 @@ export function show(before = null) {
 
 async function draw(element) {
   const url = element.dataset.image;
-  let text = "";
-  try {
-    const answer = await fetch(url);
-    if (answer.ok) text = await answer.text();
-  } catch { /* said below */ }
+  const text = await fetch(url).then((answer) => answer.ok ? answer.text() : "").catch(() => "");
   if (element.dataset.image !== url) return; // a newer one is on its way
+  element.classList.toggle("missing", !text);
+  if (!text) return;
   const svg = new DOMParser().parseFromString(text, "image/svg+xml").documentElement;
-  element.classList.toggle("missing", svg.nodeName !== "svg");
-  if (svg.nodeName !== "svg") return;
   svg.querySelector("style")?.remove(); // its colours for standing alone; here the page has them
   element.querySelector(".picture").replaceChildren(document.adoptNode(svg));
 }

@@ -6,6 +6,10 @@ use super::{
     travel::{Links, RANGES, When},
     when::written,
 };
+use crate::display;
+
+/// From here on, times need their day.
+const DAY_US: i64 = 86_400_000_000;
 
 /// A timeline. The picture comes by a request of its own, so that a page does not wait
 /// for it; over it lie buttons, one for each part, which travel there without scripts.
@@ -30,7 +34,7 @@ pub struct Timeline {
 impl Timeline {
     /// Parts with a button each: a minute of an hour.
     const PARTS: i64 = 60;
-    /// Times written below it: every sixth.
+    /// Equal parts between the times that are written below it.
     const LABELS: i64 = 6;
 
     /// That of `host`, as of `now_us`.
@@ -38,7 +42,8 @@ impl Timeline {
         let when = &links.when;
         let span = when.span(now_us);
         let ends = format!("from={}&to={}", written(span.from_us), written(span.to_us));
-        let ranges = RANGES.map(|(range, _)| (range, links.to(&when.ranged(range)), when.has_range(range)));
+        let ranges =
+            RANGES.map(|(range, label)| (label, links.to(&when.ranged(range)), when.has_range(range)));
         let mut carried = links.parameters.clone();
         carried.extend(When { at_us: None, span: Some(span), ..when.clone() }.parameters());
         let share = |at_us: i64| (at_us - span.from_us) as f64 / (span.to_us - span.from_us).max(1) as f64;
@@ -66,26 +71,22 @@ impl Timeline {
 
     /// The middle of each part: as URLs have it, and as people read it.
     pub fn parts(&self) -> Vec<(String, String)> {
-        self.at_each(Self::PARTS, 0.5)
+        let middle = |part: i64| self.at_share((part as f64 + 0.5) / Self::PARTS as f64);
+        (0..Self::PARTS).map(middle).map(|at_us| (written(at_us), display::time(at_us))).collect()
     }
 
-    /// The times below it.
+    /// The times below it, from end to end: as programs read them, and as people do.
     pub fn labels(&self) -> Vec<(String, String)> {
-        let mut labels = self.at_each(Self::LABELS, 0.0);
-        labels.push(moment_texts(self.span.to_us));
-        labels
+        let is_short = self.span.to_us.saturating_sub(self.span.from_us) < DAY_US;
+        let text = if is_short { display::clock } else { display::day_and_clock };
+        let at = |label: i64| self.at_share(label as f64 / Self::LABELS as f64);
+        (0..=Self::LABELS).map(at).map(|at_us| (written(at_us), text(at_us))).collect()
     }
 
-    fn at_each(&self, parts: i64, offset: f64) -> Vec<(String, String)> {
-        let length_us = self.span.to_us.saturating_sub(self.span.from_us) as f64 / parts as f64;
-        let at = |part: i64| self.span.from_us + ((part as f64 + offset) * length_us) as i64;
-        (0..parts).map(|part| moment_texts(at(part))).collect()
+    fn at_share(&self, share: f64) -> i64 {
+        let length_us = self.span.to_us.saturating_sub(self.span.from_us) as f64;
+        self.span.from_us.saturating_add((length_us * share) as i64)
     }
-}
-
-/// A moment as URLs have it, and as people read it.
-fn moment_texts(at_us: i64) -> (String, String) {
-    (written(at_us), crate::display::time(at_us))
 }
 
 #[cfg(test)]
@@ -107,7 +108,7 @@ mod tests {
         assert_eq!(timeline.mark, Some(500.0));
         assert_eq!(timeline.parts().len(), 60);
         assert_eq!(timeline.parts()[0].0, "2025-11-21T07:00:30Z");
-        assert_eq!(timeline.labels().last().unwrap().1, "2025-11-21 08:00:00 UTC");
+        assert_eq!(timeline.labels().last().unwrap().1, "08:00 UTC");
         assert_eq!(links.live(), "/hosts/h?q=a+b");
     }
 }

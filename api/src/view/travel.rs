@@ -3,23 +3,17 @@
 use std::time::Duration;
 
 use fleetps_ingestor::history::Span;
-use fleetps_nats::units;
 
 use super::{
     query::{BadParameter, url},
-    when::{micros, moment, span, written},
+    when::{length, micros, moment, span, written},
 };
 
 /// The length of a span unless another is asked for: what happened just now.
-const USUAL_RANGE: Duration = RANGES[0].1;
-/// The ranges that a timeline offers, as URLs and pages have them.
-pub const RANGES: [(&str, Duration); 5] = [
-    ("1h", Duration::from_secs(3_600)),
-    ("3h", Duration::from_secs(3 * 3_600)),
-    ("1d", Duration::from_secs(86_400)),
-    ("7d", Duration::from_secs(7 * 86_400)),
-    ("30d", Duration::from_secs(30 * 86_400)),
-];
+const USUAL_RANGE: Duration = Duration::from_secs(3_600);
+/// The ranges that a timeline offers, as URLs and as pages have them.
+pub const RANGES: [(&str, &str); 5] =
+    [("1h", "1 h"), ("3h", "3 h"), ("1d", "1 d"), ("7d", "7 d"), ("30d", "30 d")];
 
 /// The moment that a page shows, and the span of its timeline.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -94,7 +88,7 @@ impl When {
     }
 
     fn length(&self) -> Duration {
-        let given = self.range.as_ref().and_then(|range| units::parse_duration(range).ok());
+        let given = self.range.as_ref().and_then(|range| length(range).ok());
         given.unwrap_or(USUAL_RANGE)
     }
 

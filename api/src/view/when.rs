@@ -9,6 +9,8 @@ use fleetps_nats::units;
 
 use super::query::BadParameter;
 
+/// The longest range: longer than anybody keeps a history, and far from where times overflow.
+const LONGEST: Duration = Duration::from_secs(100 * 365 * 86_400);
 /// What a moment can be.
 const EXPECTED: &str = "a time with its zone as in 2026-11-21T03:12:00Z or 2026-11-21T04:12:00+01:00, `now`, or how long ago as in -15m";
 
@@ -36,6 +38,12 @@ pub fn moment(parameter: &str, text: &str, now_us: i64) -> Result<i64, BadParame
     Err(BadParameter::new(parameter, text, expected))
 }
 
+/// Reads the length of a span.
+pub fn length(text: &str) -> Result<Duration, BadParameter> {
+    let bad = |_| BadParameter::new("range", text, "a length of time, as in 1h, 3h, 1d or 30d");
+    Ok(units::parse_duration(text).map_err(bad)?.min(LONGEST))
+}
+
 /// Reads a span: `from` and `to` where they are given; `to` is otherwise `end_us`, `from` is otherwise `range` before
 /// `to`, or `usual` before it.
 pub fn span(query: &str, end_us: i64, now_us: i64, usual: Duration) -> Result<Span, BadParameter> {
@@ -44,10 +52,7 @@ pub fn span(query: &str, end_us: i64, now_us: i64, usual: Duration) -> Result<Sp
         match name.as_ref() {
             "from" => from = Some((moment("from", &value, now_us)?, value)),
             "to" => to = Some(moment("to", &value, now_us)?),
-            "range" => {
-                let bad = |_| BadParameter::new("range", &value, "a length of time, as in 1h, 3h, 1d or 30d");
-                range = units::parse_duration(&value).map_err(bad)?;
-            }
+            "range" => range = length(&value)?,
             _ => {}
         }
     }
@@ -120,6 +125,7 @@ mod tests {
             read("from=-2h&to=-1h"),
             Ok(Span { from_us: NOW_US - 2 * hour_us, to_us: NOW_US - hour_us })
         );
+        assert_eq!(read("range=9999999999d").unwrap().to_us, NOW_US);
         assert_eq!(read("from=-1h&to=-2h").unwrap_err().parameter, "from");
         assert_eq!(read("range=soon").unwrap_err().parameter, "range");
     }
