@@ -32,8 +32,8 @@ async function draw(element) {
   if (element.dataset.image !== url) return; // a newer one is on its way
   element.classList.toggle("missing", !text);
   if (!text) return;
-  const svg = new DOMParser().parseFromString(text, "image/svg+xml").documentElement;
-  svg.querySelector("style")?.remove(); // its colours for standing alone; here the page has them
+  const plain = text.replace(/<style>.*?<\/style>/s, ""); // its colours for standing alone; here the page has them
+  const svg = new DOMParser().parseFromString(plain, "image/svg+xml").documentElement;
   element.querySelector(".picture").replaceChildren(document.adoptNode(svg));
 }
 

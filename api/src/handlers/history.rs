@@ -121,12 +121,18 @@ fn in_words(resolution: Resolution) -> &'static str {
     }
 }
 
-/// Since when the past is kept how finely.
+/// Since when the past is kept how finely; what is coarser is only of interest where it goes back further.
 fn kept_in_words(kept: &Kept) -> Vec<(&'static str, i64)> {
     let all = [
         ("every sample since", kept.samples_from_us),
         ("one sample a minute since", kept.minutes_from_us),
         ("the sums of every hour since", kept.hours_from_us),
     ];
-    all.into_iter().filter_map(|(what, since)| Some((what, since?))).collect()
+    let mut known: Vec<(&'static str, i64)> = Vec::new();
+    for (what, since_us) in all.into_iter().filter_map(|(what, since)| Some((what, since?))) {
+        if known.last().is_none_or(|(_, finer_us)| since_us < *finer_us) {
+            known.push((what, since_us));
+        }
+    }
+    known
 }

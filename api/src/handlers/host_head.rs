@@ -133,11 +133,14 @@ pub async fn visit(shared: &Shared, host: &str, tab: Tab, links: Links) -> Resul
                 Ok(Visit::Moment(HostHead::new(shared, host, tab, links, None), Box::new(moment)))
             }
             // A host that is only in the history: its last snapshot is all there is.
-            None => match travel::to(shared, &name, now_us()).await {
-                Ok(Travelled::Nothing(NoSnapshot::AfterLast { last_us })) => Ok(elsewhere(links.at(last_us))),
-                Ok(Travelled::Then(then)) => Ok(elsewhere(links.at(then.moment.snapshot.captured_at_us))),
-                _ => Err(Refusal::no_such_host(host)),
-            },
+            None => {
+                let last_us = match travel::to(shared, &name, now_us()).await {
+                    Ok(Travelled::Nothing(NoSnapshot::AfterLast { last_us })) => last_us,
+                    Ok(Travelled::Then(then)) => then.moment.snapshot.captured_at_us,
+                    _ => return Err(Refusal::no_such_host(host)),
+                };
+                Ok(elsewhere(links.to(&When { at_us: Some(last_us), ..links.when.clone() })))
+            }
         },
     }
 }

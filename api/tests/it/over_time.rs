@@ -73,7 +73,7 @@ async fn the_history_page_draws_every_chart_and_says_what_it_is_drawn_from() {
     }
     let cpu = texts(&html, "#values tbody tr:first-child td");
     assert_eq!((cpu[0].as_str(), cpu[1].as_str(), cpu[3].as_str()), ("90.0", "10.0", "90.0"));
-    assert!(texts(&html, "aside p")[0].contains("every sample"), "{:?}", texts(&html, "aside p"));
+    assert!(texts(&html, "aside table + p")[0].contains("every sample"), "{:?}", texts(&html, "aside table + p"));
     assert!(texts(&html, "#chart-cpu .legend li")[0].starts_with("worker"));
 }
 
@@ -89,7 +89,9 @@ async fn a_program_that_is_called_like_markup_is_text_in_a_breakdown() {
         ("web-1", snapshot_at(second, processes))
     };
     let site = Site::with_history(vec![(0..60).step_by(10).map(named).collect()]);
-    let html = site.page(&format!("/hosts/web-1/history?from={}&to={}", time_at(0), time_at(60))).await;
+    let html = site
+        .page(&format!("/hosts/web-1/history?at={}&from={}&to={}", time_at(50), time_at(0), time_at(60)))
+        .await;
     assert!(attributes(&html, "img", "src").is_empty());
     assert!(texts(&html, ".legend li").iter().any(|text| text.starts_with(name)));
 }
