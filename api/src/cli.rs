@@ -6,7 +6,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use clap::{Args, Parser, Subcommand};
 use fleetps_nats::{HostName, units};
 
-use crate::commands::{Asked, Format, PsArgs};
+use crate::commands::{Asked, Format, PsArgs, TopArgs};
 
 /// `ps` and `top` for a whole fleet, with a memory. Without a command: the whole pipeline on this machine.
 #[derive(Debug, Parser)]
@@ -44,6 +44,8 @@ pub enum Command {
     Hosts(Asked),
     /// List the processes of a host, now or at a moment
     Ps(PsArgs),
+    /// Show who used most over any time: CPU, memory or disk
+    Top(TopArgs),
     /// Copy the history, keys and settings into DIR while everything runs; again into the same DIR copies what is new
     Backup {
         /// Where the backup goes

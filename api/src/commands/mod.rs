@@ -8,6 +8,7 @@ mod ps;
 mod server;
 mod sql;
 mod table;
+mod top;
 mod tree;
 
 use std::io::{self, Write};
@@ -17,6 +18,7 @@ pub use hosts::hosts;
 pub use ps::{PsArgs, ps};
 pub use server::Asked;
 pub use sql::{Format, sql};
+pub use top::{TopArgs, top};
 
 use crate::display::is_treacherous;
 

@@ -10,6 +10,7 @@ use super::{
     table::render,
     tree,
 };
+use crate::display::time;
 
 /// Every column that there is.
 const FIELDS: [Field; 18] = [
@@ -73,7 +74,12 @@ pub struct PsArgs {
 pub fn ps(args: &PsArgs) -> anyhow::Result<()> {
     let fields = args.columns.iter().map(|name| field(name.trim())).collect::<anyhow::Result<Vec<_>>>()?;
     let path = format!("/api/v1/hosts/{}/processes", part(&args.host));
-    args.asked.show(&path, &parameters(args, &fields), |answer| table(args, &fields, answer))
+    args.asked.show(&path, &parameters(args, &fields), |answer| {
+        if let (Some(_), Some(captured_at_us)) = (&args.at, time_us(&answer["captured_at"])) {
+            eprintln!("As of {}, the last snapshot then.", time(captured_at_us));
+        }
+        table(args, &fields, answer)
+    })
 }
 
 fn field(name: &str) -> anyhow::Result<Field> {

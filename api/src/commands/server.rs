@@ -6,6 +6,7 @@ use anyhow::Context;
 use clap::Args;
 use serde_json::Value;
 
+use super::field::rows;
 use crate::display::visible;
 
 /// The longest that an answer may take: a top over the whole history, on a busy machine.
@@ -36,6 +37,9 @@ impl Asked {
         table: impl FnOnce(&Value) -> String,
     ) -> anyhow::Result<()> {
         let answer = self.get(path, parameters)?;
+        for line in reservations(&answer) {
+            eprintln!("{}", visible(&line));
+        }
         match self.json {
             true => super::write(&super::json(&answer)),
             false => super::write(&table(&answer)),
@@ -67,6 +71,20 @@ impl Asked {
         anyhow::ensure!(status.is_success(), "{}; {}", text("error"), text("hint"));
         Ok(value)
     }
+}
+
+/// What restricts an answer about the past, for whoever reads the table.
+fn reservations(answer: &Value) -> Vec<String> {
+    let missing: Vec<_> = rows(answer, "incomplete").iter().filter_map(Value::as_str).collect();
+    let missing = (!missing.is_empty()).then(|| {
+        format!("Files of the history that cannot be read are missing here: {}", missing.join(", "))
+    });
+    let coarse = match answer["resolution"].as_str() {
+        Some("minutes") => Some("Of this time one sample a minute is kept.".to_owned()),
+        Some("hours") => Some("Of this time the sums of every hour are kept.".to_owned()),
+        _ => None,
+    };
+    missing.into_iter().chain(coarse).collect()
 }
 
 /// A name as one part of a path.

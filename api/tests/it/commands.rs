@@ -2,6 +2,8 @@
 
 use std::process::{Command, Output, Stdio};
 
+use fleetps::{past::Past, web};
+use fleetps_ingestor::history::History;
 use fleetps_nats::snapshot::Process;
 use tokio::net::TcpListener;
 
@@ -12,7 +14,10 @@ use crate::{
 
 /// Serves a site with one host; returns its address.
 async fn serve(processes: Vec<Process>) -> String {
-    let site = Site::with("web-1", processes);
+    serve_site(Site::with("web-1", processes)).await
+}
+
+async fn serve_site(site: Site) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
     tokio::spawn(async move { axum::serve(listener, site.router).await });
@@ -30,6 +35,22 @@ async fn said(arguments: &[&str]) -> String {
     let output = fleetps(arguments).await;
     assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_past_is_listed_as_the_present_is() {
+    let (_data, history) = history();
+    let mut site = Site::new();
+    site.shared.past = Past::of(History::open(&history).unwrap());
+    site.router = web::router(site.shared.clone());
+    let server = serve_site(site).await;
+    let ps = ["ps", "web-1", "--columns", "pid,started_at", "--server", &server, "--at"];
+    let output = fleetps(&[&ps[..], &["2025-11-21T08:30:25Z"]].concat()).await;
+    let [said, aside] = [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap());
+    assert!(said.contains("  1  0 s  /usr/bin/init --serve"), "{said}{aside}");
+    assert!(aside.contains("As of 2025-11-21 08:30:20 UTC"), "{aside}");
+    let refused = complaint(&[&ps[..], &["2025-11-21T07:00:00Z"]].concat()).await;
+    assert!(refused.contains("08:30:10"), "{refused}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

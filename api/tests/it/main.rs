@@ -13,6 +13,7 @@ mod over_time;
 mod pages;
 mod pipeline;
 mod program;
+mod readme;
 mod sql_page;
 mod support;
 mod travel;

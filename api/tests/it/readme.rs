@@ -1,0 +1,69 @@
+//! What README.md shows of SQL and Python is run.
+
+use std::{path::Path, process::Command};
+
+use crate::console::history;
+
+const README: &str = include_str!("../../../README.md");
+
+/// What stands in the blocks of one language.
+fn blocks(language: &str) -> Vec<&'static str> {
+    let fence = format!("```{language}\n");
+    README.split(&fence).skip(1).map(|rest| rest.split("```").next().unwrap()).collect()
+}
+
+/// Each question of the README by itself.
+fn questions() -> Vec<&'static str> {
+    let questions = blocks("sql").into_iter().flat_map(|block| block.split(";\n"));
+    questions.map(str::trim).filter(|sql| !sql.is_empty()).collect()
+}
+
+/// Writes what an ingestor would put beside the segments.
+fn write_attach_sql(history: &Path) {
+    let catalog = fleetps_ingestor::history::Catalog::scan(history).unwrap();
+    let names: Vec<_> = catalog.current.iter().map(|segment| segment.name).collect();
+    let sql = fleetps_ingestor::history::attach_sql(history, &names);
+    std::fs::write(history.join(fleetps_ingestor::ATTACH_SQL), sql).unwrap();
+}
+
+#[test]
+fn every_question_of_the_readme_is_answered_through_attach_sql_and_by_the_console() {
+    let (_data, history) = history();
+    write_attach_sql(&history);
+    let duckdb = duckdb::Connection::open_in_memory().unwrap();
+    duckdb
+        .execute_batch(&std::fs::read_to_string(history.join(fleetps_ingestor::ATTACH_SQL)).unwrap())
+        .unwrap();
+    let asker = crate::console::asker(&history);
+    let questions = questions();
+    assert_eq!(questions.len(), 5);
+    for question in questions {
+        duckdb.execute_batch(question).unwrap_or_else(|error| panic!("{question}: {error}"));
+        let answer = asker.ask(question, &tokio_util::sync::CancellationToken::new());
+        answer.unwrap_or_else(|error| panic!("{question}: {error}"));
+    }
+}
+
+#[test]
+fn the_readmes_python_makes_frames_of_every_question() {
+    let has_pandas = Command::new("python3").args(["-c", "import duckdb, pandas"]).output();
+    if !has_pandas.is_ok_and(|output| output.status.success()) {
+        eprintln!(
+            "skipped: python3 has no duckdb and pandas; install them with `python3 -m pip install duckdb pandas`"
+        );
+        return;
+    }
+    let (_data, history) = history();
+    write_attach_sql(&history);
+    let shown = blocks("python").concat();
+    let here = history.join(fleetps_ingestor::ATTACH_SQL);
+    let mut script = shown.replace("~/.local/share/fleetps/history/attach.sql", here.to_str().unwrap());
+    assert_ne!(script, shown);
+    for question in questions() {
+        script += &format!("assert history.sql({question:?}).df().columns.size > 0\n");
+    }
+    script += "print(len(history.sql('FROM process_sample').df()))";
+    let python = Command::new("python3").args(["-c", &script]).output().unwrap();
+    let complained = String::from_utf8_lossy(&python.stderr);
+    assert_eq!(String::from_utf8_lossy(&python.stdout).trim(), "8", "{complained}");
+}
