@@ -97,6 +97,7 @@ export function start() {
     });
   });
   document.addEventListener("submit", (event) => {
+    if (event.target.method !== "get") return; // a question is posted, and its answer is a page of its own
     event.preventDefault();
     event.target.closest("details")?.removeAttribute("open");
     go(urlOf(event.target, event.submitter), { keep: true });

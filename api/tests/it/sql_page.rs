@@ -6,6 +6,7 @@ use axum::{
     body::Body,
     http::{Request, StatusCode},
 };
+use fantoccini::Locator;
 use fleetps::{
     console::{Console, EXAMPLES},
     web,
@@ -15,6 +16,7 @@ use scraper::Html;
 use serde_json::json;
 
 use crate::{
+    browser::Browser,
     console::{HOSTILE, asker, history, until, workers},
     support::{Answer, Site, attributes, family, texts},
 };
@@ -171,4 +173,35 @@ async fn while_one_is_answered_everything_else_goes_on_until_it_is_cancelled() {
     until("it is asked", || !workers(&history).is_empty());
     asking.abort();
     until("its process is gone", || workers(&history).is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_a_browser_an_example_is_one_click_away_with_and_without_scripts() {
+    for scripts in [true, false] {
+        let (_data, history) = history();
+        let Some(browser) = Browser::open(site(&history), scripts).await else { return };
+        browser.go("/sql").await;
+        browser.client.find(Locator::Css(".examples button")).await.unwrap().click().await.unwrap();
+        browser.client.wait().for_element(Locator::Css("#answer td")).await.unwrap();
+        let summary = browser.client.find(Locator::Css("#summary")).await.unwrap().text().await.unwrap();
+        assert!(summary.starts_with("2 rows; "), "{summary}");
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn in_a_browser_a_question_is_cancelled_and_its_text_stays() {
+    let (_data, history) = history();
+    let Some(browser) = Browser::open(site(&history), true).await else { return };
+    browser.go("/sql").await;
+    let script =
+        format!("document.getElementById('sql').value = {SLOW:?}; document.querySelector('.main').click();");
+    browser.run(&format!("setTimeout(() => {{ {script} }})")).await;
+    let cancel = "document.querySelector('[formaction]').click()";
+    browser.run(&format!("setTimeout(() => {cancel}, 1000)")).await;
+    until("it is asked", || !workers(&history).is_empty());
+    until("its process is gone", || workers(&history).is_empty());
+    browser.until("return document.getElementById('sql').value", json!(SLOW)).await;
+    let refused = "return document.querySelectorAll('.refused, #answer').length";
+    browser.until(refused, json!(0)).await;
 }
