@@ -97,6 +97,10 @@ fn refusal(error: AskError) -> Refusal {
                 "ask for less: a shorter time, one host, fewer columns; or open the files with DuckDB itself";
             (StatusCode::UNPROCESSABLE_ENTITY, format!("{hint}. The limits are {}", limits()))
         }
+        AskError::Damaged(_) => {
+            let hint = "fleetps finds such a file within a week and sets it aside; until then, ask about another time";
+            (StatusCode::SERVICE_UNAVAILABLE, hint.to_owned())
+        }
         AskError::Cancelled => (StatusCode::CONFLICT, "ask again to have it answered".to_owned()),
         AskError::Failed(_) | AskError::Start(_) => {
             return Refusal::fault("could not ask the history", &error);

@@ -114,6 +114,27 @@ fn a_segment_that_cannot_be_read_is_named() {
 }
 
 #[test]
+fn damage_within_a_segment_is_said_and_never_answered_over() {
+    let (_data, history) = history();
+    let segment = contents(&history).into_keys().next().unwrap();
+    let mut bytes = fs::read(&segment).unwrap();
+    // What opens the file stays, every block of rows is damaged.
+    for byte in bytes.iter_mut().skip(3 * 4096).step_by(512) {
+        *byte ^= 1;
+    }
+    fs::write(&segment, bytes).unwrap();
+    match ask(&history, "SELECT count(*), max(name) FROM process") {
+        Err(AskError::Damaged(what)) => assert!(what.contains("orrupt"), "{what}"),
+        Ok(answer) => assert_eq!(answer.incomplete, [segment.file_name().unwrap().to_str().unwrap()]),
+        other => panic!("{other:?}"),
+    }
+    // The files that were found damaged are named.
+    fs::rename(&segment, segment.with_extension("duckdb.damaged")).unwrap();
+    let answer = ask(&history, "SELECT count(*) FROM host_sample").unwrap();
+    assert_eq!(answer.incomplete, [segment.file_name().unwrap().to_str().unwrap()]);
+}
+
+#[test]
 fn what_duckdb_refuses_is_refused_with_its_words_and_the_place() {
     let (_data, history) = history();
     for (sql, expected, expected_place) in [

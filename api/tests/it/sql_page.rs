@@ -194,11 +194,12 @@ async fn in_a_browser_a_question_is_cancelled_and_its_text_stays() {
     let (_data, history) = history();
     let Some(browser) = Browser::open(site(&history), true).await else { return };
     browser.go("/sql").await;
-    let script =
-        format!("document.getElementById('sql').value = {SLOW:?}; document.querySelector('.main').click();");
-    browser.run(&format!("setTimeout(() => {{ {script} }})")).await;
-    let cancel = "document.querySelector('[formaction]').click()";
-    browser.run(&format!("setTimeout(() => {cancel}, 1000)")).await;
+    // In one script: the driver carries out no other while a page is on its way.
+    let click = |button: &str, after_ms: u32| {
+        format!("setTimeout(() => document.querySelector('{button}').click(), {after_ms});")
+    };
+    let text = format!("document.getElementById('sql').value = {SLOW:?};");
+    browser.run(&(text + &click(".main", 0) + &click("[formaction]", 3000))).await;
     until("it is asked", || !workers(&history).is_empty());
     until("its process is gone", || workers(&history).is_empty());
     browser.until("return document.getElementById('sql').value", json!(SLOW)).await;

@@ -12,7 +12,7 @@ use fleetps_nats::lock::FolderLock;
 use super::{BackupError, Entry, MANIFEST, Manifest, files};
 use crate::{
     history::{Catalog, History},
-    segment::TEMPORARY_EXTENSION,
+    segment::{SegmentName, TEMPORARY_EXTENSION},
 };
 
 /// Where the segments are.
@@ -86,7 +86,10 @@ fn apart(data: &Path, backup: &Path) -> Result<(PathBuf, PathBuf), BackupError> 
 /// Copies the segments that one listing names.
 fn copy_segments(data: &Path, backup: &Path) -> Result<Vec<(Entry, bool)>, BackupError> {
     for _ in 0..MAX_LISTINGS {
-        let names = Catalog::scan(&data.join(HISTORY))?.current.into_iter().map(|segment| segment.name);
+        let Catalog { current, damaged, .. } = Catalog::scan(&data.join(HISTORY))?;
+        let current = current.iter().map(|segment| segment.name.to_string());
+        // Those that were set aside say what is missing.
+        let names = current.chain(damaged.iter().map(SegmentName::damaged_file_name));
         let copies = names.map(|name| files::copy(data, backup, &format!("{HISTORY}/{name}"))).collect();
         match copies {
             Ok(copies) => return Ok(copies),

@@ -105,6 +105,10 @@ pub(super) enum Reply {
     },
     /// The question needs more memory than it may have.
     OutOfMemory,
+    /// DuckDB gave up by its own clock.
+    TooSlow,
+    /// The question came upon a damaged segment; what DuckDB said.
+    Damaged(String),
     /// The question was not even asked.
     Failed(String),
 }

@@ -43,6 +43,9 @@ pub enum AskError {
     /// It needed more memory than it may have.
     #[error("the question needs more than the {} MiB of memory that it may have", LIMITS.memory_bytes >> 20)]
     OutOfMemory,
+    /// It came upon a damaged segment.
+    #[error("a file of the history is damaged: {0}")]
+    Damaged(String),
     /// Whoever asked does not want to know any more.
     #[error("the question was cancelled")]
     Cancelled,
@@ -106,6 +109,8 @@ impl Asker {
             Ok(Reply::Refused { message, position }) => {
                 Err(AskError::Refused { message, place: position.and_then(|position| place(sql, position)) })
             }
+            Ok(Reply::TooSlow) => Err(AskError::TooSlow),
+            Ok(Reply::Damaged(what)) => Err(AskError::Damaged(what)),
             Ok(Reply::OutOfMemory) => Err(AskError::OutOfMemory),
             Ok(Reply::Failed(why)) => Err(AskError::Failed(why)),
             Err(_) => Err(process.died()),

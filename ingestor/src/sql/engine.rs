@@ -17,6 +17,9 @@ use crate::{
 /// Where DuckDB says that a question is about the text around it, which the asker has not written.
 const AROUND: [&str; 2] = ["Expected a single SELECT statement", "in query() function"];
 
+/// Errors of DuckDB that come from what is in the files, not from the question.
+const OF_THE_FILES: [&str; 4] = ["IO", "Serialization", "FATAL", "INTERNAL"];
+
 /// The engine cannot be had.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum EngineError {
@@ -111,11 +114,14 @@ impl Engine {
 
 /// Attaches what there is: the segments that can be read, and the names of those that cannot.
 fn attach(connection: &Connection, folder: &Path) -> Result<(Vec<SegmentName>, Vec<String>), HistoryError> {
+    let mut catalog = Catalog::scan(folder)?;
     let mut readable = Vec::new();
-    let mut incomplete = Vec::new();
-    for segment in Catalog::scan(folder)?.current {
+    let mut incomplete: Vec<_> = catalog.damaged.iter().map(SegmentName::to_string).collect();
+    while let Some(segment) = catalog.current.pop() {
         match connection.execute_batch(&attach_one(folder, &segment.name)) {
             Ok(()) => readable.push(segment.name),
+            // Too old, or merged more than a minute after the folder was listed.
+            Err(_) if !folder.join(segment.name.to_string()).exists() => {}
             Err(_) => incomplete.push(segment.name.to_string()),
         }
     }
@@ -147,11 +153,15 @@ fn refusal(said: &str) -> Reply {
         return Reply::Refused { message: said.to_owned(), position: None };
     };
     let text = |key: &str| parsed[key].as_str().unwrap_or_default();
-    if text("exception_type") == "Out of Memory" {
-        return Reply::OutOfMemory;
-    }
     let message = text("exception_message").to_owned();
-    let is_around = AROUND.iter().any(|about| message.contains(about));
-    let position = text("position").parse().ok().filter(|_| !is_around);
-    Reply::Refused { message, position }
+    match text("exception_type") {
+        "Out of Memory" => Reply::OutOfMemory,
+        "INTERRUPT" => Reply::TooSlow,
+        kind if OF_THE_FILES.contains(&kind) => Reply::Damaged(message),
+        _ => {
+            let is_around = AROUND.iter().any(|about| message.contains(about));
+            let position = text("position").parse().ok().filter(|_| !is_around);
+            Reply::Refused { message, position }
+        }
+    }
 }

@@ -7,6 +7,7 @@ use std::{
 
 use fleetps_ingestor::{
     backup::{self, BackupError, MANIFEST},
+    history::Catalog,
     segment::{SegmentRows, seal},
 };
 use fleetps_nats::snapshot::{Process, Snapshot};
@@ -106,6 +107,17 @@ fn a_restored_folder_is_the_same_to_the_byte_and_as_private() {
     backup::restore(folder.path(), empty.path()).unwrap();
     let refusal = backup::restore(folder.path(), &restored).unwrap_err();
     assert!(matches!(refusal, BackupError::NotEmpty(_)), "{refusal}");
+}
+
+#[test]
+fn a_segment_that_was_set_aside_stays_one_that_is_missing() {
+    let data = data();
+    let segment = fs::read_dir(data.path().join("history")).unwrap().map(|entry| entry.unwrap().path());
+    let segment = segment.filter(|path| path.extension().is_some_and(|kind| kind == "duckdb")).max().unwrap();
+    fs::rename(&segment, segment.with_extension("duckdb.damaged")).unwrap();
+    let folder = backup_of(data.path());
+    let catalog = Catalog::scan(&folder.path().join("history")).unwrap();
+    assert_eq!((catalog.current.len(), catalog.damaged.len()), (1, 1));
 }
 
 #[test]

@@ -59,9 +59,7 @@ pub fn at_moment(published: &[Published], host: &HostName, at_us: i64) -> AtMome
     let earlier = place.checked_sub(1).map(|place| snapshots[place]);
     AtMoment::Snapshot(Box::new(PastSnapshot {
         snapshot: snapshot.clone(),
-        previous: earlier
-            .filter(|earlier| earlier.boot_id == snapshot.boot_id)
-            .map(for_rates),
+        previous: earlier.filter(|earlier| earlier.boot_id == snapshot.boot_id).map(for_rates),
         earlier_us: earlier.map(|earlier| earlier.captured_at_us),
         later_us: captured(after),
         resolution: Resolution::Samples,
