@@ -14,7 +14,7 @@ const main = () => document.getElementById("main");
 function isInside(link) {
   const url = new URL(link.href);
   return url.origin === location.origin && !link.target && !link.download &&
-    (url.pathname === "/" || /^\/hosts\/[^/]+(\/(system|history))?$/.test(url.pathname));
+    /^\/(hosts\/[^/]+(\/(system|history|events|diff|processes\/\d+))?|events|top|search)?$/.test(url.pathname);
 }
 
 /** Shows `href`; `how` is push, replace or none (history moves by itself), `keep` leaves the page scrolled as it is. */

@@ -60,12 +60,16 @@ impl End {
     }
 }
 
-/// Compares `host` at the ends of `span`.
+/// Compares `host` at the ends of `span`. Where its beginning was not `given`, the first snapshot that is kept will do.
 ///
 /// # Errors
 /// When the history cannot be read, or the broker does not answer for what is not in it yet.
-pub async fn compare(shared: &Shared, host: &HostName, span: Span) -> Result<Answer, Refusal> {
-    let before = match at(shared, host, span.from_us).await? {
+pub async fn compare(shared: &Shared, host: &HostName, span: Span, given: bool) -> Result<Answer, Refusal> {
+    let mut found = at(shared, host, span.from_us).await?;
+    if let (Travelled::Nothing(NoSnapshot::BeforeFirst { first_us }), false) = (&found, given) {
+        found = at(shared, host, *first_us).await?;
+    }
+    let before = match found {
         Travelled::Then(then) => then,
         Travelled::Nothing(nothing) => return Ok(Answer::Nothing(End::From, nothing)),
     };
@@ -161,7 +165,7 @@ pub async fn page(
         Visit::Nothing(head, why) => return nothing::page(head, &why),
         Visit::Elsewhere(response) => return Ok(response),
     };
-    let answer = compare(&shared, &moment.summary.host, span).await?;
+    let answer = compare(&shared, &moment.summary.host, span, links.when.span.is_some()).await?;
     let sections = match &answer {
         Answer::Changed(diff, _) => diff::sections(diff, &format!("/hosts/{host}"), rows),
         Answer::Nothing(..) => Vec::new(),

@@ -49,8 +49,9 @@ pub async fn list(
 ) -> Result<Response, Refusal> {
     let text = text.unwrap_or_default();
     let name = page::host_name(&host)?;
-    let span = SpanQuery::parse(&text, now_us(), now_us(), "1h")?.span;
-    let (diff, resolution) = match compare(&shared, &name, span).await? {
+    let query = SpanQuery::parse(&text, now_us(), now_us(), "1h")?;
+    let given = !query.given("from").is_empty();
+    let (diff, resolution) = match compare(&shared, &name, query.span, given).await? {
         Answer::Changed(diff, resolution) => (diff, resolution),
         Answer::Nothing(_, NoSnapshot::UnknownHost) => return Err(Refusal::no_such_host(&host)),
         Answer::Nothing(end, nothing) => return Err(no_snapshot(end, &nothing)),

@@ -50,7 +50,7 @@ const KINDS: [Kind; 4] = [
         text: |value| display::size_long(Some(value as u64)),
     },
     Kind {
-        label: "Disk, per second",
+        label: "Disk",
         legend: &[("disk", "read"), ("disk second", "written")],
         reads: &[|point| point.read_per_s, |point| point.written_per_s],
         top: round_top_bytes,

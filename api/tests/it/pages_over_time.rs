@@ -1,0 +1,230 @@
+//! Pages over time on a real history: events, processes, what changed, top and search, as pages, JSON and CSV.
+
+use axum::http::StatusCode;
+use serde_json::{Value, json};
+
+use crate::{
+    history::PastSite,
+    support::{Site, attributes, family, texts},
+};
+
+/// The span of the usual history, as parameters.
+fn span(past: &PastSite) -> String {
+    format!("from={}&to={}", past.at(0), past.at(12))
+}
+
+#[tokio::test]
+async fn events_say_what_happened_newest_first_and_lead_to_the_host_then() {
+    let past = PastSite::usual();
+    let span = span(&past);
+    let html = past.site.page(&format!("/hosts/web-1/events?{span}")).await;
+    assert_eq!(texts(&html, "#events td.what"), ["exited", "started"]);
+    assert_eq!(texts(&html, "#events td.name"), ["worker", "cron"]);
+    assert_eq!(texts(&html, "#events td.pid"), ["12", "30"]);
+    let then = &attributes(&html, "#events td.when a", "href")[1];
+    let table = past.site.page(&format!("{then}&view=flat")).await;
+    assert!(texts(&table, "#processes td.name").contains(&"cron".to_owned()), "{then}");
+
+    let started = past.site.page(&format!("/events?{span}&kind=started")).await;
+    assert_eq!(texts(&started, "#events td.host"), ["web-1"]);
+    assert_eq!(texts(&started, ".kinds [aria-current]"), ["started"]);
+    let none = past.site.page(&format!("/events?{span}&kind=booted,silent")).await;
+    assert!(texts(&none, ".nothing")[0].starts_with("Nothing of this kind"));
+}
+
+#[tokio::test]
+async fn events_are_paged_without_tearing_a_moment_apart() {
+    let past = PastSite::usual();
+    let first = past.site.json(&format!("/api/v1/hosts/web-1/events?{}&limit=1", span(&past))).await;
+    assert_eq!((&first["total"], &first["resolution"]), (&json!(2), &json!("samples")));
+    assert_eq!(first["events"].as_array().unwrap().len(), 1);
+    let event = &first["events"][0];
+    assert_eq!(
+        (&event["kind"], &event["host"], &event["pid"]),
+        (&json!("exited"), &json!("web-1"), &json!(12))
+    );
+    assert_eq!(event["occurred_at"], past.at(8));
+    let page = past.site.page(&format!("/hosts/web-1/events?{}&limit=1", span(&past))).await;
+    assert_eq!(attributes(&page, ".more a", "href").len(), 1);
+    let bad = past.site.get("/api/v1/events?kind=exploded").await;
+    assert_eq!(bad.status, StatusCode::BAD_REQUEST);
+    assert!(bad.body.contains("restart_loop"), "{}", bad.body);
+}
+
+#[tokio::test]
+async fn what_changed_is_told_between_the_snapshots_that_there_are() {
+    let past = PastSite::usual();
+    let url = format!("/hosts/web-1/diff?from={}&to={}", past.at(1), past.at(10));
+    let html = past.site.page(&url).await;
+    assert_eq!(texts(&html, "#started td.name"), ["cron"]);
+    assert_eq!(texts(&html, "#gone td.pid"), ["12"]);
+    assert_eq!(texts(&html, "#resized td.change"), ["+18.0 M"]);
+    assert_eq!(texts(&html, "#busy td.cputime"), ["9.00 s"]);
+    assert_eq!(texts(&html, "#busy td.cpu"), ["10.0"]);
+
+    let changed = past.site.json(&format!("/api/v1{url}")).await;
+    assert_eq!((&changed["from"], &changed["to"]), (&json!(past.at(1)), &json!(past.at(10))));
+    assert_eq!(changed["rebooted"], false);
+    assert_eq!(changed["started"][0]["name"], "cron");
+    assert_eq!(changed["busy"][0]["after"]["cpu_time_ms"], 60_000);
+    let csv = past.site.get(&format!("/api/v1{url}&format=csv")).await;
+    assert_eq!(csv.headers["fleetps-resolution"], "samples");
+    let changes: Vec<&str> = csv.body.lines().map(|line| line.split(',').next().unwrap()).collect();
+    assert_eq!(changes, ["change", "resized", "busy", "started", "gone"]);
+}
+
+#[tokio::test]
+async fn a_moment_without_a_snapshot_is_named_with_the_nearest_ones() {
+    let past = PastSite::usual();
+    let before = fleetps::display::time_exact(past.begin_us - 600_000_000);
+    let url = format!("/hosts/web-1/diff?from={before}&to={}", past.at(3));
+    let html = past.site.page(&url).await;
+    assert!(texts(&html, "#nothing h2")[0].contains("beginning"), "{:?}", texts(&html, "#nothing"));
+    let nearest = attributes(&html, "#nothing a", "href");
+    assert_eq!(past.site.get(&nearest[0]).await.status, StatusCode::OK);
+    let answer = past.site.get(&format!("/api/v1{url}")).await;
+    assert_eq!(answer.status, StatusCode::NOT_FOUND);
+    let body: Value = serde_json::from_str(&answer.body).unwrap();
+    assert!(body["error"].as_str().unwrap().contains("`from`"), "{body}");
+    assert!(body["hint"].as_str().unwrap().contains(&fleetps::view::when::written(past.begin_us)), "{body}");
+    assert_eq!(past.site.get("/api/v1/hosts/nobody/diff").await.status, StatusCode::NOT_FOUND);
+    assert_eq!(past.site.get("/hosts/nobody/diff").await.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn the_top_has_shares_and_leads_to_what_it_consists_of() {
+    let past = PastSite::usual();
+    let span = span(&past);
+    let html = past.site.page(&format!("/top?{span}")).await;
+    assert_eq!(texts(&html, "#top tbody tr:first-child td.name"), ["worker"]);
+    assert_eq!(texts(&html, "#top tbody tr:first-child td.share"), ["100"]);
+    assert_eq!(texts(&html, "#top tbody tr:first-child td.cpu"), ["11.0 s"]);
+    let then = &attributes(&html, "#top tbody tr:first-child td.name a", "href")[0];
+    let found = past.site.page(then).await;
+    assert_eq!(texts(&found, "#found td.pid"), ["11"], "{then}");
+
+    let processes = past.site.page(&format!("/top?{span}&group=process&by=memory&host=web-1")).await;
+    assert_eq!(texts(&processes, "#top tbody tr:first-child td.memory"), ["42.0 M"]);
+    assert!(texts(&processes, "#top td.share").is_empty(), "peaks do not add up");
+    let process = &attributes(&processes, "#top tbody tr:first-child td.name a", "href")[0];
+    assert_eq!(texts(&past.site.page(process).await, "h1"), ["worker"]);
+
+    let hosts = past.site.json(&format!("/api/v1/top?{span}&group=host&limit=1")).await;
+    assert_eq!((&hosts["total"], &hosts["group"]), (&json!(2), &json!("host")));
+    let first = &hosts["top"][0];
+    assert_eq!((&first["key"], &first["cpu_time_ms"]), (&json!("web-1"), &json!(11_000)));
+    for (query, parameter) in
+        [("by=heat", "by"), ("group=x", "group"), ("host=a.b", "host"), ("from=now", "from")]
+    {
+        let answer = past.site.get(&format!("/api/v1/top?{query}")).await;
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{query}");
+        assert!(answer.body.contains(&format!("`{parameter}`")), "{}", answer.body);
+    }
+}
+
+#[tokio::test]
+async fn processes_are_found_on_all_hosts_now_or_then() {
+    let past = PastSite::usual();
+    past.site.tell("web-3", family());
+    let then = past.site.page(&format!("/search?q=nginx&at={}", past.at(5))).await;
+    assert_eq!(texts(&then, "#found td.host"), ["web-1", "web-2"]);
+    let host = &attributes(&then, "#found td.host a", "href")[0];
+    assert!(host.starts_with("/hosts/web-1?at="), "{host}");
+    let now = past.site.page("/search?q=name+%3D+nginx").await;
+    assert_eq!(texts(&now, "#found td.host"), ["web-3"]);
+    assert_eq!(attributes(&now, "#found td.host a", "href"), ["/hosts/web-3"]);
+
+    let found = past.site.json(&format!("/api/v1/search?q=cpu+%3E+5&at={}", past.at(5))).await;
+    assert_eq!((&found["total"], &found["hosts_not_searched"]), (&json!(1), &json!(0)));
+    let process = &found["processes"][0];
+    assert_eq!(
+        (&process["host"], &process["pid"], &process["unit"]),
+        (&json!("web-1"), &json!(11), &json!("nginx.service"))
+    );
+    assert_eq!(process["captured_at"], past.at(5));
+    let cut = past.site.json("/api/v1/search?q=serve&limit=1").await;
+    assert_eq!(cut["processes"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_filter_that_is_none_and_a_moment_that_is_not_stored_yet_are_told() {
+    let past = PastSite::usual();
+    let page = past.site.get("/search?q=cpu+%3E").await;
+    let html = scraper::Html::parse_document(&page.body);
+    assert!(texts(&html, "#q-error")[0].starts_with("At column "), "{:?}", texts(&html, "#q-error"));
+    assert_eq!(attributes(&html, "#q", "value"), ["cpu >"]);
+    let answer = past.site.get("/api/v1/search?q=cpu+%3E").await;
+    assert_eq!(answer.status, StatusCode::BAD_REQUEST);
+    assert!(answer.body.contains("column"), "{}", answer.body);
+    let early = past.site.get("/api/v1/search?q=nginx&at=-1s").await;
+    assert_eq!(early.status, StatusCode::NOT_FOUND);
+    assert!(early.body.contains("reaches until"), "{}", early.body);
+}
+
+#[tokio::test]
+async fn a_process_of_the_past_has_a_page_with_its_relatives_and_charts() {
+    let past = PastSite::usual();
+    let redirect = past.site.get("/hosts/web-1/processes/12").await;
+    assert_eq!(redirect.status, StatusCode::TEMPORARY_REDIRECT);
+    let url = redirect.headers["location"].to_str().unwrap();
+    let html = past.site.page(url).await;
+    assert_eq!(texts(&html, "h1"), ["worker"]);
+    assert_eq!(texts(&html, ".word"), ["exited"]);
+    assert_eq!(texts(&html, ".path a")[2..], ["init 1", "nginx 10"]);
+    assert_eq!(texts(&html, "#siblings td.pid"), ["11"]);
+    assert_eq!(texts(&html, "#incarnations td.pid"), ["11"]);
+    let worker =
+        past.site.get("/hosts/web-1/processes/11").await.headers["location"].to_str().unwrap().to_owned();
+    let charts = past.site.page(&worker).await;
+    assert!(texts(&charts, "figcaption")[0].contains("up to 10.0 %"), "{:?}", texts(&charts, "figcaption"));
+    let nginx =
+        past.site.get("/hosts/web-1/processes/10").await.headers["location"].to_str().unwrap().to_owned();
+    let likes = past.site.page(&nginx).await;
+    assert_eq!(texts(&likes, "#elsewhere td.host"), ["web-2"]);
+    assert_eq!(texts(&likes, "#children td.pid"), ["11"]);
+    for (url, status) in [
+        ("/hosts/web-1/processes/99", StatusCode::NOT_FOUND),
+        ("/hosts/web-1/processes/init", StatusCode::BAD_REQUEST),
+        ("/hosts/web-1/processes/11?started=yesterday", StatusCode::BAD_REQUEST),
+        ("/hosts/web-1/processes/11?started=1", StatusCode::NOT_FOUND),
+    ] {
+        assert_eq!(past.site.get(url).await.status, status, "{url}");
+    }
+}
+
+#[tokio::test]
+async fn a_process_over_time_is_json_and_csv_too() {
+    let past = PastSite::usual();
+    let url = format!("/api/v1/hosts/web-1/processes/11/metrics?started=1790000000000000&{}", span(&past));
+    let metrics = past.site.json(&format!("{url}&points=3")).await;
+    let points = metrics["points"].as_array().unwrap();
+    assert_eq!(points.len(), 3);
+    assert_eq!((&points[1]["samples"], &points[1]["cpu_percent"]), (&json!(4), &json!(10.0)));
+    assert_eq!(points[1]["resident_bytes_max"], json!((34_u64 << 20) as f64));
+    let csv = past.site.get(&format!("{url}&format=csv")).await.body;
+    assert!(csv.starts_with("from,to,samples,cpu_percent,"), "{csv}");
+    assert_eq!(csv.lines().count(), 13);
+    let one = past.site.json("/api/v1/hosts/web-1/processes/11?started=1790000000000000").await;
+    assert_eq!(
+        (&one["is_live"], &one["has_exited"], &one["unit"]),
+        (&json!(false), &json!(false), &json!("nginx.service"))
+    );
+    assert_eq!((&one["first_seen"], &one["last_seen"]), (&json!(past.at(0)), &json!(past.at(11))));
+    assert_eq!(one["ancestors"][1]["pid"], 10);
+    assert_eq!(past.site.get(&format!("{url}&points=2001")).await.status, StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
+async fn a_running_process_is_shown_as_it_is_now() {
+    let site = Site::with("web-1", family());
+    let redirect = site.get("/hosts/web-1/processes/11?range=3h").await;
+    let url = redirect.headers["location"].to_str().unwrap().to_owned();
+    assert!(url.contains("started=2026-09-21") && url.contains("range=3h"), "{url}");
+    let html = site.page(&url).await;
+    assert_eq!(texts(&html, ".word"), ["runs"]);
+    assert_eq!(texts(&html, ".figures dd")[0], "14.2");
+    assert_eq!(texts(&html, "#siblings td.pid"), ["12"]);
+    let row = site.page("/hosts/web-1?view=flat&sort=pid").await;
+    let links = attributes(&row, "#processes td.pid a", "href");
+    assert!(links[2].starts_with("/hosts/web-1/processes/11?started="), "{}", links[2]);
+}
