@@ -3,6 +3,7 @@
 
 mod backup;
 mod browser;
+mod browser_over_time;
 mod browser_travel;
 mod commands;
 mod console;

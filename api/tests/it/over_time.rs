@@ -73,7 +73,11 @@ async fn the_history_page_draws_every_chart_and_says_what_it_is_drawn_from() {
     }
     let cpu = texts(&html, "#values tbody tr:first-child td");
     assert_eq!((cpu[0].as_str(), cpu[1].as_str(), cpu[3].as_str()), ("90.0", "10.0", "90.0"));
-    assert!(texts(&html, "aside table + p")[0].contains("every sample"), "{:?}", texts(&html, "aside table + p"));
+    assert!(
+        texts(&html, "aside table + p")[0].contains("every sample"),
+        "{:?}",
+        texts(&html, "aside table + p")
+    );
     assert!(texts(&html, "#chart-cpu .legend li")[0].starts_with("worker"));
 }
 
