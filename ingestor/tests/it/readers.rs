@@ -13,9 +13,24 @@ use duckdb::Connection;
 use fleetps_ingestor::{ATTACH_SQL, IngestorSettings};
 
 use crate::{
-    publisher::{PROCESSES, Publisher, assert_stored},
+    publisher::{PROCESSES, Publisher, assert_stored, captured_at_us},
     support::Fixture,
 };
+
+/// What an analyst may ask, given the path of `attach.sql` and two times.
+const PYTHON: &str = "
+import sys, duckdb
+database = duckdb.connect()
+database.execute(open(sys.argv[1]).read())
+begin, middle = [f'make_timestamp({us})' for us in sys.argv[2:]]
+for question in [
+    'SELECT count(*) FROM process_sample JOIN process USING (host, boot_id, pid, started_at)',
+    f\"SELECT count(*), max(resident_bytes) FROM processes_at('host', {middle} + INTERVAL 999 MILLISECONDS)\",
+    f\"SELECT count(*), max(resident_bytes) FROM processes_at('host', {begin} - INTERVAL 1 HOUR)\",
+    f'SELECT count(*), max(peak_resident_bytes) FROM top({begin}, {middle})',
+]:
+    print(database.execute(question).fetchone())
+";
 
 /// What one look through `attach.sql` finds: snapshots, distinct ones, highest sequence, rows of processes.
 fn look(fixture: &Fixture) -> (u64, u64, u64, u64) {
@@ -100,17 +115,18 @@ async fn python_reads_everything_while_the_ingestor_runs() {
         publisher.publish().await;
     }
     fixture.until_count("SELECT count(*) FROM host_sample", 10).await;
-    let script = "import sys, duckdb; con = duckdb.connect(); con.execute(open(sys.argv[1]).read()); \
-        print(con.cursor().execute('SELECT count(*) FROM process_sample JOIN process USING (host, boot_id, pid, started_at)').fetchone()[0])";
     let python = Command::new("python3")
-        .args(["-c", script])
+        .args(["-c", PYTHON])
         .arg(fixture.history().join(ATTACH_SQL))
+        .args([captured_at_us(3), captured_at_us(5)].map(|us| us.to_string()))
         // Another folder than the ingestor's.
         .current_dir(std::env::temp_dir())
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&python.stdout);
     let complained = String::from_utf8_lossy(&python.stderr);
-    assert_eq!(said.trim(), "100", "{complained}");
+    // Each snapshot has other processes.
+    let expected = ["(100,)", "(10, 10485760)", "(0, None)", "(20, 10485760)"];
+    assert_eq!(said.lines().collect::<Vec<_>>(), expected, "{complained}");
     ingestor.stop().await;
 }

@@ -8,8 +8,11 @@ use std::{
 };
 
 use async_nats::jetstream;
-use duckdb::{Row, types::FromSql};
-use fleetps_ingestor::{IngestError, IngestorSettings, history::History};
+use duckdb::{Connection, Row, types::FromSql};
+use fleetps_ingestor::{
+    IngestError, IngestorSettings,
+    history::{Catalog, History, attach_sql},
+};
 use fleetps_nats::{
     server::{ManagedServer, Part, ServerSettings},
     stream,
@@ -136,7 +139,7 @@ impl Fixture {
         let waiting = async {
             loop {
                 // Until the first segment, there may be no folder.
-                if let Ok(database) = History::open(&self.history()).and_then(|history| history.database()) {
+                if let Some(database) = database(&self.history()) {
                     found = database.query_row(sql, [], |row| row.get::<_, u64>(0)).ok();
                     if found == Some(expected) {
                         return;
@@ -162,6 +165,14 @@ impl Ingestor {
         self.cancel.cancel();
         within(self.running).await.unwrap().unwrap();
     }
+}
+
+/// The segments in `folder` as one database, in the least work; `None` while they cannot be read.
+fn database(folder: &Path) -> Option<Connection> {
+    let names: Vec<_> = Catalog::scan(folder).ok()?.current.iter().map(|segment| segment.name).collect();
+    let database = Connection::open_in_memory().ok()?;
+    database.execute_batch(&attach_sql(folder, &names)).ok()?;
+    Some(database)
 }
 
 /// The one value that `sql` finds over the history in `folder`.

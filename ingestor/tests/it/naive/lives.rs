@@ -1,0 +1,81 @@
+//! What the history should say of processes over their lives.
+
+use std::{cmp::Reverse, collections::HashMap};
+
+use fastrand::Rng;
+use fleetps_ingestor::history::{History, Identity, ProcessLife};
+use fleetps_nats::{HostName, snapshot::Process};
+
+use super::{hosts, identity, moments::snapshots_of, some_host};
+use crate::fleet::Published;
+
+/// Every process of a host over its life.
+fn lives(published: &[Published], host: &HostName) -> Vec<ProcessLife> {
+    let snapshots = snapshots_of(published, host);
+    let mut lives: HashMap<Identity, ProcessLife> = HashMap::new();
+    for snapshot in &snapshots {
+        for process in &snapshot.processes {
+            let identity = identity(host, snapshot, process);
+            let life = lives.entry(identity.clone()).or_insert_with(|| ProcessLife {
+                identity,
+                process: without_samples(process),
+                first_seen_us: snapshot.captured_at_us,
+                last_seen_us: snapshot.captured_at_us,
+                has_exited: false,
+            });
+            life.last_seen_us = snapshot.captured_at_us;
+        }
+    }
+    let last_us = snapshots.last().map(|snapshot| snapshot.captured_at_us);
+    let mut lives: Vec<ProcessLife> = lives.into_values().collect();
+    lives.iter_mut().for_each(|life| life.has_exited = last_us > Some(life.last_seen_us));
+    lives
+}
+
+fn without_samples(process: &Process) -> Process {
+    Process {
+        state: '?',
+        threads: None,
+        cpu_percent: None,
+        cpu_time_ms: None,
+        resident_bytes: None,
+        virtual_bytes: None,
+        read_bytes: None,
+        written_bytes: None,
+        ..process.clone()
+    }
+}
+
+pub fn check_lives(history: &History, published: &[Published], rng: &mut Rng) {
+    let host = some_host(published, rng);
+    let mut all = lives(published, &host);
+    let one = all[rng.usize(0..all.len())].clone();
+    let (pid, name) = (one.identity.pid, one.process.name.clone());
+    let last = |life: &&ProcessLife| (life.last_seen_us, life.identity.started_at_us);
+    let of_pid = |started_at_us: Option<i64>| {
+        let same = all.iter().filter(|life| life.identity.pid == pid);
+        same.filter(|life| started_at_us.is_none_or(|us| us == life.identity.started_at_us)).max_by_key(last)
+    };
+    for started_at_us in [Some(one.identity.started_at_us), None] {
+        assert_eq!(history.process(&host, pid, started_at_us).unwrap().as_ref(), of_pid(started_at_us));
+    }
+    assert_eq!(history.process(&host, pid, Some(1)).unwrap(), None);
+    all.retain(|life| life.process.name == name);
+    all.sort_by_key(|life| Reverse((life.identity.started_at_us, life.last_seen_us, life.identity.pid)));
+    let found = history.incarnations(&host, &name, 3).unwrap();
+    assert_eq!((found.total, &found.items[..]), (all.len() as u64, &all[..all.len().min(3)]));
+    check_elsewhere(history, published, &host, &name);
+}
+
+fn check_elsewhere(history: &History, published: &[Published], host: &HostName, name: &str) {
+    let others = hosts(published).into_iter().filter(|other| *other != host);
+    let expected: Vec<ProcessLife> = others
+        .filter_map(|other| {
+            let of_program = lives(published, other).into_iter().filter(|life| life.process.name == name);
+            of_program.max_by_key(|life| {
+                (life.last_seen_us, life.identity.started_at_us, Reverse(life.identity.pid))
+            })
+        })
+        .collect();
+    assert_eq!(history.elsewhere(host, name, 10).unwrap().items, expected);
+}

@@ -1,0 +1,95 @@
+//! The past of made-up fleets, computed from the raw snapshots in the plainest way, against what the history answers; in
+//! whatever cuts they were sealed, and after every level of merging.
+
+mod differences;
+mod lives;
+mod moments;
+mod search;
+
+use std::collections::BTreeSet;
+
+use fastrand::Rng;
+use fleetps_ingestor::{
+    history::{History, Identity, Span},
+    merge_folder,
+};
+use fleetps_nats::{HostName, Snapshot, snapshot::Process};
+use proptest::prelude::*;
+
+pub use self::moments::at_moment;
+use self::{differences::check_diff, lives::check_lives, moments::snapshots_of, search::check_search};
+use crate::fleet::{Published, fleet, seal_all};
+
+/// Questions of each kind for each fleet.
+const QUESTIONS: usize = 4;
+
+/// A moment that may be anywhere, but is often just at or beside a snapshot.
+fn moment(published: &[Published], rng: &mut Rng) -> i64 {
+    let snapshot = &published[rng.usize(0..published.len())].snapshot;
+    let near_us = 4000 * i64::from(snapshot.interval_ms);
+    match rng.u32(0..4) {
+        0 => snapshot.captured_at_us,
+        1 => snapshot.captured_at_us + rng.i64(-2_000..2_000),
+        2 => snapshot.captured_at_us + rng.i64(-near_us..near_us),
+        _ => snapshot.captured_at_us + rng.i64(-20 * near_us..20 * near_us),
+    }
+}
+
+fn some_host(published: &[Published], rng: &mut Rng) -> HostName {
+    published[rng.usize(0..published.len())].host.clone()
+}
+
+/// Asks everything, and compares.
+fn check(history: &History, published: &[Published], rng: &mut Rng) {
+    for _ in 0..QUESTIONS {
+        let (host, at_us) = (some_host(published, rng), moment(published, rng));
+        let found = history.snapshot_at(&host, at_us).unwrap();
+        assert_eq!(found, at_moment(published, &host, at_us), "{host} at {at_us}");
+    }
+    for _ in 0..QUESTIONS {
+        check_snapshots(history, published, rng);
+        check_diff(history, published, rng);
+        check_search(history, published, rng);
+        check_lives(history, published, rng);
+    }
+}
+
+fn check_snapshots(history: &History, published: &[Published], rng: &mut Rng) {
+    let host = some_host(published, rng);
+    let (a, b) = (moment(published, rng), moment(published, rng));
+    let span = Span { from_us: a.min(b), to_us: a.max(b) };
+    let within = |captured_us: &i64| (span.from_us..span.to_us).contains(captured_us);
+    let captured = snapshots_of(published, &host).into_iter().map(|snapshot| snapshot.captured_at_us);
+    let expected: Vec<i64> = captured.filter(within).collect();
+    let found = history.snapshots(&host, span, 5).unwrap();
+    assert_eq!(found.total, expected.len() as u64, "{host} {span:?}");
+    assert_eq!(found.items, expected[..expected.len().min(5)], "{host} {span:?}");
+}
+
+fn identity(host: &HostName, snapshot: &Snapshot, process: &Process) -> Identity {
+    let (pid, started_at_us) = (process.pid, process.started_at_us);
+    Identity { host: host.clone(), boot_id: snapshot.boot_id.clone(), pid, started_at_us }
+}
+
+fn hosts(published: &[Published]) -> BTreeSet<&HostName> {
+    published.iter().map(|published| &published.host).collect()
+}
+
+proptest! {
+    // Each takes a second, for the files that it writes and the many small questions.
+    #![proptest_config(ProptestConfig { cases: 32, max_shrink_iters: 0, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_past_is_what_was_published(seed: u64) {
+        let published = fleet(seed);
+        prop_assume!(!published.is_empty());
+        let mut rng = Rng::with_seed(seed);
+        let folder = tempfile::tempdir().unwrap();
+        seal_all(folder.path(), &published, &mut rng);
+        let history = History::open(folder.path()).unwrap();
+        check(&history, &published, &mut rng);
+        merge_folder(folder.path()).unwrap();
+        history.refresh().unwrap();
+        check(&history, &published, &mut rng);
+    }
+}

@@ -1,0 +1,72 @@
+//! What a search at a moment should find.
+
+use fastrand::Rng;
+use fleetps_ingestor::{
+    filter::{Fields, Filter},
+    history::{AtMoment, Found, History, PastSnapshot},
+};
+use fleetps_nats::{HostName, snapshot::Process};
+
+use super::{hosts, identity, moment, moments::at_moment};
+use crate::fleet::Published;
+
+/// What a search should find among one process of a snapshot.
+fn found(host: &HostName, past: &PastSnapshot, process: &Process) -> Found {
+    let (now, before) = (&past.snapshot, past.previous.as_ref());
+    let same = |other: &&Process| (other.pid, other.started_at_us) == (process.pid, process.started_at_us);
+    let rate = |counter: fn(&Process) -> Option<u64>| {
+        let earlier = before?.processes.iter().find(same)?;
+        let elapsed_ms =
+            now.monotonic_ms.checked_sub(before?.monotonic_ms).filter(|elapsed_ms| *elapsed_ms > 0)?;
+        Some(counter(process)?.checked_sub(counter(earlier)?)? as f64 / (elapsed_ms as f64 / 1000.0))
+    };
+    Found {
+        identity: identity(host, now, process),
+        captured_at_us: now.captured_at_us,
+        process: process.clone(),
+        memory_total_bytes: now.host.memory_total_bytes,
+        read_per_s: rate(|process| process.read_bytes),
+        written_per_s: rate(|process| process.written_bytes),
+    }
+}
+
+pub fn check_search(history: &History, published: &[Published], rng: &mut Rng) {
+    let at_us = moment(published, rng);
+    let text = ["", "cpu > 100 and not postgres", "read > 1M or unit ~ sh", "mem% >= 0.2"][rng.usize(0..4)];
+    let filter = Filter::parse(text).unwrap();
+    let mut expected = Vec::new();
+    for host in hosts(published) {
+        let AtMoment::Snapshot(past) = at_moment(published, host, at_us) else { continue };
+        let of_host = past.snapshot.processes.iter().map(|process| found(host, &past, process));
+        expected.extend(of_host.filter(|found| filter.matches(&fields(found))));
+    }
+    let answer = history.search(&filter, at_us, 20).unwrap();
+    assert_eq!(answer.total, expected.len() as u64, "{text:?} at {at_us}");
+    expected.truncate(20);
+    assert_eq!(answer.items, expected, "{text:?} at {at_us}");
+}
+
+fn fields(found: &Found) -> Fields<'_> {
+    let process = &found.process;
+    let resident_bytes = process.resident_bytes.map(|bytes| bytes as f64);
+    Fields {
+        host: found.identity.host.as_str(),
+        name: &process.name,
+        command_line: process.command_line.as_deref(),
+        user_name: process.user_name.as_deref(),
+        pid: process.pid,
+        parent_pid: process.parent_pid,
+        cpu_percent: process.cpu_percent.map(f64::from),
+        resident_bytes,
+        memory_percent: resident_bytes
+            .zip(found.memory_total_bytes)
+            .map(|(bytes, total_bytes)| 100.0 * bytes / total_bytes as f64),
+        read_per_s: found.read_per_s,
+        written_per_s: found.written_per_s,
+        threads: process.threads,
+        state: Some(process.state),
+        age_s: (found.captured_at_us - process.started_at_us) as f64 / 1e6,
+        unit: process.unit.as_deref(),
+        container: process.container.as_deref(),
+    }
+}
