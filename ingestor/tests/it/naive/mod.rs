@@ -5,6 +5,7 @@ mod differences;
 mod lives;
 mod moments;
 mod search;
+mod top;
 
 use std::collections::BTreeSet;
 
@@ -17,7 +18,9 @@ use fleetps_nats::{HostName, Snapshot, snapshot::Process};
 use proptest::prelude::*;
 
 pub use self::moments::at_moment;
-use self::{differences::check_diff, lives::check_lives, moments::snapshots_of, search::check_search};
+use self::{
+    differences::check_diff, lives::check_lives, moments::snapshots_of, search::check_search, top::check_top,
+};
 use crate::fleet::{Published, fleet, seal_all};
 
 /// Questions of each kind for each fleet.
@@ -51,6 +54,7 @@ fn check(history: &History, published: &[Published], rng: &mut Rng) {
         check_diff(history, published, rng);
         check_search(history, published, rng);
         check_lives(history, published, rng);
+        check_top(history, published, rng);
     }
 }
 
