@@ -22,8 +22,8 @@ pub(super) enum Attaching {
     Attached(Held),
     /// It was removed since the folder was listed; what replaces it will be listed next time.
     Gone,
-    /// It is damaged, and why.
-    Damaged(String),
+    /// It cannot be read.
+    Failed(duckdb::Error),
 }
 
 impl Engine {
@@ -41,7 +41,7 @@ impl Engine {
         match looked {
             Ok(held) => Attaching::Attached(held),
             Err(_) if !folder.join(name.to_string()).exists() => Attaching::Gone,
-            Err(error) => Attaching::Damaged(with_causes(&error)),
+            Err(error) => Attaching::Failed(error),
         }
     }
 

@@ -10,7 +10,10 @@ use super::{
     engine::{Attaching, Engine},
     held::Held,
 };
-use crate::{segment::SegmentName, upkeep::read_whole};
+use crate::{
+    segment::SegmentName,
+    upkeep::{find_damage, is_damage},
+};
 
 /// How DuckDB begins an error that has nothing to do with what is on disk.
 const HARMLESS: [&str; 6] = [
@@ -46,6 +49,11 @@ impl History {
     /// When the folder cannot be listed.
     pub fn refresh(&self) -> Result<(), HistoryError> {
         let _changing = self.changing.lock();
+        self.refresh_alone()
+    }
+
+    /// The same for whoever holds the lock.
+    fn refresh_alone(&self) -> Result<(), HistoryError> {
         let catalog = Catalog::scan(&self.folder)?;
         let names: Vec<_> = catalog.current.iter().map(|segment| segment.name).collect();
         let before = self.state();
@@ -69,6 +77,8 @@ impl History {
         mut touched: Vec<SegmentName>,
         error: &duckdb::Error,
     ) -> Result<bool, HistoryError> {
+        let _changing = self.changing.lock();
+        self.refresh_alone()?;
         if !Arc::ptr_eq(asked, &self.state()) {
             return Ok(true);
         }
@@ -76,12 +86,11 @@ impl History {
         if HARMLESS.iter().any(|kind| said.starts_with(kind)) {
             return Ok(false);
         }
-        let _changing = self.changing.lock();
         touched.sort_unstable_by_key(ToString::to_string);
         touched.dedup();
         let damaged: Vec<_> = touched
             .into_iter()
-            .filter_map(|name| Some((name, with_causes(&read_whole(&self.folder, &name).err()?))))
+            .filter_map(|name| Some((name, with_causes(&find_damage(&self.folder, &name)?))))
             .collect();
         let is_unusable = said.contains("invalidated");
         if damaged.is_empty() && !is_unusable {
@@ -115,7 +124,7 @@ impl State {
     /// The same with these segments: attaches those that are new, and forgets those that are not named.
     fn with(&self, folder: &Path, names: Vec<SegmentName>) -> Self {
         let attached: HashMap<_, _> = self.segments.iter().map(|held| (held.name, held)).collect();
-        let set_aside = self.set_aside.iter().filter(|(name, _)| names.contains(name));
+        let set_aside = self.set_aside.iter().filter(|(name, _)| names.contains(name) && self.knows(name));
         let set_aside = set_aside.map(|(name, about)| (*name, about.clone()));
         let found_before =
             self.damaged.iter().map(|name| (*name, Held::set_aside(name, FOUND_BEFORE.to_owned())));
@@ -133,7 +142,13 @@ impl State {
                 match state.engine.attach(folder, name) {
                     Attaching::Attached(held) => state.segments.push(Arc::new(held)),
                     Attaching::Gone => continue,
-                    Attaching::Damaged(reason) => state.put_aside(name, reason),
+                    Attaching::Failed(error) => {
+                        state.put_aside(name, with_causes(&error));
+                        if !is_damage(&error) {
+                            // Not known, it is tried again at the next look.
+                            continue;
+                        }
+                    }
                 }
             }
             state.known.push(name);

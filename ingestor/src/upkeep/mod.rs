@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 pub(crate) use merge::Interrupt;
 pub use merge::MergeError;
 pub use offline::{check_folder, merge_folder, tidy_folder};
-pub(crate) use scrub::read_whole;
+pub(crate) use scrub::{find_damage, is_damage};
 
 use self::{plan::Plan, retention::Relief, scrub::Scrub};
 use crate::{

@@ -47,25 +47,30 @@ impl Scrub {
 
 /// Reads a segment whole, and sets it aside where that shows damage.
 pub(super) fn set_aside_if_damaged(shelf: &Shelf, name: &SegmentName) -> Result<(), IngestError> {
-    let read = || read_whole(shelf.folder(), name);
-    // Twice, because there may have been no memory or no file handle for it at the first time.
-    match read().or_else(|_| read()) {
-        Err(error) if is_damage(&error) => {
+    match find_damage(shelf.folder(), name) {
+        Some(error) => {
             tracing::error!(segment = %name, "set aside: {}", with_causes(&error));
             shelf.put_aside(*name)
         }
-        _ => Ok(()),
+        None => Ok(()),
     }
 }
 
+/// Reads a segment whole; what is wrong with it, if it is damaged.
+pub(crate) fn find_damage(folder: &Path, name: &SegmentName) -> Option<duckdb::Error> {
+    let read = || read_whole(folder, name);
+    // Twice, because there may have been no memory or no file handle for it at the first time.
+    read().or_else(|_| read()).err().filter(is_damage)
+}
+
 /// Whether an error is not about this moment: DuckDB has no other way to say so than its text.
-fn is_damage(error: &duckdb::Error) -> bool {
+pub(crate) fn is_damage(error: &duckdb::Error) -> bool {
     let text = error.to_string();
     !["Out of Memory Error", "Too many open files"].iter().any(|passing| text.contains(passing))
 }
 
 /// Reads every value of a segment; fails where one is damaged, or where it cannot be read now.
-pub(crate) fn read_whole(folder: &Path, name: &SegmentName) -> duckdb::Result<()> {
+fn read_whole(folder: &Path, name: &SegmentName) -> duckdb::Result<()> {
     let engine = open_engine(MEMORY_MIB, 1, None)?;
     engine.execute_batch(&attach_one(folder, name))?;
     let tables: Vec<String> = engine

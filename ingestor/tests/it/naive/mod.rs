@@ -1,5 +1,5 @@
 //! The past of made-up fleets, computed from the raw snapshots in the plainest way, against what the history answers; in
-//! whatever cuts they were sealed, and after every level of merging.
+//! whatever cuts they were sealed, after every level of merging, and where one process table a minute is left.
 
 mod differences;
 mod lives;
@@ -7,17 +7,18 @@ mod moments;
 mod search;
 mod top;
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use fastrand::Rng;
 use fleetps_ingestor::{
+    IngestorSettings,
     history::{History, Identity, Span},
-    merge_folder,
+    merge_folder, tidy_folder,
 };
 use fleetps_nats::{HostName, Snapshot, snapshot::Process};
 use proptest::prelude::*;
 
-pub use self::moments::at_moment;
+pub use self::moments::{Kept, at_moment};
 use self::{
     differences::check_diff, lives::check_lives, moments::snapshots_of, search::check_search, top::check_top,
 };
@@ -44,18 +45,22 @@ fn some_host(published: &[Published], rng: &mut Rng) -> HostName {
 
 /// Asks everything, and compares.
 fn check(history: &History, published: &[Published], rng: &mut Rng) {
+    let all = Kept::all(published);
     for _ in 0..QUESTIONS {
-        let (host, at_us) = (some_host(published, rng), moment(published, rng));
-        let found = history.snapshot_at(&host, at_us).unwrap();
-        assert_eq!(found, at_moment(published, &host, at_us), "{host} at {at_us}");
-    }
-    for _ in 0..QUESTIONS {
+        check_moments(history, published, &all, rng);
         check_snapshots(history, published, rng);
         check_diff(history, published, rng);
-        check_search(history, published, rng);
         check_lives(history, published, rng);
         check_top(history, published, rng);
     }
+}
+
+/// Asks for processes as they were at some moments.
+fn check_moments(history: &History, published: &[Published], kept: &Kept, rng: &mut Rng) {
+    let (host, at_us) = (some_host(published, rng), moment(published, rng));
+    let found = history.snapshot_at(&host, at_us).unwrap();
+    assert_eq!(found, at_moment(published, kept, &host, at_us), "{host} at {at_us}");
+    check_search(history, published, kept, rng);
 }
 
 fn check_snapshots(history: &History, published: &[Published], rng: &mut Rng) {
@@ -95,5 +100,23 @@ proptest! {
         merge_folder(folder.path()).unwrap();
         history.refresh().unwrap();
         check(&history, &published, &mut rng);
+        tidy_folder(folder.path(), i64::MAX / 2, &minutes()).unwrap();
+        history.refresh().unwrap();
+        let kept = Kept::thinned(&history, &published);
+        for _ in 0..2 * QUESTIONS {
+            check_moments(&history, &published, &kept, &mut rng);
+            check_lives(&history, &published, &mut rng);
+        }
+        prop_assert_eq!(history.set_aside(), []);
+    }
+}
+
+/// Everything is old enough to be thinned, and not to become sums.
+fn minutes() -> IngestorSettings {
+    IngestorSettings {
+        keep_samples: Duration::from_secs(1),
+        keep_minutes: Duration::MAX,
+        max_history_bytes: u64::MAX,
+        ..IngestorSettings::default()
     }
 }

@@ -7,7 +7,10 @@ use fleetps_ingestor::{
 };
 use fleetps_nats::{HostName, snapshot::Process};
 
-use super::{hosts, identity, moment, moments::at_moment};
+use super::{
+    hosts, identity, moment,
+    moments::{Kept, at_moment},
+};
 use crate::fleet::Published;
 
 /// What a search should find among one process of a snapshot.
@@ -30,13 +33,13 @@ fn found(host: &HostName, past: &PastSnapshot, process: &Process) -> Found {
     }
 }
 
-pub fn check_search(history: &History, published: &[Published], rng: &mut Rng) {
+pub fn check_search(history: &History, published: &[Published], kept: &Kept, rng: &mut Rng) {
     let at_us = moment(published, rng);
     let text = ["", "cpu > 100 and not postgres", "read > 1M or unit ~ sh", "mem% >= 0.2"][rng.usize(0..4)];
     let filter = Filter::parse(text).unwrap();
     let mut expected = Vec::new();
     for host in hosts(published) {
-        let AtMoment::Snapshot(past) = at_moment(published, host, at_us) else { continue };
+        let AtMoment::Snapshot(past) = at_moment(published, kept, host, at_us) else { continue };
         let of_host = past.snapshot.processes.iter().map(|process| found(host, &past, process));
         expected.extend(of_host.filter(|found| filter.matches(&fields(found))));
     }
