@@ -12,6 +12,9 @@ use crate::fleet::Published;
 /// What one process had in the snapshots of a span.
 type Samples<'a> = HashMap<Identity, Vec<&'a Process>>;
 
+/// What is put together: what it is called, and which process it is.
+type Group = (Option<String>, Option<Identity>);
+
 fn samples<'a>(published: &'a [Published], query: &TopQuery) -> Samples<'a> {
     let span = query.span;
     let mut samples = Samples::new();
@@ -34,7 +37,7 @@ fn used(samples: &[&Process], is_new: bool, counter: fn(&Process) -> Option<u64>
 }
 
 fn top(published: &[Published], query: &TopQuery) -> Vec<TopRow> {
-    let mut groups: HashMap<(Option<String>, Option<Identity>), (TopRow, BTreeSet<String>)> = HashMap::new();
+    let mut groups: HashMap<Group, (TopRow, BTreeSet<String>)> = HashMap::new();
     for (identity, samples) in samples(published, query) {
         let is_new = identity.started_at_us >= query.span.from_us;
         let program = samples[0];
