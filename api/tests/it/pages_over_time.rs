@@ -222,7 +222,7 @@ async fn a_running_process_is_shown_as_it_is_now() {
     assert!(url.contains("started=2026-09-21") && url.contains("range=3h"), "{url}");
     let html = site.page(&url).await;
     assert_eq!(texts(&html, ".word"), ["runs"]);
-    assert_eq!(texts(&html, ".figures dd")[0], "14.2");
+    assert_eq!(texts(&html, ".now dd")[0], "14.2");
     assert_eq!(texts(&html, "#siblings td.pid"), ["12"]);
     let row = site.page("/hosts/web-1?view=flat&sort=pid").await;
     let links = attributes(&row, "#processes td.pid a", "href");
