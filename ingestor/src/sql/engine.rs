@@ -7,7 +7,7 @@ use duckdb::{Config, Connection};
 
 use super::{
     answer::{Answer, Column, Cut, Reply, Row},
-    limits::{LIMITS, THREADS},
+    limits::{LIMITS, threads},
 };
 use crate::{
     history::{Catalog, HistoryError, attach_one, attach_sql},
@@ -47,7 +47,7 @@ impl Engine {
         let folder = std::path::absolute(folder).map_err(|source| HistoryError::list(folder, source))?;
         let config = Config::default()
             .enable_autoload_extension(false)?
-            .threads(THREADS)?
+            .threads(threads())?
             .max_memory(&format!("{}B", LIMITS.memory_bytes))?
             .with("temp_directory", "")?;
         let connection = Connection::open_in_memory_with_flags(config)?;

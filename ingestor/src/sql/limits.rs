@@ -42,8 +42,11 @@ pub const LIMITS: Limits = Limits {
 
 /// The longest question: far more than people write.
 pub(super) const MAX_QUESTION_BYTES: usize = 64 << 10;
-/// Threads of DuckDB: so that a question leaves processors to the pipeline.
-pub(super) const THREADS: i64 = 2;
+/// Threads of DuckDB: more help a question little, and the pipeline needs the other half of the machine.
+pub(super) fn threads() -> i64 {
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    if processors >= 4 { 2 } else { 1 }
+}
 
 /// Puts this process under the system's limits. What is left to DuckDB alone on other systems than Linux is said by
 /// [`LIMITS`].
@@ -60,7 +63,7 @@ pub(super) fn contain() -> std::io::Result<()> {
     if let Some(bytes) = LIMITS.address_space_bytes {
         limit(Resource::As, bytes)?;
     }
-    // Both threads for the whole time, and as much again: the deadline is the limit, this is for when nobody enforces it.
+    // Two threads for the whole time, and as much again: the deadline is the limit, this is for when nobody enforces it.
     limit(Resource::Cpu, 4 * LIMITS.seconds)?;
     // No file can be written, whatever the engine is talked into; no memory is dumped.
     limit(Resource::Fsize, 0)?;
