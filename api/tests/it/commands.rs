@@ -46,11 +46,19 @@ async fn the_past_is_listed_as_the_present_is() {
     let server = serve_site(site).await;
     let ps = ["ps", "web-1", "--columns", "pid,started_at", "--server", &server, "--at"];
     let output = fleetps(&[&ps[..], &["2025-11-21T08:30:25Z"]].concat()).await;
-    let [said, aside] = [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap());
-    assert!(said.contains("  1  0 s  /usr/bin/init --serve"), "{said}{aside}");
+    let [listed, aside] = [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap());
+    assert!(listed.contains("  1  0 s  /usr/bin/init --serve"), "{listed}{aside}");
     assert!(aside.contains("As of 2025-11-21 08:30:20 UTC"), "{aside}");
     let refused = complaint(&[&ps[..], &["2025-11-21T07:00:00Z"]].concat()).await;
     assert!(refused.contains("08:30:10"), "{refused}");
+    let day = ["--from", "2025-11-21T00:00:00Z", "--to", "2025-11-22T00:00:00Z"];
+    let top = said(
+        &[&["top", "web-1", "--group", "process", "--by", "memory", "--server", &server], &day[..]].concat(),
+    )
+    .await;
+    let lines: Vec<_> = top.lines().collect();
+    assert!(lines[0].starts_with("HOST ") && lines[0].ends_with("NAME") && lines.len() == 3, "{top}");
+    assert!(lines[1..].iter().any(|line| line.starts_with("web-1") && line.ends_with("init")), "{top}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
