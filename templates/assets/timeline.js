@@ -5,12 +5,15 @@ import { write } from "./numbers.js";
 import { upgrade } from "./times.js";
 
 const DRAG_PX = 5; // less is a click with an unsteady hand
-const REFRESH_MS = 10_000; // a live timeline of an hour moves by three pixels in that time
+const LOOK_MS = 5_000; // how often a live timeline is looked at
+const REFRESH_MS = 30_000; // what is newer is in no segment yet, so there would be nothing new to draw
+const REFRESH_PARTS = 500; // a long range is drawn again when it has moved by so small a part: two or three pixels
 const VALUES = 300; // points asked for to read values from: one for every four or five pixels
 
 const frames = () => document.querySelectorAll("main [data-from]");
 const strip = () => document.getElementById("timeline");
 let drag = null; // { frame, from: x of the pointer when it was pressed, x }
+let drawn = 0; // when the picture was asked for
 let metrics = null; // { url, points: a promise }
 
 // -- the picture of the timeline
@@ -28,6 +31,7 @@ export function show(before = null) {
 
 async function draw(element) {
   const url = element.dataset.image;
+  drawn = Date.now();
   const text = await fetch(url).then((answer) => answer.ok ? answer.text() : "").catch(() => "");
   if (element.dataset.image !== url) return; // a newer one is on its way
   element.classList.toggle("missing", !text);
@@ -42,7 +46,9 @@ function follow() {
   const element = strip();
   if (document.hidden || drag || !element?.hasAttribute("data-follows")) return;
   const to = Date.now();
-  const from = to - (Number(element.dataset.to) - Number(element.dataset.from));
+  const length = Number(element.dataset.to) - Number(element.dataset.from);
+  if (to - drawn < Math.max(REFRESH_MS, length / REFRESH_PARTS)) return;
+  const from = to - length;
   const ends = `from=${iso(from)}&to=${iso(to)}`;
   Object.assign(element.dataset, {
     from, to,
@@ -186,5 +192,5 @@ export function start() {
     if (event.target.closest?.("form.parts") && event.detail) event.preventDefault();
   });
   show();
-  setInterval(follow, REFRESH_MS);
+  setInterval(follow, LOOK_MS);
 }
