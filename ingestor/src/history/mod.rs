@@ -67,9 +67,6 @@ pub enum HistoryError {
         /// What DuckDB said.
         source: duckdb::Error,
     },
-    /// Not there yet.
-    #[error("{0} is not there yet")]
-    NotYet(&'static str),
     /// DuckDB failed.
     #[error("a query over the history failed")]
     Query(#[from] duckdb::Error),
