@@ -78,10 +78,10 @@ fn generate(hosts: usize, processes: usize, rounds: i64) -> (Vec<Message>, u64) 
     let names = fleet.host_names().to_vec();
     let mut encoder = Encoder::new().unwrap();
     let (mut messages, mut rows) = (Vec::new(), 0);
-    // So that all of it lies in one hour of the past.
+    // So that all of it lies in one day of the past.
     let now_us = jiff::Timestamp::now().as_microsecond();
-    let hour_us = 3_600_000_000;
-    let start_us = now_us / hour_us * hour_us - 2 * hour_us;
+    let day_us = 24 * 3_600_000_000;
+    let start_us = now_us / day_us * day_us - 2 * day_us;
     for round in 0..rounds {
         for (place, host) in names.iter().enumerate() {
             let captured_at_us = start_us + round * ROUND_US;
