@@ -19,10 +19,15 @@ const STORAGE_VERSION: &str = "v1.4.0";
 
 /// For small segments: a file takes about a block for each of 80 columns, so that one with ten rows has 140 KB.
 const SMALL_BLOCK_BYTES: u32 = 16 << 10;
-/// DuckDB's own size, which packs numbers (in small blocks they stay as they are: 41 bytes a row instead of 23).
+/// The smallest in which DuckDB packs numbers (in smaller ones they stay as they are: 15 bytes a row instead of 10).
+const MEDIUM_BLOCK_BYTES: u32 = 64 << 10;
+/// DuckDB's own size, which packs best (6.3 bytes a row of a day instead of 6.6), but leaves half a block empty in every
+/// table (8 % of a segment with 200,000 rows).
 const LARGE_BLOCK_BYTES: u32 = 256 << 10;
-/// From here on large blocks make the smaller file.
-const LARGE_BLOCKS_FROM_ROWS: u64 = 50_000;
+/// From here on medium blocks make the smaller file.
+const MEDIUM_BLOCKS_FROM_ROWS: u64 = 50_000;
+/// From here on large ones do.
+const LARGE_BLOCKS_FROM_ROWS: u64 = 1_000_000;
 
 /// A file of the history cannot be written.
 #[derive(Debug, thiserror::Error)]
@@ -60,7 +65,11 @@ pub(crate) fn open_engine(
 /// of processes.
 pub(crate) fn begin_file(engine: &Connection, file: &Path, catalog: &str, rows: u64) -> duckdb::Result<()> {
     let path = quote_text(&file.to_string_lossy());
-    let block_bytes = if rows < LARGE_BLOCKS_FROM_ROWS { SMALL_BLOCK_BYTES } else { LARGE_BLOCK_BYTES };
+    let block_bytes = match rows {
+        ..MEDIUM_BLOCKS_FROM_ROWS => SMALL_BLOCK_BYTES,
+        ..LARGE_BLOCKS_FROM_ROWS => MEDIUM_BLOCK_BYTES,
+        _ => LARGE_BLOCK_BYTES,
+    };
     engine.execute_batch(&format!(
         "ATTACH {path} AS {catalog} (BLOCK_SIZE {block_bytes}, STORAGE_VERSION '{STORAGE_VERSION}'); BEGIN; {}",
         schema_in(catalog)

@@ -142,7 +142,7 @@ fn write(
         let rows = relation(table, &sources);
         engine.execute_batch(&format!("CREATE TEMP VIEW all_rows_of_{table} AS FROM {rows}"))?;
     }
-    begin_file(&engine, file, CATALOG, plan.rows())?;
+    begin_file(&engine, file, CATALOG, plan.expected_rows())?;
     copy(&engine, plan)?;
     let count = |sql: &str| engine.query_row(sql, [], |row| row.get::<_, u64>(0));
     let sum = "SELECT coalesce(sum(samples), 0)::UBIGINT FROM";

@@ -45,6 +45,16 @@ impl Plan {
         self.sources.iter().map(|source| source.rows).sum()
     }
 
+    /// About as many rows will be in what it makes, at one sample in 10 s.
+    pub(super) fn expected_rows(&self) -> u64 {
+        match self.form() {
+            Form::Whole => self.rows(),
+            Form::Minutes => self.rows() / 6,
+            Form::Hours if self.has_every_sample() => self.rows() / 360,
+            Form::Hours => self.rows() / 60,
+        }
+    }
+
     /// The name of the segment it makes.
     pub(crate) fn name(&self) -> Option<SegmentName> {
         let (first, last) = (self.sources.first()?.name, self.sources.last()?.name);

@@ -5,4 +5,4 @@ ORDER BY host, captured_at;
 
 INSERT INTO $catalog.filesystem_sample
 SELECT * FROM filesystem_sample SEMI JOIN kept USING (host, captured_at)
-ORDER BY host, captured_at, mount;
+ORDER BY host, mount, captured_at;
