@@ -24,7 +24,7 @@ fn write_first_version(folder: &Path) {
             "USE old;
             INSERT INTO segment BY NAME SELECT 'hour' AS level, 2 AS \"rows\", 1 AS schema_version;
             INSERT INTO host_sample BY NAME SELECT 'host' AS host, 'boot' AS boot_id, 'run' AS run_id,
-                1 AS sequence, make_timestamp(1700000000123456) AS captured_at;
+                1 AS sequence, 1000 AS interval_ms, make_timestamp(1700000000123456) AS captured_at;
             INSERT INTO process BY NAME SELECT 'host' AS host, 'boot' AS boot_id, pid, make_timestamp(5) AS started_at,
                 'old' AS name, make_timestamp(1700000000123456) AS last_seen FROM (VALUES (1), (2)) pids (pid);
             INSERT INTO process_sample BY NAME SELECT 'host' AS host, 'boot' AS boot_id, pid,
