@@ -67,7 +67,7 @@ pub(crate) fn begin_file(engine: &Connection, file: &Path, catalog: &str, rows: 
     let path = quote_text(&file.to_string_lossy());
     let block_bytes = match rows {
         ..MEDIUM_BLOCKS_FROM_ROWS => SMALL_BLOCK_BYTES,
-        ..LARGE_BLOCKS_FROM_ROWS => MEDIUM_BLOCK_BYTES,
+        MEDIUM_BLOCKS_FROM_ROWS..LARGE_BLOCKS_FROM_ROWS => MEDIUM_BLOCK_BYTES,
         _ => LARGE_BLOCK_BYTES,
     };
     engine.execute_batch(&format!(
