@@ -14,7 +14,7 @@ use fleetps_ingestor::{
 use crate::ledger::{Ledger, sql};
 
 /// Damaged copies of a folder.
-const CASES: usize = 60;
+const CASES: usize = 50;
 
 /// Every answer that a folder gives without `set_aside`; an error where a query fails, or more is missing.
 fn answers(folder: &Path, set_aside: &[SegmentName]) -> Result<Vec<BTreeSet<String>>, String> {
