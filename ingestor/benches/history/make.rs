@@ -4,8 +4,9 @@ use std::{fs, path::Path, thread, time::Instant};
 
 use fleetps_agent::simulate::{Fleet, SimulationSettings};
 use fleetps_ingestor::{
-    merge_folder,
+    IngestorSettings, merge_folder,
     segment::{SegmentRows, seal},
+    tidy_folder,
 };
 
 /// 2026-11-20 00:00 UTC, when it ends.
@@ -51,6 +52,9 @@ pub fn make(folder: &Path, size: Size) {
             });
         }
     });
+    // What is old by then is thinned.
+    let settings = IngestorSettings { max_history_bytes: u64::MAX, ..IngestorSettings::default() };
+    tidy_folder(folder, END_US / 1_000_000, &settings).unwrap();
     fs::write(folder.join(DONE), "").unwrap();
     println!("made in {:.0} s", start.elapsed().as_secs_f64());
 }

@@ -1,12 +1,17 @@
 //! Reading over time, of made-up fleets: what the history answers is what the plainest computation from the raw snapshots
-//! says, in whatever cuts they were sealed, and after every level of merging.
+//! says, in whatever cuts they were sealed, and after every level of merging and thinning.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    path::Path,
+    time::Duration,
+};
 
 use fastrand::Rng;
 use fleetps_ingestor::{
-    history::{Event, EventKind, History, Identity, Span, TopBy, TopGroup, TopQuery, TopRow},
-    merge_folder,
+    IngestorSettings,
+    history::{Event, EventKind, History, Identity, Resolution, Span, TopBy, TopGroup, TopQuery, TopRow},
+    merge_folder, tidy_folder,
 };
 use fleetps_nats::{HostName, Snapshot, snapshot::Process};
 use proptest::prelude::*;
@@ -15,6 +20,7 @@ use crate::fleet::{Published, fleet, seal_all};
 
 /// Questions of each kind for each fleet.
 const QUESTIONS: usize = 3;
+const HOUR_US: i64 = 3_600_000_000;
 /// More than there can be.
 const ALL: usize = 1_000_000;
 
@@ -22,7 +28,7 @@ const ALL: usize = 1_000_000;
 fn some_span(published: &[Published], rng: &mut Rng) -> Span {
     let mut moment = || {
         let at_us = published[rng.usize(0..published.len())].snapshot.captured_at_us + rng.i64(-1..2) * 1000;
-        if rng.u32(0..3) == 0 { at_us - at_us.rem_euclid(3_600_000_000) } else { at_us }
+        if rng.u32(0..3) == 0 { at_us - at_us.rem_euclid(HOUR_US) } else { at_us }
     };
     let (a, b) = (moment(), moment());
     Span { from_us: a.min(b), to_us: a.max(b) + 1000 }
@@ -106,12 +112,12 @@ fn naive_top(published: &[Published], query: &TopQuery) -> Vec<TopRow> {
     rows.into_values().map(|(row, _)| row).collect()
 }
 
-fn check_top(history: &History, published: &[Published], rng: &mut Rng) {
+fn check_top(history: &History, published: &[Published], span: Span, rng: &mut Rng) {
     let query = TopQuery {
         by: [TopBy::Cpu, TopBy::Memory, TopBy::Read, TopBy::Written][rng.usize(0..4)],
         group: [TopGroup::Process, TopGroup::Name, TopGroup::User, TopGroup::Unit, TopGroup::Host]
             [rng.usize(0..5)],
-        span: some_span(published, rng),
+        span,
         host: rng.bool().then(|| published[0].host.clone()),
         limit: ALL,
     };
@@ -257,15 +263,41 @@ fn check_events(history: &History, published: &[Published], rng: &mut Rng) {
 
 fn check(history: &History, published: &[Published], rng: &mut Rng) {
     for _ in 0..QUESTIONS {
-        check_top(history, published, rng);
+        check_top(history, published, some_span(published, rng), rng);
         check_host(history, published, rng);
         check_events(history, published, rng);
     }
 }
 
+/// What thinning leaves: of whole hours the same use, and the same figures of hosts as long as it is one snapshot a minute.
+fn check_thinned(folder: &Path, history: &History, published: &[Published], rng: &mut Rng) {
+    let (soon, never) = (Duration::from_secs(1), Duration::MAX);
+    for (keep_minutes, level) in [(never, Resolution::Minutes), (soon, Resolution::Hours)] {
+        let settings = IngestorSettings {
+            keep_samples: soon,
+            keep_minutes,
+            keep_hours: never,
+            max_history_bytes: u64::MAX,
+            ..IngestorSettings::default()
+        };
+        tidy_folder(folder, i64::MAX / 2, &settings).unwrap();
+        history.refresh().unwrap();
+        for _ in 0..QUESTIONS {
+            let span = some_span(published, rng);
+            let hour_of = |at_us: i64| at_us - at_us.rem_euclid(HOUR_US);
+            let hours = Span { from_us: hour_of(span.from_us), to_us: hour_of(span.to_us) + HOUR_US };
+            check_top(history, published, hours, rng);
+            if level == Resolution::Minutes {
+                check_host(history, published, rng);
+                check_events(history, published, rng);
+            }
+        }
+    }
+}
+
 proptest! {
     // Each takes some seconds: a question over dozens of small segments is mostly planning.
-    #![proptest_config(ProptestConfig { cases: 12, max_shrink_iters: 0, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 8, max_shrink_iters: 0, ..ProptestConfig::default() })]
 
     #[test]
     fn over_time_the_past_is_what_was_published(seed: u64) {
@@ -279,5 +311,6 @@ proptest! {
         merge_folder(folder.path()).unwrap();
         history.refresh().unwrap();
         check(&history, &published, &mut rng);
+        check_thinned(folder.path(), &history, &published, &mut rng);
     }
 }
