@@ -1,11 +1,12 @@
 //! Pages over time on a real history: events, processes, what changed, top and search, as pages, JSON and CSV.
 
 use axum::http::StatusCode;
+use fleetps_nats::{Snapshot, snapshot::Process};
 use serde_json::{Value, json};
 
 use crate::{
-    history::PastSite,
-    support::{Site, attributes, family, texts},
+    history::{PastSite, STEP_US},
+    support::{Site, attributes, family, process, snapshot, texts},
 };
 
 /// The span of the usual history, as parameters.
@@ -227,4 +228,31 @@ async fn a_running_process_is_shown_as_it_is_now() {
     let row = site.page("/hosts/web-1?view=flat&sort=pid").await;
     let links = attributes(&row, "#processes td.pid a", "href");
     assert!(links[2].starts_with("/hosts/web-1/processes/11?started="), "{}", links[2]);
+}
+
+#[tokio::test]
+async fn older_events_follow_without_a_repeat_or_a_hole() {
+    let begin_us = fleetps::live::now_us() / 1_000_000 * 1_000_000 - 600_000_000;
+    let at = |step: u32| {
+        // Two are started at each step.
+        let started = |pid: u32| i64::from(pid / 2 - 5) * STEP_US + begin_us - 1_000_000;
+        let named = |pid: u32| Process { started_at_us: started(pid), ..process(pid, 1, &format!("p{pid}")) };
+        let processes =
+            std::iter::once(process(1, 0, "init")).chain((12..12 + 2 * step).map(named)).collect();
+        let captured_at_us = begin_us + i64::from(step) * STEP_US;
+        ("web-1", Snapshot { captured_at_us, ..snapshot(i64::from(step) + 1, processes) })
+    };
+    let past = PastSite::of(begin_us, (0..4).map(at).collect());
+    let mut url = format!("/api/v1/hosts/web-1/events?kind=started&limit=3&to={}", past.at(4));
+    let mut names = Vec::new();
+    for _ in 0..6 {
+        let page = past.site.json(&url).await;
+        names.extend(page["events"].as_array().unwrap().iter().map(|event| event["name"].to_string()));
+        match page["older"].as_str() {
+            Some(older) => url = older.to_owned(),
+            None => break,
+        }
+    }
+    names.sort_unstable();
+    assert_eq!(names, ["\"p12\"", "\"p13\"", "\"p14\"", "\"p15\"", "\"p16\"", "\"p17\""]);
 }
