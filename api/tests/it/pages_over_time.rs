@@ -1,12 +1,15 @@
 //! Pages over time on a real history: events, processes, what changed, top and search, as pages, JSON and CSV.
 
+use std::time::Instant;
+
 use axum::http::StatusCode;
+use fleetps_ingestor::filter::Filter;
 use fleetps_nats::{Snapshot, snapshot::Process};
 use serde_json::{Value, json};
 
 use crate::{
     history::{PastSite, STEP_US},
-    support::{Site, attributes, family, process, snapshot, texts},
+    support::{PATIENCE, Site, attributes, family, process, snapshot, texts},
 };
 
 /// The span of the usual history, as parameters.
@@ -255,4 +258,15 @@ async fn older_events_follow_without_a_repeat_or_a_hole() {
     }
     names.sort_unstable();
     assert_eq!(names, ["\"p12\"", "\"p13\"", "\"p14\"", "\"p15\"", "\"p16\"", "\"p17\""]);
+}
+
+#[tokio::test]
+async fn a_search_of_the_present_that_takes_too_long_says_how_many_hosts_are_left() {
+    let site = Site::with("web-1", family());
+    site.tell("web-2", family());
+    let filter = Filter::parse("worker").unwrap();
+    let cut = site.shared.fleet.search(&filter, 10, Instant::now());
+    assert_eq!((cut.found.len(), cut.hosts, cut.hosts_left), (0, 0, 2));
+    let whole = site.shared.fleet.search(&filter, 3, Instant::now() + PATIENCE);
+    assert_eq!((whole.found.len(), whole.total, whole.hosts, whole.hosts_left), (3, 4, 2, 0));
 }
