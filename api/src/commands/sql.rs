@@ -58,9 +58,7 @@ pub fn sql(history: PathBuf, question: &str, format: Format) -> anyhow::Result<(
         Format::Json => write(&json(&answered.json()))?,
     }
     eprintln!("{}", visible(&answered.summary()));
-    if answered.answer.cut.is_some() {
-        eprintln!("The limits are {}.", limits());
-    }
+    eprintln!("The limits are {}.", limits());
     Ok(())
 }
 
