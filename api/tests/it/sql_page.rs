@@ -199,8 +199,13 @@ async fn in_a_browser_a_question_is_cancelled_and_its_text_stays() {
         format!("setTimeout(() => document.querySelector('{button}').click(), {after_ms});")
     };
     let text = format!("document.getElementById('sql').value = {SLOW:?};");
+    // Watched from before on: the driver may come back only when all of it is over.
+    let watching = tokio::task::spawn_blocking({
+        let history = history.clone();
+        move || until("it is asked", || !workers(&history).is_empty())
+    });
     browser.run(&(text + &click(".main", 0) + &click("[formaction]", 3000))).await;
-    until("it is asked", || !workers(&history).is_empty());
+    watching.await.unwrap();
     until("its process is gone", || workers(&history).is_empty());
     browser.until("return document.getElementById('sql').value", json!(SLOW)).await;
     let refused = "return document.querySelectorAll('.refused, #answer').length";
