@@ -87,11 +87,20 @@ pub(super) fn around<'a>(reading: &Reading<'a>, host: Option<&HostName>, span: S
             places.filter_map(|(place, held)| Some((place, held.range(host)?)))
         };
         let overlapping =
-            of_host().filter(|(_, range)| range.first_us < span.to_us && range.last_us >= span.from_us);
-        wanted.extend(overlapping.map(|(place, _)| place));
-        let before = of_host().filter(|(_, range)| range.first_us < span.from_us);
+            || of_host().filter(|(_, range)| range.first_us < span.to_us && range.last_us >= span.from_us);
+        wanted.extend(overlapping().map(|(place, _)| place));
+        // One that overlaps may have a sample before as well; but where the clock was set, another may have a later one.
+        let known_before =
+            overlapping().map(|(_, range)| range.first_us).filter(|first_us| *first_us < span.from_us);
+        let known_before = known_before.max().unwrap_or(i64::MIN);
+        let before =
+            of_host().filter(|(_, range)| range.last_us < span.from_us && range.last_us > known_before);
         wanted.extend(before.max_by_key(|(_, range)| range.last_us).map(|(place, _)| place));
-        let after = of_host().filter(|(_, range)| range.last_us >= span.to_us);
+        let known_after =
+            overlapping().map(|(_, range)| range.last_us).filter(|last_us| *last_us >= span.to_us);
+        let known_after = known_after.min().unwrap_or(i64::MAX);
+        let after =
+            of_host().filter(|(_, range)| range.first_us >= span.to_us && range.first_us < known_after);
         wanted.extend(after.min_by_key(|(_, range)| range.first_us).map(|(place, _)| place));
     }
     wanted.into_iter().filter_map(|place| segments.get(place).copied()).collect()

@@ -2,7 +2,7 @@
 //! says, in whatever cuts they were sealed, and after every level of merging and thinning.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, HashMap},
     path::Path,
     time::Duration,
 };
@@ -10,13 +10,16 @@ use std::{
 use fastrand::Rng;
 use fleetps_ingestor::{
     IngestorSettings,
-    history::{Event, EventKind, History, Identity, Resolution, Span, TopBy, TopGroup, TopQuery, TopRow},
+    history::{Event, EventKind, History, Identity, Resolution, Span},
     merge_folder, tidy_folder,
 };
 use fleetps_nats::{HostName, Snapshot, snapshot::Process};
 use proptest::prelude::*;
 
-use crate::fleet::{Published, fleet, seal_all};
+use crate::{
+    fleet::{Published, fleet, seal_all},
+    naive::top::check_top_over,
+};
 
 /// Questions of each kind for each fleet.
 const QUESTIONS: usize = 3;
@@ -53,90 +56,6 @@ fn identity(host: &HostName, snapshot: &Snapshot, process: &Process) -> Identity
         pid: process.pid,
         started_at_us: process.started_at_us,
     }
-}
-
-/// What was put together: a text, or a process by itself.
-type GroupKey = (Option<String>, Option<Identity>);
-
-/// What a process used within a span, by the least and the greatest that its counters said.
-fn naive_top(published: &[Published], query: &TopQuery) -> Vec<TopRow> {
-    let mut lives: BTreeMap<Identity, Vec<&Process>> = BTreeMap::new();
-    for Published { host, snapshot, .. } in published {
-        let is_asked_for = query.host.as_ref().is_none_or(|asked| asked == host);
-        if is_asked_for && contains(query.span, snapshot.captured_at_us) {
-            for process in &snapshot.processes {
-                lives.entry(identity(host, snapshot, process)).or_default().push(process);
-            }
-        }
-    }
-    let mut rows: HashMap<GroupKey, (TopRow, BTreeSet<HostName>)> = HashMap::new();
-    for (identity, samples) in lives {
-        let used = |counter: fn(&Process) -> Option<u64>| {
-            let values = || samples.iter().filter_map(|process| counter(process));
-            let first = if identity.started_at_us >= query.span.from_us { Some(0) } else { values().min() };
-            Some(values().max()? - first?)
-        };
-        let process = samples[0];
-        let (key, alone) = match query.group {
-            TopGroup::Process => (Some(process.name.clone()), Some(identity.clone())),
-            TopGroup::Name => (Some(process.name.clone()), None),
-            TopGroup::User => (process.user_name.clone(), None),
-            TopGroup::Unit => (process.unit.clone(), None),
-            TopGroup::Host => (Some(identity.host.to_string()), None),
-        };
-        let (row, hosts) = rows.entry((key.clone(), alone.clone())).or_insert_with(|| {
-            let empty = TopRow {
-                key,
-                process: alone,
-                hosts: 0,
-                processes: 0,
-                cpu_time_ms: None,
-                peak_resident_bytes: None,
-                read_bytes: None,
-                written_bytes: None,
-            };
-            (empty, BTreeSet::new())
-        });
-        let add = |sum: &mut Option<u64>, value: Option<u64>| {
-            *sum = sum.map_or(value, |sum| Some(sum + value.unwrap_or(0)))
-        };
-        hosts.insert(identity.host.clone());
-        row.hosts = hosts.len() as u64;
-        row.processes += 1;
-        add(&mut row.cpu_time_ms, used(|process| process.cpu_time_ms));
-        add(&mut row.read_bytes, used(|process| process.read_bytes));
-        add(&mut row.written_bytes, used(|process| process.written_bytes));
-        let peak = samples.iter().filter_map(|process| process.resident_bytes).max();
-        row.peak_resident_bytes = row.peak_resident_bytes.max(peak);
-    }
-    rows.into_values().map(|(row, _)| row).collect()
-}
-
-fn check_top(history: &History, published: &[Published], span: Span, rng: &mut Rng) {
-    let query = TopQuery {
-        by: [TopBy::Cpu, TopBy::Memory, TopBy::Read, TopBy::Written][rng.usize(0..4)],
-        group: [TopGroup::Process, TopGroup::Name, TopGroup::User, TopGroup::Unit, TopGroup::Host]
-            [rng.usize(0..5)],
-        span,
-        host: rng.bool().then(|| published[0].host.clone()),
-        limit: ALL,
-    };
-    let mut found = history.top(&query).unwrap();
-    let by = |row: &TopRow| match query.by {
-        TopBy::Cpu => row.cpu_time_ms,
-        TopBy::Memory => row.peak_resident_bytes,
-        TopBy::Read => row.read_bytes,
-        TopBy::Written => row.written_bytes,
-    };
-    assert!(found.items.is_sorted_by(|a, b| by(a) >= by(b)), "{query:?}: {found:?}");
-    assert_eq!(found.total, found.items.len() as u64);
-    let mut expected = naive_top(published, &query);
-    for rows in [&mut found.items, &mut expected] {
-        rows.sort_by(|a, b| (&a.key, &a.process).cmp(&(&b.key, &b.process)));
-    }
-    assert_eq!(found.items, expected, "{query:?}");
-    let first = history.top(&TopQuery { limit: 1, ..query }).unwrap();
-    assert_eq!((first.items.len(), first.total), (expected.len().min(1), expected.len() as u64));
 }
 
 /// What the disks read within a span, and the seconds that are known.
@@ -263,7 +182,6 @@ fn check_events(history: &History, published: &[Published], rng: &mut Rng) {
 
 fn check(history: &History, published: &[Published], rng: &mut Rng) {
     for _ in 0..QUESTIONS {
-        check_top(history, published, some_span(published, rng), rng);
         check_host(history, published, rng);
         check_events(history, published, rng);
     }
@@ -286,7 +204,7 @@ fn check_thinned(folder: &Path, history: &History, published: &[Published], rng:
             let span = some_span(published, rng);
             let hour_of = |at_us: i64| at_us - at_us.rem_euclid(HOUR_US);
             let hours = Span { from_us: hour_of(span.from_us), to_us: hour_of(span.to_us) + HOUR_US };
-            check_top(history, published, hours, rng);
+            check_top_over(history, published, hours, rng);
             if level == Resolution::Minutes {
                 check_host(history, published, rng);
                 check_events(history, published, rng);

@@ -5,7 +5,7 @@ mod differences;
 mod lives;
 mod moments;
 mod search;
-mod top;
+pub mod top;
 
 use std::{collections::BTreeSet, time::Duration};
 

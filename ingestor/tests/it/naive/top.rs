@@ -77,12 +77,16 @@ fn top(published: &[Published], query: &TopQuery) -> Vec<TopRow> {
 
 pub fn check_top(history: &History, published: &[Published], rng: &mut Rng) {
     let (a, b) = (moment(published, rng), moment(published, rng));
+    check_top_over(history, published, Span { from_us: a.min(b), to_us: a.max(b) }, rng);
+}
+
+pub fn check_top_over(history: &History, published: &[Published], span: Span, rng: &mut Rng) {
     let by = [TopBy::Cpu, TopBy::Memory, TopBy::Read, TopBy::Written][rng.usize(0..4)];
     let groups = [TopGroup::Process, TopGroup::Name, TopGroup::User, TopGroup::Unit, TopGroup::Host];
     let query = TopQuery {
         by,
         group: groups[rng.usize(0..5)],
-        span: Span { from_us: a.min(b), to_us: a.max(b) },
+        span,
         host: rng.bool().then(|| some_host(published, rng)),
         limit: 10_000,
     };
