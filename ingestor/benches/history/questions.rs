@@ -79,9 +79,9 @@ impl Questions<'_> {
         self.hosts[self.rng.usize(0..self.hosts.len())].clone()
     }
 
-    /// A moment that has `room_us` of history before it.
+    /// A moment that has `room_us` of history before it, or all there is.
     pub fn moment(&mut self, room_us: i64) -> i64 {
-        self.rng.i64(self.held.from_us + room_us..self.held.to_us)
+        self.rng.i64((self.held.from_us + room_us).min(self.held.to_us - 1)..self.held.to_us)
     }
 
     pub fn span(&mut self, length_us: i64) -> Span {
