@@ -118,6 +118,8 @@ impl Drop for Postgres {
         if let Err(why) = stopped {
             eprintln!("the server was not stopped: {why}");
         }
+        // It still waits for questions.
+        let _ = self.psql.kill();
         let _ = self.psql.wait();
     }
 }
