@@ -120,7 +120,7 @@ mod tests {
         let query = SpanQuery::parse("to=2025-11-21T07:00:00Z&range=3h&x=1", NOW_US, NOW_US, "1h").unwrap();
         assert_eq!(query.span.to_us, NOW_US - 3_600_000_000);
         let links = query.ranges("/top", &[("by", "memory".to_owned())]);
-        assert_eq!(links[0].href, "/top?by=memory&to=2025-11-21T07%3A00%3A00Z&range=1h");
+        assert_eq!(links[0].href, "/top?by=memory&to=2025-11-21T07:00:00Z&range=1h");
         let current: Vec<_> = links.iter().filter(|link| link.current).map(|link| link.label).collect();
         assert_eq!(current, ["3 h"]);
     }
