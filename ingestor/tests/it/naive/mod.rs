@@ -86,7 +86,7 @@ fn hosts(published: &[Published]) -> BTreeSet<&HostName> {
 
 proptest! {
     // Each takes a second, for the files that it writes and the many small questions.
-    #![proptest_config(ProptestConfig { cases: 32, max_shrink_iters: 0, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 12, max_shrink_iters: 0, ..ProptestConfig::default() })]
 
     #[test]
     fn the_past_is_what_was_published(seed: u64) {
