@@ -16,6 +16,7 @@ mod handlers;
 pub mod live;
 mod middleware;
 pub mod past;
+pub mod people;
 pub mod pipeline;
 mod refusal;
 mod routes;

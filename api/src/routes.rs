@@ -13,6 +13,7 @@ use crate::{
         process, process_json, processes_json, search, search_json, sql, system, timeline, top, top_json,
     },
     middleware::{faces, guard},
+    people::identify,
     refusal::Refusal,
     web::Shared,
 };
@@ -59,6 +60,7 @@ pub fn router(shared: Shared) -> Router {
         .with_state(shared)
         .layer(from_fn(guard::check_origin))
         .layer(from_fn(faces::dress))
+        .layer(from_fn(identify::identify))
         .layer(CompressionLayer::new())
         .layer(from_fn(guard::check_host))
         .layer(from_fn(guard::secure))

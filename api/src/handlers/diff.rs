@@ -150,6 +150,7 @@ impl DiffPage {
 
 /// The page: between the ends of the timeline, or from its beginning to the moment that the page shows.
 pub async fn page(
+    layout: Layout,
     State(shared): State<Shared>,
     Path(host): Path<String>,
     RawQuery(text): RawQuery,
@@ -162,7 +163,7 @@ pub async fn page(
     let span = Span { to_us: links.when.at_us.unwrap_or(timeline.to_us), ..timeline };
     let (head, moment) = match visit_span(&shared, &host, Tab::Diff, links.clone()).await? {
         Visit::Moment(head, moment) => (head, moment),
-        Visit::Nothing(head, why) => return nothing::page(head, &why),
+        Visit::Nothing(head, why) => return nothing::page(layout, head, &why),
         Visit::Elsewhere(response) => return Ok(response),
     };
     let answer = compare(&shared, &moment.summary.host, span, links.when.span.is_some()).await?;
@@ -171,5 +172,5 @@ pub async fn page(
         Answer::Nothing(..) => Vec::new(),
     };
     let view = View { fields: system::head_fields(&moment, now_us()), ..View::default() };
-    page::render(&DiffPage { layout: Layout::new(), head, view, answer, sections, span, links, rows })
+    page::render(&DiffPage { layout, head, view, answer, sections, span, links, rows })
 }

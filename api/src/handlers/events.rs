@@ -209,11 +209,15 @@ fn older(listing: &mut Listing<Event>, query: &EventsQuery) -> Option<EventsQuer
 }
 
 /// What happened anywhere, as a page.
-pub async fn fleet_page(State(shared): State<Shared>, RawQuery(text): RawQuery) -> Result<Response, Refusal> {
+pub async fn fleet_page(
+    layout: Layout,
+    State(shared): State<Shared>,
+    RawQuery(text): RawQuery,
+) -> Result<Response, Refusal> {
     let query = EventsQuery::parse(&text.unwrap_or_default())?;
     let (listing, older) = ask(&shared, None, &query).await?;
     page::render(&EventsPage {
-        layout: Layout::new(),
+        layout,
         set_aside: shared.past.set_aside(),
         list: EventList::new("/events".to_owned(), query, listing, older, true),
     })
@@ -221,6 +225,7 @@ pub async fn fleet_page(State(shared): State<Shared>, RawQuery(text): RawQuery) 
 
 /// What happened on a host in the time of its timeline, as a page.
 pub async fn host_page(
+    layout: Layout,
     State(shared): State<Shared>,
     Path(host): Path<String>,
     RawQuery(text): RawQuery,
@@ -232,12 +237,12 @@ pub async fn host_page(
     let path = links.path.clone();
     let (head, moment) = match visit_span(&shared, &host, Tab::Events, links).await? {
         Visit::Moment(head, moment) => (head, moment),
-        Visit::Nothing(head, why) => return nothing::page(head, &why),
+        Visit::Nothing(head, why) => return nothing::page(layout, head, &why),
         Visit::Elsewhere(response) => return Ok(response),
     };
     let (listing, older) = ask(&shared, Some(moment.summary.host.clone()), &query).await?;
     page::render(&HostEventsPage {
-        layout: Layout::new(),
+        layout,
         head,
         view: View { fields: system::head_fields(&moment, now_us()), ..View::default() },
         list: EventList::new(path, query, listing, older, false),

@@ -45,10 +45,14 @@ fn view(shared: &Shared, query: &FleetQuery) -> View {
 }
 
 /// The page.
-pub async fn page(State(shared): State<Shared>, RawQuery(query): RawQuery) -> Result<Response, Refusal> {
+pub async fn page(
+    layout: Layout,
+    State(shared): State<Shared>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Refusal> {
     let query = FleetQuery::parse(&query.unwrap_or_default())?;
     page::render(&FleetPage {
-        layout: Layout::new(),
+        layout,
         view: view(&shared, &query),
         live_url: query.url("/live"),
         is_empty: shared.fleet.is_empty(),

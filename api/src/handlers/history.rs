@@ -58,6 +58,7 @@ struct Answers {
 
 /// The page.
 pub async fn page(
+    layout: Layout,
     State(shared): State<Shared>,
     Path(host): Path<String>,
     RawQuery(query): RawQuery,
@@ -82,7 +83,7 @@ pub async fn page(
     let values_at_us =
         when.at_us.unwrap_or_else(|| metrics.points.last().map_or(span.to_us, |point| point.to_us));
     page::render(&HistoryPage {
-        layout: Layout::new(),
+        layout,
         metrics_url: head.timeline.metrics.clone(),
         head,
         view,

@@ -89,6 +89,7 @@ fn view(moment: &Moment, path: &str, query: &ProcessQuery) -> View {
 
 /// The page.
 pub async fn page(
+    layout: Layout,
     State(shared): State<Shared>,
     Path(host): Path<String>,
     RawQuery(query): RawQuery,
@@ -97,11 +98,11 @@ pub async fn page(
     let path = format!("/hosts/{host}");
     let (head, moment) = match visit(&shared, &host, Tab::Processes, query.links(&path)).await? {
         Visit::Moment(head, moment) => (head, moment),
-        Visit::Nothing(head, why) => return nothing::page(head, &why),
+        Visit::Nothing(head, why) => return nothing::page(layout, head, &why),
         Visit::Elsewhere(response) => return Ok(response),
     };
     page::render(&HostPage {
-        layout: Layout::new(),
+        layout,
         view: view(&moment, &path, &query),
         live_url: query.url(&format!("{path}/live")),
         head,

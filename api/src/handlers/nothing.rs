@@ -78,8 +78,8 @@ pub fn refusal(host: &str, at_us: i64, nothing: &NoSnapshot) -> Refusal {
 ///
 /// # Errors
 /// When it cannot be written.
-pub fn page(head: HostHead, nothing: &NoSnapshot) -> Result<Response, Refusal> {
+pub fn page(layout: Layout, head: HostHead, nothing: &NoSnapshot) -> Result<Response, Refusal> {
     let (title, reason) = in_words(nothing);
     let nearest = nearest(nothing);
-    page::render(&NothingPage { layout: Layout::new(), head, view: View::default(), title, reason, nearest })
+    page::render(&NothingPage { layout, head, view: View::default(), title, reason, nearest })
 }

@@ -1,7 +1,13 @@
 //! What all pages have in common.
 
+use std::convert::Infallible;
+
 use askama::Template;
-use axum::response::{Html, IntoResponse, Response};
+use axum::{
+    extract::FromRequestParts,
+    http::{Extensions, request::Parts},
+    response::{Html, IntoResponse, Response},
+};
 use fleetps_ingestor::history::Resolution;
 use fleetps_nats::HostName;
 
@@ -9,6 +15,7 @@ use super::nothing;
 use crate::{
     live::Moment,
     past::travel::{self, Travelled},
+    people::{FormToken, Person},
     refusal::Refusal,
     web::Shared,
 };
@@ -20,12 +27,29 @@ pub struct Layout {
     pub assets: String,
     /// The server's clock, against which a page corrects its own, in ms since 1970 UTC.
     pub now_ms: i64,
+    /// Whoever looks at it; `None` where nobody has signed in.
+    pub person: Option<Person>,
+    /// What every form of the page that changes something sends along.
+    pub form_token: String,
 }
 
 impl Layout {
-    /// The frame, now.
-    pub fn new() -> Self {
-        Self { assets: super::assets::prefix(), now_ms: crate::live::now_us() / 1000 }
+    /// The frame of the answer to a request, by what the request was found to be.
+    pub fn of(extensions: &Extensions) -> Self {
+        Self {
+            assets: super::assets::prefix(),
+            now_ms: crate::live::now_us() / 1000,
+            person: extensions.get().cloned(),
+            form_token: extensions.get::<FormToken>().map(|token| token.0.clone()).unwrap_or_default(),
+        }
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Layout {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(Self::of(&parts.extensions))
     }
 }
 

@@ -182,6 +182,7 @@ impl ProcessPage {
 
 /// The page.
 pub async fn page(
+    layout: Layout,
     State(shared): State<Shared>,
     Path((host, pid)): Path<(String, String)>,
     RawQuery(text): RawQuery,
@@ -198,7 +199,7 @@ pub async fn page(
         found.moment.as_ref().map(|moment| process::ancestors(&moment.snapshot.processes, &found.process));
     let host_path = format!("/hosts/{host}");
     page::render(&ProcessPage {
-        layout: Layout::new(),
+        layout,
         set_aside: shared.past.set_aside(),
         facts: subject::facts(&found),
         figures: subject::figures(&found),

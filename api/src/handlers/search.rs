@@ -169,10 +169,14 @@ impl SearchPage {
 }
 
 /// The page.
-pub async fn page(State(shared): State<Shared>, RawQuery(text): RawQuery) -> Result<Response, Refusal> {
+pub async fn page(
+    layout: Layout,
+    State(shared): State<Shared>,
+    RawQuery(text): RawQuery,
+) -> Result<Response, Refusal> {
     let query = SearchQuery::parse(&text.unwrap_or_default())?;
     let mut page = SearchPage {
-        layout: Layout::new(),
+        layout,
         set_aside: Vec::new(),
         error: None,
         table: Table::default(),

@@ -45,8 +45,8 @@ enum Outcome {
 }
 
 impl SqlPage {
-    fn new(sql: String, outcome: Outcome) -> Self {
-        Self { layout: Layout::new(), sql, examples: &EXAMPLES, limits: limits(), outcome }
+    fn new(layout: Layout, sql: String, outcome: Outcome) -> Self {
+        Self { layout, sql, examples: &EXAMPLES, limits: limits(), outcome }
     }
 
     /// A link that brings this text.
@@ -67,30 +67,30 @@ impl SqlPage {
 }
 
 /// The page with the text of `?sql=`, not asked yet.
-pub async fn page(RawQuery(query): RawQuery) -> Result<Response, Refusal> {
-    page::render(&SqlPage::new(field(query.unwrap_or_default().as_bytes(), "sql"), Outcome::NotAsked))
+pub async fn page(layout: Layout, RawQuery(query): RawQuery) -> Result<Response, Refusal> {
+    page::render(&SqlPage::new(layout, field(query.unwrap_or_default().as_bytes(), "sql"), Outcome::NotAsked))
 }
 
 /// The page with the answer, or the answer as a file (`format=csv` or `json`).
-pub async fn ask(State(shared): State<Shared>, body: Bytes) -> Result<Response, Refusal> {
+pub async fn ask(layout: Layout, State(shared): State<Shared>, body: Bytes) -> Result<Response, Refusal> {
     let sql = field(&body, "sql");
     let asked = shared.console.ask(sql.clone()).await;
     match (asked, field(&body, "format").as_str()) {
         (Ok(answered), "csv") => Ok(csv::file("answer", answered.csv())),
         (Ok(answered), "json") => Ok(json_file(&answered)),
-        (Ok(answered), _) => page::render(&SqlPage::new(sql, Outcome::Answered(answered))),
+        (Ok(answered), _) => page::render(&SqlPage::new(layout, sql, Outcome::Answered(answered))),
         (Err(refusal), _) => {
             let status = refusal.status;
-            let page = page::render(&SqlPage::new(sql, Outcome::Refused(refusal)))?;
+            let page = page::render(&SqlPage::new(layout, sql, Outcome::Refused(refusal)))?;
             Ok((status, page).into_response())
         }
     }
 }
 
 /// Cancels the question that is being answered; the page keeps its text.
-pub async fn cancel(State(shared): State<Shared>, body: Bytes) -> Result<Response, Refusal> {
+pub async fn cancel(layout: Layout, State(shared): State<Shared>, body: Bytes) -> Result<Response, Refusal> {
     shared.console.cancel();
-    page::render(&SqlPage::new(field(&body, "sql"), Outcome::NotAsked))
+    page::render(&SqlPage::new(layout, field(&body, "sql"), Outcome::NotAsked))
 }
 
 /// `POST /api/v1/sql`: the question is the body, or the field `sql` of a JSON object; `?format=csv` answers in CSV.

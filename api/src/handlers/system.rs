@@ -95,6 +95,7 @@ impl SystemPage {
 
 /// The page.
 pub async fn page(
+    layout: Layout,
     State(shared): State<Shared>,
     Path(host): Path<String>,
     RawQuery(query): RawQuery,
@@ -104,11 +105,11 @@ pub async fn page(
     let live_url = format!("{}/live", links.path);
     let (head, moment) = match visit(&shared, &host, Tab::System, links.clone()).await? {
         Visit::Moment(head, moment) => (head, moment),
-        Visit::Nothing(head, why) => return nothing::page(head, &why),
+        Visit::Nothing(head, why) => return nothing::page(layout, head, &why),
         Visit::Elsewhere(response) => return Ok(response),
     };
     let view = view(&moment, &links);
-    page::render(&SystemPage { layout: Layout::new(), view, live_url, head })
+    page::render(&SystemPage { layout, view, live_url, head })
 }
 
 fn view(moment: &Moment, links: &Links) -> View {

@@ -195,7 +195,11 @@ impl TopPage {
 }
 
 /// The page.
-pub async fn page(State(shared): State<Shared>, RawQuery(text): RawQuery) -> Result<Response, Refusal> {
+pub async fn page(
+    layout: Layout,
+    State(shared): State<Shared>,
+    RawQuery(text): RawQuery,
+) -> Result<Response, Refusal> {
     let request = TopRequest::parse(&text.unwrap_or_default())?;
     let answer = request.ask(&shared).await?;
     let table = TopTable {
@@ -207,7 +211,7 @@ pub async fn page(State(shared): State<Shared>, RawQuery(text): RawQuery) -> Res
         carried: request.all_parameters(),
     };
     page::render(&TopPage {
-        layout: Layout::new(),
+        layout,
         set_aside: shared.past.set_aside(),
         table: table.table(&answer.rows),
         is_cut: answer.total > answer.rows.len() as u64,

@@ -22,6 +22,7 @@ struct RefusalPage {
 pub async fn dress(request: Request, next: Next) -> Response {
     let path = request.uri().path().to_owned();
     let method = request.method().clone();
+    let layout = Layout::of(request.extensions());
     let response = next.run(request).await;
     let refusal = match response.extensions().get::<Refusal>() {
         Some(refusal) => refusal.clone(),
@@ -32,7 +33,7 @@ pub async fn dress(request: Request, next: Next) -> Response {
     };
     let allow = response.headers().get(header::ALLOW).cloned();
     let json = path.starts_with("/api/") || path == "/healthz" || path == "/readyz";
-    let mut dressed = if json { refusal.into_json() } else { page(refusal) };
+    let mut dressed = if json { refusal.into_json() } else { page(layout, refusal) };
     if let Some(allow) = allow {
         dressed.headers_mut().insert(header::ALLOW, allow);
     }
@@ -63,9 +64,9 @@ fn plain_refusal(response: &Response, method: &Method, path: &str) -> Option<Ref
     }
 }
 
-fn page(refusal: Refusal) -> Response {
+fn page(layout: Layout, refusal: Refusal) -> Response {
     let status = refusal.status;
-    let page = RefusalPage { layout: Layout::new(), refusal };
+    let page = RefusalPage { layout, refusal };
     match page.render() {
         Ok(html) => (status, Html(html)).into_response(),
         Err(_) => status.into_response(),
