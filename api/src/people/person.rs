@@ -14,6 +14,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::refusal::Refusal;
 
+/// The name in the audit of whoever asks where sign-in is off.
+const NOBODY: &str = "nobody in particular";
+
 /// Who asks. Every request that was let in has one among its extensions, and handlers take it as an argument.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Person {
@@ -56,7 +59,12 @@ impl Person {
     /// Whoever asks where sign-in is off: anybody on this machine.
     pub fn nobody_in_particular(from: IpAddr) -> Self {
         let grants = vec![Grant { role: Role::Administrator, groups: None, hides_command_lines: false }];
-        Self { name: "nobody in particular".to_owned(), grants, session: None, from }
+        Self { name: NOBODY.to_owned(), grants, session: None, from }
+    }
+
+    /// Whether this is whoever asks where sign-in is off; nobody who signs in can have that name.
+    pub fn is_nobody_in_particular(&self) -> bool {
+        self.name == NOBODY
     }
 }
 
