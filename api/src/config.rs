@@ -8,7 +8,7 @@ use std::{
 use anyhow::Context;
 use fleetps_agent::AgentSettings;
 use fleetps_ingestor::IngestorSettings;
-use fleetps_nats::HostName;
+use fleetps_nats::{HostName, connection::Broker, server::Part};
 use serde::{Deserialize, Serialize};
 
 use crate::cli::Overrides;
@@ -89,6 +89,17 @@ impl Config {
             config.listen
         );
         Ok(config)
+    }
+
+    /// How a command reaches the broker: the one that was named, else the one that fleetps runs in the data folder.
+    ///
+    /// # Errors
+    /// When none was named and none was ever run there.
+    pub fn broker(&self) -> anyhow::Result<Broker> {
+        match &self.nats {
+            Some(url) => Ok(Broker { url: url.clone(), nkey_file: self.nkey.clone() }),
+            None => Ok(fleetps_nats::server::broker_in(&self.data, Part::Api)?),
+        }
     }
 
     fn read(path: &Path) -> anyhow::Result<Self> {

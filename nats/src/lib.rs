@@ -2,13 +2,15 @@
 //!
 //! `host` and `subject` name things, `snapshot` is the message every agent sends, `stream` is where the broker keeps
 //! those messages, `reader` reads them in order, `status` is how an ingestor says how it is doing, and `connection`
-//! is the one way to reach a broker. `server` (feature `managed`) finds, installs and runs a local nats-server; `lock`
+//! is the one way to reach a broker. `bucket` is what the broker keeps under keys, `hosts` the one of the hosts. `server` (feature `managed`) finds, installs and runs a local nats-server; `lock`
 //! keeps two processes out of one folder, `units` reads durations and sizes as people write them, `causes` writes an error
 //! as one line.
 
+pub mod bucket;
 mod causes;
 pub mod connection;
 pub mod host;
+pub mod hosts;
 pub mod lock;
 pub mod reader;
 #[cfg(feature = "managed")]

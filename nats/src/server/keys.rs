@@ -53,7 +53,7 @@ impl Keys {
     /// Makes the folder and the keys that are missing.
     pub(super) fn load_or_make(folder: &Path) -> Result<Self, ServerError> {
         make_private_folder(folder)?;
-        let keys = Self { folder: folder.to_owned() };
+        let keys = Self::in_folder(folder);
         for part in Part::ALL {
             let file = keys.file(part);
             if !file.exists() {
@@ -61,6 +61,11 @@ impl Keys {
             }
         }
         Ok(keys)
+    }
+
+    /// The keys that are in the folder.
+    pub(super) fn in_folder(folder: &Path) -> Self {
+        Self { folder: folder.to_owned() }
     }
 
     /// The file with the seed of `part`.

@@ -12,7 +12,7 @@ mod program;
 mod supervisor;
 
 use std::{
-    io,
+    fs, io,
     path::{Path, PathBuf},
 };
 
@@ -70,6 +70,17 @@ pub enum ServerError {
         /// Why.
         source: io::Error,
     },
+    /// No server was ever run in this data folder, or it is somebody else's.
+    #[error(
+        "{data} has no broker that can be used; start fleetps there first, name the folder with --data DIR, or name \
+         another broker with --nats URL and --nkey FILE"
+    )]
+    NotHere {
+        /// The data folder.
+        data: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// A key could not be made or read.
     #[error("cannot use the key {path}: {problem}; delete it to have a new one made")]
     Key {
@@ -86,6 +97,19 @@ pub enum ServerError {
         /// Its log.
         log: PathBuf,
     },
+}
+
+/// How `part` connects to the managed server of the data folder `data`, from another process than the one that runs it.
+///
+/// # Errors
+/// When none was ever run there, or its files cannot be read by this user.
+pub fn broker_in(data: &Path, part: Part) -> Result<Broker, ServerError> {
+    let folder = data.join("nats");
+    let port = config::Files::in_folder(&folder).remembered_port();
+    let text =
+        fs::read_to_string(&port).map_err(|source| ServerError::NotHere { data: data.to_owned(), source })?;
+    let nkey_file = Some(keys::Keys::in_folder(&folder.join("keys")).file(part));
+    Ok(Broker { url: format!("nats://127.0.0.1:{}", text.trim()), nkey_file })
 }
 
 impl ServerError {

@@ -1,7 +1,8 @@
-//! The managed server and the stream reader, with a real nats-server.
+//! The managed server, the stream reader and the buckets, with a real nats-server.
 #![cfg(feature = "managed")]
 #![allow(clippy::unwrap_used, missing_docs, reason = "a test that cannot go on should panic")]
 
+mod bucket;
 mod reader;
 mod server;
 mod support;

@@ -3,7 +3,7 @@
 use std::process::{Command, Stdio};
 
 use fleetps_nats::{
-    server::{ManagedServer, Part},
+    server::{ManagedServer, Part, broker_in},
     subject,
 };
 use futures_util::StreamExt;
@@ -69,6 +69,16 @@ async fn the_port_and_the_keys_are_the_same_after_a_restart() {
     let second = ManagedServer::start(settings(folder.path())).await.unwrap();
     assert_eq!(second.url(), url);
     second.broker(Part::Api).connect("test").await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_process_finds_the_broker_of_a_data_folder() {
+    let fixture = start().await;
+    let broker = broker_in(fixture.folder.path(), Part::Api).unwrap();
+    assert_eq!(broker.url, fixture.server.url());
+    broker.connect("test").await.unwrap();
+    let refusal = broker_in(&fixture.folder.path().join("other"), Part::Api).unwrap_err().to_string();
+    assert!(refusal.contains("--data") && refusal.contains("other"), "{refusal}");
 }
 
 #[cfg(unix)]

@@ -1,0 +1,112 @@
+//! What a bucket holds now: one consumer delivers the last value of every key, and then every change.
+//!
+//! A pull consumer without acknowledgements, as for the snapshots. Not async-nats' own watch: it ends without a word
+//! some seconds after the broker was started again.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use async_nats::jetstream::{
+    Message,
+    consumer::{AckPolicy, DeliverPolicy, ReplayPolicy, pull},
+    kv::Store,
+};
+use futures_util::StreamExt;
+use serde::de::DeserializeOwned;
+
+use super::Entry;
+
+/// Values asked for at once; they are small.
+const BATCH: usize = 500;
+/// How often the broker says that it is still there; two missed ones are an interruption. So a change made while the
+/// broker was started again is known within seconds.
+const HEARTBEAT: Duration = Duration::from_secs(1);
+/// How long one request stays open.
+const EXPIRES: Duration = Duration::from_secs(30);
+/// How long the broker keeps a consumer that nobody reads.
+const INACTIVE_THRESHOLD: Duration = Duration::from_secs(30);
+
+/// The headers by which the broker says that a key is gone.
+const GONE_HEADERS: [&str; 2] = ["KV-Operation", "Nats-Marker-Reason"];
+
+pub(super) type Entries<T> = BTreeMap<String, Entry<T>>;
+pub(super) type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// Every change from now on.
+pub(super) struct Changes {
+    messages: pull::Stream,
+    prefix: String,
+    seen: u64,
+}
+
+/// What became of a key.
+pub(super) struct Change<T> {
+    pub(super) key: String,
+    /// `None`: it is gone.
+    pub(super) entry: Option<Entry<T>>,
+}
+
+/// Everything in the bucket, and what follows.
+pub(super) async fn read<T: DeserializeOwned>(store: &Store) -> Result<(Entries<T>, Changes), Failure> {
+    let config = pull::Config {
+        deliver_policy: DeliverPolicy::LastPerSubject,
+        ack_policy: AckPolicy::None,
+        replay_policy: ReplayPolicy::Instant,
+        // LastPerSubject is refused without a filter.
+        filter_subject: format!("{}>", store.prefix),
+        inactive_threshold: INACTIVE_THRESHOLD,
+        memory_storage: true,
+        num_replicas: 1,
+        ..pull::Config::default()
+    };
+    let consumer = store.stream.create_consumer(config).await?;
+    let mut waiting = consumer.cached_info().num_pending;
+    let stream = consumer.stream().max_messages_per_batch(BATCH).heartbeat(HEARTBEAT).expires(EXPIRES);
+    let mut changes = Changes { messages: stream.messages().await?, prefix: store.prefix.clone(), seen: 0 };
+    let mut entries = Entries::new();
+    while waiting > 0 {
+        let (change, pending) = changes.take().await?;
+        waiting = pending;
+        if let Change { key, entry: Some(entry) } = change {
+            entries.insert(key, entry);
+        }
+    }
+    Ok((entries, changes))
+}
+
+impl Changes {
+    /// The next change; an error when changes may have been missed.
+    pub(super) async fn next<T: DeserializeOwned>(&mut self) -> Result<Change<T>, Failure> {
+        self.take().await.map(|(change, _)| change)
+    }
+
+    /// A change, and how many wait behind it.
+    async fn take<T: DeserializeOwned>(&mut self) -> Result<(Change<T>, u64), Failure> {
+        let message = self.messages.next().await.ok_or("the consumer ended")??;
+        let info = message.info()?;
+        let (revision, consumer_sequence, pending) =
+            (info.stream_sequence, info.consumer_sequence, info.pending);
+        if consumer_sequence != self.seen + 1 {
+            return Err("the consumer skipped a change".into());
+        }
+        self.seen = consumer_sequence;
+        let key = message.subject.strip_prefix(&self.prefix).unwrap_or_default().to_owned();
+        let entry = value(&message, &key).map(|value| Entry { value, revision });
+        Ok((Change { key, entry }, pending))
+    }
+}
+
+/// The value of a message, unless the key is gone. What cannot be understood is as good as gone: nobody may get in by a
+/// record that means nothing.
+fn value<T: DeserializeOwned>(message: &Message, key: &str) -> Option<T> {
+    let is_gone = |headers: &async_nats::HeaderMap| {
+        GONE_HEADERS.into_iter().any(|name| headers.get(name).is_some_and(|value| value.as_str() != "PUT"))
+    };
+    if message.headers.as_ref().is_some_and(is_gone) {
+        return None;
+    }
+    serde_json::from_slice(&message.payload)
+        .inspect_err(|error| {
+            tracing::error!(key, error = %error, "a value in the broker's bucket cannot be understood and does not count");
+        })
+        .ok()
+}

@@ -1,0 +1,100 @@
+//! A copy of a bucket in memory that a task keeps current, through restarts of the broker.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use async_nats::jetstream::kv::Store;
+use serde::de::DeserializeOwned;
+use tokio::sync::watch;
+
+use super::current::{self, Change, Changes, Entries, Failure};
+use crate::connection::reconnect_delay;
+
+type Values<T> = BTreeMap<String, Arc<T>>;
+
+/// What a bucket holds, as of a moment ago; cheap to clone. While the broker is away it stays as it was.
+#[derive(Debug)]
+pub struct Followed<T> {
+    values: watch::Receiver<Values<T>>,
+}
+
+impl<T> Clone for Followed<T> {
+    fn clone(&self) -> Self {
+        Self { values: self.values.clone() }
+    }
+}
+
+impl<T> Followed<T> {
+    /// The value of `key`.
+    pub fn get(&self, key: &str) -> Option<Arc<T>> {
+        self.values.borrow().get(key).cloned()
+    }
+
+    /// Everything, ordered by key.
+    pub fn all(&self) -> Vec<(String, Arc<T>)> {
+        self.values.borrow().iter().map(|(key, value)| (key.clone(), Arc::clone(value))).collect()
+    }
+
+    /// Returns when something may have changed since this was called last (or, the first time, since following began).
+    pub async fn changed(&mut self) {
+        if self.values.changed().await.is_err() {
+            // Only at the end of the program: the task that follows outlives every copy.
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+impl<T: DeserializeOwned + Send + Sync + 'static> Followed<T> {
+    pub(super) async fn start(store: Store) -> Result<Self, Failure> {
+        let (entries, changes) = current::read(&store).await?;
+        let (sender, values) = watch::channel(values_of(entries));
+        tokio::spawn(async move {
+            let end = sender.clone();
+            tokio::select! {
+                () = end.closed() => {}
+                () = follow(&store, changes, &sender) => {}
+            }
+        });
+        Ok(Self { values })
+    }
+}
+
+/// Applies every change, and reads everything anew when some may have been missed.
+async fn follow<T: DeserializeOwned>(store: &Store, mut changes: Changes, sender: &watch::Sender<Values<T>>) {
+    loop {
+        match changes.next().await {
+            Ok(change) => sender.send_modify(|values| apply(values, change)),
+            Err(error) => {
+                tracing::info!(bucket = store.name, error = %error, "reading the broker's bucket anew");
+                changes = read_again(store, sender).await;
+            }
+        }
+    }
+}
+
+async fn read_again<T: DeserializeOwned>(store: &Store, sender: &watch::Sender<Values<T>>) -> Changes {
+    let mut failures = 0;
+    loop {
+        match current::read(store).await {
+            Ok((entries, changes)) => {
+                sender.send_replace(values_of(entries));
+                return changes;
+            }
+            Err(error) => {
+                tracing::warn!(bucket = store.name, error = %error, "the broker's bucket cannot be read; trying again");
+                tokio::time::sleep(reconnect_delay(failures)).await;
+                failures += 1;
+            }
+        }
+    }
+}
+
+fn apply<T>(values: &mut Values<T>, change: Change<T>) {
+    match change.entry {
+        Some(entry) => values.insert(change.key, Arc::new(entry.value)),
+        None => values.remove(&change.key),
+    };
+}
+
+fn values_of<T>(entries: Entries<T>) -> Values<T> {
+    entries.into_iter().map(|(key, entry)| (key, Arc::new(entry.value))).collect()
+}

@@ -1,0 +1,184 @@
+//! A bucket: JSON values under keys, kept by the broker. What must be known now and is not the past (hosts, users,
+//! sessions, tokens) lives in one of these, never in a file.
+//!
+//! A value is changed by reading it with its revision and writing it back with that revision, so that of two who change
+//! it at once one is told so. `current` reads what a bucket holds now, `followed` keeps a copy of that in memory.
+
+mod current;
+mod followed;
+
+use std::{fmt, marker::PhantomData, time::Duration};
+
+use async_nats::{
+    Client,
+    jetstream::{
+        self,
+        kv::{self, CreateErrorKind, Store, UpdateErrorKind},
+        stream::StorageType,
+    },
+};
+use serde::{Serialize, de::DeserializeOwned};
+
+pub use followed::Followed;
+
+/// The most that a bucket takes, counted by the broker against its store from the start: 50,000 hosts of 600 bytes.
+/// When it is full, what is new is refused and nothing is lost.
+const MAX_BYTES: i64 = 32 << 20;
+/// The most that one value takes: a hundred times the largest there is.
+const MAX_VALUE_BYTES: i32 = 64 << 10;
+
+/// How long the broker remembers that a key was removed, for those who follow; whoever was away for longer reads
+/// everything anew in any case.
+const GONE_AFTER: Duration = Duration::from_secs(3600);
+
+/// JSON values under keys; cheap to clone. Keys are of letters, digits and `-/_=.`
+pub struct Bucket<T> {
+    store: Store,
+    values: PhantomData<fn() -> T>,
+}
+
+/// A value, and the revision to name when it is changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry<T> {
+    /// The value.
+    pub value: T,
+    /// Which change of the bucket wrote it.
+    pub revision: u64,
+}
+
+/// A bucket could not be used.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {action} the broker's bucket {bucket}")]
+pub struct BucketError {
+    action: &'static str,
+    bucket: String,
+    source: Box<dyn std::error::Error + Send + Sync>,
+}
+
+impl<T> Clone for Bucket<T> {
+    fn clone(&self) -> Self {
+        Self { store: self.store.clone(), values: PhantomData }
+    }
+}
+
+impl<T> fmt::Debug for Bucket<T> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_tuple("Bucket").field(&self.store.name).finish()
+    }
+}
+
+impl<T: Serialize + DeserializeOwned> Bucket<T> {
+    /// The bucket `name` of the client's account; makes it when it is missing.
+    ///
+    /// # Errors
+    /// When the broker does not answer or cannot make it.
+    pub async fn open(client: &Client, name: &str) -> Result<Self, BucketError> {
+        let jetstream = jetstream::new(client.clone());
+        let store = match jetstream.get_key_value(name).await {
+            Ok(store) => store,
+            Err(_) => jetstream.create_key_value(config(name)).await.map_err(failed("make", name))?,
+        };
+        Ok(Self { store, values: PhantomData })
+    }
+
+    /// The value of `key`, if there is one.
+    ///
+    /// # Errors
+    /// When the broker does not answer, `key` is none, or the value is not what was expected.
+    pub async fn get(&self, key: &str) -> Result<Option<Entry<T>>, BucketError> {
+        let entry = self.store.entry(key).await.map_err(failed("read", &self.store.name))?;
+        match entry.filter(|entry| entry.operation == kv::Operation::Put) {
+            Some(entry) => {
+                let value =
+                    serde_json::from_slice(&entry.value).map_err(failed("understand", &self.store.name))?;
+                Ok(Some(Entry { value, revision: entry.revision }))
+            }
+            None => Ok(None),
+        }
+    }
+
+    /// Writes the value of a new `key`; `false` when the key exists already.
+    ///
+    /// # Errors
+    /// When the broker does not answer, the bucket is full, or `key` is none.
+    pub async fn create(&self, key: &str, value: &T) -> Result<bool, BucketError> {
+        match self.store.create(key, self.json(value)?.into()).await {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == CreateErrorKind::AlreadyExists => Ok(false),
+            Err(error) => Err(failed("write", &self.store.name)(error)),
+        }
+    }
+
+    /// Writes `key` if it still has that `revision`; `false` when somebody else changed it.
+    ///
+    /// # Errors
+    /// When the broker does not answer, the bucket is full, or `key` is none.
+    pub async fn update(&self, key: &str, value: &T, revision: u64) -> Result<bool, BucketError> {
+        match self.store.update(key, self.json(value)?.into(), revision).await {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == UpdateErrorKind::WrongLastRevision => Ok(false),
+            Err(error) => Err(failed("write", &self.store.name)(error)),
+        }
+    }
+
+    /// Writes `key`, whatever was there.
+    ///
+    /// # Errors
+    /// When the broker does not answer, the bucket is full, or `key` is none.
+    pub async fn put(&self, key: &str, value: &T) -> Result<(), BucketError> {
+        let written = self.store.put(key, self.json(value)?.into()).await;
+        written.map(|_| ()).map_err(failed("write", &self.store.name))
+    }
+
+    /// Removes `key` and what is left of its value; it need not exist.
+    ///
+    /// # Errors
+    /// When the broker does not answer or `key` is none.
+    pub async fn delete(&self, key: &str) -> Result<(), BucketError> {
+        let purged = self.store.purge_with_ttl(key, GONE_AFTER).await;
+        purged.map_err(failed("write", &self.store.name))
+    }
+
+    /// Everything in the bucket, ordered by key. What cannot be understood is left out and logged.
+    ///
+    /// # Errors
+    /// When the broker does not answer.
+    pub async fn all(&self) -> Result<Vec<(String, Entry<T>)>, BucketError> {
+        let (entries, _) = current::read(&self.store).await.map_err(failed("read", &self.store.name))?;
+        Ok(entries.into_iter().collect())
+    }
+
+    fn json(&self, value: &T) -> Result<Vec<u8>, BucketError> {
+        serde_json::to_vec(value).map_err(failed("write", &self.store.name))
+    }
+}
+
+impl<T: DeserializeOwned + Send + Sync + 'static> Bucket<T> {
+    /// A copy of the bucket in memory, which follows it from now on.
+    ///
+    /// # Errors
+    /// When the broker does not answer now; later the copy stays as it is until the broker answers again.
+    pub async fn follow(&self) -> Result<Followed<T>, BucketError> {
+        Followed::start(self.store.clone()).await.map_err(failed("follow", &self.store.name))
+    }
+}
+
+fn config(name: &str) -> kv::Config {
+    kv::Config {
+        bucket: name.to_owned(),
+        history: 1,
+        max_bytes: MAX_BYTES,
+        max_value_size: MAX_VALUE_BYTES,
+        storage: StorageType::File,
+        limit_markers: Some(GONE_AFTER),
+        ..kv::Config::default()
+    }
+}
+
+fn failed<E>(action: &'static str, bucket: &str) -> impl FnOnce(E) -> BucketError
+where
+    E: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let bucket = bucket.to_owned();
+    move |error| BucketError { action, bucket, source: error.into() }
+}

@@ -1,0 +1,116 @@
+//! The hosts that are known to the broker: which keys may speak for a name, and what a host belongs to.
+
+use std::{collections::BTreeSet, str::FromStr};
+
+use async_nats::Client;
+use serde::{Deserialize, Serialize};
+
+use crate::bucket::{Bucket, BucketError};
+
+/// The bucket's name; its keys are host names.
+pub const HOSTS: &str = "hosts";
+/// Groups of one host; more would say nothing.
+pub const MAX_GROUPS: usize = 32;
+/// The longest group, in bytes: a word, or a name and a value.
+const MAX_GROUP_BYTES: usize = 64;
+
+/// Opens the bucket.
+///
+/// # Errors
+/// When the broker does not answer or cannot make it.
+pub async fn open(client: &Client) -> Result<Bucket<HostRecord>, BucketError> {
+    Bucket::open(client, HOSTS).await
+}
+
+/// What is known of a host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostRecord {
+    /// The public keys that may speak for this name, the one in use first; a second one while the key is being changed.
+    pub keys: Vec<String>,
+    /// Whether it may.
+    pub admission: Admission,
+    /// What it belongs to, each as [`Group`] allows: `web`, `env=prod`.
+    #[serde(default)]
+    pub groups: BTreeSet<String>,
+    /// When it first asked to be admitted, in µs since 1970 UTC.
+    pub first_contact_at_us: i64,
+    /// The enrolment token it came with, by its id; `None` where somebody approved it.
+    #[serde(default)]
+    pub token: Option<String>,
+    /// Whether the host is to make itself a new key.
+    #[serde(default)]
+    pub rotate: bool,
+}
+
+/// Whether a host may publish.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Admission {
+    /// It asked without a token; somebody has to approve it.
+    Waiting,
+    /// It may.
+    Admitted,
+    /// It may no more.
+    Revoked,
+}
+
+/// A group that hosts can belong to: one word (`web`) or a name with a value (`env=prod`), of letters, digits and `-_.`
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Group(String);
+
+/// The text is not a group.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "{0:?} is not a group: expected one word as in web, or a name and a value as in env=prod, of letters, digits and -_. \
+     (at most 64)"
+)]
+pub struct NotAGroup(String);
+
+impl FromStr for Group {
+    type Err = NotAGroup;
+
+    fn from_str(text: &str) -> Result<Self, NotAGroup> {
+        let is_word = |word: &str| {
+            let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+            !word.is_empty() && word.bytes().all(is_allowed)
+        };
+        let is_group = match text.split_once('=') {
+            Some((name, value)) => is_word(name) && is_word(value),
+            None => is_word(text),
+        };
+        if is_group && text.len() <= MAX_GROUP_BYTES {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(NotAGroup(text.to_owned()))
+        }
+    }
+}
+
+impl From<Group> for String {
+    fn from(group: Group) -> Self {
+        group.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_group_is_a_word_or_a_name_with_a_value() {
+        for text in ["web", "env=prod", "team=web-2", "v1.2"] {
+            assert!(text.parse::<Group>().is_ok(), "{text} was refused");
+        }
+        for text in ["", "=", "env=", "=prod", "a=b=c", "a b", "<b>", "a,b", "ü", &"x".repeat(65)] {
+            assert!(text.parse::<Group>().is_err(), "{text:?} was taken");
+        }
+    }
+
+    #[test]
+    fn a_record_of_an_earlier_version_is_understood() {
+        let record: HostRecord =
+            serde_json::from_str(r#"{"keys":["UA"],"admission":"admitted","first_contact_at_us":1}"#)
+                .unwrap();
+        assert_eq!((record.admission, record.groups.len(), record.rotate), (Admission::Admitted, 0, false));
+    }
+}
