@@ -1,14 +1,17 @@
 //! What the parts of fleetps say to each other over NATS.
 //!
 //! `host` and `subject` name things, `snapshot` is the message every agent sends, `stream` is where the broker keeps
-//! those messages, `reader` reads them in order, `status` is how an ingestor says how it is doing, and `connection`
-//! is the one way to reach a broker. `bucket` is what the broker keeps under keys, `hosts` the one of the hosts. `server` (feature `managed`) finds, installs and runs a local nats-server; `lock`
-//! keeps two processes out of one folder, `units` reads durations and sizes as people write them, `causes` writes an error
-//! as one line.
+//! those messages, `reader` reads them in order and `direct` some of them at once, `status` is how an ingestor says how it
+//! is doing, `audit` is who did what, and `connection` is the one way to reach a broker. `bucket` is what the broker keeps
+//! under keys, `hosts` the one of the hosts. `server` (feature `managed`) finds, installs and runs a local nats-server;
+//! `lock` keeps two processes out of one folder, `units` reads durations and sizes as people write them, `causes` writes
+//! an error as one line.
 
+pub mod audit;
 pub mod bucket;
 mod causes;
 pub mod connection;
+pub mod direct;
 pub mod host;
 pub mod hosts;
 pub mod lock;

@@ -65,7 +65,11 @@ pub async fn open_snapshots(jetstream: &Context) -> Result<Stream, StreamError> 
     jetstream.get_stream(SNAPSHOTS).await.map_err(|source| StreamError::Get { name: SNAPSHOTS, source })
 }
 
-async fn ensure_one(jetstream: &Context, name: &'static str, config: Config) -> Result<(), StreamError> {
+pub(crate) async fn ensure_one(
+    jetstream: &Context,
+    name: &'static str,
+    config: Config,
+) -> Result<(), StreamError> {
     if let Ok(stream) = jetstream.get_stream(name).await {
         let current = &stream.cached_info().config;
         if current.max_bytes == config.max_bytes && current.max_age == config.max_age {

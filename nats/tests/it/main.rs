@@ -2,6 +2,7 @@
 #![cfg(feature = "managed")]
 #![allow(clippy::unwrap_used, missing_docs, reason = "a test that cannot go on should panic")]
 
+mod audit;
 mod bucket;
 mod reader;
 mod server;
