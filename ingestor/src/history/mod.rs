@@ -15,6 +15,7 @@ mod moment;
 mod nearest;
 mod reading;
 mod refresh;
+mod scope;
 mod search;
 mod series;
 mod silence;
@@ -39,6 +40,7 @@ pub use diff::diff;
 use engine::Engine;
 use held::Held;
 pub(crate) use known_runs::known_runs;
+pub use scope::{Hosts, Scope};
 pub use views::attach_sql;
 pub(crate) use views::relation;
 
@@ -79,12 +81,14 @@ impl HistoryError {
 }
 
 /// The segments of a folder, for any number of questions at a time. One for a whole program: it keeps segments attached,
-/// and what is read often stays in memory.
+/// and what is read often stays in memory. A clone is the same one.
+#[derive(Clone)]
 pub struct History {
     folder: PathBuf,
-    state: RwLock<Arc<State>>,
+    state: Arc<RwLock<Arc<State>>>,
     /// Held by whoever makes another state.
-    changing: Mutex<()>,
+    changing: Arc<Mutex<()>>,
+    scope: Arc<Scope>,
 }
 
 /// The segments at some time; never changed, only replaced.
@@ -102,6 +106,12 @@ struct State {
 }
 
 impl History {
+    /// The same history, answering only from what is in `scope`. A question about one host that is not is for the caller
+    /// to refuse: whether and when such a host was heard of is known without its rows.
+    pub fn within(&self, scope: Arc<Scope>) -> Self {
+        Self { scope, ..self.clone() }
+    }
+
     /// Since when the past is kept at which resolution.
     pub fn kept(&self) -> Kept {
         kept::kept(&self.state().segments)
@@ -115,7 +125,7 @@ impl History {
         all
     }
 
-    /// A database for SQL of one's own, with what `attach.sql` makes: a view per table over the segments that are readable
+    /// A database for SQL of one's own, over everything, with what `attach.sql` makes: a view per table over the segments that are readable
     /// now.
     ///
     /// # Errors

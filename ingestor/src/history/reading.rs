@@ -6,7 +6,7 @@ use std::{cell::RefCell, sync::Arc};
 use duckdb::Connection;
 use fleetps_nats::HostName;
 
-use super::{History, HistoryError, Resolution, Span, State, held::Held, views::relation};
+use super::{History, HistoryError, Resolution, Scope, Span, State, held::Held, views::relation};
 use crate::segment::SegmentName;
 
 /// A question is asked anew at most so often: each time a damaged segment was set aside, or segments changed meanwhile,
@@ -18,6 +18,7 @@ pub(crate) struct Reading<'a> {
     /// Every segment is attached to it; ask it of [`Reading::relation`]s.
     pub(crate) connection: &'a Connection,
     state: &'a State,
+    scope: &'a Scope,
     touched: RefCell<Vec<SegmentName>>,
 }
 
@@ -32,11 +33,12 @@ impl<'a> Reading<'a> {
         self.segments().filter(|held| held.overlaps(host, span)).collect()
     }
 
-    /// The rows of a table in these segments, as something to select from. Without segments it has no rows.
+    /// The rows of a table of hosts in these segments that are in the scope, as something to select from. Without segments
+    /// it has no rows.
     pub(crate) fn relation(&self, table: &str, segments: &[&Held]) -> String {
         let names = segments.iter().map(|held| &held.name);
         self.touched.borrow_mut().extend(names.clone());
-        relation(table, names)
+        self.scope.rows(table, relation(table, names))
     }
 }
 
@@ -72,7 +74,8 @@ impl History {
             let state = self.state();
             let mut touched = Vec::new();
             let answer = state.engine.with_connection(|connection| {
-                let reading = Reading { connection, state: &state, touched: RefCell::default() };
+                let touching = RefCell::default();
+                let reading = Reading { connection, state: &state, scope: &self.scope, touched: touching };
                 let answer = question(&reading);
                 touched = reading.touched.take();
                 answer

@@ -3,10 +3,10 @@
 use std::{collections::HashMap, path::Path, sync::Arc};
 
 use fleetps_nats::with_causes;
-use parking_lot::{Mutex, RwLock};
+use parking_lot::RwLock;
 
 use super::{
-    Catalog, History, HistoryError, State,
+    Catalog, History, HistoryError, Scope, State,
     engine::{Attaching, Engine},
     held::Held,
 };
@@ -36,8 +36,9 @@ impl History {
     /// When the folder cannot be listed, or DuckDB cannot start.
     pub fn open(folder: &Path) -> Result<Self, HistoryError> {
         let folder = std::path::absolute(folder).map_err(|source| HistoryError::list(folder, source))?;
-        let state = State::new()?;
-        let history = Self { folder, state: RwLock::new(Arc::new(state)), changing: Mutex::new(()) };
+        let state = Arc::new(RwLock::new(Arc::new(State::new()?)));
+        let scope = Arc::new(Scope::everything());
+        let history = Self { folder, state, changing: Arc::default(), scope };
         history.refresh()?;
         Ok(history)
     }

@@ -7,12 +7,12 @@ mod moments;
 mod search;
 pub mod top;
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use fastrand::Rng;
 use fleetps_ingestor::{
     IngestorSettings,
-    history::{History, Identity, Span},
+    history::{History, Hosts, Identity, Scope, Span},
     merge_folder, tidy_folder,
 };
 use fleetps_nats::{HostName, Snapshot, snapshot::Process};
@@ -84,6 +84,25 @@ fn hosts(published: &[Published]) -> BTreeSet<&HostName> {
     published.iter().map(|published| &published.host).collect()
 }
 
+/// Asks within a scope: the answers are as if nothing else had ever been published.
+fn check_scope(history: &History, published: &[Published], rng: &mut Rng) {
+    let mut some = || match rng.u32(0..4) {
+        0 => Hosts::All,
+        _ => hosts(published).into_iter().filter(|_| rng.bool()).cloned().collect(),
+    };
+    let scope = Scope::new(some(), some());
+    let mut seen: Vec<Published> =
+        published.iter().filter(|published| scope.sees(&published.host)).cloned().collect();
+    for Published { host, snapshot, .. } in &mut seen {
+        if !scope.sees_command_lines(host) {
+            snapshot.processes.iter_mut().for_each(|process| process.command_line = None);
+        }
+    }
+    if !seen.is_empty() {
+        check(&history.within(Arc::new(scope)), &seen, rng);
+    }
+}
+
 proptest! {
     // Each takes a second, for the files that it writes and the many small questions.
     #![proptest_config(ProptestConfig { cases: 12, max_shrink_iters: 0, ..ProptestConfig::default() })]
@@ -100,6 +119,7 @@ proptest! {
         merge_folder(folder.path()).unwrap();
         history.refresh().unwrap();
         check(&history, &published, &mut rng);
+        check_scope(&history, &published, &mut rng);
         tidy_folder(folder.path(), i64::MAX / 2, &minutes()).unwrap();
         history.refresh().unwrap();
         let kept = Kept::thinned(&history, &published);
