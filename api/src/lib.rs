@@ -19,6 +19,7 @@ pub mod past;
 pub mod people;
 pub mod pipeline;
 mod refusal;
-mod routes;
+pub mod routes;
+pub mod rules;
 pub mod view;
 pub mod web;

@@ -8,7 +8,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use crate::view::query::BadParameter;
+use crate::{rules::Action, view::query::BadParameter};
 
 /// A request that is refused, or cannot be answered now.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,6 +42,17 @@ impl Refusal {
         let host = crate::display::cut(host, 64);
         let hint = "the hosts that have sent a snapshot are listed at / and /api/v1/hosts";
         Self::new(StatusCode::NOT_FOUND, format!("no host is called {host:?}"), hint)
+    }
+
+    /// Nobody is signed in.
+    pub fn not_signed_in() -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "nobody is signed in", "sign in, or send an API token")
+    }
+
+    /// Whoever asks may not do this.
+    pub fn not_allowed(action: Action) -> Self {
+        let hint = "an administrator decides who may, on the page of users";
+        Self::new(StatusCode::FORBIDDEN, format!("you may not {}", action.words()), hint)
     }
 
     /// This server has no history to look at.

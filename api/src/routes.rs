@@ -1,9 +1,11 @@
-//! Which address leads where.
+//! Which address leads where, and what it takes to get there. Every route is made with its rule.
 
 use axum::{
     Router,
-    middleware::from_fn,
-    routing::{get, post},
+    handler::Handler,
+    http::Method,
+    middleware::{from_fn, from_fn_with_state},
+    routing::{self, MethodRouter},
 };
 use tower_http::compression::CompressionLayer;
 
@@ -15,49 +17,91 @@ use crate::{
     middleware::{faces, guard},
     people::identify,
     refusal::Refusal,
+    rules::{
+        self,
+        Action::{self, Anything, SeeHosts, Sql},
+    },
     web::Shared,
 };
 
+/// A handler at an address, and what it does.
+#[derive(Clone)]
+pub struct Route {
+    /// The method.
+    pub method: Method,
+    /// The address, with places to fill in.
+    pub path: &'static str,
+    /// What whoever asks has to be allowed.
+    pub action: Action,
+    handler: MethodRouter<Shared>,
+}
+
+fn get<T: 'static>(path: &'static str, action: Action, handler: impl Handler<T, Shared>) -> Route {
+    Route { method: Method::GET, path, action, handler: routing::get(handler) }
+}
+
+fn post<T: 'static>(path: &'static str, action: Action, handler: impl Handler<T, Shared>) -> Route {
+    Route { method: Method::POST, path, action, handler: routing::post(handler) }
+}
+
+/// Every route.
+pub fn table() -> Vec<Route> {
+    vec![
+        get("/", SeeHosts, fleet::page),
+        get("/live", SeeHosts, fleet::live),
+        get("/hosts/{host}", SeeHosts, host::page),
+        get("/hosts/{host}/live", SeeHosts, host::live),
+        get("/hosts/{host}/system", SeeHosts, system::page),
+        get("/hosts/{host}/system/live", SeeHosts, system::live),
+        get("/hosts/{host}/history", SeeHosts, history::page),
+        get("/hosts/{host}/timeline.svg", SeeHosts, timeline::picture),
+        get("/hosts/{host}/events", SeeHosts, events::host_page),
+        get("/hosts/{host}/diff", SeeHosts, diff::page),
+        get("/hosts/{host}/processes/{pid}", SeeHosts, process::page),
+        get("/events", SeeHosts, events::fleet_page),
+        get("/top", SeeHosts, top::page),
+        get("/search", SeeHosts, search::page),
+        get("/sql", Sql, sql::page),
+        post("/sql", Sql, sql::ask),
+        post("/sql/cancel", Sql, sql::cancel),
+        post("/api/v1/sql", Sql, sql::answer),
+        get("/api/v1/hosts", SeeHosts, hosts_json::list),
+        get("/api/v1/hosts/{host}", SeeHosts, hosts_json::one),
+        get("/api/v1/hosts/{host}/processes", SeeHosts, processes_json::list),
+        get("/api/v1/hosts/{host}/snapshots", SeeHosts, metrics_json::snapshots),
+        get("/api/v1/hosts/{host}/metrics", SeeHosts, metrics_json::metrics),
+        get("/api/v1/hosts/{host}/breakdown", SeeHosts, metrics_json::breakdown),
+        get("/api/v1/hosts/{host}/live", SeeHosts, processes_json::live),
+        get("/api/v1/hosts/{host}/events", SeeHosts, events_json::host),
+        get("/api/v1/hosts/{host}/diff", SeeHosts, diff_json::list),
+        get("/api/v1/hosts/{host}/processes/{pid}", SeeHosts, process_json::one),
+        get("/api/v1/hosts/{host}/processes/{pid}/metrics", SeeHosts, process_json::metrics),
+        get("/api/v1/events", SeeHosts, events_json::fleet),
+        get("/api/v1/top", SeeHosts, top_json::list),
+        get("/api/v1/search", SeeHosts, search_json::list),
+        get("/healthz", Anything, health::alive),
+        get("/readyz", Anything, health::ready),
+        get("/assets/{version}/{file}", Anything, assets::file),
+        get("/favicon.ico", Anything, assets::icon),
+    ]
+}
+
+/// Every route behind its rule, for requests of which it is known who asks.
+pub fn addresses(shared: Shared) -> Router {
+    let guarded = |router: Router<Shared>, route: Route| {
+        let check = from_fn_with_state((route.action, shared.clone()), rules::check);
+        router.route(route.path, route.handler.route_layer(check))
+    };
+    table()
+        .into_iter()
+        .fold(Router::new(), guarded)
+        .fallback(async |uri: axum::http::Uri| Refusal::no_such_path(uri.path()))
+        .with_state(shared.clone())
+}
+
 /// The whole web server.
 pub fn router(shared: Shared) -> Router {
-    Router::new()
-        .route("/", get(fleet::page))
-        .route("/live", get(fleet::live))
-        .route("/hosts/{host}", get(host::page))
-        .route("/hosts/{host}/live", get(host::live))
-        .route("/hosts/{host}/system", get(system::page))
-        .route("/hosts/{host}/system/live", get(system::live))
-        .route("/hosts/{host}/history", get(history::page))
-        .route("/hosts/{host}/timeline.svg", get(timeline::picture))
-        .route("/sql", get(sql::page).post(sql::ask))
-        .route("/sql/cancel", post(sql::cancel))
-        .route("/api/v1/sql", post(sql::answer))
-        .route("/hosts/{host}/events", get(events::host_page))
-        .route("/hosts/{host}/diff", get(diff::page))
-        .route("/hosts/{host}/processes/{pid}", get(process::page))
-        .route("/events", get(events::fleet_page))
-        .route("/top", get(top::page))
-        .route("/search", get(search::page))
-        .route("/api/v1/hosts", get(hosts_json::list))
-        .route("/api/v1/hosts/{host}", get(hosts_json::one))
-        .route("/api/v1/hosts/{host}/processes", get(processes_json::list))
-        .route("/api/v1/hosts/{host}/snapshots", get(metrics_json::snapshots))
-        .route("/api/v1/hosts/{host}/metrics", get(metrics_json::metrics))
-        .route("/api/v1/hosts/{host}/breakdown", get(metrics_json::breakdown))
-        .route("/api/v1/hosts/{host}/live", get(processes_json::live))
-        .route("/api/v1/hosts/{host}/events", get(events_json::host))
-        .route("/api/v1/hosts/{host}/diff", get(diff_json::list))
-        .route("/api/v1/hosts/{host}/processes/{pid}", get(process_json::one))
-        .route("/api/v1/hosts/{host}/processes/{pid}/metrics", get(process_json::metrics))
-        .route("/api/v1/events", get(events_json::fleet))
-        .route("/api/v1/top", get(top_json::list))
-        .route("/api/v1/search", get(search_json::list))
-        .route("/healthz", get(health::alive))
-        .route("/readyz", get(health::ready))
-        .route("/assets/{version}/{file}", get(assets::file))
-        .route("/favicon.ico", get(assets::icon))
-        .fallback(async |uri: axum::http::Uri| Refusal::no_such_path(uri.path()))
-        .with_state(shared)
+    addresses(shared)
         .layer(from_fn(guard::check_origin))
         .layer(from_fn(faces::dress))
         .layer(from_fn(identify::identify))

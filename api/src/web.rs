@@ -15,6 +15,7 @@ use crate::{
     live::{self, Fleet, IngestorReports, Intake},
     past::Past,
     routes,
+    rules::Groups,
 };
 
 /// Open pages kept up to date at once. Each costs its last view, up to about a megabyte.
@@ -38,6 +39,8 @@ pub struct Shared {
     pub past: Past,
     /// Anybody's SQL over the past.
     pub console: Console,
+    /// The tags of hosts, by which it is decided who sees which.
+    pub groups: Groups,
     /// The ingestors' last words.
     pub ingestors: Arc<IngestorReports>,
     /// The broker; absent where pages are tested without one.
@@ -57,6 +60,7 @@ impl Shared {
             fleet: Arc::default(),
             past: Past::default(),
             console: Console::new(None),
+            groups: Groups::default(),
             ingestors: Arc::default(),
             broker,
             live_room: Arc::new(Semaphore::new(MAX_LIVE)),

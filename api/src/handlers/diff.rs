@@ -2,7 +2,7 @@
 
 use askama::Template;
 use axum::{
-    extract::{Path, RawQuery, State},
+    extract::{Path, RawQuery},
     response::Response,
 };
 use fleetps_ingestor::history::{self, Diff, NoSnapshot, Resolution, Span};
@@ -17,6 +17,7 @@ use crate::{
     live::{Moment, State as Heard, now_us},
     past::travel::{self, Then, Travelled},
     refusal::Refusal,
+    rules::Sight,
     view::{
         View,
         diff::{self, Section},
@@ -26,7 +27,6 @@ use crate::{
         system,
         travel::{Links, When},
     },
-    web::Shared,
 };
 
 /// Changes of one kind unless more are asked for.
@@ -64,16 +64,16 @@ impl End {
 ///
 /// # Errors
 /// When the history cannot be read, or the broker does not answer for what is not in it yet.
-pub async fn compare(shared: &Shared, host: &HostName, span: Span, given: bool) -> Result<Answer, Refusal> {
-    let mut found = at(shared, host, span.from_us).await?;
+pub async fn compare(sight: &Sight, host: &HostName, span: Span, given: bool) -> Result<Answer, Refusal> {
+    let mut found = at(sight, host, span.from_us).await?;
     if let (Travelled::Nothing(NoSnapshot::BeforeFirst { first_us }), false) = (&found, given) {
-        found = at(shared, host, *first_us).await?;
+        found = at(sight, host, *first_us).await?;
     }
     let before = match found {
         Travelled::Then(then) => then,
         Travelled::Nothing(nothing) => return Ok(Answer::Nothing(End::From, nothing)),
     };
-    let after = match at(shared, host, span.to_us).await? {
+    let after = match at(sight, host, span.to_us).await? {
         Travelled::Then(then) => then,
         Travelled::Nothing(nothing) => return Ok(Answer::Nothing(End::To, nothing)),
     };
@@ -82,15 +82,15 @@ pub async fn compare(shared: &Shared, host: &HostName, span: Span, given: bool) 
 }
 
 /// `host` at a moment. The newest snapshot is at hand, whether it is in the history yet or not.
-async fn at(shared: &Shared, host: &HostName, at_us: i64) -> Result<Travelled, Refusal> {
+async fn at(sight: &Sight, host: &HostName, at_us: i64) -> Result<Travelled, Refusal> {
     let is_it =
         |moment: &Moment| moment.summary.state != Heard::Down && moment.snapshot.captured_at_us <= at_us;
-    match shared.fleet.moment(host).filter(is_it) {
+    match sight.moment(host).filter(is_it) {
         Some(moment) => {
             let resolution = Resolution::Samples;
             Ok(Travelled::Then(Box::new(Then { moment, earlier_us: None, later_us: None, resolution })))
         }
-        None => travel::to(shared, host, at_us).await,
+        None => travel::to(sight, host, at_us).await,
     }
 }
 
@@ -151,7 +151,7 @@ impl DiffPage {
 /// The page: between the ends of the timeline, or from its beginning to the moment that the page shows.
 pub async fn page(
     layout: Layout,
-    State(shared): State<Shared>,
+    sight: Sight,
     Path(host): Path<String>,
     RawQuery(text): RawQuery,
 ) -> Result<Response, Refusal> {
@@ -161,12 +161,12 @@ pub async fn page(
     let links = Links { parameters, ..Tab::Diff.links(&host, when) };
     let timeline = links.when.span(now_us());
     let span = Span { to_us: links.when.at_us.unwrap_or(timeline.to_us), ..timeline };
-    let (head, moment) = match visit_span(&shared, &host, Tab::Diff, links.clone()).await? {
+    let (head, moment) = match visit_span(&sight, &host, Tab::Diff, links.clone()).await? {
         Visit::Moment(head, moment) => (head, moment),
         Visit::Nothing(head, why) => return nothing::page(layout, head, &why),
         Visit::Elsewhere(response) => return Ok(response),
     };
-    let answer = compare(&shared, &moment.summary.host, span, links.when.span.is_some()).await?;
+    let answer = compare(&sight, &moment.summary.host, span, links.when.span.is_some()).await?;
     let sections = match &answer {
         Answer::Changed(diff, _) => diff::sections(diff, &format!("/hosts/{host}"), rows),
         Answer::Nothing(..) => Vec::new(),

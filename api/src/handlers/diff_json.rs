@@ -1,7 +1,7 @@
 //! `/api/v1/hosts/{host}/diff`: what changed on a host between `from` and `to` (or over the last `range`), as JSON or CSV.
 
 use axum::{
-    extract::{Path, RawQuery, State},
+    extract::{Path, RawQuery},
     http::StatusCode,
     response::Response,
 };
@@ -20,8 +20,8 @@ use crate::{
     display::time_exact,
     live::now_us,
     refusal::Refusal,
+    rules::Sight,
     view::{span::SpanQuery, when},
-    web::Shared,
 };
 
 /// The columns of the CSV form: what is known of the process as it was, and as it is.
@@ -43,7 +43,7 @@ const COLUMNS: [&str; 13] = [
 
 /// The changes.
 pub async fn list(
-    State(shared): State<Shared>,
+    sight: Sight,
     Path(host): Path<String>,
     RawQuery(text): RawQuery,
 ) -> Result<Response, Refusal> {
@@ -51,7 +51,7 @@ pub async fn list(
     let name = page::host_name(&host)?;
     let query = SpanQuery::parse(&text, now_us(), now_us(), "1h")?;
     let given = !query.given("from").is_empty();
-    let (diff, resolution) = match compare(&shared, &name, query.span, given).await? {
+    let (diff, resolution) = match compare(&sight, &name, query.span, given).await? {
         Answer::Changed(diff, resolution) => (diff, resolution),
         Answer::Nothing(_, NoSnapshot::UnknownHost) => return Err(Refusal::no_such_host(&host)),
         Answer::Nothing(end, nothing) => return Err(no_snapshot(end, &nothing)),
@@ -60,7 +60,7 @@ pub async fn list(
         let rows = rows(&diff);
         let list =
             List { name: "changes", columns: &COLUMNS, rows, resolution, about: listing::fields(json!({})) };
-        return Ok(listing::answer(&shared.past, &text, list));
+        return Ok(listing::answer(&sight, &text, list));
     }
     let answer = json!({
         "host": host,
@@ -73,7 +73,7 @@ pub async fn list(
         "resized": pairs(&diff.resized),
         "busy": pairs(&diff.busy),
     });
-    Ok(json::answer(StatusCode::OK, &AboutPast::new(&shared.past, resolution, answer)))
+    Ok(json::answer(StatusCode::OK, &AboutPast::new(&sight, resolution, answer)))
 }
 
 fn no_snapshot(end: End, nothing: &NoSnapshot) -> Refusal {

@@ -3,7 +3,7 @@
 
 use askama::Template;
 use axum::{
-    extract::{Path, RawQuery, State},
+    extract::{Path, RawQuery},
     response::Response,
 };
 use fleetps_ingestor::history::{Event, EventKind, Listing, SetAside};
@@ -18,6 +18,7 @@ use crate::{
     display,
     live::now_us,
     refusal::Refusal,
+    rules::Sight,
     view::{
         View,
         events::{self, KINDS},
@@ -28,7 +29,6 @@ use crate::{
         table::Table,
         travel::{Links, When},
     },
-    web::Shared,
 };
 
 /// Events on a page or in an answer unless more are asked for: about ten screens.
@@ -179,13 +179,12 @@ impl EventsPage {
 /// # Errors
 /// When the history cannot be read.
 pub async fn ask(
-    shared: &Shared,
+    sight: &Sight,
     host: Option<HostName>,
     query: &EventsQuery,
 ) -> Result<(Listing<Event>, Option<EventsQuery>), Refusal> {
     let asked = query.clone();
-    let mut listing = shared
-        .past
+    let mut listing = sight
         .ask(move |history| history.events(host.as_ref(), asked.span.span, &asked.kinds, asked.limit))
         .await?;
     let older = older(&mut listing, query);
@@ -209,16 +208,12 @@ fn older(listing: &mut Listing<Event>, query: &EventsQuery) -> Option<EventsQuer
 }
 
 /// What happened anywhere, as a page.
-pub async fn fleet_page(
-    layout: Layout,
-    State(shared): State<Shared>,
-    RawQuery(text): RawQuery,
-) -> Result<Response, Refusal> {
+pub async fn fleet_page(layout: Layout, sight: Sight, RawQuery(text): RawQuery) -> Result<Response, Refusal> {
     let query = EventsQuery::parse(&text.unwrap_or_default())?;
-    let (listing, older) = ask(&shared, None, &query).await?;
+    let (listing, older) = ask(&sight, None, &query).await?;
     page::render(&EventsPage {
         layout,
-        set_aside: shared.past.set_aside(),
+        set_aside: sight.set_aside(),
         list: EventList::new("/events".to_owned(), query, listing, older, true),
     })
 }
@@ -226,7 +221,7 @@ pub async fn fleet_page(
 /// What happened on a host in the time of its timeline, as a page.
 pub async fn host_page(
     layout: Layout,
-    State(shared): State<Shared>,
+    sight: Sight,
     Path(host): Path<String>,
     RawQuery(text): RawQuery,
 ) -> Result<Response, Refusal> {
@@ -235,12 +230,12 @@ pub async fn host_page(
     query.span.span = when.span(now_us());
     let links = Links { parameters: query.parameters(), ..Tab::Events.links(&host, when) };
     let path = links.path.clone();
-    let (head, moment) = match visit_span(&shared, &host, Tab::Events, links).await? {
+    let (head, moment) = match visit_span(&sight, &host, Tab::Events, links).await? {
         Visit::Moment(head, moment) => (head, moment),
         Visit::Nothing(head, why) => return nothing::page(layout, head, &why),
         Visit::Elsewhere(response) => return Ok(response),
     };
-    let (listing, older) = ask(&shared, Some(moment.summary.host.clone()), &query).await?;
+    let (listing, older) = ask(&sight, Some(moment.summary.host.clone()), &query).await?;
     page::render(&HostEventsPage {
         layout,
         head,

@@ -4,7 +4,7 @@
 //! before these, when there are more.
 
 use axum::{
-    extract::{Path, RawQuery, State},
+    extract::{Path, RawQuery},
     response::Response,
 };
 use fleetps_ingestor::history::Event;
@@ -16,7 +16,7 @@ use super::{
     listing::{self, List},
     page,
 };
-use crate::{display::time_exact, refusal::Refusal, view::events, web::Shared};
+use crate::{display::time_exact, refusal::Refusal, rules::Sight, view::events};
 
 /// The columns of the CSV form.
 const COLUMNS: [&str; 8] = ["occurred_at", "kind", "host", "name", "pid", "boot_id", "started_at", "detail"];
@@ -35,14 +35,9 @@ fn row(event: &Event) -> Value {
     })
 }
 
-async fn answer(
-    shared: &Shared,
-    host: Option<HostName>,
-    path: &str,
-    text: &str,
-) -> Result<Response, Refusal> {
+async fn answer(sight: &Sight, host: Option<HostName>, path: &str, text: &str) -> Result<Response, Refusal> {
     let query = EventsQuery::parse(text)?;
-    let (listing, older) = ask(shared, host, &query).await?;
+    let (listing, older) = ask(sight, host, &query).await?;
     let about = json!({
         "from": time_exact(query.span.span.from_us),
         "to": time_exact(query.span.span.to_us),
@@ -56,20 +51,20 @@ async fn answer(
         resolution: listing.resolution,
         about: listing::fields(about),
     };
-    Ok(listing::answer(&shared.past, text, list))
+    Ok(listing::answer(&sight, text, list))
 }
 
 /// What happened anywhere, as JSON or CSV.
-pub async fn fleet(State(shared): State<Shared>, RawQuery(text): RawQuery) -> Result<Response, Refusal> {
-    answer(&shared, None, "/api/v1/events", &text.unwrap_or_default()).await
+pub async fn fleet(sight: Sight, RawQuery(text): RawQuery) -> Result<Response, Refusal> {
+    answer(&sight, None, "/api/v1/events", &text.unwrap_or_default()).await
 }
 
 /// What happened on a host, as JSON or CSV.
 pub async fn host(
-    State(shared): State<Shared>,
+    sight: Sight,
     Path(host): Path<String>,
     RawQuery(text): RawQuery,
 ) -> Result<Response, Refusal> {
     let path = format!("/api/v1/hosts/{host}/events");
-    answer(&shared, Some(page::host_name(&host)?), &path, &text.unwrap_or_default()).await
+    answer(&sight, Some(page::host_name(&host)?), &path, &text.unwrap_or_default()).await
 }

@@ -1,11 +1,7 @@
 //! The fleet: every host in one table, and the busiest programs of all.
 
 use askama::Template;
-use axum::{
-    extract::{RawQuery, State},
-    http::HeaderMap,
-    response::Response,
-};
+use axum::{extract::RawQuery, http::HeaderMap, response::Response};
 
 use super::{
     page::{self, Layout},
@@ -14,11 +10,11 @@ use super::{
 use crate::{
     live::now_us,
     refusal::Refusal,
+    rules::Sight,
     view::{
         View,
         fleet::{self, BUSIEST_PROGRAMS, FleetQuery},
     },
-    web::Shared,
 };
 
 /// The fleet page.
@@ -40,35 +36,28 @@ impl FleetPage {
     }
 }
 
-fn view(shared: &Shared, query: &FleetQuery) -> View {
-    fleet::view(&shared.fleet.view(BUSIEST_PROGRAMS), query, now_us())
+fn view(sight: &Sight, query: &FleetQuery) -> View {
+    fleet::view(&sight.fleet(BUSIEST_PROGRAMS), query, now_us())
 }
 
 /// The page.
-pub async fn page(
-    layout: Layout,
-    State(shared): State<Shared>,
-    RawQuery(query): RawQuery,
-) -> Result<Response, Refusal> {
+pub async fn page(layout: Layout, sight: Sight, RawQuery(query): RawQuery) -> Result<Response, Refusal> {
     let query = FleetQuery::parse(&query.unwrap_or_default())?;
+    let known = sight.fleet(BUSIEST_PROGRAMS);
     page::render(&FleetPage {
         layout,
-        view: view(&shared, &query),
+        view: fleet::view(&known, &query, now_us()),
         live_url: query.url("/live"),
-        is_empty: shared.fleet.is_empty(),
+        is_empty: known.hosts.is_empty(),
         query,
     })
 }
 
 /// Its live updates.
-pub async fn live(
-    State(shared): State<Shared>,
-    RawQuery(query): RawQuery,
-    headers: HeaderMap,
-) -> Result<Response, Refusal> {
+pub async fn live(sight: Sight, RawQuery(query): RawQuery, headers: HeaderMap) -> Result<Response, Refusal> {
     let text = query.unwrap_or_default();
     let query = FleetQuery::parse(&text)?;
-    let changed = shared.fleet.watch();
-    let rendered = shared.clone();
-    push::stream(&shared, &headers, &text, changed, Box::new(move || Some(view(&rendered, &query))))
+    let changed = sight.watch();
+    let looking = sight.clone();
+    push::stream(&sight, &headers, &text, changed, Box::new(move || Some(view(&looking, &query))))
 }

@@ -3,11 +3,16 @@
 use std::time::Instant;
 
 use async_nats::connection::State as Connection;
-use axum::{extract::State, http::StatusCode, response::Response};
+use axum::{Extension, extract::State, http::StatusCode, response::Response};
 use serde::Serialize;
 
 use super::json;
-use crate::{live::Check, web::Shared};
+use crate::{
+    live::Check,
+    people::Person,
+    rules::{Action, Decision, HostGroups, Sight, may},
+    web::Shared,
+};
 
 #[derive(Serialize)]
 struct Alive {
@@ -18,6 +23,13 @@ struct Alive {
 #[derive(Serialize)]
 struct Ready {
     ready: bool,
+    #[serde(flatten)]
+    details: Option<Details>,
+}
+
+/// What the answer rests on. It tells about the whole fleet.
+#[derive(Serialize)]
+struct Details {
     broker: Part,
     intake: Part,
     history: Part,
@@ -43,8 +55,8 @@ pub async fn alive() -> Response {
     json::answer(StatusCode::OK, &Alive { alive: true, version: env!("CARGO_PKG_VERSION") })
 }
 
-/// Broker reachable, intake advancing, history writable; 503 names what is not.
-pub async fn ready(State(shared): State<Shared>) -> Response {
+/// Broker reachable, intake advancing, history writable; 503 names what is not, for whoever may see every host.
+pub async fn ready(State(shared): State<Shared>, person: Option<Extension<Person>>) -> Response {
     let connected =
         shared.broker.as_ref().is_some_and(|client| client.connection_state() == Connection::Connected);
     let broker: Part = match connected {
@@ -57,6 +69,12 @@ pub async fn ready(State(shared): State<Shared>) -> Response {
         (shared.ingestors.intake(now).into(), shared.ingestors.history(now).into());
     let ready = broker.ok && intake.ok && history.ok;
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let incomplete = shared.past.set_aside().into_iter().map(|set_aside| set_aside.segment).collect();
-    json::answer(status, &Ready { ready, broker, intake, history, incomplete })
+    let sees_all =
+        |person: &Person| may(person, Action::SeeHosts, Some(&HostGroups::new())) == Decision::Allowed;
+    let details = person.filter(|person| sees_all(person)).map(|Extension(person)| {
+        let set_aside = Sight::new(shared, person).set_aside().into_iter();
+        let incomplete = set_aside.map(|set_aside| set_aside.segment).collect();
+        Details { broker, intake, history, incomplete }
+    });
+    json::answer(status, &Ready { ready, details })
 }

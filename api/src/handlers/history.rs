@@ -2,7 +2,7 @@
 
 use askama::Template;
 use axum::{
-    extract::{Path, RawQuery, State},
+    extract::{Path, RawQuery},
     response::Response,
 };
 use fleetps_ingestor::history::{Breakdown, BreakdownOf, HistoryError, HostMetrics, Kept, Resolution, Span};
@@ -16,13 +16,13 @@ use super::{
 use crate::{
     live::now_us,
     refusal::Refusal,
+    rules::Sight,
     view::{
         View,
         chart::panel::{self, Panel, ValueRow},
         system,
         travel::When,
     },
-    web::Shared,
 };
 
 /// Points of a line: about one for every two pixels.
@@ -59,14 +59,14 @@ struct Answers {
 /// The page.
 pub async fn page(
     layout: Layout,
-    State(shared): State<Shared>,
+    sight: Sight,
     Path(host): Path<String>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Refusal> {
     let now_us = now_us();
     let links = Tab::History.links(&host, When::parse(&query.unwrap_or_default(), now_us)?);
     let when = links.when.clone();
-    let (head, view) = match visit(&shared, &host, Tab::History, links.clone()).await? {
+    let (head, view) = match visit(&sight, &host, Tab::History, links.clone()).await? {
         Visit::Moment(head, moment) => {
             let mut fields = system::head_fields(&moment, now_us);
             fields.push(host_head::earlier(&moment, &links));
@@ -78,7 +78,7 @@ pub async fn page(
     };
     let name: HostName = host.parse().map_err(|_| Refusal::no_such_host(&host))?;
     let span = when.span(now_us);
-    let answers = shared.past.ask(move |history| ask(history, &name, span)).await?;
+    let answers = sight.ask(move |history| ask(history, &name, span)).await?;
     let metrics = without_the_newest_gap(answers.metrics, span, now_us);
     let values_at_us =
         when.at_us.unwrap_or_else(|| metrics.points.last().map_or(span.to_us, |point| point.to_us));

@@ -2,7 +2,7 @@
 
 use askama::Template;
 use axum::{
-    extract::{Path, RawQuery, State},
+    extract::{Path, RawQuery},
     http::HeaderMap,
     response::Response,
 };
@@ -17,13 +17,13 @@ use crate::{
     display,
     live::{Moment, now_us},
     refusal::Refusal,
+    rules::Sight,
     view::{
         Column, View, processes,
         query::{Arrangement, ProcessQuery},
         system,
         table::Cell,
     },
-    web::Shared,
 };
 
 /// The page of a host's processes.
@@ -90,13 +90,13 @@ fn view(moment: &Moment, path: &str, query: &ProcessQuery) -> View {
 /// The page.
 pub async fn page(
     layout: Layout,
-    State(shared): State<Shared>,
+    sight: Sight,
     Path(host): Path<String>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Refusal> {
     let query = ProcessQuery::parse(&query.unwrap_or_default())?;
     let path = format!("/hosts/{host}");
-    let (head, moment) = match visit(&shared, &host, Tab::Processes, query.links(&path)).await? {
+    let (head, moment) = match visit(&sight, &host, Tab::Processes, query.links(&path)).await? {
         Visit::Moment(head, moment) => (head, moment),
         Visit::Nothing(head, why) => return nothing::page(layout, head, &why),
         Visit::Elsewhere(response) => return Ok(response),
@@ -113,16 +113,16 @@ pub async fn page(
 
 /// Its live updates.
 pub async fn live(
-    State(shared): State<Shared>,
+    sight: Sight,
     Path(host): Path<String>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
     let text = query.unwrap_or_default();
     let query = ProcessQuery::parse(&text)?;
-    let name = page::moment_of(&shared, &host)?.summary.host.clone();
-    let changed = shared.fleet.watch_host(&name).ok_or_else(|| Refusal::no_such_host(&host))?;
-    let (fleet, path) = (shared.fleet.clone(), format!("/hosts/{host}"));
-    let render = move || fleet.moment(&name).map(|moment| view(&moment, &path, &query));
-    push::stream(&shared, &headers, &text, changed, Box::new(render))
+    let name = page::moment_of(&sight, &host)?.summary.host.clone();
+    let changed = sight.watch_host(&name)?;
+    let (looking, path) = (sight.clone(), format!("/hosts/{host}"));
+    let render = move || looking.moment(&name).map(|moment| view(&moment, &path, &query));
+    push::stream(&sight, &headers, &text, changed, Box::new(render))
 }

@@ -9,12 +9,12 @@ use crate::{
     live::{Moment, now_us},
     past::travel::{self, Then, Travelled},
     refusal::Refusal,
+    rules::Sight,
     view::{
         table::Cell,
         timeline::Timeline,
         travel::{Links, When},
     },
-    web::Shared,
 };
 
 const MINUTE_US: i64 = 60_000_000;
@@ -110,31 +110,29 @@ pub enum Visit {
 ///
 /// # Errors
 /// When nobody has ever heard of the host, or the history cannot be read.
-pub async fn visit(shared: &Shared, host: &str, tab: Tab, links: Links) -> Result<Visit, Refusal> {
+pub async fn visit(sight: &Sight, host: &str, tab: Tab, links: Links) -> Result<Visit, Refusal> {
     let name: HostName = host.parse().map_err(|_| Refusal::no_such_host(host))?;
     let elsewhere = |url: String| Visit::Elsewhere(Redirect::to(&url).into_response());
     match links.when.at_us {
         // A link that is shared must mean the same moment later.
         Some(at_us) if links.when.is_relative => Ok(elsewhere(links.at(at_us))),
-        Some(at_us) => match travel::to(shared, &name, at_us).await? {
+        Some(at_us) => match travel::to(sight, &name, at_us).await? {
             Travelled::Nothing(NoSnapshot::UnknownHost) => Err(Refusal::no_such_host(host)),
             Travelled::Nothing(nothing) => {
                 let bar = Bar::nothing(at_us, &nothing, &links);
-                Ok(Visit::Nothing(HostHead::new(shared, host, tab, links, Some(bar)), nothing))
+                Ok(Visit::Nothing(HostHead::new(sight, host, tab, links, Some(bar)), nothing))
             }
             Travelled::Then(then) => {
                 let bar = Bar::then(at_us, &then, &links);
-                let head = HostHead::new(shared, host, tab, links, Some(bar));
+                let head = HostHead::new(sight, host, tab, links, Some(bar));
                 Ok(Visit::Moment(head, Box::new(then.moment)))
             }
         },
-        None => match shared.fleet.moment(&name) {
-            Some(moment) => {
-                Ok(Visit::Moment(HostHead::new(shared, host, tab, links, None), Box::new(moment)))
-            }
+        None => match sight.moment(&name) {
+            Some(moment) => Ok(Visit::Moment(HostHead::new(sight, host, tab, links, None), Box::new(moment))),
             // A host that is only in the history: its last snapshot is all there is.
             None => {
-                let last_us = match travel::to(shared, &name, now_us()).await {
+                let last_us = match travel::to(sight, &name, now_us()).await {
                     Ok(Travelled::Nothing(NoSnapshot::AfterLast { last_us })) => last_us,
                     Ok(Travelled::Then(then)) => then.moment.snapshot.captured_at_us,
                     _ => return Err(Refusal::no_such_host(host)),
@@ -149,10 +147,10 @@ pub async fn visit(shared: &Shared, host: &str, tab: Tab, links: Links) -> Resul
 ///
 /// # Errors
 /// When nobody has ever heard of the host, or the history cannot be read.
-pub async fn visit_span(shared: &Shared, host: &str, tab: Tab, mut links: Links) -> Result<Visit, Refusal> {
+pub async fn visit_span(sight: &Sight, host: &str, tab: Tab, mut links: Links) -> Result<Visit, Refusal> {
     let name: HostName = host.parse().map_err(|_| Refusal::no_such_host(host))?;
-    if let (None, None, Some(span)) = (shared.fleet.summary(&name), links.when.at_us, links.when.span) {
-        links.when.at_us = match travel::to(shared, &name, span.to_us).await? {
+    if let (None, None, Some(span)) = (sight.summary(&name), links.when.at_us, links.when.span) {
+        links.when.at_us = match travel::to(sight, &name, span.to_us).await? {
             Travelled::Then(then) => Some(then.moment.snapshot.captured_at_us),
             Travelled::Nothing(
                 NoSnapshot::AfterLast { last_us: before_us } | NoSnapshot::Gap { before_us, .. },
@@ -160,15 +158,15 @@ pub async fn visit_span(shared: &Shared, host: &str, tab: Tab, mut links: Links)
             Travelled::Nothing(_) => None,
         };
     }
-    visit(shared, host, tab, links).await
+    visit(sight, host, tab, links).await
 }
 
 impl HostHead {
-    fn new(shared: &Shared, host: &str, tab: Tab, links: Links, bar: Option<Bar>) -> Self {
+    fn new(sight: &Sight, host: &str, tab: Tab, links: Links, bar: Option<Bar>) -> Self {
         Self {
             host: host.to_owned(),
             timeline: Timeline::new(host, &links, now_us()),
-            set_aside: if bar.is_some() { shared.past.set_aside() } else { Vec::new() },
+            set_aside: if bar.is_some() { sight.set_aside() } else { Vec::new() },
             bar,
             tab,
             links,

@@ -1,7 +1,7 @@
 //! `/api/v1/hosts`: every host; `/api/v1/hosts/{host}`: one in full, now or `at` a moment.
 
 use axum::{
-    extract::{Path, RawQuery, State},
+    extract::{Path, RawQuery},
     http::StatusCode,
     response::Response,
 };
@@ -9,7 +9,7 @@ use fleetps_nats::snapshot::{AgentCost, HostInfo, HostSample};
 use serde::Serialize;
 
 use super::{json, page};
-use crate::{display::time_exact, live::now_us, refusal::Refusal, view::travel::When, web::Shared};
+use crate::{display::time_exact, live::now_us, refusal::Refusal, rules::Sight, view::travel::When};
 
 #[derive(Serialize)]
 struct Hosts<'a> {
@@ -70,20 +70,20 @@ fn info<'a>(info: &'a HostInfo, agent_version: &'a str) -> Info<'a> {
 }
 
 /// Every host, by name.
-pub async fn list(State(shared): State<Shared>) -> Response {
-    let fleet = shared.fleet.view(0);
+pub async fn list(sight: Sight) -> Response {
+    let fleet = sight.fleet(0);
     let hosts = fleet.hosts.iter().map(|summary| json::Host::of(summary)).collect();
     json::answer(StatusCode::OK, &Hosts { hosts })
 }
 
 /// One host in full.
 pub async fn one(
-    State(shared): State<Shared>,
+    sight: Sight,
     Path(host): Path<String>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Refusal> {
     let when = When::parse(&query.unwrap_or_default(), now_us())?;
-    let (moment, resolution) = page::moment_at(&shared, &host, when.at_us).await?;
+    let (moment, resolution) = page::moment_at(&sight, &host, when.at_us).await?;
     let snapshot = &moment.snapshot;
     let filesystems = snapshot.filesystems.iter().map(|filesystem| Filesystem {
         mount: &filesystem.mount,
@@ -103,5 +103,5 @@ pub async fn one(
         filesystems: filesystems.collect(),
         processes_left_out: snapshot.processes_left_out,
     };
-    Ok(json::answer_at(&shared.past, resolution, &in_full))
+    Ok(json::answer_at(&sight, resolution, &in_full))
 }

@@ -13,7 +13,7 @@ use serde::Serialize;
 use crate::{
     display::time_exact,
     live::{Moment, Summary},
-    past::Past,
+    rules::Sight,
     view::{Column, ProcessFacts},
 };
 
@@ -34,17 +34,17 @@ pub struct AboutPast<T> {
 
 impl<T> AboutPast<T> {
     /// `answer`, which `past` gave at `resolution`.
-    pub fn new(past: &Past, resolution: Resolution, answer: T) -> Self {
-        let incomplete = past.set_aside().into_iter().map(|set_aside| set_aside.segment).collect();
+    pub fn new(sight: &Sight, resolution: Resolution, answer: T) -> Self {
+        let incomplete = sight.set_aside().into_iter().map(|set_aside| set_aside.segment).collect();
         Self { resolution: resolution_word(resolution), incomplete, answer }
     }
 }
 
 /// `value` as it is now, or as it was at a moment that is kept at `resolution`.
-pub fn answer_at(past: &Past, resolution: Option<Resolution>, value: &impl Serialize) -> Response {
+pub fn answer_at(sight: &Sight, resolution: Option<Resolution>, value: &impl Serialize) -> Response {
     match resolution {
         None => answer(StatusCode::OK, value),
-        Some(resolution) => answer(StatusCode::OK, &AboutPast::new(past, resolution, value)),
+        Some(resolution) => answer(StatusCode::OK, &AboutPast::new(sight, resolution, value)),
     }
 }
 

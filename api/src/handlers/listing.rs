@@ -11,7 +11,7 @@ use super::{
     csv,
     json::{self, AboutPast, resolution_word},
 };
-use crate::past::Past;
+use crate::rules::Sight;
 
 /// A list to answer with.
 #[derive(Debug)]
@@ -29,16 +29,16 @@ pub struct List {
 }
 
 /// The list as JSON, or with `?format=csv` as CSV, whose headers then say how far it can be relied on.
-pub fn answer(past: &Past, query: &str, list: List) -> Response {
+pub fn answer(sight: &Sight, query: &str, list: List) -> Response {
     if !csv::is_asked_for(query) {
         let mut answer = list.about;
         answer.insert(list.name.to_owned(), list.rows.into());
-        return json::answer(StatusCode::OK, &AboutPast::new(past, list.resolution, answer));
+        return json::answer(StatusCode::OK, &AboutPast::new(sight, list.resolution, answer));
     }
     let mut response = csv::answer(list.name, list.columns, &list.rows);
     let headers = response.headers_mut();
     headers.insert("fleetps-resolution", HeaderValue::from_static(resolution_word(list.resolution)));
-    headers.insert("fleetps-incomplete", HeaderValue::from(past.set_aside().len()));
+    headers.insert("fleetps-incomplete", HeaderValue::from(sight.set_aside().len()));
     response
 }
 

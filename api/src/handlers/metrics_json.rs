@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use axum::{
-    extract::{Path, RawQuery, State},
+    extract::{Path, RawQuery},
     http::StatusCode,
     response::Response,
 };
@@ -23,12 +23,12 @@ use crate::{
     display::time_exact,
     live::now_us,
     refusal::Refusal,
+    rules::Sight,
     view::{
         chart::hosts::{KINDS, Read},
         query::{BadParameter, number},
         when,
     },
-    web::Shared,
 };
 
 /// Points unless asked otherwise: enough for a chart across a page.
@@ -93,14 +93,14 @@ fn values() -> impl Iterator<Item = (&'static str, Read)> {
 
 /// The host's load over time.
 pub async fn metrics(
-    State(shared): State<Shared>,
+    sight: Sight,
     Path(host): Path<String>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Refusal> {
     let asked = Asked::parse(&host, query)?;
     let points = asked.number("points", USUAL_POINTS, MAX_POINTS)?;
     let (name, span) = (asked.host.clone(), asked.span);
-    let metrics = shared.past.ask(move |history| history.host_metrics(&name, span, points)).await?;
+    let metrics = sight.ask(move |history| history.host_metrics(&name, span, points)).await?;
     let rows: Vec<Value> = metrics.points.iter().map(row).collect();
     if csv::is_asked_for(&asked.text) {
         let columns = columns();
@@ -111,7 +111,7 @@ pub async fn metrics(
     let mut answer = asked.head();
     answer.insert("points".to_owned(), Value::Array(rows));
     answer.insert("gaps".to_owned(), metrics.gaps.iter().map(gap).collect());
-    Ok(json::answer(StatusCode::OK, &AboutPast::new(&shared.past, metrics.resolution, answer)))
+    Ok(json::answer(StatusCode::OK, &AboutPast::new(&sight, metrics.resolution, answer)))
 }
 
 fn columns() -> Vec<String> {
@@ -138,7 +138,7 @@ fn row(point: &HostPoint) -> Value {
 
 /// Which programs made up the host's CPU or memory.
 pub async fn breakdown(
-    State(shared): State<Shared>,
+    sight: Sight,
     Path(host): Path<String>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Refusal> {
@@ -151,7 +151,7 @@ pub async fn breakdown(
     let parts = asked.number("parts", USUAL_PARTS, MAX_POINTS)?;
     let layers = asked.number("layers", USUAL_LAYERS, MAX_LAYERS)?;
     let (name, span) = (asked.host.clone(), asked.span);
-    let breakdown = shared.past.ask(move |history| history.breakdown(&name, span, of, parts, layers)).await?;
+    let breakdown = sight.ask(move |history| history.breakdown(&name, span, of, parts, layers)).await?;
     if csv::is_asked_for(&asked.text) {
         let columns = ["from", "to", "name", "value"];
         return Ok(csv::answer(&format!("{host}-breakdown"), &columns, &breakdown_rows(&breakdown)));
@@ -162,7 +162,7 @@ pub async fn breakdown(
     answer.insert("bounds".to_owned(), bounds.into());
     answer.insert("layers".to_owned(), layers.collect());
     answer.insert("other".to_owned(), breakdown.other.clone().into());
-    Ok(json::answer(StatusCode::OK, &AboutPast::new(&shared.past, breakdown.resolution, answer)))
+    Ok(json::answer(StatusCode::OK, &AboutPast::new(&sight, breakdown.resolution, answer)))
 }
 
 /// A row for each program and part.
@@ -184,14 +184,14 @@ fn breakdown_rows(breakdown: &Breakdown) -> Vec<Value> {
 
 /// When snapshots of the host that have a process table were captured.
 pub async fn snapshots(
-    State(shared): State<Shared>,
+    sight: Sight,
     Path(host): Path<String>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Refusal> {
     let asked = Asked::parse(&host, query)?;
     let limit = asked.number("limit", USUAL_MOMENTS, MAX_MOMENTS)?;
     let (name, span) = (asked.host.clone(), asked.span);
-    let listed = shared.past.ask(move |history| history.snapshots(&name, span, limit)).await?;
+    let listed = sight.ask(move |history| history.snapshots(&name, span, limit)).await?;
     let moments: Vec<String> = listed.items.iter().map(|captured_us| time_exact(*captured_us)).collect();
     if csv::is_asked_for(&asked.text) {
         let rows: Vec<Value> =
@@ -201,5 +201,5 @@ pub async fn snapshots(
     let mut answer = asked.head();
     answer.insert("total".to_owned(), listed.total.into());
     answer.insert("captured_at".to_owned(), moments.into());
-    Ok(json::answer(StatusCode::OK, &AboutPast::new(&shared.past, listed.resolution, answer)))
+    Ok(json::answer(StatusCode::OK, &AboutPast::new(&sight, listed.resolution, answer)))
 }

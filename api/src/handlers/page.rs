@@ -17,7 +17,7 @@ use crate::{
     past::travel::{self, Travelled},
     people::{FormToken, Person},
     refusal::Refusal,
-    web::Shared,
+    rules::Sight,
 };
 
 /// The frame of every page.
@@ -64,22 +64,22 @@ pub fn render(page: &impl Template) -> Result<Response, Refusal> {
 /// # Errors
 /// When there is no such host, or nothing is known of it at that moment.
 pub async fn moment_at(
-    shared: &Shared,
+    sight: &Sight,
     host: &str,
     at_us: Option<i64>,
 ) -> Result<(Moment, Option<Resolution>), Refusal> {
-    let Some(at_us) = at_us else { return Ok((moment_of(shared, host)?, None)) };
+    let Some(at_us) = at_us else { return Ok((moment_of(sight, host)?, None)) };
     let name: HostName = host.parse().map_err(|_| Refusal::no_such_host(host))?;
-    match travel::to(shared, &name, at_us).await? {
+    match travel::to(sight, &name, at_us).await? {
         Travelled::Then(then) => Ok((then.moment, Some(then.resolution))),
         Travelled::Nothing(nothing) => Err(nothing::refusal(host, at_us, &nothing)),
     }
 }
 
 /// The host that a URL names, now.
-pub fn moment_of(shared: &Shared, host: &str) -> Result<Moment, Refusal> {
+pub fn moment_of(sight: &Sight, host: &str) -> Result<Moment, Refusal> {
     let name = host_name(host)?;
-    shared.fleet.moment(&name).ok_or_else(|| Refusal::no_such_host(host))
+    sight.moment(&name).ok_or_else(|| Refusal::no_such_host(host))
 }
 
 /// The name of a host in a URL.

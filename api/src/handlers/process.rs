@@ -2,7 +2,7 @@
 
 use askama::Template;
 use axum::{
-    extract::{Path, RawQuery, State},
+    extract::{Path, RawQuery},
     response::{IntoResponse, Redirect, Response},
 };
 use fleetps_ingestor::history::{Listing, ProcessLife, ProcessMetrics, Resolution, SetAside, Span};
@@ -14,6 +14,7 @@ use crate::{
     live::now_us,
     past::process::{Subject, find},
     refusal::Refusal,
+    rules::Sight,
     view::{
         chart::processes::{self as charts, Panel},
         links, process,
@@ -23,7 +24,6 @@ use crate::{
         table::{Cell, Link, Table},
         when,
     },
-    web::Shared,
 };
 
 /// Points of a chart: about one for every pixel of its width.
@@ -43,13 +43,13 @@ pub enum Visit {
 ///
 /// # Errors
 /// When there is none, or `started` cannot be read.
-pub async fn visit(shared: &Shared, host: &str, pid: &str, path: &str, text: &str) -> Result<Visit, Refusal> {
+pub async fn visit(sight: &Sight, host: &str, pid: &str, path: &str, text: &str) -> Result<Visit, Refusal> {
     let name = page::host_name(host)?;
     let pid = pid.parse().map_err(|_| BadParameter::new("pid", pid, "a process id, a whole number"))?;
     let given =
         form_urlencoded::parse(text.as_bytes()).find(|(name, value)| name == "started" && !value.is_empty());
     let started_at_us = given.map(|(_, value)| started(&value)).transpose()?;
-    let subject = find(shared, &name, pid, started_at_us).await?;
+    let subject = find(sight, &name, pid, started_at_us).await?;
     if started_at_us.is_some() {
         return Ok(Visit::Subject(Box::new(subject)));
     }
@@ -81,13 +81,12 @@ impl Known {
     ///
     /// # Errors
     /// When the history cannot be read.
-    pub async fn of(shared: &Shared, subject: &Subject, span: Span) -> Result<Self, Refusal> {
-        if shared.past.history().is_none() {
+    pub async fn of(sight: &Sight, subject: &Subject, span: Span) -> Result<Self, Refusal> {
+        if sight.history().is_none() {
             return Ok(Self::nothing());
         }
         let (identity, name) = (subject.identity.clone(), subject.process.name.clone());
-        shared
-            .past
+        sight
             .ask(move |history| {
                 let metrics = history.process_metrics(&identity, span, POINTS)?;
                 let mut incarnations = history.incarnations(&identity.host, &name, MAX_LIVES + 1)?;
@@ -183,24 +182,24 @@ impl ProcessPage {
 /// The page.
 pub async fn page(
     layout: Layout,
-    State(shared): State<Shared>,
+    sight: Sight,
     Path((host, pid)): Path<(String, String)>,
     RawQuery(text): RawQuery,
 ) -> Result<Response, Refusal> {
     let text = text.unwrap_or_default();
     let path = format!("/hosts/{host}/processes/{pid}");
-    let found = match visit(&shared, &host, &pid, &path, &text).await? {
+    let found = match visit(&sight, &host, &pid, &path, &text).await? {
         Visit::Subject(subject) => *subject,
         Visit::Elsewhere(response) => return Ok(response),
     };
     let span = span(&found, &text)?;
-    let known = Known::of(&shared, &found, span.span).await?;
+    let known = Known::of(&sight, &found, span.span).await?;
     let ancestors =
         found.moment.as_ref().map(|moment| process::ancestors(&moment.snapshot.processes, &found.process));
     let host_path = format!("/hosts/{host}");
     page::render(&ProcessPage {
         layout,
-        set_aside: shared.past.set_aside(),
+        set_aside: sight.set_aside(),
         facts: subject::facts(&found),
         figures: subject::figures(&found),
         ancestry: process::ancestry(&ancestors.unwrap_or_default(), &host_path),

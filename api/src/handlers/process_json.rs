@@ -5,7 +5,7 @@
 //! `range` and `points`.
 
 use axum::{
-    extract::{Path, RawQuery, State},
+    extract::{Path, RawQuery},
     http::StatusCode,
     response::Response,
 };
@@ -24,8 +24,8 @@ use crate::{
     live::ProcessRates,
     past::process::Subject,
     refusal::Refusal,
+    rules::Sight,
     view::{Column, ProcessFacts, process, query, subject},
-    web::Shared,
 };
 
 /// Points of the metrics unless others are asked for.
@@ -80,20 +80,20 @@ struct InFull<'a> {
 
 /// The process.
 pub async fn one(
-    State(shared): State<Shared>,
+    sight: Sight,
     Path((host, pid)): Path<(String, String)>,
     RawQuery(text): RawQuery,
 ) -> Result<Response, Refusal> {
     let text = text.unwrap_or_default();
     let path = format!("/api/v1/hosts/{host}/processes/{pid}");
-    let subject = match visit(&shared, &host, &pid, &path, &text).await? {
+    let subject = match visit(&sight, &host, &pid, &path, &text).await? {
         Visit::Subject(subject) => subject,
         Visit::Elsewhere(response) => return Ok(response),
     };
     let nothing = Span { from_us: 0, to_us: 1 };
-    let known = Known::of(&shared, &subject, nothing).await?;
+    let known = Known::of(&sight, &subject, nothing).await?;
     let resolution = known.incarnations.resolution.max(known.elsewhere.resolution);
-    let answer = AboutPast::new(&shared.past, resolution, in_full(&subject, &known));
+    let answer = AboutPast::new(&sight, resolution, in_full(&subject, &known));
     Ok(json::answer(StatusCode::OK, &answer))
 }
 
@@ -149,13 +149,13 @@ fn life_fields(life: &ProcessLife) -> Value {
 
 /// The process over time.
 pub async fn metrics(
-    State(shared): State<Shared>,
+    sight: Sight,
     Path((host, pid)): Path<(String, String)>,
     RawQuery(text): RawQuery,
 ) -> Result<Response, Refusal> {
     let text = text.unwrap_or_default();
     let path = format!("/api/v1/hosts/{host}/processes/{pid}/metrics");
-    let subject = match visit(&shared, &host, &pid, &path, &text).await? {
+    let subject = match visit(&sight, &host, &pid, &path, &text).await? {
         Visit::Subject(subject) => subject,
         Visit::Elsewhere(response) => return Ok(response),
     };
@@ -165,7 +165,7 @@ pub async fn metrics(
     let points = given.map(|(_, value)| query::number("points", &value, MAX_POINTS)).transpose()?;
     let points = points.unwrap_or(USUAL_POINTS).max(1);
     let identity = subject.identity.clone();
-    let metrics = shared.past.ask(move |history| history.process_metrics(&identity, span, points)).await?;
+    let metrics = sight.ask(move |history| history.process_metrics(&identity, span, points)).await?;
     let gaps: Vec<Value> = metrics.gaps.iter().map(span_fields).collect();
     let about = json!({
         "host": subject.identity.host.as_str(),
@@ -183,7 +183,7 @@ pub async fn metrics(
         resolution: metrics.resolution,
         about: listing::fields(about),
     };
-    Ok(listing::answer(&shared.past, &text, list))
+    Ok(listing::answer(&sight, &text, list))
 }
 
 fn span_fields(span: &Span) -> Value {

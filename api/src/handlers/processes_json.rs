@@ -6,7 +6,7 @@
 //! (`command_line` is always there, and may be named).
 
 use axum::{
-    extract::{Path, RawQuery, State},
+    extract::{Path, RawQuery},
     response::{Response, sse::Event},
 };
 use futures_util::stream;
@@ -21,12 +21,12 @@ use crate::{
     display::time_exact,
     live::now_us,
     refusal::Refusal,
+    rules::Sight,
     view::{
         Column, processes,
         query::{self, BadParameter, MAX_ROWS, ProcessQuery},
         when,
     },
-    web::Shared,
 };
 
 /// The fields that `include` can name.
@@ -93,12 +93,12 @@ fn include(value: &str) -> Result<Vec<Column>, BadParameter> {
 
 /// The processes.
 pub async fn list(
-    State(shared): State<Shared>,
+    sight: Sight,
     Path(host): Path<String>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Refusal> {
     let query = ListQuery::parse(&query.unwrap_or_default())?;
-    let (moment, resolution) = page::moment_at(&shared, &host, query.at_us).await?;
+    let (moment, resolution) = page::moment_at(&sight, &host, query.at_us).await?;
     let sorted = processes::sorted(&moment, &query.processes);
     let asked = sorted.iter().skip(query.offset).take(query.limit);
     let answer = Processes {
@@ -110,7 +110,7 @@ pub async fn list(
     if query.is_csv {
         return Ok(as_csv(&answer, &query.include));
     }
-    Ok(json::answer_at(&shared.past, resolution, &answer))
+    Ok(json::answer_at(&sight, resolution, &answer))
 }
 
 fn as_csv(answer: &Processes<'_>, include: &[Column]) -> Response {
@@ -123,21 +123,21 @@ fn as_csv(answer: &Processes<'_>, include: &[Column]) -> Response {
 
 /// Every sample as it comes, the present one first: events called `snapshot`. A reader that is slower than the samples
 /// misses some, never gets old ones.
-pub async fn live(State(shared): State<Shared>, Path(host): Path<String>) -> Result<Response, Refusal> {
-    let name = page::moment_of(&shared, &host)?.summary.host.clone();
-    let mut changed = shared.fleet.watch_host(&name).ok_or_else(|| Refusal::no_such_host(&host))?;
+pub async fn live(sight: Sight, Path(host): Path<String>) -> Result<Response, Refusal> {
+    let name = page::moment_of(&sight, &host)?.summary.host.clone();
+    let mut changed = sight.watch_host(&name)?;
     changed.mark_changed();
-    let room = push::room(&shared)?;
-    let state = (shared, changed, name, room);
-    let events = stream::unfold(state, |(shared, mut changed, name, room)| async move {
+    let room = sight.room()?;
+    let state = (sight, changed, name, room);
+    let events = stream::unfold(state, |(sight, mut changed, name, room)| async move {
         tokio::select! {
-            () = shared.shutdown.cancelled() => return None,
+            () = sight.shutdown().cancelled() => return None,
             changed = changed.changed() => changed.ok()?,
         }
-        let moment = shared.fleet.moment(&name)?;
+        let moment = sight.moment(&name)?;
         let data = serde_json::to_string(&json::Sample::of(&moment)).unwrap_or_default();
         let event = Event::default().event("snapshot").id(moment.summary.version()).data(data);
-        Some((Ok(event), (shared, changed, name, room)))
+        Some((Ok(event), (sight, changed, name, room)))
     });
     Ok(push::answer(events))
 }

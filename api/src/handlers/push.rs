@@ -21,8 +21,8 @@ use tokio::{
 
 use crate::{
     refusal::Refusal,
+    rules::Sight,
     view::{View, patch::Patch},
-    web::Shared,
 };
 
 /// Proxies and browsers take a stream for dead after a minute or so of silence.
@@ -48,14 +48,14 @@ struct Live<T> {
     reorder_at: Instant,
     order_kept: bool,
     first: bool,
-    shared: Shared,
+    sight: Sight,
     _room: OwnedSemaphorePermit,
 }
 
 /// Streams what `render` shows whenever `changed` says so. The page tells in `since`, or after an interruption in the
 /// header `Last-Event-ID`, which version it shows; when that is not the present one the first patch is the whole page.
 pub fn stream<T: Send + Sync + 'static>(
-    shared: &Shared,
+    sight: &Sight,
     headers: &HeaderMap,
     query: &str,
     changed: watch::Receiver<T>,
@@ -70,16 +70,10 @@ pub fn stream<T: Send + Sync + 'static>(
         reorder_at: Instant::now(),
         order_kept: false,
         first: true,
-        shared: shared.clone(),
-        _room: room(shared)?,
+        sight: sight.clone(),
+        _room: sight.room()?,
     };
     Ok(answer(stream::unfold(live, next)))
-}
-
-/// A place among the pages kept up to date.
-pub fn room(shared: &Shared) -> Result<OwnedSemaphorePermit, Refusal> {
-    let room = std::sync::Arc::clone(&shared.live_room);
-    room.try_acquire_owned().map_err(|_| Refusal::too_many_live())
 }
 
 /// Events as an answer.
@@ -122,7 +116,7 @@ async fn next<T>(mut live: Live<T>) -> Option<(Result<Event, Infallible>, Live<T
     loop {
         if !live.first {
             tokio::select! {
-                () = live.shared.shutdown.cancelled() => return None,
+                () = live.sight.shutdown().cancelled() => return None,
                 changed = live.changed.changed() => changed.ok()?,
                 () = tokio::time::sleep_until(live.reorder_at), if live.order_kept => {}
             }

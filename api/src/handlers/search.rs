@@ -3,11 +3,7 @@
 use std::time::{Duration, Instant};
 
 use askama::Template;
-use axum::{
-    extract::{RawQuery, State},
-    http::StatusCode,
-    response::Response,
-};
+use axum::{extract::RawQuery, http::StatusCode, response::Response};
 use fleetps_ingestor::{
     filter::{Filter, FilterError},
     history::{Found, Listing, Resolution, SetAside},
@@ -18,6 +14,7 @@ use crate::{
     display,
     live::now_us,
     refusal::Refusal,
+    rules::Sight,
     view::{
         links,
         query::{self, BadParameter},
@@ -25,7 +22,6 @@ use crate::{
         table::Table,
         when,
     },
-    web::Shared,
 };
 
 /// Processes listed unless more are asked for: ten screens.
@@ -85,22 +81,22 @@ impl SearchQuery {
     }
 
     /// Searches.
-    pub async fn ask(&self, shared: &Shared, filter: Filter) -> Result<Answer, Refusal> {
+    pub async fn ask(&self, sight: &Sight, filter: Filter) -> Result<Answer, Refusal> {
         let limit = self.limit;
         match self.at_us {
             Some(at_us) => {
-                check_sealed(shared, at_us)?;
-                let listing = shared.past.ask(move |history| history.search(&filter, at_us, limit)).await?;
+                check_sealed(sight, at_us)?;
+                let listing = sight.ask(move |history| history.search(&filter, at_us, limit)).await?;
                 Ok(Answer { listing, hosts_left: 0 })
             }
-            None => search_live(shared, filter, limit).await,
+            None => search_live(sight, filter, limit).await,
         }
     }
 }
 
 /// The newest snapshots of all hosts are not in the history yet; nobody must be told that nothing ran then.
-fn check_sealed(shared: &Shared, at_us: i64) -> Result<(), Refusal> {
-    let Some(last_us) = shared.past.history().and_then(|history| history.kept().last_us) else {
+fn check_sealed(sight: &Sight, at_us: i64) -> Result<(), Refusal> {
+    let Some(last_us) = sight.history().and_then(|history| history.kept().last_us) else {
         return Ok(());
     };
     if at_us <= last_us || now_us().saturating_sub(at_us) > SEALED_AFTER_US {
@@ -113,8 +109,8 @@ fn check_sealed(shared: &Shared, at_us: i64) -> Result<(), Refusal> {
     ))
 }
 
-async fn search_live(shared: &Shared, filter: Filter, limit: usize) -> Result<Answer, Refusal> {
-    let Ok(room) = std::sync::Arc::clone(&shared.search_room).try_acquire_owned() else {
+async fn search_live(sight: &Sight, filter: Filter, limit: usize) -> Result<Answer, Refusal> {
+    let Some(search) = sight.search(filter, limit, Instant::now() + SEARCH_FOR).await? else {
         let hint = "try again in a few seconds";
         return Err(Refusal::new(
             StatusCode::SERVICE_UNAVAILABLE,
@@ -122,12 +118,6 @@ async fn search_live(shared: &Shared, filter: Filter, limit: usize) -> Result<An
             hint,
         ));
     };
-    let fleet = std::sync::Arc::clone(&shared.fleet);
-    let searching = tokio::task::spawn_blocking(move || {
-        let _room = room;
-        fleet.search(&filter, limit, Instant::now() + SEARCH_FOR)
-    });
-    let search = searching.await.map_err(|error| Refusal::fault("could not search", &error))?;
     let listing = Listing { items: search.found, total: search.total, resolution: Resolution::Samples };
     Ok(Answer { listing, hosts_left: search.hosts_left })
 }
@@ -169,11 +159,7 @@ impl SearchPage {
 }
 
 /// The page.
-pub async fn page(
-    layout: Layout,
-    State(shared): State<Shared>,
-    RawQuery(text): RawQuery,
-) -> Result<Response, Refusal> {
+pub async fn page(layout: Layout, sight: Sight, RawQuery(text): RawQuery) -> Result<Response, Refusal> {
     let query = SearchQuery::parse(&text.unwrap_or_default())?;
     let mut page = SearchPage {
         layout,
@@ -193,13 +179,13 @@ pub async fn page(
         // Every process of every host is no search, but a way to see what can be asked.
         Ok(filter) if filter.is_empty() => {}
         Ok(filter) => {
-            let answer = page.query.ask(&shared, filter).await?;
+            let answer = page.query.ask(&sight, filter).await?;
             page.table = search::table(&answer.listing.items, page.query.at_us.is_some());
             page.total = display::count(answer.listing.total);
             page.is_cut = answer.listing.total > answer.listing.items.len() as u64;
             page.hosts_left = answer.hosts_left;
         }
     }
-    page.set_aside = if page.query.at_us.is_some() { shared.past.set_aside() } else { Vec::new() };
+    page.set_aside = if page.query.at_us.is_some() { sight.set_aside() } else { Vec::new() };
     page::render(&page)
 }

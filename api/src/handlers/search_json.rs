@@ -2,11 +2,7 @@
 //!
 //! Parameters: `q` (the filter), `at` (a moment; without it, the present), `limit`.
 
-use axum::{
-    extract::{RawQuery, State},
-    http::StatusCode,
-    response::Response,
-};
+use axum::{extract::RawQuery, http::StatusCode, response::Response};
 use fleetps_ingestor::{filter::Filter, history::Found};
 use serde::Serialize;
 use serde_json::json;
@@ -19,8 +15,8 @@ use super::{
 use crate::{
     display::time_exact,
     refusal::Refusal,
+    rules::Sight,
     view::{Column, search},
-    web::Shared,
 };
 
 /// The columns of the CSV form.
@@ -73,7 +69,7 @@ impl<'a> Row<'a> {
 }
 
 /// The processes.
-pub async fn list(State(shared): State<Shared>, RawQuery(text): RawQuery) -> Result<Response, Refusal> {
+pub async fn list(sight: Sight, RawQuery(text): RawQuery) -> Result<Response, Refusal> {
     let text = text.unwrap_or_default();
     let query = SearchQuery::parse(&text)?;
     let filter = Filter::parse(&query.q).map_err(|error| {
@@ -83,7 +79,7 @@ pub async fn list(State(shared): State<Shared>, RawQuery(text): RawQuery) -> Res
             error.message,
         )
     })?;
-    let answer = query.ask(&shared, filter).await?;
+    let answer = query.ask(&sight, filter).await?;
     let about = json!({
         "q": query.q,
         "at": query.at_us.map(time_exact),
@@ -99,5 +95,5 @@ pub async fn list(State(shared): State<Shared>, RawQuery(text): RawQuery) -> Res
         resolution: answer.listing.resolution,
         about: listing::fields(about),
     };
-    Ok(listing::answer(&shared.past, &text, list))
+    Ok(listing::answer(&sight, &text, list))
 }

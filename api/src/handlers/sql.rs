@@ -5,7 +5,7 @@
 use askama::Template;
 use axum::{
     body::Bytes,
-    extract::{RawQuery, State},
+    extract::RawQuery,
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
@@ -18,7 +18,7 @@ use crate::{
     console::{Answered, EXAMPLES, Example, limits},
     display::{cut, visible},
     refusal::Refusal,
-    web::Shared,
+    rules::Sight,
 };
 
 /// Rows on a page: more than anybody reads there; the files have all of them.
@@ -72,9 +72,9 @@ pub async fn page(layout: Layout, RawQuery(query): RawQuery) -> Result<Response,
 }
 
 /// The page with the answer, or the answer as a file (`format=csv` or `json`).
-pub async fn ask(layout: Layout, State(shared): State<Shared>, body: Bytes) -> Result<Response, Refusal> {
+pub async fn ask(layout: Layout, sight: Sight, body: Bytes) -> Result<Response, Refusal> {
     let sql = field(&body, "sql");
-    let asked = shared.console.ask(sql.clone()).await;
+    let asked = sight.ask_sql(sql.clone()).await;
     match (asked, field(&body, "format").as_str()) {
         (Ok(answered), "csv") => Ok(csv::file("answer", answered.csv())),
         (Ok(answered), "json") => Ok(json_file(&answered)),
@@ -88,19 +88,19 @@ pub async fn ask(layout: Layout, State(shared): State<Shared>, body: Bytes) -> R
 }
 
 /// Cancels the question that is being answered; the page keeps its text.
-pub async fn cancel(layout: Layout, State(shared): State<Shared>, body: Bytes) -> Result<Response, Refusal> {
-    shared.console.cancel();
+pub async fn cancel(layout: Layout, sight: Sight, body: Bytes) -> Result<Response, Refusal> {
+    sight.cancel_sql();
     page::render(&SqlPage::new(layout, field(&body, "sql"), Outcome::NotAsked))
 }
 
 /// `POST /api/v1/sql`: the question is the body, or the field `sql` of a JSON object; `?format=csv` answers in CSV.
 pub async fn answer(
-    State(shared): State<Shared>,
+    sight: Sight,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Refusal> {
-    let answered = shared.console.ask(question(&headers, &body)?).await?;
+    let answered = sight.ask_sql(question(&headers, &body)?).await?;
     match csv::is_asked_for(&query.unwrap_or_default()) {
         true => Ok(csv::file("answer", answered.csv())),
         false => Ok(json::answer(StatusCode::OK, &answered.json())),

@@ -2,7 +2,7 @@
 
 use askama::Template;
 use axum::{
-    extract::{Path, RawQuery, State},
+    extract::{Path, RawQuery},
     http::HeaderMap,
     response::Response,
 };
@@ -16,11 +16,11 @@ use super::{
 use crate::{
     live::{Moment, now_us},
     refusal::Refusal,
+    rules::Sight,
     view::{
         View, system,
         travel::{Links, When},
     },
-    web::Shared,
 };
 
 /// The page of a host's facts.
@@ -96,14 +96,14 @@ impl SystemPage {
 /// The page.
 pub async fn page(
     layout: Layout,
-    State(shared): State<Shared>,
+    sight: Sight,
     Path(host): Path<String>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Refusal> {
     let when = When::parse(&query.unwrap_or_default(), now_us())?;
     let links = Tab::System.links(&host, when);
     let live_url = format!("{}/live", links.path);
-    let (head, moment) = match visit(&shared, &host, Tab::System, links.clone()).await? {
+    let (head, moment) = match visit(&sight, &host, Tab::System, links.clone()).await? {
         Visit::Moment(head, moment) => (head, moment),
         Visit::Nothing(head, why) => return nothing::page(layout, head, &why),
         Visit::Elsewhere(response) => return Ok(response),
@@ -120,16 +120,16 @@ fn view(moment: &Moment, links: &Links) -> View {
 
 /// Its live updates.
 pub async fn live(
-    State(shared): State<Shared>,
+    sight: Sight,
     Path(host): Path<String>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
     let text = query.unwrap_or_default();
     let links = Tab::System.links(&host, When::parse(&text, now_us())?);
-    let name = page::moment_of(&shared, &host)?.summary.host.clone();
-    let changed = shared.fleet.watch_host(&name).ok_or_else(|| Refusal::no_such_host(&host))?;
-    let fleet = shared.fleet.clone();
-    let render = move || fleet.moment(&name).map(|moment| view(&moment, &links));
-    push::stream(&shared, &headers, &text, changed, Box::new(render))
+    let name = page::moment_of(&sight, &host)?.summary.host.clone();
+    let changed = sight.watch_host(&name)?;
+    let looking = sight.clone();
+    let render = move || looking.moment(&name).map(|moment| view(&moment, &links));
+    push::stream(&sight, &headers, &text, changed, Box::new(render))
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use askama::Template;
 use axum::{
-    extract::{Path, RawQuery, State},
+    extract::{Path, RawQuery},
     http::header,
     response::{IntoResponse, Response},
 };
@@ -14,8 +14,8 @@ use fleetps_nats::HostName;
 use crate::{
     live::now_us,
     refusal::Refusal,
+    rules::Sight,
     view::{chart::hosts, when},
-    web::Shared,
 };
 
 /// Points asked for: about one for every two pixels of a wide page.
@@ -27,14 +27,14 @@ const NOT_YET_US: i64 = 60_000_000;
 
 /// The picture.
 pub async fn picture(
-    State(shared): State<Shared>,
+    sight: Sight,
     Path(host): Path<String>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Refusal> {
     let name: HostName = host.parse().map_err(|_| Refusal::no_such_host(&host))?;
     let now_us = now_us();
     let span = when::span(&query.unwrap_or_default(), now_us, now_us, USUAL)?;
-    let metrics = shared.past.ask(move |history| history.host_metrics(&name, span, POINTS)).await?;
+    let metrics = sight.ask(move |history| history.host_metrics(&name, span, POINTS)).await?;
     let chart = hosts::timeline(&without_the_newest_gap(metrics, span, now_us), span);
     let svg = chart.render().map_err(|error| Refusal::fault("could not draw the timeline", &error))?;
     Ok(([(header::CONTENT_TYPE, "image/svg+xml")], svg).into_response())

@@ -1,10 +1,7 @@
 //! Who used most, over any time, of the whole fleet or one host.
 
 use askama::Template;
-use axum::{
-    extract::{RawQuery, State},
-    response::Response,
-};
+use axum::{extract::RawQuery, response::Response};
 use fleetps_ingestor::history::{Listing, Resolution, SetAside, TopBy, TopGroup, TopQuery, TopRow};
 use fleetps_nats::HostName;
 
@@ -16,6 +13,7 @@ use crate::{
     display,
     live::now_us,
     refusal::Refusal,
+    rules::Sight,
     view::{
         links,
         query::{self, BadParameter},
@@ -23,7 +21,6 @@ use crate::{
         table::Table,
         top::{self, GROUPS, ORDERS, TopTable},
     },
-    web::Shared,
 };
 
 /// Lines unless more are asked for: two screens.
@@ -99,7 +96,7 @@ impl TopRequest {
     ///
     /// # Errors
     /// When the history cannot be read.
-    pub async fn ask(&self, shared: &Shared) -> Result<Answer, Refusal> {
+    pub async fn ask(&self, sight: &Sight) -> Result<Answer, Refusal> {
         let question = TopQuery {
             by: self.by,
             group: self.group,
@@ -108,7 +105,7 @@ impl TopRequest {
             limit: MAX_LINES,
         };
         let Listing { mut items, total, resolution } =
-            shared.past.ask(move |history| history.top(&question)).await?;
+            sight.ask(move |history| history.top(&question)).await?;
         let is_whole = total <= items.len() as u64;
         let sum = if is_whole { top::sum(&items, self.by) } else { None };
         items.truncate(self.limit);
@@ -195,13 +192,9 @@ impl TopPage {
 }
 
 /// The page.
-pub async fn page(
-    layout: Layout,
-    State(shared): State<Shared>,
-    RawQuery(text): RawQuery,
-) -> Result<Response, Refusal> {
+pub async fn page(layout: Layout, sight: Sight, RawQuery(text): RawQuery) -> Result<Response, Refusal> {
     let request = TopRequest::parse(&text.unwrap_or_default())?;
-    let answer = request.ask(&shared).await?;
+    let answer = request.ask(&sight).await?;
     let table = TopTable {
         by: request.by,
         group: request.group,
@@ -212,7 +205,7 @@ pub async fn page(
     };
     page::render(&TopPage {
         layout,
-        set_aside: shared.past.set_aside(),
+        set_aside: sight.set_aside(),
         table: table.table(&answer.rows),
         is_cut: answer.total > answer.rows.len() as u64,
         total: display::count(answer.total),

@@ -3,10 +3,7 @@
 //! Parameters: `by` (`cpu`, `memory`, `read`, `written`), `group` (`process`, `name`, `user`, `unit`, `host`), `from`, `to`,
 //! `range`, `host`, `limit`.
 
-use axum::{
-    extract::{RawQuery, State},
-    response::Response,
-};
+use axum::{extract::RawQuery, response::Response};
 use fleetps_ingestor::history::{TopBy, TopRow};
 use serde_json::{Value, json};
 
@@ -17,8 +14,8 @@ use super::{
 use crate::{
     display::time_exact,
     refusal::Refusal,
+    rules::Sight,
     view::top::{self, GROUPS, ORDERS},
-    web::Shared,
 };
 
 /// The columns of the CSV form.
@@ -56,10 +53,10 @@ fn line(row: &TopRow, by: TopBy, sum: Option<f64>) -> Value {
 }
 
 /// The lines.
-pub async fn list(State(shared): State<Shared>, RawQuery(text): RawQuery) -> Result<Response, Refusal> {
+pub async fn list(sight: Sight, RawQuery(text): RawQuery) -> Result<Response, Refusal> {
     let text = text.unwrap_or_default();
     let request = TopRequest::parse(&text)?;
-    let answer = request.ask(&shared).await?;
+    let answer = request.ask(&sight).await?;
     let about = json!({
         "by": id(request.by, &ORDERS),
         "group": id(request.group, &GROUPS),
@@ -74,5 +71,5 @@ pub async fn list(State(shared): State<Shared>, RawQuery(text): RawQuery) -> Res
         resolution: answer.resolution,
         about: listing::fields(about),
     };
-    Ok(listing::answer(&shared.past, &text, list))
+    Ok(listing::answer(&sight, &text, list))
 }

@@ -3,8 +3,13 @@
 //! Snapshots stay compressed (about 9 KB for 300 processes, so 10,000 hosts take some 200 MB) and are decoded when a
 //! page asks; while somebody watches a host, the decoded one is kept from the intake.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::Arc,
+};
 
+use fleetps_ingestor::history::Scope;
 use fleetps_nats::{HostName, Snapshot, snapshot::Decoder};
 use parking_lot::RwLock;
 use tokio::sync::watch;
@@ -73,6 +78,19 @@ pub struct FleetView {
     pub version: u64,
 }
 
+impl FleetView {
+    fn new(
+        hosts: Vec<Arc<Summary>>,
+        processes: u64,
+        programs: Vec<(String, ProgramTotals)>,
+        version: u64,
+    ) -> Self {
+        let count = |state| hosts.iter().filter(|summary| summary.state == state).count();
+        let (up, silent, down) = (count(State::Up), count(State::Silent), count(State::Down));
+        Self { counts: FleetCounts { up, silent, down, processes }, programs, version, hosts }
+    }
+}
+
 impl Default for Fleet {
     fn default() -> Self {
         let first_version = u64::try_from(super::now_us()).unwrap_or_default();
@@ -138,18 +156,25 @@ impl Fleet {
         }
     }
 
-    /// The whole fleet now, with its `programs` busiest programs.
-    pub fn view(&self, programs: usize) -> FleetView {
+    /// The fleet now, as far as it is in `scope`, with its `programs` busiest programs.
+    pub fn view(&self, scope: &Scope, programs: usize) -> FleetView {
         let inner = self.inner.read();
-        let hosts: Vec<Arc<Summary>> = inner.hosts.values().map(|host| Arc::clone(&host.summary)).collect();
-        let count = |state| hosts.iter().filter(|summary| summary.state == state).count();
-        let counts = FleetCounts {
-            up: count(State::Up),
-            silent: count(State::Silent),
-            down: count(State::Down),
-            processes: inner.processes,
-        };
-        FleetView { counts, programs: inner.programs.busiest(programs), version: self.version(), hosts }
+        if scope.has_every_host() {
+            let hosts = inner.hosts.values().map(|host| Arc::clone(&host.summary)).collect();
+            return FleetView::new(hosts, inner.processes, inner.programs.busiest(programs), self.version());
+        }
+        let seen: Vec<&Host> =
+            inner.hosts.iter().filter(|(host, _)| scope.sees(host)).map(|(_, known)| known).collect();
+        let mut sums = Programs::default();
+        let mut version = DefaultHasher::new();
+        for host in &seen {
+            sums.add(&host.counted_share());
+            (&host.summary.host, host.summary.version(), host.summary.state.word()).hash(&mut version);
+        }
+        let processes = seen.iter().map(|host| host.counted_processes()).sum();
+        let hosts = seen.iter().map(|host| Arc::clone(&host.summary)).collect();
+        // Of the whole fleet's version, how fast it grows would say how many hosts there are.
+        FleetView::new(hosts, processes, sums.busiest(programs), version.finish())
     }
 
     /// Another number when anything is another.
@@ -172,8 +197,11 @@ impl Fleet {
         self.inner.read().hosts.get(host).map(|known| Arc::clone(&known.summary))
     }
 
-    /// One host now, decoded; `None` when it was never heard of.
-    pub fn moment(&self, host: &HostName) -> Option<Moment> {
+    /// One host now, decoded, as far as it is in `scope`; `None` when it is not, or was never heard of.
+    pub fn moment(&self, scope: &Scope, host: &HostName) -> Option<Moment> {
+        if !scope.sees(host) {
+            return None;
+        }
         let (summary, latest, previous) = {
             let inner = self.inner.read();
             let known = inner.hosts.get(host)?;
@@ -184,7 +212,8 @@ impl Fleet {
         let previous = previous
             .and_then(|kept| kept.decode(&mut decoder))
             .filter(|previous| previous.boot_id == snapshot.boot_id);
-        Some(Moment { summary, snapshot, previous })
+        let moment = Moment { summary, snapshot, previous };
+        Some(if scope.sees_command_lines(host) { moment } else { moment.without_command_lines() })
     }
 
     /// Tells of every change in the fleet.

@@ -17,7 +17,7 @@ mod summary;
 
 pub use fleet::{Fleet, FleetCounts, FleetView};
 pub use intake::{Intake, follow};
-pub use moment::{Moment, ProcessRates};
+pub use moment::{Moment, ProcessRates, withhold_command_lines};
 pub use programs::ProgramTotals;
 pub use readiness::{Check, IngestorReports, watch_ingestors};
 pub use search::LiveSearch;

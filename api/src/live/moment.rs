@@ -28,6 +28,17 @@ pub struct ProcessRates {
 }
 
 impl Moment {
+    /// The same for whoever may not see command lines.
+    pub fn without_command_lines(self) -> Self {
+        let without = |snapshot| {
+            let mut snapshot = Arc::unwrap_or_clone(snapshot);
+            withhold_command_lines(&mut snapshot);
+            Arc::new(snapshot)
+        };
+        let (snapshot, previous) = (without(self.snapshot), self.previous.map(without));
+        Self { summary: self.summary, snapshot, previous }
+    }
+
     /// Seconds between the two snapshots; `None` when there are no two of the same boot, in order.
     pub fn elapsed_s(&self) -> Option<f64> {
         let previous = self.previous.as_deref()?;
@@ -89,6 +100,11 @@ impl Moment {
         let earlier = counter(&self.previous.as_deref()?.host);
         rate(earlier, counter(&self.snapshot.host), self.elapsed_s()?)
     }
+}
+
+/// Takes the command lines off, as if the host had not sent them.
+pub fn withhold_command_lines(snapshot: &mut Snapshot) {
+    snapshot.processes.iter_mut().for_each(|process| process.command_line = None);
 }
 
 /// A counter that went backwards was reset: there is no rate then.

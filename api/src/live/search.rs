@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use fleetps_ingestor::{
     filter::Filter,
-    history::{Found, Identity},
+    history::{Found, Identity, Scope},
 };
 use fleetps_nats::snapshot::Process;
 
@@ -25,13 +25,14 @@ pub struct LiveSearch {
 }
 
 impl Fleet {
-    /// The processes that `filter` lets through on every host that is not down; the first `limit`. Stops at `until`.
-    pub fn search(&self, filter: &Filter, limit: usize, until: Instant) -> LiveSearch {
+    /// The processes in `scope` that `filter` lets through on every host that is not down; the first `limit`. Stops at
+    /// `until`.
+    pub fn search(&self, scope: &Scope, filter: &Filter, limit: usize, until: Instant) -> LiveSearch {
         let mut search = LiveSearch::default();
-        for summary in self.view(0).hosts.iter().filter(|summary| summary.state != State::Down) {
+        for summary in self.view(scope, 0).hosts.iter().filter(|summary| summary.state != State::Down) {
             if Instant::now() >= until {
                 search.hosts_left += 1;
-            } else if let Some(moment) = self.moment(&summary.host) {
+            } else if let Some(moment) = self.moment(scope, &summary.host) {
                 search.hosts += 1;
                 search.add(&moment, filter, limit);
             }

@@ -6,7 +6,7 @@ pub mod travel;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use fleetps_ingestor::history::{History, HistoryError, SetAside};
+use fleetps_ingestor::history::{History, HistoryError, Scope};
 use fleetps_nats::with_causes;
 use parking_lot::RwLock;
 use tokio::sync::Semaphore;
@@ -23,7 +23,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 #[derive(Clone)]
 pub struct Past {
     /// Absent until the folder can be read.
-    history: Arc<RwLock<Option<Arc<History>>>>,
+    history: Arc<RwLock<Option<History>>>,
     room: Arc<Semaphore>,
 }
 
@@ -37,29 +37,25 @@ impl Past {
     /// Over a history that was opened.
     pub fn of(history: History) -> Self {
         let past = Self::default();
-        *past.history.write() = Some(Arc::new(history));
+        *past.history.write() = Some(history);
         past
     }
 
-    /// The history; absent while the folder cannot be read.
-    pub fn history(&self) -> Option<Arc<History>> {
-        self.history.read().clone()
+    /// The history as far as it is in `scope`; absent while the folder cannot be read.
+    pub fn history(&self, scope: Arc<Scope>) -> Option<History> {
+        self.history.read().as_ref().map(|history| history.within(scope))
     }
 
-    /// The segments that cannot be read, so that what they hold is missing in every answer; known after the question.
-    pub fn set_aside(&self) -> Vec<SetAside> {
-        self.history().map(|history| history.set_aside()).unwrap_or_default()
-    }
-
-    /// Asks the history, on a thread that may wait.
+    /// Asks the history as far as it is in `scope`, on a thread that may wait.
     ///
     /// # Errors
     /// When there is no history here, or it cannot answer.
     pub async fn ask<T: Send + 'static>(
         &self,
+        scope: Arc<Scope>,
         question: impl FnOnce(&History) -> Result<T, HistoryError> + Send + 'static,
     ) -> Result<T, Refusal> {
-        let Some(history) = self.history() else { return Err(Refusal::no_history()) };
+        let Some(history) = self.history(scope) else { return Err(Refusal::no_history()) };
         let permit = Arc::clone(&self.room).acquire_owned().await;
         let answer = tokio::task::spawn_blocking(move || {
             let _permit = permit;
@@ -88,11 +84,11 @@ impl Past {
     }
 
     fn look(&self, folder: &std::path::Path) -> Result<(), HistoryError> {
-        if let Some(history) = self.history() {
-            return history.refresh();
+        let known = self.history.read().clone();
+        match known {
+            Some(history) => history.refresh()?,
+            None => *self.history.write() = Some(History::open(folder)?),
         }
-        let history = Arc::new(History::open(folder)?);
-        *self.history.write() = Some(history);
         Ok(())
     }
 }

@@ -9,7 +9,7 @@ use crate::{
     display,
     live::{Moment, State},
     refusal::Refusal,
-    web::Shared,
+    rules::Sight,
 };
 
 /// A process.
@@ -40,37 +40,37 @@ impl Subject {
 /// # Errors
 /// When nobody knows of it, or the history cannot be read.
 pub async fn find(
-    shared: &Shared,
+    sight: &Sight,
     host: &HostName,
     pid: u32,
     started_at_us: Option<i64>,
 ) -> Result<Subject, Refusal> {
-    let live = shared.fleet.moment(host).filter(|moment| moment.summary.state != State::Down);
+    let live = sight.moment(host).filter(|moment| moment.summary.state != State::Down);
     let is_it = |process: &&Process| {
         process.pid == pid && started_at_us.is_none_or(|started_at_us| process.started_at_us == started_at_us)
     };
     let running = live.as_ref().and_then(|moment| moment.snapshot.processes.iter().find(is_it).cloned());
     let asked_us = running.as_ref().map(|process| process.started_at_us).or(started_at_us);
-    let life = life(shared, host, pid, asked_us).await?;
+    let life = life(sight, host, pid, asked_us).await?;
     match (running, live, life) {
         (Some(process), Some(moment), life) => Ok(of_the_present(process, moment, life)),
-        (_, _, Some(life)) => of_the_past(shared, host, life).await,
+        (_, _, Some(life)) => of_the_past(sight, host, life).await,
         _ => Err(no_such_process(host, pid)),
     }
 }
 
 async fn life(
-    shared: &Shared,
+    sight: &Sight,
     host: &HostName,
     pid: u32,
     started_at_us: Option<i64>,
 ) -> Result<Option<ProcessLife>, Refusal> {
     // A server without a history still knows what runs.
-    if shared.past.history().is_none() {
+    if sight.history().is_none() {
         return Ok(None);
     }
     let host = host.clone();
-    shared.past.ask(move |history| history.process(&host, pid, started_at_us)).await
+    sight.ask(move |history| history.process(&host, pid, started_at_us)).await
 }
 
 fn of_the_present(process: Process, moment: Moment, life: Option<ProcessLife>) -> Subject {
@@ -85,8 +85,8 @@ fn of_the_present(process: Process, moment: Moment, life: Option<ProcessLife>) -
     Subject { identity, process, moment: Some(moment), is_live: true, life }
 }
 
-async fn of_the_past(shared: &Shared, host: &HostName, life: ProcessLife) -> Result<Subject, Refusal> {
-    let moment = match travel::to(shared, host, life.last_seen_us).await? {
+async fn of_the_past(sight: &Sight, host: &HostName, life: ProcessLife) -> Result<Subject, Refusal> {
+    let moment = match travel::to(sight, host, life.last_seen_us).await? {
         Travelled::Then(then) => Some(then.moment),
         Travelled::Nothing(_) => None,
     };

@@ -7,9 +7,9 @@ use fleetps_ingestor::history::{AtMoment, NoSnapshot, PastSnapshot, Resolution};
 use fleetps_nats::{HostName, Snapshot};
 
 use crate::{
-    live::{Moment, Summary, recent},
+    live::{Moment, Summary},
     refusal::Refusal,
-    web::Shared,
+    rules::Sight,
 };
 
 /// A snapshot says how it was for so many intervals, then it was silent.
@@ -41,8 +41,8 @@ pub enum Travelled {
 ///
 /// # Errors
 /// When the history cannot be read, or the broker does not answer for what is not in it yet.
-pub async fn to(shared: &Shared, host: &HostName, at_us: i64) -> Result<Travelled, Refusal> {
-    let sealed = sealed(shared, host, at_us).await?;
+pub async fn to(sight: &Sight, host: &HostName, at_us: i64) -> Result<Travelled, Refusal> {
+    let sealed = sealed(sight, host, at_us).await?;
     // Only behind the end of the history can there be more in the stream.
     let at_the_end = match &sealed {
         AtMoment::Snapshot(past) => past.later_us.is_none(),
@@ -50,25 +50,22 @@ pub async fn to(shared: &Shared, host: &HostName, at_us: i64) -> Result<Travelle
             matches!(nothing, NoSnapshot::UnknownHost | NoSnapshot::AfterLast { .. })
         }
     };
-    let recent = if at_the_end { recent(shared, host, at_us).await? } else { Vec::new() };
+    let recent = if at_the_end { recent(sight, host, at_us).await? } else { Vec::new() };
     Ok(join(host, sealed, recent, at_us))
 }
 
-async fn sealed(shared: &Shared, host: &HostName, at_us: i64) -> Result<AtMoment, Refusal> {
+async fn sealed(sight: &Sight, host: &HostName, at_us: i64) -> Result<AtMoment, Refusal> {
     let asked = host.clone();
-    match shared.past.history() {
-        Some(_) => shared.past.ask(move |history| history.snapshot_at(&asked, at_us)).await,
+    match sight.history() {
+        Some(_) => sight.ask(move |history| history.snapshot_at(&asked, at_us)).await,
         // A server without a history still has what is in the stream.
-        None if shared.fleet.summary(host).is_some() => Ok(AtMoment::Nothing(NoSnapshot::UnknownHost)),
+        None if sight.summary(host).is_some() => Ok(AtMoment::Nothing(NoSnapshot::UnknownHost)),
         None => Err(Refusal::no_history()),
     }
 }
 
-async fn recent(shared: &Shared, host: &HostName, at_us: i64) -> Result<Vec<Snapshot>, Refusal> {
-    let (Some(client), Some(summary)) = (&shared.broker, shared.fleet.summary(host)) else {
-        return Ok(Vec::new());
-    };
-    recent::around(client, &summary, at_us).await.map_err(|error| {
+async fn recent(sight: &Sight, host: &HostName, at_us: i64) -> Result<Vec<Snapshot>, Refusal> {
+    sight.recent(host, at_us).await.map_err(|error| {
         tracing::warn!(%error, %host, "cannot read the newest snapshots");
         Refusal::new(
             StatusCode::SERVICE_UNAVAILABLE,

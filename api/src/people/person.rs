@@ -6,10 +6,7 @@ use std::{
     net::{IpAddr, Ipv4Addr},
 };
 
-use axum::{
-    extract::FromRequestParts,
-    http::{StatusCode, request::Parts},
-};
+use axum::{extract::FromRequestParts, http::request::Parts};
 use serde::{Deserialize, Serialize};
 
 use crate::refusal::Refusal;
@@ -87,9 +84,7 @@ impl<S: Sync> FromRequestParts<S> for Person {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
-        parts.extensions.get::<Self>().cloned().ok_or_else(|| {
-            Refusal::new(StatusCode::UNAUTHORIZED, "nobody is signed in", "sign in, or send an API token")
-        })
+        parts.extensions.get::<Self>().cloned().ok_or_else(Refusal::not_signed_in)
     }
 }
 

@@ -1,5 +1,8 @@
 //! Hostile strings, damaged files and a long history, on the pages over time.
 
+use std::sync::Arc;
+
+use fleetps_ingestor::history::Scope;
 use fleetps_nats::{Snapshot, snapshot::Process};
 
 use crate::{
@@ -119,7 +122,7 @@ async fn a_file_that_cannot_be_read_is_told_on_every_page_and_in_every_answer() 
     let damaged = name.replacen("-000000000001-000000000004-", "-000000000005-000000000009-", 1);
     assert_ne!(damaged, name);
     std::fs::write(past.site.folder.path().join(&damaged), b"no database").unwrap();
-    past.site.shared.past.history().unwrap().refresh().unwrap();
+    past.site.shared.past.history(Arc::new(Scope::everything())).unwrap().refresh().unwrap();
     for url in addresses(&past).iter().filter(|url| !url.contains("%3Cimg")) {
         assert_eq!(texts(&past.site.page(url).await, ".notice li code"), [damaged.as_str()], "{url}");
     }

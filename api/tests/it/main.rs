@@ -18,6 +18,7 @@ mod pages_over_time;
 mod pipeline;
 mod program;
 mod readme;
+mod rules;
 mod sql_page;
 mod support;
 mod travel;

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use axum::http::StatusCode;
-use fleetps_ingestor::filter::Filter;
+use fleetps_ingestor::{filter::Filter, history::Scope};
 use fleetps_nats::{Snapshot, snapshot::Process};
 use serde_json::{Value, json};
 
@@ -264,9 +264,9 @@ async fn older_events_follow_without_a_repeat_or_a_hole() {
 async fn a_search_of_the_present_that_takes_too_long_says_how_many_hosts_are_left() {
     let site = Site::with("web-1", family());
     site.tell("web-2", family());
-    let filter = Filter::parse("worker").unwrap();
-    let cut = site.shared.fleet.search(&filter, 10, Instant::now());
+    let (filter, all) = (Filter::parse("worker").unwrap(), Scope::everything());
+    let cut = site.shared.fleet.search(&all, &filter, 10, Instant::now());
     assert_eq!((cut.found.len(), cut.hosts, cut.hosts_left), (0, 0, 2));
-    let whole = site.shared.fleet.search(&filter, 3, Instant::now() + PATIENCE);
+    let whole = site.shared.fleet.search(&all, &filter, 3, Instant::now() + PATIENCE);
     assert_eq!((whole.found.len(), whole.total, whole.hosts, whole.hosts_left), (3, 4, 2, 0));
 }

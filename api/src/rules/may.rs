@@ -1,0 +1,172 @@
+//! What each role may do.
+
+use super::HostGroups;
+use crate::people::{Grant, Person, Role};
+
+/// Something that somebody wants to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// What is open to everybody, signed in or not: assets, whether the server runs, signing in.
+    Anything,
+    /// To look after oneself: one's own password, sessions and tokens.
+    OwnAccount,
+    /// To see hosts and their processes, now and at any past moment, those that one may see.
+    SeeHosts,
+    /// To see the command lines of processes.
+    SeeCommandLines,
+    /// To ask the history in SQL, about the hosts that one may see.
+    Sql,
+    /// To change what the server keeps of hosts: tags, admission.
+    ManageHosts,
+    /// To make, change and end people and what they are granted.
+    ManageUsers,
+    /// To read who did what.
+    ReadAudit,
+}
+
+/// What became of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Decision {
+    /// It may be done.
+    Allowed,
+    /// It may not be done.
+    Denied,
+    /// The host is not for whoever asks to know of: the answer is that of a host that does not exist.
+    Unseen,
+}
+
+impl Action {
+    /// Every action.
+    pub const ALL: [Self; 8] = [
+        Self::Anything,
+        Self::OwnAccount,
+        Self::SeeHosts,
+        Self::SeeCommandLines,
+        Self::Sql,
+        Self::ManageHosts,
+        Self::ManageUsers,
+        Self::ReadAudit,
+    ];
+
+    /// The least role that may do it; `None` where no grant is needed.
+    fn role(self) -> Option<Role> {
+        match self {
+            Self::Anything | Self::OwnAccount => None,
+            Self::SeeHosts | Self::SeeCommandLines | Self::Sql => Some(Role::Viewer),
+            Self::ManageHosts | Self::ManageUsers | Self::ReadAudit => Some(Role::Administrator),
+        }
+    }
+
+    /// Whether it is about the fleet as a whole, so that a grant for some hosts does not reach: people who are granted
+    /// everything must not be made by somebody who is not, and the audit names every host.
+    fn is_about_all_hosts(self) -> bool {
+        matches!(self, Self::ManageUsers | Self::ReadAudit)
+    }
+
+    /// What it is called in refusals.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Anything => "look at this",
+            Self::OwnAccount => "look after an account",
+            Self::SeeHosts => "see hosts",
+            Self::SeeCommandLines => "see command lines",
+            Self::Sql => "ask in SQL",
+            Self::ManageHosts => "manage hosts",
+            Self::ManageUsers => "manage users",
+            Self::ReadAudit => "read the audit",
+        }
+    }
+}
+
+impl Grant {
+    fn allows(&self, action: Action) -> bool {
+        let is_role = action.role().is_none_or(|least| self.role >= least);
+        let is_shown = action != Action::SeeCommandLines || !self.hides_command_lines;
+        let reaches = !action.is_about_all_hosts() || self.groups.is_none();
+        is_role && is_shown && reaches
+    }
+
+    /// Whether it is for a host with these tags.
+    fn is_for(&self, host: &HostGroups) -> bool {
+        self.groups.as_ref().is_none_or(|groups| !groups.is_disjoint(host))
+    }
+}
+
+/// Whether `person` may do this, on a host with the tags `host`; without one, whether at all.
+pub fn may(person: &Person, action: Action, host: Option<&HostGroups>) -> Decision {
+    if action.role().is_none() {
+        return Decision::Allowed;
+    }
+    let reaching = || person.grants.iter().filter(|grant| host.is_none_or(|host| grant.is_for(host)));
+    if reaching().any(|grant| grant.allows(action)) {
+        Decision::Allowed
+    } else if host.is_some() && !reaching().any(|grant| grant.allows(Action::SeeHosts)) {
+        Decision::Unseen
+    } else {
+        Decision::Denied
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, Ipv4Addr};
+
+    use super::*;
+
+    fn groups(tags: &[&str]) -> HostGroups {
+        tags.iter().map(|tag| (*tag).to_owned()).collect()
+    }
+
+    fn grant(role: Role, of: Option<&[&str]>) -> Grant {
+        Grant { role, groups: of.map(groups), hides_command_lines: false }
+    }
+
+    fn person(grants: Vec<Grant>) -> Person {
+        let from = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        Person { grants, session: None, ..Person::nobody_in_particular(from) }
+    }
+
+    #[test]
+    fn without_a_grant_nothing_is_allowed_but_what_needs_none() {
+        let nobody = person(Vec::new());
+        for action in Action::ALL {
+            let needs_none = matches!(action, Action::Anything | Action::OwnAccount);
+            let expected = if needs_none { Decision::Allowed } else { Decision::Denied };
+            assert_eq!(may(&nobody, action, None), expected, "{action:?}");
+        }
+        assert_eq!(may(&nobody, Action::SeeHosts, Some(&groups(&["web"]))), Decision::Unseen);
+    }
+
+    #[test]
+    fn each_role_may_do_its_own_and_what_those_before_it_may() {
+        use Action::{ManageHosts, ManageUsers, ReadAudit, SeeCommandLines, SeeHosts, Sql};
+        let of_all = |role| person(vec![grant(role, None)]);
+        let may = |role, action| may(&of_all(role), action, None) == Decision::Allowed;
+        for role in [Role::Viewer, Role::Operator, Role::Administrator] {
+            assert!([SeeHosts, SeeCommandLines, Sql].into_iter().all(|action| may(role, action)));
+            let manages = [ManageHosts, ManageUsers, ReadAudit].map(|action| may(role, action));
+            assert_eq!(manages, [role == Role::Administrator; 3], "{role:?}");
+        }
+    }
+
+    #[test]
+    fn a_grant_for_some_hosts_reaches_those_with_any_of_its_tags_and_never_the_fleet() {
+        let webmaster = person(vec![grant(Role::Administrator, Some(&["web", "env=test"]))]);
+        let on = |action, tags: &[&str]| may(&webmaster, action, Some(&groups(tags)));
+        assert_eq!(on(Action::ManageHosts, &["web", "env=prod"]), Decision::Allowed);
+        assert_eq!(on(Action::ManageHosts, &["env=prod"]), Decision::Unseen);
+        assert_eq!(on(Action::SeeHosts, &[]), Decision::Unseen);
+        for action in [Action::ManageUsers, Action::ReadAudit] {
+            assert_eq!(may(&webmaster, action, None), Decision::Denied);
+        }
+    }
+
+    #[test]
+    fn the_widest_grant_that_fits_counts() {
+        let hidden = Grant { hides_command_lines: true, ..grant(Role::Viewer, None) };
+        let mixed = person(vec![hidden, grant(Role::Operator, Some(&["web"]))]);
+        let on = |tags: &[&str]| may(&mixed, Action::SeeCommandLines, Some(&groups(tags)));
+        assert_eq!((on(&["web"]), on(&["db"])), (Decision::Allowed, Decision::Denied));
+        assert_eq!(may(&mixed, Action::SeeHosts, Some(&groups(&["db"]))), Decision::Allowed);
+    }
+}

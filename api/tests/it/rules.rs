@@ -1,0 +1,268 @@
+//! Who may see and do what: every route × every role × one's own and another's host, from the router's own table.
+
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr},
+};
+
+use axum::{
+    body::Body,
+    http::{Method, Request, StatusCode},
+};
+use fleetps::{
+    people::{Grant, Person, Role},
+    routes::{Route, addresses, table},
+    rules::Action,
+};
+use fleetps_nats::{Snapshot, snapshot::Process};
+use futures_util::StreamExt;
+use tower::ServiceExt;
+
+use crate::support::{PATIENCE, Site, process, snapshot_at, time_at};
+
+/// Hosts: one's own, somebody else's, and none.
+const OWN: &str = "own-1";
+const OTHER: &str = "other-1";
+const NONE: &str = "nosuch1";
+/// What only the command lines have.
+const SECRET: &str = "hunter2";
+
+/// The processes of a host; every text names it.
+fn processes(host: &str) -> Vec<Process> {
+    let texts = |pid: u32, parent: u32, name: String| Process {
+        command_line: Some(format!("/usr/bin/{name} --of {host} --password={SECRET}")),
+        user_name: Some(format!("user-of-{host}")),
+        unit: Some(format!("unit-of-{host}.service")),
+        executable: Some(format!("/usr/bin/of-{host}")),
+        ..process(pid, parent, &name)
+    };
+    // The same program runs on all hosts; a worker is started anew in every snapshot.
+    vec![texts(1, 0, "init".to_owned()), texts(10, 1, format!("worker-of-{host}"))]
+}
+
+fn snapshot_of(host: &str, second: i64) -> Snapshot {
+    let mut processes = processes(host);
+    let fresh = u32::try_from(second).unwrap() + 100;
+    let started_at_us = snapshot_at(second, Vec::new()).captured_at_us - 1_000_000;
+    processes.push(Process { pid: fresh, started_at_us, ..processes[1].clone() });
+    let snapshot = snapshot_at(second, processes);
+    Snapshot { os_host_name: format!("os-of-{host}"), boot_id: format!("boot-of-{host}"), ..snapshot }
+}
+
+/// Two hosts, each with a tag, in the present and in the past.
+fn site() -> Site {
+    let seconds = (0..6).map(|step| step * 10);
+    let past = seconds.flat_map(|second| [OWN, OTHER].map(|host| (host, snapshot_of(host, second)))).collect();
+    let site = Site::with_history(vec![past]);
+    for host in [OWN, OTHER] {
+        for sequence in 1..=2 {
+            let texts = snapshot_of(host, 0);
+            let now = Snapshot { processes: processes(host), ..crate::support::snapshot(sequence, Vec::new()) };
+            let now = Snapshot { os_host_name: texts.os_host_name, boot_id: texts.boot_id, ..now };
+            site.tell_snapshot(host, now, fleetps::live::now_us());
+        }
+    }
+    let tags = |host: &str, tag: &str| (host.parse().unwrap(), [tag.to_owned()].into());
+    site.shared.groups.set(BTreeMap::from([tags(OWN, "own"), tags(OTHER, "other")]));
+    site
+}
+
+fn person(role: Role, group: Option<&str>, hides_command_lines: bool) -> Person {
+    let groups = group.map(|group| [group.to_owned()].into());
+    let grants = vec![Grant { role, groups, hides_command_lines }];
+    Person { grants, ..Person::nobody_in_particular(IpAddr::V4(Ipv4Addr::LOCALHOST)) }
+}
+
+/// An answer; of a stream, what came first.
+struct Answer {
+    status: StatusCode,
+    body: String,
+}
+
+async fn ask(site: &Site, person: &Person, route: &Route, url: &str) -> Answer {
+    let mut request = Request::builder().method(route.method.clone()).uri(url).header("host", "localhost");
+    request.extensions_mut().unwrap().insert(person.clone());
+    let body = if route.method == Method::POST { "sql=SELECT 1" } else { "" };
+    let answer = site.router.clone().oneshot(request.body(Body::from(body)).unwrap()).await.unwrap();
+    let status = answer.status();
+    let is_stream = answer.headers().get("content-type").is_some_and(|kind| kind == "text/event-stream");
+    let mut chunks = answer.into_body().into_data_stream();
+    let mut body = Vec::new();
+    while let Some(chunk) = tokio::time::timeout(PATIENCE, chunks.next()).await.unwrap() {
+        body.extend(chunk.unwrap());
+        if is_stream {
+            break;
+        }
+    }
+    Answer { status, body: String::from_utf8(body).unwrap() }
+}
+
+/// The addresses of a route about `host`, each with everything that it can be asked for.
+fn urls(route: &Route, host: &str) -> Vec<String> {
+    let path = route.path.replace("{host}", host).replace("{pid}", "10");
+    let path = path.replace("{version}", "0").replace("{file}", "nothing.css");
+    let (from, at, to) = (time_at(0), time_at(45), time_at(60));
+    let started = "started=2026-09-21T14:13:20Z";
+    let all = [
+        String::new(),
+        format!("at={at}"),
+        format!("from={from}&to={to}"),
+        format!("from={from}&to={to}&format=csv"),
+        format!("{started}&at={at}&from={from}&to={to}"),
+        "q=worker".to_owned(),
+        format!("q=worker&at={at}"),
+        format!("q=cmd+~+{SECRET}"),
+        format!("q=cmd+~+{SECRET}&at={at}"),
+        format!("q=worker&at={at}&format=csv"),
+        format!("from={from}&to={to}&group=process"),
+        format!("from={from}&to={to}&group=host"),
+        format!("from={from}&to={to}&group=user&host={host}"),
+        "view=flat&cols=command&cols=executable&cols=unit".to_owned(),
+        "include=executable,unit,container".to_owned(),
+    ];
+    all.into_iter().map(|query| if query.is_empty() { path.clone() } else { format!("{path}?{query}") }).collect()
+}
+
+/// What a role may do, as it is written down in ARCHITECTURE.md.
+fn allowed(role: Role, of_all_hosts: bool, action: Action) -> bool {
+    match action {
+        Action::Anything | Action::OwnAccount | Action::SeeHosts | Action::SeeCommandLines | Action::Sql => true,
+        Action::ManageHosts => role == Role::Administrator,
+        Action::ManageUsers | Action::ReadAudit => role == Role::Administrator && of_all_hosts,
+    }
+}
+
+const ROLES: [Role; 3] = [Role::Viewer, Role::Operator, Role::Administrator];
+
+#[tokio::test]
+async fn nothing_but_what_is_open_to_everybody_is_answered_when_nobody_is_signed_in() {
+    let site = site();
+    let open: Vec<&str> =
+        table().iter().filter(|route| route.action == Action::Anything).map(|route| route.path).collect();
+    assert_eq!(open, ["/healthz", "/readyz", "/assets/{version}/{file}", "/favicon.ico"]);
+    for route in table().iter().filter(|route| route.action != Action::Anything) {
+        let url = &urls(route, OWN)[0];
+        let request = Request::builder().method(route.method.clone()).uri(url).body(Body::empty()).unwrap();
+        let answer = addresses(site.shared.clone()).oneshot(request).await.unwrap();
+        assert_eq!(answer.status(), StatusCode::UNAUTHORIZED, "{} {}", route.method, route.path);
+    }
+}
+
+#[tokio::test]
+async fn each_role_does_what_it_may_and_nothing_else() {
+    let site = site();
+    for (role, group) in ROLES.into_iter().flat_map(|role| [(role, None), (role, Some("own"))]) {
+        let person = person(role, group, false);
+        for route in table() {
+            let answer = ask(&site, &person, &route, &urls(&route, OWN)[0]).await;
+            let is_refused = matches!(answer.status, StatusCode::FORBIDDEN | StatusCode::UNAUTHORIZED);
+            let may = allowed(role, group.is_none(), route.action);
+            assert_eq!(!is_refused, may, "{role:?} of {group:?}: {} {}", route.method, route.path);
+        }
+    }
+}
+
+#[tokio::test]
+async fn somebody_without_a_grant_is_refused_everywhere() {
+    let site = site();
+    let nobody = Person { grants: Vec::new(), ..person(Role::Viewer, None, false) };
+    for route in table() {
+        if matches!(route.action, Action::Anything | Action::OwnAccount) {
+            continue;
+        }
+        for host in [OWN, NONE] {
+            let answer = ask(&site, &nobody, &route, &urls(&route, host)[0]).await;
+            let of_a_host = route.path.contains("{host}");
+            let expected = if of_a_host { StatusCode::NOT_FOUND } else { StatusCode::FORBIDDEN };
+            assert_eq!(answer.status, expected, "{} {}", route.method, route.path);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_host_that_one_may_not_see_is_nowhere_and_answers_as_one_that_does_not_exist() {
+    let site = site();
+    let everything = person(Role::Administrator, None, false);
+    for role in ROLES {
+        let person = person(role, Some("own"), false);
+        for route in table() {
+            for ((own, other), none) in
+                urls(&route, OWN).into_iter().zip(urls(&route, OTHER)).zip(urls(&route, NONE))
+            {
+                let about = format!("{role:?} {} {other}", route.method);
+                let (other, none) = (ask(&site, &person, &route, &other).await, ask(&site, &person, &route, &none).await);
+                assert_eq!(other.status, none.status, "{about}");
+                let (unseen, unknown) = (steady(&other.body, OTHER), steady(&none.body, NONE));
+                assert_eq!(unseen, unknown, "{about}");
+                let answer = ask(&site, &person, &route, &own).await;
+                assert!(!answer.body.contains("other-1"), "{role:?} {own}: {}", answer.body);
+                let whole = ask(&site, &everything, &route, &own).await;
+                assert_eq!(answer.status, whole.status, "{role:?} {own}: {}", answer.body);
+            }
+        }
+    }
+}
+
+/// An answer without the host that was asked for, and without the time.
+fn steady(body: &str, host: &str) -> String {
+    body.replace(host, "HOST").chars().filter(|character| !character.is_ascii_digit()).collect()
+}
+
+#[tokio::test]
+async fn withheld_command_lines_are_in_no_answer_and_no_search_tells_of_them() {
+    let site = site();
+    let (sees, blind) = (person(Role::Viewer, None, false), person(Role::Viewer, None, true));
+    let mut seen = 0;
+    for route in table() {
+        for url in urls(&route, OWN) {
+            seen += usize::from(ask(&site, &sees, &route, &url).await.body.contains("--password="));
+            let answer = ask(&site, &blind, &route, &url).await;
+            assert!(!answer.body.contains("--password="), "{url}: {}", answer.body);
+        }
+    }
+    assert!(seen > 20, "only {seen} addresses show command lines at all: the test asks for too little");
+    for url in ["/api/v1/search?q=cmd+~+hunter2", &format!("/api/v1/search?q=cmd+~+hunter2&at={}", time_at(45))] {
+        let route = table().into_iter().find(|route| route.path == "/api/v1/search").unwrap();
+        let total = async |person| {
+            let answer = ask(&site, person, &route, url).await;
+            serde_json::from_str::<serde_json::Value>(&answer.body).unwrap()["total"].as_u64().unwrap()
+        };
+        assert!(total(&sees).await > 0, "{url}");
+        assert_eq!(total(&blind).await, 0, "{url}");
+    }
+}
+
+#[tokio::test]
+async fn command_lines_can_be_withheld_of_some_hosts_only() {
+    let site = site();
+    let mut mixed = person(Role::Viewer, None, true);
+    mixed.grants.extend(person(Role::Viewer, Some("own"), false).grants);
+    let route = table().into_iter().find(|route| route.path == "/hosts/{host}").unwrap();
+    for query in [String::new(), format!("?at={}", time_at(45))] {
+        let shown = async |host: &str| {
+            let answer = ask(&site, &mixed, &route, &format!("/hosts/{host}{query}")).await;
+            assert_eq!(answer.status, StatusCode::OK);
+            answer.body.contains("--password=")
+        };
+        assert_eq!((shown(OWN).await, shown(OTHER).await), (true, false), "{query}");
+    }
+}
+
+#[tokio::test]
+async fn totals_are_of_the_hosts_that_one_may_see() {
+    let site = site();
+    let own = person(Role::Viewer, Some("own"), false);
+    let get = async |path: &'static str, url: String| {
+        let route = table().into_iter().find(|route| route.path == path).unwrap();
+        ask(&site, &own, &route, &url).await.body
+    };
+    let page = scraper::Html::parse_document(&get("/", "/".to_owned()).await);
+    let texts = |selector| crate::support::texts(&page, selector);
+    assert_eq!(texts("[data-f=hosts], [data-f=up], [data-f=processes]"), ["1 host", "1 up", "2 processes"]);
+    assert_eq!(texts("#programs tbody tr td:nth-child(2)"), ["1", "1"]);
+    let span = format!("from={}&to={}", time_at(0), time_at(60));
+    let top: serde_json::Value =
+        serde_json::from_str(&get("/api/v1/top", format!("/api/v1/top?{span}&group=name")).await).unwrap();
+    assert_eq!(top["total"], 2);
+    assert!(top["top"].as_array().unwrap().iter().all(|line| line["hosts"] == 1), "{top}");
+}
