@@ -52,12 +52,14 @@ fn snapshot_of(host: &str, second: i64) -> Snapshot {
 /// Two hosts, each with a tag, in the present and in the past.
 fn site() -> Site {
     let seconds = (0..6).map(|step| step * 10);
-    let past = seconds.flat_map(|second| [OWN, OTHER].map(|host| (host, snapshot_of(host, second)))).collect();
+    let past =
+        seconds.flat_map(|second| [OWN, OTHER].map(|host| (host, snapshot_of(host, second)))).collect();
     let site = Site::with_history(vec![past]);
     for host in [OWN, OTHER] {
         for sequence in 1..=2 {
             let texts = snapshot_of(host, 0);
-            let now = Snapshot { processes: processes(host), ..crate::support::snapshot(sequence, Vec::new()) };
+            let now =
+                Snapshot { processes: processes(host), ..crate::support::snapshot(sequence, Vec::new()) };
             let now = Snapshot { os_host_name: texts.os_host_name, boot_id: texts.boot_id, ..now };
             site.tell_snapshot(host, now, fleetps::live::now_us());
         }
@@ -120,13 +122,17 @@ fn urls(route: &Route, host: &str) -> Vec<String> {
         "view=flat&cols=command&cols=executable&cols=unit".to_owned(),
         "include=executable,unit,container".to_owned(),
     ];
-    all.into_iter().map(|query| if query.is_empty() { path.clone() } else { format!("{path}?{query}") }).collect()
+    all.into_iter()
+        .map(|query| if query.is_empty() { path.clone() } else { format!("{path}?{query}") })
+        .collect()
 }
 
 /// What a role may do, as it is written down in ARCHITECTURE.md.
 fn allowed(role: Role, of_all_hosts: bool, action: Action) -> bool {
     match action {
-        Action::Anything | Action::OwnAccount | Action::SeeHosts | Action::SeeCommandLines | Action::Sql => true,
+        Action::Anything | Action::OwnAccount | Action::SeeHosts | Action::SeeCommandLines | Action::Sql => {
+            true
+        }
         Action::ManageHosts => role == Role::Administrator,
         Action::ManageUsers | Action::ReadAudit => role == Role::Administrator && of_all_hosts,
     }
@@ -186,11 +192,13 @@ async fn a_host_that_one_may_not_see_is_nowhere_and_answers_as_one_that_does_not
     for role in ROLES {
         let person = person(role, Some("own"), false);
         for route in table() {
-            for ((own, other), none) in
-                urls(&route, OWN).into_iter().zip(urls(&route, OTHER)).zip(urls(&route, NONE))
-            {
+            // What can be asked for is the same for all roles.
+            let most = if role == Role::Viewer { usize::MAX } else { 1 };
+            let [own, other, none] = [OWN, OTHER, NONE].map(|host| urls(&route, host).into_iter().take(most));
+            for ((own, other), none) in own.zip(other).zip(none) {
                 let about = format!("{role:?} {} {other}", route.method);
-                let (other, none) = (ask(&site, &person, &route, &other).await, ask(&site, &person, &route, &none).await);
+                let (other, none) =
+                    (ask(&site, &person, &route, &other).await, ask(&site, &person, &route, &none).await);
                 assert_eq!(other.status, none.status, "{about}");
                 let (unseen, unknown) = (steady(&other.body, OTHER), steady(&none.body, NONE));
                 assert_eq!(unseen, unknown, "{about}");
@@ -221,7 +229,9 @@ async fn withheld_command_lines_are_in_no_answer_and_no_search_tells_of_them() {
         }
     }
     assert!(seen > 20, "only {seen} addresses show command lines at all: the test asks for too little");
-    for url in ["/api/v1/search?q=cmd+~+hunter2", &format!("/api/v1/search?q=cmd+~+hunter2&at={}", time_at(45))] {
+    for url in
+        ["/api/v1/search?q=cmd+~+hunter2", &format!("/api/v1/search?q=cmd+~+hunter2&at={}", time_at(45))]
+    {
         let route = table().into_iter().find(|route| route.path == "/api/v1/search").unwrap();
         let total = async |person| {
             let answer = ask(&site, person, &route, url).await;
