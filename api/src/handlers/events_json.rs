@@ -51,7 +51,7 @@ async fn answer(sight: &Sight, host: Option<HostName>, path: &str, text: &str) -
         resolution: listing.resolution,
         about: listing::fields(about),
     };
-    Ok(listing::answer(&sight, text, list))
+    Ok(listing::answer(sight, text, list))
 }
 
 /// What happened anywhere, as JSON or CSV.
