@@ -6,7 +6,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use clap::{Args, Parser, Subcommand};
 use fleetps_nats::{HostName, units};
 
-use crate::commands::{Asked, Format, PsArgs, TopArgs};
+use crate::commands::{Asked, AuditCommand, Format, PsArgs, TopArgs};
 
 /// `ps` and `top` for a whole fleet, with a memory. Without a command: the whole pipeline on this machine.
 #[derive(Debug, Parser)]
@@ -46,6 +46,9 @@ pub enum Command {
     Ps(PsArgs),
     /// Show who used most over any time: CPU, memory or disk
     Top(TopArgs),
+    /// Check the record of who did what
+    #[command(subcommand)]
+    Audit(AuditCommand),
     /// Copy the history, keys and settings into DIR while everything runs; again into the same DIR copies what is new
     Backup {
         /// Where the backup goes

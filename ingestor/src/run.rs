@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    audit,
     error::IngestError,
     history::{HistoryError, known_runs},
     intake::{
@@ -100,6 +101,7 @@ async fn run_parts(
         let (shelf, progress, stop) = (Arc::clone(&shelf), Arc::clone(&progress), stop.clone());
         thread("seal", move || seal_all(&segments, &shelf, &progress, &stop))?
     };
+    let audited = Arc::clone(&shelf);
     let upkeep = Upkeep {
         settings: settings.clone(),
         shelf,
@@ -109,6 +111,9 @@ async fn run_parts(
     };
     let upkeep = thread("upkeep", move || upkeep.run())?;
     let letters = tokio::spawn(publish_dead_letters(client.clone(), letters));
+    // One of the ingestors keeps the audit, which is not divided.
+    let auditing = (settings.partition == 0)
+        .then(|| tokio::spawn(audit::keep(client.clone(), settings.clone(), audited, stop.clone())));
     let status = tokio::spawn(publish_status(client, settings.partition, progress, stop.clone()));
 
     read_stream(jetstream, beginning, settings.seal_interval, events_in, stop.clone()).await;
@@ -126,6 +131,9 @@ async fn run_parts(
     })
     .await?;
     let _ = tokio::time::timeout(LAST_LETTERS_PATIENCE, letters).await;
+    if let Some(auditing) = auditing {
+        let _ = auditing.await;
+    }
     let _ = status.await;
     Ok(())
 }

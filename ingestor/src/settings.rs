@@ -40,6 +40,9 @@ pub struct IngestorSettings {
     /// After that, sums of every hour are kept, until they are this old.
     #[serde(with = "units::duration")]
     pub keep_hours: Duration,
+    /// Who did what is kept for this long, however much it takes.
+    #[serde(with = "units::duration")]
+    pub keep_audit: Duration,
     /// Where all segments together take more, less is kept of the oldest, and at last nothing.
     #[serde(with = "units::bytes")]
     pub max_history_bytes: u64,
@@ -63,6 +66,7 @@ impl Default for IngestorSettings {
             keep_minutes: Duration::from_secs(30 * DAY_S),
             // A year, and the month before to compare with.
             keep_hours: Duration::from_secs(400 * DAY_S),
+            keep_audit: Duration::from_secs(400 * DAY_S),
             max_history_bytes: 20 << 30,
             max_stream_bytes: 8 << 30,
         }

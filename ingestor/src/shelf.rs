@@ -14,6 +14,7 @@ use std::{
 use fleetps_nats::with_causes;
 
 use crate::{
+    audit::{AuditFolder, attach_audit_sql},
     error::IngestError,
     history::{Catalog, HistoryError, attach_sql, read_rows},
     segment::{FileError, SegmentName, TEMPORARY_EXTENSION, current_and_covered, publish_file},
@@ -123,6 +124,11 @@ impl Shelf {
         if state.is_published { Ok(()) } else { self.publish_locked(&mut state) }
     }
 
+    /// Makes `attach.sql` say what is here, after audit segments came or went.
+    pub(crate) fn publish_again(&self) -> Result<(), FileError> {
+        self.publish_locked(&mut self.state())
+    }
+
     /// Unlinks what was retired more than `delay` ago. Nothing is while `attach.sql` may still name it.
     pub(crate) fn unlink_retired(&self, delay: Duration) {
         let mut state = self.state();
@@ -148,7 +154,9 @@ impl Shelf {
         let names: Vec<SegmentName> = state.current().iter().map(|shelved| shelved.name).collect();
         let path = self.folder.join(ATTACH_SQL);
         let temporary = path.with_extension(format!("sql.{TEMPORARY_EXTENSION}"));
-        fs::write(&temporary, attach_sql(&self.folder, &names)).map_err(FileError::at(&temporary))?;
+        let audit = AuditFolder::scan(&self.folder).map(|found| found.current).unwrap_or_default();
+        let sql = attach_sql(&self.folder, &names) + "\n" + &attach_audit_sql(&self.folder, &audit);
+        fs::write(&temporary, sql).map_err(FileError::at(&temporary))?;
         publish_file(&temporary, &path)?;
         state.is_published = true;
         Ok(())

@@ -1,6 +1,7 @@
 //! What `fleetps` answers in a terminal, one file per command. Strings from hosts are written so that they cannot drive
 //! the terminal.
 
+mod audit;
 mod backup;
 mod field;
 mod hosts;
@@ -13,6 +14,7 @@ mod tree;
 
 use std::io::{self, Write};
 
+pub use audit::{AuditCommand, audit};
 pub use backup::{backup, restore};
 pub use hosts::hosts;
 pub use ps::{PsArgs, ps};

@@ -64,6 +64,12 @@ pub(crate) fn open_engine(
 /// Attaches a new database file as `catalog` and begins filling it with the tables of a segment, for about `rows` rows
 /// of processes.
 pub(crate) fn begin_file(engine: &Connection, file: &Path, catalog: &str, rows: u64) -> duckdb::Result<()> {
+    attach_new(engine, file, catalog, rows)?;
+    engine.execute_batch(&format!("BEGIN; {}", schema_in(catalog)))
+}
+
+/// Attaches a new, empty database file as `catalog`, for about `rows` rows.
+pub(crate) fn attach_new(engine: &Connection, file: &Path, catalog: &str, rows: u64) -> duckdb::Result<()> {
     let path = quote_text(&file.to_string_lossy());
     let block_bytes = match rows {
         ..MEDIUM_BLOCKS_FROM_ROWS => SMALL_BLOCK_BYTES,
@@ -71,8 +77,7 @@ pub(crate) fn begin_file(engine: &Connection, file: &Path, catalog: &str, rows: 
         _ => LARGE_BLOCK_BYTES,
     };
     engine.execute_batch(&format!(
-        "ATTACH {path} AS {catalog} (BLOCK_SIZE {block_bytes}, STORAGE_VERSION '{STORAGE_VERSION}'); BEGIN; {}",
-        schema_in(catalog)
+        "ATTACH {path} AS {catalog} (BLOCK_SIZE {block_bytes}, STORAGE_VERSION '{STORAGE_VERSION}')"
     ))
 }
 

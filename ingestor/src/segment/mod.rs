@@ -26,9 +26,11 @@ mod strings;
 
 pub use file::FileError;
 pub(crate) use file::{
-    TEMPORARY_EXTENSION, begin_file, finish_file, open_engine, publish_file, quote_identifier, quote_text,
+    TEMPORARY_EXTENSION, attach_new, begin_file, finish_file, open_engine, publish_file, quote_identifier,
+    quote_text,
 };
 pub use name::{Level, SegmentName, current_and_covered};
+pub(crate) use name::{TIME_FORMAT, parse_time};
 pub use rows::SegmentRows;
 pub use seal::{SealError, seal};
 

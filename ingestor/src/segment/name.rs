@@ -14,7 +14,7 @@ const EXTENSION: &str = ".duckdb";
 /// What is added to the name of a segment that was found damaged.
 const DAMAGED_EXTENSION: &str = ".damaged";
 /// The time in a name: compact, sortable, without a colon (which Windows refuses).
-const TIME_FORMAT: &str = "%Y%m%dT%H%M%SZ";
+pub(crate) const TIME_FORMAT: &str = "%Y%m%dT%H%M%SZ";
 
 /// How much a segment has been merged, and how much of it was kept. Of two with the same range, the later level replaces
 /// the earlier.
@@ -132,7 +132,8 @@ impl SegmentName {
     }
 }
 
-fn parse_time(text: &str) -> Option<i64> {
+/// The time in a name, in seconds since 1970 UTC.
+pub(crate) fn parse_time(text: &str) -> Option<i64> {
     let time = jiff::civil::DateTime::strptime(TIME_FORMAT, text).ok()?;
     Some(time.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp().as_second())
 }

@@ -1,6 +1,7 @@
 //! The ingestor with a real nats-server: what is published is stored exactly once, whatever happens in between.
 #![allow(clippy::unwrap_used, missing_docs, reason = "a test that cannot go on should panic")]
 
+mod audit;
 mod backup;
 mod charts;
 mod crashes;

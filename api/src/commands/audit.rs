@@ -1,0 +1,100 @@
+//! `fleetps audit`: whether the record of who did what is whole.
+
+use std::time::Duration;
+
+use clap::Subcommand;
+use fleetps_ingestor::audit::{Verified, verify};
+use fleetps_nats::audit::{Audit, Chained};
+
+use crate::{
+    config::Config,
+    display::{count, time, visible},
+};
+
+/// How long the broker is waited for; what is in segments is checked without it.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What is asked of the audit.
+#[derive(Debug, Subcommand)]
+pub enum AuditCommand {
+    /// Follow the chain of hashes through everything that is kept; name the first entry that was changed or is missing
+    Verify {
+        /// A hash that an earlier check has shown: say whether that entry is still in the chain
+        #[arg(long, value_name = "HASH")]
+        expect: Option<String>,
+    },
+}
+
+/// Does what is asked.
+///
+/// # Errors
+/// When the chain is broken, or cannot be read.
+pub fn audit(config: &Config, command: &AuditCommand) -> anyhow::Result<()> {
+    let AuditCommand::Verify { expect } = command;
+    let history = &config.history.history;
+    anyhow::ensure!(
+        history.is_dir(),
+        "there is no history at {}; name the data folder with --data DIR",
+        history.display()
+    );
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let stream = runtime.block_on(async { tokio::time::timeout(PATIENCE, on_the_broker(config)).await });
+    let stream =
+        stream.unwrap_or_else(|_| Err(anyhow::anyhow!("it does not answer within {} s", PATIENCE.as_secs())));
+    if let Err(error) = &stream {
+        eprintln!(
+            "The broker was not asked; only what is in segments is checked. ({})",
+            visible(&format!("{error:#}"))
+        );
+    }
+    let verified = verify(history, &stream.unwrap_or_default())
+        .map_err(|error| anyhow::Error::new(error).context("THE AUDIT IS NOT WHOLE"))?;
+    if let Some(hash) = expect {
+        anyhow::ensure!(
+            verified.holds(hash),
+            "THE AUDIT IS NOT WHOLE: no entry has the hash {}; entries were removed or written anew since it was shown",
+            visible(hash)
+        );
+    }
+    super::write(&report(&verified))
+}
+
+async fn on_the_broker(config: &Config) -> anyhow::Result<Vec<Chained>> {
+    let client = config.broker()?.connect("fleetps audit").await?;
+    let audit = Audit::open(&client).await?;
+    let mut entries: Vec<Chained> = Vec::new();
+    loop {
+        let next = entries.last().map_or(1, |last| last.sequence + 1);
+        match audit.read(next).await? {
+            more if more.is_empty() => return Ok(entries),
+            more => entries.extend(more),
+        }
+    }
+}
+
+fn report(verified: &Verified) -> String {
+    let Some(newest) = verified.chains.last() else {
+        return "The audit is empty: nobody has done anything that is written down.\n".to_owned();
+    };
+    let mut text = format!(
+        "The audit is whole: {} entries, {} of them on the broker only.\n",
+        count(verified.entries),
+        count(verified.on_the_broker)
+    );
+    for chain in &verified.chains {
+        let begun = match chain.epoch_s {
+            Some(epoch_s) => format!("of the stream since {}", time(epoch_s.saturating_mul(1_000_000))),
+            None => "of the stream as it is now".to_owned(),
+        };
+        text += &format!("  entries {} to {} {begun}\n", count(chain.first), count(chain.last.sequence));
+    }
+    if verified.chains.len() > 1 {
+        text += "Each but the first begins because the broker's stream was made anew or lost its end. If nobody did that, \
+                 ask who had the data folder.\n";
+    }
+    text + &format!(
+        "The last hash is {}\nKeep it elsewhere: `fleetps audit verify --expect HASH` says later whether it is still in the \
+         chain, which only somebody who can write the data folder and the broker could have made anew.\n",
+        newest.last.hash
+    )
+}

@@ -1,0 +1,268 @@
+//! Moves entries from the stream to segments, merges these, and lets go of what is too old.
+
+use std::{
+    fs,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use async_nats::Client;
+use fleetps_nats::{
+    audit::{Audit, AuditEntry, AuditError, Chained, Link, Outcome},
+    with_causes,
+};
+use jiff::{Timestamp, tz::TimeZone};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    AuditFileError, AuditFolder, AuditName, last_link,
+    segment::{merge, seal},
+};
+use crate::{history::HistoryError, segment::FileError, settings::IngestorSettings, shelf::Shelf};
+
+/// Entries of one segment before it is merged with others: what is in memory at a time, of up to 5 KiB each.
+const MAX_ENTRIES: usize = 10_000;
+/// So many segments of one day are merged although more may come: a question over twenty small files is quick.
+const MERGE_COUNT: usize = 20;
+/// The last seal of the program's run must be done within this.
+const LAST_SEAL_PATIENCE: Duration = Duration::from_secs(5);
+/// The action of the entry that says which entries were removed for their age.
+pub(super) const REMOVED: &str = "audit.remove";
+
+/// The audit could not be kept just now.
+#[derive(Debug, thiserror::Error)]
+enum KeepError {
+    #[error(transparent)]
+    Stream(#[from] AuditError),
+    #[error(transparent)]
+    Folder(#[from] HistoryError),
+    #[error(transparent)]
+    Segment(#[from] AuditFileError),
+    #[error(transparent)]
+    File(#[from] FileError),
+    #[error("a thread that keeps the audit failed; that is a bug, please report it with the log")]
+    Panicked,
+}
+
+/// Keeps the audit until `cancel`, and seals what there is then. What goes wrong is logged and tried again.
+pub(crate) async fn keep(
+    client: Client,
+    settings: IngestorSettings,
+    shelf: Arc<Shelf>,
+    cancel: CancellationToken,
+) {
+    let mut keeper = Keeper { client, settings, shelf, position: None, retired: Vec::new() };
+    let mut ticks = tokio::time::interval(keeper.settings.seal_interval);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = cancel.cancelled() => break,
+            _ = ticks.tick() => keeper.step().await,
+        }
+    }
+    let _ = tokio::time::timeout(LAST_SEAL_PATIENCE, keeper.step()).await;
+}
+
+struct Keeper {
+    client: Client,
+    settings: IngestorSettings,
+    shelf: Arc<Shelf>,
+    /// The stream, and how far it is sealed; absent until both are known.
+    position: Option<Position>,
+    /// What was merged into another, and when: readers may just be attaching it.
+    retired: Vec<(AuditName, Instant)>,
+}
+
+#[derive(Clone)]
+struct Position {
+    audit: Audit,
+    /// When the numbering began, in seconds since 1970 UTC.
+    epoch_s: i64,
+    /// The last entry that is sealed.
+    sealed: Link,
+}
+
+impl Keeper {
+    async fn step(&mut self) {
+        if let Err(error) = self.try_step().await {
+            tracing::warn!("the audit is not in segments yet: {}; trying again", with_causes(&error));
+            // Looked up anew, in case the stream is another one.
+            self.position = None;
+        }
+    }
+
+    async fn try_step(&mut self) -> Result<(), KeepError> {
+        let mut position = match self.position.take() {
+            Some(position) => position,
+            None => self.find_position().await?,
+        };
+        while let Some(entries) = position.next_entries().await? {
+            let Some(last) = entries.last().map(Chained::link) else { break };
+            let (shelf, epoch_s) = (Arc::clone(&self.shelf), position.epoch_s);
+            blocking(move || {
+                seal(shelf.folder(), epoch_s, &entries)?;
+                Ok(shelf.publish_again()?)
+            })
+            .await?;
+            position.sealed = last;
+        }
+        self.tidy(&position.audit).await?;
+        self.position = Some(position);
+        Ok(())
+    }
+
+    async fn find_position(&mut self) -> Result<Position, KeepError> {
+        let audit = Audit::open(&self.client).await?;
+        let created_s = audit.created_s().await?;
+        let folder = self.folder();
+        let sealed = blocking(move || {
+            let found = AuditFolder::scan(&folder)?;
+            let newest = found.current.last().copied();
+            let link = newest.map(|newest| last_link(&folder, &newest)).transpose()?;
+            Ok(newest.map(|newest| newest.epoch_s).zip(link))
+        })
+        .await?;
+        let anew = |epoch_s| Position { audit: audit.clone(), epoch_s, sealed: Link::before_the_first() };
+        let Some((epoch_s, sealed)) = sealed.filter(|(epoch_s, _)| *epoch_s >= created_s) else {
+            return Ok(anew(created_s));
+        };
+        let position = Position { audit: audit.clone(), epoch_s, sealed };
+        if position.next_entries().await?.is_some() {
+            return Ok(position);
+        }
+        tracing::warn!("the audit stream lost its end: what it holds is stored again, as another numbering");
+        Ok(anew(Timestamp::now().as_second().max(epoch_s + 1)))
+    }
+
+    /// Merges, removes, and unlinks what was replaced a while ago.
+    async fn tidy(&mut self, audit: &Audit) -> Result<(), KeepError> {
+        let folder = self.folder();
+        let found = blocking(move || Ok(AuditFolder::scan(&folder)?)).await?;
+        for name in found.covered {
+            if !self.retired.iter().any(|(retired, _)| *retired == name) {
+                self.retired.push((name, Instant::now()));
+            }
+        }
+        let now_s = Timestamp::now().as_second();
+        if let Some(sources) = next_merge(&found.current, now_s) {
+            let (shelf, sources) = (Arc::clone(&self.shelf), sources.to_vec());
+            blocking(move || {
+                merge(shelf.folder(), &sources)?;
+                Ok(shelf.publish_again()?)
+            })
+            .await?;
+        }
+        if let Some(name) = expired(&found.current, now_s, self.settings.keep_audit) {
+            self.remove(audit, name).await?;
+        }
+        self.unlink_retired();
+        Ok(())
+    }
+
+    /// Removes the oldest segment. That is on record first, so that its entries are not missed.
+    async fn remove(&mut self, audit: &Audit, name: AuditName) -> Result<(), KeepError> {
+        let folder = self.folder();
+        let last = blocking(move || Ok(last_link(&folder, &name)?)).await?;
+        let entry = AuditEntry {
+            at_us: Timestamp::now().as_microsecond(),
+            who: "ingestor".to_owned(),
+            from: None,
+            action: REMOVED.to_owned(),
+            host: None,
+            what: format!(
+                "entries up to {}, which were too old; the hash of the last: {}",
+                last.sequence, last.hash
+            ),
+            outcome: Outcome::Done,
+        };
+        audit.record(entry).await?;
+        let path = self.folder().join(name.to_string());
+        if let Err(error) = fs::remove_file(&path) {
+            tracing::warn!(%error, segment = %name, "cannot remove an audit segment");
+        }
+        self.shelf.publish_again()?;
+        Ok(())
+    }
+
+    fn unlink_retired(&mut self) {
+        let (folder, delay) = (self.folder(), self.settings.unlink_delay);
+        let due = self.retired.extract_if(.., |(_, since)| since.elapsed() >= delay);
+        for (name, _) in due {
+            // What cannot be removed is found again at the next look.
+            if let Err(error) = fs::remove_file(folder.join(name.to_string())) {
+                tracing::warn!(%error, segment = %name, "cannot remove a merged audit segment");
+            }
+        }
+    }
+
+    fn folder(&self) -> PathBuf {
+        self.shelf.folder().to_owned()
+    }
+}
+
+impl Position {
+    /// The entries behind the last sealed one, as many as go into one segment; `None` where the stream is not the one
+    /// that was sealed from.
+    async fn next_entries(&self) -> Result<Option<Vec<Chained>>, KeepError> {
+        // From the last one that is sealed on, to see that it still is the same.
+        let Some(mut entries) = behind(&self.sealed, self.audit.read(self.sealed.sequence.max(1)).await?)
+        else {
+            return Ok(None);
+        };
+        while let Some(last) = entries.last().filter(|_| entries.len() < MAX_ENTRIES) {
+            let more = self.audit.read(last.sequence + 1).await?;
+            if more.is_empty() {
+                break;
+            }
+            entries.extend(more);
+        }
+        Ok(Some(entries))
+    }
+}
+
+/// What is behind `sealed` in `entries`, which begin with it; `None` where it is another entry, or not there.
+fn behind(sealed: &Link, mut entries: Vec<Chained>) -> Option<Vec<Chained>> {
+    if sealed.sequence == 0 {
+        return Some(entries);
+    }
+    // Where the stream begins later, it was too full; nothing says that it is another one.
+    let is_the_same = entries.first()?.sequence > sealed.sequence || entries.first()?.hash == sealed.hash;
+    entries.retain(|entry| entry.sequence > sealed.sequence);
+    is_the_same.then_some(entries)
+}
+
+/// Neighbours to merge: those of a day when the day is over or there are many, those of a month when it is over.
+fn next_merge(names: &[AuditName], now_s: i64) -> Option<&[AuditName]> {
+    let day =
+        |seconds: i64| Timestamp::from_second(seconds).unwrap_or_default().to_zoned(TimeZone::UTC).date();
+    let today = day(now_s);
+    let mut runs = names.chunk_by(|name, next| {
+        let (this_day, next_day) = (day(name.first_at_s), day(next.first_at_s));
+        let month_is_over = this_day.first_of_month() < today.first_of_month();
+        name.is_followed_by(next)
+            && (this_day == next_day
+                || month_is_over && this_day.first_of_month() == next_day.first_of_month())
+    });
+    runs.find(|run| {
+        let is_over = run.last().is_some_and(|last| day(last.first_at_s) < today);
+        run.len() >= MERGE_COUNT || (is_over && run.len() >= 2)
+    })
+}
+
+/// The oldest segment, when the next one began so long ago that all of its entries are too old.
+fn expired(names: &[AuditName], now_s: i64, keep: Duration) -> Option<AuditName> {
+    let [oldest, next, ..] = names else { return None };
+    let kept_from_s = now_s.saturating_sub_unsigned(keep.as_secs());
+    (next.first_at_s < kept_from_s).then_some(*oldest)
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, KeepError> + Send + 'static,
+) -> Result<T, KeepError> {
+    tokio::task::spawn_blocking(work).await.unwrap_or(Err(KeepError::Panicked))
+}
+
+#[cfg(test)]
+#[path = "keep_tests.rs"]
+mod tests;

@@ -1,0 +1,60 @@
+//! The audit as segments of its own: who did what, for longer than the broker keeps it.
+//!
+//! `keep` moves entries from the stream to segments, merges these, and lets go of what is too old; `segment` makes the
+//! files, `name` is what they are called, `folder` which there are. `search` reads them, `verify` follows the chain.
+//!
+//! **Beside the other segments, not in them:** who may see the hosts' past may not see the audit. So one set of files
+//! can be attached without the other.
+//!
+//! **The position is in the names,** as with the other segments: after a start it goes on after the highest sequence. A
+//! stream that was made anew, or lost its end, numbers anew; its entries are kept as another numbering.
+
+mod folder;
+mod keep;
+mod name;
+mod search;
+mod segment;
+mod verify;
+
+use std::path::Path;
+
+pub use folder::AuditFolder;
+pub(crate) use keep::keep;
+pub use name::AuditName;
+pub use search::{AuditAnswer, AuditQuery, AuditSearchError, search};
+use segment::last_link;
+pub use segment::{AuditFileError, seal};
+pub use verify::{Break, Chain, Verified, verify};
+
+use crate::segment::{quote_identifier, quote_text};
+
+/// The table, with `$catalog` for the attached database it goes to.
+const SCHEMA: &str = include_str!("schema.sql");
+/// An attached database in memory with the same table, empty: the view exists when there are no segments.
+const EMPTY: &str = "fleetps_empty_audit";
+
+/// The statements that attach the audit segments `names` of `folder` (an absolute path) and make the view `audit`.
+pub fn attach_audit_sql(folder: &Path, names: &[AuditName]) -> String {
+    let mut sql = attach_empty();
+    for name in names {
+        sql += &attach_one(folder, name);
+    }
+    sql + &view(names)
+}
+
+fn attach_empty() -> String {
+    format!("ATTACH IF NOT EXISTS ':memory:' AS {EMPTY};\n{}", SCHEMA.replace("$catalog", EMPTY))
+}
+
+fn attach_one(folder: &Path, name: &AuditName) -> String {
+    let path = quote_text(&folder.join(name.to_string()).to_string_lossy());
+    format!("ATTACH IF NOT EXISTS {path} AS {} (READ_ONLY);\n", quote_identifier(&name.alias()))
+}
+
+fn view(names: &[AuditName]) -> String {
+    let mut sql = format!("CREATE OR REPLACE VIEW audit AS FROM {EMPTY}.audit");
+    for name in names {
+        sql += &format!("\nUNION ALL BY NAME FROM {}.audit", quote_identifier(&name.alias()));
+    }
+    sql + ";\n"
+}

@@ -1,0 +1,77 @@
+//! Finding entries.
+
+use std::path::Path;
+
+use duckdb::params;
+use fleetps_nats::audit::Chained;
+
+use super::{
+    AuditFolder, AuditName,
+    segment::{COLUMNS, entry_of, open},
+};
+use crate::history::HistoryError;
+
+/// Which entries. What is absent is not asked for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AuditQuery {
+    /// From then on, in µs since 1970 UTC.
+    pub from_us: i64,
+    /// Before then, in µs since 1970 UTC.
+    pub to_us: i64,
+    /// Of whom: a part of the name, in any case of letters.
+    pub who: Option<String>,
+    /// Of this kind, or of the kinds that begin with it and a dot.
+    pub action: Option<String>,
+    /// About this host.
+    pub host: Option<String>,
+    /// So many at most.
+    pub limit: usize,
+}
+
+/// Entries, newest first.
+#[derive(Debug)]
+pub struct AuditAnswer {
+    /// The entries.
+    pub entries: Vec<Chained>,
+    /// How many there are without the limit.
+    pub total: u64,
+    /// The segments that cannot be read, whose entries are missing.
+    pub unreadable: Vec<AuditName>,
+}
+
+/// The audit cannot be asked.
+#[derive(Debug, thiserror::Error)]
+pub enum AuditSearchError {
+    /// The folder cannot be listed.
+    #[error(transparent)]
+    Folder(#[from] HistoryError),
+    /// DuckDB failed.
+    #[error("a question to the audit failed")]
+    Query(#[from] duckdb::Error),
+}
+
+/// The sealed entries of `folder`, and those of `entries`, which the broker has.
+///
+/// # Errors
+/// When the folder cannot be listed, or DuckDB fails.
+pub fn search(
+    folder: &Path,
+    entries: &[Chained],
+    query: &AuditQuery,
+) -> Result<AuditAnswer, AuditSearchError> {
+    let folder = std::path::absolute(folder).map_err(|source| HistoryError::list(folder, source))?;
+    let names = AuditFolder::scan(&folder)?.current;
+    let newest = names.last();
+    let epoch_s = newest.map_or(0, |name| name.epoch_s);
+    let (engine, unreadable) = open(&folder, &names, epoch_s, entries)?;
+    let AuditQuery { from_us, to_us, who, action, host, limit } = query;
+    let sql = include_str!("search.sql").replace("$columns", COLUMNS);
+    let mut statement = engine.prepare(&sql)?;
+    let mut rows = statement.query(params![from_us, to_us, who, action, host, *limit as u64])?;
+    let (mut entries, mut total) = (Vec::new(), 0);
+    while let Some(row) = rows.next()? {
+        total = row.get(10)?;
+        entries.extend(entry_of(row)?);
+    }
+    Ok(AuditAnswer { entries, total, unreadable })
+}

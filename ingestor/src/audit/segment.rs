@@ -1,0 +1,174 @@
+//! Making audit segments: of entries, and of other audit segments.
+
+use std::{fs, path::Path};
+
+use duckdb::{Connection, Row, params};
+use fleetps_nats::audit::{AuditEntry, Chained, Link};
+
+use super::{AuditName, EMPTY, SCHEMA, attach_empty, attach_one};
+use crate::segment::{
+    FileError, TEMPORARY_EXTENSION, attach_new, open_engine, publish_file, quote_identifier,
+};
+
+/// For some ten thousand entries of at most 5 KiB at a time.
+const MEMORY_MIB: u64 = 256;
+/// What the new file is attached as.
+const CATALOG: &str = "sealing_audit";
+
+/// An audit segment cannot be made or read; what was written of it is gone.
+#[derive(Debug, thiserror::Error)]
+pub enum AuditFileError {
+    /// DuckDB failed.
+    #[error("cannot use the audit segment {name}; is it whole, and is there space in the history folder?")]
+    Database {
+        /// Its name.
+        name: String,
+        /// What DuckDB said.
+        source: duckdb::Error,
+    },
+    /// The file could not be brought to disk.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// There is nothing to make it of.
+    #[error("an audit segment without entries was to be made; that is a bug, please report it")]
+    Nothing,
+}
+
+impl AuditFileError {
+    pub(super) fn of(name: &AuditName) -> impl FnOnce(duckdb::Error) -> Self {
+        let name = name.to_string();
+        move |source| Self::Database { name, source }
+    }
+}
+
+/// Seals `entries`, which follow each other, as a segment in `folder`. When this returns its name, it survives a power
+/// failure. `epoch_s` is when the numbering of the stream began, in seconds since 1970 UTC.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn seal(folder: &Path, epoch_s: i64, entries: &[Chained]) -> Result<AuditName, AuditFileError> {
+    let (Some(first), Some(last)) = (entries.first(), entries.last()) else {
+        return Err(AuditFileError::Nothing);
+    };
+    let name = AuditName {
+        epoch_s,
+        first_sequence: first.sequence,
+        last_sequence: last.sequence,
+        first_at_s: first.entry.at_us.div_euclid(1_000_000),
+    };
+    make(folder, name, |engine| append(engine, CATALOG, epoch_s, entries))
+}
+
+/// Makes one segment of `sources`, neighbours in order, which are left as they are.
+pub(super) fn merge(folder: &Path, sources: &[AuditName]) -> Result<AuditName, AuditFileError> {
+    let name = AuditName::merged(sources).ok_or(AuditFileError::Nothing)?;
+    make(folder, name, |engine| {
+        for source in sources {
+            engine.execute_batch(&attach_one(folder, source))?;
+            let rows = format!("FROM {}.audit ORDER BY sequence", quote_identifier(&source.alias()));
+            engine.execute_batch(&format!("INSERT INTO {CATALOG}.audit BY NAME {rows}"))?;
+        }
+        Ok(())
+    })
+}
+
+fn make(
+    folder: &Path,
+    name: AuditName,
+    fill: impl FnOnce(&Connection) -> duckdb::Result<()>,
+) -> Result<AuditName, AuditFileError> {
+    let temporary = folder.join(format!("{name}.{TEMPORARY_EXTENSION}"));
+    // Left by an attempt that failed where not even removing worked.
+    let _ = fs::remove_file(&temporary);
+    let write = || {
+        let engine = open_engine(MEMORY_MIB, 1, None)?;
+        attach_new(&engine, &temporary, CATALOG, 0)?;
+        engine.execute_batch(&format!("BEGIN; {}", SCHEMA.replace("$catalog", CATALOG)))?;
+        fill(&engine)?;
+        engine.execute_batch(&format!("COMMIT; CHECKPOINT {CATALOG}; DETACH {CATALOG}"))
+    };
+    let written = write().map_err(AuditFileError::of(&name));
+    let published = written.and_then(|()| Ok(publish_file(&temporary, &folder.join(name.to_string()))?));
+    if published.is_err() {
+        let _ = fs::remove_file(&temporary);
+    }
+    published.map(|()| name)
+}
+
+/// An engine over audit segments, with `entries` that are in none yet; the segments that cannot be read are left out
+/// and named.
+pub(super) fn open(
+    folder: &Path,
+    names: &[AuditName],
+    epoch_s: i64,
+    entries: &[Chained],
+) -> duckdb::Result<(Connection, Vec<AuditName>)> {
+    let engine = open_engine(MEMORY_MIB, 1, Some(&std::env::temp_dir()))?;
+    engine.execute_batch(&attach_empty())?;
+    append(&engine, EMPTY, epoch_s, entries)?;
+    let is_readable = |name: &AuditName| engine.execute_batch(&attach_one(folder, name)).is_ok();
+    let (readable, unreadable): (Vec<_>, Vec<_>) = names.iter().copied().partition(is_readable);
+    engine.execute_batch(&super::view(&readable))?;
+    Ok((engine, unreadable))
+}
+
+fn append(engine: &Connection, catalog: &str, epoch_s: i64, entries: &[Chained]) -> duckdb::Result<()> {
+    let mut insert = engine.prepare(&include_str!("insert.sql").replace("$catalog", catalog))?;
+    for Chained { sequence, previous, hash, entry } in entries {
+        let AuditEntry { at_us, who, from, action, host, what, outcome } = entry;
+        let address = from.map(|address| address.to_string());
+        let host = host.as_ref().map(|host| host.as_str());
+        insert.execute(params![
+            epoch_s,
+            sequence,
+            at_us,
+            who,
+            address,
+            action,
+            host,
+            what,
+            outcome.as_str(),
+            previous,
+            hash
+        ])?;
+    }
+    Ok(())
+}
+
+/// What a query for an entry selects, in this order.
+pub(super) const COLUMNS: &str =
+    "sequence, epoch_us(occurred_at), who, address, action, host, what, outcome, previous_hash, hash";
+
+/// A row of [`COLUMNS`]; `None` where somebody wrote into it what fleetps never writes.
+pub(super) fn entry_of(row: &Row<'_>) -> duckdb::Result<Option<Chained>> {
+    let (address, host): (Option<String>, Option<String>) = (row.get(3)?, row.get(5)?);
+    let outcome: String = row.get(7)?;
+    let parsed = || {
+        let from = address.map(|address| address.parse()).transpose().ok()?;
+        let host = host.map(|host| host.parse()).transpose().ok()?;
+        Some((from, host, outcome.parse().ok()?))
+    };
+    let Some((from, host, outcome)) = parsed() else { return Ok(None) };
+    let entry = AuditEntry {
+        at_us: row.get(1)?,
+        who: row.get(2)?,
+        from,
+        action: row.get(4)?,
+        host,
+        what: row.get(6)?,
+        outcome,
+    };
+    Ok(Some(Chained { sequence: row.get(0)?, previous: row.get(8)?, hash: row.get(9)?, entry }))
+}
+
+/// The last entry in a segment.
+pub(super) fn last_link(folder: &Path, name: &AuditName) -> Result<Link, AuditFileError> {
+    let read = || {
+        let engine = open_engine(MEMORY_MIB, 1, None)?;
+        engine.execute_batch(&attach_one(folder, name))?;
+        let alias = quote_identifier(&name.alias());
+        let sql = format!("SELECT sequence, hash FROM {alias}.audit ORDER BY sequence DESC LIMIT 1");
+        engine.query_row(&sql, [], |row| Ok(Link { sequence: row.get(0)?, hash: row.get(1)? }))
+    };
+    read().map_err(AuditFileError::of(name))
+}
