@@ -3,7 +3,7 @@
 //! `web` runs the server; `routes` says which address leads where; `handlers` has one file per page, named as its
 //! template; `live` holds the present state of the fleet, fed from the broker; `past` asks the history; `view` turns that state into the rows
 //! a page shows, and into the patches that keep an open page up to date; `display` is how numbers, times and hostile
-//! strings are written; `middleware` guards and finishes every answer; `refusal` is every answer that is not a yes.
+//! strings are written; `records` is who did what; `middleware` guards and finishes every answer; `refusal` is every answer that is not a yes.
 //!
 //! `pipeline` runs everything in one process, as `cli` and `config` say; `commands` answers in a terminal.
 
@@ -18,6 +18,7 @@ mod middleware;
 pub mod past;
 pub mod people;
 pub mod pipeline;
+pub mod records;
 mod refusal;
 pub mod routes;
 pub mod rules;

@@ -11,15 +11,16 @@ use tower_http::compression::CompressionLayer;
 
 use crate::{
     handlers::{
-        assets, diff, diff_json, events, events_json, fleet, health, history, host, hosts_json, metrics_json,
-        process, process_json, processes_json, search, search_json, sql, system, timeline, top, top_json,
+        assets, audit, audit_json, diff, diff_json, events, events_json, fleet, health, history, host,
+        hosts_json, metrics_json, process, process_json, processes_json, search, search_json, sql, system,
+        timeline, top, top_json,
     },
     middleware::{faces, guard},
     people::identify,
     refusal::Refusal,
     rules::{
         self,
-        Action::{self, Anything, SeeHosts, Sql},
+        Action::{self, Anything, ReadAudit, SeeHosts, Sql},
     },
     web::Shared,
 };
@@ -79,6 +80,8 @@ pub fn table() -> Vec<Route> {
         get("/api/v1/events", SeeHosts, events_json::fleet),
         get("/api/v1/top", SeeHosts, top_json::list),
         get("/api/v1/search", SeeHosts, search_json::list),
+        get("/audit", ReadAudit, audit::page),
+        get("/api/v1/audit", ReadAudit, audit_json::list),
         get("/healthz", Anything, health::alive),
         get("/readyz", Anything, health::ready),
         get("/assets/{version}/{file}", Anything, assets::file),

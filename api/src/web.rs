@@ -14,6 +14,7 @@ use crate::{
     console::Console,
     live::{self, Fleet, IngestorReports, Intake},
     past::Past,
+    records::Records,
     routes,
     rules::Groups,
 };
@@ -41,6 +42,8 @@ pub struct Shared {
     pub console: Console,
     /// The tags of hosts, by which it is decided who sees which.
     pub groups: Groups,
+    /// Who did what.
+    pub records: Records,
     /// The ingestors' last words.
     pub ingestors: Arc<IngestorReports>,
     /// The broker; absent where pages are tested without one.
@@ -61,6 +64,7 @@ impl Shared {
             past: Past::default(),
             console: Console::new(None),
             groups: Groups::default(),
+            records: Records::default(),
             ingestors: Arc::default(),
             broker,
             live_room: Arc::new(Semaphore::new(MAX_LIVE)),
@@ -88,6 +92,7 @@ pub async fn run(
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     let mut shared = Shared::new(Some(client.clone()), shutdown.clone());
+    shared.records = Records::open(&client, history.clone(), shutdown.clone()).await?;
     shared.console = Console::new(Some(Asker::with_this_program(history.clone())?));
     let (progress, mut caught_up) = watch::channel(Intake::default());
     let jetstream = async_nats::jetstream::new(client.clone());

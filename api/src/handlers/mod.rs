@@ -1,6 +1,8 @@
 //! One file per page: what it reads from the URL, its template, and its live updates.
 
 pub mod assets;
+pub mod audit;
+pub mod audit_json;
 pub mod csv;
 pub mod diff;
 pub mod diff_json;

@@ -18,6 +18,7 @@ use crate::{
     people::{FormToken, Person},
     refusal::Refusal,
     rules::Sight,
+    rules::{Action, Decision, may},
 };
 
 /// The frame of every page.
@@ -42,6 +43,13 @@ impl Layout {
             person: extensions.get().cloned(),
             form_token: extensions.get::<FormToken>().map(|token| token.0.clone()).unwrap_or_default(),
         }
+    }
+}
+
+impl Layout {
+    /// Whether whoever looks may read the audit.
+    pub fn reads_audit(&self) -> bool {
+        self.person.as_ref().is_some_and(|person| may(person, Action::ReadAudit, None) == Decision::Allowed)
     }
 }
 

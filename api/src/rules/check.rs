@@ -3,12 +3,12 @@
 use axum::{
     extract::{RawPathParams, Request, State},
     middleware::Next,
-    response::Response,
+    response::{IntoResponse, Response},
 };
 use fleetps_nats::HostName;
 
 use super::{Action, Decision, may};
-use crate::{people::Person, refusal::Refusal, web::Shared};
+use crate::{people::Person, records::Asked, refusal::Refusal, web::Shared};
 
 /// Lets a request through to a handler that does an action; where its address names a host, on that host.
 ///
@@ -21,12 +21,24 @@ pub async fn check(
     request: Request,
     next: Next,
 ) -> Result<Response, Refusal> {
-    if action != Action::Anything {
-        let person = request.extensions().get::<Person>().ok_or_else(Refusal::not_signed_in)?;
-        let host = places.iter().find(|(place, _)| *place == "host").map(|(_, host)| host);
-        allow(&shared, person, action, host)?;
+    if action == Action::Anything {
+        return Ok(next.run(request).await);
     }
-    Ok(next.run(request).await)
+    let person = request.extensions().get::<Person>().cloned().ok_or_else(Refusal::not_signed_in)?;
+    let host = places.iter().find(|(place, _)| *place == "host").map(|(_, host)| host);
+    let (method, uri) = (request.method().clone(), request.uri().clone());
+    let response = match allow(&shared, &person, action, host) {
+        Ok(()) => next.run(request).await,
+        Err(refusal) => refusal.into_response(),
+    };
+    let host = host.and_then(|host| host.parse().ok());
+    let shows_command_lines = host.as_ref().is_some_and(|host: &HostName| {
+        may(&person, Action::SeeCommandLines, Some(&shared.groups.of(host))) == Decision::Allowed
+    });
+    let status = response.status();
+    let asked = Asked { person: &person, method: &method, uri: &uri, host, shows_command_lines, status };
+    shared.records.request(asked);
+    Ok(response)
 }
 
 fn allow(shared: &Shared, person: &Person, action: Action, host: Option<&str>) -> Result<(), Refusal> {

@@ -10,7 +10,7 @@ use fleetps_ingestor::{
     filter::Filter,
     history::{History, HistoryError, Scope, SetAside},
 };
-use fleetps_nats::HostName;
+use fleetps_nats::{HostName, audit::Outcome};
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
@@ -148,7 +148,10 @@ impl Sight {
     /// # Errors
     /// When there is no answer.
     pub async fn ask_sql(&self, sql: String) -> Result<Answered, Refusal> {
-        self.shared.console.ask(sql).await
+        let answered = self.shared.console.ask(sql.clone()).await;
+        let outcome = if answered.is_ok() { Outcome::Done } else { Outcome::Failed };
+        self.shared.records.note(&self.person, "sql.ask", None, sql, outcome);
+        answered
     }
 
     /// Cancels the question in SQL that is being answered.

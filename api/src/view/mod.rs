@@ -5,9 +5,10 @@
 //! the part of its URL that says how, `column` what can be shown and sorted by, `filter` which hosts. `when` reads
 //! moments and spans, `travel` keeps them in links, `timeline` is the strip that moves them, `span` does the same for pages
 //! without a moment; `chart` draws. `fleet` makes the table of hosts, `system` the facts of one host, `subject` those of one
-//! process and `process` the tables of its relatives; `events`, `diff`, `top` and `search` make the tables of their pages.
+//! process and `process` the tables of its relatives; `audit`, `events`, `diff`, `top` and `search` make the tables of their pages.
 //! `cells` are the cells that tables of processes have in common, `links` the addresses of hosts and processes.
 
+pub mod audit;
 mod cells;
 pub mod chart;
 mod column;

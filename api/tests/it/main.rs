@@ -1,6 +1,7 @@
 //! The web layer from outside: pages by selector, JSON by value, streams as streams, and all of it in a browser.
 #![allow(clippy::unwrap_used, missing_docs, reason = "a test that cannot go on should panic")]
 
+mod audit;
 mod backup;
 mod browser;
 mod browser_over_time;

@@ -69,6 +69,12 @@ impl Site {
         Self::over(shared, folder)
     }
 
+    /// A site that writes down who did what.
+    pub fn with_records(records: fleetps::records::Records) -> Self {
+        let shared = Shared { records, ..Shared::new(None, CancellationToken::new()) };
+        Self::over(shared, tempfile::tempdir().unwrap())
+    }
+
     /// The same site after its history has changed.
     pub fn reopened(mut self) -> Self {
         self.shared.past = Past::of(History::open(self.folder.path()).unwrap());

@@ -36,8 +36,8 @@ pub const STREAM: &str = "AUDIT";
 pub const SUBJECT: &str = "fleetps-audit.entry";
 /// What the stream holds: beside `fleetps.`, because its subjects would overlap with those of the snapshots there.
 const ALL_SUBJECTS: &str = "fleetps-audit.>";
-/// Some 300,000 entries that are not stored in segments yet. Where nothing stores them, the oldest make room.
-const MAX_BYTES: i64 = 128 << 20;
+/// Some 150,000 entries that are not stored in segments yet. Where nothing stores them, the oldest make room.
+const MAX_BYTES: i64 = 64 << 20;
 /// How often an entry is chained anew because another program was faster. Each time one of them gets through, so only a
 /// hundred programs that write at the same moment would exhaust it.
 const MAX_ATTEMPTS: usize = 100;

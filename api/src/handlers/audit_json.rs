@@ -1,0 +1,68 @@
+//! `/api/v1/audit`: who did what, as JSON or CSV, newest first.
+//!
+//! Parameters: `from`, `to`, `range`, `who` (a part of the name), `action` (`sign-in`, or `token` for all that begin with
+//! `token.`), `host`, `limit`. `older` is the address of the entries before these, when there are more.
+
+use axum::{
+    extract::{RawQuery, State},
+    http::StatusCode,
+    response::Response,
+};
+use fleetps_nats::audit::Chained;
+use serde_json::{Value, json};
+
+use super::{audit::AuditFilter, csv, json};
+use crate::{display::time_exact, refusal::Refusal, web::Shared};
+
+/// The columns of the CSV form: those of the history's table.
+const COLUMNS: [&str; 10] = [
+    "sequence",
+    "occurred_at",
+    "who",
+    "address",
+    "action",
+    "host",
+    "what",
+    "outcome",
+    "previous_hash",
+    "hash",
+];
+
+fn row(chained: &Chained) -> Value {
+    let entry = &chained.entry;
+    json!({
+        "sequence": chained.sequence,
+        "occurred_at": time_exact(entry.at_us),
+        "who": entry.who,
+        "address": entry.from,
+        "action": entry.action,
+        "host": entry.host,
+        "what": entry.what,
+        "outcome": entry.outcome.as_str(),
+        "previous_hash": chained.previous,
+        "hash": chained.hash,
+    })
+}
+
+/// The entries.
+pub async fn list(State(shared): State<Shared>, RawQuery(text): RawQuery) -> Result<Response, Refusal> {
+    let text = text.unwrap_or_default();
+    let filter = AuditFilter::parse(&text)?;
+    let found = shared.records.search(filter.question()).await?;
+    let rows: Vec<Value> = found.entries.iter().map(row).collect();
+    if csv::is_asked_for(&text) {
+        return Ok(csv::answer("audit", &COLUMNS, &rows));
+    }
+    let last_us = found.entries.last().map(|last| last.entry.at_us);
+    let is_more = found.total > found.entries.len() as u64;
+    let older = last_us.filter(|_| is_more).map(|last_us| filter.older("/api/v1/audit", last_us));
+    let answer = json!({
+        "from": time_exact(filter.span.span.from_us),
+        "to": time_exact(filter.span.span.to_us),
+        "total": found.total,
+        "older": older,
+        "incomplete": found.unreadable.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "entries": rows,
+    });
+    Ok(json::answer(StatusCode::OK, &answer))
+}

@@ -1,0 +1,114 @@
+//! Who did what, as the web server writes it down and reads it.
+//!
+//! `writer` takes entries to the broker, one after the other, without keeping anybody waiting; `requests` knows which
+//! requests are written down; here they are read: what is sealed, and what only the broker has.
+
+mod requests;
+mod writer;
+
+use std::{path::PathBuf, sync::Arc};
+
+use async_nats::Client;
+use axum::http::StatusCode;
+use fleetps_ingestor::audit::{AuditAnswer, AuditFolder, AuditQuery, search};
+use fleetps_nats::{
+    HostName,
+    audit::{Audit, AuditEntry, Chained, Outcome},
+    with_causes,
+};
+use tokio_util::sync::CancellationToken;
+
+pub use requests::Asked;
+use requests::Views;
+use writer::Writer;
+
+use crate::{live::now_us, people::Person, refusal::Refusal};
+
+/// The most entries that are read from the broker for one question; by then some have been sealed.
+const MAX_UNSEALED: usize = 50_000;
+
+/// The audit. A clone is the same one. Without a broker nothing is written down, and nothing can be read.
+#[derive(Clone, Default)]
+pub struct Records(Option<Arc<Open>>);
+
+struct Open {
+    audit: Audit,
+    history: PathBuf,
+    writer: Writer,
+    views: Views,
+}
+
+impl Records {
+    /// Opens the audit; what is sealed of it is in the folder `history`. Entries are written until `shutdown`.
+    ///
+    /// # Errors
+    /// When the broker does not answer.
+    pub async fn open(
+        client: &Client,
+        history: PathBuf,
+        shutdown: CancellationToken,
+    ) -> anyhow::Result<Self> {
+        let audit = Audit::open(client).await?;
+        let writer = Writer::start(audit.clone(), shutdown);
+        Ok(Self(Some(Arc::new(Open { audit, history, writer, views: Views::default() }))))
+    }
+
+    /// Writes down that `person` did something, soon: nobody waits for the broker. While the broker is gone, entries wait
+    /// for it; those that do not find room are logged and counted.
+    pub fn note(
+        &self,
+        person: &Person,
+        action: &str,
+        host: Option<HostName>,
+        what: String,
+        outcome: Outcome,
+    ) {
+        if let Some(open) = &self.0 {
+            open.writer.write(AuditEntry {
+                at_us: now_us(),
+                who: person.name.clone(),
+                from: Some(person.from),
+                action: action.to_owned(),
+                host,
+                what,
+                outcome,
+            });
+        }
+    }
+
+    /// Finds entries.
+    ///
+    /// # Errors
+    /// When there is no audit here, or it cannot be read.
+    pub async fn search(&self, query: AuditQuery) -> Result<AuditAnswer, Refusal> {
+        let Some(open) = self.0.clone() else {
+            let hint = "the audit is read from the broker and the data folder of the ingestor";
+            return Err(Refusal::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "there is no audit here to look at",
+                hint,
+            ));
+        };
+        let unsealed = open.unsealed().await?;
+        let searching = tokio::task::spawn_blocking(move || search(&open.history, &unsealed, &query));
+        let found = searching.await.map_err(|error| Refusal::fault("could not search the audit", &error))?;
+        found.map_err(|error| Refusal::fault("could not search the audit", &with_causes(&error)))
+    }
+}
+
+impl Open {
+    /// What is in no segment yet.
+    async fn unsealed(&self) -> Result<Vec<Chained>, Refusal> {
+        let failed = |error: &dyn std::error::Error| Refusal::fault("could not read the audit", &error);
+        let sealed = AuditFolder::scan(&self.history).map_err(|error| failed(&error))?;
+        let mut next = sealed.current.last().map_or(1, |name| name.last_sequence + 1);
+        let mut unsealed: Vec<Chained> = Vec::new();
+        while unsealed.len() < MAX_UNSEALED {
+            let more = self.audit.read(next).await.map_err(|error| failed(&error))?;
+            let Some(last) = more.last() else { break };
+            next = last.sequence + 1;
+            unsealed.extend(more);
+        }
+        Ok(unsealed)
+    }
+}
