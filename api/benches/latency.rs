@@ -7,6 +7,7 @@
 
 use std::time::{Duration, Instant};
 
+use fleetps::people::{Addresses, People};
 use fleetps_agent::simulate::{self, Fleet, SimulationSettings};
 use fleetps_ingestor::IngestorSettings;
 use fleetps_nats::{
@@ -50,7 +51,9 @@ async fn main() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let client = server.broker(Part::Api).connect("web").await.unwrap();
-    tokio::spawn(fleetps::web::run(listener, client.clone(), folder.path().join("history"), ended.clone()));
+    let people = People::anybody(Addresses::default());
+    let history = folder.path().join("history");
+    tokio::spawn(fleetps::web::run(listener, client.clone(), history, people, ended.clone()));
     let simulation =
         SimulationSettings { hosts: HOSTS, processes: PROCESSES, interval: INTERVAL, ..Default::default() };
     tokio::spawn(simulate::run(simulation, server.broker(Part::Simulator), ended.clone()));

@@ -6,7 +6,10 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use clap::{Args, Parser, Subcommand};
 use fleetps_nats::{HostName, units};
 
-use crate::commands::{Asked, AuditCommand, Format, PsArgs, TopArgs};
+use crate::{
+    commands::{Asked, AuditCommand, Format, PsArgs, TopArgs, UserCommand},
+    people::Auth,
+};
 
 /// `ps` and `top` for a whole fleet, with a memory. Without a command: the whole pipeline on this machine.
 #[derive(Debug, Parser)]
@@ -49,6 +52,9 @@ pub enum Command {
     /// Check the record of who did what
     #[command(subcommand)]
     Audit(AuditCommand),
+    /// Look after users: who may sign in, and what they may do
+    #[command(subcommand)]
+    User(UserCommand),
     /// Copy the history, keys and settings into DIR while everything runs; again into the same DIR copies what is new
     Backup {
         /// Where the backup goes
@@ -79,6 +85,9 @@ pub struct Overrides {
     /// Where the pages are served [default: 127.0.0.1:8080]; port 0 takes a free one
     #[arg(long, env = "FLEETPS_LISTEN", global = true, value_name = "ADDR")]
     pub listen: Option<SocketAddr>,
+    /// Whether people have to sign in [default: on]; off lets anybody on this machine do everything
+    #[arg(long, env = "FLEETPS_AUTH", global = true, value_enum)]
+    pub auth: Option<Auth>,
     /// Use this broker instead of a managed local one
     #[arg(long, env = "FLEETPS_NATS", global = true, value_name = "URL")]
     pub nats: Option<String>,

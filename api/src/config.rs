@@ -11,7 +11,10 @@ use fleetps_ingestor::IngestorSettings;
 use fleetps_nats::{HostName, connection::Broker, server::Part};
 use serde::{Deserialize, Serialize};
 
-use crate::cli::Overrides;
+use crate::{
+    cli::Overrides,
+    people::{Auth, SignInSettings},
+};
 
 /// What stands above the printed settings.
 const HEADER: &str = "\
@@ -28,6 +31,8 @@ pub struct Config {
     pub data: PathBuf,
     /// Where the pages are served.
     pub listen: SocketAddr,
+    /// Whether people have to sign in.
+    pub auth: Auth,
     /// Another broker than a managed local one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub nats: Option<String>,
@@ -44,6 +49,8 @@ pub struct Config {
     pub sample_this_host: bool,
     /// Hosts of a simulated fleet beside the real one.
     pub demo_hosts: usize,
+    /// How people sign in.
+    pub sign_in: SignInSettings,
     /// How this host is sampled.
     pub agent: AgentSettings,
     /// How the history is kept.
@@ -55,12 +62,14 @@ impl Default for Config {
         Self {
             data: dirs::data_local_dir().unwrap_or_else(|| PathBuf::from(".")).join("fleetps"),
             listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080),
+            auth: Auth::default(),
             nats: None,
             nkey: None,
             nats_server: None,
             host: None,
             sample_this_host: true,
             demo_hosts: 0,
+            sign_in: SignInSettings::default(),
             agent: AgentSettings::default(),
             history: IngestorSettings::default(),
         }
@@ -82,10 +91,16 @@ impl Config {
             config.agent.state = config.data.join("agent");
         }
         anyhow::ensure!(
-            config.listen.ip().is_loopback(),
-            "cannot serve on {}: until there is a sign-in, pages are served on this machine only, because they show \
-             every command line. Listen on 127.0.0.1 or [::1], and reach it from elsewhere through an SSH tunnel: \
+            config.auth == Auth::On || config.listen.ip().is_loopback(),
+            "cannot serve on {} without a sign-in: anybody who reaches that address would see every command line. Leave \
+             out --auth off, or listen on 127.0.0.1 or [::1] and reach it from elsewhere through an SSH tunnel: \
              ssh -L 8080:127.0.0.1:8080 <this machine>",
+            config.listen
+        );
+        anyhow::ensure!(
+            config.listen.ip().is_loopback(),
+            "cannot serve on {}: passwords would cross the network as they are. Listen on 127.0.0.1 or [::1], behind a \
+             proxy that speaks TLS, or reach it through an SSH tunnel: ssh -L 8080:127.0.0.1:8080 <this machine>",
             config.listen
         );
         Ok(config)
@@ -110,10 +125,22 @@ impl Config {
     }
 
     fn apply(&mut self, overrides: Overrides) {
-        let Overrides { config: _, data, listen, nats, nkey, nats_server, host, interval, no_agent, demo } =
-            overrides;
+        let Overrides {
+            config: _,
+            data,
+            listen,
+            auth,
+            nats,
+            nkey,
+            nats_server,
+            host,
+            interval,
+            no_agent,
+            demo,
+        } = overrides;
         set(&mut self.data, data);
         set(&mut self.listen, listen);
+        set(&mut self.auth, auth);
         set(&mut self.agent.interval, interval);
         set(&mut self.demo_hosts, demo);
         self.nats = nats.or(self.nats.take());
@@ -166,9 +193,14 @@ mod tests {
     }
 
     #[test]
-    fn pages_are_not_served_to_other_machines() {
-        let overrides = Overrides { listen: Some("0.0.0.0:8080".parse().unwrap()), ..Overrides::default() };
-        let refusal = Config::load(overrides).unwrap_err().to_string();
-        assert!(refusal.contains("0.0.0.0:8080") && refusal.contains("this machine only"), "{refusal}");
+    fn without_a_sign_in_pages_are_not_served_to_other_machines() {
+        for (listen, is_served) in [("0.0.0.0:8080", false), ("192.0.2.1:80", false), ("[::1]:8080", true)] {
+            let (listen, auth) = (Some(listen.parse().unwrap()), Some(Auth::Off));
+            let loaded = Config::load(Overrides { listen, auth, ..Overrides::default() });
+            assert_eq!(loaded.is_ok(), is_served, "{listen:?}");
+            if let Err(refusal) = loaded {
+                assert!(refusal.to_string().contains("Leave out --auth off"), "{refusal}");
+            }
+        }
     }
 }

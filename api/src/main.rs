@@ -41,10 +41,11 @@ fn run(Cli { command, overrides }: Cli) -> anyhow::Result<()> {
         Some(Command::Sql { question, format }) => {
             commands::sql(config()?.history.history, &question, format)
         }
-        Some(Command::Hosts(asked)) => commands::hosts(&asked),
-        Some(Command::Ps(args)) => commands::ps(&args),
-        Some(Command::Top(args)) => commands::top(&args),
+        Some(Command::Hosts(asked)) => commands::hosts(&asked, &config()?.data),
+        Some(Command::Ps(args)) => commands::ps(&args, &config()?.data),
+        Some(Command::Top(args)) => commands::top(&args, &config()?.data),
         Some(Command::Audit(asked)) => commands::audit(&config()?, &asked),
+        Some(Command::User(asked)) => commands::user(&config()?, asked),
         Some(Command::Backup { dir }) => commands::backup(&config()?, settings.as_deref(), &dir),
         Some(Command::Restore { dir }) => commands::restore(&config()?, &dir),
         Some(Command::SqlWorker { history }) => Ok(fleetps_ingestor::sql::serve(&history)?),

@@ -9,6 +9,7 @@ use anyhow::Context;
 use fleetps_agent::{sample::os_host_name, simulate::SimulationSettings};
 use fleetps_nats::{
     HostName,
+    audit::Audit,
     connection::Broker,
     lock::FolderLock,
     server::{ManagedServer, Part, ServerSettings},
@@ -17,7 +18,11 @@ use fleetps_nats::{
 use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use crate::{config::Config, web};
+use crate::{
+    config::Config,
+    people::{Accounts, Addresses, Auth, Local, People, Secret},
+    web,
+};
 
 /// What the broker may keep besides the snapshots: refused messages and its own books.
 const BESIDE_THE_STREAM_BYTES: u64 = 1 << 30;
@@ -55,8 +60,10 @@ pub async fn serve(config: Config, ended: CancellationToken) -> anyhow::Result<(
     let broker = Broker { url, nkey_file: config.nkey.clone() };
     let client = broker.connect("fleetps serve").await?;
     let listener = listen(config.listen).await?;
-    println!("fleetps serves http://{}\nstop it with Ctrl-C", listener.local_addr()?);
-    web::run(listener, client, config.history.history, ended).await
+    let address = format!("http://{}", listener.local_addr()?);
+    let people = people(&config, &client, &address).await?;
+    println!("fleetps serves {address}{}\nstop it with Ctrl-C", first_sign_in(&people, &address).await?);
+    web::run(listener, client, config.history.history, people, ended).await
 }
 
 /// Runs the whole pipeline until `ended` or until a part of it fails.
@@ -67,12 +74,12 @@ pub async fn run_everything(config: Config, ended: CancellationToken) -> anyhow:
     let _lock = FolderLock::take(&config.data)?;
     let host = config.host.clone().unwrap_or_else(|| HostName::from_os_name(&os_host_name()));
     let listener = listen(config.listen).await?;
-    let address = listener.local_addr()?;
+    let address = format!("http://{}", listener.local_addr()?);
     let brokers = Brokers::open(&config, &host).await?;
     let mut pipeline = Pipeline::default();
-    let outcome = match pipeline.start(&config, &brokers, &host, listener).await {
-        Ok(()) => {
-            print!("{}", started(&config, address, &host));
+    let outcome = match pipeline.start(&config, &brokers, &host, listener, &address).await {
+        Ok(sign_in) => {
+            print!("{}", started(&config, &(address + &sign_in), &host));
             pipeline.until(&ended).await
         }
         Err(error) => Err(error),
@@ -83,7 +90,7 @@ pub async fn run_everything(config: Config, ended: CancellationToken) -> anyhow:
 }
 
 /// The block that says where to look.
-fn started(config: &Config, address: SocketAddr, host: &HostName) -> String {
+fn started(config: &Config, address: &str, host: &HostName) -> String {
     let broker = config.nats.as_deref().unwrap_or("a local nats-server, managed");
     let samples = if config.sample_this_host {
         format!("this machine as {host}, every {}", units::format_duration(config.agent.interval))
@@ -96,13 +103,42 @@ fn started(config: &Config, address: SocketAddr, host: &HostName) -> String {
         String::new()
     };
     format!(
-        "\n  fleetps {version} is running\n\n    look      http://{address}\n    data      {data}\n    \
+        "\n  fleetps {version} is running\n\n    look      {address}\n    data      {data}\n    \
          broker    {broker}\n    samples   {samples}{demo}\n    query     duckdb -init {attach}\n    \
          stop      Ctrl-C\n\n",
         version = env!("CARGO_PKG_VERSION"),
         data = config.data.display(),
         attach = config.history.history.join(fleetps_ingestor::ATTACH_SQL).display(),
     )
+}
+
+/// Whoever may ask, as the settings say. Commands on this machine find the way in the data folder.
+async fn people(config: &Config, client: &async_nats::Client, address: &str) -> anyhow::Result<People> {
+    let addresses = Addresses::new(&config.sign_in, false);
+    let local = Secret::new()?;
+    let people = match config.auth {
+        Auth::On => {
+            let accounts =
+                Accounts::open(client, Audit::open(client).await?, config.sign_in.clone(), Some(&local))
+                    .await?;
+            People::of(accounts, addresses)
+        }
+        Auth::Off => People::anybody(addresses),
+    };
+    let local = Local::new(address.to_owned(), Some(&local).filter(|_| config.auth == Auth::On));
+    if let Err(error) = local.write(&config.data) {
+        tracing::warn!(%error, data = %config.data.display(), "commands on this machine need --server and a token");
+    }
+    Ok(people)
+}
+
+/// How a first administrator comes in, where there is none; empty otherwise.
+async fn first_sign_in(people: &People, address: &str) -> anyhow::Result<String> {
+    let Some(accounts) = people.accounts() else { return Ok(String::new()) };
+    Ok(accounts.first_link().await?.map_or_else(String::new, |link| {
+        let link = format!("{address}/welcome/{}", link.text());
+        format!("\n    sign in   {link}\n              (works once, within an hour, and makes the first administrator)")
+    }))
 }
 
 async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
@@ -167,7 +203,8 @@ impl Pipeline {
         brokers: &Brokers,
         host: &HostName,
         listener: TcpListener,
-    ) -> anyhow::Result<()> {
+        address: &str,
+    ) -> anyhow::Result<String> {
         let client = brokers.of(Part::Ingestor).connect("fleetps-ingestor").await?;
         let (settings, stop) = (config.history.clone(), self.stop_storing.clone());
         // Makes the streams, which the others wait for.
@@ -175,10 +212,12 @@ impl Pipeline {
             Ok(fleetps_ingestor::run(client, settings, stop).await?)
         });
         let client = brokers.of(Part::Api).connect("fleetps").await?;
+        let people = people(config, &client, address).await?;
+        let sign_in = first_sign_in(&people, address).await?;
         run_part(
             &mut self.rest,
             "the web server",
-            web::run(listener, client, config.history.history.clone(), self.stop_rest.clone()),
+            web::run(listener, client, config.history.history.clone(), people, self.stop_rest.clone()),
         );
         if config.sample_this_host {
             let (settings, broker) = (config.agent.clone(), brokers.of(Part::Agent));
@@ -201,7 +240,7 @@ impl Pipeline {
                 Ok(())
             });
         }
-        Ok(())
+        Ok(sign_in)
     }
 
     /// Returns when `ended`, or when a part has ended by itself.

@@ -11,16 +11,16 @@ use tower_http::compression::CompressionLayer;
 
 use crate::{
     handlers::{
-        assets, audit, audit_json, diff, diff_json, events, events_json, fleet, health, history, host,
-        hosts_json, metrics_json, process, process_json, processes_json, search, search_json, sql, system,
-        timeline, top, top_json,
+        account, assets, audit, audit_json, diff, diff_json, events, events_json, fleet, health, history,
+        host, hosts_json, metrics_json, process, process_json, processes_json, search, search_json, sign_in,
+        sql, system, timeline, top, top_json, users, welcome,
     },
     middleware::{faces, guard},
-    people::identify,
+    people,
     refusal::Refusal,
     rules::{
         self,
-        Action::{self, Anything, ReadAudit, SeeHosts, Sql},
+        Action::{self, Anything, ManageUsers, OwnAccount, ReadAudit, SeeHosts, Sql},
     },
     web::Shared,
 };
@@ -82,6 +82,22 @@ pub fn table() -> Vec<Route> {
         get("/api/v1/search", SeeHosts, search_json::list),
         get("/audit", ReadAudit, audit::page),
         get("/api/v1/audit", ReadAudit, audit_json::list),
+        get("/sign-in", Anything, sign_in::page),
+        post("/sign-in", Anything, sign_in::sign_in),
+        get("/welcome/{link}", Anything, welcome::page),
+        post("/welcome/{link}", Anything, welcome::follow),
+        post("/sign-out", OwnAccount, sign_in::sign_out),
+        get("/confirm", OwnAccount, sign_in::confirm_page),
+        post("/confirm", OwnAccount, sign_in::confirm),
+        get("/account", OwnAccount, account::page),
+        post("/account/password", OwnAccount, account::change_password),
+        post("/account/sessions/end", OwnAccount, account::end_session),
+        post("/account/tokens", OwnAccount, account::make_token),
+        post("/account/tokens/revoke", OwnAccount, account::revoke_token),
+        get("/users", ManageUsers, users::page),
+        post("/users", ManageUsers, users::add),
+        get("/users/{name}", ManageUsers, users::user),
+        post("/users/{name}", ManageUsers, users::change),
         get("/healthz", Anything, health::alive),
         get("/readyz", Anything, health::ready),
         get("/assets/{version}/{file}", Anything, assets::file),
@@ -104,11 +120,13 @@ pub fn addresses(shared: Shared) -> Router {
 
 /// The whole web server.
 pub fn router(shared: Shared) -> Router {
+    let people = shared.people.clone();
     addresses(shared)
+        .layer(from_fn_with_state(people.clone(), people::admit))
         .layer(from_fn(guard::check_origin))
         .layer(from_fn(faces::dress))
-        .layer(from_fn(identify::identify))
+        .layer(from_fn_with_state(people.clone(), people::identify))
         .layer(CompressionLayer::new())
-        .layer(from_fn(guard::check_host))
+        .layer(from_fn_with_state(people, guard::check_host))
         .layer(from_fn(guard::secure))
 }

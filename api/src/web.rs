@@ -1,6 +1,6 @@
 //! Running the web server.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use axum::serve::ListenerExt;
 use fleetps_ingestor::sql::Asker;
@@ -14,6 +14,7 @@ use crate::{
     console::Console,
     live::{self, Fleet, IngestorReports, Intake},
     past::Past,
+    people::{Addresses, People},
     records::Records,
     routes,
     rules::Groups,
@@ -46,6 +47,8 @@ pub struct Shared {
     pub records: Records,
     /// The ingestors' last words.
     pub ingestors: Arc<IngestorReports>,
+    /// Whoever may ask.
+    pub people: People,
     /// The broker; absent where pages are tested without one.
     pub broker: Option<async_nats::Client>,
     /// Room for pages kept up to date.
@@ -66,6 +69,7 @@ impl Shared {
             groups: Groups::default(),
             records: Records::default(),
             ingestors: Arc::default(),
+            people: People::anybody(Addresses::default()),
             broker,
             live_room: Arc::new(Semaphore::new(MAX_LIVE)),
             search_room: Arc::new(Semaphore::new(MAX_SEARCHES)),
@@ -80,8 +84,8 @@ pub fn router(shared: Shared) -> axum::Router {
 }
 
 /// Serves pages and JSON on `listener` until `shutdown`, with the present from the broker of `client` and the past from the
-/// folder `history`. The first
-/// request is answered when the hosts' last snapshots have come, or after two seconds.
+/// folder `history`, to `people`. The first request is answered when the hosts' last snapshots have come, or after two
+/// seconds.
 ///
 /// # Errors
 /// When the listener fails.
@@ -89,11 +93,13 @@ pub async fn run(
     listener: TcpListener,
     client: async_nats::Client,
     history: PathBuf,
+    people: People,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     let mut shared = Shared::new(Some(client.clone()), shutdown.clone());
     shared.records = Records::open(&client, history.clone(), shutdown.clone()).await?;
     shared.console = Console::new(Some(Asker::with_this_program(history.clone())?));
+    shared.people = people.clone();
     let (progress, mut caught_up) = watch::channel(Intake::default());
     let jetstream = async_nats::jetstream::new(client.clone());
     let intake = {
@@ -104,10 +110,21 @@ pub async fn run(
         let (reports, shutdown) = (Arc::clone(&shared.ingestors), shutdown.clone());
         tokio::spawn(async move { live::watch_ingestors(client, &reports, shutdown).await })
     };
+    let tidying = {
+        let shutdown = shutdown.clone();
+        tokio::spawn(async move {
+            if let Some(accounts) = people.accounts() {
+                tokio::select! {
+                    () = accounts.tidy() => {}
+                    () = shutdown.cancelled() => {}
+                }
+            }
+        })
+    };
     let past = tokio::spawn(shared.past.clone().follow(history, shutdown.clone()));
     let _ = tokio::time::timeout(CATCH_UP_FOR, caught_up.wait_for(|intake| intake.caught_up)).await;
 
-    let router = router(shared);
+    let router = router(shared).into_make_service_with_connect_info::<SocketAddr>();
     let serving = axum::serve(listener.tap_io(set_socket_options), router)
         .with_graceful_shutdown(shutdown.clone().cancelled_owned());
     let hard_end = async {
@@ -121,6 +138,7 @@ pub async fn run(
     intake.await?;
     past.await?;
     ingestors.await?;
+    tidying.await?;
     Ok(())
 }
 

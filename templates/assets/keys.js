@@ -19,7 +19,7 @@ function collapse() {
 }
 
 const KEYS = [
-  { keys: ["/"], does: "Filter", run: () => (document.getElementById("q") ?? document.getElementById("find")).select() },
+  { keys: ["/"], does: "Filter", run: () => (document.getElementById("q") ?? document.getElementById("find"))?.select() },
   { keys: ["j", "ArrowDown"], does: "Next row", run: () => move(1), needs: "rows" },
   { keys: ["k", "ArrowUp"], does: "Previous row", run: () => move(-1), needs: "rows" },
   { keys: ["ArrowRight"], does: "Expand, or to the first child", run: expand, needs: "row" },

@@ -34,9 +34,16 @@ export function start() {
   };
   mine.onerror = () => {
     say("broken", "reconnecting");
-    if (mine.readyState === EventSource.CLOSED && mine === source) retry = setTimeout(start, RETRY_MS);
+    if (mine.readyState === EventSource.CLOSED && mine === source) retry = setTimeout(again, RETRY_MS);
   };
   release();
+}
+
+// The server refused: it may be too busy, or nobody is signed in here any more, and then the page leads to the sign-in.
+async function again() {
+  const answer = await fetch(location.href, { method: "HEAD" }).catch(() => null);
+  if (answer?.status === 401) location.reload();
+  else start();
 }
 
 // A page in the background needs no patches; it gets the present when it is looked at again.

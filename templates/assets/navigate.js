@@ -25,6 +25,7 @@ export async function go(href, { how = "push", keep = false, focus = null } = {}
   let text;
   try {
     const answer = await fetch(url, { headers: { accept: "text/html" } });
+    if (new URL(answer.url).pathname === "/sign-in") return location.assign(url);
     text = await answer.text();
   } catch {
     if (request === latest) location.assign(url);
@@ -51,7 +52,8 @@ function swap(fresh, { keep, focus }) {
   forget();
   before.replaceWith(after);
   document.title = fresh.title;
-  document.querySelector(".top nav").replaceWith(document.adoptNode(fresh.querySelector(".top nav")));
+  const navs = [...fresh.querySelectorAll(".top nav")];
+  document.querySelectorAll(".top nav").forEach((nav, at) => { if (navs[at]) nav.replaceWith(document.adoptNode(navs[at])); });
   if (keep) open.forEach((id) => document.getElementById(id)?.setAttribute("open", ""));
   if (caret && keep) {
     const input = document.getElementById(caret.id);

@@ -11,6 +11,7 @@ mod sql;
 mod table;
 mod top;
 mod tree;
+mod user;
 
 use std::io::{self, Write};
 
@@ -21,6 +22,7 @@ pub use ps::{PsArgs, ps};
 pub use server::Asked;
 pub use sql::{Format, sql};
 pub use top::{TopArgs, top};
+pub use user::{UserCommand, user};
 
 use crate::display::is_treacherous;
 

@@ -1,5 +1,7 @@
 //! `fleetps ps HOST`: the processes of a host, now or at a moment.
 
+use std::path::Path;
+
 use clap::Args;
 use serde_json::Value;
 
@@ -71,10 +73,10 @@ pub struct PsArgs {
 ///
 /// # Errors
 /// When a column is unknown, or the server cannot be reached or refuses.
-pub fn ps(args: &PsArgs) -> anyhow::Result<()> {
+pub fn ps(args: &PsArgs, data: &Path) -> anyhow::Result<()> {
     let fields = args.columns.iter().map(|name| field(name.trim())).collect::<anyhow::Result<Vec<_>>>()?;
     let path = format!("/api/v1/hosts/{}/processes", part(&args.host));
-    args.asked.show(&path, &parameters(args, &fields), |answer| {
+    args.asked.show(data, &path, &parameters(args, &fields), |answer| {
         if let (Some(_), Some(captured_at_us)) = (&args.at, time_us(&answer["captured_at"])) {
             eprintln!("As of {}, the last snapshot then.", time(captured_at_us));
         }

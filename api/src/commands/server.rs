@@ -1,14 +1,19 @@
 //! Asking the running web server.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use anyhow::Context;
 use clap::Args;
 use serde_json::Value;
 
 use super::field::rows;
-use crate::display::visible;
+use crate::{
+    display::visible,
+    people::{Local, Secret, tokens},
+};
 
+/// The server that is asked where none is named and none was started on this machine.
+const USUAL: &str = "http://127.0.0.1:8080";
 /// The longest that an answer may take: a top over the whole history, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// The largest answer: 20,000 processes with command lines of 4 KiB.
@@ -17,9 +22,12 @@ const MAX_ANSWER_BYTES: u64 = 128 << 20;
 /// Which server is asked, and how its answer is written.
 #[derive(Debug, Args)]
 pub struct Asked {
-    /// The web server of a running `fleetps`
-    #[arg(long, env = "FLEETPS_SERVER", value_name = "URL", default_value = "http://127.0.0.1:8080")]
-    server: String,
+    /// The web server of a running `fleetps` [default: the one that runs in the data folder of this machine]
+    #[arg(long, env = "FLEETPS_SERVER", value_name = "URL")]
+    server: Option<String>,
+    /// An API token for it, made on the page /account; the server of this machine needs none
+    #[arg(long, env = "FLEETPS_TOKEN", hide_env_values = true, value_parser = tokens::parse)]
+    token: Option<Secret>,
     /// Write the server's JSON instead of a table
     #[arg(long)]
     json: bool,
@@ -32,11 +40,12 @@ impl Asked {
     /// When the server cannot be reached, or refuses.
     pub(super) fn show(
         &self,
+        data: &Path,
         path: &str,
         parameters: &[(&str, String)],
         table: impl FnOnce(&Value) -> String,
     ) -> anyhow::Result<()> {
-        let answer = self.get(path, parameters)?;
+        let answer = self.server(data).get(path, parameters)?;
         for line in reservations(&answer) {
             eprintln!("{}", visible(&line));
         }
@@ -46,6 +55,22 @@ impl Asked {
         }
     }
 
+    /// The token of the data folder goes to the address that stands beside it and to no other.
+    fn server(&self, data: &Path) -> Local {
+        let here = Local::read(data);
+        let local_token = || {
+            let here = here
+                .as_ref()
+                .filter(|here| self.server.as_ref().is_none_or(|server| *server == here.server))?;
+            here.token.clone()
+        };
+        let token = self.token.as_ref().map(tokens::text).or_else(local_token);
+        let server = self.server.clone().or_else(|| here.as_ref().map(|here| here.server.clone()));
+        Local { server: server.unwrap_or_else(|| USUAL.to_owned()), token }
+    }
+}
+
+impl Local {
     fn get(&self, path: &str, parameters: &[(&str, String)]) -> anyhow::Result<Value> {
         let url = format!("{}{path}", self.server.trim_end_matches('/'));
         let config = ureq::Agent::config_builder()
@@ -54,7 +79,10 @@ impl Asked {
             // The server is this machine's, or at the other end of a tunnel that begins here.
             .proxy(None)
             .build();
-        let request = ureq::Agent::new_with_config(config).get(&url);
+        let mut request = ureq::Agent::new_with_config(config).get(&url);
+        if let Some(token) = &self.token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
         let given = parameters.iter().map(|(name, value)| (*name, value.as_str()));
         let mut answer = request.query_pairs(given).call().with_context(|| {
             format!(

@@ -1,5 +1,7 @@
 //! `fleetps top`: who used most, over any time.
 
+use std::path::Path;
+
 use clap::Args;
 
 use super::{
@@ -52,7 +54,7 @@ pub struct TopArgs {
 ///
 /// # Errors
 /// When the server cannot be reached or refuses.
-pub fn top(args: &TopArgs) -> anyhow::Result<()> {
+pub fn top(args: &TopArgs, data: &Path) -> anyhow::Result<()> {
     let mut parameters = vec![
         ("by", args.by.clone()),
         ("group", args.group.clone()),
@@ -63,7 +65,7 @@ pub fn top(args: &TopArgs) -> anyhow::Result<()> {
     parameters.extend(args.host.clone().map(|host| ("host", host)));
     let whose = if args.group == "process" { HOST_AND_PID } else { COUNTS };
     let fields: Vec<_> = whose.into_iter().chain(FIGURES).chain([KEY]).collect();
-    args.asked.show("/api/v1/top", &parameters, |answer| {
+    args.asked.show(data, "/api/v1/top", &parameters, |answer| {
         // No column is an age, so the moment of the answer does not matter.
         let cells =
             rows(answer, "top").iter().map(|row| fields.iter().map(|field| field.cell(row, 0)).collect());

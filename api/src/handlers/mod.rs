@@ -1,5 +1,6 @@
 //! One file per page: what it reads from the URL, its template, and its live updates.
 
+pub mod account;
 pub mod assets;
 pub mod audit;
 pub mod audit_json;
@@ -9,6 +10,7 @@ pub mod diff_json;
 pub mod events;
 pub mod events_json;
 pub mod fleet;
+pub mod form;
 pub mod health;
 pub mod history;
 pub mod host;
@@ -25,8 +27,11 @@ pub mod processes_json;
 pub mod push;
 pub mod search;
 pub mod search_json;
+pub mod sign_in;
 pub mod sql;
 pub mod system;
 pub mod timeline;
 pub mod top;
 pub mod top_json;
+pub mod users;
+pub mod welcome;

@@ -15,7 +15,7 @@ use super::nothing;
 use crate::{
     live::Moment,
     past::travel::{self, Travelled},
-    people::{FormToken, Person},
+    people::{Came, FormToken, Person},
     refusal::Refusal,
     rules::Sight,
     rules::{Action, Decision, may},
@@ -30,6 +30,8 @@ pub struct Layout {
     pub now_ms: i64,
     /// Whoever looks at it; `None` where nobody has signed in.
     pub person: Option<Person>,
+    /// Whether the browser speaks TLS.
+    pub over_tls: bool,
     /// What every form of the page that changes something sends along.
     pub form_token: String,
 }
@@ -41,6 +43,7 @@ impl Layout {
             assets: super::assets::prefix(),
             now_ms: crate::live::now_us() / 1000,
             person: extensions.get().cloned(),
+            over_tls: extensions.get::<Came>().is_some_and(|came| came.over_tls),
             form_token: extensions.get::<FormToken>().map(|token| token.0.clone()).unwrap_or_default(),
         }
     }
@@ -49,7 +52,16 @@ impl Layout {
 impl Layout {
     /// Whether whoever looks may read the audit.
     pub fn reads_audit(&self) -> bool {
-        self.person.as_ref().is_some_and(|person| may(person, Action::ReadAudit, None) == Decision::Allowed)
+        self.may(Action::ReadAudit)
+    }
+
+    /// Whether whoever looks may look after users, who there are where people sign in.
+    pub fn manages_users(&self) -> bool {
+        self.may(Action::ManageUsers) && self.person.as_ref().is_some_and(|person| person.session.is_some())
+    }
+
+    fn may(&self, action: Action) -> bool {
+        self.person.as_ref().is_some_and(|person| may(person, action, None) == Decision::Allowed)
     }
 }
 

@@ -1,32 +1,33 @@
 //! Who may ask, and what an answer may do in a browser.
 //!
-//! Until there is sign-in the server listens on loopback only. That alone does not keep web pages elsewhere out: a
+//! Where sign-in is off the server listens on loopback only. That alone does not keep web pages elsewhere out: a
 //! name that an attacker controls can be made to point at 127.0.0.1, and the browser then takes that page and this
-//! server for one ("DNS rebinding"). So only requests that call this server by a loopback name are answered.
+//! server for one ("DNS rebinding"). So only requests that call this server by a loopback name are answered then. Where
+//! people sign in, such a page has no cookie of theirs.
 
 use axum::{
-    extract::Request,
+    extract::{Request, State},
     http::{HeaderMap, HeaderValue, StatusCode, Uri, header},
     middleware::Next,
     response::{IntoResponse, Response},
 };
 
-use crate::refusal::Refusal;
+use crate::{people::People, refusal::Refusal};
 
 /// A page may load scripts, styles, images and data from this server, nothing else, and nobody may frame it.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
      img-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'";
 
-/// Lets only requests to a loopback name through.
-pub async fn check_host(request: Request, next: Next) -> Response {
+/// Where sign-in is off, lets only requests to a loopback name through.
+pub async fn check_host(State(people): State<People>, request: Request, next: Next) -> Response {
     match host_of(request.uri(), request.headers()) {
-        Some(host) if is_loopback(host) => next.run(request).await,
+        Some(host) if people.accounts().is_some() || is_loopback(host) => next.run(request).await,
         host => {
             let called = crate::display::cut(host.unwrap_or("nothing"), 100).into_owned();
             let refusal = Refusal::new(
                 StatusCode::MISDIRECTED_REQUEST,
                 format!("this server does not answer to the name {called:?}"),
-                "until there is sign-in it answers only to localhost, 127.0.0.1 and [::1]",
+                "without a sign-in it answers only to localhost, 127.0.0.1 and [::1]",
             );
             refusal.into_json().into_response()
         }
@@ -48,7 +49,10 @@ fn is_own(headers: &HeaderMap, host: Option<&str>) -> bool {
     let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or_default());
     // `none` is a request that the user made, by a bookmark, say.
     let is_from_here = text("sec-fetch-site").is_none_or(|site| site == "same-origin" || site == "none");
-    let is_of_here = text("origin").is_none_or(|origin| origin.strip_prefix("http://") == host);
+    let is_of_here = text("origin").is_none_or(|origin| {
+        let name = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
+        name.is_some() && name == host
+    });
     is_from_here && is_of_here
 }
 
@@ -110,7 +114,8 @@ mod tests {
             (Some("cross-site"), None, false),
             (Some("same-site"), Some("http://localhost:9090"), false),
             (None, Some("http://localhost:9090"), false),
-            (None, Some("https://localhost:8080"), false),
+            (None, Some("https://localhost:8080"), true),
+            (None, Some("ftp://localhost:8080"), false),
             (None, Some("null"), false),
         ] {
             let mut headers = HeaderMap::new();

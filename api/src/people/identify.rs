@@ -1,15 +1,82 @@
 //! Finds out who asks, for every request.
 
-use axum::{extract::Request, middleware::Next, response::Response};
+use std::net::SocketAddr;
 
-use super::{FormToken, Person, person::From};
+use axum::{
+    extract::{ConnectInfo, Request, State},
+    http::{HeaderMap, HeaderValue, header},
+    middleware::Next,
+    response::Response,
+};
 
-/// Puts the [`Person`] and the [`FormToken`] into the request, unless somebody in front, as in tests, has said who asks.
-pub async fn identify(mut request: Request, next: Next) -> Response {
-    let From(from) = request.extensions().get().copied().unwrap_or_default();
-    if request.extensions().get::<Person>().is_none() {
-        request.extensions_mut().insert(Person::nobody_in_particular(from));
+use super::{Came, Credential, FormToken, People, Person, Secret, cookie, tokens};
+
+/// For a year, a browser that came over TLS calls this server by nothing else.
+const ONLY_TLS: HeaderValue = HeaderValue::from_static("max-age=31536000");
+
+/// Puts how the request [`Came`], the [`FormToken`], and where somebody is recognised the [`Credential`] and the [`Person`]
+/// into the request, unless somebody in front, as in tests, has said who asks.
+pub async fn identify(State(people): State<People>, mut request: Request, next: Next) -> Response {
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
+    let came = people.0.addresses.came(peer, request.headers());
+    let known_person = request.extensions().get::<Person>().cloned();
+    let credential = credential(request.headers(), came);
+    let person = known_person.or_else(|| match people.accounts() {
+        Some(accounts) => accounts.recognise(credential.as_ref()?, came),
+        None => Some(Person::nobody_in_particular(came.from)),
+    });
+    let mut new_visit = None;
+    let form_token = match (people.accounts(), &credential) {
+        (Some(_), Some(Credential::Session(secret))) => form_token(secret),
+        (Some(_), Some(Credential::Token(_))) => FormToken::default(),
+        (Some(_), None) => {
+            new_visit = Secret::new().ok();
+            new_visit.as_ref().map(form_token).unwrap_or_default()
+        }
+        (None, _) => people.0.form_secret.as_ref().map(form_token).unwrap_or_default(),
+    };
+    let extensions = request.extensions_mut();
+    extensions.insert(came);
+    extensions.insert(form_token);
+    if let Some(credential) = credential {
+        extensions.insert(credential);
     }
-    request.extensions_mut().insert(FormToken::default());
-    next.run(request).await
+    if let Some(person) = person {
+        extensions.insert(person);
+    }
+    let mut response = next.run(request).await;
+    if came.over_tls {
+        response.headers_mut().insert(header::STRICT_TRANSPORT_SECURITY, ONLY_TLS);
+    }
+    if let Some(secret) = new_visit.filter(|_| is_page(&response)) {
+        give(&mut response, &secret, came);
+    }
+    response
+}
+
+/// What a request says to show who asks. A token counts more than a cookie: it was sent on purpose.
+fn credential(headers: &HeaderMap, came: Came) -> Option<Credential> {
+    let bearer = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    match bearer.and_then(|text| text.strip_prefix("Bearer ")) {
+        Some(token) => tokens::read(token.trim()).map(Credential::Token),
+        None => cookie::read(headers, came.over_tls).map(Credential::Session),
+    }
+}
+
+/// Also before somebody signs in: the secret in the cookie is then of no session, and is replaced at the sign-in.
+fn form_token(secret: &Secret) -> FormToken {
+    FormToken(secret.derive("form"))
+}
+
+fn is_page(response: &Response) -> bool {
+    let kind = response.headers().get(header::CONTENT_TYPE);
+    kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"))
+        && !response.headers().contains_key(header::SET_COOKIE)
+}
+
+/// Gives the browser a secret.
+pub(super) fn give(response: &mut Response, secret: &Secret, came: Came) {
+    if let Some(cookie) = cookie::set(secret, came.over_tls) {
+        response.headers_mut().append(header::SET_COOKIE, cookie);
+    }
 }

@@ -1,8 +1,91 @@
 //! Who may ask: people, how each is recognised, and what ends that.
 //!
-//! `person` is whoever asks; `identify` finds out for every request and lets nobody in where nobody is recognised.
+//! `person` is whoever asks, `grant` what somebody was granted; what that allows is decided by `rules`. For every request
+//! `identify` finds out who asks, by its `cookie` or token and its `address`, and `admit` keeps out what no page of this
+//! server sent, and who asks too much.
+//!
+//! `accounts` is everything that is known of people: `users`, `sessions`, `tokens` and `links`, each `kept` by the broker and
+//! followed in memory; `signing_in` and `managing` change it, and `record` writes that into the audit. `password`, `secret` and `throttle` are the tools; `local`
+//! lets commands on this machine in.
 
-pub mod identify;
-pub mod person;
+mod accounts;
+mod address;
+mod admit;
+mod cookie;
+mod error;
+mod grant;
+mod identify;
+mod kept;
+mod links;
+mod local;
+mod managing;
+mod password;
+mod person;
+mod record;
+mod secret;
+mod sessions;
+mod settings;
+mod signing_in;
+mod throttle;
+pub mod tokens;
+mod users;
 
-pub use person::{FormToken, Grant, Person, Role};
+use std::{num::NonZeroU32, sync::Arc, time::Duration};
+
+pub use accounts::{Accounts, Credential};
+pub use address::{Addresses, Came};
+pub use admit::admit;
+pub use cookie::set as set_cookie;
+pub use error::PeopleError;
+pub use grant::{Grant, NotAGrant, Role, groups};
+pub use identify::identify;
+pub use local::Local;
+pub use person::{FormToken, Person};
+pub use record::By;
+pub use secret::Secret;
+pub use sessions::Session;
+pub use settings::{Auth, SignInSettings};
+pub use signing_in::Visit;
+pub use users::{NotAName, SignsIn, User, UserName};
+
+use throttle::Throttle;
+
+/// Questions for JSON from one person: a hundred at once, then fifty a second; more than any page or script needs that
+/// looks at the answers.
+const JSON: (NonZeroU32, Duration) = (NonZeroU32::new(100).expect("a hundred"), Duration::from_millis(20));
+
+/// Whoever may ask this server; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct People(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    /// Absent where sign-in is off.
+    accounts: Option<Accounts>,
+    addresses: Addresses,
+    json: Throttle,
+    /// What forms send along where there is no session to derive it from.
+    form_secret: Option<Secret>,
+}
+
+impl People {
+    /// Anybody who reaches the server.
+    pub fn anybody(addresses: Addresses) -> Self {
+        Self::new(None, addresses)
+    }
+
+    /// Those of `accounts`.
+    pub fn of(accounts: Accounts, addresses: Addresses) -> Self {
+        Self::new(Some(accounts), addresses)
+    }
+
+    fn new(accounts: Option<Accounts>, addresses: Addresses) -> Self {
+        let json = Throttle::new(JSON.0, JSON.1);
+        Self(Arc::new(Inner { accounts, addresses, json, form_secret: Secret::new().ok() }))
+    }
+
+    /// What is known of people; `None` where sign-in is off.
+    pub fn accounts(&self) -> Option<&Accounts> {
+        self.0.accounts.as_ref()
+    }
+}

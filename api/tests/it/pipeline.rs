@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use fleetps::{display, live::now_us};
+use fleetps::{
+    display,
+    live::now_us,
+    people::{Addresses, People},
+};
 use fleetps_nats::{
     HostName, Snapshot,
     server::{ManagedServer, Part, ServerSettings},
@@ -126,8 +130,10 @@ async fn serve(server: &ManagedServer) -> (std::net::SocketAddr, End) {
     let token = CancellationToken::new();
     let shutdown = token.clone();
     let history = std::env::temp_dir().join("fleetps-no-history");
-    let task =
-        tokio::spawn(async move { fleetps::web::run(listener, client, history, shutdown).await.unwrap() });
+    let people = People::anybody(Addresses::default());
+    let task = tokio::spawn(async move {
+        fleetps::web::run(listener, client, history, people, shutdown).await.unwrap();
+    });
     // Answers once it has caught up.
     get(address, "/healthz").await;
     (address, (token, task))

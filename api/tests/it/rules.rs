@@ -84,7 +84,10 @@ struct Answer {
 async fn ask(site: &Site, person: &Person, route: &Route, url: &str) -> Answer {
     let mut request = Request::builder().method(route.method.clone()).uri(url).header("host", "localhost");
     request.extensions_mut().unwrap().insert(person.clone());
-    let body = if route.method == Method::POST { "sql=SELECT 1" } else { "" };
+    let body = match route.method == Method::POST {
+        true => format!("sql=SELECT 1&form_token={}", site.form_token().await),
+        false => String::new(),
+    };
     let answer = site.router.clone().oneshot(request.body(Body::from(body)).unwrap()).await.unwrap();
     let status = answer.status();
     let is_stream = answer.headers().get("content-type").is_some_and(|kind| kind == "text/event-stream");
@@ -145,7 +148,9 @@ async fn nothing_but_what_is_open_to_everybody_is_answered_when_nobody_is_signed
     let site = site();
     let open: Vec<&str> =
         table().iter().filter(|route| route.action == Action::Anything).map(|route| route.path).collect();
-    assert_eq!(open, ["/healthz", "/readyz", "/assets/{version}/{file}", "/favicon.ico"]);
+    let to_sign_in = ["/sign-in", "/sign-in", "/welcome/{link}", "/welcome/{link}"];
+    assert_eq!(open[..4], to_sign_in);
+    assert_eq!(open[4..], ["/healthz", "/readyz", "/assets/{version}/{file}", "/favicon.ico"]);
     for route in table().iter().filter(|route| route.action != Action::Anything) {
         let url = &urls(route, OWN)[0];
         let request = Request::builder().method(route.method.clone()).uri(url).body(Body::empty()).unwrap();

@@ -31,13 +31,8 @@ fn site(history: &Path) -> Site {
     site
 }
 
-fn form(url: &str, fields: &[(&str, &str)]) -> Request<Body> {
-    let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
-    Request::post(url).header("host", "localhost").body(Body::from(body)).unwrap()
-}
-
 async fn ask(site: &Site, fields: &[(&str, &str)]) -> Answer {
-    site.send(form("/sql", fields)).await
+    site.send(site.form("/sql", fields).await).await
 }
 
 #[tokio::test]
@@ -73,7 +68,8 @@ async fn a_refused_question_keeps_its_text_and_says_where() {
     let page = Html::parse_document(&answer.body);
     assert_eq!(texts(&page, "textarea"), ["SELECT nosuch FROM process"]);
     assert!(texts(&page, ".refused")[0].contains("look at line 1, column 8"));
-    let none = Site::new().send(form("/sql", &[("sql", "SELECT 1")])).await;
+    let site = Site::new();
+    let none = site.send(site.form("/sql", &[("sql", "SELECT 1")]).await).await;
     assert_eq!(none.status, StatusCode::SERVICE_UNAVAILABLE);
 }
 
@@ -127,11 +123,11 @@ async fn a_page_of_another_site_cannot_ask() {
     for (name, value) in
         [("sec-fetch-site", "cross-site"), ("origin", "http://example.com"), ("origin", "null")]
     {
-        let mut request = form("/sql", &[("sql", "SELECT 1")]);
+        let mut request = site.form("/sql", &[("sql", "SELECT 1")]).await;
         request.headers_mut().insert(name, value.parse().unwrap());
         assert_eq!(site.send(request).await.status, StatusCode::FORBIDDEN, "{name}: {value}");
     }
-    let mut own = form("/sql", &[("sql", "SELECT 1")]);
+    let mut own = site.form("/sql", &[("sql", "SELECT 1")]).await;
     own.headers_mut().insert("origin", "http://localhost".parse().unwrap());
     assert_eq!(site.send(own).await.status, StatusCode::OK);
 }
@@ -163,7 +159,7 @@ async fn while_one_is_answered_everything_else_goes_on_until_it_is_cancelled() {
     until("it is asked", || !workers(&history).is_empty());
     assert_eq!(site.get("/api/v1/hosts").await.status, StatusCode::OK);
     assert_eq!(workers(&history).len(), 1);
-    let page = site.send(form("/sql/cancel", &[("sql", SLOW)])).await;
+    let page = site.send(site.form("/sql/cancel", &[("sql", SLOW)]).await).await;
     assert_eq!(texts(&Html::parse_document(&page.body), "textarea"), [SLOW]);
     let answer = asking.await.unwrap();
     assert_eq!(answer.status, StatusCode::CONFLICT);

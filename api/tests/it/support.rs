@@ -115,6 +115,20 @@ impl Site {
         Answer { status: head.status, headers: head.headers, body: String::from_utf8(body.to_vec()).unwrap() }
     }
 
+    /// The token that forms of this site's pages have.
+    pub async fn form_token(&self) -> String {
+        let page = Html::parse_document(&self.get("/sql").await.body);
+        attributes(&page, "input[name=form_token]", "value").swap_remove(0)
+    }
+
+    /// A form as a page of this site sends it, with the token that pages have.
+    pub async fn form(&self, url: &str, fields: &[(&str, &str)]) -> Request<Body> {
+        let token = self.form_token().await;
+        let mut body = form_urlencoded::Serializer::new(String::new());
+        body.extend_pairs(fields).append_pair("form_token", &token);
+        Request::post(url).header("host", "localhost").body(Body::from(body.finish())).unwrap()
+    }
+
     pub async fn page(&self, url: &str) -> Html {
         let answer = self.get(url).await;
         assert_eq!(answer.status, StatusCode::OK, "{url}: {}", answer.body);

@@ -1,0 +1,149 @@
+//! One's own account: the password, sessions, API tokens.
+
+use std::{sync::Arc, time::Duration};
+
+use askama::Template;
+use axum::{
+    extract::State,
+    response::{IntoResponse, Redirect, Response},
+};
+
+use super::{
+    form::{Confirmed, Form, SignedIn, accounts, signed_in},
+    page::{self, Layout},
+};
+use crate::{
+    live::now_us,
+    people::{
+        Accounts, Grant, NotAGrant, PeopleError, Person, Role, Session, Visit, groups, tokens::ApiToken,
+    },
+    refusal::Refusal,
+    web::Shared,
+};
+
+/// How long a token can hold, in days; the second is what the form begins with.
+const DAYS: [u64; 4] = [7, 30, 90, 365];
+
+/// The page.
+#[derive(Template)]
+#[template(path = "account.html")]
+struct AccountPage {
+    layout: Layout,
+    person: Person,
+    /// The key of the session that looks at it.
+    session: String,
+    sessions: Vec<(String, Arc<Session>)>,
+    tokens: Vec<(String, Arc<ApiToken>)>,
+    /// The roles that a token of this person can have.
+    roles: Vec<Role>,
+    /// The token that was just made.
+    new_token: Option<String>,
+    problem: Option<Refusal>,
+    now_us: i64,
+}
+
+impl AccountPage {
+    fn of(layout: Layout, signed_in: SignedIn, accounts: &Accounts) -> Self {
+        let SignedIn { person, session } = signed_in;
+        let most = person.grants.iter().map(|grant| grant.role).max();
+        Self {
+            layout,
+            session,
+            sessions: accounts.sessions_of(&person.name),
+            tokens: accounts.tokens_of(&person.name),
+            roles: Role::ALL.into_iter().filter(|role| Some(*role) <= most).collect(),
+            new_token: None,
+            problem: None,
+            now_us: now_us(),
+            person,
+        }
+    }
+
+    fn after(mut self, error: PeopleError) -> Result<Response, Refusal> {
+        let refusal = Refusal::from(error);
+        let status = refusal.status;
+        self.problem = Some(refusal);
+        Ok((status, page::render(&self)?).into_response())
+    }
+}
+
+/// The page.
+pub async fn page(
+    layout: Layout,
+    signed_in: SignedIn,
+    State(shared): State<Shared>,
+) -> Result<Response, Refusal> {
+    page::render(&AccountPage::of(layout, signed_in, accounts(&shared)?))
+}
+
+/// Chooses another password, which ends every other session.
+pub async fn change_password(
+    layout: Layout,
+    who: SignedIn,
+    State(shared): State<Shared>,
+    visit: Visit,
+    form: Form,
+) -> Result<Response, Refusal> {
+    let accounts = accounts(&shared)?;
+    let (old, new) = (form.field("old"), form.field("password"));
+    let changed = match new == form.field("repeated") {
+        true => accounts.change_password(&who.person, old, new, &visit).await,
+        false => Err(PeopleError::Password("it was not repeated as it was")),
+    };
+    match changed {
+        Ok(secret) => Ok(signed_in(&secret, visit.came, "/account")),
+        Err(error) => AccountPage::of(layout, who, accounts).after(error),
+    }
+}
+
+/// Ends one of one's own sessions.
+pub async fn end_session(
+    SignedIn { person, .. }: SignedIn,
+    State(shared): State<Shared>,
+    form: Form,
+) -> Result<Response, Refusal> {
+    accounts(&shared)?.end_session(&person, &form.field("session")).await?;
+    Ok(Redirect::to("/account").into_response())
+}
+
+/// Makes a token, and shows it once.
+pub async fn make_token(
+    layout: Layout,
+    Confirmed(who): Confirmed,
+    State(shared): State<Shared>,
+    form: Form,
+) -> Result<Response, Refusal> {
+    let accounts = accounts(&shared)?;
+    let days = form.field("days").parse().ok().filter(|days| DAYS.contains(days)).unwrap_or(DAYS[0]);
+    let holds = Duration::from_secs(days * 24 * 3600);
+    let made = match grant_of(&form) {
+        Ok(scope) => accounts.make_token(&who.person, &form.field("name"), scope, holds).await,
+        Err(error) => Err(error),
+    };
+    match made {
+        Ok(token) => {
+            let page = AccountPage { new_token: Some(token), ..AccountPage::of(layout, who, accounts) };
+            page::render(&page)
+        }
+        Err(error) => AccountPage::of(layout, who, accounts).after(error),
+    }
+}
+
+/// Revokes a token.
+pub async fn revoke_token(
+    SignedIn { person, .. }: SignedIn,
+    State(shared): State<Shared>,
+    form: Form,
+) -> Result<Response, Refusal> {
+    accounts(&shared)?.revoke_token(&person, &form.field("token")).await?;
+    Ok(Redirect::to("/account").into_response())
+}
+
+/// The grant in the fields `role`, `groups` and `hides` of a form.
+pub fn grant_of(form: &Form) -> Result<Grant, PeopleError> {
+    Ok(Grant {
+        role: form.field("role").parse()?,
+        groups: groups(&form.field("groups")).map_err(NotAGrant::from)?,
+        hides_command_lines: form.is_ticked("hides"),
+    })
+}

@@ -1,0 +1,121 @@
+//! Signing in and out, and the password once more before something dangerous.
+
+use askama::Template;
+use axum::{
+    extract::{RawQuery, State},
+    response::{IntoResponse, Redirect, Response},
+};
+
+use super::{
+    form::{Form, SignedIn, accounts, own_page, signed_in},
+    page::{self, Layout},
+};
+use crate::{
+    people::{PeopleError, Secret, Visit},
+    refusal::Refusal,
+    web::Shared,
+};
+
+/// The page that asks for name and password, or for the password alone.
+#[derive(Template)]
+#[template(path = "sign_in.html")]
+struct SignInPage {
+    layout: Layout,
+    /// Where to go afterwards.
+    next: String,
+    name: String,
+    /// Whether somebody is signed in and only confirms it.
+    confirms: bool,
+    problem: Option<Refusal>,
+}
+
+impl SignInPage {
+    fn asking(layout: Layout, next: &str, confirms: bool) -> Self {
+        let next = own_page(next).to_owned();
+        Self { layout, next, name: String::new(), confirms, problem: None }
+    }
+
+    fn after(mut self, name: String, error: PeopleError) -> Result<Response, Refusal> {
+        let refusal = Refusal::from(error);
+        let status = refusal.status;
+        self.name = name;
+        self.problem = Some(refusal);
+        Ok((status, page::render(&self)?).into_response())
+    }
+}
+
+fn next_of(query: Option<String>) -> String {
+    let query = query.unwrap_or_default();
+    let next = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "next");
+    next.map(|(_, value)| value.into_owned()).unwrap_or_default()
+}
+
+/// The page; whoever is signed in goes on at once.
+pub async fn page(
+    layout: Layout,
+    State(shared): State<Shared>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Refusal> {
+    accounts(&shared)?;
+    let next = next_of(query);
+    match layout.person {
+        Some(_) => Ok(Redirect::to(own_page(&next)).into_response()),
+        None => page::render(&SignInPage::asking(layout, &next, false)),
+    }
+}
+
+/// Begins a session. The secret that the browser had before is of no use any more.
+pub async fn sign_in(
+    layout: Layout,
+    State(shared): State<Shared>,
+    visit: Visit,
+    form: Form,
+) -> Result<Response, Refusal> {
+    let accounts = accounts(&shared)?;
+    let (name, next) = (form.field("name"), form.field("next"));
+    if let Some((before, session)) =
+        layout.person.as_ref().and_then(|person| Some((person, person.session.as_ref()?)))
+    {
+        accounts.end_session(before, session).await?;
+    }
+    match accounts.sign_in(&name, form.field("password"), &visit).await {
+        Ok(secret) => Ok(signed_in(&secret, visit.came, own_page(&next))),
+        Err(error) => SignInPage::asking(layout, &next, false).after(name, error),
+    }
+}
+
+/// Ends the session.
+pub async fn sign_out(
+    SignedIn { person, session }: SignedIn,
+    State(shared): State<Shared>,
+    visit: Visit,
+) -> Result<Response, Refusal> {
+    accounts(&shared)?.end_session(&person, &session).await?;
+    // Another secret, of no session.
+    let secret = Secret::new().map_err(PeopleError::from)?;
+    Ok(signed_in(&secret, visit.came, "/sign-in"))
+}
+
+/// Asks for the password once more.
+pub async fn confirm_page(
+    layout: Layout,
+    _: SignedIn,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Refusal> {
+    page::render(&SignInPage::asking(layout, &next_of(query), true))
+}
+
+/// Notes that the password was given.
+pub async fn confirm(
+    layout: Layout,
+    SignedIn { person, .. }: SignedIn,
+    State(shared): State<Shared>,
+    visit: Visit,
+    form: Form,
+) -> Result<Response, Refusal> {
+    let next = form.field("next");
+    match accounts(&shared)?.confirm(&person, form.field("password"), visit.came).await {
+        Ok(()) => Ok(Redirect::to(own_page(&next)).into_response()),
+        Err(error) => SignInPage::asking(layout, &next, true).after(String::new(), error),
+    }
+}

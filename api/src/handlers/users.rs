@@ -1,0 +1,147 @@
+//! Everybody who may sign in, for administrators.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::{
+    extract::{Path, State},
+    http::{HeaderMap, header},
+    response::{IntoResponse, Redirect, Response},
+};
+
+use super::{
+    account::grant_of,
+    form::{Confirmed, Form, SignedIn, accounts},
+    page::{self, Layout},
+};
+use crate::{
+    people::{Accounts, By, PeopleError, Secret, User, UserName},
+    refusal::Refusal,
+    web::Shared,
+};
+
+/// The list.
+#[derive(Template)]
+#[template(path = "users.html")]
+struct UsersPage {
+    layout: Layout,
+    users: Vec<(String, Arc<User>)>,
+    problem: Option<Refusal>,
+}
+
+/// One user.
+#[derive(Template)]
+#[template(path = "user.html")]
+struct UserPage {
+    layout: Layout,
+    name: String,
+    user: Arc<User>,
+    /// Where the user chooses a password, once.
+    link: Option<String>,
+    problem: Option<Refusal>,
+}
+
+impl UserPage {
+    fn of(layout: Layout, accounts: &Accounts, name: &UserName) -> Result<Self, Refusal> {
+        let (user, name) = (accounts.user(name)?, name.as_str().to_owned());
+        Ok(Self { layout, name, user, link: None, problem: None })
+    }
+}
+
+/// The list.
+pub async fn page(layout: Layout, _: SignedIn, State(shared): State<Shared>) -> Result<Response, Refusal> {
+    page::render(&UsersPage { layout, users: accounts(&shared)?.users.all(), problem: None })
+}
+
+/// Adds a user, and shows the link by which the user chooses a password.
+pub async fn add(
+    layout: Layout,
+    Confirmed(who): Confirmed,
+    State(shared): State<Shared>,
+    headers: HeaderMap,
+    form: Form,
+) -> Result<Response, Refusal> {
+    let accounts = accounts(&shared)?;
+    match add_user(accounts, &By::from(&who.person), &form).await {
+        Ok((name, secret)) => {
+            let link = Some(link(&headers, &layout, &secret));
+            page::render(&UserPage { link, ..UserPage::of(layout, accounts, &name)? })
+        }
+        Err(error) => {
+            let problem = Refusal::from(error);
+            let status = problem.status;
+            let page = UsersPage { layout, users: accounts.users.all(), problem: Some(problem) };
+            Ok((status, page::render(&page)?).into_response())
+        }
+    }
+}
+
+async fn add_user(accounts: &Accounts, by: &By, form: &Form) -> Result<(UserName, Secret), PeopleError> {
+    let name: UserName = form.field("name").parse()?;
+    let secret = accounts.add_user(by, &name, vec![grant_of(form)?]).await?;
+    Ok((name, secret))
+}
+
+/// One user.
+pub async fn user(
+    layout: Layout,
+    _: SignedIn,
+    State(shared): State<Shared>,
+    Path(name): Path<String>,
+) -> Result<Response, Refusal> {
+    page::render(&UserPage::of(layout, accounts(&shared)?, &user_name(&name)?)?)
+}
+
+/// Changes one user, as the button says that was pressed.
+pub async fn change(
+    layout: Layout,
+    Confirmed(who): Confirmed,
+    State(shared): State<Shared>,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+    form: Form,
+) -> Result<Response, Refusal> {
+    let accounts = accounts(&shared)?;
+    let name = user_name(&name)?;
+    match make_change(accounts, &By::from(&who.person), &name, &form).await {
+        Ok(Some(secret)) => {
+            let link = Some(link(&headers, &layout, &secret));
+            page::render(&UserPage { link, ..UserPage::of(layout, accounts, &name)? })
+        }
+        Ok(None) => Ok(Redirect::to(&format!("/users/{}", name.as_str())).into_response()),
+        Err(error) => {
+            let problem = Refusal::from(error);
+            let status = problem.status;
+            let page = UserPage { problem: Some(problem), ..UserPage::of(layout, accounts, &name)? };
+            Ok((status, page::render(&page)?).into_response())
+        }
+    }
+}
+
+/// Returns the secret of a new link, where that was asked for.
+async fn make_change(
+    accounts: &Accounts,
+    by: &By,
+    name: &UserName,
+    form: &Form,
+) -> Result<Option<Secret>, PeopleError> {
+    match form.field("do").as_str() {
+        "disable" => accounts.set_disabled(by, name, true).await?,
+        "enable" => accounts.set_disabled(by, name, false).await?,
+        "grant" => accounts.set_grant(by, name, &grant_of(form)?, true).await?,
+        "take" => accounts.set_grant(by, name, &form.field("grant").parse()?, false).await?,
+        _ => return accounts.users_link(by, name).await.map(Some),
+    }
+    Ok(None)
+}
+
+fn user_name(text: &str) -> Result<UserName, PeopleError> {
+    text.parse().map_err(|_| PeopleError::NoSuchUser(crate::display::cut(text, 64).into_owned()))
+}
+
+/// The whole address, to be sent to somebody, as the browser that asks calls this server.
+fn link(headers: &HeaderMap, layout: &Layout, secret: &Secret) -> String {
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let scheme = if layout.over_tls { "https" } else { "http" };
+    format!("{scheme}://{host}/welcome/{}", secret.text())
+}

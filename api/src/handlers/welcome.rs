@@ -1,0 +1,71 @@
+//! One-time links: the first administrator, and users who choose a password.
+
+use askama::Template;
+use axum::{
+    extract::{Path, State},
+    response::{IntoResponse, Response},
+};
+
+use super::{
+    form::{Form, accounts, signed_in},
+    page::{self, Layout},
+};
+use crate::{
+    people::{PeopleError, Secret, Visit},
+    refusal::Refusal,
+    web::Shared,
+};
+
+/// The page behind a link.
+#[derive(Template)]
+#[template(path = "welcome.html")]
+struct WelcomePage {
+    layout: Layout,
+    path: String,
+    /// Who chooses a password; `None` for a first administrator.
+    user: Option<String>,
+    name: String,
+    problem: Option<Refusal>,
+}
+
+fn secret(text: &str) -> Result<Secret, PeopleError> {
+    Secret::read(text).ok_or(PeopleError::Link)
+}
+
+/// The page. Looking at it uses nothing up, because chat programs look at links as well.
+pub async fn page(
+    layout: Layout,
+    State(shared): State<Shared>,
+    Path(text): Path<String>,
+) -> Result<Response, Refusal> {
+    let link = accounts(&shared)?.working_link(&secret(&text)?)?;
+    let path = format!("/welcome/{text}");
+    page::render(&WelcomePage { layout, path, user: link.user, name: String::new(), problem: None })
+}
+
+/// Uses the link.
+pub async fn follow(
+    layout: Layout,
+    State(shared): State<Shared>,
+    Path(text): Path<String>,
+    visit: Visit,
+    form: Form,
+) -> Result<Response, Refusal> {
+    let accounts = accounts(&shared)?;
+    let secret = secret(&text)?;
+    let link = accounts.working_link(&secret)?;
+    let (name, password) = (form.field("name"), form.field("password"));
+    let followed = match password == form.field("repeated") {
+        true => accounts.follow_link(&secret, &name, password, &visit).await,
+        false => Err(PeopleError::Password("it was not repeated as it was")),
+    };
+    match followed {
+        Ok(session) => Ok(signed_in(&session, visit.came, "/")),
+        Err(error) => {
+            let problem = Refusal::from(error);
+            let (status, path) = (problem.status, format!("/welcome/{text}"));
+            let page = WelcomePage { layout, path, user: link.user, name, problem: Some(problem) };
+            Ok((status, page::render(&page)?).into_response())
+        }
+    }
+}

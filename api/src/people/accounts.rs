@@ -1,0 +1,187 @@
+//! Everything that is known of people: users, sessions, tokens and links, and who asks by what they say.
+
+use std::time::Duration;
+
+use async_nats::Client;
+use fleetps_nats::{audit::Audit, bucket::BucketError};
+
+use super::{
+    Came, Grant, Person, Secret, SignInSettings,
+    kept::Kept,
+    links::{self, Link},
+    password::Passwords,
+    sessions::{self, Session},
+    throttle::Tries,
+    tokens::{self, ApiToken},
+    users::{self, User, UserName},
+};
+use crate::live::now_us;
+
+/// How often it is looked whether a page that is kept up to date has come to the end of its session's time; that somebody
+/// ended it is known at once.
+const LOOK_EVERY: Duration = Duration::from_secs(20);
+/// How often what has ended is removed.
+const TIDY_EVERY: Duration = Duration::from_secs(600);
+/// How long a token is still listed after its end.
+const LISTED_FOR: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// What a request says to show who asks.
+#[derive(Debug, Clone)]
+pub enum Credential {
+    /// A browser's cookie.
+    Session(Secret),
+    /// An API token.
+    Token(Secret),
+}
+
+/// A name, what was granted, and the key of the session where it is one.
+type Known = (String, Vec<Grant>, Option<String>);
+
+/// Everything that is known of people. The rest of it: `signing_in` and `managing`.
+#[derive(Debug)]
+pub struct Accounts {
+    /// Users, by name.
+    pub users: Kept<User>,
+    /// Sessions, by the key of their secret.
+    pub sessions: Kept<Session>,
+    /// API tokens, by the key of their secret.
+    pub tokens: Kept<ApiToken>,
+    pub(super) links: Kept<Link>,
+    pub(super) passwords: Passwords,
+    pub(super) tries: Tries,
+    pub(super) settings: SignInSettings,
+    pub(super) audit: Audit,
+    /// The key of the token that lies in the data folder, for commands on this machine.
+    local: Option<String>,
+}
+
+impl Accounts {
+    /// Opens what the broker keeps. Whoever brings `local` is an administrator.
+    ///
+    /// # Errors
+    /// When the broker does not answer.
+    pub async fn open(
+        client: &Client,
+        audit: Audit,
+        settings: SignInSettings,
+        local: Option<&Secret>,
+    ) -> Result<Self, BucketError> {
+        Ok(Self {
+            users: Kept::open(client, users::BUCKET).await?,
+            sessions: Kept::open(client, sessions::BUCKET).await?,
+            tokens: Kept::open(client, tokens::BUCKET).await?,
+            links: Kept::open(client, links::BUCKET).await?,
+            passwords: Passwords::default(),
+            tries: Tries::default(),
+            settings,
+            audit,
+            local: local.map(Secret::key),
+        })
+    }
+
+    /// How many hashes of passwords were computed so far.
+    pub fn hashes_computed(&self) -> u64 {
+        self.passwords.computed()
+    }
+
+    /// Who asks; nobody when what they say does not hold, or holds no more. From memory.
+    pub fn recognise(&self, credential: &Credential, came: Came) -> Option<Person> {
+        let (name, grants, session) = match credential {
+            Credential::Session(secret) => self.by_session(secret.key())?,
+            Credential::Token(secret) => self.by_token(&secret.key())?,
+        };
+        Some(Person { name, grants, session, from: came.from })
+    }
+
+    fn by_session(&self, key: String) -> Option<Known> {
+        let session = self.sessions.get(&key)?;
+        let user = self.users.get(&session.user)?;
+        let holds = session.is_of(&user) && session.is_within_limits(&self.settings, now_us());
+        Some((session.user.clone(), user.grants.clone(), Some(key))).filter(|_| holds)
+    }
+
+    fn by_token(&self, key: &String) -> Option<Known> {
+        if self.local.as_ref() == Some(key) {
+            return Some((UserName::LOCAL.to_owned(), vec![Grant::EVERYTHING], None));
+        }
+        let token = self.tokens.get(key)?;
+        let user = self.users.get(&token.user)?;
+        let holds = !user.is_disabled && !token.has_ended(now_us());
+        let grants = user.grants.iter().map(|grant| grant.within(&token.scope)).collect();
+        Some((token.user.clone(), grants, None)).filter(|_| holds)
+    }
+
+    /// Notes that a session or token is used, if that was not noted within the last minute.
+    ///
+    /// # Errors
+    /// When the broker does not answer.
+    pub async fn note_use(&self, credential: &Credential) -> Result<(), BucketError> {
+        let now_us = now_us();
+        match credential {
+            Credential::Session(secret) => {
+                let key = secret.key();
+                if self.sessions.get(&key).is_some_and(|session| session.is_to_be_noted(now_us)) {
+                    self.sessions.change(&key, |session| set(&mut session.used_at_us, now_us)).await?;
+                }
+            }
+            Credential::Token(secret) => {
+                let key = secret.key();
+                if self.tokens.get(&key).is_some_and(|token| token.is_to_be_noted(now_us)) {
+                    self.tokens.change(&key, |token| set(&mut token.used_at_us, Some(now_us))).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns when `person` is no more who asks by this, or was granted something else.
+    pub async fn until_other(&self, credential: &Credential, person: &Person, came: Came) {
+        let (mut users, mut sessions, mut tokens) =
+            (self.users.follow(), self.sessions.follow(), self.tokens.follow());
+        while self.recognise(credential, came).as_ref() == Some(person) {
+            tokio::select! {
+                () = users.changed() => {}
+                () = sessions.changed() => {}
+                () = tokens.changed() => {}
+                () = tokio::time::sleep(LOOK_EVERY) => {}
+            }
+        }
+    }
+
+    /// Removes what has ended, for as long as this is awaited.
+    pub async fn tidy(&self) {
+        loop {
+            if let Err(error) = self.tidy_once().await {
+                tracing::warn!(%error, "sessions that have ended could not be removed; trying again later");
+            }
+            tokio::time::sleep(TIDY_EVERY).await;
+        }
+    }
+
+    async fn tidy_once(&self) -> Result<(), BucketError> {
+        let now_us = now_us();
+        for (key, session) in self.sessions.all() {
+            let user = self.users.get(&session.user);
+            let holds = user.is_some_and(|user| session.is_of(&user));
+            if !holds || !session.is_within_limits(&self.settings, now_us) {
+                self.sessions.remove(&key).await?;
+            }
+        }
+        for (key, token) in self.tokens.all() {
+            if !sessions::is_within(token.expires_at_us, LISTED_FOR, now_us) {
+                self.tokens.remove(&key).await?;
+            }
+        }
+        for (key, link) in self.links.all() {
+            if !link.works(now_us) {
+                self.links.remove(&key).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn set<T>(value: &mut T, to: T) -> bool {
+    *value = to;
+    true
+}

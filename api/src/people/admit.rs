@@ -1,0 +1,149 @@
+//! Keeps out what no page of this server sent, whoever asks from where nobody may, and who asks too much; sends people who
+//! are not signed in to the sign-in, and ends what is kept up to date for somebody who may see it no more.
+
+use axum::{
+    body::{Body, Bytes, to_bytes},
+    extract::{Request, State},
+    http::{Method, StatusCode, header},
+    middleware::Next,
+    response::{IntoResponse, Redirect, Response},
+};
+use futures_util::StreamExt;
+use subtle::ConstantTimeEq;
+
+use super::{Accounts, Came, Credential, FormToken, People, Person};
+use crate::refusal::Refusal;
+
+/// The longest form: a long question in SQL.
+const MAX_FORM_BYTES: usize = 2 << 20;
+/// The name of the field that every form sends along.
+const FIELD: &str = "form_token";
+
+/// Lets a request through, or refuses it.
+///
+/// # Errors
+/// When it came from an address that is not allowed, came without the form token, or is one of too many.
+pub async fn admit(State(people): State<People>, request: Request, next: Next) -> Result<Response, Refusal> {
+    let asked = Asked::of(&request);
+    if !asked.came.is_some_and(|came| people.0.addresses.lets_in(came.from)) {
+        let hint = "the setting sign_in.allowed_from lists the addresses that may";
+        return Err(Refusal::new(StatusCode::FORBIDDEN, "nobody may ask from your address", hint));
+    }
+    // Where sign-in is off there is nobody to tell from anybody else.
+    if asked.is_api
+        && people.accounts().is_some()
+        && let Some(person) = &asked.person
+        && people.0.json.check(&person.name).is_err()
+    {
+        let hint = "ask less often: 50 times a second";
+        return Err(Refusal::new(StatusCode::TOO_MANY_REQUESTS, "you ask too often", hint));
+    }
+    let request = match request.method().is_safe() {
+        true => request,
+        false => check_form(&people, &asked, request).await?,
+    };
+    if let (Some(accounts), Some(credential), false) = (people.accounts(), &asked.credential, asked.is_stream)
+    {
+        // A session that cannot be noted ends a little early, which is no reason not to answer.
+        let _ = accounts.note_use(credential).await;
+    }
+    let response = next.run(request).await;
+    Ok(match response.status() {
+        StatusCode::UNAUTHORIZED if asked.person.is_none() => asked.to_sign_in(response),
+        _ if is_stream(&response) => until_other(people, asked, response),
+        _ => response,
+    })
+}
+
+/// What of a request is still needed when it has been passed on.
+struct Asked {
+    came: Option<Came>,
+    person: Option<Person>,
+    credential: Option<Credential>,
+    is_api: bool,
+    is_stream: bool,
+    /// The address, where it is one that a person reads.
+    page: Option<String>,
+}
+
+impl Asked {
+    fn of(request: &Request) -> Self {
+        let path = request.uri().path();
+        let is_api = path.starts_with("/api/");
+        let accept = request.headers().get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
+        let is_stream = accept.is_some_and(|accept| accept.contains("text/event-stream"));
+        let page = request.uri().path_and_query().map(ToString::to_string);
+        let is_page = request.method() == Method::GET && !is_api && !is_stream && path != "/readyz";
+        Self {
+            came: request.extensions().get().copied(),
+            person: request.extensions().get().cloned(),
+            credential: request.extensions().get().cloned(),
+            is_api,
+            is_stream,
+            page: page.filter(|_| is_page),
+        }
+    }
+
+    /// The way to the sign-in and back, for people; programs get the refusal.
+    fn to_sign_in(&self, response: Response) -> Response {
+        let Some(page) = &self.page else { return response };
+        let back = form_urlencoded::Serializer::new(String::new()).append_pair("next", page).finish();
+        Redirect::to(&format!("/sign-in?{back}")).into_response()
+    }
+}
+
+/// Lets what changes something through only with the token that pages of this server have, or that a program was given.
+async fn check_form(people: &People, asked: &Asked, request: Request) -> Result<Request, Refusal> {
+    if asked.person.is_some() && matches!(asked.credential, Some(Credential::Token(_))) {
+        return Ok(request);
+    }
+    if asked.is_api {
+        // A browser sends its cookie whoever asks it to, and here is no form.
+        return match asked.person.is_some() && people.accounts().is_some() {
+            true => {
+                Err(Refusal::new(StatusCode::FORBIDDEN, "a cookie is not enough here", "send an API token"))
+            }
+            false => Ok(request),
+        };
+    }
+    let wanted = request.extensions().get::<FormToken>().cloned().unwrap_or_default();
+    let (head, body) = request.into_parts();
+    let body = to_bytes(body, MAX_FORM_BYTES).await.map_err(|_| {
+        Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "this form is too long", "send at most 2 MiB")
+    })?;
+    let given = field(&body, FIELD);
+    let is_right = !wanted.0.is_empty() && bool::from(given.as_bytes().ct_eq(wanted.0.as_bytes()));
+    match is_right {
+        true => Ok(Request::from_parts(head, Body::from(body))),
+        false => Err(Refusal::new(
+            StatusCode::FORBIDDEN,
+            "this form is not of a page that you have open now",
+            "open the page again, and send it from there; cookies must be allowed",
+        )),
+    }
+}
+
+/// A field of a form; empty when there is none.
+fn field(form: &Bytes, name: &str) -> String {
+    let found = form_urlencoded::parse(form).find(|(key, _)| key == name);
+    found.map(|(_, value)| value.into_owned()).unwrap_or_default()
+}
+
+fn is_stream(response: &Response) -> bool {
+    let kind = response.headers().get(header::CONTENT_TYPE);
+    kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"))
+}
+
+/// The same answer, which ends when whoever asked for it is signed out, disabled, or granted something else.
+fn until_other(people: People, asked: Asked, response: Response) -> Response {
+    let (Some(person), Some(credential), Some(came)) = (asked.person, asked.credential, asked.came) else {
+        return response;
+    };
+    let other = async move {
+        match people.accounts() {
+            Some(accounts) => Accounts::until_other(accounts, &credential, &person, came).await,
+            None => std::future::pending().await,
+        }
+    };
+    response.map(|body| Body::from_stream(body.into_data_stream().take_until(Box::pin(other))))
+}

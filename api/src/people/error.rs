@@ -1,0 +1,103 @@
+//! What can be wrong with a sign-in or with a change to people, in words for whoever tried it.
+
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use fleetps_nats::{audit::AuditError, bucket::BucketError};
+
+use super::{grant::NotAGrant, password::Unavailable, users::NotAName};
+use crate::refusal::Refusal;
+
+/// It was not done.
+#[derive(Debug, thiserror::Error)]
+pub enum PeopleError {
+    /// The name, the password or both; nobody learns which.
+    #[error("the name or the password is not right")]
+    NotRight,
+    /// Too many tries.
+    #[error("too many tries; wait {} s", .0.as_secs() + 1)]
+    TooManyTries(Duration),
+    /// The link was used, has ended, or never was one.
+    #[error("this link does not work, or no more: each works once, and not for long")]
+    Link,
+    /// The password is not taken.
+    #[error("this password cannot be taken: {0}")]
+    Password(&'static str),
+    /// No such user.
+    #[error("there is no user {0}")]
+    NoSuchUser(String),
+    /// The name is taken.
+    #[error("there is a user {0} already")]
+    UserExists(String),
+    /// Nobody would be left who could change anything.
+    #[error("{0} is the last administrator of every host")]
+    LastAdministrator(String),
+    /// A token that nobody could use, or too many of them.
+    #[error("{0}")]
+    Token(&'static str),
+    /// A name of a user.
+    #[error(transparent)]
+    Name(#[from] NotAName),
+    /// A grant.
+    #[error(transparent)]
+    Grant(#[from] NotAGrant),
+    /// Passwords cannot be checked now.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+    /// It could not be written down who did this.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
+    /// The broker.
+    #[error(transparent)]
+    Broker(#[from] BucketError),
+    /// The system.
+    #[error("the system has no random numbers: {0}")]
+    Random(#[from] getrandom::Error),
+}
+
+impl PeopleError {
+    /// Whether it was not allowed; otherwise it did not work.
+    pub(super) fn is_refusal(&self) -> bool {
+        !matches!(self, Self::Unavailable(_) | Self::Audit(_) | Self::Broker(_) | Self::Random(_))
+    }
+
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::NotRight => StatusCode::UNAUTHORIZED,
+            Self::TooManyTries(_) => StatusCode::TOO_MANY_REQUESTS,
+            Self::Link | Self::NoSuchUser(_) => StatusCode::NOT_FOUND,
+            Self::UserExists(_) | Self::LastAdministrator(_) => StatusCode::CONFLICT,
+            Self::Password(_) | Self::Token(_) | Self::Name(_) | Self::Grant(_) => StatusCode::BAD_REQUEST,
+            Self::Unavailable(_) | Self::Audit(_) | Self::Broker(_) | Self::Random(_) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+        }
+    }
+
+    fn hint(&self) -> &'static str {
+        match self {
+            Self::NotRight => "an administrator can give you a link to choose a new password",
+            Self::TooManyTries(_) => "nobody is locked out for good",
+            Self::Link => "ask an administrator for another one; `fleetps user password NAME` makes it too",
+            Self::Password(_) => "take several words, or let your browser make one up",
+            Self::NoSuchUser(_) => "all users are listed at /users, and by `fleetps user list`",
+            Self::UserExists(_) => "take another name",
+            Self::LastAdministrator(_) => "make another one first",
+            Self::Token(_) | Self::Name(_) | Self::Grant(_) => "nothing was changed",
+            Self::Unavailable(_) => "try again in a few seconds",
+            Self::Audit(_) | Self::Broker(_) | Self::Random(_) => "its log says why; trying again may help",
+        }
+    }
+}
+
+impl From<PeopleError> for Refusal {
+    fn from(error: PeopleError) -> Self {
+        if !error.is_refusal() {
+            tracing::error!(
+                error = fleetps_nats::with_causes(&error),
+                "a change to users, sessions or tokens failed"
+            );
+        }
+        Self::new(error.status(), error.to_string(), error.hint())
+    }
+}

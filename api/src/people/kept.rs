@@ -1,0 +1,91 @@
+//! Records in a bucket of the broker, of which this process has a copy that follows it.
+
+use std::{sync::Arc, time::Duration};
+
+use async_nats::Client;
+use fleetps_nats::bucket::{Bucket, BucketError, Followed};
+use serde::{Serialize, de::DeserializeOwned};
+
+/// How long a change may take to come back from the broker; usually that is a millisecond.
+const SEEN_WITHIN: Duration = Duration::from_secs(2);
+
+/// Records by key. Reading is from memory; a change has been seen there when it is done, so that the next page shows
+/// it.
+#[derive(Debug)]
+pub struct Kept<T> {
+    bucket: Bucket<T>,
+    now: Followed<T>,
+}
+
+impl<T> Kept<T>
+where
+    T: Serialize + DeserializeOwned + Clone + PartialEq + Send + Sync + 'static,
+{
+    /// Opens the bucket `name`, and follows it.
+    pub async fn open(client: &Client, name: &str) -> Result<Self, BucketError> {
+        let bucket = Bucket::open(client, name).await?;
+        let now = bucket.follow().await?;
+        Ok(Self { bucket, now })
+    }
+
+    /// A copy that tells of changes.
+    pub fn follow(&self) -> Followed<T> {
+        self.now.clone()
+    }
+
+    /// The record of `key`.
+    pub fn get(&self, key: &str) -> Option<Arc<T>> {
+        self.now.get(key)
+    }
+
+    /// All, ordered by key.
+    pub fn all(&self) -> Vec<(String, Arc<T>)> {
+        self.now.all()
+    }
+
+    /// Adds a record; `false` when there is one with this key.
+    pub async fn add(&self, key: &str, record: &T) -> Result<bool, BucketError> {
+        let is_new = self.bucket.create(key, record).await?;
+        if is_new {
+            self.seen(key, Some(record)).await;
+        }
+        Ok(is_new)
+    }
+
+    /// Changes a record, again from the start where somebody else changed it meanwhile. `change` says whether it did
+    /// anything. Returns `false` when it did not, or when there is no such record.
+    pub async fn change(
+        &self,
+        key: &str,
+        mut change: impl FnMut(&mut T) -> bool,
+    ) -> Result<bool, BucketError> {
+        loop {
+            let Some(mut entry) = self.bucket.get(key).await? else { return Ok(false) };
+            if !change(&mut entry.value) {
+                return Ok(false);
+            }
+            if self.bucket.update(key, &entry.value, entry.revision).await? {
+                self.seen(key, Some(&entry.value)).await;
+                return Ok(true);
+            }
+        }
+    }
+
+    /// Removes a record; it need not exist.
+    pub async fn remove(&self, key: &str) -> Result<(), BucketError> {
+        self.bucket.delete(key).await?;
+        self.seen(key, None).await;
+        Ok(())
+    }
+
+    async fn seen(&self, key: &str, record: Option<&T>) {
+        let mut now = self.now.clone();
+        let waiting = async {
+            while now.get(key).as_deref() != record {
+                now.changed().await;
+            }
+        };
+        // Longer means that somebody else changed it again, or that the broker went away; both are no reason to fail.
+        let _ = tokio::time::timeout(SEEN_WITHIN, waiting).await;
+    }
+}

@@ -1,0 +1,69 @@
+//! What people do about people is written into the audit, whatever came of it.
+
+use std::net::IpAddr;
+
+use fleetps_nats::audit::{AuditEntry, Outcome};
+
+use super::{Accounts, Came, Person, UserName, error::PeopleError};
+use crate::live::now_us;
+
+/// Whoever does something.
+#[derive(Debug, Clone)]
+pub struct By {
+    /// The name; where nobody is signed in yet, what was given as one.
+    pub name: String,
+    /// The address; none for commands on the server's own machine.
+    pub from: Option<IpAddr>,
+}
+
+impl By {
+    /// A command on the server's own machine, of somebody who has the broker's key.
+    pub fn command() -> Self {
+        Self { name: UserName::LOCAL.to_owned(), from: None }
+    }
+
+    /// Somebody who says to be `name`.
+    pub fn claimed(name: &str, came: Came) -> Self {
+        Self { name: name.to_owned(), from: Some(came.from) }
+    }
+}
+
+impl From<&Person> for By {
+    fn from(person: &Person) -> Self {
+        Self { name: person.name.clone(), from: Some(person.from) }
+    }
+}
+
+impl Accounts {
+    /// Does `work`, and writes down who did it, what, and what came of it. Tries beyond what is allowed are not written down:
+    /// they are an attacker's to make.
+    ///
+    /// # Errors
+    /// Those of `work`; and when it cannot be written down, so that nobody gets what is not on record.
+    pub(super) async fn recorded<T>(
+        &self,
+        by: &By,
+        action: &str,
+        what: impl Into<String>,
+        work: impl Future<Output = Result<T, PeopleError>>,
+    ) -> Result<T, PeopleError> {
+        let done = work.await;
+        let outcome = match &done {
+            Ok(_) => Outcome::Done,
+            Err(PeopleError::TooManyTries(_)) => return done,
+            Err(error) if error.is_refusal() => Outcome::Refused,
+            Err(_) => Outcome::Failed,
+        };
+        let entry = AuditEntry {
+            at_us: now_us(),
+            who: by.name.clone(),
+            from: by.from,
+            action: action.to_owned(),
+            host: None,
+            what: what.into(),
+            outcome,
+        };
+        self.audit.record(entry).await?;
+        done
+    }
+}

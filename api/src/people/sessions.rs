@@ -1,0 +1,108 @@
+//! Sessions: kept by the broker, so that they outlive this process and can be ended at once. The browser has the secret,
+//! the broker its hash.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::{SignInSettings, User};
+
+/// The bucket of sessions; a key is the hash of a session's secret.
+pub(super) const BUCKET: &str = "sessions";
+/// Sessions that one user can have; the one that was used the longest ago gives way.
+pub(super) const MAX_PER_USER: usize = 20;
+/// For so long after somebody gave the password, dangerous things need it no second time.
+const CONFIRMED_FOR: Duration = Duration::from_secs(15 * 60);
+/// Using a session is noted at most this often, because each note is a message to the broker.
+pub(super) const NOTED_EVERY: Duration = Duration::from_secs(60);
+/// The most that is kept of what a browser says it is.
+const MAX_BROWSER: usize = 200;
+
+/// A session.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Session {
+    /// Whose.
+    pub user: String,
+    /// The sign-in, in µs since 1970 UTC.
+    pub began_at_us: i64,
+    /// When something was asked last, to a minute, in µs since 1970 UTC.
+    pub used_at_us: i64,
+    /// When the password was given last, in µs since 1970 UTC.
+    pub confirmed_at_us: i64,
+    /// The address of the sign-in.
+    pub from: String,
+    /// What the browser says it is.
+    pub browser: String,
+}
+
+impl Session {
+    /// One that begins now.
+    pub fn new(user: &str, from: String, browser: &str, now_us: i64) -> Self {
+        Self {
+            user: user.to_owned(),
+            began_at_us: now_us,
+            used_at_us: now_us,
+            confirmed_at_us: now_us,
+            from,
+            browser: crate::display::cut(browser, MAX_BROWSER).into_owned(),
+        }
+    }
+
+    /// Whether it has not ended by itself.
+    pub fn is_within_limits(&self, settings: &SignInSettings, now_us: i64) -> bool {
+        is_within(self.used_at_us, settings.idle_limit, now_us)
+            && is_within(self.began_at_us, settings.absolute_limit, now_us)
+    }
+
+    /// Whether it holds for a user who is as `user` is now.
+    pub fn is_of(&self, user: &User) -> bool {
+        !user.is_disabled && self.began_at_us >= user.sessions_since_us
+    }
+
+    /// Whether the password was given a short while ago.
+    pub fn is_confirmed(&self, now_us: i64) -> bool {
+        is_within(self.confirmed_at_us, CONFIRMED_FOR, now_us)
+    }
+
+    /// Whether it has to be noted that it is used.
+    pub(super) fn is_to_be_noted(&self, now_us: i64) -> bool {
+        !is_within(self.used_at_us, NOTED_EVERY, now_us)
+    }
+}
+
+/// Whether less than `limit` has passed since a moment.
+pub(super) fn is_within(since_us: i64, limit: Duration, now_us: i64) -> bool {
+    let passed_us = u128::try_from(now_us.saturating_sub(since_us)).unwrap_or(0);
+    passed_us < limit.as_micros()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINUTE_US: i64 = 60_000_000;
+
+    #[test]
+    fn a_session_ends_when_it_is_idle_and_when_it_is_old() {
+        let settings = SignInSettings::default();
+        let mut session = Session::new("anna", "::1".to_owned(), "", 0);
+        assert!(session.is_within_limits(&settings, 29 * MINUTE_US));
+        assert!(!session.is_within_limits(&settings, 30 * MINUTE_US));
+        session.used_at_us = 719 * MINUTE_US;
+        assert!(session.is_within_limits(&settings, 719 * MINUTE_US));
+        assert!(!session.is_within_limits(&settings, 720 * MINUTE_US));
+        assert!(session.is_confirmed(14 * MINUTE_US) && !session.is_confirmed(15 * MINUTE_US));
+    }
+
+    #[test]
+    fn a_session_is_over_for_a_user_who_is_disabled_or_has_a_new_password() {
+        let mut user = User::new(Vec::new(), 0);
+        let session = Session::new("anna", "::1".to_owned(), "", 5);
+        assert!(session.is_of(&user));
+        user.sessions_since_us = 6;
+        assert!(!session.is_of(&user));
+        user.sessions_since_us = 0;
+        user.is_disabled = true;
+        assert!(!session.is_of(&user));
+    }
+}

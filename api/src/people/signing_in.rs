@@ -1,0 +1,208 @@
+//! Signing in and out, by a password or by a one-time link.
+
+use super::{
+    Accounts, By, Came, Grant, Person, Secret,
+    error::PeopleError,
+    links::{FIRST_FOR, Link, USERS_FOR},
+    password,
+    sessions::{self, Session},
+    users::{SignsIn, User, UserName},
+};
+use crate::live::now_us;
+
+/// What a browser says it is, and how its request came.
+#[derive(Debug, Clone)]
+pub struct Visit {
+    /// How the request came.
+    pub came: Came,
+    /// The header `User-Agent`.
+    pub browser: String,
+}
+
+impl Accounts {
+    /// Begins a session for whoever knows the password; returns its secret. Unknown names take the same way as known
+    /// ones, and every refusal of a password is the same.
+    ///
+    /// # Errors
+    /// When the name or the password is not right, or there were too many tries, or the broker does not answer.
+    pub async fn sign_in(&self, name: &str, password: String, visit: &Visit) -> Result<Secret, PeopleError> {
+        let by = By::claimed(name, visit.came);
+        let signing_in = async {
+            let name = self.check(name, password, visit.came).await?;
+            self.begin(&name, visit).await
+        };
+        self.recorded(&by, "sign-in", &visit.browser, signing_in).await
+    }
+
+    /// The password once more, before something dangerous.
+    ///
+    /// # Errors
+    /// As [`Accounts::sign_in`].
+    pub async fn confirm(&self, person: &Person, password: String, came: Came) -> Result<(), PeopleError> {
+        let confirming = async {
+            self.check(&person.name, password, came).await?;
+            let now_us = now_us();
+            let note = |session: &mut Session| {
+                session.confirmed_at_us = now_us;
+                true
+            };
+            self.sessions.change(person.session.as_deref().unwrap_or_default(), note).await?;
+            Ok(())
+        };
+        self.recorded(&person.into(), "sign-in.confirm", "", confirming).await
+    }
+
+    /// Whether the password of a session was given a short while ago.
+    pub fn is_confirmed(&self, session: &str) -> bool {
+        self.sessions.get(session).is_some_and(|session| session.is_confirmed(now_us()))
+    }
+
+    /// Whether `password` is that of the user `name`, who may sign in; returns the name as it is kept.
+    async fn check(&self, name: &str, password: String, came: Came) -> Result<UserName, PeopleError> {
+        let typed = name.trim().to_lowercase();
+        self.tries.check(&typed, came.from).map_err(PeopleError::TooManyTries)?;
+        let name: Option<UserName> = typed.parse().ok();
+        let user = name.as_ref().and_then(|name| self.users.get(name.as_str()));
+        let hash = user.as_ref().and_then(|user| user.password_hash());
+        let is_right = self.passwords.verify(password, hash).await?;
+        let may = user.is_some_and(|user| !user.is_disabled);
+        name.filter(|_| is_right && may).ok_or(PeopleError::NotRight)
+    }
+
+    /// Begins a session; the one that was used the longest ago ends when there are too many.
+    async fn begin(&self, name: &UserName, visit: &Visit) -> Result<Secret, PeopleError> {
+        let secret = Secret::new()?;
+        let session = Session::new(name.as_str(), visit.came.from.to_string(), &visit.browser, now_us());
+        let mut own = self.sessions_of(name.as_str());
+        own.sort_by_key(|(_, session)| std::cmp::Reverse(session.used_at_us));
+        for (key, _) in own.iter().skip(sessions::MAX_PER_USER - 1) {
+            self.sessions.remove(key).await?;
+        }
+        self.sessions.add(&secret.key(), &session).await?;
+        Ok(secret)
+    }
+
+    /// Makes the link by which a first administrator comes in; none where there is an administrator.
+    ///
+    /// # Errors
+    /// When the broker does not answer.
+    pub async fn first_link(&self) -> Result<Option<Secret>, PeopleError> {
+        match self.has_administrator() {
+            true => Ok(None),
+            false => self.link(None, FIRST_FOR).await.map(Some),
+        }
+    }
+
+    /// Makes a link by which a user chooses a password.
+    ///
+    /// # Errors
+    /// When there is no such user, or the broker does not answer.
+    pub async fn users_link(&self, by: &By, name: &UserName) -> Result<Secret, PeopleError> {
+        let making = async {
+            self.user(name)?;
+            self.link(Some(name), USERS_FOR).await
+        };
+        self.recorded(by, "user.link", name.as_str(), making).await
+    }
+
+    async fn link(&self, user: Option<&UserName>, holds: std::time::Duration) -> Result<Secret, PeopleError> {
+        let secret = Secret::new()?;
+        let holds_us = i64::try_from(holds.as_micros()).unwrap_or(i64::MAX);
+        let user = user.map(|name| name.as_str().to_owned());
+        let link = Link { user, expires_at_us: now_us().saturating_add(holds_us), is_used: false };
+        self.links.add(&secret.key(), &link).await?;
+        Ok(secret)
+    }
+
+    /// The link of this secret, if it works.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub fn working_link(&self, secret: &Secret) -> Result<Link, PeopleError> {
+        let link = self.links.get(&secret.key()).filter(|link| link.works(now_us()));
+        let link = link.ok_or(PeopleError::Link)?;
+        let holds = match &link.user {
+            Some(name) => self.users.get(name).is_some_and(|user| !user.is_disabled),
+            // One that was left over must not make a second first administrator.
+            None => !self.has_administrator(),
+        };
+        if holds { Ok((*link).clone()) } else { Err(PeopleError::Link) }
+    }
+
+    /// Uses a link: whoever has it chooses a password, and for the first link a name, and is signed in.
+    ///
+    /// # Errors
+    /// When it does not work, or name or password cannot be taken, or the broker does not answer. Only a link that
+    /// worked is used up.
+    pub async fn follow_link(
+        &self,
+        secret: &Secret,
+        name: &str,
+        password: String,
+        visit: &Visit,
+    ) -> Result<Secret, PeopleError> {
+        let link = self.working_link(secret)?;
+        let name: UserName = link.user.as_deref().unwrap_or(name).parse()?;
+        let by = By::claimed(name.as_str(), visit.came);
+        let following = async {
+            let hash = self.hash_of_new(password, &name).await?;
+            if link.user.is_none() && self.users.get(name.as_str()).is_some() {
+                return Err(PeopleError::UserExists(name.as_str().to_owned()));
+            }
+            let use_up = |link: &mut Link| !std::mem::replace(&mut link.is_used, true);
+            if !self.links.change(&secret.key(), use_up).await? {
+                return Err(PeopleError::Link);
+            }
+            if link.user.is_none() {
+                self.new_user(&name, vec![Grant::EVERYTHING]).await?;
+            }
+            self.set_password(&name, hash).await?;
+            self.begin(&name, visit).await
+        };
+        let action = if link.user.is_none() { "sign-in.first" } else { "sign-in.link" };
+        self.recorded(&by, action, &visit.browser, following).await
+    }
+
+    /// Chooses a new password; every session of that user ends, and a new one begins.
+    ///
+    /// # Errors
+    /// When the old password is not right or the new one cannot be taken, or the broker does not answer.
+    pub async fn change_password(
+        &self,
+        person: &Person,
+        old: String,
+        new: String,
+        visit: &Visit,
+    ) -> Result<Secret, PeopleError> {
+        let changing = async {
+            let name = self.check(&person.name, old, visit.came).await?;
+            let hash = self.hash_of_new(new, &name).await?;
+            self.set_password(&name, hash).await?;
+            self.begin(&name, visit).await
+        };
+        self.recorded(&person.into(), "password.change", "", changing).await
+    }
+
+    async fn hash_of_new(&self, password: String, name: &UserName) -> Result<String, PeopleError> {
+        match password::problem(&password, name.as_str()) {
+            Some(problem) => Err(PeopleError::Password(problem)),
+            None => Ok(self.passwords.hash(password).await?),
+        }
+    }
+
+    async fn set_password(&self, name: &UserName, hash: String) -> Result<(), PeopleError> {
+        let now_us = now_us();
+        let set = |user: &mut User| {
+            user.signs_in = SignsIn::Password(hash.clone());
+            user.sessions_since_us = now_us;
+        };
+        self.change_user(name, set).await?;
+        // Whoever has an older link must not change it again.
+        for (key, link) in self.links.all() {
+            if link.user.as_deref() == Some(name.as_str()) {
+                self.links.remove(&key).await?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,65 @@
+//! API tokens, for programs: what a token may do is within what its owner may, at any time. The program has the secret,
+//! the broker its hash.
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Grant, Secret,
+    sessions::{NOTED_EVERY, is_within},
+};
+
+/// The bucket of tokens; a key is the hash of a token's secret.
+pub(super) const BUCKET: &str = "api_tokens";
+/// Tokens that one user can have.
+pub const MAX_PER_USER: usize = 50;
+/// The longest name of a token, in characters.
+pub const MAX_NAME: usize = 60;
+/// What a token begins with, so that people and programs that look for leaked secrets know what it is.
+const PREFIX: &str = "fleetps_";
+
+/// An API token.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApiToken {
+    /// What its owner calls it.
+    pub name: String,
+    /// Whose.
+    pub user: String,
+    /// Within what it holds.
+    pub scope: Grant,
+    /// When it was made, in µs since 1970 UTC.
+    pub made_at_us: i64,
+    /// When it ends, in µs since 1970 UTC.
+    pub expires_at_us: i64,
+    /// When it was used last, to a minute, in µs since 1970 UTC.
+    pub used_at_us: Option<i64>,
+}
+
+/// A token as a program has it.
+pub fn text(secret: &Secret) -> String {
+    format!("{PREFIX}{}", secret.text())
+}
+
+/// The secret in a token that [`text`] wrote.
+pub fn read(text: &str) -> Option<Secret> {
+    Secret::read(text.strip_prefix(PREFIX)?)
+}
+
+/// The same, for a command line.
+///
+/// # Errors
+/// What was expected.
+pub fn parse(text: &str) -> Result<Secret, &'static str> {
+    read(text).ok_or("this is no API token: expected fleetps_ and 43 characters, as /account shows a new one")
+}
+
+impl ApiToken {
+    /// Whether its time is over.
+    pub fn has_ended(&self, now_us: i64) -> bool {
+        now_us >= self.expires_at_us
+    }
+
+    /// Whether it has to be noted that it is used.
+    pub(super) fn is_to_be_noted(&self, now_us: i64) -> bool {
+        self.used_at_us.is_none_or(|used_at_us| !is_within(used_at_us, NOTED_EVERY, now_us))
+    }
+}
