@@ -53,7 +53,13 @@ async fn main() {
     let client = server.broker(Part::Api).connect("web").await.unwrap();
     let people = People::anybody(Addresses::default());
     let history = folder.path().join("history");
-    tokio::spawn(fleetps::web::run(listener, client.clone(), history, people, ended.clone()));
+    tokio::spawn(fleetps::web::run(
+        fleetps::tls::Door::plaintext(listener),
+        client.clone(),
+        history,
+        people,
+        ended.clone(),
+    ));
     let simulation =
         SimulationSettings { hosts: HOSTS, processes: PROCESSES, interval: INTERVAL, ..Default::default() };
     tokio::spawn(simulate::run(simulation, server.broker(Part::Simulator), ended.clone()));

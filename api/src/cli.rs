@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand};
 use fleetps_nats::{HostName, units};
 
 use crate::{
-    commands::{Asked, AuditCommand, Format, PsArgs, TopArgs, UserCommand},
+    commands::{Asked, AuditCommand, Format, PsArgs, TlsCommand, TopArgs, UserCommand},
     people::Auth,
 };
 
@@ -49,6 +49,9 @@ pub enum Command {
     Ps(PsArgs),
     /// Show who used most over any time: CPU, memory or disk
     Top(TopArgs),
+    /// Make certificates, for browsers and agents to reach this machine safely
+    #[command(subcommand)]
+    Tls(TlsCommand),
     /// Check the record of who did what
     #[command(subcommand)]
     Audit(AuditCommand),
@@ -85,6 +88,15 @@ pub struct Overrides {
     /// Where the pages are served [default: 127.0.0.1:8080]; port 0 takes a free one
     #[arg(long, env = "FLEETPS_LISTEN", global = true, value_name = "ADDR")]
     pub listen: Option<SocketAddr>,
+    /// The certificate to serve them with, as PEM [default: the one that `fleetps tls init` made, if it did]
+    #[arg(long, env = "FLEETPS_TLS_CERT", global = true, value_name = "FILE")]
+    pub tls_cert: Option<PathBuf>,
+    /// The private key of that certificate, as PEM
+    #[arg(long, env = "FLEETPS_TLS_KEY", global = true, value_name = "FILE")]
+    pub tls_key: Option<PathBuf>,
+    /// Serve other machines without TLS all the same, behind a proxy that speaks it
+    #[arg(long, env = "FLEETPS_PLAINTEXT", global = true)]
+    pub plaintext: bool,
     /// Whether people have to sign in [default: on]; off lets anybody on this machine do everything
     #[arg(long, env = "FLEETPS_AUTH", global = true, value_enum)]
     pub auth: Option<Auth>,

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     cli::Overrides,
     people::{Auth, SignInSettings},
+    tls::TlsSettings,
 };
 
 /// What stands above the printed settings.
@@ -49,6 +50,8 @@ pub struct Config {
     pub sample_this_host: bool,
     /// Hosts of a simulated fleet beside the real one.
     pub demo_hosts: usize,
+    /// How browsers and agents reach this machine.
+    pub tls: TlsSettings,
     /// How people sign in.
     pub sign_in: SignInSettings,
     /// How this host is sampled.
@@ -69,6 +72,7 @@ impl Default for Config {
             host: None,
             sample_this_host: true,
             demo_hosts: 0,
+            tls: TlsSettings::default(),
             sign_in: SignInSettings::default(),
             agent: AgentSettings::default(),
             history: IngestorSettings::default(),
@@ -97,12 +101,7 @@ impl Config {
              ssh -L 8080:127.0.0.1:8080 <this machine>",
             config.listen
         );
-        anyhow::ensure!(
-            config.listen.ip().is_loopback(),
-            "cannot serve on {}: passwords would cross the network as they are. Listen on 127.0.0.1 or [::1], behind a \
-             proxy that speaks TLS, or reach it through an SSH tunnel: ssh -L 8080:127.0.0.1:8080 <this machine>",
-            config.listen
-        );
+        config.tls.check(config.listen, &config.data)?;
         Ok(config)
     }
 
@@ -129,6 +128,9 @@ impl Config {
             config: _,
             data,
             listen,
+            tls_cert,
+            tls_key,
+            plaintext,
             auth,
             nats,
             nkey,
@@ -147,6 +149,9 @@ impl Config {
         self.nkey = nkey.or(self.nkey.take());
         self.nats_server = nats_server.or(self.nats_server.take());
         self.host = host.or(self.host.take());
+        self.tls.certificate = tls_cert.or(self.tls.certificate.take());
+        self.tls.key = tls_key.or(self.tls.key.take());
+        self.tls.plaintext |= plaintext;
         self.sample_this_host &= !no_agent;
     }
 

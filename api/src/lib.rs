@@ -22,5 +22,6 @@ pub mod records;
 mod refusal;
 pub mod routes;
 pub mod rules;
+pub mod tls;
 pub mod view;
 pub mod web;

@@ -44,6 +44,7 @@ fn run(Cli { command, overrides }: Cli) -> anyhow::Result<()> {
         Some(Command::Hosts(asked)) => commands::hosts(&asked, &config()?.data),
         Some(Command::Ps(args)) => commands::ps(&args, &config()?.data),
         Some(Command::Top(args)) => commands::top(&args, &config()?.data),
+        Some(Command::Tls(asked)) => commands::tls(&config()?, &asked),
         Some(Command::Audit(asked)) => commands::audit(&config()?, &asked),
         Some(Command::User(asked)) => commands::user(&config()?, asked),
         Some(Command::Backup { dir }) => commands::backup(&config()?, settings.as_deref(), &dir),

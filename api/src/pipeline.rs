@@ -3,7 +3,10 @@
 //! Starting goes with the stream (broker, ingestor, web server, agent), stopping too: first nothing new is sampled,
 //! then what was sampled is sealed, then the broker goes.
 
-use std::{future::Future, net::SocketAddr};
+use std::{
+    future::Future,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+};
 
 use anyhow::Context;
 use fleetps_agent::{sample::os_host_name, simulate::SimulationSettings};
@@ -21,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     config::Config,
     people::{Accounts, Addresses, Auth, Local, People, Secret},
+    tls::{Certificates, Door},
     web,
 };
 
@@ -59,11 +63,10 @@ pub async fn serve(config: Config, ended: CancellationToken) -> anyhow::Result<(
         .context("`fleetps serve` needs a broker: name it with --nats nats://HOST:4222")?;
     let broker = Broker { url, nkey_file: config.nkey.clone() };
     let client = broker.connect("fleetps serve").await?;
-    let listener = listen(config.listen).await?;
-    let address = format!("http://{}", listener.local_addr()?);
+    let (door, address) = listen(&config).await?;
     let people = people(&config, &client, &address).await?;
     println!("fleetps serves {address}{}\nstop it with Ctrl-C", first_sign_in(&people, &address).await?);
-    web::run(listener, client, config.history.history, people, ended).await
+    web::run(door, client, config.history.history, people, ended).await
 }
 
 /// Runs the whole pipeline until `ended` or until a part of it fails.
@@ -73,11 +76,10 @@ pub async fn serve(config: Config, ended: CancellationToken) -> anyhow::Result<(
 pub async fn run_everything(config: Config, ended: CancellationToken) -> anyhow::Result<()> {
     let _lock = FolderLock::take(&config.data)?;
     let host = config.host.clone().unwrap_or_else(|| HostName::from_os_name(&os_host_name()));
-    let listener = listen(config.listen).await?;
-    let address = format!("http://{}", listener.local_addr()?);
+    let (door, address) = listen(&config).await?;
     let brokers = Brokers::open(&config, &host).await?;
     let mut pipeline = Pipeline::default();
-    let outcome = match pipeline.start(&config, &brokers, &host, listener, &address).await {
+    let outcome = match pipeline.start(&config, &brokers, &host, door, &address).await {
         Ok(sign_in) => {
             print!("{}", started(&config, &(address + &sign_in), &host));
             pipeline.until(&ended).await
@@ -114,7 +116,7 @@ fn started(config: &Config, address: &str, host: &HostName) -> String {
 
 /// Whoever may ask, as the settings say. Commands on this machine find the way in the data folder.
 async fn people(config: &Config, client: &async_nats::Client, address: &str) -> anyhow::Result<People> {
-    let addresses = Addresses::new(&config.sign_in, false);
+    let addresses = Addresses::new(&config.sign_in, config.tls.files(&config.data)?.is_some());
     let local = Secret::new()?;
     let people = match config.auth {
         Auth::On => {
@@ -141,10 +143,22 @@ async fn first_sign_in(people: &People, address: &str) -> anyhow::Result<String>
     }))
 }
 
-async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| {
+/// Where pages are served, and the address of that on this machine.
+async fn listen(config: &Config) -> anyhow::Result<(Door, String)> {
+    let address = config.listen;
+    let listener = TcpListener::bind(address).await.with_context(|| {
         format!("cannot listen on {address}; if another program has that port, choose one with --listen 127.0.0.1:0")
-    })
+    })?;
+    let mut address = listener.local_addr()?;
+    match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
+        _ => {}
+    }
+    match config.tls.files(&config.data)? {
+        Some(files) => Ok((Door::secure(listener, Certificates::load(files)?), format!("https://{address}"))),
+        None => Ok((Door::plaintext(listener), format!("http://{address}"))),
+    }
 }
 
 /// The broker, as each part reaches it.
@@ -202,7 +216,7 @@ impl Pipeline {
         config: &Config,
         brokers: &Brokers,
         host: &HostName,
-        listener: TcpListener,
+        door: Door,
         address: &str,
     ) -> anyhow::Result<String> {
         let client = brokers.of(Part::Ingestor).connect("fleetps-ingestor").await?;
@@ -217,7 +231,7 @@ impl Pipeline {
         run_part(
             &mut self.rest,
             "the web server",
-            web::run(listener, client, config.history.history.clone(), people, self.stop_rest.clone()),
+            web::run(door, client, config.history.history.clone(), people, self.stop_rest.clone()),
         );
         if config.sample_this_host {
             let (settings, broker) = (config.agent.clone(), brokers.of(Part::Agent));

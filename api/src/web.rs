@@ -1,13 +1,9 @@
 //! Running the web server.
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use axum::serve::ListenerExt;
 use fleetps_ingestor::sql::Asker;
-use tokio::{
-    net::{TcpListener, TcpStream},
-    sync::{Semaphore, watch},
-};
+use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -18,15 +14,13 @@ use crate::{
     records::Records,
     routes,
     rules::Groups,
+    tls::{Door, Peer},
 };
 
 /// Open pages kept up to date at once. Each costs its last view, up to about a megabyte.
 const MAX_LIVE: usize = 1_000;
 /// Searches through the present of the whole fleet at once: each takes a processor.
 const MAX_SEARCHES: usize = 2;
-/// A client that takes nothing for this long is cut off by the system; a stalled connection is never written to, so
-/// no timeout around the writing would notice.
-const STALLED_AFTER: Duration = Duration::from_secs(30);
 /// How long the first page may wait for the hosts' last snapshots: longer, and showing what there is serves better.
 const CATCH_UP_FOR: Duration = Duration::from_secs(2);
 /// How long open requests may take to end after the shutdown began.
@@ -83,14 +77,14 @@ pub fn router(shared: Shared) -> axum::Router {
     routes::router(shared)
 }
 
-/// Serves pages and JSON on `listener` until `shutdown`, with the present from the broker of `client` and the past from the
+/// Serves pages and JSON at `door` until `shutdown`, with the present from the broker of `client` and the past from the
 /// folder `history`, to `people`. The first request is answered when the hosts' last snapshots have come, or after two
 /// seconds.
 ///
 /// # Errors
-/// When the listener fails.
+/// When the door fails.
 pub async fn run(
-    listener: TcpListener,
+    door: Door,
     client: async_nats::Client,
     history: PathBuf,
     people: People,
@@ -124,9 +118,8 @@ pub async fn run(
     let past = tokio::spawn(shared.past.clone().follow(history, shutdown.clone()));
     let _ = tokio::time::timeout(CATCH_UP_FOR, caught_up.wait_for(|intake| intake.caught_up)).await;
 
-    let router = router(shared).into_make_service_with_connect_info::<SocketAddr>();
-    let serving = axum::serve(listener.tap_io(set_socket_options), router)
-        .with_graceful_shutdown(shutdown.clone().cancelled_owned());
+    let router = router(shared).into_make_service_with_connect_info::<Peer>();
+    let serving = axum::serve(door, router).with_graceful_shutdown(shutdown.clone().cancelled_owned());
     let hard_end = async {
         shutdown.cancelled().await;
         tokio::time::sleep(END_WITHIN).await;
@@ -140,15 +133,4 @@ pub async fn run(
     ingestors.await?;
     tidying.await?;
     Ok(())
-}
-
-/// Patches are small and must not wait for more; stalled clients must end.
-fn set_socket_options(socket: &mut TcpStream) {
-    if let Err(error) = socket.set_nodelay(true) {
-        tracing::debug!(%error, "cannot set TCP_NODELAY");
-    }
-    #[cfg(target_os = "linux")]
-    if let Err(error) = socket2::SockRef::from(&*socket).set_tcp_user_timeout(Some(STALLED_AFTER)) {
-        tracing::debug!(%error, "cannot set TCP_USER_TIMEOUT");
-    }
 }

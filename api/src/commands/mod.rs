@@ -9,6 +9,7 @@ mod ps;
 mod server;
 mod sql;
 mod table;
+mod tls;
 mod top;
 mod tree;
 mod user;
@@ -21,6 +22,7 @@ pub use hosts::hosts;
 pub use ps::{PsArgs, ps};
 pub use server::Asked;
 pub use sql::{Format, sql};
+pub use tls::{TlsCommand, tls};
 pub use top::{TopArgs, top};
 pub use user::{UserCommand, user};
 

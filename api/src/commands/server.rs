@@ -1,15 +1,20 @@
 //! Asking the running web server.
 
-use std::{path::Path, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::Context;
 use clap::Args;
 use serde_json::Value;
+use ureq::tls::{Certificate, RootCerts, TlsConfig};
 
 use super::field::rows;
 use crate::{
     display::visible,
     people::{Local, Secret, tokens},
+    tls::TlsSettings,
 };
 
 /// The server that is asked where none is named and none was started on this machine.
@@ -28,6 +33,10 @@ pub struct Asked {
     /// An API token for it, made on the page /account; the server of this machine needs none
     #[arg(long, env = "FLEETPS_TOKEN", hide_env_values = true, value_parser = tokens::parse)]
     token: Option<Secret>,
+    /// The authority that its certificate is signed by, as PEM [default: that of this machine, if it has one, else the
+    /// public ones]
+    #[arg(long, env = "FLEETPS_CA", value_name = "FILE")]
+    ca: Option<PathBuf>,
     /// Write the server's JSON instead of a table
     #[arg(long)]
     json: bool,
@@ -45,7 +54,7 @@ impl Asked {
         parameters: &[(&str, String)],
         table: impl FnOnce(&Value) -> String,
     ) -> anyhow::Result<()> {
-        let answer = self.server(data).get(path, parameters)?;
+        let answer = self.server(data).get(path, parameters, self.roots(data)?)?;
         for line in reservations(&answer) {
             eprintln!("{}", visible(&line));
         }
@@ -53,6 +62,18 @@ impl Asked {
             true => super::write(&super::json(&answer)),
             false => super::write(&table(&answer)),
         }
+    }
+
+    /// Who has to have signed the server's certificate.
+    fn roots(&self, data: &Path) -> anyhow::Result<RootCerts> {
+        let Some(file) = self.ca.clone().or_else(|| TlsSettings::authority(data)) else {
+            return Ok(RootCerts::WebPki);
+        };
+        let pem =
+            std::fs::read(&file).with_context(|| format!("cannot read the authority {}", file.display()))?;
+        let certificate = Certificate::from_pem(&pem)
+            .with_context(|| format!("there is no certificate in {}; expected PEM", file.display()))?;
+        Ok(RootCerts::new_with_certs(&[certificate]))
     }
 
     /// The token of the data folder goes to the address that stands beside it and to no other.
@@ -71,13 +92,14 @@ impl Asked {
 }
 
 impl Local {
-    fn get(&self, path: &str, parameters: &[(&str, String)]) -> anyhow::Result<Value> {
+    fn get(&self, path: &str, parameters: &[(&str, String)], roots: RootCerts) -> anyhow::Result<Value> {
         let url = format!("{}{path}", self.server.trim_end_matches('/'));
         let config = ureq::Agent::config_builder()
             .timeout_global(Some(PATIENCE))
             .http_status_as_error(false)
             // The server is this machine's, or at the other end of a tunnel that begins here.
             .proxy(None)
+            .tls_config(TlsConfig::builder().root_certs(roots).build())
             .build();
         let mut request = ureq::Agent::new_with_config(config).get(&url);
         if let Some(token) = &self.token {

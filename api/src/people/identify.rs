@@ -1,7 +1,5 @@
 //! Finds out who asks, for every request.
 
-use std::net::SocketAddr;
-
 use axum::{
     extract::{ConnectInfo, Request, State},
     http::{HeaderMap, HeaderValue, header},
@@ -10,6 +8,7 @@ use axum::{
 };
 
 use super::{Came, Credential, FormToken, People, Person, Secret, cookie, tokens};
+use crate::tls::Peer;
 
 /// For a year, a browser that came over TLS calls this server by nothing else.
 const ONLY_TLS: HeaderValue = HeaderValue::from_static("max-age=31536000");
@@ -17,7 +16,7 @@ const ONLY_TLS: HeaderValue = HeaderValue::from_static("max-age=31536000");
 /// Puts how the request [`Came`], the [`FormToken`], and where somebody is recognised the [`Credential`] and the [`Person`]
 /// into the request, unless somebody in front, as in tests, has said who asks.
 pub async fn identify(State(people): State<People>, mut request: Request, next: Next) -> Response {
-    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
+    let peer = request.extensions().get::<ConnectInfo<Peer>>().map(|info| info.0.0.ip());
     let came = people.0.addresses.came(peer, request.headers());
     let known_person = request.extensions().get::<Person>().cloned();
     let credential = credential(request.headers(), came);

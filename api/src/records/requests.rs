@@ -10,7 +10,7 @@ use fleetps_nats::{HostName, audit::Outcome};
 use parking_lot::Mutex;
 
 use super::Records;
-use crate::{display::cut, people::Person};
+use crate::{display::cut, people::Person, rules::Action};
 
 /// Looking at a host again within this is the same look: an open page asks all the time.
 const ONE_LOOK: Duration = Duration::from_secs(15 * 60);
@@ -44,6 +44,8 @@ impl Views {
 pub struct Asked<'a> {
     /// Whoever asked.
     pub person: &'a Person,
+    /// What it takes to be allowed.
+    pub action: Action,
     /// How.
     pub method: &'a Method,
     /// For what.
@@ -58,7 +60,8 @@ pub struct Asked<'a> {
 
 impl Records {
     /// Writes a request down where it is of a kind that is: everything that changes something, what was refused, looks at
-    /// command lines, searches and exports. Questions in SQL are written down where they are asked, with their text.
+    /// command lines, searches and exports. Questions in SQL and what is done about people are written down where they are
+    /// done, with more.
     pub fn request(&self, asked: Asked<'_>) {
         let Some((action, outcome)) = self.kind(&asked) else { return };
         let address = asked.uri.path_and_query().map_or(asked.uri.path(), |address| address.as_str());
@@ -80,8 +83,9 @@ impl Records {
             form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key == name).map(|(_, value)| value)
         };
         if *asked.method != Method::GET {
-            let is_sql = path == "/sql" || path == "/api/v1/sql" || path == "/sql/cancel";
-            return (!is_sql).then_some(("change", outcome));
+            // These are written down where they are done, with what they were.
+            let is_elsewhere = matches!(asked.action, Action::Sql | Action::OwnAccount | Action::ManageUsers);
+            return (!is_elsewhere).then_some(("change", outcome));
         }
         if parameter("format").is_some_and(|format| format == "csv") {
             return Some(("export", outcome));

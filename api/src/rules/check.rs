@@ -36,7 +36,8 @@ pub async fn check(
         may(&person, Action::SeeCommandLines, Some(&shared.groups.of(host))) == Decision::Allowed
     });
     let status = response.status();
-    let asked = Asked { person: &person, method: &method, uri: &uri, host, shows_command_lines, status };
+    let asked =
+        Asked { person: &person, action, method: &method, uri: &uri, host, shows_command_lines, status };
     shared.records.request(asked);
     Ok(response)
 }

@@ -132,7 +132,9 @@ async fn serve(server: &ManagedServer) -> (std::net::SocketAddr, End) {
     let history = std::env::temp_dir().join("fleetps-no-history");
     let people = People::anybody(Addresses::default());
     let task = tokio::spawn(async move {
-        fleetps::web::run(listener, client, history, people, shutdown).await.unwrap();
+        fleetps::web::run(fleetps::tls::Door::plaintext(listener), client, history, people, shutdown)
+            .await
+            .unwrap();
     });
     // Answers once it has caught up.
     get(address, "/healthz").await;

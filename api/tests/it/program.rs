@@ -21,7 +21,12 @@ pub struct Running {
 impl Running {
     /// Starts it on `data` and waits until it says where to look.
     pub fn start(data: &Path, arguments: &[&str]) -> Self {
-        let mut child = fleetps(data).args(arguments).stdout(Stdio::piped()).spawn().unwrap();
+        Self::start_command(fleetps(data).args(arguments))
+    }
+
+    /// Starts it as `command` says.
+    pub fn start_command(command: &mut Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let address = lines
             .find_map(|line| line.unwrap().trim().strip_prefix("look ").map(|rest| rest.trim().to_owned()))

@@ -1,0 +1,44 @@
+//! `fleetps tls`: certificates for machines that have none from elsewhere.
+
+use clap::Subcommand;
+
+use crate::{
+    config::Config,
+    display::visible,
+    tls::{self, TlsSettings},
+};
+
+/// What is to be made.
+#[derive(Debug, Subcommand)]
+pub enum TlsCommand {
+    /// Make a certificate for this machine in the data folder, and the authority that signs it when there is none; run
+    /// again, it renews the certificate, which is taken without a restart
+    Init {
+        /// A name or address that this machine is reached by, beside localhost; may be given several times
+        #[arg(long, value_name = "HOST")]
+        name: Vec<String>,
+    },
+}
+
+/// Does what is asked.
+///
+/// # Errors
+/// When a name is none, or the data folder cannot be written.
+pub fn tls(config: &Config, command: &TlsCommand) -> anyhow::Result<()> {
+    let TlsCommand::Init { name } = command;
+    let made = tls::make(&TlsSettings::folder(&config.data), name)?;
+    let authority = made.authority.display();
+    let whose = if made.is_new { "signed by a new authority" } else { "signed by the authority from before" };
+    let names: Vec<_> = made.names.iter().map(|name| visible(name)).collect();
+    super::write(&format!(
+        "A certificate for {}, {whose}, until {}.\n\n\
+         fleetps presents it from its next start on, to browsers and to agents. Tell them to trust {authority}:\n  \
+         agents      copy it there and name it: fleetps-agent --ca ca.pem …\n  \
+         curl        curl --cacert {authority} https://…\n  \
+         browsers    import it as an authority for websites\n  \
+         Debian      cp {authority} /usr/local/share/ca-certificates/fleetps.crt && update-ca-certificates\n\n\
+         Run this again before it ends. Whoever has ca.key beside it can sign for any name; it stays on this machine.\n",
+        names.join(", "),
+        made.ends,
+    ))
+}

@@ -1,0 +1,157 @@
+//! A certificate authority of one's own, for machines that have no certificate from elsewhere.
+//!
+//! In the folder `tls` of the data folder: `ca.pem`, which everybody may have and clients are told to trust; `ca.key`,
+//! which signs; `server.pem` and `server.key`, which the pages and the broker present. The authority is made once; the
+//! server's certificate anew whenever it is asked for, and is taken without a restart.
+
+use std::{
+    fs::{self, OpenOptions},
+    io::{self, Write},
+    path::{Path, PathBuf},
+};
+
+use jiff::{ToSpan, Zoned, civil::Date};
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose,
+};
+
+/// What the authority calls itself.
+const AUTHORITY_NAME: &str = "fleetps certificate authority";
+/// Clients must be told anew when it ends.
+const AUTHORITY_YEARS: i32 = 10;
+/// What browsers accept at most from public authorities; renewing is one command.
+const SERVER_DAYS: i32 = 397;
+/// This machine is always reached by these.
+const OWN_NAMES: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
+
+/// What was made.
+#[derive(Debug)]
+pub struct Made {
+    /// What clients are told to trust.
+    pub authority: PathBuf,
+    /// Whether the authority was made now, and not before.
+    pub is_new: bool,
+    /// The names and addresses that the certificate is for.
+    pub names: Vec<String>,
+    /// The day on which the certificate ends.
+    pub ends: Date,
+}
+
+/// The certificates cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum AuthorityError {
+    /// A file cannot be read or written.
+    #[error("cannot use {path}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A name is none, or the key of the authority is not one.
+    #[error(
+        "the certificate cannot be made; are the names host names or addresses, and is ca.key as it was made?"
+    )]
+    Make(#[from] rcgen::Error),
+    /// The clock says something that no certificate can.
+    #[error("the date cannot be computed; is the clock right?")]
+    Date(#[from] jiff::Error),
+}
+
+impl AuthorityError {
+    fn at(path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::File { path, source }
+    }
+}
+
+/// Makes a certificate for `names` (beside those of this machine for itself) in `folder`, and the authority when there
+/// is none.
+///
+/// # Errors
+/// When a name is none, or the folder cannot be written.
+pub fn make(folder: &Path, names: &[String]) -> Result<Made, AuthorityError> {
+    make_private_folder(folder)?;
+    let today = Zoned::now().date();
+    let (authority, key_file) = (folder.join("ca.pem"), folder.join("ca.key"));
+    let is_new = !key_file.exists();
+    let key = if is_new {
+        let key = KeyPair::generate()?;
+        let certificate = authority_params(today)?.self_signed(&key)?;
+        write(&key_file, &key.serialize_pem())?;
+        write(&authority, &certificate.pem())?;
+        key
+    } else {
+        KeyPair::from_pem(&fs::read_to_string(&key_file).map_err(AuthorityError::at(&key_file))?)?
+    };
+    // Only its name and key count for signing, not its dates.
+    let issuer = Issuer::new(authority_params(today)?, key);
+    let mut all: Vec<String> = OWN_NAMES.map(str::to_owned).to_vec();
+    all.extend(names.iter().filter(|name| !OWN_NAMES.contains(&name.as_str())).cloned());
+    let ends = today.checked_add(SERVER_DAYS.days())?;
+    let server = KeyPair::generate()?;
+    let certificate = server_params(&all, today, ends)?.signed_by(&server, &issuer)?;
+    // The key first: whoever reads in between finds a pair that does not fit, and keeps what it has.
+    write(&folder.join("server.key"), &server.serialize_pem())?;
+    write(&folder.join("server.pem"), &certificate.pem())?;
+    Ok(Made { authority, is_new, names: all, ends })
+}
+
+fn authority_params(today: Date) -> Result<CertificateParams, AuthorityError> {
+    let mut params = named(AUTHORITY_NAME, &[])?;
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    valid(&mut params, today, today.checked_add(AUTHORITY_YEARS.years())?)?;
+    Ok(params)
+}
+
+fn server_params(names: &[String], today: Date, ends: Date) -> Result<CertificateParams, AuthorityError> {
+    let mut params = named("fleetps", names)?;
+    params.use_authority_key_identifier_extension = true;
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    valid(&mut params, today, ends)?;
+    Ok(params)
+}
+
+fn named(common_name: &str, names: &[String]) -> Result<CertificateParams, AuthorityError> {
+    let mut params = CertificateParams::new(names.to_vec())?;
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, common_name);
+    Ok(params)
+}
+
+/// From yesterday on: clocks differ.
+fn valid(params: &mut CertificateParams, today: Date, ends: Date) -> Result<(), AuthorityError> {
+    let moment = |date: Date| {
+        let (month, day) = (date.month().unsigned_abs(), date.day().unsigned_abs());
+        rcgen::date_time_ymd(date.year().into(), month, day)
+    };
+    params.not_before = moment(today.yesterday()?);
+    params.not_after = moment(ends);
+    Ok(())
+}
+
+/// Writes a file for its owner only, as a whole or not at all.
+fn write(path: &Path, text: &str) -> Result<(), AuthorityError> {
+    let temporary = path.with_extension("tmp");
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let written = options.open(&temporary).and_then(|mut file| {
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&temporary, path)
+    });
+    written.map_err(AuthorityError::at(path))
+}
+
+fn make_private_folder(folder: &Path) -> Result<(), AuthorityError> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(folder).map_err(AuthorityError::at(folder))
+}

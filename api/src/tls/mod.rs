@@ -1,0 +1,14 @@
+//! TLS for the pages: certificates and keys from PEM files, and a certificate authority of one's own.
+//!
+//! `certificate` reads the files, and again when they change; `door` lets connections in, with or without TLS;
+//! `authority` makes certificates for whoever has none, `settings` says which is presented.
+
+mod authority;
+mod certificate;
+mod door;
+mod settings;
+
+pub use authority::{AuthorityError, Made, make};
+pub use certificate::{Certificates, TlsError, TlsFiles};
+pub use door::{Door, Peer};
+pub use settings::TlsSettings;

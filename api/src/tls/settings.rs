@@ -1,0 +1,96 @@
+//! Which certificate is presented, and when none is needed.
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+
+use super::TlsFiles;
+
+/// The folder in the data folder where `fleetps tls init` puts what it makes.
+const FOLDER: &str = "tls";
+
+/// How browsers and agents reach this machine.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TlsSettings {
+    /// The certificate of the pages and those that lead to its authority, as PEM; what `fleetps tls init` made where it is
+    /// left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<PathBuf>,
+    /// Its private key, as PEM.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<PathBuf>,
+    /// Whether other machines may be served without TLS: behind a proxy that speaks it, say.
+    pub plaintext: bool,
+}
+
+impl TlsSettings {
+    /// Where `fleetps tls init` puts what it makes.
+    pub fn folder(data: &Path) -> PathBuf {
+        data.join(FOLDER)
+    }
+
+    /// What signs the certificates of this machine, where it made that itself.
+    pub fn authority(data: &Path) -> Option<PathBuf> {
+        Some(Self::folder(data).join("ca.pem")).filter(|path| path.exists())
+    }
+
+    /// The certificate of the pages; `None` where they are served without TLS.
+    ///
+    /// # Errors
+    /// When half of it was named.
+    pub fn files(&self, data: &Path) -> anyhow::Result<Option<TlsFiles>> {
+        match (&self.certificate, &self.key) {
+            (Some(certificate), Some(key)) => {
+                Ok(Some(TlsFiles { certificate: certificate.clone(), key: key.clone() }))
+            }
+            (None, None) => {
+                let folder = Self::folder(data);
+                let made =
+                    TlsFiles { certificate: folder.join("server.pem"), key: folder.join("server.key") };
+                Ok(Some(made).filter(|made| made.certificate.exists()))
+            }
+            _ => anyhow::bail!("a certificate needs its key: give both --tls-cert FILE and --tls-key FILE"),
+        }
+    }
+
+    /// Whether pages may be served on `listen`.
+    ///
+    /// # Errors
+    /// When other machines could reach it without TLS, and nobody asked for that by name.
+    pub fn check(&self, listen: SocketAddr, data: &Path) -> anyhow::Result<()> {
+        let is_safe = listen.ip().is_loopback() || self.plaintext || self.files(data)?.is_some();
+        anyhow::ensure!(
+            is_safe,
+            "cannot serve on {listen} without TLS: passwords and command lines would cross the network as they are. Either \
+             give it a certificate (`fleetps tls init --name THIS-MACHINE` makes one; one from elsewhere is named with \
+             --tls-cert FILE --tls-key FILE), or, behind a proxy that speaks TLS, say --plaintext",
+        );
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn other_machines_are_served_with_a_certificate_or_by_an_explicit_wish() {
+        let data = tempfile::tempdir().unwrap();
+        let check =
+            |settings: &TlsSettings, listen: &str| settings.check(listen.parse().unwrap(), data.path());
+        let nothing = TlsSettings::default();
+        assert!(check(&nothing, "127.0.0.1:80").is_ok() && check(&nothing, "[::1]:80").is_ok());
+        let refusal = check(&nothing, "0.0.0.0:80").unwrap_err().to_string();
+        assert!(refusal.contains("tls init") && refusal.contains("--plaintext"), "{refusal}");
+        assert!(check(&TlsSettings { plaintext: true, ..nothing.clone() }, "0.0.0.0:80").is_ok());
+        let half = TlsSettings { key: Some("x".into()), ..nothing.clone() };
+        assert!(check(&half, "0.0.0.0:80").unwrap_err().to_string().contains("--tls-cert"));
+        crate::tls::make(&TlsSettings::folder(data.path()), &[]).unwrap();
+        assert!(check(&nothing, "0.0.0.0:80").is_ok());
+        assert!(TlsSettings::authority(data.path()).is_some());
+    }
+}

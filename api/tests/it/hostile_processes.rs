@@ -1,0 +1,225 @@
+//! Real processes with names that nobody should suffer from, from the kernel to everything that shows them: page, JSON,
+//! CSV, terminal, log and SQL.
+#![cfg(target_os = "linux")]
+
+use std::{
+    ffi::OsStr,
+    fs::{self, File},
+    os::unix::{ffi::OsStrExt, fs::symlink, process::CommandExt},
+    path::Path,
+    process::{Child, Command, Stdio},
+};
+
+use fleetps::display::is_treacherous;
+use scraper::Html;
+use serde_json::Value;
+
+use crate::{
+    console::until,
+    program::{Running, fleetps},
+    support::texts,
+};
+
+/// What each is called; the kernel cuts the name of a process to 15 bytes, but not its arguments.
+const CORPUS: [&[u8]; 48] = [
+    // Markup.
+    b"<img src=x onerror=alert(1)>",
+    b"</td></tr></table><script>alert(1)</script>",
+    b"\"><svg onload=alert(1)>",
+    b"' onmouseover='alert(1)",
+    b"<script>",
+    b"</script>",
+    b"<!--",
+    b"-->",
+    b"<![CDATA[",
+    b"]]>",
+    b"&lt;b&gt;&#60;i&#62;",
+    b"<base href=//x>",
+    b"<style>*{display:none}",
+    b"javascript:alert(1)",
+    b"{{7*7}}${7*7}#{7*7}<%=7*7%>",
+    // Terminals.
+    b"\x1b[31mred\x1b[0m",
+    b"\x1b]0;title\x07",
+    b"\x1b]8;;http://x\x1b\\link\x1b]8;;\x1b\\",
+    b"\x1bP+q\x1b\\",
+    b"\x1b[2J\x1b[H",
+    b"\xc2\x9b31m",
+    b"\x08\x08\x08\x7f",
+    b"a\rb",
+    b"a\nroot 1 0.0 init",
+    b"a\tb\x0bc\x0cd",
+    b"\x0e\x0f\x05\x11",
+    // Directions and what cannot be seen.
+    b"\xe2\x80\xaeexe.gpj",
+    b"\xe2\x81\xa6x\xe2\x81\xa9",
+    b"\xd8\x9c\xe2\x80\x8e\xe2\x80\x8f",
+    b"\xe2\x80\x8b\xef\xbb\xbf\xc2\xad",
+    b"\xf3\xa0\x81\x81\xf3\xa0\x81\x82",
+    b"\xe2\x80\xa8\xe2\x80\xa9",
+    // What is no UTF-8.
+    b"\xff\xfe\xfd",
+    b"\xc0\xaf..\xc0\xaf",
+    b"\xed\xa0\x80\xed\xb0\x80",
+    b"\xf5\x80\x80\x80x",
+    b"caf\xe9",
+    // Spreadsheets.
+    b"=1+1",
+    b"=cmd|' /C calc'!A0",
+    b"+1",
+    b"-rf --no-preserve-root",
+    b"@SUM(A1)",
+    b"\"a\",\"b\"\r\n=1",
+    // SQL, logs, and everything else.
+    b"'; DROP TABLE process; --",
+    b"$(id)`id`;id|id",
+    b"{\"a\":1}\\u0000\\",
+    b"%s%n%x",
+    b"level=ERROR msg=\"forged\"",
+];
+
+/// The processes; ended when dropped.
+struct Corpus(Vec<Child>);
+
+impl Corpus {
+    fn start(folder: &Path) -> Self {
+        let children = CORPUS.iter().enumerate().map(|(number, name)| {
+            // The kernel takes the name from that of the file, which cannot have a slash.
+            let file: Vec<u8> = name.iter().copied().filter(|byte| *byte != b'/').take(200).collect();
+            let folder = folder.join(number.to_string());
+            fs::create_dir(&folder).unwrap();
+            let program = folder.join(OsStr::from_bytes(&file));
+            symlink("/bin/sleep", &program).unwrap();
+            Command::new(&program).arg0(OsStr::from_bytes(name)).arg("1000").spawn().unwrap()
+        });
+        Self(children.collect())
+    }
+
+    fn pids(&self) -> Vec<u64> {
+        self.0.iter().map(|child| u64::from(child.id())).collect()
+    }
+}
+
+impl Drop for Corpus {
+    fn drop(&mut self) {
+        for child in &mut self.0 {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// What would drive a terminal, or could not be seen, but for line ends.
+fn treacherous(text: &str) -> Option<char> {
+    text.chars().find(|character| is_treacherous(*character) && *character != '\n')
+}
+
+fn try_get(running: &Running, path: &str) -> Option<String> {
+    let mut answer = ureq::get(format!("{}{path}", running.address)).call().ok()?;
+    answer.body_mut().read_to_string().ok()
+}
+
+fn get(running: &Running, path: &str) -> String {
+    try_get(running, path).unwrap()
+}
+
+fn run(data: &Path, arguments: &[&str]) -> String {
+    let output = fleetps(data).args(arguments).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{said}");
+    assert_eq!(treacherous(&said), None, "{said:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn hostile_processes_are_only_text_wherever_they_are_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, log) = (folder.path().join("data"), folder.path().join("log"));
+    let settings = folder.path().join("settings.toml");
+    fs::write(&settings, "[agent]\ncommand_line = \"full\"\n[history]\nseal_interval = \"200ms\"\n").unwrap();
+    let corpus = Corpus::start(folder.path());
+    let mut command = fleetps(&data);
+    command.arg("--config").arg(&settings).env("FLEETPS_LOG", "debug").env("NO_COLOR", "1");
+    let running = Running::start_command(command.stderr(Stdio::from(File::create(&log).unwrap())));
+
+    let pids = corpus.pids();
+    let ours = |value: &Value| -> Vec<Value> {
+        let processes = value["processes"].as_array().cloned().unwrap_or_default();
+        processes.into_iter().filter(|one| pids.contains(&one["pid"].as_u64().unwrap())).collect()
+    };
+    let listed = || {
+        // Before the first sample there is no such host.
+        let text = try_get(&running, "/api/v1/hosts/here/processes?include=executable&limit=20000");
+        ours(&serde_json::from_str(&text.unwrap_or_default()).unwrap_or_default())
+    };
+    until("all of them are seen", || listed().len() == CORPUS.len());
+
+    // JSON has them exactly, as far as Unicode can.
+    for process in listed() {
+        let number = pids.iter().position(|pid| *pid == process["pid"].as_u64().unwrap()).unwrap();
+        let expected = format!("{} 1000", String::from_utf8_lossy(CORPUS[number]));
+        assert_eq!(process["command_line"], expected);
+    }
+    page_and_csv(&running, &pids);
+    terminal_and_sql(&data, &running, &pids);
+    running.stop();
+    let log = String::from_utf8(fs::read(log).unwrap()).unwrap();
+    assert!(log.lines().count() > 5, "{log}");
+    assert_eq!(treacherous(&log), None, "{log:?}");
+    assert!(
+        !log.lines().any(|line| line.starts_with("root 1 0.0") || line.starts_with("level=ERROR")),
+        "{log}"
+    );
+}
+
+fn page_and_csv(running: &Running, pids: &[u64]) {
+    let path = "/hosts/here?view=flat&sort=pid&rows=20000&cols=pid,executable,command,unit,user";
+    let (page, calm) = (get(running, path), get(running, "/hosts/here?view=flat&q=nothing-is-called-that"));
+    assert_eq!(page.chars().find(|character| is_treacherous(*character) && *character != '\n'), None);
+    let (html, calm) = (Html::parse_document(&page), Html::parse_document(&calm));
+    for element in ["script", "img", "svg", "style", "base", "iframe", "object", "table", "body", "i"] {
+        assert_eq!(texts(&html, element).len(), texts(&calm, element).len(), "{element}");
+    }
+    let handlers = scraper::Selector::parse("[onerror], [onload], [onmouseover]").unwrap();
+    assert!(html.select(&handlers).next().is_none());
+    let shown: Vec<u64> =
+        texts(&html, "#processes td.pid").iter().map(|pid| pid.replace(',', "").parse().unwrap()).collect();
+    assert!(pids.iter().all(|pid| shown.contains(pid)), "not all of them are on the page");
+
+    let table = get(running, "/api/v1/hosts/here/processes?format=csv&include=executable&limit=20000");
+    let mut reader = csv::Reader::from_reader(table.as_bytes());
+    let pid_column = reader.headers().unwrap().iter().position(|name| name == "pid").unwrap();
+    let mut found = 0;
+    for row in reader.records().map(Result::unwrap) {
+        let pid: u64 = row[pid_column].parse().unwrap();
+        found += usize::from(pids.contains(&pid));
+        let formula = row
+            .iter()
+            .find(|cell| cell.starts_with(['=', '+', '-', '@', '\t', '\r']) && cell.parse::<f64>().is_err());
+        assert_eq!(formula, None);
+    }
+    assert_eq!(found, pids.len());
+}
+
+fn terminal_and_sql(data: &Path, running: &Running, pids: &[u64]) {
+    let server = ["--server", &running.address];
+    for arguments in [vec!["ps", "here"], vec!["ps", "here", "--tree"], vec!["ps", "here", "--json"]] {
+        let shown = run(data, &[&arguments[..], &server[..]].concat());
+        assert_eq!(treacherous(&shown), None, "{arguments:?}: {shown:?}");
+        assert!(!shown.lines().any(|line| line.starts_with("root 1 0.0")), "{shown}");
+    }
+    let pids: Vec<String> = pids.iter().map(u64::to_string).collect();
+    let question = format!("SELECT count(DISTINCT pid) FROM process WHERE pid IN ({})", pids.join(", "));
+    let count = || run(data, &["sql", &question, "--format", "csv"]).lines().nth(1).map(str::to_owned);
+    until("all of them are sealed", || count() == Some(pids.len().to_string()));
+    let question =
+        format!("SELECT pid, name, executable, command_line FROM process WHERE pid IN ({})", pids.join(", "));
+    for format in ["table", "json"] {
+        let shown = run(data, &["sql", &question, "--format", format]);
+        assert_eq!(treacherous(&shown), None, "{format}: {shown:?}");
+    }
+    let table = run(data, &["sql", &question, "--format", "csv"]);
+    for row in csv::Reader::from_reader(table.as_bytes()).records().map(Result::unwrap) {
+        assert!(!row.iter().any(|cell| cell.starts_with(['=', '+', '-', '@', '\t', '\r'])), "{row:?}");
+    }
+}
