@@ -8,7 +8,10 @@ use std::{
 
 use anyhow::Context;
 use clap::ValueEnum;
-use fleetps_ingestor::sql::{AskError, Asker};
+use fleetps_ingestor::{
+    history::Scope,
+    sql::{AskError, Asker},
+};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -50,7 +53,8 @@ pub fn sql(history: PathBuf, question: &str, format: Format) -> anyhow::Result<(
     let asked = Instant::now();
     // Ctrl-C ends this program, and the process that answers ends with it.
     let answer =
-        Asker::with_this_program(history)?.ask(&sql, &CancellationToken::new()).map_err(explained)?;
+        Asker::with_this_program(history)?.ask(&sql, &Scope::everything(), &CancellationToken::new());
+    let answer = answer.map_err(explained)?;
     let answered = Answered { answer, took: asked.elapsed() };
     match format {
         Format::Table => write(&table(&answered))?,

@@ -32,6 +32,8 @@ impl Answered {
             "row_count": answer.rows.len(),
             "cut_by": answer.cut,
             "elapsed_ms": u64::try_from(self.took.as_millis()).unwrap_or(u64::MAX),
+            "only_what_you_may_see": answer.is_scoped,
+            "history_from": answer.history_from_us.map(time_exact),
             "history_to": answer.history_to_us.map(time_exact),
             "incomplete": answer.incomplete,
             "limits": LIMITS,
@@ -60,8 +62,12 @@ impl Answered {
             Some(Cut::Rows) => ", cut off there: there are more rows than are shown",
             Some(Cut::Bytes) => ", cut off there: the rows are longer than can be shown",
         };
+        let of = if answer.is_scoped { "what you may see of the history" } else { "the history" };
+        let since =
+            answer.history_from_us.map(|since_us| format!(" since {}, which is what fits,", time(since_us)));
+        let since = since.unwrap_or_default();
         let until = match answer.history_to_us {
-            Some(until_us) => format!("over the history until {}", time(until_us)),
+            Some(until_us) => format!("over {of}{since} until {}", time(until_us)),
             None => "over an empty history".to_owned(),
         };
         let incomplete = match answer.incomplete.len() {

@@ -6,7 +6,10 @@ mod examples;
 use std::{sync::Arc, time::Instant};
 
 use axum::http::StatusCode;
-use fleetps_ingestor::sql::{AskError, Asker};
+use fleetps_ingestor::{
+    history::Scope,
+    sql::{AskError, Asker},
+};
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -42,11 +45,11 @@ impl Console {
         }
     }
 
-    /// Asks. A question whose future is dropped, because its request was closed, is cancelled.
+    /// Asks about what is in `scope`. A question whose future is dropped, because its request was closed, is cancelled.
     ///
     /// # Errors
     /// When there is no answer.
-    pub async fn ask(&self, sql: String) -> Result<Answered, Refusal> {
+    pub async fn ask(&self, scope: Arc<Scope>, sql: String) -> Result<Answered, Refusal> {
         let Some(asker) = self.asker.clone() else { return Err(Refusal::no_history()) };
         let Ok(_seat) = self.seats.try_acquire() else { return Err(too_many()) };
         let turn = Arc::clone(&self.turn).acquire_owned().await;
@@ -58,7 +61,7 @@ impl Console {
             // The next one's turn is when the process of this one is gone.
             let _turn = turn;
             let asked = Instant::now();
-            let answer = asker.ask(&sql, &cancelled)?;
+            let answer = asker.ask(&sql, &scope, &cancelled)?;
             Ok(Answered { answer, took: asked.elapsed() })
         });
         match answering.await {

@@ -143,12 +143,12 @@ impl Sight {
         self.history().map(|history| history.set_aside()).unwrap_or_default()
     }
 
-    /// Asks the history in SQL.
+    /// Asks the history in SQL, which then is only what may be seen of it.
     ///
     /// # Errors
     /// When there is no answer.
     pub async fn ask_sql(&self, sql: String) -> Result<Answered, Refusal> {
-        let answered = self.shared.console.ask(sql.clone()).await;
+        let answered = self.shared.console.ask(self.scope(), sql.clone()).await;
         let outcome = if answered.is_ok() { Outcome::Done } else { Outcome::Failed };
         self.shared.records.note(&self.person, "sql.ask", None, sql, outcome);
         answered

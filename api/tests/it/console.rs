@@ -9,6 +9,7 @@ use std::{
 };
 
 use fleetps_ingestor::{
+    history::Scope,
     segment::{SegmentRows, seal},
     sql::{Answer, AskError, Asker, Cut, LIMITS},
 };
@@ -45,7 +46,7 @@ pub fn asker(history: &Path) -> Asker {
 }
 
 fn ask(history: &Path, sql: &str) -> Result<Answer, AskError> {
-    asker(history).ask(sql, &CancellationToken::new())
+    asker(history).ask(sql, &Scope::everything(), &CancellationToken::new())
 }
 
 /// The one value that `sql` finds.
@@ -313,7 +314,11 @@ fn a_cancelled_question_ends_with_its_process() {
     let asking = {
         let (asker, cancelled) = (asker(&history), cancelled.clone());
         std::thread::spawn(move || {
-            asker.ask("SELECT count(*) FROM range(1000000000) a, range(1000) b", &cancelled)
+            asker.ask(
+                "SELECT count(*) FROM range(1000000000) a, range(1000) b",
+                &Scope::everything(),
+                &cancelled,
+            )
         })
     };
     until("the process runs", || !workers(&history).is_empty());

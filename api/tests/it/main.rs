@@ -8,6 +8,7 @@ mod browser_over_time;
 mod browser_travel;
 mod commands;
 mod console;
+mod console_scoped;
 mod history;
 mod hostile;
 mod hostile_over_time;

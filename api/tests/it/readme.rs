@@ -39,7 +39,11 @@ fn every_question_of_the_readme_is_answered_through_attach_sql_and_by_the_consol
     assert_eq!(questions.len(), 5);
     for question in questions {
         duckdb.execute_batch(question).unwrap_or_else(|error| panic!("{question}: {error}"));
-        let answer = asker.ask(question, &tokio_util::sync::CancellationToken::new());
+        let answer = asker.ask(
+            question,
+            &fleetps_ingestor::history::Scope::everything(),
+            &tokio_util::sync::CancellationToken::new(),
+        );
         answer.unwrap_or_else(|error| panic!("{question}: {error}"));
     }
 }

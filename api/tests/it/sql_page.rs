@@ -11,6 +11,7 @@ use fleetps::{
     console::{Console, EXAMPLES},
     web,
 };
+use fleetps_ingestor::history::Scope;
 use futures_util::FutureExt;
 use scraper::Html;
 use serde_json::json;
@@ -29,6 +30,10 @@ fn site(history: &Path) -> Site {
     site.shared.console = Console::new(Some(asker(history)));
     site.router = web::router(site.shared.clone());
     site
+}
+
+fn everything() -> Arc<Scope> {
+    Arc::new(Scope::everything())
 }
 
 async fn ask(site: &Site, fields: &[(&str, &str)]) -> Answer {
@@ -136,14 +141,14 @@ async fn a_page_of_another_site_cannot_ask() {
 async fn four_may_ask_and_the_fifth_is_refused() {
     let (_data, history) = history();
     let console = site(&history).shared.console;
-    let mut asking: Vec<_> = (0..4).map(|_| Box::pin(console.ask(SLOW.to_owned()))).collect();
+    let mut asking: Vec<_> = (0..4).map(|_| Box::pin(console.ask(everything(), SLOW.to_owned()))).collect();
     for asking in &mut asking {
         assert!(asking.now_or_never().is_none());
     }
-    let refusal = console.ask(SLOW.to_owned()).await.unwrap_err();
+    let refusal = console.ask(everything(), SLOW.to_owned()).await.unwrap_err();
     assert_eq!(refusal.status, StatusCode::TOO_MANY_REQUESTS);
     drop(asking);
-    console.ask("SELECT 1".to_owned()).await.unwrap();
+    console.ask(everything(), "SELECT 1".to_owned()).await.unwrap();
 }
 
 #[cfg(target_os = "linux")]

@@ -31,16 +31,22 @@ pub fn attach_sql(folder: &Path, segments: &[SegmentName]) -> String {
     for name in segments {
         sql += &attach_one(folder, name);
     }
+    sql + &views_sql(|table| relation(table, segments))
+}
+
+/// The statements that make the views and macros over what `rows` says the rows of a table are.
+pub(crate) fn views_sql(rows: impl Fn(&str) -> String) -> String {
+    let mut sql = String::new();
     for table in PLAIN_TABLES {
-        let _ = writeln!(sql, "CREATE OR REPLACE VIEW {table} AS FROM {};", relation(table, segments));
+        let _ = writeln!(sql, "CREATE OR REPLACE VIEW {table} AS FROM {};", rows(table));
     }
-    sql += &PROCESS_VIEW.replace("$processes", &relation("process", segments));
-    sql += &PROCESS_HOUR_VIEW.replace("$hours", &relation("process_hour", segments));
+    sql += &PROCESS_VIEW.replace("$processes", &rows("process"));
+    sql += &PROCESS_HOUR_VIEW.replace("$hours", &rows("process_hour"));
     sql + "\n" + &MACROS.concat()
 }
 
 /// The statements that attach the empty tables which every relation starts with.
-pub(super) fn attach_empty() -> String {
+pub(crate) fn attach_empty() -> String {
     format!("ATTACH IF NOT EXISTS ':memory:' AS {EMPTY};\n{}\n", schema_in(EMPTY))
 }
 

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Number, Value};
 
+use crate::history::Scope;
+
 /// Rows, and what was left out of them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Answer {
@@ -12,6 +14,10 @@ pub struct Answer {
     pub rows: Vec<Row>,
     /// What cut the rows off, if there were more.
     pub cut: Option<Cut>,
+    /// Whether the history was only that of the hosts and command lines that whoever asked may see.
+    pub is_scoped: bool,
+    /// Since when there was all of that, in µs since 1970 UTC; absent when that is as far back as the history goes.
+    pub history_from_us: Option<i64>,
     /// Until when the history reached, in µs since 1970 UTC; absent when it was empty.
     pub history_to_us: Option<i64>,
     /// The segments that could not be read, and are missing in the answer.
@@ -88,6 +94,7 @@ fn number(text: &str) -> Option<Number> {
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Question {
     pub(super) sql: String,
+    pub(super) scope: Scope,
 }
 
 /// What the process that answers writes.

@@ -15,6 +15,7 @@ use super::{
     answer::{Answer, Question, Reply},
     limits::{LIMITS, MAX_QUESTION_BYTES},
 };
+use crate::history::Scope;
 
 /// How often it is looked whether the question was cancelled.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -82,17 +83,17 @@ impl Asker {
         Ok(Self::new(program, history))
     }
 
-    /// Asks, and waits for the answer, which comes within the deadline. Blocks: call it from a blocking thread.
+    /// Asks about what is in `scope`, and waits for the answer, which comes within the deadline. Blocks: call it from a blocking thread.
     ///
     /// # Errors
     /// When there is no answer.
-    pub fn ask(&self, sql: &str, cancelled: &CancellationToken) -> Result<Answer, AskError> {
+    pub fn ask(&self, sql: &str, scope: &Scope, cancelled: &CancellationToken) -> Result<Answer, AskError> {
         if sql.len() > MAX_QUESTION_BYTES {
             return Err(AskError::TooLong);
         }
         let deadline = Instant::now() + LIMITS.deadline();
         let mut process = Process::start(self).map_err(AskError::Start)?;
-        let answer = process.ask(sql).map_err(AskError::Start)?;
+        let answer = process.ask(sql, scope).map_err(AskError::Start)?;
         let said = loop {
             match answer.recv_timeout(LOOK_EVERY) {
                 Ok(said) => break said,
@@ -142,8 +143,8 @@ impl Process {
     }
 
     /// Writes the question; everything that the process says in return will come at once.
-    fn ask(&mut self, sql: &str) -> io::Result<Receiver<Vec<u8>>> {
-        let mut question = serde_json::to_vec(&Question { sql: sql.to_owned() })?;
+    fn ask(&mut self, sql: &str, scope: &Scope) -> io::Result<Receiver<Vec<u8>>> {
+        let mut question = serde_json::to_vec(&Question { sql: sql.to_owned(), scope: scope.clone() })?;
         question.push(b'\n');
         if let Some(input) = &mut self.0.stdin {
             input.write_all(&question)?;

@@ -7,10 +7,11 @@ use duckdb::{Config, Connection};
 
 use super::{
     answer::{Answer, Column, Cut, Reply, Row},
-    limits::{LIMITS, threads},
+    limits::{LIMITS, MAX_SEEN_ROWS, threads},
+    seen,
 };
 use crate::{
-    history::{Catalog, HistoryError, attach_one, attach_sql},
+    history::{Catalog, HistoryError, Scope, attach_one, attach_sql},
     segment::{SegmentName, quote_text},
 };
 
@@ -32,18 +33,26 @@ pub(super) enum EngineError {
     /// DuckDB took a setting and did not keep it.
     #[error("DuckDB cannot be locked: {0}; the question was not asked")]
     Open(String),
+    /// What may be seen is too much.
+    #[error(
+        "the hosts that you may see have more than {MAX_SEEN_ROWS} rows of processes in a minute, too many to ask about \
+         in SQL; who may see every host can"
+    )]
+    TooMuch,
 }
 
 /// An engine over the history, locked.
 pub(super) struct Engine {
     connection: Connection,
+    is_scoped: bool,
+    history_from_us: Option<i64>,
     history_to_us: Option<i64>,
     incomplete: Vec<String>,
 }
 
 impl Engine {
-    /// Attaches every current segment of `folder` and locks everything else away.
-    pub(super) fn open(folder: &Path) -> Result<Self, EngineError> {
+    /// Attaches every current segment of `folder`, or of a `scope` that is less what is in it, and locks everything else away.
+    pub(super) fn open(folder: &Path, scope: &Scope) -> Result<Self, EngineError> {
         let folder = std::path::absolute(folder).map_err(|source| HistoryError::list(folder, source))?;
         let config = Config::default()
             .enable_autoload_extension(false)?
@@ -52,11 +61,17 @@ impl Engine {
             .with("temp_directory", "")?;
         let connection = Connection::open_in_memory_with_flags(config)?;
         let (readable, incomplete) = attach(&connection, &folder)?;
-        connection.execute_batch(&attach_sql(&folder, &readable))?;
-        let newest = "SELECT epoch_us(max(last_captured_at)) FROM segment";
+        let is_scoped = !scope.is_everything();
+        let history_from_us = if is_scoped {
+            seen::keep(&connection, &readable, scope)?
+        } else {
+            connection.execute_batch(&attach_sql(&folder, &readable))?;
+            None
+        };
+        let newest = "SELECT epoch_us(max(captured_at)) FROM host_sample";
         let history_to_us = connection.query_row(newest, [], |row| row.get(0))?;
         lock(&connection, &folder)?;
-        Ok(Self { connection, history_to_us, incomplete })
+        Ok(Self { connection, is_scoped, history_from_us, history_to_us, incomplete })
     }
 
     /// Answers a question, or says why not.
@@ -66,6 +81,8 @@ impl Engine {
                 columns,
                 rows,
                 cut,
+                is_scoped: self.is_scoped,
+                history_from_us: self.history_from_us,
                 history_to_us: self.history_to_us,
                 incomplete: self.incomplete,
             }),

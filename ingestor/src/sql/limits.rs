@@ -42,6 +42,9 @@ pub const LIMITS: Limits = Limits {
 
 /// The longest question: far more than people write.
 pub(super) const MAX_QUESTION_BYTES: usize = 64 << 10;
+/// Rows of processes that are copied for somebody who may not see all: two seconds of the deadline, and 270 MB until they
+/// are compressed.
+pub(super) const MAX_SEEN_ROWS: u64 = 2_000_000;
 /// Threads of DuckDB: more help a question little, and the pipeline needs the other half of the machine.
 pub(super) fn threads() -> i64 {
     let processors = std::thread::available_parallelism().map_or(1, usize::from);

@@ -11,6 +11,9 @@
 //! 3. **The gate** (`engine`): the text is handed to DuckDB's function `query()` as a string, which takes exactly one
 //!    statement that reads, and refuses everything else in DuckDB's own parser.
 //!
+//! Whoever may not see every host and command line gets, in the place of the segments, a copy in memory of what may be
+//! seen (`seen`), as far back as fits.
+//!
 //! A process for each question costs about as long as attaching the segments takes, and spares everything that a
 //! lasting one would need: nothing is left over from the question before, the answer is over the segments there are
 //! now, and there is none to look after while nobody asks.
@@ -19,6 +22,7 @@ mod answer;
 mod asking;
 mod engine;
 mod limits;
+mod seen;
 mod serving;
 
 pub use answer::{Answer, Column, Cut, Row};

@@ -9,13 +9,14 @@ use std::{
 
 use super::{
     answer::{Question, Reply},
-    engine::Engine,
+    engine::{Engine, EngineError},
     limits::{self, MAX_QUESTION_BYTES},
 };
 use fleetps_nats::with_causes;
 
-/// A question in JSON: each of its bytes takes at most six (`\u0000`), and a little is around it.
-const MAX_LINE_BYTES: u64 = 6 * MAX_QUESTION_BYTES as u64 + 64;
+/// A question in JSON: each of its bytes takes at most six (`\u0000`), and around it is a scope, of which 100,000 hosts
+/// whose names have all 64 bytes take 7 MB, twice.
+const MAX_LINE_BYTES: u64 = 6 * MAX_QUESTION_BYTES as u64 + (16 << 20);
 
 /// Answers the question on standard input, over the history in `folder`, on standard output. Ends the process when the
 /// input ends before the answer: whoever asked is gone.
@@ -25,8 +26,9 @@ const MAX_LINE_BYTES: u64 = 6 * MAX_QUESTION_BYTES as u64 + 64;
 pub fn serve(folder: &Path) -> io::Result<()> {
     limits::contain()?;
     let question = read_question()?;
-    let reply = match Engine::open(folder) {
+    let reply = match Engine::open(folder, &question.scope) {
         Ok(engine) => engine.answer(&question.sql),
+        Err(error @ EngineError::TooMuch) => Reply::Refused { message: error.to_string(), position: None },
         Err(error) => Reply::Failed(with_causes(&error)),
     };
     let mut output = io::stdout().lock();

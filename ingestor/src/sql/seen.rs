@@ -1,0 +1,71 @@
+//! The history for somebody who may not see all of it: a copy in memory of what may be seen, and nothing else.
+//!
+//! A view hides nothing: whatever is attached can be asked for by its own name. So the rows are copied, and the segments
+//! are let go of before the question is looked at.
+
+use duckdb::Connection;
+
+use super::{engine::EngineError, limits::MAX_SEEN_ROWS};
+use crate::{
+    history::{Scope, attach_empty, relation, views_sql},
+    segment::{SegmentName, quote_identifier, schema_in},
+};
+
+/// The database in memory that the copies are in.
+const SEEN: &str = "seen";
+/// The tables of hosts, and what says when a row was. Of the others, which count everybody's rows, there is nothing.
+const TABLES: [(&str, Option<&str>); 6] = [
+    ("host_info", None),
+    ("host_sample", Some("captured_at")),
+    ("filesystem_sample", Some("captured_at")),
+    ("process", Some("last_seen")),
+    ("process_sample", Some("captured_at")),
+    ("process_hour", Some("hour")),
+];
+
+/// Puts what is in `scope` in the place of the attached `segments`. As much of it as fits is copied, from the newest on; the
+/// moment since when is returned, in µs since 1970 UTC, unless it is all of it.
+///
+/// # Errors
+/// When it cannot be copied, or not even the newest minute fits.
+pub(super) fn keep(
+    connection: &Connection,
+    segments: &[SegmentName],
+    scope: &Scope,
+) -> Result<Option<i64>, EngineError> {
+    connection.execute_batch(&attach_empty())?;
+    let rows = |table| scope.rows(table, relation(table, segments));
+    let since_ms = since_ms(connection, &rows("host_sample"))?;
+    // Compressed, a row takes an eighth, which the question then has for itself.
+    connection.execute_batch(&format!("ATTACH ':memory:' AS {SEEN} (COMPRESS);\n{}", schema_in(SEEN)))?;
+    for (table, at) in TABLES {
+        let is_recent = match (at, since_ms) {
+            (Some(at), Some(since_ms)) => {
+                format!("{at} >= make_timestamp_ms({since_ms}::BIGINT)::TIMESTAMP_MS")
+            }
+            _ => "true".to_owned(),
+        };
+        let rows = rows(table);
+        connection.execute_batch(&format!(
+            "INSERT INTO {SEEN}.{table} BY NAME SELECT * FROM {rows} WHERE {is_recent};\nCHECKPOINT {SEEN};"
+        ))?;
+    }
+    for name in segments {
+        connection.execute_batch(&format!("DETACH {}", quote_identifier(&name.alias())))?;
+    }
+    connection.execute_batch(&views_sql(|table| format!("{SEEN}.{table}")))?;
+    Ok(since_ms.map(|since_ms| since_ms.saturating_mul(1000)))
+}
+
+/// Since when the rows fit, counted from the newest; `None` where all of them do.
+fn since_ms(connection: &Connection, host_sample: &str) -> Result<Option<i64>, EngineError> {
+    let sql = include_str!("seen_since.sql")
+        .replace("$host_sample", host_sample)
+        .replace("$most", &MAX_SEEN_ROWS.to_string());
+    let (since_ms, newest_ms): (Option<i64>, Option<i64>) =
+        connection.query_row(&sql, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    if since_ms > newest_ms {
+        return Err(EngineError::TooMuch);
+    }
+    Ok(since_ms)
+}
