@@ -11,16 +11,16 @@ use tower_http::compression::CompressionLayer;
 
 use crate::{
     handlers::{
-        account, assets, audit, audit_json, diff, diff_json, events, events_json, fleet, health, history,
-        host, hosts_json, metrics_json, process, process_json, processes_json, search, search_json, sign_in,
-        sql, system, timeline, top, top_json, users, welcome,
+        account, assets, audit, audit_json, diff, diff_json, events, events_json, fleet, groups, health,
+        history, host, hosts_json, metrics_json, process, process_json, processes_json, search, search_json,
+        sign_in, sql, system, timeline, top, top_json, users, welcome,
     },
     middleware::{faces, guard},
     people,
     refusal::Refusal,
     rules::{
         self,
-        Action::{self, Anything, ManageUsers, OwnAccount, ReadAudit, SeeHosts, Sql},
+        Action::{self, Anything, ManageHosts, ManageUsers, OwnAccount, ReadAudit, SeeHosts, Sql},
     },
     web::Shared,
 };
@@ -54,6 +54,7 @@ pub fn table() -> Vec<Route> {
         get("/hosts/{host}/live", SeeHosts, host::live),
         get("/hosts/{host}/system", SeeHosts, system::page),
         get("/hosts/{host}/system/live", SeeHosts, system::live),
+        post("/hosts/{host}/groups", ManageHosts, groups::change),
         get("/hosts/{host}/history", SeeHosts, history::page),
         get("/hosts/{host}/timeline.svg", SeeHosts, timeline::picture),
         get("/hosts/{host}/events", SeeHosts, events::host_page),

@@ -100,6 +100,7 @@ pub async fn run(
         let (fleet, shutdown) = (Arc::clone(&shared.fleet), shutdown.clone());
         tokio::spawn(async move { live::follow(jetstream, &fleet, &progress, shutdown).await })
     };
+    let groups = tokio::spawn(shared.groups.clone().follow(client.clone(), shutdown.clone()));
     let ingestors = {
         let (reports, shutdown) = (Arc::clone(&shared.ingestors), shutdown.clone());
         tokio::spawn(async move { live::watch_ingestors(client, &reports, shutdown).await })
@@ -130,6 +131,7 @@ pub async fn run(
     }
     intake.await?;
     past.await?;
+    groups.await?;
     ingestors.await?;
     tidying.await?;
     Ok(())

@@ -8,7 +8,7 @@ use super::{
     push,
 };
 use crate::{
-    live::now_us,
+    live::{FleetView, now_us},
     refusal::Refusal,
     rules::Sight,
     view::{
@@ -36,8 +36,8 @@ impl FleetPage {
     }
 }
 
-fn view(sight: &Sight, query: &FleetQuery) -> View {
-    fleet::view(&sight.fleet(BUSIEST_PROGRAMS), query, now_us())
+fn view(sight: &Sight, known: &FleetView, query: &FleetQuery) -> View {
+    fleet::view(known, query, &|host| sight.groups(host), now_us())
 }
 
 /// The page.
@@ -46,7 +46,7 @@ pub async fn page(layout: Layout, sight: Sight, RawQuery(query): RawQuery) -> Re
     let known = sight.fleet(BUSIEST_PROGRAMS);
     page::render(&FleetPage {
         layout,
-        view: fleet::view(&known, &query, now_us()),
+        view: view(&sight, &known, &query),
         live_url: query.url("/live"),
         is_empty: known.hosts.is_empty(),
         query,
@@ -59,5 +59,11 @@ pub async fn live(sight: Sight, RawQuery(query): RawQuery, headers: HeaderMap) -
     let query = FleetQuery::parse(&text)?;
     let changed = sight.watch();
     let looking = sight.clone();
-    push::stream(&sight, &headers, &text, changed, Box::new(move || Some(view(&looking, &query))))
+    push::stream(
+        &sight,
+        &headers,
+        &text,
+        changed,
+        Box::new(move || Some(view(&looking, &looking.fleet(BUSIEST_PROGRAMS), &query))),
+    )
 }

@@ -9,7 +9,7 @@ use crate::{
     live::{Moment, now_us},
     past::travel::{self, Then, Travelled},
     refusal::Refusal,
-    rules::Sight,
+    rules::{HostGroups, Sight},
     view::{
         table::Cell,
         timeline::Timeline,
@@ -68,6 +68,8 @@ impl Tab {
 pub struct HostHead {
     /// The host.
     pub host: String,
+    /// What it belongs to.
+    pub groups: HostGroups,
     /// The bar of a page at a moment; absent on a live one.
     pub bar: Option<Bar>,
     /// The timeline.
@@ -165,6 +167,7 @@ impl HostHead {
     fn new(sight: &Sight, host: &str, tab: Tab, links: Links, bar: Option<Bar>) -> Self {
         Self {
             host: host.to_owned(),
+            groups: host.parse().map(|host| sight.groups(&host)).unwrap_or_default(),
             timeline: Timeline::new(host, &links, now_us()),
             set_aside: if bar.is_some() { sight.set_aside() } else { Vec::new() },
             bar,

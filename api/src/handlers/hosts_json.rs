@@ -72,7 +72,8 @@ fn info<'a>(info: &'a HostInfo, agent_version: &'a str) -> Info<'a> {
 /// Every host, by name.
 pub async fn list(sight: Sight) -> Response {
     let fleet = sight.fleet(0);
-    let hosts = fleet.hosts.iter().map(|summary| json::Host::of(summary)).collect();
+    let hosts =
+        fleet.hosts.iter().map(|summary| json::Host::of(summary, sight.groups(&summary.host))).collect();
     json::answer(StatusCode::OK, &Hosts { hosts })
 }
 
@@ -93,7 +94,7 @@ pub async fn one(
         used_bytes: filesystem.used_bytes,
     });
     let in_full = HostInFull {
-        host: json::Host::of(&moment.summary),
+        host: json::Host::of(&moment.summary, sight.groups(&moment.summary.host)),
         boot_id: &snapshot.boot_id,
         run_id: &snapshot.run_id,
         sequence: snapshot.sequence,

@@ -13,7 +13,7 @@ use serde::Serialize;
 use crate::{
     display::time_exact,
     live::{Moment, Summary},
-    rules::Sight,
+    rules::{HostGroups, Sight},
     view::{Column, ProcessFacts},
 };
 
@@ -72,11 +72,12 @@ pub struct Host<'a> {
     memory_used_bytes: Option<u64>,
     memory_total_bytes: Option<u64>,
     process_count: u32,
+    groups: HostGroups,
 }
 
 impl<'a> Host<'a> {
-    /// Of a summary.
-    pub fn of(summary: &'a Summary) -> Self {
+    /// Of a summary, with what the host belongs to.
+    pub fn of(summary: &'a Summary, groups: HostGroups) -> Self {
         Self {
             host: summary.host.as_str(),
             os_host_name: &summary.os_host_name,
@@ -90,6 +91,7 @@ impl<'a> Host<'a> {
             memory_used_bytes: summary.memory_used_bytes,
             memory_total_bytes: summary.memory_total_bytes,
             process_count: summary.process_count,
+            groups,
         }
     }
 }
@@ -194,9 +196,9 @@ pub struct Sample<'a> {
 }
 
 impl<'a> Sample<'a> {
-    /// Of a moment.
-    pub fn of(moment: &'a Moment) -> Self {
+    /// Of a moment, with what the host belongs to.
+    pub fn of(moment: &'a Moment, groups: HostGroups) -> Self {
         let processes = ProcessFacts::all(moment).iter().map(|facts| Process::of(facts, &[])).collect();
-        Self { host: Host::of(&moment.summary), processes }
+        Self { host: Host::of(&moment.summary, groups), processes }
     }
 }

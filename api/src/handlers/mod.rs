@@ -11,6 +11,7 @@ pub mod events;
 pub mod events_json;
 pub mod fleet;
 pub mod form;
+pub mod groups;
 pub mod health;
 pub mod history;
 pub mod host;

@@ -135,7 +135,7 @@ pub async fn live(sight: Sight, Path(host): Path<String>) -> Result<Response, Re
             changed = changed.changed() => changed.ok()?,
         }
         let moment = sight.moment(&name)?;
-        let data = serde_json::to_string(&json::Sample::of(&moment)).unwrap_or_default();
+        let data = serde_json::to_string(&json::Sample::of(&moment, sight.groups(&name))).unwrap_or_default();
         let event = Event::default().event("snapshot").id(moment.summary.version()).data(data);
         Some((Ok(event), (sight, changed, name, room)))
     });

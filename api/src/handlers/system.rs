@@ -16,9 +16,11 @@ use super::{
 use crate::{
     live::{Moment, now_us},
     refusal::Refusal,
-    rules::Sight,
+    rules::{Action, Sight},
     view::{
-        View, system,
+        View,
+        fleet::words,
+        system,
         travel::{Links, When},
     },
 };
@@ -31,6 +33,8 @@ struct SystemPage {
     head: HostHead,
     view: View,
     live_url: String,
+    /// What the host belongs to, as it may be changed; absent for whoever may not.
+    groups_to_change: Option<String>,
 }
 
 /// A group of facts: its head, and for each fact what it is called and the field that says it.
@@ -109,7 +113,9 @@ pub async fn page(
         Visit::Elsewhere(response) => return Ok(response),
     };
     let view = view(&moment, &links);
-    page::render(&SystemPage { layout, view, live_url, head })
+    let name = &moment.summary.host;
+    let groups_to_change = sight.may(Action::ManageHosts, name).then(|| words(&sight.groups(name)));
+    page::render(&SystemPage { layout, view, live_url, groups_to_change, head })
 }
 
 fn view(moment: &Moment, links: &Links) -> View {

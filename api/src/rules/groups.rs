@@ -3,14 +3,25 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
+    time::Duration,
 };
 
+use async_nats::Client;
 use fleetps_ingestor::history::{Hosts, Scope};
-use fleetps_nats::HostName;
+use fleetps_nats::{
+    HostName,
+    bucket::{BucketError, Followed},
+    hosts::{self, HostRecord},
+    with_causes,
+};
 use parking_lot::RwLock;
+use tokio_util::sync::CancellationToken;
 
 use super::{Action, Decision, may};
 use crate::people::Person;
+
+/// How soon the broker is asked again after it did not say which hosts there are.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
 
 /// The tags of one host, as in `web` or `env=prod`.
 pub type HostGroups = BTreeSet<String>;
@@ -33,6 +44,38 @@ impl Groups {
         if tagged.hosts != hosts {
             *tagged = Tagged { hosts, version: tagged.version + 1 };
         }
+    }
+
+    /// Keeps up with what the broker keeps of hosts, until `shutdown`. Until it has answered once, hosts have no tags, so that
+    /// nobody sees more than he should.
+    pub async fn follow(self, client: Client, shutdown: CancellationToken) {
+        let following = async {
+            let mut records = loop {
+                match Self::records(&client).await {
+                    Ok(records) => break records,
+                    Err(error) => tracing::warn!(
+                        "cannot read the groups of hosts: {}; trying again",
+                        with_causes(&error)
+                    ),
+                }
+                tokio::time::sleep(ASK_AGAIN).await;
+            };
+            loop {
+                let of_host = |(host, record): (String, Arc<HostRecord>)| {
+                    Some((host.parse().ok()?, record.groups.clone()))
+                };
+                self.set(records.all().into_iter().filter_map(of_host).collect());
+                records.changed().await;
+            }
+        };
+        tokio::select! {
+            () = shutdown.cancelled() => {}
+            () = following => {}
+        }
+    }
+
+    async fn records(client: &Client) -> Result<Followed<HostRecord>, BucketError> {
+        hosts::open(client).await?.follow().await
     }
 
     /// The tags of `host`.

@@ -10,18 +10,28 @@ use fleetps_ingestor::{
     filter::Filter,
     history::{History, HistoryError, Scope, SetAside},
 };
-use fleetps_nats::{HostName, audit::Outcome};
+use fleetps_nats::{
+    HostName,
+    audit::Outcome,
+    bucket::Entry,
+    hosts::{self, Admission, HostRecord},
+    with_causes,
+};
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::{Action, Decision, HostGroups, may};
 use crate::{
     console::Answered,
-    live::{FleetView, LiveSearch, Moment, Summary, recent},
+    live::{FleetView, LiveSearch, Moment, Summary, now_us, recent},
     people::Person,
     refusal::Refusal,
     web::Shared,
 };
+
+/// Somebody else may change a host at the same moment, and again.
+const MAX_ATTEMPTS: usize = 5;
 
 /// What one person sees. Handlers take it as an argument; a clone sees the same.
 #[derive(Clone)]
@@ -58,6 +68,43 @@ impl Sight {
     /// The fleet now, with its `programs` busiest programs.
     pub fn fleet(&self, programs: usize) -> FleetView {
         self.shared.fleet.view(&self.scope(), programs)
+    }
+
+    /// Whether this may be done on a host.
+    pub fn may(&self, action: Action, host: &HostName) -> bool {
+        may(&self.person, action, Some(&self.groups(host))) == Decision::Allowed
+    }
+
+    /// What a host belongs to.
+    pub fn groups(&self, host: &HostName) -> HostGroups {
+        self.shared.groups.of(host)
+    }
+
+    /// Changes what a host belongs to.
+    ///
+    /// # Errors
+    /// When nobody ever heard of it, or the broker does not take it.
+    pub async fn set_groups(&self, host: &HostName, groups: HostGroups) -> Result<(), Refusal> {
+        let failed = |error| Refusal::fault("could not change the groups of a host", &with_causes(&error));
+        let Some(client) = &self.shared.broker else { return Err(Refusal::no_such_host(host.as_str())) };
+        let records = hosts::open(client).await.map_err(failed)?;
+        for _ in 0..MAX_ATTEMPTS {
+            let changed = match records.get(host.as_str()).await.map_err(failed)? {
+                Some(Entry { value, revision }) => {
+                    let record = HostRecord { groups: groups.clone(), ..value };
+                    records.update(host.as_str(), &record, revision).await
+                }
+                // A host that the broker knows by its configuration alone.
+                None if self.summary(host).is_some() => {
+                    records.create(host.as_str(), &by_configuration(groups.clone())).await
+                }
+                None => return Err(Refusal::no_such_host(host.as_str())),
+            };
+            if changed.map_err(failed)? {
+                return Ok(());
+            }
+        }
+        Err(Refusal::fault("could not change the groups of a host", &"others change them all the time"))
     }
 
     /// One host now.
@@ -171,6 +218,18 @@ impl Sight {
     /// Ends when the server does.
     pub fn shutdown(&self) -> &CancellationToken {
         &self.shared.shutdown
+    }
+}
+
+/// What is kept of a host that has no key of its own.
+fn by_configuration(groups: HostGroups) -> HostRecord {
+    HostRecord {
+        keys: Vec::new(),
+        admission: Admission::Admitted,
+        groups,
+        first_contact_at_us: now_us(),
+        token: None,
+        rotate: false,
     }
 }
 

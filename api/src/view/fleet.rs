@@ -1,6 +1,8 @@
 //! The table of hosts, the totals above it, and the busiest programs below it.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
+
+use fleetps_nats::HostName;
 
 use super::{
     View,
@@ -150,8 +152,11 @@ fn column(value: &str) -> Result<HostColumn, BadParameter> {
     })
 }
 
-/// The fleet page as of `now_us`.
-pub fn view(fleet: &FleetView, query: &FleetQuery, now_us: i64) -> View {
+/// What a host belongs to.
+type GroupsOf<'a> = &'a dyn Fn(&HostName) -> BTreeSet<String>;
+
+/// The fleet page as of `now_us`, with the groups of hosts.
+pub fn view(fleet: &FleetView, query: &FleetQuery, groups_of: GroupsOf<'_>, now_us: i64) -> View {
     let counts = fleet.counts;
     let total = |state: State, count: usize| {
         let shade = if count == 0 { "none" } else { state.word() };
@@ -170,19 +175,23 @@ pub fn view(fleet: &FleetView, query: &FleetQuery, now_us: i64) -> View {
             ("down", total(State::Down, counts.down)),
             ("processes", Cell::field(format!("{} processes", display::count(counts.processes)))),
         ],
-        tables: vec![hosts_table(&fleet.hosts, query, now_us), programs_table(fleet)],
+        tables: vec![hosts_table(&fleet.hosts, query, groups_of, now_us), programs_table(fleet)],
     }
 }
 
-fn hosts_table(hosts: &[Arc<Summary>], query: &FleetQuery, now_us: i64) -> Table {
+fn hosts_table(hosts: &[Arc<Summary>], query: &FleetQuery, groups_of: GroupsOf<'_>, now_us: i64) -> Table {
     let filter = Filter::parse(&query.q);
-    let mut matching: Vec<&Summary> =
-        hosts.iter().map(Arc::as_ref).filter(|host| matches(&filter, host)).collect();
-    matching.sort_by(|a, b| {
+    let mut matching: Vec<(&Summary, String)> = hosts
+        .iter()
+        .map(|host| (host.as_ref(), words(&groups_of(&host.host))))
+        .filter(|(host, groups)| matches(&filter, host, groups))
+        .collect();
+    matching.sort_by(|(a, _), (b, _)| {
         let by_key = sort_key(a, query.sort).compare(&sort_key(b, query.sort), query.descending);
         by_key.then_with(|| a.host.cmp(&b.host))
     });
-    let rows: Vec<Row> = matching.iter().take(query.rows).map(|host| host_row(host, now_us)).collect();
+    let rows: Vec<Row> =
+        matching.iter().take(query.rows).map(|(host, groups)| host_row(host, groups, now_us)).collect();
     let more = (rows.len() < matching.len()).then(|| Link {
         href: FleetQuery { rows: MAX_ROWS, ..query.clone() }.url(PATH),
         text: format!("Show all {} hosts", display::count(matching.len() as u64)),
@@ -191,9 +200,14 @@ fn hosts_table(hosts: &[Arc<Summary>], query: &FleetQuery, now_us: i64) -> Table
     Table { id: "hosts", is_tree: false, heads, rows, more }
 }
 
-fn matches(filter: &Filter, host: &Summary) -> bool {
+/// Groups as they are written and read: with a space between.
+pub fn words(groups: &BTreeSet<String>) -> String {
+    groups.iter().map(String::as_str).collect::<Vec<_>>().join(" ")
+}
+
+fn matches(filter: &Filter, host: &Summary, groups: &str) -> bool {
     let os = host.os.as_deref().unwrap_or_default();
-    filter.matches(&[host.host.as_str(), &host.os_host_name, os, host.state.word()])
+    filter.matches(&[host.host.as_str(), &host.os_host_name, os, host.state.word(), groups])
 }
 
 fn head(column: HostColumn, query: &FleetQuery) -> Head {
@@ -228,7 +242,7 @@ fn sort_key(host: &Summary, column: HostColumn) -> SortKey<'_> {
     }
 }
 
-fn host_row(host: &Summary, now_us: i64) -> Row {
+fn host_row(host: &Summary, groups: &str, now_us: i64) -> Row {
     let up = host.state == State::Up;
     let cpu_percent = host.cpu_percent.filter(|_| up).map(f64::from);
     let memory_percent = host.memory_percent().filter(|_| up);
@@ -240,7 +254,7 @@ fn host_row(host: &Summary, now_us: i64) -> Row {
     let system = host.os.as_deref().unwrap_or(display::MISSING);
     let cells = vec![
         Cell::new("status", host.state.word()).shaded(host.state.word()),
-        Cell::new("host", host.host.as_str()).linked(format!("/hosts/{}", host.host)),
+        Cell::new("host", host.host.as_str()).linked(format!("/hosts/{}", host.host)).noted(groups),
         Cell::hostile("system", system, MAX_NAME_CHARACTERS),
         Cell::new("cpu", display::percent(cpu_percent))
             .shaded(display::shade(cpu_percent.unwrap_or_default() / 100.0)),

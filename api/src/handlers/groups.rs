@@ -1,0 +1,52 @@
+//! Changes what a host belongs to.
+
+use std::collections::BTreeSet;
+
+use axum::{
+    body::Bytes,
+    extract::Path,
+    http::StatusCode,
+    response::{IntoResponse, Redirect, Response},
+};
+use fleetps_nats::{
+    HostName,
+    hosts::{Group, MAX_GROUPS},
+};
+
+use crate::{refusal::Refusal, rules::Sight};
+
+/// The form of the host's page on what it is: its groups, with spaces or commas between.
+pub async fn change(sight: Sight, Path(host): Path<HostName>, body: Bytes) -> Result<Response, Refusal> {
+    let given = form_urlencoded::parse(&body).find(|(name, _)| name == "groups");
+    let groups = read(&given.map(|(_, value)| value).unwrap_or_default())?;
+    sight.set_groups(&host, groups).await?;
+    Ok(Redirect::to(&format!("/hosts/{host}/system")).into_response())
+}
+
+fn read(text: &str) -> Result<BTreeSet<String>, Refusal> {
+    let words = text.split([' ', ',', '\t', '\r', '\n']).filter(|word| !word.is_empty());
+    let groups: Result<BTreeSet<String>, _> =
+        words.map(|word| word.parse::<Group>().map(String::from)).collect();
+    let bad =
+        |error: String| Refusal::new(StatusCode::BAD_REQUEST, error, "write groups as in: web env=prod");
+    let groups = groups.map_err(|error| bad(error.to_string()))?;
+    if groups.len() > MAX_GROUPS {
+        return Err(bad(format!("{} groups are too many for a host: at most {MAX_GROUPS}", groups.len())));
+    }
+    Ok(groups)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_are_words_with_anything_between_them_and_not_too_many() {
+        let read = |text: &str| read(text).map(|groups| groups.into_iter().collect::<Vec<_>>().join("|"));
+        assert_eq!(read(" web, env=prod\r\n web ").unwrap(), "env=prod|web");
+        assert_eq!(read("").unwrap(), "");
+        assert!(read("<b>").unwrap_err().error.contains("is not a group"));
+        let many: Vec<String> = (0..=MAX_GROUPS).map(|number| format!("g{number}")).collect();
+        assert!(read(&many.join(" ")).unwrap_err().error.contains("too many"));
+    }
+}
