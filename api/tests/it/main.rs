@@ -9,6 +9,7 @@ mod browser_travel;
 mod commands;
 mod console;
 mod console_scoped;
+mod groups;
 mod history;
 mod hostile;
 mod hostile_over_time;

@@ -45,7 +45,7 @@ async fn until(address: std::net::SocketAddr, path: &str, wanted: &str) -> Strin
 }
 
 /// A broker with its streams, and the connection of the agent of `host`.
-async fn broker(folder: &std::path::Path, host: &HostName) -> (ManagedServer, async_nats::Client) {
+pub async fn broker(folder: &std::path::Path, host: &HostName) -> (ManagedServer, async_nats::Client) {
     let server = ManagedServer::start(ServerSettings {
         data: folder.to_owned(),
         program: None,

@@ -69,7 +69,7 @@ fn site() -> Site {
     site
 }
 
-fn person(role: Role, group: Option<&str>, hides_command_lines: bool) -> Person {
+pub fn person(role: Role, group: Option<&str>, hides_command_lines: bool) -> Person {
     let groups = group.map(|group| [group.to_owned()].into());
     let grants = vec![Grant { role, groups, hides_command_lines }];
     Person { grants, ..Person::nobody_in_particular(IpAddr::V4(Ipv4Addr::LOCALHOST)) }
@@ -193,10 +193,9 @@ async fn somebody_without_a_grant_is_refused_everywhere() {
 #[tokio::test]
 async fn a_host_that_one_may_not_see_is_nowhere_and_answers_as_one_that_does_not_exist() {
     let site = site();
-    let everything = person(Role::Administrator, None, false);
     for role in ROLES {
-        let person = person(role, Some("own"), false);
-        for route in table().into_iter().filter(|route| allowed(role, false, route.action)) {
+        let (everything, person) = (person(role, None, false), person(role, Some("own"), false));
+        for route in table() {
             // What can be asked for is the same for all roles.
             let most = if role == Role::Viewer { usize::MAX } else { 1 };
             let [own, other, none] = [OWN, OTHER, NONE].map(|host| urls(&route, host).into_iter().take(most));
@@ -209,8 +208,10 @@ async fn a_host_that_one_may_not_see_is_nowhere_and_answers_as_one_that_does_not
                 assert_eq!(unseen, unknown, "{about}");
                 let answer = ask(&site, &person, &route, &own).await;
                 assert!(!answer.body.contains("other-1"), "{role:?} {own}: {}", answer.body);
-                let whole = ask(&site, &everything, &route, &own).await;
-                assert_eq!(answer.status, whole.status, "{role:?} {own}: {}", answer.body);
+                if allowed(role, false, route.action) {
+                    let whole = ask(&site, &everything, &route, &own).await;
+                    assert_eq!(answer.status, whole.status, "{role:?} {own}: {}", answer.body);
+                }
             }
         }
     }

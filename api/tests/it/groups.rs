@@ -1,0 +1,126 @@
+//! Groups of hosts with a real broker: what they are changed to decides at once who sees what.
+
+use std::time::Duration;
+
+use axum::{
+    body::Body,
+    http::{Request, StatusCode},
+};
+use fleetps::{
+    people::{Person, Role},
+    web,
+};
+use fleetps_nats::{
+    hosts,
+    server::{ManagedServer, Part},
+};
+use futures_util::StreamExt;
+use tower::ServiceExt;
+
+use crate::{
+    pipeline::broker,
+    rules::person,
+    support::{Answer, PATIENCE, Site, attributes, family, texts},
+};
+
+/// A site with a broker and two hosts.
+async fn site(folder: &std::path::Path) -> (ManagedServer, Site) {
+    let (server, _) = broker(folder, &"web-1".parse().unwrap()).await;
+    let client = server.broker(Part::Api).connect("test").await.unwrap();
+    let mut site = Site::with("web-1", family());
+    site.tell("db-1", family());
+    site.shared.broker = Some(client.clone());
+    site.router = web::router(site.shared.clone());
+    tokio::spawn(site.shared.groups.clone().follow(client, site.shared.shutdown.clone()));
+    (server, site)
+}
+
+fn by(person: &Person, mut request: Request<Body>) -> Request<Body> {
+    request.extensions_mut().insert(person.clone());
+    request
+}
+
+async fn get(site: &Site, person: &Person, url: &str) -> Answer {
+    site.send(by(person, Request::get(url).header("host", "localhost").body(Body::empty()).unwrap())).await
+}
+
+/// Fills in the form of the host's page, as `whoever` that may, and sends it as `person`.
+async fn change(site: &Site, person: &Person, host: &str, groups: &str) -> Answer {
+    let page = get(site, &person_of(Role::Administrator), "/hosts/web-1/system").await;
+    let html = scraper::Html::parse_document(&page.body);
+    let token = attributes(&html, "form[action$=groups] [name=form_token]", "value").remove(0);
+    let fields = [("form_token", token.as_str()), ("groups", groups)];
+    let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+    let request = Request::post(format!("/hosts/{host}/groups")).header("host", "localhost");
+    site.send(by(person, request.body(Body::from(body)).unwrap())).await
+}
+
+fn person_of(role: Role) -> Person {
+    person(role, None, false)
+}
+
+/// Asks for the page of web-1 until it answers so.
+async fn until_status(site: &Site, person: &Person, status: StatusCode) {
+    let asking = async {
+        while get(site, person, "/hosts/web-1").await.status != status {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, asking).await.unwrap_or_else(|_| panic!("never answered {status}"));
+}
+
+#[tokio::test]
+async fn who_is_granted_a_group_sees_the_hosts_that_belong_to_it_as_long_as_they_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_server, site) = site(folder.path()).await;
+    let (administrator, viewer) = (person_of(Role::Administrator), person(Role::Viewer, Some("web"), false));
+    assert_eq!(get(&site, &viewer, "/hosts/web-1").await.status, StatusCode::NOT_FOUND);
+    let changed = change(&site, &administrator, "web-1", "web, env=prod").await;
+    assert_eq!(
+        (changed.status, &changed.headers["location"]),
+        (StatusCode::SEE_OTHER, &"/hosts/web-1/system".parse().unwrap())
+    );
+    until_status(&site, &viewer, StatusCode::OK).await;
+    let page = scraper::Html::parse_document(&get(&site, &viewer, "/hosts/web-1/system").await.body);
+    assert_eq!(texts(&page, "a.group"), ["env=prod", "web"]);
+    assert_eq!(attributes(&page, "a.group", "href"), ["/?q=env%3Dprod", "/?q=web"]);
+    assert!(attributes(&page, "form[action$=groups]", "action").is_empty(), "a viewer can change groups");
+    let fleet = scraper::Html::parse_document(&get(&site, &administrator, "/?q=env%3Dprod").await.body);
+    assert_eq!(texts(&fleet, "#hosts td.host .note"), ["env=prod web"]);
+    assert_eq!(texts(&fleet, "#hosts td.host a"), ["web-1"]);
+
+    let live = Request::get("/hosts/web-1/live").header("host", "localhost").body(Body::empty()).unwrap();
+    let live = site.router.clone().oneshot(by(&viewer, live)).await.unwrap();
+    let mut events = live.into_body().into_data_stream();
+    events.next().await.unwrap().unwrap();
+    change(&site, &administrator, "web-1", "env=prod").await;
+    until_status(&site, &viewer, StatusCode::NOT_FOUND).await;
+    site.tell("web-1", family());
+    let end = tokio::time::timeout(PATIENCE, async { while events.next().await.is_some() {} });
+    end.await.expect("an open page goes on to show a host that may not be seen any more");
+}
+
+#[tokio::test]
+async fn groups_are_changed_only_by_administrators_only_to_groups_and_only_of_hosts_that_there_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let (server, site) = site(folder.path()).await;
+    let administrator = person_of(Role::Administrator);
+    for (person, host, groups, status) in [
+        (person_of(Role::Operator), "web-1", "web", StatusCode::FORBIDDEN),
+        (person(Role::Administrator, Some("db"), false), "web-1", "db", StatusCode::NOT_FOUND),
+        (administrator.clone(), "nosuch", "web", StatusCode::NOT_FOUND),
+        (administrator.clone(), "web-1", "<b>", StatusCode::BAD_REQUEST),
+    ] {
+        assert_eq!(change(&site, &person, host, groups).await.status, status, "{host} {groups}");
+    }
+    let client = server.broker(Part::Api).connect("test").await.unwrap();
+    let records = hosts::open(&client).await.unwrap();
+    assert!(records.all().await.unwrap().is_empty());
+    // What else is kept of a host stays.
+    change(&site, &administrator, "db-1", "db").await;
+    let kept = records.get("db-1").await.unwrap().unwrap().value;
+    change(&site, &administrator, "db-1", "db env=test").await;
+    let changed = records.get("db-1").await.unwrap().unwrap().value;
+    assert_eq!(changed.groups, ["db", "env=test"].map(str::to_owned).into());
+    assert_eq!(hosts::HostRecord { groups: kept.groups.clone(), ..changed }, kept);
+}
