@@ -44,15 +44,10 @@ async fn get(site: &Site, person: &Person, url: &str) -> Answer {
     site.send(by(person, Request::get(url).header("host", "localhost").body(Body::empty()).unwrap())).await
 }
 
-/// Fills in the form of the host's page, as `whoever` that may, and sends it as `person`.
+/// Sends the form of the host's page.
 async fn change(site: &Site, person: &Person, host: &str, groups: &str) -> Answer {
-    let page = get(site, &person_of(Role::Administrator), "/hosts/web-1/system").await;
-    let html = scraper::Html::parse_document(&page.body);
-    let token = attributes(&html, "form[action$=groups] [name=form_token]", "value").remove(0);
-    let fields = [("form_token", token.as_str()), ("groups", groups)];
-    let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
-    let request = Request::post(format!("/hosts/{host}/groups")).header("host", "localhost");
-    site.send(by(person, request.body(Body::from(body)).unwrap())).await
+    let request = site.form(&format!("/hosts/{host}/groups"), &[("groups", groups)]).await;
+    site.send(by(person, request)).await
 }
 
 fn person_of(role: Role) -> Person {
@@ -85,6 +80,12 @@ async fn who_is_granted_a_group_sees_the_hosts_that_belong_to_it_as_long_as_they
     assert_eq!(texts(&page, "a.group"), ["env=prod", "web"]);
     assert_eq!(attributes(&page, "a.group", "href"), ["/?q=env%3Dprod", "/?q=web"]);
     assert!(attributes(&page, "form[action$=groups]", "action").is_empty(), "a viewer can change groups");
+    let to_change =
+        scraper::Html::parse_document(&get(&site, &administrator, "/hosts/web-1/system").await.body);
+    assert_eq!(
+        attributes(&to_change, "form[action='/hosts/web-1/groups'] #groups", "value"),
+        ["env=prod web"]
+    );
     let fleet = scraper::Html::parse_document(&get(&site, &administrator, "/?q=env%3Dprod").await.body);
     assert_eq!(texts(&fleet, "#hosts td.host .note"), ["env=prod web"]);
     assert_eq!(texts(&fleet, "#hosts td.host a"), ["web-1"]);
