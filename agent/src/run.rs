@@ -2,7 +2,10 @@
 
 use std::{
     io,
-    sync::mpsc::{self, RecvTimeoutError},
+    sync::{
+        Arc,
+        mpsc::{self, RecvTimeoutError},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -11,12 +14,12 @@ use fleetps_nats::{
     HostName,
     connection::{Broker, ConnectionError},
     snapshot::Encoder,
-    subject,
 };
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    host_key::HostKey,
     publish::{Outbox, Publisher, RING_BYTES, Source},
     sample::{Boot, FIRST_WAIT, Sampler, UnknownSystem, pack},
     settings::{AgentSettings, SettingsError},
@@ -51,8 +54,10 @@ pub async fn run(
     shutdown: CancellationToken,
 ) -> Result<(), AgentError> {
     settings.check()?;
-    let client =
-        broker.connect_later(&format!("fleetps-agent {host}"), &subject::inbox_prefix(&host)).await?;
+    let connected = Arc::new(Notify::new());
+    let client = broker.connect_agent(&host, Arc::clone(&connected)).await?;
+    let key = HostKey { client: client.clone(), host: host.clone(), file: broker.nkey_file };
+    let keeping_the_key = tokio::spawn(key.keep(connected));
     let outbox = Outbox::new(RING_BYTES);
     let (stop, stopped) = mpsc::channel();
     let (announce, announced) = oneshot::channel();
@@ -81,6 +86,7 @@ pub async fn run(
     }
     stop_publishing.cancel();
     publisher.await.map_err(|_| AgentError::Thread)?;
+    keeping_the_key.abort();
     outcome
 }
 

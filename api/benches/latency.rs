@@ -38,7 +38,6 @@ async fn main() {
     let server = ManagedServer::start(ServerSettings {
         data: folder.path().to_owned(),
         program: None,
-        host: host.clone(),
         simulator: true,
         max_file_store_bytes: 10 << 30,
     })
@@ -120,8 +119,7 @@ struct Probe {
 
 impl Probe {
     async fn new(server: &ManagedServer, host: HostName) -> Self {
-        let client =
-            server.broker(Part::Agent).connect_later("probe", &subject::inbox_prefix(&host)).await.unwrap();
+        let client = server.broker(Part::Simulator).connect_later("probe", "_INBOX_simulator").await.unwrap();
         let settings = SimulationSettings {
             hosts: 1,
             processes: PROCESSES,

@@ -30,10 +30,10 @@ pub enum Command {
     Serve,
     /// Print the settings file that stands for the flags, variables and file in force
     Config,
-    /// Make a broker key in FILE and print its public half, for a broker set up by hand
-    Key {
-        /// Where the key goes; it must not exist
-        file: PathBuf,
+    /// Make the keys for a broker set up by hand in DIR, those that are missing, and print its configuration
+    BrokerKeys {
+        /// The folder for the keys
+        dir: PathBuf,
     },
     /// Ask the history in the data folder a question in SQL (DuckDB's): one statement that only reads
     Sql {
@@ -109,6 +109,12 @@ pub struct Overrides {
     /// The nats-server to run [default: the one on PATH, else one installed in the cache folder]
     #[arg(long, env = "FLEETPS_NATS_SERVER", global = true, value_name = "PATH")]
     pub nats_server: Option<PathBuf>,
+    /// The folder with the keys to admit hosts to that broker: auth.nk, issuer.nk, system.nk
+    #[arg(long, env = "FLEETPS_ADMISSION_KEYS", global = true, value_name = "DIR")]
+    pub admission_keys: Option<PathBuf>,
+    /// Let hosts without an enrolment token wait until somebody approves them
+    #[arg(long, env = "FLEETPS_APPROVE", global = true)]
+    pub approve: bool,
     /// This host's name in the fleet [default: the machine's own]
     #[arg(long, env = "FLEETPS_HOST", global = true, value_name = "NAME")]
     pub host: Option<HostName>,

@@ -8,7 +8,7 @@ use std::{
 use anyhow::Context;
 use fleetps_agent::AgentSettings;
 use fleetps_ingestor::IngestorSettings;
-use fleetps_nats::{HostName, connection::Broker, server::Part};
+use fleetps_nats::{HostName, admission::AdmissionSettings, connection::Broker, server::Part};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -46,6 +46,8 @@ pub struct Config {
     /// This host's name in the fleet; the machine's own where it is left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub host: Option<HostName>,
+    /// How hosts are admitted to the broker.
+    pub admission: AdmissionSettings,
     /// Whether this host is sampled.
     pub sample_this_host: bool,
     /// Hosts of a simulated fleet beside the real one.
@@ -70,6 +72,7 @@ impl Default for Config {
             nkey: None,
             nats_server: None,
             host: None,
+            admission: AdmissionSettings::default(),
             sample_this_host: true,
             demo_hosts: 0,
             tls: TlsSettings::default(),
@@ -135,6 +138,8 @@ impl Config {
             nats,
             nkey,
             nats_server,
+            admission_keys,
+            approve,
             host,
             interval,
             no_agent,
@@ -152,6 +157,8 @@ impl Config {
         self.tls.certificate = tls_cert.or(self.tls.certificate.take());
         self.tls.key = tls_key.or(self.tls.key.take());
         self.tls.plaintext |= plaintext;
+        self.admission.keys = admission_keys.or(self.admission.keys.take());
+        self.admission.approve |= approve;
         self.sample_this_host &= !no_agent;
     }
 

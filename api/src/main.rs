@@ -34,8 +34,8 @@ fn run(Cli { command, overrides }: Cli) -> anyhow::Result<()> {
             print!("{}", config()?.to_toml()?);
             Ok(())
         }
-        Some(Command::Key { file }) => {
-            println!("{}", fleetps_nats::server::make_key(&file)?);
+        Some(Command::BrokerKeys { dir }) => {
+            print!("{}", fleetps_nats::server::by_hand(&dir)?);
             Ok(())
         }
         Some(Command::Sql { question, format }) => {

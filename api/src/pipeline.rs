@@ -12,6 +12,7 @@ use anyhow::Context;
 use fleetps_agent::{sample::os_host_name, simulate::SimulationSettings};
 use fleetps_nats::{
     HostName,
+    admission::AdmissionService,
     audit::Audit,
     connection::Broker,
     lock::FolderLock,
@@ -63,6 +64,8 @@ pub async fn serve(config: Config, ended: CancellationToken) -> anyhow::Result<(
         .context("`fleetps serve` needs a broker: name it with --nats nats://HOST:4222")?;
     let broker = Broker { url, nkey_file: config.nkey.clone() };
     let client = broker.connect("fleetps serve").await?;
+    let _admission =
+        AdmissionService::of_settings(&broker.url, client.clone(), config.admission.clone()).await?;
     let (door, address) = listen(&config).await?;
     let people = people(&config, &client, &address).await?;
     println!("fleetps serves {address}{}\nstop it with Ctrl-C", first_sign_in(&people, &address).await?);
@@ -77,7 +80,7 @@ pub async fn run_everything(config: Config, ended: CancellationToken) -> anyhow:
     let _lock = FolderLock::take(&config.data)?;
     let host = config.host.clone().unwrap_or_else(|| HostName::from_os_name(&os_host_name()));
     let (door, address) = listen(&config).await?;
-    let brokers = Brokers::open(&config, &host).await?;
+    let brokers = Brokers::open(&config).await?;
     let mut pipeline = Pipeline::default();
     let outcome = match pipeline.start(&config, &brokers, &host, door, &address).await {
         Ok(sign_in) => {
@@ -168,14 +171,13 @@ enum Brokers {
 }
 
 impl Brokers {
-    async fn open(config: &Config, host: &HostName) -> anyhow::Result<Self> {
+    async fn open(config: &Config) -> anyhow::Result<Self> {
         if let Some(url) = &config.nats {
             return Ok(Self::Given(Broker { url: url.clone(), nkey_file: config.nkey.clone() }));
         }
         let settings = ServerSettings {
             data: config.data.clone(),
             program: config.nats_server.clone(),
-            host: host.clone(),
             simulator: config.demo_hosts > 0,
             max_file_store_bytes: config.history.max_stream_bytes.saturating_add(BESIDE_THE_STREAM_BYTES),
         };
@@ -189,6 +191,17 @@ impl Brokers {
         match self {
             Self::Managed(server) => server.broker(part),
             Self::Given(broker) => broker.clone(),
+        }
+    }
+
+    /// Begins to answer the broker's questions about hosts that connect, where this process is to.
+    async fn admission(&self, config: &Config, host: &HostName) -> anyhow::Result<Option<AdmissionService>> {
+        match self {
+            Self::Managed(server) => Ok(Some(server.admission(host, config.admission.clone()).await?)),
+            Self::Given(broker) => {
+                let fleet = broker.connect("fleetps admission").await?;
+                Ok(AdmissionService::of_settings(&broker.url, fleet, config.admission.clone()).await?)
+            }
         }
     }
 
@@ -225,6 +238,13 @@ impl Pipeline {
         run_part(&mut self.storing, "the ingestor", async move {
             Ok(fleetps_ingestor::run(client, settings, stop).await?)
         });
+        if let Some(admission) = brokers.admission(config, host).await? {
+            let stop = self.stop_rest.clone();
+            run_part(&mut self.rest, "admission", async move {
+                stop.run_until_cancelled(admission.run()).await;
+                Ok(())
+            });
+        }
         let client = brokers.of(Part::Api).connect("fleetps").await?;
         let people = people(config, &client, address).await?;
         let sign_in = first_sign_in(&people, address).await?;

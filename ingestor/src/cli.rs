@@ -10,6 +10,7 @@ use anyhow::Context;
 use clap::Parser;
 use fleetps_ingestor::IngestorSettings;
 use fleetps_nats::{
+    admission::AdmissionSettings,
     connection::Broker,
     units::{parse_bytes, parse_duration},
 };
@@ -28,6 +29,12 @@ pub(crate) struct Cli {
     /// The file with this ingestor's broker key (an nkey seed)
     #[arg(long, env = "FLEETPS_NKEY", value_name = "FILE")]
     nkey: Option<PathBuf>,
+    /// The folder with the keys to admit hosts to that broker: auth.nk, issuer.nk, system.nk
+    #[arg(long, env = "FLEETPS_ADMISSION_KEYS", value_name = "DIR")]
+    admission_keys: Option<PathBuf>,
+    /// Let hosts without an enrolment token wait until somebody approves them
+    #[arg(long, env = "FLEETPS_APPROVE")]
+    approve: bool,
     /// The data folder; segments go to `history` in it [default: the platform's data folder]
     #[arg(long, env = "FLEETPS_DATA", value_name = "DIR")]
     data: Option<PathBuf>,
@@ -55,12 +62,13 @@ struct File {
     nats: Option<String>,
     nkey: Option<PathBuf>,
     data: Option<PathBuf>,
+    admission: AdmissionSettings,
     ingestor: IngestorSettings,
 }
 
 impl Cli {
     /// What to connect to, and what to do.
-    pub(crate) fn resolve(self) -> anyhow::Result<(Broker, IngestorSettings)> {
+    pub(crate) fn resolve(self) -> anyhow::Result<(Broker, AdmissionSettings, IngestorSettings)> {
         let file = self.config.as_deref().map(read).transpose()?.unwrap_or_default();
         let data = self.data.or(file.data).or_else(|| Some(dirs::data_local_dir()?.join("fleetps")));
         let data = data.context("this system names no data folder; give one with --data DIR")?;
@@ -73,7 +81,11 @@ impl Cli {
         settings.keep_minutes = self.keep_minutes.unwrap_or(settings.keep_minutes);
         settings.keep_hours = self.keep_hours.unwrap_or(settings.keep_hours);
         settings.max_history_bytes = self.max_history.unwrap_or(settings.max_history_bytes);
-        Ok((broker, settings))
+        let admission = AdmissionSettings {
+            keys: self.admission_keys.or(file.admission.keys),
+            approve: self.approve || file.admission.approve,
+        };
+        Ok((broker, admission, settings))
     }
 }
 
@@ -98,7 +110,7 @@ mod tests {
         let file = file("data = \"/from-file\"\n[ingestor]\nkeep_samples = \"3d\"\nseal_rows = 7\n");
         let config = file.path().to_str().unwrap();
         let cli = Cli::parse_from(["fleetps-ingestor", "--config", config, "--keep-samples", "2d"]);
-        let (broker, settings) = cli.resolve().unwrap();
+        let (broker, _, settings) = cli.resolve().unwrap();
         assert_eq!(broker.url, DEFAULT_NATS);
         assert_eq!(settings.history, Path::new("/from-file/history"));
         assert_eq!(settings.keep_samples, Duration::from_secs(2 * 24 * 3600));

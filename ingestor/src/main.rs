@@ -5,6 +5,7 @@ mod cli;
 use std::process::ExitCode;
 
 use clap::Parser;
+use fleetps_nats::admission::AdmissionService;
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
@@ -22,13 +23,14 @@ async fn main() -> ExitCode {
 }
 
 async fn run(cli: cli::Cli) -> anyhow::Result<()> {
-    let (broker, settings) = cli.resolve()?;
+    let (broker, admission, settings) = cli.resolve()?;
     let cancel = CancellationToken::new();
     tokio::spawn(cancel_on_signal(cancel.clone()));
     let client = tokio::select! {
         client = broker.connect("fleetps-ingestor") => client?,
         () = cancel.cancelled() => return Ok(()),
     };
+    let _admission = AdmissionService::of_settings(&broker.url, client.clone(), admission).await?;
     fleetps_ingestor::run(client, settings, cancel).await?;
     Ok(())
 }

@@ -1,12 +1,19 @@
 //! The one way to reach a broker.
 
 use std::{
-    io,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
-use async_nats::{Client, ConnectOptions, Event};
+use async_nats::{Auth, AuthError, Client, ConnectOptions, Event};
+use tokio::sync::Notify;
+
+use crate::{
+    HostName,
+    key::{self, KeyError},
+    subject,
+};
 
 /// Notices a half-open connection within three of these; the library's default of 60 s would take minutes.
 const PING_INTERVAL: Duration = Duration::from_secs(5);
@@ -31,20 +38,9 @@ pub struct Broker {
 /// The broker cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectionError {
-    /// The file with the key cannot be read.
-    #[error("cannot read the broker key {path}")]
-    ReadKey {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// The file holds no key.
-    #[error("{path} holds no nkey seed: expected one line that starts with SU")]
-    BadKey {
-        /// The file.
-        path: PathBuf,
-    },
+    /// The key cannot be used.
+    #[error(transparent)]
+    Key(#[from] KeyError),
     /// The broker does not answer, or refuses.
     #[error("cannot connect to the broker at {url}; is it running, and does it know this key?")]
     Connect {
@@ -62,9 +58,34 @@ impl Broker {
     }
 
     /// Connects without waiting: the client goes on trying until the broker is there. Replies come to subjects below
-    /// `inbox_prefix`, the only ones an agent may listen to.
+    /// `inbox_prefix`.
     pub async fn connect_later(&self, name: &str, inbox_prefix: &str) -> Result<Client, ConnectionError> {
         self.connect_with(self.options(name, inbox_prefix)?.retry_on_initial_connect()).await
+    }
+
+    /// Connects as the agent of `host`, without waiting, and says each time that it `connected`. The key is read from its
+    /// file at every attempt, so that it can be changed.
+    pub async fn connect_agent(
+        &self,
+        host: &HostName,
+        connected: Arc<Notify>,
+    ) -> Result<Client, ConnectionError> {
+        let options = self.agent_options(host, None)?.retry_on_initial_connect();
+        let name = agent_name(host);
+        let options = options.event_callback(move |event| {
+            log_event(&name, &event);
+            if matches!(event, Event::Connected) {
+                connected.notify_one();
+            }
+            std::future::ready(())
+        });
+        self.connect_with(options).await
+    }
+
+    /// Connects as the agent of `host` for the first time, with an enrolment token where there is one; waits for the
+    /// broker's word.
+    pub async fn enrol(&self, host: &HostName, token: Option<&str>) -> Result<Client, ConnectionError> {
+        self.connect_with(self.agent_options(host, token)?).await
     }
 
     async fn connect_with(&self, options: ConnectOptions) -> Result<Client, ConnectionError> {
@@ -76,31 +97,61 @@ impl Broker {
 
     fn options(&self, name: &str, inbox_prefix: &str) -> Result<ConnectOptions, ConnectionError> {
         let options = match &self.nkey_file {
-            Some(path) => ConnectOptions::with_nkey(read_seed(path)?),
+            Some(path) => ConnectOptions::with_nkey(key::seed(&key::read(path)?)?),
             None => ConnectOptions::new(),
         };
-        let logged_name = name.to_owned();
-        Ok(options
-            .name(name)
-            .custom_inbox_prefix(inbox_prefix)
-            .ping_interval(PING_INTERVAL)
-            .client_capacity(CLIENT_CAPACITY)
-            .reconnect_delay_callback(reconnect_delay)
-            .event_callback(move |event| {
-                log_event(&logged_name, &event);
-                std::future::ready(())
-            }))
+        Ok(with_ways(options, name, inbox_prefix))
+    }
+
+    /// An agent says its host's name and signs with the host's key; both are looked at by admission.
+    fn agent_options(&self, host: &HostName, token: Option<&str>) -> Result<ConnectOptions, ConnectionError> {
+        let options = match self.nkey_file.clone() {
+            Some(path) => {
+                // What is wrong with the file now is said now.
+                key::read(&path)?;
+                let (host, token) = (host.clone(), token.map(str::to_owned));
+                ConnectOptions::with_auth_callback(move |nonce| {
+                    std::future::ready(credentials(&path, &host, token.clone(), &nonce))
+                })
+            }
+            None => ConnectOptions::new(),
+        };
+        Ok(with_ways(options, &agent_name(host), &subject::inbox_prefix(host)))
     }
 }
 
-fn read_seed(path: &Path) -> Result<String, ConnectionError> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|source| ConnectionError::ReadKey { path: path.to_owned(), source })?;
-    let seed = text.trim();
-    match nkeys::KeyPair::from_seed(seed) {
-        Ok(_) => Ok(seed.to_owned()),
-        Err(_) => Err(ConnectionError::BadKey { path: path.to_owned() }),
-    }
+/// How everybody connects.
+fn with_ways(options: ConnectOptions, name: &str, inbox_prefix: &str) -> ConnectOptions {
+    let logged_name = name.to_owned();
+    options
+        .name(name)
+        .custom_inbox_prefix(inbox_prefix)
+        .ping_interval(PING_INTERVAL)
+        .client_capacity(CLIENT_CAPACITY)
+        .reconnect_delay_callback(reconnect_delay)
+        .event_callback(move |event| {
+            log_event(&logged_name, &event);
+            std::future::ready(())
+        })
+}
+
+fn agent_name(host: &HostName) -> String {
+    format!("fleetps-agent {host}")
+}
+
+fn credentials(
+    key_file: &Path,
+    host: &HostName,
+    token: Option<String>,
+    nonce: &[u8],
+) -> Result<Auth, AuthError> {
+    let key = key::read(key_file).map_err(AuthError::new)?;
+    let mut auth = Auth::new();
+    auth.signature = Some(key.sign(nonce).map_err(AuthError::new)?);
+    auth.nkey = Some(key.public_key());
+    auth.username = Some(host.to_string());
+    auth.password = token;
+    Ok(auth)
 }
 
 /// Doubling, bounded, and drawn at random below the bound ("full jitter").

@@ -5,7 +5,10 @@ use std::{collections::BTreeSet, str::FromStr};
 use async_nats::Client;
 use serde::{Deserialize, Serialize};
 
-use crate::bucket::{Bucket, BucketError};
+use crate::{
+    HostName,
+    bucket::{Bucket, BucketError},
+};
 
 /// The bucket's name; its keys are host names.
 pub const HOSTS: &str = "hosts";
@@ -20,6 +23,27 @@ const MAX_GROUP_BYTES: usize = 64;
 /// When the broker does not answer or cannot make it.
 pub async fn open(client: &Client) -> Result<Bucket<HostRecord>, BucketError> {
     Bucket::open(client, HOSTS).await
+}
+
+/// Makes sure that `key` may speak for `host`, as whoever runs the broker says: for the agent beside it. `false` when the
+/// name is another key's.
+///
+/// # Errors
+/// When the broker does not answer.
+pub async fn admit(bucket: &Bucket<HostRecord>, host: &HostName, key: &str) -> Result<bool, BucketError> {
+    let record = HostRecord {
+        keys: vec![key.to_owned()],
+        admission: Admission::Admitted,
+        groups: BTreeSet::new(),
+        first_contact_at_us: jiff::Timestamp::now().as_microsecond(),
+        token: None,
+        rotate: false,
+    };
+    if bucket.create(host.as_str(), &record).await? {
+        return Ok(true);
+    }
+    let known = bucket.get(host.as_str()).await?;
+    Ok(known.is_some_and(|known| known.value.keys.iter().any(|known| known == key)))
 }
 
 /// What is known of a host.

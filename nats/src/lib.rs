@@ -7,6 +7,7 @@
 //! `lock` keeps two processes out of one folder, `units` reads durations and sizes as people write them, `causes` writes
 //! an error as one line.
 
+pub mod admission;
 pub mod audit;
 pub mod bucket;
 mod causes;
@@ -14,6 +15,7 @@ pub mod connection;
 pub mod direct;
 pub mod host;
 pub mod hosts;
+pub mod key;
 pub mod lock;
 pub mod reader;
 #[cfg(feature = "managed")]

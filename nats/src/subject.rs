@@ -17,6 +17,29 @@ pub fn snapshot(host: &HostName) -> String {
     format!("fleetps.{host}.snapshot")
 }
 
+/// Every host's first word after it connected.
+pub const ALL_HELLOS: &str = "fleetps.*.hello";
+
+/// Where one host's agent asks, after it connected, whether there is something for it to do.
+pub fn hello(host: &HostName) -> String {
+    format!("fleetps.{host}.hello")
+}
+
+/// The host that asks; `None` when it is no such subject.
+pub fn host_of_hello(subject: &str) -> Option<HostName> {
+    subject.strip_prefix("fleetps.")?.strip_suffix(".hello")?.parse().ok()
+}
+
+/// All that one host's agent may publish to: its snapshots, its hello, and the question for its settings.
+pub fn agent_publishes(host: &HostName) -> [String; 3] {
+    [snapshot(host), hello(host), format!("$JS.API.DIRECT.GET.KV_settings.$KV.settings.{host}")]
+}
+
+/// All that one host's agent may listen to: its settings, its commands and its inbox.
+pub fn agent_hears(host: &HostName) -> [String; 3] {
+    [format!("fleetps.{host}.settings"), format!("fleetps.{host}.cmd"), format!("{}.>", inbox_prefix(host))]
+}
+
 /// What the replies to one host's agent start with: the only inbox that agent may listen to.
 pub fn inbox_prefix(host: &HostName) -> String {
     format!("_INBOX_{host}")

@@ -10,7 +10,7 @@ use fleetps_agent::{AgentSettings, sample::now_us};
 use fleetps_nats::{Snapshot, connection::Broker, server::Part, snapshot::Process};
 use tokio_util::sync::CancellationToken;
 
-use crate::support::{Stored, host, jetstream, start_server, within};
+use crate::support::{Stored, admit, host, jetstream, start_server, within};
 
 fn settings(folder: &Path) -> AgentSettings {
     AgentSettings {
@@ -33,6 +33,7 @@ fn end(mut child: Child) {
 async fn a_process_is_there_with_its_parent_and_start_and_gone_after_its_end() {
     let folder = tempfile::tempdir().unwrap();
     let server = start_server(folder.path()).await;
+    let _admission = admit(&server).await;
     let mut stored = Stored::new(jetstream(&server).await);
     let shutdown = CancellationToken::new();
     let run =
@@ -86,6 +87,7 @@ async fn it_samples_before_the_broker_is_there_and_its_processes_stay_the_same_o
         // Some samples must be taken without a broker: they are counted below.
         tokio::time::sleep(Duration::from_millis(1500)).await;
         let server = start_server(folder.path()).await;
+        let _admission = admit(&server).await;
         let mut stored = Stored::new(jetstream(&server).await);
         let snapshot = loop {
             let snapshot = stored.next_snapshot().await;

@@ -5,6 +5,7 @@ use std::{future::Future, path::Path, time::Duration};
 use async_nats::jetstream;
 use fleetps_nats::{
     HostName, Snapshot,
+    admission::{AdmissionService, AdmissionSettings},
     reader::{Delivered, Delivery, SnapshotReader, Start},
     server::{ManagedServer, Part, ServerSettings},
     snapshot::Decoder,
@@ -23,11 +24,15 @@ pub async fn start_server(folder: &Path) -> ManagedServer {
     let settings = ServerSettings {
         data: folder.to_owned(),
         program: None,
-        host: host(),
         simulator: true,
         max_file_store_bytes: 1 << 30,
     };
     ManagedServer::start(settings).await.unwrap()
+}
+
+/// Lets the host's agent in, until it is dropped.
+pub async fn admit(server: &ManagedServer) -> AdmissionService {
+    within(server.admission(&host(), AdmissionSettings::default())).await.unwrap()
 }
 
 /// JetStream as the ingestor sees it, with the streams made.
@@ -38,9 +43,9 @@ pub async fn jetstream(server: &ManagedServer) -> jetstream::Context {
     jetstream
 }
 
-/// The client of the host's agent, which may publish for this host only.
+/// A client that may publish for this host.
 pub async fn agent_client(server: &ManagedServer) -> async_nats::Client {
-    server.broker(Part::Agent).connect_later("test agent", "_INBOX_here").await.unwrap()
+    server.broker(Part::Simulator).connect_later("test agent", "_INBOX_simulator").await.unwrap()
 }
 
 /// The stream from its beginning.

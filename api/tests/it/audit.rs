@@ -28,7 +28,6 @@ async fn site(folder: &Path) -> (Site, ManagedServer, Audit) {
     let settings = ServerSettings {
         data: folder.to_owned(),
         program: None,
-        host: "here".parse().unwrap(),
         simulator: false,
         max_file_store_bytes: 256 << 20,
     };

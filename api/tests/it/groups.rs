@@ -25,7 +25,7 @@ use crate::{
 
 /// A site with a broker and two hosts.
 async fn site(folder: &std::path::Path) -> (ManagedServer, Site) {
-    let (server, _) = broker(folder, &"web-1".parse().unwrap()).await;
+    let (server, _) = broker(folder).await;
     let client = server.broker(Part::Api).connect("test").await.unwrap();
     let mut site = Site::with("web-1", family());
     site.tell("db-1", family());

@@ -44,12 +44,11 @@ async fn until(address: std::net::SocketAddr, path: &str, wanted: &str) -> Strin
     tokio::time::timeout(PATIENCE, asking).await.unwrap_or_else(|_| panic!("{path} never had {wanted:?}"))
 }
 
-/// A broker with its streams, and the connection of the agent of `host`.
-pub async fn broker(folder: &std::path::Path, host: &HostName) -> (ManagedServer, async_nats::Client) {
+/// A broker with its streams, and the connection of its agents.
+pub async fn broker(folder: &std::path::Path) -> (ManagedServer, async_nats::Client) {
     let server = ManagedServer::start(ServerSettings {
         data: folder.to_owned(),
         program: None,
-        host: host.clone(),
         simulator: true,
         max_file_store_bytes: 256 << 20,
     })
@@ -57,8 +56,8 @@ pub async fn broker(folder: &std::path::Path, host: &HostName) -> (ManagedServer
     .unwrap();
     let owner = server.broker(Part::Ingestor).connect("test").await.unwrap();
     stream::ensure(&async_nats::jetstream::new(owner), 64 << 20).await.unwrap();
-    let agent = server.broker(Part::Agent);
-    let agent = agent.connect_later("agent", &subject::inbox_prefix(host)).await.unwrap();
+    let agent = server.broker(Part::Simulator);
+    let agent = agent.connect_later("agent", "_INBOX_simulator").await.unwrap();
     (server, agent)
 }
 
@@ -66,7 +65,7 @@ pub async fn broker(folder: &std::path::Path, host: &HostName) -> (ManagedServer
 async fn what_is_published_is_shown_also_by_a_server_started_later() {
     let folder = tempfile::tempdir().unwrap();
     let host: HostName = "web-1".parse().unwrap();
-    let (server, agent) = broker(folder.path(), &host).await;
+    let (server, agent) = broker(folder.path()).await;
 
     let (first, first_end) = serve(&server).await;
     let message = Encoder::new().unwrap().encode(&snapshot(1, family())).unwrap();
@@ -88,7 +87,7 @@ async fn what_is_published_is_shown_also_by_a_server_started_later() {
 async fn what_is_not_in_the_history_yet_is_travelled_in_the_stream() {
     let folder = tempfile::tempdir().unwrap();
     let host: HostName = "web-1".parse().unwrap();
-    let (server, agent) = broker(folder.path(), &host).await;
+    let (server, agent) = broker(folder.path()).await;
     let begun_us = now_us() - 300_000_000;
     let mut encoder = Encoder::new().unwrap();
     for step in 0..30 {

@@ -21,9 +21,9 @@ use serde::{Serialize, de::DeserializeOwned};
 
 pub use followed::Followed;
 
-/// The most that a bucket takes, counted by the broker against its store from the start: 50,000 hosts of 600 bytes.
+/// The most that a bucket takes, counted by the broker against its store from the start: 25,000 hosts of 600 bytes.
 /// When it is full, what is new is refused and nothing is lost.
-const MAX_BYTES: i64 = 32 << 20;
+const MAX_BYTES: i64 = 16 << 20;
 /// The most that one value takes: a hundred times the largest there is.
 const MAX_VALUE_BYTES: i32 = 64 << 10;
 

@@ -13,6 +13,7 @@ use super::{
 use crate::subject;
 
 const TEMPLATE: &str = include_str!("managed.conf");
+const BY_HAND: &str = include_str!("../../nats-server.conf");
 
 /// The server's files.
 #[derive(Debug, Clone)]
@@ -52,15 +53,15 @@ pub(super) fn write(files: &Files, settings: &ServerSettings, keys: &Keys) -> Re
 }
 
 fn render(files: &Files, settings: &ServerSettings, keys: &Keys) -> Result<String, ServerError> {
-    let host = settings.host.as_str();
-    let simulator = if settings.simulator {
-        format!(
-            "{{ nkey: {}, permissions: {{ publish: [\"{}\"], subscribe: [\"_INBOX_simulator.>\"] }} }}",
-            keys.public(Part::Simulator)?,
-            subject::ALL_SNAPSHOTS
-        )
+    let (simulator, simulator_key) = if settings.simulator {
+        let key = keys.public(Part::Simulator)?;
+        let subjects = subject::ALL_SNAPSHOTS;
+        let user = format!(
+            "{{ nkey: {key}, permissions: {{ publish: [\"{subjects}\"], subscribe: [\"_INBOX_simulator.>\"] }} }}"
+        );
+        (user, format!(", {key}"))
     } else {
-        String::new()
+        Default::default()
     };
     let values = [
         ("{store}", quoted(&files.store)),
@@ -69,12 +70,30 @@ fn render(files: &Files, settings: &ServerSettings, keys: &Keys) -> Result<Strin
         ("{auth}", keys.public(Part::Auth)?),
         ("{ingestor}", keys.public(Part::Ingestor)?),
         ("{api}", keys.public(Part::Api)?),
-        ("{agent}", keys.public(Part::Agent)?),
         ("{simulator}", simulator),
+        ("{simulator_key}", simulator_key),
+        ("{issuer}", keys.public(Part::Issuer)?),
         ("{system}", keys.public(Part::System)?),
-        ("{host}", host.to_owned()),
     ];
     Ok(values.iter().fold(TEMPLATE.to_owned(), |text, (name, value)| text.replace(name, value)))
+}
+
+/// The configuration of a server run by hand, with the keys in `folder`; makes the folder and the keys that are missing.
+///
+/// # Errors
+/// When the folder cannot be written or a key cannot be read.
+pub fn by_hand(folder: &Path) -> Result<String, ServerError> {
+    let values = [
+        ("UD_PUBLIC_KEY_OF_ADMISSION", Part::Auth),
+        ("UD_PUBLIC_KEY_OF_THE_INGESTOR", Part::Ingestor),
+        ("UD_PUBLIC_KEY_OF_THE_WEB_SERVER", Part::Api),
+        ("UD_PUBLIC_KEY_OF_THE_SYSTEM", Part::System),
+        ("AD_PUBLIC_KEY_OF_THE_ISSUER", Part::Issuer),
+    ];
+    let keys = Keys::load_or_make(folder, &values.map(|(_, part)| part))?;
+    values
+        .iter()
+        .try_fold(BY_HAND.to_owned(), |text, (name, part)| Ok(text.replace(name, &keys.public(*part)?)))
 }
 
 /// A path as a string of the configuration's language.
@@ -90,15 +109,12 @@ mod tests {
     use super::*;
     use crate::server::find;
 
-    /// What is filled in by hand, with its comments and blanks taken out.
-    const BY_HAND: &str = include_str!("../../nats-server.conf");
-
-    /// The lines that say which subjects cross between accounts, and what an agent may do.
+    /// The lines that say which subjects cross between accounts, and how much agents may do.
     fn crossings(config: &str) -> Vec<String> {
-        let lines = config.lines().map(|line| line.trim().replace("web-01", "{host}"));
+        let lines = config.lines().map(|line| line.trim().to_owned());
         lines
             .filter(|line| {
-                line.contains("account: ") || line.contains("accounts: [") || line.contains(": [\"")
+                line.contains("account: ") || line.contains("accounts: [") || line.contains("limits: ")
             })
             .collect()
     }
@@ -112,17 +128,8 @@ mod tests {
     #[test]
     fn the_server_by_hand_starts_when_the_keys_are_filled_in() {
         let folder = tempfile::tempdir().unwrap();
-        let filled: String = BY_HAND
-            .lines()
-            .map(|line| match line.split_once("nkey: UD_") {
-                Some((before, after)) => {
-                    let rest = after
-                        .trim_start_matches(|letter: char| letter.is_ascii_alphanumeric() || letter == '_');
-                    format!("{before}nkey: {}{rest}\n", nkeys::KeyPair::new_user().public_key())
-                }
-                None => format!("{line}\n"),
-            })
-            .collect();
+        let filled = by_hand(&folder.path().join("keys")).unwrap();
+        assert!(!filled.contains("_PUBLIC_KEY_"), "{filled}");
         let file = folder.path().join("nats-server.conf");
         fs::write(&file, filled).unwrap();
         let program = find::find_or_install(None, &|_| {}).unwrap();

@@ -1,14 +1,14 @@
 //! Each part's own key, made at the first start and kept readable by its owner only.
 
 use std::{
-    fs::{self, OpenOptions},
-    io::Write,
+    fs,
     path::{Path, PathBuf},
 };
 
 use nkeys::KeyPair;
 
 use super::ServerError;
+use crate::key;
 
 /// Who connects to the managed server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,15 +21,17 @@ pub enum Part {
     Agent,
     /// The simulated fleet.
     Simulator,
-    /// Answers authentication.
+    /// Answers the broker's questions about connections.
     Auth,
+    /// Signs those answers; it does not connect.
+    Issuer,
     /// Looks after the server itself.
     System,
 }
 
 impl Part {
-    const ALL: [Self; 6] =
-        [Self::Ingestor, Self::Api, Self::Agent, Self::Simulator, Self::Auth, Self::System];
+    pub(super) const ALL: [Self; 7] =
+        [Self::Ingestor, Self::Api, Self::Agent, Self::Simulator, Self::Auth, Self::Issuer, Self::System];
 
     fn file_name(self) -> &'static str {
         match self {
@@ -38,7 +40,15 @@ impl Part {
             Self::Agent => "agent.nk",
             Self::Simulator => "simulator.nk",
             Self::Auth => "auth.nk",
+            Self::Issuer => "issuer.nk",
             Self::System => "system.nk",
+        }
+    }
+
+    fn new_key(self) -> KeyPair {
+        match self {
+            Self::Issuer => KeyPair::new_account(),
+            _ => KeyPair::new_user(),
         }
     }
 }
@@ -50,14 +60,14 @@ pub(super) struct Keys {
 }
 
 impl Keys {
-    /// Makes the folder and the keys that are missing.
-    pub(super) fn load_or_make(folder: &Path) -> Result<Self, ServerError> {
+    /// Makes the folder and those keys of `parts` that are missing.
+    pub(super) fn load_or_make(folder: &Path, parts: &[Part]) -> Result<Self, ServerError> {
         make_private_folder(folder)?;
         let keys = Self::in_folder(folder);
-        for part in Part::ALL {
-            let file = keys.file(part);
+        for part in parts {
+            let file = keys.file(*part);
             if !file.exists() {
-                make_private_key(&file)?;
+                key::write(&part.new_key(), &file)?;
             }
         }
         Ok(keys)
@@ -68,6 +78,11 @@ impl Keys {
         Self { folder: folder.to_owned() }
     }
 
+    /// The folder.
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// The file with the seed of `part`.
     pub(super) fn file(&self, part: Part) -> PathBuf {
         self.folder.join(part.file_name())
@@ -75,36 +90,8 @@ impl Keys {
 
     /// The public key of `part`.
     pub(super) fn public(&self, part: Part) -> Result<String, ServerError> {
-        let path = self.file(part);
-        let seed = fs::read_to_string(&path).map_err(ServerError::file(&path))?;
-        let pair = KeyPair::from_seed(seed.trim()).map_err(bad_key(&path))?;
-        Ok(pair.public_key())
+        Ok(key::read(&self.file(part))?.public_key())
     }
-}
-
-/// Makes a key in `file`, which must not exist, readable by its owner only; returns the public half.
-///
-/// # Errors
-/// When the file exists or cannot be written.
-pub fn make_key(file: &Path) -> Result<String, ServerError> {
-    make_private_key(file).map(|pair| pair.public_key())
-}
-
-fn bad_key(file: &Path) -> impl FnOnce(nkeys::error::Error) -> ServerError {
-    let path = file.to_owned();
-    move |error| ServerError::Key { path, problem: error.to_string() }
-}
-
-fn make_private_key(file: &Path) -> Result<KeyPair, ServerError> {
-    let pair = KeyPair::new_user();
-    let seed = pair.seed().map_err(bad_key(file))?;
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut opened = options.open(file).map_err(ServerError::file(file))?;
-    writeln!(opened, "{seed}").map_err(ServerError::file(file))?;
-    Ok(pair)
 }
 
 /// Makes `folder` for its owner only.

@@ -16,9 +16,16 @@ use std::{
     path::{Path, PathBuf},
 };
 
-pub use keys::{Part, make_key};
+pub use config::by_hand;
+pub use keys::Part;
 
-use crate::{HostName, connection::Broker};
+use crate::{
+    HostName,
+    admission::{AdmissionError, AdmissionKeys, AdmissionService, AdmissionSettings},
+    connection::Broker,
+    hosts,
+    key::{self, KeyError},
+};
 
 /// What to run, and where.
 #[derive(Debug, Clone)]
@@ -28,8 +35,6 @@ pub struct ServerSettings {
     pub data: PathBuf,
     /// The nats-server to use; `None` to look for one, and install it if there is none.
     pub program: Option<PathBuf>,
-    /// The host whose agent gets a key of its own.
-    pub host: HostName,
     /// Whether a simulator gets a key, which may publish for every host.
     pub simulator: bool,
     /// The most that the server may keep on disk.
@@ -82,13 +87,8 @@ pub enum ServerError {
         source: io::Error,
     },
     /// A key could not be made or read.
-    #[error("cannot use the key {path}: {problem}; delete it to have a new one made")]
-    Key {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        problem: String,
-    },
+    #[error(transparent)]
+    Key(#[from] KeyError),
     /// The server was started but did not come up.
     #[error("nats-server did not start: {problem}\nIts log is {log}")]
     Start {
@@ -133,7 +133,7 @@ impl ManagedServer {
     pub fn start_blocking(settings: &ServerSettings, progress: &dyn Fn(&str)) -> Result<Self, ServerError> {
         let program = find::find_or_install(settings.program.as_deref(), progress)?;
         let folder = settings.data.join("nats");
-        let keys = keys::Keys::load_or_make(&folder.join("keys"))?;
+        let keys = keys::Keys::load_or_make(&folder.join("keys"), &Part::ALL)?;
         let files = config::Files::in_folder(&folder);
         config::write(&files, settings, &keys)?;
         let supervisor = supervisor::Supervisor::start(program, files)?;
@@ -158,6 +158,24 @@ impl ManagedServer {
     /// How `part` connects to it.
     pub fn broker(&self, part: Part) -> Broker {
         Broker { url: self.url(), nkey_file: Some(self.keys.file(part)) }
+    }
+
+    /// Begins to answer its questions about connections, and admits this machine's own agent as `this_host`.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    pub async fn admission(
+        &self,
+        this_host: &HostName,
+        settings: AdmissionSettings,
+    ) -> Result<AdmissionService, AdmissionError> {
+        let fleet = self.broker(Part::Ingestor).connect("fleetps admission").await?;
+        let key = key::read(&self.keys.file(Part::Agent))?.public_key();
+        if !hosts::admit(&hosts::open(&fleet).await?, this_host, &key).await? {
+            tracing::error!(host = %this_host, "another host has this name already; give this one another with --host");
+        }
+        let keys = AdmissionKeys::in_folder(&self.url(), self.keys.folder());
+        AdmissionService::start(&keys, fleet, settings).await
     }
 
     /// The process id of the server that runs now.

@@ -77,7 +77,10 @@ async fn a_copy_follows_every_change_and_a_restart_of_the_broker() {
 
     let before = fixture.server.pid();
     assert!(Command::new("kill").args(["-9", &before.to_string()]).status().unwrap().success());
-    until("the restarted server", || async { fixture.server.pid() != before }).await;
+    until("the restarted server", || async {
+        fixture.server.pid() != before && fixture.server.broker(Part::Api).connect("test").await.is_ok()
+    })
+    .await;
     assert_eq!(uses(&followed, "a"), Some(2));
     let other = within(self::bucket(&fixture)).await;
     within(other.delete("a")).await.unwrap();

@@ -2,8 +2,10 @@
 #![cfg(feature = "managed")]
 #![allow(clippy::unwrap_used, missing_docs, reason = "a test that cannot go on should panic")]
 
+mod admission;
 mod audit;
 mod bucket;
+mod permissions;
 mod reader;
 mod server;
 mod support;

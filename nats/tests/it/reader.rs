@@ -5,6 +5,7 @@ use std::future::IntoFuture;
 use async_nats::jetstream;
 use fleetps_nats::{
     reader::{Delivery, SnapshotReader, Start},
+    server::Part,
     stream, subject,
 };
 
@@ -35,7 +36,10 @@ async fn reading_goes_on_at_the_next_sequence_after_the_broker_was_killed() {
     }
     let before = fixture.server.pid();
     kill_at_once(before);
-    until("the restarted server", || async { fixture.server.pid() != before }).await;
+    until("the restarted server", || async {
+        fixture.server.pid() != before && fixture.server.broker(Part::Api).connect("test").await.is_ok()
+    })
+    .await;
     let publisher = fixture.jetstream().await;
     publish(&publisher, "a", 5).await;
     for expected in 11..=15 {

@@ -1,55 +1,10 @@
-//! The managed server: who may do what, restarts, and the end of it.
+//! The managed server: its keys, restarts, and the end of it.
 
 use std::process::{Command, Stdio};
 
-use fleetps_nats::{
-    server::{ManagedServer, Part, broker_in},
-    subject,
-};
-use futures_util::StreamExt;
+use fleetps_nats::server::{ManagedServer, Part, broker_in};
 
-use crate::support::{Fixture, host, settings, start, until, within};
-
-/// Whether the ingestor's account hears what `part` publishes to `subject`; it may publish to `allowed`.
-async fn is_heard(fixture: &Fixture, part: Part, subject: &str, allowed: &str) -> bool {
-    let listener = fixture.client(Part::Ingestor).await;
-    let mut heard = listener.subscribe(">").await.unwrap();
-    // Heard by itself, so subscribed.
-    listener.publish("begin", "".into()).await.unwrap();
-    within(heard.next()).await.unwrap();
-    let client = fixture.client(part).await;
-    client.publish(subject.to_owned(), "x".into()).await.unwrap();
-    // What was refused does not come; what is sent after it on the same connection does.
-    client.publish(allowed.to_owned(), "end".into()).await.unwrap();
-    loop {
-        let message = within(heard.next()).await.unwrap();
-        match (message.subject.as_str(), message.payload.as_ref()) {
-            (_, b"end") => return false,
-            (found, b"x") if found == subject => return true,
-            _ => {}
-        }
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_agent_publishes_for_its_own_host_only() {
-    let fixture = start().await;
-    let own = subject::snapshot(&host("here"));
-    assert!(is_heard(&fixture, Part::Agent, &own, &own).await);
-    for refused in [
-        subject::snapshot(&host("there")),
-        "fleetps.there.cmd".to_owned(),
-        "fleetps.here.cmd".to_owned(),
-        "fleetps-audit.here.x".to_owned(),
-        "$JS.API.STREAM.PURGE.SNAP".to_owned(),
-        "$KV.settings.here".to_owned(),
-        "anything".to_owned(),
-    ] {
-        assert!(!is_heard(&fixture, Part::Agent, &refused, &own).await, "{refused} got through");
-    }
-    let other = subject::snapshot(&host("web-01"));
-    assert!(is_heard(&fixture, Part::Simulator, &other, &other).await);
-}
+use crate::support::{settings, start, until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_connects_without_a_key() {

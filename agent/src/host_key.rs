@@ -1,0 +1,80 @@
+//! The host's key: after each connection the agent asks whether it is to change it, and does.
+//!
+//! The private part never leaves this machine: the next key is made in a file beside the present one, its public part
+//! is announced, and it takes the place of the present one only when it was accepted. Ended in between, the present one
+//! is still good, and the next hello begins anew.
+
+use std::{fs, io, path::PathBuf, sync::Arc};
+
+use async_nats::Client;
+use fleetps_nats::{
+    HostName,
+    admission::{Hello, Welcome},
+    key::{self, KeyError},
+    subject, with_causes,
+};
+use tokio::sync::Notify;
+
+/// The key with which this host speaks.
+pub(crate) struct HostKey {
+    pub(crate) client: Client,
+    pub(crate) host: HostName,
+    /// Where it is; `None` where the broker wants none.
+    pub(crate) file: Option<PathBuf>,
+}
+
+/// The key could not be changed now; it is tried again after the next connection.
+#[derive(Debug, thiserror::Error)]
+enum ChangeError {
+    #[error("nobody answered the hello")]
+    Ask(#[from] async_nats::RequestError),
+    #[error("the answer to the hello cannot be understood")]
+    Answer(#[from] serde_json::Error),
+    #[error("the next key was not accepted")]
+    NotAccepted,
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    #[error("the next key cannot take the place of {path}")]
+    Replace { path: PathBuf, source: io::Error },
+    #[error("the connection cannot be made anew")]
+    Reconnect(#[from] async_nats::client::ReconnectError),
+}
+
+impl HostKey {
+    /// Says hello after every connection, and does what the answer says; for as long as it is let.
+    pub(crate) async fn keep(self, connected: Arc<Notify>) {
+        let Some(file) = self.file.clone() else { return };
+        loop {
+            connected.notified().await;
+            match self.hello(&file).await {
+                Ok(()) => {}
+                // A broker without admission, or one whose admission is just not there.
+                Err(ChangeError::Ask(error)) => tracing::debug!(error = %error, "nobody answered the hello"),
+                Err(error) => tracing::warn!(error = with_causes(&error), "this host's key was not changed"),
+            }
+        }
+    }
+
+    async fn hello(&self, file: &PathBuf) -> Result<(), ChangeError> {
+        if !self.ask(&Hello::default()).await?.rotate {
+            return Ok(());
+        }
+        let next_file = file.with_extension("next");
+        // Left by a change that did not end.
+        let _ = fs::remove_file(&next_file);
+        let next_key = key::make(&next_file)?;
+        if !self.ask(&Hello { next_key: Some(next_key) }).await?.accepted {
+            return Err(ChangeError::NotAccepted);
+        }
+        fs::rename(&next_file, file).map_err(|source| ChangeError::Replace { path: file.clone(), source })?;
+        tracing::info!(host = %self.host, "this host has a new key");
+        // Its first use ends the former one.
+        Ok(self.client.force_reconnect().await?)
+    }
+
+    async fn ask(&self, hello: &Hello) -> Result<Welcome, ChangeError> {
+        let question = serde_json::to_vec(hello)?;
+        let answer = self.client.request(subject::hello(&self.host), question.into()).await?;
+        Ok(serde_json::from_slice(&answer.payload)?)
+    }
+}

@@ -1,0 +1,121 @@
+//! Admission: who may speak for which host.
+//!
+//! Every host has a key that it made itself; the bucket of `hosts` says which key belongs to which name. The broker asks
+//! about every connection that it does not know by its own configuration ("auth callout"), and an [`AdmissionService`]
+//! answers: `question` reads what is asked and checks the signature, `decide` looks the host up or enrols it (`token`),
+//! `answer` writes what it may do. `disconnect` ends connections of hosts that may no more, `hello` lets a host change
+//! its key, `refusals` counts who was kept out, `service` runs all that; any number of them may run.
+//!
+//! While none runs, those who are connected go on, and others are refused and try again.
+//!
+//! **A key is changed** in three steps, each safe to repeat: the host announces its next key over a connection that it
+//! made with the present one, then both are good; it puts the next key in place of the present one; and when it first
+//! connects with it, the former one is dropped.
+
+mod answer;
+mod decide;
+mod disconnect;
+mod hello;
+mod jwt;
+mod question;
+mod refusals;
+mod service;
+mod token;
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{bucket::BucketError, connection::ConnectionError, key::KeyError};
+
+pub use hello::{Hello, Welcome};
+pub use service::{AdmissionKeys, AdmissionService};
+pub use token::{EnrolmentToken, EnrolmentTokens, TOKENS};
+
+/// How hosts are admitted.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AdmissionSettings {
+    /// Whether a host without a token may wait until somebody approves it; else it is refused.
+    pub approve: bool,
+    /// The folder with the keys `auth.nk`, `issuer.nk` and `system.nk` of a broker set up by hand; without it, others
+    /// answer that broker.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keys: Option<PathBuf>,
+}
+
+/// Why a connection is refused.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Refusal {
+    #[error("it names no key of its own")]
+    NoKey,
+    #[error("its signature is not that of the key it names")]
+    BadSignature,
+    #[error("the name it gives is no host name")]
+    BadName,
+    #[error("nobody knows this host, and it brings no enrolment token")]
+    UnknownHost,
+    #[error("another key belongs to this name")]
+    OtherKey,
+    #[error("it waits to be approved: fleetps host approve NAME")]
+    Waiting,
+    #[error("too many hosts wait to be approved")]
+    TooManyWaiting,
+    #[error("it was revoked")]
+    Revoked,
+    #[error("there is no such enrolment token")]
+    UnknownToken,
+    #[error("its enrolment token is too old")]
+    ExpiredToken,
+    #[error("its enrolment token was used as often as it may be")]
+    UsedToken,
+    #[error("others asked the same at this moment; it will try again")]
+    Busy,
+    #[error("the broker's buckets cannot be used")]
+    Bucket(#[from] BucketError),
+}
+
+impl Refusal {
+    /// A short name to count by.
+    pub(crate) fn reason(&self) -> &'static str {
+        match self {
+            Self::NoKey => "no-key",
+            Self::BadSignature => "bad-signature",
+            Self::BadName => "bad-name",
+            Self::UnknownHost => "unknown-host",
+            Self::OtherKey => "other-key",
+            Self::Waiting => "waiting",
+            Self::TooManyWaiting => "too-many-waiting",
+            Self::Revoked => "revoked",
+            Self::UnknownToken => "unknown-token",
+            Self::ExpiredToken => "expired-token",
+            Self::UsedToken => "used-token",
+            Self::Busy => "busy",
+            Self::Bucket(_) => "bucket",
+        }
+    }
+}
+
+/// Admission cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum AdmissionError {
+    /// The broker cannot be reached, or a key cannot be read.
+    #[error(transparent)]
+    Connection(#[from] ConnectionError),
+    /// The key that signs cannot be read.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// The buckets cannot be used.
+    #[error(transparent)]
+    Bucket(#[from] BucketError),
+    /// The broker does not answer.
+    #[error("the broker does not answer")]
+    Flush(#[from] async_nats::client::FlushError),
+    /// Subjects cannot be listened to.
+    #[error("cannot listen for the broker's questions")]
+    Subscribe(#[from] async_nats::SubscribeError),
+}
+
+fn now_us() -> i64 {
+    jiff::Timestamp::now().as_microsecond()
+}

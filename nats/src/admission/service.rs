@@ -1,0 +1,247 @@
+//! The service that answers the broker. Several may run, on one machine or many: each question goes to one of them.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use async_nats::{Client, Message, Subscriber};
+use futures_util::StreamExt;
+use nkeys::KeyPair;
+use tokio::sync::Semaphore;
+
+use super::{
+    AdmissionError, AdmissionSettings, EnrolmentTokens, Refusal, answer,
+    decide::{Admitted, Rules},
+    disconnect::disconnect,
+    hello::{self, Hello},
+    question::Question,
+    refusals::Refusals,
+};
+use crate::{
+    HostName,
+    bucket::Followed,
+    connection::Broker,
+    hosts::{self, Admission, HostRecord},
+    key, subject, with_causes,
+};
+
+/// Where the broker asks.
+const QUESTIONS: &str = "$SYS.REQ.USER.AUTH";
+/// The group of which one answers.
+const GROUP: &str = "fleetps-admission";
+/// Answers being worked on at a time. More wait with the broker, which gives up after 1.5 s; hosts then try again.
+const MAX_AT_ONCE: usize = 64;
+/// A connection that was being admitted while its host was revoked is ended by looking again after this, which is longer
+/// than the broker waits for an answer.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
+
+/// What is needed to answer a broker.
+#[derive(Debug)]
+pub struct AdmissionKeys {
+    auth: Broker,
+    system: Broker,
+    issuer: PathBuf,
+}
+
+impl AdmissionKeys {
+    /// The keys `auth.nk`, `issuer.nk` and `system.nk` in `folder`, for the broker at `url`.
+    pub fn in_folder(url: &str, folder: &Path) -> Self {
+        let broker = |file: &str| Broker { url: url.to_owned(), nkey_file: Some(folder.join(file)) };
+        Self { auth: broker("auth.nk"), system: broker("system.nk"), issuer: folder.join("issuer.nk") }
+    }
+}
+
+/// Answers the broker's questions until it is dropped.
+#[derive(Debug)]
+pub struct AdmissionService {
+    shared: Arc<Shared>,
+    tasks: tokio::task::JoinSet<()>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    rules: Rules,
+    issuer: KeyPair,
+    auth: Client,
+    fleet: Client,
+    system: Client,
+    refusals: Refusals,
+}
+
+impl AdmissionService {
+    /// Connects and begins to answer. `fleet` is a client of the account with the streams.
+    ///
+    /// # Errors
+    /// When a key cannot be read, or the broker does not take it.
+    pub async fn start(
+        keys: &AdmissionKeys,
+        fleet: Client,
+        settings: AdmissionSettings,
+    ) -> Result<Self, AdmissionError> {
+        let auth = keys.auth.connect("fleetps admission").await?;
+        let system = keys.system.connect("fleetps admission").await?;
+        let rules = Rules {
+            hosts: hosts::open(&fleet).await?,
+            tokens: EnrolmentTokens::open(&fleet).await?,
+            settings,
+        };
+        let followed = rules.hosts.follow().await?;
+        let questions = auth.queue_subscribe(QUESTIONS, GROUP.to_owned()).await?;
+        let hellos = fleet.queue_subscribe(subject::ALL_HELLOS, GROUP.to_owned()).await?;
+        auth.flush().await?;
+        let issuer = key::read(&keys.issuer)?;
+        let shared = Arc::new(Shared { rules, issuer, auth, fleet, system, refusals: Refusals::default() });
+        let mut tasks = tokio::task::JoinSet::new();
+        tasks.spawn(answer_all(Arc::clone(&shared), questions, Shared::answer_question));
+        tasks.spawn(answer_all(Arc::clone(&shared), hellos, Shared::answer_hello));
+        tasks.spawn(Arc::clone(&shared).end_connections(followed));
+        Ok(Self { shared, tasks })
+    }
+
+    /// The same for a broker that was set up by hand, where the settings name the keys.
+    ///
+    /// # Errors
+    /// When a key cannot be read, or the broker does not take it.
+    pub async fn of_settings(
+        url: &str,
+        fleet: Client,
+        settings: AdmissionSettings,
+    ) -> Result<Option<Self>, AdmissionError> {
+        let Some(folder) = &settings.keys else { return Ok(None) };
+        Self::start(&AdmissionKeys::in_folder(url, folder), fleet, settings.clone()).await.map(Some)
+    }
+
+    /// How many connections this service has refused, by reason.
+    pub fn refused(&self) -> BTreeMap<&'static str, u64> {
+        self.shared.refusals.all()
+    }
+
+    /// Answers until the task is dropped.
+    pub async fn run(mut self) {
+        while self.tasks.join_next().await.is_some() {}
+    }
+}
+
+/// Works on each message in a task of its own.
+async fn answer_all<Work: Future<Output = ()> + Send + 'static>(
+    shared: Arc<Shared>,
+    mut messages: Subscriber,
+    work: fn(Arc<Shared>, Message) -> Work,
+) {
+    let places = Arc::new(Semaphore::new(MAX_AT_ONCE));
+    while let Some(message) = messages.next().await {
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+        let work = work(Arc::clone(&shared), message);
+        tokio::spawn(async move {
+            work.await;
+            drop(place);
+        });
+    }
+}
+
+impl Shared {
+    async fn answer_question(self: Arc<Self>, message: Message) {
+        let (Some(question), Some(reply)) = (Question::read(&message.payload), message.reply) else {
+            tracing::warn!(
+                "the broker asked something that cannot be understood; is it newer than this program?"
+            );
+            return;
+        };
+        let now_s = jiff::Timestamp::now().as_second();
+        let answered = match self.admit(&question).await {
+            Ok(host) => answer::admit(&question, &host, &self.issuer, now_s),
+            Err(refusal) => {
+                self.note(&question, &refusal);
+                answer::refuse(&question, &refusal.to_string(), &self.issuer, now_s)
+            }
+        };
+        let sent = match answered {
+            Ok(jwt) => self.auth.publish(reply, jwt.into()).await.map_err(|error| error.to_string()),
+            Err(error) => Err(error.to_string()),
+        };
+        if let Err(error) = sent {
+            tracing::warn!(error, "an answer to the broker could not be sent; the host will try again");
+        }
+    }
+
+    async fn admit(&self, question: &Question) -> Result<HostName, Refusal> {
+        let claimant = question.claimant()?;
+        let host = claimant.host.clone();
+        match self.rules.decide(&claimant).await? {
+            Admitted::Known => {}
+            Admitted::New => tracing::info!(host = %host, from = question.address(), "admitted a new host"),
+            Admitted::WithNewKey => {
+                tracing::info!(host = %host, "the host uses its new key; the former one is good no more");
+                self.disconnect(&host).await;
+            }
+        }
+        Ok(host)
+    }
+
+    fn note(&self, question: &Question, refusal: &Refusal) {
+        if let Some(times) = self.refusals.count(refusal.reason(), Instant::now()) {
+            tracing::warn!(
+                host = ?question.claimed_name(), from = question.address(), times, reason = with_causes(refusal),
+                "refused a connection to the broker"
+            );
+        }
+    }
+
+    async fn answer_hello(self: Arc<Self>, message: Message) {
+        let (Some(host), Some(reply)) = (subject::host_of_hello(&message.subject), message.reply) else {
+            return;
+        };
+        let Ok(hello) = serde_json::from_slice::<Hello>(&message.payload) else { return };
+        match hello::welcome(&self.rules.hosts, &host, hello).await {
+            Ok(welcome) => {
+                let answer = serde_json::to_vec(&welcome).unwrap_or_default();
+                // A host that hears nothing asks again when it connects the next time.
+                let _ = self.fleet.publish(reply, answer.into()).await;
+            }
+            Err(error) => {
+                tracing::warn!(host = %host, error = with_causes(&error), "a hello was not answered")
+            }
+        }
+    }
+
+    /// Ends the connections of hosts that may no more, or that are to change their key.
+    async fn end_connections(self: Arc<Self>, mut followed: Followed<HostRecord>) {
+        // As if all had been welcome: they may have been when this service was started.
+        let mut welcome: BTreeSet<String> = followed.all().into_iter().map(|(host, _)| host).collect();
+        loop {
+            let still = welcome_hosts(&followed);
+            for host in welcome.difference(&still).filter_map(|host| host.parse().ok()) {
+                tokio::spawn(Arc::clone(&self).end_connections_of(host));
+            }
+            welcome = still;
+            followed.changed().await;
+        }
+    }
+
+    async fn end_connections_of(self: Arc<Self>, host: HostName) {
+        self.disconnect(&host).await;
+        tokio::time::sleep(LOOK_AGAIN).await;
+        let known = self.rules.hosts.get(host.as_str()).await;
+        if !known.is_ok_and(|known| known.is_some_and(|entry| entry.value.admission == Admission::Admitted)) {
+            self.disconnect(&host).await;
+        }
+    }
+
+    async fn disconnect(&self, host: &HostName) {
+        match disconnect(&self.system, host).await {
+            Ok(0) => {}
+            Ok(count) => tracing::info!(host = %host, count, "ended its connections"),
+            Err(error) => tracing::error!(host = %host, error = %error, "its connections could not be ended"),
+        }
+    }
+}
+
+fn welcome_hosts(followed: &Followed<HostRecord>) -> BTreeSet<String> {
+    let all = followed.all().into_iter();
+    all.filter(|(_, record)| record.admission == Admission::Admitted && !record.rotate)
+        .map(|(host, _)| host)
+        .collect()
+}

@@ -1,0 +1,236 @@
+//! What an admitted agent may do, tried against the real server: every subject there is, of its own host, of another, of
+//! all, of the system and of JetStream. Everything that is not named here as allowed must be refused.
+
+use std::{
+    io::{BufRead, BufReader, Write},
+    net::TcpStream,
+    path::Path,
+};
+
+use data_encoding::BASE64URL_NOPAD;
+use fleetps_nats::{admission::AdmissionSettings, key, stream};
+use futures_util::StreamExt;
+
+use crate::{
+    admission::Admitting,
+    support::{host, until, within},
+};
+
+/// A connection that speaks the broker's protocol as it likes.
+struct Raw {
+    reader: BufReader<TcpStream>,
+}
+
+impl Raw {
+    fn connect(url: &str, user: &str, key_file: &Path) -> Self {
+        let stream = TcpStream::connect(url.trim_start_matches("nats://")).unwrap();
+        let mut raw = Self { reader: BufReader::new(stream) };
+        let info = raw.line();
+        let info: serde_json::Value = serde_json::from_str(info.trim_start_matches("INFO ")).unwrap();
+        let key = key::read(key_file).unwrap();
+        let nonce = info["nonce"].as_str().unwrap();
+        let connect = serde_json::json!({
+            "verbose": false, "pedantic": false, "headers": true, "protocol": 1, "user": user,
+            "nkey": key.public_key(),
+            "sig": BASE64URL_NOPAD.encode(&key.sign(nonce.as_bytes()).unwrap()),
+        });
+        assert_eq!(raw.errors(&format!("CONNECT {connect}\r\n")), Vec::<String>::new());
+        raw
+    }
+
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.reader.read_line(&mut line).unwrap();
+        line.trim_end().to_owned()
+    }
+
+    /// What the broker complains about when it is told `command`.
+    fn errors(&mut self, command: &str) -> Vec<String> {
+        let sent = self.reader.get_mut().write_all(format!("{command}PING\r\n").as_bytes());
+        let mut errors = Vec::new();
+        while sent.is_ok() {
+            match self.line().as_str() {
+                "PONG" => break,
+                "" => {
+                    errors.push("closed".to_owned());
+                    break;
+                }
+                line if line.starts_with("-ERR") => errors.push(line.to_owned()),
+                _ => {}
+            }
+        }
+        errors
+    }
+
+    fn may_publish(&mut self, subject: &str) -> bool {
+        is_permitted(&self.errors(&format!("PUB {subject} 1\r\nx\r\n")))
+    }
+
+    fn may_subscribe(&mut self, subject: &str, group: &str) -> bool {
+        let is_permitted = is_permitted(&self.errors(&format!("SUB {subject}{group} 7\r\n")));
+        self.errors("UNSUB 7\r\n");
+        is_permitted
+    }
+}
+
+fn is_permitted(errors: &[String]) -> bool {
+    assert!(errors.iter().all(|error| error.contains("Permissions Violation")), "{errors:?}");
+    errors.is_empty()
+}
+
+/// Every kind of subject, for one host or several.
+const OF_A_HOST: [&str; 22] = [
+    "fleetps.{host}",
+    "fleetps.{host}.snapshot",
+    "fleetps.{host}.snapshot.more",
+    "fleetps.{host}.hello",
+    "fleetps.{host}.settings",
+    "fleetps.{host}.cmd",
+    "fleetps.{host}.>",
+    "fleetps.{host}.*",
+    "fleetps-audit.{host}.sign-in",
+    "fleetps-dead.{host}.flood",
+    "fleetps-status.ingestor.{host}",
+    "_INBOX_{host}.x",
+    "_INBOX_{host}.>",
+    "_INBOX.{host}",
+    "$KV.settings.{host}",
+    "$KV.hosts.{host}",
+    "$KV.users.{host}",
+    "$KV.enrolment_tokens.{host}",
+    "$JS.API.DIRECT.GET.KV_settings.$KV.settings.{host}",
+    "$JS.API.DIRECT.GET.KV_hosts.$KV.hosts.{host}",
+    "$JS.API.DIRECT.GET.SNAP.fleetps.{host}.snapshot",
+    "$JS.API.CONSUMER.CREATE.SNAP.c.fleetps.{host}.snapshot",
+];
+
+/// The system's, JetStream's, and everything.
+const OF_NO_HOST: [&str; 33] = [
+    ">",
+    "*",
+    "fleetps.>",
+    "fleetps-audit.>",
+    "_INBOX.>",
+    "_INBOX_simulator.x",
+    "$SYS.>",
+    "$SYS.REQ.USER.AUTH",
+    "$SYS.REQ.USER.INFO",
+    "$SYS.REQ.SERVER.PING",
+    "$SYS.REQ.SERVER.PING.CONNZ",
+    "$SYS.REQ.SERVER.N.KICK",
+    "$SYS.REQ.ACCOUNT.PING.CONNZ",
+    "$SYS.ACCOUNT.AGENTS.CONNECT",
+    "$SYS.ACCOUNT.FLEET.>",
+    "$JS.>",
+    "$JS.API.>",
+    "$JS.API.INFO",
+    "$JS.API.STREAM.NAMES",
+    "$JS.API.STREAM.CREATE.X",
+    "$JS.API.STREAM.UPDATE.SNAP",
+    "$JS.API.STREAM.PURGE.SNAP",
+    "$JS.API.STREAM.DELETE.SNAP",
+    "$JS.API.STREAM.INFO.SNAP",
+    "$JS.API.STREAM.MSG.GET.SNAP",
+    "$JS.API.STREAM.MSG.DELETE.SNAP",
+    "$JS.API.DIRECT.GET.SNAP",
+    "$JS.API.CONSUMER.CREATE.SNAP",
+    "$JS.API.CONSUMER.CREATE.KV_settings",
+    "$JS.API.CONSUMER.MSG.NEXT.SNAP.c",
+    "$JS.ACK.SNAP.c.1.1.1.1.1",
+    "$JS.FC.SNAP.c.x",
+    "$O.X.C.x",
+];
+
+const MAY_PUBLISH: [&str; 3] =
+    ["fleetps.own.snapshot", "fleetps.own.hello", "$JS.API.DIRECT.GET.KV_settings.$KV.settings.own"];
+const MAY_HEAR: [&str; 4] = ["fleetps.own.settings", "fleetps.own.cmd", "_INBOX_own.x", "_INBOX_own.>"];
+
+fn every_subject() -> Vec<String> {
+    let of_hosts = ["own", "other", "*", ">"]
+        .into_iter()
+        .flat_map(|host| OF_A_HOST.into_iter().map(move |subject| subject.replace("{host}", host)));
+    // `>` in the middle is no wildcard but an invalid subject, which ends the connection.
+    let is_valid = |subject: &String| subject.find('>').is_none_or(|place| place + 1 == subject.len());
+    of_hosts.chain(OF_NO_HOST.map(str::to_owned)).filter(is_valid).collect()
+}
+
+async fn own(broker: &Admitting) -> Raw {
+    let token = broker.token(2).await;
+    let machine = broker.machine("own");
+    machine.connect(Some(&token)).await.unwrap();
+    broker.machine("other").connect(Some(&token)).await.unwrap();
+    Raw::connect(&machine.broker.url, "own", &machine.broker.nkey_file.unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_may_publish_and_hear_its_own_and_nothing_else() {
+    let broker = Admitting::start(AdmissionSettings::default()).await;
+    broker.fixture.jetstream().await;
+    let mut raw = own(&broker).await;
+    let subjects = every_subject();
+    assert!(subjects.len() > 100, "{}", subjects.len());
+    for subject in &subjects {
+        assert_eq!(raw.may_publish(subject), MAY_PUBLISH.contains(&subject.as_str()), "publish {subject}");
+        let may_hear = MAY_HEAR.contains(&subject.as_str());
+        assert_eq!(raw.may_subscribe(subject, ""), may_hear, "subscribe {subject}");
+        assert_eq!(raw.may_subscribe(subject, " group"), may_hear, "subscribe {subject} in a group");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn replies_that_an_agent_sends_elsewhere_change_nothing() {
+    let broker = Admitting::start(AdmissionSettings::default()).await;
+    let jetstream = broker.fixture.jetstream().await;
+    let mut raw = own(&broker).await;
+    let hosts_before = broker.hosts.all().await.unwrap();
+    let aims =
+        ["$JS.API.STREAM.PURGE.SNAP", "$JS.API.STREAM.DELETE.SNAP", "$KV.hosts.other", "$KV.settings.other"];
+    for aim in aims {
+        // Where a reply goes is not checked by the broker; that agents have an account of their own makes it harmless.
+        raw.errors(&format!("PUB fleetps.own.snapshot {aim} 1\r\nx\r\n"));
+    }
+    until("all of them are stored", || async {
+        let stream = within(stream::open_snapshots(&jetstream)).await.unwrap();
+        stream.cached_info().state.messages == aims.len() as u64
+    })
+    .await;
+    assert_eq!(broker.hosts.all().await.unwrap(), hosts_before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_answers_a_command_once_and_only_where_it_was_asked() {
+    let broker = Admitting::start(AdmissionSettings::default()).await;
+    let token = broker.token(1).await;
+    let agent = broker.machine("own").connect(Some(&token)).await.unwrap();
+    let mut commands = agent.subscribe("fleetps.own.cmd").await.unwrap();
+    agent.flush().await.unwrap();
+    let answering = tokio::spawn(async move {
+        let command = commands.next().await.unwrap();
+        agent.publish(command.reply.unwrap(), "done".into()).await.unwrap();
+        agent.flush().await.unwrap();
+    });
+    let fleet = broker.fixture.client(fleetps_nats::server::Part::Api).await;
+    let answer = within(fleet.request("fleetps.own.cmd", "do".into())).await.unwrap();
+    assert_eq!(answer.payload.as_ref(), b"done");
+    within(answering).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_who_sends_too_much_or_listens_to_too_much_is_stopped_by_the_broker() {
+    let broker = Admitting::start(AdmissionSettings::default()).await;
+    broker.fixture.jetstream().await;
+    let mut raw = own(&broker).await;
+    let errors: Vec<String> =
+        (0..20).flat_map(|number| raw.errors(&format!("SUB _INBOX_own.{number} {number}\r\n"))).collect();
+    assert!(errors.iter().any(|error| error.to_lowercase().contains("maximum subscriptions")), "{errors:?}");
+    let mut raw = {
+        let machine = broker.machine("large");
+        let token = broker.token(1).await;
+        machine.connect(Some(&token)).await.unwrap();
+        Raw::connect(&machine.broker.url, host("large").as_str(), &machine.broker.nkey_file.unwrap())
+    };
+    let largest = "x".repeat(1 << 20);
+    assert!(raw.errors(&format!("PUB fleetps.large.snapshot {}\r\n{largest}\r\n", largest.len())).is_empty());
+    let errors = raw.errors(&format!("PUB fleetps.large.snapshot {}\r\n", (1 << 20) + 8193));
+    assert!(errors.iter().any(|error| error.contains("Maximum Payload")), "{errors:?}");
+}
