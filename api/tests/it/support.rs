@@ -109,10 +109,7 @@ impl Site {
     }
 
     pub async fn send(&self, request: Request<Body>) -> Answer {
-        let response = self.router.clone().oneshot(request).await.unwrap();
-        let (head, body) = response.into_parts();
-        let body = to_bytes(body, 64 << 20).await.unwrap();
-        Answer { status: head.status, headers: head.headers, body: String::from_utf8(body.to_vec()).unwrap() }
+        read(self.router.clone().oneshot(request).await.unwrap()).await
     }
 
     /// The token that forms of this site's pages have.
@@ -138,6 +135,13 @@ impl Site {
     pub async fn json(&self, url: &str) -> serde_json::Value {
         serde_json::from_str(&self.get(url).await.body).unwrap()
     }
+}
+
+/// The whole of an answer.
+pub async fn read(response: axum::response::Response) -> Answer {
+    let (head, body) = response.into_parts();
+    let body = to_bytes(body, 64 << 20).await.unwrap();
+    Answer { status: head.status, headers: head.headers, body: String::from_utf8(body.to_vec()).unwrap() }
 }
 
 pub fn snapshot(sequence: i64, processes: Vec<Process>) -> Snapshot {

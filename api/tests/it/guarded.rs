@@ -1,0 +1,157 @@
+//! A site where people sign in, with a real broker, and people in front of browsers.
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    body::{Body, BodyDataStream},
+    http::{Request, StatusCode, header, request::Builder},
+};
+use fleetps::{
+    people::{Accounts, Addresses, By, Grant, People, SignInSettings, UserName},
+    web,
+};
+use fleetps_nats::{
+    audit::{Audit, Chained},
+    server::{ManagedServer, Part, ServerSettings},
+};
+use parking_lot::Mutex;
+use scraper::Html;
+use tower::ServiceExt;
+
+use crate::support::{Answer, Site, attributes, family, read};
+
+pub const PASSWORD: &str = "correct horse battery";
+
+/// A site where people sign in, and its broker.
+pub struct Guarded {
+    pub site: Site,
+    server: ManagedServer,
+}
+
+impl Guarded {
+    pub async fn new(settings: SignInSettings) -> Self {
+        let mut site = Site::with("web-1", family());
+        let server = ManagedServer::start(ServerSettings {
+            data: site.folder.path().to_owned(),
+            program: None,
+            host: "here".parse().unwrap(),
+            simulator: false,
+            max_file_store_bytes: 1 << 30,
+        })
+        .await
+        .unwrap();
+        let client = server.broker(Part::Api).connect("test").await.unwrap();
+        let audit = Audit::open(&client).await.unwrap();
+        let addresses = Addresses::new(&settings, false);
+        let accounts = Accounts::open(&client, audit, settings, None).await.unwrap();
+        site.shared.people = People::of(accounts, addresses);
+        site.router = web::router(site.shared.clone());
+        Self { site, server }
+    }
+
+    pub fn accounts(&self) -> &Accounts {
+        self.site.shared.people.accounts().unwrap()
+    }
+
+    /// Somebody in front of a browser that has no cookie yet.
+    pub fn visitor(&self) -> Visitor {
+        Visitor { router: self.site.router.clone(), cookie: Arc::default() }
+    }
+
+    /// Where a first administrator comes in.
+    pub async fn first_link(&self) -> String {
+        format!("/welcome/{}", self.accounts().first_link().await.unwrap().unwrap().text())
+    }
+
+    /// Anna, who administers everything, signed in.
+    pub async fn anna(&self) -> Visitor {
+        let anna = self.visitor();
+        let link = self.first_link().await;
+        let answer =
+            anna.fill(&link, &link, &[("name", "Anna"), ("password", PASSWORD), ("repeated", PASSWORD)]);
+        assert_eq!(answer.await.status, StatusCode::SEE_OTHER);
+        anna
+    }
+
+    /// A user with a password and one grant, not signed in.
+    pub async fn user(&self, name: &str, grant: &str) {
+        let (name, grant): (UserName, Grant) = (name.parse().unwrap(), grant.parse().unwrap());
+        let secret = self.accounts().add_user(&By::command(), &name, vec![grant]).await.unwrap();
+        let link = format!("/welcome/{}", secret.text());
+        let answer =
+            self.visitor().fill(&link, &link, &[("password", PASSWORD), ("repeated", PASSWORD)]).await;
+        assert_eq!(answer.status, StatusCode::SEE_OTHER);
+    }
+
+    /// What the audit has: who, what kind of thing, and what came of it.
+    pub async fn audited(&self) -> Vec<String> {
+        let client = self.server.broker(Part::Api).connect("audit").await.unwrap();
+        let entries = Audit::open(&client).await.unwrap().read(1).await.unwrap();
+        let line =
+            |entry: &Chained| format!("{} {} {}", entry.entry.who, entry.entry.action, entry.entry.outcome);
+        entries.iter().map(line).collect()
+    }
+}
+
+/// Somebody in front of a browser, which keeps its cookie.
+#[derive(Clone)]
+pub struct Visitor {
+    router: Router,
+    pub cookie: Arc<Mutex<String>>,
+}
+
+impl Visitor {
+    pub fn cookie(&self) -> String {
+        self.cookie.lock().clone()
+    }
+
+    pub async fn response(&self, request: Builder, body: String) -> axum::response::Response {
+        let mut request = request.header("host", "localhost");
+        if !self.cookie().is_empty() {
+            request = request.header(header::COOKIE, self.cookie());
+        }
+        let response = self.router.clone().oneshot(request.body(Body::from(body)).unwrap()).await.unwrap();
+        if let Some(set) = response.headers().get(header::SET_COOKIE) {
+            *self.cookie.lock() = set.to_str().unwrap().split(';').next().unwrap().to_owned();
+        }
+        response
+    }
+
+    pub async fn get(&self, url: &str) -> Answer {
+        read(self.response(Request::get(url), String::new()).await).await
+    }
+
+    pub async fn page(&self, url: &str) -> Html {
+        Html::parse_document(&self.get(url).await.body)
+    }
+
+    /// What an open page is sent from now on.
+    pub async fn live(&self, url: &str) -> BodyDataStream {
+        let request = Request::get(url).header(header::ACCEPT, "text/event-stream");
+        let response = self.response(request, String::new()).await;
+        assert_eq!(response.status(), StatusCode::OK);
+        response.into_body().into_data_stream()
+    }
+
+    /// Sends a form as it is, without a token.
+    pub async fn post(&self, url: &str, fields: &[(&str, &str)]) -> Answer {
+        let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+        read(self.response(Request::post(url), body).await).await
+    }
+
+    /// Fills in a form of `page`, with its token, and sends it to `url`.
+    pub async fn fill(&self, page: &str, url: &str, fields: &[(&str, &str)]) -> Answer {
+        let html = self.page(page).await;
+        let token = attributes(&html, "main input[name=form_token]", "value").swap_remove(0);
+        self.post(url, &[fields, &[("form_token", &token)]].concat()).await
+    }
+
+    pub async fn sign_in(&self, name: &str, password: &str) -> Answer {
+        self.fill("/sign-in", "/sign-in", &[("name", name), ("password", password)]).await
+    }
+
+    pub async fn is_in(&self) -> bool {
+        self.get("/").await.status == StatusCode::OK
+    }
+}
