@@ -50,6 +50,11 @@ impl Guarded {
         Self { site, server }
     }
 
+    /// The site and the broker, which goes when it is dropped.
+    pub fn into_parts(self) -> (Site, ManagedServer) {
+        (self.site, self.server)
+    }
+
     pub fn accounts(&self) -> &Accounts {
         self.site.shared.people.accounts().unwrap()
     }
@@ -154,4 +159,9 @@ impl Visitor {
     pub async fn is_in(&self) -> bool {
         self.get("/").await.status == StatusCode::OK
     }
+}
+
+/// Where an answer leads.
+pub fn location(answer: &Answer) -> &str {
+    answer.headers[header::LOCATION].to_str().unwrap()
 }

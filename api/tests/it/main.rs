@@ -1,10 +1,12 @@
 //! The web layer from outside: pages by selector, JSON by value, streams as streams, and all of it in a browser.
 #![allow(clippy::unwrap_used, missing_docs, reason = "a test that cannot go on should panic")]
 
+mod accounts;
 mod audit;
 mod backup;
 mod browser;
 mod browser_over_time;
+mod browser_people;
 mod browser_travel;
 mod commands;
 mod console;

@@ -1,0 +1,93 @@
+//! Signing in, in a real browser: the first administrator, a user, a token, and out again.
+
+use fantoccini::Locator;
+use fleetps::people::SignInSettings;
+use fleetps_nats::server::ManagedServer;
+use serde_json::json;
+
+use crate::{
+    browser::Browser,
+    guarded::{Guarded, PASSWORD},
+};
+
+/// A browser in front of a site where nobody is known yet, the first link, and the broker.
+async fn open(scripts: bool) -> Option<(Browser, String, ManagedServer)> {
+    let guarded = Guarded::new(SignInSettings::default()).await;
+    let link = guarded.first_link().await;
+    let (site, server) = guarded.into_parts();
+    Some((Browser::open(site, scripts).await?, link, server))
+}
+
+/// Fills in the fields of the page, and presses a button.
+async fn send(browser: &Browser, fields: &[(&str, &str)], button: &str) {
+    for (name, value) in fields {
+        let field = Locator::Css(name);
+        browser.client.wait().for_element(field).await.unwrap().send_keys(value).await.unwrap();
+    }
+    browser.client.find(Locator::Css(button)).await.unwrap().click().await.unwrap();
+}
+
+async fn text(browser: &Browser, selector: &str) -> String {
+    browser.client.wait().for_element(Locator::Css(selector)).await.unwrap().text().await.unwrap()
+}
+
+const CHOSEN: [(&str, &str); 2] = [("[name=password]", PASSWORD), ("[name=repeated]", PASSWORD)];
+
+/// From the first link to a user with a token, and out; every step is a form.
+async fn from_the_first_link_to_a_token(scripts: bool) {
+    let Some((browser, link, server)) = open(scripts).await else { return };
+    browser.go("/hosts/web-1").await;
+    assert_eq!(text(&browser, "h1").await, "Sign in");
+    browser.go(&link).await;
+    send(&browser, &[("[name=name]", "anna"), CHOSEN[0], CHOSEN[1]], "main button").await;
+    assert_eq!(text(&browser, "#hosts td.host").await, "web-1");
+
+    browser.client.find(Locator::Css("a[href='/users']")).await.unwrap().click().await.unwrap();
+    send(&browser, &[("main [name=name]", "bert")], "main form button").await;
+    let for_bert = text(&browser, "#link").await;
+    send(&browser, &[], "form[action='/sign-out'] button").await;
+    assert_eq!(text(&browser, "h1").await, "Sign in");
+
+    browser.client.goto(&for_bert).await.unwrap();
+    assert_eq!(text(&browser, "h1").await, "Welcome, bert");
+    send(&browser, &CHOSEN, "main button").await;
+    assert_eq!(text(&browser, ".top a[href='/account']").await, "bert");
+    send(&browser, &[], "form[action='/sign-out'] button").await;
+    browser.go("/hosts/web-1?view=flat").await;
+    send(&browser, &[("[name=name]", "bert"), ("[name=password]", "not it at all")], "main button").await;
+    assert!(text(&browser, "[role=alert]").await.contains("the name or the password is not right"));
+    send(&browser, &[("[name=password]", PASSWORD)], "main button").await;
+    text(&browser, "#processes").await;
+    let url = browser.client.current_url().await.unwrap();
+    assert_eq!((url.path(), url.query()), ("/hosts/web-1", Some("view=flat")));
+
+    browser.go("/account").await;
+    send(&browser, &[("main [name=name]", "report")], "form[action='/account/tokens'] button").await;
+    assert!(text(&browser, "#new-token").await.starts_with("fleetps_"));
+    browser.go("/users").await;
+    assert!(text(&browser, "h1").await.contains("you may not"));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn people_sign_in_make_users_and_tokens_and_sign_out() {
+    from_the_first_link_to_a_token(true).await;
+}
+
+#[tokio::test]
+async fn people_sign_in_make_users_and_tokens_and_sign_out_without_scripts() {
+    from_the_first_link_to_a_token(false).await;
+}
+
+#[tokio::test]
+async fn an_open_page_leads_to_the_sign_in_when_its_session_is_ended() {
+    let Some((browser, link, server)) = open(true).await else { return };
+    browser.go(&link).await;
+    send(&browser, &[("[name=name]", "anna"), CHOSEN[0], CHOSEN[1]], "main button").await;
+    browser.until_live().await;
+    let accounts = browser.site.shared.people.accounts().unwrap();
+    let (key, _) = accounts.sessions_of("anna").swap_remove(0);
+    accounts.sessions.remove(&key).await.unwrap();
+    browser.until("return location.pathname + location.search", json!("/sign-in?next=%2F")).await;
+    server.stop().await;
+}
