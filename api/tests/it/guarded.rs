@@ -35,7 +35,6 @@ impl Guarded {
         let server = ManagedServer::start(ServerSettings {
             data: site.folder.path().to_owned(),
             program: None,
-            host: "here".parse().unwrap(),
             simulator: false,
             max_file_store_bytes: 1 << 30,
         })

@@ -74,9 +74,9 @@ pub fn fleetps(data: &Path) -> Command {
         "500ms",
         "--host",
         "here",
-        "--auth",
-        "off",
     ]);
+    // What a test wants otherwise, it says by a flag.
+    command.env("FLEETPS_AUTH", "off");
     command
 }
 
@@ -195,4 +195,54 @@ fn an_address_that_others_could_reach_is_refused_with_the_reason() {
     assert!(!output.status.success());
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(said.contains("Leave out --auth off"), "{said}");
+}
+
+#[test]
+fn commands_on_this_machine_are_let_in_and_users_are_made_without_a_browser() {
+    let data = tempfile::tempdir().unwrap();
+    let running = Running::start(data.path(), &["--auth", "on"]);
+    let command = |arguments: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_fleetps"))
+            .arg("--data")
+            .arg(data.path())
+            .args(arguments)
+            .output()
+            .unwrap();
+        let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+        (output.status.success(), text.into_owned())
+    };
+    let refused = ureq::get(format!("{}/api/v1/hosts", running.address)).call().unwrap_err().to_string();
+    assert!(refused.contains("401"), "{refused}");
+    until("this host is listed", || command(&["hosts"]).1.contains("here ").then_some(()));
+
+    // Without the data folder there is no token.
+    let elsewhere = tempfile::tempdir().unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_fleetps"))
+        .arg("--data")
+        .arg(elsewhere.path())
+        .args(["hosts", "--server", &running.address])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && said.contains("nobody is signed in"), "{said}");
+    // The token of the data folder is for that server alone.
+    let (done, said) = command(&["hosts", "--server", &running.address.replace("127.0.0.1", "localhost")]);
+    assert!(!done && said.contains("nobody is signed in"), "{said}");
+
+    let (done, said) = command(&["user", "add", "bert", "viewer:web"]);
+    assert!(done && said.starts_with(&format!("{}/welcome/", running.address)), "{said}");
+    let (done, said) = command(&["user", "grant", "bert", "operator:env=prod:no-command-lines"]);
+    assert!(done, "{said}");
+    command(&["user", "disable", "bert"]);
+    let listed = command(&["user", "list"]).1;
+    let row = "bert  disabled  viewer:web operator:env=prod:no-command-lines";
+    assert!(listed.lines().any(|line| line.starts_with(row)), "{listed}");
+    for wrong in [
+        &["user", "add", "Bert", "viewer"][..],
+        &["user", "password", "nobody"],
+        &["user", "add", "b", "root"],
+    ] {
+        assert!(!command(wrong).0, "{wrong:?}");
+    }
+    running.stop();
 }
