@@ -179,6 +179,11 @@ fn the_command_follows_the_chain_while_everything_runs_and_names_what_was_edited
     // Without the broker, what is sealed is checked all the same.
     let alone = verify(&data, &[]);
     assert!(alone.status.success() && said(&alone).contains("The broker was not asked"), "{}", said(&alone));
+    // A backup has it too.
+    let [saved, restored] = ["saved", "restored"].map(|name| folder.path().join(name));
+    let run = |data: &Path, command: &str| fleetps(data).arg(command).arg(&saved).output().unwrap();
+    assert!(run(&data, "backup").status.success() && run(&restored, "restore").status.success());
+    assert!(verify(&restored, &["--expect", hash]).status.success());
     let editor = duckdb::Connection::open(segment().unwrap()).unwrap();
     editor.execute("UPDATE audit SET who = 'somebody else'", []).unwrap();
     drop(editor);
