@@ -3,7 +3,7 @@
 use std::{error::Error, io, path::PathBuf, thread, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use fleetps_nats::{HostName, connection::Broker, units::parse_duration};
+use fleetps_nats::{HostName, units::parse_duration};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
@@ -40,6 +40,18 @@ struct Overrides {
     /// File with the key for the broker
     #[arg(long, value_name = "FILE", env = "FLEETPS_NKEY", global = true)]
     nkey: Option<PathBuf>,
+    /// The authority that the broker's certificate is signed by, as PEM; nothing is said without TLS then
+    #[arg(long, value_name = "FILE", env = "FLEETPS_CA", global = true)]
+    ca: Option<PathBuf>,
+    /// This host's own certificate, as PEM, for a broker that asks for one
+    #[arg(long, value_name = "FILE", env = "FLEETPS_CERT", global = true, requires = "cert_key")]
+    cert: Option<PathBuf>,
+    /// The private key of that certificate, as PEM
+    #[arg(long, value_name = "FILE", env = "FLEETPS_CERT_KEY", global = true, requires = "cert")]
+    cert_key: Option<PathBuf>,
+    /// Reach a broker on another machine without TLS all the same
+    #[arg(long, env = "FLEETPS_PLAINTEXT", global = true)]
+    plaintext: bool,
     /// This host's name instead of the machine's own
     #[arg(long, value_name = "NAME", env = "FLEETPS_HOST")]
     host: Option<String>,
@@ -118,6 +130,10 @@ fn with_overrides(overrides: Overrides) -> Result<AgentFile, CliError> {
     let mut file = AgentFile::read(overrides.config.as_deref())?;
     file.nats = overrides.nats.unwrap_or(file.nats);
     file.nkey = overrides.nkey.or(file.nkey);
+    file.wire.ca = overrides.ca.or(file.wire.ca);
+    file.wire.certificate = overrides.cert.or(file.wire.certificate);
+    file.wire.key = overrides.cert_key.or(file.wire.key);
+    file.wire.plaintext |= overrides.plaintext;
     file.host = overrides.host.or(file.host);
     file.sample.interval = overrides.interval.unwrap_or(file.sample.interval);
     file.sample.state = overrides.state.unwrap_or(file.sample.state);
@@ -130,7 +146,7 @@ async fn run_agent(file: AgentFile) -> Result<(), CliError> {
         Some(name) => name.parse()?,
         None => HostName::from_os_name(&os_host_name()),
     };
-    let broker = Broker { url: file.nats, nkey_file: file.nkey };
+    let broker = file.broker();
     Ok(run::run(file.sample, broker, host, stop_signal()?).await?)
 }
 
@@ -175,7 +191,7 @@ async fn run_simulation(file: AgentFile, arguments: SimulateArguments) -> Result
         starts_at_us: arguments.since.map(since_us),
         ..SimulationSettings::default()
     };
-    let broker = Broker { url: file.nats, nkey_file: file.nkey };
+    let broker = file.broker();
     let end = simulate::run(settings, broker, stop_signal()?).await?;
     println!("{} snapshots made, {} dropped, {} not sent", end.made, end.dropped, end.unsent);
     Ok(())

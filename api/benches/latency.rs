@@ -38,6 +38,7 @@ async fn main() {
     let server = ManagedServer::start(ServerSettings {
         data: folder.path().to_owned(),
         program: None,
+        public: None,
         simulator: true,
         max_file_store_bytes: 10 << 30,
     })

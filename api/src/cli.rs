@@ -94,12 +94,19 @@ pub struct Overrides {
     /// The private key of that certificate, as PEM
     #[arg(long, env = "FLEETPS_TLS_KEY", global = true, value_name = "FILE")]
     pub tls_key: Option<PathBuf>,
-    /// Serve other machines without TLS all the same, behind a proxy that speaks it
+    /// Serve other machines, and reach a broker on one, without TLS all the same
     #[arg(long, env = "FLEETPS_PLAINTEXT", global = true)]
     pub plaintext: bool,
     /// Whether people have to sign in [default: on]; off lets anybody on this machine do everything
     #[arg(long, env = "FLEETPS_AUTH", global = true, value_enum)]
     pub auth: Option<Auth>,
+    /// Where agents on other machines reach the managed broker, as in 0.0.0.0:4222 [default: nowhere]
+    #[arg(long, env = "FLEETPS_BROKER_LISTEN", global = true, value_name = "ADDR")]
+    pub broker_listen: Option<SocketAddr>,
+    /// The authority that signed the certificates of the server and of the broker that are named, as PEM [default: that of
+    /// the data folder, if it has one, else the public ones]
+    #[arg(long, env = "FLEETPS_CA", global = true, value_name = "FILE")]
+    pub ca: Option<PathBuf>,
     /// Use this broker instead of a managed local one
     #[arg(long, env = "FLEETPS_NATS", global = true, value_name = "URL")]
     pub nats: Option<String>,

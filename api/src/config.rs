@@ -8,7 +8,12 @@ use std::{
 use anyhow::Context;
 use fleetps_agent::AgentSettings;
 use fleetps_ingestor::IngestorSettings;
-use fleetps_nats::{HostName, admission::AdmissionSettings, connection::Broker, server::Part};
+use fleetps_nats::{
+    HostName, Wire,
+    admission::AdmissionSettings,
+    connection::Broker,
+    server::{Part, PublicServer},
+};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -34,6 +39,9 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Whether people have to sign in.
     pub auth: Auth,
+    /// Where the managed broker is reached by other machines; by this one only where it is left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub broker_listen: Option<SocketAddr>,
     /// Another broker than a managed local one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub nats: Option<String>,
@@ -52,6 +60,8 @@ pub struct Config {
     pub sample_this_host: bool,
     /// Hosts of a simulated fleet beside the real one.
     pub demo_hosts: usize,
+    /// How the way to a broker that was named is kept safe.
+    pub wire: Wire,
     /// How browsers and agents reach this machine.
     pub tls: TlsSettings,
     /// How people sign in.
@@ -68,6 +78,7 @@ impl Default for Config {
             data: dirs::data_local_dir().unwrap_or_else(|| PathBuf::from(".")).join("fleetps"),
             listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080),
             auth: Auth::default(),
+            broker_listen: None,
             nats: None,
             nkey: None,
             nats_server: None,
@@ -75,6 +86,7 @@ impl Default for Config {
             admission: AdmissionSettings::default(),
             sample_this_host: true,
             demo_hosts: 0,
+            wire: Wire::default(),
             tls: TlsSettings::default(),
             sign_in: SignInSettings::default(),
             agent: AgentSettings::default(),
@@ -108,13 +120,28 @@ impl Config {
         Ok(config)
     }
 
+    /// The broker at `url`, which was named.
+    pub fn given_broker(&self, url: &str) -> Broker {
+        let wire = Wire { plaintext: self.tls.plaintext, ..self.wire.clone() };
+        Broker { url: url.to_owned(), nkey_file: self.nkey.clone(), wire }
+    }
+
+    /// How other machines reach the managed broker, where they do.
+    ///
+    /// # Errors
+    /// When they could without TLS, and nobody asked for that by name.
+    pub fn public_broker(&self) -> anyhow::Result<Option<PublicServer>> {
+        let Some(listen) = self.broker_listen else { return Ok(None) };
+        Ok(Some(PublicServer { listen, tls: self.tls.of_broker(listen, &self.data)? }))
+    }
+
     /// How a command reaches the broker: the one that was named, else the one that fleetps runs in the data folder.
     ///
     /// # Errors
     /// When none was named and none was ever run there.
     pub fn broker(&self) -> anyhow::Result<Broker> {
         match &self.nats {
-            Some(url) => Ok(Broker { url: url.clone(), nkey_file: self.nkey.clone() }),
+            Some(url) => Ok(self.given_broker(url)),
             None => Ok(fleetps_nats::server::broker_in(&self.data, Part::Api)?),
         }
     }
@@ -134,6 +161,8 @@ impl Config {
             tls_cert,
             tls_key,
             plaintext,
+            broker_listen,
+            ca,
             auth,
             nats,
             nkey,
@@ -154,6 +183,8 @@ impl Config {
         self.nkey = nkey.or(self.nkey.take());
         self.nats_server = nats_server.or(self.nats_server.take());
         self.host = host.or(self.host.take());
+        self.broker_listen = broker_listen.or(self.broker_listen);
+        self.wire.ca = ca.or(self.wire.ca.take());
         self.tls.certificate = tls_cert.or(self.tls.certificate.take());
         self.tls.key = tls_key.or(self.tls.key.take());
         self.tls.plaintext |= plaintext;

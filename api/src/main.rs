@@ -41,9 +41,9 @@ fn run(Cli { command, overrides }: Cli) -> anyhow::Result<()> {
         Some(Command::Sql { question, format }) => {
             commands::sql(config()?.history.history, &question, format)
         }
-        Some(Command::Hosts(asked)) => commands::hosts(&asked, &config()?.data),
-        Some(Command::Ps(args)) => commands::ps(&args, &config()?.data),
-        Some(Command::Top(args)) => commands::top(&args, &config()?.data),
+        Some(Command::Hosts(asked)) => commands::hosts(&asked, &config()?),
+        Some(Command::Ps(args)) => commands::ps(&args, &config()?),
+        Some(Command::Top(args)) => commands::top(&args, &config()?),
         Some(Command::Tls(asked)) => commands::tls(&config()?, &asked),
         Some(Command::Audit(asked)) => commands::audit(&config()?, &asked),
         Some(Command::User(asked)) => commands::user(&config()?, asked),

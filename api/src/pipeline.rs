@@ -62,10 +62,9 @@ pub async fn serve(config: Config, ended: CancellationToken) -> anyhow::Result<(
         .nats
         .clone()
         .context("`fleetps serve` needs a broker: name it with --nats nats://HOST:4222")?;
-    let broker = Broker { url, nkey_file: config.nkey.clone() };
+    let broker = config.given_broker(&url);
     let client = broker.connect("fleetps serve").await?;
-    let _admission =
-        AdmissionService::of_settings(&broker.url, client.clone(), config.admission.clone()).await?;
+    let _admission = AdmissionService::of_settings(&broker, client.clone(), config.admission.clone()).await?;
     let (door, address) = listen(&config).await?;
     let people = people(&config, &client, &address).await?;
     println!("fleetps serves {address}{}\nstop it with Ctrl-C", first_sign_in(&people, &address).await?);
@@ -173,10 +172,11 @@ enum Brokers {
 impl Brokers {
     async fn open(config: &Config) -> anyhow::Result<Self> {
         if let Some(url) = &config.nats {
-            return Ok(Self::Given(Broker { url: url.clone(), nkey_file: config.nkey.clone() }));
+            return Ok(Self::Given(config.given_broker(url)));
         }
         let settings = ServerSettings {
             data: config.data.clone(),
+            public: config.public_broker()?,
             program: config.nats_server.clone(),
             simulator: config.demo_hosts > 0,
             max_file_store_bytes: config.history.max_stream_bytes.saturating_add(BESIDE_THE_STREAM_BYTES),
@@ -200,7 +200,7 @@ impl Brokers {
             Self::Managed(server) => Ok(Some(server.admission(host, config.admission.clone()).await?)),
             Self::Given(broker) => {
                 let fleet = broker.connect("fleetps admission").await?;
-                Ok(AdmissionService::of_settings(&broker.url, fleet, config.admission.clone()).await?)
+                Ok(AdmissionService::of_settings(broker, fleet, config.admission.clone()).await?)
             }
         }
     }

@@ -144,6 +144,7 @@ async fn through_a_broker(messages: Vec<Message>, rows: u64) {
     let server = ManagedServer::start(ServerSettings {
         data: folder.path().to_owned(),
         program: None,
+        public: None,
         simulator: true,
         max_file_store_bytes: 16 << 30,
     })

@@ -10,6 +10,7 @@ use anyhow::Context;
 use clap::Parser;
 use fleetps_ingestor::IngestorSettings;
 use fleetps_nats::{
+    Wire,
     admission::AdmissionSettings,
     connection::Broker,
     units::{parse_bytes, parse_duration},
@@ -29,6 +30,12 @@ pub(crate) struct Cli {
     /// The file with this ingestor's broker key (an nkey seed)
     #[arg(long, env = "FLEETPS_NKEY", value_name = "FILE")]
     nkey: Option<PathBuf>,
+    /// The authority that the broker's certificate is signed by, as PEM; nothing is said without TLS then
+    #[arg(long, env = "FLEETPS_CA", value_name = "FILE")]
+    ca: Option<PathBuf>,
+    /// Reach a broker on another machine without TLS all the same
+    #[arg(long, env = "FLEETPS_PLAINTEXT")]
+    plaintext: bool,
     /// The folder with the keys to admit hosts to that broker: auth.nk, issuer.nk, system.nk
     #[arg(long, env = "FLEETPS_ADMISSION_KEYS", value_name = "DIR")]
     admission_keys: Option<PathBuf>,
@@ -61,6 +68,7 @@ pub(crate) struct Cli {
 struct File {
     nats: Option<String>,
     nkey: Option<PathBuf>,
+    wire: Wire,
     data: Option<PathBuf>,
     admission: AdmissionSettings,
     ingestor: IngestorSettings,
@@ -75,6 +83,11 @@ impl Cli {
         let broker = Broker {
             url: self.nats.or(file.nats).unwrap_or_else(|| DEFAULT_NATS.to_owned()),
             nkey_file: self.nkey.or(file.nkey),
+            wire: Wire {
+                ca: self.ca.or(file.wire.ca),
+                plaintext: self.plaintext || file.wire.plaintext,
+                ..file.wire
+            },
         };
         let mut settings = IngestorSettings { history: data.join("history"), ..file.ingestor };
         settings.keep_samples = self.keep_samples.unwrap_or(settings.keep_samples);

@@ -30,7 +30,7 @@ async fn run(cli: cli::Cli) -> anyhow::Result<()> {
         client = broker.connect("fleetps-ingestor") => client?,
         () = cancel.cancelled() => return Ok(()),
     };
-    let _admission = AdmissionService::of_settings(&broker.url, client.clone(), admission).await?;
+    let _admission = AdmissionService::of_settings(&broker, client.clone(), admission).await?;
     fleetps_ingestor::run(client, settings, cancel).await?;
     Ok(())
 }

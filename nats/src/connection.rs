@@ -10,7 +10,7 @@ use async_nats::{Auth, AuthError, Client, ConnectOptions, Event};
 use tokio::sync::Notify;
 
 use crate::{
-    HostName,
+    HostName, Wire,
     key::{self, KeyError},
     subject,
 };
@@ -33,6 +33,8 @@ pub struct Broker {
     pub url: String,
     /// The file with this part's nkey seed; `None` for a broker without authentication.
     pub nkey_file: Option<PathBuf>,
+    /// How the way to it is kept safe.
+    pub wire: Wire,
 }
 
 /// The broker cannot be used.
@@ -41,6 +43,16 @@ pub enum ConnectionError {
     /// The key cannot be used.
     #[error(transparent)]
     Key(#[from] KeyError),
+    /// It is on another machine, and nothing would keep what is said from others.
+    #[error(
+        "the broker at {url} is on another machine, and the way there is not over TLS: command lines would cross the \
+         network as they are. Either name the authority that its certificate is signed by, with --ca FILE, or say \
+         --plaintext"
+    )]
+    Plaintext {
+        /// Its address.
+        url: String,
+    },
     /// The broker does not answer, or refuses.
     #[error("cannot connect to the broker at {url}; is it running, and does it know this key?")]
     Connect {
@@ -52,6 +64,11 @@ pub enum ConnectionError {
 }
 
 impl Broker {
+    /// The same broker, reached with the key in `file`.
+    pub fn with_key(&self, file: PathBuf) -> Self {
+        Self { nkey_file: Some(file), ..self.clone() }
+    }
+
     /// Connects as `name` (shown in the broker's own lists), waiting for the first connection.
     pub async fn connect(&self, name: &str) -> Result<Client, ConnectionError> {
         self.connect_with(self.options(name, "_INBOX")?).await
@@ -89,7 +106,11 @@ impl Broker {
     }
 
     async fn connect_with(&self, options: ConnectOptions) -> Result<Client, ConnectionError> {
-        options
+        if !self.wire.is_safe_to(&self.url) {
+            return Err(ConnectionError::Plaintext { url: self.url.clone() });
+        }
+        self.wire
+            .apply(options)
             .connect(&self.url)
             .await
             .map_err(|source| ConnectionError::Connect { url: self.url.clone(), source })

@@ -2,7 +2,7 @@
 //!
 //! `host` and `subject` name things, `snapshot` is the message every agent sends, `stream` is where the broker keeps
 //! those messages, `reader` reads them in order and `direct` some of them at once, `status` is how an ingestor says how it
-//! is doing, `audit` is who did what, and `connection` is the one way to reach a broker. `bucket` is what the broker keeps
+//! is doing, `audit` is who did what, and `connection` is the one way to reach a broker, kept safe by `wire`. `bucket` is what the broker keeps
 //! under keys, `hosts` the one of the hosts. `server` (feature `managed`) finds, installs and runs a local nats-server;
 //! `lock` keeps two processes out of one folder, `units` reads durations and sizes as people write them, `causes` writes
 //! an error as one line.
@@ -25,7 +25,9 @@ pub mod status;
 pub mod stream;
 pub mod subject;
 pub mod units;
+mod wire;
 
 pub use causes::with_causes;
 pub use host::HostName;
 pub use snapshot::Snapshot;
+pub use wire::Wire;

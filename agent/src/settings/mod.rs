@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use fleetps_nats::{snapshot::MAX_PROCESSES, units};
+use fleetps_nats::{Wire, connection::Broker, snapshot::MAX_PROCESSES, units};
 use serde::{Deserialize, Serialize};
 
 use crate::scrub::CommandLineMode;
@@ -94,8 +94,17 @@ pub struct AgentFile {
     /// This host's name; `None` for the machine's own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,
+    /// How the way to the broker is kept safe.
+    pub wire: Wire,
     /// What to sample.
     pub sample: AgentSettings,
+}
+
+impl AgentFile {
+    /// How the broker is reached.
+    pub fn broker(&self) -> Broker {
+        Broker { url: self.nats.clone(), nkey_file: self.nkey.clone(), wire: self.wire.clone() }
+    }
 }
 
 impl Default for AgentFile {
@@ -104,6 +113,7 @@ impl Default for AgentFile {
             nats: "nats://127.0.0.1:4222".to_owned(),
             nkey: None,
             host: None,
+            wire: Wire::default(),
             sample: AgentSettings::default(),
         }
     }

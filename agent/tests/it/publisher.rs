@@ -116,7 +116,11 @@ async fn without_a_stream_it_waits_for_one_and_a_message_the_broker_never_takes_
 
 #[tokio::test]
 async fn it_stops_within_two_seconds_when_there_is_no_broker() {
-    let broker = fleetps_nats::connection::Broker { url: "nats://127.0.0.1:9".to_owned(), nkey_file: None };
+    let broker = fleetps_nats::connection::Broker {
+        url: "nats://127.0.0.1:9".to_owned(),
+        nkey_file: None,
+        wire: fleetps_nats::Wire::default(),
+    };
     let client = broker.connect_later("test", "_INBOX_here").await.unwrap();
     let outbox = Outbox::new(1 << 20);
     outbox.push(1, message(1));

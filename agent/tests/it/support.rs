@@ -24,6 +24,7 @@ pub async fn start_server(folder: &Path) -> ManagedServer {
     let settings = ServerSettings {
         data: folder.to_owned(),
         program: None,
+        public: None,
         simulator: true,
         max_file_store_bytes: 1 << 30,
     };

@@ -1,12 +1,11 @@
 //! `fleetps hosts`: every host, with its state and load.
 
-use std::path::Path;
-
 use super::{
     Asked,
     field::{Field, Form, rows},
     table::render,
 };
+use crate::config::Config;
 use crate::live::now_us;
 
 const FIELDS: [Field; 9] = [
@@ -25,8 +24,8 @@ const FIELDS: [Field; 9] = [
 ///
 /// # Errors
 /// When the server cannot be reached.
-pub fn hosts(asked: &Asked, data: &Path) -> anyhow::Result<()> {
-    asked.show(data, "/api/v1/hosts", &[], |answer| {
+pub fn hosts(asked: &Asked, config: &Config) -> anyhow::Result<()> {
+    asked.show(config, "/api/v1/hosts", &[], |answer| {
         let cells =
             rows(answer, "hosts").iter().map(|host| FIELDS.map(|field| field.cell(host, now_us())).to_vec());
         render(&FIELDS.map(|field| field.heading()), cells)

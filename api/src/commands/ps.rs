@@ -1,7 +1,5 @@
 //! `fleetps ps HOST`: the processes of a host, now or at a moment.
 
-use std::path::Path;
-
 use clap::Args;
 use serde_json::Value;
 
@@ -12,7 +10,7 @@ use super::{
     table::render,
     tree,
 };
-use crate::display::time;
+use crate::{config::Config, display::time};
 
 /// Every column that there is.
 const FIELDS: [Field; 18] = [
@@ -73,10 +71,10 @@ pub struct PsArgs {
 ///
 /// # Errors
 /// When a column is unknown, or the server cannot be reached or refuses.
-pub fn ps(args: &PsArgs, data: &Path) -> anyhow::Result<()> {
+pub fn ps(args: &PsArgs, config: &Config) -> anyhow::Result<()> {
     let fields = args.columns.iter().map(|name| field(name.trim())).collect::<anyhow::Result<Vec<_>>>()?;
     let path = format!("/api/v1/hosts/{}/processes", part(&args.host));
-    args.asked.show(data, &path, &parameters(args, &fields), |answer| {
+    args.asked.show(config, &path, &parameters(args, &fields), |answer| {
         if let (Some(_), Some(captured_at_us)) = (&args.at, time_us(&answer["captured_at"])) {
             eprintln!("As of {}, the last snapshot then.", time(captured_at_us));
         }

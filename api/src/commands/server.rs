@@ -1,9 +1,6 @@
 //! Asking the running web server.
 
-use std::{
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{path::Path, time::Duration};
 
 use anyhow::Context;
 use clap::Args;
@@ -12,6 +9,7 @@ use ureq::tls::{Certificate, RootCerts, TlsConfig};
 
 use super::field::rows;
 use crate::{
+    config::Config,
     display::visible,
     people::{Local, Secret, tokens},
     tls::TlsSettings,
@@ -33,10 +31,6 @@ pub struct Asked {
     /// An API token for it, made on the page /account; the server of this machine needs none
     #[arg(long, env = "FLEETPS_TOKEN", hide_env_values = true, value_parser = tokens::parse)]
     token: Option<Secret>,
-    /// The authority that its certificate is signed by, as PEM [default: that of this machine, if it has one, else the
-    /// public ones]
-    #[arg(long, env = "FLEETPS_CA", value_name = "FILE")]
-    ca: Option<PathBuf>,
     /// Write the server's JSON instead of a table
     #[arg(long)]
     json: bool,
@@ -49,12 +43,12 @@ impl Asked {
     /// When the server cannot be reached, or refuses.
     pub(super) fn show(
         &self,
-        data: &Path,
+        config: &Config,
         path: &str,
         parameters: &[(&str, String)],
         table: impl FnOnce(&Value) -> String,
     ) -> anyhow::Result<()> {
-        let answer = self.server(data).get(path, parameters, self.roots(data)?)?;
+        let answer = self.server(&config.data).get(path, parameters, roots(config)?)?;
         for line in reservations(&answer) {
             eprintln!("{}", visible(&line));
         }
@@ -62,18 +56,6 @@ impl Asked {
             true => super::write(&super::json(&answer)),
             false => super::write(&table(&answer)),
         }
-    }
-
-    /// Who has to have signed the server's certificate.
-    fn roots(&self, data: &Path) -> anyhow::Result<RootCerts> {
-        let Some(file) = self.ca.clone().or_else(|| TlsSettings::authority(data)) else {
-            return Ok(RootCerts::WebPki);
-        };
-        let pem =
-            std::fs::read(&file).with_context(|| format!("cannot read the authority {}", file.display()))?;
-        let certificate = Certificate::from_pem(&pem)
-            .with_context(|| format!("there is no certificate in {}; expected PEM", file.display()))?;
-        Ok(RootCerts::new_with_certs(&[certificate]))
     }
 
     /// The token of the data folder goes to the address that stands beside it and to no other.
@@ -121,6 +103,18 @@ impl Local {
         anyhow::ensure!(status.is_success(), "{}; {}", text("error"), text("hint"));
         Ok(value)
     }
+}
+
+/// Who has to have signed the server's certificate.
+fn roots(config: &Config) -> anyhow::Result<RootCerts> {
+    let Some(file) = config.wire.ca.clone().or_else(|| TlsSettings::authority(&config.data)) else {
+        return Ok(RootCerts::WebPki);
+    };
+    let pem =
+        std::fs::read(&file).with_context(|| format!("cannot read the authority {}", file.display()))?;
+    let certificate = Certificate::from_pem(&pem)
+        .with_context(|| format!("there is no certificate in {}; expected PEM", file.display()))?;
+    Ok(RootCerts::new_with_certs(&[certificate]))
 }
 
 /// What restricts an answer about the past, for whoever reads the table.

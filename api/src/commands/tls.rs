@@ -1,6 +1,8 @@
 //! `fleetps tls`: certificates for machines that have none from elsewhere.
 
+use anyhow::Context;
 use clap::Subcommand;
+use fleetps_nats::HostName;
 
 use crate::{
     config::Config,
@@ -18,6 +20,12 @@ pub enum TlsCommand {
         #[arg(long, value_name = "HOST")]
         name: Vec<String>,
     },
+    /// Make a certificate for the agent of a host, for a broker that asks for one (`tls.agents_show_certificates`)
+    Client {
+        /// The host
+        #[arg(id = "of_host", value_name = "HOST")]
+        host: HostName,
+    },
 }
 
 /// Does what is asked.
@@ -25,7 +33,10 @@ pub enum TlsCommand {
 /// # Errors
 /// When a name is none, or the data folder cannot be written.
 pub fn tls(config: &Config, command: &TlsCommand) -> anyhow::Result<()> {
-    let TlsCommand::Init { name } = command;
+    let name = match command {
+        TlsCommand::Init { name } => name,
+        TlsCommand::Client { host } => return client(config, host),
+    };
     let made = tls::make(&TlsSettings::folder(&config.data), name)?;
     let authority = made.authority.display();
     let whose = if made.is_new { "signed by a new authority" } else { "signed by the authority from before" };
@@ -40,5 +51,16 @@ pub fn tls(config: &Config, command: &TlsCommand) -> anyhow::Result<()> {
          Run this again before it ends. Whoever has ca.key beside it can sign for any name; it stays on this machine.\n",
         names.join(", "),
         made.ends,
+    ))
+}
+
+fn client(config: &Config, host: &HostName) -> anyhow::Result<()> {
+    let folder = TlsSettings::folder(&config.data);
+    let ends = tls::make_client(&folder, host).context("`fleetps tls init` makes the authority first")?;
+    let files = folder.join("clients");
+    super::write(&format!(
+        "A certificate for the agent of {host}, until {ends}, is in {files}. Take both of its files and ca.pem there:\n  \
+         fleetps-agent --ca ca.pem --cert {host}.pem --cert-key {host}.key …\n",
+        files = files.display(),
     ))
 }

@@ -1,7 +1,5 @@
 //! `fleetps top`: who used most, over any time.
 
-use std::path::Path;
-
 use clap::Args;
 
 use super::{
@@ -9,6 +7,7 @@ use super::{
     field::{Field, Form, rows},
     table::render,
 };
+use crate::config::Config;
 
 const HOST_AND_PID: [Field; 2] = [Field::new("host", "HOST", Form::Text), Field::new("pid", "PID", Form::Id)];
 const COUNTS: [Field; 2] =
@@ -54,7 +53,7 @@ pub struct TopArgs {
 ///
 /// # Errors
 /// When the server cannot be reached or refuses.
-pub fn top(args: &TopArgs, data: &Path) -> anyhow::Result<()> {
+pub fn top(args: &TopArgs, config: &Config) -> anyhow::Result<()> {
     let mut parameters = vec![
         ("by", args.by.clone()),
         ("group", args.group.clone()),
@@ -65,7 +64,7 @@ pub fn top(args: &TopArgs, data: &Path) -> anyhow::Result<()> {
     parameters.extend(args.host.clone().map(|host| ("host", host)));
     let whose = if args.group == "process" { HOST_AND_PID } else { COUNTS };
     let fields: Vec<_> = whose.into_iter().chain(FIGURES).chain([KEY]).collect();
-    args.asked.show(data, "/api/v1/top", &parameters, |answer| {
+    args.asked.show(config, "/api/v1/top", &parameters, |answer| {
         // No column is an age, so the moment of the answer does not matter.
         let cells =
             rows(answer, "top").iter().map(|row| fields.iter().map(|field| field.cell(row, 0)).collect());

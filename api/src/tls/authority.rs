@@ -1,7 +1,8 @@
 //! A certificate authority of one's own, for machines that have no certificate from elsewhere.
 //!
 //! In the folder `tls` of the data folder: `ca.pem`, which everybody may have and clients are told to trust; `ca.key`,
-//! which signs; `server.pem` and `server.key`, which the pages and the broker present. The authority is made once; the
+//! which signs; `server.pem` and `server.key`, which the pages and the broker present; `client.pem` and `client.key`, by which
+//! the parts on this machine show themselves to the broker where that asks for it. The authority is made once; the
 //! server's certificate anew whenever it is asked for, and is taken without a restart.
 
 use std::{
@@ -10,6 +11,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use fleetps_nats::HostName;
 use jiff::{ToSpan, Zoned, civil::Date};
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
@@ -21,7 +23,7 @@ const AUTHORITY_NAME: &str = "fleetps certificate authority";
 /// Clients must be told anew when it ends.
 const AUTHORITY_YEARS: i32 = 10;
 /// What browsers accept at most from public authorities; renewing is one command.
-const SERVER_DAYS: i32 = 397;
+const CERTIFICATE_DAYS: i32 = 397;
 /// This machine is always reached by these.
 const OWN_NAMES: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
 
@@ -66,36 +68,64 @@ impl AuthorityError {
     }
 }
 
-/// Makes a certificate for `names` (beside those of this machine for itself) in `folder`, and the authority when there
-/// is none.
+/// Makes a certificate for `names` (beside those of this machine for itself) in `folder`, one by which the parts on this
+/// machine show themselves, and the authority when there is none.
 ///
 /// # Errors
 /// When a name is none, or the folder cannot be written.
 pub fn make(folder: &Path, names: &[String]) -> Result<Made, AuthorityError> {
     make_private_folder(folder)?;
-    let today = Zoned::now().date();
-    let (authority, key_file) = (folder.join("ca.pem"), folder.join("ca.key"));
-    let is_new = !key_file.exists();
-    let key = if is_new {
+    let authority = folder.join("ca.pem");
+    let is_new = !folder.join("ca.key").exists();
+    if is_new {
         let key = KeyPair::generate()?;
-        let certificate = authority_params(today)?.self_signed(&key)?;
-        write(&key_file, &key.serialize_pem())?;
+        let certificate = authority_params(Zoned::now().date())?.self_signed(&key)?;
+        write(&folder.join("ca.key"), &key.serialize_pem())?;
         write(&authority, &certificate.pem())?;
-        key
-    } else {
-        KeyPair::from_pem(&fs::read_to_string(&key_file).map_err(AuthorityError::at(&key_file))?)?
-    };
-    // Only its name and key count for signing, not its dates.
-    let issuer = Issuer::new(authority_params(today)?, key);
+    }
     let mut all: Vec<String> = OWN_NAMES.map(str::to_owned).to_vec();
     all.extend(names.iter().filter(|name| !OWN_NAMES.contains(&name.as_str())).cloned());
-    let ends = today.checked_add(SERVER_DAYS.days())?;
-    let server = KeyPair::generate()?;
-    let certificate = server_params(&all, today, ends)?.signed_by(&server, &issuer)?;
-    // The key first: whoever reads in between finds a pair that does not fit, and keeps what it has.
-    write(&folder.join("server.key"), &server.serialize_pem())?;
-    write(&folder.join("server.pem"), &certificate.pem())?;
+    let ends = issue(folder, &folder.join("server"), "fleetps", &all, ExtendedKeyUsagePurpose::ServerAuth)?;
+    issue(folder, &folder.join("client"), "fleetps", &[], ExtendedKeyUsagePurpose::ClientAuth)?;
     Ok(Made { authority, is_new, names: all, ends })
+}
+
+/// Makes a certificate by which the agent of `host` shows itself: `clients/HOST.pem` and `clients/HOST.key` in `folder`.
+/// Returns the day on which it ends.
+///
+/// # Errors
+/// When there is no authority in `folder`, or it cannot be written.
+pub fn make_client(folder: &Path, host: &HostName) -> Result<Date, AuthorityError> {
+    let clients = folder.join("clients");
+    make_private_folder(&clients)?;
+    issue(folder, &clients.join(host.as_str()), host.as_str(), &[], ExtendedKeyUsagePurpose::ClientAuth)
+}
+
+/// Has the authority in `folder` sign a new key, for `files`.pem and `files`.key; until the day that is returned.
+fn issue(
+    folder: &Path,
+    files: &Path,
+    common_name: &str,
+    names: &[String],
+    usage: ExtendedKeyUsagePurpose,
+) -> Result<Date, AuthorityError> {
+    let authority = folder.join("ca.key");
+    let authority_key = fs::read_to_string(&authority).map_err(AuthorityError::at(&authority))?;
+    let today = Zoned::now().date();
+    // Only its name and key count for signing, not its dates.
+    let issuer = Issuer::new(authority_params(today)?, KeyPair::from_pem(&authority_key)?);
+    let ends = today.checked_add(CERTIFICATE_DAYS.days())?;
+    let mut params = named(common_name, names)?;
+    params.use_authority_key_identifier_extension = true;
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages = vec![usage];
+    valid(&mut params, today, ends)?;
+    let key = KeyPair::generate()?;
+    let certificate = params.signed_by(&key, &issuer)?;
+    // The key first: whoever reads in between finds a pair that does not fit, and keeps what it has.
+    write(&files.with_added_extension("key"), &key.serialize_pem())?;
+    write(&files.with_added_extension("pem"), &certificate.pem())?;
+    Ok(ends)
 }
 
 fn authority_params(today: Date) -> Result<CertificateParams, AuthorityError> {
@@ -103,15 +133,6 @@ fn authority_params(today: Date) -> Result<CertificateParams, AuthorityError> {
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     valid(&mut params, today, today.checked_add(AUTHORITY_YEARS.years())?)?;
-    Ok(params)
-}
-
-fn server_params(names: &[String], today: Date, ends: Date) -> Result<CertificateParams, AuthorityError> {
-    let mut params = named("fleetps", names)?;
-    params.use_authority_key_identifier_extension = true;
-    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-    valid(&mut params, today, ends)?;
     Ok(params)
 }
 
@@ -135,7 +156,7 @@ fn valid(params: &mut CertificateParams, today: Date, ends: Date) -> Result<(), 
 
 /// Writes a file for its owner only, as a whole or not at all.
 fn write(path: &Path, text: &str) -> Result<(), AuthorityError> {
-    let temporary = path.with_extension("tmp");
+    let temporary = path.with_added_extension("tmp");
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(true);
     #[cfg(unix)]

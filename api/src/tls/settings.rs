@@ -5,6 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use fleetps_nats::server::ServerTls;
 use serde::{Deserialize, Serialize};
 
 use super::TlsFiles;
@@ -25,6 +26,8 @@ pub struct TlsSettings {
     pub key: Option<PathBuf>,
     /// Whether other machines may be served without TLS: behind a proxy that speaks it, say.
     pub plaintext: bool,
+    /// Whether the broker asks every agent for a certificate of its authority, beside its key.
+    pub agents_show_certificates: bool,
 }
 
 impl TlsSettings {
@@ -55,6 +58,26 @@ impl TlsSettings {
             }
             _ => anyhow::bail!("a certificate needs its key: give both --tls-cert FILE and --tls-key FILE"),
         }
+    }
+
+    /// The certificate of the broker, which listens on `listen`: what `fleetps tls init` made, because the parts on this
+    /// machine reach it as 127.0.0.1.
+    ///
+    /// # Errors
+    /// When there is none, other machines could reach it, and nobody asked for that by name.
+    pub fn of_broker(&self, listen: SocketAddr, data: &Path) -> anyhow::Result<Option<ServerTls>> {
+        let folder = Self::folder(data);
+        let file = |name: &str| folder.join(name);
+        let Some(authority) = Self::authority(data).filter(|_| file("server.pem").exists()) else {
+            anyhow::ensure!(
+                listen.ip().is_loopback() || self.plaintext,
+                "the broker cannot listen on {listen} without TLS: command lines would cross the network as they are. \
+                 Either run `fleetps tls init --name THIS-MACHINE` first, and give agents its ca.pem, or say --plaintext",
+            );
+            return Ok(None);
+        };
+        let clients = self.agents_show_certificates.then(|| (file("client.pem"), file("client.key")));
+        Ok(Some(ServerTls { certificate: file("server.pem"), key: file("server.key"), authority, clients }))
     }
 
     /// Whether pages may be served on `listen`.

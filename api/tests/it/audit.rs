@@ -28,6 +28,7 @@ async fn site(folder: &Path) -> (Site, ManagedServer, Audit) {
     let settings = ServerSettings {
         data: folder.to_owned(),
         program: None,
+        public: None,
         simulator: false,
         max_file_store_bytes: 256 << 20,
     };

@@ -4,6 +4,7 @@
 mod accounts;
 mod audit;
 mod backup;
+mod broker_tls;
 mod browser;
 mod browser_over_time;
 mod browser_people;

@@ -49,6 +49,7 @@ pub async fn broker(folder: &std::path::Path) -> (ManagedServer, async_nats::Cli
     let server = ManagedServer::start(ServerSettings {
         data: folder.to_owned(),
         program: None,
+        public: None,
         simulator: true,
         max_file_store_bytes: 256 << 20,
     })

@@ -19,8 +19,15 @@ use crate::{
 /// Where the segments are.
 const HISTORY: &str = "history";
 /// What every start makes anew, or what belongs to this machine's run alone.
-const MADE_ANEW: [&str; 6] =
-    ["lock", HISTORY, "nats/jetstream", "nats/ports", "nats/nats-server.conf", "nats/nats-server.log"];
+const MADE_ANEW: [&str; 7] = [
+    "lock",
+    HISTORY,
+    "nats/way.json",
+    "nats/jetstream",
+    "nats/ports",
+    "nats/nats-server.conf",
+    "nats/nats-server.log",
+];
 /// What the settings file is called in a backup and in a data folder made from it.
 const SETTINGS: &str = "fleetps.toml";
 /// How often the list of segments may change under a backup: it does about every half minute, and after the first time

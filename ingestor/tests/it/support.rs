@@ -32,7 +32,13 @@ pub struct Fixture {
 }
 
 fn server_settings(folder: &Path) -> ServerSettings {
-    ServerSettings { data: folder.to_owned(), program: None, simulator: true, max_file_store_bytes: 1 << 30 }
+    ServerSettings {
+        data: folder.to_owned(),
+        program: None,
+        public: None,
+        simulator: true,
+        max_file_store_bytes: 1 << 30,
+    }
 }
 
 impl Fixture {

@@ -47,9 +47,9 @@ pub struct AdmissionKeys {
 }
 
 impl AdmissionKeys {
-    /// The keys `auth.nk`, `issuer.nk` and `system.nk` in `folder`, for the broker at `url`.
-    pub fn in_folder(url: &str, folder: &Path) -> Self {
-        let broker = |file: &str| Broker { url: url.to_owned(), nkey_file: Some(folder.join(file)) };
+    /// The keys `auth.nk`, `issuer.nk` and `system.nk` in `folder`, for `broker`.
+    pub fn in_folder(broker: &Broker, folder: &Path) -> Self {
+        let broker = |file: &str| broker.with_key(folder.join(file));
         Self { auth: broker("auth.nk"), system: broker("system.nk"), issuer: folder.join("issuer.nk") }
     }
 }
@@ -106,12 +106,12 @@ impl AdmissionService {
     /// # Errors
     /// When a key cannot be read, or the broker does not take it.
     pub async fn of_settings(
-        url: &str,
+        broker: &Broker,
         fleet: Client,
         settings: AdmissionSettings,
     ) -> Result<Option<Self>, AdmissionError> {
         let Some(folder) = &settings.keys else { return Ok(None) };
-        Self::start(&AdmissionKeys::in_folder(url, folder), fleet, settings.clone()).await.map(Some)
+        Self::start(&AdmissionKeys::in_folder(broker, folder), fleet, settings.clone()).await.map(Some)
     }
 
     /// How many connections this service has refused, by reason.

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    Part, ServerError, ServerSettings,
+    Part, ServerError, ServerSettings, Way,
     keys::{self, Keys},
 };
 use crate::subject;
@@ -24,6 +24,8 @@ pub(super) struct Files {
     pub(super) log: PathBuf,
     /// Where it says which ports it got, and where the client port is remembered.
     pub(super) ports: PathBuf,
+    /// How the parts on this machine reach it, for other processes.
+    way: PathBuf,
     /// Its store.
     store: PathBuf,
 }
@@ -35,6 +37,7 @@ impl Files {
             config: folder.join("nats-server.conf"),
             log: folder.join("nats-server.log"),
             ports: folder.join("ports"),
+            way: folder.join("way.json"),
             store: folder.join("jetstream"),
         }
     }
@@ -49,7 +52,30 @@ impl Files {
 pub(super) fn write(files: &Files, settings: &ServerSettings, keys: &Keys) -> Result<(), ServerError> {
     keys::make_private_folder(&files.ports)?;
     let text = render(files, settings, keys)?;
-    fs::write(&files.config, text).map_err(ServerError::file(&files.config))
+    fs::write(&files.config, text).map_err(ServerError::file(&files.config))?;
+    // Paths always become JSON, as far as they are Unicode.
+    let way = serde_json::to_vec(&Way::to(settings)).unwrap_or_default();
+    fs::write(&files.way, way).map_err(ServerError::file(&files.way))
+}
+
+/// How the parts on this machine reach the server that was started last in these files.
+pub(super) fn way_in(files: &Files) -> Way {
+    let written = fs::read(&files.way).ok();
+    written.and_then(|written| serde_json::from_slice(&written).ok()).unwrap_or_default()
+}
+
+/// The block about TLS; none where it is not spoken.
+fn tls(settings: &ServerSettings) -> String {
+    let tls = settings.public.as_ref().and_then(|public| public.tls.as_ref());
+    tls.map_or_else(String::new, |tls| {
+        format!(
+            "tls {{\n  cert_file: {}\n  key_file: {}\n  ca_file: {}\n  verify: {}\n  min_version: \"1.3\"\n  timeout: 5\n}}",
+            quoted(&tls.certificate),
+            quoted(&tls.key),
+            quoted(&tls.authority),
+            tls.clients.is_some(),
+        )
+    })
 }
 
 fn render(files: &Files, settings: &ServerSettings, keys: &Keys) -> Result<String, ServerError> {
@@ -65,6 +91,7 @@ fn render(files: &Files, settings: &ServerSettings, keys: &Keys) -> Result<Strin
     };
     let values = [
         ("{store}", quoted(&files.store)),
+        ("{tls}", tls(settings)),
         ("{log}", quoted(&files.log)),
         ("{max_file_store_bytes}", settings.max_file_store_bytes.to_string()),
         ("{auth}", keys.public(Part::Auth)?),

@@ -13,14 +13,17 @@ mod supervisor;
 
 use std::{
     fs, io,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
 };
+
+use serde::{Deserialize, Serialize};
 
 pub use config::by_hand;
 pub use keys::Part;
 
 use crate::{
-    HostName,
+    HostName, Wire,
     admission::{AdmissionError, AdmissionKeys, AdmissionService, AdmissionSettings},
     connection::Broker,
     hosts,
@@ -35,10 +38,68 @@ pub struct ServerSettings {
     pub data: PathBuf,
     /// The nats-server to use; `None` to look for one, and install it if there is none.
     pub program: Option<PathBuf>,
+    /// How other machines reach it; `None` for this machine only.
+    pub public: Option<PublicServer>,
     /// Whether a simulator gets a key, which may publish for every host.
     pub simulator: bool,
     /// The most that the server may keep on disk.
     pub max_file_store_bytes: u64,
+}
+
+/// How other machines reach a server.
+#[derive(Debug, Clone)]
+pub struct PublicServer {
+    /// Where it listens; port 0 takes a free one at the first start, and the same from then on.
+    pub listen: SocketAddr,
+    /// Its certificate; `None` where command lines may cross the network as they are.
+    pub tls: Option<ServerTls>,
+}
+
+/// The certificate of a server, in files that are read again when they change.
+#[derive(Debug, Clone)]
+pub struct ServerTls {
+    /// The certificate, as PEM; also for 127.0.0.1, by which the parts on this machine reach it.
+    pub certificate: PathBuf,
+    /// Its private key, as PEM.
+    pub key: PathBuf,
+    /// The authority that has signed it, as PEM.
+    pub authority: PathBuf,
+    /// The certificate and key of the parts on this machine, where every client must show one of that authority.
+    pub clients: Option<(PathBuf, PathBuf)>,
+}
+
+/// How parts on this machine reach a server; the port is known once it runs.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Way {
+    ip: IpAddr,
+    wire: Wire,
+}
+
+impl Way {
+    fn to(settings: &ServerSettings) -> Self {
+        let Some(public) = &settings.public else { return Self::default() };
+        // To an address of this machine: what is said does not leave it.
+        let open = Wire { plaintext: true, ..Wire::default() };
+        let wire = public.tls.as_ref().map_or(open, |tls| {
+            let (certificate, key) = tls.clients.clone().unzip();
+            Wire { certificate, key, ..Wire::trusting(tls.authority.clone()) }
+        });
+        Self { ip: supervisor::reached_by(public.listen.ip()), wire }
+    }
+
+    fn broker(self, port: impl std::fmt::Display, nkey_file: PathBuf) -> Broker {
+        let ip = match self.ip {
+            IpAddr::V4(ip) => ip.to_string(),
+            IpAddr::V6(ip) => format!("[{ip}]"),
+        };
+        Broker { url: format!("nats://{ip}:{port}"), nkey_file: Some(nkey_file), wire: self.wire }
+    }
+}
+
+impl Default for Way {
+    fn default() -> Self {
+        Self { ip: Ipv4Addr::LOCALHOST.into(), wire: Wire::default() }
+    }
 }
 
 /// The managed server cannot be had.
@@ -105,11 +166,12 @@ pub enum ServerError {
 /// When none was ever run there, or its files cannot be read by this user.
 pub fn broker_in(data: &Path, part: Part) -> Result<Broker, ServerError> {
     let folder = data.join("nats");
-    let port = config::Files::in_folder(&folder).remembered_port();
+    let files = config::Files::in_folder(&folder);
+    let port = files.remembered_port();
     let text =
         fs::read_to_string(&port).map_err(|source| ServerError::NotHere { data: data.to_owned(), source })?;
-    let nkey_file = Some(keys::Keys::in_folder(&folder.join("keys")).file(part));
-    Ok(Broker { url: format!("nats://127.0.0.1:{}", text.trim()), nkey_file })
+    let nkey_file = keys::Keys::in_folder(&folder.join("keys")).file(part);
+    Ok(config::way_in(&files).broker(text.trim(), nkey_file))
 }
 
 impl ServerError {
@@ -124,6 +186,7 @@ impl ServerError {
 #[derive(Debug)]
 pub struct ManagedServer {
     keys: keys::Keys,
+    way: Way,
     supervisor: supervisor::Supervisor,
 }
 
@@ -136,8 +199,8 @@ impl ManagedServer {
         let keys = keys::Keys::load_or_make(&folder.join("keys"), &Part::ALL)?;
         let files = config::Files::in_folder(&folder);
         config::write(&files, settings, &keys)?;
-        let supervisor = supervisor::Supervisor::start(program, files)?;
-        Ok(Self { keys, supervisor })
+        let supervisor = supervisor::Supervisor::start(program, files, settings.public.clone())?;
+        Ok(Self { keys, way: Way::to(settings), supervisor })
     }
 
     /// Starts a server and returns when it can be connected to.
@@ -152,12 +215,12 @@ impl ManagedServer {
 
     /// Its address, as in `nats://127.0.0.1:4222`; the same after a restart.
     pub fn url(&self) -> String {
-        self.supervisor.url()
+        self.broker(Part::Api).url
     }
 
     /// How `part` connects to it.
     pub fn broker(&self, part: Part) -> Broker {
-        Broker { url: self.url(), nkey_file: Some(self.keys.file(part)) }
+        self.way.clone().broker(self.supervisor.port(), self.keys.file(part))
     }
 
     /// Begins to answer its questions about connections, and admits this machine's own agent as `this_host`.
@@ -174,7 +237,7 @@ impl ManagedServer {
         if !hosts::admit(&hosts::open(&fleet).await?, this_host, &key).await? {
             tracing::error!(host = %this_host, "another host has this name already; give this one another with --host");
         }
-        let keys = AdmissionKeys::in_folder(&self.url(), self.keys.folder());
+        let keys = AdmissionKeys::in_folder(&self.broker(Part::Auth), self.keys.folder());
         AdmissionService::start(&keys, fleet, settings).await
     }
 

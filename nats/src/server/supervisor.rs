@@ -6,7 +6,7 @@
 use std::{
     fs,
     io::Read,
-    net::{SocketAddr, TcpStream},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream},
     path::PathBuf,
     process::{Child, Command, Stdio},
     sync::{
@@ -15,10 +15,10 @@ use std::{
         mpsc,
     },
     thread::JoinHandle,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
-use super::{ServerError, config::Files};
+use super::{PublicServer, ServerError, config::Files};
 
 /// It is ready in about 10 ms; a store of many gigabytes is checked first and takes seconds.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
@@ -45,10 +45,14 @@ struct Shared {
 
 impl Supervisor {
     /// Starts the server and returns when it listens.
-    pub(super) fn start(program: PathBuf, files: Files) -> Result<Self, ServerError> {
+    pub(super) fn start(
+        program: PathBuf,
+        files: Files,
+        public: Option<PublicServer>,
+    ) -> Result<Self, ServerError> {
         let shared = Arc::new(Shared::default());
         let (ready, is_ready) = mpsc::sync_channel(1);
-        let runner = Runner { program, files: files.clone(), shared: Arc::clone(&shared) };
+        let runner = Runner { program, files: files.clone(), public, shared: Arc::clone(&shared) };
         let thread = std::thread::Builder::new()
             .name("nats-server".to_owned())
             .spawn(move || runner.run(&ready))
@@ -59,8 +63,9 @@ impl Supervisor {
         Ok(Self { port, shared, thread: Some(thread) })
     }
 
-    pub(super) fn url(&self) -> String {
-        format!("nats://127.0.0.1:{}", self.port)
+    /// The port it listens on.
+    pub(super) fn port(&self) -> u16 {
+        self.port
     }
 
     pub(super) fn pid(&self) -> u32 {
@@ -83,19 +88,34 @@ impl Drop for Supervisor {
     }
 }
 
+/// The address by which this machine reaches what listens on `ip`.
+pub(super) fn reached_by(ip: IpAddr) -> IpAddr {
+    match ip {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    }
+}
+
+/// When the certificate and its key were changed; `None` without TLS.
+type CertificateState = Option<[Option<SystemTime>; 2]>;
+
 /// What the thread works with.
 struct Runner {
     program: PathBuf,
     files: Files,
+    public: Option<PublicServer>,
     shared: Arc<Shared>,
 }
 
 impl Runner {
     fn run(&self, ready: &mpsc::SyncSender<Result<u16, ServerError>>) {
-        // A remembered port that somebody else has taken by now is given up.
+        // A remembered port that somebody else has taken by now is given up, unless it was asked for.
+        let asked = self.public.as_ref().map(|public| public.listen.port()).filter(|port| *port != 0);
         let remembered =
             fs::read_to_string(self.files.remembered_port()).ok().and_then(|text| text.trim().parse().ok());
-        let first = match remembered {
+        let first = match asked.or(remembered) {
+            Some(port) if asked.is_some() => self.start_child(Some(port)),
             Some(port) => self.start_child(Some(port)).or_else(|_| self.start_child(None)),
             None => self.start_child(None),
         };
@@ -108,8 +128,9 @@ impl Runner {
         };
         let _ = fs::write(self.files.remembered_port(), port.to_string());
         let _ = ready.send(Ok(port));
+        let mut certificate = self.certificate_state();
         loop {
-            self.watch(&mut child);
+            self.watch(&mut child, &mut certificate);
             if self.shared.stopping.load(Ordering::Acquire) {
                 return stop_child(&mut child);
             }
@@ -127,10 +148,38 @@ impl Runner {
         }
     }
 
-    /// Returns when the child has ended or is to be stopped.
-    fn watch(&self, child: &mut Child) {
+    /// Returns when the child has ended or is to be stopped. Has it read its certificate again when that changed.
+    fn watch(&self, child: &mut Child, certificate: &mut CertificateState) {
         while !self.shared.stopping.load(Ordering::Acquire) && matches!(child.try_wait(), Ok(None)) {
             std::thread::park_timeout(WATCH_INTERVAL);
+            let now = self.certificate_state();
+            if now != *certificate {
+                *certificate = now;
+                self.reload(child);
+            }
+        }
+    }
+
+    /// When the files of the certificate were changed.
+    fn certificate_state(&self) -> CertificateState {
+        let tls = self.public.as_ref()?.tls.as_ref()?;
+        let changed = |file: &PathBuf| fs::metadata(file).and_then(|metadata| metadata.modified()).ok();
+        Some([changed(&tls.certificate), changed(&tls.key)])
+    }
+
+    /// Has the server read its files again, when they are right; open connections stay.
+    fn reload(&self, child: &Child) {
+        let checked = Command::new(&self.program).arg("-t").arg("-c").arg(&self.files.config).output();
+        match checked {
+            Ok(output) if output.status.success() => {
+                signal(child, Signal::Reload);
+                tracing::info!("nats-server reads its certificate again");
+            }
+            Ok(output) => {
+                let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+                tracing::error!("the broker's certificate from before stays in use: {said}");
+            }
+            Err(error) => tracing::error!(%error, "the broker's certificate could not be checked"),
         }
     }
 
@@ -142,7 +191,8 @@ impl Runner {
         command
             .arg("--config")
             .arg(&self.files.config)
-            .args(["--addr", "127.0.0.1", "--port", &port.map_or("-1".to_owned(), |port| port.to_string())])
+            .args(["--addr", &self.listen_ip().to_string(), "--port"])
+            .arg(port.map_or("-1".to_owned(), |port| port.to_string()))
             .arg("--ports_file_dir")
             .arg(&self.files.ports)
             .stdin(Stdio::null())
@@ -160,6 +210,10 @@ impl Runner {
         }
     }
 
+    fn listen_ip(&self) -> IpAddr {
+        self.public.as_ref().map_or(Ipv4Addr::LOCALHOST.into(), |public| public.listen.ip())
+    }
+
     fn wait_until_ready(&self, child: &mut Child) -> Result<u16, String> {
         let ports_file = self.files.ports.join(format!("nats-server_{}.ports", child.id()));
         let ports_file_exe = self.files.ports.join(format!("nats-server.exe_{}.ports", child.id()));
@@ -175,7 +229,7 @@ impl Runner {
             // The file is not written at once: until it holds a whole address, it is read again.
             let text = fs::read_to_string(&ports_file).or_else(|_| fs::read_to_string(&ports_file_exe));
             if let Some(port) = text.ok().as_deref().and_then(client_port)
-                && listens(port)
+                && listens(reached_by(self.listen_ip()), port)
             {
                 return Ok(port);
             }
@@ -197,15 +251,14 @@ impl Runner {
 
 /// Reads the port from `{"nats": ["nats://127.0.0.1:38471"], …}`.
 fn client_port(ports_json: &str) -> Option<u16> {
-    let (_, after) = ports_json.split_once("nats://127.0.0.1:")?;
-    after.split_once('"')?.0.parse().ok()
+    let ports: serde_json::Value = serde_json::from_str(ports_json).ok()?;
+    ports["nats"][0].as_str()?.rsplit(':').next()?.parse().ok()
 }
 
 /// Whether the server greets on this port.
-fn listens(port: u16) -> bool {
+fn listens(ip: IpAddr, port: u16) -> bool {
     let greets = || -> std::io::Result<bool> {
-        let mut stream =
-            TcpStream::connect_timeout(&SocketAddr::from(([127, 0, 0, 1], port)), Duration::from_secs(1))?;
+        let mut stream = TcpStream::connect_timeout(&SocketAddr::from((ip, port)), Duration::from_secs(1))?;
         stream.set_read_timeout(Some(Duration::from_secs(1)))?;
         let mut greeting = [0; 4];
         stream.read_exact(&mut greeting)?;
@@ -216,7 +269,7 @@ fn listens(port: u16) -> bool {
 
 /// Asks the child to end, and ends it after a while.
 fn stop_child(child: &mut Child) {
-    ask_to_end(child);
+    signal(child, Signal::End);
     let deadline = Instant::now() + STOP_TIMEOUT;
     while Instant::now() < deadline {
         if !matches!(child.try_wait(), Ok(None)) {
@@ -229,18 +282,32 @@ fn stop_child(child: &mut Child) {
     let _ = child.wait();
 }
 
+/// What the server is asked for.
+#[derive(Clone, Copy)]
+enum Signal {
+    End,
+    Reload,
+}
+
 #[cfg(unix)]
-fn ask_to_end(child: &Child) {
+fn signal(child: &Child, signal: Signal) {
     let pid = i32::try_from(child.id()).ok().and_then(rustix::process::Pid::from_raw);
+    let signal = match signal {
+        Signal::End => rustix::process::Signal::TERM,
+        Signal::Reload => rustix::process::Signal::HUP,
+    };
     if let Some(pid) = pid {
         // The child has not been waited for, so the id is still its own.
-        let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+        let _ = rustix::process::kill_process(pid, signal);
     }
 }
 
+/// Elsewhere a certificate is read again at the next start only.
 #[cfg(not(unix))]
-fn ask_to_end(child: &mut Child) {
-    let _ = child.kill();
+fn signal(child: &mut Child, signal: Signal) {
+    if matches!(signal, Signal::End) {
+        let _ = child.kill();
+    }
 }
 
 /// Makes the child end when this thread ends, however it ends, and keeps the terminal's Ctrl-C from it: it is stopped

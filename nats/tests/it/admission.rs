@@ -56,7 +56,7 @@ impl Admitting {
         if !file.exists() {
             key::make(&file).unwrap();
         }
-        let broker = Broker { url: self.fixture.server.url(), nkey_file: Some(file) };
+        let broker = self.fixture.server.broker(Part::Agent).with_key(file);
         Machine { host: host(name), broker }
     }
 

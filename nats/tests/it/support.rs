@@ -19,7 +19,13 @@ pub struct Fixture {
 }
 
 pub fn settings(folder: &std::path::Path) -> ServerSettings {
-    ServerSettings { data: folder.to_owned(), program: None, simulator: true, max_file_store_bytes: 1 << 30 }
+    ServerSettings {
+        data: folder.to_owned(),
+        program: None,
+        public: None,
+        simulator: true,
+        max_file_store_bytes: 1 << 30,
+    }
 }
 
 pub async fn start() -> Fixture {
