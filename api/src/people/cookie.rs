@@ -1,8 +1,8 @@
 //! The cookie that holds the secret of a session.
 //!
 //! Over TLS its name begins with `__Host-`, by which a browser refuses it unless it is secure and of this very host.
-//! Over plain HTTP, which is possible on a loopback address only, it has another name and no `Secure`: Firefox and Safari
-//! drop secure cookies of `http://127.0.0.1`, which Chromium keeps.
+//! Over plain HTTP it has another name and no `Secure`. Chromium 156 was seen to keep secure cookies of
+//! `http://127.0.0.1` and `http://localhost`; no standard says that every browser and program does.
 
 use axum::http::{HeaderMap, HeaderValue, header};
 
