@@ -35,6 +35,7 @@ impl Guarded {
         let server = ManagedServer::start(ServerSettings {
             data: site.folder.path().to_owned(),
             program: None,
+            public: None,
             simulator: false,
             max_file_store_bytes: 1 << 30,
         })
