@@ -31,7 +31,8 @@ pub struct Console {
     seats: Arc<Semaphore>,
     /// The turn of the one that is answered.
     turn: Arc<Semaphore>,
-    answering: Arc<Mutex<CancellationToken>>,
+    /// Whose question is answered, and what ends it.
+    answering: Arc<Mutex<(String, CancellationToken)>>,
 }
 
 impl Console {
@@ -45,16 +46,16 @@ impl Console {
         }
     }
 
-    /// Asks about what is in `scope`. A question whose future is dropped, because its request was closed, is cancelled.
+    /// Asks for `who` about what is in `scope`. A question whose future is dropped, because its request was closed, is cancelled.
     ///
     /// # Errors
     /// When there is no answer.
-    pub async fn ask(&self, scope: Arc<Scope>, sql: String) -> Result<Answered, Refusal> {
+    pub async fn ask(&self, who: &str, scope: Arc<Scope>, sql: String) -> Result<Answered, Refusal> {
         let Some(asker) = self.asker.clone() else { return Err(Refusal::no_history()) };
         let Ok(_seat) = self.seats.try_acquire() else { return Err(too_many()) };
         let turn = Arc::clone(&self.turn).acquire_owned().await;
         let cancelled = CancellationToken::new();
-        *self.answering.lock() = cancelled.clone();
+        *self.answering.lock() = (who.to_owned(), cancelled.clone());
         let _closed = cancelled.clone().drop_guard();
         tracing::info!(?sql, "a question over the history");
         let answering = tokio::task::spawn_blocking(move || {
@@ -70,9 +71,12 @@ impl Console {
         }
     }
 
-    /// Cancels the question that is being answered.
-    pub fn cancel(&self) {
-        self.answering.lock().cancel();
+    /// Cancels the question that is being answered, if it is one of `who`.
+    pub fn cancel(&self, who: &str) {
+        let answering = self.answering.lock();
+        if answering.0 == who {
+            answering.1.cancel();
+        }
     }
 }
 

@@ -26,6 +26,8 @@ struct FleetPage {
     view: View,
     live_url: String,
     is_empty: bool,
+    /// Whether whoever looks may see every host.
+    sees_all: bool,
 }
 
 impl FleetPage {
@@ -49,6 +51,7 @@ pub async fn page(layout: Layout, sight: Sight, RawQuery(query): RawQuery) -> Re
         view: view(&sight, &known, &query),
         live_url: query.url("/live"),
         is_empty: known.hosts.is_empty(),
+        sees_all: sight.scope().has_every_host(),
         query,
     })
 }

@@ -70,6 +70,8 @@ pub struct HostHead {
     pub host: String,
     /// What it belongs to.
     pub groups: HostGroups,
+    /// Whether its command lines are left out, for whoever looks.
+    pub command_lines_withheld: bool,
     /// The bar of a page at a moment; absent on a live one.
     pub bar: Option<Bar>,
     /// The timeline.
@@ -165,9 +167,12 @@ pub async fn visit_span(sight: &Sight, host: &str, tab: Tab, mut links: Links) -
 
 impl HostHead {
     fn new(sight: &Sight, host: &str, tab: Tab, links: Links, bar: Option<Bar>) -> Self {
+        let name = host.parse::<HostName>().ok();
+        let withheld = |name: &HostName| !sight.scope().sees_command_lines(name);
         Self {
             host: host.to_owned(),
-            groups: host.parse().map(|host| sight.groups(&host)).unwrap_or_default(),
+            groups: name.as_ref().map(|name| sight.groups(name)).unwrap_or_default(),
+            command_lines_withheld: name.as_ref().is_some_and(withheld),
             timeline: Timeline::new(host, &links, now_us()),
             set_aside: if bar.is_some() { sight.set_aside() } else { Vec::new() },
             bar,

@@ -30,6 +30,9 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// The shortest time between two patches of one page: several hosts' snapshots go into one, and a page is still up
 /// to date within a tenth of a second.
 const MIN_BETWEEN: Duration = Duration::from_millis(50);
+/// What takes long to render is rendered less often, so that one page takes at most a tenth of a processor: of a large
+/// fleet of which somebody may see a part, each view is added up anew.
+const PAUSE: u32 = 10;
 /// The shortest time between two new orders of rows: what moves more often cannot be read. A little under two seconds,
 /// so that a host that samples every two is sorted with every sample.
 const MIN_BETWEEN_ORDERS: Duration = Duration::from_millis(1_800);
@@ -122,9 +125,10 @@ async fn next<T>(mut live: Live<T>) -> Option<(Result<Event, Infallible>, Live<T
             }
             tokio::time::sleep_until(live.next_at).await;
         }
-        live.next_at = Instant::now() + MIN_BETWEEN;
+        let begun = Instant::now();
         live.changed.mark_unchanged();
         let mut view = (live.render)()?;
+        live.next_at = begun + MIN_BETWEEN.max(begun.elapsed() * PAUSE);
         live.keep_order(&mut view);
         let patch = match &live.shown {
             Some(shown) => Patch::between(shown, &view),

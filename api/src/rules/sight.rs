@@ -195,15 +195,15 @@ impl Sight {
     /// # Errors
     /// When there is no answer.
     pub async fn ask_sql(&self, sql: String) -> Result<Answered, Refusal> {
-        let answered = self.shared.console.ask(self.scope(), sql.clone()).await;
+        let answered = self.shared.console.ask(&self.person.name, self.scope(), sql.clone()).await;
         let outcome = if answered.is_ok() { Outcome::Done } else { Outcome::Failed };
         self.shared.records.note(&self.person, "sql.ask", None, sql, outcome);
         answered
     }
 
-    /// Cancels the question in SQL that is being answered.
+    /// Cancels the question in SQL that is being answered, if it is one's own.
     pub fn cancel_sql(&self) {
-        self.shared.console.cancel();
+        self.shared.console.cancel(&self.person.name);
     }
 
     /// A place among the pages kept up to date.

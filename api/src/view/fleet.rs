@@ -205,9 +205,14 @@ pub fn words(groups: &BTreeSet<String>) -> String {
     groups.iter().map(String::as_str).collect::<Vec<_>>().join(" ")
 }
 
+/// The same for the filter, so that `group:web` finds the hosts of a group, and no others that have the word in their name.
+fn searched(groups: &str) -> String {
+    groups.split(' ').map(|group| format!("group:{group} ")).collect()
+}
+
 fn matches(filter: &Filter, host: &Summary, groups: &str) -> bool {
     let os = host.os.as_deref().unwrap_or_default();
-    filter.matches(&[host.host.as_str(), &host.os_host_name, os, host.state.word(), groups])
+    filter.matches(&[host.host.as_str(), &host.os_host_name, os, host.state.word(), &searched(groups)])
 }
 
 fn head(column: HostColumn, query: &FleetQuery) -> Head {

@@ -7,12 +7,16 @@ use axum::{
     http::{Request, StatusCode},
 };
 use fleetps::{
+    display::time_exact,
+    live::now_us,
     people::{Person, Role},
     web,
 };
 use fleetps_nats::{
     hosts,
     server::{ManagedServer, Part},
+    snapshot::Encoder,
+    subject,
 };
 use futures_util::StreamExt;
 use tower::ServiceExt;
@@ -20,7 +24,7 @@ use tower::ServiceExt;
 use crate::{
     pipeline::broker,
     rules::person,
-    support::{Answer, PATIENCE, Site, attributes, family, texts},
+    support::{Answer, PATIENCE, Site, attributes, family, snapshot, texts},
 };
 
 /// A site with a broker and two hosts.
@@ -78,7 +82,7 @@ async fn who_is_granted_a_group_sees_the_hosts_that_belong_to_it_as_long_as_they
     until_status(&site, &viewer, StatusCode::OK).await;
     let page = scraper::Html::parse_document(&get(&site, &viewer, "/hosts/web-1/system").await.body);
     assert_eq!(texts(&page, "a.group"), ["env=prod", "web"]);
-    assert_eq!(attributes(&page, "a.group", "href"), ["/?q=env%3Dprod", "/?q=web"]);
+    assert_eq!(attributes(&page, "a.group", "href"), ["/?q=group%3Aenv%3Dprod", "/?q=group%3Aweb"]);
     assert!(attributes(&page, "form[action$=groups]", "action").is_empty(), "a viewer can change groups");
     let to_change =
         scraper::Html::parse_document(&get(&site, &administrator, "/hosts/web-1/system").await.body);
@@ -86,7 +90,7 @@ async fn who_is_granted_a_group_sees_the_hosts_that_belong_to_it_as_long_as_they
         attributes(&to_change, "form[action='/hosts/web-1/groups'] #groups", "value"),
         ["env=prod web"]
     );
-    let fleet = scraper::Html::parse_document(&get(&site, &administrator, "/?q=env%3Dprod").await.body);
+    let fleet = scraper::Html::parse_document(&get(&site, &administrator, "/?q=group%3Aweb").await.body);
     assert_eq!(texts(&fleet, "#hosts td.host .note"), ["env=prod web"]);
     assert_eq!(texts(&fleet, "#hosts td.host a"), ["web-1"]);
 
@@ -99,6 +103,25 @@ async fn who_is_granted_a_group_sees_the_hosts_that_belong_to_it_as_long_as_they
     site.tell("web-1", family());
     let end = tokio::time::timeout(PATIENCE, async { while events.next().await.is_some() {} });
     end.await.expect("an open page goes on to show a host that may not be seen any more");
+}
+
+#[tokio::test]
+async fn command_lines_are_withheld_also_of_snapshots_that_only_the_stream_has() {
+    let folder = tempfile::tempdir().unwrap();
+    let (server, site) = site(folder.path()).await;
+    let told = snapshot(7, family());
+    let message = Encoder::new().unwrap().encode(&told).unwrap();
+    let agent = server.broker(Part::Simulator).connect("test").await.unwrap();
+    let subject = subject::snapshot(&"web-1".parse().unwrap());
+    agent.request(subject, message.into()).await.unwrap();
+    site.tell_snapshot("web-1", told.clone(), now_us());
+    let url = format!("/api/v1/hosts/web-1/processes?at={}", time_exact(told.captured_at_us));
+    for (hides, shown) in [(false, true), (true, false)] {
+        let answer = get(&site, &person(Role::Viewer, None, hides), &url).await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
+        assert!(answer.body.contains("worker") && answer.body.contains("samples"), "{}", answer.body);
+        assert_eq!(answer.body.contains("--serve"), shown, "{}", answer.body);
+    }
 }
 
 #[tokio::test]

@@ -282,3 +282,19 @@ async fn totals_are_of_the_hosts_that_one_may_see() {
     assert_eq!(top["total"], 2);
     assert!(top["top"].as_array().unwrap().iter().all(|line| line["hosts"] == 1), "{top}");
 }
+
+#[tokio::test]
+async fn whoever_may_see_no_host_or_no_command_line_is_told_so() {
+    let site = site();
+    let get = async |person: Person, path: &'static str, url: &str| {
+        let route = table().into_iter().find(|route| route.path == path).unwrap();
+        ask(&site, &person, &route, url).await.body
+    };
+    let none = get(person(Role::Viewer, Some("nothing"), false), "/", "/").await;
+    assert!(none.contains("There is no host that you may see") && !none.contains("fleetps-agent"), "{none}");
+    let told = "Command lines are withheld from you";
+    for hides in [true, false] {
+        let page = get(person(Role::Viewer, None, hides), "/hosts/{host}", "/hosts/own-1").await;
+        assert_eq!(page.contains(told), hides);
+    }
+}

@@ -141,14 +141,15 @@ async fn a_page_of_another_site_cannot_ask() {
 async fn four_may_ask_and_the_fifth_is_refused() {
     let (_data, history) = history();
     let console = site(&history).shared.console;
-    let mut asking: Vec<_> = (0..4).map(|_| Box::pin(console.ask(everything(), SLOW.to_owned()))).collect();
+    let mut asking: Vec<_> =
+        (0..4).map(|_| Box::pin(console.ask("anna", everything(), SLOW.to_owned()))).collect();
     for asking in &mut asking {
         assert!(asking.now_or_never().is_none());
     }
-    let refusal = console.ask(everything(), SLOW.to_owned()).await.unwrap_err();
+    let refusal = console.ask("anna", everything(), SLOW.to_owned()).await.unwrap_err();
     assert_eq!(refusal.status, StatusCode::TOO_MANY_REQUESTS);
     drop(asking);
-    console.ask(everything(), "SELECT 1".to_owned()).await.unwrap();
+    console.ask("anna", everything(), "SELECT 1".to_owned()).await.unwrap();
 }
 
 #[cfg(target_os = "linux")]
