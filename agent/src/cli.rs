@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
 use crate::{
+    join::{self, JoinArguments},
     run,
     sample::{Boot, FIRST_WAIT, Sampler, os_host_name},
     settings::AgentFile,
@@ -71,6 +72,8 @@ enum Command {
         #[arg(long, value_enum, default_value_t = Format::Json)]
         format: Format,
     },
+    /// Makes this host part of a fleet: its key, its settings and its service
+    Join(JoinArguments),
     /// Prints the settings as a file
     Config,
     /// Publishes a fleet that does not exist, for demonstrations, tests and load
@@ -113,6 +116,7 @@ pub fn execute(cli: Cli) -> Result<(), CliError> {
     match cli.command {
         None => runtime()?.block_on(run_agent(file)),
         Some(Command::Once { format: Format::Json }) => print_once(&file),
+        Some(Command::Join(arguments)) => Ok(runtime()?.block_on(join::join(arguments, file))?),
         Some(Command::Config) => {
             print!("{}", toml::to_string_pretty(&file)?);
             Ok(())

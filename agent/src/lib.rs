@@ -1,10 +1,11 @@
 //! The agent: samples every process of one host and publishes it; also simulates whole fleets.
 //!
 //! `sample` takes a snapshot, `scrub` takes secrets out of its command lines, `publish` gets it into the stream, `run`
-//! puts them together; `host_key` says hello and changes the key when it is told to; `settings` says how; `simulate` makes hosts that do not exist; `cli` is the command line.
+//! puts them together; `host_key` says hello and changes the key when it is told to; `settings` says how; `simulate` makes hosts that do not exist; `join` makes this one part of a fleet; `cli` is the command line.
 
 pub mod cli;
 mod host_key;
+pub mod join;
 pub mod publish;
 pub mod run;
 pub mod sample;

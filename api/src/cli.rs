@@ -7,7 +7,9 @@ use clap::{Args, Parser, Subcommand};
 use fleetps_nats::{HostName, units};
 
 use crate::{
-    commands::{Asked, AuditCommand, Format, PsArgs, TlsCommand, TopArgs, UserCommand},
+    commands::{
+        Asked, AuditCommand, EnrolTokenArgs, Format, HostCommand, PsArgs, TlsCommand, TopArgs, UserCommand,
+    },
     people::Auth,
 };
 
@@ -58,6 +60,11 @@ pub enum Command {
     /// Look after users: who may sign in, and what they may do
     #[command(subcommand)]
     User(UserCommand),
+    /// Make a token with which new hosts enrol themselves
+    EnrolToken(EnrolTokenArgs),
+    /// Look after hosts: which may publish, and what they belong to
+    #[command(subcommand)]
+    Host(HostCommand),
     /// Copy the history, keys and settings into DIR while everything runs; again into the same DIR copies what is new
     Backup {
         /// Where the backup goes

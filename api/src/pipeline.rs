@@ -233,6 +233,7 @@ impl Pipeline {
         address: &str,
     ) -> anyhow::Result<String> {
         let client = brokers.of(Part::Ingestor).connect("fleetps-ingestor").await?;
+        fleetps_ingestor::backup::bring_back_state(&client, &config.data).await?;
         let (settings, stop) = (config.history.clone(), self.stop_storing.clone());
         // Makes the streams, which the others wait for.
         run_part(&mut self.storing, "the ingestor", async move {

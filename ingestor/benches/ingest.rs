@@ -154,6 +154,8 @@ async fn through_a_broker(messages: Vec<Message>, rows: u64) {
     let settings = IngestorSettings {
         history: history.clone(),
         seal_interval: SEAL_INTERVAL,
+        // A day of three hosts is published at once.
+        host_bytes_per_s: u64::MAX,
         ..IngestorSettings::default()
     };
     let client = server.broker(Part::Ingestor).connect("bench").await.unwrap();

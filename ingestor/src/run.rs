@@ -17,7 +17,7 @@ use crate::{
     error::IngestError,
     history::{HistoryError, known_runs},
     intake::{
-        Beginning, Collector, Duplicates, Numbers, WAITING_DEAD_LETTERS, WAITING_DELIVERIES,
+        Allowances, Beginning, Collector, Duplicates, Numbers, WAITING_DEAD_LETTERS, WAITING_DELIVERIES,
         WAITING_SEGMENTS, publish_dead_letters, read_stream, seal_all,
     },
     segment::SegmentName,
@@ -90,6 +90,7 @@ async fn run_parts(
     let collector = Collector::new(
         numbering,
         settings.seal_rows,
+        Allowances::new(settings.host_bytes_per_s),
         duplicates,
         letters_in,
         Arc::clone(&progress),

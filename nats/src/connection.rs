@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use async_nats::{Auth, AuthError, Client, ConnectOptions, Event};
+use async_nats::{Auth, AuthError, Client, ConnectErrorKind, ConnectOptions, Event};
 use tokio::sync::Notify;
 
 use crate::{
@@ -61,6 +61,13 @@ pub enum ConnectionError {
         /// What the client said.
         source: async_nats::ConnectError,
     },
+}
+
+impl ConnectionError {
+    /// Whether the broker answered, and refused.
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, Self::Connect { source, .. } if source.kind() == ConnectErrorKind::AuthorizationViolation)
+    }
 }
 
 impl Broker {

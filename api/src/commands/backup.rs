@@ -14,7 +14,8 @@ use crate::{
 /// # Errors
 /// When something cannot be read or written.
 pub fn backup(config: &Config, settings: Option<&Path>, folder: &Path) -> anyhow::Result<()> {
-    let taken = backup::take(&config.data, settings, folder)?;
+    let state = state(config)?;
+    let taken = backup::take(&config.data, settings, state.as_deref(), folder)?;
     println!(
         "A backup of {} is in {}: {} files, {}, of which {} were copied now.\n{}",
         config.data.display(),
@@ -25,6 +26,26 @@ pub fn backup(config: &Config, settings: Option<&Path>, folder: &Path) -> anyhow
         reach(&taken.manifest),
     );
     Ok(())
+}
+
+/// What the broker keeps; `None` where it does not run.
+fn state(config: &Config) -> anyhow::Result<Option<Vec<backup::StateFile>>> {
+    tokio::runtime::Runtime::new()?.block_on(async {
+        let client = match config.broker() {
+            Ok(broker) => broker.connect("fleetps backup").await.map_err(anyhow::Error::from),
+            Err(error) => Err(error),
+        };
+        match client {
+            Ok(client) => Ok(Some(backup::read_state(&client).await?)),
+            Err(error) => {
+                eprintln!(
+                    "fleetps: hosts, users and tokens are as in the last backup, if at all, because only a running broker has them \
+                     ({error:#}). Start fleetps and take the backup again"
+                );
+                Ok(None)
+            }
+        }
+    })
 }
 
 /// Makes the data folder from the backup in `folder`.

@@ -3,7 +3,9 @@
 
 mod audit;
 mod backup;
+mod enrol_token;
 mod field;
+mod host;
 mod hosts;
 mod ps;
 mod server;
@@ -18,6 +20,8 @@ use std::io::{self, Write};
 
 pub use audit::{AuditCommand, audit};
 pub use backup::{backup, restore};
+pub use enrol_token::{EnrolTokenArgs, enrol_token};
+pub use host::{HostCommand, host};
 pub use hosts::hosts;
 pub use ps::{PsArgs, ps};
 pub use server::Asked;

@@ -3,7 +3,7 @@
 //! Copied are the current segments and all the rest (keys, the agent's state, the settings file), but not what is made
 //! anew at every start: the broker's store, its configuration and ports, logs, locks, `attach.sql`. So what the broker
 //! has and no segment yet, half a minute of snapshots, is not in a backup; the backup says until when its history
-//! reaches.
+//! reaches. What the broker keeps in its buckets is (`state`), as files of JSON.
 //!
 //! **It is of one moment, without stopping anything.** Segments are never written, a merge leaves those that it replaces
 //! for another minute, and one listing names either them or their replacement, which hold the same. When one of them is
@@ -16,6 +16,7 @@
 mod files;
 mod manifest;
 mod restore;
+mod state;
 mod take;
 
 use std::{
@@ -25,9 +26,10 @@ use std::{
 
 pub use manifest::{Entry, MANIFEST, Manifest};
 pub use restore::{restore, verify};
+pub use state::{StateFile, bring_back_state, read_state};
 pub use take::{Taken, take};
 
-use fleetps_nats::lock::LockError;
+use fleetps_nats::{bucket::BucketError, lock::LockError};
 
 use crate::history::HistoryError;
 
@@ -45,6 +47,9 @@ pub enum BackupError {
     /// The history cannot be read.
     #[error(transparent)]
     History(#[from] HistoryError),
+    /// A bucket of the broker cannot be read or written.
+    #[error(transparent)]
+    Bucket(#[from] BucketError),
     /// Another backup goes into the same folder.
     #[error(transparent)]
     Lock(#[from] LockError),

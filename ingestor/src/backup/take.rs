@@ -9,7 +9,7 @@ use std::{
 
 use fleetps_nats::lock::FolderLock;
 
-use super::{BackupError, Entry, MANIFEST, Manifest, files};
+use super::{BackupError, Entry, MANIFEST, Manifest, StateFile, files, state};
 use crate::{
     audit::{AuditFolder, AuditName},
     history::{Catalog, History},
@@ -44,11 +44,17 @@ pub struct Taken {
 }
 
 /// Copies what the folder `data` keeps into `backup`, which may hold an earlier backup of it. `settings` is copied as
-/// `fleetps.toml`, where there is a file with settings.
+/// `fleetps.toml`, where there is a file with settings; `state` is what the broker keeps;
+/// without it, what an earlier backup has of that stays.
 ///
 /// # Errors
 /// When something cannot be read or written; the backup is then not complete, and says so when it is to be restored.
-pub fn take(data: &Path, settings: Option<&Path>, backup: &Path) -> Result<Taken, BackupError> {
+pub fn take(
+    data: &Path,
+    settings: Option<&Path>,
+    state: Option<&[StateFile]>,
+    backup: &Path,
+) -> Result<Taken, BackupError> {
     if !data.join(HISTORY).is_dir() {
         return Err(BackupError::NoData(data.to_owned()));
     }
@@ -63,6 +69,10 @@ pub fn take(data: &Path, settings: Option<&Path>, backup: &Path) -> Result<Taken
     for path in files::list(&data, &is_kept)? {
         copies.push(files::copy(&data, &backup, &path)?);
     }
+    copies.extend(match state {
+        Some(state) => state.iter().map(|file| write_state(&backup, file)).collect::<Result<Vec<_>, _>>()?,
+        None => earlier_state(&backup)?,
+    });
     if let Some(settings) = settings {
         let mut file = fs::File::open(settings).map_err(BackupError::at(settings))?;
         let (bytes, sha256) = files::write(&backup.join(SETTINGS), &mut file, None)?;
@@ -79,6 +89,20 @@ pub fn take(data: &Path, settings: Option<&Path>, backup: &Path) -> Result<Taken
     manifest.write(&backup)?;
     remove_the_rest(&backup, &manifest)?;
     Ok(Taken { manifest, copied })
+}
+
+fn write_state(backup: &Path, StateFile { path, json }: &StateFile) -> Result<(Entry, bool), BackupError> {
+    let target = backup.join(path);
+    if let Some(folder) = target.parent() {
+        files::make_private_folder(folder)?;
+    }
+    let (bytes, sha256) = files::write(&target, &mut json.as_slice(), None)?;
+    Ok((Entry { path: path.clone(), bytes, sha256 }, true))
+}
+
+fn earlier_state(backup: &Path) -> Result<Vec<(Entry, bool)>, BackupError> {
+    let paths = files::list(backup, &|path| Path::new(path).starts_with(state::FOLDER))?;
+    paths.iter().map(|path| Ok((files::measure(backup, path)?, false))).collect()
 }
 
 /// Both folders in full, which must not lie in each other.

@@ -3,13 +3,14 @@
 use std::sync::{Arc, mpsc::SyncSender};
 
 use fleetps_nats::{
+    HostName, Snapshot,
     reader::Delivered,
     snapshot::{Decoder, Refusal},
     subject::host_of_snapshot,
 };
 use tokio::sync::mpsc;
 
-use super::{DeadLetter, Duplicates, Event, refusals::Refusals};
+use super::{Allowances, DeadLetter, Duplicates, Event, refusals::Refusals};
 use crate::{segment::SegmentRows, status::Progress};
 
 /// Unpacks messages and collects their rows.
@@ -18,6 +19,7 @@ pub(crate) struct Collector {
     epoch_s: i64,
     seal_rows: usize,
     decoder: Decoder,
+    allowances: Allowances,
     duplicates: Duplicates,
     refusals: Refusals,
     progress: Arc<Progress>,
@@ -32,6 +34,7 @@ impl Collector {
     pub(crate) fn new(
         (partition, epoch_s): (u32, i64),
         seal_rows: usize,
+        allowances: Allowances,
         duplicates: Duplicates,
         letters: mpsc::Sender<DeadLetter>,
         progress: Arc<Progress>,
@@ -42,6 +45,7 @@ impl Collector {
             epoch_s,
             seal_rows,
             decoder: Decoder::new()?,
+            allowances,
             duplicates,
             refusals: Refusals::new(letters),
             progress,
@@ -82,10 +86,7 @@ impl Collector {
 
     fn message(&mut self, delivered: &Delivered) {
         let unpacked = match host_of_snapshot(&delivered.subject) {
-            Some(host) => {
-                let snapshot = self.decoder.decode(&delivered.payload, delivered.stored_at_us);
-                snapshot.map(|snapshot| (host, snapshot))
-            }
+            Some(host) => self.unpack(&host, delivered).map(|snapshot| (host, snapshot)),
             None => Err(Refusal::BadSubject(delivered.subject.chars().take(100).collect())),
         };
         let (sequence, stored_at_us) = (delivered.sequence, delivered.stored_at_us);
@@ -102,6 +103,18 @@ impl Collector {
                 self.rows_from(sequence, stored_at_us).cover(sequence);
             }
         }
+    }
+
+    /// Unpacks a message that its host may still send.
+    fn unpack(&mut self, host: &HostName, delivered: &Delivered) -> Result<Snapshot, Refusal> {
+        let (bytes, now_us) = (delivered.payload.len(), delivered.stored_at_us);
+        if !self.allowances.take(host, bytes, now_us) {
+            return Err(Refusal::Flood);
+        }
+        let unpacked = self.decoder.decode(&delivered.payload, now_us);
+        let processes = unpacked.as_ref().ok().map(|snapshot| snapshot.processes.len());
+        self.allowances.charge(host, bytes, processes, now_us);
+        unpacked
     }
 
     /// The rows being collected; new ones begin with `sequence`.

@@ -49,7 +49,11 @@ impl Refusals {
         let host = host_of_snapshot(&delivered.subject).map_or_else(|| "unknown".to_owned(), String::from);
         if self.may_log(&host, refusal.reason(), Instant::now()) {
             tracing::warn!(host, sequence = delivered.sequence, refusal = ?refusal.to_string(),
-                "refused a message; it is in the stream DEAD");
+                "refused a message");
+        }
+        // Of a flood nothing is kept: it would push out what there is of the others.
+        if *refusal == Refusal::Flood {
+            return;
         }
         if self.letters.try_send(dead_letter(&host, delivered, refusal)).is_err() {
             progress.count_lost_dead_letter();

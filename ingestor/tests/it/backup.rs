@@ -54,7 +54,7 @@ fn add_segment(data: &Path, sequence: u64) {
 /// A backup of `data` in a folder of its own.
 fn backup_of(data: &Path) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
-    backup::take(data, None, folder.path()).unwrap();
+    backup::take(data, None, None, folder.path()).unwrap();
     folder
 }
 
@@ -76,7 +76,7 @@ fn mode(path: &Path) -> u32 {
 fn a_backup_has_the_segments_the_keys_and_the_settings_and_nothing_that_is_made_anew() {
     let (data, folder) = (data(), tempfile::tempdir().unwrap());
     let settings = data.path().join("x.tmp");
-    let taken = backup::take(data.path(), Some(&settings), folder.path()).unwrap();
+    let taken = backup::take(data.path(), Some(&settings), None, folder.path()).unwrap();
     let found = paths(&taken.manifest);
     assert_eq!((found.len(), taken.copied), (5, 5), "{found:?}");
     assert_eq!((found[0], found[1], found[4]), ("agent/boot.json", "fleetps.toml", "nats/keys/api.nk"));
@@ -126,14 +126,14 @@ fn a_second_backup_copies_what_is_new_and_drops_what_is_gone() {
     let folder = backup_of(data.path());
     add_segment(data.path(), 3);
     fs::remove_file(data.path().join("agent/boot.json")).unwrap();
-    let taken = backup::take(data.path(), None, folder.path()).unwrap();
+    let taken = backup::take(data.path(), None, None, folder.path()).unwrap();
     assert_eq!((taken.manifest.files.len(), taken.copied), (4, 1));
     assert!(!folder.path().join("agent/boot.json").exists());
     backup::verify(folder.path()).unwrap();
     // What was damaged meanwhile is not "there already".
     let segment = folder.path().join(&taken.manifest.files[0].path);
     damage(&segment, |bytes| bytes[100] ^= 1);
-    assert_eq!(backup::take(data.path(), None, folder.path()).unwrap().copied, 1);
+    assert_eq!(backup::take(data.path(), None, None, folder.path()).unwrap().copied, 1);
     backup::verify(folder.path()).unwrap();
 }
 
@@ -193,7 +193,7 @@ fn a_manifest_that_was_edited_is_refused() {
 #[test]
 fn a_backup_of_nothing_or_into_itself_is_refused() {
     let (data, nothing) = (data(), tempfile::tempdir().unwrap());
-    let refused = |from: &Path, to: &Path| backup::take(from, None, to).unwrap_err();
+    let refused = |from: &Path, to: &Path| backup::take(from, None, None, to).unwrap_err();
     assert!(matches!(refused(nothing.path(), data.path()), BackupError::NoData(_)));
     assert!(matches!(refused(data.path(), &data.path().join("backup")), BackupError::Nested { .. }));
     assert!(matches!(refused(data.path(), data.path()), BackupError::Nested { .. }));

@@ -9,6 +9,7 @@ mod damage;
 mod disk_full;
 mod first_version;
 mod fleet;
+mod flood;
 mod ledger;
 mod naive;
 mod over_time;

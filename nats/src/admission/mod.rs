@@ -26,7 +26,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{bucket::BucketError, connection::ConnectionError, key::KeyError};
+use crate::{audit::AuditError, bucket::BucketError, connection::ConnectionError, key::KeyError};
 
 pub use hello::{Hello, Welcome};
 pub use service::{AdmissionKeys, AdmissionService};
@@ -108,6 +108,9 @@ pub enum AdmissionError {
     /// The buckets cannot be used.
     #[error(transparent)]
     Bucket(#[from] BucketError),
+    /// What is done cannot be put on record.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
     /// The broker does not answer.
     #[error("the broker does not answer")]
     Flush(#[from] async_nats::client::FlushError),

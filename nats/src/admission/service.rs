@@ -17,11 +17,13 @@ use super::{
     decide::{Admitted, Rules},
     disconnect::disconnect,
     hello::{self, Hello},
+    now_us,
     question::Question,
     refusals::Refusals,
 };
 use crate::{
     HostName,
+    audit::{Audit, AuditEntry, Outcome},
     bucket::Followed,
     connection::Broker,
     hosts::{self, Admission, HostRecord},
@@ -69,6 +71,7 @@ struct Shared {
     fleet: Client,
     system: Client,
     refusals: Refusals,
+    audit: Audit,
 }
 
 impl AdmissionService {
@@ -93,7 +96,8 @@ impl AdmissionService {
         let hellos = fleet.queue_subscribe(subject::ALL_HELLOS, GROUP.to_owned()).await?;
         auth.flush().await?;
         let issuer = key::read(&keys.issuer)?;
-        let shared = Arc::new(Shared { rules, issuer, auth, fleet, system, refusals: Refusals::default() });
+        let (audit, refusals) = (Audit::open(&fleet).await?, Refusals::default());
+        let shared = Arc::new(Shared { rules, issuer, auth, fleet, system, refusals, audit });
         let mut tasks = tokio::task::JoinSet::new();
         tasks.spawn(answer_all(Arc::clone(&shared), questions, Shared::answer_question));
         tasks.spawn(answer_all(Arc::clone(&shared), hellos, Shared::answer_hello));
@@ -172,9 +176,13 @@ impl Shared {
         let host = claimant.host.clone();
         match self.rules.decide(&claimant).await? {
             Admitted::Known => {}
-            Admitted::New => tracing::info!(host = %host, from = question.address(), "admitted a new host"),
+            Admitted::New => {
+                tracing::info!(host = %host, from = question.address(), "admitted a new host");
+                self.write_down(question, "host.admit", String::new(), Outcome::Done);
+            }
             Admitted::WithNewKey => {
                 tracing::info!(host = %host, "the host uses its new key; the former one is good no more");
+                self.write_down(question, "host.key", String::new(), Outcome::Done);
                 self.disconnect(&host).await;
             }
         }
@@ -187,7 +195,29 @@ impl Shared {
                 host = ?question.claimed_name(), from = question.address(), times, reason = with_causes(refusal),
                 "refused a connection to the broker"
             );
+            let what = format!("{refusal} ({} since last written down: {times})", refusal.reason());
+            self.write_down(question, "host.refuse", what, Outcome::Refused);
         }
+    }
+
+    /// Puts it on record, without the host having to wait for that.
+    fn write_down(&self, question: &Question, action: &str, what: String, outcome: Outcome) {
+        let name = question.claimed_name();
+        let entry = AuditEntry {
+            at_us: now_us(),
+            who: format!("host {name}"),
+            from: question.address().parse().ok(),
+            action: action.to_owned(),
+            host: name.parse().ok(),
+            what,
+            outcome,
+        };
+        let audit = self.audit.clone();
+        tokio::spawn(async move {
+            if let Err(error) = audit.record(entry).await {
+                tracing::error!(error = with_causes(&error), "what admission did is not on record");
+            }
+        });
     }
 
     async fn answer_hello(self: Arc<Self>, message: Message) {

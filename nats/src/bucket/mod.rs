@@ -17,6 +17,7 @@ use async_nats::{
         stream::StorageType,
     },
 };
+use futures_util::TryStreamExt;
 use serde::{Serialize, de::DeserializeOwned};
 
 pub use followed::Followed;
@@ -53,6 +54,16 @@ pub struct BucketError {
     action: &'static str,
     bucket: String,
     source: Box<dyn std::error::Error + Send + Sync>,
+}
+
+/// The names of all buckets of the client's account.
+///
+/// # Errors
+/// When the broker does not answer.
+pub async fn names(client: &Client) -> Result<Vec<String>, BucketError> {
+    let streams = jetstream::new(client.clone()).stream_names().try_collect::<Vec<String>>().await;
+    let streams = streams.map_err(failed("list", "of every name"))?;
+    Ok(streams.iter().filter_map(|name| name.strip_prefix("KV_")).map(str::to_owned).collect())
 }
 
 impl<T> Clone for Bucket<T> {

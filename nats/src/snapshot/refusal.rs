@@ -48,11 +48,14 @@ pub enum Refusal {
     /// An identifier is missing.
     #[error("{0} is missing or longer than 64 bytes")]
     BadIdentifier(&'static str),
+    /// The host sends more than one host may; the message was not looked at.
+    #[error("the host sends more than one host may (setting host_bytes_per_s)")]
+    Flood,
 }
 
 impl Refusal {
     /// Every short name, for counters that must exist before the first refusal.
-    pub const REASONS: [&'static str; 13] = [
+    pub const REASONS: [&'static str; 14] = [
         "bad_subject",
         "too_long",
         "not_zstd",
@@ -66,6 +69,7 @@ impl Refusal {
         "bad_number",
         "pid_twice",
         "bad_identifier",
+        "flood",
     ];
 
     /// The short name: one subject token, one of [`Refusal::REASONS`].
@@ -84,6 +88,7 @@ impl Refusal {
             Self::BadNumber(_) => "bad_number",
             Self::PidTwice(_) => "pid_twice",
             Self::BadIdentifier(_) => "bad_identifier",
+            Self::Flood => "flood",
         }
     }
 }

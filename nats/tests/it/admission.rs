@@ -11,6 +11,7 @@ use async_nats::{Client, connection::State};
 use fleetps_nats::{
     HostName,
     admission::{AdmissionService, AdmissionSettings, EnrolmentTokens, Hello, TOKENS, Welcome},
+    audit::Audit,
     bucket::Bucket,
     connection::{Broker, ConnectionError},
     hosts::{self, Admission, HostRecord},
@@ -129,6 +130,14 @@ async fn a_token_admits_a_host_and_from_then_on_only_its_key_speaks_for_its_name
         .into();
     assert_eq!(counted, [1, 1, 2, 1]);
     assert_eq!(broker.record("web-01").await.unwrap().keys, [machine.public_key()]);
+
+    let audit = Audit::open(&broker.fixture.client(Part::Api).await).await.unwrap();
+    until("what was done is on record", || async {
+        let entries = within(audit.read(1)).await.unwrap();
+        let count = |action| entries.iter().filter(|chained| chained.entry.action == action).count();
+        count("host.admit") == 1 && count("host.refuse") == 4
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,0 +1,171 @@
+//! `fleetps-agent join`: a host becomes part of a fleet. It makes the key, shows it to the broker with the enrolment token,
+//! writes the settings and installs the service. Run again, it keeps the key that is there.
+//!
+//! The token is used here and nowhere kept.
+
+mod service;
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use clap::Args;
+use fleetps_nats::{
+    HostName,
+    connection::{Broker, ConnectionError},
+    key::{self, KeyError},
+};
+
+use crate::{sample::os_host_name, settings::AgentFile};
+
+pub use service::ServiceError;
+
+/// Where the settings go when this is run by root.
+const ROOT_CONFIG_FOLDER: &str = "/etc/fleetps";
+/// Where the key goes then; the service gets it as its state folder.
+const ROOT_STATE_FOLDER: &str = "/var/lib/fleetps-agent";
+
+/// What to join, and as what.
+#[derive(Debug, Args)]
+pub struct JoinArguments {
+    /// Address of the broker, as in nats://fleet.example.com:4222
+    url: String,
+    /// The enrolment token, from `fleetps enrol-token`; without one, somebody has to approve this host
+    #[arg(long, env = "FLEETPS_ENROL_TOKEN", hide_env_values = true)]
+    token: Option<String>,
+    /// This host's name instead of the machine's own
+    #[arg(long = "host", id = "joined_host", value_name = "NAME")]
+    host: Option<HostName>,
+    /// Let the service see what other users' processes read and write on disk; for that it can read every file
+    #[arg(long)]
+    disk_io: bool,
+    /// Do not install a service
+    #[arg(long)]
+    no_service: bool,
+    /// Where settings and key go [default: /etc/fleetps and /var/lib/fleetps-agent for root, else the user's state folder]
+    #[arg(long, value_name = "DIR")]
+    folder: Option<PathBuf>,
+}
+
+/// A host could not join.
+#[derive(Debug, thiserror::Error)]
+pub enum JoinError {
+    /// A file or folder cannot be written.
+    #[error("cannot write {path}")]
+    Write {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The settings cannot be written as TOML.
+    #[error("the settings cannot be written")]
+    Settings(#[from] toml::ser::Error),
+    /// The key cannot be made or read.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// The broker cannot be reached.
+    #[error(transparent)]
+    Connection(ConnectionError),
+    /// The broker does not let this host in, in spite of its token.
+    #[error(
+        "the broker does not admit {host} with this token: it may be too old or used up, or the name may be another \
+         machine's, or revoked. `fleetps host list` and the log of fleetps say which; `fleetps host forget {host}` frees \
+         the name"
+    )]
+    Refused {
+        /// The name.
+        host: HostName,
+    },
+    /// The service cannot be installed.
+    #[error(transparent)]
+    Service(#[from] ServiceError),
+}
+
+/// Joins, and prints what was done. `file` has what else was given: how the way to the broker is kept safe.
+///
+/// # Errors
+/// When the broker refuses or cannot be reached, or something cannot be written.
+pub async fn join(arguments: JoinArguments, mut file: AgentFile) -> Result<(), JoinError> {
+    let host = arguments.host.clone().unwrap_or_else(|| HostName::from_os_name(&os_host_name()));
+    let (config_folder, state_folder) = folders(arguments.folder.as_deref());
+    make_folder(&config_folder, 0o755)?;
+    make_folder(&state_folder, 0o700)?;
+    let key_file = state_folder.join("host.nk");
+    let public_key = key_in(&key_file)?;
+    file.wire.ca = file.wire.ca.map(|ca| keep_authority(&ca, &config_folder)).transpose()?;
+    (file.nats, file.nkey, file.host) = (arguments.url, Some(key_file), Some(host.to_string()));
+    let is_admitted = introduce(&file.broker(), &host, arguments.token.as_deref()).await?;
+    file.sample.state = state_folder;
+    let config = config_folder.join("agent.toml");
+    fs::write(&config, toml::to_string_pretty(&file)?).map_err(unwritten(&config))?;
+    if is_admitted {
+        println!("{host} is admitted.");
+    } else {
+        println!(
+            "{host} is not admitted yet. Where fleetps lets hosts wait (--approve), it waits with the key \
+             {public_key}:\n\n  fleetps host approve {host}\n\nElse join again with a token."
+        );
+    }
+    println!("Its settings are in {}.", config.display());
+    if arguments.no_service || !service::install(&config, &file.sample.state, arguments.disk_io)? {
+        let config = config.display();
+        println!("No service was installed. Start the agent with:\n\n  fleetps-agent --config {config}");
+    }
+    Ok(())
+}
+
+/// The public half of the key in `file`, which is made where there is none.
+fn key_in(file: &Path) -> Result<String, KeyError> {
+    match key::read(file) {
+        Ok(key) => Ok(key.public_key()),
+        Err(KeyError::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => key::make(file),
+        Err(error) => Err(error),
+    }
+}
+
+/// Copies the authority to where the service can read it.
+fn keep_authority(ca: &Path, folder: &Path) -> Result<PathBuf, JoinError> {
+    let kept = folder.join("ca.pem");
+    if ca != kept {
+        fs::copy(ca, &kept).map_err(unwritten(&kept))?;
+    }
+    Ok(kept)
+}
+
+fn unwritten(path: &Path) -> impl FnOnce(io::Error) -> JoinError {
+    let path = path.to_owned();
+    move |source| JoinError::Write { path, source }
+}
+
+/// Whether the broker lets the host in.
+async fn introduce(broker: &Broker, host: &HostName, token: Option<&str>) -> Result<bool, JoinError> {
+    match broker.enrol(host, token).await {
+        Ok(_) => Ok(true),
+        Err(error) if !error.is_refusal() => Err(JoinError::Connection(error)),
+        Err(_) if token.is_some() => Err(JoinError::Refused { host: host.clone() }),
+        Err(_) => Ok(false),
+    }
+}
+
+fn folders(given: Option<&Path>) -> (PathBuf, PathBuf) {
+    match given {
+        Some(folder) => (folder.to_owned(), folder.to_owned()),
+        None if service::is_root() => (ROOT_CONFIG_FOLDER.into(), ROOT_STATE_FOLDER.into()),
+        None => {
+            let folder = AgentFile::default().sample.state;
+            (folder.clone(), folder)
+        }
+    }
+}
+
+fn make_folder(folder: &Path, mode: u32) -> Result<(), JoinError> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, mode);
+    #[cfg(not(unix))]
+    let _ = mode;
+    builder.create(folder).map_err(unwritten(folder))
+}

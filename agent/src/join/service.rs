@@ -1,0 +1,127 @@
+//! The service of systemd: a user of its own with one capability, always started again.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+const UNIT: &str = include_str!("fleetps-agent.service");
+const UNIT_FILE: &str = "/etc/systemd/system/fleetps-agent.service";
+const USER: &str = "fleetps-agent";
+/// Where the service's program is: not in a home folder, from where it could be changed.
+const PROGRAM: &str = "/usr/local/bin/fleetps-agent";
+
+/// The service cannot be installed.
+#[derive(Debug, thiserror::Error)]
+pub enum ServiceError {
+    /// A file cannot be written.
+    #[error("cannot write {path}")]
+    Write {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A command of the system cannot be run, or fails.
+    #[error(
+        "{command} failed ({problem}); the host has joined, so start the agent by hand or run join again"
+    )]
+    Command {
+        /// The command.
+        command: String,
+        /// How.
+        problem: String,
+    },
+}
+
+/// Whether this is run by root.
+pub(super) fn is_root() -> bool {
+    #[cfg(target_os = "linux")]
+    return rustix::process::geteuid().is_root();
+    #[cfg(not(target_os = "linux"))]
+    return false;
+}
+
+/// Installs and starts the service; `false` where there is no systemd, or this user may not.
+pub(super) fn install(config: &Path, state: &Path, sees_disk_io: bool) -> Result<bool, ServiceError> {
+    if !Path::new("/run/systemd/system").is_dir() {
+        println!("This machine does not run systemd.");
+        return Ok(false);
+    }
+    if !is_root() {
+        println!("Installing a service takes root: sudo fleetps-agent join …");
+        return Ok(false);
+    }
+    if run("id", &["--user", USER]).is_err() {
+        run("useradd", &["--system", "--no-create-home", "--shell", "/usr/sbin/nologin", USER])?;
+    }
+    run("chown", &["--recursive", &format!("{USER}:"), &state.to_string_lossy()])?;
+    put_program()?;
+    fs::write(UNIT_FILE, unit(config, sees_disk_io))
+        .map_err(|source| ServiceError::Write { path: UNIT_FILE.into(), source })?;
+    run("systemctl", &["daemon-reload"])?;
+    run("systemctl", &["enable", "--quiet", USER])?;
+    run("systemctl", &["restart", USER])?;
+    println!("The service {USER} runs: systemctl status {USER}");
+    Ok(true)
+}
+
+/// The capabilities: the first shows executables of other users' processes, the second opens their files in /proc that
+/// say what they read and write.
+fn unit(config: &Path, sees_disk_io: bool) -> String {
+    let capabilities = if sees_disk_io { "CAP_SYS_PTRACE CAP_DAC_READ_SEARCH" } else { "CAP_SYS_PTRACE" };
+    let values = [
+        ("{program}", PROGRAM),
+        ("{config}", &config.to_string_lossy()),
+        ("{user}", USER),
+        ("{capabilities}", capabilities),
+    ];
+    values.iter().fold(UNIT.to_owned(), |text, (name, value)| text.replace(name, value))
+}
+
+/// Copies this program to its place, by way of a new file: the one that is there may be running.
+fn put_program() -> Result<(), ServiceError> {
+    let place = Path::new(PROGRAM);
+    let failed = |source| ServiceError::Write { path: place.to_owned(), source };
+    let here = std::env::current_exe().map_err(failed)?;
+    if here == place {
+        return Ok(());
+    }
+    let beside = place.with_extension("new");
+    fs::copy(here, &beside).and_then(|_| fs::rename(&beside, place)).map_err(failed)
+}
+
+fn run(program: &str, arguments: &[&str]) -> Result<(), ServiceError> {
+    let failed =
+        |problem| ServiceError::Command { command: format!("{program} {}", arguments.join(" ")), problem };
+    let output = Command::new(program).args(arguments).output().map_err(|error| failed(error.to_string()))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    Err(failed(said.lines().last().unwrap_or("it did not say why").to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_unit_starts_it_always_as_a_user_with_one_capability() {
+        let unit = unit(Path::new("/etc/fleetps/agent.toml"), false);
+        assert!(!unit.contains('{'), "{unit}");
+        let lines: Vec<&str> = unit.lines().collect();
+        for line in [
+            "ExecStart=/usr/local/bin/fleetps-agent --config /etc/fleetps/agent.toml",
+            "Restart=always",
+            "User=fleetps-agent",
+            "CapabilityBoundingSet=CAP_SYS_PTRACE",
+            "NoNewPrivileges=yes",
+        ] {
+            assert!(lines.contains(&line), "{line}");
+        }
+        let seeing = super::unit(Path::new("/x"), true);
+        assert!(seeing.contains("AmbientCapabilities=CAP_SYS_PTRACE CAP_DAC_READ_SEARCH\n"), "{seeing}");
+    }
+}

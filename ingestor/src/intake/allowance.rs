@@ -1,0 +1,152 @@
+//! How much one host may send, so that a flood from one does not delay the others.
+//!
+//! Every host has an allowance in bytes that fills again with time, by the broker's clock: what was published over hours
+//! may be read at once after the ingestor was away. It holds an agent's whole ring twice, which is what comes at once
+//! after the broker was away. What goes beyond is refused unread, which costs next to nothing.
+
+use std::collections::HashMap;
+
+use fleetps_nats::HostName;
+
+/// As much as fills in this time may come at once: by default 32 MiB, twice an agent's ring.
+const FULL_S: f64 = 8.0;
+/// What any message costs besides its bytes: taking it from the broker.
+const MESSAGE_BYTES: usize = 1024;
+/// What a process costs at least, however well it was compressed: about what one takes in a real snapshot.
+const PROCESS_BYTES: usize = 28;
+/// What a message costs that is no snapshot: as much as a large one, because it was unpacked for nothing.
+const REFUSED_BYTES: usize = 256 << 10;
+/// Hosts with an allowance of their own; ten times the largest fleet this was designed for. Names beyond that share one.
+const MAX_HOSTS: usize = 100_000;
+
+/// What every host may still send.
+#[derive(Debug)]
+pub(crate) struct Allowances {
+    bytes_per_us: f64,
+    full_bytes: f64,
+    hosts: HashMap<HostName, Allowance>,
+    rest: Allowance,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Allowance {
+    left_bytes: f64,
+    at_us: i64,
+}
+
+impl Allowances {
+    /// Allowances that fill by `bytes_per_s`.
+    pub(crate) fn new(bytes_per_s: u64) -> Self {
+        let full_bytes = bytes_per_s as f64 * FULL_S;
+        let rest = Allowance { left_bytes: full_bytes, at_us: 0 };
+        Self { bytes_per_us: bytes_per_s as f64 / 1e6, full_bytes, hosts: HashMap::new(), rest }
+    }
+
+    /// Whether a message of `bytes` that the broker took at `now_us` may be unpacked; if so it is paid for.
+    pub(crate) fn take(&mut self, host: &HostName, bytes: usize, now_us: i64) -> bool {
+        let (bytes_per_us, full_bytes) = (self.bytes_per_us, self.full_bytes);
+        let allowance = self.of(host, now_us);
+        allowance.fill(bytes_per_us, full_bytes, now_us);
+        let cost = (bytes + MESSAGE_BYTES) as f64;
+        let is_allowed = allowance.left_bytes >= cost;
+        if is_allowed {
+            allowance.left_bytes -= cost;
+        }
+        is_allowed
+    }
+
+    /// Charges what turned out when the message of `bytes` was unpacked: its processes, or `None` for no snapshot.
+    pub(crate) fn charge(&mut self, host: &HostName, bytes: usize, processes: Option<usize>, now_us: i64) {
+        let worth = processes.map_or(REFUSED_BYTES, |processes| processes * PROCESS_BYTES);
+        self.of(host, now_us).left_bytes -= worth.saturating_sub(bytes) as f64;
+    }
+
+    fn of(&mut self, host: &HostName, now_us: i64) -> &mut Allowance {
+        if !self.hosts.contains_key(host) {
+            if self.hosts.len() >= MAX_HOSTS {
+                self.forget_full(now_us);
+            }
+            if self.hosts.len() < MAX_HOSTS {
+                self.hosts.insert(host.clone(), Allowance { left_bytes: self.full_bytes, at_us: now_us });
+            }
+        }
+        self.hosts.get_mut(host).unwrap_or(&mut self.rest)
+    }
+
+    /// A host whose allowance is full again is as good as unknown.
+    fn forget_full(&mut self, now_us: i64) {
+        let (bytes_per_us, full_bytes) = (self.bytes_per_us, self.full_bytes);
+        self.hosts.retain(|_, allowance| {
+            allowance.fill(bytes_per_us, full_bytes, now_us);
+            allowance.left_bytes < full_bytes
+        });
+    }
+}
+
+impl Allowance {
+    fn fill(&mut self, bytes_per_us: f64, full_bytes: f64, now_us: i64) {
+        let passed_us = now_us.saturating_sub(self.at_us).max(0);
+        self.left_bytes = (self.left_bytes + passed_us as f64 * bytes_per_us).min(full_bytes);
+        self.at_us = self.at_us.max(now_us);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: usize = 1 << 20;
+
+    fn host(name: &str) -> HostName {
+        name.parse().unwrap()
+    }
+
+    /// How many messages of `bytes` are taken of `host` at that moment.
+    fn taken(allowances: &mut Allowances, name: &str, bytes: usize, now_us: i64) -> usize {
+        (0..100_000).take_while(|_| allowances.take(&host(name), bytes, now_us)).count()
+    }
+
+    #[test]
+    fn a_whole_ring_at_once_is_taken_and_a_flood_is_cut_and_fills_again_and_is_nobody_elses() {
+        let mut allowances = Allowances::new(4 << 20);
+        // The smallest snapshots there are, a ring full of them.
+        assert!(taken(&mut allowances, "a", MIB / 1024, 1_000_000) >= 16 * 1024);
+        assert_eq!(taken(&mut allowances, "a", MIB, 1_000_000), 0);
+        assert_eq!(taken(&mut allowances, "b", MIB, 1_000_000), 31);
+        assert_eq!(taken(&mut allowances, "a", MIB, 2_000_000), 3);
+        // The broker's clock was set back: nothing is lost or won by it.
+        assert_eq!(taken(&mut allowances, "a", MIB, 0), 0);
+    }
+
+    #[test]
+    fn what_is_small_only_on_the_wire_is_charged_as_what_it_is() {
+        let mut allowances = Allowances::new(4 << 20);
+        let mut count = 0;
+        while allowances.take(&host("a"), 100, 0) {
+            allowances.charge(&host("a"), 100, Some(20_000), 0);
+            count += 1;
+        }
+        assert!((50..70).contains(&count), "{count}");
+        let mut count = 0;
+        while allowances.take(&host("b"), 100, 0) {
+            allowances.charge(&host("b"), 100, None, 0);
+            count += 1;
+        }
+        assert!((100..140).contains(&count), "{count}");
+    }
+
+    #[test]
+    fn made_up_names_are_bounded_and_leave_the_known_ones_theirs() {
+        let mut allowances = Allowances::new(4 << 20);
+        assert!(allowances.take(&host("good"), 100, 0));
+        for number in 0..MAX_HOSTS + 1000 {
+            allowances.take(&host(&format!("h{number}")), MIB, 0);
+        }
+        assert_eq!(allowances.hosts.len(), MAX_HOSTS);
+        assert!(allowances.take(&host("good"), 100, 0));
+        assert!(!allowances.take(&host("yet-another"), 2 * MIB, 0));
+        // Later the names that were quiet make room.
+        assert!(allowances.take(&host("yet-another"), 2 * MIB, 60_000_000));
+        assert!(allowances.hosts.len() < 10);
+    }
+}
