@@ -112,8 +112,7 @@ async fn command_lines_are_withheld_also_of_snapshots_that_only_the_stream_has()
     let told = snapshot(7, family());
     let message = Encoder::new().unwrap().encode(&told).unwrap();
     let host = "web-1".parse().unwrap();
-    let agent =
-        server.broker(Part::Agent).connect_later("test", &subject::inbox_prefix(&host)).await.unwrap();
+    let agent = server.broker(Part::Simulator).connect_later("test", "_INBOX_simulator").await.unwrap();
     agent.request(subject::snapshot(&host), message.into()).await.unwrap();
     site.tell_snapshot("web-1", told.clone(), now_us());
     let url = format!("/api/v1/hosts/web-1/processes?at={}", time_exact(told.captured_at_us));

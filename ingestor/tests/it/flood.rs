@@ -1,6 +1,9 @@
 //! A host that sends a hundred times what others send, as fast as the broker takes it, does not delay them.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use async_nats::jetstream;
 use fleetps_ingestor::IngestorSettings;
@@ -47,7 +50,13 @@ async fn flood(jetstream: jetstream::Context) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_flood_from_one_host_is_cut_and_the_others_lose_nothing_and_are_not_delayed() {
     let fixture = Arc::new(Fixture::start().await);
-    let settings = IngestorSettings { host_bytes_per_s: 256 << 10, ..fixture.settings() };
+    // No merging, which would take a processor from what is looked at.
+    let settings = IngestorSettings {
+        host_bytes_per_s: 256 << 10,
+        seal_interval: Duration::from_secs(1),
+        merge_fresh_count: usize::MAX,
+        ..fixture.settings()
+    };
     let ingestor = fixture.ingestor(settings).await;
     let over = CancellationToken::new();
     let quiet: Vec<_> = (0..5)
@@ -57,7 +66,7 @@ async fn a_flood_from_one_host_is_cut_and_the_others_lose_nothing_and_are_not_de
                 let mut publisher = Publisher::new(fixture.hosts().await, &format!("quiet-{number}"), "run");
                 while !over.is_cancelled() {
                     publisher.publish().await;
-                    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+                    tokio::time::sleep(Duration::from_millis(100)).await;
                 }
                 publisher.ledger.len() as u64
             })
