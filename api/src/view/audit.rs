@@ -13,7 +13,7 @@ pub fn table(entries: &[Chained]) -> Table {
         ("when", "When"),
         ("name", "Who"),
         ("address", "From"),
-        ("what", "Action"),
+        ("action", "Action"),
         ("host", "Host"),
         ("status", "Outcome"),
         ("detail", "Detail"),
@@ -39,9 +39,9 @@ fn cells_of(chained: &Chained) -> [Cell; 7] {
         Cell::moment("when", entry.at_us),
         cells::name("name", Some(&entry.who)),
         Cell::new("address", entry.from.map(|from| from.to_string()).unwrap_or_default()),
-        cells::name("what", Some(&entry.action)).shaded(dot(entry.outcome)),
+        cells::name("action", Some(&entry.action)),
         host.unwrap_or_else(|| Cell::new("host", "")),
-        Cell::new("status", entry.outcome.as_str()),
+        Cell::new("status", entry.outcome.as_str()).shaded(dot(entry.outcome)),
         cells::path("detail", Some(&entry.what)),
     ]
 }

@@ -12,19 +12,18 @@ use fleetps_nats::{
     audit::{Audit, AuditEntry, AuditError, Chained, Link, Outcome},
     with_causes,
 };
-use jiff::{Timestamp, tz::TimeZone};
+use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use super::{
     AuditFileError, AuditFolder, AuditName, last_link,
+    plan::{behind, expired, next_merge},
     segment::{merge, seal},
 };
 use crate::{history::HistoryError, segment::FileError, settings::IngestorSettings, shelf::Shelf};
 
 /// Entries of one segment before it is merged with others: what is in memory at a time, of up to 5 KiB each.
 const MAX_ENTRIES: usize = 10_000;
-/// So many segments of one day are merged although more may come: a question over twenty small files is quick.
-const MERGE_COUNT: usize = 20;
 /// The last seal of the program's run must be done within this.
 const LAST_SEAL_PATIENCE: Duration = Duration::from_secs(5);
 /// The action of the entry that says which entries were removed for their age.
@@ -41,6 +40,8 @@ enum KeepError {
     Segment(#[from] AuditFileError),
     #[error(transparent)]
     File(#[from] FileError),
+    #[error("the audit stream was made anew, or lost its end")]
+    Replaced,
     #[error("a thread that keeps the audit failed; that is a bug, please report it with the log")]
     Panicked,
 }
@@ -97,8 +98,17 @@ impl Keeper {
             Some(position) => position,
             None => self.find_position().await?,
         };
-        while let Some(entries) = position.next_entries().await? {
-            let Some(last) = entries.last().map(Chained::link) else { break };
+        self.seal_new(&mut position).await?;
+        self.tidy(&mut position).await?;
+        self.position = Some(position);
+        Ok(())
+    }
+
+    /// Seals what is new in the stream.
+    async fn seal_new(&self, position: &mut Position) -> Result<(), KeepError> {
+        loop {
+            let entries = position.next_entries().await?.ok_or(KeepError::Replaced)?;
+            let Some(last) = entries.last().map(Chained::link) else { return Ok(()) };
             let (shelf, epoch_s) = (Arc::clone(&self.shelf), position.epoch_s);
             blocking(move || {
                 seal(shelf.folder(), epoch_s, &entries)?;
@@ -107,9 +117,6 @@ impl Keeper {
             .await?;
             position.sealed = last;
         }
-        self.tidy(&position.audit).await?;
-        self.position = Some(position);
-        Ok(())
     }
 
     async fn find_position(&mut self) -> Result<Position, KeepError> {
@@ -136,7 +143,7 @@ impl Keeper {
     }
 
     /// Merges, removes, and unlinks what was replaced a while ago.
-    async fn tidy(&mut self, audit: &Audit) -> Result<(), KeepError> {
+    async fn tidy(&mut self, position: &mut Position) -> Result<(), KeepError> {
         let folder = self.folder();
         let found = blocking(move || Ok(AuditFolder::scan(&folder)?)).await?;
         for name in found.covered {
@@ -154,14 +161,14 @@ impl Keeper {
             .await?;
         }
         if let Some(name) = expired(&found.current, now_s, self.settings.keep_audit) {
-            self.remove(audit, name).await?;
+            self.remove(position, name).await?;
         }
         self.unlink_retired();
         Ok(())
     }
 
-    /// Removes the oldest segment. That is on record first, so that its entries are not missed.
-    async fn remove(&mut self, audit: &Audit, name: AuditName) -> Result<(), KeepError> {
+    /// Removes the oldest segment. That is on record first, and in a segment, so that its entries are not missed.
+    async fn remove(&mut self, position: &mut Position, name: AuditName) -> Result<(), KeepError> {
         let folder = self.folder();
         let last = blocking(move || Ok(last_link(&folder, &name)?)).await?;
         let entry = AuditEntry {
@@ -176,7 +183,8 @@ impl Keeper {
             ),
             outcome: Outcome::Done,
         };
-        audit.record(entry).await?;
+        position.audit.record(entry).await?;
+        self.seal_new(position).await?;
         let path = self.folder().join(name.to_string());
         if let Err(error) = fs::remove_file(&path) {
             tracing::warn!(%error, segment = %name, "cannot remove an audit segment");
@@ -221,48 +229,8 @@ impl Position {
     }
 }
 
-/// What is behind `sealed` in `entries`, which begin with it; `None` where it is another entry, or not there.
-fn behind(sealed: &Link, mut entries: Vec<Chained>) -> Option<Vec<Chained>> {
-    if sealed.sequence == 0 {
-        return Some(entries);
-    }
-    // Where the stream begins later, it was too full; nothing says that it is another one.
-    let is_the_same = entries.first()?.sequence > sealed.sequence || entries.first()?.hash == sealed.hash;
-    entries.retain(|entry| entry.sequence > sealed.sequence);
-    is_the_same.then_some(entries)
-}
-
-/// Neighbours to merge: those of a day when the day is over or there are many, those of a month when it is over.
-fn next_merge(names: &[AuditName], now_s: i64) -> Option<&[AuditName]> {
-    let day =
-        |seconds: i64| Timestamp::from_second(seconds).unwrap_or_default().to_zoned(TimeZone::UTC).date();
-    let today = day(now_s);
-    let mut runs = names.chunk_by(|name, next| {
-        let (this_day, next_day) = (day(name.first_at_s), day(next.first_at_s));
-        let month_is_over = this_day.first_of_month() < today.first_of_month();
-        name.is_followed_by(next)
-            && (this_day == next_day
-                || month_is_over && this_day.first_of_month() == next_day.first_of_month())
-    });
-    runs.find(|run| {
-        let is_over = run.last().is_some_and(|last| day(last.first_at_s) < today);
-        run.len() >= MERGE_COUNT || (is_over && run.len() >= 2)
-    })
-}
-
-/// The oldest segment, when the next one began so long ago that all of its entries are too old.
-fn expired(names: &[AuditName], now_s: i64, keep: Duration) -> Option<AuditName> {
-    let [oldest, next, ..] = names else { return None };
-    let kept_from_s = now_s.saturating_sub_unsigned(keep.as_secs());
-    (next.first_at_s < kept_from_s).then_some(*oldest)
-}
-
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, KeepError> + Send + 'static,
 ) -> Result<T, KeepError> {
     tokio::task::spawn_blocking(work).await.unwrap_or(Err(KeepError::Panicked))
 }
-
-#[cfg(test)]
-#[path = "keep_tests.rs"]
-mod tests;

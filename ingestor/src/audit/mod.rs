@@ -1,6 +1,6 @@
 //! The audit as segments of its own: who did what, for longer than the broker keeps it.
 //!
-//! `keep` moves entries from the stream to segments, merges these, and lets go of what is too old; `segment` makes the
+//! `keep` moves entries from the stream to segments, merges these, and lets go of what is too old, as `plan` says; `segment` makes the
 //! files, `name` is what they are called, `folder` which there are. `search` reads them, `verify` follows the chain.
 //!
 //! **Beside the other segments, not in them:** who may see the hosts' past may not see the audit. So one set of files
@@ -12,6 +12,7 @@
 mod folder;
 mod keep;
 mod name;
+mod plan;
 mod search;
 mod segment;
 mod verify;

@@ -1,8 +1,9 @@
 //! The managed local nats-server: what `fleetps` alone runs, and what the tests run.
 //!
 //! `find` looks for the program (`program`), `install` fetches it (`pins` says which and with which checksum), `keys`
-//! makes each part its own key, `config` writes the server's configuration, `supervisor` keeps it running.
+//! makes each part its own key, `config` writes the server's configuration, `supervisor` keeps it running (`child` is its process).
 
+mod child;
 mod config;
 mod find;
 mod install;

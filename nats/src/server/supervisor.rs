@@ -18,12 +18,14 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use super::{PublicServer, ServerError, config::Files};
+use super::{
+    PublicServer, ServerError,
+    child::{Signal, signal, stop_child, tie_to_this_thread},
+    config::Files,
+};
 
 /// It is ready in about 10 ms; a store of many gigabytes is checked first and takes seconds.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
-/// It stops in about 30 ms; a busy one writes its state first.
-const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often the child is looked at: a crash is noticed, and the restart begins, within this.
 const WATCH_INTERVAL: Duration = Duration::from_millis(100);
 /// How long to wait before a server that ended is started again, so that one that cannot start does not spin.
@@ -168,7 +170,7 @@ impl Runner {
     }
 
     /// Has the server read its files again, when they are right; open connections stay.
-    fn reload(&self, child: &Child) {
+    fn reload(&self, child: &mut Child) {
         let checked = Command::new(&self.program).arg("-t").arg("-c").arg(&self.files.config).output();
         match checked {
             Ok(output) if output.status.success() => {
@@ -266,74 +268,3 @@ fn listens(ip: IpAddr, port: u16) -> bool {
     };
     greets().unwrap_or(false)
 }
-
-/// Asks the child to end, and ends it after a while.
-fn stop_child(child: &mut Child) {
-    signal(child, Signal::End);
-    let deadline = Instant::now() + STOP_TIMEOUT;
-    while Instant::now() < deadline {
-        if !matches!(child.try_wait(), Ok(None)) {
-            return;
-        }
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    tracing::warn!("nats-server did not stop within {} s; killing it", STOP_TIMEOUT.as_secs());
-    let _ = child.kill();
-    let _ = child.wait();
-}
-
-/// What the server is asked for.
-#[derive(Clone, Copy)]
-enum Signal {
-    End,
-    Reload,
-}
-
-#[cfg(unix)]
-fn signal(child: &Child, signal: Signal) {
-    let pid = i32::try_from(child.id()).ok().and_then(rustix::process::Pid::from_raw);
-    let signal = match signal {
-        Signal::End => rustix::process::Signal::TERM,
-        Signal::Reload => rustix::process::Signal::HUP,
-    };
-    if let Some(pid) = pid {
-        // The child has not been waited for, so the id is still its own.
-        let _ = rustix::process::kill_process(pid, signal);
-    }
-}
-
-/// Elsewhere a certificate is read again at the next start only.
-#[cfg(not(unix))]
-fn signal(child: &mut Child, signal: Signal) {
-    if matches!(signal, Signal::End) {
-        let _ = child.kill();
-    }
-}
-
-/// Makes the child end when this thread ends, however it ends, and keeps the terminal's Ctrl-C from it: it is stopped
-/// last, when everything has been stored.
-#[cfg(target_os = "linux")]
-#[allow(unsafe_code, reason = "the parent-death signal can only be set between fork and exec")]
-fn tie_to_this_thread(command: &mut Command) {
-    use std::os::unix::process::CommandExt;
-    command.process_group(0);
-    let parent = rustix::process::getpid();
-    // SAFETY: the closure makes two system calls and allocates nothing, as is required between fork and exec.
-    unsafe {
-        command.pre_exec(move || {
-            rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM))?;
-            if rustix::process::getppid() != Some(parent) {
-                return Err(std::io::Error::other("the parent is gone"));
-            }
-            Ok(())
-        });
-    }
-}
-
-#[cfg(all(unix, not(target_os = "linux")))]
-fn tie_to_this_thread(command: &mut Command) {
-    std::os::unix::process::CommandExt::process_group(command, 0);
-}
-
-#[cfg(not(unix))]
-fn tie_to_this_thread(_command: &mut Command) {}
