@@ -22,14 +22,19 @@ pub struct Form(Bytes);
 impl Form {
     /// A field; empty when there is none.
     pub fn field(&self, name: &str) -> String {
-        let found = form_urlencoded::parse(&self.0).find(|(key, _)| key == name);
-        found.map(|(_, value)| value.into_owned()).unwrap_or_default()
+        field(&self.0, name)
     }
 
     /// Whether a box is ticked.
     pub fn is_ticked(&self, name: &str) -> bool {
         !self.field(name).is_empty()
     }
+}
+
+/// A field of a form or of a URL; empty when there is none.
+pub fn field(form: &[u8], name: &str) -> String {
+    let found = form_urlencoded::parse(form).find(|(key, _)| key == name);
+    found.map(|(_, value)| value.into_owned()).unwrap_or_default()
 }
 
 impl<S: Send + Sync> FromRequest<S> for Form {

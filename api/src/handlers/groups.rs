@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 
 use axum::{
-    body::Bytes,
     extract::Path,
     http::StatusCode,
     response::{IntoResponse, Redirect, Response},
@@ -13,12 +12,12 @@ use fleetps_nats::{
     hosts::{Group, MAX_GROUPS},
 };
 
+use super::form::Form;
 use crate::{refusal::Refusal, rules::Sight};
 
 /// The form of the host's page on what it is: its groups, with spaces or commas between.
-pub async fn change(sight: Sight, Path(host): Path<HostName>, body: Bytes) -> Result<Response, Refusal> {
-    let given = form_urlencoded::parse(&body).find(|(name, _)| name == "groups");
-    let groups = read(&given.map(|(_, value)| value).unwrap_or_default())?;
+pub async fn change(sight: Sight, Path(host): Path<HostName>, form: Form) -> Result<Response, Refusal> {
+    let groups = read(&form.field("groups"))?;
     sight.set_groups(&host, groups).await?;
     Ok(Redirect::to(&format!("/hosts/{host}/system")).into_response())
 }

@@ -7,7 +7,7 @@ use axum::{
 };
 
 use super::{
-    form::{Form, SignedIn, accounts, own_page, signed_in},
+    form::{Form, SignedIn, accounts, field, own_page, signed_in},
     page::{self, Layout},
 };
 use crate::{
@@ -45,9 +45,7 @@ impl SignInPage {
 }
 
 fn next_of(query: Option<String>) -> String {
-    let query = query.unwrap_or_default();
-    let next = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "next");
-    next.map(|(_, value)| value.into_owned()).unwrap_or_default()
+    field(query.unwrap_or_default().as_bytes(), "next")
 }
 
 /// The page; whoever is signed in goes on at once.

@@ -11,7 +11,9 @@ use axum::{
 };
 
 use super::{
-    csv, json,
+    csv,
+    form::{Form, field},
+    json,
     page::{self, Layout},
 };
 use crate::{
@@ -72,10 +74,10 @@ pub async fn page(layout: Layout, RawQuery(query): RawQuery) -> Result<Response,
 }
 
 /// The page with the answer, or the answer as a file (`format=csv` or `json`).
-pub async fn ask(layout: Layout, sight: Sight, body: Bytes) -> Result<Response, Refusal> {
-    let sql = field(&body, "sql");
+pub async fn ask(layout: Layout, sight: Sight, form: Form) -> Result<Response, Refusal> {
+    let sql = form.field("sql");
     let asked = sight.ask_sql(sql.clone()).await;
-    match (asked, field(&body, "format").as_str()) {
+    match (asked, form.field("format").as_str()) {
         (Ok(answered), "csv") => Ok(csv::file("answer", answered.csv())),
         (Ok(answered), "json") => Ok(json_file(&answered)),
         (Ok(answered), _) => page::render(&SqlPage::new(layout, sql, Outcome::Answered(answered))),
@@ -88,9 +90,9 @@ pub async fn ask(layout: Layout, sight: Sight, body: Bytes) -> Result<Response, 
 }
 
 /// Cancels the question that is being answered; the page keeps its text.
-pub async fn cancel(layout: Layout, sight: Sight, body: Bytes) -> Result<Response, Refusal> {
+pub async fn cancel(layout: Layout, sight: Sight, form: Form) -> Result<Response, Refusal> {
     sight.cancel_sql();
-    page::render(&SqlPage::new(layout, field(&body, "sql"), Outcome::NotAsked))
+    page::render(&SqlPage::new(layout, form.field("sql"), Outcome::NotAsked))
 }
 
 /// `POST /api/v1/sql`: the question is the body, or the field `sql` of a JSON object; `?format=csv` answers in CSV.
@@ -124,10 +126,4 @@ fn question(headers: &HeaderMap, body: &Bytes) -> Result<String, Refusal> {
 fn json_file(answered: &Answered) -> Response {
     let headers = [(header::CONTENT_DISPOSITION, "attachment; filename=\"answer.json\"")];
     (headers, json::answer(StatusCode::OK, &answered.json())).into_response()
-}
-
-/// A field of a form or of a URL; empty when there is none.
-fn field(form: &[u8], name: &str) -> String {
-    let found = form_urlencoded::parse(form).find(|(key, _)| key == name);
-    found.map(|(_, value)| value.into_owned()).unwrap_or_default()
 }

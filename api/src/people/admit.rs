@@ -2,7 +2,7 @@
 //! are not signed in to the sign-in, and ends what is kept up to date for somebody who may see it no more.
 
 use axum::{
-    body::{Body, Bytes, to_bytes},
+    body::{Body, to_bytes},
     extract::{Request, State},
     http::{Method, StatusCode, header},
     middleware::Next,
@@ -12,7 +12,10 @@ use futures_util::StreamExt;
 use subtle::ConstantTimeEq;
 
 use super::{Accounts, Came, Credential, FormToken, People, Person};
-use crate::refusal::Refusal;
+use crate::{
+    handlers::form::{field, with_next},
+    refusal::Refusal,
+};
 
 /// The longest form: a long question in SQL.
 const MAX_FORM_BYTES: usize = 2 << 20;
@@ -87,8 +90,7 @@ impl Asked {
     /// The way to the sign-in and back, for people; programs get the refusal.
     fn to_sign_in(&self, response: Response) -> Response {
         let Some(page) = &self.page else { return response };
-        let back = form_urlencoded::Serializer::new(String::new()).append_pair("next", page).finish();
-        Redirect::to(&format!("/sign-in?{back}")).into_response()
+        Redirect::to(&with_next("/sign-in", page)).into_response()
     }
 }
 
@@ -121,12 +123,6 @@ async fn check_form(people: &People, asked: &Asked, request: Request) -> Result<
             "open the page again, and send it from there; cookies must be allowed",
         )),
     }
-}
-
-/// A field of a form; empty when there is none.
-fn field(form: &Bytes, name: &str) -> String {
-    let found = form_urlencoded::parse(form).find(|(key, _)| key == name);
-    found.map(|(_, value)| value.into_owned()).unwrap_or_default()
 }
 
 fn is_stream(response: &Response) -> bool {
