@@ -36,7 +36,7 @@ pub(super) enum EngineError {
     /// What may be seen is too much.
     #[error(
         "the hosts that you may see have more than {MAX_SEEN_ROWS} rows of processes in a minute, too many to ask about \
-         in SQL; who may see every host can"
+         in SQL; whoever may see everything can"
     )]
     TooMuch,
 }
