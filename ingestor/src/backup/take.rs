@@ -61,6 +61,8 @@ pub fn take(
     files::make_private_folder(backup)?;
     let (data, backup) = apart(data, backup)?;
     let _lock = FolderLock::take(&backup)?;
+    // There too in the first half minute, when nothing is sealed yet.
+    files::make_private_folder(&backup.join(HISTORY))?;
     let mut copies = copy_segments(&data, &backup)?;
     let is_kept = |path: &str| {
         let is_replaced = path == SETTINGS && settings.is_some();
