@@ -6,14 +6,18 @@ use duckdb::Connection;
 use fleetps_nats::with_causes;
 use parking_lot::Mutex;
 
-use super::{HistoryError, MEMORY_MIB, attach_one, held::Held, views::attach_empty};
+use super::{HistoryError, MEMORY_MIB, attach_one, held::Held, moments::MomentsRead, views::attach_empty};
 use crate::segment::{SegmentName, open_engine, quote_identifier};
+
+/// Prepared statements that a connection keeps: the five of a process table, of as many segments as a person looks around in.
+const STATEMENTS: usize = 64;
 
 /// An engine with the segments that are attached to it.
 pub(super) struct Engine {
     /// Attaches and detaches, and makes the other connections.
     first: Mutex<Connection>,
     idle: Mutex<Vec<Connection>>,
+    pub(super) moments: MomentsRead,
 }
 
 /// What attaching a segment came to.
@@ -31,7 +35,7 @@ impl Engine {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let first = open_engine(MEMORY_MIB, threads, Some(&std::env::temp_dir()))?;
         first.execute_batch(&attach_empty())?;
-        Ok(Self { first: Mutex::new(first), idle: Mutex::default() })
+        Ok(Self { first: Mutex::new(first), idle: Mutex::default(), moments: MomentsRead::default() })
     }
 
     /// Attaches a segment and looks at what it holds.
@@ -47,6 +51,8 @@ impl Engine {
 
     /// Lets go of a segment. Questions that are being answered keep it until they end.
     pub(super) fn detach(&self, name: &SegmentName) {
+        // Prepared statements name segments.
+        self.idle.lock().iter().for_each(Connection::flush_prepared_statement_cache);
         let sql = format!("DETACH DATABASE IF EXISTS {}", quote_identifier(&name.alias()));
         if let Err(error) = self.first.lock().execute_batch(&sql) {
             tracing::warn!(segment = %name, "cannot be detached: {}", with_causes(&error));
@@ -61,7 +67,11 @@ impl Engine {
         let idle = self.idle.lock().pop();
         let connection = match idle {
             Some(connection) => connection,
-            None => self.first.lock().try_clone()?,
+            None => {
+                let connection = self.first.lock().try_clone()?;
+                connection.set_prepared_statement_cache_capacity(STATEMENTS);
+                connection
+            }
         };
         let answer = work(&connection);
         // One that failed may be in the middle of something.

@@ -12,6 +12,7 @@ mod kept;
 mod known_runs;
 mod lives;
 mod moment;
+mod moments;
 mod nearest;
 mod reading;
 mod refresh;

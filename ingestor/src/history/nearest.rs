@@ -1,12 +1,14 @@
 //! The snapshots next to a moment, wherever they are. What comes first and last is decided by when it was captured.
 
-use duckdb::params;
+use std::sync::Arc;
+
 use fleetps_nats::HostName;
 
 use super::{
     HistoryError,
     held::{Held, HostRange},
-    reading::{Reading, floor_ms},
+    moments::{Moment, Moments},
+    reading::Reading,
 };
 
 /// Where a snapshot is.
@@ -36,9 +38,24 @@ impl Which {
             Self::WithTable => held.tables(host),
         }
     }
+
+    /// Whether a moment is looked for.
+    pub(super) fn includes(self, moment: &Moment) -> bool {
+        self == Self::Any || moment.has_table
+    }
 }
 
 impl<'a> Reading<'a> {
+    /// When `host` was sampled, as a segment has it; nothing where the host is not in the scope.
+    pub(super) fn moments(&self, held: &Held, host: &HostName) -> Result<Arc<Moments>, HistoryError> {
+        // What stays in memory is for every scope.
+        if !self.scope.sees(host) {
+            return Ok(Arc::default());
+        }
+        let read = || Moments::read(self.connection, &self.relation("host_sample", &[held]), host);
+        Ok(self.state.engine.moments.get(held.name, host, read)?)
+    }
+
     /// The last snapshot of `host` that was captured at `at_us` or before.
     pub(super) fn latest(
         &self,
@@ -54,10 +71,9 @@ impl<'a> Reading<'a> {
             let (captured_us, interval_us) = if range.last_us <= at_us {
                 (range.last_us, range.interval_us)
             } else {
-                let sql = include_str!("latest.sql")
-                    .replace("$host_sample", &self.relation("host_sample", &[held]));
-                let values = params![host.as_str(), floor_ms(at_us), which == Which::Any];
-                self.connection.query_row(&sql, values, |row| Ok((row.get(0)?, row.get(1)?)))?
+                let moments = self.moments(held, host)?;
+                let Some(latest) = moments.latest(at_us, which) else { continue };
+                (latest.captured_us, i64::from(latest.interval_ms) * 1000)
             };
             // Of two at the same time, the one that was stored later.
             if best.is_none_or(|best| captured_us >= best.captured_us) {
@@ -80,10 +96,9 @@ impl<'a> Reading<'a> {
             let captured_us = if range.first_us > at_us {
                 range.first_us
             } else {
-                let sql =
-                    include_str!("next.sql").replace("$host_sample", &self.relation("host_sample", &[held]));
-                let values = params![host.as_str(), floor_ms(at_us), which == Which::Any];
-                self.connection.query_row(&sql, values, |row| row.get(0))?
+                let moments = self.moments(held, host)?;
+                let Some(next) = moments.next(at_us, which) else { continue };
+                next.captured_us
             };
             best = Some(best.map_or(captured_us, |best| best.min(captured_us)));
         }

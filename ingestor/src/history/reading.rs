@@ -17,8 +17,8 @@ const MAX_ATTEMPTS: usize = 20;
 pub(crate) struct Reading<'a> {
     /// Every segment is attached to it; ask it of [`Reading::relation`]s.
     pub(crate) connection: &'a Connection,
-    state: &'a State,
-    scope: &'a Scope,
+    pub(super) state: &'a State,
+    pub(super) scope: &'a Scope,
     touched: RefCell<Vec<SegmentName>>,
 }
 

@@ -14,7 +14,7 @@ use super::{
 /// More than so many intervals without a sample are silence: one or two get lost where a host or network is busy.
 const SILENT_INTERVALS: i64 = 3;
 /// The spacing of the samples of hosts in rolled up segments.
-const ROLLED_UP_SPACING_MS: i64 = 60_000;
+const ROLLED_UP_SPACING_MS: u32 = 60_000;
 
 /// A time without samples of a host, longer than three intervals.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,14 +46,37 @@ pub(super) fn silences(
     let segments = around(reading, host, span);
     let known_to_us = reading.segments().flat_map(Held::ranges).map(|(_, range)| range.last_us).max();
     let spacing_ms = if coarsest(&segments) == Resolution::Hours { ROLLED_UP_SPACING_MS } else { 0 };
-    let sql = include_str!("silence.sql")
-        .replace("$host_sample", &reading.relation("host_sample", &segments))
-        .replace("$of_host", of_host(host));
+    let Some(host) = host else { return of_all(reading, &segments, span, known_to_us, spacing_ms) };
+    let mut moments = Vec::new();
+    for held in segments {
+        moments.extend_from_slice(reading.moments(held, host)?.all());
+    }
+    moments.sort_by_key(|moment| moment.captured_us);
+    let nexts = moments.iter().skip(1).map(Some).chain([None]);
+    let silences = moments.iter().zip(nexts).filter_map(|(moment, next)| {
+        let interval_ms = moment.interval_ms.max(next.map_or(0, |next| next.interval_ms)).max(spacing_ms);
+        let back_us = next.map(|next| next.captured_us);
+        let silence = Silence { host: host.clone(), last_us: moment.captured_us, back_us };
+        let until_us = back_us.or(known_to_us)?;
+        let is_silence = until_us - moment.captured_us > SILENT_INTERVALS * 1000 * i64::from(interval_ms);
+        (is_silence && moment.captured_us < span.to_us && until_us > span.from_us).then_some(silence)
+    });
+    Ok(silences.collect())
+}
+
+/// The same for all hosts, in one query: there may be too many for what is kept of each in memory.
+fn of_all(
+    reading: &Reading<'_>,
+    segments: &[&Held],
+    span: Span,
+    known_to_us: Option<i64>,
+    spacing_ms: u32,
+) -> Result<Vec<Silence>, HistoryError> {
+    let sql = include_str!("silence.sql").replace("$host_sample", &reading.relation("host_sample", segments));
     let mut statement = reading.connection.prepare(&sql)?;
-    let host = host.map(HostName::as_str);
     let (from_ms, to_ms) = span.bounds_ms();
     let rows = statement.query_map(
-        params![host, known_to_us.map(ceil_ms), spacing_ms, SILENT_INTERVALS, from_ms, to_ms],
+        params![known_to_us.map(ceil_ms), spacing_ms, SILENT_INTERVALS, from_ms, to_ms],
         |row| Ok((row.get::<_, String>(0)?, row.get(1)?, row.get(2)?)),
     )?;
     let mut silences = Vec::new();

@@ -52,6 +52,9 @@ impl Reading<'_> {
                 snapshot.processes.push(with_samples(known.get(&key), sample));
             }
         }
+        for snapshot in &mut snapshots {
+            snapshot.processes.sort_by_key(|process| (process.pid, process.started_at_us));
+        }
         Ok(snapshots)
     }
 
@@ -84,7 +87,7 @@ impl Part<'_> {
         read: fn(&Row<'_>) -> duckdb::Result<T>,
     ) -> Result<Vec<T>, HistoryError> {
         let sql = sql.replace(&format!("${table}"), &self.reading.relation(table, &[self.held]));
-        let mut statement = self.reading.connection.prepare(&sql)?;
+        let mut statement = self.reading.connection.prepare_cached(&sql)?;
         let (first_ms, last_ms) = (floor_ms(self.first_us), floor_ms(self.last_us));
         let rows = statement.query_map(params![self.host.as_str(), first_ms, last_ms], read)?;
         Ok(rows.collect::<Result<_, _>>()?)

@@ -3,4 +3,3 @@ SELECT boot_id, pid, epoch_us(started_at), epoch_us(captured_at), state, threads
 FROM $process_sample
 WHERE host = $1 AND captured_at >= make_timestamp_ms($2::BIGINT)::TIMESTAMP_MS
     AND captured_at <= make_timestamp_ms($3::BIGINT)::TIMESTAMP_MS
-ORDER BY pid, started_at

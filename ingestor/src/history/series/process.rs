@@ -1,5 +1,7 @@
 //! A process over time.
 
+use std::collections::HashMap;
+
 use duckdb::params;
 
 use super::{
@@ -48,13 +50,25 @@ fn read_process(
     process: &Identity,
     span: Span,
 ) -> Result<Vec<Sample<3, 3>>, HistoryError> {
-    let sql = include_str!("process.sql")
-        .replace("$process_sample", &reading.relation("process_sample", segments))
-        .replace("$host_sample", &reading.relation("host_sample", segments));
+    let sql =
+        include_str!("process.sql").replace("$process_sample", &reading.relation("process_sample", segments));
     let (from_ms, to_ms) = span.bounds_ms();
     let (host, pid) = (process.host.as_str(), process.pid);
     let params = params![host, process.boot_id, pid, process.started_at_us, from_ms, to_ms];
-    Ok(read_samples(reading.connection, &sql, params)?)
+    let mut samples = read_samples(reading.connection, &sql, params)?;
+    // When it was since the boot, is told by the host's sample.
+    let mut monotonic_ms = HashMap::new();
+    for held in segments {
+        let moments = reading.moments(held, &process.host)?;
+        let of_boot = moments.of_boot(&process.boot_id);
+        monotonic_ms.extend(of_boot.map(|moment| (moment.captured_us, moment.monotonic_ms)));
+    }
+    samples.retain_mut(|sample| {
+        let known = monotonic_ms.get(&sample.captured_at_us);
+        sample.monotonic_ms = known.copied().unwrap_or_default();
+        known.is_some()
+    });
+    Ok(samples)
 }
 
 /// When its counters were zero, by the clock since the boot, where the process started in this span.

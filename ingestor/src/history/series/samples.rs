@@ -30,7 +30,7 @@ pub(super) fn read_samples<const L: usize, const C: usize>(
     params: impl Params,
 ) -> duckdb::Result<Vec<Sample<L, C>>> {
     let (mut samples, mut boots) = (Vec::new(), Boots::default());
-    for batch in connection.prepare(sql)?.query_arrow(params)? {
+    for batch in connection.prepare_cached(sql)?.query_arrow(params)? {
         samples.reserve(batch.num_rows());
         for row in 0..batch.num_rows() {
             samples.extend(read_sample(&batch, row, &mut boots));
