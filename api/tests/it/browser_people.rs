@@ -1,5 +1,7 @@
 //! Signing in, in a real browser: the first administrator, a user, a token, and out again.
 
+use std::time::Duration;
+
 use fantoccini::Locator;
 use fleetps::people::SignInSettings;
 use fleetps_nats::server::ManagedServer;
@@ -8,6 +10,7 @@ use serde_json::json;
 use crate::{
     browser::Browser,
     guarded::{Guarded, PASSWORD},
+    support::PATIENCE,
 };
 
 /// A browser in front of a site where nobody is known yet, the first link, and the broker.
@@ -27,8 +30,23 @@ async fn send(browser: &Browser, fields: &[(&str, &str)], button: &str) {
     browser.client.find(Locator::Css(button)).await.unwrap().click().await.unwrap();
 }
 
-async fn text(browser: &Browser, selector: &str) -> String {
-    browser.client.wait().for_element(Locator::Css(selector)).await.unwrap().text().await.unwrap()
+/// Waits until an element says this, and returns all that it says. While one page follows another, an element may be gone
+/// between finding and reading it.
+async fn says(browser: &Browser, selector: &str, wanted: &str) -> String {
+    let mut last = None;
+    let waiting = async {
+        loop {
+            if let Ok(element) = browser.client.find(Locator::Css(selector)).await {
+                last = element.text().await.ok();
+            }
+            if let Some(text) = last.take_if(|text| text.contains(wanted)) {
+                return text;
+            }
+            tokio::time::sleep(Duration::from_millis(30)).await;
+        }
+    };
+    let said = tokio::time::timeout(PATIENCE, waiting).await;
+    said.unwrap_or_else(|_| panic!("{selector} says {last:?}, not {wanted:?}"))
 }
 
 const CHOSEN: [(&str, &str); 2] = [("[name=password]", PASSWORD), ("[name=repeated]", PASSWORD)];
@@ -37,35 +55,35 @@ const CHOSEN: [(&str, &str); 2] = [("[name=password]", PASSWORD), ("[name=repeat
 async fn from_the_first_link_to_a_token(scripts: bool) {
     let Some((browser, link, server)) = open(scripts).await else { return };
     browser.go("/hosts/web-1").await;
-    assert_eq!(text(&browser, "h1").await, "Sign in");
+    says(&browser, "h1", "Sign in").await;
     browser.go(&link).await;
     send(&browser, &[("[name=name]", "anna"), CHOSEN[0], CHOSEN[1]], "main button").await;
-    assert_eq!(text(&browser, "#hosts td.host").await, "web-1");
+    says(&browser, "#hosts td.host", "web-1").await;
 
     browser.client.find(Locator::Css("a[href='/users']")).await.unwrap().click().await.unwrap();
     send(&browser, &[("main [name=name]", "bert")], "main form button").await;
-    let for_bert = text(&browser, "#link").await;
+    let for_bert = says(&browser, "#link", "/welcome/").await;
     send(&browser, &[], "form[action='/sign-out'] button").await;
-    assert_eq!(text(&browser, "h1").await, "Sign in");
+    says(&browser, "h1", "Sign in").await;
 
     browser.client.goto(&for_bert).await.unwrap();
-    assert_eq!(text(&browser, "h1").await, "Welcome, bert");
+    says(&browser, "h1", "Welcome, bert").await;
     send(&browser, &CHOSEN, "main button").await;
-    assert_eq!(text(&browser, ".top a[href='/account']").await, "bert");
+    says(&browser, ".top a[href='/account']", "bert").await;
     send(&browser, &[], "form[action='/sign-out'] button").await;
     browser.go("/hosts/web-1?view=flat").await;
     send(&browser, &[("[name=name]", "bert"), ("[name=password]", "not it at all")], "main button").await;
-    assert!(text(&browser, "[role=alert]").await.contains("the name or the password is not right"));
+    says(&browser, "[role=alert]", "the name or the password is not right").await;
     send(&browser, &[("[name=password]", PASSWORD)], "main button").await;
-    text(&browser, "#processes").await;
+    says(&browser, "#processes", "").await;
     let url = browser.client.current_url().await.unwrap();
     assert_eq!((url.path(), url.query()), ("/hosts/web-1", Some("view=flat")));
 
     browser.go("/account").await;
     send(&browser, &[("main [name=name]", "report")], "form[action='/account/tokens'] button").await;
-    assert!(text(&browser, "#new-token").await.starts_with("fleetps_"));
+    says(&browser, "#new-token", "fleetps_").await;
     browser.go("/users").await;
-    assert!(text(&browser, "h1").await.contains("you may not"));
+    says(&browser, "h1", "you may not").await;
     server.stop().await;
 }
 
