@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use duckdb::{Row, params};
+use duckdb::{Params, Row, params};
 use fleetps_nats::{
     HostName, Snapshot,
     snapshot::{AgentCost, FORMAT, FilesystemSample, HostInfo, HostSample, Process},
@@ -38,7 +38,9 @@ impl Reading<'_> {
         last_us: i64,
     ) -> Result<Vec<Snapshot>, HistoryError> {
         let part = Part { reading: self, held, host, first_us, last_us };
+        // In order here and not in SQL, where each sort of a few rows takes a millisecond.
         let mut snapshots = part.rows("host_sample", include_str!("snapshot.sql"), host_sample)?;
+        snapshots.sort_by_key(|snapshot| snapshot.captured_at_us);
         let known = part.rows("process", include_str!("snapshot_processes.sql"), process)?;
         let known: HashMap<Key, Process> = known.into_iter().collect();
         for (boot_id, captured_at_us, sample) in
@@ -69,11 +71,15 @@ impl Reading<'_> {
         let then = Part { reading: self, held, host, first_us: captured_us, last_us: captured_us };
         snapshot.filesystems =
             then.rows("filesystem_sample", include_str!("snapshot_filesystems.sql"), filesystem)?;
-        let infos = then.rows("host_info", include_str!("snapshot_info.sql"), host_info)?;
-        if let Some((os_host_name, agent_version, info)) = infos.into_iter().next() {
-            snapshot.os_host_name = os_host_name.unwrap_or_default();
-            snapshot.agent_version = agent_version.unwrap_or_default();
-            snapshot.host_info = info;
+        snapshot.filesystems.sort_by(|a, b| a.mount.cmp(&b.mount));
+        let mut infos = then.every_row("host_info", include_str!("snapshot_info.sql"), host_info)?;
+        infos.sort_by_key(|info| info.captured_us);
+        // Of the last time that it was seen to change, or what is known of it first.
+        let changes = infos.partition_point(|info| info.captured_us <= captured_us);
+        if let Some(info) = infos.into_iter().nth(changes.saturating_sub(1)) {
+            snapshot.os_host_name = info.os_host_name;
+            snapshot.agent_version = info.agent_version;
+            snapshot.host_info = info.info;
         }
         Ok(())
     }
@@ -86,10 +92,30 @@ impl Part<'_> {
         sql: &str,
         read: fn(&Row<'_>) -> duckdb::Result<T>,
     ) -> Result<Vec<T>, HistoryError> {
+        let (first_ms, last_ms) = (floor_ms(self.first_us), floor_ms(self.last_us));
+        self.query(table, sql, read, params![self.host.as_str(), first_ms, last_ms])
+    }
+
+    /// The same of all times.
+    fn every_row<T>(
+        &self,
+        table: &str,
+        sql: &str,
+        read: fn(&Row<'_>) -> duckdb::Result<T>,
+    ) -> Result<Vec<T>, HistoryError> {
+        self.query(table, sql, read, params![self.host.as_str()])
+    }
+
+    fn query<T>(
+        &self,
+        table: &str,
+        sql: &str,
+        read: fn(&Row<'_>) -> duckdb::Result<T>,
+        params: impl Params,
+    ) -> Result<Vec<T>, HistoryError> {
         let sql = sql.replace(&format!("${table}"), &self.reading.relation(table, &[self.held]));
         let mut statement = self.reading.connection.prepare_cached(&sql)?;
-        let (first_ms, last_ms) = (floor_ms(self.first_us), floor_ms(self.last_us));
-        let rows = statement.query_map(params![self.host.as_str(), first_ms, last_ms], read)?;
+        let rows = statement.query_map(params, read)?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 }
@@ -147,19 +173,32 @@ fn host_sample(row: &Row<'_>) -> duckdb::Result<Snapshot> {
     })
 }
 
-fn host_info(row: &Row<'_>) -> duckdb::Result<(Option<String>, Option<String>, HostInfo)> {
+/// What a host was from some moment on.
+struct Described {
+    captured_us: i64,
+    os_host_name: String,
+    agent_version: String,
+    info: HostInfo,
+}
+
+fn host_info(row: &Row<'_>) -> duckdb::Result<Described> {
     let info = HostInfo {
-        os: row.get(2)?,
-        kernel: row.get(3)?,
-        architecture: row.get(4)?,
-        cpu_model: row.get(5)?,
-        cores: row.get(6)?,
-        threads: row.get(7)?,
-        frequency_mhz: row.get(8)?,
-        memory_bytes: row.get(9)?,
-        boot_at_us: row.get(10)?,
+        os: row.get(3)?,
+        kernel: row.get(4)?,
+        architecture: row.get(5)?,
+        cpu_model: row.get(6)?,
+        cores: row.get(7)?,
+        threads: row.get(8)?,
+        frequency_mhz: row.get(9)?,
+        memory_bytes: row.get(10)?,
+        boot_at_us: row.get(11)?,
     };
-    Ok((row.get(0)?, row.get(1)?, info))
+    Ok(Described {
+        captured_us: row.get(0)?,
+        os_host_name: row.get::<_, Option<_>>(1)?.unwrap_or_default(),
+        agent_version: row.get::<_, Option<_>>(2)?.unwrap_or_default(),
+        info,
+    })
 }
 
 fn filesystem(row: &Row<'_>) -> duckdb::Result<FilesystemSample> {

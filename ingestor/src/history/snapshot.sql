@@ -6,4 +6,3 @@ SELECT epoch_us(captured_at), boot_id, run_id, sequence, interval_ms, monotonic_
 FROM $host_sample
 WHERE host = $1 AND captured_at >= make_timestamp_ms($2::BIGINT)::TIMESTAMP_MS
     AND captured_at <= make_timestamp_ms($3::BIGINT)::TIMESTAMP_MS AND has_processes
-ORDER BY captured_at
