@@ -185,7 +185,7 @@ fn rows(columns: &Value) -> Value {
 
 async fn run_simulation(file: AgentFile, arguments: SimulateArguments) -> Result<(), CliError> {
     let since_us =
-        |since: Duration| crate::sample::now_us() - i64::try_from(since.as_micros()).unwrap_or_default();
+        |since: Duration| fleetps_nats::now_us() - i64::try_from(since.as_micros()).unwrap_or_default();
     let settings = SimulationSettings {
         hosts: arguments.hosts,
         processes: arguments.processes,

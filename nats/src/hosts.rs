@@ -35,7 +35,7 @@ pub async fn admit(bucket: &Bucket<HostRecord>, host: &HostName, key: &str) -> R
         keys: vec![key.to_owned()],
         admission: Admission::Admitted,
         groups: BTreeSet::new(),
-        first_contact_at_us: jiff::Timestamp::now().as_microsecond(),
+        first_contact_at_us: crate::now_us(),
         token: None,
         rotate: false,
     };
@@ -108,6 +108,15 @@ impl FromStr for Group {
             Err(NotAGroup(text.to_owned()))
         }
     }
+}
+
+/// Reads groups as people write them: with blanks, commas or line ends between.
+///
+/// # Errors
+/// When one of them is not a group.
+pub fn read_groups(text: &str) -> Result<BTreeSet<String>, NotAGroup> {
+    let words = text.split(|letter: char| letter == ',' || letter.is_ascii_whitespace());
+    words.filter(|word| !word.is_empty()).map(|word| word.parse::<Group>().map(String::from)).collect()
 }
 
 impl From<Group> for String {

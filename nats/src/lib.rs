@@ -2,15 +2,17 @@
 //!
 //! `host` and `subject` name things, `snapshot` is the message every agent sends, `stream` is where the broker keeps
 //! those messages, `reader` reads them in order and `direct` some of them at once, `status` is how an ingestor says how it
-//! is doing, `audit` is who did what, and `connection` is the one way to reach a broker, kept safe by `wire`. `bucket` is what the broker keeps
-//! under keys, `hosts` the one of the hosts. `server` (feature `managed`) finds, installs and runs a local nats-server;
-//! `lock` keeps two processes out of one folder, `units` reads durations and sizes as people write them, `causes` writes
-//! an error as one line.
+//! is doing, `audit` is who did what, and `connection` is the one way to reach a broker, kept safe by `wire`; `key` reads and
+//! makes the keys for it. `bucket` is what the broker keeps under keys, `hosts` the one of the hosts, and `admission` decides
+//! who may speak for them. `server` (feature `managed`) finds, installs and runs a local nats-server; `lock` keeps two
+//! processes out of one folder, `units` reads durations and sizes as people write them, `causes` writes an error as one
+//! line, `clock` tells the time.
 
 pub mod admission;
 pub mod audit;
 pub mod bucket;
 mod causes;
+mod clock;
 pub mod connection;
 pub mod direct;
 pub mod host;
@@ -28,6 +30,7 @@ pub mod units;
 mod wire;
 
 pub use causes::with_causes;
+pub use clock::now_us;
 pub use host::HostName;
 pub use snapshot::Snapshot;
 pub use wire::Wire;

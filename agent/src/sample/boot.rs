@@ -4,11 +4,7 @@
 //! after the agent restarts. But "now minus uptime" moves with every correction of the clock (and the kernel's own
 //! `btime` jitters by a second). So the first answer is kept in a small file and believed for as long as the boot lasts.
 
-use std::{
-    fs, io,
-    path::Path,
-    time::{Duration, SystemTime},
-};
+use std::{fs, io, path::Path, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -66,12 +62,6 @@ impl Boot {
         fs::write(&unfinished, serde_json::to_vec(self)?)?;
         fs::rename(unfinished, file)
     }
-}
-
-/// µs since 1970 UTC, by this machine's clock.
-pub fn now_us() -> i64 {
-    let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since_1970.as_micros()).unwrap_or(i64::MAX)
 }
 
 /// Time since the boot, suspended time included; no correction of the clock moves it. Not /proc/uptime, which says

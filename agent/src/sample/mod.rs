@@ -27,9 +27,12 @@ mod text;
 
 use std::time::{Duration, Instant};
 
-use fleetps_nats::snapshot::{AgentCost, FORMAT, HostSample, Process, Snapshot};
+use fleetps_nats::{
+    now_us,
+    snapshot::{AgentCost, FORMAT, HostSample, Process, Snapshot},
+};
 
-pub use boot::{Boot, now_us, since_boot};
+pub use boot::{Boot, since_boot};
 pub use limits::pack;
 pub use raw::{Facts, ProcessSource, RawProcess, StorageBytes};
 

@@ -2,11 +2,12 @@
 
 use std::{
     io, thread,
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, Instant},
 };
 
 use fleetps_nats::{
     connection::{Broker, ConnectionError},
+    now_us,
     snapshot::{EncodeError, Encoder},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -193,9 +194,4 @@ impl Schedule {
             None => now_us(),
         }
     }
-}
-
-fn now_us() -> i64 {
-    let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since_1970.as_micros()).unwrap_or(i64::MAX)
 }

@@ -6,8 +6,8 @@ use std::{
     time::Duration,
 };
 
-use fleetps_agent::{AgentSettings, sample::now_us};
-use fleetps_nats::{Snapshot, connection::Broker, server::Part, snapshot::Process};
+use fleetps_agent::AgentSettings;
+use fleetps_nats::{Snapshot, connection::Broker, now_us, server::Part, snapshot::Process};
 use tokio_util::sync::CancellationToken;
 
 use crate::support::{Stored, admit, host, jetstream, start_server, within};

@@ -87,9 +87,7 @@ impl AuditFilter {
 
     /// All that the URL says.
     fn all_parameters(&self) -> Vec<(&'static str, String)> {
-        let mut parameters = self.parameters();
-        parameters.extend(self.span.parameters());
-        parameters
+        self.span.behind(self.parameters())
     }
 
     /// The address of the entries until `at_us` of the one shown last; it is shown again with those of the same moment.

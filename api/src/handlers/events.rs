@@ -82,9 +82,7 @@ impl EventsQuery {
 
     /// All that the URL says.
     fn all_parameters(&self) -> Vec<(&'static str, String)> {
-        let mut parameters = self.parameters();
-        parameters.extend(self.span.parameters());
-        parameters
+        self.span.behind(self.parameters())
     }
 
     /// The address of these events.

@@ -9,7 +9,7 @@ use axum::{
 };
 use fleetps_nats::{
     HostName,
-    hosts::{Group, MAX_GROUPS},
+    hosts::{MAX_GROUPS, read_groups},
 };
 
 use super::form::Form;
@@ -23,12 +23,9 @@ pub async fn change(sight: Sight, Path(host): Path<HostName>, form: Form) -> Res
 }
 
 fn read(text: &str) -> Result<BTreeSet<String>, Refusal> {
-    let words = text.split([' ', ',', '\t', '\r', '\n']).filter(|word| !word.is_empty());
-    let groups: Result<BTreeSet<String>, _> =
-        words.map(|word| word.parse::<Group>().map(String::from)).collect();
     let bad =
         |error: String| Refusal::new(StatusCode::BAD_REQUEST, error, "write groups as in: web env=prod");
-    let groups = groups.map_err(|error| bad(error.to_string()))?;
+    let groups = read_groups(text).map_err(|error| bad(error.to_string()))?;
     if groups.len() > MAX_GROUPS {
         return Err(bad(format!("{} groups are too many for a host: at most {MAX_GROUPS}", groups.len())));
     }

@@ -150,9 +150,8 @@ impl ProcessPage {
     }
 
     fn csv(&self) -> String {
-        let mut parameters = vec![("started", time_exact(self.subject.identity.started_at_us))];
-        parameters.extend(self.span.parameters());
-        links::csv(&format!("/api/v1{}/metrics", self.path), parameters)
+        let started = vec![("started", time_exact(self.subject.identity.started_at_us))];
+        links::csv(&format!("/api/v1{}/metrics", self.path), self.span.behind(started))
     }
 
     /// When it was last seen.

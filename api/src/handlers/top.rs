@@ -87,9 +87,7 @@ impl TopRequest {
     }
 
     fn all_parameters(&self) -> Vec<(&'static str, String)> {
-        let mut parameters = self.parameters();
-        parameters.extend(self.span.parameters());
-        parameters
+        self.span.behind(self.parameters())
     }
 
     /// Asks for more lines than are shown, so that shares are of everything.

@@ -16,14 +16,10 @@ mod search;
 mod summary;
 
 pub use fleet::{Fleet, FleetCounts, FleetView};
+pub use fleetps_nats::now_us;
 pub use intake::{Intake, follow};
 pub use moment::{Moment, ProcessRates, withhold_command_lines};
 pub use programs::ProgramTotals;
 pub use readiness::{Check, IngestorReports, watch_ingestors};
 pub use search::LiveSearch;
 pub use summary::{Busiest, State, Summary};
-
-/// Now, in µs since 1970 UTC.
-pub fn now_us() -> i64 {
-    jiff::Timestamp::now().as_microsecond()
-}

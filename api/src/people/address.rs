@@ -41,8 +41,8 @@ impl Addresses {
     }
 
     /// How a request with these headers came over a connection with `peer`; an address that nobody has stands for none, as
-    /// in tests. A proxy adds its own peer at the end of
-    /// `X-Forwarded-For`, so it is read from there, as long as who added an address is trusted.
+    /// in tests. A proxy adds its own peer at the end of `X-Forwarded-For`, so it is read from there, as long as who added
+    /// an address is trusted.
     pub fn came(&self, peer: Option<IpAddr>, headers: &HeaderMap) -> Came {
         let from = peer.map_or(Came::nowhere().from, |address| address.to_canonical());
         let mut came = Came { from, over_tls: self.serves_tls };

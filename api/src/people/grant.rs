@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeSet, fmt, str::FromStr};
 
-use fleetps_nats::hosts::{Group, NotAGroup};
+use fleetps_nats::hosts::{NotAGroup, read_groups};
 use serde::{Deserialize, Serialize};
 
 /// The last part of a grant's text that hides command lines.
@@ -94,15 +94,12 @@ impl Grant {
     }
 }
 
-/// Reads groups with commas or blanks between them; `None` where there are none, which means every host.
+/// Reads groups as people write them; `None` where there are none, which means every host.
 ///
 /// # Errors
 /// When one of them cannot be the tag of a host.
 pub fn groups(text: &str) -> Result<Option<BTreeSet<String>>, NotAGroup> {
-    let words = text.split([',', ' ']).filter(|word| !word.is_empty());
-    let groups: BTreeSet<String> =
-        words.map(|word| word.parse::<Group>().map(String::from)).collect::<Result<_, _>>()?;
-    Ok(Some(groups).filter(|groups| !groups.is_empty()))
+    Ok(Some(read_groups(text)?).filter(|groups| !groups.is_empty()))
 }
 
 impl fmt::Display for Grant {

@@ -5,8 +5,8 @@
 //! server sent, and who asks too much.
 //!
 //! `accounts` is everything that is known of people: `users`, `sessions`, `tokens` and `links`, each `kept` by the broker and
-//! followed in memory; `signing_in` and `managing` change it, and `record` writes that into the audit. `password`, `secret` and `throttle` are the tools; `local`
-//! lets commands on this machine in.
+//! followed in memory; `signing_in` and `managing` change it, and `record` writes that into the audit. `password`, `secret`
+//! and `throttle` are the tools; `local` lets commands on this machine in.
 
 mod accounts;
 mod address;

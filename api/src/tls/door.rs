@@ -39,6 +39,8 @@ pub struct Door {
     handshakes: JoinSet<Option<(TlsStream<TcpStream>, Peer)>>,
     /// The handshakes, the oldest first; some have ended.
     order: VecDeque<AbortHandle>,
+    /// How many were cut off because there were too many.
+    cut_off: u64,
     /// Reads the certificate again, as long as the door is there.
     _following: JoinSet<()>,
 }
@@ -47,7 +49,7 @@ impl Door {
     /// Without TLS.
     pub fn plaintext(tcp: TcpListener) -> Self {
         let (handshakes, order, _following) = (JoinSet::new(), VecDeque::new(), JoinSet::new());
-        Self { tcp, acceptor: None, handshakes, order, _following }
+        Self { tcp, acceptor: None, handshakes, order, cut_off: 0, _following }
     }
 
     /// With TLS, by the certificate that there is now or comes later. To be called within a runtime.
@@ -63,7 +65,11 @@ impl Door {
         if self.order.len() >= MAX_HANDSHAKES
             && let Some(oldest) = self.order.pop_front()
         {
-            tracing::debug!("too many TLS handshakes at once; the oldest was cut off");
+            self.cut_off += 1;
+            tracing::debug!(
+                cut_off = self.cut_off,
+                "too many TLS handshakes at once; the oldest was cut off"
+            );
             oldest.abort();
         }
         self.order.push_back(self.handshakes.spawn(async move {

@@ -71,9 +71,10 @@ impl SpanQuery {
         Stamp::of(self.span.to_us)
     }
 
-    /// Name and value of what the URL said.
-    pub fn parameters(&self) -> Vec<(&'static str, String)> {
-        self.given.clone()
+    /// Name and value of what the URL said, behind `others`, the page's other parameters.
+    pub fn behind(&self, mut others: Vec<(&'static str, String)>) -> Vec<(&'static str, String)> {
+        others.extend(self.given.iter().cloned());
+        others
     }
 
     /// What the URL said as `name`.

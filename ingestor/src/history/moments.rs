@@ -72,13 +72,9 @@ impl Moments {
 
     /// Those of one boot.
     pub(super) fn of_boot(&self, boot_id: &str) -> impl Iterator<Item = &Moment> {
-        let is_of_boot = move |moment: &&Moment| {
-            usize::try_from(moment.boot)
-                .ok()
-                .and_then(|boot| self.boots.get(boot))
-                .is_some_and(|id| id == boot_id)
-        };
-        self.all.iter().filter(is_of_boot)
+        let boot = self.boots.iter().position(|known| known == boot_id);
+        let boot = boot.and_then(|place| u32::try_from(place).ok());
+        self.all.iter().filter(move |moment| Some(moment.boot) == boot)
     }
 
     /// The last one at `at_us` or before.
@@ -96,14 +92,14 @@ impl Moments {
 
 /// Moments that were read, as many as fit; what was not used for longest is forgotten.
 #[derive(Default)]
-pub(super) struct MomentsRead(Mutex<Shelf>);
+pub(super) struct MomentsRead(Mutex<InMemory>);
 
-struct Shelf {
+struct InMemory {
     read: LruCache<(SegmentName, HostName), Arc<Moments>>,
     bytes: usize,
 }
 
-impl Default for Shelf {
+impl Default for InMemory {
     fn default() -> Self {
         Self { read: LruCache::new_unbounded(), bytes: 0 }
     }
@@ -128,7 +124,7 @@ impl MomentsRead {
     }
 }
 
-impl Shelf {
+impl InMemory {
     fn keep(&mut self, key: (SegmentName, HostName), moments: Arc<Moments>) {
         self.bytes += moments.bytes();
         let before = self.read.insert(key, moments);

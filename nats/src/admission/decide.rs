@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use super::{AdmissionSettings, EnrolmentTokens, Refusal, now_us, question::Claimant};
+use super::{AdmissionSettings, EnrolmentTokens, Refusal, question::Claimant};
 use crate::{
     bucket::{Bucket, Entry},
     hosts::{Admission, HostRecord},
+    now_us,
 };
 
 /// Hosts that may wait to be approved at a time: a rollout, and not the names that somebody makes up.

@@ -118,7 +118,3 @@ pub enum AdmissionError {
     #[error("cannot listen for the broker's questions")]
     Subscribe(#[from] async_nats::SubscribeError),
 }
-
-fn now_us() -> i64 {
-    jiff::Timestamp::now().as_microsecond()
-}

@@ -17,7 +17,6 @@ use super::{
     decide::{Admitted, Rules},
     disconnect::disconnect,
     hello::{self, Hello},
-    now_us,
     question::Question,
     refusals::Refusals,
 };
@@ -27,7 +26,7 @@ use crate::{
     bucket::Followed,
     connection::Broker,
     hosts::{self, Admission, HostRecord},
-    key, subject, with_causes,
+    key, now_us, subject, with_causes,
 };
 
 /// Where the broker asks.

@@ -11,10 +11,11 @@ use nkeys::KeyPair;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{Refusal, now_us};
+use super::Refusal;
 use crate::{
     bucket::{Bucket, BucketError, Entry},
     hosts::Group,
+    now_us,
 };
 
 /// The bucket's name; its keys are the hashes of the tokens.
