@@ -6,6 +6,7 @@
 
 use std::{fs, io, path::Path, time::Duration};
 
+use fleetps_nats::now_us;
 use serde::{Deserialize, Serialize};
 
 /// Where a boot has no id of its own, two boot times closer than this are the same boot: clocks are corrected by less,

@@ -3,6 +3,10 @@
 use std::time::Duration;
 
 use async_nats::jetstream;
+use fleetps_ingestor::{
+    history::Catalog,
+    segment::{Level, SegmentName},
+};
 
 use crate::{
     publisher::{Publisher, assert_stored},
@@ -47,18 +51,31 @@ async fn finish(publishing: Vec<tokio::task::JoinHandle<Publisher>>) -> Vec<Publ
     publishers
 }
 
+/// The names of the segments, none where there is no folder yet.
+fn segments(fixture: &Fixture) -> Vec<SegmentName> {
+    let catalog = Catalog::scan(&fixture.history());
+    catalog.map_or_else(|_| Vec::new(), |catalog| catalog.current.iter().map(|found| found.name).collect())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn twenty_kills_of_the_ingestor_lose_nothing_and_store_nothing_twice() {
     let fixture = Fixture::start().await;
     let stop = tokio_util::sync::CancellationToken::new();
     let publishing = publish_under_load(hosts(&fixture).await, stop.clone());
     let mut ingestor = fixture.process();
-    for _ in 0..20 {
-        // At any moment: while it starts, reads, seals, merges.
+    for number in 0..20 {
+        // At any moment: while it starts, reads, seals, merges. On a busy machine that is mostly while it starts, so
+        // every other time it has stored something before.
+        if number % 2 == 1 {
+            let last_stored = || segments(&fixture).iter().map(|name| name.last_sequence).max();
+            let before = last_stored();
+            until("more is stored", || last_stored() > before).await;
+        }
         tokio::time::sleep(Duration::from_millis(fastrand::u64(20..900))).await;
         kill(&mut ingestor);
         ingestor = fixture.process();
     }
+    until("a merge", || segments(&fixture).iter().any(|name| name.level != Level::Fresh)).await;
     stop.cancel();
     let publishers = finish(publishing).await;
     let published: u64 = publishers.iter().map(|publisher| publisher.ledger.len() as u64).sum();
@@ -66,8 +83,6 @@ async fn twenty_kills_of_the_ingestor_lose_nothing_and_store_nothing_twice() {
     fixture.until_count("SELECT count(*) FROM host_sample", published).await;
     assert!(terminate(&mut ingestor).success());
     assert_stored(&fixture.history(), &publishers);
-    let merged: u64 = fixture.value("SELECT count(*) FROM segment WHERE level <> 'fresh'");
-    assert!(merged > 0, "nothing was merged, so no merge was interrupted");
 }
 
 #[tokio::test(flavor = "multi_thread")]
