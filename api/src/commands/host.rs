@@ -1,5 +1,7 @@
 //! `fleetps host`: which hosts may publish. It talks to the broker; whoever has the broker's key may do all of this.
 
+use std::collections::BTreeSet;
+
 use anyhow::{Context, bail};
 use async_nats::Client;
 use clap::Subcommand;
@@ -11,7 +13,7 @@ use fleetps_nats::{
 };
 
 use super::table::{Heading, render};
-use crate::{config::Config, display::time, people::By};
+use crate::{config::Config, display::time, people::By, records::groups_changed};
 
 /// How often a change is tried that others are faster with.
 const MAX_ATTEMPTS: usize = 10;
@@ -69,9 +71,9 @@ pub fn host(config: &Config, command: HostCommand) -> anyhow::Result<()> {
             print!("{}", list(&hosts).await?);
             return Ok(());
         }
-        let outcome = carry_out(&hosts, &command).await;
-        record(&client, &command, outcome.is_ok()).await?;
-        println!("{}", outcome?);
+        let done = carry_out(&hosts, &command).await;
+        record(&client, &command, &done).await?;
+        println!("{}", done?.told);
         Ok(())
     })
 }
@@ -94,12 +96,20 @@ fn state(record: &HostRecord) -> &'static str {
     }
 }
 
-/// Does what changes something; what to tell about it.
-async fn carry_out(hosts: &Bucket<HostRecord>, command: &HostCommand) -> anyhow::Result<String> {
+/// What was done.
+struct Done {
+    /// What to tell whoever asked for it.
+    told: String,
+    /// What it changed, for the audit.
+    what: String,
+}
+
+/// Does what changes something.
+async fn carry_out(hosts: &Bucket<HostRecord>, command: &HostCommand) -> anyhow::Result<Done> {
     match command {
-        HostCommand::List => Ok(String::new()),
+        HostCommand::List => Ok(Done { told: String::new(), what: String::new() }),
         HostCommand::Approve { name } => {
-            change(hosts, name, |record| match record.admission {
+            let was = change(hosts, name, |record| match record.admission {
                 Admission::Admitted => bail!("{name} is admitted already"),
                 Admission::Waiting | Admission::Revoked => {
                     record.admission = Admission::Admitted;
@@ -107,41 +117,54 @@ async fn carry_out(hosts: &Bucket<HostRecord>, command: &HostCommand) -> anyhow:
                 }
             })
             .await?;
-            Ok(format!("{name} is admitted; it tries again within seconds"))
+            let told = format!("{name} is admitted; it tries again within seconds");
+            Ok(Done { told, what: format!("{} → admitted", known_as(&was)) })
         }
         HostCommand::Revoke { name } => {
-            change(hosts, name, |record| {
+            let was = change(hosts, name, |record| {
                 record.admission = Admission::Revoked;
                 Ok(())
             })
             .await?;
-            Ok(format!("{name} is revoked; its connections are being ended"))
+            let told = format!("{name} is revoked; its connections are being ended");
+            Ok(Done { told, what: format!("{} → revoked", known_as(&was)) })
         }
         HostCommand::Forget { name } => {
-            known(hosts, name).await?;
+            let was = known(hosts, name).await?.value;
             hosts.delete(name.as_str()).await?;
-            Ok(format!("{name} is forgotten; its connections are being ended, and its history stays"))
+            let told = format!("{name} is forgotten; its connections are being ended, and its history stays");
+            let groups = groups_changed(&was.groups, &BTreeSet::new());
+            Ok(Done { told, what: format!("{} → forgotten; groups {groups}", known_as(&was)) })
         }
         HostCommand::Rotate { name } => {
-            change(hosts, name, |record| {
+            let was = change(hosts, name, |record| {
                 record.rotate = true;
                 Ok(())
             })
             .await?;
-            Ok(format!("{name} makes itself a new key when it next connects, which is now if it runs"))
+            let told =
+                format!("{name} makes itself a new key when it next connects, which is now if it runs");
+            Ok(Done { told, what: format!("{} → changes its key", known_as(&was)) })
         }
         HostCommand::Group { name, groups } => {
             if groups.len() > MAX_GROUPS {
                 bail!("{name} cannot be in more than {MAX_GROUPS} groups");
             }
-            change(hosts, name, |record| {
-                record.groups = groups.iter().cloned().map(String::from).collect();
+            let groups: BTreeSet<String> = groups.iter().cloned().map(String::from).collect();
+            let was = change(hosts, name, |record| {
+                record.groups.clone_from(&groups);
                 Ok(())
             })
             .await?;
-            Ok(format!("{name} is in {} groups", groups.len()))
+            let told = format!("{name} is in {} groups", groups.len());
+            Ok(Done { told, what: groups_changed(&was.groups, &groups) })
         }
     }
+}
+
+/// What a host is to the broker: its state, and the key that speaks for it.
+fn known_as(record: &HostRecord) -> String {
+    format!("{} with the key {}", state(record), record.keys.first().map_or("none", String::as_str))
 }
 
 async fn known(hosts: &Bucket<HostRecord>, name: &HostName) -> anyhow::Result<Entry<HostRecord>> {
@@ -149,30 +172,36 @@ async fn known(hosts: &Bucket<HostRecord>, name: &HostName) -> anyhow::Result<En
     known.with_context(|| format!("no host is called {name}; `fleetps host list` has those that are known"))
 }
 
+/// Changes the record of a host; returns what it was.
 async fn change(
     hosts: &Bucket<HostRecord>,
     name: &HostName,
     change: impl Fn(&mut HostRecord) -> anyhow::Result<()>,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<HostRecord> {
     for _ in 0..MAX_ATTEMPTS {
-        let Entry { mut value, revision } = known(hosts, name).await?;
+        let Entry { value: was, revision } = known(hosts, name).await?;
+        let mut value = was.clone();
         change(&mut value)?;
         if hosts.update(name.as_str(), &value, revision).await? {
-            return Ok(());
+            return Ok(was);
         }
     }
     bail!("{name} was changed by others {MAX_ATTEMPTS} times in this moment; try again")
 }
 
-/// Writes down what was done.
-async fn record(client: &Client, command: &HostCommand, is_done: bool) -> anyhow::Result<()> {
-    let (action, name, what) = match command {
+/// Writes down what was done, or why it was not.
+async fn record(client: &Client, command: &HostCommand, done: &anyhow::Result<Done>) -> anyhow::Result<()> {
+    let (action, name) = match command {
         HostCommand::List => return Ok(()),
-        HostCommand::Approve { name } => ("host.approve", name, String::new()),
-        HostCommand::Revoke { name } => ("host.revoke", name, String::new()),
-        HostCommand::Forget { name } => ("host.forget", name, String::new()),
-        HostCommand::Rotate { name } => ("host.rotate", name, String::new()),
-        HostCommand::Group { name, groups } => ("host.group", name, format!("{groups:?}")),
+        HostCommand::Approve { name } => ("host.approve", name),
+        HostCommand::Revoke { name } => ("host.revoke", name),
+        HostCommand::Forget { name } => ("host.forget", name),
+        HostCommand::Rotate { name } => ("host.rotate", name),
+        HostCommand::Group { name, .. } => ("host.group", name),
+    };
+    let (what, outcome) = match done {
+        Ok(done) => (done.what.clone(), Outcome::Done),
+        Err(error) => (format!("{error:#}"), Outcome::Failed),
     };
     let entry = AuditEntry {
         at_us: jiff::Timestamp::now().as_microsecond(),
@@ -181,7 +210,7 @@ async fn record(client: &Client, command: &HostCommand, is_done: bool) -> anyhow
         action: action.to_owned(),
         host: Some(name.clone()),
         what,
-        outcome: if is_done { Outcome::Done } else { Outcome::Failed },
+        outcome,
     };
     Ok(Audit::open(client).await?.record(entry).await?)
 }

@@ -6,7 +6,7 @@
 mod requests;
 mod writer;
 
-use std::{path::PathBuf, sync::Arc};
+use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
 
 use async_nats::Client;
 use axum::http::StatusCode;
@@ -111,4 +111,13 @@ impl Open {
         }
         Ok(unsealed)
     }
+}
+
+/// What the groups of a host were and are, in words: `web → env=prod web`.
+pub fn groups_changed(were: &BTreeSet<String>, are: &BTreeSet<String>) -> String {
+    let words = |groups: &BTreeSet<String>| match groups.is_empty() {
+        true => "none".to_owned(),
+        false => groups.iter().map(String::as_str).collect::<Vec<_>>().join(" "),
+    };
+    format!("{} → {}", words(were), words(are))
 }

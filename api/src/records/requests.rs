@@ -10,24 +10,27 @@ use fleetps_nats::{HostName, audit::Outcome};
 use parking_lot::Mutex;
 
 use super::Records;
-use crate::{display::cut, people::Person, rules::Action};
+use crate::{display::cut, handlers::csv, people::Person, rules::Action};
 
-/// Looking at a host again within this is the same look: an open page asks all the time.
+/// Looking at the same again within this is the same look: an open page asks all the time.
 const ONE_LOOK: Duration = Duration::from_secs(15 * 60);
 /// Looks remembered; when there are more, all are forgotten, and written down again.
 const MAX_LOOKS: usize = 10_000;
 /// Characters of an address that are kept: filters are in it.
 const MAX_ADDRESS: usize = 1_000;
 
-/// When who was seen looking at which host.
+/// Pages about many hosts that show nobody a command line; a test asks all others for one.
+const WITHOUT_COMMAND_LINES: [&str; 3] = ["/", "/live", "/hosts"];
+
+/// When who was seen looking at what: a host, or a page about many.
 #[derive(Default)]
-pub(super) struct Views(Mutex<HashMap<(String, HostName), Instant>>);
+pub(super) struct Views(Mutex<HashMap<(String, String), Instant>>);
 
 impl Views {
     /// Whether this is another look.
-    fn is_another(&self, person: &Person, host: &HostName, now: Instant) -> bool {
+    fn is_another(&self, person: &Person, at: &str, now: Instant) -> bool {
         let mut looks = self.0.lock();
-        let look = (person.name.clone(), host.clone());
+        let look = (person.name.clone(), at.to_owned());
         if looks.get(&look).is_some_and(|last| now.duration_since(*last) < ONE_LOOK) {
             return false;
         }
@@ -52,8 +55,8 @@ pub struct Asked<'a> {
     pub uri: &'a Uri,
     /// The host that the address names.
     pub host: Option<HostName>,
-    /// Whether the answer shows that host's command lines.
-    pub shows_command_lines: bool,
+    /// Whether whoever asked may see that host's command lines; where the address names none, those of any host.
+    pub sees_command_lines: bool,
     /// What came of it.
     pub status: StatusCode,
 }
@@ -70,7 +73,6 @@ impl Records {
     }
 
     fn kind(&self, asked: &Asked<'_>) -> Option<(&'static str, Outcome)> {
-        let path = asked.uri.path();
         let outcome = match asked.status {
             StatusCode::FORBIDDEN | StatusCode::UNAUTHORIZED => {
                 return Some(("request.refuse", Outcome::Refused));
@@ -78,24 +80,43 @@ impl Records {
             status if status.is_client_error() || status.is_server_error() => Outcome::Failed,
             _ => Outcome::Done,
         };
-        let parameter = |name: &str| {
-            let query = asked.uri.query().unwrap_or_default();
-            form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key == name).map(|(_, value)| value)
-        };
-        if *asked.method != Method::GET {
+        if !asked.method.is_safe() {
             // These are written down where they are done, with what they were.
-            let is_elsewhere = matches!(asked.action, Action::Sql | Action::OwnAccount | Action::ManageUsers);
+            let is_elsewhere = match asked.action {
+                Action::Sql | Action::OwnAccount | Action::ManageUsers => true,
+                Action::ManageHosts => outcome == Outcome::Done,
+                _ => false,
+            };
             return (!is_elsewhere).then_some(("change", outcome));
         }
-        if parameter("format").is_some_and(|format| format == "csv") {
+        let query = asked.uri.query().unwrap_or_default();
+        if csv::is_asked_for(query) {
             return Some(("export", outcome));
         }
-        if parameter("q").is_some_and(|q| !q.is_empty()) && path.ends_with("/search") {
+        let searched =
+            || form_urlencoded::parse(query.as_bytes()).any(|(name, q)| name == "q" && !q.is_empty());
+        if asked.uri.path().ends_with("/search") && searched() {
             return Some(("search", outcome));
         }
-        let host = asked.host.as_ref().filter(|_| asked.shows_command_lines && outcome == Outcome::Done)?;
+        let looked_at = asked.shows_command_lines_of().filter(|_| outcome == Outcome::Done)?;
         let views = &self.0.as_ref()?.views;
-        views.is_another(asked.person, host, Instant::now()).then_some(("command-lines.view", outcome))
+        views.is_another(asked.person, looked_at, Instant::now()).then_some(("command-lines.view", outcome))
+    }
+}
+
+impl Asked<'_> {
+    /// Whose command lines the answer may show: the host that the address names, else the page about many. Its JSON and
+    /// its stream are the same page.
+    fn shows_command_lines_of(&self) -> Option<&str> {
+        if !self.sees_command_lines || self.action != Action::SeeHosts {
+            return None;
+        }
+        if let Some(host) = &self.host {
+            return Some(host.as_str());
+        }
+        let path = self.uri.path();
+        Some(path.strip_prefix("/api/v1").unwrap_or(path))
+            .filter(|page| !WITHOUT_COMMAND_LINES.contains(page))
     }
 }
 
@@ -106,16 +127,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_open_page_is_one_look_and_another_person_or_host_another() {
+    fn an_open_page_is_one_look_and_another_person_host_or_page_another() {
         let views = Views::default();
         let anna = Person::nobody_in_particular(IpAddr::V4(Ipv4Addr::LOCALHOST));
         let bob = Person { name: "bob".to_owned(), ..anna.clone() };
-        let host = |name: &str| name.parse::<HostName>().unwrap();
         let start = Instant::now();
-        assert!(views.is_another(&anna, &host("web-01"), start));
-        assert!(!views.is_another(&anna, &host("web-01"), start + ONE_LOOK / 2));
-        assert!(views.is_another(&bob, &host("web-01"), start));
-        assert!(views.is_another(&anna, &host("db-01"), start));
-        assert!(views.is_another(&anna, &host("web-01"), start + ONE_LOOK));
+        assert!(views.is_another(&anna, "web-01", start));
+        assert!(!views.is_another(&anna, "web-01", start + ONE_LOOK / 2));
+        assert!(views.is_another(&bob, "web-01", start));
+        assert!(views.is_another(&anna, "db-01", start));
+        assert!(views.is_another(&anna, "/events", start));
+        assert!(views.is_another(&anna, "web-01", start + ONE_LOOK));
     }
 }

@@ -31,13 +31,12 @@ pub async fn check(
         Ok(()) => next.run(request).await,
         Err(refusal) => refusal.into_response(),
     };
-    let host = host.and_then(|host| host.parse().ok());
-    let shows_command_lines = host.as_ref().is_some_and(|host: &HostName| {
-        may(&person, Action::SeeCommandLines, Some(&shared.groups.of(host))) == Decision::Allowed
-    });
+    let host: Option<HostName> = host.and_then(|host| host.parse().ok());
+    let groups = host.as_ref().map(|host| shared.groups.of(host));
+    let sees_command_lines = may(&person, Action::SeeCommandLines, groups.as_ref()) == Decision::Allowed;
     let status = response.status();
     let asked =
-        Asked { person: &person, action, method: &method, uri: &uri, host, shows_command_lines, status };
+        Asked { person: &person, action, method: &method, uri: &uri, host, sees_command_lines, status };
     shared.records.request(asked);
     Ok(response)
 }

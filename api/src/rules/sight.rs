@@ -26,6 +26,7 @@ use crate::{
     console::Answered,
     live::{FleetView, LiveSearch, Moment, Summary, now_us, recent},
     people::Person,
+    records,
     refusal::Refusal,
     web::Shared,
 };
@@ -80,28 +81,37 @@ impl Sight {
         self.shared.groups.of(host)
     }
 
-    /// Changes what a host belongs to.
+    /// Changes what a host belongs to, and writes down what it was and became.
     ///
     /// # Errors
     /// When nobody ever heard of it, or the broker does not take it.
     pub async fn set_groups(&self, host: &HostName, groups: HostGroups) -> Result<(), Refusal> {
+        let were = self.replace_groups(host, &groups).await?;
+        let what = records::groups_changed(&were, &groups);
+        self.shared.records.note(&self.person, "host.group", Some(host.clone()), what, Outcome::Done);
+        Ok(())
+    }
+
+    /// What they were.
+    async fn replace_groups(&self, host: &HostName, groups: &HostGroups) -> Result<HostGroups, Refusal> {
         let failed = |error| Refusal::fault("could not change the groups of a host", &with_causes(&error));
         let Some(client) = &self.shared.broker else { return Err(Refusal::no_such_host(host.as_str())) };
         let records = hosts::open(client).await.map_err(failed)?;
         for _ in 0..MAX_ATTEMPTS {
-            let changed = match records.get(host.as_str()).await.map_err(failed)? {
-                Some(Entry { value, revision }) => {
-                    let record = HostRecord { groups: groups.clone(), ..value };
-                    records.update(host.as_str(), &record, revision).await
+            let (changed, were) = match records.get(host.as_str()).await.map_err(failed)? {
+                Some(Entry { mut value, revision }) => {
+                    let were = std::mem::replace(&mut value.groups, groups.clone());
+                    (records.update(host.as_str(), &value, revision).await, were)
                 }
                 // A host that the broker knows by its configuration alone.
                 None if self.summary(host).is_some() => {
-                    records.create(host.as_str(), &by_configuration(groups.clone())).await
+                    let record = by_configuration(groups.clone());
+                    (records.create(host.as_str(), &record).await, HostGroups::new())
                 }
                 None => return Err(Refusal::no_such_host(host.as_str())),
             };
             if changed.map_err(failed)? {
-                return Ok(());
+                return Ok(were);
             }
         }
         Err(Refusal::fault("could not change the groups of a host", &"others change them all the time"))

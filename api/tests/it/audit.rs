@@ -23,8 +23,8 @@ use crate::{
     support::{PATIENCE, Site, family, texts},
 };
 
-/// A site whose records are kept by a broker.
-async fn site(folder: &Path) -> (Site, ManagedServer, Audit) {
+/// The records of a web server, as a broker keeps them.
+pub async fn records(folder: &Path) -> (Records, ManagedServer, Audit) {
     let settings = ServerSettings {
         data: folder.to_owned(),
         program: None,
@@ -37,10 +37,16 @@ async fn site(folder: &Path) -> (Site, ManagedServer, Audit) {
     let history = folder.join("history");
     fs::create_dir(&history).unwrap();
     let records = Records::open(&client, history, CancellationToken::new()).await.unwrap();
+    (records, server, Audit::open(&client).await.unwrap())
+}
+
+/// A site whose records are kept by a broker.
+async fn site(folder: &Path) -> (Site, ManagedServer, Audit) {
+    let (records, server, audit) = records(folder).await;
     let site = Site::with_records(records);
     site.tell("web-1", family());
     site.tell("db-1", family());
-    (site, server, Audit::open(&client).await.unwrap())
+    (site, server, audit)
 }
 
 /// What is written down, oldest first, when there are `count` entries.

@@ -3,6 +3,7 @@
 
 mod accounts;
 mod audit;
+mod audit_of_looks;
 mod backup;
 mod broker_tls;
 mod browser;

@@ -21,8 +21,8 @@ use tower::ServiceExt;
 use crate::support::{PATIENCE, Site, process, snapshot_at, time_at};
 
 /// Hosts: one's own, somebody else's, and none.
-const OWN: &str = "own-1";
-const OTHER: &str = "other-1";
+pub const OWN: &str = "own-1";
+pub const OTHER: &str = "other-1";
 const NONE: &str = "nosuch1";
 /// What only the command lines have.
 const SECRET: &str = "hunter2";
@@ -50,7 +50,7 @@ fn snapshot_of(host: &str, second: i64) -> Snapshot {
 }
 
 /// Two hosts, each with a tag, in the present and in the past.
-fn site() -> Site {
+pub fn site() -> Site {
     let seconds = (0..6).map(|step| step * 10);
     let past =
         seconds.flat_map(|second| [OWN, OTHER].map(|host| (host, snapshot_of(host, second)))).collect();
@@ -76,12 +76,12 @@ pub fn person(role: Role, group: Option<&str>, hides_command_lines: bool) -> Per
 }
 
 /// An answer; of a stream, what came first.
-struct Answer {
-    status: StatusCode,
-    body: String,
+pub struct Answer {
+    pub status: StatusCode,
+    pub body: String,
 }
 
-async fn ask(site: &Site, person: &Person, route: &Route, url: &str) -> Answer {
+pub async fn ask(site: &Site, person: &Person, route: &Route, url: &str) -> Answer {
     let mut request = Request::builder().method(route.method.clone()).uri(url).header("host", "localhost");
     request.extensions_mut().unwrap().insert(person.clone());
     let body = match route.method == Method::POST {
@@ -103,7 +103,7 @@ async fn ask(site: &Site, person: &Person, route: &Route, url: &str) -> Answer {
 }
 
 /// The addresses of a route about `host`, each with everything that it can be asked for.
-fn urls(route: &Route, host: &str) -> Vec<String> {
+pub fn urls(route: &Route, host: &str) -> Vec<String> {
     let path = route.path.replace("{host}", host).replace("{pid}", "10");
     let path = path.replace("{version}", "0").replace("{file}", "nothing.css");
     let (from, at, to) = (time_at(0), time_at(45), time_at(60));
