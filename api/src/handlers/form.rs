@@ -119,7 +119,7 @@ fn browser(headers: &HeaderMap) -> String {
 /// To a page, as somebody whose session has this secret.
 pub fn signed_in(secret: &Secret, came: Came, to: &str) -> Response {
     let mut response = Redirect::to(to).into_response();
-    if let Some(cookie) = set_cookie(secret, came.over_tls) {
+    if let Some(cookie) = set_cookie(secret, came) {
         response.headers_mut().append(header::SET_COOKIE, cookie);
     }
     response

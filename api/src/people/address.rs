@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, header, uri::Authority};
 use ipnet::IpNet;
 
 use super::SignInSettings;
@@ -14,12 +14,14 @@ pub struct Came {
     pub from: IpAddr,
     /// Whether the browser speaks TLS, to this server or to the proxy before it.
     pub over_tls: bool,
+    /// The port that the browser calls this server by, where it names one.
+    pub port: Option<u16>,
 }
 
 impl Came {
     /// Over no connection, as in tests.
     pub fn nowhere() -> Self {
-        Self { from: IpAddr::V4(Ipv4Addr::UNSPECIFIED), over_tls: false }
+        Self { from: IpAddr::V4(Ipv4Addr::UNSPECIFIED), over_tls: false, port: None }
     }
 }
 
@@ -45,7 +47,7 @@ impl Addresses {
     /// an address is trusted.
     pub fn came(&self, peer: Option<IpAddr>, headers: &HeaderMap) -> Came {
         let from = peer.map_or(Came::nowhere().from, |address| address.to_canonical());
-        let mut came = Came { from, over_tls: self.serves_tls };
+        let mut came = Came { from, over_tls: self.serves_tls, port: port(headers) };
         if !self.is_proxy(came.from) {
             return came;
         }
@@ -71,6 +73,11 @@ impl Addresses {
     fn is_proxy(&self, address: IpAddr) -> bool {
         self.trusted_proxies.iter().any(|net| net.contains(&address))
     }
+}
+
+fn port(headers: &HeaderMap) -> Option<u16> {
+    let host: Authority = headers.get(header::HOST)?.to_str().ok()?.parse().ok()?;
+    host.port_u16()
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use axum::{
 use futures_util::StreamExt;
 use subtle::ConstantTimeEq;
 
-use super::{Accounts, Came, Credential, FormToken, People, Person};
+use super::{Accounts, Came, Credential, FormToken, People, Person, throttle};
 use crate::{
     handlers::form::{field, with_next},
     refusal::Refusal,
@@ -32,15 +32,7 @@ pub async fn admit(State(people): State<People>, request: Request, next: Next) -
         let hint = "the setting sign_in.allowed_from lists the addresses that may";
         return Err(Refusal::new(StatusCode::FORBIDDEN, "nobody may ask from your address", hint));
     }
-    // Where sign-in is off there is nobody to tell from anybody else.
-    if asked.is_api
-        && people.accounts().is_some()
-        && let Some(person) = &asked.person
-        && people.0.json.check(&person.name).is_err()
-    {
-        let hint = "ask less often: 50 times a second";
-        return Err(Refusal::new(StatusCode::TOO_MANY_REQUESTS, "you ask too often", hint));
-    }
+    check_rate(&people, &asked)?;
     let request = match request.method().is_safe() {
         true => request,
         false => check_form(&people, &asked, request).await?,
@@ -58,6 +50,25 @@ pub async fn admit(State(people): State<People>, request: Request, next: Next) -
     })
 }
 
+/// Refuses one of too many: of JSON, those of a person; of anything else, those of a person at a network. Tries to sign in
+/// are counted where the password is checked, and what asks whether this server is well must not be told that others
+/// ask too much.
+fn check_rate(people: &People, asked: &Asked) -> Result<(), Refusal> {
+    // Where sign-in is off there is nobody to tell from anybody else.
+    if people.accounts().is_none() || asked.has_no_limit {
+        return Ok(());
+    }
+    let who = asked.person.as_ref().map(|person| person.name.as_str());
+    let (checked, hint) = match (asked.is_api, who) {
+        (true, Some(name)) => (people.0.json.check(name), "ask less often: 50 times a second"),
+        _ => {
+            let from = asked.came.map(|came| throttle::network(came.from));
+            (people.0.pages.check((who, from)), "ask less often: 100 times a second")
+        }
+    };
+    checked.map_err(|_| Refusal::new(StatusCode::TOO_MANY_REQUESTS, "you ask too often", hint))
+}
+
 /// What of a request is still needed when it has been passed on.
 struct Asked {
     came: Option<Came>,
@@ -65,6 +76,8 @@ struct Asked {
     credential: Option<Credential>,
     is_api: bool,
     is_stream: bool,
+    /// Whether it may be asked however often.
+    has_no_limit: bool,
     /// The address, where it is one that a person reads.
     page: Option<String>,
 }
@@ -83,6 +96,8 @@ impl Asked {
             credential: request.extensions().get().cloned(),
             is_api,
             is_stream,
+            has_no_limit: matches!(path, "/healthz" | "/readyz")
+                || path == "/sign-in" && request.method() == Method::POST,
             page: page.filter(|_| is_page),
         }
     }

@@ -58,7 +58,7 @@ fn credential(headers: &HeaderMap, came: Came) -> Option<Credential> {
     let bearer = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     match bearer.and_then(|text| text.strip_prefix("Bearer ")) {
         Some(token) => tokens::read(token.trim()).map(Credential::Token),
-        None => cookie::read(headers, came.over_tls).map(Credential::Session),
+        None => cookie::read(headers, came).map(Credential::Session),
     }
 }
 
@@ -75,7 +75,7 @@ fn is_page(response: &Response) -> bool {
 
 /// Gives the browser a secret.
 pub(super) fn give(response: &mut Response, secret: &Secret, came: Came) {
-    if let Some(cookie) = cookie::set(secret, came.over_tls) {
+    if let Some(cookie) = cookie::set(secret, came) {
         response.headers_mut().append(header::SET_COOKIE, cookie);
     }
 }

@@ -54,6 +54,11 @@ use throttle::Throttle;
 /// looks at the answers.
 const JSON: (NonZeroU32, Duration) = (NonZeroU32::new(100).expect("a hundred"), Duration::from_millis(20));
 
+/// Everything else from one person at one network: five hundred at once, then a hundred a second. A page is some fifteen
+/// requests with its pictures, and a key that is held down steps through thirty pages a second with one picture each.
+const PAGES: (NonZeroU32, Duration) =
+    (NonZeroU32::new(500).expect("five hundred"), Duration::from_millis(10));
+
 /// Whoever may ask this server; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct People(Arc<Inner>);
@@ -64,6 +69,7 @@ struct Inner {
     accounts: Option<Accounts>,
     addresses: Addresses,
     json: Throttle,
+    pages: Throttle,
     /// What forms send along where there is no session to derive it from.
     form_secret: Option<Secret>,
 }
@@ -80,8 +86,8 @@ impl People {
     }
 
     fn new(accounts: Option<Accounts>, addresses: Addresses) -> Self {
-        let json = Throttle::new(JSON.0, JSON.1);
-        Self(Arc::new(Inner { accounts, addresses, json, form_secret: Secret::new().ok() }))
+        let (json, pages) = (Throttle::new(JSON.0, JSON.1), Throttle::new(PAGES.0, PAGES.1));
+        Self(Arc::new(Inner { accounts, addresses, json, pages, form_secret: Secret::new().ok() }))
     }
 
     /// What is known of people; `None` where sign-in is off.

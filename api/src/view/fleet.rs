@@ -181,17 +181,20 @@ pub fn view(fleet: &FleetView, query: &FleetQuery, groups_of: GroupsOf<'_>, now_
 
 fn hosts_table(hosts: &[Arc<Summary>], query: &FleetQuery, groups_of: GroupsOf<'_>, now_us: i64) -> Table {
     let filter = Filter::parse(&query.q);
-    let mut matching: Vec<(&Summary, String)> = hosts
+    let mut matching: Vec<(&Summary, BTreeSet<String>)> = hosts
         .iter()
-        .map(|host| (host.as_ref(), words(&groups_of(&host.host))))
+        .map(|host| (host.as_ref(), groups_of(&host.host)))
         .filter(|(host, groups)| matches(&filter, host, groups))
         .collect();
     matching.sort_by(|(a, _), (b, _)| {
         let by_key = sort_key(a, query.sort).compare(&sort_key(b, query.sort), query.descending);
         by_key.then_with(|| a.host.cmp(&b.host))
     });
-    let rows: Vec<Row> =
-        matching.iter().take(query.rows).map(|(host, groups)| host_row(host, groups, now_us)).collect();
+    let rows: Vec<Row> = matching
+        .iter()
+        .take(query.rows)
+        .map(|(host, groups)| host_row(host, &words(groups), now_us))
+        .collect();
     let more = (rows.len() < matching.len()).then(|| Link {
         href: FleetQuery { rows: MAX_ROWS, ..query.clone() }.url(PATH),
         text: format!("Show all {} hosts", display::count(matching.len() as u64)),
@@ -205,14 +208,10 @@ pub fn words(groups: &BTreeSet<String>) -> String {
     groups.iter().map(String::as_str).collect::<Vec<_>>().join(" ")
 }
 
-/// The same for the filter, so that `group:web` finds the hosts of a group, and no others that have the word in their name.
-fn searched(groups: &str) -> String {
-    groups.split(' ').map(|group| format!("group:{group} ")).collect()
-}
-
-fn matches(filter: &Filter, host: &Summary, groups: &str) -> bool {
+fn matches(filter: &Filter, host: &Summary, groups: &BTreeSet<String>) -> bool {
     let os = host.os.as_deref().unwrap_or_default();
-    filter.matches(&[host.host.as_str(), &host.os_host_name, os, host.state.word(), &searched(groups)])
+    let texts = [host.host.as_str(), &host.os_host_name, os, host.state.word(), &words(groups)];
+    filter.matches(&texts, groups)
 }
 
 fn head(column: HostColumn, query: &FleetQuery) -> Head {

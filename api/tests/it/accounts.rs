@@ -174,3 +174,43 @@ async fn every_answer_has_the_headers_that_protect_it_and_only_tls_asks_for_tls(
     visitor.response(over_tls(Request::get("/sign-in")), String::new()).await;
     assert!(visitor.cookie().starts_with("__Host-fleetps="), "{}", visitor.cookie());
 }
+
+#[tokio::test]
+async fn pages_have_a_limit_that_many_open_pages_never_meet_and_that_is_each_persons_own() {
+    let site = Guarded::new(SignInSettings::default()).await;
+    let anna = site.anna().await;
+    site.user("bert", "viewer").await;
+    let bert = site.visitor();
+    bert.sign_in("bert", PASSWORD).await;
+    // Thirty pages, each with what it loads.
+    let mut answers = Vec::new();
+    for _ in 0..30 * 15 {
+        answers.push(anna.get("/assets/0/nothing.css").await.status);
+    }
+    assert!(!answers.contains(&StatusCode::TOO_MANY_REQUESTS));
+    while answers.last() != Some(&StatusCode::TOO_MANY_REQUESTS) && answers.len() < 20_000 {
+        answers.push(anna.get("/assets/0/nothing.css").await.status);
+    }
+    assert_eq!(answers.last(), Some(&StatusCode::TOO_MANY_REQUESTS));
+    let token = "the limit is counted before the form is looked at";
+    while anna.post("/account/password", &[("form_token", token)]).await.status
+        != StatusCode::TOO_MANY_REQUESTS
+    {}
+    // Others, the sign-in and whoever looks whether the server is well have nothing to do with it.
+    assert!(bert.is_in().await);
+    for _ in 0..1_000 {
+        assert_eq!(anna.get("/healthz").await.status, StatusCode::OK);
+    }
+    assert_eq!(site.visitor().sign_in("anna", PASSWORD).await.status, StatusCode::SEE_OTHER);
+}
+
+#[tokio::test]
+async fn whether_the_server_lives_is_all_that_everybody_may_know() {
+    let site = Guarded::new(SignInSettings::default()).await;
+    for (url, told) in [("/healthz", r#"{"alive":true}"#), ("/readyz", r#"{"ready":false}"#)] {
+        let answer = site.visitor().get(url).await;
+        assert_eq!(answer.body.split_whitespace().collect::<String>(), told);
+        assert!(!answer.headers.contains_key("server") && !format!("{:?}", answer.headers).contains("0.1"));
+    }
+    assert!(!site.visitor().get("/sign-in").await.body.contains(env!("CARGO_PKG_VERSION")));
+}

@@ -10,15 +10,18 @@ use fleetps::{
     display::time_exact,
     live::now_us,
     people::{Person, Role},
+    records::Records,
     web,
 };
 use fleetps_nats::{
+    audit::Audit,
     hosts,
     server::{ManagedServer, Part},
     snapshot::Encoder,
     subject,
 };
 use futures_util::StreamExt;
+use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 use crate::{
@@ -34,6 +37,8 @@ async fn site(folder: &std::path::Path) -> (ManagedServer, Site) {
     let mut site = Site::with("web-1", family());
     site.tell("db-1", family());
     site.shared.broker = Some(client.clone());
+    let history = site.folder.path().to_owned();
+    site.shared.records = Records::open(&client, history, CancellationToken::new()).await.unwrap();
     site.router = web::router(site.shared.clone());
     tokio::spawn(site.shared.groups.clone().follow(client, site.shared.shutdown.clone()));
     (server, site)
@@ -90,6 +95,7 @@ async fn who_is_granted_a_group_sees_the_hosts_that_belong_to_it_as_long_as_they
         attributes(&to_change, "form[action='/hosts/web-1/groups'] #groups", "value"),
         ["env=prod web"]
     );
+    change(&site, &administrator, "db-1", "web-2").await;
     let fleet = scraper::Html::parse_document(&get(&site, &administrator, "/?q=group%3Aweb").await.body);
     assert_eq!(texts(&fleet, "#hosts td.host .note"), ["env=prod web"]);
     assert_eq!(texts(&fleet, "#hosts td.host a"), ["web-1"]);
@@ -147,4 +153,46 @@ async fn groups_are_changed_only_by_administrators_only_to_groups_and_only_of_ho
     let changed = records.get("db-1").await.unwrap().unwrap().value;
     assert_eq!(changed.groups, ["db", "env=test"].map(str::to_owned).into());
     assert_eq!(hosts::HostRecord { groups: kept.groups.clone(), ..changed }, kept);
+}
+
+#[tokio::test]
+async fn what_the_groups_of_a_host_were_and_became_is_on_record_with_who_changed_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let (server, site) = site(folder.path()).await;
+    let (administrator, operator) = (person_of(Role::Administrator), person_of(Role::Operator));
+    for (person, groups) in [
+        (&administrator, "web, env=prod"),
+        (&administrator, "db"),
+        (&operator, "web"),
+        (&administrator, "<b>"),
+        (&administrator, ""),
+    ] {
+        change(&site, person, "web-1", groups).await;
+    }
+    let audit = Audit::open(&server.broker(Part::Api).connect("test").await.unwrap()).await.unwrap();
+    let reading = async {
+        loop {
+            let entries = audit.read(1).await.unwrap();
+            if entries.len() == 5 {
+                return entries;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let entries = tokio::time::timeout(PATIENCE, reading).await.expect("not five entries");
+    let brief = entries.iter().map(|entry| {
+        let entry = &entry.entry;
+        format!("{} {} {}: {}", entry.action, entry.host.as_ref().unwrap(), entry.outcome, entry.what)
+    });
+    assert_eq!(
+        brief.collect::<Vec<_>>(),
+        [
+            "host.group web-1 done: none → env=prod web",
+            "host.group web-1 done: env=prod web → db",
+            "request.refuse web-1 refused: POST /hosts/web-1/groups",
+            "change web-1 failed: POST /hosts/web-1/groups",
+            "host.group web-1 done: db → none",
+        ]
+    );
+    assert!(entries.iter().all(|entry| entry.entry.who == administrator.name && entry.entry.from.is_some()));
 }
