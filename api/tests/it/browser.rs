@@ -25,7 +25,7 @@ use crate::support::{PATIENCE, Site, family, process};
 pub struct Browser {
     pub site: Site,
     pub client: Client,
-    address: String,
+    pub address: String,
     session: String,
     driver_port: u16,
     _driver: Child,
