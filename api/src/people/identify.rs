@@ -28,6 +28,9 @@ pub async fn identify(State(people): State<People>, mut request: Request, next: 
     let form_token = match (people.accounts(), &credential) {
         (Some(_), Some(Credential::Session(secret))) => form_token(secret),
         (Some(_), Some(Credential::Token(_))) => FormToken::default(),
+        // A visit begins with a page that is looked at. A form that a page of another site sent comes without the cookie
+        // that there is, and an answer to it must not put another in its place.
+        (Some(_), None) if !request.method().is_safe() => FormToken::default(),
         (Some(_), None) => {
             new_visit = Secret::new().ok();
             new_visit.as_ref().map(form_token).unwrap_or_default()

@@ -213,7 +213,8 @@ async fn no_page_of_another_origin_signs_anybody_in_as_somebody_else() {
             for script in [by_form(&url, &fields), by_fetch(&url, &fields)] {
                 let seen = scene.attack(from, &format!("{plant}{script}")).await;
                 assert_eq!((seen.path.as_str(), seen.status), (path, 403), "{from}: {script}");
-                assert_eq!(seen.has_cookie, is_same_site, "{from}: {script}");
+                // Chromium sends one that says nothing of sites to another site, too, for two minutes.
+                assert!(seen.has_cookie || !is_same_site, "{from}: {script}");
             }
         }
     }
