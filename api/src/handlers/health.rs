@@ -32,7 +32,8 @@ struct Details {
     broker: Part,
     intake: Part,
     history: Part,
-    /// Segments that cannot be read: answers about the past lack what they hold, and everything else works.
+    /// Segments that cannot be read, those of the audit too for whoever may read it: answers about the past lack what
+    /// they hold, and everything else works.
     incomplete: Vec<String>,
 }
 
@@ -71,8 +72,10 @@ pub async fn ready(State(shared): State<Shared>, person: Option<Extension<Person
     let sees_all =
         |person: &Person| may(person, Action::SeeHosts, Some(&HostGroups::new())) == Decision::Allowed;
     let details = person.filter(|person| sees_all(person)).map(|Extension(person)| {
-        let set_aside = Sight::new(shared, person).set_aside().into_iter();
-        let incomplete = set_aside.map(|set_aside| set_aside.segment).collect();
+        let reads_audit = may(&person, Action::ReadAudit, None) == Decision::Allowed;
+        let of_audit = if reads_audit { shared.records.set_aside() } else { Vec::new() };
+        let of_hosts = Sight::new(shared, person).set_aside().into_iter();
+        let incomplete = of_hosts.map(|set_aside| set_aside.segment).chain(of_audit).collect();
         Details { broker, intake, history, incomplete }
     });
     json::answer(status, &Ready { ready, details })

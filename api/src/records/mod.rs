@@ -76,6 +76,12 @@ impl Records {
         }
     }
 
+    /// The segments that were found damaged, whose entries are missing; none where there is no audit here.
+    pub fn set_aside(&self) -> Vec<String> {
+        let found = self.0.as_ref().and_then(|open| AuditFolder::scan(&open.history).ok());
+        found.unwrap_or_default().damaged.iter().map(ToString::to_string).collect()
+    }
+
     /// Finds entries.
     ///
     /// # Errors

@@ -14,12 +14,13 @@ use fleetps_nats::{
     audit::{Audit, AuditEntry, Outcome},
     server::{ManagedServer, Part, ServerSettings},
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     console::until,
     program::{Running, fleetps},
+    rules::person,
     support::{PATIENCE, Site, family, texts},
 };
 
@@ -145,6 +146,23 @@ async fn the_audit_is_filtered_and_hostile_texts_are_only_text_in_it() {
     let rows: Vec<csv::StringRecord> =
         csv::Reader::from_reader(csv.as_bytes()).records().map(Result::unwrap).collect();
     assert_eq!((&rows[2][2], &rows[0][6]), ("'=cmd|' /C calc'!A0", "'@SUM(A1)"));
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_segment_is_named_where_the_audit_is_shown_and_to_whoever_may_read_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let (site, server, _) = site(folder.path()).await;
+    assert_eq!(site.json("/readyz").await["incomplete"], json!([]));
+    let name = "audit-1763712000-000000000001-000000000050-20251121T083000Z-v1.duckdb";
+    fs::write(folder.path().join("history").join(format!("{name}.damaged")), "nothing").unwrap();
+    assert_eq!(site.json("/readyz").await["incomplete"], json!([name]));
+    assert_eq!(site.json("/api/v1/audit").await["incomplete"], json!([name]));
+    let told = texts(&site.page("/audit").await, "[role=alert]");
+    assert_eq!(told, [format!("The entries in {name} are missing: the file cannot be read.")]);
+    let mut ready = Request::get("/readyz").header("host", "localhost").body(Body::empty()).unwrap();
+    ready.extensions_mut().insert(person(Role::Viewer, None, false));
+    assert!(!site.send(ready).await.body.contains("audit-"));
     server.stop().await;
 }
 

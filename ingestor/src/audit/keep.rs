@@ -16,7 +16,9 @@ use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    AuditFileError, AuditFolder, AuditName, last_link,
+    AuditFileError, AuditFolder, AuditName,
+    damage::{Scrub, set_aside_damaged},
+    last_link,
     plan::{behind, expired, next_merge},
     segment::{merge, seal},
 };
@@ -53,7 +55,8 @@ pub(crate) async fn keep(
     shelf: Arc<Shelf>,
     cancel: CancellationToken,
 ) {
-    let mut keeper = Keeper { client, settings, shelf, position: None, retired: Vec::new() };
+    let mut keeper =
+        Keeper { client, settings, shelf, position: None, retired: Vec::new(), scrub: Scrub::default() };
     let mut ticks = tokio::time::interval(keeper.settings.seal_interval);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -73,6 +76,7 @@ struct Keeper {
     position: Option<Position>,
     /// What was merged into another, and when: readers may just be attaching it.
     retired: Vec<(AuditName, Instant)>,
+    scrub: Scrub,
 }
 
 #[derive(Clone)]
@@ -90,7 +94,29 @@ impl Keeper {
             tracing::warn!("the audit is not in segments yet: {}; trying again", with_causes(&error));
             // Looked up anew, in case the stream is another one.
             self.position = None;
+            if let KeepError::Segment(_) = error
+                && let Err(error) = self.look_for_damage(None).await
+            {
+                tracing::warn!("cannot look for damaged audit segments: {}", with_causes(&error));
+            }
         }
+    }
+
+    /// Reads one segment, or all, and sets aside what is damaged. Where the newest was, the broker may have its entries, and
+    /// they are sealed again.
+    async fn look_for_damage(&mut self, only: Option<AuditName>) -> Result<(), KeepError> {
+        let shelf = Arc::clone(&self.shelf);
+        let was_newest = blocking(move || {
+            let current = AuditFolder::scan(shelf.folder())?.current;
+            let newest = current.last().copied();
+            let damaged = set_aside_damaged(&shelf, &only.map_or(current, |name| vec![name]))?;
+            Ok(newest.is_some_and(|newest| damaged.contains(&newest)))
+        })
+        .await?;
+        if was_newest {
+            self.position = None;
+        }
+        Ok(())
     }
 
     async fn try_step(&mut self) -> Result<(), KeepError> {
@@ -101,7 +127,7 @@ impl Keeper {
         self.seal_new(&mut position).await?;
         self.tidy(&mut position).await?;
         self.position = Some(position);
-        Ok(())
+        self.scrub().await
     }
 
     /// Seals what is new in the stream.
@@ -146,6 +172,8 @@ impl Keeper {
     async fn tidy(&mut self, position: &mut Position) -> Result<(), KeepError> {
         let folder = self.folder();
         let found = blocking(move || Ok(AuditFolder::scan(&folder)?)).await?;
+        // What took the place of the others turned out to be damaged, so they are needed again.
+        self.retired.retain(|(name, _)| found.covered.contains(name));
         for name in found.covered {
             if !self.retired.iter().any(|(retired, _)| *retired == name) {
                 self.retired.push((name, Instant::now()));
@@ -165,6 +193,16 @@ impl Keeper {
         }
         self.unlink_retired();
         Ok(())
+    }
+
+    /// Reads a segment that was not read for long.
+    async fn scrub(&mut self) -> Result<(), KeepError> {
+        let folder = self.folder();
+        let current = blocking(move || Ok(AuditFolder::scan(&folder)?.current)).await?;
+        match self.scrub.next(&current, Instant::now()) {
+            Some(name) => self.look_for_damage(Some(name)).await,
+            None => Ok(()),
+        }
     }
 
     /// Removes the oldest segment. That is on record first, and in a segment, so that its entries are not missed.

@@ -1,7 +1,7 @@
 //! The audit as segments of its own: who did what, for longer than the broker keeps it.
 //!
 //! `keep` moves entries from the stream to segments, merges these, and lets go of what is too old, as `plan` says; `segment` makes the
-//! files, `name` is what they are called, `folder` which there are. `search` reads them, `verify` follows the chain.
+//! files, `name` is what they are called, `folder` which there are, `damage` finds those that cannot be relied on. `search` reads them, `verify` follows the chain.
 //!
 //! **Beside the other segments, not in them:** who may see the hosts' past may not see the audit. So one set of files
 //! can be attached without the other.
@@ -9,6 +9,7 @@
 //! **The position is in the names,** as with the other segments: after a start it goes on after the highest sequence. A
 //! stream that was made anew, or lost its end, numbers anew; its entries are kept as another numbering.
 
+mod damage;
 mod folder;
 mod keep;
 mod name;

@@ -13,6 +13,8 @@ use crate::segment::{TIME_FORMAT, parse_time};
 const BEGINNING: &str = "audit-";
 /// With the version of the schema, which is the first.
 const END: &str = "-v1.duckdb";
+/// What is added to the name of a segment that was found damaged.
+const DAMAGED: &str = ".damaged";
 
 /// Which entries an audit segment holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -41,6 +43,16 @@ impl AuditName {
         (ordered && name.to_string() == file_name).then_some(name)
     }
 
+    /// Reads the name of the file of a segment that was found damaged.
+    pub fn parse_damaged(file_name: &str) -> Option<Self> {
+        Self::parse(file_name.strip_suffix(DAMAGED)?)
+    }
+
+    /// What the file is called once it was found damaged.
+    pub fn damaged_file_name(&self) -> String {
+        format!("{self}{DAMAGED}")
+    }
+
     /// What the file is called once it is attached.
     pub fn alias(&self) -> String {
         self.to_string().trim_end_matches(".duckdb").to_owned()
@@ -50,6 +62,21 @@ impl AuditName {
     pub(super) fn merged(sources: &[Self]) -> Option<Self> {
         let last_sequence = sources.last()?.last_sequence;
         Some(Self { last_sequence, ..*sources.first()? })
+    }
+
+    /// Whether `others`, in the order of the chain, together hold all that this one does.
+    pub(super) fn is_replaced_by(&self, others: &[Self]) -> bool {
+        let of_it = others.iter().filter(|other| other.epoch_s == self.epoch_s);
+        let behind = of_it.fold(self.first_sequence, |next, other| match other.first_sequence <= next {
+            true => next.max(other.last_sequence + 1),
+            false => next,
+        });
+        behind > self.last_sequence
+    }
+
+    /// Whether this comes before `other` in the order of the chain.
+    pub(super) fn is_before(&self, other: &Self) -> bool {
+        (self.epoch_s, self.first_sequence) < (other.epoch_s, other.first_sequence)
     }
 
     /// Whether `next` goes on where this one ends.
@@ -101,6 +128,25 @@ mod tests {
             text.replace("audit", "fresh"),
         ] {
             assert_eq!(AuditName::parse(&other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_damaged_one_has_its_place_to_itself_until_others_hold_all_of_it() {
+        let damaged = format!("{}.damaged", name(4, 6));
+        assert_eq!(AuditName::parse_damaged(&damaged), Some(name(4, 6)));
+        assert_eq!((name(4, 6).damaged_file_name(), AuditName::parse(&damaged)), (damaged, None));
+        let other_epoch = AuditName { epoch_s: 1, ..name(4, 6) };
+        for (others, expected) in [
+            (vec![], false),
+            (vec![name(1, 3), name(7, 9)], false),
+            (vec![name(1, 3), name(4, 5), name(7, 9)], false),
+            (vec![name(1, 3), name(5, 6)], false),
+            (vec![other_epoch], false),
+            (vec![name(4, 6)], true),
+            (vec![name(1, 4), name(5, 5), name(6, 9)], true),
+        ] {
+            assert_eq!(name(4, 6).is_replaced_by(&others), expected, "{others:?}");
         }
     }
 

@@ -7,6 +7,7 @@ use fleetps_nats::audit::Chained;
 
 use super::{
     AuditFolder, AuditName,
+    damage::find_damage,
     segment::{COLUMNS, entry_of, open},
 };
 use crate::history::HistoryError;
@@ -35,7 +36,7 @@ pub struct AuditAnswer {
     pub entries: Vec<Chained>,
     /// How many there are without the limit.
     pub total: u64,
-    /// The segments that cannot be read, whose entries are missing.
+    /// The segments that cannot be read, those that were set aside as damaged too, whose entries are missing.
     pub unreadable: Vec<AuditName>,
 }
 
@@ -60,10 +61,30 @@ pub fn search(
     query: &AuditQuery,
 ) -> Result<AuditAnswer, AuditSearchError> {
     let folder = std::path::absolute(folder).map_err(|source| HistoryError::list(folder, source))?;
-    let names = AuditFolder::scan(&folder)?.current;
+    let AuditFolder { current, mut damaged, .. } = AuditFolder::scan(&folder)?;
+    let mut answer = ask(&folder, &current, entries, query);
+    if answer.is_err() {
+        let (broken, whole): (Vec<_>, Vec<_>) =
+            current.iter().copied().partition(|name| find_damage(&folder, name).is_some());
+        if !broken.is_empty() {
+            damaged.extend(broken);
+            answer = ask(&folder, &whole, entries, query);
+        }
+    }
+    let mut answer = answer?;
+    answer.unreadable.extend(damaged);
+    Ok(answer)
+}
+
+fn ask(
+    folder: &Path,
+    names: &[AuditName],
+    entries: &[Chained],
+    query: &AuditQuery,
+) -> Result<AuditAnswer, AuditSearchError> {
     let newest = names.last();
     let epoch_s = newest.map_or(0, |name| name.epoch_s);
-    let (engine, unreadable) = open(&folder, &names, epoch_s, entries)?;
+    let (engine, unreadable) = open(folder, names, epoch_s, entries)?;
     let AuditQuery { from_us, to_us, who, action, host, limit } = query;
     let sql = include_str!("search.sql").replace("$columns", COLUMNS);
     let mut statement = engine.prepare(&sql)?;

@@ -28,6 +28,11 @@ pub enum Break {
         /// What DuckDB said.
         source: duckdb::Error,
     },
+    /// A segment was set aside.
+    #[error(
+        "the segment {0} was found damaged and set aside; its entries are missing. A backup may have it whole"
+    )]
+    Damaged(String),
     /// An entry does not have its hash.
     #[error(
         "entry {sequence} in {place} was edited: it does not have the hash that was computed when it was written down"
@@ -111,7 +116,11 @@ impl Verified {
 pub fn verify(folder: &Path, stream: &[Chained]) -> Result<Verified, Break> {
     let folder = std::path::absolute(folder).map_err(|source| HistoryError::list(folder, source))?;
     let mut walk = Walk::default();
-    for name in AuditFolder::scan(&folder)?.current {
+    let AuditFolder { current, damaged, .. } = AuditFolder::scan(&folder)?;
+    for name in current {
+        if let Some(damaged) = damaged.iter().find(|damaged| damaged.is_before(&name)) {
+            return Err(Break::Damaged(damaged.to_string()));
+        }
         walk.begin_segment(&name);
         let entries =
             read(&folder, &name).map_err(|source| Break::Unreadable { name: name.to_string(), source })?;
@@ -120,6 +129,9 @@ pub fn verify(folder: &Path, stream: &[Chained]) -> Result<Verified, Break> {
             let entry = entry.ok_or(Break::Edited { sequence, place })?;
             walk.step(&entry, &name.to_string())?;
         }
+    }
+    if let Some(damaged) = damaged.first() {
+        return Err(Break::Damaged(damaged.to_string()));
     }
     walk.through_stream(stream)?;
     walk.end()

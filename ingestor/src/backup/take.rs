@@ -122,11 +122,12 @@ fn copy_segments(data: &Path, backup: &Path) -> Result<Vec<(Entry, bool)>, Backu
     for _ in 0..MAX_LISTINGS {
         let Catalog { current, damaged, .. } = Catalog::scan(&data.join(HISTORY))?;
         let current = current.iter().map(|segment| segment.name.to_string());
-        let audit = AuditFolder::scan(&data.join(HISTORY))?.current;
+        let audit = AuditFolder::scan(&data.join(HISTORY))?;
         // Those that were set aside say what is missing.
         let names = current
             .chain(damaged.iter().map(SegmentName::damaged_file_name))
-            .chain(audit.iter().map(AuditName::to_string));
+            .chain(audit.current.iter().map(AuditName::to_string))
+            .chain(audit.damaged.iter().map(AuditName::damaged_file_name));
         let copies = names.map(|name| files::copy(data, backup, &format!("{HISTORY}/{name}"))).collect();
         match copies {
             Ok(copies) => return Ok(copies),

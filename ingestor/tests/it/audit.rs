@@ -14,7 +14,7 @@ use fleetps_nats::{
 
 use crate::support::{Fixture, until, within};
 
-fn entry(number: u64) -> AuditEntry {
+pub fn entry(number: u64) -> AuditEntry {
     AuditEntry {
         at_us: 1_795_219_200_000_000 + i64::try_from(number).unwrap(),
         who: format!("user-{number}"),
@@ -36,7 +36,7 @@ fn chain(last: &Link, count: u64) -> Vec<Chained> {
     chain
 }
 
-fn everything() -> AuditQuery {
+pub fn everything() -> AuditQuery {
     AuditQuery { to_us: i64::MAX / 2, limit: 1000, ..AuditQuery::default() }
 }
 
@@ -142,7 +142,7 @@ fn entries_are_found_by_what_is_asked_and_shown_once() {
 }
 
 /// A folder with the entries 1 to 9 in three segments.
-fn three_segments() -> (tempfile::TempDir, Vec<AuditName>, Vec<Chained>) {
+pub fn three_segments() -> (tempfile::TempDir, Vec<AuditName>, Vec<Chained>) {
     let folder = tempfile::tempdir().unwrap();
     let all = chain(&Link::before_the_first(), 9);
     let names = all.chunks(3).map(|entries| seal(folder.path(), 1000, entries).unwrap()).collect();
