@@ -91,7 +91,7 @@ pub async fn change_password(
         false => Err(PeopleError::Password("it was not repeated as it was")),
     };
     match changed {
-        Ok(secret) => Ok(signed_in(&secret, visit.came, "/account")),
+        Ok(sign_in) => Ok(signed_in(&sign_in, visit.came, "/account")),
         Err(error) => AccountPage::of(layout, who, accounts).after(error),
     }
 }

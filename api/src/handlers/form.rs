@@ -10,7 +10,7 @@ use axum::{
 };
 
 use crate::{
-    people::{Accounts, Came, Person, Secret, Visit, set_cookie},
+    people::{Accounts, Came, Cookie, Person, Secret, SignIn, Visit, read_cookie, set_cookie},
     refusal::Refusal,
     web::Shared,
 };
@@ -107,7 +107,8 @@ impl<S: Sync> FromRequestParts<S> for Visit {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
         let came = parts.extensions.get::<Came>().copied().unwrap_or_else(Came::nowhere);
-        Ok(Self { came, browser: browser(&parts.headers) })
+        let known_as = read_cookie(Cookie::Browser, &parts.headers, came);
+        Ok(Self { came, browser: browser(&parts.headers), known_as })
     }
 }
 
@@ -116,10 +117,19 @@ fn browser(headers: &HeaderMap) -> String {
     agent.unwrap_or("a program that does not say").to_owned()
 }
 
-/// To a page, as somebody whose session has this secret.
-pub fn signed_in(secret: &Secret, came: Came, to: &str) -> Response {
+/// To a page, as somebody who has signed in.
+pub fn signed_in(sign_in: &SignIn, came: Came, to: &str) -> Response {
+    let mut response = with_session(&sign_in.session, came, to);
+    if let Some(cookie) = set_cookie(Cookie::Browser, &sign_in.browser, came) {
+        response.headers_mut().append(header::SET_COOKIE, cookie);
+    }
+    response
+}
+
+/// To a page, with the secret of another session or of none.
+pub fn with_session(secret: &Secret, came: Came, to: &str) -> Response {
     let mut response = Redirect::to(to).into_response();
-    if let Some(cookie) = set_cookie(secret, came) {
+    if let Some(cookie) = set_cookie(Cookie::Session, secret, came) {
         response.headers_mut().append(header::SET_COOKIE, cookie);
     }
     response

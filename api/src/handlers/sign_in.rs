@@ -7,7 +7,7 @@ use axum::{
 };
 
 use super::{
-    form::{Form, SignedIn, accounts, field, own_page, signed_in},
+    form::{Form, SignedIn, accounts, field, own_page, signed_in, with_session},
     page::{self, Layout},
 };
 use crate::{
@@ -77,7 +77,7 @@ pub async fn sign_in(
         accounts.end_session(before, session).await?;
     }
     match accounts.sign_in(&name, form.field("password"), &visit).await {
-        Ok(secret) => Ok(signed_in(&secret, visit.came, own_page(&next))),
+        Ok(sign_in) => Ok(signed_in(&sign_in, visit.came, own_page(&next))),
         Err(error) => SignInPage::asking(layout, &next, false).after(name, error),
     }
 }
@@ -91,7 +91,7 @@ pub async fn sign_out(
     accounts(&shared)?.end_session(&person, &session).await?;
     // Another secret, of no session.
     let secret = Secret::new().map_err(PeopleError::from)?;
-    Ok(signed_in(&secret, visit.came, "/sign-in"))
+    Ok(with_session(&secret, visit.came, "/sign-in"))
 }
 
 /// Asks for the password once more.
@@ -112,7 +112,7 @@ pub async fn confirm(
     form: Form,
 ) -> Result<Response, Refusal> {
     let next = form.field("next");
-    match accounts(&shared)?.confirm(&person, form.field("password"), visit.came).await {
+    match accounts(&shared)?.confirm(&person, form.field("password"), &visit).await {
         Ok(()) => Ok(Redirect::to(own_page(&next)).into_response()),
         Err(error) => SignInPage::asking(layout, &next, true).after(String::new(), error),
     }

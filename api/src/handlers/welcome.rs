@@ -60,7 +60,7 @@ pub async fn follow(
         false => Err(PeopleError::Password("it was not repeated as it was")),
     };
     match followed {
-        Ok(session) => Ok(signed_in(&session, visit.came, "/")),
+        Ok(sign_in) => Ok(signed_in(&sign_in, visit.came, "/")),
         Err(error) => {
             let problem = Refusal::from(error);
             let (status, path) = (problem.status, format!("/welcome/{text}"));

@@ -7,6 +7,7 @@ use fleetps_nats::{audit::Audit, bucket::BucketError};
 
 use super::{
     Came, Grant, Person, Secret, SignInSettings,
+    browsers::{self, Browser},
     kept::Kept,
     links::{self, Link},
     password::Passwords,
@@ -47,6 +48,7 @@ pub struct Accounts {
     /// API tokens, by the key of their secret.
     pub tokens: Kept<ApiToken>,
     pub(super) links: Kept<Link>,
+    pub(super) browsers: Kept<Browser>,
     pub(super) passwords: Passwords,
     pub(super) tries: Tries,
     pub(super) settings: SignInSettings,
@@ -71,6 +73,7 @@ impl Accounts {
             sessions: Kept::open(client, sessions::BUCKET).await?,
             tokens: Kept::open(client, tokens::BUCKET).await?,
             links: Kept::open(client, links::BUCKET).await?,
+            browsers: Kept::open(client, browsers::BUCKET).await?,
             passwords: Passwords::default(),
             tries: Tries::default(),
             settings,
@@ -175,6 +178,11 @@ impl Accounts {
         for (key, link) in self.links.all() {
             if !link.works(now_us) {
                 self.links.remove(&key).await?;
+            }
+        }
+        for (key, browser) in self.browsers.all() {
+            if !browser.is_known(now_us) {
+                self.browsers.remove(&key).await?;
             }
         }
         Ok(())

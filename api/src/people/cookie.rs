@@ -1,4 +1,4 @@
-//! The cookie that holds the secret of a session.
+//! The cookies: of a session, and of a browser that is known.
 //!
 //! Over TLS its name begins with `__Host-`, by which a browser refuses it unless it is secure and of this very host.
 //! Over plain HTTP it has another name and no `Secure`. Chromium 156 was seen to keep secure cookies of
@@ -6,33 +6,48 @@
 //! says the port, because a browser sends cookies to every port of a host: two servers on one machine would sign each
 //! other's people out.
 
-use std::borrow::Cow;
-
 use axum::http::{HeaderMap, HeaderValue, header};
 
-use super::{Came, secret::Secret};
+use super::{Came, browsers::KNOWN_FOR, secret::Secret};
+
+/// What a cookie is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cookie {
+    /// A session; the browser keeps it until it is closed.
+    Session,
+    /// A browser that somebody has signed in with; it is kept for half a year.
+    Browser,
+}
 
 /// The secret that a request brings.
-pub fn read(headers: &HeaderMap, came: Came) -> Option<Secret> {
-    let wanted = name(came);
+pub fn read(cookie: Cookie, headers: &HeaderMap, came: Came) -> Option<Secret> {
+    let wanted = name(cookie, came);
     let lists = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
     let mut pairs = lists.flat_map(|list| list.split(';')).filter_map(|pair| pair.trim().split_once('='));
     pairs.find(|(name, _)| *name == wanted).and_then(|(_, value)| Secret::read(value))
 }
 
-/// Gives the browser this secret instead of any other; it keeps it until it is closed.
-pub fn set(secret: &Secret, came: Came) -> Option<HeaderValue> {
+/// Gives the browser this secret instead of any other.
+pub fn set(cookie: Cookie, secret: &Secret, came: Came) -> Option<HeaderValue> {
     let secure = if came.over_tls { "; Secure" } else { "" };
-    // Lax, so that a link in a chat or a ticket opens the page and not the sign-in.
-    let text = format!("{}={}; Path=/; HttpOnly; SameSite=Lax{secure}", name(came), secret.text());
+    let holds = match cookie {
+        // Lax, so that a link in a chat or a ticket opens the page and not the sign-in.
+        Cookie::Session => "SameSite=Lax".to_owned(),
+        Cookie::Browser => format!("SameSite=Strict; Max-Age={}", KNOWN_FOR.as_secs()),
+    };
+    let text = format!("{}={}; Path=/; HttpOnly; {holds}{secure}", name(cookie, came), secret.text());
     HeaderValue::from_str(&text).ok()
 }
 
-fn name(came: Came) -> Cow<'static, str> {
+fn name(cookie: Cookie, came: Came) -> String {
+    let name = match cookie {
+        Cookie::Session => "fleetps",
+        Cookie::Browser => "fleetps-browser",
+    };
     match (came.over_tls, came.port) {
-        (true, _) => "__Host-fleetps".into(),
-        (false, None) => "fleetps".into(),
-        (false, Some(port)) => format!("fleetps-{port}").into(),
+        (true, _) => format!("__Host-{name}"),
+        (false, None) => name.to_owned(),
+        (false, Some(port)) => format!("{name}-{port}"),
     }
 }
 
@@ -45,16 +60,20 @@ mod tests {
         let secret = Secret::new().unwrap();
         let came = |over_tls, port| Came { over_tls, port, ..Came::nowhere() };
         let all = [came(true, None), came(false, None), came(false, Some(8080)), came(false, Some(80))];
-        for own in all {
-            let set = set(&secret, own).unwrap().to_str().unwrap().to_owned();
+        let kinds = [Cookie::Session, Cookie::Browser];
+        for (own, cookie) in all.iter().flat_map(|own| kinds.map(|kind| (*own, kind))) {
+            let set = set(cookie, &secret, own).unwrap().to_str().unwrap().to_owned();
             assert_eq!(set.contains("__Host-"), own.over_tls);
             assert_eq!(set.contains("; Secure"), own.over_tls);
-            assert!(set.contains("; HttpOnly; SameSite=Lax") && set.contains("; Path=/"), "{set}");
+            assert!(set.contains("; HttpOnly; SameSite=") && set.contains("; Path=/"), "{set}");
             let pair = set.split(';').next().unwrap();
             let mut headers = HeaderMap::new();
             headers.insert(header::COOKIE, HeaderValue::from_str(&format!("a=b; {pair}; c")).unwrap());
             for other in all {
-                assert_eq!(read(&headers, other).is_some(), own == other, "{own:?} {other:?}");
+                for kind in kinds {
+                    let is_it = own == other && kind == cookie;
+                    assert_eq!(read(kind, &headers, other).is_some(), is_it, "{own:?} {other:?} {kind:?}");
+                }
             }
         }
     }

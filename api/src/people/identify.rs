@@ -7,7 +7,7 @@ use axum::{
     response::Response,
 };
 
-use super::{Came, Credential, FormToken, People, Person, Secret, cookie, tokens};
+use super::{Came, Cookie, Credential, FormToken, People, Person, Secret, cookie, tokens};
 use crate::tls::Peer;
 
 /// For a year, a browser that came over TLS calls this server by nothing else.
@@ -61,7 +61,7 @@ fn credential(headers: &HeaderMap, came: Came) -> Option<Credential> {
     let bearer = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     match bearer.and_then(|text| text.strip_prefix("Bearer ")) {
         Some(token) => tokens::read(token.trim()).map(Credential::Token),
-        None => cookie::read(headers, came).map(Credential::Session),
+        None => cookie::read(Cookie::Session, headers, came).map(Credential::Session),
     }
 }
 
@@ -78,7 +78,7 @@ fn is_page(response: &Response) -> bool {
 
 /// Gives the browser a secret.
 pub(super) fn give(response: &mut Response, secret: &Secret, came: Came) {
-    if let Some(cookie) = cookie::set(secret, came) {
+    if let Some(cookie) = cookie::set(Cookie::Session, secret, came) {
         response.headers_mut().append(header::SET_COOKIE, cookie);
     }
 }

@@ -4,13 +4,14 @@
 //! `identify` finds out who asks, by its `cookie` or token and its `address`, and `admit` keeps out what no page of this
 //! server sent, and who asks too much.
 //!
-//! `accounts` is everything that is known of people: `users`, `sessions`, `tokens` and `links`, each `kept` by the broker and
+//! `accounts` is everything that is known of people: `users`, `sessions`, `tokens`, `links` and `browsers`, each `kept` by the broker and
 //! followed in memory; `signing_in` and `managing` change it, and `record` writes that into the audit. `password`, `secret`
 //! and `throttle` are the tools; `local` lets commands on this machine in.
 
 mod accounts;
 mod address;
 mod admit;
+mod browsers;
 mod cookie;
 mod error;
 mod grant;
@@ -35,7 +36,7 @@ use std::{num::NonZeroU32, sync::Arc, time::Duration};
 pub use accounts::{Accounts, Credential};
 pub use address::{Addresses, Came};
 pub use admit::admit;
-pub use cookie::set as set_cookie;
+pub use cookie::{Cookie, read as read_cookie, set as set_cookie};
 pub use error::PeopleError;
 pub use grant::{Grant, NotAGrant, Role, groups};
 pub use identify::identify;
@@ -45,7 +46,7 @@ pub use record::By;
 pub use secret::Secret;
 pub use sessions::Session;
 pub use settings::{Auth, SignInSettings};
-pub use signing_in::Visit;
+pub use signing_in::{SignIn, Visit};
 pub use users::{NotAName, SignsIn, User, UserName};
 
 use throttle::Throttle;

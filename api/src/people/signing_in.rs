@@ -17,18 +17,29 @@ pub struct Visit {
     pub came: Came,
     /// The header `User-Agent`.
     pub browser: String,
+    /// What is in the cookie by which it is known.
+    pub known_as: Option<Secret>,
+}
+
+/// What a browser gets when somebody has signed in.
+#[derive(Debug)]
+pub struct SignIn {
+    /// The secret of the session.
+    pub session: Secret,
+    /// The secret by which the browser is known from now on.
+    pub browser: Secret,
 }
 
 impl Accounts {
-    /// Begins a session for whoever knows the password; returns its secret. Unknown names take the same way as known
+    /// Begins a session for whoever knows the password. Unknown names take the same way as known
     /// ones, and every refusal of a password is the same.
     ///
     /// # Errors
     /// When the name or the password is not right, or there were too many tries, or the broker does not answer.
-    pub async fn sign_in(&self, name: &str, password: String, visit: &Visit) -> Result<Secret, PeopleError> {
+    pub async fn sign_in(&self, name: &str, password: String, visit: &Visit) -> Result<SignIn, PeopleError> {
         let by = By::claimed(name, visit.came);
         let signing_in = async {
-            let name = self.check(name, password, visit.came).await?;
+            let name = self.check(name, password, visit).await?;
             self.begin(&name, visit).await
         };
         self.recorded(&by, "sign-in", &visit.browser, signing_in).await
@@ -38,9 +49,9 @@ impl Accounts {
     ///
     /// # Errors
     /// As [`Accounts::sign_in`].
-    pub async fn confirm(&self, person: &Person, password: String, came: Came) -> Result<(), PeopleError> {
+    pub async fn confirm(&self, person: &Person, password: String, visit: &Visit) -> Result<(), PeopleError> {
         let confirming = async {
-            self.check(&person.name, password, came).await?;
+            self.check(&person.name, password, visit).await?;
             let now_us = now_us();
             let note = |session: &mut Session| {
                 session.confirmed_at_us = now_us;
@@ -58,9 +69,11 @@ impl Accounts {
     }
 
     /// Whether `password` is that of the user `name`, who may sign in; returns the name as it is kept.
-    async fn check(&self, name: &str, password: String, came: Came) -> Result<UserName, PeopleError> {
+    async fn check(&self, name: &str, password: String, visit: &Visit) -> Result<UserName, PeopleError> {
         let typed = name.trim().to_lowercase();
-        self.tries.check(&typed, came.from).map_err(PeopleError::TooManyTries)?;
+        let browser = self.known_browser(&typed, visit);
+        let checked = self.tries.check(&typed, browser.as_deref(), visit.came.from);
+        checked.map_err(PeopleError::TooManyTries)?;
         let name: Option<UserName> = typed.parse().ok();
         let user = name.as_ref().and_then(|name| self.users.get(name.as_str()));
         let hash = user.as_ref().and_then(|user| user.password_hash());
@@ -70,7 +83,7 @@ impl Accounts {
     }
 
     /// Begins a session; the one that was used the longest ago ends when there are too many.
-    async fn begin(&self, name: &UserName, visit: &Visit) -> Result<Secret, PeopleError> {
+    async fn begin(&self, name: &UserName, visit: &Visit) -> Result<SignIn, PeopleError> {
         let secret = Secret::new()?;
         let session = Session::new(name.as_str(), visit.came.from.to_string(), &visit.browser, now_us());
         let mut own = self.sessions_of(name.as_str());
@@ -79,7 +92,7 @@ impl Accounts {
             self.sessions.remove(key).await?;
         }
         self.sessions.add(&secret.key(), &session).await?;
-        Ok(secret)
+        Ok(SignIn { session: secret, browser: self.know_browser(name, visit).await? })
     }
 
     /// Makes the link by which a first administrator comes in; none where there is an administrator.
@@ -140,7 +153,7 @@ impl Accounts {
         name: &str,
         password: String,
         visit: &Visit,
-    ) -> Result<Secret, PeopleError> {
+    ) -> Result<SignIn, PeopleError> {
         let link = self.working_link(secret)?;
         let name: UserName = link.user.as_deref().unwrap_or(name).parse()?;
         let by = By::claimed(name.as_str(), visit.came);
@@ -173,9 +186,9 @@ impl Accounts {
         old: String,
         new: String,
         visit: &Visit,
-    ) -> Result<Secret, PeopleError> {
+    ) -> Result<SignIn, PeopleError> {
         let changing = async {
-            let name = self.check(&person.name, old, visit.came).await?;
+            let name = self.check(&person.name, old, visit).await?;
             let hash = self.hash_of_new(new, &name).await?;
             self.set_password(&name, hash).await?;
             self.begin(&name, visit).await
@@ -197,6 +210,7 @@ impl Accounts {
             user.sessions_since_us = now_us;
         };
         self.change_user(name, set).await?;
+        self.forget_browsers(name).await?;
         // Whoever has an older link must not change it again.
         for (key, link) in self.links.all() {
             if link.user.as_deref() == Some(name.as_str()) {

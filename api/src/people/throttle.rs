@@ -20,6 +20,8 @@ const PLACES: u64 = 1 << 14;
 
 /// Tries with one account: five at once, ten in any minute.
 const ACCOUNT: (NonZeroU32, Duration) = (NonZeroU32::new(5).expect("five"), Duration::from_secs(12));
+/// Tries from a browser that has signed in to the account before: as many as the account's own.
+const BROWSER: (NonZeroU32, Duration) = ACCOUNT;
 /// Tries from one network, where more than one person may be: twenty at once, then one every two seconds.
 const NETWORK: (NonZeroU32, Duration) = (NonZeroU32::new(20).expect("twenty"), Duration::from_secs(2));
 
@@ -27,6 +29,7 @@ const NETWORK: (NonZeroU32, Duration) = (NonZeroU32::new(20).expect("twenty"), D
 #[derive(Debug)]
 pub struct Tries {
     by_account: Throttle,
+    by_browser: Throttle,
     by_network: Throttle,
 }
 
@@ -34,17 +37,22 @@ impl Default for Tries {
     fn default() -> Self {
         Self {
             by_account: Throttle::new(ACCOUNT.0, ACCOUNT.1),
+            by_browser: Throttle::new(BROWSER.0, BROWSER.1),
             by_network: Throttle::new(NETWORK.0, NETWORK.1),
         }
     }
 }
 
 impl Tries {
-    /// Counts one try with `account` from an address.
+    /// Counts one try with `account` from an address; where it comes from a browser that is known, that one's alone, so that
+    /// nobody else's tries stand in the way.
     ///
     /// # Errors
     /// The time to wait, when there have been too many.
-    pub fn check(&self, account: &str, from: IpAddr) -> Result<(), Duration> {
+    pub fn check(&self, account: &str, browser: Option<&str>, from: IpAddr) -> Result<(), Duration> {
+        if let Some(browser) = browser {
+            return self.by_browser.check(browser);
+        }
         self.by_network.check(network(from))?;
         self.by_account.check(account)
     }

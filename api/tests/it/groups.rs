@@ -95,7 +95,14 @@ async fn who_is_granted_a_group_sees_the_hosts_that_belong_to_it_as_long_as_they
         attributes(&to_change, "form[action='/hosts/web-1/groups'] #groups", "value"),
         ["env=prod web"]
     );
+    // A group that begins like it.
     change(&site, &administrator, "db-1", "web-2").await;
+    let seen = async {
+        while site.shared.groups.of(&"db-1".parse().unwrap()).is_empty() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, seen).await.expect("the group of db-1 was never seen");
     let fleet = scraper::Html::parse_document(&get(&site, &administrator, "/?q=group%3Aweb").await.body);
     assert_eq!(texts(&fleet, "#hosts td.host .note"), ["env=prod web"]);
     assert_eq!(texts(&fleet, "#hosts td.host a"), ["web-1"]);

@@ -61,7 +61,7 @@ impl Guarded {
 
     /// Somebody in front of a browser that has no cookie yet.
     pub fn visitor(&self) -> Visitor {
-        Visitor { router: self.site.router.clone(), cookie: Arc::default() }
+        Visitor { router: self.site.router.clone(), cookie: Arc::default(), browser: Arc::default() }
     }
 
     /// Where a first administrator comes in.
@@ -104,6 +104,8 @@ impl Guarded {
 pub struct Visitor {
     router: Router,
     pub cookie: Arc<Mutex<String>>,
+    /// That by which the browser is known.
+    pub browser: Arc<Mutex<String>>,
 }
 
 impl Visitor {
@@ -113,12 +115,16 @@ impl Visitor {
 
     pub async fn response(&self, request: Builder, body: String) -> axum::response::Response {
         let mut request = request.header("host", "localhost");
-        if !self.cookie().is_empty() {
-            request = request.header(header::COOKIE, self.cookie());
+        for cookie in [self.cookie(), self.browser.lock().clone()] {
+            if !cookie.is_empty() {
+                request = request.header(header::COOKIE, cookie);
+            }
         }
         let response = self.router.clone().oneshot(request.body(Body::from(body)).unwrap()).await.unwrap();
-        if let Some(set) = response.headers().get(header::SET_COOKIE) {
-            *self.cookie.lock() = set.to_str().unwrap().split(';').next().unwrap().to_owned();
+        for set in response.headers().get_all(header::SET_COOKIE) {
+            let cookie = set.to_str().unwrap().split(';').next().unwrap().to_owned();
+            let kept = if cookie.contains("-browser") { &self.browser } else { &self.cookie };
+            *kept.lock() = cookie;
         }
         response
     }

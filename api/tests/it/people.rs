@@ -123,6 +123,49 @@ async fn of_a_thousand_tries_ten_a_minute_are_made_and_nobody_is_locked_out_for_
 }
 
 #[tokio::test]
+async fn whoever_tries_an_account_all_the_time_does_not_keep_out_a_browser_that_knows_it() {
+    let site = Guarded::new(SignInSettings::default()).await;
+    let anna = site.anna().await;
+    site.user("bert", "viewer").await;
+    anna.fill("/account", "/sign-out", &[]).await;
+    let attack = async || {
+        let attacker = site.visitor();
+        let mut status = StatusCode::OK;
+        for _ in 0..30 {
+            status = attacker.sign_in("anna", "not the password").await.status;
+        }
+        assert_eq!(status, StatusCode::TOO_MANY_REQUESTS);
+    };
+    attack().await;
+    assert_eq!(site.visitor().sign_in("anna", PASSWORD).await.status, StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(anna.sign_in("anna", PASSWORD).await.status, StatusCode::SEE_OTHER);
+    // It has a count of its own, is known to one user, and the password is asked for as always.
+    attack().await;
+    let of_bert = site.visitor();
+    *of_bert.browser.lock() = anna.browser.lock().clone();
+    assert_eq!(of_bert.sign_in("bert", PASSWORD).await.status, StatusCode::TOO_MANY_REQUESTS);
+    let stolen = site.visitor();
+    *stolen.browser.lock() = anna.browser.lock().clone();
+    let mut answers = Vec::new();
+    for _ in 0..10 {
+        answers.push(stolen.sign_in("anna", "not the password").await.status);
+    }
+    assert!(
+        answers.contains(&StatusCode::UNAUTHORIZED) && answers.ends_with(&[StatusCode::TOO_MANY_REQUESTS])
+    );
+    // A new password forgets every browser.
+    let secret = site.accounts().users_link(&By::command(), &"anna".parse().unwrap()).await.unwrap();
+    let link = format!("/welcome/{}", secret.text());
+    let fields = [("password", "another horse battery"), ("repeated", "another horse battery")];
+    let elsewhere = site.visitor();
+    assert_eq!(elsewhere.fill(&link, &link, &fields).await.status, StatusCode::SEE_OTHER);
+    attack().await;
+    assert_eq!(anna.sign_in("anna", "another horse battery").await.status, StatusCode::TOO_MANY_REQUESTS);
+    elsewhere.fill("/account", "/sign-out", &[]).await;
+    assert_eq!(elsewhere.sign_in("anna", "another horse battery").await.status, StatusCode::SEE_OTHER);
+}
+
+#[tokio::test]
 async fn disabling_somebody_ends_the_session_and_its_open_pages_within_a_second() {
     let site = Guarded::new(SignInSettings::default()).await;
     let anna = site.anna().await;
