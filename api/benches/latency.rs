@@ -47,16 +47,15 @@ async fn main() {
     let ended = CancellationToken::new();
     let ingestor = server.broker(Part::Ingestor).connect("ingestor").await.unwrap();
     let settings = IngestorSettings { history: folder.path().join("history"), ..IngestorSettings::default() };
-    tokio::spawn(fleetps_ingestor::run(ingestor, settings, ended.clone()));
+    tokio::spawn(fleetps_ingestor::run(ingestor, settings.clone(), ended.clone()));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let client = server.broker(Part::Api).connect("web").await.unwrap();
     let people = People::anybody(Addresses::default());
-    let history = folder.path().join("history");
     tokio::spawn(fleetps::web::run(
         fleetps::tls::Door::plaintext(listener),
         client.clone(),
-        history,
+        settings,
         people,
         ended.clone(),
     ));

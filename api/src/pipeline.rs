@@ -68,7 +68,7 @@ pub async fn serve(config: Config, ended: CancellationToken) -> anyhow::Result<(
     let (door, address) = listen(&config).await?;
     let people = people(&config, &client, &address).await?;
     println!("fleetps serves {address}{}\nstop it with Ctrl-C", first_sign_in(&people, &address).await?);
-    web::run(door, client, config.history.history, people, ended).await
+    web::run(door, client, config.history, people, ended).await
 }
 
 /// Runs the whole pipeline until `ended` or until a part of it fails.
@@ -252,7 +252,7 @@ impl Pipeline {
         run_part(
             &mut self.rest,
             "the web server",
-            web::run(door, client, config.history.history.clone(), people, self.stop_rest.clone()),
+            web::run(door, client, config.history.clone(), people, self.stop_rest.clone()),
         );
         if config.sample_this_host {
             let (settings, broker) = (config.agent.clone(), brokers.of(Part::Agent));

@@ -1,8 +1,8 @@
 //! Running the web server.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use fleetps_ingestor::sql::Asker;
+use fleetps_ingestor::{IngestorSettings, sql::Asker};
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -78,7 +78,7 @@ pub fn router(shared: Shared) -> axum::Router {
 }
 
 /// Serves pages and JSON at `door` until `shutdown`, with the present from the broker of `client` and the past from the
-/// folder `history`, to `people`. The first request is answered when the hosts' last snapshots have come, or after two
+/// folder of `settings`, to `people`. The first request is answered when the hosts' last snapshots have come, or after two
 /// seconds.
 ///
 /// # Errors
@@ -86,10 +86,11 @@ pub fn router(shared: Shared) -> axum::Router {
 pub async fn run(
     door: Door,
     client: async_nats::Client,
-    history: PathBuf,
+    settings: IngestorSettings,
     people: People,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
+    let IngestorSettings { history, host_bytes_per_s, .. } = settings;
     let mut shared = Shared::new(Some(client.clone()), shutdown.clone());
     shared.records = Records::open(&client, history.clone(), shutdown.clone()).await?;
     shared.console = Console::new(Some(Asker::with_this_program(history.clone())?));
@@ -98,7 +99,9 @@ pub async fn run(
     let jetstream = async_nats::jetstream::new(client.clone());
     let intake = {
         let (fleet, shutdown) = (Arc::clone(&shared.fleet), shutdown.clone());
-        tokio::spawn(async move { live::follow(jetstream, &fleet, &progress, shutdown).await })
+        tokio::spawn(
+            async move { live::follow(jetstream, &fleet, host_bytes_per_s, &progress, shutdown).await },
+        )
     };
     let groups = tokio::spawn(shared.groups.clone().follow(client.clone(), shutdown.clone()));
     let ingestors = {

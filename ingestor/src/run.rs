@@ -8,7 +8,7 @@ use std::{
 };
 
 use async_nats::{Client, jetstream};
-use fleetps_nats::{lock::FolderLock, stream};
+use fleetps_nats::{lock::FolderLock, stream, unpack::Unpacker};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -17,7 +17,7 @@ use crate::{
     error::IngestError,
     history::{HistoryError, known_runs},
     intake::{
-        Allowances, Beginning, Collector, Duplicates, Numbers, WAITING_DEAD_LETTERS, WAITING_DELIVERIES,
+        Beginning, Collector, Duplicates, Numbers, WAITING_DEAD_LETTERS, WAITING_DELIVERIES,
         WAITING_SEGMENTS, publish_dead_letters, read_stream, seal_all,
     },
     segment::SegmentName,
@@ -87,16 +87,17 @@ async fn run_parts(
     let interrupt = Arc::new(Interrupt::default());
 
     let numbering = (settings.partition, beginning.epoch_s);
+    let unpacker = Unpacker::new(settings.host_bytes_per_s)
+        .map_err(|source| IngestError::Start { what: "unpacking", source })?;
     let collector = Collector::new(
         numbering,
         settings.seal_rows,
-        Allowances::new(settings.host_bytes_per_s),
+        unpacker,
         duplicates,
         letters_in,
         Arc::clone(&progress),
         segments_in,
-    )
-    .map_err(|source| IngestError::Start { what: "unpacking", source })?;
+    );
     let collecting = thread("collect", move || collector.run(events))?;
     let sealing = {
         let (shelf, progress, stop) = (Arc::clone(&shelf), Arc::clone(&progress), stop.clone());

@@ -1,7 +1,7 @@
 //! What the parts of fleetps say to each other over NATS.
 //!
 //! `host` and `subject` name things, `snapshot` is the message every agent sends, `stream` is where the broker keeps
-//! those messages, `reader` reads them in order and `direct` some of them at once, `status` is how an ingestor says how it
+//! those messages, `reader` reads them in order, `unpack` makes snapshots of them and `direct` reads some of them at once, `status` is how an ingestor says how it
 //! is doing, `audit` is who did what, and `connection` is the one way to reach a broker, kept safe by `wire`; `key` reads and
 //! makes the keys for it. `bucket` is what the broker keeps under keys, `hosts` the one of the hosts, and `admission` decides
 //! who may speak for them. `server` (feature `managed`) finds, installs and runs a local nats-server; `lock` keeps two
@@ -27,6 +27,7 @@ pub mod status;
 pub mod stream;
 pub mod subject;
 pub mod units;
+pub mod unpack;
 mod wire;
 
 pub use causes::with_causes;

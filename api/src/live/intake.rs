@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use fleetps_nats::{
     reader::{Delivered, Delivery, SnapshotReader, Start},
-    snapshot::Decoder,
-    stream, subject,
+    snapshot::Refusal,
+    stream,
+    unpack::Unpacker,
 };
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -27,18 +28,21 @@ pub struct Intake {
     pub caught_up: bool,
     /// Messages that were no snapshots and were left alone here; the ingestor counts them by reason.
     pub ignored: u64,
+    /// Messages that were left alone unread, because their host had sent too much.
+    pub skipped: u64,
     /// How often it was too far behind and started anew.
     pub restarts: u64,
 }
 
-/// Keeps `fleet` up to date until `shutdown`.
+/// Keeps `fleet` up to date until `shutdown`, as far as hosts send no more than `host_bytes_per_s` over a longer time.
 pub async fn follow(
     jetstream: async_nats::jetstream::Context,
     fleet: &Fleet,
+    host_bytes_per_s: u64,
     progress: &watch::Sender<Intake>,
     shutdown: CancellationToken,
 ) {
-    let Ok(mut decoder) = Decoder::new() else {
+    let Ok(mut unpacker) = Unpacker::new(host_bytes_per_s) else {
         tracing::error!("cannot make a decompressor: out of memory? Pages will show no hosts");
         return;
     };
@@ -62,7 +66,7 @@ pub async fn follow(
         match delivery {
             Delivery::Message(message) => {
                 let behind = message.pending;
-                take(fleet, &mut decoder, &message, progress);
+                take(fleet, &mut unpacker, &message, progress);
                 if behind == 0 {
                     progress.send_if_modified(|intake| !std::mem::replace(&mut intake.caught_up, true));
                 }
@@ -79,14 +83,13 @@ pub async fn follow(
     }
 }
 
-fn take(fleet: &Fleet, decoder: &mut Decoder, message: &Delivered, progress: &watch::Sender<Intake>) {
-    let host = subject::host_of_snapshot(&message.subject);
-    let decoded = decoder.decode(&message.payload, message.stored_at_us);
-    match (host, decoded) {
-        (Some(host), Ok(snapshot)) => fleet.take(host, &message.payload, snapshot, message.stored_at_us),
-        (host, decoded) => {
+fn take(fleet: &Fleet, unpacker: &mut Unpacker, message: &Delivered, progress: &watch::Sender<Intake>) {
+    match unpacker.unpack(message) {
+        Ok((host, snapshot)) => fleet.take(host, &message.payload, snapshot, message.stored_at_us),
+        Err(Refusal::Flood) => progress.send_modify(|intake| intake.skipped += 1),
+        Err(refusal) => {
             // The ingestor counts and keeps what is refused; here it is only of interest to who looks for it.
-            tracing::debug!(?host, refusal = ?decoded.err(), "ignored a message that is no snapshot");
+            tracing::debug!(subject = ?message.subject, %refusal, "ignored a message that is no snapshot");
             progress.send_modify(|intake| intake.ignored += 1);
         }
     }

@@ -14,6 +14,7 @@ mod browser_travel;
 mod commands;
 mod console;
 mod console_scoped;
+mod flood;
 mod groups;
 mod guarded;
 mod history;

@@ -7,6 +7,7 @@ use fleetps::{
     live::now_us,
     people::{Addresses, People},
 };
+use fleetps_ingestor::IngestorSettings;
 use fleetps_nats::{
     HostName, Snapshot,
     server::{ManagedServer, Part, ServerSettings},
@@ -130,9 +131,10 @@ async fn serve(server: &ManagedServer) -> (std::net::SocketAddr, End) {
     let token = CancellationToken::new();
     let shutdown = token.clone();
     let history = std::env::temp_dir().join("fleetps-no-history");
+    let settings = IngestorSettings { history, ..IngestorSettings::default() };
     let people = People::anybody(Addresses::default());
     let task = tokio::spawn(async move {
-        fleetps::web::run(fleetps::tls::Door::plaintext(listener), client, history, people, shutdown)
+        fleetps::web::run(fleetps::tls::Door::plaintext(listener), client, settings, people, shutdown)
             .await
             .unwrap();
     });

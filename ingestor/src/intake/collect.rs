@@ -2,15 +2,10 @@
 
 use std::sync::{Arc, mpsc::SyncSender};
 
-use fleetps_nats::{
-    HostName, Snapshot,
-    reader::Delivered,
-    snapshot::{Decoder, Refusal},
-    subject::host_of_snapshot,
-};
+use fleetps_nats::{reader::Delivered, unpack::Unpacker};
 use tokio::sync::mpsc;
 
-use super::{Allowances, DeadLetter, Duplicates, Event, refusals::Refusals};
+use super::{DeadLetter, Duplicates, Event, refusals::Refusals};
 use crate::{segment::SegmentRows, status::Progress};
 
 /// Unpacks messages and collects their rows.
@@ -18,8 +13,7 @@ pub(crate) struct Collector {
     partition: u32,
     epoch_s: i64,
     seal_rows: usize,
-    decoder: Decoder,
-    allowances: Allowances,
+    unpacker: Unpacker,
     duplicates: Duplicates,
     refusals: Refusals,
     progress: Arc<Progress>,
@@ -34,24 +28,23 @@ impl Collector {
     pub(crate) fn new(
         (partition, epoch_s): (u32, i64),
         seal_rows: usize,
-        allowances: Allowances,
+        unpacker: Unpacker,
         duplicates: Duplicates,
         letters: mpsc::Sender<DeadLetter>,
         progress: Arc<Progress>,
         segments: SyncSender<SegmentRows>,
-    ) -> std::io::Result<Self> {
-        Ok(Self {
+    ) -> Self {
+        Self {
             partition,
             epoch_s,
             seal_rows,
-            decoder: Decoder::new()?,
-            allowances,
+            unpacker,
             duplicates,
             refusals: Refusals::new(letters),
             progress,
             segments,
             rows: None,
-        })
+        }
     }
 
     /// Collects until reading ends, and hands over what there is then.
@@ -85,12 +78,8 @@ impl Collector {
     }
 
     fn message(&mut self, delivered: &Delivered) {
-        let unpacked = match host_of_snapshot(&delivered.subject) {
-            Some(host) => self.unpack(&host, delivered).map(|snapshot| (host, snapshot)),
-            None => Err(Refusal::BadSubject(delivered.subject.chars().take(100).collect())),
-        };
         let (sequence, stored_at_us) = (delivered.sequence, delivered.stored_at_us);
-        match unpacked {
+        match self.unpacker.unpack(delivered) {
             Ok((host, snapshot)) if self.duplicates.take(&host, &snapshot.run_id, snapshot.sequence) => {
                 self.rows_from(sequence, stored_at_us).push(sequence, stored_at_us, &host, snapshot);
             }
@@ -103,18 +92,6 @@ impl Collector {
                 self.rows_from(sequence, stored_at_us).cover(sequence);
             }
         }
-    }
-
-    /// Unpacks a message that its host may still send.
-    fn unpack(&mut self, host: &HostName, delivered: &Delivered) -> Result<Snapshot, Refusal> {
-        let (bytes, now_us) = (delivered.payload.len(), delivered.stored_at_us);
-        if !self.allowances.take(host, bytes, now_us) {
-            return Err(Refusal::Flood);
-        }
-        let unpacked = self.decoder.decode(&delivered.payload, now_us);
-        let processes = unpacked.as_ref().ok().map(|snapshot| snapshot.processes.len());
-        self.allowances.charge(host, bytes, processes, now_us);
-        unpacked
     }
 
     /// The rows being collected; new ones begin with `sequence`.

@@ -1,17 +1,15 @@
 //! From the stream to sealed segments.
 //!
-//! `reading` (a task) reads the stream and marks the time; `collect` (a thread) unpacks, leaves out what is too
-//! much from one host (`allowance`), stored already (`duplicates`) or cannot be taken (`refusals`) and collects rows; `sealing` (a thread) makes segments. The
-//! queues between them are short: where sealing cannot go on, reading stops, and the stream is the buffer.
+//! `reading` (a task) reads the stream and marks the time; `collect` (a thread) unpacks, leaves out what is stored
+//! already (`duplicates`) or cannot be taken (`refusals`) and collects rows; `sealing` (a thread) makes segments. The queues
+//! between them are short: where sealing cannot go on, reading stops, and the stream is the buffer.
 
-mod allowance;
 mod collect;
 mod duplicates;
 mod reading;
 mod refusals;
 mod sealing;
 
-pub(crate) use allowance::Allowances;
 pub(crate) use collect::Collector;
 pub(crate) use duplicates::Duplicates;
 pub(crate) use reading::{Beginning, Numbers, read_stream};

@@ -1,12 +1,12 @@
 //! How much one host may send, so that a flood from one does not delay the others.
 //!
 //! Every host has an allowance in bytes that fills again with time, by the broker's clock: what was published over hours
-//! may be read at once after the ingestor was away. It holds an agent's whole ring twice, which is what comes at once
+//! may be read at once after whoever reads was away. It holds an agent's whole ring twice, which is what comes at once
 //! after the broker was away. What goes beyond is refused unread, which costs next to nothing.
 
 use std::collections::HashMap;
 
-use fleetps_nats::HostName;
+use crate::HostName;
 
 /// As much as fills in this time may come at once: by default 32 MiB, twice an agent's ring.
 const FULL_S: f64 = 8.0;
@@ -21,7 +21,7 @@ const MAX_HOSTS: usize = 100_000;
 
 /// What every host may still send.
 #[derive(Debug)]
-pub(crate) struct Allowances {
+pub(super) struct Allowances {
     bytes_per_us: f64,
     full_bytes: f64,
     hosts: HashMap<HostName, Allowance>,
@@ -36,14 +36,14 @@ struct Allowance {
 
 impl Allowances {
     /// Allowances that fill by `bytes_per_s`.
-    pub(crate) fn new(bytes_per_s: u64) -> Self {
+    pub(super) fn new(bytes_per_s: u64) -> Self {
         let full_bytes = bytes_per_s as f64 * FULL_S;
         let rest = Allowance { left_bytes: full_bytes, at_us: 0 };
         Self { bytes_per_us: bytes_per_s as f64 / 1e6, full_bytes, hosts: HashMap::new(), rest }
     }
 
     /// Whether a message of `bytes` that the broker took at `now_us` may be unpacked; if so it is paid for.
-    pub(crate) fn take(&mut self, host: &HostName, bytes: usize, now_us: i64) -> bool {
+    pub(super) fn take(&mut self, host: &HostName, bytes: usize, now_us: i64) -> bool {
         let (bytes_per_us, full_bytes) = (self.bytes_per_us, self.full_bytes);
         let allowance = self.of(host, now_us);
         allowance.fill(bytes_per_us, full_bytes, now_us);
@@ -56,7 +56,7 @@ impl Allowances {
     }
 
     /// Charges what turned out when the message of `bytes` was unpacked: its processes, or `None` for no snapshot.
-    pub(crate) fn charge(&mut self, host: &HostName, bytes: usize, processes: Option<usize>, now_us: i64) {
+    pub(super) fn charge(&mut self, host: &HostName, bytes: usize, processes: Option<usize>, now_us: i64) {
         let worth = processes.map_or(REFUSED_BYTES, |processes| processes * PROCESS_BYTES);
         self.of(host, now_us).left_bytes -= worth.saturating_sub(bytes) as f64;
     }
