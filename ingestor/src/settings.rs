@@ -46,8 +46,8 @@ pub struct IngestorSettings {
     /// Where all segments together take more, less is kept of the oldest, and at last nothing.
     #[serde(with = "units::bytes")]
     pub max_history_bytes: u64,
-    /// What one host may send in a second over a longer time, and eight times as much at once; the rest is refused. A host of 20,000 processes
-    /// sends 0.6 MB every interval. Filling the past by simulation takes more.
+    /// What one host may send in a second over a longer time, and 32 times as much at once; the rest is refused, and not
+    /// shown. A host of 20,000 processes sends 0.6 MB every interval. Filling the past by simulation takes more.
     #[serde(with = "units::bytes")]
     pub host_bytes_per_s: u64,
     /// The most that the broker keeps of what is not stored yet; below the broker's own limit.
@@ -72,7 +72,7 @@ impl Default for IngestorSettings {
             keep_hours: Duration::from_secs(400 * DAY_S),
             keep_audit: Duration::from_secs(400 * DAY_S),
             max_history_bytes: 20 << 30,
-            host_bytes_per_s: 4 << 20,
+            host_bytes_per_s: 1 << 20,
             max_stream_bytes: 8 << 30,
         }
     }

@@ -88,6 +88,11 @@ impl Decoder {
         Ok(snapshot)
     }
 
+    /// How long the last message was when it was decompressed.
+    pub(crate) fn unpacked_bytes(&self) -> usize {
+        self.packed.len()
+    }
+
     fn decompress(&mut self, message: &[u8]) -> Result<(), Refusal> {
         let bound = zstd::bulk::Decompressor::upper_bound(message);
         if bound.is_some_and(|bytes| bytes > MAX_DECOMPRESSED_BYTES) {

@@ -9,11 +9,14 @@ use std::collections::HashMap;
 use crate::HostName;
 
 /// As much as fills in this time may come at once: by default 32 MiB, twice an agent's ring.
-const FULL_S: f64 = 8.0;
+const FULL_S: f64 = 32.0;
 /// What any message costs besides its bytes: taking it from the broker.
 const MESSAGE_BYTES: usize = 1024;
 /// What a process costs at least, however well it was compressed: about what one takes in a real snapshot.
 const PROCESS_BYTES: usize = 28;
+/// How many bytes inside cost as much as one that was sent: a real snapshot is compressed sevenfold. Names and command
+/// lines that are alike take memory all the same.
+const COMPRESSION: usize = 7;
 /// What a message costs that is no snapshot: as much as a large one, because it was unpacked for nothing.
 const REFUSED_BYTES: usize = 256 << 10;
 /// Hosts with an allowance of their own; ten times the largest fleet this was designed for. Names beyond that share one.
@@ -26,6 +29,15 @@ pub(super) struct Allowances {
     full_bytes: f64,
     hosts: HashMap<HostName, Allowance>,
     rest: Allowance,
+}
+
+/// What was in a message.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Inside {
+    /// Processes.
+    pub(super) processes: usize,
+    /// Its length when it was decompressed.
+    pub(super) bytes: usize,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -55,9 +67,11 @@ impl Allowances {
         is_allowed
     }
 
-    /// Charges what turned out when the message of `bytes` was unpacked: its processes, or `None` for no snapshot.
-    pub(super) fn charge(&mut self, host: &HostName, bytes: usize, processes: Option<usize>, now_us: i64) {
-        let worth = processes.map_or(REFUSED_BYTES, |processes| processes * PROCESS_BYTES);
+    /// Charges what turned out when the message of `bytes` was unpacked: what was inside, or `None` for no snapshot.
+    pub(super) fn charge(&mut self, host: &HostName, bytes: usize, inside: Option<Inside>, now_us: i64) {
+        let worth = inside.map_or(REFUSED_BYTES, |inside| {
+            (inside.processes * PROCESS_BYTES).max(inside.bytes / COMPRESSION)
+        });
         self.of(host, now_us).left_bytes -= worth.saturating_sub(bytes) as f64;
     }
 
@@ -108,22 +122,22 @@ mod tests {
 
     #[test]
     fn a_whole_ring_at_once_is_taken_and_a_flood_is_cut_and_fills_again_and_is_nobody_elses() {
-        let mut allowances = Allowances::new(4 << 20);
+        let mut allowances = Allowances::new(1 << 20);
         // The smallest snapshots there are, a ring full of them.
         assert!(taken(&mut allowances, "a", MIB / 1024, 1_000_000) >= 16 * 1024);
         assert_eq!(taken(&mut allowances, "a", MIB, 1_000_000), 0);
         assert_eq!(taken(&mut allowances, "b", MIB, 1_000_000), 31);
-        assert_eq!(taken(&mut allowances, "a", MIB, 2_000_000), 3);
+        assert_eq!(taken(&mut allowances, "a", MIB, 6_000_000), 4);
         // The broker's clock was set back: nothing is lost or won by it.
         assert_eq!(taken(&mut allowances, "a", MIB, 0), 0);
     }
 
     #[test]
     fn what_is_small_only_on_the_wire_is_charged_as_what_it_is() {
-        let mut allowances = Allowances::new(4 << 20);
+        let mut allowances = Allowances::new(1 << 20);
         let mut count = 0;
         while allowances.take(&host("a"), 100, 0) {
-            allowances.charge(&host("a"), 100, Some(20_000), 0);
+            allowances.charge(&host("a"), 100, Some(Inside { processes: 20_000, bytes: 400_000 }), 0);
             count += 1;
         }
         assert!((50..70).contains(&count), "{count}");
@@ -133,11 +147,18 @@ mod tests {
             count += 1;
         }
         assert!((100..140).contains(&count), "{count}");
+        // Few processes with much text.
+        let mut count = 0;
+        while allowances.take(&host("c"), 100, 0) {
+            allowances.charge(&host("c"), 100, Some(Inside { processes: 4000, bytes: 14 << 20 }), 0);
+            count += 1;
+        }
+        assert!((14..20).contains(&count), "{count}");
     }
 
     #[test]
     fn made_up_names_are_bounded_and_leave_the_known_ones_theirs() {
-        let mut allowances = Allowances::new(4 << 20);
+        let mut allowances = Allowances::new(1 << 20);
         assert!(allowances.take(&host("good"), 100, 0));
         for number in 0..MAX_HOSTS + 1000 {
             allowances.take(&host(&format!("h{number}")), MIB, 0);

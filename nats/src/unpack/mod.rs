@@ -13,7 +13,7 @@ use crate::{
     snapshot::{Decoder, Refusal},
     subject::host_of_snapshot,
 };
-use allowance::Allowances;
+use allowance::{Allowances, Inside};
 
 /// As much of a bad subject as is told.
 const MAX_SUBJECT_CHARACTERS: usize = 100;
@@ -25,7 +25,7 @@ pub struct Unpacker {
 }
 
 impl Unpacker {
-    /// An unpacker that lets every host send `host_bytes_per_s` over a longer time, and eight times as much at once.
+    /// An unpacker that lets every host send `host_bytes_per_s` over a longer time, and 32 times as much at once.
     ///
     /// # Errors
     /// When there is no memory for a decompressor.
@@ -46,8 +46,11 @@ impl Unpacker {
             return Err(Refusal::Flood);
         }
         let unpacked = self.decoder.decode(payload, *stored_at_us);
-        let processes = unpacked.as_ref().ok().map(|snapshot| snapshot.processes.len());
-        self.allowances.charge(&host, payload.len(), processes, *stored_at_us);
+        let inside = unpacked.as_ref().ok().map(|snapshot| Inside {
+            processes: snapshot.processes.len(),
+            bytes: self.decoder.unpacked_bytes(),
+        });
+        self.allowances.charge(&host, payload.len(), inside, *stored_at_us);
         Ok((host, unpacked?))
     }
 }
