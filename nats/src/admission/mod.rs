@@ -4,7 +4,8 @@
 //! about every connection that it does not know by its own configuration ("auth callout"), and an [`AdmissionService`]
 //! answers: `question` reads what is asked and checks the signature, `decide` looks the host up or enrols it (`token`),
 //! `answer` writes what it may do. `disconnect` ends connections of hosts that may no more, `hello` lets a host change
-//! its key, `refusals` counts who was kept out, `service` runs all that; any number of them may run.
+//! its key, `refusals` counts who was kept out, `service` runs all that; any number of them may run. What the broker refuses
+//! to those who are in, it only writes to its log: where that is at hand, `broker_log` follows it and `violations` counts.
 //!
 //! While none runs, those who are connected go on, and others are refused and try again.
 //!
@@ -13,6 +14,7 @@
 //! connects with it, the former one is dropped.
 
 mod answer;
+mod broker_log;
 mod decide;
 mod disconnect;
 mod hello;
@@ -21,6 +23,8 @@ mod question;
 mod refusals;
 mod service;
 mod token;
+mod violations;
+mod watching;
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! Counts and logs who was kept out, so that a host that tries over and over does not fill the log.
+//! Counts who was kept out and what was refused, by reason, so that a host that tries over and over does not fill the log.
 
 use std::{
     collections::BTreeMap,
@@ -35,6 +35,12 @@ impl Refusals {
         }
         counted.logged_at = Some(now);
         Some(std::mem::take(&mut counted.unlogged))
+    }
+
+    /// Counts more of them, of which somebody else speaks.
+    pub(super) fn add(&self, reason: &'static str, times: u64) {
+        let mut reasons = self.reasons.lock().unwrap_or_else(PoisonError::into_inner);
+        reasons.entry(reason).or_default().all += times;
     }
 
     /// All of them, by reason.

@@ -14,6 +14,7 @@ use tokio::sync::Semaphore;
 
 use super::{
     AdmissionError, AdmissionSettings, EnrolmentTokens, Refusal, answer,
+    broker_log::BrokerLog,
     decide::{Admitted, Rules},
     disconnect::disconnect,
     hello::{self, Hello},
@@ -45,13 +46,25 @@ pub struct AdmissionKeys {
     auth: Broker,
     system: Broker,
     issuer: PathBuf,
+    log: Option<PathBuf>,
 }
 
 impl AdmissionKeys {
     /// The keys `auth.nk`, `issuer.nk` and `system.nk` in `folder`, for `broker`.
     pub fn in_folder(broker: &Broker, folder: &Path) -> Self {
         let broker = |file: &str| broker.with_key(folder.join(file));
-        Self { auth: broker("auth.nk"), system: broker("system.nk"), issuer: folder.join("issuer.nk") }
+        Self {
+            auth: broker("auth.nk"),
+            system: broker("system.nk"),
+            issuer: folder.join("issuer.nk"),
+            log: None,
+        }
+    }
+
+    /// The same, where the broker's log is this file.
+    #[must_use]
+    pub fn with_log(self, log: PathBuf) -> Self {
+        Self { log: Some(log), ..self }
     }
 }
 
@@ -63,13 +76,13 @@ pub struct AdmissionService {
 }
 
 #[derive(Debug)]
-struct Shared {
-    rules: Rules,
+pub(super) struct Shared {
+    pub(super) rules: Rules,
     issuer: KeyPair,
     auth: Client,
     fleet: Client,
     system: Client,
-    refusals: Refusals,
+    pub(super) refusals: Refusals,
     audit: Audit,
 }
 
@@ -100,6 +113,9 @@ impl AdmissionService {
         let mut tasks = tokio::task::JoinSet::new();
         tasks.spawn(answer_all(Arc::clone(&shared), questions, Shared::answer_question));
         tasks.spawn(answer_all(Arc::clone(&shared), hellos, Shared::answer_hello));
+        if let Some(log) = &keys.log {
+            tasks.spawn(Arc::clone(&shared).watch(BrokerLog::from_its_end(log), followed.clone()));
+        }
         tasks.spawn(Arc::clone(&shared).end_connections(followed));
         Ok(Self { shared, tasks })
     }
@@ -117,7 +133,7 @@ impl AdmissionService {
         Self::start(&AdmissionKeys::in_folder(broker, folder), fleet, settings.clone()).await.map(Some)
     }
 
-    /// How many connections this service has refused, by reason.
+    /// How many connections this service has refused, and subjects that the broker has, by reason.
     pub fn refused(&self) -> BTreeMap<&'static str, u64> {
         self.shared.refusals.all()
     }
@@ -202,7 +218,7 @@ impl Shared {
     /// Puts it on record, without the host having to wait for that.
     fn write_down(&self, question: &Question, action: &str, what: String, outcome: Outcome) {
         let name = question.claimed_name();
-        let entry = AuditEntry {
+        self.record(AuditEntry {
             at_us: now_us(),
             who: format!("host {name}"),
             from: question.address().parse().ok(),
@@ -210,7 +226,11 @@ impl Shared {
             host: name.parse().ok(),
             what,
             outcome,
-        };
+        });
+    }
+
+    /// The same, for an entry that is whole.
+    pub(super) fn record(&self, entry: AuditEntry) {
         let audit = self.audit.clone();
         tokio::spawn(async move {
             if let Err(error) = audit.record(entry).await {

@@ -188,6 +188,7 @@ impl ServerError {
 pub struct ManagedServer {
     keys: keys::Keys,
     way: Way,
+    log: PathBuf,
     supervisor: supervisor::Supervisor,
 }
 
@@ -200,8 +201,9 @@ impl ManagedServer {
         let keys = keys::Keys::load_or_make(&folder.join("keys"), &Part::ALL)?;
         let files = config::Files::in_folder(&folder);
         config::write(&files, settings, &keys)?;
+        let log = files.log.clone();
         let supervisor = supervisor::Supervisor::start(program, files, settings.public.clone())?;
-        Ok(Self { keys, way: Way::to(settings), supervisor })
+        Ok(Self { keys, way: Way::to(settings), log, supervisor })
     }
 
     /// Starts a server and returns when it can be connected to.
@@ -238,7 +240,8 @@ impl ManagedServer {
         if !hosts::admit(&hosts::open(&fleet).await?, this_host, &key).await? {
             tracing::error!(host = %this_host, "another host has this name already; give this one another with --host");
         }
-        let keys = AdmissionKeys::in_folder(&self.broker(Part::Auth), self.keys.folder());
+        let keys =
+            AdmissionKeys::in_folder(&self.broker(Part::Auth), self.keys.folder()).with_log(self.log.clone());
         AdmissionService::start(&keys, fleet, settings).await
     }
 

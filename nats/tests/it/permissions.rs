@@ -8,7 +8,13 @@ use std::{
 };
 
 use data_encoding::BASE64URL_NOPAD;
-use fleetps_nats::{admission::AdmissionSettings, key, stream};
+use fleetps_nats::{
+    admission::AdmissionSettings,
+    audit::{Audit, Outcome},
+    key,
+    server::Part,
+    stream,
+};
 use futures_util::StreamExt;
 
 use crate::{
@@ -175,6 +181,51 @@ async fn an_agent_may_publish_and_hear_its_own_and_nothing_else() {
         assert_eq!(raw.may_subscribe(subject, ""), may_hear, "subscribe {subject}");
         assert_eq!(raw.may_subscribe(subject, " group"), may_hear, "subscribe {subject} in a group");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_broker_refuses_to_a_host_is_counted_and_on_record_with_its_name() {
+    let broker = Admitting::start(AdmissionSettings::default()).await;
+    let mut raw = own(&broker).await;
+    for _ in 0..3 {
+        assert!(!raw.may_publish("fleetps.other.snapshot"));
+    }
+    assert!(!raw.may_subscribe("fleetps.*.settings\u{1b}", ""));
+    assert!(raw.may_publish("fleetps.own.hello"));
+    let count = |reason: &str| broker.service.refused().get(reason).copied().unwrap_or_default();
+    until("they are counted", || async {
+        (count("foreign-publish"), count("foreign-subscription")) == (3, 1)
+    })
+    .await;
+    let audit = Audit::open(&broker.fixture.client(Part::Api).await).await.unwrap();
+    let refused = async || {
+        let entries = audit.read(1).await.unwrap().into_iter().map(|chained| chained.entry);
+        entries.filter(|entry| entry.action == "host.refuse").collect::<Vec<_>>()
+    };
+    until("it is on record", || async { !refused().await.is_empty() }).await;
+    let entry = refused().await.swap_remove(0);
+    assert_eq!(
+        (entry.who.as_str(), entry.host, entry.outcome),
+        ("host own", Some(host("own")), Outcome::Refused)
+    );
+    assert!(entry.what.starts_with("not its own: \"fleetps.") && entry.what.is_ascii(), "{}", entry.what);
+
+    // The broker is started again, and goes on with its log.
+    let before = broker.fixture.server.pid();
+    rustix::process::kill_process(
+        rustix::process::Pid::from_raw(i32::try_from(before).unwrap()).unwrap(),
+        rustix::process::Signal::KILL,
+    )
+    .unwrap();
+    until("the broker is back", || async { broker.fixture.server.pid() != before }).await;
+    let machine = broker.machine("later");
+    let token = broker.token(1);
+    machine.connect(Some(&within(token).await)).await.unwrap();
+    let mut raw = Raw::connect(&machine.broker.url, "later", &machine.broker.nkey_file.unwrap());
+    assert!(!raw.may_publish("fleetps.own.snapshot"));
+    until("that is counted, too", || async { count("foreign-publish") == 4 }).await;
+    let of_later = async || refused().await.into_iter().any(|entry| entry.host == Some(host("later")));
+    until("and on record", || of_later()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
