@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     HostName,
-    bucket::{Bucket, BucketError},
+    bucket::{Bucket, BucketError, Entry},
 };
 
 /// The bucket's name; its keys are host names.
@@ -42,8 +42,20 @@ pub async fn admit(bucket: &Bucket<HostRecord>, host: &HostName, key: &str) -> R
     if bucket.create(host.as_str(), &record).await? {
         return Ok(true);
     }
-    let known = bucket.get(host.as_str()).await?;
-    Ok(known.is_some_and(|known| known.value.keys.iter().any(|known| known == key)))
+    let Some(Entry { value: known, revision }) = bucket.get(host.as_str()).await? else { return Ok(false) };
+    if known.has_key() || known.admission == Admission::Revoked {
+        return Ok(known.keys.iter().any(|known| known == key));
+    }
+    // An administrator has put it into groups before it ever came.
+    bucket.update(host.as_str(), &HostRecord { groups: known.groups, ..record }, revision).await
+}
+
+impl HostRecord {
+    /// Whether some key may speak for this name, or would if it were admitted. A host that was put into groups before it came
+    /// has none, and is otherwise as good as unknown.
+    pub fn has_key(&self) -> bool {
+        !self.keys.is_empty()
+    }
 }
 
 /// What is known of a host.

@@ -82,7 +82,14 @@ impl Sent {
         let in_segment = async {
             let jetstream = jetstream::new(client);
             let subject = subject::snapshot(&self.host);
-            let stored = jetstream.publish(subject, self.message.into()).await.unwrap().await.unwrap();
+            let message = bytes::Bytes::from(self.message);
+            // As an agent does: until the stream has it.
+            let stored = loop {
+                let sent = jetstream.publish(subject.clone(), message.clone()).await.unwrap();
+                if let Ok(stored) = sent.await {
+                    break stored;
+                }
+            };
             sealed.wait_for(|highest| *highest >= stored.sequence).await.unwrap();
             started.elapsed().as_micros()
         };

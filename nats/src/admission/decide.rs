@@ -37,15 +37,15 @@ impl Rules {
         let known = self.hosts.get(claimant.host.as_str()).await?;
         match (known, &claimant.token) {
             (Some(entry), _) if entry.value.admission == Admission::Revoked => Err(Refusal::Revoked),
-            (Some(entry), _) if entry.value.admission == Admission::Admitted => {
+            (Some(entry), _) if entry.value.admission == Admission::Admitted && entry.value.has_key() => {
                 self.by_key(claimant, entry).await
             }
             // One that waits may still bring a token.
-            (known, Some(token)) => self.enrol(claimant, token, known.map(|entry| entry.revision)).await,
+            (known, Some(token)) => self.enrol(claimant, token, known).await,
             (Some(entry), None) if entry.value.keys.contains(&claimant.key) => Err(Refusal::Waiting),
-            (Some(_), None) => Err(Refusal::OtherKey),
-            (None, None) if self.settings.approve => self.wait(claimant).await,
-            (None, None) => Err(Refusal::UnknownHost),
+            (Some(entry), None) if entry.value.has_key() => Err(Refusal::OtherKey),
+            (known, None) if self.settings.approve => self.wait(claimant, known).await,
+            (_, None) => Err(Refusal::UnknownHost),
         }
     }
 
@@ -66,30 +66,37 @@ impl Rules {
         &self,
         claimant: &Claimant,
         token: &str,
-        waiting: Option<u64>,
+        known: Option<Entry<HostRecord>>,
     ) -> Result<Admitted, Refusal> {
         let (id, groups) = self.tokens.use_up(token).await?;
         let record = HostRecord { token: Some(id), groups, ..new_record(claimant, Admission::Admitted) };
-        match waiting {
-            Some(revision) => self.replace(claimant, &record, revision).await?,
-            None => self.create(claimant, &record).await?,
-        }
+        self.put(claimant, record, known).await?;
         Ok(Admitted::New)
     }
 
-    async fn wait(&self, claimant: &Claimant) -> Result<Admitted, Refusal> {
+    async fn wait(&self, claimant: &Claimant, known: Option<Entry<HostRecord>>) -> Result<Admitted, Refusal> {
         let all = self.hosts.all().await?;
         let waiting = all.iter().filter(|(_, entry)| entry.value.admission == Admission::Waiting);
         if waiting.count() >= MAX_WAITING {
             return Err(Refusal::TooManyWaiting);
         }
-        self.create(claimant, &new_record(claimant, Admission::Waiting)).await?;
+        self.put(claimant, new_record(claimant, Admission::Waiting), known).await?;
         Err(Refusal::Waiting)
     }
 
-    async fn create(&self, claimant: &Claimant, record: &HostRecord) -> Result<(), Refusal> {
-        let created = self.hosts.create(claimant.host.as_str(), record).await?;
-        if created { Ok(()) } else { Err(Refusal::Busy) }
+    /// Keeps the record of a host that had no key yet, or only waited. The groups that an administrator has put it into stay.
+    async fn put(
+        &self,
+        claimant: &Claimant,
+        mut record: HostRecord,
+        known: Option<Entry<HostRecord>>,
+    ) -> Result<(), Refusal> {
+        let Some(Entry { value: known, revision }) = known else {
+            let created = self.hosts.create(claimant.host.as_str(), &record).await?;
+            return if created { Ok(()) } else { Err(Refusal::Busy) };
+        };
+        record.groups.extend(known.groups);
+        self.replace(claimant, &record, revision).await
     }
 
     async fn replace(&self, claimant: &Claimant, record: &HostRecord, revision: u64) -> Result<(), Refusal> {

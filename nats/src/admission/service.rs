@@ -77,7 +77,7 @@ pub struct AdmissionService {
 
 #[derive(Debug)]
 pub(super) struct Shared {
-    pub(super) rules: Rules,
+    rules: Rules,
     issuer: KeyPair,
     auth: Client,
     fleet: Client,
@@ -114,7 +114,7 @@ impl AdmissionService {
         tasks.spawn(answer_all(Arc::clone(&shared), questions, Shared::answer_question));
         tasks.spawn(answer_all(Arc::clone(&shared), hellos, Shared::answer_hello));
         if let Some(log) = &keys.log {
-            tasks.spawn(Arc::clone(&shared).watch(BrokerLog::from_its_end(log), followed.clone()));
+            tasks.spawn(Arc::clone(&shared).watch(BrokerLog::from_its_end(log)));
         }
         tasks.spawn(Arc::clone(&shared).end_connections(followed));
         Ok(Self { shared, tasks })

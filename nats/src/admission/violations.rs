@@ -5,25 +5,25 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crate::HostName;
+
 /// One word about each host in this time; it says how many there were.
 const SPEAK_EVERY: Duration = Duration::from_secs(60);
 /// As much of a subject as is told.
 const MAX_SUBJECT_CHARACTERS: usize = 200;
-/// Keys counted apart at a time; more than a fleet has that misbehaves. Those beyond are left out of the audit, not of the count.
-const MAX_KEYS: usize = 10_000;
 
-/// A subject that the broker refused to whoever holds a key.
+/// A subject that the broker refused to a host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Violation {
-    /// The public key of the connection.
-    pub(super) key: String,
+    /// The host, as the broker let it in.
+    pub(super) host: HostName,
     /// What was refused: to publish or to listen.
     pub(super) reason: &'static str,
     /// The subject, escaped as in the log.
     pub(super) subject: String,
 }
 
-/// What there is to say about the holder of a key.
+/// What there is to say about a host.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Counted {
     /// The latest.
@@ -32,16 +32,16 @@ pub(super) struct Counted {
     pub(super) times: u64,
 }
 
-/// Counts by key, and says when it is time to speak of them.
+/// Counts by host, and says when it is time to speak of them.
 #[derive(Debug, Default)]
 pub(super) struct Violations {
-    unspoken: BTreeMap<String, Counted>,
-    spoken_at: BTreeMap<String, Instant>,
+    unspoken: BTreeMap<HostName, Counted>,
+    spoken_at: BTreeMap<HostName, Instant>,
 }
 
 impl Violation {
     /// Reads a line of the broker's log, such as
-    /// `[7] 2026/11/21 21:26:43.893695 [ERR] 127.0.0.1:4520 - cid:5 - "v1:rust:x" - "AGENTS/nkey:U…" - Publish Violation - Subject "x"`;
+    /// `[7] 2026/11/21 21:26:43.893695 [ERR] 127.0.0.1:4520 - cid:5 - "v1:rust:x" - "AGENTS/user:web-01" - Publish Violation - Subject "x"`;
     /// `None` for any other. What clients say of themselves is quoted there, so none can write a line like it.
     pub(super) fn read(line: &str) -> Option<Self> {
         let mut words = line.splitn(5, ' ');
@@ -58,9 +58,9 @@ impl Violation {
             "Subscription Violation" => "foreign-subscription",
             _ => return None,
         };
-        let key = who.strip_prefix("AGENTS/nkey:")?.to_owned();
+        let host = who.strip_prefix("AGENTS/user:")?.parse().ok()?;
         let subject = quoted(rest)?.0.chars().take(MAX_SUBJECT_CHARACTERS).collect();
-        Some(Self { key, reason, subject })
+        Some(Self { host, reason, subject })
     }
 }
 
@@ -79,20 +79,16 @@ fn quoted(text: &str) -> Option<(&str, &str)> {
 impl Violations {
     /// Counts one.
     pub(super) fn count(&mut self, violation: Violation) {
-        if let Some(counted) = self.unspoken.get_mut(&violation.key) {
-            counted.times += 1;
-            counted.latest = violation;
-        } else if self.unspoken.len() < MAX_KEYS {
-            self.unspoken.insert(violation.key.clone(), Counted { latest: violation, times: 1 });
-        }
+        let before = self.unspoken.get(&violation.host).map_or(0, |counted| counted.times);
+        self.unspoken.insert(violation.host.clone(), Counted { latest: violation, times: before + 1 });
     }
 
     /// What it is time to say.
     pub(super) fn due(&mut self, now: Instant) -> Vec<Counted> {
         self.spoken_at.retain(|_, at| now.duration_since(*at) < SPEAK_EVERY);
-        let due = self.unspoken.extract_if(.., |key, _| !self.spoken_at.contains_key(key));
+        let due = self.unspoken.extract_if(.., |host, _| !self.spoken_at.contains_key(host));
         let due: Vec<_> = due.map(|(_, counted)| counted).collect();
-        self.spoken_at.extend(due.iter().map(|counted| (counted.latest.key.clone(), now)));
+        self.spoken_at.extend(due.iter().map(|counted| (counted.latest.host.clone(), now)));
         due
     }
 }
@@ -101,13 +97,13 @@ impl Violations {
 mod tests {
     use super::*;
 
-    const CLIENT: &str = r#"[7] 2026/11/21 21:26:43.893695 [ERR] 127.0.0.1:45206 - cid:5 - "v1\n2:ru\"st:x - \n" - "AGENTS/nkey:UA" - "#;
+    const CLIENT: &str = r#"[7] 2026/11/21 21:26:43.893695 [ERR] 127.0.0.1:45206 - cid:5 - "v1\n2:ru\"st:x - \n" - "AGENTS/user:web-01" - "#;
 
     #[test]
     fn a_refused_subject_is_read_from_the_log_as_it_is_written() {
         let read = |rest: &str| Violation::read(&format!("{CLIENT}{rest}"));
         let violation = |reason, subject: &str| {
-            Some(Violation { key: "UA".to_owned(), reason, subject: subject.to_owned() })
+            Some(Violation { host: "web-01".parse().unwrap(), reason, subject: subject.to_owned() })
         };
         assert_eq!(read(r#"Publish Violation - Subject "a.b""#), violation("foreign-publish", "a.b"));
         let hostile = r#"ev\"i\x1b[31m\\"#;
@@ -131,26 +127,27 @@ mod tests {
             &format!("{CLIENT}Publish Violation - Subject \"a"),
             &format!("{CLIENT}{publish}").replace("[ERR]", "[INF]"),
             &format!("{CLIENT}{publish}").replace("AGENTS", "FLEET"),
+            &format!("{CLIENT}{publish}").replace("web-01", "a host"),
             &format!("{CLIENT}{publish}").replace("Publish", "Other"),
-            &format!(r#"[7] a b [INF] said [ERR] x - cid:5 - "AGENTS/nkey:UB" - {publish}"#),
-            &format!(r#"[7] a b [ERR] x - cid:5 - "v: - \"AGENTS/nkey:UB\" - {publish}" - other"#),
+            &format!(r#"[7] a b [INF] said [ERR] x - cid:5 - "AGENTS/user:web-02" - {publish}"#),
+            &format!(r#"[7] a b [ERR] x - cid:5 - "v: - \"AGENTS/user:web-02\" - {publish}" - other"#),
         ] {
             assert_eq!(Violation::read(line), None, "{line}");
         }
     }
 
     #[test]
-    fn each_key_is_spoken_of_once_a_minute_and_none_is_forgotten() {
+    fn each_host_is_spoken_of_once_a_minute_and_none_is_forgotten() {
         let mut violations = Violations::default();
-        let count = |violations: &mut Violations, key: &str, times: u64| {
+        let count = |violations: &mut Violations, host: &str, times: u64| {
             let violation =
-                Violation { key: key.to_owned(), reason: "foreign-publish", subject: String::new() };
+                Violation { host: host.parse().unwrap(), reason: "foreign-publish", subject: String::new() };
             (0..times).for_each(|_| violations.count(violation.clone()));
         };
         let start = Instant::now();
         let times = |violations: &mut Violations, second| -> Vec<(String, u64)> {
             let due = violations.due(start + Duration::from_secs(second)).into_iter();
-            due.map(|counted| (counted.latest.key, counted.times)).collect()
+            due.map(|counted| (counted.latest.host.to_string(), counted.times)).collect()
         };
         count(&mut violations, "a", 3);
         assert_eq!(times(&mut violations, 0), [("a".to_owned(), 3)]);

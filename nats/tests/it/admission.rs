@@ -286,3 +286,60 @@ async fn without_admission_those_who_are_connected_go_on_and_others_come_in_when
     within(told.notified()).await;
     assert!(late.can_publish(&trying).await && connected.can_publish(&client).await);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_was_put_into_groups_before_it_came_enrols_like_any_other_and_keeps_them() {
+    let broker = Admitting::start(AdmissionSettings::default()).await;
+    let tagged = HostRecord {
+        keys: Vec::new(),
+        admission: Admission::Admitted,
+        groups: BTreeSet::from(["team=web".to_owned()]),
+        first_contact_at_us: 0,
+        token: None,
+        rotate: false,
+    };
+    for name in ["web-01", "this-one"] {
+        assert!(broker.hosts.create(name, &tagged).await.unwrap());
+    }
+    let machine = broker.machine("web-01");
+    assert!(is_refused(machine.connect(None).await));
+    assert_eq!(broker.refused("unknown-host"), 1);
+    assert_eq!(broker.record("web-01").await.unwrap(), tagged);
+    let token = broker.token(2).await;
+    machine.connect(Some(&token)).await.unwrap();
+    let record = broker.record("web-01").await.unwrap();
+    assert_eq!(record.keys, [machine.public_key()]);
+    assert_eq!(record.groups, ["env=prod", "team=web"].map(str::to_owned).into());
+    assert!(is_refused(broker.machine("web-01").connect(Some(&token)).await));
+
+    // The agent beside the broker, too.
+    let key = broker.machine("this-one").public_key();
+    assert!(within(hosts::admit(&broker.hosts, &host("this-one"), &key)).await.unwrap());
+    let record = broker.record("this-one").await.unwrap();
+    assert_eq!((record.keys, record.groups), (vec![key], tagged.groups));
+    let other = broker.machine("this-one").public_key();
+    assert!(!within(hosts::admit(&broker.hosts, &host("this-one"), &other)).await.unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_was_put_into_groups_before_it_came_may_wait_to_be_approved() {
+    let settings = AdmissionSettings { approve: true, ..AdmissionSettings::default() };
+    let broker = Admitting::start(settings).await;
+    let groups = BTreeSet::from(["team=web".to_owned()]);
+    let tagged = HostRecord {
+        keys: Vec::new(),
+        admission: Admission::Admitted,
+        groups: groups.clone(),
+        first_contact_at_us: 0,
+        token: None,
+        rotate: false,
+    };
+    assert!(broker.hosts.create("web-01", &tagged).await.unwrap());
+    let machine = broker.machine("web-01");
+    assert!(is_refused(machine.connect(None).await));
+    let record = broker.record("web-01").await.unwrap();
+    assert_eq!(
+        (record.admission, record.keys, record.groups),
+        (Admission::Waiting, vec![machine.public_key()], groups)
+    );
+}
