@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     console::Console,
-    live::{self, Fleet, IngestorReports, Intake},
+    live::{self, AdmissionReports, Fleet, IngestorReports, Intake},
     past::Past,
     people::{Addresses, People},
     records::Records,
@@ -41,6 +41,10 @@ pub struct Shared {
     pub records: Records,
     /// The ingestors' last words.
     pub ingestors: Arc<IngestorReports>,
+    /// Who was kept out.
+    pub admission: Arc<AdmissionReports>,
+    /// How far the present is read.
+    pub intake: watch::Receiver<Intake>,
     /// Whoever may ask.
     pub people: People,
     /// The broker; absent where pages are tested without one.
@@ -63,6 +67,8 @@ impl Shared {
             groups: Groups::default(),
             records: Records::default(),
             ingestors: Arc::default(),
+            admission: Arc::default(),
+            intake: watch::channel(Intake::default()).1,
             people: People::anybody(Addresses::default()),
             broker,
             live_room: Arc::new(Semaphore::new(MAX_LIVE)),
@@ -96,6 +102,7 @@ pub async fn run(
     shared.console = Console::new(Some(Asker::with_this_program(history.clone())?));
     shared.people = people.clone();
     let (progress, mut caught_up) = watch::channel(Intake::default());
+    shared.intake = caught_up.clone();
     let jetstream = async_nats::jetstream::new(client.clone());
     let intake = {
         let (fleet, shutdown) = (Arc::clone(&shared.fleet), shutdown.clone());
@@ -104,9 +111,15 @@ pub async fn run(
         )
     };
     let groups = tokio::spawn(shared.groups.clone().follow(client.clone(), shutdown.clone()));
-    let ingestors = {
-        let (reports, shutdown) = (Arc::clone(&shared.ingestors), shutdown.clone());
-        tokio::spawn(async move { live::watch_ingestors(client, &reports, shutdown).await })
+    let reports = {
+        let (ingestors, admission) = (Arc::clone(&shared.ingestors), Arc::clone(&shared.admission));
+        let shutdown = shutdown.clone();
+        tokio::spawn(async move {
+            tokio::join!(
+                live::watch_ingestors(client.clone(), &ingestors, shutdown.clone()),
+                live::watch_admission(client.clone(), &admission, shutdown.clone())
+            );
+        })
     };
     let tidying = {
         let shutdown = shutdown.clone();
@@ -135,7 +148,7 @@ pub async fn run(
     intake.await?;
     past.await?;
     groups.await?;
-    ingestors.await?;
+    reports.await?;
     tidying.await?;
     Ok(())
 }

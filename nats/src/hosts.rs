@@ -50,14 +50,6 @@ pub async fn admit(bucket: &Bucket<HostRecord>, host: &HostName, key: &str) -> R
     bucket.update(host.as_str(), &HostRecord { groups: known.groups, ..record }, revision).await
 }
 
-impl HostRecord {
-    /// Whether some key may speak for this name, or would if it were admitted. A host that was put into groups before it came
-    /// has none, and is otherwise as good as unknown.
-    pub fn has_key(&self) -> bool {
-        !self.keys.is_empty()
-    }
-}
-
 /// What is known of a host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HostRecord {
@@ -76,6 +68,14 @@ pub struct HostRecord {
     /// Whether the host is to make itself a new key.
     #[serde(default)]
     pub rotate: bool,
+}
+
+impl HostRecord {
+    /// Whether some key may speak for this name, or would if it were admitted. A host that was put into groups before it came
+    /// has none, and is otherwise as good as unknown.
+    pub fn has_key(&self) -> bool {
+        !self.keys.is_empty()
+    }
 }
 
 /// Whether a host may publish.

@@ -1,8 +1,10 @@
-//! How an ingestor says how it is doing: a small message every few seconds, on its own subject.
+//! How an ingestor or admission says how it is doing: a small message every few seconds, on its own subject.
+
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-/// How often an ingestor says how it is doing; readiness believes it for three times as long.
+/// How often each says how it is doing; readiness believes it for three times as long.
 pub const STATUS_INTERVAL_S: u64 = 5;
 
 /// How one ingestor is doing.
@@ -34,6 +36,28 @@ pub struct IngestorStatus {
 }
 
 impl IngestorStatus {
+    /// The message that carries it, MessagePack with named fields.
+    pub fn to_message(&self) -> Vec<u8> {
+        rmp_serde::to_vec_named(self).unwrap_or_default()
+    }
+
+    /// Reads a message; `None` when it is no status.
+    pub fn from_message(message: &[u8]) -> Option<Self> {
+        rmp_serde::from_slice(message).ok()
+    }
+}
+
+/// What one of the services that answer the broker has seen refused.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct AdmissionStatus {
+    /// Which of them: another word for each, and at every start.
+    pub service: String,
+    /// Connections and subjects refused since it started, by reason.
+    pub refused: BTreeMap<String, u64>,
+}
+
+impl AdmissionStatus {
     /// The message that carries it, MessagePack with named fields.
     pub fn to_message(&self) -> Vec<u8> {
         rmp_serde::to_vec_named(self).unwrap_or_default()

@@ -1,6 +1,6 @@
 //! For supervisors and load balancers: whether the process is up, and whether the pipeline works.
 
-use std::time::Instant;
+use std::{collections::BTreeMap, time::Instant};
 
 use async_nats::connection::State as Connection;
 use axum::{Extension, extract::State, http::StatusCode, response::Response};
@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::json;
 use crate::{
-    live::Check,
+    live::{Check, Intake},
     people::Person,
     rules::{Action, Decision, HostGroups, Sight, may},
     web::Shared,
@@ -35,6 +35,30 @@ struct Details {
     /// Segments that cannot be read, those of the audit too for whoever may read it: answers about the past lack what
     /// they hold, and everything else works.
     incomplete: Vec<String>,
+    refused: Refused,
+}
+
+/// What was refused, by reason, since each part that counts was started. What happened zero times is left out.
+#[derive(Serialize)]
+struct Refused {
+    /// Connections to the broker, and subjects that are not the host's own.
+    broker: BTreeMap<String, u64>,
+    /// Snapshots that are not stored.
+    history: BTreeMap<String, u64>,
+    /// Snapshots that these pages do not show: what their host sent too much, and what was none.
+    pages: BTreeMap<&'static str, u64>,
+}
+
+impl Refused {
+    fn so_far(shared: &Shared) -> Self {
+        let Intake { skipped, ignored, .. } = *shared.intake.borrow();
+        let pages = [("flood", skipped), ("no-snapshot", ignored)].into_iter();
+        Self {
+            broker: shared.admission.refused(),
+            history: shared.ingestors.refused(),
+            pages: pages.filter(|(_, count)| *count > 0).collect(),
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -72,11 +96,12 @@ pub async fn ready(State(shared): State<Shared>, person: Option<Extension<Person
     let sees_all =
         |person: &Person| may(person, Action::SeeHosts, Some(&HostGroups::new())) == Decision::Allowed;
     let details = person.filter(|person| sees_all(person)).map(|Extension(person)| {
+        let refused = Refused::so_far(&shared);
         let reads_audit = may(&person, Action::ReadAudit, None) == Decision::Allowed;
         let of_audit = if reads_audit { shared.records.set_aside() } else { Vec::new() };
         let of_hosts = Sight::new(shared, person).set_aside().into_iter();
         let incomplete = of_hosts.map(|set_aside| set_aside.segment).chain(of_audit).collect();
-        Details { broker, intake, history, incomplete }
+        Details { broker, intake, history, incomplete, refused }
     });
     json::answer(status, &Ready { ready, details })
 }

@@ -3,9 +3,10 @@
 //! `intake` reads the stream of snapshots from the broker into a `fleet` of hosts; `summary` is what is kept decoded
 //! of each (the rest stays compressed until a page asks for it); `programs` adds up the fleet's programs as snapshots
 //! come; `search` goes through all of them; `moment` is one host's latest snapshot with the one before it, decoded; `recent`
-//! reads those shortly before it from the stream; `readiness` is how the ingestors are doing. Nothing here is stored: after
+//! reads those shortly before it from the stream; `readiness` is how the ingestors are doing, `admission` who was kept out. Nothing here is stored: after
 //! a restart the broker tells the last snapshot of every host again.
 
+mod admission;
 mod fleet;
 mod intake;
 mod moment;
@@ -15,6 +16,7 @@ pub mod recent;
 mod search;
 mod summary;
 
+pub use admission::{AdmissionReports, watch_admission};
 pub use fleet::{Fleet, FleetCounts, FleetView};
 pub use fleetps_nats::now_us;
 pub use intake::{Intake, follow};

@@ -5,6 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use async_nats::Client;
 use fleetps_nats::{
     status::{IngestorStatus, STATUS_INTERVAL_S},
     subject,
@@ -14,7 +15,7 @@ use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
 /// A status is believed for three times the interval: two may be lost.
-const BELIEVED_FOR: Duration = Duration::from_secs(3 * STATUS_INTERVAL_S);
+pub(super) const BELIEVED_FOR: Duration = Duration::from_secs(3 * STATUS_INTERVAL_S);
 /// How long to wait before subscribing again after it failed.
 const SUBSCRIBE_AGAIN: Duration = Duration::from_secs(2);
 /// Partitions are few; what claims to be more of them is not kept.
@@ -50,6 +51,13 @@ impl IngestorReports {
             None => now,
         };
         reports.insert(status.partition, Report { status, received: now, advanced });
+    }
+
+    /// How many messages were refused, by reason, since each of them started.
+    pub fn refused(&self) -> BTreeMap<String, u64> {
+        let reports = self.by_partition.lock();
+        let refused = reports.values().flat_map(|report| report.status.refused.iter().cloned());
+        sums(refused)
     }
 
     /// Whether snapshots are being read from the stream.
@@ -92,31 +100,46 @@ impl IngestorReports {
     }
 }
 
-/// Listens to the ingestors until `shutdown`.
-pub async fn watch_ingestors(
-    client: async_nats::Client,
-    reports: &IngestorReports,
-    shutdown: CancellationToken,
-) {
-    loop {
-        match client.subscribe(subject::ALL_INGESTOR_STATUS).await {
-            Ok(mut statuses) => loop {
-                let message = tokio::select! {
-                    () = shutdown.cancelled() => return,
-                    message = statuses.next() => message,
-                };
-                let Some(message) = message else { break };
-                if let Some(status) = IngestorStatus::from_message(&message.payload) {
-                    reports.take(status, Instant::now());
-                }
-            },
-            Err(error) => tracing::warn!(%error, "cannot listen to the ingestors; trying again"),
-        }
-        tokio::select! {
-            () = shutdown.cancelled() => return,
-            () = tokio::time::sleep(SUBSCRIBE_AGAIN) => {}
-        }
+/// Adds up by reason; what there was nothing of is left out.
+pub(super) fn sums(counts: impl Iterator<Item = (String, u64)>) -> BTreeMap<String, u64> {
+    let mut sums = BTreeMap::new();
+    for (reason, count) in counts.filter(|(_, count)| *count > 0) {
+        *sums.entry(reason).or_default() += count;
     }
+    sums
+}
+
+/// Listens to the ingestors until `shutdown`.
+pub async fn watch_ingestors(client: Client, reports: &IngestorReports, shutdown: CancellationToken) {
+    listen(client, subject::ALL_INGESTOR_STATUS, shutdown, |message| {
+        if let Some(status) = IngestorStatus::from_message(message) {
+            reports.take(status, Instant::now());
+        }
+    })
+    .await;
+}
+
+/// Takes every message on `subject` until `shutdown`.
+pub(super) async fn listen(
+    client: Client,
+    subject: &'static str,
+    shutdown: CancellationToken,
+    mut take: impl FnMut(&[u8]),
+) {
+    let listening = async {
+        loop {
+            match client.subscribe(subject).await {
+                Ok(mut messages) => {
+                    while let Some(message) = messages.next().await {
+                        take(&message.payload);
+                    }
+                }
+                Err(error) => tracing::warn!(%error, subject, "cannot listen; trying again"),
+            }
+            tokio::time::sleep(SUBSCRIBE_AGAIN).await;
+        }
+    };
+    shutdown.run_until_cancelled(listening).await;
 }
 
 #[cfg(test)]
@@ -130,6 +153,14 @@ mod tests {
         let reports = IngestorReports::default();
         assert!(reports.intake(start).unwrap_err().contains("no ingestor"));
         assert!(reports.history(start).is_err());
+
+        let refused = [("flood", 2), ("not_zstd", 0)].map(|(reason, count)| (reason.to_owned(), count));
+        for partition in [7, 8] {
+            let status = IngestorStatus { partition, refused: refused.to_vec(), ..IngestorStatus::default() };
+            reports.take(status, start);
+        }
+        assert_eq!(reports.refused(), BTreeMap::from([("flood".to_owned(), 4)]));
+        let reports = IngestorReports::default();
 
         let status = IngestorStatus { pending: 9, read_sequence: 5, ..IngestorStatus::default() };
         reports.take(status.clone(), start);

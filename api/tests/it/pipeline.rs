@@ -10,6 +10,7 @@ use fleetps::{
 use fleetps_ingestor::IngestorSettings;
 use fleetps_nats::{
     HostName, Snapshot,
+    admission::AdmissionSettings,
     server::{ManagedServer, Part, ServerSettings},
     snapshot::Encoder,
     stream, subject,
@@ -75,6 +76,7 @@ async fn what_is_published_is_shown_also_by_a_server_started_later() {
     agent.publish(subject::snapshot(&host), message.into()).await.unwrap();
     until(first, "/hosts/web-1", "sshd").await;
     assert!(get(first, "/readyz").await.contains(r#""broker":{"ok":true}"#));
+    until(first, "/readyz", r#""pages":{"no-snapshot":1}"#).await;
 
     let (second, second_end) = serve(&server).await;
     assert!(get(second, "/hosts/web-1").await.contains("sshd"), "right at once after a start");
@@ -111,6 +113,22 @@ async fn what_is_not_in_the_history_yet_is_travelled_in_the_stream() {
     let long_ago = display::time_exact(begun_us - 60_000_000);
     let before = get(address, &format!("/hosts/web-1?at={long_ago}")).await;
     assert!(before.contains("before the first snapshot"), "{before}");
+    token.cancel();
+    tokio::time::timeout(PATIENCE, task).await.expect("the server goes on").unwrap();
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_was_kept_out_of_the_broker_is_shown_by_reason() {
+    let folder = tempfile::tempdir().unwrap();
+    let (server, _) = broker(folder.path()).await;
+    let admission = server.admission(&"here".parse().unwrap(), AdmissionSettings::default()).await.unwrap();
+    let stranger = server.broker(Part::Agent).with_key(folder.path().join("stranger.nk"));
+    fleetps_nats::key::make(stranger.nkey_file.as_ref().unwrap()).unwrap();
+    assert!(stranger.enrol(&"stranger".parse().unwrap(), None).await.is_err());
+    let refused = admission.refused()["unknown-host"];
+    let (address, (token, task)) = serve(&server).await;
+    until(address, "/readyz", &format!(r#""refused":{{"broker":{{"unknown-host":{refused}}}"#)).await;
     token.cancel();
     tokio::time::timeout(PATIENCE, task).await.expect("the server goes on").unwrap();
     server.stop().await;

@@ -80,7 +80,7 @@ pub(super) struct Shared {
     rules: Rules,
     issuer: KeyPair,
     auth: Client,
-    fleet: Client,
+    pub(super) fleet: Client,
     system: Client,
     pub(super) refusals: Refusals,
     audit: Audit,
@@ -116,6 +116,7 @@ impl AdmissionService {
         if let Some(log) = &keys.log {
             tasks.spawn(Arc::clone(&shared).watch(BrokerLog::from_its_end(log)));
         }
+        tasks.spawn(Arc::clone(&shared).report());
         tasks.spawn(Arc::clone(&shared).end_connections(followed));
         Ok(Self { shared, tasks })
     }
