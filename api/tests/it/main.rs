@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, missing_docs, reason = "a test that cannot go on should panic")]
 
 mod accounts;
+mod apart;
 mod audit;
 mod audit_of_looks;
 mod backup;

@@ -80,7 +80,7 @@ pub fn fleetps(data: &Path) -> Command {
     command
 }
 
-fn until<T>(what: &str, mut find: impl FnMut() -> Option<T>) -> T {
+pub fn until<T>(what: &str, mut find: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + PATIENCE;
     loop {
         if let Some(found) = find() {
@@ -107,7 +107,7 @@ fn brokers_of(data: &Path) -> Vec<String> {
 }
 
 /// Asks the history, as an analyst would, through attach.sql.
-fn ask(data: &Path, sql: &str) -> i64 {
+pub fn ask(data: &Path, sql: &str) -> i64 {
     let attach = std::fs::read_to_string(data.join("history/attach.sql")).unwrap();
     let history = duckdb::Connection::open_in_memory().unwrap();
     history.execute_batch(&attach).unwrap();

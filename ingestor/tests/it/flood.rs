@@ -52,7 +52,7 @@ async fn a_flood_from_one_host_is_cut_and_the_others_lose_nothing_and_are_not_de
     let fixture = Arc::new(Fixture::start().await);
     // No merging, which would take a processor from what is looked at.
     let settings = IngestorSettings {
-        host_bytes_per_s: 256 << 10,
+        host_bytes_per_s: 64 << 10,
         seal_interval: Duration::from_secs(1),
         merge_fresh_count: usize::MAX,
         ..fixture.settings()

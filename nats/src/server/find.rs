@@ -14,8 +14,11 @@ use super::{
 /// One installation at a time: the tests of one process all start servers.
 static INSTALLING: Mutex<()> = Mutex::new(());
 
-/// The nats-server to run.
-pub(super) fn find_or_install(named: Option<&Path>, progress: &dyn Fn(&str)) -> Result<PathBuf, ServerError> {
+/// The nats-server to run: the one that was `named`, else one that is found or installed, which `progress` is told of.
+///
+/// # Errors
+/// When the named one cannot be used, or there is none and none can be installed.
+pub fn find_or_install(named: Option<&Path>, progress: &dyn Fn(&str)) -> Result<PathBuf, ServerError> {
     if let Some(path) = named {
         return match version_of(path) {
             Ok(version) if version >= pins::MINIMUM_VERSION => Ok(path.to_owned()),

@@ -21,6 +21,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 pub use config::by_hand;
+pub use find::find_or_install;
 pub use keys::Part;
 
 use crate::{

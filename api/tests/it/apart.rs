@@ -1,0 +1,153 @@
+//! The programs apart, as a fleet runs them: a host that joins over TLS, and a broker that was set up by hand.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+};
+
+use fleetps_nats::server::find_or_install;
+
+use crate::program::{Running, ask, fleetps, until};
+
+/// A program that ends with the test.
+struct Started(Child);
+
+impl Started {
+    fn start(command: &mut Command) -> Self {
+        Self(command.spawn().unwrap())
+    }
+
+    /// Asks it to end, and waits.
+    fn stop(mut self) {
+        let asked = Command::new("kill").arg(self.0.id().to_string()).status().unwrap();
+        assert!(asked.success() && self.0.wait().unwrap().success());
+    }
+}
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Another program of the workspace, which the build of all tests puts beside this one.
+fn program(name: &str) -> Command {
+    let path = Path::new(env!("CARGO_BIN_EXE_fleetps")).with_file_name(name);
+    assert!(path.exists(), "{} is not built; run the tests of the whole workspace", path.display());
+    Command::new(path)
+}
+
+/// What a command printed; it must have succeeded.
+fn said(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{command:?}: {errors}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn enrolment_token(command: &mut Command) -> String {
+    said(command.arg("enrol-token")).lines().next().unwrap().to_owned()
+}
+
+/// Has `web-01` join; its settings go to `folder`.
+fn join(url: &str, token: &str, folder: &Path) -> Command {
+    let mut command = program("fleetps-agent");
+    command.args(["join", url, "--token", token, "--host", "web-01", "--no-service", "--folder"]).arg(folder);
+    command
+}
+
+/// Starts the agent that has joined.
+fn agent(folder: &Path) -> Started {
+    let config = folder.join("agent.toml");
+    Started::start(program("fleetps-agent").arg("--config").arg(config).args(["--interval", "500ms"]))
+}
+
+#[test]
+fn a_host_joins_over_tls_with_one_command_and_trusts_nobody_else() {
+    let [data, elsewhere, folder] = [(); 3].map(|()| tempfile::tempdir().unwrap());
+    for data in [&data, &elsewhere] {
+        said(fleetps(data.path()).args(["tls", "init"]));
+    }
+    let running = Running::start(data.path(), &["--broker-listen", "127.0.0.1:0", "--no-agent"]);
+    let port = fs::read_to_string(data.path().join("nats/ports/client")).unwrap();
+    let url = format!("nats://127.0.0.1:{}", port.trim());
+    let token = enrolment_token(&mut fleetps(data.path()));
+    let authority = |data: &Path| data.join("tls/ca.pem");
+
+    let refused =
+        join(&url, &token, folder.path()).arg("--ca").arg(authority(elsewhere.path())).output().unwrap();
+    assert!(!refused.status.success());
+    assert!(!folder.path().join("agent.toml").exists());
+    let joined = said(join(&url, &token, folder.path()).arg("--ca").arg(authority(data.path())));
+    assert!(joined.contains("web-01 is admitted"), "{joined}");
+    let _agent = agent(folder.path());
+    until("the host is listed", || said(fleetps(data.path()).arg("hosts")).contains("web-01").then_some(()));
+    running.stop();
+}
+
+/// A nats-server with the configuration that `fleetps broker-keys` prints, on a free port and with its store in `folder`.
+fn broker_by_hand(folder: &Path, keys: &Path) -> (Started, String) {
+    let printed = said(Command::new(env!("CARGO_BIN_EXE_fleetps")).arg("broker-keys").arg(keys));
+    let store = folder.join("store").display().to_string();
+    let config = printed.replace("/var/lib/nats", &store).replace("127.0.0.1:8222", "127.0.0.1:-1");
+    assert!(config.contains(&store) && config.contains("127.0.0.1:-1"), "{config}");
+    let file = folder.join("nats-server.conf");
+    fs::write(&file, config).unwrap();
+    let ports = folder.join("ports");
+    fs::create_dir(&ports).unwrap();
+    let server = Started::start(
+        Command::new(find_or_install(None, &|_| {}).unwrap())
+            .args(["--addr", "127.0.0.1", "--port", "-1", "--ports_file_dir"])
+            .arg(&ports)
+            .arg("--config")
+            .arg(file)
+            .stderr(Stdio::null()),
+    );
+    let url = until("the broker listens", || {
+        let file: PathBuf = fs::read_dir(&ports).unwrap().next()?.unwrap().path();
+        let said: serde_json::Value = serde_json::from_str(&fs::read_to_string(file).ok()?).ok()?;
+        said["nats"][0].as_str().map(str::to_owned)
+    });
+    (server, url)
+}
+
+#[test]
+fn a_broker_by_hand_an_ingestor_a_web_server_and_a_host_that_joined_are_a_fleet() {
+    let [folder, data, joined] = [(); 3].map(|()| tempfile::tempdir().unwrap());
+    let keys = folder.path().join("keys");
+    let (broker, url) = broker_by_hand(folder.path(), &keys);
+    let ingestor = Started::start(
+        program("fleetps-ingestor")
+            .args(["--nats", &url, "--nkey"])
+            .arg(keys.join("ingestor.nk"))
+            .arg("--data")
+            .arg(data.path()),
+    );
+    let with_key = |command: &mut Command| {
+        command.args(["--nats", &url, "--nkey"]).arg(keys.join("api.nk")).arg("--admission-keys").arg(&keys);
+    };
+    let mut serve = fleetps(data.path());
+    with_key(&mut serve);
+    let mut serving = Started::start(serve.arg("serve").stdout(Stdio::piped()));
+    let mut lines = BufReader::new(serving.0.stdout.take().unwrap()).lines();
+    let address =
+        lines.find_map(|line| Some(line.unwrap().strip_prefix("fleetps serves ")?.trim().to_owned()));
+    let address = address.expect("the web server ended");
+
+    let mut command = fleetps(data.path());
+    with_key(&mut command);
+    let token = enrolment_token(&mut command);
+    assert!(said(&mut join(&url, &token, joined.path())).contains("web-01 is admitted"));
+    let agent = agent(joined.path());
+    let get =
+        |path: &str| ureq::get(format!("{address}{path}")).call().ok()?.body_mut().read_to_string().ok();
+    until("the host is up", || get("/api/v1/hosts").filter(|hosts| hosts.contains("\"up\"")));
+    until("everything is ready", || get("/readyz").filter(|answer| answer.contains("\"ready\":true")));
+    for started in [agent, serving, ingestor, broker] {
+        started.stop();
+    }
+    assert!(ask(data.path(), "SELECT count(*) FROM host_sample WHERE host = 'web-01'") > 0);
+}
