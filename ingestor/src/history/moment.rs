@@ -106,18 +106,17 @@ fn past_snapshot(
     let later_us = reading.next(host, place.captured_us, Which::WithTable)?;
     let mut found = match earlier {
         Some(earlier) if std::ptr::eq(earlier.held, place.held) => {
-            reading.snapshots(place.held, host, earlier.captured_us, place.captured_us)?
+            reading.snapshots(place.held, host, earlier.captured_us, place.captured_us, true)?
         }
         Some(earlier) => {
             let mut found =
-                reading.snapshots(earlier.held, host, earlier.captured_us, earlier.captured_us)?;
-            found.extend(reading.snapshots(place.held, host, place.captured_us, place.captured_us)?);
+                reading.snapshots(earlier.held, host, earlier.captured_us, earlier.captured_us, false)?;
+            found.extend(reading.snapshots(place.held, host, place.captured_us, place.captured_us, true)?);
             found
         }
-        None => reading.snapshots(place.held, host, place.captured_us, place.captured_us)?,
+        None => reading.snapshots(place.held, host, place.captured_us, place.captured_us, true)?,
     };
-    let mut snapshot = found.pop().ok_or(duckdb::Error::QueryReturnedNoRows)?;
-    reading.describe(place.held, host, &mut snapshot)?;
+    let snapshot = found.pop().ok_or(duckdb::Error::QueryReturnedNoRows)?;
     let previous = found.pop().filter(|previous| previous.boot_id == snapshot.boot_id);
     Ok(PastSnapshot {
         snapshot,

@@ -1,8 +1,8 @@
 //! Makes snapshots again from the rows that one segment has of them.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, panic::resume_unwind, thread};
 
-use duckdb::{Params, Row, params};
+use duckdb::{Connection, Row, params_from_iter, types::Value};
 use fleetps_nats::{
     HostName, Snapshot,
     snapshot::{AgentCost, FORMAT, FilesystemSample, HostInfo, HostSample, Process},
@@ -28,24 +28,27 @@ struct Part<'a> {
 
 impl Reading<'_> {
     /// The snapshots of `host` with a process table that were captured from `first_us` to `last_us`, in order, as far as
-    /// the segment has them. The processes of each are in the order of their pids. What the host is, and its file systems,
-    /// is left for [`Reading::describe`].
+    /// the segment has them. The processes of each are in the order of their pids. Where it is `described`, the last one says
+    /// what the host is, and has its file systems.
     pub(super) fn snapshots(
         &self,
         held: &Held,
         host: &HostName,
         first_us: i64,
         last_us: i64,
+        described: bool,
     ) -> Result<Vec<Snapshot>, HistoryError> {
         let part = Part { reading: self, held, host, first_us, last_us };
-        // In order here and not in SQL, where each sort of a few rows takes a millisecond.
-        let mut snapshots = part.rows("host_sample", include_str!("snapshot.sql"), host_sample)?;
-        snapshots.sort_by_key(|snapshot| snapshot.captured_at_us);
-        let known = part.rows("process", include_str!("snapshot_processes.sql"), process)?;
-        let known: HashMap<Key, Process> = known.into_iter().collect();
-        for (boot_id, captured_at_us, sample) in
-            part.rows("process_sample", include_str!("snapshot_samples.sql"), process_sample)?
-        {
+        let samples = part.question("process_sample", include_str!("snapshot_samples.sql"));
+        // Beside the others, which together take as long.
+        let (rest, samples) = thread::scope(|scope| {
+            let engine = &self.state.engine;
+            let samples = scope
+                .spawn(|| engine.with_connection(|connection| Ok(samples.rows(connection, process_sample)?)));
+            (part.without_samples(described), samples.join().unwrap_or_else(|panic| resume_unwind(panic)))
+        });
+        let (mut snapshots, known) = rest?;
+        for (boot_id, captured_at_us, sample) in samples? {
             let of_sample = |snapshot: &&mut Snapshot| {
                 snapshot.captured_at_us == captured_at_us && snapshot.boot_id == boot_id
             };
@@ -59,20 +62,39 @@ impl Reading<'_> {
         }
         Ok(snapshots)
     }
+}
+
+impl Part<'_> {
+    /// The snapshots without their processes, and what hardly changes of these.
+    fn without_samples(
+        &self,
+        described: bool,
+    ) -> Result<(Vec<Snapshot>, HashMap<Key, Process>), HistoryError> {
+        let connection = self.reading.connection;
+        // In order here and not in SQL, where each sort of a few rows takes a millisecond.
+        let mut snapshots =
+            self.question("host_sample", include_str!("snapshot.sql")).rows(connection, host_sample)?;
+        snapshots.sort_by_key(|snapshot| snapshot.captured_at_us);
+        if let Some(last) = snapshots.last_mut().filter(|_| described) {
+            self.describe(last)?;
+        }
+        let known =
+            self.question("process", include_str!("snapshot_processes.sql")).rows(connection, process)?;
+        Ok((snapshots, known.into_iter().collect()))
+    }
 
     /// Adds what the host was when a snapshot was captured, and its file systems.
-    pub(super) fn describe(
-        &self,
-        held: &Held,
-        host: &HostName,
-        snapshot: &mut Snapshot,
-    ) -> Result<(), HistoryError> {
+    fn describe(&self, snapshot: &mut Snapshot) -> Result<(), HistoryError> {
+        let connection = self.reading.connection;
         let captured_us = snapshot.captured_at_us;
-        let then = Part { reading: self, held, host, first_us: captured_us, last_us: captured_us };
-        snapshot.filesystems =
-            then.rows("filesystem_sample", include_str!("snapshot_filesystems.sql"), filesystem)?;
+        let then = Part { first_us: captured_us, last_us: captured_us, ..*self };
+        snapshot.filesystems = then
+            .question("filesystem_sample", include_str!("snapshot_filesystems.sql"))
+            .rows(connection, filesystem)?;
         snapshot.filesystems.sort_by(|a, b| a.mount.cmp(&b.mount));
-        let mut infos = then.every_row("host_info", include_str!("snapshot_info.sql"), host_info)?;
+        let mut infos = then
+            .question_of_all_times("host_info", include_str!("snapshot_info.sql"))
+            .rows(connection, host_info)?;
         infos.sort_by_key(|info| info.captured_us);
         // Of the last time that it was seen to change, or what is known of it first.
         let changes = infos.partition_point(|info| info.captured_us <= captured_us);
@@ -83,40 +105,33 @@ impl Reading<'_> {
         }
         Ok(())
     }
+
+    fn question(&self, table: &str, sql: &str) -> Question {
+        let mut question = self.question_of_all_times(table, sql);
+        question.values.extend([self.first_us, self.last_us].map(|us| Value::BigInt(floor_ms(us))));
+        question
+    }
+
+    fn question_of_all_times(&self, table: &str, sql: &str) -> Question {
+        let sql = sql.replace(&format!("${table}"), &self.reading.relation(table, &[self.held]));
+        Question { sql, values: vec![Value::Text(self.host.to_string())] }
+    }
 }
 
-impl Part<'_> {
+/// A query, and what its parameters stand for.
+struct Question {
+    sql: String,
+    values: Vec<Value>,
+}
+
+impl Question {
     fn rows<T>(
         &self,
-        table: &str,
-        sql: &str,
+        connection: &Connection,
         read: fn(&Row<'_>) -> duckdb::Result<T>,
-    ) -> Result<Vec<T>, HistoryError> {
-        let (first_ms, last_ms) = (floor_ms(self.first_us), floor_ms(self.last_us));
-        self.query(table, sql, read, params![self.host.as_str(), first_ms, last_ms])
-    }
-
-    /// The same of all times.
-    fn every_row<T>(
-        &self,
-        table: &str,
-        sql: &str,
-        read: fn(&Row<'_>) -> duckdb::Result<T>,
-    ) -> Result<Vec<T>, HistoryError> {
-        self.query(table, sql, read, params![self.host.as_str()])
-    }
-
-    fn query<T>(
-        &self,
-        table: &str,
-        sql: &str,
-        read: fn(&Row<'_>) -> duckdb::Result<T>,
-        params: impl Params,
-    ) -> Result<Vec<T>, HistoryError> {
-        let sql = sql.replace(&format!("${table}"), &self.reading.relation(table, &[self.held]));
-        let mut statement = self.reading.connection.prepare_cached(&sql)?;
-        let rows = statement.query_map(params, read)?;
-        Ok(rows.collect::<Result<_, _>>()?)
+    ) -> duckdb::Result<Vec<T>> {
+        let mut statement = connection.prepare_cached(&self.sql)?;
+        statement.query_map(params_from_iter(&self.values), read)?.collect()
     }
 }
 

@@ -3,7 +3,7 @@
 use std::{fmt::Write, path::Path};
 
 use super::attach_one;
-use crate::segment::{SCHEMA_VERSION, SegmentName, quote_identifier, schema_in};
+use crate::segment::{SegmentName, quote_identifier, schema_in};
 
 /// An attached database in memory with the same tables, empty. Every view starts with it, so that the views exist when
 /// there are no segments, and have all columns when a segment of an older version lacks some.
@@ -16,6 +16,11 @@ const HEAD: &str = "\
 /// Tables whose rows stand for themselves.
 const PLAIN_TABLES: [&str; 6] =
     ["segment", "gap", "host_info", "host_sample", "filesystem_sample", "process_sample"];
+/// Since then, every segment has all columns that people see, in the same order.
+const COMPLETE_SINCE_VERSION: u32 = 2;
+/// Of `process_sample`.
+const SAMPLE_COLUMNS: &str = "host, boot_id, pid, started_at, captured_at, state, threads, cpu_percent, cpu_time_ms, \
+    resident_bytes, virtual_bytes, read_bytes, written_bytes";
 /// A process has a row in every segment in which it occurs, but must have one in the view, or joins would count twice.
 const PROCESS_VIEW: &str = include_str!("process_view.sql");
 /// The same of the hours of a process, which may lie in two segments.
@@ -54,11 +59,11 @@ pub(crate) fn attach_empty() -> String {
 pub(crate) fn relation<'a>(table: &str, segments: impl IntoIterator<Item = &'a SegmentName>) -> String {
     let segments: Vec<_> = segments.into_iter().collect();
     // Planning a query takes DuckDB half the time without the empty tables and matching columns by name.
-    if !segments.is_empty() && segments.iter().all(|name| name.schema_version == SCHEMA_VERSION) {
+    if !segments.is_empty() && segments.iter().all(|name| name.schema_version >= COMPLETE_SINCE_VERSION) {
         let rows: Vec<String> = segments.iter().filter_map(|name| rows_of(table, name)).collect();
         return format!("({})", rows.join("\nUNION ALL "));
     }
-    let mut sql = format!("(SELECT * FROM {EMPTY}.{table}");
+    let mut sql = format!("({}", rows_in(EMPTY, table));
     for rows in segments.iter().filter_map(|name| rows_of(table, name)) {
         let _ = write!(sql, "\nUNION ALL BY NAME {rows}");
     }
@@ -73,6 +78,13 @@ fn rows_of(table: &str, name: &SegmentName) -> Option<String> {
         "host_sample" if name.schema_version < 2 => {
             Some(format!("SELECT *, true AS has_processes FROM {alias}.{table}"))
         }
-        _ => Some(format!("SELECT * FROM {alias}.{table}")),
+        _ => Some(rows_in(&alias, table)),
     }
+}
+
+/// The query for the rows of a table of the attached `catalog`, with the columns that people see: not those that these are
+/// worked out from, which earlier versions do not have.
+pub(crate) fn rows_in(catalog: &str, table: &str) -> String {
+    let columns = if table == "process_sample" { SAMPLE_COLUMNS } else { "*" };
+    format!("SELECT {columns} FROM {catalog}.{table}")
 }

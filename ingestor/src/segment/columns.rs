@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::{
     array::{
         ArrayRef, BooleanArray, Float32Array, Int64Array, StringArray, TimestampMicrosecondArray,
-        TimestampMillisecondArray, UInt32Array,
+        TimestampMillisecondArray, UInt8Array, UInt32Array,
     },
     error::ArrowError,
     record_batch::RecordBatch,
@@ -14,6 +14,11 @@ use arrow::{
 use super::rows::{
     FilesystemRow, GapRow, InfoRow, ProcessKey, ProcessRow, SampleRow, SegmentRows, SnapshotRow,
 };
+
+/// The units of `process_sample`.
+const TICK_MS: u64 = 10;
+const PAGE_BYTES: u64 = 4096;
+const SECTOR_BYTES: u64 = 512;
 
 /// Rows laid out at a time: one row group of DuckDB. More would only take more memory.
 pub(super) const BATCH_ROWS: usize = 122_880;
@@ -39,6 +44,16 @@ fn count(values: impl Iterator<Item = Option<u64>>) -> ArrayRef {
     Arc::new(fitting.collect::<Int64Array>())
 }
 
+/// Whole units of `size`.
+fn units(values: impl Iterator<Item = Option<u64>>, size: u64) -> ArrayRef {
+    count(values.map(|value| value.map(|value| value / size)))
+}
+
+/// Whole pages; of more than 16 TiB there is no machine yet.
+fn pages(bytes: u64) -> Option<u32> {
+    u32::try_from(bytes / PAGE_BYTES).ok()
+}
+
 fn number(values: impl Iterator<Item = Option<u32>>) -> ArrayRef {
     Arc::new(values.collect::<UInt32Array>())
 }
@@ -47,10 +62,10 @@ fn share(values: impl Iterator<Item = Option<f32>>) -> ArrayRef {
     Arc::new(values.collect::<Float32Array>())
 }
 
-/// Rounded to 0.1: Linux counts processor time in ticks of 10 ms, which are 0.1 % of an interval of 10 s, so the rest is
-/// noise, which takes bytes to keep. `cpu_time_ms` has it exactly. Only for processes; there are few hosts.
-fn tenths(percent: f32) -> f32 {
-    (percent * 10.0).round() / 10.0
+/// Linux counts processor time in ticks of 10 ms, which are 0.1 % of an interval of 10 s, so the rest is noise, which takes
+/// bytes to keep. `cpu_ticks` has it exactly. Only for processes; there are few hosts.
+fn tenths(percent: f32) -> u32 {
+    (percent * 10.0).round() as u32
 }
 
 fn batch<const N: usize>(columns: [(&'static str, ArrayRef); N]) -> Result<RecordBatch, ArrowError> {
@@ -163,21 +178,21 @@ impl SegmentRows {
     }
 
     pub(super) fn sample_batch(&self, rows: &[SampleRow]) -> Result<RecordBatch, ArrowError> {
-        let states: Vec<String> = rows.iter().map(|row| row.state.to_string()).collect();
+        let state = |row: &SampleRow| u8::try_from(row.state).unwrap_or(b'?');
         batch([
             ("host", text(rows.iter().map(|row| Some(self.names.text(row.key.host))))),
             ("boot_id", text(rows.iter().map(|row| Some(self.names.text(row.key.boot))))),
             ("pid", number(rows.iter().map(|row| Some(row.key.pid)))),
             ("started_at", start(rows.iter().map(|row| Some(row.key.started_at_us)))),
             ("captured_at", time(rows.iter().map(|row| row.captured_at_us))),
-            ("state", text(states.iter().map(|state| Some(state.as_str())))),
+            ("state_code", Arc::new(rows.iter().map(state).collect::<UInt8Array>())),
             ("threads", number(rows.iter().map(|row| row.threads))),
-            ("cpu_percent", share(rows.iter().map(|row| row.cpu_percent.map(tenths)))),
-            ("cpu_time_ms", count(rows.iter().map(|row| row.cpu_time_ms))),
-            ("resident_bytes", count(rows.iter().map(|row| row.resident_bytes))),
-            ("virtual_bytes", count(rows.iter().map(|row| row.virtual_bytes))),
-            ("read_bytes", count(rows.iter().map(|row| row.read_bytes))),
-            ("written_bytes", count(rows.iter().map(|row| row.written_bytes))),
+            ("cpu_tenths", number(rows.iter().map(|row| row.cpu_percent.map(tenths)))),
+            ("cpu_ticks", units(rows.iter().map(|row| row.cpu_time_ms), TICK_MS)),
+            ("resident_pages", number(rows.iter().map(|row| row.resident_bytes.and_then(pages)))),
+            ("virtual_pages", units(rows.iter().map(|row| row.virtual_bytes), PAGE_BYTES)),
+            ("read_sectors", units(rows.iter().map(|row| row.read_bytes), SECTOR_BYTES)),
+            ("written_sectors", units(rows.iter().map(|row| row.written_bytes), SECTOR_BYTES)),
         ])
     }
 }

@@ -37,7 +37,12 @@ pub use seal::{SealError, seal};
 /// The tables, with `$catalog` for the attached database they go to.
 const SCHEMA: &str = include_str!("schema.sql");
 /// Grows with every change of `schema.sql`.
-pub const SCHEMA_VERSION: u32 = 2;
+pub const SCHEMA_VERSION: u32 = 3;
+
+/// The columns that a table of a segment has of what `relation` says its rows are.
+pub(crate) fn stored_columns(table: &str) -> &'static str {
+    if table == "process_sample" { include_str!("packed_samples.sql") } else { "*" }
+}
 
 /// The statements that make the tables in the attached database `catalog`.
 pub(crate) fn schema_in(catalog: &str) -> String {

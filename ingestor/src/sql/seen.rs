@@ -7,8 +7,8 @@ use duckdb::Connection;
 
 use super::{engine::EngineError, limits::MAX_SEEN_ROWS};
 use crate::{
-    history::{Scope, attach_empty, relation, views_sql},
-    segment::{SegmentName, quote_identifier, schema_in},
+    history::{Scope, attach_empty, relation, rows_in, views_sql},
+    segment::{SegmentName, quote_identifier, schema_in, stored_columns},
 };
 
 /// The database in memory that the copies are in.
@@ -46,14 +46,15 @@ pub(super) fn keep(
             _ => "true".to_owned(),
         };
         let rows = rows(table);
+        let columns = stored_columns(table);
         connection.execute_batch(&format!(
-            "INSERT INTO {SEEN}.{table} BY NAME SELECT * FROM {rows} WHERE {is_recent};\nCHECKPOINT {SEEN};"
+            "INSERT INTO {SEEN}.{table} BY NAME SELECT {columns} FROM {rows} WHERE {is_recent};\nCHECKPOINT {SEEN};"
         ))?;
     }
     for name in segments {
         connection.execute_batch(&format!("DETACH {}", quote_identifier(&name.alias())))?;
     }
-    connection.execute_batch(&views_sql(|table| format!("{SEEN}.{table}")))?;
+    connection.execute_batch(&views_sql(|table| format!("({})", rows_in(SEEN, table))))?;
     Ok(since_ms.map(|since_ms| since_ms.saturating_mul(1000)))
 }
 

@@ -16,7 +16,7 @@ use crate::{
     history::{attach_sql, relation},
     segment::{
         FileError, Level, SegmentName, TEMPORARY_EXTENSION, begin_file, finish_file, open_engine,
-        publish_file,
+        publish_file, stored_columns,
     },
 };
 
@@ -177,8 +177,11 @@ fn copy(engine: &Connection, plan: &Plan) -> duckdb::Result<()> {
         false => include_str!("sql/hours.sql"),
     };
     let of_pieces = [Some(include_str!("sql/processes.sql")), samples, Some(hours)];
-    let of_pieces: Vec<String> =
-        of_pieces.into_iter().flatten().map(|sql| sql.replace("$catalog", CATALOG)).collect();
+    let of_pieces: Vec<String> = of_pieces
+        .into_iter()
+        .flatten()
+        .map(|sql| sql.replace("$catalog", CATALOG).replace("$packed", stored_columns("process_sample")))
+        .collect();
     for piece in pieces(engine)? {
         for sql in &of_pieces {
             engine

@@ -15,6 +15,8 @@ use fleetps_nats::{
     snapshot::{AgentCost, FORMAT, FilesystemSample, HostInfo, HostSample, Process},
 };
 
+use crate::support::{PAGE_BYTES, SECTOR_BYTES, TICK_MS};
+
 /// When the fleets begin, and the numbering of their stream: 2026-11-20 22:13:20 UTC, in s since 1970.
 const BEGIN_S: i64 = 1_795_212_800;
 const SECOND_US: i64 = 1_000_000;
@@ -171,19 +173,19 @@ impl Machine {
             self.processes.insert(pid, process);
         }
         for process in self.processes.values_mut() {
-            let add = |counter: &mut Option<u64>, most: u64, rng: &mut Rng| {
-                *counter = counter.map(|value| value + if rng.bool() { 0 } else { rng.u64(0..most) });
+            let add = |counter: &mut Option<u64>, unit: u64, most: u64, rng: &mut Rng| {
+                *counter = counter.map(|value| value + if rng.bool() { 0 } else { unit * rng.u64(0..most) });
             };
-            add(&mut process.cpu_time_ms, 10_000, rng);
-            add(&mut process.read_bytes, 1 << 30, rng);
-            add(&mut process.written_bytes, 1 << 30, rng);
+            add(&mut process.cpu_time_ms, TICK_MS, 1000, rng);
+            add(&mut process.read_bytes, SECTOR_BYTES, 1 << 21, rng);
+            add(&mut process.written_bytes, SECTOR_BYTES, 1 << 21, rng);
             process.state = ['S', 'R', 'D', 'Z', '?'][rng.usize(0..5)];
             process.threads = Some(rng.u32(1..100));
             process.cpu_percent = Some(rng.u16(0..2000) as f32 / 10.0);
             if rng.bool() {
-                process.resident_bytes = Some(rng.u64(0..1 << 14) << 12);
+                process.resident_bytes = Some(rng.u64(0..1 << 14) * PAGE_BYTES);
             }
-            process.virtual_bytes = Some(rng.u64(0..1 << 40));
+            process.virtual_bytes = Some(rng.u64(0..1 << 28) * PAGE_BYTES);
         }
     }
 
@@ -200,10 +202,10 @@ impl Machine {
             user_name: text(rng),
             unit: text(rng),
             container: text(rng),
-            cpu_time_ms: Some(rng.u64(0..1000)),
-            resident_bytes: Some(rng.u64(0..1 << 14) << 12),
+            cpu_time_ms: Some(rng.u64(0..100) * TICK_MS),
+            resident_bytes: Some(rng.u64(0..1 << 14) * PAGE_BYTES),
             read_bytes: Some(0),
-            written_bytes: Some(rng.u64(0..1000)),
+            written_bytes: Some(rng.u64(0..10) * SECTOR_BYTES),
             ..Process::default()
         }
     }

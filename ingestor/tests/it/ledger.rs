@@ -13,7 +13,7 @@ use fleetps_nats::{
     snapshot::{FORMAT, FilesystemSample, Process},
 };
 
-use crate::support::rows;
+use crate::support::{PAGE_BYTES, SECTOR_BYTES, TICK_MS, rows};
 
 /// Midnight.
 pub const START_S: i64 = 20_000 * 86_400;
@@ -264,13 +264,14 @@ fn started(pid: u32, at_us: i64, rng: &mut Rng) -> Process {
 }
 
 fn run(process: &mut Process, rng: &mut Rng) {
-    let mut grow =
-        |counter: &mut Option<u64>, most| *counter = counter.map(|value| value + rng.u64(0..=most));
-    grow(&mut process.cpu_time_ms, 900);
-    grow(&mut process.read_bytes, 1 << 40);
-    grow(&mut process.written_bytes, 3);
+    let mut grow = |counter: &mut Option<u64>, unit, most| {
+        *counter = counter.map(|value| value + unit * rng.u64(0..=most));
+    };
+    grow(&mut process.cpu_time_ms, TICK_MS, 90);
+    grow(&mut process.read_bytes, SECTOR_BYTES, 1 << 31);
+    grow(&mut process.written_bytes, SECTOR_BYTES, 3);
     process.cpu_percent = Some(rng.f32() * 200.0);
-    process.resident_bytes = Some(rng.u64(..1 << 34));
+    process.resident_bytes = Some(rng.u64(..1 << 22) * PAGE_BYTES);
 }
 
 fn with_missing_values(process: &Process, rng: &mut Rng) -> Process {

@@ -7,7 +7,7 @@ mod charts;
 mod crashes;
 mod damage;
 mod disk_full;
-mod first_version;
+mod earlier_versions;
 mod fleet;
 mod flood;
 mod ledger;

@@ -25,6 +25,11 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 /// The bound of the stream, far above what the tests publish.
 const STREAM_BYTES: u64 = 256 << 20;
 
+/// The units in which Linux counts, and segments keep, what processes use: samples made up of others would be cut down.
+pub const TICK_MS: u64 = 10;
+pub const PAGE_BYTES: u64 = 4096;
+pub const SECTOR_BYTES: u64 = 512;
+
 /// A server with its streams, in a folder of its own.
 pub struct Fixture {
     pub server: Option<ManagedServer>,

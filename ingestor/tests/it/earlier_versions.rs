@@ -1,4 +1,4 @@
-//! Segments of the first version of the schema: read beside newer ones, and merged with them.
+//! Segments of earlier versions of the schema: read beside newer ones, and merged with them.
 
 use std::path::Path;
 
@@ -11,14 +11,23 @@ use fleetps_ingestor::{
 
 use crate::{publisher::snapshot, support::value};
 
-const NAME: &str = "hour-p000-1700000000-000000000001-000000000001-20231114T221320Z.duckdb";
+/// What its file is called, and its tables.
+const FIRST: (&str, &str) =
+    ("hour-p000-1700000000-000000000001-000000000001-20231114T221320Z.duckdb", include_str!("schema_1.sql"));
+const SECOND: (&str, &str) = (
+    "hour-p000-1700000000-000000000001-000000000001-20231114T221320Z-v2.duckdb",
+    concat!(
+        include_str!("schema_2.sql"),
+        "ALTER TABLE $catalog.host_sample ALTER has_processes SET DEFAULT true;"
+    ),
+);
 
-/// One snapshot with two processes, captured at a time that is no whole millisecond.
-fn write_first_version(folder: &Path) {
+/// One snapshot with two processes, captured at a time that is no whole millisecond; figures are no whole units either.
+fn write_earlier(folder: &Path, (name, schema): (&str, &str)) {
     let connection = Connection::open_in_memory().unwrap();
-    let file = folder.join(NAME);
+    let file = folder.join(name);
     connection.execute_batch(&format!("ATTACH '{}' AS old", file.display())).unwrap();
-    connection.execute_batch(&include_str!("schema_1.sql").replace("$catalog", "old")).unwrap();
+    connection.execute_batch(&schema.replace("$catalog", "old")).unwrap();
     connection
         .execute_batch(
             "USE old;
@@ -29,7 +38,7 @@ fn write_first_version(folder: &Path) {
                 'old' AS name, make_timestamp(1700000000123456) AS last_seen FROM (VALUES (1), (2)) pids (pid);
             INSERT INTO process_sample BY NAME SELECT 'host' AS host, 'boot' AS boot_id, pid,
                 make_timestamp(5) AS started_at, make_timestamp(1700000000123456) AS captured_at,
-                100 * pid AS cpu_time_ms FROM process;
+                'S' AS state, 100 * pid + 7 AS cpu_time_ms, 4097 AS resident_bytes FROM process;
             USE memory; CHECKPOINT old; DETACH old",
         )
         .unwrap();
@@ -37,23 +46,37 @@ fn write_first_version(folder: &Path) {
 
 #[test]
 fn segments_of_the_first_version_are_read_and_merged_with_newer_ones() {
+    is_read_and_merged(FIRST);
+}
+
+#[test]
+fn segments_of_the_second_version_are_read_and_merged_with_newer_ones() {
+    is_read_and_merged(SECOND);
+}
+
+fn is_read_and_merged(earlier: (&str, &str)) {
     let folder = tempfile::tempdir().unwrap();
-    write_first_version(folder.path());
+    write_earlier(folder.path(), earlier);
     let mut rows = SegmentRows::new(0, 1_700_000_000, 2, 1_700_000_010_000_000);
     rows.push(2, 1_700_000_010_000_000, &"host".parse().unwrap(), snapshot("run", 10));
     seal(folder.path(), &mut rows).unwrap();
     let joined = "SELECT count(*) FROM process_sample JOIN host_sample USING (host, boot_id, captured_at)
         JOIN process USING (host, boot_id, pid, started_at) WHERE has_processes";
     assert_eq!(value::<u64>(folder.path(), joined), 12);
+    let figures = "SELECT string_agg(concat_ws(' ', state, cpu_time_ms, resident_bytes), ', ' ORDER BY pid)
+        FROM process_sample JOIN process USING (host, boot_id, pid, started_at) WHERE name = 'old'";
+    assert_eq!(value::<String>(folder.path(), figures), "S 107 4097, S 207 4097");
 
     merge_folder(folder.path()).unwrap();
     let current = Catalog::scan(folder.path()).unwrap().current;
     assert!(current.iter().all(|segment| segment.name.schema_version == SCHEMA_VERSION), "{current:?}");
     assert_eq!(value::<u64>(folder.path(), joined), 12);
+    // To the tick and the page.
+    assert_eq!(value::<String>(folder.path(), figures), "S 100 4096, S 200 4096");
     let samples = "SELECT sum(samples)::UBIGINT FROM process_hour";
     assert_eq!(value::<u64>(folder.path(), samples), 12);
     let of_old =
         "SELECT max(cpu_time_last_ms) FROM process_hour JOIN process USING (host, boot_id, pid, started_at)
         WHERE name = 'old'";
-    assert_eq!(value::<u64>(folder.path(), of_old), 200);
+    assert_eq!(value::<u64>(folder.path(), of_old), 207);
 }
