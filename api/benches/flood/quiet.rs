@@ -89,6 +89,7 @@ impl Sent {
                 if let Ok(stored) = sent.await {
                     break stored;
                 }
+                tokio::time::sleep(STEP).await;
             };
             sealed.wait_for(|highest| *highest >= stored.sequence).await.unwrap();
             started.elapsed().as_micros()
