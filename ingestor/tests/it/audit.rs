@@ -1,5 +1,7 @@
 //! The audit on its way from the broker to segments, and what its chain shows.
 
+mod damage;
+
 use std::path::Path;
 
 use duckdb::Connection;
@@ -14,7 +16,7 @@ use fleetps_nats::{
 
 use crate::support::{Fixture, until, within};
 
-pub fn entry(number: u64) -> AuditEntry {
+fn entry(number: u64) -> AuditEntry {
     AuditEntry {
         at_us: 1_795_219_200_000_000 + i64::try_from(number).unwrap(),
         who: format!("user-{number}"),
@@ -36,7 +38,7 @@ fn chain(last: &Link, count: u64) -> Vec<Chained> {
     chain
 }
 
-pub fn everything() -> AuditQuery {
+fn everything() -> AuditQuery {
     AuditQuery { to_us: i64::MAX / 2, limit: 1000, ..AuditQuery::default() }
 }
 
@@ -142,7 +144,7 @@ fn entries_are_found_by_what_is_asked_and_shown_once() {
 }
 
 /// A folder with the entries 1 to 9 in three segments.
-pub fn three_segments() -> (tempfile::TempDir, Vec<AuditName>, Vec<Chained>) {
+fn three_segments() -> (tempfile::TempDir, Vec<AuditName>, Vec<Chained>) {
     let folder = tempfile::tempdir().unwrap();
     let all = chain(&Link::before_the_first(), 9);
     let names = all.chunks(3).map(|entries| seal(folder.path(), 1000, entries).unwrap()).collect();

@@ -9,10 +9,8 @@ use fleetps_ingestor::{
 };
 use fleetps_nats::{audit::Audit, server::Part};
 
-use crate::{
-    audit::{entry, everything, three_segments},
-    support::{Fixture, until},
-};
+use super::{entry, everything, three_segments};
+use crate::support::{Fixture, until};
 
 fn truncate(path: &Path) {
     let bytes = fs::read(path).unwrap();
