@@ -1,7 +1,7 @@
 //! The name of a segment, which says all that is needed to find, order and replace it.
 //!
 //! `<level>-p<partition>-<epoch>-<first sequence>-<last sequence>-<time of the first>-v<schema version>.duckdb`, as in
-//! `fresh-p000-1763712000-000000000001-000000000050-20261121T083000Z-v2.duckdb`; without the last where that is 1.
+//! `fresh-p000-1763712000-000000000001-000000000050-20261121T083000Z-v3.duckdb`; without the last where that is 1.
 //! Zero-padded, so that names of one level sort in the order of the stream. Anything that does not read back as exactly
 //! itself is no segment.
 
