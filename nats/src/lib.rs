@@ -1,12 +1,12 @@
 //! What the parts of fleetps say to each other over NATS.
 //!
 //! `host` and `subject` name things, `snapshot` is the message every agent sends, `stream` is where the broker keeps
-//! those messages, `reader` reads them in order, `unpack` makes snapshots of them and `direct` reads some of them at once, `status` is how an ingestor says how it
-//! is doing, `audit` is who did what, and `connection` is the one way to reach a broker, kept safe by `wire`; `key` reads and
-//! makes the keys for it. `bucket` is what the broker keeps under keys, `hosts` the one of the hosts, and `admission` decides
-//! who may speak for them. `server` (feature `managed`) finds, installs and runs a local nats-server; `lock` keeps two
-//! processes out of one folder, `units` reads durations and sizes as people write them, `causes` writes an error as one
-//! line, `clock` tells the time.
+//! those messages, `reader` reads them in order, `direct` some of them at once, and `unpack` makes snapshots of them,
+//! `status` is how a part says how it is doing, `audit` is who did what, and `connection` is the one way to reach a broker,
+//! kept safe by `wire`; `key` reads and makes the keys for it. `bucket` is what the broker keeps under keys, `hosts` the one
+//! of the hosts, and `admission` decides who may speak for them. `server` (feature `managed`) finds, installs and runs a
+//! local nats-server; `lock` keeps two processes out of one folder, `units` reads durations and sizes as people write them,
+//! `causes` writes an error as one line, `clock` tells the time.
 
 pub mod admission;
 pub mod audit;

@@ -4,9 +4,9 @@
 //! `identify` finds out who asks, by its `cookie` or token and its `address`, and `admit` keeps out what no page of this
 //! server sent, and who asks too much.
 //!
-//! `accounts` is everything that is known of people: `users`, `sessions`, `tokens`, `links` and `browsers`, each `kept` by the broker and
-//! followed in memory; `signing_in` and `managing` change it, and `record` writes that into the audit. `password`, `secret`
-//! and `throttle` are the tools; `local` lets commands on this machine in.
+//! `accounts` is everything that is known of people: `users`, `sessions`, `tokens`, `links` and `browsers`, each `kept` by
+//! the broker and followed in memory; `signing_in` and `managing` change it, and `record` writes that into the audit.
+//! `password`, `secret` and `throttle` are the tools; `local` lets commands on this machine in.
 
 mod accounts;
 mod address;

@@ -1,7 +1,8 @@
 //! The audit as segments of its own: who did what, for longer than the broker keeps it.
 //!
-//! `keep` moves entries from the stream to segments, merges these, and lets go of what is too old, as `plan` says; `segment` makes the
-//! files, `name` is what they are called, `folder` which there are, `damage` finds those that cannot be relied on. `search` reads them, `verify` follows the chain.
+//! `keep` moves entries from the stream to segments, merges these, and lets go of what is too old, as `plan` says; `segment`
+//! makes the files, `name` is what they are called, `folder` which there are, `damage` finds those that cannot be relied on.
+//! `search` reads them, `verify` follows the chain.
 //!
 //! **Beside the other segments, not in them:** who may see the hosts' past may not see the audit. So one set of files
 //! can be attached without the other.

@@ -1,7 +1,9 @@
 //! Segments: the files that the history consists of.
 //!
 //! A segment is a DuckDB file with the tables of `schema.sql` and a name (`name`) that says which sequences of the
-//! stream it holds. `rows` collects what goes into one (`strings` keeps what repeats), `columns` lays it out for DuckDB, `seal` makes the file.
+//! stream it holds. `rows` collects what goes into one (`strings` keeps what repeats), `columns` lays it out for DuckDB,
+//! `seal` makes the file. Samples of processes are stored in other units than they are read in: `packed_samples.sql` is the
+//! way back, for rows that come from other segments.
 //!
 //! **A segment with its final name is complete and never written again.** It is written under a temporary name,
 //! checkpointed, brought to disk, renamed, and the folder brought to disk. So after any crash the folder holds whole

@@ -4,8 +4,9 @@
 //! about every connection that it does not know by its own configuration ("auth callout"), and an [`AdmissionService`]
 //! answers: `question` reads what is asked and checks the signature, `decide` looks the host up or enrols it (`token`),
 //! `answer` writes what it may do. `disconnect` ends connections of hosts that may no more, `hello` lets a host change
-//! its key, `refusals` counts who was kept out and `reporting` tells, `service` runs all that; any number of them may run. What the broker refuses
-//! to those who are in, it only writes to its log: where that is at hand, `broker_log` follows it and `violations` counts.
+//! its key, `refusals` counts who was kept out and `reporting` tells, `service` runs all that; any number of them may run.
+//! What the broker refuses to those who are in, it only writes to its log: where that is at hand, `broker_log` follows it,
+//! `violations` reads and counts, `watching` puts it on record.
 //!
 //! While none runs, those who are connected go on, and others are refused and try again.
 //!

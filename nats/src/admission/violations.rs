@@ -1,4 +1,5 @@
-//! Subjects that the broker refused to hosts: it only writes them into its log, so that is read, and they are counted by host.
+//! Subjects that the broker refused to hosts: it only writes them into its log, so that is read, and they are counted by
+//! host.
 
 use std::{
     collections::BTreeMap,
