@@ -84,14 +84,16 @@ impl Browser {
         self.client.execute(script, Vec::new()).await.unwrap()
     }
 
-    /// Waits until a script's value is `wanted`.
+    /// Waits until a script's value is `wanted`. A script that fails is not there yet:
+    /// between two pages it meets a document without its elements.
     pub async fn until(&self, script: &str, wanted: Value) {
-        let mut last = Value::Null;
+        let mut last = String::new();
         let waiting = async {
             loop {
-                last = self.run(script).await;
-                if last == wanted {
-                    return;
+                match self.client.execute(script, Vec::new()).await {
+                    Ok(value) if value == wanted => return,
+                    Ok(value) => last = value.to_string(),
+                    Err(error) => last = error.to_string(),
                 }
                 tokio::time::sleep(Duration::from_millis(30)).await;
             }
