@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use fantoccini::{Client, ClientBuilder, Locator};
+use fantoccini::{Client, ClientBuilder, Locator, error::CmdError};
 use fleetps_nats::snapshot::Process;
 use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::{Value, json};
@@ -100,6 +100,41 @@ impl Browser {
         };
         if tokio::time::timeout(PATIENCE, waiting).await.is_err() {
             panic!("{script} is {last}, not {wanted}");
+        }
+    }
+
+    /// Clicks on the first element that `selector` finds, when it is there: a page may be on its way, or bring another one
+    /// in its place.
+    pub async fn click(&self, selector: &str) {
+        let clicking = async {
+            while self.try_click(selector).await.is_err() {
+                tokio::time::sleep(Duration::from_millis(30)).await;
+            }
+        };
+        let clicked = tokio::time::timeout(PATIENCE, clicking).await;
+        assert!(clicked.is_ok(), "{selector} cannot be clicked");
+    }
+
+    async fn try_click(&self, selector: &str) -> Result<(), CmdError> {
+        self.client.find(Locator::Css(selector)).await?.click().await
+    }
+
+    /// Waits until an attribute of the first element that `selector` finds is `wanted`; needs no scripts.
+    pub async fn until_attribute(&self, selector: &str, name: &str, wanted: &str) {
+        let mut last = None;
+        let waiting = async {
+            loop {
+                if let Ok(element) = self.client.find(Locator::Css(selector)).await {
+                    last = element.attr(name).await.ok().flatten();
+                }
+                if last.as_deref() == Some(wanted) {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(30)).await;
+            }
+        };
+        if tokio::time::timeout(PATIENCE, waiting).await.is_err() {
+            panic!("{name} of {selector} is {last:?}, not {wanted:?}");
         }
     }
 
@@ -214,9 +249,9 @@ async fn the_back_button_restores_the_view() {
     browser.go("/").await;
     browser.until_live().await;
     browser.run("window.samePage = true").await;
-    browser.client.find(Locator::Css("td.host a")).await.unwrap().click().await.unwrap();
+    browser.click("td.host a").await;
     browser.until(PIDS, json!("1 10 11 12 20")).await;
-    browser.client.find(Locator::Css("[data-view=Flat]")).await.unwrap().click().await.unwrap();
+    browser.click("[data-view=Flat]").await;
     browser.until(PIDS, json!("11 1 10 12 20")).await;
     browser.client.back().await.unwrap();
     browser.until(PIDS, json!("1 10 11 12 20")).await;
@@ -229,7 +264,7 @@ async fn the_back_button_restores_the_view() {
 async fn everything_works_without_scripts() {
     let Some(browser) = Browser::open(Site::with("web-1", family()), false).await else { return };
     browser.go("/").await;
-    browser.client.find(Locator::Css("td.host a")).await.unwrap().click().await.unwrap();
+    browser.click("td.host a").await;
     browser
         .client
         .wait()
@@ -243,16 +278,16 @@ async fn everything_works_without_scripts() {
     assert_eq!(browser.client.find_all(Locator::Css("#processes tbody tr")).await.unwrap().len(), 3);
     let filter = browser.client.find(Locator::Id("q")).await.unwrap();
     filter.send_keys("sshd").await.unwrap();
-    browser.client.find(Locator::Css(".filter button")).await.unwrap().click().await.unwrap();
+    browser.click(".filter button").await;
     browser.client.wait().for_element(Locator::Css("tr.dim")).await.unwrap();
     let url = browser.client.current_url().await.unwrap();
     assert!(
         url.query().is_some_and(|query| query.contains("q=sshd") && query.contains("closed=10")),
         "{url}"
     );
-    browser.client.find(Locator::Css("#columns summary")).await.unwrap().click().await.unwrap();
-    browser.client.find(Locator::Css("#columns input[value=parent]")).await.unwrap().click().await.unwrap();
-    browser.client.find(Locator::Css("#columns button")).await.unwrap().click().await.unwrap();
+    browser.click("#columns summary").await;
+    browser.click("#columns input[value=parent]").await;
+    browser.click("#columns button").await;
     browser.client.wait().for_element(Locator::Css("th.parent")).await.unwrap();
 }
 

@@ -27,7 +27,7 @@ async fn send(browser: &Browser, fields: &[(&str, &str)], button: &str) {
         let field = Locator::Css(name);
         browser.client.wait().for_element(field).await.unwrap().send_keys(value).await.unwrap();
     }
-    browser.client.find(Locator::Css(button)).await.unwrap().click().await.unwrap();
+    browser.click(button).await;
 }
 
 /// Waits until an element says this, and returns all that it says. While one page follows another, an element may be gone
@@ -60,7 +60,7 @@ async fn from_the_first_link_to_a_token(scripts: bool) {
     send(&browser, &[("[name=name]", "anna"), CHOSEN[0], CHOSEN[1]], "main button").await;
     says(&browser, "#hosts td.host", "web-1").await;
 
-    browser.client.find(Locator::Css("a[href='/users']")).await.unwrap().click().await.unwrap();
+    browser.click("a[href='/users']").await;
     send(&browser, &[("main [name=name]", "bert")], "main form button").await;
     let for_bert = says(&browser, "#link", "/welcome/").await;
     send(&browser, &[], "form[action='/sign-out'] button").await;

@@ -143,13 +143,13 @@ async fn the_past_can_be_travelled_without_scripts() {
     let Some(browser) = Browser::open(Site::with_history(history()), false).await else { return };
     browser.go(&url_at(500)).await;
     browser.client.wait().for_element(Locator::Css("noscript img, .timeline img")).await.unwrap();
-    browser.client.find(Locator::Id("earlier")).await.unwrap().click().await.unwrap();
-    let shown = async || {
-        let bar = browser.client.wait().for_element(Locator::Css("#bar b time")).await.unwrap();
-        bar.attr("datetime").await.unwrap().unwrap()
+    browser.click("#earlier").await;
+    let until_shown = async |second: i64| {
+        let wanted = time_at(second).replace('Z', ".000000Z");
+        browser.until_attribute("#bar b time", "datetime", &wanted).await;
     };
-    assert_eq!(shown().await, time_at(490).replace('Z', ".000000Z"));
+    until_shown(490).await;
     let buttons = browser.client.find_all(Locator::Css(".parts button")).await.unwrap();
     buttons[15].click().await.unwrap();
-    assert_eq!(shown().await, time_at(150).replace('Z', ".000000Z"));
+    until_shown(150).await;
 }

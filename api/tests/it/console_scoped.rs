@@ -64,13 +64,14 @@ fn everything(answer: Result<Answer, AskError>) -> String {
     }
 }
 
-const TABLES: [&str; 8] = [
+const TABLES: [&str; 9] = [
     "segment",
     "gap",
     "host_info",
     "host_sample",
     "filesystem_sample",
     "process",
+    "process_span",
     "process_sample",
     "process_hour",
 ];

@@ -183,7 +183,7 @@ async fn in_a_browser_an_example_is_one_click_away_with_and_without_scripts() {
         let (_data, history) = history();
         let Some(browser) = Browser::open(site(&history), scripts).await else { return };
         browser.go("/sql").await;
-        browser.client.find(Locator::Css(".examples button")).await.unwrap().click().await.unwrap();
+        browser.click(".examples button").await;
         browser.client.wait().for_element(Locator::Css("#answer td")).await.unwrap();
         let summary = browser.client.find(Locator::Css("#summary")).await.unwrap().text().await.unwrap();
         assert!(summary.starts_with("2 rows; "), "{summary}");

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use duckdb::Connection;
 use fleetps_nats::HostName;
 
-use super::{Resolution, SetAside, Span, views::relation};
+use super::{Resolution, SetAside, Span, views::{Rows, relation}};
 use crate::segment::{Level, SegmentName};
 
 /// A segment that is attached.
@@ -34,7 +34,7 @@ impl Held {
     pub(super) fn look(connection: &Connection, name: SegmentName) -> duckdb::Result<Self> {
         let look = |which: &str| -> duckdb::Result<HashMap<HostName, HostRange>> {
             let sql = include_str!("held.sql")
-                .replace("$host_sample", &relation("host_sample", [&name]))
+                .replace("$host_sample", &relation(Rows::Of("host_sample"), [&name]))
                 .replace("$which", which);
             let mut statement = connection.prepare(&sql)?;
             let rows = statement.query_map([], |row| {

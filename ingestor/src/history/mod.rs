@@ -43,7 +43,7 @@ use held::Held;
 pub(crate) use known_runs::known_runs;
 pub use scope::{Hosts, Scope};
 pub use views::attach_sql;
-pub(crate) use views::{attach_empty, relation, rows_in, views_sql};
+pub(crate) use views::{Rows, Tables, attach_empty, relation, views_sql};
 
 use crate::segment::{SegmentName, open_engine, quote_identifier, quote_text};
 

@@ -1,13 +1,14 @@
 -- The processes of a host as they were at a moment (UTC), by its last snapshot then or before; none where nothing had
 -- come from it for three intervals: FROM processes_at('web-01', '2026-11-21 03:12:00')
 CREATE OR REPLACE MACRO processes_at(host_name, moment) AS TABLE
-SELECT pid, parent_pid, name, user_name, state, threads, cpu_percent, cpu_time_ms, resident_bytes, virtual_bytes,
-    read_bytes, written_bytes, unit, container, executable, command_line, started_at, captured_at, host, boot_id
-FROM process_sample JOIN process USING (host, boot_id, pid, started_at)
-WHERE host = host_name AND captured_at = (
-    SELECT captured_at FROM host_sample
+WITH latest AS (
+    SELECT host, captured_at FROM host_sample
     WHERE host = host_name AND has_processes AND captured_at <= moment::TIMESTAMP_MS
         -- Where samples are thinned, one a minute is left.
         AND moment::TIMESTAMP - captured_at <= greatest(3 * to_milliseconds(interval_ms), INTERVAL 3 MINUTES)
     ORDER BY captured_at DESC LIMIT 1
-);
+)
+SELECT pid, parent_pid, name, user_name, state, threads, cpu_percent, cpu_time_ms, resident_bytes, virtual_bytes,
+    read_bytes, written_bytes, unit, container, executable, command_line, started_at, captured_at, host, boot_id
+FROM $samples JOIN process USING (host, boot_id, pid, started_at)
+WHERE host = host_name;

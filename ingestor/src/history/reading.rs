@@ -6,7 +6,7 @@ use std::{cell::RefCell, sync::Arc};
 use duckdb::Connection;
 use fleetps_nats::HostName;
 
-use super::{History, HistoryError, Resolution, Scope, Span, State, held::Held, views::relation};
+use super::{History, HistoryError, Resolution, Scope, Span, State, held::Held, views::{Rows, relation}};
 use crate::segment::SegmentName;
 
 /// A question is asked anew at most so often: each time a damaged segment was set aside, or segments changed meanwhile,
@@ -36,9 +36,14 @@ impl<'a> Reading<'a> {
     /// The rows of a table of hosts in these segments that are in the scope, as something to select from. Without segments
     /// it has no rows.
     pub(crate) fn relation(&self, table: &str, segments: &[&Held]) -> String {
+        self.rows(Rows::Of(table), segments)
+    }
+
+    /// The same of some rows of a table.
+    pub(crate) fn rows(&self, rows: Rows<'_>, segments: &[&Held]) -> String {
         let names = segments.iter().map(|held| &held.name);
         self.touched.borrow_mut().extend(names.clone());
-        self.scope.rows(table, relation(table, names))
+        self.scope.rows(rows.table(), relation(rows, names))
     }
 }
 
@@ -49,6 +54,11 @@ pub(crate) fn coarsest(segments: &[&Held]) -> Resolution {
 
 /// The earliest and the latest ms that DuckDB's timestamps can say.
 const MS_RANGE: (i64, i64) = (-9_223_372_000_000_000, 9_223_372_000_000_000);
+
+/// The time that a parameter of ms since 1970 UTC says.
+pub(crate) fn at(parameter: &str) -> String {
+    format!("make_timestamp_ms({parameter}::BIGINT)::TIMESTAMP_MS")
+}
 
 /// For `captured_at <= make_timestamp_ms(?::BIGINT)::TIMESTAMP_MS`: what was captured at or before `us`. Without that cast
 /// every row would be cast instead, and no part of a table could be left out.

@@ -9,6 +9,7 @@ use super::{
     held::Held,
     moment::THINNED_US,
     reading::{Reading, coarsest, floor_ms},
+    views::Rows,
 };
 use crate::filter::Filter;
 
@@ -27,7 +28,7 @@ impl History {
                 .replace("$at_ms", &floor_ms(at_us).to_string())
                 .replace("$limit", &limit.to_string())
                 .replace("$samples", &samples_with_patience(reading, &segments))
-                .replace("$process_sample", &reading.relation("process_sample", &segments))
+                .replace("$process_sample", &reading.rows(Rows::SamplesAt("moments"), &segments))
                 .replace("$process", &reading.relation("process", &segments))
                 .replace("$condition", &condition.text);
             let mut statement = reading.connection.prepare(&sql)?;

@@ -17,6 +17,14 @@ use super::{
 /// Boot, pid and start: which process of a host.
 type Key = (String, u32, i64);
 
+/// What a process was from one snapshot of its host to another, the same in all between.
+struct ProcessSpan {
+    key: Key,
+    first_us: i64,
+    last_us: i64,
+    figures: Process,
+}
+
 /// What of the segment and host is read: everything between two moments (µs since 1970 UTC), both included.
 struct Part<'a> {
     reading: &'a Reading<'a>,
@@ -39,22 +47,23 @@ impl Reading<'_> {
         described: bool,
     ) -> Result<Vec<Snapshot>, HistoryError> {
         let part = Part { reading: self, held, host, first_us, last_us };
-        let samples = part.question("process_sample", include_str!("snapshot_samples.sql"));
+        let spans = part.question("process_span", include_str!("snapshot_spans.sql"));
         // Beside the others, which together take as long.
-        let (rest, samples) = thread::scope(|scope| {
+        let (rest, spans) = thread::scope(|scope| {
             let engine = &self.state.engine;
-            let samples = scope
-                .spawn(|| engine.with_connection(|connection| Ok(samples.rows(connection, process_sample)?)));
-            (part.without_samples(described), samples.join().unwrap_or_else(|panic| resume_unwind(panic)))
+            let spans = scope
+                .spawn(|| engine.with_connection(|connection| Ok(spans.rows(connection, process_span)?)));
+            (part.without_processes(described), spans.join().unwrap_or_else(|panic| resume_unwind(panic)))
         });
         let (mut snapshots, known) = rest?;
-        for (boot_id, captured_at_us, sample) in samples? {
-            let of_sample = |snapshot: &&mut Snapshot| {
-                snapshot.captured_at_us == captured_at_us && snapshot.boot_id == boot_id
-            };
-            if let Some(snapshot) = snapshots.iter_mut().find(of_sample) {
-                let key = (boot_id, sample.pid, sample.started_at_us);
-                snapshot.processes.push(with_samples(known.get(&key), sample));
+        for span in spans? {
+            let within = snapshots
+                .iter_mut()
+                .skip_while(|snapshot| snapshot.captured_at_us < span.first_us)
+                .take_while(|snapshot| snapshot.captured_at_us <= span.last_us)
+                .filter(|snapshot| snapshot.boot_id == span.key.0);
+            for snapshot in within {
+                snapshot.processes.push(with_figures(known.get(&span.key), &span.figures));
             }
         }
         for snapshot in &mut snapshots {
@@ -66,7 +75,7 @@ impl Reading<'_> {
 
 impl Part<'_> {
     /// The snapshots without their processes, and what hardly changes of these.
-    fn without_samples(
+    fn without_processes(
         &self,
         described: bool,
     ) -> Result<(Vec<Snapshot>, HashMap<Key, Process>), HistoryError> {
@@ -136,17 +145,18 @@ impl Question {
 }
 
 /// What hardly changes of a process, with what one snapshot says.
-fn with_samples(known: Option<&Process>, sample: Process) -> Process {
-    let Some(known) = known.cloned() else { return sample };
+fn with_figures(known: Option<&Process>, figures: &Process) -> Process {
+    let Some(known) = known.cloned() else { return figures.clone() };
     Process {
-        parent_pid: known.parent_pid,
-        name: known.name,
-        executable: known.executable,
-        command_line: known.command_line,
-        user_name: known.user_name,
-        unit: known.unit,
-        container: known.container,
-        ..sample
+        state: figures.state,
+        threads: figures.threads,
+        cpu_percent: figures.cpu_percent,
+        cpu_time_ms: figures.cpu_time_ms,
+        resident_bytes: figures.resident_bytes,
+        virtual_bytes: figures.virtual_bytes,
+        read_bytes: figures.read_bytes,
+        written_bytes: figures.written_bytes,
+        ..known
     }
 }
 
@@ -242,19 +252,21 @@ fn process(row: &Row<'_>) -> duckdb::Result<(Key, Process)> {
     Ok(((row.get(0)?, process.pid, process.started_at_us), process))
 }
 
-fn process_sample(row: &Row<'_>) -> duckdb::Result<(String, i64, Process)> {
-    let sample = Process {
+/// In the order of `snapshot_spans.sql`.
+fn process_span(row: &Row<'_>) -> duckdb::Result<ProcessSpan> {
+    let figures = Process {
         pid: row.get(1)?,
         started_at_us: row.get(2)?,
-        state: row.get::<_, String>(4)?.chars().next().unwrap_or('?'),
-        threads: row.get(5)?,
-        cpu_percent: row.get(6)?,
-        cpu_time_ms: row.get(7)?,
-        resident_bytes: row.get(8)?,
-        virtual_bytes: row.get(9)?,
-        read_bytes: row.get(10)?,
-        written_bytes: row.get(11)?,
+        state: row.get::<_, String>(5)?.chars().next().unwrap_or('?'),
+        threads: row.get(6)?,
+        cpu_percent: row.get(7)?,
+        cpu_time_ms: row.get(8)?,
+        resident_bytes: row.get(9)?,
+        virtual_bytes: row.get(10)?,
+        read_bytes: row.get(11)?,
+        written_bytes: row.get(12)?,
         ..Process::default()
     };
-    Ok((row.get(0)?, row.get(3)?, sample))
+    let key = (row.get(0)?, figures.pid, figures.started_at_us);
+    Ok(ProcessSpan { key, first_us: row.get(3)?, last_us: row.get(4)?, figures })
 }

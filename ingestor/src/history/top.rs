@@ -7,8 +7,9 @@ use super::{
     History, HistoryError, Resolution, Span,
     answers::{Identity, Listing, TopBy, TopGroup, TopQuery, TopRow},
     held::Held,
-    reading::{Reading, coarsest},
+    reading::{Reading, at, coarsest},
     silence::of_host,
+    views::Rows,
 };
 
 impl History {
@@ -74,8 +75,9 @@ fn sql(reading: &Reading<'_>, query: &TopQuery, segments: &[&Held]) -> String {
     include_str!("top.sql")
         .replace("$process_hour", &reading.relation("process_hour", &summed))
         .replace("$rolled_up_hour", &reading.relation("process_hour", &rolled_up))
-        .replace("$process_sample", &reading.relation("process_sample", &sampled))
-        .replace("$edge_sample", &reading.relation("process_sample", &edge))
+        .replace("$span", &reading.rows(Rows::SpansBetween(&at("$2"), &at("$3")), &sampled))
+        .replace("$first_edge", &reading.rows(Rows::SpansBetween(&at("$2"), &at("$4")), &edge))
+        .replace("$last_edge", &reading.rows(Rows::SpansBetween(&at("$5"), &at("$3")), &edge))
         .replace("$programs", &reading.relation("process", segments))
         .replace("$of_host", of_host(host))
         .replace("$key", key)

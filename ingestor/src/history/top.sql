@@ -8,19 +8,12 @@ WITH summed AS (
     WHERE hour >= make_timestamp_ms($6::BIGINT)::TIMESTAMP_MS AND hour < make_timestamp_ms($7::BIGINT)::TIMESTAMP_MS
 ),
 sampled AS (
-    SELECT * FROM $process_sample
-    WHERE captured_at >= make_timestamp_ms($2::BIGINT)::TIMESTAMP_MS
-        AND captured_at < make_timestamp_ms($3::BIGINT)::TIMESTAMP_MS
-    UNION ALL BY NAME
-    -- Of segments whose hours are summed up, what lies before the first and after the last whole hour. Apart, because of
-    -- simple conditions DuckDB reads the one column first, and of the others what is left.
-    SELECT * FROM $edge_sample
-    WHERE captured_at >= make_timestamp_ms($2::BIGINT)::TIMESTAMP_MS
-        AND captured_at < make_timestamp_ms($4::BIGINT)::TIMESTAMP_MS
-    UNION ALL BY NAME
-    SELECT * FROM $edge_sample
-    WHERE captured_at >= make_timestamp_ms($5::BIGINT)::TIMESTAMP_MS
-        AND captured_at < make_timestamp_ms($3::BIGINT)::TIMESTAMP_MS
+    SELECT * FROM $span
+    UNION ALL
+    -- Of segments whose hours are summed up, what lies before the first and after the last whole hour.
+    SELECT * FROM $first_edge
+    UNION ALL
+    SELECT * FROM $last_edge
 ),
 piece AS (
     SELECT host, boot_id, pid, started_at, cpu_time_first_ms, cpu_time_last_ms, resident_bytes_max,

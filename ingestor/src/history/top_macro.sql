@@ -11,8 +11,7 @@ FROM (
     SELECT host, boot_id, pid, started_at, cpu_time_ms AS cpu_first, cpu_time_ms AS cpu_last,
         resident_bytes AS resident_max, read_bytes AS read_first, read_bytes AS read_last,
         written_bytes AS written_first, written_bytes AS written_last
-    FROM process_sample
-    WHERE captured_at >= from_time::TIMESTAMP_MS AND captured_at < to_time::TIMESTAMP_MS
+    FROM $spans
     UNION ALL
     -- Whole hours say the same where there are samples too, and more where samples were thinned.
     SELECT host, boot_id, pid, started_at, cpu_time_first_ms, cpu_time_last_ms, resident_bytes_max, read_bytes_first,

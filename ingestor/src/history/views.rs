@@ -3,7 +3,7 @@
 use std::{fmt::Write, path::Path};
 
 use super::attach_one;
-use crate::segment::{SegmentName, quote_identifier, schema_in};
+use crate::segment::{SCHEMA_VERSION, SegmentName, quote_identifier, samples_sql, schema_in};
 
 /// An attached database in memory with the same tables, empty. Every view starts with it, so that the views exist when
 /// there are no segments, and have all columns when a segment of an older version lacks some.
@@ -14,19 +14,103 @@ const HEAD: &str = "\
 -- Rewritten whenever segments change. Run it again to see newer ones. Times are UTC.
 ";
 /// Tables whose rows stand for themselves.
-const PLAIN_TABLES: [&str; 6] =
-    ["segment", "gap", "host_info", "host_sample", "filesystem_sample", "process_sample"];
+const PLAIN_TABLES: [&str; 7] =
+    ["segment", "gap", "host_info", "host_sample", "filesystem_sample", "process_span", "process_sample"];
 /// Since then, every segment has all columns that people see, in the same order.
 const COMPLETE_SINCE_VERSION: u32 = 2;
-/// Of `process_sample`.
-const SAMPLE_COLUMNS: &str = "host, boot_id, pid, started_at, captured_at, state, threads, cpu_percent, cpu_time_ms, \
-    resident_bytes, virtual_bytes, read_bytes, written_bytes";
+/// Since then, samples of processes are kept as spans.
+const SPANS_SINCE_VERSION: u32 = 4;
+/// Of `process_span`.
+const SPAN_COLUMNS: &str = "host, boot_id, pid, started_at, first_captured_at, last_captured_at, snapshots, state, threads, \
+    cpu_percent, cpu_time_ms, resident_bytes, virtual_bytes, read_bytes, written_bytes";
+/// The same of a sample, as earlier versions have them.
+const SAMPLE_AS_SPAN: &str = "host, boot_id, pid, started_at, captured_at AS first_captured_at, \
+    captured_at AS last_captured_at, 1::UINTEGER AS snapshots, state, threads, cpu_percent, cpu_time_ms, resident_bytes, \
+    virtual_bytes, read_bytes, written_bytes";
 /// A process has a row in every segment in which it occurs, but must have one in the view, or joins would count twice.
 const PROCESS_VIEW: &str = include_str!("process_view.sql");
 /// The same of the hours of a process, which may lie in two segments.
 const PROCESS_HOUR_VIEW: &str = include_str!("process_hour_view.sql");
-/// What people ask most, over the views.
-const MACROS: [&str; 2] = [include_str!("processes_at_macro.sql"), include_str!("top_macro.sql")];
+/// The process table of a host at a moment.
+const PROCESSES_AT_MACRO: &str = include_str!("processes_at_macro.sql");
+/// Who used most.
+const TOP_MACRO: &str = include_str!("top_macro.sql");
+
+/// The tables of one segment, or of a database in memory that is like one.
+#[derive(Debug, Clone)]
+pub(crate) struct Tables {
+    /// What it is attached as, quoted.
+    catalog: String,
+    schema_version: u32,
+}
+
+impl Tables {
+    /// Of a database with the tables of the latest version.
+    pub(crate) fn of_catalog(catalog: &str) -> Self {
+        Self { catalog: quote_identifier(catalog), schema_version: SCHEMA_VERSION }
+    }
+}
+
+impl From<&SegmentName> for Tables {
+    fn from(name: &SegmentName) -> Self {
+        Self { catalog: quote_identifier(&name.alias()), schema_version: name.schema_version }
+    }
+}
+
+/// Which rows of segments are asked for. Times are SQL expressions of `TIMESTAMP_MS`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Rows<'a> {
+    /// All of a table.
+    Of(&'a str),
+    /// Of `process_sample`, those captured from a time until before another: all of a long segment are many.
+    SamplesBetween(&'a str, &'a str),
+    /// Of `process_span`, those with a snapshot from a time until before another.
+    SpansBetween(&'a str, &'a str),
+    /// Of `process_sample`, those captured at the moments in a relation (host, captured_at).
+    SamplesAt(&'a str),
+}
+
+impl Rows<'_> {
+    /// The table that they are of.
+    pub(crate) fn table(&self) -> &str {
+        match self {
+            Self::Of(table) => table,
+            Self::SamplesBetween(..) | Self::SamplesAt(_) => "process_sample",
+            Self::SpansBetween(..) => "process_span",
+        }
+    }
+
+    /// The query for them in all `tables`.
+    fn select(&self, tables: &[Tables]) -> String {
+        let (spans, captures) = (union_of_files("process_span", tables), union_of_files("capture", tables));
+        let between = |from: &str, to: &str| {
+            let spans =
+                format!("(FROM {spans} WHERE last_captured_at >= {from} AND first_captured_at < {to})");
+            let wanted = format!("(FROM {captures} WHERE captured_at >= {from} AND captured_at < {to})");
+            (spans, wanted)
+        };
+        match *self {
+            Self::Of("process_sample") => samples_sql(&spans, &captures, &captures),
+            Self::Of(table) => union(table, tables),
+            Self::SamplesBetween(from, to) => {
+                let (spans, wanted) = between(from, to);
+                samples_sql(&spans, &captures, &wanted)
+            }
+            Self::SpansBetween(from, to) => {
+                let (spans, wanted) = between(from, to);
+                include_str!("spans_between.sql")
+                    .replace("$spans", &spans)
+                    .replace("$wanted", &wanted)
+                    .replace("$from", from)
+                    .replace("$to", to)
+            }
+            Self::SamplesAt(moments) => include_str!("samples_at.sql")
+                .replace("$spans", &spans)
+                .replace("$captures", &captures)
+                .replace("$moments", moments),
+        }
+    }
+}
 
 /// The statements that attach `segments` of `folder` (an absolute path) and make one view per table, and the macros
 /// `processes_at(host, moment)` and `top(from, to)`. They can be run again, on the same connection, after segments have
@@ -36,18 +120,23 @@ pub fn attach_sql(folder: &Path, segments: &[SegmentName]) -> String {
     for name in segments {
         sql += &attach_one(folder, name);
     }
-    sql + &views_sql(|table| relation(table, segments))
+    let tables: Vec<Tables> = segments.iter().map(Tables::from).collect();
+    sql + &views_sql(&tables)
 }
 
-/// The statements that make the views and macros over what `rows` says the rows of a table are.
-pub(crate) fn views_sql(rows: impl Fn(&str) -> String) -> String {
+/// The statements that make the views and macros over all `tables`.
+pub(crate) fn views_sql(tables: &[Tables]) -> String {
+    let rows = |rows: Rows<'_>| format!("({})", rows.select(tables));
     let mut sql = String::new();
     for table in PLAIN_TABLES {
-        let _ = writeln!(sql, "CREATE OR REPLACE VIEW {table} AS FROM {};", rows(table));
+        let _ = writeln!(sql, "CREATE OR REPLACE VIEW {table} AS FROM {};", rows(Rows::Of(table)));
     }
-    sql += &PROCESS_VIEW.replace("$processes", &rows("process"));
-    sql += &PROCESS_HOUR_VIEW.replace("$hours", &rows("process_hour"));
-    sql + "\n" + &MACROS.concat()
+    sql += &PROCESS_VIEW.replace("$processes", &rows(Rows::Of("process")));
+    sql += &PROCESS_HOUR_VIEW.replace("$hours", &rows(Rows::Of("process_hour")));
+    sql += "\n";
+    sql += &PROCESSES_AT_MACRO.replace("$samples", &rows(Rows::SamplesAt("latest")));
+    let between = Rows::SpansBetween("from_time::TIMESTAMP_MS", "to_time::TIMESTAMP_MS");
+    sql + &TOP_MACRO.replace("$spans", &rows(between))
 }
 
 /// The statements that attach the empty tables which every relation starts with.
@@ -55,36 +144,49 @@ pub(crate) fn attach_empty() -> String {
     format!("ATTACH IF NOT EXISTS ':memory:' AS {EMPTY};\n{}\n", schema_in(EMPTY))
 }
 
-/// The rows of `table` in attached segments as something to select from, with all columns of the latest version.
-pub(crate) fn relation<'a>(table: &str, segments: impl IntoIterator<Item = &'a SegmentName>) -> String {
-    let segments: Vec<_> = segments.into_iter().collect();
+/// These rows of attached segments as something to select from, with all columns of the latest version.
+pub(crate) fn relation<'a>(rows: Rows<'_>, segments: impl IntoIterator<Item = &'a SegmentName>) -> String {
+    let tables: Vec<Tables> = segments.into_iter().map(Tables::from).collect();
+    format!("({})", rows.select(&tables))
+}
+
+/// The query for all rows of `table`.
+fn union(table: &str, tables: &[Tables]) -> String {
+    let rows = |tables: &Tables| rows_of(table, tables);
     // Planning a query takes DuckDB half the time without the empty tables and matching columns by name.
-    if !segments.is_empty() && segments.iter().all(|name| name.schema_version >= COMPLETE_SINCE_VERSION) {
-        let rows: Vec<String> = segments.iter().filter_map(|name| rows_of(table, name)).collect();
-        return format!("({})", rows.join("\nUNION ALL "));
+    if !tables.is_empty() && tables.iter().all(|tables| tables.schema_version >= COMPLETE_SINCE_VERSION) {
+        return tables.iter().filter_map(rows).collect::<Vec<_>>().join("\nUNION ALL ");
     }
-    let mut sql = format!("({}", rows_in(EMPTY, table));
-    for rows in segments.iter().filter_map(|name| rows_of(table, name)) {
-        let _ = write!(sql, "\nUNION ALL BY NAME {rows}");
-    }
-    sql + ")"
+    let empty = Tables::of_catalog(EMPTY);
+    let all: Vec<String> = std::iter::once(&empty).chain(tables).filter_map(rows).collect();
+    all.join("\nUNION ALL BY NAME ")
+}
+
+/// The same with a column `file`, by which rows of one file find each other; in brackets.
+fn union_of_files(table: &str, tables: &[Tables]) -> String {
+    let empty = [Tables::of_catalog(EMPTY)];
+    let tables = if tables.is_empty() { &empty } else { tables };
+    let rows = tables.iter().enumerate().filter_map(|(file, tables)| {
+        Some(format!("SELECT {file} AS file, * FROM ({})", rows_of(table, tables)?))
+    });
+    format!("({})", rows.collect::<Vec<_>>().join("\nUNION ALL "))
 }
 
 /// The query for the rows of a table of one segment; `None` where its version of the schema has no such table.
-fn rows_of(table: &str, name: &SegmentName) -> Option<String> {
-    let alias = quote_identifier(&name.alias());
-    match table {
-        "process_hour" if name.schema_version < 2 => None,
-        "host_sample" if name.schema_version < 2 => {
-            Some(format!("SELECT *, true AS has_processes FROM {alias}.{table}"))
+fn rows_of(table: &str, Tables { catalog, schema_version }: &Tables) -> Option<String> {
+    let has_spans = *schema_version >= SPANS_SINCE_VERSION;
+    Some(match table {
+        "process_hour" if *schema_version < 2 => return None,
+        "host_sample" if *schema_version < 2 => {
+            format!("SELECT *, true AS has_processes FROM {catalog}.host_sample")
         }
-        _ => Some(rows_in(&alias, table)),
-    }
-}
-
-/// The query for the rows of a table of the attached `catalog`, with the columns that people see: not those that these are
-/// worked out from, which earlier versions do not have.
-pub(crate) fn rows_in(catalog: &str, table: &str) -> String {
-    let columns = if table == "process_sample" { SAMPLE_COLUMNS } else { "*" };
-    format!("SELECT {columns} FROM {catalog}.{table}")
+        "process_span" if has_spans => format!("SELECT {SPAN_COLUMNS} FROM {catalog}.process_span"),
+        "process_span" => format!("SELECT {SAMPLE_AS_SPAN} FROM {catalog}.process_sample"),
+        // What is not put together from several needs no number.
+        "capture" if !has_spans => {
+            let all = rows_of("host_sample", &Tables { catalog: catalog.clone(), schema_version: *schema_version })?;
+            format!("SELECT host, 0::UINTEGER AS number, captured_at FROM ({all}) WHERE has_processes")
+        }
+        _ => format!("SELECT * FROM {catalog}.{table}"),
+    })
 }

@@ -11,14 +11,10 @@ use arrow::{
     record_batch::RecordBatch,
 };
 
-use super::rows::{
-    FilesystemRow, GapRow, InfoRow, ProcessKey, ProcessRow, SampleRow, SegmentRows, SnapshotRow,
+use super::{
+    rows::{FilesystemRow, GapRow, InfoRow, ProcessKey, ProcessRow, SegmentRows, SnapshotRow},
+    spans::{CaptureRow, SpanRow},
 };
-
-/// The units of `process_sample`.
-const TICK_MS: u64 = 10;
-const PAGE_BYTES: u64 = 4096;
-const SECTOR_BYTES: u64 = 512;
 
 /// Rows laid out at a time: one row group of DuckDB. More would only take more memory.
 pub(super) const BATCH_ROWS: usize = 122_880;
@@ -44,28 +40,12 @@ fn count(values: impl Iterator<Item = Option<u64>>) -> ArrayRef {
     Arc::new(fitting.collect::<Int64Array>())
 }
 
-/// Whole units of `size`.
-fn units(values: impl Iterator<Item = Option<u64>>, size: u64) -> ArrayRef {
-    count(values.map(|value| value.map(|value| value / size)))
-}
-
-/// Whole pages; of more than 16 TiB there is no machine yet.
-fn pages(bytes: u64) -> Option<u32> {
-    u32::try_from(bytes / PAGE_BYTES).ok()
-}
-
 fn number(values: impl Iterator<Item = Option<u32>>) -> ArrayRef {
     Arc::new(values.collect::<UInt32Array>())
 }
 
 fn share(values: impl Iterator<Item = Option<f32>>) -> ArrayRef {
     Arc::new(values.collect::<Float32Array>())
-}
-
-/// Linux counts processor time in ticks of 10 ms, which are 0.1 % of an interval of 10 s, so the rest is noise, which takes
-/// bytes to keep. `cpu_ticks` has it exactly. Only for processes; there are few hosts.
-fn tenths(percent: f32) -> u32 {
-    (percent * 10.0).round() as u32
 }
 
 fn batch<const N: usize>(columns: [(&'static str, ArrayRef); N]) -> Result<RecordBatch, ArrowError> {
@@ -177,22 +157,32 @@ impl SegmentRows {
         ])
     }
 
-    pub(super) fn sample_batch(&self, rows: &[SampleRow]) -> Result<RecordBatch, ArrowError> {
-        let state = |row: &SampleRow| u8::try_from(row.state).unwrap_or(b'?');
+    pub(super) fn capture_batch(&self, rows: &[CaptureRow]) -> Result<RecordBatch, ArrowError> {
+        batch([
+            ("host", text(rows.iter().map(|row| Some(self.names.text(row.host))))),
+            ("number", number(rows.iter().map(|row| Some(row.number)))),
+            ("captured_at", time(rows.iter().map(|row| row.captured_at_us))),
+        ])
+    }
+
+    pub(super) fn span_batch(&self, rows: &[SpanRow]) -> Result<RecordBatch, ArrowError> {
+        let figures = || rows.iter().map(|row| &row.figures);
         batch([
             ("host", text(rows.iter().map(|row| Some(self.names.text(row.key.host))))),
             ("boot_id", text(rows.iter().map(|row| Some(self.names.text(row.key.boot))))),
             ("pid", number(rows.iter().map(|row| Some(row.key.pid)))),
             ("started_at", start(rows.iter().map(|row| Some(row.key.started_at_us)))),
-            ("captured_at", time(rows.iter().map(|row| row.captured_at_us))),
-            ("state_code", Arc::new(rows.iter().map(state).collect::<UInt8Array>())),
-            ("threads", number(rows.iter().map(|row| row.threads))),
-            ("cpu_tenths", number(rows.iter().map(|row| row.cpu_percent.map(tenths)))),
-            ("cpu_ticks", units(rows.iter().map(|row| row.cpu_time_ms), TICK_MS)),
-            ("resident_pages", number(rows.iter().map(|row| row.resident_bytes.and_then(pages)))),
-            ("virtual_pages", units(rows.iter().map(|row| row.virtual_bytes), PAGE_BYTES)),
-            ("read_sectors", units(rows.iter().map(|row| row.read_bytes), SECTOR_BYTES)),
-            ("written_sectors", units(rows.iter().map(|row| row.written_bytes), SECTOR_BYTES)),
+            ("first_captured_at", time(rows.iter().map(|row| row.first_captured_at_us))),
+            ("last_captured_at", time(rows.iter().map(|row| row.last_captured_at_us))),
+            ("snapshots", number(rows.iter().map(|row| Some(row.snapshots())))),
+            ("state_code", Arc::new(figures().map(|of| of.state_code).collect::<UInt8Array>())),
+            ("threads", number(figures().map(|of| of.threads))),
+            ("cpu_tenths", number(figures().map(|of| of.cpu_tenths))),
+            ("cpu_ticks", count(figures().map(|of| of.cpu_ticks))),
+            ("resident_pages", number(figures().map(|of| of.resident_pages))),
+            ("virtual_pages", count(figures().map(|of| of.virtual_pages))),
+            ("read_sectors", count(figures().map(|of| of.read_sectors))),
+            ("written_sectors", count(figures().map(|of| of.written_sectors))),
         ])
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! A segment is a DuckDB file with the tables of `schema.sql` and a name (`name`) that says which sequences of the
 //! stream it holds. `rows` collects what goes into one (`strings` keeps what repeats), `columns` lays it out for DuckDB,
-//! `seal` makes the file. Samples of processes are stored in other units than they are read in: `packed_samples.sql` is the
-//! way back, for rows that come from other segments.
+//! `seal` makes the file. What processes did is kept as `spans` in which nothing changed, and in other units than it is read
+//! in: `packed_figures.sql` is the way back, for rows that come from other segments.
 //!
 //! **A segment with its final name is complete and never written again.** It is written under a temporary name,
 //! checkpointed, brought to disk, renamed, and the folder brought to disk. So after any crash the folder holds whole
@@ -24,6 +24,7 @@ mod file;
 mod name;
 mod rows;
 mod seal;
+mod spans;
 mod strings;
 
 pub use file::FileError;
@@ -39,16 +40,23 @@ pub use seal::{SealError, seal};
 /// The tables, with `$catalog` for the attached database they go to.
 const SCHEMA: &str = include_str!("schema.sql");
 /// Grows with every change of `schema.sql`.
-pub const SCHEMA_VERSION: u32 = 3;
+pub const SCHEMA_VERSION: u32 = 4;
 
-/// The columns that a table of a segment has of what `relation` says its rows are.
-pub(crate) fn stored_columns(table: &str) -> &'static str {
-    if table == "process_sample" { include_str!("packed_samples.sql") } else { "*" }
-}
+/// The figures of `process_span`, as they are stored, of those that people see.
+pub(crate) const PACKED_FIGURES: &str = include_str!("packed_figures.sql");
 
 /// The statements that make the tables in the attached database `catalog`.
 pub(crate) fn schema_in(catalog: &str) -> String {
-    SCHEMA.replace("$catalog", catalog)
+    let in_one_file = |table| format!("(SELECT 0 AS file, * FROM {table})");
+    let (spans, captures) = (in_one_file("process_span"), in_one_file("capture"));
+    SCHEMA.replace("$samples", &samples_sql(&spans, &captures, &captures)).replace("$catalog", catalog)
+}
+
+/// The query for samples of processes, of these spans and `captures` (each with a column `file`); those that were captured
+/// in `wanted`.
+pub(crate) fn samples_sql(spans: &str, captures: &str, wanted: &str) -> String {
+    let sql = include_str!("samples.sql");
+    sql.replace("$spans", spans).replace("$captures", captures).replace("$wanted", wanted)
 }
 
 /// What `segment.writer` says.

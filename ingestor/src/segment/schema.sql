@@ -89,7 +89,7 @@ CREATE TABLE IF NOT EXISTS $catalog.filesystem_sample (
     used_bytes BIGINT
 );
 
--- What hardly changes of a process, as last seen in this file: one row for every identity in process_sample.
+-- What hardly changes of a process, as last seen in this file: one row for every identity in process_span.
 CREATE TABLE IF NOT EXISTS $catalog.process (
     host VARCHAR,
     boot_id VARCHAR,
@@ -107,14 +107,25 @@ CREATE TABLE IF NOT EXISTS $catalog.process (
     last_seen TIMESTAMP_MS
 );
 
--- One row per process and snapshot. Figures are kept in the units in which Linux counts them, which takes fewer bytes; in
--- which people want them is worked out when they are read. What another system counts more finely is cut down to them.
-CREATE TABLE IF NOT EXISTS $catalog.process_sample (
+-- The snapshots with processes that are in this file, numbered from 0 in the order of (host, captured_at).
+CREATE TABLE IF NOT EXISTS $catalog.capture (
+    host VARCHAR,
+    number UINTEGER,
+    captured_at TIMESTAMP_MS
+);
+
+-- One row for as long as the figures of a process stay the same: of so many of its host's snapshots, one after the other,
+-- from the first to the last. Most processes sleep most of the time. Figures are kept in the units in which Linux counts
+-- them, which takes fewer bytes; in which people want them is worked out when they are read. What another system counts
+-- more finely is cut down to them.
+CREATE TABLE IF NOT EXISTS $catalog.process_span (
     host VARCHAR,
     boot_id VARCHAR,
     pid UINTEGER,
     started_at TIMESTAMP,
-    captured_at TIMESTAMP_MS,
+    first_captured_at TIMESTAMP_MS,
+    last_captured_at TIMESTAMP_MS,
+    snapshots UINTEGER,
     state_code UTINYINT,              -- in ASCII
     threads UINTEGER,
     cpu_tenths UINTEGER,              -- of a percent, which is a tick in 10 s
@@ -131,6 +142,9 @@ CREATE TABLE IF NOT EXISTS $catalog.process_sample (
     read_bytes BIGINT AS (read_sectors * 512),
     written_bytes BIGINT AS (written_sectors * 512)
 );
+
+-- The same with one row per process and snapshot.
+CREATE VIEW IF NOT EXISTS $catalog.process_sample AS $samples;
 
 -- One row per process and hour (of captured_at), summed up over the samples that the file was made from; empty in fresh
 -- segments. Samples that lack a figure do not count for it. Counters only grow, so first and last are their smallest and

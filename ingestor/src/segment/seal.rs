@@ -66,7 +66,6 @@ pub fn seal(folder: &Path, rows: &mut SegmentRows) -> Result<SegmentName, SealEr
     let temporary = folder.join(format!("{name}.{TEMPORARY_EXTENSION}"));
     // Left by an attempt that failed where not even removing worked.
     let _ = std::fs::remove_file(&temporary);
-    rows.sort();
     let written = write(&temporary, rows, &name).map_err(|problem| match problem {
         Problem::Database(source) => SealError::Database { name: name.to_string(), source },
         Problem::Layout(source) => SealError::Layout { name: name.to_string(), source },
@@ -78,7 +77,7 @@ pub fn seal(folder: &Path, rows: &mut SegmentRows) -> Result<SegmentName, SealEr
     published.map(|()| name)
 }
 
-fn write(file: &Path, rows: &SegmentRows, name: &SegmentName) -> Result<(), Problem> {
+fn write(file: &Path, rows: &mut SegmentRows, name: &SegmentName) -> Result<(), Problem> {
     let engine = open_engine(MEMORY_MIB, 1, None)?;
     begin_file(&engine, file, CATALOG, rows.len() as u64)?;
     append(&engine, rows)?;
@@ -86,7 +85,7 @@ fn write(file: &Path, rows: &SegmentRows, name: &SegmentName) -> Result<(), Prob
     Ok(())
 }
 
-fn append(engine: &Connection, rows: &SegmentRows) -> Result<(), Problem> {
+fn append(engine: &Connection, rows: &mut SegmentRows) -> Result<(), Problem> {
     let appender = |table| engine.appender_to_catalog_and_db(table, CATALOG, "main");
     let each = |mut appender: Appender<'_>, batches: &mut dyn Iterator<Item = Result<_, ArrowError>>| {
         for batch in batches {
@@ -95,8 +94,10 @@ fn append(engine: &Connection, rows: &SegmentRows) -> Result<(), Problem> {
         appender.flush()?;
         Ok::<(), Problem>(())
     };
-    let hosts = rows.names.ranks();
-    let rank = |host: u32| hosts.get(host as usize).copied();
+    let ranks = rows.names.ranks();
+    let captures = rows.captures(&ranks);
+    let spans = rows.spans(&ranks, &captures);
+    let rank = |host: u32| ranks.get(host as usize).copied();
     let mut snapshots: Vec<_> = rows.snapshots.iter().collect();
     snapshots.sort_by_key(|row| (rank(row.host), row.snapshot.captured_at_us));
     let mut filesystems: Vec<_> = rows.filesystems.iter().collect();
@@ -117,19 +118,6 @@ fn append(engine: &Connection, rows: &SegmentRows) -> Result<(), Problem> {
         &mut filesystems.chunks(BATCH_ROWS).map(|chunk| rows.filesystem_batch(chunk)),
     )?;
     each(appender("process")?, &mut processes.chunks(BATCH_ROWS).map(|chunk| rows.process_batch(chunk)))?;
-    each(
-        appender("process_sample")?,
-        &mut rows.samples.chunks(BATCH_ROWS).map(|chunk| rows.sample_batch(chunk)),
-    )
-}
-
-impl SegmentRows {
-    /// Brings the samples into the order of (host, pid, start, capture).
-    fn sort(&mut self) {
-        let ranks = self.names.ranks();
-        self.samples.sort_unstable_by_key(|row| {
-            let host = ranks.get(row.key.host as usize).copied();
-            (host, row.key.pid, row.key.started_at_us, row.captured_at_us)
-        });
-    }
+    each(appender("capture")?, &mut captures.chunks(BATCH_ROWS).map(|chunk| rows.capture_batch(chunk)))?;
+    each(appender("process_span")?, &mut spans.chunks(BATCH_ROWS).map(|chunk| rows.span_batch(chunk)))
 }

@@ -7,19 +7,18 @@ use duckdb::Connection;
 
 use super::{engine::EngineError, limits::MAX_SEEN_ROWS};
 use crate::{
-    history::{Scope, attach_empty, relation, rows_in, views_sql},
-    segment::{SegmentName, quote_identifier, schema_in, stored_columns},
+    history::{Rows, Scope, Tables, attach_empty, relation, views_sql},
+    segment::{PACKED_FIGURES, SegmentName, quote_identifier, schema_in},
 };
 
 /// The database in memory that the copies are in.
 const SEEN: &str = "seen";
 /// The tables of hosts, and what says when a row was. Of the others, which count everybody's rows, there is nothing.
-const TABLES: [(&str, Option<&str>); 6] = [
+const TABLES: [(&str, Option<&str>); 5] = [
     ("host_info", None),
     ("host_sample", Some("captured_at")),
     ("filesystem_sample", Some("captured_at")),
     ("process", Some("last_seen")),
-    ("process_sample", Some("captured_at")),
     ("process_hour", Some("hour")),
 ];
 
@@ -34,27 +33,30 @@ pub(super) fn keep(
     scope: &Scope,
 ) -> Result<Option<i64>, EngineError> {
     connection.execute_batch(&attach_empty())?;
-    let rows = |table| scope.rows(table, relation(table, segments));
+    let rows = |table| scope.rows(table, relation(Rows::Of(table), segments));
     let since_ms = since_ms(connection, &rows("host_sample"))?;
     // Compressed, a row takes an eighth, which the question then has for itself.
     connection.execute_batch(&format!("ATTACH ':memory:' AS {SEEN} (COMPRESS);\n{}", schema_in(SEEN)))?;
+    let is_recent = |at: &str| match since_ms {
+        Some(since_ms) => format!("{at} >= make_timestamp_ms({since_ms}::BIGINT)::TIMESTAMP_MS"),
+        None => "true".to_owned(),
+    };
     for (table, at) in TABLES {
-        let is_recent = match (at, since_ms) {
-            (Some(at), Some(since_ms)) => {
-                format!("{at} >= make_timestamp_ms({since_ms}::BIGINT)::TIMESTAMP_MS")
-            }
-            _ => "true".to_owned(),
-        };
-        let rows = rows(table);
-        let columns = stored_columns(table);
+        let (rows, is_recent) = (rows(table), at.map_or_else(|| "true".to_owned(), is_recent));
         connection.execute_batch(&format!(
-            "INSERT INTO {SEEN}.{table} BY NAME SELECT {columns} FROM {rows} WHERE {is_recent};\nCHECKPOINT {SEEN};"
+            "INSERT INTO {SEEN}.{table} BY NAME FROM {rows} WHERE {is_recent};\nCHECKPOINT {SEEN};"
         ))?;
     }
+    let samples = include_str!("seen_samples.sql")
+        .replace("$process_sample", &rows("process_sample"))
+        .replace("$is_recent", &is_recent("captured_at"))
+        .replace("$packed", PACKED_FIGURES)
+        .replace("$seen", SEEN);
+    connection.execute_batch(&samples)?;
     for name in segments {
         connection.execute_batch(&format!("DETACH {}", quote_identifier(&name.alias())))?;
     }
-    connection.execute_batch(&views_sql(|table| format!("({})", rows_in(SEEN, table))))?;
+    connection.execute_batch(&views_sql(&[Tables::of_catalog(SEEN)]))?;
     Ok(since_ms.map(|since_ms| since_ms.saturating_mul(1000)))
 }
 

@@ -1,6 +1,6 @@
 //! Divides a merge into pieces that can be sorted in memory.
 //!
-//! DuckDB 2.0 cannot sort ten million samples in a gigabyte, spilling or not; a million takes 500 MB at most. The pieces
+//! DuckDB 2.0 cannot sort ten million rows in a gigabyte, spilling or not; a million takes 500 MB at most. The pieces
 //! are ranges of hosts in the order of the sort, so one after the other they are the whole in order.
 
 use duckdb::{Connection, params};
@@ -20,13 +20,13 @@ pub(super) struct Piece {
 /// How many rows each host has, and each process of a host. Sums too, because a process that lived for less than a minute
 /// may have nothing else.
 const ROWS_OF_HOSTS: &str = "SELECT host, count(*)
-    FROM (SELECT host FROM process_sample UNION ALL SELECT host FROM all_rows_of_process_hour)
+    FROM (SELECT host FROM source_span UNION ALL SELECT host FROM all_rows_of_process_hour)
     GROUP BY host ORDER BY host";
 const ROWS_OF_PROCESSES: &str = "SELECT pid, count(*)
-    FROM (SELECT host, pid FROM process_sample UNION ALL SELECT host, pid FROM all_rows_of_process_hour)
+    FROM (SELECT host, pid FROM source_span UNION ALL SELECT host, pid FROM all_rows_of_process_hour)
     WHERE host = ? GROUP BY pid ORDER BY pid";
 
-/// The pieces of everything in the views `process_sample` and `all_rows_of_process_hour`, in order.
+/// The pieces of everything in the views `source_span` and `all_rows_of_process_hour`, in order.
 pub(super) fn pieces(engine: &Connection) -> duckdb::Result<Vec<Piece>> {
     let mut hosts = engine.prepare(ROWS_OF_HOSTS)?;
     let hosts = hosts.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
@@ -84,7 +84,7 @@ mod tests {
         // A small host before and after one with 25 pids of 100,000 rows each.
         engine
             .execute_batch(
-                "CREATE TABLE process_sample AS
+                "CREATE TABLE source_span AS
                 SELECT 'big' AS host, (range % 25)::UINTEGER AS pid FROM range(2500000)
                 UNION ALL VALUES ('a', 1), ('z', 1);
                 CREATE TABLE all_rows_of_process_hour AS SELECT 'only-sums' AS host, 7::UINTEGER AS pid",

@@ -16,9 +16,12 @@ use fleetps_nats::{
 
 use crate::support::{Fixture, until, within};
 
+/// 2100-01-01T00:00:00Z: segments of a day that is over are merged.
+const BEGUN_US: i64 = 4_102_444_800_000_000;
+
 fn entry(number: u64) -> AuditEntry {
     AuditEntry {
-        at_us: 1_795_219_200_000_000 + i64::try_from(number).unwrap(),
+        at_us: BEGUN_US + i64::try_from(number).unwrap(),
         who: format!("user-{number}"),
         from: Some([10, 0, 0, 1].into()),
         action: if number.is_multiple_of(2) { "sign-in" } else { "sql.ask" }.to_owned(),

@@ -7,8 +7,9 @@ use fleetps_nats::HostName;
 
 use crate::history::{
     Breakdown, BreakdownOf, HistoryError, Layer, Resolution, Span,
-    reading::{Reading, coarsest},
+    reading::{Reading, at, coarsest},
     span::HOUR_US,
+    views::Rows,
 };
 
 /// Spans from here on are divided into whole hours, whose sums are kept: a day of 300 processes are 2.6 million samples,
@@ -41,7 +42,7 @@ pub(super) fn breakdown(
     };
     let sql = include_str!("breakdown.sql")
         .replace("$process_hour", &reading.relation("process_hour", &summed))
-        .replace("$process_sample", &reading.relation("process_sample", &sampled))
+        .replace("$process_sample", &reading.rows(Rows::SamplesBetween(&at("$2"), &at("$3")), &sampled))
         .replace("$programs", &reading.relation("process", &segments));
     let mut statement = reading.connection.prepare(&sql)?;
     let (from_ms, to_ms) = span.bounds_ms();

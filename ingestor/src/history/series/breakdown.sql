@@ -14,8 +14,6 @@ WITH piece AS (
         min(cpu_time_ms), max(cpu_time_ms), sum(resident_bytes), count(*), min(captured_at), max(captured_at)
     FROM $process_sample
     WHERE host = $1
-        AND captured_at >= make_timestamp_ms($2::BIGINT)::TIMESTAMP_MS
-        AND captured_at < make_timestamp_ms($3::BIGINT)::TIMESTAMP_MS
     GROUP BY ALL
 ),
 life AS (

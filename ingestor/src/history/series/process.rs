@@ -12,8 +12,9 @@ use crate::history::{
     Extent, HistoryError, Identity, ProcessMetrics, ProcessPoint, Resolution, Span,
     held::Held,
     nearest::Which,
-    reading::{Reading, coarsest},
+    reading::{Reading, at, coarsest},
     silence::silences,
+    views::Rows,
 };
 
 /// The CPU use of a process since its start says nothing before: a tick of 10 ms is 10 % of it.
@@ -50,8 +51,8 @@ fn read_process(
     process: &Identity,
     span: Span,
 ) -> Result<Vec<Sample<3, 3>>, HistoryError> {
-    let sql =
-        include_str!("process.sql").replace("$process_sample", &reading.relation("process_sample", segments));
+    let wanted = Rows::SamplesBetween(&at("$5"), &at("$6"));
+    let sql = include_str!("process.sql").replace("$process_sample", &reading.rows(wanted, segments));
     let (from_ms, to_ms) = span.bounds_ms();
     let (host, pid) = (process.host.as_str(), process.pid);
     let params = params![host, process.boot_id, pid, process.started_at_us, from_ms, to_ms];

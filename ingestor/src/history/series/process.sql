@@ -3,5 +3,3 @@ SELECT epoch_us(captured_at), 0::BIGINT, boot_id, resident_bytes::DOUBLE, virtua
     cpu_time_ms::DOUBLE, read_bytes::DOUBLE, written_bytes::DOUBLE
 FROM $process_sample
 WHERE host = $1 AND boot_id = $2 AND pid = $3 AND started_at = make_timestamp($4::BIGINT)
-    AND captured_at >= make_timestamp_ms($5::BIGINT)::TIMESTAMP_MS
-    AND captured_at < make_timestamp_ms($6::BIGINT)::TIMESTAMP_MS

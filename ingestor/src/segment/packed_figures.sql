@@ -1,5 +1,4 @@
-host, boot_id, pid, started_at, captured_at,
-    if(ascii(state) < 256, ascii(state), 63)::UTINYINT AS state_code,
+if(ascii(state) < 256, ascii(state), 63)::UTINYINT AS state_code,
     threads,
     try_cast(round(cpu_percent * 10) AS UINTEGER) AS cpu_tenths,
     cpu_time_ms // 10 AS cpu_ticks,

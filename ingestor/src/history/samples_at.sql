@@ -1,0 +1,6 @@
+-- What was captured at the moments (host, captured_at) in $moments.
+SELECT span.host, boot_id, pid, started_at, captured_at, state, threads, cpu_percent, cpu_time_ms, resident_bytes,
+    virtual_bytes, read_bytes, written_bytes
+FROM $spans AS span
+JOIN (SELECT file, host, captured_at FROM $captures SEMI JOIN $moments USING (host, captured_at)) AS moment
+    ON moment.file = span.file AND moment.host = span.host AND captured_at BETWEEN first_captured_at AND last_captured_at

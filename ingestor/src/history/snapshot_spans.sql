@@ -1,0 +1,5 @@
+SELECT boot_id, pid, epoch_us(started_at), epoch_us(first_captured_at), epoch_us(last_captured_at), state, threads,
+    cpu_percent, cpu_time_ms, resident_bytes, virtual_bytes, read_bytes, written_bytes
+FROM $process_span
+WHERE host = $1 AND last_captured_at >= make_timestamp_ms($2::BIGINT)::TIMESTAMP_MS
+    AND first_captured_at <= make_timestamp_ms($3::BIGINT)::TIMESTAMP_MS

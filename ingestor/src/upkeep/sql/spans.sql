@@ -1,0 +1,52 @@
+-- The spans of a piece, as far as snapshots are kept, in the order that packs best and that queries for one host or process
+-- want. Where the figures stay the same from one to the next, they become one. Windows without an order follow that of
+-- the rows, without sorting them again.
+INSERT INTO $catalog.process_span
+WITH numbered AS (
+    SELECT span.host, boot_id, pid, started_at,
+        beginning.first_kept_at AS first_captured_at,
+        ending.last_kept_at AS last_captured_at,
+        beginning.kept_before + 1 AS first_number,
+        ending.kept AS last_number,
+        $packed
+    FROM source_span AS span
+    JOIN captures AS beginning ON beginning.host = span.host AND beginning.captured_at = span.first_captured_at
+    JOIN captures AS ending ON ending.host = span.host AND ending.captured_at = span.last_captured_at
+    WHERE span.host BETWEEN ? AND ? AND pid BETWEEN ? AND ?
+        AND beginning.kept_before < ending.kept
+    ORDER BY span.host, pid, started_at, boot_id, first_captured_at
+),
+begun AS (
+    SELECT *, NOT coalesce(
+        first_number = lag(last_number) OVER () + 1
+        AND host = lag(host) OVER ()
+        AND pid = lag(pid) OVER ()
+        AND started_at = lag(started_at) OVER ()
+        AND boot_id = lag(boot_id) OVER ()
+        AND state_code IS NOT DISTINCT FROM lag(state_code) OVER ()
+        AND threads IS NOT DISTINCT FROM lag(threads) OVER ()
+        AND cpu_tenths IS NOT DISTINCT FROM lag(cpu_tenths) OVER ()
+        AND cpu_ticks IS NOT DISTINCT FROM lag(cpu_ticks) OVER ()
+        AND resident_pages IS NOT DISTINCT FROM lag(resident_pages) OVER ()
+        AND virtual_pages IS NOT DISTINCT FROM lag(virtual_pages) OVER ()
+        AND read_sectors IS NOT DISTINCT FROM lag(read_sectors) OVER ()
+        AND written_sectors IS NOT DISTINCT FROM lag(written_sectors) OVER (),
+        false
+    ) AS begins
+    FROM numbered
+),
+ended AS (
+    SELECT *, coalesce(lead(begins) OVER (), true) AS ends FROM begun
+),
+-- Of each, the first and the last, which may be the same.
+edges AS (
+    SELECT *,
+        if(ends, last_captured_at, lead(last_captured_at) OVER ()) AS ended_at,
+        if(ends, last_number, lead(last_number) OVER ()) AS end_number
+    FROM ended
+    WHERE begins OR ends
+)
+SELECT host, boot_id, pid, started_at, first_captured_at, ended_at, end_number - first_number + 1, state_code, threads,
+    cpu_tenths, cpu_ticks, resident_pages, virtual_pages, read_sectors, written_sectors
+FROM edges
+WHERE begins
