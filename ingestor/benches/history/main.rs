@@ -6,6 +6,7 @@
 //! agent's interval, and the rest every COARSE_S seconds (60), which is what thinning leaves.
 #![allow(clippy::unwrap_used, missing_docs, reason = "a benchmark that cannot go on should panic")]
 
+mod later;
 mod make;
 mod peers;
 mod postgres;

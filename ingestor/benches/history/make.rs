@@ -1,17 +1,23 @@
-//! Makes a history as a fleet of the simulator leaves it, through the code that an ingestor uses.
+//! Makes a history as a fleet of the simulator leaves it, through the code that an ingestor uses: a day of each kind, and the
+//! others as copies of it.
 
-use std::{fs, path::Path, thread, time::Instant};
+use std::{collections::BTreeSet, fs, path::Path, thread, time::Instant};
 
 use fleetps_agent::simulate::{Fleet, SimulationSettings};
 use fleetps_ingestor::{
-    IngestorSettings, merge_folder,
-    segment::{SegmentRows, seal},
+    IngestorSettings,
+    history::Catalog,
+    merge_folder,
+    segment::{SegmentName, SegmentRows, seal},
     tidy_folder,
 };
+
+use crate::later::{SEQUENCES_PER_DAY, copy_later};
 
 /// 2026-11-20 00:00 UTC, when it ends.
 pub const END_US: i64 = 1_795_132_800_000_000;
 pub const DAY_US: i64 = 86_400_000_000;
+const DAY_S: i64 = DAY_US / 1_000_000;
 pub const HOSTS: usize = 20;
 pub const PROCESSES: usize = 300;
 /// The interval of the last days, which is the agent's own.
@@ -37,24 +43,25 @@ pub fn make(folder: &Path, size: Size) {
         return;
     }
     let start = Instant::now();
-    let next = std::sync::atomic::AtomicI64::new(0);
-    let workers = thread::available_parallelism().map_or(1, usize::from);
+    let first_fine = size.days - size.fine_days;
+    let made: BTreeSet<i64> =
+        [0, first_fine].into_iter().filter(|day| (0..size.days).contains(day)).collect();
     thread::scope(|scope| {
-        for _ in 0..workers {
-            scope.spawn(|| {
-                loop {
-                    let day = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-                    if day >= size.days {
-                        return;
-                    }
-                    make_day(folder, size, day);
-                }
-            });
+        for day in &made {
+            scope.spawn(|| make_day(folder, size, *day));
         }
     });
     // What is old by then is thinned.
     let settings = IngestorSettings { max_history_bytes: u64::MAX, ..IngestorSettings::default() };
     tidy_folder(folder, END_US / 1_000_000, &settings).unwrap();
+    let segments = Catalog::scan(folder).unwrap().current;
+    let begin_s = END_US / 1_000_000 - size.days * DAY_S;
+    let day_of = |name: &SegmentName| (name.first_stored_s - begin_s).div_euclid(DAY_S);
+    for day in (0..size.days).filter(|day| !made.contains(day)) {
+        let original = if day < first_fine { 0 } else { first_fine };
+        let names = segments.iter().map(|segment| segment.name).filter(|name| day_of(name) == original);
+        names.for_each(|name| copy_later(folder, name, day - original));
+    }
     fs::write(folder.join(DONE), "").unwrap();
     println!("made in {:.0} s", start.elapsed().as_secs_f64());
 }
@@ -76,8 +83,7 @@ fn make_day(folder: &Path, size: Size, day: i64) {
     };
     let mut fleet = Fleet::new(&settings);
     let names = fleet.host_names().to_vec();
-    // Room for a day of snapshots.
-    let mut sequence = 1 + day.cast_unsigned() * 1_000_000;
+    let mut sequence = 1 + day.cast_unsigned() * SEQUENCES_PER_DAY;
     let mut rows = SegmentRows::new(0, 1, sequence, begin_us);
     for captured_at_us in (begin_us..begin_us + DAY_US).step_by(usize::try_from(interval_us).unwrap()) {
         for (place, host) in names.iter().enumerate() {

@@ -64,6 +64,8 @@ pub(crate) enum Rows<'a> {
     Of(&'a str),
     /// Of `process_sample`, those captured from a time until before another: all of a long segment are many.
     SamplesBetween(&'a str, &'a str),
+    /// All of `process_span`, with a column `file`: the place of their segment among those that were named.
+    SpansByFile,
     /// Of `process_span`, those with a snapshot from a time until before another.
     SpansBetween(&'a str, &'a str),
     /// Of `process_sample`, those captured at the moments in a relation (host, captured_at).
@@ -76,7 +78,7 @@ impl Rows<'_> {
         match self {
             Self::Of(table) => table,
             Self::SamplesBetween(..) | Self::SamplesAt(_) => "process_sample",
-            Self::SpansBetween(..) => "process_span",
+            Self::SpansByFile | Self::SpansBetween(..) => "process_span",
         }
     }
 
@@ -96,6 +98,7 @@ impl Rows<'_> {
                 let (spans, wanted) = between(from, to);
                 samples_sql(&spans, &captures, &wanted)
             }
+            Self::SpansByFile => format!("FROM {spans}"),
             Self::SpansBetween(from, to) => {
                 let (spans, wanted) = between(from, to);
                 include_str!("spans_between.sql")

@@ -1,18 +1,15 @@
 //! A process over time.
 
-use std::collections::HashMap;
-
 use duckdb::params;
 
 use super::{
     parts::{Part, Parts, Sample, rate},
-    samples::read_samples,
 };
 use crate::history::{
     Extent, HistoryError, Identity, ProcessMetrics, ProcessPoint, Resolution, Span,
     held::Held,
     nearest::Which,
-    reading::{Reading, at, coarsest},
+    reading::{Reading, coarsest},
     silence::silences,
     views::Rows,
 };
@@ -51,24 +48,31 @@ fn read_process(
     process: &Identity,
     span: Span,
 ) -> Result<Vec<Sample<3, 3>>, HistoryError> {
-    let wanted = Rows::SamplesBetween(&at("$5"), &at("$6"));
-    let sql = include_str!("process.sql").replace("$process_sample", &reading.rows(wanted, segments));
-    let (from_ms, to_ms) = span.bounds_ms();
-    let (host, pid) = (process.host.as_str(), process.pid);
-    let params = params![host, process.boot_id, pid, process.started_at_us, from_ms, to_ms];
-    let mut samples = read_samples(reading.connection, &sql, params)?;
-    // When it was since the boot, is told by the host's sample.
-    let mut monotonic_ms = HashMap::new();
-    for held in segments {
-        let moments = reading.moments(held, &process.host)?;
-        let of_boot = moments.of_boot(&process.boot_id);
-        monotonic_ms.extend(of_boot.map(|moment| (moment.captured_us, moment.monotonic_ms)));
+    let sql =
+        include_str!("process.sql").replace("$process_span", &reading.rows(Rows::SpansByFile, segments));
+    let ((from_ms, to_ms), host) = (span.bounds_ms(), &process.host);
+    let params =
+        params![host.as_str(), process.boot_id, process.pid, process.started_at_us, from_ms, to_ms];
+    let of_segments: Vec<_> =
+        segments.iter().map(|held| reading.moments(held, host)).collect::<Result<_, _>>()?;
+    let mut statement = reading.connection.prepare_cached(&sql)?;
+    let mut rows = statement.query(params)?;
+    let mut samples = Vec::new();
+    while let Some(row) = rows.next()? {
+        let Some(moments) = of_segments.get(row.get::<_, usize>(0)?) else { continue };
+        let levels = [row.get(3)?, row.get(4)?, row.get(5)?];
+        let counters = [row.get(6)?, row.get(7)?, row.get(8)?];
+        let (first_us, last_us) = (row.get::<_, i64>(1)?, row.get::<_, i64>(2)?);
+        let within =
+            moments.of_boot(&process.boot_id, first_us.max(from_ms * 1000), last_us.min(to_ms * 1000 - 1));
+        samples.extend(within.map(|moment| Sample {
+            captured_at_us: moment.captured_us,
+            monotonic_ms: moment.monotonic_ms,
+            boot: 0,
+            levels,
+            counters,
+        }));
     }
-    samples.retain_mut(|sample| {
-        let known = monotonic_ms.get(&sample.captured_at_us);
-        sample.monotonic_ms = known.copied().unwrap_or_default();
-        known.is_some()
-    });
     Ok(samples)
 }
 

@@ -1,5 +1,7 @@
--- The samples of a process, from the last snapshot before a span; without when that was since the boot.
-SELECT epoch_us(captured_at), 0::BIGINT, boot_id, resident_bytes::DOUBLE, virtual_bytes::DOUBLE, threads::DOUBLE,
-    cpu_time_ms::DOUBLE, read_bytes::DOUBLE, written_bytes::DOUBLE
-FROM $process_sample
+-- What a process did, from the last snapshot before a span.
+SELECT file, epoch_us(first_captured_at), epoch_us(last_captured_at), resident_bytes::DOUBLE, virtual_bytes::DOUBLE,
+    threads::DOUBLE, cpu_time_ms::DOUBLE, read_bytes::DOUBLE, written_bytes::DOUBLE
+FROM $process_span
 WHERE host = $1 AND boot_id = $2 AND pid = $3 AND started_at = make_timestamp($4::BIGINT)
+    AND last_captured_at >= make_timestamp_ms($5::BIGINT)::TIMESTAMP_MS
+    AND first_captured_at < make_timestamp_ms($6::BIGINT)::TIMESTAMP_MS

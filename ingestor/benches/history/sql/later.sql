@@ -1,0 +1,5 @@
+SET threads = 1;
+SET memory_limit = '2GiB';
+ATTACH '$source' AS source (READ_ONLY);
+ATTACH '$later' AS later (STORAGE_VERSION 'v1.4.0');
+COPY FROM DATABASE source TO later (SCHEMA);
