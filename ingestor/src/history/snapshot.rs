@@ -48,23 +48,15 @@ impl Reading<'_> {
     ) -> Result<Vec<Snapshot>, HistoryError> {
         let part = Part { reading: self, held, host, first_us, last_us };
         let spans = part.question("process_span", include_str!("snapshot_spans.sql"));
-        let known = part.question("process", include_str!("snapshot_processes.sql"));
         // Beside the others, which together take as long.
-        let (snapshots, processes) = thread::scope(|scope| {
+        let (rest, spans) = thread::scope(|scope| {
             let engine = &self.state.engine;
-            let processes = scope.spawn(|| {
-                engine.with_connection(|connection| {
-                    let known: HashMap<Key, Process> =
-                        known.rows(connection, process)?.into_iter().collect();
-                    Ok((spans.rows(connection, process_span)?, known))
-                })
-            });
-            let snapshots = part.without_processes(described);
-            (snapshots, processes.join().unwrap_or_else(|panic| resume_unwind(panic)))
+            let spans = scope
+                .spawn(|| engine.with_connection(|connection| Ok(spans.rows(connection, process_span)?)));
+            (part.without_processes(described), spans.join().unwrap_or_else(|panic| resume_unwind(panic)))
         });
-        let mut snapshots = snapshots?;
-        let (spans, known) = processes?;
-        for span in spans {
+        let (mut snapshots, known) = rest?;
+        for span in spans? {
             let within = snapshots
                 .iter_mut()
                 .skip_while(|snapshot| snapshot.captured_at_us < span.first_us)
@@ -82,8 +74,11 @@ impl Reading<'_> {
 }
 
 impl Part<'_> {
-    /// The snapshots without their processes.
-    fn without_processes(&self, described: bool) -> Result<Vec<Snapshot>, HistoryError> {
+    /// The snapshots without their processes, and what hardly changes of these.
+    fn without_processes(
+        &self,
+        described: bool,
+    ) -> Result<(Vec<Snapshot>, HashMap<Key, Process>), HistoryError> {
         let connection = self.reading.connection;
         // In order here and not in SQL, where each sort of a few rows takes a millisecond.
         let mut snapshots =
@@ -92,7 +87,9 @@ impl Part<'_> {
         if let Some(last) = snapshots.last_mut().filter(|_| described) {
             self.describe(last)?;
         }
-        Ok(snapshots)
+        let known =
+            self.question("process", include_str!("snapshot_processes.sql")).rows(connection, process)?;
+        Ok((snapshots, known.into_iter().collect()))
     }
 
     /// Adds what the host was when a snapshot was captured, and its file systems.

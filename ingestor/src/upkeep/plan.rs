@@ -5,10 +5,9 @@ use crate::{
     shelf::Shelved,
 };
 
-/// No merged segment gets more rows of samples. What a moment takes grows with a host's rows in its segment, and the
-/// first question to a segment takes longer the larger it is; at 4 bytes a row it is 40 MB, and merging it takes some 10
-/// seconds of one processor, which is what stopping has to interrupt.
-const MAX_MERGED_ROWS: u64 = 10_000_000;
+/// No merged segment gets more rows: at 7 bytes a row it is 140 MB, which is still quickly copied, and merging it takes
+/// some 20 seconds of one processor, which is what stopping has to interrupt.
+const MAX_MERGED_ROWS: u64 = 20_000_000;
 /// An hour or a day counts as passed this much later: its last segment may still be on its way.
 const SETTLE_S: i64 = 90;
 /// So many thinned segments of a period are merged although more may come: few files, and each day of a month is
