@@ -5,7 +5,10 @@ use std::collections::HashMap;
 use duckdb::Connection;
 use fleetps_nats::HostName;
 
-use super::{Resolution, SetAside, Span, views::{Rows, relation}};
+use super::{
+    Resolution, SetAside, Span,
+    views::{Rows, relation},
+};
 use crate::segment::{Level, SegmentName};
 
 /// A segment that is attached.

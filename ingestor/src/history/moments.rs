@@ -71,10 +71,16 @@ impl Moments {
     }
 
     /// Those of one boot with a process table, from `first_us` to `last_us`, both included.
-    pub(super) fn of_boot(&self, boot_id: &str, first_us: i64, last_us: i64) -> impl Iterator<Item = &Moment> {
+    pub(super) fn of_boot(
+        &self,
+        boot_id: &str,
+        first_us: i64,
+        last_us: i64,
+    ) -> impl Iterator<Item = &Moment> {
         let boot = self.boots.iter().position(|known| known == boot_id);
         let boot = boot.and_then(|place| u32::try_from(place).ok());
-        let (_, from_first) = self.all.split_at(self.all.partition_point(|moment| moment.captured_us < first_us));
+        let (_, from_first) =
+            self.all.split_at(self.all.partition_point(|moment| moment.captured_us < first_us));
         from_first
             .iter()
             .take_while(move |moment| moment.captured_us <= last_us)

@@ -6,7 +6,11 @@ use std::{cell::RefCell, sync::Arc};
 use duckdb::Connection;
 use fleetps_nats::HostName;
 
-use super::{History, HistoryError, Resolution, Scope, Span, State, held::Held, views::{Rows, relation}};
+use super::{
+    History, HistoryError, Resolution, Scope, Span, State,
+    held::Held,
+    views::{Rows, relation},
+};
 use crate::segment::SegmentName;
 
 /// A question is asked anew at most so often: each time a damaged segment was set aside, or segments changed meanwhile,

@@ -187,7 +187,10 @@ fn rows_of(table: &str, Tables { catalog, schema_version }: &Tables) -> Option<S
         "process_span" => format!("SELECT {SAMPLE_AS_SPAN} FROM {catalog}.process_sample"),
         // What is not put together from several needs no number.
         "capture" if !has_spans => {
-            let all = rows_of("host_sample", &Tables { catalog: catalog.clone(), schema_version: *schema_version })?;
+            let all = rows_of(
+                "host_sample",
+                &Tables { catalog: catalog.clone(), schema_version: *schema_version },
+            )?;
             format!("SELECT host, 0::UINTEGER AS number, captured_at FROM ({all}) WHERE has_processes")
         }
         _ => format!("SELECT * FROM {catalog}.{table}"),

@@ -78,11 +78,7 @@ impl SegmentRows {
         let mut captures: Vec<_> = self
             .snapshots
             .iter()
-            .map(|row| CaptureRow {
-                host: row.host,
-                number: 0,
-                captured_at_us: row.snapshot.captured_at_us,
-            })
+            .map(|row| CaptureRow { host: row.host, number: 0, captured_at_us: row.snapshot.captured_at_us })
             .collect();
         captures.sort_unstable_by_key(|row| (ranks.get(row.host as usize).copied(), row.captured_at_us));
         for (row, number) in captures.iter_mut().zip(0..) {
@@ -107,7 +103,9 @@ impl SegmentRows {
             let figures = Figures::of(sample);
             match spans.last_mut() {
                 Some(last)
-                    if last.last_number + 1 == number && last.key == sample.key && last.figures == figures =>
+                    if last.last_number + 1 == number
+                        && last.key == sample.key
+                        && last.figures == figures =>
                 {
                     last.last_number = number;
                     last.last_captured_at_us = sample.captured_at_us;
@@ -141,7 +139,12 @@ mod tests {
         };
         let processes = resident_bytes.iter().map(process).collect();
         let captured_at_us = at_ms * 1000;
-        rows.push(1, 0, &"host".parse().unwrap(), Snapshot { captured_at_us, processes, ..Snapshot::default() });
+        rows.push(
+            1,
+            0,
+            &"host".parse().unwrap(),
+            Snapshot { captured_at_us, processes, ..Snapshot::default() },
+        );
     }
 
     fn spans(rows: &mut SegmentRows) -> Vec<(u32, i64, i64, u32)> {

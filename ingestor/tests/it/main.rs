@@ -18,6 +18,7 @@ mod publisher;
 mod readers;
 mod refusals;
 mod scrubbing;
+mod spans;
 mod streams;
 mod support;
 mod thinning;

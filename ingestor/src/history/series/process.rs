@@ -2,9 +2,7 @@
 
 use duckdb::params;
 
-use super::{
-    parts::{Part, Parts, Sample, rate},
-};
+use super::parts::{Part, Parts, Sample, rate};
 use crate::history::{
     Extent, HistoryError, Identity, ProcessMetrics, ProcessPoint, Resolution, Span,
     held::Held,
@@ -51,8 +49,7 @@ fn read_process(
     let sql =
         include_str!("process.sql").replace("$process_span", &reading.rows(Rows::SpansByFile, segments));
     let ((from_ms, to_ms), host) = (span.bounds_ms(), &process.host);
-    let params =
-        params![host.as_str(), process.boot_id, process.pid, process.started_at_us, from_ms, to_ms];
+    let params = params![host.as_str(), process.boot_id, process.pid, process.started_at_us, from_ms, to_ms];
     let of_segments: Vec<_> =
         segments.iter().map(|held| reading.moments(held, host)).collect::<Result<_, _>>()?;
     let mut statement = reading.connection.prepare_cached(&sql)?;
