@@ -10,8 +10,8 @@ use fleetps_nats::{Snapshot, snapshot::Process};
 
 use crate::support::{rows, value};
 
-/// 2026-11-21T08:59:30Z.
-const BEGIN_S: i64 = 1_795_251_570;
+/// 2026-11-21T08:59:45Z.
+const BEGIN_S: i64 = 1_795_251_585;
 
 /// Seals a segment of snapshots: after how many seconds each was captured, and of which processes, with their pages.
 fn seal_one(folder: &Path, first_sequence: u64, captured: &[(i64, &[(u32, u64)])]) {
@@ -54,8 +54,8 @@ fn spans(folder: &Path) -> u64 {
 fn what_stays_the_same_over_two_segments_becomes_one_span_that_counts_in_every_hour() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
+    // The hour ends after the second.
     seal_one(folder, 1, &[(0, &[(1, 7), (2, 1)]), (10, &[(1, 7), (2, 2)]), (20, &[(1, 7)])]);
-    // The hour ends between.
     seal_one(folder, 4, &[(30, &[(1, 7), (2, 2)]), (40, &[(1, 7), (2, 2)])]);
     let expected = [
         (0, 1, 7),
@@ -74,7 +74,7 @@ fn what_stays_the_same_over_two_segments_becomes_one_span_that_counts_in_every_h
     let hours = "SELECT pid, samples, resident_bytes_sum // 4096 FROM process_hour ORDER BY pid, hour";
     let hours: Vec<(u32, u32, u64)> =
         rows(folder, hours, |row| (row.get(0).unwrap(), row.get(1).unwrap(), row.get(2).unwrap()));
-    assert_eq!(hours, [(1, 3, 21), (1, 2, 14), (2, 2, 3), (2, 2, 4)]);
+    assert_eq!(hours, [(1, 2, 14), (1, 3, 21), (2, 2, 3), (2, 2, 4)]);
 }
 
 #[test]
