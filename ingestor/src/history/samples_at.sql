@@ -2,5 +2,6 @@
 SELECT span.host, boot_id, pid, started_at, captured_at, state, threads, cpu_percent, cpu_time_ms, resident_bytes,
     virtual_bytes, read_bytes, written_bytes
 FROM $spans AS span
-JOIN (SELECT file, host, captured_at FROM $captures SEMI JOIN $moments USING (host, captured_at)) AS moment
-    ON moment.file = span.file AND moment.host = span.host AND captured_at BETWEEN first_captured_at AND last_captured_at
+-- Not called `moment`, as a parameter of `processes_at` is.
+JOIN (SELECT file, host, captured_at FROM $captures SEMI JOIN $moments USING (host, captured_at)) AS capture
+    ON capture.file = span.file AND capture.host = span.host AND captured_at BETWEEN first_captured_at AND last_captured_at

@@ -1,3 +1,4 @@
+-- What the processes of a host were, from the first of two moments to the other.
 SELECT boot_id, pid, epoch_us(started_at), epoch_us(first_captured_at), epoch_us(last_captured_at), state, threads,
     cpu_percent, cpu_time_ms, resident_bytes, virtual_bytes, read_bytes, written_bytes
 FROM $process_span

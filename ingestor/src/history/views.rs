@@ -37,7 +37,6 @@ const PROCESSES_AT_MACRO: &str = include_str!("processes_at_macro.sql");
 const TOP_MACRO: &str = include_str!("top_macro.sql");
 
 /// The tables of one segment, or of a database in memory that is like one.
-#[derive(Debug, Clone)]
 pub(crate) struct Tables {
     /// What it is attached as, quoted.
     catalog: String,
@@ -176,7 +175,8 @@ fn union_of_files(table: &str, tables: &[Tables]) -> String {
 }
 
 /// The query for the rows of a table of one segment; `None` where its version of the schema has no such table.
-fn rows_of(table: &str, Tables { catalog, schema_version }: &Tables) -> Option<String> {
+fn rows_of(table: &str, tables: &Tables) -> Option<String> {
+    let Tables { catalog, schema_version } = tables;
     let has_spans = *schema_version >= SPANS_SINCE_VERSION;
     Some(match table {
         "process_hour" if *schema_version < 2 => return None,
@@ -187,10 +187,7 @@ fn rows_of(table: &str, Tables { catalog, schema_version }: &Tables) -> Option<S
         "process_span" => format!("SELECT {SAMPLE_AS_SPAN} FROM {catalog}.process_sample"),
         // What is not put together from several needs no number.
         "capture" if !has_spans => {
-            let all = rows_of(
-                "host_sample",
-                &Tables { catalog: catalog.clone(), schema_version: *schema_version },
-            )?;
+            let all = rows_of("host_sample", tables)?;
             format!("SELECT host, 0::UINTEGER AS number, captured_at FROM ({all}) WHERE has_processes")
         }
         _ => format!("SELECT * FROM {catalog}.{table}"),

@@ -1,3 +1,4 @@
+-- The figures of `process_span` as they are stored, of those that people see: the generated columns the other way round.
 if(ascii(state) < 256, ascii(state), 63)::UTINYINT AS state_code,
     threads,
     try_cast(round(cpu_percent * 10) AS UINTEGER) AS cpu_tenths,

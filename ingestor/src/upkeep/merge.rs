@@ -24,7 +24,8 @@ use crate::{
 const MEMORY_MIB: u64 = 512;
 /// What the new file is attached as.
 const CATALOG: &str = "merging";
-/// DuckDB would join the captures of a host with themselves before it comes to spans: sixty times as long.
+/// DuckDB would join the captures of a host with themselves before it comes to spans: 17 times as long, and beyond
+/// the memory that there is.
 const JOINS_AS_WRITTEN: &str = "SET disabled_optimizers = 'join_order'";
 /// What DuckDB spills while it sorts.
 const SPILL_FOLDER: &str = "spill.tmp";

@@ -5,7 +5,7 @@ use crate::{
     shelf::Shelved,
 };
 
-/// No merged segment gets more rows: at 7 bytes a row it is 140 MB, which is still quickly copied, and merging it takes
+/// No merged segment gets more rows: at 4 bytes a row it is 80 MB, which is still quickly copied, and merging it takes
 /// some 20 seconds of one processor, which is what stopping has to interrupt.
 const MAX_MERGED_ROWS: u64 = 20_000_000;
 /// An hour or a day counts as passed this much later: its last segment may still be on its way.

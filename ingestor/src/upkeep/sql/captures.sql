@@ -18,7 +18,7 @@ WINDOW upwards AS (ORDER BY host, captured_at);
 INSERT INTO $catalog.capture
 SELECT host, kept_before, captured_at FROM captures WHERE is_kept ORDER BY host, captured_at;
 
--- Hosts of which one source has snapshots between those of another: their spans there are none of all sources.
+-- Hosts of which one source has snapshots between those of another. What a span there says, it does not say of these.
 CREATE TEMP TABLE interleaved AS
 SELECT DISTINCT span.host
 FROM process_span AS span
