@@ -58,9 +58,10 @@ fn describe(folder: &Path, size: Size) {
 
 fn report(question: &str, mut times: Times) {
     println!(
-        "{question:<26} median {:>8.1} ms   99 % {:>8.1} ms   CPU {:>8.1} ms   of {}",
+        "{question:<26} median {:>8.1} ms   99 % {:>8.1} ms   longest {:>8.1} ms   CPU {:>8.1} ms   of {}",
         times.percentile(50),
         times.percentile(99),
+        times.percentile(100),
         times.cpu.as_secs_f64() * 1e3 / times.each.len() as f64,
         times.each.len()
     );

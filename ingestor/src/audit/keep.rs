@@ -187,8 +187,8 @@ impl Keeper {
                 Ok(shelf.publish_again()?)
             })
             .await?;
-        }
-        if let Some(name) = expired(&found.current, now_s, self.settings.keep_audit) {
+        } else if let Some(name) = expired(&found.current, now_s, self.settings.keep_audit) {
+            // Never one that was just merged: its entries would still be there.
             self.remove(position, name).await?;
         }
         self.unlink_retired();

@@ -78,7 +78,7 @@ pub enum AtMoment {
 pub struct PastSnapshot {
     /// The snapshot, as it was published, as far as segments keep it.
     pub snapshot: Snapshot,
-    /// The one before it, where that is of the same boot, for rates: without what the host is and its file systems.
+    /// The one before it, where that is of the same boot, for rates.
     pub previous: Option<Snapshot>,
     /// When the snapshot before it was captured, of whichever boot.
     pub earlier_us: Option<i64>,

@@ -6,7 +6,14 @@ use duckdb::Connection;
 use fleetps_nats::with_causes;
 use parking_lot::Mutex;
 
-use super::{HistoryError, MEMORY_MIB, attach_one, held::Held, moments::MomentsRead, views::attach_empty};
+use super::{
+    HistoryError, MEMORY_MIB, attach_one,
+    held::Held,
+    in_memory::InMemory,
+    moments::{self, MomentsRead},
+    stretch::{self, Stretches},
+    views::attach_empty,
+};
 use crate::segment::{SegmentName, open_engine, quote_identifier};
 
 /// Prepared statements that a connection keeps: the five of a process table, of as many segments as a person looks around in.
@@ -18,6 +25,7 @@ pub(super) struct Engine {
     first: Mutex<Connection>,
     idle: Mutex<Vec<Connection>>,
     pub(super) moments: MomentsRead,
+    pub(super) stretches: Stretches,
 }
 
 /// What attaching a segment came to.
@@ -35,7 +43,12 @@ impl Engine {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let first = open_engine(MEMORY_MIB, threads, Some(&std::env::temp_dir()))?;
         first.execute_batch(&attach_empty())?;
-        Ok(Self { first: Mutex::new(first), idle: Mutex::default(), moments: MomentsRead::default() })
+        Ok(Self {
+            first: Mutex::new(first),
+            idle: Mutex::default(),
+            moments: InMemory::new(moments::MAX_BYTES),
+            stretches: InMemory::new(stretch::MAX_BYTES),
+        })
     }
 
     /// Attaches a segment and looks at what it holds.

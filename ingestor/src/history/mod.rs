@@ -4,10 +4,12 @@
 
 mod answers;
 mod catalog;
+mod columns;
 mod diff;
 mod engine;
 mod events;
 mod held;
+mod in_memory;
 mod kept;
 mod known_runs;
 mod lives;
@@ -20,8 +22,8 @@ mod scope;
 mod search;
 mod series;
 mod silence;
-mod snapshot;
 mod span;
+mod stretch;
 mod top;
 mod views;
 

@@ -104,20 +104,18 @@ fn past_snapshot(
 ) -> Result<PastSnapshot, HistoryError> {
     let earlier = reading.latest(host, place.captured_us.saturating_sub(1), Which::WithTable)?;
     let later_us = reading.next(host, place.captured_us, Which::WithTable)?;
-    let mut found = match earlier {
-        Some(earlier) if std::ptr::eq(earlier.held, place.held) => {
-            reading.snapshots(place.held, host, earlier.captured_us, place.captured_us, true)?
+    let same = earlier.filter(|earlier| std::ptr::eq(earlier.held, place.held));
+    let first_us = same.map_or(place.captured_us, |earlier| earlier.captured_us);
+    let stretch = reading.stretch(place.held, host, first_us, place.captured_us)?;
+    let snapshot = stretch.snapshot(place.captured_us).ok_or(duckdb::Error::QueryReturnedNoRows)?;
+    let previous = match (same, earlier) {
+        (Some(earlier), _) => stretch.snapshot(earlier.captured_us),
+        (None, Some(Place { held, captured_us, .. })) => {
+            reading.stretch(held, host, captured_us, captured_us)?.snapshot(captured_us)
         }
-        Some(earlier) => {
-            let mut found =
-                reading.snapshots(earlier.held, host, earlier.captured_us, earlier.captured_us, false)?;
-            found.extend(reading.snapshots(place.held, host, place.captured_us, place.captured_us, true)?);
-            found
-        }
-        None => reading.snapshots(place.held, host, place.captured_us, place.captured_us, true)?,
+        (None, None) => None,
     };
-    let snapshot = found.pop().ok_or(duckdb::Error::QueryReturnedNoRows)?;
-    let previous = found.pop().filter(|previous| previous.boot_id == snapshot.boot_id);
+    let previous = previous.filter(|previous| previous.boot_id == snapshot.boot_id);
     Ok(PastSnapshot {
         snapshot,
         previous,

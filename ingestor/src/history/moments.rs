@@ -1,18 +1,27 @@
 //! When a host was sampled, as each segment has it. Nearly every question about a host begins with that, so what was read
 //! once stays in memory.
 
-use std::{collections::HashMap, mem::size_of, sync::Arc};
+use std::mem::size_of;
 
+use arrow::{
+    array::RecordBatch,
+    datatypes::{Int64Type, UInt32Type},
+};
 use duckdb::{Connection, params};
 use fleetps_nats::HostName;
-use hashlink::LruCache;
-use parking_lot::Mutex;
 
-use super::nearest::Which;
+use super::{
+    columns::{Boots, flag, number, text},
+    in_memory::{Bytes, InMemory},
+    nearest::Which,
+};
 use crate::segment::SegmentName;
 
 /// Moments take at most so much memory: those of 480 days of hosts with a sample every 10 s.
-const MAX_BYTES: usize = 128 << 20;
+pub(super) const MAX_BYTES: usize = 128 << 20;
+
+/// Moments that were read.
+pub(super) type MomentsRead = InMemory<(SegmentName, HostName), Moments>;
 
 /// When a sample was captured, and what else is asked of it before anything else.
 #[derive(Debug, Clone, Copy)]
@@ -31,7 +40,7 @@ pub(super) struct Moment {
 /// The moments of one host in one segment, by when they were captured.
 #[derive(Debug, Default)]
 pub(super) struct Moments {
-    boots: Vec<String>,
+    boots: Boots,
     all: Vec<Moment>,
 }
 
@@ -39,30 +48,16 @@ impl Moments {
     /// Reads those of `host` from `host_sample`, a relation.
     pub(super) fn read(connection: &Connection, host_sample: &str, host: &HostName) -> duckdb::Result<Self> {
         let sql = include_str!("moments.sql").replace("$host_sample", host_sample);
-        let mut statement = connection.prepare_cached(&sql)?;
-        let mut rows = statement.query(params![host.as_str()])?;
-        let (mut boots, mut numbers, mut all) = (Vec::new(), HashMap::new(), Vec::new());
-        while let Some(row) = rows.next()? {
-            let boot_id: String = row.get(2)?;
-            let boot = *numbers.entry(boot_id).or_insert_with_key(|boot_id| {
-                boots.push(boot_id.clone());
-                u32::try_from(boots.len() - 1).unwrap_or(u32::MAX)
-            });
-            all.push(Moment {
-                captured_us: row.get(0)?,
-                monotonic_ms: row.get(1)?,
-                interval_ms: row.get(3)?,
-                has_table: row.get(4)?,
-                boot,
-            });
+        let (mut boots, mut all) = (Boots::default(), Vec::new());
+        for batch in connection.prepare_cached(&sql)?.query_arrow(params![host.as_str()])? {
+            all.reserve(batch.num_rows());
+            for row in 0..batch.num_rows() {
+                all.extend(moment(&batch, row, &mut boots));
+            }
         }
+        // Here and not in SQL, which takes longer for what is nearly in order.
+        all.sort_by_key(|moment| moment.captured_us);
         Ok(Self { boots, all })
-    }
-
-    /// What they take in memory.
-    fn bytes(&self) -> usize {
-        let boots: usize = self.boots.iter().map(|boot_id| size_of::<String>() + boot_id.len()).sum();
-        size_of::<(SegmentName, HostName)>() + self.all.len() * size_of::<Moment>() + boots
     }
 
     /// All of them.
@@ -77,8 +72,7 @@ impl Moments {
         first_us: i64,
         last_us: i64,
     ) -> impl Iterator<Item = &Moment> {
-        let boot = self.boots.iter().position(|known| known == boot_id);
-        let boot = boot.and_then(|place| u32::try_from(place).ok());
+        let boot = self.boots.known(boot_id);
         let (_, from_first) =
             self.all.split_at(self.all.partition_point(|moment| moment.captured_us < first_us));
         from_first
@@ -98,51 +92,35 @@ impl Moments {
         let (_, after) = self.all.split_at(self.all.partition_point(|moment| moment.captured_us <= at_us));
         after.iter().find(|moment| which.includes(moment))
     }
-}
 
-/// Moments that were read, as many as fit; what was not used for longest is forgotten.
-#[derive(Default)]
-pub(super) struct MomentsRead(Mutex<InMemory>);
+    /// When the `count`th before `at_us` with a process table was captured, or the first; `at_us` if there is none.
+    pub(super) fn tables_before(&self, at_us: i64, count: usize) -> i64 {
+        let (before, _) = self.all.split_at(self.all.partition_point(|moment| moment.captured_us < at_us));
+        let tables = before.iter().rev().filter(|moment| moment.has_table);
+        tables.take(count).last().map_or(at_us, |moment| moment.captured_us)
+    }
 
-struct InMemory {
-    read: LruCache<(SegmentName, HostName), Arc<Moments>>,
-    bytes: usize,
-}
-
-impl Default for InMemory {
-    fn default() -> Self {
-        Self { read: LruCache::new_unbounded(), bytes: 0 }
+    /// The same after it, or the last.
+    pub(super) fn tables_after(&self, at_us: i64, count: usize) -> i64 {
+        let (_, after) = self.all.split_at(self.all.partition_point(|moment| moment.captured_us <= at_us));
+        let tables = after.iter().filter(|moment| moment.has_table);
+        tables.take(count).last().map_or(at_us, |moment| moment.captured_us)
     }
 }
 
-impl MomentsRead {
-    /// Those of `host` in a segment; `read` reads them if they are not in memory.
-    pub(super) fn get<E>(
-        &self,
-        segment: SegmentName,
-        host: &HostName,
-        read: impl FnOnce() -> Result<Moments, E>,
-    ) -> Result<Arc<Moments>, E> {
-        let key = (segment, host.clone());
-        if let Some(moments) = self.0.lock().read.get(&key) {
-            return Ok(Arc::clone(moments));
-        }
-        // Not while it is locked: others may ask about other hosts. Two who ask the same at once read it twice.
-        let moments = Arc::new(read()?);
-        self.0.lock().keep(key, Arc::clone(&moments));
-        Ok(moments)
+impl Bytes for Moments {
+    fn bytes(&self) -> usize {
+        size_of::<(SegmentName, HostName)>() + self.all.len() * size_of::<Moment>() + self.boots.bytes()
     }
 }
 
-impl InMemory {
-    fn keep(&mut self, key: (SegmentName, HostName), moments: Arc<Moments>) {
-        self.bytes += moments.bytes();
-        let before = self.read.insert(key, moments);
-        self.bytes -= before.map_or(0, |before| before.bytes());
-        while self.bytes > MAX_BYTES
-            && let Some((_, oldest)) = self.read.remove_lru()
-        {
-            self.bytes -= oldest.bytes();
-        }
-    }
+/// One row of `moments.sql`; `None` where a column that is always there is not.
+fn moment(batch: &RecordBatch, row: usize, boots: &mut Boots) -> Option<Moment> {
+    Some(Moment {
+        captured_us: number::<Int64Type>(batch, 0, row)?,
+        monotonic_ms: number::<Int64Type>(batch, 1, row)?,
+        interval_ms: number::<UInt32Type>(batch, 3, row)?,
+        has_table: flag(batch, 4, row)?,
+        boot: boots.number(text(batch, 2, row)?),
+    })
 }

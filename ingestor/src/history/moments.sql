@@ -2,4 +2,3 @@
 SELECT epoch_us(captured_at), monotonic_ms, boot_id, interval_ms, has_processes
 FROM $host_sample
 WHERE host = $1
-ORDER BY captured_at

@@ -52,8 +52,11 @@ impl<'a> Reading<'a> {
         if !self.scope.sees(host) {
             return Ok(Arc::default());
         }
-        let read = || Moments::read(self.connection, &self.relation("host_sample", &[held]), host);
-        Ok(self.state.engine.moments.get(held.name, host, read)?)
+        let (moments, key) = (&self.state.engine.moments, (held.name, host.clone()));
+        if let Some(known) = moments.get(&key) {
+            return Ok(known);
+        }
+        Ok(moments.keep(key, Moments::read(self.connection, &self.relation("host_sample", &[held]), host)?))
     }
 
     /// The last snapshot of `host` that was captured at `at_us` or before.

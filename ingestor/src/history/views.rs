@@ -67,8 +67,9 @@ pub(crate) enum Rows<'a> {
     SpansByFile,
     /// Of `process_span`, those with a snapshot from a time until before another.
     SpansBetween(&'a str, &'a str),
-    /// Of `process_sample`, those captured at the moments in a relation (host, captured_at).
-    SamplesAt(&'a str),
+    /// Of `process_sample`, those captured at the moments in a relation (host, captured_at), and the first and the last of
+    /// these, if that is known.
+    SamplesAt(&'a str, Option<(&'a str, &'a str)>),
 }
 
 impl Rows<'_> {
@@ -76,7 +77,7 @@ impl Rows<'_> {
     pub(crate) fn table(&self) -> &str {
         match self {
             Self::Of(table) => table,
-            Self::SamplesBetween(..) | Self::SamplesAt(_) => "process_sample",
+            Self::SamplesBetween(..) | Self::SamplesAt(..) => "process_sample",
             Self::SpansByFile | Self::SpansBetween(..) => "process_span",
         }
     }
@@ -106,10 +107,17 @@ impl Rows<'_> {
                     .replace("$from", from)
                     .replace("$to", to)
             }
-            Self::SamplesAt(moments) => include_str!("samples_at.sql")
-                .replace("$spans", &spans)
-                .replace("$captures", &captures)
-                .replace("$moments", moments),
+            Self::SamplesAt(moments, bounds) => {
+                let spans = bounds.map_or(spans.clone(), |(first, last)| {
+                    format!(
+                        "(FROM {spans} WHERE last_captured_at >= {first} AND first_captured_at <= {last})"
+                    )
+                });
+                include_str!("samples_at.sql")
+                    .replace("$spans", &spans)
+                    .replace("$captures", &captures)
+                    .replace("$moments", moments)
+            }
         }
     }
 }
@@ -136,7 +144,7 @@ pub(crate) fn views_sql(tables: &[Tables]) -> String {
     sql += &PROCESS_VIEW.replace("$processes", &rows(Rows::Of("process")));
     sql += &PROCESS_HOUR_VIEW.replace("$hours", &rows(Rows::Of("process_hour")));
     sql += "\n";
-    sql += &PROCESSES_AT_MACRO.replace("$samples", &rows(Rows::SamplesAt("latest")));
+    sql += &PROCESSES_AT_MACRO.replace("$samples", &rows(Rows::SamplesAt("latest", None)));
     let between = Rows::SpansBetween("from_time::TIMESTAMP_MS", "to_time::TIMESTAMP_MS");
     sql + &TOP_MACRO.replace("$spans", &rows(between))
 }

@@ -19,6 +19,8 @@ use crate::support::{Fixture, until, within};
 /// 2100-01-01T00:00:00Z: segments of a day that is over are merged.
 const BEGUN_US: i64 = 4_102_444_800_000_000;
 
+const MONTH_US: i64 = 31 * 86_400 * 1_000_000;
+
 fn entry(number: u64) -> AuditEntry {
     AuditEntry {
         at_us: BEGUN_US + i64::try_from(number).unwrap(),
@@ -108,11 +110,14 @@ async fn many_small_segments_become_one_and_nothing_is_lost() {
 async fn what_is_too_old_is_removed_and_that_is_on_record() {
     let fixture = Fixture::start().await;
     let mut settings = fixture.settings();
-    // The entries are of 2026; the moment this was written, at least one of both must be past.
     settings.keep_audit = std::time::Duration::ZERO;
     let audit = Audit::open(&fixture.client(Part::Api).await).await.unwrap();
     let ingestor = fixture.ingestor(settings).await;
-    let old = |number| AuditEntry { at_us: 1_700_000_000_000_000, ..entry(number) };
+    // Of different months, so they stay apart: the newest segment is never removed.
+    let old = |number: u64| AuditEntry {
+        at_us: 1_700_000_000_000_000 + MONTH_US * number.cast_signed(),
+        ..entry(number)
+    };
     let folder = fixture.history();
     for number in 1..=2 {
         audit.record(old(number)).await.unwrap();

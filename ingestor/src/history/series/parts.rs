@@ -13,7 +13,7 @@ pub(super) struct Sample<const L: usize, const C: usize> {
     /// When, in µs since 1970 UTC, by the host's clock.
     pub(super) captured_at_us: i64,
     /// A number for the boot: counters start anew with each.
-    pub(super) boot: usize,
+    pub(super) boot: u32,
     /// When, in ms since the boot, which no change of the clock moves.
     pub(super) monotonic_ms: i64,
     pub(super) levels: [Option<f64>; L],

@@ -4,7 +4,7 @@ use super::*;
 
 const SPAN: Span = Span { from_us: 0, to_us: 100_000_000 };
 
-fn sample(seconds: i64, boot: usize, monotonic_s: i64, level: f64, counter: Option<f64>) -> Sample<1, 1> {
+fn sample(seconds: i64, boot: u32, monotonic_s: i64, level: f64, counter: Option<f64>) -> Sample<1, 1> {
     Sample {
         captured_at_us: seconds * 1_000_000,
         boot,

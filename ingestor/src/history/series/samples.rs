@@ -1,26 +1,13 @@
 //! Reads samples with their levels and counters.
 
 use arrow::{
-    array::{Array, AsArray, RecordBatch},
+    array::RecordBatch,
     datatypes::{Float64Type, Int64Type},
 };
 use duckdb::{Connection, Params};
 
 use super::parts::Sample;
-
-/// Numbers for the boots that were met.
-#[derive(Default)]
-struct Boots(Vec<String>);
-
-impl Boots {
-    fn number(&mut self, boot_id: &str) -> usize {
-        // A span has few, and the last one met is most often meant.
-        self.0.iter().rposition(|known| known == boot_id).unwrap_or_else(|| {
-            self.0.push(boot_id.to_owned());
-            self.0.len() - 1
-        })
-    }
-}
+use crate::history::columns::{Boots, number, text};
 
 /// Reads what `sql` finds: `captured_at` in µs and `monotonic_ms` as BIGINT, `boot_id`, then `L` levels and `C` counters as
 /// DOUBLE. By columns: thirty days of a host are 260,000 rows.
@@ -45,16 +32,11 @@ fn read_sample<const L: usize, const C: usize>(
     row: usize,
     boots: &mut Boots,
 ) -> Option<Sample<L, C>> {
-    let whole =
-        |column: usize| Some(batch.columns().get(column)?.as_primitive_opt::<Int64Type>()?.value(row));
-    let value = |column: usize| {
-        let values = batch.columns().get(column)?.as_primitive_opt::<Float64Type>()?;
-        values.is_valid(row).then(|| values.value(row))
-    };
+    let value = |column| number::<Float64Type>(batch, column, row);
     Some(Sample {
-        captured_at_us: whole(0)?,
-        monotonic_ms: whole(1)?,
-        boot: boots.number(batch.columns().get(2)?.as_string_opt::<i32>()?.value(row)),
+        captured_at_us: number::<Int64Type>(batch, 0, row)?,
+        monotonic_ms: number::<Int64Type>(batch, 1, row)?,
+        boot: boots.number(text(batch, 2, row)?),
         levels: std::array::from_fn(|level| value(3 + level)),
         counters: std::array::from_fn(|counter| value(3 + L + counter)),
     })

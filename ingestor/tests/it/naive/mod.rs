@@ -12,7 +12,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use fastrand::Rng;
 use fleetps_ingestor::{
     IngestorSettings,
-    history::{History, Hosts, Identity, Scope, Span},
+    history::{AtMoment, History, Hosts, Identity, Scope, Span},
     merge_folder, tidy_folder,
 };
 use fleetps_nats::{HostName, Snapshot, snapshot::Process};
@@ -26,6 +26,8 @@ use crate::fleet::{Published, fleet, seal_all};
 
 /// Questions of each kind for each fleet.
 const QUESTIONS: usize = 4;
+/// From snapshot to snapshot in one direction.
+const STEPS: usize = 6;
 
 /// A moment that may be anywhere, but is often just at or beside a snapshot.
 fn moment(published: &[Published], rng: &mut Rng) -> i64 {
@@ -58,9 +60,31 @@ fn check(history: &History, published: &[Published], rng: &mut Rng) {
 /// Asks for processes as they were at some moments.
 fn check_moments(history: &History, published: &[Published], kept: &Kept, rng: &mut Rng) {
     let (host, at_us) = (some_host(published, rng), moment(published, rng));
-    let found = history.snapshot_at(&host, at_us).unwrap();
-    assert_eq!(found, at_moment(published, kept, &host, at_us), "{host} at {at_us}");
+    check_moment(history, published, kept, &host, at_us);
+    check_steps(history, published, kept, &host, at_us);
     check_search(history, published, kept, rng);
+}
+
+fn check_moment(
+    history: &History,
+    published: &[Published],
+    kept: &Kept,
+    host: &HostName,
+    at_us: i64,
+) -> AtMoment {
+    let found = history.snapshot_at(host, at_us).unwrap();
+    assert_eq!(found, at_moment(published, kept, host, at_us), "{host} at {at_us}");
+    found
+}
+
+/// Goes from snapshot to snapshot, as a key that is held down does: on, and back beyond where it began.
+fn check_steps(history: &History, published: &[Published], kept: &Kept, host: &HostName, from_us: i64) {
+    let mut at_us = from_us;
+    for step in 0..3 * STEPS {
+        let AtMoment::Snapshot(past) = check_moment(history, published, kept, host, at_us) else { return };
+        let next_us = if step < STEPS { past.later_us } else { past.earlier_us };
+        at_us = next_us.unwrap_or(at_us);
+    }
 }
 
 fn check_snapshots(history: &History, published: &[Published], rng: &mut Rng) {

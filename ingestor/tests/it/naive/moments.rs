@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use fleetps_ingestor::history::{AtMoment, History, NoSnapshot, PastSnapshot, Resolution, Span};
-use fleetps_nats::{HostName, Snapshot, snapshot::HostInfo};
+use fleetps_nats::{HostName, Snapshot};
 
 use crate::fleet::Published;
 
@@ -88,7 +88,7 @@ pub fn at_moment(published: &[Published], kept: &Kept, host: &HostName, at_us: i
     if let Some(snapshot) = table.filter(|table| kept.says_how_it_was(table, at_us)) {
         return AtMoment::Snapshot(Box::new(PastSnapshot {
             snapshot: snapshot.clone(),
-            previous: earlier.filter(|earlier| earlier.boot_id == snapshot.boot_id).map(for_rates),
+            previous: earlier.filter(|earlier| earlier.boot_id == snapshot.boot_id).cloned(),
             earlier_us: earlier.map(|earlier| earlier.captured_at_us),
             later_us,
             resolution: kept.resolution,
@@ -101,15 +101,4 @@ pub fn at_moment(published: &[Published], kept: &Kept, host: &HostName, at_us: i
         (Some(_), Some(table)) => silence(table.captured_at_us, later_us),
         (Some(_), None) => NoSnapshot::OnlyHours { after_us: later_us },
     })
-}
-
-/// What a history tells of the snapshot before.
-fn for_rates(snapshot: &Snapshot) -> Snapshot {
-    Snapshot {
-        os_host_name: String::new(),
-        agent_version: String::new(),
-        host_info: HostInfo::default(),
-        filesystems: Vec::new(),
-        ..snapshot.clone()
-    }
 }

@@ -1,24 +1,5 @@
--- Processes as they were at a moment, on every host that was not silent then, with what a filter may ask for. A host sample
--- here has `patience_ms`: for how long it says how it was, if that is more than three intervals.
-WITH latest AS (
-    SELECT host, boot_id, captured_at, memory_total_bytes, monotonic_ms,
-        greatest(patience_ms, 3 * interval_ms::BIGINT) AS patience_ms,
-        lag({'boot_id': boot_id, 'captured_at': captured_at, 'monotonic_ms': monotonic_ms})
-            OVER (PARTITION BY host ORDER BY captured_at) AS previous
-    FROM $samples
-    WHERE has_processes AND captured_at <= make_timestamp_ms($at_ms)::TIMESTAMP_MS
-    QUALIFY row_number() OVER (PARTITION BY host ORDER BY captured_at DESC) = 1
-),
-moments AS (
-    SELECT host, boot_id, captured_at AS now_at, memory_total_bytes,
-        -- Rates are over the time since the snapshot before, if that is of the same boot.
-        (monotonic_ms - previous.monotonic_ms) / 1000 AS elapsed_s,
-        unnest(CASE WHEN previous.boot_id = boot_id THEN [captured_at, previous.captured_at] ELSE [captured_at] END)
-            AS captured_at
-    FROM latest
-    WHERE $at_ms - epoch_ms(captured_at) <= patience_ms
-),
-sampled AS (
+-- Processes as they were at `moments`, with what a filter may ask for.
+WITH sampled AS (
     SELECT *,
         read_bytes - lag(read_bytes) OVER life AS read_since,
         written_bytes - lag(written_bytes) OVER life AS written_since,
@@ -30,6 +11,7 @@ sampled AS (
 known AS (
     SELECT DISTINCT ON (host, boot_id, pid, started_at) *
     FROM $process
+    WHERE last_seen >= $first AND first_seen <= $last
     ORDER BY last_seen DESC
 ),
 found AS (

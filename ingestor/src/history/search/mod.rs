@@ -8,7 +8,7 @@ use super::{
     answers::{Found, Identity, Listing},
     held::Held,
     moment::THINNED_US,
-    reading::{Reading, coarsest, floor_ms},
+    reading::{Reading, at, coarsest, floor_ms},
     views::Rows,
 };
 use crate::filter::Filter;
@@ -23,13 +23,17 @@ impl History {
         let condition = filter.sql();
         self.ask(|reading| {
             let segments = lately(reading, at_us);
+            let Some((first, last)) = find_moments(reading, &segments, at_us)? else {
+                return Ok(Listing { total: 0, items: Vec::new(), resolution: coarsest(&segments) });
+            };
+            let samples = Rows::SamplesAt("moments", Some((&first, &last)));
             // What was searched for goes in last, so that nothing in it is taken for a place to fill in.
-            let sql = include_str!("search.sql")
-                .replace("$at_ms", &floor_ms(at_us).to_string())
+            let sql = include_str!("processes.sql")
                 .replace("$limit", &limit.to_string())
-                .replace("$samples", &samples_with_patience(reading, &segments))
-                .replace("$process_sample", &reading.rows(Rows::SamplesAt("moments"), &segments))
+                .replace("$process_sample", &reading.rows(samples, &segments))
                 .replace("$process", &reading.relation("process", &segments))
+                .replace("$first", &first)
+                .replace("$last", &last)
                 .replace("$condition", &condition.text);
             let mut statement = reading.connection.prepare(&sql)?;
             let rows = statement.query_map(params_from_iter(&condition.values), found)?;
@@ -41,6 +45,24 @@ impl History {
             })
         })
     }
+}
+
+/// Makes the table `moments`, which belongs to the connection; returns the first and the last of them, as SQL, or `None` if
+/// there are none. DuckDB leaves out what is not between them only when it is told so.
+fn find_moments(
+    reading: &Reading<'_>,
+    segments: &[&Held],
+    at_us: i64,
+) -> duckdb::Result<Option<(String, String)>> {
+    let sql = include_str!("moments.sql")
+        .replace("$at_ms", &floor_ms(at_us).to_string())
+        .replace("$samples", &samples_with_patience(reading, segments));
+    reading.connection.execute_batch(&sql)?;
+    let bounds = "SELECT epoch_ms(min(captured_at)), epoch_ms(max(captured_at)) FROM moments";
+    let (first_ms, last_ms): (Option<i64>, Option<i64>) =
+        reading.connection.query_row(bounds, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let sql = |ms: i64| at(&ms.to_string());
+    Ok(first_ms.map(sql).zip(last_ms.map(sql)))
 }
 
 /// The segments with the last two process tables of each host up to a moment.

@@ -1,0 +1,173 @@
+//! What one segment has of a host from one moment to another, from which its snapshots there are made again.
+//!
+//! Finding the process table of a moment takes DuckDB some milliseconds, and those of the next two hundred hardly more. So
+//! whoever goes on from where they were before has the way ahead read as well, and steps through memory.
+
+mod read;
+mod rows;
+
+use std::{mem::size_of, sync::Arc};
+
+use fleetps_nats::{HostName, Snapshot, snapshot::Process};
+
+use super::{
+    HistoryError,
+    held::Held,
+    in_memory::{Bytes, InMemory},
+    reading::Reading,
+};
+use crate::segment::SegmentName;
+
+/// So many samples of processes are read ahead: 200 snapshots of 300 processes. With fewer, every hundredth step would
+/// have to wait for the next.
+const AHEAD_SAMPLES: u32 = 60_000;
+/// As many snapshots at most, of hosts with few processes.
+const MAX_AHEAD: u32 = 500;
+/// Whoever is so many snapshots further, or fewer, goes on: a minute on, at one every 10 s.
+const NEAR: usize = 8;
+/// Stretches take at most so much memory; one takes some 3 MB.
+pub(super) const MAX_BYTES: usize = 64 << 20;
+
+/// Stretches that were read: the last one of a host and segment; with command lines and without, for different readers.
+pub(super) type Stretches = InMemory<(SegmentName, HostName, bool), Stretch>;
+
+/// What a segment has of a host from one moment to another, both included, in µs since 1970 UTC.
+#[derive(Debug, Default)]
+pub(super) struct Stretch {
+    first_us: i64,
+    last_us: i64,
+    /// Without their processes, in the order of time.
+    snapshots: Vec<Snapshot>,
+    /// Without figures, each with the boot that it is of.
+    processes: Vec<(String, Process)>,
+    spans: Vec<ProcessSpan>,
+}
+
+/// What a process was from one snapshot of its host to another, the same in all between.
+#[derive(Debug)]
+struct ProcessSpan {
+    /// Its place among the processes.
+    process: usize,
+    first_us: i64,
+    last_us: i64,
+    figures: Figures,
+}
+
+/// What changes of a process.
+#[derive(Debug, Clone, Copy)]
+struct Figures {
+    state: char,
+    threads: Option<u32>,
+    cpu_percent: Option<f32>,
+    cpu_time_ms: Option<u64>,
+    resident_bytes: Option<u64>,
+    virtual_bytes: Option<u64>,
+    read_bytes: Option<u64>,
+    written_bytes: Option<u64>,
+}
+
+impl Stretch {
+    /// The snapshot that was captured at `captured_us`, if it is in the stretch. Its processes are in the order of their
+    /// pids.
+    pub(super) fn snapshot(&self, captured_us: i64) -> Option<Snapshot> {
+        let place = self.snapshots.partition_point(|snapshot| snapshot.captured_at_us <= captured_us);
+        let found = self.snapshots.get(..place)?.last()?;
+        let mut snapshot = (found.captured_at_us == captured_us).then(|| found.clone())?;
+        let then =
+            self.spans.iter().filter(|span| span.first_us <= captured_us && captured_us <= span.last_us);
+        let processes = then.filter_map(|span| {
+            let (boot_id, process) = self.processes.get(span.process)?;
+            (*boot_id == snapshot.boot_id).then(|| span.figures.of(process))
+        });
+        snapshot.processes = processes.collect();
+        snapshot.processes.sort_by_key(|process| (process.pid, process.started_at_us));
+        Some(snapshot)
+    }
+
+    fn covers(&self, first_us: i64, last_us: i64) -> bool {
+        self.first_us <= first_us && last_us <= self.last_us
+    }
+}
+
+impl Figures {
+    fn of(self, process: &Process) -> Process {
+        Process {
+            state: self.state,
+            threads: self.threads,
+            cpu_percent: self.cpu_percent,
+            cpu_time_ms: self.cpu_time_ms,
+            resident_bytes: self.resident_bytes,
+            virtual_bytes: self.virtual_bytes,
+            read_bytes: self.read_bytes,
+            written_bytes: self.written_bytes,
+            ..process.clone()
+        }
+    }
+}
+
+impl Bytes for Stretch {
+    fn bytes(&self) -> usize {
+        let texts = |process: &Process| {
+            let Process { name, executable, command_line, user_name, unit, container, .. } = process;
+            let optional = [executable, command_line, user_name, unit, container];
+            name.len() + optional.into_iter().flatten().map(String::len).sum::<usize>()
+        };
+        let processes = self
+            .processes
+            .iter()
+            .map(|(boot_id, process)| size_of::<(String, Process)>() + boot_id.len() + texts(process));
+        let snapshots = self.snapshots.iter().map(|snapshot| {
+            // Some short texts of a host and of each of its file systems.
+            size_of::<Snapshot>() + 256 * (1 + snapshot.filesystems.len())
+        });
+        size_of::<Self>()
+            + self.spans.len() * size_of::<ProcessSpan>()
+            + processes.sum::<usize>()
+            + snapshots.sum::<usize>()
+    }
+}
+
+impl Reading<'_> {
+    /// What a segment has of `host`, at least from `first_us` to `last_us`, two moments of which it has process tables;
+    /// nothing where the host is not in the scope.
+    pub(super) fn stretch(
+        &self,
+        held: &Held,
+        host: &HostName,
+        first_us: i64,
+        last_us: i64,
+    ) -> Result<Arc<Stretch>, HistoryError> {
+        if !self.scope.sees(host) {
+            return Ok(Arc::default());
+        }
+        let stretches = &self.state.engine.stretches;
+        let key = (held.name, host.clone(), self.scope.sees_command_lines(host));
+        let (first_us, last_us) = match stretches.get(&key) {
+            Some(known) if known.covers(first_us, last_us) => return Ok(known),
+            Some(known) => self.ahead(&known, held, host, (first_us, last_us))?,
+            None => (first_us, last_us),
+        };
+        Ok(stretches.keep(key, self.read_stretch(held, host, first_us, last_us)?))
+    }
+
+    /// From where to where to read when this is `wanted` after `known`: further in the same direction, if that is near.
+    fn ahead(
+        &self,
+        known: &Stretch,
+        held: &Held,
+        host: &HostName,
+        wanted: (i64, i64),
+    ) -> Result<(i64, i64), HistoryError> {
+        let processes = known.snapshots.last().and_then(|snapshot| snapshot.host.process_count);
+        let count = (AHEAD_SAMPLES / processes.unwrap_or_default().max(1)).min(MAX_AHEAD);
+        let (first_us, last_us) = wanted;
+        let moments = self.moments(held, host)?;
+        let is_on = known.last_us < last_us && known.last_us >= moments.tables_before(first_us, NEAR);
+        let is_back = known.first_us > first_us && known.first_us <= moments.tables_after(last_us, NEAR);
+        Ok(match (is_on, is_back) {
+            (true, _) => (first_us, moments.tables_after(last_us, count as usize)),
+            (_, true) => (moments.tables_before(first_us, count as usize), last_us),
+            _ => wanted,
+        })
+    }
+}

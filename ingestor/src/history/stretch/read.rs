@@ -1,0 +1,150 @@
+//! Reads a stretch.
+
+use std::{collections::HashMap, panic::resume_unwind, thread};
+
+use duckdb::{Connection, Row, params_from_iter, types::Value};
+use fleetps_nats::{HostName, Snapshot, snapshot::Process};
+
+use super::{
+    ProcessSpan, Stretch,
+    rows::{self, Key},
+};
+use crate::history::{
+    HistoryError,
+    held::Held,
+    reading::{Reading, floor_ms},
+};
+
+impl Reading<'_> {
+    /// Reads what a segment has of `host` from `first_us` to `last_us`.
+    pub(super) fn read_stretch(
+        &self,
+        held: &Held,
+        host: &HostName,
+        first_us: i64,
+        last_us: i64,
+    ) -> Result<Stretch, HistoryError> {
+        let part = Part { reading: self, held, host, first_us, last_us };
+        let spans = part.question("process_span", include_str!("spans.sql"));
+        // Beside the others, which together take as long.
+        let (rest, spans) = thread::scope(|scope| {
+            let engine = &self.state.engine;
+            let spans =
+                scope.spawn(|| engine.with_connection(|connection| Ok(read_spans(connection, &spans)?)));
+            let rest = part.snapshots().and_then(|snapshots| Ok((snapshots, part.processes()?)));
+            (rest, spans.join().unwrap_or_else(|panic| resume_unwind(panic)))
+        });
+        let (snapshots, mut processes) = rest?;
+        let mut places: HashMap<Key, usize> =
+            processes.iter().enumerate().map(|(place, (key, _))| (key.clone(), place)).collect();
+        let mut placed = |key: Key| {
+            *places.entry(key).or_insert_with_key(|key| {
+                // Every span has its process, unless somebody else wrote the file.
+                let (_, pid, started_at_us) = *key;
+                processes.push((key.clone(), Process { pid, started_at_us, ..Process::default() }));
+                processes.len() - 1
+            })
+        };
+        let spans = spans?
+            .into_iter()
+            .map(|(key, (first_us, last_us), figures)| ProcessSpan {
+                process: placed(key),
+                first_us,
+                last_us,
+                figures,
+            })
+            .collect();
+        let processes = processes.into_iter().map(|((boot_id, ..), process)| (boot_id, process)).collect();
+        Ok(Stretch { first_us, last_us, snapshots, processes, spans })
+    }
+}
+
+fn read_spans(connection: &Connection, question: &Question) -> duckdb::Result<Vec<rows::Span>> {
+    let mut statement = connection.prepare_cached(&question.sql)?;
+    let mut spans = Vec::new();
+    for batch in statement.query_arrow(params_from_iter(&question.values))? {
+        spans.extend((0..batch.num_rows()).filter_map(|row| rows::span(&batch, row)));
+    }
+    Ok(spans)
+}
+
+/// What of the segment and host is read: everything between two moments (µs since 1970 UTC), both included.
+struct Part<'a> {
+    reading: &'a Reading<'a>,
+    held: &'a Held,
+    host: &'a HostName,
+    first_us: i64,
+    last_us: i64,
+}
+
+impl Part<'_> {
+    /// The snapshots without their processes, in the order of time.
+    fn snapshots(&self) -> duckdb::Result<Vec<Snapshot>> {
+        let mut snapshots = self.rows("host_sample", include_str!("samples.sql"), rows::host_sample)?;
+        // Here and not in SQL, where each sort of a few rows takes a millisecond.
+        snapshots.sort_by_key(|snapshot| snapshot.captured_at_us);
+        let mut filesystems: HashMap<i64, Vec<_>> = HashMap::new();
+        for (captured_us, filesystem) in
+            self.rows("filesystem_sample", include_str!("filesystems.sql"), rows::filesystem)?
+        {
+            filesystems.entry(captured_us).or_default().push(filesystem);
+        }
+        let infos = self.question_of_all_times("host_info", include_str!("infos.sql"));
+        let mut infos = infos.rows(self.reading.connection, rows::host_info)?;
+        infos.sort_by_key(|info| info.captured_us);
+        for snapshot in &mut snapshots {
+            snapshot.filesystems = filesystems.remove(&snapshot.captured_at_us).unwrap_or_default();
+            snapshot.filesystems.sort_by(|a, b| a.mount.cmp(&b.mount));
+            // Of the last time that it was seen to change, or what is known of it first.
+            let changes = infos.partition_point(|info| info.captured_us <= snapshot.captured_at_us);
+            if let Some(info) = infos.get(changes.saturating_sub(1)) {
+                snapshot.os_host_name.clone_from(&info.os_host_name);
+                snapshot.agent_version.clone_from(&info.agent_version);
+                snapshot.host_info.clone_from(&info.info);
+            }
+        }
+        Ok(snapshots)
+    }
+
+    /// The processes that were seen meanwhile, without figures.
+    fn processes(&self) -> duckdb::Result<Vec<(Key, Process)>> {
+        self.rows("process", include_str!("processes.sql"), rows::process)
+    }
+
+    fn rows<T>(
+        &self,
+        table: &str,
+        sql: &str,
+        read: fn(&Row<'_>) -> duckdb::Result<T>,
+    ) -> duckdb::Result<Vec<T>> {
+        self.question(table, sql).rows(self.reading.connection, read)
+    }
+
+    fn question(&self, table: &str, sql: &str) -> Question {
+        let mut question = self.question_of_all_times(table, sql);
+        question.values.extend([self.first_us, self.last_us].map(|us| Value::BigInt(floor_ms(us))));
+        question
+    }
+
+    fn question_of_all_times(&self, table: &str, sql: &str) -> Question {
+        let sql = sql.replace(&format!("${table}"), &self.reading.relation(table, &[self.held]));
+        Question { sql, values: vec![Value::Text(self.host.to_string())] }
+    }
+}
+
+/// A query, and what its parameters stand for.
+struct Question {
+    sql: String,
+    values: Vec<Value>,
+}
+
+impl Question {
+    fn rows<T>(
+        &self,
+        connection: &Connection,
+        read: fn(&Row<'_>) -> duckdb::Result<T>,
+    ) -> duckdb::Result<Vec<T>> {
+        let mut statement = connection.prepare_cached(&self.sql)?;
+        statement.query_map(params_from_iter(&self.values), read)?.collect()
+    }
+}
