@@ -56,7 +56,10 @@ impl<'a> Reading<'a> {
         if let Some(known) = moments.get(&key) {
             return Ok(known);
         }
-        Ok(moments.keep(key, Moments::read(self.connection, &self.relation("host_sample", &[held]), host)?))
+        Ok(moments.keep(
+            key,
+            Moments::read(self.connection, &self.relation_of_host("host_sample", held, host), host)?,
+        ))
     }
 
     /// The last snapshot of `host` that was captured at `at_us` or before.

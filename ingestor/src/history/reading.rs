@@ -7,7 +7,7 @@ use duckdb::Connection;
 use fleetps_nats::HostName;
 
 use super::{
-    History, HistoryError, Resolution, Scope, Span, State,
+    History, HistoryError, Hosts, Resolution, Scope, Span, State,
     held::Held,
     views::{Rows, relation},
 };
@@ -41,6 +41,13 @@ impl<'a> Reading<'a> {
     /// it has no rows.
     pub(crate) fn relation(&self, table: &str, segments: &[&Held]) -> String {
         self.rows(Rows::Of(table), segments)
+    }
+
+    /// The same of one segment, for a query that asks for one host, which is in the scope.
+    pub(super) fn relation_of_host(&self, table: &str, held: &Held, host: &HostName) -> String {
+        self.touched.borrow_mut().push(held.name);
+        let command_lines = if self.scope.sees_command_lines(host) { Hosts::All } else { Hosts::none() };
+        Scope::new(Hosts::All, command_lines).rows(table, relation(Rows::Of(table), [&held.name]))
     }
 
     /// The same of some rows of a table.

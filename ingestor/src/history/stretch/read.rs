@@ -127,7 +127,8 @@ impl Part<'_> {
     }
 
     fn question_of_all_times(&self, table: &str, sql: &str) -> Question {
-        let sql = sql.replace(&format!("${table}"), &self.reading.relation(table, &[self.held]));
+        let sql =
+            sql.replace(&format!("${table}"), &self.reading.relation_of_host(table, self.held, self.host));
         Question { sql, values: vec![Value::Text(self.host.to_string())] }
     }
 }
