@@ -171,3 +171,57 @@ impl Reading<'_> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::{
+        history::{AtMoment, History},
+        segment::{SegmentRows, seal},
+    };
+
+    const SECOND_US: i64 = 1_000_000;
+    const SNAPSHOTS: i64 = 3000;
+    const PROCESSES: u32 = 300;
+
+    /// A segment with a snapshot every second, each of a process that is called by when that was.
+    fn seal_some(folder: &Path, host: &HostName) -> SegmentName {
+        let mut rows = SegmentRows::new(0, 0, 1, 0);
+        for (second, sequence) in (0..SNAPSHOTS).zip(1..) {
+            let mut snapshot =
+                Snapshot { captured_at_us: second * SECOND_US, interval_ms: 1000, ..Snapshot::default() };
+            snapshot.host.process_count = Some(PROCESSES);
+            let pid = u32::try_from(second).unwrap();
+            snapshot.processes = vec![Process { pid, name: second.to_string(), ..Process::default() }];
+            rows.push(sequence, snapshot.captured_at_us, host, snapshot);
+        }
+        seal(folder, &mut rows).unwrap()
+    }
+
+    #[test]
+    fn the_way_ahead_of_who_goes_on_is_read_and_of_who_jumps_is_not() {
+        let (folder, host) = (tempfile::tempdir().unwrap(), "web-01".parse::<HostName>().unwrap());
+        let name = seal_some(folder.path(), &host);
+        let history = History::open(folder.path()).unwrap();
+        // From where to where is in memory after going there, in seconds.
+        let after = |second: i64| {
+            let AtMoment::Snapshot(past) = history.snapshot_at(&host, second * SECOND_US).unwrap() else {
+                panic!("nothing at {second}");
+            };
+            assert_eq!(past.snapshot.processes[0].name, second.to_string());
+            let stretch = history.state().engine.stretches.get(&(name, host.clone(), true)).unwrap();
+            (stretch.first_us / SECOND_US, stretch.last_us / SECOND_US)
+        };
+        assert_eq!(after(1000), (999, 1000));
+        assert_eq!(after(1001), (1000, 1201), "a step on");
+        assert_eq!(after(1201), (1000, 1201), "in memory");
+        assert_eq!(after(1000), (799, 1000), "before what is in memory");
+        assert_eq!(after(806), (799, 1000), "in memory");
+        assert_eq!(after(2990), (2989, 2990), "a jump");
+        assert_eq!(after(2998), (2997, 2999), "a minute on, to the end");
+        assert_eq!(after(5), (4, 5), "a jump");
+        assert_eq!(after(4), (0, 4), "a step back, to the beginning");
+    }
+}
