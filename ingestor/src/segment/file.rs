@@ -20,8 +20,8 @@ const STORAGE_VERSION: &str = "v1.4.0";
 /// For small segments: a file takes about a block for each of 80 columns, so that one with ten rows has 140 KB.
 const SMALL_BLOCK_BYTES: u32 = 16 << 10;
 /// For all others: the smallest in which DuckDB packs numbers (in smaller ones they stay as they are: 15 bytes a row instead
-/// of 10). Its own 256 KiB leave more of a block empty in every table, 2 % of 20 million rows, and a question about few rows
-/// reads whole blocks of all columns.
+/// of 10). Its own 256 KiB leave half a block empty in every table, 2 % of 20 million rows, and a question about few rows
+/// reads whole blocks of all its columns.
 const BLOCK_BYTES: u32 = 64 << 10;
 /// From here on the larger blocks make the smaller file.
 const BLOCKS_FROM_ROWS: u64 = 50_000;
