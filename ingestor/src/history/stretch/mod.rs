@@ -20,11 +20,26 @@ use crate::segment::SegmentName;
 
 /// So many samples of processes are read ahead: 200 snapshots of 300 processes. With fewer, every hundredth step would
 /// have to wait for the next.
-const AHEAD_SAMPLES: u32 = 60_000;
+const AHEAD_SAMPLES: usize = 60_000;
 /// As many snapshots at most, of hosts with few processes.
-const MAX_AHEAD: u32 = 500;
+const MAX_AHEAD: usize = 500;
 /// Whoever is so many snapshots further, or fewer, goes on: a minute on, at one every 10 s.
 const NEAR: usize = 8;
+/// Rows that are read of each kind. What a host has further on is not known, and it may be all that a host may send.
+#[derive(Debug, Clone, Copy)]
+struct Most {
+    spans: usize,
+    /// Processes and file systems, each with texts.
+    texts: usize,
+}
+
+impl Most {
+    /// Of what is not wanted yet: beyond that it is not read. Some times of what an ordinary host has there.
+    const AHEAD: Self = Self { spans: 2 * AHEAD_SAMPLES, texts: 20_000 };
+    /// Of what is wanted: two snapshots.
+    const ALL: Self = Self { spans: usize::MAX >> 1, texts: usize::MAX >> 1 };
+}
+
 /// Stretches take at most so much memory; one takes some 3 MB.
 pub(super) const MAX_BYTES: usize = 64 << 20;
 
@@ -73,8 +88,7 @@ impl Stretch {
         let place = self.snapshots.partition_point(|snapshot| snapshot.captured_at_us <= captured_us);
         let found = self.snapshots.get(..place)?.last()?;
         let mut snapshot = (found.captured_at_us == captured_us).then(|| found.clone())?;
-        let then =
-            self.spans.iter().filter(|span| span.first_us <= captured_us && captured_us <= span.last_us);
+        let then = self.spans.iter().filter(|span| span.covers(captured_us));
         let processes = then.filter_map(|span| {
             let (boot_id, process) = self.processes.get(span.process)?;
             (*boot_id == snapshot.boot_id).then(|| span.figures.of(process))
@@ -86,6 +100,12 @@ impl Stretch {
 
     fn covers(&self, first_us: i64, last_us: i64) -> bool {
         self.first_us <= first_us && last_us <= self.last_us
+    }
+}
+
+impl ProcessSpan {
+    fn covers(&self, captured_us: i64) -> bool {
+        self.first_us <= captured_us && captured_us <= self.last_us
     }
 }
 
@@ -142,12 +162,21 @@ impl Reading<'_> {
         }
         let stretches = &self.state.engine.stretches;
         let key = (held.name, host.clone(), self.scope.sees_command_lines(host));
-        let (first_us, last_us) = match stretches.get(&key) {
+        let wanted = (first_us, last_us);
+        let further = match stretches.get(&key) {
             Some(known) if known.covers(first_us, last_us) => return Ok(known),
-            Some(known) => self.ahead(&known, held, host, (first_us, last_us))?,
-            None => (first_us, last_us),
+            Some(known) => self.ahead(&known, held, host, wanted)?,
+            None => wanted,
         };
-        Ok(stretches.keep(key, self.read_stretch(held, host, first_us, last_us)?))
+        let ahead = match further == wanted {
+            true => None,
+            false => self.read_stretch(held, host, further, Most::AHEAD)?,
+        };
+        let stretch = match ahead {
+            Some(stretch) => stretch,
+            None => self.read_stretch(held, host, wanted, Most::ALL)?.unwrap_or_default(),
+        };
+        Ok(stretches.keep(key, stretch))
     }
 
     /// From where to where to read when this is `wanted` after `known`: further in the same direction, if that is near.
@@ -158,15 +187,15 @@ impl Reading<'_> {
         host: &HostName,
         wanted: (i64, i64),
     ) -> Result<(i64, i64), HistoryError> {
-        let processes = known.snapshots.last().and_then(|snapshot| snapshot.host.process_count);
-        let count = (AHEAD_SAMPLES / processes.unwrap_or_default().max(1)).min(MAX_AHEAD);
+        let now = known.spans.iter().filter(|span| span.covers(known.last_us)).count();
+        let count = (AHEAD_SAMPLES / now.max(1)).min(MAX_AHEAD);
         let (first_us, last_us) = wanted;
         let moments = self.moments(held, host)?;
         let is_on = known.last_us < last_us && known.last_us >= moments.tables_before(first_us, NEAR);
         let is_back = known.first_us > first_us && known.first_us <= moments.tables_after(last_us, NEAR);
         Ok(match (is_on, is_back) {
-            (true, _) => (first_us, moments.tables_after(last_us, count as usize)),
-            (_, true) => (moments.tables_before(first_us, count as usize), last_us),
+            (true, _) => (first_us, moments.tables_after(last_us, count)),
+            (_, true) => (moments.tables_before(first_us, count), last_us),
             _ => wanted,
         })
     }
@@ -176,6 +205,8 @@ impl Reading<'_> {
 mod tests {
     use std::path::Path;
 
+    use fleetps_nats::snapshot::FilesystemSample;
+
     use super::*;
     use crate::{
         history::{AtMoment, History},
@@ -183,45 +214,62 @@ mod tests {
     };
 
     const SECOND_US: i64 = 1_000_000;
-    const SNAPSHOTS: i64 = 3000;
-    const PROCESSES: u32 = 300;
 
-    /// A segment with a snapshot every second, each of a process that is called by when that was.
-    fn seal_some(folder: &Path, host: &HostName) -> SegmentName {
+    /// A segment with a snapshot every second, of as many processes and file systems, which say when that was.
+    fn seal_some(folder: &Path, host: &HostName, snapshots: i64, processes: u32, mounts: u32) -> SegmentName {
         let mut rows = SegmentRows::new(0, 0, 1, 0);
-        for (second, sequence) in (0..SNAPSHOTS).zip(1..) {
-            let mut snapshot =
-                Snapshot { captured_at_us: second * SECOND_US, interval_ms: 1000, ..Snapshot::default() };
-            snapshot.host.process_count = Some(PROCESSES);
-            let pid = u32::try_from(second).unwrap();
-            snapshot.processes = vec![Process { pid, name: second.to_string(), ..Process::default() }];
+        for (second, sequence) in (0..snapshots).zip(1..) {
+            let threads = u32::try_from(second).ok();
+            let process = |pid| Process { pid, threads, ..Process::default() };
+            let filesystem = |mount: u32| FilesystemSample { mount: mount.to_string(), ..Default::default() };
+            let snapshot = Snapshot {
+                captured_at_us: second * SECOND_US,
+                interval_ms: 1000,
+                processes: (0..processes).map(process).collect(),
+                filesystems: (0..mounts).map(filesystem).collect(),
+                ..Snapshot::default()
+            };
             rows.push(sequence, snapshot.captured_at_us, host, snapshot);
         }
         seal(folder, &mut rows).unwrap()
     }
 
+    /// Goes to a second; returns from where to where is in memory then.
+    fn go_to(second: i64, history: &History, name: SegmentName, host: &HostName) -> (i64, i64) {
+        let AtMoment::Snapshot(past) = history.snapshot_at(host, second * SECOND_US).unwrap() else {
+            panic!("nothing at {second}");
+        };
+        assert_eq!(past.snapshot.processes[0].threads.map(i64::from), Some(second));
+        let stretch = history.state().engine.stretches.get(&(name, host.clone(), true)).unwrap();
+        (stretch.first_us / SECOND_US, stretch.last_us / SECOND_US)
+    }
+
     #[test]
     fn the_way_ahead_of_who_goes_on_is_read_and_of_who_jumps_is_not() {
-        let (folder, host) = (tempfile::tempdir().unwrap(), "web-01".parse::<HostName>().unwrap());
-        let name = seal_some(folder.path(), &host);
+        let (folder, host) = (tempfile::tempdir().unwrap(), "web-01".parse().unwrap());
+        let name = seal_some(folder.path(), &host, 1000, 300, 1);
         let history = History::open(folder.path()).unwrap();
-        // From where to where is in memory after going there, in seconds.
-        let after = |second: i64| {
-            let AtMoment::Snapshot(past) = history.snapshot_at(&host, second * SECOND_US).unwrap() else {
-                panic!("nothing at {second}");
-            };
-            assert_eq!(past.snapshot.processes[0].name, second.to_string());
-            let stretch = history.state().engine.stretches.get(&(name, host.clone(), true)).unwrap();
-            (stretch.first_us / SECOND_US, stretch.last_us / SECOND_US)
-        };
-        assert_eq!(after(1000), (999, 1000));
-        assert_eq!(after(1001), (1000, 1201), "a step on");
-        assert_eq!(after(1201), (1000, 1201), "in memory");
-        assert_eq!(after(1000), (799, 1000), "before what is in memory");
-        assert_eq!(after(806), (799, 1000), "in memory");
-        assert_eq!(after(2990), (2989, 2990), "a jump");
-        assert_eq!(after(2998), (2997, 2999), "a minute on, to the end");
-        assert_eq!(after(5), (4, 5), "a jump");
-        assert_eq!(after(4), (0, 4), "a step back, to the beginning");
+        let go_to = |second| go_to(second, &history, name, &host);
+        assert_eq!(go_to(500), (499, 500));
+        assert_eq!(go_to(501), (500, 701), "a step on");
+        assert_eq!(go_to(701), (500, 701), "in memory");
+        assert_eq!(go_to(500), (299, 500), "before what is in memory");
+        assert_eq!(go_to(306), (299, 500), "in memory");
+        assert_eq!(go_to(990), (989, 990), "a jump");
+        assert_eq!(go_to(998), (997, 999), "some steps on, to the end");
+        assert_eq!(go_to(5), (4, 5), "a jump");
+        assert_eq!(go_to(4), (0, 4), "a step back, to the beginning");
+    }
+
+    #[test]
+    fn what_is_ahead_is_not_read_where_it_is_too_much() {
+        let (folder, host) = (tempfile::tempdir().unwrap(), "web-01".parse().unwrap());
+        let name = seal_some(folder.path(), &host, 40, 1, 1000);
+        let history = History::open(folder.path()).unwrap();
+        let go_to = |second| go_to(second, &history, name, &host);
+        assert_eq!(go_to(10), (9, 10));
+        assert_eq!(go_to(11), (10, 11), "29,000 file systems ahead");
+        assert_eq!(go_to(25), (24, 25), "a jump");
+        assert_eq!(go_to(26), (25, 39), "14,000 ahead");
     }
 }

@@ -6,7 +6,7 @@ use duckdb::{Connection, Row, params_from_iter, types::Value};
 use fleetps_nats::{HostName, Snapshot, snapshot::Process};
 
 use super::{
-    ProcessSpan, Stretch,
+    Most, ProcessSpan, Stretch,
     rows::{self, Key},
 };
 use crate::history::{
@@ -16,16 +16,16 @@ use crate::history::{
 };
 
 impl Reading<'_> {
-    /// Reads what a segment has of `host` from `first_us` to `last_us`.
+    /// Reads what a segment has of `host` from one moment to another, or `None` where that is as much as is read at `most`.
     pub(super) fn read_stretch(
         &self,
         held: &Held,
         host: &HostName,
-        first_us: i64,
-        last_us: i64,
-    ) -> Result<Stretch, HistoryError> {
-        let part = Part { reading: self, held, host, first_us, last_us };
-        let spans = part.question("process_span", include_str!("spans.sql"));
+        (first_us, last_us): (i64, i64),
+        most: Most,
+    ) -> Result<Option<Stretch>, HistoryError> {
+        let part = Part { reading: self, held, host, first_us, last_us, most };
+        let spans = part.question("process_span", include_str!("spans.sql"), Some(most.spans));
         // Beside the others, which together take as long.
         let (rest, spans) = thread::scope(|scope| {
             let engine = &self.state.engine;
@@ -34,7 +34,11 @@ impl Reading<'_> {
             let rest = part.snapshots().and_then(|snapshots| Ok((snapshots, part.processes()?)));
             (rest, spans.join().unwrap_or_else(|panic| resume_unwind(panic)))
         });
-        let (snapshots, mut processes) = rest?;
+        let ((snapshots, mut processes), spans) = (rest?, spans?);
+        let filesystems = snapshots.iter().map(|snapshot| snapshot.filesystems.len()).sum();
+        if spans.len() >= most.spans || processes.len().max(filesystems) >= most.texts {
+            return Ok(None);
+        }
         let mut places: HashMap<Key, usize> =
             processes.iter().enumerate().map(|(place, (key, _))| (key.clone(), place)).collect();
         let mut placed = |key: Key| {
@@ -45,7 +49,7 @@ impl Reading<'_> {
                 processes.len() - 1
             })
         };
-        let spans = spans?
+        let spans = spans
             .into_iter()
             .map(|(key, (first_us, last_us), figures)| ProcessSpan {
                 process: placed(key),
@@ -55,7 +59,7 @@ impl Reading<'_> {
             })
             .collect();
         let processes = processes.into_iter().map(|((boot_id, ..), process)| (boot_id, process)).collect();
-        Ok(Stretch { first_us, last_us, snapshots, processes, spans })
+        Ok(Some(Stretch { first_us, last_us, snapshots, processes, spans }))
     }
 }
 
@@ -75,18 +79,18 @@ struct Part<'a> {
     host: &'a HostName,
     first_us: i64,
     last_us: i64,
+    most: Most,
 }
 
 impl Part<'_> {
     /// The snapshots without their processes, in the order of time.
     fn snapshots(&self) -> duckdb::Result<Vec<Snapshot>> {
-        let mut snapshots = self.rows("host_sample", include_str!("samples.sql"), rows::host_sample)?;
+        let mut snapshots = self.rows("host_sample", include_str!("samples.sql"), None, rows::host_sample)?;
         // Here and not in SQL, where each sort of a few rows takes a millisecond.
         snapshots.sort_by_key(|snapshot| snapshot.captured_at_us);
         let mut filesystems: HashMap<i64, Vec<_>> = HashMap::new();
-        for (captured_us, filesystem) in
-            self.rows("filesystem_sample", include_str!("filesystems.sql"), rows::filesystem)?
-        {
+        let (sql, most) = (include_str!("filesystems.sql"), Some(self.most.texts));
+        for (captured_us, filesystem) in self.rows("filesystem_sample", sql, most, rows::filesystem)? {
             filesystems.entry(captured_us).or_default().push(filesystem);
         }
         let infos = self.question_of_all_times("host_info", include_str!("infos.sql"));
@@ -108,21 +112,23 @@ impl Part<'_> {
 
     /// The processes that were seen meanwhile, without figures.
     fn processes(&self) -> duckdb::Result<Vec<(Key, Process)>> {
-        self.rows("process", include_str!("processes.sql"), rows::process)
+        self.rows("process", include_str!("processes.sql"), Some(self.most.texts), rows::process)
     }
 
     fn rows<T>(
         &self,
         table: &str,
         sql: &str,
+        most: Option<usize>,
         read: fn(&Row<'_>) -> duckdb::Result<T>,
     ) -> duckdb::Result<Vec<T>> {
-        self.question(table, sql).rows(self.reading.connection, read)
+        self.question(table, sql, most).rows(self.reading.connection, read)
     }
 
-    fn question(&self, table: &str, sql: &str) -> Question {
+    fn question(&self, table: &str, sql: &str, most: Option<usize>) -> Question {
         let mut question = self.question_of_all_times(table, sql);
         question.values.extend([self.first_us, self.last_us].map(|us| Value::BigInt(floor_ms(us))));
+        question.values.extend(most.map(|most| Value::BigInt(i64::try_from(most).unwrap_or(i64::MAX))));
         question
     }
 

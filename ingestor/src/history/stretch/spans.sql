@@ -4,3 +4,4 @@ SELECT boot_id, pid, epoch_us(started_at), epoch_us(first_captured_at), epoch_us
 FROM $process_span
 WHERE host = $1 AND last_captured_at >= make_timestamp_ms($2::BIGINT)::TIMESTAMP_MS
     AND first_captured_at <= make_timestamp_ms($3::BIGINT)::TIMESTAMP_MS
+LIMIT $4
