@@ -3,6 +3,7 @@
 //! Nothing here writes to the history or needs the ingestor: any number of processes may read at any time.
 
 mod answers;
+mod boots;
 mod catalog;
 mod columns;
 mod diff;

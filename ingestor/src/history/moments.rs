@@ -11,7 +11,8 @@ use duckdb::{Connection, params};
 use fleetps_nats::HostName;
 
 use super::{
-    columns::{Boots, flag, number, text},
+    boots::Boots,
+    columns::{flag, number, text},
     in_memory::{Bytes, InMemory},
     nearest::Which,
 };

@@ -7,7 +7,10 @@ use arrow::{
 use duckdb::{Connection, Params};
 
 use super::parts::Sample;
-use crate::history::columns::{Boots, number, text};
+use crate::history::{
+    boots::Boots,
+    columns::{number, text},
+};
 
 /// Reads what `sql` finds: `captured_at` in µs and `monotonic_ms` as BIGINT, `boot_id`, then `L` levels and `C` counters as
 /// DOUBLE. By columns: thirty days of a host are 260,000 rows.

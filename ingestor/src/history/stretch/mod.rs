@@ -1,14 +1,17 @@
 //! What one segment has of a host from one moment to another, from which its snapshots there are made again.
 //!
-//! Finding the process table of a moment takes DuckDB some milliseconds, and those of the next two hundred hardly more. So
-//! whoever goes on from where they were before has the way ahead read as well, and steps through memory.
+//! Finding the process table of a moment takes DuckDB some milliseconds, and those of the next two hundred two to three times
+//! that. So whoever goes on from where they were before has the way ahead read as well, and steps through memory.
 
 mod read;
 mod rows;
 
 use std::{mem::size_of, sync::Arc};
 
-use fleetps_nats::{HostName, Snapshot, snapshot::Process};
+use fleetps_nats::{
+    HostName, Snapshot,
+    snapshot::{FilesystemSample, HostInfo, Process},
+};
 
 use super::{
     HistoryError,
@@ -25,6 +28,9 @@ const AHEAD_SAMPLES: usize = 60_000;
 const MAX_AHEAD: usize = 500;
 /// Whoever is so many snapshots further, or fewer, goes on: a minute on, at one every 10 s.
 const NEAR: usize = 8;
+/// Stretches take at most so much memory; one takes some 3 MB.
+pub(super) const MAX_BYTES: usize = 64 << 20;
+
 /// Rows that are read of each kind. What a host has further on is not known, and it may be all that a host may send.
 #[derive(Debug, Clone, Copy)]
 struct Most {
@@ -39,9 +45,6 @@ impl Most {
     /// Of what is wanted: two snapshots.
     const ALL: Self = Self { spans: usize::MAX >> 1, texts: usize::MAX >> 1 };
 }
-
-/// Stretches take at most so much memory; one takes some 3 MB.
-pub(super) const MAX_BYTES: usize = 64 << 20;
 
 /// Stretches that were read: the last one of a host and segment; with command lines and without, for different readers.
 pub(super) type Stretches = InMemory<(SegmentName, HostName, bool), Stretch>;
@@ -127,24 +130,36 @@ impl Figures {
 
 impl Bytes for Stretch {
     fn bytes(&self) -> usize {
-        let texts = |process: &Process| {
+        // Every text by its length: a host may send some of a few letters, and some of 4 KiB.
+        let of_process = |(boot_id, process): &(String, Process)| {
             let Process { name, executable, command_line, user_name, unit, container, .. } = process;
-            let optional = [executable, command_line, user_name, unit, container];
-            name.len() + optional.into_iter().flatten().map(String::len).sum::<usize>()
+            size_of::<(String, Process)>()
+                + boot_id.len()
+                + name.len()
+                + texts([executable, command_line, user_name, unit, container])
         };
-        let processes = self
-            .processes
-            .iter()
-            .map(|(boot_id, process)| size_of::<(String, Process)>() + boot_id.len() + texts(process));
-        let snapshots = self.snapshots.iter().map(|snapshot| {
-            // Some short texts of a host and of each of its file systems.
-            size_of::<Snapshot>() + 256 * (1 + snapshot.filesystems.len())
-        });
+        let of_filesystem = |filesystem: &FilesystemSample| {
+            let FilesystemSample { mount, device, kind, .. } = filesystem;
+            size_of::<FilesystemSample>() + mount.len() + texts([device, kind])
+        };
+        let of_snapshot = |snapshot: &Snapshot| {
+            let Snapshot { agent_version, os_host_name, boot_id, run_id, filesystems, .. } = snapshot;
+            let HostInfo { os, kernel, architecture, cpu_model, .. } = &snapshot.host_info;
+            size_of::<Snapshot>()
+                + [agent_version, os_host_name, boot_id, run_id].map(String::len).iter().sum::<usize>()
+                + texts([os, kernel, architecture, cpu_model])
+                + filesystems.iter().map(of_filesystem).sum::<usize>()
+        };
         size_of::<Self>()
             + self.spans.len() * size_of::<ProcessSpan>()
-            + processes.sum::<usize>()
-            + snapshots.sum::<usize>()
+            + self.processes.iter().map(of_process).sum::<usize>()
+            + self.snapshots.iter().map(of_snapshot).sum::<usize>()
     }
+}
+
+/// The length of those that are there.
+fn texts<const N: usize>(texts: [&Option<String>; N]) -> usize {
+    texts.into_iter().flatten().map(String::len).sum()
 }
 
 impl Reading<'_> {
@@ -205,8 +220,6 @@ impl Reading<'_> {
 mod tests {
     use std::path::Path;
 
-    use fleetps_nats::snapshot::FilesystemSample;
-
     use super::*;
     use crate::{
         history::{AtMoment, History},
@@ -259,6 +272,21 @@ mod tests {
         assert_eq!(go_to(998), (997, 999), "some steps on, to the end");
         assert_eq!(go_to(5), (4, 5), "a jump");
         assert_eq!(go_to(4), (0, 4), "a step back, to the beginning");
+    }
+
+    #[test]
+    fn every_text_counts_as_memory() {
+        let long = || "x".repeat(4096);
+        let stretch = |filesystem: FilesystemSample, host_info: HostInfo, process: Process| {
+            let snapshot = Snapshot { filesystems: vec![filesystem], host_info, ..Snapshot::default() };
+            let processes = vec![(String::new(), process)];
+            Stretch { snapshots: vec![snapshot], processes, ..Stretch::default() }.bytes()
+        };
+        let short = stretch(FilesystemSample::default(), HostInfo::default(), Process::default());
+        let filesystem = FilesystemSample { mount: long(), ..FilesystemSample::default() };
+        let host_info = HostInfo { cpu_model: Some(long()), ..HostInfo::default() };
+        let process = Process { command_line: Some(long()), ..Process::default() };
+        assert_eq!(stretch(filesystem, host_info, process), short + 3 * 4096);
     }
 
     #[test]
