@@ -45,14 +45,18 @@ pub async fn run(
     cancel: CancellationToken,
 ) -> Result<(), IngestError> {
     let folder = settings.history.clone();
-    let (_lock, shelf) = blocking("opening", move || {
-        let lock = FolderLock::take(&folder)?;
+    let locking = blocking("locking", move || Ok(FolderLock::take(&folder)?));
+    let _lock = locking.await?;
+    let jetstream = jetstream::new(client.clone());
+    // Before a long history is looked at: live pages need the streams, and not the history.
+    stream::ensure(&jetstream, i64::try_from(settings.max_stream_bytes).unwrap_or(i64::MAX)).await?;
+    let folder = settings.history.clone();
+    let opening = blocking("opening", move || {
         let shelf = Shelf::open(&folder)?;
         shelf.publish()?;
-        Ok((lock, Arc::new(shelf)))
-    })
-    .await?;
-    let jetstream = jetstream::new(client.clone());
+        Ok(Arc::new(shelf))
+    });
+    let shelf = opening.await?;
     let beginning = find_beginning(&jetstream, &settings, &shelf).await?;
     tracing::info!(folder = %shelf.folder().display(), sequence = beginning.sequence, "storing snapshots");
     let duplicates = {
@@ -145,8 +149,6 @@ async fn find_beginning(
     settings: &IngestorSettings,
     shelf: &Shelf,
 ) -> Result<Beginning, IngestError> {
-    let max_bytes = i64::try_from(settings.max_stream_bytes).unwrap_or(i64::MAX);
-    stream::ensure(jetstream, max_bytes).await?;
     let numbers = Numbers::ask(jetstream).await?;
     let now_s = jiff::Timestamp::now().as_second();
     Ok(Beginning::find(&numbers, shelf.highest(settings.partition), now_s))

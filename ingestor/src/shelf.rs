@@ -16,7 +16,7 @@ use fleetps_nats::with_causes;
 use crate::{
     audit::{AuditFolder, attach_audit_sql},
     error::IngestError,
-    history::{Catalog, HistoryError, attach_sql, read_rows},
+    history::{Catalog, HistoryError, RowCounts, attach_sql},
     segment::{FileError, SegmentName, TEMPORARY_EXTENSION, current_and_covered, publish_file},
 };
 
@@ -174,8 +174,9 @@ impl State {
             let catalog = Catalog::scan(folder)?;
             let mut state = Self { set_aside: catalog.damaged, ..Self::default() };
             let mut is_as_scanned = true;
+            let mut counts = RowCounts::of(folder)?;
             for segment in catalog.current {
-                match read_rows(folder, &segment.name) {
+                match counts.read(&segment.name) {
                     Ok(rows) => state.put(Shelved { name: segment.name, rows, bytes: segment.bytes }),
                     Err(error) => {
                         tracing::error!(segment = %segment.name, "set aside: {}", with_causes(&error));

@@ -15,6 +15,7 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 
 use crate::{
+    causes::with_causes,
     connection::reconnect_delay,
     stream::{self, StreamError},
 };
@@ -206,7 +207,11 @@ impl SnapshotReader {
     /// Closes the consumer and waits a little before the next attempt.
     async fn pause(&mut self, error: &ReadError) {
         self.open = None;
-        tracing::warn!(error = %error, "reading the stream was interrupted; going on at {:?}", self.start);
+        tracing::warn!(
+            error = with_causes(error),
+            "reading the stream was interrupted; going on at {:?}",
+            self.start
+        );
         tokio::time::sleep(reconnect_delay(self.failures)).await;
         self.failures += 1;
     }

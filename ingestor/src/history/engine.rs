@@ -7,14 +7,14 @@ use fleetps_nats::with_causes;
 use parking_lot::Mutex;
 
 use super::{
-    HistoryError, MEMORY_MIB, attach_one,
+    HistoryError, MEMORY_MIB, attach_one, detach_one,
     held::Held,
     in_memory::InMemory,
     moments::{self, MomentsRead},
     stretch::{self, Stretches},
     views::attach_empty,
 };
-use crate::segment::{SegmentName, open_engine, quote_identifier};
+use crate::segment::{SegmentName, open_engine};
 
 /// Prepared statements that a connection keeps: those of a host's pages, of the segments of some months. DuckDB plans each
 /// anew whenever it is asked; kept, it is planned once and not twice. One takes 12 KB, and holds no segment.
@@ -65,8 +65,7 @@ impl Engine {
 
     /// Lets go of a segment. Questions that are being answered keep it until they end.
     pub(super) fn detach(&self, name: &SegmentName) {
-        let sql = format!("DETACH DATABASE IF EXISTS {}", quote_identifier(&name.alias()));
-        if let Err(error) = self.first.lock().execute_batch(&sql) {
+        if let Err(error) = self.first.lock().execute_batch(&detach_one(name)) {
             tracing::warn!(segment = %name, "cannot be detached: {}", with_causes(&error));
         }
     }

@@ -153,13 +153,38 @@ pub(crate) fn attach_one(folder: &Path, name: &SegmentName) -> String {
     format!("ATTACH IF NOT EXISTS {} AS {alias} (READ_ONLY);\n", quote_text(&path.to_string_lossy()))
 }
 
-/// The rows of processes in a segment, as it says itself. Reads little, but notices a file that is no segment.
-pub(crate) fn read_rows(folder: &Path, name: &SegmentName) -> Result<u64, HistoryError> {
-    let read = || {
-        let engine = open_engine(MEMORY_MIB, 1, None)?;
-        engine.execute_batch(&attach_one(folder, name))?;
-        let alias = quote_identifier(&name.alias());
-        engine.query_row(&format!("SELECT \"rows\" FROM {alias}.segment"), [], |row| row.get(0))
-    };
-    read().map_err(|source| HistoryError::Segment { name: name.to_string(), source })
+/// Lets go of an attached segment.
+fn detach_one(name: &SegmentName) -> String {
+    format!("DETACH DATABASE IF EXISTS {};\n", quote_identifier(&name.alias()))
+}
+
+/// The rows of processes in segments, as they say themselves. Reads little, but notices a file that is no segment.
+pub(crate) struct RowCounts<'a> {
+    folder: &'a Path,
+    engine: Connection,
+}
+
+impl<'a> RowCounts<'a> {
+    /// Of segments in `folder`.
+    pub(crate) fn of(folder: &'a Path) -> Result<Self, HistoryError> {
+        Ok(Self { folder, engine: open_engine(MEMORY_MIB, 1, None)? })
+    }
+
+    /// The rows of this one.
+    pub(crate) fn read(&mut self, name: &SegmentName) -> Result<u64, HistoryError> {
+        let read = self.ask(name).or_else(|_| {
+            // The engine may be what failed: a damaged file can end it for all that follow.
+            self.engine = open_engine(MEMORY_MIB, 1, None)?;
+            self.ask(name)
+        });
+        read.map_err(|source| HistoryError::Segment { name: name.to_string(), source })
+    }
+
+    fn ask(&self, name: &SegmentName) -> duckdb::Result<u64> {
+        self.engine.execute_batch(&attach_one(self.folder, name))?;
+        let rows = format!("SELECT \"rows\" FROM {}.segment", quote_identifier(&name.alias()));
+        let rows = self.engine.query_row(&rows, [], |row| row.get(0))?;
+        self.engine.execute_batch(&detach_one(name))?;
+        Ok(rows)
+    }
 }
