@@ -133,6 +133,9 @@ pub async fn run(
         })
     };
     let past = tokio::spawn(shared.past.clone().follow(history, shutdown.clone()));
+    let recalling =
+        shared.past.clone().recall(Arc::clone(&shared.fleet), caught_up.clone(), shutdown.clone());
+    let recalling = tokio::spawn(recalling);
     let _ = tokio::time::timeout(CATCH_UP_FOR, caught_up.wait_for(|intake| intake.caught_up)).await;
 
     let router = router(shared).into_make_service_with_connect_info::<Peer>();
@@ -147,6 +150,7 @@ pub async fn run(
     }
     intake.await?;
     past.await?;
+    recalling.await?;
     groups.await?;
     reports.await?;
     tidying.await?;

@@ -47,7 +47,7 @@ function setField(name, text, shade, time, href) {
   }
 }
 
-function setCell(id, column, text = "", shade, note, time) {
+function setCell(id, column, text = "", shade, note, time, outline) {
   const cell = (byId(id) ?? waiting(id))?.cells[column];
   if (!cell) return;
   const place = cell.querySelector(".t") ?? cell;
@@ -55,6 +55,7 @@ function setCell(id, column, text = "", shade, note, time) {
     place.dateTime = time;
     upgrade(place);
   } else place.textContent = text;
+  if (outline) cell.querySelector(".spark path")?.setAttribute("d", outline);
   if (note) { const element = cell.querySelector(".note"); if (element) element.textContent = note; }
   cell.className = shade ? `${cell.classList[0]} ${shade}` : cell.classList[0];
 }

@@ -9,7 +9,7 @@ use std::{
     sync::Arc,
 };
 
-use fleetps_ingestor::history::Scope;
+use fleetps_ingestor::history::{CpuPeak, Scope};
 use fleetps_nats::{HostName, Snapshot, snapshot::Decoder};
 use parking_lot::RwLock;
 use tokio::sync::watch;
@@ -101,7 +101,7 @@ impl Default for Fleet {
 impl Fleet {
     /// Takes a host's new snapshot: `message` as it came, and decoded.
     pub fn take(&self, host: HostName, message: &[u8], snapshot: Snapshot, stored_at_us: i64) {
-        let summary = Arc::new(Summary::new(host.clone(), &snapshot, stored_at_us, super::now_us()));
+        let summary = Summary::new(host.clone(), &snapshot, stored_at_us, super::now_us());
         let snapshot = Arc::new(snapshot);
         let mut latest = Kept { message: message.into(), stored_at_us, decoded: None };
         let mut inner = self.inner.write();
@@ -117,18 +117,32 @@ impl Fleet {
                 previous.decoded = previous.decoded.filter(|_| watched);
                 known.previous = Some(previous);
                 known.share = share;
-                known.summary = summary;
+                known.summary = Arc::new(summary.after(&known.summary));
                 inner.programs.add(&known.counted_share());
                 inner.processes += known.counted_processes();
                 known.changed.send_replace(());
             }
             None => {
+                let summary = Arc::new(summary);
                 let new = Host { summary, latest, previous: None, share, changed: watch::Sender::new(()) };
                 inner.programs.add(&new.counted_share());
                 inner.processes += new.counted_processes();
                 inner.hosts.insert(host, new);
             }
         }
+        self.changed.send_modify(|version| *version += 1);
+    }
+
+    /// Takes from the history what the hosts' past hour was like before the first snapshot that came.
+    pub fn recall(&self, peaks: &[CpuPeak]) {
+        let mut inner = self.inner.write();
+        for peak in peaks {
+            if let Some(known) = inner.hosts.get_mut(&peak.host) {
+                let summary = Arc::make_mut(&mut known.summary);
+                summary.past_hour.take(peak.minute_us, peak.cpu_percent);
+            }
+        }
+        drop(inner);
         self.changed.send_modify(|version| *version += 1);
     }
 

@@ -1,7 +1,7 @@
 //! The present: what every host said last.
 //!
 //! `intake` reads the stream of snapshots from the broker into a `fleet` of hosts; `summary` is what is kept decoded
-//! of each (the rest stays compressed until a page asks for it); `programs` adds up the fleet's programs as snapshots
+//! of each (the rest stays compressed until a page asks for it), with how busy it was in the `past_hour`; `programs` adds up the fleet's programs as snapshots
 //! come; `search` goes through all of them; `moment` is one host's latest snapshot with the one before it, decoded; `recent`
 //! reads those shortly before it from the stream; `readiness` is how the ingestors are doing, `admission` who was kept out. Nothing here is stored: after
 //! a restart the broker tells the last snapshot of every host again.
@@ -10,6 +10,7 @@ mod admission;
 mod fleet;
 mod intake;
 mod moment;
+mod past_hour;
 mod programs;
 mod readiness;
 pub mod recent;
@@ -21,6 +22,7 @@ pub use fleet::{Fleet, FleetCounts, FleetView};
 pub use fleetps_nats::now_us;
 pub use intake::{Intake, follow};
 pub use moment::{Moment, ProcessRates, withhold_command_lines};
+pub use past_hour::PastHour;
 pub use programs::ProgramTotals;
 pub use readiness::{Check, IngestorReports, watch_ingestors};
 pub use search::LiveSearch;

@@ -2,6 +2,8 @@
 
 use fleetps_nats::{HostName, Snapshot};
 
+use super::PastHour;
+
 /// Intervals without a snapshot after which a host is silent: one lost message is no news, three are.
 const SILENT_AFTER_INTERVALS: i64 = 3;
 /// Intervals without a snapshot after which a host is down.
@@ -74,6 +76,8 @@ pub struct Summary {
     pub os: Option<String>,
     /// CPU use in percent of all cores together.
     pub cpu_percent: Option<f32>,
+    /// The same of every minute of the past hour.
+    pub past_hour: PastHour,
     /// Load average over a minute.
     pub load_1: Option<f32>,
     /// Memory in use.
@@ -87,10 +91,11 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// The summary of `snapshot`, which the broker took for `host` at `last_seen_us`.
+    /// The summary of `snapshot`, which the broker took for `host` at `last_seen_us`. Of the past hour it knows no more than
+    /// that.
     pub fn new(host: HostName, snapshot: &Snapshot, last_seen_us: i64, now_us: i64) -> Self {
         let listed = u32::try_from(snapshot.processes.len()).unwrap_or(u32::MAX);
-        Self {
+        let mut summary = Self {
             host,
             os_host_name: snapshot.os_host_name.clone(),
             state: State::after(now_us.saturating_sub(last_seen_us), snapshot.interval_ms),
@@ -101,6 +106,7 @@ impl Summary {
             sequence: snapshot.sequence,
             os: snapshot.host_info.os.clone(),
             cpu_percent: snapshot.host.cpu_percent,
+            past_hour: PastHour::default(),
             load_1: snapshot.host.load_1,
             memory_used_bytes: snapshot.host.memory_used_bytes,
             memory_total_bytes: snapshot.host.memory_total_bytes.or(snapshot.host_info.memory_bytes),
@@ -109,6 +115,22 @@ impl Summary {
                 .process_count
                 .unwrap_or(listed.saturating_add(snapshot.processes_left_out)),
             busiest: busiest(snapshot),
+        };
+        summary.take_cpu();
+        summary
+    }
+
+    /// The same, with what was known of the past hour before.
+    pub fn after(mut self, before: &Self) -> Self {
+        self.past_hour.clone_from(&before.past_hour);
+        self.take_cpu();
+        self
+    }
+
+    /// The past does not reach into the future, whatever a host's clock says.
+    fn take_cpu(&mut self) {
+        if let Some(cpu_percent) = self.cpu_percent {
+            self.past_hour.take(self.captured_at_us.min(self.last_seen_us), cpu_percent);
         }
     }
 

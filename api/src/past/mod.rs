@@ -6,18 +6,23 @@ pub mod travel;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use fleetps_ingestor::history::{History, HistoryError, Scope};
+use fleetps_ingestor::history::{History, HistoryError, Scope, Span};
 use fleetps_nats::with_causes;
 use parking_lot::RwLock;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::refusal::Refusal;
+use crate::{
+    live::{Fleet, Intake, now_us},
+    refusal::Refusal,
+};
 
 /// Questions answered at once: each may take a processor, and live pages must not wait for them.
 const MAX_QUESTIONS: usize = 4;
 /// How often the folder is looked at for new segments.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+const PAST_HOUR_US: i64 = 3_600_000_000;
 
 /// The history, shared by all handlers.
 #[derive(Clone)]
@@ -80,6 +85,28 @@ impl Past {
                 () = shutdown.cancelled() => return,
                 () = tokio::time::sleep(LOOK_EVERY) => {}
             }
+        }
+    }
+
+    /// Tells `fleet` once what its past hour was like: as soon as its hosts are known and there is a history.
+    pub async fn recall(
+        self,
+        fleet: Arc<Fleet>,
+        mut intake: watch::Receiver<Intake>,
+        shutdown: CancellationToken,
+    ) {
+        let recalling = async {
+            intake.wait_for(|intake| intake.caught_up).await.ok()?;
+            while self.history.read().is_none() {
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
+            let to_us = now_us();
+            let hour = Span { from_us: to_us - PAST_HOUR_US, to_us };
+            let asked = self.ask(Arc::new(Scope::everything()), move |history| history.cpu_peaks(hour));
+            asked.await.ok()
+        };
+        if let Some(Some(peaks)) = shutdown.run_until_cancelled(recalling).await {
+            fleet.recall(&peaks);
         }
     }
 

@@ -9,6 +9,7 @@ use super::{
     facts::SortKey,
     filter::Filter,
     query::{self, BadParameter, MAX_ROWS},
+    sparkline,
     table::{Cell, Head, Link, Row, Table},
 };
 use crate::{
@@ -36,6 +37,8 @@ pub enum HostColumn {
     System,
     /// CPU use in percent of all cores.
     Cpu,
+    /// The same over the past hour; sorted by its peak.
+    PastHour,
     /// Memory in use, in percent.
     Memory,
     /// Installed memory.
@@ -51,11 +54,12 @@ pub enum HostColumn {
 }
 
 impl HostColumn {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::State,
         Self::Host,
         Self::System,
         Self::Cpu,
+        Self::PastHour,
         Self::Memory,
         Self::Installed,
         Self::Load,
@@ -71,6 +75,7 @@ impl HostColumn {
             Self::Host => ("host", "Host", ""),
             Self::System => ("system", "System", ""),
             Self::Cpu => ("cpu", "CPU", "%"),
+            Self::PastHour => ("hour", "1 h", ""),
             Self::Memory => ("memory", "Mem", "%"),
             Self::Installed => ("ram", "RAM", ""),
             Self::Load => ("load", "Load", ""),
@@ -187,7 +192,8 @@ fn hosts_table(hosts: &[Arc<Summary>], query: &FleetQuery, groups_of: GroupsOf<'
         .filter(|(host, groups)| matches(&filter, host, groups))
         .collect();
     matching.sort_by(|(a, _), (b, _)| {
-        let by_key = sort_key(a, query.sort).compare(&sort_key(b, query.sort), query.descending);
+        let by_key =
+            sort_key(a, query.sort, now_us).compare(&sort_key(b, query.sort, now_us), query.descending);
         by_key.then_with(|| a.host.cmp(&b.host))
     });
     let rows: Vec<Row> = matching
@@ -229,7 +235,7 @@ fn head(column: HostColumn, query: &FleetQuery) -> Head {
 }
 
 /// A host that is not up has no present values, only what it was.
-fn sort_key(host: &Summary, column: HostColumn) -> SortKey<'_> {
+fn sort_key(host: &Summary, column: HostColumn, now_us: i64) -> SortKey<'_> {
     let up = host.state == State::Up;
     let now = |value: Option<f64>| SortKey::from(value.filter(|_| up));
     match column {
@@ -237,6 +243,7 @@ fn sort_key(host: &Summary, column: HostColumn) -> SortKey<'_> {
         HostColumn::Host => SortKey::Text(host.host.as_str()),
         HostColumn::System => host.os.as_deref().into(),
         HostColumn::Cpu => now(host.cpu_percent.map(f64::from)),
+        HostColumn::PastHour => peak(&host.past_hour.until(now_us)).map(f64::from).into(),
         HostColumn::Memory => now(host.memory_percent()),
         HostColumn::Installed => host.memory_total_bytes.map(|bytes| bytes as f64).into(),
         HostColumn::Load => now(host.load_1.map(f64::from)),
@@ -244,6 +251,20 @@ fn sort_key(host: &Summary, column: HostColumn) -> SortKey<'_> {
         HostColumn::Busiest => now(host.busiest.as_ref().map(|busiest| f64::from(busiest.cpu_percent))),
         HostColumn::Seen => SortKey::Number(-(host.last_seen_us as f64)),
     }
+}
+
+fn peak(percent: &[Option<u8>]) -> Option<u8> {
+    percent.iter().copied().flatten().max()
+}
+
+/// The outline of the past hour, and its peak in words.
+fn past_hour(host: &Summary, now_us: i64) -> Cell {
+    let percent = host.past_hour.until(now_us);
+    let text = match peak(&percent) {
+        Some(peak) => format!("CPU at most {peak} % in the past hour"),
+        None => "Nothing in the past hour".to_owned(),
+    };
+    Cell::new("hour", text).drawn(sparkline::outline(&percent))
 }
 
 fn host_row(host: &Summary, groups: &str, now_us: i64) -> Row {
@@ -262,6 +283,7 @@ fn host_row(host: &Summary, groups: &str, now_us: i64) -> Row {
         Cell::hostile("system", system, MAX_NAME_CHARACTERS),
         Cell::new("cpu", display::percent(cpu_percent))
             .shaded(display::shade(cpu_percent.unwrap_or_default() / 100.0)),
+        past_hour(host, now_us),
         Cell::new("memory", display::percent(memory_percent))
             .shaded(display::shade(memory_percent.unwrap_or_default() / 100.0)),
         Cell::new("ram", display::size_long(host.memory_total_bytes)),

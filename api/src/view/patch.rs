@@ -44,11 +44,12 @@ pub struct CellPatch {
     cell: Cell,
 }
 
-/// A row's id, the column's number, text, shade, note, time; what is empty at the end is left out.
+/// A row's id, the column's number, text, shade, note, time, outline; what is empty at the end is left out.
 impl Serialize for CellPatch {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Cell { text, shade, note, time, .. } = &self.cell;
-        let texts = [text, *shade, note, time.as_deref().unwrap_or_default()];
+        let Cell { text, shade, note, time, outline, .. } = &self.cell;
+        let [time, outline] = [time, outline].map(|text| text.as_deref().unwrap_or_default());
+        let texts = [text, *shade, note, time, outline];
         let last = texts.iter().rposition(|text| !text.is_empty()).unwrap_or_default();
         let mut list = serializer.serialize_seq(None)?;
         list.serialize_element(&self.row)?;

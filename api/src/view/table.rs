@@ -96,6 +96,8 @@ pub struct Cell {
     pub title: Option<String>,
     /// The exact time behind a text such as "3 s"; open pages keep that text up to date themselves.
     pub time: Option<String>,
+    /// The SVG path of a sparkline of an hour, which is shown instead of the text; that is its title then.
+    pub outline: Option<String>,
 }
 
 /// A row's HTML is put into pages and patches as it is: its own template has escaped what is in it.
@@ -151,6 +153,11 @@ impl Cell {
         Self { href: Some(href.into()), ..self }
     }
 
+    /// With a sparkline.
+    pub fn drawn(self, outline: String) -> Self {
+        Self { outline: Some(outline), ..self }
+    }
+
     /// A moment; as a link, it is shown as such in the reader's zone, and not as an age.
     pub fn moment(column: &'static str, time_us: i64) -> Self {
         let time = Some(crate::display::time_exact(time_us));
@@ -182,6 +189,7 @@ impl Cell {
             && self.note.is_empty() == other.note.is_empty()
             && self.title == other.title
             && self.time.is_some() == other.time.is_some()
+            && self.outline.is_some() == other.outline.is_some()
     }
 
     /// Whether they say the same. The text of a time is left to the page.
@@ -189,6 +197,7 @@ impl Cell {
         self.shade == other.shade
             && self.note == other.note
             && self.href == other.href
+            && self.outline == other.outline
             && if self.time.is_some() { self.time == other.time } else { self.text == other.text }
     }
 }

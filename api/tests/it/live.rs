@@ -10,13 +10,13 @@ use tower::ServiceExt;
 use crate::support::{PATIENCE, Site, family, process};
 
 /// A stream of events.
-struct Events {
+pub struct Events {
     body: BodyDataStream,
     text: String,
 }
 
 impl Events {
-    async fn open(site: &Site, url: &str) -> Self {
+    pub async fn open(site: &Site, url: &str) -> Self {
         let request = Request::get(url).header("host", "localhost").body(Body::empty()).unwrap();
         let response = site.router.clone().oneshot(request).await.unwrap();
         assert_eq!(response.headers()["content-type"], "text/event-stream");
@@ -24,7 +24,7 @@ impl Events {
     }
 
     /// The data of the next event that has any.
-    async fn next(&mut self) -> serde_json::Value {
+    pub async fn next(&mut self) -> serde_json::Value {
         tokio::time::timeout(PATIENCE, async {
             loop {
                 if let Some((event, rest)) = self.text.split_once("\n\n") {

@@ -28,6 +28,7 @@ mod live;
 mod over_time;
 mod pages;
 mod pages_over_time;
+mod past_hour;
 mod people;
 mod pipeline;
 mod program;

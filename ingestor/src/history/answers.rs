@@ -128,6 +128,17 @@ pub struct Extent {
     pub max: f64,
 }
 
+/// The greatest CPU use of a host in one minute.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CpuPeak {
+    /// The host.
+    pub host: HostName,
+    /// When the minute began, in µs since 1970 UTC, by the host's clock.
+    pub minute_us: i64,
+    /// In percent of all cores together.
+    pub cpu_percent: f32,
+}
+
 /// One host over time.
 #[derive(Debug, Clone, PartialEq)]
 pub struct HostMetrics {

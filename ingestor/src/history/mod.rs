@@ -17,6 +17,7 @@ mod lives;
 mod moment;
 mod moments;
 mod nearest;
+mod peaks;
 mod reading;
 mod refresh;
 mod scope;

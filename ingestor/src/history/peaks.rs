@@ -1,0 +1,32 @@
+//! How busy every host was, minute by minute.
+
+use duckdb::params;
+
+use super::{CpuPeak, History, HistoryError, Span};
+
+impl History {
+    /// The CPU peaks of every minute within `span`, of all hosts; minutes without a sample are left out.
+    ///
+    /// # Errors
+    /// When a query fails.
+    pub fn cpu_peaks(&self, span: Span) -> Result<Vec<CpuPeak>, HistoryError> {
+        let (from_ms, to_ms) = span.bounded().bounds_ms();
+        self.ask(|reading| {
+            let samples = reading.relation("host_sample", &reading.overlapping(None, span));
+            let sql = include_str!("peaks.sql").replace("$host_sample", &samples);
+            let mut statement = reading.connection.prepare(&sql)?;
+            let rows = statement.query_map(params![from_ms, to_ms], |row| {
+                Ok((row.get::<_, String>(0)?, row.get(1)?, row.get(2)?))
+            })?;
+            let mut peaks = Vec::new();
+            for row in rows {
+                let (host, minute_us, cpu_percent) = row?;
+                // Always a host's name, unless somebody else wrote the file.
+                if let Ok(host) = host.parse() {
+                    peaks.push(CpuPeak { host, minute_us, cpu_percent });
+                }
+            }
+            Ok(peaks)
+        })
+    }
+}
