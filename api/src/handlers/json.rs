@@ -7,8 +7,9 @@ use axum::{
     http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
-use fleetps_ingestor::history::Resolution;
+use fleetps_ingestor::history::{Extent, Resolution};
 use serde::Serialize;
+use serde_json::{Map, Value};
 
 use crate::{
     display::time_exact,
@@ -46,6 +47,16 @@ pub fn answer_at(sight: &Sight, resolution: Option<Resolution>, value: &impl Ser
         None => answer(StatusCode::OK, value),
         Some(resolution) => answer(StatusCode::OK, &AboutPast::new(sight, resolution, value)),
     }
+}
+
+/// Puts the mean under `name`, and the bounds under `name_min` and `name_max`; to a thousandth, because figures of single
+/// precision have no more digits than that.
+pub fn insert_extent(fields: &mut Map<String, Value>, name: &str, extent: Option<Extent>) {
+    let rounded = |value: f64| (value * 1_000.0).round() / 1_000.0;
+    let mut insert = |name: String, value: Option<f64>| fields.insert(name, value.map(rounded).into());
+    insert(name.to_owned(), extent.map(|extent| extent.mean));
+    insert(format!("{name}_min"), extent.map(|extent| extent.min));
+    insert(format!("{name}_max"), extent.map(|extent| extent.max));
 }
 
 /// How finely the past was kept, in a word.

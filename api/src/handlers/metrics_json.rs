@@ -11,7 +11,7 @@ use axum::{
     http::StatusCode,
     response::Response,
 };
-use fleetps_ingestor::history::{Breakdown, BreakdownOf, Extent, HostPoint, Span};
+use fleetps_ingestor::history::{Breakdown, BreakdownOf, HostPoint, Span};
 use fleetps_nats::HostName;
 use serde_json::{Map, Value, json};
 
@@ -128,10 +128,7 @@ fn row(point: &HostPoint) -> Value {
     row.insert("samples".to_owned(), point.samples.into());
     row.insert("memory_total_bytes".to_owned(), point.memory_total_bytes.into());
     for (name, read) in values() {
-        let value: Option<Extent> = read(point);
-        row.insert(name.to_owned(), value.map(|value| value.mean).into());
-        row.insert(format!("{name}_min"), value.map(|value| value.min).into());
-        row.insert(format!("{name}_max"), value.map(|value| value.max).into());
+        json::insert_extent(&mut row, name, read(point));
     }
     Value::Object(row)
 }

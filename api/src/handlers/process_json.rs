@@ -195,11 +195,7 @@ fn point(point: &ProcessPoint) -> Value {
     fields.insert("from".to_owned(), time_exact(point.from_us).into());
     fields.insert("to".to_owned(), time_exact(point.to_us).into());
     fields.insert("samples".to_owned(), point.samples.into());
-    let mut add = |name: &str, extent: Option<Extent>| {
-        fields.insert(name.to_owned(), extent.map(|extent| extent.mean).into());
-        fields.insert(format!("{name}_min"), extent.map(|extent| extent.min).into());
-        fields.insert(format!("{name}_max"), extent.map(|extent| extent.max).into());
-    };
+    let mut add = |name: &str, extent: Option<Extent>| json::insert_extent(&mut fields, name, extent);
     add("cpu_percent", point.cpu_percent);
     add("resident_bytes", point.resident_bytes);
     add("virtual_bytes", point.virtual_bytes);

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use fleetps::live::{Intake, now_us};
 use fleetps_nats::Snapshot;
 use scraper::Html;
+use serde_json::json;
 use tokio::sync::watch;
 
 use crate::{
+    browser::Browser,
     live::Events,
     support::{Site, attributes, family, snapshot, texts},
 };
@@ -77,4 +79,19 @@ async fn an_open_page_is_told_of_a_minute_that_comes_late() {
     let told = cells.iter().find(|cell| cell[2] == "CPU at most 31 % in the past hour").unwrap();
     let outline = told.as_array().unwrap().last().unwrap().as_str().unwrap();
     assert!(outline.starts_with("M0 16v") && outline.contains("v-3h1v3h"), "{outline}");
+}
+
+#[tokio::test]
+async fn in_a_browser_a_sparkline_changes_in_place() {
+    let Some(browser) = Browser::open(Site::with("web-1", family()), true).await else { return };
+    browser.go("/").await;
+    browser.until_live().await;
+    browser.run("window.kept = document.querySelector('#h-web-1 .spark')").await;
+    browser.site.tell_snapshot("web-1", busy(20, 93.0), now_us());
+    let said = "return document.querySelector('#h-web-1 td.hour').textContent";
+    browser.until(said, json!("CPU at most 93 % in the past hour")).await;
+    let drawn =
+        "return document.querySelector('#h-web-1 .spark path').getAttribute('d').includes('v-15h1v15h')";
+    browser.until(drawn, json!(true)).await;
+    browser.until("return window.kept.isConnected", json!(true)).await;
 }

@@ -1,10 +1,13 @@
 //! Pages and answers about the past, over segments that were just sealed.
 
 use axum::http::StatusCode;
+use fleetps_ingestor::{IngestorSettings, tidy_folder};
 use fleetps_nats::Snapshot;
 use scraper::Html;
 
-use crate::support::{Site, attributes, family, process, snapshot_at, texts, time_at};
+use crate::support::{BEGIN_US, Site, attributes, family, process, snapshot_at, texts, time_at};
+
+const DAY_S: i64 = 86_400;
 
 /// Ten minutes of web-1 every 10 s, silent from 200 to 400 s, in three segments; from 500 s on with one process more. Its
 /// CPU use is 10 %, but for one sample with 90.
@@ -92,6 +95,29 @@ async fn a_moment_without_a_snapshot_is_a_page_that_names_the_nearest_on_both_si
     }
     let unknown = site.get(&format!("/hosts/nobody?at={}", time_at(0))).await;
     assert_eq!(unknown.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn where_only_hours_are_kept_the_page_says_so_and_leads_to_the_first_process_table() {
+    let from =
+        |second: i64| (0..30).map(|step| ("web-1", snapshot_at(second + step * 10, family()))).collect();
+    let site = Site::with_history(vec![from(0), from(40 * DAY_S)]);
+    let now_s = BEGIN_US / 1_000_000 + 41 * DAY_S;
+    tidy_folder(site.folder.path(), now_s, &IngestorSettings::default()).unwrap();
+    let site = site.reopened();
+
+    let html = site.page(&format!("/hosts/web-1?at={}", time_at(120))).await;
+    assert!(texts(&html, "#nothing h2")[0].contains("only the sums of every hour are kept"));
+    assert_eq!(attributes(&html, "#nothing time", "datetime"), [exact(40 * DAY_S)]);
+    let refused = site.get(&format!("/api/v1/hosts/web-1/processes?at={}", time_at(120))).await;
+    assert_eq!(refused.status, StatusCode::NOT_FOUND);
+    assert!(refused.body.contains("only the sums of every hour are kept"), "{}", refused.body);
+    assert!(refused.body.contains(&format!("at={}", time_at(40 * DAY_S))), "{}", refused.body);
+    // The charts of that time are there.
+    let metrics = format!("/api/v1/hosts/web-1/metrics?from={}&to={}", time_at(0), time_at(300));
+    let metrics: serde_json::Value = serde_json::from_str(&site.get(&metrics).await.body).unwrap();
+    assert_eq!(metrics["points"][0]["memory_used_bytes"], 8_589_934_592.0);
+    assert_eq!(metrics["points"][0]["cpu_percent_max"], 31.4);
 }
 
 #[tokio::test]
