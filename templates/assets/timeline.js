@@ -6,7 +6,7 @@ import { upgrade } from "./times.js";
 
 const DRAG_PX = 5; // less is a click with an unsteady hand
 const LOOK_MS = 5_000; // how often a live timeline is looked at
-const REFRESH_MS = 30_000; // what is newer is in no segment yet, so there would be nothing new to draw
+const REFRESH_MS = 10_000; // hosts are sampled so often unless told otherwise
 const REFRESH_PARTS = 500; // a long range is drawn again when it has moved by so small a part: two or three pixels
 const VALUES = 300; // points asked for to read values from: one for every four or five pixels
 

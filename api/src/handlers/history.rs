@@ -6,7 +6,7 @@ use axum::{
     response::Response,
 };
 use fleetps_ingestor::history::{Breakdown, BreakdownOf, HistoryError, HostMetrics, Kept, Resolution, Span};
-use fleetps_nats::HostName;
+use fleetps_nats::{HostName, Snapshot};
 
 use super::{
     host_head::{self, HostHead, Tab, Visit, visit},
@@ -78,7 +78,8 @@ pub async fn page(
     };
     let name: HostName = host.parse().map_err(|_| Refusal::no_such_host(&host))?;
     let span = when.span(now_us);
-    let answers = sight.ask(move |history| ask(history, &name, span)).await?;
+    let newer = sight.newer(&name, span).await;
+    let answers = sight.ask(move |history| ask(history, &name, span, &newer)).await?;
     let metrics = without_the_newest_gap(answers.metrics, span, now_us);
     let values_at_us =
         when.at_us.unwrap_or_else(|| metrics.points.last().map_or(span.to_us, |point| point.to_us));
@@ -100,9 +101,10 @@ fn ask(
     history: &fleetps_ingestor::history::History,
     host: &HostName,
     span: Span,
+    newer: &[Snapshot],
 ) -> Result<Answers, HistoryError> {
     Ok(Answers {
-        metrics: history.host_metrics(host, span, POINTS)?,
+        metrics: history.host_metrics(host, span, POINTS, newer)?,
         cpu: history.breakdown(host, span, BreakdownOf::Cpu, PARTS, LAYERS)?,
         memory: history.breakdown(host, span, BreakdownOf::Memory, PARTS, LAYERS)?,
         kept: history.kept(),

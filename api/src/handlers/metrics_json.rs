@@ -100,7 +100,8 @@ pub async fn metrics(
     let asked = Asked::parse(&host, query)?;
     let points = asked.number("points", USUAL_POINTS, MAX_POINTS)?;
     let (name, span) = (asked.host.clone(), asked.span);
-    let metrics = sight.ask(move |history| history.host_metrics(&name, span, points)).await?;
+    let newer = sight.newer(&name, span).await;
+    let metrics = sight.ask(move |history| history.host_metrics(&name, span, points, &newer)).await?;
     let rows: Vec<Value> = metrics.points.iter().map(row).collect();
     if csv::is_asked_for(&asked.text) {
         let columns = columns();

@@ -34,7 +34,8 @@ pub async fn picture(
     let name: HostName = host.parse().map_err(|_| Refusal::no_such_host(&host))?;
     let now_us = now_us();
     let span = when::span(&query.unwrap_or_default(), now_us, now_us, USUAL)?;
-    let metrics = sight.ask(move |history| history.host_metrics(&name, span, POINTS)).await?;
+    let newer = sight.newer(&name, span).await;
+    let metrics = sight.ask(move |history| history.host_metrics(&name, span, POINTS, &newer)).await?;
     let chart = hosts::timeline(&without_the_newest_gap(metrics, span, now_us), span);
     let svg = chart.render().map_err(|error| Refusal::fault("could not draw the timeline", &error))?;
     Ok(([(header::CONTENT_TYPE, "image/svg+xml")], svg).into_response())

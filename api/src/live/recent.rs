@@ -40,13 +40,35 @@ pub enum RecentError {
 /// # Errors
 /// When the broker does not answer.
 pub async fn around(client: &Client, summary: &Summary, at_us: i64) -> Result<Vec<Snapshot>, RecentError> {
+    let mut found = read(client, summary, at_us, at_us).await?;
+    let needed = found.partition_point(|snapshot| snapshot.captured_at_us <= at_us) + 1;
+    found.truncate(needed);
+    Ok(found)
+}
+
+/// Snapshots of the host of `summary`, in the order of capture: from a few before `from_us` on, as far as the stream has
+/// them, and no more than 400.
+///
+/// # Errors
+/// When the broker does not answer.
+pub async fn since(client: &Client, summary: &Summary, from_us: i64) -> Result<Vec<Snapshot>, RecentError> {
+    read(client, summary, from_us, i64::MAX).await
+}
+
+/// From a few before `from_us` to at least the first after `to_us`.
+async fn read(
+    client: &Client,
+    summary: &Summary,
+    from_us: i64,
+    to_us: i64,
+) -> Result<Vec<Snapshot>, RecentError> {
     let mut decoder = Decoder::new()?;
     let subject = subject::snapshot(&summary.host);
     let mut batch = Batch {
         count: BATCH,
         subject: &subject,
         from_sequence: None,
-        from_time: Some(crate::display::time_exact(start_us(summary, at_us))),
+        from_time: Some(crate::display::time_exact(start_us(summary, from_us))),
     };
     let mut found: Vec<Snapshot> = Vec::new();
     for _ in 0..MAX_SNAPSHOTS / BATCH {
@@ -56,13 +78,11 @@ pub async fn around(client: &Client, summary: &Summary, at_us: i64) -> Result<Ve
         batch.from_sequence = messages.last().map(|message| message.sequence + 1);
         let decoded = messages.iter().filter_map(|message| decode(&mut decoder, message));
         found.extend(decoded);
-        if is_last || found.iter().any(|snapshot| snapshot.captured_at_us > at_us) {
+        if is_last || found.iter().any(|snapshot| snapshot.captured_at_us > to_us) {
             break;
         }
     }
     found.sort_by_key(|snapshot| snapshot.captured_at_us);
-    let needed = found.partition_point(|snapshot| snapshot.captured_at_us <= at_us) + 1;
-    found.truncate(needed);
     Ok(found)
 }
 

@@ -8,10 +8,10 @@ use std::{sync::Arc, time::Instant};
 use axum::{extract::FromRequestParts, http::request::Parts};
 use fleetps_ingestor::{
     filter::Filter,
-    history::{History, HistoryError, Scope, SetAside},
+    history::{History, HistoryError, Scope, SetAside, Span},
 };
 use fleetps_nats::{
-    HostName,
+    HostName, Snapshot,
     audit::Outcome,
     bucket::Entry,
     hosts::{self, Admission, HostRecord},
@@ -164,19 +164,38 @@ impl Sight {
     ///
     /// # Errors
     /// When the broker does not answer.
-    pub async fn recent(
-        &self,
-        host: &HostName,
-        at_us: i64,
-    ) -> Result<Vec<fleetps_nats::Snapshot>, recent::RecentError> {
+    pub async fn recent(&self, host: &HostName, at_us: i64) -> Result<Vec<Snapshot>, recent::RecentError> {
         let (Some(client), Some(summary)) = (&self.shared.broker, self.summary(host)) else {
             return Ok(Vec::new());
         };
-        let mut snapshots = recent::around(client, &summary, at_us).await?;
+        Ok(self.as_seen(host, recent::around(client, &summary, at_us).await?))
+    }
+
+    /// The snapshots of a host within `span` that may be in no segment yet, in the order of capture; none where the broker
+    /// does not answer, because what is older can be shown all the same.
+    pub async fn newer(&self, host: &HostName, span: Span) -> Vec<Snapshot> {
+        let (Some(client), Some(summary)) = (&self.shared.broker, self.summary(host)) else {
+            return Vec::new();
+        };
+        let sealed_us = self.history().and_then(|history| history.last_us(host));
+        let from_us = sealed_us.unwrap_or(span.from_us).max(span.from_us);
+        if from_us >= span.to_us.min(summary.captured_at_us) {
+            return Vec::new();
+        }
+        match recent::since(client, &summary, from_us).await {
+            Ok(snapshots) => self.as_seen(host, snapshots),
+            Err(error) => {
+                tracing::warn!(%error, %host, "cannot read the newest snapshots");
+                Vec::new()
+            }
+        }
+    }
+
+    fn as_seen(&self, host: &HostName, mut snapshots: Vec<Snapshot>) -> Vec<Snapshot> {
         if !self.scope().sees_command_lines(host) {
             snapshots.iter_mut().for_each(crate::live::withhold_command_lines);
         }
-        Ok(snapshots)
+        snapshots
     }
 
     /// The history; absent while the folder cannot be read.

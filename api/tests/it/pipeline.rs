@@ -7,7 +7,10 @@ use fleetps::{
     live::now_us,
     people::{Addresses, People},
 };
-use fleetps_ingestor::IngestorSettings;
+use fleetps_ingestor::{
+    IngestorSettings,
+    segment::{SegmentRows, seal},
+};
 use fleetps_nats::{
     HostName, Snapshot,
     admission::AdmissionSettings,
@@ -119,6 +122,40 @@ async fn what_is_not_in_the_history_yet_is_travelled_in_the_stream() {
     server.stop().await;
 }
 
+#[tokio::test]
+async fn what_is_not_in_the_history_yet_is_in_the_charts() {
+    let (folder, history) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let host: HostName = "web-1".parse().unwrap();
+    let (server, agent) = broker(folder.path()).await;
+    let begun_us = now_us() - 300_000_000;
+    let mut encoder = Encoder::new().unwrap();
+    let mut rows = SegmentRows::new(0, 1, 1, begun_us);
+    for step in 0..30 {
+        let captured_at_us = begun_us + step * 10_000_000;
+        let mut taken = Snapshot { captured_at_us, ..snapshot(step + 1, family()) };
+        taken.host.cpu_percent = Some(if step == 29 { 97.0 } else { 10.0 });
+        agent.publish(subject::snapshot(&host), encoder.encode(&taken).unwrap().into()).await.unwrap();
+        if step < 20 {
+            rows.push(step.cast_unsigned() + 1, captured_at_us, &host, taken);
+        }
+    }
+    seal(history.path(), &mut rows).unwrap();
+    let (address, (token, task)) = serve_over(&server, history.path()).await;
+    until(address, "/hosts/web-1", "sshd").await;
+    let span = format!("from={}&to=now", display::time_exact(begun_us - 1_000_000));
+    let metrics =
+        until(address, &format!("/api/v1/hosts/web-1/metrics?points=1&{span}"), "\"points\":[{").await;
+    assert!(
+        metrics.contains(r#""samples":30"#) && metrics.contains(r#""cpu_percent_max":97.0"#),
+        "{metrics}"
+    );
+    let page = get(address, &format!("/hosts/web-1/history?{span}")).await;
+    assert!(page.contains(">97.0</td>"), "the last value of the chart: {page}");
+    token.cancel();
+    tokio::time::timeout(PATIENCE, task).await.expect("the server goes on").unwrap();
+    server.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn who_was_kept_out_of_the_broker_is_shown_by_reason() {
     let folder = tempfile::tempdir().unwrap();
@@ -144,13 +181,17 @@ fn link(page: &str, id: &str) -> String {
 type End = (CancellationToken, tokio::task::JoinHandle<()>);
 
 async fn serve(server: &ManagedServer) -> (std::net::SocketAddr, End) {
+    serve_over(server, &std::env::temp_dir().join("fleetps-no-history")).await
+}
+
+/// The same over the history in a folder.
+async fn serve_over(server: &ManagedServer, history: &std::path::Path) -> (std::net::SocketAddr, End) {
     let client = server.broker(Part::Api).connect("web").await.unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let token = CancellationToken::new();
     let shutdown = token.clone();
-    let history = std::env::temp_dir().join("fleetps-no-history");
-    let settings = IngestorSettings { history, ..IngestorSettings::default() };
+    let settings = IngestorSettings { history: history.to_owned(), ..IngestorSettings::default() };
     let people = People::anybody(Addresses::default());
     let task = tokio::spawn(async move {
         fleetps::web::run(fleetps::tls::Door::plaintext(listener), client, settings, people, shutdown)

@@ -127,7 +127,7 @@ fn ask(mut questions: Questions<'_>, peers: &mut [Box<dyn Peer>]) {
         history.snapshot_at(&about.identity.host, about.span.to_us).unwrap();
     });
     one("host, 24 h", include_str!("sql/host.sql"), &about(50), peers, |about| {
-        history.host_metrics(&about.identity.host, about.span, POINTS).unwrap();
+        history.host_metrics(&about.identity.host, about.span, POINTS, &[]).unwrap();
     });
     one("process, 24 h", include_str!("sql/process.sql"), &about(50), peers, |about| {
         history.process_metrics(&about.identity, about.span, POINTS).unwrap();

@@ -131,7 +131,7 @@ impl Questions<'_> {
         let history = self.history;
         times(count, || {
             let (host, span) = (self.host(), self.span(length_us));
-            history.host_metrics(&host, span, POINTS).unwrap();
+            history.host_metrics(&host, span, POINTS, &[]).unwrap();
         })
     }
 

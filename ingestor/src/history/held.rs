@@ -32,6 +32,11 @@ pub(crate) struct HostRange {
     pub(super) interval_us: i64,
 }
 
+/// When the last snapshot of `host` in these segments was captured.
+pub(super) fn last_us<'a>(segments: impl Iterator<Item = &'a Held>, host: &HostName) -> Option<i64> {
+    segments.filter_map(|held| held.range(host)).map(|range| range.last_us).max()
+}
+
 impl Held {
     /// Looks at which hosts and times an attached segment holds.
     pub(super) fn look(connection: &Connection, name: SegmentName) -> duckdb::Result<Self> {

@@ -37,6 +37,7 @@ use std::{
 };
 
 use duckdb::Connection;
+use fleetps_nats::HostName;
 use parking_lot::{Mutex, RwLock};
 
 pub use answers::*;
@@ -120,6 +121,11 @@ impl History {
     /// Since when the past is kept at which resolution.
     pub fn kept(&self) -> Kept {
         kept::kept(&self.state().segments)
+    }
+
+    /// When the last snapshot of `host` that is in a segment was captured.
+    pub fn last_us(&self, host: &HostName) -> Option<i64> {
+        held::last_us(self.state().segments.iter().map(Arc::as_ref), host)
     }
 
     /// The segments that cannot be read, in the order of time. Every page and answer about the past says so when there

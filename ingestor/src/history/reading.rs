@@ -8,7 +8,7 @@ use fleetps_nats::HostName;
 
 use super::{
     History, HistoryError, Hosts, Resolution, Scope, Span, State,
-    held::Held,
+    held::{Held, last_us},
     views::{Rows, relation},
 };
 use crate::segment::SegmentName;
@@ -35,6 +35,11 @@ impl<'a> Reading<'a> {
     /// The segments with snapshots of `host`, or of any host, from around `span` ([`Held::overlaps`]).
     pub(crate) fn overlapping(&self, host: Option<&HostName>, span: Span) -> Vec<&'a Held> {
         self.segments().filter(|held| held.overlaps(host, span)).collect()
+    }
+
+    /// When the last snapshot of `host` that is in a segment was captured.
+    pub(crate) fn last_us(&self, host: &HostName) -> Option<i64> {
+        last_us(self.segments(), host)
     }
 
     /// The rows of a table of hosts in these segments that are in the scope, as something to select from. Without segments

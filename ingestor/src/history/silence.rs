@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use duckdb::params;
-use fleetps_nats::HostName;
+use fleetps_nats::{HostName, Snapshot};
 
 use super::{
     HistoryError, Resolution, Span,
@@ -27,6 +27,11 @@ pub(super) struct Silence {
 }
 
 impl Silence {
+    /// Whether any of it lies within `span`.
+    pub(super) fn overlaps(&self, span: Span) -> bool {
+        self.last_us < span.to_us && self.back_us.is_none_or(|back_us| back_us > span.from_us)
+    }
+
     /// The part of it that lies within `span`.
     pub(super) fn within(&self, span: Span) -> Span {
         Span {
@@ -62,6 +67,21 @@ pub(super) fn silences(
         (is_silence && moment.captured_us < span.to_us && until_us > span.from_us).then_some(silence)
     });
     Ok(silences.collect())
+}
+
+/// The silences of `host` between snapshots that are in no segment yet, and before the first of them, where one that was
+/// captured at `before_us` is the last that is.
+pub(super) fn between(host: &HostName, before_us: Option<i64>, newer: &[&Snapshot]) -> Vec<Silence> {
+    let before = before_us.zip(newer.first()).map(|(captured_us, next)| (captured_us, next.interval_ms));
+    let moments = newer.iter().map(|snapshot| (snapshot.captured_at_us, snapshot.interval_ms));
+    let moments: Vec<(i64, u32)> = before.into_iter().chain(moments).collect();
+    let silences = moments.windows(2).filter_map(|pair| {
+        let &[(last_us, interval_ms), (back_us, next_interval_ms)] = pair else { return None };
+        let most_us = SILENT_INTERVALS * 1000 * i64::from(interval_ms.max(next_interval_ms));
+        let silence = Silence { host: host.clone(), last_us, back_us: Some(back_us) };
+        (back_us.saturating_sub(last_us) > most_us).then_some(silence)
+    });
+    silences.collect()
 }
 
 /// The same for all hosts, in one query: there may be too many for what is kept of each in memory.

@@ -85,7 +85,7 @@ fn a_host_has_exact_rates_and_its_gaps() {
     // Three minutes of samples, five of silence, two of samples; on average 100 bytes a second throughout.
     let seconds = (0..180).step_by(10).chain((480..600).step_by(10));
     check(seconds.map(|second| snapshot(second, Vec::new())), |history| {
-        let metrics = history.host_metrics(&host(), span(60, 600), 9).unwrap();
+        let metrics = history.host_metrics(&host(), span(60, 600), 9, &[]).unwrap();
         let begins: Vec<_> =
             metrics.points.iter().map(|point| (point.from_us - BEGIN_US) / MINUTE_US).collect();
         assert_eq!(begins, [1, 2, 8, 9]);
@@ -95,9 +95,45 @@ fn a_host_has_exact_rates_and_its_gaps() {
         }
         assert_eq!(metrics.gaps, [span(170, 480)]);
         // A span inside the silence has nothing else.
-        let silent = history.host_metrics(&host(), span(200, 300), 9).unwrap();
+        let silent = history.host_metrics(&host(), span(200, 300), 9, &[]).unwrap();
         assert_eq!((silent.points.len(), silent.gaps), (0, vec![span(200, 300)]));
     });
+}
+
+#[test]
+fn what_is_in_no_segment_yet_counts_as_if_it_were() {
+    // Silent for five minutes, with another boot from second 540 on.
+    let seconds = (0..180).step_by(10).chain((480..600).step_by(10));
+    let taken: Vec<Snapshot> = seconds
+        .map(|second| {
+            let mut snapshot = snapshot(second, Vec::new());
+            snapshot.host.cpu_percent = Some(second as f32 / 10.0);
+            if second >= 540 {
+                snapshot.boot_id = "another".to_owned();
+                snapshot.monotonic_ms -= 4_140_000;
+                snapshot.host.network_sent_bytes = u64::try_from((second - 540) * 300).ok();
+            }
+            snapshot
+        })
+        .collect();
+    let spans = [span(60, 600), span(200, 300), span(100, 490), span(500, 600), span(0, 1000)];
+    let ask = |sealed: usize, newer: &[Snapshot]| {
+        let folder = tempfile::tempdir().unwrap();
+        seal_all(folder.path(), taken[..sealed].to_vec());
+        // Of another host there is more, so that this one seems to be silent.
+        let mut rows = SegmentRows::new(0, 1, 1000, BEGIN_US);
+        rows.push(1000, BEGIN_US, &"web-02".parse().unwrap(), snapshot(600, Vec::new()));
+        seal(folder.path(), &mut rows).unwrap();
+        let history = History::open(folder.path()).unwrap();
+        spans.map(|span| history.host_metrics(&host(), span, 9, newer).unwrap())
+    };
+    let all_sealed = ask(taken.len(), &[]);
+    assert_eq!(all_sealed[0].gaps, [span(170, 480)]);
+    for sealed in [0_usize, 5, 17, 18, 19, 24, 25, 29] {
+        // Some of them are in a segment meanwhile, and the first rate needs the one before.
+        let newer = &taken[sealed.saturating_sub(3)..];
+        assert_eq!(ask(sealed, newer), all_sealed, "{sealed} sealed");
+    }
 }
 
 #[test]

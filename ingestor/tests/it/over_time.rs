@@ -108,8 +108,8 @@ fn check_host(history: &History, published: &[Published], rng: &mut Rng) {
     let within: Vec<_> =
         snapshots.iter().filter(|snapshot| contains(span, snapshot.captured_at_us)).collect();
     let known_to_us = published.iter().map(|published| published.snapshot.captured_at_us).max().unwrap();
-    let whole = history.host_metrics(host, span, 1).unwrap();
-    let fine = history.host_metrics(host, span, 50).unwrap();
+    let whole = history.host_metrics(host, span, 1, &[]).unwrap();
+    let fine = history.host_metrics(host, span, 50, &[]).unwrap();
     assert_eq!(whole.gaps, naive_gaps(&snapshots, span, known_to_us), "{host} {span:?}");
     let samples: u32 = fine.points.iter().map(|point| point.samples).sum();
     assert_eq!(samples as usize, within.len());

@@ -1,17 +1,18 @@
 //! A host over time.
 
 use duckdb::params;
-use fleetps_nats::HostName;
+use fleetps_nats::{HostName, Snapshot};
 
 use super::{
-    parts::{Gathered, Part, Parts},
+    parts::{Gathered, Part, Parts, Sample},
     samples::read_samples,
 };
 use crate::history::{
     HistoryError, HostMetrics, HostPoint, Resolution, Span,
+    boots::Boots,
     nearest::Which,
     reading::{Reading, coarsest},
-    silence::silences,
+    silence::{between, silences},
 };
 
 pub(super) fn host_metrics(
@@ -19,6 +20,7 @@ pub(super) fn host_metrics(
     host: &HostName,
     span: Span,
     points: usize,
+    newer: &[Snapshot],
 ) -> Result<HostMetrics, HistoryError> {
     // The first rate of the span needs the sample before.
     let before = reading.latest(host, span.from_us - 1, Which::Any)?;
@@ -26,7 +28,13 @@ pub(super) fn host_metrics(
     let segments = reading.overlapping(Some(host), read);
     let sql = include_str!("host.sql").replace("$host_sample", &reading.relation("host_sample", &segments));
     let (from_ms, to_ms) = read.bounds_ms();
-    let samples = read_samples(reading.connection, &sql, params![host.as_str(), from_ms, to_ms])?;
+    let mut boots = Boots::default();
+    let params = params![host.as_str(), from_ms, to_ms];
+    let mut samples = read_samples(reading.connection, &sql, params, &mut boots)?;
+    let sealed_us = reading.last_us(host);
+    let newer: Vec<&Snapshot> =
+        newer.iter().filter(|snapshot| Some(snapshot.captured_at_us) > sealed_us).collect();
+    samples.extend(newer.iter().map(|snapshot| sample(snapshot, &mut boots)));
     let mut parts = Parts::new(span, points);
     parts.fill(samples, None);
     // Thinning keeps every sample of a host, rolling up the last of each minute.
@@ -34,9 +42,44 @@ pub(super) fn host_metrics(
         Resolution::Samples | Resolution::Minutes => Resolution::Samples,
         Resolution::Hours => Resolution::Minutes,
     };
-    let silences = silences(reading, Some(host), span)?;
+    let mut silences = silences(reading, Some(host), span)?;
+    if !newer.is_empty() {
+        // It is back.
+        silences.retain(|silence| silence.back_us.is_some());
+        let further = between(host, sealed_us, &newer);
+        silences.extend(further.into_iter().filter(|silence| silence.overlaps(span)));
+    }
     let gaps = silences.iter().map(|silence| silence.within(span)).collect();
     Ok(HostMetrics { resolution, points: parts.into_parts().map(host_point).collect(), gaps })
+}
+
+/// In the order of `host.sql`, as [`host_point`] reads it.
+fn sample(snapshot: &Snapshot, boots: &mut Boots) -> Sample<9, 4> {
+    let host = &snapshot.host;
+    let bytes = |bytes: Option<u64>| bytes.map(|bytes| bytes as f64);
+    Sample {
+        captured_at_us: snapshot.captured_at_us,
+        boot: boots.number(&snapshot.boot_id),
+        monotonic_ms: i64::try_from(snapshot.monotonic_ms).unwrap_or(i64::MAX),
+        levels: [
+            host.cpu_percent.map(f64::from),
+            host.load_1.map(f64::from),
+            host.load_5.map(f64::from),
+            host.load_15.map(f64::from),
+            bytes(host.memory_used_bytes),
+            bytes(host.memory_total_bytes),
+            bytes(host.swap_used_bytes),
+            host.process_count.map(f64::from),
+            host.thread_count.map(f64::from),
+        ],
+        counters: [
+            host.disk_read_bytes,
+            host.disk_written_bytes,
+            host.network_received_bytes,
+            host.network_sent_bytes,
+        ]
+        .map(bytes),
+    }
 }
 
 /// In the order of `host.sql`.

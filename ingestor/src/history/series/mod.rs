@@ -9,7 +9,7 @@ mod parts;
 mod process;
 mod samples;
 
-use fleetps_nats::HostName;
+use fleetps_nats::{HostName, Snapshot};
 
 use super::{
     History, HistoryError,
@@ -17,7 +17,8 @@ use super::{
 };
 
 impl History {
-    /// `host` over `span`, in at most `points` points.
+    /// `host` over `span`, in at most `points` points. Of the snapshots in `newer`, which are in the order of capture, those
+    /// count that are later than what segments have: they are not in one yet.
     ///
     /// # Errors
     /// When a query fails.
@@ -26,8 +27,9 @@ impl History {
         host: &HostName,
         span: Span,
         points: usize,
+        newer: &[Snapshot],
     ) -> Result<HostMetrics, HistoryError> {
-        self.ask(|reading| host::host_metrics(reading, host, span.bounded(), points))
+        self.ask(|reading| host::host_metrics(reading, host, span.bounded(), points, newer))
     }
 
     /// A process over `span`, in at most `points` points.

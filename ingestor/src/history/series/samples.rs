@@ -12,18 +12,19 @@ use crate::history::{
     columns::{number, text},
 };
 
-/// Reads what `sql` finds: `captured_at` in µs and `monotonic_ms` as BIGINT, `boot_id`, then `L` levels and `C` counters as
+/// Reads what `sql` finds, numbering boots by `boots`: `captured_at` in µs and `monotonic_ms` as BIGINT, `boot_id`, then `L` levels and `C` counters as
 /// DOUBLE. By columns: thirty days of a host are 260,000 rows.
 pub(super) fn read_samples<const L: usize, const C: usize>(
     connection: &Connection,
     sql: &str,
     params: impl Params,
+    boots: &mut Boots,
 ) -> duckdb::Result<Vec<Sample<L, C>>> {
-    let (mut samples, mut boots) = (Vec::new(), Boots::default());
+    let mut samples = Vec::new();
     for batch in connection.prepare_cached(sql)?.query_arrow(params)? {
         samples.reserve(batch.num_rows());
         for row in 0..batch.num_rows() {
-            samples.extend(read_sample(&batch, row, &mut boots));
+            samples.extend(read_sample(&batch, row, boots));
         }
     }
     Ok(samples)
