@@ -88,6 +88,11 @@ pub fn clock(time_us: i64) -> String {
     formatted(time_us, "%H:%M UTC")
 }
 
+/// The same to the second: "02:56:07 UTC".
+pub fn clock_to_the_second(time_us: i64) -> String {
+    formatted(time_us, "%H:%M:%S UTC")
+}
+
 /// A time whose year is known: "17 Nov 02:56".
 pub fn day_and_clock(time_us: i64) -> String {
     formatted(time_us, "%-d %b %H:%M")

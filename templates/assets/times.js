@@ -3,7 +3,9 @@ const UNITS = [[86400, "d"], [3600, "h"], [60, "m"], [1, "s"]];
 const ZONED = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
 const CLOCK = new Intl.DateTimeFormat(undefined, { timeStyle: "short" });
 const DAY_AND_CLOCK = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
+const CLOCK_TO_THE_SECOND = new Intl.DateTimeFormat(undefined, { timeStyle: "medium" });
 const DAY_MS = 86_400_000;
+const SECONDS_BELOW_MS = 600_000; // two labels might lie in one minute
 let ahead = 0; // how far the server's clock is ahead of this one, in ms
 
 function age(time) {
@@ -16,7 +18,9 @@ function written(element, time) {
   if (element.classList.contains("ago")) return age(time);
   if (!element.classList.contains("label")) return ZONED.format(time);
   const { from, to } = element.closest("[data-from]").dataset;
-  return (to - from < DAY_MS ? CLOCK : DAY_AND_CLOCK).format(time);
+  const length = to - from;
+  const format = length < SECONDS_BELOW_MS ? CLOCK_TO_THE_SECOND : length < DAY_MS ? CLOCK : DAY_AND_CLOCK;
+  return format.format(time);
 }
 
 export function upgrade(element) {

@@ -10,6 +10,8 @@ use crate::display;
 
 /// From here on, times need their day.
 const DAY_US: i64 = 86_400_000_000;
+/// Below this, times need their seconds: two labels might lie in one minute.
+const SECONDS_BELOW_US: i64 = 600_000_000;
 
 /// A timeline. The picture comes by a request of its own, so that a page does not wait
 /// for it; over it lie buttons, one for each part, which travel there without scripts.
@@ -77,8 +79,11 @@ impl Timeline {
 
     /// The times below it, from end to end: as programs read them, and as people do.
     pub fn labels(&self) -> Vec<(String, String)> {
-        let is_short = self.span.to_us.saturating_sub(self.span.from_us) < DAY_US;
-        let text = if is_short { display::clock } else { display::day_and_clock };
+        let text = match self.span.to_us.saturating_sub(self.span.from_us) {
+            ..SECONDS_BELOW_US => display::clock_to_the_second,
+            SECONDS_BELOW_US..DAY_US => display::clock,
+            _ => display::day_and_clock,
+        };
         let at = |label: i64| self.at_share(label as f64 / Self::LABELS as f64);
         (0..=Self::LABELS).map(at).map(|at_us| (written(at_us), text(at_us))).collect()
     }
@@ -110,5 +115,7 @@ mod tests {
         assert_eq!(timeline.parts()[0].0, "2025-11-21T07:00:30Z");
         assert_eq!(timeline.labels().last().unwrap().1, "08:00 UTC");
         assert_eq!(links.live(), "/hosts/h?q=a+b");
+        let short = Span { from_us: NOW_US, to_us: NOW_US + 60_000_000 };
+        assert_eq!(Timeline { span: short, ..timeline }.labels()[1].1, "08:00:10 UTC");
     }
 }
