@@ -4,18 +4,21 @@ use std::{
     process::Command,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering::SeqCst},
+        atomic::{AtomicU64, Ordering::SeqCst},
     },
-    time::Duration,
 };
 
 use duckdb::Connection;
 use fleetps_ingestor::{ATTACH_SQL, IngestorSettings};
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     publisher::{PROCESSES, Publisher, assert_stored, captured_at_us},
-    support::Fixture,
+    support::{Fixture, until},
 };
+
+/// Looks at a history that changes all the while.
+const LOOKS: u64 = 100;
 
 /// What an analyst may ask, given the path of `attach.sql` and two times.
 const PYTHON: &str = "
@@ -48,15 +51,17 @@ async fn a_reader_never_sees_a_row_twice_or_misses_one_while_segments_change() {
     // Small segments, merged at once, removed soon: as much change as there can be.
     let settings = IngestorSettings { merge_fresh_count: 3, seal_rows: 60, ..fixture.settings() };
     let ingestor = fixture.ingestor(settings).await;
-    let (done, looks) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+    let (done, looks) = (CancellationToken::new(), Arc::new(AtomicU64::new(0)));
+    // Also where the test fails: it would otherwise wait for the reader, and the reader for it.
+    let _guard = done.clone().drop_guard();
     let mut publisher = Publisher::new(fixture.jetstream().await, "host", "run");
     publisher.publish().await;
     fixture.until_count("SELECT count(*) FROM host_sample", 1).await;
     let reading = {
-        let (fixture, done, looks) = (Arc::clone(&fixture), Arc::clone(&done), Arc::clone(&looks));
+        let (fixture, done, looks) = (Arc::clone(&fixture), done.clone(), Arc::clone(&looks));
         tokio::task::spawn_blocking(move || {
             let mut seen = 0;
-            while !done.load(SeqCst) {
+            while !done.is_cancelled() {
                 let (snapshots, distinct, highest, processes) = look(&fixture);
                 // Sequences are stored in order, so none below the highest may be missing.
                 assert_eq!((snapshots, distinct), (highest, highest), "twice or missing");
@@ -67,17 +72,14 @@ async fn a_reader_never_sees_a_row_twice_or_misses_one_while_segments_change() {
             }
         })
     };
-    let publishing = async {
-        while looks.load(SeqCst) < 100 && !reading.is_finished() {
-            // No faster than it is looked at, however slow the machine is.
-            if (publisher.ledger.len() as u64) < 5 * looks.load(SeqCst) + 10 {
-                publisher.publish().await;
-            }
-            tokio::time::sleep(Duration::from_millis(3)).await;
+    for look in 1..=LOOKS {
+        // No faster than it is looked at, however slow the machine is.
+        for _ in 0..5 {
+            publisher.publish().await;
         }
-    };
-    crate::support::within(publishing).await;
-    done.store(true, SeqCst);
+        until("a look", || looks.load(SeqCst) >= look || reading.is_finished()).await;
+    }
+    done.cancel();
     reading.await.unwrap();
     let published = publisher.ledger.len() as u64;
     fixture.until_count("SELECT count(*) FROM host_sample", published).await;
@@ -91,7 +93,7 @@ async fn attach_sql_works_from_an_empty_history_and_again_after_a_change() {
     let fixture = Fixture::start().await;
     let ingestor = fixture.ingestor(fixture.settings()).await;
     let attach = fixture.history().join(ATTACH_SQL);
-    crate::support::until("attach.sql", || attach.exists()).await;
+    until("attach.sql", || attach.exists()).await;
     let connection = Connection::open_in_memory().unwrap();
     let count = || -> u64 {
         connection.execute_batch(&std::fs::read_to_string(&attach).unwrap()).unwrap();
@@ -100,7 +102,7 @@ async fn attach_sql_works_from_an_empty_history_and_again_after_a_change() {
     assert_eq!(count(), 0);
     let mut publisher = Publisher::new(fixture.jetstream().await, "host", "run");
     publisher.publish().await;
-    crate::support::until("the snapshot", || count() == u64::from(PROCESSES)).await;
+    until("the snapshot", || count() == u64::from(PROCESSES)).await;
     ingestor.stop().await;
 }
 
