@@ -17,6 +17,9 @@ const BATCH: usize = 20;
 /// The most snapshots looked at for one moment: a host that could not publish for a while sends its backlog at once, so
 /// that many may lie between the time at which the reading starts and the moment.
 const MAX_SNAPSHOTS: usize = 400;
+/// As much is unpacked at most, of which a snapshot of 300 processes has some 59 KB: a host may send sixteen megabytes in a
+/// few hundred bytes, again and again.
+const MAX_UNPACKED_BYTES: usize = 64 << 20;
 /// Intervals before the moment at which the reading starts: a snapshot is believed for three, and the one before it is
 /// needed for rates.
 const INTERVALS_BEFORE: i64 = 5;
@@ -46,13 +49,15 @@ pub async fn around(client: &Client, summary: &Summary, at_us: i64) -> Result<Ve
     Ok(found)
 }
 
-/// Snapshots of the host of `summary`, in the order of capture: from a few before `from_us` on, as far as the stream has
-/// them, and no more than 400.
+/// Snapshots of the host of `summary` without their processes, in the order of capture: from a few before `from_us` on, as
+/// far as the stream has them, and no more than 400.
 ///
 /// # Errors
 /// When the broker does not answer.
 pub async fn since(client: &Client, summary: &Summary, from_us: i64) -> Result<Vec<Snapshot>, RecentError> {
-    read(client, summary, from_us, i64::MAX).await
+    let mut found = read(client, summary, from_us, i64::MAX).await?;
+    found.iter_mut().for_each(|snapshot| snapshot.processes = Vec::new());
+    Ok(found)
 }
 
 /// From a few before `from_us` to at least the first after `to_us`.
@@ -70,15 +75,21 @@ async fn read(
         from_sequence: None,
         from_time: Some(crate::display::time_exact(start_us(summary, from_us))),
     };
-    let mut found: Vec<Snapshot> = Vec::new();
+    let (mut found, mut unpacked_bytes): (Vec<Snapshot>, usize) = (Vec::new(), 0);
     for _ in 0..MAX_SNAPSHOTS / BATCH {
         let messages = batch.get(client, stream::SNAPSHOTS).await?;
         let is_last = messages.len() < BATCH;
         batch.from_time = None;
         batch.from_sequence = messages.last().map(|message| message.sequence + 1);
-        let decoded = messages.iter().filter_map(|message| decode(&mut decoder, message));
-        found.extend(decoded);
-        if is_last || found.iter().any(|snapshot| snapshot.captured_at_us > to_us) {
+        for message in messages {
+            if unpacked_bytes >= MAX_UNPACKED_BYTES {
+                break;
+            }
+            found.extend(decode(&mut decoder, &message));
+            unpacked_bytes += decoder.unpacked_bytes();
+        }
+        let is_enough = unpacked_bytes >= MAX_UNPACKED_BYTES;
+        if is_last || is_enough || found.iter().any(|snapshot| snapshot.captured_at_us > to_us) {
             break;
         }
     }

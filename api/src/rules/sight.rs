@@ -168,11 +168,15 @@ impl Sight {
         let (Some(client), Some(summary)) = (&self.shared.broker, self.summary(host)) else {
             return Ok(Vec::new());
         };
-        Ok(self.as_seen(host, recent::around(client, &summary, at_us).await?))
+        let mut snapshots = recent::around(client, &summary, at_us).await?;
+        if !self.scope().sees_command_lines(host) {
+            snapshots.iter_mut().for_each(crate::live::withhold_command_lines);
+        }
+        Ok(snapshots)
     }
 
-    /// The snapshots of a host within `span` that may be in no segment yet, in the order of capture; none where the broker
-    /// does not answer, because what is older can be shown all the same.
+    /// The snapshots of a host within `span` that may be in no segment yet, without their processes, in the order of capture;
+    /// none where the broker does not answer, because what is older can be shown all the same.
     pub async fn newer(&self, host: &HostName, span: Span) -> Vec<Snapshot> {
         let (Some(client), Some(summary)) = (&self.shared.broker, self.summary(host)) else {
             return Vec::new();
@@ -183,19 +187,12 @@ impl Sight {
             return Vec::new();
         }
         match recent::since(client, &summary, from_us).await {
-            Ok(snapshots) => self.as_seen(host, snapshots),
+            Ok(snapshots) => snapshots,
             Err(error) => {
                 tracing::warn!(%error, %host, "cannot read the newest snapshots");
                 Vec::new()
             }
         }
-    }
-
-    fn as_seen(&self, host: &HostName, mut snapshots: Vec<Snapshot>) -> Vec<Snapshot> {
-        if !self.scope().sees_command_lines(host) {
-            snapshots.iter_mut().for_each(crate::live::withhold_command_lines);
-        }
-        snapshots
     }
 
     /// The history; absent while the folder cannot be read.

@@ -15,7 +15,7 @@ use fleetps_nats::{
     HostName, Snapshot,
     admission::AdmissionSettings,
     server::{ManagedServer, Part, ServerSettings},
-    snapshot::Encoder,
+    snapshot::{Encoder, Process},
     stream, subject,
 };
 use tokio::{
@@ -151,6 +151,32 @@ async fn what_is_not_in_the_history_yet_is_in_the_charts() {
     );
     let page = get(address, &format!("/hosts/web-1/history?{span}")).await;
     assert!(page.contains(">97.0</td>"), "the last value of the chart: {page}");
+    token.cancel();
+    tokio::time::timeout(PATIENCE, task).await.expect("the server goes on").unwrap();
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn of_what_a_host_sends_again_and_again_only_so_much_is_unpacked_for_a_chart() {
+    let (folder, history) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let host: HostName = "loud".parse().unwrap();
+    let (server, agent) = broker(folder.path()).await;
+    let begun_us = now_us() - 300_000_000;
+    let mut encoder = Encoder::new().unwrap();
+    // Ten megabytes each, in some kilobytes.
+    let line = Some("x".repeat(4096));
+    let processes =
+        (1..2560).map(|pid| Process { command_line: line.clone(), ..process(pid, 0, "x") }).collect();
+    let mut taken = snapshot(1, processes);
+    for step in 0..20 {
+        taken.captured_at_us = begun_us + step * 10_000_000;
+        // Answered once it is in the stream.
+        agent.request(subject::snapshot(&host), encoder.encode(&taken).unwrap().into()).await.unwrap();
+    }
+    let (address, (token, task)) = serve_over(&server, history.path()).await;
+    let span = format!("points=1&from={}&to=now", display::time_exact(begun_us - 1_000_000));
+    let metrics = until(address, &format!("/api/v1/hosts/loud/metrics?{span}"), "\"points\":[{").await;
+    assert!(metrics.contains(r#""samples":7"#), "{metrics}");
     token.cancel();
     tokio::time::timeout(PATIENCE, task).await.expect("the server goes on").unwrap();
     server.stop().await;

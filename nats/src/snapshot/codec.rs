@@ -89,7 +89,7 @@ impl Decoder {
     }
 
     /// How long the last message was when it was decompressed.
-    pub(crate) fn unpacked_bytes(&self) -> usize {
+    pub fn unpacked_bytes(&self) -> usize {
         self.packed.len()
     }
 
