@@ -50,7 +50,7 @@ pub async fn around(client: &Client, summary: &Summary, at_us: i64) -> Result<Ve
 }
 
 /// Snapshots of the host of `summary` without their processes, in the order of capture: from a few before `from_us` on, as
-/// far as the stream has them, and no more than 400.
+/// far as the stream has them, and no more than 400, or than 64 MiB unpacked.
 ///
 /// # Errors
 /// When the broker does not answer.

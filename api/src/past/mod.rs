@@ -22,6 +22,7 @@ const MAX_QUESTIONS: usize = 4;
 /// How often the folder is looked at for new segments.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
+/// What the fleet page draws of every host.
 const PAST_HOUR_US: i64 = 3_600_000_000;
 
 /// The history, shared by all handlers.

@@ -189,7 +189,7 @@ impl Sight {
         match recent::since(client, &summary, from_us).await {
             Ok(snapshots) => snapshots,
             Err(error) => {
-                tracing::warn!(%error, %host, "cannot read the newest snapshots");
+                tracing::warn!(%error, %host, "cannot read the newest snapshots; charts end with the last segment");
                 Vec::new()
             }
         }

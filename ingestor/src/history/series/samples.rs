@@ -12,8 +12,8 @@ use crate::history::{
     columns::{number, text},
 };
 
-/// Reads what `sql` finds, numbering boots by `boots`: `captured_at` in µs and `monotonic_ms` as BIGINT, `boot_id`, then `L` levels and `C` counters as
-/// DOUBLE. By columns: thirty days of a host are 260,000 rows.
+/// Reads what `sql` finds, numbering boots by `boots`: `captured_at` in µs and `monotonic_ms` as BIGINT, `boot_id`, then `L`
+/// levels and `C` counters as DOUBLE. By columns: thirty days of a host are 260,000 rows.
 pub(super) fn read_samples<const L: usize, const C: usize>(
     connection: &Connection,
     sql: &str,
