@@ -11,6 +11,7 @@ mod earlier_versions;
 mod fleet;
 mod flood;
 mod ledger;
+mod libduckdb;
 mod naive;
 mod over_time;
 mod program;
