@@ -13,5 +13,5 @@ pub mod scrub;
 pub mod settings;
 pub mod simulate;
 
-pub use run::{AgentError, run};
+pub use run::{AgentError, run, run_with};
 pub use settings::AgentSettings;

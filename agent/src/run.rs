@@ -53,12 +53,22 @@ pub async fn run(
     host: HostName,
     shutdown: CancellationToken,
 ) -> Result<(), AgentError> {
+    run_with(settings, broker, host, Outbox::new(RING_BYTES), shutdown).await
+}
+
+/// [`run`] by way of `outbox`, which tells what is waiting.
+pub async fn run_with(
+    settings: AgentSettings,
+    broker: Broker,
+    host: HostName,
+    outbox: Outbox,
+    shutdown: CancellationToken,
+) -> Result<(), AgentError> {
     settings.check()?;
     let connected = Arc::new(Notify::new());
     let client = broker.connect_agent(&host, Arc::clone(&connected)).await?;
     let key = HostKey { client: client.clone(), host: host.clone(), file: broker.nkey_file };
     let keeping_the_key = tokio::spawn(key.keep(connected));
-    let outbox = Outbox::new(RING_BYTES);
     let (stop, stopped) = mpsc::channel();
     let (announce, announced) = oneshot::channel();
     let (done, ended) = oneshot::channel();

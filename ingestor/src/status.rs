@@ -1,15 +1,15 @@
-//! How the ingestor is doing: counters that every part adds to, said to the broker every few seconds.
+//! How the ingestor is doing: counters that every part adds to, said to the broker when they change and every few seconds.
 
 use std::sync::{
     Arc, Mutex, PoisonError,
     atomic::{AtomicU64, Ordering::Relaxed},
 };
-use std::time::Duration;
+use std::time::Instant;
 
 use async_nats::Client;
 use fleetps_nats::{
     snapshot::Refusal,
-    status::{IngestorStatus, STATUS_INTERVAL_S},
+    status::{IngestorStatus, STATUS_LOOK, StatusTimer},
     subject,
 };
 use tokio_util::sync::CancellationToken;
@@ -91,13 +91,17 @@ pub(crate) async fn publish_status(
     progress: Arc<Progress>,
     cancel: CancellationToken,
 ) {
-    let mut ticks = tokio::time::interval(Duration::from_secs(STATUS_INTERVAL_S));
+    let (mut ticks, mut timer) = (tokio::time::interval(STATUS_LOOK), StatusTimer::default());
     loop {
         tokio::select! {
             () = cancel.cancelled() => return,
             _ = ticks.tick() => {}
         }
-        let message = progress.status(partition).to_message();
+        let status = progress.status(partition);
+        if !timer.is_due(IngestorStatus { written_at_us: 0, ..status.clone() }, Instant::now()) {
+            continue;
+        }
+        let message = status.to_message();
         if let Err(error) = client.publish(subject::ingestor_status(partition), message.into()).await {
             tracing::debug!(error = %error, "the status could not be published");
         }

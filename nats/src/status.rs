@@ -1,11 +1,43 @@
-//! How an ingestor or admission says how it is doing: a small message every few seconds, on its own subject.
+//! How an ingestor or admission says how it is doing: a small message on its own subject, when something has changed and
+//! every few seconds.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use serde::{Deserialize, Serialize};
 
 /// How often each says how it is doing; readiness believes it for three times as long.
 pub const STATUS_INTERVAL_S: u64 = 5;
+
+/// How often it is looked whether a status has changed, and so the soonest that a change is told.
+pub const STATUS_LOOK: Duration = Duration::from_millis(500);
+
+/// Decides when a status is published: when it has changed, and every [`STATUS_INTERVAL_S`] in any case.
+#[derive(Debug)]
+pub struct StatusTimer<T> {
+    published: Option<(T, Instant)>,
+}
+
+impl<T> Default for StatusTimer<T> {
+    fn default() -> Self {
+        Self { published: None }
+    }
+}
+
+impl<T: PartialEq> StatusTimer<T> {
+    /// Whether `status`, less the time that it says, is to be published at `now`; it then counts as published.
+    pub fn is_due(&mut self, status: T, now: Instant) -> bool {
+        let interval = Duration::from_secs(STATUS_INTERVAL_S);
+        let is_known = |(known, at): &(T, Instant)| *known == status && now.duration_since(*at) < interval;
+        if self.published.as_ref().is_some_and(is_known) {
+            return false;
+        }
+        self.published = Some((status, now));
+        true
+    }
+}
 
 /// How one ingestor is doing.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -66,5 +98,22 @@ impl AdmissionStatus {
     /// Reads a message; `None` when it is no status.
     pub fn from_message(message: &[u8]) -> Option<Self> {
         rmp_serde::from_slice(message).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_is_published_when_it_changes_and_otherwise_every_interval() {
+        let (mut timer, start) = (StatusTimer::default(), Instant::now());
+        let after = |ms| start + Duration::from_millis(ms);
+        assert!(timer.is_due(1, start));
+        assert!(!timer.is_due(1, after(500)));
+        assert!(timer.is_due(2, after(1000)));
+        assert!(!timer.is_due(2, after(5999)));
+        assert!(timer.is_due(2, after(6000)));
+        assert!(!timer.is_due(2, after(6500)));
     }
 }

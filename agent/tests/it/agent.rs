@@ -6,11 +6,11 @@ use std::{
     time::Duration,
 };
 
-use fleetps_agent::AgentSettings;
+use fleetps_agent::{AgentSettings, publish::Outbox, run_with};
 use fleetps_nats::{Snapshot, connection::Broker, now_us, server::Part, snapshot::Process};
 use tokio_util::sync::CancellationToken;
 
-use crate::support::{Stored, admit, host, jetstream, start_server, within};
+use crate::support::{Stored, admit, host, jetstream, start_server, until, within};
 
 fn settings(folder: &Path) -> AgentSettings {
     AgentSettings {
@@ -82,10 +82,11 @@ async fn it_samples_before_the_broker_is_there_and_its_processes_stay_the_same_o
     let mut runs = Vec::new();
     for _ in 0..2 {
         let shutdown = CancellationToken::new();
-        let run = fleetps_agent::run(settings(folder.path()), broker.clone(), host(), shutdown.clone());
+        let (settings, outbox) = (settings(folder.path()), Outbox::new(16 << 20));
+        let run = run_with(settings, broker.clone(), host(), outbox.clone(), shutdown.clone());
         let agent = tokio::spawn(run);
-        // Some samples must be taken without a broker: they are counted below.
-        tokio::time::sleep(Duration::from_millis(1500)).await;
+        until("samples were taken without a broker", || outbox.waiting() >= 5).await;
+        let broker_started_us = now_us();
         let server = start_server(folder.path()).await;
         let _admission = admit(&server).await;
         let mut stored = Stored::new(jetstream(&server).await);
@@ -97,10 +98,11 @@ async fn it_samples_before_the_broker_is_there_and_its_processes_stay_the_same_o
             }
         };
         assert_eq!(snapshot.sequence, 1);
-        let mut expected = 1;
-        for _ in 0..4 {
-            expected += 1;
-            assert_eq!(stored.next_snapshot().await.sequence, expected);
+        assert!(snapshot.captured_at_us < broker_started_us);
+        for expected in 2..=5 {
+            let next = stored.next_snapshot().await;
+            assert_eq!(next.sequence, expected);
+            assert!(next.captured_at_us < broker_started_us);
         }
         runs.push(snapshot);
         shutdown.cancel();

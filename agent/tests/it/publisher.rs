@@ -1,6 +1,6 @@
 //! The publisher while the broker comes, goes and is killed.
 
-use std::{process::Command, time::Duration};
+use std::{process::Command, sync::atomic::Ordering, time::Duration};
 
 use fleetps_agent::publish::{Outbox, Publisher, Source};
 use tokio_util::sync::CancellationToken;
@@ -97,12 +97,13 @@ async fn without_a_stream_it_waits_for_one_and_a_message_the_broker_never_takes_
     let outbox = Outbox::new(16 << 20);
     let shutdown = CancellationToken::new();
     let client = agent_client(&server).await;
+    let sent = client.statistics();
     let publisher = tokio::spawn(Publisher::new(client, &source(), outbox.clone()).run(shutdown.clone()));
     outbox.push(1, message(1));
     outbox.push(2, vec![0; 2 << 20]);
     outbox.push(3, message(3));
-    // Long enough for several refusals ("no responders") before the stream is there.
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    // The stream is not there yet: "no responders".
+    until("it was refused several times", || sent.out_messages.load(Ordering::Relaxed) >= 3).await;
     assert_eq!(outbox.waiting(), 3);
     let mut stored = Stored::new(jetstream(&server).await);
     assert_eq!(number(&stored.next().await.payload), 1);

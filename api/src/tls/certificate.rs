@@ -3,7 +3,10 @@
 use std::{
     fs, io,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, SystemTime},
 };
 
@@ -67,6 +70,7 @@ pub struct Certificates {
     files: TlsFiles,
     current: Arc<Current>,
     config: Arc<ServerConfig>,
+    unusable: Arc<AtomicU64>,
 }
 
 /// What is presented in the next handshake.
@@ -94,7 +98,12 @@ impl Certificates {
         let resolver: Arc<dyn ResolvesServerCert> = current.clone();
         let mut config = config.with_cert_resolver(resolver);
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Self { files, current, config: Arc::new(config) })
+        Ok(Self { files, current, config: Arc::new(config), unusable: Arc::default() })
+    }
+
+    /// How often the files had changed and could not be used.
+    pub fn unusable(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.unusable)
     }
 
     /// How connections are made with it.
@@ -120,6 +129,7 @@ impl Certificates {
                     tracing::info!(certificate = %self.files.certificate.display(), "the certificate was read again");
                 }
                 Err(error) => {
+                    self.unusable.fetch_add(1, Ordering::Relaxed);
                     tracing::error!("the certificate from before stays in use: {}", with_causes(&error));
                 }
             }

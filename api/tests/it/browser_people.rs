@@ -71,6 +71,7 @@ async fn from_the_first_link_to_a_token(scripts: bool) {
     send(&browser, &CHOSEN, "main button").await;
     says(&browser, ".top a[href='/account']", "bert").await;
     send(&browser, &[], "form[action='/sign-out'] button").await;
+    says(&browser, "h1", "Sign in").await;
     browser.go("/hosts/web-1?view=flat").await;
     send(&browser, &[("[name=name]", "bert"), ("[name=password]", "not it at all")], "main button").await;
     says(&browser, "[role=alert]", "the name or the password is not right").await;

@@ -10,12 +10,10 @@ use fastrand::Rng;
 use fleetps_ingestor::{history::History, segment::SegmentName};
 
 use crate::{
+    chance::{rounds, seeds},
     fleet::{Published, fleet, seal_all},
     naive::{Kept, at_moment},
 };
-
-/// Files that are damaged, each in another way.
-const DAMAGES: usize = 24;
 
 /// Flips some bits, or cuts off the end.
 fn damage(path: &Path, rng: &mut Rng) {
@@ -52,12 +50,18 @@ fn check(history: &History, published: &[Published], rest: &[Published], damaged
 
 #[test]
 fn a_damaged_segment_is_set_aside_and_the_others_go_on() {
-    let mut rng = Rng::with_seed(1);
+    seeds(1, 4).for_each(others_go_on);
+}
+
+fn others_go_on(seed: u64) {
+    let mut rng = Rng::with_seed(seed);
+    // Files that are damaged, each in another way.
+    let damages = rounds(12, 24);
     let published = (0..).map(fleet).find(|published| published.len() > 60).unwrap();
     let whole = tempfile::tempdir().unwrap();
     let segments = seal_all(whole.path(), &published, &mut rng);
     let mut noticed = 0;
-    for number in 0..DAMAGES {
+    for number in 0..damages {
         let folder = tempfile::tempdir().unwrap();
         for entry in fs::read_dir(whole.path()).unwrap() {
             let path = entry.unwrap().path();
@@ -74,5 +78,5 @@ fn a_damaged_segment_is_set_aside_and_the_others_go_on() {
         history.refresh().unwrap();
         check(&history, &published, &rest, name);
     }
-    assert!(noticed > DAMAGES / 2, "only {noticed} were noticed");
+    assert!(noticed > damages / 2, "only {noticed} were noticed");
 }

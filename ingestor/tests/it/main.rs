@@ -3,6 +3,7 @@
 
 mod audit;
 mod backup;
+mod chance;
 mod charts;
 mod crashes;
 mod damage;

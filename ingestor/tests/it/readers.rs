@@ -13,12 +13,10 @@ use fleetps_ingestor::{ATTACH_SQL, IngestorSettings};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    chance::rounds,
     publisher::{PROCESSES, Publisher, assert_stored, captured_at_us},
     support::{Fixture, until},
 };
-
-/// Looks at a history that changes all the while.
-const LOOKS: u64 = 100;
 
 /// What an analyst may ask, given the path of `attach.sql` and two times.
 const PYTHON: &str = "
@@ -72,7 +70,7 @@ async fn a_reader_never_sees_a_row_twice_or_misses_one_while_segments_change() {
             }
         })
     };
-    for look in 1..=LOOKS {
+    for look in 1..=rounds(25, 100) as u64 {
         // No faster than it is looked at, however slow the machine is.
         for _ in 0..5 {
             publisher.publish().await;

@@ -11,10 +11,10 @@ use fleetps_ingestor::{
     tidy_folder,
 };
 
-use crate::ledger::{Ledger, sql};
-
-/// Damaged copies of a folder.
-const CASES: usize = 50;
+use crate::{
+    chance::{rounds, seeds},
+    ledger::{Ledger, sql},
+};
 
 /// Every answer that a folder gives without `set_aside`; an error where a query fails, or more is missing.
 fn answers(folder: &Path, set_aside: &[SegmentName]) -> Result<Vec<BTreeSet<String>>, String> {
@@ -63,7 +63,13 @@ fn damage(path: &Path, rng: &mut Rng) -> String {
 
 #[test]
 fn damage_anywhere_is_noticed_set_aside_and_never_answers_wrongly() {
-    let mut rng = Rng::with_seed(11);
+    seeds(1, 2).for_each(damage_is_noticed);
+}
+
+fn damage_is_noticed(seed: u64) {
+    let mut rng = Rng::with_seed(seed);
+    // Damaged copies of the folder.
+    let cases = rounds(12, 50);
     let (mut ledger, whole) = (Ledger::random(&mut rng, 3), tempfile::tempdir().unwrap());
     ledger.seal(whole.path(), &mut rng);
     merge_folder(whole.path()).unwrap();
@@ -79,7 +85,7 @@ fn damage_anywhere_is_noticed_set_aside_and_never_answers_wrongly() {
         Catalog::scan(whole.path()).unwrap().current.iter().map(|segment| segment.name).collect();
     let whole_answers = answers(whole.path(), &[]).unwrap();
     let mut noticed = 0;
-    for case in 0..CASES {
+    for case in 0..cases {
         let name = names[case % names.len()];
         let (copied, others) = (copy(whole.path()), copy(whole.path()));
         let path = copied.path().join(name.to_string());
@@ -102,8 +108,8 @@ fn damage_anywhere_is_noticed_set_aside_and_never_answers_wrongly() {
         // Nor is it read again after a start.
         assert_eq!(check_folder(copied.path()).unwrap(), [name], "{what}");
     }
-    eprintln!("noticed {noticed} of {CASES}; the others changed nothing");
-    assert!(noticed > CASES / 2);
+    eprintln!("noticed {noticed} of {cases}; the others changed nothing");
+    assert!(noticed > cases / 2);
 }
 
 #[test]

@@ -10,6 +10,7 @@ use fleetps_ingestor::{
 };
 
 use crate::{
+    chance::{chance, rounds},
     ledger::{Ledger, lines, sql},
     publisher::{Publisher, assert_stored},
     support::{Fixture, kill, until},
@@ -56,6 +57,7 @@ async fn merged_segments_replace_their_sources_which_are_removed_later() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn kills_during_merges_leave_a_correct_folder() {
+    let mut chance = chance();
     let fixture = Fixture::start().await;
     let mut publisher = Publisher::new(fixture.jetstream().await, "host", "run");
     seal_each(&fixture, &mut publisher, 40).await;
@@ -66,7 +68,7 @@ async fn kills_during_merges_leave_a_correct_folder() {
         fs::copy(path, aside.path().join(path.file_name().unwrap())).unwrap();
     }
     let (mut before, mut during) = (0, 0);
-    for _ in 0..15 {
+    for _ in 0..rounds(4, 20) {
         // Back to all fresh ones, so that there is something to merge again.
         for name in Catalog::scan(&fixture.history()).unwrap().current {
             fs::remove_file(fixture.history().join(name.name.to_string())).unwrap();
@@ -76,7 +78,7 @@ async fn kills_during_merges_leave_a_correct_folder() {
         }
         let mut process = fixture.process();
         until("the start", || files(&fixture).iter().any(|file| file.contains("hour"))).await;
-        tokio::time::sleep(Duration::from_millis(fastrand::u64(0..120))).await;
+        tokio::time::sleep(Duration::from_millis(chance.u64(0..120))).await;
         kill(&mut process);
         if files(&fixture).iter().any(|file| file.ends_with(".tmp")) {
             during += 1
@@ -98,9 +100,9 @@ async fn kills_during_merges_leave_a_correct_folder() {
 async fn kills_while_samples_are_thinned_leave_every_sequence_once() {
     let fixture = Fixture::start().await;
     fs::create_dir_all(fixture.history()).unwrap();
-    let mut rng = fastrand::Rng::with_seed(21);
-    let mut ledger = Ledger::random(&mut rng, 6);
-    ledger.seal(&fixture.history(), &mut rng);
+    let mut chance = chance();
+    let mut ledger = Ledger::random(&mut chance, 6);
+    ledger.seal(&fixture.history(), &mut chance);
     merge_folder(&fixture.history()).unwrap();
     let whole = ledger.entries.len() as u64;
     let sequences =
@@ -109,7 +111,7 @@ async fn kills_while_samples_are_thinned_leave_every_sequence_once() {
     while current(&fixture).iter().any(|name| name.level != Level::Rollup) {
         let mut process = fixture.process();
         until("a step", || files(&fixture).iter().any(|file| file.ends_with(".tmp"))).await;
-        tokio::time::sleep(Duration::from_millis(fastrand::u64(0..300))).await;
+        tokio::time::sleep(Duration::from_millis(chance.u64(0..300))).await;
         kill(&mut process);
         during += usize::from(files(&fixture).iter().any(|file| file.ends_with(".tmp")));
         assert_eq!(sequences(), whole);

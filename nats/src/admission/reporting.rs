@@ -1,10 +1,10 @@
-//! Tells the fleet every few seconds what was refused.
+//! Tells the fleet what was refused: when there is more of it, and every few seconds.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
 use super::service::Shared;
 use crate::{
-    status::{AdmissionStatus, STATUS_INTERVAL_S},
+    status::{AdmissionStatus, STATUS_LOOK, StatusTimer},
     subject,
 };
 
@@ -12,11 +12,14 @@ impl Shared {
     /// Tells it as long as this service runs.
     pub(super) async fn report(self: Arc<Self>) {
         let service = format!("{:016x}", fastrand::u64(..));
-        let mut ticks = tokio::time::interval(Duration::from_secs(STATUS_INTERVAL_S));
+        let (mut ticks, mut timer) = (tokio::time::interval(STATUS_LOOK), StatusTimer::default());
         loop {
             ticks.tick().await;
             let refused = self.refusals.all().into_iter();
-            let refused = refused.map(|(reason, count)| (reason.to_owned(), count)).collect();
+            let refused: BTreeMap<_, _> = refused.map(|(reason, count)| (reason.to_owned(), count)).collect();
+            if !timer.is_due(refused.clone(), Instant::now()) {
+                continue;
+            }
             let message = AdmissionStatus { service: service.clone(), refused }.to_message();
             if let Err(error) = self.fleet.publish(subject::ADMISSION_STATUS, message.into()).await {
                 tracing::debug!(%error, "what was refused could not be told");

@@ -251,6 +251,11 @@ impl ManagedServer {
         self.supervisor.pid()
     }
 
+    /// How often the certificate's files had changed and could not be used.
+    pub fn unusable_certificates(&self) -> u64 {
+        self.supervisor.unusable_certificates()
+    }
+
     /// Stops the server and waits until it has ended.
     pub async fn stop(mut self) {
         let stopping = tokio::task::spawn_blocking(move || self.supervisor.stop());

@@ -11,7 +11,7 @@ use std::{
     process::{Child, Command, Stdio},
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU32, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
         mpsc,
     },
     thread::JoinHandle,
@@ -43,6 +43,7 @@ pub(super) struct Supervisor {
 struct Shared {
     stopping: AtomicBool,
     pid: AtomicU32,
+    unusable_certificates: AtomicU64,
 }
 
 impl Supervisor {
@@ -72,6 +73,10 @@ impl Supervisor {
 
     pub(super) fn pid(&self) -> u32 {
         self.shared.pid.load(Ordering::Acquire)
+    }
+
+    pub(super) fn unusable_certificates(&self) -> u64 {
+        self.shared.unusable_certificates.load(Ordering::Acquire)
     }
 
     /// Stops the server and waits until it has ended.
@@ -178,6 +183,7 @@ impl Runner {
                 tracing::info!("nats-server reads its certificate again");
             }
             Ok(output) => {
+                self.shared.unusable_certificates.fetch_add(1, Ordering::AcqRel);
                 let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
                 tracing::error!("the broker's certificate from before stays in use: {said}");
             }

@@ -176,15 +176,29 @@ fn columns_of_different_length_are_refused() {
 }
 
 #[test]
-fn no_single_flipped_bit_and_no_cut_makes_the_decoder_panic() {
+fn what_a_flipped_bit_leaves_is_refused_or_a_snapshot_and_every_cut_is_refused() {
     let packed = rmp_serde::to_vec_named(&snapshot()).unwrap();
-    let mut decoder = Decoder::new().unwrap();
+    let (mut decoder, mut encoder) = (Decoder::new().unwrap(), Encoder::new().unwrap());
+    let (mut refused, mut taken) = (0, 0);
     for bit in 0..packed.len() * 8 {
         let mut flipped = packed.clone();
         flipped[bit / 8] ^= 1 << (bit % 8);
-        let _ = decoder.decode(&zstd::bulk::compress(&flipped, 1).unwrap(), NOW_US);
+        match decoder.decode(&zstd::bulk::compress(&flipped, 1).unwrap(), NOW_US) {
+            Err(refusal) => {
+                assert!(Refusal::REASONS.contains(&refusal.reason()), "bit {bit}: {refusal}");
+                refused += 1;
+            }
+            // Another value than was sent, which nobody can tell: it must be one that could have been sent.
+            Ok(other) => {
+                let again = encoder.encode(&other).unwrap();
+                assert_eq!(decoder.decode(&again, NOW_US).unwrap(), other, "bit {bit}");
+                taken += 1;
+            }
+        }
     }
+    assert!(refused > 1000 && taken > 1000, "{refused} were refused, {taken} taken");
     for length in 0..packed.len() {
-        let _ = decoder.decode(&zstd::bulk::compress(&packed[..length], 1).unwrap(), NOW_US);
+        let cut = decoder.decode(&zstd::bulk::compress(&packed[..length], 1).unwrap(), NOW_US);
+        assert!(cut.is_err(), "cut off at {length} of {}", packed.len());
     }
 }
