@@ -13,7 +13,8 @@ mod pins;
 fn main() {
     println!("cargo::rerun-if-changed=build.rs\ncargo::rerun-if-changed=build");
     println!("cargo::rustc-env=FLEETPS_DUCKDB_VERSION={}", pins::VERSION);
-    for name in ["DUCKDB_LIB_DIR", "FLEETPS_LIBDUCKDB_ARCHIVE", "FLEETPS_LIBDUCKDB_SHA256", "XDG_CACHE_HOME"] {
+    for name in ["DUCKDB_LIB_DIR", "FLEETPS_LIBDUCKDB_ARCHIVE", "FLEETPS_LIBDUCKDB_SHA256", "XDG_CACHE_HOME"]
+    {
         println!("cargo::rerun-if-env-changed={name}");
     }
     if env::var_os("CARGO_FEATURE_BUNDLED").is_some() {
@@ -90,7 +91,8 @@ fn programs_folder() -> Option<PathBuf> {
 fn put_beside(from: &Path, programs: &Path) {
     for entry in fs::read_dir(from).into_iter().flatten().flatten() {
         let (name, path) = (entry.file_name(), entry.path());
-        let is_library = name.to_str().is_some_and(|name| name.starts_with("libduckdb.") || name == "duckdb.dll");
+        let is_library =
+            name.to_str().is_some_and(|name| name.starts_with("libduckdb.") || name == "duckdb.dll");
         if is_library && path.is_file() {
             let place = programs.join(name);
             let _ = fs::remove_file(&place);

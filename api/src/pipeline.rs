@@ -62,6 +62,7 @@ pub async fn serve(config: Config, ended: CancellationToken) -> anyhow::Result<(
         .nats
         .clone()
         .context("`fleetps serve` needs a broker: name it with --nats nats://HOST:4222")?;
+    fleetps_ingestor::check_library()?;
     let broker = config.given_broker(&url);
     let client = broker.connect("fleetps serve").await?;
     let _admission = AdmissionService::of_settings(&broker, client.clone(), config.admission.clone()).await?;
@@ -76,6 +77,7 @@ pub async fn serve(config: Config, ended: CancellationToken) -> anyhow::Result<(
 /// # Errors
 /// When a part cannot be started or fails.
 pub async fn run_everything(config: Config, ended: CancellationToken) -> anyhow::Result<()> {
+    fleetps_ingestor::check_library()?;
     let _lock = FolderLock::take(&config.data)?;
     let host = config.host.clone().unwrap_or_else(|| HostName::from_os_name(&os_host_name()));
     let (door, address) = listen(&config).await?;

@@ -115,13 +115,15 @@ fn nothing_found(wanted: &Wanted, given_up: Vec<String>) -> Problem {
         || "an archive with that library".to_owned(),
         |pin| format!("such as {}", pins::archive_url(&wanted.releases, &pin.archive)),
     );
-    let mut lines = vec![format!("DuckDB {VERSION} is needed, and no ready-made library for {target} can be had:")];
+    let mut lines =
+        vec![format!("DuckDB {VERSION} is needed, and no ready-made library for {target} can be had:")];
     lines.extend(given_up.into_iter().map(|line| format!("  - {line}")));
     lines.extend([
         "there are three ways on:".to_owned(),
         format!("  1. DUCKDB_LIB_DIR=FOLDER, a folder with the {name} of DuckDB {}", compatible()),
         format!("  2. FLEETPS_LIBDUCKDB_ARCHIVE=FILE FLEETPS_LIBDUCKDB_SHA256=SUM, {url}"),
-        "  3. --features bundled, which compiles DuckDB: half an hour on two cores, and a C++ compiler".to_owned(),
+        "  3. --features bundled, which compiles DuckDB: half an hour on two cores, and a C++ compiler"
+            .to_owned(),
     ]);
     lines
 }
@@ -191,7 +193,8 @@ impl<'a> Fetching<'a> {
         if check(self.wanted, &self.folder).is_ok() {
             return Ok(self.folder.clone());
         }
-        let no_folder = |error| Failure::NoFolder(format!("{} cannot be written: {error}", self.folder.display()));
+        let no_folder =
+            |error| Failure::NoFolder(format!("{} cannot be written: {error}", self.folder.display()));
         fs::create_dir_all(&self.folder).map_err(no_folder)?;
         // One build fetches, others wait. The system lets go of the lock of a build that is killed.
         let lock = fs::File::create(self.folder.join("lock")).map_err(no_folder)?;
@@ -259,12 +262,17 @@ impl<'a> Fetching<'a> {
         let python = &self.wanted.python;
         let mut command = Command::new(python);
         command.arg(&self.wanted.script).args(arguments).current_dir(folder).stdin(Stdio::null());
-        let output = command.output().map_err(|error| format!("{} cannot be run: {error}", python.display()))?;
+        let output =
+            command.output().map_err(|error| format!("{} cannot be run: {error}", python.display()))?;
         if output.status.success() {
             return Ok(());
         }
         let said = String::from_utf8_lossy(&output.stderr);
-        Err(said.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("it failed without a word").to_owned())
+        Err(said
+            .lines()
+            .rfind(|line| !line.trim().is_empty())
+            .unwrap_or("it failed without a word")
+            .to_owned())
     }
 
     /// Puts what was fetched in its place.

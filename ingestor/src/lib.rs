@@ -18,6 +18,7 @@ mod error;
 pub mod filter;
 pub mod history;
 mod intake;
+mod library;
 mod run;
 pub mod segment;
 mod settings;
@@ -27,6 +28,7 @@ mod status;
 mod upkeep;
 
 pub use error::IngestError;
+pub use library::{WrongLibrary, check_library};
 pub use run::run;
 pub use settings::IngestorSettings;
 pub use shelf::ATTACH_SQL;

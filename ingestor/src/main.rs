@@ -24,6 +24,7 @@ async fn main() -> ExitCode {
 
 async fn run(cli: cli::Cli) -> anyhow::Result<()> {
     let (broker, admission, settings) = cli.resolve()?;
+    fleetps_ingestor::check_library()?;
     let cancel = CancellationToken::new();
     tokio::spawn(cancel_on_signal(cancel.clone()));
     let client = tokio::select! {

@@ -104,6 +104,36 @@ fn a_question_is_answered_over_every_segment_with_what_it_is_over() {
     assert_eq!(value(&history, "SELECT NULL IS NULL"), "true");
 }
 
+/// A ready-made DuckDB has extensions that a compiled one lacks: answers are the same, and none is loaded from anywhere.
+#[test]
+fn answers_do_not_depend_on_what_extensions_the_library_has() {
+    let (_data, history) = history();
+    assert_eq!(
+        value(&history, "SELECT TIMESTAMPTZ '2026-01-01 00:00:00+02'::VARCHAR"),
+        "2025-12-31 22:00:00+00"
+    );
+    let built_in =
+        "SELECT count(*) FROM duckdb_extensions() WHERE loaded AND install_mode != 'STATICALLY_LINKED'";
+    assert_eq!(value(&history, built_in), "0");
+    for probe in [
+        "LOAD icu",
+        "LOAD json",
+        "LOAD parquet",
+        "INSTALL parquet",
+        "FORCE INSTALL httpfs FROM core_nightly",
+        "FROM read_parquet('https://127.0.0.1:1/x.parquet')",
+        "FROM read_json_auto('/etc/passwd')",
+        "FROM 'x.parquet'",
+        "FROM 'x.json'",
+        "FROM read_xlsx('x.xlsx')",
+        "FROM st_read('x.shp')",
+        "FROM sqlite_scan('x.db', 'y')",
+    ] {
+        let answer = ask(&history, probe);
+        assert!(matches!(answer, Err(AskError::Refused { .. })), "{probe}: {answer:?}");
+    }
+}
+
 #[test]
 fn a_segment_that_cannot_be_read_is_named() {
     let (_data, history) = history();

@@ -246,3 +246,23 @@ fn commands_on_this_machine_are_let_in_and_users_are_made_without_a_browser() {
     }
     running.stop();
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn the_program_starts_by_itself_and_with_its_library_in_another_folder() {
+    let program = Path::new(env!("CARGO_BIN_EXE_fleetps"));
+    let version = |program: &Path| Command::new(program).arg("--version").env_clear().output().unwrap();
+    assert!(version(program).status.success());
+    let folder = tempfile::tempdir().unwrap();
+    let copied = folder.path().join("fleetps");
+    std::fs::copy(program, &copied).unwrap();
+    // With `--features bundled` DuckDB is within the program.
+    if !cfg!(feature = "bundled") {
+        let library = folder.path().join("libduckdb.so");
+        std::fs::copy(program.with_file_name("libduckdb.so"), &library).unwrap();
+        let traced = Command::new(&copied).env_clear().env("LD_TRACE_LOADED_OBJECTS", "1").output().unwrap();
+        let loaded = String::from_utf8_lossy(&traced.stdout).into_owned();
+        assert!(loaded.contains(&format!("libduckdb.so => {}", library.display())), "{loaded}");
+    }
+    assert!(version(&copied).status.success());
+}

@@ -60,6 +60,7 @@ impl Engine {
             .max_memory(&format!("{}B", LIMITS.memory_bytes))?
             .with("temp_directory", "")?;
         let connection = Connection::open_in_memory_with_flags(config)?;
+        use_utc(&connection)?;
         let (readable, incomplete) = attach(&connection, &folder)?;
         let is_scoped = !scope.is_everything();
         let history_from_us = if is_scoped {
@@ -127,6 +128,15 @@ impl Engine {
         }
         Ok((rows, None))
     }
+}
+
+/// Times with a zone are shown in UTC. A DuckDB with the extension `icu` would show them in the zone of this machine.
+fn use_utc(connection: &Connection) -> duckdb::Result<()> {
+    let sql = "SELECT count(*) > 0 FROM duckdb_settings() WHERE name = 'TimeZone'";
+    if connection.query_row(sql, [], |row| row.get(0))? {
+        connection.execute_batch("SET TimeZone = 'UTC'")?;
+    }
+    Ok(())
 }
 
 /// Attaches what there is: the segments that can be read, and the names of those that cannot.

@@ -85,12 +85,11 @@ impl Machine {
         fs::rename(folder.join(LIBRARY), folder.join("libduckdb.so.2")).unwrap();
         std::os::unix::fs::symlink("libduckdb.so.2", folder.join(LIBRARY)).unwrap();
         let archive = self.path("archive.tar.gz");
-        run(Command::new("python3").args(["-m", "tarfile", "-c"]).arg(&archive).args([
-            "libduckdb.so",
-            "libduckdb.so.2",
-            "version.c",
-        ])
-        .current_dir(&folder));
+        run(Command::new("python3")
+            .args(["-m", "tarfile", "-c"])
+            .arg(&archive)
+            .args(["libduckdb.so", "libduckdb.so.2", "version.c"])
+            .current_dir(&folder));
         let sum = Command::new("sha256sum").arg(&archive).output().unwrap();
         let sum = String::from_utf8(sum.stdout).unwrap();
         (archive, sum.split(' ').next().unwrap().to_owned())
@@ -233,11 +232,11 @@ fn a_wheel_with_another_checksum_is_refused() {
     fs::write(metadata.join("METADATA"), "Metadata-Version: 2.1\nName: duckdb\nVersion: 2.0.0\n").unwrap();
     fs::write(metadata.join("WHEEL"), "Wheel-Version: 1.0\nTag: cp312-abi3-manylinux_2_28_x86_64\n").unwrap();
     fs::write(metadata.join("RECORD"), "").unwrap();
-    run(Command::new("python3").args(["-m", "zipfile", "-c"]).arg(&wheel).args([
-        "_duckdb.abi3.so",
-        "duckdb-2.0.0.dist-info",
-    ])
-    .current_dir(machine.folder.path()));
+    run(Command::new("python3")
+        .args(["-m", "zipfile", "-c"])
+        .arg(&wheel)
+        .args(["_duckdb.abi3.so", "duckdb-2.0.0.dist-info"])
+        .current_dir(machine.folder.path()));
     machine.python(&format!("PIP_NO_INDEX=1 PIP_FIND_LINKS='{}'", links.display()));
     let problem = machine.problem();
     assert!(problem.contains("the wheel duckdb==2.0.0: it has SHA-256 "), "{problem}");
@@ -294,17 +293,19 @@ fn a_kept_library_of_another_version_or_a_broken_one_is_fetched_anew() {
     machine.wanted.archive_sha256 = Some(sha256);
     let folder = machine.find().unwrap().folder;
     let older = machine.library("older", "v1.4.0").join(LIBRARY);
-    for make_wrong in [
-        &(|| assert!(fs::copy(&older, folder.join(LIBRARY)).is_ok())) as &dyn Fn(),
-        &|| fs::write(folder.join(LIBRARY), "no library").unwrap(),
-    ] {
+    for make_wrong in [&(|| assert!(fs::copy(&older, folder.join(LIBRARY)).is_ok())) as &dyn Fn(), &|| {
+        fs::write(folder.join(LIBRARY), "no library").unwrap()
+    }] {
         fs::remove_file(folder.join(LIBRARY)).unwrap();
         make_wrong();
         assert_eq!(machine.find().unwrap().folder, folder);
         assert_eq!(fs::read_link(folder.join(LIBRARY)).unwrap(), Path::new("libduckdb.so.2"));
     }
     // An archive that holds another version than its name says is not kept.
-    let (archive, sha256) = { fs::remove_dir_all(machine.path("archive")).unwrap(); machine.archive("v2.1.0") };
+    let (archive, sha256) = {
+        fs::remove_dir_all(machine.path("archive")).unwrap();
+        machine.archive("v2.1.0")
+    };
     machine.wanted.archive = Some(archive.to_string_lossy().into_owned());
     machine.wanted.archive_sha256 = Some(sha256);
     let problem = machine.problem();
