@@ -2,7 +2,7 @@
 //!
 //! In this order: the folder that the user names; an installed one; one that was fetched before; the archive of the
 //! release; the wheel on PyPI. What is fetched is kept in the user's cache folder, outside of the clone, and shared by
-//! all clones. `ingestor/tests/it/libduckdb.rs` has this file as a module, too.
+//! all clones. `ingestor/tests/it/ready_made_library.rs` has this file as a module, too.
 
 use std::{
     env, fs,

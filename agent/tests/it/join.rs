@@ -2,7 +2,7 @@
 
 use std::{path::Path, process::Command, time::Duration};
 
-use fleetps_agent::settings::AgentFile;
+use fleetps_agent::{AgentSettings, settings::AgentFile};
 use fleetps_nats::{
     admission::EnrolmentTokens,
     hosts::{self, Admission},
@@ -52,8 +52,8 @@ async fn a_host_that_joined_has_its_key_and_settings_and_publishes_with_them() {
 
     let mut stored = Stored::new(jetstream(&server).await);
     let (broker, stop) = (file.broker(), CancellationToken::new());
-    let agent =
-        tokio::spawn(fleetps_agent::run(file.sample, broker, "web-01".parse().unwrap(), stop.clone()));
+    let settings = AgentSettings { interval: Duration::from_millis(200), ..file.sample };
+    let agent = tokio::spawn(fleetps_agent::run(settings, broker, "web-01".parse().unwrap(), stop.clone()));
     assert_eq!(stored.next().await.subject, "fleetps.web-01.snapshot");
 
     // Told to, it makes itself a new key, and goes on with that.
