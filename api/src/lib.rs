@@ -5,7 +5,8 @@
 //! a page shows, and into the patches that keep an open page up to date; `display` is how numbers, times and hostile
 //! strings are written; `records` is who did what; `middleware` guards and finishes every answer; `refusal` is every answer that is not a yes.
 //!
-//! `pipeline` runs everything in one process, as `cli` and `config` say; `commands` answers in a terminal.
+//! `program` is what the command line leads to: `pipeline` runs everything in one process, as `cli` and `config` say;
+//! `commands` answers in a terminal.
 
 pub mod cli;
 pub mod commands;
@@ -18,6 +19,7 @@ mod middleware;
 pub mod past;
 pub mod people;
 pub mod pipeline;
+pub mod program;
 pub mod records;
 mod refusal;
 pub mod routes;

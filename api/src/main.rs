@@ -2,62 +2,6 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
-use fleetps::{
-    cli::{Cli, Command},
-    commands,
-    config::{Config, settings_file},
-    pipeline,
-};
-use tokio_util::sync::CancellationToken;
-use tracing_subscriber::EnvFilter;
-
 fn main() -> ExitCode {
-    let filter = EnvFilter::try_from_env("FLEETPS_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
-    match run(Cli::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("fleetps: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-fn run(Cli { command, overrides }: Cli) -> anyhow::Result<()> {
-    let settings = settings_file(&overrides);
-    let config = || Config::load(overrides);
-    match command {
-        None => until_a_signal(pipeline::run_everything, config()?),
-        Some(Command::Serve) => until_a_signal(pipeline::serve, config()?),
-        Some(Command::Config) => {
-            print!("{}", config()?.to_toml()?);
-            Ok(())
-        }
-        Some(Command::BrokerKeys { dir }) => {
-            print!("{}", fleetps_nats::server::by_hand(&dir)?);
-            Ok(())
-        }
-        Some(Command::Sql { question, format }) => {
-            commands::sql(config()?.history.history, &question, format)
-        }
-        Some(Command::Hosts(asked)) => commands::hosts(&asked, &config()?),
-        Some(Command::Ps(args)) => commands::ps(&args, &config()?),
-        Some(Command::Top(args)) => commands::top(&args, &config()?),
-        Some(Command::Tls(asked)) => commands::tls(&config()?, &asked),
-        Some(Command::Audit(asked)) => commands::audit(&config()?, &asked),
-        Some(Command::User(asked)) => commands::user(&config()?, asked),
-        Some(Command::EnrolToken(args)) => commands::enrol_token(&config()?, args),
-        Some(Command::Host(asked)) => commands::host(&config()?, asked),
-        Some(Command::Backup { dir }) => commands::backup(&config()?, settings.as_deref(), &dir),
-        Some(Command::Restore { dir }) => commands::restore(&config()?, &dir),
-        Some(Command::SqlWorker { history }) => Ok(fleetps_ingestor::sql::serve(&history)?),
-    }
-}
-
-fn until_a_signal<Work: Future<Output = anyhow::Result<()>>>(
-    work: impl FnOnce(Config, CancellationToken) -> Work,
-    config: Config,
-) -> anyhow::Result<()> {
-    tokio::runtime::Runtime::new()?.block_on(async { work(config, pipeline::ended_by_signal()?).await })
+    fleetps::program::main()
 }

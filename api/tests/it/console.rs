@@ -112,10 +112,8 @@ fn answers_do_not_depend_on_what_extensions_the_library_has() {
         value(&history, "SELECT TIMESTAMPTZ '2026-01-01 00:00:00+02'::VARCHAR"),
         "2025-12-31 22:00:00+00"
     );
-    let built_in =
-        "SELECT count(*) FROM duckdb_extensions() WHERE loaded AND install_mode != 'STATICALLY_LINKED'";
-    assert_eq!(value(&history, built_in), "0");
     for probe in [
+        "FROM duckdb_extensions()",
         "LOAD icu",
         "LOAD json",
         "LOAD parquet",
@@ -287,18 +285,22 @@ fn nothing_can_be_asked_that_reads_or_writes_any_file_or_changes_a_setting() {
     assert_eq!(value(&history, "SELECT count(*) FROM process WHERE host = 'web-1'"), "2");
 }
 
-/// What must end, and soon: by DuckDB's own limits, the system's, or the deadline.
+/// What must end, and soon, by DuckDB's own limits or the system's.
 const EXHAUSTING: &[&str] = &[
     "SELECT length(repeat('x', 2000000000))",
     "SELECT len(range(0, 300000000))",
-    "SELECT length(lpad('x', 2000000000, 'y'))",
-    "SELECT count(*) FROM range(100000) a, range(100000) b, range(1000) c",
-    "WITH RECURSIVE r(a) AS (SELECT 1 UNION ALL SELECT a + 1 FROM r) SELECT count(*) FROM r",
     "SELECT list(a) FROM range(1000000000) x(a)",
     "SELECT string_agg(repeat('x', 1000000), '') FROM range(100000)",
     "SELECT * FROM range(1000000000) ORDER BY hash(range)",
     "SELECT regexp_matches(repeat('a', 100000000) || 'b', '(a*)*c')",
     "SELECT repeat('x', 100000000) FROM range(100000)",
+];
+
+/// What goes on until the deadline.
+const ENDLESS: &[&str] = &[
+    "SELECT length(lpad('x', 2000000000, 'y'))",
+    "SELECT count(*) FROM range(100000) a, range(100000) b, range(1000) c",
+    "WITH RECURSIVE r(a) AS (SELECT 1 UNION ALL SELECT a + 1 FROM r) SELECT count(*) FROM r",
 ];
 
 fn exhaust(history: &Path, sql: &str) {
@@ -312,10 +314,9 @@ fn exhaust(history: &Path, sql: &str) {
 fn nothing_can_be_asked_that_takes_more_than_it_may() {
     let (_data, history) = history();
     let before = contents(&history);
-    // Several at once, because some take the whole time that they are given; not all, so that others can be tested too.
-    for sqls in EXHAUSTING.chunks(3) {
-        std::thread::scope(|scope| sqls.iter().for_each(|sql| drop(scope.spawn(|| exhaust(&history, sql)))));
-    }
+    EXHAUSTING.iter().for_each(|sql| exhaust(&history, sql));
+    // At once, because they take all the time that they are given.
+    std::thread::scope(|scope| ENDLESS.iter().for_each(|sql| drop(scope.spawn(|| exhaust(&history, sql)))));
     let parentheses = format!("SELECT {}1{}", "(".repeat(3000), ")".repeat(3000));
     assert!(matches!(ask(&history, &parentheses), Err(AskError::Refused { .. })));
     assert!(contents(&history) == before);

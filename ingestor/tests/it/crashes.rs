@@ -58,6 +58,12 @@ fn segments(fixture: &Fixture) -> Vec<SegmentName> {
     catalog.map_or_else(|_| Vec::new(), |catalog| catalog.current.iter().map(|found| found.name).collect())
 }
 
+async fn until_more_is_stored(fixture: &Fixture) {
+    let last_stored = || segments(fixture).iter().map(|name| name.last_sequence).max();
+    let before = last_stored();
+    until("more is stored", || last_stored() > before).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn kills_of_the_ingestor_lose_nothing_and_store_nothing_twice() {
     let mut chance = chance();
@@ -69,9 +75,7 @@ async fn kills_of_the_ingestor_lose_nothing_and_store_nothing_twice() {
         // At any moment: while it starts, reads, seals, merges. On a busy machine that is mostly while it starts, so
         // every other time it has stored something before.
         if number % 2 == 1 {
-            let last_stored = || segments(&fixture).iter().map(|name| name.last_sequence).max();
-            let before = last_stored();
-            until("more is stored", || last_stored() > before).await;
+            until_more_is_stored(&fixture).await;
         }
         tokio::time::sleep(Duration::from_millis(chance.u64(20..900))).await;
         kill(&mut ingestor);
@@ -101,7 +105,7 @@ async fn kills_of_the_broker_lose_nothing_that_was_acknowledged() {
         rustix::process::kill_process(process, rustix::process::Signal::KILL).unwrap();
         until("a new broker", || fixture.server().pid() != pid).await;
     }
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    until_more_is_stored(&fixture).await;
     stop.cancel();
     let publishers = finish(publishing).await;
     let published: u64 = publishers.iter().map(|publisher| publisher.ledger.len() as u64).sum();
