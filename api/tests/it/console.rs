@@ -16,7 +16,10 @@ use fleetps_ingestor::{
 use fleetps_nats::snapshot::Process;
 use tokio_util::sync::CancellationToken;
 
-use crate::support::{process, snapshot};
+use crate::{
+    chance::rounds,
+    support::{process, snapshot},
+};
 
 /// A process name that would do something in a page, a terminal, a spreadsheet and an SQL text.
 pub const HOSTILE: &str = "=1+1<img src=x onerror=alert(1)>\u{1b}[31m\u{202e}'; DROP TABLE process; --";
@@ -316,7 +319,8 @@ fn nothing_can_be_asked_that_takes_more_than_it_may() {
     let before = contents(&history);
     EXHAUSTING.iter().for_each(|sql| exhaust(&history, sql));
     // At once, because they take all the time that they are given.
-    std::thread::scope(|scope| ENDLESS.iter().for_each(|sql| drop(scope.spawn(|| exhaust(&history, sql)))));
+    let endless = &ENDLESS[..rounds(1).min(ENDLESS.len())];
+    std::thread::scope(|scope| endless.iter().for_each(|sql| drop(scope.spawn(|| exhaust(&history, sql)))));
     let parentheses = format!("SELECT {}1{}", "(".repeat(3000), ")".repeat(3000));
     assert!(matches!(ask(&history, &parentheses), Err(AskError::Refused { .. })));
     assert!(contents(&history) == before);

@@ -12,6 +12,9 @@ mod browser_cross_origin;
 mod browser_over_time;
 mod browser_people;
 mod browser_travel;
+#[path = "../../../ingestor/tests/it/chance.rs"]
+#[allow(dead_code, reason = "the ingestor's tests use the rest")]
+mod chance;
 mod commands;
 mod console;
 mod console_scoped;

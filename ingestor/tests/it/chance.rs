@@ -1,40 +1,47 @@
-//! Tests that depend on chance say how they can be repeated, and long ones run as a sample unless all of it is wanted.
+//! Tests that depend on chance say how they can be repeated, and long ones do as much as is wanted.
 //!
-//! `FLEETPS_TEST_SEED=N` repeats a test with the seed that it printed when it failed. `FLEETPS_TEST_FULL=1`, which
-//! `.ci/full` sets, runs every round, with new seeds each time.
+//! `FLEETPS_TEST_SCALE=N` makes them N times as long: 1 while somebody waits, 3 in `.ci/run`, more in `.ci/full`.
+//! `FLEETPS_TEST_SEED=N` repeats a test with the seed that it printed when it failed; `FLEETPS_TEST_SEED=new` takes new ones
+//! for made-up data, too.
 
 use std::env;
 
 use fastrand::Rng;
 
-fn is_full() -> bool {
-    env::var("FLEETPS_TEST_FULL").is_ok_and(|value| value == "1")
+/// How often a test repeats itself, which is `count` times at scale 1.
+pub fn rounds(count: usize) -> usize {
+    let scale = env::var("FLEETPS_TEST_SCALE").unwrap_or_else(|_| "1".to_owned());
+    count * scale.parse::<usize>().expect("FLEETPS_TEST_SCALE is a whole number")
 }
 
-fn given() -> Option<u64> {
-    let given = env::var("FLEETPS_TEST_SEED").ok()?;
-    Some(given.parse().expect("FLEETPS_TEST_SEED is a whole number"))
+enum Wanted {
+    Same,
+    New,
+    This(u64),
 }
 
-/// How often a test repeats itself: `sample` times, or `full` times when everything runs.
-pub fn rounds(sample: usize, full: usize) -> usize {
-    if is_full() { full } else { sample }
+fn wanted() -> Wanted {
+    match env::var("FLEETPS_TEST_SEED").as_deref() {
+        Err(_) => Wanted::Same,
+        Ok("new") => Wanted::New,
+        Ok(seed) => Wanted::This(seed.parse().expect("FLEETPS_TEST_SEED is a whole number, or new")),
+    }
 }
 
-/// The seeds of a test of made-up data: always the same `sample` of them, or `full` new ones when everything runs. The test
-/// says which one it is at, which is shown when it fails.
-pub fn seeds(sample: u64, full: u64) -> impl Iterator<Item = u64> {
-    let seeds: Vec<u64> = match given() {
-        Some(seed) => vec![seed],
-        None if is_full() => (0..full).map(|_| fastrand::u64(..)).collect(),
-        None => (0..sample).collect(),
+/// The seeds of a test of made-up data, `count` at scale 1: the same every time, unless others are wanted. The test says
+/// which one it is at, which is shown when it fails.
+pub fn seeds(count: usize) -> impl Iterator<Item = u64> {
+    let seeds: Vec<u64> = match wanted() {
+        Wanted::This(seed) => vec![seed],
+        Wanted::New => (0..rounds(count)).map(|_| fastrand::u64(..)).collect(),
+        Wanted::Same => (0..).take(rounds(count)).collect(),
     };
     seeds.into_iter().inspect(|seed| say(*seed))
 }
 
 /// Chance for a test whose course cannot be repeated to the letter, such as when a process is killed: new every time.
 pub fn chance() -> Rng {
-    let seed = given().unwrap_or_else(|| fastrand::u64(..));
+    let seed = if let Wanted::This(seed) = wanted() { seed } else { fastrand::u64(..) };
     say(seed);
     Rng::with_seed(seed)
 }

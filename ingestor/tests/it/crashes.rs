@@ -71,7 +71,7 @@ async fn kills_of_the_ingestor_lose_nothing_and_store_nothing_twice() {
     let stop = tokio_util::sync::CancellationToken::new();
     let publishing = publish_under_load(hosts(&fixture).await, stop.clone());
     let mut ingestor = fixture.process();
-    for number in 0..rounds(6, 20) {
+    for number in 0..rounds(2) {
         // At any moment: while it starts, reads, seals, merges. On a busy machine that is mostly while it starts, so
         // every other time it has stored something before.
         if number % 2 == 1 {
@@ -85,7 +85,7 @@ async fn kills_of_the_ingestor_lose_nothing_and_store_nothing_twice() {
     stop.cancel();
     let publishers = finish(publishing).await;
     let published: u64 = publishers.iter().map(|publisher| publisher.ledger.len() as u64).sum();
-    assert!(published > 300, "only {published} were published");
+    assert!(published > 100, "only {published} were published");
     fixture.until_count("SELECT count(*) FROM host_sample", published).await;
     assert!(terminate(&mut ingestor).success());
     assert_stored(&fixture.history(), &publishers);
@@ -98,7 +98,7 @@ async fn kills_of_the_broker_lose_nothing_that_was_acknowledged() {
     let stop = tokio_util::sync::CancellationToken::new();
     let publishing = publish_under_load(hosts(&fixture).await, stop.clone());
     let ingestor = fixture.ingestor(fixture.settings()).await;
-    for _ in 0..rounds(3, 12) {
+    for _ in 0..rounds(1) {
         tokio::time::sleep(Duration::from_millis(chance.u64(300..1200))).await;
         let pid = fixture.server().pid();
         let process = rustix::process::Pid::from_raw(pid.cast_signed()).unwrap();

@@ -70,7 +70,7 @@ async fn a_reader_never_sees_a_row_twice_or_misses_one_while_segments_change() {
             }
         })
     };
-    for look in 1..=rounds(25, 100) as u64 {
+    for look in 1..=rounds(20) as u64 {
         // No faster than it is looked at, however slow the machine is.
         for _ in 0..5 {
             publisher.publish().await;

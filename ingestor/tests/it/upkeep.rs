@@ -68,7 +68,7 @@ async fn kills_during_merges_leave_a_correct_folder() {
         fs::copy(path, aside.path().join(path.file_name().unwrap())).unwrap();
     }
     let (mut before, mut during) = (0, 0);
-    for _ in 0..rounds(4, 20) {
+    for _ in 0..rounds(2) {
         // Back to all fresh ones, so that there is something to merge again.
         for name in Catalog::scan(&fixture.history()).unwrap().current {
             fs::remove_file(fixture.history().join(name.name.to_string())).unwrap();
@@ -101,7 +101,7 @@ async fn kills_while_samples_are_thinned_leave_every_sequence_once() {
     let fixture = Fixture::start().await;
     fs::create_dir_all(fixture.history()).unwrap();
     let mut chance = chance();
-    let mut ledger = Ledger::random(&mut chance, 6);
+    let mut ledger = Ledger::random(&mut chance, rounds(2) as i64);
     ledger.seal(&fixture.history(), &mut chance);
     merge_folder(&fixture.history()).unwrap();
     let whole = ledger.entries.len() as u64;
