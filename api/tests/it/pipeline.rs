@@ -134,7 +134,8 @@ async fn what_is_not_in_the_history_yet_is_in_the_charts() {
         let captured_at_us = begun_us + step * 10_000_000;
         let mut taken = Snapshot { captured_at_us, ..snapshot(step + 1, family()) };
         taken.host.cpu_percent = Some(if step == 29 { 97.0 } else { 10.0 });
-        agent.publish(subject::snapshot(&host), encoder.encode(&taken).unwrap().into()).await.unwrap();
+        // Answered once it is in the stream.
+        agent.request(subject::snapshot(&host), encoder.encode(&taken).unwrap().into()).await.unwrap();
         if step < 20 {
             rows.push(step.cast_unsigned() + 1, captured_at_us, &host, taken);
         }
