@@ -12,6 +12,7 @@ use duckdb::{Connection, Row, types::FromSql};
 use fleetps_ingestor::{
     IngestError, IngestorSettings,
     history::{Catalog, History, attach_sql},
+    segment::SegmentName,
 };
 use fleetps_nats::{
     server::{ManagedServer, Part, ServerSettings},
@@ -140,17 +141,20 @@ impl Fixture {
 
     /// Waits until `sql` finds `expected`.
     pub async fn until_count(&self, sql: &str, expected: u64) {
-        let mut found = None;
+        let (mut found, mut asked) = (None, Vec::new());
         let waiting = async {
             loop {
-                // Until the first segment, there may be no folder.
-                if let Some(database) = database(&self.history()) {
-                    found = database.query_row(sql, [], |row| row.get::<_, u64>(0)).ok();
+                // Until the first segment, there may be no folder. Segments never change, so the same ones say the same.
+                let names = segment_names(&self.history()).unwrap_or_default();
+                if names != asked {
+                    let database = database(&self.history(), &names);
+                    found = database.and_then(|database| database.query_row(sql, [], |row| row.get(0)).ok());
                     if found == Some(expected) {
                         return;
                     }
+                    asked = if found.is_some() { names } else { Vec::new() };
                 }
-                tokio::time::sleep(Duration::from_millis(50)).await;
+                tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
         let waited = tokio::time::timeout(PATIENCE, waiting).await;
@@ -172,11 +176,14 @@ impl Ingestor {
     }
 }
 
-/// The segments in `folder` as one database, in the least work; `None` while they cannot be read.
-fn database(folder: &Path) -> Option<Connection> {
-    let names: Vec<_> = Catalog::scan(folder).ok()?.current.iter().map(|segment| segment.name).collect();
+fn segment_names(folder: &Path) -> Option<Vec<SegmentName>> {
+    Some(Catalog::scan(folder).ok()?.current.iter().map(|segment| segment.name).collect())
+}
+
+/// These segments as one database, in the least work; `None` where one of them is gone.
+fn database(folder: &Path, names: &[SegmentName]) -> Option<Connection> {
     let database = Connection::open_in_memory().ok()?;
-    database.execute_batch(&attach_sql(folder, &names)).ok()?;
+    database.execute_batch(&attach_sql(folder, names)).ok()?;
     Some(database)
 }
 

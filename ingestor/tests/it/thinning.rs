@@ -79,7 +79,7 @@ fn samples_that_were_never_merged_become_sums_at_once() {
 #[test]
 fn a_limit_of_size_keeps_less_and_less_of_the_oldest() {
     let mut rng = Rng::with_seed(8);
-    let (mut ledger, folder) = (Ledger::random(&mut rng, 10), tempfile::tempdir().unwrap());
+    let (mut ledger, folder) = (Ledger::random(&mut rng, 6), tempfile::tempdir().unwrap());
     let folder = folder.path();
     ledger.seal(folder, &mut rng);
     merge_folder(folder).unwrap();

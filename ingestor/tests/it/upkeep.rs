@@ -60,7 +60,7 @@ async fn kills_during_merges_leave_a_correct_folder() {
     let mut chance = chance();
     let fixture = Fixture::start().await;
     let mut publisher = Publisher::new(fixture.jetstream().await, "host", "run");
-    seal_each(&fixture, &mut publisher, 40).await;
+    seal_each(&fixture, &mut publisher, 20).await;
     let kept: Vec<PathBuf> =
         current(&fixture).iter().map(|name| fixture.history().join(name.to_string())).collect();
     let aside = tempfile::tempdir().unwrap();
