@@ -9,13 +9,19 @@ use std::{
 };
 
 use fastrand::Rng;
-use fleetps_ingestor::segment::{SegmentName, SegmentRows, seal};
+use fleetps_ingestor::{
+    history::History,
+    segment::{SegmentName, SegmentRows, seal},
+};
 use fleetps_nats::{
     HostName, Snapshot,
     snapshot::{AgentCost, FORMAT, FilesystemSample, HostInfo, HostSample, Process},
 };
 
-use crate::support::{PAGE_BYTES, SECTOR_BYTES, TICK_MS};
+use crate::{
+    chance::seeds,
+    support::{PAGE_BYTES, SECTOR_BYTES, TICK_MS},
+};
 
 /// When the fleets begin, and the numbering of their stream: 2026-11-20 22:13:20 UTC, in s since 1970.
 const BEGIN_S: i64 = 1_795_212_800;
@@ -69,6 +75,21 @@ pub fn seal_all(folder: &Path, published: &[Published], rng: &mut Rng) -> Vec<(S
         begin = end;
     }
     segments
+}
+
+/// Checks the history of made-up fleets (`count` at scale 1) in whatever cuts they were sealed, given its folder.
+pub fn for_each_fleet(count: usize, check: impl Fn(&Path, &History, &[Published], &mut Rng)) {
+    for seed in seeds(count) {
+        let published = fleet(seed);
+        if published.is_empty() {
+            continue;
+        }
+        let mut rng = Rng::with_seed(seed);
+        let folder = tempfile::tempdir().unwrap();
+        seal_all(folder.path(), &published, &mut rng);
+        let history = History::open(folder.path()).unwrap();
+        check(folder.path(), &history, &published, &mut rng);
+    }
 }
 
 /// One host.

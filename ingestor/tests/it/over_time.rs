@@ -16,8 +16,7 @@ use fleetps_ingestor::{
 use fleetps_nats::{HostName, Snapshot, snapshot::Process};
 
 use crate::{
-    chance::seeds,
-    fleet::{Published, fleet, seal_all},
+    fleet::{Published, for_each_fleet},
     naive::top::check_top_over,
 };
 
@@ -215,21 +214,11 @@ fn check_thinned(folder: &Path, history: &History, published: &[Published], rng:
 
 #[test]
 fn over_time_the_past_is_what_was_published() {
-    seeds(1).for_each(past_is_what_was_published);
-}
-
-fn past_is_what_was_published(seed: u64) {
-    let published = fleet(seed);
-    if published.is_empty() {
-        return;
-    }
-    let mut rng = Rng::with_seed(seed);
-    let folder = tempfile::tempdir().unwrap();
-    seal_all(folder.path(), &published, &mut rng);
-    let history = History::open(folder.path()).unwrap();
-    check(&history, &published, &mut rng);
-    merge_folder(folder.path()).unwrap();
-    history.refresh().unwrap();
-    check(&history, &published, &mut rng);
-    check_thinned(folder.path(), &history, &published, &mut rng);
+    for_each_fleet(1, |folder, history, published, rng| {
+        check(history, published, rng);
+        merge_folder(folder).unwrap();
+        history.refresh().unwrap();
+        check(history, published, rng);
+        check_thinned(folder, history, published, rng);
+    });
 }

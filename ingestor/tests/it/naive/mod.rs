@@ -21,10 +21,7 @@ pub use self::moments::{Kept, at_moment};
 use self::{
     differences::check_diff, lives::check_lives, moments::snapshots_of, search::check_search, top::check_top,
 };
-use crate::{
-    chance::seeds,
-    fleet::{Published, fleet, seal_all},
-};
+use crate::fleet::{Published, for_each_fleet};
 
 /// Questions of each kind for each fleet.
 const QUESTIONS: usize = 4;
@@ -131,31 +128,21 @@ fn check_scope(history: &History, published: &[Published], rng: &mut Rng) {
 
 #[test]
 fn the_past_is_what_was_published() {
-    seeds(1).for_each(past_is_what_was_published);
-}
-
-fn past_is_what_was_published(seed: u64) {
-    let published = fleet(seed);
-    if published.is_empty() {
-        return;
-    }
-    let mut rng = Rng::with_seed(seed);
-    let folder = tempfile::tempdir().unwrap();
-    seal_all(folder.path(), &published, &mut rng);
-    let history = History::open(folder.path()).unwrap();
-    check(&history, &published, &mut rng);
-    merge_folder(folder.path()).unwrap();
-    history.refresh().unwrap();
-    check(&history, &published, &mut rng);
-    check_scope(&history, &published, &mut rng);
-    tidy_folder(folder.path(), i64::MAX / 2, &minutes()).unwrap();
-    history.refresh().unwrap();
-    let kept = Kept::thinned(&history, &published);
-    for _ in 0..2 * QUESTIONS {
-        check_moments(&history, &published, &kept, &mut rng);
-        check_lives(&history, &published, &mut rng);
-    }
-    assert_eq!(history.set_aside(), []);
+    for_each_fleet(1, |folder, history, published, rng| {
+        check(history, published, rng);
+        merge_folder(folder).unwrap();
+        history.refresh().unwrap();
+        check(history, published, rng);
+        check_scope(history, published, rng);
+        tidy_folder(folder, i64::MAX / 2, &minutes()).unwrap();
+        history.refresh().unwrap();
+        let kept = Kept::thinned(history, published);
+        for _ in 0..2 * QUESTIONS {
+            check_moments(history, published, &kept, rng);
+            check_lives(history, published, rng);
+        }
+        assert_eq!(history.set_aside(), []);
+    });
 }
 
 /// Everything is old enough to be thinned, and not to become sums.
