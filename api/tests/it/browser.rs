@@ -5,7 +5,7 @@
 
 use std::{
     io::{Read, Write},
-    path::PathBuf,
+    path::Path,
     process::Stdio,
     time::Duration,
 };
@@ -152,7 +152,7 @@ impl Browser {
 fn options(scripts: bool) -> Value {
     let mut arguments =
         vec!["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--window-size=1440,900"];
-    match on_path("chromium-headless-shell").filter(|_| scripts) {
+    match headless_shell().filter(|_| scripts) {
         Some(shell) => json!({"args": arguments, "binary": shell}),
         None => {
             let content_setting = if scripts { 1 } else { 2 };
@@ -165,9 +165,10 @@ fn options(scripts: bool) -> Value {
     }
 }
 
-fn on_path(program: &str) -> Option<PathBuf> {
-    let folders = std::env::var_os("PATH")?;
-    std::env::split_paths(&folders).map(|folder| folder.join(program)).find(|path| path.is_file())
+/// Where Debian puts it. On PATH there is only a script that starts it: the driver would end the script and leave the browser
+/// running.
+fn headless_shell() -> Option<&'static str> {
+    Some("/usr/lib/chromium/chromium-headless-shell").filter(|path| Path::new(path).is_file())
 }
 
 async fn start_driver() -> Option<(Child, u16)> {
