@@ -11,6 +11,7 @@ mod disk_full;
 mod earlier_versions;
 mod fleet;
 mod flood;
+mod hostile_messages;
 mod ledger;
 mod naive;
 mod over_time;
