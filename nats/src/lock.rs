@@ -12,7 +12,7 @@ use std::{
 /// The lock on a folder; held until it is dropped.
 #[derive(Debug)]
 pub struct FolderLock {
-    _file: File,
+    file: File,
 }
 
 /// The lock cannot be had.
@@ -27,7 +27,7 @@ pub enum LockError {
         holder: String,
     },
     /// The lock file cannot be made.
-    #[error("cannot lock {folder}")]
+    #[error("cannot lock {folder}; is it a folder that this user may write?")]
     Io {
         /// The folder.
         folder: PathBuf,
@@ -45,12 +45,16 @@ impl FolderLock {
         #[cfg(unix)]
         std::os::unix::fs::DirBuilderExt::mode(&mut maker, 0o700);
         maker.recursive(true).create(folder).map_err(failed)?;
+        let path = folder.join("lock");
+        if path.metadata().is_ok_and(|metadata| !metadata.is_file()) {
+            return Err(failed(io::Error::other("`lock` in it is no file; move it away")));
+        }
         let mut file = OpenOptions::new()
             .read(true)
             .write(true)
             .create(true)
             .truncate(false)
-            .open(folder.join("lock"))
+            .open(path)
             .map_err(failed)?;
         match file.try_lock() {
             Ok(()) => {}
@@ -67,7 +71,14 @@ impl FolderLock {
         file.set_len(0).map_err(failed)?;
         file.rewind().map_err(failed)?;
         writeln!(file, "{}", std::process::id()).map_err(failed)?;
-        Ok(Self { _file: file })
+        Ok(Self { file })
+    }
+}
+
+impl Drop for FolderLock {
+    /// Explicitly, because a child that another thread is just starting has a copy of the file until it runs its program.
+    fn drop(&mut self) {
+        let _ = self.file.unlock();
     }
 }
 
