@@ -14,6 +14,7 @@
 
 pub mod audit;
 pub mod backup;
+pub mod check;
 mod error;
 pub mod filter;
 pub mod history;
@@ -26,6 +27,7 @@ mod shelf;
 pub mod sql;
 mod status;
 mod upkeep;
+mod verified;
 
 pub use error::IngestError;
 pub use library::{WrongLibrary, check_library};

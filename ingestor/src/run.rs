@@ -2,20 +2,26 @@
 
 use std::{
     io,
+    path::Path,
     sync::{Arc, mpsc::sync_channel},
     thread::JoinHandle,
     time::Duration,
 };
 
 use async_nats::{Client, jetstream};
-use fleetps_nats::{lock::FolderLock, stream, unpack::Unpacker};
+use fleetps_nats::{
+    lock::{FolderLock, LockError},
+    stream,
+    unpack::Unpacker,
+    with_causes,
+};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     audit,
     error::IngestError,
-    history::{HistoryError, known_runs},
+    history::known_runs,
     intake::{
         Beginning, Collector, Duplicates, Numbers, WAITING_DEAD_LETTERS, WAITING_DELIVERIES,
         WAITING_SEGMENTS, publish_dead_letters, read_stream, seal_all,
@@ -31,41 +37,103 @@ use crate::{
 const REPEAT_WINDOW_S: i64 = 72 * 3600;
 /// How long stopping waits for the broker to take the last refused messages.
 const LAST_LETTERS_PATIENCE: Duration = Duration::from_secs(2);
+/// How often a history folder that cannot be used is tried again.
+const OPEN_RETRY: Duration = Duration::from_secs(5);
 /// How often stopping looks whether upkeep has ended.
 const STOP_TICK: Duration = Duration::from_millis(20);
 
-/// Runs an ingestor until `cancel`; then seals what is buffered and returns. Makes the streams if they are missing.
+/// Runs an ingestor until `cancel`; then seals what is buffered and returns. Makes the streams if they are missing. Where
+/// the history folder cannot be used, says so in its status and waits until it can be.
 ///
 /// # Errors
-/// Where it cannot start: somebody else has the folder, or the history or the broker cannot be used. What goes wrong
-/// later is retried and said in the status.
+/// Where it cannot start: another process has the folder, or the broker cannot be used. What goes wrong later is retried
+/// and said in the status.
 pub async fn run(
     client: Client,
     settings: IngestorSettings,
     cancel: CancellationToken,
 ) -> Result<(), IngestError> {
-    let folder = settings.history.clone();
-    let locking = blocking("locking", move || Ok(FolderLock::take(&folder)?));
-    let _lock = locking.await?;
-    let jetstream = jetstream::new(client.clone());
-    // Before a long history is looked at: live pages need the streams, and not the history.
+    let (jetstream, progress) = (jetstream::new(client.clone()), Arc::new(Progress::default()));
+    let stop = cancel.child_token();
+    let _stop_status = stop.clone().drop_guard();
+    // Before the folder is looked at: live pages need the streams, and not the history.
+    let lock = lock(&settings).await?;
     stream::ensure(&jetstream, i64::try_from(settings.max_stream_bytes).unwrap_or(i64::MAX)).await?;
-    let folder = settings.history.clone();
-    let opening = blocking("opening", move || {
-        let shelf = Shelf::open(&folder)?;
-        shelf.publish()?;
-        Ok(Arc::new(shelf))
-    });
-    let shelf = opening.await?;
+    let status =
+        tokio::spawn(publish_status(client.clone(), settings.partition, Arc::clone(&progress), stop.clone()));
+    let opened = open_when_possible(&settings, lock, &progress, &cancel).await?;
+    let Some(Opened { _lock, shelf, duplicates }) = opened else { return Ok(()) };
     let beginning = find_beginning(&jetstream, &settings, &shelf).await?;
     tracing::info!(folder = %shelf.folder().display(), sequence = beginning.sequence, "storing snapshots");
-    let duplicates = {
-        let shelf = Arc::clone(&shelf);
-        blocking("reading", move || Ok(remember_stored(&shelf)?)).await?
-    };
-    let progress = Arc::new(Progress::default());
     progress.set_sealed(beginning.sequence - 1, 0);
-    run_parts(client, jetstream, settings, Parts { shelf, progress, beginning, duplicates }, cancel).await
+    let parts = Parts { shelf, progress, beginning, duplicates, stop };
+    run_parts(client, jetstream, settings, parts).await?;
+    let _ = status.await;
+    Ok(())
+}
+
+/// The history folder, ready for use.
+struct Opened {
+    _lock: FolderLock,
+    shelf: Arc<Shelf>,
+    duplicates: Duplicates,
+}
+
+/// Takes the lock on the history folder, and says why it cannot be had where the folder is to blame.
+///
+/// # Errors
+/// Where another process has it.
+async fn lock(settings: &IngestorSettings) -> Result<Result<FolderLock, LockError>, IngestError> {
+    let folder = settings.history.clone();
+    let lock = blocking("locking", move || Ok(FolderLock::take(&folder))).await?;
+    match lock {
+        Err(held @ LockError::Held { .. }) => Err(held.into()),
+        lock => Ok(lock),
+    }
+}
+
+/// Opens the history folder, again and again where that fails; `None` when it is cancelled.
+async fn open_when_possible(
+    settings: &IngestorSettings,
+    mut locked: Result<FolderLock, LockError>,
+    progress: &Progress,
+    cancel: &CancellationToken,
+) -> Result<Option<Opened>, IngestError> {
+    loop {
+        let folder = settings.history.clone();
+        let opened = match locked {
+            Ok(lock) => blocking("opening", move || open(&folder, lock)).await,
+            Err(error) => Err(error.into()),
+        };
+        let error = match opened {
+            Ok(opened) => {
+                progress.set_write_error(None);
+                return Ok(Some(opened));
+            }
+            Err(error) => format!(
+                "{}. Make {} a folder that this user may read and write; it is tried again every {OPEN_RETRY:?}",
+                with_causes(&error),
+                settings.history.display()
+            ),
+        };
+        tracing::error!("{error}");
+        progress.set_write_error(Some(error));
+        tokio::select! {
+            () = cancel.cancelled() => return Ok(None),
+            () = tokio::time::sleep(OPEN_RETRY) => {}
+        }
+        locked = lock(settings).await?;
+    }
+}
+
+fn open(folder: &Path, lock: FolderLock) -> Result<Opened, IngestError> {
+    let shelf = Shelf::open(folder)?;
+    let duplicates = remember_stored(&shelf)?;
+    if let Err(error) = shelf.publish() {
+        // Upkeep does it again; what is here can be read meanwhile.
+        tracing::error!("{}", with_causes(&error));
+    }
+    Ok(Opened { _lock: lock, shelf: Arc::new(shelf), duplicates })
 }
 
 /// What the parts share, and where they begin.
@@ -74,6 +142,7 @@ struct Parts {
     progress: Arc<Progress>,
     beginning: Beginning,
     duplicates: Duplicates,
+    stop: CancellationToken,
 }
 
 async fn run_parts(
@@ -81,13 +150,11 @@ async fn run_parts(
     jetstream: jetstream::Context,
     settings: IngestorSettings,
     parts: Parts,
-    cancel: CancellationToken,
 ) -> Result<(), IngestError> {
-    let Parts { shelf, progress, beginning, duplicates } = parts;
+    let Parts { shelf, progress, beginning, duplicates, stop } = parts;
     let (events_in, events) = mpsc::channel(WAITING_DELIVERIES);
     let (segments_in, segments) = sync_channel(WAITING_SEGMENTS);
     let (letters_in, letters) = mpsc::channel(WAITING_DEAD_LETTERS);
-    let stop = cancel.child_token();
     let interrupt = Arc::new(Interrupt::default());
 
     let numbering = (settings.partition, beginning.epoch_s);
@@ -118,9 +185,15 @@ async fn run_parts(
     let upkeep = thread("upkeep", move || upkeep.run())?;
     let letters = tokio::spawn(publish_dead_letters(client.clone(), letters));
     // One of the ingestors keeps the audit, which is not divided.
-    let auditing = (settings.partition == 0)
-        .then(|| tokio::spawn(audit::keep(client.clone(), settings.clone(), audited, stop.clone())));
-    let status = tokio::spawn(publish_status(client, settings.partition, progress, stop.clone()));
+    let auditing = (settings.partition == 0).then(|| {
+        tokio::spawn(audit::keep(
+            client.clone(),
+            settings.clone(),
+            audited,
+            Arc::clone(&progress),
+            stop.clone(),
+        ))
+    });
 
     read_stream(jetstream, beginning, settings.seal_interval, events_in, stop.clone()).await;
     // The end of reading lets collecting end, which lets sealing end.
@@ -140,7 +213,6 @@ async fn run_parts(
     if let Some(auditing) = auditing {
         let _ = auditing.await;
     }
-    let _ = status.await;
     Ok(())
 }
 
@@ -154,13 +226,18 @@ async fn find_beginning(
     Ok(Beginning::find(&numbers, shelf.highest(settings.partition), now_s))
 }
 
-/// Which snapshots are stored already, as far as they may come again.
-fn remember_stored(shelf: &Shelf) -> Result<Duplicates, HistoryError> {
+/// Which snapshots are stored already, as far as they may come again. Segments that cannot be read for it are taken out of
+/// use: what agents send again of them may be stored twice, which costs less than storing nothing.
+fn remember_stored(shelf: &Shelf) -> Result<Duplicates, IngestError> {
     let oldest_s = jiff::Timestamp::now().as_second() - REPEAT_WINDOW_S;
     let names = shelf.segments().into_iter().map(|shelved| shelved.name);
     let recent: Vec<SegmentName> = names.filter(|name| name.latest_stored_s() >= oldest_s).collect();
+    let (runs, faults) = known_runs(shelf.folder(), &recent)?;
+    for (name, fault) in faults {
+        shelf.doubt(name, fault)?;
+    }
     let mut duplicates = Duplicates::default();
-    for run in known_runs(shelf.folder(), &recent)? {
+    for run in runs {
         duplicates.take(&run.host, &run.run_id, run.sequence);
     }
     Ok(duplicates)

@@ -31,6 +31,10 @@ pub struct IngestorSettings {
     /// How long a segment stays after `attach.sql` stopped naming it, for readers that are just attaching it.
     #[serde(with = "units::duration")]
     pub unlink_delay: Duration,
+    /// A segment that is found damaged is left out at once, and set aside as `.damaged` when it is found damaged again this
+    /// long after.
+    #[serde(with = "units::duration")]
+    pub quarantine_after: Duration,
     /// Every sample is kept for this long.
     #[serde(with = "units::duration")]
     pub keep_samples: Duration,
@@ -66,6 +70,8 @@ impl Default for IngestorSettings {
             merge_fresh_count: 30,
             upkeep_interval: Duration::from_secs(5),
             unlink_delay: Duration::from_secs(60),
+            // Longer than a cable, a controller or a network folder takes to come back.
+            quarantine_after: Duration::from_secs(120),
             keep_samples: Duration::from_secs(7 * DAY_S),
             keep_minutes: Duration::from_secs(30 * DAY_S),
             // A year, and the month before to compare with.

@@ -4,24 +4,33 @@
 //! `attach.sql`, but stays on disk for a while, for readers that have just read the old one.
 
 use std::{
-    collections::BTreeMap,
-    fs,
+    collections::{BTreeMap, BTreeSet, HashSet},
+    fs::{self, File},
+    io::Write,
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
-use fleetps_nats::with_causes;
-
+use self::unread::{Unread, UnreadSegments};
 use crate::{
-    audit::{AuditFolder, attach_audit_sql},
+    audit::{self, AuditFolder, AuditName, attach_audit_sql},
     error::IngestError,
-    history::{Catalog, HistoryError, RowCounts, attach_sql},
-    segment::{FileError, SegmentName, TEMPORARY_EXTENSION, current_and_covered, publish_file},
+    history::{Catalog, HistoryError, LeftOut, RowCounts, attach_sql},
+    segment::{
+        Fault, FileError, SegmentName, TEMPORARY_EXTENSION, current_and_covered, make_read_only,
+        publish_file, read_whole,
+    },
 };
+
+mod unread;
 
 /// The file beside the segments that tells everybody how to attach them.
 pub const ATTACH_SQL: &str = "attach.sql";
+
+/// Why a segment is missing that was found damaged twice.
+const QUARANTINED: &str = "it was found damaged twice and set aside; `fleetps history check --restore` puts it back if \
+    it can be read after all";
 
 /// A segment and what planning needs to know of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,21 +51,38 @@ pub(crate) struct Shelf {
 
 #[derive(Debug, Default)]
 struct State {
-    /// By name, of which the text sorts by level, numbering and sequence.
+    /// Those that are read, by file name.
     segments: BTreeMap<String, Shelved>,
-    retired: Vec<(SegmentName, Instant)>,
-    set_aside: Vec<SegmentName>,
+    /// Those that should be read and cannot be.
+    unread: UnreadSegments,
+    /// Those that a newer version wrote, and what is no file.
+    left_out: Vec<LeftOut>,
+    /// Those that were found damaged twice.
+    damaged: Vec<SegmentName>,
+    /// Those that are no longer used, by file name.
+    retired: BTreeMap<String, Retired>,
+    /// The audit segments that could be attached.
+    attachable_audit: HashSet<AuditName>,
     /// Whether `attach.sql` says what is here.
     is_published: bool,
 }
 
+#[derive(Debug, Clone, Copy)]
+struct Retired {
+    since: Instant,
+    /// Nothing took its place: it was too old, or too much.
+    is_removed: bool,
+}
+
 impl Shelf {
-    /// The segments in `folder`. Removes what a crash left; so only for whoever holds the lock on the folder.
+    /// The segments in `folder`. Removes what a crash left; so only for the holder of the lock on the folder.
     pub(crate) fn open(folder: &Path) -> Result<Self, HistoryError> {
         remove_temporary(folder).map_err(|source| HistoryError::list(folder, source))?;
         // What attach.sql says must hold from anywhere.
         let folder = fs::canonicalize(folder).map_err(|source| HistoryError::list(folder, source))?;
-        let state = State::load(&folder)?;
+        protect(&folder)?;
+        let mut state = State::default();
+        state.look(&folder)?;
         Ok(Self { folder, state: Mutex::new(state) })
     }
 
@@ -69,17 +95,77 @@ impl Shelf {
         self.state().current()
     }
 
-    /// The segments that cannot be read.
-    pub(crate) fn set_aside(&self) -> Vec<SegmentName> {
-        self.state().set_aside.clone()
+    /// What may become part of another segment: not what shares sequences with a file that cannot be read now, because
+    /// both would be stored when that one is back.
+    pub(crate) fn mergeable(&self) -> Vec<Shelved> {
+        let state = self.state();
+        let absent: Vec<SegmentName> = state.absent().collect();
+        let mut segments = state.current();
+        segments.retain(|shelved| !absent.iter().any(|absent| absent.overlaps(&shelved.name)));
+        segments
     }
 
-    /// The latest numbering of a partition, with the highest sequence that a name in it says; set aside or not.
+    /// The files whose content is missing, each with the reason.
+    pub(crate) fn set_aside(&self) -> Vec<(String, String)> {
+        let state = self.state();
+        let unread = state.unread.iter().map(|unread| (unread.name.to_string(), unread.fault.to_string()));
+        let left_out = state.left_out.iter().map(|file| (file.file_name.clone(), file.fault.to_string()));
+        let damaged = state.damaged.iter().map(|name| (name.to_string(), QUARANTINED.to_owned()));
+        unread.chain(left_out).chain(damaged).collect()
+    }
+
+    /// The latest numbering of a partition, with the highest sequence that a name in it says; readable or not.
     pub(crate) fn highest(&self, partition: u32) -> Option<(i64, u64)> {
         let state = self.state();
-        let names = state.segments.values().map(|shelved| &shelved.name).chain(&state.set_aside);
+        let names = state.segments.values().map(|shelved| shelved.name).chain(state.absent());
+        let names = names.chain(state.damaged.iter().copied());
         let of_partition = names.filter(|name| name.partition == partition);
         of_partition.map(|name| (name.epoch_s, name.last_sequence)).max()
+    }
+
+    /// Looks at the folder again: takes what is new or can be read again, and lets go of what is gone. A segment that is
+    /// found damaged a second time, `quarantine_after` the first, is set aside.
+    pub(crate) fn look_again(&self, quarantine_after: Duration) -> Result<(), IngestError> {
+        let due = self.state().unread.due(Instant::now());
+        self.look_at(due, quarantine_after)
+    }
+
+    /// The same, whether or not it is time to look at a segment again.
+    pub(crate) fn look_at_all_again(&self, quarantine_after: Duration) -> Result<(), IngestError> {
+        let all = self.state().unread.iter().cloned().collect();
+        self.look_at(all, quarantine_after)
+    }
+
+    fn look_at(&self, due: Vec<Unread>, quarantine_after: Duration) -> Result<(), IngestError> {
+        // Without the lock: sealing does not wait for a file to be read.
+        let judged: Vec<_> = due.into_iter().map(|unread| (unread.name, self.judge(&unread))).collect();
+        let mut state = self.state();
+        for (name, verdict) in judged {
+            state.judged(&self.folder, name, verdict, quarantine_after);
+        }
+        let before = state.current();
+        state.look(&self.folder)?;
+        if state.current() != before {
+            state.is_published = false;
+        }
+        Ok(())
+    }
+
+    fn judge(&self, unread: &Unread) -> Result<(), Fault> {
+        let path = self.folder.join(unread.name.to_string());
+        match unread.is_suspected() {
+            // Its beginning may be whole.
+            true => read_whole(&path, &unread.name.alias()),
+            false => RowCounts::of(&self.folder).read(&unread.name).map(drop),
+        }
+    }
+
+    /// Takes a segment out of use that turned out to be unreadable.
+    pub(crate) fn doubt(&self, name: SegmentName, fault: Fault) -> Result<(), IngestError> {
+        let mut state = self.state();
+        state.unread.add(name, fault);
+        state.look(&self.folder)?;
+        Ok(self.publish_locked(&mut state)?)
     }
 
     /// Adds a sealed segment.
@@ -87,7 +173,7 @@ impl Shelf {
         self.replace(&[], name, rows)
     }
 
-    /// Adds a merged segment and retires what it was merged from, in one step for whoever reads `attach.sql`.
+    /// Adds a merged segment and retires what it was merged from, in one step for readers of `attach.sql`.
     pub(crate) fn replace(
         &self,
         sources: &[SegmentName],
@@ -99,29 +185,28 @@ impl Shelf {
         let bytes = fs::metadata(&path).map_or(0, |metadata| metadata.len());
         let mut state = self.state();
         state.put(Shelved { name, rows, bytes });
-        state.retire(sources);
+        state.retire(sources, false);
         self.publish_locked(&mut state)
     }
 
-    /// Retires segments.
+    /// Removes segments.
     pub(crate) fn retire(&self, names: &[SegmentName]) -> Result<(), FileError> {
         let mut state = self.state();
-        state.retire(names);
+        state.retire(names, true);
         self.publish_locked(&mut state)
-    }
-
-    /// Sets a damaged segment aside; what it was merged from takes its place where that is still here.
-    pub(crate) fn put_aside(&self, name: SegmentName) -> Result<(), IngestError> {
-        let mut state = self.state();
-        set_file_aside(&self.folder, &name)?;
-        *state = State::load(&self.folder)?;
-        Ok(self.publish_locked(&mut state)?)
     }
 
     /// Makes `attach.sql` say what is here, where it does not yet.
     pub(crate) fn publish(&self) -> Result<(), FileError> {
         let mut state = self.state();
         if state.is_published { Ok(()) } else { self.publish_locked(&mut state) }
+    }
+
+    /// Makes `attach.sql` say what is here after an audit segment could not be read, or could be read again.
+    pub(crate) fn doubt_audit(&self, name: &AuditName) -> Result<(), FileError> {
+        let mut state = self.state();
+        state.attachable_audit.remove(name);
+        self.publish_locked(&mut state)
     }
 
     /// Makes `attach.sql` say what is here, after audit segments came or went.
@@ -135,13 +220,13 @@ impl Shelf {
         if !state.is_published {
             return;
         }
-        state.retired.retain(|(name, since)| {
-            if since.elapsed() < delay {
+        state.retired.retain(|file_name, retired| {
+            if retired.since.elapsed() < delay {
                 return true;
             }
-            match fs::remove_file(self.folder.join(name.to_string())) {
+            match fs::remove_file(self.folder.join(file_name)) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    tracing::warn!(segment = %name, error = %error, "cannot remove a segment; trying again later");
+                    tracing::warn!(segment = %file_name, error = %error, "cannot remove a segment; trying again later");
                     true
                 }
                 _ => false,
@@ -154,9 +239,12 @@ impl Shelf {
         let names: Vec<SegmentName> = state.current().iter().map(|shelved| shelved.name).collect();
         let path = self.folder.join(ATTACH_SQL);
         let temporary = path.with_extension(format!("sql.{TEMPORARY_EXTENSION}"));
-        let audit = AuditFolder::scan(&self.folder).map(|found| found.current).unwrap_or_default();
+        let audit = state.attachable_audit(&self.folder);
         let sql = attach_sql(&self.folder, &names) + "\n" + &attach_audit_sql(&self.folder, &audit);
-        fs::write(&temporary, sql).map_err(FileError::at(&temporary))?;
+        // A new file: something else with that name, such as a pipe, would be waited for.
+        let _ = fs::remove_file(&temporary);
+        let written = File::create_new(&temporary).and_then(|mut file| file.write_all(sql.as_bytes()));
+        written.map_err(FileError::at(&temporary))?;
         publish_file(&temporary, &path)?;
         state.is_published = true;
         Ok(())
@@ -168,41 +256,107 @@ impl Shelf {
 }
 
 impl State {
-    /// What is in the folder. Sets aside what is damaged.
-    fn load(folder: &Path) -> Result<Self, HistoryError> {
+    /// Makes this what is in the folder, as far as it can be read.
+    fn look(&mut self, folder: &Path) -> Result<(), HistoryError> {
+        let mut counts = RowCounts::of(folder);
+        self.unread.forget_gone(folder);
         loop {
-            let catalog = Catalog::scan(folder)?;
-            let mut state = Self { set_aside: catalog.damaged, ..Self::default() };
-            let mut is_as_scanned = true;
-            let mut counts = RowCounts::of(folder)?;
-            for segment in catalog.current {
-                match counts.read(&segment.name) {
-                    Ok(rows) => state.put(Shelved { name: segment.name, rows, bytes: segment.bytes }),
-                    Err(error) => {
-                        tracing::error!(segment = %segment.name, "set aside: {}", with_causes(&error));
-                        state.set_aside.push(segment.name);
-                        // One that may not be opened keeps its name: it is not damaged.
-                        is_as_scanned &= set_file_aside(folder, &segment.name).is_err();
+            let is_unused = |name: &SegmentName| self.unread.has(name) || self.is_removed(&name.to_string());
+            let catalog = Catalog::scan_without(folder, is_unused)?;
+            let mut is_whole = true;
+            let mut segments = BTreeMap::new();
+            for segment in &catalog.current {
+                let file_name = segment.name.to_string();
+                let read = match self.segments.get(&file_name) {
+                    Some(shelved) => Ok(shelved.rows),
+                    None => counts.read(&segment.name),
+                };
+                match read {
+                    Ok(rows) => {
+                        segments
+                            .insert(file_name, Shelved { name: segment.name, rows, bytes: segment.bytes });
+                    }
+                    Err(Fault::Gone) => {}
+                    Err(fault) => {
+                        self.unread.add(segment.name, fault);
+                        is_whole = false;
                     }
                 }
             }
-            if is_as_scanned {
-                // Left by a merge that was done; they may just be in use by a reader.
-                state.retired = catalog.covered.into_iter().map(|name| (name, Instant::now())).collect();
-                return Ok(state);
+            // What another segment hides may have to take its place.
+            if is_whole {
+                self.segments = segments;
+                self.take(catalog);
+                return Ok(());
             }
         }
+    }
+
+    fn take(&mut self, catalog: Catalog) {
+        for file in catalog.left_out.iter().filter(|file| !self.left_out.contains(file)) {
+            tracing::error!(segment = %file.file_name, "left out: {}", file.fault);
+        }
+        (self.left_out, self.damaged) = (catalog.left_out, catalog.damaged);
+        // Left by a merge that was done; they may just be in use by a reader.
+        let covered: BTreeSet<String> = catalog.covered.iter().map(SegmentName::to_string).collect();
+        self.retired.retain(|file_name, retired| retired.is_removed || covered.contains(file_name));
+        for file_name in covered {
+            let retired = Retired { since: Instant::now(), is_removed: false };
+            self.retired.entry(file_name).or_insert(retired);
+        }
+    }
+
+    /// Draws the conclusion from having looked at an unread segment again.
+    fn judged(
+        &mut self,
+        folder: &Path,
+        name: SegmentName,
+        verdict: Result<(), Fault>,
+        quarantine_after: Duration,
+    ) {
+        match verdict {
+            Ok(()) => {
+                tracing::info!(segment = %name, "can be read again");
+                self.unread.remove(&name);
+            }
+            Err(Fault::Gone) => self.unread.remove(&name),
+            Err(fault) => {
+                let is_proven = fault.is_damage() && self.unread.is_suspected_for(&name, quarantine_after);
+                self.unread.add(name, fault);
+                if is_proven && set_file_aside(folder, &name.to_string(), &name.damaged_file_name()) {
+                    self.unread.remove(&name);
+                }
+            }
+        }
+    }
+
+    /// The audit segments that can be attached; one that cannot would keep `attach.sql` from attaching anything.
+    fn attachable_audit(&mut self, folder: &Path) -> Vec<AuditName> {
+        let mut names = AuditFolder::scan(folder).map(|found| found.current).unwrap_or_default();
+        self.attachable_audit.retain(|name| names.contains(name));
+        names.retain(|name| self.attachable_audit.contains(name) || audit::is_attachable(folder, name));
+        self.attachable_audit.extend(names.iter().copied());
+        names
+    }
+
+    /// The segments that are in the folder and are not read; those found damaged twice are not among them.
+    fn absent(&self) -> impl Iterator<Item = SegmentName> {
+        self.unread.iter().map(|unread| unread.name).chain(self.left_out.iter().map(|file| file.name))
+    }
+
+    fn is_removed(&self, file_name: &str) -> bool {
+        self.retired.get(file_name).is_some_and(|retired| retired.is_removed)
     }
 
     fn put(&mut self, shelved: Shelved) {
         self.segments.insert(shelved.name.to_string(), shelved);
     }
 
-    fn retire(&mut self, names: &[SegmentName]) {
+    fn retire(&mut self, names: &[SegmentName], is_removed: bool) {
         self.is_published = false;
         for name in names {
             if self.segments.remove(&name.to_string()).is_some() {
-                self.retired.push((*name, Instant::now()));
+                self.retired.insert(name.to_string(), Retired { since: Instant::now(), is_removed });
             }
         }
     }
@@ -214,23 +368,44 @@ impl State {
     }
 }
 
-/// Gives a damaged segment the name of one. Fails where the file cannot even be opened.
-fn set_file_aside(folder: &Path, name: &SegmentName) -> Result<(), FileError> {
-    let path = folder.join(name.to_string());
-    let renamed =
-        fs::File::open(&path).and_then(|_| fs::rename(&path, folder.join(name.damaged_file_name())));
-    renamed.map_err(FileError::at(&path))
+/// Gives a file that was found damaged twice the name of one; false where that fails.
+pub(crate) fn set_file_aside(folder: &Path, file_name: &str, damaged_file_name: &str) -> bool {
+    let renamed = fs::rename(folder.join(file_name), folder.join(damaged_file_name));
+    match &renamed {
+        Ok(()) => tracing::error!(segment = %file_name, "set aside: it was found damaged twice"),
+        Err(error) => tracing::warn!(segment = %file_name, %error, "cannot be set aside; trying again"),
+    }
+    renamed.is_ok()
 }
 
-/// Removes files that a crash left incomplete.
+/// Makes every segment a file that is only read, as new ones are: a program that opens one to write would lock it.
+fn protect(folder: &Path) -> Result<(), HistoryError> {
+    for entry in fs::read_dir(folder).map_err(|source| HistoryError::list(folder, source))?.flatten() {
+        let file_name = entry.file_name();
+        let file_name = file_name.to_str().unwrap_or_default();
+        let is_segment = SegmentName::parse(file_name).is_some() || AuditName::parse(file_name).is_some();
+        if is_segment && let Err(error) = make_read_only(&entry.path()) {
+            tracing::debug!(segment = file_name, %error, "cannot be made read-only");
+        }
+    }
+    Ok(())
+}
+
+/// Removes files that a crash left incomplete. One that cannot be removed is left: nothing reads it.
 fn remove_temporary(folder: &Path) -> std::io::Result<()> {
     for entry in fs::read_dir(folder)? {
-        let path = entry?.path();
-        let file_name = path.file_name().unwrap_or_default().to_string_lossy();
-        let is_temporary = file_name.ends_with(".tmp") || file_name.ends_with(".tmp.wal");
-        if is_temporary {
-            tracing::info!(file = %path.display(), "removing what was not complete");
-            if path.is_dir() { fs::remove_dir_all(&path)? } else { fs::remove_file(&path)? }
+        let entry = entry?;
+        let file_name = entry.file_name();
+        let file_name = file_name.to_string_lossy();
+        if !(file_name.ends_with(".tmp") || file_name.ends_with(".tmp.wal")) {
+            continue;
+        }
+        tracing::info!(file = %file_name, "removing what was not complete");
+        let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
+        let removed =
+            if is_folder { fs::remove_dir_all(entry.path()) } else { fs::remove_file(entry.path()) };
+        if let Err(error) = removed {
+            tracing::warn!(file = %file_name, %error, "cannot be removed");
         }
     }
     Ok(())

@@ -25,7 +25,10 @@ pub(crate) struct Progress {
     refused: [AtomicU64; Refusal::REASONS.len()],
     lost_dead_letters: AtomicU64,
     write_error: Mutex<Option<String>>,
-    set_aside: Mutex<Vec<String>>,
+    upkeep_error: Mutex<Option<String>>,
+    audit_error: Mutex<Option<String>>,
+    set_aside: Mutex<Vec<(String, String)>>,
+    failed_merges: Mutex<Vec<(String, String)>>,
 }
 
 impl Progress {
@@ -61,13 +64,30 @@ impl Progress {
         *self.write_error.lock().unwrap_or_else(PoisonError::into_inner) = error;
     }
 
-    pub(crate) fn set_set_aside(&self, segments: Vec<String>) {
+    /// Why the history folder cannot be looked after now.
+    pub(crate) fn set_upkeep_error(&self, error: Option<String>) {
+        *self.upkeep_error.lock().unwrap_or_else(PoisonError::into_inner) = error;
+    }
+
+    /// Why the record of who did what is not in segments, or not all of it can be read.
+    pub(crate) fn set_audit_error(&self, error: Option<String>) {
+        *self.audit_error.lock().unwrap_or_else(PoisonError::into_inner) = error;
+    }
+
+    /// The segments whose content is missing, each with the reason.
+    pub(crate) fn set_set_aside(&self, segments: Vec<(String, String)>) {
         *self.set_aside.lock().unwrap_or_else(PoisonError::into_inner) = segments;
+    }
+
+    /// The first source of each merge that failed and is tried again, with the reason.
+    pub(crate) fn set_failed_merges(&self, merges: Vec<(String, String)>) {
+        *self.failed_merges.lock().unwrap_or_else(PoisonError::into_inner) = merges;
     }
 
     /// All of it, as the message says it.
     pub(crate) fn status(&self, partition: u32) -> IngestorStatus {
         let refused = Refusal::REASONS.iter().zip(&self.refused);
+        let reasons = first_of(&self.set_aside);
         IngestorStatus {
             partition,
             written_at_us: jiff::Timestamp::now().as_microsecond(),
@@ -79,9 +99,21 @@ impl Progress {
             refused: refused.map(|(reason, count)| ((*reason).to_owned(), count.load(Relaxed))).collect(),
             lost_dead_letters: self.lost_dead_letters.load(Relaxed),
             write_error: self.write_error.lock().unwrap_or_else(PoisonError::into_inner).clone(),
-            set_aside: self.set_aside.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            upkeep_error: self.upkeep_error.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            audit_error: self.audit_error.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            set_aside: reasons.iter().map(|(segment, _)| segment.clone()).collect(),
+            set_aside_reasons: reasons,
+            failed_merges: first_of(&self.failed_merges),
         }
     }
+}
+
+/// As many of them as a status says, in a message of some 100 KB.
+fn first_of(named: &Mutex<Vec<(String, String)>>) -> Vec<(String, String)> {
+    /// More are alike: the folder or its disk is what is wrong.
+    const MAX_NAMED: usize = 200;
+    let named = named.lock().unwrap_or_else(PoisonError::into_inner);
+    named.iter().take(MAX_NAMED).cloned().collect()
 }
 
 /// Publishes the status until it is cancelled.

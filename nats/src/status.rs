@@ -63,8 +63,16 @@ pub struct IngestorStatus {
     pub lost_dead_letters: u64,
     /// Why the history cannot be written now; absent while it can.
     pub write_error: Option<String>,
-    /// Segments that could not be read and were set aside.
+    /// Why the history folder cannot be looked after now; absent while it can.
+    pub upkeep_error: Option<String>,
+    /// Why the record of who did what is not in segments, or not all of it can be read; absent while all is well.
+    pub audit_error: Option<String>,
+    /// Segments whose content is missing, the first 200.
     pub set_aside: Vec<String>,
+    /// The same, each with the reason.
+    pub set_aside_reasons: Vec<(String, String)>,
+    /// The first segment of each merge that failed and is tried again later, with the reason; the first 200.
+    pub failed_merges: Vec<(String, String)>,
 }
 
 impl IngestorStatus {

@@ -3,96 +3,110 @@
 
 use std::{
     collections::HashMap,
-    fs,
     path::Path,
     time::{Duration, Instant},
 };
 
-use fleetps_nats::with_causes;
+use jiff::Timestamp;
 
-use super::{AuditName, attach_one};
+use super::AuditName;
 use crate::{
-    segment::{FileError, open_engine, quote_identifier},
-    shelf::Shelf,
-    upkeep::is_damage,
+    segment::{Fault, FileError, read_whole},
+    shelf::{Shelf, set_file_aside},
+    verified::Verified,
 };
 
-/// For reading a segment; the sums over its rows take next to nothing.
-const MEMORY_MIB: u64 = 256;
-/// Each segment is read this often, as the others are.
-const READ_EVERY: Duration = Duration::from_secs(7 * 24 * 3600);
+/// The file beside the segments that says which were read when.
+const VERIFIED: &str = "verified-audit.json";
 
-/// When which segment was read last. After a start, none was.
-#[derive(Debug, Default)]
-pub(super) struct Scrub(HashMap<AuditName, Instant>);
+/// What could not be read for another reason than damage is tried again this often.
+const RETRY: Duration = Duration::from_secs(60);
+
+/// Reads segments whole, one at a time, and sets aside those that are damaged twice.
+#[derive(Debug)]
+pub(super) struct Scrub {
+    verified: Verified,
+    doubted: HashMap<AuditName, Doubt>,
+}
+
+/// What is wrong with a segment that is still in its place.
+#[derive(Debug)]
+struct Doubt {
+    fault: Fault,
+    /// When it was first found damaged, if it was.
+    suspected_since: Option<Instant>,
+    retry_at: Instant,
+}
 
 impl Scrub {
-    /// The next of `names` to read: those that never were first, then those for which it is time.
-    pub(super) fn next(&mut self, names: &[AuditName], now: Instant) -> Option<AuditName> {
-        self.0.retain(|name, _| names.contains(name));
-        let next = *names.iter().min_by_key(|name| self.0.get(name))?;
-        let is_due = self.0.get(&next).is_none_or(|read| now.duration_since(*read) >= READ_EVERY);
-        if is_due {
-            self.0.insert(next, now);
-        }
-        is_due.then_some(next)
+    pub(super) fn of(folder: &Path) -> Self {
+        Self { verified: Verified::load(folder.join(VERIFIED)), doubted: HashMap::new() }
     }
-}
 
-/// Reads a segment whole; what is wrong with it, if it is damaged.
-pub(super) fn find_damage(folder: &Path, name: &AuditName) -> Option<duckdb::Error> {
-    let read = || {
-        let engine = open_engine(MEMORY_MIB, 1, None)?;
-        engine.execute_batch(&attach_one(folder, name))?;
-        // Not count: DuckDB knows that a hash is never NULL, and would read nothing.
-        let sql = format!("SELECT bit_xor(hash(t)) FROM {}.audit t", quote_identifier(&name.alias()));
-        engine.query_row(&sql, [], |row| row.get::<_, Option<u64>>(0)).map(drop)
-    };
-    // Twice, because there may have been no memory or no file handle for it at the first time.
-    read().or_else(|_| read()).err().filter(is_damage)
-}
+    /// The next of `names` to read: those that could not be read and are due again, then those that never were read, then
+    /// those that were read longest ago.
+    pub(super) fn next(&mut self, names: &[AuditName]) -> Option<AuditName> {
+        self.doubted.retain(|name, _| names.contains(name));
+        let now = Instant::now();
+        if let Some((name, _)) = self.doubted.iter().find(|(_, doubt)| doubt.retry_at <= now) {
+            return Some(*name);
+        }
+        let whole: Vec<_> = names.iter().filter(|name| !self.doubts(name)).collect();
+        let file_names: Vec<String> = whole.iter().map(ToString::to_string).collect();
+        let next = self.verified.next(&file_names, Timestamp::now().as_second())?;
+        whole.into_iter().find(|name| name.to_string() == next).copied()
+    }
 
-/// Reads `names` whole, and sets aside those that are damaged; which they were.
-pub(super) fn set_aside_damaged(shelf: &Shelf, names: &[AuditName]) -> Result<Vec<AuditName>, FileError> {
-    let mut damaged = Vec::new();
-    for name in names {
-        if let Some(error) = find_damage(shelf.folder(), name) {
-            tracing::error!(segment = %name, "set aside: {}", with_causes(&error));
-            set_aside(shelf.folder(), name)?;
+    /// Whether a segment could not be read when it was last tried.
+    pub(super) fn doubts(&self, name: &AuditName) -> bool {
+        self.doubted.contains_key(name)
+    }
+
+    /// Whether it is worth reading a segment now.
+    pub(super) fn is_due(&self, name: &AuditName) -> bool {
+        self.doubted.get(name).is_none_or(|doubt| doubt.retry_at <= Instant::now())
+    }
+
+    /// What is wrong with the segments that cannot be read.
+    pub(super) fn problems(&self) -> Option<String> {
+        let problems = self.doubted.iter().map(|(name, doubt)| format!("{name}: {}", doubt.fault));
+        problems.reduce(|all, next| format!("{all}; {next}"))
+    }
+
+    /// Draws the conclusion from having read a segment whole; true when it was set aside.
+    pub(super) fn judge(
+        &mut self,
+        shelf: &Shelf,
+        name: AuditName,
+        fault: Option<Fault>,
+        quarantine_after: Duration,
+    ) -> Result<bool, FileError> {
+        let before = self.doubted.remove(&name);
+        let Some(fault) = fault else { return Ok(false) };
+        if before.as_ref().is_none_or(|before| before.fault != fault) {
+            tracing::error!(segment = %name, "left out: {fault}");
+        }
+        let now = Instant::now();
+        let first = before.and_then(|before| before.suspected_since);
+        let is_proven = fault.is_damage() && first.is_some_and(|first| now - first >= quarantine_after);
+        if is_proven && set_file_aside(shelf.folder(), &name.to_string(), &name.damaged_file_name()) {
             shelf.publish_again()?;
-            damaged.push(*name);
+            return Ok(true);
         }
+        let retry = if fault.is_damage() { quarantine_after } else { RETRY };
+        let suspected_since = first.or_else(|| fault.is_damage().then_some(now));
+        self.doubted.insert(name, Doubt { fault, suspected_since, retry_at: now + retry });
+        Ok(false)
     }
-    Ok(damaged)
+
+    /// Remembers that a segment was read whole; `names` are all there are.
+    pub(super) fn remember(&mut self, name: AuditName, names: &[AuditName]) {
+        let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+        self.verified.remember(name.to_string(), &names, Timestamp::now().as_second());
+    }
 }
 
-/// Gives a damaged segment the name of one. Fails where the file cannot even be opened.
-fn set_aside(folder: &Path, name: &AuditName) -> Result<(), FileError> {
-    let path = folder.join(name.to_string());
-    let renamed =
-        fs::File::open(&path).and_then(|_| fs::rename(&path, folder.join(name.damaged_file_name())));
-    renamed.map_err(FileError::at(&path))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn each_segment_is_read_once_and_again_a_week_later_and_what_is_gone_is_forgotten() {
-        let name = |sequence| AuditName {
-            epoch_s: 1,
-            first_sequence: sequence,
-            last_sequence: sequence,
-            first_at_s: 0,
-        };
-        let (names, mut scrub, start) = ([name(1), name(2)], Scrub::default(), Instant::now());
-        let mut read: Vec<_> = (0..3).map(|_| scrub.next(&names, start)).collect();
-        read.sort_by_key(|name| name.map(|name| name.first_sequence));
-        assert_eq!(read, [None, Some(name(1)), Some(name(2))]);
-        assert_eq!(scrub.next(&names, start + READ_EVERY / 2), None);
-        assert!(scrub.next(&names, start + READ_EVERY).is_some());
-        scrub.next(&names[..1], start);
-        assert_eq!(scrub.0.len(), 1);
-    }
+/// Reads a segment whole; what is wrong with it, if anything is.
+pub(super) fn find_fault(folder: &Path, name: &AuditName) -> Option<Fault> {
+    read_whole(&folder.join(name.to_string()), &name.alias()).err()
 }

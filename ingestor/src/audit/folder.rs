@@ -3,7 +3,10 @@
 use std::{fs, path::Path};
 
 use super::{AuditName, name::current_and_covered};
-use crate::history::HistoryError;
+use crate::{
+    history::HistoryError,
+    segment::{Fault, file_bytes},
+};
 
 /// The audit segments in a folder.
 #[derive(Debug, Default)]
@@ -14,6 +17,19 @@ pub struct AuditFolder {
     pub covered: Vec<AuditName>,
     /// Those that were found damaged and set aside, where nothing else holds their entries.
     pub damaged: Vec<AuditName>,
+    /// Those of a newer version, and what has an audit segment's name and is no file.
+    pub left_out: Vec<AuditLeftOut>,
+}
+
+/// A file with the name of an audit segment that is not read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditLeftOut {
+    /// What the file is called.
+    pub file_name: String,
+    /// The entries that its name says.
+    pub name: AuditName,
+    /// Why it is not read.
+    pub fault: Fault,
 }
 
 impl AuditFolder {
@@ -23,16 +39,31 @@ impl AuditFolder {
     /// When it cannot be listed.
     pub fn scan(folder: &Path) -> Result<Self, HistoryError> {
         let failed = |source| HistoryError::list(folder, source);
-        let (mut names, mut damaged) = (Vec::new(), Vec::new());
+        let (mut names, mut damaged, mut left_out) = (Vec::new(), Vec::new(), Vec::new());
         for entry in fs::read_dir(folder).map_err(failed)? {
             let file_name = entry.map_err(failed)?.file_name();
             let Some(file_name) = file_name.to_str() else { continue };
-            names.extend(AuditName::parse(file_name));
             damaged.extend(AuditName::parse_damaged(file_name));
+            let found = match (AuditName::parse(file_name), AuditName::parse_newer(file_name)) {
+                (Some(name), _) => match file_bytes(&folder.join(file_name)) {
+                    Ok(_) => Ok(name),
+                    Err(fault) => Err((name, fault)),
+                },
+                (None, Some(name)) => Err((name, Fault::OtherVersion("a newer fleetps wrote it".to_owned()))),
+                (None, None) => continue,
+            };
+            match found {
+                Ok(name) => names.push(name),
+                Err((_, Fault::Gone)) => {}
+                Err((name, fault)) => {
+                    left_out.push(AuditLeftOut { file_name: file_name.to_owned(), name, fault });
+                }
+            }
         }
         let (current, covered) = current_and_covered(names);
         damaged.retain(|name| !name.is_replaced_by(&current));
         damaged.sort_unstable_by_key(|name| (name.epoch_s, name.first_sequence));
-        Ok(Self { current, covered, damaged })
+        left_out.sort_unstable_by(|left, right| left.file_name.cmp(&right.file_name));
+        Ok(Self { current, covered, damaged, left_out })
     }
 }

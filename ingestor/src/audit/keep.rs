@@ -1,6 +1,7 @@
 //! Moves entries from the stream to segments, merges these, and lets go of what is too old.
 
 use std::{
+    collections::HashMap,
     fs,
     path::PathBuf,
     sync::Arc,
@@ -16,18 +17,26 @@ use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    AuditFileError, AuditFolder, AuditName,
-    damage::{Scrub, set_aside_damaged},
+    AuditFileError, AuditFolder, AuditLeftOut, AuditName,
+    damage::{Scrub, find_fault},
     last_link,
     plan::{behind, expired, next_merge},
     segment::{merge, seal},
 };
-use crate::{history::HistoryError, segment::FileError, settings::IngestorSettings, shelf::Shelf};
+use crate::{
+    history::HistoryError,
+    segment::{Fault, FileError},
+    settings::IngestorSettings,
+    shelf::Shelf,
+    status::Progress,
+};
 
 /// Entries of one segment before it is merged with others: what is in memory at a time, of up to 5 KiB each.
 const MAX_ENTRIES: usize = 10_000;
 /// The last seal of the program's run must be done within this.
 const LAST_SEAL_PATIENCE: Duration = Duration::from_secs(5);
+/// A merge that failed is tried again this much later; others go on meanwhile.
+const MERGE_RETRY: Duration = Duration::from_secs(15 * 60);
 /// The action of the entry that says which entries were removed for their age.
 pub(super) const REMOVED: &str = "audit.remove";
 
@@ -44,6 +53,8 @@ enum KeepError {
     File(#[from] FileError),
     #[error("the audit stream was made anew, or lost its end")]
     Replaced,
+    #[error("the newest audit segment {0} is not read: {1}. The broker keeps what came after it meanwhile")]
+    LeftOut(String, Fault),
     #[error("a thread that keeps the audit failed; that is a bug, please report it with the log")]
     Panicked,
 }
@@ -53,10 +64,22 @@ pub(crate) async fn keep(
     client: Client,
     settings: IngestorSettings,
     shelf: Arc<Shelf>,
+    progress: Arc<Progress>,
     cancel: CancellationToken,
 ) {
-    let mut keeper =
-        Keeper { client, settings, shelf, position: None, retired: Vec::new(), scrub: Scrub::default() };
+    let scrub = Scrub::of(shelf.folder());
+    let (retired, failed_merges) = (Vec::new(), HashMap::new());
+    let mut keeper = Keeper {
+        client,
+        settings,
+        shelf,
+        progress,
+        error: None,
+        position: None,
+        retired,
+        failed_merges,
+        scrub,
+    };
     let mut ticks = tokio::time::interval(keeper.settings.seal_interval);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -72,10 +95,15 @@ struct Keeper {
     client: Client,
     settings: IngestorSettings,
     shelf: Arc<Shelf>,
+    progress: Arc<Progress>,
+    /// Why the last step failed.
+    error: Option<String>,
     /// The stream, and how far it is sealed; absent until both are known.
     position: Option<Position>,
     /// What was merged into another, and when: readers may just be attaching it.
     retired: Vec<(AuditName, Instant)>,
+    /// The first source of each merge that failed, and when.
+    failed_merges: HashMap<AuditName, Instant>,
     scrub: Scrub,
 }
 
@@ -90,31 +118,44 @@ struct Position {
 
 impl Keeper {
     async fn step(&mut self) {
-        if let Err(error) = self.try_step().await {
-            tracing::warn!("the audit is not in segments yet: {}; trying again", with_causes(&error));
+        let stepped = self.try_step().await;
+        let error = stepped.as_ref().err().map(|error| with_causes(error));
+        if let Some(error) = &error {
+            if self.error.as_ref() != Some(error) {
+                tracing::warn!("the audit is not in segments yet: {error}; trying again");
+            }
             // Looked up anew, in case the stream is another one.
             self.position = None;
-            if let KeepError::Segment(_) = error
-                && let Err(error) = self.look_for_damage(None).await
-            {
-                tracing::warn!("cannot look for damaged audit segments: {}", with_causes(&error));
-            }
         }
+        self.error.clone_from(&error);
+        if let Err(KeepError::Segment(_)) = stepped
+            && let Err(error) = self.look_for_damage(None).await
+        {
+            tracing::warn!("cannot look for damaged audit segments: {}", with_causes(&error));
+        }
+        self.progress.set_audit_error(error.or_else(|| self.scrub.problems()));
     }
 
-    /// Reads one segment, or all, and sets aside what is damaged. Where the newest was, the broker may have its entries, and
-    /// they are sealed again.
+    /// Reads one segment, or all, and sets aside what is damaged twice. Where the newest was, the broker may have its
+    /// entries, and they are sealed again.
     async fn look_for_damage(&mut self, only: Option<AuditName>) -> Result<(), KeepError> {
-        let shelf = Arc::clone(&self.shelf);
-        let was_newest = blocking(move || {
-            let current = AuditFolder::scan(shelf.folder())?.current;
-            let newest = current.last().copied();
-            let damaged = set_aside_damaged(&shelf, &only.map_or(current, |name| vec![name]))?;
-            Ok(newest.is_some_and(|newest| damaged.contains(&newest)))
-        })
-        .await?;
-        if was_newest {
-            self.position = None;
+        let folder = self.folder();
+        let current = blocking(move || Ok(AuditFolder::scan(&folder)?.current)).await?;
+        let wanted = only.map_or_else(|| current.clone(), |name| vec![name]);
+        for name in wanted.into_iter().filter(|name| self.scrub.is_due(name)).collect::<Vec<_>>() {
+            let folder = self.folder();
+            let fault = blocking(move || Ok(find_fault(&folder, &name))).await?;
+            let has_changed = fault.is_some() != self.scrub.doubts(&name);
+            if fault.is_none() {
+                self.scrub.remember(name, &current);
+            }
+            let is_set_aside = self.scrub.judge(&self.shelf, name, fault, self.settings.quarantine_after)?;
+            if has_changed {
+                self.shelf.doubt_audit(&name)?;
+            }
+            if is_set_aside && current.last() == Some(&name) {
+                self.position = None;
+            }
         }
         Ok(())
     }
@@ -152,6 +193,10 @@ impl Keeper {
         let sealed = blocking(move || {
             let found = AuditFolder::scan(&folder)?;
             let newest = found.current.last().copied();
+            let is_newest = |file: &&AuditLeftOut| newest.is_none_or(|newest| newest.is_before(&file.name));
+            if let Some(AuditLeftOut { file_name, fault, .. }) = found.left_out.iter().find(is_newest) {
+                return Err(KeepError::LeftOut(file_name.clone(), fault.clone()));
+            }
             let link = newest.map(|newest| last_link(&folder, &newest)).transpose()?;
             Ok(newest.map(|newest| newest.epoch_s).zip(link))
         })
@@ -180,13 +225,20 @@ impl Keeper {
             }
         }
         let now_s = Timestamp::now().as_second();
-        if let Some(sources) = next_merge(&found.current, now_s) {
-            let (shelf, sources) = (Arc::clone(&self.shelf), sources.to_vec());
-            blocking(move || {
+        self.failed_merges.retain(|_, failed| failed.elapsed() < MERGE_RETRY);
+        let mut mergeable = found.current.clone();
+        mergeable.retain(|name| !self.scrub.doubts(name) && !self.failed_merges.contains_key(name));
+        if let Some(sources) = next_merge(&mergeable, now_s) {
+            let (shelf, sources, first) =
+                (Arc::clone(&self.shelf), sources.to_vec(), sources.first().copied());
+            let merged = blocking(move || {
                 merge(shelf.folder(), &sources)?;
                 Ok(shelf.publish_again()?)
-            })
-            .await?;
+            });
+            if let Err(error) = merged.await {
+                self.failed_merges.extend(first.map(|first| (first, Instant::now())));
+                return Err(error);
+            }
         } else if let Some(name) = expired(&found.current, now_s, self.settings.keep_audit) {
             // Never one that was just merged: its entries would still be there.
             self.remove(position, name).await?;
@@ -199,7 +251,7 @@ impl Keeper {
     async fn scrub(&mut self) -> Result<(), KeepError> {
         let folder = self.folder();
         let current = blocking(move || Ok(AuditFolder::scan(&folder)?.current)).await?;
-        match self.scrub.next(&current, Instant::now()) {
+        match self.scrub.next(&current) {
             Some(name) => self.look_for_damage(Some(name)).await,
             None => Ok(()),
         }

@@ -21,7 +21,7 @@ mod verify;
 
 use std::path::Path;
 
-pub use folder::AuditFolder;
+pub use folder::{AuditFolder, AuditLeftOut};
 pub(crate) use keep::keep;
 pub use name::AuditName;
 pub use search::{AuditAnswer, AuditQuery, AuditSearchError, search};
@@ -29,7 +29,12 @@ use segment::last_link;
 pub use segment::{AuditFileError, seal};
 pub use verify::{Break, Chain, Verified, verify};
 
-use crate::segment::{quote_identifier, quote_text};
+use duckdb::Connection;
+
+use crate::segment::{Fault, attach_file, attach_statement, open_engine, quote_identifier};
+
+/// For attaching a segment, which reads its tables' descriptions.
+const MEMORY_MIB: u64 = 64;
 
 /// The table, with `$catalog` for the attached database it goes to.
 const SCHEMA: &str = include_str!("schema.sql");
@@ -50,8 +55,18 @@ fn attach_empty() -> String {
 }
 
 fn attach_one(folder: &Path, name: &AuditName) -> String {
-    let path = quote_text(&folder.join(name.to_string()).to_string_lossy());
-    format!("ATTACH IF NOT EXISTS {path} AS {} (READ_ONLY);\n", quote_identifier(&name.alias()))
+    attach_statement(&folder.join(name.to_string()), &name.alias())
+}
+
+/// Attaches one segment.
+fn attach(connection: &Connection, folder: &Path, name: &AuditName) -> Result<(), Fault> {
+    attach_file(connection, &folder.join(name.to_string()), &name.alias())
+}
+
+/// Whether a segment can be attached.
+pub(crate) fn is_attachable(folder: &Path, name: &AuditName) -> bool {
+    let attached = open_engine(MEMORY_MIB, 1, None).map(|engine| attach(&engine, folder, name));
+    matches!(attached, Ok(Ok(())))
 }
 
 fn view(names: &[AuditName]) -> String {

@@ -43,6 +43,16 @@ impl AuditName {
         (ordered && name.to_string() == file_name).then_some(name)
     }
 
+    /// Reads the name of a segment that a later version wrote; `None` when it is none. More may be said behind its version.
+    pub fn parse_newer(file_name: &str) -> Option<Self> {
+        let stem = file_name.strip_prefix(BEGINNING)?.strip_suffix(".duckdb")?;
+        let mut parts = stem.split('-');
+        let first_four: Vec<&str> = parts.by_ref().take(4).collect();
+        let version: u32 = parts.next()?.strip_prefix('v')?.parse().ok()?;
+        let name = Self::parse(&format!("{BEGINNING}{}{END}", first_four.join("-")))?;
+        (version > 1).then_some(name)
+    }
+
     /// Reads the name of the file of a segment that was found damaged.
     pub fn parse_damaged(file_name: &str) -> Option<Self> {
         Self::parse(file_name.strip_suffix(DAMAGED)?)
@@ -65,7 +75,7 @@ impl AuditName {
     }
 
     /// Whether `others`, in the order of the chain, together hold all that this one does.
-    pub(super) fn is_replaced_by(&self, others: &[Self]) -> bool {
+    pub(crate) fn is_replaced_by(&self, others: &[Self]) -> bool {
         let of_it = others.iter().filter(|other| other.epoch_s == self.epoch_s);
         let behind = of_it.fold(self.first_sequence, |next, other| match other.first_sequence <= next {
             true => next.max(other.last_sequence + 1),

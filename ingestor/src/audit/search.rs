@@ -7,7 +7,7 @@ use fleetps_nats::audit::Chained;
 
 use super::{
     AuditFolder, AuditName,
-    damage::find_damage,
+    damage::find_fault,
     segment::{COLUMNS, entry_of, open},
 };
 use crate::history::HistoryError;
@@ -61,11 +61,12 @@ pub fn search(
     query: &AuditQuery,
 ) -> Result<AuditAnswer, AuditSearchError> {
     let folder = std::path::absolute(folder).map_err(|source| HistoryError::list(folder, source))?;
-    let AuditFolder { current, mut damaged, .. } = AuditFolder::scan(&folder)?;
+    let AuditFolder { current, mut damaged, left_out, .. } = AuditFolder::scan(&folder)?;
+    damaged.extend(left_out.iter().map(|file| file.name));
     let mut answer = ask(&folder, &current, entries, query);
     if answer.is_err() {
         let (broken, whole): (Vec<_>, Vec<_>) =
-            current.iter().copied().partition(|name| find_damage(&folder, name).is_some());
+            current.iter().copied().partition(|name| find_fault(&folder, name).is_some());
         if !broken.is_empty() {
             damaged.extend(broken);
             answer = ask(&folder, &whole, entries, query);

@@ -5,9 +5,9 @@ use std::{fs, path::Path};
 use duckdb::{Connection, Row, params};
 use fleetps_nats::audit::{AuditEntry, Chained, Link};
 
-use super::{AuditName, EMPTY, SCHEMA, attach_empty, attach_one};
+use super::{AuditName, EMPTY, SCHEMA, attach, attach_empty};
 use crate::segment::{
-    FileError, TEMPORARY_EXTENSION, attach_new, open_engine, publish_file, quote_identifier,
+    Fault, FileError, TEMPORARY_EXTENSION, attach_new, open_engine, publish_segment, quote_identifier,
 };
 
 /// For some ten thousand entries of at most 5 KiB at a time.
@@ -26,6 +26,14 @@ pub enum AuditFileError {
         /// What DuckDB said.
         source: duckdb::Error,
     },
+    /// A segment cannot be read.
+    #[error("the audit segment {name} cannot be used: {fault}")]
+    Unreadable {
+        /// Its name.
+        name: String,
+        /// Why.
+        fault: Fault,
+    },
     /// The file could not be brought to disk.
     #[error(transparent)]
     File(#[from] FileError),
@@ -35,9 +43,13 @@ pub enum AuditFileError {
 }
 
 impl AuditFileError {
-    pub(super) fn of(name: &AuditName) -> impl FnOnce(duckdb::Error) -> Self {
+    pub(super) fn of(name: &AuditName) -> impl Fn(duckdb::Error) -> Self {
         let name = name.to_string();
-        move |source| Self::Database { name, source }
+        move |source| Self::Database { name: name.clone(), source }
+    }
+
+    fn unreadable(name: &AuditName, fault: Fault) -> Self {
+        Self::Unreadable { name: name.to_string(), fault }
     }
 }
 
@@ -56,7 +68,7 @@ pub fn seal(folder: &Path, epoch_s: i64, entries: &[Chained]) -> Result<AuditNam
         last_sequence: last.sequence,
         first_at_s: first.entry.at_us.div_euclid(1_000_000),
     };
-    make(folder, name, |engine| append(engine, CATALOG, epoch_s, entries))
+    make(folder, name, |engine| append(engine, CATALOG, epoch_s, entries).map_err(AuditFileError::of(&name)))
 }
 
 /// Makes one segment of `sources`, neighbours in order, which are left as they are.
@@ -64,9 +76,10 @@ pub(super) fn merge(folder: &Path, sources: &[AuditName]) -> Result<AuditName, A
     let name = AuditName::merged(sources).ok_or(AuditFileError::Nothing)?;
     make(folder, name, |engine| {
         for source in sources {
-            engine.execute_batch(&attach_one(folder, source))?;
+            attach(engine, folder, source).map_err(|fault| AuditFileError::unreadable(source, fault))?;
             let rows = format!("FROM {}.audit ORDER BY sequence", quote_identifier(&source.alias()));
-            engine.execute_batch(&format!("INSERT INTO {CATALOG}.audit BY NAME {rows}"))?;
+            let copied = engine.execute_batch(&format!("INSERT INTO {CATALOG}.audit BY NAME {rows}"));
+            copied.map_err(AuditFileError::of(&name))?;
         }
         Ok(())
     })
@@ -75,20 +88,23 @@ pub(super) fn merge(folder: &Path, sources: &[AuditName]) -> Result<AuditName, A
 fn make(
     folder: &Path,
     name: AuditName,
-    fill: impl FnOnce(&Connection) -> duckdb::Result<()>,
+    fill: impl FnOnce(&Connection) -> Result<(), AuditFileError>,
 ) -> Result<AuditName, AuditFileError> {
     let temporary = folder.join(format!("{name}.{TEMPORARY_EXTENSION}"));
     // Left by an attempt that failed where not even removing worked.
     let _ = fs::remove_file(&temporary);
     let write = || {
-        let engine = open_engine(MEMORY_MIB, 1, None)?;
-        attach_new(&engine, &temporary, CATALOG, 0)?;
-        engine.execute_batch(&format!("BEGIN; {}", SCHEMA.replace("$catalog", CATALOG)))?;
+        let failed = AuditFileError::of(&name);
+        let engine = open_engine(MEMORY_MIB, 1, None).map_err(&failed)?;
+        attach_new(&engine, &temporary, CATALOG, 0).map_err(&failed)?;
+        let schema = format!("BEGIN; {}", SCHEMA.replace("$catalog", CATALOG));
+        engine.execute_batch(&schema).map_err(&failed)?;
         fill(&engine)?;
-        engine.execute_batch(&format!("COMMIT; CHECKPOINT {CATALOG}; DETACH {CATALOG}"))
+        let complete = format!("COMMIT; CHECKPOINT {CATALOG}; DETACH {CATALOG}");
+        engine.execute_batch(&complete).map_err(&failed)
     };
-    let written = write().map_err(AuditFileError::of(&name));
-    let published = written.and_then(|()| Ok(publish_file(&temporary, &folder.join(name.to_string()))?));
+    let written: Result<(), AuditFileError> = write();
+    let published = written.and_then(|()| Ok(publish_segment(&temporary, &folder.join(name.to_string()))?));
     if published.is_err() {
         let _ = fs::remove_file(&temporary);
     }
@@ -106,7 +122,7 @@ pub(super) fn open(
     let engine = open_engine(MEMORY_MIB, 1, Some(&std::env::temp_dir()))?;
     engine.execute_batch(&attach_empty())?;
     append(&engine, EMPTY, epoch_s, entries)?;
-    let is_readable = |name: &AuditName| engine.execute_batch(&attach_one(folder, name)).is_ok();
+    let is_readable = |name: &AuditName| attach(&engine, folder, name).is_ok();
     let (readable, unreadable): (Vec<_>, Vec<_>) = names.iter().copied().partition(is_readable);
     engine.execute_batch(&super::view(&readable))?;
     Ok((engine, unreadable))
@@ -163,12 +179,10 @@ pub(super) fn entry_of(row: &Row<'_>) -> duckdb::Result<Option<Chained>> {
 
 /// The last entry in a segment.
 pub(super) fn last_link(folder: &Path, name: &AuditName) -> Result<Link, AuditFileError> {
-    let read = || {
-        let engine = open_engine(MEMORY_MIB, 1, None)?;
-        engine.execute_batch(&attach_one(folder, name))?;
-        let alias = quote_identifier(&name.alias());
-        let sql = format!("SELECT sequence, hash FROM {alias}.audit ORDER BY sequence DESC LIMIT 1");
-        engine.query_row(&sql, [], |row| Ok(Link { sequence: row.get(0)?, hash: row.get(1)? }))
-    };
-    read().map_err(AuditFileError::of(name))
+    let failed = AuditFileError::of(name);
+    let engine = open_engine(MEMORY_MIB, 1, None).map_err(&failed)?;
+    attach(&engine, folder, name).map_err(|fault| AuditFileError::unreadable(name, fault))?;
+    let alias = quote_identifier(&name.alias());
+    let sql = format!("SELECT sequence, hash FROM {alias}.audit ORDER BY sequence DESC LIMIT 1");
+    engine.query_row(&sql, [], |row| Ok(Link { sequence: row.get(0)?, hash: row.get(1)? })).map_err(&failed)
 }

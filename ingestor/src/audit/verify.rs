@@ -8,11 +8,14 @@ use std::{
 use fleetps_nats::audit::{Chained, Link, NO_HASH};
 
 use super::{
-    AuditFolder, AuditName,
+    AuditFolder, AuditName, attach,
     keep::REMOVED,
     segment::{COLUMNS, entry_of, open},
 };
-use crate::{history::HistoryError, segment::quote_identifier};
+use crate::{
+    history::HistoryError,
+    segment::{Fault, quote_identifier},
+};
 
 /// Where the chain does not hold.
 #[derive(Debug, thiserror::Error)]
@@ -21,12 +24,12 @@ pub enum Break {
     #[error(transparent)]
     Folder(#[from] HistoryError),
     /// A segment cannot be read.
-    #[error("the segment {name} cannot be read")]
+    #[error("the segment {name} cannot be verified: {fault}")]
     Unreadable {
         /// Its name.
         name: String,
-        /// What DuckDB said.
-        source: duckdb::Error,
+        /// Why.
+        fault: Fault,
     },
     /// A segment was set aside.
     #[error(
@@ -116,14 +119,17 @@ impl Verified {
 pub fn verify(folder: &Path, stream: &[Chained]) -> Result<Verified, Break> {
     let folder = std::path::absolute(folder).map_err(|source| HistoryError::list(folder, source))?;
     let mut walk = Walk::default();
-    let AuditFolder { current, damaged, .. } = AuditFolder::scan(&folder)?;
+    let AuditFolder { current, damaged, left_out, .. } = AuditFolder::scan(&folder)?;
+    if let Some(file) = left_out.into_iter().next() {
+        return Err(Break::Unreadable { name: file.file_name, fault: file.fault });
+    }
     for name in current {
         if let Some(damaged) = damaged.iter().find(|damaged| damaged.is_before(&name)) {
             return Err(Break::Damaged(damaged.to_string()));
         }
         walk.begin_segment(&name);
         let entries =
-            read(&folder, &name).map_err(|source| Break::Unreadable { name: name.to_string(), source })?;
+            read(&folder, &name).map_err(|fault| Break::Unreadable { name: name.to_string(), fault })?;
         for (sequence, entry) in entries {
             let place = name.to_string();
             let entry = entry.ok_or(Break::Edited { sequence, place })?;
@@ -139,13 +145,14 @@ pub fn verify(folder: &Path, stream: &[Chained]) -> Result<Verified, Break> {
 
 type Row = (u64, Option<Chained>);
 
-fn read(folder: &Path, name: &AuditName) -> duckdb::Result<Vec<Row>> {
-    let (engine, unreadable) = open(folder, &[], 0, &[])?;
-    debug_assert!(unreadable.is_empty());
-    engine.execute_batch(&super::attach_one(folder, name))?;
+fn read(folder: &Path, name: &AuditName) -> Result<Vec<Row>, Fault> {
+    let of_duckdb = |error| Fault::of(&error);
+    let (engine, _) = open(folder, &[], 0, &[]).map_err(of_duckdb)?;
+    attach(&engine, folder, name)?;
     let sql = format!("SELECT {COLUMNS} FROM {}.audit ORDER BY sequence", quote_identifier(&name.alias()));
-    let mut statement = engine.prepare(&sql)?;
-    statement.query_map([], |row| Ok((row.get(0)?, entry_of(row)?)))?.collect()
+    let mut statement = engine.prepare(&sql).map_err(of_duckdb)?;
+    let rows = statement.query_map([], |row| Ok((row.get(0)?, entry_of(row)?))).map_err(of_duckdb)?;
+    rows.collect::<duckdb::Result<_>>().map_err(of_duckdb)
 }
 
 /// How far the chain was followed.

@@ -13,7 +13,7 @@ use super::{BackupError, Entry, MANIFEST, Manifest, StateFile, files, state};
 use crate::{
     audit::{AuditFolder, AuditName},
     history::{Catalog, History},
-    segment::{SegmentName, TEMPORARY_EXTENSION},
+    segment::{Fault, SegmentName, TEMPORARY_EXTENSION},
 };
 
 /// Where the segments are.
@@ -120,11 +120,16 @@ fn apart(data: &Path, backup: &Path) -> Result<(PathBuf, PathBuf), BackupError> 
 /// Copies the segments that one listing names.
 fn copy_segments(data: &Path, backup: &Path) -> Result<Vec<(Entry, bool)>, BackupError> {
     for _ in 0..MAX_LISTINGS {
-        let Catalog { current, damaged, .. } = Catalog::scan(&data.join(HISTORY))?;
+        let Catalog { current, damaged, left_out, .. } = Catalog::scan(&data.join(HISTORY))?;
         let current = current.iter().map(|segment| segment.name.to_string());
         let audit = AuditFolder::scan(&data.join(HISTORY))?;
+        // What a newer version wrote is as good as the rest.
+        let newer = left_out.iter().filter(|file| matches!(file.fault, Fault::OtherVersion(_)));
+        let newer_audit = audit.left_out.iter().filter(|file| matches!(file.fault, Fault::OtherVersion(_)));
         // Those that were set aside say what is missing.
         let names = current
+            .chain(newer.map(|file| file.file_name.clone()))
+            .chain(newer_audit.map(|file| file.file_name.clone()))
             .chain(damaged.iter().map(SegmentName::damaged_file_name))
             .chain(audit.current.iter().map(AuditName::to_string))
             .chain(audit.damaged.iter().map(AuditName::damaged_file_name));

@@ -1,9 +1,9 @@
 //! The segments in a folder, by their names alone.
 
-use std::{collections::HashMap, fs, path::Path};
+use std::{collections::BTreeMap, fs, path::Path};
 
 use super::HistoryError;
-use crate::segment::{SegmentName, current_and_covered};
+use crate::segment::{Fault, SegmentName, current_and_covered, file_bytes};
 
 /// A segment that should be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,6 +12,17 @@ pub struct Segment {
     pub name: SegmentName,
     /// Size of the file.
     pub bytes: u64,
+}
+
+/// A file with the name of a segment that is not read, whatever its content.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeftOut {
+    /// What the file is called.
+    pub file_name: String,
+    /// The sequences and times that its name says. The level may be one that this program does not know.
+    pub name: SegmentName,
+    /// Why it is not read.
+    pub fault: Fault,
 }
 
 /// The segments in a folder.
@@ -23,29 +34,57 @@ pub struct Catalog {
     pub covered: Vec<SegmentName>,
     /// Those that were found damaged and set aside, where nothing took their place.
     pub damaged: Vec<SegmentName>,
+    /// Those of a newer version, and what has a segment's name and is no file. They cover nothing.
+    pub left_out: Vec<LeftOut>,
 }
 
 impl Catalog {
     /// Lists `folder`. Files that are no segments are not looked at.
     pub fn scan(folder: &Path) -> Result<Self, HistoryError> {
+        Self::scan_without(folder, |_| false)
+    }
+
+    /// The same, as if the segments that `is_unread` were not there: what they were merged from takes their place.
+    pub(crate) fn scan_without(
+        folder: &Path,
+        is_unread: impl Fn(&SegmentName) -> bool,
+    ) -> Result<Self, HistoryError> {
         let failed = |source| HistoryError::list(folder, source);
-        let (mut sizes, mut damaged) = (HashMap::new(), Vec::new());
+        let (mut sizes, mut catalog) = (BTreeMap::new(), Self::default());
         for entry in fs::read_dir(folder).map_err(failed)? {
-            let entry = entry.map_err(failed)?;
-            let file_name = entry.file_name();
+            let file_name = entry.map_err(failed)?.file_name();
             let file_name = file_name.to_str().unwrap_or_default();
-            damaged.extend(SegmentName::parse_damaged(file_name));
-            let name = SegmentName::parse(file_name);
-            // One that is gone since it was listed was replaced by another, which is there.
-            if let (Some(name), Ok(metadata)) = (name, entry.metadata()) {
-                sizes.insert(name, metadata.len());
+            catalog.damaged.extend(SegmentName::parse_damaged(file_name));
+            if let Some(name) = SegmentName::parse_newer(file_name) {
+                let version =
+                    format!("it has version {} of the schema; a newer fleetps reads it", name.schema_version);
+                catalog.leave_out(file_name, name, Fault::OtherVersion(version));
+            } else if let Some(name) = SegmentName::parse(file_name) {
+                match file_bytes(&folder.join(file_name)) {
+                    Ok(bytes) => drop(sizes.insert(file_name.to_owned(), Segment { name, bytes })),
+                    // It was replaced by another since it was listed, which is there.
+                    Err(Fault::Gone) => {}
+                    Err(fault) => catalog.leave_out(file_name, name, fault),
+                }
             }
         }
-        let (current, covered) = current_and_covered(sizes.keys().copied().collect());
-        let current: Vec<_> = current.into_iter().map(|name| Segment { name, bytes: sizes[&name] }).collect();
-        damaged.retain(|name| !current.iter().any(|segment| segment.name.overlaps(name)));
-        damaged.sort_unstable_by_key(|name| (name.numbering(), name.first_sequence));
-        Ok(Self { current, covered, damaged })
+        catalog.sort(&sizes, is_unread);
+        Ok(catalog)
+    }
+
+    fn leave_out(&mut self, file_name: &str, name: SegmentName, fault: Fault) {
+        self.left_out.push(LeftOut { file_name: file_name.to_owned(), name, fault });
+    }
+
+    fn sort(&mut self, sizes: &BTreeMap<String, Segment>, is_unread: impl Fn(&SegmentName) -> bool) {
+        let names = sizes.values().map(|segment| segment.name).filter(|name| !is_unread(name));
+        let (current, covered) = current_and_covered(names.collect());
+        self.current = current.iter().filter_map(|name| sizes.get(&name.to_string()).copied()).collect();
+        self.covered = covered;
+        let current = &self.current;
+        self.damaged.retain(|name| !current.iter().any(|segment| segment.name.overlaps(name)));
+        self.damaged.sort_unstable_by_key(|name| (name.numbering(), name.first_sequence));
+        self.left_out.sort_unstable_by(|left, right| left.file_name.cmp(&right.file_name));
     }
 }
 

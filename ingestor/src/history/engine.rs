@@ -7,14 +7,14 @@ use fleetps_nats::with_causes;
 use parking_lot::Mutex;
 
 use super::{
-    HistoryError, MEMORY_MIB, attach_one, detach_one,
+    HistoryError, MEMORY_MIB,
     held::Held,
     in_memory::InMemory,
     moments::{self, MomentsRead},
     stretch::{self, Stretches},
     views::attach_empty,
 };
-use crate::segment::{SegmentName, open_engine};
+use crate::segment::{Fault, SegmentName, attach_segment, detach_statement, open_engine};
 
 /// Prepared statements that a connection keeps: those of a host's pages, of the segments of some months. DuckDB plans each
 /// anew whenever it is asked; kept, it is planned once and not twice. One takes 12 KB, and holds no segment.
@@ -27,16 +27,6 @@ pub(super) struct Engine {
     idle: Mutex<Vec<Connection>>,
     pub(super) moments: MomentsRead,
     pub(super) stretches: Stretches,
-}
-
-/// What attaching a segment came to.
-pub(super) enum Attaching {
-    /// It can be read.
-    Attached(Held),
-    /// It was removed since the folder was listed; what replaces it will be listed next time.
-    Gone,
-    /// It cannot be read.
-    Failed(duckdb::Error),
 }
 
 impl Engine {
@@ -52,20 +42,19 @@ impl Engine {
         })
     }
 
-    /// Attaches a segment and looks at what it holds.
-    pub(super) fn attach(&self, folder: &Path, name: SegmentName) -> Attaching {
+    /// Attaches a segment and looks at what it holds. On a fault nothing stays attached.
+    pub(super) fn attach(&self, folder: &Path, name: SegmentName) -> Result<Held, Fault> {
         let first = self.first.lock();
-        let looked = first.execute_batch(&attach_one(folder, &name)).and_then(|()| Held::look(&first, name));
-        match looked {
-            Ok(held) => Attaching::Attached(held),
-            Err(_) if !folder.join(name.to_string()).exists() => Attaching::Gone,
-            Err(error) => Attaching::Failed(error),
-        }
+        attach_segment(&first, folder, &name)?;
+        Held::look(&first, name).map_err(|error| {
+            let _ = first.execute_batch(&detach_statement(&name.alias()));
+            Fault::of(&error)
+        })
     }
 
     /// Lets go of a segment. Questions that are being answered keep it until they end.
     pub(super) fn detach(&self, name: &SegmentName) {
-        if let Err(error) = self.first.lock().execute_batch(&detach_one(name)) {
+        if let Err(error) = self.first.lock().execute_batch(&detach_statement(&name.alias())) {
             tracing::warn!(segment = %name, "cannot be detached: {}", with_causes(&error));
         }
     }

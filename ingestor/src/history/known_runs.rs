@@ -2,10 +2,14 @@
 
 use std::path::Path;
 
+use duckdb::Connection;
 use fleetps_nats::HostName;
 
-use super::{HistoryError, MEMORY_MIB, attach_sql};
-use crate::segment::{SegmentName, open_engine};
+use super::{
+    HistoryError, MEMORY_MIB,
+    views::{Rows, attach_empty, relation},
+};
+use crate::segment::{Fault, SegmentName, attach_segment, detach_statement, open_engine, read_whole};
 
 /// A run of an agent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,21 +18,55 @@ pub(crate) struct KnownRun {
     pub(crate) run_id: String,
     /// The highest sequence that is stored.
     pub(crate) sequence: u64,
+    /// When the broker took its last snapshot that is stored, in µs since 1970 UTC.
+    stored_at_us: Option<i64>,
 }
 
-/// The runs in these segments, the latest last.
-pub(crate) fn known_runs(folder: &Path, segments: &[SegmentName]) -> Result<Vec<KnownRun>, HistoryError> {
-    let engine = open_engine(MEMORY_MIB, 1, None)?;
-    engine.execute_batch(&attach_sql(folder, segments))?;
-    let mut statement = engine.prepare(include_str!("known_runs.sql"))?;
-    let rows = statement.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get(1)?, row.get(2)?)))?;
-    let mut runs = Vec::new();
-    for row in rows {
-        let (host, run_id, sequence) = row?;
-        // Always a host's name, unless somebody else wrote the file.
-        if let Ok(host) = host.parse() {
-            runs.push(KnownRun { host, run_id, sequence });
+/// A segment that could not be read, and why.
+type Unreadable = (SegmentName, Fault);
+
+/// The runs in `segments`, the latest last, and the segments that could not be read for it.
+pub(crate) fn known_runs(
+    folder: &Path,
+    segments: &[SegmentName],
+) -> Result<(Vec<KnownRun>, Vec<Unreadable>), HistoryError> {
+    let (mut engine, mut runs, mut faults) = (start_engine()?, Vec::new(), Vec::new());
+    for name in segments {
+        match runs_in(&engine, folder, name) {
+            Ok(of_segment) => runs.extend(of_segment),
+            Err(fault) => {
+                // Read by itself it may say more; and the engine may be unusable now.
+                let path = folder.join(name.to_string());
+                faults.push((*name, read_whole(&path, &name.alias()).err().unwrap_or(fault)));
+                engine = start_engine()?;
+            }
         }
     }
+    runs.sort_by_key(|run| run.stored_at_us);
+    Ok((runs, faults))
+}
+
+fn start_engine() -> Result<Connection, HistoryError> {
+    let engine = open_engine(MEMORY_MIB, 1, None)?;
+    engine.execute_batch(&attach_empty())?;
+    Ok(engine)
+}
+
+fn runs_in(engine: &Connection, folder: &Path, name: &SegmentName) -> Result<Vec<KnownRun>, Fault> {
+    attach_segment(engine, folder, name)?;
+    let read = || -> duckdb::Result<Vec<KnownRun>> {
+        let sql = include_str!("known_runs.sql")
+            .replace("$host_sample", &relation(Rows::Of("host_sample"), [name]));
+        let mut statement = engine.prepare(&sql)?;
+        let rows = statement
+            .query_map([], |row| Ok((row.get::<_, String>(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?;
+        // Always a host's name, unless somebody else wrote the file.
+        let run = |(host, run_id, sequence, stored_at_us): (String, _, _, _)| {
+            Some(KnownRun { host: host.parse().ok()?, run_id, sequence, stored_at_us })
+        };
+        Ok(rows.collect::<duckdb::Result<Vec<_>>>()?.into_iter().filter_map(run).collect())
+    };
+    let runs = read().map_err(|error| Fault::of(&error))?;
+    engine.execute_batch(&detach_statement(&name.alias())).map_err(|error| Fault::of(&error))?;
     Ok(runs)
 }

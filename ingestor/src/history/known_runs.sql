@@ -1,1 +1,1 @@
-SELECT host, run_id, max(sequence) FROM host_sample GROUP BY host, run_id ORDER BY max(stored_at)
+SELECT host, run_id, max(sequence), epoch_us(max(stored_at)) FROM $host_sample WHERE run_id IS NOT NULL GROUP BY host, run_id

@@ -30,7 +30,6 @@ mod top;
 mod views;
 
 use std::{
-    collections::HashMap,
     io,
     path::{Path, PathBuf},
     sync::Arc,
@@ -41,16 +40,17 @@ use fleetps_nats::HostName;
 use parking_lot::{Mutex, RwLock};
 
 pub use answers::*;
-pub use catalog::{Catalog, Segment};
+pub use catalog::{Catalog, LeftOut, Segment};
 pub use diff::diff;
 use engine::Engine;
 use held::Held;
 pub(crate) use known_runs::known_runs;
+use refresh::Asides;
 pub use scope::{Hosts, Scope};
 pub use views::attach_sql;
 pub(crate) use views::{Rows, Tables, attach_empty, relation, views_sql};
 
-use crate::segment::{SegmentName, open_engine, quote_identifier, quote_text};
+use crate::segment::{Fault, SegmentName, attach_segment, attach_statement, detach_statement, open_engine};
 
 /// For all queries over segments together; more is spilled to the system's temporary folder. Enough for what the blocks of
 /// a day of 20 hosts take, which then need not be read again.
@@ -66,14 +66,6 @@ pub enum HistoryError {
         folder: PathBuf,
         /// Why.
         source: io::Error,
-    },
-    /// A segment cannot be read.
-    #[error("cannot read the segment {name}; if it is damaged, move it out of the folder")]
-    Segment {
-        /// Its name.
-        name: String,
-        /// What DuckDB said.
-        source: duckdb::Error,
     },
     /// DuckDB failed.
     #[error("a query over the history failed")]
@@ -101,14 +93,14 @@ pub struct History {
 #[derive(Clone)]
 struct State {
     engine: Arc<Engine>,
-    /// Those in the folder that are current, readable or not, in the order of the stream.
-    known: Vec<SegmentName>,
-    /// Those of them that are attached.
+    /// Those that are attached, in the order of the stream.
     segments: Vec<Arc<Held>>,
-    /// Those that were found damaged before, and have their place in the stream to themselves.
+    /// Those that were found damaged twice, and have their place in the stream to themselves.
     damaged: Vec<SegmentName>,
-    /// Those that should be read and are not, the damaged ones too.
-    set_aside: HashMap<SegmentName, SetAside>,
+    /// Those of a newer version, and what is no file.
+    left_out: Vec<LeftOut>,
+    /// Those that should be attached and cannot be read.
+    asides: Asides,
 }
 
 impl History {
@@ -131,7 +123,7 @@ impl History {
     /// The segments that cannot be read, in the order of time. Every page and answer about the past says so when there
     /// are any.
     pub fn set_aside(&self) -> Vec<SetAside> {
-        let mut all: Vec<_> = self.state().set_aside.values().cloned().collect();
+        let mut all: Vec<_> = self.state().missing().collect();
         all.sort_unstable_by_key(|segment| segment.span.from_us);
         all
     }
@@ -155,43 +147,38 @@ impl History {
 
 /// The statement that attaches one segment.
 pub(crate) fn attach_one(folder: &Path, name: &SegmentName) -> String {
-    let path = folder.join(name.to_string());
-    let alias = quote_identifier(&name.alias());
-    format!("ATTACH IF NOT EXISTS {} AS {alias} (READ_ONLY);\n", quote_text(&path.to_string_lossy()))
-}
-
-/// Lets go of an attached segment.
-fn detach_one(name: &SegmentName) -> String {
-    format!("DETACH DATABASE IF EXISTS {};\n", quote_identifier(&name.alias()))
+    attach_statement(&folder.join(name.to_string()), &name.alias())
 }
 
 /// The rows of processes in segments, as they say themselves. Reads little, but notices a file that is no segment.
 pub(crate) struct RowCounts<'a> {
     folder: &'a Path,
-    engine: Connection,
+    /// Started when the first segment is read.
+    engine: Option<Connection>,
 }
 
 impl<'a> RowCounts<'a> {
     /// Of segments in `folder`.
-    pub(crate) fn of(folder: &'a Path) -> Result<Self, HistoryError> {
-        Ok(Self { folder, engine: open_engine(MEMORY_MIB, 1, None)? })
+    pub(crate) fn of(folder: &'a Path) -> Self {
+        Self { folder, engine: None }
     }
 
     /// The rows of this one.
-    pub(crate) fn read(&mut self, name: &SegmentName) -> Result<u64, HistoryError> {
-        let read = self.ask(name).or_else(|_| {
+    pub(crate) fn read(&mut self, name: &SegmentName) -> Result<u64, Fault> {
+        self.ask(name).or_else(|_| {
             // The engine may be what failed: a damaged file can end it for all that follow.
-            self.engine = open_engine(MEMORY_MIB, 1, None)?;
+            self.engine = None;
             self.ask(name)
-        });
-        read.map_err(|source| HistoryError::Segment { name: name.to_string(), source })
+        })
     }
 
-    fn ask(&self, name: &SegmentName) -> duckdb::Result<u64> {
-        self.engine.execute_batch(&attach_one(self.folder, name))?;
-        let rows = format!("SELECT \"rows\" FROM {}.segment", quote_identifier(&name.alias()));
-        let rows = self.engine.query_row(&rows, [], |row| row.get(0))?;
-        self.engine.execute_batch(&detach_one(name))?;
+    fn ask(&mut self, name: &SegmentName) -> Result<u64, Fault> {
+        let engine = match &mut self.engine {
+            Some(engine) => engine,
+            none => none.insert(open_engine(MEMORY_MIB, 1, None).map_err(|error| Fault::of(&error))?),
+        };
+        let rows = attach_segment(engine, self.folder, name)?;
+        engine.execute_batch(&detach_statement(&name.alias())).map_err(|error| Fault::of(&error))?;
         Ok(rows)
     }
 }

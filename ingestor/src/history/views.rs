@@ -27,6 +27,39 @@ const SPAN_COLUMNS: &str = "host, boot_id, pid, started_at, first_captured_at, l
 const SAMPLE_AS_SPAN: &str = "host, boot_id, pid, started_at, captured_at AS first_captured_at, \
     captured_at AS last_captured_at, 1::UINTEGER AS snapshots, state, threads, cpu_percent, cpu_time_ms, resident_bytes, \
     virtual_bytes, read_bytes, written_bytes";
+/// Of `host_sample`, as every version has them.
+const HOST_SAMPLE_COLUMNS: &str = "host, boot_id, run_id, sequence, captured_at, stored_at, interval_ms, monotonic_ms, \
+    cpu_percent, load_1, load_5, load_15, memory_total_bytes, memory_used_bytes, memory_available_bytes, swap_total_bytes, \
+    swap_used_bytes, disk_read_bytes, disk_written_bytes, network_received_bytes, network_sent_bytes, process_count, \
+    thread_count, uptime_s, processes_left_out, agent_cpu_time_ms, agent_resident_bytes, agent_pass_us, \
+    agent_dropped_snapshots";
+/// Of the other tables. By name, so that a column that is more in one file shifts no other.
+const COLUMNS: [(&str, &str); 7] = [
+    (
+        "segment",
+        "partition, stream_created, first_sequence, last_sequence, first_captured_at, last_captured_at, level, \"rows\", \
+         schema_version, writer",
+    ),
+    ("gap", "partition, stream_created, first_sequence, last_sequence, noticed_at, reason"),
+    (
+        "host_info",
+        "host, captured_at, os_host_name, os, kernel, architecture, cpu_model, cores, threads, frequency_mhz, \
+         memory_bytes, boot_at, agent_version",
+    ),
+    ("filesystem_sample", "host, captured_at, mount, device, kind, total_bytes, used_bytes"),
+    (
+        "process",
+        "host, boot_id, pid, started_at, parent_pid, name, executable, command_line, user_name, unit, container, \
+         first_seen, last_seen",
+    ),
+    ("capture", "host, number, captured_at"),
+    (
+        "process_hour",
+        "host, boot_id, pid, started_at, hour, samples, first_captured_at, last_captured_at, cpu_percent_max, \
+         cpu_time_first_ms, cpu_time_last_ms, resident_samples, resident_bytes_sum, resident_bytes_max, \
+         read_bytes_first, read_bytes_last, written_bytes_first, written_bytes_last",
+    ),
+];
 /// A process has a row in every segment in which it occurs, but must have one in the view, or joins would count twice.
 const PROCESS_VIEW: &str = include_str!("process_view.sql");
 /// The same of the hours of a process, which may lie in two segments.
@@ -193,6 +226,11 @@ fn union_of_files(table: &str, tables: &[Tables]) -> String {
     format!("({})", rows.collect::<Vec<_>>().join("\nUNION ALL "))
 }
 
+/// The columns of a table.
+fn columns_of(table: &str) -> &'static str {
+    COLUMNS.iter().find(|(name, _)| *name == table).map_or("*", |(_, columns)| columns)
+}
+
 /// The query for the rows of a table of one segment; `None` where its version of the schema has no such table.
 fn rows_of(table: &str, tables: &Tables) -> Option<String> {
     let Tables { catalog, schema_version } = tables;
@@ -200,8 +238,9 @@ fn rows_of(table: &str, tables: &Tables) -> Option<String> {
     Some(match table {
         "process_hour" if *schema_version < 2 => return None,
         "host_sample" if *schema_version < 2 => {
-            format!("SELECT *, true AS has_processes FROM {catalog}.host_sample")
+            format!("SELECT {}, true AS has_processes FROM {catalog}.host_sample", HOST_SAMPLE_COLUMNS)
         }
+        "host_sample" => format!("SELECT {HOST_SAMPLE_COLUMNS}, has_processes FROM {catalog}.host_sample"),
         "process_span" if has_spans => format!("SELECT {SPAN_COLUMNS} FROM {catalog}.process_span"),
         "process_span" => format!("SELECT {SAMPLE_AS_SPAN} FROM {catalog}.process_sample"),
         // What is not put together from several needs no number.
@@ -209,6 +248,28 @@ fn rows_of(table: &str, tables: &Tables) -> Option<String> {
             let all = rows_of("host_sample", tables)?;
             format!("SELECT host, 0::UINTEGER AS number, captured_at FROM ({all}) WHERE has_processes")
         }
-        _ => format!("SELECT * FROM {catalog}.{table}"),
+        _ => format!("SELECT {} FROM {catalog}.{table}", columns_of(table)),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::segment::open_engine;
+
+    #[test]
+    fn columns_are_named_as_the_schema_has_them() {
+        let engine = open_engine(64, 1, None).unwrap();
+        engine.execute_batch(&attach_empty()).unwrap();
+        let tables = Tables::of_catalog(EMPTY);
+        for table in COLUMNS.iter().map(|(table, _)| *table).chain(["host_sample"]) {
+            let columns = |sql: &str| {
+                let mut statement = engine.prepare(sql).unwrap();
+                let _ = statement.query([]).unwrap();
+                statement.column_names()
+            };
+            let by_name = rows_of(table, &tables).unwrap();
+            assert_eq!(columns(&by_name), columns(&format!("FROM {EMPTY}.{table}")), "{table}");
+        }
+    }
 }

@@ -109,6 +109,27 @@ pub(crate) fn publish_file(temporary: &Path, path: &Path) -> Result<(), FileErro
     if cfg!(unix) { sync(folder).map_err(FileError::at(folder)) } else { Ok(()) }
 }
 
+/// Brings a complete segment to disk, as a file that is only read, and gives it its final name.
+pub(crate) fn publish_segment(temporary: &Path, path: &Path) -> Result<(), FileError> {
+    make_read_only(temporary).map_err(FileError::at(temporary))?;
+    publish_file(temporary, path)
+}
+
+/// Takes everybody's permission to write a file: a program that opens a segment to write locks it, and a merge or a
+/// start in that moment could not read it. Elsewhere than on Unix such a file could not be removed, and stays as it is.
+pub(crate) fn make_read_only(path: &Path) -> io::Result<()> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let metadata = std::fs::metadata(path)?;
+        let mode = metadata.permissions().mode();
+        if metadata.is_file() && mode & 0o222 != 0 {
+            std::fs::set_permissions(path, PermissionsExt::from_mode(mode & 0o7555))?;
+        }
+    }
+    Ok(())
+}
+
 /// `text` as an SQL string.
 pub(crate) fn quote_text(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))

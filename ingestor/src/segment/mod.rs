@@ -12,14 +12,17 @@
 //! **The names are the manifest.** The ingestor goes on after the highest sequence that a name has; a segment whose
 //! range lies inside another's is ignored, so a merge takes effect with its one rename.
 //!
-//! **A damaged segment is set aside** under its name with `.damaged` at the end. It is never read again, and covers
-//! nothing, so what it was merged from takes its place where that is still there. Only where to go on is still taken from
-//! its name: nothing of the stream is stored a second time.
+//! **A segment that cannot be read is left out**, named with the reason, and tried again by itself (`fault`). It covers
+//! nothing meanwhile, so what it was merged from takes its place where that is still there; where to go on is still taken
+//! from its name, so that nothing of the stream is stored a second time. Only one that is found damaged twice, minutes
+//! apart, gets `.damaged` behind its name; `fleetps history check --restore` takes that away where it can be read after all.
 //!
 //! **An epoch is one numbering of the stream.** A stream that is deleted and made anew, or that lost its end in a
 //! power failure, numbers anew; names carry the time when the numbering began.
 
+mod attach;
 mod columns;
+mod fault;
 mod file;
 mod name;
 mod rows;
@@ -27,10 +30,14 @@ mod seal;
 mod spans;
 mod strings;
 
+pub(crate) use attach::{
+    attach_file, attach_segment, attach_statement, detach_statement, file_bytes, read_whole,
+};
+pub use fault::Fault;
 pub use file::FileError;
 pub(crate) use file::{
-    TEMPORARY_EXTENSION, attach_new, begin_file, finish_file, open_engine, publish_file, quote_identifier,
-    quote_text,
+    TEMPORARY_EXTENSION, attach_new, begin_file, finish_file, make_read_only, open_engine, publish_file,
+    publish_segment, quote_identifier, quote_text,
 };
 pub use name::{Level, SegmentName, current_and_covered};
 pub(crate) use name::{TIME_FORMAT, parse_time};

@@ -9,6 +9,8 @@ use std::{cmp::Reverse, fmt};
 
 use jiff::Timestamp;
 
+use super::SCHEMA_VERSION;
+
 /// What the name of every segment ends with.
 const EXTENSION: &str = ".duckdb";
 /// What is added to the name of a segment that was found damaged.
@@ -91,6 +93,21 @@ impl SegmentName {
         };
         let ordered = name.first_sequence >= 1 && name.first_sequence <= name.last_sequence;
         (ordered && name.to_string() == file_name).then_some(name)
+    }
+
+    /// Reads the name of a segment that a later version wrote; `None` when it is none. Its level may be unknown here, and
+    /// more may be said behind the version of the schema.
+    pub fn parse_newer(file_name: &str) -> Option<Self> {
+        let stem = file_name.strip_suffix(EXTENSION)?;
+        let (level_word, rest) = stem.split_once('-')?;
+        let known = Level::ALL.into_iter().find(|level| level.as_str() == level_word);
+        let is_word = !level_word.is_empty() && level_word.bytes().all(|byte| byte.is_ascii_lowercase());
+        let mut parts = rest.splitn(7, '-');
+        let first_six: Vec<&str> = parts.by_ref().take(6).collect();
+        // As a name of this version with the longest span, so that every part is read in one way.
+        let as_known = format!("{}-{}{EXTENSION}", Level::Rollup.as_str(), first_six.join("-"));
+        let name = Self::parse(&as_known).filter(|name| is_word && name.schema_version > SCHEMA_VERSION)?;
+        Some(Self { level: known.unwrap_or(Level::Rollup), ..name })
     }
 
     /// Reads the name of a file that was a segment and was set aside; `None` when it is none.

@@ -8,7 +8,7 @@ use duckdb::{Appender, Connection};
 use super::{
     SegmentName, SegmentRows,
     columns::BATCH_ROWS,
-    file::{FileError, TEMPORARY_EXTENSION, begin_file, finish_file, open_engine, publish_file},
+    file::{FileError, TEMPORARY_EXTENSION, begin_file, finish_file, open_engine, publish_segment},
 };
 
 /// For one segment of half a million rows; twice what was measured.
@@ -70,7 +70,7 @@ pub fn seal(folder: &Path, rows: &mut SegmentRows) -> Result<SegmentName, SealEr
         Problem::Database(source) => SealError::Database { name: name.to_string(), source },
         Problem::Layout(source) => SealError::Layout { name: name.to_string(), source },
     });
-    let published = written.and_then(|()| Ok(publish_file(&temporary, &path)?));
+    let published = written.and_then(|()| Ok(publish_segment(&temporary, &path)?));
     if published.is_err() {
         let _ = std::fs::remove_file(&temporary);
     }

@@ -1,6 +1,9 @@
 //! The engine that answers one question: all segments attached, everything else locked away.
 
-use std::path::Path;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 
 use arrow::array::{Array, AsArray};
 use duckdb::{Config, Connection};
@@ -11,8 +14,8 @@ use super::{
     seen,
 };
 use crate::{
-    history::{Catalog, HistoryError, Scope, attach_one, attach_sql},
-    segment::{SegmentName, quote_text},
+    history::{Catalog, HistoryError, Scope, attach_sql},
+    segment::{Fault, SegmentName, attach_segment, quote_text},
 };
 
 /// Where DuckDB says that a question is about the text around it, which the asker has not written.
@@ -139,20 +142,34 @@ fn use_utc(connection: &Connection) -> duckdb::Result<()> {
     Ok(())
 }
 
-/// Attaches what there is: the segments that can be read, and the names of those that cannot.
+/// Attaches what there is: the segments that can be read, and the names of those that cannot. What these were merged from
+/// takes their place where that is still there.
 fn attach(connection: &Connection, folder: &Path) -> Result<(Vec<SegmentName>, Vec<String>), HistoryError> {
-    let mut catalog = Catalog::scan(folder)?;
-    let mut readable = Vec::new();
-    let mut incomplete: Vec<_> = catalog.damaged.iter().map(SegmentName::to_string).collect();
-    while let Some(segment) = catalog.current.pop() {
-        match connection.execute_batch(&attach_one(folder, &segment.name)) {
-            Ok(()) => readable.push(segment.name),
-            // Too old, or merged more than a minute after the folder was listed.
-            Err(_) if !folder.join(segment.name.to_string()).exists() => {}
-            Err(_) => incomplete.push(segment.name.to_string()),
+    let (mut readable, mut unread) = (BTreeMap::new(), BTreeSet::new());
+    loop {
+        let is_unread = |name: &SegmentName| unread.contains(&name.to_string());
+        let catalog = Catalog::scan_without(folder, is_unread)?;
+        let before = unread.len();
+        for segment in catalog.current.iter().rev() {
+            let file_name = segment.name.to_string();
+            if readable.contains_key(&file_name) {
+                continue;
+            }
+            match attach_segment(connection, folder, &segment.name) {
+                Ok(_) => drop(readable.insert(file_name, segment.name)),
+                // Too old, or merged more than a minute after the folder was listed.
+                Err(Fault::Gone) => {}
+                Err(_) => drop(unread.insert(file_name)),
+            }
+        }
+        if unread.len() == before {
+            let damaged = catalog.damaged.iter().map(SegmentName::to_string);
+            let left_out = catalog.left_out.into_iter().map(|file| file.file_name);
+            let current = catalog.current.iter().map(|segment| segment.name.to_string());
+            let readable = current.filter_map(|file_name| readable.get(&file_name).copied()).collect();
+            return Ok((readable, damaged.chain(left_out).chain(unread).collect()));
         }
     }
-    Ok((readable, incomplete))
 }
 
 /// Locks everything away, and looks whether it is.

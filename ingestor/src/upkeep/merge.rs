@@ -16,7 +16,7 @@ use crate::{
     history::{Rows, attach_sql, relation},
     segment::{
         FileError, Level, PACKED_FIGURES, SegmentName, TEMPORARY_EXTENSION, begin_file, finish_file,
-        open_engine, publish_file,
+        open_engine, publish_segment,
     },
 };
 
@@ -94,7 +94,7 @@ pub(crate) fn merge(
     let checked = result.map_err(|source| MergeError::Database { name: name.to_string(), source }).and_then(
         |written| {
             written.check(plan, &name)?;
-            publish_file(&temporary, &path)?;
+            publish_segment(&temporary, &path)?;
             Ok((name, written.rows))
         },
     );

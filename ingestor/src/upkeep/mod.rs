@@ -5,6 +5,7 @@
 //! **Every step makes one segment of others and takes effect with its one rename.** A thinned segment has the sequences of
 //! what it was made from and a later level, so by its name alone it replaces them.
 
+mod failures;
 mod merge;
 mod offline;
 mod pieces;
@@ -23,9 +24,9 @@ use tokio_util::sync::CancellationToken;
 pub(crate) use merge::Interrupt;
 pub use merge::MergeError;
 pub use offline::{check_folder, merge_folder, tidy_folder};
-pub(crate) use scrub::{find_damage, is_damage};
+pub(crate) use scrub::find_fault;
 
-use self::{plan::Plan, retention::Relief, scrub::Scrub};
+use self::{failures::Failures, plan::Plan, retention::Relief, scrub::Scrub};
 use crate::{
     error::IngestError,
     segment::SegmentName,
@@ -55,9 +56,11 @@ impl Upkeep {
     /// Works until it is cancelled.
     pub(crate) fn run(&self) {
         stand_back();
-        let mut scrub = Scrub::default();
+        let (mut scrub, mut failures) = (Scrub::of(self.shelf.folder()), Failures::default());
         while !self.cancel.is_cancelled() {
-            let pause = match self.step(&mut scrub) {
+            let stepped = self.step(&mut scrub, &mut failures);
+            self.progress.set_upkeep_error(stepped.as_ref().err().map(|error| with_causes(error)));
+            let pause = match stepped {
                 Ok(true) => Duration::ZERO,
                 Ok(false) => self.settings.upkeep_interval,
                 Err(_) if self.cancel.is_cancelled() => return,
@@ -71,30 +74,38 @@ impl Upkeep {
     }
 
     /// One look at the folder; true when there may be more to do at once.
-    fn step(&self, scrub: &mut Scrub) -> Result<bool, IngestError> {
-        let set_aside = self.shelf.set_aside();
-        self.progress.set_set_aside(set_aside.iter().map(SegmentName::to_string).collect());
+    fn step(&self, scrub: &mut Scrub, failures: &mut Failures) -> Result<bool, IngestError> {
+        let looked = self.shelf.look_again(self.settings.quarantine_after);
+        self.progress.set_set_aside(self.shelf.set_aside());
+        looked?;
+        failures.forget_gone(&self.shelf.segments());
+        self.progress.set_failed_merges(failures.reasons());
         self.shelf.publish()?;
         self.shelf.unlink_retired(self.settings.unlink_delay);
-        match next_task(&self.shelf.segments(), jiff::Timestamp::now().as_second(), &self.settings) {
-            Some(task) => self.perform(task).map(|()| true),
-            None => {
-                let Some(name) = scrub.next(&self.shelf.segments(), Instant::now()) else { return Ok(false) };
-                scrub::set_aside_if_damaged(&self.shelf, &name)?;
-                // One at a time: a start must not read the whole history at once.
-                Ok(false)
-            }
+        let now_s = jiff::Timestamp::now().as_second();
+        match next_task(&self.shelf, failures, now_s, &self.settings) {
+            Some(task) => self.perform(&task, failures).map(|()| true),
+            // One at a time: what there is to do is looked for again after each.
+            None => scrub.step(&self.shelf, now_s).map(|()| false),
         }
     }
 
-    fn perform(&self, task: Task) -> Result<(), IngestError> {
-        let made = perform(&self.shelf, &task, &self.interrupt);
-        if let (Err(_), Task::Make(plan), false) = (&made, &task, self.cancel.is_cancelled()) {
-            for source in &plan.sources {
-                scrub::set_aside_if_damaged(&self.shelf, &source.name)?;
-            }
+    /// Does a task. A plan that fails waits, unless one of its sources is at fault, which is then taken out of use.
+    fn perform(&self, task: &Task, failures: &mut Failures) -> Result<(), IngestError> {
+        let made = perform(&self.shelf, task, &self.interrupt);
+        let (Err(error), Task::Make(plan), false) = (&made, task, self.cancel.is_cancelled()) else {
+            return made;
+        };
+        let mut are_whole = true;
+        for source in &plan.sources {
+            are_whole &= scrub::is_whole(&self.shelf, &source.name)?;
         }
-        made
+        if are_whole {
+            let error = with_causes(error);
+            tracing::warn!("{error}; trying again later");
+            failures.add(plan, error, Instant::now());
+        }
+        Ok(())
     }
 
     fn wait(&self, pause: Duration) {
@@ -115,33 +126,41 @@ enum Task {
     Remove(Vec<SegmentName>),
 }
 
-/// Room is made first: without it, nothing else can be done.
-fn next_task(segments: &[Shelved], now_s: i64, settings: &IngestorSettings) -> Option<Task> {
-    let expired = retention::expired(segments, now_s, settings);
+/// Room is made first: without it, nothing else can be done. Plans that failed and wait are passed over.
+fn next_task(shelf: &Shelf, failures: &Failures, now_s: i64, settings: &IngestorSettings) -> Option<Task> {
+    let (segments, now) = (shelf.mergeable(), Instant::now());
+    let (mergeable, thinnable) = (failures.mergeable(&segments, now), failures.thinnable(&segments, now));
+    let expired = retention::expired(&segments, now_s, settings);
     if !expired.is_empty() {
         tracing::info!(segments = expired.len(), "removing segments that are too old");
         return Some(Task::Remove(expired));
     }
-    let relief = retention::relief(segments, settings).map(|relief| {
-        let limit = settings.max_history_bytes;
-        match relief {
-            Relief::Thin(plan) => {
-                tracing::warn!(
-                    limit,
-                    level = plan.level.as_str(),
-                    "the history takes too much: keeping less of the oldest"
-                );
-                Task::Make(plan)
-            }
-            Relief::Remove(name) => {
-                tracing::warn!(limit, segment = %name, "the history takes too much: removing the oldest");
-                Task::Remove(vec![name])
-            }
+    relief(&segments, &thinnable, settings)
+        .or_else(|| Some(Task::Make(plan::next_merge(&mergeable, now_s, settings.merge_fresh_count)?)))
+        .or_else(|| Some(Task::Make(retention::next_thinning(&thinnable, now_s, settings)?)))
+}
+
+/// What makes room where `segments` take more than the limit, of those that are `thinnable`.
+fn relief(segments: &[Shelved], thinnable: &[Shelved], settings: &IngestorSettings) -> Option<Task> {
+    let bytes = |segments: &[Shelved]| segments.iter().map(|segment| segment.bytes).sum::<u64>();
+    let waiting_bytes = bytes(segments) - bytes(thinnable);
+    let limit = settings.max_history_bytes;
+    let left =
+        IngestorSettings { max_history_bytes: limit.saturating_sub(waiting_bytes), ..settings.clone() };
+    Some(match retention::relief(thinnable, &left)? {
+        Relief::Thin(plan) => {
+            tracing::warn!(
+                limit,
+                level = plan.level.as_str(),
+                "the history takes too much: keeping less of the oldest"
+            );
+            Task::Make(plan)
         }
-    });
-    relief
-        .or_else(|| Some(Task::Make(plan::next_merge(segments, now_s, settings.merge_fresh_count)?)))
-        .or_else(|| Some(Task::Make(retention::next_thinning(segments, now_s, settings)?)))
+        Relief::Remove(name) => {
+            tracing::warn!(limit, segment = %name, "the history takes too much: removing the oldest");
+            Task::Remove(vec![name])
+        }
+    })
 }
 
 fn perform(shelf: &Shelf, task: &Task, interrupt: &Interrupt) -> Result<(), IngestError> {

@@ -4,8 +4,8 @@ use std::{path::Path, time::Duration};
 
 use fleetps_nats::lock::FolderLock;
 
-use super::{merge::Interrupt, next_task, perform, scrub};
-use crate::{error::IngestError, segment::SegmentName, settings::IngestorSettings, shelf::Shelf};
+use super::{failures::Failures, merge::Interrupt, next_task, perform, scrub};
+use crate::{error::IngestError, settings::IngestorSettings, shelf::Shelf};
 
 /// Merges everything in `folder` that is due, as if all of it were long past, and removes nothing else. Returns the number
 /// of merges. Holds the lock on the folder meanwhile.
@@ -32,7 +32,8 @@ pub fn tidy_folder(folder: &Path, now_s: i64, settings: &IngestorSettings) -> Re
     let _lock = FolderLock::take(folder)?;
     let shelf = Shelf::open(folder)?;
     let mut steps = 0;
-    while let Some(task) = next_task(&shelf.segments(), now_s, settings) {
+    let failures = Failures::default();
+    while let Some(task) = next_task(&shelf, &failures, now_s, settings) {
         perform(&shelf, &task, &Interrupt::default())?;
         steps += 1;
     }
@@ -40,17 +41,18 @@ pub fn tidy_folder(folder: &Path, now_s: i64, settings: &IngestorSettings) -> Re
     Ok(steps)
 }
 
-/// Reads every value of every segment in `folder`, and sets those aside that are damaged; returns these. Holds the lock on
-/// the folder meanwhile.
+/// Reads every value of every segment in `folder`, twice, and sets those aside that are damaged both times. Returns the
+/// segments whose content is missing. Holds the lock on the folder meanwhile.
 ///
 /// # Errors
 /// Where an ingestor uses the folder, or it cannot be read or written.
-pub fn check_folder(folder: &Path) -> Result<Vec<SegmentName>, IngestError> {
+pub fn check_folder(folder: &Path) -> Result<Vec<String>, IngestError> {
     let _lock = FolderLock::take(folder)?;
     let shelf = Shelf::open(folder)?;
     for segment in shelf.segments() {
-        scrub::set_aside_if_damaged(&shelf, &segment.name)?;
+        scrub::is_whole(&shelf, &segment.name)?;
     }
+    shelf.look_at_all_again(Duration::ZERO)?;
     shelf.publish()?;
-    Ok(shelf.set_aside())
+    Ok(shelf.set_aside().into_iter().map(|(name, _)| name).collect())
 }

@@ -2,126 +2,53 @@
 //!
 //! DuckDB checks a block against its checksum when it reads it, so a flipped bit or a missing end shows here.
 
-use std::{
-    collections::HashMap,
-    path::Path,
-    time::{Duration, Instant},
-};
-
-use fleetps_nats::with_causes;
+use std::path::Path;
 
 use crate::{
     error::IngestError,
-    history::attach_one,
-    segment::{Level, SegmentName, open_engine, quote_identifier},
+    segment::{Fault, Level, SegmentName, read_whole},
     shelf::{Shelf, Shelved},
+    verified::Verified,
 };
 
-/// For reading a segment; the sums over its rows take next to nothing.
-const MEMORY_MIB: u64 = 256;
-/// Each segment is read this often.
-const READ_EVERY: Duration = Duration::from_secs(7 * 24 * 3600);
+/// The file beside the segments that says which were read when.
+const VERIFIED: &str = "verified.json";
 
-/// When which segment was read last. After a start, none was.
-#[derive(Debug, Default)]
-pub(super) struct Scrub {
-    read: HashMap<SegmentName, Instant>,
-}
+/// Reads merged segments, one at a time, each once and then every week.
+#[derive(Debug)]
+pub(super) struct Scrub(Verified);
 
 impl Scrub {
-    /// The next segment to read: those that never were first, then those for which it is time. Fresh ones are not looked
-    /// at, because merging reads them soon.
-    pub(super) fn next(&mut self, segments: &[Shelved], now: Instant) -> Option<SegmentName> {
-        let merged = || segments.iter().map(|segment| segment.name).filter(|name| name.level != Level::Fresh);
-        if self.read.len() > 2 * segments.len() {
-            self.read.retain(|name, _| merged().any(|other| other == *name));
+    pub(super) fn of(folder: &Path) -> Self {
+        Self(Verified::load(folder.join(VERIFIED)))
+    }
+
+    /// Reads the next segment for which it is time, if any. Fresh ones are not looked at, because merging reads them soon.
+    pub(super) fn step(&mut self, shelf: &Shelf, now_s: i64) -> Result<(), IngestError> {
+        let is_merged = |segment: &Shelved| segment.name.level != Level::Fresh;
+        let names: Vec<SegmentName> =
+            shelf.segments().into_iter().filter(is_merged).map(|segment| segment.name).collect();
+        let file_names: Vec<String> = names.iter().map(SegmentName::to_string).collect();
+        let next = self.0.next(&file_names, now_s);
+        let name = next.and_then(|next| names.iter().find(|name| name.to_string() == next));
+        if let Some(name) = name
+            && is_whole(shelf, name)?
+        {
+            self.0.remember(name.to_string(), &file_names, now_s);
         }
-        let next = merged().min_by_key(|name| self.read.get(name))?;
-        let is_due = self.read.get(&next).is_none_or(|read| now.duration_since(*read) >= READ_EVERY);
-        if is_due {
-            self.read.insert(next, now);
-        }
-        is_due.then_some(next)
+        Ok(())
     }
 }
 
-/// Reads a segment whole, and sets it aside where that shows damage.
-pub(super) fn set_aside_if_damaged(shelf: &Shelf, name: &SegmentName) -> Result<(), IngestError> {
-    match find_damage(shelf.folder(), name) {
-        Some(error) => {
-            tracing::error!(segment = %name, "set aside: {}", with_causes(&error));
-            shelf.put_aside(*name)
-        }
-        None => Ok(()),
+/// Reads a segment whole, and takes it out of use where that fails; whether it could be read.
+pub(super) fn is_whole(shelf: &Shelf, name: &SegmentName) -> Result<bool, IngestError> {
+    match find_fault(shelf.folder(), name) {
+        Some(fault) => shelf.doubt(*name, fault).map(|()| false),
+        None => Ok(true),
     }
 }
 
-/// Reads a segment whole; what is wrong with it, if it is damaged.
-pub(crate) fn find_damage(folder: &Path, name: &SegmentName) -> Option<duckdb::Error> {
-    let read = || read_whole(folder, name);
-    // Twice, because there may have been no memory or no file handle for it at the first time.
-    read().or_else(|_| read()).err().filter(is_damage)
-}
-
-/// Whether an error is not about this moment: DuckDB has no other way to say so than its text.
-pub(crate) fn is_damage(error: &duckdb::Error) -> bool {
-    let text = error.to_string();
-    !["Out of Memory Error", "Too many open files"].iter().any(|passing| text.contains(passing))
-}
-
-/// Reads every value of a segment; fails where one is damaged, or where it cannot be read now.
-fn read_whole(folder: &Path, name: &SegmentName) -> duckdb::Result<()> {
-    let engine = open_engine(MEMORY_MIB, 1, None)?;
-    engine.execute_batch(&attach_one(folder, name))?;
-    let tables: Vec<String> = engine
-        .prepare("SELECT table_name FROM duckdb_tables() WHERE database_name = ?")?
-        .query_map([name.alias()], |row| row.get(0))?
-        .collect::<duckdb::Result<_>>()?;
-    for table in tables {
-        let (alias, table) = (quote_identifier(&name.alias()), quote_identifier(&table));
-        // Not count: DuckDB knows that a hash is never NULL, and would read nothing.
-        let sql = format!("SELECT bit_xor(hash(t)) FROM {alias}.{table} t");
-        engine.query_row(&sql, [], |row| row.get::<_, Option<u64>>(0))?;
-    }
-    Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::segment::SCHEMA_VERSION;
-
-    fn shelved(level: Level, sequence: u64) -> Shelved {
-        let (first_sequence, last_sequence) = (sequence, sequence);
-        let name = SegmentName {
-            level,
-            partition: 0,
-            epoch_s: 1,
-            first_sequence,
-            last_sequence,
-            first_stored_s: 0,
-            schema_version: SCHEMA_VERSION,
-        };
-        Shelved { name, rows: 1, bytes: 1 }
-    }
-
-    #[test]
-    fn each_merged_segment_is_read_once_and_again_a_week_later() {
-        let segments = [shelved(Level::Day, 1), shelved(Level::Hour, 2), shelved(Level::Fresh, 3)];
-        let (mut scrub, start) = (Scrub::default(), Instant::now());
-        let mut read: Vec<_> = (0..3).map(|_| scrub.next(&segments, start)).collect();
-        read.sort_by_key(|name| name.map(|name| name.first_sequence));
-        assert_eq!(read, [None, Some(segments[0].name), Some(segments[1].name)]);
-        assert_eq!(scrub.next(&segments, start + READ_EVERY / 2), None);
-        assert!(scrub.next(&segments, start + READ_EVERY).is_some());
-    }
-
-    #[test]
-    fn what_is_gone_is_forgotten() {
-        let (mut scrub, now) = (Scrub::default(), Instant::now());
-        for sequence in 1..100 {
-            scrub.next(&[shelved(Level::Hour, sequence)], now);
-        }
-        assert!(scrub.read.len() < 4);
-    }
+/// Reads a segment whole; what is wrong with it, if anything is.
+pub(crate) fn find_fault(folder: &Path, name: &SegmentName) -> Option<Fault> {
+    read_whole(&folder.join(name.to_string()), &name.alias()).err()
 }

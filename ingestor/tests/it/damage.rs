@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, OpenOptions},
-    os::unix::fs::FileExt,
+    os::unix::fs::{FileExt, PermissionsExt},
     path::Path,
 };
 
@@ -17,6 +17,8 @@ use crate::{
 
 /// Flips some bits, or cuts off the end.
 fn damage(path: &Path, rng: &mut Rng) {
+    // A segment is a file that is only read.
+    fs::set_permissions(path, PermissionsExt::from_mode(0o644)).unwrap();
     let file = OpenOptions::new().read(true).write(true).open(path).unwrap();
     let length = file.metadata().unwrap().len();
     if rng.u32(0..4) == 0 {

@@ -9,6 +9,8 @@ mod crashes;
 mod damage;
 mod disk_full;
 mod earlier_versions;
+#[cfg(unix)]
+mod files;
 mod fleet;
 mod flood;
 mod hostile_messages;

@@ -97,6 +97,7 @@ impl Fixture {
             merge_fresh_count: 5,
             upkeep_interval: Duration::from_millis(20),
             unlink_delay: Duration::from_secs(1),
+            quarantine_after: Duration::from_millis(100),
             // Some tests begin with a history that is years old.
             keep_hours: Duration::from_secs(10_000 * 86_400),
             max_stream_bytes: STREAM_BYTES,

@@ -14,6 +14,7 @@ use crate::support::{Fixture, until};
 
 fn truncate(path: &Path) {
     let bytes = fs::read(path).unwrap();
+    fs::remove_file(path).unwrap();
     fs::write(path, &bytes[..bytes.len() / 2]).unwrap();
 }
 
@@ -68,6 +69,7 @@ fn damage_anywhere_in_a_segment_costs_its_own_entries_at_most() {
     for place in (0..whole.len()).step_by(1_024) {
         let mut bytes = whole.clone();
         bytes[place..].iter_mut().take(64).for_each(|byte| *byte ^= 0b101);
+        fs::remove_file(&path).unwrap();
         fs::write(&path, bytes).unwrap();
         let found = search(folder.path(), &[], &everything()).unwrap();
         let sequences: Vec<_> = found.entries.iter().map(|entry| entry.sequence).collect();

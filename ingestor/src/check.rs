@@ -1,0 +1,165 @@
+//! What is wrong with the files of a history, for `fleetps history check`. Works beside a running ingestor: it reads, and
+//! renames nothing but what was set aside and can be read after all.
+
+use std::{fs, path::Path};
+
+use crate::{
+    audit::{AuditFolder, AuditName},
+    history::{Catalog, HistoryError, RowCounts},
+    segment::{Fault, SegmentName, read_whole},
+};
+
+/// A file whose content is missing from answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// What the file is called.
+    pub file: String,
+    /// Why, and what to do about it.
+    pub reason: String,
+}
+
+/// What there is in a history folder.
+#[derive(Debug, Default)]
+pub struct Checked {
+    /// How many files can be read.
+    pub readable: usize,
+    /// The files that cannot be read.
+    pub problems: Vec<Problem>,
+}
+
+impl Checked {
+    fn take(&mut self, file: String, read: Result<(), Fault>) {
+        match read {
+            Ok(()) => self.readable += 1,
+            // Merged with others, or too old, since the folder was listed.
+            Err(Fault::Gone) => {}
+            Err(fault) => self.problems.push(Problem { file, reason: fault.to_string() }),
+        }
+    }
+}
+
+/// Looks at the files of the history in `folder`. Reads every value of each where `is_thorough`, else only what each says
+/// of itself.
+///
+/// # Errors
+/// When the folder cannot be listed.
+pub fn check(folder: &Path, is_thorough: bool) -> Result<Checked, HistoryError> {
+    let (catalog, audit) = (Catalog::scan(folder)?, AuditFolder::scan(folder)?);
+    let (mut checked, mut counts) = (Checked::default(), RowCounts::of(folder));
+    for segment in &catalog.current {
+        let file = segment.name.to_string();
+        let said = counts.read(&segment.name).map(drop);
+        let read = match is_thorough {
+            true => said.and_then(|()| read_whole(&folder.join(&file), &segment.name.alias())),
+            false => said,
+        };
+        checked.take(file, read);
+    }
+    for name in &audit.current {
+        let file = name.to_string();
+        checked.take(file.clone(), read_whole(&folder.join(file), &name.alias()));
+    }
+    let left_out = catalog.left_out.into_iter().map(|file| (file.file_name, file.fault));
+    for (file, fault) in left_out.chain(audit.left_out.into_iter().map(|file| (file.file_name, file.fault))) {
+        checked.take(file, Err(fault));
+    }
+    for set_aside in set_aside(folder)? {
+        let reason = match is_thorough.then(|| set_aside.read(folder)) {
+            None => "it was found damaged twice and set aside; --verify reads it again".to_owned(),
+            Some(Ok(())) => "it was set aside and can be read; --restore puts it back".to_owned(),
+            Some(Err(fault)) => format!("it was set aside: {fault}; a backup may have it whole"),
+        };
+        checked.problems.push(Problem { file: set_aside.damaged_file_name, reason });
+    }
+    Ok(checked)
+}
+
+/// Puts back each file in `folder` that was set aside as damaged and can be read after all. Returns which were put back,
+/// and why the others were not.
+///
+/// # Errors
+/// When the folder cannot be listed.
+pub fn restore(folder: &Path) -> Result<(Vec<String>, Vec<Problem>), HistoryError> {
+    let (mut restored, mut problems) = (Vec::new(), Vec::new());
+    for set_aside in set_aside(folder)? {
+        match set_aside.restore(folder)? {
+            Ok(()) => restored.push(set_aside.file_name),
+            Err(reason) => problems.push(Problem { file: set_aside.damaged_file_name, reason }),
+        }
+    }
+    Ok((restored, problems))
+}
+
+/// A file that was set aside as damaged.
+struct SetAsideFile {
+    file_name: String,
+    damaged_file_name: String,
+    alias: String,
+    name: Name,
+}
+
+enum Name {
+    Segment(SegmentName),
+    Audit(AuditName),
+}
+
+fn set_aside(folder: &Path) -> Result<Vec<SetAsideFile>, HistoryError> {
+    let failed = |source| HistoryError::list(folder, source);
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).map_err(failed)? {
+        let file_name = entry.map_err(failed)?.file_name();
+        let file_name = file_name.to_str().unwrap_or_default();
+        let segment = SegmentName::parse_damaged(file_name)
+            .map(|name| (name.to_string(), name.alias(), Name::Segment(name)));
+        let audit = || {
+            let name = AuditName::parse_damaged(file_name)?;
+            Some((name.to_string(), name.alias(), Name::Audit(name)))
+        };
+        if let Some((whole_name, alias, name)) = segment.or_else(audit) {
+            let damaged_file_name = file_name.to_owned();
+            found.push(SetAsideFile { file_name: whole_name, damaged_file_name, alias, name });
+        }
+    }
+    found.sort_unstable_by(|left, right| left.file_name.cmp(&right.file_name));
+    Ok(found)
+}
+
+impl SetAsideFile {
+    fn read(&self, folder: &Path) -> Result<(), Fault> {
+        read_whole(&folder.join(&self.damaged_file_name), &self.alias)
+    }
+
+    /// Gives it its name again, or says why not.
+    fn restore(&self, folder: &Path) -> Result<Result<(), String>, HistoryError> {
+        if let Some(reason) = self.replaced(folder)? {
+            return Ok(Err(reason));
+        }
+        if let Err(fault) = self.read(folder) {
+            return Ok(Err(format!("{fault}; a backup may have it whole")));
+        }
+        let renamed = fs::rename(folder.join(&self.damaged_file_name), folder.join(&self.file_name));
+        Ok(renamed.map_err(|error| format!("it cannot be renamed: {error}")))
+    }
+
+    /// What holds its rows, or some of them, by now: with both, these would be there twice.
+    fn replaced(&self, folder: &Path) -> Result<Option<String>, HistoryError> {
+        let is_there = folder.join(&self.file_name).symlink_metadata().is_ok();
+        let replaced = match &self.name {
+            Name::Segment(name) => {
+                let lies_inside = |other: &SegmentName| {
+                    name.first_sequence <= other.first_sequence && other.last_sequence <= name.last_sequence
+                };
+                let mut others = Catalog::scan(folder)?.current.into_iter().map(|segment| segment.name);
+                others
+                    .find(|other| other.overlaps(name) && !lies_inside(other))
+                    .map(|other| other.to_string())
+            }
+            Name::Audit(name) => {
+                let current = AuditFolder::scan(folder)?.current;
+                name.is_replaced_by(&current).then(|| "other audit segments".to_owned())
+            }
+        };
+        let taken = is_there.then(|| self.file_name.clone()).or(replaced);
+        Ok(taken.map(|other| format!("{other} holds its rows by now; this file can be removed")))
+    }
+}

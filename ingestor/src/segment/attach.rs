@@ -1,0 +1,169 @@
+//! Opens a file of the history, read-only. Nothing else attaches one: what can be wrong with a file is a [`Fault`] here,
+//! and the files beside it go on.
+
+use std::{
+    fs::{self, File},
+    io::{self, Read},
+    path::Path,
+};
+
+use duckdb::Connection;
+
+use super::{Fault, SegmentName, open_engine, quote_identifier, quote_text};
+
+/// What DuckDB writes before the first block: three headers of 4 KiB. A shorter file is cut off.
+const HEADER_BYTES: usize = 3 * 4096;
+/// For reading a file whole; the sums over its rows take next to nothing.
+const MEMORY_MIB: u64 = 256;
+/// Read at once when the system is asked for every byte of a file.
+const CHUNK_BYTES: usize = 1 << 20;
+
+/// The statement that attaches the database file at `path` as `alias`, read-only.
+pub(crate) fn attach_statement(path: &Path, alias: &str) -> String {
+    let (path, alias) = (quote_text(&path.to_string_lossy()), quote_identifier(alias));
+    format!("ATTACH IF NOT EXISTS {path} AS {alias} (READ_ONLY);\n")
+}
+
+/// The statement that lets go of what is attached as `alias`.
+pub(crate) fn detach_statement(alias: &str) -> String {
+    format!("DETACH DATABASE IF EXISTS {};\n", quote_identifier(alias))
+}
+
+/// Attaches the database file at `path` as `alias`, read-only. Looks at it first, because DuckDB would wait for a pipe.
+pub(crate) fn attach_file(connection: &Connection, path: &Path, alias: &str) -> Result<(), Fault> {
+    look(path)?;
+    let attached = connection.execute_batch(&attach_statement(path, alias));
+    attached.map_err(|error| fault_of(path, &error))
+}
+
+/// Attaches a segment of `folder` and compares what it says of itself with its name. Returns its rows of processes, as
+/// `segment.rows` counts them. On a fault nothing stays attached.
+pub(crate) fn attach_segment(
+    connection: &Connection,
+    folder: &Path,
+    name: &SegmentName,
+) -> Result<u64, Fault> {
+    let (path, alias) = (folder.join(name.to_string()), name.alias());
+    attach_file(connection, &path, &alias)?;
+    let checked = Content::read(connection, &alias).map_err(|error| fault_of(&path, &error));
+    checked.and_then(|content| content.check(name)).inspect_err(|_| {
+        // What could not be read may be what cannot be detached; the engine is then replaced by who owns it.
+        let _ = connection.execute_batch(&detach_statement(&alias));
+    })
+}
+
+/// Reads every value of the database file at `path`.
+pub(crate) fn read_whole(path: &Path, alias: &str) -> Result<(), Fault> {
+    let read = || -> Result<(), Fault> {
+        let of_duckdb = |error| fault_of(path, &error);
+        let engine = open_engine(MEMORY_MIB, 1, None).map_err(of_duckdb)?;
+        attach_file(&engine, path, alias)?;
+        read_tables(&engine, alias).map_err(of_duckdb)
+    };
+    // Twice, because there may have been no memory or no file handle for it at the first time.
+    let verdict = read().or_else(|_| read());
+    match verdict {
+        // A part that the system cannot read looks like a part that is missing.
+        Err(Fault::Damaged(_)) => read_bytes(path).and(verdict),
+        _ => verdict,
+    }
+}
+
+fn read_tables(engine: &Connection, alias: &str) -> duckdb::Result<()> {
+    let tables: Vec<String> = engine
+        .prepare("SELECT table_name FROM duckdb_tables() WHERE database_name = ?")?
+        .query_map([alias], |row| row.get(0))?
+        .collect::<duckdb::Result<_>>()?;
+    for table in tables {
+        let (alias, table) = (quote_identifier(alias), quote_identifier(&table));
+        // Not count: DuckDB knows that a hash is never NULL, and would read nothing.
+        let sql = format!("SELECT bit_xor(hash(t)) FROM {alias}.{table} t");
+        engine.query_row(&sql, [], |row| row.get::<_, Option<u64>>(0))?;
+    }
+    Ok(())
+}
+
+/// What the system says of a file: that it is one, and that its beginning can be read.
+fn look(path: &Path) -> Result<(), Fault> {
+    let bytes = file_bytes(path)?;
+    let mut file = File::open(path).map_err(|error| Fault::of_io(&error))?;
+    match file.read_exact(&mut [0; HEADER_BYTES]) {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+            Err(Fault::Damaged(format!("it ends after {bytes} bytes")))
+        }
+        read => read.map_err(|error| Fault::of_io(&error)),
+    }
+}
+
+/// The size of a file, if it is one; a link to a file counts as that.
+pub(crate) fn file_bytes(path: &Path) -> Result<u64, Fault> {
+    let metadata = fs::metadata(path).map_err(|error| match path.is_symlink() {
+        true => Fault::Unavailable(format!("it is a link that leads to no file: {error}")),
+        false => Fault::of_io(&error),
+    })?;
+    if metadata.is_file() { Ok(metadata.len()) } else { Err(Fault::not_a_file()) }
+}
+
+/// Has the system read every byte.
+fn read_bytes(path: &Path) -> Result<(), Fault> {
+    let read = || -> io::Result<()> {
+        let (mut file, mut chunk) = (File::open(path)?, vec![0; CHUNK_BYTES]);
+        while file.read(&mut chunk)? > 0 {}
+        Ok(())
+    };
+    read().map_err(|error| Fault::of_io(&error))
+}
+
+fn fault_of(path: &Path, error: &duckdb::Error) -> Fault {
+    match fs::metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Fault::Gone,
+        _ => Fault::of(error),
+    }
+}
+
+/// What a segment says of itself; what an earlier version did not write is absent.
+struct Content {
+    epoch_s: Option<i64>,
+    first_sequence: Option<u64>,
+    last_sequence: Option<u64>,
+    rows: u64,
+    schema_version: u32,
+}
+
+impl Content {
+    fn read(connection: &Connection, alias: &str) -> duckdb::Result<Self> {
+        let sql = format!(
+            "SELECT epoch(stream_created)::BIGINT, first_sequence, last_sequence, \"rows\", schema_version FROM {}.segment",
+            quote_identifier(alias)
+        );
+        connection.query_row(&sql, [], |row| {
+            Ok(Self {
+                epoch_s: row.get(0)?,
+                first_sequence: row.get(1)?,
+                last_sequence: row.get(2)?,
+                rows: row.get(3)?,
+                schema_version: row.get(4)?,
+            })
+        })
+    }
+
+    /// Its rows, if it is what its name says.
+    fn check(&self, name: &SegmentName) -> Result<u64, Fault> {
+        if self.schema_version > name.schema_version {
+            let version = self.schema_version;
+            return Err(Fault::OtherVersion(format!("its content has version {version} of the schema")));
+        }
+        let differs = self.epoch_s.is_some_and(|epoch_s| epoch_s != name.epoch_s)
+            || self.first_sequence.is_some_and(|first| first != name.first_sequence)
+            || self.last_sequence.is_some_and(|last| last != name.last_sequence);
+        match differs {
+            true => Err(Fault::OtherVersion("its content is that of a segment of another name".to_owned())),
+            false => Ok(self.rows),
+        }
+    }
+}
+
+#[cfg(test)]
+#[cfg(unix)]
+#[path = "attach_tests.rs"]
+mod tests;
