@@ -8,7 +8,8 @@ use fleetps_nats::{HostName, units};
 
 use crate::{
     commands::{
-        Asked, AuditCommand, EnrolTokenArgs, Format, HostCommand, PsArgs, TlsCommand, TopArgs, UserCommand,
+        Asked, AuditCommand, EnrolTokenArgs, Format, HistoryCommand, HostCommand, PsArgs, TlsCommand,
+        TopArgs, UserCommand,
     },
     people::Auth,
 };
@@ -65,6 +66,9 @@ pub enum Command {
     /// Look after hosts: which may publish, and what they belong to
     #[command(subcommand)]
     Host(HostCommand),
+    /// Look after the files of the history: which cannot be read, and why
+    #[command(subcommand)]
+    History(HistoryCommand),
     /// Copy the history, keys and settings into DIR while everything runs; again into the same DIR copies what is new
     Backup {
         /// Where the backup goes

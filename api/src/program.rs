@@ -52,6 +52,7 @@ fn run(Cli { command, overrides }: Cli) -> anyhow::Result<()> {
         Some(Command::User(asked)) => commands::user(&config()?, asked),
         Some(Command::EnrolToken(args)) => commands::enrol_token(&config()?, args),
         Some(Command::Host(asked)) => commands::host(&config()?, asked),
+        Some(Command::History(asked)) => commands::history(&config()?, &asked),
         Some(Command::Backup { dir }) => commands::backup(&config()?, settings.as_deref(), &dir),
         Some(Command::Restore { dir }) => commands::restore(&config()?, &dir),
         Some(Command::SqlWorker { history }) => Ok(fleetps_ingestor::sql::serve(&history)?),

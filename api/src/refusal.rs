@@ -55,10 +55,15 @@ impl Refusal {
         Self::new(StatusCode::FORBIDDEN, format!("you may not {}", action.words()), hint)
     }
 
-    /// This server has no history to look at.
-    pub fn no_history() -> Self {
-        let hint = "`fleetps serve` needs --data DIR, the data folder of the ingestor";
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "there is no history here to look at", hint)
+    /// This server has no history to look at, for this reason if one is known.
+    pub fn no_history(problem: Option<&str>) -> Self {
+        let hint = "make it a folder that this server may read, and it is there within a second; `fleetps serve` needs \
+            --data DIR, the data folder of the ingestor";
+        let error = match problem {
+            Some(problem) => format!("there is no history here to look at: {problem}"),
+            None => "there is no history here to look at".to_owned(),
+        };
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, error, hint)
     }
 
     /// Too many open pages.

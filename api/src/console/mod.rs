@@ -51,7 +51,7 @@ impl Console {
     /// # Errors
     /// When there is no answer.
     pub async fn ask(&self, who: &str, scope: Arc<Scope>, sql: String) -> Result<Answered, Refusal> {
-        let Some(asker) = self.asker.clone() else { return Err(Refusal::no_history()) };
+        let Some(asker) = self.asker.clone() else { return Err(Refusal::no_history(None)) };
         let Ok(_seat) = self.seats.try_acquire() else { return Err(too_many()) };
         let turn = Arc::clone(&self.turn).acquire_owned().await;
         let cancelled = CancellationToken::new();

@@ -1,6 +1,6 @@
 //! For supervisors and load balancers: whether the process is up, and whether the pipeline works.
 
-use std::{collections::BTreeMap, time::Instant};
+use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
 use async_nats::connection::State as Connection;
 use axum::{Extension, extract::State, http::StatusCode, response::Response};
@@ -35,7 +35,27 @@ struct Details {
     /// Segments that cannot be read, those of the audit too for whoever may read it: answers about the past lack what
     /// they hold, and everything else works.
     incomplete: Vec<String>,
+    /// The same, each with the reason, as these pages and as the ingestors found it.
+    missing: Vec<Missing>,
+    /// Merges of segments that failed and are tried again; all else goes on, with more files than usual.
+    failed_merges: Vec<Missing>,
+    /// Why the record of who did what is not in segments, or not all of it can be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    audit: Option<String>,
     refused: Refused,
+}
+
+/// A segment, and what is wrong with it.
+#[derive(Serialize, PartialEq, Eq, PartialOrd, Ord)]
+struct Missing {
+    segment: String,
+    reason: String,
+}
+
+impl From<(String, String)> for Missing {
+    fn from((segment, reason): (String, String)) -> Self {
+        Self { segment, reason }
+    }
 }
 
 /// What was refused, by reason, since each part that counts was started. What happened zero times is left out.
@@ -89,8 +109,8 @@ pub async fn ready(State(shared): State<Shared>, person: Option<Extension<Person
     }
     .into();
     let now = Instant::now();
-    let (intake, history): (Part, Part) =
-        (shared.ingestors.intake(now).into(), shared.ingestors.history(now).into());
+    let intake: Part = shared.ingestors.intake(now).into();
+    let history: Part = shared.ingestors.history(now).and_then(|()| shared.past.check()).into();
     let ready = broker.ok && intake.ok && history.ok;
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let sees_all =
@@ -99,9 +119,22 @@ pub async fn ready(State(shared): State<Shared>, person: Option<Extension<Person
         let refused = Refused::so_far(&shared);
         let reads_audit = may(&person, Action::ReadAudit, None) == Decision::Allowed;
         let of_audit = if reads_audit { shared.records.set_aside() } else { Vec::new() };
-        let of_hosts = Sight::new(shared, person).set_aside().into_iter();
-        let incomplete = of_hosts.map(|set_aside| set_aside.segment).chain(of_audit).collect();
-        Details { broker, intake, history, incomplete, refused }
+        let ingestors = Arc::clone(&shared.ingestors);
+        let of_hosts = Sight::new(shared, person).set_aside();
+        let mut missing: Vec<Missing> = ingestors.set_aside().into_iter().map(Missing::from).collect();
+        // The ingestor's reason, where it has one.
+        let unnamed = |segment: &str| !missing.iter().any(|known| known.segment == segment);
+        let of_pages: Vec<Missing> = of_hosts
+            .iter()
+            .filter(|set_aside| unnamed(&set_aside.segment))
+            .map(|set_aside| Missing { segment: set_aside.segment.clone(), reason: set_aside.reason.clone() })
+            .collect();
+        missing.extend(of_pages);
+        missing.sort();
+        let incomplete = of_hosts.into_iter().map(|set_aside| set_aside.segment).chain(of_audit).collect();
+        let failed_merges = ingestors.failed_merges().into_iter().map(Missing::from).collect();
+        let audit = reads_audit.then(|| ingestors.audit_error()).flatten();
+        Details { broker, intake, history, incomplete, missing, failed_merges, audit, refused }
     });
     json::answer(status, &Ready { ready, details })
 }

@@ -60,6 +60,26 @@ impl IngestorReports {
         sums(refused)
     }
 
+    /// The segments whose content is missing, each with the reason.
+    pub fn set_aside(&self) -> Vec<(String, String)> {
+        self.named(|status| &status.set_aside_reasons)
+    }
+
+    /// The first segment of each merge that failed and is tried again, with the reason.
+    pub fn failed_merges(&self) -> Vec<(String, String)> {
+        self.named(|status| &status.failed_merges)
+    }
+
+    fn named(&self, which: impl Fn(&IngestorStatus) -> &Vec<(String, String)>) -> Vec<(String, String)> {
+        let reports = self.by_partition.lock();
+        reports.values().flat_map(|report| which(&report.status).iter().cloned()).collect()
+    }
+
+    /// Why the record of who did what is not in segments, or not all of it can be read.
+    pub fn audit_error(&self) -> Option<String> {
+        self.by_partition.lock().values().find_map(|report| report.status.audit_error.clone())
+    }
+
     /// Whether snapshots are being read from the stream.
     pub fn intake(&self, now: Instant) -> Check {
         let reports = self.by_partition.lock();
@@ -89,8 +109,14 @@ impl IngestorReports {
         let reports = self.by_partition.lock();
         for (partition, report) in reports.iter() {
             let fresh = now.saturating_duration_since(report.received) <= BELIEVED_FOR;
-            if let Some(problem) = report.status.write_error.as_ref().filter(|_| fresh) {
+            let IngestorStatus { write_error, upkeep_error, .. } = &report.status;
+            if let Some(problem) = write_error.as_ref().filter(|_| fresh) {
                 return Err(format!("the history of partition {partition} cannot be written: {problem}"));
+            }
+            if let Some(problem) = upkeep_error.as_ref().filter(|_| fresh) {
+                return Err(format!(
+                    "the history of partition {partition} cannot be looked after: {problem}"
+                ));
             }
         }
         match reports.values().any(|report| now.saturating_duration_since(report.received) <= BELIEVED_FOR) {
@@ -174,6 +200,9 @@ mod tests {
         reports.take(IngestorStatus { read_sequence: 6, ..status.clone() }, after(21));
         assert_eq!(reports.intake(after(21)), Ok(()));
 
+        let lost = IngestorStatus { upkeep_error: Some("no folder".to_owned()), ..status.clone() };
+        reports.take(lost, after(22));
+        assert!(reports.history(after(22)).unwrap_err().contains("no folder"));
         let full = IngestorStatus { write_error: Some("disk full".to_owned()), ..status };
         reports.take(full, after(22));
         assert!(reports.history(after(22)).unwrap_err().contains("disk full"));

@@ -13,7 +13,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    live::{Fleet, Intake, now_us},
+    live::{Check, Fleet, Intake, now_us},
     refusal::Refusal,
 };
 
@@ -30,12 +30,18 @@ const PAST_HOUR_US: i64 = 3_600_000_000;
 pub struct Past {
     /// Absent until the folder can be read.
     history: Arc<RwLock<Option<History>>>,
+    /// Why the folder cannot be read now.
+    problem: Arc<RwLock<Option<String>>>,
     room: Arc<Semaphore>,
 }
 
 impl Default for Past {
     fn default() -> Self {
-        Self { history: Arc::default(), room: Arc::new(Semaphore::new(MAX_QUESTIONS)) }
+        Self {
+            history: Arc::default(),
+            problem: Arc::default(),
+            room: Arc::new(Semaphore::new(MAX_QUESTIONS)),
+        }
     }
 }
 
@@ -61,7 +67,9 @@ impl Past {
         scope: Arc<Scope>,
         question: impl FnOnce(&History) -> Result<T, HistoryError> + Send + 'static,
     ) -> Result<T, Refusal> {
-        let Some(history) = self.history(scope) else { return Err(Refusal::no_history()) };
+        let Some(history) = self.history(scope) else {
+            return Err(Refusal::no_history(self.problem.read().as_deref()));
+        };
         let permit = Arc::clone(&self.room).acquire_owned().await;
         let answer = tokio::task::spawn_blocking(move || {
             let _permit = permit;
@@ -79,8 +87,8 @@ impl Past {
         while !shutdown.is_cancelled() {
             let (past, folder) = (self.clone(), folder.clone());
             let looked = tokio::task::spawn_blocking(move || past.look(&folder)).await;
-            if let Ok(Err(error)) = looked {
-                tracing::debug!("the history: {}", with_causes(&error));
+            if let Ok(looked) = looked {
+                self.note(looked.err().map(|error| with_causes(&error)));
             }
             tokio::select! {
                 () = shutdown.cancelled() => return,
@@ -109,6 +117,21 @@ impl Past {
         if let Some(Some(peaks)) = shutdown.run_until_cancelled(recalling).await {
             fleet.recall(&peaks);
         }
+    }
+
+    /// Whether a history that was read once can still be looked at.
+    pub fn check(&self) -> Check {
+        let problem = self.problem.read().clone().filter(|_| self.history.read().is_some());
+        problem.map_or(Ok(()), Err)
+    }
+
+    /// Notes why the folder cannot be read now; in the log when that changes.
+    fn note(&self, problem: Option<String>) {
+        let mut known = self.problem.write();
+        if let Some(problem) = problem.as_ref().filter(|_| *known != problem) {
+            tracing::warn!("the history: {problem}; looking again every {LOOK_EVERY:?}");
+        }
+        *known = problem;
     }
 
     fn look(&self, folder: &std::path::Path) -> Result<(), HistoryError> {
