@@ -13,6 +13,12 @@ use super::{
 use crate::subject;
 
 const TEMPLATE: &str = include_str!("managed.conf");
+/// Each of ten thousand hosts has one, and more than half of them come back at once after a network was cut, before the old
+/// ones are known to be gone.
+const MAX_CONNECTIONS: u64 = 16_384;
+/// Files that the store has open: two for each of its blocks that is in use, of streams and buckets.
+const KEPT_DESCRIPTORS: u64 = 4_096;
+
 const BY_HAND: &str = include_str!("../../nats-server.conf");
 
 /// The server's files.
@@ -94,6 +100,7 @@ fn render(files: &Files, settings: &ServerSettings, keys: &Keys) -> Result<Strin
         ("{tls}", tls(settings)),
         ("{log}", quoted(&files.log)),
         ("{max_file_store_bytes}", settings.max_file_store_bytes.to_string()),
+        ("{max_connections}", max_connections(descriptors()).to_string()),
         ("{auth}", keys.public(Part::Auth)?),
         ("{ingestor}", keys.public(Part::Ingestor)?),
         ("{api}", keys.public(Part::Api)?),
@@ -103,6 +110,23 @@ fn render(files: &Files, settings: &ServerSettings, keys: &Keys) -> Result<Strin
         ("{system}", keys.public(Part::System)?),
     ];
     Ok(values.iter().fold(TEMPLATE.to_owned(), |text, (name, value)| text.replace(name, value)))
+}
+
+/// Connections for which there is room: the files that the server may open, less those that its store needs.
+fn max_connections(descriptors: Option<u64>) -> u64 {
+    let descriptors = descriptors.unwrap_or(u64::MAX);
+    (descriptors - KEPT_DESCRIPTORS.min(descriptors / 2)).min(MAX_CONNECTIONS)
+}
+
+/// The files that the server may open: it raises its limit to the hard one by itself.
+#[cfg(unix)]
+fn descriptors() -> Option<u64> {
+    rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum
+}
+
+#[cfg(not(unix))]
+fn descriptors() -> Option<u64> {
+    None
 }
 
 /// The configuration of a server run by hand, with the keys in `folder`; makes the folder and the keys that are missing.
@@ -144,6 +168,19 @@ mod tests {
                 line.contains("account: ") || line.contains("accounts: [") || line.contains("limits: ")
             })
             .collect()
+    }
+
+    #[test]
+    fn connections_leave_the_store_its_files() {
+        for (descriptors, connections) in [
+            (Some(0), 0),
+            (Some(1_024), 512),
+            (Some(20_000), 15_904),
+            (Some(1 << 20), 16_384),
+            (None, 16_384),
+        ] {
+            assert_eq!(max_connections(descriptors), connections, "{descriptors:?}");
+        }
     }
 
     #[test]

@@ -4,13 +4,38 @@ use std::process::{Command, Stdio};
 
 use fleetps_nats::server::{ManagedServer, Part, broker_in};
 
-use crate::support::{settings, start, until};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
+use crate::support::{settings, start, until, within};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_connects_without_a_key() {
     let fixture = start().await;
     let refusal = async_nats::connect(fixture.server.url()).await.unwrap_err();
     assert!(format!("{refusal:?}").to_lowercase().contains("auth"), "{refusal:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_that_say_nothing_end_and_keep_nobody_out() {
+    let fixture = start().await;
+    let address = fixture.server.url().trim_start_matches("nats://").to_owned();
+    let mut silent = Vec::new();
+    for count in 0..500 {
+        let mut socket = TcpStream::connect(&address).await.unwrap();
+        if count % 2 == 0 {
+            socket.write_all(b"CONN").await.unwrap();
+        }
+        silent.push(socket);
+    }
+    within(fixture.client(Part::Api)).await;
+    for socket in &mut silent {
+        let mut said = String::new();
+        let _ = within(socket.read_to_string(&mut said)).await;
+        assert!(said.contains("Authentication Timeout"), "{said}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
