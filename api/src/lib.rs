@@ -1,6 +1,6 @@
 //! The front door of fleetps: pages, JSON and live push.
 //!
-//! `web` runs the server; `routes` says which address leads where; `handlers` has one file per page, named as its
+//! `web` runs the server; `connections` are those to it; `routes` says which address leads where; `handlers` has one file per page, named as its
 //! template; `live` holds the present state of the fleet, fed from the broker; `past` asks the history; `view` turns that state into the rows
 //! a page shows, and into the patches that keep an open page up to date; `display` is how numbers, times and hostile
 //! strings are written; `records` is who did what; `middleware` guards and finishes every answer; `refusal` is every answer that is not a yes.
@@ -11,6 +11,7 @@
 pub mod cli;
 pub mod commands;
 pub mod config;
+pub mod connections;
 pub mod console;
 pub mod display;
 mod handlers;

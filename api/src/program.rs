@@ -63,5 +63,6 @@ fn until_a_signal<Work: Future<Output = anyhow::Result<()>>>(
     work: impl FnOnce(Config, CancellationToken) -> Work,
     config: Config,
 ) -> anyhow::Result<()> {
+    fleetps_ingestor::descriptors::raise_limit();
     tokio::runtime::Runtime::new()?.block_on(async { work(config, pipeline::ended_by_signal()?).await })
 }

@@ -7,6 +7,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    connections::{self, Connections, Limits},
     console::Console,
     live::{self, AdmissionReports, Fleet, IngestorReports, Intake},
     past::Past,
@@ -14,7 +15,7 @@ use crate::{
     records::Records,
     routes,
     rules::Groups,
-    tls::{Door, Peer},
+    tls::Door,
 };
 
 /// Open pages kept up to date at once. Each costs its last view, up to about a megabyte.
@@ -47,6 +48,8 @@ pub struct Shared {
     pub intake: watch::Receiver<Intake>,
     /// Whoever may ask.
     pub people: People,
+    /// The connections over which it is asked.
+    pub connections: Connections,
     /// The broker; absent where pages are tested without one.
     pub broker: Option<async_nats::Client>,
     /// Room for pages kept up to date.
@@ -70,6 +73,7 @@ impl Shared {
             admission: Arc::default(),
             intake: watch::channel(Intake::default()).1,
             people: People::anybody(Addresses::default()),
+            connections: Connections::new(Limits::of_this_process(), Addresses::default()),
             broker,
             live_room: Arc::new(Semaphore::new(MAX_LIVE)),
             search_room: Arc::new(Semaphore::new(MAX_SEARCHES)),
@@ -88,7 +92,7 @@ pub fn router(shared: Shared) -> axum::Router {
 /// seconds.
 ///
 /// # Errors
-/// When the door fails.
+/// When the broker does not answer at the start.
 pub async fn run(
     door: Door,
     client: async_nats::Client,
@@ -101,6 +105,8 @@ pub async fn run(
     shared.records = Records::open(&client, history.clone(), shutdown.clone()).await?;
     shared.console = Console::new(Some(Asker::with_this_program(history.clone())?));
     shared.people = people.clone();
+    let connections = Connections::new(Limits::of_this_process(), people.addresses().clone());
+    shared.connections = connections.clone();
     let (progress, mut caught_up) = watch::channel(Intake::default());
     shared.intake = caught_up.clone();
     let jetstream = async_nats::jetstream::new(client.clone());
@@ -138,14 +144,13 @@ pub async fn run(
     let recalling = tokio::spawn(recalling);
     let _ = tokio::time::timeout(CATCH_UP_FOR, caught_up.wait_for(|intake| intake.caught_up)).await;
 
-    let router = router(shared).into_make_service_with_connect_info::<Peer>();
-    let serving = axum::serve(door, router).with_graceful_shutdown(shutdown.clone().cancelled_owned());
+    let serving = connections::serve(door, router(shared), connections, shutdown.clone());
     let hard_end = async {
         shutdown.cancelled().await;
         tokio::time::sleep(END_WITHIN).await;
     };
     tokio::select! {
-        served = serving => served?,
+        () = serving => {}
         () = hard_end => tracing::info!("some requests did not end in time and were cut off"),
     }
     intake.await?;

@@ -15,6 +15,7 @@
 pub mod audit;
 pub mod backup;
 pub mod check;
+pub mod descriptors;
 mod error;
 pub mod filter;
 pub mod history;

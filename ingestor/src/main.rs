@@ -25,6 +25,7 @@ async fn main() -> ExitCode {
 async fn run(cli: cli::Cli) -> anyhow::Result<()> {
     let (broker, admission, settings) = cli.resolve()?;
     fleetps_ingestor::check_library()?;
+    fleetps_ingestor::descriptors::raise_limit();
     let cancel = CancellationToken::new();
     tokio::spawn(cancel_on_signal(cancel.clone()));
     let client = tokio::select! {

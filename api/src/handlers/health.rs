@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::json;
 use crate::{
+    connections::Connections,
     live::{Check, Intake},
     people::Person,
     rules::{Action, Decision, HostGroups, Sight, may},
@@ -32,6 +33,7 @@ struct Details {
     broker: Part,
     intake: Part,
     history: Part,
+    connections: Connected,
     /// Segments that cannot be read, those of the audit too for whoever may read it: answers about the past lack what
     /// they hold, and everything else works.
     incomplete: Vec<String>,
@@ -67,6 +69,8 @@ struct Refused {
     history: BTreeMap<String, u64>,
     /// Snapshots that these pages do not show: what their host sent too much, and what was none.
     pages: BTreeMap<&'static str, u64>,
+    /// Connections to these pages that made room for others or found none, and clients that were too slow.
+    connections: BTreeMap<&'static str, u64>,
 }
 
 impl Refused {
@@ -77,7 +81,24 @@ impl Refused {
             broker: shared.admission.refused(),
             history: shared.ingestors.refused(),
             pages: pages.filter(|(_, count)| *count > 0).collect(),
+            connections: shared.connections.refused(),
         }
+    }
+}
+
+/// The connections to these pages. That they are full makes nothing less ready: who may be kept out by that are strangers.
+#[derive(Serialize)]
+struct Connected {
+    open: usize,
+    most: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    problem: Option<String>,
+}
+
+impl Connected {
+    fn now(connections: &Connections) -> Self {
+        let (open, most) = (connections.open(), connections.limits().most);
+        Self { open, most, problem: connections.problem() }
     }
 }
 
@@ -117,6 +138,7 @@ pub async fn ready(State(shared): State<Shared>, person: Option<Extension<Person
         |person: &Person| may(person, Action::SeeHosts, Some(&HostGroups::new())) == Decision::Allowed;
     let details = person.filter(|person| sees_all(person)).map(|Extension(person)| {
         let refused = Refused::so_far(&shared);
+        let connections = Connected::now(&shared.connections);
         let reads_audit = may(&person, Action::ReadAudit, None) == Decision::Allowed;
         let of_audit = if reads_audit { shared.records.set_aside() } else { Vec::new() };
         let ingestors = Arc::clone(&shared.ingestors);
@@ -134,7 +156,7 @@ pub async fn ready(State(shared): State<Shared>, person: Option<Extension<Person
         let incomplete = of_hosts.into_iter().map(|set_aside| set_aside.segment).chain(of_audit).collect();
         let failed_merges = ingestors.failed_merges().into_iter().map(Missing::from).collect();
         let audit = reads_audit.then(|| ingestors.audit_error()).flatten();
-        Details { broker, intake, history, incomplete, missing, failed_merges, audit, refused }
+        Details { broker, intake, history, connections, incomplete, missing, failed_merges, audit, refused }
     });
     json::answer(status, &Ready { ready, details })
 }

@@ -18,6 +18,9 @@ use crate::{people::People, refusal::Refusal};
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
      img-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'";
 
+/// When to try again, in seconds, where nobody knows better: a broker that was started again is back by then.
+const RETRY_AFTER: HeaderValue = HeaderValue::from_static("5");
+
 /// Where sign-in is off, lets only requests to a loopback name through.
 pub async fn check_host(State(people): State<People>, request: Request, next: Next) -> Response {
     match host_of(request.uri(), request.headers()) {
@@ -56,9 +59,10 @@ fn is_own(headers: &HeaderMap, host: Option<&str>) -> bool {
     is_from_here && is_of_here
 }
 
-/// Sets the headers that protect pages and data in a browser.
+/// Sets the headers that protect pages and data in a browser; what is refused for a while says when to try again.
 pub async fn secure(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
+    let status = response.status();
     let headers = response.headers_mut();
     let mut set = |name, value| headers.insert(name, HeaderValue::from_static(value));
     set(header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY);
@@ -66,10 +70,18 @@ pub async fn secure(request: Request, next: Next) -> Response {
     set(header::REFERRER_POLICY, "same-origin");
     set(header::HeaderName::from_static("cross-origin-opener-policy"), "same-origin");
     set(header::HeaderName::from_static("cross-origin-resource-policy"), "same-origin");
+    if is_passing(status) && !headers.contains_key(header::RETRY_AFTER) {
+        headers.insert(header::RETRY_AFTER, RETRY_AFTER);
+    }
     if !headers.contains_key(header::CACHE_CONTROL) {
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }
     response
+}
+
+/// Whether the same may be answered otherwise a little later.
+fn is_passing(status: StatusCode) -> bool {
+    matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE)
 }
 
 fn host_of<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Option<&'a str> {

@@ -70,7 +70,8 @@ impl Addresses {
         self.allowed_from.is_empty() || self.allowed_from.iter().any(|net| net.contains(&from))
     }
 
-    fn is_proxy(&self, address: IpAddr) -> bool {
+    /// Whether it is one of the trusted proxies.
+    pub fn is_proxy(&self, address: IpAddr) -> bool {
         self.trusted_proxies.iter().any(|net| net.contains(&address))
     }
 }

@@ -1,8 +1,10 @@
 //! Keeps out what no page of this server sent, whoever asks from where nobody may, and who asks too much; sends people who
 //! are not signed in to the sign-in, and ends what is kept up to date for somebody who may see it no more.
 
+use std::time::Duration;
+
 use axum::{
-    body::{Body, to_bytes},
+    body::{Body, Bytes, to_bytes},
     extract::{Request, State},
     http::{Method, StatusCode, header},
     middleware::Next,
@@ -13,12 +15,17 @@ use subtle::ConstantTimeEq;
 
 use super::{Accounts, Came, Credential, FormToken, People, Person, throttle};
 use crate::{
+    connections::Place,
     handlers::form::{field, with_next},
     refusal::Refusal,
 };
 
 /// The longest form: a long question in SQL.
 const MAX_FORM_BYTES: usize = 2 << 20;
+/// The longest form of somebody who is not signed in: a name and two passwords. Many could send one at once.
+const MAX_STRANGERS_BYTES: usize = 16 << 10;
+/// How long the body of a request may take: the longest form at 70 KB a second. However slowly it comes, there is an end.
+const BODY_WITHIN: Duration = Duration::from_secs(30);
 /// The name of the field that every form sends along.
 const FIELD: &str = "form_token";
 
@@ -33,9 +40,10 @@ pub async fn admit(State(people): State<People>, request: Request, next: Next) -
         return Err(Refusal::new(StatusCode::FORBIDDEN, "nobody may ask from your address", hint));
     }
     check_rate(&people, &asked)?;
+    take_place(&asked, &request)?;
     let request = match request.method().is_safe() {
         true => request,
-        false => check_form(&people, &asked, request).await?,
+        false => checked_form(&people, &asked, request).await?,
     };
     if let (Some(accounts), Some(credential), false) = (people.accounts(), &asked.credential, asked.is_stream)
     {
@@ -109,10 +117,48 @@ impl Asked {
     }
 }
 
+/// Counts the connection as one of whoever asks; there is none in tests.
+fn take_place(asked: &Asked, request: &Request) -> Result<(), Refusal> {
+    let (Some(place), Some(person)) = (request.extensions().get::<Place>(), &asked.person) else {
+        return Ok(());
+    };
+    place.give_to(person).map_err(|most| {
+        let error = format!("you have {most} connections to this server, and all of them are in use");
+        Refusal::new(StatusCode::SERVICE_UNAVAILABLE, error, "close some pages, or ask less at once")
+    })
+}
+
+/// The request with its body read, if it may do more than show something.
+async fn checked_form(people: &People, asked: &Asked, request: Request) -> Result<Request, Refusal> {
+    let (head, body) = request.into_parts();
+    let body = read_body(body, asked.person.is_some()).await?;
+    let wanted = head.extensions.get::<FormToken>();
+    check_form(people, asked, wanted, &body)?;
+    Ok(Request::from_parts(head, Body::from(body)))
+}
+
+/// All of a body, however it comes; no handler reads from a connection.
+async fn read_body(body: Body, is_signed_in: bool) -> Result<Bytes, Refusal> {
+    let (most, words) = match is_signed_in {
+        true => (MAX_FORM_BYTES, "send at most 2 MiB"),
+        false => (MAX_STRANGERS_BYTES, "sign in, or send at most 16 KiB"),
+    };
+    let read = tokio::time::timeout(BODY_WITHIN, to_bytes(body, most)).await.map_err(|_| {
+        let error = format!("this request was not sent within {} s", BODY_WITHIN.as_secs());
+        Refusal::new(StatusCode::REQUEST_TIMEOUT, error, "send it again, faster")
+    })?;
+    read.map_err(|_| Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "this form is too long", words))
+}
+
 /// Lets what changes something through only with the token that pages of this server have, or that a program was given.
-async fn check_form(people: &People, asked: &Asked, request: Request) -> Result<Request, Refusal> {
+fn check_form(
+    people: &People,
+    asked: &Asked,
+    wanted: Option<&FormToken>,
+    body: &[u8],
+) -> Result<(), Refusal> {
     if asked.person.is_some() && matches!(asked.credential, Some(Credential::Token(_))) {
-        return Ok(request);
+        return Ok(());
     }
     if asked.is_api {
         // A browser sends its cookie whoever asks it to, and here is no form.
@@ -120,18 +166,15 @@ async fn check_form(people: &People, asked: &Asked, request: Request) -> Result<
             true => {
                 Err(Refusal::new(StatusCode::FORBIDDEN, "a cookie is not enough here", "send an API token"))
             }
-            false => Ok(request),
+            false => Ok(()),
         };
     }
-    let wanted = request.extensions().get::<FormToken>().cloned().unwrap_or_default();
-    let (head, body) = request.into_parts();
-    let body = to_bytes(body, MAX_FORM_BYTES).await.map_err(|_| {
-        Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "this form is too long", "send at most 2 MiB")
-    })?;
-    let given = field(&body, FIELD);
-    let is_right = !wanted.0.is_empty() && bool::from(given.as_bytes().ct_eq(wanted.0.as_bytes()));
+    let given = field(body, FIELD);
+    let is_right = wanted.is_some_and(|wanted| {
+        !wanted.0.is_empty() && bool::from(given.as_bytes().ct_eq(wanted.0.as_bytes()))
+    });
     match is_right {
-        true => Ok(Request::from_parts(head, Body::from(body))),
+        true => Ok(()),
         false => Err(Refusal::new(
             StatusCode::FORBIDDEN,
             "this form is not of a page that you have open now",

@@ -50,6 +50,7 @@ pub use signing_in::{SignIn, Visit};
 pub use users::{NotAName, SignsIn, User, UserName};
 
 use throttle::Throttle;
+pub use throttle::network;
 
 /// Questions for JSON from one person: a hundred at once, then fifty a second; more than any page or script needs that
 /// looks at the answers.
@@ -89,6 +90,11 @@ impl People {
     fn new(accounts: Option<Accounts>, addresses: Addresses) -> Self {
         let (json, pages) = (Throttle::new(JSON.0, JSON.1), Throttle::new(PAGES.0, PAGES.1));
         Self(Arc::new(Inner { accounts, addresses, json, pages, form_secret: Secret::new().ok() }))
+    }
+
+    /// Which addresses are believed, and which may ask.
+    pub fn addresses(&self) -> &Addresses {
+        &self.0.addresses
     }
 
     /// What is known of people; `None` where sign-in is off.

@@ -1,6 +1,6 @@
 //! TLS for the pages: certificates and keys from PEM files, and a certificate authority of one's own.
 //!
-//! `certificate` reads the files, and again when they change; `door` lets connections in, with or without TLS;
+//! `certificate` reads the files, and again when they change; `door` is where connections come in, with or without TLS;
 //! `authority` makes certificates for whoever has none, `settings` says which is presented.
 
 mod authority;

@@ -18,6 +18,7 @@ mod chance;
 mod commands;
 mod console;
 mod console_scoped;
+mod door;
 mod flood;
 mod groups;
 mod guarded;

@@ -51,6 +51,10 @@ impl Running {
         assert!(status.success());
     }
 
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Asks it to end and waits for its answer.
     pub fn stop(mut self) {
         self.signal("-TERM");

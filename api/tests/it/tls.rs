@@ -7,7 +7,10 @@ use std::{
     time::Duration,
 };
 
-use fleetps::tls::{Certificates, Door, Peer, TlsFiles, make};
+use fleetps::{
+    connections::serve,
+    tls::{Certificates, Door, TlsFiles, make},
+};
 use rustls::{
     ClientConfig, RootCertStore,
     pki_types::{CertificateDer, ServerName, pem::PemObject},
@@ -30,7 +33,7 @@ fn files(folder: &Path) -> TlsFiles {
 }
 
 /// A server whose certificate is in `folder`.
-async fn serve(folder: &Path) -> (SocketAddr, CancellationToken) {
+async fn serve_from(folder: &Path) -> (SocketAddr, CancellationToken) {
     serve_with(Certificates::load(files(folder)).unwrap()).await
 }
 
@@ -40,9 +43,7 @@ async fn serve_with(certificates: Certificates) -> (SocketAddr, CancellationToke
     let address = listener.local_addr().unwrap();
     let door = Door::secure(listener, certificates);
     let site = Site::with("web-1", family());
-    let service = site.router.clone().into_make_service_with_connect_info::<Peer>();
-    let ended = shutdown.clone().cancelled_owned();
-    tokio::spawn(async move { axum::serve(door, service).with_graceful_shutdown(ended).await.unwrap() });
+    tokio::spawn(serve(door, site.router.clone(), site.shared.connections.clone(), shutdown.clone()));
     (address, shutdown)
 }
 
@@ -82,7 +83,7 @@ async fn whoever_trusts_the_authority_is_served_and_nobody_else_connects() {
     let made = make(folder.path(), &["fleet.example.com".to_owned(), "192.0.2.1".to_owned()]).unwrap();
     assert!(made.is_new && made.names.len() == 5, "{made:?}");
     make(elsewhere.path(), &[]).unwrap();
-    let (address, _end) = serve(folder.path()).await;
+    let (address, _end) = serve_from(folder.path()).await;
     for name in ["localhost", "127.0.0.1", "::1", "fleet.example.com", "192.0.2.1"] {
         let mut stream = connect(folder.path(), address, name).await.unwrap();
         assert!(ask(&mut stream).await.starts_with("HTTP/1.1 200"), "{name}");
@@ -100,7 +101,7 @@ async fn whoever_trusts_the_authority_is_served_and_nobody_else_connects() {
 async fn plaintext_gets_no_page_over_tls() {
     let folder = tempfile::tempdir().unwrap();
     make(folder.path(), &[]).unwrap();
-    let (address, _end) = serve(folder.path()).await;
+    let (address, _end) = serve_from(folder.path()).await;
     let mut socket = TcpStream::connect(address).await.unwrap();
     socket.write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
     let mut answer = Vec::new();
@@ -112,7 +113,7 @@ async fn plaintext_gets_no_page_over_tls() {
 async fn handshakes_that_do_not_end_keep_nobody_out() {
     let folder = tempfile::tempdir().unwrap();
     make(folder.path(), &[]).unwrap();
-    let (address, _end) = serve(folder.path()).await;
+    let (address, _end) = serve_from(folder.path()).await;
     // More than may be under way at once, each with the first bytes of a handshake.
     let mut half_open = Vec::new();
     for _ in 0..400 {

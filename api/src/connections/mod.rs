@@ -1,0 +1,259 @@
+//! Connections to the web server: how many there may be, who gives way when there are too many, and how long each may keep
+//! silent.
+//!
+//! `limits` says how many, by the files that this process may open; `places` who has them; `conversation` answers one
+//! connection; `stall` ends one whose client does not take its answer. Everything a client can leave undone has a time: the
+//! handshake 5 s, the head of a request 10 s (as long may a connection wait for the next one), its body 30 s, each part of
+//! an answer 30 s.
+
+mod conversation;
+mod limits;
+mod places;
+mod stall;
+
+use std::{
+    collections::BTreeMap,
+    io,
+    net::IpAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
+};
+
+use axum::Router;
+use parking_lot::Mutex;
+use tokio::net::TcpStream;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+pub use limits::Limits;
+use places::{Full, Owner, Register};
+
+use crate::{
+    people::{Addresses, Person, network},
+    tls::Door,
+};
+
+/// After the system could not give a connection, for want of descriptors or memory: some come back meanwhile.
+const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(200);
+/// How often it is logged that connections were pushed out or refused.
+const SAY_EVERY: Duration = Duration::from_secs(60);
+/// For so long after somebody was refused the server says that it is full.
+const FULL_FOR: Duration = Duration::from_secs(60);
+/// What a client gets where there is no place.
+const NO_PLACE: &[u8] =
+    b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: text/plain\r\ncontent-length: 58\r\n\
+    retry-after: 5\r\nconnection: close\r\n\r\nThis server has too many connections; try again in a while";
+
+/// The connections of a web server. A clone is of the same ones.
+#[derive(Clone)]
+pub struct Connections(Arc<Inner>);
+
+struct Inner {
+    register: Mutex<Register>,
+    addresses: Addresses,
+    counts: Counts,
+    said: Mutex<Option<Instant>>,
+    refused: Mutex<Option<Instant>>,
+}
+
+/// What happened so far.
+#[derive(Default)]
+struct Counts {
+    /// Connections that made room for others.
+    pushed_out: AtomicU64,
+    /// Connections that were not let in.
+    refused: AtomicU64,
+    /// Times that the system gave none.
+    failed: AtomicU64,
+    /// Clients that did not send or take what was due.
+    too_slow: AtomicU64,
+}
+
+/// One of the connections, from its first byte to its last. It leaves when the last clone is dropped.
+#[derive(Clone)]
+pub struct Place(Arc<Holder>);
+
+struct Holder {
+    connections: Connections,
+    number: u64,
+    end: CancellationToken,
+}
+
+impl Connections {
+    /// None yet; those from the trusted proxies among `addresses` count for no network.
+    pub fn new(limits: Limits, addresses: Addresses) -> Self {
+        Self(Arc::new(Inner {
+            register: Mutex::new(Register::new(limits)),
+            addresses,
+            counts: Counts::default(),
+            said: Mutex::default(),
+            refused: Mutex::default(),
+        }))
+    }
+
+    /// How many there may be.
+    pub fn limits(&self) -> Limits {
+        self.0.register.lock().limits()
+    }
+
+    /// How many there are.
+    pub fn open(&self) -> usize {
+        self.0.register.lock().len()
+    }
+
+    /// Why new ones are refused, if some were within the last minute.
+    pub fn problem(&self) -> Option<String> {
+        let refused = (*self.0.refused.lock()).filter(|refused| refused.elapsed() < FULL_FOR);
+        refused.map(|_| format!("there are too many connections, {} now; new ones are refused", self.open()))
+    }
+
+    /// What was pushed out, refused or given up so far, by reason; what never happened is left out.
+    pub fn refused(&self) -> BTreeMap<&'static str, u64> {
+        let counts = &self.0.counts;
+        let by_reason = [
+            ("made-room", &counts.pushed_out),
+            ("full", &counts.refused),
+            ("no-descriptor", &counts.failed),
+            ("too-slow", &counts.too_slow),
+        ];
+        let counted = by_reason.map(|(reason, count)| (reason, count.load(Relaxed)));
+        counted.into_iter().filter(|(_, count)| *count > 0).collect()
+    }
+
+    /// A place for a connection with a peer; `descriptor` is its file descriptor, where the system has such a thing.
+    fn enter(&self, peer: IpAddr, descriptor: u64) -> Result<Place, Full> {
+        let peer = peer.to_canonical();
+        let owner = match self.0.addresses.is_proxy(peer) {
+            true => Owner::Anybody,
+            false => Owner::Network(network(peer)),
+        };
+        let end = CancellationToken::new();
+        let mut register = self.0.register.lock();
+        // Others have taken the rest: for each that comes, one goes.
+        let is_scarce = descriptor >= register.limits().highest_descriptor;
+        let entered = match is_scarce && !register.push_out_anybody() {
+            true => Err(Full::All),
+            false => register.enter(owner, end.clone()),
+        };
+        drop(register);
+        match entered {
+            Ok((number, pushed_out)) => {
+                self.count_pushed_out(pushed_out + usize::from(is_scarce));
+                Ok(Place(Arc::new(Holder { connections: self.clone(), number, end })))
+            }
+            Err(full) => {
+                *self.0.refused.lock() = Some(Instant::now());
+                self.count(&self.0.counts.refused, 1, "there is no room for another connection");
+                Err(full)
+            }
+        }
+    }
+
+    fn count_pushed_out(&self, pushed_out: usize) {
+        if pushed_out > 0 {
+            self.count(
+                &self.0.counts.pushed_out,
+                pushed_out as u64,
+                "connections that ask nothing make room",
+            );
+        }
+    }
+
+    /// Adds to a count, and says so once a minute.
+    fn count(&self, count: &AtomicU64, more: u64, what: &str) {
+        count.fetch_add(more, Relaxed);
+        let mut said = self.0.said.lock();
+        if said.is_none_or(|said| said.elapsed() >= SAY_EVERY) {
+            *said = Some(Instant::now());
+            tracing::warn!(open = self.open(), so_far = ?self.refused(), "too many connections: {what}");
+        }
+    }
+
+    fn failed(&self, error: &io::Error) {
+        self.count(&self.0.counts.failed, 1, &format!("the system gave none ({error})"));
+        let pushed_out = self.0.register.lock().push_out_anybody();
+        self.count_pushed_out(usize::from(pushed_out));
+    }
+
+    fn too_slow(&self) {
+        self.0.counts.too_slow.fetch_add(1, Relaxed);
+    }
+}
+
+impl Place {
+    /// Counts this connection as one of whoever has signed in on it.
+    ///
+    /// # Errors
+    /// The most that one person may have, when they have as many and all of them are being answered.
+    pub fn give_to(&self, person: &Person) -> Result<(), usize> {
+        let Holder { connections, number, .. } = &*self.0;
+        let owner = match person.is_nobody_in_particular() {
+            true => Owner::Anybody,
+            false => Owner::Person(person.name.clone()),
+        };
+        let mut register = connections.0.register.lock();
+        let of_a_person = register.limits().of_a_person;
+        let given = register.give(*number, owner);
+        drop(register);
+        connections.count_pushed_out(given.map_err(|_| of_a_person)?);
+        Ok(())
+    }
+
+    fn set_busy(&self, is_busy: bool) {
+        self.0.connections.0.register.lock().set_busy(self.0.number, is_busy);
+    }
+}
+
+impl Drop for Holder {
+    fn drop(&mut self) {
+        self.connections.0.register.lock().leave(self.number);
+    }
+}
+
+/// Answers what comes in at `door` with `router`, until `shutdown`; then no new requests are taken, and it returns when
+/// those under way are answered.
+pub async fn serve(door: Door, router: Router, connections: Connections, shutdown: CancellationToken) {
+    let conversations = TaskTracker::new();
+    while let Some(accepted) = shutdown.run_until_cancelled(door.accept()).await {
+        match accepted {
+            Ok((socket, peer)) => match connections.enter(peer.0.ip(), descriptor(&socket)) {
+                Ok(place) => {
+                    let acceptor = door.acceptor();
+                    let talking =
+                        conversation::hold(socket, peer, acceptor, place, router.clone(), shutdown.clone());
+                    conversations.spawn(talking);
+                }
+                Err(_) if door.acceptor().is_none() => refuse(&socket),
+                Err(_) => {}
+            },
+            // The client was gone before it was let in.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+            Err(error) => {
+                connections.failed(&error);
+                tokio::time::sleep(PAUSE_AFTER_FAILURE).await;
+            }
+        }
+    }
+    drop(door);
+    conversations.close();
+    conversations.wait().await;
+}
+
+/// Says that there is no place, without waiting: what does not go out at once stays unsaid.
+fn refuse(socket: &TcpStream) {
+    let _ = socket.try_write(NO_PLACE);
+    // What stays unread would have the system take the answer back.
+    let _ = socket.try_read(&mut [0; 4096]);
+}
+
+#[cfg(unix)]
+fn descriptor(socket: &TcpStream) -> u64 {
+    u64::try_from(std::os::fd::AsRawFd::as_raw_fd(socket)).unwrap_or_default()
+}
+
+#[cfg(not(unix))]
+fn descriptor(_socket: &TcpStream) -> u64 {
+    0
+}

@@ -1,0 +1,24 @@
+//! Open files. Connections, segments and the broker's client share one limit of the process, and DuckDB aborts the program
+//! where it gets none. So the limit is raised once, at the start, and whoever takes many leaves the others their part.
+
+/// The open files that this process may have, after its soft limit was raised to the hard one; absent where there is no
+/// limit. A managed nats-server inherits it.
+#[cfg(unix)]
+pub fn raise_limit() -> Option<u64> {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
+        tracing::warn!(%error, "the limit of open files could not be raised to the hard limit");
+    }
+    getrlimit(Resource::Nofile).current
+}
+
+/// Other systems are taken to allow what is usual.
+#[cfg(not(unix))]
+pub fn raise_limit() -> Option<u64> {
+    Some(USUAL)
+}
+
+/// What systems allow where nobody said otherwise.
+#[cfg(not(unix))]
+const USUAL: u64 = 1_024;
