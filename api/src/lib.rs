@@ -3,11 +3,12 @@
 //! `web` runs the server; `connections` are those to it; `routes` says which address leads where; `handlers` has one file per page, named as its
 //! template; `live` holds the present state of the fleet, fed from the broker; `past` asks the history; `view` turns that state into the rows
 //! a page shows, and into the patches that keep an open page up to date; `display` is how numbers, times and hostile
-//! strings are written; `records` is who did what; `middleware` guards and finishes every answer; `refusal` is every answer that is not a yes.
+//! strings are written; `records` is who did what; `broker` is how requests ask it; `middleware` guards and finishes every answer; `refusal` is every answer that is not a yes.
 //!
 //! `program` is what the command line leads to: `pipeline` runs everything in one process, as `cli` and `config` say;
 //! `commands` answers in a terminal.
 
+mod broker;
 pub mod cli;
 pub mod commands;
 pub mod config;

@@ -8,7 +8,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use crate::{rules::Action, view::query::BadParameter};
+use crate::{broker::Away, rules::Action, view::query::BadParameter};
 
 /// A request that is refused, or cannot be answered now.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,6 +83,13 @@ impl Refusal {
     pub fn into_json(self) -> Response {
         let body = serde_json::json!({"error": self.error, "hint": self.hint}).to_string();
         (self.status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
+    }
+}
+
+impl From<Away> for Refusal {
+    fn from(away: Away) -> Self {
+        let hint = "what needs no broker works as always; try this again in a few seconds";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, away.to_string(), hint)
     }
 }
 

@@ -2,12 +2,12 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
-use async_nats::connection::State as Connection;
 use axum::{Extension, extract::State, http::StatusCode, response::Response};
 use serde::Serialize;
 
 use super::json;
 use crate::{
+    broker,
     connections::Connections,
     live::{Check, Intake},
     people::Person,
@@ -122,8 +122,7 @@ pub async fn alive() -> Response {
 
 /// Broker reachable, intake advancing, history writable; 503 names what is not, for whoever may see every host.
 pub async fn ready(State(shared): State<Shared>, person: Option<Extension<Person>>) -> Response {
-    let connected =
-        shared.broker.as_ref().is_some_and(|client| client.connection_state() == Connection::Connected);
+    let connected = shared.broker.as_ref().is_some_and(broker::is_there);
     let broker: Part = match connected {
         true => Check::Ok(()),
         false => Err("the broker cannot be reached; trying again all the time".to_owned()),

@@ -11,6 +11,7 @@ use fleetps_nats::{
 };
 
 use super::Summary;
+use crate::broker::Away;
 
 /// Snapshots asked for at once: the one at the moment, those around it, and some to spare.
 const BATCH: usize = 20;
@@ -32,6 +33,9 @@ pub enum RecentError {
     /// The broker does not answer.
     #[error(transparent)]
     Broker(#[from] DirectError),
+    /// The broker is away.
+    #[error(transparent)]
+    Away(#[from] Away),
     /// There is nothing to unpack with.
     #[error("snapshots cannot be unpacked")]
     Unpack(#[from] std::io::Error),

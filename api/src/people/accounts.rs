@@ -8,6 +8,7 @@ use fleetps_nats::{audit::Audit, bucket::BucketError};
 use super::{
     Came, Grant, Person, Secret, SignInSettings,
     browsers::{self, Browser},
+    error::PeopleError,
     kept::Kept,
     links::{self, Link},
     password::Passwords,
@@ -15,6 +16,7 @@ use super::{
     throttle::Tries,
     tokens::{self, ApiToken},
     users::{self, User, UserName},
+    uses::{Uses, Writing},
 };
 use crate::live::now_us;
 
@@ -53,6 +55,8 @@ pub struct Accounts {
     pub(super) tries: Tries,
     pub(super) settings: SignInSettings,
     pub(super) audit: Audit,
+    pub(super) client: Client,
+    pub(super) uses: Uses,
     /// The key of the token that lies in the data folder, for commands on this machine.
     local: Option<String>,
 }
@@ -78,6 +82,8 @@ impl Accounts {
             tries: Tries::default(),
             settings,
             audit,
+            client: client.clone(),
+            uses: Uses::default(),
             local: local.map(Secret::key),
         })
     }
@@ -99,7 +105,7 @@ impl Accounts {
     fn by_session(&self, key: String) -> Option<Known> {
         let session = self.sessions.get(&key)?;
         let user = self.users.get(&session.user)?;
-        let holds = session.is_of(&user) && session.is_within_limits(&self.settings, now_us());
+        let holds = session.is_of(&user) && self.is_within_limits(&key, &session, now_us());
         Some((session.user.clone(), user.grants.clone(), Some(key))).filter(|_| holds)
     }
 
@@ -114,27 +120,43 @@ impl Accounts {
         Some((token.user.clone(), grants, None)).filter(|_| holds)
     }
 
-    /// Notes that a session or token is used, if that was not noted within the last minute.
-    ///
-    /// # Errors
-    /// When the broker does not answer.
-    pub async fn note_use(&self, credential: &Credential) -> Result<(), BucketError> {
-        let now_us = now_us();
+    /// Notes that a session or token is used: here at once, and with the broker aside, at most once a minute.
+    pub fn note_use(&self, credential: &Credential) {
         match credential {
-            Credential::Session(secret) => {
-                let key = secret.key();
-                if self.sessions.get(&key).is_some_and(|session| session.is_to_be_noted(now_us)) {
-                    self.sessions.change(&key, |session| set(&mut session.used_at_us, now_us)).await?;
-                }
-            }
-            Credential::Token(secret) => {
-                let key = secret.key();
-                if self.tokens.get(&key).is_some_and(|token| token.is_to_be_noted(now_us)) {
-                    self.tokens.change(&key, |token| set(&mut token.used_at_us, Some(now_us))).await?;
-                }
-            }
+            Credential::Session(secret) => self.note_session(secret.key()),
+            Credential::Token(secret) => self.note_token(secret.key()),
         }
-        Ok(())
+    }
+
+    fn note_session(&self, key: String) {
+        let (sessions, now_us) = (self.sessions.clone(), now_us());
+        let Some(session) = sessions.get(&key) else { return };
+        if let Some(writing) = self.uses.note(&key, session.used_at_us, now_us) {
+            let write =
+                async move { sessions.change(&key, |session| set(&mut session.used_at_us, now_us)).await };
+            write_aside(write, writing);
+        }
+    }
+
+    fn note_token(&self, key: String) {
+        let (tokens, now_us) = (self.tokens.clone(), now_us());
+        let Some(token) = tokens.get(&key) else { return };
+        if let Some(writing) = self.uses.note(&key, token.used_at_us.unwrap_or_default(), now_us) {
+            let write =
+                async move { tokens.change(&key, |token| set(&mut token.used_at_us, Some(now_us))).await };
+            write_aside(write, writing);
+        }
+    }
+
+    /// A session with its last use, be it known here only or written down.
+    pub(super) fn as_used(&self, key: &str, session: &Session) -> Session {
+        let used_at_us = self.uses.last_us(key).unwrap_or_default().max(session.used_at_us);
+        Session { used_at_us, ..session.clone() }
+    }
+
+    /// Whether a session has not ended by itself.
+    fn is_within_limits(&self, key: &str, session: &Session, now_us: i64) -> bool {
+        self.as_used(key, session).is_within_limits(&self.settings, now_us)
     }
 
     /// Returns when `person` is no more who asks by this, or was granted something else.
@@ -161,12 +183,13 @@ impl Accounts {
         }
     }
 
-    async fn tidy_once(&self) -> Result<(), BucketError> {
+    async fn tidy_once(&self) -> Result<(), PeopleError> {
         let now_us = now_us();
+        self.uses.keep(|key| self.sessions.get(key).is_some() || self.tokens.get(key).is_some());
         for (key, session) in self.sessions.all() {
             let user = self.users.get(&session.user);
             let holds = user.is_some_and(|user| session.is_of(&user));
-            if !holds || !session.is_within_limits(&self.settings, now_us) {
+            if !holds || !self.is_within_limits(&key, &session, now_us) {
                 self.sessions.remove(&key).await?;
             }
         }
@@ -187,6 +210,17 @@ impl Accounts {
         }
         Ok(())
     }
+}
+
+/// Writes a use down without anybody waiting. One that cannot be noted is noted with the next, which is no reason not to
+/// answer.
+fn write_aside(write: impl Future<Output = Result<bool, PeopleError>> + Send + 'static, writing: Writing) {
+    tokio::spawn(async move {
+        if let Err(error) = write.await {
+            tracing::debug!(%error, "a last use was not written down");
+        }
+        drop(writing);
+    });
 }
 
 fn set<T>(value: &mut T, to: T) -> bool {

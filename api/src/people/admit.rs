@@ -47,8 +47,7 @@ pub async fn admit(State(people): State<People>, request: Request, next: Next) -
     };
     if let (Some(accounts), Some(credential), false) = (people.accounts(), &asked.credential, asked.is_stream)
     {
-        // A session that cannot be noted ends a little early, which is no reason not to answer.
-        let _ = accounts.note_use(credential).await;
+        accounts.note_use(credential);
     }
     let response = next.run(request).await;
     Ok(match response.status() {

@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use fleetps_nats::{audit::AuditError, bucket::BucketError};
 
 use super::{grant::NotAGrant, password::Unavailable, users::NotAName};
-use crate::refusal::Refusal;
+use crate::{broker::Away, refusal::Refusal};
 
 /// It was not done.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +50,9 @@ pub enum PeopleError {
     /// The broker.
     #[error(transparent)]
     Broker(#[from] BucketError),
+    /// The broker is away.
+    #[error(transparent)]
+    Away(#[from] Away),
     /// The system.
     #[error("the system has no random numbers: {0}")]
     Random(#[from] getrandom::Error),
@@ -58,7 +61,10 @@ pub enum PeopleError {
 impl PeopleError {
     /// Whether it was not allowed; otherwise it did not work.
     pub(super) fn is_refusal(&self) -> bool {
-        !matches!(self, Self::Unavailable(_) | Self::Audit(_) | Self::Broker(_) | Self::Random(_))
+        !matches!(
+            self,
+            Self::Unavailable(_) | Self::Audit(_) | Self::Broker(_) | Self::Away(_) | Self::Random(_)
+        )
     }
 
     fn status(&self) -> StatusCode {
@@ -68,7 +74,7 @@ impl PeopleError {
             Self::Link | Self::NoSuchUser(_) => StatusCode::NOT_FOUND,
             Self::UserExists(_) | Self::LastAdministrator(_) => StatusCode::CONFLICT,
             Self::Password(_) | Self::Token(_) | Self::Name(_) | Self::Grant(_) => StatusCode::BAD_REQUEST,
-            Self::Unavailable(_) | Self::Audit(_) | Self::Broker(_) | Self::Random(_) => {
+            Self::Unavailable(_) | Self::Audit(_) | Self::Broker(_) | Self::Away(_) | Self::Random(_) => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
         }
@@ -85,6 +91,9 @@ impl PeopleError {
             Self::LastAdministrator(_) => "make another one first",
             Self::Token(_) | Self::Name(_) | Self::Grant(_) => "nothing was changed",
             Self::Unavailable(_) => "try again in a few seconds",
+            Self::Away(_) => {
+                "pages work without it, but nobody signs in or out, and nothing is changed; try again in a few seconds"
+            }
             Self::Audit(_) | Self::Broker(_) | Self::Random(_) => "its log says why; trying again may help",
         }
     }

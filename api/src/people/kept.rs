@@ -6,6 +6,9 @@ use async_nats::Client;
 use fleetps_nats::bucket::{Bucket, BucketError, Followed};
 use serde::{Serialize, de::DeserializeOwned};
 
+use super::error::PeopleError;
+use crate::broker;
+
 /// How long a change may take to come back from the broker; usually that is a millisecond.
 const SEEN_WITHIN: Duration = Duration::from_secs(2);
 
@@ -13,8 +16,15 @@ const SEEN_WITHIN: Duration = Duration::from_secs(2);
 /// it.
 #[derive(Debug)]
 pub struct Kept<T> {
+    client: Client,
     bucket: Bucket<T>,
     now: Followed<T>,
+}
+
+impl<T> Clone for Kept<T> {
+    fn clone(&self) -> Self {
+        Self { client: self.client.clone(), bucket: self.bucket.clone(), now: self.now.clone() }
+    }
 }
 
 impl<T> Kept<T>
@@ -25,7 +35,7 @@ where
     pub async fn open(client: &Client, name: &str) -> Result<Self, BucketError> {
         let bucket = Bucket::open(client, name).await?;
         let now = bucket.follow().await?;
-        Ok(Self { bucket, now })
+        Ok(Self { client: client.clone(), bucket, now })
     }
 
     /// A copy that tells of changes.
@@ -44,8 +54,8 @@ where
     }
 
     /// Adds a record; `false` when there is one with this key.
-    pub async fn add(&self, key: &str, record: &T) -> Result<bool, BucketError> {
-        let is_new = self.bucket.create(key, record).await?;
+    pub async fn add(&self, key: &str, record: &T) -> Result<bool, PeopleError> {
+        let is_new = self.ask(self.bucket.create(key, record)).await?;
         if is_new {
             self.seen(key, Some(record)).await;
         }
@@ -58,13 +68,13 @@ where
         &self,
         key: &str,
         mut change: impl FnMut(&mut T) -> bool,
-    ) -> Result<bool, BucketError> {
+    ) -> Result<bool, PeopleError> {
         loop {
-            let Some(mut entry) = self.bucket.get(key).await? else { return Ok(false) };
+            let Some(mut entry) = self.ask(self.bucket.get(key)).await? else { return Ok(false) };
             if !change(&mut entry.value) {
                 return Ok(false);
             }
-            if self.bucket.update(key, &entry.value, entry.revision).await? {
+            if self.ask(self.bucket.update(key, &entry.value, entry.revision)).await? {
                 self.seen(key, Some(&entry.value)).await;
                 return Ok(true);
             }
@@ -72,10 +82,15 @@ where
     }
 
     /// Removes a record; it need not exist.
-    pub async fn remove(&self, key: &str) -> Result<(), BucketError> {
-        self.bucket.delete(key).await?;
+    pub async fn remove(&self, key: &str) -> Result<(), PeopleError> {
+        self.ask(self.bucket.delete(key)).await?;
         self.seen(key, None).await;
         Ok(())
+    }
+
+    /// Asks the broker; says at once that it is away.
+    async fn ask<A>(&self, question: impl Future<Output = Result<A, BucketError>>) -> Result<A, PeopleError> {
+        Ok(broker::ask(&self.client, question).await??)
     }
 
     async fn seen(&self, key: &str, record: Option<&T>) {

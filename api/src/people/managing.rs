@@ -118,9 +118,9 @@ impl Accounts {
         let Some(user) = self.users.get(name) else { return Vec::new() };
         let now_us = now_us();
         let mut all = self.sessions.all();
-        all.retain(|(_, session)| {
-            session.user == name && session.is_of(&user) && session.is_within_limits(&self.settings, now_us)
-        });
+        all.retain(|(_, session)| session.user == name && session.is_of(&user));
+        all.iter_mut().for_each(|(key, session)| *session = Arc::new(self.as_used(key, session)));
+        all.retain(|(_, session)| session.is_within_limits(&self.settings, now_us));
         all
     }
 
@@ -132,7 +132,7 @@ impl Accounts {
         match self.sessions.get(key).filter(|session| session.user == person.name) {
             Some(session) => {
                 let what = format!("the session from {}", session.from);
-                let removing = async { Ok(self.sessions.remove(key).await?) };
+                let removing = self.sessions.remove(key);
                 self.recorded(&person.into(), "sign-out", what, removing).await
             }
             None => Ok(()),
@@ -143,6 +143,10 @@ impl Accounts {
     pub fn tokens_of(&self, name: &str) -> Vec<(String, Arc<ApiToken>)> {
         let mut all = self.tokens.all();
         all.retain(|(_, token)| token.user == name);
+        for (key, token) in &mut all {
+            let used_at_us = self.uses.last_us(key).max(token.used_at_us);
+            *token = Arc::new(ApiToken { used_at_us, ..(**token).clone() });
+        }
         all
     }
 
@@ -202,7 +206,7 @@ impl Accounts {
     pub async fn revoke_token(&self, person: &Person, key: &str) -> Result<(), PeopleError> {
         match self.tokens.get(key).filter(|token| token.user == person.name) {
             Some(token) => {
-                let removing = async { Ok(self.tokens.remove(key).await?) };
+                let removing = self.tokens.remove(key);
                 self.recorded(&person.into(), "token.revoke", token.name.clone(), removing).await
             }
             None => Ok(()),

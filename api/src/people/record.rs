@@ -5,7 +5,10 @@ use std::net::IpAddr;
 use fleetps_nats::audit::{AuditEntry, Outcome};
 
 use super::{Accounts, Came, Person, UserName, error::PeopleError};
-use crate::live::now_us;
+use crate::{
+    broker::{self, Away},
+    live::now_us,
+};
 
 /// Whoever does something.
 #[derive(Debug, Clone)]
@@ -39,7 +42,8 @@ impl Accounts {
     /// they are an attacker's to make.
     ///
     /// # Errors
-    /// Those of `work`; and when it cannot be written down, so that nobody gets what is not on record.
+    /// Those of `work`; at once while the broker is away, and when it cannot be written down, so that nobody gets what is
+    /// not on record.
     pub(super) async fn recorded<T>(
         &self,
         by: &By,
@@ -47,10 +51,14 @@ impl Accounts {
         what: impl Into<String>,
         work: impl Future<Output = Result<T, PeopleError>>,
     ) -> Result<T, PeopleError> {
+        if !broker::is_there(&self.client) {
+            return Err(Away.into());
+        }
         let done = work.await;
         let outcome = match &done {
             Ok(_) => Outcome::Done,
-            Err(PeopleError::TooManyTries(_)) => return done,
+            // Where the broker went away meanwhile it takes no entry either.
+            Err(PeopleError::TooManyTries(_) | PeopleError::Away(_)) => return done,
             Err(error) if error.is_refusal() => Outcome::Refused,
             Err(_) => Outcome::Failed,
         };
@@ -63,7 +71,7 @@ impl Accounts {
             what: what.into(),
             outcome,
         };
-        self.audit.record(entry).await?;
+        broker::ask(&self.client, self.audit.record(entry)).await??;
         done
     }
 }

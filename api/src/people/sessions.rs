@@ -63,11 +63,6 @@ impl Session {
     pub fn is_confirmed(&self, now_us: i64) -> bool {
         is_within(self.confirmed_at_us, CONFIRMED_FOR, now_us)
     }
-
-    /// Whether it has to be noted that it is used.
-    pub(super) fn is_to_be_noted(&self, now_us: i64) -> bool {
-        !is_within(self.used_at_us, NOTED_EVERY, now_us)
-    }
 }
 
 /// Whether less than `limit` has passed since a moment.

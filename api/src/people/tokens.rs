@@ -3,10 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{
-    Grant, Secret,
-    sessions::{NOTED_EVERY, is_within},
-};
+use super::{Grant, Secret};
 
 /// The bucket of tokens; a key is the hash of a token's secret.
 pub(super) const BUCKET: &str = "api_tokens";
@@ -56,10 +53,5 @@ impl ApiToken {
     /// Whether its time is over.
     pub fn has_ended(&self, now_us: i64) -> bool {
         now_us >= self.expires_at_us
-    }
-
-    /// Whether it has to be noted that it is used.
-    pub(super) fn is_to_be_noted(&self, now_us: i64) -> bool {
-        self.used_at_us.is_none_or(|used_at_us| !is_within(used_at_us, NOTED_EVERY, now_us))
     }
 }

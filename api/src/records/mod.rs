@@ -22,7 +22,7 @@ pub use requests::Asked;
 use requests::Views;
 use writer::Writer;
 
-use crate::{live::now_us, people::Person, refusal::Refusal};
+use crate::{broker, live::now_us, people::Person, refusal::Refusal};
 
 /// The most entries that are read from the broker for one question; by then some have been sealed.
 const MAX_UNSEALED: usize = 50_000;
@@ -32,6 +32,7 @@ const MAX_UNSEALED: usize = 50_000;
 pub struct Records(Option<Arc<Open>>);
 
 struct Open {
+    client: Client,
     audit: Audit,
     history: PathBuf,
     writer: Writer,
@@ -50,7 +51,13 @@ impl Records {
     ) -> anyhow::Result<Self> {
         let audit = Audit::open(client).await?;
         let writer = Writer::start(audit.clone(), shutdown);
-        Ok(Self(Some(Arc::new(Open { audit, history, writer, views: Views::default() }))))
+        Ok(Self(Some(Arc::new(Open {
+            client: client.clone(),
+            audit,
+            history,
+            writer,
+            views: Views::default(),
+        }))))
     }
 
     /// Writes down that `person` did something, soon: nobody waits for the broker. While the broker is gone, entries wait
@@ -110,7 +117,8 @@ impl Open {
         let mut next = sealed.current.last().map_or(1, |name| name.last_sequence + 1);
         let mut unsealed: Vec<Chained> = Vec::new();
         while unsealed.len() < MAX_UNSEALED {
-            let more = self.audit.read(next).await.map_err(|error| failed(&error))?;
+            let more = broker::ask(&self.client, self.audit.read(next)).await?;
+            let more = more.map_err(|error| failed(&error))?;
             let Some(last) = more.last() else { break };
             next = last.sequence + 1;
             unsealed.extend(more);

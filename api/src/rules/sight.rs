@@ -5,6 +5,7 @@
 
 use std::{sync::Arc, time::Instant};
 
+use async_nats::Client;
 use axum::{extract::FromRequestParts, http::request::Parts};
 use fleetps_ingestor::{
     filter::Filter,
@@ -23,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Action, Decision, HostGroups, may};
 use crate::{
+    broker::{self, Away},
     console::Answered,
     live::{FleetView, LiveSearch, Moment, Summary, now_us, recent},
     people::Person,
@@ -94,8 +96,17 @@ impl Sight {
 
     /// What they were.
     async fn replace_groups(&self, host: &HostName, groups: &HostGroups) -> Result<HostGroups, Refusal> {
-        let failed = |error| Refusal::fault("could not change the groups of a host", &with_causes(&error));
         let Some(client) = &self.shared.broker else { return Err(Refusal::no_such_host(host.as_str())) };
+        broker::ask(client, self.replace_groups_in(client, host, groups)).await?
+    }
+
+    async fn replace_groups_in(
+        &self,
+        client: &Client,
+        host: &HostName,
+        groups: &HostGroups,
+    ) -> Result<HostGroups, Refusal> {
+        let failed = |error| Refusal::fault("could not change the groups of a host", &with_causes(&error));
         let records = hosts::open(client).await.map_err(failed)?;
         for _ in 0..MAX_ATTEMPTS {
             let (changed, were) = match records.get(host.as_str()).await.map_err(failed)? {
@@ -168,7 +179,7 @@ impl Sight {
         let (Some(client), Some(summary)) = (&self.shared.broker, self.summary(host)) else {
             return Ok(Vec::new());
         };
-        let mut snapshots = recent::around(client, &summary, at_us).await?;
+        let mut snapshots = broker::ask(client, recent::around(client, &summary, at_us)).await??;
         if !self.scope().sees_command_lines(host) {
             snapshots.iter_mut().for_each(crate::live::withhold_command_lines);
         }
@@ -186,9 +197,11 @@ impl Sight {
         if from_us >= span.to_us.min(summary.captured_at_us) {
             return Vec::new();
         }
-        match recent::since(client, &summary, from_us).await {
-            Ok(snapshots) => snapshots,
-            Err(error) => {
+        match broker::ask(client, recent::since(client, &summary, from_us)).await {
+            Ok(Ok(snapshots)) => snapshots,
+            // That is said by readiness, and would be by every chart.
+            Err(Away) => Vec::new(),
+            Ok(Err(error)) => {
                 tracing::warn!(%error, %host, "cannot read the newest snapshots; charts end with the last segment");
                 Vec::new()
             }

@@ -6,6 +6,7 @@ mod apart;
 mod audit;
 mod audit_of_looks;
 mod backup;
+mod broker_away;
 mod broker_tls;
 mod browser;
 mod browser_cross_origin;

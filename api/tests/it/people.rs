@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use axum::http::StatusCode;
+use axum::http::{Request, StatusCode};
 use fleetps::people::{By, SignInSettings};
 use futures_util::StreamExt;
 use scraper::Html;
@@ -244,11 +244,16 @@ async fn a_session_ends_when_nothing_is_asked_in_it() {
     let site = Guarded::new(SignInSettings { idle_limit, ..SignInSettings::default() }).await;
     let anna = site.anna().await;
     assert!(anna.is_in().await);
+    // What is merely kept up to date asks nothing.
+    let is_shown = async || {
+        let request = Request::get("/live").header("accept", "text/event-stream");
+        anna.response(request, String::new()).await.status() == StatusCode::OK
+    };
     let ended = async {
-        while anna.is_in().await {
+        while is_shown().await {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
-    // Asking all the time does not help here, because use is noted once a minute only.
     tokio::time::timeout(PATIENCE, ended).await.unwrap();
+    assert!(!anna.is_in().await);
 }
