@@ -26,6 +26,7 @@ pub mod records;
 mod refusal;
 pub mod routes;
 pub mod rules;
+pub mod shares;
 pub mod tls;
 pub mod view;
 pub mod web;

@@ -3,6 +3,8 @@
 //! A handler returns a [`Refusal`]; `middleware::faces` turns it into the face that suits the address. What happened
 //! inside goes to the log, not into the answer.
 
+use std::time::Duration;
+
 use axum::{
     http::{StatusCode, header},
     response::{IntoResponse, Response},
@@ -19,12 +21,19 @@ pub struct Refusal {
     pub error: String,
     /// What to do next.
     pub hint: String,
+    /// When the same may be answered otherwise, where that is known.
+    pub retry_after: Option<Duration>,
 }
 
 impl Refusal {
     /// Any refusal.
     pub fn new(status: StatusCode, error: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self { status, error: error.into(), hint: hint.into() }
+        Self { status, error: error.into(), hint: hint.into(), retry_after: None }
+    }
+
+    /// The same, which may be answered otherwise after a while.
+    pub fn for_now(self, wait: Duration) -> Self {
+        Self { retry_after: Some(wait), ..self }
     }
 
     /// No such address.
@@ -64,12 +73,6 @@ impl Refusal {
             None => "there is no history here to look at".to_owned(),
         };
         Self::new(StatusCode::SERVICE_UNAVAILABLE, error, hint)
-    }
-
-    /// Too many open pages.
-    pub fn too_many_live() -> Self {
-        let hint = "close some pages, or ask again without live updates";
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "too many pages are being kept up to date", hint)
     }
 
     /// A fault of this program.

@@ -67,6 +67,8 @@ pub fn table() -> Vec<Route> {
         post("/sql", Sql, sql::ask),
         post("/sql/cancel", Sql, sql::cancel),
         post("/api/v1/sql", Sql, sql::answer),
+        get("/api/v1/sql", Sql, sql::list),
+        post("/api/v1/sql/cancel", Sql, sql::cancel_by_program),
         get("/api/v1/hosts", SeeHosts, hosts_json::list),
         get("/api/v1/hosts/{host}", SeeHosts, hosts_json::one),
         get("/api/v1/hosts/{host}/processes", SeeHosts, processes_json::list),

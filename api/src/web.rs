@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use fleetps_ingestor::{IngestorSettings, sql::Asker};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -15,13 +15,24 @@ use crate::{
     records::Records,
     routes,
     rules::Groups,
+    shares::{Bounds, Shares},
     tls::Door,
 };
 
 /// Open pages kept up to date at once. Each costs its last view, up to about a megabyte.
 const MAX_LIVE: usize = 1_000;
-/// Searches through the present of the whole fleet at once: each takes a processor.
-const MAX_SEARCHES: usize = 2;
+/// Of these, those of one person: more than anybody looks at.
+const MAX_LIVE_OF_A_PERSON: usize = 50;
+/// Searches through the present of the whole fleet at once: each takes a processor for two seconds at most, so that
+/// eight that wait take as many seconds.
+const SEARCHES: Bounds = Bounds {
+    what: "searches of the fleet under way",
+    most: 2,
+    of_a_person: 1,
+    waiting: 16,
+    waiting_of_a_person: 4,
+    wait: Duration::from_secs(10),
+};
 /// How long the first page may wait for the hosts' last snapshots: longer, and showing what there is serves better.
 const CATCH_UP_FOR: Duration = Duration::from_secs(2);
 /// How long open requests may take to end after the shutdown began.
@@ -52,10 +63,10 @@ pub struct Shared {
     pub connections: Connections,
     /// The broker; absent where pages are tested without one.
     pub broker: Option<async_nats::Client>,
-    /// Room for pages kept up to date.
-    pub live_room: Arc<Semaphore>,
-    /// Room for searches through the present.
-    pub search_room: Arc<Semaphore>,
+    /// Pages kept up to date.
+    pub live_pages: Shares,
+    /// Searches through the present.
+    pub searches: Shares,
     /// Ends when the server does.
     pub shutdown: CancellationToken,
 }
@@ -75,11 +86,24 @@ impl Shared {
             people: People::anybody(Addresses::default()),
             connections: Connections::new(Limits::of_this_process(), Addresses::default()),
             broker,
-            live_room: Arc::new(Semaphore::new(MAX_LIVE)),
-            search_room: Arc::new(Semaphore::new(MAX_SEARCHES)),
+            live_pages: live_pages(Limits::of_this_process()),
+            searches: Shares::new(SEARCHES),
             shutdown,
         }
     }
+}
+
+/// The pages kept up to date that there may be: each has a connection, of which half are left for everything else.
+pub fn live_pages(limits: Limits) -> Shares {
+    let most = MAX_LIVE.min(limits.most / 2);
+    Shares::new(Bounds {
+        what: "pages kept up to date",
+        most,
+        of_a_person: MAX_LIVE_OF_A_PERSON.min(most / 10).max(1),
+        waiting: 0,
+        waiting_of_a_person: 0,
+        wait: Duration::ZERO,
+    })
 }
 
 /// Every address of the server, over `shared`.

@@ -2,48 +2,53 @@
 
 mod answered;
 mod examples;
+mod under_way;
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use axum::http::StatusCode;
 use fleetps_ingestor::{
     history::Scope,
     sql::{AskError, Asker},
 };
-use parking_lot::Mutex;
-use tokio::sync::Semaphore;
-use tokio_util::sync::CancellationToken;
 
 pub use answered::{Answered, limits};
 pub use examples::{EXAMPLES, Example};
+pub use under_way::Question;
+use under_way::UnderWay;
 
-use crate::refusal::Refusal;
+use crate::{
+    refusal::Refusal,
+    shares::{Bounds, Shares},
+};
 
-/// Questions that are answered or wait for their turn; the last of them waits half a minute at most.
-const MAX_ASKING: usize = 4;
+/// One question is answered at a time, for at most 10 s, so that they take a bounded share of the machine. Three more of
+/// each person wait, those of others first; half a minute's worth of other persons may be before them, or twice that where
+/// everybody asks at once.
+const BOUNDS: Bounds = Bounds {
+    what: "questions in SQL under way",
+    most: 1,
+    of_a_person: 1,
+    waiting: 32,
+    waiting_of_a_person: 3,
+    wait: Duration::from_secs(60),
+};
 
-/// The questions that are asked of this server: one is answered at a time, so that they take a bounded share of the
-/// machine.
+/// The questions that are asked of this server.
 #[derive(Clone)]
 pub struct Console {
     asker: Option<Asker>,
-    /// Room to wait.
-    seats: Arc<Semaphore>,
-    /// The turn of the one that is answered.
-    turn: Arc<Semaphore>,
-    /// Whose question is answered, and what ends it.
-    answering: Arc<Mutex<(String, CancellationToken)>>,
+    turns: Shares,
+    under_way: UnderWay,
 }
 
 impl Console {
     /// A console that asks with `asker`; without one, every question is refused.
     pub fn new(asker: Option<Asker>) -> Self {
-        Self {
-            asker,
-            seats: Arc::new(Semaphore::new(MAX_ASKING)),
-            turn: Arc::new(Semaphore::new(1)),
-            answering: Arc::default(),
-        }
+        Self { asker, turns: Shares::new(BOUNDS), under_way: UnderWay::default() }
     }
 
     /// Asks for `who` about what is in `scope`. A question whose future is dropped, because its request was closed, is cancelled.
@@ -52,11 +57,13 @@ impl Console {
     /// When there is no answer.
     pub async fn ask(&self, who: &str, scope: Arc<Scope>, sql: String) -> Result<Answered, Refusal> {
         let Some(asker) = self.asker.clone() else { return Err(Refusal::no_history(None)) };
-        let Ok(_seat) = self.seats.try_acquire() else { return Err(too_many()) };
-        let turn = Arc::clone(&self.turn).acquire_owned().await;
-        let cancelled = CancellationToken::new();
-        *self.answering.lock() = (who.to_owned(), cancelled.clone());
-        let _closed = cancelled.clone().drop_guard();
+        let asked = self.under_way.begin(who, &sql);
+        let cancelled = asked.cancelled();
+        let turn = tokio::select! {
+            turn = self.turns.take(who) => turn?,
+            () = cancelled.cancelled() => return Err(refusal(AskError::Cancelled)),
+        };
+        asked.is_answered_now();
         tracing::info!(?sql, "a question over the history");
         let answering = tokio::task::spawn_blocking(move || {
             // The next one's turn is when the process of this one is gone.
@@ -71,23 +78,15 @@ impl Console {
         }
     }
 
-    /// Cancels the question that is being answered, if it is one of `who`.
-    pub fn cancel(&self, who: &str) {
-        let answering = self.answering.lock();
-        if answering.0 == who {
-            answering.1.cancel();
-        }
+    /// The questions that are answered or wait, in the order in which they were asked.
+    pub fn questions(&self) -> Vec<Question> {
+        self.under_way.all()
     }
-}
 
-fn too_many() -> Refusal {
-    let hint =
-        "one is answered at a time, for at most 10 s, and three may wait; ask again when one of them is done";
-    Refusal::new(
-        StatusCode::TOO_MANY_REQUESTS,
-        format!("{MAX_ASKING} questions are being asked already"),
-        hint,
-    )
+    /// Cancels the questions that `is_wanted` says; returns them.
+    pub fn cancel(&self, is_wanted: impl Fn(&Question) -> bool) -> Vec<Question> {
+        self.under_way.cancel(is_wanted)
+    }
 }
 
 fn refusal(error: AskError) -> Refusal {

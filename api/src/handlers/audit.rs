@@ -11,6 +11,7 @@ use super::page::{self, Layout};
 use crate::{
     display,
     live::now_us,
+    people::Person,
     refusal::Refusal,
     view::{
         audit, links,
@@ -123,10 +124,11 @@ impl AuditPage {
 pub async fn page(
     layout: Layout,
     State(shared): State<Shared>,
+    person: Person,
     RawQuery(text): RawQuery,
 ) -> Result<Response, Refusal> {
     let filter = AuditFilter::parse(&text.unwrap_or_default())?;
-    let found = shared.records.search(filter.question()).await?;
+    let found = shared.records.search(&person, filter.question()).await?;
     let last_us = found.entries.last().map(|last| last.entry.at_us);
     let is_more = found.total > found.entries.len() as u64;
     page::render(&AuditPage {

@@ -12,7 +12,7 @@ use fleetps_nats::audit::Chained;
 use serde_json::{Value, json};
 
 use super::{audit::AuditFilter, csv, json};
-use crate::{display::time_exact, refusal::Refusal, web::Shared};
+use crate::{display::time_exact, people::Person, refusal::Refusal, web::Shared};
 
 /// The columns of the CSV form: those of the history's table.
 const COLUMNS: [&str; 10] = [
@@ -45,10 +45,14 @@ fn row(chained: &Chained) -> Value {
 }
 
 /// The entries.
-pub async fn list(State(shared): State<Shared>, RawQuery(text): RawQuery) -> Result<Response, Refusal> {
+pub async fn list(
+    State(shared): State<Shared>,
+    person: Person,
+    RawQuery(text): RawQuery,
+) -> Result<Response, Refusal> {
     let text = text.unwrap_or_default();
     let filter = AuditFilter::parse(&text)?;
-    let found = shared.records.search(filter.question()).await?;
+    let found = shared.records.search(&person, filter.question()).await?;
     let rows: Vec<Value> = found.entries.iter().map(row).collect();
     if csv::is_asked_for(&text) {
         return Ok(csv::answer("audit", &COLUMNS, &rows));

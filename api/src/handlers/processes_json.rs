@@ -127,9 +127,8 @@ pub async fn live(sight: Sight, Path(host): Path<String>) -> Result<Response, Re
     let name = page::moment_of(&sight, &host)?.summary.host.clone();
     let mut changed = sight.watch_host(&name)?;
     changed.mark_changed();
-    let room = sight.room()?;
-    let state = (sight, changed, name, room);
-    let events = stream::unfold(state, |(sight, mut changed, name, room)| async move {
+    let state = (sight.clone(), changed, name);
+    let events = stream::unfold(state, |(sight, mut changed, name)| async move {
         tokio::select! {
             () = sight.shutdown().cancelled() => return None,
             changed = changed.changed() => changed.ok()?,
@@ -137,7 +136,7 @@ pub async fn live(sight: Sight, Path(host): Path<String>) -> Result<Response, Re
         let moment = sight.moment(&name)?;
         let data = serde_json::to_string(&json::Sample::of(&moment, sight.groups(&name))).unwrap_or_default();
         let event = Event::default().event("snapshot").id(moment.summary.version()).data(data);
-        Some((Ok(event), (sight, changed, name, room)))
+        Some((Ok(event), (sight, changed, name)))
     });
-    Ok(push::answer(events))
+    push::answer(&sight, events)
 }

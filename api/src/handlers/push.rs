@@ -13,11 +13,8 @@ use axum::{
         sse::{Event, KeepAlive, Sse},
     },
 };
-use futures_util::{Stream, stream};
-use tokio::{
-    sync::{OwnedSemaphorePermit, watch},
-    time::Instant,
-};
+use futures_util::{Stream, StreamExt, stream};
+use tokio::{sync::watch, time::Instant};
 
 use crate::{
     refusal::Refusal,
@@ -52,7 +49,6 @@ struct Live<T> {
     order_kept: bool,
     first: bool,
     sight: Sight,
-    _room: OwnedSemaphorePermit,
 }
 
 /// Streams what `render` shows whenever `changed` says so. The page tells in `since`, or after an interruption in the
@@ -74,18 +70,27 @@ pub fn stream<T: Send + Sync + 'static>(
         order_kept: false,
         first: true,
         sight: sight.clone(),
-        _room: sight.room()?,
     };
-    Ok(answer(stream::unfold(live, next)))
+    answer(sight, stream::unfold(live, next))
 }
 
-/// Events as an answer.
-pub fn answer(events: impl Stream<Item = Result<Event, Infallible>> + Send + 'static) -> Response {
+/// Events as an answer, which ends when its place is taken back for somebody who has fewer.
+///
+/// # Errors
+/// When there is no place for it among the pages kept up to date.
+pub fn answer(
+    sight: &Sight,
+    events: impl Stream<Item = Result<Event, Infallible>> + Send + 'static,
+) -> Result<Response, Refusal> {
+    let place = sight.live_page()?;
+    let events = events.take_until(place.withdrawn()).inspect(move |_| {
+        let _held_with_the_stream = &place;
+    });
     let mut response = Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response();
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
-    response
+    Ok(response)
 }
 
 fn known_version(headers: &HeaderMap, query: &str) -> String {

@@ -1,6 +1,6 @@
 //! Every process on every host that a filter lets through, now or then.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use askama::Template;
 use axum::{extract::RawQuery, http::StatusCode, response::Response};
@@ -110,14 +110,7 @@ fn check_sealed(sight: &Sight, at_us: i64) -> Result<(), Refusal> {
 }
 
 async fn search_live(sight: &Sight, filter: Filter, limit: usize) -> Result<Answer, Refusal> {
-    let Some(search) = sight.search(filter, limit, Instant::now() + SEARCH_FOR).await? else {
-        let hint = "try again in a few seconds";
-        return Err(Refusal::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "others are searching the fleet just now",
-            hint,
-        ));
-    };
+    let search = sight.search(filter, limit, SEARCH_FOR).await?;
     let listing = Listing { items: search.found, total: search.total, resolution: Resolution::Samples };
     Ok(Answer { listing, hosts_left: search.hosts_left })
 }

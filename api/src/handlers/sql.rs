@@ -9,6 +9,7 @@ use axum::{
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use serde_json::json;
 
 use super::{
     csv,
@@ -17,8 +18,8 @@ use super::{
     page::{self, Layout},
 };
 use crate::{
-    console::{Answered, EXAMPLES, Example, limits},
-    display::{cut, visible},
+    console::{Answered, EXAMPLES, Example, Question, limits},
+    display::{cut, time, time_exact, visible},
     refusal::Refusal,
     rules::Sight,
 };
@@ -36,6 +37,8 @@ struct SqlPage {
     sql: String,
     examples: &'static [Example],
     limits: String,
+    /// The questions that are answered or wait, as far as they may be seen.
+    questions: Vec<Question>,
     outcome: Outcome,
 }
 
@@ -47,8 +50,9 @@ enum Outcome {
 }
 
 impl SqlPage {
-    fn new(layout: Layout, sql: String, outcome: Outcome) -> Self {
-        Self { layout, sql, examples: &EXAMPLES, limits: limits(), outcome }
+    fn new(layout: Layout, sight: &Sight, sql: String, outcome: Outcome) -> Self {
+        let questions = sight.sql_questions();
+        Self { layout, sql, examples: &EXAMPLES, limits: limits(), questions, outcome }
     }
 
     /// A link that brings this text.
@@ -57,6 +61,16 @@ impl SqlPage {
             "/sql?{}",
             form_urlencoded::Serializer::new(String::new()).append_pair("sql", &self.sql).finish()
         )
+    }
+
+    /// When a question was asked.
+    fn asked_at(question: &Question) -> String {
+        time(question.asked_at_us)
+    }
+
+    /// What is shown of a question.
+    fn text(question: &Question) -> String {
+        visible(&cut(&question.sql, PAGE_CHARACTERS)).into_owned()
     }
 
     /// What is shown of a value, and whether there is one.
@@ -69,8 +83,9 @@ impl SqlPage {
 }
 
 /// The page with the text of `?sql=`, not asked yet.
-pub async fn page(layout: Layout, RawQuery(query): RawQuery) -> Result<Response, Refusal> {
-    page::render(&SqlPage::new(layout, field(query.unwrap_or_default().as_bytes(), "sql"), Outcome::NotAsked))
+pub async fn page(layout: Layout, sight: Sight, RawQuery(query): RawQuery) -> Result<Response, Refusal> {
+    let sql = field(query.unwrap_or_default().as_bytes(), "sql");
+    page::render(&SqlPage::new(layout, &sight, sql, Outcome::NotAsked))
 }
 
 /// The page with the answer, or the answer as a file (`format=csv` or `json`).
@@ -80,19 +95,41 @@ pub async fn ask(layout: Layout, sight: Sight, form: Form) -> Result<Response, R
     match (asked, form.field("format").as_str()) {
         (Ok(answered), "csv") => Ok(csv::file("answer", answered.csv())),
         (Ok(answered), "json") => Ok(json_file(&answered)),
-        (Ok(answered), _) => page::render(&SqlPage::new(layout, sql, Outcome::Answered(answered))),
+        (Ok(answered), _) => page::render(&SqlPage::new(layout, &sight, sql, Outcome::Answered(answered))),
         (Err(refusal), _) => {
             let status = refusal.status;
-            let page = page::render(&SqlPage::new(layout, sql, Outcome::Refused(refusal)))?;
+            let page = page::render(&SqlPage::new(layout, &sight, sql, Outcome::Refused(refusal)))?;
             Ok((status, page).into_response())
         }
     }
 }
 
-/// Cancels the question that is being answered; the page keeps its text.
+/// Cancels the question that the field `question` names, else all of one's own; the page keeps its text.
 pub async fn cancel(layout: Layout, sight: Sight, form: Form) -> Result<Response, Refusal> {
-    sight.cancel_sql();
-    page::render(&SqlPage::new(layout, form.field("sql"), Outcome::NotAsked))
+    sight.cancel_sql(form.field("question").parse().ok());
+    page::render(&SqlPage::new(layout, &sight, form.field("sql"), Outcome::NotAsked))
+}
+
+/// `GET /api/v1/sql`: the questions that are answered or wait, one's own or, for who administers everything, all.
+pub async fn list(sight: Sight) -> Response {
+    let one = |question: &Question| {
+        json!({
+            "question": question.number,
+            "who": question.who,
+            "sql": question.sql,
+            "asked_at": time_exact(question.asked_at_us),
+            "is_answered_now": question.is_answered_now,
+        })
+    };
+    let questions: Vec<_> = sight.sql_questions().iter().map(one).collect();
+    json::answer(StatusCode::OK, &json!({"questions": questions}))
+}
+
+/// `POST /api/v1/sql/cancel`: cancels the question that the parameter `question` names, else all of one's own; answers
+/// with what is still under way.
+pub async fn cancel_by_program(sight: Sight, RawQuery(query): RawQuery) -> Response {
+    sight.cancel_sql(field(query.unwrap_or_default().as_bytes(), "question").parse().ok());
+    list(sight).await
 }
 
 /// `POST /api/v1/sql`: the question is the body, or the field `sql` of a JSON object; `?format=csv` answers in CSV.

@@ -3,7 +3,7 @@
 use askama::Template;
 use axum::{
     extract::Request,
-    http::{Method, StatusCode, header},
+    http::{HeaderValue, Method, StatusCode, header},
     middleware::Next,
     response::{Html, IntoResponse, Response},
 };
@@ -32,10 +32,15 @@ pub async fn dress(request: Request, next: Next) -> Response {
         },
     };
     let allow = response.headers().get(header::ALLOW).cloned();
+    let retry_after = refusal.retry_after;
     let json = path.starts_with("/api/") || path == "/healthz" || path == "/readyz";
     let mut dressed = if json { refusal.into_json() } else { page(layout, refusal) };
     if let Some(allow) = allow {
         dressed.headers_mut().insert(header::ALLOW, allow);
+    }
+    if let Some(wait) = retry_after {
+        // In whole seconds; less is none.
+        dressed.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs() + 1));
     }
     dressed
 }

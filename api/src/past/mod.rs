@@ -9,16 +9,28 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use fleetps_ingestor::history::{History, HistoryError, Scope, Span};
 use fleetps_nats::with_causes;
 use parking_lot::RwLock;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     live::{Check, Fleet, Intake, now_us},
     refusal::Refusal,
+    shares::{Bounds, Shares},
 };
 
-/// Questions answered at once: each may take a processor, and live pages must not wait for them.
-const MAX_QUESTIONS: usize = 4;
+/// Questions answered at once: each may take a processor, and live pages must not wait for them. Half of them are left to
+/// others than the one who asks. A page asks for its pictures at once, and a key that is held down steps on before they
+/// are there.
+const BOUNDS: Bounds = Bounds {
+    what: "questions about the past under way",
+    most: 4,
+    of_a_person: 2,
+    waiting: 256,
+    waiting_of_a_person: 64,
+    wait: Duration::from_secs(30),
+};
+/// Who asks for this server itself; no user has a name like that.
+const THIS_SERVER: &str = "";
 /// How often the folder is looked at for new segments.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
@@ -32,16 +44,12 @@ pub struct Past {
     history: Arc<RwLock<Option<History>>>,
     /// Why the folder cannot be read now.
     problem: Arc<RwLock<Option<String>>>,
-    room: Arc<Semaphore>,
+    room: Shares,
 }
 
 impl Default for Past {
     fn default() -> Self {
-        Self {
-            history: Arc::default(),
-            problem: Arc::default(),
-            room: Arc::new(Semaphore::new(MAX_QUESTIONS)),
-        }
+        Self { history: Arc::default(), problem: Arc::default(), room: Shares::new(BOUNDS) }
     }
 }
 
@@ -58,21 +66,22 @@ impl Past {
         self.history.read().as_ref().map(|history| history.within(scope))
     }
 
-    /// Asks the history as far as it is in `scope`, on a thread that may wait.
+    /// Asks the history for `who` as far as it is in `scope`, on a thread that may wait, when it is their turn.
     ///
     /// # Errors
-    /// When there is no history here, or it cannot answer.
+    /// When there is no history here, it cannot answer, or too much is asked of it.
     pub async fn ask<T: Send + 'static>(
         &self,
+        who: &str,
         scope: Arc<Scope>,
         question: impl FnOnce(&History) -> Result<T, HistoryError> + Send + 'static,
     ) -> Result<T, Refusal> {
         let Some(history) = self.history(scope) else {
             return Err(Refusal::no_history(self.problem.read().as_deref()));
         };
-        let permit = Arc::clone(&self.room).acquire_owned().await;
+        let turn = self.room.take(who).await?;
         let answer = tokio::task::spawn_blocking(move || {
-            let _permit = permit;
+            let _turn = turn;
             question(&history)
         });
         match answer.await {
@@ -111,7 +120,8 @@ impl Past {
             }
             let to_us = now_us();
             let hour = Span { from_us: to_us - PAST_HOUR_US, to_us };
-            let asked = self.ask(Arc::new(Scope::everything()), move |history| history.cpu_peaks(hour));
+            let scope = Arc::new(Scope::everything());
+            let asked = self.ask(THIS_SERVER, scope, move |history| history.cpu_peaks(hour));
             asked.await.ok()
         };
         if let Some(Some(peaks)) = shutdown.run_until_cancelled(recalling).await {

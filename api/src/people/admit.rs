@@ -73,7 +73,8 @@ fn check_rate(people: &People, asked: &Asked) -> Result<(), Refusal> {
             (people.0.pages.check((who, from)), "ask less often: 100 times a second")
         }
     };
-    checked.map_err(|_| Refusal::new(StatusCode::TOO_MANY_REQUESTS, "you ask too often", hint))
+    checked
+        .map_err(|wait| Refusal::new(StatusCode::TOO_MANY_REQUESTS, "you ask too often", hint).for_now(wait))
 }
 
 /// What of a request is still needed when it has been passed on.

@@ -107,6 +107,10 @@ impl From<PeopleError> for Refusal {
                 "a change to users, sessions or tokens failed"
             );
         }
-        Self::new(error.status(), error.to_string(), error.hint())
+        let refusal = Self::new(error.status(), error.to_string(), error.hint());
+        match error {
+            PeopleError::TooManyTries(wait) => refusal.for_now(wait),
+            _ => refusal,
+        }
     }
 }

@@ -1,10 +1,16 @@
 //! Passwords: which are taken, and how they are kept: as Argon2id, 19 MiB and two passes each (the least that OWASP
 //! names, and the library's default).
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::{
+    net::IpAddr,
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
 
 use argon2::{Argon2, PasswordHasher, PasswordVerifier, password_hash::phc::PasswordHash};
-use tokio::sync::Semaphore;
+
+use super::network;
+use crate::shares::{Bounds, Shares};
 
 /// The 3,000 most common of at least eight characters in the list of Royce Williams that Django has (BSD licence).
 const COMMON: &str = include_str!("common_passwords.txt");
@@ -12,19 +18,24 @@ const COMMON: &str = include_str!("common_passwords.txt");
 const MIN_CHARACTERS: usize = 8;
 /// Bytes that a password has at most: more than any passphrase, and nothing that costs to hash.
 const MAX_BYTES: usize = 1024;
-/// Hashes computed at once: 76 MiB and four processors at most.
-const AT_ONCE: usize = 4;
+/// Hashes computed at once: 76 MiB and four processors at most, and a few seconds' worth that wait. Networks take turns, and
+/// half is left to others than the one that tries the most; who sends that many at once is an attacker.
+const BOUNDS: Bounds = Bounds {
+    what: "passwords being checked",
+    most: 4,
+    of_a_person: 2,
+    waiting: 64,
+    waiting_of_a_person: 32,
+    wait: Duration::from_secs(20),
+};
 /// A hash of 32 random bytes, which belongs to no password: what is computed for names that nobody has.
 const NOBODYS: &str =
     "$argon2id$v=19$m=19456,t=2,p=1$F1XWFuyMAxtTUME1d/p71A$6OBUZctIXkCy8jeo8b9kvB9IPzFi2p8rWmFSD/jOHZ8";
-/// Those that wait for their turn; a few seconds' worth, then who asks is told to come again.
-const MAX_WAITING: usize = 64;
 
 /// Computes hashes, a few at a time.
 #[derive(Debug)]
 pub struct Passwords {
-    turn: Semaphore,
-    waiting: Semaphore,
+    turns: Shares,
     computed: AtomicU64,
 }
 
@@ -35,31 +46,32 @@ pub struct Unavailable;
 
 impl Default for Passwords {
     fn default() -> Self {
-        Self {
-            turn: Semaphore::new(AT_ONCE),
-            waiting: Semaphore::new(MAX_WAITING),
-            computed: AtomicU64::new(0),
-        }
+        Self { turns: Shares::new(BOUNDS), computed: AtomicU64::new(0) }
     }
 }
 
 impl Passwords {
-    /// The hash of a password, with a salt of its own, as a PHC string.
+    /// The hash of a password that came from an address, with a salt of its own, as a PHC string.
     ///
     /// # Errors
     /// When too many wait, or the system has no random numbers.
-    pub async fn hash(&self, password: String) -> Result<String, Unavailable> {
-        let hash = self.compute(move || Argon2::default().hash_password(password.as_bytes())).await?;
+    pub async fn hash(&self, password: String, from: IpAddr) -> Result<String, Unavailable> {
+        let hash = self.compute(from, move || Argon2::default().hash_password(password.as_bytes())).await?;
         hash.map(|hash| hash.to_string()).map_err(|_| Unavailable)
     }
 
-    /// Whether `password` is the one with this hash. Without a hash the answer is no, and takes the same work, so that
+    /// Whether `password`, which came from an address, is the one with this hash. Without a hash the answer is no, and takes the same work, so that
     /// nobody learns by the clock which names there are.
     ///
     /// # Errors
     /// When too many wait.
-    pub async fn verify(&self, password: String, hash: Option<String>) -> Result<bool, Unavailable> {
-        self.compute(move || {
+    pub async fn verify(
+        &self,
+        password: String,
+        hash: Option<String>,
+        from: IpAddr,
+    ) -> Result<bool, Unavailable> {
+        self.compute(from, move || {
             let is_known = hash.is_some();
             let parsed = PasswordHash::new(hash.as_deref().unwrap_or(NOBODYS));
             let is_right = password.len() <= MAX_BYTES
@@ -77,12 +89,17 @@ impl Passwords {
 
     async fn compute<T: Send + 'static>(
         &self,
+        from: IpAddr,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Unavailable> {
-        let _waiting = self.waiting.try_acquire().map_err(|_| Unavailable)?;
-        let _turn = self.turn.acquire().await.map_err(|_| Unavailable)?;
+        let turn = self.turns.take(&network(from).to_string()).await.map_err(|_| Unavailable)?;
         self.computed.fetch_add(1, Ordering::Relaxed);
-        tokio::task::spawn_blocking(work).await.map_err(|_| Unavailable)
+        let computing = tokio::task::spawn_blocking(move || {
+            // Also when who asked is gone: until then it takes its processor.
+            let _turn = turn;
+            work()
+        });
+        computing.await.map_err(|_| Unavailable)
     }
 }
 
@@ -102,7 +119,13 @@ pub fn problem(password: &str, user: &str) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
+    use futures_util::FutureExt;
+
     use super::*;
+
+    const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
     #[test]
     fn short_long_and_common_passwords_are_not_taken_and_any_other_is() {
@@ -119,9 +142,9 @@ mod tests {
     #[tokio::test]
     async fn a_password_matches_its_own_hash_only_and_an_unknown_name_costs_as_much_as_a_known_one() {
         let passwords = Passwords::default();
-        let hash = passwords.hash("correct horse".to_owned()).await.unwrap();
+        let hash = passwords.hash("correct horse".to_owned(), HERE).await.unwrap();
         assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{hash}");
-        assert_ne!(hash, passwords.hash("correct horse".to_owned()).await.unwrap());
+        assert_ne!(hash, passwords.hash("correct horse".to_owned(), HERE).await.unwrap());
         let before = passwords.computed();
         for (password, hash, expected) in [
             ("correct horse", Some(hash.clone()), true),
@@ -129,7 +152,11 @@ mod tests {
             ("correct horse", None, false),
             ("", Some(String::new()), false),
         ] {
-            assert_eq!(passwords.verify(password.to_owned(), hash).await.unwrap(), expected, "{password}");
+            assert_eq!(
+                passwords.verify(password.to_owned(), hash, HERE).await.unwrap(),
+                expected,
+                "{password}"
+            );
         }
         assert_eq!(passwords.computed() - before, 4);
     }
@@ -137,9 +164,15 @@ mod tests {
     #[tokio::test]
     async fn who_would_have_to_wait_long_is_told_so() {
         let passwords = Passwords::default();
-        let all = passwords.waiting.acquire_many(MAX_WAITING as u32).await.unwrap();
-        assert!(passwords.hash("correct horse".to_owned()).await.is_err());
-        drop(all);
-        assert!(passwords.hash("correct horse".to_owned()).await.is_ok());
+        let mut all: Vec<_> = (0..BOUNDS.of_a_person + BOUNDS.waiting_of_a_person)
+            .map(|_| Box::pin(passwords.turns.take("127.0.0.1")))
+            .collect();
+        let taken: Vec<_> = all.iter_mut().map(|turn| turn.now_or_never()).collect();
+        assert!(passwords.hash("correct horse".to_owned(), HERE).await.is_err());
+        // Elsewhere nobody has to wait for that.
+        let elsewhere = IpAddr::from([192, 0, 2, 1]);
+        assert!(passwords.hash("correct horse".to_owned(), elsewhere).await.is_ok());
+        drop((taken, all));
+        assert!(passwords.hash("correct horse".to_owned(), HERE).await.is_ok());
     }
 }

@@ -77,7 +77,7 @@ impl Accounts {
         let name: Option<UserName> = typed.parse().ok();
         let user = name.as_ref().and_then(|name| self.users.get(name.as_str()));
         let hash = user.as_ref().and_then(|user| user.password_hash());
-        let is_right = self.passwords.verify(password, hash).await?;
+        let is_right = self.passwords.verify(password, hash, visit.came.from).await?;
         let may = user.is_some_and(|user| !user.is_disabled);
         name.filter(|_| is_right && may).ok_or(PeopleError::NotRight)
     }
@@ -158,7 +158,7 @@ impl Accounts {
         let name: UserName = link.user.as_deref().unwrap_or(name).parse()?;
         let by = By::claimed(name.as_str(), visit.came);
         let following = async {
-            let hash = self.hash_of_new(password, &name).await?;
+            let hash = self.hash_of_new(password, &name, visit).await?;
             if link.user.is_none() && self.users.get(name.as_str()).is_some() {
                 return Err(PeopleError::UserExists(name.as_str().to_owned()));
             }
@@ -189,17 +189,22 @@ impl Accounts {
     ) -> Result<SignIn, PeopleError> {
         let changing = async {
             let name = self.check(&person.name, old, visit).await?;
-            let hash = self.hash_of_new(new, &name).await?;
+            let hash = self.hash_of_new(new, &name, visit).await?;
             self.set_password(&name, hash).await?;
             self.begin(&name, visit).await
         };
         self.recorded(&person.into(), "password.change", "", changing).await
     }
 
-    async fn hash_of_new(&self, password: String, name: &UserName) -> Result<String, PeopleError> {
+    async fn hash_of_new(
+        &self,
+        password: String,
+        name: &UserName,
+        visit: &Visit,
+    ) -> Result<String, PeopleError> {
         match password::problem(&password, name.as_str()) {
             Some(problem) => Err(PeopleError::Password(problem)),
-            None => Ok(self.passwords.hash(password).await?),
+            None => Ok(self.passwords.hash(password, visit.came.from).await?),
         }
     }
 

@@ -6,7 +6,7 @@
 mod requests;
 mod writer;
 
-use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
+use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
 
 use async_nats::Client;
 use axum::http::StatusCode;
@@ -22,10 +22,26 @@ pub use requests::Asked;
 use requests::Views;
 use writer::Writer;
 
-use crate::{broker, live::now_us, people::Person, refusal::Refusal};
+use crate::{
+    broker,
+    live::now_us,
+    people::Person,
+    refusal::Refusal,
+    shares::{Bounds, Shares},
+};
 
 /// The most entries that are read from the broker for one question; by then some have been sealed.
 const MAX_UNSEALED: usize = 50_000;
+
+/// Searches through the audit at once: each reads files, and the broker.
+const SEARCHES: Bounds = Bounds {
+    what: "searches of the audit under way",
+    most: 2,
+    of_a_person: 1,
+    waiting: 16,
+    waiting_of_a_person: 4,
+    wait: Duration::from_secs(30),
+};
 
 /// The audit. A clone is the same one. Without a broker nothing is written down, and nothing can be read.
 #[derive(Clone, Default)]
@@ -37,6 +53,7 @@ struct Open {
     history: PathBuf,
     writer: Writer,
     views: Views,
+    searches: Shares,
 }
 
 impl Records {
@@ -56,6 +73,7 @@ impl Records {
             audit,
             history,
             writer,
+            searches: Shares::new(SEARCHES),
             views: Views::default(),
         }))))
     }
@@ -89,11 +107,11 @@ impl Records {
         found.unwrap_or_default().damaged.iter().map(ToString::to_string).collect()
     }
 
-    /// Finds entries.
+    /// Finds entries for `who`, when it is their turn.
     ///
     /// # Errors
-    /// When there is no audit here, or it cannot be read.
-    pub async fn search(&self, query: AuditQuery) -> Result<AuditAnswer, Refusal> {
+    /// When there is no audit here, it cannot be read, or too much is asked of it.
+    pub async fn search(&self, who: &Person, query: AuditQuery) -> Result<AuditAnswer, Refusal> {
         let Some(open) = self.0.clone() else {
             let hint = "the audit is read from the broker and the data folder of the ingestor";
             return Err(Refusal::new(
@@ -102,8 +120,12 @@ impl Records {
                 hint,
             ));
         };
+        let turn = open.searches.take(&who.name).await?;
         let unsealed = open.unsealed().await?;
-        let searching = tokio::task::spawn_blocking(move || search(&open.history, &unsealed, &query));
+        let searching = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            search(&open.history, &unsealed, &query)
+        });
         let found = searching.await.map_err(|error| Refusal::fault("could not search the audit", &error))?;
         found.map_err(|error| Refusal::fault("could not search the audit", &with_causes(&error)))
     }

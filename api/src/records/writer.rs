@@ -13,24 +13,34 @@ use fleetps_nats::{
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-/// Entries that wait for the broker, of up to 5 KiB each.
-const MAX_WAITING: usize = 2_000;
+use crate::shares::{Bounds, Share, Shares};
+
+/// Entries that wait for the broker, of up to 5 KiB each. Who does a lot while it is away loses entries of their own only.
+const WAITING: Bounds = Bounds {
+    what: "audit entries that wait",
+    most: 2_000,
+    of_a_person: 400,
+    waiting: 0,
+    waiting_of_a_person: 0,
+    wait: Duration::ZERO,
+};
 /// How long the last entries may take when the server ends.
 const END_WITHIN: Duration = Duration::from_secs(2);
 
 /// Where entries wait.
 pub(super) struct Writer {
-    waiting: mpsc::Sender<AuditEntry>,
+    waiting: mpsc::Sender<(AuditEntry, Share)>,
+    room: Shares,
     lost: AtomicU64,
 }
 
 impl Writer {
     /// Begins to write.
     pub(super) fn start(audit: Audit, shutdown: CancellationToken) -> Self {
-        let (waiting, mut entries) = mpsc::channel(MAX_WAITING);
+        let (waiting, mut entries) = mpsc::channel(WAITING.most);
         tokio::spawn(async move {
             let write_all = async {
-                while let Some(entry) = entries.recv().await {
+                while let Some((entry, _share)) = entries.recv().await {
                     write(&audit, entry).await;
                 }
             };
@@ -43,16 +53,21 @@ impl Writer {
                 () = ended => {}
             }
         });
-        Self { waiting, lost: AtomicU64::new(0) }
+        Self { waiting, room: Shares::new(WAITING), lost: AtomicU64::new(0) }
     }
 
     /// Takes an entry; where too many wait already, it is logged instead.
     pub(super) fn write(&self, entry: AuditEntry) {
-        if let Err(refused) = self.waiting.try_send(entry) {
-            let lost = self.lost.fetch_add(1, Relaxed) + 1;
-            // `?` writes control characters as escapes.
-            tracing::error!(entry = ?refused.into_inner(), lost, "an audit entry was not written down: too many wait");
-        }
+        let entry = match self.room.take_now(&entry.who) {
+            Ok(share) => match self.waiting.try_send((entry, share)) {
+                Ok(()) => return,
+                Err(refused) => refused.into_inner().0,
+            },
+            Err(_) => entry,
+        };
+        let lost = self.lost.fetch_add(1, Relaxed) + 1;
+        // `?` writes control characters as escapes.
+        tracing::error!(?entry, lost, "an audit entry was not written down: too many wait");
     }
 }
 

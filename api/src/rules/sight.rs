@@ -3,7 +3,10 @@
 //! Hosts that are not for whoever asks, and command lines that are withheld, are left out where they are loaded: here of the
 //! present and of the stream, by the history of the past. Filters, searches, totals and limits come after that.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use async_nats::Client;
 use axum::{extract::FromRequestParts, http::request::Parts};
@@ -19,17 +22,18 @@ use fleetps_nats::{
     with_causes,
 };
 use parking_lot::Mutex;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::{Action, Decision, HostGroups, may};
 use crate::{
     broker::{self, Away},
-    console::Answered,
+    console::{Answered, Question},
     live::{FleetView, LiveSearch, Moment, Summary, now_us, recent},
     people::Person,
     records,
     refusal::Refusal,
+    shares::Share,
     web::Shared,
 };
 
@@ -152,23 +156,23 @@ impl Sight {
         watched.ok_or_else(|| Refusal::no_such_host(host.as_str()))
     }
 
-    /// Searches the present until `until`; absent while too many others do.
+    /// Searches the present for `at_most`, when it is one's turn.
     ///
     /// # Errors
-    /// When the search ends before its time.
+    /// When too many search, or the search ends before its time.
     pub async fn search(
         &self,
         filter: Filter,
         limit: usize,
-        until: Instant,
-    ) -> Result<Option<LiveSearch>, Refusal> {
-        let Ok(room) = Arc::clone(&self.shared.search_room).try_acquire_owned() else { return Ok(None) };
+        at_most: Duration,
+    ) -> Result<LiveSearch, Refusal> {
+        let turn = self.shared.searches.take(&self.person.name).await?;
         let (fleet, scope) = (Arc::clone(&self.shared.fleet), self.scope());
         let searching = tokio::task::spawn_blocking(move || {
-            let _room = room;
-            fleet.search(&scope, &filter, limit, until)
+            let _turn = turn;
+            fleet.search(&scope, &filter, limit, Instant::now() + at_most)
         });
-        searching.await.map(Some).map_err(|error| Refusal::fault("could not search", &error))
+        searching.await.map_err(|error| Refusal::fault("could not search", &error))
     }
 
     /// The snapshots of a host that are not in the history yet, around a moment; none where there is no broker.
@@ -221,7 +225,7 @@ impl Sight {
         &self,
         question: impl FnOnce(&History) -> Result<T, HistoryError> + Send + 'static,
     ) -> Result<T, Refusal> {
-        self.shared.past.ask(self.scope(), question).await
+        self.shared.past.ask(&self.person.name, self.scope(), question).await
     }
 
     /// The segments that cannot be read, so that what they hold is missing in every answer; known after the question.
@@ -240,18 +244,36 @@ impl Sight {
         answered
     }
 
-    /// Cancels the question in SQL that is being answered, if it is one's own.
-    pub fn cancel_sql(&self) {
-        self.shared.console.cancel(&self.person.name);
+    /// The questions in SQL that are answered or wait: one's own, and for who administers everything all of them.
+    pub fn sql_questions(&self) -> Vec<Question> {
+        let mut questions = self.shared.console.questions();
+        questions.retain(|question| self.may_cancel(question));
+        questions
+    }
+
+    /// Cancels the question in SQL of this number, if it may be seen; without a number, all of one's own.
+    pub fn cancel_sql(&self, number: Option<u64>) {
+        let cancelled = self.shared.console.cancel(|question| match number {
+            Some(number) => question.number == number && self.may_cancel(question),
+            None => question.who == self.person.name,
+        });
+        for question in cancelled.iter().filter(|question| question.who != self.person.name) {
+            let what = format!("of {}: {}", question.who, question.sql);
+            self.shared.records.note(&self.person, "sql.cancel", None, what, Outcome::Done);
+        }
+    }
+
+    /// What somebody asks names hosts that others may not see, so only who may see to everybody sees it.
+    fn may_cancel(&self, question: &Question) -> bool {
+        question.who == self.person.name || may(&self.person, Action::ManageUsers, None) == Decision::Allowed
     }
 
     /// A place among the pages kept up to date.
     ///
     /// # Errors
-    /// When there is none.
-    pub fn room(&self) -> Result<OwnedSemaphorePermit, Refusal> {
-        let room: Arc<Semaphore> = Arc::clone(&self.shared.live_room);
-        room.try_acquire_owned().map_err(|_| Refusal::too_many_live())
+    /// When one has a whole share of them, or there is none.
+    pub fn live_page(&self) -> Result<Share, Refusal> {
+        Ok(self.shared.live_pages.take_now(&self.person.name)?)
     }
 
     /// Ends when the server does.

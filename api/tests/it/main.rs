@@ -39,6 +39,7 @@ mod pipeline;
 mod program;
 mod readme;
 mod rules;
+mod shares;
 mod sql_page;
 mod support;
 mod tls;

@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// Takes longer than any test waits.
-const SLOW: &str = "SELECT count(*) FROM range(1000000000) a, range(1000) b";
+pub const SLOW: &str = "SELECT count(*) FROM range(1000000000) a, range(1000) b";
 
 fn site(history: &Path) -> Site {
     let mut site = Site::with("web-1", family());
