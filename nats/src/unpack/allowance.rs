@@ -1,7 +1,7 @@
 //! How much one host may send, so that a flood from one does not delay the others.
 //!
 //! Every host has an allowance in bytes that fills again with time, by the broker's clock: what was published over hours
-//! may be read at once after whoever reads was away. It holds an agent's whole ring twice, which is what comes at once
+//! may be read at once after whoever reads was away. Where that clock is set back, allowances go on filling from there. It holds an agent's whole ring twice, which is what comes at once
 //! after the broker was away. What goes beyond is refused unread, which costs next to nothing.
 
 use std::collections::HashMap;
@@ -98,10 +98,11 @@ impl Allowances {
 }
 
 impl Allowance {
+    /// Follows the clock both ways: a step back adds nothing, and time counts on from there.
     fn fill(&mut self, bytes_per_us: f64, full_bytes: f64, now_us: i64) {
         let passed_us = now_us.saturating_sub(self.at_us).max(0);
         self.left_bytes = (self.left_bytes + passed_us as f64 * bytes_per_us).min(full_bytes);
-        self.at_us = self.at_us.max(now_us);
+        self.at_us = now_us;
     }
 }
 
@@ -128,8 +129,20 @@ mod tests {
         assert_eq!(taken(&mut allowances, "a", MIB, 1_000_000), 0);
         assert_eq!(taken(&mut allowances, "b", MIB, 1_000_000), 31);
         assert_eq!(taken(&mut allowances, "a", MIB, 6_000_000), 4);
-        // The broker's clock was set back: nothing is lost or won by it.
-        assert_eq!(taken(&mut allowances, "a", MIB, 0), 0);
+    }
+
+    #[test]
+    fn allowances_follow_a_clock_that_is_set_back_or_forward() {
+        let mut allowances = Allowances::new(1 << 20);
+        let day_us = 86_400_000_000;
+        assert_eq!(taken(&mut allowances, "a", MIB, day_us), 31);
+        assert_eq!(taken(&mut allowances, "a", MIB, 0), 0, "a step back adds nothing");
+        assert_eq!(taken(&mut allowances, "a", MIB, 5_000_000), 5, "and fills as before from there");
+        assert_eq!(taken(&mut allowances, "a", MIB, 9 * day_us), 31, "a step forward fills no more than all");
+        // Back and forth by a second at every message: what is won is what the steps forward say.
+        let steps = (0..1000).map(|step| i64::from(step % 2) * 1_000_000);
+        let won: usize = steps.map(|now_us| taken(&mut allowances, "a", MIB, now_us)).sum();
+        assert!(won <= 500, "{won}");
     }
 
     #[test]

@@ -5,7 +5,7 @@
 
 mod allowance;
 
-use std::io;
+use std::{io, time::Instant};
 
 use crate::{
     HostName, Snapshot,
@@ -22,6 +22,28 @@ const MAX_SUBJECT_CHARACTERS: usize = 100;
 pub struct Unpacker {
     decoder: Decoder,
     allowances: Allowances,
+    furthest: Furthest,
+}
+
+/// The broker's clock where it was furthest, going on from there. Hosts' clocks are judged by it: a broker whose clock is
+/// set back must not refuse the snapshots of hosts whose clocks are right as being of the future.
+struct Furthest {
+    at_us: i64,
+    since: Instant,
+}
+
+impl Furthest {
+    /// The furthest at `now`, when the broker's clock says `stored_at_us`.
+    fn reached(&mut self, stored_at_us: i64, now: Instant) -> i64 {
+        let passed = now.saturating_duration_since(self.since);
+        let passed_us = i64::try_from(passed.as_micros()).unwrap_or(i64::MAX);
+        let gone_on_us = self.at_us.saturating_add(passed_us);
+        if stored_at_us < gone_on_us {
+            return gone_on_us;
+        }
+        *self = Self { at_us: stored_at_us, since: now };
+        stored_at_us
+    }
 }
 
 impl Unpacker {
@@ -30,7 +52,11 @@ impl Unpacker {
     /// # Errors
     /// When there is no memory for a decompressor.
     pub fn new(host_bytes_per_s: u64) -> io::Result<Self> {
-        Ok(Self { decoder: Decoder::new()?, allowances: Allowances::new(host_bytes_per_s) })
+        Ok(Self {
+            decoder: Decoder::new()?,
+            allowances: Allowances::new(host_bytes_per_s),
+            furthest: Furthest { at_us: i64::MIN, since: Instant::now() },
+        })
     }
 
     /// The snapshot, and whose it is.
@@ -45,12 +71,62 @@ impl Unpacker {
         if !self.allowances.take(&host, payload.len(), *stored_at_us) {
             return Err(Refusal::Flood);
         }
-        let unpacked = self.decoder.decode(payload, *stored_at_us);
+        let judged_at_us = self.furthest.reached(*stored_at_us, Instant::now());
+        let unpacked = self.decoder.decode(payload, judged_at_us);
         let inside = unpacked.as_ref().ok().map(|snapshot| Inside {
             processes: snapshot.processes.len(),
             bytes: self.decoder.unpacked_bytes(),
         });
         self.allowances.charge(&host, payload.len(), inside, *stored_at_us);
         Ok((host, unpacked?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{snapshot::Encoder, subject};
+
+    const DAY_US: i64 = 86_400_000_000;
+    const NOW_US: i64 = 1_764_000_000_000_000;
+
+    /// The snapshot of a host whose clock is right, which the broker took at `stored_at_us`.
+    fn delivered(host: &str, captured_at_us: i64, stored_at_us: i64) -> Delivered {
+        let snapshot = Snapshot {
+            format: crate::snapshot::FORMAT,
+            boot_id: "boot".to_owned(),
+            run_id: "run".to_owned(),
+            interval_ms: 1000,
+            sequence: 1,
+            captured_at_us,
+            ..Snapshot::default()
+        };
+        let payload = Encoder::new().unwrap().encode(&snapshot).unwrap().into();
+        let subject = subject::snapshot(&host.parse().unwrap());
+        Delivered { sequence: 1, subject, payload, stored_at_us, pending: 0 }
+    }
+
+    #[test]
+    fn a_broker_whose_clock_is_set_back_by_days_refuses_no_host_whose_clock_is_right() {
+        let mut unpacker = Unpacker::new(1 << 20).unwrap();
+        for back_us in [0, DAY_US / 2, 3 * DAY_US, 400 * DAY_US, 0] {
+            for host in ["a", "b"] {
+                let unpacked = unpacker.unpack(&delivered(host, NOW_US, NOW_US - back_us));
+                assert!(unpacked.is_ok(), "{back_us} µs back: {unpacked:?}");
+            }
+        }
+        let ahead = unpacker.unpack(&delivered("a", NOW_US + 2 * DAY_US, NOW_US - DAY_US));
+        assert!(matches!(ahead, Err(Refusal::BadTime { .. })), "{ahead:?}");
+    }
+
+    #[test]
+    fn the_furthest_goes_on_while_the_clock_is_behind() {
+        let start = Instant::now();
+        let mut furthest = Furthest { at_us: i64::MIN, since: start };
+        let after = |seconds| start + std::time::Duration::from_secs(seconds);
+        assert_eq!(furthest.reached(DAY_US, start), DAY_US);
+        assert_eq!(furthest.reached(0, after(5)), DAY_US + 5_000_000);
+        assert_eq!(furthest.reached(DAY_US + 6_000_000, after(6)), DAY_US + 6_000_000);
+        assert_eq!(furthest.reached(3 * DAY_US, after(7)), 3 * DAY_US);
     }
 }
