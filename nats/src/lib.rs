@@ -31,7 +31,7 @@ pub mod unpack;
 mod wire;
 
 pub use causes::with_causes;
-pub use clock::now_us;
+pub use clock::{now_us, steady_us};
 pub use host::HostName;
 pub use snapshot::Snapshot;
 pub use wire::Wire;

@@ -39,13 +39,14 @@ struct Inner {
 #[derive(Debug, Clone)]
 struct Kept {
     message: Arc<[u8]>,
-    stored_at_us: i64,
     decoded: Option<Arc<Snapshot>>,
 }
 
 #[derive(Debug)]
 struct Host {
     summary: Arc<Summary>,
+    /// When it was last heard of, as [`super::steady_us`] counts: whatever clock is set, it is not silent for that.
+    heard_us: i64,
     latest: Kept,
     previous: Option<Kept>,
     share: Share,
@@ -101,9 +102,15 @@ impl Default for Fleet {
 impl Fleet {
     /// Takes a host's new snapshot: `message` as it came, and decoded.
     pub fn take(&self, host: HostName, message: &[u8], snapshot: Snapshot, stored_at_us: i64) {
-        let summary = Summary::new(host.clone(), &snapshot, stored_at_us, super::now_us());
+        let (known_heard_us, steady_us) = (self.heard_us(&host, stored_at_us), super::steady_us());
+        // What waited in the stream when the server was started is as old as the clocks say.
+        let first_heard_us = || steady_us.saturating_sub(super::now_us().saturating_sub(stored_at_us).max(0));
+        let heard_us = known_heard_us.unwrap_or_else(first_heard_us);
+        let quiet_us = steady_us.saturating_sub(heard_us);
+        let summary =
+            Summary::new(host.clone(), &snapshot, stored_at_us, stored_at_us.saturating_add(quiet_us));
         let snapshot = Arc::new(snapshot);
-        let mut latest = Kept { message: message.into(), stored_at_us, decoded: None };
+        let mut latest = Kept { message: message.into(), decoded: None };
         let mut inner = self.inner.write();
         let share = inner.programs.share_of(&snapshot);
         let inner = &mut *inner;
@@ -117,6 +124,7 @@ impl Fleet {
                 previous.decoded = previous.decoded.filter(|_| watched);
                 known.previous = Some(previous);
                 known.share = share;
+                known.heard_us = heard_us;
                 known.summary = Arc::new(summary.after(&known.summary));
                 inner.programs.add(&known.counted_share());
                 inner.processes += known.counted_processes();
@@ -124,7 +132,8 @@ impl Fleet {
             }
             None => {
                 let summary = Arc::new(summary);
-                let new = Host { summary, latest, previous: None, share, changed: watch::Sender::new(()) };
+                let changed = watch::Sender::new(());
+                let new = Host { summary, heard_us, latest, previous: None, share, changed };
                 inner.programs.add(&new.counted_share());
                 inner.processes += new.counted_processes();
                 inner.hosts.insert(host, new);
@@ -146,13 +155,21 @@ impl Fleet {
         self.changed.send_modify(|version| *version += 1);
     }
 
-    /// Recomputes every host's state as time passes.
+    /// When a host is heard of that sends a snapshot; absent for one that was not known. What was read before tells nothing.
+    fn heard_us(&self, host: &HostName, stored_at_us: i64) -> Option<i64> {
+        let inner = self.inner.read();
+        let known = inner.hosts.get(host)?;
+        let is_known = known.summary.last_seen_us == stored_at_us;
+        Some(if is_known { known.heard_us } else { super::steady_us() })
+    }
+
+    /// Recomputes every host's state as time passes, at `now_us` as [`super::steady_us`] counts.
     pub fn age(&self, now_us: i64) {
         let mut inner = self.inner.write();
         let inner = &mut *inner;
         let mut any = false;
         for host in inner.hosts.values_mut() {
-            let quiet_us = now_us.saturating_sub(host.summary.last_seen_us);
+            let quiet_us = now_us.saturating_sub(host.heard_us);
             let state = State::after(quiet_us, host.summary.interval_ms);
             if state == host.summary.state {
                 continue;
@@ -260,6 +277,7 @@ impl Kept {
         if let Some(decoded) = &self.decoded {
             return Some(Arc::clone(decoded));
         }
-        decoder.decode(&self.message, self.stored_at_us).ok().map(Arc::new)
+        // Its times were judged when it came.
+        decoder.decode(&self.message, i64::MAX).ok().map(Arc::new)
     }
 }

@@ -58,7 +58,7 @@ pub async fn follow(
         let delivery = tokio::select! {
             () = shutdown.cancelled() => return,
             _ = age.tick() => {
-                fleet.age(super::now_us());
+                fleet.age(super::steady_us());
                 continue;
             }
             delivery = reader.next() => delivery,

@@ -19,7 +19,7 @@ mod summary;
 
 pub use admission::{AdmissionReports, watch_admission};
 pub use fleet::{Fleet, FleetCounts, FleetView};
-pub use fleetps_nats::now_us;
+pub use fleetps_nats::{now_us, steady_us};
 pub use intake::{Intake, follow};
 pub use moment::{Moment, ProcessRates, withhold_command_lines};
 pub use past_hour::PastHour;

@@ -89,7 +89,7 @@ async fn read(
             if unpacked_bytes >= MAX_UNPACKED_BYTES {
                 break;
             }
-            found.extend(decode(&mut decoder, &message));
+            found.extend(decode(&mut decoder, &message, summary.captured_at_us));
             unpacked_bytes += decoder.unpacked_bytes();
         }
         let is_enough = unpacked_bytes >= MAX_UNPACKED_BYTES;
@@ -108,9 +108,11 @@ fn start_us(summary: &Summary, at_us: i64) -> i64 {
     at_us.saturating_sub(before_us).saturating_sub(ahead_us)
 }
 
-fn decode(decoder: &mut Decoder, message: &StreamMessage) -> Option<Snapshot> {
+/// Its times are judged by the broker's clock, or by the host's last snapshot, which was taken: the broker's clock may have
+/// been set back.
+fn decode(decoder: &mut Decoder, message: &StreamMessage, accepted_us: i64) -> Option<Snapshot> {
     let stored_at_us = i64::try_from(message.time.unix_timestamp_nanos() / 1000).ok()?;
-    let mut snapshot = decoder.decode(&message.payload, stored_at_us).ok()?;
+    let mut snapshot = decoder.decode(&message.payload, stored_at_us.max(accepted_us)).ok()?;
     snapshot.captured_at_us -= snapshot.captured_at_us.rem_euclid(KEPT_US);
     Some(snapshot)
 }

@@ -4,10 +4,11 @@ use axum::{
     body::{Body, BodyDataStream},
     http::Request,
 };
+use fleetps::live::{State, now_us, steady_us};
 use futures_util::StreamExt;
 use tower::ServiceExt;
 
-use crate::support::{PATIENCE, Site, family, process};
+use crate::support::{PATIENCE, Site, family, process, snapshot};
 
 /// A stream of events.
 pub struct Events {
@@ -97,9 +98,36 @@ async fn the_fleet_stream_tells_of_new_hosts_and_of_hosts_that_fall_silent() {
     site.tell("web-2", family());
     let patch = events.next().await;
     assert!(patch["tables"][0]["rows"][0][1].as_str().unwrap().contains("web-2"));
-    site.shared.fleet.age(fleetps::live::now_us() + 31_000_000);
+    site.shared.fleet.age(steady_us() + 31_000_000);
     let patch = events.next().await;
     assert!(patch["fields"].to_string().contains("2 silent"), "{patch}");
+}
+
+#[tokio::test]
+async fn hosts_are_up_or_down_by_what_they_send_whichever_way_the_clock_of_the_server_is_set() {
+    let (site, days_us) = (Site::new(), 3 * 86_400_000_000);
+    let state = || site.shared.fleet.summary(&"web-1".parse().unwrap()).unwrap().state;
+    let mut sequence = 0;
+    for set_us in [days_us, -days_us, 0, -2 * days_us] {
+        for _ in 0..2 {
+            sequence += 1;
+            site.tell_snapshot("web-1", snapshot(sequence, family()), now_us() + set_us);
+        }
+        site.shared.fleet.age(steady_us());
+        assert_eq!(state(), State::Up, "it sends, with a clock {set_us} µs off");
+        site.shared.fleet.age(steady_us() + 101_000_000);
+        assert_eq!(state(), State::Down, "it sends nothing, with a clock {set_us} µs off");
+    }
+}
+
+#[tokio::test]
+async fn a_snapshot_that_is_read_again_is_no_news() {
+    let (site, stored_at_us) = (Site::new(), now_us());
+    let state = || site.shared.fleet.summary(&"web-1".parse().unwrap()).unwrap().state;
+    site.tell_snapshot("web-1", snapshot(1, family()), stored_at_us - 200_000_000);
+    assert_eq!(state(), State::Down);
+    site.tell_snapshot("web-1", snapshot(1, family()), stored_at_us - 200_000_000);
+    assert_eq!(state(), State::Down);
 }
 
 #[tokio::test]
