@@ -117,7 +117,7 @@ impl Broker {
             return Err(ConnectionError::Plaintext { url: self.url.clone() });
         }
         self.wire
-            .apply(options)
+            .apply(options, &self.url)
             .connect(&self.url)
             .await
             .map_err(|source| ConnectionError::Connect { url: self.url.clone(), source })
