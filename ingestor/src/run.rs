@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     audit,
     error::IngestError,
-    history::known_runs,
+    history::{KnownRun, known_runs},
     intake::{
         Beginning, Collector, Duplicates, Numbers, WAITING_DEAD_LETTERS, WAITING_DELIVERIES,
         WAITING_SEGMENTS, publish_dead_letters, read_stream, seal_all,
@@ -237,9 +237,14 @@ fn remember_stored(shelf: &Shelf) -> Result<Duplicates, IngestError> {
         shelf.doubt(name, fault)?;
     }
     let mut duplicates = Duplicates::default();
-    for run in runs {
-        duplicates.take(&run.host, &run.run_id, run.sequence);
+    for KnownRun { host, run_id, sequence, stored_at_us } in runs {
+        match run_id {
+            Some(run_id) => _ = duplicates.take(&host, &run_id, sequence, stored_at_us),
+            None => duplicates.forget_runs(&host, stored_at_us),
+        }
     }
+    // Where the stream lost its end while nobody read it.
+    duplicates.read_again();
     Ok(duplicates)
 }
 

@@ -11,15 +11,19 @@ use super::{
 };
 use crate::segment::{Fault, SegmentName, attach_segment, detach_statement, open_engine, read_whole};
 
+/// The history keeps times to the millisecond; this is the last µs of one.
+const REST_OF_MS_US: i64 = 999;
+
 /// A run of an agent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct KnownRun {
     pub(crate) host: HostName,
-    pub(crate) run_id: String,
+    /// `None` stands for all runs of a host that has over a thousand in one segment.
+    pub(crate) run_id: Option<String>,
     /// The highest sequence that is stored.
     pub(crate) sequence: u64,
-    /// When the broker took its last snapshot that is stored, in µs since 1970 UTC.
-    stored_at_us: Option<i64>,
+    /// When the broker took its last snapshot at the latest, in µs since 1970 UTC.
+    pub(crate) stored_at_us: i64,
 }
 
 /// A segment that could not be read, and why.
@@ -61,7 +65,8 @@ fn runs_in(engine: &Connection, folder: &Path, name: &SegmentName) -> Result<Vec
         let rows = statement
             .query_map([], |row| Ok((row.get::<_, String>(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?;
         // Always a host's name, unless somebody else wrote the file.
-        let run = |(host, run_id, sequence, stored_at_us): (String, _, _, _)| {
+        let run = |(host, run_id, sequence, stored_at_us): (String, _, _, i64)| {
+            let stored_at_us = stored_at_us.saturating_add(REST_OF_MS_US);
             Some(KnownRun { host: host.parse().ok()?, run_id, sequence, stored_at_us })
         };
         Ok(rows.collect::<duckdb::Result<Vec<_>>>()?.into_iter().filter_map(run).collect())

@@ -44,7 +44,7 @@ pub use catalog::{Catalog, LeftOut, Segment};
 pub use diff::diff;
 use engine::Engine;
 use held::Held;
-pub(crate) use known_runs::known_runs;
+pub(crate) use known_runs::{KnownRun, known_runs};
 use refresh::Asides;
 pub use scope::{Hosts, Scope};
 pub use views::attach_sql;

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, mpsc::SyncSender};
 
-use fleetps_nats::{reader::Delivered, unpack::Unpacker};
+use fleetps_nats::{HostName, Snapshot, reader::Delivered, unpack::Unpacker};
 use tokio::sync::mpsc;
 
 use super::{DeadLetter, Duplicates, Event, refusals::Refusals};
@@ -70,6 +70,7 @@ impl Collector {
             Event::Seal => self.hand_over()?,
             Event::NewEpoch { epoch_s } => {
                 self.hand_over()?;
+                self.duplicates.read_again();
                 self.epoch_s = epoch_s;
             }
         }
@@ -80,7 +81,7 @@ impl Collector {
     fn message(&mut self, delivered: &Delivered) {
         let (sequence, stored_at_us) = (delivered.sequence, delivered.stored_at_us);
         match self.unpacker.unpack(delivered) {
-            Ok((host, snapshot)) if self.duplicates.take(&host, &snapshot.run_id, snapshot.sequence) => {
+            Ok((host, snapshot)) if self.is_new(&host, &snapshot, stored_at_us) => {
                 self.rows_from(sequence, stored_at_us).push(sequence, stored_at_us, &host, snapshot);
             }
             Ok(_) => {
@@ -92,6 +93,10 @@ impl Collector {
                 self.rows_from(sequence, stored_at_us).cover(sequence);
             }
         }
+    }
+
+    fn is_new(&mut self, host: &HostName, snapshot: &Snapshot, stored_at_us: i64) -> bool {
+        self.duplicates.take(host, &snapshot.run_id, snapshot.sequence, stored_at_us)
     }
 
     /// The rows being collected; new ones begin with `sequence`.

@@ -1,59 +1,89 @@
 //! Which snapshots are stored already.
 //!
-//! An agent that did not hear the broker's acknowledgement publishes again, under the same message id; the broker
-//! recognises that for two minutes only. An agent publishes a run's snapshots strictly in order, so whatever is at or
-//! below the highest sequence of its run is stored already.
+//! An agent that did not hear the broker's acknowledgement publishes again, and a stream that lost its end is read again
+//! from its beginning. An agent publishes a run's snapshots strictly in order, so whatever is at or below the highest
+//! sequence of its run is stored already.
+//!
+//! **What is remembered is bounded, and nothing is stored twice for that.** A host has a few runs; those beyond are
+//! forgotten, the longest unused first, and only the time is kept at which the broker took the last of them. While the stream
+//! is read again, what the broker took of that host up to then was read before, so an unknown run from that time is
+//! a repeat. The same holds for hosts that are forgotten. So a host that makes up a run for every message loses
+//! nothing, takes no more memory, and pushes nobody else out.
 
 use std::collections::HashMap;
 
 use fleetps_nats::HostName;
 
-/// Runs remembered per host. An agent has one run at a time; the others are for a restart in the middle of a
-/// back-fill. A host that makes up runs pushes out only its own.
+/// Runs remembered per host. An agent has one at a time; further ones spare looking at times.
 const RUNS_PER_HOST: usize = 8;
-/// Hosts remembered; ten times the largest fleet this was designed for. When it is full, the host that was silent the
-/// longest is forgotten.
+/// Hosts remembered; ten times the largest fleet this was designed for. When it is full, the hosts that were silent the
+/// longest are forgotten. With all their runs it takes 100 MB, of which an ordinary host has 200 bytes.
 const MAX_HOSTS: usize = 100_000;
-
 /// The highest sequence of each run of each host.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Duplicates {
     hosts: HashMap<HostName, Runs>,
-    clock: u64,
+    /// When the broker took the last snapshot of a host that was forgotten.
+    forgotten_until_us: i64,
+    /// When the broker took the last snapshot that counts as stored.
+    latest_us: i64,
+    /// Until when what comes was read before: the stream is read again.
+    again_until_us: i64,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Runs {
-    /// Run id and highest sequence, the latest used last.
-    runs: Vec<(String, u64)>,
-    used: u64,
+    /// The latest used last.
+    runs: Vec<Run>,
+    /// When the broker took the last snapshot of a run that was forgotten.
+    forgotten_until_us: i64,
+}
+
+#[derive(Debug)]
+struct Run {
+    id: Box<str>,
+    /// The highest that is stored.
+    sequence: u64,
+    /// When the broker took that.
+    stored_at_us: i64,
+}
+
+impl Default for Duplicates {
+    fn default() -> Self {
+        let never = i64::MIN;
+        Self { hosts: HashMap::new(), forgotten_until_us: never, latest_us: never, again_until_us: never }
+    }
 }
 
 impl Duplicates {
-    /// Whether the snapshot is new; if so it counts as stored from now on.
-    pub(crate) fn take(&mut self, host: &HostName, run_id: &str, sequence: u64) -> bool {
-        self.clock += 1;
+    /// Whether the snapshot, which the broker took at `stored_at_us`, is new; if so it counts as stored from now on.
+    pub(crate) fn take(&mut self, host: &HostName, run_id: &str, sequence: u64, stored_at_us: i64) -> bool {
+        let was_read = stored_at_us <= self.again_until_us;
+        let is_new = self.runs_of(host).take(run_id, sequence, stored_at_us, was_read);
+        if is_new {
+            self.latest_us = self.latest_us.max(stored_at_us);
+        }
+        is_new
+    }
+
+    /// The runs of `host` that the broker took until `until_us` are stored, and too many to remember.
+    pub(crate) fn forget_runs(&mut self, host: &HostName, until_us: i64) {
+        let runs = self.runs_of(host);
+        runs.forgotten_until_us = runs.forgotten_until_us.max(until_us);
+        self.latest_us = self.latest_us.max(until_us);
+    }
+
+    fn runs_of(&mut self, host: &HostName) -> &mut Runs {
         if !self.hosts.contains_key(host) {
             self.make_room();
-            self.hosts.insert(host.clone(), Runs::default());
         }
-        let Some(known) = self.hosts.get_mut(host) else { return true };
-        known.used = self.clock;
-        match known.runs.iter().position(|(id, _)| id == run_id) {
-            Some(place) if sequence <= known.runs[place].1 => false,
-            Some(place) => {
-                known.runs[place].1 = sequence;
-                known.runs[place..].rotate_left(1);
-                true
-            }
-            None => {
-                if known.runs.len() == RUNS_PER_HOST {
-                    known.runs.remove(0);
-                }
-                known.runs.push((run_id.to_owned(), sequence));
-                true
-            }
-        }
+        let forgotten_until_us = self.forgotten_until_us;
+        self.hosts.entry(host.clone()).or_insert_with(|| Runs { runs: Vec::new(), forgotten_until_us })
+    }
+
+    /// The stream is read from an earlier place on: what the broker took until now comes again.
+    pub(crate) fn read_again(&mut self) {
+        self.again_until_us = self.latest_us;
     }
 
     /// Forgets a tenth of the hosts when full, so that looking for the oldest is rare.
@@ -61,11 +91,38 @@ impl Duplicates {
         if self.hosts.len() < MAX_HOSTS {
             return;
         }
-        let mut used: Vec<u64> = self.hosts.values().map(|runs| runs.used).collect();
-        let (_, oldest_kept, _) = used.select_nth_unstable(MAX_HOSTS / 10);
-        let oldest_kept = *oldest_kept;
-        self.hosts.retain(|_, runs| runs.used >= oldest_kept);
-        tracing::warn!("over {MAX_HOSTS} hosts: snapshots that long silent hosts repeat may be stored twice");
+        let mut latest: Vec<i64> = self.hosts.values().map(Runs::latest_us).collect();
+        let (_, oldest_us, _) = latest.select_nth_unstable(MAX_HOSTS / 10);
+        let oldest_us = *oldest_us;
+        self.hosts.retain(|_, runs| runs.latest_us() > oldest_us);
+        self.forgotten_until_us = self.forgotten_until_us.max(oldest_us);
+    }
+}
+
+impl Runs {
+    fn take(&mut self, id: &str, sequence: u64, stored_at_us: i64, was_read: bool) -> bool {
+        if let Some(place) = self.runs.iter().position(|run| *run.id == *id) {
+            let is_new = sequence > self.runs[place].sequence;
+            if is_new {
+                let mut run = self.runs.remove(place);
+                (run.sequence, run.stored_at_us) = (sequence, stored_at_us);
+                self.runs.push(run);
+            }
+            return is_new;
+        }
+        if was_read && stored_at_us <= self.forgotten_until_us {
+            return false;
+        }
+        if self.runs.len() == RUNS_PER_HOST {
+            let forgotten = self.runs.remove(0);
+            self.forgotten_until_us = self.forgotten_until_us.max(forgotten.stored_at_us);
+        }
+        self.runs.push(Run { id: id.into(), sequence, stored_at_us });
+        true
+    }
+
+    fn latest_us(&self) -> i64 {
+        self.runs.last().map_or(self.forgotten_until_us, |run| run.stored_at_us)
     }
 }
 
@@ -81,32 +138,55 @@ mod tests {
     fn at_or_below_the_highest_of_a_run_is_stored_already() {
         let mut duplicates = Duplicates::default();
         let taken = [("a", 1), ("a", 2), ("a", 2), ("a", 1), ("b", 1), ("a", 3), ("b", 1)]
-            .map(|(run_id, sequence)| duplicates.take(&host("h"), run_id, sequence));
+            .map(|(run_id, sequence)| duplicates.take(&host("h"), run_id, sequence, 0));
         assert_eq!(taken, [true, true, false, false, true, true, false]);
-        assert!(duplicates.take(&host("other"), "a", 1));
+        assert!(duplicates.take(&host("other"), "a", 1, 0));
     }
 
     #[test]
-    fn made_up_runs_push_out_only_the_hosts_own() {
+    fn what_is_read_again_is_recognised_however_many_runs_there_were() {
         let mut duplicates = Duplicates::default();
-        duplicates.take(&host("good"), "run", 7);
-        for run in 0..1000 {
-            duplicates.take(&host("bad"), &format!("{run}"), 1);
-        }
+        let messages: Vec<(String, u64, i64)> = (0..1000_i64)
+            .flat_map(|run| {
+                [1, 2].map(|sequence| (format!("run-{run}"), sequence, 10 * run + sequence as i64))
+            })
+            .collect();
+        let all = |duplicates: &mut Duplicates| {
+            let taken = messages
+                .iter()
+                .map(|(run, sequence, at_us)| duplicates.take(&host("bad"), run, *sequence, *at_us));
+            taken.filter(|taken| *taken).count()
+        };
+        duplicates.take(&host("good"), "run", 7, 0);
+        assert_eq!(all(&mut duplicates), messages.len());
         assert_eq!(duplicates.hosts[&host("bad")].runs.len(), RUNS_PER_HOST);
-        assert!(!duplicates.take(&host("good"), "run", 7));
-        assert!(!duplicates.take(&host("bad"), "999", 1));
+        duplicates.read_again();
+        assert_eq!(all(&mut duplicates), 0);
+        assert!(!duplicates.take(&host("good"), "run", 7, 0));
+        // What comes after that is new, also where it has an earlier time because the broker's clock was set back.
+        assert!(duplicates.take(&host("bad"), "later", 1, 100_000));
+        assert!(duplicates.take(&host("good"), "another", 1, 5));
     }
 
     #[test]
-    fn the_longest_silent_hosts_are_forgotten_first() {
+    fn while_nothing_is_read_again_a_clock_that_was_set_back_loses_nothing() {
         let mut duplicates = Duplicates::default();
-        for number in 0..MAX_HOSTS {
-            duplicates.take(&host(&format!("h{number}")), "run", 1);
+        for run in 0..100 {
+            assert!(duplicates.take(&host("h"), &format!("{run}"), 1, 1000 - run));
         }
-        duplicates.take(&host("one-more"), "run", 1);
-        assert!(duplicates.hosts.len() <= MAX_HOSTS);
-        assert!(duplicates.take(&host("h0"), "run", 1));
-        assert!(!duplicates.take(&host(&format!("h{}", MAX_HOSTS - 1)), "run", 1));
+    }
+
+    #[test]
+    fn the_longest_silent_hosts_are_forgotten_first_and_still_recognised_when_read_again() {
+        let mut duplicates = Duplicates::default();
+        let name = |number: usize| host(&format!("h{number}"));
+        for number in 0..MAX_HOSTS {
+            duplicates.take(&name(number), "run", 1, i64::try_from(number).unwrap());
+        }
+        duplicates.take(&host("one-more"), "run", 1, i64::try_from(MAX_HOSTS).unwrap());
+        assert!(duplicates.hosts.len() <= MAX_HOSTS && !duplicates.hosts.contains_key(&name(0)));
+        duplicates.read_again();
+        assert!(!duplicates.take(&name(0), "run", 1, 0));
+        assert!(!duplicates.take(&name(MAX_HOSTS - 1), "run", 1, i64::try_from(MAX_HOSTS - 1).unwrap()));
     }
 }

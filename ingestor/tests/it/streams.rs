@@ -96,18 +96,28 @@ async fn a_stream_that_is_made_anew_is_stored_beside_the_old_one() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_that_lost_its_end_begins_a_new_numbering() {
-    the_stream_loses_its_end(false).await;
+    the_stream_loses_its_end(false, 5).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_read_again_is_not_stored_twice_however_many_runs_the_host_had() {
+    // More than are remembered of each, and more than are read back from the history.
+    the_stream_loses_its_end(true, 30).await;
+    the_stream_loses_its_end(false, 1300).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_that_loses_its_end_while_it_is_read_begins_a_new_numbering() {
-    the_stream_loses_its_end(true).await;
+    the_stream_loses_its_end(true, 5).await;
 }
 
-async fn the_stream_loses_its_end(while_it_is_read: bool) {
+async fn the_stream_loses_its_end(while_it_is_read: bool, runs: u64) {
     let mut fixture = Fixture::start().await;
     let mut publisher = Publisher::new(fixture.jetstream().await, "host", "run");
-    publish(&mut publisher, 5).await;
+    for run in 0..runs {
+        publisher.run_id = format!("early-{run}");
+        publish(&mut publisher, 1).await;
+    }
     fixture.stop_server().await;
     let (store, kept) = (fixture.folder.path().join("nats"), fixture.folder.path().join("kept"));
     copy(&store, &kept);
@@ -116,7 +126,7 @@ async fn the_stream_loses_its_end(while_it_is_read: bool) {
     let mut after = Publisher::new(fixture.jetstream().await, "host", "run-2");
     publish(&mut after, 5).await;
     let ingestor = fixture.ingestor(fixture.settings()).await;
-    fixture.until_count("SELECT count(*) FROM host_sample", 10).await;
+    fixture.until_count("SELECT count(*) FROM host_sample", runs + 5).await;
     let reading = if while_it_is_read {
         Some(ingestor)
     } else {
@@ -130,12 +140,13 @@ async fn the_stream_loses_its_end(while_it_is_read: bool) {
     copy(&kept, &store);
     fixture.start_server().await;
     let mut later = Publisher::new(fixture.jetstream().await, "host", "run-3");
-    assert_eq!(publish(&mut later, 3).await, 8);
+    assert_eq!(publish(&mut later, 3).await, runs + 3);
     let ingestor = match reading {
         Some(ingestor) => ingestor,
         None => fixture.ingestor(fixture.settings()).await,
     };
-    fixture.until_count("SELECT count(*) FROM host_sample", 13).await;
+    let read = crate::refusals::status_where(&fixture, |status| status.read_sequence == runs + 3);
+    read.await;
     ingestor.stop().await;
     assert_stored(&fixture.history(), &[publisher, after, later]);
 }
