@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     host_key::HostKey,
-    publish::{Outbox, Publisher, RING_BYTES, Source},
+    publish::{Outbox, Publisher, RING_BYTES},
     sample::{Boot, FIRST_WAIT, Sampler, UnknownSystem, pack},
     settings::{AgentSettings, SettingsError},
 };
@@ -77,13 +77,12 @@ pub async fn run_with(
         .name("sample".to_owned())
         .spawn(move || _ = done.send(sample(&settings, &sampling, announce, &stopped)))
         .map_err(AgentError::Start)?;
-    let Ok(identity) = announced.await else {
+    let Ok(run_id) = announced.await else {
         return ended.await.unwrap_or(Err(AgentError::Thread));
     };
-    tracing::info!(host = %host, run = identity.run_id, "sampling this machine");
-    let source = Source { host, boot_id: identity.boot_id, run_id: identity.run_id };
+    tracing::info!(host = %host, run = run_id, "sampling this machine");
     let stop_publishing = CancellationToken::new();
-    let publisher = tokio::spawn(Publisher::new(client, &source, outbox).run(stop_publishing.clone()));
+    let publisher = tokio::spawn(Publisher::new(client, &host, outbox).run(stop_publishing.clone()));
     let mut ended = ended;
     let outcome = tokio::select! {
         () = shutdown.cancelled() => Ok(()),
@@ -100,23 +99,17 @@ pub async fn run_with(
     outcome
 }
 
-struct Identity {
-    boot_id: String,
-    run_id: String,
-}
-
 /// Samples until the channel closes.
 fn sample(
     settings: &AgentSettings,
     outbox: &Outbox,
-    announce: oneshot::Sender<Identity>,
+    announce: oneshot::Sender<String>,
     stopped: &mpsc::Receiver<()>,
 ) -> Result<(), AgentError> {
     let boot = Boot::current(&settings.state);
-    let boot_id = boot.id.clone();
     let mut sampler = Sampler::new(settings, boot)?;
     let mut encoder = Encoder::new().map_err(AgentError::Start)?;
-    let _ = announce.send(Identity { boot_id, run_id: sampler.run_id().to_owned() });
+    let _ = announce.send(sampler.run_id().to_owned());
     let mut due = Instant::now() + settings.interval.min(FIRST_WAIT);
     loop {
         let wait = due.saturating_duration_since(Instant::now());
@@ -127,7 +120,7 @@ fn sample(
         let started = Instant::now();
         let mut snapshot = sampler.sample(outbox.dropped());
         match pack(&mut snapshot, &mut encoder) {
-            Ok(message) => outbox.push(snapshot.sequence, message),
+            Ok(message) => outbox.push(snapshot.sequence, message, snapshot.processes.len()),
             Err(error) => tracing::error!(error = %error, "a snapshot cannot be packed and is left out"),
         }
         due = next_due(due, settings.interval, started.elapsed());

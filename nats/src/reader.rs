@@ -7,9 +7,12 @@
 
 use std::time::Duration;
 
-use async_nats::jetstream::{
-    Context, Message,
-    consumer::{AckPolicy, DeliverPolicy, ReplayPolicy, pull},
+use async_nats::{
+    HeaderMap, HeaderName, HeaderValue,
+    jetstream::{
+        Context, Message,
+        consumer::{AckPolicy, DeliverPolicy, ReplayPolicy, pull},
+    },
 };
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -67,6 +70,8 @@ pub struct Delivered {
     pub subject: String,
     /// What was published.
     pub payload: Bytes,
+    /// The length of its headers, names and values together.
+    pub header_bytes: usize,
     /// When the broker took it, in µs since 1970 UTC.
     pub stored_at_us: i64,
     /// Messages still waiting behind it.
@@ -199,6 +204,7 @@ impl SnapshotReader {
             sequence,
             subject: message.subject.to_string(),
             payload: message.payload.clone(),
+            header_bytes: message.headers.as_ref().map_or(0, header_bytes),
             stored_at_us,
             pending,
         }))
@@ -215,6 +221,14 @@ impl SnapshotReader {
         tokio::time::sleep(reconnect_delay(self.failures)).await;
         self.failures += 1;
     }
+}
+
+fn header_bytes(headers: &HeaderMap) -> usize {
+    let lengths = |(name, values): (&HeaderName, &Vec<HeaderValue>)| {
+        let name: &str = name.as_ref();
+        values.iter().map(|value| name.len() + value.as_str().len()).sum::<usize>()
+    };
+    headers.iter().map(lengths).sum()
 }
 
 /// Why reading was interrupted.

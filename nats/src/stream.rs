@@ -17,9 +17,11 @@ pub const DEAD_LETTERS: &str = "DEAD";
 /// A message header: the agent's sequence, so that a reader of one host sees what that host lost.
 pub const SEQUENCE_HEADER: &str = "Fp-Seq";
 /// How long an unread snapshot is kept: a weekend with the ingestor down loses nothing.
-const SNAPSHOT_MAX_AGE: Duration = Duration::from_secs(72 * 3600);
-/// How long the broker recognises a message id that it has seen.
-const DUPLICATE_WINDOW: Duration = Duration::from_secs(120);
+pub const SNAPSHOT_MAX_AGE: Duration = Duration::from_secs(72 * 3600);
+/// How long the broker recognises a message id that it has seen: the least it takes. Ids are of no use here, because the
+/// ingestor recognises repeats by host, run and sequence. They do harm: the broker keeps each in memory for this long, and
+/// an id that one host has used makes another host's message of the same id vanish.
+const DUPLICATE_WINDOW: Duration = Duration::from_millis(100);
 /// Refused messages are evidence, not data: a week and 64 MiB of them are enough to see what is wrong.
 const DEAD_LETTER_MAX_AGE: Duration = Duration::from_secs(7 * 24 * 3600);
 const DEAD_LETTER_MAX_BYTES: i64 = 64 << 20;
@@ -72,7 +74,11 @@ pub(crate) async fn ensure_one(
 ) -> Result<(), StreamError> {
     if let Ok(stream) = jetstream.get_stream(name).await {
         let current = &stream.cached_info().config;
-        if current.max_bytes == config.max_bytes && current.max_age == config.max_age {
+        let is_same = current.max_bytes == config.max_bytes && current.max_age == config.max_age;
+        // The broker fills in a window where none is wanted.
+        let is_same_window =
+            config.duplicate_window.is_zero() || current.duplicate_window == config.duplicate_window;
+        if is_same && is_same_window {
             return Ok(());
         }
         jetstream.update_stream(config).await.map_err(|source| StreamError::Update { name, source })?;

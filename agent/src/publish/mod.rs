@@ -3,7 +3,8 @@
 //! Sampling pushes into a [`Ring`] and never waits. One task per host takes the oldest snapshot, publishes it and
 //! removes it only when the stream has acknowledged it; until then it tries the same snapshot again. So one is in
 //! flight at a time and the stream has them in sequence order, on which the ingestor relies. A repeat is harmless: the
-//! message id names the run and the sequence.
+//! ingestor recognises it by host, run and sequence. It has no message id, because ids are shared by all hosts of the
+//! stream: who knows or guesses one can make the message vanish.
 //!
 //! It publishes only while the connection is up: the client would otherwise keep copies and send them much later.
 
@@ -17,10 +18,10 @@ use std::{
 use async_nats::{
     Client,
     connection::State,
-    jetstream::{self, Context, context::PublishErrorKind, message::PublishMessage},
+    jetstream::{self, Context, context::PublishErrorKind, message::PublishMessage, publish::PublishAck},
 };
 use bytes::Bytes;
-use fleetps_nats::{HostName, connection::reconnect_delay, stream, subject};
+use fleetps_nats::{HostName, connection::reconnect_delay, stream, subject, unpack::worth_bytes};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -34,17 +35,6 @@ const ACK_TIMEOUT: Duration = Duration::from_secs(5);
 const CONNECTION_POLL: Duration = Duration::from_millis(100);
 /// How long the last snapshots may take to leave when the agent stops.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// Which run of which host publishes.
-#[derive(Debug, Clone)]
-pub struct Source {
-    /// The host.
-    pub host: HostName,
-    /// The boot.
-    pub boot_id: String,
-    /// The run of the agent.
-    pub run_id: String,
-}
 
 /// Where sampling leaves its snapshots; cheap to clone.
 #[derive(Debug, Clone)]
@@ -64,9 +54,11 @@ impl Outbox {
         Self { shared: Arc::new(Shared { ring: Mutex::new(Ring::new(max_bytes)), pushed: Notify::new() }) }
     }
 
-    /// Leaves a packed snapshot to be published. Never waits; the oldest may be dropped to make room.
-    pub fn push(&self, sequence: u64, message: Vec<u8>) {
-        self.ring().push(Packed { sequence, message: Bytes::from(message) });
+    /// Leaves a packed snapshot of that many `processes` to be published. Never waits; the oldest may be dropped to make
+    /// room.
+    pub fn push(&self, sequence: u64, message: Vec<u8>, processes: usize) {
+        let worth_bytes = worth_bytes(&message, processes);
+        self.ring().push(Packed { sequence, message: Bytes::from(message), worth_bytes });
         self.shared.pushed.notify_one();
     }
 
@@ -92,7 +84,6 @@ pub struct Publisher {
     client: Client,
     outbox: Outbox,
     subject: String,
-    id_prefix: String,
 }
 
 /// What became of one attempt.
@@ -104,16 +95,10 @@ enum Attempt {
 }
 
 impl Publisher {
-    /// A publisher of `outbox` over `client`.
-    pub fn new(client: Client, source: &Source, outbox: Outbox) -> Self {
+    /// A publisher of what `host` leaves in `outbox`, over `client`.
+    pub fn new(client: Client, host: &HostName, outbox: Outbox) -> Self {
         let jetstream = jetstream::ContextBuilder::new().timeout(ACK_TIMEOUT).build(client.clone());
-        Self {
-            jetstream,
-            client,
-            outbox,
-            subject: subject::snapshot(&source.host),
-            id_prefix: format!("{}-{}-{}", source.host, source.boot_id, source.run_id),
-        }
+        Self { jetstream, client, outbox, subject: subject::snapshot(host) }
     }
 
     /// Publishes until `shutdown`, and then for up to two seconds what is still waiting.
@@ -122,7 +107,7 @@ impl Publisher {
             () = shutdown.cancelled() => {}
             () = self.publish_forever() => {}
         }
-        // The attempt that was just cut off may have arrived; the repeat is recognised by its id.
+        // The attempt that was just cut off may have arrived; the ingestor recognises the repeat.
         self.outbox.ring().release();
         if tokio::time::timeout(FLUSH_TIMEOUT, self.flush()).await.is_err() {
             tracing::warn!(
@@ -180,7 +165,14 @@ impl Publisher {
         let sequence = packed.sequence;
         tokio::select! {
             result = self.publish(packed) => match result {
-                Ok(()) => Attempt::Stored,
+                Ok(acknowledgement) if is_of_this_message(&acknowledgement) => Attempt::Stored,
+                Ok(_) => {
+                    tracing::warn!(
+                        subject = self.subject, sequence,
+                        "the broker did not store a snapshot but takes it for another one; publishing again"
+                    );
+                    Attempt::TryAgain
+                }
                 Err(error) if error.kind() == PublishErrorKind::MaxPayloadExceeded => {
                     tracing::error!(
                         subject = self.subject, sequence, error = %error,
@@ -199,12 +191,16 @@ impl Publisher {
         }
     }
 
-    async fn publish(&self, packed: Packed) -> Result<(), jetstream::context::PublishError> {
+    async fn publish(&self, packed: Packed) -> Result<PublishAck, jetstream::context::PublishError> {
         let message = PublishMessage::build()
             .payload(packed.message)
-            .message_id(format!("{}-{}", self.id_prefix, packed.sequence))
             .header(stream::SEQUENCE_HEADER, packed.sequence.to_string().as_str());
         let acknowledgement = self.jetstream.send_publish(self.subject.clone(), message).await?;
-        acknowledgement.await.map(|_| ())
+        acknowledgement.await
     }
+}
+
+/// Whether it says that the message is in the stream now. A message without an id is never a duplicate.
+fn is_of_this_message(acknowledgement: &PublishAck) -> bool {
+    acknowledgement.stream == stream::SNAPSHOTS && !acknowledgement.duplicate
 }

@@ -13,7 +13,7 @@ use fleetps_nats::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{Fleet, SimulationSettings};
-use crate::publish::{Outbox, Publisher, RING_BYTES, Source};
+use crate::publish::{Outbox, Publisher, RING_BYTES};
 
 /// What all hosts together may hold while the broker is away.
 const ALL_RINGS_BYTES: usize = 256 << 20;
@@ -73,11 +73,7 @@ pub async fn run(
     let mut outboxes = Vec::new();
     for host in fleet.host_names() {
         let outbox = Outbox::new(ring_bytes);
-        // The run id alone is unique; "sim" marks the origin where ids are listed.
-        let source =
-            Source { host: host.clone(), boot_id: "sim".to_owned(), run_id: settings.run_id.clone() };
-        publishers
-            .spawn(Publisher::new(client.clone(), &source, outbox.clone()).run(stop_publishing.clone()));
+        publishers.spawn(Publisher::new(client.clone(), host, outbox.clone()).run(stop_publishing.clone()));
         outboxes.push(outbox);
     }
     publishers.close();
@@ -123,7 +119,8 @@ impl Generator {
             for host in 0..self.outboxes.len() {
                 let Some(captured_at_us) = self.wait(&mut schedule, round, host) else { return Ok(made) };
                 let snapshot = self.fleet.snapshot(host, captured_at_us);
-                self.outboxes[host].push(snapshot.sequence, encoder.encode(&snapshot)?);
+                let message = encoder.encode(&snapshot)?;
+                self.outboxes[host].push(snapshot.sequence, message, snapshot.processes.len());
                 made += 1;
             }
         }

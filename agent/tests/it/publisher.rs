@@ -2,14 +2,10 @@
 
 use std::{process::Command, sync::atomic::Ordering, time::Duration};
 
-use fleetps_agent::publish::{Outbox, Publisher, Source};
+use fleetps_agent::publish::{Outbox, Publisher};
 use tokio_util::sync::CancellationToken;
 
 use crate::support::{Stored, agent_client, host, jetstream, start_server, until, within};
-
-fn source() -> Source {
-    Source { host: host(), boot_id: "boot".to_owned(), run_id: "run".to_owned() }
-}
 
 fn number(payload: &[u8]) -> u64 {
     u64::from_le_bytes(payload[..8].try_into().unwrap())
@@ -30,13 +26,13 @@ async fn while_the_broker_is_away_the_oldest_are_dropped_and_counted_and_the_res
     let client = agent_client(&server).await;
     let outbox = Outbox::new(5_000);
     let shutdown = CancellationToken::new();
-    let publisher = tokio::spawn(Publisher::new(client, &source(), outbox.clone()).run(shutdown.clone()));
-    outbox.push(1, message(1));
+    let publisher = tokio::spawn(Publisher::new(client, &host(), outbox.clone()).run(shutdown.clone()));
+    outbox.push(1, message(1), 0);
     until("the first is stored", || outbox.waiting() == 0).await;
 
     within(server.stop()).await;
     for sequence in 2..=12 {
-        outbox.push(sequence, message(sequence));
+        outbox.push(sequence, message(sequence), 0);
     }
     assert_eq!((outbox.waiting(), outbox.dropped()), (5, 6));
 
@@ -56,7 +52,7 @@ async fn while_the_broker_is_away_the_oldest_are_dropped_and_counted_and_the_res
 }
 
 #[tokio::test]
-async fn a_broker_killed_over_and_over_loses_nothing_acknowledged_and_stores_nothing_twice() {
+async fn a_broker_killed_over_and_over_loses_nothing_acknowledged_and_keeps_the_order() {
     const COUNT: u64 = 3_000;
     let folder = tempfile::tempdir().unwrap();
     let server = start_server(folder.path()).await;
@@ -64,9 +60,9 @@ async fn a_broker_killed_over_and_over_loses_nothing_acknowledged_and_stores_not
     let outbox = Outbox::new(16 << 20);
     let shutdown = CancellationToken::new();
     let client = agent_client(&server).await;
-    let publisher = tokio::spawn(Publisher::new(client, &source(), outbox.clone()).run(shutdown.clone()));
+    let publisher = tokio::spawn(Publisher::new(client, &host(), outbox.clone()).run(shutdown.clone()));
     for sequence in 1..=COUNT {
-        outbox.push(sequence, message(sequence));
+        outbox.push(sequence, message(sequence), 0);
         if sequence.is_multiple_of(600) {
             let already = outbox.waiting();
             until("some more are stored", || outbox.waiting() + 50 < already || outbox.waiting() == 0).await;
@@ -80,11 +76,16 @@ async fn a_broker_killed_over_and_over_loses_nothing_acknowledged_and_stores_not
     until("everything is stored", || outbox.waiting() == 0).await;
     assert_eq!(outbox.dropped(), 0);
     let mut stored = Stored::new(jetstream.clone());
-    for sequence in 1..=COUNT {
-        assert_eq!(number(&stored.next().await.payload), sequence);
-    }
     let mut stream = within(jetstream.get_stream("SNAP")).await.unwrap();
-    assert_eq!(within(stream.info()).await.unwrap().state.messages, COUNT);
+    let messages = within(stream.info()).await.unwrap().state.messages;
+    let mut last = 0;
+    for _ in 0..messages {
+        // Where the broker died with a snapshot, that one may be there twice; the ingestor leaves the repeat out.
+        let sequence = number(&stored.next().await.payload);
+        assert!(sequence == last || sequence == last + 1, "{sequence} after {last}");
+        last = sequence;
+    }
+    assert_eq!(last, COUNT);
     shutdown.cancel();
     within(publisher).await.unwrap();
     within(server.stop()).await;
@@ -98,10 +99,10 @@ async fn without_a_stream_it_waits_for_one_and_a_message_the_broker_never_takes_
     let shutdown = CancellationToken::new();
     let client = agent_client(&server).await;
     let sent = client.statistics();
-    let publisher = tokio::spawn(Publisher::new(client, &source(), outbox.clone()).run(shutdown.clone()));
-    outbox.push(1, message(1));
-    outbox.push(2, vec![0; 2 << 20]);
-    outbox.push(3, message(3));
+    let publisher = tokio::spawn(Publisher::new(client, &host(), outbox.clone()).run(shutdown.clone()));
+    outbox.push(1, message(1), 0);
+    outbox.push(2, vec![0; 2 << 20], 0);
+    outbox.push(3, message(3), 0);
     // The stream is not there yet: "no responders".
     until("it was refused several times", || sent.out_messages.load(Ordering::Relaxed) >= 3).await;
     assert_eq!(outbox.waiting(), 3);
@@ -124,10 +125,51 @@ async fn it_stops_within_two_seconds_when_there_is_no_broker() {
     };
     let client = broker.connect_later("test", "_INBOX_here").await.unwrap();
     let outbox = Outbox::new(1 << 20);
-    outbox.push(1, message(1));
+    outbox.push(1, message(1), 0);
     let shutdown = CancellationToken::new();
-    let publisher = tokio::spawn(Publisher::new(client, &source(), outbox.clone()).run(shutdown.clone()));
+    let publisher = tokio::spawn(Publisher::new(client, &host(), outbox.clone()).run(shutdown.clone()));
     shutdown.cancel();
     tokio::time::timeout(Duration::from_secs(10), publisher).await.unwrap().unwrap();
     assert_eq!(outbox.waiting(), 1);
+}
+
+#[tokio::test]
+async fn message_ids_that_another_host_used_before_make_nothing_vanish() {
+    const COUNT: u64 = 20;
+    let folder = tempfile::tempdir().unwrap();
+    let server = start_server(folder.path()).await;
+    let jetstream = jetstream(&server).await;
+    let (other, shutdown) = (agent_client(&server).await, CancellationToken::new());
+    let claiming = tokio::spawn(shutdown.clone().run_until_cancelled_owned(async move {
+        for sequence in (1..=COUNT).cycle() {
+            let mut headers = async_nats::HeaderMap::new();
+            // As agents named their messages once.
+            headers.insert("Nats-Msg-Id", format!("here-boot-run-{sequence}"));
+            let subject = "fleetps.other.snapshot";
+            other.publish_with_headers(subject, headers, message(0).into()).await.unwrap();
+            other.flush().await.unwrap();
+        }
+    }));
+    let mut stored = Stored::new(jetstream);
+    stored.next().await;
+    let outbox = Outbox::new(1 << 20);
+    (1..=COUNT).for_each(|sequence| outbox.push(sequence, message(sequence), 0));
+    let client = agent_client(&server).await;
+    let publisher = tokio::spawn(Publisher::new(client, &host(), outbox).run(shutdown.clone()));
+    for sequence in 1..=COUNT {
+        let of_this_host = async {
+            loop {
+                let message = stored.next().await;
+                if message.subject == "fleetps.here.snapshot" {
+                    return message;
+                }
+            }
+        };
+        let found = within(of_this_host).await;
+        assert_eq!((number(&found.payload), found.header_bytes < 30), (sequence, true));
+    }
+    shutdown.cancel();
+    within(claiming).await.unwrap();
+    within(publisher).await.unwrap();
+    within(server.stop()).await;
 }

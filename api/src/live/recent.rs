@@ -98,6 +98,8 @@ async fn read(
         }
     }
     found.sort_by_key(|snapshot| snapshot.captured_at_us);
+    // An agent that did not hear the broker's acknowledgement sends a snapshot again.
+    found.dedup_by(|again, first| again.is_repeat_of(&first.run_id, first.sequence));
     Ok(found)
 }
 

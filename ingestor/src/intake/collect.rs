@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, mpsc::SyncSender};
 
-use fleetps_nats::{HostName, Snapshot, reader::Delivered, unpack::Unpacker};
+use fleetps_nats::{HostName, Snapshot, reader::Delivered, snapshot::Refusal, unpack::Unpacker};
 use tokio::sync::mpsc;
 
 use super::{DeadLetter, Duplicates, Event, refusals::Refusals};
@@ -90,7 +90,12 @@ impl Collector {
             }
             Err(refusal) => {
                 self.refusals.refuse(delivered, &refusal, &self.progress);
-                self.rows_from(sequence, stored_at_us).cover(sequence);
+                let rows = self.rows_from(sequence, stored_at_us);
+                match refusal {
+                    // It was a snapshot, and the history lacks it.
+                    Refusal::Flood => rows.push_left_out(sequence, jiff::Timestamp::now().as_microsecond()),
+                    _ => rows.cover(sequence),
+                }
             }
         }
     }

@@ -51,8 +51,8 @@ impl Refusals {
             tracing::warn!(host, sequence = delivered.sequence, refusal = ?refusal.to_string(),
                 "refused a message");
         }
-        // Of a flood nothing is kept: it would push out what there is of the others.
-        if *refusal == Refusal::Flood {
+        // Of a flood nothing is kept: it would push out what there is of the others. A revoked host has no say.
+        if matches!(refusal, Refusal::Flood | Refusal::Revoked) {
             return;
         }
         if self.letters.try_send(dead_letter(&host, delivered, refusal)).is_err() {
@@ -113,6 +113,7 @@ mod tests {
             sequence: 7,
             subject: subject.to_owned(),
             payload: payload.into(),
+            header_bytes: 0,
             stored_at_us: 0,
             pending: 0,
         }

@@ -61,7 +61,7 @@ impl SegmentRows {
             ("first_sequence", count(rows.iter().map(|row| Some(row.first_sequence)))),
             ("last_sequence", count(rows.iter().map(|row| Some(row.last_sequence)))),
             ("noticed_at", time(rows.iter().map(|row| row.noticed_at_us))),
-            ("reason", text(rows.iter().map(|_| Some("dropped by the broker before it was stored")))),
+            ("reason", text(rows.iter().map(|row| Some(row.reason)))),
         ])
     }
 

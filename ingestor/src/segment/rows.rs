@@ -44,6 +44,7 @@ pub(super) struct GapRow {
     pub(super) first_sequence: u64,
     pub(super) last_sequence: u64,
     pub(super) noticed_at_us: i64,
+    pub(super) reason: &'static str,
 }
 
 #[derive(Debug)]
@@ -131,8 +132,24 @@ impl SegmentRows {
 
     /// Notes that the broker no longer had these sequences.
     pub fn push_gap(&mut self, first_sequence: u64, last_sequence: u64, noticed_at_us: i64) {
-        self.gaps.push(GapRow { first_sequence, last_sequence, noticed_at_us });
+        let reason = "dropped by the broker before it was stored";
+        self.gaps.push(GapRow { first_sequence, last_sequence, noticed_at_us, reason });
         self.cover(last_sequence);
+    }
+
+    /// Notes that the message `sequence` was left out because its host had sent too much. What follows on another one is one
+    /// gap with it.
+    pub fn push_left_out(&mut self, sequence: u64, noticed_at_us: i64) {
+        let reason = "left out because its host had sent too much (host_bytes_per_s)";
+        let before = self.gaps.last_mut();
+        match before.filter(|gap| gap.reason == reason && gap.last_sequence + 1 == sequence) {
+            Some(gap) => gap.last_sequence = sequence,
+            None => {
+                let (first_sequence, last_sequence) = (sequence, sequence);
+                self.gaps.push(GapRow { first_sequence, last_sequence, noticed_at_us, reason });
+            }
+        }
+        self.cover(sequence);
     }
 
     /// Adds the snapshot of `host` that the broker took at `stored_at_us` as `sequence`.
@@ -242,6 +259,7 @@ impl SegmentRows {
         self.samples.len() >= max_rows
             || self.text_bytes >= MAX_TEXT_BYTES
             || self.snapshots.len() >= MAX_SNAPSHOTS
+            || self.gaps.len() >= MAX_SNAPSHOTS
     }
 
     /// The name of the segment it becomes.

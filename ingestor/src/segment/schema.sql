@@ -18,7 +18,7 @@ CREATE TABLE IF NOT EXISTS $catalog.segment (
     writer VARCHAR                    -- program and version
 );
 
--- Stream sequences that the broker dropped before they were stored.
+-- Stream sequences that are missing: the broker dropped them before they were stored, or their host had sent too much.
 CREATE TABLE IF NOT EXISTS $catalog.gap (
     partition UINTEGER,
     stream_created TIMESTAMP,

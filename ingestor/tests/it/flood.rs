@@ -88,4 +88,7 @@ async fn a_flood_from_one_host_is_cut_and_the_others_lose_nothing_and_are_not_de
     let loud: u64 = fixture.value("SELECT count(*) FROM host_sample WHERE host = 'loud'");
     println!("{loud} of {LOUD_SNAPSHOTS} snapshots of the flood were taken");
     assert!(loud < LOUD_SNAPSHOTS, "nothing was cut");
+    let left_out =
+        "SELECT sum(last_sequence - first_sequence + 1)::BIGINT FROM gap WHERE reason LIKE 'left out%'";
+    assert_eq!(fixture.value::<u64>(left_out), LOUD_SNAPSHOTS - loud, "what was cut is no gap");
 }

@@ -118,3 +118,21 @@ async fn rubbish_is_refused_and_the_next_message_is_unaffected() {
     }
     assert_eq!(letters, expected);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_with_long_headers_is_refused_unread_and_counted() {
+    let fixture = Fixture::start().await;
+    let ingestor = fixture.ingestor(fixture.settings()).await;
+    let mut headers = async_nats::HeaderMap::new();
+    headers.insert("Nats-Msg-Id", "x".repeat(60_000));
+    let bad = subject::snapshot(&"bad".parse().unwrap());
+    let hosts = fixture.hosts().await;
+    let sent = hosts.publish_with_headers(bad, headers, changed(|_| {}).into()).await.unwrap();
+    sent.await.unwrap();
+    let mut good = Publisher::new(hosts, "good", "run");
+    good.publish().await;
+    let long = ("long_headers".to_owned(), 1);
+    status_where(&fixture, |status| status.read_sequence == 2 && status.refused.contains(&long)).await;
+    ingestor.stop().await;
+    assert_stored(&fixture.history(), &[good]);
+}

@@ -20,6 +20,8 @@ pub use refusal::Refusal;
 pub const FORMAT: u32 = 1;
 /// Longest message: NATS' default largest payload.
 pub const MAX_COMPRESSED_BYTES: usize = 1 << 20;
+/// Longest headers of a message: six times those of an agent, which has the sequence and, before version 0.2, a message id.
+pub const MAX_HEADER_BYTES: usize = 1 << 10;
 /// Longest MessagePack after decompression; 20,000 processes with ordinary command lines take about 5 MB.
 pub const MAX_DECOMPRESSED_BYTES: usize = 16 << 20;
 /// Most processes in a snapshot.
@@ -66,6 +68,13 @@ pub struct Snapshot {
     /// The processes, in any order, each pid once.
     #[serde(with = "columns")]
     pub processes: Vec<Process>,
+}
+
+impl Snapshot {
+    /// Whether it is the same as the one with this run and sequence.
+    pub fn is_repeat_of(&self, run_id: &str, sequence: u64) -> bool {
+        (self.run_id.as_str(), self.sequence) == (run_id, sequence)
+    }
 }
 
 /// What the agent itself costs, and what it lost.

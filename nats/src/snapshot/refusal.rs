@@ -51,11 +51,17 @@ pub enum Refusal {
     /// The host sends more than one host may; the message was not looked at.
     #[error("the host sends more than one host may (setting host_bytes_per_s)")]
     Flood,
+    /// The headers are longer than an agent's; the message was not looked at.
+    #[error("the message has {0} bytes of headers; at most {max} are taken", max = super::MAX_HEADER_BYTES)]
+    LongHeaders(usize),
+    /// The host was revoked or forgotten before the broker took the message; the message was not looked at.
+    #[error("the host was revoked or forgotten before it sent this")]
+    Revoked,
 }
 
 impl Refusal {
     /// Every short name, for counters that must exist before the first refusal.
-    pub const REASONS: [&'static str; 14] = [
+    pub const REASONS: [&'static str; 16] = [
         "bad_subject",
         "too_long",
         "not_zstd",
@@ -70,6 +76,8 @@ impl Refusal {
         "pid_twice",
         "bad_identifier",
         "flood",
+        "long_headers",
+        "revoked",
     ];
 
     /// The short name: one subject token, one of [`Refusal::REASONS`].
@@ -89,6 +97,8 @@ impl Refusal {
             Self::PidTwice(_) => "pid_twice",
             Self::BadIdentifier(_) => "bad_identifier",
             Self::Flood => "flood",
+            Self::LongHeaders(_) => "long_headers",
+            Self::Revoked => "revoked",
         }
     }
 }

@@ -1,15 +1,20 @@
 //! How much one host may send, so that a flood from one does not delay the others.
 //!
 //! Every host has an allowance in bytes that fills again with time, by the broker's clock: what was published over hours
-//! may be read at once after whoever reads was away. Where that clock is set back, allowances go on filling from there. It holds an agent's whole ring twice, which is what comes at once
-//! after the broker was away. What goes beyond is refused unread, which costs next to nothing.
+//! may be read at once after whoever reads was away. Where that clock is set back, allowances go on filling from there. It
+//! holds all that an agent's ring may hold, which is what comes at once after the broker was away; an agent counts what waits
+//! in the same way ([`worth_bytes`]). What goes beyond is refused unread, which costs next to nothing.
 
 use std::collections::HashMap;
 
 use crate::HostName;
 
-/// As much as fills in this time may come at once: by default 32 MiB, twice an agent's ring.
-const FULL_S: f64 = 32.0;
+/// As much as fills in this time may come at once: by default 64 MiB, an agent's ring ([`RING_WORTH_BYTES`]) and a third
+/// more for what it sends meanwhile. Rings of version 0.1, of 16 MiB however well they are compressed, fit with four times
+/// the usual compression.
+const FULL_S: f64 = 64.0;
+/// The most that may wait in an agent's ring, as counted here.
+pub const RING_WORTH_BYTES: usize = 48 << 20;
 /// What any message costs besides its bytes: taking it from the broker.
 const MESSAGE_BYTES: usize = 1024;
 /// What a process costs at least, however well it was compressed: about what one takes in a real snapshot.
@@ -31,6 +36,13 @@ pub(super) struct Allowances {
     rest: Allowance,
 }
 
+/// What a message costs those who read it, in bytes: what it says of its own length inside counts, and how many processes
+/// it has.
+pub fn worth_bytes(message: &[u8], processes: usize) -> usize {
+    let bytes = zstd::bulk::Decompressor::upper_bound(message).unwrap_or_default();
+    MESSAGE_BYTES + message.len().max(Inside { processes, bytes }.worth())
+}
+
 /// What was in a message.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Inside {
@@ -38,6 +50,12 @@ pub(super) struct Inside {
     pub(super) processes: usize,
     /// Its length when it was decompressed.
     pub(super) bytes: usize,
+}
+
+impl Inside {
+    fn worth(self) -> usize {
+        (self.processes * PROCESS_BYTES).max(self.bytes / COMPRESSION)
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -69,9 +87,7 @@ impl Allowances {
 
     /// Charges what turned out when the message of `bytes` was unpacked: what was inside, or `None` for no snapshot.
     pub(super) fn charge(&mut self, host: &HostName, bytes: usize, inside: Option<Inside>, now_us: i64) {
-        let worth = inside.map_or(REFUSED_BYTES, |inside| {
-            (inside.processes * PROCESS_BYTES).max(inside.bytes / COMPRESSION)
-        });
+        let worth = inside.map_or(REFUSED_BYTES, Inside::worth);
         self.of(host, now_us).left_bytes -= worth.saturating_sub(bytes) as f64;
     }
 
@@ -127,7 +143,7 @@ mod tests {
         // The smallest snapshots there are, a ring full of them.
         assert!(taken(&mut allowances, "a", MIB / 1024, 1_000_000) >= 16 * 1024);
         assert_eq!(taken(&mut allowances, "a", MIB, 1_000_000), 0);
-        assert_eq!(taken(&mut allowances, "b", MIB, 1_000_000), 31);
+        assert_eq!(taken(&mut allowances, "b", MIB, 1_000_000), 63);
         assert_eq!(taken(&mut allowances, "a", MIB, 6_000_000), 4);
     }
 
@@ -135,10 +151,10 @@ mod tests {
     fn allowances_follow_a_clock_that_is_set_back_or_forward() {
         let mut allowances = Allowances::new(1 << 20);
         let day_us = 86_400_000_000;
-        assert_eq!(taken(&mut allowances, "a", MIB, day_us), 31);
+        assert_eq!(taken(&mut allowances, "a", MIB, day_us), 63);
         assert_eq!(taken(&mut allowances, "a", MIB, 0), 0, "a step back adds nothing");
         assert_eq!(taken(&mut allowances, "a", MIB, 5_000_000), 5, "and fills as before from there");
-        assert_eq!(taken(&mut allowances, "a", MIB, 9 * day_us), 31, "a step forward fills no more than all");
+        assert_eq!(taken(&mut allowances, "a", MIB, 9 * day_us), 63, "a step forward fills no more than all");
         // Back and forth by a second at every message: what is won is what the steps forward say.
         let steps = (0..1000).map(|step| i64::from(step % 2) * 1_000_000);
         let won: usize = steps.map(|now_us| taken(&mut allowances, "a", MIB, now_us)).sum();
@@ -153,20 +169,20 @@ mod tests {
             allowances.charge(&host("a"), 100, Some(Inside { processes: 20_000, bytes: 400_000 }), 0);
             count += 1;
         }
-        assert!((50..70).contains(&count), "{count}");
+        assert!((100..140).contains(&count), "{count}");
         let mut count = 0;
         while allowances.take(&host("b"), 100, 0) {
             allowances.charge(&host("b"), 100, None, 0);
             count += 1;
         }
-        assert!((100..140).contains(&count), "{count}");
+        assert!((200..280).contains(&count), "{count}");
         // Few processes with much text.
         let mut count = 0;
         while allowances.take(&host("c"), 100, 0) {
             allowances.charge(&host("c"), 100, Some(Inside { processes: 4000, bytes: 14 << 20 }), 0);
             count += 1;
         }
-        assert!((14..20).contains(&count), "{count}");
+        assert!((28..40).contains(&count), "{count}");
     }
 
     #[test]
@@ -180,7 +196,7 @@ mod tests {
         assert!(allowances.take(&host("good"), 100, 0));
         assert!(!allowances.take(&host("yet-another"), 2 * MIB, 0));
         // Later the names that were quiet make room.
-        assert!(allowances.take(&host("yet-another"), 2 * MIB, 60_000_000));
+        assert!(allowances.take(&host("yet-another"), 2 * MIB, 90_000_000));
         assert!(allowances.hosts.len() < 10);
     }
 }

@@ -10,10 +10,12 @@ use std::{io, time::Instant};
 use crate::{
     HostName, Snapshot,
     reader::Delivered,
-    snapshot::{Decoder, Refusal},
+    snapshot::{Decoder, MAX_HEADER_BYTES, Refusal},
     subject::host_of_snapshot,
 };
 use allowance::{Allowances, Inside};
+
+pub use allowance::{RING_WORTH_BYTES, worth_bytes};
 
 /// As much of a bad subject as is told.
 const MAX_SUBJECT_CHARACTERS: usize = 100;
@@ -47,7 +49,7 @@ impl Furthest {
 }
 
 impl Unpacker {
-    /// An unpacker that lets every host send `host_bytes_per_s` over a longer time, and 32 times as much at once.
+    /// An unpacker that lets every host send `host_bytes_per_s` over a longer time, and 64 times as much at once.
     ///
     /// # Errors
     /// When there is no memory for a decompressor.
@@ -64,10 +66,13 @@ impl Unpacker {
     /// # Errors
     /// When it is none, or its host has sent too much.
     pub fn unpack(&mut self, delivered: &Delivered) -> Result<(HostName, Snapshot), Refusal> {
-        let Delivered { subject, payload, stored_at_us, .. } = delivered;
+        let Delivered { subject, payload, header_bytes, stored_at_us, .. } = delivered;
         let Some(host) = host_of_snapshot(subject) else {
             return Err(Refusal::BadSubject(subject.chars().take(MAX_SUBJECT_CHARACTERS).collect()));
         };
+        if *header_bytes > MAX_HEADER_BYTES {
+            return Err(Refusal::LongHeaders(*header_bytes));
+        }
         if !self.allowances.take(&host, payload.len(), *stored_at_us) {
             return Err(Refusal::Flood);
         }

@@ -8,4 +8,5 @@ mod bucket;
 mod permissions;
 mod reader;
 mod server;
+mod stream;
 mod support;
