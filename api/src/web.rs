@@ -124,7 +124,7 @@ pub async fn run(
     people: People,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
-    let IngestorSettings { history, host_bytes_per_s, .. } = settings;
+    let IngestorSettings { history, host_bytes_per_s, keep_down_hosts, .. } = settings;
     let mut shared = Shared::new(Some(client.clone()), shutdown.clone());
     shared.records = Records::open(&client, history.clone(), shutdown.clone()).await?;
     shared.console = Console::new(Some(Asker::with_this_program(history.clone())?));
@@ -133,12 +133,10 @@ pub async fn run(
     shared.connections = connections.clone();
     let (progress, mut caught_up) = watch::channel(Intake::default());
     shared.intake = caught_up.clone();
-    let jetstream = async_nats::jetstream::new(client.clone());
     let intake = {
-        let (fleet, shutdown) = (Arc::clone(&shared.fleet), shutdown.clone());
-        tokio::spawn(
-            async move { live::follow(jetstream, &fleet, host_bytes_per_s, &progress, shutdown).await },
-        )
+        let (fleet, client, shutdown) = (Arc::clone(&shared.fleet), client.clone(), shutdown.clone());
+        let shown = live::Shown { host_bytes_per_s, down_for: keep_down_hosts };
+        tokio::spawn(async move { live::follow(client, &fleet, shown, &progress, shutdown).await })
     };
     let groups = tokio::spawn(shared.groups.clone().follow(client.clone(), shutdown.clone()));
     let reports = {

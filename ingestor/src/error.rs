@@ -1,6 +1,6 @@
 //! Why an ingestor cannot run. What goes wrong while it runs is retried, and said in its status.
 
-use fleetps_nats::{lock::LockError, stream::StreamError};
+use fleetps_nats::{bucket::BucketError, lock::LockError, stream::StreamError};
 
 use crate::{history::HistoryError, segment::FileError, upkeep::MergeError};
 
@@ -13,6 +13,9 @@ pub enum IngestError {
     /// The streams cannot be made or read.
     #[error(transparent)]
     Stream(#[from] StreamError),
+    /// Which hosts may speak cannot be read.
+    #[error(transparent)]
+    Bucket(#[from] BucketError),
     /// The history that is there cannot be read.
     #[error(transparent)]
     History(#[from] HistoryError),

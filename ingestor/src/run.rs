@@ -10,6 +10,7 @@ use std::{
 
 use async_nats::{Client, jetstream};
 use fleetps_nats::{
+    Standing,
     lock::{FolderLock, LockError},
     stream,
     unpack::Unpacker,
@@ -159,7 +160,8 @@ async fn run_parts(
 
     let numbering = (settings.partition, beginning.epoch_s);
     let unpacker = Unpacker::new(settings.host_bytes_per_s)
-        .map_err(|source| IngestError::Start { what: "unpacking", source })?;
+        .map_err(|source| IngestError::Start { what: "unpacking", source })?
+        .with_standing(Standing::follow(&client).await?);
     let collector = Collector::new(
         numbering,
         settings.seal_rows,

@@ -47,11 +47,15 @@ pub struct IngestorSettings {
     /// Who did what is kept for this long, however much it takes.
     #[serde(with = "units::duration")]
     pub keep_audit: Duration,
+    /// A host that was not heard of for this long leaves the live pages; its history stays. What is down because it was
+    /// replaced, as in a fleet that scales by itself, would stay there for ever.
+    #[serde(with = "units::duration")]
+    pub keep_down_hosts: Duration,
     /// Where all segments together take more, less is kept of the oldest, and at last nothing.
     #[serde(with = "units::bytes")]
     pub max_history_bytes: u64,
-    /// What one host may send in a second over a longer time, and 32 times as much at once; the rest is refused, and not
-    /// shown. A host of 20,000 processes sends 0.6 MB every interval. Filling the past by simulation takes more.
+    /// What one host may send in a second over a longer time, and 64 times as much at once; the rest is refused, and not
+    /// shown. Below 1 MiB, part of what an agent kept while the broker was away for long is refused, too. A host of 20,000 processes sends 0.6 MB every interval. Filling the past by simulation takes more.
     #[serde(with = "units::bytes")]
     pub host_bytes_per_s: u64,
     /// The most that the broker keeps of what is not stored yet; below the broker's own limit.
@@ -77,6 +81,8 @@ impl Default for IngestorSettings {
             // A year, and the month before to compare with.
             keep_hours: Duration::from_secs(400 * DAY_S),
             keep_audit: Duration::from_secs(400 * DAY_S),
+            // What the stream keeps, so that a server which starts anew shows the same.
+            keep_down_hosts: Duration::from_secs(3 * DAY_S),
             max_history_bytes: 20 << 30,
             host_bytes_per_s: 1 << 20,
             max_stream_bytes: 8 << 30,

@@ -23,12 +23,31 @@ impl HostName {
     /// The name an operating system gives its machine, made into one token: every other character becomes `_`, what
     /// is over 64 bytes is cut, and an empty name becomes `unnamed`.
     pub fn from_os_name(os_name: &str) -> Self {
-        let token: String = os_name
+        let mut token: String = os_name
             .chars()
             .take(MAX_HOST_BYTES)
             .map(|character| if is_token_character(character) { character } else { '_' })
             .collect();
+        if token.starts_with('-') {
+            token.replace_range(..1, "_");
+        }
         Self(if token.is_empty() { "unnamed".to_owned() } else { token })
+    }
+
+    /// Whether a new host may take it. A name of earlier versions may begin with `-`, which a command takes for an option,
+    /// or have neither letter nor digit; such hosts go on.
+    pub fn is_plain(&self) -> bool {
+        !self.0.starts_with('-') && self.0.chars().any(|character| character.is_ascii_alphanumeric())
+    }
+
+    /// What it looks like: the same for names that people would take for each other, such as `web-01` and `WEB-O1`.
+    pub fn look(&self) -> String {
+        let look = |character: char| match character {
+            '1' | 'I' => 'l',
+            '0' => 'o',
+            other => other.to_ascii_lowercase(),
+        };
+        self.0.chars().map(look).collect()
     }
 
     /// The name itself.
@@ -81,6 +100,7 @@ mod tests {
             ("db.example.com", "db_example_com"),
             ("a*b>c d", "a_b_c_d"),
             ("", "unnamed"),
+            ("--help", "_-help"),
         ] {
             assert_eq!(HostName::from_os_name(os_name).as_str(), token);
             assert!(HostName::from_os_name(os_name).as_str().parse::<HostName>().is_ok());
@@ -89,8 +109,30 @@ mod tests {
     }
 
     #[test]
+    fn names_that_are_taken_for_options_are_not_for_new_hosts() {
+        for (name, is_plain) in
+            [("web-01", true), ("_x", true), ("7", true), ("-", false), ("--help", false), ("_-_", false)]
+        {
+            assert_eq!(name.parse::<HostName>().unwrap().is_plain(), is_plain, "{name}");
+        }
+    }
+
+    #[test]
+    fn names_that_people_take_for_each_other_look_alike() {
+        let look = |name: &str| name.parse::<HostName>().unwrap().look();
+        for (name, other, are_alike) in [
+            ("web-01", "WEB-O1", true),
+            ("il", "iI", true),
+            ("web-01", "web-02", false),
+            ("web_01", "web-01", false),
+        ] {
+            assert_eq!(look(name) == look(other), are_alike, "{name} and {other}");
+        }
+    }
+
+    #[test]
     fn wildcards_dots_and_oversized_names_are_refused() {
-        for text in ["", "*", ">", "a.b", "a b", "ü", &"x".repeat(65)] {
+        for text in ["", "*", ">", ".", "a.b", "a b", "ü", "w\u{435}b-01", "a\u{200b}", &"x".repeat(65)] {
             assert!(text.parse::<HostName>().is_err(), "{text:?} was taken");
         }
     }

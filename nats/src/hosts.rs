@@ -1,6 +1,6 @@
 //! The hosts that are known to the broker: which keys may speak for a name, and what a host belongs to.
 
-use std::{collections::BTreeSet, str::FromStr};
+use std::{collections::BTreeSet, str::FromStr, time::Duration};
 
 use async_nats::Client;
 use serde::{Deserialize, Serialize};
@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     HostName,
     bucket::{Bucket, BucketError, Entry},
+    stream,
 };
 
 /// The bucket's name; its keys are host names.
@@ -17,12 +18,60 @@ pub const MAX_GROUPS: usize = 32;
 /// The longest group, in bytes: a word, or a name and a value.
 const MAX_GROUP_BYTES: usize = 64;
 
+/// How long the broker remembers that a host waits no longer. Who follows the bucket is told within milliseconds, and reads
+/// everything anew after a pause of seconds; longer, and made-up names would fill the bucket with memories.
+const WAITING_REMEMBERED: Duration = Duration::from_secs(60);
+
 /// Opens the bucket.
 ///
 /// # Errors
 /// When the broker does not answer or cannot make it.
 pub async fn open(client: &Client) -> Result<Bucket<HostRecord>, BucketError> {
     Bucket::open(client, HOSTS).await
+}
+
+/// Forgets `name`, whose connections are then ended. The broker remembers for as long as the stream keeps messages that it is
+/// gone, so that what it had sent leaves the live pages of every server, also of one that starts later.
+///
+/// # Errors
+/// When the broker does not answer.
+pub async fn forget(bucket: &Bucket<HostRecord>, name: &HostName) -> Result<(), BucketError> {
+    bucket.delete_for(name.as_str(), stream::SNAPSHOT_MAX_AGE).await
+}
+
+/// Has a host wait no longer, unless somebody has approved it meanwhile; whether it waited. One that an administrator put
+/// into groups before it came is as it was before.
+///
+/// # Errors
+/// When the broker does not answer.
+pub async fn end_waiting(bucket: &Bucket<HostRecord>, name: &str) -> Result<bool, BucketError> {
+    let Some(Entry { value, revision }) = bucket.get(name).await? else { return Ok(false) };
+    if value.admission != Admission::Waiting {
+        return Ok(false);
+    }
+    if value.groups.is_empty() {
+        return bucket.delete_if(name, revision, WAITING_REMEMBERED).await;
+    }
+    let before = HostRecord { keys: Vec::new(), admission: Admission::Admitted, network: None, ..value };
+    bucket.update(name, &before, revision).await
+}
+
+/// Has all hosts wait no longer, or those of one network (`192.0.2.0/24`), and says how many they were.
+///
+/// # Errors
+/// When the broker does not answer.
+pub async fn end_all_waiting(
+    bucket: &Bucket<HostRecord>,
+    network: Option<&str>,
+) -> Result<usize, BucketError> {
+    let mut ended = 0;
+    for (name, Entry { value, .. }) in bucket.all().await? {
+        let is_meant = network.is_none_or(|network| value.network.as_deref() == Some(network));
+        if is_meant && value.admission == Admission::Waiting && end_waiting(bucket, &name).await? {
+            ended += 1;
+        }
+    }
+    Ok(ended)
 }
 
 /// Makes sure that `key` may speak for `host`, as whoever runs the broker says: for the agent beside it. `false` when the
@@ -38,6 +87,7 @@ pub async fn admit(bucket: &Bucket<HostRecord>, host: &HostName, key: &str) -> R
         first_contact_at_us: crate::now_us(),
         token: None,
         rotate: false,
+        network: None,
     };
     if bucket.create(host.as_str(), &record).await? {
         return Ok(true);
@@ -68,6 +118,9 @@ pub struct HostRecord {
     /// Whether the host is to make itself a new key.
     #[serde(default)]
     pub rotate: bool,
+    /// The network that a host waits in, as in `192.0.2.0/24`; `None` for any other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<String>,
 }
 
 impl HostRecord {

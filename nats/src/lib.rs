@@ -4,7 +4,7 @@
 //! those messages, `reader` reads them in order, `direct` some of them at once, and `unpack` makes snapshots of them,
 //! `status` is how a part says how it is doing, `audit` is who did what, and `connection` is the one way to reach a broker,
 //! kept safe by `wire`; `key` reads and makes the keys for it. `bucket` is what the broker keeps under keys, `hosts` the one
-//! of the hosts, and `admission` decides who may speak for them. `server` (feature `managed`) finds, installs and runs a
+//! of the hosts, `admission` decides who may speak for them, and `standing` since when somebody may no longer. `server` (feature `managed`) finds, installs and runs a
 //! local nats-server; `lock` keeps two processes out of one folder, `units` reads durations and sizes as people write them,
 //! `causes` writes an error as one line, `clock` tells the time.
 
@@ -23,6 +23,7 @@ pub mod reader;
 #[cfg(feature = "managed")]
 pub mod server;
 pub mod snapshot;
+mod standing;
 pub mod status;
 pub mod stream;
 pub mod subject;
@@ -34,4 +35,5 @@ pub use causes::with_causes;
 pub use clock::{now_us, steady_us};
 pub use host::HostName;
 pub use snapshot::Snapshot;
+pub use standing::Standing;
 pub use wire::Wire;

@@ -95,6 +95,8 @@ pub struct AdmissionStatus {
     pub service: String,
     /// Connections and subjects refused since it started, by reason.
     pub refused: BTreeMap<String, u64>,
+    /// Networks in which no place to wait for approval is left, so that the longest waiting make room.
+    pub full_networks: Vec<String>,
 }
 
 impl AdmissionStatus {

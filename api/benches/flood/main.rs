@@ -17,7 +17,7 @@ use std::{
     time::Duration,
 };
 
-use async_nats::{Client, jetstream};
+use async_nats::Client;
 use fleetps::live::{self, Fleet, Intake};
 use fleetps_ingestor::{IngestorSettings, segment::SegmentName};
 use fleetps_nats::{
@@ -89,7 +89,7 @@ impl Bench {
             seal_interval: SEAL_INTERVAL,
             ..IngestorSettings::default()
         };
-        let host_bytes_per_s = settings.host_bytes_per_s;
+        let IngestorSettings { host_bytes_per_s, keep_down_hosts, .. } = settings;
         let ingestor = server.broker(Part::Ingestor).connect("ingestor").await.unwrap();
         let client = server.broker(Part::Api).connect("web").await.unwrap();
         let (stop, mut parts, fleet) = (CancellationToken::new(), JoinSet::new(), Arc::<Fleet>::default());
@@ -102,8 +102,8 @@ impl Bench {
         let (progress, intake) = watch::channel(Intake::default());
         let (following, shutdown) = (Arc::clone(&fleet), stop.clone());
         parts.spawn(async move {
-            let jetstream = jetstream::new(client);
-            live::follow(jetstream, &following, host_bytes_per_s, &progress, shutdown).await;
+            let shown = live::Shown { host_bytes_per_s, down_for: keep_down_hosts };
+            live::follow(client, &following, shown, &progress, shutdown).await;
         });
         Self { data: data.to_owned(), server, fleet, intake, sealed, status, stop, parts }
     }

@@ -40,10 +40,14 @@ pub enum HostCommand {
         /// The host
         name: HostName,
     },
-    /// Cut a host off and free its name: for a machine that was made anew, or is gone
+    /// Cut a host off and free its name: for a machine that was made anew, or is gone; or forget hosts that wait
     Forget {
         /// The host
-        name: HostName,
+        #[arg(required_unless_present = "waiting", conflicts_with = "waiting")]
+        name: Option<HostName>,
+        /// All hosts that wait to be approved, or those of one network, as in 192.0.2.0/24 (the list has them)
+        #[arg(long, value_name = "NETWORK", num_args = 0..=1)]
+        waiting: Option<Option<String>>,
     },
     /// Have a host make itself a new key, at once where it is connected
     Rotate {
@@ -82,7 +86,9 @@ async fn list(hosts: &Bucket<HostRecord>) -> anyhow::Result<String> {
     let row = |(name, Entry { value: record, .. }): (String, Entry<HostRecord>)| {
         let groups: Vec<_> = record.groups.iter().cloned().collect();
         let key = record.keys.first().cloned().unwrap_or_default();
-        vec![name, state(&record).to_owned(), groups.join(" "), time(record.first_contact_at_us), key]
+        let network = record.network.as_ref().filter(|_| record.admission == Admission::Waiting);
+        let state = network.map_or_else(|| state(&record).to_owned(), |network| format!("waits ({network})"));
+        vec![name, state, groups.join(" "), time(record.first_contact_at_us), key]
     };
     Ok(render(&HEADINGS, hosts.all().await?.into_iter().map(row)))
 }
@@ -113,6 +119,7 @@ async fn carry_out(hosts: &Bucket<HostRecord>, command: &HostCommand) -> anyhow:
                 Admission::Admitted => bail!("{name} is admitted already"),
                 Admission::Waiting | Admission::Revoked => {
                     record.admission = Admission::Admitted;
+                    record.network = None;
                     Ok(())
                 }
             })
@@ -129,9 +136,16 @@ async fn carry_out(hosts: &Bucket<HostRecord>, command: &HostCommand) -> anyhow:
             let told = format!("{name} is revoked; its connections are being ended");
             Ok(Done { told, what: format!("{} → revoked", known_as(&was)) })
         }
-        HostCommand::Forget { name } => {
+        HostCommand::Forget { name: None, waiting } => {
+            let network = waiting.as_ref().and_then(Option::as_deref);
+            let count = hosts::end_all_waiting(hosts, network).await?;
+            let of = network.map_or_else(String::new, |network| format!(" of {network}"));
+            let told = format!("{count} hosts{of} wait no longer; those that run ask again within seconds");
+            Ok(Done { told, what: format!("{count} hosts{of} that waited → forgotten") })
+        }
+        HostCommand::Forget { name: Some(name), .. } => {
             let was = known(hosts, name).await?.value;
-            hosts.delete(name.as_str()).await?;
+            hosts::forget(hosts, name).await?;
             let told = format!("{name} is forgotten; its connections are being ended, and its history stays");
             let groups = groups_changed(&was.groups, &BTreeSet::new());
             Ok(Done { told, what: format!("{} → forgotten; groups {groups}", known_as(&was)) })
@@ -193,11 +207,11 @@ async fn change(
 async fn record(client: &Client, command: &HostCommand, done: &anyhow::Result<Done>) -> anyhow::Result<()> {
     let (action, name) = match command {
         HostCommand::List => return Ok(()),
-        HostCommand::Approve { name } => ("host.approve", name),
-        HostCommand::Revoke { name } => ("host.revoke", name),
-        HostCommand::Forget { name } => ("host.forget", name),
-        HostCommand::Rotate { name } => ("host.rotate", name),
-        HostCommand::Group { name, .. } => ("host.group", name),
+        HostCommand::Approve { name } => ("host.approve", Some(name)),
+        HostCommand::Revoke { name } => ("host.revoke", Some(name)),
+        HostCommand::Forget { name, .. } => ("host.forget", name.as_ref()),
+        HostCommand::Rotate { name } => ("host.rotate", Some(name)),
+        HostCommand::Group { name, .. } => ("host.group", Some(name)),
     };
     let (what, outcome) = match done {
         Ok(done) => (done.what.clone(), Outcome::Done),
@@ -208,7 +222,7 @@ async fn record(client: &Client, command: &HostCommand, done: &anyhow::Result<Do
         who: By::command().name,
         from: None,
         action: action.to_owned(),
-        host: Some(name.clone()),
+        host: name.cloned(),
         what,
         outcome,
     };

@@ -44,6 +44,8 @@ struct Details {
     /// Why the record of who did what is not in segments, or not all of it can be read.
     #[serde(skip_serializing_if = "Option::is_none")]
     audit: Option<String>,
+    /// Whether hosts that wait to be approved all have a place; where they have not, everything else works.
+    waiting_hosts: Part,
     refused: Refused,
 }
 
@@ -75,8 +77,8 @@ struct Refused {
 
 impl Refused {
     fn so_far(shared: &Shared) -> Self {
-        let Intake { skipped, ignored, .. } = *shared.intake.borrow();
-        let pages = [("flood", skipped), ("no-snapshot", ignored)].into_iter();
+        let Intake { skipped, ignored, revoked, .. } = *shared.intake.borrow();
+        let pages = [("flood", skipped), ("no-snapshot", ignored), ("revoked", revoked)].into_iter();
         Self {
             broker: shared.admission.refused(),
             history: shared.ingestors.refused(),
@@ -137,6 +139,7 @@ pub async fn ready(State(shared): State<Shared>, person: Option<Extension<Person
         |person: &Person| may(person, Action::SeeHosts, Some(&HostGroups::new())) == Decision::Allowed;
     let details = person.filter(|person| sees_all(person)).map(|Extension(person)| {
         let refused = Refused::so_far(&shared);
+        let waiting_hosts = shared.admission.waiting().into();
         let connections = Connected::now(&shared.connections);
         let reads_audit = may(&person, Action::ReadAudit, None) == Decision::Allowed;
         let of_audit = if reads_audit { shared.records.set_aside() } else { Vec::new() };
@@ -155,7 +158,7 @@ pub async fn ready(State(shared): State<Shared>, person: Option<Extension<Person
         let incomplete = of_hosts.into_iter().map(|set_aside| set_aside.segment).chain(of_audit).collect();
         let failed_merges = ingestors.failed_merges().into_iter().map(Missing::from).collect();
         let audit = reads_audit.then(|| ingestors.audit_error()).flatten();
-        Details { broker, intake, history, connections, incomplete, missing, failed_merges, audit, refused }
+        Details { broker, intake, history, connections, incomplete, missing, failed_merges, audit, waiting_hosts, refused }
     });
     json::answer(status, &Ready { ready, details })
 }

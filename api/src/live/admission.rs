@@ -1,13 +1,16 @@
 //! Who was kept out and what was refused, by what the services that answer the broker say every few seconds.
 
-use std::{collections::BTreeMap, time::Instant};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Instant,
+};
 
 use async_nats::Client;
 use fleetps_nats::{status::AdmissionStatus, subject};
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
-use super::readiness::{BELIEVED_FOR, listen, sums};
+use super::readiness::{BELIEVED_FOR, Check, listen, sums};
 
 /// The last words of every service that answers the broker.
 #[derive(Debug, Default)]
@@ -18,6 +21,7 @@ pub struct AdmissionReports {
 #[derive(Debug)]
 struct Report {
     refused: BTreeMap<String, u64>,
+    full_networks: Vec<String>,
     received: Instant,
 }
 
@@ -26,13 +30,31 @@ impl AdmissionReports {
     pub fn take(&self, status: AdmissionStatus, now: Instant) {
         let mut reports = self.by_service.lock();
         reports.retain(|_, report| now.saturating_duration_since(report.received) <= BELIEVED_FOR);
-        reports.insert(status.service, Report { refused: status.refused, received: now });
+        let AdmissionStatus { service, refused, full_networks } = status;
+        reports.insert(service, Report { refused, full_networks, received: now });
     }
 
     /// How many connections and subjects were refused, by reason, since each of those that run was started.
     pub fn refused(&self) -> BTreeMap<String, u64> {
         let reports = self.by_service.lock();
         sums(reports.values().flat_map(|report| report.refused.clone()))
+    }
+}
+
+impl AdmissionReports {
+    /// Whether hosts that wait to be approved all have a place.
+    pub fn waiting(&self) -> Check {
+        let reports = self.by_service.lock();
+        let full: BTreeSet<&String> = reports.values().flat_map(|report| &report.full_networks).collect();
+        if full.is_empty() {
+            return Ok(());
+        }
+        let full = full.into_iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+        Err(format!(
+            "hosts of {full} wait to be approved in all places that there are, so those that have waited longest make room; \
+             `fleetps host list` shows them, `fleetps host forget --waiting` removes them, and a host with a token \
+             (`fleetps enrol-token`) needs no place"
+        ))
     }
 }
 
@@ -56,10 +78,13 @@ mod tests {
         let status = |service: &str, count| AdmissionStatus {
             service: service.to_owned(),
             refused: BTreeMap::from([("revoked".to_owned(), count)]),
+            full_networks: if count == 2 { vec!["192.0.2.0/24".to_owned()] } else { Vec::new() },
         };
         let refused = || reports.refused().get("revoked").copied();
         reports.take(status("a", 1), start);
+        assert_eq!(reports.waiting(), Ok(()));
         reports.take(status("b", 2), start);
+        assert!(reports.waiting().unwrap_err().contains("192.0.2.0/24"));
         reports.take(status("b", 3), start + BELIEVED_FOR);
         assert_eq!(refused(), Some(4));
         reports.take(status("b", 3), start + 2 * BELIEVED_FOR);

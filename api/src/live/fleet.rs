@@ -100,8 +100,15 @@ impl Default for Fleet {
 }
 
 impl Fleet {
-    /// Takes a host's new snapshot: `message` as it came, and decoded.
+    /// Takes a host's new snapshot: `message` as it came, and decoded. One that was sent again changes nothing.
     pub fn take(&self, host: HostName, message: &[u8], snapshot: Snapshot, stored_at_us: i64) {
+        let is_repeat = |known: Arc<Summary>| {
+            snapshot.is_repeat_of(&known.run_id, known.sequence)
+                && snapshot.captured_at_us == known.captured_at_us
+        };
+        if self.summary(&host).is_some_and(is_repeat) {
+            return;
+        }
         let (known_heard_us, steady_us) = (self.heard_us(&host, stored_at_us), super::steady_us());
         // What waited in the stream when the server was started is as old as the clocks say.
         let first_heard_us = || steady_us.saturating_sub(super::now_us().saturating_sub(stored_at_us).max(0));
@@ -185,6 +192,25 @@ impl Fleet {
         if any {
             self.changed.send_modify(|version| *version += 1);
         }
+    }
+
+    /// Removes the hosts of which `is_to_leave`, given the host and when it was last heard of, by [`super::steady_us`], is true.
+    /// Who watches one of them is told, and finds it gone.
+    pub fn leave_out(&self, is_to_leave: impl Fn(&HostName, i64) -> bool) {
+        let is_gone = |host: &HostName, known: &Host| is_to_leave(host, known.heard_us);
+        // Most often none is, and pages read meanwhile.
+        if !self.inner.read().hosts.iter().any(|(host, known)| is_gone(host, known)) {
+            return;
+        }
+        let mut inner = self.inner.write();
+        let Inner { hosts, programs, processes } = &mut *inner;
+        for (_, left) in hosts.extract_if(.., |host, known| is_gone(host, known)) {
+            programs.subtract(&left.counted_share());
+            *processes -= left.counted_processes();
+            left.changed.send_replace(());
+        }
+        drop(inner);
+        self.changed.send_modify(|version| *version += 1);
     }
 
     /// The fleet now, as far as it is in `scope`, with its `programs` busiest programs.

@@ -2,11 +2,15 @@
 
 use std::time::Duration;
 
+use async_nats::{Client, jetstream};
 use fleetps_nats::{
+    Standing,
+    connection::reconnect_delay,
     reader::{Delivered, Delivery, SnapshotReader, Start},
     snapshot::Refusal,
     stream,
     unpack::Unpacker,
+    with_causes,
 };
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -30,22 +34,37 @@ pub struct Intake {
     pub ignored: u64,
     /// Messages that were left alone unread, because their host had sent too much.
     pub skipped: u64,
+    /// Messages that were left alone unread, because their host was revoked or forgotten before.
+    pub revoked: u64,
     /// How often it was too far behind and started anew.
     pub restarts: u64,
 }
 
-/// Keeps `fleet` up to date until `shutdown`, as far as hosts send no more than `host_bytes_per_s` over a longer time.
+/// Which hosts are shown, and what of them.
+#[derive(Debug, Clone, Copy)]
+pub struct Shown {
+    /// What one host may send in a second over a longer time.
+    pub host_bytes_per_s: u64,
+    /// How long a host that is heard of no more stays.
+    pub down_for: Duration,
+}
+
+/// Keeps `fleet` up to date until `shutdown`: hosts that were revoked or forgotten leave it, and those that were not heard
+/// of for long.
 pub async fn follow(
-    jetstream: async_nats::jetstream::Context,
+    client: Client,
     fleet: &Fleet,
-    host_bytes_per_s: u64,
+    shown: Shown,
     progress: &watch::Sender<Intake>,
     shutdown: CancellationToken,
 ) {
-    let Ok(mut unpacker) = Unpacker::new(host_bytes_per_s) else {
+    let Ok(unpacker) = Unpacker::new(shown.host_bytes_per_s) else {
         tracing::error!("cannot make a decompressor: out of memory? Pages will show no hosts");
         return;
     };
+    let Some(standing) = shutdown.run_until_cancelled(standing(&client)).await else { return };
+    let mut unpacker = unpacker.with_standing(standing.clone());
+    let jetstream = jetstream::new(client);
     if let Ok(stream) = stream::open_snapshots(&jetstream).await
         && stream.cached_info().state.messages == 0
     {
@@ -58,7 +77,12 @@ pub async fn follow(
         let delivery = tokio::select! {
             () = shutdown.cancelled() => return,
             _ = age.tick() => {
-                fleet.age(super::steady_us());
+                let now_us = super::steady_us();
+                fleet.age(now_us);
+                fleet.leave_out(|host, heard_us| {
+                    let quiet_us = u64::try_from(now_us.saturating_sub(heard_us)).unwrap_or_default();
+                    standing.ended_at_us(host).is_some() || Duration::from_micros(quiet_us) > shown.down_for
+                });
                 continue;
             }
             delivery = reader.next() => delivery,
@@ -66,7 +90,7 @@ pub async fn follow(
         match delivery {
             Delivery::Message(message) => {
                 let behind = message.pending;
-                take(fleet, &mut unpacker, &message, progress);
+                take(fleet, &mut unpacker, &standing, &message, progress);
                 if behind == 0 {
                     progress.send_if_modified(|intake| !std::mem::replace(&mut intake.caught_up, true));
                 }
@@ -83,10 +107,32 @@ pub async fn follow(
     }
 }
 
-fn take(fleet: &Fleet, unpacker: &mut Unpacker, message: &Delivered, progress: &watch::Sender<Intake>) {
+/// Which hosts may speak, as soon as the broker says so.
+async fn standing(client: &Client) -> Standing {
+    let mut failures = 0;
+    loop {
+        match Standing::follow(client).await {
+            Ok(standing) => return standing,
+            Err(error) => tracing::warn!("{}; trying again", with_causes(&error)),
+        }
+        tokio::time::sleep(reconnect_delay(failures)).await;
+        failures += 1;
+    }
+}
+
+fn take(
+    fleet: &Fleet,
+    unpacker: &mut Unpacker,
+    standing: &Standing,
+    message: &Delivered,
+    progress: &watch::Sender<Intake>,
+) {
     match unpacker.unpack(message) {
+        // What it sent before it was revoked or forgotten is of the past.
+        Ok((host, _)) if standing.ended_at_us(&host).is_some() => {}
         Ok((host, snapshot)) => fleet.take(host, &message.payload, snapshot, message.stored_at_us),
         Err(Refusal::Flood) => progress.send_modify(|intake| intake.skipped += 1),
+        Err(Refusal::Revoked) => progress.send_modify(|intake| intake.revoked += 1),
         Err(refusal) => {
             // The ingestor counts and keeps what is refused; here it is only of interest to who looks for it.
             tracing::debug!(subject = ?message.subject, %refusal, "ignored a message that is no snapshot");

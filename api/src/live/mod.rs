@@ -20,7 +20,7 @@ mod summary;
 pub use admission::{AdmissionReports, watch_admission};
 pub use fleet::{Fleet, FleetCounts, FleetView};
 pub use fleetps_nats::{now_us, steady_us};
-pub use intake::{Intake, follow};
+pub use intake::{Intake, Shown, follow};
 pub use moment::{Moment, ProcessRates, withhold_command_lines};
 pub use past_hour::PastHour;
 pub use programs::ProgramTotals;

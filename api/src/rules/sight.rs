@@ -291,6 +291,7 @@ fn by_configuration(groups: HostGroups) -> HostRecord {
         first_contact_at_us: now_us(),
         token: None,
         rotate: false,
+        network: None,
     }
 }
 

@@ -1,9 +1,16 @@
 //! A host that sends a hundred times what others send, a hundred times as often, does not keep them from the pages.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use fleetps::live::{self, Fleet, Intake};
-use fleetps_nats::{HostName, server::Part, snapshot::Encoder, subject};
+use fleetps::live::{self, Fleet, Intake, Shown};
+use fleetps_ingestor::history::Scope;
+use fleetps_nats::{
+    HostName,
+    hosts::{self, Admission, HostRecord},
+    server::Part,
+    snapshot::Encoder,
+    subject,
+};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -13,7 +20,7 @@ use crate::{
 };
 
 /// What a host may send in a second here, so that the flood is over the bound at once.
-const HOST_BYTES_PER_S: u64 = 64 << 10;
+const SHOWN: Shown = Shown { host_bytes_per_s: 64 << 10, down_for: Duration::from_secs(3600) };
 /// A hundred times those of the quiet host.
 const LOUD_PROCESSES: u32 = 500;
 const ROUNDS: i64 = 20;
@@ -52,9 +59,8 @@ async fn a_flood_from_one_host_is_left_unread_and_the_others_go_on_appearing() {
     let (fleet, over) = (Arc::new(Fleet::default()), CancellationToken::new());
     let (progress, intake) = watch::channel(Intake::default());
     let following = {
-        let (jetstream, fleet, over) =
-            (async_nats::jetstream::new(owner), Arc::clone(&fleet), over.child_token());
-        tokio::spawn(async move { live::follow(jetstream, &fleet, HOST_BYTES_PER_S, &progress, over).await })
+        let (fleet, over) = (Arc::clone(&fleet), over.child_token());
+        tokio::spawn(async move { live::follow(owner, &fleet, SHOWN, &progress, over).await })
     };
     let loud_subject = subject::snapshot(&"loud".parse().unwrap());
     let (loud, quiet) = (bytes::Bytes::from(loud_message()), "quiet".parse().unwrap());
@@ -70,6 +76,68 @@ async fn a_flood_from_one_host_is_left_unread_and_the_others_go_on_appearing() {
     println!("of {sent} messages of the flood {skipped} were left unread");
     assert!(skipped > sent / 2, "{skipped} of {sent} were left unread");
     assert_eq!(ignored, 0);
+    over.cancel();
+    tokio::time::timeout(PATIENCE, following).await.unwrap().unwrap();
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hosts_that_are_revoked_or_forgotten_leave_the_fleet_and_what_they_send_is_not_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let (server, agent) = broker(folder.path()).await;
+    let owner = server.broker(Part::Api).connect("test").await.unwrap();
+    let records = hosts::open(&owner).await.unwrap();
+    let (fleet, over) = (Arc::new(Fleet::default()), CancellationToken::new());
+    let (progress, mut intake) = watch::channel(Intake::default());
+    let following = {
+        let (fleet, over) = (Arc::clone(&fleet), over.child_token());
+        tokio::spawn(async move { live::follow(owner, &fleet, SHOWN, &progress, over).await })
+    };
+    let names: [HostName; 3] = ["bad", "gone", "stays"].map(|name| name.parse().unwrap());
+    let [bad, gone, stays] = &names;
+    for host in &names {
+        assert!(hosts::admit(&records, host, "UKEY").await.unwrap());
+        tell(&agent, &fleet, host, 1).await;
+    }
+    let processes = || fleet.view(&Scope::everything(), 9).counts;
+    let of_one = u64::from(fleet.summary(stays).unwrap().process_count);
+    assert_eq!((processes().up, processes().processes), (3, 3 * of_one));
+
+    let was = records.get("bad").await.unwrap().unwrap();
+    let revoked = HostRecord { admission: Admission::Revoked, ..was.value.clone() };
+    assert!(records.update("bad", &revoked, was.revision).await.unwrap());
+    hosts::forget(&records, gone).await.unwrap();
+    let mut changed = fleet.watch();
+    let left = async {
+        while fleet.len() > 1 {
+            changed.changed().await.unwrap();
+        }
+    };
+    tokio::time::timeout(PATIENCE, left).await.expect("they are still shown");
+    assert_eq!((processes().up, processes().processes), (1, of_one));
+    for host in [bad, gone] {
+        let message = Encoder::new().unwrap().encode(&snapshot(2, family())).unwrap();
+        agent.publish(subject::snapshot(host), message.into()).await.unwrap();
+    }
+    tokio::time::timeout(PATIENCE, intake.wait_for(|intake| intake.revoked == 2)).await.unwrap().unwrap();
+    tell(&agent, &fleet, stays, 2).await;
+    assert_eq!(fleet.len(), 1);
+
+    // One that is trusted again is shown again.
+    records.put("bad", &was.value).await.unwrap();
+    let shown = async {
+        for number in 3.. {
+            let message = Encoder::new().unwrap().encode(&snapshot(number, family())).unwrap();
+            agent.publish(subject::snapshot(bad), message.into()).await.unwrap();
+            tell(&agent, &fleet, stays, number).await;
+            if fleet.summary(bad).is_some() {
+                break;
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, shown).await.expect("it is not shown again");
+    fleet.leave_out(|host, _| host == bad);
+    assert_eq!((processes().up, processes().processes), (1, of_one));
     over.cancel();
     tokio::time::timeout(PATIENCE, following).await.unwrap().unwrap();
     server.stop().await;

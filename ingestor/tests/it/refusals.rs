@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use async_nats::jetstream::consumer::pull;
 use fleetps_nats::{
+    hosts::{self, Admission, HostRecord},
     server::Part,
     snapshot::{Encoder, MAX_PROCESSES, MAX_STRING_BYTES, Process, Refusal},
     status::IngestorStatus,
@@ -135,4 +136,37 @@ async fn a_message_with_long_headers_is_refused_unread_and_counted() {
     status_where(&fixture, |status| status.read_sequence == 2 && status.refused.contains(&long)).await;
     ingestor.stop().await;
     assert_stored(&fixture.history(), &[good]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_host_sends_after_it_was_revoked_is_refused_and_counted_also_what_is_in_the_stream_already() {
+    let fixture = Fixture::start().await;
+    let records = hosts::open(&fixture.client(Part::Api).await).await.unwrap();
+    let names = ["bad", "gone"];
+    for name in names {
+        assert!(hosts::admit(&records, &name.parse().unwrap(), "UKEY").await.unwrap());
+    }
+    let jetstream = fixture.hosts().await;
+    let mut publishers = names.map(|name| Publisher::new(jetstream.clone(), name, "run"));
+    for publisher in &mut publishers {
+        publisher.publish().await;
+    }
+    let was = records.get("bad").await.unwrap().unwrap();
+    let revoked = HostRecord { admission: Admission::Revoked, ..was.value };
+    assert!(records.update("bad", &revoked, was.revision).await.unwrap());
+    hosts::forget(&records, &"gone".parse().unwrap()).await.unwrap();
+    let allowed = publishers.each_ref().map(|publisher| publisher.ledger.clone());
+    for publisher in &mut publishers {
+        publisher.publish().await;
+    }
+
+    // Nobody has read any of it so far.
+    let ingestor = fixture.ingestor(fixture.settings()).await;
+    let counted = |count| ("revoked".to_owned(), count);
+    status_where(&fixture, |status| status.read_sequence == 4 && status.refused.contains(&counted(2))).await;
+    let more = publishers[0].publish().await;
+    status_where(&fixture, |status| status.read_sequence == more && status.refused.contains(&counted(3)))
+        .await;
+    ingestor.stop().await;
+    crate::publisher::assert_stored_entries(&fixture.history(), allowed.into_iter().flatten().collect());
 }

@@ -1,16 +1,19 @@
-//! Whether a claimant is admitted: the one place that decides, always by what the broker holds at this moment.
+//! Whether a claimant is admitted: the one place that decides, always by what the broker holds of that host at this moment,
+//! so that an answer is never older than a revocation. Each try reads one record; what concerns all hosts (who else waits,
+//! which names are taken) comes from the copy in memory.
 
-use std::collections::BTreeSet;
-
-use super::{AdmissionSettings, EnrolmentTokens, Refusal, question::Claimant};
-use crate::{
-    bucket::{Bucket, Entry},
-    hosts::{Admission, HostRecord},
-    now_us,
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Instant,
 };
 
-/// Hosts that may wait to be approved at a time: a rollout, and not the names that somebody makes up.
-const MAX_WAITING: usize = 1000;
+use super::{AdmissionSettings, EnrolmentTokens, Refusal, question::Claimant, roll::Roll};
+use crate::{
+    bucket::{Bucket, Entry},
+    hosts::{self, Admission, HostRecord},
+    now_us,
+};
 
 /// What admission decides by.
 #[derive(Debug, Clone)]
@@ -18,6 +21,7 @@ pub(super) struct Rules {
     pub(super) hosts: Bucket<HostRecord>,
     pub(super) tokens: EnrolmentTokens,
     pub(super) settings: AdmissionSettings,
+    pub(super) roll: Arc<Mutex<Roll>>,
 }
 
 /// What else follows from an admission.
@@ -32,6 +36,11 @@ pub(super) enum Admitted {
 }
 
 impl Rules {
+    /// What is known of all hosts. It is plain data, so a panic elsewhere leaves nothing half done in it.
+    pub(super) fn roll(&self) -> MutexGuard<'_, Roll> {
+        self.roll.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Admits the claimant or says why not.
     pub(super) async fn decide(&self, claimant: &Claimant) -> Result<Admitted, Refusal> {
         let known = self.hosts.get(claimant.host.as_str()).await?;
@@ -68,6 +77,7 @@ impl Rules {
         token: &str,
         known: Option<Entry<HostRecord>>,
     ) -> Result<Admitted, Refusal> {
+        self.check_name(claimant)?;
         let (id, groups) = self.tokens.use_up(token).await?;
         let record = HostRecord { token: Some(id), groups, ..new_record(claimant, Admission::Admitted) };
         self.put(claimant, record, known).await?;
@@ -75,13 +85,28 @@ impl Rules {
     }
 
     async fn wait(&self, claimant: &Claimant, known: Option<Entry<HostRecord>>) -> Result<Admitted, Refusal> {
-        let all = self.hosts.all().await?;
-        let waiting = all.iter().filter(|(_, entry)| entry.value.admission == Admission::Waiting);
-        if waiting.count() >= MAX_WAITING {
-            return Err(Refusal::TooManyWaiting);
+        self.check_name(claimant)?;
+        let in_the_way = self.roll().waiting.in_the_way(&claimant.network, Instant::now());
+        if let Some(host) = in_the_way.map_err(|_| Refusal::TooManyWaiting)? {
+            hosts::end_waiting(&self.hosts, &host).await?;
         }
-        self.put(claimant, new_record(claimant, Admission::Waiting), known).await?;
+        let record = HostRecord {
+            network: Some(claimant.network.clone()),
+            ..new_record(claimant, Admission::Waiting)
+        };
+        self.put(claimant, record, known).await?;
         Err(Refusal::Waiting)
+    }
+
+    /// Whether a host that has no key yet may have this name.
+    fn check_name(&self, claimant: &Claimant) -> Result<(), Refusal> {
+        if !claimant.host.is_plain() {
+            return Err(Refusal::BadName);
+        }
+        match self.roll().looks_like(&claimant.host) {
+            Some(other) => Err(Refusal::LookAlike(other.to_owned())),
+            None => Ok(()),
+        }
     }
 
     /// Keeps the record of a host that had no key yet, or only waited. The groups that an administrator has put it into stay.
@@ -113,5 +138,6 @@ fn new_record(claimant: &Claimant, admission: Admission) -> HostRecord {
         first_contact_at_us: now_us(),
         token: None,
         rotate: false,
+        network: None,
     }
 }

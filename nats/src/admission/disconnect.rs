@@ -1,9 +1,9 @@
-//! Ending the connections of a host, on every server of the broker.
+//! A host's connections, on every server of the broker: how many there are, and ending them.
 
 use std::time::Duration;
 
 use async_nats::Client;
-use futures_util::StreamExt;
+use futures_util::{StreamExt, stream};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -13,6 +13,10 @@ use crate::HostName;
 const CONNECTIONS: &str = "$SYS.REQ.SERVER.PING.CONNZ";
 /// How long to wait for one more server to answer; each takes about a millisecond.
 const PATIENCE: Duration = Duration::from_millis(300);
+/// Connections that one server lists in one answer: the broker's own default.
+const PAGE: usize = 1024;
+/// Connections ended at the same time; each is a question to a server.
+const ENDED_AT_ONCE: usize = 64;
 
 #[derive(Debug, Deserialize)]
 struct Answer {
@@ -27,6 +31,9 @@ struct Server {
 
 #[derive(Debug, Deserialize)]
 struct Connections {
+    /// How many there are, listed or not.
+    #[serde(default)]
+    total: usize,
     #[serde(default)]
     connections: Vec<Connection>,
 }
@@ -36,21 +43,124 @@ struct Connection {
     cid: u64,
 }
 
-/// Ends all connections of `host`, and says how many. `system` is a client of the broker's system account.
+/// How many connections `host` has. `system` is a client of the broker's
+/// system account.
+pub(super) async fn count(system: &Client, host: &HostName) -> Result<usize, async_nats::Error> {
+    let mut found = 0;
+    let mut answers = ask(1, system, host).await?;
+    while let Some(listed) = answers.next().await? {
+        found += listed.total;
+    }
+    Ok(found)
+}
+
+/// Ends all connections that `host` has now, and says how many. What cannot be ended is left and logged, and the others
+/// are ended.
 pub(super) async fn disconnect(system: &Client, host: &HostName) -> Result<usize, async_nats::Error> {
-    let inbox = system.new_inbox();
-    let mut answers = system.subscribe(inbox.clone()).await?;
-    let wanted = json!({"acc": "AGENTS", "user": host.as_str(), "auth": true});
-    system.publish_with_reply(CONNECTIONS, inbox, wanted.to_string().into()).await?;
-    let mut ended = 0;
-    while let Ok(Some(message)) = tokio::time::timeout(PATIENCE, answers.next()).await {
-        let answer: Answer = serde_json::from_slice(&message.payload)?;
-        for Connection { cid } in answer.data.map(|data| data.connections).unwrap_or_default() {
-            let subject = format!("$SYS.REQ.SERVER.{}.KICK", answer.server.id);
-            // Without somewhere to answer to, the server does nothing.
-            system.request(subject, json!({"cid": cid}).to_string().into()).await?;
-            ended += 1;
+    disconnect_by(PAGE, system, host).await
+}
+
+async fn disconnect_by(page: usize, system: &Client, host: &HostName) -> Result<usize, async_nats::Error> {
+    let (mut ended, mut looks, mut pages) = (0, 0, 1);
+    // As many looks as there are pages at first: whoever comes again comes last in the list, and is left for the next time.
+    while looks < pages {
+        let mut answers = ask(page, system, host).await?;
+        while let Some(listed) = answers.next().await? {
+            if looks == 0 {
+                pages = pages.max(listed.total.div_ceil(page));
+            }
+            ended += end(system, &listed).await;
         }
+        looks += 1;
     }
     Ok(ended)
+}
+
+/// Ends what a server listed, and says how many.
+async fn end(system: &Client, Listed { server, connections, .. }: &Listed) -> usize {
+    let subject = format!("$SYS.REQ.SERVER.{server}.KICK");
+    let kick = |cid: u64| {
+        // Without somewhere to answer to, the server does nothing.
+        let asked = system.request(subject.clone(), json!({"cid": cid}).to_string().into());
+        async move {
+            let error = asked.await.err()?;
+            tracing::warn!(cid, %error, "a connection could not be ended; looking again");
+            Some(())
+        }
+    };
+    let failed = stream::iter(connections.clone()).map(kick).buffer_unordered(ENDED_AT_ONCE);
+    connections.len() - failed.filter_map(std::future::ready).count().await
+}
+
+/// The connections that one server listed.
+struct Listed {
+    server: String,
+    total: usize,
+    connections: Vec<u64>,
+}
+
+/// The servers' answers.
+struct Answers(async_nats::Subscriber);
+
+async fn ask(page: usize, system: &Client, host: &HostName) -> Result<Answers, async_nats::Error> {
+    let inbox = system.new_inbox();
+    let answers = system.subscribe(inbox.clone()).await?;
+    let wanted = json!({"acc": "AGENTS", "user": host.as_str(), "auth": true, "limit": page});
+    system.publish_with_reply(CONNECTIONS, inbox, wanted.to_string().into()).await?;
+    Ok(Answers(answers))
+}
+
+impl Answers {
+    /// The next one; `None` when no more servers answer.
+    async fn next(&mut self) -> Result<Option<Listed>, async_nats::Error> {
+        let Ok(Some(message)) = tokio::time::timeout(PATIENCE, self.0.next()).await else { return Ok(None) };
+        let Answer { server, data } = serde_json::from_slice(&message.payload)?;
+        let (total, connections) = data.map(|data| (data.total, data.connections)).unwrap_or_default();
+        let connections = connections.into_iter().map(|connection| connection.cid).collect();
+        Ok(Some(Listed { server: server.id, total, connections }))
+    }
+}
+
+#[cfg(all(test, feature = "managed"))]
+mod tests {
+    use async_nats::connection::State;
+
+    use super::*;
+    use crate::server::{ManagedServer, Part, ServerSettings};
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn all_connections_are_ended_however_many_pages_they_fill() {
+        const COUNT: usize = 23;
+        let folder = tempfile::tempdir().unwrap();
+        let settings = ServerSettings {
+            data: folder.path().to_owned(),
+            program: None,
+            public: None,
+            simulator: true,
+            max_file_store_bytes: 1 << 30,
+        };
+        let server = ManagedServer::start(settings).await.unwrap();
+        let broker = server.broker(Part::Simulator);
+        let mut clients = Vec::new();
+        for _ in 0..COUNT {
+            clients.push(broker.connect("test").await.unwrap());
+        }
+        // A key is known to the broker as a host is, by its name, and spelt like one.
+        let key = crate::key::read(broker.nkey_file.as_ref().unwrap()).unwrap().public_key();
+        let host: HostName = key.parse().unwrap();
+        let system = server.broker(Part::System).connect("test").await.unwrap();
+        assert_eq!(count(&system, &host).await.unwrap(), COUNT);
+        // They come again, as the broker knows their key.
+        assert!(disconnect_by(4, &system, &host).await.unwrap() > COUNT / 2);
+        for client in clients {
+            let connects = || client.statistics().connects.load(std::sync::atomic::Ordering::Relaxed);
+            let ended = async {
+                while connects() < 2 && client.connection_state() == State::Connected {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+            };
+            tokio::time::timeout(Duration::from_secs(30), ended).await.expect("it was not ended");
+        }
+        server.stop().await;
+    }
 }

@@ -3,8 +3,9 @@
 //! Every host has a key that it made itself; the bucket of `hosts` says which key belongs to which name. The broker asks
 //! about every connection that it does not know by its own configuration ("auth callout"), and an [`AdmissionService`]
 //! answers: `question` reads what is asked and checks the signature, `decide` looks the host up or enrols it (`token`),
-//! `answer` writes what it may do. `disconnect` ends connections of hosts that may no more, `hello` lets a host change
-//! its key, `refusals` counts who was kept out and `reporting` tells, `service` runs all that; any number of them may run.
+//! `answer` writes what it may do. `roll` knows all hosts at once, of which `waiting` those to be approved; `connections`
+//! bounds how many a host makes, `disconnect` ends those of hosts that may no more, `hello` lets a host change its key,
+//! `refusals` counts who was kept out and `reporting` tells, `service` runs all that; any number of them may run.
 //! What the broker refuses to those who are in, it only writes to its log: where that is at hand, `broker_log` follows it,
 //! `violations` reads and counts, `watching` puts it on record.
 //!
@@ -16,6 +17,7 @@
 
 mod answer;
 mod broker_log;
+mod connections;
 mod decide;
 mod disconnect;
 mod hello;
@@ -23,9 +25,11 @@ mod jwt;
 mod question;
 mod refusals;
 mod reporting;
+mod roll;
 mod service;
 mod token;
 mod violations;
+mod waiting;
 mod watching;
 
 use std::path::PathBuf;
@@ -37,6 +41,7 @@ use crate::{audit::AuditError, bucket::BucketError, connection::ConnectionError,
 pub use hello::{Hello, Welcome};
 pub use service::{AdmissionKeys, AdmissionService};
 pub use token::{EnrolmentToken, EnrolmentTokens, TOKENS};
+pub use waiting::{MAX_WAITING, MAX_WAITING_OF_NETWORK};
 
 /// How hosts are admitted.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,16 +62,22 @@ pub(crate) enum Refusal {
     NoKey,
     #[error("its signature is not that of the key it names")]
     BadSignature,
-    #[error("the name it gives is no host name")]
+    #[error(
+        "the name it gives is none for a new host: expected 1 to 64 letters, digits, `_` or `-`, not beginning with `-`"
+    )]
     BadName,
+    #[error("the name it gives looks like that of the host {0}; join it with --host NAME")]
+    LookAlike(String),
     #[error("nobody knows this host, and it brings no enrolment token")]
     UnknownHost,
     #[error("another key belongs to this name")]
     OtherKey,
     #[error("it waits to be approved: fleetps host approve NAME")]
     Waiting,
-    #[error("too many hosts wait to be approved")]
+    #[error("too many hosts wait to be approved; `fleetps host forget --waiting` makes room")]
     TooManyWaiting,
+    #[error("it has too many connections already")]
+    TooManyConnections,
     #[error("it was revoked")]
     Revoked,
     #[error("there is no such enrolment token")]
@@ -88,10 +99,12 @@ impl Refusal {
             Self::NoKey => "no-key",
             Self::BadSignature => "bad-signature",
             Self::BadName => "bad-name",
+            Self::LookAlike(_) => "look-alike",
             Self::UnknownHost => "unknown-host",
             Self::OtherKey => "other-key",
             Self::Waiting => "waiting",
             Self::TooManyWaiting => "too-many-waiting",
+            Self::TooManyConnections => "too-many-connections",
             Self::Revoked => "revoked",
             Self::UnknownToken => "unknown-token",
             Self::ExpiredToken => "expired-token",

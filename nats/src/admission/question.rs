@@ -4,7 +4,7 @@ use data_encoding::BASE64URL_NOPAD;
 use nkeys::{KeyPair, KeyPairType};
 use serde::Deserialize;
 
-use super::{Refusal, jwt};
+use super::{Refusal, jwt, waiting::network_of};
 use crate::HostName;
 
 /// What the broker asks, as far as it is needed. The broker's own document on it (ADR-26) names some fields otherwise.
@@ -54,6 +54,8 @@ struct Offered {
 pub(super) struct Claimant {
     pub(super) host: HostName,
     pub(super) key: String,
+    /// The network that it connects from.
+    pub(super) network: String,
     /// The enrolment token, where it brought one.
     pub(super) token: Option<String>,
 }
@@ -99,6 +101,7 @@ impl Question {
             host: connect_opts.user.parse().map_err(|_| Refusal::BadName)?,
             // As the key itself writes it, so that one key has one spelling.
             key: key.public_key(),
+            network: network_of(&client_info.host),
             token: Some(connect_opts.pass.clone()).filter(|token| !token.is_empty()),
         })
     }

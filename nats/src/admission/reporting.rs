@@ -8,6 +8,9 @@ use crate::{
     subject,
 };
 
+/// As many full networks as are named: more than a person looks at one by one.
+const MAX_NETWORKS: usize = 20;
+
 impl Shared {
     /// Tells it as long as this service runs.
     pub(super) async fn report(self: Arc<Self>) {
@@ -17,10 +20,13 @@ impl Shared {
             ticks.tick().await;
             let refused = self.refusals.all().into_iter();
             let refused: BTreeMap<_, _> = refused.map(|(reason, count)| (reason.to_owned(), count)).collect();
-            if !timer.is_due(refused.clone(), Instant::now()) {
+            let mut full_networks = self.rules.roll().waiting.full_networks();
+            full_networks.truncate(MAX_NETWORKS);
+            let status = AdmissionStatus { service: service.clone(), refused, full_networks };
+            if !timer.is_due(status.clone(), Instant::now()) {
                 continue;
             }
-            let message = AdmissionStatus { service: service.clone(), refused }.to_message();
+            let message = status.to_message();
             if let Err(error) = self.fleet.publish(subject::ADMISSION_STATUS, message.into()).await {
                 tracing::debug!(%error, "what was refused could not be told");
             }

@@ -1,7 +1,7 @@
 //! The service that answers the broker. Several may run, on one machine or many: each question goes to one of them.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
@@ -10,21 +10,23 @@ use std::{
 use async_nats::{Client, Message, Subscriber};
 use futures_util::StreamExt;
 use nkeys::KeyPair;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc};
 
 use super::{
     AdmissionError, AdmissionSettings, EnrolmentTokens, Refusal, answer,
     broker_log::BrokerLog,
+    connections::{Connections, Next},
     decide::{Admitted, Rules},
-    disconnect::disconnect,
+    disconnect,
     hello::{self, Hello},
     question::Question,
     refusals::Refusals,
+    roll::Unwelcome,
 };
 use crate::{
     HostName,
     audit::{Audit, AuditEntry, Outcome},
-    bucket::Followed,
+    bucket::Told,
     connection::Broker,
     hosts::{self, Admission, HostRecord},
     key, now_us, subject, with_causes,
@@ -39,6 +41,8 @@ const MAX_AT_ONCE: usize = 64;
 /// A connection that was being admitted while its host was revoked is ended by looking again after this, which is longer
 /// than the broker waits for an answer.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
+/// Hosts that may have connections from before the start and are looked at the same time; each asks every server.
+const MAX_ENDED_AT_ONCE: usize = 8;
 
 /// What is needed to answer a broker.
 #[derive(Debug)]
@@ -77,12 +81,14 @@ pub struct AdmissionService {
 
 #[derive(Debug)]
 pub(super) struct Shared {
-    rules: Rules,
+    pub(super) rules: Rules,
     issuer: KeyPair,
     auth: Client,
     pub(super) fleet: Client,
     system: Client,
     pub(super) refusals: Refusals,
+    connections: Connections,
+    ending: Semaphore,
     audit: Audit,
 }
 
@@ -102,14 +108,17 @@ impl AdmissionService {
             hosts: hosts::open(&fleet).await?,
             tokens: EnrolmentTokens::open(&fleet).await?,
             settings,
+            roll: Arc::default(),
         };
-        let followed = rules.hosts.follow().await?;
+        let changes = rules.hosts.feed();
         let questions = auth.queue_subscribe(QUESTIONS, GROUP.to_owned()).await?;
         let hellos = fleet.queue_subscribe(subject::ALL_HELLOS, GROUP.to_owned()).await?;
         auth.flush().await?;
         let issuer = key::read(&keys.issuer)?;
         let (audit, refusals) = (Audit::open(&fleet).await?, Refusals::default());
-        let shared = Arc::new(Shared { rules, issuer, auth, fleet, system, refusals, audit });
+        let (connections, ending) = (Connections::default(), Semaphore::new(MAX_ENDED_AT_ONCE));
+        let shared = Shared { rules, issuer, auth, fleet, system, refusals, connections, ending, audit };
+        let shared = Arc::new(shared);
         let mut tasks = tokio::task::JoinSet::new();
         tasks.spawn(answer_all(Arc::clone(&shared), questions, Shared::answer_question));
         tasks.spawn(answer_all(Arc::clone(&shared), hellos, Shared::answer_hello));
@@ -117,7 +126,7 @@ impl AdmissionService {
             tasks.spawn(Arc::clone(&shared).watch(BrokerLog::from_its_end(log)));
         }
         tasks.spawn(Arc::clone(&shared).report());
-        tasks.spawn(Arc::clone(&shared).end_connections(followed));
+        tasks.spawn(Arc::clone(&shared).follow_hosts(changes));
         Ok(Self { shared, tasks })
     }
 
@@ -190,7 +199,9 @@ impl Shared {
     async fn admit(&self, question: &Question) -> Result<HostName, Refusal> {
         let claimant = question.claimant()?;
         let host = claimant.host.clone();
-        match self.rules.decide(&claimant).await? {
+        let admitted = self.rules.decide(&claimant).await?;
+        self.check_connections(&host).await?;
+        match admitted {
             Admitted::Known => {}
             Admitted::New => {
                 tracing::info!(host = %host, from = question.address(), "admitted a new host");
@@ -203,6 +214,19 @@ impl Shared {
             }
         }
         Ok(host)
+    }
+
+    /// Whether `host` may make one more connection. Where the servers do not say how many it has, it may.
+    async fn check_connections(&self, host: &HostName) -> Result<(), Refusal> {
+        let may = match self.connections.one_more(host, Instant::now()) {
+            Next::Admit => true,
+            Next::Refuse => false,
+            Next::Look => {
+                let found = disconnect::count(&self.system, host).await.unwrap_or_default();
+                self.connections.counted(host, found)
+            }
+        };
+        if may { Ok(()) } else { Err(Refusal::TooManyConnections) }
     }
 
     fn note(&self, question: &Question, refusal: &Refusal) {
@@ -257,41 +281,51 @@ impl Shared {
         }
     }
 
-    /// Ends the connections of hosts that may no more, or that are to change their key.
-    async fn end_connections(self: Arc<Self>, mut followed: Followed<HostRecord>) {
-        // As if all had been welcome: they may have been when this service was started.
-        let mut welcome: BTreeSet<String> = followed.all().into_iter().map(|(host, _)| host).collect();
-        loop {
-            let still = welcome_hosts(&followed);
-            for host in welcome.difference(&still).filter_map(|host| host.parse().ok()) {
+    /// Knows all hosts, and ends the connections of those that may no more, or that are to change their key.
+    async fn follow_hosts(self: Arc<Self>, mut changes: mpsc::Receiver<Told<HostRecord>>) {
+        while let Some(told) = changes.recv().await {
+            let unwelcome = self.rules.roll().apply(told);
+            for host in unwelcome {
                 tokio::spawn(Arc::clone(&self).end_connections_of(host));
             }
-            welcome = still;
-            followed.changed().await;
         }
     }
 
-    async fn end_connections_of(self: Arc<Self>, host: HostName) {
-        self.disconnect(&host).await;
-        tokio::time::sleep(LOOK_AGAIN).await;
+    /// Ends them until a look finds none, or the host is welcome again. The many that may only have been welcome before this
+    /// service was started wait for each other, and keep nobody else waiting.
+    async fn end_connections_of(self: Arc<Self>, Unwelcome { host, was_welcome }: Unwelcome) {
+        let _place = if was_welcome { None } else { self.ending.acquire().await.ok() };
+        let mut is_first = true;
+        loop {
+            let ended = self.disconnect(&host).await;
+            if ended == Some(0) && !is_first {
+                return;
+            }
+            is_first = false;
+            tokio::time::sleep(LOOK_AGAIN).await;
+            if self.is_admitted(&host).await {
+                return;
+            }
+        }
+    }
+
+    async fn is_admitted(&self, host: &HostName) -> bool {
         let known = self.rules.hosts.get(host.as_str()).await;
-        if !known.is_ok_and(|known| known.is_some_and(|entry| entry.value.admission == Admission::Admitted)) {
-            self.disconnect(&host).await;
-        }
+        known.is_ok_and(|known| known.is_some_and(|entry| entry.value.admission == Admission::Admitted))
     }
 
-    async fn disconnect(&self, host: &HostName) {
-        match disconnect(&self.system, host).await {
-            Ok(0) => {}
-            Ok(count) => tracing::info!(host = %host, count, "ended its connections"),
-            Err(error) => tracing::error!(host = %host, error = %error, "its connections could not be ended"),
+    /// Ends the connections that `host` has now, and says how many; `None` when the broker does not say.
+    async fn disconnect(&self, host: &HostName) -> Option<usize> {
+        match disconnect::disconnect(&self.system, host).await {
+            Ok(0) => Some(0),
+            Ok(count) => {
+                tracing::info!(host = %host, count, "ended its connections");
+                Some(count)
+            }
+            Err(error) => {
+                tracing::error!(host = %host, error = %error, "its connections could not be ended; trying again");
+                None
+            }
         }
     }
-}
-
-fn welcome_hosts(followed: &Followed<HostRecord>) -> BTreeSet<String> {
-    let all = followed.all().into_iter();
-    all.filter(|(_, record)| record.admission == Admission::Admitted && !record.rotate)
-        .map(|(host, _)| host)
-        .collect()
 }

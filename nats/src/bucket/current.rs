@@ -35,7 +35,10 @@ pub(super) type Failure = Box<dyn std::error::Error + Send + Sync>;
 pub(super) struct Changes {
     messages: pull::Stream,
     prefix: String,
+    consumer: String,
     seen: u64,
+    /// Keys that were there when this was opened and were not told yet.
+    waiting: u64,
 }
 
 /// What became of a key.
@@ -43,10 +46,24 @@ pub(super) struct Change<T> {
     pub(super) key: String,
     /// `None`: it is gone.
     pub(super) entry: Option<Entry<T>>,
+    /// When the broker took the change, in µs since 1970 UTC.
+    pub(super) at_us: i64,
 }
 
 /// Everything in the bucket, and what follows.
 pub(super) async fn read<T: DeserializeOwned>(store: &Store) -> Result<(Entries<T>, Changes), Failure> {
+    let mut changes = open(store).await?;
+    let mut entries = Entries::new();
+    while changes.is_behind() {
+        if let Change { key, entry: Some(entry), .. } = changes.next().await? {
+            entries.insert(key, entry);
+        }
+    }
+    Ok((entries, changes))
+}
+
+/// What the bucket holds, key by key, also those that went lately; and then what follows.
+pub(super) async fn open(store: &Store) -> Result<Changes, Failure> {
     let config = pull::Config {
         deliver_policy: DeliverPolicy::LastPerSubject,
         ack_policy: AckPolicy::None,
@@ -59,39 +76,39 @@ pub(super) async fn read<T: DeserializeOwned>(store: &Store) -> Result<(Entries<
         ..pull::Config::default()
     };
     let consumer = store.stream.create_consumer(config).await?;
-    let mut waiting = consumer.cached_info().num_pending;
+    let (waiting, name) = (consumer.cached_info().num_pending, consumer.cached_info().name.clone());
     let stream = consumer.stream().max_messages_per_batch(BATCH).heartbeat(HEARTBEAT).expires(EXPIRES);
-    let mut changes = Changes { messages: stream.messages().await?, prefix: store.prefix.clone(), seen: 0 };
-    let mut entries = Entries::new();
-    while waiting > 0 {
-        let (change, pending) = changes.take().await?;
-        waiting = pending;
-        if let Change { key, entry: Some(entry) } = change {
-            entries.insert(key, entry);
-        }
-    }
-    Ok((entries, changes))
+    let (messages, prefix) = (stream.messages().await?, store.prefix.clone());
+    Ok(Changes { messages, prefix, consumer: name, seen: 0, waiting })
 }
 
 impl Changes {
-    /// The next change; an error when changes may have been missed.
-    pub(super) async fn next<T: DeserializeOwned>(&mut self) -> Result<Change<T>, Failure> {
-        self.take().await.map(|(change, _)| change)
+    /// Whether some of what there was at first was not told yet.
+    pub(super) fn is_behind(&self) -> bool {
+        self.waiting > 0
     }
 
-    /// A change, and how many wait behind it.
-    async fn take<T: DeserializeOwned>(&mut self) -> Result<(Change<T>, u64), Failure> {
+    /// Has the broker forget the consumer now and not half a minute later: it allows few of them.
+    pub(super) async fn end(self, store: &Store) {
+        drop(self.messages);
+        if let Err(error) = store.stream.delete_consumer(&self.consumer).await {
+            tracing::debug!(bucket = store.name, %error, "a consumer is left to the broker");
+        }
+    }
+
+    /// The next change; an error when changes may have been missed.
+    pub(super) async fn next<T: DeserializeOwned>(&mut self) -> Result<Change<T>, Failure> {
         let message = self.messages.next().await.ok_or("the consumer ended")??;
         let info = message.info()?;
-        let (revision, consumer_sequence, pending) =
-            (info.stream_sequence, info.consumer_sequence, info.pending);
+        let (revision, consumer_sequence) = (info.stream_sequence, info.consumer_sequence);
+        let at_us = i64::try_from(info.published.unix_timestamp_nanos() / 1000).unwrap_or_default();
         if consumer_sequence != self.seen + 1 {
             return Err("the consumer skipped a change".into());
         }
-        self.seen = consumer_sequence;
+        (self.seen, self.waiting) = (consumer_sequence, self.waiting.min(info.pending));
         let key = message.subject.strip_prefix(&self.prefix).unwrap_or_default().to_owned();
         let entry = value(&message, &key).map(|value| Entry { value, revision });
-        Ok((Change { key, entry }, pending))
+        Ok(Change { key, entry, at_us })
     }
 }
 

@@ -1,13 +1,17 @@
 //! A copy of a bucket in memory that a task keeps current, through restarts of the broker.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use async_nats::jetstream::kv::Store;
 use serde::de::DeserializeOwned;
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 
 use super::current::{self, Change, Changes, Entries, Failure};
 use crate::connection::reconnect_delay;
+
+/// The shortest time between two words that something changed. Who is told looks at everything, so that a rollout of
+/// 10,000 hosts would be 10,000 looks at 10,000 records. The first change after a quiet time is told at once.
+const GATHERED: Duration = Duration::from_millis(100);
 
 type Values<T> = BTreeMap<String, Arc<T>>;
 
@@ -15,11 +19,12 @@ type Values<T> = BTreeMap<String, Arc<T>>;
 #[derive(Debug)]
 pub struct Followed<T> {
     values: watch::Receiver<Values<T>>,
+    told: Option<Instant>,
 }
 
 impl<T> Clone for Followed<T> {
     fn clone(&self) -> Self {
-        Self { values: self.values.clone() }
+        Self { values: self.values.clone(), told: self.told }
     }
 }
 
@@ -34,12 +39,17 @@ impl<T> Followed<T> {
         self.values.borrow().iter().map(|(key, value)| (key.clone(), Arc::clone(value))).collect()
     }
 
-    /// Returns when something may have changed since this was called last (or, the first time, since following began).
+    /// Returns when something may have changed since this was called last (or, the first time, since following began); ten
+    /// times a second at most. Safe to cancel.
     pub async fn changed(&mut self) {
+        if let Some(told) = self.told {
+            tokio::time::sleep_until(told + GATHERED).await;
+        }
         if self.values.changed().await.is_err() {
             // Only at the end of the program: the task that follows outlives every copy.
             std::future::pending::<()>().await;
         }
+        self.told = Some(Instant::now());
     }
 }
 
@@ -54,7 +64,7 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Followed<T> {
                 () = follow(&store, changes, &sender) => {}
             }
         });
-        Ok(Self { values })
+        Ok(Self { values, told: None })
     }
 }
 

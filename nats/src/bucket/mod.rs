@@ -2,9 +2,11 @@
 //! sessions, tokens) lives in one of these, never in a file.
 //!
 //! A value is changed by reading it with its revision and writing it back with that revision, so that of two who change
-//! it at once one is told so. `current` reads what a bucket holds now, `followed` keeps a copy of that in memory.
+//! it at once one is told so. `current` reads what a bucket holds now, `followed` keeps a copy of that in memory, `feed`
+//! tells every change.
 
 mod current;
+mod feed;
 mod followed;
 
 use std::{fmt, marker::PhantomData, time::Duration};
@@ -20,6 +22,7 @@ use async_nats::{
 use futures_util::TryStreamExt;
 use serde::{Serialize, de::DeserializeOwned};
 
+pub(crate) use feed::Told;
 pub use followed::Followed;
 
 /// The most that a bucket takes, counted by the broker against its store from the start: 25,000 hosts of 600 bytes.
@@ -150,12 +153,41 @@ impl<T: Serialize + DeserializeOwned> Bucket<T> {
         purged.map_err(failed("write", &self.store.name))
     }
 
+    /// Removes `key` as [`Bucket::delete`] does; the broker remembers for `remembered` that it is gone.
+    ///
+    /// # Errors
+    /// When the broker does not answer or `key` is none.
+    pub async fn delete_for(&self, key: &str, remembered: Duration) -> Result<(), BucketError> {
+        let purged = self.store.purge_with_ttl(key, remembered).await;
+        purged.map_err(failed("write", &self.store.name))
+    }
+
+    /// Removes `key` if it still has that `revision`, and the broker remembers for `remembered` that it is gone; `false`
+    /// when somebody else changed it.
+    ///
+    /// # Errors
+    /// When the broker does not answer or `key` is none.
+    pub(crate) async fn delete_if(
+        &self,
+        key: &str,
+        revision: u64,
+        remembered: Duration,
+    ) -> Result<bool, BucketError> {
+        match self.store.purge_expect_revision_with_ttl(key, revision, remembered).await {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == UpdateErrorKind::WrongLastRevision => Ok(false),
+            Err(error) => Err(failed("write", &self.store.name)(error)),
+        }
+    }
+
     /// Everything in the bucket, ordered by key. What cannot be understood is left out and logged.
     ///
     /// # Errors
     /// When the broker does not answer.
     pub async fn all(&self) -> Result<Vec<(String, Entry<T>)>, BucketError> {
-        let (entries, _) = current::read(&self.store).await.map_err(failed("read", &self.store.name))?;
+        let read = current::read(&self.store).await;
+        let (entries, changes) = read.map_err(failed("read", &self.store.name))?;
+        changes.end(&self.store).await;
         Ok(entries.into_iter().collect())
     }
 
@@ -171,6 +203,11 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Bucket<T> {
     /// When the broker does not answer now; later the copy stays as it is until the broker answers again.
     pub async fn follow(&self) -> Result<Followed<T>, BucketError> {
         Followed::start(self.store.clone()).await.map_err(failed("follow", &self.store.name))
+    }
+
+    /// Tells what the bucket holds, and then every change, for as long as somebody listens.
+    pub(crate) fn feed(&self) -> tokio::sync::mpsc::Receiver<Told<T>> {
+        feed::start(self.store.clone())
     }
 }
 

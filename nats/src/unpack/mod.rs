@@ -8,7 +8,7 @@ mod allowance;
 use std::{io, time::Instant};
 
 use crate::{
-    HostName, Snapshot,
+    HostName, Snapshot, Standing,
     reader::Delivered,
     snapshot::{Decoder, MAX_HEADER_BYTES, Refusal},
     subject::host_of_snapshot,
@@ -25,6 +25,7 @@ pub struct Unpacker {
     decoder: Decoder,
     allowances: Allowances,
     furthest: Furthest,
+    standing: Option<Standing>,
 }
 
 /// The broker's clock where it was furthest, going on from there. Hosts' clocks are judged by it: a broker whose clock is
@@ -58,7 +59,14 @@ impl Unpacker {
             decoder: Decoder::new()?,
             allowances: Allowances::new(host_bytes_per_s),
             furthest: Furthest { at_us: i64::MIN, since: Instant::now() },
+            standing: None,
         })
+    }
+
+    /// The same, which leaves out what hosts sent after they were revoked or forgotten.
+    #[must_use]
+    pub fn with_standing(self, standing: Standing) -> Self {
+        Self { standing: Some(standing), ..self }
     }
 
     /// The snapshot, and whose it is.
@@ -70,6 +78,9 @@ impl Unpacker {
         let Some(host) = host_of_snapshot(subject) else {
             return Err(Refusal::BadSubject(subject.chars().take(MAX_SUBJECT_CHARACTERS).collect()));
         };
+        if self.standing.as_ref().is_some_and(|standing| !standing.counts(&host, *stored_at_us)) {
+            return Err(Refusal::Revoked);
+        }
         if *header_bytes > MAX_HEADER_BYTES {
             return Err(Refusal::LongHeaders(*header_bytes));
         }

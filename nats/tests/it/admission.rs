@@ -65,11 +65,11 @@ impl Admitting {
         self.tokens.make(HOUR, uses, ["env=prod".parse().unwrap()]).await.unwrap()
     }
 
-    async fn record(&self, name: &str) -> Option<HostRecord> {
+    pub async fn record(&self, name: &str) -> Option<HostRecord> {
         self.hosts.get(name).await.unwrap().map(|entry| entry.value)
     }
 
-    async fn set(&self, name: &str, change: impl FnOnce(&mut HostRecord)) {
+    pub async fn set(&self, name: &str, change: impl FnOnce(&mut HostRecord)) {
         let mut entry = self.hosts.get(name).await.unwrap().unwrap();
         change(&mut entry.value);
         assert!(self.hosts.update(name, &entry.value, entry.revision).await.unwrap());
@@ -297,6 +297,7 @@ async fn a_host_that_was_put_into_groups_before_it_came_enrols_like_any_other_an
         first_contact_at_us: 0,
         token: None,
         rotate: false,
+        network: None,
     };
     for name in ["web-01", "this-one"] {
         assert!(broker.hosts.create(name, &tagged).await.unwrap());
@@ -333,6 +334,7 @@ async fn a_host_that_was_put_into_groups_before_it_came_may_wait_to_be_approved(
         first_contact_at_us: 0,
         token: None,
         rotate: false,
+        network: None,
     };
     assert!(broker.hosts.create("web-01", &tagged).await.unwrap());
     let machine = broker.machine("web-01");

@@ -5,6 +5,7 @@
 mod admission;
 mod audit;
 mod bucket;
+mod hostile;
 mod permissions;
 mod reader;
 mod server;

@@ -1,0 +1,67 @@
+//! Every change of a bucket with its time, for those who keep something of their own about it.
+
+use async_nats::jetstream::kv::Store;
+use serde::de::DeserializeOwned;
+use tokio::sync::mpsc;
+
+use super::current::{self, Failure};
+use crate::connection::reconnect_delay;
+
+/// Changes that wait to be taken; when it is full, reading the bucket waits.
+const WAITING: usize = 256;
+
+/// What is told about a bucket.
+#[derive(Debug)]
+pub(crate) enum Told<T> {
+    /// Everything is told anew from here on: at first, and when changes may have been missed.
+    Anew,
+    /// A key has this value, or none any more, since `at_us` (µs since 1970 UTC, by the broker's clock).
+    Change {
+        /// The key.
+        key: String,
+        /// `None`: it is gone.
+        value: Option<T>,
+        /// When the broker took the change.
+        at_us: i64,
+    },
+    /// All that there is was told.
+    UpToDate,
+}
+
+/// Tells what the bucket holds and every change, through restarts of the broker, until nobody listens.
+pub(super) fn start<T: DeserializeOwned + Send + Sync + 'static>(store: Store) -> mpsc::Receiver<Told<T>> {
+    let (sender, receiver) = mpsc::channel(WAITING);
+    tokio::spawn(async move {
+        let mut failures = 0;
+        while !sender.is_closed() {
+            tokio::select! {
+                () = sender.closed() => return,
+                ended = tell(&store, &sender, &mut failures) => if let Err(error) = ended {
+                    tracing::info!(bucket = store.name, %error, "reading the broker's bucket anew");
+                }
+            }
+            tokio::time::sleep(reconnect_delay(failures)).await;
+            failures += 1;
+        }
+    });
+    receiver
+}
+
+async fn tell<T: DeserializeOwned>(
+    store: &Store,
+    sender: &mpsc::Sender<Told<T>>,
+    failures: &mut usize,
+) -> Result<(), Failure> {
+    let mut changes = current::open(store).await?;
+    sender.send(Told::Anew).await.map_err(|_| "nobody listens")?;
+    let mut is_behind = true;
+    loop {
+        if is_behind && !changes.is_behind() {
+            (is_behind, *failures) = (false, 0);
+            sender.send(Told::UpToDate).await.map_err(|_| "nobody listens")?;
+        }
+        let current::Change { key, entry, at_us } = changes.next().await?;
+        let value = entry.map(|entry| entry.value);
+        sender.send(Told::Change { key, value, at_us }).await.map_err(|_| "nobody listens")?;
+    }
+}
