@@ -113,3 +113,30 @@ async fn it_samples_before_the_broker_is_there_and_its_processes_stay_the_same_o
     assert_eq!(starts(&runs[0]), starts(&runs[1]));
     assert_eq!(runs[0].boot_id, runs[1].boot_id);
 }
+
+#[tokio::test]
+async fn it_listens_to_nothing_but_answers_to_its_own_questions() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = start_server(folder.path()).await;
+    let _admission = admit(&server).await;
+    let mut stored = Stored::new(jetstream(&server).await);
+    let shutdown = CancellationToken::new();
+    let run =
+        fleetps_agent::run(settings(folder.path()), server.broker(Part::Agent), host(), shutdown.clone());
+    let agent = tokio::spawn(run);
+    within(stored.next()).await;
+    let system = server.broker(Part::System).connect("test").await.unwrap();
+    let wanted = serde_json::json!({"acc": "AGENTS", "user": "here", "auth": true, "subscriptions": true});
+    let asked = system.request("$SYS.REQ.SERVER.PING.CONNZ", wanted.to_string().into());
+    let answer: serde_json::Value = serde_json::from_slice(&within(asked).await.unwrap().payload).unwrap();
+    let connections = answer["data"]["connections"].as_array().unwrap();
+    assert_eq!(connections.len(), 1, "{answer}");
+    // Other hosts can have answers sent to whatever it listens to. An inbox has a name that nobody can guess.
+    for subject in connections[0]["subscriptions_list"].as_array().unwrap() {
+        let inbox = subject.as_str().unwrap().strip_prefix("_INBOX_here.");
+        assert!(inbox.is_some_and(|inbox| inbox.len() >= 22), "{subject}");
+    }
+    shutdown.cancel();
+    within(agent).await.unwrap().unwrap();
+    within(server.stop()).await;
+}

@@ -2,6 +2,7 @@
 //! all, of the system and of JetStream. Everything that is not named here as allowed must be refused.
 
 use std::{
+    collections::BTreeMap,
     io::{BufRead, BufReader, Write},
     net::TcpStream,
     path::Path,
@@ -10,15 +11,15 @@ use std::{
 use data_encoding::BASE64URL_NOPAD;
 use fleetps_nats::{
     admission::AdmissionSettings,
-    audit::{Audit, Outcome},
+    audit::{self, Audit, Outcome},
     key,
     server::Part,
     stream,
 };
-use futures_util::StreamExt;
+use futures_util::{FutureExt, StreamExt, TryStreamExt};
 
 use crate::{
-    admission::Admitting,
+    admission::{Admitting, Machine},
     support::{host, until, within},
 };
 
@@ -228,24 +229,93 @@ async fn what_the_broker_refuses_to_a_host_is_counted_and_on_record_with_its_nam
     until("and on record", of_later).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn replies_that_an_agent_sends_elsewhere_change_nothing() {
-    let broker = Admitting::start(AdmissionSettings::default()).await;
-    let jetstream = broker.fixture.jetstream().await;
-    let mut raw = own(&broker).await;
-    let hosts_before = broker.hosts.all().await.unwrap();
-    let aims =
-        ["$JS.API.STREAM.PURGE.SNAP", "$JS.API.STREAM.DELETE.SNAP", "$KV.hosts.other", "$KV.settings.other"];
-    for aim in aims {
-        // Where a reply goes is not checked by the broker; that agents have an account of their own makes it harmless.
-        raw.errors(&format!("PUB fleetps.own.snapshot {aim} 1\r\nx\r\n"));
+/// What a host publishes where its own words would be told from anybody else's.
+const OWN_WORDS: &str = "own-words";
+
+/// Publishes everything that a host may, each with every subject there is as the place for the reply. Returns how many of them
+/// were snapshots that the broker took.
+fn publish_with_every_reply(machine: &Machine) -> u64 {
+    let key = machine.broker.nkey_file.clone().unwrap();
+    let mut raw = Raw::connect(&machine.broker.url, "own", &key);
+    let mut snapshots = 0;
+    for subject in MAY_PUBLISH {
+        for reply in every_subject() {
+            let command = format!("PUB {subject} {reply} {}\r\n{OWN_WORDS}\r\n", OWN_WORDS.len());
+            let errors = raw.errors(&command);
+            if errors.iter().any(|error| error == "closed") {
+                raw = Raw::connect(&machine.broker.url, "own", &key);
+            }
+            snapshots += u64::from(subject.ends_with(".snapshot") && errors.is_empty());
+        }
     }
-    until("all of them are stored", || async {
-        let stream = within(stream::open_snapshots(&jetstream)).await.unwrap();
-        stream.cached_info().state.messages == aims.len() as u64
-    })
-    .await;
+    snapshots
+}
+
+/// Every stream with its last sequence, but for those that admission itself writes to.
+async fn streams(jetstream: &async_nats::jetstream::Context) -> BTreeMap<String, u64> {
+    let streams: Vec<_> = jetstream.streams().try_collect().await.unwrap();
+    let of_others = streams.into_iter().filter(|stream| stream.config.name != audit::STREAM);
+    of_others.map(|stream| (stream.config.name, stream.state.last_sequence)).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn replies_that_a_host_has_sent_elsewhere_change_nothing_and_carry_none_of_its_words() {
+    let broker = Admitting::start(AdmissionSettings::default()).await;
+    let token = broker.token(2).await;
+    let (machine, other) = (broker.machine("own"), broker.machine("other"));
+    machine.connect(Some(&token)).await.unwrap();
+    let other = other.connect(Some(&token)).await.unwrap();
+    let fleet = broker.fixture.client(Part::Api).await;
+    let everything = fleet.subscribe(">").await.unwrap();
+    let of_other = ["fleetps.other.settings", "fleetps.other.cmd", "_INBOX_other.>"];
+    let mut heard = stream_select_all(&other, &of_other).await;
+    fleet.flush().await.unwrap();
+
+    // Without a stream nobody answers but the broker itself, then JetStream acknowledges.
+    publish_with_every_reply(&machine);
+    let jetstream = broker.fixture.jetstream().await;
+    let hosts_before = broker.hosts.all().await.unwrap();
+    let mut expected = streams(&jetstream).await;
+    let snapshots = publish_with_every_reply(&machine);
+    *expected.get_mut(stream::SNAPSHOTS).unwrap() += snapshots;
+    until("all of them are stored", || async { streams(&jetstream).await == expected }).await;
     assert_eq!(broker.hosts.all().await.unwrap(), hosts_before);
+
+    // Where everything is, its words came only by the subjects that are its own.
+    let end = "fleetps-test.end";
+    fleet.publish(end, "".into()).await.unwrap();
+    let mut everything = everything.take_while(|message| std::future::ready(message.subject.as_str() != end));
+    let (mut own, mut strange) = (0_u64, Vec::new());
+    while let Some(message) = within(everything.next()).await {
+        match message.payload.as_ref() == OWN_WORDS.as_bytes() {
+            true if MAY_PUBLISH.contains(&message.subject.as_str()) => own += 1,
+            true => strange.push(message.subject),
+            false => {}
+        }
+    }
+    assert!(strange.is_empty() && own >= 2 * snapshots, "{own} {strange:?}");
+
+    // Another host hears answers that it did not ask for; so whatever listens believes nothing that is not signed.
+    other.flush().await.unwrap();
+    let mut answers = 0;
+    while let Some(Some(message)) = heard.next().now_or_never() {
+        assert_ne!(message.payload.as_ref(), OWN_WORDS.as_bytes(), "{}", message.subject);
+        answers += 1;
+    }
+    println!("another host heard {answers} answers that it did not ask for");
+}
+
+/// What a client hears on all of these subjects.
+async fn stream_select_all(
+    client: &async_nats::Client,
+    subjects: &[&'static str],
+) -> futures_util::stream::SelectAll<async_nats::Subscriber> {
+    let mut all = futures_util::stream::SelectAll::new();
+    for subject in subjects {
+        all.push(client.subscribe(*subject).await.unwrap());
+    }
+    client.flush().await.unwrap();
+    all
 }
 
 #[tokio::test(flavor = "multi_thread")]
