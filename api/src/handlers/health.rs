@@ -158,7 +158,18 @@ pub async fn ready(State(shared): State<Shared>, person: Option<Extension<Person
         let incomplete = of_hosts.into_iter().map(|set_aside| set_aside.segment).chain(of_audit).collect();
         let failed_merges = ingestors.failed_merges().into_iter().map(Missing::from).collect();
         let audit = reads_audit.then(|| ingestors.audit_error()).flatten();
-        Details { broker, intake, history, connections, incomplete, missing, failed_merges, audit, waiting_hosts, refused }
+        Details {
+            broker,
+            intake,
+            history,
+            connections,
+            incomplete,
+            missing,
+            failed_merges,
+            audit,
+            waiting_hosts,
+            refused,
+        }
     });
     json::answer(status, &Ready { ready, details })
 }

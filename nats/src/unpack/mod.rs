@@ -119,7 +119,7 @@ mod tests {
         };
         let payload = Encoder::new().unwrap().encode(&snapshot).unwrap().into();
         let subject = subject::snapshot(&host.parse().unwrap());
-        Delivered { sequence: 1, subject, payload, stored_at_us, pending: 0 }
+        Delivered { sequence: 1, subject, payload, header_bytes: 0, stored_at_us, pending: 0 }
     }
 
     #[test]
