@@ -9,11 +9,13 @@
 //! - what certain programs take as a secret (`programs`): `mysql -px`, `curl -u user:x`, `sshpass -p x`;
 //! - the password in `scheme://user:x@host`;
 //! - credentials after `Bearer` and `Basic`;
-//! - private keys, and tokens that are known by their shape (`shapes`).
+//! - private keys, and tokens that are known by their shape (`shapes`);
+//! - fleetps's own tokens, links, cookies and keys, wherever they stand in an argument (`own`).
 //!
 //! It errs on the side of hiding. `corpus.txt` is what it is held to.
 
 mod names;
+mod own;
 mod programs;
 mod shapes;
 
@@ -106,7 +108,8 @@ impl Words {
             self.line.push_str(if argument.is_empty() { "" } else { HIDDEN });
             return;
         }
-        let without_keys = shapes::without_private_keys(argument);
+        let without_own = own::without_own_secrets(argument);
+        let without_keys = shapes::without_private_keys(&without_own);
         let mut rest: &str = &without_keys;
         while let Some(start) = rest.find(|character| !is_delimiter(character)) {
             self.line.push_str(&rest[..start]);
