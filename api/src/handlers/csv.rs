@@ -1,7 +1,8 @@
 //! Answers as CSV, for spreadsheets: the same columns as in JSON, one line per row.
 //!
 //! A spreadsheet runs a text that begins as a formula does, and texts come from hosts: such a text gets an apostrophe in
-//! front, which spreadsheets take for "this is text".
+//! front, which spreadsheets take for "this is text". Programs leave out blanks and invisible characters before a formula,
+//! so these are passed over here.
 
 use axum::{
     http::{StatusCode, header},
@@ -9,8 +10,10 @@ use axum::{
 };
 use serde_json::Value;
 
-/// What a formula can begin with.
-const FORMULA_STARTS: [char; 6] = ['=', '+', '-', '@', '\t', '\r'];
+use crate::display::is_treacherous;
+
+/// What a formula can begin with, in every width; programs take the wide ones for the others.
+const FORMULA_STARTS: [char; 13] = ['=', '+', '-', '@', '＝', '＋', '－', '＠', '﹦', '﹢', '﹣', '﹫', '−'];
 
 /// Whether `?format=csv` is asked for.
 pub fn is_asked_for(query: &str) -> bool {
@@ -55,14 +58,40 @@ pub fn cell(value: &Value) -> String {
 }
 
 fn text_cell(text: &str) -> String {
-    if text.starts_with(FORMULA_STARTS) { format!("'{text}") } else { text.to_owned() }
+    let passed_over = |letter: char| letter.is_whitespace() || letter.is_control() || is_treacherous(letter);
+    let shown = text.trim_start_matches(passed_over);
+    // A tab or a line end at the start would be another cell to some programs.
+    let is_formula = shown.starts_with(FORMULA_STARTS) || text.starts_with(char::is_control);
+    if is_formula { format!("'{text}") } else { text.to_owned() }
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use serde_json::json;
 
     use super::*;
+
+    proptest! {
+        #[test]
+        fn no_cell_shows_a_formula_whatever_stands_before_it(
+            before in "[ \t\r\n\u{0}\u{a0}\u{ad}\u{200b}\u{202e}\u{2003}\u{2060}\u{3000}\u{feff}]{0,4}",
+            start in prop::sample::select(FORMULA_STARTS.to_vec()),
+            after in ".{0,8}",
+        ) {
+            let text = format!("{before}{start}{after}");
+            let body = table(&[&text], [[cell(&json!(text))]]);
+            let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(body.as_slice());
+            for record in reader.records() {
+                prop_assert_eq!(&record.unwrap()[0], format!("'{text}"));
+            }
+        }
+
+        #[test]
+        fn an_ordinary_text_stays_as_it_is(text in "[a-zA-Z0-9/_.äß][ -~äß]{0,20}") {
+            prop_assert_eq!(cell(&json!(text)), text);
+        }
+    }
 
     #[test]
     fn a_text_that_begins_as_a_formula_is_marked_as_text_and_a_number_is_not() {
