@@ -19,7 +19,7 @@ use fleetps_nats::{
 use tokio_util::sync::CancellationToken;
 
 pub use requests::Asked;
-use requests::Views;
+use requests::{Probes, Views};
 use writer::Writer;
 
 use crate::{
@@ -54,6 +54,7 @@ struct Open {
     writer: Writer,
     views: Views,
     searches: Shares,
+    probes: Probes,
 }
 
 impl Records {
@@ -75,6 +76,7 @@ impl Records {
             writer,
             searches: Shares::new(SEARCHES),
             views: Views::default(),
+            probes: Probes::default(),
         }))))
     }
 

@@ -19,6 +19,12 @@ const MAX_LOOKS: usize = 10_000;
 /// Characters of an address that are kept: filters are in it.
 const MAX_ADDRESS: usize = 1_000;
 
+/// Probes of one person that are written down in a minute; the others are counted.
+const PROBES_A_MINUTE: u64 = 10;
+const MINUTE: Duration = Duration::from_secs(60);
+/// People whose probes are counted apart; when there are more, all begin anew.
+const MAX_PROBERS: usize = 1_000;
+
 /// Pages about many hosts that show nobody a command line; a test asks all others for one.
 const WITHOUT_COMMAND_LINES: [&str; 3] = ["/", "/live", "/hosts"];
 
@@ -42,6 +48,37 @@ impl Views {
     }
 }
 
+/// Who asked for hosts that are none, or that they may not see, and how often within this minute.
+#[derive(Default)]
+pub(super) struct Probes(Mutex<HashMap<String, Probed>>);
+
+struct Probed {
+    since: Instant,
+    noted: u64,
+    left_out: u64,
+}
+
+impl Probes {
+    /// Whether this one is written down, and how many before it were not.
+    fn is_noted(&self, person: &str, now: Instant) -> Option<u64> {
+        let mut people = self.0.lock();
+        if people.len() >= MAX_PROBERS && !people.contains_key(person) {
+            people.clear();
+        }
+        let new = || Probed { since: now, noted: 0, left_out: 0 };
+        let probed = people.entry(person.to_owned()).or_insert_with(new);
+        if now.duration_since(probed.since) >= MINUTE {
+            (probed.since, probed.noted) = (now, 0);
+        }
+        if probed.noted >= PROBES_A_MINUTE {
+            probed.left_out += 1;
+            return None;
+        }
+        probed.noted += 1;
+        Some(std::mem::take(&mut probed.left_out))
+    }
+}
+
 /// A request that was let in and answered, or refused.
 #[derive(Debug)]
 pub struct Asked<'a> {
@@ -55,6 +92,8 @@ pub struct Asked<'a> {
     pub uri: &'a Uri,
     /// The host that the address names.
     pub host: Option<HostName>,
+    /// Whether it was about a host that does not exist, or that whoever asked may not see.
+    pub is_unseen: bool,
     /// Whether whoever asked may see that host's command lines; where the address names none, those of any host.
     pub sees_command_lines: bool,
     /// What came of it.
@@ -66,10 +105,25 @@ impl Records {
     /// command lines, searches and exports. Questions in SQL and what is done about people are written down where they are
     /// done, with more.
     pub fn request(&self, asked: Asked<'_>) {
+        if asked.is_unseen {
+            return self.probe(&asked);
+        }
         let Some((action, outcome)) = self.kind(&asked) else { return };
         let address = asked.uri.path_and_query().map_or(asked.uri.path(), |address| address.as_str());
         let what = format!("{} {}", asked.method, cut(address, MAX_ADDRESS));
         self.note(asked.person, action, asked.host, what, outcome);
+    }
+
+    /// Writes down that somebody asked for a host that is none to them, within what one person may write.
+    fn probe(&self, asked: &Asked<'_>) {
+        let now = Instant::now();
+        let noted = self.0.as_ref().and_then(|open| open.probes.is_noted(&asked.person.name, now));
+        let Some(left_out) = noted else { return };
+        let mut what = format!("{} {}", asked.method, cut(asked.uri.path(), MAX_ADDRESS));
+        if left_out > 0 {
+            what += &format!(" (and {left_out} more before, too many to write down)");
+        }
+        self.note(asked.person, "host.probe", asked.host.clone(), what, Outcome::Refused);
     }
 
     fn kind(&self, asked: &Asked<'_>) -> Option<(&'static str, Outcome)> {
@@ -125,6 +179,24 @@ mod tests {
     use std::net::{IpAddr, Ipv4Addr};
 
     use super::*;
+
+    #[test]
+    fn probes_beyond_what_is_written_down_are_counted_and_told_with_the_next() {
+        let (probes, start) = (Probes::default(), Instant::now());
+        for _ in 0..PROBES_A_MINUTE {
+            assert_eq!(probes.is_noted("bert", start), Some(0));
+        }
+        for _ in 0..7 {
+            assert_eq!(probes.is_noted("bert", start), None);
+        }
+        assert_eq!(probes.is_noted("carl", start), Some(0));
+        assert_eq!(probes.is_noted("bert", start + MINUTE), Some(7));
+        assert_eq!(probes.is_noted("bert", start + MINUTE), Some(0));
+        for person in 0..2 * MAX_PROBERS {
+            probes.is_noted(&person.to_string(), start);
+        }
+        assert!(probes.0.lock().len() <= MAX_PROBERS);
+    }
 
     #[test]
     fn an_open_page_is_one_look_and_another_person_host_or_page_another() {

@@ -27,27 +27,33 @@ pub async fn check(
     let person = request.extensions().get::<Person>().cloned().ok_or_else(Refusal::not_signed_in)?;
     let host = places.iter().find(|(place, _)| *place == "host").map(|(_, host)| host);
     let (method, uri) = (request.method().clone(), request.uri().clone());
-    let response = match allow(&shared, &person, action, host) {
-        Ok(()) => next.run(request).await,
-        Err(refusal) => refusal.into_response(),
+    let decision = decide(&shared, &person, action, host);
+    let response = match decision {
+        Decision::Allowed => next.run(request).await,
+        Decision::Denied => Refusal::not_allowed(action).into_response(),
+        Decision::Unseen => Refusal::no_such_host(host.unwrap_or_default()).into_response(),
     };
     let host: Option<HostName> = host.and_then(|host| host.parse().ok());
     let groups = host.as_ref().map(|host| shared.groups.of(host));
     let sees_command_lines = may(&person, Action::SeeCommandLines, groups.as_ref()) == Decision::Allowed;
     let status = response.status();
-    let asked =
-        Asked { person: &person, action, method: &method, uri: &uri, host, sees_command_lines, status };
+    let is_unseen = decision == Decision::Unseen;
+    let asked = Asked {
+        person: &person,
+        action,
+        method: &method,
+        uri: &uri,
+        host,
+        is_unseen,
+        sees_command_lines,
+        status,
+    };
     shared.records.request(asked);
     Ok(response)
 }
 
-fn allow(shared: &Shared, person: &Person, action: Action, host: Option<&str>) -> Result<(), Refusal> {
-    let unseen = || Refusal::no_such_host(host.unwrap_or_default());
-    let name: Option<HostName> = host.map(str::parse).transpose().map_err(|_| unseen())?;
-    let groups = name.map(|name| shared.groups.of(&name));
-    match may(person, action, groups.as_ref()) {
-        Decision::Allowed => Ok(()),
-        Decision::Denied => Err(Refusal::not_allowed(action)),
-        Decision::Unseen => Err(unseen()),
-    }
+fn decide(shared: &Shared, person: &Person, action: Action, host: Option<&str>) -> Decision {
+    // What is no name is the name of no host.
+    let Ok(name) = host.map(str::parse::<HostName>).transpose() else { return Decision::Unseen };
+    may(person, action, name.map(|name| shared.groups.of(&name)).as_ref())
 }

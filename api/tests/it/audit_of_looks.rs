@@ -103,6 +103,42 @@ async fn a_page_about_many_hosts_is_one_look_with_its_json_and_another_page_is_a
     server.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn asking_for_a_host_that_is_hidden_or_none_is_answered_alike_and_on_record_within_bounds() {
+    let folder = tempfile::tempdir().unwrap();
+    let (records, server, audit) = records(folder.path()).await;
+    let mut site = site();
+    site.shared.records = records;
+    site.router = web::router(site.shared.clone());
+    let curious = Person { name: "curious".to_owned(), ..person(Role::Viewer, Some("own"), false) };
+    let pages: Vec<_> =
+        table().into_iter().filter(|route| route.method == "GET" && route.path.contains("{host}")).collect();
+    let mut asked = 0;
+    for route in &pages {
+        let mut answers = Vec::new();
+        for host in [OTHER, "nosuch1"] {
+            let url = urls(route, host).swap_remove(0);
+            asked += 1;
+            let answer = ask(&site, &curious, route, &url).await;
+            answers.push((answer.status, answer.body.replace(host, "HOST")));
+        }
+        if answers[0].0 != axum::http::StatusCode::FORBIDDEN {
+            assert_eq!(answers[0], answers[1], "{}", route.path);
+        }
+    }
+    let search = table().into_iter().find(|route| route.path == "/search").unwrap();
+    ask(&site, &called(LAST, false), &search, "/search?q=last").await;
+    let entries = until_last(&audit).await;
+    let probes: Vec<_> = entries.iter().filter(|chained| chained.entry.action == "host.probe").collect();
+    assert!(asked > 10 && probes.len() == 10, "{} of {asked}", probes.len());
+    for (probe, host) in probes.iter().zip([OTHER, "nosuch1"]) {
+        assert_eq!(probe.entry.who, "curious");
+        assert_eq!(probe.entry.host.as_ref().map(|host| host.as_str()), Some(host));
+        assert_eq!(probe.entry.outcome, Outcome::Refused);
+    }
+    server.stop().await;
+}
+
 #[test]
 fn what_is_done_to_a_host_by_command_is_on_record_with_what_it_was_and_became() {
     let data = tempfile::tempdir().unwrap();
