@@ -151,7 +151,7 @@ pub struct Group(String);
 #[derive(Debug, thiserror::Error)]
 #[error(
     "{0:?} is not a group: expected one word as in web, or a name and a value as in env=prod, of letters, digits and -_. \
-     (at most 64)"
+     beginning with a letter or digit (at most 64)"
 )]
 pub struct NotAGroup(String);
 
@@ -161,7 +161,8 @@ impl FromStr for Group {
     fn from_str(text: &str) -> Result<Self, NotAGroup> {
         let is_word = |word: &str| {
             let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-            !word.is_empty() && word.bytes().all(is_allowed)
+            // `-`, `--help` and `..` would be a flag or a folder to some program.
+            word.starts_with(|first: char| first.is_ascii_alphanumeric()) && word.bytes().all(is_allowed)
         };
         let is_group = match text.split_once('=') {
             Some((name, value)) => is_word(name) && is_word(value),
@@ -199,7 +200,23 @@ mod tests {
         for text in ["web", "env=prod", "team=web-2", "v1.2"] {
             assert!(text.parse::<Group>().is_ok(), "{text} was refused");
         }
-        for text in ["", "=", "env=", "=prod", "a=b=c", "a b", "<b>", "a,b", "ü", &"x".repeat(65)] {
+        for text in [
+            "",
+            "=",
+            "env=",
+            "=prod",
+            "a=b=c",
+            "a b",
+            "<b>",
+            "a,b",
+            "ü",
+            "-",
+            "--help",
+            "..",
+            "-x=1",
+            "env=-",
+            &"x".repeat(65),
+        ] {
             assert!(text.parse::<Group>().is_err(), "{text:?} was taken");
         }
     }

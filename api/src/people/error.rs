@@ -29,6 +29,14 @@ pub enum PeopleError {
     /// The name is taken.
     #[error("there is a user {0} already")]
     UserExists(String),
+    /// The name can be mistaken for another's.
+    #[error("{name} looks like {other}, who is a user already")]
+    LooksLike {
+        /// The name.
+        name: String,
+        /// That of the user there is.
+        other: String,
+    },
     /// Nobody would be left who could change anything.
     #[error("{0} is the last administrator of every host")]
     LastAdministrator(String),
@@ -72,7 +80,7 @@ impl PeopleError {
             Self::NotRight => StatusCode::UNAUTHORIZED,
             Self::TooManyTries(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Link | Self::NoSuchUser(_) => StatusCode::NOT_FOUND,
-            Self::UserExists(_) | Self::LastAdministrator(_) => StatusCode::CONFLICT,
+            Self::UserExists(_) | Self::LooksLike { .. } | Self::LastAdministrator(_) => StatusCode::CONFLICT,
             Self::Password(_) | Self::Token(_) | Self::Name(_) | Self::Grant(_) => StatusCode::BAD_REQUEST,
             Self::Unavailable(_) | Self::Audit(_) | Self::Broker(_) | Self::Away(_) | Self::Random(_) => {
                 StatusCode::SERVICE_UNAVAILABLE
@@ -87,7 +95,7 @@ impl PeopleError {
             Self::Link => "ask an administrator for another one; `fleetps user password NAME` makes it too",
             Self::Password(_) => "take several words, or let your browser make one up",
             Self::NoSuchUser(_) => "all users are listed at /users, and by `fleetps user list`",
-            Self::UserExists(_) => "take another name",
+            Self::UserExists(_) | Self::LooksLike { .. } => "take another name",
             Self::LastAdministrator(_) => "make another one first",
             Self::Token(_) | Self::Name(_) | Self::Grant(_) => "nothing was changed",
             Self::Unavailable(_) => "try again in a few seconds",

@@ -9,7 +9,7 @@ use super::{
     tokens::{self, ApiToken},
     users::{User, UserName},
 };
-use crate::live::now_us;
+use crate::{display::is_treacherous, live::now_us};
 
 impl Accounts {
     /// The user of this name.
@@ -42,6 +42,12 @@ impl Accounts {
     }
 
     pub(super) async fn new_user(&self, name: &UserName, grants: Vec<Grant>) -> Result<(), PeopleError> {
+        let looks_like_it = |other: &String| {
+            other != name.as_str() && other.parse().is_ok_and(|other: UserName| other.looks() == name.looks())
+        };
+        if let Some((other, _)) = self.users.all().into_iter().find(|(other, _)| looks_like_it(other)) {
+            return Err(PeopleError::LooksLike { name: name.as_str().to_owned(), other });
+        }
         match self.users.add(name.as_str(), &User::new(grants, now_us())).await? {
             true => Ok(()),
             false => Err(PeopleError::UserExists(name.as_str().to_owned())),
@@ -85,7 +91,7 @@ impl Accounts {
     }
 
     /// Changes a user, unless there would be no administrator any more. Two who take that from each other at once are not
-    /// noticed; the next start prints a first link then.
+    /// noticed; the next start says so, and makes another only with `--recover`.
     async fn change_access(&self, name: &UserName, set: impl Fn(&mut User)) -> Result<(), PeopleError> {
         let mut user = (*self.user(name)?).clone();
         let was = user.is_administrator();
@@ -161,7 +167,8 @@ impl Accounts {
         scope: Grant,
         holds: Duration,
     ) -> Result<String, PeopleError> {
-        let name = name.trim();
+        let name = name.split_whitespace().collect::<Vec<_>>().join(" ");
+        let name = name.as_str();
         let what = format!("{name}: {scope}");
         self.recorded(&person.into(), "token.make", what, self.new_token(person, name, scope, holds)).await
     }
@@ -175,6 +182,16 @@ impl Accounts {
     ) -> Result<String, PeopleError> {
         if name.is_empty() || name.chars().count() > tokens::MAX_NAME {
             return Err(PeopleError::Token("a token needs a name of at most 60 characters"));
+        }
+        if !name.starts_with(char::is_alphanumeric) || name.chars().any(is_treacherous) {
+            return Err(PeopleError::Token(
+                "the name of a token begins with a letter or digit, and has no invisible characters",
+            ));
+        }
+        let is_name = |token: &ApiToken| token.name.to_lowercase() == name.to_lowercase();
+        if self.tokens_of(&person.name).iter().any(|(_, token)| is_name(token) && !token.has_ended(now_us()))
+        {
+            return Err(PeopleError::Token("you have a token of this name already"));
         }
         let is_own = |group| {
             person.grants.iter().any(|own| own.groups.as_ref().is_none_or(|groups| groups.contains(group)))

@@ -104,6 +104,22 @@ async fn a_token_does_what_it_was_made_for_until_it_is_revoked_or_its_owner_may_
 }
 
 #[tokio::test]
+async fn a_token_has_a_name_that_is_seen_and_that_no_other_token_of_its_owner_has() {
+    let site = Guarded::new(SignInSettings::default()).await;
+    let anna = site.anna().await;
+    let make = async |name: &'static str| {
+        let fields = [("name", name), ("role", "viewer"), ("groups", ""), ("days", "7")];
+        anna.fill("/account", "/account/tokens", &fields).await.status
+    };
+    for name in ["--help", "-", " ", "\u{200b}report", "re\u{202e}port", "=1+1"] {
+        assert_eq!(make(name).await, StatusCode::BAD_REQUEST, "{name:?}");
+    }
+    assert_eq!(make("Report  7").await, StatusCode::OK);
+    assert_eq!(make(" report 7 ").await, StatusCode::BAD_REQUEST);
+    assert_eq!(make("Übersicht").await, StatusCode::OK);
+}
+
+#[tokio::test]
 async fn a_token_is_never_more_than_its_owner() {
     let site = Guarded::new(SignInSettings::default()).await;
     site.anna().await;
