@@ -12,6 +12,7 @@ use std::{
 
 use fleetps_nats::{
     HostName,
+    bounds::OutOfRange,
     connection::{Broker, ConnectionError},
     snapshot::Encoder,
 };
@@ -22,7 +23,7 @@ use crate::{
     host_key::HostKey,
     publish::{Outbox, Publisher, RING_BYTES},
     sample::{Boot, FIRST_WAIT, Sampler, UnknownSystem, pack},
-    settings::{AgentSettings, SettingsError},
+    settings::AgentSettings,
 };
 
 /// The agent cannot go on.
@@ -30,7 +31,7 @@ use crate::{
 pub enum AgentError {
     /// The settings cannot be used.
     #[error(transparent)]
-    Settings(#[from] SettingsError),
+    Settings(#[from] OutOfRange),
     /// The broker's settings are wrong.
     #[error(transparent)]
     Connection(#[from] ConnectionError),

@@ -12,6 +12,7 @@ use fleetps_ingestor::IngestorSettings;
 use fleetps_nats::{
     Wire,
     admission::AdmissionSettings,
+    bounds::nearest_name,
     connection::Broker,
     units::{parse_bytes, parse_duration},
 };
@@ -94,6 +95,7 @@ impl Cli {
         settings.keep_minutes = self.keep_minutes.unwrap_or(settings.keep_minutes);
         settings.keep_hours = self.keep_hours.unwrap_or(settings.keep_hours);
         settings.max_history_bytes = self.max_history.unwrap_or(settings.max_history_bytes);
+        settings.check().context("under [ingestor], or as a flag or variable")?;
         let admission = AdmissionSettings {
             keys: self.admission_keys.or(file.admission.keys),
             approve: self.approve || file.admission.approve,
@@ -105,12 +107,51 @@ impl Cli {
 fn read(path: &Path) -> anyhow::Result<File> {
     let text = std::fs::read_to_string(path)
         .with_context(|| format!("cannot read the settings file {}", path.display()))?;
-    toml::from_str(&text).with_context(|| format!("the settings file {} cannot be used", path.display()))
+    toml::from_str(&text).with_context(|| unusable(path, &text))
+}
+
+/// That the file cannot be used; where a name is unknown, the one that may have been meant.
+fn unusable(path: &Path, text: &str) -> String {
+    let error = toml::from_str::<File>(text).err();
+    let meant = error.as_ref().and_then(|error| nearest_name(error.message()));
+    let meant = meant.map_or_else(String::new, |name| format!(" (did you mean {name}?)"));
+    format!("the settings file {} cannot be used{meant}", path.display())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn absurd_values_are_refused_by_name_wherever_they_come_from() {
+        let defaults = toml::Table::try_from(IngestorSettings::default()).unwrap();
+        for (key, value) in &defaults {
+            let absurd: &[&str] = match value {
+                toml::Value::Integer(_) => &["-1", "9223372036854775807", "1.5", "\"1\""],
+                _ => &[
+                    "\"0\"",
+                    "\"0s\"",
+                    "\"1ns\"",
+                    "\"10000000d\"",
+                    "\"16 EiB\"",
+                    "\"1 B\"",
+                    "\"-1s\"",
+                    "0",
+                    "\"\"",
+                ],
+            };
+            for value in absurd {
+                let file = file(&format!("[ingestor]\n{key} = {value}\n"));
+                let cli = Cli { config: Some(file.path().to_owned()), ..Cli::default() };
+                let refusal = cli.resolve().map(|_| ()).expect_err(&format!("{key} = {value}"));
+                assert!(format!("{refusal:#}").contains(key.as_str()), "{key} = {value}: {refusal:#}");
+            }
+        }
+        for arguments in [["--max-history", "0"], ["--keep-samples", "10000000d"], ["--keep-hours", "1s"]] {
+            let cli = Cli::try_parse_from(["fleetps-ingestor"].iter().chain(&arguments));
+            assert!(cli.unwrap().resolve().is_err(), "{arguments:?}");
+        }
+    }
 
     fn file(text: &str) -> tempfile::NamedTempFile {
         let file = tempfile::NamedTempFile::new().unwrap();
@@ -132,7 +173,9 @@ mod tests {
 
     #[test]
     fn what_is_wrong_in_the_file_is_named() {
-        for (text, named) in [("datta = \"/x\"", "datta"), ("[ingestor]\nkeep_samples = \"soon\"", "soon")] {
+        for (text, named) in
+            [("datta = \"/x\"", "did you mean data?"), ("[ingestor]\nkeep_samples = \"soon\"", "soon")]
+        {
             let file = file(text);
             let cli = Cli { config: Some(file.path().to_owned()), ..Cli::default() };
             let refusal = format!("{:#}", cli.resolve().unwrap_err());

@@ -2,7 +2,10 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use fleetps_nats::units;
+use fleetps_nats::{
+    bounds::{self, OutOfRange},
+    units,
+};
 use serde::{Deserialize, Serialize};
 
 const DAY_S: u64 = 24 * 3600;
@@ -87,6 +90,71 @@ impl Default for IngestorSettings {
             host_bytes_per_s: 1 << 20,
             max_stream_bytes: 8 << 30,
         }
+    }
+}
+
+const MS: Duration = Duration::from_millis(1);
+const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(DAY_S);
+/// Longer than any program or disk lasts; times of day are reckoned with it without overflow.
+const CENTURY: Duration = Duration::from_secs(36_500 * DAY_S);
+
+impl IngestorSettings {
+    /// Whether every value can be used. The library itself takes any, so that tests and benchmarks can go beyond.
+    ///
+    /// # Errors
+    /// Names the first setting that is outside of its range.
+    pub fn check(&self) -> Result<(), OutOfRange> {
+        // Matched as a whole, so that no new setting is left out.
+        let Self {
+            history: _,
+            partition,
+            seal_interval,
+            seal_rows,
+            merge_fresh_count,
+            upkeep_interval,
+            unlink_delay,
+            keep_samples,
+            keep_minutes,
+            keep_hours,
+            keep_audit,
+            max_history_bytes,
+            host_bytes_per_s,
+            max_stream_bytes,
+        } = self;
+        let rows = "none would never seal, and more take gigabytes of memory";
+        let disk = "less holds no hour of a small fleet, and no file system holds more";
+        let lasts = "less is gone before anybody can look, and a century is for ever";
+        bounds::number("partition", *partition, 0..=1023, "readiness follows so many partitions")?;
+        let often = "more often makes more files than can be merged, and what is not sealed is in no backup";
+        bounds::duration("seal_interval", *seal_interval, 100 * MS..=HOUR, often)?;
+        bounds::number("seal_rows", *seal_rows, 1..=5_000_000, rows)?;
+        bounds::number(
+            "merge_fresh_count",
+            *merge_fresh_count,
+            2..=1000,
+            "one is nothing to merge, and every query attaches all",
+        )?;
+        bounds::duration(
+            "upkeep_interval",
+            *upkeep_interval,
+            10 * MS..=HOUR,
+            "between a busy loop and a full disk",
+        )?;
+        bounds::duration(
+            "unlink_delay",
+            *unlink_delay,
+            100 * MS..=DAY,
+            "readers need a moment, and the disk its space",
+        )?;
+        bounds::duration("keep_samples", *keep_samples, HOUR..=CENTURY, lasts)?;
+        bounds::duration("keep_minutes", *keep_minutes, HOUR..=CENTURY, lasts)?;
+        bounds::duration("keep_hours", *keep_hours, HOUR..=CENTURY, lasts)?;
+        bounds::duration("keep_audit", *keep_audit, DAY..=CENTURY, lasts)?;
+        bounds::bytes("max_history_bytes", *max_history_bytes, 16 << 20..=1 << 50, disk)?;
+        let flow = "a small host sends some kilobytes a second, and a network no more than gigabytes";
+        bounds::bytes("host_bytes_per_s", *host_bytes_per_s, 4 << 10..=4 << 30, flow)?;
+        bounds::bytes("max_stream_bytes", *max_stream_bytes, 16 << 20..=1 << 50, disk)
     }
 }
 

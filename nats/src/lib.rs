@@ -10,6 +10,7 @@
 
 pub mod admission;
 pub mod audit;
+pub mod bounds;
 pub mod bucket;
 mod causes;
 mod clock;

@@ -8,7 +8,13 @@ use std::{
     time::Duration,
 };
 
-use fleetps_nats::{Wire, connection::Broker, snapshot::MAX_PROCESSES, units};
+use fleetps_nats::{
+    Wire,
+    bounds::{self, OutOfRange, nearest_name},
+    connection::Broker,
+    snapshot::MAX_PROCESSES,
+    units,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::scrub::CommandLineMode;
@@ -17,6 +23,8 @@ use crate::scrub::CommandLineMode;
 const MIN_INTERVAL: Duration = Duration::from_millis(100);
 /// Readers refuse more.
 const MAX_INTERVAL: Duration = Duration::from_secs(24 * 3600);
+/// Names that are not sent, at most.
+const MAX_EXCLUDED: usize = 1000;
 
 /// What an agent samples, and how often.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -67,18 +75,21 @@ impl AgentSettings {
     }
 
     /// Whether every value can be used.
-    pub fn check(&self) -> Result<(), SettingsError> {
-        let refuse = |key, value: String, expected| Err(SettingsError::Value { key, value, expected });
-        if !(MIN_INTERVAL..=MAX_INTERVAL).contains(&self.interval) {
-            return refuse("interval", units::format_duration(self.interval), "a time from 100ms to 1d");
-        }
-        if !(1..=MAX_PROCESSES).contains(&self.max_processes) {
-            return refuse("max_processes", self.max_processes.to_string(), "a number from 1 to 20000");
-        }
-        if self.top == Some(0) {
-            return refuse("top", "0".to_owned(), "a number above 0, or no such line for all processes");
-        }
-        Ok(())
+    ///
+    /// # Errors
+    /// Names the first setting that is outside of its range.
+    pub fn check(&self) -> Result<(), OutOfRange> {
+        // Matched as a whole, so that no new setting is left out.
+        let Self { interval, command_line: _, top, max_processes, exclude_names, exclude_users, state: _ } =
+            self;
+        let steps = "the kernel counts CPU time in steps of 10 ms, and readers refuse more than a day";
+        bounds::duration("interval", *interval, MIN_INTERVAL..=MAX_INTERVAL, steps)?;
+        let most = "readers take so many processes of a host; leave it out for all of them";
+        bounds::number("max_processes", *max_processes, 1..=MAX_PROCESSES, most)?;
+        bounds::number("top", top.unwrap_or(1), 1..=MAX_PROCESSES, most)?;
+        let names = "each is compared with every process; this is the number of names in the list";
+        bounds::number("exclude_names", exclude_names.len(), 0..=MAX_EXCLUDED, names)?;
+        bounds::number("exclude_users", exclude_users.len(), 0..=MAX_EXCLUDED, names)
     }
 }
 
@@ -131,22 +142,14 @@ pub enum SettingsError {
         source: io::Error,
     },
     /// The file is not what it should be.
-    #[error("the settings file {path} is wrong; `fleetps-agent config` prints one that is right")]
+    #[error("the settings file {path} is wrong{meant}; `fleetps-agent config` prints one that is right")]
     Parse {
         /// The file.
         path: PathBuf,
+        /// Where a name is unknown, the one that may have been meant, in words.
+        meant: String,
         /// Where and why.
         source: Box<toml::de::Error>,
-    },
-    /// A value cannot be used.
-    #[error("{key} is {value}; expected {expected}")]
-    Value {
-        /// The setting.
-        key: &'static str,
-        /// Its value.
-        value: String,
-        /// What it may be.
-        expected: &'static str,
     },
 }
 
@@ -156,8 +159,11 @@ impl AgentFile {
         let Some(path) = path else { return Ok(Self::default()) };
         let text = fs::read_to_string(path)
             .map_err(|source| SettingsError::Read { path: path.to_owned(), source })?;
-        toml::from_str(&text)
-            .map_err(|source| SettingsError::Parse { path: path.to_owned(), source: Box::new(source) })
+        toml::from_str(&text).map_err(|source: toml::de::Error| {
+            let meant = nearest_name(source.message())
+                .map_or_else(String::new, |name| format!(" (did you mean {name}?)"));
+            SettingsError::Parse { path: path.to_owned(), meant, source: Box::new(source) }
+        })
     }
 }
 
@@ -194,7 +200,7 @@ mod tests {
     #[test]
     fn a_wrong_file_is_refused_with_key_and_place() {
         for (text, named) in [
-            ("intervall = 3", "intervall"),
+            ("[sample]\nintervall = 3", "did you mean interval?"),
             ("[sample]\ninterval = \"10 apples\"", "10 apples"),
             ("[sample]\ncommand_line = \"none\"", "scrubbed"),
             ("nats = 3", "line 1"),
@@ -209,6 +215,24 @@ mod tests {
     }
 
     #[test]
+    fn absurd_values_of_every_setting_are_refused() {
+        let mut all = AgentSettings { top: Some(5), ..AgentSettings::default() };
+        all.exclude_names.push("x".to_owned());
+        for (key, value) in &toml::Table::try_from(&all).unwrap() {
+            let absurd: &[&str] = match value {
+                toml::Value::Integer(_) => &["-1", "0", "9223372036854775807", "1.5", "\"1\""],
+                _ => &["0", "-1", "true", "1.5"],
+            };
+            let times: &[&str] = &["\"0s\"", "\"1ns\"", "\"10000000d\"", "\"\""];
+            let times = if key == "interval" { times } else { &[] };
+            for value in absurd.iter().chain(times) {
+                let read = toml::from_str::<AgentSettings>(&format!("{key} = {value}"));
+                assert!(read.is_err() || read.unwrap().check().is_err(), "{key} = {value}");
+            }
+        }
+    }
+
+    #[test]
     fn values_out_of_range_are_refused_by_name() {
         let with = |change: fn(&mut AgentSettings)| {
             let mut settings = AgentSettings::default();
@@ -218,7 +242,9 @@ mod tests {
         assert_eq!(with(|_| {}), Ok(()));
         assert_eq!(
             with(|settings| settings.interval = Duration::from_millis(5)),
-            Err("interval is 5ms; expected a time from 100ms to 1d".to_owned())
+            Err("interval is 5ms; expected 100ms to 1d: the kernel counts CPU time in steps of 10 ms, and readers refuse \
+                 more than a day"
+                .to_owned())
         );
         assert!(with(|settings| settings.max_processes = 20_001).unwrap_err().contains("max_processes"));
         assert!(with(|settings| settings.top = Some(0)).unwrap_err().contains("top"));

@@ -8,6 +8,7 @@ use fleetps_agent::sample::os_host_name;
 use fleetps_nats::{
     admission::EnrolmentTokens,
     audit::{Audit, AuditEntry, Outcome},
+    bounds,
     hosts::Group,
     units,
 };
@@ -21,7 +22,7 @@ pub struct EnrolTokenArgs {
     #[arg(long, value_name = "TIME", default_value = "1h", value_parser = units::parse_duration)]
     ttl: Duration,
     /// How many hosts it admits
-    #[arg(long, value_name = "HOSTS", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "HOSTS", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     uses: u32,
     /// A group for these hosts, as in web or env=prod; may be given again
     #[arg(long, value_name = "GROUP")]
@@ -37,6 +38,8 @@ pub fn enrol_token(config: &Config, args: EnrolTokenArgs) -> anyhow::Result<()> 
 }
 
 async fn make(config: &Config, EnrolTokenArgs { ttl, uses, group }: EnrolTokenArgs) -> anyhow::Result<()> {
+    let lasts = "a token that lies about is anybody's, and somebody has to bring it to the host";
+    bounds::duration("ttl", ttl, Duration::from_secs(1)..=Duration::from_secs(366 * 24 * 3600), lasts)?;
     let broker = config.broker()?;
     let client = broker.connect("fleetps enrol-token").await?;
     let groups: Vec<String> = group.iter().cloned().map(String::from).collect();

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use fleetps_nats::units;
+use fleetps_nats::{
+    bounds::{self, OutOfRange},
+    units,
+};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
@@ -32,6 +35,27 @@ pub struct SignInSettings {
     pub trusted_proxies: Vec<IpNet>,
     /// Only from here may be asked at all; from everywhere where it is empty.
     pub allowed_from: Vec<IpNet>,
+}
+
+/// Networks in a list, at most: each request is compared with all of them.
+const MAX_NETWORKS: usize = 1000;
+const MINUTE: Duration = Duration::from_secs(60);
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+impl SignInSettings {
+    /// Whether every value can be used.
+    ///
+    /// # Errors
+    /// Names the first setting that is outside of its range.
+    pub fn check(&self) -> Result<(), OutOfRange> {
+        let Self { idle_limit, absolute_limit, trusted_proxies, allowed_from } = self;
+        let lasts = "less signs people out while they read, and more is as good as no end";
+        bounds::duration("idle_limit", *idle_limit, MINUTE..=30 * DAY, lasts)?;
+        bounds::duration("absolute_limit", *absolute_limit, MINUTE..=365 * DAY, lasts)?;
+        let list = "each request is compared with all of them; this is the number of networks in the list";
+        bounds::number("trusted_proxies", trusted_proxies.len(), 0..=MAX_NETWORKS, list)?;
+        bounds::number("allowed_from", allowed_from.len(), 0..=MAX_NETWORKS, list)
+    }
 }
 
 impl Default for SignInSettings {
