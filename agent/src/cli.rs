@@ -2,8 +2,8 @@
 
 use std::{error::Error, io, path::PathBuf, thread, time::Duration};
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
-use fleetps_nats::{HostName, units::parse_duration};
+use clap::{Args, Parser, Subcommand, ValueEnum, builder::RangedU64ValueParser};
+use fleetps_nats::{HostName, snapshot::MAX_PROCESSES, units::parse_duration};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
@@ -88,10 +88,10 @@ enum Format {
 #[derive(Debug, Args)]
 struct SimulateArguments {
     /// How many hosts
-    #[arg(long, default_value_t = 100)]
+    #[arg(long, default_value_t = 100, value_parser = up_to(100_000))]
     hosts: usize,
     /// Processes of each, about
-    #[arg(long, default_value_t = 300)]
+    #[arg(long, default_value_t = 300, value_parser = up_to(MAX_PROCESSES))]
     processes: usize,
     /// Time between two snapshots of a host; one that is too short means as fast as this machine can
     #[arg(long = "interval", id = "simulated_interval", default_value = "10s", value_parser = seconds_or_duration)]
@@ -112,7 +112,19 @@ pub fn execute(cli: Cli) -> Result<(), CliError> {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
     crate::sample::prepare_program();
-    let file = with_overrides(cli.overrides)?;
+    let mut overrides = cli.overrides;
+    let plaintext = overrides.plaintext;
+    if let Some(Command::Join(arguments)) = &cli.command {
+        // What the host's owner has set stays as it is.
+        overrides.config = overrides.config.or_else(|| arguments.earlier_settings());
+    }
+    let mut file = with_overrides(overrides)?;
+    if let Some(Command::Join(arguments)) = &cli.command
+        && !arguments.is_to(&file.nats)
+    {
+        // That one broker was reached without TLS says nothing of another.
+        file.wire.plaintext = plaintext;
+    }
     match cli.command {
         None => runtime()?.block_on(run_agent(file)),
         Some(Command::Once { format: Format::Json }) => print_once(&file),
@@ -223,6 +235,11 @@ fn stop_signal() -> io::Result<CancellationToken> {
         cancelled.cancel();
     });
     Ok(token)
+}
+
+/// A number from 1 to `most`.
+fn up_to(most: usize) -> RangedU64ValueParser<usize> {
+    RangedU64ValueParser::new().range(1..=most as u64)
 }
 
 /// A time with a unit, or a plain number of seconds.

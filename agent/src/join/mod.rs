@@ -1,5 +1,6 @@
 //! `fleetps-agent join`: a host becomes part of a fleet. It makes the key, shows it to the broker with the enrolment token,
-//! writes the settings and installs the service. Run again, it keeps the key that is there.
+//! writes the settings and installs the service. Run again, it keeps the key that is there, and every setting that is
+//! not about reaching the broker.
 //!
 //! The token is used here and nowhere kept.
 
@@ -21,6 +22,8 @@ use crate::{sample::os_host_name, settings::AgentFile};
 
 pub use service::ServiceError;
 
+/// The name of the settings file.
+const SETTINGS: &str = "agent.toml";
 /// Where the settings go when this is run by root.
 const ROOT_CONFIG_FOLDER: &str = "/etc/fleetps";
 /// Where the key goes then; the service gets it as its state folder.
@@ -46,6 +49,19 @@ pub struct JoinArguments {
     /// Where settings and key go [default: /etc/fleetps and /var/lib/fleetps-agent for root, else the user's state folder]
     #[arg(long, value_name = "DIR")]
     folder: Option<PathBuf>,
+}
+
+impl JoinArguments {
+    /// Whether the broker to join has this address.
+    pub(crate) fn is_to(&self, url: &str) -> bool {
+        self.url == url
+    }
+
+    /// The settings file of a host that joined before.
+    pub(crate) fn earlier_settings(&self) -> Option<PathBuf> {
+        let file = folders(self.folder.as_deref()).0.join(SETTINGS);
+        file.exists().then_some(file)
+    }
 }
 
 /// A host could not join.
@@ -83,22 +99,28 @@ pub enum JoinError {
     Service(#[from] ServiceError),
 }
 
-/// Joins, and prints what was done. `file` has what else was given: how the way to the broker is kept safe.
+/// Joins, and prints what was done. `file` has what else was given, and what was set before: of that, only what names the
+/// broker and how it is reached is changed.
 ///
 /// # Errors
 /// When the broker refuses or cannot be reached, or something cannot be written.
 pub async fn join(arguments: JoinArguments, mut file: AgentFile) -> Result<(), JoinError> {
-    let host = arguments.host.clone().unwrap_or_else(|| HostName::from_os_name(&os_host_name()));
+    let was_called = || file.host.as_ref().and_then(|name| name.parse().ok());
+    let host = arguments.host.clone().or_else(was_called);
+    let host = host.unwrap_or_else(|| HostName::from_os_name(&os_host_name()));
     let (config_folder, state_folder) = folders(arguments.folder.as_deref());
     make_folder(&config_folder, 0o755)?;
     make_folder(&state_folder, 0o700)?;
-    let key_file = state_folder.join("host.nk");
+    let is_first = arguments.earlier_settings().is_none();
+    let key_file = file.nkey.take().unwrap_or_else(|| state_folder.join("host.nk"));
     let public_key = key_in(&key_file)?;
     file.wire.ca = file.wire.ca.map(|ca| keep_authority(&ca, &config_folder)).transpose()?;
     (file.nats, file.nkey, file.host) = (arguments.url, Some(key_file), Some(host.to_string()));
     let is_admitted = introduce(&file.broker(), &host, arguments.token.as_deref()).await?;
-    file.sample.state = state_folder;
-    let config = config_folder.join("agent.toml");
+    if is_first {
+        file.sample.state = state_folder;
+    }
+    let config = config_folder.join(SETTINGS);
     fs::write(&config, toml::to_string_pretty(&file)?).map_err(unwritten(&config))?;
     if is_admitted {
         println!("{host} is admitted.");

@@ -2,7 +2,7 @@
 
 use std::{path::Path, process::Command, time::Duration};
 
-use fleetps_agent::{AgentSettings, settings::AgentFile};
+use fleetps_agent::{AgentSettings, scrub::CommandLineMode, settings::AgentFile};
 use fleetps_nats::{
     admission::EnrolmentTokens,
     hosts::{self, Admission},
@@ -23,6 +23,36 @@ async fn join(server: &ManagedServer, folder: &Path, arguments: &[&str]) -> (boo
     let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
     let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
     (output.status.success(), text.into_owned())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn joining_again_changes_nothing_but_how_the_broker_is_reached() {
+    let (data, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let server = start_server(data.path()).await;
+    let _admission = admit(&server).await;
+    let token = token(&server).await;
+    assert!(join(&server, folder.path(), &["--token", &token]).await.0);
+    let config = folder.path().join("agent.toml");
+    let mut own = AgentFile::read(Some(&config)).unwrap();
+    own.nats = "nats://127.0.0.1:1".to_owned();
+    own.sample = AgentSettings {
+        command_line: CommandLineMode::Off,
+        interval: Duration::from_secs(7),
+        top: Some(9),
+        max_processes: 11,
+        exclude_names: vec!["a".to_owned()],
+        exclude_users: vec!["b".to_owned()],
+        state: folder.path().join("elsewhere"),
+    };
+    std::fs::write(&config, toml::to_string(&own).unwrap()).unwrap();
+    let (is_joined, text) = join(&server, folder.path(), &[]).await;
+    assert!(is_joined && text.contains("web-01 is admitted"), "{text}");
+    let file = AgentFile::read(Some(&config)).unwrap();
+    assert_eq!(file, AgentFile { nats: server.url(), ..own });
+
+    std::fs::write(&config, "[sample]\ncommand_line = \"of\"").unwrap();
+    let (is_joined, text) = join(&server, folder.path(), &[]).await;
+    assert!(!is_joined && text.contains("agent.toml"), "{text}");
 }
 
 async fn token(server: &ManagedServer) -> String {
