@@ -78,6 +78,9 @@ pub enum Command {
     Restore {
         /// Where the backup is
         dir: PathBuf,
+        /// Read all of the backup and say whether it could be restored; write nothing
+        #[arg(long)]
+        check: bool,
     },
     /// Answer the question on standard input; what `sql` and the page run
     #[command(hide = true)]
@@ -142,6 +145,10 @@ pub struct Overrides {
     /// Do not sample this host
     #[arg(long, env = "FLEETPS_NO_AGENT", global = true)]
     pub no_agent: bool,
+    /// Bring back what the broker lost of users, hosts and tokens from what was saved in the data folder; where no
+    /// administrator can be brought back, make a link for a new one
+    #[arg(long, global = true)]
+    pub recover: bool,
     /// Run a simulated fleet of this many hosts beside the real one
     #[arg(long, env = "FLEETPS_DEMO", global = true, value_name = "HOSTS")]
     pub demo: Option<usize>,

@@ -11,12 +11,14 @@ use fleetps_ingestor::IngestorSettings;
 use fleetps_nats::{
     HostName, Wire,
     admission::AdmissionSettings,
+    bounds::{self, nearest_name},
     connection::Broker,
     server::{Part, PublicServer},
 };
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    backups::BackupSettings,
     cli::Overrides,
     people::{Auth, SignInSettings},
     tls::TlsSettings,
@@ -28,6 +30,9 @@ const HEADER: &str = "\
 # A flag (--listen) wins over a variable (FLEETPS_LISTEN), a variable over this file.
 
 ";
+
+/// Simulated hosts at most: ten times what a fleet of one server has.
+const MAX_DEMO_HOSTS: usize = 100_000;
 
 /// The settings in force.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -54,6 +59,9 @@ pub struct Config {
     /// This host's name in the fleet; the machine's own where it is left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub host: Option<HostName>,
+    /// Whether this start brings back what the broker lost; a flag only, because it is not for every start.
+    #[serde(skip)]
+    pub recover: bool,
     /// How hosts are admitted to the broker.
     pub admission: AdmissionSettings,
     /// Whether this host is sampled.
@@ -70,6 +78,11 @@ pub struct Config {
     pub agent: AgentSettings,
     /// How the history is kept.
     pub history: IngestorSettings,
+    /// Backups that are taken by themselves.
+    pub backup: BackupSettings,
+    /// The file that these were read from, for backups.
+    #[serde(skip)]
+    pub settings_file: Option<PathBuf>,
 }
 
 impl Default for Config {
@@ -83,6 +96,7 @@ impl Default for Config {
             nkey: None,
             nats_server: None,
             host: None,
+            recover: false,
             admission: AdmissionSettings::default(),
             sample_this_host: true,
             demo_hosts: 0,
@@ -91,6 +105,8 @@ impl Default for Config {
             sign_in: SignInSettings::default(),
             agent: AgentSettings::default(),
             history: IngestorSettings::default(),
+            backup: BackupSettings::default(),
+            settings_file: None,
         }
     }
 }
@@ -102,13 +118,15 @@ impl Config {
     /// When the file that was named cannot be read, or a key or value in it is not what was expected, or the pages
     /// would be served to other machines.
     pub fn load(overrides: Overrides) -> anyhow::Result<Self> {
-        let mut config =
-            settings_file(&overrides).map_or_else(|| Ok(Self::default()), |path| Self::read(&path))?;
+        let file = settings_file(&overrides);
+        let mut config = file.as_deref().map_or_else(|| Ok(Self::default()), Self::read)?;
+        config.settings_file = file;
         config.apply(overrides);
         config.history.history = config.data.join("history");
         if config.agent.state == AgentSettings::default().state {
             config.agent.state = config.data.join("agent");
         }
+        config.check()?;
         anyhow::ensure!(
             config.auth == Auth::On || config.listen.ip().is_loopback(),
             "cannot serve on {} without a sign-in: anybody who reaches that address would see every command line. Leave \
@@ -118,6 +136,16 @@ impl Config {
         );
         config.tls.check(config.listen, &config.data)?;
         Ok(config)
+    }
+
+    /// Whether every value is within its range.
+    fn check(&self) -> anyhow::Result<()> {
+        let hosts = "a simulated host takes some kilobytes of memory, and of its own processor time";
+        bounds::number("demo_hosts", self.demo_hosts, 0..=MAX_DEMO_HOSTS, hosts)?;
+        self.sign_in.check().context("under [sign_in]")?;
+        self.agent.check().context("under [agent]")?;
+        self.backup.check().context("under [backup]")?;
+        self.history.check().context("under [history]")
     }
 
     /// The broker at `url`, which was named.
@@ -149,8 +177,12 @@ impl Config {
     fn read(path: &Path) -> anyhow::Result<Self> {
         let text = std::fs::read_to_string(path)
             .with_context(|| format!("cannot read the settings file {}", path.display()))?;
-        toml::from_str(&text)
-            .with_context(|| format!("the settings file {} is not as expected", path.display()))
+        toml::from_str(&text).map_err(|error: toml::de::Error| {
+            let meant = nearest_name(error.message())
+                .map_or_else(String::new, |name| format!(" (did you mean {name}?)"));
+            let told = format!("the settings file {} is not as expected{meant}", path.display());
+            anyhow::Error::new(error).context(told)
+        })
     }
 
     fn apply(&mut self, overrides: Overrides) {
@@ -172,8 +204,10 @@ impl Config {
             host,
             interval,
             no_agent,
+            recover,
             demo,
         } = overrides;
+        self.recover = recover;
         set(&mut self.data, data);
         set(&mut self.listen, listen);
         set(&mut self.auth, auth);
@@ -217,6 +251,8 @@ fn set<T>(value: &mut T, override_value: Option<T>) {
 
 #[cfg(test)]
 mod tests {
+    use fleetps_nats::units::{parse_bytes, parse_duration};
+
     use super::*;
 
     #[test]
@@ -233,6 +269,71 @@ mod tests {
         assert!(unknown.contains("lisen") && unknown.contains("listen"), "{unknown}");
         let bad = toml::from_str::<Config>("[agent]\ninterval = \"soon\"").unwrap_err().to_string();
         assert!(bad.contains("soon") && bad.contains("10s"), "{bad}");
+    }
+
+    #[test]
+    fn absurd_values_of_every_setting_never_start_silently() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("fleetps.toml");
+        let refused = |text: &str| {
+            std::fs::write(&path, text).unwrap();
+            let refusal = Config::load(Overrides { config: Some(path.clone()), ..Overrides::default() });
+            format!("{:#}", refusal.map(|_| ()).expect_err(text))
+        };
+        let all = Config { demo_hosts: 7, ..Config::default() };
+        let all: toml::Table = toml::from_str(&all.to_toml().unwrap()).unwrap();
+        let mut tried = 0;
+        for (section, key, value) in leaves(&all) {
+            // Partition 0 and no simulated host are what is usual; what is a word, a path or a list is read as such.
+            let absurd: &[&str] = match &value {
+                toml::Value::Integer(_) => &["-1", "9223372036854775807", "1.5", "\"1\""],
+                toml::Value::String(text) if parse_duration(text).is_ok() || parse_bytes(text).is_ok() => &[
+                    "\"0\"",
+                    "\"0s\"",
+                    "\"1ns\"",
+                    "\"10000000d\"",
+                    "\"16 EiB\"",
+                    "\"1 B\"",
+                    "0",
+                    "-1",
+                    "\"\"",
+                ],
+                _ => &["0", "-1", "1.5"],
+            };
+            for value in absurd {
+                let refusal = refused(&format!("{section}{key} = {value}\n"));
+                assert!(refusal.contains(&key), "{section}{key} = {value}: {refusal}");
+                tried += 1;
+            }
+        }
+        assert!(tried > 100, "{tried}");
+        for (text, meant) in [
+            ("lisen = 1", "listen"),
+            ("[history]\nseal_row = 1", "seal_rows"),
+            ("[sign_in]\nidle_limits = 1", "idle_limit"),
+        ] {
+            assert!(refused(text).contains(&format!("did you mean {meant}?")), "{}", refused(text));
+        }
+        let demo = Config::load(Overrides { demo: Some(10_000_000), ..Overrides::default() });
+        assert!(demo.unwrap_err().to_string().contains("demo_hosts"));
+    }
+
+    /// Every setting that is no table: the head of its section, its name, its value.
+    fn leaves(table: &toml::Table) -> Vec<(String, String, toml::Value)> {
+        let mut leaves = Vec::new();
+        for (key, value) in table {
+            match value {
+                toml::Value::Table(inner) => leaves.extend(
+                    leaves_of(inner).into_iter().map(|(inner, value)| (format!("[{key}]\n"), inner, value)),
+                ),
+                value => leaves.push((String::new(), key.clone(), value.clone())),
+            }
+        }
+        leaves
+    }
+
+    fn leaves_of(table: &toml::Table) -> Vec<(String, toml::Value)> {
+        table.iter().map(|(key, value)| (key.clone(), value.clone())).collect()
     }
 
     #[test]

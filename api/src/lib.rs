@@ -9,6 +9,7 @@
 //! `commands` answers in a terminal.
 
 mod broker;
+pub mod backups;
 pub mod cli;
 pub mod commands;
 pub mod config;
@@ -23,6 +24,7 @@ pub mod people;
 pub mod pipeline;
 pub mod program;
 pub mod records;
+pub mod recovery;
 mod refusal;
 pub mod routes;
 pub mod rules;

@@ -23,8 +23,10 @@ use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    backups::keep_backing_up,
     config::Config,
     people::{Accounts, Addresses, Auth, Local, People, Secret},
+    recovery::{self, Found, StateHealth},
     tls::{Certificates, Door},
     web,
 };
@@ -65,11 +67,16 @@ pub async fn serve(config: Config, ended: CancellationToken) -> anyhow::Result<(
     fleetps_ingestor::check_library()?;
     let broker = config.given_broker(&url);
     let client = broker.connect("fleetps serve").await?;
+    let found = recovery::at_start(&client, &config.data, config.recover, None).await?;
     let _admission = AdmissionService::of_settings(&broker, client.clone(), config.admission.clone()).await?;
     let (door, address) = listen(&config).await?;
     let people = people(&config, &client, &address).await?;
-    println!("fleetps serves {address}{}\nstop it with Ctrl-C", first_sign_in(&people, &address).await?);
-    web::run(door, client, config.history, people, ended).await
+    let sign_in = first_sign_in(&people, &address, &found, &config).await?;
+    println!("fleetps serves {address}{sign_in}\nstop it with Ctrl-C");
+    let health = people.state().clone();
+    let saving = recovery::keep_saving(client.clone(), &config.data, &health, ended.clone());
+    let serving = web::run(door, client, config.history, people, ended);
+    tokio::join!(serving, saving).0
 }
 
 /// Runs the whole pipeline until `ended` or until a part of it fails.
@@ -138,10 +145,30 @@ async fn people(config: &Config, client: &async_nats::Client, address: &str) -> 
     Ok(people)
 }
 
-/// How a first administrator comes in, where there is none; empty otherwise.
-async fn first_sign_in(people: &People, address: &str) -> anyhow::Result<String> {
-    let Some(accounts) = people.accounts() else { return Ok(String::new()) };
-    Ok(accounts.first_link().await?.map_or_else(String::new, |link| {
+/// How a first administrator comes in, where there is none; empty otherwise. Where there was one before, only `--recover`
+/// makes another.
+async fn first_sign_in(
+    people: &People,
+    address: &str,
+    found: &Found,
+    config: &Config,
+) -> anyhow::Result<String> {
+    people.state().set_lost(found.problem());
+    let Some(accounts) = people.accounts().filter(|accounts| !accounts.has_administrator()) else {
+        return Ok(String::new());
+    };
+    let sign = recovery::sign_of_administrator(found, accounts.audit(), &config.history.history).await?;
+    let link = match sign {
+        Some(sign) if !config.recover => {
+            return Ok(format!(
+                "\n    sign in   no administrator can, and no link makes one: {sign}\n              {}",
+                recovery::way_on(found.saved.as_ref())
+            ));
+        }
+        Some(sign) => Some(accounts.recovery_link(&sign).await?),
+        None => accounts.first_link().await?,
+    };
+    Ok(link.map_or_else(String::new, |link| {
         let link = format!("{address}/welcome/{}", link.text());
         format!("\n    sign in   {link}\n              (works once, within an hour, and makes the first administrator)")
     }))
@@ -236,6 +263,8 @@ impl Pipeline {
     ) -> anyhow::Result<String> {
         let client = brokers.of(Part::Ingestor).connect("fleetps-ingestor").await?;
         fleetps_ingestor::backup::bring_back_state(&client, &config.data).await?;
+        let own = Some(host).filter(|_| config.nats.is_none());
+        let found = recovery::at_start(&client, &config.data, config.recover, own).await?;
         let (settings, stop) = (config.history.clone(), self.stop_storing.clone());
         // Makes the streams, which the others wait for.
         run_part(&mut self.storing, "the ingestor", async move {
@@ -250,7 +279,8 @@ impl Pipeline {
         }
         let client = brokers.of(Part::Api).connect("fleetps").await?;
         let people = people(config, &client, address).await?;
-        let sign_in = first_sign_in(&people, address).await?;
+        let sign_in = first_sign_in(&people, address, &found, config).await?;
+        self.keep_state(client.clone(), config, people.state().clone());
         run_part(
             &mut self.rest,
             "the web server",
@@ -278,6 +308,16 @@ impl Pipeline {
             });
         }
         Ok(sign_in)
+    }
+
+    /// Saves the broker's records from now on, and takes the backups that are asked for.
+    fn keep_state(&mut self, client: async_nats::Client, config: &Config, health: StateHealth) {
+        let (data, stop) = (config.data.clone(), self.stop_rest.clone());
+        let backing_up = keep_backing_up(client.clone(), config.clone(), health.clone(), stop.clone());
+        run_part(&mut self.rest, "saving the broker's records", async move {
+            tokio::join!(recovery::keep_saving(client, &data, &health, stop), backing_up);
+            Ok(())
+        });
     }
 
     /// Returns when `ended`, or when a part has ended by itself.

@@ -54,7 +54,7 @@ fn run(Cli { command, overrides }: Cli) -> anyhow::Result<()> {
         Some(Command::Host(asked)) => commands::host(&config()?, asked),
         Some(Command::History(asked)) => commands::history(&config()?, &asked),
         Some(Command::Backup { dir }) => commands::backup(&config()?, settings.as_deref(), &dir),
-        Some(Command::Restore { dir }) => commands::restore(&config()?, &dir),
+        Some(Command::Restore { dir, check }) => commands::restore(&config()?, &dir, check),
         Some(Command::SqlWorker { history }) => Ok(fleetps_ingestor::sql::serve(&history)?),
     }
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 use fleetps_ingestor::backup;
 
 use crate::{
+    backups::state_files,
     config::Config,
     display::{count, size_long, time},
 };
@@ -35,24 +36,55 @@ fn state(config: &Config) -> anyhow::Result<Option<Vec<backup::StateFile>>> {
             Ok(broker) => broker.connect("fleetps backup").await.map_err(anyhow::Error::from),
             Err(error) => Err(error),
         };
-        match client {
-            Ok(client) => Ok(Some(backup::read_state(&client).await?)),
-            Err(error) => {
-                eprintln!(
-                    "fleetps: hosts, users and tokens are as in the last backup, if at all, because only a running broker has them \
-                     ({error:#}). Start fleetps and take the backup again"
-                );
-                Ok(None)
-            }
-        }
+        let buckets = match client {
+            Ok(client) => Some(backup::read_buckets(&client).await?),
+            Err(error) => saved(config, &error)?,
+        };
+        Ok(buckets.map(|buckets| state_files(buckets, &config.data)))
     })
+}
+
+/// What was saved of the broker's records while it ran last.
+fn saved(config: &Config, why: &anyhow::Error) -> anyhow::Result<Option<backup::Buckets>> {
+    let saved = backup::SavedStates::of(&config.data).newest()?;
+    match &saved {
+        Some(saved) => eprintln!(
+            "fleetps: hosts, users and tokens are as of {}, because the broker does not run ({why:#})",
+            time(saved.made_at_us)
+        ),
+        None => eprintln!(
+            "fleetps: hosts, users and tokens are as in the last backup, if at all, because only a running broker has them \
+             ({why:#}). Start fleetps and take the backup again"
+        ),
+    }
+    Ok(saved.map(|saved| saved.buckets))
 }
 
 /// Makes the data folder from the backup in `folder`.
 ///
 /// # Errors
 /// When the backup is damaged, or the data folder is not empty or cannot be written.
-pub fn restore(config: &Config, folder: &Path) -> anyhow::Result<()> {
+pub fn restore(config: &Config, folder: &Path, only_check: bool) -> anyhow::Result<()> {
+    if only_check {
+        return check(folder);
+    }
+    make_from(config, folder)
+}
+
+/// Reads the whole of a backup, and writes nothing.
+fn check(folder: &Path) -> anyhow::Result<()> {
+    let manifest = backup::check(folder)?;
+    println!(
+        "The backup in {} can be restored: {} files, {}, each of them as it was copied and readable.\n{}",
+        folder.display(),
+        count(manifest.files.len() as u64),
+        size_long(Some(manifest.bytes())),
+        reach(&manifest),
+    );
+    Ok(())
+}
+
+fn make_from(config: &Config, folder: &Path) -> anyhow::Result<()> {
     let manifest = backup::restore(folder, &config.data)?;
     println!(
         "{} is as the backup in {} ({} files, {}), each of them as it was copied.\n{}\nStart it with: fleetps --data {}",

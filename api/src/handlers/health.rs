@@ -34,6 +34,14 @@ struct Details {
     intake: Part,
     history: Part,
     connections: Connected,
+    /// The broker's own records: users, hosts, tokens.
+    state: Part,
+    /// Why these records, which are saved at every change, were not when it was tried last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    state_not_saved: Option<String>,
+    /// The backups that fleetps takes by itself. That they fail is said, and leaves everything else ready.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    backup: Option<Part>,
     /// Segments that cannot be read, those of the audit too for whoever may read it: answers about the past lack what
     /// they hold, and everything else works.
     incomplete: Vec<String>,
@@ -122,7 +130,7 @@ pub async fn alive() -> Response {
     json::answer(StatusCode::OK, &Alive { alive: true })
 }
 
-/// Broker reachable, intake advancing, history writable; 503 names what is not, for whoever may see every host.
+/// Broker reachable, its records whole, intake advancing, history writable; 503 names what is not, for whoever may see every host.
 pub async fn ready(State(shared): State<Shared>, person: Option<Extension<Person>>) -> Response {
     let connected = shared.broker.as_ref().is_some_and(broker::is_there);
     let broker: Part = match connected {
@@ -133,12 +141,15 @@ pub async fn ready(State(shared): State<Shared>, person: Option<Extension<Person
     let now = Instant::now();
     let intake: Part = shared.ingestors.intake(now).into();
     let history: Part = shared.ingestors.history(now).and_then(|()| shared.past.check()).into();
-    let ready = broker.ok && intake.ok && history.ok;
+    let state: Part = shared.people.state().whole().into();
+    let ready = broker.ok && intake.ok && history.ok && state.ok;
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let sees_all =
         |person: &Person| may(person, Action::SeeHosts, Some(&HostGroups::new())) == Decision::Allowed;
     let details = person.filter(|person| sees_all(person)).map(|Extension(person)| {
         let refused = Refused::so_far(&shared);
+        let backup = shared.people.state().backup().map(Part::from);
+        let state_not_saved = shared.people.state().unsaved();
         let waiting_hosts = shared.admission.waiting().into();
         let connections = Connected::now(&shared.connections);
         let reads_audit = may(&person, Action::ReadAudit, None) == Decision::Allowed;
@@ -162,6 +173,9 @@ pub async fn ready(State(shared): State<Shared>, person: Option<Extension<Person
             broker,
             intake,
             history,
+            state,
+            state_not_saved,
+            backup,
             connections,
             incomplete,
             missing,

@@ -88,6 +88,11 @@ impl Accounts {
         })
     }
 
+    /// Where what people do is written down.
+    pub fn audit(&self) -> &Audit {
+        &self.audit
+    }
+
     /// How many hashes of passwords were computed so far.
     pub fn hashes_computed(&self) -> u64 {
         self.passwords.computed()

@@ -48,10 +48,13 @@ pub use secret::Secret;
 pub use sessions::Session;
 pub use settings::{Auth, SignInSettings};
 pub use signing_in::{SignIn, Visit};
-pub use users::{NotAName, SignsIn, User, UserName};
+pub use tokens::{ApiToken, BUCKET as API_TOKENS};
+pub use users::{BUCKET as USERS, NotAName, SignsIn, User, UserName};
 
 use throttle::Throttle;
 pub use throttle::network;
+
+use crate::recovery::StateHealth;
 
 /// Questions for JSON from one person: a hundred at once, then fifty a second; more than any page or script needs that
 /// looks at the answers.
@@ -75,6 +78,8 @@ struct Inner {
     pages: Throttle,
     /// What forms send along where there is no session to derive it from.
     form_secret: Option<Secret>,
+    /// Whether the broker's records are whole, those of people among them.
+    state: StateHealth,
 }
 
 impl People {
@@ -90,7 +95,19 @@ impl People {
 
     fn new(accounts: Option<Accounts>, addresses: Addresses) -> Self {
         let (json, pages) = (Throttle::new(JSON.0, JSON.1), Throttle::new(PAGES.0, PAGES.1));
-        Self(Arc::new(Inner { accounts, addresses, json, pages, form_secret: Secret::new().ok() }))
+        Self(Arc::new(Inner {
+            accounts,
+            addresses,
+            json,
+            pages,
+            form_secret: Secret::new().ok(),
+            state: StateHealth::default(),
+        }))
+    }
+
+    /// Whether the records of people, and the broker's others, are whole.
+    pub fn state(&self) -> &StateHealth {
+        &self.0.state
     }
 
     /// Which addresses are believed, and which may ask.

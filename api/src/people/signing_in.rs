@@ -106,6 +106,15 @@ impl Accounts {
         }
     }
 
+    /// Makes such a link although there was an administrator before; `sign` says what knows of one. It is in the audit.
+    ///
+    /// # Errors
+    /// When it cannot be written down, or the broker does not answer.
+    pub async fn recovery_link(&self, sign: &str) -> Result<Secret, PeopleError> {
+        let what = format!("a link for a new administrator, though {sign}");
+        self.recorded(&By::command(), "sign-in.recover", what, self.link(None, FIRST_FOR)).await
+    }
+
     /// Makes a link by which a user chooses a password.
     ///
     /// # Errors
@@ -216,9 +225,10 @@ impl Accounts {
         };
         self.change_user(name, set).await?;
         self.forget_browsers(name).await?;
-        // Whoever has an older link must not change it again.
+        // Whoever has an older link must not change it again; and from now on nobody becomes the first administrator.
+        let has_administrator = self.has_administrator();
         for (key, link) in self.links.all() {
-            if link.user.as_deref() == Some(name.as_str()) {
+            if link.user.as_deref().map_or(has_administrator, |user| user == name.as_str()) {
                 self.links.remove(&key).await?;
             }
         }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::{Grant, Secret};
 
 /// The bucket of tokens; a key is the hash of a token's secret.
-pub(super) const BUCKET: &str = "api_tokens";
+pub const BUCKET: &str = "api_tokens";
 /// Tokens that one user can have.
 pub const MAX_PER_USER: usize = 50;
 /// The longest name of a token, in characters.

@@ -7,9 +7,21 @@ use serde::{Deserialize, Serialize};
 use super::Grant;
 
 /// The bucket of users; its keys are their names.
-pub(super) const BUCKET: &str = "users";
+pub const BUCKET: &str = "users";
 /// The longest name.
 const MAX_NAME: usize = 64;
+
+/// Nobody's names: the audit has them for commands and for the parts of fleetps.
+const RESERVED: [&str; 8] = [
+    UserName::LOCAL,
+    "fleetps",
+    "fleetps-agent",
+    "fleetps-ingestor",
+    "ingestor",
+    "agent",
+    "admission",
+    "broker",
+];
 
 /// Somebody who may sign in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -97,7 +109,7 @@ impl FromStr for UserName {
         let is_letter = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
         let begins_well = name.bytes().next().is_some_and(is_letter);
         let is_name = name.bytes().all(|byte| is_letter(byte) || b".-_".contains(&byte));
-        match begins_well && is_name && name.len() <= MAX_NAME && name != Self::LOCAL {
+        match begins_well && is_name && name.len() <= MAX_NAME && !RESERVED.contains(&name.as_str()) {
             true => Ok(Self(name)),
             false => Err(NotAName(crate::display::cut(text, MAX_NAME).into_owned())),
         }
@@ -107,6 +119,17 @@ impl FromStr for UserName {
 impl UserName {
     /// Nobody's, because it is that of commands on the server's own machine.
     pub const LOCAL: &str = "local";
+
+    /// The name as people see it from afar: `rn` and `m`, `0` and `o`, `1`, `i` and `l`, `.`, `-` and `_` look alike.
+    pub fn looks(&self) -> String {
+        let look = |letter: char| match letter {
+            '0' => 'o',
+            '1' | 'i' => 'l',
+            '.' | '_' => '-',
+            other => other,
+        };
+        self.0.replace("rn", "m").replace("vv", "w").chars().map(look).collect()
+    }
 }
 
 #[cfg(test)]
@@ -114,11 +137,42 @@ mod tests {
     use super::*;
 
     #[test]
+    fn names_that_people_mistake_for_each_other_look_the_same() {
+        let looks = |name: &str| name.parse::<UserName>().unwrap().looks();
+        for (one, other) in [
+            ("anna1", "annal"),
+            ("b0b", "bob"),
+            ("j.doe", "j_doe"),
+            ("bemd", "bernd"),
+            ("vvim", "wim"),
+            ("a1i", "ail"),
+        ] {
+            assert_eq!(looks(one), looks(other), "{one} {other}");
+        }
+        for (one, other) in [("anna", "hanna"), ("jdoe", "j.doe"), ("bert2", "bert3")] {
+            assert_ne!(looks(one), looks(other), "{one} {other}");
+        }
+    }
+
+    #[test]
     fn a_name_is_plain_and_does_not_depend_on_case() {
         for (text, expected) in [("anna", "anna"), (" Anna.B-2_x ", "anna.b-2_x"), ("7", "7")] {
             assert_eq!(text.parse::<UserName>().unwrap().as_str(), expected);
         }
-        for bad in ["", ".a", "a b", "ä", "a/b", "a@b", "local", "nobody in particular", &"x".repeat(65)] {
+        for bad in [
+            "",
+            ".a",
+            "a b",
+            "ä",
+            "a/b",
+            "a@b",
+            "local",
+            "ingestor",
+            "-",
+            "--help",
+            "nobody in particular",
+            &"x".repeat(65),
+        ] {
             assert!(bad.parse::<UserName>().is_err(), "{bad}");
         }
     }

@@ -36,6 +36,29 @@ async fn the_first_link_makes_one_administrator_once() {
 }
 
 #[tokio::test]
+async fn nobody_is_added_who_looks_like_another() {
+    let site = Guarded::new(SignInSettings::default()).await;
+    let viewer = || vec!["viewer".parse().unwrap()];
+    site.accounts().add_user(&By::command(), &"anna1".parse().unwrap(), viewer()).await.unwrap();
+    let refused = site.accounts().add_user(&By::command(), &"annal".parse().unwrap(), viewer()).await;
+    assert_eq!(refused.unwrap_err().to_string(), "annal looks like anna1, who is a user already");
+    site.accounts().add_user(&By::command(), &"bert".parse().unwrap(), viewer()).await.unwrap();
+    assert_eq!(site.accounts().users.all().len(), 2);
+}
+
+#[tokio::test]
+async fn the_first_links_that_are_left_work_no_more_once_there_was_an_administrator() {
+    let site = Guarded::new(SignInSettings::default()).await;
+    let left_over = site.first_link().await;
+    site.anna().await;
+    assert_eq!(site.visitor().get(&left_over).await.status, StatusCode::NOT_FOUND);
+    // Even where the records of users are lost afterwards.
+    site.accounts().users.remove("anna").await.unwrap();
+    assert!(!site.accounts().has_administrator());
+    assert_eq!(site.visitor().get(&left_over).await.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
 async fn two_who_use_one_link_at_once_are_not_both_let_in() {
     let site = Guarded::new(SignInSettings::default()).await;
     let link = site.first_link().await;

@@ -42,7 +42,7 @@ impl Running {
     }
 
     /// The value that `find` finds in the JSON at `path`, as soon as it does.
-    fn until<T>(&self, what: &str, path: &str, find: impl Fn(&Value) -> Option<T>) -> T {
+    pub fn until<T>(&self, what: &str, path: &str, find: impl Fn(&Value) -> Option<T>) -> T {
         until(what, || self.get(path).and_then(|value| find(&value)))
     }
 

@@ -13,9 +13,12 @@
 //! its own. Nothing is restored unless all of it is as the manifest says, and then under another name first, so that
 //! there is never half a data folder. What a backup into the same folder finds unchanged is not copied again.
 
+mod check;
 mod files;
 mod manifest;
 mod restore;
+mod saved;
+mod schedule;
 mod state;
 mod take;
 
@@ -24,9 +27,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
+pub use check::check;
 pub use manifest::{Entry, MANIFEST, Manifest};
 pub use restore::{restore, verify};
-pub use state::{StateFile, bring_back_state, read_state};
+pub use saved::{SavedState, SavedStates};
+pub use schedule::BackupFolder;
+pub use state::{Buckets, StateFile, bring_back_state, bucket_names, read_buckets, state_files};
 pub use take::{Taken, take};
 
 use fleetps_nats::{bucket::BucketError, lock::LockError};

@@ -3,18 +3,22 @@
 //! A restored data folder holds the files until the next start, which puts them into the new broker and removes them. A key
 //! that is there already stays as it is, so that it is safe to be interrupted.
 
-use std::{fs, io::ErrorKind, path::Path};
+use std::{collections::BTreeMap, fs, io::ErrorKind, path::Path};
 
 use async_nats::Client;
 use fleetps_nats::bucket::{self, Bucket, BucketError};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::BackupError;
 
 /// The folder of the files, in a backup and in a data folder made from it.
 pub(super) const FOLDER: &str = "state";
-/// Who is signed in is not kept: after a restore everybody signs in anew.
-const SESSIONS: &str = "sessions";
+/// Buckets that no backup has. After a restore everybody signs in anew, and a link that was used in the meantime does not
+/// work a second time.
+const NOT_KEPT: [&str; 3] = ["sessions", "sign_in_links", "known_browsers"];
+
+/// The values of buckets: by the bucket's name, by key.
+pub type Buckets = BTreeMap<String, BTreeMap<String, Value>>;
 
 /// What one file of a backup is to hold.
 #[derive(Debug)]
@@ -24,19 +28,37 @@ pub struct StateFile {
     pub(super) json: Vec<u8>,
 }
 
-/// Reads every bucket but that of the sessions.
+/// Reads every bucket that a backup has.
 ///
 /// # Errors
 /// When the broker does not answer.
-pub async fn read_state(client: &Client) -> Result<Vec<StateFile>, BackupError> {
-    let mut files = Vec::new();
-    for name in bucket::names(client).await?.iter().filter(|name| *name != SESSIONS) {
-        let all = Bucket::<Value>::open(client, name).await?.all().await?;
-        let values: Map<String, Value> = all.into_iter().map(|(key, entry)| (key, entry.value)).collect();
-        let json = serde_json::to_vec_pretty(&values).unwrap_or_default();
-        files.push(StateFile { path: format!("{FOLDER}/{name}.json"), json });
+pub async fn read_buckets(client: &Client) -> Result<Buckets, BackupError> {
+    let mut buckets = Buckets::new();
+    for name in bucket_names(client).await? {
+        if let Some(census) = bucket::census(client, &name).await? {
+            buckets.insert(name, census.values);
+        }
     }
-    Ok(files)
+    Ok(buckets)
+}
+
+/// The names of the buckets that a backup has.
+///
+/// # Errors
+/// When the broker does not answer.
+pub async fn bucket_names(client: &Client) -> Result<Vec<String>, BucketError> {
+    let mut names = bucket::names(client).await?;
+    names.retain(|name| !NOT_KEPT.contains(&name.as_str()));
+    Ok(names)
+}
+
+/// The files of a backup that hold these buckets.
+pub fn state_files(buckets: &Buckets) -> Vec<StateFile> {
+    let file = |(name, values)| StateFile {
+        path: format!("{FOLDER}/{name}.json"),
+        json: serde_json::to_vec_pretty(values).unwrap_or_default(),
+    };
+    buckets.iter().map(file).collect()
 }
 
 /// Puts what a restored data folder brought into the broker, once.
@@ -54,17 +76,20 @@ pub async fn bring_back_state(client: &Client, data: &Path) -> Result<(), Backup
         let path = entry.map_err(BackupError::at(&folder))?.path();
         let name = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
         let bytes = fs::read(&path).map_err(BackupError::at(&path))?;
-        let values: Map<String, Value> = serde_json::from_slice(&bytes).map_err(|error| {
+        let values: BTreeMap<String, Value> = serde_json::from_slice(&bytes).map_err(|error| {
             BackupError::Damaged { path: path.clone(), problem: format!("is no bucket ({error})") }
         })?;
-        put(client, name, &values).await?;
+        // An earlier version kept links: they may have been used since.
+        if !NOT_KEPT.contains(&name) {
+            put(client, name, &values).await?;
+        }
         fs::remove_file(&path).map_err(BackupError::at(&path))?;
         tracing::info!(bucket = name, values = values.len(), "brought back from the backup");
     }
     fs::remove_dir(&folder).map_err(BackupError::at(&folder))
 }
 
-async fn put(client: &Client, name: &str, values: &Map<String, Value>) -> Result<(), BucketError> {
+async fn put(client: &Client, name: &str, values: &BTreeMap<String, Value>) -> Result<(), BucketError> {
     let bucket = Bucket::<Value>::open(client, name).await?;
     for (key, value) in values {
         bucket.create(key, value).await?;

@@ -17,10 +17,16 @@ use crate::{
 };
 
 /// Where the segments are.
-const HISTORY: &str = "history";
+pub(super) const HISTORY: &str = "history";
 /// What every start makes anew, or what belongs to this machine's run alone.
-const MADE_ANEW: [&str; 7] = [
+const MADE_ANEW: [&str; 10] = [
     "lock",
+    // The token of the server that runs.
+    "web.json",
+    // A backup has the latest state as files of its own.
+    super::saved::SAVED_STATES,
+    // The broker's keys: with them anybody would be its ingestor, or its administrator.
+    "nats/keys",
     HISTORY,
     "nats/way.json",
     "nats/jetstream",

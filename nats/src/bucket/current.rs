@@ -46,6 +46,8 @@ pub(super) struct Change<T> {
     pub(super) key: String,
     /// `None`: it is gone.
     pub(super) entry: Option<Entry<T>>,
+    /// It is gone because somebody removed it; otherwise its value cannot be understood.
+    pub(super) is_removed: bool,
     /// When the broker took the change, in µs since 1970 UTC.
     pub(super) at_us: i64,
 }
@@ -107,20 +109,22 @@ impl Changes {
         }
         (self.seen, self.waiting) = (consumer_sequence, self.waiting.min(info.pending));
         let key = message.subject.strip_prefix(&self.prefix).unwrap_or_default().to_owned();
-        let entry = value(&message, &key).map(|value| Entry { value, revision });
-        Ok(Change { key, entry, at_us })
+        let is_removed = says_removed(&message);
+        let value = if is_removed { None } else { value(&message, &key) };
+        Ok(Change { key, entry: value.map(|value| Entry { value, revision }), is_removed, at_us })
     }
 }
 
-/// The value of a message, unless the key is gone. What cannot be understood is as good as gone: nobody may get in by a
-/// record that means nothing.
-fn value<T: DeserializeOwned>(message: &Message, key: &str) -> Option<T> {
+/// Whether a message says that its key was removed.
+fn says_removed(message: &Message) -> bool {
     let is_gone = |headers: &async_nats::HeaderMap| {
         GONE_HEADERS.into_iter().any(|name| headers.get(name).is_some_and(|value| value.as_str() != "PUT"))
     };
-    if message.headers.as_ref().is_some_and(is_gone) {
-        return None;
-    }
+    message.headers.as_ref().is_some_and(is_gone)
+}
+
+/// The value of a message. One that cannot be understood does not count: nobody may get in by a record that means nothing.
+fn value<T: DeserializeOwned>(message: &Message, key: &str) -> Option<T> {
     serde_json::from_slice(&message.payload)
         .inspect_err(|error| {
             tracing::error!(key, error = %error, "a value in the broker's bucket cannot be understood and does not count");

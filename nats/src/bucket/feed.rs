@@ -60,7 +60,7 @@ async fn tell<T: DeserializeOwned>(
             (is_behind, *failures) = (false, 0);
             sender.send(Told::UpToDate).await.map_err(|_| "nobody listens")?;
         }
-        let current::Change { key, entry, at_us } = changes.next().await?;
+        let current::Change { key, entry, at_us, .. } = changes.next().await?;
         let value = entry.map(|entry| entry.value);
         sender.send(Told::Change { key, value, at_us }).await.map_err(|_| "nobody listens")?;
     }

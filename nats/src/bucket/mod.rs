@@ -5,6 +5,7 @@
 //! it at once one is told so. `current` reads what a bucket holds now, `followed` keeps a copy of that in memory, `feed`
 //! tells every change.
 
+mod census;
 mod current;
 mod feed;
 mod followed;
@@ -22,6 +23,7 @@ use async_nats::{
 use futures_util::TryStreamExt;
 use serde::{Serialize, de::DeserializeOwned};
 
+pub use census::{Census, census, revisions};
 pub(crate) use feed::Told;
 pub use followed::Followed;
 
@@ -88,9 +90,9 @@ impl<T: Serialize + DeserializeOwned> Bucket<T> {
     /// When the broker does not answer or cannot make it.
     pub async fn open(client: &Client, name: &str) -> Result<Self, BucketError> {
         let jetstream = jetstream::new(client.clone());
-        let store = match jetstream.get_key_value(name).await {
-            Ok(store) => store,
-            Err(_) => jetstream.create_key_value(config(name)).await.map_err(failed("make", name))?,
+        let store = match census::existing(&jetstream, name).await? {
+            Some(store) => store,
+            None => jetstream.create_key_value(config(name)).await.map_err(failed("make", name))?,
         };
         Ok(Self { store, values: PhantomData })
     }

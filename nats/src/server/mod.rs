@@ -176,6 +176,14 @@ pub fn broker_in(data: &Path, part: Part) -> Result<Broker, ServerError> {
     Ok(config::way_in(&files).broker(text.trim(), nkey_file))
 }
 
+/// The public key of `part` of the managed server of the data folder `data`.
+///
+/// # Errors
+/// When none was ever run there, or its files cannot be read by this user.
+pub fn public_key_in(data: &Path, part: Part) -> Result<String, ServerError> {
+    keys::Keys::in_folder(&data.join("nats").join("keys")).public(part)
+}
+
 impl ServerError {
     fn file(path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();

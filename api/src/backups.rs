@@ -1,0 +1,154 @@
+//! Backups that fleetps takes by itself, as `[backup]` says, and what readiness says of them.
+
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use async_nats::Client;
+use fleetps_ingestor::backup::{self, BackupError, BackupFolder, Buckets, StateFile};
+use fleetps_nats::{
+    bounds::{self, OutOfRange},
+    hosts::HOSTS,
+    server::{Part, public_key_in},
+    units, with_causes,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    config::Config,
+    display::time,
+    live::{Check, now_us},
+    recovery::{StateHealth, without_keys},
+};
+
+/// How often it is looked whether a backup is due, and how long after a failure it is tried again: a disk that was
+/// unmounted is found soon.
+const LOOK_EVERY: Duration = Duration::from_secs(30);
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+/// When backups are taken, and where to.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct BackupSettings {
+    /// The folder that gets a folder for each backup; none is taken where this is left out. On another disk, best on
+    /// another machine.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub to: Option<PathBuf>,
+    /// A backup is taken when the newest is this old.
+    #[serde(with = "units::duration")]
+    pub every: Duration,
+    /// How many are kept. Files that did not change are in the folder once.
+    pub keep: usize,
+}
+
+impl Default for BackupSettings {
+    fn default() -> Self {
+        // A week of days: a loss that nobody sees at once can still be mended.
+        Self { to: None, every: DAY, keep: 7 }
+    }
+}
+
+impl BackupSettings {
+    /// Whether every value can be used.
+    ///
+    /// # Errors
+    /// Names the first setting that is outside of its range.
+    pub fn check(&self) -> Result<(), OutOfRange> {
+        let Self { to: _, every, keep } = self;
+        let often = "each reads the whole history, and one that is a year old mends little";
+        bounds::duration("every", *every, Duration::from_secs(60)..=366 * DAY, often)?;
+        bounds::number("keep", *keep, 1..=1000, "none would be no backup, and each takes some room")
+    }
+}
+
+/// The broker's records as a backup has them.
+///
+/// # Errors
+/// When the broker does not answer.
+pub async fn state_of(client: &Client, data: &Path) -> Result<Vec<StateFile>, BackupError> {
+    Ok(state_files(backup::read_buckets(client).await?, data))
+}
+
+/// These buckets as a backup has them: this machine's own agent has no key in it. The broker's keys are not in a backup, so
+/// a restored machine makes new ones, and its agent must get its name back.
+pub fn state_files(mut buckets: Buckets, data: &Path) -> Vec<StateFile> {
+    let own = public_key_in(data, Part::Agent).ok();
+    let is_own = |record: &Value| {
+        let keys = record["keys"].as_array().into_iter().flatten();
+        own.as_ref().is_some_and(|own| keys.into_iter().any(|key| key == own))
+    };
+    for record in buckets.get_mut(HOSTS).into_iter().flat_map(|hosts| hosts.values_mut()) {
+        if is_own(record) {
+            *record = without_keys(record);
+        }
+    }
+    backup::state_files(&buckets)
+}
+
+/// Takes backups until `shutdown`; does nothing where none are asked for.
+pub async fn keep_backing_up(
+    client: Client,
+    config: Config,
+    health: StateHealth,
+    shutdown: CancellationToken,
+) {
+    let Some(to) = &config.backup.to else { return };
+    let folder = BackupFolder::new(to);
+    loop {
+        let made_at_us = newest(&folder).await;
+        health.set_backup(check(&config.backup, made_at_us, None));
+        if is_due(&config.backup, made_at_us) {
+            let failure = take(&client, &config, &folder).await.err();
+            if let Some(error) = &failure {
+                tracing::error!(error, to = %to.display(), "no backup was taken; trying again");
+            }
+            health.set_backup(check(&config.backup, newest(&folder).await, failure.as_deref()));
+        }
+        if shutdown.run_until_cancelled(tokio::time::sleep(LOOK_EVERY)).await.is_none() {
+            return;
+        }
+    }
+}
+
+/// When the newest backup was made, in µs since 1970 UTC.
+async fn newest(folder: &BackupFolder) -> Option<i64> {
+    let folder = folder.clone();
+    let found = tokio::task::spawn_blocking(move || folder.newest()).await.ok().flatten();
+    let made_at: jiff::Timestamp = found?.1.made_at.parse().ok()?;
+    Some(made_at.as_microsecond())
+}
+
+/// Whether one is to be taken; also where the newest is from a time that is still to come.
+fn is_due(settings: &BackupSettings, made_at_us: Option<i64>) -> bool {
+    let age_us = made_at_us.map(|made_at_us| now_us().saturating_sub(made_at_us));
+    let every_us = i64::try_from(settings.every.as_micros()).unwrap_or(i64::MAX);
+    age_us.is_none_or(|age_us| !(0..every_us).contains(&age_us))
+}
+
+async fn take(client: &Client, config: &Config, folder: &BackupFolder) -> Result<(), String> {
+    let state = state_of(client, &config.data).await.map_err(|error| with_causes(&error))?;
+    let (folder, config) = (folder.clone(), config.clone());
+    let taking = tokio::task::spawn_blocking(move || {
+        folder.take(&config.data, config.settings_file.as_deref(), Some(&state), config.backup.keep)
+    });
+    let taken = taking.await.map_err(|error| error.to_string())?.map_err(|error| with_causes(&error))?;
+    tracing::info!(files = taken.manifest.files.len(), copied = taken.copied, "a backup was taken");
+    Ok(())
+}
+
+/// What readiness says: when the last good backup was made, and why there is no newer one.
+fn check(settings: &BackupSettings, made_at_us: Option<i64>, failure: Option<&str>) -> Check {
+    let last = match made_at_us {
+        Some(made_at_us) => format!("the last good backup was made at {}", time(made_at_us)),
+        None => "no good backup was made yet".to_owned(),
+    };
+    let to = settings.to.as_deref().unwrap_or(Path::new("")).display();
+    match failure {
+        Some(failure) => Err(format!("{last}; another one to {to} failed, and is tried again: {failure}")),
+        None if is_due(settings, made_at_us) => Err(format!("{last}; one to {to} is due")),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,67 @@
+//! What readiness says about the broker's own records.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use crate::live::Check;
+
+/// Whether the broker's records are whole and saved; cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct StateHealth(Arc<Mutex<Inner>>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    /// What is lost.
+    lost: Option<String>,
+    /// Why the state was not saved when it was tried last.
+    unsaved: Option<String>,
+    /// The backups that fleetps takes by itself; absent where it takes none.
+    backup: Option<Check>,
+    /// When it was saved last, in µs since 1970 UTC.
+    saved_at_us: Option<i64>,
+}
+
+impl StateHealth {
+    /// Whether no record is lost.
+    pub fn whole(&self) -> Check {
+        self.0.lock().lost.clone().map_or(Ok(()), Err)
+    }
+
+    /// Why the state cannot be saved, where it cannot.
+    pub fn unsaved(&self) -> Option<String> {
+        self.0.lock().unsaved.clone()
+    }
+
+    /// When the state was saved last, in µs since 1970 UTC.
+    pub fn saved_at_us(&self) -> Option<i64> {
+        self.0.lock().saved_at_us
+    }
+
+    /// Whether backups are taken as the settings say; `None` where they ask for none.
+    pub fn backup(&self) -> Option<Check> {
+        self.0.lock().backup.clone()
+    }
+
+    /// Sets what is said of backups.
+    pub fn set_backup(&self, check: Check) {
+        self.0.lock().backup = Some(check);
+    }
+
+    /// Sets what is lost; `None` when every record is there.
+    pub fn set_lost(&self, lost: Option<String>) {
+        self.0.lock().lost = lost;
+    }
+
+    /// The state is saved as of `at_us`.
+    pub(super) fn saved(&self, at_us: Option<i64>) {
+        let mut inner = self.0.lock();
+        inner.unsaved = None;
+        inner.saved_at_us = at_us;
+    }
+
+    /// Saving failed.
+    pub(super) fn failed(&self, problem: String) {
+        self.0.lock().unsaved = Some(problem);
+    }
+}

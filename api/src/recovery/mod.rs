@@ -1,0 +1,91 @@
+//! What the broker must not lose (users, hosts, tokens), and the way back when it did.
+//!
+//! `keep` saves the buckets into the data folder whenever they change; `losses` compares what was saved with what the broker
+//! has; `before` looks for signs of an earlier administrator. A start that finds a loss says so, and makes no link for a new
+//! administrator: whoever can damage a file of the broker must not become one. `--recover` (`recover`) brings back what
+//! was saved, and is in the audit.
+
+mod before;
+mod health;
+mod keep;
+mod losses;
+mod recover;
+
+use std::path::Path;
+
+use anyhow::Context;
+use async_nats::Client;
+use fleetps_ingestor::backup::{SavedState, SavedStates};
+use fleetps_nats::{HostName, audit::Audit};
+
+pub use before::sign_of_administrator;
+pub use health::StateHealth;
+pub use keep::keep_saving;
+pub use losses::{Loss, Losses};
+pub(crate) use recover::without_keys;
+
+use crate::display::time;
+
+/// What a start found.
+#[derive(Debug)]
+pub struct Found {
+    /// The state that was saved last and is whole.
+    pub saved: Option<SavedState>,
+    /// What the broker lost since, and still lacks.
+    pub losses: Losses,
+}
+
+impl Found {
+    /// What is lost and what to do about it, for readiness.
+    pub fn problem(&self) -> Option<String> {
+        (!self.losses.is_empty()).then(|| format!("{}; {}", self.losses, way_on(self.saved.as_ref())))
+    }
+}
+
+/// Looks for losses, tells of them on standard error, and with `recover` mends them. `this_host` is this machine's name
+/// in the fleet, where a managed broker serves it.
+///
+/// # Errors
+/// When the broker or the data folder cannot be read, or the recovery cannot be done or written down.
+pub async fn at_start(
+    client: &Client,
+    data: &Path,
+    recover: bool,
+    this_host: Option<&HostName>,
+) -> anyhow::Result<Found> {
+    let saved = SavedStates::of(data).newest()?;
+    let losses = Losses::find(client, saved.as_ref()).await;
+    let mut losses = losses.context(
+        "the broker's records cannot be read. If it cannot read its files any more, stop it, move nats/jetstream out of the \
+         data folder, and start with --recover",
+    )?;
+    if !losses.is_empty() {
+        eprintln!("fleetps: the broker lost records of its own: {losses}");
+    }
+    match (recover, losses.is_empty()) {
+        (true, true) => eprintln!("fleetps: --recover has nothing to bring back: every record can be read"),
+        (true, false) => {
+            let audit = Audit::open(client).await?;
+            let told = recover::recover(client, &audit, saved.as_ref(), &losses, this_host).await?;
+            eprintln!("fleetps: {told}");
+            losses = Losses::find(client, saved.as_ref()).await?;
+        }
+        (false, false) => eprintln!("fleetps: {}", way_on(saved.as_ref())),
+        (false, true) => {}
+    }
+    Ok(Found { saved, losses })
+}
+
+/// What somebody can do about a loss.
+pub(crate) fn way_on(saved: Option<&SavedState>) -> String {
+    match saved {
+        Some(saved) => format!(
+            "start with --recover to bring back what was saved at {}; what was removed on purpose since then comes back too",
+            time(saved.made_at_us)
+        ),
+        None => "nothing was saved that could be brought back. Restore a backup with `fleetps restore DIR --data NEW`, or \
+                 start with --recover: it removes what cannot be read, and makes a link for a new administrator where there \
+                 is none"
+            .to_owned(),
+    }
+}

@@ -1,0 +1,91 @@
+//! `--recover`: writes saved records back where they are gone or cannot be read. What can be read stays as it is.
+
+use std::collections::BTreeSet;
+
+use async_nats::Client;
+use fleetps_ingestor::backup::SavedState;
+use fleetps_nats::{
+    HostName,
+    audit::{Audit, AuditEntry, Outcome},
+    bucket::{Bucket, BucketError},
+    hosts::HOSTS,
+};
+use serde_json::{Value, json};
+
+use super::{Loss, Losses, losses::list};
+use crate::{display::time, live::now_us, people::By};
+
+/// Brings back what is lost; says what it did.
+///
+/// # Errors
+/// When the broker does not take it, or it cannot be written down.
+pub(super) async fn recover(
+    client: &Client,
+    audit: &Audit,
+    saved: Option<&SavedState>,
+    losses: &Losses,
+    this_host: Option<&HostName>,
+) -> anyhow::Result<String> {
+    let mut texts = Vec::new();
+    for (name, loss) in losses.iter() {
+        texts.push(mend(client, name, loss, saved, this_host).await?);
+    }
+    let from =
+        saved.map_or_else(String::new, |saved| format!(" from what was saved at {}", time(saved.made_at_us)));
+    let what = format!("{}{from}", texts.join("; "));
+    audit.record(entry(what.clone())).await?;
+    Ok(format!("recovered: {what}"))
+}
+
+fn entry(what: String) -> AuditEntry {
+    AuditEntry {
+        at_us: now_us(),
+        who: By::command().name,
+        from: None,
+        action: "state.recover".to_owned(),
+        host: None,
+        what,
+        outcome: Outcome::Done,
+    }
+}
+
+async fn mend(
+    client: &Client,
+    name: &str,
+    loss: &Loss,
+    saved: Option<&SavedState>,
+    this_host: Option<&HostName>,
+) -> Result<String, BucketError> {
+    let saved = saved.and_then(|saved| saved.buckets.get(name));
+    let bucket = Bucket::<Value>::open(client, name).await?;
+    let (mut back, mut removed) = (BTreeSet::new(), BTreeSet::new());
+    for key in loss.missing.iter().chain(&loss.unreadable) {
+        match saved.and_then(|saved| saved.get(key)) {
+            Some(value) if name == HOSTS && this_host.is_some_and(|host| host.as_str() == key) => {
+                bucket.put(key, &without_keys(value)).await?;
+                back.insert(key.clone());
+            }
+            Some(value) => {
+                bucket.put(key, value).await?;
+                back.insert(key.clone());
+            }
+            None => {
+                bucket.delete(key).await?;
+                removed.insert(key.clone());
+            }
+        }
+    }
+    let counts = [(back, "back"), (removed, "removed because it cannot be read and was never saved")];
+    let texts = counts.iter().filter(|(keys, _)| !keys.is_empty());
+    let texts: Vec<_> = texts.map(|(keys, what)| format!("{} {what}", list(keys))).collect();
+    Ok(format!("{name}: {}", texts.join(", ")))
+}
+
+/// The record of a host that has to show its key anew: this machine's own key may have been lost with the broker's files.
+pub(crate) fn without_keys(record: &Value) -> Value {
+    let mut record = record.clone();
+    if let Some(fields) = record.as_object_mut() {
+        fields.insert("keys".to_owned(), json!([]));
+    }
+    record
+}
