@@ -8,8 +8,8 @@
 //! `program` is what the command line leads to: `pipeline` runs everything in one process, as `cli` and `config` say;
 //! `commands` answers in a terminal.
 
-mod broker;
 pub mod backups;
+mod broker;
 pub mod cli;
 pub mod commands;
 pub mod config;

@@ -94,6 +94,7 @@ impl Default for IngestorSettings {
 }
 
 const MS: Duration = Duration::from_millis(1);
+const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(DAY_S);
 /// Longer than any program or disk lasts; times of day are reckoned with it without overflow.
@@ -118,6 +119,8 @@ impl IngestorSettings {
             keep_minutes,
             keep_hours,
             keep_audit,
+            keep_down_hosts,
+            quarantine_after,
             max_history_bytes,
             host_bytes_per_s,
             max_stream_bytes,
@@ -151,6 +154,14 @@ impl IngestorSettings {
         bounds::duration("keep_minutes", *keep_minutes, HOUR..=CENTURY, lasts)?;
         bounds::duration("keep_hours", *keep_hours, HOUR..=CENTURY, lasts)?;
         bounds::duration("keep_audit", *keep_audit, DAY..=CENTURY, lasts)?;
+        bounds::duration(
+            "keep_down_hosts",
+            *keep_down_hosts,
+            60 * SECOND..=CENTURY,
+            "a host that is started again is down for a while",
+        )?;
+        let again = "the second look must be another one, and a damaged file is not to be asked for ever";
+        bounds::duration("quarantine_after", *quarantine_after, 10 * MS..=DAY, again)?;
         bounds::bytes("max_history_bytes", *max_history_bytes, 16 << 20..=1 << 50, disk)?;
         let flow = "a small host sends some kilobytes a second, and a network no more than gigabytes";
         bounds::bytes("host_bytes_per_s", *host_bytes_per_s, 4 << 10..=4 << 30, flow)?;

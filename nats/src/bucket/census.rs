@@ -42,7 +42,8 @@ pub async fn census<T: DeserializeOwned>(
     name: &str,
 ) -> Result<Option<Census<T>>, BucketError> {
     let Some(store) = existing(&jetstream::new(client.clone()), name).await? else { return Ok(None) };
-    let mut census = Census { values: BTreeMap::new(), unreadable: BTreeSet::new(), removed: BTreeSet::new() };
+    let mut census =
+        Census { values: BTreeMap::new(), unreadable: BTreeSet::new(), removed: BTreeSet::new() };
     let mut changes = current::open(&store).await.map_err(failed("read", name))?;
     while changes.is_behind() {
         let Change { key, entry, is_removed, .. } = changes.next().await.map_err(failed("read", name))?;
