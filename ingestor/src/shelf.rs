@@ -4,7 +4,6 @@
 //! `attach.sql`, but stays on disk for a while, for readers that have just read the old one.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashSet},
     fs::{self, File},
     io::Write,
     path::{Path, PathBuf},
@@ -12,17 +11,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use self::unread::{Unread, UnreadSegments};
+pub(crate) use self::state::set_file_aside;
+use self::{state::State, unread::Unread};
 use crate::{
-    audit::{self, AuditFolder, AuditName, attach_audit_sql},
+    audit::{AuditName, attach_audit_sql},
     error::IngestError,
-    history::{Catalog, HistoryError, LeftOut, RowCounts, attach_sql},
-    segment::{
-        Fault, FileError, SegmentName, TEMPORARY_EXTENSION, current_and_covered, make_read_only,
-        publish_file, read_whole,
-    },
+    history::{HistoryError, RowCounts, attach_sql},
+    segment::{Fault, FileError, SegmentName, TEMPORARY_EXTENSION, make_read_only, publish_file, read_whole},
 };
 
+mod state;
 mod unread;
 
 /// The file beside the segments that tells everybody how to attach them.
@@ -47,31 +45,6 @@ pub(crate) struct Shelved {
 pub(crate) struct Shelf {
     folder: PathBuf,
     state: Mutex<State>,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    /// Those that are read, by file name.
-    segments: BTreeMap<String, Shelved>,
-    /// Those that should be read and cannot be.
-    unread: UnreadSegments,
-    /// Those that a newer version wrote, and what is no file.
-    left_out: Vec<LeftOut>,
-    /// Those that were found damaged twice.
-    damaged: Vec<SegmentName>,
-    /// Those that are no longer used, by file name.
-    retired: BTreeMap<String, Retired>,
-    /// The audit segments that could be attached.
-    attachable_audit: HashSet<AuditName>,
-    /// Whether `attach.sql` says what is here.
-    is_published: bool,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Retired {
-    since: Instant,
-    /// Nothing took its place: it was too old, or too much.
-    is_removed: bool,
 }
 
 impl Shelf {
@@ -253,129 +226,6 @@ impl Shelf {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-impl State {
-    /// Makes this what is in the folder, as far as it can be read.
-    fn look(&mut self, folder: &Path) -> Result<(), HistoryError> {
-        let mut counts = RowCounts::of(folder);
-        self.unread.forget_gone(folder);
-        loop {
-            let is_unused = |name: &SegmentName| self.unread.has(name) || self.is_removed(&name.to_string());
-            let catalog = Catalog::scan_without(folder, is_unused)?;
-            let mut is_whole = true;
-            let mut segments = BTreeMap::new();
-            for segment in &catalog.current {
-                let file_name = segment.name.to_string();
-                let read = match self.segments.get(&file_name) {
-                    Some(shelved) => Ok(shelved.rows),
-                    None => counts.read(&segment.name),
-                };
-                match read {
-                    Ok(rows) => {
-                        segments
-                            .insert(file_name, Shelved { name: segment.name, rows, bytes: segment.bytes });
-                    }
-                    Err(Fault::Gone) => {}
-                    Err(fault) => {
-                        self.unread.add(segment.name, fault);
-                        is_whole = false;
-                    }
-                }
-            }
-            // What another segment hides may have to take its place.
-            if is_whole {
-                self.segments = segments;
-                self.take(catalog);
-                return Ok(());
-            }
-        }
-    }
-
-    fn take(&mut self, catalog: Catalog) {
-        for file in catalog.left_out.iter().filter(|file| !self.left_out.contains(file)) {
-            tracing::error!(segment = %file.file_name, "left out: {}", file.fault);
-        }
-        (self.left_out, self.damaged) = (catalog.left_out, catalog.damaged);
-        // Left by a merge that was done; they may just be in use by a reader.
-        let covered: BTreeSet<String> = catalog.covered.iter().map(SegmentName::to_string).collect();
-        self.retired.retain(|file_name, retired| retired.is_removed || covered.contains(file_name));
-        for file_name in covered {
-            let retired = Retired { since: Instant::now(), is_removed: false };
-            self.retired.entry(file_name).or_insert(retired);
-        }
-    }
-
-    /// Draws the conclusion from having looked at an unread segment again.
-    fn judged(
-        &mut self,
-        folder: &Path,
-        name: SegmentName,
-        verdict: Result<(), Fault>,
-        quarantine_after: Duration,
-    ) {
-        match verdict {
-            Ok(()) => {
-                tracing::info!(segment = %name, "can be read again");
-                self.unread.remove(&name);
-            }
-            Err(Fault::Gone) => self.unread.remove(&name),
-            Err(fault) => {
-                let is_proven = fault.is_damage() && self.unread.is_suspected_for(&name, quarantine_after);
-                self.unread.add(name, fault);
-                if is_proven && set_file_aside(folder, &name.to_string(), &name.damaged_file_name()) {
-                    self.unread.remove(&name);
-                }
-            }
-        }
-    }
-
-    /// The audit segments that can be attached; one that cannot would keep `attach.sql` from attaching anything.
-    fn attachable_audit(&mut self, folder: &Path) -> Vec<AuditName> {
-        let mut names = AuditFolder::scan(folder).map(|found| found.current).unwrap_or_default();
-        self.attachable_audit.retain(|name| names.contains(name));
-        names.retain(|name| self.attachable_audit.contains(name) || audit::is_attachable(folder, name));
-        self.attachable_audit.extend(names.iter().copied());
-        names
-    }
-
-    /// The segments that are in the folder and are not read; those found damaged twice are not among them.
-    fn absent(&self) -> impl Iterator<Item = SegmentName> {
-        self.unread.iter().map(|unread| unread.name).chain(self.left_out.iter().map(|file| file.name))
-    }
-
-    fn is_removed(&self, file_name: &str) -> bool {
-        self.retired.get(file_name).is_some_and(|retired| retired.is_removed)
-    }
-
-    fn put(&mut self, shelved: Shelved) {
-        self.segments.insert(shelved.name.to_string(), shelved);
-    }
-
-    fn retire(&mut self, names: &[SegmentName], is_removed: bool) {
-        self.is_published = false;
-        for name in names {
-            if self.segments.remove(&name.to_string()).is_some() {
-                self.retired.insert(name.to_string(), Retired { since: Instant::now(), is_removed });
-            }
-        }
-    }
-
-    fn current(&self) -> Vec<Shelved> {
-        let names = self.segments.values().map(|shelved| shelved.name).collect();
-        let (current, _) = current_and_covered(names);
-        current.iter().filter_map(|name| self.segments.get(&name.to_string()).copied()).collect()
-    }
-}
-
-/// Gives a file that was found damaged twice the name of one; false where that fails.
-pub(crate) fn set_file_aside(folder: &Path, file_name: &str, damaged_file_name: &str) -> bool {
-    let renamed = fs::rename(folder.join(file_name), folder.join(damaged_file_name));
-    match &renamed {
-        Ok(()) => tracing::error!(segment = %file_name, "set aside: it was found damaged twice"),
-        Err(error) => tracing::warn!(segment = %file_name, %error, "cannot be set aside; trying again"),
-    }
-    renamed.is_ok()
 }
 
 /// Makes every segment a file that is only read, as new ones are: a program that opens one to write would lock it.

@@ -103,10 +103,13 @@ impl Records {
         }
     }
 
-    /// The segments that were found damaged, whose entries are missing; none where there is no audit here.
+    /// The segments that were found damaged, or are not read for another reason by their names alone, whose entries are
+    /// missing; none where there is no audit here.
     pub fn set_aside(&self) -> Vec<String> {
         let found = self.0.as_ref().and_then(|open| AuditFolder::scan(&open.history).ok());
-        found.unwrap_or_default().damaged.iter().map(ToString::to_string).collect()
+        let AuditFolder { damaged, left_out, .. } = found.unwrap_or_default();
+        let left_out = left_out.into_iter().map(|file| file.file_name);
+        damaged.iter().map(ToString::to_string).chain(left_out).collect()
     }
 
     /// Finds entries for `who`, when it is their turn.

@@ -22,7 +22,7 @@ use crate::{
 const AROUND: [&str; 2] = ["Expected a single SELECT statement", "in query() function"];
 
 /// Errors of DuckDB that come from what is in the files, not from the question.
-const OF_THE_FILES: [&str; 3] = ["IO", "Serialization", "FATAL"];
+const OF_THE_FILES: [&str; 4] = ["Data Corruption", "IO", "Serialization", "FATAL"];
 
 /// The engine cannot be had.
 #[derive(Debug, thiserror::Error)]
