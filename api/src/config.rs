@@ -13,6 +13,7 @@ use fleetps_nats::{
     admission::AdmissionSettings,
     bounds::{self, nearest_name},
     connection::Broker,
+    file,
     server::{Part, PublicServer},
 };
 use serde::{Deserialize, Serialize};
@@ -175,7 +176,7 @@ impl Config {
     }
 
     fn read(path: &Path) -> anyhow::Result<Self> {
-        let text = std::fs::read_to_string(path)
+        let text = file::read_text(path)
             .with_context(|| format!("cannot read the settings file {}", path.display()))?;
         toml::from_str(&text).map_err(|error: toml::de::Error| {
             let meant = nearest_name(error.message())

@@ -17,7 +17,7 @@ use fleetps_nats::{
     connection::Broker,
     lock::FolderLock,
     server::{ManagedServer, Part, ServerSettings},
-    units,
+    units, with_causes,
 };
 use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -89,6 +89,7 @@ pub async fn run_everything(config: Config, ended: CancellationToken) -> anyhow:
     let host = config.host.clone().unwrap_or_else(|| HostName::from_os_name(&os_host_name()));
     let (door, address) = listen(&config).await?;
     let brokers = Brokers::open(&config).await?;
+    let config = without_broken_agent(config, &brokers);
     let mut pipeline = Pipeline::default();
     let outcome = match pipeline.start(&config, &brokers, &host, door, &address).await {
         Ok(sign_in) => {
@@ -102,13 +103,24 @@ pub async fn run_everything(config: Config, ended: CancellationToken) -> anyhow:
     outcome.and(sealed)
 }
 
+/// `config` without this machine's agent where the agent's key cannot be read: everything else runs.
+fn without_broken_agent(mut config: Config, brokers: &Brokers) -> Config {
+    if config.sample_this_host
+        && let Err(error) = brokers.of(Part::Agent).check_key()
+    {
+        tracing::error!("this machine is not sampled: {}", with_causes(&error));
+        config.sample_this_host = false;
+    }
+    config
+}
+
 /// The block that says where to look.
 fn started(config: &Config, address: &str, host: &HostName) -> String {
     let broker = config.nats.as_deref().unwrap_or("a local nats-server, managed");
     let samples = if config.sample_this_host {
         format!("this machine as {host}, every {}", units::format_duration(config.agent.interval))
     } else {
-        "not this machine (--no-agent)".to_owned()
+        "not this machine".to_owned()
     };
     let demo = if config.demo_hosts > 0 {
         format!("; {} simulated hosts", config.demo_hosts)

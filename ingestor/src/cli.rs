@@ -14,6 +14,7 @@ use fleetps_nats::{
     admission::AdmissionSettings,
     bounds::nearest_name,
     connection::Broker,
+    file,
     units::{parse_bytes, parse_duration},
 };
 use serde::Deserialize;
@@ -105,8 +106,8 @@ impl Cli {
 }
 
 fn read(path: &Path) -> anyhow::Result<File> {
-    let text = std::fs::read_to_string(path)
-        .with_context(|| format!("cannot read the settings file {}", path.display()))?;
+    let text =
+        file::read_text(path).with_context(|| format!("cannot read the settings file {}", path.display()))?;
     toml::from_str(&text).with_context(|| unusable(path, &text))
 }
 
@@ -141,7 +142,7 @@ mod tests {
                 ],
             };
             for value in absurd {
-                let file = file(&format!("[ingestor]\n{key} = {value}\n"));
+                let file = settings_file(&format!("[ingestor]\n{key} = {value}\n"));
                 let cli = Cli { config: Some(file.path().to_owned()), ..Cli::default() };
                 let refusal = cli.resolve().map(|_| ()).expect_err(&format!("{key} = {value}"));
                 assert!(format!("{refusal:#}").contains(key.as_str()), "{key} = {value}: {refusal:#}");
@@ -153,7 +154,7 @@ mod tests {
         }
     }
 
-    fn file(text: &str) -> tempfile::NamedTempFile {
+    fn settings_file(text: &str) -> tempfile::NamedTempFile {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), text).unwrap();
         file
@@ -161,7 +162,7 @@ mod tests {
 
     #[test]
     fn a_flag_goes_before_the_file_and_the_file_before_the_default() {
-        let file = file("data = \"/from-file\"\n[ingestor]\nkeep_samples = \"3d\"\nseal_rows = 7\n");
+        let file = settings_file("data = \"/from-file\"\n[ingestor]\nkeep_samples = \"3d\"\nseal_rows = 7\n");
         let config = file.path().to_str().unwrap();
         let cli = Cli::parse_from(["fleetps-ingestor", "--config", config, "--keep-samples", "2d"]);
         let (broker, _, settings) = cli.resolve().unwrap();
@@ -176,7 +177,7 @@ mod tests {
         for (text, named) in
             [("datta = \"/x\"", "did you mean data?"), ("[ingestor]\nkeep_samples = \"soon\"", "soon")]
         {
-            let file = file(text);
+            let file = settings_file(text);
             let cli = Cli { config: Some(file.path().to_owned()), ..Cli::default() };
             let refusal = format!("{:#}", cli.resolve().unwrap_err());
             assert!(refusal.contains(named) && refusal.contains(file.path().to_str().unwrap()), "{refusal}");

@@ -123,6 +123,14 @@ impl Broker {
             .map_err(|source| ConnectionError::Connect { url: self.url.clone(), source })
     }
 
+    /// Whether this part's key can be read.
+    ///
+    /// # Errors
+    /// When it cannot.
+    pub fn check_key(&self) -> Result<(), KeyError> {
+        self.nkey_file.as_deref().map_or(Ok(()), |path| key::read(path).map(drop))
+    }
+
     fn options(&self, name: &str, inbox_prefix: &str) -> Result<ConnectOptions, ConnectionError> {
         let options = match &self.nkey_file {
             Some(path) => ConnectOptions::with_nkey(key::seed(&key::read(path)?)?),

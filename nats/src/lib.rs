@@ -16,6 +16,7 @@ mod causes;
 mod clock;
 pub mod connection;
 pub mod direct;
+pub mod file;
 pub mod host;
 pub mod hosts;
 pub mod key;

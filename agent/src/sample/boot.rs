@@ -6,7 +6,7 @@
 
 use std::{fs, io, path::Path, time::Duration};
 
-use fleetps_nats::now_us;
+use fleetps_nats::{file, now_us};
 use serde::{Deserialize, Serialize};
 
 /// Where a boot has no id of its own, two boot times closer than this are the same boot: clocks are corrected by less,
@@ -29,7 +29,7 @@ impl Boot {
     /// The current boot, as it was first seen by an agent with this state folder.
     pub fn current(state_folder: &Path) -> Self {
         let file = state_folder.join(FILE_NAME);
-        let kept = fs::read(&file).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        let kept = file::read(&file).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
         let boot = Self::measured(own_id(), now_us(), since_boot()).believing(kept.as_ref());
         if kept.as_ref() != Some(&boot)
             && let Err(error) = boot.keep(state_folder, &file)

@@ -3,7 +3,7 @@
 //! `fleetps-agent config` prints the result as a file.
 
 use std::{
-    fs, io,
+    io,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -12,6 +12,7 @@ use fleetps_nats::{
     Wire,
     bounds::{self, OutOfRange, nearest_name},
     connection::Broker,
+    file,
     snapshot::MAX_PROCESSES,
     units,
 };
@@ -157,8 +158,8 @@ impl AgentFile {
     /// Reads the file; without one, the defaults.
     pub fn read(path: Option<&Path>) -> Result<Self, SettingsError> {
         let Some(path) = path else { return Ok(Self::default()) };
-        let text = fs::read_to_string(path)
-            .map_err(|source| SettingsError::Read { path: path.to_owned(), source })?;
+        let text =
+            file::read_text(path).map_err(|source| SettingsError::Read { path: path.to_owned(), source })?;
         toml::from_str(&text).map_err(|source: toml::de::Error| {
             let meant = nearest_name(source.message())
                 .map_or_else(String::new, |name| format!(" (did you mean {name}?)"));
@@ -207,7 +208,7 @@ mod tests {
         ] {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("agent.toml");
-            fs::write(&path, text).unwrap();
+            std::fs::write(&path, text).unwrap();
             let error = AgentFile::read(Some(&path)).unwrap_err();
             let message = fleetps_nats::with_causes(&error);
             assert!(message.contains(named) && message.contains("agent.toml"), "{message}");

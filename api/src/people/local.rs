@@ -6,6 +6,7 @@
 
 use std::{fs, io::Write, path::Path};
 
+use fleetps_nats::file;
 use serde::{Deserialize, Serialize};
 
 use super::{Secret, tokens};
@@ -46,7 +47,7 @@ impl Local {
 
     /// The server that was started last on this data folder; `None` when there was none, or the file is another user's.
     pub fn read(data: &Path) -> Option<Self> {
-        serde_json::from_slice(&fs::read(data.join(FILE)).ok()?).ok()
+        serde_json::from_slice(&file::read(&data.join(FILE)).ok()?).ok()
     }
 }
 

@@ -11,7 +11,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use fleetps_nats::HostName;
+use fleetps_nats::{HostName, file};
 use jiff::{ToSpan, Zoned, civil::Date};
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
@@ -110,7 +110,7 @@ fn issue(
     usage: ExtendedKeyUsagePurpose,
 ) -> Result<Date, AuthorityError> {
     let authority = folder.join("ca.key");
-    let authority_key = fs::read_to_string(&authority).map_err(AuthorityError::at(&authority))?;
+    let authority_key = file::read_text(&authority).map_err(AuthorityError::at(&authority))?;
     let today = Zoned::now().date();
     // Only its name and key count for signing, not its dates.
     let issuer = Issuer::new(authority_params(today)?, KeyPair::from_pem(&authority_key)?);

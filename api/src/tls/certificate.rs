@@ -10,11 +10,14 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use fleetps_nats::with_causes;
+use fleetps_nats::{file, with_causes};
 use parking_lot::RwLock;
 use rustls::{
     ServerConfig,
-    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+    pki_types::{
+        CertificateDer, PrivateKeyDer,
+        pem::{self, PemObject},
+    },
     server::{ClientHello, ResolvesServerCert},
     sign::CertifiedKey,
 };
@@ -151,13 +154,15 @@ fn read(files: &TlsFiles) -> Result<CertifiedKey, TlsError> {
         let path = path.to_owned();
         move |source| TlsError::Read { what, path, source }
     };
-    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(certificate)
-        .and_then(Iterator::collect)
+    let bytes = |path: &Path| file::read(path).map_err(pem::Error::Io);
+    let chain: Vec<CertificateDer<'static>> = bytes(certificate)
+        .and_then(|bytes| CertificateDer::pem_slice_iter(&bytes).collect())
         .map_err(failed("certificate", certificate))?;
     if chain.is_empty() {
         return Err(TlsError::Empty(certificate.clone()));
     }
-    let private = PrivateKeyDer::from_pem_file(key).map_err(failed("private key", key))?;
+    let private = bytes(key).and_then(|bytes| PrivateKeyDer::from_pem_slice(&bytes));
+    let private = private.map_err(failed("private key", key))?;
     // Also says whether key and certificate belong together.
     CertifiedKey::from_der(chain, private, &rustls::crypto::ring::default_provider())
         .map_err(|source| TlsError::Mismatch { certificate: certificate.clone(), key: key.clone(), source })

@@ -20,6 +20,8 @@ mod commands;
 mod console;
 mod console_scoped;
 mod door;
+#[cfg(unix)]
+mod files;
 mod flood;
 mod groups;
 mod guarded;

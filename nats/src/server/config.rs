@@ -10,7 +10,7 @@ use super::{
     Part, ServerError, ServerSettings, Way,
     keys::{self, Keys},
 };
-use crate::subject;
+use crate::{file, subject};
 
 const TEMPLATE: &str = include_str!("managed.conf");
 /// Each of ten thousand hosts has one, and more than half of them come back at once after a network was cut, before the old
@@ -66,7 +66,7 @@ pub(super) fn write(files: &Files, settings: &ServerSettings, keys: &Keys) -> Re
 
 /// How the parts on this machine reach the server that was started last in these files.
 pub(super) fn way_in(files: &Files) -> Way {
-    let written = fs::read(&files.way).ok();
+    let written = file::read(&files.way).ok();
     written.and_then(|written| serde_json::from_slice(&written).ok()).unwrap_or_default()
 }
 

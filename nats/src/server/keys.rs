@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    io::ErrorKind,
     path::{Path, PathBuf},
 };
 
@@ -66,7 +67,8 @@ impl Keys {
         let keys = Self::in_folder(folder);
         for part in parts {
             let file = keys.file(*part);
-            if !file.exists() {
+            // A link that leads nowhere, or what this user may not look at, is no missing key.
+            if file.symlink_metadata().is_err_and(|error| error.kind() == ErrorKind::NotFound) {
                 key::write(&part.new_key(), &file)?;
             }
         }
@@ -101,4 +103,25 @@ pub(super) fn make_private_folder(folder: &Path) -> Result<(), ServerError> {
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.create(folder).map_err(ServerError::file(folder))
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_missing_key_is_never_replaced_by_a_new_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join(Part::Api.file_name());
+        for make in [&(|path: &Path| fs::write(path, "").unwrap()) as &dyn Fn(&Path), &|path: &Path| {
+            std::os::unix::fs::symlink("/no/such/key", path).unwrap()
+        }] {
+            make(&file);
+            let keys = Keys::load_or_make(folder.path(), &Part::ALL).unwrap();
+            assert!(keys.public(Part::Api).is_err() && keys.public(Part::Ingestor).is_ok());
+            fs::remove_file(&file).unwrap();
+        }
+        let keys = Keys::load_or_make(folder.path(), &Part::ALL).unwrap();
+        assert!(keys.public(Part::Api).is_ok());
+    }
 }

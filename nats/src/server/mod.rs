@@ -13,7 +13,7 @@ mod program;
 mod supervisor;
 
 use std::{
-    fs, io,
+    io,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
 };
@@ -27,8 +27,9 @@ pub use keys::Part;
 use crate::{
     HostName, Wire,
     admission::{AdmissionError, AdmissionKeys, AdmissionService, AdmissionSettings},
+    causes::with_causes,
     connection::Broker,
-    hosts,
+    file, hosts,
     key::{self, KeyError},
 };
 
@@ -171,7 +172,7 @@ pub fn broker_in(data: &Path, part: Part) -> Result<Broker, ServerError> {
     let files = config::Files::in_folder(&folder);
     let port = files.remembered_port();
     let text =
-        fs::read_to_string(&port).map_err(|source| ServerError::NotHere { data: data.to_owned(), source })?;
+        file::read_text(&port).map_err(|source| ServerError::NotHere { data: data.to_owned(), source })?;
     let nkey_file = keys::Keys::in_folder(&folder.join("keys")).file(part);
     Ok(config::way_in(&files).broker(text.trim(), nkey_file))
 }
@@ -245,9 +246,17 @@ impl ManagedServer {
         settings: AdmissionSettings,
     ) -> Result<AdmissionService, AdmissionError> {
         let fleet = self.broker(Part::Ingestor).connect("fleetps admission").await?;
-        let key = key::read(&self.keys.file(Part::Agent))?.public_key();
-        if !hosts::admit(&hosts::open(&fleet).await?, this_host, &key).await? {
-            tracing::error!(host = %this_host, "another host has this name already; give this one another with --host");
+        match key::read(&self.keys.file(Part::Agent)) {
+            Ok(key) => {
+                let hosts = hosts::open(&fleet).await?;
+                if !hosts::admit(&hosts, this_host, &key.public_key()).await? {
+                    tracing::error!(host = %this_host, "another host has this name already; give this one another with --host");
+                }
+            }
+            // The other hosts are admitted all the same.
+            Err(error) => {
+                tracing::error!("this machine's own agent is not admitted: {}", with_causes(&error))
+            }
         }
         let keys =
             AdmissionKeys::in_folder(&self.broker(Part::Auth), self.keys.folder()).with_log(self.log.clone());

@@ -23,6 +23,7 @@ use super::{
     child::{Signal, signal, stop_child, tie_to_this_thread},
     config::Files,
 };
+use crate::file;
 
 /// It is ready in about 10 ms; a store of many gigabytes is checked first and takes seconds.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
@@ -120,7 +121,7 @@ impl Runner {
         // A remembered port that somebody else has taken by now is given up, unless it was asked for.
         let asked = self.public.as_ref().map(|public| public.listen.port()).filter(|port| *port != 0);
         let remembered =
-            fs::read_to_string(self.files.remembered_port()).ok().and_then(|text| text.trim().parse().ok());
+            file::read_text(&self.files.remembered_port()).ok().and_then(|text| text.trim().parse().ok());
         let first = match asked.or(remembered) {
             Some(port) if asked.is_some() => self.start_child(Some(port)),
             Some(port) => self.start_child(Some(port)).or_else(|_| self.start_child(None)),

@@ -1,0 +1,66 @@
+//! Small files: settings, keys, what is remembered between two starts.
+
+use std::{
+    fs::{self, File},
+    io::{self, Read},
+    path::Path,
+};
+
+/// The largest file that is read: far more than any settings or key.
+const MAX_BYTES: u64 = 1 << 20;
+
+/// Reads the text in `path`, of at most 1 MiB. What is no file is refused: a pipe would be waited for, a device never ends.
+///
+/// # Errors
+/// When it cannot be read, is no file, is larger, or is no UTF-8.
+pub fn read_text(path: &Path) -> io::Result<String> {
+    let bytes = read(path)?;
+    String::from_utf8(bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.utf8_error()))
+}
+
+/// Reads what is in `path`, in the same way.
+///
+/// # Errors
+/// When it cannot be read, is no file, or is larger than 1 MiB.
+pub fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let metadata = fs::metadata(path)?;
+    if !metadata.is_file() {
+        return Err(io::Error::other("it is a folder, pipe, socket or device, and should be a file"));
+    }
+    let mut bytes = Vec::new();
+    File::open(path)?.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MAX_BYTES {
+        return Err(io::Error::other("it is larger than 1 MiB"));
+    }
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_small_file_is_refused_and_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        fs::write(&path, "text").unwrap();
+        assert_eq!(read_text(&path).unwrap(), "text");
+        fs::write(&path, [0xff]).unwrap();
+        assert!(read_text(&path).is_err());
+        fs::write(&path, vec![b'x'; 1 << 20]).unwrap();
+        assert!(read_text(&path).is_ok());
+        fs::write(&path, vec![b'x'; (1 << 20) + 1]).unwrap();
+        assert!(read_text(&path).unwrap_err().to_string().contains("1 MiB"));
+        assert!(read_text(folder.path()).unwrap_err().to_string().contains("should be a file"));
+        assert_eq!(read_text(&folder.path().join("none")).unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_pipe_is_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("pipe");
+        assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+        assert!(read_text(&path).unwrap_err().to_string().contains("should be a file"));
+    }
+}
