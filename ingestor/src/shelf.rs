@@ -260,3 +260,33 @@ fn remove_temporary(folder: &Path) -> std::io::Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use fleetps_nats::snapshot::Snapshot;
+
+    use super::*;
+    use crate::segment::{SegmentRows, seal};
+
+    #[test]
+    fn a_damaged_segment_keeps_its_name_until_it_is_found_damaged_again_later() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut rows = SegmentRows::new(0, 1_000, 10, 5_000_000);
+        rows.push(10, 0, &"host".parse().unwrap(), Snapshot::default());
+        let name = seal(folder.path(), &mut rows).unwrap();
+        let path = folder.path().join(name.to_string());
+        let whole = fs::read(&path).unwrap();
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, &whole[..whole.len() / 2]).unwrap();
+        let shelf = Shelf::open(folder.path()).unwrap();
+        for _ in 0..3 {
+            shelf.look_at_all_again(Duration::from_secs(3600)).unwrap();
+            assert_eq!((shelf.segments(), shelf.set_aside().len(), path.exists()), (Vec::new(), 1, true));
+        }
+        // Where to go on is known from its name.
+        assert_eq!(shelf.highest(0), Some((1_000, 10)));
+        shelf.look_at_all_again(Duration::ZERO).unwrap();
+        assert!(!path.exists() && folder.path().join(name.damaged_file_name()).exists());
+        assert_eq!((shelf.set_aside().len(), shelf.highest(0)), (1, Some((1_000, 10))));
+    }
+}

@@ -415,3 +415,34 @@ async fn damage_to_any_file(seed: u64) {
     ingestor.stop().await;
     assert_stored(&folder, &[publisher]);
 }
+
+/// Bits in the blocks of rows: the file can be attached, and what it says of itself can be read.
+#[tokio::test(flavor = "multi_thread")]
+async fn damage_behind_the_beginning_of_a_recent_segment_keeps_no_ingestor_from_starting() {
+    /// Of a small segment.
+    const BLOCK_BYTES: usize = 16 << 10;
+    let (fixture, _, settings) = with_segments(2).await;
+    let folder = fixture.history();
+    let name = segments(&folder)[0].to_string();
+    let path = folder.join(&name);
+    let whole = fs::read(&path).unwrap();
+    let mut started = 0;
+    for place in (3 * 4096 + 64..whole.len()).step_by(BLOCK_BYTES) {
+        let mut content = whole.clone();
+        content[place..].iter_mut().take(BLOCK_BYTES / 2).for_each(|byte| *byte ^= 1);
+        overwrite(&path, &content);
+        let is_hidden = check(&folder, false).unwrap().problems.is_empty();
+        if !is_hidden || check(&folder, true).unwrap().problems.is_empty() {
+            continue;
+        }
+        started += 1;
+        fs::remove_file(folder.join("attach.sql")).unwrap();
+        let patient = IngestorSettings { quarantine_after: Duration::from_secs(3600), ..settings.clone() };
+        let ingestor = fixture.ingestor(patient).await;
+        // Whatever was read of it for the start was right, or it is left out.
+        until("it starts", || attached(&folder).is_some() || folder.join("attach.sql").exists()).await;
+        ingestor.stop().await;
+    }
+    eprintln!("{started} blocks");
+    assert!(started > 2, "{started}");
+}
