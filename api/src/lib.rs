@@ -1,7 +1,7 @@
 //! The front door of fleetps: pages, JSON and live push.
 //!
 //! `web` runs the server; `connections` are those to it; `routes` says which address leads where; `handlers` has one file per page, named as its
-//! template; `live` holds the present state of the fleet, fed from the broker; `past` asks the history; `view` turns that state into the rows
+//! template; `live` holds the present state of the fleet, fed from the broker; `filtering` is where filters over it take their time; `past` asks the history; `view` turns that state into the rows
 //! a page shows, and into the patches that keep an open page up to date; `display` is how numbers, times and hostile
 //! strings are written; `records` is who did what; `broker` is how requests ask it; `middleware` guards and finishes every answer; `refusal` is every answer that is not a yes.
 //!
@@ -16,6 +16,7 @@ pub mod config;
 pub mod connections;
 pub mod console;
 pub mod display;
+mod filtering;
 mod handlers;
 pub mod live;
 mod middleware;

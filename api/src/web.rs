@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     connections::{self, Connections, Limits},
     console::Console,
+    filtering,
     live::{self, AdmissionReports, Fleet, IngestorReports, Intake},
     past::Past,
     people::{Addresses, People},
@@ -67,6 +68,8 @@ pub struct Shared {
     pub live_pages: Shares,
     /// Searches through the present.
     pub searches: Shares,
+    /// Filters over one host.
+    pub filters: Shares,
     /// Ends when the server does.
     pub shutdown: CancellationToken,
 }
@@ -88,6 +91,7 @@ impl Shared {
             broker,
             live_pages: live_pages(Limits::of_this_process()),
             searches: Shares::new(SEARCHES),
+            filters: Shares::new(filtering::FILTERS),
             shutdown,
         }
     }

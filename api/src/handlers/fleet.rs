@@ -2,6 +2,7 @@
 
 use askama::Template;
 use axum::{extract::RawQuery, http::HeaderMap, response::Response};
+use futures_util::{FutureExt, future::ready};
 
 use super::{
     page::{self, Layout},
@@ -67,6 +68,6 @@ pub async fn live(sight: Sight, RawQuery(query): RawQuery, headers: HeaderMap) -
         &headers,
         &text,
         changed,
-        Box::new(move || Some(view(&looking, &looking.fleet(BUSIEST_PROGRAMS), &query))),
+        Box::new(move || ready(Some(view(&looking, &looking.fleet(BUSIEST_PROGRAMS), &query))).boxed()),
     )
 }

@@ -7,6 +7,9 @@ use axum::{
     response::Response,
 };
 
+use fleetps_ingestor::filter::{Deadline, Stopped};
+use futures_util::FutureExt;
+
 use super::{
     host_head::{self, HostHead, Tab, Visit, visit},
     nothing,
@@ -77,14 +80,21 @@ impl HostPage {
     }
 }
 
-fn view(moment: &Moment, path: &str, query: &ProcessQuery) -> View {
-    let processes = processes::table(moment, path, query);
+/// What the page shows of `moment`.
+async fn filtered(sight: &Sight, moment: Moment, path: &str, query: &ProcessQuery) -> Result<View, Refusal> {
+    let (path, of_page) = (path.to_owned(), query.clone());
+    let filter = query.filter.as_ref().ok();
+    sight.filter(filter, move |deadline| view(&moment, &path, &of_page, deadline)).await
+}
+
+fn view(moment: &Moment, path: &str, query: &ProcessQuery, deadline: &Deadline) -> Result<View, Stopped> {
+    let processes = processes::table(moment, path, query, deadline)?;
     let mut fields = system::head_fields(moment, now_us());
     let matching = display::count(processes.matching as u64);
     let matching = if query.q.is_empty() { String::new() } else { format!("{matching} match") };
     fields.push(("matching", Cell::field(matching)));
     fields.push(host_head::earlier(moment, &query.links(path)));
-    View { version: moment.summary.version(), fields, tables: vec![processes.table] }
+    Ok(View { version: moment.summary.version(), fields, tables: vec![processes.table] })
 }
 
 /// The page.
@@ -103,7 +113,7 @@ pub async fn page(
     };
     page::render(&HostPage {
         layout,
-        view: view(&moment, &path, &query),
+        view: filtered(&sight, *moment, &path, &query).await?,
         live_url: query.url(&format!("{path}/live")),
         head,
         path,
@@ -123,6 +133,10 @@ pub async fn live(
     let name = page::moment_of(&sight, &host)?.summary.host.clone();
     let changed = sight.watch_host(&name)?;
     let (looking, path) = (sight.clone(), format!("/hosts/{host}"));
-    let render = move || looking.moment(&name).map(|moment| view(&moment, &path, &query));
+    let render = move || {
+        let (looking, moment) = (looking.clone(), looking.moment(&name));
+        let (path, query) = (path.clone(), query.clone());
+        async move { filtered(&looking, moment?, &path, &query).await.ok() }.boxed()
+    };
     push::stream(&sight, &headers, &text, changed, Box::new(render))
 }

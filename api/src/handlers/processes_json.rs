@@ -9,6 +9,10 @@ use axum::{
     extract::{Path, RawQuery},
     response::{Response, sse::Event},
 };
+use fleetps_ingestor::{
+    filter::{Deadline, Stopped},
+    history::Resolution,
+};
 use futures_util::stream;
 use serde_json::Value;
 
@@ -19,7 +23,7 @@ use super::{
 };
 use crate::{
     display::time_exact,
-    live::now_us,
+    live::{Moment, now_us},
     refusal::Refusal,
     rules::Sight,
     view::{
@@ -99,7 +103,20 @@ pub async fn list(
 ) -> Result<Response, Refusal> {
     let query = ListQuery::parse(&query.unwrap_or_default())?;
     let (moment, resolution) = page::moment_at(&sight, &host, query.at_us).await?;
-    let sorted = processes::sorted(&moment, &query.processes);
+    let (answering, filter) = (sight.clone(), query.processes.filter.clone().ok());
+    sight
+        .filter(filter.as_ref(), move |deadline| answer(&answering, &moment, resolution, &query, deadline))
+        .await
+}
+
+fn answer(
+    sight: &Sight,
+    moment: &Moment,
+    resolution: Option<Resolution>,
+    query: &ListQuery,
+    deadline: &Deadline,
+) -> Result<Response, Stopped> {
+    let sorted = processes::sorted(moment, &query.processes, deadline)?;
     let asked = sorted.iter().skip(query.offset).take(query.limit);
     let answer = Processes {
         host: moment.summary.host.as_str(),
@@ -107,10 +124,10 @@ pub async fn list(
         total: sorted.len(),
         processes: asked.map(|facts| json::Process::of(facts, &query.include)).collect(),
     };
-    if query.is_csv {
-        return Ok(as_csv(&answer, &query.include));
+    match query.is_csv {
+        true => Ok(as_csv(&answer, &query.include)),
+        false => Ok(json::answer_at(sight, resolution, &answer)),
     }
-    Ok(json::answer_at(&sight, resolution, &answer))
 }
 
 fn as_csv(answer: &Processes<'_>, include: &[Column]) -> Response {

@@ -13,7 +13,7 @@ use axum::{
         sse::{Event, KeepAlive, Sse},
     },
 };
-use futures_util::{Stream, StreamExt, stream};
+use futures_util::{Stream, StreamExt, future::BoxFuture, stream};
 use tokio::{sync::watch, time::Instant};
 
 use crate::{
@@ -37,7 +37,7 @@ const MIN_BETWEEN_ORDERS: Duration = Duration::from_millis(1_800);
 const RETRY: Duration = Duration::from_secs(1);
 
 /// What a live page renders, again and again; `None` ends the stream.
-pub type Renderer = Box<dyn FnMut() -> Option<View> + Send>;
+pub type Renderer = Box<dyn FnMut() -> BoxFuture<'static, Option<View>> + Send>;
 
 struct Live<T> {
     render: Renderer,
@@ -132,7 +132,7 @@ async fn next<T>(mut live: Live<T>) -> Option<(Result<Event, Infallible>, Live<T
         }
         let begun = Instant::now();
         live.changed.mark_unchanged();
-        let mut view = (live.render)()?;
+        let mut view = (live.render)().await?;
         live.next_at = begun + MIN_BETWEEN.max(begun.elapsed() * PAUSE);
         live.keep_order(&mut view);
         let patch = match &live.shown {

@@ -1,7 +1,5 @@
 //! Every process on every host that a filter lets through, now or then.
 
-use std::time::Duration;
-
 use askama::Template;
 use axum::{extract::RawQuery, http::StatusCode, response::Response};
 use fleetps_ingestor::{
@@ -28,8 +26,6 @@ use crate::{
 const USUAL_FOUND: usize = 200;
 /// The most processes listed.
 const MAX_FOUND: usize = 10_000;
-/// How long the present may be searched: ten thousand hosts of 300 processes, each decoded twice.
-const SEARCH_FOR: Duration = Duration::from_secs(2);
 
 /// By then everything is in the history: four times the interval at which it is sealed.
 const SEALED_AFTER_US: i64 = 120_000_000;
@@ -86,7 +82,7 @@ impl SearchQuery {
         match self.at_us {
             Some(at_us) => {
                 check_sealed(sight, at_us)?;
-                let listing = sight.ask(move |history| history.search(&filter, at_us, limit)).await?;
+                let listing = sight.search_past(filter, at_us, limit).await?;
                 Ok(Answer { listing, hosts_left: 0 })
             }
             None => search_live(sight, filter, limit).await,
@@ -110,7 +106,7 @@ fn check_sealed(sight: &Sight, at_us: i64) -> Result<(), Refusal> {
 }
 
 async fn search_live(sight: &Sight, filter: Filter, limit: usize) -> Result<Answer, Refusal> {
-    let search = sight.search(filter, limit, SEARCH_FOR).await?;
+    let search = sight.search(filter, limit).await?;
     let listing = Listing { items: search.found, total: search.total, resolution: Resolution::Samples };
     Ok(Answer { listing, hosts_left: search.hosts_left })
 }

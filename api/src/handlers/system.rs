@@ -6,6 +6,7 @@ use axum::{
     http::HeaderMap,
     response::Response,
 };
+use futures_util::{FutureExt, future::ready};
 
 use super::{
     host_head::{self, HostHead, Tab, Visit, visit},
@@ -136,6 +137,6 @@ pub async fn live(
     let name = page::moment_of(&sight, &host)?.summary.host.clone();
     let changed = sight.watch_host(&name)?;
     let looking = sight.clone();
-    let render = move || looking.moment(&name).map(|moment| view(&moment, &links));
+    let render = move || ready(looking.moment(&name).map(|moment| view(&moment, &links))).boxed();
     push::stream(&sight, &headers, &text, changed, Box::new(render))
 }

@@ -1,10 +1,8 @@
 //! Which processes of the fleet a filter lets through, now: every host's latest snapshot is decoded for it, about a tenth of
 //! a millisecond for each of 300 processes, so there is an end to it.
 
-use std::time::Instant;
-
 use fleetps_ingestor::{
-    filter::Filter,
+    filter::{Deadline, Filter, Stopped},
     history::{Found, Identity, Scope},
 };
 use fleetps_nats::snapshot::Process;
@@ -26,15 +24,17 @@ pub struct LiveSearch {
 
 impl Fleet {
     /// The processes in `scope` that `filter` lets through on every host that is not down; the first `limit`. Stops at
-    /// `until`.
-    pub fn search(&self, scope: &Scope, filter: &Filter, limit: usize, until: Instant) -> LiveSearch {
+    /// `deadline`; a host that was not looked at to its last process by then is left.
+    pub fn search(&self, scope: &Scope, filter: &Filter, limit: usize, deadline: &Deadline) -> LiveSearch {
         let mut search = LiveSearch::default();
         for summary in self.view(scope, 0).hosts.iter().filter(|summary| summary.state != State::Down) {
-            if Instant::now() >= until {
+            if deadline.check().is_err() {
                 search.hosts_left += 1;
             } else if let Some(moment) = self.moment(scope, &summary.host) {
-                search.hosts += 1;
-                search.add(&moment, filter, limit);
+                match search.add(&moment, filter, limit, deadline) {
+                    Ok(()) => search.hosts += 1,
+                    Err(_) => search.hosts_left += 1,
+                }
             }
         }
         search
@@ -42,20 +42,25 @@ impl Fleet {
 }
 
 impl LiveSearch {
-    fn add(&mut self, moment: &Moment, filter: &Filter, limit: usize) {
-        let rates = moment.process_rates();
-        let mut matching: Vec<(&Process, ProcessRates)> = moment
-            .snapshot
-            .processes
-            .iter()
-            .zip(rates)
-            .filter(|(process, rates)| filter.matches(&moment.fields(process, *rates)))
-            .collect();
+    fn add(
+        &mut self,
+        moment: &Moment,
+        filter: &Filter,
+        limit: usize,
+        deadline: &Deadline,
+    ) -> Result<(), Stopped> {
+        let rated: Vec<(&Process, ProcessRates)> =
+            moment.snapshot.processes.iter().zip(moment.process_rates()).collect();
+        let fields = rated.iter().map(|(process, rates)| moment.fields(process, *rates));
+        let matches = filter.matching(fields, deadline)?;
+        let mut matching: Vec<(&Process, ProcessRates)> =
+            rated.into_iter().zip(matches).filter(|(_, matches)| *matches).map(|(rated, _)| rated).collect();
         matching.sort_by_key(|(process, _)| process.pid);
         self.total += matching.len() as u64;
         let room = limit.saturating_sub(self.found.len());
         self.found
             .extend(matching.into_iter().take(room).map(|(process, rates)| found(moment, process, rates)));
+        Ok(())
     }
 }
 

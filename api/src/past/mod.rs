@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    filtering,
     live::{Check, Fleet, Intake, now_us},
     refusal::Refusal,
     shares::{Bounds, Shares},
@@ -86,6 +87,7 @@ impl Past {
         });
         match answer.await {
             Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(HistoryError::Stopped(stopped))) => Err(filtering::too_slow(stopped)),
             Ok(Err(error)) => Err(Refusal::fault("could not read the history", &with_causes(&error))),
             Err(error) => Err(Refusal::fault("could not read the history", &error)),
         }

@@ -3,16 +3,13 @@
 //! Hosts that are not for whoever asks, and command lines that are withheld, are left out where they are loaded: here of the
 //! present and of the stream, by the history of the past. Filters, searches, totals and limits come after that.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use async_nats::Client;
 use axum::{extract::FromRequestParts, http::request::Parts};
 use fleetps_ingestor::{
-    filter::Filter,
-    history::{History, HistoryError, Scope, SetAside, Span},
+    filter::{Deadline, Filter, Stopped},
+    history::{Found, History, HistoryError, Listing, Scope, SetAside, Span},
 };
 use fleetps_nats::{
     HostName, Snapshot,
@@ -29,6 +26,7 @@ use super::{Action, Decision, HostGroups, may};
 use crate::{
     broker::{self, Away},
     console::{Answered, Question},
+    filtering,
     live::{FleetView, LiveSearch, Moment, Summary, now_us, recent},
     people::Person,
     records,
@@ -39,6 +37,12 @@ use crate::{
 
 /// Somebody else may change a host at the same moment, and again.
 const MAX_ATTEMPTS: usize = 5;
+
+/// How long a search of the past may take: ten times what the slowest took of the largest history that was measured, on a
+/// machine that does much else.
+const SEARCH_PAST_FOR: Duration = Duration::from_secs(10);
+/// How soon a search that goes on beyond its time is interrupted again.
+const INTERRUPT_EVERY: Duration = Duration::from_millis(100);
 
 /// What one person sees. Handlers take it as an argument; a clone sees the same.
 #[derive(Clone)]
@@ -156,23 +160,58 @@ impl Sight {
         watched.ok_or_else(|| Refusal::no_such_host(host.as_str()))
     }
 
-    /// Searches the present for `at_most`, when it is one's turn.
+    /// Searches the present of every host for a few seconds at most, when it is one's turn.
     ///
     /// # Errors
-    /// When too many search, or the search ends before its time.
-    pub async fn search(
+    /// When too many search.
+    pub async fn search(&self, filter: Filter, limit: usize) -> Result<LiveSearch, Refusal> {
+        let share = self.shared.searches.take(&self.person.name).await?;
+        let (fleet, scope) = (Arc::clone(&self.shared.fleet), self.scope());
+        filtering::within(share, move |deadline| fleet.search(&scope, &filter, limit, deadline)).await
+    }
+
+    /// Does `work`, which filters the processes of one host by `filter`: at once where that lets everything through, else when
+    /// it is one's turn.
+    ///
+    /// # Errors
+    /// When too many filter, or it takes too long.
+    pub async fn filter<T: Send + 'static>(
+        &self,
+        filter: Option<&Filter>,
+        work: impl FnOnce(&Deadline) -> Result<T, Stopped> + Send + 'static,
+    ) -> Result<T, Refusal> {
+        match filter {
+            Some(filter) if !filter.is_empty() => {
+                let share = self.shared.filters.take(&self.person.name).await?;
+                filtering::within(share, work).await?.map_err(filtering::too_slow)
+            }
+            _ => work(&Deadline::after(Duration::MAX)).map_err(filtering::too_slow),
+        }
+    }
+
+    /// Searches the past of every host at a moment, when it is one's turn.
+    ///
+    /// # Errors
+    /// When there is no history here, it cannot answer, too much is asked of it, or it takes too long.
+    pub async fn search_past(
         &self,
         filter: Filter,
+        at_us: i64,
         limit: usize,
-        at_most: Duration,
-    ) -> Result<LiveSearch, Refusal> {
-        let turn = self.shared.searches.take(&self.person.name).await?;
-        let (fleet, scope) = (Arc::clone(&self.shared.fleet), self.scope());
-        let searching = tokio::task::spawn_blocking(move || {
-            let _turn = turn;
-            fleet.search(&scope, &filter, limit, Instant::now() + at_most)
-        });
-        searching.await.map_err(|error| Refusal::fault("could not search", &error))
+    ) -> Result<Listing<Found>, Refusal> {
+        let deadline = Deadline::after(SEARCH_PAST_FOR);
+        let _cancel = deadline.cancel_on_drop();
+        let for_search = deadline.clone();
+        let mut asked = pin!(self.ask(move |history| history.search(&filter, at_us, limit, &for_search)));
+        loop {
+            // It is only known when it has begun, and a query that only just begins misses an interruption.
+            let wait = deadline.left().max(INTERRUPT_EVERY);
+            match tokio::time::timeout(wait, &mut asked).await {
+                Ok(answer) => return answer,
+                Err(_) if deadline.left().is_zero() => deadline.interrupt(),
+                Err(_) => {}
+            }
+        }
     }
 
     /// The snapshots of a host that are not in the history yet, around a moment; none where there is no broker.

@@ -1,5 +1,6 @@
 //! The table of one host's processes, arranged as the query says.
 
+use fleetps_ingestor::filter::{Deadline, Stopped};
 use fleetps_nats::snapshot::Process;
 
 use super::{
@@ -28,12 +29,17 @@ pub struct ProcessTable {
 }
 
 /// Whether the query's filter lets each of `processes` through; none when the filter cannot be understood.
-fn matches(moment: &Moment, processes: &[ProcessFacts<'_>], query: &ProcessQuery) -> Vec<bool> {
-    let matches = |facts: &ProcessFacts<'_>| match &query.filter {
-        Ok(filter) => filter.is_empty() || filter.matches(&moment.fields(facts.process, facts.rates)),
-        Err(_) => false,
-    };
-    processes.iter().map(matches).collect()
+fn matches(
+    moment: &Moment,
+    processes: &[ProcessFacts<'_>],
+    query: &ProcessQuery,
+    deadline: &Deadline,
+) -> Result<Vec<bool>, Stopped> {
+    let fields = processes.iter().map(|facts| moment.fields(facts.process, facts.rates));
+    match &query.filter {
+        Ok(filter) => filter.matching(fields, deadline),
+        Err(_) => Ok(vec![false; processes.len()]),
+    }
 }
 
 /// Those of `processes` that match.
@@ -41,9 +47,10 @@ fn matching<'a>(
     moment: &Moment,
     processes: Vec<ProcessFacts<'a>>,
     query: &ProcessQuery,
-) -> Vec<ProcessFacts<'a>> {
-    let matches = matches(moment, &processes, query);
-    processes.into_iter().zip(matches).filter(|(_, matches)| *matches).map(|(facts, _)| facts).collect()
+    deadline: &Deadline,
+) -> Result<Vec<ProcessFacts<'a>>, Stopped> {
+    let matches = matches(moment, &processes, query, deadline)?;
+    Ok(processes.into_iter().zip(matches).filter(|(_, matches)| *matches).map(|(facts, _)| facts).collect())
 }
 
 /// What the cells of one page have in common.
@@ -54,21 +61,36 @@ struct Page<'a> {
 }
 
 /// The processes of `moment`; links lead to `path`.
-pub fn table(moment: &Moment, path: &str, query: &ProcessQuery) -> ProcessTable {
+///
+/// # Errors
+/// When filtering them was not done by `deadline`.
+pub fn table(
+    moment: &Moment,
+    path: &str,
+    query: &ProcessQuery,
+    deadline: &Deadline,
+) -> Result<ProcessTable, Stopped> {
     let processes = ProcessFacts::all(moment);
     let greatest = processes.iter().filter_map(|facts| facts.process.resident_bytes).max();
     let page =
         Page { path, query, memory_scale_bytes: cells::memory_scale(greatest.unwrap_or_default() as f64) };
-    match query.view {
-        Arrangement::Tree => page.tree(&processes, &matches(moment, &processes, query)),
-        Arrangement::Flat => page.flat(matching(moment, processes, query)),
-        _ => page.fold(&matching(moment, processes, query)),
-    }
+    Ok(match query.view {
+        Arrangement::Tree => page.tree(&processes, &matches(moment, &processes, query, deadline)?),
+        Arrangement::Flat => page.flat(matching(moment, processes, query, deadline)?),
+        _ => page.fold(&matching(moment, processes, query, deadline)?),
+    })
 }
 
 /// The processes that match, sorted: what the flat table and JSON list.
-pub fn sorted<'a>(moment: &'a Moment, query: &ProcessQuery) -> Vec<ProcessFacts<'a>> {
-    sort(matching(moment, ProcessFacts::all(moment), query), query)
+///
+/// # Errors
+/// When filtering them was not done by `deadline`.
+pub fn sorted<'a>(
+    moment: &'a Moment,
+    query: &ProcessQuery,
+    deadline: &Deadline,
+) -> Result<Vec<ProcessFacts<'a>>, Stopped> {
+    Ok(sort(matching(moment, ProcessFacts::all(moment), query, deadline)?, query))
 }
 
 fn sort<'a>(mut processes: Vec<ProcessFacts<'a>>, query: &ProcessQuery) -> Vec<ProcessFacts<'a>> {

@@ -1,6 +1,8 @@
 //! Trees, honest and hostile.
 
-use fleetps_ingestor::filter::Fields;
+use std::time::Duration;
+
+use fleetps_ingestor::filter::{Deadline, Fields};
 use fleetps_nats::snapshot::Process;
 
 use super::*;
@@ -31,8 +33,8 @@ fn facts(processes: &[Process]) -> Vec<ProcessFacts<'_>> {
 fn shown(given: &[Given], query: &ProcessQuery) -> String {
     let processes = processes(given);
     let filter = query.filter.clone().unwrap();
-    let matches = |process: &Process| filter.matches(&Fields { name: &process.name, ..Fields::default() });
-    let matches: Vec<bool> = processes.iter().map(matches).collect();
+    let fields = processes.iter().map(|process| Fields { name: &process.name, ..Fields::default() });
+    let matches = filter.matching(fields, &Deadline::after(Duration::from_secs(60))).unwrap();
     let rows = arrange(&facts(&processes), &matches, query).rows;
     let row = |row: &TreeRow| {
         let text = format!("{}:{}", row.level, processes[row.index].pid);

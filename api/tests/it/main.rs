@@ -37,6 +37,7 @@ mod own_secrets;
 mod pages;
 mod pages_over_time;
 mod past_hour;
+mod patterns;
 mod people;
 mod pipeline;
 mod program;

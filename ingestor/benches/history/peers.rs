@@ -11,7 +11,7 @@ use std::{
 
 use fastrand::Rng;
 use fleetps_ingestor::{
-    filter::Filter,
+    filter::{Deadline, Filter},
     history::{Catalog, History, Identity, Span, TopBy, TopGroup, TopQuery},
 };
 
@@ -138,7 +138,7 @@ fn ask(mut questions: Questions<'_>, peers: &mut [Box<dyn Peer>]) {
     });
     let filter = Filter::parse("postgres and mem > 10M").unwrap();
     one("search at a moment", include_str!("sql/search.sql"), &about(30), peers, |about| {
-        history.search(&filter, about.span.to_us, 200).unwrap();
+        history.search(&filter, about.span.to_us, 200, &Deadline::after(Duration::from_secs(60))).unwrap();
     });
 }
 

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 use fleetps_ingestor::{
-    filter::Filter,
+    filter::{Deadline, Filter},
     history::{AtMoment, BreakdownOf, History, Identity, Span, TopBy, TopGroup, TopQuery, diff},
 };
 use fleetps_nats::HostName;
@@ -185,7 +185,7 @@ impl Questions<'_> {
         let (history, filter) = (self.history, Filter::parse("postgres and mem > 10M").unwrap());
         times(50, || {
             let at_us = self.moment(DAY_US);
-            history.search(&filter, at_us, 200).unwrap();
+            history.search(&filter, at_us, 200, &Deadline::after(Duration::from_secs(60))).unwrap();
         })
     }
 }

@@ -1,19 +1,27 @@
 //! The filter language: which processes to show, in pages, JSON, on the command line and in questions to the history.
 //!
-//! One parser; what it reads becomes a predicate for rows in memory ([`Filter::matches`]) or an SQL condition with bound
+//! One parser; what it reads becomes a predicate for rows in memory ([`Filter::matching`]) or an SQL condition with bound
 //! values ([`Filter::sql`]), and both let the same rows through.
+//!
+//! **Whoever may look may type any filter**, so none can be evaluated without a [`Deadline`], which is looked at before
+//! each row; patterns are bounded in size and number when they are read.
 //!
 //! **What is absent matches nothing:** every comparison with an absent value is false, so its `not` is true.
 
+mod deadline;
 mod expression;
 mod field;
+mod in_sql;
 mod parse;
 mod pattern;
 mod sql;
 #[cfg(test)]
 mod tests;
 
+pub use deadline::{CancelOnDrop, Deadline, Stopped};
 use expression::Expression;
+pub use in_sql::AskedPatterns;
+use pattern::Pattern;
 
 /// A filter; the empty one lets everything through.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -72,10 +80,13 @@ pub struct Fields<'a> {
 /// cpu_percent, resident_bytes, memory_percent, read_per_s, written_per_s, threads, state, age_s, unit, container`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SqlCondition {
-    /// The condition, with a `?` for each value; `true` for the empty filter.
-    pub text: String,
+    /// The condition, with a `?` for each value and `$question` for the number of the question that its patterns are asked
+    /// as; `true` for the empty filter.
+    text: String,
     /// The values, in order.
     pub values: Vec<duckdb::types::Value>,
+    /// Its regular expressions, as the condition counts them.
+    patterns: Vec<Pattern>,
 }
 
 impl Filter {
@@ -93,16 +104,37 @@ impl Filter {
         self.expression.is_none()
     }
 
-    /// Whether it lets this process through.
-    pub fn matches(&self, fields: &Fields<'_>) -> bool {
-        self.expression.as_ref().is_none_or(|expression| expression.matches(fields))
+    /// Whether it lets each of these processes through, in order. Looks at `deadline` before each, because one may take
+    /// milliseconds.
+    ///
+    /// # Errors
+    /// When the deadline came first.
+    pub fn matching<'a>(
+        &self,
+        processes: impl IntoIterator<Item = Fields<'a>>,
+        deadline: &Deadline,
+    ) -> Result<Vec<bool>, Stopped> {
+        let matches = |fields: Fields<'a>| match &self.expression {
+            None => Ok(true),
+            Some(expression) => deadline.check().map(|()| expression.matches(&fields)),
+        };
+        processes.into_iter().map(matches).collect()
     }
 
     /// The same as a condition in SQL.
     pub fn sql(&self) -> SqlCondition {
         match &self.expression {
             Some(expression) => sql::condition(expression),
-            None => SqlCondition { text: "true".to_owned(), values: Vec::new() },
+            None => SqlCondition { text: "true".to_owned(), values: Vec::new(), patterns: Vec::new() },
         }
+    }
+}
+
+impl SqlCondition {
+    /// Calls `question` with the text of the condition, on an engine whose patterns are `asked`. It may take until
+    /// `deadline`.
+    pub fn ask<T>(&self, asked: &AskedPatterns, deadline: &Deadline, question: impl FnOnce(&str) -> T) -> T {
+        let asked = asked.ask(self.patterns.clone(), deadline);
+        question(&self.text.replace(sql::QUESTION, &asked.number().to_string()))
     }
 }

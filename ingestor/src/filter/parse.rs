@@ -17,6 +17,8 @@ use super::{
 const MAX_BYTES: usize = 1000;
 /// Nesting is read by recursion.
 const MAX_DEPTH: usize = 50;
+/// Each may take milliseconds for one process.
+const MAX_PATTERNS: usize = 10;
 /// What a sign is made of.
 const SIGNS: [char; 5] = ['=', '!', '~', '<', '>'];
 
@@ -25,7 +27,7 @@ pub(super) fn parse(text: &str) -> Result<Option<Expression>, FilterError> {
     if text.len() > MAX_BYTES {
         return Err(FilterError { column: 1, message: format!("a filter has at most {MAX_BYTES} bytes") });
     }
-    let mut reader = Reader { characters: text.chars().collect(), at: 0 };
+    let mut reader = Reader { characters: text.chars().collect(), at: 0, patterns: 0 };
     reader.skip_space();
     if reader.peek().is_none() {
         return Ok(None);
@@ -40,6 +42,8 @@ pub(super) fn parse(text: &str) -> Result<Option<Expression>, FilterError> {
 struct Reader {
     characters: Vec<char>,
     at: usize,
+    /// Regular expressions so far.
+    patterns: usize,
 }
 
 impl Reader {
@@ -134,7 +138,7 @@ impl Reader {
             return match sign.as_str() {
                 "=" => Ok(Expression::Same(field, value)),
                 "!=" => Ok(not(Expression::Same(field, value))),
-                "~" => Ok(Expression::Like(field, Pattern::parse(&value).map_err(at_value)?)),
+                "~" => Ok(Expression::Like(field, self.pattern(&value).map_err(at_value)?)),
                 _ => Err(at_sign(format!("`{}` is a text: it can be compared by =, != or ~", field.name()))),
             };
         }
@@ -154,6 +158,14 @@ impl Reader {
                 field.name()
             ))),
         }
+    }
+
+    fn pattern(&mut self, text: &str) -> Result<Pattern, String> {
+        self.patterns += 1;
+        if self.patterns > MAX_PATTERNS {
+            return Err(format!("a filter has at most {MAX_PATTERNS} regular expressions"));
+        }
+        Pattern::parse(text)
     }
 
     /// A value: in quotes, or up to a space or a closing parenthesis that it did not open.

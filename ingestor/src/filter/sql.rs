@@ -4,9 +4,12 @@ use duckdb::types::Value;
 
 use super::{SqlCondition, expression::Expression};
 
+/// What stands for the number of the question in a condition.
+pub(super) const QUESTION: &str = "$question";
+
 /// The condition that lets the same rows through.
 pub(super) fn condition(expression: &Expression) -> SqlCondition {
-    let mut condition = SqlCondition { text: String::new(), values: Vec::new() };
+    let mut condition = SqlCondition { text: String::new(), values: Vec::new(), patterns: Vec::new() };
     write(expression, &mut condition);
     condition
 }
@@ -22,8 +25,11 @@ fn write(expression: &Expression, into: &mut SqlCondition) {
             into.values.push(Value::Text(text.clone()));
         }
         Expression::Like(field, pattern) => {
-            into.text += &format!("coalesce(regexp_matches({}, ?), false)", field.column());
-            into.values.push(Value::Text(pattern.for_sql().to_owned()));
+            let (column, index) = (field.column(), into.patterns.len());
+            into.text += &format!(
+                "coalesce(matches_pattern({column}::VARCHAR, {QUESTION}::UBIGINT, {index}::UBIGINT), false)"
+            );
+            into.patterns.push(pattern.clone());
         }
         Expression::Number(field, order, number) => {
             into.text += &format!("coalesce({}::DOUBLE {} ?, false)", field.column(), order.sign());

@@ -1,5 +1,7 @@
 //! The language by examples, and that both of its meanings agree.
 
+use std::time::Duration;
+
 use duckdb::{Connection, params_from_iter, types::Value};
 use proptest::prelude::*;
 
@@ -133,7 +135,7 @@ fn examples() {
         ("-Xmx=2g", false),
     ] {
         let parsed = Filter::parse(filter).unwrap_or_else(|error| panic!("{filter}: {error}"));
-        assert_eq!(parsed.matches(&java().fields()), matches, "{filter}");
+        assert_eq!(parsed.matching([java().fields()], &patient()), Ok(vec![matches]), "{filter}");
     }
 }
 
@@ -270,7 +272,16 @@ fn row() -> impl Strategy<Value = Row> {
 
 thread_local! {
     /// One for all cases: opening takes longer than asking.
-    static DATABASE: Connection = Connection::open_in_memory().unwrap();
+    static DATABASE: (Connection, AskedPatterns) = {
+        let database = Connection::open_in_memory().unwrap();
+        let patterns = AskedPatterns::of(&database).unwrap();
+        (database, patterns)
+    };
+}
+
+/// Longer than any test takes.
+fn patient() -> Deadline {
+    Deadline::after(Duration::from_secs(600))
 }
 
 proptest! {
@@ -279,7 +290,7 @@ proptest! {
     #[test]
     fn both_meanings_let_the_same_rows_through(filter in filter(), rows in prop::collection::vec(row(), 1..12)) {
         let filter = Filter::parse(&filter).unwrap();
-        let database = DATABASE.with(Connection::try_clone).unwrap();
+        let (database, patterns) = DATABASE.with(|(database, patterns)| (database.try_clone().unwrap(), patterns.clone()));
         database.execute_batch(&format!("CREATE OR REPLACE TABLE process (number UINTEGER, {COLUMNS})")).unwrap();
         for (number, row) in rows.iter().enumerate() {
             let places = vec!["?"; 17].join(", ");
@@ -287,12 +298,14 @@ proptest! {
             database.execute(&format!("INSERT INTO process VALUES ({places})"), params_from_iter(values)).unwrap();
         }
         let condition = filter.sql();
-        let sql = format!("SELECT number FROM process WHERE {} ORDER BY number", condition.text);
-        let mut statement = database.prepare(&sql).unwrap();
-        let found = statement.query_map(params_from_iter(condition.values), |row| row.get::<_, u32>(0)).unwrap();
-        let in_sql: Vec<u32> = found.map(Result::unwrap).collect();
-        let in_memory: Vec<u32> =
-            (0..).zip(&rows).filter(|(_, row)| filter.matches(&row.fields())).map(|(number, _)| number).collect();
+        let in_sql: Vec<u32> = condition.ask(&patterns, &patient(), |condition_text| {
+            let sql = format!("SELECT number FROM process WHERE {condition_text} ORDER BY number");
+            let mut statement = database.prepare(&sql).unwrap();
+            let found = statement.query_map(params_from_iter(&condition.values), |row| row.get::<_, u32>(0)).unwrap();
+            found.map(Result::unwrap).collect()
+        });
+        let matching = filter.matching(rows.iter().map(Row::fields), &patient()).unwrap();
+        let in_memory: Vec<u32> = (0..).zip(matching).filter(|(_, matches)| *matches).map(|(number, _)| number).collect();
         prop_assert_eq!(in_sql, in_memory);
     }
 
@@ -302,4 +315,36 @@ proptest! {
             prop_assert!(error.column >= 1 && error.column <= text.chars().count() + 1);
         }
     }
+}
+
+#[test]
+fn a_filter_ends_at_its_deadline_and_when_nobody_waits_in_memory_and_in_sql_alike() {
+    let filter = Filter::parse("cmd ~ x").unwrap();
+    let (database, patterns) =
+        DATABASE.with(|(database, patterns)| (database.try_clone().unwrap(), patterns.clone()));
+    let in_sql = |deadline: &Deadline| {
+        filter.sql().ask(&patterns, deadline, |condition| {
+            let sql = format!(
+                "SELECT count(*) FROM (SELECT 'x' || range AS command_line FROM range(9)) WHERE {condition}"
+            );
+            database.query_row(&sql, [], |row| row.get::<_, u32>(0)).map_err(|error| error.to_string())
+        })
+    };
+    let row = java();
+    let one = || [row.fields()];
+    assert_eq!(in_sql(&patient()), Ok(9));
+    let over = Deadline::after(Duration::ZERO);
+    assert_eq!(filter.matching(one(), &over), Err(Stopped::TookTooLong));
+    assert!(in_sql(&over).unwrap_err().contains("took too long"));
+    let left = patient();
+    drop(left.cancel_on_drop());
+    assert_eq!(filter.matching(one(), &left), Err(Stopped::Cancelled));
+    assert!(in_sql(&left).unwrap_err().contains("nobody waits"));
+}
+
+#[test]
+fn a_filter_has_a_bounded_number_of_patterns() {
+    let filter = |count| vec!["cmd ~ a"; count].join(" or ");
+    assert!(Filter::parse(&filter(10)).is_ok());
+    assert!(Filter::parse(&filter(11)).unwrap_err().message.contains("at most 10 regular expressions"));
 }

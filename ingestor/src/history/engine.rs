@@ -14,7 +14,10 @@ use super::{
     stretch::{self, Stretches},
     views::attach_empty,
 };
-use crate::segment::{Fault, SegmentName, attach_segment, detach_statement, open_engine};
+use crate::{
+    filter::AskedPatterns,
+    segment::{Fault, SegmentName, attach_segment, detach_statement, open_engine},
+};
 
 /// Prepared statements that a connection keeps: those of a host's pages, of the segments of some months. DuckDB plans each
 /// anew whenever it is asked; kept, it is planned once and not twice. One takes 12 KB, and holds no segment.
@@ -25,6 +28,8 @@ pub(super) struct Engine {
     /// Attaches and detaches, and makes the other connections.
     first: Mutex<Connection>,
     idle: Mutex<Vec<Connection>>,
+    /// The regular expressions that are looked for.
+    pub(super) patterns: AskedPatterns,
     pub(super) moments: MomentsRead,
     pub(super) stretches: Stretches,
 }
@@ -34,7 +39,9 @@ impl Engine {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let first = open_engine(MEMORY_MIB, threads, Some(&std::env::temp_dir()))?;
         first.execute_batch(&attach_empty())?;
+        let patterns = AskedPatterns::of(&first)?;
         Ok(Self {
+            patterns,
             first: Mutex::new(first),
             idle: Mutex::default(),
             moments: InMemory::new(moments::MAX_BYTES),

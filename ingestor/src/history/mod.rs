@@ -50,7 +50,10 @@ pub use scope::{Hosts, Scope};
 pub use views::attach_sql;
 pub(crate) use views::{Rows, Tables, attach_empty, relation, views_sql};
 
-use crate::segment::{Fault, SegmentName, attach_segment, attach_statement, detach_statement, open_engine};
+use crate::{
+    filter::Stopped,
+    segment::{Fault, SegmentName, attach_segment, attach_statement, detach_statement, open_engine},
+};
 
 /// For all queries over segments together; more is spilled to the system's temporary folder. Enough for what the blocks of
 /// a day of 20 hosts take, which then need not be read again.
@@ -70,6 +73,9 @@ pub enum HistoryError {
     /// DuckDB failed.
     #[error("a query over the history failed")]
     Query(#[from] duckdb::Error),
+    /// A search was broken off.
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
 }
 
 impl HistoryError {

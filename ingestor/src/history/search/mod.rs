@@ -11,40 +11,63 @@ use super::{
     reading::{Reading, at, coarsest, floor_ms},
     views::Rows,
 };
-use crate::filter::Filter;
+use crate::filter::{Deadline, Filter, SqlCondition};
 
 impl History {
     /// The processes that `filter` lets through, on every host, as of its last snapshot at or before `at_us` (hosts that had
-    /// been silent for long then are left out), by host and pid; the first `limit`.
+    /// been silent for long then are left out), by host and pid; the first `limit`. Ends at `deadline`.
     ///
     /// # Errors
-    /// When the history cannot be read.
-    pub fn search(&self, filter: &Filter, at_us: i64, limit: usize) -> Result<Listing<Found>, HistoryError> {
+    /// When the history cannot be read, or the deadline came first.
+    pub fn search(
+        &self,
+        filter: &Filter,
+        at_us: i64,
+        limit: usize,
+        deadline: &Deadline,
+    ) -> Result<Listing<Found>, HistoryError> {
         let condition = filter.sql();
         self.ask(|reading| {
-            let segments = lately(reading, at_us);
-            let Some((first, last)) = find_moments(reading, &segments, at_us)? else {
-                return Ok(Listing { total: 0, items: Vec::new(), resolution: coarsest(&segments) });
-            };
-            let samples = Rows::SamplesAt("moments", Some((&first, &last)));
-            // What was searched for goes in last, so that nothing in it is taken for a place to fill in.
-            let sql = include_str!("processes.sql")
-                .replace("$limit", &limit.to_string())
-                .replace("$process_sample", &reading.rows(samples, &segments))
-                .replace("$process", &reading.relation("process", &segments))
-                .replace("$first", &first)
-                .replace("$last", &last)
-                .replace("$condition", &condition.text);
-            let mut statement = reading.connection.prepare(&sql)?;
-            let rows = statement.query_map(params_from_iter(&condition.values), found)?;
-            let rows = rows.collect::<Result<Vec<_>, _>>()?;
-            Ok(Listing {
-                total: rows.first().map_or(0, |(total, _)| *total),
-                items: rows.into_iter().filter_map(|(_, found)| found).collect(),
-                resolution: coarsest(&segments),
-            })
+            let _interruptible = deadline.watch(reading.connection.interrupt_handle());
+            // Between looking and watching, somebody may have left.
+            deadline.check()?;
+            let found = condition.ask(&reading.state.engine.patterns, deadline, |condition_text| {
+                find(reading, &condition, condition_text, at_us, limit)
+            });
+            // What failed because it was broken off says nothing about the files.
+            found.map_err(|error| deadline.check().err().map_or(error, HistoryError::from))
         })
     }
+}
+
+fn find(
+    reading: &Reading<'_>,
+    condition: &SqlCondition,
+    condition_text: &str,
+    at_us: i64,
+    limit: usize,
+) -> Result<Listing<Found>, HistoryError> {
+    let segments = lately(reading, at_us);
+    let Some((first, last)) = find_moments(reading, &segments, at_us)? else {
+        return Ok(Listing { total: 0, items: Vec::new(), resolution: coarsest(&segments) });
+    };
+    let samples = Rows::SamplesAt("moments", Some((&first, &last)));
+    // What was searched for goes in last, so that nothing in it is taken for a place to fill in.
+    let sql = include_str!("processes.sql")
+        .replace("$limit", &limit.to_string())
+        .replace("$process_sample", &reading.rows(samples, &segments))
+        .replace("$process", &reading.relation("process", &segments))
+        .replace("$first", &first)
+        .replace("$last", &last)
+        .replace("$condition", condition_text);
+    let mut statement = reading.connection.prepare(&sql)?;
+    let rows = statement.query_map(params_from_iter(&condition.values), found)?;
+    let rows = rows.collect::<Result<Vec<_>, _>>()?;
+    Ok(Listing {
+        total: rows.first().map_or(0, |(total, _)| *total),
+        items: rows.into_iter().filter_map(|(_, found)| found).collect(),
+        resolution: coarsest(&segments),
+    })
 }
 
 /// Makes the table `moments`, which belongs to the connection; returns the first and the last of them, as SQL, or `None` if

@@ -1,8 +1,10 @@
 //! What a search at a moment should find.
 
+use std::time::Duration;
+
 use fastrand::Rng;
 use fleetps_ingestor::{
-    filter::{Fields, Filter},
+    filter::{Deadline, Fields, Filter},
     history::{AtMoment, Found, History, PastSnapshot},
 };
 use fleetps_nats::{HostName, snapshot::Process};
@@ -37,13 +39,18 @@ pub fn check_search(history: &History, published: &[Published], kept: &Kept, rng
     let at_us = moment(published, rng);
     let text = ["", "cpu > 100 and not postgres", "read > 1M or unit ~ sh", "mem% >= 0.2"][rng.usize(0..4)];
     let filter = Filter::parse(text).unwrap();
+    let patient = Deadline::after(Duration::from_secs(600));
     let mut expected = Vec::new();
     for host in hosts(published) {
         let AtMoment::Snapshot(past) = at_moment(published, kept, host, at_us) else { continue };
         let of_host = past.snapshot.processes.iter().map(|process| found(host, &past, process));
-        expected.extend(of_host.filter(|found| filter.matches(&fields(found))));
+        let of_host: Vec<Found> = of_host.collect();
+        let matching = filter.matching(of_host.iter().map(fields), &patient).unwrap();
+        expected.extend(
+            of_host.into_iter().zip(matching).filter(|(_, matches)| *matches).map(|(found, _)| found),
+        );
     }
-    let answer = history.search(&filter, at_us, 20).unwrap();
+    let answer = history.search(&filter, at_us, 20, &patient).unwrap();
     assert_eq!(answer.total, expected.len() as u64, "{text:?} at {at_us}");
     expected.truncate(20);
     assert_eq!(answer.items, expected, "{text:?} at {at_us}");
