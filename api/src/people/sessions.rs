@@ -48,10 +48,11 @@ impl Session {
         }
     }
 
-    /// Whether it has not ended by itself.
+    /// Whether it has not ended by itself. One that [began ahead](Self::not_before) of the clock ends when it is idle.
     pub fn is_within_limits(&self, settings: &SignInSettings, now_us: i64) -> bool {
-        is_within(self.used_at_us, settings.idle_limit, now_us)
-            && is_within(self.began_at_us, settings.absolute_limit, now_us)
+        let is_young =
+            self.began_at_us > now_us || is_within(self.began_at_us, settings.absolute_limit, now_us);
+        is_young && is_within(self.used_at_us, settings.idle_limit, now_us)
     }
 
     /// Whether it holds for a user who is as `user` is now.
@@ -63,12 +64,23 @@ impl Session {
     pub fn is_confirmed(&self, now_us: i64) -> bool {
         is_within(self.confirmed_at_us, CONFIRMED_FOR, now_us)
     }
+
+    /// This one for a user whose sessions hold since a time to come, because the clock was set back: else nobody could sign
+    /// in until then.
+    pub(super) fn not_before(self, since_us: i64) -> Self {
+        Self { began_at_us: self.began_at_us.max(since_us), ..self }
+    }
 }
 
-/// Whether less than `limit` has passed since a moment.
+/// How far a moment may lie ahead of the clock, which may have been set back: what began while it was further ahead would
+/// last for as long as that was.
+const MAX_AHEAD: Duration = Duration::from_secs(24 * 3600);
+
+/// Whether less than `limit` has passed since a moment, which is not far ahead.
 pub(super) fn is_within(since_us: i64, limit: Duration, now_us: i64) -> bool {
-    let passed_us = u128::try_from(now_us.saturating_sub(since_us)).unwrap_or(0);
-    passed_us < limit.as_micros()
+    let passed_us = u128::from(now_us.abs_diff(since_us));
+    let bound = if since_us > now_us { MAX_AHEAD } else { limit };
+    passed_us < bound.as_micros()
 }
 
 #[cfg(test)]
@@ -87,6 +99,21 @@ mod tests {
         assert!(session.is_within_limits(&settings, 719 * MINUTE_US));
         assert!(!session.is_within_limits(&settings, 720 * MINUTE_US));
         assert!(session.is_confirmed(14 * MINUTE_US) && !session.is_confirmed(15 * MINUTE_US));
+    }
+
+    #[test]
+    fn a_clock_that_is_set_makes_no_session_last_and_keeps_nobody_out() {
+        let (settings, day_us) = (SignInSettings::default(), 24 * 60 * MINUTE_US);
+        let session = Session::new("anna", "::1".to_owned(), "", 3 * day_us);
+        assert!(!session.is_within_limits(&settings, 0), "it began while the clock was days ahead");
+        let minute_back = 3 * day_us - MINUTE_US;
+        assert!(session.is_within_limits(&settings, minute_back));
+        let mut user = User::new(Vec::new(), 0);
+        user.sessions_since_us = 9 * day_us;
+        assert!(!session.is_of(&user));
+        let session = Session::new("anna", "::1".to_owned(), "", 0).not_before(user.sessions_since_us);
+        assert!(session.is_of(&user) && session.is_within_limits(&settings, MINUTE_US));
+        assert!(!session.is_within_limits(&settings, 30 * MINUTE_US), "it ends when it is idle");
     }
 
     #[test]

@@ -86,6 +86,8 @@ impl Accounts {
     async fn begin(&self, name: &UserName, visit: &Visit) -> Result<SignIn, PeopleError> {
         let secret = Secret::new()?;
         let session = Session::new(name.as_str(), visit.came.from.to_string(), &visit.browser, now_us());
+        let since_us = self.users.get(name.as_str()).map_or(i64::MIN, |user| user.sessions_since_us);
+        let session = session.not_before(since_us);
         let mut own = self.sessions_of(name.as_str());
         own.sort_by_key(|(_, session)| std::cmp::Reverse(session.used_at_us));
         for (key, _) in own.iter().skip(sessions::MAX_PER_USER - 1) {

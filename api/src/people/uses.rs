@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use parking_lot::Mutex;
 
-use super::sessions::{NOTED_EVERY, is_within};
+use super::sessions::NOTED_EVERY;
 
 /// Uses by the key of a session or token. A clone is of the same ones.
 #[derive(Debug, Clone, Default)]
@@ -38,7 +38,9 @@ impl Uses {
             is_being_written: false,
         });
         known.at_us = known.at_us.max(now_us);
-        let is_due = !is_within(known.written_at_us.max(noted_at_us), NOTED_EVERY, now_us);
+        // Also where it was noted at a time to come, because the clock was set back.
+        let passed_us = u128::from(now_us.abs_diff(known.written_at_us.max(noted_at_us)));
+        let is_due = passed_us >= NOTED_EVERY.as_micros();
         if known.is_being_written || !is_due {
             return None;
         }
