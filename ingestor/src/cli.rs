@@ -59,6 +59,10 @@ pub(crate) struct Cli {
     /// Then keep sums of every hour, until they are this old [default: 400d]
     #[arg(long, env = "FLEETPS_KEEP_HOURS", value_name = "DURATION", value_parser = parse_duration)]
     keep_hours: Option<Duration>,
+    /// The clock is right up to the end of this day (UTC), as in 2026-12-24, although it is more than a day past the newest
+    /// snapshot
+    #[arg(long, env = "FLEETPS_TRUST_CLOCK_UNTIL", value_name = "DAY")]
+    trust_clock_until: Option<jiff::civil::Date>,
     /// Keep less of the oldest where all together take more, as in "20 GiB" [default: 20 GiB]
     #[arg(long, env = "FLEETPS_MAX_HISTORY", value_name = "SIZE", value_parser = parse_bytes)]
     max_history: Option<u64>,
@@ -95,6 +99,7 @@ impl Cli {
         settings.keep_samples = self.keep_samples.unwrap_or(settings.keep_samples);
         settings.keep_minutes = self.keep_minutes.unwrap_or(settings.keep_minutes);
         settings.keep_hours = self.keep_hours.unwrap_or(settings.keep_hours);
+        settings.trust_clock_until = self.trust_clock_until.or(settings.trust_clock_until);
         settings.max_history_bytes = self.max_history.unwrap_or(settings.max_history_bytes);
         settings.check().context("under [ingestor], or as a flag or variable")?;
         let admission = AdmissionSettings {

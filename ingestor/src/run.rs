@@ -31,7 +31,7 @@ use crate::{
     settings::IngestorSettings,
     shelf::Shelf,
     status::{Progress, publish_status},
-    upkeep::{Interrupt, Upkeep},
+    upkeep::{HistoryClock, Interrupt, Upkeep},
 };
 
 /// How far back snapshots may be published again: the stream keeps them for 72 hours, and an agent's buffer is shorter.
@@ -63,11 +63,11 @@ pub async fn run(
     let status =
         tokio::spawn(publish_status(client.clone(), settings.partition, Arc::clone(&progress), stop.clone()));
     let opened = open_when_possible(&settings, lock, &progress, &cancel).await?;
-    let Some(Opened { _lock, shelf, duplicates }) = opened else { return Ok(()) };
+    let Some(Opened { _lock, shelf, clock, duplicates }) = opened else { return Ok(()) };
     let beginning = find_beginning(&jetstream, &settings, &shelf).await?;
     tracing::info!(folder = %shelf.folder().display(), sequence = beginning.sequence, "storing snapshots");
     progress.set_sealed(beginning.sequence - 1, 0);
-    let parts = Parts { shelf, progress, beginning, duplicates, stop };
+    let parts = Parts { shelf, progress, clock, beginning, duplicates, stop };
     run_parts(client, jetstream, settings, parts).await?;
     let _ = status.await;
     Ok(())
@@ -77,6 +77,7 @@ pub async fn run(
 struct Opened {
     _lock: FolderLock,
     shelf: Arc<Shelf>,
+    clock: Arc<HistoryClock>,
     duplicates: Duplicates,
 }
 
@@ -101,9 +102,9 @@ async fn open_when_possible(
     cancel: &CancellationToken,
 ) -> Result<Option<Opened>, IngestError> {
     loop {
-        let folder = settings.history.clone();
+        let (folder, trust_clock_until_s) = (settings.history.clone(), settings.trust_clock_until_s());
         let opened = match locked {
-            Ok(lock) => blocking("opening", move || open(&folder, lock)).await,
+            Ok(lock) => blocking("opening", move || open(&folder, trust_clock_until_s, lock)).await,
             Err(error) => Err(error.into()),
         };
         let error = match opened {
@@ -127,20 +128,23 @@ async fn open_when_possible(
     }
 }
 
-fn open(folder: &Path, lock: FolderLock) -> Result<Opened, IngestError> {
+fn open(folder: &Path, trust_clock_until_s: i64, lock: FolderLock) -> Result<Opened, IngestError> {
     let shelf = Shelf::open(folder)?;
-    let duplicates = remember_stored(&shelf)?;
+    let newest_s = shelf.segments().iter().map(|segment| segment.name.first_stored_s).max();
+    let clock = HistoryClock::open(shelf.folder(), newest_s, trust_clock_until_s);
+    let duplicates = remember_stored(&shelf, &clock)?;
     if let Err(error) = shelf.publish() {
         // Upkeep does it again; what is here can be read meanwhile.
         tracing::error!("{}", with_causes(&error));
     }
-    Ok(Opened { _lock: lock, shelf: Arc::new(shelf), duplicates })
+    Ok(Opened { _lock: lock, shelf: Arc::new(shelf), clock: Arc::new(clock), duplicates })
 }
 
 /// What the parts share, and where they begin.
 struct Parts {
     shelf: Arc<Shelf>,
     progress: Arc<Progress>,
+    clock: Arc<HistoryClock>,
     beginning: Beginning,
     duplicates: Duplicates,
     stop: CancellationToken,
@@ -152,7 +156,7 @@ async fn run_parts(
     settings: IngestorSettings,
     parts: Parts,
 ) -> Result<(), IngestError> {
-    let Parts { shelf, progress, beginning, duplicates, stop } = parts;
+    let Parts { shelf, progress, clock, beginning, duplicates, stop } = parts;
     let (events_in, events) = mpsc::channel(WAITING_DELIVERIES);
     let (segments_in, segments) = sync_channel(WAITING_SEGMENTS);
     let (letters_in, letters) = mpsc::channel(WAITING_DEAD_LETTERS);
@@ -168,7 +172,7 @@ async fn run_parts(
         unpacker,
         duplicates,
         letters_in,
-        Arc::clone(&progress),
+        (Arc::clone(&progress), Arc::clone(&clock)),
         segments_in,
     );
     let collecting = thread("collect", move || collector.run(events))?;
@@ -176,11 +180,12 @@ async fn run_parts(
         let (shelf, progress, stop) = (Arc::clone(&shelf), Arc::clone(&progress), stop.clone());
         thread("seal", move || seal_all(&segments, &shelf, &progress, &stop))?
     };
-    let audited = Arc::clone(&shelf);
+    let (audited, audit_clock) = (Arc::clone(&shelf), Arc::clone(&clock));
     let upkeep = Upkeep {
         settings: settings.clone(),
         shelf,
         progress: Arc::clone(&progress),
+        clock,
         interrupt: Arc::clone(&interrupt),
         cancel: stop.clone(),
     };
@@ -192,7 +197,7 @@ async fn run_parts(
             client.clone(),
             settings.clone(),
             audited,
-            Arc::clone(&progress),
+            (Arc::clone(&progress), audit_clock),
             stop.clone(),
         ))
     });
@@ -228,10 +233,11 @@ async fn find_beginning(
     Ok(Beginning::find(&numbers, shelf.highest(settings.partition), now_s))
 }
 
-/// Which snapshots are stored already, as far as they may come again. Segments that cannot be read for it are taken out of
-/// use: what agents send again of them may be stored twice, which costs less than storing nothing.
-fn remember_stored(shelf: &Shelf) -> Result<Duplicates, IngestError> {
-    let oldest_s = jiff::Timestamp::now().as_second() - REPEAT_WINDOW_S;
+/// Which snapshots are stored already, as far as they may come again: by when the newest was stored, because this machine's
+/// clock may have been set since. Segments that cannot be read for it are taken out of use: what agents send again of them
+/// may be stored twice, which costs less than storing nothing.
+fn remember_stored(shelf: &Shelf, clock: &HistoryClock) -> Result<Duplicates, IngestError> {
+    let oldest_s = clock.newest_s().map_or(i64::MIN, |newest_s| newest_s.saturating_sub(REPEAT_WINDOW_S));
     let names = shelf.segments().into_iter().map(|shelved| shelved.name);
     let recent: Vec<SegmentName> = names.filter(|name| name.latest_stored_s() >= oldest_s).collect();
     let (runs, faults) = known_runs(shelf.folder(), &recent)?;

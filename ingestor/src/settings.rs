@@ -6,6 +6,7 @@ use fleetps_nats::{
     bounds::{self, OutOfRange},
     units,
 };
+use jiff::{civil::Date, tz::TimeZone};
 use serde::{Deserialize, Serialize};
 
 const DAY_S: u64 = 24 * 3600;
@@ -47,6 +48,10 @@ pub struct IngestorSettings {
     /// After that, sums of every hour are kept, until they are this old.
     #[serde(with = "units::duration")]
     pub keep_hours: Duration,
+    /// This machine's clock is right up to the end of this day (UTC), as in `2026-12-24`, whatever snapshots say. A clock more
+    /// than a day past the newest snapshot makes nothing old until hosts agree with it for ten minutes, or this says so.
+    #[serde(with = "day")]
+    pub trust_clock_until: Option<Date>,
     /// Who did what is kept for this long, however much it takes.
     #[serde(with = "units::duration")]
     pub keep_audit: Duration,
@@ -66,6 +71,31 @@ pub struct IngestorSettings {
     pub max_stream_bytes: u64,
 }
 
+impl IngestorSettings {
+    /// When [`Self::trust_clock_until`] ends, in seconds since 1970 UTC; long ago where it is not set.
+    pub(crate) fn trust_clock_until_s(&self) -> i64 {
+        let end = self.trust_clock_until.and_then(|day| day.tomorrow().ok()?.to_zoned(TimeZone::UTC).ok());
+        end.map_or(i64::MIN, |end| end.timestamp().as_second())
+    }
+}
+
+/// A day in a settings file; the empty text is none.
+mod day {
+    use jiff::civil::Date;
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub(super) fn serialize<S: Serializer>(day: &Option<Date>, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&day.map(|day| day.to_string()).unwrap_or_default())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Date>, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let day = (!text.is_empty()).then(|| text.parse());
+        day.transpose()
+            .map_err(|_| D::Error::custom(format!("{text:?} is no day; expected one as in 2026-12-24")))
+    }
+}
+
 impl Default for IngestorSettings {
     fn default() -> Self {
         Self {
@@ -83,6 +113,7 @@ impl Default for IngestorSettings {
             keep_minutes: Duration::from_secs(30 * DAY_S),
             // A year, and the month before to compare with.
             keep_hours: Duration::from_secs(400 * DAY_S),
+            trust_clock_until: None,
             keep_audit: Duration::from_secs(400 * DAY_S),
             // What the stream keeps, so that a server which starts anew shows the same.
             keep_down_hosts: Duration::from_secs(3 * DAY_S),
@@ -178,6 +209,17 @@ mod tests {
         let settings = IngestorSettings::default();
         let text = toml::to_string(&settings).unwrap();
         assert_eq!(toml::from_str::<IngestorSettings>(&text).unwrap(), settings);
+    }
+
+    #[test]
+    fn a_clock_is_trusted_to_the_end_of_a_day() {
+        let settings: IngestorSettings = toml::from_str("trust_clock_until = \"1970-01-02\"").unwrap();
+        assert_eq!(settings.trust_clock_until_s(), 2 * 24 * 3600);
+        let text = toml::to_string(&settings).unwrap();
+        assert_eq!(toml::from_str::<IngestorSettings>(&text).unwrap(), settings);
+        assert_eq!(IngestorSettings::default().trust_clock_until_s(), i64::MIN);
+        let refusal = toml::from_str::<IngestorSettings>("trust_clock_until = \"soon\"").unwrap_err();
+        assert!(refusal.to_string().contains("2026-12-24"), "{refusal}");
     }
 
     #[test]

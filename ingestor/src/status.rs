@@ -29,6 +29,7 @@ pub(crate) struct Progress {
     audit_error: Mutex<Option<String>>,
     set_aside: Mutex<Vec<(String, String)>>,
     failed_merges: Mutex<Vec<(String, String)>>,
+    waits_for_clock: Mutex<Option<String>>,
 }
 
 impl Progress {
@@ -84,6 +85,17 @@ impl Progress {
         *self.failed_merges.lock().unwrap_or_else(PoisonError::into_inner) = merges;
     }
 
+    /// Why nothing is thinned or removed for its age now. Logged when it begins and ends.
+    pub(crate) fn set_waits_for_clock(&self, waits: Option<String>) {
+        let mut known = self.waits_for_clock.lock().unwrap_or_else(PoisonError::into_inner);
+        match (&*known, &waits) {
+            (None, Some(waits)) => tracing::warn!("{waits}"),
+            (Some(_), None) => tracing::info!("the clock counts again for the age of the history"),
+            _ => {}
+        }
+        *known = waits;
+    }
+
     /// All of it, as the message says it.
     pub(crate) fn status(&self, partition: u32) -> IngestorStatus {
         let refused = Refusal::REASONS.iter().zip(&self.refused);
@@ -104,6 +116,7 @@ impl Progress {
             set_aside: reasons.iter().map(|(segment, _)| segment.clone()).collect(),
             set_aside_reasons: reasons,
             failed_merges: first_of(&self.failed_merges),
+            waits_for_clock: self.waits_for_clock.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         }
     }
 }

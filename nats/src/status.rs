@@ -73,6 +73,8 @@ pub struct IngestorStatus {
     pub set_aside_reasons: Vec<(String, String)>,
     /// The first segment of each merge that failed and is tried again later, with the reason; the first 200.
     pub failed_merges: Vec<(String, String)>,
+    /// Why nothing is thinned or removed for its age now; absent while the clock is believed.
+    pub waits_for_clock: Option<String>,
 }
 
 impl IngestorStatus {

@@ -54,6 +54,9 @@ struct Details {
     audit: Option<String>,
     /// Whether hosts that wait to be approved all have a place; where they have not, everything else works.
     waiting_hosts: Part,
+    /// What somebody should know of although everything works: the history waits for the clock to be confirmed, or less is
+    /// kept of a host that takes more than its share.
+    notices: Vec<String>,
     refused: Refused,
 }
 
@@ -147,7 +150,7 @@ pub async fn ready(State(shared): State<Shared>, person: Option<Extension<Person
     let sees_all =
         |person: &Person| may(person, Action::SeeHosts, Some(&HostGroups::new())) == Decision::Allowed;
     let details = person.filter(|person| sees_all(person)).map(|Extension(person)| {
-        let refused = Refused::so_far(&shared);
+        let (refused, notices) = (Refused::so_far(&shared), shared.ingestors.notices());
         let backup = shared.people.state().backup().map(Part::from);
         let state_not_saved = shared.people.state().unsaved();
         let waiting_hosts = shared.admission.waiting().into();
@@ -182,6 +185,7 @@ pub async fn ready(State(shared): State<Shared>, person: Option<Extension<Person
             failed_merges,
             audit,
             waiting_hosts,
+            notices,
             refused,
         }
     });

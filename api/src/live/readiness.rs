@@ -80,6 +80,14 @@ impl IngestorReports {
         self.by_partition.lock().values().find_map(|report| report.status.audit_error.clone())
     }
 
+    /// What the ingestors do that somebody should know of, although everything works: they wait for the clock to be
+    /// confirmed, or keep less of a host.
+    pub fn notices(&self) -> Vec<String> {
+        let reports = self.by_partition.lock();
+        let of = |status: &IngestorStatus| status.waits_for_clock.iter().cloned().collect::<Vec<_>>();
+        reports.values().flat_map(|report| of(&report.status)).collect()
+    }
+
     /// Whether snapshots are being read from the stream.
     pub fn intake(&self, now: Instant) -> Check {
         let reports = self.by_partition.lock();
@@ -186,6 +194,11 @@ mod tests {
             reports.take(status, start);
         }
         assert_eq!(reports.refused(), BTreeMap::from([("flood".to_owned(), 4)]));
+        let reports = IngestorReports::default();
+        let waits =
+            IngestorStatus { waits_for_clock: Some("the clock".to_owned()), ..IngestorStatus::default() };
+        reports.take(waits, start);
+        assert_eq!(reports.notices(), ["the clock"]);
         let reports = IngestorReports::default();
 
         let status = IngestorStatus { pending: 9, read_sequence: 5, ..IngestorStatus::default() };

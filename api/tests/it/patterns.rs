@@ -88,7 +88,8 @@ async fn others_are_answered_while_patterns_run_that_take_long() {
                         let q = encoded(&pattern(&mut rng));
                         begun.fetch_add(1, SeqCst);
                         let answer = site.get(&address(&mut rng, &q, &at)).await;
-                        let busy = [StatusCode::SERVICE_UNAVAILABLE, StatusCode::TOO_MANY_REQUESTS].contains(&answer.status);
+                        let busy = [StatusCode::SERVICE_UNAVAILABLE, StatusCode::TOO_MANY_REQUESTS]
+                            .contains(&answer.status);
                         let known = [StatusCode::OK, StatusCode::UNPROCESSABLE_ENTITY];
                         assert!(busy || known.contains(&answer.status), "{}: {}", answer.status, answer.body);
                         ended.fetch_add(usize::from(!busy), SeqCst);

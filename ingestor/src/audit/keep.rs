@@ -29,6 +29,7 @@ use crate::{
     settings::IngestorSettings,
     shelf::Shelf,
     status::Progress,
+    upkeep::HistoryClock,
 };
 
 /// Entries of one segment before it is merged with others: what is in memory at a time, of up to 5 KiB each.
@@ -64,7 +65,7 @@ pub(crate) async fn keep(
     client: Client,
     settings: IngestorSettings,
     shelf: Arc<Shelf>,
-    progress: Arc<Progress>,
+    (progress, clock): (Arc<Progress>, Arc<HistoryClock>),
     cancel: CancellationToken,
 ) {
     let scrub = Scrub::of(shelf.folder());
@@ -74,6 +75,7 @@ pub(crate) async fn keep(
         settings,
         shelf,
         progress,
+        clock,
         error: None,
         position: None,
         retired,
@@ -98,6 +100,8 @@ struct Keeper {
     progress: Arc<Progress>,
     /// Why the last step failed.
     error: Option<String>,
+    /// By which entries are too old.
+    clock: Arc<HistoryClock>,
     /// The stream, and how far it is sealed; absent until both are known.
     position: Option<Position>,
     /// What was merged into another, and when: readers may just be attaching it.
@@ -239,7 +243,9 @@ impl Keeper {
                 self.failed_merges.extend(first.map(|first| (first, Instant::now())));
                 return Err(error);
             }
-        } else if let Some(name) = expired(&found.current, now_s, self.settings.keep_audit) {
+        } else if let Some(name) =
+            expired(&found.current, self.clock.judge(now_s).now_s, self.settings.keep_audit)
+        {
             // Never one that was just merged: its entries would still be there.
             self.remove(position, name).await?;
         }

@@ -43,7 +43,9 @@ pub(super) fn next_merge(names: &[AuditName], now_s: i64) -> Option<&[AuditName]
 pub(super) fn expired(names: &[AuditName], now_s: i64, keep: Duration) -> Option<AuditName> {
     let [oldest, next, ..] = names else { return None };
     let kept_from_s = now_s.saturating_sub_unsigned(keep.as_secs());
-    (next.first_at_s < kept_from_s).then_some(*oldest)
+    // A clock that stood in the past for a while makes nothing older than what came before.
+    let stored_s = next.first_at_s.max(oldest.first_at_s).max(next.epoch_s);
+    (stored_s < kept_from_s).then_some(*oldest)
 }
 
 #[cfg(test)]
@@ -117,6 +119,15 @@ mod tests {
         many.remove(5);
         many.push(name(count + 1, count + 1, TODAY_S));
         assert_eq!(next_merge(&many, TODAY_S), None);
+    }
+
+    #[test]
+    fn a_clock_that_stood_in_the_past_for_a_while_makes_nothing_too_old() {
+        let keep = Duration::from_secs(400 * DAY_S as u64);
+        let mut names = [name(1, 5, TODAY_S - DAY_S), name(6, 9, 0), name(10, 11, TODAY_S)];
+        assert_eq!(expired(&names, TODAY_S, keep), None);
+        names.iter_mut().for_each(|name| name.epoch_s = TODAY_S - 2 * DAY_S);
+        assert_eq!(expired(&names[1..], TODAY_S, keep), None);
     }
 
     #[test]

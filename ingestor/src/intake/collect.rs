@@ -1,12 +1,19 @@
 //! Unpacks messages and collects their rows. Its own thread, because that is work and not waiting.
 
-use std::sync::{Arc, mpsc::SyncSender};
+use std::{
+    sync::{Arc, mpsc::SyncSender},
+    time::Instant,
+};
 
 use fleetps_nats::{HostName, Snapshot, reader::Delivered, snapshot::Refusal, unpack::Unpacker};
 use tokio::sync::mpsc;
 
 use super::{DeadLetter, Duplicates, Event, refusals::Refusals};
-use crate::{segment::SegmentRows, status::Progress};
+use crate::{
+    segment::SegmentRows,
+    status::Progress,
+    upkeep::{Heard, HistoryClock},
+};
 
 /// Unpacks messages and collects their rows.
 pub(crate) struct Collector {
@@ -17,6 +24,7 @@ pub(crate) struct Collector {
     duplicates: Duplicates,
     refusals: Refusals,
     progress: Arc<Progress>,
+    clock: Arc<HistoryClock>,
     segments: SyncSender<SegmentRows>,
     rows: Option<SegmentRows>,
 }
@@ -31,7 +39,7 @@ impl Collector {
         unpacker: Unpacker,
         duplicates: Duplicates,
         letters: mpsc::Sender<DeadLetter>,
-        progress: Arc<Progress>,
+        (progress, clock): (Arc<Progress>, Arc<HistoryClock>),
         segments: SyncSender<SegmentRows>,
     ) -> Self {
         Self {
@@ -42,6 +50,7 @@ impl Collector {
             duplicates,
             refusals: Refusals::new(letters),
             progress,
+            clock,
             segments,
             rows: None,
         }
@@ -82,6 +91,7 @@ impl Collector {
         let (sequence, stored_at_us) = (delivered.sequence, delivered.stored_at_us);
         match self.unpacker.unpack(delivered) {
             Ok((host, snapshot)) if self.is_new(&host, &snapshot, stored_at_us) => {
+                self.hear(&host, stored_at_us, snapshot.captured_at_us);
                 self.rows_from(sequence, stored_at_us).push(sequence, stored_at_us, &host, snapshot);
             }
             Ok(_) => {
@@ -102,6 +112,13 @@ impl Collector {
 
     fn is_new(&mut self, host: &HostName, snapshot: &Snapshot, stored_at_us: i64) -> bool {
         self.duplicates.take(host, &snapshot.run_id, snapshot.sequence, stored_at_us)
+    }
+
+    fn hear(&self, host: &HostName, stored_at_us: i64, captured_at_us: i64) {
+        let (stored_s, captured_s) =
+            (stored_at_us.div_euclid(1_000_000), captured_at_us.div_euclid(1_000_000));
+        let wall_s = fleetps_nats::now_us().div_euclid(1_000_000);
+        self.clock.hear(Heard { host, stored_s, captured_s }, wall_s, Instant::now());
     }
 
     /// The rows being collected; new ones begin with `sequence`.

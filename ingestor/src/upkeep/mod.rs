@@ -1,10 +1,11 @@
 //! Keeps the folder tidy while intake goes on: merges small segments (`plan` decides, `merge` does, in `pieces`), keeps
-//! less and less of what is old or too much (`retention` decides, `merge` does), and looks for damage (`scrub`). One
-//! thread, behind intake in priority, with a database engine of its own.
+//! less and less of what is old or too much (`retention` decides by `clock`, `merge` does), and looks for damage (`scrub`).
+//! One thread, behind intake in priority, with a database engine of its own.
 //!
 //! **Every step makes one segment of others and takes effect with its one rename.** A thinned segment has the sequences of
 //! what it was made from and a later level, so by its name alone it replaces them.
 
+mod clock;
 mod failures;
 mod merge;
 mod offline;
@@ -12,6 +13,7 @@ mod pieces;
 mod plan;
 mod retention;
 mod scrub;
+mod stored;
 
 use std::{
     sync::Arc,
@@ -21,6 +23,7 @@ use std::{
 use fleetps_nats::with_causes;
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use clock::{Heard, HistoryClock};
 pub(crate) use merge::Interrupt;
 pub use merge::MergeError;
 pub use offline::{check_folder, merge_folder, tidy_folder};
@@ -48,6 +51,7 @@ pub(crate) struct Upkeep {
     pub(crate) settings: IngestorSettings,
     pub(crate) shelf: Arc<Shelf>,
     pub(crate) progress: Arc<Progress>,
+    pub(crate) clock: Arc<HistoryClock>,
     pub(crate) interrupt: Arc<Interrupt>,
     pub(crate) cancel: CancellationToken,
 }
@@ -82,12 +86,20 @@ impl Upkeep {
         self.progress.set_failed_merges(failures.reasons());
         self.shelf.publish()?;
         self.shelf.unlink_retired(self.settings.unlink_delay);
-        let now_s = jiff::Timestamp::now().as_second();
-        match next_task(&self.shelf, failures, now_s, &self.settings) {
+        let times = self.times(jiff::Timestamp::now().as_second());
+        match next_task(&self.shelf, failures, times, &self.settings) {
             Some(task) => self.perform(&task, failures).map(|()| true),
             // One at a time: what there is to do is looked for again after each.
-            None => scrub.step(&self.shelf, now_s).map(|()| false),
+            None => scrub.step(&self.shelf, times.clock_s).map(|()| false),
         }
+    }
+
+    /// Which time it is for what. Says what has to wait for the clock to be believed.
+    fn times(&self, clock_s: i64) -> Times {
+        self.clock.save();
+        let judged = self.clock.judge(clock_s);
+        self.progress.set_waits_for_clock(judged.waits);
+        Times { clock_s, history_s: judged.now_s }
     }
 
     /// Does a task. A plan that fails waits, unless one of its sources is at fault, which is then taken out of use.
@@ -126,18 +138,30 @@ enum Task {
     Remove(Vec<SegmentName>),
 }
 
-/// Room is made first: without it, nothing else can be done. Plans that failed and wait are passed over.
-fn next_task(shelf: &Shelf, failures: &Failures, now_s: i64, settings: &IngestorSettings) -> Option<Task> {
+/// Which time it is, in seconds since 1970 UTC.
+#[derive(Debug, Clone, Copy)]
+struct Times {
+    /// By this machine's clock. Nothing is lost by what is merged for it.
+    clock_s: i64,
+    /// For how old history is, as far as the clock is believed.
+    history_s: i64,
+}
+
+/// Room is made first: without it, nothing else can be done. Limits of size never wait for a clock.
+/// Plans that failed and wait are passed over.
+fn next_task(shelf: &Shelf, failures: &Failures, times: Times, settings: &IngestorSettings) -> Option<Task> {
     let (segments, now) = (shelf.mergeable(), Instant::now());
     let (mergeable, thinnable) = (failures.mergeable(&segments, now), failures.thinnable(&segments, now));
-    let expired = retention::expired(&segments, now_s, settings);
+    let expired = retention::expired(&segments, times.history_s, settings);
     if !expired.is_empty() {
         tracing::info!(segments = expired.len(), "removing segments that are too old");
         return Some(Task::Remove(expired));
     }
     relief(&segments, &thinnable, settings)
-        .or_else(|| Some(Task::Make(plan::next_merge(&mergeable, now_s, settings.merge_fresh_count)?)))
-        .or_else(|| Some(Task::Make(retention::next_thinning(&thinnable, now_s, settings)?)))
+        .or_else(|| {
+            Some(Task::Make(plan::next_merge(&mergeable, times.clock_s, settings.merge_fresh_count)?))
+        })
+        .or_else(|| Some(Task::Make(retention::next_thinning(&thinnable, times.history_s, settings)?)))
 }
 
 /// What makes room where `segments` take more than the limit, of those that are `thinnable`.

@@ -4,7 +4,7 @@ use std::{path::Path, time::Duration};
 
 use fleetps_nats::lock::FolderLock;
 
-use super::{failures::Failures, merge::Interrupt, next_task, perform, scrub};
+use super::{Times, failures::Failures, merge::Interrupt, next_task, perform, scrub};
 use crate::{error::IngestError, settings::IngestorSettings, shelf::Shelf};
 
 /// Merges everything in `folder` that is due, as if all of it were long past, and removes nothing else. Returns the number
@@ -31,9 +31,9 @@ pub fn merge_folder(folder: &Path) -> Result<u32, IngestError> {
 pub fn tidy_folder(folder: &Path, now_s: i64, settings: &IngestorSettings) -> Result<u32, IngestError> {
     let _lock = FolderLock::take(folder)?;
     let shelf = Shelf::open(folder)?;
-    let mut steps = 0;
+    let (mut steps, times) = (0, Times { clock_s: now_s, history_s: now_s });
     let failures = Failures::default();
-    while let Some(task) = next_task(&shelf, &failures, now_s, settings) {
+    while let Some(task) = next_task(&shelf, &failures, times, settings) {
         perform(&shelf, &task, &Interrupt::default())?;
         steps += 1;
     }

@@ -1,6 +1,9 @@
 //! What is no longer kept as it is: pure functions over what there is.
 
-use super::plan::{DAY_S, Plan, runs};
+use super::{
+    plan::{DAY_S, Plan, runs},
+    stored::StoredTimes,
+};
 use crate::{
     segment::{Level, SegmentName},
     settings::IngestorSettings,
@@ -18,18 +21,20 @@ pub(super) enum Relief {
 
 /// The segments of which nothing is kept any more. `segments` are in the order of the stream.
 pub(super) fn expired(segments: &[Shelved], now_s: i64, settings: &IngestorSettings) -> Vec<SegmentName> {
-    let is_expired = |segment: &&Shelved| kept_as(segment, now_s, settings).is_none();
+    let stored = StoredTimes::of(segments);
+    let is_expired = |segment: &&Shelved| kept_as(stored.latest_s(segment), now_s, settings).is_none();
     removable(segments).filter(is_expired).map(|segment| segment.name).collect()
 }
 
 /// The next segments that are due to be thinned.
 pub(super) fn next_thinning(segments: &[Shelved], now_s: i64, settings: &IngestorSettings) -> Option<Plan> {
+    let stored = StoredTimes::of(segments);
     [Level::Minute, Level::Rollup].into_iter().find_map(|level| {
         // Fresh ones are merged first.
         let is_due = |segment: &Shelved| {
             segment.name.level != Level::Fresh
                 && segment.name.level < level
-                && kept_as(segment, now_s, settings) == Some(level)
+                && kept_as(stored.latest_s(segment), now_s, settings) == Some(level)
         };
         let run = runs(segments, DAY_S).find(|run| run.sources.iter().all(is_due))?;
         Some(Plan { level, sources: run.sources.to_vec() })
@@ -43,18 +48,20 @@ pub(super) fn relief(segments: &[Shelved], settings: &IngestorSettings) -> Optio
     if bytes <= settings.max_history_bytes {
         return None;
     }
+    let stored = StoredTimes::of(segments);
     let thin = |levels: &[Level], level| {
-        let oldest = oldest(segments.iter().filter(|segment| levels.contains(&segment.name.level)))?;
+        let oldest = oldest(&stored, segments.iter().filter(|segment| levels.contains(&segment.name.level)))?;
         Some(Relief::Thin(Plan { level, sources: vec![*oldest] }))
     };
     thin(&[Level::Hour, Level::Day], Level::Minute)
         .or_else(|| thin(&[Level::Minute], Level::Rollup))
-        .or_else(|| Some(Relief::Remove(oldest(removable(segments))?.name)))
+        .or_else(|| Some(Relief::Remove(oldest(&stored, removable(segments))?.name)))
 }
 
-/// The level that a segment of its age should have at least; `None` where it is too old for any.
-fn kept_as(segment: &Shelved, now_s: i64, settings: &IngestorSettings) -> Option<Level> {
-    let age_s = u64::try_from(now_s.saturating_sub(segment.name.latest_stored_s())).unwrap_or(0);
+/// The level that a segment should have at least whose last message was stored at `latest_stored_s`; `None` where it is too
+/// old for any.
+fn kept_as(latest_stored_s: i64, now_s: i64, settings: &IngestorSettings) -> Option<Level> {
+    let age_s = u64::try_from(now_s.saturating_sub(latest_stored_s)).unwrap_or(0);
     match age_s {
         _ if age_s <= settings.keep_samples.as_secs() => Some(Level::Fresh),
         _ if age_s <= settings.keep_minutes.as_secs() => Some(Level::Minute),
@@ -69,8 +76,8 @@ fn removable(segments: &[Shelved]) -> impl Iterator<Item = &Shelved> {
     pairs.map(|pair| &pair[0])
 }
 
-fn oldest<'a>(segments: impl Iterator<Item = &'a Shelved>) -> Option<&'a Shelved> {
-    segments.min_by_key(|segment| segment.name.first_stored_s)
+fn oldest<'a>(stored: &StoredTimes, segments: impl Iterator<Item = &'a Shelved>) -> Option<&'a Shelved> {
+    segments.min_by_key(|segment| stored.first_s(segment))
 }
 
 #[cfg(test)]

@@ -87,3 +87,24 @@ fn the_last_one_stays_whatever_happens() {
     let none = IngestorSettings { max_history_bytes: 0, ..keep(0, 0) };
     assert_eq!(relief(&hours(&[Level::Fresh]), &none), None);
 }
+
+#[test]
+fn what_was_stored_while_the_clock_was_wrong_is_neither_too_old_nor_the_oldest() {
+    let mut segments = hours(&[Level::Hour; 6]);
+    for segment in &mut segments {
+        segment.name.first_stored_s += 1000 * HOUR_S;
+    }
+    let now_s = segments[5].name.first_stored_s;
+    let settings = keep(10, 20);
+    for wrong_s in [5, now_s + 9000 * HOUR_S] {
+        let mut set = segments.clone();
+        set[3].name.first_stored_s = wrong_s;
+        assert_eq!(expired(&set, now_s, &settings), []);
+        assert_eq!(next_thinning(&set, now_s, &settings), None);
+        let full = IngestorSettings { max_history_bytes: 350, ..keep(10, 20) };
+        let Some(Relief::Thin(plan)) = relief(&set, &full) else { panic!("the oldest is thinned") };
+        assert_eq!(plan.sources, [set[0]]);
+        // Its time comes with that of its neighbours.
+        assert_eq!(expired(&set, now_s + 1000 * HOUR_S, &settings).len(), 5);
+    }
+}

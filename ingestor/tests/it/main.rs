@@ -5,6 +5,7 @@ mod audit;
 mod backup;
 mod chance;
 mod charts;
+mod clocks;
 mod crashes;
 mod damage;
 mod disk_full;
