@@ -30,6 +30,7 @@ pub(crate) struct Progress {
     set_aside: Mutex<Vec<(String, String)>>,
     failed_merges: Mutex<Vec<(String, String)>>,
     waits_for_clock: Mutex<Option<String>>,
+    beyond_share: Mutex<Vec<String>>,
 }
 
 impl Progress {
@@ -96,6 +97,11 @@ impl Progress {
         *known = waits;
     }
 
+    /// Which hosts take more than their share of the history.
+    pub(crate) fn set_beyond_share(&self, hosts: Vec<String>) {
+        *self.beyond_share.lock().unwrap_or_else(PoisonError::into_inner) = hosts;
+    }
+
     /// All of it, as the message says it.
     pub(crate) fn status(&self, partition: u32) -> IngestorStatus {
         let refused = Refusal::REASONS.iter().zip(&self.refused);
@@ -116,6 +122,7 @@ impl Progress {
             set_aside: reasons.iter().map(|(segment, _)| segment.clone()).collect(),
             set_aside_reasons: reasons,
             failed_merges: first_of(&self.failed_merges),
+            beyond_share: self.beyond_share.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             waits_for_clock: self.waits_for_clock.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         }
     }

@@ -75,6 +75,8 @@ pub struct IngestorStatus {
     pub failed_merges: Vec<(String, String)>,
     /// Why nothing is thinned or removed for its age now; absent while the clock is believed.
     pub waits_for_clock: Option<String>,
+    /// Hosts that take more of the history than their share, of which less is kept; with how much.
+    pub beyond_share: Vec<String>,
 }
 
 impl IngestorStatus {

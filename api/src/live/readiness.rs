@@ -84,7 +84,9 @@ impl IngestorReports {
     /// confirmed, or keep less of a host.
     pub fn notices(&self) -> Vec<String> {
         let reports = self.by_partition.lock();
-        let of = |status: &IngestorStatus| status.waits_for_clock.iter().cloned().collect::<Vec<_>>();
+        let of = |status: &IngestorStatus| {
+            status.waits_for_clock.iter().chain(&status.beyond_share).cloned().collect::<Vec<_>>()
+        };
         reports.values().flat_map(|report| of(&report.status)).collect()
     }
 
@@ -195,10 +197,13 @@ mod tests {
         }
         assert_eq!(reports.refused(), BTreeMap::from([("flood".to_owned(), 4)]));
         let reports = IngestorReports::default();
-        let waits =
-            IngestorStatus { waits_for_clock: Some("the clock".to_owned()), ..IngestorStatus::default() };
+        let waits = IngestorStatus {
+            waits_for_clock: Some("the clock".to_owned()),
+            beyond_share: vec!["a host".to_owned()],
+            ..IngestorStatus::default()
+        };
         reports.take(waits, start);
-        assert_eq!(reports.notices(), ["the clock"]);
+        assert_eq!(reports.notices(), ["the clock", "a host"]);
         let reports = IngestorReports::default();
 
         let status = IngestorStatus { pending: 9, read_sequence: 5, ..IngestorStatus::default() };

@@ -72,6 +72,12 @@ fn locate<'a>(
     if !says_how_it_was(sample, at_us) {
         return Ok(Err(silence(sample.captured_us, reading.next(host, at_us, Which::Any)?)));
     }
+    // One a minute is kept of a host that was beyond its share, whatever its segment keeps of others.
+    if let Some(table) = table
+        && at_us.saturating_sub(table.captured_us) <= THINNED_US
+    {
+        return Ok(Ok(table));
+    }
     // The host was not silent, but of this time its process table is not kept.
     let next = reading.next(host, at_us, Which::WithTable)?;
     Ok(Err(match (sample.held.resolution(), table) {

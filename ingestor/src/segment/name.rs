@@ -143,6 +143,12 @@ impl SegmentName {
         self.first_stored_s.saturating_add(span_s)
     }
 
+    /// What it is called when it is written again with less in it: a second later, by which it replaces this one.
+    pub(crate) fn written_again(&self) -> Self {
+        let schema_version = super::SCHEMA_VERSION;
+        Self { first_stored_s: self.first_stored_s.saturating_add(1), schema_version, ..*self }
+    }
+
     /// The name without the extension: what the file is called once it is attached.
     pub fn alias(&self) -> String {
         self.to_string().trim_end_matches(EXTENSION).to_owned()
@@ -181,9 +187,11 @@ impl fmt::Display for SegmentName {
 /// Puts names into the order of the stream and takes out those that lie inside another: what is left covers every
 /// sequence once. Returns (current, covered).
 pub fn current_and_covered(mut names: Vec<SegmentName>) -> (Vec<SegmentName>, Vec<SegmentName>) {
-    // Of two with the same range, the higher level comes first and covers the other.
+    // Of two with the same range, the higher level comes first and covers the other; of two of one level, the one that was
+    // written again.
     names.sort_unstable_by_key(|name| {
-        (name.numbering(), name.first_sequence, Reverse(name.last_sequence), Reverse(name.level))
+        let replaces = Reverse((name.last_sequence, name.level, name.first_stored_s));
+        (name.numbering(), name.first_sequence, replaces)
     });
     let mut covered_to: Option<((u32, i64), u64)> = None;
     names.into_iter().partition(|name| {
@@ -268,6 +276,14 @@ mod tests {
     fn of_the_same_range_the_higher_level_stays() {
         let (fresh, hour) = (name(Level::Fresh, 1, 50), name(Level::Hour, 1, 50));
         assert_eq!(current_and_covered(vec![fresh, hour]), (vec![hour], vec![fresh]));
+    }
+
+    #[test]
+    fn of_the_same_range_and_level_the_one_that_was_written_again_stays() {
+        let day = name(Level::Day, 1, 50);
+        let again = day.written_again();
+        assert_eq!(current_and_covered(vec![day, again]), (vec![again], vec![day]));
+        assert_eq!(current_and_covered(vec![again, day]), (vec![again], vec![day]));
     }
 
     #[test]

@@ -7,16 +7,18 @@ use std::{
 };
 
 use duckdb::{Connection, InterruptHandle, params};
+use fleetps_nats::HostName;
 
 use super::{
     pieces::pieces,
     plan::{Form, Plan},
+    shares::{Keep, Trim},
 };
 use crate::{
     history::{Rows, attach_sql, relation},
     segment::{
         FileError, Level, PACKED_FIGURES, SegmentName, TEMPORARY_EXTENSION, begin_file, finish_file,
-        open_engine, publish_segment,
+        open_engine, publish_segment, quote_text,
     },
 };
 
@@ -85,15 +87,35 @@ pub(crate) fn merge(
     interrupt: &Interrupt,
 ) -> Result<(SegmentName, u64), MergeError> {
     let name = plan.name().ok_or(MergeError::Nothing)?;
+    make(folder, plan, None, name, interrupt)
+}
+
+/// Writes a segment again with less of some hosts; returns its name and its rows.
+pub(super) fn trim(
+    folder: &Path,
+    trim: &Trim,
+    interrupt: &Interrupt,
+) -> Result<(SegmentName, u64), MergeError> {
+    let plan = Plan { level: trim.source.name.level, sources: vec![trim.source] };
+    make(folder, &plan, Some(trim), trim.source.name.written_again(), interrupt)
+}
+
+fn make(
+    folder: &Path,
+    plan: &Plan,
+    trim: Option<&Trim>,
+    name: SegmentName,
+    interrupt: &Interrupt,
+) -> Result<(SegmentName, u64), MergeError> {
     let path = folder.join(name.to_string());
     let temporary = folder.join(format!("{name}.{TEMPORARY_EXTENSION}"));
     let _ = fs::remove_file(&temporary);
-    let result = write(folder, &temporary, plan, &name, interrupt);
+    let result = write(folder, &temporary, (plan, trim), &name, interrupt);
     interrupt.watch(None);
     let _ = fs::remove_dir_all(folder.join(SPILL_FOLDER));
     let checked = result.map_err(|source| MergeError::Database { name: name.to_string(), source }).and_then(
         |written| {
-            written.check(plan, &name)?;
+            written.check(plan, trim, &name)?;
             publish_segment(&temporary, &path)?;
             Ok((name, written.rows))
         },
@@ -115,14 +137,14 @@ struct Written {
 }
 
 impl Written {
-    fn check(&self, plan: &Plan, name: &SegmentName) -> Result<(), MergeError> {
+    fn check(&self, plan: &Plan, trim: Option<&Trim>, name: &SegmentName) -> Result<(), MergeError> {
         let rows_differ = |what, found, expected| {
             Err(MergeError::RowsDiffer { name: name.to_string(), what, found, expected })
         };
         if self.samples != self.expected_samples {
             return rows_differ("samples in its sums", self.samples, self.expected_samples);
         }
-        let has_all_samples = plan.form() == Form::Whole && plan.level != Level::Rollup;
+        let has_all_samples = plan.form() == Form::Whole && trim.is_none() && plan.level != Level::Rollup;
         if has_all_samples && self.rows != plan.rows() {
             return rows_differ("rows", self.rows, plan.rows());
         }
@@ -133,7 +155,7 @@ impl Written {
 fn write(
     folder: &Path,
     file: &Path,
-    plan: &Plan,
+    (plan, trim): (&Plan, Option<&Trim>),
     name: &SegmentName,
     interrupt: &Interrupt,
 ) -> duckdb::Result<Written> {
@@ -143,16 +165,20 @@ fn write(
     engine.execute_batch(&attach_sql(folder, &sources))?;
     for table in ["capture", "process", "process_hour"] {
         let rows = relation(Rows::Of(table), &sources);
-        engine.execute_batch(&format!("CREATE TEMP VIEW all_rows_of_{table} AS FROM {rows}"))?;
+        let of_hosts = without_hosts(trim);
+        engine.execute_batch(&format!(
+            "CREATE TEMP VIEW all_rows_of_{table} AS FROM {rows} WHERE {of_hosts}"
+        ))?;
     }
+    leave_out(&engine, trim, &sources)?;
     engine.execute_batch(JOINS_AS_WRITTEN)?;
     begin_file(&engine, file, CATALOG, plan.expected_rows())?;
-    copy(&engine, plan)?;
+    copy(&engine, plan, trim)?;
     let count = |sql: &str| engine.query_row(sql, [], |row| row.get::<_, u64>(0));
     let sum = "SELECT coalesce(sum(samples), 0)::UBIGINT FROM";
     Ok(Written {
         samples: count(&format!("{sum} {CATALOG}.process_hour"))?,
-        expected_samples: match plan.has_every_sample() {
+        expected_samples: match plan.has_no_sums() {
             true => plan.rows(),
             false => count(&format!("{sum} all_rows_of_process_hour"))?,
         },
@@ -160,15 +186,48 @@ fn write(
     })
 }
 
-fn copy(engine: &Connection, plan: &Plan) -> duckdb::Result<()> {
+/// A condition that holds for all rows but those of hosts of which nothing is kept.
+fn without_hosts(trim: Option<&Trim>) -> String {
+    match trim {
+        Some(trim) if trim.keep == Keep::Nothing => format!("host NOT IN ({})", quoted(&trim.hosts)),
+        _ => "true".to_owned(),
+    }
+}
+
+/// Takes the place of the views over all rows where nothing is kept of some hosts.
+fn leave_out(engine: &Connection, trim: Option<&Trim>, sources: &[SegmentName]) -> duckdb::Result<()> {
+    if trim.is_none_or(|trim| trim.keep != Keep::Nothing) {
+        return Ok(());
+    }
+    for table in ["host_info", "host_sample", "filesystem_sample", "process_span", "process_hour"] {
+        let (rows, of_hosts) = (relation(Rows::Of(table), sources), without_hosts(trim));
+        engine.execute_batch(&format!("CREATE TEMP VIEW {table} AS FROM {rows} WHERE {of_hosts}"))?;
+    }
+    Ok(())
+}
+
+/// Names of hosts as a list in SQL.
+fn quoted(hosts: &[HostName]) -> String {
+    hosts.iter().map(|host| quote_text(host.as_str())).collect::<Vec<_>>().join(", ")
+}
+
+fn copy(engine: &Connection, plan: &Plan, trim: Option<&Trim>) -> duckdb::Result<()> {
     let run = |sql: &str| engine.execute_batch(&sql.replace("$catalog", CATALOG));
     run(include_str!("sql/hosts.sql"))?;
+    let is_in_kept = "(host, captured_at) IN (SELECT (host, captured_at) FROM kept)";
     let (snapshots, is_kept) = match plan.form() {
-        Form::Whole => (include_str!("sql/snapshots.sql"), "true"),
+        Form::Whole => match trim.filter(|trim| trim.keep != Keep::Nothing) {
+            None => (include_str!("sql/snapshots.sql"), "true"),
+            Some(Trim { hosts, keep, .. }) => {
+                let minutes = (*keep == Keep::Minutes).to_string();
+                let kept = include_str!("sql/kept_beyond_share.sql");
+                run(&kept.replace("$hosts", &quoted(hosts)).replace("$minutes", &minutes))?;
+                (include_str!("sql/snapshots_of_minutes.sql"), is_in_kept)
+            }
+        },
         Form::Minutes => {
             run(include_str!("sql/kept.sql"))?;
-            let is_kept = "(host, captured_at) IN (SELECT (host, captured_at) FROM kept)";
-            (include_str!("sql/snapshots_of_minutes.sql"), is_kept)
+            (include_str!("sql/snapshots_of_minutes.sql"), is_in_kept)
         }
         Form::Hours => {
             run(include_str!("sql/kept.sql"))?;
@@ -182,7 +241,7 @@ fn copy(engine: &Connection, plan: &Plan) -> duckdb::Result<()> {
         _ => include_str!("sql/source_span.sql"),
     };
     run(source_span)?;
-    let hours = match plan.has_every_sample() {
+    let hours = match plan.has_no_sums() {
         true => include_str!("sql/hours_of_spans.sql"),
         false => include_str!("sql/hours.sql"),
     };

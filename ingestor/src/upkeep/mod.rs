@@ -13,14 +13,16 @@ mod pieces;
 mod plan;
 mod retention;
 mod scrub;
+mod shares;
 mod stored;
 
 use std::{
+    path::Path,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use fleetps_nats::with_causes;
+use fleetps_nats::{HostName, with_causes};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use clock::{Heard, HistoryClock};
@@ -29,7 +31,13 @@ pub use merge::MergeError;
 pub use offline::{check_folder, merge_folder, tidy_folder};
 pub(crate) use scrub::find_fault;
 
-use self::{failures::Failures, plan::Plan, retention::Relief, scrub::Scrub};
+use self::{
+    failures::Failures,
+    plan::Plan,
+    retention::Relief,
+    scrub::Scrub,
+    shares::{Shares, Trim},
+};
 use crate::{
     error::IngestError,
     segment::SegmentName,
@@ -61,8 +69,9 @@ impl Upkeep {
     pub(crate) fn run(&self) {
         stand_back();
         let (mut scrub, mut failures) = (Scrub::of(self.shelf.folder()), Failures::default());
+        let mut shares = Shares::default();
         while !self.cancel.is_cancelled() {
-            let stepped = self.step(&mut scrub, &mut failures);
+            let stepped = self.step(&mut scrub, &mut failures, &mut shares);
             self.progress.set_upkeep_error(stepped.as_ref().err().map(|error| with_causes(error)));
             let pause = match stepped {
                 Ok(true) => Duration::ZERO,
@@ -78,7 +87,12 @@ impl Upkeep {
     }
 
     /// One look at the folder; true when there may be more to do at once.
-    fn step(&self, scrub: &mut Scrub, failures: &mut Failures) -> Result<bool, IngestError> {
+    fn step(
+        &self,
+        scrub: &mut Scrub,
+        failures: &mut Failures,
+        shares: &mut Shares,
+    ) -> Result<bool, IngestError> {
         let looked = self.shelf.look_again(self.settings.quarantine_after);
         self.progress.set_set_aside(self.shelf.set_aside());
         looked?;
@@ -87,7 +101,9 @@ impl Upkeep {
         self.shelf.publish()?;
         self.shelf.unlink_retired(self.settings.unlink_delay);
         let times = self.times(jiff::Timestamp::now().as_second());
-        match next_task(&self.shelf, failures, times, &self.settings) {
+        let task = next_task(&self.shelf, (failures, shares), times, &self.settings);
+        self.progress.set_beyond_share(shares.said());
+        match task {
             Some(task) => self.perform(&task, failures).map(|()| true),
             // One at a time: what there is to do is looked for again after each.
             None => scrub.step(&self.shelf, times.clock_s).map(|()| false),
@@ -134,6 +150,8 @@ impl Upkeep {
 enum Task {
     /// Make a segment of others.
     Make(Plan),
+    /// Write a segment again with less of some hosts.
+    Trim(Trim),
     /// Let go of segments.
     Remove(Vec<SegmentName>),
 }
@@ -149,7 +167,12 @@ struct Times {
 
 /// Room is made first: without it, nothing else can be done. Limits of size never wait for a clock.
 /// Plans that failed and wait are passed over.
-fn next_task(shelf: &Shelf, failures: &Failures, times: Times, settings: &IngestorSettings) -> Option<Task> {
+fn next_task(
+    shelf: &Shelf,
+    (failures, shares): (&Failures, &mut Shares),
+    times: Times,
+    settings: &IngestorSettings,
+) -> Option<Task> {
     let (segments, now) = (shelf.mergeable(), Instant::now());
     let (mergeable, thinnable) = (failures.mergeable(&segments, now), failures.thinnable(&segments, now));
     let expired = retention::expired(&segments, times.history_s, settings);
@@ -157,11 +180,32 @@ fn next_task(shelf: &Shelf, failures: &Failures, times: Times, settings: &Ingest
         tracing::info!(segments = expired.len(), "removing segments that are too old");
         return Some(Task::Remove(expired));
     }
-    relief(&segments, &thinnable, settings)
+    of_shares(shelf.folder(), &segments, &mergeable, settings, shares)
+        .or_else(|| relief(&segments, &thinnable, settings))
         .or_else(|| {
             Some(Task::Make(plan::next_merge(&mergeable, times.clock_s, settings.merge_fresh_count)?))
         })
         .or_else(|| Some(Task::Make(retention::next_thinning(&thinnable, times.history_s, settings)?)))
+}
+
+/// What makes room at the cost of hosts that take more than their share.
+fn of_shares(
+    folder: &Path,
+    segments: &[Shelved],
+    mergeable: &[Shelved],
+    settings: &IngestorSettings,
+    shares: &mut Shares,
+) -> Option<Task> {
+    let limit = settings.max_history_bytes;
+    Some(match shares.next_task(folder, segments, mergeable, limit)? {
+        shares::Relief::Merge(plan) => Task::Make(plan),
+        shares::Relief::Trim(trim) => {
+            let hosts = trim.hosts.iter().map(HostName::as_str).collect::<Vec<_>>().join(", ");
+            tracing::warn!(limit, hosts, keep = ?trim.keep, segment = %trim.source.name,
+                "the history takes too much: keeping less of hosts that take more than their share");
+            Task::Trim(trim)
+        }
+    })
 }
 
 /// What makes room where `segments` take more than the limit, of those that are `thinnable`.
@@ -190,6 +234,10 @@ fn relief(segments: &[Shelved], thinnable: &[Shelved], settings: &IngestorSettin
 fn perform(shelf: &Shelf, task: &Task, interrupt: &Interrupt) -> Result<(), IngestError> {
     match task {
         Task::Remove(names) => Ok(shelf.retire(names)?),
+        Task::Trim(trim) => {
+            let (name, rows) = merge::trim(shelf.folder(), trim, interrupt)?;
+            Ok(shelf.replace(&[trim.source.name], name, rows)?)
+        }
         Task::Make(plan) => {
             let (name, rows) = merge::merge(shelf.folder(), plan, interrupt)?;
             tracing::debug!(segment = %name, sources = plan.sources.len(), rows, "merged");

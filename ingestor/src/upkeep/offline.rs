@@ -4,7 +4,7 @@ use std::{path::Path, time::Duration};
 
 use fleetps_nats::lock::FolderLock;
 
-use super::{Times, failures::Failures, merge::Interrupt, next_task, perform, scrub};
+use super::{Times, failures::Failures, merge::Interrupt, next_task, perform, scrub, shares::Shares};
 use crate::{error::IngestError, settings::IngestorSettings, shelf::Shelf};
 
 /// Merges everything in `folder` that is due, as if all of it were long past, and removes nothing else. Returns the number
@@ -32,8 +32,8 @@ pub fn tidy_folder(folder: &Path, now_s: i64, settings: &IngestorSettings) -> Re
     let _lock = FolderLock::take(folder)?;
     let shelf = Shelf::open(folder)?;
     let (mut steps, times) = (0, Times { clock_s: now_s, history_s: now_s });
-    let failures = Failures::default();
-    while let Some(task) = next_task(&shelf, &failures, times, settings) {
+    let (failures, mut shares) = (Failures::default(), Shares::default());
+    while let Some(task) = next_task(&shelf, (&failures, &mut shares), times, settings) {
         perform(&shelf, &task, &Interrupt::default())?;
         steps += 1;
     }

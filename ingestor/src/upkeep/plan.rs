@@ -71,6 +71,13 @@ impl Plan {
         self.sources.iter().all(|source| source.name.level.is_raw())
     }
 
+    /// Whether its sources have no sums of hours: fresh ones, and those of the first version. Others may have less of some
+    /// hosts than their level says, so that sums are made of sums.
+    pub(super) fn has_no_sums(&self) -> bool {
+        let has_none = |source: &Shelved| source.name.level == Level::Fresh || source.name.schema_version < 2;
+        self.has_every_sample() && self.sources.iter().any(has_none)
+    }
+
     /// What is kept of its sources.
     pub(super) fn form(&self) -> Form {
         let is_thinned_already = self.sources.iter().all(|source| source.name.level == self.level);

@@ -24,6 +24,7 @@ mod readers;
 mod ready_made_library;
 mod refusals;
 mod scrubbing;
+mod shares;
 mod spans;
 mod streams;
 mod support;

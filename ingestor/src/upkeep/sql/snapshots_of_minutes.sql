@@ -1,6 +1,6 @@
 -- Every snapshot, and which of them keep their processes and filesystems.
 INSERT INTO $catalog.host_sample
-SELECT * REPLACE ((host, captured_at) IN (SELECT (host, captured_at) FROM kept) AS has_processes)
+SELECT * REPLACE (has_processes AND (host, captured_at) IN (SELECT (host, captured_at) FROM kept) AS has_processes)
 FROM host_sample
 ORDER BY host, captured_at;
 
