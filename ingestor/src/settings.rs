@@ -149,6 +149,8 @@ impl IngestorSettings {
             keep_samples,
             keep_minutes,
             keep_hours,
+            // Any day is one.
+            trust_clock_until: _,
             keep_audit,
             keep_down_hosts,
             quarantine_after,
