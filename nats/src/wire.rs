@@ -102,10 +102,13 @@ mod tests {
         }
     }
 
-    /// Takes every connection, answers as a broker that names another server, and closes it when it was used.
+    /// Takes every connection; answers the first as a broker that names another server, and closes it.
     async fn name_another(listener: TcpListener, other: SocketAddr, taken: Arc<AtomicUsize>) {
         while let Ok((stream, _)) = listener.accept().await {
-            taken.fetch_add(1, Relaxed);
+            // Only the first comes in, so that another server is the better choice from then on.
+            if taken.fetch_add(1, Relaxed) > 0 {
+                continue;
+            }
             let mut stream = BufReader::new(stream);
             let info = serde_json::json!({
                 "server_id": "x", "server_name": "x", "version": "2.11.0", "proto": 1, "headers": true,

@@ -1,6 +1,12 @@
 //! What a host and the fleet say to each other right after it connected: whether it is to change its key, and its next
 //! key.
 
+use std::{
+    collections::HashMap,
+    sync::{Mutex, PoisonError},
+    time::Instant,
+};
+
 use nkeys::{KeyPair, KeyPairType};
 use serde::{Deserialize, Serialize};
 
@@ -9,6 +15,38 @@ use crate::{
     bucket::{Bucket, BucketError, Entry},
     hosts::{Admission, HostRecord},
 };
+
+/// Hellos of one host that are answered at once, and in a second over a longer time. An agent says one or two after it
+/// connected; each reads the host's record, and one with a key writes it.
+const AT_ONCE: f64 = 50.0;
+const PER_S: f64 = 5.0;
+/// Hosts with a count of their own. When it is full, all are counted anew.
+const MAX_HOSTS: usize = 100_000;
+
+/// Bounds how often each host says hello.
+#[derive(Debug, Default)]
+pub(super) struct Hellos {
+    /// How many are left to each host, and since when.
+    hosts: Mutex<HashMap<HostName, (f64, Instant)>>,
+}
+
+impl Hellos {
+    /// Whether one more hello of `host` is to be answered.
+    pub(super) fn may(&self, host: &HostName, now: Instant) -> bool {
+        let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
+        if hosts.len() >= MAX_HOSTS && !hosts.contains_key(host) {
+            hosts.clear();
+        }
+        let (left, since) = hosts.entry(host.clone()).or_insert((AT_ONCE, now));
+        *left = (*left + now.saturating_duration_since(*since).as_secs_f64() * PER_S).min(AT_ONCE);
+        *since = now;
+        let may = *left >= 1.0;
+        if may {
+            *left -= 1.0;
+        }
+        may
+    }
+}
 
 /// A host's first word.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,4 +88,23 @@ pub(super) async fn welcome(
     // Where somebody else changed the record just now, the host asks again when it connects the next time.
     let accepted = hosts.update(host.as_str(), &changed, revision).await?;
     Ok(Welcome { accepted, ..nothing })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_host_that_says_hello_all_the_time_is_answered_a_few_times_a_second() {
+        let (hellos, start) = (Hellos::default(), Instant::now());
+        let (loud, quiet): (HostName, HostName) = ("loud".parse().unwrap(), "quiet".parse().unwrap());
+        let answered = |second| {
+            let now = start + Duration::from_secs(second);
+            (0..1000).filter(|_| hellos.may(&loud, now)).count()
+        };
+        assert_eq!([answered(0), answered(1), answered(1), answered(3)], [50, 5, 0, 10]);
+        assert!(hellos.may(&quiet, start));
+    }
 }

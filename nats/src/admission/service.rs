@@ -18,7 +18,7 @@ use super::{
     connections::{Connections, Next},
     decide::{Admitted, Rules},
     disconnect,
-    hello::{self, Hello},
+    hello::{self, Hello, Hellos},
     question::Question,
     refusals::Refusals,
     roll::Unwelcome,
@@ -88,6 +88,7 @@ pub(super) struct Shared {
     system: Client,
     pub(super) refusals: Refusals,
     connections: Connections,
+    said: Hellos,
     ending: Semaphore,
     audit: Audit,
 }
@@ -117,7 +118,9 @@ impl AdmissionService {
         let issuer = key::read(&keys.issuer)?;
         let (audit, refusals) = (Audit::open(&fleet).await?, Refusals::default());
         let (connections, ending) = (Connections::default(), Semaphore::new(MAX_ENDED_AT_ONCE));
-        let shared = Shared { rules, issuer, auth, fleet, system, refusals, connections, ending, audit };
+        let said = Hellos::default();
+        let shared =
+            Shared { rules, issuer, auth, fleet, system, refusals, connections, said, ending, audit };
         let shared = Arc::new(shared);
         let mut tasks = tokio::task::JoinSet::new();
         tasks.spawn(answer_all(Arc::clone(&shared), questions, Shared::answer_question));
@@ -268,6 +271,10 @@ impl Shared {
         let (Some(host), Some(reply)) = (subject::host_of_hello(&message.subject), message.reply) else {
             return;
         };
+        if !self.said.may(&host, Instant::now()) {
+            self.refusals.add("too-many-hellos", 1);
+            return;
+        }
         let Ok(hello) = serde_json::from_slice::<Hello>(&message.payload) else { return };
         match hello::welcome(&self.rules.hosts, &host, hello).await {
             Ok(welcome) => {

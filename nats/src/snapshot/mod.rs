@@ -20,7 +20,8 @@ pub use refusal::Refusal;
 pub const FORMAT: u32 = 1;
 /// Longest message: NATS' default largest payload.
 pub const MAX_COMPRESSED_BYTES: usize = 1 << 20;
-/// Longest headers of a message: six times those of an agent, which has the sequence and, before version 0.2, a message id.
+/// Longest headers of a message: six times those of an agent, which has the sequence and, in earlier versions, a
+/// message id.
 pub const MAX_HEADER_BYTES: usize = 1 << 10;
 /// Longest MessagePack after decompression; 20,000 processes with ordinary command lines take about 5 MB.
 pub const MAX_DECOMPRESSED_BYTES: usize = 16 << 20;

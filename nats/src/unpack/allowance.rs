@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use crate::HostName;
 
 /// As much as fills in this time may come at once: by default 64 MiB, an agent's ring ([`RING_WORTH_BYTES`]) and a third
-/// more for what it sends meanwhile. Rings of version 0.1, of 16 MiB however well they are compressed, fit with four times
+/// more for what it sends meanwhile. Rings of earlier agents, of 16 MiB however well they are compressed, fit with three times
 /// the usual compression.
 const FULL_S: f64 = 64.0;
 /// The most that may wait in an agent's ring, as counted here.
