@@ -10,6 +10,7 @@ use std::{
 use serde_json::Value;
 
 use crate::{
+    chance::{rounds, seeds},
     console::until,
     program::{Running, fleetps},
 };
@@ -139,17 +140,13 @@ fn files(data: &Path) -> Vec<PathBuf> {
 
 #[test]
 fn damage_to_any_file_of_the_data_folder_is_survived_or_named() {
-    let seed = match std::env::var("FLEETPS_TEST_SEED").as_deref() {
-        Ok("new") => fastrand::u64(..),
-        Ok(seed) => seed.parse().unwrap(),
-        Err(_) => 1,
-    };
-    let scale =
-        std::env::var("FLEETPS_TEST_SCALE").ok().and_then(|scale| scale.parse().ok()).unwrap_or(1_usize);
-    eprintln!("seed {seed}; to repeat: FLEETPS_TEST_SEED={seed}");
+    seeds(1).for_each(damage_is_survived_or_named);
+}
+
+fn damage_is_survived_or_named(seed: u64) {
     let (mut rng, data) = (fastrand::Rng::with_seed(seed), data());
     let settings = data.path().join("settings.toml");
-    for _ in 0..4 * scale {
+    for _ in 0..rounds(4) {
         let all = files(data.path());
         let path = all[rng.usize(..all.len())].clone();
         let whole = fs::read(&path).unwrap();
