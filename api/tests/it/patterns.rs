@@ -81,7 +81,8 @@ async fn others_are_answered_while_patterns_run_that_take_long() {
         let is_over = Arc::new(AtomicBool::new(false));
         let clients: Vec<_> = (0..CLIENTS)
             .map(|_| {
-                let (site, ended, is_over) = (Arc::clone(&site), Arc::clone(&ended), Arc::clone(&is_over));
+                let (site, is_over) = (Arc::clone(&site), Arc::clone(&is_over));
+                let (begun, ended) = (Arc::clone(&begun), Arc::clone(&ended));
                 let (at, mut rng) = (at.clone(), rng.fork());
                 tokio::spawn(async move {
                     while !is_over.load(SeqCst) {

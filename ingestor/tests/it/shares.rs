@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, path::Path};
 use fastrand::Rng;
 use fleetps_ingestor::{
     IngestorSettings,
-    history::{Catalog, History},
+    history::{AtMoment, Catalog, History},
     merge_folder,
     segment::{SegmentRows, seal},
     tidy_folder,
@@ -77,6 +77,18 @@ fn of_quiet(lines: BTreeSet<String>) -> BTreeSet<String> {
     lines.into_iter().filter(|line| !line.contains("hog")).collect()
 }
 
+/// At any moment of the first hour, both hosts have a process table.
+fn assert_shown(folder: &Path) {
+    let history = History::open(folder).unwrap();
+    for host in ["hog", "quiet-00"] {
+        for second in (60..800).step_by(37) {
+            let at_us = (BEGIN_S + second) * 1_000_000;
+            let shown = history.snapshot_at(&host.parse().unwrap(), at_us).unwrap();
+            assert!(matches!(shown, AtMoment::Snapshot(_)), "{host} at second {second}: {shown:?}");
+        }
+    }
+}
+
 #[test]
 fn what_a_host_has_beyond_its_share_goes_before_any_sample_of_the_others() {
     for seed in seeds(1) {
@@ -108,6 +120,7 @@ fn what_a_host_has_beyond_its_share_goes_before_any_sample_of_the_others() {
             assert!(samples(folder, "hog") <= of_hog, "{percent} %");
             of_hog = samples(folder, "hog");
             if keeps_sums {
+                assert_shown(folder);
                 assert!(of_hog > 0 && of_hog < 2 * 400 * 90);
                 assert_eq!(lines(folder, sql::HOURS), all_hours, "its sums are those of every sample");
             }
