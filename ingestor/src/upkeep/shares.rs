@@ -9,6 +9,7 @@ use std::{
     collections::{HashMap, HashSet},
     fmt,
     path::Path,
+    time::{Duration, Instant},
 };
 
 use fleetps_nats::{HostName, with_causes};
@@ -33,6 +34,8 @@ const TIMES_EQUAL: f64 = 1.5;
 const WORTH_WRITING: f64 = 0.02;
 /// As many fresh segments are merged early, where less has to be kept of what they have.
 const MERGE_FRESH: usize = 2;
+/// A host is named for this long after less was kept of it: until somebody looks.
+const SAID_FOR: Duration = Duration::from_secs(24 * 3600);
 /// Hosts of which less is kept in one go: a fleet has few that are unlike all others.
 const MAX_BEYOND: usize = 20;
 
@@ -94,6 +97,8 @@ pub(super) struct Shares {
     /// What was tried; it need not be tried again where nothing came of it.
     tried: HashSet<(SegmentName, Keep)>,
     beyond: Vec<Beyond>,
+    /// When these were found last.
+    reckoned: Option<Instant>,
 }
 
 /// What hosts take of one segment.
@@ -117,14 +122,13 @@ impl Shares {
     ) -> Option<Relief> {
         let total: u64 = segments.iter().map(|segment| segment.bytes).sum();
         if total <= limit {
-            // What was said holds until there is room again, because what makes room stops at the limit.
-            if total < limit / 10 * 9 {
+            if self.reckoned.is_some_and(|reckoned| reckoned.elapsed() > SAID_FOR) {
                 self.beyond.clear();
             }
             return None;
         }
         self.reckon(folder, segments);
-        self.beyond = beyond(self.by_segment.values(), limit);
+        (self.beyond, self.reckoned) = (beyond(self.by_segment.values(), limit), Some(Instant::now()));
         if self.beyond.is_empty() {
             return None;
         }

@@ -55,6 +55,7 @@ fn seal_hours(folder: &Path, with_hog: bool, rng: &mut Rng) {
                 let snapshot = Snapshot {
                     captured_at_us,
                     monotonic_ms: 1000 + sequence * 10,
+                    interval_ms: 10_000,
                     processes: busy(count, rng),
                     ..publisher::snapshot("run", step + 1)
                 };
@@ -138,6 +139,7 @@ async fn readiness_is_told_who_is_beyond_a_share() {
     let fixture = Fixture::start().await;
     std::fs::create_dir_all(fixture.history()).unwrap();
     seal_hours(&fixture.history(), true, &mut Rng::with_seed(1));
+    merge_folder(&fixture.history()).unwrap();
     let settings =
         IngestorSettings { max_history_bytes: bytes(&fixture.history()) * 7 / 10, ..fixture.settings() };
     let quiet = samples(&fixture.history(), "quiet%");
