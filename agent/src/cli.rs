@@ -110,7 +110,13 @@ struct SimulateArguments {
 /// Does what the command line says.
 pub fn execute(cli: Cli) -> Result<(), CliError> {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(fleetps_nats::output::may_be_coloured())
+        // Where nobody reads the log, saying so would panic.
+        .log_internal_errors(false)
+        .init();
     crate::sample::prepare_program();
     let mut overrides = cli.overrides;
     let plaintext = overrides.plaintext;
@@ -130,7 +136,7 @@ pub fn execute(cli: Cli) -> Result<(), CliError> {
         Some(Command::Once { format: Format::Json }) => print_once(&file),
         Some(Command::Join(arguments)) => Ok(runtime()?.block_on(join::join(arguments, file))?),
         Some(Command::Config) => {
-            print!("{}", toml::to_string_pretty(&file)?);
+            fleetps_nats::out!("{}", toml::to_string_pretty(&file)?);
             Ok(())
         }
         Some(Command::Simulate(arguments)) => runtime()?.block_on(run_simulation(file, arguments)),
@@ -175,7 +181,7 @@ fn print_once(file: &AgentFile) -> Result<(), CliError> {
     if let Some(columns) = value.get_mut("processes") {
         *columns = rows(columns);
     }
-    println!("{}", serde_json::to_string_pretty(&value)?);
+    fleetps_nats::outln!("{}", serde_json::to_string_pretty(&value)?);
     Ok(())
 }
 
@@ -209,7 +215,7 @@ async fn run_simulation(file: AgentFile, arguments: SimulateArguments) -> Result
     };
     let broker = file.broker();
     let end = simulate::run(settings, broker, stop_signal()?).await?;
-    println!("{} snapshots made, {} dropped, {} not sent", end.made, end.dropped, end.unsent);
+    fleetps_nats::outln!("{} snapshots made, {} dropped, {} not sent", end.made, end.dropped, end.unsent);
     Ok(())
 }
 

@@ -7,13 +7,9 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use fleetps_agent::cli::{Cli, execute};
+use fleetps_nats::{output, with_causes};
 
 fn main() -> ExitCode {
-    match execute(Cli::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("fleetps-agent: {}", fleetps_nats::with_causes(error.as_ref()));
-            ExitCode::FAILURE
-        }
-    }
+    let failed = execute(Cli::parse()).err();
+    output::end("fleetps-agent", failed.map(|error| with_causes(error.as_ref())))
 }

@@ -123,17 +123,19 @@ pub async fn join(arguments: JoinArguments, mut file: AgentFile) -> Result<(), J
     let config = config_folder.join(SETTINGS);
     fs::write(&config, toml::to_string_pretty(&file)?).map_err(unwritten(&config))?;
     if is_admitted {
-        println!("{host} is admitted.");
+        fleetps_nats::outln!("{host} is admitted.");
     } else {
-        println!(
+        fleetps_nats::outln!(
             "{host} is not admitted yet. Where fleetps lets hosts wait (--approve), it waits with the key \
              {public_key}:\n\n  fleetps host approve {host}\n\nElse join again with a token."
         );
     }
-    println!("Its settings are in {}.", config.display());
+    fleetps_nats::outln!("Its settings are in {}.", config.display());
     if arguments.no_service || !service::install(&config, &file.sample.state, arguments.disk_io)? {
         let config = config.display();
-        println!("No service was installed. Start the agent with:\n\n  fleetps-agent --config {config}");
+        fleetps_nats::outln!(
+            "No service was installed. Start the agent with:\n\n  fleetps-agent --config {config}"
+        );
     }
     Ok(())
 }

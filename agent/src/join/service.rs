@@ -46,11 +46,11 @@ pub(super) fn is_root() -> bool {
 /// Installs and starts the service; `false` where there is no systemd, or this user may not.
 pub(super) fn install(config: &Path, state: &Path, sees_disk_io: bool) -> Result<bool, ServiceError> {
     if !Path::new("/run/systemd/system").is_dir() {
-        println!("This machine does not run systemd.");
+        fleetps_nats::outln!("This machine does not run systemd.");
         return Ok(false);
     }
     if !is_root() {
-        println!("Installing a service takes root: sudo fleetps-agent join …");
+        fleetps_nats::outln!("Installing a service takes root: sudo fleetps-agent join …");
         return Ok(false);
     }
     if run("id", &["--user", USER]).is_err() {
@@ -63,7 +63,7 @@ pub(super) fn install(config: &Path, state: &Path, sees_disk_io: bool) -> Result
     run("systemctl", &["daemon-reload"])?;
     run("systemctl", &["enable", "--quiet", USER])?;
     run("systemctl", &["restart", USER])?;
-    println!("The service {USER} runs: systemctl status {USER}");
+    fleetps_nats::outln!("The service {USER} runs: systemctl status {USER}");
     Ok(true)
 }
 

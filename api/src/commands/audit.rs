@@ -42,7 +42,7 @@ pub fn audit(config: &Config, command: &AuditCommand) -> anyhow::Result<()> {
     let stream =
         stream.unwrap_or_else(|_| Err(anyhow::anyhow!("it does not answer within {} s", PATIENCE.as_secs())));
     if let Err(error) = &stream {
-        eprintln!(
+        fleetps_nats::errln!(
             "The broker was not asked; only what is in segments is checked. ({})",
             visible(&format!("{error:#}"))
         );

@@ -17,7 +17,7 @@ use crate::{
 pub fn backup(config: &Config, settings: Option<&Path>, folder: &Path) -> anyhow::Result<()> {
     let state = state(config)?;
     let taken = backup::take(&config.data, settings, state.as_deref(), folder)?;
-    println!(
+    fleetps_nats::outln!(
         "A backup of {} is in {}: {} files, {}, of which {} were copied now.\n{}",
         config.data.display(),
         folder.display(),
@@ -48,11 +48,11 @@ fn state(config: &Config) -> anyhow::Result<Option<Vec<backup::StateFile>>> {
 fn saved(config: &Config, why: &anyhow::Error) -> anyhow::Result<Option<backup::Buckets>> {
     let saved = backup::SavedStates::of(&config.data).newest()?;
     match &saved {
-        Some(saved) => eprintln!(
+        Some(saved) => fleetps_nats::errln!(
             "fleetps: hosts, users and tokens are as of {}, because the broker does not run ({why:#})",
             time(saved.made_at_us)
         ),
-        None => eprintln!(
+        None => fleetps_nats::errln!(
             "fleetps: hosts, users and tokens are as in the last backup, if at all, because only a running broker has them \
              ({why:#}). Start fleetps and take the backup again"
         ),
@@ -74,7 +74,7 @@ pub fn restore(config: &Config, folder: &Path, only_check: bool) -> anyhow::Resu
 /// Reads the whole of a backup, and writes nothing.
 fn check(folder: &Path) -> anyhow::Result<()> {
     let manifest = backup::check(folder)?;
-    println!(
+    fleetps_nats::outln!(
         "The backup in {} can be restored: {} files, {}, each of them as it was copied and readable.\n{}",
         folder.display(),
         count(manifest.files.len() as u64),
@@ -86,7 +86,7 @@ fn check(folder: &Path) -> anyhow::Result<()> {
 
 fn make_from(config: &Config, folder: &Path) -> anyhow::Result<()> {
     let manifest = backup::restore(folder, &config.data)?;
-    println!(
+    fleetps_nats::outln!(
         "{} is as the backup in {} ({} files, {}), each of them as it was copied.\n{}\nStart it with: fleetps --data {}",
         config.data.display(),
         folder.display(),

@@ -57,8 +57,8 @@ async fn make(config: &Config, EnrolTokenArgs { ttl, uses, group }: EnrolTokenAr
     Audit::open(&client).await?.record(entry).await?;
     let tokens = EnrolmentTokens::open(&client).await?;
     let token = tokens.make(ttl, uses, group).await.context("the token was not made")?;
-    println!("{token}\n\nadmits {uses} within {ttl_text}. On each host:\n");
-    println!("  fleetps-agent join {} --token {token}", address(config, &broker.url));
+    fleetps_nats::outln!("{token}\n\nadmits {uses} within {ttl_text}. On each host:\n");
+    fleetps_nats::outln!("  fleetps-agent join {} --token {token}", address(config, &broker.url));
     Ok(())
 }
 

@@ -72,12 +72,12 @@ pub fn host(config: &Config, command: HostCommand) -> anyhow::Result<()> {
         let client = config.broker()?.connect("fleetps host").await?;
         let hosts = hosts::open(&client).await?;
         if let HostCommand::List = command {
-            print!("{}", list(&hosts).await?);
+            fleetps_nats::out!("{}", list(&hosts).await?);
             return Ok(());
         }
         let done = carry_out(&hosts, &command).await;
         record(&client, &command, &done).await?;
-        println!("{}", done?.told);
+        fleetps_nats::outln!("{}", done?.told);
         Ok(())
     })
 }

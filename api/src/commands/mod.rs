@@ -17,8 +17,6 @@ mod top;
 mod tree;
 mod user;
 
-use std::io::{self, Write};
-
 pub use audit::{AuditCommand, audit};
 pub use backup::{backup, restore};
 pub use enrol_token::{EnrolTokenArgs, enrol_token};
@@ -34,12 +32,10 @@ pub use user::{UserCommand, user};
 
 use crate::display::is_treacherous;
 
-/// Writes an answer. A reader that has seen enough (`| head`) is no error.
+/// Writes an answer.
 fn write(text: &str) -> anyhow::Result<()> {
-    match io::stdout().lock().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
-        _ => Ok(()),
-    }
+    fleetps_nats::out!("{text}");
+    Ok(())
 }
 
 /// JSON on one line, in which what could drive a terminal is written as `\u…`; for a program it is the same.

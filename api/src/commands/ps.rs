@@ -76,7 +76,7 @@ pub fn ps(args: &PsArgs, config: &Config) -> anyhow::Result<()> {
     let path = format!("/api/v1/hosts/{}/processes", part(&args.host));
     args.asked.show(config, &path, &parameters(args, &fields), |answer| {
         if let (Some(_), Some(captured_at_us)) = (&args.at, time_us(&answer["captured_at"])) {
-            eprintln!("As of {}, the last snapshot then.", time(captured_at_us));
+            fleetps_nats::errln!("As of {}, the last snapshot then.", time(captured_at_us));
         }
         table(args, &fields, answer)
     })

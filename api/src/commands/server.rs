@@ -50,7 +50,7 @@ impl Asked {
     ) -> anyhow::Result<()> {
         let answer = self.server(&config.data).get(path, parameters, roots(config)?)?;
         for line in reservations(&answer) {
-            eprintln!("{}", visible(&line));
+            fleetps_nats::errln!("{}", visible(&line));
         }
         match self.json {
             true => super::write(&super::json(&answer)),

@@ -61,8 +61,8 @@ pub fn sql(history: PathBuf, question: &str, format: Format) -> anyhow::Result<(
         Format::Csv => write(&String::from_utf8_lossy(&answered.csv()))?,
         Format::Json => write(&json(&answered.json()))?,
     }
-    eprintln!("{}", visible(&answered.summary()));
-    eprintln!("The limits are {}.", limits());
+    fleetps_nats::errln!("{}", visible(&answered.summary()));
+    fleetps_nats::errln!("The limits are {}.", limits());
     Ok(())
 }
 

@@ -79,7 +79,7 @@ async fn make(config: &Config, command: UserCommand) -> anyhow::Result<()> {
             print_link(config, &accounts.add_user(&by, &name, grants).await?)
         }
         UserCommand::Password { name } => print_link(config, &accounts.users_link(&by, &name).await?),
-        UserCommand::List => print!("{}", list(&accounts)),
+        UserCommand::List => fleetps_nats::out!("{}", list(&accounts)),
         UserCommand::Disable { name } => accounts.set_disabled(&by, &name, true).await?,
         UserCommand::Enable { name } => accounts.set_disabled(&by, &name, false).await?,
         UserCommand::Grant { name, grant } => accounts.set_grant(&by, &name, &grant, true).await?,
@@ -91,7 +91,7 @@ async fn make(config: &Config, command: UserCommand) -> anyhow::Result<()> {
 fn print_link(config: &Config, secret: &Secret) {
     let server =
         Local::read(&config.data).map_or_else(|| format!("http://{}", config.listen), |local| local.server);
-    println!(
+    fleetps_nats::outln!(
         "{server}/welcome/{}\nworks once, within a day: whoever has it chooses the password",
         secret.text()
     );
