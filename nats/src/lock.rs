@@ -68,9 +68,11 @@ impl FolderLock {
             }
             Err(TryLockError::Error(source)) => return Err(failed(source)),
         }
-        file.set_len(0).map_err(failed)?;
-        file.rewind().map_err(failed)?;
-        writeln!(file, "{}", std::process::id()).map_err(failed)?;
+        // The lock is had. Who has it is only told to people, and on a full disk it cannot be.
+        let told = file.set_len(0).and_then(|()| file.rewind());
+        if let Err(error) = told.and_then(|()| writeln!(file, "{}", std::process::id())) {
+            tracing::warn!(folder = %folder.display(), %error, "the process id could not be written into the lock");
+        }
         Ok(Self { file })
     }
 }

@@ -63,6 +63,8 @@ pub struct IngestorStatus {
     pub lost_dead_letters: u64,
     /// Why the history cannot be written now; absent while it can.
     pub write_error: Option<String>,
+    /// What is wrong with the disk of the history, although it can still be written.
+    pub disk_warning: Option<String>,
     /// Why the history folder cannot be looked after now; absent while it can.
     pub upkeep_error: Option<String>,
     /// Why the record of who did what is not in segments, or not all of it can be read; absent while all is well.

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use async_nats::jetstream::{
-    Context,
-    context::{CreateStreamError, GetStreamError, UpdateStreamError},
+    Context, ErrorCode,
+    context::{CreateStreamError, GetStreamError, GetStreamErrorKind, UpdateStreamError},
     stream::{Config, DiscardPolicy, RetentionPolicy, StorageType, Stream},
 };
 
@@ -72,20 +72,31 @@ pub(crate) async fn ensure_one(
     name: &'static str,
     config: Config,
 ) -> Result<(), StreamError> {
-    if let Ok(stream) = jetstream.get_stream(name).await {
-        let current = &stream.cached_info().config;
-        let is_same = current.max_bytes == config.max_bytes && current.max_age == config.max_age;
-        // The broker fills in a window where none is wanted.
-        let is_same_window =
-            config.duplicate_window.is_zero() || current.duplicate_window == config.duplicate_window;
-        if is_same && is_same_window {
-            return Ok(());
+    match jetstream.get_stream(name).await {
+        Ok(stream) => {
+            let current = &stream.cached_info().config;
+            let is_same = current.max_bytes == config.max_bytes && current.max_age == config.max_age;
+            // The broker fills in a window where none is wanted.
+            let is_same_window =
+                config.duplicate_window.is_zero() || current.duplicate_window == config.duplicate_window;
+            if is_same && is_same_window {
+                return Ok(());
+            }
+            let updated = jetstream.update_stream(config).await;
+            updated.map(|_| ()).map_err(|source| StreamError::Update { name, source })
         }
-        jetstream.update_stream(config).await.map_err(|source| StreamError::Update { name, source })?;
-        return Ok(());
+        Err(error) if is_missing(&error) => {
+            let created = jetstream.create_stream(config).await;
+            created.map(|_| ()).map_err(|source| StreamError::Create { name, source })
+        }
+        Err(source) => Err(StreamError::Get { name, source }),
     }
-    jetstream.create_stream(config).await.map_err(|source| StreamError::Create { name, source })?;
-    Ok(())
+}
+
+/// Whether the broker says that there is no such stream. Anything else says nothing about it: the broker may be starting, or
+/// too busy.
+pub(crate) fn is_missing(error: &GetStreamError) -> bool {
+    matches!(error.kind(), GetStreamErrorKind::JetStream(error) if error.error_code() == ErrorCode::STREAM_NOT_FOUND)
 }
 
 fn snapshots(max_bytes: i64) -> Config {

@@ -13,7 +13,7 @@ const MAX_LINE_BYTES: usize = 64 << 10;
 
 /// A log file, from some place on.
 #[derive(Debug)]
-pub(super) struct BrokerLog {
+pub(crate) struct BrokerLog {
     path: PathBuf,
     file: Option<File>,
     /// The beginning of a line whose end is not written yet.
@@ -22,7 +22,7 @@ pub(super) struct BrokerLog {
 
 impl BrokerLog {
     /// The log from its present end on: what is before was read by an earlier run.
-    pub(super) fn from_its_end(path: &Path) -> Self {
+    pub(crate) fn from_its_end(path: &Path) -> Self {
         let file = File::open(path).ok().filter(|mut file| file.seek(SeekFrom::End(0)).is_ok());
         Self { path: path.to_owned(), file, begun: Vec::new() }
     }
@@ -31,7 +31,7 @@ impl BrokerLog {
     ///
     /// # Errors
     /// When the file cannot be read.
-    pub(super) fn lines(&mut self) -> io::Result<Vec<String>> {
+    pub(crate) fn lines(&mut self) -> io::Result<Vec<String>> {
         // Looked at first: when it is another file by now, nothing more comes to the one that is open.
         let is_rotated = self.is_rotated();
         let Some(file) = &mut self.file else {

@@ -38,6 +38,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{audit::AuditError, bucket::BucketError, connection::ConnectionError, key::KeyError};
 
+#[cfg(feature = "managed")]
+pub(crate) use broker_log::BrokerLog;
 pub use hello::{Hello, Welcome};
 pub use service::{AdmissionKeys, AdmissionService};
 pub use token::{EnrolmentToken, EnrolmentTokens, TOKENS};

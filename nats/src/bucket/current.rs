@@ -25,6 +25,11 @@ const EXPIRES: Duration = Duration::from_secs(30);
 /// How long the broker keeps a consumer that nobody reads.
 const INACTIVE_THRESHOLD: Duration = Duration::from_secs(30);
 
+/// A broker delivers in milliseconds what it has. Where nothing comes for this long …
+const QUIET: Duration = Duration::from_secs(2);
+/// … so often, although it lives (it says so every second) and answers, nothing will.
+const MAX_QUIET: u32 = 3;
+
 /// The headers by which the broker says that a key is gone.
 const GONE_HEADERS: [&str; 2] = ["KV-Operation", "Nats-Marker-Reason"];
 
@@ -52,16 +57,50 @@ pub(super) struct Change<T> {
     pub(super) at_us: i64,
 }
 
+/// A bucket as it is.
+pub(super) struct Read<T> {
+    pub(super) entries: Entries<T>,
+    /// How many messages the broker delivered: the last of each key, also where that says that it is gone.
+    pub(super) delivered: u64,
+    /// How many more it announced: it cannot read them.
+    pub(super) unread: u64,
+    /// What follows.
+    changes: Changes,
+}
+
 /// Everything in the bucket, and what follows.
 pub(super) async fn read<T: DeserializeOwned>(store: &Store) -> Result<(Entries<T>, Changes), Failure> {
+    let Read { entries, unread, changes, .. } = read_all(store).await?;
+    if unread > 0 {
+        tracing::error!(
+            bucket = store.name,
+            values = unread,
+            "the broker cannot read some values; they do not count"
+        );
+    }
+    Ok((entries, changes))
+}
+
+/// Everything in the bucket, and how much of it cannot be read.
+pub(super) async fn read_all<T: DeserializeOwned>(store: &Store) -> Result<Read<T>, Failure> {
     let mut changes = open(store).await?;
-    let mut entries = Entries::new();
+    let (announced, mut entries, mut quiet) = (changes.waiting, Entries::new(), 0);
     while changes.is_behind() {
-        if let Change { key, entry: Some(entry), .. } = changes.next().await? {
+        let Ok(change) = tokio::time::timeout(QUIET, changes.next()).await else {
+            quiet += 1;
+            if quiet >= MAX_QUIET && !changes.has_more(store).await? {
+                changes.waiting = 0;
+            }
+            continue;
+        };
+        quiet = 0;
+        if let Change { key, entry: Some(entry), .. } = change? {
             entries.insert(key, entry);
         }
     }
-    Ok((entries, changes))
+    // Those between others are passed over without a word.
+    let delivered = changes.seen;
+    Ok(Read { entries, delivered, unread: announced.saturating_sub(delivered), changes })
 }
 
 /// What the bucket holds, key by key, also those that went lately; and then what follows.
@@ -88,6 +127,13 @@ impl Changes {
     /// Whether some of what there was at first was not told yet.
     pub(super) fn is_behind(&self) -> bool {
         self.waiting > 0
+    }
+
+    /// Whether the broker has sent something that did not come yet, when nothing came for a while. It counts values that it
+    /// finds damaged when it reads them, and passes them over.
+    async fn has_more(&self, store: &Store) -> Result<bool, Failure> {
+        let info = store.stream.consumer_info(&self.consumer).await?;
+        Ok(info.delivered.consumer_sequence > self.seen)
     }
 
     /// Has the broker forget the consumer now and not half a minute later: it allows few of them.

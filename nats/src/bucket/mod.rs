@@ -3,12 +3,13 @@
 //!
 //! A value is changed by reading it with its revision and writing it back with that revision, so that of two who change
 //! it at once one is told so. `current` reads what a bucket holds now, `followed` keeps a copy of that in memory, `feed`
-//! tells every change.
+//! tells every change, `mend` makes damaged buckets anew.
 
 mod census;
 mod current;
 mod feed;
 mod followed;
+mod mend;
 
 use std::{fmt, marker::PhantomData, time::Duration};
 
@@ -26,6 +27,7 @@ use serde::{Serialize, de::DeserializeOwned};
 pub use census::{Census, census, revisions};
 pub(crate) use feed::Told;
 pub use followed::Followed;
+pub use mend::mend;
 
 /// The most that a bucket takes, counted by the broker against its store from the start: 25,000 hosts of 600 bytes.
 /// When it is full, what is new is refused and nothing is lost.

@@ -1,16 +1,13 @@
 //! The configuration of the managed server: three accounts, so that no agent can reach JetStream, and a key for each
 //! part. `nats/nats-server.conf` is the same layout for a server run by hand.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use super::{
     Part, ServerError, ServerSettings, Way,
     keys::{self, Keys},
 };
-use crate::{file, subject};
+use crate::{disk, file, subject};
 
 const TEMPLATE: &str = include_str!("managed.conf");
 /// Each of ten thousand hosts has one, and more than half of them come back at once after a network was cut, before the old
@@ -28,8 +25,8 @@ pub(super) struct Files {
     pub(super) config: PathBuf,
     /// Its log.
     pub(super) log: PathBuf,
-    /// Where it says which ports it got, and where the client port is remembered.
-    pub(super) ports: PathBuf,
+    /// Where the client port is remembered.
+    ports: PathBuf,
     /// How the parts on this machine reach it, for other processes.
     way: PathBuf,
     /// Its store.
@@ -48,20 +45,25 @@ impl Files {
         }
     }
 
+    /// Its store.
+    pub(super) fn store(&self) -> &Path {
+        &self.store
+    }
+
     /// Where the client port is remembered, so that it stays the same.
     pub(super) fn remembered_port(&self) -> PathBuf {
         self.ports.join("client")
     }
 }
 
-/// Writes the configuration.
+/// Writes the configuration, unless it is there already.
 pub(super) fn write(files: &Files, settings: &ServerSettings, keys: &Keys) -> Result<(), ServerError> {
     keys::make_private_folder(&files.ports)?;
     let text = render(files, settings, keys)?;
-    fs::write(&files.config, text).map_err(ServerError::file(&files.config))?;
+    disk::replace(&files.config, text.as_bytes()).map_err(ServerError::file(&files.config))?;
     // Paths always become JSON, as far as they are Unicode.
     let way = serde_json::to_vec(&Way::to(settings)).unwrap_or_default();
-    fs::write(&files.way, way).map_err(ServerError::file(&files.way))
+    disk::replace(&files.way, &way).map_err(ServerError::file(&files.way))
 }
 
 /// How the parts on this machine reach the server that was started last in these files.
@@ -155,7 +157,7 @@ fn quoted(path: &Path) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::process::Command;
+    use std::{fs, process::Command};
 
     use super::*;
     use crate::server::find;

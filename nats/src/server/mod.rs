@@ -1,16 +1,23 @@
 //! The managed local nats-server: what `fleetps` alone runs, and what the tests run.
 //!
 //! `find` looks for the program (`program`), `install` fetches it (`pins` says which and with which checksum), `keys`
-//! makes each part its own key, `config` writes the server's configuration, `supervisor` keeps it running (`child` is its process).
+//! makes each part its own key, `config` writes the server's configuration, `supervisor` keeps it running: `runner` starts it
+//! (`child` is its process, `greeting` is how it says that it is there, `store` are its files), `watch` asks it how it is, and
+//! `health` tells.
 
 mod child;
 mod config;
 mod find;
+mod greeting;
+mod health;
 mod install;
 mod keys;
 mod pins;
 mod program;
+mod runner;
+mod store;
 mod supervisor;
+mod watch;
 
 use std::{
     io,
@@ -19,14 +26,17 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
 
 pub use config::by_hand;
 pub use find::find_or_install;
+pub use health::ServerHealth;
 pub use keys::Part;
 
 use crate::{
     HostName, Wire,
     admission::{AdmissionError, AdmissionKeys, AdmissionService, AdmissionSettings},
+    bucket,
     causes::with_causes,
     connection::Broker,
     file, hosts,
@@ -153,6 +163,9 @@ pub enum ServerError {
     /// A key could not be made or read.
     #[error(transparent)]
     Key(#[from] KeyError),
+    /// Starting it ended by a panic.
+    #[error("starting nats-server failed ({0}); that is a bug, please report it with the log")]
+    Panicked(String),
     /// The server was started but did not come up.
     #[error("nats-server did not start: {problem}\nIts log is {log}")]
     Start {
@@ -199,31 +212,41 @@ pub struct ManagedServer {
     keys: keys::Keys,
     way: Way,
     log: PathBuf,
+    store: store::Store,
     supervisor: supervisor::Supervisor,
 }
 
 impl ManagedServer {
     /// Starts a server and returns when it can be connected to. Blocks: call it from a blocking thread. `progress` is
-    /// told what takes long.
-    pub fn start_blocking(settings: &ServerSettings, progress: &dyn Fn(&str)) -> Result<Self, ServerError> {
+    /// told what takes long, `health` is how the server is from then on, and `stop` ends the start, and the server.
+    pub fn start_blocking(
+        settings: &ServerSettings,
+        health: ServerHealth,
+        stop: CancellationToken,
+        progress: &dyn Fn(&str),
+    ) -> Result<Self, ServerError> {
         let program = find::find_or_install(settings.program.as_deref(), progress)?;
         let folder = settings.data.join("nats");
         let keys = keys::Keys::load_or_make(&folder.join("keys"), &Part::ALL)?;
         let files = config::Files::in_folder(&folder);
         config::write(&files, settings, &keys)?;
-        let log = files.log.clone();
-        let supervisor = supervisor::Supervisor::start(program, files, settings.public.clone())?;
-        Ok(Self { keys, way: Way::to(settings), log, supervisor })
+        let (log, store) = (files.log.clone(), store::Store::of(&files));
+        health.set_store(files.store().to_owned());
+        let shared = supervisor::Shared::new(health, stop);
+        let supervisor = supervisor::Supervisor::start(program, files, settings.public.clone(), shared)?;
+        let server = Self { keys, way: Way::to(settings), log, store: store.clone(), supervisor };
+        watch::spawn(server.broker(Part::System), store, server.supervisor.shared().clone())
+            .map_err(|error| ServerError::Start { problem: error.to_string(), log: server.log.clone() })?;
+        Ok(server)
     }
 
     /// Starts a server and returns when it can be connected to.
     pub async fn start(settings: ServerSettings) -> Result<Self, ServerError> {
         let started = tokio::task::spawn_blocking(move || {
-            Self::start_blocking(&settings, &|message| tracing::info!("{message}"))
+            let (health, stop) = (ServerHealth::default(), CancellationToken::new());
+            Self::start_blocking(&settings, health, stop, &|message| tracing::info!("{message}"))
         });
-        started.await.unwrap_or_else(|panic| {
-            Err(ServerError::Start { problem: panic.to_string(), log: PathBuf::from("(none)") })
-        })
+        started.await.unwrap_or_else(|panic| Err(ServerError::Panicked(panic.to_string())))
     }
 
     /// Its address, as in `nats://127.0.0.1:4222`; the same after a restart.
@@ -263,9 +286,35 @@ impl ManagedServer {
         AdmissionService::start(&keys, fleet, settings).await
     }
 
+    /// Makes buckets anew that the broker cannot keep any longer, because its files were damaged while it was away. To be
+    /// called before anybody uses them.
+    ///
+    /// # Errors
+    /// When the broker does not answer.
+    pub async fn mend_buckets(&self) -> Result<(), AdmissionError> {
+        // Where nothing can be written, everything is left as it is.
+        if self.store.try_writing().is_ok() {
+            let fleet = self.broker(Part::Ingestor).connect("fleetps supervisor").await?;
+            for said in bucket::mend(&fleet).await? {
+                self.health().note(said);
+            }
+        }
+        Ok(())
+    }
+
     /// The process id of the server that runs now.
     pub fn pid(&self) -> u32 {
         self.supervisor.pid()
+    }
+
+    /// How it is.
+    pub fn health(&self) -> ServerHealth {
+        self.supervisor.shared().health.clone()
+    }
+
+    /// How often it was started again.
+    pub fn restarts(&self) -> u64 {
+        self.supervisor.restarts()
     }
 
     /// How often the certificate's files had changed and could not be used.

@@ -90,3 +90,15 @@ async fn a_copy_follows_every_change_and_a_restart_of_the_broker() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_a_stream_that_the_broker_says_is_not_there_is_made() {
+    let fixture = start().await;
+    // This account has no JetStream, so that nothing can be said of any stream.
+    let client = fixture.client(Part::Auth).await;
+    let refusal = within(Bucket::<Token>::open(&client, "tokens")).await.unwrap_err().to_string();
+    assert!(refusal.contains("open"), "{refusal}");
+    let jetstream = async_nats::jetstream::new(client);
+    let refusal = within(fleetps_nats::stream::ensure(&jetstream, 1 << 20)).await.unwrap_err();
+    assert!(matches!(refusal, fleetps_nats::stream::StreamError::Get { .. }), "{refusal}");
+}

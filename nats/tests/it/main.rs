@@ -5,9 +5,14 @@
 mod admission;
 mod audit;
 mod bucket;
+#[path = "../../../ingestor/tests/it/chance.rs"]
+#[allow(dead_code, reason = "the ingestor's tests use the rest")]
+mod chance;
+mod damaged_store;
 mod hostile;
 mod permissions;
 mod reader;
 mod server;
 mod stream;
 mod support;
+mod unwell;

@@ -1,0 +1,64 @@
+//! Makes buckets anew that the broker cannot keep any longer because their files are damaged.
+//!
+//! nats-server starts over a damaged file, but may then pass over values, or take new ones and not find them again. That
+//! is noticed by reading everything and by writing a value and reading it back. The bucket is then made anew with what
+//! can be read.
+
+use async_nats::{Client, jetstream};
+use serde_json::Value;
+
+use super::{Bucket, BucketError, config, current, failed, names};
+
+/// The key of the value that is written to be read back, and removed.
+const PROBE: &str = "_probe";
+
+/// Makes those buckets anew that are damaged. Says for each of them what became of it. Nobody else may use them meanwhile.
+///
+/// # Errors
+/// When the broker does not answer. A bucket that was being made anew is then without the values that were not written yet.
+pub async fn mend(client: &Client) -> Result<Vec<String>, BucketError> {
+    let mut said = Vec::new();
+    for name in names(client).await? {
+        said.extend(mend_one(client, &name).await?);
+    }
+    Ok(said)
+}
+
+async fn mend_one(client: &Client, name: &str) -> Result<Option<String>, BucketError> {
+    let bucket = Bucket::<Value>::open(client, name).await?;
+    let read = current::read_all::<Value>(&bucket.store).await.map_err(failed("read", name))?;
+    let mut values = read.entries;
+    values.remove(PROBE);
+    // Each key has one message. Where one was lost, only one of the two counts may know.
+    let state = bucket.store.stream.get_info().await.map_err(failed("read", name))?.state;
+    let held = state.messages.max(state.subjects_count);
+    let unread = held.saturating_sub(read.delivered).max(read.unread);
+    if unread == 0 && keeps_values(&bucket).await? {
+        return Ok(None);
+    }
+    let jetstream = jetstream::new(client.clone());
+    jetstream.delete_key_value(name).await.map_err(failed("make anew", name))?;
+    jetstream.create_key_value(config(name)).await.map_err(failed("make anew", name))?;
+    let bucket = Bucket::<Value>::open(client, name).await?;
+    for (key, entry) in &values {
+        bucket.put(key, &entry.value).await?;
+    }
+    Ok(Some(format!(
+        "the broker's bucket {name} was damaged; it was made anew with the {} values that could be read, and at least {} \
+         are lost (`fleetps restore` has those of a backup)",
+        values.len(),
+        unread
+    )))
+}
+
+/// Whether a value that the broker has acknowledged is there afterwards.
+async fn keeps_values(bucket: &Bucket<Value>) -> Result<bool, BucketError> {
+    let name = bucket.store.name.clone();
+    let revision = bucket.store.put(PROBE, "0".into()).await.map_err(failed("write", &name))?;
+    let entry = bucket.store.entry(PROBE).await.map_err(failed("read", &name))?;
+    let is_kept = entry.is_some_and(|entry| entry.revision == revision);
+    if is_kept {
+        bucket.delete(PROBE).await?;
+    }
+    Ok(is_kept)
+}
