@@ -55,6 +55,7 @@ async fn main() {
     tokio::spawn(fleetps::web::run(
         fleetps::tls::Door::plaintext(listener),
         client.clone(),
+        fleetps_nats::server::ServerHealth::default(),
         settings,
         people,
         ended.clone(),

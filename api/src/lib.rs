@@ -5,11 +5,15 @@
 //! a page shows, and into the patches that keep an open page up to date; `display` is how numbers, times and hostile
 //! strings are written; `records` is who did what; `broker` is how requests ask it; `middleware` guards and finishes every answer; `refusal` is every answer that is not a yes.
 //!
-//! `program` is what the command line leads to: `pipeline` runs everything in one process, as `cli` and `config` say;
+//! `program` is what the command line leads to: `pipeline` runs everything in one process, as `cli` and `config` say (`brokers` is its broker, `starting` what is answered until then);
 //! `commands` answers in a terminal.
+
+// They panic where nobody reads any more; `fleetps_nats::output` does not.
+#![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
 
 pub mod backups;
 mod broker;
+mod brokers;
 pub mod cli;
 pub mod commands;
 pub mod config;
@@ -30,6 +34,7 @@ mod refusal;
 pub mod routes;
 pub mod rules;
 pub mod shares;
+mod starting;
 pub mod tls;
 pub mod view;
 pub mod web;

@@ -1,40 +1,45 @@
 //! The whole pipeline in one process, and the web server alone.
 //!
 //! Starting goes with the stream (broker, ingestor, web server, agent), stopping too: first nothing new is sampled,
-//! then what was sampled is sealed, then the broker goes.
+//! then what was sampled is sealed, then the broker goes. While it starts, each part waits for the broker, whatever becomes
+//! of that meanwhile, and a page says what is waited for.
 
-use std::{
-    future::Future,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr},
-};
+use std::{future::Future, time::Duration};
 
 use anyhow::Context;
 use fleetps_agent::{sample::os_host_name, simulate::SimulationSettings};
 use fleetps_nats::{
     HostName,
     admission::AdmissionService,
-    audit::Audit,
-    connection::Broker,
+    audit::{Audit, AuditError},
+    bucket::BucketError,
     lock::FolderLock,
-    server::{ManagedServer, Part, ServerSettings},
+    output,
+    patience::{Passing, patiently},
+    server::{Part, ServerHealth},
+    stream::StreamError,
     units, with_causes,
 };
-use tokio::{net::TcpListener, task::JoinSet};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     backups::keep_backing_up,
+    brokers::Brokers,
     config::Config,
-    people::{Accounts, Addresses, Auth, Local, People, Secret},
+    people::{Accounts, Addresses, Auth, Local, People, PeopleError, Secret},
     recovery::{self, Found, StateHealth},
-    tls::{Certificates, Door},
+    starting::{Starting, listen},
+    tls::Door,
     web,
 };
 
-/// What the broker may keep besides the snapshots: refused messages and its own books.
-const BESIDE_THE_STREAM_BYTES: u64 = 1 << 30;
 /// Processes on each host of a demonstration.
 const DEMO_PROCESSES: usize = 200;
+/// How long the agent beside the server is left alone after it failed: what keeps it from running is mended by hand.
+const AGENT_AGAIN: Duration = Duration::from_secs(10);
+/// How long stopping may take: sealing what is buffered takes seconds. What is not stored then is still in the stream.
+const STOP_WITHIN: Duration = Duration::from_secs(30);
 
 type Parts = JoinSet<anyhow::Result<()>>;
 
@@ -66,39 +71,61 @@ pub async fn serve(config: Config, ended: CancellationToken) -> anyhow::Result<(
         .context("`fleetps serve` needs a broker: name it with --nats nats://HOST:4222")?;
     fleetps_ingestor::check_library()?;
     let broker = config.given_broker(&url);
-    let client = broker.connect("fleetps serve").await?;
-    let found = recovery::at_start(&client, &config.data, config.recover, None).await?;
-    let _admission = AdmissionService::of_settings(&broker, client.clone(), config.admission.clone()).await?;
-    let (door, address) = listen(&config).await?;
-    let people = people(&config, &client, &address).await?;
-    let sign_in = first_sign_in(&people, &address, &found, &config).await?;
-    println!("fleetps serves {address}{sign_in}\nstop it with Ctrl-C");
+    let Some(listening) = ended.run_until_cancelled(listen(&config)).await else { return Ok(()) };
+    let (doors, address) = listening?;
+    let (door, starting) = doors.open(&config, ServerHealth::default());
+    let start = async {
+        let client = patiently("the web server", || broker.connect("fleetps serve")).await?;
+        let found = find_losses(&client, &config, None).await?;
+        let admission = patiently("admission", || async {
+            AdmissionService::of_settings(&broker, client.clone(), config.admission.clone()).await
+        });
+        let admission = admission.await?;
+        let people = people(&config, &client, &address).await?;
+        let sign_in = first_sign_in(&people, &address, &found, &config).await?;
+        anyhow::Ok((client, admission, people, sign_in))
+    };
+    let Some(started) = ended.run_until_cancelled(start).await else { return Ok(()) };
+    let (client, _admission, people, sign_in) = started?;
+    output::announce(format_args!("fleetps serves {address}{sign_in}\nstop it with Ctrl-C\n"));
+    starting.end();
     let health = people.state().clone();
     let saving = recovery::keep_saving(client.clone(), &config.data, &health, ended.clone());
-    let serving = web::run(door, client, config.history, people, ended);
+    let serving = web::run(door, client, ServerHealth::default(), config.history, people, ended);
     tokio::join!(serving, saving).0
 }
 
 /// Runs the whole pipeline until `ended` or until a part of it fails.
 ///
 /// # Errors
-/// When a part cannot be started or fails.
-pub async fn run_everything(config: Config, ended: CancellationToken) -> anyhow::Result<()> {
+/// When a part cannot be started or fails, for another reason than a broker that is not there.
+pub async fn run_everything(mut config: Config, ended: CancellationToken) -> anyhow::Result<()> {
     fleetps_ingestor::check_library()?;
     let _lock = FolderLock::take(&config.data)?;
     let host = config.host.clone().unwrap_or_else(|| HostName::from_os_name(&os_host_name()));
-    let (door, address) = listen(&config).await?;
-    let brokers = Brokers::open(&config).await?;
+    if config.nats.is_none() {
+        config.history = config.history.with_broker_in(config.data.join("nats"));
+    }
+    let Some(listening) = ended.run_until_cancelled(listen(&config)).await else { return Ok(()) };
+    let (doors, address) = listening?;
+    let health = ServerHealth::default();
+    let doors = doors.open(&config, health.clone());
+    let Some(brokers) = Brokers::open(&config, &health, &ended).await? else { return Ok(()) };
     let config = without_broken_agent(config, &brokers);
     let mut pipeline = Pipeline::default();
-    let outcome = match pipeline.start(&config, &brokers, &host, door, &address).await {
-        Ok(sign_in) => {
-            print!("{}", started(&config, &(address + &sign_in), &host));
+    let start = pipeline.start(&config, &brokers, &host, doors, &address);
+    let outcome = match ended.run_until_cancelled(start).await {
+        Some(Ok(sign_in)) => {
+            output::announce(format_args!("{}", started(&config, &(address + &sign_in), &host)));
             pipeline.until(&ended).await
         }
-        Err(error) => Err(error),
+        Some(Err(error)) => Err(error),
+        None => Ok(()),
     };
-    let sealed = pipeline.stop().await;
+    let sealed = tokio::time::timeout(STOP_WITHIN, pipeline.stop()).await.unwrap_or_else(|_| {
+        tracing::error!("some parts did not stop within {} s and are cut off", STOP_WITHIN.as_secs());
+        Ok(())
+    });
     brokers.stop().await;
     outcome.and(sealed)
 }
@@ -143,10 +170,11 @@ async fn people(config: &Config, client: &async_nats::Client, address: &str) -> 
     let local = Secret::new()?;
     let people = match config.auth {
         Auth::On => {
-            let accounts =
-                Accounts::open(client, Audit::open(client).await?, config.sign_in.clone(), Some(&local))
-                    .await?;
-            People::of(accounts, addresses)
+            let audit = patiently("the audit", || Audit::open(client)).await?;
+            let accounts = patiently("sign-in", || async {
+                Accounts::open(client, audit.clone(), config.sign_in.clone(), Some(&local)).await
+            });
+            People::of(accounts.await?, addresses)
         }
         Auth::Off => People::anybody(addresses),
     };
@@ -157,9 +185,48 @@ async fn people(config: &Config, client: &async_nats::Client, address: &str) -> 
     Ok(people)
 }
 
-/// How a first administrator comes in, where there is none; empty otherwise. Where there was one before, only `--recover`
-/// makes another.
+/// How a first administrator comes in, where there is none; empty otherwise. Waits for the broker.
 async fn first_sign_in(
+    people: &People,
+    address: &str,
+    found: &Found,
+    config: &Config,
+) -> anyhow::Result<String> {
+    let asking = || async { try_first_sign_in(people, address, found, config).await.map_err(StartError) };
+    Ok(patiently("the first link", asking).await?)
+}
+
+/// What the broker lost. Waits for it.
+async fn find_losses(
+    client: &async_nats::Client,
+    config: &Config,
+    this_host: Option<&HostName>,
+) -> anyhow::Result<Found> {
+    let finding = || async {
+        recovery::at_start(client, &config.data, config.recover, this_host).await.map_err(StartError)
+    };
+    Ok(patiently("the start", finding).await?)
+}
+
+/// A step of the start failed.
+#[derive(Debug, thiserror::Error)]
+#[error("{0:#}")]
+struct StartError(anyhow::Error);
+
+impl Passing for StartError {
+    /// Where it was the broker that failed, and not a file or a setting.
+    fn is_passing(&self) -> bool {
+        self.0.chain().any(|cause| {
+            cause.is::<BucketError>()
+                || cause.is::<StreamError>()
+                || cause.is::<AuditError>()
+                || cause.downcast_ref::<PeopleError>().is_some_and(Passing::is_passing)
+        })
+    }
+}
+
+/// Where there was an administrator before, only `--recover` makes another.
+async fn try_first_sign_in(
     people: &People,
     address: &str,
     found: &Found,
@@ -186,73 +253,6 @@ async fn first_sign_in(
     }))
 }
 
-/// Where pages are served, and the address of that on this machine.
-async fn listen(config: &Config) -> anyhow::Result<(Door, String)> {
-    let address = config.listen;
-    let listener = TcpListener::bind(address).await.with_context(|| {
-        format!("cannot listen on {address}; if another program has that port, choose one with --listen 127.0.0.1:0")
-    })?;
-    let mut address = listener.local_addr()?;
-    match address.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
-        IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
-        _ => {}
-    }
-    match config.tls.files(&config.data)? {
-        Some(files) => Ok((Door::secure(listener, Certificates::load(files)?), format!("https://{address}"))),
-        None => Ok((Door::plaintext(listener), format!("http://{address}"))),
-    }
-}
-
-/// The broker, as each part reaches it.
-enum Brokers {
-    Managed(ManagedServer),
-    Given(Broker),
-}
-
-impl Brokers {
-    async fn open(config: &Config) -> anyhow::Result<Self> {
-        if let Some(url) = &config.nats {
-            return Ok(Self::Given(config.given_broker(url)));
-        }
-        let settings = ServerSettings {
-            data: config.data.clone(),
-            public: config.public_broker()?,
-            program: config.nats_server.clone(),
-            simulator: config.demo_hosts > 0,
-            max_file_store_bytes: config.history.max_stream_bytes.saturating_add(BESIDE_THE_STREAM_BYTES),
-        };
-        let starting = tokio::task::spawn_blocking(move || {
-            ManagedServer::start_blocking(&settings, &|message| eprintln!("fleetps: {message}"))
-        });
-        Ok(Self::Managed(starting.await??))
-    }
-
-    fn of(&self, part: Part) -> Broker {
-        match self {
-            Self::Managed(server) => server.broker(part),
-            Self::Given(broker) => broker.clone(),
-        }
-    }
-
-    /// Begins to answer the broker's questions about hosts that connect, where this process is to.
-    async fn admission(&self, config: &Config, host: &HostName) -> anyhow::Result<Option<AdmissionService>> {
-        match self {
-            Self::Managed(server) => Ok(Some(server.admission(host, config.admission.clone()).await?)),
-            Self::Given(broker) => {
-                let fleet = broker.connect("fleetps admission").await?;
-                Ok(AdmissionService::of_settings(broker, fleet, config.admission.clone()).await?)
-            }
-        }
-    }
-
-    async fn stop(self) {
-        if let Self::Managed(server) = self {
-            server.stop().await;
-        }
-    }
-}
-
 /// The parts that run, in the two groups in which they stop.
 #[derive(Default)]
 struct Pipeline {
@@ -270,13 +270,20 @@ impl Pipeline {
         config: &Config,
         brokers: &Brokers,
         host: &HostName,
-        door: Door,
+        (door, starting): (Door, Starting),
         address: &str,
     ) -> anyhow::Result<String> {
-        let client = brokers.of(Part::Ingestor).connect("fleetps-ingestor").await?;
-        fleetps_ingestor::backup::bring_back_state(&client, &config.data).await?;
+        let ingestors = brokers.of(Part::Ingestor);
+        let client = patiently("the ingestor", || ingestors.connect("fleetps-ingestor")).await?;
+        if let Brokers::Managed(server) = brokers {
+            patiently("the start", || server.mend_buckets()).await?;
+        }
+        patiently("restoring", || async {
+            fleetps_ingestor::backup::bring_back_state(&client, &config.data).await
+        })
+        .await?;
         let own = Some(host).filter(|_| config.nats.is_none());
-        let found = recovery::at_start(&client, &config.data, config.recover, own).await?;
+        let found = find_losses(&client, config, own).await?;
         let (settings, stop) = (config.history.clone(), self.stop_storing.clone());
         // Makes the streams, which the others wait for.
         run_part(&mut self.storing, "the ingestor", async move {
@@ -289,20 +296,32 @@ impl Pipeline {
                 Ok(())
             });
         }
-        let client = brokers.of(Part::Api).connect("fleetps").await?;
+        let api = brokers.of(Part::Api);
+        let client = patiently("the web server", || api.connect("fleetps")).await?;
         let people = people(config, &client, address).await?;
         let sign_in = first_sign_in(&people, address, &found, config).await?;
         self.keep_state(client.clone(), config, people.state().clone());
+        starting.end();
+        let (health, stop) = (brokers.health(), self.stop_rest.clone());
         run_part(
             &mut self.rest,
             "the web server",
-            web::run(door, client, config.history.clone(), people, self.stop_rest.clone()),
+            web::run(door, client, health, config.history.clone(), people, stop),
         );
         if config.sample_this_host {
             let (settings, broker) = (config.agent.clone(), brokers.of(Part::Agent));
             let (host, stop) = (host.clone(), self.stop_rest.clone());
             run_part(&mut self.rest, "the agent", async move {
-                Ok(fleetps_agent::run(settings, broker, host, stop).await?)
+                while let Err(error) =
+                    fleetps_agent::run(settings.clone(), broker.clone(), host.clone(), stop.clone()).await
+                {
+                    let error = anyhow::Error::from(error);
+                    tracing::error!("this machine is not sampled: {error:#}; trying again");
+                    if stop.run_until_cancelled(tokio::time::sleep(AGENT_AGAIN)).await.is_none() {
+                        break;
+                    }
+                }
+                Ok(())
             });
         }
         if config.demo_hosts > 0 {

@@ -4,6 +4,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
+use fleetps_nats::output;
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
@@ -14,17 +15,21 @@ use crate::{
     pipeline,
 };
 
+/// How long work that cannot be interrupted may keep the program from ending.
+const BLOCKED_FOR: std::time::Duration = std::time::Duration::from_secs(1);
+
 /// Parses the command line and does what it says.
 pub fn main() -> ExitCode {
     let filter = EnvFilter::try_from_env("FLEETPS_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
-    match run(Cli::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("fleetps: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(output::may_be_coloured())
+        // Where nobody reads the log, saying so would panic.
+        .log_internal_errors(false)
+        .init();
+    let failed = run(Cli::parse()).err();
+    output::end("fleetps", failed.map(|error| format!("{error:#}")))
 }
 
 fn run(Cli { command, overrides }: Cli) -> anyhow::Result<()> {
@@ -34,11 +39,11 @@ fn run(Cli { command, overrides }: Cli) -> anyhow::Result<()> {
         None => until_a_signal(pipeline::run_everything, config()?),
         Some(Command::Serve) => until_a_signal(pipeline::serve, config()?),
         Some(Command::Config) => {
-            print!("{}", config()?.to_toml()?);
+            fleetps_nats::out!("{}", config()?.to_toml()?);
             Ok(())
         }
         Some(Command::BrokerKeys { dir }) => {
-            print!("{}", fleetps_nats::server::by_hand(&dir)?);
+            fleetps_nats::out!("{}", fleetps_nats::server::by_hand(&dir)?);
             Ok(())
         }
         Some(Command::Sql { question, format }) => {
@@ -64,5 +69,9 @@ fn until_a_signal<Work: Future<Output = anyhow::Result<()>>>(
     config: Config,
 ) -> anyhow::Result<()> {
     fleetps_ingestor::descriptors::raise_limit();
-    tokio::runtime::Runtime::new()?.block_on(async { work(config, pipeline::ended_by_signal()?).await })
+    let runtime = tokio::runtime::Runtime::new()?;
+    let done = runtime.block_on(async { work(config, pipeline::ended_by_signal()?).await });
+    // What still blocks a thread (a long question, a download) keeps nobody from ending.
+    runtime.shutdown_timeout(BLOCKED_FOR);
+    done
 }

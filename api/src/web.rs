@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use fleetps_ingestor::{IngestorSettings, sql::Asker};
+use fleetps_nats::{patience::patiently, server::ServerHealth};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -10,7 +11,7 @@ use crate::{
     connections::{self, Connections, Limits},
     console::Console,
     filtering,
-    live::{self, AdmissionReports, Fleet, IngestorReports, Intake},
+    live::{self, AdmissionReports, Arrivals, Fleet, IngestorReports, Intake},
     past::Past,
     people::{Addresses, People},
     records::Records,
@@ -56,6 +57,10 @@ pub struct Shared {
     pub ingestors: Arc<IngestorReports>,
     /// Who was kept out.
     pub admission: Arc<AdmissionReports>,
+    /// Whether what hosts publish is stored.
+    pub arrivals: Arc<Arrivals>,
+    /// How the broker is, where this process runs it.
+    pub health: ServerHealth,
     /// How far the present is read.
     pub intake: watch::Receiver<Intake>,
     /// Whoever may ask.
@@ -85,6 +90,8 @@ impl Shared {
             records: Records::default(),
             ingestors: Arc::default(),
             admission: Arc::default(),
+            arrivals: Arc::default(),
+            health: ServerHealth::default(),
             intake: watch::channel(Intake::default()).1,
             people: People::anybody(Addresses::default()),
             connections: Connections::new(Limits::of_this_process(), Addresses::default()),
@@ -116,7 +123,7 @@ pub fn router(shared: Shared) -> axum::Router {
 }
 
 /// Serves pages and JSON at `door` until `shutdown`, with the present from the broker of `client` and the past from the
-/// folder of `settings`, to `people`. The first request is answered when the hosts' last snapshots have come, or after two
+/// folder of `settings`, to `people`; `health` is how that broker is, where this process runs it. The first request is answered when the hosts' last snapshots have come, or after two
 /// seconds.
 ///
 /// # Errors
@@ -124,13 +131,17 @@ pub fn router(shared: Shared) -> axum::Router {
 pub async fn run(
     door: Door,
     client: async_nats::Client,
+    health: ServerHealth,
     settings: IngestorSettings,
     people: People,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     let IngestorSettings { history, host_bytes_per_s, keep_down_hosts, .. } = settings;
     let mut shared = Shared::new(Some(client.clone()), shutdown.clone());
-    shared.records = Records::open(&client, history.clone(), shutdown.clone()).await?;
+    shared.health = health;
+    let opening = patiently("the audit", || Records::open(&client, history.clone(), shutdown.clone()));
+    let Some(records) = shutdown.run_until_cancelled(opening).await else { return Ok(()) };
+    shared.records = records?;
     shared.console = Console::new(Some(Asker::with_this_program(history.clone())?));
     shared.people = people.clone();
     let connections = Connections::new(Limits::of_this_process(), people.addresses().clone());
@@ -145,10 +156,12 @@ pub async fn run(
     let groups = tokio::spawn(shared.groups.clone().follow(client.clone(), shutdown.clone()));
     let reports = {
         let (ingestors, admission) = (Arc::clone(&shared.ingestors), Arc::clone(&shared.admission));
+        let arrivals = Arc::clone(&shared.arrivals);
         let shutdown = shutdown.clone();
         tokio::spawn(async move {
             tokio::join!(
                 live::watch_ingestors(client.clone(), &ingestors, shutdown.clone()),
+                live::watch_arrivals(client.clone(), &arrivals, shutdown.clone()),
                 live::watch_admission(client.clone(), &admission, shutdown.clone())
             );
         })

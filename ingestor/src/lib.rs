@@ -12,6 +12,9 @@
 //! **Exactly once.** What is stored is a function of the stream: segments' names say which sequences they hold, and a
 //! start goes on after the highest. Nothing is acknowledged, so nothing can be acknowledged too early.
 
+// They panic where nobody reads any more; `fleetps_nats::output` does not.
+#![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
+
 pub mod audit;
 pub mod backup;
 pub mod check;
@@ -27,6 +30,7 @@ mod settings;
 mod shelf;
 pub mod sql;
 mod status;
+mod streams;
 mod upkeep;
 mod verified;
 

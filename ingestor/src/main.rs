@@ -5,21 +5,22 @@ mod cli;
 use std::process::ExitCode;
 
 use clap::Parser;
-use fleetps_nats::admission::AdmissionService;
+use fleetps_nats::{admission::AdmissionService, output, patience::patiently};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let filter = EnvFilter::try_from_env("FLEETPS_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
-    match run(cli::Cli::parse()).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("fleetps-ingestor: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(output::may_be_coloured())
+        // Where nobody reads the log, saying so would panic.
+        .log_internal_errors(false)
+        .init();
+    let failed = run(cli::Cli::parse()).await.err();
+    output::end("fleetps-ingestor", failed.map(|error| format!("{error:#}")))
 }
 
 async fn run(cli: cli::Cli) -> anyhow::Result<()> {
@@ -28,11 +29,15 @@ async fn run(cli: cli::Cli) -> anyhow::Result<()> {
     fleetps_ingestor::descriptors::raise_limit();
     let cancel = CancellationToken::new();
     tokio::spawn(cancel_on_signal(cancel.clone()));
-    let client = tokio::select! {
-        client = broker.connect("fleetps-ingestor") => client?,
-        () = cancel.cancelled() => return Ok(()),
+    let start = async {
+        let client = patiently("the ingestor", || broker.connect("fleetps-ingestor")).await?;
+        let admitting = patiently("admission", || async {
+            AdmissionService::of_settings(&broker, client.clone(), admission.clone()).await
+        });
+        anyhow::Ok((admitting.await?, client))
     };
-    let _admission = AdmissionService::of_settings(&broker, client.clone(), admission).await?;
+    let Some(started) = cancel.run_until_cancelled(start).await else { return Ok(()) };
+    let (_admission, client) = started?;
     fleetps_ingestor::run(client, settings, cancel).await?;
     Ok(())
 }

@@ -12,7 +12,8 @@ use async_nats::{Client, jetstream};
 use fleetps_nats::{
     Standing,
     lock::{FolderLock, LockError},
-    stream,
+    patience::patiently,
+    stream::StreamError,
     unpack::Unpacker,
     with_causes,
 };
@@ -31,6 +32,7 @@ use crate::{
     settings::IngestorSettings,
     shelf::Shelf,
     status::{Progress, publish_status},
+    streams,
     upkeep::{HistoryClock, Interrupt, Upkeep},
 };
 
@@ -54,17 +56,22 @@ pub async fn run(
     settings: IngestorSettings,
     cancel: CancellationToken,
 ) -> Result<(), IngestError> {
+    let settings = settings.with_history_that_fits();
     let (jetstream, progress) = (jetstream::new(client.clone()), Arc::new(Progress::default()));
     let stop = cancel.child_token();
     let _stop_status = stop.clone().drop_guard();
     // Before the folder is looked at: live pages need the streams, and not the history.
     let lock = lock(&settings).await?;
-    stream::ensure(&jetstream, i64::try_from(settings.max_stream_bytes).unwrap_or(i64::MAX)).await?;
+    let making = patiently("the ingestor", || streams::ensure(&jetstream, settings.max_stream_bytes));
+    let Some(made) = cancel.run_until_cancelled(making).await else { return Ok(()) };
+    made?;
     let status =
         tokio::spawn(publish_status(client.clone(), settings.partition, Arc::clone(&progress), stop.clone()));
     let opened = open_when_possible(&settings, lock, &progress, &cancel).await?;
     let Some(Opened { _lock, shelf, clock, duplicates }) = opened else { return Ok(()) };
-    let beginning = find_beginning(&jetstream, &settings, &shelf).await?;
+    let finding = patiently("the ingestor", || find_beginning(&jetstream, &settings, &shelf));
+    let Some(found) = cancel.run_until_cancelled(finding).await else { return Ok(()) };
+    let beginning = found?;
     tracing::info!(folder = %shelf.folder().display(), sequence = beginning.sequence, "storing snapshots");
     progress.set_sealed(beginning.sequence - 1, 0);
     let parts = Parts { shelf, progress, clock, beginning, duplicates, stop };
@@ -202,6 +209,8 @@ async fn run_parts(
         ))
     });
 
+    let streams = tokio::spawn(streams::keep(jetstream.clone(), settings.clone(), stop.clone()));
+
     read_stream(jetstream, beginning, settings.seal_interval, events_in, stop.clone()).await;
     // The end of reading lets collecting end, which lets sealing end.
     stop.cancel();
@@ -220,6 +229,7 @@ async fn run_parts(
     if let Some(auditing) = auditing {
         let _ = auditing.await;
     }
+    let _ = streams.await;
     Ok(())
 }
 
@@ -227,7 +237,7 @@ async fn find_beginning(
     jetstream: &jetstream::Context,
     settings: &IngestorSettings,
     shelf: &Shelf,
-) -> Result<Beginning, IngestError> {
+) -> Result<Beginning, StreamError> {
     let numbers = Numbers::ask(jetstream).await?;
     let now_s = jiff::Timestamp::now().as_second();
     Ok(Beginning::find(&numbers, shelf.highest(settings.partition), now_s))

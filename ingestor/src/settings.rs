@@ -4,12 +4,21 @@ use std::{path::PathBuf, time::Duration};
 
 use fleetps_nats::{
     bounds::{self, OutOfRange},
+    disk::Disk,
     units,
 };
 use jiff::{civil::Date, tz::TimeZone};
 use serde::{Deserialize, Serialize};
 
 const DAY_S: u64 = 24 * 3600;
+/// The default limit of the history, a year of 50 hosts, on a disk of which that is no more than …
+const DEFAULT_HISTORY_BYTES: u64 = 20 << 30;
+/// … this; else this much of the disk.
+const HISTORY_PERCENT: u64 = 40;
+/// The default limit of the stream, a weekend of 300 hosts, on a disk of which that is no more than …
+const DEFAULT_STREAM_BYTES: u64 = 8 << 30;
+/// … this; else this much of the disk. Both may lie on one disk, beside other things.
+const STREAM_PERCENT: u64 = 20;
 
 /// What an ingestor can be told; each has a default that suits one machine.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -18,6 +27,9 @@ pub struct IngestorSettings {
     /// The folder of the segments; not a setting of its own in a file, it lies in the data folder.
     #[serde(skip)]
     pub history: PathBuf,
+    /// The folder of a broker on this machine, whose disk the stream must not fill; not a setting of its own in a file.
+    #[serde(skip)]
+    pub broker: Option<PathBuf>,
     /// The partition of the stream to store; 0 unless the stream is divided.
     pub partition: u32,
     /// A fresh segment is sealed at least this often: that much of the past is in the stream only. More often makes
@@ -59,14 +71,16 @@ pub struct IngestorSettings {
     /// replaced, as in a fleet that scales by itself, would stay there for ever.
     #[serde(with = "units::duration")]
     pub keep_down_hosts: Duration,
-    /// Where all segments together take more, less is kept of the oldest, and at last nothing.
+    /// Where all segments together take more, less is kept of the oldest, and at last nothing. The default of 20 GiB is at most
+    /// 40 % of the disk; any other size is taken as it is.
     #[serde(with = "units::bytes")]
     pub max_history_bytes: u64,
     /// What one host may send in a second over a longer time, and 64 times as much at once; the rest is refused, and not
     /// shown. Below 1 MiB, part of what an agent kept while the broker was away for long is refused, too. A host of 20,000 processes sends 0.6 MB every interval. Filling the past by simulation takes more.
     #[serde(with = "units::bytes")]
     pub host_bytes_per_s: u64,
-    /// The most that the broker keeps of what is not stored yet; below the broker's own limit.
+    /// The most that the broker keeps of what is not stored yet; below the broker's own limit. The default of 8 GiB is at most
+    /// 20 % of the disk of a broker that fleetps runs; any other size is taken as it is.
     #[serde(with = "units::bytes")]
     pub max_stream_bytes: u64,
 }
@@ -100,6 +114,7 @@ impl Default for IngestorSettings {
     fn default() -> Self {
         Self {
             history: PathBuf::from("history"),
+            broker: None,
             partition: 0,
             seal_interval: Duration::from_secs(30),
             seal_rows: 500_000,
@@ -117,9 +132,9 @@ impl Default for IngestorSettings {
             keep_audit: Duration::from_secs(400 * DAY_S),
             // What the stream keeps, so that a server which starts anew shows the same.
             keep_down_hosts: Duration::from_secs(3 * DAY_S),
-            max_history_bytes: 20 << 30,
+            max_history_bytes: DEFAULT_HISTORY_BYTES,
             host_bytes_per_s: 1 << 20,
-            max_stream_bytes: 8 << 30,
+            max_stream_bytes: DEFAULT_STREAM_BYTES,
         }
     }
 }
@@ -140,6 +155,7 @@ impl IngestorSettings {
         // Matched as a whole, so that no new setting is left out.
         let Self {
             history: _,
+            broker: _,
             partition,
             seal_interval,
             seal_rows,
@@ -202,6 +218,36 @@ impl IngestorSettings {
     }
 }
 
+impl IngestorSettings {
+    /// The same; the default limit of the history fits its disk.
+    #[must_use]
+    pub fn with_history_that_fits(mut self) -> Self {
+        let (limit, disk) = (self.max_history_bytes, Disk::of(&self.history));
+        self.max_history_bytes = fitted(limit, DEFAULT_HISTORY_BYTES, HISTORY_PERCENT, disk, "history");
+        self
+    }
+
+    /// The same for a broker that keeps its files in the folder `broker` of this machine: the default limit of the stream fits
+    /// its disk.
+    #[must_use]
+    pub fn with_broker_in(mut self, broker: PathBuf) -> Self {
+        let (limit, disk) = (self.max_stream_bytes, Disk::of(&broker));
+        self.broker = Some(broker);
+        self.max_stream_bytes = fitted(limit, DEFAULT_STREAM_BYTES, STREAM_PERCENT, disk, "stream");
+        self
+    }
+}
+
+/// `limit`, unless it is the default and more than `percent` of the disk.
+fn fitted(limit: u64, default: u64, percent: u64, disk: Option<Disk>, what: &str) -> u64 {
+    let part = disk.map_or(u64::MAX, |disk| disk.part(percent));
+    if limit != default || part >= limit {
+        return limit;
+    }
+    tracing::info!(limit = part, "the {what} may take {percent} % of its disk");
+    part
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -222,6 +268,17 @@ mod tests {
         assert_eq!(IngestorSettings::default().trust_clock_until_s(), i64::MIN);
         let refusal = toml::from_str::<IngestorSettings>("trust_clock_until = \"soon\"").unwrap_err();
         assert!(refusal.to_string().contains("2026-12-24"), "{refusal}");
+    }
+
+    #[test]
+    fn default_limits_fit_the_disk_and_others_are_taken_as_they_are() {
+        let disk = |total_bytes| {
+            Some(Disk { total_bytes, free_bytes: 0, is_out_of_files: false, is_read_only: false })
+        };
+        assert_eq!(fitted(20 << 30, 20 << 30, 40, disk(10 << 30), "history"), (10 << 30) / 100 * 40);
+        assert_eq!(fitted(20 << 30, 20 << 30, 40, disk(100 << 30), "history"), 20 << 30);
+        assert_eq!(fitted(9 << 30, 20 << 30, 40, disk(10 << 30), "history"), 9 << 30);
+        assert_eq!(fitted(20 << 30, 20 << 30, 40, None, "history"), 20 << 30);
     }
 
     #[test]

@@ -25,6 +25,7 @@ pub(crate) struct Progress {
     refused: [AtomicU64; Refusal::REASONS.len()],
     lost_dead_letters: AtomicU64,
     write_error: Mutex<Option<String>>,
+    disk_warning: Mutex<Option<String>>,
     upkeep_error: Mutex<Option<String>>,
     audit_error: Mutex<Option<String>>,
     set_aside: Mutex<Vec<(String, String)>>,
@@ -76,6 +77,15 @@ impl Progress {
         *self.audit_error.lock().unwrap_or_else(PoisonError::into_inner) = error;
     }
 
+    /// What is wrong with the disk of the history. What is new is logged.
+    pub(crate) fn set_disk_warning(&self, warning: Option<String>) {
+        let mut current = self.disk_warning.lock().unwrap_or_else(PoisonError::into_inner);
+        if let (Some(warning), None) = (&warning, current.as_ref()) {
+            tracing::warn!("the history: {warning}");
+        }
+        *current = warning.map(|warning| format!("the history: {warning}"));
+    }
+
     /// The segments whose content is missing, each with the reason.
     pub(crate) fn set_set_aside(&self, segments: Vec<(String, String)>) {
         *self.set_aside.lock().unwrap_or_else(PoisonError::into_inner) = segments;
@@ -116,6 +126,7 @@ impl Progress {
             duplicates: self.duplicates.load(Relaxed),
             refused: refused.map(|(reason, count)| ((*reason).to_owned(), count.load(Relaxed))).collect(),
             lost_dead_letters: self.lost_dead_letters.load(Relaxed),
+            disk_warning: self.disk_warning.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             write_error: self.write_error.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             upkeep_error: self.upkeep_error.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             audit_error: self.audit_error.lock().unwrap_or_else(PoisonError::into_inner).clone(),

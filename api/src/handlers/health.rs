@@ -58,6 +58,8 @@ struct Details {
     /// kept of a host that takes more than its share.
     notices: Vec<String>,
     refused: Refused,
+    /// What somebody should know although everything works, such as a disk that fills up.
+    warnings: Vec<String>,
 }
 
 /// A segment, and what is wrong with it.
@@ -136,13 +138,14 @@ pub async fn alive() -> Response {
 /// Broker reachable, its records whole, intake advancing, history writable; 503 names what is not, for whoever may see every host.
 pub async fn ready(State(shared): State<Shared>, person: Option<Extension<Person>>) -> Response {
     let connected = shared.broker.as_ref().is_some_and(broker::is_there);
-    let broker: Part = match connected {
-        true => Check::Ok(()),
-        false => Err("the broker cannot be reached; trying again all the time".to_owned()),
+    let broker: Part = match (shared.health.problem(), connected) {
+        (Some(problem), _) => Check::Err(problem),
+        (None, true) => Ok(()),
+        (None, false) => Err("the broker cannot be reached; trying again all the time".to_owned()),
     }
     .into();
     let now = Instant::now();
-    let intake: Part = shared.ingestors.intake(now).into();
+    let intake: Part = shared.ingestors.intake(now).and_then(|()| shared.arrivals.check()).into();
     let history: Part = shared.ingestors.history(now).and_then(|()| shared.past.check()).into();
     let state: Part = shared.people.state().whole().into();
     let ready = broker.ok && intake.ok && history.ok && state.ok;
@@ -151,6 +154,7 @@ pub async fn ready(State(shared): State<Shared>, person: Option<Extension<Person
         |person: &Person| may(person, Action::SeeHosts, Some(&HostGroups::new())) == Decision::Allowed;
     let details = person.filter(|person| sees_all(person)).map(|Extension(person)| {
         let (refused, notices) = (Refused::so_far(&shared), shared.ingestors.notices());
+        let warnings = shared.health.warnings().into_iter().chain(shared.ingestors.warnings(now)).collect();
         let backup = shared.people.state().backup().map(Part::from);
         let state_not_saved = shared.people.state().unsaved();
         let waiting_hosts = shared.admission.waiting().into();
@@ -187,6 +191,7 @@ pub async fn ready(State(shared): State<Shared>, person: Option<Extension<Person
             waiting_hosts,
             notices,
             refused,
+            warnings,
         }
     });
     json::answer(status, &Ready { ready, details })

@@ -90,6 +90,13 @@ impl IngestorReports {
         reports.values().flat_map(|report| of(&report.status)).collect()
     }
 
+    /// What the ingestors warn of.
+    pub fn warnings(&self, now: Instant) -> Vec<String> {
+        let reports = self.by_partition.lock();
+        let fresh = |report: &&Report| now.saturating_duration_since(report.received) <= BELIEVED_FOR;
+        reports.values().filter(fresh).filter_map(|report| report.status.disk_warning.clone()).collect()
+    }
+
     /// Whether snapshots are being read from the stream.
     pub fn intake(&self, now: Instant) -> Check {
         let reports = self.by_partition.lock();

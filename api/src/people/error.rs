@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::http::StatusCode;
-use fleetps_nats::{audit::AuditError, bucket::BucketError};
+use fleetps_nats::{audit::AuditError, bucket::BucketError, patience::Passing};
 
 use super::{grant::NotAGrant, password::Unavailable, users::NotAName};
 use crate::{broker::Away, refusal::Refusal};
@@ -64,6 +64,12 @@ pub enum PeopleError {
     /// The system.
     #[error("the system has no random numbers: {0}")]
     Random(#[from] getrandom::Error),
+}
+
+impl Passing for PeopleError {
+    fn is_passing(&self) -> bool {
+        matches!(self, Self::Audit(_) | Self::Broker(_))
+    }
 }
 
 impl PeopleError {

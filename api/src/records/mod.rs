@@ -13,7 +13,7 @@ use axum::http::StatusCode;
 use fleetps_ingestor::audit::{AuditAnswer, AuditFolder, AuditQuery, search};
 use fleetps_nats::{
     HostName,
-    audit::{Audit, AuditEntry, Chained, Outcome},
+    audit::{Audit, AuditEntry, AuditError, Chained, Outcome},
     with_causes,
 };
 use tokio_util::sync::CancellationToken;
@@ -66,7 +66,7 @@ impl Records {
         client: &Client,
         history: PathBuf,
         shutdown: CancellationToken,
-    ) -> anyhow::Result<Self> {
+    ) -> Result<Self, AuditError> {
         let audit = Audit::open(client).await?;
         let writer = Writer::start(audit.clone(), shutdown);
         Ok(Self(Some(Arc::new(Open {

@@ -60,17 +60,19 @@ pub async fn at_start(
          data folder, and start with --recover",
     )?;
     if !losses.is_empty() {
-        eprintln!("fleetps: the broker lost records of its own: {losses}");
+        fleetps_nats::errln!("fleetps: the broker lost records of its own: {losses}");
     }
     match (recover, losses.is_empty()) {
-        (true, true) => eprintln!("fleetps: --recover has nothing to bring back: every record can be read"),
+        (true, true) => {
+            fleetps_nats::errln!("fleetps: --recover has nothing to bring back: every record can be read")
+        }
         (true, false) => {
             let audit = Audit::open(client).await?;
             let told = recover::recover(client, &audit, saved.as_ref(), &losses, this_host).await?;
-            eprintln!("fleetps: {told}");
+            fleetps_nats::errln!("fleetps: {told}");
             losses = Losses::find(client, saved.as_ref()).await?;
         }
-        (false, false) => eprintln!("fleetps: {}", way_on(saved.as_ref())),
+        (false, false) => fleetps_nats::errln!("fleetps: {}", way_on(saved.as_ref())),
         (false, true) => {}
     }
     Ok(Found { saved, losses })

@@ -9,7 +9,7 @@ use std::{
 
 use fleetps_nats::server::find_or_install;
 
-use crate::program::{Running, ask, fleetps, until};
+use crate::program::{Running, ask, fleetps, fleetps_on, until};
 
 /// A program that ends with the test.
 struct Started(Child);
@@ -90,6 +90,11 @@ fn a_host_joins_over_tls_with_one_command_and_trusts_nobody_else() {
 
 /// A nats-server with the configuration that `fleetps broker-keys` prints, on a free port and with its store in `folder`.
 fn broker_by_hand(folder: &Path, keys: &Path) -> (Started, String) {
+    broker_by_hand_on("-1", folder, keys)
+}
+
+/// The same on this port.
+fn broker_by_hand_on(port: &str, folder: &Path, keys: &Path) -> (Started, String) {
     let printed = said(Command::new(env!("CARGO_BIN_EXE_fleetps")).arg("broker-keys").arg(keys));
     let store = folder.join("store").display().to_string();
     let config = printed.replace("/var/lib/nats", &store).replace("127.0.0.1:8222", "127.0.0.1:-1");
@@ -97,10 +102,11 @@ fn broker_by_hand(folder: &Path, keys: &Path) -> (Started, String) {
     let file = folder.join("nats-server.conf");
     fs::write(&file, config).unwrap();
     let ports = folder.join("ports");
+    let _ = fs::remove_dir_all(&ports);
     fs::create_dir(&ports).unwrap();
     let server = Started::start(
         Command::new(find_or_install(None, &|_| {}).unwrap())
-            .args(["--addr", "127.0.0.1", "--port", "-1", "--ports_file_dir"])
+            .args(["--addr", "127.0.0.1", "--port", port, "--ports_file_dir"])
             .arg(&ports)
             .arg("--config")
             .arg(file)
@@ -150,4 +156,79 @@ fn a_broker_by_hand_an_ingestor_a_web_server_and_a_host_that_joined_are_a_fleet(
         started.stop();
     }
     assert!(ask(data.path(), "SELECT count(*) FROM host_sample WHERE host = 'web-01'") > 0);
+}
+
+/// The parts of a fleet apart, each of which has to wait for the broker.
+struct Parts {
+    _ingestor: Started,
+    _serving: Started,
+    _agent: Started,
+    address: String,
+}
+
+impl Parts {
+    fn start(url: &str, data: &Path, keys: &Path, joined: &Path) -> Self {
+        let mut ingestor = program("fleetps-ingestor");
+        ingestor.args(["--nats", url, "--nkey"]).arg(keys.join("ingestor.nk")).arg("--data").arg(data);
+        let listen = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+        let mut serve = fleetps_on(data, &listen);
+        serve.args(["--nats", url, "--nkey"]).arg(keys.join("api.nk")).arg("--admission-keys").arg(keys);
+        serve.arg("serve").stdout(Stdio::null());
+        Self {
+            _ingestor: Started::start(&mut ingestor),
+            _serving: Started::start(&mut serve),
+            _agent: agent(joined),
+            address: format!("http://{listen}"),
+        }
+    }
+
+    /// The status of the answer, and its body.
+    fn get(&self, path: &str) -> Option<(u16, String)> {
+        let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+        let mut answer = agent.get(format!("{}{path}", self.address)).call().ok()?;
+        Some((answer.status().as_u16(), answer.body_mut().read_to_string().ok()?))
+    }
+
+    fn until_ready(&self) {
+        until("everything is ready", || self.get("/readyz").filter(|(status, _)| *status == 200));
+        until("the host is up", || self.get("/api/v1/hosts").filter(|(_, hosts)| hosts.contains("\"up\"")));
+    }
+}
+
+#[test]
+fn every_part_waits_for_a_broker_that_comes_later_and_for_one_that_is_killed() {
+    let [folder, data, joined] = [(); 3].map(|()| tempfile::tempdir().unwrap());
+    let keys = folder.path().join("keys");
+    // A host that has joined before: with a whole fleet on the same port and the same store.
+    let (broker, url) = broker_by_hand(folder.path(), &keys);
+    let port = url.rsplit(':').next().unwrap().to_owned();
+    let mut serve = fleetps(data.path());
+    serve.args(["--nats", &url, "--nkey"]).arg(keys.join("api.nk")).arg("--admission-keys").arg(&keys);
+    let serving = Started::start(serve.arg("serve").stdout(Stdio::null()));
+    let mut command = fleetps(data.path());
+    command.args(["--nats", &url, "--nkey"]).arg(keys.join("api.nk"));
+    let token = enrolment_token(&mut command);
+    until("the host has joined", || {
+        join(&url, &token, joined.path()).output().unwrap().status.success().then_some(())
+    });
+    serving.stop();
+    broker.stop();
+
+    let parts = Parts::start(&url, data.path(), &keys, joined.path());
+    until("the process is up", || parts.get("/healthz").filter(|(status, _)| *status == 200));
+    let (status, body) = parts.get("/readyz").unwrap();
+    assert!(status == 503 && body.contains("broker"), "{status}: {body}");
+    let (mut broker, _) = broker_by_hand_on(&port, folder.path(), &keys);
+    parts.until_ready();
+    // Every write of it fails: it goes on taking what is published, and stores nothing.
+    let limited =
+        Command::new("prlimit").args(["--pid", &broker.0.id().to_string(), "--fsize=1000:"]).status();
+    if limited.is_ok_and(|status| status.success()) {
+        until("it is said", || parts.get("/readyz").filter(|(_, body)| body.contains("stores none")));
+    }
+    broker.0.kill().unwrap();
+    broker.0.wait().unwrap();
+    until("nothing is ready", || parts.get("/readyz").filter(|(status, _)| *status == 503));
+    let (_broker, _) = broker_by_hand_on(&port, folder.path(), &keys);
+    parts.until_ready();
 }

@@ -16,6 +16,7 @@ mod browser_travel;
 #[path = "../../../ingestor/tests/it/chance.rs"]
 #[allow(dead_code, reason = "the ingestor's tests use the rest")]
 mod chance;
+mod closed_pipe;
 mod commands;
 mod console;
 mod console_scoped;
@@ -44,8 +45,10 @@ mod program;
 mod readme;
 mod recovery;
 mod rules;
+mod service;
 mod shares;
 mod sql_page;
+mod starts;
 mod support;
 mod tls;
 mod travel;

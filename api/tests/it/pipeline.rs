@@ -14,7 +14,7 @@ use fleetps_ingestor::{
 use fleetps_nats::{
     HostName, Snapshot,
     admission::AdmissionSettings,
-    server::{ManagedServer, Part, ServerSettings},
+    server::{ManagedServer, Part, ServerHealth, ServerSettings},
     snapshot::{Encoder, Process},
     stream, subject,
 };
@@ -221,9 +221,8 @@ async fn serve_over(server: &ManagedServer, history: &std::path::Path) -> (std::
     let settings = IngestorSettings { history: history.to_owned(), ..IngestorSettings::default() };
     let people = People::anybody(Addresses::default());
     let task = tokio::spawn(async move {
-        fleetps::web::run(fleetps::tls::Door::plaintext(listener), client, settings, people, shutdown)
-            .await
-            .unwrap();
+        let (door, health) = (fleetps::tls::Door::plaintext(listener), ServerHealth::default());
+        fleetps::web::run(door, client, health, settings, people, shutdown).await.unwrap();
     });
     // Answers once it has caught up.
     get(address, "/healthz").await;

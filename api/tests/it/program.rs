@@ -70,15 +70,13 @@ impl Drop for Running {
 }
 
 pub fn fleetps(data: &Path) -> Command {
+    fleetps_on(data, "127.0.0.1:0")
+}
+
+/// The same, serving this address.
+pub fn fleetps_on(data: &Path, listen: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_fleetps"));
-    command.arg("--data").arg(data).args([
-        "--listen",
-        "127.0.0.1:0",
-        "--interval",
-        "500ms",
-        "--host",
-        "here",
-    ]);
+    command.arg("--data").arg(data).args(["--listen", listen, "--interval", "500ms", "--host", "here"]);
     // What a test wants otherwise, it says by a flag.
     command.env("FLEETPS_AUTH", "off");
     command
@@ -105,7 +103,7 @@ fn captured_at(hosts: &Value) -> Option<String> {
 }
 
 /// The process ids of the nats-servers that keep their store in `data`.
-fn brokers_of(data: &Path) -> Vec<String> {
+pub fn brokers_of(data: &Path) -> Vec<String> {
     let output = Command::new("pgrep").arg("-f").arg(data.join("nats")).output().unwrap();
     String::from_utf8_lossy(&output.stdout).split_whitespace().map(str::to_owned).collect()
 }

@@ -35,7 +35,7 @@ pub use schedule::BackupFolder;
 pub use state::{Buckets, StateFile, bring_back_state, bucket_names, read_buckets, state_files};
 pub use take::{Taken, take};
 
-use fleetps_nats::{bucket::BucketError, lock::LockError};
+use fleetps_nats::{bucket::BucketError, lock::LockError, patience::Passing};
 
 use crate::history::HistoryError;
 
@@ -94,6 +94,12 @@ pub enum BackupError {
         /// What is wrong.
         problem: String,
     },
+}
+
+impl Passing for BackupError {
+    fn is_passing(&self) -> bool {
+        matches!(self, Self::Bucket(_))
+    }
 }
 
 impl BackupError {

@@ -2,7 +2,7 @@
 
 use std::{sync::mpsc::Receiver, time::Duration};
 
-use fleetps_nats::with_causes;
+use fleetps_nats::{disk::Disk, units::format_bytes, with_causes};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -28,8 +28,7 @@ pub(crate) fn seal_all(
 ) {
     while let Ok(mut rows) = segments.recv() {
         let mut delay = FIRST_RETRY_DELAY;
-        while let Err(error) = seal_one(&mut rows, shelf, progress) {
-            let text = with_causes(&error);
+        while let Err(text) = try_to_seal(&mut rows, shelf, progress) {
             tracing::error!("{text}; trying again in {delay:?}");
             progress.set_write_error(Some(text));
             if !wait(delay, cancel) {
@@ -39,6 +38,19 @@ pub(crate) fn seal_all(
         }
         progress.set_write_error(None);
     }
+}
+
+/// Seals, unless what is left of the disk is the broker's: a full disk harms that more, and it keeps what is not sealed.
+fn try_to_seal(rows: &mut SegmentRows, shelf: &Shelf, progress: &Progress) -> Result<(), String> {
+    if let Some(disk) = Disk::of(shelf.folder()).filter(Disk::is_at_its_reserve) {
+        return Err(format!(
+            "the history cannot be written: the disk of {} has only {} left, which is kept for the broker; is there space \
+             to be freed?",
+            shelf.folder().display(),
+            format_bytes(disk.free_bytes)
+        ));
+    }
+    seal_one(rows, shelf, progress).map_err(|error| with_causes(&error))
 }
 
 fn seal_one(

@@ -22,7 +22,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use fleetps_nats::{HostName, with_causes};
+use fleetps_nats::{HostName, disk, with_causes};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use clock::{Heard, HistoryClock};
@@ -98,6 +98,8 @@ impl Upkeep {
         looked?;
         failures.forget_gone(&self.shelf.segments());
         self.progress.set_failed_merges(failures.reasons());
+        let warning = disk::warning(self.shelf.folder());
+        self.progress.set_disk_warning(warning.map(|warning| warning.to_string()));
         self.shelf.publish()?;
         self.shelf.unlink_retired(self.settings.unlink_delay);
         let times = self.times(jiff::Timestamp::now().as_second());

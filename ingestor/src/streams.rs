@@ -1,0 +1,100 @@
+//! Keeps the streams as they must be: there, and no larger than the broker's disk has room for.
+
+use std::time::Duration;
+
+use async_nats::jetstream;
+use fleetps_nats::{
+    disk::Disk,
+    stream::{self, StreamError},
+    units::format_bytes,
+    with_causes,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::settings::IngestorSettings;
+
+/// How often it is looked: each of the three questions costs the broker some microseconds.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// The stream is never made smaller than this: what comes in while a segment is sealed.
+const LEAST_BYTES: u64 = 4 << 20;
+
+/// Makes sure that the streams are there; that of snapshots may take `max_bytes`.
+pub(crate) async fn ensure(jetstream: &jetstream::Context, max_bytes: u64) -> Result<(), StreamError> {
+    stream::ensure(jetstream, i64::try_from(max_bytes).unwrap_or(i64::MAX)).await
+}
+
+/// Looks after the streams until `stop`: makes them again where the broker lost them, because without them nobody can
+/// publish, and has the stream give room back where others fill the broker's disk.
+pub(crate) async fn keep(jetstream: jetstream::Context, settings: IngestorSettings, stop: CancellationToken) {
+    while stop.run_until_cancelled(tokio::time::sleep(LOOK_EVERY)).await.is_some() {
+        if let Some(Err(error)) = stop.run_until_cancelled(look(&jetstream, &settings)).await {
+            tracing::debug!("{}", with_causes(&error));
+        }
+    }
+}
+
+async fn look(jetstream: &jetstream::Context, settings: &IngestorSettings) -> Result<(), StreamError> {
+    let disk = settings.broker.as_deref().and_then(Disk::of);
+    let present = match disk {
+        Some(_) => stream::open_snapshots(jetstream).await.ok().map(|stream| {
+            let info = stream.cached_info();
+            Present { max_bytes: info.config.max_bytes.unsigned_abs(), bytes: info.state.bytes }
+        }),
+        None => None,
+    };
+    let limit = settings.max_stream_bytes;
+    let room = present.zip(disk).map_or(limit, |(present, disk)| room(limit, present, &disk));
+    if let Some(present) = present.filter(|present| present.max_bytes != room) {
+        let (before, now) = (format_bytes(present.max_bytes), format_bytes(room));
+        tracing::warn!("the stream may take {now} instead of {before}, because of the room on its disk");
+    }
+    ensure(jetstream, room).await
+}
+
+/// How large the stream is and may be.
+#[derive(Debug, Clone, Copy)]
+struct Present {
+    max_bytes: u64,
+    bytes: u64,
+}
+
+/// How large it may be from now on: `limit`, but where the last part of its disk is used, by so much less than it is. What it
+/// gives up is the oldest, which is long stored. Only where there is twice the room does it grow again.
+fn room(limit: u64, present: Present, disk: &Disk) -> u64 {
+    let reserve = disk.reserve_bytes();
+    if disk.free_bytes < reserve {
+        let smaller = present.bytes.saturating_sub(reserve - disk.free_bytes).max(LEAST_BYTES);
+        smaller.min(present.max_bytes).min(limit)
+    } else if disk.free_bytes < 2 * reserve {
+        present.max_bytes.min(limit)
+    } else {
+        limit
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: u64 = 1 << 20;
+
+    #[test]
+    fn the_stream_gives_room_back_where_the_disk_is_full_and_takes_it_again_where_there_is_plenty() {
+        let present = Present { max_bytes: 800 * MIB, bytes: 500 * MIB };
+        let disk = |free| Disk {
+            total_bytes: 2000 * MIB,
+            free_bytes: free * MIB,
+            is_out_of_files: false,
+            is_read_only: false,
+        };
+        let limit = 800 * MIB;
+        assert_eq!(room(limit, present, &disk(300)), limit);
+        assert_eq!(room(limit, present, &disk(150)), 800 * MIB);
+        assert_eq!(room(limit, present, &disk(40)), 440 * MIB);
+        let smaller = Present { max_bytes: 440 * MIB, bytes: 440 * MIB };
+        assert_eq!(room(limit, smaller, &disk(150)), 440 * MIB);
+        assert_eq!(room(limit, Present { bytes: 2 * MIB, ..present }, &disk(0)), LEAST_BYTES);
+        assert_eq!(room(limit, smaller, &disk(300)), limit);
+        assert_eq!(room(MIB, Present { max_bytes: MIB, bytes: MIB }, &disk(0)), MIB);
+    }
+}
