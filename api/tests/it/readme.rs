@@ -1,10 +1,11 @@
-//! What README.md shows of SQL and Python is run.
+//! What README.md shows of SQL and Python is run, and docs/reliability.md names tests that there are.
 
 use std::{path::Path, process::Command};
 
 use crate::console::history;
 
 const README: &str = include_str!("../../../README.md");
+const RELIABILITY: &str = include_str!("../../../docs/reliability.md");
 
 /// What stands in the blocks of one language.
 fn blocks(language: &str) -> Vec<&'static str> {
@@ -70,4 +71,35 @@ fn the_readmes_python_makes_frames_of_every_question() {
     let python = Command::new("python3").args(["-c", &script]).output().unwrap();
     let complained = String::from_utf8_lossy(&python.stderr);
     assert_eq!(String::from_utf8_lossy(&python.stdout).trim(), "8", "{complained}");
+}
+
+/// Names of tests are long; what else stands in such quotes there is short or no name.
+#[test]
+fn every_test_that_the_reliability_page_names_is_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let sources: String =
+        ["agent", "api", "ingestor", "nats"].iter().map(|part| text_of(&root.join(part))).collect();
+    let quoted = RELIABILITY.split('`').skip(1).step_by(2);
+    let is_name = |text: &&str| {
+        text.len() >= 18 && text.chars().all(|letter| letter == '_' || letter.is_ascii_lowercase())
+    };
+    let names: Vec<_> = quoted.filter(is_name).collect();
+    assert!(names.len() > 60, "{}", names.len());
+    let missing: Vec<_> =
+        names.into_iter().filter(|name| !sources.contains(&format!("fn {name}("))).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
+/// All Rust in a folder.
+fn text_of(folder: &Path) -> String {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries
+        .filter_map(|path| match path.is_dir() {
+            true => Some(text_of(&path)),
+            false => path
+                .extension()
+                .is_some_and(|kind| kind == "rs")
+                .then(|| std::fs::read_to_string(path).unwrap()),
+        })
+        .collect()
 }
