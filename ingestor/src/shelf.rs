@@ -126,11 +126,9 @@ impl Shelf {
 
     fn judge(&self, unread: &Unread) -> Result<(), Fault> {
         let path = self.folder.join(unread.name.to_string());
-        match unread.is_suspected() {
-            // Its beginning may be whole.
-            true => read_whole(&path, &unread.name.alias()),
-            false => RowCounts::of(&self.folder).read(&unread.name).map(drop),
-        }
+        RowCounts::of(&self.folder).read(&unread.name)?;
+        // Its beginning is whole; what could not be read may lie behind it.
+        read_whole(&path, &unread.name.alias())
     }
 
     /// Takes a segment out of use that turned out to be unreadable.
@@ -288,5 +286,28 @@ mod tests {
         shelf.look_at_all_again(Duration::ZERO).unwrap();
         assert!(!path.exists() && folder.path().join(name.damaged_file_name()).exists());
         assert_eq!((shelf.set_aside().len(), shelf.highest(0)), (1, Some((1_000, 10))));
+    }
+
+    #[test]
+    fn what_cannot_be_read_behind_the_beginning_of_a_file_is_not_back_because_that_can_be_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut rows = SegmentRows::new(0, 1_000, 10, 5_000_000);
+        rows.push(10, 0, &"host".parse().unwrap(), Snapshot::default());
+        let name = seal(folder.path(), &mut rows).unwrap();
+        let path = folder.path().join(name.to_string());
+        let whole = fs::read(&path).unwrap();
+        let is_hidden = |place: &usize| {
+            let mut content = whole.clone();
+            content[*place..].iter_mut().take(1024).for_each(|byte| *byte ^= 1);
+            fs::remove_file(&path).unwrap();
+            fs::write(&path, content).unwrap();
+            RowCounts::of(folder.path()).read(&name).is_ok() && read_whole(&path, &name.alias()).is_err()
+        };
+        (3 * 4096..whole.len()).step_by(4096).find(is_hidden).expect("a block that is read last");
+        let shelf = Shelf::open(folder.path()).unwrap();
+        assert_eq!(shelf.segments().len(), 1);
+        shelf.doubt(name, Fault::Unavailable("an I/O error".to_owned())).unwrap();
+        shelf.look_at_all_again(Duration::from_secs(3600)).unwrap();
+        assert_eq!((shelf.segments(), shelf.set_aside().len()), (Vec::new(), 1));
     }
 }

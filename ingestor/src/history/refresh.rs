@@ -57,13 +57,11 @@ fn put_aside(asides: &mut Asides, name: SegmentName, fault: Fault) {
 fn retry(asides: &mut Asides, folder: &Path) {
     let now = Instant::now();
     let due = asides.iter().filter(|(_, aside)| aside.retry_at <= now);
-    let due: Vec<_> = due.map(|(name, aside)| (*name, aside.fault.is_damage())).collect();
-    for (name, is_damaged) in due {
-        let read = match is_damaged {
-            // Its beginning may be whole.
-            true => find_fault(folder, &name).map_or(Ok(()), Err),
-            false => RowCounts::of(folder).read(&name).map(drop),
-        };
+    let due: Vec<SegmentName> = due.map(|(name, _)| *name).collect();
+    for name in due {
+        // Its beginning may be whole, and what could not be read lie behind it.
+        let read =
+            RowCounts::of(folder).read(&name).and_then(|_| find_fault(folder, &name).map_or(Ok(()), Err));
         match read {
             Ok(()) | Err(Fault::Gone) => drop(asides.remove(&name)),
             Err(fault) => put_aside(asides, name, fault),

@@ -24,13 +24,6 @@ pub(super) struct Unread {
     delay: Duration,
 }
 
-impl Unread {
-    /// Whether it was found damaged once.
-    pub(super) fn is_suspected(&self) -> bool {
-        self.suspected_since.is_some()
-    }
-}
-
 /// All of them, by file name.
 #[derive(Debug, Default)]
 pub(super) struct UnreadSegments(BTreeMap<String, Unread>);
