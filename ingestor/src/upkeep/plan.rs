@@ -14,6 +14,9 @@ const SETTLE_S: i64 = 90;
 /// written some three times.
 const MERGE_THINNED_COUNT: usize = 8;
 
+/// What has every sample by its level does have it in segments of earlier versions: none of a host was left out then.
+const WHOLE_BEFORE_VERSION: u32 = 4;
+
 const HOUR_S: i64 = 3600;
 pub(super) const DAY_S: i64 = 24 * HOUR_S;
 /// How long a time the roll-ups in one segment are of, about.
@@ -71,10 +74,12 @@ impl Plan {
         self.sources.iter().all(|source| source.name.level.is_raw())
     }
 
-    /// Whether its sources have no sums of hours: fresh ones, and those of the first version. Others may have less of some
-    /// hosts than their level says, so that sums are made of sums.
+    /// Whether sums of hours are made of samples: fresh sources have no sums, and those of earlier versions need not have. Others
+    /// may have less of some hosts than their level says, so that sums are made of sums.
     pub(super) fn has_no_sums(&self) -> bool {
-        let has_none = |source: &Shelved| source.name.level == Level::Fresh || source.name.schema_version < 2;
+        let has_none = |source: &Shelved| {
+            source.name.level == Level::Fresh || source.name.schema_version < WHOLE_BEFORE_VERSION
+        };
         self.has_every_sample() && self.sources.iter().any(has_none)
     }
 
