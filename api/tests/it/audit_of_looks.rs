@@ -120,7 +120,10 @@ async fn asking_for_a_host_that_is_hidden_or_none_is_answered_alike_and_on_recor
             let url = urls(route, host).swap_remove(0);
             asked += 1;
             let answer = ask(&site, &curious, route, &url).await;
-            answers.push((answer.status, answer.body.replace(host, "HOST")));
+            // Pages say what time it is.
+            let is_no_digit = |letter: &char| !letter.is_ascii_digit();
+            let body: String = answer.body.replace(host, "HOST").chars().filter(is_no_digit).collect();
+            answers.push((answer.status, body));
         }
         if answers[0].0 != axum::http::StatusCode::FORBIDDEN {
             assert_eq!(answers[0], answers[1], "{}", route.path);
