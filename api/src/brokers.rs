@@ -42,7 +42,9 @@ impl Brokers {
         loop {
             let trying = async {
                 match start_server(settings.clone(), health.clone()).await {
-                    Ok(server) => return Some(server),
+                    Ok(server) => return Ok(Some(server)),
+                    // It is mended by hand, and nothing runs without it.
+                    Err(error @ ServerError::Key(_)) => return Err(error),
                     Err(error) => {
                         let problem =
                             format!("{:#}; it is tried again and again", anyhow::Error::from(error));
@@ -50,14 +52,15 @@ impl Brokers {
                     }
                 }
                 tokio::time::sleep(reconnect_delay(failures)).await;
-                None
+                Ok(None)
             };
             match ended.run_until_cancelled(trying).await {
-                Some(Some(server)) => {
+                Some(Ok(Some(server))) => {
                     health.set_problem(None);
                     return Ok(Some(Self::Managed(server)));
                 }
-                Some(None) => failures += 1,
+                Some(Ok(None)) => failures += 1,
+                Some(Err(error)) => return Err(error.into()),
                 None => return Ok(None),
             }
         }
