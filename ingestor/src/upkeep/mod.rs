@@ -47,7 +47,7 @@ use crate::{
 };
 
 /// After a failure: long enough not to fill the log, short enough to use new space soon.
-const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(30);
+const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(10);
 /// How often waiting looks whether to stop.
 const TICK: Duration = Duration::from_millis(100);
 /// How far the thread stands back behind intake (as the command `nice` counts).
