@@ -171,6 +171,7 @@ async fn of_what_a_host_sends_again_and_again_only_so_much_is_unpacked_for_a_cha
     let mut taken = snapshot(1, processes);
     for step in 0..20 {
         taken.captured_at_us = begun_us + step * 10_000_000;
+        taken.sequence = step.cast_unsigned() + 1;
         // Answered once it is in the stream.
         agent.request(subject::snapshot(&host), encoder.encode(&taken).unwrap().into()).await.unwrap();
     }

@@ -39,6 +39,10 @@ const LOOK: Duration = Duration::from_millis(5);
 /// A server that ends or hangs this often in a row while it reads its store goes on without what it was reading.
 const MAX_FAILED_STARTS: u32 = 2;
 
+/// The environment variable from which the configuration takes the server's name. A flag would make every reload fail, because
+/// nats-server compares its name with that of the configuration alone.
+const NAME_VARIABLE: &str = "FLEETPS_SERVER_NAME";
+
 /// When the certificate and its key were changed; `None` without TLS.
 type CertificateState = Option<[Option<SystemTime>; 2]>;
 
@@ -200,7 +204,9 @@ impl Runner {
 
     /// Has the program read its configuration, and the files that it names; what it said where they are not right.
     fn check_config(&self) -> Result<(), String> {
-        let checked = Command::new(&self.program).arg("-t").arg("-c").arg(&self.files.config).output();
+        let mut check = Command::new(&self.program);
+        check.arg("-t").arg("-c").arg(&self.files.config).env(NAME_VARIABLE, "fleetps");
+        let checked = check.output();
         let output = checked.map_err(|error| error.to_string())?;
         if output.status.success() {
             return Ok(());
@@ -268,7 +274,7 @@ impl Runner {
         let name = format!("fleetps-{:016x}", fastrand::u64(..));
         let mut log = BrokerLog::from_its_end(&self.files.log);
         let mut command = Command::new(&self.program);
-        command.arg("--config").arg(&self.files.config).args(["--name", &name]);
+        command.arg("--config").arg(&self.files.config).env(NAME_VARIABLE, &name);
         command.args(["--addr", &self.listen_ip().to_string(), "--port", &port.to_string()]);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let spawned = ServerProcess::spawn(&mut command);

@@ -213,8 +213,11 @@ async fn a_port_that_others_know_is_waited_for_and_one_that_they_do_not_is_chang
     elsewhere.stop().await;
 }
 
+/// What it is called, and what does it to a store.
+type Damage = (&'static str, fn(&Path));
+
 /// Damage to the folders of a store, and whether what was in it can still be there.
-const DAMAGES: [(&str, fn(&Path)); 5] = [
+const DAMAGES: [Damage; 5] = [
     ("the store is a file", |nats| put_file(&nats.join("jetstream"))),
     ("its inner folder is a file", |nats| put_file(&nats.join("jetstream/jetstream"))),
     ("the account is a file", |nats| put_file(&nats.join("jetstream/jetstream/FLEET"))),
