@@ -48,7 +48,7 @@ impl Session {
         }
     }
 
-    /// Whether it has not ended by itself. One that [began ahead](Self::not_before) of the clock ends when it is idle.
+    /// Whether it has not ended by itself. One that began ahead (`not_before`) of the clock ends when it is idle.
     pub fn is_within_limits(&self, settings: &SignInSettings, now_us: i64) -> bool {
         let is_young =
             self.began_at_us > now_us || is_within(self.began_at_us, settings.absolute_limit, now_us);
