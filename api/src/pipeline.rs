@@ -87,8 +87,8 @@ pub async fn serve(config: Config, ended: CancellationToken) -> anyhow::Result<(
     };
     let Some(started) = ended.run_until_cancelled(start).await else { return Ok(()) };
     let (client, _admission, people, sign_in) = started?;
+    starting.end().await;
     output::announce(format_args!("fleetps serves {address}{sign_in}\nstop it with Ctrl-C\n"));
-    starting.end();
     let health = people.state().clone();
     let saving = recovery::keep_saving(client.clone(), &config.data, &health, ended.clone());
     let serving = web::run(door, client, ServerHealth::default(), config.history, people, ended);
@@ -301,7 +301,7 @@ impl Pipeline {
         let people = people(config, &client, address).await?;
         let sign_in = first_sign_in(&people, address, &found, config).await?;
         self.keep_state(client.clone(), config, people.state().clone());
-        starting.end();
+        starting.end().await;
         let (health, stop) = (brokers.health(), self.stop_rest.clone());
         run_part(
             &mut self.rest,

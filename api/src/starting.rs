@@ -125,10 +125,11 @@ impl Starting {
         Self { over, serving: AbortOnDropHandle::new(serving) }
     }
 
-    /// Takes no further requests; those that came have a moment.
-    pub(crate) fn end(self) {
+    /// Takes no further requests, and returns when those that came are answered, or had a moment for it: whoever asks from
+    /// then on is answered by fleetps itself.
+    pub(crate) async fn end(self) {
         self.over.cancel();
-        tokio::spawn(tokio::time::timeout(LAST_ANSWERS, self.serving));
+        let _ = tokio::time::timeout(LAST_ANSWERS, self.serving).await;
     }
 }
 
