@@ -15,9 +15,9 @@ use fleetps_nats::snapshot::Process;
 use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::{Value, json};
 use tokio::{
-    io::{AsyncBufReadExt, BufReader},
+    io::{AsyncBufReadExt, BufReader, Lines},
     net::TcpListener,
-    process::{Child, Command},
+    process::{Child, ChildStdout, Command},
 };
 
 use crate::support::{PATIENCE, Site, family, process};
@@ -171,22 +171,29 @@ fn headless_shell() -> Option<&'static str> {
     Some("/usr/lib/chromium/chromium-headless-shell").filter(|path| Path::new(path).is_file())
 }
 
+/// It takes a port of one kind of address and then wants the same of the other, which somebody else may have by then: tests
+/// of connections have thousands. It ends, and is started again.
 async fn start_driver() -> Option<(Child, u16)> {
-    let mut command = Command::new("chromedriver");
-    command.arg("--port=0").stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true);
-    let mut driver = command.spawn().ok()?;
-    let mut lines = BufReader::new(driver.stdout.take()?).lines();
-    let port = async {
-        while let Some(line) = lines.next_line().await.ok()? {
-            if let Some((_, port)) = line.split_once("successfully on port ") {
-                return port.trim_end_matches('.').parse().ok();
-            }
+    for _ in 0..20 {
+        let mut command = Command::new("chromedriver");
+        command.arg("--port=0").stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true);
+        let mut driver = command.spawn().ok()?;
+        let mut lines = BufReader::new(driver.stdout.take()?).lines();
+        if let Ok(Some(port)) = tokio::time::timeout(PATIENCE, port_said_in(&mut lines)).await {
+            tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+            return Some((driver, port));
         }
-        None
-    };
-    let port = tokio::time::timeout(PATIENCE, port).await.ok()??;
-    tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-    Some((driver, port))
+    }
+    None
+}
+
+async fn port_said_in(lines: &mut Lines<BufReader<ChildStdout>>) -> Option<u16> {
+    while let Some(line) = lines.next_line().await.ok()? {
+        if let Some((_, port)) = line.split_once("successfully on port ") {
+            return port.trim_end_matches('.').parse().ok();
+        }
+    }
+    None
 }
 
 const PIDS: &str = "return [...document.querySelectorAll('#processes tbody tr:not(.gone) td.pid')].map((cell) => cell.textContent).join(' ')";
