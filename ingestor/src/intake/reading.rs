@@ -9,7 +9,10 @@ use fleetps_nats::{
     stream::{self, StreamError},
     with_causes,
 };
-use tokio::{sync::mpsc, time::MissedTickBehavior};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, MissedTickBehavior},
+};
 use tokio_util::sync::CancellationToken;
 
 use super::Event;
@@ -73,7 +76,8 @@ pub(crate) async fn read_stream(
     cancel: CancellationToken,
 ) {
     let mut reader = reader_at(&jetstream, beginning);
-    let mut seal = tokio::time::interval(seal_interval);
+    // Not at once, when the first that waits in the stream may be in.
+    let mut seal = tokio::time::interval_at(Instant::now() + seal_interval, seal_interval);
     seal.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let event = tokio::select! {
