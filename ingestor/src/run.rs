@@ -72,9 +72,12 @@ pub async fn run(
     let finding = patiently("the ingestor", || find_beginning(&jetstream, &settings, &shelf));
     let Some(found) = cancel.run_until_cancelled(finding).await else { return Ok(()) };
     let beginning = found?;
+    let following = patiently("the ingestor", || Standing::follow(&client));
+    let Some(followed) = cancel.run_until_cancelled(following).await else { return Ok(()) };
+    let standing = followed?;
     tracing::info!(folder = %shelf.folder().display(), sequence = beginning.sequence, "storing snapshots");
     progress.set_sealed(beginning.sequence - 1, 0);
-    let parts = Parts { shelf, progress, clock, beginning, duplicates, stop };
+    let parts = Parts { shelf, progress, clock, beginning, duplicates, standing, stop };
     run_parts(client, jetstream, settings, parts).await?;
     let _ = status.await;
     Ok(())
@@ -154,6 +157,7 @@ struct Parts {
     clock: Arc<HistoryClock>,
     beginning: Beginning,
     duplicates: Duplicates,
+    standing: Standing,
     stop: CancellationToken,
 }
 
@@ -163,7 +167,7 @@ async fn run_parts(
     settings: IngestorSettings,
     parts: Parts,
 ) -> Result<(), IngestError> {
-    let Parts { shelf, progress, clock, beginning, duplicates, stop } = parts;
+    let Parts { shelf, progress, clock, beginning, duplicates, standing, stop } = parts;
     let (events_in, events) = mpsc::channel(WAITING_DELIVERIES);
     let (segments_in, segments) = sync_channel(WAITING_SEGMENTS);
     let (letters_in, letters) = mpsc::channel(WAITING_DEAD_LETTERS);
@@ -172,7 +176,7 @@ async fn run_parts(
     let numbering = (settings.partition, beginning.epoch_s);
     let unpacker = Unpacker::new(settings.host_bytes_per_s)
         .map_err(|source| IngestError::Start { what: "unpacking", source })?
-        .with_standing(Standing::follow(&client).await?);
+        .with_standing(standing);
     let collector = Collector::new(
         numbering,
         settings.seal_rows,
