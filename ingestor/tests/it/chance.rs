@@ -1,6 +1,6 @@
 //! Tests that depend on chance say how they can be repeated, and long ones do as much as is wanted.
 //!
-//! `FLEETPS_TEST_SCALE=N` makes them N times as long: 1 while somebody waits, 3 in `.ci/run`, more in `.ci/full`.
+//! `FLEETPS_TEST_SCALE=N` makes them N times as long: 1 while somebody waits, 2 in `.ci/run`, more in `.ci/full`.
 //! `FLEETPS_TEST_SEED=N` repeats a test with the seed that it printed when it failed; `FLEETPS_TEST_SEED=new` takes new ones
 //! for made-up data, too.
 
