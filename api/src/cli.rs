@@ -1,5 +1,6 @@
-//! The command line of `fleetps`. Every flag has a variable `FLEETPS_…` and a key in the settings file; the flag wins
-//! over the variable, the variable over the file, the file over the default.
+//! The command line of `fleetps`. Every flag that sets something has a variable `FLEETPS_…` and a key in the settings file
+//! (`--recover`, which is for one start, has neither); the flag wins over the variable, the variable over the file, the file
+//! over the default.
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -69,7 +70,8 @@ pub enum Command {
     /// Look after the files of the history: which cannot be read, and why
     #[command(subcommand)]
     History(HistoryCommand),
-    /// Copy the history, keys and settings into DIR while everything runs; again into the same DIR copies what is new
+    /// Copy the history, settings, certificates, users and hosts into DIR while everything runs; again into the same DIR copies
+    /// what is new
     Backup {
         /// Where the backup goes
         dir: PathBuf,
