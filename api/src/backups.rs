@@ -101,7 +101,10 @@ pub async fn keep_backing_up(
         let made_at_us = newest(&folder).await;
         health.set_backup(check(&config.backup, made_at_us, None));
         if is_due(&config.backup, made_at_us) {
-            let failure = take(&client, &config, &folder).await.err();
+            // One that is cut off here is removed by the next.
+            let taking = shutdown.run_until_cancelled(take(&client, &config, &folder));
+            let Some(taken) = taking.await else { return };
+            let failure = taken.err();
             if let Some(error) = &failure {
                 tracing::error!(error, to = %to.display(), "no backup was taken; trying again");
             }
@@ -139,7 +142,8 @@ async fn take(client: &Client, config: &Config, folder: &BackupFolder) -> Result
     Ok(())
 }
 
-/// What readiness says: when the last good backup was made, and why there is no newer one.
+/// What readiness says where there is no backup that is new enough: when the last good one was made, and why there is no
+/// newer one.
 fn check(settings: &BackupSettings, made_at_us: Option<i64>, failure: Option<&str>) -> Check {
     let last = match made_at_us {
         Some(made_at_us) => format!("the last good backup was made at {}", time(made_at_us)),

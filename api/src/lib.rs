@@ -1,12 +1,15 @@
 //! The front door of fleetps: pages, JSON and live push.
 //!
-//! `web` runs the server; `connections` are those to it; `routes` says which address leads where; `handlers` has one file per page, named as its
-//! template; `live` holds the present state of the fleet, fed from the broker; `filtering` is where filters over it take their time; `past` asks the history; `view` turns that state into the rows
-//! a page shows, and into the patches that keep an open page up to date; `display` is how numbers, times and hostile
-//! strings are written; `records` is who did what; `broker` is how requests ask it; `middleware` guards and finishes every answer; `refusal` is every answer that is not a yes.
+//! `web` runs the server; `connections` are those to it; `routes` says which address leads where; `handlers` has one file
+//! per page, named as its template; `live` holds the present state of the fleet, fed from the broker; `filtering` is where
+//! filters over it take their time; `past` asks the history; `view` turns that state into the rows a page shows, and into
+//! the patches that keep an open page up to date; `display` is how numbers, times and hostile strings are written;
+//! `records` is who did what; `recovery` saves the broker's records and brings them back, `backups` takes backups;
+//! `broker` is how requests ask it; `shares` is how much of anything one person has; `middleware` guards and finishes
+//! every answer; `refusal` is every answer that is not a yes.
 //!
-//! `program` is what the command line leads to: `pipeline` runs everything in one process, as `cli` and `config` say (`brokers` is its broker, `starting` what is answered until then);
-//! `commands` answers in a terminal.
+//! `program` is what the command line leads to: `pipeline` runs everything in one process, as `cli` and `config` say
+//! (`brokers` is its broker, `starting` what is answered until then); `commands` answers in a terminal.
 
 // They panic where nobody reads any more; `fleetps_nats::output` does not.
 #![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]

@@ -90,8 +90,14 @@ pub async fn serve(config: Config, ended: CancellationToken) -> anyhow::Result<(
     starting.end().await;
     output::announce(format_args!("fleetps serves {address}{sign_in}\nstop it with Ctrl-C\n"));
     let health = people.state().clone();
-    let saving = recovery::keep_saving(client.clone(), &config.data, &health, ended.clone());
-    let serving = web::run(door, client, ServerHealth::default(), config.history, people, ended);
+    let stop_saving = ended.child_token();
+    let saving = recovery::keep_saving(client.clone(), &config.data, &health, stop_saving.clone());
+    let serving = async {
+        let served = web::run(door, client, ServerHealth::default(), config.history, people, ended).await;
+        // Also where serving failed: the program then ends.
+        stop_saving.cancel();
+        served
+    };
     tokio::join!(serving, saving).0
 }
 

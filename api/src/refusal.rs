@@ -1,7 +1,7 @@
 //! Every answer that is not a yes: one type with two faces, a page and JSON.
 //!
-//! A handler returns a [`Refusal`]; `middleware::faces` turns it into the face that suits the address. What happened
-//! inside goes to the log, not into the answer.
+//! A handler returns a [`Refusal`]; `middleware::faces` turns it into the face that suits the address. Faults of this
+//! program go to the log, not into the answer; why the history cannot be read is in both.
 
 use std::time::Duration;
 

@@ -123,11 +123,11 @@ pub fn router(shared: Shared) -> axum::Router {
 }
 
 /// Serves pages and JSON at `door` until `shutdown`, with the present from the broker of `client` and the past from the
-/// folder of `settings`, to `people`; `health` is how that broker is, where this process runs it. The first request is answered when the hosts' last snapshots have come, or after two
-/// seconds.
+/// folder of `settings`, to `people`; `health` is how that broker is, where this process runs it. The first request is
+/// answered when the hosts' last snapshots have come, or after two seconds.
 ///
 /// # Errors
-/// When the broker does not answer at the start.
+/// When this program does not find itself, to answer questions in SQL, or a part panics.
 pub async fn run(
     door: Door,
     client: async_nats::Client,

@@ -38,8 +38,8 @@ impl Checked {
     }
 }
 
-/// Looks at the files of the history in `folder`. Reads every value of each where `is_thorough`, else only what each says
-/// of itself.
+/// Looks at the files of the history in `folder`. Reads every value of each segment where `is_thorough`, else only what it
+/// says of itself; audit segments, which are small, are read whole always.
 ///
 /// # Errors
 /// When the folder cannot be listed.

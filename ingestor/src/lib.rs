@@ -6,8 +6,8 @@
 //! ```
 //!
 //! `segment` is the format on disk, `intake` fills segments from the stream, `shelf` knows which there are and says so
-//! in `attach.sql`, `upkeep` merges and removes them, `audit` keeps who did what in segments of its own, `history` reads them, `sql` lets anybody ask them anything. [`run`]
-//! runs it all; `history` and `sql` need none of the rest.
+//! in `attach.sql`, `upkeep` merges and removes them, `audit` keeps who did what in segments of its own, `history` reads
+//! them, `sql` lets anybody ask them anything. [`run`] runs it all; `history` and `sql` need none of the rest.
 //!
 //! **Exactly once.** What is stored is a function of the stream: segments' names say which sequences they hold, and a
 //! start goes on after the highest. Nothing is acknowledged, so nothing can be acknowledged too early.

@@ -256,7 +256,10 @@ fn remember_stored(shelf: &Shelf, clock: &HistoryClock) -> Result<Duplicates, In
     let recent: Vec<SegmentName> = names.filter(|name| name.latest_stored_s() >= oldest_s).collect();
     let (runs, faults) = known_runs(shelf.folder(), &recent)?;
     for (name, fault) in faults {
-        shelf.doubt(name, fault)?;
+        if let Err(error) = shelf.doubt(name, fault) {
+            // It is out of use all the same; upkeep writes attach.sql again.
+            tracing::error!("{}", with_causes(&error));
+        }
     }
     let mut duplicates = Duplicates::default();
     for KnownRun { host, run_id, sequence, stored_at_us } in runs {

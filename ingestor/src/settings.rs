@@ -76,7 +76,8 @@ pub struct IngestorSettings {
     #[serde(with = "units::bytes")]
     pub max_history_bytes: u64,
     /// What one host may send in a second over a longer time, and 64 times as much at once; the rest is refused, and not
-    /// shown. Below 1 MiB, part of what an agent kept while the broker was away for long is refused, too. A host of 20,000 processes sends 0.6 MB every interval. Filling the past by simulation takes more.
+    /// shown. Below 1 MiB, part of what an agent kept while the broker was away for long is refused, too. A host of 20,000
+    /// processes sends 0.6 MB every interval. Filling the past by simulation takes more.
     #[serde(with = "units::bytes")]
     pub host_bytes_per_s: u64,
     /// The most that the broker keeps of what is not stored yet; below the broker's own limit. The default of 8 GiB is at most

@@ -26,9 +26,16 @@ pub(crate) async fn ensure(jetstream: &jetstream::Context, max_bytes: u64) -> Re
 /// Looks after the streams until `stop`: makes them again where the broker lost them, because without them nobody can
 /// publish, and has the stream give room back where others fill the broker's disk.
 pub(crate) async fn keep(jetstream: jetstream::Context, settings: IngestorSettings, stop: CancellationToken) {
+    let mut said = String::new();
     while stop.run_until_cancelled(tokio::time::sleep(LOOK_EVERY)).await.is_some() {
-        if let Some(Err(error)) = stop.run_until_cancelled(look(&jetstream, &settings)).await {
-            tracing::debug!("{}", with_causes(&error));
+        let Some(Err(error)) = stop.run_until_cancelled(look(&jetstream, &settings)).await else {
+            said.clear();
+            continue;
+        };
+        let text = with_causes(&error);
+        if text != said {
+            tracing::warn!("the streams cannot be looked after: {text}; trying again every {LOOK_EVERY:?}");
+            said = text;
         }
     }
 }
@@ -36,10 +43,16 @@ pub(crate) async fn keep(jetstream: jetstream::Context, settings: IngestorSettin
 async fn look(jetstream: &jetstream::Context, settings: &IngestorSettings) -> Result<(), StreamError> {
     let disk = settings.broker.as_deref().and_then(Disk::of);
     let present = match disk {
-        Some(_) => stream::open_snapshots(jetstream).await.ok().map(|stream| {
-            let info = stream.cached_info();
-            Present { max_bytes: info.config.max_bytes.unsigned_abs(), bytes: info.state.bytes }
-        }),
+        Some(_) => match stream::open_snapshots(jetstream).await {
+            Ok(stream) => {
+                let info = stream.cached_info();
+                Some(Present { max_bytes: info.config.max_bytes.unsigned_abs(), bytes: info.state.bytes })
+            }
+            // It is made anew below.
+            Err(error) if error.is_missing() => None,
+            // Its size is not known, so it stays as it is.
+            Err(error) => return Err(error),
+        },
         None => None,
     };
     let limit = settings.max_stream_bytes;
@@ -59,7 +72,8 @@ struct Present {
 }
 
 /// How large it may be from now on: `limit`, but where the last part of its disk is used, by so much less than it is. What it
-/// gives up is the oldest, which is long stored. Only where there is twice the room does it grow again.
+/// gives up is the oldest, which is stored unless sealing waits for room as well. It grows again only where there is twice
+/// the room.
 fn room(limit: u64, present: Present, disk: &Disk) -> u64 {
     let reserve = disk.reserve_bytes();
     if disk.free_bytes < reserve {

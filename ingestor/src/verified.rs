@@ -4,11 +4,11 @@
 use std::{
     collections::BTreeMap,
     fs::{self, File},
-    io::{Read, Write},
+    io::Read,
     path::{Path, PathBuf},
 };
 
-use crate::segment::TEMPORARY_EXTENSION;
+use fleetps_nats::file;
 
 /// Each file is read whole this often.
 const READ_EVERY_S: i64 = 7 * 24 * 3600;
@@ -54,10 +54,7 @@ impl Verified {
     }
 
     fn write(&self) -> std::io::Result<()> {
-        let temporary = self.path.with_added_extension(TEMPORARY_EXTENSION);
-        let _ = fs::remove_file(&temporary);
-        File::create_new(&temporary)?.write_all(&serde_json::to_vec(&self.read_at_s)?)?;
-        fs::rename(&temporary, &self.path)
+        file::replace(&self.path, &serde_json::to_vec(&self.read_at_s)?)
     }
 }
 

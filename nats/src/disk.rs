@@ -106,13 +106,17 @@ pub fn warning(folder: &Path) -> Option<DiskProblem> {
     Some(DiskProblem { folder: folder.to_owned(), text })
 }
 
+/// How the files begin that are written to try a folder. One that a killed program left may be removed.
+pub(crate) const PROBE_PREFIX: &str = ".probe-";
+
 /// Writes a file of 2 MiB into `folder` and removes it: whether something can be kept there now.
 ///
 /// # Errors
 /// What the system said: no space, no inodes, a quota, a failing disk, one that is read only.
 pub fn try_writing(folder: &Path) -> io::Result<()> {
     fs::create_dir_all(folder)?;
-    let path = folder.join(format!(".probe-{}", std::process::id()));
+    // Several threads may try the same folder at once.
+    let path = folder.join(format!("{PROBE_PREFIX}{:016x}", fastrand::u64(..)));
     let written = fs::File::create(&path).and_then(|mut file| {
         file.write_all(&vec![0; PROBE_BYTES])?;
         file.sync_all()
@@ -120,24 +124,6 @@ pub fn try_writing(folder: &Path) -> io::Result<()> {
     // Also where writing failed, there may be a file.
     let removed = fs::remove_file(&path);
     written.and(removed)
-}
-
-/// Writes `text` to the file at `path`, so that there is the whole of the old or the whole of the new at any time. A file
-/// that holds it already is left alone, which takes no room.
-///
-/// # Errors
-/// When it cannot be written; what was there is as it was.
-pub fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
-    if fs::read(path).is_ok_and(|there| there == text) {
-        return Ok(());
-    }
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(".new");
-    let written = fs::write(&beside, text).and_then(|()| fs::rename(&beside, path));
-    if written.is_err() {
-        let _ = fs::remove_file(&beside);
-    }
-    written
 }
 
 #[cfg(test)]
@@ -155,20 +141,6 @@ mod tests {
         let large = Disk { total_bytes: 1 << 43, free_bytes: (1 << 30) - 1, ..DISK };
         assert!(large.is_at_its_reserve() && large.used_percent() == 99);
         assert_eq!(Disk { total_bytes: 0, free_bytes: 0, ..DISK }.used_percent(), 0);
-    }
-
-    #[test]
-    fn a_file_is_replaced_as_a_whole_and_one_that_is_the_same_is_left_alone() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("file");
-        replace(&path, b"one").unwrap();
-        let made = fs::metadata(&path).unwrap().modified().unwrap();
-        replace(&path, b"one").unwrap();
-        assert_eq!(fs::metadata(&path).unwrap().modified().unwrap(), made);
-        replace(&path, b"two").unwrap();
-        assert_eq!(fs::read(&path).unwrap(), b"two");
-        replace(&folder.path().join("none/file"), b"x").unwrap_err();
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 
     #[test]

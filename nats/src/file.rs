@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File},
-    io::{self, Read},
+    io::{self, Read, Write},
     path::Path,
 };
 
@@ -35,9 +35,49 @@ pub fn read(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// Writes `text` to the file at `path`, so that there is the whole of the old or the whole of the new at any time. A file
+/// that holds it already is left alone, which takes no room. One that is replaced keeps its permissions.
+///
+/// # Errors
+/// When it cannot be written; what was there is as it was.
+pub fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
+    if read(path).is_ok_and(|there| there == text) {
+        return Ok(());
+    }
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".new");
+    let permissions = fs::metadata(path).map(|there| there.permissions());
+    // A new file: something else with that name, such as a pipe, would be waited for.
+    let _ = fs::remove_file(&beside);
+    let written = File::create_new(&beside).and_then(|mut file| {
+        file.write_all(text)?;
+        permissions.map_or(Ok(()), |permissions| file.set_permissions(permissions))?;
+        file.sync_all()?;
+        fs::rename(&beside, path)
+    });
+    if written.is_err() {
+        let _ = fs::remove_file(&beside);
+    }
+    written
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_is_replaced_as_a_whole_and_one_that_is_the_same_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        replace(&path, b"one").unwrap();
+        let made = fs::metadata(&path).unwrap().modified().unwrap();
+        replace(&path, b"one").unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().modified().unwrap(), made);
+        replace(&path, b"two").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"two");
+        replace(&folder.path().join("none/file"), b"x").unwrap_err();
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
 
     #[test]
     fn what_is_no_small_file_is_refused_and_not_waited_for() {

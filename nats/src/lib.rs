@@ -4,10 +4,11 @@
 //! those messages, `reader` reads them in order, `direct` some of them at once, and `unpack` makes snapshots of them,
 //! `status` is how a part says how it is doing, `audit` is who did what, and `connection` is the one way to reach a broker,
 //! kept safe by `wire`; `key` reads and makes the keys for it. `bucket` is what the broker keeps under keys, `hosts` the one
-//! of the hosts, `admission` decides who may speak for them, and `standing` since when somebody may no longer. `server` (feature `managed`) finds, installs and runs a
-//! local nats-server; `lock` keeps two processes out of one folder, `disk` says how full one is, `units` reads durations and
-//! sizes as people write them, `output` is how programs print, `patience` waits for a broker, `causes` writes an error as one
-//! line, `clock` tells the time.
+//! of the hosts, `admission` decides who may speak for them, and `standing` since when somebody may no longer. `server`
+//! (feature `managed`) finds, installs and runs a local nats-server; `lock` keeps two processes out of one folder, `disk`
+//! says how full one is, `file` reads and replaces small files, `bounds` checks the range of settings, `units` reads
+//! durations and sizes as people write them, `output` is how programs print, `patience` waits for a broker, `causes` writes
+//! an error as one line, `clock` tells the time.
 
 // They panic where nobody reads any more; `output` does not.
 #![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]

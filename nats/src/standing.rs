@@ -1,7 +1,8 @@
 //! Which hosts' messages count: what the broker took of a host after that was revoked or forgotten does not, even where it
 //! is in the stream already.
 //!
-//! Both times are the broker's, so no other clock decides.
+//! Both times are the broker's. Only where a host went while this was away and the broker does not remember when, it is the
+//! time at which that was noticed, by this machine's clock.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -93,6 +93,13 @@ pub(crate) async fn ensure_one(
     }
 }
 
+impl StreamError {
+    /// Whether the broker says that there is no such stream.
+    pub fn is_missing(&self) -> bool {
+        matches!(self, Self::Get { source, .. } if is_missing(source))
+    }
+}
+
 /// Whether the broker says that there is no such stream. Anything else says nothing about it: the broker may be starting, or
 /// too busy.
 pub(crate) fn is_missing(error: &GetStreamError) -> bool {

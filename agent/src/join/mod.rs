@@ -121,7 +121,8 @@ pub async fn join(arguments: JoinArguments, mut file: AgentFile) -> Result<(), J
         file.sample.state = state_folder;
     }
     let config = config_folder.join(SETTINGS);
-    fs::write(&config, toml::to_string_pretty(&file)?).map_err(unwritten(&config))?;
+    let text = toml::to_string_pretty(&file)?;
+    fleetps_nats::file::replace(&config, text.as_bytes()).map_err(unwritten(&config))?;
     if is_admitted {
         fleetps_nats::outln!("{host} is admitted.");
     } else {

@@ -20,7 +20,8 @@ pub struct Packed {
 /// A queue of packed snapshots, bounded in bytes and in worth.
 ///
 /// The law, which a property test states: whatever is pushed is in the ring, or was taken by [`Ring::confirm`], or is
-/// counted in [`Ring::dropped`], exactly one of the three; the bytes and the worth held stay within their bounds; the order is kept.
+/// counted in [`Ring::dropped`], exactly one of the three; the bytes and the worth held stay within their bounds; the order
+/// is kept.
 #[derive(Debug)]
 pub struct Ring {
     waiting: VecDeque<Packed>,

@@ -59,9 +59,7 @@ impl Boot {
 
     fn keep(&self, folder: &Path, file: &Path) -> io::Result<()> {
         fs::create_dir_all(folder)?;
-        let unfinished = folder.join("boot.json.new");
-        fs::write(&unfinished, serde_json::to_vec(self)?)?;
-        fs::rename(unfinished, file)
+        fleetps_nats::file::replace(file, &serde_json::to_vec(self)?)
     }
 }
 

@@ -1,7 +1,12 @@
 //! One connection: its handshake, its requests, its end.
 
 use std::{
+    io,
     pin::{Pin, pin},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     task::{Context, Poll},
     time::Duration,
 };
@@ -69,7 +74,10 @@ where
     T: AsyncRead + AsyncWrite + Unpin,
 {
     let (router, asking) = (TowerToHyperService::new(router), place.clone());
+    let has_asked = Arc::new(AtomicBool::new(false));
+    let asks = Arc::clone(&has_asked);
     let service = service_fn(move |mut request: hyper::Request<Incoming>| {
+        asks.store(true, Relaxed);
         let busy = Busy::new(asking.clone());
         request.extensions_mut().insert(ConnectInfo(peer));
         request.extensions_mut().insert(asking.clone());
@@ -90,10 +98,18 @@ where
         }
     };
     match ended {
-        Err(error) if error.is_timeout() => place.0.connections.too_slow(),
+        // Who was answered may keep silent until the connection is closed for it.
+        Err(error) if error.is_timeout() && has_asked.load(Relaxed) => {}
+        Err(error) if error.is_timeout() || is_stalled(&error) => place.0.connections.too_slow(),
         Err(error) => tracing::debug!(%error, peer = %peer.0, "a connection ended"),
         Ok(()) => {}
     }
+}
+
+/// Whether the client did not take its answer, as [`super::stall`] or the system says.
+fn is_stalled(error: &hyper::Error) -> bool {
+    let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<io::Error>());
+    cause.is_some_and(|cause| cause.kind() == io::ErrorKind::TimedOut)
 }
 
 /// As long as it lives, its connection is being answered.

@@ -216,6 +216,9 @@ impl Drop for Holder {
 /// those under way are answered.
 pub async fn serve(door: Door, router: Router, connections: Connections, shutdown: CancellationToken) {
     let conversations = TaskTracker::new();
+    // Whoever stops waiting for this cuts off those that have not ended.
+    let cut_off = CancellationToken::new();
+    let _cut_off = cut_off.clone().drop_guard();
     while let Some(accepted) = shutdown.run_until_cancelled(door.accept()).await {
         match accepted {
             Ok((socket, peer)) => match connections.enter(peer.0.ip(), descriptor(&socket)) {
@@ -223,7 +226,7 @@ pub async fn serve(door: Door, router: Router, connections: Connections, shutdow
                     let acceptor = door.acceptor();
                     let talking =
                         conversation::hold(socket, peer, acceptor, place, router.clone(), shutdown.clone());
-                    conversations.spawn(talking);
+                    conversations.spawn(cut_off.clone().run_until_cancelled_owned(talking));
                 }
                 Err(_) if door.acceptor().is_none() => refuse(&socket),
                 Err(_) => {}

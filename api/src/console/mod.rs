@@ -26,8 +26,8 @@ use crate::{
 };
 
 /// One question is answered at a time, for at most 10 s, so that they take a bounded share of the machine. Three more of
-/// each person wait, those of others first; half a minute's worth of other persons may be before them, or twice that where
-/// everybody asks at once.
+/// each person wait, and persons take turns. Most take far less than 10 s, so 32 may wait; a wait ends after 60 s, the time
+/// of six that take all of theirs.
 const BOUNDS: Bounds = Bounds {
     what: "questions in SQL under way",
     most: 1,
@@ -51,7 +51,8 @@ impl Console {
         Self { asker, turns: Shares::new(BOUNDS), under_way: UnderWay::default() }
     }
 
-    /// Asks for `who` about what is in `scope`. A question whose future is dropped, because its request was closed, is cancelled.
+    /// Asks for `who` about what is in `scope`. A question whose future is dropped, because its request was closed, is
+    /// cancelled.
     ///
     /// # Errors
     /// When there is no answer.

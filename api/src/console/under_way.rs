@@ -7,8 +7,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{display::cut, live::now_us};
 
-/// Bytes that are kept of a question to show it.
-const SHOWN_BYTES: usize = 1_000;
+/// Characters that are kept of a question to show it.
+const SHOWN_CHARACTERS: usize = 1_000;
 
 /// A question that is answered or waits.
 #[derive(Debug, Clone)]
@@ -46,7 +46,7 @@ impl UnderWay {
         let question = Question {
             number,
             who: who.to_owned(),
-            sql: cut(sql, SHOWN_BYTES).into_owned(),
+            sql: cut(sql, SHOWN_CHARACTERS).into_owned(),
             asked_at_us: now_us(),
             is_answered_now: false,
             cancelled: cancelled.clone(),

@@ -45,7 +45,8 @@ struct Details {
     /// Segments that cannot be read, those of the audit too for whoever may read it: answers about the past lack what
     /// they hold, and everything else works.
     incomplete: Vec<String>,
-    /// The same, each with the reason, as these pages and as the ingestors found it.
+    /// Segments of the history that cannot be read, as these pages or the ingestors found, each with the reason. What is wrong
+    /// with the audit's is in `audit`.
     missing: Vec<Missing>,
     /// Merges of segments that failed and are tried again; all else goes on, with more files than usual.
     failed_merges: Vec<Missing>,
@@ -135,7 +136,8 @@ pub async fn alive() -> Response {
     json::answer(StatusCode::OK, &Alive { alive: true })
 }
 
-/// Broker reachable, its records whole, intake advancing, history writable; 503 names what is not, for whoever may see every host.
+/// Broker reachable, its records whole, intake advancing, history writable; 503 names what is not, for whoever may see every
+/// host.
 pub async fn ready(State(shared): State<Shared>, person: Option<Extension<Person>>) -> Response {
     let connected = shared.broker.as_ref().is_some_and(broker::is_there);
     let broker: Part = match (shared.health.problem(), connected) {
@@ -153,17 +155,17 @@ pub async fn ready(State(shared): State<Shared>, person: Option<Extension<Person
     let sees_all =
         |person: &Person| may(person, Action::SeeHosts, Some(&HostGroups::new())) == Decision::Allowed;
     let details = person.filter(|person| sees_all(person)).map(|Extension(person)| {
-        let (refused, notices) = (Refused::so_far(&shared), shared.ingestors.notices());
+        let (refused, notices) = (Refused::so_far(&shared), shared.ingestors.notices(now));
         let warnings = shared.health.warnings().into_iter().chain(shared.ingestors.warnings(now)).collect();
         let backup = shared.people.state().backup().map(Part::from);
         let state_not_saved = shared.people.state().unsaved();
-        let waiting_hosts = shared.admission.waiting().into();
+        let waiting_hosts = shared.admission.waiting(now).into();
         let connections = Connected::now(&shared.connections);
         let reads_audit = may(&person, Action::ReadAudit, None) == Decision::Allowed;
         let of_audit = if reads_audit { shared.records.set_aside() } else { Vec::new() };
         let ingestors = Arc::clone(&shared.ingestors);
         let of_hosts = Sight::new(shared, person).set_aside();
-        let mut missing: Vec<Missing> = ingestors.set_aside().into_iter().map(Missing::from).collect();
+        let mut missing: Vec<Missing> = ingestors.set_aside(now).into_iter().map(Missing::from).collect();
         // The ingestor's reason, where it has one.
         let unnamed = |segment: &str| !missing.iter().any(|known| known.segment == segment);
         let of_pages: Vec<Missing> = of_hosts
@@ -174,8 +176,8 @@ pub async fn ready(State(shared): State<Shared>, person: Option<Extension<Person
         missing.extend(of_pages);
         missing.sort();
         let incomplete = of_hosts.into_iter().map(|set_aside| set_aside.segment).chain(of_audit).collect();
-        let failed_merges = ingestors.failed_merges().into_iter().map(Missing::from).collect();
-        let audit = reads_audit.then(|| ingestors.audit_error()).flatten();
+        let failed_merges = ingestors.failed_merges(now).into_iter().map(Missing::from).collect();
+        let audit = reads_audit.then(|| ingestors.audit_error(now)).flatten();
         Details {
             broker,
             intake,

@@ -22,6 +22,7 @@ use crate::{
     display::{cut, time, time_exact, visible},
     refusal::Refusal,
     rules::Sight,
+    view::query::BadParameter,
 };
 
 /// Rows on a page: more than anybody reads there; the files have all of them.
@@ -106,8 +107,15 @@ pub async fn ask(layout: Layout, sight: Sight, form: Form) -> Result<Response, R
 
 /// Cancels the question that the field `question` names, else all of one's own; the page keeps its text.
 pub async fn cancel(layout: Layout, sight: Sight, form: Form) -> Result<Response, Refusal> {
-    sight.cancel_sql(form.field("question").parse().ok());
+    sight.cancel_sql(number(&form.field("question"))?);
     page::render(&SqlPage::new(layout, &sight, form.field("sql"), Outcome::NotAsked))
+}
+
+/// The number of a question; `None` where none is given, which is no wrong number.
+fn number(given: &str) -> Result<Option<u64>, BadParameter> {
+    let wrong =
+        |_| BadParameter::new("question", given, "the number of a question, as `GET /api/v1/sql` lists them");
+    if given.is_empty() { Ok(None) } else { given.parse().map(Some).map_err(wrong) }
 }
 
 /// `GET /api/v1/sql`: the questions that are answered or wait, one's own or, for who administers everything, all.
@@ -127,9 +135,9 @@ pub async fn list(sight: Sight) -> Response {
 
 /// `POST /api/v1/sql/cancel`: cancels the question that the parameter `question` names, else all of one's own; answers
 /// with what is still under way.
-pub async fn cancel_by_program(sight: Sight, RawQuery(query): RawQuery) -> Response {
-    sight.cancel_sql(field(query.unwrap_or_default().as_bytes(), "question").parse().ok());
-    list(sight).await
+pub async fn cancel_by_program(sight: Sight, RawQuery(query): RawQuery) -> Result<Response, Refusal> {
+    sight.cancel_sql(number(&field(query.unwrap_or_default().as_bytes(), "question"))?);
+    Ok(list(sight).await)
 }
 
 /// `POST /api/v1/sql`: the question is the body, or the field `sql` of a JSON object; `?format=csv` answers in CSV.

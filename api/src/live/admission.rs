@@ -39,13 +39,13 @@ impl AdmissionReports {
         let reports = self.by_service.lock();
         sums(reports.values().flat_map(|report| report.refused.clone()))
     }
-}
 
-impl AdmissionReports {
     /// Whether hosts that wait to be approved all have a place.
-    pub fn waiting(&self) -> Check {
+    pub fn waiting(&self, now: Instant) -> Check {
         let reports = self.by_service.lock();
-        let full: BTreeSet<&String> = reports.values().flat_map(|report| &report.full_networks).collect();
+        let fresh = |report: &&Report| now.saturating_duration_since(report.received) <= BELIEVED_FOR;
+        let full: BTreeSet<&String> =
+            reports.values().filter(fresh).flat_map(|report| &report.full_networks).collect();
         if full.is_empty() {
             return Ok(());
         }
@@ -82,9 +82,10 @@ mod tests {
         };
         let refused = || reports.refused().get("revoked").copied();
         reports.take(status("a", 1), start);
-        assert_eq!(reports.waiting(), Ok(()));
+        assert_eq!(reports.waiting(start), Ok(()));
         reports.take(status("b", 2), start);
-        assert!(reports.waiting().unwrap_err().contains("192.0.2.0/24"));
+        assert!(reports.waiting(start).unwrap_err().contains("192.0.2.0/24"));
+        assert_eq!(reports.waiting(start + 2 * BELIEVED_FOR), Ok(()));
         reports.take(status("b", 3), start + BELIEVED_FOR);
         assert_eq!(refused(), Some(4));
         reports.take(status("b", 3), start + 2 * BELIEVED_FOR);

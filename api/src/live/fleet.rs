@@ -194,8 +194,8 @@ impl Fleet {
         }
     }
 
-    /// Removes the hosts of which `is_to_leave`, given the host and when it was last heard of, by [`super::steady_us`], is true.
-    /// Who watches one of them is told, and finds it gone.
+    /// Removes the hosts of which `is_to_leave` is true, given the host and when it was last heard of, by
+    /// [`super::steady_us`]. Who watches one of them is told, and finds it gone.
     pub fn leave_out(&self, is_to_leave: impl Fn(&HostName, i64) -> bool) {
         let is_gone = |host: &HostName, known: &Host| is_to_leave(host, known.heard_us);
         // Most often none is, and pages read meanwhile.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_nats::{Client, jetstream};
 use fleetps_nats::{
     Standing,
-    connection::reconnect_delay,
+    patience::patiently,
     reader::{Delivered, Delivery, SnapshotReader, Start},
     snapshot::Refusal,
     stream,
@@ -62,7 +62,15 @@ pub async fn follow(
         tracing::error!("cannot make a decompressor: out of memory? Pages will show no hosts");
         return;
     };
-    let Some(standing) = shutdown.run_until_cancelled(standing(&client)).await else { return };
+    let following = patiently("the pages", || Standing::follow(&client));
+    let standing = match shutdown.run_until_cancelled(following).await {
+        None => return,
+        Some(Ok(standing)) => standing,
+        Some(Err(error)) => {
+            tracing::error!("{}; pages will show no hosts", with_causes(&error));
+            return;
+        }
+    };
     let mut unpacker = unpacker.with_standing(standing.clone());
     let jetstream = jetstream::new(client);
     if let Ok(stream) = stream::open_snapshots(&jetstream).await
@@ -104,19 +112,6 @@ pub async fn follow(
             Delivery::Lost { .. } => {}
             Delivery::Replaced { .. } => reader = new_reader(),
         }
-    }
-}
-
-/// Which hosts may speak, as soon as the broker says so.
-async fn standing(client: &Client) -> Standing {
-    let mut failures = 0;
-    loop {
-        match Standing::follow(client).await {
-            Ok(standing) => return standing,
-            Err(error) => tracing::warn!("{}; trying again", with_causes(&error)),
-        }
-        tokio::time::sleep(reconnect_delay(failures)).await;
-        failures += 1;
     }
 }
 

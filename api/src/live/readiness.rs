@@ -61,40 +61,46 @@ impl IngestorReports {
     }
 
     /// The segments whose content is missing, each with the reason.
-    pub fn set_aside(&self) -> Vec<(String, String)> {
-        self.named(|status| &status.set_aside_reasons)
+    pub fn set_aside(&self, now: Instant) -> Vec<(String, String)> {
+        self.named(now, |status| &status.set_aside_reasons)
     }
 
     /// The first segment of each merge that failed and is tried again, with the reason.
-    pub fn failed_merges(&self) -> Vec<(String, String)> {
-        self.named(|status| &status.failed_merges)
+    pub fn failed_merges(&self, now: Instant) -> Vec<(String, String)> {
+        self.named(now, |status| &status.failed_merges)
     }
 
-    fn named(&self, which: impl Fn(&IngestorStatus) -> &Vec<(String, String)>) -> Vec<(String, String)> {
+    fn named(
+        &self,
+        now: Instant,
+        which: impl Fn(&IngestorStatus) -> &Vec<(String, String)>,
+    ) -> Vec<(String, String)> {
+        self.of_fresh(now, |status| which(status).clone())
+    }
+
+    /// What those that were heard of lately say: the last words of one that is gone are not told for ever.
+    fn of_fresh<T>(&self, now: Instant, which: impl Fn(&IngestorStatus) -> Vec<T>) -> Vec<T> {
         let reports = self.by_partition.lock();
-        reports.values().flat_map(|report| which(&report.status).iter().cloned()).collect()
+        let fresh = |report: &&Report| now.saturating_duration_since(report.received) <= BELIEVED_FOR;
+        reports.values().filter(fresh).flat_map(|report| which(&report.status)).collect()
     }
 
     /// Why the record of who did what is not in segments, or not all of it can be read.
-    pub fn audit_error(&self) -> Option<String> {
-        self.by_partition.lock().values().find_map(|report| report.status.audit_error.clone())
+    pub fn audit_error(&self, now: Instant) -> Option<String> {
+        self.of_fresh(now, |status| status.audit_error.iter().cloned().collect()).into_iter().next()
     }
 
     /// What the ingestors do that somebody should know of, although everything works: they wait for the clock to be
     /// confirmed, or keep less of a host.
-    pub fn notices(&self) -> Vec<String> {
-        let reports = self.by_partition.lock();
-        let of = |status: &IngestorStatus| {
-            status.waits_for_clock.iter().chain(&status.beyond_share).cloned().collect::<Vec<_>>()
-        };
-        reports.values().flat_map(|report| of(&report.status)).collect()
+    pub fn notices(&self, now: Instant) -> Vec<String> {
+        self.of_fresh(now, |status| {
+            status.waits_for_clock.iter().chain(&status.beyond_share).cloned().collect()
+        })
     }
 
     /// What the ingestors warn of.
     pub fn warnings(&self, now: Instant) -> Vec<String> {
-        let reports = self.by_partition.lock();
-        let fresh = |report: &&Report| now.saturating_duration_since(report.received) <= BELIEVED_FOR;
-        reports.values().filter(fresh).filter_map(|report| report.status.disk_warning.clone()).collect()
+        self.of_fresh(now, |status| status.disk_warning.iter().cloned().collect())
     }
 
     /// Whether snapshots are being read from the stream.
@@ -210,7 +216,8 @@ mod tests {
             ..IngestorStatus::default()
         };
         reports.take(waits, start);
-        assert_eq!(reports.notices(), ["the clock", "a host"]);
+        assert_eq!(reports.notices(start), ["the clock", "a host"]);
+        assert!(reports.notices(start + 2 * BELIEVED_FOR).is_empty());
         let reports = IngestorReports::default();
 
         let status = IngestorStatus { pending: 9, read_sequence: 5, ..IngestorStatus::default() };

@@ -139,11 +139,12 @@ impl Past {
 
     /// Notes why the folder cannot be read now; in the log when that changes.
     fn note(&self, problem: Option<String>) {
-        let mut known = self.problem.write();
-        if let Some(problem) = problem.as_ref().filter(|_| *known != problem) {
-            tracing::warn!("the history: {problem}; looking again every {LOOK_EVERY:?}");
+        let before = std::mem::replace(&mut *self.problem.write(), problem.clone());
+        match problem {
+            same if same == before => {}
+            Some(problem) => tracing::warn!("the history: {problem}; looking again every {LOOK_EVERY:?}"),
+            None => tracing::warn!("the history can be read again"),
         }
-        *known = problem;
     }
 
     fn look(&self, folder: &std::path::Path) -> Result<(), HistoryError> {

@@ -68,7 +68,7 @@ pub enum PeopleError {
 
 impl Passing for PeopleError {
     fn is_passing(&self) -> bool {
-        matches!(self, Self::Audit(_) | Self::Broker(_))
+        matches!(self, Self::Audit(_) | Self::Broker(_) | Self::Away(_))
     }
 }
 

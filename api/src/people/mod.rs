@@ -6,7 +6,8 @@
 //!
 //! `accounts` is everything that is known of people: `users`, `sessions`, `tokens`, `links` and `browsers`, each `kept` by
 //! the broker and followed in memory; `signing_in` and `managing` change it, and `record` writes that into the audit.
-//! `uses` is when each was used last. `password`, `secret` and `throttle` are the tools; `local` lets commands on this machine in.
+//! `uses` is when each was used last. `password`, `secret` and `throttle` are the tools; `local` lets commands on this
+//! machine in.
 
 mod accounts;
 mod address;

@@ -60,8 +60,8 @@ impl Passwords {
         hash.map(|hash| hash.to_string()).map_err(|_| Unavailable)
     }
 
-    /// Whether `password`, which came from an address, is the one with this hash. Without a hash the answer is no, and takes the same work, so that
-    /// nobody learns by the clock which names there are.
+    /// Whether `password`, which came from an address, is the one with this hash. Without a hash the answer is no, and takes
+    /// the same work, so that nobody learns by the clock which names there are.
     ///
     /// # Errors
     /// When too many wait.

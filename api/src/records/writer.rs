@@ -37,7 +37,8 @@ pub(super) struct Writer {
 impl Writer {
     /// Begins to write.
     pub(super) fn start(audit: Audit, shutdown: CancellationToken) -> Self {
-        let (waiting, mut entries) = mpsc::channel(WAITING.most);
+        // Twice: an entry whose share went to somebody else is still here, and is written all the same.
+        let (waiting, mut entries) = mpsc::channel(2 * WAITING.most);
         tokio::spawn(async move {
             let write_all = async {
                 while let Some((entry, _share)) = entries.recv().await {

@@ -18,8 +18,6 @@ struct Inner {
     unsaved: Option<String>,
     /// The backups that fleetps takes by itself; absent where it takes none.
     backup: Option<Check>,
-    /// When it was saved last, in µs since 1970 UTC.
-    saved_at_us: Option<i64>,
 }
 
 impl StateHealth {
@@ -31,11 +29,6 @@ impl StateHealth {
     /// Why the state cannot be saved, where it cannot.
     pub fn unsaved(&self) -> Option<String> {
         self.0.lock().unsaved.clone()
-    }
-
-    /// When the state was saved last, in µs since 1970 UTC.
-    pub fn saved_at_us(&self) -> Option<i64> {
-        self.0.lock().saved_at_us
     }
 
     /// Whether backups are taken as the settings say; `None` where they ask for none.
@@ -53,11 +46,9 @@ impl StateHealth {
         self.0.lock().lost = lost;
     }
 
-    /// The state is saved as of `at_us`.
-    pub(super) fn saved(&self, at_us: Option<i64>) {
-        let mut inner = self.0.lock();
-        inner.unsaved = None;
-        inner.saved_at_us = at_us;
+    /// The last look succeeded.
+    pub(super) fn saved(&self) {
+        self.0.lock().unsaved = None;
     }
 
     /// Saving failed.

@@ -38,13 +38,34 @@ struct Keeper<'a> {
 /// Saves the buckets of the broker until `shutdown`, and once more then.
 pub async fn keep_saving(client: Client, data: &Path, health: &StateHealth, shutdown: CancellationToken) {
     let states = SavedStates::of(data);
-    let saved = states.newest().ok().flatten();
+    let Some(saved) = shutdown.run_until_cancelled(newest(&states, health)).await else { return };
     let mut keeper = Keeper { client: &client, states, health, saved, revisions: BTreeMap::new() };
     while shutdown.run_until_cancelled(tokio::time::sleep(LOOK_EVERY)).await.is_some() {
         let is_due = keeper.age_us() >= SAVE_EVERY_US;
         keeper.look(is_due).await;
     }
     let _ = tokio::time::timeout(END_WITHIN, keeper.look(true)).await;
+}
+
+/// What was saved last, as soon as that can be listed: without it nothing would be missed, and what is left would be saved in
+/// its place.
+async fn newest(states: &SavedStates, health: &StateHealth) -> Option<SavedState> {
+    loop {
+        match states.newest() {
+            Ok(saved) => return saved,
+            Err(error) => failed(health, &error),
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+/// Says why nothing is saved, in the log when that changes.
+fn failed(health: &StateHealth, error: &BackupError) {
+    let problem = with_causes(error);
+    if health.unsaved().as_ref() != Some(&problem) {
+        tracing::warn!(error = problem, "the broker's records could not be saved; trying again");
+    }
+    health.failed(problem);
 }
 
 impl Keeper<'_> {
@@ -56,12 +77,8 @@ impl Keeper<'_> {
 
     async fn look(&mut self, is_due: bool) {
         match self.save(is_due).await {
-            Ok(()) => self.health.saved(self.saved.as_ref().map(|saved| saved.made_at_us)),
-            Err(error) => {
-                let problem = with_causes(&error);
-                tracing::warn!(error = problem, "the broker's records could not be saved; trying again");
-                self.health.failed(problem);
-            }
+            Ok(()) => self.health.saved(),
+            Err(error) => failed(self.health, &error),
         }
     }
 
@@ -85,7 +102,9 @@ impl Keeper<'_> {
                 self.saved.as_ref().is_some_and(|saved| lasting(&saved.buckets) == lasting(&buckets));
             if !is_same || self.age_us() >= DAY_US {
                 let state = SavedState::new(buckets, now_us());
-                self.states.save(&state)?;
+                let (states, saving) = (self.states.clone(), state.clone());
+                let saved = tokio::task::spawn_blocking(move || states.save(&saving)).await;
+                saved.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?;
                 self.saved = Some(state);
             }
         }

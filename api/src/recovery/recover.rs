@@ -26,15 +26,28 @@ pub(super) async fn recover(
     losses: &Losses,
     this_host: Option<&HostName>,
 ) -> anyhow::Result<String> {
-    let mut texts = Vec::new();
-    for (name, loss) in losses.iter() {
-        texts.push(mend(client, name, loss, saved, this_host).await?);
-    }
+    let texts: Vec<_> = losses.iter().map(|(name, loss)| told(name, loss, saved)).collect();
     let from =
         saved.map_or_else(String::new, |saved| format!(" from what was saved at {}", time(saved.made_at_us)));
     let what = format!("{}{from}", texts.join("; "));
+    // First: where it is interrupted it is tried again, and finds less then. Nothing comes back that is not on record.
     audit.record(entry(what.clone())).await?;
+    for (name, loss) in losses.iter() {
+        mend(client, name, loss, saved, this_host).await?;
+    }
     Ok(format!("recovered: {what}"))
+}
+
+/// What is done about the loss of one bucket.
+fn told(name: &str, loss: &Loss, saved: Option<&SavedState>) -> String {
+    let saved = saved.and_then(|saved| saved.buckets.get(name));
+    let keys = loss.missing.iter().chain(&loss.unreadable).cloned();
+    let (back, removed): (BTreeSet<_>, BTreeSet<_>) =
+        keys.partition(|key| saved.is_some_and(|saved| saved.contains_key(key)));
+    let lists = [(back, "back"), (removed, "removed because it cannot be read and was never saved")];
+    let texts = lists.iter().filter(|(keys, _)| !keys.is_empty());
+    let texts: Vec<_> = texts.map(|(keys, what)| format!("{} {what}", list(keys))).collect();
+    format!("{name}: {}", texts.join(", "))
 }
 
 fn entry(what: String) -> AuditEntry {
@@ -55,30 +68,19 @@ async fn mend(
     loss: &Loss,
     saved: Option<&SavedState>,
     this_host: Option<&HostName>,
-) -> Result<String, BucketError> {
+) -> Result<(), BucketError> {
     let saved = saved.and_then(|saved| saved.buckets.get(name));
     let bucket = Bucket::<Value>::open(client, name).await?;
-    let (mut back, mut removed) = (BTreeSet::new(), BTreeSet::new());
     for key in loss.missing.iter().chain(&loss.unreadable) {
         match saved.and_then(|saved| saved.get(key)) {
             Some(value) if name == HOSTS && this_host.is_some_and(|host| host.as_str() == key) => {
-                bucket.put(key, &without_keys(value)).await?;
-                back.insert(key.clone());
+                bucket.put(key, &without_keys(value)).await?
             }
-            Some(value) => {
-                bucket.put(key, value).await?;
-                back.insert(key.clone());
-            }
-            None => {
-                bucket.delete(key).await?;
-                removed.insert(key.clone());
-            }
-        }
+            Some(value) => bucket.put(key, value).await?,
+            None => bucket.delete(key).await?,
+        };
     }
-    let counts = [(back, "back"), (removed, "removed because it cannot be read and was never saved")];
-    let texts = counts.iter().filter(|(keys, _)| !keys.is_empty());
-    let texts: Vec<_> = texts.map(|(keys, what)| format!("{} {what}", list(keys))).collect();
-    Ok(format!("{name}: {}", texts.join(", ")))
+    Ok(())
 }
 
 /// The record of a host that has to show its key anew: this machine's own key may have been lost with the broker's files.

@@ -230,3 +230,14 @@ async fn whether_the_server_lives_is_all_that_everybody_may_know() {
     }
     assert!(!site.visitor().get("/sign-in").await.body.contains(env!("CARGO_PKG_VERSION")));
 }
+
+#[tokio::test]
+async fn tidying_leaves_a_token_that_still_holds() {
+    let site = Guarded::new(SignInSettings::default()).await;
+    let anna = site.anna().await;
+    let fields = [("name", "report"), ("role", "viewer"), ("groups", ""), ("days", "7")];
+    assert_eq!(anna.fill("/account", "/account/tokens", &fields).await.status, StatusCode::OK);
+    // It tidies at once, and then waits for ten minutes.
+    let _ = tokio::time::timeout(std::time::Duration::from_secs(1), site.accounts().tidy()).await;
+    assert_eq!(site.accounts().tokens_of("anna").len(), 1);
+}

@@ -160,6 +160,7 @@ async fn who_does_not_take_an_answer_is_closed() {
     socket.write_all(request).await.unwrap();
     front.until("it never began", |connections| connections.open() == 1).await;
     front.until("it is still there", |connections| connections.open() == 0).await;
+    assert_eq!(front.connections.refused()["too-slow"], 1);
     let came = rest(&mut socket).await;
     assert!(
         came.starts_with("HTTP/1.1 200") && !came.ends_with('}'),

@@ -11,8 +11,7 @@ use jiff::Timestamp;
 
 use super::AuditName;
 use crate::{
-    segment::{Fault, FileError, read_whole},
-    shelf::{Shelf, set_file_aside},
+    segment::{Fault, read_whole},
     verified::Verified,
 };
 
@@ -73,30 +72,25 @@ impl Scrub {
         problems.reduce(|all, next| format!("{all}; {next}"))
     }
 
-    /// Draws the conclusion from having read a segment whole; true when it was set aside.
+    /// Draws the conclusion from having read a segment whole; true when it is proven to be damaged.
     pub(super) fn judge(
         &mut self,
-        shelf: &Shelf,
         name: AuditName,
         fault: Option<Fault>,
         quarantine_after: Duration,
-    ) -> Result<bool, FileError> {
+    ) -> bool {
         let before = self.doubted.remove(&name);
-        let Some(fault) = fault else { return Ok(false) };
+        let Some(fault) = fault else { return false };
         if before.as_ref().is_none_or(|before| before.fault != fault) {
             tracing::error!(segment = %name, "left out: {fault}");
         }
         let now = Instant::now();
         let first = before.and_then(|before| before.suspected_since);
         let is_proven = fault.is_damage() && first.is_some_and(|first| now - first >= quarantine_after);
-        if is_proven && set_file_aside(shelf.folder(), &name.to_string(), &name.damaged_file_name()) {
-            shelf.publish_again()?;
-            return Ok(true);
-        }
         let retry = if fault.is_damage() { quarantine_after } else { RETRY };
         let suspected_since = first.or_else(|| fault.is_damage().then_some(now));
         self.doubted.insert(name, Doubt { fault, suspected_since, retry_at: now + retry });
-        Ok(false)
+        is_proven
     }
 
     /// Remembers that a segment was read whole; `names` are all there are.

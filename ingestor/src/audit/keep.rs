@@ -27,7 +27,7 @@ use crate::{
     history::HistoryError,
     segment::{Fault, FileError},
     settings::IngestorSettings,
-    shelf::Shelf,
+    shelf::{Shelf, set_file_aside},
     status::Progress,
     upkeep::HistoryClock,
 };
@@ -153,10 +153,17 @@ impl Keeper {
             if fault.is_none() {
                 self.scrub.remember(name, &current);
             }
-            let is_set_aside = self.scrub.judge(&self.shelf, name, fault, self.settings.quarantine_after)?;
-            if has_changed {
-                self.shelf.doubt_audit(&name)?;
-            }
+            let is_proven = self.scrub.judge(name, fault, self.settings.quarantine_after);
+            let shelf = Arc::clone(&self.shelf);
+            let is_set_aside = blocking(move || {
+                let is_set_aside =
+                    is_proven && set_file_aside(shelf.folder(), &name.to_string(), &name.damaged_file_name());
+                if is_set_aside || has_changed {
+                    shelf.doubt_audit(&name)?;
+                }
+                Ok(is_set_aside)
+            })
+            .await?;
             if is_set_aside && current.last() == Some(&name) {
                 self.position = None;
             }
@@ -221,9 +228,11 @@ impl Keeper {
     async fn tidy(&mut self, position: &mut Position) -> Result<(), KeepError> {
         let folder = self.folder();
         let found = blocking(move || Ok(AuditFolder::scan(&folder)?)).await?;
-        // What took the place of the others turned out to be damaged, so they are needed again.
-        self.retired.retain(|(name, _)| found.covered.contains(name));
-        for name in found.covered {
+        // What took the place of the others is needed whole: until it can be read, they stay.
+        let whole: Vec<_> = found.current.iter().copied().filter(|name| !self.scrub.doubts(name)).collect();
+        let covered: Vec<_> = found.covered.into_iter().filter(|name| name.is_replaced_by(&whole)).collect();
+        self.retired.retain(|(name, _)| covered.contains(name));
+        for name in covered {
             if !self.retired.iter().any(|(retired, _)| *retired == name) {
                 self.retired.push((name, Instant::now()));
             }
@@ -245,6 +254,8 @@ impl Keeper {
             }
         } else if let Some(name) =
             expired(&found.current, self.clock.judge(now_s).now_s, self.settings.keep_audit)
+                // One that cannot be read now waits, and holds up nothing.
+                .filter(|name| !self.scrub.doubts(name))
         {
             // Never one that was just merged: its entries would still be there.
             self.remove(position, name).await?;
@@ -281,12 +292,14 @@ impl Keeper {
         };
         position.audit.record(entry).await?;
         self.seal_new(position).await?;
-        let path = self.folder().join(name.to_string());
-        if let Err(error) = fs::remove_file(&path) {
-            tracing::warn!(%error, segment = %name, "cannot remove an audit segment");
-        }
-        self.shelf.publish_again()?;
-        Ok(())
+        let shelf = Arc::clone(&self.shelf);
+        blocking(move || {
+            if let Err(error) = fs::remove_file(shelf.folder().join(name.to_string())) {
+                tracing::warn!(%error, segment = %name, "cannot remove an audit segment");
+            }
+            Ok(shelf.publish_again()?)
+        })
+        .await
     }
 
     fn unlink_retired(&mut self) {

@@ -50,7 +50,7 @@ fn read_history(folder: &Path) -> Result<(), BackupError> {
     // Those that were found damaged before say what is missing.
     let known: Vec<_> = Catalog::scan(folder)?.damaged.iter().map(ToString::to_string).collect();
     if let Some(other) = open.set_aside().iter().find(|other| !known.contains(&other.segment)) {
-        return Err(damaged(&folder.join(&other.segment), "cannot be opened"));
+        return Err(damaged(&folder.join(&other.segment), &format!("cannot be opened: {}", other.reason)));
     }
     let database = open.database().map_err(|error| damaged(folder, &with_causes(&error)))?;
     let sql = "SELECT database_name, table_name FROM duckdb_tables() WHERE NOT internal";

@@ -5,6 +5,7 @@
 //! next.
 
 use std::{
+    ffi::OsStr,
     fs, io,
     path::{Path, PathBuf},
 };
@@ -44,7 +45,7 @@ impl BackupFolder {
     ) -> Result<Taken, BackupError> {
         files::make_private_folder(&self.folder)?;
         self.remove_unfinished()?;
-        let moment = jiff::Timestamp::now().strftime("%Y-%m-%dT%H-%M-%S%.3fZ").to_string();
+        let moment = moment_name(jiff::Timestamp::now());
         let unfinished = self.folder.join(format!("{moment}{UNFINISHED}"));
         if let Some((before, manifest)) = self.newest() {
             link_all(&before, &manifest, &unfinished);
@@ -60,10 +61,15 @@ impl BackupFolder {
         Ok(taken)
     }
 
-    /// Every complete backup, the oldest first.
+    /// Every complete backup, the oldest first. One from a time to come was made while the clock was wrong: it counts as the
+    /// oldest, so that it is not the newest for ever and goes first.
     fn complete(&self) -> Vec<(PathBuf, Manifest)> {
-        let paths = self.moments().unwrap_or_default().into_iter();
-        paths.filter_map(|path| Some((path.clone(), Manifest::read(&path).ok()?))).collect()
+        let now = moment_name(jiff::Timestamp::now());
+        let is_past = |path: &Path| path.file_name().is_some_and(|name| name <= OsStr::new(&now));
+        let mut paths = self.moments().unwrap_or_default();
+        // The sort is stable: within both parts the order of time stays.
+        paths.sort_by_key(|path| is_past(path));
+        paths.into_iter().filter_map(|path| Some((path.clone(), Manifest::read(&path).ok()?))).collect()
     }
 
     /// The folders that are named for a moment, the oldest first; what else lies there is not ours.
@@ -86,6 +92,11 @@ impl BackupFolder {
         }
         Ok(())
     }
+}
+
+/// The name of the folder of a backup from this moment.
+fn moment_name(at: jiff::Timestamp) -> String {
+    at.strftime("%Y-%m-%dT%H-%M-%S%.3fZ").to_string()
 }
 
 /// Whether a name is that of a moment: 2026-11-27T21-00-00.000Z.

@@ -60,7 +60,7 @@ pub struct SetAside {
     pub segment: String,
     /// About which time it held, by the broker's clock.
     pub span: Span,
-    /// What DuckDB said.
+    /// Why it is missing, in words.
     pub reason: String,
 }
 

@@ -134,8 +134,8 @@ impl History {
         all
     }
 
-    /// A database for SQL of one's own, over everything, with what `attach.sql` makes: a view per table over the segments that are readable
-    /// now.
+    /// A database for SQL of one's own, over everything, with what `attach.sql` makes: a view per table over the segments
+    /// that are readable now.
     ///
     /// # Errors
     /// When a segment is gone since, or DuckDB cannot start.

@@ -45,7 +45,7 @@ fn try_to_seal(rows: &mut SegmentRows, shelf: &Shelf, progress: &Progress) -> Re
     if let Some(disk) = Disk::of(shelf.folder()).filter(Disk::is_at_its_reserve) {
         return Err(format!(
             "the history cannot be written: the disk of {} has only {} left, which is kept for the broker; is there space \
-             to be freed?",
+             to be freed? If not, lower max_history_bytes",
             shelf.folder().display(),
             format_bytes(disk.free_bytes)
         ));

@@ -1,5 +1,5 @@
-//! Opens a file of the history, read-only. Nothing else attaches one: what can be wrong with a file is a [`Fault`] here,
-//! and the files beside it go on.
+//! Opens a file of the history, read-only. What can be wrong with a file is a [`Fault`] here, and the files beside it go on;
+//! what is attached in other ways (`attach.sql`, merges) was opened here before.
 
 use std::{
     fs::{self, File},

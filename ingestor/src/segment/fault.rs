@@ -1,4 +1,4 @@
-//! Why a file of the history cannot be read. Every file of the history is opened by `attach`, so this is the one place
+//! Why a file of the history cannot be read. Every file of the history is opened by `attach` first, so this is the one place
 //! where an error of DuckDB becomes a verdict about a file.
 //!
 //! Only [`Fault::Damaged`] ever costs a file its name, and only after it was found twice, minutes apart. Everything else

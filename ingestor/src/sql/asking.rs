@@ -83,7 +83,8 @@ impl Asker {
         Ok(Self::new(program, history))
     }
 
-    /// Asks about what is in `scope`, and waits for the answer, which comes within the deadline. Blocks: call it from a blocking thread.
+    /// Asks about what is in `scope`, and waits for the answer, which comes within the deadline. Blocks: call it from a
+    /// blocking thread.
     ///
     /// # Errors
     /// When there is no answer.

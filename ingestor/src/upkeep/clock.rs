@@ -7,12 +7,13 @@
 
 use std::{
     collections::HashMap,
-    fs,
+    fs::{self, File},
+    io::{ErrorKind, Write},
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
-use fleetps_nats::{HostName, with_causes};
+use fleetps_nats::{HostName, file, with_causes};
 use jiff::Timestamp;
 use parking_lot::Mutex;
 
@@ -111,13 +112,14 @@ impl HistoryClock {
 
     /// Keeps the newest time that counts, where it is another one than is kept.
     pub(crate) fn save(&self) {
-        let mut state = self.state.lock();
-        let Some(newest_s) = state.newest_s.filter(|newest_s| newest_s - state.saved_s >= SAVE_EVERY_S)
-        else {
-            return;
+        let (newest_s, saved_s) = {
+            let state = self.state.lock();
+            (state.newest_s, state.saved_s)
         };
+        let Some(newest_s) = newest_s.filter(|newest_s| newest_s - saved_s >= SAVE_EVERY_S) else { return };
+        // Without the lock: every snapshot that is read takes it.
         match write(&self.path, newest_s) {
-            Ok(()) => state.saved_s = newest_s,
+            Ok(()) => self.state.lock().saved_s = newest_s,
             Err(error) => tracing::warn!("{}", with_causes(&error)),
         }
     }
@@ -182,7 +184,14 @@ fn written(at_s: i64) -> String {
 
 /// The time that is kept; none where there is no file, or nothing that can be read in it.
 fn read(path: &Path) -> Option<i64> {
-    let text = fs::read_to_string(path).ok()?;
+    let text = match file::read_text(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == ErrorKind::NotFound => return None,
+        Err(error) => {
+            tracing::warn!(file = %path.display(), %error, "cannot be read; the newest segment is believed instead");
+            return None;
+        }
+    };
     let time: Option<Timestamp> = text.trim().parse().ok();
     if time.is_none() {
         tracing::warn!(file = %path.display(), "says no time; the newest segment is believed instead");
@@ -192,7 +201,11 @@ fn read(path: &Path) -> Option<i64> {
 
 fn write(path: &Path, newest_s: i64) -> Result<(), FileError> {
     let temporary = path.with_extension(TEMPORARY_EXTENSION);
-    fs::write(&temporary, written(newest_s) + "\n").map_err(FileError::at(&temporary))?;
+    // A new file: something else with that name, such as a pipe, would be waited for.
+    let _ = fs::remove_file(&temporary);
+    let text = written(newest_s) + "\n";
+    let made = File::create_new(&temporary).and_then(|mut file| file.write_all(text.as_bytes()));
+    made.map_err(FileError::at(&temporary))?;
     publish_file(&temporary, path)
 }
 

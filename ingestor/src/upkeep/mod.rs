@@ -123,19 +123,26 @@ impl Upkeep {
     /// Does a task. A plan that fails waits, unless one of its sources is at fault, which is then taken out of use.
     fn perform(&self, task: &Task, failures: &mut Failures) -> Result<(), IngestError> {
         let made = perform(&self.shelf, task, &self.interrupt);
-        let (Err(error), Task::Make(plan), false) = (&made, task, self.cancel.is_cancelled()) else {
-            return made;
+        let (Err(error), false) = (&made, self.cancel.is_cancelled()) else { return made };
+        let sources = match task {
+            Task::Make(plan) => plan.sources.as_slice(),
+            Task::Trim(trim) => std::slice::from_ref(&trim.source),
+            Task::Remove(_) => return made,
         };
         let mut are_whole = true;
-        for source in &plan.sources {
+        for source in sources {
             are_whole &= scrub::is_whole(&self.shelf, &source.name)?;
         }
-        if are_whole {
-            let error = with_causes(error);
-            tracing::warn!("{error}; trying again later");
-            failures.add(plan, error, Instant::now());
+        match task {
+            Task::Make(plan) if are_whole => {
+                let error = with_causes(error);
+                tracing::warn!("{error}; trying again later");
+                failures.add(plan, error, Instant::now());
+                Ok(())
+            }
+            _ if are_whole => made,
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     fn wait(&self, pause: Duration) {

@@ -74,8 +74,8 @@ impl Plan {
         self.sources.iter().all(|source| source.name.level.is_raw())
     }
 
-    /// Whether sums of hours are made of samples: fresh sources have no sums, and those of earlier versions need not have. Others
-    /// may have less of some hosts than their level says, so that sums are made of sums.
+    /// Whether sums of hours are made of samples: fresh sources have no sums, and those of earlier versions need not have any.
+    /// Others may have less of some hosts than their level says, so their sums are made of sums.
     pub(super) fn has_no_sums(&self) -> bool {
         let has_none = |source: &Shelved| {
             source.name.level == Level::Fresh || source.name.schema_version < WHOLE_BEFORE_VERSION

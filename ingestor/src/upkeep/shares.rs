@@ -147,12 +147,16 @@ impl Shares {
         self.by_segment.retain(|name, _| names.contains(name));
         self.tried.retain(|(name, _)| names.contains(name));
         for segment in segments {
-            self.by_segment.entry(segment.name).or_insert_with(|| {
-                reckon(folder, segment).unwrap_or_else(|error| {
+            if self.by_segment.contains_key(&segment.name) {
+                continue;
+            }
+            match reckon(folder, segment) {
+                Ok(taken) => drop(self.by_segment.insert(segment.name, taken)),
+                // Tried again at the next look.
+                Err(error) => {
                     tracing::warn!(segment = %segment.name, "cannot be reckoned: {}", with_causes(&error));
-                    Taken::default()
-                })
-            });
+                }
+            }
         }
     }
 

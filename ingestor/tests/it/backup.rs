@@ -121,6 +121,23 @@ fn each_backup_of_a_folder_of_them_is_whole_and_the_oldest_go() {
 }
 
 #[test]
+fn a_backup_from_a_time_to_come_is_not_the_newest_and_goes_first() {
+    let (data, to) = (data(), tempfile::tempdir().unwrap());
+    let folder = BackupFolder::new(to.path());
+    let take = || {
+        folder.take(data.path(), None, None, 2).unwrap();
+        folder.newest().unwrap().0
+    };
+    // Made while the clock was wrong.
+    let ahead = to.path().join("2999-01-01T00-00-00.000Z");
+    fs::rename(take(), &ahead).unwrap();
+    let first = take();
+    assert!(first != ahead && ahead.exists());
+    assert_ne!(take(), first);
+    assert!(first.exists() && !ahead.exists());
+}
+
+#[test]
 fn a_check_finds_what_was_damaged_before_it_was_copied() {
     let data = data();
     let history = data.path().join("history");

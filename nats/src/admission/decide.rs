@@ -87,8 +87,11 @@ impl Rules {
     async fn wait(&self, claimant: &Claimant, known: Option<Entry<HostRecord>>) -> Result<Admitted, Refusal> {
         self.check_name(claimant)?;
         let in_the_way = self.roll().waiting.in_the_way(&claimant.network, Instant::now());
-        if let Some(host) = in_the_way.map_err(|_| Refusal::TooManyWaiting)? {
-            hosts::end_waiting(&self.hosts, &host).await?;
+        if let Some(host) = in_the_way.map_err(|_| Refusal::TooManyWaiting)?
+            && !hosts::end_waiting(&self.hosts, &host).await?
+        {
+            // Another question got this place; who asks tries again.
+            return Err(Refusal::Busy);
         }
         let record = HostRecord {
             network: Some(claimant.network.clone()),

@@ -10,7 +10,7 @@ use std::{
 use async_nats::{Client, Message, Subscriber};
 use futures_util::StreamExt;
 use nkeys::KeyPair;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::{
     AdmissionError, AdmissionSettings, EnrolmentTokens, Refusal, answer,
@@ -123,13 +123,16 @@ impl AdmissionService {
             Shared { rules, issuer, auth, fleet, system, refusals, connections, said, ending, audit };
         let shared = Arc::new(shared);
         let mut tasks = tokio::task::JoinSet::new();
+        let (known, is_known) = oneshot::channel();
+        tasks.spawn(Arc::clone(&shared).follow_hosts(changes, known));
+        // Before that, any name would seem free and nobody would seem to wait.
+        let _ = is_known.await;
         tasks.spawn(answer_all(Arc::clone(&shared), questions, Shared::answer_question));
         tasks.spawn(answer_all(Arc::clone(&shared), hellos, Shared::answer_hello));
         if let Some(log) = &keys.log {
             tasks.spawn(Arc::clone(&shared).watch(BrokerLog::from_its_end(log)));
         }
         tasks.spawn(Arc::clone(&shared).report());
-        tasks.spawn(Arc::clone(&shared).follow_hosts(changes));
         Ok(Self { shared, tasks })
     }
 
@@ -202,10 +205,9 @@ impl Shared {
     async fn admit(&self, question: &Question) -> Result<HostName, Refusal> {
         let claimant = question.claimant()?;
         let host = claimant.host.clone();
-        let admitted = self.rules.decide(&claimant).await?;
-        self.check_connections(&host).await?;
-        match admitted {
-            Admitted::Known => {}
+        match self.rules.decide(&claimant).await? {
+            // A new host has none, and those of a former key are ended.
+            Admitted::Known => self.check_connections(&host).await?,
             Admitted::New => {
                 tracing::info!(host = %host, from = question.address(), "admitted a new host");
                 self.write_down(question, "host.admit", String::new(), Outcome::Done);
@@ -289,9 +291,18 @@ impl Shared {
     }
 
     /// Knows all hosts, and ends the connections of those that may no more, or that are to change their key.
-    async fn follow_hosts(self: Arc<Self>, mut changes: mpsc::Receiver<Told<HostRecord>>) {
+    async fn follow_hosts(
+        self: Arc<Self>,
+        mut changes: mpsc::Receiver<Told<HostRecord>>,
+        known: oneshot::Sender<()>,
+    ) {
+        let mut known = Some(known);
         while let Some(told) = changes.recv().await {
+            let is_up_to_date = matches!(told, Told::UpToDate);
             let unwelcome = self.rules.roll().apply(told);
+            if let Some(known) = known.take_if(|_| is_up_to_date) {
+                let _ = known.send(());
+            }
             for host in unwelcome {
                 tokio::spawn(Arc::clone(&self).end_connections_of(host));
             }

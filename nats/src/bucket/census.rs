@@ -45,8 +45,8 @@ pub async fn census<T: DeserializeOwned>(
     let mut census =
         Census { values: BTreeMap::new(), unreadable: BTreeSet::new(), removed: BTreeSet::new() };
     let mut changes = current::open(&store).await.map_err(failed("read", name))?;
-    while changes.is_behind() {
-        let Change { key, entry, is_removed, .. } = changes.next().await.map_err(failed("read", name))?;
+    while let Some(change) = changes.next_held(&store).await.map_err(failed("read", name))? {
+        let Change { key, entry, is_removed, .. } = change;
         match entry {
             Some(entry) => _ = census.values.insert(key, entry.value),
             None if is_removed => _ = census.removed.insert(key),

@@ -84,17 +84,9 @@ pub(super) async fn read<T: DeserializeOwned>(store: &Store) -> Result<(Entries<
 /// Everything in the bucket, and how much of it cannot be read.
 pub(super) async fn read_all<T: DeserializeOwned>(store: &Store) -> Result<Read<T>, Failure> {
     let mut changes = open(store).await?;
-    let (announced, mut entries, mut quiet) = (changes.waiting, Entries::new(), 0);
-    while changes.is_behind() {
-        let Ok(change) = tokio::time::timeout(QUIET, changes.next()).await else {
-            quiet += 1;
-            if quiet >= MAX_QUIET && !changes.has_more(store).await? {
-                changes.waiting = 0;
-            }
-            continue;
-        };
-        quiet = 0;
-        if let Change { key, entry: Some(entry), .. } = change? {
+    let (announced, mut entries) = (changes.waiting, Entries::new());
+    while let Some(Change { key, entry, .. }) = changes.next_held(store).await? {
+        if let Some(entry) = entry {
             entries.insert(key, entry);
         }
     }
@@ -124,9 +116,22 @@ pub(super) async fn open(store: &Store) -> Result<Changes, Failure> {
 }
 
 impl Changes {
-    /// Whether some of what there was at first was not told yet.
-    pub(super) fn is_behind(&self) -> bool {
-        self.waiting > 0
+    /// The next of what there was at first; `None` when no more of that can be read.
+    pub(super) async fn next_held<T: DeserializeOwned>(
+        &mut self,
+        store: &Store,
+    ) -> Result<Option<Change<T>>, Failure> {
+        let mut quiet = 0;
+        while self.waiting > 0 {
+            if let Ok(change) = tokio::time::timeout(QUIET, self.next()).await {
+                return change.map(Some);
+            }
+            quiet += 1;
+            if quiet >= MAX_QUIET && !self.has_more(store).await? {
+                self.waiting = 0;
+            }
+        }
+        Ok(None)
     }
 
     /// Whether the broker has sent something that did not come yet, when nothing came for a while. It counts values that it

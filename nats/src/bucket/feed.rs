@@ -54,14 +54,17 @@ async fn tell<T: DeserializeOwned>(
 ) -> Result<(), Failure> {
     let mut changes = current::open(store).await?;
     sender.send(Told::Anew).await.map_err(|_| "nobody listens")?;
-    let mut is_behind = true;
-    loop {
-        if is_behind && !changes.is_behind() {
-            (is_behind, *failures) = (false, 0);
-            sender.send(Told::UpToDate).await.map_err(|_| "nobody listens")?;
-        }
-        let current::Change { key, entry, at_us, .. } = changes.next().await?;
-        let value = entry.map(|entry| entry.value);
-        sender.send(Told::Change { key, value, at_us }).await.map_err(|_| "nobody listens")?;
+    while let Some(change) = changes.next_held(store).await? {
+        sender.send(told(change)).await.map_err(|_| "nobody listens")?;
     }
+    *failures = 0;
+    sender.send(Told::UpToDate).await.map_err(|_| "nobody listens")?;
+    loop {
+        let change = changes.next().await?;
+        sender.send(told(change)).await.map_err(|_| "nobody listens")?;
+    }
+}
+
+fn told<T>(current::Change { key, entry, at_us, .. }: current::Change<T>) -> Told<T> {
+    Told::Change { key, value: entry.map(|entry| entry.value), at_us }
 }

@@ -7,15 +7,18 @@
 use async_nats::{Client, jetstream};
 use serde_json::Value;
 
-use super::{Bucket, BucketError, config, current, failed, names};
+use super::{Bucket, BucketError, census, current, failed, names};
+use crate::patience::patiently;
 
 /// The key of the value that is written to be read back, and removed.
 const PROBE: &str = "_probe";
+/// Room that it takes, with its headers and the mark of its removal.
+const PROBE_ROOM_BYTES: u64 = 1 << 10;
 
 /// Makes those buckets anew that are damaged. Says for each of them what became of it. Nobody else may use them meanwhile.
 ///
 /// # Errors
-/// When the broker does not answer. A bucket that was being made anew is then without the values that were not written yet.
+/// When the broker does not answer before a bucket is made anew; from then on it is waited for.
 pub async fn mend(client: &Client) -> Result<Vec<String>, BucketError> {
     let mut said = Vec::new();
     for name in names(client).await? {
@@ -30,18 +33,27 @@ async fn mend_one(client: &Client, name: &str) -> Result<Option<String>, BucketE
     let mut values = read.entries;
     values.remove(PROBE);
     // Each key has one message. Where one was lost, only one of the two counts may know.
-    let state = bucket.store.stream.get_info().await.map_err(failed("read", name))?.state;
+    let info = bucket.store.stream.get_info().await.map_err(failed("read", name))?;
+    let (max_bytes, state) = (u64::try_from(info.config.max_bytes).unwrap_or(u64::MAX), info.state);
+    // A full bucket takes nothing new; that is no damage.
+    let is_full = state.bytes.saturating_add(PROBE_ROOM_BYTES) > max_bytes;
     let held = state.messages.max(state.subjects_count);
     let unread = held.saturating_sub(read.delivered).max(read.unread);
-    if unread == 0 && keeps_values(&bucket).await? {
+    if unread == 0 && (is_full || keeps_values(&bucket).await?) {
         return Ok(None);
     }
     let jetstream = jetstream::new(client.clone());
-    jetstream.delete_key_value(name).await.map_err(failed("make anew", name))?;
-    jetstream.create_key_value(config(name)).await.map_err(failed("make anew", name))?;
-    let bucket = Bucket::<Value>::open(client, name).await?;
+    // From here on the values are in memory only, so nothing but the end of the program may end this.
+    patiently("mending a bucket", || async {
+        if census::existing(&jetstream, name).await?.is_some() {
+            jetstream.delete_key_value(name).await.map_err(failed("make anew", name))?;
+        }
+        Ok::<_, BucketError>(())
+    })
+    .await?;
+    let bucket = patiently("mending a bucket", || Bucket::<Value>::open(client, name)).await?;
     for (key, entry) in &values {
-        bucket.put(key, &entry.value).await?;
+        patiently("mending a bucket", || bucket.put(key, &entry.value)).await?;
     }
     Ok(Some(format!(
         "the broker's bucket {name} was damaged; it was made anew with the {} values that could be read, and at least {} \

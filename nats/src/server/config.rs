@@ -7,7 +7,7 @@ use super::{
     Part, ServerError, ServerSettings, Way,
     keys::{self, Keys},
 };
-use crate::{disk, file, subject};
+use crate::{file, subject};
 
 const TEMPLATE: &str = include_str!("managed.conf");
 /// Each of ten thousand hosts has one, and more than half of them come back at once after a network was cut, before the old
@@ -60,10 +60,10 @@ impl Files {
 pub(super) fn write(files: &Files, settings: &ServerSettings, keys: &Keys) -> Result<(), ServerError> {
     keys::make_private_folder(&files.ports)?;
     let text = render(files, settings, keys)?;
-    disk::replace(&files.config, text.as_bytes()).map_err(ServerError::file(&files.config))?;
+    file::replace(&files.config, text.as_bytes()).map_err(ServerError::file(&files.config))?;
     // Paths always become JSON, as far as they are Unicode.
     let way = serde_json::to_vec(&Way::to(settings)).unwrap_or_default();
-    disk::replace(&files.way, &way).map_err(ServerError::file(&files.way))
+    file::replace(&files.way, &way).map_err(ServerError::file(&files.way))
 }
 
 /// How the parts on this machine reach the server that was started last in these files.

@@ -43,13 +43,12 @@ impl ServerHealth {
 
     /// Says what is wrong, or that nothing is any more. What is new is logged.
     pub fn set_problem(&self, problem: Option<String>) {
-        let mut inner = self.inner();
-        if inner.problem != problem {
-            match &problem {
-                Some(problem) => tracing::error!("the broker cannot be used: {problem}"),
-                None => tracing::warn!("the broker can be used again"),
-            }
-            inner.problem = problem;
+        let before = std::mem::replace(&mut self.inner().problem, problem.clone());
+        // Without the lock: whoever reads the log may be slow.
+        match problem {
+            same if same == before => {}
+            Some(problem) => tracing::error!("the broker cannot be used: {problem}"),
+            None => tracing::warn!("the broker can be used again"),
         }
     }
 

@@ -293,7 +293,9 @@ impl ManagedServer {
     /// When the broker does not answer.
     pub async fn mend_buckets(&self) -> Result<(), AdmissionError> {
         // Where nothing can be written, everything is left as it is.
-        if self.store.try_writing().is_ok() {
+        let store = self.store.clone();
+        let tried = tokio::task::spawn_blocking(move || store.try_writing()).await;
+        if tried.is_ok_and(|tried| tried.is_ok()) {
             let fleet = self.broker(Part::Ingestor).connect("fleetps supervisor").await?;
             for said in bucket::mend(&fleet).await? {
                 self.health().note(said);

@@ -17,7 +17,7 @@ use super::{
     store::{Store, UnfinishedStream},
     supervisor::{Restart, Shared, reached_by},
 };
-use crate::{admission::BrokerLog, disk, file};
+use crate::{admission::BrokerLog, file};
 
 /// It is ready in about 10 ms, and on a busy machine within seconds …
 const START_TIMEOUT: Duration = Duration::from_secs(45);
@@ -75,7 +75,7 @@ impl Runner {
             }
         };
         let remembered = self.files.remembered_port();
-        if let Err(error) = disk::replace(&remembered, port.to_string().as_bytes()) {
+        if let Err(error) = file::replace(&remembered, port.to_string().as_bytes()) {
             tracing::error!(path = %remembered.display(), %error, "the broker's port cannot be remembered; commands on this machine may not find it");
         }
         let _ = ready.send(Ok(port));
@@ -189,7 +189,7 @@ impl Runner {
     }
 
     /// Has the server read its files again, when they are right; open connections stay.
-    fn reload(&self, child: &ServerProcess) {
+    fn reload(&self, child: &mut ServerProcess) {
         match self.check_config() {
             Ok(()) => {
                 child.signal(Signal::Reload);
@@ -303,7 +303,7 @@ impl Runner {
             return Failure::Other(format!("{problem}; its store cannot be written ({error})"));
         }
         let has_code = child.ended().and_then(|status| status.code()).is_some_and(|code| code != 0);
-        let ended = has_code && bad.iter().any(|line| line.contains("JetStream"));
+        let ended = has_code && bad.last().is_some_and(|line| line.contains("JetStream"));
         let hangs = child.was_killed() && stream.is_some();
         match (ended || hangs) && !self.is_stopping() && self.check_config().is_ok() {
             true => Failure::Store(problem, stream),

@@ -47,6 +47,11 @@ impl Store {
 
     fn clear(&self, path: &Path, depth: usize, health: &ServerHealth) {
         let Ok(metadata) = fs::symlink_metadata(path) else { return };
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if depth == 1 && metadata.is_file() && name.starts_with(disk::PROBE_PREFIX) {
+            let _ = fs::remove_file(path);
+            return;
+        }
         if !is_in_place(metadata.file_type(), depth) {
             // Of the folder itself, a link may be somebody's choice.
             if depth > 0 || !path.is_dir() {
@@ -73,7 +78,7 @@ impl Store {
     /// Where it is kept: beside the store.
     fn move_aside(&self, path: &Path) -> io::Result<PathBuf> {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let time = jiff::Timestamp::now().as_microsecond();
+        let time = crate::now_us();
         let place = self.folder.with_file_name(format!("{name}.damaged-{time}"));
         fs::rename(path, &place).map(|()| place)
     }
