@@ -27,6 +27,7 @@ pub mod host;
 pub mod hosts;
 pub mod key;
 pub mod lock;
+pub mod model;
 pub mod output;
 pub mod patience;
 pub mod reader;

@@ -19,9 +19,11 @@ use std::{
     str::FromStr,
 };
 
+use fleetps_nats::snapshot::Process;
+
 use super::{
     cgroup,
-    raw::{Facts, ProcessSource, RawProcess, StorageBytes},
+    raw::{Facts, ProcessSource, StorageBytes},
 };
 
 /// The kernel counts CPU and start times for user space in hundredths of a second (USER_HZ) on every architecture that
@@ -121,7 +123,7 @@ impl ProcFolder {
 }
 
 impl ProcessSource for ProcFolder {
-    fn read(&mut self, into: &mut Vec<RawProcess>) {
+    fn read(&mut self, into: &mut Vec<Process>) {
         into.clear();
         self.passes += 1;
         let Ok(entries) = fs::read_dir(&self.folder) else { return };
@@ -140,7 +142,7 @@ impl ProcessSource for ProcFolder {
         let user_id = self.small_file(pid, "status").and_then(effective_user);
         let cgroups = self.whole_file(pid, "cgroup").unwrap_or_default();
         let cgroup::Membership { unit, container } = cgroup::parse(&String::from_utf8_lossy(&cgroups));
-        Facts { executable: self.executable(pid), arguments, user_id, unit, container }
+        Facts { executable: self.executable(pid), arguments, user_id, unit, container, ..Facts::default() }
     }
 
     fn storage(&mut self, pid: u32) -> Option<StorageBytes> {
@@ -176,7 +178,7 @@ fn number<T: FromStr>(bytes: &[u8]) -> Option<T> {
 
 /// Reads /proc/PID/stat. The name stands in parentheses and may hold spaces, parentheses and anything else, so the
 /// fields are counted from the last `)`; the numbers below are those of `man proc_pid_stat` less 3.
-fn parse_stat(stat: &[u8], boot_at_us: i64, page_bytes: u64) -> Option<RawProcess> {
+fn parse_stat(stat: &[u8], boot_at_us: i64, page_bytes: u64) -> Option<Process> {
     let name_start = stat.iter().position(|byte| *byte == b'(')?;
     let name_end = stat.iter().rposition(|byte| *byte == b')')?;
     let name = stat.get(name_start + 1..name_end)?;
@@ -190,7 +192,7 @@ fn parse_stat(stat: &[u8], boot_at_us: i64, page_bytes: u64) -> Option<RawProces
     let start_ticks: i64 = number(fields.nth(1)?)?;
     let virtual_bytes: u64 = number(fields.next()?)?;
     let resident_pages: u64 = number(fields.next()?)?;
-    Some(RawProcess {
+    Some(Process {
         pid: number(stat.get(..name_start)?.trim_ascii())?,
         parent_pid: (parent_pid > 0).then_some(parent_pid),
         started_at_us: boot_at_us.saturating_add(start_ticks.saturating_mul(1000 * TICK_MS as i64)),
@@ -200,6 +202,7 @@ fn parse_stat(stat: &[u8], boot_at_us: i64, page_bytes: u64) -> Option<RawProces
         cpu_time_ms: Some(user_ticks.saturating_add(system_ticks).saturating_mul(TICK_MS)),
         resident_bytes: Some(resident_pages.saturating_mul(page_bytes)),
         virtual_bytes: Some(virtual_bytes),
+        ..Process::default()
     })
 }
 

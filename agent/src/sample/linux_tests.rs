@@ -17,7 +17,7 @@ fn stat(name: &str) -> String {
 fn every_field_of_stat_is_found_whatever_the_name_is() {
     for name in ["nginx", "a b", ":) (:", "((", "))", "", "x) R 1 1"] {
         let process = parse_stat(stat(name).as_bytes(), 1_000_000, PAGE_BYTES).unwrap();
-        let expected = RawProcess {
+        let expected = Process {
             pid: 42,
             parent_pid: Some(7),
             started_at_us: 61_000_000,
@@ -27,6 +27,7 @@ fn every_field_of_stat_is_found_whatever_the_name_is() {
             cpu_time_ms: Some(2000),
             resident_bytes: Some(2560 * 4096),
             virtual_bytes: Some(104_857_600),
+            ..Process::default()
         };
         assert_eq!(process, expected);
     }

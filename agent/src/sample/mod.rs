@@ -34,7 +34,7 @@ use fleetps_nats::{
 
 pub use boot::{Boot, since_boot};
 pub use limits::pack;
-pub use raw::{Facts, ProcessSource, RawProcess, StorageBytes};
+pub use raw::{Facts, ProcessSource, StorageBytes};
 
 use crate::settings::AgentSettings;
 use machine::MachineReader;

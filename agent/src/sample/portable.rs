@@ -2,7 +2,8 @@
 
 use sysinfo::{Pid, ProcessRefreshKind, ProcessStatus, ProcessesToUpdate, System, UpdateKind};
 
-use super::raw::{Facts, ProcessSource, RawProcess, StorageBytes};
+use super::raw::{Facts, ProcessSource, StorageBytes};
+use fleetps_nats::snapshot::Process;
 
 /// Processes as sysinfo reads them; one `System` for the whole run.
 pub struct Sysinfo {
@@ -30,7 +31,7 @@ impl Sysinfo {
 }
 
 impl ProcessSource for Sysinfo {
-    fn read(&mut self, into: &mut Vec<RawProcess>) {
+    fn read(&mut self, into: &mut Vec<Process>) {
         self.system.refresh_processes_specifics(ProcessesToUpdate::All, true, self.refresh);
         into.clear();
         // Threads of other processes are listed on Linux when something else made sysinfo see them.
@@ -44,8 +45,7 @@ impl ProcessSource for Sysinfo {
             executable: process.exe().map(|path| path.to_string_lossy().into_owned()),
             arguments: process.cmd().iter().map(|text| text.to_string_lossy().into_owned()).collect(),
             user_id: process.user_id().map(|id| id.to_string()),
-            unit: None,
-            container: None,
+            ..Facts::default()
         }
     }
 
@@ -55,17 +55,17 @@ impl ProcessSource for Sysinfo {
     }
 }
 
-fn raw(process: &sysinfo::Process) -> RawProcess {
-    RawProcess {
+fn raw(process: &sysinfo::Process) -> Process {
+    Process {
         pid: process.pid().as_u32(),
         parent_pid: process.parent().map(Pid::as_u32),
         started_at_us: i64::try_from(process.start_time()).unwrap_or_default().saturating_mul(1_000_000),
         name: process.name().to_string_lossy().into_owned(),
         state: state_letter(process.status()),
-        threads: None,
         cpu_time_ms: Some(process.accumulated_cpu_time()),
         resident_bytes: Some(process.memory()),
         virtual_bytes: Some(process.virtual_memory()),
+        ..Process::default()
     }
 }
 

@@ -1,30 +1,9 @@
 //! What a process source reads, before anything is derived from it.
 
-/// One process as the system counts it; what changes between two passes.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct RawProcess {
-    /// Process id.
-    pub pid: u32,
-    /// Parent's process id.
-    pub parent_pid: Option<u32>,
-    /// When it started, in µs since 1970 UTC; the same in every pass of this boot.
-    pub started_at_us: i64,
-    /// Name, as the kernel has it.
-    pub name: String,
-    /// State as a `ps` letter.
-    pub state: char,
-    /// Threads.
-    pub threads: Option<u32>,
-    /// CPU time, in ms.
-    pub cpu_time_ms: Option<u64>,
-    /// Resident set.
-    pub resident_bytes: Option<u64>,
-    /// Virtual size.
-    pub virtual_bytes: Option<u64>,
-}
+use fleetps_nats::snapshot::Process;
 
-/// What hardly changes about a process, and is therefore read rarely.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+/// What is read rarely, because it hardly changes or costs a file of its own.
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Facts {
     /// Path of the executable.
     pub executable: Option<String>,
@@ -36,6 +15,8 @@ pub struct Facts {
     pub unit: Option<String>,
     /// Container id.
     pub container: Option<String>,
+    /// The figures that are read as rarely; everything else in it is as it is by default.
+    pub figures: Process,
 }
 
 /// Bytes a process read from storage and wrote to it, since it started.
@@ -49,9 +30,10 @@ pub struct StorageBytes {
 
 /// Where processes come from: the system, or a test's literals.
 pub trait ProcessSource {
-    /// Replaces the content of `into` by the processes that are there now. One that vanishes meanwhile is left out.
-    fn read(&mut self, into: &mut Vec<RawProcess>);
-    /// What hardly changes about a process.
+    /// Replaces the content of `into` by the processes that are there now, with what every pass reads: identity, parent,
+    /// name, state and figures. One that vanishes meanwhile is left out.
+    fn read(&mut self, into: &mut Vec<Process>);
+    /// What is read rarely of a process.
     fn facts(&mut self, pid: u32) -> Facts;
     /// What it read and wrote; `None` when that may not be read.
     fn storage(&mut self, pid: u32) -> Option<StorageBytes>;

@@ -9,7 +9,7 @@ use std::{collections::HashMap, time::Duration};
 use fleetps_nats::snapshot::Process;
 
 use super::{
-    raw::{ProcessSource, RawProcess, StorageBytes},
+    raw::{ProcessSource, StorageBytes},
     text::{cut, cut_option, within_budget},
 };
 use crate::scrub::{CommandLineMode, command_line};
@@ -26,7 +26,7 @@ pub struct Table {
     known: HashMap<u32, Known>,
     passes: u64,
     last_pass_at: Option<Duration>,
-    raw: Vec<RawProcess>,
+    raw: Vec<Process>,
 }
 
 /// What is remembered about a process.
@@ -41,6 +41,7 @@ struct Known {
     user_name: Option<String>,
     unit: Option<String>,
     container: Option<String>,
+    figures: Process,
     facts_read_at: Duration,
     cpu_time_ms: Option<u64>,
     storage: Option<StorageBytes>,
@@ -104,7 +105,7 @@ impl Table {
 }
 
 /// The CPU time that a process had used at the last pass, when it was not seen there: none, if it started since.
-fn cpu_of_new(process: &RawProcess, elapsed: Option<Duration>, at: Moment) -> Option<u64> {
+fn cpu_of_new(process: &Process, elapsed: Option<Duration>, at: Moment) -> Option<u64> {
     let elapsed_us = i64::try_from(elapsed?.as_micros()).ok()?;
     // Start times are counted in steps of 10 ms, and on some systems in seconds.
     const STEP_US: i64 = 1_000_000;
@@ -126,7 +127,7 @@ fn cpu_percent(now_ms: Option<u64>, before_ms: Option<u64>, elapsed: Option<Dura
 }
 
 impl Known {
-    fn new(process: &RawProcess) -> Self {
+    fn new(process: &Process) -> Self {
         Self {
             started_at_us: process.started_at_us,
             seen_in_pass: 0,
@@ -136,6 +137,7 @@ impl Known {
             user_name: None,
             unit: None,
             container: None,
+            figures: Process::default(),
             facts_read_at: Duration::ZERO,
             cpu_time_ms: None,
             storage: None,
@@ -146,7 +148,7 @@ impl Known {
     fn read_facts<S: ProcessSource>(
         &mut self,
         source: &mut S,
-        process: &RawProcess,
+        process: &Process,
         mode: CommandLineMode,
         user_name: &dyn Fn(&str) -> Option<String>,
     ) {
@@ -157,28 +159,22 @@ impl Known {
         self.user_name = cut_option(facts.user_id.map(|id| user_name(&id).unwrap_or(id)));
         self.unit = cut_option(facts.unit);
         self.container = cut_option(facts.container);
+        self.figures = facts.figures;
     }
 
-    fn row(&self, process: &RawProcess, cpu_percent: Option<f32>) -> Process {
-        Process {
-            pid: process.pid,
-            parent_pid: process.parent_pid,
-            started_at_us: process.started_at_us,
-            name: cut(process.name.clone()),
-            executable: self.executable.clone(),
-            command_line: self.command_line.clone(),
-            user_name: self.user_name.clone(),
-            state: process.state,
-            threads: process.threads,
-            cpu_percent,
-            cpu_time_ms: process.cpu_time_ms,
-            resident_bytes: process.resident_bytes,
-            virtual_bytes: process.virtual_bytes,
-            read_bytes: self.storage.map(|bytes| bytes.read),
-            written_bytes: self.storage.map(|bytes| bytes.written),
-            unit: self.unit.clone(),
-            container: self.container.clone(),
-        }
+    fn row(&self, process: &Process, cpu_percent: Option<f32>) -> Process {
+        let mut row = process.clone();
+        row.name = cut(row.name);
+        row.executable.clone_from(&self.executable);
+        row.command_line.clone_from(&self.command_line);
+        row.user_name.clone_from(&self.user_name);
+        row.cpu_percent = cpu_percent;
+        row.read_bytes = self.storage.map(|bytes| bytes.read);
+        row.written_bytes = self.storage.map(|bytes| bytes.written);
+        row.unit.clone_from(&self.unit);
+        row.container.clone_from(&self.container);
+        row.fill_in(&self.figures);
+        row
     }
 }
 

@@ -8,14 +8,14 @@ use crate::sample::raw::Facts;
 /// A source that says what it is told, and counts what it is asked.
 #[derive(Default)]
 struct Told {
-    processes: Vec<RawProcess>,
+    processes: Vec<Process>,
     facts: HashMap<u32, Facts>,
     facts_asked: u32,
     storage_asked: u32,
 }
 
 impl ProcessSource for Told {
-    fn read(&mut self, into: &mut Vec<RawProcess>) {
+    fn read(&mut self, into: &mut Vec<Process>) {
         into.clone_from(&self.processes);
     }
 
@@ -30,14 +30,14 @@ impl ProcessSource for Told {
     }
 }
 
-fn process(pid: u32, started_at_us: i64, cpu_time_ms: u64) -> RawProcess {
-    RawProcess {
+fn process(pid: u32, started_at_us: i64, cpu_time_ms: u64) -> Process {
+    Process {
         pid,
         started_at_us,
         name: "sh".to_owned(),
         state: 'S',
         cpu_time_ms: Some(cpu_time_ms),
-        ..RawProcess::default()
+        ..Process::default()
     }
 }
 

@@ -1,7 +1,7 @@
 //! Packing, unpacking and refusing.
 
 use super::*;
-use crate::snapshot::{FilesystemSample, MAX_PROCESSES};
+use crate::snapshot::{FilesystemSample, HostInfo, HostSample, MAX_PROCESSES};
 
 const NOW_US: i64 = 1_795_000_000_000_000;
 

@@ -1,0 +1,87 @@
+//! The fields of a host: what it does, what it is, and what its agent costs.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Field, Unit, record::record};
+
+record! {
+    /// What the agent itself costs, and what it lost.
+    #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+    #[serde(default)]
+    AgentCost, AGENT {
+        /// CPU time of the agent since it started, in ms.
+        cpu_time_ms: Option<u64> => Field::counter(Unit::Milliseconds).column("agent_cpu_time_ms");
+        /// Resident set of the agent.
+        resident_bytes: Option<u64> => Field::level(Unit::Bytes, "BIGINT").column("agent_resident_bytes");
+        /// How long taking the sample before this one took, in µs.
+        pass_us: Option<u64> => Field::level(Unit::Microseconds, "BIGINT").column("agent_pass_us");
+        /// Snapshots of this run that were dropped because the broker was away for too long.
+        dropped_snapshots: u64 => Field::counter(Unit::Count).column("agent_dropped_snapshots");
+    }
+}
+
+record! {
+    /// The machine's load and counters at the moment of the snapshot.
+    #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+    #[serde(default)]
+    HostSample, HOST {
+        /// CPU use over the last interval, in percent of all cores together (0 to 100).
+        cpu_percent: Option<f32> => Field::level(Unit::Percent, "FLOAT");
+        /// Load average over 1 minute; absent on Windows.
+        load_1: Option<f32> => Field::level(Unit::Count, "FLOAT");
+        /// Load average over 5 minutes.
+        load_5: Option<f32> => Field::level(Unit::Count, "FLOAT");
+        /// Load average over 15 minutes.
+        load_15: Option<f32> => Field::level(Unit::Count, "FLOAT");
+        /// Installed memory.
+        memory_total_bytes: Option<u64> => Field::level(Unit::Bytes, "BIGINT");
+        /// Memory in use.
+        memory_used_bytes: Option<u64> => Field::level(Unit::Bytes, "BIGINT");
+        /// Memory that new processes can have without swapping.
+        memory_available_bytes: Option<u64> => Field::level(Unit::Bytes, "BIGINT");
+        /// Swap space.
+        swap_total_bytes: Option<u64> => Field::level(Unit::Bytes, "BIGINT");
+        /// Swap space in use.
+        swap_used_bytes: Option<u64> => Field::level(Unit::Bytes, "BIGINT");
+        /// Bytes read from disks since boot (counter).
+        disk_read_bytes: Option<u64> => Field::counter(Unit::Bytes);
+        /// Bytes written to disks since boot (counter).
+        disk_written_bytes: Option<u64> => Field::counter(Unit::Bytes);
+        /// Bytes received by network interfaces, without loopback (counter).
+        network_received_bytes: Option<u64> => Field::counter(Unit::Bytes);
+        /// Bytes sent by network interfaces, without loopback (counter).
+        network_sent_bytes: Option<u64> => Field::counter(Unit::Bytes);
+        /// Processes on the machine, including those left out of the snapshot.
+        process_count: Option<u32> => Field::level(Unit::Count, "UINTEGER");
+        /// Threads on the machine.
+        thread_count: Option<u32> => Field::level(Unit::Count, "UINTEGER");
+        /// Time since boot, in s.
+        uptime_s: Option<u64> => Field::counter(Unit::Seconds);
+    }
+}
+
+record! {
+    /// What a machine is.
+    #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+    #[serde(default)]
+    HostInfo, HOST_INFO {
+        /// Operating system with version, as in "Debian GNU/Linux 12".
+        os: Option<String> => Field::text();
+        /// Kernel with version, as in "Linux 6.8.0".
+        kernel: Option<String> => Field::text();
+        /// Processor architecture, as in "x86_64".
+        architecture: Option<String> => Field::text();
+        /// Processor model, as it names itself.
+        cpu_model: Option<String> => Field::text();
+        /// Physical cores.
+        cores: Option<u32> => Field::fact(Unit::Count, "UINTEGER");
+        /// Hardware threads.
+        threads: Option<u32> => Field::fact(Unit::Count, "UINTEGER");
+        /// Processor frequency, in MHz.
+        frequency_mhz: Option<u64> => Field::fact(Unit::Count, "BIGINT");
+        /// Installed memory.
+        memory_bytes: Option<u64> => Field::fact(Unit::Bytes, "BIGINT");
+        /// When the machine booted, in µs since 1970 UTC.
+        boot_at_us: Option<i64> => Field::time("boot_at");
+    }
+}
