@@ -1,0 +1,84 @@
+//! Tests of which snapshots are read ahead, and of what is counted as memory.
+
+use std::path::Path;
+
+use super::*;
+use crate::{
+    history::{AtMoment, History},
+    segment::{SegmentRows, seal},
+};
+
+const SECOND_US: i64 = 1_000_000;
+
+/// A segment with a snapshot every second, of as many processes and file systems, which say when that was.
+fn seal_some(folder: &Path, host: &HostName, snapshots: i64, processes: u32, mounts: u32) -> SegmentName {
+    let mut rows = SegmentRows::new(0, 0, 1, 0);
+    for (second, sequence) in (0..snapshots).zip(1..) {
+        let threads = u32::try_from(second).ok();
+        let process = |pid| Process { pid, threads, ..Process::default() };
+        let filesystem = |mount: u32| FilesystemSample { mount: mount.to_string(), ..Default::default() };
+        let snapshot = Snapshot {
+            captured_at_us: second * SECOND_US,
+            interval_ms: 1000,
+            processes: (0..processes).map(process).collect(),
+            filesystems: (0..mounts).map(filesystem).collect(),
+            ..Snapshot::default()
+        };
+        rows.push(sequence, snapshot.captured_at_us, host, snapshot);
+    }
+    seal(folder, &mut rows).unwrap()
+}
+
+/// Goes to a second; returns from where to where is in memory then.
+fn go_to(second: i64, history: &History, name: SegmentName, host: &HostName) -> (i64, i64) {
+    let AtMoment::Snapshot(past) = history.snapshot_at(host, second * SECOND_US).unwrap() else {
+        panic!("nothing at {second}");
+    };
+    assert_eq!(past.snapshot.processes[0].threads.map(i64::from), Some(second));
+    let stretch = history.state().engine.stretches.get(&(name, host.clone(), true)).unwrap();
+    (stretch.first_us / SECOND_US, stretch.last_us / SECOND_US)
+}
+
+#[test]
+fn the_way_ahead_of_who_goes_on_is_read_and_of_who_jumps_is_not() {
+    let (folder, host) = (tempfile::tempdir().unwrap(), "web-01".parse().unwrap());
+    let name = seal_some(folder.path(), &host, 1000, 300, 1);
+    let history = History::open(folder.path()).unwrap();
+    let go_to = |second| go_to(second, &history, name, &host);
+    assert_eq!(go_to(500), (499, 500));
+    assert_eq!(go_to(501), (500, 701), "a step on");
+    assert_eq!(go_to(701), (500, 701), "in memory");
+    assert_eq!(go_to(500), (299, 500), "before what is in memory");
+    assert_eq!(go_to(306), (299, 500), "in memory");
+    assert_eq!(go_to(990), (989, 990), "a jump");
+    assert_eq!(go_to(998), (997, 999), "some steps on, to the end");
+    assert_eq!(go_to(5), (4, 5), "a jump");
+    assert_eq!(go_to(4), (0, 4), "a step back, to the beginning");
+}
+
+#[test]
+fn every_text_counts_as_memory() {
+    let long = || "x".repeat(4096);
+    let stretch = |filesystem: FilesystemSample, host_info: HostInfo, process: Process| {
+        let snapshot = Snapshot { filesystems: vec![filesystem], host_info, ..Snapshot::default() };
+        let processes = vec![(String::new(), process)];
+        Stretch { snapshots: vec![snapshot], processes, ..Stretch::default() }.bytes()
+    };
+    let short = stretch(FilesystemSample::default(), HostInfo::default(), Process::default());
+    let filesystem = FilesystemSample { mount: long(), ..FilesystemSample::default() };
+    let host_info = HostInfo { cpu_model: Some(long()), ..HostInfo::default() };
+    let process = Process { command_line: Some(long()), ..Process::default() };
+    assert_eq!(stretch(filesystem, host_info, process), short + 3 * 4096);
+}
+
+#[test]
+fn what_is_ahead_is_not_read_where_it_is_too_much() {
+    let (folder, host) = (tempfile::tempdir().unwrap(), "web-01".parse().unwrap());
+    let name = seal_some(folder.path(), &host, 40, 1, 1000);
+    let history = History::open(folder.path()).unwrap();
+    let go_to = |second| go_to(second, &history, name, &host);
+    assert_eq!(go_to(10), (9, 10));
+    assert_eq!(go_to(11), (10, 11), "29,000 file systems ahead");
+    assert_eq!(go_to(25), (24, 25), "a jump");
+    assert_eq!(go_to(26), (25, 39), "14,000 ahead");
+}
