@@ -4,12 +4,40 @@ use std::{cmp::Reverse, collections::HashMap};
 
 use fleetps_nats::{Snapshot, snapshot::Process};
 
-use super::answers::{Changed, Diff};
-
 /// A resident set that changed by less is not worth a line.
 const MIN_RESIZED_BYTES: u64 = 1 << 20;
 /// Nor is one that changed by less than one part in so many.
 const MIN_RESIZED_PART: u64 = 10;
+
+/// What is different between two snapshots of one host.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Diff {
+    /// When the earlier snapshot was captured.
+    pub from_us: i64,
+    /// When the later one was.
+    pub to_us: i64,
+    /// Whether the host was booted in between: then every process is another.
+    pub rebooted: bool,
+    /// In the later one only, without being one that was restarted; by pid.
+    pub started: Vec<Process>,
+    /// In the earlier one only, without being one that was restarted; by pid.
+    pub gone: Vec<Process>,
+    /// Gone, and started again under the same name and command line; by the new pid.
+    pub restarted: Vec<Changed>,
+    /// In both, with a resident set that is another by 10 % and 1 MiB or more; those that grew most first.
+    pub resized: Vec<Changed>,
+    /// In both, with CPU time spent meanwhile; those that used most first.
+    pub busy: Vec<Changed>,
+}
+
+/// A process before and after.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Changed {
+    /// As it was.
+    pub before: Process,
+    /// As it is.
+    pub after: Process,
+}
 
 /// What is different between two snapshots of one host, `before` being the earlier.
 ///

@@ -2,7 +2,20 @@
 
 use std::sync::Arc;
 
-use super::{Kept, Resolution, held::Held};
+use super::{Resolution, held::Held};
+
+/// Since when the past is kept at which resolution; absent where nothing is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Kept {
+    /// Since when there is every sample.
+    pub samples_from_us: Option<i64>,
+    /// Since when there is at least one sample a minute.
+    pub minutes_from_us: Option<i64>,
+    /// Since when there are at least the sums of every hour.
+    pub hours_from_us: Option<i64>,
+    /// The last snapshot of any host.
+    pub last_us: Option<i64>,
+}
 
 /// By the broker's clock, in which segments follow each other, whatever the clocks of hosts say; only the last moment is
 /// by theirs.

@@ -4,11 +4,25 @@ use duckdb::{Params, Row, params};
 use fleetps_nats::{HostName, snapshot::Process};
 
 use super::{
-    History, HistoryError,
-    answers::{Identity, Listing, ProcessLife},
+    History, HistoryError, Identity, Listing,
     held::Held,
     reading::{Reading, coarsest},
 };
+
+/// What is known of one process over its life.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ProcessLife {
+    /// Which.
+    pub identity: Identity,
+    /// As it was last seen; what changes with every sample is absent.
+    pub process: Process,
+    /// The first snapshot that has it.
+    pub first_seen_us: i64,
+    /// The last snapshot that has it.
+    pub last_seen_us: i64,
+    /// Whether a later snapshot of its host is known, so that it has exited.
+    pub has_exited: bool,
+}
 
 /// Which processes are asked for, as parts of `lives.sql`.
 struct Lives<'a> {

@@ -1,8 +1,8 @@
 //! The read side: which segments there are (`catalog`), how they become one database (`views`), and queries.
 //!
+//! Times are µs since 1970 UTC, by the host's clock, kept to the millisecond. What is not known is absent, never zero.
 //! Nothing here writes to the history or needs the ingestor: any number of processes may read at any time.
 
-mod answers;
 mod boots;
 mod catalog;
 mod columns;
@@ -10,9 +10,11 @@ mod diff;
 mod engine;
 mod events;
 mod held;
+mod identity;
 mod in_memory;
 mod kept;
 mod known_runs;
+mod listing;
 mod lives;
 mod moment;
 mod moments;
@@ -20,9 +22,11 @@ mod nearest;
 mod peaks;
 mod reading;
 mod refresh;
+mod resolution;
 mod scope;
 mod search;
 mod series;
+mod set_aside;
 mod silence;
 mod span;
 mod stretch;
@@ -39,14 +43,28 @@ use duckdb::Connection;
 use fleetps_nats::HostName;
 use parking_lot::{Mutex, RwLock};
 
-pub use answers::*;
 pub use catalog::{Catalog, LeftOut, Segment};
-pub use diff::diff;
+pub use diff::{Changed, Diff, diff};
 use engine::Engine;
+pub use events::{Event, EventKind};
 use held::Held;
+pub use identity::Identity;
+pub use kept::Kept;
 pub(crate) use known_runs::{KnownRun, known_runs};
+pub use listing::Listing;
+pub use lives::ProcessLife;
+pub use moment::{AtMoment, NoSnapshot, PastSnapshot};
+pub use peaks::CpuPeak;
 use refresh::Asides;
+pub use resolution::Resolution;
 pub use scope::{Hosts, Scope};
+pub use search::Found;
+pub use series::{
+    Breakdown, BreakdownOf, Extent, HostMetrics, HostPoint, Layer, ProcessMetrics, ProcessPoint,
+};
+pub use set_aside::SetAside;
+pub use span::Span;
+pub use top::{TopBy, TopGroup, TopQuery, TopRow};
 pub use views::attach_sql;
 pub(crate) use views::{Rows, Tables, attach_empty, relation, views_sql};
 

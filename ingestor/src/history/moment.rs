@@ -1,11 +1,10 @@
 //! The process table as it was at a moment.
 
 use duckdb::params;
-use fleetps_nats::HostName;
+use fleetps_nats::{HostName, Snapshot};
 
 use super::{
-    History, HistoryError, Resolution,
-    answers::{AtMoment, Listing, NoSnapshot, PastSnapshot, Span},
+    History, HistoryError, Listing, Resolution, Span,
     nearest::{Place, Which},
     reading::{Reading, ceil_ms, coarsest},
 };
@@ -14,6 +13,59 @@ use super::{
 const INTERVALS: i64 = 3;
 /// The same where one snapshot a minute is kept: two minutes pass between the first of a minute and the last of the next.
 pub(super) const THINNED_US: i64 = 3 * 60 * 1_000_000;
+
+/// The process table at a moment, or why there is none.
+#[derive(Debug, Clone, PartialEq)]
+pub enum AtMoment {
+    /// The last snapshot at or before it.
+    Snapshot(Box<PastSnapshot>),
+    /// None that would say how it was then.
+    Nothing(NoSnapshot),
+}
+
+/// A snapshot of the past.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PastSnapshot {
+    /// The snapshot, as it was published, as far as segments keep it.
+    pub snapshot: Snapshot,
+    /// The one before it, where that is of the same boot, for rates.
+    pub previous: Option<Snapshot>,
+    /// When the snapshot before it was captured, of whichever boot.
+    pub earlier_us: Option<i64>,
+    /// When the snapshot after it was captured.
+    pub later_us: Option<i64>,
+    /// How finely that time is kept.
+    pub resolution: Resolution,
+}
+
+/// Why a moment has no snapshot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NoSnapshot {
+    /// The history has never heard of that host.
+    UnknownHost,
+    /// It was before the first that is kept.
+    BeforeFirst {
+        /// The first.
+        first_us: i64,
+    },
+    /// It was after the last, by more than three intervals.
+    AfterLast {
+        /// The last.
+        last_us: i64,
+    },
+    /// Nothing came from the host around then.
+    Gap {
+        /// The last before.
+        before_us: i64,
+        /// The first after.
+        after_us: i64,
+    },
+    /// Of that time only the sums of every hour are kept.
+    OnlyHours {
+        /// The first moment after it that has a process table.
+        after_us: Option<i64>,
+    },
+}
 
 impl History {
     /// The snapshot of `host` at `at_us`: the last one captured then or before.

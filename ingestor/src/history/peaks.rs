@@ -1,8 +1,20 @@
 //! How busy every host was, minute by minute.
 
 use duckdb::params;
+use fleetps_nats::HostName;
 
-use super::{CpuPeak, History, HistoryError, Span};
+use super::{History, HistoryError, Span};
+
+/// The greatest CPU use of a host in one minute.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CpuPeak {
+    /// The host.
+    pub host: HostName,
+    /// When the minute began, in µs since 1970 UTC, by the host's clock.
+    pub minute_us: i64,
+    /// In percent of all cores together.
+    pub cpu_percent: f32,
+}
 
 impl History {
     /// The CPU peaks of every minute within `span`, of all hosts; minutes without a sample are left out.

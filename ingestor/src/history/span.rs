@@ -1,12 +1,21 @@
 //! Spans as SQL can take them.
 
-use super::{Span, reading::ceil_ms};
+use super::reading::ceil_ms;
 
 /// The first moment of the year 1 and the last of 9999, in µs since 1970 UTC: what people can mean, and DuckDB has.
 const FIRST_US: i64 = -62_135_596_800_000_000;
 const LAST_US: i64 = 253_402_300_799_999_999;
 /// An hour.
 pub(super) const HOUR_US: i64 = 3_600_000_000;
+
+/// From `from_us` up to but not including `to_us`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Span {
+    /// The first moment.
+    pub from_us: i64,
+    /// The moment after the last.
+    pub to_us: i64,
+}
 
 impl Span {
     /// The part of it that the calendar has.

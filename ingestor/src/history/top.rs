@@ -4,13 +4,77 @@ use duckdb::{Row, params};
 use fleetps_nats::HostName;
 
 use super::{
-    History, HistoryError, Resolution, Span,
-    answers::{Identity, Listing, TopBy, TopGroup, TopQuery, TopRow},
+    History, HistoryError, Identity, Listing, Resolution, Span,
     held::Held,
     reading::{Reading, at, coarsest},
     silence::of_host,
     views::Rows,
 };
+
+/// By what the top is ordered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TopBy {
+    /// CPU time.
+    Cpu,
+    /// Greatest resident set.
+    Memory,
+    /// Bytes read.
+    Read,
+    /// Bytes written.
+    Written,
+}
+
+/// What the top puts together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TopGroup {
+    /// Nothing: every process by itself.
+    Process,
+    /// Processes of one name.
+    Name,
+    /// Processes of one user.
+    User,
+    /// Processes of one systemd unit.
+    Unit,
+    /// Processes of one host.
+    Host,
+}
+
+/// A question for the top.
+#[derive(Debug, Clone)]
+pub struct TopQuery {
+    /// By what it is ordered.
+    pub by: TopBy,
+    /// What is put together.
+    pub group: TopGroup,
+    /// Over which time.
+    pub span: Span,
+    /// Of one host only.
+    pub host: Option<HostName>,
+    /// At most so many.
+    pub limit: usize,
+}
+
+/// One line of the top. Usage is what counters say between the first and last sample of the process within the span; all
+/// that they say for a process that started within it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TopRow {
+    /// What was put together: a name, user, unit or host; absent where there is none. Hostile.
+    pub key: Option<String>,
+    /// The process, where nothing was put together.
+    pub process: Option<Identity>,
+    /// On how many hosts.
+    pub hosts: u64,
+    /// How many processes.
+    pub processes: u64,
+    /// CPU time used.
+    pub cpu_time_ms: Option<u64>,
+    /// The greatest resident set that one of them had.
+    pub peak_resident_bytes: Option<u64>,
+    /// Bytes read.
+    pub read_bytes: Option<u64>,
+    /// Bytes written.
+    pub written_bytes: Option<u64>,
+}
 
 impl History {
     /// The top over a span. Where only the sums of hours are kept, the span reaches to whole hours.

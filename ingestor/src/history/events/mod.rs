@@ -3,19 +3,16 @@
 //! Nothing is recorded when it happens; events are read off the history, so they are there for all of it. `processes` reads
 //! starts and exits, `restarts` finds programs that are started again and again, `hosts` reads the rest.
 
+mod event;
 mod hosts;
 mod processes;
 mod restarts;
 
+pub use event::{Event, EventKind};
 use fleetps_nats::HostName;
 use processes::Turn;
 
-use super::{
-    History, HistoryError, Resolution,
-    answers::{Event, EventKind, Listing, Span},
-    reading::coarsest,
-    silence::around,
-};
+use super::{History, HistoryError, Listing, Resolution, Span, reading::coarsest, silence::around};
 
 impl History {
     /// What happened on `host`, or anywhere, within `span`: the newest `limit`, newest first; only those of `kinds`, or all

@@ -4,14 +4,30 @@ use duckdb::{Row, params_from_iter};
 use fleetps_nats::{HostName, snapshot::Process};
 
 use super::{
-    History, HistoryError, Resolution,
-    answers::{Found, Identity, Listing},
+    History, HistoryError, Identity, Listing, Resolution,
     held::Held,
     moment::THINNED_US,
     reading::{Reading, at, coarsest, floor_ms},
     views::Rows,
 };
 use crate::filter::{Deadline, Filter, SqlCondition};
+
+/// A process that was found.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Found {
+    /// Which.
+    pub identity: Identity,
+    /// When the snapshot was captured.
+    pub captured_at_us: i64,
+    /// The process as it was.
+    pub process: Process,
+    /// Installed memory of its host.
+    pub memory_total_bytes: Option<u64>,
+    /// Bytes read per second.
+    pub read_per_s: Option<f64>,
+    /// Bytes written per second.
+    pub written_per_s: Option<f64>,
+}
 
 impl History {
     /// The processes that `filter` lets through, on every host, as of its last snapshot at or before `at_us` (hosts that had

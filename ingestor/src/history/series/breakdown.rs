@@ -6,7 +6,7 @@ use duckdb::params;
 use fleetps_nats::HostName;
 
 use crate::history::{
-    Breakdown, BreakdownOf, HistoryError, Layer, Resolution, Span,
+    HistoryError, Resolution, Span,
     reading::{Reading, at, coarsest},
     span::HOUR_US,
     views::Rows,
@@ -19,6 +19,37 @@ const HOURS_FROM_US: i64 = 48 * HOUR_US;
 const LEAST_INTERVALS: i64 = 2;
 /// The interval where one sample of every minute is kept.
 const MINUTE_MS: i64 = 60_000;
+
+/// What a breakdown divides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BreakdownOf {
+    /// CPU use, in percent of one core.
+    Cpu,
+    /// Resident memory, in bytes.
+    Memory,
+}
+
+/// Which programs made up the use of a host over time, the greatest first.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Breakdown {
+    /// How finely it was kept.
+    pub resolution: Resolution,
+    /// The bounds of the parts: one more than each layer has values.
+    pub bounds_us: Vec<i64>,
+    /// The programs that used most.
+    pub layers: Vec<Layer>,
+    /// All others together.
+    pub other: Vec<Option<f64>>,
+}
+
+/// One program in a breakdown.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Layer {
+    /// The program.
+    pub name: String,
+    /// Its mean use in each part, all its processes together; absent where nothing came from the host.
+    pub values: Vec<Option<f64>>,
+}
 
 pub(super) fn breakdown(
     reading: &Reading<'_>,

@@ -4,16 +4,65 @@ use duckdb::params;
 use fleetps_nats::{HostName, Snapshot};
 
 use super::{
+    extent::Extent,
     parts::{Gathered, Part, Parts, Sample},
     samples::read_samples,
 };
 use crate::history::{
-    HistoryError, HostMetrics, HostPoint, Resolution, Span,
+    HistoryError, Resolution, Span,
     boots::Boots,
     nearest::Which,
     reading::{Reading, coarsest},
     silence::{between, silences},
 };
+
+/// One host over time.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HostMetrics {
+    /// How finely it was kept.
+    pub resolution: Resolution,
+    /// At most as many as were asked for, in order; each stands for the samples of an equal part of the span.
+    pub points: Vec<HostPoint>,
+    /// Where nothing came from the host, for longer than three intervals, within the span.
+    pub gaps: Vec<Span>,
+}
+
+/// A host in one part of a span. Rates come from counters: exact over lost samples, absent over a reset or reboot.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HostPoint {
+    /// When the first sample of this part was captured.
+    pub from_us: i64,
+    /// When the last one was.
+    pub to_us: i64,
+    /// Samples in this part.
+    pub samples: u32,
+    /// CPU use, in percent of all cores together.
+    pub cpu_percent: Option<Extent>,
+    /// Load average over 1 minute.
+    pub load_1: Option<Extent>,
+    /// Load average over 5 minutes.
+    pub load_5: Option<Extent>,
+    /// Load average over 15 minutes.
+    pub load_15: Option<Extent>,
+    /// Memory in use.
+    pub memory_used_bytes: Option<Extent>,
+    /// Installed memory.
+    pub memory_total_bytes: Option<u64>,
+    /// Swap space in use.
+    pub swap_used_bytes: Option<Extent>,
+    /// Bytes read from disks per second.
+    pub disk_read_per_s: Option<Extent>,
+    /// Bytes written to disks per second.
+    pub disk_written_per_s: Option<Extent>,
+    /// Bytes received per second.
+    pub network_received_per_s: Option<Extent>,
+    /// Bytes sent per second.
+    pub network_sent_per_s: Option<Extent>,
+    /// Processes.
+    pub process_count: Option<Extent>,
+    /// Threads.
+    pub thread_count: Option<Extent>,
+}
 
 pub(super) fn host_metrics(
     reading: &Reading<'_>,

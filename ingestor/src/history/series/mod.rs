@@ -4,17 +4,19 @@
 //! the use of a host.
 
 mod breakdown;
+mod extent;
 mod host;
 mod parts;
 mod process;
 mod samples;
 
+pub use breakdown::{Breakdown, BreakdownOf, Layer};
+pub use extent::Extent;
 use fleetps_nats::{HostName, Snapshot};
+pub use host::{HostMetrics, HostPoint};
+pub use process::{ProcessMetrics, ProcessPoint};
 
-use super::{
-    History, HistoryError,
-    answers::{Breakdown, BreakdownOf, HostMetrics, Identity, ProcessMetrics, Span},
-};
+use super::{History, HistoryError, Identity, Span};
 
 impl History {
     /// `host` over `span`, in at most `points` points. Of the snapshots in `newer`, which are in the order of capture, those

@@ -4,7 +4,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::history::{Extent, Span};
+use super::extent::Extent;
+use crate::history::Span;
 
 /// A sample with `L` levels, which are as they were at that moment, and `C` counters, which only say something together
 /// with another sample's.

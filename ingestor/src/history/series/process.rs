@@ -2,9 +2,12 @@
 
 use duckdb::params;
 
-use super::parts::{Part, Parts, Sample, rate};
+use super::{
+    extent::Extent,
+    parts::{Part, Parts, Sample, rate},
+};
 use crate::history::{
-    Extent, HistoryError, Identity, ProcessMetrics, ProcessPoint, Resolution, Span,
+    HistoryError, Identity, Resolution, Span,
     held::Held,
     nearest::Which,
     reading::{Reading, coarsest},
@@ -17,6 +20,40 @@ const LEAST_AGE_MS: i64 = 100;
 
 /// In the order of `process.sql`: resident set, virtual size and threads; CPU time, bytes read and written.
 type ProcessParts = Parts<3, 3>;
+
+/// One process over time.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ProcessMetrics {
+    /// How finely it was kept.
+    pub resolution: Resolution,
+    /// At most as many as were asked for, in order.
+    pub points: Vec<ProcessPoint>,
+    /// Where nothing came from the host, while the process lived.
+    pub gaps: Vec<Span>,
+}
+
+/// A process in one part of a span.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ProcessPoint {
+    /// When the first sample of this part was captured.
+    pub from_us: i64,
+    /// When the last one was.
+    pub to_us: i64,
+    /// Samples in this part.
+    pub samples: u32,
+    /// CPU use, in percent of one core, from its CPU time.
+    pub cpu_percent: Option<Extent>,
+    /// Resident set.
+    pub resident_bytes: Option<Extent>,
+    /// Virtual size.
+    pub virtual_bytes: Option<Extent>,
+    /// Threads.
+    pub threads: Option<Extent>,
+    /// Bytes read per second.
+    pub read_per_s: Option<Extent>,
+    /// Bytes written per second.
+    pub written_per_s: Option<Extent>,
+}
 
 pub(super) fn process_metrics(
     reading: &Reading<'_>,
