@@ -5,8 +5,8 @@ use std::{fs, path::Path};
 
 use crate::{
     audit::{AuditFolder, AuditName},
-    history::{Catalog, HistoryError, RowCounts},
-    segment::{Fault, SegmentName, read_whole},
+    history::{Catalog, HistoryError},
+    segment::{Fault, RowCounts, SegmentName, verify_file, verify_segment},
 };
 
 /// A file whose content is missing from answers.
@@ -50,14 +50,14 @@ pub fn check(folder: &Path, is_thorough: bool) -> Result<Checked, HistoryError> 
         let file = segment.name.to_string();
         let said = counts.read(&segment.name).map(drop);
         let read = match is_thorough {
-            true => said.and_then(|()| read_whole(&folder.join(&file), &segment.name.alias())),
+            true => said.and_then(|()| verify_segment(folder, &segment.name)),
             false => said,
         };
         checked.take(file, read);
     }
     for name in &audit.current {
         let file = name.to_string();
-        checked.take(file.clone(), read_whole(&folder.join(file), &name.alias()));
+        checked.take(file.clone(), verify_file(&folder.join(file), &name.alias()));
     }
     let left_out = catalog.left_out.into_iter().map(|file| (file.file_name, file.fault));
     for (file, fault) in left_out.chain(audit.left_out.into_iter().map(|file| (file.file_name, file.fault))) {
@@ -126,7 +126,7 @@ fn set_aside(folder: &Path) -> Result<Vec<SetAsideFile>, HistoryError> {
 
 impl SetAsideFile {
     fn read(&self, folder: &Path) -> Result<(), Fault> {
-        read_whole(&folder.join(&self.damaged_file_name), &self.alias)
+        verify_file(&folder.join(&self.damaged_file_name), &self.alias)
     }
 
     /// Gives it its name again, or says why not.

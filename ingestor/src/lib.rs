@@ -32,7 +32,6 @@ pub mod sql;
 mod status;
 mod streams;
 mod upkeep;
-mod verified;
 
 pub use error::IngestError;
 pub use library::{WrongLibrary, check_library};

@@ -16,8 +16,11 @@ use self::{state::State, unread::Unread};
 use crate::{
     audit::{AuditName, attach_audit_sql},
     error::IngestError,
-    history::{HistoryError, RowCounts, attach_sql},
-    segment::{Fault, FileError, SegmentName, TEMPORARY_EXTENSION, make_read_only, publish_file, read_whole},
+    history::{HistoryError, attach_sql},
+    segment::{
+        Fault, FileError, RowCounts, SegmentName, TEMPORARY_EXTENSION, make_read_only, publish_file,
+        verify_segment,
+    },
 };
 
 mod state;
@@ -125,10 +128,9 @@ impl Shelf {
     }
 
     fn judge(&self, unread: &Unread) -> Result<(), Fault> {
-        let path = self.folder.join(unread.name.to_string());
         RowCounts::of(&self.folder).read(&unread.name)?;
         // Its beginning is whole; what could not be read may lie behind it.
-        read_whole(&path, &unread.name.alias())
+        verify_segment(&self.folder, &unread.name)
     }
 
     /// Takes a segment out of use that turned out to be unreadable.
@@ -301,7 +303,7 @@ mod tests {
             content[*place..].iter_mut().take(1024).for_each(|byte| *byte ^= 1);
             fs::remove_file(&path).unwrap();
             fs::write(&path, content).unwrap();
-            RowCounts::of(folder.path()).read(&name).is_ok() && read_whole(&path, &name.alias()).is_err()
+            RowCounts::of(folder.path()).read(&name).is_ok() && verify_segment(folder.path(), &name).is_err()
         };
         (3 * 4096..whole.len()).step_by(4096).find(is_hidden).expect("a block that is read last");
         let shelf = Shelf::open(folder.path()).unwrap();

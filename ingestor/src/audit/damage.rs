@@ -10,10 +10,7 @@ use std::{
 use jiff::Timestamp;
 
 use super::AuditName;
-use crate::{
-    segment::{Fault, read_whole},
-    verified::Verified,
-};
+use crate::segment::{Fault, VerifyLog, verify_file};
 
 /// The file beside the segments that says which were read when.
 const VERIFIED: &str = "verified-audit.json";
@@ -24,7 +21,7 @@ const RETRY: Duration = Duration::from_secs(60);
 /// Reads segments whole, one at a time, and sets aside those that are damaged twice.
 #[derive(Debug)]
 pub(super) struct Scrub {
-    verified: Verified,
+    log: VerifyLog,
     doubted: HashMap<AuditName, Doubt>,
 }
 
@@ -39,7 +36,7 @@ struct Doubt {
 
 impl Scrub {
     pub(super) fn of(folder: &Path) -> Self {
-        Self { verified: Verified::load(folder.join(VERIFIED)), doubted: HashMap::new() }
+        Self { log: VerifyLog::load(folder.join(VERIFIED)), doubted: HashMap::new() }
     }
 
     /// The next of `names` to read: those that could not be read and are due again, then those that never were read, then
@@ -52,7 +49,7 @@ impl Scrub {
         }
         let whole: Vec<_> = names.iter().filter(|name| !self.doubts(name)).collect();
         let file_names: Vec<String> = whole.iter().map(ToString::to_string).collect();
-        let next = self.verified.next(&file_names, Timestamp::now().as_second())?;
+        let next = self.log.next(&file_names, Timestamp::now().as_second())?;
         whole.into_iter().find(|name| name.to_string() == next).copied()
     }
 
@@ -96,11 +93,11 @@ impl Scrub {
     /// Remembers that a segment was read whole; `names` are all there are.
     pub(super) fn remember(&mut self, name: AuditName, names: &[AuditName]) {
         let names: Vec<String> = names.iter().map(ToString::to_string).collect();
-        self.verified.remember(name.to_string(), &names, Timestamp::now().as_second());
+        self.log.remember(name.to_string(), &names, Timestamp::now().as_second());
     }
 }
 
 /// Reads a segment whole; what is wrong with it, if anything is.
 pub(super) fn find_fault(folder: &Path, name: &AuditName) -> Option<Fault> {
-    read_whole(&folder.join(name.to_string()), &name.alias()).err()
+    verify_file(&folder.join(name.to_string()), &name.alias()).err()
 }

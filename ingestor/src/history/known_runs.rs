@@ -9,7 +9,7 @@ use super::{
     HistoryError, MEMORY_MIB,
     views::{Rows, attach_empty, relation},
 };
-use crate::segment::{Fault, SegmentName, attach_segment, detach_statement, open_engine, read_whole};
+use crate::segment::{Fault, SegmentName, attach_segment, detach_statement, open_engine, verify_segment};
 
 /// The history keeps times to the millisecond; this is the last µs of one.
 const REST_OF_MS_US: i64 = 999;
@@ -40,8 +40,7 @@ pub(crate) fn known_runs(
             Ok(of_segment) => runs.extend(of_segment),
             Err(fault) => {
                 // Read by itself it may say more; and the engine may be unusable now.
-                let path = folder.join(name.to_string());
-                faults.push((*name, read_whole(&path, &name.alias()).err().unwrap_or(fault)));
+                faults.push((*name, verify_segment(folder, name).err().unwrap_or(fault)));
                 engine = start_engine()?;
             }
         }

@@ -70,7 +70,7 @@ pub(crate) use views::{Rows, Tables, attach_empty, relation, views_sql};
 
 use crate::{
     filter::Stopped,
-    segment::{Fault, SegmentName, attach_segment, attach_statement, detach_statement, open_engine},
+    segment::{SegmentName, attach_statement, open_engine},
 };
 
 /// For all queries over segments together; more is spilled to the system's temporary folder. Enough for what the blocks of
@@ -172,37 +172,4 @@ impl History {
 /// The statement that attaches one segment.
 pub(crate) fn attach_one(folder: &Path, name: &SegmentName) -> String {
     attach_statement(&folder.join(name.to_string()), &name.alias())
-}
-
-/// The rows of processes in segments, as they say themselves. Reads little, but notices a file that is no segment.
-pub(crate) struct RowCounts<'a> {
-    folder: &'a Path,
-    /// Started when the first segment is read.
-    engine: Option<Connection>,
-}
-
-impl<'a> RowCounts<'a> {
-    /// Of segments in `folder`.
-    pub(crate) fn of(folder: &'a Path) -> Self {
-        Self { folder, engine: None }
-    }
-
-    /// The rows of this one.
-    pub(crate) fn read(&mut self, name: &SegmentName) -> Result<u64, Fault> {
-        self.ask(name).or_else(|_| {
-            // The engine may be what failed: a damaged file can end it for all that follow.
-            self.engine = None;
-            self.ask(name)
-        })
-    }
-
-    fn ask(&mut self, name: &SegmentName) -> Result<u64, Fault> {
-        let engine = match &mut self.engine {
-            Some(engine) => engine,
-            none => none.insert(open_engine(MEMORY_MIB, 1, None).map_err(|error| Fault::of(&error))?),
-        };
-        let rows = attach_segment(engine, self.folder, name)?;
-        engine.execute_batch(&detach_statement(&name.alias())).map_err(|error| Fault::of(&error))?;
-        Ok(rows)
-    }
 }

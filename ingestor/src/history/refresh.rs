@@ -9,11 +9,8 @@ use std::{
 
 use parking_lot::RwLock;
 
-use super::{Catalog, History, HistoryError, RowCounts, Scope, SetAside, State, engine::Engine, held::Held};
-use crate::{
-    segment::{Fault, SegmentName},
-    upkeep::find_fault,
-};
+use super::{Catalog, History, HistoryError, Scope, SetAside, State, engine::Engine, held::Held};
+use crate::segment::{Fault, RowCounts, SegmentName, verify_segment};
 
 /// How DuckDB begins an error that has nothing to do with what is on disk.
 const HARMLESS: [&str; 6] = [
@@ -60,8 +57,7 @@ fn retry(asides: &mut Asides, folder: &Path) {
     let due: Vec<SegmentName> = due.map(|(name, _)| *name).collect();
     for name in due {
         // Its beginning may be whole, and what could not be read lie behind it.
-        let read =
-            RowCounts::of(folder).read(&name).and_then(|_| find_fault(folder, &name).map_or(Ok(()), Err));
+        let read = RowCounts::of(folder).read(&name).and_then(|_| verify_segment(folder, &name));
         match read {
             Ok(()) | Err(Fault::Gone) => drop(asides.remove(&name)),
             Err(fault) => put_aside(asides, name, fault),
@@ -142,7 +138,7 @@ impl History {
         touched.dedup();
         let mut asides = state.asides.clone();
         for name in touched {
-            if let Some(fault) = find_fault(&self.folder, &name) {
+            if let Err(fault) = verify_segment(&self.folder, &name) {
                 put_aside(&mut asides, name, fault);
             }
         }

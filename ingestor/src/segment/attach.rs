@@ -9,14 +9,10 @@ use std::{
 
 use duckdb::Connection;
 
-use super::{Fault, SegmentName, open_engine, quote_identifier, quote_text};
+use super::{Fault, SegmentName, quote_identifier, quote_text};
 
 /// What DuckDB writes before the first block: three headers of 4 KiB. A shorter file is cut off.
 const HEADER_BYTES: usize = 3 * 4096;
-/// For reading a file whole; the sums over its rows take next to nothing.
-const MEMORY_MIB: u64 = 256;
-/// Read at once when the system is asked for every byte of a file.
-const CHUNK_BYTES: usize = 1 << 20;
 
 /// The statement that attaches the database file at `path` as `alias`, read-only.
 pub(crate) fn attach_statement(path: &Path, alias: &str) -> String {
@@ -52,37 +48,6 @@ pub(crate) fn attach_segment(
     })
 }
 
-/// Reads every value of the database file at `path`.
-pub(crate) fn read_whole(path: &Path, alias: &str) -> Result<(), Fault> {
-    let read = || -> Result<(), Fault> {
-        let of_duckdb = |error| fault_of(path, &error);
-        let engine = open_engine(MEMORY_MIB, 1, None).map_err(of_duckdb)?;
-        attach_file(&engine, path, alias)?;
-        read_tables(&engine, alias).map_err(of_duckdb)
-    };
-    // Twice, because there may have been no memory or no file handle for it at the first time.
-    let verdict = read().or_else(|_| read());
-    match verdict {
-        // A part that the system cannot read looks like a part that is missing.
-        Err(Fault::Damaged(_)) => read_bytes(path).and(verdict),
-        _ => verdict,
-    }
-}
-
-fn read_tables(engine: &Connection, alias: &str) -> duckdb::Result<()> {
-    let tables: Vec<String> = engine
-        .prepare("SELECT table_name FROM duckdb_tables() WHERE database_name = ?")?
-        .query_map([alias], |row| row.get(0))?
-        .collect::<duckdb::Result<_>>()?;
-    for table in tables {
-        let (alias, table) = (quote_identifier(alias), quote_identifier(&table));
-        // Not count: DuckDB knows that a hash is never NULL, and would read nothing.
-        let sql = format!("SELECT bit_xor(hash(t)) FROM {alias}.{table} t");
-        engine.query_row(&sql, [], |row| row.get::<_, Option<u64>>(0))?;
-    }
-    Ok(())
-}
-
 /// What the system says of a file: that it is one, and that its beginning can be read.
 fn look(path: &Path) -> Result<(), Fault> {
     let bytes = file_bytes(path)?;
@@ -104,17 +69,8 @@ pub(crate) fn file_bytes(path: &Path) -> Result<u64, Fault> {
     if metadata.is_file() { Ok(metadata.len()) } else { Err(Fault::not_a_file()) }
 }
 
-/// Has the system read every byte.
-fn read_bytes(path: &Path) -> Result<(), Fault> {
-    let read = || -> io::Result<()> {
-        let (mut file, mut chunk) = (File::open(path)?, vec![0; CHUNK_BYTES]);
-        while file.read(&mut chunk)? > 0 {}
-        Ok(())
-    };
-    read().map_err(|error| Fault::of_io(&error))
-}
-
-fn fault_of(path: &Path, error: &duckdb::Error) -> Fault {
+/// What an error of DuckDB that read the file at `path` alone says about it.
+pub(super) fn fault_of(path: &Path, error: &duckdb::Error) -> Fault {
     match fs::metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Fault::Gone,
         _ => Fault::of(error),

@@ -10,7 +10,7 @@ use std::{
 use fleetps_nats::snapshot::{Process, Snapshot};
 
 use super::*;
-use crate::segment::{SegmentRows, make_read_only, seal};
+use crate::segment::{SegmentRows, make_read_only, open_engine, seal, verify::read_bytes, verify_segment};
 
 /// A folder with one segment.
 struct One {
@@ -52,7 +52,7 @@ impl One {
     fn read(&self) -> Result<(), Fault> {
         let engine = open_engine(64, 1, None).unwrap();
         attach_segment(&engine, self.folder.path(), &self.name)?;
-        read_whole(&self.path(), &self.name.alias())
+        verify_segment(self.folder.path(), &self.name)
     }
 
     /// Changes the content by SQL.

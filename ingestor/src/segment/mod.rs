@@ -12,7 +12,8 @@
 //! **The names are the manifest.** The ingestor goes on after the highest sequence that a name has; a segment whose
 //! range lies inside another's is ignored, so a merge takes effect with its one rename.
 //!
-//! **A segment that cannot be read is left out**, named with the reason, and tried again by itself (`fault`). It covers
+//! **A segment that cannot be read is left out**, named with the reason, and tried again by itself (`fault`; `verify` reads
+//! a file whole, `verify_log` keeps when that was done last). It covers
 //! nothing meanwhile, so what it was merged from takes its place where that is still there; where to go on is still taken
 //! from its name, so that nothing of the stream is stored a second time. Only one that is found damaged twice, minutes
 //! apart, gets `.damaged` behind its name; `fleetps history check --restore` takes that away where it can be read after all.
@@ -25,14 +26,15 @@ mod columns;
 mod fault;
 mod file;
 mod name;
+mod row_counts;
 mod rows;
 mod seal;
 mod spans;
 mod strings;
+mod verify;
+mod verify_log;
 
-pub(crate) use attach::{
-    attach_file, attach_segment, attach_statement, detach_statement, file_bytes, read_whole,
-};
+pub(crate) use attach::{attach_file, attach_segment, attach_statement, detach_statement, file_bytes};
 pub use fault::Fault;
 pub use file::FileError;
 pub(crate) use file::{
@@ -41,8 +43,11 @@ pub(crate) use file::{
 };
 pub use name::{Level, SegmentName, current_and_covered};
 pub(crate) use name::{TIME_FORMAT, parse_time};
+pub(crate) use row_counts::RowCounts;
 pub use rows::SegmentRows;
 pub use seal::{SealError, seal};
+pub(crate) use verify::{verify_file, verify_segment};
+pub(crate) use verify_log::VerifyLog;
 
 /// The tables, with `$catalog` for the attached database they go to.
 const SCHEMA: &str = include_str!("schema.sql");

@@ -10,8 +10,8 @@ use std::{
 use super::{Shelved, unread::UnreadSegments};
 use crate::{
     audit::{self, AuditFolder, AuditName},
-    history::{Catalog, HistoryError, LeftOut, RowCounts},
-    segment::{Fault, SegmentName, current_and_covered},
+    history::{Catalog, HistoryError, LeftOut},
+    segment::{Fault, RowCounts, SegmentName, current_and_covered},
 };
 
 #[derive(Debug, Default)]

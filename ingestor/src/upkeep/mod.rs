@@ -29,7 +29,6 @@ pub(crate) use clock::{Heard, HistoryClock};
 pub(crate) use merge::Interrupt;
 pub use merge::MergeError;
 pub use offline::{check_folder, merge_folder, tidy_folder};
-pub(crate) use scrub::find_fault;
 
 use self::{
     failures::Failures,

@@ -6,9 +6,8 @@ use std::path::Path;
 
 use crate::{
     error::IngestError,
-    segment::{Fault, Level, SegmentName, read_whole},
+    segment::{Level, SegmentName, VerifyLog, verify_segment},
     shelf::{Shelf, Shelved},
-    verified::Verified,
 };
 
 /// The file beside the segments that says which were read when.
@@ -16,11 +15,11 @@ const VERIFIED: &str = "verified.json";
 
 /// Reads merged segments, one at a time, each once and then every week.
 #[derive(Debug)]
-pub(super) struct Scrub(Verified);
+pub(super) struct Scrub(VerifyLog);
 
 impl Scrub {
     pub(super) fn of(folder: &Path) -> Self {
-        Self(Verified::load(folder.join(VERIFIED)))
+        Self(VerifyLog::load(folder.join(VERIFIED)))
     }
 
     /// Reads the next segment for which it is time, if any. Fresh ones are not looked at, because merging reads them soon.
@@ -42,13 +41,8 @@ impl Scrub {
 
 /// Reads a segment whole, and takes it out of use where that fails; whether it could be read.
 pub(super) fn is_whole(shelf: &Shelf, name: &SegmentName) -> Result<bool, IngestError> {
-    match find_fault(shelf.folder(), name) {
-        Some(fault) => shelf.doubt(*name, fault).map(|()| false),
-        None => Ok(true),
+    match verify_segment(shelf.folder(), name) {
+        Err(fault) => shelf.doubt(*name, fault).map(|()| false),
+        Ok(()) => Ok(true),
     }
-}
-
-/// Reads a segment whole; what is wrong with it, if anything is.
-pub(crate) fn find_fault(folder: &Path, name: &SegmentName) -> Option<Fault> {
-    read_whole(&folder.join(name.to_string()), &name.alias()).err()
 }

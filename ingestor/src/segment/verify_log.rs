@@ -15,14 +15,14 @@ const READ_EVERY_S: i64 = 7 * 24 * 3600;
 /// The largest file that is believed: a hundred bytes for each of 100,000 segments.
 const MAX_BYTES: u64 = 10 << 20;
 
-/// When which file was read whole, in seconds since 1970 UTC.
+/// When each file was last read whole, in seconds since 1970 UTC.
 #[derive(Debug)]
-pub(crate) struct Verified {
+pub(crate) struct VerifyLog {
     path: PathBuf,
     read_at_s: BTreeMap<String, i64>,
 }
 
-impl Verified {
+impl VerifyLog {
     /// What is remembered in `path`; nothing, where that cannot be read.
     pub(crate) fn load(path: PathBuf) -> Self {
         let read_at_s = read(&path).unwrap_or_else(|problem| {
@@ -84,29 +84,29 @@ mod tests {
         let path = folder.path().join("verified.json");
         let all = names(&["a", "b"]);
         for (name, now_s) in [("a", 100), ("b", 101)] {
-            let mut verified = Verified::load(path.clone());
-            assert_eq!(verified.next(&all, now_s).as_deref(), Some(name));
-            verified.remember(name.to_owned(), &all, now_s);
+            let mut log = VerifyLog::load(path.clone());
+            assert_eq!(log.next(&all, now_s).as_deref(), Some(name));
+            log.remember(name.to_owned(), &all, now_s);
         }
-        let mut verified = Verified::load(path);
-        assert_eq!(verified.next(&all, 99 + READ_EVERY_S), None);
-        assert_eq!(verified.next(&all, 100 + READ_EVERY_S).as_deref(), Some("a"));
+        let mut log = VerifyLog::load(path);
+        assert_eq!(log.next(&all, 99 + READ_EVERY_S), None);
+        assert_eq!(log.next(&all, 100 + READ_EVERY_S).as_deref(), Some("a"));
         // A clock that was ahead does not put it off.
-        assert_eq!(verified.next(&all, 50).as_deref(), Some("a"));
+        assert_eq!(log.next(&all, 50).as_deref(), Some("a"));
     }
 
     #[test]
     fn what_is_gone_is_forgotten_and_what_is_damaged_is_read_again() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("verified.json");
-        let mut verified = Verified::load(path.clone());
+        let mut log = VerifyLog::load(path.clone());
         for name in ["a", "b", "c"] {
-            verified.remember(name.to_owned(), &names(&[name]), 1);
+            log.remember(name.to_owned(), &names(&[name]), 1);
         }
-        assert_eq!(Verified::load(path.clone()).read_at_s.len(), 1);
+        assert_eq!(VerifyLog::load(path.clone()).read_at_s.len(), 1);
         for damaged in ["", "{", "[]", "{\"c\": \"x\"}", "\u{0}"] {
             fs::write(&path, damaged).unwrap();
-            assert_eq!(Verified::load(path.clone()).next(&names(&["c"]), 2).as_deref(), Some("c"));
+            assert_eq!(VerifyLog::load(path.clone()).next(&names(&["c"]), 2).as_deref(), Some("c"));
         }
     }
 }
