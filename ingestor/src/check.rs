@@ -5,8 +5,8 @@ use std::{fs, path::Path};
 
 use crate::{
     audit::{AuditFolder, AuditName},
-    history::{Catalog, HistoryError},
-    segment::{Fault, RowCounts, SegmentName, verify_file, verify_segment},
+    history::Catalog,
+    segment::{Fault, FolderError, RowCounts, SegmentName, verify_file, verify_segment},
 };
 
 /// A file whose content is missing from answers.
@@ -43,7 +43,7 @@ impl Checked {
 ///
 /// # Errors
 /// When the folder cannot be listed.
-pub fn check(folder: &Path, is_thorough: bool) -> Result<Checked, HistoryError> {
+pub fn check(folder: &Path, is_thorough: bool) -> Result<Checked, FolderError> {
     let (catalog, audit) = (Catalog::scan(folder)?, AuditFolder::scan(folder)?);
     let (mut checked, mut counts) = (Checked::default(), RowCounts::of(folder));
     for segment in &catalog.current {
@@ -79,7 +79,7 @@ pub fn check(folder: &Path, is_thorough: bool) -> Result<Checked, HistoryError> 
 ///
 /// # Errors
 /// When the folder cannot be listed.
-pub fn restore(folder: &Path) -> Result<(Vec<String>, Vec<Problem>), HistoryError> {
+pub fn restore(folder: &Path) -> Result<(Vec<String>, Vec<Problem>), FolderError> {
     let (mut restored, mut problems) = (Vec::new(), Vec::new());
     for set_aside in set_aside(folder)? {
         match set_aside.restore(folder)? {
@@ -103,8 +103,8 @@ enum Name {
     Audit(AuditName),
 }
 
-fn set_aside(folder: &Path) -> Result<Vec<SetAsideFile>, HistoryError> {
-    let failed = |source| HistoryError::list(folder, source);
+fn set_aside(folder: &Path) -> Result<Vec<SetAsideFile>, FolderError> {
+    let failed = FolderError::at(folder);
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).map_err(failed)? {
         let file_name = entry.map_err(failed)?.file_name();
@@ -130,7 +130,7 @@ impl SetAsideFile {
     }
 
     /// Gives it its name again, or says why not.
-    fn restore(&self, folder: &Path) -> Result<Result<(), String>, HistoryError> {
+    fn restore(&self, folder: &Path) -> Result<Result<(), String>, FolderError> {
         if let Some(reason) = self.replaced(folder)? {
             return Ok(Err(reason));
         }
@@ -142,7 +142,7 @@ impl SetAsideFile {
     }
 
     /// What holds its rows, or some of them, by now: with both, these would be there twice.
-    fn replaced(&self, folder: &Path) -> Result<Option<String>, HistoryError> {
+    fn replaced(&self, folder: &Path) -> Result<Option<String>, FolderError> {
         let is_there = folder.join(&self.file_name).symlink_metadata().is_ok();
         let replaced = match &self.name {
             Name::Segment(name) => {

@@ -2,7 +2,7 @@
 
 use fleetps_nats::{bucket::BucketError, lock::LockError, stream::StreamError};
 
-use crate::{history::HistoryError, segment::FileError, upkeep::MergeError};
+use crate::{history::HistoryError, segment::FolderError};
 
 /// An ingestor cannot run.
 #[derive(Debug, thiserror::Error)]
@@ -19,12 +19,9 @@ pub enum IngestError {
     /// The history that is there cannot be read.
     #[error(transparent)]
     History(#[from] HistoryError),
-    /// The history folder cannot be written.
+    /// The history folder cannot be listed.
     #[error(transparent)]
-    File(#[from] FileError),
-    /// Segments cannot be merged.
-    #[error(transparent)]
-    Merge(#[from] MergeError),
+    Folder(#[from] FolderError),
     /// A thread or the unpacker could not be started.
     #[error("cannot start: {what}")]
     Start {

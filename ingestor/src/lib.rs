@@ -38,4 +38,5 @@ pub use library::{WrongLibrary, check_library};
 pub use run::run;
 pub use settings::IngestorSettings;
 pub use shelf::ATTACH_SQL;
-pub use upkeep::{MergeError, check_folder, merge_folder, tidy_folder};
+pub use shelf::CatalogError;
+pub use upkeep::{CompactionError, MergeError, check_folder, merge_folder, tidy_folder};

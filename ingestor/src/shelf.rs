@@ -11,18 +11,19 @@ use std::{
     time::{Duration, Instant},
 };
 
+pub use self::error::CatalogError;
 pub(crate) use self::state::set_file_aside;
 use self::{state::State, unread::Unread};
 use crate::{
     audit::{AuditName, attach_audit_sql},
-    error::IngestError,
-    history::{HistoryError, attach_sql},
+    history::attach_sql,
     segment::{
-        Fault, FileError, RowCounts, SegmentName, TEMPORARY_EXTENSION, make_read_only, publish_file,
-        verify_segment,
+        Fault, FileError, FolderError, RowCounts, SegmentName, TEMPORARY_EXTENSION, make_read_only,
+        publish_file, verify_segment,
     },
 };
 
+mod error;
 mod state;
 mod unread;
 
@@ -52,10 +53,10 @@ pub(crate) struct Shelf {
 
 impl Shelf {
     /// The segments in `folder`. Removes what a crash left; so only for the holder of the lock on the folder.
-    pub(crate) fn open(folder: &Path) -> Result<Self, HistoryError> {
-        remove_temporary(folder).map_err(|source| HistoryError::list(folder, source))?;
+    pub(crate) fn open(folder: &Path) -> Result<Self, FolderError> {
+        remove_temporary(folder).map_err(FolderError::at(folder))?;
         // What attach.sql says must hold from anywhere.
-        let folder = fs::canonicalize(folder).map_err(|source| HistoryError::list(folder, source))?;
+        let folder = fs::canonicalize(folder).map_err(FolderError::at(folder))?;
         protect(&folder)?;
         let mut state = State::default();
         state.look(&folder)?;
@@ -101,18 +102,18 @@ impl Shelf {
 
     /// Looks at the folder again: takes what is new or can be read again, and lets go of what is gone. A segment that is
     /// found damaged a second time, `quarantine_after` the first, is set aside.
-    pub(crate) fn look_again(&self, quarantine_after: Duration) -> Result<(), IngestError> {
+    pub(crate) fn look_again(&self, quarantine_after: Duration) -> Result<(), CatalogError> {
         let due = self.state().unread.due(Instant::now());
         self.look_at(due, quarantine_after)
     }
 
     /// The same, whether or not it is time to look at a segment again.
-    pub(crate) fn look_at_all_again(&self, quarantine_after: Duration) -> Result<(), IngestError> {
+    pub(crate) fn look_at_all_again(&self, quarantine_after: Duration) -> Result<(), CatalogError> {
         let all = self.state().unread.iter().cloned().collect();
         self.look_at(all, quarantine_after)
     }
 
-    fn look_at(&self, due: Vec<Unread>, quarantine_after: Duration) -> Result<(), IngestError> {
+    fn look_at(&self, due: Vec<Unread>, quarantine_after: Duration) -> Result<(), CatalogError> {
         // Without the lock: sealing does not wait for a file to be read.
         let judged: Vec<_> = due.into_iter().map(|unread| (unread.name, self.judge(&unread))).collect();
         let mut state = self.state();
@@ -134,7 +135,7 @@ impl Shelf {
     }
 
     /// Takes a segment out of use that turned out to be unreadable.
-    pub(crate) fn doubt(&self, name: SegmentName, fault: Fault) -> Result<(), IngestError> {
+    pub(crate) fn doubt(&self, name: SegmentName, fault: Fault) -> Result<(), CatalogError> {
         let mut state = self.state();
         state.unread.add(name, fault);
         state.look(&self.folder)?;
@@ -229,8 +230,8 @@ impl Shelf {
 }
 
 /// Makes every segment a file that is only read, as new ones are: a program that opens one to write would lock it.
-fn protect(folder: &Path) -> Result<(), HistoryError> {
-    for entry in fs::read_dir(folder).map_err(|source| HistoryError::list(folder, source))?.flatten() {
+fn protect(folder: &Path) -> Result<(), FolderError> {
+    for entry in fs::read_dir(folder).map_err(FolderError::at(folder))?.flatten() {
         let file_name = entry.file_name();
         let file_name = file_name.to_str().unwrap_or_default();
         let is_segment = SegmentName::parse(file_name).is_some() || AuditName::parse(file_name).is_some();

@@ -3,10 +3,7 @@
 use std::{fs, path::Path};
 
 use super::{AuditName, name::current_and_covered};
-use crate::{
-    history::HistoryError,
-    segment::{Fault, file_bytes},
-};
+use crate::segment::{Fault, FolderError, file_bytes};
 
 /// The audit segments in a folder.
 #[derive(Debug, Default)]
@@ -37,8 +34,8 @@ impl AuditFolder {
     ///
     /// # Errors
     /// When it cannot be listed.
-    pub fn scan(folder: &Path) -> Result<Self, HistoryError> {
-        let failed = |source| HistoryError::list(folder, source);
+    pub fn scan(folder: &Path) -> Result<Self, FolderError> {
+        let failed = FolderError::at(folder);
         let (mut names, mut damaged, mut left_out) = (Vec::new(), Vec::new(), Vec::new());
         for entry in fs::read_dir(folder).map_err(failed)? {
             let file_name = entry.map_err(failed)?.file_name();

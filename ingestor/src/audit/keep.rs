@@ -24,8 +24,7 @@ use super::{
     segment::{merge, seal},
 };
 use crate::{
-    history::HistoryError,
-    segment::{Fault, FileError},
+    segment::{Fault, FileError, FolderError},
     settings::IngestorSettings,
     shelf::{Shelf, set_file_aside},
     status::Progress,
@@ -47,7 +46,7 @@ enum KeepError {
     #[error(transparent)]
     Stream(#[from] AuditError),
     #[error(transparent)]
-    Folder(#[from] HistoryError),
+    Folder(#[from] FolderError),
     #[error(transparent)]
     Segment(#[from] AuditFileError),
     #[error(transparent)]

@@ -10,7 +10,7 @@ use super::{
     damage::find_fault,
     segment::{COLUMNS, entry_of, open},
 };
-use crate::history::HistoryError;
+use crate::segment::FolderError;
 
 /// Which entries. What is absent is not asked for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -45,7 +45,7 @@ pub struct AuditAnswer {
 pub enum AuditSearchError {
     /// The folder cannot be listed.
     #[error(transparent)]
-    Folder(#[from] HistoryError),
+    Folder(#[from] FolderError),
     /// DuckDB failed.
     #[error("a question to the audit failed")]
     Query(#[from] duckdb::Error),
@@ -60,7 +60,7 @@ pub fn search(
     entries: &[Chained],
     query: &AuditQuery,
 ) -> Result<AuditAnswer, AuditSearchError> {
-    let folder = std::path::absolute(folder).map_err(|source| HistoryError::list(folder, source))?;
+    let folder = std::path::absolute(folder).map_err(FolderError::at(folder))?;
     let AuditFolder { current, mut damaged, left_out, .. } = AuditFolder::scan(&folder)?;
     damaged.extend(left_out.iter().map(|file| file.name));
     let mut answer = ask(&folder, &current, entries, query);

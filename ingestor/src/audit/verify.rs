@@ -12,17 +12,14 @@ use super::{
     keep::REMOVED,
     segment::{COLUMNS, entry_of, open},
 };
-use crate::{
-    history::HistoryError,
-    segment::{Fault, quote_identifier},
-};
+use crate::segment::{Fault, FolderError, quote_identifier};
 
 /// Where the chain does not hold.
 #[derive(Debug, thiserror::Error)]
 pub enum Break {
     /// The folder cannot be listed.
     #[error(transparent)]
-    Folder(#[from] HistoryError),
+    Folder(#[from] FolderError),
     /// A segment cannot be read.
     #[error("the segment {name} cannot be verified: {fault}")]
     Unreadable {
@@ -117,7 +114,7 @@ impl Verified {
 /// # Errors
 /// The first break.
 pub fn verify(folder: &Path, stream: &[Chained]) -> Result<Verified, Break> {
-    let folder = std::path::absolute(folder).map_err(|source| HistoryError::list(folder, source))?;
+    let folder = std::path::absolute(folder).map_err(FolderError::at(folder))?;
     let mut walk = Walk::default();
     let AuditFolder { current, damaged, left_out, .. } = AuditFolder::scan(&folder)?;
     if let Some(file) = left_out.into_iter().next() {

@@ -37,7 +37,7 @@ pub use take::{Taken, take};
 
 use fleetps_nats::{bucket::BucketError, lock::LockError, patience::Passing};
 
-use crate::history::HistoryError;
+use crate::{history::HistoryError, segment::FolderError};
 
 /// A backup or restoring failed.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +50,9 @@ pub enum BackupError {
         /// Why.
         source: io::Error,
     },
+    /// A folder of the history cannot be listed.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
     /// The history cannot be read.
     #[error(transparent)]
     History(#[from] HistoryError),

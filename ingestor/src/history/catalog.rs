@@ -2,8 +2,7 @@
 
 use std::{collections::BTreeMap, fs, path::Path};
 
-use super::HistoryError;
-use crate::segment::{Fault, SegmentName, current_and_covered, file_bytes};
+use crate::segment::{Fault, FolderError, SegmentName, current_and_covered, file_bytes};
 
 /// A segment that should be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,7 +39,7 @@ pub struct Catalog {
 
 impl Catalog {
     /// Lists `folder`. Files that are no segments are not looked at.
-    pub fn scan(folder: &Path) -> Result<Self, HistoryError> {
+    pub fn scan(folder: &Path) -> Result<Self, FolderError> {
         Self::scan_without(folder, |_| false)
     }
 
@@ -48,8 +47,8 @@ impl Catalog {
     pub(crate) fn scan_without(
         folder: &Path,
         is_unread: impl Fn(&SegmentName) -> bool,
-    ) -> Result<Self, HistoryError> {
-        let failed = |source| HistoryError::list(folder, source);
+    ) -> Result<Self, FolderError> {
+        let failed = FolderError::at(folder);
         let (mut sizes, mut catalog) = (BTreeMap::new(), Self::default());
         for entry in fs::read_dir(folder).map_err(failed)? {
             let file_name = entry.map_err(failed)?.file_name();

@@ -34,7 +34,6 @@ mod top;
 mod views;
 
 use std::{
-    io,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -70,7 +69,7 @@ pub(crate) use views::{Rows, Tables, attach_empty, relation, views_sql};
 
 use crate::{
     filter::Stopped,
-    segment::{SegmentName, attach_statement, open_engine},
+    segment::{FolderError, SegmentName, attach_statement, open_engine},
 };
 
 /// For all queries over segments together; more is spilled to the system's temporary folder. Enough for what the blocks of
@@ -81,25 +80,14 @@ const MEMORY_MIB: u64 = 1024;
 #[derive(Debug, thiserror::Error)]
 pub enum HistoryError {
     /// The folder cannot be listed.
-    #[error("cannot list the history folder {folder}; does it exist, and may it be read?")]
-    List {
-        /// The folder.
-        folder: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Folder(#[from] FolderError),
     /// DuckDB failed.
     #[error("a query over the history failed")]
     Query(#[from] duckdb::Error),
     /// A search was broken off.
     #[error(transparent)]
     Stopped(#[from] Stopped),
-}
-
-impl HistoryError {
-    pub(crate) fn list(folder: &Path, source: io::Error) -> Self {
-        Self::List { folder: folder.to_owned(), source }
-    }
 }
 
 /// The segments of a folder, for any number of questions at a time. One for a whole program: it keeps segments attached,

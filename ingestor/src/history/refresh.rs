@@ -10,7 +10,7 @@ use std::{
 use parking_lot::RwLock;
 
 use super::{Catalog, History, HistoryError, Scope, SetAside, State, engine::Engine, held::Held};
-use crate::segment::{Fault, RowCounts, SegmentName, verify_segment};
+use crate::segment::{Fault, FolderError, RowCounts, SegmentName, verify_segment};
 
 /// How DuckDB begins an error that has nothing to do with what is on disk.
 const HARMLESS: [&str; 6] = [
@@ -72,7 +72,7 @@ impl History {
     /// # Errors
     /// When the folder cannot be listed, or DuckDB cannot start.
     pub fn open(folder: &Path) -> Result<Self, HistoryError> {
-        let folder = std::path::absolute(folder).map_err(|source| HistoryError::list(folder, source))?;
+        let folder = std::path::absolute(folder).map_err(FolderError::at(folder))?;
         let state = Arc::new(RwLock::new(Arc::new(State::new()?)));
         let scope = Arc::new(Scope::everything());
         let history = Self { folder, state, changing: Arc::default(), scope };

@@ -41,6 +41,20 @@ impl FileError {
     }
 }
 
+/// A folder of the history cannot be listed.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot list the history folder {folder}; does it exist, and may it be read?")]
+pub struct FolderError {
+    folder: PathBuf,
+    source: io::Error,
+}
+
+impl FolderError {
+    pub(crate) fn at(folder: &Path) -> impl Fn(io::Error) -> Self + Copy {
+        move |source| Self { folder: folder.to_owned(), source }
+    }
+}
+
 /// A DuckDB engine without a database of its own: files are attached to it. It fetches no extensions and takes at
 /// most `memory_mib`; what it cannot hold goes to `spill`, or fails where that is `None`. It works on `threads` processors.
 ///

@@ -36,7 +36,7 @@ mod verify_log;
 
 pub(crate) use attach::{attach_file, attach_segment, attach_statement, detach_statement, file_bytes};
 pub use fault::Fault;
-pub use file::FileError;
+pub use file::{FileError, FolderError};
 pub(crate) use file::{
     TEMPORARY_EXTENSION, attach_new, begin_file, finish_file, make_read_only, open_engine, publish_file,
     publish_segment, quote_identifier, quote_text,

@@ -10,8 +10,8 @@ use std::{
 use super::{Shelved, unread::UnreadSegments};
 use crate::{
     audit::{self, AuditFolder, AuditName},
-    history::{Catalog, HistoryError, LeftOut},
-    segment::{Fault, RowCounts, SegmentName, current_and_covered},
+    history::{Catalog, LeftOut},
+    segment::{Fault, FolderError, RowCounts, SegmentName, current_and_covered},
 };
 
 #[derive(Debug, Default)]
@@ -41,7 +41,7 @@ pub(super) struct Retired {
 
 impl State {
     /// Makes this what is in the folder, as far as it can be read.
-    pub(super) fn look(&mut self, folder: &Path) -> Result<(), HistoryError> {
+    pub(super) fn look(&mut self, folder: &Path) -> Result<(), FolderError> {
         let mut counts = RowCounts::of(folder);
         self.unread.forget_gone(folder);
         loop {

@@ -14,8 +14,8 @@ use super::{
     seen,
 };
 use crate::{
-    history::{Catalog, HistoryError, Scope, attach_sql},
-    segment::{Fault, SegmentName, attach_segment, quote_text},
+    history::{Catalog, Scope, attach_sql},
+    segment::{Fault, FolderError, SegmentName, attach_segment, quote_text},
 };
 
 /// Where DuckDB says that a question is about the text around it, which the asker has not written.
@@ -29,7 +29,7 @@ const OF_THE_FILES: [&str; 4] = ["Data Corruption", "IO", "Serialization", "FATA
 pub(super) enum EngineError {
     /// The history cannot be read.
     #[error(transparent)]
-    History(#[from] HistoryError),
+    Folder(#[from] FolderError),
     /// DuckDB failed.
     #[error("DuckDB cannot be prepared for the question")]
     DuckDb(#[from] duckdb::Error),
@@ -56,7 +56,7 @@ pub(super) struct Engine {
 impl Engine {
     /// Attaches every current segment of `folder`, or of a `scope` that is less what is in it, and locks everything else away.
     pub(super) fn open(folder: &Path, scope: &Scope) -> Result<Self, EngineError> {
-        let folder = std::path::absolute(folder).map_err(|source| HistoryError::list(folder, source))?;
+        let folder = std::path::absolute(folder).map_err(FolderError::at(folder))?;
         let config = Config::default()
             .enable_autoload_extension(false)?
             .threads(threads())?
@@ -144,7 +144,7 @@ fn use_utc(connection: &Connection) -> duckdb::Result<()> {
 
 /// Attaches what there is: the segments that can be read, and the names of those that cannot. What these were merged from
 /// takes their place where that is still there.
-fn attach(connection: &Connection, folder: &Path) -> Result<(Vec<SegmentName>, Vec<String>), HistoryError> {
+fn attach(connection: &Connection, folder: &Path) -> Result<(Vec<SegmentName>, Vec<String>), FolderError> {
     let (mut readable, mut unread) = (BTreeMap::new(), BTreeSet::new());
     loop {
         let is_unread = |name: &SegmentName| unread.contains(&name.to_string());

@@ -6,6 +6,7 @@
 //! what it was made from and a later level, so by its name alone it replaces them.
 
 mod clock;
+mod error;
 mod failures;
 mod merge;
 mod offline;
@@ -26,6 +27,7 @@ use fleetps_nats::{HostName, disk, with_causes};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use clock::{Heard, HistoryClock};
+pub use error::CompactionError;
 pub(crate) use merge::Interrupt;
 pub use merge::MergeError;
 pub use offline::{check_folder, merge_folder, tidy_folder};
@@ -38,7 +40,6 @@ use self::{
     shares::{Shares, Trim},
 };
 use crate::{
-    error::IngestError,
     segment::SegmentName,
     settings::IngestorSettings,
     shelf::{Shelf, Shelved},
@@ -91,7 +92,7 @@ impl Upkeep {
         scrub: &mut Scrub,
         failures: &mut Failures,
         shares: &mut Shares,
-    ) -> Result<bool, IngestError> {
+    ) -> Result<bool, CompactionError> {
         let looked = self.shelf.look_again(self.settings.quarantine_after);
         self.progress.set_set_aside(self.shelf.set_aside());
         looked?;
@@ -107,7 +108,7 @@ impl Upkeep {
         match task {
             Some(task) => self.perform(&task, failures).map(|()| true),
             // One at a time: what there is to do is looked for again after each.
-            None => scrub.step(&self.shelf, times.clock_s).map(|()| false),
+            None => Ok(scrub.step(&self.shelf, times.clock_s).map(|()| false)?),
         }
     }
 
@@ -120,7 +121,7 @@ impl Upkeep {
     }
 
     /// Does a task. A plan that fails waits, unless one of its sources is at fault, which is then taken out of use.
-    fn perform(&self, task: &Task, failures: &mut Failures) -> Result<(), IngestError> {
+    fn perform(&self, task: &Task, failures: &mut Failures) -> Result<(), CompactionError> {
         let made = perform(&self.shelf, task, &self.interrupt);
         let (Err(error), false) = (&made, self.cancel.is_cancelled()) else { return made };
         let sources = match task {
@@ -239,7 +240,7 @@ fn relief(segments: &[Shelved], thinnable: &[Shelved], settings: &IngestorSettin
     })
 }
 
-fn perform(shelf: &Shelf, task: &Task, interrupt: &Interrupt) -> Result<(), IngestError> {
+fn perform(shelf: &Shelf, task: &Task, interrupt: &Interrupt) -> Result<(), CompactionError> {
     match task {
         Task::Remove(names) => Ok(shelf.retire(names)?),
         Task::Trim(trim) => {

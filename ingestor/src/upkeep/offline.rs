@@ -4,15 +4,17 @@ use std::{path::Path, time::Duration};
 
 use fleetps_nats::lock::FolderLock;
 
-use super::{Times, failures::Failures, merge::Interrupt, next_task, perform, scrub, shares::Shares};
-use crate::{error::IngestError, settings::IngestorSettings, shelf::Shelf};
+use super::{
+    CompactionError, Times, failures::Failures, merge::Interrupt, next_task, perform, scrub, shares::Shares,
+};
+use crate::{settings::IngestorSettings, shelf::Shelf};
 
 /// Merges everything in `folder` that is due, as if all of it were long past, and removes nothing else. Returns the number
 /// of merges. Holds the lock on the folder meanwhile.
 ///
 /// # Errors
 /// Where an ingestor uses the folder, or it cannot be read or written.
-pub fn merge_folder(folder: &Path) -> Result<u32, IngestError> {
+pub fn merge_folder(folder: &Path) -> Result<u32, CompactionError> {
     let everything = IngestorSettings {
         // One fresh segment is enough: nothing comes to wait for.
         merge_fresh_count: 1,
@@ -28,7 +30,7 @@ pub fn merge_folder(folder: &Path) -> Result<u32, IngestError> {
 ///
 /// # Errors
 /// Where an ingestor uses the folder, or it cannot be read or written.
-pub fn tidy_folder(folder: &Path, now_s: i64, settings: &IngestorSettings) -> Result<u32, IngestError> {
+pub fn tidy_folder(folder: &Path, now_s: i64, settings: &IngestorSettings) -> Result<u32, CompactionError> {
     let _lock = FolderLock::take(folder)?;
     let shelf = Shelf::open(folder)?;
     let (mut steps, times) = (0, Times { clock_s: now_s, history_s: now_s });
@@ -46,7 +48,7 @@ pub fn tidy_folder(folder: &Path, now_s: i64, settings: &IngestorSettings) -> Re
 ///
 /// # Errors
 /// Where an ingestor uses the folder, or it cannot be read or written.
-pub fn check_folder(folder: &Path) -> Result<Vec<String>, IngestError> {
+pub fn check_folder(folder: &Path) -> Result<Vec<String>, CompactionError> {
     let _lock = FolderLock::take(folder)?;
     let shelf = Shelf::open(folder)?;
     for segment in shelf.segments() {

@@ -5,9 +5,8 @@
 use std::path::Path;
 
 use crate::{
-    error::IngestError,
     segment::{Level, SegmentName, VerifyLog, verify_segment},
-    shelf::{Shelf, Shelved},
+    shelf::{CatalogError, Shelf, Shelved},
 };
 
 /// The file beside the segments that says which were read when.
@@ -23,7 +22,7 @@ impl Scrub {
     }
 
     /// Reads the next segment for which it is time, if any. Fresh ones are not looked at, because merging reads them soon.
-    pub(super) fn step(&mut self, shelf: &Shelf, now_s: i64) -> Result<(), IngestError> {
+    pub(super) fn step(&mut self, shelf: &Shelf, now_s: i64) -> Result<(), CatalogError> {
         let is_merged = |segment: &Shelved| segment.name.level != Level::Fresh;
         let names: Vec<SegmentName> =
             shelf.segments().into_iter().filter(is_merged).map(|segment| segment.name).collect();
@@ -40,7 +39,7 @@ impl Scrub {
 }
 
 /// Reads a segment whole, and takes it out of use where that fails; whether it could be read.
-pub(super) fn is_whole(shelf: &Shelf, name: &SegmentName) -> Result<bool, IngestError> {
+pub(super) fn is_whole(shelf: &Shelf, name: &SegmentName) -> Result<bool, CatalogError> {
     match verify_segment(shelf.folder(), name) {
         Err(fault) => shelf.doubt(*name, fault).map(|()| false),
         Ok(()) => Ok(true),
