@@ -24,6 +24,7 @@ pub mod filter;
 pub mod history;
 mod intake;
 mod library;
+mod retention_clock;
 mod run;
 pub mod segment;
 mod settings;

@@ -28,12 +28,13 @@ use crate::{
         Beginning, Collector, Duplicates, Numbers, WAITING_DEAD_LETTERS, WAITING_DELIVERIES,
         WAITING_SEGMENTS, publish_dead_letters, read_stream, seal_all,
     },
+    retention_clock::RetentionClock,
     segment::SegmentName,
     settings::IngestorSettings,
     shelf::Shelf,
     status::{Progress, publish_status},
     streams,
-    upkeep::{HistoryClock, Interrupt, Upkeep},
+    upkeep::{Interrupt, Upkeep},
 };
 
 /// How far back snapshots may be published again: the stream keeps them for 72 hours, and an agent's buffer is shorter.
@@ -87,7 +88,7 @@ pub async fn run(
 struct Opened {
     _lock: FolderLock,
     shelf: Arc<Shelf>,
-    clock: Arc<HistoryClock>,
+    clock: Arc<RetentionClock>,
     duplicates: Duplicates,
 }
 
@@ -141,7 +142,7 @@ async fn open_when_possible(
 fn open(folder: &Path, trust_clock_until_s: i64, lock: FolderLock) -> Result<Opened, IngestError> {
     let shelf = Shelf::open(folder)?;
     let newest_s = shelf.segments().iter().map(|segment| segment.name.first_stored_s).max();
-    let clock = HistoryClock::open(shelf.folder(), newest_s, trust_clock_until_s);
+    let clock = RetentionClock::open(shelf.folder(), newest_s, trust_clock_until_s);
     let duplicates = remember_stored(&shelf, &clock)?;
     if let Err(error) = shelf.publish() {
         // Upkeep does it again; what is here can be read meanwhile.
@@ -154,7 +155,7 @@ fn open(folder: &Path, trust_clock_until_s: i64, lock: FolderLock) -> Result<Ope
 struct Parts {
     shelf: Arc<Shelf>,
     progress: Arc<Progress>,
-    clock: Arc<HistoryClock>,
+    clock: Arc<RetentionClock>,
     beginning: Beginning,
     duplicates: Duplicates,
     standing: Standing,
@@ -250,7 +251,7 @@ async fn find_beginning(
 /// Which snapshots are stored already, as far as they may come again: by when the newest was stored, because this machine's
 /// clock may have been set since. Segments that cannot be read for it are taken out of use: what agents send again of them
 /// may be stored twice, which costs less than storing nothing.
-fn remember_stored(shelf: &Shelf, clock: &HistoryClock) -> Result<Duplicates, IngestError> {
+fn remember_stored(shelf: &Shelf, clock: &RetentionClock) -> Result<Duplicates, IngestError> {
     let oldest_s = clock.newest_s().map_or(i64::MIN, |newest_s| newest_s.saturating_sub(REPEAT_WINDOW_S));
     let names = shelf.segments().into_iter().map(|shelved| shelved.name);
     let recent: Vec<SegmentName> = names.filter(|name| name.latest_stored_s() >= oldest_s).collect();

@@ -24,11 +24,11 @@ use super::{
     segment::{merge, seal},
 };
 use crate::{
+    retention_clock::RetentionClock,
     segment::{Fault, FileError, FolderError},
     settings::IngestorSettings,
     shelf::{Shelf, set_file_aside},
     status::Progress,
-    upkeep::HistoryClock,
 };
 
 /// Entries of one segment before it is merged with others: what is in memory at a time, of up to 5 KiB each.
@@ -64,7 +64,7 @@ pub(crate) async fn keep(
     client: Client,
     settings: IngestorSettings,
     shelf: Arc<Shelf>,
-    (progress, clock): (Arc<Progress>, Arc<HistoryClock>),
+    (progress, clock): (Arc<Progress>, Arc<RetentionClock>),
     cancel: CancellationToken,
 ) {
     let scrub = Scrub::of(shelf.folder());
@@ -100,7 +100,7 @@ struct Keeper {
     /// Why the last step failed.
     error: Option<String>,
     /// By which entries are too old.
-    clock: Arc<HistoryClock>,
+    clock: Arc<RetentionClock>,
     /// The stream, and how far it is sealed; absent until both are known.
     position: Option<Position>,
     /// What was merged into another, and when: readers may just be attaching it.

@@ -10,9 +10,9 @@ use tokio::sync::mpsc;
 
 use super::{DeadLetter, Duplicates, Event, refusals::Refusals};
 use crate::{
+    retention_clock::{Heard, RetentionClock},
     segment::SegmentRows,
     status::Progress,
-    upkeep::{Heard, HistoryClock},
 };
 
 /// Unpacks messages and collects their rows.
@@ -24,7 +24,7 @@ pub(crate) struct Collector {
     duplicates: Duplicates,
     refusals: Refusals,
     progress: Arc<Progress>,
-    clock: Arc<HistoryClock>,
+    clock: Arc<RetentionClock>,
     segments: SyncSender<SegmentRows>,
     rows: Option<SegmentRows>,
 }
@@ -39,7 +39,7 @@ impl Collector {
         unpacker: Unpacker,
         duplicates: Duplicates,
         letters: mpsc::Sender<DeadLetter>,
-        (progress, clock): (Arc<Progress>, Arc<HistoryClock>),
+        (progress, clock): (Arc<Progress>, Arc<RetentionClock>),
         segments: SyncSender<SegmentRows>,
     ) -> Self {
         Self {

@@ -5,7 +5,6 @@
 //! **Every step makes one segment of others and takes effect with its one rename.** A thinned segment has the sequences of
 //! what it was made from and a later level, so by its name alone it replaces them.
 
-mod clock;
 mod error;
 mod failures;
 mod merge;
@@ -26,7 +25,6 @@ use std::{
 use fleetps_nats::{HostName, disk, with_causes};
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use clock::{Heard, HistoryClock};
 pub use error::CompactionError;
 pub(crate) use merge::Interrupt;
 pub use merge::MergeError;
@@ -40,6 +38,7 @@ use self::{
     shares::{Shares, Trim},
 };
 use crate::{
+    retention_clock::RetentionClock,
     segment::SegmentName,
     settings::IngestorSettings,
     shelf::{Shelf, Shelved},
@@ -59,7 +58,7 @@ pub(crate) struct Upkeep {
     pub(crate) settings: IngestorSettings,
     pub(crate) shelf: Arc<Shelf>,
     pub(crate) progress: Arc<Progress>,
-    pub(crate) clock: Arc<HistoryClock>,
+    pub(crate) clock: Arc<RetentionClock>,
     pub(crate) interrupt: Arc<Interrupt>,
     pub(crate) cancel: CancellationToken,
 }

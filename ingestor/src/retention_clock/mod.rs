@@ -17,9 +17,10 @@ use fleetps_nats::{HostName, file, with_causes};
 use jiff::Timestamp;
 use parking_lot::Mutex;
 
-use super::plan::DAY_S;
 use crate::segment::{FileError, TEMPORARY_EXTENSION, publish_file};
 
+/// A day, in seconds: how far a clock may be ahead without being confirmed.
+const DAY_S: i64 = 24 * 3600;
 /// The file beside the segments that keeps the newest time that counts.
 const FILE: &str = "newest_stored";
 /// How long hosts have to agree with a clock that was set.
@@ -36,7 +37,7 @@ const SAVE_EVERY_S: i64 = 600;
 
 /// How old history counts as.
 #[derive(Debug)]
-pub(crate) struct HistoryClock {
+pub(crate) struct RetentionClock {
     path: PathBuf,
     /// A person says that the clock is right up to then.
     trusted_until_s: i64,
@@ -78,7 +79,7 @@ pub(crate) struct Heard<'a> {
     pub(crate) captured_s: i64,
 }
 
-impl HistoryClock {
+impl RetentionClock {
     /// For the history in `folder`, of which the newest segment begins at `newest_segment_s`; a person says that the clock
     /// is right up to `trusted_until_s`.
     pub(crate) fn open(folder: &Path, newest_segment_s: Option<i64>, trusted_until_s: i64) -> Self {
@@ -210,5 +211,4 @@ fn write(path: &Path, newest_s: i64) -> Result<(), FileError> {
 }
 
 #[cfg(test)]
-#[path = "clock_tests.rs"]
 mod tests;

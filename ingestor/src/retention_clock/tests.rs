@@ -6,7 +6,7 @@ const NOW_S: i64 = 1_795_219_200;
 
 /// A history and the clocks around it.
 struct World {
-    clock: HistoryClock,
+    clock: RetentionClock,
     folder: tempfile::TempDir,
     start: Instant,
     passed_s: i64,
@@ -19,7 +19,7 @@ struct World {
 impl World {
     fn new(hosts_s: &[i64]) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let clock = HistoryClock::open(folder.path(), Some(NOW_S), 0);
+        let clock = RetentionClock::open(folder.path(), Some(NOW_S), 0);
         let start = clock.state.lock().anchor.unwrap().1;
         Self { clock, folder, start, passed_s: 0, server_s: 0, hosts_s: hosts_s.to_vec() }
     }
@@ -53,7 +53,7 @@ impl World {
     fn restarted(mut self, off_s: i64) -> Self {
         self.clock.save();
         self.passed_s += off_s;
-        self.clock = HistoryClock::open(self.folder.path(), Some(self.wall_s()), 0);
+        self.clock = RetentionClock::open(self.folder.path(), Some(self.wall_s()), 0);
         // What passed before the start is not in the monotonic clock of this one.
         self.start = self.clock.state.lock().anchor.unwrap().1;
         self.start =
@@ -150,7 +150,7 @@ fn a_start_does_not_forget_what_counts() {
 #[test]
 fn a_person_can_confirm_a_clock_up_to_a_day_of_their_choice() {
     let folder = tempfile::tempdir().unwrap();
-    let clock = HistoryClock::open(folder.path(), Some(NOW_S), NOW_S + 10 * DAY_S);
+    let clock = RetentionClock::open(folder.path(), Some(NOW_S), NOW_S + 10 * DAY_S);
     assert_eq!(clock.judge(NOW_S + 9 * DAY_S).waits, None);
     let waits = clock.judge(NOW_S + 11 * DAY_S).waits.unwrap();
     assert!(waits.contains("trust_clock_until"), "{waits}");
@@ -160,7 +160,7 @@ fn a_person_can_confirm_a_clock_up_to_a_day_of_their_choice() {
 fn a_file_that_says_no_time_is_left_aside() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join(FILE), b"\xff\x00nonsense").unwrap();
-    assert_eq!(HistoryClock::open(folder.path(), Some(7), 0).newest_s(), Some(7));
-    let clock = HistoryClock::open(folder.path(), None, 0);
+    assert_eq!(RetentionClock::open(folder.path(), Some(7), 0).newest_s(), Some(7));
+    let clock = RetentionClock::open(folder.path(), None, 0);
     assert_eq!((clock.newest_s(), clock.judge(NOW_S).waits), (None, None));
 }
