@@ -14,7 +14,8 @@ use async_nats::jetstream;
 use fleetps_agent::simulate::{Fleet, SimulationSettings};
 use fleetps_ingestor::{
     IngestorSettings,
-    history::{Catalog, History},
+    catalog::Catalog,
+    history::History,
     merge_folder,
     segment::{SegmentRows, seal},
 };

@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 
 use crate::{
     audit::{AuditFolder, AuditName},
-    history::Catalog,
+    catalog::Catalog,
     segment::{Fault, FolderError, RowCounts, SegmentName, verify_file, verify_segment},
 };
 

@@ -2,7 +2,7 @@
 
 use fleetps_nats::{bucket::BucketError, lock::LockError, stream::StreamError};
 
-use crate::{history::HistoryError, segment::FolderError};
+use crate::segment::FolderError;
 
 /// An ingestor cannot run.
 #[derive(Debug, thiserror::Error)]
@@ -16,9 +16,9 @@ pub enum IngestError {
     /// Which hosts may speak cannot be read.
     #[error(transparent)]
     Bucket(#[from] BucketError),
-    /// The history that is there cannot be read.
-    #[error(transparent)]
-    History(#[from] HistoryError),
+    /// DuckDB cannot start, or fails at the history that is there.
+    #[error("a query over the history failed")]
+    Query(#[from] duckdb::Error),
     /// The history folder cannot be listed.
     #[error(transparent)]
     Folder(#[from] FolderError),

@@ -17,6 +17,7 @@
 
 pub mod audit;
 pub mod backup;
+pub mod catalog;
 pub mod check;
 pub mod descriptors;
 mod error;
@@ -28,16 +29,15 @@ mod retention_clock;
 mod run;
 pub mod segment;
 mod settings;
-mod shelf;
 pub mod sql;
 mod status;
 mod streams;
+mod time;
 mod upkeep;
 
+pub use catalog::{ATTACH_SQL, CatalogError};
 pub use error::IngestError;
 pub use library::{WrongLibrary, check_library};
 pub use run::run;
 pub use settings::IngestorSettings;
-pub use shelf::ATTACH_SQL;
-pub use shelf::CatalogError;
 pub use upkeep::{CompactionError, MergeError, check_folder, merge_folder, tidy_folder};

@@ -22,16 +22,15 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     audit,
+    catalog::Shelf,
     error::IngestError,
-    history::{KnownRun, known_runs},
     intake::{
-        Beginning, Collector, Duplicates, Numbers, WAITING_DEAD_LETTERS, WAITING_DELIVERIES,
-        WAITING_SEGMENTS, publish_dead_letters, read_stream, seal_all,
+        Beginning, Collector, Duplicates, KnownRun, Numbers, WAITING_DEAD_LETTERS, WAITING_DELIVERIES,
+        WAITING_SEGMENTS, known_runs, publish_dead_letters, read_stream, seal_all,
     },
     retention_clock::RetentionClock,
     segment::SegmentName,
     settings::IngestorSettings,
-    shelf::Shelf,
     status::{Progress, publish_status},
     streams,
     upkeep::{Interrupt, Upkeep},

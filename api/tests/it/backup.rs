@@ -2,10 +2,7 @@
 
 use std::{fs, path::Path, process::Command};
 
-use fleetps_ingestor::{
-    backup,
-    history::{Catalog, History},
-};
+use fleetps_ingestor::{backup, catalog::Catalog, history::History};
 
 use fleetps_nats::server::{Part, public_key_in};
 

@@ -16,7 +16,10 @@ mod sqlite;
 use std::path::{Path, PathBuf};
 
 use fastrand::Rng;
-use fleetps_ingestor::history::{Catalog, History, Span};
+use fleetps_ingestor::{
+    catalog::Catalog,
+    history::{History, Span},
+};
 
 use make::{DAY_US, END_US, Size, make};
 use questions::{Questions, Times, hosts};

@@ -6,7 +6,7 @@ use std::{collections::BTreeSet, fs, path::Path, thread, time::Instant};
 use fleetps_agent::simulate::{Fleet, SimulationSettings};
 use fleetps_ingestor::{
     IngestorSettings,
-    history::Catalog,
+    catalog::Catalog,
     merge_folder,
     segment::{SegmentName, SegmentRows, seal},
     tidy_folder,

@@ -11,8 +11,9 @@ use std::{
 
 use fastrand::Rng;
 use fleetps_ingestor::{
+    catalog::Catalog,
     filter::{Deadline, Filter},
-    history::{Catalog, History, Identity, Span, TopBy, TopGroup, TopQuery},
+    history::{History, Identity, Span, TopBy, TopGroup, TopQuery},
 };
 
 use crate::{

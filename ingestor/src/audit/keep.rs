@@ -24,10 +24,10 @@ use super::{
     segment::{merge, seal},
 };
 use crate::{
+    catalog::{Shelf, set_file_aside},
     retention_clock::RetentionClock,
     segment::{Fault, FileError, FolderError},
     settings::IngestorSettings,
-    shelf::{Shelf, set_file_aside},
     status::Progress,
 };
 

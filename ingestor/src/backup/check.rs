@@ -6,11 +6,7 @@ use fleetps_nats::with_causes;
 use serde_json::Value;
 
 use super::{BackupError, Manifest, state, take::HISTORY, verify};
-use crate::{
-    audit,
-    history::{Catalog, History},
-    segment::quote_identifier,
-};
+use crate::{audit, catalog::Catalog, history::History, segment::quote_identifier};
 
 /// Reads all of `backup` and writes nothing: the checksum of each file, the records of the broker, every value of every
 /// segment, and the chain of the audit.

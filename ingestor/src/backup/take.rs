@@ -12,7 +12,8 @@ use fleetps_nats::lock::FolderLock;
 use super::{BackupError, Entry, MANIFEST, Manifest, StateFile, files, state};
 use crate::{
     audit::{AuditFolder, AuditName},
-    history::{Catalog, History},
+    catalog::Catalog,
+    history::History,
     segment::{Fault, SegmentName, TEMPORARY_EXTENSION},
 };
 

@@ -8,13 +8,12 @@ use parking_lot::Mutex;
 
 use super::{
     HistoryError, MEMORY_MIB,
-    held::Held,
     in_memory::InMemory,
     moments::{self, MomentsRead},
     stretch::{self, Stretches},
-    views::attach_empty,
 };
 use crate::{
+    catalog::{Held, attach_empty},
     filter::AskedPatterns,
     segment::{Fault, SegmentName, attach_segment, detach_statement, open_engine},
 };

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{Resolution, held::Held};
+use super::Resolution;
+use crate::catalog::Held;
 
 /// Since when the past is kept at which resolution; absent where nothing is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

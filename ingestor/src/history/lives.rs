@@ -5,9 +5,9 @@ use fleetps_nats::{HostName, snapshot::Process};
 
 use super::{
     History, HistoryError, Identity, Listing,
-    held::Held,
     reading::{Reading, coarsest},
 };
+use crate::catalog::Held;
 
 /// What is known of one process over its life.
 #[derive(Debug, Clone, PartialEq)]

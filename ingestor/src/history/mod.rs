@@ -1,19 +1,16 @@
-//! The read side: which segments there are (`catalog`), how they become one database (`views`), and queries.
+//! The reader: questions to the segments of the catalog.
 //!
 //! Times are µs since 1970 UTC, by the host's clock, kept to the millisecond. What is not known is absent, never zero.
 //! Nothing here writes to the history or needs the ingestor: any number of processes may read at any time.
 
 mod boots;
-mod catalog;
 mod columns;
 mod diff;
 mod engine;
 mod events;
-mod held;
 mod identity;
 mod in_memory;
 mod kept;
-mod known_runs;
 mod listing;
 mod lives;
 mod moment;
@@ -22,55 +19,44 @@ mod nearest;
 mod peaks;
 mod reading;
 mod refresh;
-mod resolution;
 mod scope;
 mod search;
 mod series;
 mod set_aside;
 mod silence;
-mod span;
 mod stretch;
 mod top;
-mod views;
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{path::PathBuf, sync::Arc};
 
 use duckdb::Connection;
 use fleetps_nats::HostName;
 use parking_lot::{Mutex, RwLock};
 
-pub use catalog::{Catalog, LeftOut, Segment};
 pub use diff::{Changed, Diff, diff};
 use engine::Engine;
 pub use events::{Event, EventKind};
-use held::Held;
 pub use identity::Identity;
 pub use kept::Kept;
-pub(crate) use known_runs::{KnownRun, known_runs};
 pub use listing::Listing;
 pub use lives::ProcessLife;
 pub use moment::{AtMoment, NoSnapshot, PastSnapshot};
 pub use peaks::CpuPeak;
 use refresh::Asides;
-pub use resolution::Resolution;
 pub use scope::{Hosts, Scope};
 pub use search::Found;
 pub use series::{
     Breakdown, BreakdownOf, Extent, HostMetrics, HostPoint, Layer, ProcessMetrics, ProcessPoint,
 };
 pub use set_aside::SetAside;
-pub use span::Span;
 pub use top::{TopBy, TopGroup, TopQuery, TopRow};
-pub use views::attach_sql;
-pub(crate) use views::{Rows, Tables, attach_empty, relation, views_sql};
 
 use crate::{
+    catalog::{Held, LeftOut, attach_sql, last_us},
     filter::Stopped,
-    segment::{FolderError, SegmentName, attach_statement, open_engine},
+    segment::{FolderError, SegmentName, open_engine},
 };
+pub use crate::{segment::Resolution, time::Span};
 
 /// For all queries over segments together; more is spilled to the system's temporary folder. Enough for what the blocks of
 /// a day of 20 hosts take, which then need not be read again.
@@ -129,7 +115,7 @@ impl History {
 
     /// When the last snapshot of `host` that is in a segment was captured.
     pub fn last_us(&self, host: &HostName) -> Option<i64> {
-        held::last_us(self.state().segments.iter().map(Arc::as_ref), host)
+        last_us(self.state().segments.iter().map(Arc::as_ref), host)
     }
 
     /// The segments that cannot be read, in the order of time. Every page and answer about the past says so when there
@@ -155,9 +141,4 @@ impl History {
     fn state(&self) -> Arc<State> {
         Arc::clone(&self.state.read())
     }
-}
-
-/// The statement that attaches one segment.
-pub(crate) fn attach_one(folder: &Path, name: &SegmentName) -> String {
-    attach_statement(&folder.join(name.to_string()), &name.alias())
 }

@@ -6,8 +6,9 @@ use fleetps_nats::{HostName, Snapshot};
 use super::{
     History, HistoryError, Listing, Resolution, Span,
     nearest::{Place, Which},
-    reading::{Reading, ceil_ms, coarsest},
+    reading::{Reading, coarsest},
 };
+use crate::time::ceil_ms;
 
 /// A snapshot says how it was for so many intervals after it: one or two may be lost without anything being wrong.
 const INTERVALS: i64 = 3;

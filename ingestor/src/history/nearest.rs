@@ -6,10 +6,10 @@ use fleetps_nats::HostName;
 
 use super::{
     HistoryError,
-    held::{Held, HostRange},
     moments::{Moment, Moments},
     reading::Reading,
 };
+use crate::catalog::{Held, HostRange};
 
 /// Where a snapshot is.
 #[derive(Debug, Clone, Copy)]

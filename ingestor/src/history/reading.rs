@@ -6,12 +6,11 @@ use std::{cell::RefCell, sync::Arc};
 use duckdb::Connection;
 use fleetps_nats::HostName;
 
-use super::{
-    History, HistoryError, Hosts, Resolution, Scope, Span, State,
-    held::{Held, last_us},
-    views::{Rows, relation},
+use super::{History, HistoryError, Hosts, Resolution, Scope, Span, State};
+use crate::{
+    catalog::{Held, Rows, last_us, relation},
+    segment::SegmentName,
 };
-use crate::segment::SegmentName;
 
 /// A question is asked anew at most so often: each time a damaged segment was set aside, or segments changed meanwhile,
 /// which they do every few seconds.
@@ -66,26 +65,6 @@ impl<'a> Reading<'a> {
 /// The coarsest of what segments keep; every sample where there are none.
 pub(crate) fn coarsest(segments: &[&Held]) -> Resolution {
     segments.iter().map(|held| held.resolution()).max().unwrap_or(Resolution::Samples)
-}
-
-/// The earliest and the latest ms that DuckDB's timestamps can say.
-const MS_RANGE: (i64, i64) = (-9_223_372_000_000_000, 9_223_372_000_000_000);
-
-/// The time that a parameter of ms since 1970 UTC says.
-pub(crate) fn at(parameter: &str) -> String {
-    format!("make_timestamp_ms({parameter}::BIGINT)::TIMESTAMP_MS")
-}
-
-/// For `captured_at <= make_timestamp_ms(?::BIGINT)::TIMESTAMP_MS`: what was captured at or before `us`. Without that cast
-/// every row would be cast instead, and no part of a table could be left out.
-pub(crate) fn floor_ms(us: i64) -> i64 {
-    us.div_euclid(1000).clamp(MS_RANGE.0, MS_RANGE.1)
-}
-
-/// For `captured_at < …` and `captured_at >= …`: what was captured before `us`, or not before it.
-pub(crate) fn ceil_ms(us: i64) -> i64 {
-    let is_whole = us.rem_euclid(1000) == 0;
-    (us.div_euclid(1000) + i64::from(!is_whole)).clamp(MS_RANGE.0, MS_RANGE.1)
 }
 
 impl History {

@@ -9,8 +9,11 @@ use std::{
 
 use parking_lot::RwLock;
 
-use super::{Catalog, History, HistoryError, Scope, SetAside, State, engine::Engine, held::Held};
-use crate::segment::{Fault, FolderError, RowCounts, SegmentName, verify_segment};
+use super::{History, HistoryError, Scope, SetAside, State, engine::Engine};
+use crate::{
+    catalog::{Catalog, Held},
+    segment::{Fault, FolderError, RowCounts, SegmentName, verify_segment},
+};
 
 /// How DuckDB begins an error that has nothing to do with what is on disk.
 const HARMLESS: [&str; 6] = [
@@ -224,12 +227,12 @@ impl State {
 
     /// The segments whose content is missing.
     pub(super) fn missing(&self) -> impl Iterator<Item = SetAside> {
-        let asides = self.asides.iter().map(|(name, aside)| Held::set_aside(name, aside.fault.to_string()));
+        let asides = self.asides.iter().map(|(name, aside)| SetAside::of(name, aside.fault.to_string()));
         let left_out = self.left_out.iter().map(|file| SetAside {
             segment: file.file_name.clone(),
-            ..Held::set_aside(&file.name, file.fault.to_string())
+            ..SetAside::of(&file.name, file.fault.to_string())
         });
-        let damaged = self.damaged.iter().map(|name| Held::set_aside(name, FOUND_BEFORE.to_owned()));
+        let damaged = self.damaged.iter().map(|name| SetAside::of(name, FOUND_BEFORE.to_owned()));
         asides.chain(left_out).chain(damaged)
     }
 }

@@ -7,9 +7,9 @@ use fleetps_nats::{HostName, Snapshot};
 
 use super::{
     HistoryError, Resolution, Span,
-    held::Held,
-    reading::{Reading, ceil_ms, coarsest},
+    reading::{Reading, coarsest},
 };
+use crate::{catalog::Held, time::ceil_ms};
 
 /// More than so many intervals without a sample are silence: one or two get lost where a host or network is busy.
 const SILENT_INTERVALS: i64 = 3;

@@ -5,10 +5,12 @@ use fleetps_nats::HostName;
 
 use super::{
     History, HistoryError, Identity, Listing, Resolution, Span,
-    held::Held,
-    reading::{Reading, at, coarsest},
+    reading::{Reading, coarsest},
     silence::of_host,
-    views::Rows,
+};
+use crate::{
+    catalog::{Held, Rows},
+    time::at,
 };
 
 /// By what the top is ordered.

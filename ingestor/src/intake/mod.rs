@@ -9,12 +9,14 @@ mod duplicates;
 mod reading;
 mod refusals;
 mod sealing;
+mod stored_runs;
 
 pub(crate) use collect::Collector;
 pub(crate) use duplicates::Duplicates;
 pub(crate) use reading::{Beginning, Numbers, read_stream};
 pub(crate) use refusals::{DeadLetter, publish_dead_letters};
 pub(crate) use sealing::seal_all;
+pub(crate) use stored_runs::{KnownRun, known_runs};
 
 use fleetps_nats::reader::Delivered;
 

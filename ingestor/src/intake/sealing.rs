@@ -6,8 +6,8 @@ use fleetps_nats::{disk::Disk, units::format_bytes, with_causes};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    catalog::Shelf,
     segment::{SegmentRows, seal},
-    shelf::Shelf,
     status::Progress,
 };
 

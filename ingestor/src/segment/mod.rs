@@ -26,6 +26,7 @@ mod columns;
 mod fault;
 mod file;
 mod name;
+mod resolution;
 mod row_counts;
 mod rows;
 mod seal;
@@ -43,6 +44,7 @@ pub(crate) use file::{
 };
 pub use name::{Level, SegmentName, current_and_covered};
 pub(crate) use name::{TIME_FORMAT, parse_time};
+pub use resolution::Resolution;
 pub(crate) use row_counts::RowCounts;
 pub use rows::SegmentRows;
 pub use seal::{SealError, seal};

@@ -14,7 +14,8 @@ use super::{
     seen,
 };
 use crate::{
-    history::{Catalog, Scope, attach_sql},
+    catalog::{Catalog, attach_sql},
+    history::Scope,
     segment::{Fault, FolderError, SegmentName, attach_segment, quote_text},
 };
 

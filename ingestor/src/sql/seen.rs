@@ -7,7 +7,8 @@ use duckdb::Connection;
 
 use super::{engine::EngineError, limits::MAX_SEEN_ROWS};
 use crate::{
-    history::{Rows, Scope, Tables, attach_empty, relation, views_sql},
+    catalog::{Rows, Tables, attach_empty, relation, views_sql},
+    history::Scope,
     segment::{PACKED_FIGURES, SegmentName, quote_identifier, schema_in},
 };
 

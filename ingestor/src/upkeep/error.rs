@@ -4,8 +4,8 @@ use fleetps_nats::lock::LockError;
 
 use super::MergeError;
 use crate::{
+    catalog::CatalogError,
     segment::{FileError, FolderError},
-    shelf::CatalogError,
 };
 
 /// The folder cannot be compacted now. Segments are as they were.

@@ -7,8 +7,8 @@ use std::{
 
 use super::plan::{Form, Plan};
 use crate::{
+    catalog::Shelved,
     segment::{Level, SegmentName},
-    shelf::Shelved,
 };
 
 /// The first wait; it doubles. Short enough to use new space or memory soon.

@@ -15,7 +15,7 @@ use super::{
     shares::{Keep, Trim},
 };
 use crate::{
-    history::{Rows, attach_sql, relation},
+    catalog::{Rows, attach_sql, relation},
     segment::{
         FileError, Level, PACKED_FIGURES, SegmentName, TEMPORARY_EXTENSION, begin_file, finish_file,
         open_engine, publish_segment, quote_text,

@@ -38,10 +38,10 @@ use self::{
     shares::{Shares, Trim},
 };
 use crate::{
+    catalog::{Shelf, Shelved},
     retention_clock::RetentionClock,
     segment::SegmentName,
     settings::IngestorSettings,
-    shelf::{Shelf, Shelved},
     status::Progress,
 };
 

@@ -7,7 +7,7 @@ use fleetps_nats::lock::FolderLock;
 use super::{
     CompactionError, Times, failures::Failures, merge::Interrupt, next_task, perform, scrub, shares::Shares,
 };
-use crate::{settings::IngestorSettings, shelf::Shelf};
+use crate::{catalog::Shelf, settings::IngestorSettings};
 
 /// Merges everything in `folder` that is due, as if all of it were long past, and removes nothing else. Returns the number
 /// of merges. Holds the lock on the folder meanwhile.

@@ -1,8 +1,8 @@
 //! Which segments to merge next: a pure function over what there is.
 
 use crate::{
+    catalog::Shelved,
     segment::{Level, SCHEMA_VERSION, SegmentName},
-    shelf::Shelved,
 };
 
 /// No merged segment gets more rows: at 4 bytes a row it is 80 MB, which is still quickly copied, and merging it takes

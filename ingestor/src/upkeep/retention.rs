@@ -5,9 +5,9 @@ use super::{
     stored::StoredTimes,
 };
 use crate::{
+    catalog::Shelved,
     segment::{Level, SegmentName},
     settings::IngestorSettings,
-    shelf::Shelved,
 };
 
 /// What makes room.

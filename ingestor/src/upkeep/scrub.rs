@@ -5,8 +5,8 @@
 use std::path::Path;
 
 use crate::{
+    catalog::{CatalogError, Shelf, Shelved},
     segment::{Level, SegmentName, VerifyLog, verify_segment},
-    shelf::{CatalogError, Shelf, Shelved},
 };
 
 /// The file beside the segments that says which were read when.

@@ -19,9 +19,9 @@ use super::{
     stored::StoredTimes,
 };
 use crate::{
-    history::{Rows, attach_one, relation},
+    catalog::Shelved,
+    catalog::{Rows, attach_one, relation},
     segment::{Level, SegmentName, open_engine},
-    shelf::Shelved,
 };
 
 /// For counting the rows of a segment.

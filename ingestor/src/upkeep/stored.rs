@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use crate::{segment::SegmentName, shelf::Shelved};
+use crate::{catalog::Shelved, segment::SegmentName};
 
 /// When each segment was stored, in seconds since 1970 UTC.
 #[derive(Debug)]

@@ -7,7 +7,7 @@ use std::{
 
 use fleetps_ingestor::{
     backup::{self, BackupError, BackupFolder, MANIFEST},
-    history::Catalog,
+    catalog::Catalog,
     segment::{SegmentRows, seal},
 };
 use fleetps_nats::snapshot::{Process, Snapshot};

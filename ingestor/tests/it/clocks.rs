@@ -4,7 +4,7 @@ use std::path::Path;
 
 use fleetps_ingestor::{
     IngestorSettings,
-    history::Catalog,
+    catalog::Catalog,
     segment::{Level, SegmentRows, seal},
 };
 use fleetps_nats::{Snapshot, now_us};

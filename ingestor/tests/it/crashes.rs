@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_nats::jetstream;
 use fleetps_ingestor::{
-    history::Catalog,
+    catalog::Catalog,
     segment::{Level, SegmentName},
 };
 

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use duckdb::Connection;
 use fleetps_ingestor::{
-    history::Catalog,
+    catalog::Catalog,
     merge_folder,
     segment::{SCHEMA_VERSION, SegmentRows, seal},
 };

@@ -18,8 +18,9 @@ use fastrand::Rng;
 use fleetps_ingestor::{
     IngestorSettings,
     audit::AuditFolder,
+    catalog::Catalog,
     check::{check, restore},
-    history::{Catalog, History},
+    history::History,
     segment::{Level, SegmentName},
 };
 use fleetps_nats::{

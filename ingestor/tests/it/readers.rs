@@ -9,7 +9,7 @@ use std::{
 };
 
 use duckdb::Connection;
-use fleetps_ingestor::{ATTACH_SQL, IngestorSettings, history::Catalog, segment::Level};
+use fleetps_ingestor::{ATTACH_SQL, IngestorSettings, catalog::Catalog, segment::Level};
 use tokio_util::sync::CancellationToken;
 
 use crate::{

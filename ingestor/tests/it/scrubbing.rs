@@ -4,11 +4,7 @@ use std::{collections::BTreeSet, fs, path::Path};
 
 use fastrand::Rng;
 use fleetps_ingestor::{
-    check_folder,
-    history::{Catalog, History},
-    merge_folder,
-    segment::SegmentName,
-    tidy_folder,
+    catalog::Catalog, check_folder, history::History, merge_folder, segment::SegmentName, tidy_folder,
 };
 
 use crate::{

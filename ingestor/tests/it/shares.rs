@@ -5,7 +5,8 @@ use std::{collections::BTreeSet, path::Path};
 use fastrand::Rng;
 use fleetps_ingestor::{
     IngestorSettings,
-    history::{AtMoment, Catalog, History},
+    catalog::Catalog,
+    history::{AtMoment, History},
     merge_folder,
     segment::{SegmentRows, seal},
     tidy_folder,

@@ -11,7 +11,8 @@ use async_nats::jetstream;
 use duckdb::{Connection, Row, types::FromSql};
 use fleetps_ingestor::{
     IngestError, IngestorSettings,
-    history::{Catalog, History, attach_sql},
+    catalog::{Catalog, attach_sql},
+    history::History,
     segment::SegmentName,
 };
 use fleetps_nats::{

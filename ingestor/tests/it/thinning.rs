@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, path::Path};
 
 use fastrand::Rng;
-use fleetps_ingestor::{IngestorSettings, history::Catalog, merge_folder, segment::Level, tidy_folder};
+use fleetps_ingestor::{IngestorSettings, catalog::Catalog, merge_folder, segment::Level, tidy_folder};
 
 use crate::{
     chance::seeds,

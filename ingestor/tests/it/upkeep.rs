@@ -4,7 +4,7 @@ use std::{fs, path::PathBuf, time::Duration};
 
 use fleetps_ingestor::{
     IngestorSettings,
-    history::Catalog,
+    catalog::Catalog,
     merge_folder,
     segment::{Level, SegmentName},
 };

@@ -5,12 +5,14 @@ use fleetps_nats::{HostName, snapshot::Process};
 
 use super::{
     History, HistoryError, Identity, Listing, Resolution,
-    held::Held,
     moment::THINNED_US,
-    reading::{Reading, at, coarsest, floor_ms},
-    views::Rows,
+    reading::{Reading, coarsest},
 };
-use crate::filter::{Deadline, Filter, SqlCondition};
+use crate::{
+    catalog::{Held, Rows},
+    filter::{Deadline, Filter, SqlCondition},
+    time::{at, floor_ms},
+};
 
 /// A process that was found.
 #[derive(Debug, Clone, PartialEq)]

@@ -5,11 +5,13 @@ use std::collections::HashMap;
 use duckdb::params;
 use fleetps_nats::HostName;
 
-use crate::history::{
-    HistoryError, Resolution, Span,
-    reading::{Reading, at, coarsest},
-    span::HOUR_US,
-    views::Rows,
+use crate::{
+    catalog::Rows,
+    history::{
+        HistoryError, Resolution, Span,
+        reading::{Reading, coarsest},
+    },
+    time::{HOUR_US, at},
 };
 
 /// Spans from here on are divided into whole hours, whose sums are kept: a day of 300 processes are 2.6 million samples,

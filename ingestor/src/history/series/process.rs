@@ -6,13 +6,14 @@ use super::{
     extent::Extent,
     parts::{Part, Parts, Sample, rate},
 };
-use crate::history::{
-    HistoryError, Identity, Resolution, Span,
-    held::Held,
-    nearest::Which,
-    reading::{Reading, coarsest},
-    silence::silences,
-    views::Rows,
+use crate::{
+    catalog::{Held, Rows},
+    history::{
+        HistoryError, Identity, Resolution, Span,
+        nearest::Which,
+        reading::{Reading, coarsest},
+        silence::silences,
+    },
 };
 
 /// The CPU use of a process since its start says nothing before: a tick of 10 ms is 10 % of it.

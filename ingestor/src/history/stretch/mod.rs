@@ -17,11 +17,10 @@ use fleetps_nats::{
 
 use super::{
     HistoryError,
-    held::Held,
     in_memory::{Bytes, InMemory},
     reading::Reading,
 };
-use crate::segment::SegmentName;
+use crate::{catalog::Held, segment::SegmentName};
 
 /// So many samples of processes are read ahead: 200 snapshots of 300 processes. With fewer, every hundredth step would
 /// have to wait for the next.

@@ -9,10 +9,10 @@ use super::{
     Most, ProcessSpan, Stretch,
     rows::{self, Key},
 };
-use crate::history::{
-    HistoryError,
-    held::Held,
-    reading::{Reading, floor_ms},
+use crate::{
+    catalog::Held,
+    history::{HistoryError, reading::Reading},
+    time::floor_ms,
 };
 
 impl Reading<'_> {

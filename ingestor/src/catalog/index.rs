@@ -5,11 +5,11 @@ use std::collections::HashMap;
 use duckdb::Connection;
 use fleetps_nats::HostName;
 
-use super::{
-    Resolution, SetAside, Span,
-    views::{Rows, relation},
+use super::views::{Rows, relation};
+use crate::{
+    segment::{Level, Resolution, SegmentName},
+    time::Span,
 };
-use crate::segment::{Level, SegmentName};
 
 /// A segment that is attached.
 #[derive(Debug)]
@@ -29,19 +29,19 @@ pub(crate) struct HostRange {
     /// The last.
     pub(crate) last_us: i64,
     /// The time between two, at the last.
-    pub(super) interval_us: i64,
+    pub(crate) interval_us: i64,
 }
 
 /// When the last snapshot of `host` in these segments was captured.
-pub(super) fn last_us<'a>(segments: impl Iterator<Item = &'a Held>, host: &HostName) -> Option<i64> {
+pub(crate) fn last_us<'a>(segments: impl Iterator<Item = &'a Held>, host: &HostName) -> Option<i64> {
     segments.filter_map(|held| held.range(host)).map(|range| range.last_us).max()
 }
 
 impl Held {
     /// Looks at which hosts and times an attached segment holds.
-    pub(super) fn look(connection: &Connection, name: SegmentName) -> duckdb::Result<Self> {
+    pub(crate) fn look(connection: &Connection, name: SegmentName) -> duckdb::Result<Self> {
         let look = |which: &str| -> duckdb::Result<HashMap<HostName, HostRange>> {
-            let sql = include_str!("held.sql")
+            let sql = include_str!("index.sql")
                 .replace("$host_sample", &relation(Rows::Of("host_sample"), [&name]))
                 .replace("$which", which);
             let mut statement = connection.prepare(&sql)?;
@@ -78,12 +78,12 @@ impl Held {
     }
 
     /// Which process tables of `host` it holds.
-    pub(super) fn tables(&self, host: &HostName) -> Option<HostRange> {
+    pub(crate) fn tables(&self, host: &HostName) -> Option<HostRange> {
         self.tables.get(host).copied()
     }
 
     /// The hosts of which it holds process tables, and which.
-    pub(super) fn all_tables(&self) -> impl Iterator<Item = (&HostName, &HostRange)> {
+    pub(crate) fn all_tables(&self) -> impl Iterator<Item = (&HostName, &HostRange)> {
         self.tables.iter()
     }
 
@@ -100,12 +100,5 @@ impl Held {
             Some(host) => self.hosts.get(host).is_some_and(within),
             None => self.hosts.values().any(within),
         }
-    }
-
-    /// What is said of it once it cannot be read.
-    pub(super) fn set_aside(name: &SegmentName, reason: String) -> SetAside {
-        let us = |seconds: i64| seconds.saturating_mul(1_000_000);
-        let span = Span { from_us: us(name.first_stored_s), to_us: us(name.latest_stored_s()) };
-        SetAside { segment: name.to_string(), span, reason }
     }
 }

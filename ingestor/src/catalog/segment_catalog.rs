@@ -11,21 +11,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-pub use self::error::CatalogError;
-pub(crate) use self::state::set_file_aside;
-use self::{state::State, unread::Unread};
+use super::{CatalogError, attach_sql, meta::Shelved, state::State, unread::Unread};
 use crate::{
     audit::{AuditName, attach_audit_sql},
-    history::attach_sql,
     segment::{
         Fault, FileError, FolderError, RowCounts, SegmentName, TEMPORARY_EXTENSION, make_read_only,
         publish_file, verify_segment,
     },
 };
-
-mod error;
-mod state;
-mod unread;
 
 /// The file beside the segments that tells everybody how to attach them.
 pub const ATTACH_SQL: &str = "attach.sql";
@@ -33,16 +26,6 @@ pub const ATTACH_SQL: &str = "attach.sql";
 /// Why a segment is missing that was found damaged twice.
 const QUARANTINED: &str = "it was found damaged twice and set aside; `fleetps history check --restore` puts it back if \
     it can be read after all";
-
-/// A segment and what planning needs to know of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Shelved {
-    pub(crate) name: SegmentName,
-    /// Rows of processes.
-    pub(crate) rows: u64,
-    /// Size of the file.
-    pub(crate) bytes: u64,
-}
 
 /// The segments of one folder.
 #[derive(Debug)]

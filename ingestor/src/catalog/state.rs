@@ -7,10 +7,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Shelved, unread::UnreadSegments};
+use super::{
+    folder::{Catalog, LeftOut},
+    meta::Shelved,
+    unread::UnreadSegments,
+};
 use crate::{
     audit::{self, AuditFolder, AuditName},
-    history::{Catalog, LeftOut},
     segment::{Fault, FolderError, RowCounts, SegmentName, current_and_covered},
 };
 

@@ -2,8 +2,9 @@
 
 use std::{fmt::Write, path::Path};
 
-use super::attach_one;
-use crate::segment::{SCHEMA_VERSION, SegmentName, quote_identifier, samples_sql, schema_in};
+use crate::segment::{
+    SCHEMA_VERSION, SegmentName, attach_statement, quote_identifier, samples_sql, schema_in,
+};
 
 /// An attached database in memory with the same tables, empty. Every view starts with it, so that the views exist when
 /// there are no segments, and have all columns when a segment of an older version lacks some.
@@ -158,6 +159,11 @@ impl Rows<'_> {
             }
         }
     }
+}
+
+/// The statement that attaches one segment.
+pub(crate) fn attach_one(folder: &Path, name: &SegmentName) -> String {
+    attach_statement(&folder.join(name.to_string()), &name.alias())
 }
 
 /// The statements that attach `segments` of `folder` (an absolute path) and make one view per table, and the macros

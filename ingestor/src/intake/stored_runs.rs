@@ -5,11 +5,10 @@ use std::path::Path;
 use duckdb::Connection;
 use fleetps_nats::HostName;
 
-use super::{
-    HistoryError, MEMORY_MIB,
-    views::{Rows, attach_empty, relation},
+use crate::{
+    catalog::{Rows, attach_empty, relation},
+    segment::{Fault, SegmentName, attach_segment, detach_statement, open_engine, verify_segment},
 };
-use crate::segment::{Fault, SegmentName, attach_segment, detach_statement, open_engine, verify_segment};
 
 /// The history keeps times to the millisecond; this is the last µs of one.
 const REST_OF_MS_US: i64 = 999;
@@ -26,6 +25,9 @@ pub(crate) struct KnownRun {
     pub(crate) stored_at_us: i64,
 }
 
+/// For reading the runs of one segment at a time; a day of 20 hosts takes some MB.
+const MEMORY_MIB: u64 = 1024;
+
 /// A segment that could not be read, and why.
 type Unreadable = (SegmentName, Fault);
 
@@ -33,7 +35,7 @@ type Unreadable = (SegmentName, Fault);
 pub(crate) fn known_runs(
     folder: &Path,
     segments: &[SegmentName],
-) -> Result<(Vec<KnownRun>, Vec<Unreadable>), HistoryError> {
+) -> duckdb::Result<(Vec<KnownRun>, Vec<Unreadable>)> {
     let (mut engine, mut runs, mut faults) = (start_engine()?, Vec::new(), Vec::new());
     for name in segments {
         match runs_in(&engine, folder, name) {
@@ -49,7 +51,7 @@ pub(crate) fn known_runs(
     Ok((runs, faults))
 }
 
-fn start_engine() -> Result<Connection, HistoryError> {
+fn start_engine() -> duckdb::Result<Connection> {
     let engine = open_engine(MEMORY_MIB, 1, None)?;
     engine.execute_batch(&attach_empty())?;
     Ok(engine)
@@ -58,7 +60,7 @@ fn start_engine() -> Result<Connection, HistoryError> {
 fn runs_in(engine: &Connection, folder: &Path, name: &SegmentName) -> Result<Vec<KnownRun>, Fault> {
     attach_segment(engine, folder, name)?;
     let read = || -> duckdb::Result<Vec<KnownRun>> {
-        let sql = include_str!("known_runs.sql")
+        let sql = include_str!("stored_runs.sql")
             .replace("$host_sample", &relation(Rows::Of("host_sample"), [name]));
         let mut statement = engine.prepare(&sql)?;
         let rows = statement
