@@ -21,6 +21,7 @@ pub mod catalog;
 pub mod check;
 pub mod descriptors;
 mod error;
+mod fields;
 pub mod filter;
 pub mod history;
 mod intake;

@@ -15,11 +15,11 @@ use crate::rules::Sight;
 
 /// A list to answer with.
 #[derive(Debug)]
-pub struct List {
+pub struct List<'a> {
     /// What the rows are: their name in JSON, and that of the file.
     pub name: &'static str,
     /// The columns of the CSV form, each a field of every row.
-    pub columns: &'static [&'static str],
+    pub columns: &'a [&'a str],
     /// The rows, objects.
     pub rows: Vec<Value>,
     /// How finely the past was kept.
@@ -29,7 +29,7 @@ pub struct List {
 }
 
 /// The list as JSON, or with `?format=csv` as CSV, whose headers then say how far it can be relied on.
-pub fn answer(sight: &Sight, query: &str, list: List) -> Response {
+pub fn answer(sight: &Sight, query: &str, list: List<'_>) -> Response {
     if !csv::is_asked_for(query) {
         let mut answer = list.about;
         answer.insert(list.name.to_owned(), list.rows.into());

@@ -9,7 +9,7 @@ use axum::{
     http::StatusCode,
     response::Response,
 };
-use fleetps_ingestor::history::{Extent, ProcessLife, ProcessPoint, Span};
+use fleetps_ingestor::history::{ProcessLife, ProcessPoint, Span};
 use fleetps_nats::snapshot::Process;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -34,30 +34,14 @@ const USUAL_POINTS: usize = 500;
 const MAX_POINTS: usize = 2_000;
 /// What `json::Process` leaves out otherwise.
 const INCLUDED: [Column; 3] = [Column::Executable, Column::Unit, Column::Container];
-/// The columns of the CSV form of the metrics.
-const COLUMNS: [&str; 21] = [
-    "from",
-    "to",
-    "samples",
-    "cpu_percent",
-    "cpu_percent_min",
-    "cpu_percent_max",
-    "resident_bytes",
-    "resident_bytes_min",
-    "resident_bytes_max",
-    "virtual_bytes",
-    "virtual_bytes_min",
-    "virtual_bytes_max",
-    "threads",
-    "threads_min",
-    "threads_max",
-    "read_bytes_per_s",
-    "read_bytes_per_s_min",
-    "read_bytes_per_s_max",
-    "written_bytes_per_s",
-    "written_bytes_per_s_min",
-    "written_bytes_per_s_max",
-];
+/// The first values of the metrics, in the order that their CSV form has had from the start; others follow.
+const FIRST_VALUES: [&str; 6] =
+    ["cpu_percent", "resident_bytes", "virtual_bytes", "threads", "read_bytes_per_s", "written_bytes_per_s"];
+
+/// The values of the metrics.
+fn values_over_time() -> impl Iterator<Item = &'static str> {
+    FIRST_VALUES.into_iter().chain(ProcessPoint::names().filter(|name| !FIRST_VALUES.contains(name)))
+}
 
 /// A process in full; `captured_at` is the snapshot that its figures are of.
 #[derive(Serialize)]
@@ -176,9 +160,16 @@ pub async fn metrics(
         "to": time_exact(span.to_us),
         "gaps": gaps,
     });
+    let of_a_value = |name: &str| [name.to_owned(), format!("{name}_min"), format!("{name}_max")];
+    let columns: Vec<String> = ["from", "to", "samples"]
+        .map(str::to_owned)
+        .into_iter()
+        .chain(values_over_time().flat_map(of_a_value))
+        .collect();
+    let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
     let list = List {
         name: "points",
-        columns: &COLUMNS,
+        columns: &columns,
         rows: metrics.points.iter().map(point).collect(),
         resolution: metrics.resolution,
         about: listing::fields(about),
@@ -195,12 +186,8 @@ fn point(point: &ProcessPoint) -> Value {
     fields.insert("from".to_owned(), time_exact(point.from_us).into());
     fields.insert("to".to_owned(), time_exact(point.to_us).into());
     fields.insert("samples".to_owned(), point.samples.into());
-    let mut add = |name: &str, extent: Option<Extent>| json::insert_extent(&mut fields, name, extent);
-    add("cpu_percent", point.cpu_percent);
-    add("resident_bytes", point.resident_bytes);
-    add("virtual_bytes", point.virtual_bytes);
-    add("threads", point.threads);
-    add("read_bytes_per_s", point.read_per_s);
-    add("written_bytes_per_s", point.written_per_s);
+    for name in values_over_time() {
+        json::insert_extent(&mut fields, name, point.extent(name));
+    }
     fields.into()
 }

@@ -8,7 +8,7 @@ WITH latest AS (
         AND moment::TIMESTAMP - captured_at <= greatest(3 * to_milliseconds(interval_ms), INTERVAL 3 MINUTES)
     ORDER BY captured_at DESC LIMIT 1
 )
-SELECT pid, parent_pid, name, user_name, state, threads, cpu_percent, cpu_time_ms, resident_bytes, virtual_bytes,
-    read_bytes, written_bytes, unit, container, executable, command_line, started_at, captured_at, host, boot_id
+SELECT pid, parent_pid, name, user_name, $figures, $other_facts, executable, command_line, started_at, captured_at, host,
+    boot_id
 FROM $samples JOIN process USING (host, boot_id, pid, started_at)
 WHERE host = host_name;

@@ -1,6 +1,5 @@
 -- What was captured at the moments (host, captured_at) in $moments.
-SELECT span.host, boot_id, pid, started_at, captured_at, state, threads, cpu_percent, cpu_time_ms, resident_bytes,
-    virtual_bytes, read_bytes, written_bytes
+SELECT span.host, boot_id, pid, started_at, captured_at, $figures
 FROM $spans AS span
 -- Not called `moment`, as a parameter of `processes_at` is.
 JOIN (SELECT file, host, captured_at FROM $captures SEMI JOIN $moments USING (host, captured_at)) AS capture

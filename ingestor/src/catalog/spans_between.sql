@@ -1,6 +1,5 @@
 -- Of spans that reach into a time, those with a snapshot in it. One that covers all of it has one if its host has.
-SELECT host, boot_id, pid, started_at, first_captured_at, last_captured_at, snapshots, state, threads, cpu_percent,
-    cpu_time_ms, resident_bytes, virtual_bytes, read_bytes, written_bytes
+SELECT host, boot_id, pid, started_at, first_captured_at, last_captured_at, snapshots, $figures
 FROM $spans
 WHERE first_captured_at >= $from OR last_captured_at < $to
     OR (file, host) IN (SELECT (file, host) FROM $wanted)

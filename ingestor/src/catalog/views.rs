@@ -2,6 +2,9 @@
 
 use std::{fmt::Write, path::Path};
 
+use fleetps_nats::model::host::{AGENT, HOST, HOST_INFO};
+
+use crate::fields::{columns, columns_in, facts, figures};
 use crate::segment::{
     SCHEMA_VERSION, SegmentName, attach_statement, quote_identifier, samples_sql, schema_in,
 };
@@ -17,50 +20,19 @@ const HEAD: &str = "\
 /// Tables whose rows stand for themselves.
 const PLAIN_TABLES: [&str; 7] =
     ["segment", "gap", "host_info", "host_sample", "filesystem_sample", "process_span", "process_sample"];
-/// Since then, every segment has all columns that people see, in the same order.
-const COMPLETE_SINCE_VERSION: u32 = 2;
+/// Since then, `host_sample` says which samples have processes, and there is `process_hour`.
+const HOURS_SINCE_VERSION: u32 = 2;
 /// Since then, samples of processes are kept as spans.
 const SPANS_SINCE_VERSION: u32 = 4;
-/// Of `process_span`.
-const SPAN_COLUMNS: &str = "host, boot_id, pid, started_at, first_captured_at, last_captured_at, snapshots, state, threads, \
-    cpu_percent, cpu_time_ms, resident_bytes, virtual_bytes, read_bytes, written_bytes";
-/// The same of a sample, as earlier versions have them.
-const SAMPLE_AS_SPAN: &str = "host, boot_id, pid, started_at, captured_at AS first_captured_at, \
-    captured_at AS last_captured_at, 1::UINTEGER AS snapshots, state, threads, cpu_percent, cpu_time_ms, resident_bytes, \
-    virtual_bytes, read_bytes, written_bytes";
-/// Of `host_sample`, as every version has them.
-const HOST_SAMPLE_COLUMNS: &str = "host, boot_id, run_id, sequence, captured_at, stored_at, interval_ms, monotonic_ms, \
-    cpu_percent, load_1, load_5, load_15, memory_total_bytes, memory_used_bytes, memory_available_bytes, swap_total_bytes, \
-    swap_used_bytes, disk_read_bytes, disk_written_bytes, network_received_bytes, network_sent_bytes, process_count, \
-    thread_count, uptime_s, processes_left_out, agent_cpu_time_ms, agent_resident_bytes, agent_pass_us, \
-    agent_dropped_snapshots";
-/// Of the other tables. By name, so that a column that is more in one file shifts no other.
-const COLUMNS: [(&str, &str); 7] = [
-    (
-        "segment",
-        "partition, stream_created, first_sequence, last_sequence, first_captured_at, last_captured_at, level, \"rows\", \
-         schema_version, writer",
-    ),
-    ("gap", "partition, stream_created, first_sequence, last_sequence, noticed_at, reason"),
-    (
-        "host_info",
-        "host, captured_at, os_host_name, os, kernel, architecture, cpu_model, cores, threads, frequency_mhz, \
-         memory_bytes, boot_at, agent_version",
-    ),
-    ("filesystem_sample", "host, captured_at, mount, device, kind, total_bytes, used_bytes"),
-    (
-        "process",
-        "host, boot_id, pid, started_at, parent_pid, name, executable, command_line, user_name, unit, container, \
-         first_seen, last_seen",
-    ),
-    ("capture", "host, number, captured_at"),
-    (
-        "process_hour",
-        "host, boot_id, pid, started_at, hour, samples, first_captured_at, last_captured_at, cpu_percent_max, \
-         cpu_time_first_ms, cpu_time_last_ms, resident_samples, resident_bytes_sum, resident_bytes_max, \
-         read_bytes_first, read_bytes_last, written_bytes_first, written_bytes_last",
-    ),
-];
+/// What finds a process.
+const IDENTITY: &str = "host, boot_id, pid, started_at";
+/// Of `process_hour`.
+const HOUR_COLUMNS: &str = "host, boot_id, pid, started_at, hour, samples, first_captured_at, last_captured_at, \
+    cpu_percent_max, cpu_time_first_ms, cpu_time_last_ms, resident_samples, resident_bytes_sum, resident_bytes_max, \
+    read_bytes_first, read_bytes_last, written_bytes_first, written_bytes_last";
+/// Of `segment`.
+const SEGMENT_COLUMNS: &str = "partition, stream_created, first_sequence, last_sequence, first_captured_at, \
+    last_captured_at, level, \"rows\", schema_version, writer";
 /// A process has a row in every segment in which it occurs, but must have one in the view, or joins would count twice.
 const PROCESS_VIEW: &str = include_str!("process_view.sql");
 /// The same of the hours of a process, which may lie in two segments.
@@ -85,7 +57,8 @@ impl Tables {
 
     /// Whether a table is there under its name, with all columns.
     fn has_itself(&self, table: &str) -> bool {
-        self.schema_version >= SPANS_SINCE_VERSION && table != "process_sample"
+        // Fields that a later version added are NULL in the view alone.
+        self.schema_version == SCHEMA_VERSION && table != "process_sample"
     }
 }
 
@@ -141,6 +114,7 @@ impl Rows<'_> {
             Self::SpansBetween(from, to) => {
                 let (spans, wanted) = between(from, to);
                 include_str!("spans_between.sql")
+                    .replace("$figures", &columns(figures()))
                     .replace("$spans", &spans)
                     .replace("$wanted", &wanted)
                     .replace("$from", from)
@@ -153,6 +127,7 @@ impl Rows<'_> {
                     )
                 });
                 include_str!("samples_at.sql")
+                    .replace("$figures", &columns(figures()))
                     .replace("$spans", &spans)
                     .replace("$captures", &captures)
                     .replace("$moments", moments)
@@ -185,10 +160,18 @@ pub(crate) fn views_sql(tables: &[Tables]) -> String {
     for table in PLAIN_TABLES {
         let _ = writeln!(sql, "CREATE OR REPLACE VIEW {table} AS FROM {};", rows(Rows::Of(table)));
     }
-    sql += &PROCESS_VIEW.replace("$processes", &rows(Rows::Of("process")));
+    sql +=
+        &PROCESS_VIEW.replace("$facts", &columns(facts())).replace("$processes", &rows(Rows::Of("process")));
     sql += &PROCESS_HOUR_VIEW.replace("$hours", &rows(Rows::Of("process_hour")));
     sql += "\n";
-    sql += &PROCESSES_AT_MACRO.replace("$samples", &rows(Rows::SamplesAt("latest", None)));
+    // What has no place of its own in the macro's rows.
+    let other_facts = facts().filter(|field| {
+        !["parent_pid", "name", "user_name", "executable", "command_line"].contains(&field.column)
+    });
+    sql += &PROCESSES_AT_MACRO
+        .replace("$figures", &columns(figures()))
+        .replace("$other_facts", &columns(other_facts))
+        .replace("$samples", &rows(Rows::SamplesAt("latest", None)));
     let between = Rows::SpansBetween("from_time::TIMESTAMP_MS", "to_time::TIMESTAMP_MS");
     sql + &TOP_MACRO.replace("$spans", &rows(between))
 }
@@ -214,7 +197,7 @@ pub(crate) fn relation<'a>(rows: Rows<'_>, segments: impl IntoIterator<Item = &'
 fn union(table: &str, tables: &[Tables]) -> String {
     let rows = |tables: &Tables| rows_of(table, tables);
     // Planning a query takes DuckDB half the time without the empty tables and matching columns by name.
-    if !tables.is_empty() && tables.iter().all(|tables| tables.schema_version >= COMPLETE_SINCE_VERSION) {
+    if !tables.is_empty() && tables.iter().all(|tables| tables.schema_version >= HOURS_SINCE_VERSION) {
         return tables.iter().filter_map(rows).collect::<Vec<_>>().join("\nUNION ALL ");
     }
     let empty = Tables::of_catalog(EMPTY);
@@ -232,29 +215,60 @@ fn union_of_files(table: &str, tables: &[Tables]) -> String {
     format!("({})", rows.collect::<Vec<_>>().join("\nUNION ALL "))
 }
 
-/// The columns of a table.
-fn columns_of(table: &str) -> &'static str {
-    COLUMNS.iter().find(|(name, _)| *name == table).map_or("*", |(_, columns)| columns)
+/// The columns of a table as a segment of `schema_version` has them: by name, so that a column that is more in one file
+/// shifts no other, and NULL for what a later version added.
+fn columns_of(table: &str, schema_version: u32) -> String {
+    match table {
+        "segment" => SEGMENT_COLUMNS.to_owned(),
+        "gap" => "partition, stream_created, first_sequence, last_sequence, noticed_at, reason".to_owned(),
+        "host_info" => {
+            let info = columns_in(&HOST_INFO, schema_version);
+            format!("host, captured_at, os_host_name, {info}, agent_version")
+        }
+        "host_sample" => {
+            let (host, agent) = (columns_in(&HOST, schema_version), columns_in(&AGENT, schema_version));
+            format!(
+                "host, boot_id, run_id, sequence, captured_at, stored_at, interval_ms, monotonic_ms, {host}, \
+                 processes_left_out, {agent}"
+            )
+        }
+        "filesystem_sample" => "host, captured_at, mount, device, kind, total_bytes, used_bytes".to_owned(),
+        "process" => format!("{IDENTITY}, {}, first_seen, last_seen", columns_in(facts(), schema_version)),
+        "process_span" => {
+            let figures = columns_in(figures(), schema_version);
+            format!("{IDENTITY}, first_captured_at, last_captured_at, snapshots, {figures}")
+        }
+        "capture" => "host, number, captured_at".to_owned(),
+        "process_hour" => HOUR_COLUMNS.to_owned(),
+        _ => "*".to_owned(),
+    }
 }
 
 /// The query for the rows of a table of one segment; `None` where its version of the schema has no such table.
 fn rows_of(table: &str, tables: &Tables) -> Option<String> {
     let Tables { catalog, schema_version } = tables;
     let has_spans = *schema_version >= SPANS_SINCE_VERSION;
+    let has_hours = *schema_version >= HOURS_SINCE_VERSION;
+    let columns = columns_of(table, *schema_version);
     Some(match table {
-        "process_hour" if *schema_version < 2 => return None,
-        "host_sample" if *schema_version < 2 => {
-            format!("SELECT {}, true AS has_processes FROM {catalog}.host_sample", HOST_SAMPLE_COLUMNS)
+        "process_hour" if !has_hours => return None,
+        "host_sample" if !has_hours => {
+            format!("SELECT {columns}, true AS has_processes FROM {catalog}.host_sample")
         }
-        "host_sample" => format!("SELECT {HOST_SAMPLE_COLUMNS}, has_processes FROM {catalog}.host_sample"),
-        "process_span" if has_spans => format!("SELECT {SPAN_COLUMNS} FROM {catalog}.process_span"),
-        "process_span" => format!("SELECT {SAMPLE_AS_SPAN} FROM {catalog}.process_sample"),
+        "host_sample" => format!("SELECT {columns}, has_processes FROM {catalog}.host_sample"),
+        "process_span" if !has_spans => {
+            let figures = columns_in(figures(), *schema_version);
+            format!(
+                "SELECT {IDENTITY}, captured_at AS first_captured_at, captured_at AS last_captured_at, \
+                 1::UINTEGER AS snapshots, {figures} FROM {catalog}.process_sample"
+            )
+        }
         // What is not put together from several needs no number.
         "capture" if !has_spans => {
             let all = rows_of("host_sample", tables)?;
             format!("SELECT host, 0::UINTEGER AS number, captured_at FROM ({all}) WHERE has_processes")
         }
-        _ => format!("SELECT {} FROM {catalog}.{table}", columns_of(table)),
+        _ => format!("SELECT {columns} FROM {catalog}.{table}"),
     })
 }
 
@@ -268,7 +282,17 @@ mod tests {
         let engine = open_engine(64, 1, None).unwrap();
         engine.execute_batch(&attach_empty()).unwrap();
         let tables = Tables::of_catalog(EMPTY);
-        for table in COLUMNS.iter().map(|(table, _)| *table).chain(["host_sample"]) {
+        let tables_with_columns = [
+            "segment",
+            "gap",
+            "host_info",
+            "host_sample",
+            "filesystem_sample",
+            "process",
+            "capture",
+            "process_hour",
+        ];
+        for table in tables_with_columns {
             let columns = |sql: &str| {
                 let mut statement = engine.prepare(sql).unwrap();
                 let _ = statement.query([]).unwrap();

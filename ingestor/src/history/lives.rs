@@ -1,13 +1,20 @@
 //! One process over its life, and others of the same program.
 
 use duckdb::{Params, Row, params};
-use fleetps_nats::{HostName, snapshot::Process};
+use fleetps_nats::{
+    HostName,
+    model::{Role, process::PROCESS},
+    snapshot::Process,
+};
 
 use super::{
     History, HistoryError, Identity, Listing,
     reading::{Reading, coarsest},
 };
-use crate::catalog::Held;
+use crate::{
+    catalog::Held,
+    fields::{columns, facts, read},
+};
 
 /// What is known of one process over its life.
 #[derive(Debug, Clone, PartialEq)]
@@ -106,12 +113,13 @@ fn of_host<'a>(reading: &Reading<'a>, host: &HostName) -> Vec<&'a Held> {
 impl Lives<'_> {
     fn find(&self, reading: &Reading<'_>, values: impl Params) -> Result<Listing<ProcessLife>, HistoryError> {
         let sql = include_str!("lives.sql")
+            .replace("$facts", &columns(facts()))
             .replace("$which", self.which)
             .replace("$only", self.only)
             .replace("$order", &self.order)
             .replace("$process", &reading.relation("process", &self.segments));
         let mut statement = reading.connection.prepare(&sql)?;
-        let rows = statement.query_map(values, |row| Ok((row.get(0)?, life(row)?)))?;
+        let rows = statement.query_map(values, |row| Ok((row.get("total")?, life(row)?)))?;
         let rows = rows.collect::<Result<Vec<(u64, Option<ProcessLife>)>, _>>()?;
         let total = rows.first().map_or(0, |(total, _)| *total);
         let mut items: Vec<ProcessLife> = rows.into_iter().filter_map(|(_, life)| life).collect();
@@ -125,22 +133,12 @@ impl Lives<'_> {
 
 /// Absent if the row is not of a host, which only somebody else can have written.
 fn life(row: &Row<'_>) -> duckdb::Result<Option<ProcessLife>> {
-    let process = Process {
-        pid: row.get(3)?,
-        started_at_us: row.get(4)?,
-        parent_pid: row.get(5)?,
-        name: row.get(6)?,
-        executable: row.get(7)?,
-        command_line: row.get(8)?,
-        user_name: row.get(9)?,
-        unit: row.get(10)?,
-        container: row.get(11)?,
-        state: '?',
-        ..Process::default()
-    };
-    let Ok(host) = row.get::<_, String>(1)?.parse() else { return Ok(None) };
-    let boot_id = row.get(2)?;
+    let mut process = Process { state: '?', ..Process::default() };
+    let all = PROCESS.iter().enumerate().filter(|(_, field)| field.role != Role::Figure);
+    read(row, all, |place, value| process.set(place, value))?;
+    let Ok(host) = row.get::<_, String>("host")?.parse() else { return Ok(None) };
+    let boot_id = row.get("boot_id")?;
     let identity = Identity { host, boot_id, pid: process.pid, started_at_us: process.started_at_us };
-    let (first_seen_us, last_seen_us) = (row.get(12)?, row.get(13)?);
+    let (first_seen_us, last_seen_us) = (row.get("first_seen_us")?, row.get("last_seen_us")?);
     Ok(Some(ProcessLife { identity, process, first_seen_us, last_seen_us, has_exited: false }))
 }

@@ -7,8 +7,7 @@ lives AS (
     FROM (
         SELECT host, boot_id, pid, started_at,
             -- As one value: a field by itself would skip NULL and show an older one.
-            arg_max({'parent_pid': parent_pid, 'name': name, 'executable': executable, 'command_line': command_line,
-                'user_name': user_name, 'unit': unit, 'container': container}, last_seen) AS latest,
+            arg_max(struct_pack($facts), last_seen) AS latest,
             min(first_seen) AS first_seen, max(last_seen) AS last_seen
         FROM $process SEMI JOIN matching USING (host, boot_id, pid, started_at)
         GROUP BY host, boot_id, pid, started_at
@@ -17,7 +16,7 @@ lives AS (
 chosen AS (
     SELECT * FROM lives WHERE $which $only
 )
-SELECT count(*) OVER (), host, boot_id, pid, epoch_us(started_at), parent_pid, name, executable, command_line,
-    user_name, unit, container, epoch_us(first_seen), epoch_us(last_seen)
+SELECT count(*) OVER () AS total, host, boot_id, pid, epoch_us(started_at) AS started_at_us, $facts,
+    epoch_us(first_seen) AS first_seen_us, epoch_us(last_seen) AS last_seen_us
 FROM chosen
 ORDER BY $order

@@ -4,17 +4,26 @@ use std::sync::Arc;
 
 use arrow::{
     array::{
-        ArrayRef, BooleanArray, Float32Array, Int64Array, StringArray, TimestampMicrosecondArray,
-        TimestampMillisecondArray, UInt8Array, UInt32Array,
+        ArrayRef, BooleanArray, Int64Array, StringArray, TimestampMicrosecondArray,
+        TimestampMillisecondArray, UInt32Array,
     },
     error::ArrowError,
     record_batch::RecordBatch,
+};
+use fleetps_nats::{
+    model::{
+        Field, Value,
+        host::{AGENT, HOST, HOST_INFO},
+        process::FACTS,
+    },
+    snapshot::{AgentCost, HostInfo, HostSample, Process},
 };
 
 use super::{
     rows::{FilesystemRow, GapRow, InfoRow, ProcessKey, ProcessRow, SegmentRows, SnapshotRow},
     spans::{CaptureRow, SpanRow},
 };
+use crate::fields::{array, facts, figure_arrays};
 
 /// Rows laid out at a time: one row group of DuckDB. More would only take more memory.
 pub(super) const BATCH_ROWS: usize = 122_880;
@@ -44,12 +53,19 @@ fn number(values: impl Iterator<Item = Option<u32>>) -> ArrayRef {
     Arc::new(values.collect::<UInt32Array>())
 }
 
-fn share(values: impl Iterator<Item = Option<f32>>) -> ArrayRef {
-    Arc::new(values.collect::<Float32Array>())
+type Column = (&'static str, ArrayRef);
+
+fn batch<const N: usize>(columns: [Column; N]) -> Result<RecordBatch, ArrowError> {
+    RecordBatch::try_from_iter(columns)
 }
 
-fn batch<const N: usize>(columns: [(&'static str, ArrayRef); N]) -> Result<RecordBatch, ArrowError> {
-    RecordBatch::try_from_iter(columns)
+/// The columns of `fields`, of rows whose values are read by place.
+fn columns<'a, R: 'a>(
+    fields: impl Iterator<Item = (usize, &'static Field)>,
+    rows: impl Iterator<Item = &'a R> + Clone,
+    value: fn(&'a R, usize) -> Value<'a>,
+) -> Vec<Column> {
+    fields.map(|(place, field)| array(field, rows.clone().map(|row| value(row, place)))).collect()
 }
 
 impl SegmentRows {
@@ -66,28 +82,20 @@ impl SegmentRows {
     }
 
     pub(super) fn info_batch(&self, rows: &[InfoRow]) -> Result<RecordBatch, ArrowError> {
-        batch([
+        let before = [
             ("host", text(rows.iter().map(|row| Some(self.names.text(row.host))))),
             ("captured_at", time(rows.iter().map(|row| row.captured_at_us))),
             ("os_host_name", text(rows.iter().map(|row| Some(row.os_host_name.as_str())))),
-            ("os", text(rows.iter().map(|row| row.info.os.as_deref()))),
-            ("kernel", text(rows.iter().map(|row| row.info.kernel.as_deref()))),
-            ("architecture", text(rows.iter().map(|row| row.info.architecture.as_deref()))),
-            ("cpu_model", text(rows.iter().map(|row| row.info.cpu_model.as_deref()))),
-            ("cores", number(rows.iter().map(|row| row.info.cores))),
-            ("threads", number(rows.iter().map(|row| row.info.threads))),
-            ("frequency_mhz", count(rows.iter().map(|row| row.info.frequency_mhz))),
-            ("memory_bytes", count(rows.iter().map(|row| row.info.memory_bytes))),
-            ("boot_at", start(rows.iter().map(|row| row.info.boot_at_us))),
-            ("agent_version", text(rows.iter().map(|row| Some(row.agent_version.as_str())))),
-        ])
+        ];
+        let infos = rows.iter().map(|row| &row.info);
+        let infos = columns(HOST_INFO.iter().enumerate(), infos, HostInfo::value);
+        let after = ("agent_version", text(rows.iter().map(|row| Some(row.agent_version.as_str()))));
+        RecordBatch::try_from_iter(before.into_iter().chain(infos).chain([after]))
     }
 
     pub(super) fn snapshot_batch(&self, rows: &[&SnapshotRow]) -> Result<RecordBatch, ArrowError> {
         let all = || rows.iter().map(|row| &row.snapshot);
-        let hosts = || rows.iter().map(|row| &row.snapshot.host);
-        let agents = || rows.iter().map(|row| &row.snapshot.agent);
-        batch([
+        let before = [
             ("host", text(rows.iter().map(|row| Some(self.names.text(row.host))))),
             ("boot_id", text(rows.iter().map(|row| Some(self.names.text(row.boot))))),
             ("run_id", text(all().map(|snapshot| Some(snapshot.run_id.as_str())))),
@@ -96,30 +104,16 @@ impl SegmentRows {
             ("stored_at", time(rows.iter().map(|row| row.stored_at_us))),
             ("interval_ms", number(all().map(|snapshot| Some(snapshot.interval_ms)))),
             ("monotonic_ms", count(all().map(|snapshot| Some(snapshot.monotonic_ms)))),
-            ("cpu_percent", share(hosts().map(|host| host.cpu_percent))),
-            ("load_1", share(hosts().map(|host| host.load_1))),
-            ("load_5", share(hosts().map(|host| host.load_5))),
-            ("load_15", share(hosts().map(|host| host.load_15))),
-            ("memory_total_bytes", count(hosts().map(|host| host.memory_total_bytes))),
-            ("memory_used_bytes", count(hosts().map(|host| host.memory_used_bytes))),
-            ("memory_available_bytes", count(hosts().map(|host| host.memory_available_bytes))),
-            ("swap_total_bytes", count(hosts().map(|host| host.swap_total_bytes))),
-            ("swap_used_bytes", count(hosts().map(|host| host.swap_used_bytes))),
-            ("disk_read_bytes", count(hosts().map(|host| host.disk_read_bytes))),
-            ("disk_written_bytes", count(hosts().map(|host| host.disk_written_bytes))),
-            ("network_received_bytes", count(hosts().map(|host| host.network_received_bytes))),
-            ("network_sent_bytes", count(hosts().map(|host| host.network_sent_bytes))),
-            ("process_count", number(hosts().map(|host| host.process_count))),
-            ("thread_count", number(hosts().map(|host| host.thread_count))),
-            ("uptime_s", count(hosts().map(|host| host.uptime_s))),
-            ("processes_left_out", number(all().map(|snapshot| Some(snapshot.processes_left_out)))),
-            ("agent_cpu_time_ms", count(agents().map(|agent| agent.cpu_time_ms))),
-            ("agent_resident_bytes", count(agents().map(|agent| agent.resident_bytes))),
-            ("agent_pass_us", count(agents().map(|agent| agent.pass_us))),
-            ("agent_dropped_snapshots", count(agents().map(|agent| Some(agent.dropped_snapshots)))),
-            // Only thinning takes them away.
-            ("has_processes", Arc::new(BooleanArray::from(vec![true; rows.len()]))),
-        ])
+        ];
+        let hosts = columns(HOST.iter().enumerate(), all().map(|snapshot| &snapshot.host), HostSample::value);
+        let left_out =
+            ("processes_left_out", number(all().map(|snapshot| Some(snapshot.processes_left_out))));
+        let agents =
+            columns(AGENT.iter().enumerate(), all().map(|snapshot| &snapshot.agent), AgentCost::value);
+        // Only thinning takes them away.
+        let has_processes: Column = ("has_processes", Arc::new(BooleanArray::from(vec![true; rows.len()])));
+        let columns = before.into_iter().chain(hosts).chain([left_out]).chain(agents).chain([has_processes]);
+        RecordBatch::try_from_iter(columns)
     }
 
     pub(super) fn filesystem_batch(&self, rows: &[&FilesystemRow]) -> Result<RecordBatch, ArrowError> {
@@ -139,22 +133,19 @@ impl SegmentRows {
         &self,
         rows: &[(&ProcessKey, &ProcessRow)],
     ) -> Result<RecordBatch, ArrowError> {
-        let all = || rows.iter().map(|(_, row)| &row.process);
-        batch([
+        let before = [
             ("host", text(rows.iter().map(|(key, _)| Some(self.names.text(key.host))))),
             ("boot_id", text(rows.iter().map(|(key, _)| Some(self.names.text(key.boot))))),
             ("pid", number(rows.iter().map(|(key, _)| Some(key.pid)))),
             ("started_at", start(rows.iter().map(|(key, _)| Some(key.started_at_us)))),
-            ("parent_pid", number(all().map(|process| process.parent_pid))),
-            ("name", text(all().map(|process| Some(process.name.as_str())))),
-            ("executable", text(all().map(|process| process.executable.as_deref()))),
-            ("command_line", text(all().map(|process| process.command_line.as_deref()))),
-            ("user_name", text(all().map(|process| process.user_name.as_deref()))),
-            ("unit", text(all().map(|process| process.unit.as_deref()))),
-            ("container", text(all().map(|process| process.container.as_deref()))),
+        ];
+        let processes = rows.iter().map(|(_, row)| &row.process);
+        let facts = columns(FACTS.into_iter().zip(facts()), processes, Process::value);
+        let after = [
             ("first_seen", time(rows.iter().map(|(_, row)| row.first_seen_us))),
             ("last_seen", time(rows.iter().map(|(_, row)| row.last_seen_us))),
-        ])
+        ];
+        RecordBatch::try_from_iter(before.into_iter().chain(facts).chain(after))
     }
 
     pub(super) fn capture_batch(&self, rows: &[CaptureRow]) -> Result<RecordBatch, ArrowError> {
@@ -166,8 +157,7 @@ impl SegmentRows {
     }
 
     pub(super) fn span_batch(&self, rows: &[SpanRow]) -> Result<RecordBatch, ArrowError> {
-        let figures = || rows.iter().map(|row| &row.figures);
-        batch([
+        let before = [
             ("host", text(rows.iter().map(|row| Some(self.names.text(row.key.host))))),
             ("boot_id", text(rows.iter().map(|row| Some(self.names.text(row.key.boot))))),
             ("pid", number(rows.iter().map(|row| Some(row.key.pid)))),
@@ -175,14 +165,8 @@ impl SegmentRows {
             ("first_captured_at", time(rows.iter().map(|row| row.first_captured_at_us))),
             ("last_captured_at", time(rows.iter().map(|row| row.last_captured_at_us))),
             ("snapshots", number(rows.iter().map(|row| Some(row.snapshots())))),
-            ("state_code", Arc::new(figures().map(|of| of.state_code).collect::<UInt8Array>())),
-            ("threads", number(figures().map(|of| of.threads))),
-            ("cpu_tenths", number(figures().map(|of| of.cpu_tenths))),
-            ("cpu_ticks", count(figures().map(|of| of.cpu_ticks))),
-            ("resident_pages", number(figures().map(|of| of.resident_pages))),
-            ("virtual_pages", count(figures().map(|of| of.virtual_pages))),
-            ("read_sectors", count(figures().map(|of| of.read_sectors))),
-            ("written_sectors", count(figures().map(|of| of.written_sectors))),
-        ])
+        ];
+        let figures = figure_arrays(rows.iter().map(|row| &row.figures));
+        RecordBatch::try_from_iter(before.into_iter().chain(figures))
     }
 }

@@ -3,7 +3,7 @@
 //! A segment is a DuckDB file with the tables of `schema.sql` and a name (`name`) that says which sequences of the
 //! stream it holds. `rows` collects what goes into one (`strings` keeps what repeats), `columns` lays it out for DuckDB,
 //! `seal` makes the file. What processes did is kept as `spans` in which nothing changed, and in other units than it is read
-//! in: `packed_figures.sql` is the way back, for rows that come from other segments.
+//! in: `fields::packed_figures` is the way back, for rows that come from other segments.
 //!
 //! **A segment with its final name is complete and never written again.** It is written under a temporary name,
 //! checkpointed, brought to disk, renamed, and the folder brought to disk. So after any crash the folder holds whole
@@ -51,26 +51,60 @@ pub use seal::{SealError, seal};
 pub(crate) use verify::{verify_file, verify_segment};
 pub(crate) use verify_log::VerifyLog;
 
+use fleetps_nats::model::{
+    complete_since,
+    host::{AGENT, HOST, HOST_INFO},
+    process::PROCESS,
+};
+
+use crate::fields::{columns, definitions, facts, figures};
+
 /// The tables, with `$catalog` for the attached database they go to.
 const SCHEMA: &str = include_str!("schema.sql");
-/// Grows with every change of `schema.sql`.
-pub const SCHEMA_VERSION: u32 = 4;
+/// The version of the tables: of `schema.sql`, or of the newest field if that is later.
+pub const SCHEMA_VERSION: u32 = latest([
+    TABLES_VERSION,
+    complete_since(&PROCESS),
+    complete_since(&HOST),
+    complete_since(&HOST_INFO),
+    complete_since(&AGENT),
+]);
+/// Grows with every change of `schema.sql` itself.
+const TABLES_VERSION: u32 = 4;
 
-/// The figures of `process_span`, as they are stored, of those that people see.
-pub(crate) const PACKED_FIGURES: &str = include_str!("packed_figures.sql");
+const fn latest<const N: usize>(versions: [u32; N]) -> u32 {
+    let (mut latest, mut place) = (0, 0);
+    while place < N {
+        if versions[place] > latest {
+            latest = versions[place];
+        }
+        place += 1;
+    }
+    latest
+}
 
 /// The statements that make the tables in the attached database `catalog`.
 pub(crate) fn schema_in(catalog: &str) -> String {
     let in_one_file = |table| format!("(SELECT 0 AS file, * FROM {table})");
     let (spans, captures) = (in_one_file("process_span"), in_one_file("capture"));
-    SCHEMA.replace("$samples", &samples_sql(&spans, &captures, &captures)).replace("$catalog", catalog)
+    SCHEMA
+        .replace("$host_info", &definitions(&HOST_INFO))
+        .replace("$host", &definitions(&HOST))
+        .replace("$agent", &definitions(&AGENT))
+        .replace("$facts", &definitions(facts()))
+        .replace("$figures", &definitions(figures()))
+        .replace("$samples", &samples_sql(&spans, &captures, &captures))
+        .replace("$catalog", catalog)
 }
 
 /// The query for samples of processes, of these spans and `captures` (each with a column `file`); those that were captured
 /// in `wanted`.
 pub(crate) fn samples_sql(spans: &str, captures: &str, wanted: &str) -> String {
     let sql = include_str!("samples.sql");
-    sql.replace("$spans", spans).replace("$captures", captures).replace("$wanted", wanted)
+    sql.replace("$figures", &columns(figures()))
+        .replace("$spans", spans)
+        .replace("$captures", captures)
+        .replace("$wanted", wanted)
 }
 
 /// What `segment.writer` says.

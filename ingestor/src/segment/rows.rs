@@ -7,10 +7,12 @@ use std::collections::{HashMap, hash_map::Entry};
 
 use fleetps_nats::{
     HostName, Snapshot,
+    model::{Value, process::FACTS},
     snapshot::{FilesystemSample, HostInfo, Process},
 };
 
 use super::{Level, SCHEMA_VERSION, SegmentName, strings::Strings};
+use crate::fields::StoredFigures;
 
 /// Text kept for one segment. Rows alone do not bound memory: 500,000 command lines of 4 KiB are 2 GB.
 const MAX_TEXT_BYTES: usize = 64 << 20;
@@ -92,14 +94,7 @@ pub(super) struct ProcessRow {
 pub(super) struct SampleRow {
     pub(super) key: ProcessKey,
     pub(super) captured_at_us: i64,
-    pub(super) state: char,
-    pub(super) threads: Option<u32>,
-    pub(super) cpu_percent: Option<f32>,
-    pub(super) cpu_time_ms: Option<u64>,
-    pub(super) resident_bytes: Option<u64>,
-    pub(super) virtual_bytes: Option<u64>,
-    pub(super) read_bytes: Option<u64>,
-    pub(super) written_bytes: Option<u64>,
+    pub(super) figures: StoredFigures,
 }
 
 impl SegmentRows {
@@ -207,18 +202,7 @@ impl SegmentRows {
 
     fn push_process(&mut self, host: u32, boot: u32, captured_at_us: i64, process: Process) {
         let key = ProcessKey { host, boot, pid: process.pid, started_at_us: process.started_at_us };
-        self.samples.push(SampleRow {
-            key,
-            captured_at_us,
-            state: process.state,
-            threads: process.threads,
-            cpu_percent: process.cpu_percent,
-            cpu_time_ms: process.cpu_time_ms,
-            resident_bytes: process.resident_bytes,
-            virtual_bytes: process.virtual_bytes,
-            read_bytes: process.read_bytes,
-            written_bytes: process.written_bytes,
-        });
+        self.samples.push(SampleRow { key, captured_at_us, figures: StoredFigures::of(&process.values()) });
         match self.processes.entry(key) {
             Entry::Vacant(vacant) => {
                 self.text_bytes += process_text_bytes(&process);
@@ -278,13 +262,7 @@ impl SegmentRows {
 
 /// Whether nothing of a process changed that its row in `process` says.
 fn is_same_program(known: &Process, now: &Process) -> bool {
-    known.parent_pid == now.parent_pid
-        && known.name == now.name
-        && known.executable == now.executable
-        && known.command_line == now.command_line
-        && known.user_name == now.user_name
-        && known.unit == now.unit
-        && known.container == now.container
+    FACTS.iter().all(|place| known.value(*place) == now.value(*place))
 }
 
 fn text_bytes(text: &Option<String>) -> usize {
@@ -292,9 +270,7 @@ fn text_bytes(text: &Option<String>) -> usize {
 }
 
 fn process_text_bytes(process: &Process) -> usize {
-    let texts =
-        [&process.executable, &process.command_line, &process.user_name, &process.unit, &process.container];
-    process.name.len() + texts.into_iter().map(text_bytes).sum::<usize>()
+    process.values().into_iter().filter_map(Value::text).map(str::len).sum()
 }
 
 fn filesystem_text_bytes(filesystem: &FilesystemSample) -> usize {
@@ -302,9 +278,8 @@ fn filesystem_text_bytes(filesystem: &FilesystemSample) -> usize {
 }
 
 fn info_text_bytes(row: &InfoRow) -> usize {
-    let info = &row.info;
-    let texts = [&info.os, &info.kernel, &info.architecture, &info.cpu_model];
-    row.os_host_name.len() + row.agent_version.len() + texts.into_iter().map(text_bytes).sum::<usize>()
+    let texts = row.info.values().into_iter().filter_map(Value::text);
+    row.os_host_name.len() + row.agent_version.len() + texts.map(str::len).sum::<usize>()
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 -- The tables of a segment. People write SQL against these names and columns, so they only ever gain.
 -- Every time is UTC (TIMESTAMP without zone: reading one needs no extension). When something was seen is kept to the
 -- millisecond, in all tables alike; when a process or host started is part of its identity, so to the microsecond, as it
--- was reported. What could not be read on a host is NULL.
+-- was reported. What could not be read on a host is NULL. The fields of hosts and processes are declared in the model, with
+-- what each means and its unit; they stand in the place of the names with a `$`.
 -- Counters are as the host's system counts them; take differences for rates. `$catalog` is the attached file.
 
 -- One row: what this file is.
@@ -33,15 +34,7 @@ CREATE TABLE IF NOT EXISTS $catalog.host_info (
     host VARCHAR,
     captured_at TIMESTAMP_MS,
     os_host_name VARCHAR,             -- what the machine calls itself; never its identity
-    os VARCHAR,
-    kernel VARCHAR,
-    architecture VARCHAR,
-    cpu_model VARCHAR,
-    cores UINTEGER,
-    threads UINTEGER,
-    frequency_mhz BIGINT,
-    memory_bytes BIGINT,
-    boot_at TIMESTAMP,
+    $host_info,
     agent_version VARCHAR
 );
 
@@ -55,27 +48,9 @@ CREATE TABLE IF NOT EXISTS $catalog.host_sample (
     stored_at TIMESTAMP_MS,           -- by the broker's clock
     interval_ms UINTEGER,
     monotonic_ms BIGINT,
-    cpu_percent FLOAT,                -- of all cores together
-    load_1 FLOAT,
-    load_5 FLOAT,
-    load_15 FLOAT,
-    memory_total_bytes BIGINT,
-    memory_used_bytes BIGINT,
-    memory_available_bytes BIGINT,
-    swap_total_bytes BIGINT,
-    swap_used_bytes BIGINT,
-    disk_read_bytes BIGINT,
-    disk_written_bytes BIGINT,
-    network_received_bytes BIGINT,
-    network_sent_bytes BIGINT,
-    process_count UINTEGER,
-    thread_count UINTEGER,
-    uptime_s BIGINT,
+    $host,
     processes_left_out UINTEGER,
-    agent_cpu_time_ms BIGINT,
-    agent_resident_bytes BIGINT,
-    agent_pass_us BIGINT,
-    agent_dropped_snapshots BIGINT,
+    $agent,
     has_processes BOOLEAN             -- false where thinning removed the rows of its processes
 );
 
@@ -95,14 +70,7 @@ CREATE TABLE IF NOT EXISTS $catalog.process (
     boot_id VARCHAR,
     pid UINTEGER,
     started_at TIMESTAMP,
-    parent_pid UINTEGER,
-    name VARCHAR,
-    executable VARCHAR,
-    -- A machine that compiles starts thousands of long, similar ones: 1 byte instead of 7 as a dictionary.
-    command_line VARCHAR USING COMPRESSION zstd,
-    user_name VARCHAR,
-    unit VARCHAR,
-    container VARCHAR,
+    $facts,
     first_seen TIMESTAMP_MS,
     last_seen TIMESTAMP_MS
 );
@@ -126,21 +94,7 @@ CREATE TABLE IF NOT EXISTS $catalog.process_span (
     first_captured_at TIMESTAMP_MS,
     last_captured_at TIMESTAMP_MS,
     snapshots UINTEGER,
-    state_code UTINYINT,              -- in ASCII
-    threads UINTEGER,
-    cpu_tenths UINTEGER,              -- of a percent, which is a tick in 10 s
-    cpu_ticks BIGINT,                 -- of 10 ms
-    resident_pages UINTEGER,          -- of 4 KiB
-    virtual_pages BIGINT,
-    read_sectors BIGINT,              -- of 512 bytes
-    written_sectors BIGINT,
-    state VARCHAR AS (chr(state_code)), -- one letter, as ps has it
-    cpu_percent FLOAT AS (cpu_tenths / 10), -- of one core, over the last interval
-    cpu_time_ms BIGINT AS (cpu_ticks * 10),
-    resident_bytes BIGINT AS (resident_pages::BIGINT * 4096),
-    virtual_bytes BIGINT AS (virtual_pages * 4096),
-    read_bytes BIGINT AS (read_sectors * 512),
-    written_bytes BIGINT AS (written_sectors * 512)
+    $figures
 );
 
 -- The same with one row per process and snapshot.

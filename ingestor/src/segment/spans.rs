@@ -2,12 +2,8 @@
 
 use std::collections::HashMap;
 
-use super::rows::{ProcessKey, SampleRow, SegmentRows};
-
-/// The units of `process_span`.
-const TICK_MS: u64 = 10;
-const PAGE_BYTES: u64 = 4096;
-const SECTOR_BYTES: u64 = 512;
+use super::rows::{ProcessKey, SegmentRows};
+use crate::fields::StoredFigures;
 
 /// When a host was captured, numbered in the order of hosts and times.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,7 +21,7 @@ pub(super) struct SpanRow {
     pub(super) last_captured_at_us: i64,
     first_number: u32,
     last_number: u32,
-    pub(super) figures: Figures,
+    pub(super) figures: StoredFigures,
 }
 
 impl SpanRow {
@@ -33,43 +29,6 @@ impl SpanRow {
     pub(super) fn snapshots(&self) -> u32 {
         self.last_number - self.first_number + 1
     }
-}
-
-/// What a sample says, in the units in which it is kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Figures {
-    pub(super) state_code: u8,
-    pub(super) threads: Option<u32>,
-    pub(super) cpu_tenths: Option<u32>,
-    pub(super) cpu_ticks: Option<u64>,
-    pub(super) resident_pages: Option<u32>,
-    pub(super) virtual_pages: Option<u64>,
-    pub(super) read_sectors: Option<u64>,
-    pub(super) written_sectors: Option<u64>,
-}
-
-impl Figures {
-    fn of(sample: &SampleRow) -> Self {
-        let units = |value: Option<u64>, size: u64| value.map(|value| value / size);
-        Self {
-            state_code: u8::try_from(sample.state).unwrap_or(b'?'),
-            threads: sample.threads,
-            cpu_tenths: sample.cpu_percent.map(tenths),
-            cpu_ticks: units(sample.cpu_time_ms, TICK_MS),
-            // Of more than 16 TiB there is no machine yet.
-            resident_pages: units(sample.resident_bytes, PAGE_BYTES)
-                .and_then(|pages| u32::try_from(pages).ok()),
-            virtual_pages: units(sample.virtual_bytes, PAGE_BYTES),
-            read_sectors: units(sample.read_bytes, SECTOR_BYTES),
-            written_sectors: units(sample.written_bytes, SECTOR_BYTES),
-        }
-    }
-}
-
-/// Linux counts processor time in ticks of 10 ms, which are 0.1 % of an interval of 10 s, so the rest is noise, which takes
-/// bytes to keep. `cpu_ticks` has it exactly. Only for processes; there are few hosts.
-fn tenths(percent: f32) -> u32 {
-    (percent * 10.0).round() as u32
 }
 
 impl SegmentRows {
@@ -100,7 +59,7 @@ impl SegmentRows {
             let at = (sample.key.host, sample.captured_at_us);
             // Every sample came with its snapshot.
             let Some(number) = numbers.get(&at).copied() else { continue };
-            let figures = Figures::of(sample);
+            let figures = sample.figures;
             match spans.last_mut() {
                 Some(last)
                     if last.last_number + 1 == number

@@ -8,8 +8,9 @@ use duckdb::Connection;
 use super::{engine::EngineError, limits::MAX_SEEN_ROWS};
 use crate::{
     catalog::{Rows, Tables, attach_empty, relation, views_sql},
+    fields::packed_figures,
     history::Scope,
-    segment::{PACKED_FIGURES, SegmentName, quote_identifier, schema_in},
+    segment::{SegmentName, quote_identifier, schema_in},
 };
 
 /// The database in memory that the copies are in.
@@ -51,7 +52,7 @@ pub(super) fn keep(
     let samples = include_str!("seen_samples.sql")
         .replace("$process_sample", &rows("process_sample"))
         .replace("$is_recent", &is_recent("captured_at"))
-        .replace("$packed", PACKED_FIGURES)
+        .replace("$packed", &packed_figures())
         .replace("$seen", SEEN);
     connection.execute_batch(&samples)?;
     for name in segments {

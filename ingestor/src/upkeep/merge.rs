@@ -16,9 +16,10 @@ use super::{
 };
 use crate::{
     catalog::{Rows, attach_sql, relation},
+    fields::{columns, figures, packed_figures, same_figures, stored},
     segment::{
-        FileError, Level, PACKED_FIGURES, SegmentName, TEMPORARY_EXTENSION, begin_file, finish_file,
-        open_engine, publish_segment, quote_text,
+        FileError, Level, SegmentName, TEMPORARY_EXTENSION, begin_file, finish_file, open_engine,
+        publish_segment, quote_text,
     },
 };
 
@@ -240,7 +241,7 @@ fn copy(engine: &Connection, plan: &Plan, trim: Option<&Trim>) -> duckdb::Result
         0_u64 => "CREATE TEMP VIEW source_span AS FROM process_span",
         _ => include_str!("sql/source_span.sql"),
     };
-    run(source_span)?;
+    run(&source_span.replace("$figures", &columns(figures())))?;
     let hours = match plan.has_no_sums() {
         true => include_str!("sql/hours_of_spans.sql"),
         false => include_str!("sql/hours.sql"),
@@ -249,7 +250,12 @@ fn copy(engine: &Connection, plan: &Plan, trim: Option<&Trim>) -> duckdb::Result
     if plan.form() != Form::Hours {
         of_pieces.push(include_str!("sql/spans.sql"));
     }
-    let filled = |sql: &str| sql.replace("$catalog", CATALOG).replace("$packed", PACKED_FIGURES);
+    let filled = |sql: &str| {
+        sql.replace("$catalog", CATALOG)
+            .replace("$packed", &packed_figures())
+            .replace("$same_figures", &same_figures())
+            .replace("$stored", &stored(figures()))
+    };
     let of_pieces: Vec<String> = of_pieces.into_iter().map(filled).collect();
     for piece in pieces(engine)? {
         for sql in &of_pieces {

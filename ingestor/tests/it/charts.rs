@@ -150,10 +150,10 @@ fn a_process_has_its_cpu_use_from_its_start() {
         let identity = Identity { host: host(), boot_id: "boot".to_owned(), pid: 7, started_at_us };
         let metrics = history.process_metrics(&identity, span(0, 300), 3).unwrap();
         assert_eq!(metrics.points.len(), 2);
-        assert!(metrics.points.iter().all(|point| point.cpu_percent == all_the_same(150.0)));
-        assert_eq!(metrics.points[0].resident_bytes.map(|bytes| bytes.max), Some((9 * MIB) as f64));
-        assert_eq!(metrics.points[1].resident_bytes, all_the_same(MIB as f64));
-        assert_eq!((metrics.points[0].virtual_bytes, metrics.gaps.len()), (None, 0));
+        assert!(metrics.points.iter().all(|point| point.extent("cpu_percent") == all_the_same(150.0)));
+        assert_eq!(metrics.points[0].extent("resident_bytes").map(|bytes| bytes.max), Some((9 * MIB) as f64));
+        assert_eq!(metrics.points[1].extent("resident_bytes"), all_the_same(MIB as f64));
+        assert_eq!((metrics.points[0].extent("virtual_bytes"), metrics.gaps.len()), (None, 0));
         // Another start is another process.
         let other = Identity { started_at_us: started_at_us + 1, ..identity };
         assert_eq!(history.process_metrics(&other, span(0, 300), 3).unwrap().points, []);

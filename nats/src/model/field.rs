@@ -247,6 +247,18 @@ impl Field {
     }
 }
 
+/// The first schema version that has all of `fields`.
+pub const fn complete_since(fields: &[Field]) -> u32 {
+    let (mut since, mut place) = (FIRST_SCHEMA, 0);
+    while place < fields.len() {
+        if fields[place].since > since {
+            since = fields[place].since;
+        }
+        place += 1;
+    }
+    since
+}
+
 impl PageColumn {
     /// A column that is shown when it is chosen.
     pub const fn new(place: u16, id: &'static str, head: &'static str, label: &'static str) -> Self {

@@ -12,5 +12,5 @@ pub mod process;
 mod record;
 mod value;
 
-pub use field::{Field, Kind, PageColumn, Rate, Role, Scale, Stored, Unit};
+pub use field::{Field, Kind, PageColumn, Rate, Role, Scale, Stored, Unit, complete_since};
 pub use value::{FieldValue, Value};

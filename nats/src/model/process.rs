@@ -1,7 +1,7 @@
 //! The fields of a process.
 
 use super::{
-    Field, PageColumn, Rate, Unit,
+    Field, Kind, PageColumn, Rate, Role, Unit,
     field::Scale::{Ascii, Tenths, UnitsOf},
     record::record,
 };
@@ -74,5 +74,90 @@ record! {
         /// Container id, the first 12 hexadecimal digits.
         container: Option<String> => Field::text().filter("container").on_request().heading("CONTAINER")
             .page(PageColumn::new(150, "container", "Container", "Container"));
+    }
+}
+
+/// Which fields are asked for.
+#[derive(Clone, Copy)]
+enum Which {
+    Facts,
+    Figures,
+    Levels,
+    Counters,
+}
+
+const fn is(which: Which, field: &Field) -> bool {
+    match which {
+        Which::Facts => matches!(field.role, Role::Fact),
+        Which::Figures => matches!(field.role, Role::Figure),
+        Which::Levels => {
+            is(Which::Figures, field)
+                && matches!(field.kind, Kind::Level)
+                && !matches!(field.unit, Unit::Percent)
+        }
+        Which::Counters => is(Which::Figures, field) && matches!(field.kind, Kind::Counter),
+    }
+}
+
+const fn count(which: Which) -> usize {
+    let (mut count, mut place) = (0, 0);
+    while place < PROCESS.len() {
+        count += is(which, &PROCESS[place]) as usize;
+        place += 1;
+    }
+    count
+}
+
+const fn places<const COUNT: usize>(which: Which) -> [usize; COUNT] {
+    let (mut places, mut found, mut place) = ([0; COUNT], 0, 0);
+    while place < PROCESS.len() {
+        if is(which, &PROCESS[place]) {
+            places[found] = place;
+            found += 1;
+        }
+        place += 1;
+    }
+    places
+}
+
+/// The places in [`PROCESS`] of what changes rarely.
+pub const FACTS: [usize; count(Which::Facts)] = places(Which::Facts);
+/// The places in [`PROCESS`] of what changes often.
+pub const FIGURES: [usize; count(Which::Figures)] = places(Which::Figures);
+/// The places in [`PROCESS`] of the figures that go up and down. CPU percent is not among them: over time, it is the growth
+/// of CPU time.
+pub const LEVELS: [usize; count(Which::Levels)] = places(Which::Levels);
+/// The places in [`PROCESS`] of the figures that only grow.
+pub const COUNTERS: [usize; count(Which::Counters)] = places(Which::Counters);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_fields_share_a_name_that_people_use() {
+        let unique = |what: &str, mut names: Vec<String>| {
+            names.sort();
+            let count = names.len();
+            names.dedup();
+            assert_eq!(names.len(), count, "{what}");
+        };
+        let rates = || PROCESS.iter().filter_map(|field| field.rate);
+        let pages = PROCESS.iter().filter_map(|field| field.page).chain(rates().filter_map(|rate| rate.page));
+        let pages: Vec<PageColumn> = pages.collect();
+        unique("columns", PROCESS.iter().map(|field| field.column.to_owned()).collect());
+        unique("stored columns", PROCESS.iter().map(|field| field.stored.column.to_owned()).collect());
+        unique("page columns", pages.iter().map(|page| page.id.to_owned()).collect());
+        unique("places in pages", pages.iter().map(|page| page.place.to_string()).collect());
+        let words = PROCESS.iter().filter_map(|field| field.filter_word);
+        let words = words.chain(rates().filter_map(|rate| rate.filter_word));
+        unique("filter words", words.map(str::to_owned).collect());
+    }
+
+    #[test]
+    fn only_counters_have_rates() {
+        for field in PROCESS.iter().filter(|field| field.rate.is_some()) {
+            assert_eq!(field.kind, Kind::Counter, "{}", field.name);
+        }
     }
 }

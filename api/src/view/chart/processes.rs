@@ -1,6 +1,6 @@
 //! The charts of one process.
 
-use fleetps_ingestor::history::{Extent, ProcessMetrics, ProcessPoint, Span};
+use fleetps_ingestor::history::{ProcessMetrics, ProcessPoint, Span};
 
 use super::{
     Chart, Frame,
@@ -8,9 +8,6 @@ use super::{
     round_top, round_top_bytes,
 };
 use crate::display;
-
-/// Reads one value of a point.
-type Read = fn(&ProcessPoint) -> Option<Extent>;
 
 /// A chart with what it is called and what its top means.
 #[derive(Debug, Clone)]
@@ -29,7 +26,8 @@ pub struct Panel {
 struct Kind {
     label: &'static str,
     legend: &'static [(&'static str, &'static str)],
-    reads: &'static [Read],
+    /// The names of the values.
+    values: &'static [&'static str],
     top: fn(f64) -> f64,
     text: fn(f64) -> String,
 }
@@ -38,28 +36,28 @@ const KINDS: [Kind; 4] = [
     Kind {
         label: "CPU, % of one core",
         legend: &[("cpu", "")],
-        reads: &[|point| point.cpu_percent],
+        values: &["cpu_percent"],
         top: round_top,
         text: |value| format!("{} %", display::percent(Some(value))),
     },
     Kind {
         label: "Memory (resident)",
         legend: &[("memory", "")],
-        reads: &[|point| point.resident_bytes],
+        values: &["resident_bytes"],
         top: round_top_bytes,
         text: |value| display::size_long(Some(value as u64)),
     },
     Kind {
         label: "Disk",
         legend: &[("disk", "read"), ("disk second", "written")],
-        reads: &[|point| point.read_per_s, |point| point.written_per_s],
+        values: &["read_bytes_per_s", "written_bytes_per_s"],
         top: round_top_bytes,
         text: |value| format!("{}/s", display::size_long(Some(value as u64))),
     },
     Kind {
         label: "Threads",
         legend: &[("count", "")],
-        reads: &[|point| point.threads],
+        values: &["threads"],
         top: round_top,
         text: |value| display::count(value as u64),
     },
@@ -72,7 +70,7 @@ pub fn panels(metrics: &ProcessMetrics, span: Span) -> Vec<Panel> {
 
 impl Kind {
     fn draw(&self, metrics: &ProcessMetrics, span: Span) -> Option<Panel> {
-        let lines: Vec<Vec<Point>> = self.reads.iter().map(|read| points(metrics, *read)).collect();
+        let lines: Vec<Vec<Point>> = self.values.iter().map(|value| points(metrics, value)).collect();
         if lines.iter().flatten().all(|point| point.value.is_none()) {
             return None;
         }
@@ -87,9 +85,12 @@ impl Kind {
     }
 }
 
-fn points(metrics: &ProcessMetrics, read: Read) -> Vec<Point> {
-    let point =
-        |point: &ProcessPoint| Point { from_us: point.from_us, to_us: point.to_us, value: read(point) };
+fn points(metrics: &ProcessMetrics, value: &str) -> Vec<Point> {
+    let point = |point: &ProcessPoint| Point {
+        from_us: point.from_us,
+        to_us: point.to_us,
+        value: point.extent(value),
+    };
     metrics.points.iter().map(point).collect()
 }
 
@@ -100,17 +101,8 @@ mod tests {
     use super::*;
 
     fn point(at_us: i64, cpu_percent: Option<f64>) -> ProcessPoint {
-        ProcessPoint {
-            from_us: at_us,
-            to_us: at_us,
-            samples: 1,
-            cpu_percent: cpu_percent.map(|value| Extent { min: value, mean: value, max: value }),
-            resident_bytes: None,
-            virtual_bytes: None,
-            threads: None,
-            read_per_s: None,
-            written_per_s: None,
-        }
+        let values: Vec<_> = cpu_percent.map(|value| ("cpu_percent", value)).into_iter().collect();
+        ProcessPoint::of(at_us, &values)
     }
 
     #[test]

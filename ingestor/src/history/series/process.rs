@@ -1,10 +1,14 @@
 //! A process over time.
 
 use duckdb::params;
+use fleetps_nats::model::{
+    Field, Kind, Unit,
+    process::{COUNTERS, LEVELS, PROCESS},
+};
 
 use super::{
     extent::Extent,
-    parts::{Part, Parts, Sample, rate},
+    parts::{Gathered, Part, Parts, Sample, rate},
 };
 use crate::{
     catalog::{Held, Rows},
@@ -19,8 +23,9 @@ use crate::{
 /// The CPU use of a process since its start says nothing before: a tick of 10 ms is 10 % of it.
 const LEAST_AGE_MS: i64 = 100;
 
-/// In the order of `process.sql`: resident set, virtual size and threads; CPU time, bytes read and written.
-type ProcessParts = Parts<3, 3>;
+type ProcessParts = Parts<{ LEVELS.len() }, { COUNTERS.len() }>;
+type ProcessPart = Part<{ LEVELS.len() }, { COUNTERS.len() }>;
+type ProcessSample = Sample<{ LEVELS.len() }, { COUNTERS.len() }>;
 
 /// One process over time.
 #[derive(Debug, Clone, PartialEq)]
@@ -42,18 +47,65 @@ pub struct ProcessPoint {
     pub to_us: i64,
     /// Samples in this part.
     pub samples: u32,
-    /// CPU use, in percent of one core, from its CPU time.
-    pub cpu_percent: Option<Extent>,
-    /// Resident set.
-    pub resident_bytes: Option<Extent>,
-    /// Virtual size.
-    pub virtual_bytes: Option<Extent>,
-    /// Threads.
-    pub threads: Option<Extent>,
-    /// Bytes read per second.
-    pub read_per_s: Option<Extent>,
-    /// Bytes written per second.
-    pub written_per_s: Option<Extent>,
+    levels: [Option<Extent>; LEVELS.len()],
+    rates: [Option<Extent>; COUNTERS.len()],
+}
+
+/// The counters of which whole hours are summed up.
+const COUNTERS_OF_HOURS: [&str; 3] = ["cpu_time_ms", "read_bytes", "written_bytes"];
+/// CPU time in ms per second, of which 10 are one percent of a core.
+const MS_PER_S_OF_ONE_PERCENT: f64 = 10.0;
+
+/// The column of the figure at a place in the model.
+fn column(place: usize) -> &'static str {
+    PROCESS.get(place).map_or("", |field| field.column)
+}
+
+/// What a figure is called over time: a level by its column, a counter by its rate; CPU time is CPU percent then.
+fn name_over_time(field: &Field) -> Option<&'static str> {
+    match (field.kind, field.unit) {
+        (Kind::Counter, Unit::Milliseconds) => Some(CPU_PERCENT),
+        (Kind::Counter, _) => field.rate.map(|rate| rate.name),
+        _ => Some(field.column),
+    }
+}
+
+/// The name of CPU use over time, in percent of one core.
+const CPU_PERCENT: &str = "cpu_percent";
+
+impl ProcessPoint {
+    /// The names of what is known of a process over time, in the order of the model.
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        LEVELS.into_iter().chain(COUNTERS).filter_map(|place| name_over_time(PROCESS.get(place)?))
+    }
+
+    /// One sample at `at_us` (µs since 1970 UTC), of which nothing is known but these values by name.
+    pub fn of(at_us: i64, values: &[(&str, f64)]) -> Self {
+        let mut point = Self {
+            from_us: at_us,
+            to_us: at_us,
+            samples: 1,
+            levels: [None; LEVELS.len()],
+            rates: [None; COUNTERS.len()],
+        };
+        let all = LEVELS.into_iter().zip(&mut point.levels).chain(COUNTERS.into_iter().zip(&mut point.rates));
+        for (place, extent) in all {
+            let name = PROCESS.get(place).and_then(name_over_time);
+            let by = if name == Some(CPU_PERCENT) { MS_PER_S_OF_ONE_PERCENT } else { 1.0 };
+            let value = values.iter().find(|(known, _)| Some(*known) == name).map(|(_, value)| value * by);
+            *extent = value.map(|value| Extent { min: value, mean: value, max: value });
+        }
+        point
+    }
+
+    /// What the value of this name was in this part: see [`ProcessPoint::names`].
+    pub fn extent(&self, name: &str) -> Option<Extent> {
+        let is_it = |place: usize| PROCESS.get(place).and_then(name_over_time) == Some(name);
+        let mut all = LEVELS.into_iter().zip(self.levels).chain(COUNTERS.into_iter().zip(self.rates));
+        let extent = all.find_map(|(place, extent)| is_it(place).then_some(extent))??;
+        let by = if name == CPU_PERCENT { MS_PER_S_OF_ONE_PERCENT } else { 1.0 };
+        Some(Extent { min: extent.min / by, mean: extent.mean / by, max: extent.max / by })
+    }
 }
 
 pub(super) fn process_metrics(
@@ -83,9 +135,15 @@ fn read_process(
     segments: &[&Held],
     process: &Identity,
     span: Span,
-) -> Result<Vec<Sample<3, 3>>, HistoryError> {
-    let sql =
-        include_str!("process.sql").replace("$process_span", &reading.rows(Rows::SpansByFile, segments));
+) -> Result<Vec<ProcessSample>, HistoryError> {
+    let fields = |places: &[usize]| {
+        let doubles = places.iter().map(|place| format!("{0}::DOUBLE AS {0}", column(*place)));
+        doubles.collect::<Vec<_>>().join(", ")
+    };
+    let sql = include_str!("process.sql")
+        .replace("$levels", &fields(&LEVELS))
+        .replace("$counters", &fields(&COUNTERS))
+        .replace("$process_span", &reading.rows(Rows::SpansByFile, segments));
     let ((from_ms, to_ms), host) = (span.bounds_ms(), &process.host);
     let params = params![host.as_str(), process.boot_id, process.pid, process.started_at_us, from_ms, to_ms];
     let of_segments: Vec<_> =
@@ -95,8 +153,10 @@ fn read_process(
     let mut samples = Vec::new();
     while let Some(row) = rows.next()? {
         let Some(moments) = of_segments.get(row.get::<_, usize>(0)?) else { continue };
-        let levels = [row.get(3)?, row.get(4)?, row.get(5)?];
-        let counters = [row.get(6)?, row.get(7)?, row.get(8)?];
+        let (mut levels, mut counters) = ([None; LEVELS.len()], [None; COUNTERS.len()]);
+        for (slot, place) in levels.iter_mut().zip(LEVELS).chain(counters.iter_mut().zip(COUNTERS)) {
+            *slot = row.get(column(place))?;
+        }
         let (first_us, last_us) = (row.get::<_, i64>(1)?, row.get::<_, i64>(2)?);
         let within =
             moments.of_boot(&process.boot_id, first_us.max(from_ms * 1000), last_us.min(to_ms * 1000 - 1));
@@ -112,7 +172,7 @@ fn read_process(
 }
 
 /// When its counters were zero, by the clock since the boot, where the process started in this span.
-fn counting_since_ms(samples: &[Sample<3, 3>], process: &Identity, span: Span) -> Option<i64> {
+fn counting_since_ms(samples: &[ProcessSample], process: &Identity, span: Span) -> Option<i64> {
     let first = samples.iter().min_by_key(|sample| sample.monotonic_ms)?;
     let age_ms = (first.captured_at_us - process.started_at_us) / 1000;
     let is_of_span = process.started_at_us >= span.from_us && age_ms >= LEAST_AGE_MS;
@@ -138,44 +198,43 @@ fn add_hours(
     let mut statement = reading.connection.prepare(&sql)?;
     let mut rows = statement.query(params)?;
     while let Some(row) = rows.next()? {
-        let (first_us, last_us): (i64, i64) = (row.get(0)?, row.get(1)?);
+        let (first_us, last_us): (i64, i64) = (row.get("first_us")?, row.get("last_us")?);
         let Some(part) = parts.at(last_us.min(span.to_us - 1)) else { continue };
-        part.samples = part.samples.saturating_add(row.get(2)?);
-        let (resident_samples, sum): (f64, Option<f64>) = (row.get::<_, u32>(3)?.into(), row.get(4)?);
-        let [resident, _, _] = &mut part.levels;
-        if let Some(sum) = sum.filter(|_| resident_samples > 0.0) {
-            resident.add(sum / resident_samples, resident_samples);
+        part.samples = part.samples.saturating_add(row.get("samples")?);
+        let samples: f64 = row.get::<_, u32>("resident_samples")?.into();
+        let sum: Option<f64> = row.get("resident_bytes_sum")?;
+        if let Some(resident) = slot(&mut part.levels, &LEVELS, "resident_bytes") {
+            sum.filter(|_| samples > 0.0).into_iter().for_each(|sum| resident.add(sum / samples, samples));
+            row.get::<_, Option<f64>>("resident_bytes_max")?.into_iter().for_each(|max| resident.peak(max));
         }
-        row.get::<_, Option<f64>>(5)?.into_iter().for_each(|max| resident.peak(max));
-        for (place, rates) in part.rates.iter_mut().enumerate() {
-            let growth: Option<f64> = row.get(7 + place)?;
-            if let Some((per_s, elapsed_s)) =
-                growth.and_then(|growth| rate(growth, (last_us - first_us) / 1000))
+        for counter in COUNTERS_OF_HOURS {
+            let growth: Option<f64> = row.get(counter)?;
+            let rate = growth.and_then(|growth| rate(growth, (last_us - first_us) / 1000));
+            if let (Some(rates), Some((per_s, elapsed_s))) = (slot(&mut part.rates, &COUNTERS, counter), rate)
             {
                 rates.add(per_s, elapsed_s);
             }
         }
-        let [cpu, _, _] = &mut part.rates;
-        // CPU time in ms per second: ten times the percentage.
-        row.get::<_, Option<f64>>(6)?.into_iter().for_each(|percent| cpu.peak(percent * 10.0));
+        let percent: Option<f64> = row.get("cpu_percent_max")?;
+        if let (Some(cpu), Some(percent)) = (slot(&mut part.rates, &COUNTERS, "cpu_time_ms"), percent) {
+            cpu.peak(percent * MS_PER_S_OF_ONE_PERCENT);
+        }
     }
     Ok(())
 }
 
-fn process_point(part: Part<3, 3>) -> ProcessPoint {
-    let [resident_bytes, virtual_bytes, threads] = part.levels.map(|level| level.extent());
-    let [cpu_ms_per_s, read_per_s, written_per_s] = part.rates.map(|rate| rate.extent());
-    let percent = |ms: Extent| Extent { min: ms.min / 10.0, mean: ms.mean / 10.0, max: ms.max / 10.0 };
+/// The slot of a figure among `slots`, which are in the order of `places`.
+fn slot<'a>(slots: &'a mut [Gathered], places: &[usize], of: &str) -> Option<&'a mut Gathered> {
+    slots.get_mut(places.iter().position(|place| column(*place) == of)?)
+}
+
+fn process_point(part: ProcessPart) -> ProcessPoint {
     ProcessPoint {
         from_us: part.from_us,
         to_us: part.to_us,
         samples: part.samples,
-        cpu_percent: cpu_ms_per_s.map(percent),
-        resident_bytes,
-        virtual_bytes,
-        threads,
-        read_per_s,
-        written_per_s,
+        levels: part.levels.map(|level| level.extent()),
+        rates: part.rates.map(|rate| rate.extent()),
     }
 }
 

@@ -1,6 +1,5 @@
 -- What a process did, from the last snapshot before a span.
-SELECT file, epoch_us(first_captured_at), epoch_us(last_captured_at), resident_bytes::DOUBLE, virtual_bytes::DOUBLE,
-    threads::DOUBLE, cpu_time_ms::DOUBLE, read_bytes::DOUBLE, written_bytes::DOUBLE
+SELECT file, epoch_us(first_captured_at), epoch_us(last_captured_at), $levels, $counters
 FROM $process_span
 WHERE host = $1 AND boot_id = $2 AND pid = $3 AND started_at = make_timestamp($4::BIGINT)
     AND last_captured_at >= make_timestamp_ms($5::BIGINT)::TIMESTAMP_MS

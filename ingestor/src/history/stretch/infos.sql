@@ -1,4 +1,3 @@
-SELECT epoch_us(captured_at), os_host_name, agent_version, os, kernel, architecture, cpu_model, cores, threads, frequency_mhz,
-    memory_bytes, epoch_us(boot_at)
+SELECT epoch_us(captured_at) AS captured_at_us, os_host_name, agent_version, $info
 FROM $host_info
 WHERE host = $1

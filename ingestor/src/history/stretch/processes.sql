@@ -1,4 +1,4 @@
-SELECT boot_id, pid, epoch_us(started_at), parent_pid, name, executable, command_line, user_name, unit, container
+SELECT boot_id, pid, epoch_us(started_at) AS started_at_us, $facts
 FROM $process
 WHERE host = $1 AND last_seen >= make_timestamp_ms($2::BIGINT)::TIMESTAMP_MS
     AND first_seen <= make_timestamp_ms($3::BIGINT)::TIMESTAMP_MS

@@ -3,7 +3,11 @@
 use std::{collections::HashMap, panic::resume_unwind, thread};
 
 use duckdb::{Connection, Row, params_from_iter, types::Value};
-use fleetps_nats::{HostName, Snapshot, snapshot::Process};
+use fleetps_nats::{
+    HostName, Snapshot,
+    model::host::{AGENT, HOST, HOST_INFO},
+    snapshot::Process,
+};
 
 use super::{
     Most, ProcessSpan, Stretch,
@@ -11,6 +15,7 @@ use super::{
 };
 use crate::{
     catalog::Held,
+    fields::{columns, facts, figures, readable},
     history::{HistoryError, reading::Reading},
     time::floor_ms,
 };
@@ -67,7 +72,8 @@ fn read_spans(connection: &Connection, question: &Question) -> duckdb::Result<Ve
     let mut statement = connection.prepare_cached(&question.sql)?;
     let mut spans = Vec::new();
     for batch in statement.query_arrow(params_from_iter(&question.values))? {
-        spans.extend((0..batch.num_rows()).filter_map(|row| rows::span(&batch, row)));
+        let columns = rows::Spans::of(&batch);
+        spans.extend((0..batch.num_rows()).filter_map(|row| columns.row(row)));
     }
     Ok(spans)
 }
@@ -133,8 +139,12 @@ impl Part<'_> {
     }
 
     fn question_of_all_times(&self, table: &str, sql: &str) -> Question {
-        let sql =
-            sql.replace(&format!("${table}"), &self.reading.relation_of_host(table, self.held, self.host));
+        let sql = sql
+            .replace("$figures", &if table == "host_sample" { readable(&HOST) } else { columns(figures()) })
+            .replace("$agent", &readable(&AGENT))
+            .replace("$info", &readable(&HOST_INFO))
+            .replace("$facts", &readable(facts()))
+            .replace(&format!("${table}"), &self.reading.relation_of_host(table, self.held, self.host));
         Question { sql, values: vec![Value::Text(self.host.to_string())] }
     }
 }

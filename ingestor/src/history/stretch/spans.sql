@@ -1,6 +1,6 @@
 -- What the processes of a host were, from the first of two moments to the other.
-SELECT boot_id, pid, epoch_us(started_at), epoch_us(first_captured_at), epoch_us(last_captured_at), state, threads,
-    cpu_percent, cpu_time_ms, resident_bytes, virtual_bytes, read_bytes, written_bytes
+SELECT boot_id, pid, epoch_us(started_at) AS started_at_us, epoch_us(first_captured_at) AS first_captured_at_us,
+    epoch_us(last_captured_at) AS last_captured_at_us, $figures
 FROM $process_span
 WHERE host = $1 AND last_captured_at >= make_timestamp_ms($2::BIGINT)::TIMESTAMP_MS
     AND first_captured_at <= make_timestamp_ms($3::BIGINT)::TIMESTAMP_MS

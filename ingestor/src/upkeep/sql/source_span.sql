@@ -2,7 +2,6 @@
 CREATE TEMP VIEW source_span AS
 FROM process_span WHERE host NOT IN (FROM interleaved)
 UNION ALL
-SELECT host, boot_id, pid, started_at, captured_at, captured_at, 1, state, threads, cpu_percent, cpu_time_ms,
-    resident_bytes, virtual_bytes, read_bytes, written_bytes
+SELECT host, boot_id, pid, started_at, captured_at, captured_at, 1, $figures
 FROM process_sample
 WHERE host IN (FROM interleaved);

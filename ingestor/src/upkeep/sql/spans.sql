@@ -23,14 +23,7 @@ begun AS (
         AND pid = lag(pid) OVER ()
         AND started_at = lag(started_at) OVER ()
         AND boot_id = lag(boot_id) OVER ()
-        AND state_code IS NOT DISTINCT FROM lag(state_code) OVER ()
-        AND threads IS NOT DISTINCT FROM lag(threads) OVER ()
-        AND cpu_tenths IS NOT DISTINCT FROM lag(cpu_tenths) OVER ()
-        AND cpu_ticks IS NOT DISTINCT FROM lag(cpu_ticks) OVER ()
-        AND resident_pages IS NOT DISTINCT FROM lag(resident_pages) OVER ()
-        AND virtual_pages IS NOT DISTINCT FROM lag(virtual_pages) OVER ()
-        AND read_sectors IS NOT DISTINCT FROM lag(read_sectors) OVER ()
-        AND written_sectors IS NOT DISTINCT FROM lag(written_sectors) OVER (),
+        $same_figures,
         false
     ) AS begins
     FROM numbered
@@ -46,7 +39,6 @@ edges AS (
     FROM ended
     WHERE begins OR ends
 )
-SELECT host, boot_id, pid, started_at, first_captured_at, ended_at, end_number - first_number + 1, state_code, threads,
-    cpu_tenths, cpu_ticks, resident_pages, virtual_pages, read_sectors, written_sectors
+SELECT host, boot_id, pid, started_at, first_captured_at, ended_at, end_number - first_number + 1, $stored
 FROM edges
 WHERE begins

@@ -1,0 +1,237 @@
+//! The fields of the model as columns: what SQL says of them, how they are laid out for DuckDB, and how rows are read
+//! back, by name.
+
+use std::sync::Arc;
+
+use arrow::{
+    array::{
+        Array, ArrayRef, AsArray, Float32Array, Int8Array, Int64Array, RecordBatch, StringArray,
+        TimestampMicrosecondArray, UInt8Array, UInt32Array,
+    },
+    datatypes::{DataType, Float32Type, Float64Type, Int8Type, Int64Type, UInt8Type, UInt32Type},
+};
+use duckdb::{Row, types::ValueRef};
+use fleetps_nats::model::{
+    Field, Kind, Scale, Value,
+    process::{FACTS, FIGURES, PROCESS},
+};
+
+/// What is kept once of a process, until it changes.
+pub(crate) fn facts() -> impl Iterator<Item = &'static Field> + Clone {
+    FACTS.iter().filter_map(|place| PROCESS.get(*place))
+}
+
+/// What is kept of a process for every span of samples.
+pub(crate) fn figures() -> impl Iterator<Item = &'static Field> + Clone {
+    FIGURES.iter().filter_map(|place| PROCESS.get(*place))
+}
+
+fn list<'a>(fields: impl IntoIterator<Item = &'a Field>, text: impl Fn(&Field) -> String) -> String {
+    fields.into_iter().map(text).collect::<Vec<_>>().join(", ")
+}
+
+/// The columns of `fields`, as a list in SQL.
+pub(crate) fn columns<'a>(fields: impl IntoIterator<Item = &'a Field>) -> String {
+    list(fields, |field| field.column.to_owned())
+}
+
+/// The same of a segment of `schema_version`, with NULL for what that has not.
+pub(crate) fn columns_in<'a>(fields: impl IntoIterator<Item = &'a Field>, schema_version: u32) -> String {
+    list(fields, |field| match field.since <= schema_version {
+        true => field.column.to_owned(),
+        false => format!("NULL::{} AS {}", field.sql_type, field.column),
+    })
+}
+
+/// The same as [`read`] reads them: times as µs under the field's name.
+pub(crate) fn readable<'a>(fields: impl IntoIterator<Item = &'a Field>) -> String {
+    list(fields, |field| match field.kind {
+        Kind::Time => format!("epoch_us({}) AS {}", field.column, field.name),
+        _ => field.column.to_owned(),
+    })
+}
+
+/// The name under which [`readable`] has a field.
+fn readable_name(field: &Field) -> &'static str {
+    if field.kind == Kind::Time { field.name } else { field.column }
+}
+
+/// The columns in which `fields` are stored.
+pub(crate) fn stored<'a>(fields: impl IntoIterator<Item = &'a Field>) -> String {
+    list(fields, |field| field.stored.column.to_owned())
+}
+
+/// The columns of a table with `fields`, and those generated from what is stored in other units.
+pub(crate) fn definitions<'a>(fields: impl IntoIterator<Item = &'a Field> + Clone) -> String {
+    let stored = |field: &Field| {
+        // A machine that compiles starts thousands of long, similar command lines: 1 byte instead of 7 as a dictionary.
+        let compression = if field.column == "command_line" { " USING COMPRESSION zstd" } else { "" };
+        format!("{} {}{compression}", field.stored.column, field.stored.sql_type)
+    };
+    let generated = |field: &Field| format!("{} {} AS ({})", field.column, field.sql_type, unpacked(field));
+    let others = fields.clone().into_iter().filter(|field| !field.is_stored_as_read());
+    let all = fields.into_iter().map(stored).chain(others.map(generated));
+    all.collect::<Vec<_>>().join(",\n    ")
+}
+
+/// How the value that people see is worked out from the stored one.
+fn unpacked(field: &Field) -> String {
+    let stored = field.stored.column;
+    match field.stored.scale {
+        Scale::Plain => stored.to_owned(),
+        Scale::UnitsOf(size) => format!("{stored}::BIGINT * {size}"),
+        Scale::Tenths => format!("{stored} / 10"),
+        Scale::Ascii => format!("chr({stored})"),
+    }
+}
+
+/// The stored figures of a process, worked out from those that people see: the generated columns the other way round.
+pub(crate) fn packed_figures() -> String {
+    list(figures(), |field| {
+        let (column, sql_type) = (field.column, field.stored.sql_type);
+        let packed = match field.stored.scale {
+            Scale::Plain => return column.to_owned(),
+            Scale::UnitsOf(size) => format!("try_cast({column} // {size} AS {sql_type})"),
+            Scale::Tenths => format!("try_cast(round({column} * 10) AS {sql_type})"),
+            Scale::Ascii => format!("if(ascii({column}) < 256, ascii({column}), 63)::{sql_type}"),
+        };
+        format!("{packed} AS {}", field.stored.column)
+    })
+}
+
+/// Whether the stored figures of a row are those of the row before.
+pub(crate) fn same_figures() -> String {
+    let same = |field: &Field| {
+        let stored = field.stored.column;
+        format!("AND {stored} IS NOT DISTINCT FROM lag({stored}) OVER ()")
+    };
+    figures().map(same).collect::<Vec<_>>().join("\n        ")
+}
+
+/// The stored figures of one process; [`ABSENT`] for what is absent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct StoredFigures([i64; FIGURES.len()]);
+
+/// Stands for an absent figure. No field reaches it: counters are never negative.
+const ABSENT: i64 = i64::MIN;
+
+impl StoredFigures {
+    /// Packs the figures of a process, given all its values.
+    pub(crate) fn of(values: &[Value<'_>; PROCESS.len()]) -> Self {
+        let mut stored = [ABSENT; FIGURES.len()];
+        for (slot, place) in stored.iter_mut().zip(FIGURES) {
+            *slot = pack(&PROCESS[place], values[place]).unwrap_or(ABSENT);
+        }
+        Self(stored)
+    }
+
+    fn get(&self, figure: usize) -> Option<i64> {
+        self.0.get(figure).copied().filter(|value| *value != ABSENT)
+    }
+}
+
+/// A value as it is stored; `None` where it is absent or does not fit its column.
+fn pack(field: &Field, value: Value<'_>) -> Option<i64> {
+    let packed = match (field.stored.scale, value) {
+        (Scale::Plain, Value::Integer(number)) => number,
+        (Scale::UnitsOf(size), Value::Integer(number)) => number.div_euclid(i64::from(size)),
+        (Scale::Tenths, Value::Float(number)) => (f64::from(number) * 10.0).round() as i64,
+        (Scale::Ascii, Value::Letter(letter)) => i64::from(u8::try_from(letter).unwrap_or(b'?')),
+        _ => return None,
+    };
+    let fits = match field.stored.sql_type {
+        "UTINYINT" => u8::try_from(packed).is_ok(),
+        "TINYINT" => i8::try_from(packed).is_ok(),
+        "UINTEGER" => u32::try_from(packed).is_ok(),
+        _ => true,
+    };
+    fits.then_some(packed)
+}
+
+/// The stored figures of many rows as columns, in the order of [`stored`].
+pub(crate) fn figure_arrays<'a>(
+    rows: impl Iterator<Item = &'a StoredFigures> + Clone,
+) -> impl Iterator<Item = (&'static str, ArrayRef)> {
+    figures().enumerate().map(move |(figure, field)| {
+        let values = rows.clone().map(|row| row.get(figure));
+        (field.stored.column, integers(field.stored.sql_type, values))
+    })
+}
+
+/// Whole numbers as a column of `sql_type`; they were checked to fit.
+fn integers(sql_type: &str, values: impl Iterator<Item = Option<i64>>) -> ArrayRef {
+    fn fit<T: TryFrom<i64>>(value: Option<i64>) -> Option<T> {
+        value.and_then(|value| T::try_from(value).ok())
+    }
+    match sql_type {
+        "UTINYINT" => Arc::new(values.map(fit).collect::<UInt8Array>()),
+        "TINYINT" => Arc::new(values.map(fit).collect::<Int8Array>()),
+        "UINTEGER" => Arc::new(values.map(fit).collect::<UInt32Array>()),
+        "TIMESTAMP" => Arc::new(values.collect::<TimestampMicrosecondArray>()),
+        _ => Arc::new(values.collect::<Int64Array>()),
+    }
+}
+
+/// The values of one field of many rows as a column.
+pub(crate) fn array<'a>(field: &Field, values: impl Iterator<Item = Value<'a>>) -> (&'static str, ArrayRef) {
+    let array: ArrayRef = match field.sql_type {
+        "VARCHAR" => Arc::new(values.map(Value::text).collect::<StringArray>()),
+        "FLOAT" => {
+            Arc::new(values.map(|value| value.number().map(|number| number as f32)).collect::<Float32Array>())
+        }
+        sql_type => integers(sql_type, values.map(Value::integer)),
+    };
+    (field.column, array)
+}
+
+/// Reads the columns of `fields` from a row of what [`readable`] selects, and hands each to `set` with its place.
+///
+/// # Errors
+/// When the row lacks one.
+pub(crate) fn read<'a>(
+    row: &Row<'_>,
+    fields: impl Iterator<Item = (usize, &'a Field)>,
+    mut set: impl FnMut(usize, Value<'_>),
+) -> duckdb::Result<()> {
+    for (place, field) in fields {
+        let value = match row.get_ref(readable_name(field))? {
+            ValueRef::Text(bytes) => std::str::from_utf8(bytes).map_or(Value::Absent, Value::Text),
+            ValueRef::TinyInt(number) => Value::Integer(number.into()),
+            ValueRef::UTinyInt(number) => Value::Integer(number.into()),
+            ValueRef::UInt(number) => Value::Integer(number.into()),
+            ValueRef::BigInt(number) => Value::Integer(number),
+            ValueRef::Float(number) => Value::Float(number),
+            _ => Value::Absent,
+        };
+        set(place, value);
+    }
+    Ok(())
+}
+
+/// The columns of `fields` in a batch of what [`readable`] selects, each with its place.
+pub(crate) fn arrays<'a, 'b>(
+    batch: &'b RecordBatch,
+    fields: impl Iterator<Item = (usize, &'a Field)>,
+) -> Vec<(usize, &'b dyn Array)> {
+    let found = fields
+        .filter_map(|(place, field)| Some((place, batch.column_by_name(readable_name(field))?.as_ref())));
+    found.collect()
+}
+
+/// The value of a column in one row; absent where there is none.
+pub(crate) fn value(array: &dyn Array, row: usize) -> Value<'_> {
+    if array.is_null(row) {
+        return Value::Absent;
+    }
+    let integer = |number: i64| Value::Integer(number);
+    match array.data_type() {
+        DataType::Utf8 => Value::Text(array.as_string::<i32>().value(row)),
+        DataType::Int8 => integer(array.as_primitive::<Int8Type>().value(row).into()),
+        DataType::UInt8 => integer(array.as_primitive::<UInt8Type>().value(row).into()),
+        DataType::UInt32 => integer(array.as_primitive::<UInt32Type>().value(row).into()),
+        DataType::Int64 => integer(array.as_primitive::<Int64Type>().value(row)),
+        DataType::Float32 => Value::Float(array.as_primitive::<Float32Type>().value(row)),
+        DataType::Float64 => Value::Float(array.as_primitive::<Float64Type>().value(row) as f32),
+        _ => Value::Absent,
+    }
+}
