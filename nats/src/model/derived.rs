@@ -1,0 +1,62 @@
+//! Figures that follow from one snapshot: the age of a process, and memory in percent.
+
+use crate::Snapshot;
+
+/// How old a process that started at `started_at_us` was at `captured_at_us`, in µs. Never negative: the clock may have
+/// been set back since the process started.
+pub fn age_us(captured_at_us: i64, started_at_us: i64) -> i64 {
+    captured_at_us.saturating_sub(started_at_us).max(0)
+}
+
+/// [`age_us`] in SQL, given expressions for two timestamps, in seconds: a DOUBLE.
+pub fn sql_age_s(captured_at: &str, started_at: &str) -> String {
+    format!("greatest(epoch_us({captured_at}) - epoch_us({started_at}), 0) / 1e6")
+}
+
+/// The memory of the machine, in bytes; `None` where the agent could not read it.
+pub fn memory_total_bytes(snapshot: &Snapshot) -> Option<u64> {
+    snapshot.host.memory_total_bytes.or(snapshot.host_info.memory_bytes)
+}
+
+/// Memory in use, in percent of what is installed; `None` where either is unknown or none is installed.
+pub fn memory_percent(used_bytes: Option<u64>, total_bytes: Option<u64>) -> Option<f64> {
+    let total_bytes = total_bytes.filter(|bytes| *bytes > 0)?;
+    Some(used_bytes? as f64 * 100.0 / total_bytes as f64)
+}
+
+/// [`memory_percent`] in SQL, given expressions for both arguments: a DOUBLE, or NULL.
+pub fn sql_memory_percent(used_bytes: &str, total_bytes: &str) -> String {
+    format!("100.0 * {used_bytes}::DOUBLE / nullif({total_bytes}, 0)")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::snapshot::{HostInfo, HostSample};
+
+    #[test]
+    fn an_age_is_never_negative() {
+        assert_eq!(age_us(5_000_000, 2_000_000), 3_000_000);
+        assert_eq!(age_us(2_000_000, 5_000_000), 0, "the clock was set back");
+        assert_eq!(age_us(i64::MAX, i64::MIN), i64::MAX);
+    }
+
+    #[test]
+    fn memory_is_a_part_of_what_is_installed() {
+        assert_eq!(memory_percent(Some(1), Some(4)), Some(25.0));
+        for (used_bytes, total_bytes) in [(None, Some(4)), (Some(1), None), (Some(1), Some(0))] {
+            assert_eq!(memory_percent(used_bytes, total_bytes), None);
+        }
+    }
+
+    #[test]
+    fn memory_that_was_not_sampled_is_what_the_machine_says_it_has() {
+        let mut snapshot = Snapshot {
+            host_info: HostInfo { memory_bytes: Some(8), ..HostInfo::default() },
+            ..Snapshot::default()
+        };
+        assert_eq!(memory_total_bytes(&snapshot), Some(8));
+        snapshot.host = HostSample { memory_total_bytes: Some(7), ..HostSample::default() };
+        assert_eq!(memory_total_bytes(&snapshot), Some(7));
+    }
+}
