@@ -14,7 +14,7 @@ use super::{
     page::{self, Layout},
 };
 use crate::{
-    live::{Moment, State as Heard, now_us},
+    live::{HostState, Moment, now_us},
     past::travel::{self, Then, Travelled},
     refusal::Refusal,
     rules::Sight,
@@ -77,14 +77,15 @@ pub async fn compare(sight: &Sight, host: &HostName, span: Span, given: bool) ->
         Travelled::Then(then) => then,
         Travelled::Nothing(nothing) => return Ok(Answer::Nothing(End::To, nothing)),
     };
-    let diff = history::diff(&before.moment.snapshot, &after.moment.snapshot);
+    let diff = history::diff(before.moment.snapshot(), after.moment.snapshot());
     Ok(Answer::Changed(Box::new(diff), before.resolution.max(after.resolution)))
 }
 
 /// `host` at a moment. The newest snapshot is at hand, whether it is in the history yet or not.
 async fn at(sight: &Sight, host: &HostName, at_us: i64) -> Result<Travelled, Refusal> {
-    let is_it =
-        |moment: &Moment| moment.summary.state != Heard::Down && moment.snapshot.captured_at_us <= at_us;
+    let is_it = |moment: &Moment| {
+        moment.summary.state != HostState::Down && moment.snapshot().captured_at_us <= at_us
+    };
     match sight.moment(host).filter(is_it) {
         Some(moment) => {
             let resolution = Resolution::Samples;

@@ -138,7 +138,7 @@ pub async fn visit(sight: &Sight, host: &str, tab: Tab, links: Links) -> Result<
             None => {
                 let last_us = match travel::to(sight, &name, now_us()).await {
                     Ok(Travelled::Nothing(NoSnapshot::AfterLast { last_us })) => last_us,
-                    Ok(Travelled::Then(then)) => then.moment.snapshot.captured_at_us,
+                    Ok(Travelled::Then(then)) => then.moment.snapshot().captured_at_us,
                     _ => return Err(Refusal::no_such_host(host)),
                 };
                 Ok(elsewhere(links.to(&When { at_us: Some(last_us), ..links.when.clone() })))
@@ -155,7 +155,7 @@ pub async fn visit_span(sight: &Sight, host: &str, tab: Tab, mut links: Links) -
     let name: HostName = host.parse().map_err(|_| Refusal::no_such_host(host))?;
     if let (None, None, Some(span)) = (sight.summary(&name), links.when.at_us, links.when.span) {
         links.when.at_us = match travel::to(sight, &name, span.to_us).await? {
-            Travelled::Then(then) => Some(then.moment.snapshot.captured_at_us),
+            Travelled::Then(then) => Some(then.moment.snapshot().captured_at_us),
             Travelled::Nothing(
                 NoSnapshot::AfterLast { last_us: before_us } | NoSnapshot::Gap { before_us, .. },
             ) => Some(before_us),
@@ -210,10 +210,10 @@ impl HostHead {
 /// The field of a live page that leads to the snapshot before the one it shows. Shortly after a start of this server that
 /// one is not known here, but it should be an interval ago.
 pub fn earlier(moment: &Moment, links: &Links) -> (&'static str, Cell) {
-    let snapshot = &moment.snapshot;
+    let snapshot = moment.snapshot();
     let interval_us = i64::from(snapshot.interval_ms).saturating_mul(1000);
     let expected_us = snapshot.captured_at_us.saturating_sub(interval_us);
-    let captured_at_us = moment.previous.as_ref().map_or(expected_us, |previous| previous.captured_at_us);
+    let captured_at_us = moment.pair.previous().map_or(expected_us, |previous| previous.captured_at_us);
     ("earlier", Cell::field("").linked(links.at(captured_at_us)))
 }
 
@@ -225,7 +225,7 @@ impl Bar {
             Resolution::Hours => "only sums of every hour are kept of that time",
         };
         let (earlier, later) = (then.earlier_us, then.later_us);
-        let captured_at_us = then.moment.snapshot.captured_at_us;
+        let captured_at_us = then.moment.snapshot().captured_at_us;
         Self { note, has_snapshot: true, ..Self::new(captured_at_us, at_us, earlier, later, links) }
     }
 

@@ -85,7 +85,7 @@ pub async fn one(
 ) -> Result<Response, Refusal> {
     let when = When::parse(&query.unwrap_or_default(), now_us())?;
     let (moment, resolution) = page::moment_at(&sight, &host, when.at_us).await?;
-    let snapshot = &moment.snapshot;
+    let snapshot = moment.snapshot();
     let filesystems = snapshot.filesystems.iter().map(|filesystem| Filesystem {
         mount: &filesystem.mount,
         device: filesystem.device.as_deref(),

@@ -156,7 +156,7 @@ impl ProcessPage {
 
     /// When it was last seen.
     fn seen_us(&self) -> Option<i64> {
-        let captured = self.subject.moment.as_ref().map(|moment| moment.snapshot.captured_at_us);
+        let captured = self.subject.moment.as_ref().map(|moment| moment.snapshot().captured_at_us);
         captured.or(self.subject.life.as_ref().map(|life| life.last_seen_us))
     }
 
@@ -194,7 +194,7 @@ pub async fn page(
     let span = span(&found, &text)?;
     let known = Known::of(&sight, &found, span.span).await?;
     let ancestors =
-        found.moment.as_ref().map(|moment| process::ancestors(&moment.snapshot.processes, &found.process));
+        found.moment.as_ref().map(|moment| process::ancestors(&moment.snapshot().processes, &found.process));
     let host_path = format!("/hosts/{host}");
     page::render(&ProcessPage {
         layout,
@@ -226,8 +226,8 @@ pub fn span(subject: &Subject, text: &str) -> Result<SpanQuery, BadParameter> {
 fn relatives(subject: &Subject, known: &Known, path: &str) -> Vec<Relatives> {
     let mut all = Vec::new();
     if let Some(moment) = &subject.moment {
-        let at_us = moment.snapshot.captured_at_us;
-        let processes = &moment.snapshot.processes;
+        let at_us = moment.snapshot().captured_at_us;
+        let processes = &moment.snapshot().processes;
         let mut add = |title, id, found: Vec<&Process>| {
             let table = process::relatives(id, &found, path, at_us);
             all.push(Relatives { title, count: found.len(), table });

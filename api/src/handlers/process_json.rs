@@ -82,7 +82,7 @@ pub async fn one(
 }
 
 fn in_full<'a>(subject: &'a Subject, known: &Known) -> InFull<'a> {
-    let snapshot = subject.moment.as_ref().map(|moment| &moment.snapshot);
+    let snapshot = subject.moment.as_ref().map(|moment| moment.snapshot());
     let processes = snapshot.map(|snapshot| snapshot.processes.as_slice()).unwrap_or_default();
     let life = subject.life.as_ref();
     let plain = ProcessFacts { process: &subject.process, rates: ProcessRates::default(), age_s: 0 };

@@ -120,7 +120,7 @@ fn answer(
     let asked = sorted.iter().skip(query.offset).take(query.limit);
     let answer = Processes {
         host: moment.summary.host.as_str(),
-        captured_at: time_exact(moment.snapshot.captured_at_us),
+        captured_at: time_exact(moment.snapshot().captured_at_us),
         total: sorted.len(),
         processes: asked.map(|facts| json::Process::of(facts, &query.include)).collect(),
     };

@@ -10,12 +10,16 @@ use std::{
 };
 
 use fleetps_ingestor::history::{CpuPeak, Scope};
-use fleetps_nats::{HostName, Snapshot, snapshot::Decoder};
+use fleetps_nats::{
+    HostName, Snapshot,
+    model::{HostState, SnapshotPair, Spacing},
+    snapshot::Decoder,
+};
 use parking_lot::RwLock;
 use tokio::sync::watch;
 
 use super::{
-    Moment, ProgramTotals, State, Summary,
+    Moment, ProgramTotals, Summary,
     programs::{Programs, Share},
 };
 
@@ -87,7 +91,7 @@ impl FleetView {
         version: u64,
     ) -> Self {
         let count = |state| hosts.iter().filter(|summary| summary.state == state).count();
-        let (up, silent, down) = (count(State::Up), count(State::Silent), count(State::Down));
+        let (up, silent, down) = (count(HostState::Up), count(HostState::Silent), count(HostState::Down));
         Self { counts: FleetCounts { up, silent, down, processes }, programs, version, hosts }
     }
 }
@@ -177,7 +181,7 @@ impl Fleet {
         let mut any = false;
         for host in inner.hosts.values_mut() {
             let quiet_us = now_us.saturating_sub(host.heard_us);
-            let state = State::after(quiet_us, host.summary.interval_ms);
+            let state = HostState::after(quiet_us, host.summary.interval_ms, Spacing::EverySample);
             if state == host.summary.state {
                 continue;
             }
@@ -256,6 +260,11 @@ impl Fleet {
 
     /// One host now, decoded, as far as it is in `scope`; `None` when it is not, or was never heard of.
     pub fn moment(&self, scope: &Scope, host: &HostName) -> Option<Moment> {
+        self.decoded(scope, host, &mut Decoder::new().ok()?)
+    }
+
+    /// [`Fleet::moment`] with a decoder for many hosts: making one takes longer than decoding a small snapshot.
+    pub(super) fn decoded(&self, scope: &Scope, host: &HostName, decoder: &mut Decoder) -> Option<Moment> {
         if !scope.sees(host) {
             return None;
         }
@@ -264,12 +273,9 @@ impl Fleet {
             let known = inner.hosts.get(host)?;
             (Arc::clone(&known.summary), known.latest.clone(), known.previous.clone())
         };
-        let mut decoder = Decoder::new().ok()?;
-        let snapshot = latest.decode(&mut decoder)?;
-        let previous = previous
-            .and_then(|kept| kept.decode(&mut decoder))
-            .filter(|previous| previous.boot_id == snapshot.boot_id);
-        let moment = Moment { summary, snapshot, previous };
+        let latest = latest.decode(decoder)?;
+        let previous = previous.and_then(|kept| kept.decode(decoder));
+        let moment = Moment { summary, pair: SnapshotPair::new(host.clone(), latest, previous) };
         Some(if scope.sees_command_lines(host) { moment } else { moment.without_command_lines() })
     }
 
@@ -288,13 +294,13 @@ impl Host {
     /// What it adds to the fleet's programs: nothing unless it is up, because then nobody knows.
     fn counted_share(&self) -> std::borrow::Cow<'_, Share> {
         match self.summary.state {
-            State::Up => std::borrow::Cow::Borrowed(&self.share),
-            State::Silent | State::Down => std::borrow::Cow::Owned(Share::new()),
+            HostState::Up => std::borrow::Cow::Borrowed(&self.share),
+            HostState::Silent | HostState::Down => std::borrow::Cow::Owned(Share::new()),
         }
     }
 
     fn counted_processes(&self) -> u64 {
-        if self.summary.state == State::Up { u64::from(self.summary.process_count) } else { 0 }
+        if self.summary.state == HostState::Up { u64::from(self.summary.process_count) } else { 0 }
     }
 }
 

@@ -22,11 +22,14 @@ mod summary;
 pub use admission::{AdmissionReports, watch_admission};
 pub use arrivals::{Arrivals, watch_arrivals};
 pub use fleet::{Fleet, FleetCounts, FleetView};
-pub use fleetps_nats::{now_us, steady_us};
+pub use fleetps_nats::{
+    model::{HostState, ProcessRates},
+    now_us, steady_us,
+};
 pub use intake::{Intake, Shown, follow};
-pub use moment::{Moment, ProcessRates, withhold_command_lines};
+pub use moment::{Moment, withhold_command_lines};
 pub use past_hour::PastHour;
 pub use programs::ProgramTotals;
 pub use readiness::{Check, IngestorReports, watch_ingestors};
 pub use search::LiveSearch;
-pub use summary::{Busiest, State, Summary};
+pub use summary::{Busiest, Summary};

@@ -6,6 +6,7 @@ use async_nats::{Client, jetstream::message::StreamMessage};
 use fleetps_nats::{
     Snapshot,
     direct::{Batch, DirectError},
+    model::staleness::SILENT_AFTER_INTERVALS,
     snapshot::Decoder,
     stream, subject,
 };
@@ -21,9 +22,9 @@ const MAX_SNAPSHOTS: usize = 400;
 /// As much is unpacked at most, of which a snapshot of 300 processes has some 59 KB: a host may send sixteen megabytes in a
 /// few hundred bytes, again and again.
 const MAX_UNPACKED_BYTES: usize = 64 << 20;
-/// Intervals before the moment at which the reading starts: a snapshot is believed for three, and the one before it is
-/// needed for rates.
-const INTERVALS_BEFORE: i64 = 5;
+/// Intervals before the moment at which the reading starts: a snapshot says how its host is until that is silent, and the
+/// one before it is needed for rates, with one to spare.
+const INTERVALS_BEFORE: i64 = SILENT_AFTER_INTERVALS + 2;
 /// The history keeps times to the millisecond; what is in both must be the same moment.
 const KEPT_US: i64 = 1_000;
 

@@ -5,9 +5,12 @@ use fleetps_ingestor::{
     filter::{Deadline, Filter, Stopped},
     history::{Found, Identity, Scope},
 };
-use fleetps_nats::snapshot::Process;
+use fleetps_nats::{
+    model::{HostState, ProcessView, derived},
+    snapshot::Decoder,
+};
 
-use super::{Fleet, Moment, ProcessRates, State};
+use super::{Fleet, Moment};
 
 /// What was found.
 #[derive(Debug, Clone, Default)]
@@ -27,14 +30,17 @@ impl Fleet {
     /// `deadline`; a host that was not looked at to its last process by then is left.
     pub fn search(&self, scope: &Scope, filter: &Filter, limit: usize, deadline: &Deadline) -> LiveSearch {
         let mut search = LiveSearch::default();
-        for summary in self.view(scope, 0).hosts.iter().filter(|summary| summary.state != State::Down) {
+        let mut decoder = Decoder::new().ok();
+        for summary in self.view(scope, 0).hosts.iter().filter(|summary| summary.state != HostState::Down) {
             if deadline.check().is_err() {
                 search.hosts_left += 1;
-            } else if let Some(moment) = self.moment(scope, &summary.host) {
-                match search.add(&moment, filter, limit, deadline) {
-                    Ok(()) => search.hosts += 1,
-                    Err(_) => search.hosts_left += 1,
-                }
+                continue;
+            }
+            let moment = decoder.as_mut().and_then(|decoder| self.decoded(scope, &summary.host, decoder));
+            match moment.map(|moment| search.add(&moment, filter, limit, deadline)) {
+                Some(Ok(())) => search.hosts += 1,
+                Some(Err(_)) => search.hosts_left += 1,
+                None => {}
             }
         }
         search
@@ -49,33 +55,31 @@ impl LiveSearch {
         limit: usize,
         deadline: &Deadline,
     ) -> Result<(), Stopped> {
-        let rated: Vec<(&Process, ProcessRates)> =
-            moment.snapshot.processes.iter().zip(moment.process_rates()).collect();
-        let fields = rated.iter().map(|(process, rates)| moment.fields(process, *rates));
-        let matches = filter.matching(fields, deadline)?;
-        let mut matching: Vec<(&Process, ProcessRates)> =
-            rated.into_iter().zip(matches).filter(|(_, matches)| *matches).map(|(rated, _)| rated).collect();
-        matching.sort_by_key(|(process, _)| process.pid);
+        let views: Vec<ProcessView<'_>> = moment.pair.processes().collect();
+        let matches = filter.matching(&views, deadline)?;
+        let matching = views.iter().zip(matches).filter(|(_, matches)| *matches);
+        let mut matching: Vec<&ProcessView<'_>> = matching.map(|(view, _)| view).collect();
+        matching.sort_by_key(|view| view.process.pid);
         self.total += matching.len() as u64;
         let room = limit.saturating_sub(self.found.len());
-        self.found
-            .extend(matching.into_iter().take(room).map(|(process, rates)| found(moment, process, rates)));
+        self.found.extend(matching.into_iter().take(room).map(|view| found(moment, view)));
         Ok(())
     }
 }
 
-fn found(moment: &Moment, process: &Process, rates: ProcessRates) -> Found {
+fn found(moment: &Moment, view: &ProcessView<'_>) -> Found {
+    let (snapshot, process, rates) = (moment.snapshot(), view.process, view.rates());
     let identity = Identity {
-        host: moment.summary.host.clone(),
-        boot_id: moment.snapshot.boot_id.clone(),
+        host: view.host().clone(),
+        boot_id: snapshot.boot_id.clone(),
         pid: process.pid,
         started_at_us: process.started_at_us,
     };
     Found {
         identity,
-        captured_at_us: moment.snapshot.captured_at_us,
+        captured_at_us: snapshot.captured_at_us,
         process: process.clone(),
-        memory_total_bytes: moment.summary.memory_total_bytes,
+        memory_total_bytes: derived::memory_total_bytes(snapshot),
         read_per_s: rates.read_per_s,
         written_per_s: rates.written_per_s,
     }

@@ -1,48 +1,11 @@
 //! What is kept decoded of every host: one row of the fleet page.
 
-use fleetps_nats::{HostName, Snapshot};
+use fleetps_nats::{
+    HostName, Snapshot,
+    model::{HostState, Spacing, derived},
+};
 
 use super::PastHour;
-
-/// Intervals without a snapshot after which a host is silent: one lost message is no news, three are.
-const SILENT_AFTER_INTERVALS: i64 = 3;
-/// Intervals without a snapshot after which a host is down.
-const DOWN_AFTER_INTERVALS: i64 = 10;
-
-/// Whether a host is heard of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum State {
-    /// Nothing for ten intervals.
-    Down,
-    /// Nothing for three intervals.
-    Silent,
-    /// Its snapshots arrive.
-    Up,
-}
-
-impl State {
-    /// The word for it.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Up => "up",
-            Self::Silent => "silent",
-            Self::Down => "down",
-        }
-    }
-
-    /// The state of a host that sends every `interval_ms` and was last heard of `quiet_us` ago.
-    pub fn after(quiet_us: i64, interval_ms: u32) -> Self {
-        let interval_us = i64::from(interval_ms).saturating_mul(1000).max(1);
-        if quiet_us > interval_us.saturating_mul(DOWN_AFTER_INTERVALS) {
-            Self::Down
-        } else if quiet_us > interval_us.saturating_mul(SILENT_AFTER_INTERVALS) {
-            Self::Silent
-        } else {
-            Self::Up
-        }
-    }
-}
 
 /// The process that uses most CPU.
 #[derive(Debug, Clone, PartialEq)]
@@ -61,7 +24,7 @@ pub struct Summary {
     /// What its operating system calls it.
     pub os_host_name: String,
     /// Whether it is heard of.
-    pub state: State,
+    pub state: HostState,
     /// When the broker took its last snapshot, in µs since 1970 UTC.
     pub last_seen_us: i64,
     /// When its last snapshot was taken, by its own clock.
@@ -98,7 +61,11 @@ impl Summary {
         let mut summary = Self {
             host,
             os_host_name: snapshot.os_host_name.clone(),
-            state: State::after(now_us.saturating_sub(last_seen_us), snapshot.interval_ms),
+            state: HostState::after(
+                now_us.saturating_sub(last_seen_us),
+                snapshot.interval_ms,
+                Spacing::EverySample,
+            ),
             last_seen_us,
             captured_at_us: snapshot.captured_at_us,
             interval_ms: snapshot.interval_ms,
@@ -109,7 +76,7 @@ impl Summary {
             past_hour: PastHour::default(),
             load_1: snapshot.host.load_1,
             memory_used_bytes: snapshot.host.memory_used_bytes,
-            memory_total_bytes: snapshot.host.memory_total_bytes.or(snapshot.host_info.memory_bytes),
+            memory_total_bytes: derived::memory_total_bytes(snapshot),
             process_count: snapshot
                 .host
                 .process_count
@@ -136,8 +103,7 @@ impl Summary {
 
     /// Memory in use, in percent of what is installed.
     pub fn memory_percent(&self) -> Option<f64> {
-        let total_bytes = self.memory_total_bytes.filter(|bytes| *bytes > 0)?;
-        Some(self.memory_used_bytes? as f64 * 100.0 / total_bytes as f64)
+        derived::memory_percent(self.memory_used_bytes, self.memory_total_bytes)
     }
 
     /// Which sample, and which state, a page about this host shows: another text when either is another one.
@@ -150,24 +116,4 @@ fn busiest(snapshot: &Snapshot) -> Option<Busiest> {
     let busy = snapshot.processes.iter().filter_map(|process| Some((process.cpu_percent?, process)));
     let (cpu_percent, process) = busy.max_by(|a, b| a.0.total_cmp(&b.0))?;
     Some(Busiest { name: process.name.clone(), cpu_percent })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_host_is_silent_after_three_intervals_and_down_after_ten() {
-        for (quiet_ms, state) in [
-            (-5_000, State::Up),
-            (0, State::Up),
-            (3_000, State::Up),
-            (3_001, State::Silent),
-            (10_000, State::Silent),
-            (10_001, State::Down),
-            (i64::MAX / 1000, State::Down),
-        ] {
-            assert_eq!(State::after(quiet_ms * 1000, 1000), state, "{quiet_ms} ms");
-        }
-    }
 }

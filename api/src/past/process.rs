@@ -7,7 +7,7 @@ use fleetps_nats::{HostName, snapshot::Process};
 use super::travel::{self, Travelled};
 use crate::{
     display,
-    live::{Moment, State},
+    live::{HostState, Moment},
     refusal::Refusal,
     rules::Sight,
 };
@@ -45,11 +45,11 @@ pub async fn find(
     pid: u32,
     started_at_us: Option<i64>,
 ) -> Result<Subject, Refusal> {
-    let live = sight.moment(host).filter(|moment| moment.summary.state != State::Down);
+    let live = sight.moment(host).filter(|moment| moment.summary.state != HostState::Down);
     let is_it = |process: &&Process| {
         process.pid == pid && started_at_us.is_none_or(|started_at_us| process.started_at_us == started_at_us)
     };
-    let running = live.as_ref().and_then(|moment| moment.snapshot.processes.iter().find(is_it).cloned());
+    let running = live.as_ref().and_then(|moment| moment.snapshot().processes.iter().find(is_it).cloned());
     let asked_us = running.as_ref().map(|process| process.started_at_us).or(started_at_us);
     let life = life(sight, host, pid, asked_us).await?;
     match (running, live, life) {
@@ -76,7 +76,7 @@ async fn life(
 fn of_the_present(process: Process, moment: Moment, life: Option<ProcessLife>) -> Subject {
     let identity = Identity {
         host: moment.summary.host.clone(),
-        boot_id: moment.snapshot.boot_id.clone(),
+        boot_id: moment.snapshot().boot_id.clone(),
         pid: process.pid,
         started_at_us: process.started_at_us,
     };
@@ -93,7 +93,7 @@ async fn of_the_past(sight: &Sight, host: &HostName, life: ProcessLife) -> Resul
     let is_it = |process: &&Process| {
         process.pid == life.identity.pid && process.started_at_us == life.identity.started_at_us
     };
-    let seen = moment.as_ref().and_then(|moment| moment.snapshot.processes.iter().find(is_it).cloned());
+    let seen = moment.as_ref().and_then(|moment| moment.snapshot().processes.iter().find(is_it).cloned());
     let process = seen.unwrap_or_else(|| life.process.clone());
     Ok(Subject { identity: life.identity.clone(), process, moment, is_live: false, life: Some(life) })
 }

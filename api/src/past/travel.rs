@@ -4,16 +4,16 @@ use std::sync::Arc;
 
 use axum::http::StatusCode;
 use fleetps_ingestor::history::{AtMoment, NoSnapshot, PastSnapshot, Resolution};
-use fleetps_nats::{HostName, Snapshot};
+use fleetps_nats::{
+    HostName, Snapshot,
+    model::{HostState, SnapshotPair, Spacing},
+};
 
 use crate::{
     live::{Moment, Summary},
     refusal::Refusal,
     rules::Sight,
 };
-
-/// A snapshot says how it was for so many intervals, then it was silent.
-const BELIEVED_INTERVALS: i64 = 3;
 
 /// One host at a past moment, and where to go from there.
 #[derive(Debug, Clone)]
@@ -77,7 +77,7 @@ async fn recent(sight: &Sight, host: &HostName, at_us: i64) -> Result<Vec<Snapsh
 /// Joins the answer of the history with the snapshots of the stream around the moment, in order of capture.
 fn join(host: &HostName, sealed: AtMoment, mut recent: Vec<Snapshot>, at_us: i64) -> Travelled {
     let sealed_us = match &sealed {
-        AtMoment::Snapshot(past) => Some(past.snapshot.captured_at_us),
+        AtMoment::Snapshot(past) => Some(past.pair.latest().captured_at_us),
         AtMoment::Nothing(NoSnapshot::AfterLast { last_us }) => Some(*last_us),
         AtMoment::Nothing(_) => None,
     };
@@ -91,7 +91,7 @@ fn join(host: &HostName, sealed: AtMoment, mut recent: Vec<Snapshot>, at_us: i64
             let earlier_us = earlier.as_ref().map(|earlier| earlier.captured_at_us).max(sealed_us);
             from_stream(host, newer, earlier, (earlier_us, later_us), at_us)
         }
-        _ => from_history(host, sealed, later_us),
+        _ => from_history(sealed, later_us),
     }
 }
 
@@ -102,25 +102,24 @@ fn from_stream(
     (earlier_us, later_us): (Option<i64>, Option<i64>),
     at_us: i64,
 ) -> Travelled {
-    let believed_us = i64::from(snapshot.interval_ms).saturating_mul(1000 * BELIEVED_INTERVALS);
-    if at_us.saturating_sub(snapshot.captured_at_us) > believed_us {
+    let age_us = at_us.saturating_sub(snapshot.captured_at_us);
+    if HostState::after(age_us, snapshot.interval_ms, Spacing::EverySample) != HostState::Up {
         let before_us = snapshot.captured_at_us;
         return Travelled::Nothing(match later_us {
             Some(after_us) => NoSnapshot::Gap { before_us, after_us },
             None => NoSnapshot::AfterLast { last_us: before_us },
         });
     }
-    let previous = earlier.filter(|earlier| earlier.boot_id == snapshot.boot_id);
-    let moment = moment(host, snapshot, previous);
+    let moment = moment(SnapshotPair::new(host.clone(), Arc::new(snapshot), earlier.map(Arc::new)));
     Travelled::Then(Box::new(Then { moment, earlier_us, later_us, resolution: Resolution::Samples }))
 }
 
-fn from_history(host: &HostName, sealed: AtMoment, later_us: Option<i64>) -> Travelled {
+fn from_history(sealed: AtMoment, later_us: Option<i64>) -> Travelled {
     match (sealed, later_us) {
         (AtMoment::Snapshot(past), _) => {
-            let PastSnapshot { snapshot, previous, earlier_us, resolution, .. } = *past;
+            let PastSnapshot { pair, earlier_us, resolution, .. } = *past;
             let later_us = past.later_us.or(later_us);
-            let moment = moment(host, snapshot, previous);
+            let moment = moment(pair);
             Travelled::Then(Box::new(Then { moment, earlier_us, later_us, resolution }))
         }
         (AtMoment::Nothing(NoSnapshot::AfterLast { last_us }), Some(after_us)) => {
@@ -133,10 +132,10 @@ fn from_history(host: &HostName, sealed: AtMoment, later_us: Option<i64>) -> Tra
     }
 }
 
-fn moment(host: &HostName, snapshot: Snapshot, previous: Option<Snapshot>) -> Moment {
-    let captured_at_us = snapshot.captured_at_us;
-    let summary = Summary::new(host.clone(), &snapshot, captured_at_us, captured_at_us);
-    Moment { summary: Arc::new(summary), snapshot: Arc::new(snapshot), previous: previous.map(Arc::new) }
+fn moment(pair: SnapshotPair) -> Moment {
+    let captured_at_us = pair.latest().captured_at_us;
+    let summary = Summary::new(pair.host().clone(), pair.latest(), captured_at_us, captured_at_us);
+    Moment { summary: Arc::new(summary), pair }
 }
 
 #[cfg(test)]

@@ -13,8 +13,7 @@ fn snapshot(captured_s: i64) -> Snapshot {
 
 fn sealed(captured_s: i64) -> AtMoment {
     AtMoment::Snapshot(Box::new(PastSnapshot {
-        snapshot: snapshot(captured_s),
-        previous: None,
+        pair: SnapshotPair::new("h".parse().unwrap(), Arc::new(snapshot(captured_s)), None),
         earlier_us: Some((captured_s - 10) * S),
         later_us: None,
         resolution: Resolution::Samples,
@@ -29,10 +28,10 @@ fn place(sealed: AtMoment, recent: &[i64], at_s: i64) -> Result<Place, NoSnapsho
     match join(&"h".parse().unwrap(), sealed, recent, at_s * S) {
         Travelled::Nothing(nothing) => Err(nothing),
         Travelled::Then(then) => Ok((
-            then.moment.snapshot.captured_at_us / S,
+            then.moment.snapshot().captured_at_us / S,
             then.earlier_us.map(|us| us / S),
             then.later_us.map(|us| us / S),
-            then.moment.previous.is_some(),
+            then.moment.pair.previous().is_some(),
         )),
     }
 }

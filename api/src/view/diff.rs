@@ -1,7 +1,10 @@
 //! The tables of what changed between two snapshots.
 
 use fleetps_ingestor::history::{Changed, Diff};
-use fleetps_nats::snapshot::Process;
+use fleetps_nats::{
+    model::{derived, rate},
+    snapshot::Process,
+};
 
 use super::{
     Column, ProcessFacts, cells, links,
@@ -174,7 +177,7 @@ impl Page<'_> {
 
 /// CPU time that a process spent between the two snapshots.
 pub fn cpu_time_spent_ms(changed: &Changed) -> Option<u64> {
-    changed.after.cpu_time_ms?.checked_sub(changed.before.cpu_time_ms?)
+    rate::growth(changed.before.cpu_time_ms, changed.after.cpu_time_ms)
 }
 
 /// "+12.0 M" or "−3.4 M", with a minus as long as a plus.
@@ -184,7 +187,7 @@ fn difference((before, after): (u64, u64)) -> String {
 }
 
 fn facts(process: &Process, at_us: i64) -> ProcessFacts<'_> {
-    let age_s = at_us.saturating_sub(process.started_at_us).max(0) / 1_000_000;
+    let age_s = derived::age_us(at_us, process.started_at_us) / 1_000_000;
     ProcessFacts { process, rates: ProcessRates::default(), age_s }
 }
 

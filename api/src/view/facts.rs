@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use fleetps_nats::snapshot::Process;
+use fleetps_nats::{model::ProcessView, snapshot::Process};
 
 use super::Column;
 use crate::live::{Moment, ProcessRates};
@@ -57,18 +57,16 @@ impl SortKey<'_> {
     }
 }
 
+impl<'a> From<&ProcessView<'a>> for ProcessFacts<'a> {
+    fn from(view: &ProcessView<'a>) -> Self {
+        Self { process: view.process, rates: view.rates(), age_s: view.age_us() / 1_000_000 }
+    }
+}
+
 impl<'a> ProcessFacts<'a> {
     /// Every process of `moment`, in the order of the snapshot.
     pub fn all(moment: &'a Moment) -> Vec<Self> {
-        let captured_at_us = moment.snapshot.captured_at_us;
-        let with_rates = moment.snapshot.processes.iter().zip(moment.process_rates());
-        with_rates
-            .map(|(process, rates)| Self {
-                process,
-                rates,
-                age_s: captured_at_us.saturating_sub(process.started_at_us).max(0) / 1_000_000,
-            })
-            .collect()
+        moment.pair.processes().map(|view| Self::from(&view)).collect()
     }
 
     /// What it sorts by in `column`.

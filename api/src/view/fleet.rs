@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     display,
-    live::{FleetView, State, Summary},
+    live::{FleetView, HostState, Summary},
 };
 
 /// The page.
@@ -163,7 +163,7 @@ type GroupsOf<'a> = &'a dyn Fn(&HostName) -> BTreeSet<String>;
 /// The fleet page as of `now_us`, with the groups of hosts.
 pub fn view(fleet: &FleetView, query: &FleetQuery, groups_of: GroupsOf<'_>, now_us: i64) -> View {
     let counts = fleet.counts;
-    let total = |state: State, count: usize| {
+    let total = |state: HostState, count: usize| {
         let shade = if count == 0 { "none" } else { state.word() };
         Cell::field(format!("{} {}", display::count(count as u64), state.word())).shaded(shade)
     };
@@ -175,9 +175,9 @@ pub fn view(fleet: &FleetView, query: &FleetQuery, groups_of: GroupsOf<'_>, now_
         version: fleet.version.to_string(),
         fields: vec![
             ("hosts", Cell::field(hosts)),
-            ("up", total(State::Up, counts.up)),
-            ("silent", total(State::Silent, counts.silent)),
-            ("down", total(State::Down, counts.down)),
+            ("up", total(HostState::Up, counts.up)),
+            ("silent", total(HostState::Silent, counts.silent)),
+            ("down", total(HostState::Down, counts.down)),
             ("processes", Cell::field(format!("{} processes", display::count(counts.processes)))),
         ],
         tables: vec![hosts_table(&fleet.hosts, query, groups_of, now_us), programs_table(fleet)],
@@ -236,7 +236,7 @@ fn head(column: HostColumn, query: &FleetQuery) -> Head {
 
 /// A host that is not up has no present values, only what it was.
 fn sort_key(host: &Summary, column: HostColumn, now_us: i64) -> SortKey<'_> {
-    let up = host.state == State::Up;
+    let up = host.state == HostState::Up;
     let now = |value: Option<f64>| SortKey::from(value.filter(|_| up));
     match column {
         HostColumn::State => SortKey::Number(f64::from(host.state as u8)),
@@ -268,7 +268,7 @@ fn past_hour(host: &Summary, now_us: i64) -> Cell {
 }
 
 fn host_row(host: &Summary, groups: &str, now_us: i64) -> Row {
-    let up = host.state == State::Up;
+    let up = host.state == HostState::Up;
     let cpu_percent = host.cpu_percent.filter(|_| up).map(f64::from);
     let memory_percent = host.memory_percent().filter(|_| up);
     let busiest = match host.busiest.as_ref().filter(|_| up) {

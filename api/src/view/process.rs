@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use fleetps_ingestor::history::ProcessLife;
-use fleetps_nats::snapshot::Process;
+use fleetps_nats::{model::derived, snapshot::Process};
 
 use super::{
     Column, ProcessFacts, cells, links,
@@ -75,7 +75,7 @@ pub fn relatives(id: &'static str, relatives: &[&Process], path: &str, at_us: i6
     let greatest = relatives.iter().filter_map(|process| process.resident_bytes).max().unwrap_or_default();
     let scale = cells::memory_scale(greatest as f64);
     let row = |(number, process): (usize, &&Process)| {
-        let age_s = at_us.saturating_sub(process.started_at_us).max(0) / 1_000_000;
+        let age_s = derived::age_us(at_us, process.started_at_us) / 1_000_000;
         let facts = ProcessFacts { process, rates: ProcessRates::default(), age_s };
         let href = links::process(path, process.pid, process.started_at_us);
         let mut row = vec![cells::name("name", Some(&process.name)).linked(href)];
@@ -120,7 +120,7 @@ pub fn lives(id: &'static str, lives: &[ProcessLife], with_host: bool) -> Table 
 fn life_cells(life: &ProcessLife) -> [Cell; 8] {
     let host = life.identity.host.as_str();
     let started_at_us = life.identity.started_at_us;
-    let lived_s = life.last_seen_us.saturating_sub(started_at_us).max(0) / 1_000_000;
+    let lived_s = derived::age_us(life.last_seen_us, started_at_us) / 1_000_000;
     let state = if life.has_exited {
         Cell::new("status", "exited")
     } else {

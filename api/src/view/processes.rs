@@ -1,7 +1,7 @@
 //! The table of one host's processes, arranged as the query says.
 
 use fleetps_ingestor::filter::{Deadline, Stopped};
-use fleetps_nats::snapshot::Process;
+use fleetps_nats::{model::ProcessView, snapshot::Process};
 
 use super::{
     Column, ProcessFacts, cells,
@@ -30,27 +30,25 @@ pub struct ProcessTable {
 
 /// Whether the query's filter lets each of `processes` through; none when the filter cannot be understood.
 fn matches(
-    moment: &Moment,
-    processes: &[ProcessFacts<'_>],
+    processes: &[ProcessView<'_>],
     query: &ProcessQuery,
     deadline: &Deadline,
 ) -> Result<Vec<bool>, Stopped> {
-    let fields = processes.iter().map(|facts| moment.fields(facts.process, facts.rates));
     match &query.filter {
-        Ok(filter) => filter.matching(fields, deadline),
+        Ok(filter) => filter.matching(processes, deadline),
         Err(_) => Ok(vec![false; processes.len()]),
     }
 }
 
 /// Those of `processes` that match.
 fn matching<'a>(
-    moment: &Moment,
-    processes: Vec<ProcessFacts<'a>>,
+    processes: &[ProcessView<'a>],
     query: &ProcessQuery,
     deadline: &Deadline,
 ) -> Result<Vec<ProcessFacts<'a>>, Stopped> {
-    let matches = matches(moment, &processes, query, deadline)?;
-    Ok(processes.into_iter().zip(matches).filter(|(_, matches)| *matches).map(|(facts, _)| facts).collect())
+    let matches = matches(processes, query, deadline)?;
+    let matching = processes.iter().zip(matches).filter(|(_, matches)| *matches);
+    Ok(matching.map(|(view, _)| view.into()).collect())
 }
 
 /// What the cells of one page have in common.
@@ -70,14 +68,17 @@ pub fn table(
     query: &ProcessQuery,
     deadline: &Deadline,
 ) -> Result<ProcessTable, Stopped> {
-    let processes = ProcessFacts::all(moment);
-    let greatest = processes.iter().filter_map(|facts| facts.process.resident_bytes).max();
+    let processes: Vec<ProcessView<'_>> = moment.pair.processes().collect();
+    let greatest = processes.iter().filter_map(|view| view.process.resident_bytes).max();
     let page =
         Page { path, query, memory_scale_bytes: cells::memory_scale(greatest.unwrap_or_default() as f64) };
     Ok(match query.view {
-        Arrangement::Tree => page.tree(&processes, &matches(moment, &processes, query, deadline)?),
-        Arrangement::Flat => page.flat(matching(moment, processes, query, deadline)?),
-        _ => page.fold(&matching(moment, processes, query, deadline)?),
+        Arrangement::Tree => {
+            let facts: Vec<ProcessFacts<'_>> = processes.iter().map(Into::into).collect();
+            page.tree(&facts, &matches(&processes, query, deadline)?)
+        }
+        Arrangement::Flat => page.flat(matching(&processes, query, deadline)?),
+        _ => page.fold(&matching(&processes, query, deadline)?),
     })
 }
 
@@ -90,7 +91,8 @@ pub fn sorted<'a>(
     query: &ProcessQuery,
     deadline: &Deadline,
 ) -> Result<Vec<ProcessFacts<'a>>, Stopped> {
-    Ok(sort(matching(moment, ProcessFacts::all(moment), query, deadline)?, query))
+    let processes: Vec<ProcessView<'_>> = moment.pair.processes().collect();
+    Ok(sort(matching(&processes, query, deadline)?, query))
 }
 
 fn sort<'a>(mut processes: Vec<ProcessFacts<'a>>, query: &ProcessQuery) -> Vec<ProcessFacts<'a>> {

@@ -1,6 +1,7 @@
 //! The table of processes that were found on all hosts.
 
 use fleetps_ingestor::history::Found;
+use fleetps_nats::model::derived;
 
 use super::{
     Column, ProcessFacts, cells, links,
@@ -50,7 +51,7 @@ pub fn facts(found: &Found) -> ProcessFacts<'_> {
     ProcessFacts {
         process: &found.process,
         rates: ProcessRates { read_per_s: found.read_per_s, written_per_s: found.written_per_s },
-        age_s: found.captured_at_us.saturating_sub(found.identity.started_at_us).max(0) / 1_000_000,
+        age_s: derived::age_us(found.captured_at_us, found.identity.started_at_us) / 1_000_000,
     }
 }
 

@@ -14,7 +14,7 @@ pub fn facts(subject: &Subject) -> Vec<(&'static str, Cell)> {
     let process = &subject.process;
     let text = |text: Option<&str>| Cell::hostile("", text.unwrap_or(MISSING), MAX_TEXT_CHARACTERS);
     let life = subject.life.as_ref();
-    let seen_us = subject.moment.as_ref().map(|moment| moment.snapshot.captured_at_us);
+    let seen_us = subject.moment.as_ref().map(|moment| moment.snapshot().captured_at_us);
     let last_us = seen_us.or(life.map(|life| life.last_seen_us));
     let host = subject.identity.host.as_str();
     let moment = |time_us: Option<i64>| match time_us {
@@ -58,9 +58,7 @@ pub fn figures(subject: &Subject) -> Vec<(&'static str, Cell)> {
 /// The process with its rates, where its snapshot is known.
 pub fn in_its_snapshot(subject: &Subject) -> Option<ProcessFacts<'_>> {
     let process = &subject.process;
-    let is_it = |facts: &ProcessFacts<'_>| {
-        facts.process.pid == process.pid && facts.process.started_at_us == process.started_at_us
-    };
+    let is_it = |facts: &ProcessFacts<'_>| facts.process.key() == process.key();
     ProcessFacts::all(subject.moment.as_ref()?).into_iter().find(is_it)
 }
 

@@ -1,7 +1,7 @@
 //! The facts of one host: what it is, what its disks and network do, what the agent costs; and the line of facts and
 //! figures at the head of every page about it.
 
-use fleetps_nats::{Snapshot, snapshot::FilesystemSample};
+use fleetps_nats::{Snapshot, model::derived, snapshot::FilesystemSample};
 
 use super::{
     View,
@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     display::{self, MISSING},
-    live::{Moment, State},
+    live::{HostState, Moment},
 };
 
 /// Characters of a text in a cell.
@@ -20,13 +20,13 @@ const MAX_MOUNTS: usize = 100;
 /// What the head of every page about a host says.
 pub fn head_fields(moment: &Moment, now_us: i64) -> Vec<(&'static str, Cell)> {
     let summary = &moment.summary;
-    let up = summary.state == State::Up;
+    let up = summary.state == HostState::Up;
     let memory_percent = summary.memory_percent().filter(|_| up);
     let cpu_percent = summary.cpu_percent.filter(|_| up).map(f64::from);
     vec![
         ("state", Cell::field(summary.state.word()).shaded(summary.state.word())),
         ("seen", Cell::since("", summary.last_seen_us, now_us)),
-        ("facts", Cell::field(facts_line(&moment.snapshot))),
+        ("facts", Cell::field(facts_line(moment.snapshot()))),
         ("cpu", Cell::field(format!("{} %", display::percent(cpu_percent)))),
         ("memory", Cell::field(format!("{} %", display::percent(memory_percent)))),
         ("count", Cell::field(display::count(u64::from(summary.process_count)))),
@@ -45,7 +45,7 @@ fn facts_line(snapshot: &Snapshot) -> String {
         (Some(model), None) => Some(model.to_owned()),
         (None, cores) => cores,
     };
-    let memory = snapshot.host.memory_total_bytes.or(info.memory_bytes);
+    let memory = derived::memory_total_bytes(snapshot);
     let facts = [
         info.os.clone(),
         info.kernel.clone(),
@@ -64,10 +64,10 @@ fn duration(seconds: u64) -> String {
 /// The System page as of `now_us`.
 pub fn view(moment: &Moment, now_us: i64) -> View {
     let mut fields = head_fields(moment, now_us);
-    fields.extend(system_fields(&moment.snapshot));
+    fields.extend(system_fields(moment.snapshot()));
     fields.extend(load_fields(moment));
-    fields.extend(agent_fields(&moment.snapshot));
-    View { version: moment.summary.version(), fields, tables: vec![mounts_table(&moment.snapshot)] }
+    fields.extend(agent_fields(moment.snapshot()));
+    View { version: moment.summary.version(), fields, tables: vec![mounts_table(moment.snapshot())] }
 }
 
 fn text(value: Option<&str>) -> Cell {
@@ -102,7 +102,7 @@ fn exact_time(time_us: i64) -> Cell {
 }
 
 fn load_fields(moment: &Moment) -> Vec<(&'static str, Cell)> {
-    let host = &moment.snapshot.host;
+    let host = &moment.snapshot().host;
     let used = |used: Option<u64>, total: Option<u64>| match (used, total) {
         (Some(used), Some(total)) => {
             Cell::field(format!("{} of {}", display::size_long(Some(used)), display::size_long(Some(total))))
@@ -120,10 +120,10 @@ fn load_fields(moment: &Moment) -> Vec<(&'static str, Cell)> {
         ("memory_available", Cell::field(display::size_long(host.memory_available_bytes))),
         ("swap_used", used(host.swap_used_bytes, host.swap_total_bytes)),
         ("threads", number(host.thread_count)),
-        ("disk_read", rate(moment.host_rate(|host| host.disk_read_bytes))),
-        ("disk_written", rate(moment.host_rate(|host| host.disk_written_bytes))),
-        ("network_received", rate(moment.host_rate(|host| host.network_received_bytes))),
-        ("network_sent", rate(moment.host_rate(|host| host.network_sent_bytes))),
+        ("disk_read", rate(moment.pair.host_rate(|host| host.disk_read_bytes))),
+        ("disk_written", rate(moment.pair.host_rate(|host| host.disk_written_bytes))),
+        ("network_received", rate(moment.pair.host_rate(|host| host.network_received_bytes))),
+        ("network_sent", rate(moment.pair.host_rate(|host| host.network_sent_bytes))),
     ]
 }
 

@@ -4,7 +4,7 @@ use axum::{
     body::{Body, BodyDataStream},
     http::Request,
 };
-use fleetps::live::{State, now_us, steady_us};
+use fleetps::live::{HostState, now_us, steady_us};
 use futures_util::StreamExt;
 use tower::ServiceExt;
 
@@ -114,9 +114,9 @@ async fn hosts_are_up_or_down_by_what_they_send_whichever_way_the_clock_of_the_s
             site.tell_snapshot("web-1", snapshot(sequence, family()), now_us() + set_us);
         }
         site.shared.fleet.age(steady_us());
-        assert_eq!(state(), State::Up, "it sends, with a clock {set_us} µs off");
+        assert_eq!(state(), HostState::Up, "it sends, with a clock {set_us} µs off");
         site.shared.fleet.age(steady_us() + 101_000_000);
-        assert_eq!(state(), State::Down, "it sends nothing, with a clock {set_us} µs off");
+        assert_eq!(state(), HostState::Down, "it sends nothing, with a clock {set_us} µs off");
     }
 }
 
@@ -125,9 +125,9 @@ async fn a_snapshot_that_is_read_again_is_no_news() {
     let (site, stored_at_us) = (Site::new(), now_us());
     let state = || site.shared.fleet.summary(&"web-1".parse().unwrap()).unwrap().state;
     site.tell_snapshot("web-1", snapshot(1, family()), stored_at_us - 200_000_000);
-    assert_eq!(state(), State::Down);
+    assert_eq!(state(), HostState::Down);
     site.tell_snapshot("web-1", snapshot(1, family()), stored_at_us - 200_000_000);
-    assert_eq!(state(), State::Down);
+    assert_eq!(state(), HostState::Down);
 }
 
 #[tokio::test]

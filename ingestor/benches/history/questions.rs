@@ -94,9 +94,10 @@ impl Questions<'_> {
         loop {
             let (host, at_us) = (self.host(), self.moment(DAY_US));
             if let AtMoment::Snapshot(past) = self.history.snapshot_at(&host, at_us).unwrap() {
-                let process = &past.snapshot.processes[self.rng.usize(0..past.snapshot.processes.len())];
+                let process =
+                    &past.pair.latest().processes[self.rng.usize(0..past.pair.latest().processes.len())];
                 let (boot_id, pid, started_at_us) =
-                    (past.snapshot.boot_id.clone(), process.pid, process.started_at_us);
+                    (past.pair.latest().boot_id.clone(), process.pid, process.started_at_us);
                 return (Identity { host, boot_id, pid, started_at_us }, at_us);
             }
         }
@@ -167,7 +168,7 @@ impl Questions<'_> {
             let (host, span) = (self.host(), self.span(HOUR_US));
             let at = |at_us| history.snapshot_at(&host, at_us).unwrap();
             if let (AtMoment::Snapshot(from), AtMoment::Snapshot(to)) = (at(span.from_us), at(span.to_us)) {
-                diff(&from.snapshot, &to.snapshot);
+                diff(from.pair.latest(), to.pair.latest());
             }
         })
     }

@@ -28,8 +28,8 @@ pub(crate) struct HostRange {
     pub(crate) first_us: i64,
     /// The last.
     pub(crate) last_us: i64,
-    /// The time between two, at the last.
-    pub(crate) interval_us: i64,
+    /// The time between two, in ms, at the last.
+    pub(crate) interval_ms: u32,
 }
 
 /// When the last snapshot of `host` in these segments was captured.
@@ -47,7 +47,7 @@ impl Held {
             let mut statement = connection.prepare(&sql)?;
             let rows = statement.query_map([], |row| {
                 let range =
-                    HostRange { first_us: row.get(1)?, last_us: row.get(2)?, interval_us: row.get(3)? };
+                    HostRange { first_us: row.get(1)?, last_us: row.get(2)?, interval_ms: row.get(3)? };
                 Ok((row.get::<_, String>(0)?, range))
             })?;
             // Always a host's name, unless somebody else wrote the file.

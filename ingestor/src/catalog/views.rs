@@ -2,11 +2,15 @@
 
 use std::{fmt::Write, path::Path};
 
-use fleetps_nats::model::host::{AGENT, HOST, HOST_INFO};
+use fleetps_nats::model::{
+    Spacing,
+    host::{AGENT, HOST, HOST_INFO},
+    staleness,
+};
 
-use crate::fields::{columns, columns_in, facts, figures};
-use crate::segment::{
-    SCHEMA_VERSION, SegmentName, attach_statement, quote_identifier, samples_sql, schema_in,
+use crate::{
+    fields::{columns, columns_in, facts, figures},
+    segment::{SCHEMA_VERSION, SegmentName, attach_statement, quote_identifier, samples_sql, schema_in},
 };
 
 /// An attached database in memory with the same tables, empty. Every view starts with it, so that the views exist when
@@ -168,7 +172,9 @@ pub(crate) fn views_sql(tables: &[Tables]) -> String {
     let other_facts = facts().filter(|field| {
         !["parent_pid", "name", "user_name", "executable", "command_line"].contains(&field.column)
     });
+    let minute_ms = Spacing::OneAMinute.least_ms().to_string();
     sql += &PROCESSES_AT_MACRO
+        .replace("$silent_after_ms", &staleness::sql_silent_after_ms(&["interval_ms", &minute_ms]))
         .replace("$figures", &columns(figures()))
         .replace("$other_facts", &columns(other_facts))
         .replace("$samples", &rows(Rows::SamplesAt("latest", None)));

@@ -20,6 +20,7 @@ mod tests;
 
 pub use deadline::{CancelOnDrop, Deadline, Stopped};
 use expression::Expression;
+use fleetps_nats::model::ProcessView;
 pub use in_sql::AskedPatterns;
 use pattern::Pattern;
 
@@ -76,6 +77,30 @@ pub struct Fields<'a> {
     pub container: Option<&'a str>,
 }
 
+impl<'a> From<&ProcessView<'a>> for Fields<'a> {
+    fn from(view: &ProcessView<'a>) -> Self {
+        let (process, rates) = (view.process, view.rates());
+        Self {
+            host: view.host().as_str(),
+            name: &process.name,
+            command_line: process.command_line.as_deref(),
+            user_name: process.user_name.as_deref(),
+            pid: process.pid,
+            parent_pid: process.parent_pid,
+            cpu_percent: process.cpu_percent.map(f64::from),
+            resident_bytes: process.resident_bytes.map(|bytes| bytes as f64),
+            memory_percent: view.memory_percent(),
+            read_per_s: rates.read_per_s,
+            written_per_s: rates.written_per_s,
+            threads: process.threads,
+            state: Some(process.state),
+            age_s: view.age_us() as f64 / 1e6,
+            unit: process.unit.as_deref(),
+            container: process.container.as_deref(),
+        }
+    }
+}
+
 /// A filter as an SQL condition over a relation with the columns `host, name, command_line, user_name, pid, parent_pid,
 /// cpu_percent, resident_bytes, memory_percent, read_per_s, written_per_s, threads, state, age_s, unit, container`.
 #[derive(Debug, Clone, PartialEq)]
@@ -111,12 +136,12 @@ impl Filter {
     /// When the deadline came first.
     pub fn matching<'a>(
         &self,
-        processes: impl IntoIterator<Item = Fields<'a>>,
+        processes: impl IntoIterator<Item: Into<Fields<'a>>>,
         deadline: &Deadline,
     ) -> Result<Vec<bool>, Stopped> {
-        let matches = |fields: Fields<'a>| match &self.expression {
+        let matches = |process| match &self.expression {
             None => Ok(true),
-            Some(expression) => deadline.check().map(|()| expression.matches(&fields)),
+            Some(expression) => deadline.check().map(|()| expression.matches(&Into::into(process))),
         };
         processes.into_iter().map(matches).collect()
     }

@@ -2,7 +2,7 @@
 
 use std::{cmp::Reverse, collections::HashMap};
 
-use fleetps_nats::{Snapshot, snapshot::Process};
+use fleetps_nats::{Snapshot, model::rate, snapshot::Process};
 
 /// A resident set that changed by less is not worth a line.
 const MIN_RESIZED_BYTES: u64 = 1 << 20;
@@ -49,15 +49,15 @@ pub fn diff(before: &Snapshot, after: &Snapshot) -> Diff {
     let earlier: HashMap<_, &Process> = by_identity(before);
     let later = by_identity(after);
     let is_kept = |process: &Process| {
-        let identity = identity(process);
-        !rebooted && earlier.contains_key(&identity) && later.contains_key(&identity)
+        let key = process.key();
+        !rebooted && earlier.contains_key(&key) && later.contains_key(&key)
     };
     let gone = before.processes.iter().filter(|process| !is_kept(process)).collect();
     let (both, started): (Vec<_>, Vec<_>) = after.processes.iter().partition(|process| is_kept(process));
     let kept: Vec<Changed> = both
         .into_iter()
         .filter_map(|process| {
-            let before = earlier.get(&identity(process))?;
+            let before = earlier.get(&process.key())?;
             Some(Changed { before: Process::clone(before), after: process.clone() })
         })
         .collect();
@@ -75,11 +75,7 @@ pub fn diff(before: &Snapshot, after: &Snapshot) -> Diff {
 }
 
 fn by_identity(snapshot: &Snapshot) -> HashMap<(u32, i64), &Process> {
-    snapshot.processes.iter().map(|process| (identity(process), process)).collect()
-}
-
-fn identity(process: &Process) -> (u32, i64) {
-    (process.pid, process.started_at_us)
+    snapshot.processes.iter().map(|process| (process.key(), process)).collect()
 }
 
 /// Pairs what is gone with what was started of the same program; returns what was started, what is gone, what was
@@ -101,9 +97,9 @@ fn pair(mut started: Vec<&Process>, mut gone: Vec<&Process>) -> (Vec<Process>, V
         }
     }
     let mut gone: Vec<Process> = by_program.into_values().flatten().cloned().collect();
-    alone.sort_unstable_by_key(identity);
-    gone.sort_unstable_by_key(identity);
-    restarted.sort_unstable_by_key(|pair| identity(&pair.after));
+    alone.sort_unstable_by_key(Process::key);
+    gone.sort_unstable_by_key(Process::key);
+    restarted.sort_unstable_by_key(|pair| pair.after.key());
     (alone, gone, restarted)
 }
 
@@ -123,16 +119,15 @@ fn resized(kept: &[Changed]) -> Vec<Changed> {
             - i128::from(pair.before.resident_bytes.unwrap_or(0))
     };
     let mut resized: Vec<Changed> = kept.iter().filter(is_resized).cloned().collect();
-    resized.sort_by_key(|pair| (Reverse(growth(pair)), identity(&pair.after)));
+    resized.sort_by_key(|pair| (Reverse(growth(pair)), pair.after.key()));
     resized
 }
 
 fn busy(kept: Vec<Changed>) -> Vec<Changed> {
-    // A counter that went back was reset.
-    let spent_ms = |pair: &Changed| pair.after.cpu_time_ms?.checked_sub(pair.before.cpu_time_ms?);
+    let spent_ms = |pair: &Changed| rate::growth(pair.before.cpu_time_ms, pair.after.cpu_time_ms);
     let mut busy = kept;
     busy.retain(|pair| spent_ms(pair).is_some_and(|spent_ms| spent_ms > 0));
-    busy.sort_by_key(|pair| (Reverse(spent_ms(pair)), identity(&pair.after)));
+    busy.sort_by_key(|pair| (Reverse(spent_ms(pair)), pair.after.key()));
     busy
 }
 

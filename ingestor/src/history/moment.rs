@@ -1,7 +1,12 @@
 //! The process table as it was at a moment.
 
+use std::sync::Arc;
+
 use duckdb::params;
-use fleetps_nats::{HostName, Snapshot};
+use fleetps_nats::{
+    HostName,
+    model::{HostState, SnapshotPair, Spacing},
+};
 
 use super::{
     History, HistoryError, Listing, Resolution, Span,
@@ -9,11 +14,6 @@ use super::{
     reading::{Reading, coarsest},
 };
 use crate::time::ceil_ms;
-
-/// A snapshot says how it was for so many intervals after it: one or two may be lost without anything being wrong.
-const INTERVALS: i64 = 3;
-/// The same where one snapshot a minute is kept: two minutes pass between the first of a minute and the last of the next.
-pub(super) const THINNED_US: i64 = 3 * 60 * 1_000_000;
 
 /// The process table at a moment, or why there is none.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,10 +27,8 @@ pub enum AtMoment {
 /// A snapshot of the past.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PastSnapshot {
-    /// The snapshot, as it was published, as far as segments keep it.
-    pub snapshot: Snapshot,
-    /// The one before it, where that is of the same boot, for rates.
-    pub previous: Option<Snapshot>,
+    /// The snapshot, as it was published, as far as segments keep it, with the one before it.
+    pub pair: SnapshotPair,
     /// When the snapshot before it was captured, of whichever boot.
     pub earlier_us: Option<i64>,
     /// When the snapshot after it was captured.
@@ -49,7 +47,7 @@ pub enum NoSnapshot {
         /// The first.
         first_us: i64,
     },
-    /// It was after the last, by more than three intervals.
+    /// It was so long after the last that the host was silent.
     AfterLast {
         /// The last.
         last_us: i64,
@@ -127,7 +125,7 @@ fn locate<'a>(
     }
     // One a minute is kept of a host that was beyond its share, whatever its segment keeps of others.
     if let Some(table) = table
-        && at_us.saturating_sub(table.captured_us) <= THINNED_US
+        && is_up(table, at_us, Spacing::OneAMinute)
     {
         return Ok(Ok(table));
     }
@@ -148,12 +146,12 @@ fn silence(before_us: i64, next_us: Option<i64>) -> NoSnapshot {
 
 /// Whether a snapshot is so near before a moment that the host was then as it says.
 fn says_how_it_was(place: Place<'_>, at_us: i64) -> bool {
-    let intervals_us = INTERVALS * place.interval_us;
-    let patience_us = match place.held.resolution() {
-        Resolution::Samples => intervals_us,
-        Resolution::Minutes | Resolution::Hours => intervals_us.max(THINNED_US),
-    };
-    at_us.saturating_sub(place.captured_us) <= patience_us
+    is_up(place, at_us, place.held.resolution().spacing())
+}
+
+fn is_up(place: Place<'_>, at_us: i64, spacing: Spacing) -> bool {
+    let age_us = at_us.saturating_sub(place.captured_us);
+    HostState::after(age_us, place.interval_ms, spacing) == HostState::Up
 }
 
 fn past_snapshot(
@@ -174,10 +172,8 @@ fn past_snapshot(
         }
         (None, None) => None,
     };
-    let previous = previous.filter(|previous| previous.boot_id == snapshot.boot_id);
     Ok(PastSnapshot {
-        snapshot,
-        previous,
+        pair: SnapshotPair::new(host.clone(), Arc::new(snapshot), previous.map(Arc::new)),
         earlier_us: earlier.map(|earlier| earlier.captured_us),
         later_us,
         resolution: place.held.resolution(),

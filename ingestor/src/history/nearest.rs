@@ -16,8 +16,8 @@ use crate::catalog::{Held, HostRange};
 pub(super) struct Place<'a> {
     /// When it was captured, in µs since 1970 UTC.
     pub(super) captured_us: i64,
-    /// The time to the next, as it was set then.
-    pub(super) interval_us: i64,
+    /// The time to the next, in ms, as it was set then.
+    pub(super) interval_ms: u32,
     /// The segment that holds it.
     pub(super) held: &'a Held,
 }
@@ -74,16 +74,16 @@ impl<'a> Reading<'a> {
             let Some(range) = which.range(held, host).filter(|range| range.first_us <= at_us) else {
                 continue;
             };
-            let (captured_us, interval_us) = if range.last_us <= at_us {
-                (range.last_us, range.interval_us)
+            let (captured_us, interval_ms) = if range.last_us <= at_us {
+                (range.last_us, range.interval_ms)
             } else {
                 let moments = self.moments(held, host)?;
                 let Some(latest) = moments.latest(at_us, which) else { continue };
-                (latest.captured_us, i64::from(latest.interval_ms) * 1000)
+                (latest.captured_us, latest.interval_ms)
             };
             // Of two at the same time, the one that was stored later.
             if best.is_none_or(|best| captured_us >= best.captured_us) {
-                best = Some(Place { captured_us, interval_us, held });
+                best = Some(Place { captured_us, interval_ms, held });
             }
         }
         Ok(best)

@@ -3,7 +3,10 @@
 use std::collections::BTreeSet;
 
 use duckdb::params;
-use fleetps_nats::{HostName, Snapshot};
+use fleetps_nats::{
+    HostName, Snapshot,
+    model::{HostState, Spacing, staleness},
+};
 
 use super::{
     HistoryError, Resolution, Span,
@@ -11,12 +14,7 @@ use super::{
 };
 use crate::{catalog::Held, time::ceil_ms};
 
-/// More than so many intervals without a sample are silence: one or two get lost where a host or network is busy.
-const SILENT_INTERVALS: i64 = 3;
-/// The spacing of the samples of hosts in rolled up segments.
-const ROLLED_UP_SPACING_MS: u32 = 60_000;
-
-/// A time without samples of a host, longer than three intervals.
+/// A time without samples of a host in which it was not up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Silence {
     pub(super) host: HostName,
@@ -50,8 +48,12 @@ pub(super) fn silences(
 ) -> Result<Vec<Silence>, HistoryError> {
     let segments = around(reading, host, span);
     let known_to_us = reading.segments().flat_map(Held::ranges).map(|(_, range)| range.last_us).max();
-    let spacing_ms = if coarsest(&segments) == Resolution::Hours { ROLLED_UP_SPACING_MS } else { 0 };
-    let Some(host) = host else { return of_all(reading, &segments, span, known_to_us, spacing_ms) };
+    // Thinning leaves all samples of hosts, without their processes; rolling up leaves one a minute.
+    let spacing = match coarsest(&segments) {
+        Resolution::Samples | Resolution::Minutes => Spacing::EverySample,
+        Resolution::Hours => Spacing::OneAMinute,
+    };
+    let Some(host) = host else { return of_all(reading, &segments, span, known_to_us, spacing) };
     let mut moments = Vec::new();
     for held in segments {
         moments.extend_from_slice(reading.moments(held, host)?.all());
@@ -59,11 +61,11 @@ pub(super) fn silences(
     moments.sort_by_key(|moment| moment.captured_us);
     let nexts = moments.iter().skip(1).map(Some).chain([None]);
     let silences = moments.iter().zip(nexts).filter_map(|(moment, next)| {
-        let interval_ms = moment.interval_ms.max(next.map_or(0, |next| next.interval_ms)).max(spacing_ms);
+        let interval_ms = moment.interval_ms.max(next.map_or(0, |next| next.interval_ms));
         let back_us = next.map(|next| next.captured_us);
         let silence = Silence { host: host.clone(), last_us: moment.captured_us, back_us };
         let until_us = back_us.or(known_to_us)?;
-        let is_silence = until_us - moment.captured_us > SILENT_INTERVALS * 1000 * i64::from(interval_ms);
+        let is_silence = is_silence(until_us - moment.captured_us, interval_ms, spacing);
         (is_silence && moment.captured_us < span.to_us && until_us > span.from_us).then_some(silence)
     });
     Ok(silences.collect())
@@ -77,11 +79,17 @@ pub(super) fn between(host: &HostName, before_us: Option<i64>, newer: &[&Snapsho
     let moments: Vec<(i64, u32)> = before.into_iter().chain(moments).collect();
     let silences = moments.windows(2).filter_map(|pair| {
         let &[(last_us, interval_ms), (back_us, next_interval_ms)] = pair else { return None };
-        let most_us = SILENT_INTERVALS * 1000 * i64::from(interval_ms.max(next_interval_ms));
+        let (length_us, interval_ms) = (back_us.saturating_sub(last_us), interval_ms.max(next_interval_ms));
         let silence = Silence { host: host.clone(), last_us, back_us: Some(back_us) };
-        (back_us.saturating_sub(last_us) > most_us).then_some(silence)
+        is_silence(length_us, interval_ms, Spacing::EverySample).then_some(silence)
     });
     silences.collect()
+}
+
+/// Whether so long a time between two samples is a silence. `interval_ms` is the longer of their two intervals: where the
+/// setting changed, the next sample came as late as the new one says.
+fn is_silence(length_us: i64, interval_ms: u32, spacing: Spacing) -> bool {
+    HostState::after(length_us, interval_ms, spacing) != HostState::Up
 }
 
 /// The same for all hosts, in one query: there may be too many for what is kept of each in memory.
@@ -90,15 +98,18 @@ fn of_all(
     segments: &[&Held],
     span: Span,
     known_to_us: Option<i64>,
-    spacing_ms: u32,
+    spacing: Spacing,
 ) -> Result<Vec<Silence>, HistoryError> {
-    let sql = include_str!("silence.sql").replace("$host_sample", &reading.relation("host_sample", segments));
+    let silent_after_ms = staleness::sql_silent_after_ms(&["interval_ms", "next_interval_ms", "$2"]);
+    let sql = include_str!("silence.sql")
+        .replace("$host_sample", &reading.relation("host_sample", segments))
+        .replace("$silent_after_ms", &silent_after_ms);
     let mut statement = reading.connection.prepare(&sql)?;
     let (from_ms, to_ms) = span.bounds_ms();
-    let rows = statement.query_map(
-        params![known_to_us.map(ceil_ms), spacing_ms, SILENT_INTERVALS, from_ms, to_ms],
-        |row| Ok((row.get::<_, String>(0)?, row.get(1)?, row.get(2)?)),
-    )?;
+    let rows = statement
+        .query_map(params![known_to_us.map(ceil_ms), spacing.least_ms(), from_ms, to_ms], |row| {
+            Ok((row.get::<_, String>(0)?, row.get(1)?, row.get(2)?))
+        })?;
     let mut silences = Vec::new();
     for row in rows {
         let (host, last_us, back_us) = row?;

@@ -1,5 +1,5 @@
--- Where nothing came from a host for longer than $3 times its interval. $1 is the last moment that is known of any host, $2
--- the spacing that is kept; within the span from $4 to $5.
+-- Where nothing came from a host for so long that it was silent. $1 is the last moment that is known of any host, $2 the
+-- spacing that is kept; within the span from $3 to $4.
 SELECT host, epoch_us(captured_at), epoch_us(next_at)
 FROM (
     SELECT host, captured_at, interval_ms,
@@ -9,6 +9,6 @@ FROM (
 )
 -- The longer of two intervals: where the setting changed, the next sample came as late as the new one says.
 WHERE coalesce(epoch_ms(next_at), $1) - epoch_ms(captured_at)
-        > $3 * greatest(interval_ms, coalesce(next_interval_ms, 0), $2)::BIGINT
-    AND captured_at < make_timestamp_ms($5::BIGINT)::TIMESTAMP_MS AND coalesce(epoch_ms(next_at), $1) > $4
+        > $silent_after_ms
+    AND captured_at < make_timestamp_ms($4::BIGINT)::TIMESTAMP_MS AND coalesce(epoch_ms(next_at), $1) > $3
 ORDER BY host, captured_at

@@ -1,5 +1,7 @@
 //! How finely the past was kept.
 
+use fleetps_nats::model::Spacing;
+
 /// How finely the past was kept where an answer comes from; of several, the coarsest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Resolution {
@@ -9,4 +11,14 @@ pub enum Resolution {
     Minutes,
     /// Sums of every hour; no process tables.
     Hours,
+}
+
+impl Resolution {
+    /// How close together process tables are kept.
+    pub(crate) fn spacing(self) -> Spacing {
+        match self {
+            Self::Samples => Spacing::EverySample,
+            Self::Minutes | Self::Hours => Spacing::OneAMinute,
+        }
+    }
 }

@@ -16,6 +16,7 @@ mod fleet;
 mod flood;
 mod hostile_messages;
 mod ledger;
+mod model_in_sql;
 mod naive;
 mod over_time;
 mod program;

@@ -33,7 +33,8 @@ pub enum HostState {
 pub enum Spacing {
     /// All of them: the present, and the past before it is thinned.
     EverySample,
-    /// The last of each minute. A host that sends more often is not silent because its other snapshots are gone.
+    /// The last of each minute. A host that sends more often is not silent because its other snapshots are gone: up to two
+    /// minutes pass between the one kept of a minute and the one kept of the next.
     OneAMinute,
 }
 

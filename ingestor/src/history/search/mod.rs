@@ -1,11 +1,14 @@
 //! Processes on all hosts at a moment.
 
 use duckdb::{Row, params_from_iter};
-use fleetps_nats::{HostName, snapshot::Process};
+use fleetps_nats::{
+    HostName,
+    model::{Spacing, derived, rate, staleness},
+    snapshot::Process,
+};
 
 use super::{
-    History, HistoryError, Identity, Listing, Resolution,
-    moment::THINNED_US,
+    History, HistoryError, Identity, Listing,
     reading::{Reading, coarsest},
 };
 use crate::{
@@ -77,6 +80,10 @@ fn find(
         .replace("$process", &reading.relation("process", &segments))
         .replace("$first", &first)
         .replace("$last", &last)
+        .replace("$memory_percent", &derived::sql_memory_percent("resident_bytes", "memory_total_bytes"))
+        .replace("$read_per_s", &rate::sql_per_second("read_since", "elapsed_ms"))
+        .replace("$written_per_s", &rate::sql_per_second("written_since", "elapsed_ms"))
+        .replace("$age_s", &derived::sql_age_s("captured_at", "started_at"))
         .replace("$condition", condition_text);
     let mut statement = reading.connection.prepare(&sql)?;
     let rows = statement.query_map(params_from_iter(&condition.values), found)?;
@@ -97,7 +104,8 @@ fn find_moments(
 ) -> duckdb::Result<Option<(String, String)>> {
     let sql = include_str!("moments.sql")
         .replace("$at_ms", &floor_ms(at_us).to_string())
-        .replace("$samples", &samples_with_patience(reading, segments));
+        .replace("$silent_after_ms", &staleness::sql_silent_after_ms(&["interval_ms", "spacing_ms"]))
+        .replace("$samples", &samples_with_spacing(reading, segments));
     reading.connection.execute_batch(&sql)?;
     let bounds = "SELECT epoch_ms(min(captured_at)), epoch_ms(max(captured_at)) FROM moments";
     let (first_ms, last_ms): (Option<i64>, Option<i64>) =
@@ -127,18 +135,15 @@ fn lately<'a>(reading: &Reading<'a>, at_us: i64) -> Vec<&'a Held> {
     latest
 }
 
-fn samples_with_patience(reading: &Reading<'_>, segments: &[&Held]) -> String {
-    let of = |is_thinned: bool| -> String {
-        let is_thinned = |held: &&&Held| (held.resolution() != Resolution::Samples) == is_thinned;
-        let segments: Vec<&Held> = segments.iter().filter(is_thinned).copied().collect();
-        reading.relation("host_sample", &segments)
+/// The samples of hosts, each with the [`Spacing`] of its segment.
+fn samples_with_spacing(reading: &Reading<'_>, segments: &[&Held]) -> String {
+    let of = |spacing: Spacing| {
+        let is_it = |held: &&&Held| held.resolution().spacing() == spacing;
+        let segments: Vec<&Held> = segments.iter().filter(is_it).copied().collect();
+        let samples = reading.relation("host_sample", &segments);
+        format!("SELECT *, {} AS spacing_ms FROM {samples}", spacing.least_ms())
     };
-    format!(
-        "(SELECT *, 0 AS patience_ms FROM {} UNION ALL BY NAME SELECT *, {} AS patience_ms FROM {})",
-        of(false),
-        THINNED_US / 1000,
-        of(true)
-    )
+    format!("({} UNION ALL BY NAME {})", of(Spacing::EverySample), of(Spacing::OneAMinute))
 }
 
 /// How many were found in all, and one of them; absent if the row is not of a host, which only somebody else can have

@@ -1,6 +1,5 @@
 -- The moments that a search looks at: of every host that was not silent at $at_ms its last snapshot, and the one before it
--- for rates, if that is of the same boot. A host sample here has `patience_ms`: for how long it says how it was, if that is
--- more than three intervals.
+-- for rates, if that is of the same boot. A host sample here has `spacing_ms`, the least time between two that are kept.
 CREATE OR REPLACE TEMP TABLE moments AS
 WITH latest AS (
     -- Not windows, which would sort all samples.
@@ -8,7 +7,7 @@ WITH latest AS (
         {
             'boot_id': boot_id, 'captured_at': captured_at, 'monotonic_ms': monotonic_ms,
             'memory_total_bytes': memory_total_bytes,
-            'patience_ms': greatest(patience_ms, 3 * interval_ms::BIGINT)
+            'silent_after_ms': $silent_after_ms
         },
         captured_at,
         2
@@ -20,10 +19,10 @@ WITH latest AS (
 pair AS (
     SELECT host, last[1] AS now, last[2] AS previous
     FROM latest
-    WHERE $at_ms - epoch_ms(last[1].captured_at) <= last[1].patience_ms
+    WHERE $at_ms - epoch_ms(last[1].captured_at) <= last[1].silent_after_ms
 )
 SELECT host, now.boot_id AS boot_id, now.captured_at AS now_at, now.memory_total_bytes AS memory_total_bytes,
-    (now.monotonic_ms - previous.monotonic_ms) / 1000 AS elapsed_s,
+    now.monotonic_ms - previous.monotonic_ms AS elapsed_ms,
     unnest(CASE WHEN previous.boot_id = now.boot_id THEN [now.captured_at, previous.captured_at] ELSE [now.captured_at] END)
         AS captured_at
 FROM pair

@@ -16,10 +16,10 @@ known AS (
 ),
 found AS (
     SELECT *,
-        100.0 * resident_bytes / nullif(memory_total_bytes, 0) AS memory_percent,
-        CASE WHEN elapsed_s > 0 AND read_since >= 0 THEN read_since / elapsed_s END AS read_per_s,
-        CASE WHEN elapsed_s > 0 AND written_since >= 0 THEN written_since / elapsed_s END AS written_per_s,
-        (epoch_us(captured_at) - epoch_us(started_at)) / 1e6 AS age_s
+        $memory_percent AS memory_percent,
+        $read_per_s AS read_per_s,
+        $written_per_s AS written_per_s,
+        $age_s AS age_s
     FROM sampled JOIN known USING (host, boot_id, pid, started_at)
 )
 SELECT count(*) OVER (), host, boot_id, pid, epoch_us(started_at), epoch_us(captured_at), parent_pid, name, executable,

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use duckdb::params;
-use fleetps_nats::HostName;
+use fleetps_nats::{HostName, model::rate};
 
 use crate::{
     catalog::Rows,
@@ -19,8 +19,6 @@ use crate::{
 const HOURS_FROM_US: i64 = 48 * HOUR_US;
 /// No part is shorter than so many intervals, or it might lie between two samples.
 const LEAST_INTERVALS: i64 = 2;
-/// The interval where one sample of every minute is kept.
-const MINUTE_MS: i64 = 60_000;
 
 /// What a breakdown divides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,10 +71,12 @@ pub(super) fn breakdown(
     let [Some(first), Some(second)] = [bounds_us.first(), bounds_us.get(1)] else {
         return Ok(Breakdown { resolution: kept, bounds_us, layers: Vec::new(), other: Vec::new() });
     };
+    let cpu_growth_ms = format!("sum({})::DOUBLE", rate::sql_growth("cpu_ms"));
     let sql = include_str!("breakdown.sql")
         .replace("$process_hour", &reading.relation("process_hour", &summed))
         .replace("$process_sample", &reading.rows(Rows::SamplesBetween(&at("$2"), &at("$3")), &sampled))
-        .replace("$programs", &reading.relation("process", &segments));
+        .replace("$programs", &reading.relation("process", &segments))
+        .replace("$cpu_ms_per_s", &rate::sql_per_second(&cpu_growth_ms, "any_value(elapsed_ms)"));
     let mut statement = reading.connection.prepare(&sql)?;
     let (from_ms, to_ms) = span.bounds_ms();
     let params = params![host.as_str(), from_ms, to_ms, (second - first) / 1000];
@@ -114,7 +114,7 @@ fn least_part_us(
     let (from_ms, to_ms) = span.bounds_ms();
     let interval_ms: i64 =
         reading.connection.query_row(&sql, params![host.as_str(), from_ms, to_ms], |row| row.get(0))?;
-    let spacing_ms = if kept == Resolution::Samples { interval_ms } else { interval_ms.max(MINUTE_MS) };
+    let spacing_ms = interval_ms.max(i64::from(kept.spacing().least_ms()));
     Ok(spacing_ms * LEAST_INTERVALS * 1000)
 }
 

@@ -53,7 +53,8 @@ program AS (
     GROUP BY ALL
 )
 SELECT name, part,
-    100 * sum(if(cpu_ms < 0, NULL, cpu_ms))::DOUBLE / nullif(any_value(elapsed_ms), 0),
+    -- CPU time in ms per second: ten times the percentage.
+    ($cpu_ms_per_s) / 10,
     sum(resident_bytes)::DOUBLE / any_value(snapshots)
 FROM used
 JOIN covered USING (part)

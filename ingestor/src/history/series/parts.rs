@@ -4,6 +4,8 @@
 
 use std::collections::BTreeMap;
 
+use fleetps_nats::model::rate;
+
 use super::extent::Extent;
 use crate::history::Span;
 
@@ -35,6 +37,13 @@ impl Gathered {
         self.sum += value * weight;
         self.weight += weight;
         self.peak(value);
+    }
+
+    /// The rate of a counter that grew by `growth`, if there is one; it counts as long as it lasted.
+    pub(super) fn add_rate(&mut self, growth: f64, elapsed_ms: i64) {
+        if let Some(per_s) = rate::per_second(growth, elapsed_ms) {
+            self.add(per_s, rate::seconds(elapsed_ms));
+        }
     }
 
     /// A value that does not count in the mean.
@@ -121,10 +130,9 @@ impl<const L: usize, const C: usize> Parts<L, C> {
             for (place, (last, now)) in last.iter_mut().zip(sample.counters).enumerate() {
                 let Some(now) = now else { continue };
                 let before = last.replace((sample.monotonic_ms, now));
-                let rate = before.and_then(|(ms, value)| rate(now - value, sample.monotonic_ms - ms));
                 let gathered = part.as_mut().and_then(|part| part.rates.get_mut(place));
-                if let (Some(gathered), Some((per_s, elapsed_s))) = (gathered, rate) {
-                    gathered.add(per_s, elapsed_s);
+                if let (Some(gathered), Some((ms, value))) = (gathered, before) {
+                    gathered.add_rate(now - value, sample.monotonic_ms - ms);
                 }
             }
         }
@@ -134,12 +142,6 @@ impl<const L: usize, const C: usize> Parts<L, C> {
     pub(super) fn into_parts(self) -> impl Iterator<Item = Part<L, C>> {
         self.parts.into_values()
     }
-}
-
-/// By how much per second a counter grew, and the seconds; `None` where it went back or no time passed.
-pub(super) fn rate(growth: f64, elapsed_ms: i64) -> Option<(f64, f64)> {
-    let elapsed_s = elapsed_ms as f64 / 1000.0;
-    (growth >= 0.0 && elapsed_s > 0.0).then(|| (growth / elapsed_s, elapsed_s))
 }
 
 #[cfg(test)]

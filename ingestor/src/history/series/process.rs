@@ -2,13 +2,13 @@
 
 use duckdb::params;
 use fleetps_nats::model::{
-    Field, Kind, Unit,
+    Field, Kind, Unit, derived,
     process::{COUNTERS, LEVELS, PROCESS},
 };
 
 use super::{
     extent::Extent,
-    parts::{Gathered, Part, Parts, Sample, rate},
+    parts::{Gathered, Part, Parts, Sample},
 };
 use crate::{
     catalog::{Held, Rows},
@@ -174,7 +174,7 @@ fn read_process(
 /// When its counters were zero, by the clock since the boot, where the process started in this span.
 fn counting_since_ms(samples: &[ProcessSample], process: &Identity, span: Span) -> Option<i64> {
     let first = samples.iter().min_by_key(|sample| sample.monotonic_ms)?;
-    let age_ms = (first.captured_at_us - process.started_at_us) / 1000;
+    let age_ms = derived::age_us(first.captured_at_us, process.started_at_us) / 1000;
     let is_of_span = process.started_at_us >= span.from_us && age_ms >= LEAST_AGE_MS;
     is_of_span.then_some(first.monotonic_ms - age_ms)
 }
@@ -209,10 +209,8 @@ fn add_hours(
         }
         for counter in COUNTERS_OF_HOURS {
             let growth: Option<f64> = row.get(counter)?;
-            let rate = growth.and_then(|growth| rate(growth, (last_us - first_us) / 1000));
-            if let (Some(rates), Some((per_s, elapsed_s))) = (slot(&mut part.rates, &COUNTERS, counter), rate)
-            {
-                rates.add(per_s, elapsed_s);
+            if let (Some(rates), Some(growth)) = (slot(&mut part.rates, &COUNTERS, counter), growth) {
+                rates.add_rate(growth, (last_us - first_us) / 1000);
             }
         }
         let percent: Option<f64> = row.get("cpu_percent_max")?;

@@ -34,7 +34,7 @@ fn go_to(second: i64, history: &History, name: SegmentName, host: &HostName) -> 
     let AtMoment::Snapshot(past) = history.snapshot_at(host, second * SECOND_US).unwrap() else {
         panic!("nothing at {second}");
     };
-    assert_eq!(past.snapshot.processes[0].threads.map(i64::from), Some(second));
+    assert_eq!(past.pair.latest().processes[0].threads.map(i64::from), Some(second));
     let stretch = history.state().engine.stretches.get(&(name, host.clone(), true)).unwrap();
     (stretch.first_us / SECOND_US, stretch.last_us / SECOND_US)
 }

@@ -23,7 +23,7 @@ pub fn check_diff(history: &History, published: &[Published], rng: &mut Rng) {
     let (before, after) = (all[a.min(b)], all[a.max(b)]);
     let of_history = |snapshot: &Snapshot| match history.snapshot_at(&host, snapshot.captured_at_us).unwrap()
     {
-        AtMoment::Snapshot(past) => past.snapshot,
+        AtMoment::Snapshot(past) => past.pair.latest().clone(),
         AtMoment::Nothing(nothing) => panic!("{nothing:?}"),
     };
     let found = diff(&of_history(before), &of_history(after));

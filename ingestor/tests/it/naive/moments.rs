@@ -1,9 +1,12 @@
 //! What the history should say of a moment.
 
-use std::collections::{BTreeSet, HashMap};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
 
 use fleetps_ingestor::history::{AtMoment, History, NoSnapshot, PastSnapshot, Resolution, Span};
-use fleetps_nats::{HostName, Snapshot};
+use fleetps_nats::{HostName, Snapshot, model::SnapshotPair};
 
 use crate::fleet::Published;
 
@@ -87,8 +90,13 @@ pub fn at_moment(published: &[Published], kept: &Kept, host: &HostName, at_us: i
     let (earlier, table, later_us) = around(&tables, at_us);
     if let Some(snapshot) = table.filter(|table| kept.says_how_it_was(table, at_us)) {
         return AtMoment::Snapshot(Box::new(PastSnapshot {
-            snapshot: snapshot.clone(),
-            previous: earlier.filter(|earlier| earlier.boot_id == snapshot.boot_id).cloned(),
+            pair: SnapshotPair::new(
+                host.clone(),
+                Arc::new(snapshot.clone()),
+                earlier
+                    .filter(|earlier| earlier.boot_id == snapshot.boot_id)
+                    .map(|earlier| Arc::new(earlier.clone())),
+            ),
             earlier_us: earlier.map(|earlier| earlier.captured_at_us),
             later_us,
             resolution: kept.resolution,

@@ -17,7 +17,7 @@ use crate::fleet::Published;
 
 /// What a search should find among one process of a snapshot.
 fn found(host: &HostName, past: &PastSnapshot, process: &Process) -> Found {
-    let (now, before) = (&past.snapshot, past.previous.as_ref());
+    let (now, before) = (past.pair.latest(), past.pair.previous());
     let same = |other: &&Process| (other.pid, other.started_at_us) == (process.pid, process.started_at_us);
     let rate = |counter: fn(&Process) -> Option<u64>| {
         let earlier = before?.processes.iter().find(same)?;
@@ -43,7 +43,7 @@ pub fn check_search(history: &History, published: &[Published], kept: &Kept, rng
     let mut expected = Vec::new();
     for host in hosts(published) {
         let AtMoment::Snapshot(past) = at_moment(published, kept, host, at_us) else { continue };
-        let of_host = past.snapshot.processes.iter().map(|process| found(host, &past, process));
+        let of_host = past.pair.latest().processes.iter().map(|process| found(host, &past, process));
         let of_host: Vec<Found> = of_host.collect();
         let matching = filter.matching(of_host.iter().map(fields), &patient).unwrap();
         expected.extend(
