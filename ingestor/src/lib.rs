@@ -16,6 +16,7 @@
 #![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
 
 pub mod audit;
+mod audit_keeper;
 pub mod backup;
 pub mod catalog;
 pub mod check;

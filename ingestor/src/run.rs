@@ -21,7 +21,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    audit,
+    audit_keeper,
     catalog::Shelf,
     error::IngestError,
     intake::{
@@ -204,7 +204,7 @@ async fn run_parts(
     let letters = tokio::spawn(publish_dead_letters(client.clone(), letters));
     // One of the ingestors keeps the audit, which is not divided.
     let auditing = (settings.partition == 0).then(|| {
-        tokio::spawn(audit::keep(
+        tokio::spawn(audit_keeper::keep(
             client.clone(),
             settings.clone(),
             audited,

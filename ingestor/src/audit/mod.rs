@@ -1,8 +1,7 @@
 //! The audit as segments of its own: who did what, for longer than the broker keeps it.
 //!
-//! `keep` moves entries from the stream to segments, merges these, and lets go of what is too old, as `plan` says; `segment`
-//! makes the files, `name` is what they are called, `folder` which there are, `damage` finds those that cannot be relied on.
-//! `search` reads them, `verify` follows the chain.
+//! `segment` makes the files, `name` is what they are called, `folder` which there are. `search` reads them, `verify` follows
+//! the chain. `crate::audit_keeper` moves entries from the stream to segments.
 //!
 //! **Beside the other segments, not in them:** who may see the hosts' past may not see the audit. So one set of files
 //! can be attached without the other.
@@ -10,11 +9,8 @@
 //! **The position is in the names,** as with the other segments: after a start it goes on after the highest sequence. A
 //! stream that was made anew, or lost its end, numbers anew; its entries are kept as another numbering.
 
-mod damage;
 mod folder;
-mod keep;
 mod name;
-mod plan;
 mod search;
 mod segment;
 mod verify;
@@ -22,19 +18,21 @@ mod verify;
 use std::path::Path;
 
 pub use folder::{AuditFolder, AuditLeftOut};
-pub(crate) use keep::keep;
 pub use name::AuditName;
 pub use search::{AuditAnswer, AuditQuery, AuditSearchError, search};
-use segment::last_link;
 pub use segment::{AuditFileError, seal};
+pub(crate) use segment::{last_link, merge};
 pub use verify::{Break, Chain, Verified, verify};
 
 use duckdb::Connection;
 
-use crate::segment::{Fault, attach_file, attach_statement, open_engine, quote_identifier};
+use crate::segment::{Fault, attach_file, attach_statement, open_engine, quote_identifier, verify_file};
 
 /// For attaching a segment, which reads its tables' descriptions.
 const MEMORY_MIB: u64 = 64;
+
+/// The action of the entry that says which entries were removed for their age.
+pub(crate) const REMOVED: &str = "audit.remove";
 
 /// The table, with `$catalog` for the attached database it goes to.
 const SCHEMA: &str = include_str!("schema.sql");
@@ -61,6 +59,11 @@ fn attach_one(folder: &Path, name: &AuditName) -> String {
 /// Attaches one segment.
 fn attach(connection: &Connection, folder: &Path, name: &AuditName) -> Result<(), Fault> {
     attach_file(connection, &folder.join(name.to_string()), &name.alias())
+}
+
+/// Reads every value of a segment.
+pub(crate) fn verify_segment(folder: &Path, name: &AuditName) -> Result<(), Fault> {
+    verify_file(&folder.join(name.to_string()), &name.alias())
 }
 
 /// Whether a segment can be attached.

@@ -69,7 +69,7 @@ impl AuditName {
     }
 
     /// The name of what `sources`, neighbours in order, become together.
-    pub(super) fn merged(sources: &[Self]) -> Option<Self> {
+    pub(crate) fn merged(sources: &[Self]) -> Option<Self> {
         let last_sequence = sources.last()?.last_sequence;
         Some(Self { last_sequence, ..*sources.first()? })
     }
@@ -85,12 +85,12 @@ impl AuditName {
     }
 
     /// Whether this comes before `other` in the order of the chain.
-    pub(super) fn is_before(&self, other: &Self) -> bool {
+    pub(crate) fn is_before(&self, other: &Self) -> bool {
         (self.epoch_s, self.first_sequence) < (other.epoch_s, other.first_sequence)
     }
 
     /// Whether `next` goes on where this one ends.
-    pub(super) fn is_followed_by(&self, next: &Self) -> bool {
+    pub(crate) fn is_followed_by(&self, next: &Self) -> bool {
         self.epoch_s == next.epoch_s && self.last_sequence + 1 == next.first_sequence
     }
 }

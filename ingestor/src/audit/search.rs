@@ -7,8 +7,8 @@ use fleetps_nats::audit::Chained;
 
 use super::{
     AuditFolder, AuditName,
-    damage::find_fault,
     segment::{COLUMNS, entry_of, open},
+    verify_segment,
 };
 use crate::segment::FolderError;
 
@@ -66,7 +66,7 @@ pub fn search(
     let mut answer = ask(&folder, &current, entries, query);
     if answer.is_err() {
         let (broken, whole): (Vec<_>, Vec<_>) =
-            current.iter().copied().partition(|name| find_fault(&folder, name).is_some());
+            current.iter().copied().partition(|name| verify_segment(&folder, name).is_err());
         if !broken.is_empty() {
             damaged.extend(broken);
             answer = ask(&folder, &whole, entries, query);

@@ -72,7 +72,7 @@ pub fn seal(folder: &Path, epoch_s: i64, entries: &[Chained]) -> Result<AuditNam
 }
 
 /// Makes one segment of `sources`, neighbours in order, which are left as they are.
-pub(super) fn merge(folder: &Path, sources: &[AuditName]) -> Result<AuditName, AuditFileError> {
+pub(crate) fn merge(folder: &Path, sources: &[AuditName]) -> Result<AuditName, AuditFileError> {
     let name = AuditName::merged(sources).ok_or(AuditFileError::Nothing)?;
     make(folder, name, |engine| {
         for source in sources {
@@ -178,7 +178,7 @@ pub(super) fn entry_of(row: &Row<'_>) -> duckdb::Result<Option<Chained>> {
 }
 
 /// The last entry in a segment.
-pub(super) fn last_link(folder: &Path, name: &AuditName) -> Result<Link, AuditFileError> {
+pub(crate) fn last_link(folder: &Path, name: &AuditName) -> Result<Link, AuditFileError> {
     let failed = AuditFileError::of(name);
     let engine = open_engine(MEMORY_MIB, 1, None).map_err(&failed)?;
     attach(&engine, folder, name).map_err(|fault| AuditFileError::unreadable(name, fault))?;

@@ -8,8 +8,7 @@ use std::{
 use fleetps_nats::audit::{Chained, Link, NO_HASH};
 
 use super::{
-    AuditFolder, AuditName, attach,
-    keep::REMOVED,
+    AuditFolder, AuditName, REMOVED, attach,
     segment::{COLUMNS, entry_of, open},
 };
 use crate::segment::{Fault, FolderError, quote_identifier};

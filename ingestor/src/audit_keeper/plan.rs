@@ -5,7 +5,7 @@ use std::time::Duration;
 use fleetps_nats::audit::{Chained, Link};
 use jiff::{Timestamp, tz::TimeZone};
 
-use super::AuditName;
+use crate::audit::AuditName;
 
 /// So many segments of one day are merged although more may come: a question over twenty small files is quick.
 const MERGE_COUNT: usize = 20;

@@ -4,13 +4,18 @@
 use std::{
     collections::HashMap,
     path::Path,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use jiff::Timestamp;
 
-use super::AuditName;
-use crate::segment::{Fault, VerifyLog, verify_file};
+use super::{Keeper, blocking::blocking, error::KeepError};
+use crate::{
+    audit::{AuditFolder, AuditName, verify_segment},
+    catalog::set_file_aside,
+    segment::{Fault, VerifyLog},
+};
 
 /// The file beside the segments that says which were read when.
 const VERIFIED: &str = "verified-audit.json";
@@ -97,7 +102,45 @@ impl Scrub {
     }
 }
 
-/// Reads a segment whole; what is wrong with it, if anything is.
-pub(super) fn find_fault(folder: &Path, name: &AuditName) -> Option<Fault> {
-    verify_file(&folder.join(name.to_string()), &name.alias()).err()
+impl Keeper {
+    /// Reads one segment, or all, and sets aside what is damaged twice. Where the newest was, the broker may have its
+    /// entries, and they are sealed again.
+    pub(super) async fn look_for_damage(&mut self, only: Option<AuditName>) -> Result<(), KeepError> {
+        let folder = self.folder();
+        let current = blocking(move || Ok(AuditFolder::scan(&folder)?.current)).await?;
+        let wanted = only.map_or_else(|| current.clone(), |name| vec![name]);
+        for name in wanted.into_iter().filter(|name| self.scrub.is_due(name)).collect::<Vec<_>>() {
+            let folder = self.folder();
+            let fault = blocking(move || Ok(verify_segment(&folder, &name).err())).await?;
+            let has_changed = fault.is_some() != self.scrub.doubts(&name);
+            if fault.is_none() {
+                self.scrub.remember(name, &current);
+            }
+            let is_proven = self.scrub.judge(name, fault, self.settings.quarantine_after);
+            let shelf = Arc::clone(&self.shelf);
+            let is_set_aside = blocking(move || {
+                let is_set_aside =
+                    is_proven && set_file_aside(shelf.folder(), &name.to_string(), &name.damaged_file_name());
+                if is_set_aside || has_changed {
+                    shelf.doubt_audit(&name)?;
+                }
+                Ok(is_set_aside)
+            })
+            .await?;
+            if is_set_aside && current.last() == Some(&name) {
+                self.position = None;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads a segment that was not read for long.
+    pub(super) async fn scrub(&mut self) -> Result<(), KeepError> {
+        let folder = self.folder();
+        let current = blocking(move || Ok(AuditFolder::scan(&folder)?.current)).await?;
+        match self.scrub.next(&current) {
+            Some(name) => self.look_for_damage(Some(name)).await,
+            None => Ok(()),
+        }
+    }
 }

@@ -1,0 +1,138 @@
+//! Keeps the audit: moves its entries from the stream to segments, merges these, and removes what is too old.
+//!
+//! `position` is how far the stream is sealed, `plan` decides what is merged and removed, `tidy` does it, `damage` reads
+//! segments whole and quarantines the damaged ones. What the files are and who reads them: `crate::audit`.
+
+mod blocking;
+mod damage;
+mod error;
+mod plan;
+mod position;
+mod tidy;
+
+use std::{
+    collections::HashMap,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use async_nats::Client;
+use fleetps_nats::{audit::Chained, with_causes};
+use tokio_util::sync::CancellationToken;
+
+use self::{blocking::blocking, damage::Scrub, error::KeepError, position::Position};
+use crate::{
+    audit::{AuditName, seal},
+    catalog::Shelf,
+    retention_clock::RetentionClock,
+    settings::IngestorSettings,
+    status::Progress,
+};
+
+/// The last seal of the program's run must be done within this.
+const LAST_SEAL_PATIENCE: Duration = Duration::from_secs(5);
+/// A merge that failed is tried again this much later; others go on meanwhile.
+const MERGE_RETRY: Duration = Duration::from_secs(15 * 60);
+
+/// Keeps the audit until `cancel`, and seals what there is then. What goes wrong is logged and tried again.
+pub(crate) async fn keep(
+    client: Client,
+    settings: IngestorSettings,
+    shelf: Arc<Shelf>,
+    (progress, clock): (Arc<Progress>, Arc<RetentionClock>),
+    cancel: CancellationToken,
+) {
+    let scrub = Scrub::of(shelf.folder());
+    let (retired, failed_merges) = (Vec::new(), HashMap::new());
+    let mut keeper = Keeper {
+        client,
+        settings,
+        shelf,
+        progress,
+        clock,
+        error: None,
+        position: None,
+        retired,
+        failed_merges,
+        scrub,
+    };
+    let mut ticks = tokio::time::interval(keeper.settings.seal_interval);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = cancel.cancelled() => break,
+            _ = ticks.tick() => keeper.step().await,
+        }
+    }
+    let _ = tokio::time::timeout(LAST_SEAL_PATIENCE, keeper.step()).await;
+}
+
+struct Keeper {
+    client: Client,
+    settings: IngestorSettings,
+    shelf: Arc<Shelf>,
+    progress: Arc<Progress>,
+    /// Why the last step failed.
+    error: Option<String>,
+    /// By which entries are too old.
+    clock: Arc<RetentionClock>,
+    /// The stream, and how far it is sealed; absent until both are known.
+    position: Option<Position>,
+    /// What was merged into another, and when: readers may just be attaching it.
+    retired: Vec<(AuditName, Instant)>,
+    /// The first source of each merge that failed, and when.
+    failed_merges: HashMap<AuditName, Instant>,
+    scrub: Scrub,
+}
+
+impl Keeper {
+    async fn step(&mut self) {
+        let stepped = self.try_step().await;
+        let error = stepped.as_ref().err().map(|error| with_causes(error));
+        if let Some(error) = &error {
+            if self.error.as_ref() != Some(error) {
+                tracing::warn!("the audit is not in segments yet: {error}; trying again");
+            }
+            // Looked up anew, in case the stream is another one.
+            self.position = None;
+        }
+        self.error.clone_from(&error);
+        if let Err(KeepError::Segment(_)) = stepped
+            && let Err(error) = self.look_for_damage(None).await
+        {
+            tracing::warn!("cannot look for damaged audit segments: {}", with_causes(&error));
+        }
+        self.progress.set_audit_error(error.or_else(|| self.scrub.problems()));
+    }
+
+    async fn try_step(&mut self) -> Result<(), KeepError> {
+        let mut position = match self.position.take() {
+            Some(position) => position,
+            None => Position::find(&self.client, self.folder()).await?,
+        };
+        self.seal_new(&mut position).await?;
+        self.tidy(&mut position).await?;
+        self.position = Some(position);
+        self.scrub().await
+    }
+
+    /// Seals what is new in the stream.
+    async fn seal_new(&self, position: &mut Position) -> Result<(), KeepError> {
+        loop {
+            let entries = position.next_entries().await?.ok_or(KeepError::Replaced)?;
+            let Some(last) = entries.last().map(Chained::link) else { return Ok(()) };
+            let (shelf, epoch_s) = (Arc::clone(&self.shelf), position.epoch_s);
+            blocking(move || {
+                seal(shelf.folder(), epoch_s, &entries)?;
+                Ok(shelf.publish_again()?)
+            })
+            .await?;
+            position.sealed = last;
+        }
+    }
+
+    fn folder(&self) -> PathBuf {
+        self.shelf.folder().to_owned()
+    }
+}
