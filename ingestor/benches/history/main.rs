@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used, missing_docs, reason = "a benchmark that cannot go on should panic")]
 
 mod later;
+mod load;
 mod make;
 mod peers;
 mod postgres;

@@ -3,11 +3,7 @@
 //! Some days, of about 18 million rows of processes, are copied into all three. The others get the indexes that the
 //! questions want; times are integers in both, so that the same SQL does for both.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{fs, path::Path, time::Duration};
 
 use fastrand::Rng;
 use fleetps_ingestor::{
@@ -17,6 +13,7 @@ use fleetps_ingestor::{
 };
 
 use crate::{
+    load::{COPIES, Peer, csv},
     make::{DAY_US, END_US, HOSTS, PROCESSES, Size},
     postgres::Postgres,
     questions::{POINTS, Questions, Times, hosts, times},
@@ -25,38 +22,6 @@ use crate::{
 
 /// As many as the others load within some minutes.
 const ROWS: i64 = 18_000_000;
-/// The tables, and what finds in them what is asked for.
-pub const TABLES: &str = include_str!("sql/tables.sql");
-pub const INDEXES: &str = include_str!("sql/indexes.sql");
-/// The columns in the order of the tables, as a segment has them.
-pub const COPIES: [(&str, &str); 3] = [
-    (
-        "host_sample",
-        "SELECT host, boot_id, epoch_ms(captured_at), cpu_percent, load_1, load_5, load_15, memory_total_bytes, \
-         memory_used_bytes, swap_used_bytes, process_count, thread_count, disk_read_bytes, disk_written_bytes, \
-         network_received_bytes, network_sent_bytes FROM host_sample",
-    ),
-    (
-        "process",
-        "SELECT host, boot_id, pid, epoch_us(started_at), parent_pid, name, executable, command_line, user_name, unit, \
-         container FROM process",
-    ),
-    (
-        "process_sample",
-        "SELECT host, boot_id, pid, epoch_us(started_at), epoch_ms(captured_at), state, threads, cpu_percent, \
-         cpu_time_ms, resident_bytes, virtual_bytes, read_bytes, written_bytes FROM process_sample",
-    ),
-];
-
-/// Something else that answers SQL.
-pub trait Peer {
-    fn name(&self) -> &'static str;
-    /// How long a question takes until its last row is read.
-    fn ask(&mut self, sql: &str) -> Duration;
-    /// What it takes on disk.
-    fn bytes(&self) -> u64;
-}
-
 pub fn compare(folder: &Path, size: Size) {
     let slice = tempfile::tempdir().unwrap();
     let end_us = END_US - size.fine_days * DAY_US;
@@ -101,11 +66,6 @@ fn export(history: &History, folder: &Path) {
         let sql = format!("COPY ({select}) TO '{}' (HEADER false)", path.display());
         database.execute_batch(&sql).unwrap();
     }
-}
-
-/// Where a table lies as a file.
-pub fn csv(folder: &Path, table: &str) -> PathBuf {
-    folder.join(format!("{table}.csv"))
 }
 
 /// What a question is about.

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use crate::peers::{COPIES, INDEXES, Peer, TABLES, csv};
+use crate::load::{COPIES, INDEXES, Peer, TABLES, csv};
 
 /// Where Debian puts the servers of each version.
 const SERVERS: &str = "/usr/lib/postgresql";

@@ -10,7 +10,7 @@ use duckdb::types::ValueRef;
 use fleetps_ingestor::history::History;
 use rusqlite::{Connection, types::Value};
 
-use crate::peers::{COPIES, INDEXES, Peer, TABLES};
+use crate::load::{COPIES, INDEXES, Peer, TABLES};
 
 pub struct Sqlite {
     connection: Connection,

@@ -10,7 +10,8 @@ use fleetps_nats::{
 
 use super::{
     History, HistoryError, Listing, Resolution, Span,
-    nearest::{Place, Which},
+    moments::Which,
+    nearest::Place,
     reading::{Reading, coarsest},
 };
 use crate::time::ceil_ms;

@@ -14,7 +14,6 @@ use super::{
     boots::Boots,
     columns::{flag, number, text},
     in_memory::{Bytes, InMemory},
-    nearest::Which,
 };
 use crate::segment::SegmentName;
 
@@ -36,6 +35,22 @@ pub(super) struct Moment {
     /// Whether there is a process table of it.
     pub(super) has_table: bool,
     boot: u32,
+}
+
+/// Which snapshots are looked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Which {
+    /// All.
+    Any,
+    /// Those with a process table.
+    WithTable,
+}
+
+impl Which {
+    /// Whether a moment is looked for.
+    pub(super) fn includes(self, moment: &Moment) -> bool {
+        self == Self::Any || moment.has_table
+    }
 }
 
 /// The moments of one host in one segment, by when they were captured.

@@ -6,7 +6,7 @@ use fleetps_nats::HostName;
 
 use super::{
     HistoryError,
-    moments::{Moment, Moments},
+    moments::{Moments, Which},
     reading::Reading,
 };
 use crate::catalog::{Held, HostRange};
@@ -22,26 +22,10 @@ pub(super) struct Place<'a> {
     pub(super) held: &'a Held,
 }
 
-/// Which snapshots are looked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Which {
-    /// All.
-    Any,
-    /// Those with a process table.
-    WithTable,
-}
-
-impl Which {
-    fn range(self, held: &Held, host: &HostName) -> Option<HostRange> {
-        match self {
-            Self::Any => held.range(host),
-            Self::WithTable => held.tables(host),
-        }
-    }
-
-    /// Whether a moment is looked for.
-    pub(super) fn includes(self, moment: &Moment) -> bool {
-        self == Self::Any || moment.has_table
+fn range(which: Which, held: &Held, host: &HostName) -> Option<HostRange> {
+    match which {
+        Which::Any => held.range(host),
+        Which::WithTable => held.tables(host),
     }
 }
 
@@ -71,7 +55,7 @@ impl<'a> Reading<'a> {
     ) -> Result<Option<Place<'a>>, HistoryError> {
         let mut best: Option<Place<'a>> = None;
         for held in self.segments() {
-            let Some(range) = which.range(held, host).filter(|range| range.first_us <= at_us) else {
+            let Some(range) = range(which, held, host).filter(|range| range.first_us <= at_us) else {
                 continue;
             };
             let (captured_us, interval_ms) = if range.last_us <= at_us {
@@ -98,7 +82,9 @@ impl<'a> Reading<'a> {
     ) -> Result<Option<i64>, HistoryError> {
         let mut best: Option<i64> = None;
         for held in self.segments() {
-            let Some(range) = which.range(held, host).filter(|range| range.last_us > at_us) else { continue };
+            let Some(range) = range(which, held, host).filter(|range| range.last_us > at_us) else {
+                continue;
+            };
             let captured_us = if range.first_us > at_us {
                 range.first_us
             } else {

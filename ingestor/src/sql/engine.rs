@@ -10,7 +10,8 @@ use duckdb::{Config, Connection};
 
 use super::{
     answer::{Answer, Column, Cut, Reply, Row},
-    limits::{LIMITS, MAX_SEEN_ROWS, threads},
+    error::EngineError,
+    limits::{LIMITS, threads},
     seen,
 };
 use crate::{
@@ -24,26 +25,6 @@ const AROUND: [&str; 2] = ["Expected a single SELECT statement", "in query() fun
 
 /// Errors of DuckDB that come from what is in the files, not from the question.
 const OF_THE_FILES: [&str; 4] = ["Data Corruption", "IO", "Serialization", "FATAL"];
-
-/// The engine cannot be had.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum EngineError {
-    /// The history cannot be read.
-    #[error(transparent)]
-    Folder(#[from] FolderError),
-    /// DuckDB failed.
-    #[error("DuckDB cannot be prepared for the question")]
-    DuckDb(#[from] duckdb::Error),
-    /// DuckDB took a setting and did not keep it.
-    #[error("DuckDB cannot be locked: {0}; the question was not asked")]
-    Open(String),
-    /// What may be seen is too much.
-    #[error(
-        "the hosts that you may see have more than {MAX_SEEN_ROWS} rows of processes in a minute, too many to ask about \
-         in SQL; whoever may see everything can"
-    )]
-    TooMuch,
-}
 
 /// An engine over the history, locked.
 pub(super) struct Engine {

@@ -21,6 +21,7 @@
 mod answer;
 mod asking;
 mod engine;
+mod error;
 mod limits;
 mod seen;
 mod serving;

@@ -5,7 +5,7 @@
 
 use duckdb::Connection;
 
-use super::{engine::EngineError, limits::MAX_SEEN_ROWS};
+use super::{error::EngineError, limits::MAX_SEEN_ROWS};
 use crate::{
     catalog::{Rows, Tables, attach_empty, relation, views_sql},
     fields::packed_figures,

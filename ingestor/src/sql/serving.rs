@@ -9,7 +9,8 @@ use std::{
 
 use super::{
     answer::{Question, Reply},
-    engine::{Engine, EngineError},
+    engine::Engine,
+    error::EngineError,
     limits::{self, MAX_QUESTION_BYTES},
 };
 use fleetps_nats::with_causes;

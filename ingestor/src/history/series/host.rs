@@ -11,7 +11,7 @@ use super::{
 use crate::history::{
     HistoryError, Resolution, Span,
     boots::Boots,
-    nearest::Which,
+    moments::Which,
     reading::{Reading, coarsest},
     silence::{between, silences},
 };

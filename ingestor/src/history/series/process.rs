@@ -14,7 +14,7 @@ use crate::{
     catalog::{Held, Rows},
     history::{
         HistoryError, Identity, Resolution, Span,
-        nearest::Which,
+        moments::Which,
         reading::{Reading, coarsest},
         silence::silences,
     },
