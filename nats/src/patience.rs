@@ -3,11 +3,7 @@
 use std::error::Error;
 
 use crate::{
-    admission::AdmissionError,
-    audit::AuditError,
-    bucket::BucketError,
     connection::{ConnectionError, reconnect_delay},
-    stream::StreamError,
     with_causes,
 };
 
@@ -20,34 +16,6 @@ pub trait Passing: Error + 'static {
 impl Passing for ConnectionError {
     fn is_passing(&self) -> bool {
         matches!(self, Self::Connect { .. }) && !self.is_refusal()
-    }
-}
-
-impl Passing for StreamError {
-    fn is_passing(&self) -> bool {
-        true
-    }
-}
-
-impl Passing for BucketError {
-    fn is_passing(&self) -> bool {
-        true
-    }
-}
-
-impl Passing for AuditError {
-    fn is_passing(&self) -> bool {
-        true
-    }
-}
-
-impl Passing for AdmissionError {
-    fn is_passing(&self) -> bool {
-        match self {
-            Self::Connection(error) => error.is_passing(),
-            Self::Key(_) => false,
-            Self::Bucket(_) | Self::Audit(_) | Self::Flush(_) | Self::Subscribe(_) => true,
-        }
     }
 }
 

@@ -8,7 +8,7 @@ use async_nats::jetstream::{
     stream::{Config, DiscardPolicy, RetentionPolicy, StorageType, Stream},
 };
 
-use crate::subject;
+use crate::{patience::Passing, subject};
 
 /// The stream of snapshots, the pipeline's write-ahead log.
 pub const SNAPSHOTS: &str = "SNAP";
@@ -53,6 +53,12 @@ pub enum StreamError {
         /// What the broker said.
         source: GetStreamError,
     },
+}
+
+impl Passing for StreamError {
+    fn is_passing(&self) -> bool {
+        true
+    }
 }
 
 /// Makes sure that the streams exist with these settings; `snapshot_max_bytes` bounds the stream of snapshots and must

@@ -45,7 +45,7 @@ struct Connection {
 
 /// How many connections `host` has. `system` is a client of the broker's
 /// system account.
-pub(super) async fn count(system: &Client, host: &HostName) -> Result<usize, async_nats::Error> {
+pub(crate) async fn count(system: &Client, host: &HostName) -> Result<usize, async_nats::Error> {
     let mut found = 0;
     let mut answers = ask(1, system, host).await?;
     while let Some(listed) = answers.next().await? {
@@ -60,7 +60,11 @@ pub(super) async fn disconnect(system: &Client, host: &HostName) -> Result<usize
     disconnect_by(PAGE, system, host).await
 }
 
-async fn disconnect_by(page: usize, system: &Client, host: &HostName) -> Result<usize, async_nats::Error> {
+pub(crate) async fn disconnect_by(
+    page: usize,
+    system: &Client,
+    host: &HostName,
+) -> Result<usize, async_nats::Error> {
     let (mut ended, mut looks, mut pages) = (0, 0, 1);
     // As many looks as there are pages at first: whoever comes again comes last in the list, and is left for the next time.
     while looks < pages {
@@ -118,49 +122,5 @@ impl Answers {
         let (total, connections) = data.map(|data| (data.total, data.connections)).unwrap_or_default();
         let connections = connections.into_iter().map(|connection| connection.cid).collect();
         Ok(Some(Listed { server: server.id, total, connections }))
-    }
-}
-
-#[cfg(all(test, feature = "managed"))]
-mod tests {
-    use async_nats::connection::State;
-
-    use super::*;
-    use crate::server::{ManagedServer, Part, ServerSettings};
-
-    #[tokio::test(flavor = "multi_thread")]
-    async fn all_connections_are_ended_however_many_pages_they_fill() {
-        const COUNT: usize = 23;
-        let folder = tempfile::tempdir().unwrap();
-        let settings = ServerSettings {
-            data: folder.path().to_owned(),
-            program: None,
-            public: None,
-            simulator: true,
-            max_file_store_bytes: 1 << 30,
-        };
-        let server = ManagedServer::start(settings).await.unwrap();
-        let broker = server.broker(Part::Simulator);
-        let mut clients = Vec::new();
-        for _ in 0..COUNT {
-            clients.push(broker.connect("test").await.unwrap());
-        }
-        // A key is known to the broker as a host is, by its name, and spelt like one.
-        let key = crate::key::read(broker.nkey_file.as_ref().unwrap()).unwrap().public_key();
-        let host: HostName = key.parse().unwrap();
-        let system = server.broker(Part::System).connect("test").await.unwrap();
-        assert_eq!(count(&system, &host).await.unwrap(), COUNT);
-        // They come again, as the broker knows their key.
-        assert!(disconnect_by(4, &system, &host).await.unwrap() > COUNT / 2);
-        for client in clients {
-            let connects = || client.statistics().connects.load(std::sync::atomic::Ordering::Relaxed);
-            let ended = async {
-                while connects() < 2 && client.connection_state() == State::Connected {
-                    tokio::time::sleep(Duration::from_millis(20)).await;
-                }
-            };
-            tokio::time::timeout(Duration::from_secs(30), ended).await.expect("it was not ended");
-        }
-        server.stop().await;
     }
 }

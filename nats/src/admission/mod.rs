@@ -16,10 +16,12 @@
 //! connects with it, the former one is dropped.
 
 mod answer;
+mod answering;
 mod broker_log;
 mod connections;
 mod decide;
 mod disconnect;
+mod ending;
 mod hello;
 mod jwt;
 mod question;
@@ -36,10 +38,14 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{audit::AuditError, bucket::BucketError, connection::ConnectionError, key::KeyError};
+use crate::{
+    audit::AuditError, bucket::BucketError, connection::ConnectionError, key::KeyError, patience::Passing,
+};
 
 #[cfg(feature = "managed")]
 pub(crate) use broker_log::BrokerLog;
+#[cfg(all(test, feature = "managed"))]
+pub(crate) use disconnect::{count, disconnect_by};
 pub use hello::{Hello, Welcome};
 pub use service::{AdmissionKeys, AdmissionService};
 pub use token::{EnrolmentToken, EnrolmentTokens, TOKENS};
@@ -138,4 +144,14 @@ pub enum AdmissionError {
     /// Subjects cannot be listened to.
     #[error("cannot listen for the broker's questions")]
     Subscribe(#[from] async_nats::SubscribeError),
+}
+
+impl Passing for AdmissionError {
+    fn is_passing(&self) -> bool {
+        match self {
+            Self::Connection(error) => error.is_passing(),
+            Self::Key(_) => false,
+            Self::Bucket(_) | Self::Audit(_) | Self::Flush(_) | Self::Subscribe(_) => true,
+        }
+    }
 }

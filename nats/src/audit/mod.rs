@@ -27,6 +27,7 @@ pub use entry::{AuditEntry, NotAnOutcome, Outcome};
 
 use crate::{
     direct::{Batch, DirectError},
+    patience::Passing,
     stream::{StreamError, ensure_one},
 };
 
@@ -77,6 +78,12 @@ pub enum AuditError {
         "the audit entry was not written down: {MAX_ATTEMPTS} times another program wrote at the same moment"
     )]
     Crowded,
+}
+
+impl Passing for AuditError {
+    fn is_passing(&self) -> bool {
+        true
+    }
 }
 
 /// The audit: takes entries, in one chain with those of every other program.

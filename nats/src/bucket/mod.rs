@@ -24,6 +24,7 @@ use async_nats::{
 use futures_util::TryStreamExt;
 use serde::{Serialize, de::DeserializeOwned};
 
+use crate::patience::Passing;
 pub use census::{Census, census, revisions};
 pub(crate) use feed::Told;
 pub use followed::Followed;
@@ -61,6 +62,12 @@ pub struct BucketError {
     action: &'static str,
     bucket: String,
     source: Box<dyn std::error::Error + Send + Sync>,
+}
+
+impl Passing for BucketError {
+    fn is_passing(&self) -> bool {
+        true
+    }
 }
 
 /// The names of all buckets of the client's account.

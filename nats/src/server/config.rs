@@ -4,8 +4,9 @@
 use std::path::{Path, PathBuf};
 
 use super::{
-    Part, ServerError, ServerSettings, Way,
+    Part, ServerError, ServerSettings,
     keys::{self, Keys},
+    local::LocalConnection,
 };
 use crate::{file, subject};
 
@@ -62,12 +63,12 @@ pub(super) fn write(files: &Files, settings: &ServerSettings, keys: &Keys) -> Re
     let text = render(files, settings, keys)?;
     file::replace(&files.config, text.as_bytes()).map_err(ServerError::file(&files.config))?;
     // Paths always become JSON, as far as they are Unicode.
-    let way = serde_json::to_vec(&Way::to(settings)).unwrap_or_default();
+    let way = serde_json::to_vec(&LocalConnection::to(settings)).unwrap_or_default();
     file::replace(&files.way, &way).map_err(ServerError::file(&files.way))
 }
 
 /// How the parts on this machine reach the server that was started last in these files.
-pub(super) fn way_in(files: &Files) -> Way {
+pub(super) fn way_in(files: &Files) -> LocalConnection {
     let written = file::read(&files.way).ok();
     written.and_then(|written| serde_json::from_slice(&written).ok()).unwrap_or_default()
 }

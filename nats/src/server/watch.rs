@@ -14,8 +14,8 @@ use async_nats::Client;
 use serde::Deserialize;
 
 use super::{
+    shared::{Restart, Shared},
     store::Store,
-    supervisor::{Restart, Shared},
 };
 use crate::{connection::Broker, with_causes};
 

@@ -1,0 +1,54 @@
+//! How the parts on this machine reach the managed server.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    path::PathBuf,
+};
+
+use serde::{Deserialize, Serialize};
+
+use super::ServerSettings;
+use crate::{Wire, connection::Broker};
+
+/// How parts on this machine reach a server; the port is known once it runs.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct LocalConnection {
+    ip: IpAddr,
+    wire: Wire,
+}
+
+impl LocalConnection {
+    pub(super) fn to(settings: &ServerSettings) -> Self {
+        let Some(public) = &settings.public else { return Self::default() };
+        // To an address of this machine: what is said does not leave it.
+        let open = Wire { plaintext: true, ..Wire::default() };
+        let wire = public.tls.as_ref().map_or(open, |tls| {
+            let (certificate, key) = tls.clients.clone().unzip();
+            Wire { certificate, key, ..Wire::trusting(tls.authority.clone()) }
+        });
+        Self { ip: reached_by(public.listen.ip()), wire }
+    }
+
+    pub(super) fn broker(self, port: impl std::fmt::Display, nkey_file: PathBuf) -> Broker {
+        let ip = match self.ip {
+            IpAddr::V4(ip) => ip.to_string(),
+            IpAddr::V6(ip) => format!("[{ip}]"),
+        };
+        Broker { url: format!("nats://{ip}:{port}"), nkey_file: Some(nkey_file), wire: self.wire }
+    }
+}
+
+impl Default for LocalConnection {
+    fn default() -> Self {
+        Self { ip: Ipv4Addr::LOCALHOST.into(), wire: Wire::default() }
+    }
+}
+
+/// The address by which this machine reaches what listens on `ip`.
+pub(super) fn reached_by(ip: IpAddr) -> IpAddr {
+    match ip {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    }
+}
