@@ -52,7 +52,7 @@ async fn main() {
     let address = listener.local_addr().unwrap();
     let client = server.broker(Part::Api).connect("web").await.unwrap();
     let people = People::anybody(Addresses::default());
-    tokio::spawn(fleetps::web::run(
+    tokio::spawn(fleetps::server::run(
         fleetps::tls::Door::plaintext(listener),
         client.clone(),
         fleetps_nats::server::ServerHealth::default(),

@@ -1,8 +1,8 @@
 //! The front door of fleetps: pages, JSON and live push.
 //!
-//! `web` runs the server; `connections` are those to it; `routes` says which address leads where; `handlers` has one file
-//! per page, named as its template; `live` holds the present state of the fleet, fed from the broker; `filtering` is where
-//! filters over it take their time; `past` asks the history; `view` turns that state into the rows a page shows, and into
+//! `server` runs the web server over the `state` that requests share; `connections` are those to it; `routes` says which
+//! address leads where; `extract` reads requests; `handlers` has one file per page, named as its template; `live` holds the present
+//! state of the fleet, fed from the broker; `filtering` is where filters over it take their time; `past` asks the history; `view` turns that state into the rows a page shows, and into
 //! the patches that keep an open page up to date; `display` is how numbers, times and hostile strings are written;
 //! `records` is who did what; `recovery` saves the broker's records and brings them back, `backups` takes backups;
 //! `broker` is how requests ask it; `shares` is how much of anything one person has; `middleware` guards and finishes
@@ -23,6 +23,7 @@ pub mod config;
 pub mod connections;
 pub mod console;
 pub mod display;
+mod extract;
 mod filtering;
 mod handlers;
 pub mod live;
@@ -36,8 +37,9 @@ pub mod recovery;
 mod refusal;
 pub mod routes;
 pub mod rules;
+pub mod server;
 pub mod shares;
 mod starting;
+pub mod state;
 pub mod tls;
 pub mod view;
-pub mod web;

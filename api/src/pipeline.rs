@@ -29,9 +29,9 @@ use crate::{
     config::Config,
     people::{Accounts, Addresses, Auth, Local, People, PeopleError, Secret},
     recovery::{self, Found, StateHealth},
+    server,
     starting::{Starting, listen},
     tls::Door,
-    web,
 };
 
 /// Processes on each host of a demonstration.
@@ -93,7 +93,7 @@ pub async fn serve(config: Config, ended: CancellationToken) -> anyhow::Result<(
     let stop_saving = ended.child_token();
     let saving = recovery::keep_saving(client.clone(), &config.data, &health, stop_saving.clone());
     let serving = async {
-        let served = web::run(door, client, ServerHealth::default(), config.history, people, ended).await;
+        let served = server::run(door, client, ServerHealth::default(), config.history, people, ended).await;
         // Also where serving failed: the program then ends.
         stop_saving.cancel();
         served
@@ -312,7 +312,7 @@ impl Pipeline {
         run_part(
             &mut self.rest,
             "the web server",
-            web::run(door, client, health, config.history.clone(), people, stop),
+            server::run(door, client, health, config.history.clone(), people, stop),
         );
         if config.sample_this_host {
             let (settings, broker) = (config.agent.clone(), brokers.of(Part::Agent));

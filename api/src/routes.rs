@@ -22,7 +22,7 @@ use crate::{
         self,
         Action::{self, Anything, ManageHosts, ManageUsers, OwnAccount, ReadAudit, SeeHosts, Sql},
     },
-    web::Shared,
+    state::AppState,
 };
 
 /// A handler at an address, and what it does.
@@ -34,14 +34,14 @@ pub struct Route {
     pub path: &'static str,
     /// What whoever asks has to be allowed.
     pub action: Action,
-    handler: MethodRouter<Shared>,
+    handler: MethodRouter<AppState>,
 }
 
-fn get<T: 'static>(path: &'static str, action: Action, handler: impl Handler<T, Shared>) -> Route {
+fn get<T: 'static>(path: &'static str, action: Action, handler: impl Handler<T, AppState>) -> Route {
     Route { method: Method::GET, path, action, handler: routing::get(handler) }
 }
 
-fn post<T: 'static>(path: &'static str, action: Action, handler: impl Handler<T, Shared>) -> Route {
+fn post<T: 'static>(path: &'static str, action: Action, handler: impl Handler<T, AppState>) -> Route {
     Route { method: Method::POST, path, action, handler: routing::post(handler) }
 }
 
@@ -109,8 +109,8 @@ pub fn table() -> Vec<Route> {
 }
 
 /// Every route behind its rule, for requests of which it is known who asks.
-pub fn addresses(shared: Shared) -> Router {
-    let guarded = |router: Router<Shared>, route: Route| {
+pub fn addresses(shared: AppState) -> Router {
+    let guarded = |router: Router<AppState>, route: Route| {
         let check = from_fn_with_state((route.action, shared.clone()), rules::check);
         router.route(route.path, route.handler.route_layer(check))
     };
@@ -122,7 +122,7 @@ pub fn addresses(shared: Shared) -> Router {
 }
 
 /// The whole web server.
-pub fn router(shared: Shared) -> Router {
+pub fn router(shared: AppState) -> Router {
     let people = shared.people.clone();
     addresses(shared)
         .layer(from_fn_with_state(people.clone(), people::admit))

@@ -9,16 +9,17 @@ use axum::{
 };
 
 use super::{
-    form::{Confirmed, Form, SignedIn, accounts, signed_in},
     page::{self, Layout},
+    session::signed_in,
 };
 use crate::{
+    extract::{Confirmed, Form, SignedIn, accounts},
     live::now_us,
     people::{
         Accounts, Grant, NotAGrant, PeopleError, Person, Role, Session, Visit, groups, tokens::ApiToken,
     },
     refusal::Refusal,
-    web::Shared,
+    state::AppState,
 };
 
 /// How long a token can hold, in days; the second is what the form begins with.
@@ -71,7 +72,7 @@ impl AccountPage {
 pub async fn page(
     layout: Layout,
     signed_in: SignedIn,
-    State(shared): State<Shared>,
+    State(shared): State<AppState>,
 ) -> Result<Response, Refusal> {
     page::render(&AccountPage::of(layout, signed_in, accounts(&shared)?))
 }
@@ -80,7 +81,7 @@ pub async fn page(
 pub async fn change_password(
     layout: Layout,
     who: SignedIn,
-    State(shared): State<Shared>,
+    State(shared): State<AppState>,
     visit: Visit,
     form: Form,
 ) -> Result<Response, Refusal> {
@@ -99,7 +100,7 @@ pub async fn change_password(
 /// Ends one of one's own sessions.
 pub async fn end_session(
     SignedIn { person, .. }: SignedIn,
-    State(shared): State<Shared>,
+    State(shared): State<AppState>,
     form: Form,
 ) -> Result<Response, Refusal> {
     accounts(&shared)?.end_session(&person, &form.field("session")).await?;
@@ -110,7 +111,7 @@ pub async fn end_session(
 pub async fn make_token(
     layout: Layout,
     Confirmed(who): Confirmed,
-    State(shared): State<Shared>,
+    State(shared): State<AppState>,
     form: Form,
 ) -> Result<Response, Refusal> {
     let accounts = accounts(&shared)?;
@@ -132,7 +133,7 @@ pub async fn make_token(
 /// Revokes a token.
 pub async fn revoke_token(
     SignedIn { person, .. }: SignedIn,
-    State(shared): State<Shared>,
+    State(shared): State<AppState>,
     form: Form,
 ) -> Result<Response, Refusal> {
     accounts(&shared)?.revoke_token(&person, &form.field("token")).await?;

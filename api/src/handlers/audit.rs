@@ -13,13 +13,13 @@ use crate::{
     live::now_us,
     people::Person,
     refusal::Refusal,
+    state::AppState,
     view::{
         audit, links,
         query::{self, BadParameter},
         span::{RangeLink, SpanQuery},
         table::Table,
     },
-    web::Shared,
 };
 
 /// Entries on a page or in an answer unless more are asked for: about ten screens.
@@ -123,7 +123,7 @@ impl AuditPage {
 /// Who did what, as a page.
 pub async fn page(
     layout: Layout,
-    State(shared): State<Shared>,
+    State(shared): State<AppState>,
     person: Person,
     RawQuery(text): RawQuery,
 ) -> Result<Response, Refusal> {

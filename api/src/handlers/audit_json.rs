@@ -12,7 +12,7 @@ use fleetps_nats::audit::Chained;
 use serde_json::{Value, json};
 
 use super::{audit::AuditFilter, csv, json};
-use crate::{display::time_exact, people::Person, refusal::Refusal, web::Shared};
+use crate::{display::time_exact, people::Person, refusal::Refusal, state::AppState};
 
 /// The columns of the CSV form: those of the history's table.
 const COLUMNS: [&str; 10] = [
@@ -46,7 +46,7 @@ fn row(chained: &Chained) -> Value {
 
 /// The entries.
 pub async fn list(
-    State(shared): State<Shared>,
+    State(shared): State<AppState>,
     person: Person,
     RawQuery(text): RawQuery,
 ) -> Result<Response, Refusal> {

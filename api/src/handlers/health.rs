@@ -12,7 +12,7 @@ use crate::{
     live::{Check, Intake},
     people::Person,
     rules::{Action, Decision, HostGroups, Sight, may},
-    web::Shared,
+    state::AppState,
 };
 
 #[derive(Serialize)]
@@ -90,7 +90,7 @@ struct Refused {
 }
 
 impl Refused {
-    fn so_far(shared: &Shared) -> Self {
+    fn so_far(shared: &AppState) -> Self {
         let Intake { skipped, ignored, revoked, .. } = *shared.intake.borrow();
         let pages = [("flood", skipped), ("no-snapshot", ignored), ("revoked", revoked)].into_iter();
         Self {
@@ -138,7 +138,7 @@ pub async fn alive() -> Response {
 
 /// Broker reachable, its records whole, intake advancing, history writable; 503 names what is not, for whoever may see every
 /// host.
-pub async fn ready(State(shared): State<Shared>, person: Option<Extension<Person>>) -> Response {
+pub async fn ready(State(shared): State<AppState>, person: Option<Extension<Person>>) -> Response {
     let connected = shared.broker.as_ref().is_some_and(broker::is_there);
     let broker: Part = match (shared.health.problem(), connected) {
         (Some(problem), _) => Check::Err(problem),

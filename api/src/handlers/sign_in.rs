@@ -7,13 +7,14 @@ use axum::{
 };
 
 use super::{
-    form::{Form, SignedIn, accounts, field, own_page, signed_in, with_session},
     page::{self, Layout},
+    session::{signed_in, with_session},
 };
 use crate::{
+    extract::{Form, SignedIn, accounts, field, own_page},
     people::{PeopleError, Secret, Visit},
     refusal::Refusal,
-    web::Shared,
+    state::AppState,
 };
 
 /// The page that asks for name and password, or for the password alone.
@@ -51,7 +52,7 @@ fn next_of(query: Option<String>) -> String {
 /// The page; whoever is signed in goes on at once.
 pub async fn page(
     layout: Layout,
-    State(shared): State<Shared>,
+    State(shared): State<AppState>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Refusal> {
     accounts(&shared)?;
@@ -65,7 +66,7 @@ pub async fn page(
 /// Begins a session. The secret that the browser had before is of no use any more.
 pub async fn sign_in(
     layout: Layout,
-    State(shared): State<Shared>,
+    State(shared): State<AppState>,
     visit: Visit,
     form: Form,
 ) -> Result<Response, Refusal> {
@@ -85,7 +86,7 @@ pub async fn sign_in(
 /// Ends the session.
 pub async fn sign_out(
     SignedIn { person, session }: SignedIn,
-    State(shared): State<Shared>,
+    State(shared): State<AppState>,
     visit: Visit,
 ) -> Result<Response, Refusal> {
     accounts(&shared)?.end_session(&person, &session).await?;
@@ -107,7 +108,7 @@ pub async fn confirm_page(
 pub async fn confirm(
     layout: Layout,
     SignedIn { person, .. }: SignedIn,
-    State(shared): State<Shared>,
+    State(shared): State<AppState>,
     visit: Visit,
     form: Form,
 ) -> Result<Response, Refusal> {

@@ -12,14 +12,13 @@ use axum::{
 use serde_json::json;
 
 use super::{
-    csv,
-    form::{Form, field},
-    json,
+    csv, json,
     page::{self, Layout},
 };
 use crate::{
     console::{Answered, EXAMPLES, Example, Question, limits},
     display::{cut, time, time_exact, visible},
+    extract::{Form, field},
     refusal::Refusal,
     rules::Sight,
     view::query::BadParameter,

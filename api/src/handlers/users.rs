@@ -11,13 +11,13 @@ use axum::{
 
 use super::{
     account::grant_of,
-    form::{Confirmed, Form, SignedIn, accounts},
     page::{self, Layout},
 };
 use crate::{
+    extract::{Confirmed, Form, SignedIn, accounts},
     people::{Accounts, By, PeopleError, Secret, User, UserName},
     refusal::Refusal,
-    web::Shared,
+    state::AppState,
 };
 
 /// The list.
@@ -49,7 +49,7 @@ impl UserPage {
 }
 
 /// The list.
-pub async fn page(layout: Layout, _: SignedIn, State(shared): State<Shared>) -> Result<Response, Refusal> {
+pub async fn page(layout: Layout, _: SignedIn, State(shared): State<AppState>) -> Result<Response, Refusal> {
     page::render(&UsersPage { layout, users: accounts(&shared)?.users.all(), problem: None })
 }
 
@@ -57,7 +57,7 @@ pub async fn page(layout: Layout, _: SignedIn, State(shared): State<Shared>) -> 
 pub async fn add(
     layout: Layout,
     Confirmed(who): Confirmed,
-    State(shared): State<Shared>,
+    State(shared): State<AppState>,
     headers: HeaderMap,
     form: Form,
 ) -> Result<Response, Refusal> {
@@ -86,7 +86,7 @@ async fn add_user(accounts: &Accounts, by: &By, form: &Form) -> Result<(UserName
 pub async fn user(
     layout: Layout,
     _: SignedIn,
-    State(shared): State<Shared>,
+    State(shared): State<AppState>,
     Path(name): Path<String>,
 ) -> Result<Response, Refusal> {
     page::render(&UserPage::of(layout, accounts(&shared)?, &user_name(&name)?)?)
@@ -96,7 +96,7 @@ pub async fn user(
 pub async fn change(
     layout: Layout,
     Confirmed(who): Confirmed,
-    State(shared): State<Shared>,
+    State(shared): State<AppState>,
     Path(name): Path<String>,
     headers: HeaderMap,
     form: Form,

@@ -7,13 +7,14 @@ use axum::{
 };
 
 use super::{
-    form::{Form, accounts, signed_in},
     page::{self, Layout},
+    session::signed_in,
 };
 use crate::{
+    extract::{Form, accounts},
     people::{PeopleError, Secret, Visit},
     refusal::Refusal,
-    web::Shared,
+    state::AppState,
 };
 
 /// The page behind a link.
@@ -35,7 +36,7 @@ fn secret(text: &str) -> Result<Secret, PeopleError> {
 /// The page. Looking at it uses nothing up, because chat programs look at links as well.
 pub async fn page(
     layout: Layout,
-    State(shared): State<Shared>,
+    State(shared): State<AppState>,
     Path(text): Path<String>,
 ) -> Result<Response, Refusal> {
     let link = accounts(&shared)?.working_link(&secret(&text)?)?;
@@ -46,7 +47,7 @@ pub async fn page(
 /// Uses the link.
 pub async fn follow(
     layout: Layout,
-    State(shared): State<Shared>,
+    State(shared): State<AppState>,
     Path(text): Path<String>,
     visit: Visit,
     form: Form,

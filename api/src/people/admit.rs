@@ -16,7 +16,7 @@ use subtle::ConstantTimeEq;
 use super::{Accounts, Came, Credential, FormToken, People, Person, throttle};
 use crate::{
     connections::Place,
-    handlers::form::{field, with_next},
+    extract::{field, with_next},
     refusal::Refusal,
 };
 

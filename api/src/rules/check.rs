@@ -8,7 +8,7 @@ use axum::{
 use fleetps_nats::HostName;
 
 use super::{Action, Decision, may};
-use crate::{people::Person, records::Asked, refusal::Refusal, web::Shared};
+use crate::{people::Person, records::Asked, refusal::Refusal, state::AppState};
 
 /// Lets a request through to a handler that does an action; where its address names a host, on that host.
 ///
@@ -16,7 +16,7 @@ use crate::{people::Person, records::Asked, refusal::Refusal, web::Shared};
 /// When nobody is signed in, or the action is not allowed. A host that whoever asks may not see and one that does not
 /// exist are refused alike.
 pub async fn check(
-    State((action, shared)): State<(Action, Shared)>,
+    State((action, shared)): State<(Action, AppState)>,
     places: RawPathParams,
     request: Request,
     next: Next,
@@ -52,7 +52,7 @@ pub async fn check(
     Ok(response)
 }
 
-fn decide(shared: &Shared, person: &Person, action: Action, host: Option<&str>) -> Decision {
+fn decide(shared: &AppState, person: &Person, action: Action, host: Option<&str>) -> Decision {
     // What is no name is the name of no host.
     let Ok(name) = host.map(str::parse::<HostName>).transpose() else { return Decision::Unseen };
     may(person, action, name.map(|name| shared.groups.of(&name)).as_ref())

@@ -32,7 +32,7 @@ use crate::{
     records,
     refusal::Refusal,
     shares::Share,
-    web::Shared,
+    state::AppState,
 };
 
 /// Somebody else may change a host at the same moment, and again.
@@ -47,7 +47,7 @@ const INTERRUPT_EVERY: Duration = Duration::from_millis(100);
 /// What one person sees. Handlers take it as an argument; a clone sees the same.
 #[derive(Clone)]
 pub struct Sight {
-    shared: Shared,
+    shared: AppState,
     person: Person,
     /// The scope, and the version of the tags that it was made from.
     scope: Arc<Mutex<(u64, Arc<Scope>)>>,
@@ -55,7 +55,7 @@ pub struct Sight {
 
 impl Sight {
     /// What `person` sees of `shared`.
-    pub fn new(shared: Shared, person: Person) -> Self {
+    pub fn new(shared: AppState, person: Person) -> Self {
         let version = shared.groups.version();
         let scope = Arc::new(shared.groups.scope_of(&person));
         Self { shared, person, scope: Arc::new(Mutex::new((version, scope))) }
@@ -334,10 +334,10 @@ fn by_configuration(groups: HostGroups) -> HostRecord {
     }
 }
 
-impl FromRequestParts<Shared> for Sight {
+impl FromRequestParts<AppState> for Sight {
     type Rejection = Refusal;
 
-    async fn from_request_parts(parts: &mut Parts, shared: &Shared) -> Result<Self, Refusal> {
+    async fn from_request_parts(parts: &mut Parts, shared: &AppState) -> Result<Self, Refusal> {
         Ok(Self::new(shared.clone(), Person::from_request_parts(parts, shared).await?))
     }
 }

@@ -4,7 +4,7 @@
 use std::{process::Command, time::Duration};
 
 use axum::http::StatusCode;
-use fleetps::{people::SignInSettings, web};
+use fleetps::{people::SignInSettings, routes};
 use fleetps_nats::server::{ManagedServer, Part, ServerSettings};
 use tokio::time::Instant;
 
@@ -138,7 +138,7 @@ async fn the_past_needs_no_broker_but_for_what_is_in_no_segment_yet() {
     .unwrap();
     let client = server.broker(Part::Api).connect("test").await.unwrap();
     site.shared.broker = Some(client.clone());
-    site.router = web::router(site.shared.clone());
+    site.router = routes::router(site.shared.clone());
     site.tell_snapshot("web-1", snapshot(100, family()), fleetps::live::now_us());
     server.stop().await;
     let gone = async {

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use axum::{Router, extract::Request, http::Method, middleware, response::Html, routing::get};
 use fleetps::{
     people::{Accounts, By, Secret, SignInSettings},
+    routes,
     routes::table,
-    web,
 };
 use fleetps_nats::{
     audit::{Audit, Chained},
@@ -51,7 +51,7 @@ impl Scene {
         site.shared.broker = Some(server.broker(Part::Api).connect("test").await.unwrap());
         let seen = Arc::<Mutex<Vec<Seen>>>::default();
         let log = Arc::clone(&seen);
-        site.router = web::router(site.shared.clone()).layer(middleware::from_fn(
+        site.router = routes::router(site.shared.clone()).layer(middleware::from_fn(
             move |request: Request, next: middleware::Next| {
                 let log = Arc::clone(&log);
                 async move {

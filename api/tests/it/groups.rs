@@ -11,7 +11,7 @@ use fleetps::{
     live::now_us,
     people::{Person, Role},
     records::Records,
-    web,
+    routes,
 };
 use fleetps_nats::{
     audit::Audit,
@@ -39,7 +39,7 @@ async fn site(folder: &std::path::Path) -> (ManagedServer, Site) {
     site.shared.broker = Some(client.clone());
     let history = site.folder.path().to_owned();
     site.shared.records = Records::open(&client, history, CancellationToken::new()).await.unwrap();
-    site.router = web::router(site.shared.clone());
+    site.router = routes::router(site.shared.clone());
     tokio::spawn(site.shared.groups.clone().follow(client, site.shared.shutdown.clone()));
     (server, site)
 }

@@ -9,7 +9,7 @@ use axum::{
 };
 use fleetps::{
     people::{Accounts, Addresses, By, Grant, People, SignInSettings, UserName},
-    web,
+    routes,
 };
 use fleetps_nats::{
     audit::{Audit, Chained},
@@ -46,7 +46,7 @@ impl Guarded {
         let addresses = Addresses::new(&settings, false);
         let accounts = Accounts::open(&client, audit, settings, None).await.unwrap();
         site.shared.people = People::of(accounts, addresses);
-        site.router = web::router(site.shared.clone());
+        site.router = routes::router(site.shared.clone());
         Self { site, server }
     }
 

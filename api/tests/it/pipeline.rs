@@ -223,7 +223,7 @@ async fn serve_over(server: &ManagedServer, history: &std::path::Path) -> (std::
     let people = People::anybody(Addresses::default());
     let task = tokio::spawn(async move {
         let (door, health) = (fleetps::tls::Door::plaintext(listener), ServerHealth::default());
-        fleetps::web::run(door, client, health, settings, people, shutdown).await.unwrap();
+        fleetps::server::run(door, client, health, settings, people, shutdown).await.unwrap();
     });
     // Answers once it has caught up.
     get(address, "/healthz").await;

@@ -9,7 +9,7 @@ use axum::{
 use fantoccini::Locator;
 use fleetps::{
     console::{Console, EXAMPLES},
-    web,
+    routes,
 };
 use fleetps_ingestor::history::Scope;
 use futures_util::FutureExt;
@@ -28,7 +28,7 @@ pub const SLOW: &str = "SELECT count(*) FROM range(1000000000) a, range(1000) b"
 fn site(history: &Path) -> Site {
     let mut site = Site::with("web-1", family());
     site.shared.console = Console::new(Some(asker(history)));
-    site.router = web::router(site.shared.clone());
+    site.router = routes::router(site.shared.clone());
     site
 }
 

@@ -10,11 +10,7 @@ use axum::{
     body::{Body, to_bytes},
     http::{Request, StatusCode},
 };
-use fleetps::{
-    live::now_us,
-    past::Past,
-    web::{self, Shared},
-};
+use fleetps::{live::now_us, past::Past, routes, state::AppState};
 use fleetps_ingestor::{
     history::History,
     segment::{SegmentRows, seal},
@@ -32,7 +28,7 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A web server without a broker, to which snapshots are given directly.
 pub struct Site {
-    pub shared: Shared,
+    pub shared: AppState,
     pub router: Router,
     sequence: AtomicI64,
     /// Where its history is.
@@ -48,7 +44,7 @@ pub struct Answer {
 
 impl Site {
     pub fn new() -> Self {
-        Self::over(Shared::new(None, CancellationToken::new()), tempfile::tempdir().unwrap())
+        Self::over(AppState::new(None, CancellationToken::new()), tempfile::tempdir().unwrap())
     }
 
     /// A site whose history holds these snapshots, each list in a segment of its own.
@@ -64,14 +60,14 @@ impl Site {
             }
             seal(folder.path(), &mut rows).unwrap();
         }
-        let mut shared = Shared::new(None, CancellationToken::new());
+        let mut shared = AppState::new(None, CancellationToken::new());
         shared.past = Past::of(History::open(folder.path()).unwrap());
         Self::over(shared, folder)
     }
 
     /// A site that writes down who did what.
     pub fn with_records(records: fleetps::records::Records) -> Self {
-        let shared = Shared { records, ..Shared::new(None, CancellationToken::new()) };
+        let shared = AppState { records, ..AppState::new(None, CancellationToken::new()) };
         Self::over(shared, tempfile::tempdir().unwrap())
     }
 
@@ -81,8 +77,8 @@ impl Site {
         Self::over(self.shared, self.folder)
     }
 
-    fn over(shared: Shared, folder: tempfile::TempDir) -> Self {
-        Self { router: web::router(shared.clone()), shared, sequence: AtomicI64::new(0), folder }
+    fn over(shared: AppState, folder: tempfile::TempDir) -> Self {
+        Self { router: routes::router(shared.clone()), shared, sequence: AtomicI64::new(0), folder }
     }
 
     /// A site with one host that has these processes.

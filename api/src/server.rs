@@ -1,4 +1,4 @@
-//! Running the web server.
+//! Runs the web server: what it follows, the listener, and the end.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,117 +10,18 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     connections::{self, Connections, Limits},
     console::Console,
-    filtering,
-    live::{self, AdmissionReports, Arrivals, Fleet, IngestorReports, Intake},
-    past::Past,
-    people::{Addresses, People},
+    live::{self, Intake},
+    people::People,
     records::Records,
     routes,
-    rules::Groups,
-    shares::{Bounds, Shares},
+    state::AppState,
     tls::Door,
 };
 
-/// Open pages kept up to date at once. Each costs its last view, up to about a megabyte.
-const MAX_LIVE: usize = 1_000;
-/// Of these, those of one person: more than anybody looks at.
-const MAX_LIVE_OF_A_PERSON: usize = 50;
-/// Searches through the present of the whole fleet at once: each takes a processor for two seconds at most, so that
-/// eight that wait take as many seconds.
-const SEARCHES: Bounds = Bounds {
-    what: "searches of the fleet under way",
-    most: 2,
-    of_a_person: 1,
-    waiting: 16,
-    waiting_of_a_person: 4,
-    wait: Duration::from_secs(10),
-};
 /// How long the first page may wait for the hosts' last snapshots: longer, and showing what there is serves better.
 const CATCH_UP_FOR: Duration = Duration::from_secs(2);
 /// How long open requests may take to end after the shutdown began.
 const END_WITHIN: Duration = Duration::from_secs(3);
-
-/// What the handlers share.
-#[derive(Clone)]
-pub struct Shared {
-    /// The present.
-    pub fleet: Arc<Fleet>,
-    /// The past.
-    pub past: Past,
-    /// Anybody's SQL over the past.
-    pub console: Console,
-    /// The tags of hosts, by which it is decided who sees which.
-    pub groups: Groups,
-    /// Who did what.
-    pub records: Records,
-    /// The ingestors' last words.
-    pub ingestors: Arc<IngestorReports>,
-    /// Who was kept out.
-    pub admission: Arc<AdmissionReports>,
-    /// Whether what hosts publish is stored.
-    pub arrivals: Arc<Arrivals>,
-    /// How the broker is, where this process runs it.
-    pub health: ServerHealth,
-    /// How far the present is read.
-    pub intake: watch::Receiver<Intake>,
-    /// Whoever may ask.
-    pub people: People,
-    /// The connections over which it is asked.
-    pub connections: Connections,
-    /// The broker; absent where pages are tested without one.
-    pub broker: Option<async_nats::Client>,
-    /// Pages kept up to date.
-    pub live_pages: Shares,
-    /// Searches through the present.
-    pub searches: Shares,
-    /// Filters over one host.
-    pub filters: Shares,
-    /// Ends when the server does.
-    pub shutdown: CancellationToken,
-}
-
-impl Shared {
-    /// Nothing known yet.
-    pub fn new(broker: Option<async_nats::Client>, shutdown: CancellationToken) -> Self {
-        Self {
-            fleet: Arc::default(),
-            past: Past::default(),
-            console: Console::new(None),
-            groups: Groups::default(),
-            records: Records::default(),
-            ingestors: Arc::default(),
-            admission: Arc::default(),
-            arrivals: Arc::default(),
-            health: ServerHealth::default(),
-            intake: watch::channel(Intake::default()).1,
-            people: People::anybody(Addresses::default()),
-            connections: Connections::new(Limits::of_this_process(), Addresses::default()),
-            broker,
-            live_pages: live_pages(Limits::of_this_process()),
-            searches: Shares::new(SEARCHES),
-            filters: Shares::new(filtering::FILTERS),
-            shutdown,
-        }
-    }
-}
-
-/// The pages kept up to date that there may be: each has a connection, of which half are left for everything else.
-pub fn live_pages(limits: Limits) -> Shares {
-    let most = MAX_LIVE.min(limits.most / 2);
-    Shares::new(Bounds {
-        what: "pages kept up to date",
-        most,
-        of_a_person: MAX_LIVE_OF_A_PERSON.min(most / 10).max(1),
-        waiting: 0,
-        waiting_of_a_person: 0,
-        wait: Duration::ZERO,
-    })
-}
-
-/// Every address of the server, over `shared`.
-pub fn router(shared: Shared) -> axum::Router {
-    routes::router(shared)
-}
 
 /// Serves pages and JSON at `door` until `shutdown`, with the present from the broker of `client` and the past from the
 /// folder of `settings`, to `people`; `health` is how that broker is, where this process runs it. The first request is
@@ -137,7 +38,7 @@ pub async fn run(
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     let IngestorSettings { history, host_bytes_per_s, keep_down_hosts, .. } = settings;
-    let mut shared = Shared::new(Some(client.clone()), shutdown.clone());
+    let mut shared = AppState::new(Some(client.clone()), shutdown.clone());
     shared.health = health;
     let opening = patiently("the audit", || Records::open(&client, history.clone(), shutdown.clone()));
     let Some(records) = shutdown.run_until_cancelled(opening).await else { return Ok(()) };
@@ -183,7 +84,7 @@ pub async fn run(
     let recalling = tokio::spawn(recalling);
     let _ = tokio::time::timeout(CATCH_UP_FOR, caught_up.wait_for(|intake| intake.caught_up)).await;
 
-    let serving = connections::serve(door, router(shared), connections, shutdown.clone());
+    let serving = connections::serve(door, routes::router(shared), connections, shutdown.clone());
     let hard_end = async {
         shutdown.cancelled().await;
         tokio::time::sleep(END_WITHIN).await;

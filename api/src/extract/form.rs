@@ -1,0 +1,37 @@
+//! The body of a form.
+
+use axum::{
+    body::Bytes,
+    extract::{FromRequest, Request},
+    response::{IntoResponse, Response},
+};
+
+/// A form, read; `people::admit` has checked that a page of this server sent it.
+#[derive(Debug)]
+pub struct Form(Bytes);
+
+impl Form {
+    /// A field; empty when there is none.
+    pub fn field(&self, name: &str) -> String {
+        field(&self.0, name)
+    }
+
+    /// Whether a box is ticked.
+    pub fn is_ticked(&self, name: &str) -> bool {
+        !self.field(name).is_empty()
+    }
+}
+
+/// A field of a form or of a URL; empty when there is none.
+pub fn field(form: &[u8], name: &str) -> String {
+    let found = form_urlencoded::parse(form).find(|(key, _)| key == name);
+    found.map(|(_, value)| value.into_owned()).unwrap_or_default()
+}
+
+impl<S: Send + Sync> FromRequest<S> for Form {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Response> {
+        Bytes::from_request(request, state).await.map(Self).map_err(IntoResponse::into_response)
+    }
+}

@@ -1,0 +1,36 @@
+//! The page to return to after signing in or confirming: the parameter `next`.
+
+/// The address of a page that leads back to `next` afterwards.
+pub fn with_next(page: &str, next: &str) -> String {
+    format!("{page}?{}", form_urlencoded::Serializer::new(String::new()).append_pair("next", next).finish())
+}
+
+/// The page of this server that `next` names; the fleet for anything else.
+pub fn own_page(next: &str) -> &str {
+    let is_own = next.starts_with('/')
+        && !next.starts_with("//")
+        && next.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\');
+    if is_own { next } else { "/" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_way_back_never_leads_to_another_site() {
+        for own in ["/", "/hosts/web-1?q=a%20b&at=1", "/a//b"] {
+            assert_eq!(own_page(own), own);
+        }
+        for other in [
+            "",
+            "//evil.example",
+            "/\\evil.example",
+            "https://evil.example",
+            "/\t/evil.example",
+            "javascript:1",
+        ] {
+            assert_eq!(own_page(other), "/", "{other}");
+        }
+    }
+}

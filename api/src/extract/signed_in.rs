@@ -1,0 +1,71 @@
+//! A person with a session, who may be asked for the password once more.
+
+use axum::{
+    extract::{FromRef, FromRequestParts},
+    http::{StatusCode, request::Parts},
+    response::{IntoResponse, Redirect, Response},
+};
+
+use super::next::with_next;
+use crate::{
+    people::{Accounts, Person},
+    refusal::Refusal,
+    state::AppState,
+};
+
+/// What is known of people; a refusal where sign-in is off.
+pub fn accounts(shared: &AppState) -> Result<&Accounts, Refusal> {
+    shared.people.accounts().ok_or_else(|| {
+        let hint = "start fleetps without --auth off to have users, sessions and tokens";
+        Refusal::new(StatusCode::NOT_FOUND, "sign-in is off on this server", hint)
+    })
+}
+
+/// Somebody who is signed in with a browser, and not by an API token: who looks after users, sessions and tokens.
+#[derive(Debug, Clone)]
+pub struct SignedIn {
+    /// Who.
+    pub person: Person,
+    /// The key of the session.
+    pub session: String,
+}
+
+impl<S: Sync> FromRequestParts<S> for SignedIn
+where
+    AppState: FromRef<S>,
+{
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
+        accounts(&AppState::from_ref(state))?;
+        let person = Person::from_request_parts(parts, state).await?;
+        match person.session.clone() {
+            Some(session) => Ok(Self { person, session }),
+            None => {
+                let hint = "sign in with a browser; an API token cannot change users, sessions or tokens";
+                Err(Refusal::new(StatusCode::FORBIDDEN, "an API token is not enough here", hint))
+            }
+        }
+    }
+}
+
+/// Somebody who gave the password a short while ago, as dangerous things require; others are asked for it.
+#[derive(Debug, Clone)]
+pub struct Confirmed(pub SignedIn);
+
+impl<S: Sync> FromRequestParts<S> for Confirmed
+where
+    AppState: FromRef<S>,
+{
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
+        let signed_in =
+            SignedIn::from_request_parts(parts, state).await.map_err(IntoResponse::into_response)?;
+        let shared = AppState::from_ref(state);
+        if accounts(&shared).is_ok_and(|accounts| accounts.is_confirmed(&signed_in.session)) {
+            return Ok(Self(signed_in));
+        }
+        Err(Redirect::to(&with_next("/confirm", parts.uri.path())).into_response())
+    }
+}

@@ -1,0 +1,110 @@
+//! The state that every request shares: the fleet now and before, who may see it, and how much of it at once.
+
+use std::{sync::Arc, time::Duration};
+
+use fleetps_nats::server::ServerHealth;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    connections::{Connections, Limits},
+    console::Console,
+    filtering,
+    live::{AdmissionReports, Arrivals, Fleet, IngestorReports, Intake},
+    past::Past,
+    people::{Addresses, People},
+    records::Records,
+    rules::Groups,
+    shares::{Bounds, Shares},
+};
+
+/// Open pages kept up to date at once. Each costs its last view, up to about a megabyte.
+const MAX_LIVE: usize = 1_000;
+/// Of these, those of one person: more than anybody looks at.
+const MAX_LIVE_OF_A_PERSON: usize = 50;
+/// Searches through the present of the whole fleet at once: each takes a processor for two seconds at most, so that
+/// eight that wait take as many seconds.
+const SEARCHES: Bounds = Bounds {
+    what: "searches of the fleet under way",
+    most: 2,
+    of_a_person: 1,
+    waiting: 16,
+    waiting_of_a_person: 4,
+    wait: Duration::from_secs(10),
+};
+/// What the handlers share.
+#[derive(Clone)]
+pub struct AppState {
+    /// The present.
+    pub fleet: Arc<Fleet>,
+    /// The past.
+    pub past: Past,
+    /// Anybody's SQL over the past.
+    pub console: Console,
+    /// The tags of hosts, by which it is decided who sees which.
+    pub groups: Groups,
+    /// Who did what.
+    pub records: Records,
+    /// The ingestors' last words.
+    pub ingestors: Arc<IngestorReports>,
+    /// Who was kept out.
+    pub admission: Arc<AdmissionReports>,
+    /// Whether what hosts publish is stored.
+    pub arrivals: Arc<Arrivals>,
+    /// How the broker is, where this process runs it.
+    pub health: ServerHealth,
+    /// How far the present is read.
+    pub intake: watch::Receiver<Intake>,
+    /// Whoever may ask.
+    pub people: People,
+    /// The connections over which it is asked.
+    pub connections: Connections,
+    /// The broker; absent where pages are tested without one.
+    pub broker: Option<async_nats::Client>,
+    /// Pages kept up to date.
+    pub live_pages: Shares,
+    /// Searches through the present.
+    pub searches: Shares,
+    /// Filters over one host.
+    pub filters: Shares,
+    /// Ends when the server does.
+    pub shutdown: CancellationToken,
+}
+
+impl AppState {
+    /// Nothing known yet.
+    pub fn new(broker: Option<async_nats::Client>, shutdown: CancellationToken) -> Self {
+        Self {
+            fleet: Arc::default(),
+            past: Past::default(),
+            console: Console::new(None),
+            groups: Groups::default(),
+            records: Records::default(),
+            ingestors: Arc::default(),
+            admission: Arc::default(),
+            arrivals: Arc::default(),
+            health: ServerHealth::default(),
+            intake: watch::channel(Intake::default()).1,
+            people: People::anybody(Addresses::default()),
+            connections: Connections::new(Limits::of_this_process(), Addresses::default()),
+            broker,
+            live_pages: live_pages(Limits::of_this_process()),
+            searches: Shares::new(SEARCHES),
+            filters: Shares::new(filtering::FILTERS),
+            shutdown,
+        }
+    }
+}
+
+/// The pages kept up to date that there may be: each has a connection, of which half are left for everything else.
+pub fn live_pages(limits: Limits) -> Shares {
+    let most = MAX_LIVE.min(limits.most / 2);
+    Shares::new(Bounds {
+        what: "pages kept up to date",
+        most,
+        of_a_person: MAX_LIVE_OF_A_PERSON.min(most / 10).max(1),
+        waiting: 0,
+        waiting_of_a_person: 0,
+        wait: Duration::ZERO,
+    })
+}
