@@ -10,6 +10,7 @@ use fleetps_ingestor::backup::{self, BackupError, BackupFolder, Buckets, StateFi
 use fleetps_nats::{
     bounds::{self, OutOfRange},
     hosts::HOSTS,
+    now_us,
     server::{Part, public_key_in},
     units, with_causes,
 };
@@ -20,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     config::Config,
     display::time,
-    live::{Check, now_us},
+    live::Check,
     recovery::{StateHealth, without_keys},
 };
 

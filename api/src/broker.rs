@@ -4,6 +4,9 @@
 use std::time::Duration;
 
 use async_nats::{Client, connection::State};
+use axum::http::StatusCode;
+
+use crate::refusal::Refusal;
 
 /// How long the broker may take for one request: it answers within milliseconds, and one that works hard within a second.
 /// One that hangs is taken for gone after three pings, 15 s; then nobody waits at all.
@@ -13,6 +16,13 @@ const WITHIN: Duration = Duration::from_secs(3);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the broker cannot be reached just now")]
 pub struct Away;
+
+impl From<Away> for Refusal {
+    fn from(away: Away) -> Self {
+        let hint = "what needs no broker works as always; try this again in a few seconds";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, away.to_string(), hint)
+    }
+}
 
 /// Whether there is a connection to the broker.
 pub fn is_there(client: &Client) -> bool {

@@ -22,6 +22,7 @@ pub mod commands;
 pub mod config;
 pub mod connections;
 pub mod console;
+mod csv;
 pub mod display;
 mod extract;
 mod filtering;

@@ -1,7 +1,8 @@
 //! Every answer that is not a yes: one type with two faces, a page and JSON.
 //!
 //! A handler returns a [`Refusal`]; `middleware::faces` turns it into the face that suits the address. Faults of this
-//! program go to the log, not into the answer; why the history cannot be read is in both.
+//! program go to the log, not into the answer; why the history cannot be read is in both. An error of another room that
+//! becomes a refusal says so beside its own type.
 
 use std::time::Duration;
 
@@ -9,8 +10,6 @@ use axum::{
     http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
-
-use crate::{broker::Away, rules::Action, view::query::BadParameter};
 
 /// A request that is refused, or cannot be answered now.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,12 +57,6 @@ impl Refusal {
         Self::new(StatusCode::UNAUTHORIZED, "nobody is signed in", "sign in, or send an API token")
     }
 
-    /// Whoever asks may not do this.
-    pub fn not_allowed(action: Action) -> Self {
-        let hint = "an administrator decides who may, on the page of users";
-        Self::new(StatusCode::FORBIDDEN, format!("you may not {}", action.words()), hint)
-    }
-
     /// This server has no history to look at, for this reason if one is known.
     pub fn no_history(problem: Option<&str>) -> Self {
         let hint = "make it a folder that this server may read, and it is there within a second; `fleetps serve` needs \
@@ -86,19 +79,6 @@ impl Refusal {
     pub fn into_json(self) -> Response {
         let body = serde_json::json!({"error": self.error, "hint": self.hint}).to_string();
         (self.status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
-    }
-}
-
-impl From<Away> for Refusal {
-    fn from(away: Away) -> Self {
-        let hint = "what needs no broker works as always; try this again in a few seconds";
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, away.to_string(), hint)
-    }
-}
-
-impl From<BadParameter> for Refusal {
-    fn from(bad: BadParameter) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, bad.to_string(), format!("expected {}", bad.expected))
     }
 }
 

@@ -6,8 +6,8 @@ use fleetps_ingestor::sql::{Answer, Cut, LIMITS, Row};
 use serde_json::{Value, json};
 
 use crate::{
+    csv,
     display::{count, size_long, time, time_exact},
-    handlers::csv,
 };
 
 /// An answer, and how long it took.

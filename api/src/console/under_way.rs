@@ -5,7 +5,9 @@ use std::{collections::BTreeMap, sync::Arc};
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
-use crate::{display::cut, live::now_us};
+use fleetps_nats::now_us;
+
+use crate::display::cut;
 
 /// Characters that are kept of a question to show it.
 const SHOWN_CHARACTERS: usize = 1_000;

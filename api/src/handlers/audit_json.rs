@@ -11,8 +11,8 @@ use axum::{
 use fleetps_nats::audit::Chained;
 use serde_json::{Value, json};
 
-use super::{audit::AuditFilter, csv, json};
-use crate::{display::time_exact, people::Person, refusal::Refusal, state::AppState};
+use super::{audit::AuditFilter, json};
+use crate::{csv, display::time_exact, people::Person, refusal::Refusal, state::AppState};
 
 /// The columns of the CSV form: those of the history's table.
 const COLUMNS: [&str; 10] = [

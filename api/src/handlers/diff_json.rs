@@ -10,13 +10,13 @@ use fleetps_nats::snapshot::Process;
 use serde_json::{Value, json};
 
 use super::{
-    csv,
     diff::{Answer, End, compare},
     json::{self, AboutPast},
     listing::{self, List},
     nothing, page,
 };
 use crate::{
+    csv,
     display::time_exact,
     live::now_us,
     refusal::Refusal,

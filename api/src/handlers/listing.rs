@@ -7,11 +7,8 @@ use axum::{
 use fleetps_ingestor::history::Resolution;
 use serde_json::{Map, Value};
 
-use super::{
-    csv,
-    json::{self, AboutPast, resolution_word},
-};
-use crate::rules::Sight;
+use super::json::{self, AboutPast, resolution_word};
+use crate::{csv, rules::Sight};
 
 /// A list to answer with.
 #[derive(Debug)]

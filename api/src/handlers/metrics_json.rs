@@ -15,11 +15,9 @@ use fleetps_ingestor::history::{Breakdown, BreakdownOf, HostPoint, Span};
 use fleetps_nats::HostName;
 use serde_json::{Map, Value, json};
 
-use super::{
-    csv,
-    json::{self, AboutPast},
-};
+use super::json::{self, AboutPast};
 use crate::{
+    csv,
     display::time_exact,
     live::now_us,
     refusal::Refusal,

@@ -4,7 +4,6 @@ pub mod account;
 pub mod assets;
 pub mod audit;
 pub mod audit_json;
-pub mod csv;
 pub mod diff;
 pub mod diff_json;
 pub mod events;

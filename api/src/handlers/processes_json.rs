@@ -17,11 +17,11 @@ use futures_util::stream;
 use serde_json::Value;
 
 use super::{
-    csv,
     json::{self, Processes},
     page, push,
 };
 use crate::{
+    csv,
     display::time_exact,
     live::{Moment, now_us},
     refusal::Refusal,

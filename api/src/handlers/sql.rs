@@ -12,11 +12,12 @@ use axum::{
 use serde_json::json;
 
 use super::{
-    csv, json,
+    json,
     page::{self, Layout},
 };
 use crate::{
     console::{Answered, EXAMPLES, Example, Question, limits},
+    csv,
     display::{cut, time, time_exact, visible},
     extract::{Form, field},
     refusal::Refusal,

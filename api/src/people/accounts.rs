@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_nats::Client;
-use fleetps_nats::{audit::Audit, bucket::BucketError};
+use fleetps_nats::{audit::Audit, bucket::BucketError, now_us};
 
 use super::{
     Came, Grant, Person, Secret, SignInSettings,
@@ -18,7 +18,6 @@ use super::{
     users::{self, User, UserName},
     uses::{Uses, Writing},
 };
-use crate::live::now_us;
 
 /// How often it is looked whether a page that is kept up to date has come to the end of its session's time; that somebody
 /// ended it is known at once.

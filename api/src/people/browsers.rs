@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use fleetps_nats::now_us;
+
 use super::{Accounts, Secret, UserName, Visit, error::PeopleError, sessions::is_within};
-use crate::live::now_us;
 
 /// The bucket of browsers; a key is the hash of the secret in a browser's cookie.
 pub(super) const BUCKET: &str = "known_browsers";

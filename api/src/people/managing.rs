@@ -2,6 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
+use fleetps_nats::now_us;
+
 use super::{
     Accounts, By, Grant, Person, Secret,
     error::PeopleError,
@@ -9,7 +11,7 @@ use super::{
     tokens::{self, ApiToken},
     users::{User, UserName},
 };
-use crate::{display::is_treacherous, live::now_us};
+use crate::display::is_treacherous;
 
 impl Accounts {
     /// The user of this name.

@@ -2,13 +2,13 @@
 
 use std::net::IpAddr;
 
-use fleetps_nats::audit::{AuditEntry, Outcome};
+use fleetps_nats::{
+    audit::{AuditEntry, Outcome},
+    now_us,
+};
 
 use super::{Accounts, Came, Person, UserName, error::PeopleError};
-use crate::{
-    broker::{self, Away},
-    live::now_us,
-};
+use crate::broker::{self, Away};
 
 /// Whoever does something.
 #[derive(Debug, Clone)]

@@ -1,5 +1,7 @@
 //! Signing in and out, by a password or by a one-time link.
 
+use fleetps_nats::now_us;
+
 use super::{
     Accounts, By, Came, Grant, Person, Secret,
     error::PeopleError,
@@ -8,7 +10,6 @@ use super::{
     sessions::{self, Session},
     users::{SignsIn, User, UserName},
 };
-use crate::live::now_us;
 
 /// What a browser says it is, and how its request came.
 #[derive(Debug, Clone)]

@@ -14,7 +14,7 @@ use fleetps_ingestor::audit::{AuditAnswer, AuditFolder, AuditQuery, search};
 use fleetps_nats::{
     HostName,
     audit::{Audit, AuditEntry, AuditError, Chained, Outcome},
-    with_causes,
+    now_us, with_causes,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -24,7 +24,6 @@ use writer::Writer;
 
 use crate::{
     broker,
-    live::now_us,
     people::Person,
     refusal::Refusal,
     shares::{Bounds, Shares},

@@ -10,7 +10,7 @@ use fleetps_nats::{HostName, audit::Outcome};
 use parking_lot::Mutex;
 
 use super::Records;
-use crate::{display::cut, handlers::csv, people::Person, rules::Action};
+use crate::{csv, display::cut, people::Person, rules::Action};
 
 /// Looking at the same again within this is the same look: an open page asks all the time.
 const ONE_LOOK: Duration = Duration::from_secs(15 * 60);

@@ -8,12 +8,11 @@ use std::{
 
 use async_nats::Client;
 use fleetps_ingestor::backup::{BackupError, Buckets, SavedState, SavedStates, bucket_names, read_buckets};
-use fleetps_nats::{bucket, with_causes};
+use fleetps_nats::{bucket, now_us, with_causes};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use super::{Found, Losses, StateHealth};
-use crate::live::now_us;
 
 /// How often it is looked whether a bucket changed: one question to the broker for each of a few buckets.
 const LOOK_EVERY: Duration = Duration::from_secs(5);

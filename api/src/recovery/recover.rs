@@ -9,11 +9,12 @@ use fleetps_nats::{
     audit::{Audit, AuditEntry, Outcome},
     bucket::{Bucket, BucketError},
     hosts::HOSTS,
+    now_us,
 };
 use serde_json::{Value, json};
 
 use super::{Loss, Losses, losses::list};
-use crate::{display::time, live::now_us, people::By};
+use crate::{display::time, people::By};
 
 /// Brings back what is lost; says what it did.
 ///

@@ -2,6 +2,7 @@
 
 use axum::{
     extract::{RawPathParams, Request, State},
+    http::StatusCode,
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -30,7 +31,7 @@ pub async fn check(
     let decision = decide(&shared, &person, action, host);
     let response = match decision {
         Decision::Allowed => next.run(request).await,
-        Decision::Denied => Refusal::not_allowed(action).into_response(),
+        Decision::Denied => not_allowed(action).into_response(),
         Decision::Unseen => Refusal::no_such_host(host.unwrap_or_default()).into_response(),
     };
     let host: Option<HostName> = host.and_then(|host| host.parse().ok());
@@ -56,4 +57,9 @@ fn decide(shared: &AppState, person: &Person, action: Action, host: Option<&str>
     // What is no name is the name of no host.
     let Ok(name) = host.map(str::parse::<HostName>).transpose() else { return Decision::Unseen };
     may(person, action, name.map(|name| shared.groups.of(&name)).as_ref())
+}
+
+fn not_allowed(action: Action) -> Refusal {
+    let hint = "an administrator decides who may, on the page of users";
+    Refusal::new(StatusCode::FORBIDDEN, format!("you may not {}", action.words()), hint)
 }

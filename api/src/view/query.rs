@@ -3,12 +3,14 @@
 
 use std::collections::BTreeSet;
 
+use axum::http::StatusCode;
 use fleetps_ingestor::filter::{Filter, FilterError};
 
 use super::{
     Column,
     travel::{Links, When},
 };
+use crate::refusal::Refusal;
 
 /// Longest filter text: far more than people type.
 const MAX_FILTER_BYTES: usize = 1_000;
@@ -36,6 +38,12 @@ impl BadParameter {
     pub fn new(parameter: &str, given: &str, expected: impl Into<String>) -> Self {
         let given = crate::display::cut(given, 100).into_owned();
         Self { parameter: parameter.to_owned(), given, expected: expected.into() }
+    }
+}
+
+impl From<BadParameter> for Refusal {
+    fn from(bad: BadParameter) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, bad.to_string(), format!("expected {}", bad.expected))
     }
 }
 

@@ -25,6 +25,7 @@ use futures_util::TryStreamExt;
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::patience::Passing;
+
 pub use census::{Census, census, revisions};
 pub(crate) use feed::Told;
 pub use followed::Followed;
