@@ -55,7 +55,7 @@ async fn main() {
     tokio::spawn(fleetps::server::run(
         fleetps::tls::Door::plaintext(listener),
         client.clone(),
-        fleetps_nats::server::ServerHealth::default(),
+        fleetps::server::Health::default(),
         settings,
         people,
         ended.clone(),

@@ -19,7 +19,6 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    config::Config,
     display::time,
     live::Check,
     recovery::{StateHealth, without_keys},
@@ -89,27 +88,39 @@ pub fn state_files(mut buckets: Buckets, data: &Path) -> Vec<StateFile> {
     backup::state_files(&buckets)
 }
 
+/// What is backed up, when, and where to.
+#[derive(Debug, Clone)]
+pub struct Backups {
+    /// When, where to, and how many are kept.
+    pub settings: BackupSettings,
+    /// The data folder.
+    pub data: PathBuf,
+    /// The settings file that a backup keeps too; none where there is none.
+    pub settings_file: Option<PathBuf>,
+}
+
 /// Takes backups until `shutdown`; does nothing where none are asked for.
 pub async fn keep_backing_up(
     client: Client,
-    config: Config,
+    backups: Backups,
     health: StateHealth,
     shutdown: CancellationToken,
 ) {
-    let Some(to) = &config.backup.to else { return };
+    let settings = &backups.settings;
+    let Some(to) = &settings.to else { return };
     let folder = BackupFolder::new(to);
     loop {
         let made_at_us = newest(&folder).await;
-        health.set_backup(check(&config.backup, made_at_us, None));
-        if is_due(&config.backup, made_at_us) {
+        health.set_backup(check(settings, made_at_us, None));
+        if is_due(settings, made_at_us) {
             // One that is cut off here is removed by the next.
-            let taking = shutdown.run_until_cancelled(take(&client, &config, &folder));
+            let taking = shutdown.run_until_cancelled(take(&client, &backups, &folder));
             let Some(taken) = taking.await else { return };
             let failure = taken.err();
             if let Some(error) = &failure {
                 tracing::error!(error, to = %to.display(), "no backup was taken; trying again");
             }
-            health.set_backup(check(&config.backup, newest(&folder).await, failure.as_deref()));
+            health.set_backup(check(settings, newest(&folder).await, failure.as_deref()));
         }
         if shutdown.run_until_cancelled(tokio::time::sleep(LOOK_EVERY)).await.is_none() {
             return;
@@ -132,11 +143,11 @@ fn is_due(settings: &BackupSettings, made_at_us: Option<i64>) -> bool {
     age_us.is_none_or(|age_us| !(0..every_us).contains(&age_us))
 }
 
-async fn take(client: &Client, config: &Config, folder: &BackupFolder) -> Result<(), String> {
-    let state = state_of(client, &config.data).await.map_err(|error| with_causes(&error))?;
-    let (folder, config) = (folder.clone(), config.clone());
+async fn take(client: &Client, backups: &Backups, folder: &BackupFolder) -> Result<(), String> {
+    let state = state_of(client, &backups.data).await.map_err(|error| with_causes(&error))?;
+    let (folder, backups) = (folder.clone(), backups.clone());
     let taking = tokio::task::spawn_blocking(move || {
-        folder.take(&config.data, config.settings_file.as_deref(), Some(&state), config.backup.keep)
+        folder.take(&backups.data, backups.settings_file.as_deref(), Some(&state), backups.settings.keep)
     });
     let taken = taking.await.map_err(|error| error.to_string())?.map_err(|error| with_causes(&error))?;
     tracing::info!(files = taken.manifest.files.len(), copied = taken.copied, "a backup was taken");

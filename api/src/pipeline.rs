@@ -24,7 +24,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    backups::keep_backing_up,
+    backups::{Backups, keep_backing_up},
     brokers::Brokers,
     config::Config,
     people::{Accounts, Addresses, Auth, Local, People, PeopleError, Secret},
@@ -83,17 +83,17 @@ pub async fn serve(config: Config, ended: CancellationToken) -> anyhow::Result<(
         let admission = admission.await?;
         let people = people(&config, &client, &address).await?;
         let sign_in = first_sign_in(&people, &address, &found, &config).await?;
-        anyhow::Ok((client, admission, people, sign_in))
+        anyhow::Ok((client, admission, people, found.health(), sign_in))
     };
     let Some(started) = ended.run_until_cancelled(start).await else { return Ok(()) };
-    let (client, _admission, people, sign_in) = started?;
+    let (client, _admission, people, health, sign_in) = started?;
     starting.end().await;
     output::announce(format_args!("fleetps serves {address}{sign_in}\nstop it with Ctrl-C\n"));
-    let health = people.state().clone();
     let stop_saving = ended.child_token();
     let saving = recovery::keep_saving(client.clone(), &config.data, &health, stop_saving.clone());
+    let of_broker = server::Health { broker: ServerHealth::default(), records: health.clone() };
     let serving = async {
-        let served = server::run(door, client, ServerHealth::default(), config.history, people, ended).await;
+        let served = server::run(door, client, of_broker, config.history, people, ended).await;
         // Also where serving failed: the program then ends.
         stop_saving.cancel();
         served
@@ -238,7 +238,6 @@ async fn try_first_sign_in(
     found: &Found,
     config: &Config,
 ) -> anyhow::Result<String> {
-    people.state().set_lost(found.problem());
     let Some(accounts) = people.accounts().filter(|accounts| !accounts.has_administrator()) else {
         return Ok(String::new());
     };
@@ -306,9 +305,11 @@ impl Pipeline {
         let client = patiently("the web server", || api.connect("fleetps")).await?;
         let people = people(config, &client, address).await?;
         let sign_in = first_sign_in(&people, address, &found, config).await?;
-        self.keep_state(client.clone(), config, people.state().clone());
+        let records = found.health();
+        self.keep_state(client.clone(), config, records.clone());
         starting.end().await;
-        let (health, stop) = (brokers.health(), self.stop_rest.clone());
+        let health = server::Health { broker: brokers.health(), records };
+        let stop = self.stop_rest.clone();
         run_part(
             &mut self.rest,
             "the web server",
@@ -350,7 +351,12 @@ impl Pipeline {
     /// Saves the broker's records from now on, and takes the backups that are asked for.
     fn keep_state(&mut self, client: async_nats::Client, config: &Config, health: StateHealth) {
         let (data, stop) = (config.data.clone(), self.stop_rest.clone());
-        let backing_up = keep_backing_up(client.clone(), config.clone(), health.clone(), stop.clone());
+        let backups = Backups {
+            settings: config.backup.clone(),
+            data: data.clone(),
+            settings_file: config.settings_file.clone(),
+        };
+        let backing_up = keep_backing_up(client.clone(), backups, health.clone(), stop.clone());
         run_part(&mut self.rest, "saving the broker's records", async move {
             tokio::join!(recovery::keep_saving(client, &data, &health, stop), backing_up);
             Ok(())

@@ -13,6 +13,7 @@ use crate::{
     live::{self, Intake},
     people::People,
     records::Records,
+    recovery::StateHealth,
     routes,
     state::AppState,
     tls::Door,
@@ -23,8 +24,17 @@ const CATCH_UP_FOR: Duration = Duration::from_secs(2);
 /// How long open requests may take to end after the shutdown began.
 const END_WITHIN: Duration = Duration::from_secs(3);
 
+/// How the broker is, for readiness.
+#[derive(Debug, Clone, Default)]
+pub struct Health {
+    /// Its process, where this one runs it.
+    pub broker: ServerHealth,
+    /// Its records.
+    pub records: StateHealth,
+}
+
 /// Serves pages and JSON at `door` until `shutdown`, with the present from the broker of `client` and the past from the
-/// folder of `settings`, to `people`; `health` is how that broker is, where this process runs it. The first request is
+/// folder of `settings`, to `people`; `health` is what readiness says of that broker. The first request is
 /// answered when the hosts' last snapshots have come, or after two seconds.
 ///
 /// # Errors
@@ -32,14 +42,14 @@ const END_WITHIN: Duration = Duration::from_secs(3);
 pub async fn run(
     door: Door,
     client: async_nats::Client,
-    health: ServerHealth,
+    health: Health,
     settings: IngestorSettings,
     people: People,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     let IngestorSettings { history, host_bytes_per_s, keep_down_hosts, .. } = settings;
     let mut shared = AppState::new(Some(client.clone()), shutdown.clone());
-    shared.health = health;
+    (shared.health, shared.records_health) = (health.broker, health.records);
     let opening = patiently("the audit", || Records::open(&client, history.clone(), shutdown.clone()));
     let Some(records) = shutdown.run_until_cancelled(opening).await else { return Ok(()) };
     shared.records = records?;

@@ -14,6 +14,7 @@ use crate::{
     past::Past,
     people::{Addresses, People},
     records::Records,
+    recovery::StateHealth,
     rules::Groups,
     shares::{Bounds, Shares},
 };
@@ -53,6 +54,8 @@ pub struct AppState {
     pub arrivals: Arc<Arrivals>,
     /// How the broker is, where this process runs it.
     pub health: ServerHealth,
+    /// Whether the broker's records are whole, saved and backed up.
+    pub records_health: StateHealth,
     /// How far the present is read.
     pub intake: watch::Receiver<Intake>,
     /// Whoever may ask.
@@ -84,6 +87,7 @@ impl AppState {
             admission: Arc::default(),
             arrivals: Arc::default(),
             health: ServerHealth::default(),
+            records_health: StateHealth::default(),
             intake: watch::channel(Intake::default()).1,
             people: People::anybody(Addresses::default()),
             connections: Connections::new(Limits::of_this_process(), Addresses::default()),

@@ -10,7 +10,7 @@ use fleetps_nats::HostName;
 
 use super::{
     host_head::{HostHead, Tab, Visit, visit_span},
-    nothing,
+    no_snapshot, nothing,
     page::{self, Layout},
 };
 use crate::{
@@ -127,7 +127,7 @@ impl DiffPage {
             let when = When { at_us: None, span: Some(span), ..self.links.when.clone() };
             (label, self.links.to(&when), Stamp::of(at_us))
         };
-        nothing::nearest(nothing).into_iter().map(there).collect()
+        no_snapshot::nearest(nothing).into_iter().map(there).collect()
     }
 
     /// The two snapshots: the host as it was, and when.

@@ -13,7 +13,7 @@ use super::{
     diff::{Answer, End, compare},
     json::{self, AboutPast},
     listing::{self, List},
-    nothing, page,
+    no_snapshot, page,
 };
 use crate::{
     csv,
@@ -77,13 +77,13 @@ pub async fn list(
 }
 
 fn no_snapshot(end: End, nothing: &NoSnapshot) -> Refusal {
-    let (what, why) = nothing::in_words(nothing);
+    let (what, why) = no_snapshot::in_words(nothing);
     let parameter = match end {
         End::From => "from",
         End::To => "to",
     };
     let nearest: Vec<String> =
-        nothing::nearest(nothing).into_iter().map(|(_, at_us)| when::written(at_us)).collect();
+        no_snapshot::nearest(nothing).into_iter().map(|(_, at_us)| when::written(at_us)).collect();
     let hint = match nearest.as_slice() {
         [] => why.to_owned(),
         known => format!("{why}; the nearest snapshots are of {}", known.join(" and ")),

@@ -149,7 +149,7 @@ pub async fn ready(State(shared): State<AppState>, person: Option<Extension<Pers
     let now = Instant::now();
     let intake: Part = shared.ingestors.intake(now).and_then(|()| shared.arrivals.check()).into();
     let history: Part = shared.ingestors.history(now).and_then(|()| shared.past.check()).into();
-    let state: Part = shared.people.state().whole().into();
+    let state: Part = shared.records_health.whole().into();
     let ready = broker.ok && intake.ok && history.ok && state.ok;
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let sees_all =
@@ -157,8 +157,8 @@ pub async fn ready(State(shared): State<AppState>, person: Option<Extension<Pers
     let details = person.filter(|person| sees_all(person)).map(|Extension(person)| {
         let (refused, notices) = (Refused::so_far(&shared), shared.ingestors.notices(now));
         let warnings = shared.health.warnings().into_iter().chain(shared.ingestors.warnings(now)).collect();
-        let backup = shared.people.state().backup().map(Part::from);
-        let state_not_saved = shared.people.state().unsaved();
+        let backup = shared.records_health.backup().map(Part::from);
+        let state_not_saved = shared.records_health.unsaved();
         let waiting_hosts = shared.admission.waiting(now).into();
         let connections = Connected::now(&shared.connections);
         let reads_audit = may(&person, Action::ReadAudit, None) == Decision::Allowed;

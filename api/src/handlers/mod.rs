@@ -18,6 +18,7 @@ pub mod hosts_json;
 pub mod json;
 pub mod listing;
 pub mod metrics_json;
+pub mod no_snapshot;
 pub mod nothing;
 pub mod page;
 pub mod process;

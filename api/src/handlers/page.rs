@@ -11,7 +11,7 @@ use axum::{
 use fleetps_ingestor::history::Resolution;
 use fleetps_nats::HostName;
 
-use super::nothing;
+use super::no_snapshot;
 use crate::{
     live::Moment,
     past::travel::{self, Travelled},
@@ -92,7 +92,7 @@ pub async fn moment_at(
     let name: HostName = host.parse().map_err(|_| Refusal::no_such_host(host))?;
     match travel::to(sight, &name, at_us).await? {
         Travelled::Then(then) => Ok((then.moment, Some(then.resolution))),
-        Travelled::Nothing(nothing) => Err(nothing::refusal(host, at_us, &nothing)),
+        Travelled::Nothing(nothing) => Err(no_snapshot::refusal(host, at_us, &nothing)),
     }
 }
 

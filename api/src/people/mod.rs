@@ -55,8 +55,6 @@ pub use users::{BUCKET as USERS, NotAName, SignsIn, User, UserName};
 use throttle::Throttle;
 pub use throttle::network;
 
-use crate::recovery::StateHealth;
-
 /// Questions for JSON from one person: a hundred at once, then fifty a second; more than any page or script needs that
 /// looks at the answers.
 const JSON: (NonZeroU32, Duration) = (NonZeroU32::new(100).expect("a hundred"), Duration::from_millis(20));
@@ -79,8 +77,6 @@ struct Inner {
     pages: Throttle,
     /// What forms send along where there is no session to derive it from.
     form_secret: Option<Secret>,
-    /// Whether the broker's records are whole, those of people among them.
-    state: StateHealth,
 }
 
 impl People {
@@ -96,19 +92,7 @@ impl People {
 
     fn new(accounts: Option<Accounts>, addresses: Addresses) -> Self {
         let (json, pages) = (Throttle::new(JSON.0, JSON.1), Throttle::new(PAGES.0, PAGES.1));
-        Self(Arc::new(Inner {
-            accounts,
-            addresses,
-            json,
-            pages,
-            form_secret: Secret::new().ok(),
-            state: StateHealth::default(),
-        }))
-    }
-
-    /// Whether the records of people, and the broker's others, are whole.
-    pub fn state(&self) -> &StateHealth {
-        &self.0.state
+        Self(Arc::new(Inner { accounts, addresses, json, pages, form_secret: Secret::new().ok() }))
     }
 
     /// Which addresses are believed, and which may ask.

@@ -4,6 +4,7 @@ use fleetps_nats::now_us;
 
 use super::{
     Accounts, By, Came, Grant, Person, Secret,
+    browsers::{self, Browser},
     error::PeopleError,
     links::{FIRST_FOR, Link, USERS_FOR},
     password,
@@ -233,6 +234,48 @@ impl Accounts {
         for (key, link) in self.links.all() {
             if link.user.as_deref().map_or(has_administrator, |user| user == name.as_str()) {
                 self.links.remove(&key).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Accounts {
+    /// The key of the browser of a visit, where the user of this name has signed in with it.
+    fn known_browser(&self, name: &str, visit: &Visit) -> Option<String> {
+        let key = visit.known_as.as_ref()?.key();
+        let browser = self.browsers.get(&key)?;
+        (browser.user == name && browser.is_known(now_us())).then_some(key)
+    }
+
+    /// Knows the browser of a visit from now on; returns the secret for its cookie.
+    async fn know_browser(&self, name: &UserName, visit: &Visit) -> Result<Secret, PeopleError> {
+        let now_us = now_us();
+        if let (Some(key), Some(secret)) = (self.known_browser(name.as_str(), visit), &visit.known_as) {
+            let note = |browser: &mut Browser| {
+                browser.used_at_us = now_us;
+                true
+            };
+            self.browsers.change(&key, note).await?;
+            return Ok(secret.clone());
+        }
+        let mut own = self.browsers.all();
+        own.retain(|(_, browser)| browser.user == name.as_str());
+        own.sort_by_key(|(_, browser)| std::cmp::Reverse(browser.used_at_us));
+        for (key, _) in own.iter().skip(browsers::MAX_PER_USER - 1) {
+            self.browsers.remove(key).await?;
+        }
+        let secret = Secret::new()?;
+        let browser = Browser { user: name.as_str().to_owned(), used_at_us: now_us };
+        self.browsers.add(&secret.key(), &browser).await?;
+        Ok(secret)
+    }
+
+    /// Knows no browser of a user any more.
+    async fn forget_browsers(&self, name: &UserName) -> Result<(), PeopleError> {
+        for (key, browser) in self.browsers.all() {
+            if browser.user == name.as_str() {
+                self.browsers.remove(&key).await?;
             }
         }
         Ok(())

@@ -40,6 +40,13 @@ impl Found {
     pub fn problem(&self) -> Option<String> {
         (!self.losses.is_empty()).then(|| format!("{}; {}", self.losses, way_on(self.saved.as_ref())))
     }
+
+    /// What readiness says of the records from this start on.
+    pub fn health(&self) -> StateHealth {
+        let health = StateHealth::default();
+        health.set_lost(self.problem());
+        health
+    }
 }
 
 /// Looks for losses, tells of them on standard error, and with `recover` mends them. `this_host` is this machine's name

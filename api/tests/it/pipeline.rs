@@ -6,6 +6,7 @@ use fleetps::{
     display,
     live::now_us,
     people::{Addresses, People},
+    server::{self, Health},
 };
 use fleetps_ingestor::{
     IngestorSettings,
@@ -14,7 +15,7 @@ use fleetps_ingestor::{
 use fleetps_nats::{
     HostName, Snapshot,
     admission::AdmissionSettings,
-    server::{ManagedServer, Part, ServerHealth, ServerSettings},
+    server::{ManagedServer, Part, ServerSettings},
     snapshot::{Encoder, Process},
     stream, subject,
 };
@@ -222,8 +223,8 @@ async fn serve_over(server: &ManagedServer, history: &std::path::Path) -> (std::
     let settings = IngestorSettings { history: history.to_owned(), ..IngestorSettings::default() };
     let people = People::anybody(Addresses::default());
     let task = tokio::spawn(async move {
-        let (door, health) = (fleetps::tls::Door::plaintext(listener), ServerHealth::default());
-        fleetps::server::run(door, client, health, settings, people, shutdown).await.unwrap();
+        let (door, health) = (fleetps::tls::Door::plaintext(listener), Health::default());
+        server::run(door, client, health, settings, people, shutdown).await.unwrap();
     });
     // Answers once it has caught up.
     get(address, "/healthz").await;
