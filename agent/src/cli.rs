@@ -3,10 +3,10 @@
 use std::{error::Error, io, path::PathBuf, thread, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum, builder::RangedU64ValueParser};
-use fleetps_nats::{HostName, snapshot::MAX_PROCESSES, units::parse_duration};
+use fleetps_nats::{
+    HostName, log, shutdown::shutdown_signal, snapshot::MAX_PROCESSES, units::parse_duration,
+};
 use serde_json::{Value, json};
-use tokio_util::sync::CancellationToken;
-use tracing_subscriber::EnvFilter;
 
 use crate::{
     join::{self, JoinArguments},
@@ -109,14 +109,7 @@ struct SimulateArguments {
 
 /// Does what the command line says.
 pub fn execute(cli: Cli) -> Result<(), CliError> {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr)
-        .with_ansi(fleetps_nats::output::may_be_coloured())
-        // Where nobody reads the log, saying so would panic.
-        .log_internal_errors(false)
-        .init();
+    log::start("info", Some(log::OLD_AGENT_VARIABLE));
     crate::sample::prepare_program();
     let mut overrides = cli.overrides;
     let plaintext = overrides.plaintext;
@@ -169,7 +162,7 @@ async fn run_agent(file: AgentFile) -> Result<(), CliError> {
         None => HostName::from_os_name(&os_host_name()),
     };
     let broker = file.broker();
-    Ok(run::run(file.sample, broker, host, stop_signal()?).await?)
+    Ok(run::run(file.sample, broker, host, shutdown_signal()?).await?)
 }
 
 fn print_once(file: &AgentFile) -> Result<(), CliError> {
@@ -214,7 +207,7 @@ async fn run_simulation(file: AgentFile, arguments: SimulateArguments) -> Result
         ..SimulationSettings::default()
     };
     let broker = file.broker();
-    let end = simulate::run(settings, broker, stop_signal()?).await?;
+    let end = simulate::run(settings, broker, shutdown_signal()?).await?;
     fleetps_nats::outln!("{} snapshots made, {} dropped, {} not sent", end.made, end.dropped, end.unsent);
     Ok(())
 }
@@ -222,25 +215,6 @@ async fn run_simulation(file: AgentFile, arguments: SimulateArguments) -> Result
 /// Up to now, and no further.
 fn rounds_in(time: Duration, interval: Duration) -> u64 {
     u64::try_from(time.as_micros() / interval.as_micros().max(1)).unwrap_or(u64::MAX)
-}
-
-/// A token that Ctrl-C or SIGTERM cancels.
-fn stop_signal() -> io::Result<CancellationToken> {
-    let token = CancellationToken::new();
-    let cancelled = token.clone();
-    #[cfg(unix)]
-    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
-    tokio::spawn(async move {
-        #[cfg(unix)]
-        tokio::select! {
-            _ = tokio::signal::ctrl_c() => {}
-            _ = terminate.recv() => {}
-        }
-        #[cfg(not(unix))]
-        let _ = tokio::signal::ctrl_c().await;
-        cancelled.cancel();
-    });
-    Ok(token)
 }
 
 /// A number from 1 to `most`.

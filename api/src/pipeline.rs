@@ -43,23 +43,6 @@ const STOP_WITHIN: Duration = Duration::from_secs(30);
 
 type Parts = JoinSet<anyhow::Result<()>>;
 
-/// Cancelled when the process is asked to end (Ctrl-C, SIGTERM); asked a second time, it ends at once.
-///
-/// # Errors
-/// When the system does not let signals be listened to.
-pub fn ended_by_signal() -> anyhow::Result<CancellationToken> {
-    let ended = CancellationToken::new();
-    let asked = ended.clone();
-    let mut signals = signals::Signals::new().context("cannot listen for signals")?;
-    tokio::spawn(async move {
-        signals.next().await;
-        asked.cancel();
-        signals.next().await;
-        std::process::exit(130);
-    });
-    Ok(ended)
-}
-
 /// Serves pages and JSON for a broker that runs elsewhere, until `ended`.
 ///
 /// # Errors
@@ -390,45 +373,4 @@ fn run_part(
     part: impl Future<Output = anyhow::Result<()>> + Send + 'static,
 ) {
     parts.spawn(async move { part.await.with_context(|| format!("{name} failed")) });
-}
-
-/// Being asked to end.
-mod signals {
-    #[cfg(unix)]
-    pub(super) struct Signals {
-        interrupt: tokio::signal::unix::Signal,
-        terminate: tokio::signal::unix::Signal,
-    }
-
-    #[cfg(unix)]
-    impl Signals {
-        pub(super) fn new() -> std::io::Result<Self> {
-            use tokio::signal::unix::{SignalKind, signal};
-            Ok(Self {
-                interrupt: signal(SignalKind::interrupt())?,
-                terminate: signal(SignalKind::terminate())?,
-            })
-        }
-
-        pub(super) async fn next(&mut self) {
-            tokio::select! {
-                _ = self.interrupt.recv() => {}
-                _ = self.terminate.recv() => {}
-            }
-        }
-    }
-
-    #[cfg(not(unix))]
-    pub(super) struct Signals;
-
-    #[cfg(not(unix))]
-    impl Signals {
-        pub(super) fn new() -> std::io::Result<Self> {
-            Ok(Self)
-        }
-
-        pub(super) async fn next(&mut self) {
-            let _ = tokio::signal::ctrl_c().await;
-        }
-    }
 }

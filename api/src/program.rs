@@ -3,10 +3,10 @@
 
 use std::process::ExitCode;
 
+use anyhow::Context;
 use clap::Parser;
-use fleetps_nats::output;
+use fleetps_nats::{log, output, shutdown::shutdown_signal};
 use tokio_util::sync::CancellationToken;
-use tracing_subscriber::EnvFilter;
 
 use crate::{
     cli::{Cli, Command},
@@ -20,14 +20,7 @@ const BLOCKED_FOR: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// Parses the command line and does what it says.
 pub fn main() -> ExitCode {
-    let filter = EnvFilter::try_from_env("FLEETPS_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(output::may_be_coloured())
-        // Where nobody reads the log, saying so would panic.
-        .log_internal_errors(false)
-        .init();
+    log::start("warn", None);
     let failed = run(Cli::parse()).err();
     output::end("fleetps", failed.map(|error| format!("{error:#}")))
 }
@@ -70,7 +63,10 @@ fn until_a_signal<Work: Future<Output = anyhow::Result<()>>>(
 ) -> anyhow::Result<()> {
     fleetps_ingestor::descriptors::raise_limit();
     let runtime = tokio::runtime::Runtime::new()?;
-    let done = runtime.block_on(async { work(config, pipeline::ended_by_signal()?).await });
+    let done = runtime.block_on(async {
+        let ended = shutdown_signal().context("cannot listen for signals")?;
+        work(config, ended).await
+    });
     // What still blocks a thread (a long question, a download) keeps nobody from ending.
     runtime.shutdown_timeout(BLOCKED_FOR);
     done

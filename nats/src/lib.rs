@@ -7,7 +7,8 @@
 //! of the hosts, `admission` decides who may speak for them, and `standing` since when somebody may no longer. `server`
 //! (feature `managed`) finds, installs and runs a local nats-server; `lock` keeps two processes out of one folder, `disk`
 //! says how full one is, `file` reads and replaces small files, `bounds` checks the range of settings, `units` reads
-//! durations and sizes as people write them, `output` is how programs print, `patience` waits for a broker, `causes` writes
+//! durations and sizes as people write them, `output` is how programs print, `log` starts the log, `shutdown` listens for
+//! signals, `patience` waits for a broker, `causes` writes
 //! an error as one line, `clock` tells the time.
 
 // They panic where nobody reads any more; `output` does not.
@@ -27,12 +28,14 @@ pub mod host;
 pub mod hosts;
 pub mod key;
 pub mod lock;
+pub mod log;
 pub mod model;
 pub mod output;
 pub mod patience;
 pub mod reader;
 #[cfg(feature = "managed")]
 pub mod server;
+pub mod shutdown;
 pub mod snapshot;
 mod standing;
 pub mod status;
