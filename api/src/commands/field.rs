@@ -45,7 +45,10 @@ impl Field {
         match self.form {
             Form::Text => value.as_str().map_or_else(|| MISSING.to_owned(), str::to_owned),
             Form::Id => value.as_u64().map_or_else(|| MISSING.to_owned(), |id| id.to_string()),
-            Form::Count => value.as_u64().map_or_else(|| MISSING.to_owned(), count),
+            Form::Count => match number {
+                Some(number) if number < 0.0 => number.round().to_string(),
+                _ => number.map_or_else(|| MISSING.to_owned(), |number| count(number.round() as u64)),
+            },
             Form::Percent => percent(number),
             Form::Bytes => size(number),
             Form::Milliseconds => cpu_time(value.as_u64()),

@@ -1,6 +1,7 @@
 //! `fleetps ps HOST`: the processes of a host, now or at a moment.
 
 use clap::Args;
+use fleetps_nats::model::{Kind, Role, Unit, process::PROCESS};
 use serde_json::Value;
 
 use super::{
@@ -12,34 +13,30 @@ use super::{
 };
 use crate::{config::Config, display::time};
 
-/// Every column that there is.
-const FIELDS: [Field; 18] = [
-    Field::new("pid", "PID", Form::Id),
-    Field::new("parent_pid", "PPID", Form::Id),
-    Field::new("user_name", "USER", Form::Text),
-    Field::new("name", "NAME", Form::Text),
-    Field::new("state", "S", Form::Text),
-    Field::new("cpu_percent", "%CPU", Form::Percent),
-    Field::new("resident_bytes", "RSS", Form::Bytes),
-    Field::new("virtual_bytes", "VSZ", Form::Bytes),
-    Field::new("read_bytes_per_s", "READ/S", Form::Bytes),
-    Field::new("written_bytes_per_s", "WRITTEN/S", Form::Bytes),
-    Field::new("read_bytes", "READ", Form::Bytes),
-    Field::new("written_bytes", "WRITTEN", Form::Bytes),
-    Field::new("threads", "THREADS", Form::Count),
-    Field::new("cpu_time_ms", "TIME", Form::Milliseconds),
-    Field::new("started_at", "AGE", Form::Age),
-    Field::new("unit", "UNIT", Form::Text),
-    Field::new("container", "CONTAINER", Form::Text),
-    Field::new("executable", "EXECUTABLE", Form::Text),
-];
-/// What stands last in every row, behind the branches of the tree.
-const COMMAND: Field = Field::new("command_line", "COMMAND", Form::Text);
+/// The name of what stands last in every row, behind the branches of the tree.
+const COMMAND: &str = "command_line";
+
+/// Every column that there is: the fields and rates of the model that have a heading.
+fn fields() -> impl Iterator<Item = Field> {
+    PROCESS.iter().flat_map(|field| {
+        let form = match (field.kind, field.unit) {
+            (Kind::Text | Kind::Letter, _) => Form::Text,
+            (Kind::Time, _) => Form::Age,
+            (_, Unit::Percent) => Form::Percent,
+            (_, Unit::Bytes) => Form::Bytes,
+            (_, Unit::Milliseconds) => Form::Milliseconds,
+            // What names a process is written without separators.
+            _ if field.role == Role::Figure => Form::Count,
+            _ => Form::Id,
+        };
+        let itself = field.heading.map(|heading| Field::new(field.column, heading, form));
+        let rate = field.rate.and_then(|rate| Some(Field::new(rate.name, rate.heading?, form)));
+        itself.into_iter().chain(rate)
+    })
+}
+
 /// Those of `ps u`.
 const USUAL: &str = "pid,user_name,state,cpu_percent,resident_bytes,cpu_time_ms,started_at";
-/// What the server leaves out unless it is asked for.
-const INCLUDABLE: [&str; 3] = ["executable", "unit", "container"];
-
 /// Which processes, and how they are shown.
 #[derive(Debug, Args)]
 pub struct PsArgs {
@@ -83,15 +80,20 @@ pub fn ps(args: &PsArgs, config: &Config) -> anyhow::Result<()> {
 }
 
 fn field(name: &str) -> anyhow::Result<Field> {
-    let known = || FIELDS.map(|field| field.name).join(", ");
-    FIELDS.into_iter().find(|field| field.name == name).ok_or_else(|| {
+    let before_command = || fields().filter(|field| field.name != COMMAND);
+    let known = || before_command().map(|field| field.name).collect::<Vec<_>>().join(", ");
+    before_command().find(|field| field.name == name).ok_or_else(|| {
         anyhow::anyhow!("there is no column {name:?}; those before the command can be {}", known())
     })
 }
 
+/// Whether the server leaves a field out unless it is asked for.
+fn is_on_request(name: &str) -> bool {
+    PROCESS.iter().any(|field| field.column == name && field.is_on_request)
+}
+
 fn parameters(args: &PsArgs, fields: &[Field]) -> Vec<(&'static str, String)> {
-    let included: Vec<_> =
-        fields.iter().map(|field| field.name).filter(|name| INCLUDABLE.contains(name)).collect();
+    let included: Vec<_> = fields.iter().map(|field| field.name).filter(|name| is_on_request(name)).collect();
     let given = [
         ("at", args.at.clone()),
         ("q", args.q.clone()),
@@ -113,12 +115,13 @@ fn table(args: &PsArgs, fields: &[Field], answer: &Value) -> String {
         row.push(branches + &command(process));
         row
     });
-    render(&fields.iter().chain([&COMMAND]).map(Field::heading).collect::<Vec<_>>(), cells)
+    let command = Field::new(COMMAND, "COMMAND", Form::Text);
+    render(&fields.iter().chain([&command]).map(Field::heading).collect::<Vec<_>>(), cells)
 }
 
 /// The command line; the name in brackets where there is none, as `ps` has it.
 fn command(process: &Value) -> String {
-    match process[COMMAND.name].as_str().filter(|command| !command.is_empty()) {
+    match process[COMMAND].as_str().filter(|command| !command.is_empty()) {
         Some(command) => command.to_owned(),
         None => format!("[{}]", process["name"].as_str().unwrap_or_default()),
     }

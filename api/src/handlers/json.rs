@@ -3,12 +3,15 @@
 //! Field names are those of the history's tables; what is unknown is `null`; times are RFC 3339 in UTC with
 //! microseconds; percentages of processes are of one core, those of hosts of all cores together; bytes are bytes.
 
+use std::sync::LazyLock;
+
 use axum::{
     http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
 use fleetps_ingestor::history::{Extent, Resolution};
-use serde::Serialize;
+use fleetps_nats::model::{Field, Kind, Value as FieldValue, process::PROCESS};
+use serde::{Serialize, Serializer, ser::SerializeMap};
 use serde_json::{Map, Value};
 
 use crate::{
@@ -107,8 +110,8 @@ impl<'a> Host<'a> {
     }
 }
 
-/// The fields of a process that are always there, in their order.
-pub const PROCESS_FIELDS: [&str; 16] = [
+/// The first fields of a process in JSON and CSV, in the order that they have had from the start; others follow.
+const FIRST_FIELDS: [&str; 16] = [
     "pid",
     "parent_pid",
     "started_at",
@@ -127,59 +130,80 @@ pub const PROCESS_FIELDS: [&str; 16] = [
     "command_line",
 ];
 
-/// A process. The last three are there only when asked for with `include`.
-#[derive(Debug, Serialize)]
+/// A field of a process in JSON.
+#[derive(Debug, Clone, Copy)]
+struct ProcessField {
+    name: &'static str,
+    /// The place of the field in the model.
+    place: usize,
+    is_rate: bool,
+    is_on_request: bool,
+}
+
+/// Every field of a process, in order.
+static PROCESS_FIELDS: LazyLock<Vec<ProcessField>> = LazyLock::new(|| {
+    let of_field = |(place, field): (usize, &Field)| {
+        let (name, is_on_request) = (field.column, field.is_on_request);
+        let rate =
+            field.rate.map(|rate| ProcessField { name: rate.name, place, is_rate: true, is_on_request });
+        std::iter::once(ProcessField { name, place, is_rate: false, is_on_request }).chain(rate)
+    };
+    let mut all: Vec<ProcessField> = PROCESS.iter().enumerate().flat_map(of_field).collect();
+    let rank = |field: &ProcessField| {
+        FIRST_FIELDS.iter().position(|name| *name == field.name).unwrap_or(FIRST_FIELDS.len())
+    };
+    all.sort_by_key(rank);
+    all
+});
+
+/// The names of the fields of a process that an answer has, in their order: all that are always there, and those of
+/// `include`.
+pub fn process_fields(include: &[Column]) -> impl Iterator<Item = &'static str> {
+    let is_there = |field: &&ProcessField| has(include, field);
+    PROCESS_FIELDS.iter().filter(is_there).map(|field| field.name)
+}
+
+/// The columns that are there only when asked for with `include`.
+pub fn on_request() -> impl Iterator<Item = Column> {
+    Column::ALL.into_iter().filter(|column| column.of().is_on_request)
+}
+
+fn has(include: &[Column], field: &ProcessField) -> bool {
+    !field.is_on_request || include.iter().any(|column| column.field() == field.name)
+}
+
+/// A process as JSON: the fields of [`process_fields`].
+#[derive(Debug)]
 pub struct Process<'a> {
-    pid: u32,
-    parent_pid: Option<u32>,
-    started_at: String,
-    name: &'a str,
-    user_name: Option<&'a str>,
-    state: char,
-    threads: Option<u32>,
-    cpu_percent: Option<f32>,
-    cpu_time_ms: Option<u64>,
-    resident_bytes: Option<u64>,
-    virtual_bytes: Option<u64>,
-    read_bytes: Option<u64>,
-    written_bytes: Option<u64>,
-    read_bytes_per_s: Option<f64>,
-    written_bytes_per_s: Option<f64>,
-    command_line: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    executable: Option<Option<&'a str>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    unit: Option<Option<&'a str>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    container: Option<Option<&'a str>>,
+    facts: ProcessFacts<'a>,
+    include: Vec<Column>,
 }
 
 impl<'a> Process<'a> {
     /// Of a process, with what is asked for.
     pub fn of(facts: &ProcessFacts<'a>, include: &[Column]) -> Self {
-        let process = facts.process;
-        let if_asked = |column: Column, value: Option<&'a str>| include.contains(&column).then_some(value);
-        Self {
-            pid: process.pid,
-            parent_pid: process.parent_pid,
-            started_at: time_exact(process.started_at_us),
-            name: &process.name,
-            user_name: process.user_name.as_deref(),
-            state: process.state,
-            threads: process.threads,
-            cpu_percent: process.cpu_percent,
-            cpu_time_ms: process.cpu_time_ms,
-            resident_bytes: process.resident_bytes,
-            virtual_bytes: process.virtual_bytes,
-            read_bytes: process.read_bytes,
-            written_bytes: process.written_bytes,
-            read_bytes_per_s: facts.rates.read_per_s,
-            written_bytes_per_s: facts.rates.written_per_s,
-            command_line: process.command_line.as_deref(),
-            executable: if_asked(Column::Executable, process.executable.as_deref()),
-            unit: if_asked(Column::Unit, process.unit.as_deref()),
-            container: if_asked(Column::Container, process.container.as_deref()),
+        Self { facts: *facts, include: include.to_vec() }
+    }
+}
+
+impl Serialize for Process<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        for field in PROCESS_FIELDS.iter().filter(|field| has(&self.include, field)) {
+            let value = self.facts.process.value(field.place);
+            match (value, PROCESS.get(field.place).map(|field| field.kind)) {
+                _ if field.is_rate => map.serialize_entry(field.name, &self.facts.rates.at(field.place))?,
+                (FieldValue::Integer(time_us), Some(Kind::Time)) => {
+                    map.serialize_entry(field.name, &time_exact(time_us))?;
+                }
+                (FieldValue::Integer(number), _) => map.serialize_entry(field.name, &number)?,
+                (FieldValue::Float(number), _) => map.serialize_entry(field.name, &number)?,
+                (FieldValue::Text(text), _) => map.serialize_entry(field.name, text)?,
+                (FieldValue::Letter(letter), _) => map.serialize_entry(field.name, &letter)?,
+                (FieldValue::Absent, _) => map.serialize_entry(field.name, &())?,
+            }
         }
+        map.end()
     }
 }
 

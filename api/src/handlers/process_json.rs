@@ -25,15 +25,13 @@ use crate::{
     past::process::Subject,
     refusal::Refusal,
     rules::Sight,
-    view::{Column, ProcessFacts, process, query, subject},
+    view::{ProcessFacts, process, query, subject},
 };
 
 /// Points of the metrics unless others are asked for.
 const USUAL_POINTS: usize = 500;
 /// The most points: more than any screen has pixels across.
 const MAX_POINTS: usize = 2_000;
-/// What `json::Process` leaves out otherwise.
-const INCLUDED: [Column; 3] = [Column::Executable, Column::Unit, Column::Container];
 /// The first values of the metrics, in the order that their CSV form has had from the start; others follow.
 const FIRST_VALUES: [&str; 6] =
     ["cpu_percent", "resident_bytes", "virtual_bytes", "threads", "read_bytes_per_s", "written_bytes_per_s"];
@@ -96,7 +94,7 @@ fn in_full<'a>(subject: &'a Subject, known: &Known) -> InFull<'a> {
         has_exited: subject.has_exited(),
         first_seen: life.map(|life| time_exact(life.first_seen_us)),
         last_seen: life.map(|life| time_exact(life.last_seen_us)),
-        process: json::Process::of(&facts, &INCLUDED),
+        process: json::Process::of(&facts, &json::on_request().collect::<Vec<_>>()),
         ancestors: all(process::ancestors(processes, &subject.process)),
         children: all(process::children(processes, &subject.process)),
         siblings: all(process::siblings(processes, &subject.process)),

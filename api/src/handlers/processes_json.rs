@@ -131,9 +131,7 @@ fn answer(
 }
 
 fn as_csv(answer: &Processes<'_>, include: &[Column]) -> Response {
-    let more =
-        include.iter().map(|column| column.field()).filter(|field| !json::PROCESS_FIELDS.contains(field));
-    let columns: Vec<&str> = json::PROCESS_FIELDS.into_iter().chain(more).collect();
+    let columns: Vec<&str> = json::process_fields(include).collect();
     let rows: Vec<Value> = answer.processes.iter().filter_map(|row| serde_json::to_value(row).ok()).collect();
     csv::answer(&format!("{}-processes", answer.host), &columns, &rows)
 }

@@ -12,15 +12,10 @@ use super::{
     listing::{self, List},
     search::SearchQuery,
 };
-use crate::{
-    display::time_exact,
-    refusal::Refusal,
-    rules::Sight,
-    view::{Column, search},
-};
+use crate::{display::time_exact, refusal::Refusal, rules::Sight, view::search};
 
-/// The columns of the CSV form.
-const COLUMNS: [&str; 22] = [
+/// The first columns of the CSV form, in the order that they have had from the start; others follow.
+const FIRST_COLUMNS: [&str; 22] = [
     "host",
     "captured_at",
     "pid",
@@ -44,8 +39,6 @@ const COLUMNS: [&str; 22] = [
     "unit",
     "container",
 ];
-/// What `json::Process` leaves out otherwise.
-const INCLUDED: [Column; 3] = [Column::Executable, Column::Unit, Column::Container];
 
 /// A process that was found.
 #[derive(Serialize)]
@@ -63,7 +56,7 @@ impl<'a> Row<'a> {
             host: found.identity.host.as_str(),
             boot_id: &found.identity.boot_id,
             captured_at: time_exact(found.captured_at_us),
-            process: json::Process::of(&search::facts(found), &INCLUDED),
+            process: json::Process::of(&search::facts(found), &json::on_request().collect::<Vec<_>>()),
         }
     }
 }
@@ -88,9 +81,12 @@ pub async fn list(sight: Sight, RawQuery(text): RawQuery) -> Result<Response, Re
     });
     let rows =
         answer.listing.items.iter().map(|found| serde_json::to_value(Row::of(found)).unwrap_or_default());
+    let everything: Vec<_> = json::on_request().collect();
+    let others = json::process_fields(&everything).filter(|name| !FIRST_COLUMNS.contains(name));
+    let columns: Vec<&str> = FIRST_COLUMNS.into_iter().chain(others).collect();
     let list = List {
         name: "processes",
-        columns: &COLUMNS,
+        columns: &columns,
         rows: rows.collect(),
         resolution: answer.listing.resolution,
         about: listing::fields(about),

@@ -68,7 +68,7 @@ impl LiveSearch {
 }
 
 fn found(moment: &Moment, view: &ProcessView<'_>) -> Found {
-    let (snapshot, process, rates) = (moment.snapshot(), view.process, view.rates());
+    let (snapshot, process) = (moment.snapshot(), view.process);
     let identity = Identity {
         host: view.host().clone(),
         boot_id: snapshot.boot_id.clone(),
@@ -80,7 +80,6 @@ fn found(moment: &Moment, view: &ProcessView<'_>) -> Found {
         captured_at_us: snapshot.captured_at_us,
         process: process.clone(),
         memory_total_bytes: derived::memory_total_bytes(snapshot),
-        read_per_s: rates.read_per_s,
-        written_per_s: rates.written_per_s,
+        rates: view.rates(),
     }
 }

@@ -1,5 +1,7 @@
 //! The cells of tables of processes.
 
+use fleetps_nats::model::{Kind, Role, Unit, Value};
+
 use super::{Column, ProcessFacts, table::Cell};
 use crate::display::{self, MISSING};
 
@@ -12,20 +14,19 @@ pub const MAX_NAME_CHARACTERS: usize = 80;
 pub fn cell(column: Column, facts: &ProcessFacts<'_>, memory_scale_bytes: f64) -> Cell {
     let process = facts.process;
     let id = column.id();
-    match column {
-        Column::Name => Cell::hostile(id, &process.name, MAX_NAME_CHARACTERS),
-        Column::User => name(id, process.user_name.as_deref()),
-        Column::Unit => name(id, process.unit.as_deref()),
-        Column::Container => name(id, process.container.as_deref()),
-        Column::Executable => path(id, process.executable.as_deref()),
-        Column::Command => path(id, process.command_line.as_deref()),
-        Column::State => Cell::hostile(id, process.state.encode_utf8(&mut [0; 4]), 1),
-        Column::Pid => Cell::new(id, process.pid.to_string()),
-        Column::Parent => {
-            let parent = process.parent_pid.map(|pid| pid.to_string());
-            Cell::new(id, parent.unwrap_or_else(|| MISSING.to_owned()))
+    let field = column.of();
+    match (field.kind, process.value(column.declared().place)) {
+        (Kind::Text, value) if [Column::Executable, Column::Command].contains(&column) => {
+            path(id, value.text())
         }
-        Column::Age => Cell::new(id, display::duration(facts.age_s)),
+        (Kind::Text, value) => name(id, value.text()),
+        (Kind::Letter, Value::Letter(letter)) => Cell::hostile(id, letter.encode_utf8(&mut [0; 4]), 1),
+        (Kind::Time, _) => Cell::new(id, display::duration(facts.age_s)),
+        // What names a process is written without separators.
+        (_, value) if field.role != Role::Figure => {
+            let text = value.integer().map(|number| number.to_string());
+            Cell::new(id, text.unwrap_or_else(|| MISSING.to_owned()))
+        }
         _ => number(column, facts.number(column), memory_scale_bytes),
     }
 }
@@ -43,22 +44,26 @@ pub fn path(column: &'static str, text: Option<&str>) -> Cell {
 /// A number, shaded where its column has a hue: CPU by its share of one core, memory beside `memory_scale_bytes`.
 pub fn number(column: Column, value: Option<f64>, memory_scale_bytes: f64) -> Cell {
     let id = column.id();
-    match column {
-        Column::Cpu => {
-            let shade = display::shade_small(value.unwrap_or_default() / 100.0);
-            Cell::new(id, display::percent(value)).shaded(shade)
-        }
-        Column::Memory => {
-            let shade = display::shade_small(value.unwrap_or_default() / memory_scale_bytes);
-            Cell::new(id, display::size(value)).shaded(shade)
-        }
-        Column::Virtual => Cell::new(id, display::size(value)),
-        Column::Read | Column::Written => {
-            let zero = if value.is_some_and(|rate| rate < 0.5) { "z" } else { "" };
-            Cell::new(id, display::size(value)).shaded(zero)
-        }
-        Column::CpuTime => Cell::new(id, display::cpu_time(value.map(|time_ms| time_ms as u64))),
-        _ => Cell::new(id, display::count_or_missing(value.map(|value| value as u64))),
+    let text = match column.of().unit {
+        Unit::Percent => display::percent(value),
+        Unit::Bytes => display::size(value),
+        Unit::Milliseconds => display::cpu_time(value.map(|time_ms| time_ms as u64)),
+        _ => count(value),
+    };
+    let shade = match column {
+        Column::Cpu => display::shade_small(value.unwrap_or_default() / 100.0),
+        Column::Memory => display::shade_small(value.unwrap_or_default() / memory_scale_bytes),
+        _ if column.declared().is_rate && value.is_some_and(|rate| rate < 0.5) => "z",
+        _ => "",
+    };
+    Cell::new(id, text).shaded(shade)
+}
+
+/// A number of things, which may be negative.
+fn count(value: Option<f64>) -> String {
+    match value {
+        Some(value) if value < 0.0 => format!("−{}", display::count(-value.round() as u64)),
+        _ => display::count_or_missing(value.map(|value| value.round() as u64)),
     }
 }
 

@@ -1,156 +1,137 @@
-//! The columns of a process table: what they are called, in pages and in JSON, and how they sort.
+//! The columns of a process table: what the model declares of them, as pages need it.
 
-/// A column of a process table.
+use fleetps_nats::model::{
+    Field, Kind, Role, Unit,
+    process::PROCESS,
+    table::{TABLE, TableColumn},
+};
+
+/// A column of a process table: its place in the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Column {
-    /// Name.
-    Name,
-    /// Process id.
-    Pid,
-    /// Parent's process id.
-    Parent,
-    /// User.
-    User,
-    /// CPU use in percent of one core.
-    Cpu,
-    /// Resident memory.
-    Memory,
-    /// Virtual size.
-    Virtual,
-    /// Bytes read per second.
-    Read,
-    /// Bytes written per second.
-    Written,
-    /// Threads.
-    Threads,
-    /// State.
-    State,
-    /// Time since it started.
-    Age,
-    /// CPU time since it started.
-    CpuTime,
-    /// systemd unit.
-    Unit,
-    /// Container.
-    Container,
-    /// Executable.
-    Executable,
-    /// Command line.
-    Command,
+pub struct Column(usize);
+
+// Columns that pages treat apart from others. They are named like the variants that they stand for.
+#[allow(non_upper_case_globals, missing_docs)]
+impl Column {
+    pub const Name: Self = Self::with_id("name");
+    pub const Pid: Self = Self::with_id("pid");
+    pub const Parent: Self = Self::with_id("parent");
+    pub const User: Self = Self::with_id("user");
+    pub const Cpu: Self = Self::with_id("cpu");
+    pub const Memory: Self = Self::with_id("memory");
+    pub const Read: Self = Self::with_id("read");
+    pub const Written: Self = Self::with_id("written");
+    pub const Threads: Self = Self::with_id("threads");
+    pub const Age: Self = Self::with_id("age");
+    pub const CpuTime: Self = Self::with_id("cputime");
+    pub const Unit: Self = Self::with_id("unit");
+    pub const Container: Self = Self::with_id("container");
+    pub const Executable: Self = Self::with_id("executable");
+    pub const Command: Self = Self::with_id("command");
 }
 
-/// What is to be known of a column.
-struct Known {
-    id: &'static str,
-    field: &'static str,
-    head: &'static str,
-    unit: &'static str,
-    label: &'static str,
-    usual: bool,
-    greatest_first: bool,
-}
-
-const fn known(
-    (id, field): (&'static str, &'static str),
-    (head, unit, label): (&'static str, &'static str, &'static str),
-    usual: bool,
-    greatest_first: bool,
-) -> Known {
-    Known { id, field, head, unit, label, usual, greatest_first }
+const fn is_same(one: &str, other: &str) -> bool {
+    let (one, other) = (one.as_bytes(), other.as_bytes());
+    let mut at = 0;
+    while at < one.len() && at < other.len() && one[at] == other[at] {
+        at += 1;
+    }
+    at == one.len() && at == other.len()
 }
 
 impl Column {
-    /// All, in the order of the table.
-    pub const ALL: [Self; 17] = [
-        Self::Name,
-        Self::Pid,
-        Self::Parent,
-        Self::User,
-        Self::Cpu,
-        Self::Memory,
-        Self::Virtual,
-        Self::Read,
-        Self::Written,
-        Self::Threads,
-        Self::State,
-        Self::Age,
-        Self::CpuTime,
-        Self::Unit,
-        Self::Container,
-        Self::Executable,
-        Self::Command,
-    ];
+    /// How many there are.
+    pub const COUNT: usize = TABLE.len();
 
-    fn known(self) -> Known {
-        match self {
-            Self::Name => known(("name", "name"), ("Process", "", "Process"), true, false),
-            Self::Pid => known(("pid", "pid"), ("PID", "", "PID"), true, false),
-            Self::Parent => known(("parent", "parent_pid"), ("Parent", "", "Parent PID"), false, false),
-            Self::User => known(("user", "user_name"), ("User", "", "User"), true, false),
-            Self::Cpu => known(("cpu", "cpu_percent"), ("CPU", "%", "CPU"), true, true),
-            Self::Memory => {
-                known(("memory", "resident_bytes"), ("Memory", "B", "Memory (resident)"), true, true)
-            }
-            Self::Virtual => {
-                known(("virtual", "virtual_bytes"), ("Virtual", "B", "Virtual size"), false, true)
-            }
-            Self::Read => known(("read", "read_bytes_per_s"), ("Read", "B/s", "Read per second"), true, true),
-            Self::Written => {
-                known(("written", "written_bytes_per_s"), ("Write", "B/s", "Written per second"), true, true)
-            }
-            Self::Threads => known(("threads", "threads"), ("Thr", "", "Threads"), true, true),
-            Self::State => known(("state", "state"), ("St", "", "State"), true, false),
-            Self::Age => known(("age", "started_at"), ("Age", "", "Age"), true, true),
-            Self::CpuTime => known(("cputime", "cpu_time_ms"), ("CPU time", "", "CPU time"), false, true),
-            Self::Unit => known(("unit", "unit"), ("Unit", "", "systemd unit"), false, false),
-            Self::Container => {
-                known(("container", "container"), ("Container", "", "Container"), false, false)
-            }
-            Self::Executable => {
-                known(("executable", "executable"), ("Executable", "", "Executable"), false, false)
-            }
-            Self::Command => known(("command", "command_line"), ("Command", "", "Command line"), true, false),
+    /// All, in the order of the table.
+    pub const ALL: [Self; TABLE.len()] = {
+        let mut all = [Self(0); TABLE.len()];
+        let mut place = 0;
+        while place < TABLE.len() {
+            all[place] = Self(place);
+            place += 1;
         }
+        all
+    };
+
+    /// Fails to compile where there is none.
+    const fn with_id(id: &str) -> Self {
+        let mut place = 0;
+        while place < TABLE.len() {
+            if is_same(TABLE[place].page.id, id) {
+                return Self(place);
+            }
+            place += 1;
+        }
+        panic!("no column has this id")
+    }
+
+    /// Its place in the table.
+    pub fn place(self) -> usize {
+        self.0
+    }
+
+    /// What the table says of it.
+    pub fn declared(self) -> &'static TableColumn {
+        const FIRST: &TableColumn = &TABLE[0];
+        TABLE.get(self.0).unwrap_or(FIRST)
+    }
+
+    /// The field of the model that it shows.
+    pub fn of(self) -> &'static Field {
+        const FIRST: &Field = &PROCESS[0];
+        PROCESS.get(self.declared().place).unwrap_or(FIRST)
     }
 
     /// Its name in a page's URL, and its class.
     pub fn id(self) -> &'static str {
-        self.known().id
+        self.declared().page.id
     }
 
     /// Its name in JSON.
     pub fn field(self) -> &'static str {
-        self.known().field
+        let field = self.of();
+        match field.rate.filter(|_| self.declared().is_rate) {
+            Some(rate) => rate.name,
+            None => field.column,
+        }
     }
 
     /// What stands over it.
     pub fn head(self) -> &'static str {
-        self.known().head
+        self.declared().page.head
     }
 
     /// Its unit.
     pub fn unit(self) -> &'static str {
-        self.known().unit
+        match (self.of().unit, self.declared().is_rate) {
+            (Unit::Percent, _) => "%",
+            (Unit::Bytes, false) => "B",
+            (Unit::Bytes, true) => "B/s",
+            (_, true) => "/s",
+            _ => "",
+        }
     }
 
     /// What it is called in full.
     pub fn label(self) -> &'static str {
-        self.known().label
+        self.declared().page.label
     }
 
     /// Whether it is shown unless asked otherwise.
     pub fn usual(self) -> bool {
-        self.known().usual
+        self.declared().page.is_default
     }
 
-    /// Whether sorting by it starts with the greatest.
+    /// Whether sorting by it starts with the greatest: by figures and by age.
     pub fn greatest_first(self) -> bool {
-        self.known().greatest_first
+        let field = self.of();
+        (field.role == Role::Figure && field.is_number()) || field.kind == Kind::Time
     }
 
     /// Whether a parent's value is that of its whole subtree, as far as sorting goes.
     pub fn adds_up(self) -> bool {
-        matches!(self, Self::Cpu | Self::Memory | Self::Read | Self::Written | Self::Threads | Self::CpuTime)
+        self.declared().page.adds_up
     }
 
     /// The column with this name in URLs or in JSON.

@@ -2,7 +2,10 @@
 
 use std::cmp::Ordering;
 
-use fleetps_nats::{model::ProcessView, snapshot::Process};
+use fleetps_nats::{
+    model::{ProcessView, Value, table::TableColumn},
+    snapshot::Process,
+};
 
 use super::Column;
 use crate::live::{Moment, ProcessRates};
@@ -71,97 +74,58 @@ impl<'a> ProcessFacts<'a> {
 
     /// What it sorts by in `column`.
     pub fn sort_key(&self, column: Column) -> SortKey<'a> {
-        let process = self.process;
-        match column {
-            Column::Name => Some(process.name.as_str()).into(),
-            Column::User => process.user_name.as_deref().into(),
-            Column::Unit => process.unit.as_deref().into(),
-            Column::Container => process.container.as_deref().into(),
-            Column::Executable => process.executable.as_deref().into(),
-            Column::Command => process.command_line.as_deref().into(),
+        match self.process.value(column.declared().place) {
+            Value::Text(text) => SortKey::Text(text),
             _ => self.number(column).into(),
         }
     }
 
     /// Its value in a column of numbers.
     pub fn number(&self, column: Column) -> Option<f64> {
-        let process = self.process;
-        match column {
-            Column::Pid => Some(f64::from(process.pid)),
-            Column::Parent => process.parent_pid.map(f64::from),
-            Column::Cpu => process.cpu_percent.map(f64::from),
-            Column::Memory => process.resident_bytes.map(|bytes| bytes as f64),
-            Column::Virtual => process.virtual_bytes.map(|bytes| bytes as f64),
-            Column::Read => self.rates.read_per_s,
-            Column::Written => self.rates.written_per_s,
-            Column::Threads => process.threads.map(f64::from),
-            Column::State => Some(f64::from(u32::from(process.state))),
-            Column::Age => Some(self.age_s as f64),
-            Column::CpuTime => process.cpu_time_ms.map(|time_ms| time_ms as f64),
-            _ => None,
+        let TableColumn { place, is_rate, .. } = *column.declared();
+        match self.process.value(place) {
+            _ if is_rate => self.rates.at(place),
+            _ if column == Column::Age => Some(self.age_s as f64),
+            Value::Letter(letter) => Some(f64::from(u32::from(letter))),
+            value => value.number(),
         }
     }
 }
 
 /// Sums of the columns that add up; a sum of nothing known is unknown.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Sums {
     /// Processes.
     pub processes: usize,
-    /// CPU use in percent of one core.
-    pub cpu_percent: Option<f64>,
-    /// Resident memory.
-    pub resident_bytes: Option<f64>,
-    /// Bytes read per second.
-    pub read_per_s: Option<f64>,
-    /// Bytes written per second.
-    pub written_per_s: Option<f64>,
-    /// Threads.
-    pub threads: Option<f64>,
-    /// CPU time.
-    pub cpu_time_ms: Option<f64>,
+    /// By the columns' places.
+    values: [Option<f64>; Column::COUNT],
+}
+
+impl Default for Sums {
+    fn default() -> Self {
+        Self { processes: 0, values: [None; Column::COUNT] }
+    }
 }
 
 impl Sums {
     /// Those of one process.
     pub fn of(facts: &ProcessFacts<'_>) -> Self {
-        Self {
-            processes: 1,
-            cpu_percent: facts.number(Column::Cpu),
-            resident_bytes: facts.number(Column::Memory),
-            read_per_s: facts.rates.read_per_s,
-            written_per_s: facts.rates.written_per_s,
-            threads: facts.number(Column::Threads),
-            cpu_time_ms: facts.number(Column::CpuTime),
-        }
+        let value = |column: Column| facts.number(column).filter(|_| column.adds_up());
+        Self { processes: 1, values: Column::ALL.map(value) }
     }
 
     /// Adds another's.
     pub fn add(&mut self, other: &Self) {
-        fn add(sum: &mut Option<f64>, other: Option<f64>) {
+        self.processes += other.processes;
+        for (sum, other) in self.values.iter_mut().zip(other.values) {
             if let Some(other) = other {
                 *sum = Some(sum.unwrap_or_default() + other);
             }
         }
-        self.processes += other.processes;
-        add(&mut self.cpu_percent, other.cpu_percent);
-        add(&mut self.resident_bytes, other.resident_bytes);
-        add(&mut self.read_per_s, other.read_per_s);
-        add(&mut self.written_per_s, other.written_per_s);
-        add(&mut self.threads, other.threads);
-        add(&mut self.cpu_time_ms, other.cpu_time_ms);
     }
 
     /// The sum of `column`; `None` also where it does not add up.
     pub fn number(&self, column: Column) -> Option<f64> {
-        match column {
-            Column::Cpu => self.cpu_percent,
-            Column::Memory => self.resident_bytes,
-            Column::Read => self.read_per_s,
-            Column::Written => self.written_per_s,
-            Column::Threads => self.threads,
-            Column::CpuTime => self.cpu_time_ms,
-            _ => None,
-        }
+        self.values.get(column.place()).copied().flatten()
     }
 }

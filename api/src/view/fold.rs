@@ -76,7 +76,10 @@ mod tests {
         let shown = |query: &str| -> Vec<(String, usize, Option<f64>)> {
             let query = ProcessQuery::parse(query).unwrap();
             let groups = groups(&facts, &query);
-            groups.iter().map(|g| (g.name.to_owned(), g.sums.processes, g.sums.cpu_percent)).collect()
+            groups
+                .iter()
+                .map(|g| (g.name.to_owned(), g.sums.processes, g.sums.number(crate::view::Column::Cpu)))
+                .collect()
         };
         assert_eq!(shown("view=program"), [("b".into(), 2, Some(2.5)), ("a".into(), 1, Some(1.0))]);
         assert_eq!(shown("view=user"), [("root".into(), 2, Some(3.5)), (NONE.into(), 1, None)]);

@@ -142,7 +142,8 @@ impl Page<'_> {
 
     fn fold(&self, processes: &[ProcessFacts<'_>]) -> ProcessTable {
         let groups = fold::groups(processes, self.query);
-        let greatest = groups.iter().filter_map(|group| group.sums.resident_bytes).fold(0.0, f64::max);
+        let greatest =
+            groups.iter().filter_map(|group| group.sums.number(Column::Memory)).fold(0.0, f64::max);
         let page = Self { memory_scale_bytes: cells::memory_scale(greatest), ..*self };
         let rows: Vec<Row> = groups.iter().take(self.query.rows).map(|group| page.fold_row(group)).collect();
         let shown = rows.len();
@@ -200,7 +201,7 @@ impl Page<'_> {
     }
 
     fn cells(&self, facts: &ProcessFacts<'_>) -> Vec<Cell> {
-        let cell = |column: &Column| match column {
+        let cell = |column: &Column| match *column {
             Column::Pid => {
                 cells::cell(*column, facts, self.memory_scale_bytes).linked(self.href(facts.process))
             }
@@ -221,8 +222,8 @@ fn row_id(process: &Process) -> String {
 }
 
 fn below_note(below: &Sums) -> String {
-    let cpu = display::percent(below.cpu_percent);
-    let memory = display::size(below.resident_bytes);
+    let cpu = display::percent(below.number(Column::Cpu));
+    let memory = display::size(below.number(Column::Memory));
     format!("{} below · Σ {cpu} % · {memory}", display::count(below.processes as u64))
 }
 

@@ -7,7 +7,6 @@ use super::{
     Column, ProcessFacts, cells, links,
     table::{Cell, Head, Row, Table},
 };
-use crate::live::ProcessRates;
 
 /// The columns behind the host.
 const COLUMNS: [Column; 9] = [
@@ -50,7 +49,7 @@ pub fn table(found: &[Found], is_past: bool) -> Table {
 pub fn facts(found: &Found) -> ProcessFacts<'_> {
     ProcessFacts {
         process: &found.process,
-        rates: ProcessRates { read_per_s: found.read_per_s, written_per_s: found.written_per_s },
+        rates: found.rates,
         age_s: derived::age_us(found.captured_at_us, found.identity.started_at_us) / 1_000_000,
     }
 }

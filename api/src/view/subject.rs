@@ -1,6 +1,8 @@
 //! What a page says of one process: who it is, and what it does.
 
-use super::{ProcessFacts, cells, links, table::Cell};
+use fleetps_nats::model::{Kind, Role, Unit};
+
+use super::{Column, ProcessFacts, cells, links, table::Cell};
 use crate::{
     display::{self, MISSING},
     past::process::Subject,
@@ -35,24 +37,30 @@ pub fn facts(subject: &Subject) -> Vec<(&'static str, Cell)> {
 
 /// What it does, as it was last seen: what each figure is called, and the figure.
 pub fn figures(subject: &Subject) -> Vec<(&'static str, Cell)> {
-    let process = &subject.process;
     let Some(facts) = in_its_snapshot(subject) else { return Vec::new() };
-    let long = |bytes: Option<u64>| Cell::field(display::size_long(bytes));
-    let rate = |rate: Option<f64>| match rate {
-        Some(rate) => Cell::field(format!("{}/s", display::size_long(Some(rate as u64)))),
-        None => Cell::field(MISSING),
-    };
-    vec![
-        ("CPU, % of one core", Cell::field(display::percent(process.cpu_percent.map(f64::from)))),
-        ("CPU time", Cell::field(display::cpu_time(process.cpu_time_ms))),
-        ("Memory (resident)", long(process.resident_bytes)),
-        ("Virtual size", long(process.virtual_bytes)),
-        ("Read", rate(facts.rates.read_per_s)),
-        ("Written", rate(facts.rates.written_per_s)),
-        ("Threads", Cell::field(display::count_or_missing(process.threads.map(u64::from)))),
-        ("State", cells::name("", Some(state(process.state)))),
-        ("Age", Cell::field(display::duration(facts.age_s))),
-    ]
+    let is_figure = |column: &Column| column.of().role == Role::Figure || *column == Column::Age;
+    let shown = Column::ALL.into_iter().filter(is_figure);
+    shown.map(|column| (label(column), figure(column, &facts))).collect()
+}
+
+fn label(column: Column) -> &'static str {
+    if column == Column::Cpu { "CPU, % of one core" } else { column.label() }
+}
+
+/// A figure in full: sizes with their exact number of bytes, a state in words.
+fn figure(column: Column, facts: &ProcessFacts<'_>) -> Cell {
+    let (value, is_rate) = (facts.number(column), column.declared().is_rate);
+    let per_second = if is_rate && value.is_some() { "/s" } else { "" };
+    match (column.of().kind, column.of().unit) {
+        (Kind::Letter, _) => cells::name("", Some(state(facts.process.state))),
+        (_, Unit::Bytes) => {
+            Cell::field(format!("{}{per_second}", display::size_long(value.map(|bytes| bytes as u64))))
+        }
+        _ => {
+            let cell = cells::cell(column, facts, 1.0);
+            Cell::field(format!("{}{per_second}", cell.text))
+        }
+    }
 }
 
 /// The process with its rates, where its snapshot is known.

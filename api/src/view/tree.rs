@@ -93,7 +93,7 @@ pub fn arrange(processes: &[ProcessFacts<'_>], matches: &[bool], query: &Process
 
 /// Whether a row starts expanded. A subtree that uses no memory at all is the kernel's own threads.
 fn starts_expanded(level: usize, children: usize, subtree: &Sums) -> bool {
-    let kernel = subtree.resident_bytes.unwrap_or_default() == 0.0;
+    let kernel = subtree.number(super::Column::Memory).unwrap_or_default() == 0.0;
     !kernel && level < DEEP_LEVEL && (level == 1 || children <= MANY_CHILDREN)
 }
 

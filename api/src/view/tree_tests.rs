@@ -33,7 +33,7 @@ fn facts(processes: &[Process]) -> Vec<ProcessFacts<'_>> {
 fn shown(given: &[Given], query: &ProcessQuery) -> String {
     let processes = processes(given);
     let filter = query.filter.clone().unwrap();
-    let fields = processes.iter().map(|process| Fields { name: &process.name, ..Fields::default() });
+    let fields = processes.iter().map(|process| Fields::of("", process));
     let matches = filter.matching(fields, &Deadline::after(Duration::from_secs(60))).unwrap();
     let rows = arrange(&facts(&processes), &matches, query).rows;
     let row = |row: &TreeRow| {
@@ -66,7 +66,10 @@ fn a_collapsed_row_knows_the_sums_of_what_it_hides() {
     let rows = arrange(&facts(&processes), &[true; 5], &query).rows;
     assert_eq!(rows.len(), 1);
     let below = rows[0].below;
-    assert_eq!((below.processes, below.cpu_percent, below.resident_bytes), (4, Some(12.5), Some(40.0)));
+    assert_eq!(
+        (below.processes, below.number(Column::Cpu), below.number(Column::Memory)),
+        (4, Some(12.5), Some(40.0))
+    );
     assert_eq!(rows[0].expanded, Some(false));
 }
 

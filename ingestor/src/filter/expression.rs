@@ -57,7 +57,7 @@ impl Expression {
         match self {
             Self::Word(word) => {
                 let occurs = |text: &str| lower(text).contains(word);
-                occurs(fields.name) || fields.command_line.is_some_and(occurs)
+                occurs(&fields.process.name) || fields.process.command_line.as_deref().is_some_and(occurs)
             }
             Self::Same(field, text) => with_text(*field, fields, |value| value == text),
             Self::Like(field, pattern) => with_text(*field, fields, |value| pattern.matches(value)),

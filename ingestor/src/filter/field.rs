@@ -2,28 +2,33 @@
 
 use std::fmt::Write;
 
-use fleetps_nats::units;
+use fleetps_nats::{
+    model::{self, Unit, process::PROCESS},
+    units,
+};
 
 use super::Fields;
 
-/// What a filter can ask about a process.
+/// What a filter can ask about a process: the fields and rates of the model that have a word for it, and what follows
+/// from more than the process.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Field {
+    /// What people call it.
+    pub(super) word: &'static str,
+    /// Its column in SQL.
+    pub(super) column: &'static str,
+    /// How its values are written.
+    pub(super) kind: Kind,
+    source: Source,
+}
+
+/// Where the value of a field comes from; places are those in [`PROCESS`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Field {
+enum Source {
     Host,
-    Name,
-    CommandLine,
-    User,
-    State,
-    Unit,
-    Container,
-    Pid,
-    Parent,
-    Cpu,
-    Memory,
+    Process(usize),
+    Rate(usize),
     MemoryPercent,
-    Read,
-    Written,
-    Threads,
     Age,
 }
 
@@ -31,10 +36,14 @@ pub(super) enum Field {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Text,
+    /// A whole number from zero up.
     Count,
+    /// A whole number that may be negative.
+    Signed,
     Percent,
     Bytes,
     BytesPerSecond,
+    PerSecond,
     Age,
 }
 
@@ -45,75 +54,68 @@ pub(super) enum Value<'a> {
     Number(Option<f64>),
 }
 
-const ALL: [(Field, &str, &str, Kind); 16] = [
-    (Field::Host, "host", "host", Kind::Text),
-    (Field::Name, "name", "name", Kind::Text),
-    (Field::CommandLine, "cmd", "command_line", Kind::Text),
-    (Field::User, "user", "user_name", Kind::Text),
-    (Field::State, "state", "state", Kind::Text),
-    (Field::Unit, "unit", "unit", Kind::Text),
-    (Field::Container, "container", "container", Kind::Text),
-    (Field::Pid, "pid", "pid", Kind::Count),
-    (Field::Parent, "parent", "parent_pid", Kind::Count),
-    (Field::Cpu, "cpu", "cpu_percent", Kind::Percent),
-    (Field::Memory, "mem", "resident_bytes", Kind::Bytes),
-    (Field::MemoryPercent, "mem%", "memory_percent", Kind::Percent),
-    (Field::Read, "read", "read_per_s", Kind::BytesPerSecond),
-    (Field::Written, "written", "written_per_s", Kind::BytesPerSecond),
-    (Field::Threads, "threads", "threads", Kind::Count),
-    (Field::Age, "age", "age_s", Kind::Age),
+/// What follows from more than the process.
+const DERIVED: [Field; 3] = [
+    Field { word: "host", column: "host", kind: Kind::Text, source: Source::Host },
+    Field { word: "mem%", column: "memory_percent", kind: Kind::Percent, source: Source::MemoryPercent },
+    Field { word: "age", column: "age_s", kind: Kind::Age, source: Source::Age },
 ];
 
 impl Field {
+    /// All fields.
+    pub(super) fn all() -> impl Iterator<Item = Self> {
+        let of_process = PROCESS.iter().enumerate().flat_map(|(place, field)| {
+            let itself = field.filter_word.map(|word| Self {
+                word,
+                column: field.column,
+                kind: kind_of(field),
+                source: Source::Process(place),
+            });
+            let rate = field.rate.and_then(|rate| Some((rate, rate.filter_word?))).map(|(rate, word)| Self {
+                word,
+                column: rate.column,
+                kind: if field.unit == Unit::Bytes { Kind::BytesPerSecond } else { Kind::PerSecond },
+                source: Source::Rate(place),
+            });
+            itself.into_iter().chain(rate)
+        });
+        DERIVED.into_iter().chain(of_process)
+    }
+
     /// The field that people call `word`.
     pub(super) fn find(word: &str) -> Option<Self> {
-        ALL.iter().find(|(_, name, ..)| name.eq_ignore_ascii_case(word)).map(|(field, ..)| *field)
+        Self::all().find(|field| field.word.eq_ignore_ascii_case(word))
     }
 
     /// All fields as people call them.
-    pub(super) fn names() -> String {
-        ALL.iter().map(|(_, name, ..)| *name).collect::<Vec<_>>().join(", ")
-    }
-
-    /// What people call it.
-    pub(super) fn name(self) -> &'static str {
-        self.entry().1
-    }
-
-    /// Its column in SQL.
-    pub(super) fn column(self) -> &'static str {
-        self.entry().2
-    }
-
-    pub(super) fn kind(self) -> Kind {
-        self.entry().3
-    }
-
-    fn entry(self) -> &'static (Self, &'static str, &'static str, Kind) {
-        // Every field stands in the list; a test says so.
-        ALL.iter().find(|(field, ..)| *field == self).unwrap_or(&ALL[0])
+    pub(super) fn words() -> String {
+        Self::all().map(|field| field.word).collect::<Vec<_>>().join(", ")
     }
 
     /// Its value in a process.
     pub(super) fn of<'a>(self, fields: &Fields<'a>) -> Value<'a> {
-        match self {
-            Self::Host => Value::Text(Some(fields.host)),
-            Self::Name => Value::Text(Some(fields.name)),
-            Self::CommandLine => Value::Text(fields.command_line),
-            Self::User => Value::Text(fields.user_name),
-            Self::State => Value::Letter(fields.state),
-            Self::Unit => Value::Text(fields.unit),
-            Self::Container => Value::Text(fields.container),
-            Self::Pid => Value::Number(Some(f64::from(fields.pid))),
-            Self::Parent => Value::Number(fields.parent_pid.map(f64::from)),
-            Self::Cpu => Value::Number(fields.cpu_percent),
-            Self::Memory => Value::Number(fields.resident_bytes),
-            Self::MemoryPercent => Value::Number(fields.memory_percent),
-            Self::Read => Value::Number(fields.read_per_s),
-            Self::Written => Value::Number(fields.written_per_s),
-            Self::Threads => Value::Number(fields.threads.map(f64::from)),
-            Self::Age => Value::Number(Some(fields.age_s)),
+        match self.source {
+            Source::Host => Value::Text(Some(fields.host)),
+            Source::Rate(place) => Value::Number(fields.rates.at(place)),
+            Source::MemoryPercent => Value::Number(fields.memory_percent),
+            Source::Age => Value::Number(Some(fields.age_s)),
+            Source::Process(place) => match fields.process.value(place) {
+                model::Value::Text(text) => Value::Text(Some(text)),
+                model::Value::Letter(letter) => Value::Letter(Some(letter)),
+                value => Value::Number(value.number()),
+            },
         }
+    }
+}
+
+/// How the values of a field of the model are written.
+fn kind_of(field: &model::Field) -> Kind {
+    match (field.kind, field.unit) {
+        (model::Kind::Text | model::Kind::Letter, _) => Kind::Text,
+        (_, Unit::Percent) => Kind::Percent,
+        (_, Unit::Bytes) => Kind::Bytes,
+        _ if field.sql_type == "TINYINT" => Kind::Signed,
+        _ => Kind::Count,
     }
 }
 
@@ -123,6 +125,10 @@ impl Kind {
         let (number, expected) = match self {
             Self::Text => (None, "a text"),
             Self::Count => (text.parse::<u32>().ok().map(f64::from), "a whole number, as in 42"),
+            Self::Signed => (text.parse::<i32>().ok().map(f64::from), "a whole number, as in 5 or -5"),
+            Self::PerSecond => {
+                (decimal(text.strip_suffix("/s").unwrap_or(text)), "a number per second, as in 100")
+            }
             Self::Percent => (decimal(text.strip_suffix('%').unwrap_or(text)), "a number, as in 50 or 2.5%"),
             Self::Bytes => (bytes(text), "a size, as in 500M, 2G or 4096"),
             Self::BytesPerSecond => {
@@ -168,10 +174,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_field_is_found_by_its_name() {
-        for (field, name, column, kind) in ALL {
-            assert_eq!(Field::find(name), Some(field));
-            assert_eq!((field.name(), field.column(), field.kind()), (name, column, kind));
+    fn every_field_is_found_by_its_word() {
+        for field in Field::all() {
+            assert_eq!(Field::find(field.word), Some(field));
         }
         assert_eq!(Field::find("colour"), None);
     }

@@ -20,7 +20,11 @@ mod tests;
 
 pub use deadline::{CancelOnDrop, Deadline, Stopped};
 use expression::Expression;
-use fleetps_nats::model::ProcessView;
+use field::Field;
+use fleetps_nats::{
+    model::{ProcessRates, ProcessView},
+    snapshot::Process,
+};
 pub use in_sql::AskedPatterns;
 use pattern::Pattern;
 
@@ -40,69 +44,46 @@ pub struct FilterError {
     pub message: String,
 }
 
-/// What a filter can ask of a process; absent where it is not known. Texts are borrowed from the row.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
+/// What a filter can ask of a process; absent where it is not known.
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Fields<'a> {
-    /// `host`
+    /// The host that it runs on.
     pub host: &'a str,
-    /// `name`
-    pub name: &'a str,
-    /// `cmd`
-    pub command_line: Option<&'a str>,
-    /// `user`
-    pub user_name: Option<&'a str>,
-    /// `pid`
-    pub pid: u32,
-    /// `parent`
-    pub parent_pid: Option<u32>,
-    /// `cpu`: percent of one core
-    pub cpu_percent: Option<f64>,
-    /// `mem`: resident set
-    pub resident_bytes: Option<f64>,
-    /// `mem%`: resident set in percent of installed memory
+    /// The process.
+    pub process: &'a Process,
+    /// The growth per second of its counters.
+    pub rates: ProcessRates,
+    /// Its resident set, in percent of installed memory.
     pub memory_percent: Option<f64>,
-    /// `read`: bytes per second
-    pub read_per_s: Option<f64>,
-    /// `written`: bytes per second
-    pub written_per_s: Option<f64>,
-    /// `threads`
-    pub threads: Option<u32>,
-    /// `state`: one letter
-    pub state: Option<char>,
-    /// `age`: time since it started
+    /// Time since it started, in s.
     pub age_s: f64,
-    /// `unit`
-    pub unit: Option<&'a str>,
-    /// `container`
-    pub container: Option<&'a str>,
+}
+
+impl<'a> Fields<'a> {
+    /// Of a process that nothing else is known of.
+    pub fn of(host: &'a str, process: &'a Process) -> Self {
+        Self { host, process, rates: ProcessRates::default(), memory_percent: None, age_s: 0.0 }
+    }
 }
 
 impl<'a> From<&ProcessView<'a>> for Fields<'a> {
     fn from(view: &ProcessView<'a>) -> Self {
-        let (process, rates) = (view.process, view.rates());
         Self {
             host: view.host().as_str(),
-            name: &process.name,
-            command_line: process.command_line.as_deref(),
-            user_name: process.user_name.as_deref(),
-            pid: process.pid,
-            parent_pid: process.parent_pid,
-            cpu_percent: process.cpu_percent.map(f64::from),
-            resident_bytes: process.resident_bytes.map(|bytes| bytes as f64),
+            process: view.process,
+            rates: view.rates(),
             memory_percent: view.memory_percent(),
-            read_per_s: rates.read_per_s,
-            written_per_s: rates.written_per_s,
-            threads: process.threads,
-            state: Some(process.state),
             age_s: view.age_us() as f64 / 1e6,
-            unit: process.unit.as_deref(),
-            container: process.container.as_deref(),
         }
     }
 }
 
-/// A filter as an SQL condition over a relation with the columns `host, name, command_line, user_name, pid, parent_pid,
-/// cpu_percent, resident_bytes, memory_percent, read_per_s, written_per_s, threads, state, age_s, unit, container`.
+/// The columns that conditions ask for: those of the process, its rates, and `host`, `memory_percent` and `age_s`.
+pub fn columns() -> impl Iterator<Item = &'static str> {
+    Field::all().map(|field| field.column)
+}
+
+/// A filter as an SQL condition over a relation with the [`columns`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct SqlCondition {
     /// The condition, with a `?` for each value and `$question` for the number of the question that its patterns are asked

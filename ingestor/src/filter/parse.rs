@@ -113,7 +113,7 @@ impl Reader {
             let Some(field) = Field::find(&name) else {
                 let message = format!(
                     "there is no field `{name}`; there are {}. To search for a text, put it in quotes",
-                    Field::names()
+                    Field::words()
                 );
                 return Err(FilterError { column: start + 1, message });
             };
@@ -134,16 +134,16 @@ impl Reader {
         let value = self.value()?;
         let at_sign = |message: String| FilterError { column: sign_at + 1, message };
         let at_value = |message: String| FilterError { column: value_at + 1, message };
-        if field.kind() == Kind::Text {
+        if field.kind == Kind::Text {
             return match sign.as_str() {
                 "=" => Ok(Expression::Same(field, value)),
                 "!=" => Ok(not(Expression::Same(field, value))),
                 "~" => Ok(Expression::Like(field, self.pattern(&value).map_err(at_value)?)),
-                _ => Err(at_sign(format!("`{}` is a text: it can be compared by =, != or ~", field.name()))),
+                _ => Err(at_sign(format!("`{}` is a text: it can be compared by =, != or ~", field.word))),
             };
         }
         let number = |order| {
-            let number = field.kind().read(&value).map_err(at_value)?;
+            let number = field.kind.read(&value).map_err(at_value)?;
             Ok(Expression::Number(field, order, number))
         };
         match sign.as_str() {
@@ -155,7 +155,7 @@ impl Reader {
             "<=" => number(Order::LessOrEqual),
             _ => Err(at_sign(format!(
                 "`{}` is a number: it can be compared by =, !=, >, >=, < or <=",
-                field.name()
+                field.word
             ))),
         }
     }

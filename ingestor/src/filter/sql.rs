@@ -21,18 +21,18 @@ fn write(expression: &Expression, into: &mut SqlCondition) {
             into.values.extend([Value::Text(word.clone()), Value::Text(word.clone())]);
         }
         Expression::Same(field, text) => {
-            into.text += &format!("coalesce({} = ?, false)", field.column());
+            into.text += &format!("coalesce({} = ?, false)", field.column);
             into.values.push(Value::Text(text.clone()));
         }
         Expression::Like(field, pattern) => {
-            let (column, index) = (field.column(), into.patterns.len());
+            let (column, index) = (field.column, into.patterns.len());
             into.text += &format!(
                 "coalesce(matches_pattern({column}::VARCHAR, {QUESTION}::UBIGINT, {index}::UBIGINT), false)"
             );
             into.patterns.push(pattern.clone());
         }
         Expression::Number(field, order, number) => {
-            into.text += &format!("coalesce({}::DOUBLE {} ?, false)", field.column(), order.sign());
+            into.text += &format!("coalesce({}::DOUBLE {} ?, false)", field.column, order.sign());
             into.values.push(Value::Double(*number));
         }
         Expression::Not(inner) => {

@@ -5,97 +5,60 @@ use std::time::Duration;
 use duckdb::{Connection, params_from_iter, types::Value};
 use proptest::prelude::*;
 
+use fleetps_nats::model::process::PROCESS;
+
 use super::*;
 
-/// A process that owns its texts.
+/// A process with what a filter can ask besides.
 #[derive(Debug, Clone, Default)]
 struct Row {
     host: String,
-    name: String,
-    command_line: Option<String>,
-    user_name: Option<String>,
-    pid: u32,
-    parent_pid: Option<u32>,
-    cpu_percent: Option<f64>,
-    resident_bytes: Option<f64>,
+    process: Process,
+    rates: ProcessRates,
     memory_percent: Option<f64>,
-    read_per_s: Option<f64>,
-    written_per_s: Option<f64>,
-    threads: Option<u32>,
-    state: Option<char>,
     age_s: f64,
-    unit: Option<String>,
-    container: Option<String>,
 }
 
 impl Row {
     fn fields(&self) -> Fields<'_> {
-        Fields {
-            host: &self.host,
-            name: &self.name,
-            command_line: self.command_line.as_deref(),
-            user_name: self.user_name.as_deref(),
-            pid: self.pid,
-            parent_pid: self.parent_pid,
-            cpu_percent: self.cpu_percent,
-            resident_bytes: self.resident_bytes,
-            memory_percent: self.memory_percent,
-            read_per_s: self.read_per_s,
-            written_per_s: self.written_per_s,
-            threads: self.threads,
-            state: self.state,
-            age_s: self.age_s,
-            unit: self.unit.as_deref(),
-            container: self.container.as_deref(),
-        }
+        let Self { host, process, rates, memory_percent, age_s } = self;
+        Fields { host, process, rates: *rates, memory_percent: *memory_percent, age_s: *age_s }
     }
 
+    /// In the order of [`columns`].
     fn values(&self) -> Vec<Value> {
-        let text = |value: &Option<String>| value.clone().map_or(Value::Null, Value::Text);
         let number = |value: Option<f64>| value.map_or(Value::Null, Value::Double);
-        let count = |value: Option<u32>| value.map_or(Value::Null, Value::UInt);
-        vec![
-            Value::Text(self.host.clone()),
-            Value::Text(self.name.clone()),
-            text(&self.command_line),
-            text(&self.user_name),
-            Value::UInt(self.pid),
-            count(self.parent_pid),
-            number(self.cpu_percent),
-            number(self.resident_bytes),
-            number(self.memory_percent),
-            number(self.read_per_s),
-            number(self.written_per_s),
-            count(self.threads),
-            self.state.map_or(Value::Null, |state| Value::Text(state.to_string())),
-            Value::Double(self.age_s),
-            text(&self.unit),
-            text(&self.container),
-        ]
+        let value = |field: Field| match field.of(&self.fields()) {
+            field::Value::Text(text) => text.map_or(Value::Null, |text| Value::Text(text.to_owned())),
+            field::Value::Letter(letter) => {
+                letter.map_or(Value::Null, |letter| Value::Text(letter.to_string()))
+            }
+            field::Value::Number(value) => number(value),
+        };
+        Field::all().map(value).collect()
     }
 }
 
-const COLUMNS: &str = "host VARCHAR, name VARCHAR, command_line VARCHAR, user_name VARCHAR, pid UINTEGER, \
-    parent_pid UINTEGER, cpu_percent DOUBLE, resident_bytes DOUBLE, memory_percent DOUBLE, read_per_s DOUBLE, \
-    written_per_s DOUBLE, threads UINTEGER, state VARCHAR, age_s DOUBLE, unit VARCHAR, container VARCHAR";
+fn definitions() -> String {
+    let sql_type = |field: &Field| if field.kind == field::Kind::Text { "VARCHAR" } else { "DOUBLE" };
+    Field::all().map(|field| format!("{} {}", field.column, sql_type(&field))).collect::<Vec<_>>().join(", ")
+}
 
 fn java() -> Row {
-    Row {
-        host: "web-01".to_owned(),
+    let process = Process {
         name: "java".to_owned(),
         command_line: Some("/usr/bin/java -Xmx2g -jar Shop.jar".to_owned()),
         user_name: Some("shop".to_owned()),
         pid: 4242,
         parent_pid: Some(1),
         cpu_percent: Some(73.5),
-        resident_bytes: Some(3.0 * 1_073_741_824.0),
-        memory_percent: Some(37.5),
+        resident_bytes: Some(3 << 30),
         threads: Some(88),
-        state: Some('S'),
-        age_s: 7200.0,
+        state: 'S',
         unit: Some("shop.service".to_owned()),
-        ..Row::default()
-    }
+        ..Process::default()
+    };
+    Row { host: "web-01".to_owned(), process, memory_percent: Some(37.5), age_s: 7200.0, ..Row::default() }
 }
 
 #[test]
@@ -246,26 +209,29 @@ fn row() -> impl Strategy<Value = Row> {
     let number = || prop::option::weighted(0.8, (0_u32..6).prop_map(f64::from));
     let count = || prop::option::weighted(0.8, 0_u32..6);
     let texts = (words(), words(), text(), text(), text(), text());
-    let numbers = (number(), number(), number(), number(), number());
-    let state = prop::option::weighted(0.8, prop::sample::select(vec!['S', 'R', 'a', 'é']));
+    let rates = prop::collection::vec(number(), PROCESS.len());
+    let numbers = (number(), count(), number(), rates);
+    let state = prop::sample::select(vec!['S', 'R', 'a', 'é']);
     (texts, numbers, (count(), count(), 0_u32..6, 0_u32..6), state).prop_map(
         |(texts, numbers, counts, state)| Row {
             host: texts.0,
-            name: texts.1,
-            command_line: texts.2,
-            user_name: texts.3,
-            unit: texts.4,
-            container: texts.5,
-            cpu_percent: numbers.0,
-            resident_bytes: numbers.1,
+            process: Process {
+                name: texts.1,
+                command_line: texts.2,
+                user_name: texts.3,
+                unit: texts.4,
+                container: texts.5,
+                cpu_percent: numbers.0.map(|number| number as f32),
+                resident_bytes: numbers.1.map(u64::from),
+                parent_pid: counts.0,
+                threads: counts.1,
+                pid: counts.2,
+                state,
+                ..Process::default()
+            },
             memory_percent: numbers.2,
-            read_per_s: numbers.3,
-            written_per_s: numbers.4,
-            parent_pid: counts.0,
-            threads: counts.1,
-            pid: counts.2,
+            rates: ProcessRates::of(|place| numbers.3[place]),
             age_s: f64::from(counts.3),
-            state,
         },
     )
 }
@@ -291,9 +257,9 @@ proptest! {
     fn both_meanings_let_the_same_rows_through(filter in filter(), rows in prop::collection::vec(row(), 1..12)) {
         let filter = Filter::parse(&filter).unwrap();
         let (database, patterns) = DATABASE.with(|(database, patterns)| (database.try_clone().unwrap(), patterns.clone()));
-        database.execute_batch(&format!("CREATE OR REPLACE TABLE process (number UINTEGER, {COLUMNS})")).unwrap();
+        database.execute_batch(&format!("CREATE OR REPLACE TABLE process (number UINTEGER, {})", definitions())).unwrap();
         for (number, row) in rows.iter().enumerate() {
-            let places = vec!["?"; 17].join(", ");
+            let places = vec!["?"; 1 + columns().count()].join(", ");
             let values = std::iter::once(Value::UInt(number as u32)).chain(row.values());
             database.execute(&format!("INSERT INTO process VALUES ({places})"), params_from_iter(values)).unwrap();
         }

@@ -20,6 +20,7 @@ pub mod process;
 pub mod rate;
 mod record;
 pub mod staleness;
+pub mod table;
 mod value;
 
 pub use field::{Field, Kind, PageColumn, Rate, Role, Scale, Stored, Unit, complete_since};

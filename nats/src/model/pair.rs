@@ -18,7 +18,11 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use super::{derived, rate};
+use super::{
+    derived,
+    process::{COUNTERS, PROCESS},
+    rate,
+};
 use crate::{
     HostName, Snapshot,
     snapshot::{HostSample, Process},
@@ -42,13 +46,26 @@ pub struct ProcessView<'a> {
     earlier: Option<(&'a Process, i64)>,
 }
 
-/// What a process reads and writes, in bytes per second; absent where unknown.
+/// The growth per second of a process's counters, in the order of [`COUNTERS`]; absent where unknown.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct ProcessRates {
-    /// Bytes read from storage per second.
-    pub read_per_s: Option<f64>,
-    /// Bytes written to storage per second.
-    pub written_per_s: Option<f64>,
+pub struct ProcessRates([Option<f64>; COUNTERS.len()]);
+
+impl ProcessRates {
+    /// The rates that `of` gives for the counters at their places in [`PROCESS`]; only for those that declare a rate.
+    pub fn of(of: impl Fn(usize) -> Option<f64>) -> Self {
+        Self(COUNTERS.map(|place| PROCESS.get(place)?.rate.and_then(|_| of(place))))
+    }
+
+    /// The rate of the counter at `place` in [`PROCESS`]; `None` where that is no counter.
+    pub fn at(&self, place: usize) -> Option<f64> {
+        let counter = COUNTERS.iter().position(|counter| *counter == place)?;
+        self.0.get(counter).copied().flatten()
+    }
+
+    /// The rate of the counter of this name, such as `read_bytes`.
+    pub fn named(&self, counter: &str) -> Option<f64> {
+        self.at(PROCESS.iter().position(|field| field.name == counter)?)
+    }
 }
 
 impl SnapshotPair {
@@ -123,12 +140,9 @@ impl<'a> ProcessView<'a> {
         rate::of_counter(counter(earlier), counter(self.process), elapsed_ms)
     }
 
-    /// What it reads and writes.
+    /// The growth per second of all its counters.
     pub fn rates(&self) -> ProcessRates {
-        ProcessRates {
-            read_per_s: self.rate(|process| process.read_bytes),
-            written_per_s: self.rate(|process| process.written_bytes),
-        }
+        ProcessRates::of(|place| self.rate(|process| u64::try_from(process.value(place).integer()?).ok()))
     }
 
     /// How long ago it had started when the snapshot was captured, in µs.

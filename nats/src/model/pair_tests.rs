@@ -21,7 +21,7 @@ fn pair(previous: Option<Snapshot>, latest: Snapshot) -> SnapshotPair {
 }
 
 fn read_per_s(pair: &SnapshotPair) -> Vec<Option<f64>> {
-    pair.processes().map(|view| view.rates().read_per_s).collect()
+    pair.processes().map(|view| view.rates().named("read_bytes")).collect()
 }
 
 /// A host that had received this many bytes, this long after its boot.

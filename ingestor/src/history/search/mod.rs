@@ -3,7 +3,7 @@
 use duckdb::{Row, params_from_iter};
 use fleetps_nats::{
     HostName,
-    model::{Spacing, derived, rate, staleness},
+    model::{ProcessRates, Spacing, derived, process::PROCESS, rate, staleness},
     snapshot::Process,
 };
 
@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     catalog::{Held, Rows},
+    fields::{read, readable},
     filter::{Deadline, Filter, SqlCondition},
     time::{at, floor_ms},
 };
@@ -28,10 +29,8 @@ pub struct Found {
     pub process: Process,
     /// Installed memory of its host.
     pub memory_total_bytes: Option<u64>,
-    /// Bytes read per second.
-    pub read_per_s: Option<f64>,
-    /// Bytes written per second.
-    pub written_per_s: Option<f64>,
+    /// The growth per second of its counters.
+    pub rates: ProcessRates,
 }
 
 impl History {
@@ -81,8 +80,18 @@ fn find(
         .replace("$first", &first)
         .replace("$last", &last)
         .replace("$memory_percent", &derived::sql_memory_percent("resident_bytes", "memory_total_bytes"))
-        .replace("$read_per_s", &rate::sql_per_second("read_since", "elapsed_ms"))
-        .replace("$written_per_s", &rate::sql_per_second("written_since", "elapsed_ms"))
+        .replace(
+            "$growths",
+            &of_rates(|counter, _| format!("{counter} - lag({counter}) OVER life AS {counter}_since")),
+        )
+        .replace(
+            "$rates_of_growths",
+            &of_rates(|counter, rate| {
+                format!("{} AS {rate}", rate::sql_per_second(&format!("{counter}_since"), "elapsed_ms"))
+            }),
+        )
+        .replace("$rates", &of_rates(|_, rate| rate.to_owned()))
+        .replace("$fields", &readable(&PROCESS))
         .replace("$age_s", &derived::sql_age_s("captured_at", "started_at"))
         .replace("$condition", condition_text);
     let mut statement = reading.connection.prepare(&sql)?;
@@ -149,35 +158,24 @@ fn samples_with_spacing(reading: &Reading<'_>, segments: &[&Held]) -> String {
 /// How many were found in all, and one of them; absent if the row is not of a host, which only somebody else can have
 /// written.
 fn found(row: &Row<'_>) -> duckdb::Result<(u64, Option<Found>)> {
-    let process = Process {
-        pid: row.get(3)?,
-        started_at_us: row.get(4)?,
-        parent_pid: row.get(6)?,
-        name: row.get(7)?,
-        executable: row.get(8)?,
-        command_line: row.get(9)?,
-        user_name: row.get(10)?,
-        state: row.get::<_, String>(11)?.chars().next().unwrap_or('?'),
-        threads: row.get(12)?,
-        cpu_percent: row.get(13)?,
-        cpu_time_ms: row.get(14)?,
-        resident_bytes: row.get(15)?,
-        virtual_bytes: row.get(16)?,
-        read_bytes: row.get(17)?,
-        written_bytes: row.get(18)?,
-        unit: row.get(19)?,
-        container: row.get(20)?,
-    };
-    let Ok(host) = row.get::<_, String>(1)?.parse() else { return Ok((row.get(0)?, None)) };
-    let identity =
-        Identity { host, boot_id: row.get(2)?, pid: process.pid, started_at_us: process.started_at_us };
+    let total = row.get("total")?;
+    let mut process = Process::default();
+    read(row, PROCESS.iter().enumerate(), |place, value| process.set(place, value))?;
+    let Ok(host) = row.get::<_, String>("host")?.parse() else { return Ok((total, None)) };
+    let boot_id = row.get("boot_id")?;
+    let rate = |place: usize| row.get(PROCESS.get(place)?.rate?.column).ok().flatten();
     let found = Found {
-        identity,
-        captured_at_us: row.get(5)?,
+        identity: Identity { host, boot_id, pid: process.pid, started_at_us: process.started_at_us },
+        captured_at_us: row.get("captured_at_us")?,
         process,
-        memory_total_bytes: row.get(21)?,
-        read_per_s: row.get(22)?,
-        written_per_s: row.get(23)?,
+        memory_total_bytes: row.get("memory_total_bytes")?,
+        rates: ProcessRates::of(rate),
     };
-    Ok((row.get(0)?, Some(found)))
+    Ok((total, Some(found)))
+}
+
+/// A list in SQL of something about each counter that has a rate: its column, and that of the rate.
+fn of_rates(text: impl Fn(&str, &str) -> String) -> String {
+    let rates = PROCESS.iter().filter_map(|field| Some(text(field.column, field.rate?.column)));
+    rates.collect::<Vec<_>>().join(", ")
 }

@@ -1,8 +1,7 @@
 -- Processes as they were at `moments`, with what a filter may ask for.
 WITH sampled AS (
     SELECT *,
-        read_bytes - lag(read_bytes) OVER life AS read_since,
-        written_bytes - lag(written_bytes) OVER life AS written_since,
+        $growths
     FROM $process_sample JOIN moments USING (host, boot_id, captured_at)
     WINDOW life AS (PARTITION BY host, boot_id, pid, started_at ORDER BY captured_at)
     QUALIFY captured_at = now_at
@@ -17,14 +16,11 @@ known AS (
 found AS (
     SELECT *,
         $memory_percent AS memory_percent,
-        $read_per_s AS read_per_s,
-        $written_per_s AS written_per_s,
+        $rates_of_growths,
         $age_s AS age_s
     FROM sampled JOIN known USING (host, boot_id, pid, started_at)
 )
-SELECT count(*) OVER (), host, boot_id, pid, epoch_us(started_at), epoch_us(captured_at), parent_pid, name, executable,
-    command_line, user_name, state, threads, cpu_percent, cpu_time_ms, resident_bytes, virtual_bytes, read_bytes,
-    written_bytes, unit, container, memory_total_bytes, read_per_s, written_per_s
+SELECT count(*) OVER () AS total, host, boot_id, epoch_us(captured_at) AS captured_at_us, $fields, memory_total_bytes, $rates
 FROM found
 WHERE $condition
 ORDER BY host, pid, started_at

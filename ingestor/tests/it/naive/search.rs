@@ -7,7 +7,11 @@ use fleetps_ingestor::{
     filter::{Deadline, Fields, Filter},
     history::{AtMoment, Found, History, PastSnapshot},
 };
-use fleetps_nats::{HostName, snapshot::Process};
+use fleetps_nats::{
+    HostName,
+    model::{ProcessRates, process::PROCESS},
+    snapshot::Process,
+};
 
 use super::{
     hosts, identity, moment,
@@ -30,8 +34,11 @@ fn found(host: &HostName, past: &PastSnapshot, process: &Process) -> Found {
         captured_at_us: now.captured_at_us,
         process: process.clone(),
         memory_total_bytes: now.host.memory_total_bytes,
-        read_per_s: rate(|process| process.read_bytes),
-        written_per_s: rate(|process| process.written_bytes),
+        rates: ProcessRates::of(|place| match PROCESS[place].name {
+            "read_bytes" => rate(|process| process.read_bytes),
+            "written_bytes" => rate(|process| process.written_bytes),
+            _ => None,
+        }),
     }
 }
 
@@ -61,22 +68,11 @@ fn fields(found: &Found) -> Fields<'_> {
     let resident_bytes = process.resident_bytes.map(|bytes| bytes as f64);
     Fields {
         host: found.identity.host.as_str(),
-        name: &process.name,
-        command_line: process.command_line.as_deref(),
-        user_name: process.user_name.as_deref(),
-        pid: process.pid,
-        parent_pid: process.parent_pid,
-        cpu_percent: process.cpu_percent.map(f64::from),
-        resident_bytes,
+        process,
+        rates: found.rates,
         memory_percent: resident_bytes
             .zip(found.memory_total_bytes)
             .map(|(bytes, total_bytes)| 100.0 * bytes / total_bytes as f64),
-        read_per_s: found.read_per_s,
-        written_per_s: found.written_per_s,
-        threads: process.threads,
-        state: Some(process.state),
         age_s: (found.captured_at_us - process.started_at_us) as f64 / 1e6,
-        unit: process.unit.as_deref(),
-        container: process.container.as_deref(),
     }
 }
