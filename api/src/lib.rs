@@ -1,12 +1,17 @@
 //! The front door of fleetps: pages, JSON and live push.
 //!
 //! `server` runs the web server over the `state` that requests share; `connections` are those to it; `routes` says which
-//! address leads where; `extract` reads requests; `handlers` has one file per page, named as its template; `live` holds the present
-//! state of the fleet, fed from the broker; `filtering` is where filters over it take their time; `past` asks the history; `view` turns that state into the rows a page shows, and into
-//! the patches that keep an open page up to date; `display` is how numbers, times and hostile strings are written;
+//! address leads where; `middleware` is what every request passes on the way there, and `extract` reads what a handler
+//! needs of it. `handlers` has one file per page, named as its template.
+//!
+//! `people` are those who may ask, `rules` what each may do, `sight` what each sees. `live` holds the present of the fleet,
+//! fed from the broker; `past` asks the history; `console` asks in SQL. `filtering` is where filters over the present take
+//! their time; `shares` is how much of anything one person has. `view` turns all of it into the rows a page shows, and into
+//! the patches that keep an open page up to date; `display` is how numbers, times and hostile strings are written, `csv`
+//! how a table is.
+//!
 //! `records` is who did what; `recovery` saves the broker's records and brings them back, `backups` takes backups;
-//! `broker` is how requests ask it; `shares` is how much of anything one person has; `middleware` guards and finishes
-//! every answer; `refusal` is every answer that is not a yes.
+//! `broker` is how requests ask it; `refusal` is every answer that is not a yes.
 //!
 //! `program` is what the command line leads to: `pipeline` runs everything in one process, as `cli` and `config` say
 //! (`brokers` is its broker, `starting` what is answered until then); `commands` answers in a terminal.
@@ -40,6 +45,7 @@ pub mod routes;
 pub mod rules;
 pub mod server;
 pub mod shares;
+mod sight;
 mod starting;
 pub mod state;
 pub mod tls;

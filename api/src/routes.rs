@@ -15,13 +15,9 @@ use crate::{
         history, host, hosts_json, metrics_json, process, process_json, processes_json, search, search_json,
         sign_in, sql, system, timeline, top, top_json, users, welcome,
     },
-    middleware::{faces, guard},
-    people,
+    middleware::{admit::admit, authenticate::authenticate, authorize::authorize, faces, guard},
     refusal::Refusal,
-    rules::{
-        self,
-        Action::{self, Anything, ManageHosts, ManageUsers, OwnAccount, ReadAudit, SeeHosts, Sql},
-    },
+    rules::Action::{self, Anything, ManageHosts, ManageUsers, OwnAccount, ReadAudit, SeeHosts, Sql},
     state::AppState,
 };
 
@@ -111,7 +107,7 @@ pub fn table() -> Vec<Route> {
 /// Every route behind its rule, for requests of which it is known who asks.
 pub fn addresses(shared: AppState) -> Router {
     let guarded = |router: Router<AppState>, route: Route| {
-        let check = from_fn_with_state((route.action, shared.clone()), rules::check);
+        let check = from_fn_with_state((route.action, shared.clone()), authorize);
         router.route(route.path, route.handler.route_layer(check))
     };
     table()
@@ -125,10 +121,10 @@ pub fn addresses(shared: AppState) -> Router {
 pub fn router(shared: AppState) -> Router {
     let people = shared.people.clone();
     addresses(shared)
-        .layer(from_fn_with_state(people.clone(), people::admit))
+        .layer(from_fn_with_state(people.clone(), admit))
         .layer(from_fn(guard::check_origin))
         .layer(from_fn(faces::dress))
-        .layer(from_fn_with_state(people.clone(), people::identify))
+        .layer(from_fn_with_state(people.clone(), authenticate))
         .layer(CompressionLayer::new())
         .layer(from_fn_with_state(people, guard::check_host))
         .layer(from_fn(guard::secure))

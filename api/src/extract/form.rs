@@ -6,7 +6,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-/// A form, read; `people::admit` has checked that a page of this server sent it.
+/// A form, read; `middleware::admit` has checked that a page of this server sent it.
 #[derive(Debug)]
 pub struct Form(Bytes);
 

@@ -15,9 +15,11 @@ use super::{
 };
 use crate::{
     live::{HostState, Moment, now_us},
-    past::travel::{self, Then, Travelled},
     refusal::Refusal,
-    rules::Sight,
+    sight::{
+        Sight,
+        travel::{self, Then, Travelled},
+    },
     view::{
         View,
         diff::{self, Section},

@@ -20,7 +20,7 @@ use crate::{
     display::time_exact,
     live::now_us,
     refusal::Refusal,
-    rules::Sight,
+    sight::Sight,
     view::{span::SpanQuery, when},
 };
 

@@ -18,7 +18,7 @@ use crate::{
     display,
     live::now_us,
     refusal::Refusal,
-    rules::Sight,
+    sight::Sight,
     view::{
         View,
         events::{self, KINDS},

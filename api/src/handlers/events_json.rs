@@ -16,7 +16,7 @@ use super::{
     listing::{self, List},
     page,
 };
-use crate::{display::time_exact, refusal::Refusal, rules::Sight, view::events};
+use crate::{display::time_exact, refusal::Refusal, sight::Sight, view::events};
 
 /// The columns of the CSV form.
 const COLUMNS: [&str; 8] = ["occurred_at", "kind", "host", "name", "pid", "boot_id", "started_at", "detail"];

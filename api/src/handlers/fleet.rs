@@ -11,7 +11,7 @@ use super::{
 use crate::{
     live::{FleetView, now_us},
     refusal::Refusal,
-    rules::Sight,
+    sight::Sight,
     view::{
         View,
         fleet::{self, BUSIEST_PROGRAMS, FleetQuery},

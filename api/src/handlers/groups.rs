@@ -12,7 +12,7 @@ use fleetps_nats::{
     hosts::{MAX_GROUPS, read_groups},
 };
 
-use crate::{extract::Form, refusal::Refusal, rules::Sight};
+use crate::{extract::Form, refusal::Refusal, sight::Sight};
 
 /// The form of the host's page on what it is: its groups, with spaces or commas between.
 pub async fn change(sight: Sight, Path(host): Path<HostName>, form: Form) -> Result<Response, Refusal> {

@@ -11,7 +11,8 @@ use crate::{
     connections::Connections,
     live::{Check, Intake},
     people::Person,
-    rules::{Action, Decision, HostGroups, Sight, may},
+    rules::{Action, Decision, HostGroups, may},
+    sight::Sight,
     state::AppState,
 };
 

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     live::now_us,
     refusal::Refusal,
-    rules::Sight,
+    sight::Sight,
     view::{
         View,
         chart::panel::{self, Panel, ValueRow},

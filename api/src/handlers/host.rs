@@ -20,7 +20,7 @@ use crate::{
     display,
     live::{Moment, now_us},
     refusal::Refusal,
-    rules::Sight,
+    sight::Sight,
     view::{
         Column, View, processes,
         query::{Arrangement, ProcessQuery},

@@ -7,9 +7,10 @@ use fleetps_nats::HostName;
 use crate::{
     display,
     live::{Moment, now_us},
-    past::travel::{self, Then, Travelled},
     refusal::Refusal,
-    rules::{HostGroups, Sight},
+    rules::HostGroups,
+    sight::Sight,
+    sight::travel::{self, Then, Travelled},
     view::{
         table::Cell,
         timeline::Timeline,

@@ -9,7 +9,7 @@ use fleetps_nats::snapshot::{AgentCost, HostInfo, HostSample};
 use serde::Serialize;
 
 use super::{json, page};
-use crate::{display::time_exact, live::now_us, refusal::Refusal, rules::Sight, view::travel::When};
+use crate::{display::time_exact, live::now_us, refusal::Refusal, sight::Sight, view::travel::When};
 
 #[derive(Serialize)]
 struct Hosts<'a> {

@@ -17,7 +17,8 @@ use serde_json::{Map, Value};
 use crate::{
     display::time_exact,
     live::{Moment, Summary},
-    rules::{HostGroups, Sight},
+    rules::HostGroups,
+    sight::Sight,
     view::{Column, ProcessFacts},
 };
 

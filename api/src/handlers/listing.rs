@@ -8,7 +8,7 @@ use fleetps_ingestor::history::Resolution;
 use serde_json::{Map, Value};
 
 use super::json::{self, AboutPast, resolution_word};
-use crate::{csv, rules::Sight};
+use crate::{csv, sight::Sight};
 
 /// A list to answer with.
 #[derive(Debug)]

@@ -21,7 +21,7 @@ use crate::{
     display::time_exact,
     live::now_us,
     refusal::Refusal,
-    rules::Sight,
+    sight::Sight,
     view::{
         chart::hosts::{KINDS, Read},
         query::{BadParameter, number},

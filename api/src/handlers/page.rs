@@ -14,11 +14,13 @@ use fleetps_nats::HostName;
 use super::no_snapshot;
 use crate::{
     live::Moment,
-    past::travel::{self, Travelled},
     people::{Came, FormToken, Person},
     refusal::Refusal,
-    rules::Sight,
     rules::{Action, Decision, may},
+    sight::{
+        Sight,
+        travel::{self, Travelled},
+    },
 };
 
 /// The frame of every page.

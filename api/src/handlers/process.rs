@@ -12,9 +12,9 @@ use super::page::{self, Layout};
 use crate::{
     display::{self, time_exact},
     live::now_us,
-    past::process::{Subject, find},
     refusal::Refusal,
-    rules::Sight,
+    sight::Sight,
+    sight::process::{Subject, find},
     view::{
         chart::processes::{self as charts, Panel},
         links, process,

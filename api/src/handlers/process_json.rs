@@ -22,9 +22,9 @@ use super::{
 use crate::{
     display::time_exact,
     live::ProcessRates,
-    past::process::Subject,
     refusal::Refusal,
-    rules::Sight,
+    sight::Sight,
+    sight::process::Subject,
     view::{ProcessFacts, process, query, subject},
 };
 

@@ -25,7 +25,7 @@ use crate::{
     display::time_exact,
     live::{Moment, now_us},
     refusal::Refusal,
-    rules::Sight,
+    sight::Sight,
     view::{
         Column, processes,
         query::{self, BadParameter, MAX_ROWS, ProcessQuery},

@@ -18,7 +18,7 @@ use tokio::{sync::watch, time::Instant};
 
 use crate::{
     refusal::Refusal,
-    rules::Sight,
+    sight::Sight,
     view::{View, patch::Patch},
 };
 

@@ -12,7 +12,7 @@ use super::{
     listing::{self, List},
     search::SearchQuery,
 };
-use crate::{display::time_exact, refusal::Refusal, rules::Sight, view::search};
+use crate::{display::time_exact, refusal::Refusal, sight::Sight, view::search};
 
 /// The first columns of the CSV form, in the order that they have had from the start; others follow.
 const FIRST_COLUMNS: [&str; 22] = [

@@ -21,7 +21,7 @@ use crate::{
     display::{cut, time, time_exact, visible},
     extract::{Form, field},
     refusal::Refusal,
-    rules::Sight,
+    sight::Sight,
     view::query::BadParameter,
 };
 

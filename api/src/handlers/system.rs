@@ -17,7 +17,8 @@ use super::{
 use crate::{
     live::{Moment, now_us},
     refusal::Refusal,
-    rules::{Action, Sight},
+    rules::Action,
+    sight::Sight,
     view::{
         View,
         fleet::words,

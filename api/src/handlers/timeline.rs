@@ -14,7 +14,7 @@ use fleetps_nats::HostName;
 use crate::{
     live::now_us,
     refusal::Refusal,
-    rules::Sight,
+    sight::Sight,
     view::{chart::hosts, when},
 };
 

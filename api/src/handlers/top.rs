@@ -13,7 +13,7 @@ use crate::{
     display,
     live::now_us,
     refusal::Refusal,
-    rules::Sight,
+    sight::Sight,
     view::{
         links,
         query::{self, BadParameter},

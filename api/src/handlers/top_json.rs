@@ -14,7 +14,7 @@ use super::{
 use crate::{
     display::time_exact,
     refusal::Refusal,
-    rules::Sight,
+    sight::Sight,
     view::top::{self, GROUPS, ORDERS},
 };
 

@@ -1,8 +1,7 @@
 //! Who may ask: people, how each is recognised, and what ends that.
 //!
 //! `person` is whoever asks, `grant` what somebody was granted; what that allows is decided by `rules`. For every request
-//! `identify` finds out who asks, by its `cookie` or token and its `address`, and `admit` keeps out what no page of this
-//! server sent, and who asks too much.
+//! `middleware::authenticate` finds out who asks, by its `cookie` or token and its `address`.
 //!
 //! `accounts` is everything that is known of people: `users`, `sessions`, `tokens`, `links` and `browsers`, each `kept` by
 //! the broker and followed in memory; `signing_in` and `managing` change it, and `record` writes that into the audit.
@@ -11,12 +10,10 @@
 
 mod accounts;
 mod address;
-mod admit;
 mod browsers;
 mod cookie;
 mod error;
 mod grant;
-mod identify;
 mod kept;
 mod links;
 mod local;
@@ -33,15 +30,13 @@ pub mod tokens;
 mod users;
 mod uses;
 
-use std::{num::NonZeroU32, sync::Arc, time::Duration};
+use std::{net::IpAddr, num::NonZeroU32, sync::Arc, time::Duration};
 
 pub use accounts::{Accounts, Credential};
 pub use address::{Addresses, Came};
-pub use admit::admit;
 pub use cookie::{Cookie, read as read_cookie, set as set_cookie};
 pub use error::PeopleError;
 pub use grant::{Grant, NotAGrant, Role, groups};
-pub use identify::identify;
 pub use local::Local;
 pub use person::{FormToken, Person};
 pub use record::By;
@@ -98,6 +93,27 @@ impl People {
     /// Which addresses are believed, and which may ask.
     pub fn addresses(&self) -> &Addresses {
         &self.0.addresses
+    }
+
+    /// Counts a request for JSON of the person `name`.
+    ///
+    /// # Errors
+    /// The time to wait, when there have been too many.
+    pub fn check_json(&self, name: &str) -> Result<(), Duration> {
+        self.0.json.check(name)
+    }
+
+    /// Counts any other request of the person `name` from a network.
+    ///
+    /// # Errors
+    /// The time to wait, when there have been too many.
+    pub fn check_pages(&self, name: Option<&str>, from: Option<IpAddr>) -> Result<(), Duration> {
+        self.0.pages.check((name, from))
+    }
+
+    /// The secret that form tokens come from where there is no session; `None` where the system had no random numbers.
+    pub fn form_secret(&self) -> Option<&Secret> {
+        self.0.form_secret.as_ref()
     }
 
     /// What is known of people; `None` where sign-in is off.

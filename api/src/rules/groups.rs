@@ -1,10 +1,6 @@
 //! The tags of hosts, as the broker keeps them: the copy that rules are decided by.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use async_nats::Client;
 use fleetps_ingestor::history::{Hosts, Scope};
@@ -17,14 +13,11 @@ use fleetps_nats::{
 use parking_lot::RwLock;
 use tokio_util::sync::CancellationToken;
 
-use super::{Action, Decision, may};
+use super::may::{Action, Decision, HostGroups, may};
 use crate::people::Person;
 
 /// How soon the broker is asked again after it did not say which hosts there are.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
-
-/// The tags of one host, as in `web` or `env=prod`.
-pub type HostGroups = BTreeSet<String>;
 
 /// Which tags each host has. A host that the broker keeps nothing of has none.
 #[derive(Debug, Clone, Default)]

@@ -1,7 +1,11 @@
 //! What each role may do.
 
-use super::HostGroups;
+use std::collections::BTreeSet;
+
 use crate::people::{Grant, Person, Role};
+
+/// The tags of one host, as in `web` or `env=prod`.
+pub type HostGroups = BTreeSet<String>;
 
 /// Something that somebody wants to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

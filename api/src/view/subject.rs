@@ -5,7 +5,7 @@ use fleetps_nats::model::{Kind, Role, Unit};
 use super::{Column, ProcessFacts, cells, links, table::Cell};
 use crate::{
     display::{self, MISSING},
-    past::process::Subject,
+    sight::process::Subject,
 };
 
 /// Characters of a command line or path in full: the longest that a snapshot holds.

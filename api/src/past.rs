@@ -1,8 +1,4 @@
-//! The past, as the handlers ask it: the history in a folder, read by a few threads at a time; `travel` is one host at
-//! one past moment, `process` one process.
-
-pub mod process;
-pub mod travel;
+//! The past, as the handlers ask it: the history in a folder, read by a few threads at a time.
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 

@@ -4,12 +4,14 @@ use axum::http::StatusCode;
 use fleetps_ingestor::history::{Identity, ProcessLife};
 use fleetps_nats::{HostName, snapshot::Process};
 
-use super::travel::{self, Travelled};
+use super::{
+    Sight,
+    travel::{self, Travelled},
+};
 use crate::{
     display,
     live::{HostState, Moment},
     refusal::Refusal,
-    rules::Sight,
 };
 
 /// A process.

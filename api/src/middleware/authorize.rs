@@ -8,15 +8,20 @@ use axum::{
 };
 use fleetps_nats::HostName;
 
-use super::{Action, Decision, may};
-use crate::{people::Person, records::Asked, refusal::Refusal, state::AppState};
+use crate::{
+    people::Person,
+    records::Asked,
+    refusal::Refusal,
+    rules::{Action, Decision, may},
+    state::AppState,
+};
 
 /// Lets a request through to a handler that does an action; where its address names a host, on that host.
 ///
 /// # Errors
 /// When nobody is signed in, or the action is not allowed. A host that whoever asks may not see and one that does not
 /// exist are refused alike.
-pub async fn check(
+pub async fn authorize(
     State((action, shared)): State<(Action, AppState)>,
     places: RawPathParams,
     request: Request,

@@ -13,10 +13,10 @@ use axum::{
 use futures_util::StreamExt;
 use subtle::ConstantTimeEq;
 
-use super::{Accounts, Came, Credential, FormToken, People, Person, throttle};
 use crate::{
     connections::Place,
     extract::{field, with_next},
+    people::{Accounts, Came, Credential, FormToken, People, Person, network},
     refusal::Refusal,
 };
 
@@ -35,7 +35,7 @@ const FIELD: &str = "form_token";
 /// When it came from an address that is not allowed, came without the form token, or is one of too many.
 pub async fn admit(State(people): State<People>, request: Request, next: Next) -> Result<Response, Refusal> {
     let asked = Asked::of(&request);
-    if !asked.came.is_some_and(|came| people.0.addresses.lets_in(came.from)) {
+    if !asked.came.is_some_and(|came| people.addresses().lets_in(came.from)) {
         let hint = "the setting sign_in.allowed_from lists the addresses that may";
         return Err(Refusal::new(StatusCode::FORBIDDEN, "nobody may ask from your address", hint));
     }
@@ -67,10 +67,10 @@ fn check_rate(people: &People, asked: &Asked) -> Result<(), Refusal> {
     }
     let who = asked.person.as_ref().map(|person| person.name.as_str());
     let (checked, hint) = match (asked.is_api, who) {
-        (true, Some(name)) => (people.0.json.check(name), "ask less often: 50 times a second"),
+        (true, Some(name)) => (people.check_json(name), "ask less often: 50 times a second"),
         _ => {
-            let from = asked.came.map(|came| throttle::network(came.from));
-            (people.0.pages.check((who, from)), "ask less often: 100 times a second")
+            let from = asked.came.map(|came| network(came.from));
+            (people.check_pages(who, from), "ask less often: 100 times a second")
         }
     };
     checked

@@ -9,10 +9,10 @@ use fleetps_nats::{
     model::{HostState, SnapshotPair, Spacing},
 };
 
+use super::Sight;
 use crate::{
     live::{Moment, Summary},
     refusal::Refusal,
-    rules::Sight,
 };
 
 /// One host at a past moment, and where to go from there.

@@ -2,41 +2,36 @@
 //!
 //! Hosts that are not for whoever asks, and command lines that are withheld, are left out where they are loaded: here of the
 //! present and of the stream, by the history of the past. Filters, searches, totals and limits come after that.
+//!
+//! `travel` is one host at one past moment, `process` one process, `groups` changes what a host belongs to.
+
+mod groups;
+pub mod process;
+pub mod travel;
 
 use std::{pin::pin, sync::Arc, time::Duration};
 
-use async_nats::Client;
 use axum::{extract::FromRequestParts, http::request::Parts};
 use fleetps_ingestor::{
     filter::{Deadline, Filter, Stopped},
     history::{Found, History, HistoryError, Listing, Scope, SetAside, Span},
 };
-use fleetps_nats::{
-    HostName, Snapshot,
-    audit::Outcome,
-    bucket::Entry,
-    hosts::{self, Admission, HostRecord},
-    with_causes,
-};
+use fleetps_nats::{HostName, Snapshot, audit::Outcome};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::{Action, Decision, HostGroups, may};
 use crate::{
     broker::{self, Away},
     console::{Answered, Question},
     filtering,
-    live::{FleetView, LiveSearch, Moment, Summary, now_us, recent},
+    live::{FleetView, LiveSearch, Moment, Summary, recent},
     people::Person,
-    records,
     refusal::Refusal,
+    rules::{Action, Decision, HostGroups, may},
     shares::Share,
     state::AppState,
 };
-
-/// Somebody else may change a host at the same moment, and again.
-const MAX_ATTEMPTS: usize = 5;
 
 /// How long a search of the past may take: ten times what the slowest took of the largest history that was measured, on a
 /// machine that does much else.
@@ -59,11 +54,6 @@ impl Sight {
         let version = shared.groups.version();
         let scope = Arc::new(shared.groups.scope_of(&person));
         Self { shared, person, scope: Arc::new(Mutex::new((version, scope))) }
-    }
-
-    /// Whoever looks.
-    pub fn person(&self) -> &Person {
-        &self.person
     }
 
     /// The hosts and command lines that are seen now: tags may change while a page is open.
@@ -89,51 +79,6 @@ impl Sight {
     /// What a host belongs to.
     pub fn groups(&self, host: &HostName) -> HostGroups {
         self.shared.groups.of(host)
-    }
-
-    /// Changes what a host belongs to, and writes down what it was and became.
-    ///
-    /// # Errors
-    /// When nobody ever heard of it, or the broker does not take it.
-    pub async fn set_groups(&self, host: &HostName, groups: HostGroups) -> Result<(), Refusal> {
-        let were = self.replace_groups(host, &groups).await?;
-        let what = records::groups_changed(&were, &groups);
-        self.shared.records.note(&self.person, "host.group", Some(host.clone()), what, Outcome::Done);
-        Ok(())
-    }
-
-    /// What they were.
-    async fn replace_groups(&self, host: &HostName, groups: &HostGroups) -> Result<HostGroups, Refusal> {
-        let Some(client) = &self.shared.broker else { return Err(Refusal::no_such_host(host.as_str())) };
-        broker::ask(client, self.replace_groups_in(client, host, groups)).await?
-    }
-
-    async fn replace_groups_in(
-        &self,
-        client: &Client,
-        host: &HostName,
-        groups: &HostGroups,
-    ) -> Result<HostGroups, Refusal> {
-        let failed = |error| Refusal::fault("could not change the groups of a host", &with_causes(&error));
-        let records = hosts::open(client).await.map_err(failed)?;
-        for _ in 0..MAX_ATTEMPTS {
-            let (changed, were) = match records.get(host.as_str()).await.map_err(failed)? {
-                Some(Entry { mut value, revision }) => {
-                    let were = std::mem::replace(&mut value.groups, groups.clone());
-                    (records.update(host.as_str(), &value, revision).await, were)
-                }
-                // A host that the broker knows by its configuration alone.
-                None if self.summary(host).is_some() => {
-                    let record = by_configuration(groups.clone());
-                    (records.create(host.as_str(), &record).await, HostGroups::new())
-                }
-                None => return Err(Refusal::no_such_host(host.as_str())),
-            };
-            if changed.map_err(failed)? {
-                return Ok(were);
-            }
-        }
-        Err(Refusal::fault("could not change the groups of a host", &"others change them all the time"))
     }
 
     /// One host now.
@@ -318,19 +263,6 @@ impl Sight {
     /// Ends when the server does.
     pub fn shutdown(&self) -> &CancellationToken {
         &self.shared.shutdown
-    }
-}
-
-/// What is kept of a host that has no key of its own.
-fn by_configuration(groups: HostGroups) -> HostRecord {
-    HostRecord {
-        keys: Vec::new(),
-        admission: Admission::Admitted,
-        groups,
-        first_contact_at_us: now_us(),
-        token: None,
-        rotate: false,
-        network: None,
     }
 }
 

@@ -7,17 +7,19 @@ use axum::{
     response::Response,
 };
 
-use super::{Came, Cookie, Credential, FormToken, People, Person, Secret, cookie, tokens};
-use crate::tls::Peer;
+use crate::{
+    people::{Came, Cookie, Credential, FormToken, People, Person, Secret, read_cookie, set_cookie, tokens},
+    tls::Peer,
+};
 
 /// For a year, a browser that came over TLS calls this server by nothing else.
 const ONLY_TLS: HeaderValue = HeaderValue::from_static("max-age=31536000");
 
 /// Puts how the request [`Came`], the [`FormToken`], and where somebody is recognised the [`Credential`] and the [`Person`]
 /// into the request, unless somebody in front, as in tests, has said who asks.
-pub async fn identify(State(people): State<People>, mut request: Request, next: Next) -> Response {
+pub async fn authenticate(State(people): State<People>, mut request: Request, next: Next) -> Response {
     let peer = request.extensions().get::<ConnectInfo<Peer>>().map(|info| info.0.0.ip());
-    let came = people.0.addresses.came(peer, request.headers());
+    let came = people.addresses().came(peer, request.headers());
     let known_person = request.extensions().get::<Person>().cloned();
     let credential = credential(request.headers(), came);
     let person = known_person.or_else(|| match people.accounts() {
@@ -35,7 +37,7 @@ pub async fn identify(State(people): State<People>, mut request: Request, next: 
             new_visit = Secret::new().ok();
             new_visit.as_ref().map(form_token).unwrap_or_default()
         }
-        (None, _) => people.0.form_secret.as_ref().map(form_token).unwrap_or_default(),
+        (None, _) => people.form_secret().map(form_token).unwrap_or_default(),
     };
     let extensions = request.extensions_mut();
     extensions.insert(came);
@@ -61,7 +63,7 @@ fn credential(headers: &HeaderMap, came: Came) -> Option<Credential> {
     let bearer = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     match bearer.and_then(|text| text.strip_prefix("Bearer ")) {
         Some(token) => tokens::read(token.trim()).map(Credential::Token),
-        None => cookie::read(Cookie::Session, headers, came).map(Credential::Session),
+        None => read_cookie(Cookie::Session, headers, came).map(Credential::Session),
     }
 }
 
@@ -77,8 +79,8 @@ fn is_page(response: &Response) -> bool {
 }
 
 /// Gives the browser a secret.
-pub(super) fn give(response: &mut Response, secret: &Secret, came: Came) {
-    if let Some(cookie) = cookie::set(Cookie::Session, secret, came) {
+fn give(response: &mut Response, secret: &Secret, came: Came) {
+    if let Some(cookie) = set_cookie(Cookie::Session, secret, came) {
         response.headers_mut().append(header::SET_COOKIE, cookie);
     }
 }

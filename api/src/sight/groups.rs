@@ -1,0 +1,76 @@
+//! Changes what a host belongs to.
+
+use async_nats::Client;
+use fleetps_nats::{
+    HostName,
+    audit::Outcome,
+    bucket::Entry,
+    hosts::{self, Admission, HostRecord},
+    now_us, with_causes,
+};
+
+use super::Sight;
+use crate::{broker, records, refusal::Refusal, rules::HostGroups};
+
+/// Somebody else may change a host at the same moment, and again.
+const MAX_ATTEMPTS: usize = 5;
+
+impl Sight {
+    /// Changes what a host belongs to, and writes down what it was and became.
+    ///
+    /// # Errors
+    /// When nobody ever heard of it, or the broker does not take it.
+    pub async fn set_groups(&self, host: &HostName, groups: HostGroups) -> Result<(), Refusal> {
+        let were = self.replace_groups(host, &groups).await?;
+        let what = records::groups_changed(&were, &groups);
+        self.shared.records.note(&self.person, "host.group", Some(host.clone()), what, Outcome::Done);
+        Ok(())
+    }
+
+    /// What they were.
+    async fn replace_groups(&self, host: &HostName, groups: &HostGroups) -> Result<HostGroups, Refusal> {
+        let Some(client) = &self.shared.broker else { return Err(Refusal::no_such_host(host.as_str())) };
+        broker::ask(client, self.replace_groups_in(client, host, groups)).await?
+    }
+
+    async fn replace_groups_in(
+        &self,
+        client: &Client,
+        host: &HostName,
+        groups: &HostGroups,
+    ) -> Result<HostGroups, Refusal> {
+        let failed = |error| Refusal::fault("could not change the groups of a host", &with_causes(&error));
+        let records = hosts::open(client).await.map_err(failed)?;
+        for _ in 0..MAX_ATTEMPTS {
+            let (changed, were) = match records.get(host.as_str()).await.map_err(failed)? {
+                Some(Entry { mut value, revision }) => {
+                    let were = std::mem::replace(&mut value.groups, groups.clone());
+                    (records.update(host.as_str(), &value, revision).await, were)
+                }
+                // A host that the broker knows by its configuration alone.
+                None if self.summary(host).is_some() => {
+                    let record = by_configuration(groups.clone());
+                    (records.create(host.as_str(), &record).await, HostGroups::new())
+                }
+                None => return Err(Refusal::no_such_host(host.as_str())),
+            };
+            if changed.map_err(failed)? {
+                return Ok(were);
+            }
+        }
+        Err(Refusal::fault("could not change the groups of a host", &"others change them all the time"))
+    }
+}
+
+/// What is kept of a host that has no key of its own.
+fn by_configuration(groups: HostGroups) -> HostRecord {
+    HostRecord {
+        keys: Vec::new(),
+        admission: Admission::Admitted,
+        groups,
+        first_contact_at_us: now_us(),
+        token: None,
+        rotate: false,
+        network: None,
+    }
+}
