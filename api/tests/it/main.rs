@@ -33,6 +33,7 @@ mod hostile_over_time;
 mod hostile_processes;
 mod json;
 mod live;
+mod modules;
 mod over_time;
 mod own_secrets;
 mod pages;
