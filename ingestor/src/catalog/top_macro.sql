@@ -3,10 +3,10 @@
 CREATE OR REPLACE MACRO top(from_time, to_time) AS TABLE
 SELECT host, boot_id, pid, started_at, any_value(name) AS name, any_value(user_name) AS user_name,
     any_value(unit) AS unit,
-    max(cpu_last) - min(if(started_at >= from_time::TIMESTAMP, 0, cpu_first)) AS cpu_time_ms,
+    $cpu_growth AS cpu_time_ms,
     max(resident_max) AS peak_resident_bytes,
-    max(read_last) - min(if(started_at >= from_time::TIMESTAMP, 0, read_first)) AS read_bytes,
-    max(written_last) - min(if(started_at >= from_time::TIMESTAMP, 0, written_first)) AS written_bytes
+    $read_growth AS read_bytes,
+    $written_growth AS written_bytes
 FROM (
     SELECT host, boot_id, pid, started_at, cpu_time_ms AS cpu_first, cpu_time_ms AS cpu_last,
         resident_bytes AS resident_max, read_bytes AS read_first, read_bytes AS read_last,

@@ -5,7 +5,7 @@ use std::{fmt::Write, path::Path};
 use fleetps_nats::model::{
     Spacing,
     host::{AGENT, HOST, HOST_INFO},
-    staleness,
+    rate, staleness,
 };
 
 use crate::{
@@ -179,7 +179,13 @@ pub(crate) fn views_sql(tables: &[Tables]) -> String {
         .replace("$other_facts", &columns(other_facts))
         .replace("$samples", &rows(Rows::SamplesAt("latest", None)));
     let between = Rows::SpansBetween("from_time::TIMESTAMP_MS", "to_time::TIMESTAMP_MS");
-    sql + &TOP_MACRO.replace("$spans", &rows(between))
+    let growth =
+        |first: &str, last: &str| rate::sql_growth_within(first, last, "started_at >= from_time::TIMESTAMP");
+    sql + &TOP_MACRO
+        .replace("$cpu_growth", &growth("cpu_first", "cpu_last"))
+        .replace("$read_growth", &growth("read_first", "read_last"))
+        .replace("$written_growth", &growth("written_first", "written_last"))
+        .replace("$spans", &rows(between))
 }
 
 /// The statements that attach the empty tables which every relation starts with.

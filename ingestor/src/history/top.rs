@@ -1,7 +1,7 @@
 //! Who used most.
 
 use duckdb::{Row, params};
-use fleetps_nats::HostName;
+use fleetps_nats::{HostName, model::rate};
 
 use super::{
     History, HistoryError, Identity, Listing, Resolution, Span,
@@ -138,7 +138,11 @@ fn sql(reading: &Reading<'_>, query: &TopQuery, segments: &[&Held]) -> String {
         TopBy::Read => "read_bytes",
         TopBy::Written => "written_bytes",
     };
+    let growth = |first: &str, last: &str| rate::sql_growth_within(first, last, "is_new");
     include_str!("top.sql")
+        .replace("$cpu_growth", &growth("cpu_time_first_ms", "cpu_time_last_ms"))
+        .replace("$read_growth", &growth("read_bytes_first", "read_bytes_last"))
+        .replace("$written_growth", &growth("written_bytes_first", "written_bytes_last"))
         .replace("$process_hour", &reading.relation("process_hour", &summed))
         .replace("$rolled_up_hour", &reading.relation("process_hour", &rolled_up))
         .replace("$span", &reading.rows(Rows::SpansBetween(&at("$2"), &at("$3")), &sampled))

@@ -27,13 +27,12 @@ piece AS (
     WHERE $of_host
     GROUP BY ALL
 ),
--- Counters only grow, so the first is the smallest; all of it counts where the process started within the span.
 used AS (
     SELECT host, boot_id, pid, started_at,
-        max(cpu_time_last_ms) - if(is_new, 0, min(cpu_time_first_ms)) AS cpu_time_ms,
+        $cpu_growth AS cpu_time_ms,
         max(resident_bytes_max) AS resident_bytes,
-        max(read_bytes_last) - if(is_new, 0, min(read_bytes_first)) AS read_bytes,
-        max(written_bytes_last) - if(is_new, 0, min(written_bytes_first)) AS written_bytes
+        $read_growth AS read_bytes,
+        $written_growth AS written_bytes
     FROM (SELECT *, started_at >= make_timestamp_ms($2::BIGINT) AS is_new FROM piece)
     GROUP BY host, boot_id, pid, started_at, is_new
 ),

@@ -19,7 +19,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use super::{
-    derived,
+    Kind, derived,
     process::{COUNTERS, PROCESS},
     rate,
 };
@@ -140,9 +140,15 @@ impl<'a> ProcessView<'a> {
         rate::of_counter(counter(earlier), counter(self.process), elapsed_ms)
     }
 
+    /// The growth per second of the counter at `place` in [`PROCESS`]; `None` for fields that are no counters.
+    pub fn rate_at(&self, place: usize) -> Option<f64> {
+        PROCESS.get(place).filter(|field| field.kind == Kind::Counter)?;
+        self.rate(|process| process.value(place).integer().and_then(|value| u64::try_from(value).ok()))
+    }
+
     /// The growth per second of all its counters.
     pub fn rates(&self) -> ProcessRates {
-        ProcessRates::of(|place| self.rate(|process| u64::try_from(process.value(place).integer()?).ok()))
+        ProcessRates::of(|place| self.rate_at(place))
     }
 
     /// How long ago it had started when the snapshot was captured, in µs.

@@ -50,6 +50,15 @@ fn rates_are_differences_of_the_same_process_and_absent_when_unknown() {
 }
 
 #[test]
+fn a_counter_is_also_found_by_its_place_in_the_declaration() {
+    let both = pair(Some(snapshot("b", 1_000, &[(1, 5, Some(1))])), snapshot("b", 2_000, &[(1, 5, Some(9))]));
+    let view = both.processes().next().unwrap();
+    let place = |name| PROCESS.iter().position(|field| field.name == name).unwrap();
+    assert_eq!(view.rate_at(place("read_bytes")), Some(8.0));
+    assert_eq!((view.rate_at(place("written_bytes")), view.rate_at(place("name"))), (None, None));
+}
+
+#[test]
 fn a_snapshot_of_another_boot_is_no_previous_one() {
     let both = pair(Some(snapshot("a", 1_000, &[(1, 5, Some(1))])), snapshot("b", 3_000, &[(1, 5, Some(9))]));
     assert_eq!((both.previous(), both.elapsed_ms()), (None, None));

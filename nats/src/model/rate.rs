@@ -33,6 +33,14 @@ pub fn sql_per_second(growth: &str, elapsed_ms: &str) -> String {
     format!("CASE WHEN {growth} >= 0 AND {elapsed_ms} > 0 THEN {growth} / ({elapsed_ms} / 1000) END")
 }
 
+/// What a process used of a counter within a span, in SQL, over the group of what is known of it there: a BIGINT, or NULL.
+///
+/// `first` and `last` are the counter's values at the ends of each row. Counters of one process only grow, so its smallest
+/// value is its first. `started_within` says whether the process started within the span: then the counter was zero.
+pub fn sql_growth_within(first: &str, last: &str, started_within: &str) -> String {
+    format!("max({last}) - min(if({started_within}, 0, {first}))")
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
