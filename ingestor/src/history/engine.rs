@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 
 use super::{
     HistoryError, MEMORY_MIB,
-    in_memory::InMemory,
+    cache::SizedCache,
     moments::{self, MomentsRead},
     stretch::{self, Stretches},
 };
@@ -43,8 +43,8 @@ impl Engine {
             patterns,
             first: Mutex::new(first),
             idle: Mutex::default(),
-            moments: InMemory::new(moments::MAX_BYTES),
-            stretches: InMemory::new(stretch::MAX_BYTES),
+            moments: SizedCache::new(moments::MAX_BYTES, moments::USUAL_COUNT),
+            stretches: SizedCache::new(stretch::MAX_BYTES, stretch::USUAL_COUNT),
         })
     }
 

@@ -4,12 +4,12 @@
 //! Nothing here writes to the history or needs the ingestor: any number of processes may read at any time.
 
 mod boots;
+mod cache;
 mod columns;
 mod diff;
 mod engine;
 mod events;
 mod identity;
-mod in_memory;
 mod kept;
 mod listing;
 mod lives;

@@ -12,16 +12,18 @@ use fleetps_nats::HostName;
 
 use super::{
     boots::Boots,
+    cache::{Bytes, SizedCache},
     columns::{flag, number, text},
-    in_memory::{Bytes, InMemory},
 };
 use crate::segment::SegmentName;
 
 /// Moments take at most so much memory: those of 480 days of hosts with a sample every 10 s.
 pub(super) const MAX_BYTES: usize = 128 << 20;
+/// A day of a host with a sample every 10 s takes 270 KB.
+pub(super) const USUAL_COUNT: usize = 480;
 
 /// Moments that were read.
-pub(super) type MomentsRead = InMemory<(SegmentName, HostName), Moments>;
+pub(super) type MomentsRead = SizedCache<(SegmentName, HostName), Moments>;
 
 /// When a sample was captured, and what else is asked of it before anything else.
 #[derive(Debug, Clone, Copy)]

@@ -40,7 +40,7 @@ impl<'a> Reading<'a> {
         if let Some(known) = moments.get(&key) {
             return Ok(known);
         }
-        Ok(moments.keep(
+        Ok(moments.insert(
             key,
             Moments::read(self.connection, &self.relation_of_host("host_sample", held, host), host)?,
         ))

@@ -18,7 +18,7 @@ use fleetps_nats::{
 
 use super::{
     HistoryError,
-    in_memory::{Bytes, InMemory},
+    cache::{Bytes, SizedCache},
     reading::Reading,
 };
 use crate::{catalog::Held, segment::SegmentName};
@@ -32,6 +32,8 @@ const MAX_AHEAD: usize = 500;
 const NEAR: usize = 8;
 /// Stretches take at most so much memory; one takes some 3 MB.
 pub(super) const MAX_BYTES: usize = 64 << 20;
+/// As many of 3 MB.
+pub(super) const USUAL_COUNT: usize = 20;
 
 /// Rows that are read of each kind. What a host has further on is not known, and it may be all that a host may send.
 #[derive(Debug, Clone, Copy)]
@@ -49,7 +51,7 @@ impl Most {
 }
 
 /// Stretches that were read: the last one of a host and segment; with command lines and without, for different readers.
-pub(super) type Stretches = InMemory<(SegmentName, HostName, bool), Stretch>;
+pub(super) type Stretches = SizedCache<(SegmentName, HostName, bool), Stretch>;
 
 /// What a segment has of a host from one moment to another, both included, in µs since 1970 UTC.
 #[derive(Debug, Default)]
@@ -222,7 +224,7 @@ impl Reading<'_> {
             Some(stretch) => stretch,
             None => self.read_stretch(held, host, wanted, Most::ALL)?.unwrap_or_default(),
         };
-        Ok(stretches.keep(key, stretch))
+        Ok(stretches.insert(key, stretch))
     }
 
     /// From where to where to read when this is `wanted` after `known`: further in the same direction, if that is near.
