@@ -25,8 +25,8 @@ use crate::{
     catalog::Shelf,
     error::IngestError,
     intake::{
-        Beginning, Collector, Duplicates, KnownRun, Numbers, WAITING_DEAD_LETTERS, WAITING_DELIVERIES,
-        WAITING_SEGMENTS, known_runs, publish_dead_letters, read_stream, seal_all,
+        Beginning, Collector, Duplicates, KnownRun, Numbers, SegmentWriter, WAITING_DEAD_LETTERS,
+        WAITING_DELIVERIES, WAITING_SEGMENTS, known_runs, publish_dead_letters, read_stream, seal_all,
     },
     retention_clock::RetentionClock,
     segment::SegmentName,
@@ -177,15 +177,9 @@ async fn run_parts(
     let unpacker = Unpacker::new(settings.host_bytes_per_s)
         .map_err(|source| IngestError::Start { what: "unpacking", source })?
         .with_standing(standing);
-    let collector = Collector::new(
-        numbering,
-        settings.seal_rows,
-        unpacker,
-        duplicates,
-        letters_in,
-        (Arc::clone(&progress), Arc::clone(&clock)),
-        segments_in,
-    );
+    let writer = SegmentWriter::new(numbering, settings.seal_rows, segments_in);
+    let shared = (Arc::clone(&progress), Arc::clone(&clock));
+    let collector = Collector::new(unpacker, duplicates, letters_in, shared, vec![Box::new(writer)]);
     let collecting = thread("collect", move || collector.run(events))?;
     let sealing = {
         let (shelf, progress, stop) = (Arc::clone(&shelf), Arc::clone(&progress), stop.clone());

@@ -1,69 +1,51 @@
-//! Unpacks messages and collects their rows. Its own thread, because that is work and not waiting.
+//! Decodes the messages of the stream and gives the snapshots to the consumers. It has a thread of its own, because that is
+//! work and not waiting.
 
-use std::{
-    sync::{Arc, mpsc::SyncSender},
-    time::Instant,
-};
+use std::{sync::Arc, time::Instant};
 
 use fleetps_nats::{HostName, Snapshot, reader::Delivered, snapshot::Refusal, unpack::Unpacker};
 use tokio::sync::mpsc;
 
-use super::{DeadLetter, Duplicates, Event, refusals::Refusals};
+use super::{
+    DeadLetter, Duplicates, Event,
+    consumer::{Ended, Skipped, SnapshotConsumer, StreamPosition},
+    refusals::Refusals,
+};
 use crate::{
     retention_clock::{Heard, RetentionClock},
-    segment::SegmentRows,
     status::Progress,
 };
 
-/// Unpacks messages and collects their rows.
+/// Decodes messages, and leaves out what cannot be taken or came before.
 pub(crate) struct Collector {
-    partition: u32,
-    epoch_s: i64,
-    seal_rows: usize,
     unpacker: Unpacker,
     duplicates: Duplicates,
     refusals: Refusals,
     progress: Arc<Progress>,
     clock: Arc<RetentionClock>,
-    segments: SyncSender<SegmentRows>,
-    rows: Option<SegmentRows>,
+    consumers: Vec<Box<dyn SnapshotConsumer>>,
 }
 
-/// The sealing thread has ended; there is nobody to collect for.
-struct Ended;
-
 impl Collector {
+    /// Refused messages go to `letters`. The last of `consumers` gets each snapshot without a copy where no other keeps it.
     pub(crate) fn new(
-        (partition, epoch_s): (u32, i64),
-        seal_rows: usize,
         unpacker: Unpacker,
         duplicates: Duplicates,
         letters: mpsc::Sender<DeadLetter>,
         (progress, clock): (Arc<Progress>, Arc<RetentionClock>),
-        segments: SyncSender<SegmentRows>,
+        consumers: Vec<Box<dyn SnapshotConsumer>>,
     ) -> Self {
-        Self {
-            partition,
-            epoch_s,
-            seal_rows,
-            unpacker,
-            duplicates,
-            refusals: Refusals::new(letters),
-            progress,
-            clock,
-            segments,
-            rows: None,
-        }
+        Self { unpacker, duplicates, refusals: Refusals::new(letters), progress, clock, consumers }
     }
 
-    /// Collects until reading ends, and hands over what there is then.
+    /// Collects until reading ends, and has the consumers hand over what there is then.
     pub(crate) fn run(mut self, mut events: mpsc::Receiver<Event>) {
         while let Some(event) = events.blocking_recv() {
             if self.handle(event).is_err() {
                 return;
             }
         }
-        let _ = self.hand_over();
+        let _ = self.flush();
     }
 
     fn handle(&mut self, event: Event) -> Result<(), Ended> {
@@ -73,38 +55,34 @@ impl Collector {
                 self.progress.set_read(delivered.sequence, delivered.pending);
             }
             Event::Lost { first, last } => {
-                let noticed_at_us = jiff::Timestamp::now().as_microsecond();
-                self.rows_from(first, noticed_at_us).push_gap(first, last, noticed_at_us);
+                self.consumers.iter_mut().for_each(|consumer| consumer.lose(first, last));
             }
-            Event::Seal => self.hand_over()?,
+            Event::Seal => self.flush()?,
             Event::NewEpoch { epoch_s } => {
-                self.hand_over()?;
+                self.consumers.iter_mut().try_for_each(|consumer| consumer.begin_epoch(epoch_s))?;
                 self.duplicates.read_again();
-                self.epoch_s = epoch_s;
             }
         }
-        let is_full = self.rows.as_ref().is_some_and(|rows| rows.is_full(self.seal_rows));
-        if is_full { self.hand_over() } else { Ok(()) }
+        self.consumers.iter_mut().try_for_each(|consumer| consumer.flush_if_full())
     }
 
     fn message(&mut self, delivered: &Delivered) {
         let (sequence, stored_at_us) = (delivered.sequence, delivered.stored_at_us);
+        let at = StreamPosition { sequence, stored_at_us };
         match self.unpacker.unpack(delivered) {
             Ok((host, snapshot)) if self.is_new(&host, &snapshot, stored_at_us) => {
                 self.hear(&host, stored_at_us, snapshot.captured_at_us);
-                self.rows_from(sequence, stored_at_us).push(sequence, stored_at_us, &host, snapshot);
+                self.give(at, &host, snapshot);
             }
             Ok(_) => {
                 self.progress.count_duplicate();
-                self.rows_from(sequence, stored_at_us).cover(sequence);
+                self.skip(at, Skipped::Nothing);
             }
             Err(refusal) => {
                 self.refusals.refuse(delivered, &refusal, &self.progress);
-                let rows = self.rows_from(sequence, stored_at_us);
                 match refusal {
-                    // It was a snapshot, and the history lacks it.
-                    Refusal::Flood => rows.push_left_out(sequence, jiff::Timestamp::now().as_microsecond()),
-                    _ => rows.cover(sequence),
+                    Refusal::Flood => self.skip(at, Skipped::RateLimited),
+                    _ => self.skip(at, Skipped::Nothing),
                 }
             }
         }
@@ -121,16 +99,98 @@ impl Collector {
         self.clock.hear(Heard { host, stored_s, captured_s }, wall_s, Instant::now());
     }
 
-    /// The rows being collected; new ones begin with `sequence`.
-    fn rows_from(&mut self, sequence: u64, stored_at_us: i64) -> &mut SegmentRows {
-        let (partition, epoch_s) = (self.partition, self.epoch_s);
-        self.rows.get_or_insert_with(|| SegmentRows::new(partition, epoch_s, sequence, stored_at_us))
+    fn give(&mut self, at: StreamPosition, host: &HostName, snapshot: Snapshot) {
+        let snapshot = Arc::new(snapshot);
+        let Some((last, others)) = self.consumers.split_last_mut() else { return };
+        for consumer in others {
+            consumer.take(at, host, Arc::clone(&snapshot));
+        }
+        last.take(at, host, snapshot);
     }
 
-    fn hand_over(&mut self) -> Result<(), Ended> {
-        match self.rows.take() {
-            Some(rows) => self.segments.send(rows).map_err(|_| Ended),
-            None => Ok(()),
+    fn skip(&mut self, at: StreamPosition, skipped: Skipped) {
+        self.consumers.iter_mut().for_each(|consumer| consumer.skip(at, skipped));
+    }
+
+    fn flush(&mut self) -> Result<(), Ended> {
+        self.consumers.iter_mut().try_for_each(|consumer| consumer.flush())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{Receiver, sync_channel};
+
+    use fleetps_nats::{snapshot::Encoder, subject};
+
+    use super::{super::SegmentWriter, *};
+    use crate::segment::SegmentRows;
+
+    const NOW_US: i64 = 1_764_000_000_000_000;
+
+    type Seen = Vec<(u64, Arc<Snapshot>)>;
+
+    /// Keeps what it is given.
+    #[derive(Default)]
+    struct Kept(Arc<parking_lot::Mutex<Seen>>);
+
+    impl SnapshotConsumer for Kept {
+        fn take(&mut self, at: StreamPosition, host: &HostName, snapshot: Arc<Snapshot>) {
+            assert_eq!(host.as_str(), "web-01");
+            self.0.lock().push((at.sequence, snapshot));
         }
+    }
+
+    fn collector(others: Vec<Box<dyn SnapshotConsumer>>) -> (Collector, Receiver<SegmentRows>) {
+        let (segments_in, segments) = sync_channel(4);
+        let mut consumers = others;
+        consumers.push(Box::new(SegmentWriter::new((0, 1_000), 1_000_000, segments_in)));
+        let folder = tempfile::tempdir().unwrap();
+        let clock = Arc::new(RetentionClock::open(folder.path(), None, 0));
+        let unpacker = Unpacker::new(1 << 20).unwrap();
+        let letters = mpsc::channel(1).0;
+        let parts = (Arc::default(), clock);
+        (Collector::new(unpacker, Duplicates::default(), letters, parts, consumers), segments)
+    }
+
+    fn message(sequence: u64, of_run: u64) -> Event {
+        let snapshot = Snapshot {
+            format: fleetps_nats::snapshot::FORMAT,
+            boot_id: "boot".to_owned(),
+            run_id: "run".to_owned(),
+            interval_ms: 1000,
+            sequence: of_run,
+            captured_at_us: NOW_US,
+            ..Snapshot::default()
+        };
+        Event::Message(Delivered {
+            sequence,
+            subject: subject::snapshot(&"web-01".parse().unwrap()),
+            payload: Encoder::new().unwrap().encode(&snapshot).unwrap().into(),
+            header_bytes: 0,
+            stored_at_us: NOW_US,
+            pending: 0,
+        })
+    }
+
+    #[test]
+    fn every_consumer_gets_each_new_snapshot_once_and_the_segment_is_the_same_with_others_beside() {
+        let kept = Kept::default();
+        let seen = Arc::clone(&kept.0);
+        let names = [vec![], vec![Box::new(kept) as Box<dyn SnapshotConsumer>]].map(|others| {
+            let (collector, segments) = collector(others);
+            let (events_in, events) = mpsc::channel(8);
+            for event in [message(1, 1), message(2, 1), message(3, 2)] {
+                events_in.try_send(event).unwrap();
+            }
+            drop(events_in);
+            collector.run(events);
+            let rows = segments.recv().unwrap();
+            (rows.name(), rows.snapshot_count())
+        });
+        assert_eq!(names[0], names[1]);
+        assert_eq!((names[0].0.last_sequence, names[0].1), (3, 2));
+        let seen: Vec<_> = seen.lock().iter().map(|(at, snapshot)| (*at, snapshot.sequence)).collect();
+        assert_eq!(seen, [(1, 1), (3, 2)]);
     }
 }

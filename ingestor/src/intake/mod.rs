@@ -1,14 +1,17 @@
 //! From the stream to sealed segments.
 //!
-//! `reading` (a task) reads the stream and marks the time; `collect` (a thread) unpacks, leaves out what is stored
-//! already (`duplicates`) or cannot be taken (`refusals`) and collects rows; `sealing` (a thread) makes segments. The queues
+//! `reading` (a task) reads the stream and marks the time; `collect` (a thread) decodes, leaves out what is stored
+//! already (`duplicates`) or cannot be taken (`refusals`) and gives the rest to the consumers (`consumer`). One of them,
+//! `segment_writer`, collects rows; `sealing` (a thread) makes segments of these. The queues
 //! between them are short: where sealing cannot go on, reading stops, and the stream is the buffer.
 
 mod collect;
+mod consumer;
 mod duplicates;
 mod reading;
 mod refusals;
 mod sealing;
+mod segment_writer;
 mod stored_runs;
 
 pub(crate) use collect::Collector;
@@ -16,6 +19,7 @@ pub(crate) use duplicates::Duplicates;
 pub(crate) use reading::{Beginning, Numbers, read_stream};
 pub(crate) use refusals::{DeadLetter, publish_dead_letters};
 pub(crate) use sealing::seal_all;
+pub(crate) use segment_writer::SegmentWriter;
 pub(crate) use stored_runs::{KnownRun, known_runs};
 
 use fleetps_nats::reader::Delivered;
