@@ -1,10 +1,14 @@
 //! The command line of `fleetps-agent`.
 
-use std::{error::Error, io, path::PathBuf, thread, time::Duration};
+use std::{error::Error, io, thread, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum, builder::RangedU64ValueParser};
 use fleetps_nats::{
-    HostName, log, shutdown::shutdown_signal, snapshot::MAX_PROCESSES, units::parse_duration,
+    HostName, log,
+    settings::{Flags, Origin},
+    shutdown::shutdown_signal,
+    snapshot::MAX_PROCESSES,
+    units::parse_duration,
 };
 use serde_json::{Value, json};
 
@@ -12,7 +16,7 @@ use crate::{
     join::{self, JoinArguments},
     run,
     sample::{Boot, FIRST_WAIT, Sampler, os_host_name},
-    settings::AgentFile,
+    settings::{AgentFile, AgentProgram},
     simulate::{self, SimulationSettings},
 };
 
@@ -24,44 +28,9 @@ pub type CliError = Box<dyn Error + Send + Sync>;
 #[command(name = "fleetps-agent", version)]
 pub struct Cli {
     #[command(flatten)]
-    overrides: Overrides,
+    flags: Flags<AgentProgram>,
     #[command(subcommand)]
     command: Option<Command>,
-}
-
-/// What stands over the settings file.
-#[derive(Debug, Args)]
-struct Overrides {
-    /// Settings file; `fleetps-agent config` prints one
-    #[arg(long, value_name = "FILE", env = "FLEETPS_CONFIG")]
-    config: Option<PathBuf>,
-    /// Address of the broker
-    #[arg(long, value_name = "URL", env = "FLEETPS_NATS", global = true)]
-    nats: Option<String>,
-    /// File with the key for the broker
-    #[arg(long, value_name = "FILE", env = "FLEETPS_NKEY", global = true)]
-    nkey: Option<PathBuf>,
-    /// The authority that the broker's certificate is signed by, as PEM; nothing is said without TLS then
-    #[arg(long, value_name = "FILE", env = "FLEETPS_CA", global = true)]
-    ca: Option<PathBuf>,
-    /// This host's own certificate, as PEM, for a broker that asks for one
-    #[arg(long, value_name = "FILE", env = "FLEETPS_CERT", global = true, requires = "cert_key")]
-    cert: Option<PathBuf>,
-    /// The private key of that certificate, as PEM
-    #[arg(long, value_name = "FILE", env = "FLEETPS_CERT_KEY", global = true, requires = "cert")]
-    cert_key: Option<PathBuf>,
-    /// Reach a broker on another machine without TLS all the same
-    #[arg(long, env = "FLEETPS_PLAINTEXT", global = true)]
-    plaintext: bool,
-    /// This host's name instead of the machine's own
-    #[arg(long, value_name = "NAME", env = "FLEETPS_HOST")]
-    host: Option<String>,
-    /// Time between two snapshots [default: 10s]
-    #[arg(long, env = "FLEETPS_INTERVAL", value_parser = parse_duration)]
-    interval: Option<Duration>,
-    /// Folder where the boot time is kept
-    #[arg(long, value_name = "DIR", env = "FLEETPS_STATE")]
-    state: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -111,25 +80,26 @@ struct SimulateArguments {
 pub fn execute(cli: Cli) -> Result<(), CliError> {
     log::start("info", Some(log::OLD_AGENT_VARIABLE));
     crate::sample::prepare_program();
-    let mut overrides = cli.overrides;
-    let plaintext = overrides.plaintext;
+    let mut flags = cli.flags;
     if let Some(Command::Join(arguments)) = &cli.command {
         // What the host's owner has set stays as it is.
-        overrides.config = overrides.config.or_else(|| arguments.earlier_settings());
+        flags.or_file(arguments.earlier_settings());
     }
-    let mut file = with_overrides(overrides)?;
+    let layers = flags.layers()?;
+    let mut file = AgentFile::of(&layers)?;
     if let Some(Command::Join(arguments)) = &cli.command
-        && !arguments.is_to(&file.nats)
+        && file.broker.nats.as_deref().is_none_or(|url| !arguments.is_to(url))
+        && matches!(layers.origin("wire", "plaintext"), Origin::File { .. })
     {
         // That one broker was reached without TLS says nothing of another.
-        file.wire.plaintext = plaintext;
+        file.wire.plaintext = false;
     }
     match cli.command {
         None => runtime()?.block_on(run_agent(file)),
         Some(Command::Once { format: Format::Json }) => print_once(&file),
         Some(Command::Join(arguments)) => Ok(runtime()?.block_on(join::join(arguments, file))?),
         Some(Command::Config) => {
-            fleetps_nats::out!("{}", toml::to_string_pretty(&file)?);
+            fleetps_nats::out!("{}", file.to_toml()?);
             Ok(())
         }
         Some(Command::Simulate(arguments)) => runtime()?.block_on(run_simulation(file, arguments)),
@@ -141,27 +111,9 @@ fn runtime() -> io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()
 }
 
-fn with_overrides(overrides: Overrides) -> Result<AgentFile, CliError> {
-    let mut file = AgentFile::read(overrides.config.as_deref())?;
-    file.nats = overrides.nats.unwrap_or(file.nats);
-    file.nkey = overrides.nkey.or(file.nkey);
-    file.wire.ca = overrides.ca.or(file.wire.ca);
-    file.wire.certificate = overrides.cert.or(file.wire.certificate);
-    file.wire.key = overrides.cert_key.or(file.wire.key);
-    file.wire.plaintext |= overrides.plaintext;
-    file.host = overrides.host.or(file.host);
-    file.sample.interval = overrides.interval.unwrap_or(file.sample.interval);
-    file.sample.state = overrides.state.unwrap_or(file.sample.state);
-    file.sample.check()?;
-    Ok(file)
-}
-
 async fn run_agent(file: AgentFile) -> Result<(), CliError> {
-    let host = match &file.host {
-        Some(name) => name.parse()?,
-        None => HostName::from_os_name(&os_host_name()),
-    };
-    let broker = file.broker();
+    let host = file.host.unwrap_or_else(|| HostName::from_os_name(&os_host_name()));
+    let broker = file.broker.broker(&file.wire);
     Ok(run::run(file.sample, broker, host, shutdown_signal()?).await?)
 }
 
@@ -206,7 +158,7 @@ async fn run_simulation(file: AgentFile, arguments: SimulateArguments) -> Result
         starts_at_us: arguments.since.map(since_us),
         ..SimulationSettings::default()
     };
-    let broker = file.broker();
+    let broker = file.broker.broker(&file.wire);
     let end = simulate::run(settings, broker, shutdown_signal()?).await?;
     fleetps_nats::outln!("{} snapshots made, {} dropped, {} not sent", end.made, end.dropped, end.unsent);
     Ok(())

@@ -14,6 +14,7 @@ use fleetps_nats::{
     HostName,
     bounds::OutOfRange,
     connection::{Broker, ConnectionError},
+    settings::Room,
     snapshot::Encoder,
 };
 use tokio::sync::{Notify, oneshot};

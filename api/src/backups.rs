@@ -8,17 +8,16 @@ use std::{
 use async_nats::Client;
 use fleetps_ingestor::backup::{self, BackupError, BackupFolder, Buckets, StateFile};
 use fleetps_nats::{
-    bounds::{self, OutOfRange},
     hosts::HOSTS,
     now_us,
     server::{Part, public_key_in},
-    units, with_causes,
+    with_causes,
 };
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    config::BackupSettings,
     display::time,
     live::Check,
     recovery::{StateHealth, without_keys},
@@ -27,42 +26,6 @@ use crate::{
 /// How often it is looked whether a backup is due, and how long after a failure it is tried again: a disk that was
 /// unmounted is found soon.
 const LOOK_EVERY: Duration = Duration::from_secs(30);
-const DAY: Duration = Duration::from_secs(24 * 3600);
-
-/// When backups are taken, and where to.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct BackupSettings {
-    /// The folder that gets a folder for each backup; none is taken where this is left out. On another disk, best on
-    /// another machine.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub to: Option<PathBuf>,
-    /// A backup is taken when the newest is this old.
-    #[serde(with = "units::duration")]
-    pub every: Duration,
-    /// How many are kept. Files that did not change are in the folder once.
-    pub keep: usize,
-}
-
-impl Default for BackupSettings {
-    fn default() -> Self {
-        // A week of days: a loss that nobody sees at once can still be mended.
-        Self { to: None, every: DAY, keep: 7 }
-    }
-}
-
-impl BackupSettings {
-    /// Whether every value can be used.
-    ///
-    /// # Errors
-    /// Names the first setting that is outside of its range.
-    pub fn check(&self) -> Result<(), OutOfRange> {
-        let Self { to: _, every, keep } = self;
-        let often = "each reads the whole history, and one that is a year old mends little";
-        bounds::duration("every", *every, Duration::from_secs(60)..=366 * DAY, often)?;
-        bounds::number("keep", *keep, 1..=1000, "none would be no backup, and each takes some room")
-    }
-}
 
 /// The broker's records as a backup has them.
 ///

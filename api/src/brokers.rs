@@ -28,14 +28,14 @@ impl Brokers {
         health: &ServerHealth,
         ended: &CancellationToken,
     ) -> anyhow::Result<Option<Self>> {
-        if let Some(url) = &config.nats {
-            return Ok(Some(Self::Given(config.given_broker(url))));
+        if let Some(broker) = config.given_broker() {
+            return Ok(Some(Self::Given(broker)));
         }
         let settings = ServerSettings {
             data: config.data.clone(),
             public: config.public_broker()?,
-            program: config.nats_server.clone(),
-            simulator: config.demo_hosts > 0,
+            program: config.managed.nats_server.clone(),
+            simulator: config.local.demo_hosts > 0,
             max_file_store_bytes: config.history.max_stream_bytes.saturating_add(BESIDE_THE_STREAM_BYTES),
         };
         let mut failures = 0;

@@ -48,12 +48,10 @@ type Parts = JoinSet<anyhow::Result<()>>;
 /// # Errors
 /// When no broker is named or it cannot be reached, or the address cannot be listened on.
 pub async fn serve(config: Config, ended: CancellationToken) -> anyhow::Result<()> {
-    let url = config
-        .nats
-        .clone()
+    let broker = config
+        .given_broker()
         .context("`fleetps serve` needs a broker: name it with --nats nats://HOST:4222")?;
     fleetps_ingestor::check_library()?;
-    let broker = config.given_broker(&url);
     let Some(listening) = ended.run_until_cancelled(listen(&config)).await else { return Ok(()) };
     let (doors, address) = listening?;
     let (door, starting) = doors.open(&config, ServerHealth::default());
@@ -92,7 +90,7 @@ pub async fn run_everything(mut config: Config, ended: CancellationToken) -> any
     fleetps_ingestor::check_library()?;
     let _lock = FolderLock::take(&config.data)?;
     let host = config.host.clone().unwrap_or_else(|| HostName::from_os_name(&os_host_name()));
-    if config.nats.is_none() {
+    if config.broker.nats.is_none() {
         config.history = config.history.with_broker_in(config.data.join("nats"));
     }
     let Some(listening) = ended.run_until_cancelled(listen(&config)).await else { return Ok(()) };
@@ -121,25 +119,25 @@ pub async fn run_everything(mut config: Config, ended: CancellationToken) -> any
 
 /// `config` without this machine's agent where the agent's key cannot be read: everything else runs.
 fn without_broken_agent(mut config: Config, brokers: &Brokers) -> Config {
-    if config.sample_this_host
+    if config.local.sample_this_host
         && let Err(error) = brokers.of(Part::Agent).check_key()
     {
         tracing::error!("this machine is not sampled: {}", with_causes(&error));
-        config.sample_this_host = false;
+        config.local.sample_this_host = false;
     }
     config
 }
 
 /// The block that says where to look.
 fn started(config: &Config, address: &str, host: &HostName) -> String {
-    let broker = config.nats.as_deref().unwrap_or("a local nats-server, managed");
-    let samples = if config.sample_this_host {
-        format!("this machine as {host}, every {}", units::format_duration(config.agent.interval))
+    let broker = config.broker.nats.as_deref().unwrap_or("a local nats-server, managed");
+    let samples = if config.local.sample_this_host {
+        format!("this machine as {host}, every {}", units::format_duration(config.sample.interval))
     } else {
         "not this machine".to_owned()
     };
-    let demo = if config.demo_hosts > 0 {
-        format!("; {} simulated hosts", config.demo_hosts)
+    let demo = if config.local.demo_hosts > 0 {
+        format!("; {} simulated hosts", config.local.demo_hosts)
     } else {
         String::new()
     };
@@ -157,7 +155,7 @@ fn started(config: &Config, address: &str, host: &HostName) -> String {
 async fn people(config: &Config, client: &async_nats::Client, address: &str) -> anyhow::Result<People> {
     let addresses = Addresses::new(&config.sign_in, config.tls.files(&config.data)?.is_some());
     let local = Secret::new()?;
-    let people = match config.auth {
+    let people = match config.web.auth {
         Auth::On => {
             let audit = patiently("the audit", || Audit::open(client)).await?;
             let accounts = patiently("sign-in", || async {
@@ -167,7 +165,7 @@ async fn people(config: &Config, client: &async_nats::Client, address: &str) -> 
         }
         Auth::Off => People::anybody(addresses),
     };
-    let local = Local::new(address.to_owned(), Some(&local).filter(|_| config.auth == Auth::On));
+    let local = Local::new(address.to_owned(), Some(&local).filter(|_| config.web.auth == Auth::On));
     if let Err(error) = local.write(&config.data) {
         tracing::warn!(%error, data = %config.data.display(), "commands on this machine need --server and a token");
     }
@@ -270,7 +268,7 @@ impl Pipeline {
             fleetps_ingestor::backup::bring_back_state(&client, &config.data).await
         })
         .await?;
-        let own = Some(host).filter(|_| config.nats.is_none());
+        let own = Some(host).filter(|_| config.broker.nats.is_none());
         let found = find_losses(&client, config, own).await?;
         let (settings, stop) = (config.history.clone(), self.stop_storing.clone());
         // Makes the streams, which the others wait for.
@@ -298,8 +296,8 @@ impl Pipeline {
             "the web server",
             server::run(door, client, health, config.history.clone(), people, stop),
         );
-        if config.sample_this_host {
-            let (settings, broker) = (config.agent.clone(), brokers.of(Part::Agent));
+        if config.local.sample_this_host {
+            let (settings, broker) = (config.sample.clone(), brokers.of(Part::Agent));
             let (host, stop) = (host.clone(), self.stop_rest.clone());
             run_part(&mut self.rest, "the agent", async move {
                 while let Err(error) =
@@ -314,12 +312,12 @@ impl Pipeline {
                 Ok(())
             });
         }
-        if config.demo_hosts > 0 {
+        if config.local.demo_hosts > 0 {
             let broker = brokers.of(Part::Simulator);
             let settings = SimulationSettings {
-                hosts: config.demo_hosts,
+                hosts: config.local.demo_hosts,
                 processes: DEMO_PROCESSES,
-                interval: config.agent.interval,
+                interval: config.sample.interval,
                 ..SimulationSettings::default()
             };
             let stop = self.stop_rest.clone();

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     cli::{Cli, Command},
     commands,
-    config::{Config, settings_file},
+    config::Config,
     pipeline,
 };
 
@@ -25,9 +25,8 @@ pub fn main() -> ExitCode {
     output::end("fleetps", failed.map(|error| format!("{error:#}")))
 }
 
-fn run(Cli { command, overrides }: Cli) -> anyhow::Result<()> {
-    let settings = settings_file(&overrides);
-    let config = || Config::load(overrides);
+fn run(Cli { command, flags, recover }: Cli) -> anyhow::Result<()> {
+    let config = || Config::of(&flags.layers()?, flags.file(), recover);
     match command {
         None => until_a_signal(pipeline::run_everything, config()?),
         Some(Command::Serve) => until_a_signal(pipeline::serve, config()?),
@@ -51,7 +50,7 @@ fn run(Cli { command, overrides }: Cli) -> anyhow::Result<()> {
         Some(Command::EnrolToken(args)) => commands::enrol_token(&config()?, args),
         Some(Command::Host(asked)) => commands::host(&config()?, asked),
         Some(Command::History(asked)) => commands::history(&config()?, &asked),
-        Some(Command::Backup { dir }) => commands::backup(&config()?, settings.as_deref(), &dir),
+        Some(Command::Backup { dir }) => commands::backup(&config()?, &dir),
         Some(Command::Restore { dir, check }) => commands::restore(&config()?, &dir, check),
         Some(Command::SqlWorker { history }) => Ok(fleetps_ingestor::sql::serve(&history)?),
     }

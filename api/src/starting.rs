@@ -36,7 +36,7 @@ const RETRY_AFTER_S: &str = "2";
 
 /// Where pages are served, and the address of that on this machine.
 pub(crate) async fn listen(config: &Config) -> anyhow::Result<(Doors, String)> {
-    let listener = bind(config.listen).await?;
+    let listener = bind(config.web.listen).await?;
     let mut address = listener.local_addr()?;
     match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
@@ -94,7 +94,7 @@ pub(crate) struct Doors {
 impl Doors {
     /// Begins to answer at the first.
     pub(crate) fn open(self, config: &Config, health: ServerHealth) -> (Door, Starting) {
-        (self.then, Starting::serve(self.first, config.auth, health))
+        (self.then, Starting::serve(self.first, config.web.auth, health))
     }
 }
 

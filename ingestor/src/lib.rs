@@ -41,5 +41,5 @@ pub use catalog::{ATTACH_SQL, CatalogError};
 pub use error::IngestError;
 pub use library::{WrongLibrary, check_library};
 pub use run::run;
-pub use settings::IngestorSettings;
+pub use settings::{DataSettings, IngestorSettings};
 pub use upkeep::{CompactionError, MergeError, check_folder, merge_folder, tidy_folder};

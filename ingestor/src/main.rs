@@ -9,27 +9,34 @@ use fleetps_nats::{
     admission::AdmissionService, log, output, patience::patiently, shutdown::shutdown_signal,
 };
 
+use cli::{Cli, Command, Settings};
+
 #[tokio::main]
 async fn main() -> ExitCode {
     log::start("info", None);
-    let failed = run(cli::Cli::parse()).await.err();
+    let failed = run(Cli::parse()).await.err();
     output::end("fleetps-ingestor", failed.map(|error| format!("{error:#}")))
 }
 
-async fn run(cli: cli::Cli) -> anyhow::Result<()> {
-    let (broker, admission, settings) = cli.resolve()?;
+async fn run(cli: Cli) -> anyhow::Result<()> {
+    let settings = Settings::of(&cli.flags.layers()?)?;
+    if let Some(Command::Config) = cli.command {
+        fleetps_nats::out!("{}", settings.to_toml()?);
+        return Ok(());
+    }
+    let broker = settings.broker();
     fleetps_ingestor::check_library()?;
     fleetps_ingestor::descriptors::raise_limit();
     let cancel = shutdown_signal()?;
     let start = async {
         let client = patiently("the ingestor", || broker.connect("fleetps-ingestor")).await?;
         let admitting = patiently("admission", || async {
-            AdmissionService::of_settings(&broker, client.clone(), admission.clone()).await
+            AdmissionService::of_settings(&broker, client.clone(), settings.admission.clone()).await
         });
         anyhow::Ok((admitting.await?, client))
     };
     let Some(started) = cancel.run_until_cancelled(start).await else { return Ok(()) };
     let (_admission, client) = started?;
-    fleetps_ingestor::run(client, settings, cancel).await?;
+    fleetps_ingestor::run(client, settings.history, cancel).await?;
     Ok(())
 }

@@ -1,14 +1,9 @@
-//! What an ingestor can be told.
+//! The settings of the history.
 
 use std::{path::PathBuf, time::Duration};
 
-use fleetps_nats::{
-    bounds::{self, OutOfRange},
-    disk::Disk,
-    units,
-};
+use fleetps_nats::{bounds, disk::Disk, settings::Flag, units};
 use jiff::{civil::Date, tz::TimeZone};
-use serde::{Deserialize, Serialize};
 
 const DAY_S: u64 = 24 * 3600;
 /// The default limit of the history, a year of 50 hosts, on a disk of which that is no more than …
@@ -20,70 +15,109 @@ const DEFAULT_STREAM_BYTES: u64 = 8 << 30;
 /// … this; else this much of the disk. Both may lie on one disk, beside other things.
 const STREAM_PERCENT: u64 = 20;
 
-/// What an ingestor can be told; each has a default that suits one machine.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct IngestorSettings {
-    /// The folder of the segments; not a setting of its own in a file, it lies in the data folder.
-    #[serde(skip)]
-    pub history: PathBuf,
-    /// The folder of a broker on this machine, whose disk the stream must not fill; not a setting of its own in a file.
-    #[serde(skip)]
-    pub broker: Option<PathBuf>,
-    /// The partition of the stream to store; 0 unless the stream is divided.
-    pub partition: u32,
-    /// A fresh segment is sealed at least this often: that much of the past is in the stream only. More often makes
-    /// more small files to merge.
-    #[serde(with = "units::duration")]
-    pub seal_interval: Duration,
-    /// A fresh segment is sealed at this many rows of processes, which bounds memory: about 100 MB for each of the
-    /// three that may exist at a time.
-    pub seal_rows: usize,
-    /// This many fresh segments are merged before their hour has passed.
-    pub merge_fresh_count: usize,
-    /// How often the folder is looked at for something to merge or remove.
-    #[serde(with = "units::duration")]
-    pub upkeep_interval: Duration,
-    /// How long a segment stays after `attach.sql` stopped naming it, for readers that are just attaching it.
-    #[serde(with = "units::duration")]
-    pub unlink_delay: Duration,
-    /// A segment that is found damaged is left out at once, and set aside as `.damaged` when it is found damaged again this
-    /// long after.
-    #[serde(with = "units::duration")]
-    pub quarantine_after: Duration,
-    /// Every sample is kept for this long.
-    #[serde(with = "units::duration")]
-    pub keep_samples: Duration,
-    /// After that, one sample a minute is kept, until it is this old; not at all where this is less.
-    #[serde(with = "units::duration")]
-    pub keep_minutes: Duration,
-    /// After that, sums of every hour are kept, until they are this old.
-    #[serde(with = "units::duration")]
-    pub keep_hours: Duration,
-    /// This machine's clock is right up to the end of this day (UTC), as in `2026-12-24`, whatever snapshots say. A clock more
-    /// than a day past the newest snapshot makes nothing old until hosts agree with it for ten minutes, or this says so.
-    #[serde(with = "day")]
-    pub trust_clock_until: Option<Date>,
-    /// Who did what is kept for this long, however much it takes.
-    #[serde(with = "units::duration")]
-    pub keep_audit: Duration,
-    /// A host that was not heard of for this long leaves the live pages; its history stays. What is down because it was
-    /// replaced, as in a fleet that scales by itself, would stay there for ever.
-    #[serde(with = "units::duration")]
-    pub keep_down_hosts: Duration,
-    /// Where all segments together take more, less is kept of the oldest, and at last nothing. The default of 20 GiB is at most
-    /// 40 % of the disk; any other size is taken as it is.
-    #[serde(with = "units::bytes")]
-    pub max_history_bytes: u64,
-    /// What one host may send in a second over a longer time, and 64 times as much at once; the rest is refused, and not
-    /// shown. Below 1 MiB, part of what an agent kept while the broker was away for long is refused, too. A host of 20,000
-    /// processes sends 0.6 MB every interval. Filling the past by simulation takes more.
-    #[serde(with = "units::bytes")]
-    pub host_bytes_per_s: u64,
-    /// The most that the broker keeps of what is not stored yet; below the broker's own limit. The default of 8 GiB is at most
-    /// 20 % of the disk of a broker that fleetps runs; any other size is taken as it is.
-    #[serde(with = "units::bytes")]
-    pub max_stream_bytes: u64,
+fleetps_nats::settings! {
+    /// How the history is stored, and for how long.
+    pub struct IngestorSettings in "history" was "ingestor" {
+        /// Partition of the stream to store; 0 unless the stream is divided.
+        pub partition: u32 = 0, in bounds::number(0..=1023, "readiness follows so many partitions");
+        /// A fresh segment is sealed at least this often: that much of the past is in the stream only. More often makes
+        /// more small files to merge.
+        #[serde(with = "units::duration")]
+        pub seal_interval: Duration = Duration::from_secs(30), in bounds::duration(100 * MS..=HOUR, OFTEN);
+        /// A fresh segment is sealed at this many rows of processes, which bounds memory: about 100 MB for each of the
+        /// three that may exist at a time.
+        pub seal_rows: usize = 500_000, in bounds::number(1..=5_000_000, ROWS);
+        /// This many fresh segments are merged before their hour has passed.
+        // A quarter of an hour at the seal interval: a query over 30 small segments costs some 4 ms more.
+        pub merge_fresh_count: usize = 30,
+            in bounds::number(2..=1000, "one is nothing to merge, and every query attaches all");
+        /// How often the folder is looked at for something to merge or remove.
+        #[serde(with = "units::duration")]
+        pub upkeep_interval: Duration = Duration::from_secs(5),
+            in bounds::duration(10 * MS..=HOUR, "between a busy loop and a full disk");
+        /// How long a segment stays after `attach.sql` stopped naming it, for readers that are just attaching it.
+        #[serde(with = "units::duration")]
+        pub unlink_delay: Duration = Duration::from_secs(60),
+            in bounds::duration(100 * MS..=DAY, "readers need a moment, and the disk its space");
+        /// A segment that is found damaged is left out at once, and set aside as `.damaged` when it is found damaged again
+        /// this long after.
+        #[serde(with = "units::duration")]
+        // Longer than a cable, a controller or a network folder takes to come back.
+        pub quarantine_after: Duration = Duration::from_secs(120), in bounds::duration(10 * MS..=DAY, AGAIN);
+        /// Keep every sample until it is this old.
+        #[serde(with = "units::duration")]
+        #[flag(Flag::takes("keep-samples", "DURATION"))]
+        pub keep_samples: Duration = Duration::from_secs(7 * DAY_S), in bounds::duration(HOUR..=CENTURY, LASTS);
+        /// Keep one sample a minute until it is this old; none where this is less than `keep_samples`.
+        #[serde(with = "units::duration")]
+        #[flag(Flag::takes("keep-minutes", "DURATION"))]
+        pub keep_minutes: Duration = Duration::from_secs(30 * DAY_S), in bounds::duration(HOUR..=CENTURY, LASTS);
+        /// Keep sums of every hour until they are this old.
+        #[serde(with = "units::duration")]
+        #[flag(Flag::takes("keep-hours", "DURATION"))]
+        // A year, and the month before to compare with.
+        pub keep_hours: Duration = Duration::from_secs(400 * DAY_S), in bounds::duration(HOUR..=CENTURY, LASTS);
+        /// This machine's clock is right up to the end of this day (UTC), as in `2026-12-24`, whatever snapshots say.
+        ///
+        /// A clock more than a day past the newest snapshot makes nothing old until hosts agree with it for ten minutes, or
+        /// this says so.
+        #[serde(with = "day")]
+        #[flag(Flag::takes("trust-clock-until", "DAY"))]
+        pub trust_clock_until: Option<Date> = None;
+        /// Who did what is kept for this long, however much it takes.
+        #[serde(with = "units::duration")]
+        pub keep_audit: Duration = Duration::from_secs(400 * DAY_S), in bounds::duration(DAY..=CENTURY, LASTS);
+        /// A host that was not heard of for this long leaves the live pages; its history stays. What is down because it was
+        /// replaced, as in a fleet that scales by itself, would stay there for ever.
+        #[serde(with = "units::duration")]
+        // What the stream keeps, so that a server which starts anew shows the same.
+        pub keep_down_hosts: Duration = Duration::from_secs(3 * DAY_S),
+            in bounds::duration(60 * SECOND..=CENTURY, "a host that is started again is down for a while");
+        /// Keep less of the oldest, and at last nothing, where all segments together take more than this.
+        ///
+        /// The default of 20 GiB is at most 40 % of the disk; any other size is taken as it is.
+        #[serde(with = "units::bytes")]
+        #[flag(Flag::takes("max-history", "SIZE"))]
+        pub max_history_bytes: u64 = DEFAULT_HISTORY_BYTES, in bounds::bytes(16 << 20..=1 << 50, DISK);
+        /// What one host may send in a second over a longer time, and 64 times as much at once; the rest is refused, and not
+        /// shown. Below 1 MiB, part of what an agent kept while the broker was away for long is refused, too. A host of
+        /// 20,000 processes sends 0.6 MB every interval. Filling the past by simulation takes more.
+        #[serde(with = "units::bytes")]
+        pub host_bytes_per_s: u64 = 1 << 20, in bounds::bytes(4 << 10..=4 << 30, FLOW);
+        /// The most that the broker keeps of what is not stored yet; below the broker's own limit. The default of 8 GiB is at
+        /// most 20 % of the disk of a broker that fleetps runs; any other size is taken as it is.
+        #[serde(with = "units::bytes")]
+        pub max_stream_bytes: u64 = DEFAULT_STREAM_BYTES, in bounds::bytes(16 << 20..=1 << 50, DISK);
+    }
+    derived {
+        /// The folder of the segments: `history` in the data folder.
+        pub history: PathBuf = PathBuf::from("history");
+        /// The folder of a broker on this machine, whose disk the stream must not fill.
+        pub broker: Option<PathBuf> = None;
+    }
+}
+
+const MS: Duration = Duration::from_millis(1);
+const SECOND: Duration = Duration::from_secs(1);
+const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(DAY_S);
+/// Longer than any program or disk lasts; times of day are computed with it without overflow.
+const CENTURY: Duration = Duration::from_secs(36_500 * DAY_S);
+
+const OFTEN: &str = "more often makes more files than can be merged, and what is not sealed is in no backup";
+const ROWS: &str = "none would never seal, and more take gigabytes of memory";
+const AGAIN: &str = "the second look must be another one, and a damaged file is not to be asked for ever";
+const LASTS: &str = "less is gone before anybody can look, and a century is for ever";
+const DISK: &str = "less holds no hour of a small fleet, and no file system holds more";
+const FLOW: &str = "a small host sends some kilobytes a second, and a network no more than gigabytes";
+
+fleetps_nats::settings! {
+    /// Where everything is kept.
+    pub struct DataSettings in "" {
+        /// Data folder; the segments are in `history` in it.
+        #[flag(Flag::takes("data", "DIR"))]
+        pub data: PathBuf = dirs::data_local_dir().unwrap_or_else(|| PathBuf::from(".")).join("fleetps");
+    }
 }
 
 impl IngestorSettings {
@@ -108,114 +142,6 @@ mod day {
         let day = (!text.is_empty()).then(|| text.parse());
         day.transpose()
             .map_err(|_| D::Error::custom(format!("{text:?} is no day; expected one as in 2026-12-24")))
-    }
-}
-
-impl Default for IngestorSettings {
-    fn default() -> Self {
-        Self {
-            history: PathBuf::from("history"),
-            broker: None,
-            partition: 0,
-            seal_interval: Duration::from_secs(30),
-            seal_rows: 500_000,
-            // A quarter of an hour at the seal interval: a query over 30 small segments costs some 4 ms more.
-            merge_fresh_count: 30,
-            upkeep_interval: Duration::from_secs(5),
-            unlink_delay: Duration::from_secs(60),
-            // Longer than a cable, a controller or a network folder takes to come back.
-            quarantine_after: Duration::from_secs(120),
-            keep_samples: Duration::from_secs(7 * DAY_S),
-            keep_minutes: Duration::from_secs(30 * DAY_S),
-            // A year, and the month before to compare with.
-            keep_hours: Duration::from_secs(400 * DAY_S),
-            trust_clock_until: None,
-            keep_audit: Duration::from_secs(400 * DAY_S),
-            // What the stream keeps, so that a server which starts anew shows the same.
-            keep_down_hosts: Duration::from_secs(3 * DAY_S),
-            max_history_bytes: DEFAULT_HISTORY_BYTES,
-            host_bytes_per_s: 1 << 20,
-            max_stream_bytes: DEFAULT_STREAM_BYTES,
-        }
-    }
-}
-
-const MS: Duration = Duration::from_millis(1);
-const SECOND: Duration = Duration::from_secs(1);
-const HOUR: Duration = Duration::from_secs(3600);
-const DAY: Duration = Duration::from_secs(DAY_S);
-/// Longer than any program or disk lasts; times of day are reckoned with it without overflow.
-const CENTURY: Duration = Duration::from_secs(36_500 * DAY_S);
-
-impl IngestorSettings {
-    /// Whether every value can be used. The library itself takes any, so that tests and benchmarks can go beyond.
-    ///
-    /// # Errors
-    /// Names the first setting that is outside of its range.
-    pub fn check(&self) -> Result<(), OutOfRange> {
-        // Matched as a whole, so that no new setting is left out.
-        let Self {
-            history: _,
-            broker: _,
-            partition,
-            seal_interval,
-            seal_rows,
-            merge_fresh_count,
-            upkeep_interval,
-            unlink_delay,
-            keep_samples,
-            keep_minutes,
-            keep_hours,
-            // Any day is one.
-            trust_clock_until: _,
-            keep_audit,
-            keep_down_hosts,
-            quarantine_after,
-            max_history_bytes,
-            host_bytes_per_s,
-            max_stream_bytes,
-        } = self;
-        let rows = "none would never seal, and more take gigabytes of memory";
-        let disk = "less holds no hour of a small fleet, and no file system holds more";
-        let lasts = "less is gone before anybody can look, and a century is for ever";
-        bounds::number("partition", *partition, 0..=1023, "readiness follows so many partitions")?;
-        let often = "more often makes more files than can be merged, and what is not sealed is in no backup";
-        bounds::duration("seal_interval", *seal_interval, 100 * MS..=HOUR, often)?;
-        bounds::number("seal_rows", *seal_rows, 1..=5_000_000, rows)?;
-        bounds::number(
-            "merge_fresh_count",
-            *merge_fresh_count,
-            2..=1000,
-            "one is nothing to merge, and every query attaches all",
-        )?;
-        bounds::duration(
-            "upkeep_interval",
-            *upkeep_interval,
-            10 * MS..=HOUR,
-            "between a busy loop and a full disk",
-        )?;
-        bounds::duration(
-            "unlink_delay",
-            *unlink_delay,
-            100 * MS..=DAY,
-            "readers need a moment, and the disk its space",
-        )?;
-        bounds::duration("keep_samples", *keep_samples, HOUR..=CENTURY, lasts)?;
-        bounds::duration("keep_minutes", *keep_minutes, HOUR..=CENTURY, lasts)?;
-        bounds::duration("keep_hours", *keep_hours, HOUR..=CENTURY, lasts)?;
-        bounds::duration("keep_audit", *keep_audit, DAY..=CENTURY, lasts)?;
-        bounds::duration(
-            "keep_down_hosts",
-            *keep_down_hosts,
-            60 * SECOND..=CENTURY,
-            "a host that is started again is down for a while",
-        )?;
-        let again = "the second look must be another one, and a damaged file is not to be asked for ever";
-        bounds::duration("quarantine_after", *quarantine_after, 10 * MS..=DAY, again)?;
-        bounds::bytes("max_history_bytes", *max_history_bytes, 16 << 20..=1 << 50, disk)?;
-        let flow = "a small host sends some kilobytes a second, and a network no more than gigabytes";
-        bounds::bytes("host_bytes_per_s", *host_bytes_per_s, 4 << 10..=4 << 30, flow)?;
-        bounds::bytes("max_stream_bytes", *max_stream_bytes, 16 << 20..=1 << 50, disk)
     }
 }
 

@@ -1,80 +1,95 @@
-//! The range of a setting: what is outside is refused at the start, by name, with the reason for the range.
+//! The range of a setting. A value outside it is refused at the start, with the key, the range and the reason.
 
 use std::{fmt, ops::RangeInclusive, time::Duration};
 
 use crate::units::{format_bytes, format_duration};
 
-/// A setting whose value is outside of its range.
+/// A setting whose value is outside its range.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{key} is {value}; expected {from} to {to}: {reason}")]
+#[error("{key} is {value}; expected {range}: {reason}")]
 pub struct OutOfRange {
     key: &'static str,
     value: String,
-    from: String,
-    to: String,
+    range: String,
     reason: &'static str,
 }
 
-/// Checks a duration.
-///
-/// # Errors
-/// When it is outside of the range.
-pub fn duration(
-    key: &'static str,
-    value: Duration,
-    range: RangeInclusive<Duration>,
-    reason: &'static str,
-) -> Result<(), OutOfRange> {
-    within(key, value, &range, format_duration, reason)
-}
-
-/// Checks a size in bytes.
-///
-/// # Errors
-/// When it is outside of the range.
-pub fn bytes(
-    key: &'static str,
-    value: u64,
-    range: RangeInclusive<u64>,
-    reason: &'static str,
-) -> Result<(), OutOfRange> {
-    within(key, value, &range, format_bytes, reason)
-}
-
-/// Checks a number.
-///
-/// # Errors
-/// When it is outside of the range.
-pub fn number<T: PartialOrd + Copy + fmt::Display>(
-    key: &'static str,
-    value: T,
-    range: RangeInclusive<T>,
-    reason: &'static str,
-) -> Result<(), OutOfRange> {
-    within(key, value, &range, |value| value.to_string(), reason)
-}
-
-fn within<T: PartialOrd + Copy>(
-    key: &'static str,
-    value: T,
-    range: &RangeInclusive<T>,
-    show: impl Fn(T) -> String,
-    reason: &'static str,
-) -> Result<(), OutOfRange> {
-    if range.contains(&value) {
-        return Ok(());
+impl OutOfRange {
+    /// The setting's key, without its section.
+    pub fn key(&self) -> &'static str {
+        self.key
     }
-    Err(OutOfRange { key, value: show(value), from: show(*range.start()), to: show(*range.end()), reason })
 }
 
-/// Of the names that a message about an unknown setting lists in backticks, the first being the unknown one, the nearest
-/// to that; `None` where none is near, or the message is about something else.
-pub fn nearest_name(message: &str) -> Option<&str> {
-    let mut names = message.strip_prefix("unknown field")?.split('`').skip(1).step_by(2);
-    let unknown = names.next()?;
-    let distance = |name: &&str| strsim::damerau_levenshtein(unknown, name);
-    // A third of the letters: more would be another word.
-    names.min_by_key(distance).filter(|name| distance(name) <= unknown.len().div_ceil(3))
+/// The values that a setting may have, and why no others.
+pub struct Bounds<T> {
+    range: RangeInclusive<T>,
+    show: fn(T) -> String,
+    reason: &'static str,
+}
+
+/// Bounds of a duration.
+pub fn duration(range: RangeInclusive<Duration>, reason: &'static str) -> Bounds<Duration> {
+    Bounds { range, show: format_duration, reason }
+}
+
+/// Bounds of a size in bytes.
+pub fn bytes(range: RangeInclusive<u64>, reason: &'static str) -> Bounds<u64> {
+    Bounds { range, show: format_bytes, reason }
+}
+
+/// Bounds of a number, or of the length of a list.
+pub fn number<T: fmt::Display>(range: RangeInclusive<T>, reason: &'static str) -> Bounds<T> {
+    Bounds { range, show: |value| value.to_string(), reason }
+}
+
+impl<T: PartialOrd + Copy> Bounds<T> {
+    /// Checks the value of the setting `key`.
+    ///
+    /// # Errors
+    /// When it is outside the range.
+    pub fn check<V: Bounded<T>>(&self, key: &'static str, value: &V) -> Result<(), OutOfRange> {
+        match value.bounded() {
+            Some(value) if !self.range.contains(&value) => Err(OutOfRange {
+                key,
+                value: (self.show)(value),
+                range: self.to_string(),
+                reason: self.reason,
+            }),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl<T: Copy> fmt::Display for Bounds<T> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (from, to) = ((self.show)(*self.range.start()), (self.show)(*self.range.end()));
+        write!(formatter, "{from} to {to}")
+    }
+}
+
+/// What [`Bounds`] compare: a value itself, an optional value where there is one, the length of a list.
+pub trait Bounded<T> {
+    /// The value to compare; `None` where any will do.
+    fn bounded(&self) -> Option<T>;
+}
+
+impl<T: Copy> Bounded<T> for T {
+    fn bounded(&self) -> Option<T> {
+        Some(*self)
+    }
+}
+
+impl<T: Copy> Bounded<T> for Option<T> {
+    fn bounded(&self) -> Option<T> {
+        *self
+    }
+}
+
+impl<T> Bounded<usize> for Vec<T> {
+    fn bounded(&self) -> Option<usize> {
+        Some(self.len())
+    }
 }
 
 #[cfg(test)]
@@ -84,24 +99,14 @@ mod tests {
     #[test]
     fn what_is_outside_of_a_range_is_told_with_name_value_range_and_reason() {
         let days = |days: u64| Duration::from_secs(days * 86_400);
-        assert_eq!(duration("keep", days(7), days(1)..=days(7), "why"), Ok(()));
-        let refused = duration("keep", days(8), days(1)..=days(7), "disks are small").unwrap_err();
+        let keep = duration(days(1)..=days(7), "disks are small");
+        assert_eq!(keep.check("keep", &days(7)), Ok(()));
+        let refused = keep.check("keep", &days(8)).unwrap_err();
         assert_eq!(refused.to_string(), "keep is 8d; expected 1d to 7d: disks are small");
-        let refused = bytes("max", 0, 1 << 20..=1 << 30, "why").unwrap_err();
+        let refused = bytes(1 << 20..=1 << 30, "why").check("max", &0).unwrap_err();
         assert_eq!(refused.to_string(), "max is 0 B; expected 1 MiB to 1 GiB: why");
-        assert!(number("rows", 0, 1..=5, "why").is_err());
-    }
-
-    #[test]
-    fn the_nearest_name_is_one_that_is_near() {
-        let message =
-            |name: &str| format!("unknown field `{name}`, expected one of `listen`, `seal_rows`, `data`");
-        for (unknown, nearest) in
-            [("lisen", Some("listen")), ("sealrows", Some("seal_rows")), ("colour", None)]
-        {
-            assert_eq!(nearest_name(&message(unknown)), nearest);
-        }
-        assert_eq!(nearest_name("unknown field `a`, there are no fields"), None);
-        assert_eq!(nearest_name("invalid type: `listen`"), None);
+        assert!(number(1..=5, "why").check("rows", &0).is_err());
+        assert!(number(1..=5, "why").check("rows", &None).is_ok());
+        assert!(number(0..=1, "why").check("names", &vec!["a", "b"]).is_err());
     }
 }

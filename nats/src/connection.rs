@@ -12,6 +12,7 @@ use tokio::sync::Notify;
 use crate::{
     HostName, Wire,
     key::{self, KeyError},
+    settings::Flag,
     subject,
 };
 
@@ -25,6 +26,30 @@ const MAX_RECONNECT_DELAY_MS: u64 = 8_000;
 /// The first wait; it doubles with every attempt, and each is drawn at random below that, so that a fleet does not
 /// come back all at once.
 const FIRST_RECONNECT_DELAY_MS: u64 = 100;
+
+/// Where a broker that was set up by hand listens by default.
+pub const DEFAULT_BROKER: &str = "nats://127.0.0.1:4222";
+
+crate::settings! {
+    /// Which broker is used, and with which key. [`Wire`] says how the connection is protected.
+    #[derive(Eq)]
+    pub struct BrokerSettings in "" {
+        /// Address of the broker, as in nats://fleet.example.com:4222. `fleetps` runs a broker of its own where this is left out.
+        #[flag(Flag::takes("nats", "URL"))]
+        pub nats: Option<String> = None;
+        /// File with the key for that broker (an nkey seed).
+        #[flag(Flag::takes("nkey", "FILE"))]
+        pub nkey: Option<PathBuf> = None;
+    }
+}
+
+impl BrokerSettings {
+    /// The broker that is named, else the one at [`DEFAULT_BROKER`].
+    pub fn broker(&self, wire: &Wire) -> Broker {
+        let url = self.nats.clone().unwrap_or_else(|| DEFAULT_BROKER.to_owned());
+        Broker { url, nkey_file: self.nkey.clone(), wire: wire.clone() }
+    }
+}
 
 /// Who is connecting, and where to.
 #[derive(Debug, Clone)]
@@ -53,6 +78,9 @@ pub enum ConnectionError {
         /// Its address.
         url: String,
     },
+    /// A certificate was given without its private key, or the key without the certificate.
+    #[error("a certificate needs its key: give both --cert FILE and --cert-key FILE")]
+    HalfCertificate,
     /// The broker does not answer, or refuses.
     #[error("cannot connect to the broker at {url}; is it running, and does it know this key?")]
     Connect {
@@ -115,6 +143,9 @@ impl Broker {
     async fn connect_with(&self, options: ConnectOptions) -> Result<Client, ConnectionError> {
         if !self.wire.is_safe_to(&self.url) {
             return Err(ConnectionError::Plaintext { url: self.url.clone() });
+        }
+        if self.wire.certificate.is_some() != self.wire.key.is_some() {
+            return Err(ConnectionError::HalfCertificate);
         }
         self.wire
             .apply(options, &self.url)

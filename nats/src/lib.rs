@@ -6,10 +6,10 @@
 //! kept safe by `wire`; `key` reads and makes the keys for it. `bucket` is what the broker keeps under keys, `hosts` the one
 //! of the hosts, `admission` decides who may speak for them, and `standing` since when somebody may no longer. `server`
 //! (feature `managed`) finds, installs and runs a local nats-server; `lock` keeps two processes out of one folder, `disk`
-//! says how full one is, `file` reads and replaces small files, `bounds` checks the range of settings, `units` reads
-//! durations and sizes as people write them, `output` is how programs print, `log` starts the log, `shutdown` listens for
-//! signals, `patience` waits for a broker, `causes` writes
-//! an error as one line, `clock` tells the time.
+//! says how full one is, `file` reads and replaces small files, `settings` declares and merges settings, `bounds` checks
+//! their range, `units` reads durations and sizes as people write them, `output` is how programs print, `log` starts the
+//! log, `shutdown` listens for signals, `patience` waits for a broker, `causes` writes an error as one line, `clock` tells
+//! the time.
 
 // They panic where nobody reads any more; `output` does not.
 #![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
@@ -35,6 +35,7 @@ pub mod patience;
 pub mod reader;
 #[cfg(feature = "managed")]
 pub mod server;
+pub mod settings;
 pub mod shutdown;
 pub mod snapshot;
 mod standing;

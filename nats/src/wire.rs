@@ -1,26 +1,29 @@
-//! How the way to a broker is kept safe.
+//! How the connection to a broker is protected.
 
 use std::{net::IpAddr, path::PathBuf};
 
 use async_nats::{ConnectOptions, ServerAddr};
-use serde::{Deserialize, Serialize};
 
-/// How the way to a broker is kept safe; as it stands in settings files.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Wire {
-    /// The authority that must have signed the broker's certificate, as PEM; nobody else's signature counts then, and what
-    /// is not over TLS is refused.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub ca: Option<PathBuf>,
-    /// This part's own certificate, as PEM, for a broker that asks for one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub certificate: Option<PathBuf>,
-    /// The private key of that certificate, as PEM.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub key: Option<PathBuf>,
-    /// Whether a broker on another machine may be reached without TLS.
-    pub plaintext: bool,
+use crate::settings::Flag;
+
+crate::settings! {
+    /// How the connection to a broker is protected.
+    #[derive(Eq)]
+    pub struct Wire in "wire" {
+        /// Authority that must have signed the broker's certificate, as PEM. Without TLS, nothing is sent then.
+        /// Commands that ask a server of fleetps expect its certificate to be signed by it, too.
+        #[flag(Flag::takes("ca", "FILE"))]
+        pub ca: Option<PathBuf> = None;
+        /// This part's own certificate, as PEM, for a broker that asks for one.
+        #[flag(Flag::takes("cert", "FILE"))]
+        pub certificate: Option<PathBuf> = None;
+        /// Private key of that certificate, as PEM.
+        #[flag(Flag::takes("cert-key", "FILE"))]
+        pub key: Option<PathBuf> = None;
+        /// Reach a broker on another machine without TLS.
+        #[flag(Flag::sets("plaintext"))]
+        pub plaintext: bool = false;
+    }
 }
 
 impl Wire {

@@ -14,11 +14,14 @@ use std::{
 use clap::Args;
 use fleetps_nats::{
     HostName,
-    connection::{Broker, ConnectionError},
+    connection::{Broker, BrokerSettings, ConnectionError},
     key::{self, KeyError},
 };
 
-use crate::{sample::os_host_name, settings::AgentFile};
+use crate::{
+    sample::os_host_name,
+    settings::{AgentFile, AgentSettings},
+};
 
 pub use service::ServiceError;
 
@@ -105,23 +108,23 @@ pub enum JoinError {
 /// # Errors
 /// When the broker refuses or cannot be reached, or something cannot be written.
 pub async fn join(arguments: JoinArguments, mut file: AgentFile) -> Result<(), JoinError> {
-    let was_called = || file.host.as_ref().and_then(|name| name.parse().ok());
-    let host = arguments.host.clone().or_else(was_called);
+    let host = arguments.host.clone().or_else(|| file.host.clone());
     let host = host.unwrap_or_else(|| HostName::from_os_name(&os_host_name()));
     let (config_folder, state_folder) = folders(arguments.folder.as_deref());
     make_folder(&config_folder, 0o755)?;
     make_folder(&state_folder, 0o700)?;
     let is_first = arguments.earlier_settings().is_none();
-    let key_file = file.nkey.take().unwrap_or_else(|| state_folder.join("host.nk"));
+    let key_file = file.broker.nkey.take().unwrap_or_else(|| state_folder.join("host.nk"));
     let public_key = key_in(&key_file)?;
     file.wire.ca = file.wire.ca.map(|ca| keep_authority(&ca, &config_folder)).transpose()?;
-    (file.nats, file.nkey, file.host) = (arguments.url, Some(key_file), Some(host.to_string()));
-    let is_admitted = introduce(&file.broker(), &host, arguments.token.as_deref()).await?;
+    file.broker = BrokerSettings { nats: Some(arguments.url), nkey: Some(key_file) };
+    file.host = Some(host.clone());
+    let is_admitted = introduce(&file.broker.broker(&file.wire), &host, arguments.token.as_deref()).await?;
     if is_first {
         file.sample.state = state_folder;
     }
     let config = config_folder.join(SETTINGS);
-    let text = toml::to_string_pretty(&file)?;
+    let text = file.to_toml()?;
     fleetps_nats::file::replace(&config, text.as_bytes()).map_err(unwritten(&config))?;
     if is_admitted {
         fleetps_nats::outln!("{host} is admitted.");
@@ -179,7 +182,7 @@ fn folders(given: Option<&Path>) -> (PathBuf, PathBuf) {
         Some(folder) => (folder.to_owned(), folder.to_owned()),
         None if service::is_root() => (ROOT_CONFIG_FOLDER.into(), ROOT_STATE_FOLDER.into()),
         None => {
-            let folder = AgentFile::default().sample.state;
+            let folder = AgentSettings::default().state;
             (folder.clone(), folder)
         }
     }

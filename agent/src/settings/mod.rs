@@ -1,24 +1,26 @@
-//! What an agent can be told: defaults in code, a TOML file over them, FLEETPS_… variables and flags over that.
-//!
-//! `fleetps-agent config` prints the result as a file.
+//! The settings of the agent. `fleetps-agent config` prints those in force as a file.
 
 use std::{
-    io,
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use fleetps_nats::{
-    Wire,
-    bounds::{self, OutOfRange, nearest_name},
-    connection::Broker,
-    file,
+    HostName, Wire, bounds,
+    connection::{BrokerSettings, DEFAULT_BROKER},
+    settings::{Flag, Layers, Printed, Program, RoomInfo, SettingsError},
     snapshot::MAX_PROCESSES,
     units,
 };
-use serde::{Deserialize, Serialize};
 
 use crate::scrub::CommandLineMode;
+
+/// What stands above the printed settings.
+const HEADER: &str = "\
+# Settings of fleetps-agent. Every key may be left out; what is here is what is in force.
+# A flag wins over a variable, a variable over this file. Any key has a variable, FLEETPS_SECTION__KEY
+# (FLEETPS_KEY where it stands before all sections), and can be given as --set section.key=value.
+";
 
 /// More often than this a pass would cost more than it tells: the kernel counts CPU time in steps of 10 ms.
 const MIN_INTERVAL: Duration = Duration::from_millis(100);
@@ -27,40 +29,41 @@ const MAX_INTERVAL: Duration = Duration::from_secs(24 * 3600);
 /// Names that are not sent, at most.
 const MAX_EXCLUDED: usize = 1000;
 
-/// What an agent samples, and how often.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct AgentSettings {
-    /// Time between two snapshots.
-    #[serde(with = "units::duration")]
-    pub interval: Duration,
-    /// What of command lines leaves the host: scrubbed, off or full.
-    pub command_line: CommandLineMode,
-    /// Only so many processes are sent, the busiest; `None` for all.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub top: Option<usize>,
-    /// Never more than these are sent; at most 20,000.
-    pub max_processes: usize,
-    /// Processes with these names are not sent.
-    pub exclude_names: Vec<String>,
-    /// Processes of these users are not sent.
-    pub exclude_users: Vec<String>,
-    /// Where the boot time is kept.
-    pub state: PathBuf,
+fleetps_nats::settings! {
+    /// What an agent samples, and how often.
+    pub struct AgentSettings in "sample" was "agent" {
+        /// Time between two snapshots of this host.
+        #[serde(with = "units::duration")]
+        #[flag(Flag::takes("interval", "TIME"))]
+        // Short-lived processes of half a minute are seen, and a host costs 2,600 rows a minute at 300 processes.
+        pub interval: Duration = Duration::from_secs(10), in bounds::duration(MIN_INTERVAL..=MAX_INTERVAL, STEPS);
+        /// What of command lines leaves the host: scrubbed, off or full.
+        pub command_line: CommandLineMode = CommandLineMode::default();
+        /// Number of processes sent, the busiest first; all where this is left out.
+        pub top: Option<usize> = None, in bounds::number(1..=MAX_PROCESSES, MOST);
+        /// Largest number of processes sent, whatever `top` says.
+        pub max_processes: usize = MAX_PROCESSES, in bounds::number(1..=MAX_PROCESSES, MOST);
+        /// Processes with these names are not sent.
+        pub exclude_names: Vec<String> = Vec::new(), in bounds::number(0..=MAX_EXCLUDED, LENGTH);
+        /// Processes of these users are not sent.
+        pub exclude_users: Vec<String> = Vec::new(), in bounds::number(0..=MAX_EXCLUDED, LENGTH);
+        /// Folder where the boot time is kept.
+        #[flag(Flag::takes("state", "DIR"))]
+        pub state: PathBuf = default_state_folder();
+    }
 }
 
-impl Default for AgentSettings {
-    fn default() -> Self {
-        Self {
-            // Short-lived processes of half a minute are seen, and a host costs 2,600 rows a minute at 300 processes.
-            interval: Duration::from_secs(10),
-            command_line: CommandLineMode::default(),
-            top: None,
-            max_processes: MAX_PROCESSES,
-            exclude_names: Vec::new(),
-            exclude_users: Vec::new(),
-            state: default_state_folder(),
-        }
+const STEPS: &str = "the kernel counts CPU time in steps of 10 ms, and readers refuse more than a day";
+const MOST: &str = "readers take so many processes of a host; leave it out for all of them";
+const LENGTH: &str = "each is compared with every process; this is the number of names in the list";
+
+fleetps_nats::settings! {
+    /// What this host is called.
+    #[derive(Eq)]
+    pub struct HostSettings in "" {
+        /// This host's name in the fleet; the machine's own where it is left out.
+        #[flag(Flag::takes("host", "NAME"))]
+        pub host: Option<HostName> = None;
     }
 }
 
@@ -74,97 +77,75 @@ impl AgentSettings {
     pub fn interval_ms(&self) -> u32 {
         u32::try_from(self.interval.as_millis()).unwrap_or(u32::MAX).max(1)
     }
-
-    /// Whether every value can be used.
-    ///
-    /// # Errors
-    /// Names the first setting that is outside of its range.
-    pub fn check(&self) -> Result<(), OutOfRange> {
-        // Matched as a whole, so that no new setting is left out.
-        let Self { interval, command_line: _, top, max_processes, exclude_names, exclude_users, state: _ } =
-            self;
-        let steps = "the kernel counts CPU time in steps of 10 ms, and readers refuse more than a day";
-        bounds::duration("interval", *interval, MIN_INTERVAL..=MAX_INTERVAL, steps)?;
-        let most = "readers take so many processes of a host; leave it out for all of them";
-        bounds::number("max_processes", *max_processes, 1..=MAX_PROCESSES, most)?;
-        bounds::number("top", top.unwrap_or(1), 1..=MAX_PROCESSES, most)?;
-        let names = "each is compared with every process; this is the number of names in the list";
-        bounds::number("exclude_names", exclude_names.len(), 0..=MAX_EXCLUDED, names)?;
-        bounds::number("exclude_users", exclude_users.len(), 0..=MAX_EXCLUDED, names)
-    }
 }
 
-/// The whole settings file of `fleetps-agent`: how to reach the broker, and what to sample.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+/// The program `fleetps-agent`, as far as its settings go.
+#[derive(Debug)]
+pub struct AgentProgram;
+
+impl Program for AgentProgram {
+    const ROOMS: &'static [RoomInfo] = &[
+        RoomInfo::of::<BrokerSettings>(),
+        RoomInfo::of::<Wire>(),
+        RoomInfo::of::<HostSettings>(),
+        RoomInfo::of::<AgentSettings>(),
+    ];
+    const DEFAULTS: &'static [(&'static str, &'static str, &'static str)] = &[("", "nats", DEFAULT_BROKER)];
+    // `join` and `simulate` have their own.
+    const LOCAL_FLAGS: &'static [&'static str] = &["host", "interval"];
+    const OTHER_VARIABLES: &'static [&'static str] = &["FLEETPS_ENROL_TOKEN"];
+}
+
+/// All settings of `fleetps-agent`: how to reach the broker, and what to sample.
+#[derive(Debug, Clone, PartialEq)]
 pub struct AgentFile {
-    /// Address of the broker.
-    pub nats: String,
-    /// File with this host's key for the broker.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub nkey: Option<PathBuf>,
-    /// This host's name; `None` for the machine's own.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub host: Option<String>,
-    /// How the way to the broker is kept safe.
+    /// The broker, and the key for it.
+    pub broker: BrokerSettings,
+    /// How the connection to it is protected.
     pub wire: Wire,
+    /// This host's name; `None` for the machine's own.
+    pub host: Option<HostName>,
     /// What to sample.
     pub sample: AgentSettings,
 }
 
 impl AgentFile {
-    /// How the broker is reached.
-    pub fn broker(&self) -> Broker {
-        Broker { url: self.nats.clone(), nkey_file: self.nkey.clone(), wire: self.wire.clone() }
-    }
-}
-
-impl Default for AgentFile {
-    fn default() -> Self {
-        Self {
-            nats: "nats://127.0.0.1:4222".to_owned(),
-            nkey: None,
-            host: None,
-            wire: Wire::default(),
-            sample: AgentSettings::default(),
-        }
-    }
-}
-
-/// The settings cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum SettingsError {
-    /// The file cannot be read.
-    #[error("cannot read the settings file {path}")]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// The file is not what it should be.
-    #[error("the settings file {path} is wrong{meant}; `fleetps-agent config` prints one that is right")]
-    Parse {
-        /// The file.
-        path: PathBuf,
-        /// Where a name is unknown, the one that may have been meant, in words.
-        meant: String,
-        /// Where and why.
-        source: Box<toml::de::Error>,
-    },
-}
-
-impl AgentFile {
-    /// Reads the file; without one, the defaults.
-    pub fn read(path: Option<&Path>) -> Result<Self, SettingsError> {
-        let Some(path) = path else { return Ok(Self::default()) };
-        let text =
-            file::read_text(path).map_err(|source| SettingsError::Read { path: path.to_owned(), source })?;
-        toml::from_str(&text).map_err(|source: toml::de::Error| {
-            let meant = nearest_name(source.message())
-                .map_or_else(String::new, |name| format!(" (did you mean {name}?)"));
-            SettingsError::Parse { path: path.to_owned(), meant, source: Box::new(source) }
+    /// The settings in force.
+    ///
+    /// # Errors
+    /// When a value is outside its range.
+    pub fn of(layers: &Layers) -> Result<Self, SettingsError> {
+        Ok(Self {
+            broker: layers.room()?,
+            wire: layers.room()?,
+            host: layers.room::<HostSettings>()?.host,
+            sample: layers.room()?,
         })
+    }
+
+    /// The settings of the file alone; without one, the defaults.
+    ///
+    /// # Errors
+    /// When it cannot be read, or a name or value in it is wrong.
+    pub fn read(path: Option<&Path>) -> Result<Self, SettingsError> {
+        let mut layers = Layers::of::<AgentProgram>()?;
+        path.map_or(Ok(()), |path| layers.read_file(path))?;
+        Self::of(&layers)
+    }
+
+    /// The settings file that says the same.
+    ///
+    /// # Errors
+    /// When a value cannot be written as TOML, such as a path that is not Unicode.
+    pub fn to_toml(&self) -> Result<String, toml::ser::Error> {
+        let host = HostSettings { host: self.host.clone() };
+        let rooms = [
+            Printed::of(&self.broker)?,
+            Printed::of(&host)?,
+            Printed::of(&self.wire)?,
+            Printed::of(&self.sample)?,
+        ];
+        Ok(Printed::settings_file(HEADER, &rooms))
     }
 }
 
@@ -186,16 +167,31 @@ fn default_state_folder() -> PathBuf {
 
 #[cfg(test)]
 mod tests {
+    use fleetps_nats::settings::Room;
+
     use super::*;
 
     #[test]
     fn what_is_printed_is_read_again() {
-        let mut file = AgentFile::default();
-        assert_eq!(toml::from_str::<AgentFile>(&toml::to_string(&file).unwrap()).unwrap(), file);
+        let mut file = AgentFile::read(None).unwrap();
+        assert_eq!(read(&file.to_toml().unwrap()).unwrap(), file);
         file.sample.top = Some(5);
         file.sample.interval = Duration::from_millis(1500);
-        file.host = Some("web-01".to_owned());
-        assert_eq!(toml::from_str::<AgentFile>(&toml::to_string(&file).unwrap()).unwrap(), file);
+        file.host = Some("web-01".parse().unwrap());
+        assert_eq!(read(&file.to_toml().unwrap()).unwrap(), file);
+    }
+
+    fn read(text: &str) -> Result<AgentFile, SettingsError> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("agent.toml");
+        std::fs::write(&path, text).unwrap();
+        AgentFile::read(Some(&path))
+    }
+
+    #[test]
+    fn the_section_may_have_its_name_in_the_server_of_before() {
+        let file = read("[agent]\ninterval = \"3s\"").unwrap();
+        assert_eq!(file.sample.interval, Duration::from_secs(3));
     }
 
     #[test]
@@ -206,10 +202,7 @@ mod tests {
             ("[sample]\ncommand_line = \"none\"", "scrubbed"),
             ("nats = 3", "line 1"),
         ] {
-            let folder = tempfile::tempdir().unwrap();
-            let path = folder.path().join("agent.toml");
-            std::fs::write(&path, text).unwrap();
-            let error = AgentFile::read(Some(&path)).unwrap_err();
+            let error = read(text).unwrap_err();
             let message = fleetps_nats::with_causes(&error);
             assert!(message.contains(named) && message.contains("agent.toml"), "{message}");
         }

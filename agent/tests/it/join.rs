@@ -4,6 +4,7 @@ use std::{path::Path, process::Command, time::Duration};
 
 use fleetps_agent::{AgentSettings, scrub::CommandLineMode, settings::AgentFile};
 use fleetps_nats::{
+    HostName,
     admission::EnrolmentTokens,
     hosts::{self, Admission},
     key,
@@ -34,7 +35,7 @@ async fn joining_again_changes_nothing_but_how_the_broker_is_reached() {
     assert!(join(&server, folder.path(), &["--token", &token]).await.0);
     let config = folder.path().join("agent.toml");
     let mut own = AgentFile::read(Some(&config)).unwrap();
-    own.nats = "nats://127.0.0.1:1".to_owned();
+    own.broker.nats = Some("nats://127.0.0.1:1".to_owned());
     own.sample = AgentSettings {
         command_line: CommandLineMode::Off,
         interval: Duration::from_secs(7),
@@ -44,11 +45,12 @@ async fn joining_again_changes_nothing_but_how_the_broker_is_reached() {
         exclude_users: vec!["b".to_owned()],
         state: folder.path().join("elsewhere"),
     };
-    std::fs::write(&config, toml::to_string(&own).unwrap()).unwrap();
+    std::fs::write(&config, own.to_toml().unwrap()).unwrap();
     let (is_joined, text) = join(&server, folder.path(), &[]).await;
     assert!(is_joined && text.contains("web-01 is admitted"), "{text}");
     let file = AgentFile::read(Some(&config)).unwrap();
-    assert_eq!(file, AgentFile { nats: server.url(), ..own });
+    own.broker.nats = Some(server.url());
+    assert_eq!(file, own);
 
     std::fs::write(&config, "[sample]\ncommand_line = \"of\"").unwrap();
     let (is_joined, text) = join(&server, folder.path(), &[]).await;
@@ -71,9 +73,9 @@ async fn a_host_that_joined_has_its_key_and_settings_and_publishes_with_them() {
     assert!(is_joined && text.contains("web-01 is admitted"), "{text}");
     let config = folder.path().join("agent.toml");
     let file = AgentFile::read(Some(&config)).unwrap();
-    assert_eq!(file.host.as_deref(), Some("web-01"));
+    assert_eq!(file.host.as_ref().map(HostName::as_str), Some("web-01"));
     assert!(!std::fs::read_to_string(&config).unwrap().contains(&token));
-    let key_file = file.nkey.clone().unwrap();
+    let key_file = file.broker.nkey.clone().unwrap();
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
@@ -81,7 +83,7 @@ async fn a_host_that_joined_has_its_key_and_settings_and_publishes_with_them() {
     }
 
     let mut stored = Stored::new(jetstream(&server).await);
-    let (broker, stop) = (file.broker(), CancellationToken::new());
+    let (broker, stop) = (file.broker.broker(&file.wire), CancellationToken::new());
     let settings = AgentSettings { interval: Duration::from_millis(200), ..file.sample };
     let agent = tokio::spawn(fleetps_agent::run(settings, broker, "web-01".parse().unwrap(), stop.clone()));
     assert_eq!(stored.next().await.subject, "fleetps.web-01.snapshot");

@@ -14,9 +14,9 @@ use crate::{
 ///
 /// # Errors
 /// When something cannot be read or written.
-pub fn backup(config: &Config, settings: Option<&Path>, folder: &Path) -> anyhow::Result<()> {
+pub fn backup(config: &Config, folder: &Path) -> anyhow::Result<()> {
     let state = state(config)?;
-    let taken = backup::take(&config.data, settings, state.as_deref(), folder)?;
+    let taken = backup::take(&config.data, config.settings_file.as_deref(), state.as_deref(), folder)?;
     fleetps_nats::outln!(
         "A backup of {} is in {}: {} files, {}, of which {} were copied now.\n{}",
         config.data.display(),

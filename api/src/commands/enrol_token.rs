@@ -39,7 +39,8 @@ pub fn enrol_token(config: &Config, args: EnrolTokenArgs) -> anyhow::Result<()> 
 
 async fn make(config: &Config, EnrolTokenArgs { ttl, uses, group }: EnrolTokenArgs) -> anyhow::Result<()> {
     let lasts = "a token that lies about is anybody's, and somebody has to bring it to the host";
-    bounds::duration("ttl", ttl, Duration::from_secs(1)..=Duration::from_secs(366 * 24 * 3600), lasts)?;
+    bounds::duration(Duration::from_secs(1)..=Duration::from_secs(366 * 24 * 3600), lasts)
+        .check("ttl", &ttl)?;
     let broker = config.broker()?;
     let client = broker.connect("fleetps enrol-token").await?;
     let groups: Vec<String> = group.iter().cloned().map(String::from).collect();
@@ -64,8 +65,8 @@ async fn make(config: &Config, EnrolTokenArgs { ttl, uses, group }: EnrolTokenAr
 
 /// The broker's address for other machines, as far as it is known here.
 fn address(config: &Config, url: &str) -> String {
-    match config.broker_listen {
-        Some(listen) if config.nats.is_none() => {
+    match config.managed.broker_listen {
+        Some(listen) if config.broker.nats.is_none() => {
             let ca = if config.tls.plaintext { "" } else { " --ca ca.pem" };
             format!("nats://{}:{}{ca}", os_host_name(), listen.port())
         }

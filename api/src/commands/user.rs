@@ -89,8 +89,8 @@ async fn make(config: &Config, command: UserCommand) -> anyhow::Result<()> {
 }
 
 fn print_link(config: &Config, secret: &Secret) {
-    let server =
-        Local::read(&config.data).map_or_else(|| format!("http://{}", config.listen), |local| local.server);
+    let server = Local::read(&config.data)
+        .map_or_else(|| format!("http://{}", config.web.listen), |local| local.server);
     fleetps_nats::outln!(
         "{server}/welcome/{}\nworks once, within a day: whoever has it chooses the password",
         secret.text()

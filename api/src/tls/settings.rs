@@ -5,29 +5,30 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use fleetps_nats::server::ServerTls;
-use serde::{Deserialize, Serialize};
+use fleetps_nats::{server::ServerTls, settings::Flag};
 
 use super::TlsFiles;
 
 /// The folder in the data folder where `fleetps tls init` puts what it makes.
 const FOLDER: &str = "tls";
 
-/// How browsers and agents reach this machine.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct TlsSettings {
-    /// The certificate of the pages and those that lead to its authority, as PEM; what `fleetps tls init` made where it is
-    /// left out.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub certificate: Option<PathBuf>,
-    /// Its private key, as PEM.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub key: Option<PathBuf>,
-    /// Whether other machines may be served without TLS: behind a proxy that speaks it, say.
-    pub plaintext: bool,
-    /// Whether the broker asks every agent for a certificate of its authority, beside its key.
-    pub agents_show_certificates: bool,
+fleetps_nats::settings! {
+    /// How browsers and agents reach this machine.
+    #[derive(Eq)]
+    pub struct TlsSettings in "tls" {
+        /// Certificate of the pages and those that lead to its authority, as PEM; without it, the one that
+        /// `fleetps tls init` made, if it did.
+        #[flag(Flag::takes("tls-cert", "FILE"))]
+        pub certificate: Option<PathBuf> = None;
+        /// Private key of that certificate, as PEM.
+        #[flag(Flag::takes("tls-key", "FILE"))]
+        pub key: Option<PathBuf> = None;
+        /// Serve other machines, and reach a broker on one, without TLS: behind a proxy that speaks it, say.
+        #[flag(Flag::sets("plaintext"))]
+        pub plaintext: bool = false;
+        /// Whether the broker asks every agent for a certificate of its authority, beside its key.
+        pub agents_show_certificates: bool = false;
+    }
 }
 
 impl TlsSettings {

@@ -36,10 +36,9 @@ mod watching;
 
 use std::path::PathBuf;
 
-use serde::{Deserialize, Serialize};
-
 use crate::{
     audit::AuditError, bucket::BucketError, connection::ConnectionError, key::KeyError, patience::Passing,
+    settings::Flag,
 };
 
 #[cfg(feature = "managed")]
@@ -51,16 +50,18 @@ pub use service::{AdmissionKeys, AdmissionService};
 pub use token::{EnrolmentToken, EnrolmentTokens, TOKENS};
 pub use waiting::{MAX_WAITING, MAX_WAITING_OF_NETWORK};
 
-/// How hosts are admitted.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct AdmissionSettings {
-    /// Whether a host without a token may wait until somebody approves it; else it is refused.
-    pub approve: bool,
-    /// The folder with the keys `auth.nk`, `issuer.nk` and `system.nk` of a broker set up by hand; without it, others
-    /// answer that broker.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub keys: Option<PathBuf>,
+crate::settings! {
+    /// How hosts are admitted to the broker.
+    #[derive(Eq)]
+    pub struct AdmissionSettings in "admission" {
+        /// Let hosts without an enrolment token wait until somebody approves them. Else they are refused.
+        #[flag(Flag::sets("approve"))]
+        pub approve: bool = false;
+        /// Folder with the keys to admit hosts to a broker set up by hand: auth.nk, issuer.nk and system.nk. Without it,
+        /// another part admits hosts to that broker.
+        #[flag(Flag::takes("admission-keys", "DIR"))]
+        pub keys: Option<PathBuf> = None;
+    }
 }
 
 /// Why a connection is refused.

@@ -1,0 +1,194 @@
+//! The settings of `fleetps`, all in one place: each room is declared where its part is, or in `rooms`.
+
+mod rooms;
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+
+use fleetps_agent::{AgentSettings, settings::HostSettings};
+use fleetps_ingestor::{DataSettings, IngestorSettings};
+use fleetps_nats::{
+    HostName, Wire,
+    admission::AdmissionSettings,
+    connection::{Broker, BrokerSettings},
+    server::{Part, PublicServer},
+    settings::{Layers, Printed, Program, RoomInfo},
+};
+
+use crate::{
+    people::{Auth, SignInSettings},
+    tls::TlsSettings,
+};
+
+pub use rooms::{BackupSettings, LocalHosts, ManagedBroker, WebSettings};
+
+/// What stands above the printed settings.
+const HEADER: &str = "\
+# Settings of fleetps. Every key may be left out; what is here is what is in force.
+# A flag (--listen) wins over a variable (FLEETPS_LISTEN), a variable over this file. Any key has a variable,
+# FLEETPS_SECTION__KEY (FLEETPS_KEY where it stands before all sections), and can be given as --set section.key=value.
+";
+
+/// The program `fleetps`, as far as its settings go.
+#[derive(Debug)]
+pub struct FleetpsProgram;
+
+impl Program for FleetpsProgram {
+    const ROOMS: &'static [RoomInfo] = &[
+        RoomInfo::of::<DataSettings>(),
+        RoomInfo::of::<WebSettings>(),
+        // Before `Wire`: `--plaintext` is of both, and its help is this one's.
+        RoomInfo::of::<TlsSettings>(),
+        RoomInfo::of::<SignInSettings>(),
+        RoomInfo::of::<ManagedBroker>(),
+        RoomInfo::of::<BrokerSettings>(),
+        RoomInfo::of::<Wire>(),
+        RoomInfo::of::<AdmissionSettings>(),
+        RoomInfo::of::<HostSettings>(),
+        RoomInfo::of::<AgentSettings>(),
+        RoomInfo::of::<LocalHosts>(),
+        RoomInfo::of::<IngestorSettings>(),
+        RoomInfo::of::<BackupSettings>(),
+    ];
+    const OTHER_VARIABLES: &'static [&'static str] = &["FLEETPS_SERVER", "FLEETPS_TOKEN"];
+
+    /// `fleetps.toml` in the platform's configuration folder, if it is there.
+    fn default_file() -> Option<PathBuf> {
+        dirs::config_dir().map(|folder| folder.join("fleetps.toml")).filter(|path| path.exists())
+    }
+}
+
+/// The settings in force.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where everything is kept.
+    pub data: PathBuf,
+    /// How pages are served.
+    pub web: WebSettings,
+    /// How browsers and agents reach this machine.
+    pub tls: TlsSettings,
+    /// How people sign in.
+    pub sign_in: SignInSettings,
+    /// The broker that fleetps runs itself.
+    pub managed: ManagedBroker,
+    /// Another broker than that.
+    pub broker: BrokerSettings,
+    /// How the connection to a broker that was named is protected.
+    pub wire: Wire,
+    /// How hosts are admitted to the broker.
+    pub admission: AdmissionSettings,
+    /// This host's name in the fleet; the machine's own where it is left out.
+    pub host: Option<HostName>,
+    /// How this host is sampled.
+    pub sample: AgentSettings,
+    /// Which hosts are sampled by this process.
+    pub local: LocalHosts,
+    /// How the history is stored.
+    pub history: IngestorSettings,
+    /// Backups that are taken by themselves.
+    pub backup: BackupSettings,
+    /// Whether this start brings back what the broker lost; a flag only, because it is not for every start.
+    pub recover: bool,
+    /// The file that these were read from, for backups.
+    pub settings_file: Option<PathBuf>,
+}
+
+impl Config {
+    /// The settings in force.
+    ///
+    /// # Errors
+    /// When a value is outside its range, or pages would be served to other machines without sign-in or TLS.
+    pub fn of(layers: &Layers, settings_file: Option<PathBuf>, recover: bool) -> anyhow::Result<Self> {
+        let config = Self {
+            data: layers.room::<DataSettings>()?.data,
+            web: layers.room()?,
+            tls: layers.room()?,
+            sign_in: layers.room()?,
+            managed: layers.room()?,
+            broker: layers.room()?,
+            wire: layers.room()?,
+            admission: layers.room()?,
+            host: layers.room::<HostSettings>()?.host,
+            sample: layers.room()?,
+            local: layers.room()?,
+            history: layers.room()?,
+            backup: layers.room()?,
+            recover,
+            settings_file,
+        };
+        let config = config.with_folders();
+        config.check_listen()?;
+        Ok(config)
+    }
+
+    /// The folders that are in the data folder.
+    fn with_folders(mut self) -> Self {
+        self.history.history = self.data.join("history");
+        if self.sample.state == AgentSettings::default().state {
+            self.sample.state = self.data.join("agent");
+        }
+        self
+    }
+
+    /// Whether pages may be served on the address.
+    fn check_listen(&self) -> anyhow::Result<()> {
+        let listen = self.web.listen;
+        anyhow::ensure!(
+            self.web.auth == Auth::On || listen.ip().is_loopback(),
+            "cannot serve on {listen} without a sign-in: anybody who reaches that address would see every command line. \
+             Leave out --auth off, or listen on 127.0.0.1 or [::1] and reach it from elsewhere through an SSH tunnel: \
+             ssh -L 8080:127.0.0.1:8080 <this machine>",
+        );
+        self.tls.check(listen, &self.data)
+    }
+
+    /// The broker that was named; `None` where fleetps runs its own.
+    pub fn given_broker(&self) -> Option<Broker> {
+        let wire = Wire { plaintext: self.tls.plaintext || self.wire.plaintext, ..self.wire.clone() };
+        self.broker.nats.is_some().then(|| self.broker.broker(&wire))
+    }
+
+    /// How other machines reach the managed broker, where they do.
+    ///
+    /// # Errors
+    /// When they could without TLS, and nobody asked for that by name.
+    pub fn public_broker(&self) -> anyhow::Result<Option<PublicServer>> {
+        let Some(listen) = self.managed.broker_listen else { return Ok(None) };
+        Ok(Some(PublicServer { listen, tls: self.tls.of_broker(listen, &self.data)? }))
+    }
+
+    /// How a command reaches the broker: the one that was named, else the one that fleetps runs in the data folder.
+    ///
+    /// # Errors
+    /// When none was named and none was ever run there.
+    pub fn broker(&self) -> anyhow::Result<Broker> {
+        match self.given_broker() {
+            Some(broker) => Ok(broker),
+            None => Ok(fleetps_nats::server::broker_in(&self.data, Part::Api)?),
+        }
+    }
+
+    /// The settings file that says the same.
+    ///
+    /// # Errors
+    /// When a value cannot be written as TOML, such as a path that is not Unicode.
+    pub fn to_toml(&self) -> anyhow::Result<String> {
+        let rooms = [
+            Printed::of(&DataSettings { data: self.data.clone() })?,
+            Printed::of(&self.web)?,
+            Printed::of(&self.managed)?,
+            Printed::of(&self.broker)?,
+            Printed::of(&HostSettings { host: self.host.clone() })?,
+            Printed::of(&self.local)?,
+            Printed::of(&self.tls)?,
+            Printed::of(&self.wire)?,
+            Printed::of(&self.admission)?,
+            Printed::of(&self.sign_in)?,
+            Printed::of(&self.sample)?,
+            Printed::of(&self.history)?,
+            Printed::of(&self.backup)?,
+        ];
+        Ok(Printed::settings_file(HEADER, &rooms))
+    }
+}

@@ -1,0 +1,74 @@
+//! Rooms of settings whose parts only use them: pages, the managed broker, hosts of this process, backups.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
+
+use fleetps_nats::{bounds, settings::Flag, units};
+
+use crate::people::Auth;
+
+/// Simulated hosts at most: ten times what a fleet of one server has.
+const MAX_DEMO_HOSTS: usize = 100_000;
+const MINUTE: Duration = Duration::from_secs(60);
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+fleetps_nats::settings! {
+    /// How pages are served.
+    #[derive(Eq)]
+    pub struct WebSettings in "" {
+        /// Address where pages are served; port 0 takes a free one.
+        #[flag(Flag::takes("listen", "ADDR"))]
+        pub listen: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
+        /// Whether people have to sign in: on or off; off lets anybody on this machine do everything.
+        #[flag(Flag::takes("auth", "ON|OFF"))]
+        pub auth: Auth = Auth::On;
+    }
+}
+
+fleetps_nats::settings! {
+    /// The broker that fleetps runs where no other is named.
+    #[derive(Eq)]
+    pub struct ManagedBroker in "" {
+        /// Address where agents on other machines reach the managed broker, as in 0.0.0.0:4222; without it, only this machine
+        /// does.
+        #[flag(Flag::takes("broker-listen", "ADDR"))]
+        pub broker_listen: Option<SocketAddr> = None;
+        /// The nats-server to run; without it, the one on PATH, else one installed in the cache folder.
+        #[flag(Flag::takes("nats-server", "PATH"))]
+        pub nats_server: Option<PathBuf> = None;
+    }
+}
+
+fleetps_nats::settings! {
+    /// Which hosts this process samples.
+    #[derive(Eq)]
+    pub struct LocalHosts in "" {
+        /// Whether this host is sampled; --no-agent says it is not.
+        #[flag(Flag::clears("no-agent"))]
+        pub sample_this_host: bool = true;
+        /// Hosts of a simulated fleet beside the real one.
+        #[flag(Flag::takes("demo", "HOSTS"))]
+        pub demo_hosts: usize = 0,
+            in bounds::number(0..=MAX_DEMO_HOSTS, "a simulated host takes kilobytes of memory and its own processor time");
+    }
+}
+
+fleetps_nats::settings! {
+    /// When backups are taken, and where to.
+    #[derive(Eq)]
+    pub struct BackupSettings in "backup" {
+        /// Folder that gets a folder for each backup; none is taken where this is left out. On another disk, best on
+        /// another machine.
+        pub to: Option<PathBuf> = None;
+        /// A backup is taken when the newest is this old.
+        #[serde(with = "units::duration")]
+        pub every: Duration = DAY,
+            in bounds::duration(MINUTE..=366 * DAY, "each reads the whole history, and one that is a year old mends little");
+        /// Number of backups kept. Files that did not change are in the folder once.
+        // A week of days: a loss that nobody sees at once can still be mended.
+        pub keep: usize = 7, in bounds::number(1..=1000, "none would be no backup, and each takes some room");
+    }
+}

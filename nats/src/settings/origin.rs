@@ -1,0 +1,34 @@
+//! Where a value was given.
+
+use std::{fmt, path::Path, sync::Arc};
+
+/// Where a value was given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// In the code.
+    Default,
+    /// In a settings file.
+    File {
+        /// The file.
+        path: Arc<Path>,
+        /// The line, from 1.
+        line: usize,
+    },
+    /// In this environment variable.
+    Variable(String),
+    /// With this flag.
+    Flag(String),
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => write!(formatter, "the default"),
+            Self::File { path, line } => {
+                write!(formatter, "line {line} of the settings file {}", path.display())
+            }
+            Self::Variable(name) => write!(formatter, "the variable {name}"),
+            Self::Flag(name) => write!(formatter, "the flag {name}"),
+        }
+    }
+}
