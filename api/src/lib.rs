@@ -14,14 +14,13 @@
 //! `broker` is how requests ask it; `refusal` is every answer that is not a yes.
 //!
 //! `program` is what the command line leads to: `pipeline` runs everything in one process, as `cli` and `config` say
-//! (`brokers` is its broker, `starting` what is answered until then); `commands` answers in a terminal.
+//! (`starting` is what is answered until then); `commands` answers in a terminal.
 
 // They panic where nobody reads any more; `fleetps_nats::output` does not.
 #![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
 
 pub mod backups;
 mod broker;
-mod brokers;
 pub mod cli;
 pub mod commands;
 pub mod config;

@@ -15,7 +15,7 @@ use crate::config::Config;
 const BESIDE_THE_STREAM_BYTES: u64 = 1 << 30;
 
 /// The broker, as each part reaches it.
-pub(crate) enum Brokers {
+pub(super) enum Brokers {
     Managed(ManagedServer),
     Given(Broker),
 }
@@ -23,7 +23,7 @@ pub(crate) enum Brokers {
 impl Brokers {
     /// Starts the managed broker, and waits for whatever it lacks: a program, a port, room on the disk. `None` when it is
     /// to end instead.
-    pub(crate) async fn open(
+    pub(super) async fn open(
         config: &Config,
         health: &ServerHealth,
         ended: &CancellationToken,
@@ -66,7 +66,7 @@ impl Brokers {
         }
     }
 
-    pub(crate) fn of(&self, part: Part) -> Broker {
+    pub(super) fn of(&self, part: Part) -> Broker {
         match self {
             Self::Managed(server) => server.broker(part),
             Self::Given(broker) => broker.clone(),
@@ -74,7 +74,7 @@ impl Brokers {
     }
 
     /// Begins to answer the broker's questions about hosts that connect, where this process is to.
-    pub(crate) async fn admission(
+    pub(super) async fn admission(
         &self,
         config: &Config,
         host: &HostName,
@@ -95,14 +95,14 @@ impl Brokers {
     }
 
     /// How the managed broker is; nothing of another.
-    pub(crate) fn health(&self) -> ServerHealth {
+    pub(super) fn health(&self) -> ServerHealth {
         match self {
             Self::Managed(server) => server.health(),
             Self::Given(_) => ServerHealth::default(),
         }
     }
 
-    pub(crate) async fn stop(self) {
+    pub(super) async fn stop(self) {
         if let Self::Managed(server) = self {
             server.stop().await;
         }

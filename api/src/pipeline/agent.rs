@@ -1,0 +1,59 @@
+//! The agent of this machine, and a simulated fleet.
+
+use std::time::Duration;
+
+use fleetps_agent::simulate::SimulationSettings;
+use fleetps_nats::{HostName, server::Part, with_causes};
+
+use super::{broker::Brokers, parts::Parts};
+use crate::config::Config;
+
+/// Processes on each host of a demonstration.
+const DEMO_PROCESSES: usize = 200;
+/// How long the agent beside the server is left alone after it failed: what keeps it from running is mended by hand.
+const AGENT_AGAIN: Duration = Duration::from_secs(10);
+
+/// `config` without this machine's agent where the agent's key cannot be read: everything else runs.
+pub(super) fn without_broken_agent(mut config: Config, brokers: &Brokers) -> Config {
+    if config.local.sample_this_host
+        && let Err(error) = brokers.of(Part::Agent).check_key()
+    {
+        tracing::error!("this machine is not sampled: {}", with_causes(&error));
+        config.local.sample_this_host = false;
+    }
+    config
+}
+
+/// Samples this machine as `host`; tries again where that fails.
+pub(super) fn start(parts: &mut Parts, config: &Config, brokers: &Brokers, host: &HostName) {
+    let (settings, broker) = (config.sample.clone(), brokers.of(Part::Agent));
+    let (host, stop) = (host.clone(), parts.stop_token());
+    parts.spawn("the agent", async move {
+        while let Err(error) =
+            fleetps_agent::run(settings.clone(), broker.clone(), host.clone(), stop.clone()).await
+        {
+            let error = anyhow::Error::from(error);
+            tracing::error!("this machine is not sampled: {error:#}; trying again");
+            if stop.run_until_cancelled(tokio::time::sleep(AGENT_AGAIN)).await.is_none() {
+                break;
+            }
+        }
+        Ok(())
+    });
+}
+
+/// Publishes the hosts of a demonstration.
+pub(super) fn start_simulated(parts: &mut Parts, config: &Config, brokers: &Brokers) {
+    let broker = brokers.of(Part::Simulator);
+    let settings = SimulationSettings {
+        hosts: config.local.demo_hosts,
+        processes: DEMO_PROCESSES,
+        interval: config.sample.interval,
+        ..SimulationSettings::default()
+    };
+    let stop = parts.stop_token();
+    parts.spawn("the simulated fleet", async move {
+        fleetps_agent::simulate::run(settings, broker, stop).await?;
+        Ok(())
+    });
+}

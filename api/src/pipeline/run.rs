@@ -1,0 +1,82 @@
+//! All parts in one process.
+
+use std::time::Duration;
+
+use fleetps_agent::sample::os_host_name;
+use fleetps_nats::{HostName, lock::FolderLock, output, server::ServerHealth};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    agent,
+    announce::started,
+    broker::Brokers,
+    history,
+    parts::Parts,
+    web::{self, Entrance},
+};
+use crate::{config::Config, starting::listen};
+
+/// How long stopping may take: sealing what is buffered takes seconds. What is not stored then is still in the stream.
+const STOP_WITHIN: Duration = Duration::from_secs(30);
+
+/// Runs the whole pipeline until `ended` or until a part of it fails.
+///
+/// # Errors
+/// When a part cannot be started or fails, for another reason than a broker that is not there.
+pub async fn run_everything(mut config: Config, ended: CancellationToken) -> anyhow::Result<()> {
+    fleetps_ingestor::check_library()?;
+    let _lock = FolderLock::take(&config.data)?;
+    let host = config.host.clone().unwrap_or_else(|| HostName::from_os_name(&os_host_name()));
+    if config.broker.nats.is_none() {
+        config.history = config.history.with_broker_in(config.data.join("nats"));
+    }
+    let Some(listening) = ended.run_until_cancelled(listen(&config)).await else { return Ok(()) };
+    let (doors, address) = listening?;
+    let health = ServerHealth::default();
+    let (door, starting) = doors.open(&config, health.clone());
+    let Some(brokers) = Brokers::open(&config, &health, &ended).await? else { return Ok(()) };
+    let config = agent::without_broken_agent(config, &brokers);
+    let mut parts = Parts::default();
+    let entrance = Entrance { door, starting, address: address.clone() };
+    let start = start(&mut parts, &config, &brokers, &host, entrance);
+    let outcome = match ended.run_until_cancelled(start).await {
+        Some(Ok(sign_in)) => {
+            output::announce(format_args!("{}", started(&config, &(address + &sign_in), &host)));
+            parts.until(&ended).await
+        }
+        Some(Err(error)) => Err(error),
+        None => Ok(()),
+    };
+    let sealed = tokio::time::timeout(STOP_WITHIN, parts.stop()).await.unwrap_or_else(|_| {
+        tracing::error!("some parts did not stop within {} s and are cut off", STOP_WITHIN.as_secs());
+        Ok(())
+    });
+    brokers.stop().await;
+    outcome.and(sealed)
+}
+
+/// Starts the parts; returns how a first administrator comes in, empty where there is one.
+async fn start(
+    parts: &mut Parts,
+    config: &Config,
+    brokers: &Brokers,
+    host: &HostName,
+    entrance: Entrance,
+) -> anyhow::Result<String> {
+    let found = history::start(parts, config, brokers, host).await?;
+    if let Some(admission) = brokers.admission(config, host).await? {
+        let stop = parts.stop_token();
+        parts.spawn("admission", async move {
+            stop.run_until_cancelled(admission.run()).await;
+            Ok(())
+        });
+    }
+    let sign_in = web::start(parts, config, brokers, &found, entrance).await?;
+    if config.local.sample_this_host {
+        agent::start(parts, config, brokers, host);
+    }
+    if config.local.demo_hosts > 0 {
+        agent::start_simulated(parts, config, brokers);
+    }
+    Ok(sign_in)
+}

@@ -1,0 +1,60 @@
+//! The web server of the pipeline, and what keeps the broker's records beside it.
+
+use fleetps_nats::{patience::patiently, server::Part};
+
+use super::{
+    broker::Brokers,
+    parts::Parts,
+    people::{first_sign_in, people},
+};
+use crate::{
+    backups::{Backups, keep_backing_up},
+    config::Config,
+    recovery::{self, Found, StateHealth},
+    server,
+    starting::Starting,
+    tls::Door,
+};
+
+/// Where pages are served: the door, what answers there until the server does, and the address.
+pub(super) struct Entrance {
+    pub(super) door: Door,
+    pub(super) starting: Starting,
+    pub(super) address: String,
+}
+
+/// Starts the web server; returns how a first administrator comes in, empty where there is one. Waits for the broker.
+pub(super) async fn start(
+    parts: &mut Parts,
+    config: &Config,
+    brokers: &Brokers,
+    found: &Found,
+    entrance: Entrance,
+) -> anyhow::Result<String> {
+    let api = brokers.of(Part::Api);
+    let client = patiently("the web server", || api.connect("fleetps")).await?;
+    let people = people(config, &client, &entrance.address).await?;
+    let sign_in = first_sign_in(&people, &entrance.address, found, config).await?;
+    let records = found.health();
+    keep_state(parts, client.clone(), config, records.clone());
+    entrance.starting.end().await;
+    let health = server::Health { broker: brokers.health(), records };
+    let (history, stop) = (config.history.clone(), parts.stop_token());
+    parts.spawn("the web server", server::run(entrance.door, client, health, history, people, stop));
+    Ok(sign_in)
+}
+
+/// Saves the broker's records from now on, and takes the backups that are asked for.
+fn keep_state(parts: &mut Parts, client: async_nats::Client, config: &Config, health: StateHealth) {
+    let (data, stop) = (config.data.clone(), parts.stop_token());
+    let backups = Backups {
+        settings: config.backup.clone(),
+        data: data.clone(),
+        settings_file: config.settings_file.clone(),
+    };
+    let backing_up = keep_backing_up(client.clone(), backups, health.clone(), stop.clone());
+    parts.spawn("saving the broker's records", async move {
+        tokio::join!(recovery::keep_saving(client, &data, &health, stop), backing_up);
+        Ok(())
+    });
+}
