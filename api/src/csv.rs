@@ -8,20 +8,61 @@ use axum::{
     http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
-use serde_json::Value;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::Value as Json;
 
-use crate::display::is_treacherous;
+use crate::{
+    display::is_treacherous,
+    url::Url,
+    view::parameter::{self, Value, is_usual},
+};
 
 /// What a formula can begin with, in every width; programs take the wide ones for the others.
 const FORMULA_STARTS: [char; 13] = ['=', '+', '-', '@', '＝', '＋', '－', '＠', '﹦', '﹢', '﹣', '﹫', '−'];
 
-/// Whether `?format=csv` is asked for.
-pub fn is_asked_for(query: &str) -> bool {
-    form_urlencoded::parse(query.as_bytes()).any(|(name, value)| name == "format" && value == "csv")
+/// The parameter `format`: JSON unless CSV is asked for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Format {
+    /// JSON.
+    #[default]
+    Json,
+    /// CSV.
+    Csv,
+}
+
+impl Value for Format {
+    fn read(given: &str) -> Result<Self, String> {
+        Ok(if given == "csv" { Self::Csv } else { Self::Json })
+    }
+
+    fn written(&self) -> String {
+        match self {
+            Self::Json => "json",
+            Self::Csv => "csv",
+        }
+        .to_owned()
+    }
+}
+
+/// The query `T` of a route that answers in JSON or in CSV.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, bound = "T: Default + Serialize + DeserializeOwned")]
+pub struct InFormat<T> {
+    /// What is asked for.
+    #[serde(flatten)]
+    pub query: T,
+    /// In which form.
+    #[serde(with = "parameter", skip_serializing_if = "is_usual")]
+    pub format: Format,
+}
+
+/// The CSV that `json` answers `query` with, for a spreadsheet.
+pub fn url(json: Url, query: impl Default + Serialize + DeserializeOwned) -> Url {
+    json.with(&InFormat { query, format: Format::Csv })
 }
 
 /// Rows as a file called `name`.csv: the `columns` of JSON objects.
-pub fn answer(name: &str, columns: &[&str], rows: &[Value]) -> Response {
+pub fn answer(name: &str, columns: &[&str], rows: &[Json]) -> Response {
     file(name, table(columns, rows.iter().map(|row| columns.iter().map(|column| cell(&row[*column])))))
 }
 
@@ -49,10 +90,10 @@ pub fn file(name: &str, body: Vec<u8>) -> Response {
 }
 
 /// A value as a cell; what is not known is empty.
-pub fn cell(value: &Value) -> String {
+pub fn cell(value: &Json) -> String {
     match value {
-        Value::Null => String::new(),
-        Value::String(text) => text_cell(text),
+        Json::Null => String::new(),
+        Json::String(text) => text_cell(text),
         other => other.to_string(),
     }
 }

@@ -48,4 +48,5 @@ mod sight;
 mod starting;
 pub mod state;
 pub mod tls;
+mod url;
 pub mod view;

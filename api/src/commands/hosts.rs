@@ -5,8 +5,7 @@ use super::{
     field::{Field, Form, rows},
     table::render,
 };
-use crate::config::Config;
-use crate::live::now_us;
+use crate::{config::Config, live::now_us, url::Url};
 
 const FIELDS: [Field; 9] = [
     Field::new("host", "HOST", Form::Text),
@@ -25,7 +24,7 @@ const FIELDS: [Field; 9] = [
 /// # Errors
 /// When the server cannot be reached.
 pub fn hosts(asked: &Asked, config: &Config) -> anyhow::Result<()> {
-    asked.show(config, "/api/v1/hosts", &[], |answer| {
+    asked.show(config, &Url::hosts(), &[], |answer| {
         let cells =
             rows(answer, "hosts").iter().map(|host| FIELDS.map(|field| field.cell(host, now_us())).to_vec());
         render(&FIELDS.map(|field| field.heading()), cells)

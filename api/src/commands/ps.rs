@@ -7,11 +7,10 @@ use serde_json::Value;
 use super::{
     Asked,
     field::{Field, Form, rows, time_us},
-    server::part,
     table::render,
     tree,
 };
-use crate::{config::Config, display::time};
+use crate::{config::Config, display::time, url::Url};
 
 /// The name of what stands last in every row, behind the branches of the tree.
 const COMMAND: &str = "command_line";
@@ -70,7 +69,7 @@ pub struct PsArgs {
 /// When a column is unknown, or the server cannot be reached or refuses.
 pub fn ps(args: &PsArgs, config: &Config) -> anyhow::Result<()> {
     let fields = args.columns.iter().map(|name| field(name.trim())).collect::<anyhow::Result<Vec<_>>>()?;
-    let path = format!("/api/v1/hosts/{}/processes", part(&args.host));
+    let path = Url::host_processes(&args.host);
     args.asked.show(config, &path, &parameters(args, &fields), |answer| {
         if let (Some(_), Some(captured_at_us)) = (&args.at, time_us(&answer["captured_at"])) {
             fleetps_nats::errln!("As of {}, the last snapshot then.", time(captured_at_us));

@@ -13,6 +13,7 @@ use crate::{
     display::visible,
     people::{Local, Secret, tokens},
     tls::TlsSettings,
+    url::Url,
 };
 
 /// The server that is asked where none is named and none was started on this machine.
@@ -44,7 +45,7 @@ impl Asked {
     pub(super) fn show(
         &self,
         config: &Config,
-        path: &str,
+        path: &Url,
         parameters: &[(&str, String)],
         table: impl FnOnce(&Value) -> String,
     ) -> anyhow::Result<()> {
@@ -74,7 +75,7 @@ impl Asked {
 }
 
 impl Local {
-    fn get(&self, path: &str, parameters: &[(&str, String)], roots: RootCerts) -> anyhow::Result<Value> {
+    fn get(&self, path: &Url, parameters: &[(&str, String)], roots: RootCerts) -> anyhow::Result<Value> {
         let url = format!("{}{path}", self.server.trim_end_matches('/'));
         let config = ureq::Agent::config_builder()
             .timeout_global(Some(PATIENCE))
@@ -129,9 +130,4 @@ fn reservations(answer: &Value) -> Vec<String> {
         _ => None,
     };
     missing.into_iter().chain(coarse).collect()
-}
-
-/// A name as one part of a path.
-pub(super) fn part(name: &str) -> String {
-    percent_encoding::utf8_percent_encode(name, percent_encoding::NON_ALPHANUMERIC).to_string()
 }

@@ -7,7 +7,7 @@ use super::{
     field::{Field, Form, rows},
     table::render,
 };
-use crate::config::Config;
+use crate::{config::Config, url::Url};
 
 const HOST_AND_PID: [Field; 2] = [Field::new("host", "HOST", Form::Text), Field::new("pid", "PID", Form::Id)];
 const COUNTS: [Field; 2] =
@@ -64,7 +64,7 @@ pub fn top(args: &TopArgs, config: &Config) -> anyhow::Result<()> {
     parameters.extend(args.host.clone().map(|host| ("host", host)));
     let whose = if args.group == "process" { HOST_AND_PID } else { COUNTS };
     let fields: Vec<_> = whose.into_iter().chain(FIGURES).chain([KEY]).collect();
-    args.asked.show(config, "/api/v1/top", &parameters, |answer| {
+    args.asked.show(config, &Url::top().api(), &parameters, |answer| {
         // No column is an age, so the moment of the answer does not matter.
         let cells =
             rows(answer, "top").iter().map(|row| fields.iter().map(|field| field.cell(row, 0)).collect());

@@ -9,6 +9,7 @@ use crate::{
     config::Config,
     display::time,
     people::{Accounts, By, Grant, Local, Secret, SignsIn, User, UserName},
+    url::Url,
 };
 
 const HEADINGS: [Heading<'_>; 4] = [heading("NAME"), heading("STATE"), heading("GRANTED"), heading("ADDED")];
@@ -92,8 +93,8 @@ fn print_link(config: &Config, secret: &Secret) {
     let server = Local::read(&config.data)
         .map_or_else(|| format!("http://{}", config.web.listen), |local| local.server);
     fleetps_nats::outln!(
-        "{server}/welcome/{}\nworks once, within a day: whoever has it chooses the password",
-        secret.text()
+        "{server}{}\nworks once, within a day: whoever has it chooses the password",
+        Url::welcome(&secret.text())
     );
 }
 

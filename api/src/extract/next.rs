@@ -1,8 +1,24 @@
 //! The page to return to after signing in or confirming: the parameter `next`.
 
-/// The address of a page that leads back to `next` afterwards.
-pub fn with_next(page: &str, next: &str) -> String {
-    format!("{page}?{}", form_urlencoded::Serializer::new(String::new()).append_pair("next", next).finish())
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    url::Url,
+    view::parameter::{self, is_usual},
+};
+
+/// The query of a page that leads somewhere else afterwards.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct NextQuery {
+    /// Where to.
+    #[serde(with = "parameter", skip_serializing_if = "is_usual")]
+    pub next: String,
+}
+
+/// `page`, which leads back to `next` afterwards.
+pub fn with_next(page: Url, next: &str) -> Url {
+    page.with(&NextQuery { next: next.to_owned() })
 }
 
 /// The page of this server that `next` names; the fleet for anything else.

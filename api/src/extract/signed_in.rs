@@ -11,6 +11,7 @@ use crate::{
     people::{Accounts, Person},
     refusal::Refusal,
     state::AppState,
+    url::Url,
 };
 
 /// What is known of people; a refusal where sign-in is off.
@@ -66,6 +67,6 @@ where
         if accounts(&shared).is_ok_and(|accounts| accounts.is_confirmed(&signed_in.session)) {
             return Ok(Self(signed_in));
         }
-        Err(Redirect::to(&with_next("/confirm", parts.uri.path())).into_response())
+        Err(Redirect::to(&with_next(Url::confirm(), parts.uri.path()).to_string()).into_response())
     }
 }

@@ -20,6 +20,7 @@ use crate::{
     },
     refusal::Refusal,
     state::AppState,
+    url::Url,
 };
 
 /// How long a token can hold, in days; the second is what the form begins with.
@@ -92,7 +93,7 @@ pub async fn change_password(
         false => Err(PeopleError::Password("it was not repeated as it was")),
     };
     match changed {
-        Ok(sign_in) => Ok(signed_in(&sign_in, visit.came, "/account")),
+        Ok(sign_in) => Ok(signed_in(&sign_in, visit.came, &Url::account().to_string())),
         Err(error) => AccountPage::of(layout, who, accounts).after(error),
     }
 }
@@ -104,7 +105,7 @@ pub async fn end_session(
     form: Form,
 ) -> Result<Response, Refusal> {
     accounts(&shared)?.end_session(&person, &form.field("session")).await?;
-    Ok(Redirect::to("/account").into_response())
+    Ok(Redirect::to(&Url::account().to_string()).into_response())
 }
 
 /// Makes a token, and shows it once.
@@ -137,7 +138,7 @@ pub async fn revoke_token(
     form: Form,
 ) -> Result<Response, Refusal> {
     accounts(&shared)?.revoke_token(&person, &form.field("token")).await?;
-    Ok(Redirect::to("/account").into_response())
+    Ok(Redirect::to(&Url::account().to_string()).into_response())
 }
 
 /// The grant in the fields `role`, `groups` and `hides` of a form.

@@ -13,7 +13,7 @@ use axum::{
 };
 use rust_embed::RustEmbed;
 
-use crate::refusal::Refusal;
+use crate::{refusal::Refusal, url::Url};
 
 /// Every file of the folder.
 #[derive(RustEmbed)]
@@ -34,12 +34,12 @@ static VERSION: LazyLock<String> = LazyLock::new(|| {
 
 /// Where the assets of this build are.
 pub fn prefix() -> String {
-    format!("/assets/{}", *VERSION)
+    Url::assets(&VERSION).to_string()
 }
 
 /// One asset.
 pub async fn file(Path((version, file)): Path<(String, String)>) -> Result<impl IntoResponse, Refusal> {
-    let missing = || Refusal::no_such_path(&format!("/assets/{version}/{file}"));
+    let missing = || Refusal::no_such_path(Url::asset(&version, &file).path());
     if version != *VERSION {
         return Err(missing());
     }

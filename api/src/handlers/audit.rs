@@ -1,24 +1,27 @@
 //! Who did what: the page for administrators. Newest first; older ones by `to`.
 
+use std::time::Duration;
+
 use askama::Template;
-use axum::{
-    extract::{RawQuery, State},
-    response::Response,
-};
-use fleetps_ingestor::audit::AuditQuery;
+use axum::{extract::State, response::Response};
+use fleetps_ingestor::audit;
+use serde::{Deserialize, Serialize};
 
 use super::page::{self, Layout};
 use crate::{
-    display,
+    csv, display,
+    extract::Query,
     live::now_us,
     people::Person,
     refusal::Refusal,
     state::AppState,
+    url::Url,
     view::{
-        audit, links,
-        query::{self, BadParameter},
-        span::{RangeLink, SpanQuery},
+        audit as audit_table,
+        parameter::{self, BadParameter, Count, is_usual},
+        span::{PageSpan, RangeLink},
         table::Table,
+        when::SpanQuery,
     },
 };
 
@@ -27,74 +30,68 @@ const USUAL_ENTRIES: usize = 200;
 /// The most entries at once.
 const MAX_ENTRIES: usize = 20_000;
 
-/// Which entries.
-#[derive(Debug, Clone)]
-pub struct AuditFilter {
+/// The span unless one is given.
+const USUAL_SPAN: Duration = Duration::from_secs(7 * 86_400);
+
+/// The query of the audit.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct AuditQuery {
+    /// A part of a name.
+    #[serde(with = "parameter", skip_serializing_if = "is_usual")]
+    pub who: String,
+    /// What was done.
+    #[serde(with = "parameter", skip_serializing_if = "is_usual")]
+    pub action: String,
+    /// To which host.
+    #[serde(with = "parameter", skip_serializing_if = "is_usual")]
+    pub host: String,
+    /// The most entries.
+    #[serde(with = "parameter", skip_serializing_if = "is_usual")]
+    pub limit: Count<USUAL_ENTRIES, MAX_ENTRIES, 1>,
     /// When.
+    #[serde(flatten)]
     pub span: SpanQuery,
-    who: String,
-    action: String,
-    host: String,
-    limit: usize,
 }
 
-impl AuditFilter {
-    /// Reads it from the part of the URL behind the question mark.
-    pub fn parse(text: &str) -> Result<Self, BadParameter> {
+/// Entries that are asked for.
+#[derive(Debug, Clone)]
+pub struct AuditRequest {
+    /// The query.
+    pub query: AuditQuery,
+    /// When.
+    pub span: PageSpan,
+}
+
+impl AuditRequest {
+    /// What `query` means now.
+    ///
+    /// # Errors
+    /// When its span ends before it begins.
+    pub fn of(query: AuditQuery) -> Result<Self, BadParameter> {
         let now_us = now_us();
-        let mut parsed = Self {
-            // What was written down just now is in it, by whichever clock.
-            span: SpanQuery::parse(text, now_us.saturating_add(60_000_000), now_us, "7d")?,
-            who: String::new(),
-            action: String::new(),
-            host: String::new(),
-            limit: USUAL_ENTRIES,
-        };
-        for (name, value) in form_urlencoded::parse(text.as_bytes()).filter(|(_, value)| !value.is_empty()) {
-            match name.as_ref() {
-                "who" => parsed.who = value.into_owned(),
-                "action" => parsed.action = value.into_owned(),
-                "host" => parsed.host = value.into_owned(),
-                "limit" => parsed.limit = query::number("limit", &value, MAX_ENTRIES)?.max(1),
-                _ => {}
-            }
-        }
-        Ok(parsed)
+        // What was written down just now is in it, by whichever clock.
+        let end_us = now_us.saturating_add(60_000_000);
+        let span = PageSpan::of(query.span.clone(), end_us, now_us, USUAL_SPAN)?;
+        Ok(Self { query, span })
     }
 
     /// The same as a question.
-    pub fn question(&self) -> AuditQuery {
+    pub fn question(&self) -> audit::AuditQuery {
         let given = |text: &String| (!text.is_empty()).then(|| text.clone());
-        AuditQuery {
+        audit::AuditQuery {
             from_us: self.span.span.from_us,
             to_us: self.span.span.to_us,
-            who: given(&self.who),
-            action: given(&self.action),
-            host: given(&self.host),
-            limit: self.limit,
+            who: given(&self.query.who),
+            action: given(&self.query.action),
+            host: given(&self.query.host),
+            limit: self.query.limit.get(),
         }
     }
 
-    /// What the URL says beside the span.
-    fn parameters(&self) -> Vec<(&'static str, String)> {
-        let texts = [("who", &self.who), ("action", &self.action), ("host", &self.host)];
-        let given = texts.into_iter().filter(|(_, text)| !text.is_empty());
-        let mut parameters: Vec<_> = given.map(|(name, text)| (name, text.clone())).collect();
-        if self.limit != USUAL_ENTRIES {
-            parameters.push(("limit", self.limit.to_string()));
-        }
-        parameters
-    }
-
-    /// All that the URL says.
-    fn all_parameters(&self) -> Vec<(&'static str, String)> {
-        self.span.behind(self.parameters())
-    }
-
-    /// The address of the entries until `at_us` of the one shown last; it is shown again with those of the same moment.
-    pub fn older(&self, path: &str, at_us: i64) -> String {
-        let older = Self { span: self.span.until(at_us.saturating_add(1)), ..self.clone() };
-        query::url(path, &older.all_parameters())
+    /// The query for the entries until `at_us` of the one shown last; it is shown again with those of the same moment.
+    pub fn older(&self, at_us: i64) -> AuditQuery {
+        AuditQuery { span: self.span.until(at_us.saturating_add(1)), ..self.query.clone() }
     }
 }
 
@@ -103,20 +100,26 @@ impl AuditFilter {
 #[template(path = "audit.html")]
 struct AuditPage {
     layout: Layout,
-    filter: AuditFilter,
+    query: AuditQuery,
+    span: PageSpan,
     table: Table,
     total: String,
-    older: Option<String>,
+    older: Option<Url>,
     unreadable: Vec<String>,
 }
 
 impl AuditPage {
     fn ranges(&self) -> Vec<RangeLink> {
-        self.filter.span.ranges("/audit", &self.filter.parameters())
+        self.span.ranges(&Url::audit().with(&AuditQuery { span: SpanQuery::default(), ..self.query.clone() }))
     }
 
-    fn csv(&self) -> String {
-        links::csv("/api/v1/audit", self.filter.all_parameters())
+    fn csv(&self) -> Url {
+        csv::url(Url::audit().api(), self.query.clone())
+    }
+
+    /// What the form carries along: the span.
+    fn carried(&self) -> Vec<(String, String)> {
+        Url::audit().with(&self.query.span).parameters()
     }
 }
 
@@ -125,18 +128,19 @@ pub async fn page(
     layout: Layout,
     State(shared): State<AppState>,
     person: Person,
-    RawQuery(text): RawQuery,
+    Query(query): Query<AuditQuery>,
 ) -> Result<Response, Refusal> {
-    let filter = AuditFilter::parse(&text.unwrap_or_default())?;
-    let found = shared.records.search(&person, filter.question()).await?;
+    let request = AuditRequest::of(query)?;
+    let found = shared.records.search(&person, request.question()).await?;
     let last_us = found.entries.last().map(|last| last.entry.at_us);
     let is_more = found.total > found.entries.len() as u64;
     page::render(&AuditPage {
         layout,
-        table: audit::table(&found.entries),
+        table: audit_table::table(&found.entries),
         total: display::count(found.total),
-        older: last_us.filter(|_| is_more).map(|last_us| filter.older("/audit", last_us)),
+        older: last_us.filter(|_| is_more).map(|last_us| Url::audit().with(&request.older(last_us))),
         unreadable: found.unreadable.iter().map(ToString::to_string).collect(),
-        filter,
+        query: request.query,
+        span: request.span,
     })
 }

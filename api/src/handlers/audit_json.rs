@@ -3,16 +3,23 @@
 //! Parameters: `from`, `to`, `range`, `who` (a part of the name), `action` (`sign-in`, or `token` for all that begin with
 //! `token.`), `host`, `limit`. `older` is the address of the entries before these, when there are more.
 
-use axum::{
-    extract::{RawQuery, State},
-    http::StatusCode,
-    response::Response,
-};
+use axum::{extract::State, http::StatusCode, response::Response};
 use fleetps_nats::audit::Chained;
 use serde_json::{Value, json};
 
-use super::{audit::AuditFilter, json};
-use crate::{csv, display::time_exact, people::Person, refusal::Refusal, state::AppState};
+use super::{
+    audit::{AuditQuery, AuditRequest},
+    json,
+};
+use crate::{
+    csv::{self, Format, InFormat},
+    display::time_exact,
+    extract::Query,
+    people::Person,
+    refusal::Refusal,
+    state::AppState,
+    url::Url,
+};
 
 /// The columns of the CSV form: those of the history's table.
 const COLUMNS: [&str; 10] = [
@@ -48,21 +55,22 @@ fn row(chained: &Chained) -> Value {
 pub async fn list(
     State(shared): State<AppState>,
     person: Person,
-    RawQuery(text): RawQuery,
+    Query(InFormat { query, format }): Query<InFormat<AuditQuery>>,
 ) -> Result<Response, Refusal> {
-    let text = text.unwrap_or_default();
-    let filter = AuditFilter::parse(&text)?;
-    let found = shared.records.search(&person, filter.question()).await?;
+    let request = AuditRequest::of(query)?;
+    let found = shared.records.search(&person, request.question()).await?;
     let rows: Vec<Value> = found.entries.iter().map(row).collect();
-    if csv::is_asked_for(&text) {
+    if format == Format::Csv {
         return Ok(csv::answer("audit", &COLUMNS, &rows));
     }
     let last_us = found.entries.last().map(|last| last.entry.at_us);
     let is_more = found.total > found.entries.len() as u64;
-    let older = last_us.filter(|_| is_more).map(|last_us| filter.older("/api/v1/audit", last_us));
+    let older = last_us
+        .filter(|_| is_more)
+        .map(|last_us| Url::audit().api().with(&request.older(last_us)).to_string());
     let answer = json!({
-        "from": time_exact(filter.span.span.from_us),
-        "to": time_exact(filter.span.span.to_us),
+        "from": time_exact(request.span.span.from_us),
+        "to": time_exact(request.span.span.to_us),
         "total": found.total,
         "older": older,
         "incomplete": found.unreadable.iter().map(ToString::to_string).collect::<Vec<_>>(),

@@ -1,33 +1,35 @@
 //! What changed on a host between two moments.
 
 use askama::Template;
-use axum::{
-    extract::{Path, RawQuery},
-    response::Response,
-};
+use axum::response::{self, Response};
 use fleetps_ingestor::history::{self, Diff, NoSnapshot, Resolution, Span};
 use fleetps_nats::HostName;
+use serde::{Deserialize, Serialize};
 
 use super::{
-    host_head::{HostHead, Tab, Visit, visit_span},
-    no_snapshot, nothing,
+    host_head::{HostHead, visit_span},
+    no_snapshot,
     page::{self, Layout},
 };
 use crate::{
+    csv,
+    extract::{Host, Query},
     live::{HostState, Moment, now_us},
     refusal::Refusal,
     sight::{
         Sight,
         travel::{self, Then, Travelled},
     },
+    url::{HostTab, Url},
     view::{
         View,
         diff::{self, Section},
-        links,
-        query::{self, BadParameter},
+        parameter::{self, Count, is_usual},
+        query::MAX_ROWS,
         span::Stamp,
         system,
-        travel::{Links, When},
+        travel::{Links, TimeQuery, When, host_at},
+        when::SpanQuery,
     },
 };
 
@@ -97,11 +99,16 @@ async fn at(sight: &Sight, host: &HostName, at_us: i64) -> Result<Travelled, Ref
     }
 }
 
-/// Reads how many changes of each kind to show.
-pub fn rows(text: &str) -> Result<usize, BadParameter> {
-    let given =
-        form_urlencoded::parse(text.as_bytes()).find(|(name, value)| name == "rows" && !value.is_empty());
-    given.map_or(Ok(USUAL_ROWS), |(_, value)| query::number("rows", &value, query::MAX_ROWS))
+/// The query of the page.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct DiffQuery {
+    /// The most changes of each kind.
+    #[serde(with = "parameter", skip_serializing_if = "is_usual")]
+    pub rows: Count<USUAL_ROWS, MAX_ROWS>,
+    /// The span, or the moment at its end.
+    #[serde(flatten)]
+    pub when: TimeQuery,
 }
 
 /// The page of what changed.
@@ -120,7 +127,7 @@ struct DiffPage {
 
 impl DiffPage {
     /// The nearest snapshots: what they are, the same page from or to them, and when they were captured.
-    fn nearest(&self, end: &End, nothing: &NoSnapshot) -> Vec<(&'static str, String, Stamp)> {
+    fn nearest(&self, end: &End, nothing: &NoSnapshot) -> Vec<(&'static str, Url, Stamp)> {
         let there = |(label, at_us): (&'static str, i64)| {
             let span = match end {
                 End::From => Span { from_us: at_us, ..self.span },
@@ -133,21 +140,24 @@ impl DiffPage {
     }
 
     /// The two snapshots: the host as it was, and when.
-    fn ends(&self, diff: &Diff) -> [(String, Stamp); 2] {
-        [diff.from_us, diff.to_us].map(|at_us| (links::host_at(&self.head.host, at_us), Stamp::of(at_us)))
+    fn ends(&self, diff: &Diff) -> [(Url, Stamp); 2] {
+        let host = self.head.host.as_str();
+        [diff.from_us, diff.to_us].map(|at_us| (host_at(host, at_us), Stamp::of(at_us)))
     }
 
     /// The page with every change.
-    fn more(&self) -> Option<String> {
+    fn more(&self) -> Option<Url> {
         let is_cut = self.sections.iter().any(|section| section.count > self.rows);
-        let parameters = vec![("rows", query::MAX_ROWS.to_string())];
-        is_cut.then(|| Links { parameters, ..self.links.clone() }.to(&self.links.when))
+        let query = DiffQuery { rows: Count::MOST, when: TimeQuery::from(&self.links.when) };
+        is_cut.then(|| self.url().with(&query))
     }
 
-    fn csv(&self) -> String {
-        let parameters =
-            When { at_us: None, span: Some(self.span), range: None, is_relative: false }.parameters();
-        links::csv(&format!("/api/v1{}", self.links.path), parameters)
+    fn csv(&self) -> Url {
+        csv::url(self.url().api(), SpanQuery::of(self.span))
+    }
+
+    fn url(&self) -> Url {
+        Url::host(self.head.host.as_str(), HostTab::Diff)
     }
 }
 
@@ -155,25 +165,21 @@ impl DiffPage {
 pub async fn page(
     layout: Layout,
     sight: Sight,
-    Path(host): Path<String>,
-    RawQuery(text): RawQuery,
-) -> Result<Response, Refusal> {
-    let text = text.unwrap_or_default();
-    let (when, rows) = (When::parse(&text, now_us())?, rows(&text)?);
-    let parameters = if rows == USUAL_ROWS { Vec::new() } else { vec![("rows", rows.to_string())] };
-    let links = Links { parameters, ..Tab::Diff.links(&host, when) };
+    Query(query): Query<DiffQuery>,
+    Host(host): Host,
+) -> response::Result<Response> {
+    let timeless = DiffQuery { when: TimeQuery::default(), ..query.clone() };
+    let page = Url::host(host.as_str(), HostTab::Diff).with(&timeless);
+    let links = Links { page, when: query.when.resolve(now_us())? };
     let timeline = links.when.span(now_us());
     let span = Span { to_us: links.when.at_us.unwrap_or(timeline.to_us), ..timeline };
-    let (head, moment) = match visit_span(&sight, &host, Tab::Diff, links.clone()).await? {
-        Visit::Moment(head, moment) => (head, moment),
-        Visit::Nothing(head, why) => return nothing::page(layout, head, &why),
-        Visit::Elsewhere(response) => return Ok(response),
-    };
-    let answer = compare(&sight, &moment.summary.host, span, links.when.span.is_some()).await?;
+    let (head, moment) = visit_span(&sight, &host, HostTab::Diff, links.clone()).await?.moment(&layout)?;
+    let answer = compare(&sight, &host, span, links.when.span.is_some()).await?;
+    let rows = query.rows.get();
     let sections = match &answer {
-        Answer::Changed(diff, _) => diff::sections(diff, &format!("/hosts/{host}"), rows),
+        Answer::Changed(diff, _) => diff::sections(diff, host.as_str(), rows),
         Answer::Nothing(..) => Vec::new(),
     };
     let view = View { fields: system::head_fields(&moment, now_us()), ..View::default() };
-    page::render(&DiffPage { layout, head, view, answer, sections, span, links, rows })
+    Ok(page::render(&DiffPage { layout, head, view, answer, sections, span, links, rows })?)
 }

@@ -1,10 +1,8 @@
 //! `/api/v1/hosts/{host}/diff`: what changed on a host between `from` and `to` (or over the last `range`), as JSON or CSV.
 
-use axum::{
-    extract::{Path, RawQuery},
-    http::StatusCode,
-    response::Response,
-};
+use std::time::Duration;
+
+use axum::{http::StatusCode, response::Response};
 use fleetps_ingestor::history::{Changed, Diff, NoSnapshot};
 use fleetps_nats::snapshot::Process;
 use serde_json::{Value, json};
@@ -13,17 +11,20 @@ use super::{
     diff::{Answer, End, compare},
     json::{self, AboutPast},
     listing::{self, List},
-    no_snapshot, page,
+    no_snapshot,
 };
 use crate::{
-    csv,
+    csv::{Format, InFormat},
     display::time_exact,
+    extract::{Host, Query},
     live::now_us,
     refusal::Refusal,
     sight::Sight,
-    view::{span::SpanQuery, when},
+    view::when::{self, SpanQuery},
 };
 
+/// The span unless one is given.
+const USUAL_SPAN: Duration = Duration::from_secs(3_600);
 /// The columns of the CSV form: what is known of the process as it was, and as it is.
 const COLUMNS: [&str; 13] = [
     "change",
@@ -44,26 +45,23 @@ const COLUMNS: [&str; 13] = [
 /// The changes.
 pub async fn list(
     sight: Sight,
-    Path(host): Path<String>,
-    RawQuery(text): RawQuery,
+    Host(host): Host,
+    Query(InFormat { query, format }): Query<InFormat<SpanQuery>>,
 ) -> Result<Response, Refusal> {
-    let text = text.unwrap_or_default();
-    let name = page::host_name(&host)?;
-    let query = SpanQuery::parse(&text, now_us(), now_us(), "1h")?;
-    let given = !query.given("from").is_empty();
-    let (diff, resolution) = match compare(&sight, &name, query.span, given).await? {
+    let span = query.resolve(now_us(), now_us(), USUAL_SPAN)?;
+    let (diff, resolution) = match compare(&sight, &host, span, query.from.is_some()).await? {
         Answer::Changed(diff, resolution) => (diff, resolution),
-        Answer::Nothing(_, NoSnapshot::UnknownHost) => return Err(Refusal::no_such_host(&host)),
+        Answer::Nothing(_, NoSnapshot::UnknownHost) => return Err(Refusal::no_such_host(host.as_str())),
         Answer::Nothing(end, nothing) => return Err(no_snapshot(end, &nothing)),
     };
-    if csv::is_asked_for(&text) {
+    if format == Format::Csv {
         let rows = rows(&diff);
         let list =
             List { name: "changes", columns: &COLUMNS, rows, resolution, about: listing::fields(json!({})) };
-        return Ok(listing::answer(&sight, &text, list));
+        return Ok(listing::answer(&sight, format, list));
     }
     let answer = json!({
-        "host": host,
+        "host": host.as_str(),
         "from": time_exact(diff.from_us),
         "to": time_exact(diff.to_us),
         "rebooted": diff.rebooted,

@@ -1,33 +1,34 @@
 //! What happened, on one host or anywhere: processes that started and exited, hosts that fell silent. Newest first; older
 //! ones by `to`.
 
+use std::time::Duration;
+
 use askama::Template;
-use axum::{
-    extract::{Path, RawQuery},
-    response::Response,
-};
+use axum::response::{self, Response};
 use fleetps_ingestor::history::{Event, EventKind, Listing, SetAside};
 use fleetps_nats::HostName;
+use serde::{Deserialize, Serialize};
 
 use super::{
-    host_head::{HostHead, Tab, Visit, visit_span},
-    nothing,
+    host_head::{HostHead, visit_span},
     page::{self, Layout},
 };
 use crate::{
-    display,
+    csv, display,
+    extract::{Host, Query},
     live::now_us,
     refusal::Refusal,
     sight::Sight,
+    url::{HostTab, Url},
     view::{
         View,
         events::{self, KINDS},
-        links,
-        query::{self, BadParameter},
-        span::{RangeLink, SpanQuery},
+        parameter::{self, BadParameter, Count, is_usual},
+        span::{PageSpan, RangeLink},
         system,
         table::Table,
-        travel::{Links, When},
+        travel::{Links, TimeQuery},
+        when::SpanQuery,
     },
 };
 
@@ -35,68 +36,55 @@ use crate::{
 const USUAL_EVENTS: usize = 200;
 /// The most events at once: a host with thousands of processes loses them all in one moment when it is booted.
 const MAX_EVENTS: usize = 20_000;
-/// Which events.
-#[derive(Debug, Clone)]
+/// The span of events anywhere unless one is given.
+const USUAL_SPAN: Duration = Duration::from_secs(86_400);
+
+/// The query of events.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct EventsQuery {
+    /// Of which kinds; of all where none is named.
+    #[serde(rename = "kind", with = "parameter::list", skip_serializing_if = "is_usual")]
+    pub kinds: Vec<EventKind>,
+    /// The most events.
+    #[serde(with = "parameter", skip_serializing_if = "is_usual")]
+    pub limit: Count<USUAL_EVENTS, MAX_EVENTS, 1>,
     /// When.
+    #[serde(flatten)]
     pub span: SpanQuery,
+}
+
+/// The query of a host's page of events.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct HostEventsQuery {
+    #[serde(rename = "kind", with = "parameter::list", skip_serializing_if = "is_usual")]
     kinds: Vec<EventKind>,
-    limit: usize,
+    #[serde(with = "parameter", skip_serializing_if = "is_usual")]
+    limit: Count<USUAL_EVENTS, MAX_EVENTS, 1>,
+    #[serde(flatten)]
+    when: TimeQuery,
 }
 
-impl EventsQuery {
-    /// Reads it from the part of the URL behind the question mark.
-    pub fn parse(text: &str) -> Result<Self, BadParameter> {
+/// Events that are asked for.
+#[derive(Debug, Clone)]
+pub struct EventsRequest {
+    /// The query.
+    pub query: EventsQuery,
+    /// When.
+    pub span: PageSpan,
+}
+
+impl EventsRequest {
+    /// What `query` means now.
+    ///
+    /// # Errors
+    /// When its span ends before it begins.
+    pub fn of(query: EventsQuery) -> Result<Self, BadParameter> {
         let now_us = now_us();
-        let mut parsed = Self {
-            span: SpanQuery::parse(text, now_us, now_us, "1d")?,
-            kinds: Vec::new(),
-            limit: USUAL_EVENTS,
-        };
-        for (name, value) in form_urlencoded::parse(text.as_bytes()).filter(|(_, value)| !value.is_empty()) {
-            match name.as_ref() {
-                "kind" => {
-                    for name in value.split(',') {
-                        parsed.kinds.push(kind(name)?);
-                    }
-                }
-                "limit" => parsed.limit = query::number("limit", &value, MAX_EVENTS)?.max(1),
-                _ => {}
-            }
-        }
-        Ok(parsed)
+        let span = PageSpan::of(query.span.clone(), now_us, now_us, USUAL_SPAN)?;
+        Ok(Self { query, span })
     }
-
-    /// What the URL says beside the span.
-    fn parameters(&self) -> Vec<(&'static str, String)> {
-        let mut parameters = Vec::new();
-        if !self.kinds.is_empty() {
-            let names: Vec<&str> = self.kinds.iter().copied().map(events::id).collect();
-            parameters.push(("kind", names.join(",")));
-        }
-        if self.limit != USUAL_EVENTS {
-            parameters.push(("limit", self.limit.to_string()));
-        }
-        parameters
-    }
-
-    /// All that the URL says.
-    fn all_parameters(&self) -> Vec<(&'static str, String)> {
-        self.span.behind(self.parameters())
-    }
-
-    /// The address of these events.
-    pub fn url(&self, path: &str) -> String {
-        query::url(path, &self.all_parameters())
-    }
-}
-
-fn kind(name: &str) -> Result<EventKind, BadParameter> {
-    let known = || KINDS.map(events::id).join(", ");
-    let found = KINDS.into_iter().find(|kind| events::id(*kind) == name);
-    found.ok_or_else(|| {
-        BadParameter::new("kind", name, format!("one of {}, or several with commas between", known()))
-    })
 }
 
 /// The page of all events.
@@ -105,6 +93,7 @@ fn kind(name: &str) -> Result<EventKind, BadParameter> {
 struct EventsPage {
     layout: Layout,
     set_aside: Vec<SetAside>,
+    span: PageSpan,
     list: EventList,
 }
 
@@ -120,23 +109,25 @@ struct HostEventsPage {
 
 /// A list of events with the links around it.
 struct EventList {
-    path: String,
+    /// The page without parameters, and its JSON.
+    page: Url,
+    json: Url,
     query: EventsQuery,
     table: Table,
     total: String,
-    older: Option<String>,
+    older: Option<Url>,
 }
 
 /// A place in the switch between kinds.
 struct KindLink {
     label: &'static str,
-    href: String,
+    href: Url,
     current: bool,
 }
 
 impl EventList {
     fn new(
-        path: String,
+        page: Url,
         query: EventsQuery,
         listing: Listing<Event>,
         older: Option<EventsQuery>,
@@ -145,8 +136,9 @@ impl EventList {
         Self {
             table: events::table(&listing.items, with_host),
             total: display::count(listing.total),
-            older: older.map(|older| older.url(&path)),
-            path,
+            older: older.map(|older| page.clone().with(&older)),
+            json: page.clone().api(),
+            page,
             query,
         }
     }
@@ -154,21 +146,22 @@ impl EventList {
     fn kinds(&self) -> Vec<KindLink> {
         let link = |label, kinds: Vec<EventKind>| {
             let current = kinds == self.query.kinds;
-            let query = EventsQuery { kinds, limit: USUAL_EVENTS, ..self.query.clone() };
-            KindLink { label, href: query.url(&self.path), current }
+            let query = EventsQuery { kinds, limit: Count::default(), ..self.query.clone() };
+            KindLink { label, href: self.page.clone().with(&query), current }
         };
         let all = std::iter::once(link("all", Vec::new()));
         all.chain(KINDS.map(|kind| link(events::word(kind), vec![kind]))).collect()
     }
 
-    fn csv(&self) -> String {
-        links::csv(&format!("/api/v1{}", self.path), self.query.all_parameters())
+    fn csv(&self) -> Url {
+        csv::url(self.json.clone(), self.query.clone())
     }
 }
 
 impl EventsPage {
     fn ranges(&self) -> Vec<RangeLink> {
-        self.list.query.span.ranges(&self.list.path, &self.list.query.parameters())
+        let query = EventsQuery { span: SpanQuery::default(), ..self.list.query.clone() };
+        self.span.ranges(&Url::events().with(&query))
     }
 }
 
@@ -179,40 +172,46 @@ impl EventsPage {
 pub async fn ask(
     sight: &Sight,
     host: Option<HostName>,
-    query: &EventsQuery,
+    request: &EventsRequest,
 ) -> Result<(Listing<Event>, Option<EventsQuery>), Refusal> {
-    let asked = query.clone();
+    let EventsRequest { query, span } = request.clone();
     let mut listing = sight
-        .ask(move |history| history.events(host.as_ref(), asked.span.span, &asked.kinds, asked.limit))
+        .ask(move |history| history.events(host.as_ref(), span.span, &query.kinds, query.limit.get()))
         .await?;
-    let older = older(&mut listing, query);
+    let older = older(&mut listing, request);
     Ok((listing, older))
 }
 
 /// The question for the events before these, when there are more. What happened at one moment is never torn apart: the last
 /// moment is left to the next question, or when there is no other, more are asked for.
-fn older(listing: &mut Listing<Event>, query: &EventsQuery) -> Option<EventsQuery> {
+fn older(listing: &mut Listing<Event>, request: &EventsRequest) -> Option<EventsQuery> {
+    let query = request.query.clone();
     let last_us = listing.items.last().map(|event| event.at_us)?;
     if listing.total <= listing.items.len() as u64 {
         return None;
     }
     let before_last = listing.items.iter().filter(|event| event.at_us > last_us).count();
     if before_last == 0 {
-        return (query.limit < MAX_EVENTS)
-            .then(|| EventsQuery { limit: (query.limit * 10).min(MAX_EVENTS), ..query.clone() });
+        let limit = Count::near(query.limit.get() * 10);
+        return (query.limit != limit).then_some(EventsQuery { limit, ..query });
     }
     listing.items.truncate(before_last);
-    Some(EventsQuery { span: query.span.until(last_us.saturating_add(1)), ..query.clone() })
+    Some(EventsQuery { span: request.span.until(last_us.saturating_add(1)), ..query })
 }
 
 /// What happened anywhere, as a page.
-pub async fn fleet_page(layout: Layout, sight: Sight, RawQuery(text): RawQuery) -> Result<Response, Refusal> {
-    let query = EventsQuery::parse(&text.unwrap_or_default())?;
-    let (listing, older) = ask(&sight, None, &query).await?;
+pub async fn fleet_page(
+    layout: Layout,
+    sight: Sight,
+    Query(query): Query<EventsQuery>,
+) -> Result<Response, Refusal> {
+    let request = EventsRequest::of(query)?;
+    let (listing, older) = ask(&sight, None, &request).await?;
     page::render(&EventsPage {
         layout,
         set_aside: sight.set_aside(),
-        list: EventList::new("/events".to_owned(), query, listing, older, true),
+        span: request.span,
+        list: EventList::new(Url::events(), request.query, listing, older, true),
     })
 }
 
@@ -220,24 +219,23 @@ pub async fn fleet_page(layout: Layout, sight: Sight, RawQuery(text): RawQuery) 
 pub async fn host_page(
     layout: Layout,
     sight: Sight,
-    Path(host): Path<String>,
-    RawQuery(text): RawQuery,
-) -> Result<Response, Refusal> {
-    let text = text.unwrap_or_default();
-    let (when, mut query) = (When::parse(&text, now_us())?, EventsQuery::parse(&text)?);
-    query.span.span = when.span(now_us());
-    let links = Links { parameters: query.parameters(), ..Tab::Events.links(&host, when) };
-    let path = links.path.clone();
-    let (head, moment) = match visit_span(&sight, &host, Tab::Events, links).await? {
-        Visit::Moment(head, moment) => (head, moment),
-        Visit::Nothing(head, why) => return nothing::page(layout, head, &why),
-        Visit::Elsewhere(response) => return Ok(response),
-    };
-    let (listing, older) = ask(&sight, Some(moment.summary.host.clone()), &query).await?;
-    page::render(&HostEventsPage {
+    Query(HostEventsQuery { kinds, limit, when }): Query<HostEventsQuery>,
+    Host(host): Host,
+) -> response::Result<Response> {
+    let query = EventsQuery { kinds, limit, span: when.span.clone() };
+    let when = when.resolve(now_us())?;
+    let span = PageSpan::fixed(when.span(now_us()), query.span.clone());
+    let page = Url::host(host.as_str(), HostTab::Events);
+    let others = EventsQuery { span: SpanQuery::default(), ..query.clone() };
+    let links = Links { page: page.clone().with(&others), when };
+    let (head, moment) = visit_span(&sight, &host, HostTab::Events, links).await?.moment(&layout)?;
+    let request = EventsRequest { query, span };
+    let (listing, older) = ask(&sight, Some(host), &request).await?;
+    let page = HostEventsPage {
         layout,
         head,
         view: View { fields: system::head_fields(&moment, now_us()), ..View::default() },
-        list: EventList::new(path, query, listing, older, false),
-    })
+        list: EventList::new(page, request.query, listing, older, false),
+    };
+    Ok(page::render(&page)?)
 }

@@ -3,20 +3,24 @@
 //! Parameters: `from`, `to`, `range`, `kind` (several with commas between), `limit`. `older` is the address of the events
 //! before these, when there are more.
 
-use axum::{
-    extract::{Path, RawQuery},
-    response::Response,
-};
+use axum::response::Response;
 use fleetps_ingestor::history::Event;
 use fleetps_nats::HostName;
 use serde_json::{Value, json};
 
 use super::{
-    events::{EventsQuery, ask},
+    events::{EventsQuery, EventsRequest, ask},
     listing::{self, List},
-    page,
 };
-use crate::{display::time_exact, refusal::Refusal, sight::Sight, view::events};
+use crate::{
+    csv::InFormat,
+    display::time_exact,
+    extract::{Host, Query},
+    refusal::Refusal,
+    sight::Sight,
+    url::{HostTab, Url},
+    view::events,
+};
 
 /// The columns of the CSV form.
 const COLUMNS: [&str; 8] = ["occurred_at", "kind", "host", "name", "pid", "boot_id", "started_at", "detail"];
@@ -35,14 +39,19 @@ fn row(event: &Event) -> Value {
     })
 }
 
-async fn answer(sight: &Sight, host: Option<HostName>, path: &str, text: &str) -> Result<Response, Refusal> {
-    let query = EventsQuery::parse(text)?;
-    let (listing, older) = ask(sight, host, &query).await?;
+async fn answer(
+    sight: &Sight,
+    host: Option<HostName>,
+    page: Url,
+    asked: InFormat<EventsQuery>,
+) -> Result<Response, Refusal> {
+    let request = EventsRequest::of(asked.query)?;
+    let (listing, older) = ask(sight, host, &request).await?;
     let about = json!({
-        "from": time_exact(query.span.span.from_us),
-        "to": time_exact(query.span.span.to_us),
+        "from": time_exact(request.span.span.from_us),
+        "to": time_exact(request.span.span.to_us),
         "total": listing.total,
-        "older": older.map(|older| older.url(path)),
+        "older": older.map(|older| page.api().with(&older).to_string()),
     });
     let list = List {
         name: "events",
@@ -51,20 +60,20 @@ async fn answer(sight: &Sight, host: Option<HostName>, path: &str, text: &str) -
         resolution: listing.resolution,
         about: listing::fields(about),
     };
-    Ok(listing::answer(sight, text, list))
+    Ok(listing::answer(sight, asked.format, list))
 }
 
 /// What happened anywhere, as JSON or CSV.
-pub async fn fleet(sight: Sight, RawQuery(text): RawQuery) -> Result<Response, Refusal> {
-    answer(&sight, None, "/api/v1/events", &text.unwrap_or_default()).await
+pub async fn fleet(sight: Sight, Query(asked): Query<InFormat<EventsQuery>>) -> Result<Response, Refusal> {
+    answer(&sight, None, Url::events(), asked).await
 }
 
 /// What happened on a host, as JSON or CSV.
 pub async fn host(
     sight: Sight,
-    Path(host): Path<String>,
-    RawQuery(text): RawQuery,
+    Host(host): Host,
+    Query(asked): Query<InFormat<EventsQuery>>,
 ) -> Result<Response, Refusal> {
-    let path = format!("/api/v1/hosts/{host}/events");
-    answer(&sight, Some(page::host_name(&host)?), &path, &text.unwrap_or_default()).await
+    let page = Url::host(host.as_str(), HostTab::Events);
+    answer(&sight, Some(host), page, asked).await
 }

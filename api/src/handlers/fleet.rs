@@ -1,20 +1,22 @@
 //! The fleet: every host in one table, and the busiest programs of all.
 
 use askama::Template;
-use axum::{extract::RawQuery, http::HeaderMap, response::Response};
+use axum::{http::HeaderMap, response::Response};
 use futures_util::{FutureExt, future::ready};
 
 use super::{
     page::{self, Layout},
-    push,
+    push::{self, Live},
 };
 use crate::{
+    extract::Query,
     live::{FleetView, now_us},
     refusal::Refusal,
     sight::Sight,
+    url::Url,
     view::{
         View,
-        fleet::{self, BUSIEST_PROGRAMS, FleetQuery},
+        fleet::{self, BUSIEST_PROGRAMS, FleetQuery, HostFilterText},
     },
 };
 
@@ -25,7 +27,7 @@ struct FleetPage {
     layout: Layout,
     query: FleetQuery,
     view: View,
-    live_url: String,
+    live_url: Url,
     is_empty: bool,
     /// Whether whoever looks may see every host.
     sees_all: bool,
@@ -33,9 +35,14 @@ struct FleetPage {
 
 impl FleetPage {
     /// What the filter has to carry along so that the page stays as it is.
-    fn carried(&self) -> Vec<(&'static str, String)> {
-        let parameters = self.query.parameters().into_iter();
-        parameters.filter(|(name, _)| *name != "q" && *name != "rows").collect()
+    fn carried(&self) -> Vec<(String, String)> {
+        Url::fleet().with(&FleetQuery { order: self.query.order, ..FleetQuery::default() }).parameters()
+    }
+
+    /// The hosts that are in this state.
+    fn state_url(state: &str) -> Url {
+        let q = HostFilterText(state.to_owned());
+        Url::fleet().with(&FleetQuery { q, ..FleetQuery::default() })
     }
 }
 
@@ -44,13 +51,16 @@ fn view(sight: &Sight, known: &FleetView, query: &FleetQuery) -> View {
 }
 
 /// The page.
-pub async fn page(layout: Layout, sight: Sight, RawQuery(query): RawQuery) -> Result<Response, Refusal> {
-    let query = FleetQuery::parse(&query.unwrap_or_default())?;
+pub async fn page(
+    layout: Layout,
+    sight: Sight,
+    Query(query): Query<FleetQuery>,
+) -> Result<Response, Refusal> {
     let known = sight.fleet(BUSIEST_PROGRAMS);
     page::render(&FleetPage {
         layout,
         view: view(&sight, &known, &query),
-        live_url: query.url("/live"),
+        live_url: Url::fleet_live().with(&query),
         is_empty: known.hosts.is_empty(),
         sees_all: sight.scope().has_every_host(),
         query,
@@ -58,15 +68,17 @@ pub async fn page(layout: Layout, sight: Sight, RawQuery(query): RawQuery) -> Re
 }
 
 /// Its live updates.
-pub async fn live(sight: Sight, RawQuery(query): RawQuery, headers: HeaderMap) -> Result<Response, Refusal> {
-    let text = query.unwrap_or_default();
-    let query = FleetQuery::parse(&text)?;
+pub async fn live(
+    sight: Sight,
+    Query(Live { query, since }): Query<Live<FleetQuery>>,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
     let changed = sight.watch();
     let looking = sight.clone();
     push::stream(
         &sight,
         &headers,
-        &text,
+        since,
         changed,
         Box::new(move || ready(Some(view(&looking, &looking.fleet(BUSIEST_PROGRAMS), &query))).boxed()),
     )

@@ -3,22 +3,23 @@
 use std::collections::BTreeSet;
 
 use axum::{
-    extract::Path,
     http::StatusCode,
     response::{IntoResponse, Redirect, Response},
 };
-use fleetps_nats::{
-    HostName,
-    hosts::{MAX_GROUPS, read_groups},
+use fleetps_nats::hosts::{MAX_GROUPS, read_groups};
+
+use crate::{
+    extract::{Form, Host},
+    refusal::Refusal,
+    sight::Sight,
+    url::{HostTab, Url},
 };
 
-use crate::{extract::Form, refusal::Refusal, sight::Sight};
-
 /// The form of the host's page on what it is: its groups, with spaces or commas between.
-pub async fn change(sight: Sight, Path(host): Path<HostName>, form: Form) -> Result<Response, Refusal> {
+pub async fn change(sight: Sight, Host(host): Host, form: Form) -> Result<Response, Refusal> {
     let groups = read(&form.field("groups"))?;
     sight.set_groups(&host, groups).await?;
-    Ok(Redirect::to(&format!("/hosts/{host}/system")).into_response())
+    Ok(Redirect::to(&Url::host(host.as_str(), HostTab::System).to_string()).into_response())
 }
 
 fn read(text: &str) -> Result<BTreeSet<String>, Refusal> {

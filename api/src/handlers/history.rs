@@ -1,27 +1,26 @@
 //! One host over time: its charts, and which programs made up its CPU and memory.
 
 use askama::Template;
-use axum::{
-    extract::{Path, RawQuery},
-    response::Response,
-};
+use axum::response::Response;
 use fleetps_ingestor::history::{Breakdown, BreakdownOf, HistoryError, HostMetrics, Kept, Resolution, Span};
 use fleetps_nats::{HostName, Snapshot};
 
 use super::{
-    host_head::{self, HostHead, Tab, Visit, visit},
+    host_head::{self, HostHead, Visit, visit},
     page::{self, Layout},
     timeline::without_the_newest_gap,
 };
 use crate::{
+    extract::{Host, Query},
     live::now_us,
     refusal::Refusal,
     sight::Sight,
+    url::{HostTab, Url},
     view::{
         View,
         chart::panel::{self, Panel, ValueRow},
         system,
-        travel::When,
+        travel::{Links, TimeQuery},
     },
 };
 
@@ -40,7 +39,7 @@ struct HistoryPage {
     head: HostHead,
     view: View,
     span: Span,
-    metrics_url: String,
+    metrics_url: Url,
     panels: Vec<Panel>,
     values: Vec<ValueRow>,
     values_at_us: i64,
@@ -60,13 +59,13 @@ struct Answers {
 pub async fn page(
     layout: Layout,
     sight: Sight,
-    Path(host): Path<String>,
-    RawQuery(query): RawQuery,
+    Query(query): Query<TimeQuery>,
+    Host(host): Host,
 ) -> Result<Response, Refusal> {
     let now_us = now_us();
-    let links = Tab::History.links(&host, When::parse(&query.unwrap_or_default(), now_us)?);
-    let when = links.when.clone();
-    let (head, view) = match visit(&sight, &host, Tab::History, links.clone()).await? {
+    let when = query.resolve(now_us)?;
+    let links = Links { page: Url::host(host.as_str(), HostTab::History), when: when.clone() };
+    let (head, view) = match visit(&sight, &host, HostTab::History, links.clone()).await? {
         Visit::Moment(head, moment) => {
             let mut fields = system::head_fields(&moment, now_us);
             fields.push(host_head::earlier(&moment, &links));
@@ -76,10 +75,9 @@ pub async fn page(
         Visit::Nothing(head, _) => (head, View::default()),
         Visit::Elsewhere(response) => return Ok(response),
     };
-    let name: HostName = host.parse().map_err(|_| Refusal::no_such_host(&host))?;
     let span = when.span(now_us);
-    let newer = sight.newer(&name, span).await;
-    let answers = sight.ask(move |history| ask(history, &name, span, &newer)).await?;
+    let newer = sight.newer(&host, span).await;
+    let answers = sight.ask(move |history| ask(history, &host, span, &newer)).await?;
     let metrics = without_the_newest_gap(answers.metrics, span, now_us);
     let values_at_us =
         when.at_us.unwrap_or_else(|| metrics.points.last().map_or(span.to_us, |point| point.to_us));

@@ -2,30 +2,33 @@
 
 use askama::Template;
 use axum::{
-    extract::{Path, RawQuery},
     http::HeaderMap,
-    response::Response,
+    response::{self, Response},
 };
-
 use fleetps_ingestor::filter::{Deadline, Stopped};
+use fleetps_nats::HostName;
 use futures_util::FutureExt;
 
 use super::{
-    host_head::{self, HostHead, Tab, Visit, visit},
-    nothing,
+    host_head::{self, HostHead, visit},
     page::{self, Layout},
-    push,
+    push::{self, Live},
 };
 use crate::{
     display,
+    extract::{Host, Query},
     live::{Moment, now_us},
     refusal::Refusal,
     sight::Sight,
+    url::{HostTab, Url},
     view::{
-        Column, View, processes,
-        query::{Arrangement, ProcessQuery},
+        Column, View,
+        parameter::{BadParameter, Count},
+        processes,
+        query::{Arrangement, FilterText, ProcessQuery},
         system,
         table::Cell,
+        travel::{Links, TimeQuery},
     },
 };
 
@@ -35,16 +38,16 @@ use crate::{
 struct HostPage {
     layout: Layout,
     head: HostHead,
-    path: String,
+    page: Url,
     query: ProcessQuery,
     view: View,
-    live_url: String,
+    live_url: Url,
 }
 
 /// A place in the switch between arrangements.
 struct Switch {
     label: &'static str,
-    url: String,
+    url: Url,
     current: bool,
 }
 
@@ -52,7 +55,7 @@ impl HostPage {
     fn switches(&self) -> Vec<Switch> {
         let switch = |arrangement: Arrangement| Switch {
             label: arrangement.label(),
-            url: self.query.arranged(arrangement).url(&self.path),
+            url: self.page.clone().with(&self.query.arranged(arrangement)),
             current: arrangement == self.query.view,
         };
         Arrangement::ALL.map(switch).into()
@@ -64,15 +67,16 @@ impl HostPage {
         choosable.map(|column| (column.id(), column.label(), self.query.columns.contains(&column))).collect()
     }
 
-    /// What a form has to carry along so that the page stays as it is.
-    fn carried(&self, except: &str) -> Vec<(&'static str, String)> {
-        let parameters = self.query.parameters().into_iter();
-        parameters.filter(|(name, _)| *name != except && *name != "rows").collect()
+    /// The page without its filter.
+    fn without_filter(&self) -> Url {
+        let (q, rows) = (FilterText::default(), Count::default());
+        self.page.clone().with(&ProcessQuery { q, rows, ..self.query.clone() })
     }
 
-    /// The address without what `except` says.
-    fn without(&self, except: &str) -> String {
-        crate::view::query::url(&self.path, &self.carried(except))
+    /// The page with the usual columns.
+    fn with_usual_columns(&self) -> Url {
+        let (columns, rows) = (ProcessQuery::default().columns, Count::default());
+        self.page.clone().with(&ProcessQuery { columns, rows, ..self.query.clone() })
     }
 
     fn folds(&self) -> bool {
@@ -81,62 +85,71 @@ impl HostPage {
 }
 
 /// What the page shows of `moment`.
-async fn filtered(sight: &Sight, moment: Moment, path: &str, query: &ProcessQuery) -> Result<View, Refusal> {
-    let (path, of_page) = (path.to_owned(), query.clone());
-    let filter = query.filter.as_ref().ok();
-    sight.filter(filter, move |deadline| view(&moment, &path, &of_page, deadline)).await
+async fn filtered(
+    sight: &Sight,
+    moment: Moment,
+    query: &ProcessQuery,
+    links: &Links,
+) -> Result<View, Refusal> {
+    let (of_page, links) = (query.clone(), links.clone());
+    let filter = query.q.filter.as_ref().ok();
+    sight.filter(filter, move |deadline| view(&moment, &of_page, &links, deadline)).await
 }
 
-fn view(moment: &Moment, path: &str, query: &ProcessQuery, deadline: &Deadline) -> Result<View, Stopped> {
-    let processes = processes::table(moment, path, query, deadline)?;
+fn view(moment: &Moment, query: &ProcessQuery, links: &Links, deadline: &Deadline) -> Result<View, Stopped> {
+    let processes = processes::table(moment, query, deadline)?;
     let mut fields = system::head_fields(moment, now_us());
     let matching = display::count(processes.matching as u64);
-    let matching = if query.q.is_empty() { String::new() } else { format!("{matching} match") };
+    let matching = if query.q.text.is_empty() { String::new() } else { format!("{matching} match") };
     fields.push(("matching", Cell::field(matching)));
-    fields.push(host_head::earlier(moment, &query.links(path)));
+    fields.push(host_head::earlier(moment, links));
     Ok(View { version: moment.summary.version(), fields, tables: vec![processes.table] })
+}
+
+/// The query with its times as they are now, so that what is shared means the same later; and the links through time.
+fn fixed(host: &HostName, mut query: ProcessQuery) -> Result<(ProcessQuery, Links), BadParameter> {
+    let when = query.when.resolve(now_us())?;
+    query.when = TimeQuery::from(&when);
+    let timeless = ProcessQuery { when: TimeQuery::default(), ..query.clone() };
+    let page = Url::host(host.as_str(), HostTab::Processes).with(&timeless);
+    Ok((query, Links { page, when }))
 }
 
 /// The page.
 pub async fn page(
     layout: Layout,
     sight: Sight,
-    Path(host): Path<String>,
-    RawQuery(query): RawQuery,
-) -> Result<Response, Refusal> {
-    let query = ProcessQuery::parse(&query.unwrap_or_default())?;
-    let path = format!("/hosts/{host}");
-    let (head, moment) = match visit(&sight, &host, Tab::Processes, query.links(&path)).await? {
-        Visit::Moment(head, moment) => (head, moment),
-        Visit::Nothing(head, why) => return nothing::page(layout, head, &why),
-        Visit::Elsewhere(response) => return Ok(response),
-    };
-    page::render(&HostPage {
+    Query(query): Query<ProcessQuery>,
+    Host(host): Host,
+) -> response::Result<Response> {
+    let (query, links) = fixed(&host, query)?;
+    let (head, moment) = visit(&sight, &host, HostTab::Processes, links.clone()).await?.moment(&layout)?;
+    let page = HostPage {
         layout,
-        view: filtered(&sight, *moment, &path, &query).await?,
-        live_url: query.url(&format!("{path}/live")),
+        view: filtered(&sight, *moment, &query, &links).await?,
+        live_url: Url::host_live(host.as_str()).with(&query),
         head,
-        path,
+        page: Url::host(host.as_str(), HostTab::Processes),
         query,
-    })
+    };
+    Ok(page::render(&page)?)
 }
 
 /// Its live updates.
 pub async fn live(
     sight: Sight,
-    Path(host): Path<String>,
-    RawQuery(query): RawQuery,
+    Query(Live { query, since }): Query<Live<ProcessQuery>>,
+    Host(host): Host,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
-    let text = query.unwrap_or_default();
-    let query = ProcessQuery::parse(&text)?;
-    let name = page::moment_of(&sight, &host)?.summary.host.clone();
-    let changed = sight.watch_host(&name)?;
-    let (looking, path) = (sight.clone(), format!("/hosts/{host}"));
+    let (query, links) = fixed(&host, query)?;
+    page::moment_of(&sight, &host)?;
+    let changed = sight.watch_host(&host)?;
+    let looking = sight.clone();
     let render = move || {
-        let (looking, moment) = (looking.clone(), looking.moment(&name));
-        let (path, query) = (path.clone(), query.clone());
-        async move { filtered(&looking, moment?, &path, &query).await.ok() }.boxed()
+        let (looking, moment) = (looking.clone(), looking.moment(&host));
+        let (query, links) = (query.clone(), links.clone());
+        async move { filtered(&looking, moment?, &query, &links).await.ok() }.boxed()
     };
-    push::stream(&sight, &headers, &text, changed, Box::new(render))
+    push::stream(&sight, &headers, since, changed, Box::new(render))
 }

@@ -1,74 +1,43 @@
 //! The head of every page about one host: live or at a moment, the timeline, the tabs; and finding that moment.
 
-use axum::response::{IntoResponse, Redirect, Response};
+use axum::response::{self, IntoResponse, Redirect, Response};
 use fleetps_ingestor::history::{NoSnapshot, Resolution, SetAside};
 use fleetps_nats::HostName;
 
+use super::{nothing, page::Layout};
 use crate::{
     display,
     live::{Moment, now_us},
     refusal::Refusal,
     rules::HostGroups,
-    sight::Sight,
-    sight::travel::{self, Then, Travelled},
+    sight::{
+        Sight,
+        travel::{self, Then, Travelled},
+    },
+    url::{HostTab, Url},
     view::{
+        fleet::{FleetQuery, HostFilterText},
         table::Cell,
         timeline::Timeline,
-        travel::{Links, When},
+        travel::{Links, TimeQuery, When},
     },
 };
 
 const MINUTE_US: i64 = 60_000_000;
 
-/// A page about a host.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Tab {
-    /// Its processes.
-    Processes,
-    /// What it is.
-    System,
-    /// Its charts.
-    History,
-    /// What happened.
-    Events,
-    /// What changed between two moments.
-    Diff,
-}
-
-impl Tab {
-    const ALL: [Self; 5] = [Self::Processes, Self::System, Self::History, Self::Events, Self::Diff];
-
-    fn label(self) -> &'static str {
-        match self {
-            Self::Processes => "Processes",
-            Self::System => "System",
-            Self::History => "History",
-            Self::Events => "Events",
-            Self::Diff => "What changed",
-        }
-    }
-
-    /// The links of this page of `host`, which has no parameters but those of time.
-    pub fn links(self, host: &str, when: When) -> Links {
-        Links { path: format!("/hosts/{host}{}", self.suffix()), parameters: Vec::new(), when }
-    }
-
-    /// Its path below the host's.
-    fn suffix(self) -> &'static str {
-        match self {
-            Self::Processes => "",
-            Self::System => "/system",
-            Self::History => "/history",
-            Self::Events => "/events",
-            Self::Diff => "/diff",
-        }
-    }
-}
+/// The tabs, in their order, and what they are called.
+const TABS: [(HostTab, &str); 5] = [
+    (HostTab::Processes, "Processes"),
+    (HostTab::System, "System"),
+    (HostTab::History, "History"),
+    (HostTab::Events, "Events"),
+    (HostTab::Diff, "What changed"),
+];
 
 /// The head.
 pub struct HostHead {
     /// The host.
-    pub host: String,
+    pub host: HostName,
     /// What it belongs to.
     pub groups: HostGroups,
     /// Whether its command lines are left out, for whoever looks.
@@ -79,7 +48,7 @@ pub struct HostHead {
     pub timeline: Timeline,
     /// Segments that cannot be read.
     pub set_aside: Vec<SetAside>,
-    tab: Tab,
+    tab: HostTab,
     links: Links,
 }
 
@@ -92,13 +61,13 @@ pub struct Bar {
     /// Whether there is a snapshot.
     pub has_snapshot: bool,
     /// The snapshot before.
-    pub earlier: Option<String>,
+    pub earlier: Option<Url>,
     /// The snapshot after.
-    pub later: Option<String>,
+    pub later: Option<Url>,
     /// Steps by the clock: what they are called, and where they lead.
-    pub steps: [(&'static str, String); 4],
+    pub steps: [(&'static str, Url); 4],
     /// The page now.
-    pub live: String,
+    pub live: Url,
 }
 
 /// What a page about a host has to show.
@@ -111,18 +80,33 @@ pub enum Visit {
     Elsewhere(Response),
 }
 
+impl Visit {
+    /// The moment.
+    ///
+    /// # Errors
+    /// With the page that says why nothing is known of it, or the way to where the page is.
+    #[expect(clippy::result_large_err, reason = "it is axum's own error, and made once a request")]
+    pub fn moment(self, layout: &Layout) -> response::Result<(HostHead, Box<Moment>)> {
+        match self {
+            Self::Moment(head, moment) => Ok((head, moment)),
+            Self::Nothing(head, why) => Err(nothing::page(layout.clone(), head, &why)?.into()),
+            Self::Elsewhere(response) => Err(response.into()),
+        }
+    }
+}
+
 /// Finds the moment that `links` name for the page `tab` of `host`.
 ///
 /// # Errors
 /// When nobody has ever heard of the host, or the history cannot be read.
-pub async fn visit(sight: &Sight, host: &str, tab: Tab, links: Links) -> Result<Visit, Refusal> {
-    let name: HostName = host.parse().map_err(|_| Refusal::no_such_host(host))?;
-    let elsewhere = |url: String| Visit::Elsewhere(Redirect::to(&url).into_response());
+pub async fn visit(sight: &Sight, host: &HostName, tab: HostTab, links: Links) -> Result<Visit, Refusal> {
+    let elsewhere = |url: Url| Visit::Elsewhere(Redirect::to(&url.to_string()).into_response());
+    let unknown = || Refusal::no_such_host(host.as_str());
     match links.when.at_us {
         // A link that is shared must mean the same moment later.
         Some(at_us) if links.when.is_relative => Ok(elsewhere(links.at(at_us))),
-        Some(at_us) => match travel::to(sight, &name, at_us).await? {
-            Travelled::Nothing(NoSnapshot::UnknownHost) => Err(Refusal::no_such_host(host)),
+        Some(at_us) => match travel::to(sight, host, at_us).await? {
+            Travelled::Nothing(NoSnapshot::UnknownHost) => Err(unknown()),
             Travelled::Nothing(nothing) => {
                 let bar = Bar::nothing(at_us, &nothing, &links);
                 Ok(Visit::Nothing(HostHead::new(sight, host, tab, links, Some(bar)), nothing))
@@ -133,14 +117,14 @@ pub async fn visit(sight: &Sight, host: &str, tab: Tab, links: Links) -> Result<
                 Ok(Visit::Moment(head, Box::new(then.moment)))
             }
         },
-        None => match sight.moment(&name) {
+        None => match sight.moment(host) {
             Some(moment) => Ok(Visit::Moment(HostHead::new(sight, host, tab, links, None), Box::new(moment))),
             // A host that is only in the history: its last snapshot is all there is.
             None => {
-                let last_us = match travel::to(sight, &name, now_us()).await {
+                let last_us = match travel::to(sight, host, now_us()).await {
                     Ok(Travelled::Nothing(NoSnapshot::AfterLast { last_us })) => last_us,
                     Ok(Travelled::Then(then)) => then.moment.snapshot().captured_at_us,
-                    _ => return Err(Refusal::no_such_host(host)),
+                    _ => return Err(unknown()),
                 };
                 Ok(elsewhere(links.to(&When { at_us: Some(last_us), ..links.when.clone() })))
             }
@@ -152,10 +136,14 @@ pub async fn visit(sight: &Sight, host: &str, tab: Tab, links: Links) -> Result<
 ///
 /// # Errors
 /// When nobody has ever heard of the host, or the history cannot be read.
-pub async fn visit_span(sight: &Sight, host: &str, tab: Tab, mut links: Links) -> Result<Visit, Refusal> {
-    let name: HostName = host.parse().map_err(|_| Refusal::no_such_host(host))?;
-    if let (None, None, Some(span)) = (sight.summary(&name), links.when.at_us, links.when.span) {
-        links.when.at_us = match travel::to(sight, &name, span.to_us).await? {
+pub async fn visit_span(
+    sight: &Sight,
+    host: &HostName,
+    tab: HostTab,
+    mut links: Links,
+) -> Result<Visit, Refusal> {
+    if let (None, None, Some(span)) = (sight.summary(host), links.when.at_us, links.when.span) {
+        links.when.at_us = match travel::to(sight, host, span.to_us).await? {
             Travelled::Then(then) => Some(then.moment.snapshot().captured_at_us),
             Travelled::Nothing(
                 NoSnapshot::AfterLast { last_us: before_us } | NoSnapshot::Gap { before_us, .. },
@@ -167,14 +155,12 @@ pub async fn visit_span(sight: &Sight, host: &str, tab: Tab, mut links: Links) -
 }
 
 impl HostHead {
-    fn new(sight: &Sight, host: &str, tab: Tab, links: Links, bar: Option<Bar>) -> Self {
-        let name = host.parse::<HostName>().ok();
-        let withheld = |name: &HostName| !sight.scope().sees_command_lines(name);
+    fn new(sight: &Sight, host: &HostName, tab: HostTab, links: Links, bar: Option<Bar>) -> Self {
         Self {
-            host: host.to_owned(),
-            groups: name.as_ref().map(|name| sight.groups(name)).unwrap_or_default(),
-            command_lines_withheld: name.as_ref().is_some_and(withheld),
-            timeline: Timeline::new(host, &links, now_us()),
+            host: host.clone(),
+            groups: sight.groups(host),
+            command_lines_withheld: !sight.scope().sees_command_lines(host),
+            timeline: Timeline::new(host.as_str(), &links, now_us()),
             set_aside: if bar.is_some() { sight.set_aside() } else { Vec::new() },
             bar,
             tab,
@@ -193,18 +179,31 @@ impl HostHead {
     }
 
     /// This page at another moment.
-    pub fn at(&self, at_us: i64) -> String {
+    pub fn at(&self, at_us: i64) -> Url {
         self.links.at(at_us)
     }
 
     /// The tabs: what they are called, where they lead, whether this is it.
-    pub fn tabs(&self) -> Vec<(&'static str, String, bool)> {
-        Tab::ALL.map(|tab| (tab.label(), self.tab_url(tab), tab == self.tab)).into()
+    pub fn tabs(&self) -> Vec<(&'static str, Url, bool)> {
+        TABS.map(|(tab, label)| (label, self.tab_url(tab), tab == self.tab)).into()
     }
 
-    fn tab_url(&self, tab: Tab) -> String {
-        let when = &self.links.when;
-        tab.links(&self.host, when.clone()).to(when)
+    fn tab_url(&self, tab: HostTab) -> Url {
+        Url::host(self.host.as_str(), tab).with(&TimeQuery::from(&self.links.when))
+    }
+
+    /// Where the groups of the host are changed.
+    pub fn groups_url(&self) -> Url {
+        Url::host_groups(self.host.as_str())
+    }
+
+    /// The groups of the host, and where the fleet's hosts are that are in them.
+    pub fn group_links(&self) -> Vec<(&str, Url)> {
+        let link = |group: &String| {
+            let q = HostFilterText(format!("group:{group}"));
+            Url::fleet().with(&FleetQuery { q, ..FleetQuery::default() })
+        };
+        self.groups.iter().map(|group| (group.as_str(), link(group))).collect()
     }
 }
 

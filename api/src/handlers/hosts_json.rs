@@ -1,15 +1,18 @@
 //! `/api/v1/hosts`: every host; `/api/v1/hosts/{host}`: one in full, now or `at` a moment.
 
-use axum::{
-    extract::{Path, RawQuery},
-    http::StatusCode,
-    response::Response,
-};
+use axum::{http::StatusCode, response::Response};
 use fleetps_nats::snapshot::{AgentCost, HostInfo, HostSample};
 use serde::Serialize;
 
 use super::{json, page};
-use crate::{display::time_exact, live::now_us, refusal::Refusal, sight::Sight, view::travel::When};
+use crate::{
+    display::time_exact,
+    extract::{Host, Query},
+    live::now_us,
+    refusal::Refusal,
+    sight::Sight,
+    view::travel::TimeQuery,
+};
 
 #[derive(Serialize)]
 struct Hosts<'a> {
@@ -80,10 +83,10 @@ pub async fn list(sight: Sight) -> Response {
 /// One host in full.
 pub async fn one(
     sight: Sight,
-    Path(host): Path<String>,
-    RawQuery(query): RawQuery,
+    Query(query): Query<TimeQuery>,
+    Host(host): Host,
 ) -> Result<Response, Refusal> {
-    let when = When::parse(&query.unwrap_or_default(), now_us())?;
+    let when = query.resolve(now_us())?;
     let (moment, resolution) = page::moment_at(&sight, &host, when.at_us).await?;
     let snapshot = moment.snapshot();
     let filesystems = snapshot.filesystems.iter().map(|filesystem| Filesystem {

@@ -8,7 +8,10 @@ use fleetps_ingestor::history::Resolution;
 use serde_json::{Map, Value};
 
 use super::json::{self, AboutPast, resolution_word};
-use crate::{csv, sight::Sight};
+use crate::{
+    csv::{self, Format},
+    sight::Sight,
+};
 
 /// A list to answer with.
 #[derive(Debug)]
@@ -26,8 +29,8 @@ pub struct List<'a> {
 }
 
 /// The list as JSON, or with `?format=csv` as CSV, whose headers then say how far it can be relied on.
-pub fn answer(sight: &Sight, query: &str, list: List<'_>) -> Response {
-    if !csv::is_asked_for(query) {
+pub fn answer(sight: &Sight, format: Format, list: List<'_>) -> Response {
+    if format == Format::Json {
         let mut answer = list.about;
         answer.insert(list.name.to_owned(), list.rows.into());
         return json::answer(StatusCode::OK, &AboutPast::new(sight, list.resolution, answer));

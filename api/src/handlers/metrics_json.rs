@@ -6,26 +6,24 @@
 
 use std::time::Duration;
 
-use axum::{
-    extract::{Path, RawQuery},
-    http::StatusCode,
-    response::Response,
-};
+use axum::{http::StatusCode, response::Response};
 use fleetps_ingestor::history::{Breakdown, BreakdownOf, HostPoint, Span};
 use fleetps_nats::HostName;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::json::{self, AboutPast};
 use crate::{
-    csv,
+    csv::{self, Format, InFormat},
     display::time_exact,
+    extract::{Host, Query},
     live::now_us,
     refusal::Refusal,
     sight::Sight,
     view::{
         chart::hosts::{KINDS, Read},
-        query::{BadParameter, number},
-        when,
+        parameter::{self, BadParameter, Count, is_usual},
+        when::SpanQuery,
     },
 };
 
@@ -45,40 +43,68 @@ const MAX_MOMENTS: usize = 100_000;
 /// The span unless one is given.
 const USUAL_SPAN: Duration = Duration::from_secs(3_600);
 
-/// What is asked for.
-struct Asked {
-    host: HostName,
-    span: Span,
-    text: String,
+/// The query of a host's metrics.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct MetricsQuery {
+    #[serde(with = "parameter", skip_serializing_if = "is_usual")]
+    points: Count<USUAL_POINTS, MAX_POINTS, 1>,
+    #[serde(flatten)]
+    span: SpanQuery,
 }
 
-impl Asked {
-    fn parse(host: &str, query: Option<String>) -> Result<Self, Refusal> {
-        let (text, now_us) = (query.unwrap_or_default(), now_us());
-        let span = when::span(&text, now_us, now_us, USUAL_SPAN)?;
-        Ok(Self { host: host.parse().map_err(|_| Refusal::no_such_host(host))?, span, text })
-    }
+/// The query of a breakdown.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct BreakdownQuery {
+    #[serde(with = "parameter", skip_serializing_if = "is_usual")]
+    of: BreakdownOf,
+    #[serde(with = "parameter", skip_serializing_if = "is_usual")]
+    parts: Count<USUAL_PARTS, MAX_POINTS, 1>,
+    #[serde(with = "parameter", skip_serializing_if = "is_usual")]
+    layers: Count<USUAL_LAYERS, MAX_LAYERS, 1>,
+    #[serde(flatten)]
+    span: SpanQuery,
+}
 
-    fn value(&self, parameter: &str) -> Option<String> {
-        let mut parameters = form_urlencoded::parse(self.text.as_bytes());
-        let found = parameters.find(|(name, value)| name == parameter && !value.is_empty());
-        found.map(|(_, value)| value.into_owned())
-    }
+/// The query of a list of snapshots.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SnapshotsQuery {
+    #[serde(with = "parameter", skip_serializing_if = "is_usual")]
+    limit: Count<USUAL_MOMENTS, MAX_MOMENTS, 1>,
+    #[serde(flatten)]
+    span: SpanQuery,
+}
 
-    /// A number from 1 to `most`.
-    fn number(&self, parameter: &str, usual: usize, most: usize) -> Result<usize, BadParameter> {
-        match self.value(parameter) {
-            Some(given) => Ok(number(parameter, &given, most)?.max(1)),
-            None => Ok(usual),
+impl parameter::Value for BreakdownOf {
+    fn read(given: &str) -> Result<Self, String> {
+        match given {
+            "cpu" => Ok(Self::Cpu),
+            "memory" => Ok(Self::Memory),
+            _ => Err("`cpu` or `memory`".to_owned()),
         }
     }
 
-    fn head(&self) -> Map<String, Value> {
-        let Span { from_us, to_us } = self.span;
-        let head =
-            [("host", self.host.to_string()), ("from", time_exact(from_us)), ("to", time_exact(to_us))];
-        head.into_iter().map(|(name, text)| (name.to_owned(), Value::String(text))).collect()
+    fn written(&self) -> String {
+        match self {
+            Self::Cpu => "cpu",
+            Self::Memory => "memory",
+        }
+        .to_owned()
     }
+}
+
+fn resolved(span: &SpanQuery) -> Result<Span, BadParameter> {
+    let now_us = now_us();
+    span.resolve(now_us, now_us, USUAL_SPAN)
+}
+
+/// The fields with which every answer begins.
+fn head(host: &HostName, span: Span) -> Map<String, Value> {
+    let head =
+        [("host", host.to_string()), ("from", time_exact(span.from_us)), ("to", time_exact(span.to_us))];
+    head.into_iter().map(|(name, text)| (name.to_owned(), Value::String(text))).collect()
 }
 
 /// Values that no chart shows.
@@ -92,22 +118,21 @@ fn values() -> impl Iterator<Item = (&'static str, Read)> {
 /// The host's load over time.
 pub async fn metrics(
     sight: Sight,
-    Path(host): Path<String>,
-    RawQuery(query): RawQuery,
+    Host(host): Host,
+    Query(InFormat { query, format }): Query<InFormat<MetricsQuery>>,
 ) -> Result<Response, Refusal> {
-    let asked = Asked::parse(&host, query)?;
-    let points = asked.number("points", USUAL_POINTS, MAX_POINTS)?;
-    let (name, span) = (asked.host.clone(), asked.span);
+    let span = resolved(&query.span)?;
+    let (name, points) = (host.clone(), query.points.get());
     let newer = sight.newer(&name, span).await;
     let metrics = sight.ask(move |history| history.host_metrics(&name, span, points, &newer)).await?;
     let rows: Vec<Value> = metrics.points.iter().map(row).collect();
-    if csv::is_asked_for(&asked.text) {
+    if format == Format::Csv {
         let columns = columns();
         let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
         return Ok(csv::answer(&format!("{host}-metrics"), &columns, &rows));
     }
     let gap = |gap: &Span| json!({"from": time_exact(gap.from_us), "to": time_exact(gap.to_us)});
-    let mut answer = asked.head();
+    let mut answer = head(&host, span);
     answer.insert("points".to_owned(), Value::Array(rows));
     answer.insert("gaps".to_owned(), metrics.gaps.iter().map(gap).collect());
     Ok(json::answer(StatusCode::OK, &AboutPast::new(&sight, metrics.resolution, answer)))
@@ -135,26 +160,20 @@ fn row(point: &HostPoint) -> Value {
 /// Which programs made up the host's CPU or memory.
 pub async fn breakdown(
     sight: Sight,
-    Path(host): Path<String>,
-    RawQuery(query): RawQuery,
+    Host(host): Host,
+    Query(InFormat { query, format }): Query<InFormat<BreakdownQuery>>,
 ) -> Result<Response, Refusal> {
-    let asked = Asked::parse(&host, query)?;
-    let of = match asked.value("of").as_deref() {
-        None | Some("cpu") => BreakdownOf::Cpu,
-        Some("memory") => BreakdownOf::Memory,
-        Some(other) => return Err(BadParameter::new("of", other, "`cpu` or `memory`").into()),
-    };
-    let parts = asked.number("parts", USUAL_PARTS, MAX_POINTS)?;
-    let layers = asked.number("layers", USUAL_LAYERS, MAX_LAYERS)?;
-    let (name, span) = (asked.host.clone(), asked.span);
+    let span = resolved(&query.span)?;
+    let (name, of) = (host.clone(), query.of);
+    let (parts, layers) = (query.parts.get(), query.layers.get());
     let breakdown = sight.ask(move |history| history.breakdown(&name, span, of, parts, layers)).await?;
-    if csv::is_asked_for(&asked.text) {
+    if format == Format::Csv {
         let columns = ["from", "to", "name", "value"];
         return Ok(csv::answer(&format!("{host}-breakdown"), &columns, &breakdown_rows(&breakdown)));
     }
     let bounds: Vec<String> = breakdown.bounds_us.iter().map(|bound_us| time_exact(*bound_us)).collect();
     let layers = breakdown.layers.iter().map(|layer| json!({"name": layer.name, "values": layer.values}));
-    let mut answer = asked.head();
+    let mut answer = head(&host, span);
     answer.insert("bounds".to_owned(), bounds.into());
     answer.insert("layers".to_owned(), layers.collect());
     answer.insert("other".to_owned(), breakdown.other.clone().into());
@@ -181,20 +200,19 @@ fn breakdown_rows(breakdown: &Breakdown) -> Vec<Value> {
 /// When snapshots of the host that have a process table were captured.
 pub async fn snapshots(
     sight: Sight,
-    Path(host): Path<String>,
-    RawQuery(query): RawQuery,
+    Host(host): Host,
+    Query(InFormat { query, format }): Query<InFormat<SnapshotsQuery>>,
 ) -> Result<Response, Refusal> {
-    let asked = Asked::parse(&host, query)?;
-    let limit = asked.number("limit", USUAL_MOMENTS, MAX_MOMENTS)?;
-    let (name, span) = (asked.host.clone(), asked.span);
+    let span = resolved(&query.span)?;
+    let (name, limit) = (host.clone(), query.limit.get());
     let listed = sight.ask(move |history| history.snapshots(&name, span, limit)).await?;
     let moments: Vec<String> = listed.items.iter().map(|captured_us| time_exact(*captured_us)).collect();
-    if csv::is_asked_for(&asked.text) {
+    if format == Format::Csv {
         let rows: Vec<Value> =
             moments.iter().map(|captured_at| json!({"captured_at": captured_at})).collect();
         return Ok(csv::answer(&format!("{host}-snapshots"), &["captured_at"], &rows));
     }
-    let mut answer = asked.head();
+    let mut answer = head(&host, span);
     answer.insert("total".to_owned(), listed.total.into());
     answer.insert("captured_at".to_owned(), moments.into());
     Ok(json::answer(StatusCode::OK, &AboutPast::new(&sight, listed.resolution, answer)))

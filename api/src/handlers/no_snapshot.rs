@@ -2,6 +2,7 @@
 
 use axum::http::StatusCode;
 use fleetps_ingestor::history::NoSnapshot;
+use fleetps_nats::HostName;
 
 use crate::{refusal::Refusal, view::when::written};
 
@@ -41,9 +42,9 @@ pub fn nearest(nothing: &NoSnapshot) -> Vec<(&'static str, i64)> {
 }
 
 /// The same in JSON: a refusal that names the nearest moments.
-pub fn refusal(host: &str, at_us: i64, nothing: &NoSnapshot) -> Refusal {
+pub fn refusal(host: &HostName, at_us: i64, nothing: &NoSnapshot) -> Refusal {
     if *nothing == NoSnapshot::UnknownHost {
-        return Refusal::no_such_host(host);
+        return Refusal::no_such_host(host.as_str());
     }
     let (title, reason) = in_words(nothing);
     let error = format!("there is no snapshot of {host} at {}: {title}", written(at_us));

@@ -87,24 +87,17 @@ pub fn render(page: &impl Template) -> Result<Response, Refusal> {
 /// When there is no such host, or nothing is known of it at that moment.
 pub async fn moment_at(
     sight: &Sight,
-    host: &str,
+    host: &HostName,
     at_us: Option<i64>,
 ) -> Result<(Moment, Option<Resolution>), Refusal> {
     let Some(at_us) = at_us else { return Ok((moment_of(sight, host)?, None)) };
-    let name: HostName = host.parse().map_err(|_| Refusal::no_such_host(host))?;
-    match travel::to(sight, &name, at_us).await? {
+    match travel::to(sight, host, at_us).await? {
         Travelled::Then(then) => Ok((then.moment, Some(then.resolution))),
         Travelled::Nothing(nothing) => Err(no_snapshot::refusal(host, at_us, &nothing)),
     }
 }
 
 /// The host that a URL names, now.
-pub fn moment_of(sight: &Sight, host: &str) -> Result<Moment, Refusal> {
-    let name = host_name(host)?;
-    sight.moment(&name).ok_or_else(|| Refusal::no_such_host(host))
-}
-
-/// The name of a host in a URL.
-pub fn host_name(host: &str) -> Result<HostName, Refusal> {
-    host.parse().map_err(|_| Refusal::no_such_host(host))
+pub fn moment_of(sight: &Sight, host: &HostName) -> Result<Moment, Refusal> {
+    sight.moment(host).ok_or_else(|| Refusal::no_such_host(host.as_str()))
 }

@@ -1,28 +1,36 @@
 //! One process: who it is, what it does, its charts, its relatives, its earlier lives, and its likes on other hosts.
 
+use std::time::Duration;
+
 use askama::Template;
-use axum::{
-    extract::{Path, RawQuery},
-    response::{IntoResponse, Redirect, Response},
-};
+use axum::response::{self, Redirect, Response};
 use fleetps_ingestor::history::{Listing, ProcessLife, ProcessMetrics, Resolution, SetAside, Span};
-use fleetps_nats::snapshot::Process;
+use fleetps_nats::{HostName, snapshot::Process};
+use serde::{Deserialize, Serialize};
 
 use super::page::{self, Layout};
 use crate::{
+    csv,
     display::{self, time_exact},
+    extract::{ProcessPath, Query},
     live::now_us,
     refusal::Refusal,
-    sight::Sight,
-    sight::process::{Subject, find},
+    sight::{
+        Sight,
+        process::{Subject, find},
+    },
+    url::{HostTab, Url},
     view::{
         chart::processes::{self as charts, Panel},
-        links, process,
-        query::{self, BadParameter},
-        span::{RangeLink, SpanQuery, Stamp},
+        parameter::{self, BadParameter, Value},
+        process,
+        query::{FilterText, quoted},
+        search::SearchQuery,
+        span::{PageSpan, RangeLink, Stamp},
         subject,
         table::{Cell, Link, Table},
-        when,
+        travel::host_at,
+        when::{SpanQuery, TimeParam},
     },
 };
 
@@ -31,38 +39,62 @@ const POINTS: usize = 400;
 /// Earlier lives and likes elsewhere in a table.
 const MAX_LIVES: usize = 20;
 
-/// A request about a process, resolved.
-pub enum Visit {
-    /// This one.
-    Subject(Box<Subject>),
-    /// The full address: without the start, a pid means another process tomorrow.
-    Elsewhere(Response),
+/// The span of its charts unless one is given.
+const USUAL_SPAN: Duration = Duration::from_secs(3_600);
+/// What a start can be.
+const EXPECTED_START: &str =
+    "a time with its zone as in 2026-11-21T03:12:00Z, or microseconds since 1970 in UTC";
+
+/// When a process started, in µs since 1970 UTC: with the pid it names a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Started(pub i64);
+
+impl Value for Started {
+    fn read(given: &str) -> Result<Self, String> {
+        if let Ok(started_at_us) = given.parse() {
+            return Ok(Self(started_at_us));
+        }
+        match TimeParam::read(given)? {
+            TimeParam::At(started_at_us) => Ok(Self(started_at_us)),
+            TimeParam::Now | TimeParam::Ago(_) => Err(EXPECTED_START.to_owned()),
+        }
+    }
+
+    fn written(&self) -> String {
+        time_exact(self.0)
+    }
 }
 
-/// Finds the process that the address `path` of `host` and `pid` means.
+/// The query of the page of a process.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ProcessPageQuery {
+    /// When it started; without it, the page of the process that is meant now is elsewhere.
+    #[serde(with = "parameter::optional", skip_serializing_if = "Option::is_none")]
+    pub started: Option<Started>,
+    /// The span of its charts.
+    #[serde(flatten)]
+    pub span: SpanQuery,
+}
+
+/// Finds the process with this pid that `started` then. Without that, the answer is the way to `full`, the URL with the
+/// start of the process that is meant: without it, a pid means another process tomorrow.
 ///
 /// # Errors
-/// When there is none, or `started` cannot be read.
-pub async fn visit(sight: &Sight, host: &str, pid: &str, path: &str, text: &str) -> Result<Visit, Refusal> {
-    let name = page::host_name(host)?;
-    let pid = pid.parse().map_err(|_| BadParameter::new("pid", pid, "a process id, a whole number"))?;
-    let given =
-        form_urlencoded::parse(text.as_bytes()).find(|(name, value)| name == "started" && !value.is_empty());
-    let started_at_us = given.map(|(_, value)| started(&value)).transpose()?;
-    let subject = find(sight, &name, pid, started_at_us).await?;
-    if started_at_us.is_some() {
-        return Ok(Visit::Subject(Box::new(subject)));
+/// When there is none; or with the redirect.
+pub async fn visit(
+    sight: &Sight,
+    path: &ProcessPath,
+    started: Option<Started>,
+    full: impl FnOnce(Started) -> Url,
+) -> response::Result<Subject> {
+    let subject =
+        find(sight, &path.host, path.pid, started.map(|Started(started_at_us)| started_at_us)).await?;
+    if started.is_some() {
+        return Ok(subject);
     }
-    let mut parameters = vec![("started".to_owned(), time_exact(subject.identity.started_at_us))];
-    let others = form_urlencoded::parse(text.as_bytes()).into_owned().filter(|(name, _)| name != "started");
-    parameters.extend(others);
-    let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(parameters).finish();
-    Ok(Visit::Elsewhere(Redirect::temporary(&format!("{path}?{query}")).into_response()))
-}
-
-/// Reads a start: a time, or µs since 1970 UTC.
-fn started(text: &str) -> Result<i64, BadParameter> {
-    text.parse().or_else(|_| when::moment("started", text, now_us()))
+    let full = full(Started(subject.identity.started_at_us));
+    Err(Redirect::temporary(&full.to_string()).into())
 }
 
 /// What the history knows of a process and its likes.
@@ -115,15 +147,14 @@ impl Known {
 struct ProcessPage {
     layout: Layout,
     set_aside: Vec<SetAside>,
-    host: String,
-    path: String,
+    host: HostName,
     name: String,
     subject: Subject,
     facts: Vec<(&'static str, Cell)>,
     figures: Vec<(&'static str, Cell)>,
     ancestry: Vec<Link>,
     relatives: Vec<Relatives>,
-    span: SpanQuery,
+    span: PageSpan,
     panels: Vec<Panel>,
 }
 
@@ -145,13 +176,17 @@ impl Relatives {
 
 impl ProcessPage {
     fn ranges(&self) -> Vec<RangeLink> {
-        let started = ("started", time_exact(self.subject.identity.started_at_us));
-        self.span.ranges(&self.path, &[started])
+        self.span.ranges(&Url::of_process(&self.subject.identity))
     }
 
-    fn csv(&self) -> String {
-        let started = vec![("started", time_exact(self.subject.identity.started_at_us))];
-        links::csv(&format!("/api/v1{}/metrics", self.path), self.span.behind(started))
+    fn csv(&self) -> Url {
+        let started = Some(Started(self.subject.identity.started_at_us));
+        let query = ProcessPageQuery { started, span: self.span.given.clone() };
+        csv::url(Url::pid_metrics(self.host.as_str(), self.subject.identity.pid), query)
+    }
+
+    fn host_url(&self) -> Url {
+        Url::host(self.host.as_str(), HostTab::Processes)
     }
 
     /// When it was last seen.
@@ -165,16 +200,17 @@ impl ProcessPage {
     }
 
     /// Its host as it was when it was last seen.
-    fn host_then(&self) -> String {
+    fn host_then(&self) -> Url {
         match self.seen_us() {
-            Some(seen_us) if !self.subject.is_live => links::host_at(&self.host, seen_us),
-            _ => format!("/hosts/{}", self.host),
+            Some(seen_us) if !self.subject.is_live => host_at(self.host.as_str(), seen_us),
+            _ => self.host_url(),
         }
     }
 
     /// A search for the same program everywhere.
-    fn likes(&self) -> String {
-        query::url("/search", &[("q", format!("name = {}", links::quoted(&self.subject.process.name)))])
+    fn likes(&self) -> Url {
+        let q = FilterText::of(&format!("name = {}", quoted(&self.subject.process.name)));
+        Url::search().with(&SearchQuery { q, ..SearchQuery::default() })
     }
 }
 
@@ -182,54 +218,53 @@ impl ProcessPage {
 pub async fn page(
     layout: Layout,
     sight: Sight,
-    Path((host, pid)): Path<(String, String)>,
-    RawQuery(text): RawQuery,
-) -> Result<Response, Refusal> {
-    let text = text.unwrap_or_default();
-    let path = format!("/hosts/{host}/processes/{pid}");
-    let found = match visit(&sight, &host, &pid, &path, &text).await? {
-        Visit::Subject(subject) => *subject,
-        Visit::Elsewhere(response) => return Ok(response),
+    path: ProcessPath,
+    Query(query): Query<ProcessPageQuery>,
+) -> response::Result<Response> {
+    let full = |started| {
+        let query = ProcessPageQuery { started: Some(started), span: query.span.clone() };
+        Url::pid(path.host.as_str(), path.pid).with(&query)
     };
-    let span = span(&found, &text)?;
+    let found = visit(&sight, &path, query.started, full).await?;
+    let span = span(&found, query.span)?;
     let known = Known::of(&sight, &found, span.span).await?;
     let ancestors =
         found.moment.as_ref().map(|moment| process::ancestors(&moment.snapshot().processes, &found.process));
-    let host_path = format!("/hosts/{host}");
-    page::render(&ProcessPage {
+    let host = path.host;
+    let page = ProcessPage {
         layout,
         set_aside: sight.set_aside(),
         facts: subject::facts(&found),
         figures: subject::figures(&found),
-        ancestry: process::ancestry(&ancestors.unwrap_or_default(), &host_path),
-        relatives: relatives(&found, &known, &host_path),
+        ancestry: process::ancestry(&ancestors.unwrap_or_default(), host.as_str()),
+        relatives: relatives(&found, &known, host.as_str()),
         panels: charts::panels(&known.metrics, span.span),
         name: display::visible(&found.process.name).into_owned(),
         host,
-        path,
         subject: found,
         span,
-    })
+    };
+    Ok(page::render(&page)?)
 }
 
 /// The span of its charts: the last hour, or of a process that is gone its last one.
-pub fn span(subject: &Subject, text: &str) -> Result<SpanQuery, BadParameter> {
+pub fn span(subject: &Subject, given: SpanQuery) -> Result<PageSpan, BadParameter> {
     let now_us = now_us();
     let gone_us = subject
         .life
         .as_ref()
         .filter(|_| !subject.is_live)
         .map(|life| life.last_seen_us.saturating_add(1_000));
-    SpanQuery::parse(text, gone_us.unwrap_or(now_us), now_us, "1h")
+    PageSpan::of(given, gone_us.unwrap_or(now_us), now_us, USUAL_SPAN)
 }
 
-fn relatives(subject: &Subject, known: &Known, path: &str) -> Vec<Relatives> {
+fn relatives(subject: &Subject, known: &Known, host: &str) -> Vec<Relatives> {
     let mut all = Vec::new();
     if let Some(moment) = &subject.moment {
         let at_us = moment.snapshot().captured_at_us;
         let processes = &moment.snapshot().processes;
         let mut add = |title, id, found: Vec<&Process>| {
-            let table = process::relatives(id, &found, path, at_us);
+            let table = process::relatives(id, &found, host, at_us);
             all.push(Relatives { title, count: found.len(), table });
         };
         add("Children", "children", process::children(processes, &subject.process));

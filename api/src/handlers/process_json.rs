@@ -5,27 +5,32 @@
 //! `range` and `points`.
 
 use axum::{
-    extract::{Path, RawQuery},
     http::StatusCode,
-    response::Response,
+    response::{self, Response},
 };
 use fleetps_ingestor::history::{ProcessLife, ProcessPoint, Span};
 use fleetps_nats::snapshot::Process;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::{
     json::{self, AboutPast},
     listing::{self, List},
-    process::{Known, Visit, span, visit},
+    process::{Known, Started, span, visit},
 };
 use crate::{
+    csv::InFormat,
     display::time_exact,
+    extract::{ProcessPath, Query},
     live::ProcessRates,
-    refusal::Refusal,
-    sight::Sight,
-    sight::process::Subject,
-    view::{ProcessFacts, process, query, subject},
+    sight::{Sight, process::Subject},
+    url::Url,
+    view::{
+        ProcessFacts,
+        parameter::{self, Count, is_usual},
+        process, subject,
+        when::SpanQuery,
+    },
 };
 
 /// Points of the metrics unless others are asked for.
@@ -39,6 +44,26 @@ const FIRST_VALUES: [&str; 6] =
 /// The values of the metrics.
 fn values_over_time() -> impl Iterator<Item = &'static str> {
     FIRST_VALUES.into_iter().chain(ProcessPoint::names().filter(|name| !FIRST_VALUES.contains(name)))
+}
+
+/// The query of one process.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ProcessJsonQuery {
+    #[serde(with = "parameter::optional", skip_serializing_if = "Option::is_none")]
+    started: Option<Started>,
+}
+
+/// The query of one process over time.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ProcessMetricsQuery {
+    #[serde(with = "parameter::optional", skip_serializing_if = "Option::is_none")]
+    started: Option<Started>,
+    #[serde(with = "parameter", skip_serializing_if = "is_usual")]
+    points: Count<USUAL_POINTS, MAX_POINTS, 1>,
+    #[serde(flatten)]
+    span: SpanQuery,
 }
 
 /// A process in full; `captured_at` is the snapshot that its figures are of.
@@ -63,15 +88,14 @@ struct InFull<'a> {
 /// The process.
 pub async fn one(
     sight: Sight,
-    Path((host, pid)): Path<(String, String)>,
-    RawQuery(text): RawQuery,
-) -> Result<Response, Refusal> {
-    let text = text.unwrap_or_default();
-    let path = format!("/api/v1/hosts/{host}/processes/{pid}");
-    let subject = match visit(&sight, &host, &pid, &path, &text).await? {
-        Visit::Subject(subject) => subject,
-        Visit::Elsewhere(response) => return Ok(response),
+    path: ProcessPath,
+    Query(query): Query<ProcessJsonQuery>,
+) -> response::Result<Response> {
+    let full = |started| {
+        let query = ProcessJsonQuery { started: Some(started) };
+        Url::pid(path.host.as_str(), path.pid).api().with(&query)
     };
+    let subject = visit(&sight, &path, query.started, full).await?;
     let nothing = Span { from_us: 0, to_us: 1 };
     let known = Known::of(&sight, &subject, nothing).await?;
     let resolution = known.incarnations.resolution.max(known.elsewhere.resolution);
@@ -132,21 +156,17 @@ fn life_fields(life: &ProcessLife) -> Value {
 /// The process over time.
 pub async fn metrics(
     sight: Sight,
-    Path((host, pid)): Path<(String, String)>,
-    RawQuery(text): RawQuery,
-) -> Result<Response, Refusal> {
-    let text = text.unwrap_or_default();
-    let path = format!("/api/v1/hosts/{host}/processes/{pid}/metrics");
-    let subject = match visit(&sight, &host, &pid, &path, &text).await? {
-        Visit::Subject(subject) => subject,
-        Visit::Elsewhere(response) => return Ok(response),
+    path: ProcessPath,
+    Query(asked): Query<InFormat<ProcessMetricsQuery>>,
+) -> response::Result<Response> {
+    let full = |started| {
+        let query = ProcessMetricsQuery { started: Some(started), ..asked.query.clone() };
+        Url::pid_metrics(path.host.as_str(), path.pid).with(&InFormat { query, format: asked.format })
     };
-    let span = span(&subject, &text)?.span;
-    let given =
-        form_urlencoded::parse(text.as_bytes()).find(|(name, value)| name == "points" && !value.is_empty());
-    let points = given.map(|(_, value)| query::number("points", &value, MAX_POINTS)).transpose()?;
-    let points = points.unwrap_or(USUAL_POINTS).max(1);
-    let identity = subject.identity.clone();
+    let subject = visit(&sight, &path, asked.query.started, full).await?;
+    let InFormat { query, format } = asked;
+    let span = span(&subject, query.span)?.span;
+    let (identity, points) = (subject.identity.clone(), query.points.get());
     let metrics = sight.ask(move |history| history.process_metrics(&identity, span, points)).await?;
     let gaps: Vec<Value> = metrics.gaps.iter().map(span_fields).collect();
     let about = json!({
@@ -172,7 +192,7 @@ pub async fn metrics(
         resolution: metrics.resolution,
         about: listing::fields(about),
     };
-    Ok(listing::answer(&sight, &text, list))
+    Ok(listing::answer(&sight, format, list))
 }
 
 fn span_fields(span: &Span) -> Value {

@@ -5,105 +5,136 @@
 //! `at`, `format=csv`, and `include` for fields that are left out otherwise: `executable`, `unit`, `container`
 //! (`command_line` is always there, and may be named).
 
-use axum::{
-    extract::{Path, RawQuery},
-    response::{Response, sse::Event},
-};
+use axum::response::{Response, sse::Event};
 use fleetps_ingestor::{
     filter::{Deadline, Stopped},
     history::Resolution,
 };
 use futures_util::stream;
-use serde_json::Value;
+use serde::{Deserialize, Serialize};
 
 use super::{
     json::{self, Processes},
     page, push,
 };
 use crate::{
-    csv,
+    csv::{self, Format},
     display::time_exact,
+    extract::{Host, Query},
     live::{Moment, now_us},
     refusal::Refusal,
     sight::Sight,
     view::{
-        Column, processes,
-        query::{self, BadParameter, MAX_ROWS, ProcessQuery},
-        when,
+        Column,
+        parameter::{self, BadParameter, Count, Direction, Order, SortColumn, Value, is_usual},
+        processes,
+        query::{FilterText, MAX_ROWS, ProcessQuery},
+        when::TimeParam,
     },
 };
 
 /// The fields that `include` can name.
 const INCLUDABLE: [Column; 4] = [Column::Command, Column::Executable, Column::Unit, Column::Container];
 
-/// What is asked for.
-#[derive(Debug)]
-struct ListQuery {
-    processes: ProcessQuery,
-    at_us: Option<i64>,
-    is_csv: bool,
-    limit: usize,
-    offset: usize,
-    include: Vec<Column>,
+/// The query of the list; a parameter that it does not know is a mistake.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ListQuery {
+    #[serde(with = "parameter", skip_serializing_if = "is_usual")]
+    q: FilterText,
+    #[serde(with = "parameter", skip_serializing_if = "is_usual")]
+    sort: Sort,
+    #[serde(with = "parameter::optional", skip_serializing_if = "Option::is_none")]
+    dir: Option<Direction>,
+    #[serde(with = "parameter", skip_serializing_if = "is_usual")]
+    limit: Count<MAX_ROWS, MAX_ROWS>,
+    #[serde(with = "parameter", skip_serializing_if = "is_usual")]
+    offset: Count<0, MAX_ROWS>,
+    #[serde(with = "parameter::list", skip_serializing_if = "is_usual")]
+    include: Vec<Included>,
+    #[serde(with = "parameter::optional", skip_serializing_if = "Option::is_none")]
+    at: Option<TimeParam>,
+    #[serde(with = "parameter", skip_serializing_if = "is_usual")]
+    format: StrictFormat,
 }
 
-impl ListQuery {
-    fn parse(text: &str) -> Result<Self, BadParameter> {
-        let mut parsed = Self {
-            processes: ProcessQuery::default(),
-            at_us: None,
-            is_csv: csv::is_asked_for(text),
-            limit: MAX_ROWS,
-            offset: 0,
-            include: Vec::new(),
-        };
-        let mut descending = None;
-        for (name, value) in form_urlencoded::parse(text.as_bytes()) {
-            match name.as_ref() {
-                "q" => parsed.processes = parsed.processes.filtered(&query::filter_text(&value)?),
-                "sort" => {
-                    let field = value.strip_prefix('-').unwrap_or(&value);
-                    parsed.processes.sort = query::column("sort", field)?;
-                    descending = descending.or((field.len() < value.len()).then_some(true));
-                }
-                "dir" => descending = query::direction(&value)?,
-                "limit" => parsed.limit = query::number("limit", &value, MAX_ROWS)?,
-                "offset" => parsed.offset = query::number("offset", &value, MAX_ROWS)?,
-                "include" => parsed.include = include(&value)?,
-                "at" => parsed.at_us = Some(when::moment("at", &value, now_us())?),
-                "format" if value == "csv" || value == "json" => {}
-                other => {
-                    let known = "one of q, sort, dir, limit, offset, include, at, format (csv)";
-                    return Err(BadParameter::new(other, &value, format!("another name: {known}")));
-                }
-            }
-        }
-        if let Err(error) = &parsed.processes.filter {
-            return Err(query::bad_filter(&parsed.processes.q, error));
-        }
-        parsed.processes.descending = descending.unwrap_or(parsed.processes.sort.greatest_first());
-        Ok(parsed)
+/// A field to sort by; a `-` before it puts the greatest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Sort {
+    column: Column,
+    greatest_first: bool,
+}
+
+impl Default for Sort {
+    fn default() -> Self {
+        Self { column: Column::USUAL, greatest_first: false }
     }
 }
 
-fn include(value: &str) -> Result<Vec<Column>, BadParameter> {
-    let known = || INCLUDABLE.map(Column::field).join(", ");
-    let column = |name: &str| {
-        let found = INCLUDABLE.into_iter().find(|column| column.field() == name);
-        found.ok_or_else(|| BadParameter::new("include", name, format!("names out of {}", known())))
-    };
-    value.split(',').filter(|name| !name.is_empty()).map(column).collect()
+impl Value for Sort {
+    fn read(given: &str) -> Result<Self, String> {
+        let field = given.strip_prefix('-').unwrap_or(given);
+        Ok(Self { column: Column::read(field)?, greatest_first: field.len() < given.len() })
+    }
+
+    fn written(&self) -> String {
+        format!("{}{}", if self.greatest_first { "-" } else { "" }, self.column.field())
+    }
+}
+
+/// A field that is left out unless it is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Included(Column);
+
+impl Value for Included {
+    fn read(given: &str) -> Result<Self, String> {
+        let found = INCLUDABLE.into_iter().find(|column| column.field() == given);
+        found.map(Self).ok_or_else(|| format!("names out of {}", INCLUDABLE.map(Column::field).join(", ")))
+    }
+
+    fn written(&self) -> String {
+        self.0.field().to_owned()
+    }
+}
+
+/// A format that has to be one of those there are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct StrictFormat(Format);
+
+impl Value for StrictFormat {
+    fn read(given: &str) -> Result<Self, String> {
+        match given {
+            "csv" | "json" => Format::read(given).map(Self),
+            _ => Err("`csv` or `json`".to_owned()),
+        }
+    }
+
+    fn written(&self) -> String {
+        self.0.written()
+    }
+}
+
+impl ListQuery {
+    /// The processes that it is about.
+    fn processes(&self) -> ProcessQuery {
+        let greatest_first = self.sort.greatest_first.then_some(Direction::Descending);
+        let order = Order::by(self.sort.column, self.dir.or(greatest_first));
+        ProcessQuery { q: self.q.clone(), order, ..ProcessQuery::default() }
+    }
 }
 
 /// The processes.
 pub async fn list(
     sight: Sight,
-    Path(host): Path<String>,
-    RawQuery(query): RawQuery,
+    Query(query): Query<ListQuery>,
+    Host(host): Host,
 ) -> Result<Response, Refusal> {
-    let query = ListQuery::parse(&query.unwrap_or_default())?;
-    let (moment, resolution) = page::moment_at(&sight, &host, query.at_us).await?;
-    let (answering, filter) = (sight.clone(), query.processes.filter.clone().ok());
+    if let Err(error) = &query.q.filter {
+        return Err(BadParameter::new("q", &query.q.text, format!("another filter: {error}")).into());
+    }
+    let at_us = query.at.map(|at| at.resolve(now_us()));
+    let (moment, resolution) = page::moment_at(&sight, &host, at_us).await?;
+    let (answering, filter) = (sight.clone(), query.q.filter.clone().ok());
     sight
         .filter(filter.as_ref(), move |deadline| answer(&answering, &moment, resolution, &query, deadline))
         .await
@@ -116,33 +147,35 @@ fn answer(
     query: &ListQuery,
     deadline: &Deadline,
 ) -> Result<Response, Stopped> {
-    let sorted = processes::sorted(moment, &query.processes, deadline)?;
-    let asked = sorted.iter().skip(query.offset).take(query.limit);
+    let sorted = processes::sorted(moment, &query.processes(), deadline)?;
+    let asked = sorted.iter().skip(query.offset.get()).take(query.limit.get());
+    let include: Vec<Column> = query.include.iter().map(|included| included.0).collect();
     let answer = Processes {
         host: moment.summary.host.as_str(),
         captured_at: time_exact(moment.snapshot().captured_at_us),
         total: sorted.len(),
-        processes: asked.map(|facts| json::Process::of(facts, &query.include)).collect(),
+        processes: asked.map(|facts| json::Process::of(facts, &include)).collect(),
     };
-    match query.is_csv {
-        true => Ok(as_csv(&answer, &query.include)),
-        false => Ok(json::answer_at(sight, resolution, &answer)),
+    match query.format.0 {
+        Format::Csv => Ok(as_csv(&answer, &include)),
+        Format::Json => Ok(json::answer_at(sight, resolution, &answer)),
     }
 }
 
 fn as_csv(answer: &Processes<'_>, include: &[Column]) -> Response {
     let columns: Vec<&str> = json::process_fields(include).collect();
-    let rows: Vec<Value> = answer.processes.iter().filter_map(|row| serde_json::to_value(row).ok()).collect();
+    let rows: Vec<serde_json::Value> =
+        answer.processes.iter().filter_map(|row| serde_json::to_value(row).ok()).collect();
     csv::answer(&format!("{}-processes", answer.host), &columns, &rows)
 }
 
 /// Every sample as it comes, the present one first: events called `snapshot`. A reader that is slower than the samples
 /// misses some, never gets old ones.
-pub async fn live(sight: Sight, Path(host): Path<String>) -> Result<Response, Refusal> {
-    let name = page::moment_of(&sight, &host)?.summary.host.clone();
-    let mut changed = sight.watch_host(&name)?;
+pub async fn live(sight: Sight, Host(host): Host) -> Result<Response, Refusal> {
+    page::moment_of(&sight, &host)?;
+    let mut changed = sight.watch_host(&host)?;
     changed.mark_changed();
-    let state = (sight.clone(), changed, name);
+    let state = (sight.clone(), changed, host);
     let events = stream::unfold(state, |(sight, mut changed, name)| async move {
         tokio::select! {
             () = sight.shutdown().cancelled() => return None,

@@ -14,12 +14,17 @@ use axum::{
     },
 };
 use futures_util::{Stream, StreamExt, future::BoxFuture, stream};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tokio::{sync::watch, time::Instant};
 
 use crate::{
     refusal::Refusal,
     sight::Sight,
-    view::{View, patch::Patch},
+    view::{
+        View,
+        parameter::{self, is_usual},
+        patch::Patch,
+    },
 };
 
 /// Proxies and browsers take a stream for dead after a minute or so of silence.
@@ -36,10 +41,22 @@ const MIN_BETWEEN_ORDERS: Duration = Duration::from_millis(1_800);
 /// How soon a browser comes back after the stream broke.
 const RETRY: Duration = Duration::from_secs(1);
 
+/// The query of the live updates of a page with the query `T`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, bound = "T: Default + Serialize + DeserializeOwned")]
+pub struct Live<T> {
+    /// The page's.
+    #[serde(flatten)]
+    pub query: T,
+    /// The version that the page shows.
+    #[serde(with = "parameter", skip_serializing_if = "is_usual")]
+    pub since: String,
+}
+
 /// What a live page renders, again and again; `None` ends the stream.
 pub type Renderer = Box<dyn FnMut() -> BoxFuture<'static, Option<View>> + Send>;
 
-struct Live<T> {
+struct Updates<T> {
     render: Renderer,
     changed: watch::Receiver<T>,
     shown: Option<View>,
@@ -56,15 +73,15 @@ struct Live<T> {
 pub fn stream<T: Send + Sync + 'static>(
     sight: &Sight,
     headers: &HeaderMap,
-    query: &str,
+    since: String,
     changed: watch::Receiver<T>,
     render: Renderer,
 ) -> Result<Response, Refusal> {
-    let live = Live {
+    let live = Updates {
         render,
         changed,
         shown: None,
-        known_version: known_version(headers, query),
+        known_version: known_version(headers, since),
         next_at: Instant::now(),
         reorder_at: Instant::now(),
         order_kept: false,
@@ -93,15 +110,12 @@ pub fn answer(
     Ok(response)
 }
 
-fn known_version(headers: &HeaderMap, query: &str) -> String {
-    let last = headers.get("last-event-id").and_then(|value| value.to_str().ok()).map(str::to_owned);
-    last.unwrap_or_else(|| {
-        let since = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "since");
-        since.map(|(_, value)| value.into_owned()).unwrap_or_default()
-    })
+fn known_version(headers: &HeaderMap, since: String) -> String {
+    let last = headers.get("last-event-id").and_then(|value| value.to_str().ok());
+    last.map_or(since, str::to_owned)
 }
 
-impl<T> Live<T> {
+impl<T> Updates<T> {
     /// Rows of flat tables stay where they are until the time for a new order has come; a tree changes its rows only
     /// among siblings, and a mixed order would tear families apart.
     fn keep_order(&mut self, view: &mut View) {
@@ -120,7 +134,7 @@ impl<T> Live<T> {
     }
 }
 
-async fn next<T>(mut live: Live<T>) -> Option<(Result<Event, Infallible>, Live<T>)> {
+async fn next<T>(mut live: Updates<T>) -> Option<(Result<Event, Infallible>, Updates<T>)> {
     loop {
         if !live.first {
             tokio::select! {

@@ -1,7 +1,7 @@
 //! Every process on every host that a filter lets through, now or then.
 
 use askama::Template;
-use axum::{extract::RawQuery, http::StatusCode, response::Response};
+use axum::{http::StatusCode, response::Response};
 use fleetps_ingestor::{
     filter::{Filter, FilterError},
     history::{Found, Listing, Resolution, SetAside},
@@ -9,36 +9,22 @@ use fleetps_ingestor::{
 
 use super::page::{self, Layout};
 use crate::{
-    display,
+    csv, display,
+    extract::Query,
     live::now_us,
     refusal::Refusal,
     sight::Sight,
+    url::Url,
     view::{
-        links,
-        query::{self, BadParameter},
-        search,
+        parameter::Count,
+        search::{self, SearchQuery},
         table::Table,
-        when,
+        when::{self, TimeParam},
     },
 };
 
-/// Processes listed unless more are asked for: ten screens.
-const USUAL_FOUND: usize = 200;
-/// The most processes listed.
-const MAX_FOUND: usize = 10_000;
-
 /// By then everything is in the history: four times the interval at which it is sealed.
 const SEALED_AFTER_US: i64 = 120_000_000;
-
-/// What is searched for.
-#[derive(Debug, Clone)]
-pub struct SearchQuery {
-    /// The filter, as typed.
-    pub q: String,
-    /// When; absent for the present.
-    pub at_us: Option<i64>,
-    limit: usize,
-}
 
 /// What was found, and how far it can be relied on.
 #[derive(Debug)]
@@ -49,45 +35,20 @@ pub struct Answer {
     pub hosts_left: usize,
 }
 
-impl SearchQuery {
-    /// Reads it from the part of the URL behind the question mark.
-    pub fn parse(text: &str) -> Result<Self, BadParameter> {
-        let mut parsed = Self { q: String::new(), at_us: None, limit: USUAL_FOUND };
-        for (name, value) in form_urlencoded::parse(text.as_bytes()).filter(|(_, value)| !value.is_empty()) {
-            match name.as_ref() {
-                "q" => parsed.q = query::filter_text(&value)?,
-                "at" if value == "now" => parsed.at_us = None,
-                "at" => parsed.at_us = Some(when::moment("at", &value, now_us())?),
-                "limit" => parsed.limit = query::number("limit", &value, MAX_FOUND)?,
-                _ => {}
-            }
-        }
-        Ok(parsed)
-    }
+/// Searches the past at `at_us`, else the present, for at most `limit` processes.
+///
+/// # Errors
+/// When too many search, or the history cannot be read or does not reach that far yet.
+pub async fn ask(sight: &Sight, filter: Filter, at_us: Option<i64>, limit: usize) -> Result<Answer, Refusal> {
+    let Some(at_us) = at_us else { return search_live(sight, filter, limit).await };
+    check_sealed(sight, at_us)?;
+    let listing = sight.search_past(filter, at_us, limit).await?;
+    Ok(Answer { listing, hosts_left: 0 })
+}
 
-    fn parameters(&self) -> Vec<(&'static str, String)> {
-        let mut parameters = vec![("q", self.q.clone())];
-        if let Some(at_us) = self.at_us {
-            parameters.push(("at", when::written(at_us)));
-        }
-        if self.limit != USUAL_FOUND {
-            parameters.push(("limit", self.limit.to_string()));
-        }
-        parameters
-    }
-
-    /// Searches.
-    pub async fn ask(&self, sight: &Sight, filter: Filter) -> Result<Answer, Refusal> {
-        let limit = self.limit;
-        match self.at_us {
-            Some(at_us) => {
-                check_sealed(sight, at_us)?;
-                let listing = sight.search_past(filter, at_us, limit).await?;
-                Ok(Answer { listing, hosts_left: 0 })
-            }
-            None => search_live(sight, filter, limit).await,
-        }
-    }
+/// The moment that is searched; absent for the present.
+pub fn moment(query: &SearchQuery) -> Option<i64> {
+    query.at.filter(|at| *at != TimeParam::Now).map(|at| at.resolve(now_us()))
 }
 
 /// The newest snapshots of all hosts are not in the history yet; nobody must be told that nothing ran then.
@@ -118,6 +79,7 @@ struct SearchPage {
     layout: Layout,
     set_aside: Vec<SetAside>,
     query: SearchQuery,
+    at_us: Option<i64>,
     error: Option<FilterError>,
     table: Table,
     total: String,
@@ -126,30 +88,39 @@ struct SearchPage {
 }
 
 impl SearchPage {
-    fn csv(&self) -> String {
-        links::csv("/api/v1/search", self.query.parameters())
+    /// The same search, for links: at the same moment, whenever they are followed.
+    fn fixed(&self) -> SearchQuery {
+        SearchQuery { at: self.at_us.map(TimeParam::at), ..self.query.clone() }
+    }
+
+    fn csv(&self) -> Url {
+        csv::url(Url::search().api(), self.fixed())
     }
 
     /// The link to more, when not all are shown.
-    fn more(&self) -> Option<String> {
-        let query = SearchQuery { limit: MAX_FOUND, ..self.query.clone() };
-        (self.is_cut && self.query.limit < MAX_FOUND).then(|| query::url("/search", &query.parameters()))
+    fn more(&self) -> Option<Url> {
+        let more = SearchQuery { limit: Count::MOST, ..self.fixed() };
+        (self.is_cut && self.query.limit != more.limit).then(|| Url::search().with(&more))
     }
 
     /// The same search now.
-    fn now(&self) -> String {
-        query::url("/search", &SearchQuery { at_us: None, ..self.query.clone() }.parameters())
+    fn now(&self) -> Url {
+        Url::search().with(&SearchQuery { at: None, ..self.query.clone() })
     }
 
     /// When, as the URL has it.
     fn at(&self) -> Option<String> {
-        self.query.at_us.map(when::written)
+        self.at_us.map(when::written)
     }
 }
 
 /// The page.
-pub async fn page(layout: Layout, sight: Sight, RawQuery(text): RawQuery) -> Result<Response, Refusal> {
-    let query = SearchQuery::parse(&text.unwrap_or_default())?;
+pub async fn page(
+    layout: Layout,
+    sight: Sight,
+    Query(query): Query<SearchQuery>,
+) -> Result<Response, Refusal> {
+    let filter = query.q.filter.clone();
     let mut page = SearchPage {
         layout,
         set_aside: Vec::new(),
@@ -158,9 +129,10 @@ pub async fn page(layout: Layout, sight: Sight, RawQuery(text): RawQuery) -> Res
         total: String::new(),
         is_cut: false,
         hosts_left: 0,
+        at_us: moment(&query),
         query,
     };
-    match Filter::parse(&page.query.q) {
+    match filter {
         Err(error) => {
             page.error = Some(error);
             return page::render(&page);
@@ -168,13 +140,13 @@ pub async fn page(layout: Layout, sight: Sight, RawQuery(text): RawQuery) -> Res
         // Every process of every host is no search, but a way to see what can be asked.
         Ok(filter) if filter.is_empty() => {}
         Ok(filter) => {
-            let answer = page.query.ask(&sight, filter).await?;
-            page.table = search::table(&answer.listing.items, page.query.at_us.is_some());
+            let answer = ask(&sight, filter, page.at_us, page.query.limit.get()).await?;
+            page.table = search::table(&answer.listing.items, page.at_us.is_some());
             page.total = display::count(answer.listing.total);
             page.is_cut = answer.listing.total > answer.listing.items.len() as u64;
             page.hosts_left = answer.hosts_left;
         }
     }
-    page.set_aside = if page.query.at_us.is_some() { sight.set_aside() } else { Vec::new() };
+    page.set_aside = if page.at_us.is_some() { sight.set_aside() } else { Vec::new() };
     page::render(&page)
 }

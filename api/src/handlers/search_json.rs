@@ -2,17 +2,24 @@
 //!
 //! Parameters: `q` (the filter), `at` (a moment; without it, the present), `limit`.
 
-use axum::{extract::RawQuery, http::StatusCode, response::Response};
-use fleetps_ingestor::{filter::Filter, history::Found};
+use axum::{http::StatusCode, response::Response};
+use fleetps_ingestor::history::Found;
 use serde::Serialize;
 use serde_json::json;
 
 use super::{
     json,
     listing::{self, List},
-    search::SearchQuery,
+    search::{ask, moment},
 };
-use crate::{display::time_exact, refusal::Refusal, sight::Sight, view::search};
+use crate::{
+    csv::InFormat,
+    display::time_exact,
+    extract::Query,
+    refusal::Refusal,
+    sight::Sight,
+    view::search::{self, SearchQuery},
+};
 
 /// The first columns of the CSV form, in the order that they have had from the start; others follow.
 const FIRST_COLUMNS: [&str; 22] = [
@@ -62,20 +69,22 @@ impl<'a> Row<'a> {
 }
 
 /// The processes.
-pub async fn list(sight: Sight, RawQuery(text): RawQuery) -> Result<Response, Refusal> {
-    let text = text.unwrap_or_default();
-    let query = SearchQuery::parse(&text)?;
-    let filter = Filter::parse(&query.q).map_err(|error| {
+pub async fn list(
+    sight: Sight,
+    Query(InFormat { query, format }): Query<InFormat<SearchQuery>>,
+) -> Result<Response, Refusal> {
+    let filter = query.q.filter.clone().map_err(|error| {
         Refusal::new(
             StatusCode::BAD_REQUEST,
             format!("the filter `q` cannot be read at column {}", error.column),
             error.message,
         )
     })?;
-    let answer = query.ask(&sight, filter).await?;
+    let at_us = moment(&query);
+    let answer = ask(&sight, filter, at_us, query.limit.get()).await?;
     let about = json!({
-        "q": query.q,
-        "at": query.at_us.map(time_exact),
+        "q": query.q.text,
+        "at": at_us.map(time_exact),
         "total": answer.listing.total,
         "hosts_not_searched": answer.hosts_left,
     });
@@ -91,5 +100,5 @@ pub async fn list(sight: Sight, RawQuery(text): RawQuery) -> Result<Response, Re
         resolution: answer.listing.resolution,
         about: listing::fields(about),
     };
-    Ok(listing::answer(&sight, &text, list))
+    Ok(listing::answer(&sight, format, list))
 }

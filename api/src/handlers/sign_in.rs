@@ -2,7 +2,7 @@
 
 use askama::Template;
 use axum::{
-    extract::{RawQuery, State},
+    extract::State,
     response::{IntoResponse, Redirect, Response},
 };
 
@@ -11,10 +11,11 @@ use super::{
     session::{signed_in, with_session},
 };
 use crate::{
-    extract::{Form, SignedIn, accounts, field, own_page},
+    extract::{Form, NextQuery, Query, SignedIn, accounts, own_page},
     people::{PeopleError, Secret, Visit},
     refusal::Refusal,
     state::AppState,
+    url::Url,
 };
 
 /// The page that asks for name and password, or for the password alone.
@@ -45,18 +46,13 @@ impl SignInPage {
     }
 }
 
-fn next_of(query: Option<String>) -> String {
-    field(query.unwrap_or_default().as_bytes(), "next")
-}
-
 /// The page; whoever is signed in goes on at once.
 pub async fn page(
     layout: Layout,
     State(shared): State<AppState>,
-    RawQuery(query): RawQuery,
+    Query(NextQuery { next }): Query<NextQuery>,
 ) -> Result<Response, Refusal> {
     accounts(&shared)?;
-    let next = next_of(query);
     match layout.person {
         Some(_) => Ok(Redirect::to(own_page(&next)).into_response()),
         None => page::render(&SignInPage::asking(layout, &next, false)),
@@ -92,16 +88,16 @@ pub async fn sign_out(
     accounts(&shared)?.end_session(&person, &session).await?;
     // Another secret, of no session.
     let secret = Secret::new().map_err(PeopleError::from)?;
-    Ok(with_session(&secret, visit.came, "/sign-in"))
+    Ok(with_session(&secret, visit.came, &Url::sign_in().to_string()))
 }
 
 /// Asks for the password once more.
 pub async fn confirm_page(
     layout: Layout,
     _: SignedIn,
-    RawQuery(query): RawQuery,
+    Query(query): Query<NextQuery>,
 ) -> Result<Response, Refusal> {
-    page::render(&SignInPage::asking(layout, &next_of(query), true))
+    page::render(&SignInPage::asking(layout, &query.next, true))
 }
 
 /// Notes that the password was given.

@@ -5,10 +5,10 @@
 use askama::Template;
 use axum::{
     body::Bytes,
-    extract::RawQuery,
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::{
@@ -17,12 +17,13 @@ use super::{
 };
 use crate::{
     console::{Answered, EXAMPLES, Example, Question, limits},
-    csv,
+    csv::{self, Format, InFormat},
     display::{cut, time, time_exact, visible},
-    extract::{Form, field},
+    extract::{Form, Query},
     refusal::Refusal,
     sight::Sight,
-    view::query::BadParameter,
+    url::Url,
+    view::parameter::{self, BadParameter, Value, is_usual},
 };
 
 /// Rows on a page: more than anybody reads there; the files have all of them.
@@ -43,6 +44,28 @@ struct SqlPage {
     outcome: Outcome,
 }
 
+/// The query of the page.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SqlQuery {
+    /// The text that it brings.
+    #[serde(with = "parameter", skip_serializing_if = "is_usual")]
+    sql: String,
+}
+
+/// The query that cancels a question.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CancelQuery {
+    /// Which one; without it, all of one's own.
+    #[serde(with = "parameter::optional", skip_serializing_if = "Option::is_none")]
+    question: Option<QuestionNumber>,
+}
+
+/// A query that has nothing but a format.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NoParameters {}
+
 /// What came of a question.
 enum Outcome {
     NotAsked,
@@ -57,11 +80,8 @@ impl SqlPage {
     }
 
     /// A link that brings this text.
-    fn link(&self) -> String {
-        format!(
-            "/sql?{}",
-            form_urlencoded::Serializer::new(String::new()).append_pair("sql", &self.sql).finish()
-        )
+    fn link(&self) -> Url {
+        Url::sql().with(&SqlQuery { sql: self.sql.clone() })
     }
 
     /// When a question was asked.
@@ -84,9 +104,8 @@ impl SqlPage {
 }
 
 /// The page with the text of `?sql=`, not asked yet.
-pub async fn page(layout: Layout, sight: Sight, RawQuery(query): RawQuery) -> Result<Response, Refusal> {
-    let sql = field(query.unwrap_or_default().as_bytes(), "sql");
-    page::render(&SqlPage::new(layout, &sight, sql, Outcome::NotAsked))
+pub async fn page(layout: Layout, sight: Sight, Query(query): Query<SqlQuery>) -> Result<Response, Refusal> {
+    page::render(&SqlPage::new(layout, &sight, query.sql, Outcome::NotAsked))
 }
 
 /// The page with the answer, or the answer as a file (`format=csv` or `json`).
@@ -107,15 +126,26 @@ pub async fn ask(layout: Layout, sight: Sight, form: Form) -> Result<Response, R
 
 /// Cancels the question that the field `question` names, else all of one's own; the page keeps its text.
 pub async fn cancel(layout: Layout, sight: Sight, form: Form) -> Result<Response, Refusal> {
-    sight.cancel_sql(number(&form.field("question"))?);
+    let given = form.field("question");
+    let number = (!given.is_empty()).then(|| QuestionNumber::read(&given)).transpose();
+    let number = number.map_err(|expected| BadParameter::new("question", &given, expected))?;
+    sight.cancel_sql(number.map(|QuestionNumber(number)| number));
     page::render(&SqlPage::new(layout, &sight, form.field("sql"), Outcome::NotAsked))
 }
 
-/// The number of a question; `None` where none is given, which is no wrong number.
-fn number(given: &str) -> Result<Option<u64>, BadParameter> {
-    let wrong =
-        |_| BadParameter::new("question", given, "the number of a question, as `GET /api/v1/sql` lists them");
-    if given.is_empty() { Ok(None) } else { given.parse().map(Some).map_err(wrong) }
+/// The number of a question.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct QuestionNumber(u64);
+
+impl Value for QuestionNumber {
+    fn read(given: &str) -> Result<Self, String> {
+        let number = given.parse().map(Self);
+        number.map_err(|_| "the number of a question, as `GET /api/v1/sql` lists them".to_owned())
+    }
+
+    fn written(&self) -> String {
+        self.0.to_string()
+    }
 }
 
 /// `GET /api/v1/sql`: the questions that are answered or wait, one's own or, for who administers everything, all.
@@ -135,22 +165,22 @@ pub async fn list(sight: Sight) -> Response {
 
 /// `POST /api/v1/sql/cancel`: cancels the question that the parameter `question` names, else all of one's own; answers
 /// with what is still under way.
-pub async fn cancel_by_program(sight: Sight, RawQuery(query): RawQuery) -> Result<Response, Refusal> {
-    sight.cancel_sql(number(&field(query.unwrap_or_default().as_bytes(), "question"))?);
-    Ok(list(sight).await)
+pub async fn cancel_by_program(sight: Sight, Query(query): Query<CancelQuery>) -> Response {
+    sight.cancel_sql(query.question.map(|QuestionNumber(number)| number));
+    list(sight).await
 }
 
 /// `POST /api/v1/sql`: the question is the body, or the field `sql` of a JSON object; `?format=csv` answers in CSV.
 pub async fn answer(
     sight: Sight,
-    RawQuery(query): RawQuery,
+    Query(asked): Query<InFormat<NoParameters>>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Refusal> {
     let answered = sight.ask_sql(question(&headers, &body)?).await?;
-    match csv::is_asked_for(&query.unwrap_or_default()) {
-        true => Ok(csv::file("answer", answered.csv())),
-        false => Ok(json::answer(StatusCode::OK, &answered.json())),
+    match asked.format {
+        Format::Csv => Ok(csv::file("answer", answered.csv())),
+        Format::Json => Ok(json::answer(StatusCode::OK, &answered.json())),
     }
 }
 

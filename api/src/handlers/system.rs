@@ -2,28 +2,29 @@
 
 use askama::Template;
 use axum::{
-    extract::{Path, RawQuery},
     http::HeaderMap,
-    response::Response,
+    response::{self, Response},
 };
+use fleetps_nats::HostName;
 use futures_util::{FutureExt, future::ready};
 
 use super::{
-    host_head::{self, HostHead, Tab, Visit, visit},
-    nothing,
+    host_head::{self, HostHead, visit},
     page::{self, Layout},
-    push,
+    push::{self, Live},
 };
 use crate::{
+    extract::{Host, Query},
     live::{Moment, now_us},
     refusal::Refusal,
     rules::Action,
     sight::Sight,
+    url::{HostTab, Url},
     view::{
         View,
         fleet::words,
         system,
-        travel::{Links, When},
+        travel::{Links, TimeQuery, When},
     },
 };
 
@@ -34,7 +35,7 @@ struct SystemPage {
     layout: Layout,
     head: HostHead,
     view: View,
-    live_url: String,
+    live_url: Url,
     /// What the host belongs to, as it may be changed; absent for whoever may not.
     groups_to_change: Option<String>,
 }
@@ -103,21 +104,19 @@ impl SystemPage {
 pub async fn page(
     layout: Layout,
     sight: Sight,
-    Path(host): Path<String>,
-    RawQuery(query): RawQuery,
-) -> Result<Response, Refusal> {
-    let when = When::parse(&query.unwrap_or_default(), now_us())?;
-    let links = Tab::System.links(&host, when);
-    let live_url = format!("{}/live", links.path);
-    let (head, moment) = match visit(&sight, &host, Tab::System, links.clone()).await? {
-        Visit::Moment(head, moment) => (head, moment),
-        Visit::Nothing(head, why) => return nothing::page(layout, head, &why),
-        Visit::Elsewhere(response) => return Ok(response),
-    };
+    Query(query): Query<TimeQuery>,
+    Host(host): Host,
+) -> response::Result<Response> {
+    let links = links(&host, query.resolve(now_us())?);
+    let live_url = Url::system_live(host.as_str());
+    let (head, moment) = visit(&sight, &host, HostTab::System, links.clone()).await?.moment(&layout)?;
     let view = view(&moment, &links);
-    let name = &moment.summary.host;
-    let groups_to_change = sight.may(Action::ManageHosts, name).then(|| words(&sight.groups(name)));
-    page::render(&SystemPage { layout, view, live_url, groups_to_change, head })
+    let groups_to_change = sight.may(Action::ManageHosts, &host).then(|| words(&sight.groups(&host)));
+    Ok(page::render(&SystemPage { layout, view, live_url, groups_to_change, head })?)
+}
+
+fn links(host: &HostName, when: When) -> Links {
+    Links { page: Url::host(host.as_str(), HostTab::System), when }
 }
 
 fn view(moment: &Moment, links: &Links) -> View {
@@ -129,15 +128,14 @@ fn view(moment: &Moment, links: &Links) -> View {
 /// Its live updates.
 pub async fn live(
     sight: Sight,
-    Path(host): Path<String>,
-    RawQuery(query): RawQuery,
+    Query(Live { query, since }): Query<Live<TimeQuery>>,
+    Host(host): Host,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
-    let text = query.unwrap_or_default();
-    let links = Tab::System.links(&host, When::parse(&text, now_us())?);
-    let name = page::moment_of(&sight, &host)?.summary.host.clone();
-    let changed = sight.watch_host(&name)?;
+    let links = links(&host, query.resolve(now_us())?);
+    page::moment_of(&sight, &host)?;
+    let changed = sight.watch_host(&host)?;
     let looking = sight.clone();
-    let render = move || ready(looking.moment(&name).map(|moment| view(&moment, &links))).boxed();
-    push::stream(&sight, &headers, &text, changed, Box::new(render))
+    let render = move || ready(looking.moment(&host).map(|moment| view(&moment, &links))).boxed();
+    push::stream(&sight, &headers, since, changed, Box::new(render))
 }

@@ -4,18 +4,17 @@ use std::time::Duration;
 
 use askama::Template;
 use axum::{
-    extract::{Path, RawQuery},
     http::header,
     response::{IntoResponse, Response},
 };
 use fleetps_ingestor::history::{HostMetrics, Span};
-use fleetps_nats::HostName;
 
 use crate::{
+    extract::{Host, Query},
     live::now_us,
     refusal::Refusal,
     sight::Sight,
-    view::{chart::hosts, when},
+    view::{chart::hosts, when::SpanQuery},
 };
 
 /// Points asked for: about one for every two pixels of a wide page.
@@ -28,14 +27,13 @@ const NOT_YET_US: i64 = 60_000_000;
 /// The picture.
 pub async fn picture(
     sight: Sight,
-    Path(host): Path<String>,
-    RawQuery(query): RawQuery,
+    Host(host): Host,
+    Query(query): Query<SpanQuery>,
 ) -> Result<Response, Refusal> {
-    let name: HostName = host.parse().map_err(|_| Refusal::no_such_host(&host))?;
     let now_us = now_us();
-    let span = when::span(&query.unwrap_or_default(), now_us, now_us, USUAL)?;
-    let newer = sight.newer(&name, span).await;
-    let metrics = sight.ask(move |history| history.host_metrics(&name, span, POINTS, &newer)).await?;
+    let span = query.resolve(now_us, now_us, USUAL)?;
+    let newer = sight.newer(&host, span).await;
+    let metrics = sight.ask(move |history| history.host_metrics(&host, span, POINTS, &newer)).await?;
     let chart = hosts::timeline(&without_the_newest_gap(metrics, span, now_us), span);
     let svg = chart.render().map_err(|error| Refusal::fault("could not draw the timeline", &error))?;
     Ok(([(header::CONTENT_TYPE, "image/svg+xml")], svg).into_response())

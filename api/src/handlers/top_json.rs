@@ -3,19 +3,21 @@
 //! Parameters: `by` (`cpu`, `memory`, `read`, `written`), `group` (`process`, `name`, `user`, `unit`, `host`), `from`, `to`,
 //! `range`, `host`, `limit`.
 
-use axum::{extract::RawQuery, response::Response};
+use axum::response::Response;
 use fleetps_ingestor::history::{TopBy, TopRow};
 use serde_json::{Value, json};
 
 use super::{
     listing::{self, List},
-    top::{TopRequest, id},
+    top::TopRequest,
 };
 use crate::{
+    csv::InFormat,
     display::time_exact,
+    extract::Query,
     refusal::Refusal,
     sight::Sight,
-    view::top::{self, GROUPS, ORDERS},
+    view::top::{self, GROUPS, ORDERS, TopQuery, id},
 };
 
 /// The columns of the CSV form.
@@ -53,13 +55,15 @@ fn line(row: &TopRow, by: TopBy, sum: Option<f64>) -> Value {
 }
 
 /// The lines.
-pub async fn list(sight: Sight, RawQuery(text): RawQuery) -> Result<Response, Refusal> {
-    let text = text.unwrap_or_default();
-    let request = TopRequest::parse(&text)?;
+pub async fn list(
+    sight: Sight,
+    Query(InFormat { query, format }): Query<InFormat<TopQuery>>,
+) -> Result<Response, Refusal> {
+    let request = TopRequest::of(query)?;
     let answer = request.ask(&sight).await?;
     let about = json!({
-        "by": id(request.by, &ORDERS),
-        "group": id(request.group, &GROUPS),
+        "by": id(request.query.by, &ORDERS),
+        "group": id(request.query.group, &GROUPS),
         "from": time_exact(request.span.span.from_us),
         "to": time_exact(request.span.span.to_us),
         "total": answer.total,
@@ -67,9 +71,9 @@ pub async fn list(sight: Sight, RawQuery(text): RawQuery) -> Result<Response, Re
     let list = List {
         name: "top",
         columns: &COLUMNS,
-        rows: answer.rows.iter().map(|row| line(row, request.by, answer.sum)).collect(),
+        rows: answer.rows.iter().map(|row| line(row, request.query.by, answer.sum)).collect(),
         resolution: answer.resolution,
         about: listing::fields(about),
     };
-    Ok(listing::answer(&sight, &text, list))
+    Ok(listing::answer(&sight, format, list))
 }

@@ -18,6 +18,7 @@ use crate::{
     people::{Accounts, By, PeopleError, Secret, User, UserName},
     refusal::Refusal,
     state::AppState,
+    url::Url,
 };
 
 /// The list.
@@ -108,7 +109,7 @@ pub async fn change(
             let link = Some(link(&headers, &layout, &secret));
             page::render(&UserPage { link, ..UserPage::of(layout, accounts, &name)? })
         }
-        Ok(None) => Ok(Redirect::to(&format!("/users/{}", name.as_str())).into_response()),
+        Ok(None) => Ok(Redirect::to(&Url::user(name.as_str()).to_string()).into_response()),
         Err(error) => {
             let problem = Refusal::from(error);
             let status = problem.status;
@@ -143,5 +144,5 @@ fn user_name(text: &str) -> Result<UserName, PeopleError> {
 fn link(headers: &HeaderMap, layout: &Layout, secret: &Secret) -> String {
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     let scheme = if layout.over_tls { "https" } else { "http" };
-    format!("{scheme}://{host}/welcome/{}", secret.text())
+    format!("{scheme}://{host}{}", Url::welcome(&secret.text()))
 }

@@ -15,6 +15,7 @@ use crate::{
     people::{PeopleError, Secret, Visit},
     refusal::Refusal,
     state::AppState,
+    url::Url,
 };
 
 /// The page behind a link.
@@ -22,7 +23,7 @@ use crate::{
 #[template(path = "welcome.html")]
 struct WelcomePage {
     layout: Layout,
-    path: String,
+    page: Url,
     /// Who chooses a password; `None` for a first administrator.
     user: Option<String>,
     name: String,
@@ -40,8 +41,8 @@ pub async fn page(
     Path(text): Path<String>,
 ) -> Result<Response, Refusal> {
     let link = accounts(&shared)?.working_link(&secret(&text)?)?;
-    let path = format!("/welcome/{text}");
-    page::render(&WelcomePage { layout, path, user: link.user, name: String::new(), problem: None })
+    let page = Url::welcome(&text);
+    page::render(&WelcomePage { layout, page, user: link.user, name: String::new(), problem: None })
 }
 
 /// Uses the link.
@@ -64,8 +65,8 @@ pub async fn follow(
         Ok(sign_in) => Ok(signed_in(&sign_in, visit.came, "/")),
         Err(error) => {
             let problem = Refusal::from(error);
-            let (status, path) = (problem.status, format!("/welcome/{text}"));
-            let page = WelcomePage { layout, path, user: link.user, name, problem: Some(problem) };
+            let (status, page) = (problem.status, Url::welcome(&text));
+            let page = WelcomePage { layout, page, user: link.user, name, problem: Some(problem) };
             Ok((status, page::render(&page)?).into_response())
         }
     }

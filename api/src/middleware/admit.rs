@@ -18,6 +18,7 @@ use crate::{
     extract::{field, with_next},
     people::{Accounts, Came, Credential, FormToken, People, Person, network},
     refusal::Refusal,
+    url::Url,
 };
 
 /// The longest form: a long question in SQL.
@@ -113,7 +114,7 @@ impl Asked {
     /// The way to the sign-in and back, for people; programs get the refusal.
     fn to_sign_in(&self, response: Response) -> Response {
         let Some(page) = &self.page else { return response };
-        Redirect::to(&with_next("/sign-in", page)).into_response()
+        Redirect::to(&with_next(Url::sign_in(), page).to_string()).into_response()
     }
 }
 

@@ -7,6 +7,7 @@ use crate::{
     config::Config,
     people::{Accounts, Addresses, Auth, Local, People, Secret},
     recovery::{self, Found},
+    url::Url,
 };
 
 /// Decides who may ask, by the settings. Commands on this machine find the way in the data folder.
@@ -67,7 +68,7 @@ async fn try_first_sign_in(
         None => accounts.first_link().await?,
     };
     Ok(link.map_or_else(String::new, |link| {
-        let link = format!("{address}/welcome/{}", link.text());
+        let link = format!("{address}{}", Url::welcome(&link.text()));
         format!("\n    sign in   {link}\n              (works once, within an hour, and makes the first administrator)")
     }))
 }

@@ -8,9 +8,17 @@ use std::{
 use axum::http::{Method, StatusCode, Uri};
 use fleetps_nats::{HostName, audit::Outcome};
 use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
 
 use super::Records;
-use crate::{csv, display::cut, people::Person, rules::Action};
+use crate::{
+    csv::{Format, InFormat},
+    display::cut,
+    extract,
+    people::Person,
+    rules::Action,
+    view::parameter,
+};
 
 /// Looking at the same again within this is the same look: an open page asks all the time.
 const ONE_LOOK: Duration = Duration::from_secs(15 * 60);
@@ -27,6 +35,14 @@ const MAX_PROBERS: usize = 1_000;
 
 /// Pages about many hosts that show nobody a command line; a test asks all others for one.
 const WITHOUT_COMMAND_LINES: [&str; 3] = ["/", "/live", "/hosts"];
+
+/// What is searched for, if anything.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+struct Searched {
+    #[serde(with = "parameter")]
+    q: String,
+}
 
 /// When who was seen looking at what: a host, or a page about many.
 #[derive(Default)]
@@ -143,13 +159,13 @@ impl Records {
             };
             return (!is_elsewhere).then_some(("change", outcome));
         }
-        let query = asked.uri.query().unwrap_or_default();
-        if csv::is_asked_for(query) {
+        // A query that cannot be read has been refused.
+        let query: InFormat<Searched> =
+            extract::read(asked.uri.query().unwrap_or_default()).unwrap_or_default();
+        if query.format == Format::Csv {
             return Some(("export", outcome));
         }
-        let searched =
-            || form_urlencoded::parse(query.as_bytes()).any(|(name, q)| name == "q" && !q.is_empty());
-        if asked.uri.path().ends_with("/search") && searched() {
+        if asked.uri.path().ends_with("/search") && !query.query.q.is_empty() {
             return Some(("search", outcome));
         }
         let looked_at = asked.shows_command_lines_of().filter(|_| outcome == Outcome::Done)?;

@@ -6,6 +6,7 @@ use super::{
     cells,
     table::{Cell, Head, Row, Table},
 };
+use crate::url::{HostTab, Url};
 
 /// The table.
 pub fn table(entries: &[Chained]) -> Table {
@@ -33,8 +34,10 @@ pub fn table(entries: &[Chained]) -> Table {
 
 fn cells_of(chained: &Chained) -> [Cell; 7] {
     let entry = &chained.entry;
-    let host =
-        entry.host.as_ref().map(|host| Cell::new("host", host.as_str()).linked(format!("/hosts/{host}")));
+    let host = entry
+        .host
+        .as_ref()
+        .map(|host| Cell::new("host", host.as_str()).linked(Url::host(host.as_str(), HostTab::Processes)));
     [
         Cell::moment("when", entry.at_us),
         cells::name("name", Some(&entry.who)),

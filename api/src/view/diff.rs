@@ -7,10 +7,10 @@ use fleetps_nats::{
 };
 
 use super::{
-    Column, ProcessFacts, cells, links,
+    Column, ProcessFacts, cells,
     table::{Cell, Head, Row, Table},
 };
-use crate::{display, live::ProcessRates};
+use crate::{display, live::ProcessRates, url::Url};
 
 /// One kind of change.
 #[derive(Debug, Clone)]
@@ -28,7 +28,7 @@ pub struct Section {
 /// What the tables of one page have in common.
 struct Page<'a> {
     diff: &'a Diff,
-    path: &'a str,
+    host: &'a str,
     rows: usize,
     memory_scale_bytes: f64,
 }
@@ -36,12 +36,12 @@ struct Page<'a> {
 /// A column: its class, its head and its unit.
 type Columns<const N: usize> = [(&'static str, &'static str, &'static str); N];
 
-/// What changed, at most `rows` of each kind; links lead to processes of the host at `path`.
-pub fn sections(diff: &Diff, path: &str, rows: usize) -> Vec<Section> {
+/// What changed, at most `rows` of each kind; links lead to processes of `host`.
+pub fn sections(diff: &Diff, host: &str, rows: usize) -> Vec<Section> {
     let changed = diff.resized.iter().chain(&diff.busy).map(|changed| &changed.after);
     let all = diff.started.iter().chain(&diff.gone).chain(changed);
     let greatest = all.filter_map(|process| process.resident_bytes).max().unwrap_or_default();
-    let page = Page { diff, path, rows, memory_scale_bytes: cells::memory_scale(greatest as f64) };
+    let page = Page { diff, host, rows, memory_scale_bytes: cells::memory_scale(greatest as f64) };
     vec![page.restarted(), page.started(), page.gone(), page.resized(), page.busy()]
 }
 
@@ -91,7 +91,7 @@ impl Page<'_> {
         let row = |changed: &Changed| {
             let facts = facts(&changed.after, self.diff.to_us);
             let before = &changed.before;
-            let href = links::process(self.path, before.pid, before.started_at_us);
+            let href = Url::process(self.host, before.pid, before.started_at_us);
             vec![
                 self.name(&changed.after),
                 cells::cell(Column::Pid, &facts, 1.0),
@@ -170,7 +170,7 @@ impl Page<'_> {
     }
 
     fn name(&self, process: &Process) -> Cell {
-        let href = links::process(self.path, process.pid, process.started_at_us);
+        let href = Url::process(self.host, process.pid, process.started_at_us);
         cells::name("name", Some(&process.name)).linked(href)
     }
 }

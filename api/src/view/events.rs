@@ -3,9 +3,12 @@
 use fleetps_ingestor::history::{Event, EventKind};
 
 use super::{
-    cells, links,
+    cells,
+    parameter::{Value, choice},
     table::{Cell, Head, Row, Table},
+    travel::host_at,
 };
+use crate::url::{HostTab, Url};
 
 /// Every kind, in the order of the page's switch.
 pub const KINDS: [EventKind; 8] = [
@@ -18,6 +21,17 @@ pub const KINDS: [EventKind; 8] = [
     EventKind::AgentChanged,
     EventKind::HostChanged,
 ];
+
+impl Value for EventKind {
+    fn read(given: &str) -> Result<Self, String> {
+        let known = choice(KINDS, id, given);
+        known.map_err(|one_of| format!("{one_of}, or several with commas between"))
+    }
+
+    fn written(&self) -> String {
+        id(*self).to_owned()
+    }
+}
 
 /// The name of a kind, in URLs and in JSON.
 pub fn id(kind: EventKind) -> &'static str {
@@ -86,12 +100,12 @@ fn cells_of(event: &Event) -> [Cell; 6] {
     let mut name = cells::name("name", event.name.as_deref());
     let mut pid = Cell::new("pid", "");
     if let Some(process) = &event.process {
-        name = name.linked(links::of(process));
+        name = name.linked(Url::of_process(process));
         pid = Cell::new("pid", process.pid.to_string());
     }
     [
-        Cell::moment("when", event.at_us).linked(links::host_at(host, event.at_us)),
-        Cell::new("host", host).linked(format!("/hosts/{host}")),
+        Cell::moment("when", event.at_us).linked(host_at(host, event.at_us)),
+        Cell::new("host", host).linked(Url::host(host, HostTab::Processes)),
         Cell::new("what", word(event.kind)).shaded(dot(event.kind)),
         name,
         pid,

@@ -3,22 +3,23 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use fleetps_nats::HostName;
+use serde::{Deserialize, Serialize};
 
 use super::{
     View,
     facts::SortKey,
     filter::Filter,
-    query::{self, BadParameter, MAX_ROWS},
+    parameter::{self, Count, Order, SortColumn, Value, choice, is_usual},
+    query::{MAX_ROWS, filter_text},
     sparkline,
     table::{Cell, Head, Link, Row, Table},
 };
 use crate::{
     display,
     live::{FleetView, HostState, Summary},
+    url::{HostTab, Url},
 };
 
-/// The page.
-const PATH: &str = "/";
 /// Hosts shown unless more are asked for.
 const USUAL_HOSTS: usize = 250;
 /// Programs shown below the hosts.
@@ -88,73 +89,53 @@ impl HostColumn {
     fn id(self) -> &'static str {
         self.known().0
     }
-
-    fn greatest_first(self) -> bool {
-        !matches!(self, Self::State | Self::Host | Self::System | Self::Seen)
-    }
 }
 
-/// How the fleet is shown.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The query of the table of hosts.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct FleetQuery {
     /// The filter, as typed.
-    pub q: String,
-    /// The column it is sorted by.
-    pub sort: HostColumn,
-    /// Whether the greatest comes first.
-    pub descending: bool,
+    #[serde(with = "parameter", skip_serializing_if = "is_usual")]
+    pub q: HostFilterText,
+    /// What it is sorted by.
+    #[serde(flatten)]
+    pub order: Order<HostColumn>,
     /// The most hosts to show.
-    pub rows: usize,
+    #[serde(with = "parameter", skip_serializing_if = "is_usual")]
+    pub rows: Count<USUAL_HOSTS, MAX_ROWS>,
 }
 
-impl FleetQuery {
-    /// Reads it from the part of the URL behind the question mark.
-    pub fn parse(text: &str) -> Result<Self, BadParameter> {
-        let mut parsed =
-            Self { q: String::new(), sort: HostColumn::Cpu, descending: true, rows: USUAL_HOSTS };
-        let mut descending = None;
-        for (name, value) in form_urlencoded::parse(text.as_bytes()) {
-            match name.as_ref() {
-                "q" => parsed.q = query::filter_text(&value)?,
-                "sort" => parsed.sort = column(&value)?,
-                "dir" => descending = query::direction(&value)?,
-                "rows" => parsed.rows = query::number("rows", &value, MAX_ROWS)?,
-                _ => {}
-            }
-        }
-        parsed.descending = descending.unwrap_or(parsed.sort.greatest_first());
-        Ok(parsed)
+/// The text of a filter over hosts.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct HostFilterText(pub String);
+
+impl Value for HostFilterText {
+    fn read(given: &str) -> Result<Self, String> {
+        filter_text(given).map(Self)
     }
 
-    /// Name and value of every parameter that is not as usual.
-    pub fn parameters(&self) -> Vec<(&'static str, String)> {
-        let mut parameters = Vec::new();
-        if !self.q.is_empty() {
-            parameters.push(("q", self.q.clone()));
-        }
-        if self.sort != HostColumn::Cpu {
-            parameters.push(("sort", self.sort.id().to_owned()));
-        }
-        if self.descending != self.sort.greatest_first() {
-            parameters.push(("dir", if self.descending { "desc" } else { "asc" }.to_owned()));
-        }
-        if self.rows != USUAL_HOSTS {
-            parameters.push(("rows", self.rows.to_string()));
-        }
-        parameters
-    }
-
-    /// The page's URL with this query.
-    pub fn url(&self, path: &str) -> String {
-        query::url(path, &self.parameters())
+    fn written(&self) -> String {
+        self.0.clone()
     }
 }
 
-fn column(value: &str) -> Result<HostColumn, BadParameter> {
-    HostColumn::ALL.into_iter().find(|column| column.id() == value).ok_or_else(|| {
-        let known = HostColumn::ALL.map(HostColumn::id).join(", ");
-        BadParameter::new("sort", value, format!("one of {known}"))
-    })
+impl Value for HostColumn {
+    fn read(given: &str) -> Result<Self, String> {
+        choice(Self::ALL, Self::id, given)
+    }
+
+    fn written(&self) -> String {
+        self.id().to_owned()
+    }
+}
+
+impl SortColumn for HostColumn {
+    const USUAL: Self = Self::Cpu;
+
+    fn starts_with_greatest(self) -> bool {
+        !matches!(self, Self::State | Self::Host | Self::System | Self::Seen)
+    }
 }
 
 /// What a host belongs to.
@@ -185,24 +166,25 @@ pub fn view(fleet: &FleetView, query: &FleetQuery, groups_of: GroupsOf<'_>, now_
 }
 
 fn hosts_table(hosts: &[Arc<Summary>], query: &FleetQuery, groups_of: GroupsOf<'_>, now_us: i64) -> Table {
-    let filter = Filter::parse(&query.q);
+    let filter = Filter::parse(&query.q.0);
     let mut matching: Vec<(&Summary, BTreeSet<String>)> = hosts
         .iter()
         .map(|host| (host.as_ref(), groups_of(&host.host)))
         .filter(|(host, groups)| matches(&filter, host, groups))
         .collect();
+    let order = query.order;
     matching.sort_by(|(a, _), (b, _)| {
         let by_key =
-            sort_key(a, query.sort, now_us).compare(&sort_key(b, query.sort, now_us), query.descending);
+            sort_key(a, order.column, now_us).compare(&sort_key(b, order.column, now_us), order.descending);
         by_key.then_with(|| a.host.cmp(&b.host))
     });
     let rows: Vec<Row> = matching
         .iter()
-        .take(query.rows)
+        .take(query.rows.get())
         .map(|(host, groups)| host_row(host, &words(groups), now_us))
         .collect();
     let more = (rows.len() < matching.len()).then(|| Link {
-        href: FleetQuery { rows: MAX_ROWS, ..query.clone() }.url(PATH),
+        href: Url::fleet().with(&FleetQuery { rows: Count::MOST, ..query.clone() }),
         text: format!("Show all {} hosts", display::count(matching.len() as u64)),
     });
     let heads = HostColumn::ALL.map(|column| head(column, query)).into();
@@ -222,15 +204,14 @@ fn matches(filter: &Filter, host: &Summary, groups: &BTreeSet<String>) -> bool {
 
 fn head(column: HostColumn, query: &FleetQuery) -> Head {
     let (id, text, unit) = column.known();
-    let descending = if query.sort == column { !query.descending } else { column.greatest_first() };
-    let sorted = FleetQuery { sort: column, descending, ..query.clone() };
-    let direction = if query.descending { "descending" } else { "ascending" };
+    let sorted = FleetQuery { order: query.order.sorted_by(column), ..query.clone() };
+    let direction = if query.order.descending { "descending" } else { "ascending" };
     Head {
         column: id,
         text,
         unit,
-        href: Some(sorted.url(PATH)),
-        sorted: (query.sort == column).then_some(direction),
+        href: Some(Url::fleet().with(&sorted)),
+        sorted: (query.order.column == column).then_some(direction),
     }
 }
 
@@ -279,7 +260,9 @@ fn host_row(host: &Summary, groups: &str, now_us: i64) -> Row {
     let system = host.os.as_deref().unwrap_or(display::MISSING);
     let cells = vec![
         Cell::new("status", host.state.word()).shaded(host.state.word()),
-        Cell::new("host", host.host.as_str()).linked(format!("/hosts/{}", host.host)).noted(groups),
+        Cell::new("host", host.host.as_str())
+            .linked(Url::host(host.host.as_str(), HostTab::Processes))
+            .noted(groups),
         Cell::hostile("system", system, MAX_NAME_CHARACTERS),
         Cell::new("cpu", display::percent(cpu_percent))
             .shaded(display::shade(cpu_percent.unwrap_or_default() / 100.0)),

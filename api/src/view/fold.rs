@@ -28,14 +28,15 @@ pub fn groups<'a>(processes: &[ProcessFacts<'a>], query: &ProcessQuery) -> Vec<G
     }
     let mut groups: Vec<Group<'a>> = by_name.into_iter().map(|(name, sums)| Group { name, sums }).collect();
     let key = |group: &Group<'a>| -> SortKey<'a> {
-        match query.sort.adds_up() {
-            true => group.sums.number(query.sort).into(),
-            false if query.sort == super::Column::Pid => SortKey::Number(group.sums.processes as f64),
+        match query.order.column.adds_up() {
+            true => group.sums.number(query.order.column).into(),
+            false if query.order.column == super::Column::Pid => SortKey::Number(group.sums.processes as f64),
             false => SortKey::Text(group.name),
         }
     };
-    groups
-        .sort_unstable_by(|a, b| key(a).compare(&key(b), query.descending).then_with(|| a.name.cmp(b.name)));
+    groups.sort_unstable_by(|a, b| {
+        key(a).compare(&key(b), query.order.descending).then_with(|| a.name.cmp(b.name))
+    });
     groups
 }
 
@@ -74,7 +75,7 @@ mod tests {
             .map(|process| ProcessFacts { process, rates: ProcessRates::default(), age_s: 0 })
             .collect();
         let shown = |query: &str| -> Vec<(String, usize, Option<f64>)> {
-            let query = ProcessQuery::parse(query).unwrap();
+            let query: ProcessQuery = crate::extract::read(query).unwrap();
             let groups = groups(&facts, &query);
             groups
                 .iter()

@@ -2,11 +2,11 @@
 //!
 //! A page is a few `fields` (texts outside tables) and `table`s of rows; `patch` is what changed between two of the
 //! same page. `processes` makes the table of one host's processes, arranged by `tree`, flat or by `fold`; `query` is
-//! the part of its URL that says how, `column` what can be shown and sorted by, `filter` which hosts. `when` reads
-//! moments and spans, `travel` keeps them in links, `timeline` is the strip that moves them, `span` does the same for pages
+//! the part of its URL that says how, `parameter` how each kind of value is read and written there, `column` what can be
+//! shown and sorted by, `filter` which hosts. `when` is moments and spans in queries, `travel` keeps them in links, `timeline` is the strip that moves them, `span` does the same for pages
 //! without a moment; `chart` draws. `fleet` makes the table of hosts, each with a `sparkline`, `system` the facts of one
 //! host, `subject` those of one process and `process` the tables of its relatives; `audit`, `events`, `diff`, `top` and `search` make the tables of their pages.
-//! `cells` are the cells that tables of processes have in common, `links` the addresses of hosts and processes.
+//! `cells` are the cells that tables of processes have in common.
 
 pub mod audit;
 mod cells;
@@ -18,7 +18,7 @@ mod facts;
 pub mod filter;
 pub mod fleet;
 mod fold;
-pub mod links;
+pub mod parameter;
 pub mod patch;
 pub mod process;
 pub mod processes;

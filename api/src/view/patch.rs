@@ -32,7 +32,13 @@ pub struct FieldPatch(&'static str, String, &'static str, Option<String>, Option
 
 impl FieldPatch {
     fn of(name: &'static str, cell: &Cell) -> Self {
-        Self(name, cell.text.clone(), cell.shade, cell.time.clone(), cell.href.clone())
+        Self(
+            name,
+            cell.text.clone(),
+            cell.shade,
+            cell.time.clone(),
+            cell.href.as_ref().map(ToString::to_string),
+        )
     }
 }
 

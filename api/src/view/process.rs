@@ -6,10 +6,15 @@ use fleetps_ingestor::history::ProcessLife;
 use fleetps_nats::{model::derived, snapshot::Process};
 
 use super::{
-    Column, ProcessFacts, cells, links,
+    Column, ProcessFacts, cells,
     table::{Cell, Head, Link, Row, Table},
+    travel::host_at,
 };
-use crate::{display, live::ProcessRates};
+use crate::{
+    display,
+    live::ProcessRates,
+    url::{HostTab, Url},
+};
 
 /// Processes in a table of relatives; who needs all of them looks at the host's page.
 pub const MAX_RELATIVES: usize = 20;
@@ -55,17 +60,17 @@ fn busiest_first(mut processes: Vec<&Process>) -> Vec<&Process> {
     processes
 }
 
-/// Its ancestry as links of the host at `path`.
-pub fn ancestry(ancestors: &[&Process], path: &str) -> Vec<Link> {
+/// Its ancestry on `host`, as links.
+pub fn ancestry(ancestors: &[&Process], host: &str) -> Vec<Link> {
     let link = |process: &&Process| Link {
-        href: links::process(path, process.pid, process.started_at_us),
+        href: Url::process(host, process.pid, process.started_at_us),
         text: format!("{} {}", cells::name("", Some(&process.name)).text, process.pid),
     };
     ancestors.iter().map(link).collect()
 }
 
 /// The first relatives, in a table called `id`, as they were at `at_us`.
-pub fn relatives(id: &'static str, relatives: &[&Process], path: &str, at_us: i64) -> Table {
+pub fn relatives(id: &'static str, relatives: &[&Process], host: &str, at_us: i64) -> Table {
     let head = |column: Column| Head {
         column: column.id(),
         text: column.head(),
@@ -77,7 +82,7 @@ pub fn relatives(id: &'static str, relatives: &[&Process], path: &str, at_us: i6
     let row = |(number, process): (usize, &&Process)| {
         let age_s = derived::age_us(at_us, process.started_at_us) / 1_000_000;
         let facts = ProcessFacts { process, rates: ProcessRates::default(), age_s };
-        let href = links::process(path, process.pid, process.started_at_us);
+        let href = Url::process(host, process.pid, process.started_at_us);
         let mut row = vec![cells::name("name", Some(&process.name)).linked(href)];
         row.extend(RELATIVE_COLUMNS.map(|column| cells::cell(column, &facts, scale)));
         Row { id: format!("{id}-{number}"), cells: row, ..Row::default() }
@@ -127,10 +132,10 @@ fn life_cells(life: &ProcessLife) -> [Cell; 8] {
         Cell::new("status", "there").shaded("up")
     };
     [
-        Cell::new("host", host).linked(format!("/hosts/{host}")),
-        Cell::new("pid", life.identity.pid.to_string()).linked(links::of(&life.identity)),
-        Cell::moment("when", started_at_us).linked(links::of(&life.identity)),
-        Cell::moment("when", life.last_seen_us).linked(links::host_at(host, life.last_seen_us)),
+        Cell::new("host", host).linked(Url::host(host, HostTab::Processes)),
+        Cell::new("pid", life.identity.pid.to_string()).linked(Url::of_process(&life.identity)),
+        Cell::moment("when", started_at_us).linked(Url::of_process(&life.identity)),
+        Cell::moment("when", life.last_seen_us).linked(host_at(host, life.last_seen_us)),
         Cell::new("age", display::duration(lived_s)),
         state,
         cells::name("user", life.process.user_name.as_deref()),

@@ -6,12 +6,17 @@ use fleetps_nats::{model::ProcessView, snapshot::Process};
 use super::{
     Column, ProcessFacts, cells,
     facts::Sums,
-    fold, links,
-    query::{Arrangement, MAX_ROWS, ProcessQuery, USUAL_ROWS},
+    fold,
+    parameter::Count,
+    query::{Arrangement, ProcessQuery, USUAL_ROWS, quoted},
     table::{Cell, Head, Link, Place, Row, Table, Toggle},
     tree,
 };
-use crate::{display, live::Moment};
+use crate::{
+    display,
+    live::Moment,
+    url::{HostTab, Url},
+};
 
 /// The name of the table in the page.
 pub const TABLE: &str = "processes";
@@ -34,7 +39,7 @@ fn matches(
     query: &ProcessQuery,
     deadline: &Deadline,
 ) -> Result<Vec<bool>, Stopped> {
-    match &query.filter {
+    match &query.q.filter {
         Ok(filter) => filter.matching(processes, deadline),
         Err(_) => Ok(vec![false; processes.len()]),
     }
@@ -53,25 +58,23 @@ fn matching<'a>(
 
 /// What the cells of one page have in common.
 struct Page<'a> {
-    path: &'a str,
+    host: &'a str,
     query: &'a ProcessQuery,
     memory_scale_bytes: f64,
 }
 
-/// The processes of `moment`; links lead to `path`.
+/// The processes of `moment`.
 ///
 /// # Errors
 /// When filtering them was not done by `deadline`.
-pub fn table(
-    moment: &Moment,
-    path: &str,
-    query: &ProcessQuery,
-    deadline: &Deadline,
-) -> Result<ProcessTable, Stopped> {
+pub fn table(moment: &Moment, query: &ProcessQuery, deadline: &Deadline) -> Result<ProcessTable, Stopped> {
     let processes: Vec<ProcessView<'_>> = moment.pair.processes().collect();
     let greatest = processes.iter().filter_map(|view| view.process.resident_bytes).max();
-    let page =
-        Page { path, query, memory_scale_bytes: cells::memory_scale(greatest.unwrap_or_default() as f64) };
+    let page = Page {
+        host: moment.summary.host.as_str(),
+        query,
+        memory_scale_bytes: cells::memory_scale(greatest.unwrap_or_default() as f64),
+    };
     Ok(match query.view {
         Arrangement::Tree => {
             let facts: Vec<ProcessFacts<'_>> = processes.iter().map(Into::into).collect();
@@ -97,7 +100,8 @@ pub fn sorted<'a>(
 
 fn sort<'a>(mut processes: Vec<ProcessFacts<'a>>, query: &ProcessQuery) -> Vec<ProcessFacts<'a>> {
     processes.sort_by(|a, b| {
-        let by_key = a.sort_key(query.sort).compare(&b.sort_key(query.sort), query.descending);
+        let by_key =
+            a.sort_key(query.order.column).compare(&b.sort_key(query.order.column), query.order.descending);
         by_key.then_with(|| a.process.pid.cmp(&b.process.pid))
     });
     processes
@@ -116,7 +120,7 @@ impl Page<'_> {
         let pid = facts.process.pid;
         let toggle = row.expanded.map(|expanded| Toggle {
             expanded,
-            href: format!("{}#{}", self.query.toggled(pid, !expanded).url(self.path), row_id(facts.process)),
+            href: self.url(&self.query.toggled(pid, !expanded)).at(&row_id(facts.process)),
         });
         let place = Place { level: row.level, set_size: row.set_size, position: row.position, toggle };
         let mut cells = self.cells(facts);
@@ -135,7 +139,7 @@ impl Page<'_> {
             cells: self.cells(facts),
             ..Row::default()
         };
-        let rows: Vec<Row> = sorted.iter().take(self.query.rows).map(row).collect();
+        let rows: Vec<Row> = sorted.iter().take(self.query.rows.get()).map(row).collect();
         let shown = rows.len();
         ProcessTable { table: self.table(rows, shown, sorted.len()), matching: sorted.len() }
     }
@@ -145,7 +149,8 @@ impl Page<'_> {
         let greatest =
             groups.iter().filter_map(|group| group.sums.number(Column::Memory)).fold(0.0, f64::max);
         let page = Self { memory_scale_bytes: cells::memory_scale(greatest), ..*self };
-        let rows: Vec<Row> = groups.iter().take(self.query.rows).map(|group| page.fold_row(group)).collect();
+        let rows: Vec<Row> =
+            groups.iter().take(self.query.rows.get()).map(|group| page.fold_row(group)).collect();
         let shown = rows.len();
         let mut table = self.table(rows, shown, groups.len());
         table.heads = FOLD_COLUMNS.into_iter().map(|column| self.head(column)).collect();
@@ -158,9 +163,9 @@ impl Page<'_> {
     fn fold_row(&self, group: &fold::Group<'_>) -> Row {
         let mut name = cells::name("name", Some(group.name));
         if self.query.view == Arrangement::Program {
-            let q = format!("name = \"{}\"", group.name.replace('"', "\"\""));
+            let q = format!("name = {}", quoted(group.name));
             let processes = self.query.arranged(Arrangement::Flat).filtered(&q);
-            name = name.linked(processes.url(self.path));
+            name = name.linked(self.url(&processes));
         }
         let number = |column: Column| match column {
             Column::Name => name.clone(),
@@ -183,20 +188,20 @@ impl Page<'_> {
     fn more(&self, shown: usize, all: usize) -> Link {
         let left = all - shown;
         let next = if left <= 2 * USUAL_ROWS { all } else { shown + USUAL_ROWS };
-        let query = ProcessQuery { rows: round_up(next).min(MAX_ROWS), ..self.query.clone() };
+        let query = ProcessQuery { rows: Count::near(round_up(next)), ..self.query.clone() };
         let text =
             format!("Show {} more of {}", display::count((next - shown) as u64), display::count(all as u64));
-        Link { href: query.url(self.path), text }
+        Link { href: self.url(&query), text }
     }
 
     fn head(&self, column: Column) -> Head {
-        let sorted = if self.query.descending { "descending" } else { "ascending" };
+        let sorted = if self.query.order.descending { "descending" } else { "ascending" };
         Head {
             column: column.id(),
             text: column.head(),
             unit: column.unit(),
-            href: Some(self.query.sorted_by(column).url(self.path)),
-            sorted: (self.query.sort == column).then_some(sorted),
+            href: Some(self.url(&self.query.sorted_by(column))),
+            sorted: (self.query.order.column == column).then_some(sorted),
         }
     }
 
@@ -211,8 +216,13 @@ impl Page<'_> {
     }
 
     /// The page of a process.
-    fn href(&self, process: &Process) -> String {
-        links::process(self.path, process.pid, process.started_at_us)
+    fn href(&self, process: &Process) -> Url {
+        Url::process(self.host, process.pid, process.started_at_us)
+    }
+
+    /// The same page with another query.
+    fn url(&self, query: &ProcessQuery) -> Url {
+        Url::host(self.host, HostTab::Processes).with(query)
     }
 }
 

@@ -1,16 +1,15 @@
-//! The part of a URL behind the question mark: reading it with errors that name the parameter, and writing it with
-//! everything left out that is as usual.
+//! The query of a host's table of processes, and what other queries have in common with it.
 
 use std::collections::BTreeSet;
 
-use axum::http::StatusCode;
 use fleetps_ingestor::filter::{Filter, FilterError};
+use serde::{Deserialize, Serialize};
 
 use super::{
     Column,
-    travel::{Links, When},
+    parameter::{self, Count, Order, SortColumn, Value, choice, is_usual},
+    travel::TimeQuery,
 };
-use crate::refusal::Refusal;
 
 /// Longest filter text: far more than people type.
 const MAX_FILTER_BYTES: usize = 1_000;
@@ -21,36 +20,13 @@ pub const USUAL_ROWS: usize = 500;
 /// The most rows a page shows: the most processes a snapshot holds.
 pub const MAX_ROWS: usize = fleetps_nats::snapshot::MAX_PROCESSES;
 
-/// A parameter has a value it cannot have.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the parameter `{parameter}` cannot be {given:?}")]
-pub struct BadParameter {
-    /// The parameter.
-    pub parameter: String,
-    /// Its value.
-    pub given: String,
-    /// What it can be.
-    pub expected: String,
-}
-
-impl BadParameter {
-    /// `parameter` cannot be `given`; `expected` completes "expected …".
-    pub fn new(parameter: &str, given: &str, expected: impl Into<String>) -> Self {
-        let given = crate::display::cut(given, 100).into_owned();
-        Self { parameter: parameter.to_owned(), given, expected: expected.into() }
-    }
-}
-
-impl From<BadParameter> for Refusal {
-    fn from(bad: BadParameter) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, bad.to_string(), format!("expected {}", bad.expected))
-    }
-}
-
-/// Reads a whole number of at most `most`.
-pub fn number(parameter: &str, given: &str, most: usize) -> Result<usize, BadParameter> {
-    let parsed = given.parse().ok().filter(|number| *number <= most);
-    parsed.ok_or_else(|| BadParameter::new(parameter, given, format!("a whole number from 0 to {most}")))
+/// The text of a filter over processes, and what it means.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FilterText {
+    /// As typed.
+    pub text: String,
+    /// As understood.
+    pub filter: Result<Filter, FilterError>,
 }
 
 /// How the processes are arranged.
@@ -101,44 +77,47 @@ impl Arrangement {
     }
 }
 
-/// How a host's processes are shown.
-#[derive(Debug, Clone, PartialEq)]
+/// The query of a host's table of processes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct ProcessQuery {
     /// The arrangement.
+    #[serde(with = "parameter", skip_serializing_if = "is_usual")]
     pub view: Arrangement,
-    /// The filter, as typed.
-    pub q: String,
-    /// The filter, as understood.
-    pub filter: Result<Filter, FilterError>,
-    /// The column it is sorted by.
-    pub sort: Column,
-    /// Whether the greatest comes first.
-    pub descending: bool,
+    /// The filter.
+    #[serde(with = "parameter", skip_serializing_if = "is_usual")]
+    pub q: FilterText,
+    /// What it is sorted by.
+    #[serde(flatten)]
+    pub order: Order<Column>,
     /// The columns, in the table's order.
+    #[serde(rename = "cols", with = "columns", skip_serializing_if = "are_usual")]
     pub columns: Vec<Column>,
     /// Rows of the tree expanded by hand, by pid.
+    #[serde(with = "toggled", skip_serializing_if = "is_usual")]
     pub open: BTreeSet<u32>,
     /// Rows of the tree collapsed by hand, by pid.
+    #[serde(with = "toggled", skip_serializing_if = "is_usual")]
     pub closed: BTreeSet<u32>,
     /// The most rows to show.
-    pub rows: usize,
+    #[serde(with = "parameter", skip_serializing_if = "is_usual")]
+    pub rows: Count<USUAL_ROWS, MAX_ROWS>,
     /// At which moment, and over which span the timeline is.
-    pub when: When,
+    #[serde(flatten)]
+    pub when: TimeQuery,
 }
 
 impl Default for ProcessQuery {
     fn default() -> Self {
         Self {
             view: Arrangement::Tree,
-            q: String::new(),
-            filter: Ok(Filter::default()),
-            sort: Column::Cpu,
-            descending: true,
+            q: FilterText::default(),
+            order: Order::default(),
             columns: usual_columns(),
             open: BTreeSet::new(),
             closed: BTreeSet::new(),
-            rows: USUAL_ROWS,
-            when: When::default(),
+            rows: Count::default(),
+            when: TimeQuery::default(),
         }
     }
 }
@@ -147,100 +126,24 @@ fn usual_columns() -> Vec<Column> {
     Column::ALL.into_iter().filter(|column| column.usual()).collect()
 }
 
+fn are_usual(columns: &[Column]) -> bool {
+    *columns == *usual_columns()
+}
+
 impl ProcessQuery {
-    /// Reads it from the part of the URL behind the question mark; parameters of others are left alone.
-    pub fn parse(query: &str) -> Result<Self, BadParameter> {
-        let when = When::parse(query, crate::live::now_us())?;
-        let mut parsed = Self { when, ..Self::default() };
-        let mut columns: Vec<Column> = Vec::new();
-        let mut descending = None;
-        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
-            match name.as_ref() {
-                "view" => parsed.view = arrangement(&value)?,
-                "q" => parsed = parsed.filtered(&filter_text(&value)?),
-                "sort" => parsed.sort = column("sort", &value)?,
-                "dir" => descending = direction(&value)?,
-                "cols" => {
-                    for name in value.split(',') {
-                        columns.push(column("cols", name)?);
-                    }
-                }
-                "open" => pids("open", &value, &mut parsed.open)?,
-                "closed" => pids("closed", &value, &mut parsed.closed)?,
-                "rows" => parsed.rows = number("rows", &value, MAX_ROWS)?,
-                _ => {}
-            }
-        }
-        parsed.descending = descending.unwrap_or(parsed.sort.greatest_first());
-        if !columns.is_empty() {
-            let chosen = |column: &Column| *column == Column::Name || columns.contains(column);
-            parsed.columns = Column::ALL.into_iter().filter(chosen).collect();
-        }
-        Ok(parsed)
-    }
-
-    /// Name and value of every parameter that is not as usual.
-    pub fn parameters(&self) -> Vec<(&'static str, String)> {
-        let mut parameters = self.timeless();
-        parameters.extend(self.when.parameters());
-        parameters
-    }
-
-    /// Where the page at `path` leads as it moves through time.
-    pub fn links(&self, path: &str) -> Links {
-        Links { path: path.to_owned(), parameters: self.timeless(), when: self.when.clone() }
-    }
-
-    fn timeless(&self) -> Vec<(&'static str, String)> {
-        let usual = Self::default();
-        let mut parameters = Vec::new();
-        let mut add = |name, value: String| parameters.push((name, value));
-        if self.view != usual.view {
-            add("view", self.view.id().to_owned());
-        }
-        if !self.q.is_empty() {
-            add("q", self.q.clone());
-        }
-        if self.sort != usual.sort {
-            add("sort", self.sort.id().to_owned());
-        }
-        if self.descending != self.sort.greatest_first() {
-            add("dir", if self.descending { "desc" } else { "asc" }.to_owned());
-        }
-        if self.columns != usual.columns {
-            add("cols", join(self.columns.iter().map(|column| column.id())));
-        }
-        if !self.open.is_empty() {
-            add("open", join(&self.open));
-        }
-        if !self.closed.is_empty() {
-            add("closed", join(&self.closed));
-        }
-        if self.rows != usual.rows {
-            add("rows", self.rows.to_string());
-        }
-        parameters
-    }
-
-    /// The URL of `path` with this query.
-    pub fn url(&self, path: &str) -> String {
-        url(path, &self.parameters())
-    }
-
     /// The same, sorted by `column`; the other way round if it is already.
     pub fn sorted_by(&self, column: Column) -> Self {
-        let descending = if self.sort == column { !self.descending } else { column.greatest_first() };
-        Self { sort: column, descending, ..self.clone() }
+        Self { order: self.order.sorted_by(column), ..self.clone() }
     }
 
     /// The same with another filter.
     pub fn filtered(self, q: &str) -> Self {
-        Self { q: q.to_owned(), filter: Filter::parse(q), ..self }
+        Self { q: FilterText::of(q), ..self }
     }
 
     /// The same in another arrangement.
     pub fn arranged(&self, view: Arrangement) -> Self {
-        Self { view, rows: USUAL_ROWS, ..self.clone() }
+        Self { view, rows: Count::default(), ..self.clone() }
     }
 
     /// The same with the row of `pid` expanded or collapsed.
@@ -257,78 +160,132 @@ impl ProcessQuery {
     }
 }
 
-/// The URL of `path` with these parameters.
-pub fn url(path: &str, parameters: &[(&'static str, String)]) -> String {
-    if parameters.is_empty() {
-        return path.to_owned();
+impl FilterText {
+    /// This text.
+    pub fn of(text: &str) -> Self {
+        Self { text: text.to_owned(), filter: Filter::parse(text) }
     }
-    let mut query = form_urlencoded::Serializer::new(String::new());
-    query.extend_pairs(parameters);
-    // Commas and colons mean the same written out, and lists and times are easier to read with them.
-    format!("{path}?{}", query.finish().replace("%2C", ",").replace("%3A", ":"))
 }
 
-/// Reads a direction.
-pub fn direction(value: &str) -> Result<Option<bool>, BadParameter> {
-    match value {
-        "" => Ok(None),
-        "asc" => Ok(Some(false)),
-        "desc" => Ok(Some(true)),
-        other => Err(BadParameter::new("dir", other, "`asc` or `desc`")),
+impl Default for FilterText {
+    fn default() -> Self {
+        Self { text: String::new(), filter: Ok(Filter::default()) }
+    }
+}
+
+impl Value for FilterText {
+    fn read(given: &str) -> Result<Self, String> {
+        filter_text(given).map(|text| Self::of(&text))
+    }
+
+    fn written(&self) -> String {
+        self.text.clone()
     }
 }
 
 /// Reads the text of a filter.
-pub fn filter_text(value: &str) -> Result<String, BadParameter> {
-    let text = value.trim();
+///
+/// # Errors
+/// When it is too long.
+pub fn filter_text(given: &str) -> Result<String, String> {
+    let text = given.trim();
     if text.len() > MAX_FILTER_BYTES {
-        return Err(BadParameter::new("q", text, format!("at most {MAX_FILTER_BYTES} bytes")));
+        return Err(format!("at most {MAX_FILTER_BYTES} bytes"));
     }
     Ok(text.to_owned())
 }
 
-/// A filter that cannot be understood, as a parameter that cannot be.
-pub fn bad_filter(q: &str, error: &FilterError) -> BadParameter {
-    BadParameter::new("q", q, format!("another filter: {error}"))
+/// A text as the filter language has it: in quotes, those within it doubled.
+pub fn quoted(text: &str) -> String {
+    format!("\"{}\"", text.replace('"', "\"\""))
 }
 
-/// Reads a column's name, as in pages or as in JSON.
-pub fn column(parameter: &str, value: &str) -> Result<Column, BadParameter> {
-    Column::find(value).ok_or_else(|| {
-        let known = Column::ALL.map(Column::id).join(", ");
-        BadParameter::new(parameter, value, format!("one of {known}"))
-    })
-}
-
-fn arrangement(value: &str) -> Result<Arrangement, BadParameter> {
-    let known = || Arrangement::ALL.map(Arrangement::id).join(", ");
-    let found = Arrangement::ALL.into_iter().find(|arrangement| arrangement.id() == value);
-    found.ok_or_else(|| BadParameter::new("view", value, format!("one of {}", known())))
-}
-
-fn pids(parameter: &str, value: &str, into: &mut BTreeSet<u32>) -> Result<(), BadParameter> {
-    for pid in value.split(',').filter(|pid| !pid.is_empty()) {
-        let parsed =
-            pid.parse().map_err(|_| BadParameter::new(parameter, pid, "process ids with commas between"))?;
-        into.insert(parsed);
+impl Value for Arrangement {
+    fn read(given: &str) -> Result<Self, String> {
+        choice(Self::ALL, Self::id, given)
     }
-    if into.len() > MAX_TOGGLED {
-        return Err(BadParameter::new(parameter, value, format!("at most {MAX_TOGGLED} process ids")));
+
+    fn written(&self) -> String {
+        self.id().to_owned()
     }
-    Ok(())
 }
 
-fn join<T: ToString>(values: impl IntoIterator<Item = T>) -> String {
-    values.into_iter().map(|value| value.to_string()).collect::<Vec<_>>().join(",")
+/// A column, by its name in pages or in JSON.
+impl Value for Column {
+    fn read(given: &str) -> Result<Self, String> {
+        Self::find(given).ok_or_else(|| format!("one of {}", Self::ALL.map(Self::id).join(", ")))
+    }
+
+    fn written(&self) -> String {
+        self.id().to_owned()
+    }
+}
+
+impl SortColumn for Column {
+    const USUAL: Self = Self::Cpu;
+
+    fn starts_with_greatest(self) -> bool {
+        self.greatest_first()
+    }
+}
+
+/// Columns, in whatever order they are named; the name is always one of them.
+mod columns {
+    use serde::{Deserializer, Serializer};
+
+    use super::{Column, parameter::list, usual_columns};
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Column>, D::Error> {
+        let named: Vec<Column> = list::deserialize(deserializer)?;
+        if named.is_empty() {
+            return Ok(usual_columns());
+        }
+        let chosen = |column: &Column| *column == Column::Name || named.contains(column);
+        Ok(Column::ALL.into_iter().filter(chosen).collect())
+    }
+
+    pub(super) fn serialize<S: Serializer>(columns: &Vec<Column>, serializer: S) -> Result<S::Ok, S::Error> {
+        list::serialize(columns, serializer)
+    }
+}
+
+/// Rows expanded or collapsed by hand, by pid.
+mod toggled {
+    use std::collections::BTreeSet;
+
+    use serde::{Deserializer, Serializer, de::Error};
+
+    use super::{MAX_TOGGLED, parameter::list};
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeSet<u32>, D::Error> {
+        let pids: BTreeSet<u32> = list::deserialize(deserializer)?;
+        match pids.len() {
+            ..=MAX_TOGGLED => Ok(pids),
+            _ => Err(D::Error::custom(format!("at most {MAX_TOGGLED} process ids"))),
+        }
+    }
+
+    pub(super) fn serialize<S: Serializer>(pids: &BTreeSet<u32>, serializer: S) -> Result<S::Ok, S::Error> {
+        list::serialize(pids, serializer)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{extract, url::Url, view::parameter::BadParameter};
+
+    fn read(query: &str) -> Result<ProcessQuery, BadParameter> {
+        extract::read(query)
+    }
+
+    fn url(query: &ProcessQuery) -> String {
+        Url::host("h", crate::url::HostTab::Processes).with(query).to_string()
+    }
 
     #[test]
     fn a_query_is_written_as_it_is_read_without_what_is_usual() {
-        for (read, written) in [
+        for (given, written) in [
             ("", "/h"),
             ("view=tree&sort=cpu&dir=desc&rows=500&q=&open=", "/h"),
             ("view=flat&q=a+%26b&sort=name", "/h?view=flat&q=a+%26b&sort=name"),
@@ -338,13 +295,13 @@ mod tests {
             ("sort=resident_bytes&other=1", "/h?sort=memory"),
             ("range=3h&at=2026-11-21T03:12:00Z&view=flat", "/h?view=flat&at=2026-11-21T03:12:00Z&range=3h"),
         ] {
-            assert_eq!(ProcessQuery::parse(read).unwrap().url("/h"), written, "{read}");
+            assert_eq!(url(&read(given).unwrap()), format!("/hosts{written}"), "{given}");
         }
     }
 
     #[test]
     fn a_bad_value_is_refused_by_the_name_of_its_parameter() {
-        for (read, parameter) in [
+        for (given, parameter) in [
             ("view=rings", "view"),
             ("sort=colour", "sort"),
             ("dir=up", "dir"),
@@ -355,15 +312,15 @@ mod tests {
             ("rows=many", "rows"),
             ("at=2026-11-21T03:12:00", "at"),
         ] {
-            assert_eq!(ProcessQuery::parse(read).unwrap_err().parameter, parameter, "{read}");
+            assert_eq!(read(given).unwrap_err().parameter, parameter, "{given}");
         }
-        assert_eq!(ProcessQuery::parse(&format!("q={}", "x".repeat(1001))).unwrap_err().parameter, "q");
+        assert_eq!(read(&format!("q={}", "x".repeat(1001))).unwrap_err().parameter, "q");
     }
 
     #[test]
     fn toggling_a_row_twice_leaves_it_where_it_was_put() {
         let query = ProcessQuery::default().toggled(7, true);
-        assert_eq!(query.url("/h"), "/h?open=7");
-        assert_eq!(query.toggled(7, false).url("/h"), "/h?closed=7");
+        assert_eq!(url(&query), "/hosts/h?open=7");
+        assert_eq!(url(&query.toggled(7, false)), "/hosts/h?closed=7");
     }
 }

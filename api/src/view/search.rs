@@ -2,11 +2,22 @@
 
 use fleetps_ingestor::history::Found;
 use fleetps_nats::model::derived;
+use serde::{Deserialize, Serialize};
 
 use super::{
-    Column, ProcessFacts, cells, links,
+    Column, ProcessFacts, cells,
+    parameter::{self, Count, is_usual},
+    query::FilterText,
     table::{Cell, Head, Row, Table},
+    travel::host_at,
+    when::TimeParam,
 };
+use crate::url::{HostTab, Url};
+
+/// Processes listed unless more are asked for: ten screens.
+const USUAL_FOUND: usize = 200;
+/// The most processes listed.
+const MAX_FOUND: usize = 10_000;
 
 /// The columns behind the host.
 const COLUMNS: [Column; 9] = [
@@ -20,6 +31,21 @@ const COLUMNS: [Column; 9] = [
     Column::Age,
     Column::Command,
 ];
+
+/// The query of a search.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SearchQuery {
+    /// The filter.
+    #[serde(with = "parameter", skip_serializing_if = "is_usual")]
+    pub q: FilterText,
+    /// When; absent for the present.
+    #[serde(with = "parameter::optional", skip_serializing_if = "Option::is_none")]
+    pub at: Option<TimeParam>,
+    /// The most processes.
+    #[serde(with = "parameter", skip_serializing_if = "is_usual")]
+    pub limit: Count<USUAL_FOUND, MAX_FOUND>,
+}
 
 /// The table; `is_past` when hosts should be shown as they were then.
 pub fn table(found: &[Found], is_past: bool) -> Table {
@@ -56,11 +82,12 @@ pub fn facts(found: &Found) -> ProcessFacts<'_> {
 
 fn row(found: &Found, is_past: bool, memory_scale_bytes: f64) -> Vec<Cell> {
     let host = found.identity.host.as_str();
-    let href = if is_past { links::host_at(host, found.captured_at_us) } else { format!("/hosts/{host}") };
+    let href =
+        if is_past { host_at(host, found.captured_at_us) } else { Url::host(host, HostTab::Processes) };
     let facts = facts(found);
     let mut cells: Vec<Cell> = COLUMNS.map(|column| cells::cell(column, &facts, memory_scale_bytes)).into();
     if let Some(name) = cells.first_mut() {
-        name.href = Some(links::of(&found.identity));
+        name.href = Some(Url::of_process(&found.identity));
     }
     cells.insert(0, Cell::new("host", host).linked(href));
     cells

@@ -1,23 +1,23 @@
-//! The span that a page is about, as its URL says it, and the links to others.
+//! The span that a page is about, and the links to others.
 
 use std::time::Duration;
 
 use fleetps_ingestor::history::Span;
 
-use super::{query::BadParameter, when};
-use crate::display;
+use super::{
+    parameter::BadParameter,
+    when::{RANGES, SpanQuery, TimeParam},
+};
+use crate::{display, url::Url};
 
-/// The lengths that pages offer: name in the URL, and on the page.
-const RANGES: [(&str, &str); 5] =
-    [("1h", "1 h"), ("3h", "3 h"), ("1d", "1 d"), ("7d", "7 d"), ("30d", "30 d")];
-
-/// A span with what the URL said, which links keep: `range=1h` goes on meaning the last hour.
+/// A span with what the URL said, which links keep.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SpanQuery {
+pub struct PageSpan {
     /// The span.
     pub span: Span,
-    given: Vec<(&'static str, String)>,
-    usual: &'static str,
+    /// What the URL said.
+    pub given: SpanQuery,
+    usual: Duration,
 }
 
 /// A moment as pages write it.
@@ -42,23 +42,24 @@ pub struct RangeLink {
     /// What it says.
     pub label: &'static str,
     /// Where to.
-    pub href: String,
+    pub href: Url,
     /// Whether this is the page's.
     pub current: bool,
 }
 
-impl SpanQuery {
-    /// Reads `from`, `to` and `range`: without any the `usual` range (as in "1h") before `end_us`.
-    pub fn parse(query: &str, end_us: i64, now_us: i64, usual: &'static str) -> Result<Self, BadParameter> {
-        let length = fleetps_nats::units::parse_duration(usual).unwrap_or(Duration::from_secs(3_600));
-        let span = when::span(query, end_us, now_us, length)?;
-        let mut given = Vec::new();
-        for (name, value) in form_urlencoded::parse(query.as_bytes()).filter(|(_, value)| !value.is_empty()) {
-            if let Some(known) = ["from", "to", "range"].into_iter().find(|known| *known == name) {
-                given.push((known, value.into_owned()));
-            }
-        }
-        Ok(Self { span, given, usual })
+impl PageSpan {
+    /// What `given` means at `now_us`; without any parameter the `usual` length before `end_us`.
+    ///
+    /// # Errors
+    /// When it ends before it begins.
+    pub fn of(given: SpanQuery, end_us: i64, now_us: i64, usual: Duration) -> Result<Self, BadParameter> {
+        Ok(Self { span: given.resolve(end_us, now_us, usual)?, given, usual })
+    }
+
+    /// This span, whatever `given` means.
+    pub fn fixed(span: Span, given: SpanQuery) -> Self {
+        let usual = Duration::from_micros(span.to_us.saturating_sub(span.from_us).unsigned_abs());
+        Self { span, given, usual }
     }
 
     /// Its beginning.
@@ -71,40 +72,20 @@ impl SpanQuery {
         Stamp::of(self.span.to_us)
     }
 
-    /// Name and value of what the URL said, behind `others`, the page's other parameters.
-    pub fn behind(&self, mut others: Vec<(&'static str, String)>) -> Vec<(&'static str, String)> {
-        others.extend(self.given.iter().cloned());
-        others
-    }
-
-    /// What the URL said as `name`.
-    pub fn given(&self, name: &str) -> &str {
-        self.given.iter().find(|(known, _)| *known == name).map_or("", |(_, value)| value)
-    }
-
     /// The same length of time, or from the same beginning where that was given, until `to_us`.
-    pub fn until(&self, to_us: i64) -> Self {
-        let length_us = self.span.to_us.saturating_sub(self.span.from_us);
-        let has_from = !self.given("from").is_empty();
-        let from_us = if has_from { self.span.from_us } else { to_us.saturating_sub(length_us) };
-        let mut given = self.given.clone();
-        given.retain(|(name, _)| *name != "to");
-        given.push(("to", display::time_exact(to_us)));
-        Self { span: Span { from_us, to_us }, given, usual: self.usual }
+    pub fn until(&self, to_us: i64) -> SpanQuery {
+        SpanQuery { to: Some(TimeParam::At(to_us)), ..self.given.clone() }
     }
 
-    /// Links to the ranges that pages offer; `others` are the page's other parameters. They keep a `to`.
-    pub fn ranges(&self, path: &str, others: &[(&'static str, String)]) -> Vec<RangeLink> {
-        let here = match (self.given("from"), self.given("range")) {
-            ("", "") => self.usual,
-            ("", range) => range,
-            _ => "",
+    /// Links to the ranges that pages offer; `page` has the page's other parameters. They keep a `to`.
+    pub fn ranges(&self, page: &Url) -> Vec<RangeLink> {
+        let here = match (self.given.from, self.given.range) {
+            (None, range) => Some(range.unwrap_or(self.usual)),
+            _ => None,
         };
-        let link = |(range, label): (&'static str, &'static str)| {
-            let mut parameters = others.to_vec();
-            parameters.extend(self.given.iter().filter(|(name, _)| *name == "to").cloned());
-            parameters.push(("range", range.to_owned()));
-            RangeLink { label, href: super::query::url(path, &parameters), current: here == range }
+        let link = |(range, label): (Duration, &'static str)| {
+            let span = SpanQuery { from: None, to: self.given.to, range: Some(range) };
+            RangeLink { label, href: page.clone().with(&span), current: here == Some(range) }
         };
         RANGES.map(link).into()
     }
@@ -116,12 +97,17 @@ mod tests {
 
     const NOW_US: i64 = 1_763_712_000_000_000;
 
+    fn page_span(query: &str, usual_s: u64) -> PageSpan {
+        let given = crate::extract::read(query).unwrap();
+        PageSpan::of(given, NOW_US, NOW_US, Duration::from_secs(usual_s)).unwrap()
+    }
+
     #[test]
     fn links_to_other_ranges_keep_the_end_and_the_rest_of_the_page() {
-        let query = SpanQuery::parse("to=2025-11-21T07:00:00Z&range=3h&x=1", NOW_US, NOW_US, "1h").unwrap();
-        assert_eq!(query.span.to_us, NOW_US - 3_600_000_000);
-        let links = query.ranges("/top", &[("by", "memory".to_owned())]);
-        assert_eq!(links[0].href, "/top?by=memory&to=2025-11-21T07:00:00Z&range=1h");
+        let span = page_span("to=2025-11-21T07:00:00Z&range=3h&x=1", 3_600);
+        assert_eq!(span.span.to_us, NOW_US - 3_600_000_000);
+        let links = span.ranges(&Url::top().with(&[("by", "memory")]));
+        assert_eq!(links[0].href.to_string(), "/top?by=memory&to=2025-11-21T07:00:00Z&range=1h");
         let current: Vec<_> = links.iter().filter(|link| link.current).map(|link| link.label).collect();
         assert_eq!(current, ["3 h"]);
     }
@@ -129,8 +115,8 @@ mod tests {
     #[test]
     fn the_usual_range_is_current_unless_something_else_is_said() {
         let current = |query: &str| {
-            let query = SpanQuery::parse(query, NOW_US, NOW_US, "1d").unwrap();
-            query.ranges("/", &[]).into_iter().find(|link| link.current).map(|link| link.label)
+            let span = page_span(query, 86_400);
+            span.ranges(&Url::fleet()).into_iter().find(|link| link.current).map(|link| link.label)
         };
         assert_eq!(current(""), Some("1 d"));
         assert_eq!(current("from=-2h"), None);

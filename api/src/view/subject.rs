@@ -2,7 +2,7 @@
 
 use fleetps_nats::model::{Kind, Role, Unit};
 
-use super::{Column, ProcessFacts, cells, links, table::Cell};
+use super::{Column, ProcessFacts, cells, table::Cell, travel::host_at};
 use crate::{
     display::{self, MISSING},
     sight::process::Subject,
@@ -20,7 +20,7 @@ pub fn facts(subject: &Subject) -> Vec<(&'static str, Cell)> {
     let last_us = seen_us.or(life.map(|life| life.last_seen_us));
     let host = subject.identity.host.as_str();
     let moment = |time_us: Option<i64>| match time_us {
-        Some(time_us) => Cell::moment("", time_us).linked(links::host_at(host, time_us)),
+        Some(time_us) => Cell::moment("", time_us).linked(host_at(host, time_us)),
         None => Cell::field(MISSING),
     };
     vec![

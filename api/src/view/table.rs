@@ -4,6 +4,8 @@ use std::collections::HashMap;
 
 use askama::Template;
 
+use crate::url::Url;
+
 /// A table.
 #[derive(Debug, Clone, Default)]
 pub struct Table {
@@ -23,7 +25,7 @@ pub struct Table {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Link {
     /// Where to.
-    pub href: String,
+    pub href: Url,
     /// What it says.
     pub text: String,
 }
@@ -38,7 +40,7 @@ pub struct Head {
     /// Its unit, beside the name.
     pub unit: &'static str,
     /// The page sorted by it, where that is possible.
-    pub href: Option<String>,
+    pub href: Option<Url>,
     /// How the page is sorted by it now: `ascending` or `descending`.
     pub sorted: Option<&'static str>,
 }
@@ -76,7 +78,7 @@ pub struct Toggle {
     /// Whether it is expanded now.
     pub expanded: bool,
     /// The page with it the other way.
-    pub href: String,
+    pub href: Url,
 }
 
 /// A cell, or a field outside a table.
@@ -91,7 +93,7 @@ pub struct Cell {
     /// A secondary fact beside it.
     pub note: String,
     /// Where the text leads.
-    pub href: Option<String>,
+    pub href: Option<Url>,
     /// The text in full, when it was cut.
     pub title: Option<String>,
     /// The exact time behind a text such as "3 s"; open pages keep that text up to date themselves.
@@ -149,8 +151,8 @@ impl Cell {
     }
 
     /// As a link.
-    pub fn linked(self, href: impl Into<String>) -> Self {
-        Self { href: Some(href.into()), ..self }
+    pub fn linked(self, href: Url) -> Self {
+        Self { href: Some(href), ..self }
     }
 
     /// With a sparkline.

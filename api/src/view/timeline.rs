@@ -3,10 +3,10 @@
 use fleetps_ingestor::history::Span;
 
 use super::{
-    travel::{Links, RANGES, When},
-    when::written,
+    travel::{Links, When},
+    when::{RANGES, SpanQuery, written},
 };
-use crate::display;
+use crate::{display, url::Url};
 
 /// From here on, times need their day.
 const DAY_US: i64 = 86_400_000_000;
@@ -20,15 +20,15 @@ pub struct Timeline {
     /// What it shows.
     pub span: Span,
     /// The picture.
-    pub image: String,
+    pub image: Url,
     /// Its data, as JSON.
-    pub metrics: String,
+    pub metrics: Url,
     /// The ranges that can be chosen: name, link, whether it is this one.
-    pub ranges: Vec<(&'static str, String, bool)>,
+    pub ranges: Vec<(&'static str, Url, bool)>,
     /// Where the buttons lead.
     pub path: String,
     /// What the buttons carry along.
-    pub carried: Vec<(&'static str, String)>,
+    pub carried: Vec<(String, String)>,
     /// Where the moment is, in thousandths of the width; absent when it is not in the span.
     pub mark: Option<f64>,
 }
@@ -43,20 +43,19 @@ impl Timeline {
     pub fn new(host: &str, links: &Links, now_us: i64) -> Self {
         let when = &links.when;
         let span = when.span(now_us);
-        let ends = format!("from={}&to={}", written(span.from_us), written(span.to_us));
+        let ends = SpanQuery::of(span);
         let ranges =
             RANGES.map(|(range, label)| (label, links.to(&when.ranged(range)), when.has_range(range)));
-        let mut carried = links.parameters.clone();
-        carried.extend(When { at_us: None, span: Some(span), ..when.clone() }.parameters());
+        let buttons = links.to(&When { at_us: None, span: Some(span), ..when.clone() });
         let share = |at_us: i64| (at_us - span.from_us) as f64 / (span.to_us - span.from_us).max(1) as f64;
         let inside = |at_us: &i64| (span.from_us..=span.to_us).contains(at_us);
         Self {
             span,
-            image: format!("/hosts/{host}/timeline.svg?{ends}"),
-            metrics: format!("/api/v1/hosts/{host}/metrics?{ends}"),
+            image: Url::timeline(host).with(&ends),
+            metrics: Url::host_metrics(host).with(&ends),
             ranges: ranges.into(),
-            path: links.path.clone(),
-            carried,
+            path: buttons.path().to_owned(),
+            carried: buttons.parameters(),
             mark: when.at_us.filter(inside).map(|at_us| share(at_us) * 1000.0),
         }
     }
@@ -97,24 +96,24 @@ impl Timeline {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::url::HostTab;
 
     const NOW_US: i64 = 1_763_712_000_000_000;
 
     #[test]
     fn the_links_of_a_timeline_keep_what_else_the_page_says() {
         let links = Links {
-            path: "/hosts/h".to_owned(),
-            parameters: vec![("q", "a b".to_owned())],
+            page: Url::host("h", HostTab::Processes).with(&[("q", "a b")]),
             when: When { at_us: Some(NOW_US - 1_800_000_000), ..When::default() },
         };
         let timeline = Timeline::new("h", &links, NOW_US);
-        assert_eq!(timeline.ranges[1].1, "/hosts/h?q=a+b&at=2025-11-21T07:30:00Z&range=3h");
+        assert_eq!(timeline.ranges[1].1.to_string(), "/hosts/h?q=a+b&at=2025-11-21T07:30:00Z&range=3h");
         assert_eq!((timeline.ranges[0].2, timeline.ranges[1].2), (true, false));
         assert_eq!(timeline.mark, Some(500.0));
         assert_eq!(timeline.parts().len(), 60);
         assert_eq!(timeline.parts()[0].0, "2025-11-21T07:00:30Z");
         assert_eq!(timeline.labels().last().unwrap().1, "08:00 UTC");
-        assert_eq!(links.live(), "/hosts/h?q=a+b");
+        assert_eq!(links.live().to_string(), "/hosts/h?q=a+b");
         let short = Span { from_us: NOW_US, to_us: NOW_US + 60_000_000 };
         assert_eq!(Timeline { span: short, ..timeline }.labels()[1].1, "08:00:10 UTC");
     }

@@ -2,11 +2,23 @@
 
 use fleetps_ingestor::history::{Identity, Span, TopBy, TopGroup, TopRow};
 
+use fleetps_nats::HostName;
+use serde::{Deserialize, Serialize};
+
 use super::{
-    cells, links, query,
+    cells,
+    parameter::{self, Count, Value, choice, is_usual},
+    query::{FilterText, quoted},
+    search::SearchQuery,
     table::{Cell, Head, Row, Table},
+    when::{SpanQuery, TimeParam},
 };
-use crate::display;
+use crate::{display, url::Url};
+
+/// Lines unless more are asked for: two screens.
+const USUAL_LINES: usize = 50;
+/// The most lines, and what the sum for shares is made of: more programs than a large fleet runs.
+pub const MAX_LINES: usize = 10_000;
 
 /// What a top can be ordered by: name in the URL, and on the page.
 pub const ORDERS: [(TopBy, &str, &str); 4] = [
@@ -25,21 +37,61 @@ pub const GROUPS: [(TopGroup, &str, &str); 5] = [
     (TopGroup::Host, "host", "Host"),
 ];
 
+impl Value for TopBy {
+    fn read(given: &str) -> Result<Self, String> {
+        choice(ORDERS.map(|(by, ..)| by), |by| id(by, &ORDERS), given)
+    }
+
+    fn written(&self) -> String {
+        id(*self, &ORDERS).to_owned()
+    }
+}
+
+impl Value for TopGroup {
+    fn read(given: &str) -> Result<Self, String> {
+        choice(GROUPS.map(|(group, ..)| group), |group| id(group, &GROUPS), given)
+    }
+
+    fn written(&self) -> String {
+        id(*self, &GROUPS).to_owned()
+    }
+}
+
+/// The name of a value in URLs and in JSON.
+pub fn id<T: Copy + PartialEq>(value: T, known: &[(T, &'static str, &'static str)]) -> &'static str {
+    known.iter().find(|(candidate, ..)| *candidate == value).map_or("", |(_, id, _)| id)
+}
+
+/// The query of a top.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct TopQuery {
+    /// By what it is ordered.
+    #[serde(with = "parameter", skip_serializing_if = "is_usual")]
+    pub by: TopBy,
+    /// What is put together.
+    #[serde(with = "parameter", skip_serializing_if = "is_usual")]
+    pub group: TopGroup,
+    /// Of one host only.
+    #[serde(with = "parameter::optional", skip_serializing_if = "Option::is_none")]
+    pub host: Option<HostName>,
+    /// The most lines.
+    #[serde(with = "parameter", skip_serializing_if = "is_usual")]
+    pub limit: Count<USUAL_LINES, MAX_LINES>,
+    /// Over which time.
+    #[serde(flatten)]
+    pub span: SpanQuery,
+}
+
 /// What the rows of one top have in common.
 #[derive(Debug, Clone)]
 pub struct TopTable<'a> {
-    /// By what it is ordered.
-    pub by: TopBy,
-    /// What is put together.
-    pub group: TopGroup,
+    /// The query.
+    pub query: &'a TopQuery,
     /// Over which time.
     pub span: Span,
-    /// Of one host only.
-    pub host: Option<&'a str>,
     /// What all rows add up to, those that are not shown included; absent where it is not known.
     pub sum: Option<f64>,
-    /// The parameters that keep the page's span in links.
-    pub carried: Vec<(&'static str, String)>,
 }
 
 /// How much a row has of what the top is ordered by.
@@ -67,7 +119,7 @@ pub fn share(row: &TopRow, by: TopBy, sum: Option<f64>) -> Option<f64> {
 impl TopTable<'_> {
     /// The table of `rows`.
     pub fn table(&self, rows: &[TopRow]) -> Table {
-        let greatest = rows.first().and_then(|row| amount(row, self.by)).unwrap_or_default() as f64;
+        let greatest = rows.first().and_then(|row| amount(row, self.query.by)).unwrap_or_default() as f64;
         let row = |(number, row): (usize, &TopRow)| Row {
             id: format!("t-{number}"),
             cells: self.cells(row, greatest),
@@ -83,22 +135,22 @@ impl TopTable<'_> {
 
     fn heads(&self) -> Vec<Head> {
         let what =
-            GROUPS.into_iter().find(|(group, ..)| *group == self.group).map_or("", |(.., label)| label);
+            GROUPS.into_iter().find(|(group, ..)| *group == self.query.group).map_or("", |(.., label)| label);
         let mut heads = vec![Head { column: "name", text: what, ..Head::default() }];
         let plain = |column, text| Head { column, text, ..Head::default() };
-        match self.group {
+        match self.query.group {
             TopGroup::Process => heads.extend([plain("pid", "PID"), plain("host", "Host")]),
             TopGroup::Host => heads.push(plain("procs", "Processes")),
             _ => heads.extend([plain("procs", "Processes"), plain("count", "Hosts")]),
         }
         heads.push(Head { unit: "% of a core", ..plain("load", "CPU") });
-        for (by, id, text) in ORDERS {
-            let here = by == self.by;
+        for (by, _, text) in ORDERS {
+            let here = by == self.query.by;
             heads.push(Head {
                 column: column(by),
                 text,
                 unit: "",
-                href: Some(self.url(id)),
+                href: Some(self.ordered_by(by)),
                 sorted: here.then_some("descending"),
             });
             if here && by != TopBy::Memory {
@@ -109,18 +161,16 @@ impl TopTable<'_> {
     }
 
     /// The page ordered by something else.
-    fn url(&self, by: &str) -> String {
-        let mut parameters = vec![("by", by.to_owned())];
-        parameters.extend(self.carried.iter().filter(|(name, _)| *name != "by").cloned());
-        query::url("/top", &parameters)
+    fn ordered_by(&self, by: TopBy) -> Url {
+        Url::top().with(&TopQuery { by, ..self.query.clone() })
     }
 
     fn cells(&self, row: &TopRow, greatest: f64) -> Vec<Cell> {
         let mut cells = vec![self.name(row)];
-        match (self.group, &row.process) {
+        match (self.query.group, &row.process) {
             (TopGroup::Process, Some(process)) => cells.extend([
                 Cell::new("pid", process.pid.to_string()),
-                Cell::new("host", process.host.as_str()).linked(self.of_host(process.host.as_str())),
+                Cell::new("host", process.host.as_str()).linked(self.of_host(&process.host)),
             ]),
             (TopGroup::Process, None) => cells.extend([Cell::new("pid", ""), Cell::new("host", "")]),
             (TopGroup::Host, _) => cells.push(Cell::new("procs", display::count(row.processes))),
@@ -137,9 +187,9 @@ impl TopTable<'_> {
                 _ => display::size(amount.map(|bytes| bytes as f64)),
             };
             let part = amount.unwrap_or_default() as f64 / greatest.max(1.0);
-            let shade = if by == self.by { display::shade(part) } else { "" };
+            let shade = if by == self.query.by { display::shade(part) } else { "" };
             cells.push(Cell::new(column(by), text).shaded(shade));
-            if by == self.by && by != TopBy::Memory {
+            if by == self.query.by && by != TopBy::Memory {
                 cells.push(Cell::new("share", display::percent(share(row, by, self.sum))));
             }
         }
@@ -158,36 +208,39 @@ impl TopTable<'_> {
             return Cell::new("name", display::MISSING);
         };
         let cell = cells::name("name", Some(key));
-        let field = match self.group {
+        let field = match self.query.group {
             TopGroup::Process => return linked(cell, row.process.as_ref()),
-            TopGroup::Host => return cell.linked(self.of_host(key)),
+            TopGroup::Host => return self.host_cell(cell, key),
             TopGroup::Name => "name",
             TopGroup::User => "user",
             TopGroup::Unit => "unit",
         };
-        let mut q = format!("{field} = {}", links::quoted(key));
-        if let Some(host) = self.host {
+        let mut q = format!("{field} = {}", quoted(key));
+        if let Some(host) = &self.query.host {
             q = format!("host = {host} and {q}");
         }
-        let mut parameters = vec![("q", q)];
-        if self.carried.iter().any(|(name, _)| *name == "to") {
-            parameters.push(("at", super::when::written(self.span.to_us)));
+        // What ended then is searched for then; what goes on is searched for now.
+        let at = self.query.span.to.map(|_| TimeParam::at(self.span.to_us));
+        cell.linked(Url::search().with(&SearchQuery { q: FilterText::of(&q), at, ..SearchQuery::default() }))
+    }
+
+    fn host_cell(&self, cell: Cell, name: &str) -> Cell {
+        match name.parse() {
+            Ok(host) => cell.linked(self.of_host(&host)),
+            Err(_) => cell,
         }
-        cell.linked(query::url("/search", &parameters))
     }
 
     /// The same top of one host's programs.
-    fn of_host(&self, host: &str) -> String {
-        let kept = |name: &str| !matches!(name, "host" | "group");
-        let mut parameters: Vec<_> = self.carried.iter().filter(|(name, _)| kept(name)).cloned().collect();
-        parameters.push(("host", host.to_owned()));
-        query::url("/top", &parameters)
+    fn of_host(&self, host: &HostName) -> Url {
+        let group = TopGroup::default();
+        Url::top().with(&TopQuery { group, host: Some(host.clone()), ..self.query.clone() })
     }
 }
 
 fn linked(cell: Cell, process: Option<&Identity>) -> Cell {
     match process {
-        Some(process) => cell.linked(links::of(process)),
+        Some(process) => cell.linked(Url::of_process(process)),
         None => cell,
     }
 }

@@ -4,16 +4,62 @@ use std::time::Duration;
 
 use fleetps_ingestor::history::Span;
 
+use serde::{Deserialize, Serialize};
+
 use super::{
-    query::{BadParameter, url},
-    when::{length, micros, moment, span, written},
+    parameter::{self, BadParameter},
+    when::{RANGES, SpanQuery, TimeParam, micros},
 };
+use crate::url::{HostTab, Url};
 
 /// The length of a span unless another is asked for: what happened just now.
-const USUAL_RANGE: Duration = Duration::from_secs(3_600);
-/// The ranges that a timeline offers, as URLs and as pages have them.
-pub const RANGES: [(&str, &str); 5] =
-    [("1h", "1 h"), ("3h", "3 h"), ("1d", "1 d"), ("7d", "7 d"), ("30d", "30 d")];
+const USUAL_RANGE: Duration = RANGES[0].0;
+
+/// The part of a query that says the moment of a page, and the span of its timeline.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct TimeQuery {
+    /// The moment; absent for the present.
+    #[serde(with = "parameter::optional", skip_serializing_if = "Option::is_none")]
+    pub at: Option<TimeParam>,
+    /// The span.
+    #[serde(flatten)]
+    pub span: SpanQuery,
+}
+
+impl TimeQuery {
+    /// What it means at `now_us`.
+    ///
+    /// # Errors
+    /// When the span ends before it begins.
+    pub fn resolve(&self, now_us: i64) -> Result<When, BadParameter> {
+        let at_us = self.at.map(|at| at.resolve(now_us));
+        let span = self.span.resolve(at_us.unwrap_or(now_us), now_us, USUAL_RANGE)?;
+        let has_ends = self.span.from.is_some() || self.span.to.is_some();
+        Ok(When {
+            at_us,
+            is_relative: self.at.is_some_and(TimeParam::is_relative),
+            span: has_ends.then_some(span),
+            range: self.span.range.filter(|_| !has_ends),
+        })
+    }
+}
+
+impl From<&When> for TimeQuery {
+    fn from(when: &When) -> Self {
+        let span = match when.span {
+            Some(span) => SpanQuery::of(span),
+            None => SpanQuery { range: when.range, ..SpanQuery::default() },
+        };
+        Self { at: when.at_us.map(TimeParam::at), span }
+    }
+}
+
+/// A host as it was at a moment.
+pub fn host_at(host: &str, at_us: i64) -> Url {
+    let at = TimeQuery { at: Some(TimeParam::at(at_us)), ..TimeQuery::default() };
+    Url::host(host, HostTab::Processes).with(&at)
+}
 
 /// The moment that a page shows, and the span of its timeline.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -24,51 +70,11 @@ pub struct When {
     pub is_relative: bool,
     /// The span, where its ends were given.
     pub span: Option<Span>,
-    /// The length of the span, where only that was given, as in the URL.
-    pub range: Option<String>,
+    /// The length of the span, where only that was given.
+    pub range: Option<Duration>,
 }
 
 impl When {
-    /// Reads it from the part of a URL behind the question mark.
-    ///
-    /// # Errors
-    /// Names the parameter that cannot be read.
-    pub fn parse(query: &str, now_us: i64) -> Result<Self, BadParameter> {
-        let mut parsed = Self::default();
-        let mut has_ends = false;
-        for (name, value) in form_urlencoded::parse(query.as_bytes()).filter(|(_, value)| !value.is_empty()) {
-            match name.as_ref() {
-                "at" => {
-                    parsed.at_us = Some(moment("at", &value, now_us)?);
-                    parsed.is_relative = value.starts_with('-') || value == "now";
-                }
-                "range" => parsed.range = Some(value.into_owned()),
-                "from" | "to" => has_ends = true,
-                _ => {}
-            }
-        }
-        let end_us = parsed.at_us.unwrap_or(now_us);
-        let read = span(query, end_us, now_us, USUAL_RANGE)?;
-        parsed.span = has_ends.then_some(read);
-        parsed.range = parsed.range.filter(|_| !has_ends);
-        Ok(parsed)
-    }
-
-    /// Name and value of every parameter that is not as usual.
-    pub fn parameters(&self) -> Vec<(&'static str, String)> {
-        let mut parameters = Vec::new();
-        if let Some(at_us) = self.at_us {
-            parameters.push(("at", written(at_us)));
-        }
-        if let Some(span) = self.span {
-            parameters.push(("from", written(span.from_us)));
-            parameters.push(("to", written(span.to_us)));
-        } else if let Some(range) = &self.range {
-            parameters.push(("range", range.clone()));
-        }
-        parameters
-    }
-
     /// The span of the timeline. Without given ends it ends now, or so that the moment lies within it; then its ends are
     /// multiples of a quarter, so that it stays where it is while one steps from sample to sample.
     pub fn span(&self, now_us: i64) -> Span {
@@ -88,13 +94,12 @@ impl When {
     }
 
     fn length(&self) -> Duration {
-        let given = self.range.as_ref().and_then(|range| length(range).ok());
-        given.unwrap_or(USUAL_RANGE)
+        self.range.unwrap_or(USUAL_RANGE)
     }
 
     /// Whether the span has this length and ends by itself.
-    pub fn has_range(&self, range: &str) -> bool {
-        self.span.is_none() && self.range.as_deref().unwrap_or(RANGES[0].0) == range
+    pub fn has_range(&self, range: Duration) -> bool {
+        self.span.is_none() && self.length() == range
     }
 
     /// The same at another moment; `None` is the present. A span that does not hold the moment moves there.
@@ -107,9 +112,8 @@ impl When {
     }
 
     /// The same over the last `range`.
-    pub fn ranged(&self, range: &str) -> Self {
-        let range = (range != RANGES[0].0).then(|| range.to_owned());
-        Self { span: None, range, ..self.clone() }
+    pub fn ranged(&self, range: Duration) -> Self {
+        Self { span: None, range: Some(range).filter(|range| *range != USUAL_RANGE), ..self.clone() }
     }
 }
 
@@ -121,32 +125,28 @@ fn moved_to(span: Span, at_us: i64) -> Span {
     Span { from_us, to_us: from_us.saturating_add(length_us) }
 }
 
-/// Where a page's links lead: its path, what else its URL says, and the moment and span.
-#[derive(Debug, Clone, Default)]
+/// A page about a host, and the links that lead from it through time.
+#[derive(Debug, Clone)]
 pub struct Links {
-    /// The page's path.
-    pub path: String,
-    /// The parameters that have nothing to do with time.
-    pub parameters: Vec<(&'static str, String)>,
+    /// The page, with the parameters that have nothing to do with time.
+    pub page: Url,
     /// The moment and the span.
     pub when: When,
 }
 
 impl Links {
     /// The same page at another moment or over another span.
-    pub fn to(&self, when: &When) -> String {
-        let mut parameters = self.parameters.clone();
-        parameters.extend(when.parameters());
-        url(&self.path, &parameters)
+    pub fn to(&self, when: &When) -> Url {
+        self.page.clone().with(&TimeQuery::from(when))
     }
 
     /// The same page at this moment.
-    pub fn at(&self, at_us: i64) -> String {
+    pub fn at(&self, at_us: i64) -> Url {
         self.to(&self.when.at(Some(at_us)))
     }
 
     /// The same page now.
-    pub fn live(&self) -> String {
+    pub fn live(&self) -> Url {
         self.to(&self.when.at(None))
     }
 }
@@ -157,6 +157,10 @@ mod tests {
 
     const NOW_US: i64 = 1_763_712_000_000_000;
 
+    fn when(query: &str) -> Result<When, BadParameter> {
+        crate::extract::read::<TimeQuery>(query)?.resolve(NOW_US)
+    }
+
     #[test]
     fn what_a_page_keeps_is_written_as_it_is_read() {
         for (read, written) in [
@@ -166,14 +170,15 @@ mod tests {
             ("at=-15m&range=3h", "at=2025-11-21T07:45:00Z range=3h"),
             ("from=-2h&to=-1h&range=3h", "from=2025-11-21T06:00:00Z to=2025-11-21T07:00:00Z"),
         ] {
-            let when = When::parse(read, NOW_US).unwrap();
+            let when = when(read).unwrap();
+            let written_again = Url::fleet().with(&TimeQuery::from(&when)).parameters();
             let parameters: Vec<String> =
-                when.parameters().iter().map(|(name, value)| format!("{name}={value}")).collect();
+                written_again.iter().map(|(name, value)| format!("{name}={value}")).collect();
             assert_eq!(parameters.join(" "), written, "{read}");
         }
-        assert!(When::parse("at=-15m", NOW_US).unwrap().is_relative);
-        assert_eq!(When::parse("at=2025-11-21+08:00", NOW_US).unwrap_err().parameter, "at");
-        assert_eq!(When::parse("range=soon", NOW_US).unwrap_err().parameter, "range");
+        assert!(when("at=-15m").unwrap().is_relative);
+        assert_eq!(when("at=2025-11-21+08:00").unwrap_err().parameter, "at");
+        assert_eq!(when("range=soon").unwrap_err().parameter, "range");
     }
 
     #[test]

@@ -75,12 +75,12 @@ pub fn arrange(processes: &[ProcessFacts<'_>], matches: &[bool], query: &Process
             let pid = processes[index].process.pid;
             query.open.contains(&pid)
                 || !query.closed.contains(&pid)
-                    && (!query.q.is_empty() || starts_expanded(level, children.len(), &subtree[index]))
+                    && (!query.q.text.is_empty() || starts_expanded(level, children.len(), &subtree[index]))
         });
         if expanded == Some(true) {
             push_siblings(&mut waiting, &children, level + 1);
         }
-        if rows.rows.len() >= query.rows {
+        if rows.rows.len() >= query.rows.get() {
             rows.cut_off += 1;
             continue;
         }
@@ -185,13 +185,13 @@ impl Forest {
     /// Sorts siblings, by their subtrees' sums where values add up; the pid decides between equals.
     fn sort(&mut self, processes: &[ProcessFacts<'_>], subtree: &[Sums], query: &ProcessQuery) {
         let keys: Vec<SortKey<'_>> = (0..processes.len())
-            .map(|index| match query.sort.adds_up() {
-                true => subtree[index].number(query.sort).into(),
-                false => processes[index].sort_key(query.sort),
+            .map(|index| match query.order.column.adds_up() {
+                true => subtree[index].number(query.order.column).into(),
+                false => processes[index].sort_key(query.order.column),
             })
             .collect();
         let order = |a: &usize, b: &usize| {
-            let by_key = keys[*a].compare(&keys[*b], query.descending);
+            let by_key = keys[*a].compare(&keys[*b], query.order.descending);
             by_key.then_with(|| processes[*a].process.pid.cmp(&processes[*b].process.pid))
         };
         self.roots.sort_unstable_by(order);

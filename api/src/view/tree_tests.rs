@@ -6,7 +6,13 @@ use fleetps_ingestor::filter::{Deadline, Fields};
 use fleetps_nats::snapshot::Process;
 
 use super::*;
-use crate::{live::ProcessRates, view::Column};
+use crate::{
+    live::ProcessRates,
+    view::{
+        Column,
+        parameter::{Count, Order},
+    },
+};
 
 /// (pid, parent, start, cpu, name)
 type Given = (u32, u32, i64, f32, &'static str);
@@ -32,7 +38,7 @@ fn facts(processes: &[Process]) -> Vec<ProcessFacts<'_>> {
 /// The visible rows as "level:pid", dim ones in brackets.
 fn shown(given: &[Given], query: &ProcessQuery) -> String {
     let processes = processes(given);
-    let filter = query.filter.clone().unwrap();
+    let filter = query.q.filter.clone().unwrap();
     let fields = processes.iter().map(|process| Fields::of("", process));
     let matches = filter.matching(fields, &Deadline::after(Duration::from_secs(60))).unwrap();
     let rows = arrange(&facts(&processes), &matches, query).rows;
@@ -55,7 +61,7 @@ const FAMILY: [Given; 5] = [
 fn siblings_are_sorted_by_their_subtrees_and_stay_below_their_parents() {
     let query = ProcessQuery::default();
     assert_eq!(shown(&FAMILY, &query), "1:1 2:3 3:4 2:2 3:5");
-    let by_pid = ProcessQuery { sort: Column::Pid, descending: false, ..query };
+    let by_pid = ProcessQuery { order: Order { column: Column::Pid, descending: false }, ..query };
     assert_eq!(shown(&FAMILY, &by_pid), "1:1 2:2 3:5 2:3 3:4");
 }
 
@@ -83,7 +89,8 @@ fn a_filter_keeps_the_ancestors_of_what_matches_dimmed() {
 
 #[test]
 fn circles_younger_parents_and_unknown_parents_make_roots() {
-    let query = ProcessQuery { sort: Column::Pid, descending: false, ..ProcessQuery::default() };
+    let query =
+        ProcessQuery { order: Order { column: Column::Pid, descending: false }, ..ProcessQuery::default() };
     for (given, expected) in [
         (vec![(1, 1, 0, 0.0, "own parent")], "1:1"),
         (vec![(1, 2, 0, 0.0, "a"), (2, 1, 0, 0.0, "b")], "1:1 2:2"),
@@ -100,7 +107,7 @@ fn circles_younger_parents_and_unknown_parents_make_roots() {
 
 #[test]
 fn rows_beyond_the_budget_are_counted() {
-    let query = ProcessQuery { rows: 2, ..ProcessQuery::default() };
+    let query = ProcessQuery { rows: Count::near(2), ..ProcessQuery::default() };
     let processes = processes(&FAMILY);
     let rows = arrange(&facts(&processes), &[true; 5], &query);
     assert_eq!((rows.rows.len(), rows.cut_off), (2, 3));

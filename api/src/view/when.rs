@@ -6,69 +6,156 @@ use std::time::Duration;
 
 use fleetps_ingestor::history::Span;
 use fleetps_nats::units;
+use serde::{Deserialize, Serialize};
 
-use super::query::BadParameter;
+use super::parameter::{self, BadParameter, Value};
 
+/// The ranges that pages offer, and what they are called there.
+pub const RANGES: [(Duration, &str); 5] = [
+    (Duration::from_secs(3_600), "1 h"),
+    (Duration::from_secs(3 * 3_600), "3 h"),
+    (Duration::from_secs(86_400), "1 d"),
+    (Duration::from_secs(7 * 86_400), "7 d"),
+    (Duration::from_secs(30 * 86_400), "30 d"),
+];
 /// The longest range: longer than anybody keeps a history, and far from where times overflow.
 const LONGEST: Duration = Duration::from_secs(100 * 365 * 86_400);
+/// The shortest length of time: the shortest that can be written.
+const SHORTEST: Duration = Duration::from_millis(1);
 /// What a moment can be.
 const EXPECTED: &str = "a time with its zone as in 2026-11-21T03:12:00Z or 2026-11-21T04:12:00+01:00, `now`, or how long ago as in -15m";
 
-/// Reads a moment, in µs since 1970 UTC.
-pub fn moment(parameter: &str, text: &str, now_us: i64) -> Result<i64, BadParameter> {
-    let text = text.trim();
-    if text == "now" {
-        return Ok(now_us);
-    }
-    if let Some(ago) = text.strip_prefix('-') {
-        let ago = units::parse_duration(ago).map_err(|_| BadParameter::new(parameter, text, EXPECTED))?;
-        return Ok(now_us.saturating_sub(micros(ago)));
-    }
-    if let Ok(moment) = text.parse::<jiff::Timestamp>() {
-        return Ok(moment.as_microsecond());
-    }
-    // In a URL that was typed, the plus of a zone has become a space.
-    if let Ok(moment) = text.replace(' ', "+").parse::<jiff::Timestamp>() {
-        return Ok(moment.as_microsecond());
-    }
-    let expected = match text.parse::<jiff::civil::DateTime>() {
-        Ok(_) => format!("a zone behind it, as in {}Z; in general {EXPECTED}", text.replace(' ', "T")),
-        Err(_) => EXPECTED.to_owned(),
-    };
-    Err(BadParameter::new(parameter, text, expected))
+/// A moment, as a URL says it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TimeParam {
+    /// `now`.
+    Now,
+    /// `-15m`.
+    Ago(Duration),
+    /// A time, in µs since 1970 UTC.
+    At(i64),
 }
 
-/// Reads the length of a span.
-pub fn length(text: &str) -> Result<Duration, BadParameter> {
-    let bad = |_| BadParameter::new("range", text, "a length of time, as in 1h, 3h, 1d or 30d");
-    Ok(units::parse_duration(text).map_err(bad)?.min(LONGEST))
-}
+impl TimeParam {
+    /// A time to the millisecond, which is what the history keeps.
+    pub fn at(time_us: i64) -> Self {
+        Self::At(time_us.div_euclid(1_000).saturating_mul(1_000))
+    }
 
-/// Reads a span: `from` and `to` where they are given; `to` is otherwise `end_us`, `from` is otherwise `range` before
-/// `to`, or `usual` before it.
-pub fn span(query: &str, end_us: i64, now_us: i64, usual: Duration) -> Result<Span, BadParameter> {
-    let (mut from, mut to, mut range) = (None, None, usual);
-    for (name, value) in form_urlencoded::parse(query.as_bytes()).filter(|(_, value)| !value.is_empty()) {
-        match name.as_ref() {
-            "from" => from = Some((moment("from", &value, now_us)?, value)),
-            "to" => to = Some(moment("to", &value, now_us)?),
-            "range" => range = length(&value)?,
-            _ => {}
+    /// The moment it means at `now_us`, in µs since 1970 UTC.
+    pub fn resolve(self, now_us: i64) -> i64 {
+        match self {
+            Self::Now => now_us,
+            Self::Ago(ago) => now_us.saturating_sub(micros(ago)),
+            Self::At(time_us) => time_us,
         }
     }
-    let to_us = to.unwrap_or(end_us);
-    let (from_us, given) = from.unwrap_or_else(|| (to_us.saturating_sub(micros(range)), "".into()));
-    if from_us >= to_us {
-        return Err(BadParameter::new("from", &given, "a moment before `to`"));
+
+    /// Whether it means another moment every time.
+    pub fn is_relative(self) -> bool {
+        !matches!(self, Self::At(_))
     }
-    Ok(Span { from_us, to_us })
+}
+
+impl Value for TimeParam {
+    fn read(given: &str) -> Result<Self, String> {
+        let text = given.trim();
+        if text == "now" {
+            return Ok(Self::Now);
+        }
+        if let Some(ago) = text.strip_prefix('-') {
+            let ago = units::parse_duration(ago).map_err(|_| EXPECTED.to_owned())?;
+            return Ok(Self::Ago(kept(ago)));
+        }
+        // In a URL that was typed, the plus of a zone has become a space.
+        let time = text.parse::<jiff::Timestamp>().or_else(|_| text.replace(' ', "+").parse());
+        time.map(|time| Self::At(time.as_microsecond())).map_err(|_| {
+            match text.parse::<jiff::civil::DateTime>() {
+                Ok(_) => {
+                    format!("a zone behind it, as in {}Z; in general {EXPECTED}", text.replace(' ', "T"))
+                }
+                Err(_) => EXPECTED.to_owned(),
+            }
+        })
+    }
+
+    fn written(&self) -> String {
+        match self {
+            Self::Now => "now".to_owned(),
+            Self::Ago(ago) => format!("-{}", units::format_duration(*ago)),
+            Self::At(time_us) => written_to(*time_us, if time_us % 1_000 == 0 { 3 } else { 6 }),
+        }
+    }
+}
+
+/// A length of time as far as it can be written: in whole milliseconds, and neither too short nor too long.
+fn kept(length: Duration) -> Duration {
+    let milliseconds = u64::try_from(length.as_millis()).unwrap_or(u64::MAX);
+    Duration::from_millis(milliseconds).clamp(SHORTEST, LONGEST)
+}
+
+/// A length of time.
+impl Value for Duration {
+    fn read(given: &str) -> Result<Self, String> {
+        let length = units::parse_duration(given);
+        let length = length.map_err(|_| "a length of time, as in 1h, 3h, 1d or 30d".to_owned())?;
+        Ok(kept(length))
+    }
+
+    fn written(&self) -> String {
+        units::format_duration(*self)
+    }
+}
+
+/// The part of a query that says a span. Links keep it as it was given: `range=1h` goes on meaning the last hour.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SpanQuery {
+    /// The beginning.
+    #[serde(with = "parameter::optional", skip_serializing_if = "Option::is_none")]
+    pub from: Option<TimeParam>,
+    /// The end.
+    #[serde(with = "parameter::optional", skip_serializing_if = "Option::is_none")]
+    pub to: Option<TimeParam>,
+    /// The length, where the beginning is not given.
+    #[serde(with = "parameter::optional", skip_serializing_if = "Option::is_none")]
+    pub range: Option<Duration>,
+}
+
+impl SpanQuery {
+    /// This span.
+    pub fn of(span: Span) -> Self {
+        let (from, to) = (TimeParam::at(span.from_us), TimeParam::at(span.to_us));
+        Self { from: Some(from), to: Some(to), range: None }
+    }
+
+    /// The span it means at `now_us`. Without `to` it ends at `end_us`; without `from` it is as long as `range`, or as
+    /// `usual`.
+    ///
+    /// # Errors
+    /// When it ends before it begins.
+    pub fn resolve(&self, end_us: i64, now_us: i64, usual: Duration) -> Result<Span, BadParameter> {
+        let to_us = self.to.map_or(end_us, |to| to.resolve(now_us));
+        let length_us = micros(self.range.unwrap_or(usual));
+        let from_us = self.from.map_or(to_us.saturating_sub(length_us), |from| from.resolve(now_us));
+        if from_us >= to_us {
+            let given = self.from.map(|from| from.written()).unwrap_or_default();
+            return Err(BadParameter::new("from", &given, "a moment before `to`"));
+        }
+        Ok(Span { from_us, to_us })
+    }
 }
 
 /// A moment as URLs have it: UTC, to the millisecond, which is what the history keeps.
 pub fn written(moment_us: i64) -> String {
-    let moment = jiff::Timestamp::from_microsecond(moment_us).unwrap_or_default();
-    let precision = if moment_us % 1_000_000 == 0 { 0 } else { 3 };
-    format!("{moment:.precision$}")
+    written_to(moment_us, 3)
+}
+
+/// With so many digits behind the second, and without any where it is a whole one.
+fn written_to(time_us: i64, digits: usize) -> String {
+    let time = jiff::Timestamp::from_microsecond(time_us).unwrap_or_default();
+    let digits = if time_us % 1_000_000 == 0 { 0 } else { digits };
+    format!("{time:.digits$}")
 }
 
 /// A length of time in µs.
@@ -82,6 +169,10 @@ mod tests {
 
     const NOW_US: i64 = 1_763_712_000_000_000;
 
+    fn moment(text: &str) -> Result<i64, String> {
+        TimeParam::read(text).map(|time| time.resolve(NOW_US))
+    }
+
     #[test]
     fn a_moment_is_a_time_with_its_zone_or_a_time_ago() {
         for (text, expected_us) in [
@@ -93,23 +184,23 @@ mod tests {
             ("2025-11-21T09:00:00 01:00", NOW_US),
             ("2025-11-21T08:00:00.250Z", NOW_US + 250_000),
         ] {
-            assert_eq!(moment("at", text, NOW_US), Ok(expected_us), "{text}");
+            assert_eq!(moment(text), Ok(expected_us), "{text}");
         }
     }
 
     #[test]
     fn a_time_without_a_zone_is_refused_with_what_is_missing() {
-        let refusal = moment("at", "2026-11-21 03:12:00", NOW_US).unwrap_err();
-        assert!(refusal.expected.contains("2026-11-21T03:12:00Z"), "{refusal:?}");
+        let refusal = moment("2026-11-21 03:12:00").unwrap_err();
+        assert!(refusal.contains("2026-11-21T03:12:00Z"), "{refusal:?}");
         for text in ["", "yesterday", "-", "-15", "15m", "12345", "2026-13-01T00:00:00Z"] {
-            assert!(moment("at", text, NOW_US).is_err(), "{text}");
+            assert!(moment(text).is_err(), "{text}");
         }
     }
 
     #[test]
     fn what_is_written_is_read_again() {
         for moment_us in [NOW_US, NOW_US + 123_000, 0] {
-            assert_eq!(moment("at", &written(moment_us), NOW_US), Ok(moment_us));
+            assert_eq!(moment(&written(moment_us)), Ok(moment_us));
         }
         assert_eq!(written(NOW_US), "2025-11-21T08:00:00Z");
         assert_eq!(written(NOW_US + 123_456), "2025-11-21T08:00:00.123Z");
@@ -118,7 +209,10 @@ mod tests {
     #[test]
     fn a_span_ends_now_unless_it_is_said_otherwise() {
         let hour_us = 3_600_000_000;
-        let read = |query: &str| span(query, NOW_US, NOW_US, Duration::from_secs(3600));
+        let read = |query: &str| {
+            let query: SpanQuery = crate::extract::read(query)?;
+            query.resolve(NOW_US, NOW_US, Duration::from_secs(3600))
+        };
         assert_eq!(read(""), Ok(Span { from_us: NOW_US - hour_us, to_us: NOW_US }));
         assert_eq!(read("range=3h"), Ok(Span { from_us: NOW_US - 3 * hour_us, to_us: NOW_US }));
         assert_eq!(

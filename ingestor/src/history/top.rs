@@ -14,9 +14,10 @@ use crate::{
 };
 
 /// By what the top is ordered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum TopBy {
     /// CPU time.
+    #[default]
     Cpu,
     /// Greatest resident set.
     Memory,
@@ -27,11 +28,12 @@ pub enum TopBy {
 }
 
 /// What the top puts together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum TopGroup {
     /// Nothing: every process by itself.
     Process,
     /// Processes of one name.
+    #[default]
     Name,
     /// Processes of one user.
     User,

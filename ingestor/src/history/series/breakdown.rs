@@ -21,9 +21,10 @@ const HOURS_FROM_US: i64 = 48 * HOUR_US;
 const LEAST_INTERVALS: i64 = 2;
 
 /// What a breakdown divides.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum BreakdownOf {
     /// CPU use, in percent of one core.
+    #[default]
     Cpu,
     /// Resident memory, in bytes.
     Memory,

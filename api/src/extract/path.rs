@@ -1,0 +1,58 @@
+//! The host and the process that a request's path names.
+
+use axum::{
+    extract::{FromRequestParts, RawPathParams},
+    http::request::Parts,
+    response::{IntoResponse, Response},
+};
+use fleetps_nats::HostName;
+
+use crate::{refusal::Refusal, view::parameter::BadParameter};
+
+/// The host in the path. What cannot be a host's name is refused as a host that nobody has heard of.
+#[derive(Debug, Clone)]
+pub struct Host(pub HostName);
+
+/// The host and the process id in the path.
+#[derive(Debug, Clone)]
+pub struct ProcessPath {
+    /// The host.
+    pub host: HostName,
+    /// The process id.
+    pub pid: u32,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Host {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
+        let places =
+            RawPathParams::from_request_parts(parts, state).await.map_err(IntoResponse::into_response)?;
+        Ok(Self(host(&places).map_err(IntoResponse::into_response)?))
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for ProcessPath {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
+        let places =
+            RawPathParams::from_request_parts(parts, state).await.map_err(IntoResponse::into_response)?;
+        let read = || Ok(Self { host: host(&places)?, pid: pid(&places)? });
+        read().map_err(|refusal: Refusal| refusal.into_response())
+    }
+}
+
+fn host(places: &RawPathParams) -> Result<HostName, Refusal> {
+    let text = place(places, "host");
+    text.parse().map_err(|_| Refusal::no_such_host(text))
+}
+
+fn pid(places: &RawPathParams) -> Result<u32, BadParameter> {
+    let text = place(places, "pid");
+    text.parse().map_err(|_| BadParameter::new("pid", text, "a process id, a whole number"))
+}
+
+fn place<'a>(places: &'a RawPathParams, name: &str) -> &'a str {
+    places.iter().find(|(place, _)| *place == name).map_or("", |(_, text)| text)
+}

@@ -1,0 +1,287 @@
+//! The URLs of this server: every link, form and redirect gets its URL here, with each part of it encoded.
+
+use std::fmt;
+
+use fleetps_ingestor::history::Identity;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::Serialize;
+
+use crate::display;
+
+/// What stands as it is in a path: the unreserved characters of RFC 3986.
+const PART: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// A URL of this server: a path, and what stands behind it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Url {
+    path: String,
+    query: String,
+    fragment: String,
+}
+
+/// The pages of a host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HostTab {
+    /// Its processes.
+    Processes,
+    /// What it is.
+    System,
+    /// Its charts.
+    History,
+    /// What happened.
+    Events,
+    /// What changed between two moments.
+    Diff,
+}
+
+impl Url {
+    /// The path of these parts.
+    fn of(parts: &[&str]) -> Self {
+        let mut path = String::new();
+        for part in parts {
+            path.push('/');
+            path.extend(utf8_percent_encode(part, PART));
+        }
+        Self { path, ..Self::default() }
+    }
+
+    /// All hosts.
+    pub fn fleet() -> Self {
+        Self::of(&[""])
+    }
+
+    /// The live updates of all hosts.
+    pub fn fleet_live() -> Self {
+        Self::of(&["live"])
+    }
+
+    /// The JSON of all hosts.
+    pub fn hosts() -> Self {
+        Self::of(&["hosts"]).api()
+    }
+
+    /// A page of a host.
+    pub fn host(host: &str, page: HostTab) -> Self {
+        let below = match page {
+            HostTab::Processes => return Self::of(&["hosts", host]),
+            HostTab::System => "system",
+            HostTab::History => "history",
+            HostTab::Events => "events",
+            HostTab::Diff => "diff",
+        };
+        Self::of(&["hosts", host, below])
+    }
+
+    /// The live updates of a host's processes.
+    pub fn host_live(host: &str) -> Self {
+        Self::of(&["hosts", host, "live"])
+    }
+
+    /// The live updates of what a host is.
+    pub fn system_live(host: &str) -> Self {
+        Self::of(&["hosts", host, "system", "live"])
+    }
+
+    /// Where the groups of a host are changed.
+    pub fn host_groups(host: &str) -> Self {
+        Self::of(&["hosts", host, "groups"])
+    }
+
+    /// The picture of a host's timeline.
+    pub fn timeline(host: &str) -> Self {
+        Self::of(&["hosts", host, "timeline.svg"])
+    }
+
+    /// The JSON of a host's processes.
+    pub fn host_processes(host: &str) -> Self {
+        Self::of(&["hosts", host, "processes"]).api()
+    }
+
+    /// The JSON of a host's metrics.
+    pub fn host_metrics(host: &str) -> Self {
+        Self::of(&["hosts", host, "metrics"]).api()
+    }
+
+    /// Whatever has this pid on a host.
+    pub fn pid(host: &str, pid: u32) -> Self {
+        Self::of(&["hosts", host, "processes", &pid.to_string()])
+    }
+
+    /// A process: a pid alone would mean another one after it was used again.
+    pub fn process(host: &str, pid: u32, started_at_us: i64) -> Self {
+        Self::pid(host, pid).with(&[("started", display::time_exact(started_at_us))])
+    }
+
+    /// The page of a process.
+    pub fn of_process(identity: &Identity) -> Self {
+        Self::process(identity.host.as_str(), identity.pid, identity.started_at_us)
+    }
+
+    /// The JSON of the metrics of whatever has this pid on a host.
+    pub fn pid_metrics(host: &str, pid: u32) -> Self {
+        Self::of(&["hosts", host, "processes", &pid.to_string(), "metrics"]).api()
+    }
+
+    /// What happened anywhere.
+    pub fn events() -> Self {
+        Self::of(&["events"])
+    }
+
+    /// Who used most.
+    pub fn top() -> Self {
+        Self::of(&["top"])
+    }
+
+    /// The search for processes.
+    pub fn search() -> Self {
+        Self::of(&["search"])
+    }
+
+    /// The SQL console.
+    pub fn sql() -> Self {
+        Self::of(&["sql"])
+    }
+
+    /// Where a question in SQL is cancelled.
+    pub fn sql_cancel() -> Self {
+        Self::of(&["sql", "cancel"])
+    }
+
+    /// Who did what.
+    pub fn audit() -> Self {
+        Self::of(&["audit"])
+    }
+
+    /// The form that begins a session.
+    pub fn sign_in() -> Self {
+        Self::of(&["sign-in"])
+    }
+
+    /// Where a session is ended.
+    pub fn sign_out() -> Self {
+        Self::of(&["sign-out"])
+    }
+
+    /// The form that asks for the password once more.
+    pub fn confirm() -> Self {
+        Self::of(&["confirm"])
+    }
+
+    /// A one-time link.
+    pub fn welcome(secret: &str) -> Self {
+        Self::of(&["welcome", secret])
+    }
+
+    /// One's own account.
+    pub fn account() -> Self {
+        Self::of(&["account"])
+    }
+
+    /// Where one's own password is changed.
+    pub fn password() -> Self {
+        Self::of(&["account", "password"])
+    }
+
+    /// Where a session of one's own is ended.
+    pub fn end_session() -> Self {
+        Self::of(&["account", "sessions", "end"])
+    }
+
+    /// Where an API token is made.
+    pub fn tokens() -> Self {
+        Self::of(&["account", "tokens"])
+    }
+
+    /// Where an API token is revoked.
+    pub fn revoke_token() -> Self {
+        Self::of(&["account", "tokens", "revoke"])
+    }
+
+    /// Everybody who may sign in.
+    pub fn users() -> Self {
+        Self::of(&["users"])
+    }
+
+    /// One of them.
+    pub fn user(name: &str) -> Self {
+        Self::of(&["users", name])
+    }
+
+    /// Whether this server is ready.
+    pub fn ready() -> Self {
+        Self::of(&["readyz"])
+    }
+
+    /// The folder of the assets of a build.
+    pub fn assets(version: &str) -> Self {
+        Self::of(&["assets", version])
+    }
+
+    /// An asset of a build.
+    pub fn asset(version: &str, file: &str) -> Self {
+        Self::of(&["assets", version, file])
+    }
+
+    /// The same as JSON.
+    pub fn api(self) -> Self {
+        Self { path: format!("/api/v1{}", self.path), ..self }
+    }
+
+    /// With these parameters, behind those that it has.
+    pub fn with(mut self, parameters: &(impl Serialize + ?Sized)) -> Self {
+        // Structs of texts and pairs of texts can always be written.
+        let query = serde_html_form::to_string(parameters).unwrap_or_default();
+        let query = readable(&query);
+        if !self.query.is_empty() && !query.is_empty() {
+            self.query.push('&');
+        }
+        self.query += &query;
+        self
+    }
+
+    /// The place on the page that has this id.
+    pub fn at(self, id: &str) -> Self {
+        Self { fragment: utf8_percent_encode(id, PART).to_string(), ..self }
+    }
+
+    /// The path alone: what a form is sent to.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// Name and value of every parameter: what a form that leads there carries along.
+    pub fn parameters(&self) -> Vec<(String, String)> {
+        form_urlencoded::parse(self.query.as_bytes()).into_owned().collect()
+    }
+}
+
+/// With the commas of lists and the colons of times written out, which mean the same and are easier to read.
+fn readable(query: &str) -> String {
+    let is_digit = |character: char| character.is_ascii_digit();
+    let mut text = String::with_capacity(query.len());
+    for part in query.replace("%2C", ",").split_inclusive("%3A") {
+        let before = text.strip_suffix("%3A").filter(|before| before.ends_with(is_digit));
+        if let (Some(before), true) = (before.map(str::len), part.starts_with(is_digit)) {
+            text.replace_range(before.., ":");
+        }
+        text += part;
+    }
+    text
+}
+
+impl fmt::Display for Url {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.path)?;
+        if !self.query.is_empty() {
+            write!(formatter, "?{}", self.query)?;
+        }
+        if !self.fragment.is_empty() {
+            write!(formatter, "#{}", self.fragment)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+#[path = "url_tests.rs"]
+mod tests;

@@ -1,0 +1,336 @@
+//! The parameters of URLs: how each kind of value is read and written, and the refusal of a value that a parameter can't
+//! have.
+//!
+//! A page's query is a struct that derives both directions. Its fields say `#[serde(with = "parameter")]`, or `optional` or
+//! `list` of it, and are left out of URLs by `#[serde(skip_serializing_if = "parameter::is_usual")]`.
+
+use std::fmt;
+
+use fleetps_nats::HostName;
+use serde::{
+    Deserialize, Deserializer, Serialize, Serializer,
+    de::{Error, SeqAccess, Visitor},
+};
+
+/// A parameter has a value it cannot have.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the parameter `{parameter}` cannot be {given:?}")]
+pub struct BadParameter {
+    /// The parameter.
+    pub parameter: String,
+    /// Its value.
+    pub given: String,
+    /// What it can be.
+    pub expected: String,
+}
+
+impl BadParameter {
+    /// `parameter` cannot be `given`; `expected` completes "expected …".
+    pub fn new(parameter: &str, given: &str, expected: impl Into<String>) -> Self {
+        let given = crate::display::cut(given, 100).into_owned();
+        Self { parameter: parameter.to_owned(), given, expected: expected.into() }
+    }
+}
+
+/// A kind of value that parameters have.
+pub trait Value: Sized {
+    /// Reads it.
+    ///
+    /// # Errors
+    /// What it can be, which completes "expected …".
+    fn read(given: &str) -> Result<Self, String>;
+
+    /// Writes it so that [`Value::read`] reads it again.
+    fn written(&self) -> String;
+}
+
+/// Whether a value is left out of URLs.
+pub fn is_usual<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+/// Reads a value; of a parameter that is repeated, the last one.
+///
+/// # Errors
+/// What the value can be.
+pub fn deserialize<'de, T: Value, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
+    let texts = deserializer.deserialize_any(Texts)?;
+    T::read(texts.last().map_or("", String::as_str)).map_err(D::Error::custom)
+}
+
+/// Writes a value.
+///
+/// # Errors
+/// The serializer's.
+pub fn serialize<T: Value, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&value.written())
+}
+
+/// A value that may be absent.
+pub mod optional {
+    use super::{Deserializer, Serializer, Value};
+
+    /// Reads a value that is there.
+    ///
+    /// # Errors
+    /// What the value can be.
+    pub fn deserialize<'de, T: Value, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+        super::deserialize(deserializer).map(Some)
+    }
+
+    /// Writes a value, or none.
+    ///
+    /// # Errors
+    /// The serializer's.
+    pub fn serialize<T: Value, S: Serializer>(value: &Option<T>, serializer: S) -> Result<S::Ok, S::Error> {
+        match value {
+            Some(value) => super::serialize(value, serializer),
+            None => serializer.serialize_none(),
+        }
+    }
+}
+
+/// Values with commas between; a repeated parameter adds to them.
+pub mod list {
+    use super::{Deserializer, Error, Serializer, Texts, Value};
+
+    /// Reads the values.
+    ///
+    /// # Errors
+    /// What a value can be, and which one is not.
+    pub fn deserialize<'de, T, C, D>(deserializer: D) -> Result<C, D::Error>
+    where
+        T: Value,
+        C: IntoIterator<Item = T> + FromIterator<T>,
+        D: Deserializer<'de>,
+    {
+        let texts = deserializer.deserialize_any(Texts)?;
+        let elements = texts.iter().flat_map(|text| text.split(',').map(move |element| (text, element)));
+        let read = |(text, element): (&String, &str)| {
+            T::read(element).map_err(|expected| match text == element {
+                true => D::Error::custom(expected),
+                false => D::Error::custom(format!("{expected}; {element:?} is none")),
+            })
+        };
+        elements.filter(|(_, element)| !element.is_empty()).map(read).collect()
+    }
+
+    /// Writes the values.
+    ///
+    /// # Errors
+    /// The serializer's.
+    pub fn serialize<'a, T, C, S>(values: &'a C, serializer: S) -> Result<S::Ok, S::Error>
+    where
+        T: Value + 'a,
+        &'a C: IntoIterator<Item = &'a T>,
+        S: Serializer,
+    {
+        let written: Vec<String> = values.into_iter().map(Value::written).collect();
+        serializer.serialize_str(&written.join(","))
+    }
+}
+
+/// The text of a parameter, or the texts of one that is repeated.
+struct Texts;
+
+impl<'de> Visitor<'de> for Texts {
+    type Value = Vec<String>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a text")
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Vec<String>, E> {
+        Ok(vec![text.to_owned()])
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut texts: A) -> Result<Vec<String>, A::Error> {
+        let mut all = Vec::new();
+        while let Some(text) = texts.next_element()? {
+            all.push(text);
+        }
+        Ok(all)
+    }
+}
+
+/// The one of `all` that is called `given`.
+///
+/// # Errors
+/// What they are called.
+pub fn choice<T: Copy, const N: usize>(
+    all: [T; N],
+    name: impl Fn(T) -> &'static str,
+    given: &str,
+) -> Result<T, String> {
+    let found = all.into_iter().find(|one| name(*one) == given);
+    found.ok_or_else(|| format!("one of {}", all.map(name).join(", ")))
+}
+
+/// A whole number of at most `MOST`; what is below `LEAST` counts as that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Count<const USUAL: usize, const MOST: usize, const LEAST: usize = 0>(usize);
+
+impl<const USUAL: usize, const MOST: usize, const LEAST: usize> Count<USUAL, MOST, LEAST> {
+    /// The greatest.
+    pub const MOST: Self = Self(MOST);
+
+    /// The nearest to `number` that is allowed.
+    pub fn near(number: usize) -> Self {
+        Self(number.min(MOST).max(LEAST))
+    }
+
+    /// The number.
+    pub fn get(self) -> usize {
+        self.0
+    }
+}
+
+impl<const USUAL: usize, const MOST: usize, const LEAST: usize> Default for Count<USUAL, MOST, LEAST> {
+    fn default() -> Self {
+        Self(USUAL)
+    }
+}
+
+impl<const USUAL: usize, const MOST: usize, const LEAST: usize> Value for Count<USUAL, MOST, LEAST> {
+    fn read(given: &str) -> Result<Self, String> {
+        let number = given.parse().ok().filter(|number| *number <= MOST);
+        number.map(Self::near).ok_or_else(|| format!("a whole number from 0 to {MOST}"))
+    }
+
+    fn written(&self) -> String {
+        self.0.to_string()
+    }
+}
+
+/// A process id.
+impl Value for u32 {
+    fn read(given: &str) -> Result<Self, String> {
+        given.parse().map_err(|_| "process ids with commas between".to_owned())
+    }
+
+    fn written(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Value for HostName {
+    fn read(given: &str) -> Result<Self, String> {
+        given.parse().map_err(|_| "the name of a host, as the fleet page lists them".to_owned())
+    }
+
+    fn written(&self) -> String {
+        self.to_string()
+    }
+}
+
+/// Any text.
+impl Value for String {
+    fn read(given: &str) -> Result<Self, String> {
+        Ok(given.to_owned())
+    }
+
+    fn written(&self) -> String {
+        self.clone()
+    }
+}
+
+/// Which way a table is sorted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// The least first.
+    Ascending,
+    /// The greatest first.
+    Descending,
+}
+
+impl Value for Direction {
+    fn read(given: &str) -> Result<Self, String> {
+        match given {
+            "asc" => Ok(Self::Ascending),
+            "desc" => Ok(Self::Descending),
+            _ => Err("`asc` or `desc`".to_owned()),
+        }
+    }
+
+    fn written(&self) -> String {
+        match self {
+            Self::Ascending => "asc",
+            Self::Descending => "desc",
+        }
+        .to_owned()
+    }
+}
+
+/// A column that a table can be sorted by.
+pub trait SortColumn: Value + Copy + PartialEq {
+    /// The one it is sorted by unless another is asked for.
+    const USUAL: Self;
+
+    /// Whether sorting by it starts with the greatest unless asked otherwise.
+    fn starts_with_greatest(self) -> bool;
+}
+
+/// What a table is sorted by, and which way: the parameters `sort` and `dir`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "OrderQuery<C>", into = "OrderQuery<C>", bound = "C: SortColumn")]
+pub struct Order<C> {
+    /// The column.
+    pub column: C,
+    /// Whether the greatest comes first.
+    pub descending: bool,
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(bound = "C: SortColumn")]
+struct OrderQuery<C> {
+    #[serde(default = "none", with = "optional", skip_serializing_if = "Option::is_none")]
+    sort: Option<C>,
+    #[serde(default, with = "optional", skip_serializing_if = "Option::is_none")]
+    dir: Option<Direction>,
+}
+
+fn none<T>() -> Option<T> {
+    None
+}
+
+impl<C: SortColumn> Order<C> {
+    /// By `column`, in `direction` or, without one, in the column's usual way.
+    pub fn by(column: C, direction: Option<Direction>) -> Self {
+        let descending = match direction {
+            Some(direction) => direction == Direction::Descending,
+            None => column.starts_with_greatest(),
+        };
+        Self { column, descending }
+    }
+
+    /// By `column`; the other way round if it is that already.
+    pub fn sorted_by(self, column: C) -> Self {
+        if self.column == column {
+            Self { descending: !self.descending, ..self }
+        } else {
+            Self::by(column, None)
+        }
+    }
+}
+
+impl<C: SortColumn> Default for Order<C> {
+    fn default() -> Self {
+        Self::by(C::USUAL, None)
+    }
+}
+
+impl<C: SortColumn> From<OrderQuery<C>> for Order<C> {
+    fn from(query: OrderQuery<C>) -> Self {
+        Self::by(query.sort.unwrap_or(C::USUAL), query.dir)
+    }
+}
+
+impl<C: SortColumn> From<Order<C>> for OrderQuery<C> {
+    fn from(order: Order<C>) -> Self {
+        let direction = if order.descending { Direction::Descending } else { Direction::Ascending };
+        Self {
+            sort: Some(order.column).filter(|column| *column != C::USUAL),
+            dir: Some(direction).filter(|_| order.descending != order.column.starts_with_greatest()),
+        }
+    }
+}
