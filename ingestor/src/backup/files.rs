@@ -1,19 +1,30 @@
 //! Files: which there are, their checksums, and copies that survive a power failure.
 
 use std::{
-    collections::BTreeSet,
     fs::{self, File, Permissions},
     io::{self, Read, Write},
     path::{Component, Path},
 };
 
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{BackupError, Entry, Manifest};
+use super::BackupError;
 use crate::segment::TEMPORARY_EXTENSION;
 
 /// Read at once.
 const CHUNK_BYTES: usize = 1 << 20;
+
+/// A file of a backup.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Where it lies in the data folder and in the backup, with `/` between folders.
+    pub path: String,
+    /// Its size.
+    pub bytes: u64,
+    /// Its checksum.
+    pub sha256: String,
+}
 
 /// Whether a path of a manifest stays within its folder.
 pub(super) fn is_plain(path: &str) -> bool {
@@ -119,12 +130,6 @@ pub(super) fn sync_folder(folder: &Path) -> Result<(), BackupError> {
     } else {
         Ok(())
     }
-}
-
-/// The folders that the files of a manifest are in, the outermost included.
-pub(super) fn folders(manifest: &Manifest) -> BTreeSet<&str> {
-    let above = |entry| Path::new(entry).ancestors().skip(1).filter_map(Path::to_str);
-    manifest.files.iter().flat_map(|entry| above(entry.path.as_str())).collect()
 }
 
 /// All files below `folder`, as paths from there with `/` between folders, in order; only those that `wanted` takes,

@@ -1,11 +1,14 @@
 //! The list of what is in a backup.
 
-use std::{fs, path::Path};
+use std::{collections::BTreeSet, fs, path::Path};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{BackupError, files};
+use super::{
+    BackupError,
+    files::{self, Entry},
+};
 
 /// The name of the file with the list.
 pub const MANIFEST: &str = "manifest.json";
@@ -28,17 +31,6 @@ pub struct Manifest {
     sha256: String,
 }
 
-/// A file of a backup.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Entry {
-    /// Where it lies in the data folder and in the backup, with `/` between folders.
-    pub path: String,
-    /// Its size.
-    pub bytes: u64,
-    /// Its checksum.
-    pub sha256: String,
-}
-
 impl Manifest {
     pub(super) fn new(files: Vec<Entry>, history_to_us: Option<i64>) -> Self {
         let mut manifest = Self {
@@ -51,6 +43,12 @@ impl Manifest {
         };
         manifest.sha256 = manifest.own_sha256();
         manifest
+    }
+
+    /// The folders that its files are in, the outermost included.
+    pub(super) fn folders(&self) -> BTreeSet<&str> {
+        let above = |entry| Path::new(entry).ancestors().skip(1).filter_map(Path::to_str);
+        self.files.iter().flat_map(|entry| above(entry.path.as_str())).collect()
     }
 
     /// Reads the list of a backup.

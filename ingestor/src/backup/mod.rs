@@ -28,7 +28,8 @@ use std::{
 };
 
 pub use check::check;
-pub use manifest::{Entry, MANIFEST, Manifest};
+pub use files::Entry;
+pub use manifest::{MANIFEST, Manifest};
 pub use restore::{restore, verify};
 pub use saved::{SavedState, SavedStates};
 pub use schedule::BackupFolder;

@@ -71,7 +71,7 @@ fn fill(backup: &Path, manifest: &Manifest, folder: &Path) -> Result<(), BackupE
     for entry in &manifest.files {
         check(backup, entry, files::copy(backup, folder, &entry.path).map(|(copied, _)| copied))?;
     }
-    for inner in files::folders(manifest) {
+    for inner in manifest.folders() {
         files::sync_folder(&folder.join(inner))?;
     }
     Ok(())

@@ -92,7 +92,7 @@ pub fn take(
     entries.sort_unstable_by(|left, right| left.path.cmp(&right.path));
     let history_to_us = History::open(&backup.join(HISTORY))?.kept().last_us;
     let manifest = Manifest::new(entries, history_to_us);
-    for folder in files::folders(&manifest) {
+    for folder in manifest.folders() {
         files::sync_folder(&backup.join(folder))?;
     }
     manifest.write(&backup)?;
