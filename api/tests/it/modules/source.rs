@@ -60,7 +60,7 @@ impl Reader<'_> {
                 }
                 TokenTree::Ident(ident) if ident == "use" => {
                     let end = end_of_item(&tokens, at);
-                    self.import(&tokens[at..end - 1], &mut Vec::new(), is_public, depth);
+                    self.import(&tokens[at..end - 1], &[], is_public, depth);
                     at = end;
                 }
                 TokenTree::Ident(ident) if ident == "mod" && is_block(tokens.get(at + 1)) => {
@@ -94,8 +94,8 @@ impl Reader<'_> {
     }
 
     /// Reads what follows `use`, below the path `before`.
-    fn import(&mut self, tokens: &[TokenTree], before: &mut Vec<String>, is_public: bool, depth: usize) {
-        let (mut path, mut name) = (before.clone(), None);
+    fn import(&mut self, tokens: &[TokenTree], before: &[String], is_public: bool, depth: usize) {
+        let (mut path, mut name) = (before.to_vec(), None);
         for (at, token) in tokens.iter().enumerate() {
             match token {
                 TokenTree::Ident(ident) if ident == "as" => {
@@ -109,7 +109,7 @@ impl Reader<'_> {
                     let is_comma =
                         |token: &TokenTree| matches!(token, TokenTree::Punct(p) if p.as_char() == ',');
                     for one in list.split(is_comma).filter(|one| !one.is_empty()) {
-                        self.import(one, &mut path, is_public, depth);
+                        self.import(one, &path, is_public, depth);
                     }
                     return;
                 }
@@ -118,13 +118,13 @@ impl Reader<'_> {
         }
         path.pop_if(|last| last == "self" && !before.is_empty());
         let name = name.or_else(|| path.last().cloned()).unwrap_or_default();
-        if let Some(path) = self.from_root(&path, depth) {
+        if let Some(path) = self.resolve(&path, depth) {
             self.imports.push(Import { path, name, is_public });
         }
     }
 
     /// A path as it is written, from the crate's root; `None` where it leads to another crate.
-    fn from_root(&self, path: &[String], depth: usize) -> Option<Module> {
+    fn resolve(&self, path: &[String], depth: usize) -> Option<Module> {
         let (first, rest) = path.split_first()?;
         match first.as_str() {
             "crate" => Some(rest.to_vec()),
@@ -145,7 +145,7 @@ impl Reader<'_> {
             let imported = self.imports.iter().find(|import| import.name == path[0]);
             let found = match imported {
                 Some(import) => Some([import.path.as_slice(), &path[1..]].concat()),
-                None if path.len() > 1 => self.from_root(path, *depth),
+                None if path.len() > 1 => self.resolve(path, *depth),
                 None => None,
             };
             self.source.paths.extend(found);
