@@ -1,4 +1,6 @@
-//! Which address leads where, and what it takes to get there. Every route is made with its rule.
+//! Which address leads where, who may come there, and what is written down of it. Every route is made with its rule.
+//!
+//! A route that looks at one host counts as showing its command lines, whichever part of the host it shows.
 
 use axum::{
     Router,
@@ -15,30 +17,69 @@ use crate::{
         history, host, hosts_json, metrics_json, process, process_json, processes_json, search, search_json,
         sign_in, sql, system, timeline, top, top_json, users, welcome,
     },
-    middleware::{admit::admit, authenticate::authenticate, authorize::authorize, faces, guard},
+    middleware::{
+        admit::admit,
+        authenticate::authenticate,
+        authorize::{Policy, authorize},
+        faces, guard,
+    },
+    people::PrincipalKind,
+    records::AuditClass::{self, ByHandler, FailedChanges, Searches},
     refusal::Refusal,
     rules::Action::{self, Anything, ManageHosts, ManageUsers, OwnAccount, ReadAudit, SeeHosts, Sql},
     state::AppState,
 };
 
-/// A handler at an address, and what it does.
+/// A handler at an address, and who may come there.
 #[derive(Clone)]
 pub struct Route {
     /// The method.
     pub method: Method,
     /// The address, with places to fill in.
     pub path: &'static str,
-    /// What whoever asks has to be allowed.
-    pub action: Action,
+    /// Who may come, and what is written down.
+    pub policy: Policy,
     handler: MethodRouter<AppState>,
 }
 
-fn get<T: 'static>(path: &'static str, action: Action, handler: impl Handler<T, AppState>) -> Route {
-    Route { method: Method::GET, path, action, handler: routing::get(handler) }
+impl Route {
+    fn new(
+        method: Method,
+        path: &'static str,
+        action: Action,
+        audit: AuditClass,
+        handler: MethodRouter<AppState>,
+    ) -> Self {
+        let page = path.strip_prefix("/api/v1").unwrap_or(path);
+        let open_to = PrincipalKind::PEOPLE;
+        let policy = Policy { open_to, action, audit, shows_command_lines: false, page };
+        Self { method, path, policy, handler }
+    }
+
+    fn open_to_all(mut self) -> Self {
+        self.policy.open_to = PrincipalKind::ALL;
+        self
+    }
+
+    fn shows_command_lines(mut self) -> Self {
+        self.policy.shows_command_lines = true;
+        self
+    }
+
+    fn audited(mut self, audit: AuditClass) -> Self {
+        self.policy.audit = audit;
+        self
+    }
 }
 
+/// A route that people look at.
+fn get<T: 'static>(path: &'static str, action: Action, handler: impl Handler<T, AppState>) -> Route {
+    Route::new(Method::GET, path, action, AuditClass::Looks, routing::get(handler))
+}
+
+/// A route by which people change something.
 fn post<T: 'static>(path: &'static str, action: Action, handler: impl Handler<T, AppState>) -> Route {
-    Route { method: Method::POST, path, action, handler: routing::post(handler) }
+    Route::new(Method::POST, path, action, AuditClass::Changes, routing::post(handler))
 }
 
 /// Every route.
@@ -46,59 +87,60 @@ pub fn table() -> Vec<Route> {
     vec![
         get("/", SeeHosts, fleet::page),
         get("/live", SeeHosts, fleet::live),
-        get("/hosts/{host}", SeeHosts, host::page),
-        get("/hosts/{host}/live", SeeHosts, host::live),
-        get("/hosts/{host}/system", SeeHosts, system::page),
-        get("/hosts/{host}/system/live", SeeHosts, system::live),
-        post("/hosts/{host}/groups", ManageHosts, groups::change),
-        get("/hosts/{host}/history", SeeHosts, history::page),
-        get("/hosts/{host}/timeline.svg", SeeHosts, timeline::picture),
-        get("/hosts/{host}/events", SeeHosts, events::host_page),
-        get("/hosts/{host}/diff", SeeHosts, diff::page),
-        get("/hosts/{host}/processes/{pid}", SeeHosts, process::page),
-        get("/events", SeeHosts, events::fleet_page),
-        get("/top", SeeHosts, top::page),
-        get("/search", SeeHosts, search::page),
+        get("/hosts/{host}", SeeHosts, host::page).shows_command_lines(),
+        get("/hosts/{host}/live", SeeHosts, host::live).shows_command_lines(),
+        get("/hosts/{host}/system", SeeHosts, system::page).shows_command_lines(),
+        get("/hosts/{host}/system/live", SeeHosts, system::live).shows_command_lines(),
+        post("/hosts/{host}/groups", ManageHosts, groups::change).audited(FailedChanges),
+        get("/hosts/{host}/history", SeeHosts, history::page).shows_command_lines(),
+        get("/hosts/{host}/timeline.svg", SeeHosts, timeline::picture).shows_command_lines(),
+        get("/hosts/{host}/events", SeeHosts, events::host_page).shows_command_lines(),
+        get("/hosts/{host}/diff", SeeHosts, diff::page).shows_command_lines(),
+        get("/hosts/{host}/processes/{pid}", SeeHosts, process::page).shows_command_lines(),
+        get("/events", SeeHosts, events::fleet_page).shows_command_lines(),
+        get("/top", SeeHosts, top::page).shows_command_lines(),
+        get("/search", SeeHosts, search::page).shows_command_lines().audited(Searches),
         get("/sql", Sql, sql::page),
-        post("/sql", Sql, sql::ask),
-        post("/sql/cancel", Sql, sql::cancel),
-        post("/api/v1/sql", Sql, sql::answer),
+        post("/sql", Sql, sql::ask).shows_command_lines().audited(ByHandler),
+        post("/sql/cancel", Sql, sql::cancel).audited(ByHandler),
+        post("/api/v1/sql", Sql, sql::answer).shows_command_lines().audited(ByHandler),
         get("/api/v1/sql", Sql, sql::list),
-        post("/api/v1/sql/cancel", Sql, sql::cancel_by_program),
+        post("/api/v1/sql/cancel", Sql, sql::cancel_by_program).audited(ByHandler),
         get("/api/v1/hosts", SeeHosts, hosts_json::list),
-        get("/api/v1/hosts/{host}", SeeHosts, hosts_json::one),
-        get("/api/v1/hosts/{host}/processes", SeeHosts, processes_json::list),
-        get("/api/v1/hosts/{host}/snapshots", SeeHosts, metrics_json::snapshots),
-        get("/api/v1/hosts/{host}/metrics", SeeHosts, metrics_json::metrics),
-        get("/api/v1/hosts/{host}/breakdown", SeeHosts, metrics_json::breakdown),
-        get("/api/v1/hosts/{host}/live", SeeHosts, processes_json::live),
-        get("/api/v1/hosts/{host}/events", SeeHosts, events_json::host),
-        get("/api/v1/hosts/{host}/diff", SeeHosts, diff_json::list),
-        get("/api/v1/hosts/{host}/processes/{pid}", SeeHosts, process_json::one),
-        get("/api/v1/hosts/{host}/processes/{pid}/metrics", SeeHosts, process_json::metrics),
-        get("/api/v1/events", SeeHosts, events_json::fleet),
-        get("/api/v1/top", SeeHosts, top_json::list),
-        get("/api/v1/search", SeeHosts, search_json::list),
+        get("/api/v1/hosts/{host}", SeeHosts, hosts_json::one).shows_command_lines(),
+        get("/api/v1/hosts/{host}/processes", SeeHosts, processes_json::list).shows_command_lines(),
+        get("/api/v1/hosts/{host}/snapshots", SeeHosts, metrics_json::snapshots).shows_command_lines(),
+        get("/api/v1/hosts/{host}/metrics", SeeHosts, metrics_json::metrics).shows_command_lines(),
+        get("/api/v1/hosts/{host}/breakdown", SeeHosts, metrics_json::breakdown).shows_command_lines(),
+        get("/api/v1/hosts/{host}/live", SeeHosts, processes_json::live).shows_command_lines(),
+        get("/api/v1/hosts/{host}/events", SeeHosts, events_json::host).shows_command_lines(),
+        get("/api/v1/hosts/{host}/diff", SeeHosts, diff_json::list).shows_command_lines(),
+        get("/api/v1/hosts/{host}/processes/{pid}", SeeHosts, process_json::one).shows_command_lines(),
+        get("/api/v1/hosts/{host}/processes/{pid}/metrics", SeeHosts, process_json::metrics)
+            .shows_command_lines(),
+        get("/api/v1/events", SeeHosts, events_json::fleet).shows_command_lines(),
+        get("/api/v1/top", SeeHosts, top_json::list).shows_command_lines(),
+        get("/api/v1/search", SeeHosts, search_json::list).shows_command_lines().audited(Searches),
         get("/audit", ReadAudit, audit::page),
         get("/api/v1/audit", ReadAudit, audit_json::list),
         get("/sign-in", Anything, sign_in::page),
-        post("/sign-in", Anything, sign_in::sign_in),
+        post("/sign-in", Anything, sign_in::sign_in).audited(ByHandler),
         get("/welcome/{link}", Anything, welcome::page),
-        post("/welcome/{link}", Anything, welcome::follow),
-        post("/sign-out", OwnAccount, sign_in::sign_out),
+        post("/welcome/{link}", Anything, welcome::follow).audited(ByHandler),
+        post("/sign-out", OwnAccount, sign_in::sign_out).audited(ByHandler),
         get("/confirm", OwnAccount, sign_in::confirm_page),
-        post("/confirm", OwnAccount, sign_in::confirm),
+        post("/confirm", OwnAccount, sign_in::confirm).audited(ByHandler),
         get("/account", OwnAccount, account::page),
-        post("/account/password", OwnAccount, account::change_password),
-        post("/account/sessions/end", OwnAccount, account::end_session),
-        post("/account/tokens", OwnAccount, account::make_token),
-        post("/account/tokens/revoke", OwnAccount, account::revoke_token),
+        post("/account/password", OwnAccount, account::change_password).audited(ByHandler),
+        post("/account/sessions/end", OwnAccount, account::end_session).audited(ByHandler),
+        post("/account/tokens", OwnAccount, account::make_token).audited(ByHandler),
+        post("/account/tokens/revoke", OwnAccount, account::revoke_token).audited(ByHandler),
         get("/users", ManageUsers, users::page),
-        post("/users", ManageUsers, users::add),
+        post("/users", ManageUsers, users::add).audited(ByHandler),
         get("/users/{name}", ManageUsers, users::user),
-        post("/users/{name}", ManageUsers, users::change),
-        get("/healthz", Anything, health::alive),
-        get("/readyz", Anything, health::ready),
+        post("/users/{name}", ManageUsers, users::change).audited(ByHandler),
+        get("/healthz", Anything, health::alive).open_to_all(),
+        get("/readyz", Anything, health::ready).open_to_all(),
         get("/assets/{version}/{file}", Anything, assets::file),
         get("/favicon.ico", Anything, assets::icon),
     ]
@@ -107,7 +149,7 @@ pub fn table() -> Vec<Route> {
 /// Every route behind its rule, for requests of which it is known who asks.
 pub fn addresses(shared: AppState) -> Router {
     let guarded = |router: Router<AppState>, route: Route| {
-        let check = from_fn_with_state((route.action, shared.clone()), authorize);
+        let check = from_fn_with_state((route.policy, shared.clone()), authorize);
         router.route(route.path, route.handler.route_layer(check))
     };
     table()

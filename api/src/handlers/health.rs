@@ -10,7 +10,7 @@ use crate::{
     broker,
     connections::Connections,
     live::{Check, Intake},
-    people::Person,
+    people::{Person, Principal},
     rules::{Action, Decision, HostGroups, may},
     sight::Sight,
     state::AppState,
@@ -139,7 +139,7 @@ pub async fn alive() -> Response {
 
 /// Broker reachable, its records whole, intake advancing, history writable; 503 names what is not, for whoever may see every
 /// host.
-pub async fn ready(State(shared): State<AppState>, person: Option<Extension<Person>>) -> Response {
+pub async fn ready(State(shared): State<AppState>, principal: Option<Extension<Principal>>) -> Response {
     let connected = shared.broker.as_ref().is_some_and(broker::is_there);
     let broker: Part = match (shared.health.problem(), connected) {
         (Some(problem), _) => Check::Err(problem),
@@ -155,7 +155,8 @@ pub async fn ready(State(shared): State<AppState>, person: Option<Extension<Pers
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let sees_all =
         |person: &Person| may(person, Action::SeeHosts, Some(&HostGroups::new())) == Decision::Allowed;
-    let details = person.filter(|person| sees_all(person)).map(|Extension(person)| {
+    let person = principal.and_then(|Extension(principal)| principal.person().cloned());
+    let details = person.filter(sees_all).map(|person| {
         let (refused, notices) = (Refused::so_far(&shared), shared.ingestors.notices(now));
         let warnings = shared.health.warnings().into_iter().chain(shared.ingestors.warnings(now)).collect();
         let backup = shared.records_health.backup().map(Part::from);

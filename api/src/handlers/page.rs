@@ -14,7 +14,7 @@ use fleetps_nats::HostName;
 use super::no_snapshot;
 use crate::{
     live::Moment,
-    people::{Came, FormToken, Person},
+    people::{Came, FormToken, Person, Principal},
     refusal::Refusal,
     rules::{Action, Decision, may},
     sight::{
@@ -44,7 +44,7 @@ impl Layout {
         Self {
             assets: super::assets::prefix(),
             now_ms: crate::live::now_us() / 1000,
-            person: extensions.get().cloned(),
+            person: Principal::of(extensions).and_then(Principal::person).cloned(),
             over_tls: extensions.get::<Came>().is_some_and(|came| came.over_tls),
             form_token: extensions.get::<FormToken>().map(|token| token.0.clone()).unwrap_or_default(),
         }

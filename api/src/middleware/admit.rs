@@ -1,5 +1,5 @@
-//! Keeps out what no page of this server sent, whoever asks from where nobody may, and who asks too much; sends people who
-//! are not signed in to the sign-in, and ends what is kept up to date for somebody who may see it no more.
+//! The address allow-list, and for people: the rate limit, the token of each form, the way to the sign-in, and the end of a
+//! stream whose access is withdrawn.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use subtle::ConstantTimeEq;
 use crate::{
     connections::Place,
     extract::{field, with_next},
-    people::{Accounts, Came, Credential, FormToken, People, Person, network},
+    people::{Accounts, Came, Credential, FormToken, People, Person, Principal, network},
     refusal::Refusal,
     url::Url,
 };
@@ -40,6 +40,10 @@ pub async fn admit(State(people): State<People>, request: Request, next: Next) -
         let hint = "the setting sign_in.allowed_from lists the addresses that may";
         return Err(Refusal::new(StatusCode::FORBIDDEN, "nobody may ask from your address", hint));
     }
+    // Limits and forms are people's: a host has no browser, and the routes that are open to hosts have limits of their own.
+    if asked.is_of_a_host() {
+        return Ok(next.run(request).await);
+    }
     check_rate(&people, &asked)?;
     take_place(&asked, &request)?;
     let request = match request.method().is_safe() {
@@ -52,7 +56,7 @@ pub async fn admit(State(people): State<People>, request: Request, next: Next) -
     }
     let response = next.run(request).await;
     Ok(match response.status() {
-        StatusCode::UNAUTHORIZED if asked.person.is_none() => asked.to_sign_in(response),
+        StatusCode::UNAUTHORIZED if asked.principal.is_none() => asked.to_sign_in(response),
         _ if is_stream(&response) => until_other(people, asked, response),
         _ => response,
     })
@@ -66,7 +70,7 @@ fn check_rate(people: &People, asked: &Asked) -> Result<(), Refusal> {
     if people.accounts().is_none() || asked.has_no_limit {
         return Ok(());
     }
-    let who = asked.person.as_ref().map(|person| person.name.as_str());
+    let who = asked.person().map(|person| person.name.as_str());
     let (checked, hint) = match (asked.is_api, who) {
         (true, Some(name)) => (people.check_json(name), "ask less often: 50 times a second"),
         _ => {
@@ -81,7 +85,7 @@ fn check_rate(people: &People, asked: &Asked) -> Result<(), Refusal> {
 /// What of a request is still needed when it has been passed on.
 struct Asked {
     came: Option<Came>,
-    person: Option<Person>,
+    principal: Option<Principal>,
     credential: Option<Credential>,
     is_api: bool,
     is_stream: bool,
@@ -101,7 +105,7 @@ impl Asked {
         let is_page = request.method() == Method::GET && !is_api && !is_stream && path != "/readyz";
         Self {
             came: request.extensions().get().copied(),
-            person: request.extensions().get().cloned(),
+            principal: Principal::of(request.extensions()).cloned(),
             credential: request.extensions().get().cloned(),
             is_api,
             is_stream,
@@ -109,6 +113,14 @@ impl Asked {
                 || path == "/sign-in" && request.method() == Method::POST,
             page: page.filter(|_| is_page),
         }
+    }
+
+    fn person(&self) -> Option<&Person> {
+        self.principal.as_ref().and_then(Principal::person)
+    }
+
+    fn is_of_a_host(&self) -> bool {
+        matches!(self.principal, Some(Principal::Host(_)))
     }
 
     /// The way to the sign-in and back, for people; programs get the refusal.
@@ -120,7 +132,7 @@ impl Asked {
 
 /// Counts the connection as one of whoever asks; there is none in tests.
 fn take_place(asked: &Asked, request: &Request) -> Result<(), Refusal> {
-    let (Some(place), Some(person)) = (request.extensions().get::<Place>(), &asked.person) else {
+    let (Some(place), Some(person)) = (request.extensions().get::<Place>(), asked.person()) else {
         return Ok(());
     };
     place.give_to(person).map_err(|most| {
@@ -132,7 +144,7 @@ fn take_place(asked: &Asked, request: &Request) -> Result<(), Refusal> {
 /// The request with its body read, if it may do more than show something.
 async fn checked_form(people: &People, asked: &Asked, request: Request) -> Result<Request, Refusal> {
     let (head, body) = request.into_parts();
-    let body = read_body(body, asked.person.is_some()).await?;
+    let body = read_body(body, asked.principal.is_some()).await?;
     let wanted = head.extensions.get::<FormToken>();
     check_form(people, asked, wanted, &body)?;
     Ok(Request::from_parts(head, Body::from(body)))
@@ -158,12 +170,12 @@ fn check_form(
     wanted: Option<&FormToken>,
     body: &[u8],
 ) -> Result<(), Refusal> {
-    if asked.person.is_some() && matches!(asked.credential, Some(Credential::Token(_))) {
+    if asked.principal.is_some() && matches!(asked.credential, Some(Credential::Token(_))) {
         return Ok(());
     }
     if asked.is_api {
         // A browser sends its cookie whoever asks it to, and here is no form.
-        return match asked.person.is_some() && people.accounts().is_some() {
+        return match asked.principal.is_some() && people.accounts().is_some() {
             true => {
                 Err(Refusal::new(StatusCode::FORBIDDEN, "a cookie is not enough here", "send an API token"))
             }
@@ -191,12 +203,13 @@ fn is_stream(response: &Response) -> bool {
 
 /// The same answer, which ends when whoever asked for it is signed out, disabled, or granted something else.
 fn until_other(people: People, asked: Asked, response: Response) -> Response {
-    let (Some(person), Some(credential), Some(came)) = (asked.person, asked.credential, asked.came) else {
+    let (Some(principal), Some(credential), Some(came)) = (asked.principal, asked.credential, asked.came)
+    else {
         return response;
     };
     let other = async move {
         match people.accounts() {
-            Some(accounts) => Accounts::until_other(accounts, &credential, &person, came).await,
+            Some(accounts) => Accounts::until_other(accounts, &credential, &principal, came).await,
             None => std::future::pending().await,
         }
     };

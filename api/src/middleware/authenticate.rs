@@ -8,23 +8,26 @@ use axum::{
 };
 
 use crate::{
-    people::{Came, Cookie, Credential, FormToken, People, Person, Secret, read_cookie, set_cookie, tokens},
+    people::{
+        Came, Cookie, Credential, FormToken, People, Person, Principal, Secret, read_cookie, set_cookie,
+        tokens,
+    },
     tls::Peer,
 };
 
 /// For a year, a browser that came over TLS calls this server by nothing else.
 const ONLY_TLS: HeaderValue = HeaderValue::from_static("max-age=31536000");
 
-/// Puts how the request [`Came`], the [`FormToken`], and where somebody is recognised the [`Credential`] and the [`Person`]
+/// Puts how the request [`Came`], the [`FormToken`], and where somebody is recognised the [`Credential`] and the [`Principal`]
 /// into the request, unless somebody in front, as in tests, has said who asks.
 pub async fn authenticate(State(people): State<People>, mut request: Request, next: Next) -> Response {
     let peer = request.extensions().get::<ConnectInfo<Peer>>().map(|info| info.0.0.ip());
     let came = people.addresses().came(peer, request.headers());
-    let known_person = request.extensions().get::<Person>().cloned();
+    let known = Principal::of(request.extensions()).cloned();
     let credential = credential(request.headers(), came);
-    let person = known_person.or_else(|| match people.accounts() {
+    let principal = known.or_else(|| match people.accounts() {
         Some(accounts) => accounts.recognise(credential.as_ref()?, came),
-        None => Some(Person::nobody_in_particular(came.from)),
+        None => Some(Principal::ThisMachine(Person::nobody_in_particular(came.from))),
     });
     let mut new_visit = None;
     let form_token = match (people.accounts(), &credential) {
@@ -45,8 +48,8 @@ pub async fn authenticate(State(people): State<People>, mut request: Request, ne
     if let Some(credential) = credential {
         extensions.insert(credential);
     }
-    if let Some(person) = person {
-        extensions.insert(person);
+    if let Some(principal) = principal {
+        extensions.insert(principal);
     }
     let mut response = next.run(request).await;
     if came.over_tls {

@@ -7,54 +7,87 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use fleetps_nats::HostName;
+use serde::{Deserialize, Serialize};
 
 use crate::{
-    people::Person,
-    records::Asked,
+    csv::{Format, InFormat},
+    extract,
+    people::{Person, Principal, PrincipalKind},
+    records::{Asked, AuditClass},
     refusal::Refusal,
     rules::{Action, Decision, may},
     state::AppState,
+    view::parameter,
 };
 
-/// Lets a request through to a handler that does an action; where its address names a host, on that host.
+/// What is searched for, if anything.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+struct Searched {
+    #[serde(with = "parameter")]
+    q: String,
+}
+
+/// Who a route is open to, what it takes, and what is written down of its requests.
+#[derive(Debug, Clone, Copy)]
+pub struct Policy {
+    /// The kinds of principal that may come.
+    pub open_to: &'static [PrincipalKind],
+    /// What somebody has to be allowed.
+    pub action: Action,
+    /// What the access log keeps.
+    pub audit: AuditClass,
+    /// Whether answers may show command lines.
+    pub shows_command_lines: bool,
+    /// What looks at a route about many hosts are counted by: the address of the page, for its JSON too.
+    pub page: &'static str,
+}
+
+/// Lets a request through to a handler of a route with this policy; where its address names a host, on that host.
 ///
 /// # Errors
-/// When nobody is signed in, or the action is not allowed. A host that whoever asks may not see and one that does not
-/// exist are refused alike.
+/// When nobody is signed in, the route is not open to such a principal, or the action is not allowed. A host that whoever
+/// asks may not see and one that does not exist are refused alike.
 pub async fn authorize(
-    State((action, shared)): State<(Action, AppState)>,
+    State((policy, shared)): State<(Policy, AppState)>,
     places: RawPathParams,
     request: Request,
     next: Next,
 ) -> Result<Response, Refusal> {
-    if action == Action::Anything {
+    let principal = Principal::of(request.extensions()).cloned();
+    if principal.as_ref().is_some_and(|principal| !policy.open_to.contains(&principal.kind())) {
+        return Err(not_open());
+    }
+    if policy.action == Action::Anything {
         return Ok(next.run(request).await);
     }
-    let person = request.extensions().get::<Person>().cloned().ok_or_else(Refusal::not_signed_in)?;
+    let person = principal.as_ref().and_then(Principal::person).ok_or_else(Refusal::not_signed_in)?;
     let host = places.iter().find(|(place, _)| *place == "host").map(|(_, host)| host);
     let (method, uri) = (request.method().clone(), request.uri().clone());
-    let decision = decide(&shared, &person, action, host);
+    let decision = decide(&shared, person, policy.action, host);
     let response = match decision {
         Decision::Allowed => next.run(request).await,
-        Decision::Denied => not_allowed(action).into_response(),
+        Decision::Denied => not_allowed(policy.action).into_response(),
         Decision::Unseen => Refusal::no_such_host(host.unwrap_or_default()).into_response(),
     };
     let host: Option<HostName> = host.and_then(|host| host.parse().ok());
     let groups = host.as_ref().map(|host| shared.groups.of(host));
-    let sees_command_lines = may(&person, Action::SeeCommandLines, groups.as_ref()) == Decision::Allowed;
-    let status = response.status();
-    let is_unseen = decision == Decision::Unseen;
-    let asked = Asked {
-        person: &person,
-        action,
+    let sees_command_lines = may(person, Action::SeeCommandLines, groups.as_ref()) == Decision::Allowed;
+    // A query that cannot be read has been refused.
+    let query: InFormat<Searched> = extract::read(uri.query().unwrap_or_default()).unwrap_or_default();
+    shared.records.request(Asked {
+        person,
+        class: policy.audit,
         method: &method,
         uri: &uri,
         host,
-        is_unseen,
-        sees_command_lines,
-        status,
-    };
-    shared.records.request(asked);
+        page: policy.page,
+        is_unseen: decision == Decision::Unseen,
+        shows_command_lines: policy.shows_command_lines && sees_command_lines,
+        is_export: query.format == Format::Csv,
+        is_search: !query.query.q.is_empty(),
+        status: response.status(),
+    });
     Ok(response)
 }
 
@@ -62,6 +95,11 @@ fn decide(shared: &AppState, person: &Person, action: Action, host: Option<&str>
     // What is no name is the name of no host.
     let Ok(name) = host.map(str::parse::<HostName>).transpose() else { return Decision::Unseen };
     may(person, action, name.map(|name| shared.groups.of(&name)).as_ref())
+}
+
+fn not_open() -> Refusal {
+    let hint = "hosts send snapshots; pages and JSON are for people who are signed in";
+    Refusal::new(StatusCode::FORBIDDEN, "this address is not for hosts", hint)
 }
 
 fn not_allowed(action: Action) -> Refusal {

@@ -12,7 +12,10 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use crate::{people::People, refusal::Refusal};
+use crate::{
+    people::{People, Principal},
+    refusal::Refusal,
+};
 
 /// A page may load scripts, styles, images and data from this server, nothing else, and nobody may frame it.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
@@ -41,7 +44,8 @@ pub async fn check_host(State(people): State<People>, request: Request, next: Ne
 /// request comes from; what is no browser says nothing and is nobody else's page.
 pub async fn check_origin(request: Request, next: Next) -> Response {
     let host = host_of(request.uri(), request.headers());
-    if request.method().is_safe() || is_own(request.headers(), host) {
+    let is_of_a_host = matches!(Principal::of(request.extensions()), Some(Principal::Host(_)));
+    if request.method().is_safe() || is_of_a_host || is_own(request.headers(), host) {
         return next.run(request).await;
     }
     let hint = "send it from a page of this server, or from a program that is no browser";

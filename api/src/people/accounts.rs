@@ -6,7 +6,7 @@ use async_nats::Client;
 use fleetps_nats::{audit::Audit, bucket::BucketError, now_us};
 
 use super::{
-    Came, Grant, Person, Secret, SignInSettings,
+    Came, Grant, Person, Principal, Secret, SignInSettings,
     browsers::{self, Browser},
     error::PeopleError,
     kept::Kept,
@@ -15,7 +15,7 @@ use super::{
     sessions::{self, Session},
     throttle::Tries,
     tokens::{self, ApiToken},
-    users::{self, User, UserName},
+    users::{self, User},
     uses::{Uses, Writing},
 };
 
@@ -98,12 +98,15 @@ impl Accounts {
     }
 
     /// Who asks; nobody when what they say does not hold, or holds no more. From memory.
-    pub fn recognise(&self, credential: &Credential, came: Came) -> Option<Person> {
+    pub fn recognise(&self, credential: &Credential, came: Came) -> Option<Principal> {
         let (name, grants, session) = match credential {
+            Credential::Token(secret) if self.local.as_ref() == Some(&secret.key()) => {
+                return Some(Principal::ThisMachine(Person::local(came.from)));
+            }
             Credential::Session(secret) => self.by_session(secret.key())?,
             Credential::Token(secret) => self.by_token(&secret.key())?,
         };
-        Some(Person { name, grants, session, from: came.from })
+        Some(Principal::User(Person { name, grants, session, from: came.from }))
     }
 
     fn by_session(&self, key: String) -> Option<Known> {
@@ -113,10 +116,7 @@ impl Accounts {
         Some((session.user.clone(), user.grants.clone(), Some(key))).filter(|_| holds)
     }
 
-    fn by_token(&self, key: &String) -> Option<Known> {
-        if self.local.as_ref() == Some(key) {
-            return Some((UserName::LOCAL.to_owned(), vec![Grant::EVERYTHING], None));
-        }
+    fn by_token(&self, key: &str) -> Option<Known> {
         let token = self.tokens.get(key)?;
         let user = self.users.get(&token.user)?;
         let holds = !user.is_disabled && !token.has_ended(now_us());
@@ -163,11 +163,11 @@ impl Accounts {
         self.as_used(key, session).is_within_limits(&self.settings, now_us)
     }
 
-    /// Returns when `person` is no more who asks by this, or was granted something else.
-    pub async fn until_other(&self, credential: &Credential, person: &Person, came: Came) {
+    /// Returns when `credential` no longer stands for `principal`, or when something else was granted.
+    pub async fn until_other(&self, credential: &Credential, principal: &Principal, came: Came) {
         let (mut users, mut sessions, mut tokens) =
             (self.users.follow(), self.sessions.follow(), self.tokens.follow());
-        while self.recognise(credential, came).as_ref() == Some(person) {
+        while self.recognise(credential, came).as_ref() == Some(principal) {
             tokio::select! {
                 () = users.changed() => {}
                 () = sessions.changed() => {}

@@ -1,6 +1,6 @@
 //! Who may ask: people, how each is recognised, and what ends that.
 //!
-//! `person` is whoever asks, `grant` what somebody was granted; what that allows is decided by `rules`. For every request
+//! `principal` is whoever asks, `person` the name and grants of one who is no host, `grant` what somebody was granted; what that allows is decided by `rules`. For every request
 //! `middleware::authenticate` finds out who asks, by its `cookie` or token and its `address`.
 //!
 //! `accounts` is everything that is known of people: `users`, `sessions`, `tokens`, `links` and `browsers`, each `kept` by
@@ -20,6 +20,7 @@ mod local;
 mod managing;
 mod password;
 mod person;
+mod principal;
 mod record;
 mod secret;
 mod sessions;
@@ -39,6 +40,7 @@ pub use error::PeopleError;
 pub use grant::{Grant, NotAGrant, Role, groups};
 pub use local::Local;
 pub use person::{FormToken, Person};
+pub use principal::{Principal, PrincipalKind};
 pub use record::By;
 pub use secret::Secret;
 pub use sessions::Session;

@@ -1,16 +1,15 @@
-//! Who asks, and what they were granted. What that allows is decided by `rules`.
+//! A person who asks, and what was granted. What that allows is decided by `rules`.
 
 use std::{convert::Infallible, net::IpAddr};
 
 use axum::{extract::FromRequestParts, http::request::Parts};
 
-use super::Grant;
-use crate::refusal::Refusal;
+use super::{Grant, UserName};
 
 /// The name in the audit of whoever asks where sign-in is off.
 const NOBODY: &str = "nobody in particular";
 
-/// Who asks. Every request that was let in has one among its extensions, and handlers take it as an argument.
+/// Somebody who asks: the name and the grants of a [`Principal`] that is no host. Handlers take it as an argument.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Person {
     /// The name, as it stands in the audit.
@@ -29,6 +28,11 @@ impl Person {
         Self { name: NOBODY.to_owned(), grants: vec![Grant::EVERYTHING], session: None, from }
     }
 
+    /// A command on this machine, by the token in the data folder.
+    pub(super) fn local(from: IpAddr) -> Self {
+        Self { name: UserName::LOCAL.to_owned(), grants: vec![Grant::EVERYTHING], session: None, from }
+    }
+
     /// Whether this is whoever asks where sign-in is off; nobody who signs in can have that name.
     pub fn is_nobody_in_particular(&self) -> bool {
         self.name == NOBODY
@@ -38,14 +42,6 @@ impl Person {
 /// What every form that changes something has to send along, so that only pages of this server can send it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FormToken(pub String);
-
-impl<S: Sync> FromRequestParts<S> for Person {
-    type Rejection = Refusal;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
-        parts.extensions.get::<Self>().cloned().ok_or_else(Refusal::not_signed_in)
-    }
-}
 
 impl<S: Sync> FromRequestParts<S> for FormToken {
     type Rejection = Infallible;

@@ -1,8 +1,9 @@
 //! Who did what, as the web server writes it down and reads it.
 //!
 //! `writer` takes entries to the broker, one after the other, without keeping anybody waiting; `requests` knows which
-//! requests are written down; here they are read: what is sealed, and what only the broker has.
+//! requests are written down, by the `class` of their route; here they are read: what is sealed, and what only the broker has.
 
+mod class;
 mod requests;
 mod writer;
 
@@ -18,6 +19,7 @@ use fleetps_nats::{
 };
 use tokio_util::sync::CancellationToken;
 
+pub use class::AuditClass;
 pub use requests::Asked;
 use requests::{Probes, Views};
 use writer::Writer;

@@ -8,17 +8,9 @@ use std::{
 use axum::http::{Method, StatusCode, Uri};
 use fleetps_nats::{HostName, audit::Outcome};
 use parking_lot::Mutex;
-use serde::{Deserialize, Serialize};
 
-use super::Records;
-use crate::{
-    csv::{Format, InFormat},
-    display::cut,
-    extract,
-    people::Person,
-    rules::Action,
-    view::parameter,
-};
+use super::{AuditClass, Records};
+use crate::{display::cut, people::Person};
 
 /// Looking at the same again within this is the same look: an open page asks all the time.
 const ONE_LOOK: Duration = Duration::from_secs(15 * 60);
@@ -32,17 +24,6 @@ const PROBES_A_MINUTE: u64 = 10;
 const MINUTE: Duration = Duration::from_secs(60);
 /// People whose probes are counted apart; when there are more, all begin anew.
 const MAX_PROBERS: usize = 1_000;
-
-/// Pages about many hosts that show nobody a command line; a test asks all others for one.
-const WITHOUT_COMMAND_LINES: [&str; 3] = ["/", "/live", "/hosts"];
-
-/// What is searched for, if anything.
-#[derive(Debug, Default, Serialize, Deserialize)]
-#[serde(default)]
-struct Searched {
-    #[serde(with = "parameter")]
-    q: String,
-}
 
 /// When who was seen looking at what: a host, or a page about many.
 #[derive(Default)]
@@ -100,18 +81,24 @@ impl Probes {
 pub struct Asked<'a> {
     /// Whoever asked.
     pub person: &'a Person,
-    /// What it takes to be allowed.
-    pub action: Action,
-    /// How.
+    /// What is written down of the route's requests.
+    pub class: AuditClass,
+    /// The method.
     pub method: &'a Method,
-    /// For what.
+    /// The address.
     pub uri: &'a Uri,
     /// The host that the address names.
     pub host: Option<HostName>,
+    /// The page of a route about many hosts: its JSON and its stream are the same page.
+    pub page: &'static str,
     /// Whether it was about a host that does not exist, or that whoever asked may not see.
     pub is_unseen: bool,
-    /// Whether whoever asked may see that host's command lines; where the address names none, those of any host.
-    pub sees_command_lines: bool,
+    /// Whether the answer may show command lines that whoever asked may see.
+    pub shows_command_lines: bool,
+    /// Whether the answer is a file to take away.
+    pub is_export: bool,
+    /// Whether something was searched for.
+    pub is_search: bool,
     /// What came of it.
     pub status: StatusCode,
 }
@@ -150,43 +137,22 @@ impl Records {
             status if status.is_client_error() || status.is_server_error() => Outcome::Failed,
             _ => Outcome::Done,
         };
-        if !asked.method.is_safe() {
-            // These are written down where they are done, with what they were.
-            let is_elsewhere = match asked.action {
-                Action::Sql | Action::OwnAccount | Action::ManageUsers => true,
-                Action::ManageHosts => outcome == Outcome::Done,
-                _ => false,
-            };
-            return (!is_elsewhere).then_some(("change", outcome));
-        }
-        // A query that cannot be read has been refused.
-        let query: InFormat<Searched> =
-            extract::read(asked.uri.query().unwrap_or_default()).unwrap_or_default();
-        if query.format == Format::Csv {
-            return Some(("export", outcome));
-        }
-        if asked.uri.path().ends_with("/search") && !query.query.q.is_empty() {
-            return Some(("search", outcome));
-        }
-        let looked_at = asked.shows_command_lines_of().filter(|_| outcome == Outcome::Done)?;
-        let views = &self.0.as_ref()?.views;
-        views.is_another(asked.person, looked_at, Instant::now()).then_some(("command-lines.view", outcome))
-    }
-}
-
-impl Asked<'_> {
-    /// Whose command lines the answer may show: the host that the address names, else the page about many. Its JSON and
-    /// its stream are the same page.
-    fn shows_command_lines_of(&self) -> Option<&str> {
-        if !self.sees_command_lines || self.action != Action::SeeHosts {
-            return None;
-        }
-        if let Some(host) = &self.host {
-            return Some(host.as_str());
-        }
-        let path = self.uri.path();
-        Some(path.strip_prefix("/api/v1").unwrap_or(path))
-            .filter(|page| !WITHOUT_COMMAND_LINES.contains(page))
+        let kind = match asked.class {
+            AuditClass::ByHandler => return None,
+            AuditClass::FailedChanges if outcome == Outcome::Done => return None,
+            AuditClass::Changes | AuditClass::FailedChanges => "change",
+            AuditClass::Looks | AuditClass::Searches if asked.is_export => "export",
+            AuditClass::Searches if asked.is_search => "search",
+            AuditClass::Looks | AuditClass::Searches => {
+                let is_shown = asked.shows_command_lines && outcome == Outcome::Done;
+                let views = &self.0.as_ref().filter(|_| is_shown)?.views;
+                let looked_at = asked.host.as_ref().map_or(asked.page, HostName::as_str);
+                return views
+                    .is_another(asked.person, looked_at, Instant::now())
+                    .then_some(("command-lines.view", outcome));
+            }
+        };
+        Some((kind, outcome))
     }
 }
 

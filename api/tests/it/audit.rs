@@ -7,7 +7,7 @@ use axum::{
     http::{Request, StatusCode},
 };
 use fleetps::{
-    people::{Grant, Person, Role},
+    people::{Grant, Person, Principal, Role},
     records::Records,
 };
 use fleetps_nats::{
@@ -90,7 +90,7 @@ async fn looks_searches_exports_questions_and_refusals_are_written_down() {
     let from = [192, 0, 2, 7].into();
     let grants = vec![Grant { role: Role::Viewer, groups: None, hides_command_lines: false }];
     let viewer = Person { name: "vera".to_owned(), grants, ..Person::nobody_in_particular(from) };
-    forbidden.extensions_mut().insert(viewer);
+    forbidden.extensions_mut().insert(Principal::User(viewer));
     assert_eq!(site.send(forbidden).await.status, StatusCode::FORBIDDEN);
     let entries = entries(&site, 6).await;
     assert_eq!(
@@ -161,7 +161,7 @@ async fn a_damaged_segment_is_named_where_the_audit_is_shown_and_to_whoever_may_
     let told = texts(&site.page("/audit").await, "[role=alert]");
     assert_eq!(told, [format!("The entries in {name} are missing: the file cannot be read.")]);
     let mut ready = Request::get("/readyz").header("host", "localhost").body(Body::empty()).unwrap();
-    ready.extensions_mut().insert(person(Role::Viewer, None, false));
+    ready.extensions_mut().insert(Principal::User(person(Role::Viewer, None, false)));
     assert!(!site.send(ready).await.body.contains("audit-"));
     server.stop().await;
 }

@@ -9,7 +9,7 @@ use axum::{
 use fleetps::{
     display::time_exact,
     live::now_us,
-    people::{Person, Role},
+    people::{Person, Principal, Role},
     records::Records,
     routes,
 };
@@ -45,7 +45,7 @@ async fn site(folder: &std::path::Path) -> (ManagedServer, Site) {
 }
 
 fn by(person: &Person, mut request: Request<Body>) -> Request<Body> {
-    request.extensions_mut().insert(person.clone());
+    request.extensions_mut().insert(Principal::User(person.clone()));
     request
 }
 

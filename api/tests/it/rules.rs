@@ -10,7 +10,7 @@ use axum::{
     http::{Method, Request, StatusCode},
 };
 use fleetps::{
-    people::{Grant, Person, Role},
+    people::{Grant, Person, Principal, PrincipalKind, Role},
     routes::{Route, addresses, table},
     rules::Action,
 };
@@ -82,8 +82,12 @@ pub struct Answer {
 }
 
 pub async fn ask(site: &Site, person: &Person, route: &Route, url: &str) -> Answer {
+    ask_as(site, Principal::User(person.clone()), route, url).await
+}
+
+async fn ask_as(site: &Site, principal: Principal, route: &Route, url: &str) -> Answer {
     let mut request = Request::builder().method(route.method.clone()).uri(url).header("host", "localhost");
-    request.extensions_mut().unwrap().insert(person.clone());
+    request.extensions_mut().unwrap().insert(principal);
     let body = match route.method == Method::POST {
         true => format!("sql=SELECT 1&form_token={}", site.form_token().await),
         false => String::new(),
@@ -146,12 +150,15 @@ const ROLES: [Role; 3] = [Role::Viewer, Role::Operator, Role::Administrator];
 #[tokio::test]
 async fn nothing_but_what_is_open_to_everybody_is_answered_when_nobody_is_signed_in() {
     let site = site();
-    let open: Vec<&str> =
-        table().iter().filter(|route| route.action == Action::Anything).map(|route| route.path).collect();
+    let open: Vec<&str> = table()
+        .iter()
+        .filter(|route| route.policy.action == Action::Anything)
+        .map(|route| route.path)
+        .collect();
     let to_sign_in = ["/sign-in", "/sign-in", "/welcome/{link}", "/welcome/{link}"];
     assert_eq!(open[..4], to_sign_in);
     assert_eq!(open[4..], ["/healthz", "/readyz", "/assets/{version}/{file}", "/favicon.ico"]);
-    for route in table().iter().filter(|route| route.action != Action::Anything) {
+    for route in table().iter().filter(|route| route.policy.action != Action::Anything) {
         let url = &urls(route, OWN)[0];
         let request = Request::builder().method(route.method.clone()).uri(url).body(Body::empty()).unwrap();
         let answer = addresses(site.shared.clone()).oneshot(request).await.unwrap();
@@ -167,10 +174,25 @@ async fn each_role_does_what_it_may_and_nothing_else() {
         for route in table() {
             let answer = ask(&site, &person, &route, &urls(&route, OWN)[0]).await;
             let is_refused = matches!(answer.status, StatusCode::FORBIDDEN | StatusCode::UNAUTHORIZED);
-            let may = allowed(role, group.is_none(), route.action);
+            let may = allowed(role, group.is_none(), route.policy.action);
             assert_eq!(!is_refused, may, "{role:?} of {group:?}: {} {}", route.method, route.path);
         }
     }
+}
+
+#[tokio::test]
+async fn a_host_comes_to_no_page_and_no_json_and_is_asked_for_no_form_token() {
+    let site = site();
+    let mut open = Vec::new();
+    for route in table() {
+        let host = Principal::Host(OWN.parse().unwrap());
+        let answer = ask_as(&site, host, &route, &urls(&route, OWN)[0]).await;
+        let is_open = route.policy.open_to.contains(&PrincipalKind::Host);
+        assert_eq!(answer.status != StatusCode::FORBIDDEN, is_open, "{} {}", route.method, route.path);
+        assert!(is_open || answer.body.contains("not for hosts"), "{}: {}", route.path, answer.body);
+        open.extend(is_open.then_some(route.path));
+    }
+    assert_eq!(open, ["/healthz", "/readyz"]);
 }
 
 #[tokio::test]
@@ -178,7 +200,7 @@ async fn somebody_without_a_grant_is_refused_everywhere() {
     let site = site();
     let nobody = Person { grants: Vec::new(), ..person(Role::Viewer, None, false) };
     for route in table() {
-        if matches!(route.action, Action::Anything | Action::OwnAccount) {
+        if matches!(route.policy.action, Action::Anything | Action::OwnAccount) {
             continue;
         }
         for host in [OWN, NONE] {
@@ -208,7 +230,7 @@ async fn a_host_that_one_may_not_see_is_nowhere_and_answers_as_one_that_does_not
                 assert_eq!(unseen, unknown, "{about}");
                 let answer = ask(&site, &person, &route, &own).await;
                 assert!(!answer.body.contains("other-1"), "{role:?} {own}: {}", answer.body);
-                if allowed(role, false, route.action) {
+                if allowed(role, false, route.policy.action) {
                     let whole = ask(&site, &everything, &route, &own).await;
                     assert_eq!(answer.status, whole.status, "{role:?} {own}: {}", answer.body);
                 }
@@ -229,7 +251,9 @@ async fn withheld_command_lines_are_in_no_answer_and_no_search_tells_of_them() {
     let mut seen = 0;
     for route in table() {
         for url in urls(&route, OWN) {
-            seen += usize::from(ask(&site, &sees, &route, &url).await.body.contains("--password="));
+            let is_shown = ask(&site, &sees, &route, &url).await.body.contains("--password=");
+            assert!(!is_shown || route.policy.shows_command_lines, "{url} shows what its route does not say");
+            seen += usize::from(is_shown);
             let answer = ask(&site, &blind, &route, &url).await;
             assert!(!answer.body.contains("--password="), "{url}: {}", answer.body);
         }

@@ -9,7 +9,7 @@ use axum::{
 use fleetps::{
     connections::Limits,
     console::Console,
-    people::{Grant, Person, Role},
+    people::{Grant, Person, Principal, Role},
     routes, state,
 };
 use fleetps_ingestor::history::{History, Scope};
@@ -30,7 +30,7 @@ fn person(name: &str, role: Role) -> Person {
 
 async fn send(site: &Site, who: &Person, method: Method, url: &str, body: &str) -> axum::response::Response {
     let mut request = Request::builder().method(method).uri(url).header("host", "localhost");
-    request.extensions_mut().unwrap().insert(who.clone());
+    request.extensions_mut().unwrap().insert(Principal::User(who.clone()));
     site.router.clone().oneshot(request.body(Body::from(body.to_owned())).unwrap()).await.unwrap()
 }
 

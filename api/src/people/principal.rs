@@ -1,0 +1,75 @@
+//! Who a request comes from, as authentication found.
+
+use axum::{
+    extract::FromRequestParts,
+    http::{Extensions, request::Parts},
+};
+use fleetps_nats::HostName;
+
+use super::Person;
+use crate::refusal::Refusal;
+
+/// Who a request comes from. Every authenticated request has one among its extensions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Principal {
+    /// A user, by a session or an API token.
+    User(Person),
+    /// A host of the fleet. Nothing authenticates one yet, and only the health checks are open to it.
+    Host(HostName),
+    /// This machine: its commands, by the token in the data folder; where sign-in is off, everybody who reaches the server,
+    /// which then listens on loopback only.
+    ThisMachine(Person),
+}
+
+/// A kind of principal: routes name those that they are open to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PrincipalKind {
+    /// [`Principal::User`].
+    User,
+    /// [`Principal::Host`].
+    Host,
+    /// [`Principal::ThisMachine`].
+    ThisMachine,
+}
+
+impl PrincipalKind {
+    /// Who looks at pages and asks for JSON.
+    pub const PEOPLE: &[Self] = &[Self::User, Self::ThisMachine];
+    /// Every kind.
+    pub const ALL: &[Self] = &[Self::User, Self::Host, Self::ThisMachine];
+}
+
+impl Principal {
+    /// The principal of a request; `None` where nobody was authenticated.
+    pub fn of(extensions: &Extensions) -> Option<&Self> {
+        extensions.get()
+    }
+
+    /// Its kind.
+    pub fn kind(&self) -> PrincipalKind {
+        match self {
+            Self::User(_) => PrincipalKind::User,
+            Self::Host(_) => PrincipalKind::Host,
+            Self::ThisMachine(_) => PrincipalKind::ThisMachine,
+        }
+    }
+
+    /// The name and the grants by which the rules decide; a host has none.
+    pub fn person(&self) -> Option<&Person> {
+        match self {
+            Self::User(person) | Self::ThisMachine(person) => Some(person),
+            Self::Host(_) => None,
+        }
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Person {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
+        Principal::of(&parts.extensions)
+            .and_then(Principal::person)
+            .cloned()
+            .ok_or_else(Refusal::not_signed_in)
+    }
+}
