@@ -9,13 +9,6 @@ use fleetps_nats::{
     settings::{Flags, Layers, Printed, Program, RoomInfo, SettingsError},
 };
 
-/// What stands above the printed settings.
-const HEADER: &str = "\
-# Settings of fleetps-ingestor. Every key may be left out; what is here is what is in force.
-# A flag wins over a variable, a variable over this file. Any key has a variable, FLEETPS_SECTION__KEY
-# (FLEETPS_KEY where it stands before all sections), and can be given as --set section.key=value.
-";
-
 /// Stores the snapshots of a fleet as DuckDB files. Without a subcommand it runs until Ctrl-C or SIGTERM.
 #[derive(Debug, Parser)]
 #[command(version)]
@@ -91,7 +84,7 @@ impl Settings {
             Printed::of(&self.admission)?,
             Printed::of(&self.history)?,
         ];
-        Ok(Printed::settings_file(HEADER, &rooms))
+        Ok(Printed::settings_file("fleetps-ingestor", &rooms))
     }
 }
 
@@ -128,7 +121,7 @@ mod tests {
                 ],
             };
             for value in absurd {
-                let file = settings_file(&format!("[ingestor]\n{key} = {value}\n"));
+                let file = settings_file(&format!("[history]\n{key} = {value}\n"));
                 let refusal = settings(&["--config", file.path().to_str().unwrap()]);
                 let refusal = refusal.map(|_| ()).expect_err(&format!("{key} = {value}"));
                 assert!(format!("{refusal:#}").contains(key.as_str()), "{key} = {value}: {refusal:#}");
@@ -146,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flag_goes_before_the_file_and_the_file_before_the_default() {
+    fn a_flag_goes_before_the_file_also_under_its_section_of_before_and_the_file_before_the_default() {
         let file = settings_file("data = \"/from-file\"\n[ingestor]\nkeep_samples = \"3d\"\nseal_rows = 7\n");
         let config = file.path().to_str().unwrap();
         let settings = settings(&["--config", config, "--keep-samples", "2d"]).unwrap();
@@ -167,7 +160,7 @@ mod tests {
     #[test]
     fn what_is_wrong_in_the_file_is_named() {
         for (text, named) in
-            [("datta = \"/x\"", "did you mean data?"), ("[ingestor]\nkeep_samples = \"soon\"", "soon")]
+            [("datta = \"/x\"", "did you mean data?"), ("[history]\nkeep_samples = \"soon\"", "soon")]
         {
             let file = settings_file(text);
             let refusal = settings(&["--config", file.path().to_str().unwrap()]).unwrap_err();

@@ -38,7 +38,12 @@ pub fn bytes(range: RangeInclusive<u64>, reason: &'static str) -> Bounds<u64> {
     Bounds { range, show: format_bytes, reason }
 }
 
-/// Bounds of a number, or of the length of a list.
+/// Bounds of the length of a list.
+pub fn length(range: RangeInclusive<usize>, reason: &'static str) -> Bounds<usize> {
+    Bounds { range, show: |length| format!("{length} entries"), reason }
+}
+
+/// Bounds of a number.
 pub fn number<T: fmt::Display>(range: RangeInclusive<T>, reason: &'static str) -> Bounds<T> {
     Bounds { range, show: |value| value.to_string(), reason }
 }
@@ -107,6 +112,7 @@ mod tests {
         assert_eq!(refused.to_string(), "max is 0 B; expected 1 MiB to 1 GiB: why");
         assert!(number(1..=5, "why").check("rows", &0).is_err());
         assert!(number(1..=5, "why").check("rows", &None).is_ok());
-        assert!(number(0..=1, "why").check("names", &vec!["a", "b"]).is_err());
+        let refused = length(0..=1, "why").check("names", &vec!["a", "b"]).unwrap_err();
+        assert_eq!(refused.to_string(), "names is 2 entries; expected 0 entries to 1 entries: why");
     }
 }

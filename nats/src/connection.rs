@@ -34,7 +34,9 @@ crate::settings! {
     /// Which broker is used, and with which key. [`Wire`] says how the connection is protected.
     #[derive(Eq)]
     pub struct BrokerSettings in "" {
-        /// Address of the broker, as in nats://fleet.example.com:4222. `fleetps` runs a broker of its own where this is left out.
+        /// Address of the broker, as in nats://fleet.example.com:4222.
+        ///
+        /// `fleetps` runs a broker of its own where this is left out.
         #[flag(Flag::takes("nats", "URL"))]
         pub nats: Option<String> = None;
         /// File with the key for that broker (an nkey seed).

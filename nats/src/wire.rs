@@ -10,7 +10,8 @@ crate::settings! {
     /// How the connection to a broker is protected.
     #[derive(Eq)]
     pub struct Wire in "wire" {
-        /// Authority that must have signed the broker's certificate, as PEM. Without TLS, nothing is sent then.
+        /// Authority that must have signed the broker's certificate, as PEM; nothing is sent without TLS then.
+        ///
         /// Commands that ask a server of fleetps expect its certificate to be signed by it, too.
         #[flag(Flag::takes("ca", "FILE"))]
         pub ca: Option<PathBuf> = None;

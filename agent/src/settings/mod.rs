@@ -15,13 +15,6 @@ use fleetps_nats::{
 
 use crate::scrub::CommandLineMode;
 
-/// What stands above the printed settings.
-const HEADER: &str = "\
-# Settings of fleetps-agent. Every key may be left out; what is here is what is in force.
-# A flag wins over a variable, a variable over this file. Any key has a variable, FLEETPS_SECTION__KEY
-# (FLEETPS_KEY where it stands before all sections), and can be given as --set section.key=value.
-";
-
 /// More often than this a pass would cost more than it tells: the kernel counts CPU time in steps of 10 ms.
 const MIN_INTERVAL: Duration = Duration::from_millis(100);
 /// Readers refuse more.
@@ -44,9 +37,9 @@ fleetps_nats::settings! {
         /// Largest number of processes sent, whatever `top` says.
         pub max_processes: usize = MAX_PROCESSES, in bounds::number(1..=MAX_PROCESSES, MOST);
         /// Processes with these names are not sent.
-        pub exclude_names: Vec<String> = Vec::new(), in bounds::number(0..=MAX_EXCLUDED, LENGTH);
+        pub exclude_names: Vec<String> = Vec::new(), in bounds::length(0..=MAX_EXCLUDED, LENGTH);
         /// Processes of these users are not sent.
-        pub exclude_users: Vec<String> = Vec::new(), in bounds::number(0..=MAX_EXCLUDED, LENGTH);
+        pub exclude_users: Vec<String> = Vec::new(), in bounds::length(0..=MAX_EXCLUDED, LENGTH);
         /// Folder where the boot time is kept.
         #[flag(Flag::takes("state", "DIR"))]
         pub state: PathBuf = default_state_folder();
@@ -55,7 +48,7 @@ fleetps_nats::settings! {
 
 const STEPS: &str = "the kernel counts CPU time in steps of 10 ms, and readers refuse more than a day";
 const MOST: &str = "readers take so many processes of a host; leave it out for all of them";
-const LENGTH: &str = "each is compared with every process; this is the number of names in the list";
+const LENGTH: &str = "each is compared with every process";
 
 fleetps_nats::settings! {
     /// What this host is called.
@@ -145,7 +138,7 @@ impl AgentFile {
             Printed::of(&self.wire)?,
             Printed::of(&self.sample)?,
         ];
-        Ok(Printed::settings_file(HEADER, &rooms))
+        Ok(Printed::settings_file("fleetps-agent", &rooms))
     }
 }
 

@@ -23,13 +23,6 @@ use crate::{
 
 pub use rooms::{BackupSettings, LocalHosts, ManagedBroker, WebSettings};
 
-/// What stands above the printed settings.
-const HEADER: &str = "\
-# Settings of fleetps. Every key may be left out; what is here is what is in force.
-# A flag (--listen) wins over a variable (FLEETPS_LISTEN), a variable over this file. Any key has a variable,
-# FLEETPS_SECTION__KEY (FLEETPS_KEY where it stands before all sections), and can be given as --set section.key=value.
-";
-
 /// The program `fleetps`, as far as its settings go.
 #[derive(Debug)]
 pub struct FleetpsProgram;
@@ -189,6 +182,6 @@ impl Config {
             Printed::of(&self.history)?,
             Printed::of(&self.backup)?,
         ];
-        Ok(Printed::settings_file(HEADER, &rooms))
+        Ok(Printed::settings_file("fleetps", &rooms))
     }
 }

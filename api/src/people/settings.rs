@@ -22,7 +22,7 @@ const MAX_NETWORKS: usize = 1000;
 const MINUTE: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 const LASTS: &str = "less signs people out while they read, and more is as good as no end";
-const LENGTH: &str = "each request is compared with all of them; this is the number of networks in the list";
+const LENGTH: &str = "each request is compared with all of them";
 
 fleetps_nats::settings! {
     /// How people sign in, and from where.
@@ -38,8 +38,8 @@ fleetps_nats::settings! {
         pub absolute_limit: Duration = 720 * MINUTE, in bounds::duration(MINUTE..=365 * DAY, LASTS);
         /// Proxies before this server, as addresses with a prefix length. Only their `X-Forwarded-For` and
         /// `X-Forwarded-Proto` are believed.
-        pub trusted_proxies: Vec<IpNet> = Vec::new(), in bounds::number(0..=MAX_NETWORKS, LENGTH);
+        pub trusted_proxies: Vec<IpNet> = Vec::new(), in bounds::length(0..=MAX_NETWORKS, LENGTH);
         /// Networks from which requests are answered; all where it is empty.
-        pub allowed_from: Vec<IpNet> = Vec::new(), in bounds::number(0..=MAX_NETWORKS, LENGTH);
+        pub allowed_from: Vec<IpNet> = Vec::new(), in bounds::length(0..=MAX_NETWORKS, LENGTH);
     }
 }

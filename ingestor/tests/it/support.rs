@@ -121,7 +121,7 @@ impl Fixture {
     pub fn command(&self) -> Command {
         let settings = IngestorSettings { history: PathBuf::new(), ..self.settings() };
         let config = self.folder.path().join("ingestor.toml");
-        std::fs::write(&config, format!("[ingestor]\n{}", toml::to_string(&settings).unwrap())).unwrap();
+        std::fs::write(&config, format!("[history]\n{}", toml::to_string(&settings).unwrap())).unwrap();
         let broker = self.server().broker(Part::Ingestor);
         let mut command = Command::new(env!("CARGO_BIN_EXE_fleetps-ingestor"));
         command

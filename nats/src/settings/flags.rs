@@ -96,7 +96,7 @@ impl<P: Program> Args for Flags<P> {
             .action(ArgAction::Append)
             .global(true)
             .value_parser(ValueParser::new(assignment::<P>))
-            .help("Any setting of the settings file, as in --set history.seal_rows=100000");
+            .help("Any setting of the settings file; the command `config` prints them all");
         command.arg(file).args(flagged::<P>().map(|(flag, declared)| argument::<P>(flag, declared))).arg(set)
     }
 

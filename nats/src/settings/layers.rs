@@ -51,10 +51,7 @@ impl Layers {
             return Err(SettingsError::unknown(origin, names::joined(section, key), meant));
         };
         let name = declared.name();
-        if (name.section, name.key) != (section, key) {
-            let old = names::joined(section, key);
-            self.warn(format!("{origin}: {old} is now {name}; the old name works until the next release"));
-        }
+        self.warn_of_old_names((section, key), name, &origin);
         let (shown, read) = match value {
             Given::Text(text) => (format!("{text:?}"), text::read(declared, text)),
             Given::Toml(value) => (value.to_string(), text::accepted(declared, value)),
@@ -74,8 +71,25 @@ impl Layers {
         self.given.insert(declared.name(), (value, origin));
     }
 
+    fn warn_of_old_names(&mut self, (section, key): (&str, &str), name: Name, origin: &Origin) {
+        const UNTIL: &str = "the old name works until the next release";
+        if section != name.section {
+            self.warn(format!(
+                "{}: the section [{section}] is now [{}]; {UNTIL}",
+                origin.source(),
+                name.section
+            ));
+        }
+        if key != name.key {
+            self.warn(format!("{origin}: the key {key} is now {name}; {UNTIL}"));
+        }
+    }
+
+    /// Keeps a warning, unless it is kept already.
     pub(super) fn warn(&mut self, warning: String) {
-        self.warnings.push(warning);
+        if !self.warnings.contains(&warning) {
+            self.warnings.push(warning);
+        }
     }
 
     /// What the operator should know, each once.

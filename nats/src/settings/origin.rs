@@ -20,6 +20,16 @@ pub enum Origin {
     Flag(String),
 }
 
+impl Origin {
+    /// The same without a line.
+    pub(super) fn source(&self) -> String {
+        match self {
+            Self::File { path, .. } => format!("the settings file {}", path.display()),
+            other => other.to_string(),
+        }
+    }
+}
+
 impl fmt::Display for Origin {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

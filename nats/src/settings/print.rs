@@ -6,6 +6,12 @@ use toml::{Table, Value};
 
 use super::declare::{Room, RoomInfo, Setting};
 
+/// How else settings are given.
+const LAYERS: &str = "\
+# A flag (--nats) wins over a variable (FLEETPS_NATS), a variable over this file. Any key has a variable,
+# FLEETPS_SECTION__KEY (FLEETPS_KEY where it stands before all sections), and can be given as --set section.key=value.
+";
+
 /// A room with values to print.
 pub struct Printed {
     room: RoomInfo,
@@ -21,9 +27,11 @@ impl Printed {
         Ok(Self { room: RoomInfo::of::<R>(), values: Table::try_from(room)? })
     }
 
-    /// The settings file with these rooms, under `header` (comment lines).
-    pub fn settings_file(header: &str, rooms: &[Self]) -> String {
-        let mut text = header.to_owned();
+    /// The settings file of `program` with these rooms.
+    pub fn settings_file(program: &str, rooms: &[Self]) -> String {
+        let mut text = format!(
+            "# Settings of {program}. Every key may be left out; what is here is what is in force.\n{LAYERS}"
+        );
         // Keys without a section must stand before all sections.
         let (first, then): (Vec<_>, Vec<_>) =
             rooms.iter().partition(|printed| printed.room.section.is_empty());

@@ -23,7 +23,7 @@ crate::settings! {
         /// Cups at once.
         pub cups: usize = 2, in bounds::number(1..=8, "the pot holds eight");
         /// Guests by name.
-        pub guests: Vec<String> = Vec::new(), in bounds::number(0..=8, "the table has eight chairs");
+        pub guests: Vec<String> = Vec::new(), in bounds::length(0..=8, "the table has eight chairs");
         /// Whether it is served.
         #[flag(Flag::clears("no-service"))]
         pub served: bool = true;
@@ -145,9 +145,11 @@ fn old_names_are_accepted_with_a_warning_that_says_the_new_one() {
     let warned = |text: &str| layers(text, &[], &[]).unwrap().take_warnings().join("\n");
     assert_eq!(tea("[infusion]\ncups = 3\nsteep = \"9s\"", &[], &[]).cups, 3);
     assert_eq!(tea("[tea]\nsteep = \"9s\"", &[], &[]).draw_time, 9 * SECOND);
-    assert!(warned("[infusion]\ncups = 3").contains("line 2"));
-    assert!(warned("[infusion]\ncups = 3").contains("infusion.cups is now tea.cups"));
-    assert!(warned("[tea]\nsteep = \"9s\"").contains("tea.steep is now tea.draw_time"));
+    let section = warned("[infusion]\ncups = 3\nguests = []");
+    assert!(section.contains("kettle.toml: the section [infusion] is now [tea]"), "{section}");
+    assert_eq!(section.lines().count(), 1, "{section}");
+    let key = warned("[tea]\nsteep = \"9s\"");
+    assert!(key.contains("line 2") && key.contains("the key steep is now tea.draw_time"), "{key}");
     assert_eq!(warned("[tea]\ncups = 3"), "");
     assert_eq!(tea("[tea]\ncups = 3\n[infusion]\ncups = 4", &[], &[]).cups, 3);
 }
@@ -168,10 +170,11 @@ fn a_variable_that_nobody_reads_is_told_with_the_one_that_is_meant() {
 fn what_is_printed_has_comments_and_is_read_again() {
     let made = Tea { guests: vec!["ann".to_owned()], served: false, ..Tea::default() };
     let rooms = [Printed::of(&made).unwrap(), Printed::of(&BrokerSettings::default()).unwrap()];
-    let text = Printed::settings_file("# Tea.\n", &rooms);
+    let text = Printed::settings_file("the kettle", &rooms);
     assert_eq!(tea(&text, &[], &[]), made);
     for part in [
-        "# Tea.\n\n# Address of the broker",
+        "# Settings of the kettle. ",
+        "section.key=value.\n\n# Address of the broker",
         "# Flag: --nats.\n# nats = (not set)\n",
         "\n[tea]\n\n# How long it draws.\n# Longer makes it bitter.\n",
         "# Range: 1s to 10m. Flag: --draw.\ndraw_time = \"3m\"\n",

@@ -16,9 +16,11 @@ const PREFIX: &str = "FLEETPS_";
 /// Variables that are no settings, in every program: where the file is, what is logged.
 const EVERYWHERE: [&str; 2] = ["FLEETPS_CONFIG", crate::log::VARIABLE];
 /// Variables of building and testing, which programs do not read.
-const DEVELOPMENT: [&str; 6] = [
+const DEVELOPMENT: [&str; 8] = [
     "FLEETPS_BENCH_",
     "FLEETPS_CI_",
+    "FLEETPS_DUCKDB_",
+    "FLEETPS_FETCH_",
     "FLEETPS_LIBDUCKDB_",
     "FLEETPS_REQUIRE_BROWSER",
     "FLEETPS_TARGET_DIR",
