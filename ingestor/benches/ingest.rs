@@ -14,7 +14,7 @@ use async_nats::jetstream;
 use fleetps_agent::simulate::{Fleet, SimulationSettings};
 use fleetps_ingestor::{
     IngestorSettings,
-    catalog::Catalog,
+    catalog::SegmentFolder,
     history::History,
     merge_folder,
     segment::{SegmentRows, seal},
@@ -96,7 +96,7 @@ fn generate(hosts: usize, processes: usize, rounds: i64) -> (Vec<Message>, u64) 
 }
 
 fn print_sizes(folder: &Path, rows: u64, what: &str) {
-    let catalog = Catalog::scan(folder).unwrap();
+    let catalog = SegmentFolder::scan(folder).unwrap();
     let bytes: u64 = catalog.current.iter().map(|segment| segment.bytes).sum();
     println!(
         "{what:<28} {} segments, {bytes} bytes, {:.2} bytes per row",
@@ -169,7 +169,7 @@ async fn through_a_broker(messages: Vec<Message>, rows: u64) {
     let published = start.elapsed();
     loop {
         tokio::time::sleep(Duration::from_millis(50)).await;
-        let Ok(catalog) = Catalog::scan(&history) else { continue };
+        let Ok(catalog) = SegmentFolder::scan(&history) else { continue };
         if catalog.current.last().is_some_and(|segment| segment.name.last_sequence >= last) {
             break;
         }

@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 
 use crate::{
     audit::{AuditFolder, AuditName},
-    catalog::Catalog,
+    catalog::SegmentFolder,
     segment::{Fault, FolderError, RowCounts, SegmentName, verify_file, verify_segment},
 };
 
@@ -44,9 +44,9 @@ impl Checked {
 /// # Errors
 /// When the folder cannot be listed.
 pub fn check(folder: &Path, is_thorough: bool) -> Result<Checked, FolderError> {
-    let (catalog, audit) = (Catalog::scan(folder)?, AuditFolder::scan(folder)?);
+    let (listed, audit) = (SegmentFolder::scan(folder)?, AuditFolder::scan(folder)?);
     let (mut checked, mut counts) = (Checked::default(), RowCounts::of(folder));
-    for segment in &catalog.current {
+    for segment in &listed.current {
         let file = segment.name.to_string();
         let said = counts.read(&segment.name).map(drop);
         let read = match is_thorough {
@@ -59,17 +59,17 @@ pub fn check(folder: &Path, is_thorough: bool) -> Result<Checked, FolderError> {
         let file = name.to_string();
         checked.take(file.clone(), verify_file(&folder.join(file), &name.alias()));
     }
-    let left_out = catalog.left_out.into_iter().map(|file| (file.file_name, file.fault));
-    for (file, fault) in left_out.chain(audit.left_out.into_iter().map(|file| (file.file_name, file.fault))) {
+    let skipped = listed.skipped.into_iter().map(|file| (file.file_name, file.fault));
+    for (file, fault) in skipped.chain(audit.skipped.into_iter().map(|file| (file.file_name, file.fault))) {
         checked.take(file, Err(fault));
     }
-    for set_aside in set_aside(folder)? {
-        let reason = match is_thorough.then(|| set_aside.read(folder)) {
+    for quarantined in quarantined(folder)? {
+        let reason = match is_thorough.then(|| quarantined.read(folder)) {
             None => "it was found damaged twice and set aside; --verify reads it again".to_owned(),
             Some(Ok(())) => "it was set aside and can be read; --restore puts it back".to_owned(),
             Some(Err(fault)) => format!("it was set aside: {fault}; a backup may have it whole"),
         };
-        checked.problems.push(Problem { file: set_aside.damaged_file_name, reason });
+        checked.problems.push(Problem { file: quarantined.damaged_file_name, reason });
     }
     Ok(checked)
 }
@@ -81,17 +81,17 @@ pub fn check(folder: &Path, is_thorough: bool) -> Result<Checked, FolderError> {
 /// When the folder cannot be listed.
 pub fn restore(folder: &Path) -> Result<(Vec<String>, Vec<Problem>), FolderError> {
     let (mut restored, mut problems) = (Vec::new(), Vec::new());
-    for set_aside in set_aside(folder)? {
-        match set_aside.restore(folder)? {
-            Ok(()) => restored.push(set_aside.file_name),
-            Err(reason) => problems.push(Problem { file: set_aside.damaged_file_name, reason }),
+    for quarantined in quarantined(folder)? {
+        match quarantined.restore(folder)? {
+            Ok(()) => restored.push(quarantined.file_name),
+            Err(reason) => problems.push(Problem { file: quarantined.damaged_file_name, reason }),
         }
     }
     Ok((restored, problems))
 }
 
 /// A file that was set aside as damaged.
-struct SetAsideFile {
+struct QuarantinedFile {
     file_name: String,
     damaged_file_name: String,
     alias: String,
@@ -103,7 +103,7 @@ enum Name {
     Audit(AuditName),
 }
 
-fn set_aside(folder: &Path) -> Result<Vec<SetAsideFile>, FolderError> {
+fn quarantined(folder: &Path) -> Result<Vec<QuarantinedFile>, FolderError> {
     let failed = FolderError::at(folder);
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).map_err(failed)? {
@@ -117,14 +117,14 @@ fn set_aside(folder: &Path) -> Result<Vec<SetAsideFile>, FolderError> {
         };
         if let Some((whole_name, alias, name)) = segment.or_else(audit) {
             let damaged_file_name = file_name.to_owned();
-            found.push(SetAsideFile { file_name: whole_name, damaged_file_name, alias, name });
+            found.push(QuarantinedFile { file_name: whole_name, damaged_file_name, alias, name });
         }
     }
     found.sort_unstable_by(|left, right| left.file_name.cmp(&right.file_name));
     Ok(found)
 }
 
-impl SetAsideFile {
+impl QuarantinedFile {
     fn read(&self, folder: &Path) -> Result<(), Fault> {
         verify_file(&folder.join(&self.damaged_file_name), &self.alias)
     }
@@ -149,7 +149,7 @@ impl SetAsideFile {
                 let lies_inside = |other: &SegmentName| {
                     name.first_sequence <= other.first_sequence && other.last_sequence <= name.last_sequence
                 };
-                let mut others = Catalog::scan(folder)?.current.into_iter().map(|segment| segment.name);
+                let mut others = SegmentFolder::scan(folder)?.current.into_iter().map(|segment| segment.name);
                 others
                     .find(|other| other.overlaps(name) && !lies_inside(other))
                     .map(|other| other.to_string())

@@ -5,7 +5,7 @@
 //!                          └──▶ history (catalog, queries)
 //! ```
 //!
-//! `segment` is the format on disk, `intake` fills segments from the stream, `shelf` knows which there are and says so
+//! `segment` is the format on disk, `intake` fills segments from the stream, `catalog` knows which there are and says so
 //! in `attach.sql`, `upkeep` merges and removes them, `audit` keeps who did what in segments of its own, `history` reads
 //! them, `sql` lets anybody ask them anything. [`run`] runs it all; `history` and `sql` need none of the rest.
 //!

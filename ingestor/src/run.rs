@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     audit_keeper,
-    catalog::Shelf,
+    catalog::SegmentCatalog,
     error::IngestError,
     intake::{
         Beginning, Collector, Duplicates, KnownRun, Numbers, SegmentWriter, WAITING_DEAD_LETTERS,
@@ -68,16 +68,16 @@ pub async fn run(
     let status =
         tokio::spawn(publish_status(client.clone(), settings.partition, Arc::clone(&progress), stop.clone()));
     let opened = open_when_possible(&settings, lock, &progress, &cancel).await?;
-    let Some(Opened { _lock, shelf, clock, duplicates }) = opened else { return Ok(()) };
-    let finding = patiently("the ingestor", || find_beginning(&jetstream, &settings, &shelf));
+    let Some(Opened { _lock, catalog, clock, duplicates }) = opened else { return Ok(()) };
+    let finding = patiently("the ingestor", || find_beginning(&jetstream, &settings, &catalog));
     let Some(found) = cancel.run_until_cancelled(finding).await else { return Ok(()) };
     let beginning = found?;
     let following = patiently("the ingestor", || Standing::follow(&client));
     let Some(followed) = cancel.run_until_cancelled(following).await else { return Ok(()) };
     let standing = followed?;
-    tracing::info!(folder = %shelf.folder().display(), sequence = beginning.sequence, "storing snapshots");
+    tracing::info!(folder = %catalog.folder().display(), sequence = beginning.sequence, "storing snapshots");
     progress.set_sealed(beginning.sequence - 1, 0);
-    let parts = Parts { shelf, progress, clock, beginning, duplicates, standing, stop };
+    let parts = Parts { catalog, progress, clock, beginning, duplicates, standing, stop };
     run_parts(client, jetstream, settings, parts).await?;
     let _ = status.await;
     Ok(())
@@ -86,7 +86,7 @@ pub async fn run(
 /// The history folder, ready for use.
 struct Opened {
     _lock: FolderLock,
-    shelf: Arc<Shelf>,
+    catalog: Arc<SegmentCatalog>,
     clock: Arc<RetentionClock>,
     duplicates: Duplicates,
 }
@@ -139,20 +139,20 @@ async fn open_when_possible(
 }
 
 fn open(folder: &Path, trust_clock_until_s: i64, lock: FolderLock) -> Result<Opened, IngestError> {
-    let shelf = Shelf::open(folder)?;
-    let newest_s = shelf.segments().iter().map(|segment| segment.name.first_stored_s).max();
-    let clock = RetentionClock::open(shelf.folder(), newest_s, trust_clock_until_s);
-    let duplicates = remember_stored(&shelf, &clock)?;
-    if let Err(error) = shelf.publish() {
+    let catalog = SegmentCatalog::open(folder)?;
+    let newest_s = catalog.segments().iter().map(|segment| segment.name.first_stored_s).max();
+    let clock = RetentionClock::open(catalog.folder(), newest_s, trust_clock_until_s);
+    let duplicates = remember_stored(&catalog, &clock)?;
+    if let Err(error) = catalog.publish() {
         // Upkeep does it again; what is here can be read meanwhile.
         tracing::error!("{}", with_causes(&error));
     }
-    Ok(Opened { _lock: lock, shelf: Arc::new(shelf), clock: Arc::new(clock), duplicates })
+    Ok(Opened { _lock: lock, catalog: Arc::new(catalog), clock: Arc::new(clock), duplicates })
 }
 
 /// What the parts share, and where they begin.
 struct Parts {
-    shelf: Arc<Shelf>,
+    catalog: Arc<SegmentCatalog>,
     progress: Arc<Progress>,
     clock: Arc<RetentionClock>,
     beginning: Beginning,
@@ -167,7 +167,7 @@ async fn run_parts(
     settings: IngestorSettings,
     parts: Parts,
 ) -> Result<(), IngestError> {
-    let Parts { shelf, progress, clock, beginning, duplicates, standing, stop } = parts;
+    let Parts { catalog, progress, clock, beginning, duplicates, standing, stop } = parts;
     let (events_in, events) = mpsc::channel(WAITING_DELIVERIES);
     let (segments_in, segments) = sync_channel(WAITING_SEGMENTS);
     let (letters_in, letters) = mpsc::channel(WAITING_DEAD_LETTERS);
@@ -182,13 +182,13 @@ async fn run_parts(
     let collector = Collector::new(unpacker, duplicates, letters_in, shared, vec![Box::new(writer)]);
     let collecting = thread("collect", move || collector.run(events))?;
     let sealing = {
-        let (shelf, progress, stop) = (Arc::clone(&shelf), Arc::clone(&progress), stop.clone());
-        thread("seal", move || seal_all(&segments, &shelf, &progress, &stop))?
+        let (catalog, progress, stop) = (Arc::clone(&catalog), Arc::clone(&progress), stop.clone());
+        thread("seal", move || seal_all(&segments, &catalog, &progress, &stop))?
     };
-    let (audited, audit_clock) = (Arc::clone(&shelf), Arc::clone(&clock));
+    let (audited, audit_clock) = (Arc::clone(&catalog), Arc::clone(&clock));
     let upkeep = Upkeep {
         settings: settings.clone(),
-        shelf,
+        catalog,
         progress: Arc::clone(&progress),
         clock,
         interrupt: Arc::clone(&interrupt),
@@ -234,23 +234,23 @@ async fn run_parts(
 async fn find_beginning(
     jetstream: &jetstream::Context,
     settings: &IngestorSettings,
-    shelf: &Shelf,
+    catalog: &SegmentCatalog,
 ) -> Result<Beginning, StreamError> {
     let numbers = Numbers::ask(jetstream).await?;
     let now_s = jiff::Timestamp::now().as_second();
-    Ok(Beginning::find(&numbers, shelf.highest(settings.partition), now_s))
+    Ok(Beginning::find(&numbers, catalog.highest(settings.partition), now_s))
 }
 
 /// Which snapshots are stored already, as far as they may come again: by when the newest was stored, because this machine's
 /// clock may have been set since. Segments that cannot be read for it are taken out of use: what agents send again of them
 /// may be stored twice, which costs less than storing nothing.
-fn remember_stored(shelf: &Shelf, clock: &RetentionClock) -> Result<Duplicates, IngestError> {
+fn remember_stored(catalog: &SegmentCatalog, clock: &RetentionClock) -> Result<Duplicates, IngestError> {
     let oldest_s = clock.newest_s().map_or(i64::MIN, |newest_s| newest_s.saturating_sub(REPEAT_WINDOW_S));
-    let names = shelf.segments().into_iter().map(|shelved| shelved.name);
+    let names = catalog.segments().into_iter().map(|segment| segment.name);
     let recent: Vec<SegmentName> = names.filter(|name| name.latest_stored_s() >= oldest_s).collect();
-    let (runs, faults) = known_runs(shelf.folder(), &recent)?;
+    let (runs, faults) = known_runs(catalog.folder(), &recent)?;
     for (name, fault) in faults {
-        if let Err(error) = shelf.doubt(name, fault) {
+        if let Err(error) = catalog.doubt(name, fault) {
             // It is out of use all the same; upkeep writes attach.sql again.
             tracing::error!("{}", with_causes(&error));
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use askama::Template;
 use axum::response::{self, Response};
-use fleetps_ingestor::history::{Event, EventKind, Listing, SetAside};
+use fleetps_ingestor::history::{Event, EventKind, Listing, MissingSegment};
 use fleetps_nats::HostName;
 use serde::{Deserialize, Serialize};
 
@@ -92,7 +92,7 @@ impl EventsRequest {
 #[template(path = "events.html")]
 struct EventsPage {
     layout: Layout,
-    set_aside: Vec<SetAside>,
+    set_aside: Vec<MissingSegment>,
     span: PageSpan,
     list: EventList,
 }

@@ -1,7 +1,7 @@
 //! The head of every page about one host: live or at a moment, the timeline, the tabs; and finding that moment.
 
 use axum::response::{self, IntoResponse, Redirect, Response};
-use fleetps_ingestor::history::{NoSnapshot, Resolution, SetAside};
+use fleetps_ingestor::history::{MissingSegment, NoSnapshot, Resolution};
 use fleetps_nats::HostName;
 
 use super::{nothing, page::Layout};
@@ -47,7 +47,7 @@ pub struct HostHead {
     /// The timeline.
     pub timeline: Timeline,
     /// Segments that cannot be read.
-    pub set_aside: Vec<SetAside>,
+    pub set_aside: Vec<MissingSegment>,
     tab: HostTab,
     links: Links,
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use askama::Template;
 use axum::response::{self, Redirect, Response};
-use fleetps_ingestor::history::{Listing, ProcessLife, ProcessMetrics, Resolution, SetAside, Span};
+use fleetps_ingestor::history::{Listing, MissingSegment, ProcessLife, ProcessMetrics, Resolution, Span};
 use fleetps_nats::{HostName, snapshot::Process};
 use serde::{Deserialize, Serialize};
 
@@ -146,7 +146,7 @@ impl Known {
 #[template(path = "process.html")]
 struct ProcessPage {
     layout: Layout,
-    set_aside: Vec<SetAside>,
+    set_aside: Vec<MissingSegment>,
     host: HostName,
     name: String,
     subject: Subject,

@@ -4,7 +4,7 @@ use askama::Template;
 use axum::{http::StatusCode, response::Response};
 use fleetps_ingestor::{
     filter::{Filter, FilterError},
-    history::{Found, Listing, Resolution, SetAside},
+    history::{Found, Listing, MissingSegment, Resolution},
 };
 
 use super::page::{self, Layout};
@@ -77,7 +77,7 @@ async fn search_live(sight: &Sight, filter: Filter, limit: usize) -> Result<Answ
 #[template(path = "search.html")]
 struct SearchPage {
     layout: Layout,
-    set_aside: Vec<SetAside>,
+    set_aside: Vec<MissingSegment>,
     query: SearchQuery,
     at_us: Option<i64>,
     error: Option<FilterError>,

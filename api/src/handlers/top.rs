@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use askama::Template;
 use axum::response::Response;
-use fleetps_ingestor::history::{self, Listing, Resolution, SetAside, TopGroup, TopRow};
+use fleetps_ingestor::history::{self, Listing, MissingSegment, Resolution, TopGroup, TopRow};
 
 use super::{
     json::resolution_word,
@@ -87,7 +87,7 @@ pub struct Answer {
 #[template(path = "top.html")]
 struct TopPage {
     layout: Layout,
-    set_aside: Vec<SetAside>,
+    set_aside: Vec<MissingSegment>,
     query: TopQuery,
     span: PageSpan,
     table: Table,

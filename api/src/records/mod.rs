@@ -108,9 +108,9 @@ impl Records {
     /// missing; none where there is no audit here.
     pub fn set_aside(&self) -> Vec<String> {
         let found = self.0.as_ref().and_then(|open| AuditFolder::scan(&open.history).ok());
-        let AuditFolder { damaged, left_out, .. } = found.unwrap_or_default();
-        let left_out = left_out.into_iter().map(|file| file.file_name);
-        damaged.iter().map(ToString::to_string).chain(left_out).collect()
+        let AuditFolder { damaged, skipped, .. } = found.unwrap_or_default();
+        let skipped = skipped.into_iter().map(|file| file.file_name);
+        damaged.iter().map(ToString::to_string).chain(skipped).collect()
     }
 
     /// Finds entries for `who`, when it is their turn.

@@ -14,7 +14,7 @@ use std::{pin::pin, sync::Arc, time::Duration};
 use axum::{extract::FromRequestParts, http::request::Parts};
 use fleetps_ingestor::{
     filter::{Deadline, Filter, Stopped},
-    history::{Found, History, HistoryError, Listing, Scope, SetAside, Span},
+    history::{Found, History, HistoryError, Listing, MissingSegment, Scope, Span},
 };
 use fleetps_nats::{HostName, Snapshot, audit::Outcome};
 use parking_lot::Mutex;
@@ -213,8 +213,8 @@ impl Sight {
     }
 
     /// The segments that cannot be read, so that what they hold is missing in every answer; known after the question.
-    pub fn set_aside(&self) -> Vec<SetAside> {
-        self.history().map(|history| history.set_aside()).unwrap_or_default()
+    pub fn set_aside(&self) -> Vec<MissingSegment> {
+        self.history().map(|history| history.missing_segments()).unwrap_or_default()
     }
 
     /// Asks the history in SQL, which then is only what may be seen of it.

@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path, process::Command};
 
-use fleetps_ingestor::{backup, catalog::Catalog, history::History};
+use fleetps_ingestor::{backup, catalog::SegmentFolder, history::History};
 
 use fleetps_nats::server::{Part, public_key_in};
 
@@ -39,7 +39,7 @@ fn value(data: &Path, sql: &str) -> String {
 
 /// How many snapshots the names of segments say: enough to wait for, and quick to know.
 fn named(data: &Path) -> u64 {
-    let catalog = Catalog::scan(&data.join("history"));
+    let catalog = SegmentFolder::scan(&data.join("history"));
     let current = catalog.map(|catalog| catalog.current).unwrap_or_default();
     current.iter().map(|segment| segment.name.last_sequence - segment.name.first_sequence + 1).sum()
 }

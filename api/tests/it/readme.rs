@@ -21,7 +21,7 @@ fn questions() -> Vec<&'static str> {
 
 /// Writes what an ingestor would put beside the segments.
 fn write_attach_sql(history: &Path) {
-    let catalog = fleetps_ingestor::catalog::Catalog::scan(history).unwrap();
+    let catalog = fleetps_ingestor::catalog::SegmentFolder::scan(history).unwrap();
     let names: Vec<_> = catalog.current.iter().map(|segment| segment.name).collect();
     let sql = fleetps_ingestor::catalog::attach_sql(history, &names);
     std::fs::write(history.join(fleetps_ingestor::ATTACH_SQL), sql).unwrap();

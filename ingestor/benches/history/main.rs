@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 
 use fastrand::Rng;
 use fleetps_ingestor::{
-    catalog::Catalog,
+    catalog::SegmentFolder,
     history::{History, Span},
 };
 
@@ -44,7 +44,7 @@ fn main() {
 }
 
 fn describe(folder: &Path, size: Size) {
-    let catalog = Catalog::scan(folder).unwrap();
+    let catalog = SegmentFolder::scan(folder).unwrap();
     let bytes: u64 = catalog.current.iter().map(|segment| segment.bytes).sum();
     let database = History::open(folder).unwrap().database().unwrap();
     let rows: u64 = database.query_row("SELECT count(*) FROM process_sample", [], |row| row.get(0)).unwrap();

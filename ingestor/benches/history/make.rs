@@ -6,7 +6,7 @@ use std::{collections::BTreeSet, fs, path::Path, thread, time::Instant};
 use fleetps_agent::simulate::{Fleet, SimulationSettings};
 use fleetps_ingestor::{
     IngestorSettings,
-    catalog::Catalog,
+    catalog::SegmentFolder,
     merge_folder,
     segment::{SegmentName, SegmentRows, seal},
     tidy_folder,
@@ -54,7 +54,7 @@ pub fn make(folder: &Path, size: Size) {
     // What is old by then is thinned.
     let settings = IngestorSettings { max_history_bytes: u64::MAX, ..IngestorSettings::default() };
     tidy_folder(folder, END_US / 1_000_000, &settings).unwrap();
-    let segments = Catalog::scan(folder).unwrap().current;
+    let segments = SegmentFolder::scan(folder).unwrap().current;
     let begin_s = END_US / 1_000_000 - size.days * DAY_S;
     let day_of = |name: &SegmentName| (name.first_stored_s - begin_s).div_euclid(DAY_S);
     for day in (0..size.days).filter(|day| !made.contains(day)) {

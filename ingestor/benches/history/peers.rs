@@ -7,7 +7,7 @@ use std::{fs, path::Path, time::Duration};
 
 use fastrand::Rng;
 use fleetps_ingestor::{
-    catalog::Catalog,
+    catalog::SegmentFolder,
     filter::{Deadline, Filter},
     history::{History, Identity, Span, TopBy, TopGroup, TopQuery},
 };
@@ -29,7 +29,7 @@ pub fn compare(folder: &Path, size: Size) {
     let days = (ROWS / rows_a_day).clamp(2, size.days - size.fine_days);
     let begin_us = end_us - days * DAY_US;
     let mut bytes = 0;
-    for segment in Catalog::scan(folder).unwrap().current {
+    for segment in SegmentFolder::scan(folder).unwrap().current {
         let stored_us = segment.name.first_stored_s * 1_000_000;
         if (begin_us..end_us).contains(&stored_us) {
             let name = segment.name.to_string();

@@ -15,12 +15,12 @@ pub struct AuditFolder {
     /// Those that were found damaged and set aside, where nothing else holds their entries.
     pub damaged: Vec<AuditName>,
     /// Those of a newer version, and what has an audit segment's name and is no file.
-    pub left_out: Vec<AuditLeftOut>,
+    pub skipped: Vec<SkippedAuditFile>,
 }
 
 /// A file with the name of an audit segment that is not read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AuditLeftOut {
+pub struct SkippedAuditFile {
     /// What the file is called.
     pub file_name: String,
     /// The entries that its name says.
@@ -36,7 +36,7 @@ impl AuditFolder {
     /// When it cannot be listed.
     pub fn scan(folder: &Path) -> Result<Self, FolderError> {
         let failed = FolderError::at(folder);
-        let (mut names, mut damaged, mut left_out) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut names, mut damaged, mut skipped) = (Vec::new(), Vec::new(), Vec::new());
         for entry in fs::read_dir(folder).map_err(failed)? {
             let file_name = entry.map_err(failed)?.file_name();
             let Some(file_name) = file_name.to_str() else { continue };
@@ -53,14 +53,14 @@ impl AuditFolder {
                 Ok(name) => names.push(name),
                 Err((_, Fault::Gone)) => {}
                 Err((name, fault)) => {
-                    left_out.push(AuditLeftOut { file_name: file_name.to_owned(), name, fault });
+                    skipped.push(SkippedAuditFile { file_name: file_name.to_owned(), name, fault });
                 }
             }
         }
         let (current, covered) = current_and_covered(names);
         damaged.retain(|name| !name.is_replaced_by(&current));
         damaged.sort_unstable_by_key(|name| (name.epoch_s, name.first_sequence));
-        left_out.sort_unstable_by(|left, right| left.file_name.cmp(&right.file_name));
-        Ok(Self { current, covered, damaged, left_out })
+        skipped.sort_unstable_by(|left, right| left.file_name.cmp(&right.file_name));
+        Ok(Self { current, covered, damaged, skipped })
     }
 }

@@ -17,7 +17,7 @@ mod verify;
 
 use std::path::Path;
 
-pub use folder::{AuditFolder, AuditLeftOut};
+pub use folder::{AuditFolder, SkippedAuditFile};
 pub use name::AuditName;
 pub use search::{AuditAnswer, AuditQuery, AuditSearchError, search};
 pub use segment::{AuditFileError, seal};

@@ -61,8 +61,8 @@ pub fn search(
     query: &AuditQuery,
 ) -> Result<AuditAnswer, AuditSearchError> {
     let folder = std::path::absolute(folder).map_err(FolderError::at(folder))?;
-    let AuditFolder { current, mut damaged, left_out, .. } = AuditFolder::scan(&folder)?;
-    damaged.extend(left_out.iter().map(|file| file.name));
+    let AuditFolder { current, mut damaged, skipped, .. } = AuditFolder::scan(&folder)?;
+    damaged.extend(skipped.iter().map(|file| file.name));
     let mut answer = ask(&folder, &current, entries, query);
     if answer.is_err() {
         let (broken, whole): (Vec<_>, Vec<_>) =

@@ -115,8 +115,8 @@ impl Verified {
 pub fn verify(folder: &Path, stream: &[Chained]) -> Result<Verified, Break> {
     let folder = std::path::absolute(folder).map_err(FolderError::at(folder))?;
     let mut walk = Walk::default();
-    let AuditFolder { current, damaged, left_out, .. } = AuditFolder::scan(&folder)?;
-    if let Some(file) = left_out.into_iter().next() {
+    let AuditFolder { current, damaged, skipped, .. } = AuditFolder::scan(&folder)?;
+    if let Some(file) = skipped.into_iter().next() {
         return Err(Break::Unreadable { name: file.file_name, fault: file.fault });
     }
     for name in current {

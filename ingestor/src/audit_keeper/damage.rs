@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use super::{Keeper, blocking::blocking, error::KeepError};
 use crate::{
     audit::{AuditFolder, AuditName, verify_segment},
-    catalog::set_file_aside,
+    catalog::quarantine_file,
     segment::{Fault, VerifyLog},
 };
 
@@ -117,17 +117,17 @@ impl Keeper {
                 self.scrub.remember(name, &current);
             }
             let is_proven = self.scrub.judge(name, fault, self.settings.quarantine_after);
-            let shelf = Arc::clone(&self.shelf);
-            let is_set_aside = blocking(move || {
-                let is_set_aside =
-                    is_proven && set_file_aside(shelf.folder(), &name.to_string(), &name.damaged_file_name());
-                if is_set_aside || has_changed {
-                    shelf.doubt_audit(&name)?;
+            let catalog = Arc::clone(&self.catalog);
+            let is_quarantined = blocking(move || {
+                let is_quarantined = is_proven
+                    && quarantine_file(catalog.folder(), &name.to_string(), &name.damaged_file_name());
+                if is_quarantined || has_changed {
+                    catalog.doubt_audit(&name)?;
                 }
-                Ok(is_set_aside)
+                Ok(is_quarantined)
             })
             .await?;
-            if is_set_aside && current.last() == Some(&name) {
+            if is_quarantined && current.last() == Some(&name) {
                 self.position = None;
             }
         }

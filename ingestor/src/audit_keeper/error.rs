@@ -21,7 +21,7 @@ pub(super) enum KeepError {
     #[error("the audit stream was made anew, or lost its end")]
     Replaced,
     #[error("the newest audit segment {0} is not read: {1}. The broker keeps what came after it meanwhile")]
-    LeftOut(String, Fault),
+    SkippedFile(String, Fault),
     #[error("a thread that keeps the audit failed; that is a bug, please report it with the log")]
     Panicked,
 }

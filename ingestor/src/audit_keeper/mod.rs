@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 use self::{blocking::blocking, damage::Scrub, error::KeepError, position::Position};
 use crate::{
     audit::{AuditName, seal},
-    catalog::Shelf,
+    catalog::SegmentCatalog,
     retention_clock::RetentionClock,
     settings::IngestorSettings,
     status::Progress,
@@ -39,16 +39,16 @@ const MERGE_RETRY: Duration = Duration::from_secs(15 * 60);
 pub(crate) async fn keep(
     client: Client,
     settings: IngestorSettings,
-    shelf: Arc<Shelf>,
+    catalog: Arc<SegmentCatalog>,
     (progress, clock): (Arc<Progress>, Arc<RetentionClock>),
     cancel: CancellationToken,
 ) {
-    let scrub = Scrub::of(shelf.folder());
+    let scrub = Scrub::of(catalog.folder());
     let (retired, failed_merges) = (Vec::new(), HashMap::new());
     let mut keeper = Keeper {
         client,
         settings,
-        shelf,
+        catalog,
         progress,
         clock,
         error: None,
@@ -71,7 +71,7 @@ pub(crate) async fn keep(
 struct Keeper {
     client: Client,
     settings: IngestorSettings,
-    shelf: Arc<Shelf>,
+    catalog: Arc<SegmentCatalog>,
     progress: Arc<Progress>,
     /// Why the last step failed.
     error: Option<String>,
@@ -122,10 +122,10 @@ impl Keeper {
         loop {
             let entries = position.next_entries().await?.ok_or(KeepError::Replaced)?;
             let Some(last) = entries.last().map(Chained::link) else { return Ok(()) };
-            let (shelf, epoch_s) = (Arc::clone(&self.shelf), position.epoch_s);
+            let (catalog, epoch_s) = (Arc::clone(&self.catalog), position.epoch_s);
             blocking(move || {
-                seal(shelf.folder(), epoch_s, &entries)?;
-                Ok(shelf.publish_again()?)
+                seal(catalog.folder(), epoch_s, &entries)?;
+                Ok(catalog.publish_again()?)
             })
             .await?;
             position.sealed = last;
@@ -133,6 +133,6 @@ impl Keeper {
     }
 
     fn folder(&self) -> PathBuf {
-        self.shelf.folder().to_owned()
+        self.catalog.folder().to_owned()
     }
 }

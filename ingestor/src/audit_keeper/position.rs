@@ -7,7 +7,7 @@ use fleetps_nats::audit::{Audit, Chained, Link};
 use jiff::Timestamp;
 
 use super::{blocking::blocking, error::KeepError, plan::behind};
-use crate::audit::{AuditFolder, AuditLeftOut, last_link};
+use crate::audit::{AuditFolder, SkippedAuditFile, last_link};
 
 /// Entries of one segment before it is merged with others: what is in memory at a time, of up to 5 KiB each.
 const MAX_ENTRIES: usize = 10_000;
@@ -30,9 +30,10 @@ impl Position {
         let sealed = blocking(move || {
             let found = AuditFolder::scan(&folder)?;
             let newest = found.current.last().copied();
-            let is_newest = |file: &&AuditLeftOut| newest.is_none_or(|newest| newest.is_before(&file.name));
-            if let Some(AuditLeftOut { file_name, fault, .. }) = found.left_out.iter().find(is_newest) {
-                return Err(KeepError::LeftOut(file_name.clone(), fault.clone()));
+            let is_newest =
+                |file: &&SkippedAuditFile| newest.is_none_or(|newest| newest.is_before(&file.name));
+            if let Some(SkippedAuditFile { file_name, fault, .. }) = found.skipped.iter().find(is_newest) {
+                return Err(KeepError::SkippedFile(file_name.clone(), fault.clone()));
             }
             let link = newest.map(|newest| last_link(&folder, &newest)).transpose()?;
             Ok(newest.map(|newest| newest.epoch_s).zip(link))

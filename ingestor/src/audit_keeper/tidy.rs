@@ -33,11 +33,11 @@ impl Keeper {
         let mut mergeable = found.current.clone();
         mergeable.retain(|name| !self.scrub.doubts(name) && !self.failed_merges.contains_key(name));
         if let Some(sources) = next_merge(&mergeable, now_s) {
-            let (shelf, sources, first) =
-                (Arc::clone(&self.shelf), sources.to_vec(), sources.first().copied());
+            let (catalog, sources, first) =
+                (Arc::clone(&self.catalog), sources.to_vec(), sources.first().copied());
             let merged = blocking(move || {
-                merge(shelf.folder(), &sources)?;
-                Ok(shelf.publish_again()?)
+                merge(catalog.folder(), &sources)?;
+                Ok(catalog.publish_again()?)
             });
             if let Err(error) = merged.await {
                 self.failed_merges.extend(first.map(|first| (first, Instant::now())));
@@ -73,12 +73,12 @@ impl Keeper {
         };
         position.audit.record(entry).await?;
         self.seal_new(position).await?;
-        let shelf = Arc::clone(&self.shelf);
+        let catalog = Arc::clone(&self.catalog);
         blocking(move || {
-            if let Err(error) = fs::remove_file(shelf.folder().join(name.to_string())) {
+            if let Err(error) = fs::remove_file(catalog.folder().join(name.to_string())) {
                 tracing::warn!(%error, segment = %name, "cannot remove an audit segment");
             }
-            Ok(shelf.publish_again()?)
+            Ok(catalog.publish_again()?)
         })
         .await
     }

@@ -6,7 +6,7 @@ use fleetps_nats::with_causes;
 use serde_json::Value;
 
 use super::{BackupError, Manifest, state, take::HISTORY, verify};
-use crate::{audit, catalog::Catalog, history::History, segment::quote_identifier};
+use crate::{audit, catalog::SegmentFolder, history::History, segment::quote_identifier};
 
 /// Reads all of `backup` and writes nothing: the checksum of each file, the records of the broker, every value of every
 /// segment, and the chain of the audit.
@@ -44,8 +44,8 @@ fn read_history(folder: &Path) -> Result<(), BackupError> {
     };
     let open = History::open(folder)?;
     // Those that were found damaged before say what is missing.
-    let known: Vec<_> = Catalog::scan(folder)?.damaged.iter().map(ToString::to_string).collect();
-    if let Some(other) = open.set_aside().iter().find(|other| !known.contains(&other.segment)) {
+    let known: Vec<_> = SegmentFolder::scan(folder)?.damaged.iter().map(ToString::to_string).collect();
+    if let Some(other) = open.missing_segments().iter().find(|other| !known.contains(&other.segment)) {
         return Err(damaged(&folder.join(&other.segment), &format!("cannot be opened: {}", other.reason)));
     }
     let database = open.database().map_err(|error| damaged(folder, &with_causes(&error)))?;

@@ -12,7 +12,7 @@ use fleetps_nats::lock::FolderLock;
 use super::{BackupError, Entry, MANIFEST, Manifest, StateFile, files, state};
 use crate::{
     audit::{AuditFolder, AuditName},
-    catalog::Catalog,
+    catalog::SegmentFolder,
     history::History,
     segment::{Fault, SegmentName, TEMPORARY_EXTENSION},
 };
@@ -127,12 +127,12 @@ fn apart(data: &Path, backup: &Path) -> Result<(PathBuf, PathBuf), BackupError> 
 /// Copies the segments that one listing names.
 fn copy_segments(data: &Path, backup: &Path) -> Result<Vec<(Entry, bool)>, BackupError> {
     for _ in 0..MAX_LISTINGS {
-        let Catalog { current, damaged, left_out, .. } = Catalog::scan(&data.join(HISTORY))?;
+        let SegmentFolder { current, damaged, skipped, .. } = SegmentFolder::scan(&data.join(HISTORY))?;
         let current = current.iter().map(|segment| segment.name.to_string());
         let audit = AuditFolder::scan(&data.join(HISTORY))?;
         // What a newer version wrote is as good as the rest.
-        let newer = left_out.iter().filter(|file| matches!(file.fault, Fault::OtherVersion(_)));
-        let newer_audit = audit.left_out.iter().filter(|file| matches!(file.fault, Fault::OtherVersion(_)));
+        let newer = skipped.iter().filter(|file| matches!(file.fault, Fault::OtherVersion(_)));
+        let newer_audit = audit.skipped.iter().filter(|file| matches!(file.fault, Fault::OtherVersion(_)));
         // Those that were set aside say what is missing.
         let names = current
             .chain(newer.map(|file| file.file_name.clone()))

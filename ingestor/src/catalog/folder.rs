@@ -1,4 +1,4 @@
-//! The segments in a folder, by their names alone.
+//! Lists the segments in a folder, by the names of the files alone.
 
 use std::{collections::BTreeMap, fs, path::Path};
 
@@ -6,7 +6,7 @@ use crate::segment::{Fault, FolderError, SegmentName, current_and_covered, file_
 
 /// A segment that should be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Segment {
+pub struct SegmentFile {
     /// Its name.
     pub name: SegmentName,
     /// Size of the file.
@@ -15,7 +15,7 @@ pub struct Segment {
 
 /// A file with the name of a segment that is not read, whatever its content.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LeftOut {
+pub struct SkippedFile {
     /// What the file is called.
     pub file_name: String,
     /// The sequences and times that its name says. The level may be one that this program does not know.
@@ -24,20 +24,20 @@ pub struct LeftOut {
     pub fault: Fault,
 }
 
-/// The segments in a folder.
+/// What a folder of segments has.
 #[derive(Debug, Default)]
-pub struct Catalog {
+pub struct SegmentFolder {
     /// Those that hold every sequence once, in the order of the stream.
-    pub current: Vec<Segment>,
+    pub current: Vec<SegmentFile>,
     /// Those that lie inside another, which replaces them; they must not be read, and will be removed.
     pub covered: Vec<SegmentName>,
     /// Those that were found damaged and set aside, where nothing took their place.
     pub damaged: Vec<SegmentName>,
     /// Those of a newer version, and what has a segment's name and is no file. They cover nothing.
-    pub left_out: Vec<LeftOut>,
+    pub skipped: Vec<SkippedFile>,
 }
 
-impl Catalog {
+impl SegmentFolder {
     /// Lists `folder`. Files that are no segments are not looked at.
     pub fn scan(folder: &Path) -> Result<Self, FolderError> {
         Self::scan_without(folder, |_| false)
@@ -49,33 +49,33 @@ impl Catalog {
         is_unread: impl Fn(&SegmentName) -> bool,
     ) -> Result<Self, FolderError> {
         let failed = FolderError::at(folder);
-        let (mut sizes, mut catalog) = (BTreeMap::new(), Self::default());
+        let (mut sizes, mut listed) = (BTreeMap::new(), Self::default());
         for entry in fs::read_dir(folder).map_err(failed)? {
             let file_name = entry.map_err(failed)?.file_name();
             let file_name = file_name.to_str().unwrap_or_default();
-            catalog.damaged.extend(SegmentName::parse_damaged(file_name));
+            listed.damaged.extend(SegmentName::parse_damaged(file_name));
             if let Some(name) = SegmentName::parse_newer(file_name) {
                 let version =
                     format!("it has version {} of the schema; a newer fleetps reads it", name.schema_version);
-                catalog.leave_out(file_name, name, Fault::OtherVersion(version));
+                listed.skip(file_name, name, Fault::OtherVersion(version));
             } else if let Some(name) = SegmentName::parse(file_name) {
                 match file_bytes(&folder.join(file_name)) {
-                    Ok(bytes) => drop(sizes.insert(file_name.to_owned(), Segment { name, bytes })),
+                    Ok(bytes) => drop(sizes.insert(file_name.to_owned(), SegmentFile { name, bytes })),
                     // It was replaced by another since it was listed, which is there.
                     Err(Fault::Gone) => {}
-                    Err(fault) => catalog.leave_out(file_name, name, fault),
+                    Err(fault) => listed.skip(file_name, name, fault),
                 }
             }
         }
-        catalog.sort(&sizes, is_unread);
-        Ok(catalog)
+        listed.sort(&sizes, is_unread);
+        Ok(listed)
     }
 
-    fn leave_out(&mut self, file_name: &str, name: SegmentName, fault: Fault) {
-        self.left_out.push(LeftOut { file_name: file_name.to_owned(), name, fault });
+    fn skip(&mut self, file_name: &str, name: SegmentName, fault: Fault) {
+        self.skipped.push(SkippedFile { file_name: file_name.to_owned(), name, fault });
     }
 
-    fn sort(&mut self, sizes: &BTreeMap<String, Segment>, is_unread: impl Fn(&SegmentName) -> bool) {
+    fn sort(&mut self, sizes: &BTreeMap<String, SegmentFile>, is_unread: impl Fn(&SegmentName) -> bool) {
         let names = sizes.values().map(|segment| segment.name).filter(|name| !is_unread(name));
         let (current, covered) = current_and_covered(names.collect());
         self.current = current.iter().filter_map(|name| sizes.get(&name.to_string()).copied()).collect();
@@ -83,7 +83,7 @@ impl Catalog {
         let current = &self.current;
         self.damaged.retain(|name| !current.iter().any(|segment| segment.name.overlaps(name)));
         self.damaged.sort_unstable_by_key(|name| (name.numbering(), name.first_sequence));
-        self.left_out.sort_unstable_by(|left, right| left.file_name.cmp(&right.file_name));
+        self.skipped.sort_unstable_by(|left, right| left.file_name.cmp(&right.file_name));
     }
 }
 
@@ -103,17 +103,17 @@ mod tests {
         {
             fs::write(folder.path().join(file_name), "12345").unwrap();
         }
-        let catalog = Catalog::scan(folder.path()).unwrap();
-        let current: Vec<_> = catalog.current.iter().map(|segment| segment.name.to_string()).collect();
-        let covered: Vec<_> = catalog.covered.iter().map(SegmentName::to_string).collect();
+        let listed = SegmentFolder::scan(folder.path()).unwrap();
+        let current: Vec<_> = listed.current.iter().map(|segment| segment.name.to_string()).collect();
+        let covered: Vec<_> = listed.covered.iter().map(SegmentName::to_string).collect();
         assert_eq!((current, covered), (vec![hour.to_owned()], vec![fresh.to_owned()]));
-        let found_damaged: Vec<_> = catalog.damaged.iter().map(SegmentName::damaged_file_name).collect();
-        assert_eq!((catalog.current[0].bytes, found_damaged), (5, vec![damaged.to_owned()]));
+        let found_damaged: Vec<_> = listed.damaged.iter().map(SegmentName::damaged_file_name).collect();
+        assert_eq!((listed.current[0].bytes, found_damaged), (5, vec![damaged.to_owned()]));
     }
 
     #[test]
     fn a_folder_that_is_not_there_is_named() {
-        let refusal = Catalog::scan(Path::new("/no/such/folder")).unwrap_err().to_string();
+        let refusal = SegmentFolder::scan(Path::new("/no/such/folder")).unwrap_err().to_string();
         assert!(refusal.contains("/no/such/folder"), "{refusal}");
     }
 }

@@ -13,7 +13,7 @@ use crate::{
 
 /// A segment that is attached.
 #[derive(Debug)]
-pub(crate) struct Held {
+pub(crate) struct SegmentIndex {
     /// Its name.
     pub(crate) name: SegmentName,
     hosts: HashMap<HostName, HostRange>,
@@ -33,14 +33,14 @@ pub(crate) struct HostRange {
 }
 
 /// When the last snapshot of `host` in these segments was captured.
-pub(crate) fn last_us<'a>(segments: impl Iterator<Item = &'a Held>, host: &HostName) -> Option<i64> {
+pub(crate) fn last_us<'a>(segments: impl Iterator<Item = &'a SegmentIndex>, host: &HostName) -> Option<i64> {
     segments.filter_map(|held| held.range(host)).map(|range| range.last_us).max()
 }
 
-impl Held {
+impl SegmentIndex {
     /// Looks at which hosts and times an attached segment holds.
-    pub(crate) fn look(connection: &Connection, name: SegmentName) -> duckdb::Result<Self> {
-        let look = |which: &str| -> duckdb::Result<HashMap<HostName, HostRange>> {
+    pub(crate) fn load(connection: &Connection, name: SegmentName) -> duckdb::Result<Self> {
+        let load = |which: &str| -> duckdb::Result<HashMap<HostName, HostRange>> {
             let sql = include_str!("index.sql")
                 .replace("$host_sample", &relation(Rows::Of("host_sample"), [&name]))
                 .replace("$which", which);
@@ -55,7 +55,7 @@ impl Held {
             let rows = rows.collect::<duckdb::Result<Vec<_>>>()?;
             Ok(rows.into_iter().filter_map(of_host).collect())
         };
-        Ok(Self { name, hosts: look("true")?, tables: look("has_processes")? })
+        Ok(Self { name, hosts: load("true")?, tables: load("has_processes")? })
     }
 
     /// How finely it keeps what it holds.

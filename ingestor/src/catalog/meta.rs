@@ -4,7 +4,7 @@ use crate::segment::SegmentName;
 
 /// A segment and what planning needs to know of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Shelved {
+pub(crate) struct SegmentMeta {
     pub(crate) name: SegmentName,
     /// Rows of processes.
     pub(crate) rows: u64,

@@ -11,12 +11,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{CatalogError, attach_sql, meta::Shelved, state::State, unread::Unread};
+use super::{
+    CatalogError, attach_sql,
+    meta::SegmentMeta,
+    state::{LEFT_OUT, State},
+    unreadable::{UnreadableSegment, read_again},
+};
 use crate::{
     audit::{AuditName, attach_audit_sql},
     segment::{
-        Fault, FileError, FolderError, RowCounts, SegmentName, TEMPORARY_EXTENSION, make_read_only,
-        publish_file, verify_segment,
+        Fault, FileError, FolderError, SegmentName, TEMPORARY_EXTENSION, make_read_only, publish_file,
     },
 };
 
@@ -29,12 +33,12 @@ const QUARANTINED: &str = "it was found damaged twice and set aside; `fleetps hi
 
 /// The segments of one folder.
 #[derive(Debug)]
-pub(crate) struct Shelf {
+pub(crate) struct SegmentCatalog {
     folder: PathBuf,
     state: Mutex<State>,
 }
 
-impl Shelf {
+impl SegmentCatalog {
     /// The segments in `folder`. Removes what a crash left; so only for the holder of the lock on the folder.
     pub(crate) fn open(folder: &Path) -> Result<Self, FolderError> {
         remove_temporary(folder).map_err(FolderError::at(folder))?;
@@ -51,33 +55,34 @@ impl Shelf {
     }
 
     /// What can be used, in the order of the stream.
-    pub(crate) fn segments(&self) -> Vec<Shelved> {
+    pub(crate) fn segments(&self) -> Vec<SegmentMeta> {
         self.state().current()
     }
 
     /// What may become part of another segment: not what shares sequences with a file that cannot be read now, because
     /// both would be stored when that one is back.
-    pub(crate) fn mergeable(&self) -> Vec<Shelved> {
+    pub(crate) fn mergeable(&self) -> Vec<SegmentMeta> {
         let state = self.state();
         let absent: Vec<SegmentName> = state.absent().collect();
         let mut segments = state.current();
-        segments.retain(|shelved| !absent.iter().any(|absent| absent.overlaps(&shelved.name)));
+        segments.retain(|segment| !absent.iter().any(|absent| absent.overlaps(&segment.name)));
         segments
     }
 
     /// The files whose content is missing, each with the reason.
-    pub(crate) fn set_aside(&self) -> Vec<(String, String)> {
+    pub(crate) fn missing_files(&self) -> Vec<(String, String)> {
         let state = self.state();
-        let unread = state.unread.iter().map(|unread| (unread.name.to_string(), unread.fault.to_string()));
-        let left_out = state.left_out.iter().map(|file| (file.file_name.clone(), file.fault.to_string()));
+        let unreadable =
+            state.unreadable.iter().map(|segment| (segment.name.to_string(), segment.fault.to_string()));
+        let skipped = state.skipped.iter().map(|file| (file.file_name.clone(), file.fault.to_string()));
         let damaged = state.damaged.iter().map(|name| (name.to_string(), QUARANTINED.to_owned()));
-        unread.chain(left_out).chain(damaged).collect()
+        unreadable.chain(skipped).chain(damaged).collect()
     }
 
     /// The latest numbering of a partition, with the highest sequence that a name in it says; readable or not.
     pub(crate) fn highest(&self, partition: u32) -> Option<(i64, u64)> {
         let state = self.state();
-        let names = state.segments.values().map(|shelved| shelved.name).chain(state.absent());
+        let names = state.segments.values().map(|segment| segment.name).chain(state.absent());
         let names = names.chain(state.damaged.iter().copied());
         let of_partition = names.filter(|name| name.partition == partition);
         of_partition.map(|name| (name.epoch_s, name.last_sequence)).max()
@@ -86,19 +91,19 @@ impl Shelf {
     /// Looks at the folder again: takes what is new or can be read again, and lets go of what is gone. A segment that is
     /// found damaged a second time, `quarantine_after` the first, is set aside.
     pub(crate) fn look_again(&self, quarantine_after: Duration) -> Result<(), CatalogError> {
-        let due = self.state().unread.due(Instant::now());
+        let due = self.state().unreadable.due(Instant::now());
         self.look_at(due, quarantine_after)
     }
 
     /// The same, whether or not it is time to look at a segment again.
     pub(crate) fn look_at_all_again(&self, quarantine_after: Duration) -> Result<(), CatalogError> {
-        let all = self.state().unread.iter().cloned().collect();
+        let all = self.state().unreadable.iter().cloned().collect();
         self.look_at(all, quarantine_after)
     }
 
-    fn look_at(&self, due: Vec<Unread>, quarantine_after: Duration) -> Result<(), CatalogError> {
+    fn look_at(&self, due: Vec<UnreadableSegment>, quarantine_after: Duration) -> Result<(), CatalogError> {
         // Without the lock: sealing does not wait for a file to be read.
-        let judged: Vec<_> = due.into_iter().map(|unread| (unread.name, self.judge(&unread))).collect();
+        let judged: Vec<_> = due.iter().map(|due| (due.name, read_again(&self.folder, &due.name))).collect();
         let mut state = self.state();
         for (name, verdict) in judged {
             state.judged(&self.folder, name, verdict, quarantine_after);
@@ -111,16 +116,10 @@ impl Shelf {
         Ok(())
     }
 
-    fn judge(&self, unread: &Unread) -> Result<(), Fault> {
-        RowCounts::of(&self.folder).read(&unread.name)?;
-        // Its beginning is whole; what could not be read may lie behind it.
-        verify_segment(&self.folder, &unread.name)
-    }
-
     /// Takes a segment out of use that turned out to be unreadable.
     pub(crate) fn doubt(&self, name: SegmentName, fault: Fault) -> Result<(), CatalogError> {
         let mut state = self.state();
-        state.unread.add(name, fault);
+        state.unreadable.add(LEFT_OUT, name, fault);
         state.look(&self.folder)?;
         Ok(self.publish_locked(&mut state)?)
     }
@@ -141,7 +140,7 @@ impl Shelf {
         // The size only matters for planning; the segment must be named in any case.
         let bytes = fs::metadata(&path).map_or(0, |metadata| metadata.len());
         let mut state = self.state();
-        state.put(Shelved { name, rows, bytes });
+        state.put(SegmentMeta { name, rows, bytes });
         state.retire(sources, false);
         self.publish_locked(&mut state)
     }
@@ -193,7 +192,7 @@ impl Shelf {
 
     fn publish_locked(&self, state: &mut State) -> Result<(), FileError> {
         state.is_published = false;
-        let names: Vec<SegmentName> = state.current().iter().map(|shelved| shelved.name).collect();
+        let names: Vec<SegmentName> = state.current().iter().map(|segment| segment.name).collect();
         let path = self.folder.join(ATTACH_SQL);
         let temporary = path.with_extension(format!("sql.{TEMPORARY_EXTENSION}"));
         let audit = state.attachable_audit(&self.folder);
@@ -250,7 +249,7 @@ mod tests {
     use fleetps_nats::snapshot::Snapshot;
 
     use super::*;
-    use crate::segment::{SegmentRows, seal};
+    use crate::segment::{RowCounts, SegmentRows, seal, verify_segment};
 
     #[test]
     fn a_damaged_segment_keeps_its_name_until_it_is_found_damaged_again_later() {
@@ -262,16 +261,19 @@ mod tests {
         let whole = fs::read(&path).unwrap();
         fs::remove_file(&path).unwrap();
         fs::write(&path, &whole[..whole.len() / 2]).unwrap();
-        let shelf = Shelf::open(folder.path()).unwrap();
+        let catalog = SegmentCatalog::open(folder.path()).unwrap();
         for _ in 0..3 {
-            shelf.look_at_all_again(Duration::from_secs(3600)).unwrap();
-            assert_eq!((shelf.segments(), shelf.set_aside().len(), path.exists()), (Vec::new(), 1, true));
+            catalog.look_at_all_again(Duration::from_secs(3600)).unwrap();
+            assert_eq!(
+                (catalog.segments(), catalog.missing_files().len(), path.exists()),
+                (Vec::new(), 1, true)
+            );
         }
         // Where to go on is known from its name.
-        assert_eq!(shelf.highest(0), Some((1_000, 10)));
-        shelf.look_at_all_again(Duration::ZERO).unwrap();
+        assert_eq!(catalog.highest(0), Some((1_000, 10)));
+        catalog.look_at_all_again(Duration::ZERO).unwrap();
         assert!(!path.exists() && folder.path().join(name.damaged_file_name()).exists());
-        assert_eq!((shelf.set_aside().len(), shelf.highest(0)), (1, Some((1_000, 10))));
+        assert_eq!((catalog.missing_files().len(), catalog.highest(0)), (1, Some((1_000, 10))));
     }
 
     #[test]
@@ -290,10 +292,10 @@ mod tests {
             RowCounts::of(folder.path()).read(&name).is_ok() && verify_segment(folder.path(), &name).is_err()
         };
         (3 * 4096..whole.len()).step_by(4096).find(is_hidden).expect("a block that is read last");
-        let shelf = Shelf::open(folder.path()).unwrap();
-        assert_eq!(shelf.segments().len(), 1);
-        shelf.doubt(name, Fault::Unavailable("an I/O error".to_owned())).unwrap();
-        shelf.look_at_all_again(Duration::from_secs(3600)).unwrap();
-        assert_eq!((shelf.segments(), shelf.set_aside().len()), (Vec::new(), 1));
+        let catalog = SegmentCatalog::open(folder.path()).unwrap();
+        assert_eq!(catalog.segments().len(), 1);
+        catalog.doubt(name, Fault::Unavailable("an I/O error".to_owned())).unwrap();
+        catalog.look_at_all_again(Duration::from_secs(3600)).unwrap();
+        assert_eq!((catalog.segments(), catalog.missing_files().len()), (Vec::new(), 1));
     }
 }

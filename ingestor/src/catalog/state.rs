@@ -8,23 +8,26 @@ use std::{
 };
 
 use super::{
-    folder::{Catalog, LeftOut},
-    meta::Shelved,
-    unread::UnreadSegments,
+    folder::{SegmentFolder, SkippedFile},
+    meta::SegmentMeta,
+    unreadable::UnreadableSegments,
 };
 use crate::{
     audit::{self, AuditFolder, AuditName},
     segment::{Fault, FolderError, RowCounts, SegmentName, current_and_covered},
 };
 
+/// What is logged of a segment that cannot be read.
+pub(super) const LEFT_OUT: &str = "left out";
+
 #[derive(Debug, Default)]
 pub(super) struct State {
     /// Those that are read, by file name.
-    pub(super) segments: BTreeMap<String, Shelved>,
+    pub(super) segments: BTreeMap<String, SegmentMeta>,
     /// Those that should be read and cannot be.
-    pub(super) unread: UnreadSegments,
+    pub(super) unreadable: UnreadableSegments,
     /// Those that a newer version wrote, and what is no file.
-    pub(super) left_out: Vec<LeftOut>,
+    pub(super) skipped: Vec<SkippedFile>,
     /// Those that were found damaged twice.
     pub(super) damaged: Vec<SegmentName>,
     /// Those that are no longer used, by file name.
@@ -46,26 +49,29 @@ impl State {
     /// Makes this what is in the folder, as far as it can be read.
     pub(super) fn look(&mut self, folder: &Path) -> Result<(), FolderError> {
         let mut counts = RowCounts::of(folder);
-        self.unread.forget_gone(folder);
+        self.unreadable.forget_gone(folder);
         loop {
-            let is_unused = |name: &SegmentName| self.unread.has(name) || self.is_removed(&name.to_string());
-            let catalog = Catalog::scan_without(folder, is_unused)?;
+            let is_unused =
+                |name: &SegmentName| self.unreadable.has(name) || self.is_removed(&name.to_string());
+            let listed = SegmentFolder::scan_without(folder, is_unused)?;
             let mut is_whole = true;
             let mut segments = BTreeMap::new();
-            for segment in &catalog.current {
+            for segment in &listed.current {
                 let file_name = segment.name.to_string();
                 let read = match self.segments.get(&file_name) {
-                    Some(shelved) => Ok(shelved.rows),
+                    Some(segment) => Ok(segment.rows),
                     None => counts.read(&segment.name),
                 };
                 match read {
                     Ok(rows) => {
-                        segments
-                            .insert(file_name, Shelved { name: segment.name, rows, bytes: segment.bytes });
+                        segments.insert(
+                            file_name,
+                            SegmentMeta { name: segment.name, rows, bytes: segment.bytes },
+                        );
                     }
                     Err(Fault::Gone) => {}
                     Err(fault) => {
-                        self.unread.add(segment.name, fault);
+                        self.unreadable.add(LEFT_OUT, segment.name, fault);
                         is_whole = false;
                     }
                 }
@@ -73,19 +79,19 @@ impl State {
             // What another segment hides may have to take its place.
             if is_whole {
                 self.segments = segments;
-                self.take(catalog);
+                self.take(listed);
                 return Ok(());
             }
         }
     }
 
-    pub(super) fn take(&mut self, catalog: Catalog) {
-        for file in catalog.left_out.iter().filter(|file| !self.left_out.contains(file)) {
+    pub(super) fn take(&mut self, listed: SegmentFolder) {
+        for file in listed.skipped.iter().filter(|file| !self.skipped.contains(file)) {
             tracing::error!(segment = %file.file_name, "left out: {}", file.fault);
         }
-        (self.left_out, self.damaged) = (catalog.left_out, catalog.damaged);
+        (self.skipped, self.damaged) = (listed.skipped, listed.damaged);
         // Left by a merge that was done; they may just be in use by a reader.
-        let covered: BTreeSet<String> = catalog.covered.iter().map(SegmentName::to_string).collect();
+        let covered: BTreeSet<String> = listed.covered.iter().map(SegmentName::to_string).collect();
         self.retired.retain(|file_name, retired| retired.is_removed || covered.contains(file_name));
         for file_name in covered {
             let retired = Retired { since: Instant::now(), is_removed: false };
@@ -104,14 +110,15 @@ impl State {
         match verdict {
             Ok(()) => {
                 tracing::info!(segment = %name, "can be read again");
-                self.unread.remove(&name);
+                self.unreadable.remove(&name);
             }
-            Err(Fault::Gone) => self.unread.remove(&name),
+            Err(Fault::Gone) => self.unreadable.remove(&name),
             Err(fault) => {
-                let is_proven = fault.is_damage() && self.unread.is_suspected_for(&name, quarantine_after);
-                self.unread.add(name, fault);
-                if is_proven && set_file_aside(folder, &name.to_string(), &name.damaged_file_name()) {
-                    self.unread.remove(&name);
+                let is_proven =
+                    fault.is_damage() && self.unreadable.is_suspected_for(&name, quarantine_after);
+                self.unreadable.add(LEFT_OUT, name, fault);
+                if is_proven && quarantine_file(folder, &name.to_string(), &name.damaged_file_name()) {
+                    self.unreadable.remove(&name);
                 }
             }
         }
@@ -128,15 +135,15 @@ impl State {
 
     /// The segments that are in the folder and are not read; those found damaged twice are not among them.
     pub(super) fn absent(&self) -> impl Iterator<Item = SegmentName> {
-        self.unread.iter().map(|unread| unread.name).chain(self.left_out.iter().map(|file| file.name))
+        self.unreadable.iter().map(|segment| segment.name).chain(self.skipped.iter().map(|file| file.name))
     }
 
     pub(super) fn is_removed(&self, file_name: &str) -> bool {
         self.retired.get(file_name).is_some_and(|retired| retired.is_removed)
     }
 
-    pub(super) fn put(&mut self, shelved: Shelved) {
-        self.segments.insert(shelved.name.to_string(), shelved);
+    pub(super) fn put(&mut self, segment: SegmentMeta) {
+        self.segments.insert(segment.name.to_string(), segment);
     }
 
     pub(super) fn retire(&mut self, names: &[SegmentName], is_removed: bool) {
@@ -148,15 +155,15 @@ impl State {
         }
     }
 
-    pub(super) fn current(&self) -> Vec<Shelved> {
-        let names = self.segments.values().map(|shelved| shelved.name).collect();
+    pub(super) fn current(&self) -> Vec<SegmentMeta> {
+        let names = self.segments.values().map(|segment| segment.name).collect();
         let (current, _) = current_and_covered(names);
         current.iter().filter_map(|name| self.segments.get(&name.to_string()).copied()).collect()
     }
 }
 
 /// Gives a file that was found damaged twice the name of one; false where that fails.
-pub(crate) fn set_file_aside(folder: &Path, file_name: &str, damaged_file_name: &str) -> bool {
+pub(crate) fn quarantine_file(folder: &Path, file_name: &str, damaged_file_name: &str) -> bool {
     let renamed = fs::rename(folder.join(file_name), folder.join(damaged_file_name));
     match &renamed {
         Ok(()) => tracing::error!(segment = %file_name, "set aside: it was found damaged twice"),

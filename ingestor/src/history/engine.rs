@@ -13,7 +13,7 @@ use super::{
     stretch::{self, Stretches},
 };
 use crate::{
-    catalog::{Held, attach_empty},
+    catalog::{SegmentIndex, attach_empty},
     filter::AskedPatterns,
     segment::{Fault, SegmentName, attach_segment, detach_statement, open_engine},
 };
@@ -49,10 +49,10 @@ impl Engine {
     }
 
     /// Attaches a segment and looks at what it holds. On a fault nothing stays attached.
-    pub(super) fn attach(&self, folder: &Path, name: SegmentName) -> Result<Held, Fault> {
+    pub(super) fn attach(&self, folder: &Path, name: SegmentName) -> Result<SegmentIndex, Fault> {
         let first = self.first.lock();
         attach_segment(&first, folder, &name)?;
-        Held::look(&first, name).map_err(|error| {
+        SegmentIndex::load(&first, name).map_err(|error| {
             let _ = first.execute_batch(&detach_statement(&name.alias()));
             Fault::of(&error)
         })

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Resolution;
-use crate::catalog::Held;
+use crate::catalog::SegmentIndex;
 
 /// Since when the past is kept at which resolution; absent where nothing is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -20,17 +20,17 @@ pub struct Kept {
 
 /// By the broker's clock, in which segments follow each other, whatever the clocks of hosts say; only the last moment is
 /// by theirs.
-pub(super) fn kept(segments: &[Arc<Held>]) -> Kept {
-    let mut in_order: Vec<&Held> = segments.iter().map(Arc::as_ref).collect();
-    in_order.sort_unstable_by_key(|held| held.name.first_stored_s);
+pub(super) fn kept(segments: &[Arc<SegmentIndex>]) -> Kept {
+    let mut in_order: Vec<&SegmentIndex> = segments.iter().map(Arc::as_ref).collect();
+    in_order.sort_unstable_by_key(|segment| segment.name.first_stored_s);
     let since = |resolution: Resolution| {
-        let finer = in_order.iter().rev().take_while(|held| held.resolution() <= resolution);
-        finer.last().map(|held| held.name.first_stored_s.saturating_mul(1_000_000))
+        let finer = in_order.iter().rev().take_while(|segment| segment.resolution() <= resolution);
+        finer.last().map(|segment| segment.name.first_stored_s.saturating_mul(1_000_000))
     };
     Kept {
         samples_from_us: since(Resolution::Samples),
         minutes_from_us: since(Resolution::Minutes),
         hours_from_us: since(Resolution::Hours),
-        last_us: in_order.iter().flat_map(|held| held.ranges()).map(|(_, range)| range.last_us).max(),
+        last_us: in_order.iter().flat_map(|segment| segment.ranges()).map(|(_, range)| range.last_us).max(),
     }
 }

@@ -12,7 +12,7 @@ use super::{
     reading::{Reading, coarsest},
 };
 use crate::{
-    catalog::Held,
+    catalog::SegmentIndex,
     fields::{columns, facts, read},
 };
 
@@ -33,7 +33,7 @@ pub struct ProcessLife {
 
 /// Which processes are asked for, as parts of `lives.sql`.
 struct Lives<'a> {
-    segments: Vec<&'a Held>,
+    segments: Vec<&'a SegmentIndex>,
     which: &'static str,
     only: &'static str,
     order: String,
@@ -106,8 +106,8 @@ impl History {
     }
 }
 
-fn of_host<'a>(reading: &Reading<'a>, host: &HostName) -> Vec<&'a Held> {
-    reading.segments().filter(|held| held.range(host).is_some()).collect()
+fn of_host<'a>(reading: &Reading<'a>, host: &HostName) -> Vec<&'a SegmentIndex> {
+    reading.segments().filter(|segment| segment.range(host).is_some()).collect()
 }
 
 impl Lives<'_> {
@@ -124,7 +124,7 @@ impl Lives<'_> {
         let total = rows.first().map_or(0, |(total, _)| *total);
         let mut items: Vec<ProcessLife> = rows.into_iter().filter_map(|(_, life)| life).collect();
         for life in &mut items {
-            let ranges = self.segments.iter().filter_map(|held| held.range(&life.identity.host));
+            let ranges = self.segments.iter().filter_map(|segment| segment.range(&life.identity.host));
             life.has_exited = ranges.map(|range| range.last_us).any(|last_us| last_us > life.last_seen_us);
         }
         Ok(Listing { items, total, resolution: coarsest(&self.segments) })

@@ -13,6 +13,7 @@ mod identity;
 mod kept;
 mod listing;
 mod lives;
+mod missing;
 mod moment;
 mod moments;
 mod nearest;
@@ -22,7 +23,6 @@ mod refresh;
 mod scope;
 mod search;
 mod series;
-mod set_aside;
 mod silence;
 mod stretch;
 mod top;
@@ -40,19 +40,18 @@ pub use identity::Identity;
 pub use kept::Kept;
 pub use listing::Listing;
 pub use lives::ProcessLife;
+pub use missing::MissingSegment;
 pub use moment::{AtMoment, NoSnapshot, PastSnapshot};
 pub use peaks::CpuPeak;
-use refresh::Asides;
 pub use scope::{Hosts, Scope};
 pub use search::Found;
 pub use series::{
     Breakdown, BreakdownOf, Extent, HostMetrics, HostPoint, Layer, ProcessMetrics, ProcessPoint,
 };
-pub use set_aside::SetAside;
 pub use top::{TopBy, TopGroup, TopQuery, TopRow};
 
 use crate::{
-    catalog::{Held, LeftOut, attach_sql, last_us},
+    catalog::{SegmentIndex, SkippedFile, UnreadableSegments, attach_sql, last_us},
     filter::Stopped,
     segment::{FolderError, SegmentName, open_engine},
 };
@@ -82,7 +81,7 @@ pub enum HistoryError {
 pub struct History {
     folder: PathBuf,
     state: Arc<RwLock<Arc<State>>>,
-    /// Held by whoever makes another state.
+    /// SegmentIndex by whoever makes another state.
     changing: Arc<Mutex<()>>,
     scope: Arc<Scope>,
 }
@@ -92,13 +91,13 @@ pub struct History {
 struct State {
     engine: Arc<Engine>,
     /// Those that are attached, in the order of the stream.
-    segments: Vec<Arc<Held>>,
+    segments: Vec<Arc<SegmentIndex>>,
     /// Those that were found damaged twice, and have their place in the stream to themselves.
     damaged: Vec<SegmentName>,
     /// Those of a newer version, and what is no file.
-    left_out: Vec<LeftOut>,
+    skipped: Vec<SkippedFile>,
     /// Those that should be attached and cannot be read.
-    asides: Asides,
+    unreadable: UnreadableSegments,
 }
 
 impl History {
@@ -120,7 +119,7 @@ impl History {
 
     /// The segments that cannot be read, in the order of time. Every page and answer about the past says so when there
     /// are any.
-    pub fn set_aside(&self) -> Vec<SetAside> {
+    pub fn missing_segments(&self) -> Vec<MissingSegment> {
         let mut all: Vec<_> = self.state().missing().collect();
         all.sort_unstable_by_key(|segment| segment.span.from_us);
         all
@@ -132,7 +131,7 @@ impl History {
     /// # Errors
     /// When a segment is gone since, or DuckDB cannot start.
     pub fn database(&self) -> Result<Connection, HistoryError> {
-        let names: Vec<_> = self.state().segments.iter().map(|held| held.name).collect();
+        let names: Vec<_> = self.state().segments.iter().map(|segment| segment.name).collect();
         let connection = open_engine(MEMORY_MIB, 1, Some(&std::env::temp_dir()))?;
         connection.execute_batch(&attach_sql(&self.folder, &names))?;
         Ok(connection)

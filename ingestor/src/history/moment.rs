@@ -132,7 +132,7 @@ fn locate<'a>(
     }
     // The host was not silent, but of this time its process table is not kept.
     let next = reading.next(host, at_us, Which::WithTable)?;
-    Ok(Err(match (sample.held.resolution(), table) {
+    Ok(Err(match (sample.segment.resolution(), table) {
         (Resolution::Samples | Resolution::Minutes, Some(table)) => silence(table.captured_us, next),
         _ => NoSnapshot::OnlyHours { after_us: next },
     }))
@@ -147,7 +147,7 @@ fn silence(before_us: i64, next_us: Option<i64>) -> NoSnapshot {
 
 /// Whether a snapshot is so near before a moment that the host was then as it says.
 fn says_how_it_was(place: Place<'_>, at_us: i64) -> bool {
-    is_up(place, at_us, place.held.resolution().spacing())
+    is_up(place, at_us, place.segment.resolution().spacing())
 }
 
 fn is_up(place: Place<'_>, at_us: i64, spacing: Spacing) -> bool {
@@ -162,14 +162,14 @@ fn past_snapshot(
 ) -> Result<PastSnapshot, HistoryError> {
     let earlier = reading.latest(host, place.captured_us.saturating_sub(1), Which::WithTable)?;
     let later_us = reading.next(host, place.captured_us, Which::WithTable)?;
-    let same = earlier.filter(|earlier| std::ptr::eq(earlier.held, place.held));
+    let same = earlier.filter(|earlier| std::ptr::eq(earlier.segment, place.segment));
     let first_us = same.map_or(place.captured_us, |earlier| earlier.captured_us);
-    let stretch = reading.stretch(place.held, host, first_us, place.captured_us)?;
+    let stretch = reading.stretch(place.segment, host, first_us, place.captured_us)?;
     let snapshot = stretch.snapshot(place.captured_us).ok_or(duckdb::Error::QueryReturnedNoRows)?;
     let previous = match (same, earlier) {
         (Some(earlier), _) => stretch.snapshot(earlier.captured_us),
-        (None, Some(Place { held, captured_us, .. })) => {
-            reading.stretch(held, host, captured_us, captured_us)?.snapshot(captured_us)
+        (None, Some(Place { segment, captured_us, .. })) => {
+            reading.stretch(segment, host, captured_us, captured_us)?.snapshot(captured_us)
         }
         (None, None) => None,
     };
@@ -177,6 +177,6 @@ fn past_snapshot(
         pair: SnapshotPair::new(host.clone(), Arc::new(snapshot), previous.map(Arc::new)),
         earlier_us: earlier.map(|earlier| earlier.captured_us),
         later_us,
-        resolution: place.held.resolution(),
+        resolution: place.segment.resolution(),
     })
 }

@@ -9,7 +9,7 @@ use super::{
     moments::{Moments, Which},
     reading::Reading,
 };
-use crate::catalog::{Held, HostRange};
+use crate::catalog::{HostRange, SegmentIndex};
 
 /// Where a snapshot is.
 #[derive(Debug, Clone, Copy)]
@@ -19,30 +19,34 @@ pub(super) struct Place<'a> {
     /// The time to the next, in ms, as it was set then.
     pub(super) interval_ms: u32,
     /// The segment that holds it.
-    pub(super) held: &'a Held,
+    pub(super) segment: &'a SegmentIndex,
 }
 
-fn range(which: Which, held: &Held, host: &HostName) -> Option<HostRange> {
+fn range(which: Which, segment: &SegmentIndex, host: &HostName) -> Option<HostRange> {
     match which {
-        Which::Any => held.range(host),
-        Which::WithTable => held.tables(host),
+        Which::Any => segment.range(host),
+        Which::WithTable => segment.tables(host),
     }
 }
 
 impl<'a> Reading<'a> {
     /// When `host` was sampled, as a segment has it; nothing where the host is not in the scope.
-    pub(super) fn moments(&self, held: &Held, host: &HostName) -> Result<Arc<Moments>, HistoryError> {
+    pub(super) fn moments(
+        &self,
+        segment: &SegmentIndex,
+        host: &HostName,
+    ) -> Result<Arc<Moments>, HistoryError> {
         // What stays in memory is for every scope.
         if !self.scope.sees(host) {
             return Ok(Arc::default());
         }
-        let (moments, key) = (&self.state.engine.moments, (held.name, host.clone()));
+        let (moments, key) = (&self.state.engine.moments, (segment.name, host.clone()));
         if let Some(known) = moments.get(&key) {
             return Ok(known);
         }
         Ok(moments.insert(
             key,
-            Moments::read(self.connection, &self.relation_of_host("host_sample", held, host), host)?,
+            Moments::read(self.connection, &self.relation_of_host("host_sample", segment, host), host)?,
         ))
     }
 
@@ -54,20 +58,20 @@ impl<'a> Reading<'a> {
         which: Which,
     ) -> Result<Option<Place<'a>>, HistoryError> {
         let mut best: Option<Place<'a>> = None;
-        for held in self.segments() {
-            let Some(range) = range(which, held, host).filter(|range| range.first_us <= at_us) else {
+        for segment in self.segments() {
+            let Some(range) = range(which, segment, host).filter(|range| range.first_us <= at_us) else {
                 continue;
             };
             let (captured_us, interval_ms) = if range.last_us <= at_us {
                 (range.last_us, range.interval_ms)
             } else {
-                let moments = self.moments(held, host)?;
+                let moments = self.moments(segment, host)?;
                 let Some(latest) = moments.latest(at_us, which) else { continue };
                 (latest.captured_us, latest.interval_ms)
             };
             // Of two at the same time, the one that was stored later.
             if best.is_none_or(|best| captured_us >= best.captured_us) {
-                best = Some(Place { captured_us, interval_ms, held });
+                best = Some(Place { captured_us, interval_ms, segment });
             }
         }
         Ok(best)
@@ -81,14 +85,14 @@ impl<'a> Reading<'a> {
         which: Which,
     ) -> Result<Option<i64>, HistoryError> {
         let mut best: Option<i64> = None;
-        for held in self.segments() {
-            let Some(range) = range(which, held, host).filter(|range| range.last_us > at_us) else {
+        for segment in self.segments() {
+            let Some(range) = range(which, segment, host).filter(|range| range.last_us > at_us) else {
                 continue;
             };
             let captured_us = if range.first_us > at_us {
                 range.first_us
             } else {
-                let moments = self.moments(held, host)?;
+                let moments = self.moments(segment, host)?;
                 let Some(next) = moments.next(at_us, which) else { continue };
                 next.captured_us
             };

@@ -8,7 +8,7 @@ use fleetps_nats::HostName;
 
 use super::{History, HistoryError, Hosts, Resolution, Scope, Span, State};
 use crate::{
-    catalog::{Held, Rows, last_us, relation},
+    catalog::{Rows, SegmentIndex, last_us, relation},
     segment::SegmentName,
 };
 
@@ -27,13 +27,13 @@ pub(crate) struct Reading<'a> {
 
 impl<'a> Reading<'a> {
     /// Every segment, in the order of the stream.
-    pub(crate) fn segments(&self) -> impl Iterator<Item = &'a Held> + use<'a> {
+    pub(crate) fn segments(&self) -> impl Iterator<Item = &'a SegmentIndex> + use<'a> {
         self.state.segments.iter().map(Arc::as_ref)
     }
 
-    /// The segments with snapshots of `host`, or of any host, from around `span` ([`Held::overlaps`]).
-    pub(crate) fn overlapping(&self, host: Option<&HostName>, span: Span) -> Vec<&'a Held> {
-        self.segments().filter(|held| held.overlaps(host, span)).collect()
+    /// The segments with snapshots of `host`, or of any host, from around `span` ([`SegmentIndex::overlaps`]).
+    pub(crate) fn overlapping(&self, host: Option<&HostName>, span: Span) -> Vec<&'a SegmentIndex> {
+        self.segments().filter(|segment| segment.overlaps(host, span)).collect()
     }
 
     /// When the last snapshot of `host` that is in a segment was captured.
@@ -43,28 +43,28 @@ impl<'a> Reading<'a> {
 
     /// The rows of a table of hosts in these segments that are in the scope, as something to select from. Without segments
     /// it has no rows.
-    pub(crate) fn relation(&self, table: &str, segments: &[&Held]) -> String {
+    pub(crate) fn relation(&self, table: &str, segments: &[&SegmentIndex]) -> String {
         self.rows(Rows::Of(table), segments)
     }
 
     /// The same of one segment, for a query that asks for one host, which is in the scope.
-    pub(super) fn relation_of_host(&self, table: &str, held: &Held, host: &HostName) -> String {
-        self.touched.borrow_mut().push(held.name);
+    pub(super) fn relation_of_host(&self, table: &str, segment: &SegmentIndex, host: &HostName) -> String {
+        self.touched.borrow_mut().push(segment.name);
         let command_lines = if self.scope.sees_command_lines(host) { Hosts::All } else { Hosts::none() };
-        Scope::new(Hosts::All, command_lines).rows(table, relation(Rows::Of(table), [&held.name]))
+        Scope::new(Hosts::All, command_lines).rows(table, relation(Rows::Of(table), [&segment.name]))
     }
 
     /// The same of some rows of a table.
-    pub(crate) fn rows(&self, rows: Rows<'_>, segments: &[&Held]) -> String {
-        let names = segments.iter().map(|held| &held.name);
+    pub(crate) fn rows(&self, rows: Rows<'_>, segments: &[&SegmentIndex]) -> String {
+        let names = segments.iter().map(|segment| &segment.name);
         self.touched.borrow_mut().extend(names.clone());
         self.scope.rows(rows.table(), relation(rows, names))
     }
 }
 
 /// The coarsest of what segments keep; every sample where there are none.
-pub(crate) fn coarsest(segments: &[&Held]) -> Resolution {
-    segments.iter().map(|held| held.resolution()).max().unwrap_or(Resolution::Samples)
+pub(crate) fn coarsest(segments: &[&SegmentIndex]) -> Resolution {
+    segments.iter().map(|segment| segment.resolution()).max().unwrap_or(Resolution::Samples)
 }
 
 impl History {

@@ -1,17 +1,12 @@
 //! Keeps the attached segments those of the folder, without those that cannot be read.
 
-use std::{
-    collections::HashMap,
-    path::Path,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{collections::HashMap, path::Path, sync::Arc, time::Instant};
 
 use parking_lot::RwLock;
 
-use super::{History, HistoryError, Scope, SetAside, State, engine::Engine};
+use super::{History, HistoryError, MissingSegment, Scope, State, engine::Engine};
 use crate::{
-    catalog::{Catalog, Held},
+    catalog::{SegmentFolder, SegmentIndex, UnreadableSegments, read_again},
     segment::{Fault, FolderError, RowCounts, SegmentName, verify_segment},
 };
 
@@ -25,52 +20,25 @@ const HARMLESS: [&str; 6] = [
     "Parser Error",
 ];
 
-/// The first wait before an unreadable segment is tried again; it doubles. A lock is often gone after a moment.
-const FIRST_RETRY: Duration = Duration::from_secs(1);
-/// The longest wait: what can be read again is back within this.
-const MAX_RETRY: Duration = Duration::from_secs(60);
-
 /// Why a segment is missing that has the name of a damaged one.
 const FOUND_BEFORE: &str = "the ingestor found it damaged twice and set it aside";
 
-/// A segment that should be attached and cannot be read.
-#[derive(Debug, Clone)]
-pub(super) struct Aside {
-    fault: Fault,
-    retry_at: Instant,
-    delay: Duration,
-}
+/// What is logged of a segment that cannot be read.
+const LEFT_OUT: &str = "left out of answers";
 
-/// Those segments.
-pub(super) type Asides = HashMap<SegmentName, Aside>;
-
-fn put_aside(asides: &mut Asides, name: SegmentName, fault: Fault) {
-    let before = asides.remove(&name);
-    if before.as_ref().is_none_or(|before| before.fault != fault) {
-        tracing::error!(segment = %name, "left out of answers: {fault}");
-    }
-    let delay = before.map_or(FIRST_RETRY, |before| (before.delay * 2).min(MAX_RETRY));
-    asides.insert(name, Aside { fault, retry_at: Instant::now() + delay, delay });
-}
-
-/// Looks again at those for which it is time. What is readable again, or gone, is none of them any more.
-fn retry(asides: &mut Asides, folder: &Path) {
-    let now = Instant::now();
-    let due = asides.iter().filter(|(_, aside)| aside.retry_at <= now);
-    let due: Vec<SegmentName> = due.map(|(name, _)| *name).collect();
-    for name in due {
-        // Its beginning may be whole, and what could not be read lie behind it.
-        let read = RowCounts::of(folder).read(&name).and_then(|_| verify_segment(folder, &name));
-        match read {
-            Ok(()) | Err(Fault::Gone) => drop(asides.remove(&name)),
-            Err(fault) => put_aside(asides, name, fault),
+/// Tries those again whose time has come, and forgets those that can be read or are gone.
+fn retry(unreadable: &mut UnreadableSegments, folder: &Path) {
+    for segment in unreadable.due(Instant::now()) {
+        match read_again(folder, &segment.name) {
+            Ok(()) | Err(Fault::Gone) => unreadable.remove(&segment.name),
+            Err(fault) => unreadable.add(LEFT_OUT, segment.name, fault),
         }
     }
 }
 
 impl History {
     /// Attaches every current segment in `folder`, read-only. Those that cannot be read are left out, and named by
-    /// [`History::set_aside`].
+    /// [`History::missing_segments`].
     ///
     /// # Errors
     /// When the folder cannot be listed, or DuckDB cannot start.
@@ -96,9 +64,9 @@ impl History {
     /// The same for the holder of the lock.
     fn refresh_alone(&self) -> Result<(), HistoryError> {
         let before = self.state();
-        let mut asides = before.asides.clone();
-        retry(&mut asides, &self.folder);
-        let after = before.with(&self.folder, asides)?;
+        let mut unreadable = before.unreadable.clone();
+        retry(&mut unreadable, &self.folder);
+        let after = before.with(&self.folder, unreadable)?;
         if !after.is_like(&before) {
             self.replace(after);
         }
@@ -108,9 +76,10 @@ impl History {
     /// Makes `after` what questions are asked of from now on.
     fn replace(&self, after: State) {
         let before = self.state();
-        let is_kept = |held: &Arc<Held>| after.segments.iter().any(|other| Arc::ptr_eq(held, other));
+        let is_kept =
+            |segment: &Arc<SegmentIndex>| after.segments.iter().any(|other| Arc::ptr_eq(segment, other));
         let gone: Vec<SegmentName> =
-            before.segments.iter().filter(|held| !is_kept(held)).map(|held| held.name).collect();
+            before.segments.iter().filter(|segment| !is_kept(segment)).map(|segment| segment.name).collect();
         let is_same_engine = Arc::ptr_eq(&before.engine, &after.engine);
         // New questions must not name them any more when they are detached.
         *self.state.write() = Arc::new(after);
@@ -139,18 +108,18 @@ impl History {
         }
         touched.sort_unstable_by_key(ToString::to_string);
         touched.dedup();
-        let mut asides = state.asides.clone();
+        let mut unreadable = state.unreadable.clone();
         for name in touched {
             if let Err(fault) = verify_segment(&self.folder, &name) {
-                put_aside(&mut asides, name, fault);
+                unreadable.add(LEFT_OUT, name, fault);
             }
         }
         let is_unusable = said.contains("invalidated");
-        if asides.len() == state.asides.len() && !is_unusable {
+        if unreadable.len() == state.unreadable.len() && !is_unusable {
             return Ok(false);
         }
         let fresh = if is_unusable { state.with_new_engine()? } else { State::clone(&state) };
-        self.replace(fresh.with(&self.folder, asides)?);
+        self.replace(fresh.with(&self.folder, unreadable)?);
         Ok(true)
     }
 }
@@ -163,8 +132,8 @@ fn is_readable(folder: &Path, name: &SegmentName) -> bool {
 impl State {
     fn new() -> Result<Self, HistoryError> {
         let engine = Arc::new(Engine::start()?);
-        let (segments, damaged, left_out) = (Vec::new(), Vec::new(), Vec::new());
-        Ok(Self { engine, segments, damaged, left_out, asides: Asides::new() })
+        let (segments, damaged, skipped) = (Vec::new(), Vec::new(), Vec::new());
+        Ok(Self { engine, segments, damaged, skipped, unreadable: UnreadableSegments::default() })
     }
 
     fn with_new_engine(&self) -> Result<Self, HistoryError> {
@@ -173,34 +142,31 @@ impl State {
 
     /// Whether both have the same segments, and miss the same for the same reasons and until the same times.
     fn is_like(&self, other: &Self) -> bool {
-        let same = |one: &Arc<Held>, other: &Arc<Held>| Arc::ptr_eq(one, other);
+        let same = |one: &Arc<SegmentIndex>, other: &Arc<SegmentIndex>| Arc::ptr_eq(one, other);
         self.segments.len() == other.segments.len()
             && self.segments.iter().zip(&other.segments).all(|(one, other)| same(one, other))
-            && (&self.damaged, &self.left_out) == (&other.damaged, &other.left_out)
-            && self.asides.len() == other.asides.len()
-            && self.asides.iter().all(|(name, aside)| {
-                other.asides.get(name).is_some_and(|other| other.retry_at == aside.retry_at)
-            })
+            && (&self.damaged, &self.skipped) == (&other.damaged, &other.skipped)
+            && self.unreadable == other.unreadable
     }
 
-    /// What is in the folder now, without `asides`: attaches what is new, and forgets what is gone.
-    fn with(&self, folder: &Path, mut asides: Asides) -> Result<Self, HistoryError> {
+    /// What is in the folder now, without `unreadable`: attaches what is new, and forgets what is gone.
+    fn with(&self, folder: &Path, mut unreadable: UnreadableSegments) -> Result<Self, HistoryError> {
         let (mut engine, mut is_new_engine) = (Arc::clone(&self.engine), false);
         let mut attached: HashMap<_, _> =
-            self.segments.iter().map(|held| (held.name, Arc::clone(held))).collect();
+            self.segments.iter().map(|segment| (segment.name, Arc::clone(segment))).collect();
         loop {
-            let catalog = Catalog::scan_without(folder, |name| asides.contains_key(name))?;
+            let listed = SegmentFolder::scan_without(folder, |name| unreadable.has(name))?;
             let (mut segments, mut is_whole) = (Vec::new(), true);
-            for segment in &catalog.current {
+            for segment in &listed.current {
                 let name = segment.name;
                 match attached
                     .get(&name)
                     .map(Arc::clone)
                     .map_or_else(|| engine.attach(folder, name).map(Arc::new), Ok)
                 {
-                    Ok(held) => {
-                        attached.insert(name, Arc::clone(&held));
-                        segments.push(held);
+                    Ok(segment) => {
+                        attached.insert(name, Arc::clone(&segment));
+                        segments.push(segment);
                     }
                     // It was removed since the folder was listed; what replaces it will be listed next time.
                     Err(Fault::Gone) => {}
@@ -212,27 +178,30 @@ impl State {
                         break;
                     }
                     Err(fault) => {
-                        put_aside(&mut asides, name, fault);
+                        unreadable.add(LEFT_OUT, name, fault);
                         is_whole = false;
                     }
                 }
             }
             // What an unreadable one was merged from may have to take its place.
             if is_whole {
-                let Catalog { damaged, left_out, .. } = catalog;
-                return Ok(Self { engine, segments, damaged, left_out, asides });
+                let SegmentFolder { damaged, skipped, .. } = listed;
+                return Ok(Self { engine, segments, damaged, skipped, unreadable });
             }
         }
     }
 
     /// The segments whose content is missing.
-    pub(super) fn missing(&self) -> impl Iterator<Item = SetAside> {
-        let asides = self.asides.iter().map(|(name, aside)| SetAside::of(name, aside.fault.to_string()));
-        let left_out = self.left_out.iter().map(|file| SetAside {
+    pub(super) fn missing(&self) -> impl Iterator<Item = MissingSegment> {
+        let unreadable = self
+            .unreadable
+            .iter()
+            .map(|segment| MissingSegment::of(&segment.name, segment.fault.to_string()));
+        let skipped = self.skipped.iter().map(|file| MissingSegment {
             segment: file.file_name.clone(),
-            ..SetAside::of(&file.name, file.fault.to_string())
+            ..MissingSegment::of(&file.name, file.fault.to_string())
         });
-        let damaged = self.damaged.iter().map(|name| SetAside::of(name, FOUND_BEFORE.to_owned()));
-        asides.chain(left_out).chain(damaged)
+        let damaged = self.damaged.iter().map(|name| MissingSegment::of(name, FOUND_BEFORE.to_owned()));
+        unreadable.chain(skipped).chain(damaged)
     }
 }

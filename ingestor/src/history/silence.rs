@@ -12,7 +12,7 @@ use super::{
     HistoryError, Resolution, Span,
     reading::{Reading, coarsest},
 };
-use crate::{catalog::Held, time::ceil_ms};
+use crate::{catalog::SegmentIndex, time::ceil_ms};
 
 /// A time without samples of a host in which it was not up.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,7 +47,7 @@ pub(super) fn silences(
     span: Span,
 ) -> Result<Vec<Silence>, HistoryError> {
     let segments = around(reading, host, span);
-    let known_to_us = reading.segments().flat_map(Held::ranges).map(|(_, range)| range.last_us).max();
+    let known_to_us = reading.segments().flat_map(SegmentIndex::ranges).map(|(_, range)| range.last_us).max();
     // Thinning leaves all samples of hosts, without their processes; rolling up leaves one a minute.
     let spacing = match coarsest(&segments) {
         Resolution::Samples | Resolution::Minutes => Spacing::EverySample,
@@ -55,8 +55,8 @@ pub(super) fn silences(
     };
     let Some(host) = host else { return of_all(reading, &segments, span, known_to_us, spacing) };
     let mut moments = Vec::new();
-    for held in segments {
-        moments.extend_from_slice(reading.moments(held, host)?.all());
+    for segment in segments {
+        moments.extend_from_slice(reading.moments(segment, host)?.all());
     }
     moments.sort_by_key(|moment| moment.captured_us);
     let nexts = moments.iter().skip(1).map(Some).chain([None]);
@@ -95,7 +95,7 @@ fn is_silence(length_us: i64, interval_ms: u32, spacing: Spacing) -> bool {
 /// The same for all hosts, in one query: there may be too many for what is kept of each in memory.
 fn of_all(
     reading: &Reading<'_>,
-    segments: &[&Held],
+    segments: &[&SegmentIndex],
     span: Span,
     known_to_us: Option<i64>,
     spacing: Spacing,
@@ -128,17 +128,21 @@ pub(super) fn of_host(host: Option<&HostName>) -> &'static str {
 
 /// The segments with samples of `host`, or of any, from within `span`, and for each host that with its last sample before
 /// and that with its first one after.
-pub(super) fn around<'a>(reading: &Reading<'a>, host: Option<&HostName>, span: Span) -> Vec<&'a Held> {
-    let segments: Vec<&Held> = reading.segments().collect();
+pub(super) fn around<'a>(
+    reading: &Reading<'a>,
+    host: Option<&HostName>,
+    span: Span,
+) -> Vec<&'a SegmentIndex> {
+    let segments: Vec<&SegmentIndex> = reading.segments().collect();
     let hosts: BTreeSet<&HostName> = match host {
         Some(host) => [host].into(),
-        None => segments.iter().flat_map(|held| held.ranges()).map(|(host, _)| host).collect(),
+        None => segments.iter().flat_map(|segment| segment.ranges()).map(|(host, _)| host).collect(),
     };
     let mut wanted = BTreeSet::new();
     for host in hosts {
         let of_host = || {
             let places = segments.iter().enumerate();
-            places.filter_map(|(place, held)| Some((place, held.range(host)?)))
+            places.filter_map(|(place, segment)| Some((place, segment.range(host)?)))
         };
         let overlapping =
             || of_host().filter(|(_, range)| range.first_us < span.to_us && range.last_us >= span.from_us);

@@ -9,7 +9,7 @@ use super::{
     silence::of_host,
 };
 use crate::{
-    catalog::{Held, Rows},
+    catalog::{Rows, SegmentIndex},
     time::at,
 };
 
@@ -117,15 +117,17 @@ fn top(reading: &Reading<'_>, query: &TopQuery) -> Result<Listing<TopRow>, Histo
     Ok(Listing { items, total, resolution: coarsest(&segments) })
 }
 
-fn sql(reading: &Reading<'_>, query: &TopQuery, segments: &[&Held]) -> String {
+fn sql(reading: &Reading<'_>, query: &TopQuery, segments: &[&SegmentIndex]) -> String {
     let (host, inside) = (query.host.as_ref(), query.span.hours_inside());
-    let (rolled_up, finer): (Vec<&Held>, Vec<&Held>) =
-        segments.iter().partition(|held| held.resolution() == Resolution::Hours);
-    let (summed, sampled): (Vec<&Held>, Vec<&Held>) =
-        finer.iter().partition(|held| held.has_hours() && inside.length_us() > 0);
+    let (rolled_up, finer): (Vec<&SegmentIndex>, Vec<&SegmentIndex>) =
+        segments.iter().partition(|segment| segment.resolution() == Resolution::Hours);
+    let (summed, sampled): (Vec<&SegmentIndex>, Vec<&SegmentIndex>) =
+        finer.iter().partition(|segment| segment.has_hours() && inside.length_us() > 0);
     let edges = [Span { to_us: inside.from_us, ..query.span }, Span { from_us: inside.to_us, ..query.span }];
-    let at_edge = |held: &&Held| edges.iter().any(|edge| edge.length_us() > 0 && held.overlaps(host, *edge));
-    let edge: Vec<&Held> = summed.iter().copied().filter(at_edge).collect();
+    let at_edge = |segment: &&SegmentIndex| {
+        edges.iter().any(|edge| edge.length_us() > 0 && segment.overlaps(host, *edge))
+    };
+    let edge: Vec<&SegmentIndex> = summed.iter().copied().filter(at_edge).collect();
     // Only processes by themselves have an identity.
     let (key, is_alone) = match query.group {
         TopGroup::Process => ("latest.name", "true"),

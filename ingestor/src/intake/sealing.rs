@@ -6,7 +6,7 @@ use fleetps_nats::{disk::Disk, units::format_bytes, with_causes};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    catalog::Shelf,
+    catalog::SegmentCatalog,
     segment::{SegmentRows, seal},
     status::Progress,
 };
@@ -22,13 +22,13 @@ const STEP: Duration = Duration::from_millis(100);
 /// stream, and the next start reads it again.
 pub(crate) fn seal_all(
     segments: &Receiver<SegmentRows>,
-    shelf: &Shelf,
+    catalog: &SegmentCatalog,
     progress: &Progress,
     cancel: &CancellationToken,
 ) {
     while let Ok(mut rows) = segments.recv() {
         let mut delay = FIRST_RETRY_DELAY;
-        while let Err(text) = try_to_seal(&mut rows, shelf, progress) {
+        while let Err(text) = try_to_seal(&mut rows, catalog, progress) {
             tracing::error!("{text}; trying again in {delay:?}");
             progress.set_write_error(Some(text));
             if !wait(delay, cancel) {
@@ -41,28 +41,28 @@ pub(crate) fn seal_all(
 }
 
 /// Seals, unless what is left of the disk is the broker's: a full disk harms that more, and it keeps what is not sealed.
-fn try_to_seal(rows: &mut SegmentRows, shelf: &Shelf, progress: &Progress) -> Result<(), String> {
-    if let Some(disk) = Disk::of(shelf.folder()).filter(Disk::is_at_its_reserve) {
+fn try_to_seal(rows: &mut SegmentRows, catalog: &SegmentCatalog, progress: &Progress) -> Result<(), String> {
+    if let Some(disk) = Disk::of(catalog.folder()).filter(Disk::is_at_its_reserve) {
         return Err(format!(
             "the history cannot be written: the disk of {} has only {} left, which is kept for the broker; is there space \
              to be freed? If not, lower max_history_bytes",
-            shelf.folder().display(),
+            catalog.folder().display(),
             format_bytes(disk.free_bytes)
         ));
     }
-    seal_one(rows, shelf, progress).map_err(|error| with_causes(&error))
+    seal_one(rows, catalog, progress).map_err(|error| with_causes(&error))
 }
 
 fn seal_one(
     rows: &mut SegmentRows,
-    shelf: &Shelf,
+    catalog: &SegmentCatalog,
     progress: &Progress,
 ) -> Result<(), crate::segment::SealError> {
-    let name = seal(shelf.folder(), rows)?;
+    let name = seal(catalog.folder(), rows)?;
     progress.set_sealed(name.last_sequence, rows.snapshot_count() as u64);
     tracing::debug!(segment = %name, rows = rows.len(), "sealed a segment");
     // The segment is safe; when this fails, upkeep does it again.
-    if let Err(error) = shelf.add(name, rows.len() as u64) {
+    if let Err(error) = catalog.add(name, rows.len() as u64) {
         tracing::warn!("{}", with_causes(&error));
     }
     Ok(())

@@ -15,7 +15,7 @@ use super::{
     seen,
 };
 use crate::{
-    catalog::{Catalog, attach_sql},
+    catalog::{SegmentFolder, attach_sql},
     history::Scope,
     segment::{Fault, FolderError, SegmentName, attach_segment, quote_text},
 };
@@ -130,9 +130,9 @@ fn attach(connection: &Connection, folder: &Path) -> Result<(Vec<SegmentName>, V
     let (mut readable, mut unread) = (BTreeMap::new(), BTreeSet::new());
     loop {
         let is_unread = |name: &SegmentName| unread.contains(&name.to_string());
-        let catalog = Catalog::scan_without(folder, is_unread)?;
+        let listed = SegmentFolder::scan_without(folder, is_unread)?;
         let before = unread.len();
-        for segment in catalog.current.iter().rev() {
+        for segment in listed.current.iter().rev() {
             let file_name = segment.name.to_string();
             if readable.contains_key(&file_name) {
                 continue;
@@ -145,11 +145,11 @@ fn attach(connection: &Connection, folder: &Path) -> Result<(Vec<SegmentName>, V
             }
         }
         if unread.len() == before {
-            let damaged = catalog.damaged.iter().map(SegmentName::to_string);
-            let left_out = catalog.left_out.into_iter().map(|file| file.file_name);
-            let current = catalog.current.iter().map(|segment| segment.name.to_string());
+            let damaged = listed.damaged.iter().map(SegmentName::to_string);
+            let skipped = listed.skipped.into_iter().map(|file| file.file_name);
+            let current = listed.current.iter().map(|segment| segment.name.to_string());
             let readable = current.filter_map(|file_name| readable.get(&file_name).copied()).collect();
-            return Ok((readable, damaged.chain(left_out).chain(unread).collect()));
+            return Ok((readable, damaged.chain(skipped).chain(unread).collect()));
         }
     }
 }

@@ -7,7 +7,7 @@ use std::{
 
 use super::plan::{Form, Plan};
 use crate::{
-    catalog::Shelved,
+    catalog::SegmentMeta,
     segment::{Level, SegmentName},
 };
 
@@ -41,30 +41,30 @@ impl Failures {
     }
 
     /// Forgets the plans of segments that are no longer among `segments`, so also those that succeeded.
-    pub(super) fn forget_gone(&mut self, segments: &[Shelved]) {
+    pub(super) fn forget_gone(&mut self, segments: &[SegmentMeta]) {
         self.0.retain(|_, failure| {
             failure.sources.iter().all(|source| segments.iter().any(|segment| segment.name == *source))
         });
     }
 
     /// `segments` without those whose merge failed and waits.
-    pub(super) fn mergeable(&self, segments: &[Shelved], now: Instant) -> Vec<Shelved> {
+    pub(super) fn mergeable(&self, segments: &[SegmentMeta], now: Instant) -> Vec<SegmentMeta> {
         self.without(segments, now, true)
     }
 
     /// `segments` without those that could not be thinned, which waits.
-    pub(super) fn thinnable(&self, segments: &[Shelved], now: Instant) -> Vec<Shelved> {
+    pub(super) fn thinnable(&self, segments: &[SegmentMeta], now: Instant) -> Vec<SegmentMeta> {
         self.without(segments, now, false)
     }
 
-    fn without(&self, segments: &[Shelved], now: Instant, is_merge: bool) -> Vec<Shelved> {
+    fn without(&self, segments: &[SegmentMeta], now: Instant, is_merge: bool) -> Vec<SegmentMeta> {
         let waiting: Vec<_> = self
             .0
             .values()
             .filter(|failure| failure.is_merge == is_merge && failure.retry_at > now)
             .collect();
         let is_free =
-            |segment: &&Shelved| !waiting.iter().any(|failure| failure.sources.contains(&segment.name));
+            |segment: &&SegmentMeta| !waiting.iter().any(|failure| failure.sources.contains(&segment.name));
         segments.iter().filter(is_free).copied().collect()
     }
 
@@ -82,7 +82,7 @@ mod tests {
     use super::*;
     use crate::segment::SCHEMA_VERSION;
 
-    fn shelved(first_sequence: u64) -> Shelved {
+    fn segment(first_sequence: u64) -> SegmentMeta {
         let name = SegmentName {
             level: Level::Hour,
             partition: 0,
@@ -92,12 +92,12 @@ mod tests {
             first_stored_s: 0,
             schema_version: SCHEMA_VERSION,
         };
-        Shelved { name, rows: 1, bytes: 1 }
+        SegmentMeta { name, rows: 1, bytes: 1 }
     }
 
     #[test]
     fn a_failing_plan_waits_longer_each_time_and_holds_up_no_other() {
-        let all = [shelved(1), shelved(2), shelved(3)];
+        let all = [segment(1), segment(2), segment(3)];
         let plan = Plan { level: Level::Day, sources: all[..2].to_vec() };
         let (mut failures, start) = (Failures::default(), Instant::now());
         let mut now = start;

@@ -38,7 +38,7 @@ use self::{
     shares::{Shares, Trim},
 };
 use crate::{
-    catalog::{Shelf, Shelved},
+    catalog::{SegmentCatalog, SegmentMeta},
     retention_clock::RetentionClock,
     segment::SegmentName,
     settings::IngestorSettings,
@@ -56,7 +56,7 @@ const NICENESS: i32 = 10;
 /// Keeps the folder tidy.
 pub(crate) struct Upkeep {
     pub(crate) settings: IngestorSettings,
-    pub(crate) shelf: Arc<Shelf>,
+    pub(crate) catalog: Arc<SegmentCatalog>,
     pub(crate) progress: Arc<Progress>,
     pub(crate) clock: Arc<RetentionClock>,
     pub(crate) interrupt: Arc<Interrupt>,
@@ -67,7 +67,7 @@ impl Upkeep {
     /// Works until it is cancelled.
     pub(crate) fn run(&self) {
         stand_back();
-        let (mut scrub, mut failures) = (Scrub::of(self.shelf.folder()), Failures::default());
+        let (mut scrub, mut failures) = (Scrub::of(self.catalog.folder()), Failures::default());
         let mut shares = Shares::default();
         while !self.cancel.is_cancelled() {
             let stepped = self.step(&mut scrub, &mut failures, &mut shares);
@@ -92,22 +92,22 @@ impl Upkeep {
         failures: &mut Failures,
         shares: &mut Shares,
     ) -> Result<bool, CompactionError> {
-        let looked = self.shelf.look_again(self.settings.quarantine_after);
-        self.progress.set_set_aside(self.shelf.set_aside());
+        let looked = self.catalog.look_again(self.settings.quarantine_after);
+        self.progress.set_set_aside(self.catalog.missing_files());
         looked?;
-        failures.forget_gone(&self.shelf.segments());
+        failures.forget_gone(&self.catalog.segments());
         self.progress.set_failed_merges(failures.reasons());
-        let warning = disk::warning(self.shelf.folder());
+        let warning = disk::warning(self.catalog.folder());
         self.progress.set_disk_warning(warning.map(|warning| warning.to_string()));
-        self.shelf.publish()?;
-        self.shelf.unlink_retired(self.settings.unlink_delay);
+        self.catalog.publish()?;
+        self.catalog.unlink_retired(self.settings.unlink_delay);
         let times = self.times(jiff::Timestamp::now().as_second());
-        let task = next_task(&self.shelf, (failures, shares), times, &self.settings);
+        let task = next_task(&self.catalog, (failures, shares), times, &self.settings);
         self.progress.set_beyond_share(shares.said());
         match task {
             Some(task) => self.perform(&task, failures).map(|()| true),
             // One at a time: what there is to do is looked for again after each.
-            None => Ok(scrub.step(&self.shelf, times.clock_s).map(|()| false)?),
+            None => Ok(scrub.step(&self.catalog, times.clock_s).map(|()| false)?),
         }
     }
 
@@ -121,7 +121,7 @@ impl Upkeep {
 
     /// Does a task. A plan that fails waits, unless one of its sources is at fault, which is then taken out of use.
     fn perform(&self, task: &Task, failures: &mut Failures) -> Result<(), CompactionError> {
-        let made = perform(&self.shelf, task, &self.interrupt);
+        let made = perform(&self.catalog, task, &self.interrupt);
         let (Err(error), false) = (&made, self.cancel.is_cancelled()) else { return made };
         let sources = match task {
             Task::Make(plan) => plan.sources.as_slice(),
@@ -130,7 +130,7 @@ impl Upkeep {
         };
         let mut are_whole = true;
         for source in sources {
-            are_whole &= scrub::is_whole(&self.shelf, &source.name)?;
+            are_whole &= scrub::is_whole(&self.catalog, &source.name)?;
         }
         match task {
             Task::Make(plan) if are_whole => {
@@ -176,19 +176,19 @@ struct Times {
 /// Room is made first: without it, nothing else can be done. Limits of size never wait for a clock.
 /// Plans that failed and wait are passed over.
 fn next_task(
-    shelf: &Shelf,
+    catalog: &SegmentCatalog,
     (failures, shares): (&Failures, &mut Shares),
     times: Times,
     settings: &IngestorSettings,
 ) -> Option<Task> {
-    let (segments, now) = (shelf.mergeable(), Instant::now());
+    let (segments, now) = (catalog.mergeable(), Instant::now());
     let (mergeable, thinnable) = (failures.mergeable(&segments, now), failures.thinnable(&segments, now));
     let expired = retention::expired(&segments, times.history_s, settings);
     if !expired.is_empty() {
         tracing::info!(segments = expired.len(), "removing segments that are too old");
         return Some(Task::Remove(expired));
     }
-    of_shares(shelf.folder(), &segments, &mergeable, settings, shares)
+    of_shares(catalog.folder(), &segments, &mergeable, settings, shares)
         .or_else(|| relief(&segments, &thinnable, settings))
         .or_else(|| {
             Some(Task::Make(plan::next_merge(&mergeable, times.clock_s, settings.merge_fresh_count)?))
@@ -199,8 +199,8 @@ fn next_task(
 /// What makes room at the cost of hosts that take more than their share.
 fn of_shares(
     folder: &Path,
-    segments: &[Shelved],
-    mergeable: &[Shelved],
+    segments: &[SegmentMeta],
+    mergeable: &[SegmentMeta],
     settings: &IngestorSettings,
     shares: &mut Shares,
 ) -> Option<Task> {
@@ -217,8 +217,8 @@ fn of_shares(
 }
 
 /// What makes room where `segments` take more than the limit, of those that are `thinnable`.
-fn relief(segments: &[Shelved], thinnable: &[Shelved], settings: &IngestorSettings) -> Option<Task> {
-    let bytes = |segments: &[Shelved]| segments.iter().map(|segment| segment.bytes).sum::<u64>();
+fn relief(segments: &[SegmentMeta], thinnable: &[SegmentMeta], settings: &IngestorSettings) -> Option<Task> {
+    let bytes = |segments: &[SegmentMeta]| segments.iter().map(|segment| segment.bytes).sum::<u64>();
     let waiting_bytes = bytes(segments) - bytes(thinnable);
     let limit = settings.max_history_bytes;
     let left =
@@ -239,18 +239,18 @@ fn relief(segments: &[Shelved], thinnable: &[Shelved], settings: &IngestorSettin
     })
 }
 
-fn perform(shelf: &Shelf, task: &Task, interrupt: &Interrupt) -> Result<(), CompactionError> {
+fn perform(catalog: &SegmentCatalog, task: &Task, interrupt: &Interrupt) -> Result<(), CompactionError> {
     match task {
-        Task::Remove(names) => Ok(shelf.retire(names)?),
+        Task::Remove(names) => Ok(catalog.retire(names)?),
         Task::Trim(trim) => {
-            let (name, rows) = merge::trim(shelf.folder(), trim, interrupt)?;
-            Ok(shelf.replace(&[trim.source.name], name, rows)?)
+            let (name, rows) = merge::trim(catalog.folder(), trim, interrupt)?;
+            Ok(catalog.replace(&[trim.source.name], name, rows)?)
         }
         Task::Make(plan) => {
-            let (name, rows) = merge::merge(shelf.folder(), plan, interrupt)?;
+            let (name, rows) = merge::merge(catalog.folder(), plan, interrupt)?;
             tracing::debug!(segment = %name, sources = plan.sources.len(), rows, "merged");
             let sources: Vec<_> = plan.sources.iter().map(|source| source.name).collect();
-            Ok(shelf.replace(&sources, name, rows)?)
+            Ok(catalog.replace(&sources, name, rows)?)
         }
     }
 }

@@ -7,7 +7,7 @@ use fleetps_nats::lock::FolderLock;
 use super::{
     CompactionError, Times, failures::Failures, merge::Interrupt, next_task, perform, scrub, shares::Shares,
 };
-use crate::{catalog::Shelf, settings::IngestorSettings};
+use crate::{catalog::SegmentCatalog, settings::IngestorSettings};
 
 /// Merges everything in `folder` that is due, as if all of it were long past, and removes nothing else. Returns the number
 /// of merges. Holds the lock on the folder meanwhile.
@@ -32,14 +32,14 @@ pub fn merge_folder(folder: &Path) -> Result<u32, CompactionError> {
 /// Where an ingestor uses the folder, or it cannot be read or written.
 pub fn tidy_folder(folder: &Path, now_s: i64, settings: &IngestorSettings) -> Result<u32, CompactionError> {
     let _lock = FolderLock::take(folder)?;
-    let shelf = Shelf::open(folder)?;
+    let catalog = SegmentCatalog::open(folder)?;
     let (mut steps, times) = (0, Times { clock_s: now_s, history_s: now_s });
     let (failures, mut shares) = (Failures::default(), Shares::default());
-    while let Some(task) = next_task(&shelf, (&failures, &mut shares), times, settings) {
-        perform(&shelf, &task, &Interrupt::default())?;
+    while let Some(task) = next_task(&catalog, (&failures, &mut shares), times, settings) {
+        perform(&catalog, &task, &Interrupt::default())?;
         steps += 1;
     }
-    shelf.unlink_retired(Duration::ZERO);
+    catalog.unlink_retired(Duration::ZERO);
     Ok(steps)
 }
 
@@ -50,11 +50,11 @@ pub fn tidy_folder(folder: &Path, now_s: i64, settings: &IngestorSettings) -> Re
 /// Where an ingestor uses the folder, or it cannot be read or written.
 pub fn check_folder(folder: &Path) -> Result<Vec<String>, CompactionError> {
     let _lock = FolderLock::take(folder)?;
-    let shelf = Shelf::open(folder)?;
-    for segment in shelf.segments() {
-        scrub::is_whole(&shelf, &segment.name)?;
+    let catalog = SegmentCatalog::open(folder)?;
+    for segment in catalog.segments() {
+        scrub::is_whole(&catalog, &segment.name)?;
     }
-    shelf.look_at_all_again(Duration::ZERO)?;
-    shelf.publish()?;
-    Ok(shelf.set_aside().into_iter().map(|(name, _)| name).collect())
+    catalog.look_at_all_again(Duration::ZERO)?;
+    catalog.publish()?;
+    Ok(catalog.missing_files().into_iter().map(|(name, _)| name).collect())
 }

@@ -1,7 +1,7 @@
 //! Which segments to merge next: a pure function over what there is.
 
 use crate::{
-    catalog::Shelved,
+    catalog::SegmentMeta,
     segment::{Level, SCHEMA_VERSION, SegmentName},
 };
 
@@ -28,7 +28,7 @@ pub(crate) struct Plan {
     /// What it becomes.
     pub(crate) level: Level,
     /// From what, in the order of the stream; adjacent, and of one level.
-    pub(crate) sources: Vec<Shelved>,
+    pub(crate) sources: Vec<SegmentMeta>,
 }
 
 /// How much of its sources a segment keeps.
@@ -77,7 +77,7 @@ impl Plan {
     /// Whether sums of hours are made of samples: fresh sources have no sums, and those of earlier versions need not have any.
     /// Others may have less of some hosts than their level says, so their sums are made of sums.
     pub(super) fn has_no_sums(&self) -> bool {
-        let has_none = |source: &Shelved| {
+        let has_none = |source: &SegmentMeta| {
             source.name.level == Level::Fresh || source.name.schema_version < WHOLE_BEFORE_VERSION
         };
         self.has_every_sample() && self.sources.iter().any(has_none)
@@ -98,9 +98,9 @@ impl Plan {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Run<'a> {
     pub(super) level: Level,
-    pub(super) sources: &'a [Shelved],
+    pub(super) sources: &'a [SegmentMeta],
     period: (i64, i64),
-    next: Option<&'a Shelved>,
+    next: Option<&'a SegmentMeta>,
 }
 
 impl Run<'_> {
@@ -120,11 +120,11 @@ impl Run<'_> {
 }
 
 /// The runs of `segments` (in the order of the stream) within periods of `period_s`, in order.
-pub(super) fn runs(segments: &[Shelved], period_s: i64) -> impl Iterator<Item = Run<'_>> {
+pub(super) fn runs(segments: &[SegmentMeta], period_s: i64) -> impl Iterator<Item = Run<'_>> {
     let mut rest = segments;
     std::iter::from_fn(move || {
         let first = rest.first()?;
-        let period = |segment: &Shelved| segment.name.first_stored_s.div_euclid(period_s);
+        let period = |segment: &SegmentMeta| segment.name.first_stored_s.div_euclid(period_s);
         let mut rows = first.rows;
         let fitting = rest.windows(2).take_while(|pair| {
             rows += pair[1].rows;
@@ -140,7 +140,7 @@ pub(super) fn runs(segments: &[Shelved], period_s: i64) -> impl Iterator<Item = 
 /// The next merge, if any is due. `segments` are in the order of the stream. Fresh segments of an hour are merged when
 /// the hour has passed or `fresh_count` of them wait; those of the hours of a day when the day has passed. Thinned ones
 /// are merged within a day, sums within a month.
-pub(crate) fn next_merge(segments: &[Shelved], now_s: i64, fresh_count: usize) -> Option<Plan> {
+pub(crate) fn next_merge(segments: &[SegmentMeta], now_s: i64, fresh_count: usize) -> Option<Plan> {
     let find = |from: Level, period_s, is_due: &dyn Fn(Run<'_>) -> bool, level| {
         let run = runs(segments, period_s).find(|run| run.level == from && is_due(*run))?;
         Some(Plan { level, sources: run.sources.to_vec() })
@@ -159,7 +159,7 @@ pub(crate) fn next_merge(segments: &[Shelved], now_s: i64, fresh_count: usize) -
 }
 
 /// Whether `next` is of the same level and goes on where `segment` ends.
-fn is_next(segment: &Shelved, next: &Shelved) -> bool {
+fn is_next(segment: &SegmentMeta, next: &SegmentMeta) -> bool {
     segment.name.level == next.name.level
         && segment.name.numbering() == next.name.numbering()
         && segment.name.last_sequence + 1 == next.name.first_sequence

@@ -8,7 +8,13 @@ use crate::segment::current_and_covered;
 /// A whole day, so the first second of a day and an hour.
 const MIDNIGHT_S: i64 = 20_000 * DAY_S;
 
-fn shelved(level: Level, first_sequence: u64, last_sequence: u64, first_stored_s: i64, rows: u64) -> Shelved {
+fn segment(
+    level: Level,
+    first_sequence: u64,
+    last_sequence: u64,
+    first_stored_s: i64,
+    rows: u64,
+) -> SegmentMeta {
     let name = SegmentName {
         level,
         partition: 0,
@@ -18,11 +24,11 @@ fn shelved(level: Level, first_sequence: u64, last_sequence: u64, first_stored_s
         first_stored_s,
         schema_version: SCHEMA_VERSION,
     };
-    Shelved { name, rows, bytes: rows * 5 }
+    SegmentMeta { name, rows, bytes: rows * 5 }
 }
 
-fn fresh(first_sequence: u64, first_stored_s: i64) -> Shelved {
-    shelved(Level::Fresh, first_sequence, first_sequence + 9, MIDNIGHT_S + first_stored_s, 1000)
+fn fresh(first_sequence: u64, first_stored_s: i64) -> SegmentMeta {
+    segment(Level::Fresh, first_sequence, first_sequence + 9, MIDNIGHT_S + first_stored_s, 1000)
 }
 
 #[test]
@@ -53,9 +59,9 @@ fn a_missing_segment_or_another_epoch_divides() {
 #[test]
 fn hours_of_a_passed_day_become_a_day() {
     let segments = [
-        shelved(Level::Hour, 1, 10, MIDNIGHT_S, 1000),
-        shelved(Level::Hour, 11, 20, MIDNIGHT_S + HOUR_S, 1000),
-        shelved(Level::Hour, 21, 30, MIDNIGHT_S + DAY_S, 1000),
+        segment(Level::Hour, 1, 10, MIDNIGHT_S, 1000),
+        segment(Level::Hour, 11, 20, MIDNIGHT_S + HOUR_S, 1000),
+        segment(Level::Hour, 21, 30, MIDNIGHT_S + DAY_S, 1000),
     ];
     assert_eq!(next_merge(&segments, MIDNIGHT_S + DAY_S, 30), None);
     let plan = next_merge(&segments, MIDNIGHT_S + DAY_S + SETTLE_S, 30).unwrap();
@@ -65,7 +71,7 @@ fn hours_of_a_passed_day_become_a_day() {
 #[test]
 fn nothing_gets_too_big_to_be_handy() {
     let big =
-        |first, stored| shelved(Level::Fresh, first, first + 9, MIDNIGHT_S + stored, MAX_MERGED_ROWS / 2);
+        |first, stored| segment(Level::Fresh, first, first + 9, MIDNIGHT_S + stored, MAX_MERGED_ROWS / 2);
     let segments = [big(1, 0), big(11, 30), big(21, 60)];
     // Two fill one; there is no need to wait for more.
     let plan = next_merge(&segments, MIDNIGHT_S + 100, 30).unwrap();
@@ -80,12 +86,12 @@ proptest! {
         let mut segments = Vec::new();
         for (length, rows, later_s, is_missing) in parts {
             if !is_missing {
-                segments.push(shelved(Level::Fresh, sequence, sequence + length - 1, stored_s, rows));
+                segments.push(segment(Level::Fresh, sequence, sequence + length - 1, stored_s, rows));
             }
             sequence += length;
             stored_s += later_s;
         }
-        let covered_sequences = |segments: &[Shelved]| -> u64 {
+        let covered_sequences = |segments: &[SegmentMeta]| -> u64 {
             segments.iter().map(|segment| segment.name.last_sequence - segment.name.first_sequence + 1).sum()
         };
         let (sequences, rows) = (covered_sequences(&segments), segments.iter().map(|segment| segment.rows).sum::<u64>());
@@ -94,7 +100,7 @@ proptest! {
             let Some(plan) = next_merge(&segments, now_s, 30) else { break };
             let rows: u64 = plan.sources.iter().map(|source| source.rows).sum();
             prop_assert!(plan.sources.len() == 1 || rows <= MAX_MERGED_ROWS);
-            let merged = Shelved { name: plan.name().unwrap(), rows, bytes: 0 };
+            let merged = SegmentMeta { name: plan.name().unwrap(), rows, bytes: 0 };
             // The merged one covers its sources and nothing else.
             let mut names: Vec<_> = segments.iter().map(|segment| segment.name).collect();
             names.push(merged.name);

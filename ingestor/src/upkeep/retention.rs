@@ -5,7 +5,7 @@ use super::{
     stored::StoredTimes,
 };
 use crate::{
-    catalog::Shelved,
+    catalog::SegmentMeta,
     segment::{Level, SegmentName},
     settings::IngestorSettings,
 };
@@ -20,18 +20,22 @@ pub(super) enum Relief {
 }
 
 /// The segments of which nothing is kept any more. `segments` are in the order of the stream.
-pub(super) fn expired(segments: &[Shelved], now_s: i64, settings: &IngestorSettings) -> Vec<SegmentName> {
+pub(super) fn expired(segments: &[SegmentMeta], now_s: i64, settings: &IngestorSettings) -> Vec<SegmentName> {
     let stored = StoredTimes::of(segments);
-    let is_expired = |segment: &&Shelved| kept_as(stored.latest_s(segment), now_s, settings).is_none();
+    let is_expired = |segment: &&SegmentMeta| kept_as(stored.latest_s(segment), now_s, settings).is_none();
     removable(segments).filter(is_expired).map(|segment| segment.name).collect()
 }
 
 /// The next segments that are due to be thinned.
-pub(super) fn next_thinning(segments: &[Shelved], now_s: i64, settings: &IngestorSettings) -> Option<Plan> {
+pub(super) fn next_thinning(
+    segments: &[SegmentMeta],
+    now_s: i64,
+    settings: &IngestorSettings,
+) -> Option<Plan> {
     let stored = StoredTimes::of(segments);
     [Level::Minute, Level::Rollup].into_iter().find_map(|level| {
         // Fresh ones are merged first.
-        let is_due = |segment: &Shelved| {
+        let is_due = |segment: &SegmentMeta| {
             segment.name.level != Level::Fresh
                 && segment.name.level < level
                 && kept_as(stored.latest_s(segment), now_s, settings) == Some(level)
@@ -43,7 +47,7 @@ pub(super) fn next_thinning(segments: &[Shelved], now_s: i64, settings: &Ingesto
 
 /// What to do where all segments together take too much: the oldest with every sample is thinned; when there is none, the
 /// oldest with one sample a minute becomes sums; then the oldest goes.
-pub(super) fn relief(segments: &[Shelved], settings: &IngestorSettings) -> Option<Relief> {
+pub(super) fn relief(segments: &[SegmentMeta], settings: &IngestorSettings) -> Option<Relief> {
     let bytes: u64 = segments.iter().map(|segment| segment.bytes).sum();
     if bytes <= settings.max_history_bytes {
         return None;
@@ -71,12 +75,15 @@ fn kept_as(latest_stored_s: i64, now_s: i64, settings: &IngestorSettings) -> Opt
 }
 
 /// All but the last of each numbering, because its name says where to go on.
-fn removable(segments: &[Shelved]) -> impl Iterator<Item = &Shelved> {
+fn removable(segments: &[SegmentMeta]) -> impl Iterator<Item = &SegmentMeta> {
     let pairs = segments.windows(2).filter(|pair| pair[0].name.numbering() == pair[1].name.numbering());
     pairs.map(|pair| &pair[0])
 }
 
-fn oldest<'a>(stored: &StoredTimes, segments: impl Iterator<Item = &'a Shelved>) -> Option<&'a Shelved> {
+fn oldest<'a>(
+    stored: &StoredTimes,
+    segments: impl Iterator<Item = &'a SegmentMeta>,
+) -> Option<&'a SegmentMeta> {
     segments.min_by_key(|segment| stored.first_s(segment))
 }
 

@@ -8,7 +8,7 @@ use crate::segment::SCHEMA_VERSION;
 const HOUR_S: i64 = 3600;
 
 /// The segment of one hour.
-fn hour(number: u8, level: Level) -> Shelved {
+fn hour(number: u8, level: Level) -> SegmentMeta {
     let sequence = 1 + u64::from(number) * 10;
     let name = SegmentName {
         level,
@@ -19,10 +19,10 @@ fn hour(number: u8, level: Level) -> Shelved {
         first_stored_s: i64::from(number) * HOUR_S,
         schema_version: SCHEMA_VERSION,
     };
-    Shelved { name, rows: 10, bytes: 100 }
+    SegmentMeta { name, rows: 10, bytes: 100 }
 }
 
-fn hours(levels: &[Level]) -> Vec<Shelved> {
+fn hours(levels: &[Level]) -> Vec<SegmentMeta> {
     (0..).zip(levels).map(|(number, level)| hour(number, *level)).collect()
 }
 

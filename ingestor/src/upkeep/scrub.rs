@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use crate::{
-    catalog::{CatalogError, Shelf, Shelved},
+    catalog::{CatalogError, SegmentCatalog, SegmentMeta},
     segment::{Level, SegmentName, VerifyLog, verify_segment},
 };
 
@@ -22,15 +22,15 @@ impl Scrub {
     }
 
     /// Reads the next segment for which it is time, if any. Fresh ones are not looked at, because merging reads them soon.
-    pub(super) fn step(&mut self, shelf: &Shelf, now_s: i64) -> Result<(), CatalogError> {
-        let is_merged = |segment: &Shelved| segment.name.level != Level::Fresh;
+    pub(super) fn step(&mut self, catalog: &SegmentCatalog, now_s: i64) -> Result<(), CatalogError> {
+        let is_merged = |segment: &SegmentMeta| segment.name.level != Level::Fresh;
         let names: Vec<SegmentName> =
-            shelf.segments().into_iter().filter(is_merged).map(|segment| segment.name).collect();
+            catalog.segments().into_iter().filter(is_merged).map(|segment| segment.name).collect();
         let file_names: Vec<String> = names.iter().map(SegmentName::to_string).collect();
         let next = self.0.next(&file_names, now_s);
         let name = next.and_then(|next| names.iter().find(|name| name.to_string() == next));
         if let Some(name) = name
-            && is_whole(shelf, name)?
+            && is_whole(catalog, name)?
         {
             self.0.remember(name.to_string(), &file_names, now_s);
         }
@@ -39,9 +39,9 @@ impl Scrub {
 }
 
 /// Reads a segment whole, and takes it out of use where that fails; whether it could be read.
-pub(super) fn is_whole(shelf: &Shelf, name: &SegmentName) -> Result<bool, CatalogError> {
-    match verify_segment(shelf.folder(), name) {
-        Err(fault) => shelf.doubt(*name, fault).map(|()| false),
+pub(super) fn is_whole(catalog: &SegmentCatalog, name: &SegmentName) -> Result<bool, CatalogError> {
+    match verify_segment(catalog.folder(), name) {
+        Err(fault) => catalog.doubt(*name, fault).map(|()| false),
         Ok(()) => Ok(true),
     }
 }

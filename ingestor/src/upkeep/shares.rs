@@ -19,7 +19,7 @@ use super::{
     stored::StoredTimes,
 };
 use crate::{
-    catalog::Shelved,
+    catalog::SegmentMeta,
     catalog::{Rows, attach_one, relation},
     segment::{Level, SegmentName, open_engine},
 };
@@ -64,7 +64,7 @@ pub(super) enum Relief {
 /// A segment to write again with less of some hosts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Trim {
-    pub(super) source: Shelved,
+    pub(super) source: SegmentMeta,
     pub(super) hosts: Vec<HostName>,
     pub(super) keep: Keep,
 }
@@ -116,8 +116,8 @@ impl Shares {
     pub(super) fn next_task(
         &mut self,
         folder: &Path,
-        segments: &[Shelved],
-        mergeable: &[Shelved],
+        segments: &[SegmentMeta],
+        mergeable: &[SegmentMeta],
         limit: u64,
     ) -> Option<Relief> {
         let total: u64 = segments.iter().map(|segment| segment.bytes).sum();
@@ -142,7 +142,7 @@ impl Shares {
         self.beyond.iter().map(Beyond::to_string).collect()
     }
 
-    fn reckon(&mut self, folder: &Path, segments: &[Shelved]) {
+    fn reckon(&mut self, folder: &Path, segments: &[SegmentMeta]) {
         let names: HashSet<SegmentName> = segments.iter().map(|segment| segment.name).collect();
         self.by_segment.retain(|name, _| names.contains(name));
         self.tried.retain(|(name, _)| names.contains(name));
@@ -161,9 +161,9 @@ impl Shares {
     }
 
     /// The next segment to write again, with what: the oldest of which these hosts take enough.
-    fn next_trim(&mut self, segments: &[Shelved]) -> Option<Trim> {
+    fn next_trim(&mut self, segments: &[SegmentMeta]) -> Option<Trim> {
         let stored = StoredTimes::of(segments);
-        let mut oldest_first: Vec<&Shelved> = segments.iter().collect();
+        let mut oldest_first: Vec<&SegmentMeta> = segments.iter().collect();
         oldest_first.sort_by_key(|segment| stored.first_s(segment));
         for keep in KEEPS {
             for segment in &oldest_first {
@@ -188,7 +188,7 @@ impl Shares {
     }
 
     /// Those of the hosts that take enough of a segment.
-    fn worth_trimming(&self, segment: &Shelved) -> Vec<HostName> {
+    fn worth_trimming(&self, segment: &SegmentMeta) -> Vec<HostName> {
         let Some(taken) = self.by_segment.get(&segment.name) else { return Vec::new() };
         let is_worth = |bytes: u64| bytes as f64 >= WORTH_WRITING * segment.bytes as f64;
         let of_them = taken.most.iter().filter(|(host, bytes)| {
@@ -232,7 +232,7 @@ fn beyond<'a>(segments: impl Iterator<Item = &'a Taken>, limit: u64) -> Vec<Beyo
 }
 
 /// What the hosts take of a segment, by their rows.
-fn reckon(folder: &Path, segment: &Shelved) -> duckdb::Result<Taken> {
+fn reckon(folder: &Path, segment: &SegmentMeta) -> duckdb::Result<Taken> {
     let engine = open_engine(MEMORY_MIB, 1, None)?;
     engine.execute_batch(&attach_one(folder, &segment.name))?;
     let rows = |table| relation(Rows::Of(table), [&segment.name]);

@@ -8,7 +8,7 @@ fn host(name: &str) -> HostName {
 }
 
 /// A segment, and what hosts take of it.
-fn segment(number: u8, level: Level, taken: &[(&str, u64)]) -> (Shelved, Taken) {
+fn segment(number: u8, level: Level, taken: &[(&str, u64)]) -> (SegmentMeta, Taken) {
     let name = SegmentName {
         level,
         partition: 0,
@@ -20,7 +20,7 @@ fn segment(number: u8, level: Level, taken: &[(&str, u64)]) -> (Shelved, Taken) 
     };
     let bytes = taken.iter().map(|(_, bytes)| bytes).sum();
     let most = taken.iter().map(|(name, bytes)| (host(name), *bytes)).collect();
-    (Shelved { name, rows: 1, bytes }, Taken { most, hosts: taken.len() })
+    (SegmentMeta { name, rows: 1, bytes }, Taken { most, hosts: taken.len() })
 }
 
 fn names(beyond: &[Beyond]) -> Vec<&str> {
@@ -51,7 +51,7 @@ fn of_those_beyond_minutes_are_kept_everywhere_before_sums_anywhere_and_the_olde
         segment(4, Level::Fresh, &[("hog", 100)]),
         segment(5, Level::Hour, &[("a", 10), ("hog", 100)]),
     ];
-    let mut segments: Vec<Shelved> = all.iter().map(|(segment, _)| *segment).collect();
+    let mut segments: Vec<SegmentMeta> = all.iter().map(|(segment, _)| *segment).collect();
     segments.sort_by_key(|segment| segment.name.first_sequence);
     let by_segment: HashMap<_, _> = all.into_iter().map(|(segment, taken)| (segment.name, taken)).collect();
     let hog = Beyond { host: host("hog"), bytes: 500, share_bytes: 100 };

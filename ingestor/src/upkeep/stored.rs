@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use crate::{catalog::Shelved, segment::SegmentName};
+use crate::{catalog::SegmentMeta, segment::SegmentName};
 
 /// When each segment was stored, in seconds since 1970 UTC.
 #[derive(Debug)]
@@ -12,7 +12,7 @@ pub(super) struct StoredTimes(HashMap<SegmentName, i64>);
 impl StoredTimes {
     /// Of `segments`, which are in the order of the stream. In that order times rise, so those count that rise together for
     /// most segments of a numbering; another counts as stored when the last of those before it was.
-    pub(super) fn of(segments: &[Shelved]) -> Self {
+    pub(super) fn of(segments: &[SegmentMeta]) -> Self {
         let mut times = HashMap::new();
         for numbering in segments.chunk_by(|a, b| a.name.numbering() == b.name.numbering()) {
             // Nothing was stored before the numbering began.
@@ -31,12 +31,12 @@ impl StoredTimes {
     }
 
     /// When its first message was stored.
-    pub(super) fn first_s(&self, segment: &Shelved) -> i64 {
+    pub(super) fn first_s(&self, segment: &SegmentMeta) -> i64 {
         self.0.get(&segment.name).copied().unwrap_or(segment.name.first_stored_s)
     }
 
     /// The latest time at which its last message can have been stored.
-    pub(super) fn latest_s(&self, segment: &Shelved) -> i64 {
+    pub(super) fn latest_s(&self, segment: &SegmentMeta) -> i64 {
         SegmentName { first_stored_s: self.first_s(segment), ..segment.name }.latest_stored_s()
     }
 }
@@ -68,7 +68,7 @@ mod tests {
     use crate::segment::{Level, SCHEMA_VERSION};
 
     fn stored(times: &[i64]) -> Vec<i64> {
-        let segment = |(number, first_stored_s): (u64, &i64)| Shelved {
+        let segment = |(number, first_stored_s): (u64, &i64)| SegmentMeta {
             name: SegmentName {
                 level: Level::Hour,
                 partition: 0,
@@ -81,7 +81,7 @@ mod tests {
             rows: 1,
             bytes: 1,
         };
-        let segments: Vec<Shelved> = (1..).zip(times).map(segment).collect();
+        let segments: Vec<SegmentMeta> = (1..).zip(times).map(segment).collect();
         let times = StoredTimes::of(&segments);
         segments.iter().map(|segment| times.first_s(segment)).collect()
     }

@@ -7,7 +7,7 @@ use std::{
 
 use fleetps_ingestor::{
     backup::{self, BackupError, BackupFolder, MANIFEST},
-    catalog::Catalog,
+    catalog::SegmentFolder,
     segment::{SegmentRows, seal},
 };
 use fleetps_nats::snapshot::{Process, Snapshot};
@@ -141,7 +141,7 @@ fn a_backup_from_a_time_to_come_is_not_the_newest_and_goes_first() {
 fn a_check_finds_what_was_damaged_before_it_was_copied() {
     let data = data();
     let history = data.path().join("history");
-    let segment = Catalog::scan(&history).unwrap().current[0].name.to_string();
+    let segment = SegmentFolder::scan(&history).unwrap().current[0].name.to_string();
     let path = history.join(segment);
     let mut permissions = fs::metadata(&path).unwrap().permissions();
     #[cfg(unix)]
@@ -192,7 +192,7 @@ fn a_segment_that_was_set_aside_stays_one_that_is_missing() {
     let segment = segment.filter(|path| path.extension().is_some_and(|kind| kind == "duckdb")).max().unwrap();
     fs::rename(&segment, segment.with_extension("duckdb.damaged")).unwrap();
     let folder = backup_of(data.path());
-    let catalog = Catalog::scan(&folder.path().join("history")).unwrap();
+    let catalog = SegmentFolder::scan(&folder.path().join("history")).unwrap();
     assert_eq!((catalog.current.len(), catalog.damaged.len()), (1, 1));
 }
 

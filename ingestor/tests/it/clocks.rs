@@ -4,7 +4,7 @@ use std::path::Path;
 
 use fleetps_ingestor::{
     IngestorSettings,
-    catalog::Catalog,
+    catalog::SegmentFolder,
     segment::{Level, SegmentRows, seal},
 };
 use fleetps_nats::{Snapshot, now_us};
@@ -32,7 +32,7 @@ fn seal_old(folder: &Path) {
 
 /// The levels of what is in the history of the old host's stream, and of the present one's.
 fn levels(folder: &Path) -> (Vec<Level>, Vec<Level>) {
-    let names = Catalog::scan(folder).unwrap().current.into_iter().map(|segment| segment.name);
+    let names = SegmentFolder::scan(folder).unwrap().current.into_iter().map(|segment| segment.name);
     let is_old = |first_stored_s: i64| first_stored_s < now_us() / 1_000_000 - 30 * 86_400;
     let (old, new): (Vec<_>, Vec<_>) = names.partition(|name| is_old(name.first_stored_s));
     (old.iter().map(|name| name.level).collect(), new.iter().map(|name| name.level).collect())

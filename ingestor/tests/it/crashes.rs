@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_nats::jetstream;
 use fleetps_ingestor::{
-    catalog::Catalog,
+    catalog::SegmentFolder,
     segment::{Level, SegmentName},
 };
 
@@ -54,7 +54,7 @@ async fn finish(publishing: Vec<tokio::task::JoinHandle<Publisher>>) -> Vec<Publ
 
 /// The names of the segments, none where there is no folder yet.
 fn segments(fixture: &Fixture) -> Vec<SegmentName> {
-    let catalog = Catalog::scan(&fixture.history());
+    let catalog = SegmentFolder::scan(&fixture.history());
     catalog.map_or_else(|_| Vec::new(), |catalog| catalog.current.iter().map(|found| found.name).collect())
 }
 

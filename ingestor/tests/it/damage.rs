@@ -40,7 +40,8 @@ fn check(history: &History, published: &[Published], rest: &[Published], damaged
     for one in published.iter().step_by(5) {
         let at_us = one.snapshot.captured_at_us;
         let found = history.snapshot_at(&one.host, at_us).unwrap();
-        let set_aside: Vec<String> = history.set_aside().into_iter().map(|about| about.segment).collect();
+        let set_aside: Vec<String> =
+            history.missing_segments().into_iter().map(|about| about.segment).collect();
         if set_aside.is_empty() {
             assert_eq!(found, at_moment(published, &all, &one.host, at_us));
         } else {
@@ -76,7 +77,7 @@ fn others_go_on(seed: u64) {
         damage(&folder.path().join(name.to_string()), &mut rng);
         let history = opened.unwrap_or_else(|| History::open(folder.path()).unwrap());
         check(&history, &published, &rest, name);
-        noticed += history.set_aside().len();
+        noticed += history.missing_segments().len();
         history.refresh().unwrap();
         check(&history, &published, &rest, name);
     }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use duckdb::Connection;
 use fleetps_ingestor::{
-    catalog::Catalog,
+    catalog::SegmentFolder,
     merge_folder,
     segment::{SCHEMA_VERSION, SegmentRows, seal},
 };
@@ -98,7 +98,7 @@ fn is_read_and_merged(earlier: &Version) {
     assert_eq!(value::<String>(folder.path(), figures), earlier.as_read);
 
     merge_folder(folder.path()).unwrap();
-    let current = Catalog::scan(folder.path()).unwrap().current;
+    let current = SegmentFolder::scan(folder.path()).unwrap().current;
     assert!(current.iter().all(|segment| segment.name.schema_version == SCHEMA_VERSION), "{current:?}");
     assert_eq!(value::<u64>(folder.path(), joined), 12);
     // To the tick and the page.

@@ -18,7 +18,7 @@ use fastrand::Rng;
 use fleetps_ingestor::{
     IngestorSettings,
     audit::AuditFolder,
-    catalog::Catalog,
+    catalog::SegmentFolder,
     check::{check, restore},
     history::History,
     segment::{Level, SegmentName},
@@ -37,7 +37,7 @@ use crate::{
 
 /// The segments of a folder, those that are covered too.
 fn segments(folder: &Path) -> Vec<SegmentName> {
-    let Catalog { current, covered, .. } = Catalog::scan(folder).unwrap();
+    let SegmentFolder { current, covered, .. } = SegmentFolder::scan(folder).unwrap();
     current.iter().map(|segment| segment.name).chain(covered).collect()
 }
 
@@ -94,7 +94,7 @@ async fn a_segment_that_a_program_has_open_is_missing_until_it_is_closed() {
     let status = status_where(&fixture, |status| !status.set_aside.is_empty()).await;
     assert_eq!(status.set_aside, [locked.to_string()]);
     assert!(status.set_aside_reasons[0].1.contains("lock"), "{status:?}");
-    let [missing] = &history.set_aside()[..] else { panic!("{:?}", history.set_aside()) };
+    let [missing] = &history.missing_segments()[..] else { panic!("{:?}", history.missing_segments()) };
     assert!(missing.segment == locked.to_string() && missing.reason.contains("lock"), "{missing:?}");
     assert_eq!(attached(&folder), Some(2));
 
@@ -102,7 +102,7 @@ async fn a_segment_that_a_program_has_open_is_missing_until_it_is_closed() {
     program.wait().unwrap();
     until("it is attached again", || attached(&folder) == Some(3)).await;
     status_where(&fixture, |status| status.set_aside.is_empty()).await;
-    until("it is read again", || history.refresh().is_ok() && history.set_aside().is_empty()).await;
+    until("it is read again", || history.refresh().is_ok() && history.missing_segments().is_empty()).await;
     ingestor.stop().await;
     assert_stored(&folder, &[publisher]);
 }
@@ -205,7 +205,7 @@ async fn segments_of_a_later_version_are_left_out_and_named_and_nothing_is_store
     until("it goes on", || attached(&folder) == Some(2)).await;
     ingestor.stop().await;
     let history = History::open(&folder).unwrap();
-    let mut missing: Vec<_> = history.set_aside().into_iter().map(|missing| missing.segment).collect();
+    let mut missing: Vec<_> = history.missing_segments().into_iter().map(|missing| missing.segment).collect();
     missing.sort();
     assert_eq!(missing, files);
     assert!(files.iter().all(|file| folder.join(file).exists()), "none is renamed or removed");
@@ -239,7 +239,7 @@ async fn what_is_no_file_is_named_and_holds_nothing_up() {
     expected.sort();
     assert_eq!(status.set_aside, expected);
     until("the rest is served", || attached(&folder) == Some(1)).await;
-    assert_eq!(History::open(&folder).unwrap().set_aside().len(), 4);
+    assert_eq!(History::open(&folder).unwrap().missing_segments().len(), 4);
     assert_eq!(check(&folder, true).unwrap().problems.len(), 4);
     // And is back when the files are.
     for (name, content) in names[..4].iter().zip(&kept) {
@@ -387,7 +387,8 @@ async fn damage_to_any_file(seed: u64) {
         let is_right = || {
             let served = attached(&folder);
             history.refresh().unwrap();
-            let missing: Vec<_> = history.set_aside().into_iter().map(|missing| missing.segment).collect();
+            let missing: Vec<_> =
+                history.missing_segments().into_iter().map(|missing| missing.segment).collect();
             let is_named = missing.is_empty() || (is_segment && missing == [file_name.clone()]);
             assert!(is_named, "{what}: {missing:?}");
             served == Some(count) || (is_segment && served == Some(count - 1))

@@ -9,7 +9,7 @@ use std::{
 };
 
 use duckdb::Connection;
-use fleetps_ingestor::{ATTACH_SQL, IngestorSettings, catalog::Catalog, segment::Level};
+use fleetps_ingestor::{ATTACH_SQL, IngestorSettings, catalog::SegmentFolder, segment::Level};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -71,7 +71,7 @@ async fn a_reader_never_sees_a_row_twice_or_misses_one_while_segments_change() {
         })
     };
     let merged = || {
-        let current = Catalog::scan(&fixture.history()).unwrap().current;
+        let current = SegmentFolder::scan(&fixture.history()).unwrap().current;
         current.iter().filter(|segment| segment.name.level == Level::Hour).count()
     };
     let mut look = 0;

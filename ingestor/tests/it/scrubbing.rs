@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, fs, path::Path};
 
 use fastrand::Rng;
 use fleetps_ingestor::{
-    catalog::Catalog, check_folder, history::History, merge_folder, segment::SegmentName, tidy_folder,
+    catalog::SegmentFolder, check_folder, history::History, merge_folder, segment::SegmentName, tidy_folder,
 };
 
 use crate::{
@@ -15,7 +15,8 @@ use crate::{
 /// Every answer that a folder gives without `set_aside`; an error where a query fails, or more is missing.
 fn answers(folder: &Path, set_aside: &[SegmentName]) -> Result<Vec<BTreeSet<String>>, String> {
     let history = History::open(folder).map_err(|error| error.to_string())?;
-    let missing: Vec<String> = history.set_aside().into_iter().map(|missing| missing.segment).collect();
+    let missing: Vec<String> =
+        history.missing_segments().into_iter().map(|missing| missing.segment).collect();
     if !missing.iter().eq(set_aside.iter().map(SegmentName::to_string).collect::<Vec<_>>().iter()) {
         return Err(format!("{missing:?}"));
     }
@@ -80,7 +81,7 @@ fn damage_is_noticed(seed: u64) {
     };
     tidy_folder(whole.path(), middle_s + 2 * 86_400, &settings).unwrap();
     let names: Vec<SegmentName> =
-        Catalog::scan(whole.path()).unwrap().current.iter().map(|segment| segment.name).collect();
+        SegmentFolder::scan(whole.path()).unwrap().current.iter().map(|segment| segment.name).collect();
     let whole_answers = answers(whole.path(), &[]).unwrap();
     let mut noticed = 0;
     for case in 0..cases {
@@ -118,8 +119,8 @@ fn what_a_damaged_segment_was_merged_from_takes_its_place() {
     ledger.seal(folder, &mut rng);
     let sources = copy(folder);
     merge_folder(folder).unwrap();
-    let merged = Catalog::scan(folder).unwrap().current[0].name;
-    for segment in Catalog::scan(sources.path()).unwrap().current {
+    let merged = SegmentFolder::scan(folder).unwrap().current[0].name;
+    for segment in SegmentFolder::scan(sources.path()).unwrap().current {
         let name = segment.name.to_string();
         fs::copy(sources.path().join(&name), folder.join(&name)).unwrap();
     }

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, path::Path};
 use fastrand::Rng;
 use fleetps_ingestor::{
     IngestorSettings,
-    catalog::Catalog,
+    catalog::SegmentFolder,
     history::{AtMoment, History},
     merge_folder,
     segment::{SegmentRows, seal},
@@ -68,7 +68,7 @@ fn seal_hours(folder: &Path, with_hog: bool, rng: &mut Rng) {
 }
 
 fn bytes(folder: &Path) -> u64 {
-    Catalog::scan(folder).unwrap().current.iter().map(|segment| segment.bytes).sum()
+    SegmentFolder::scan(folder).unwrap().current.iter().map(|segment| segment.bytes).sum()
 }
 
 fn samples(folder: &Path, hosts: &str) -> i64 {

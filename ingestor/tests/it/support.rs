@@ -11,7 +11,7 @@ use async_nats::jetstream;
 use duckdb::{Connection, Row, types::FromSql};
 use fleetps_ingestor::{
     IngestError, IngestorSettings,
-    catalog::{Catalog, attach_sql},
+    catalog::{SegmentFolder, attach_sql},
     history::History,
     segment::SegmentName,
 };
@@ -179,7 +179,7 @@ impl Ingestor {
 }
 
 fn segment_names(folder: &Path) -> Option<Vec<SegmentName>> {
-    Some(Catalog::scan(folder).ok()?.current.iter().map(|segment| segment.name).collect())
+    Some(SegmentFolder::scan(folder).ok()?.current.iter().map(|segment| segment.name).collect())
 }
 
 /// These segments as one database, in the least work; `None` where one of them is gone.
@@ -197,7 +197,7 @@ pub fn value<T: FromSql>(folder: &Path, sql: &str) -> T {
 /// What `sql` finds over the history in `folder`, which must be readable whole.
 pub fn rows<T>(folder: &Path, sql: &str, read: impl Fn(&Row<'_>) -> T) -> Vec<T> {
     let history = History::open(folder).unwrap();
-    assert_eq!(history.set_aside(), []);
+    assert_eq!(history.missing_segments(), []);
     let database = history.database().unwrap();
     let mut statement = database.prepare(sql).unwrap();
     let found = statement.query_map([], |row| Ok(read(row))).unwrap();

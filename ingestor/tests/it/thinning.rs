@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, path::Path};
 
 use fastrand::Rng;
-use fleetps_ingestor::{IngestorSettings, catalog::Catalog, merge_folder, segment::Level, tidy_folder};
+use fleetps_ingestor::{IngestorSettings, catalog::SegmentFolder, merge_folder, segment::Level, tidy_folder};
 
 use crate::{
     chance::seeds,
@@ -14,7 +14,7 @@ use crate::{
 const DAY_S: i64 = 86_400;
 
 fn levels(folder: &Path) -> Vec<Level> {
-    Catalog::scan(folder).unwrap().current.iter().map(|segment| segment.name.level).collect()
+    SegmentFolder::scan(folder).unwrap().current.iter().map(|segment| segment.name.level).collect()
 }
 
 /// Fails at the first few lines that differ.
@@ -84,7 +84,7 @@ fn a_limit_of_size_keeps_less_and_less_of_the_oldest() {
     ledger.seal(folder, &mut rng);
     merge_folder(folder).unwrap();
     let bytes =
-        || -> u64 { Catalog::scan(folder).unwrap().current.iter().map(|segment| segment.bytes).sum() };
+        || -> u64 { SegmentFolder::scan(folder).unwrap().current.iter().map(|segment| segment.bytes).sum() };
     let whole = bytes();
     for share in [90, 70, 50] {
         let settings =

@@ -4,7 +4,7 @@ use std::{fs, path::PathBuf, time::Duration};
 
 use fleetps_ingestor::{
     IngestorSettings,
-    catalog::Catalog,
+    catalog::SegmentFolder,
     merge_folder,
     segment::{Level, SegmentName},
 };
@@ -22,7 +22,7 @@ fn files(fixture: &Fixture) -> Vec<String> {
 }
 
 fn current(fixture: &Fixture) -> Vec<SegmentName> {
-    Catalog::scan(&fixture.history()).unwrap().current.iter().map(|segment| segment.name).collect()
+    SegmentFolder::scan(&fixture.history()).unwrap().current.iter().map(|segment| segment.name).collect()
 }
 
 /// Seals `count` segments of one snapshot each.
@@ -46,12 +46,12 @@ async fn merged_segments_replace_their_sources_which_are_removed_later() {
     until("the merge", || current(&fixture).len() == 1).await;
     ingestor.stop().await;
     assert_eq!(current(&fixture)[0].level, Level::Hour);
-    assert_eq!(Catalog::scan(&fixture.history()).unwrap().covered.len(), 7);
+    assert_eq!(SegmentFolder::scan(&fixture.history()).unwrap().covered.len(), 7);
     assert_stored(&fixture.history(), &[publisher]);
 
     // The next start takes up the removal.
     let ingestor = fixture.ingestor(fixture.settings()).await;
-    until("the removal", || Catalog::scan(&fixture.history()).unwrap().covered.is_empty()).await;
+    until("the removal", || SegmentFolder::scan(&fixture.history()).unwrap().covered.is_empty()).await;
     ingestor.stop().await;
 }
 
@@ -70,7 +70,7 @@ async fn kills_during_merges_leave_a_correct_folder() {
     let (mut before, mut during) = (0, 0);
     for _ in 0..rounds(2) {
         // Back to all fresh ones, so that there is something to merge again.
-        for name in Catalog::scan(&fixture.history()).unwrap().current {
+        for name in SegmentFolder::scan(&fixture.history()).unwrap().current {
             fs::remove_file(fixture.history().join(name.name.to_string())).unwrap();
         }
         for path in &kept {
@@ -169,7 +169,7 @@ async fn the_oldest_go_when_there_is_too_much() {
     let mut publisher = Publisher::new(fixture.jetstream().await, "host", "run");
     seal_each(&fixture, &mut publisher, 6).await;
     let bytes: u64 =
-        Catalog::scan(&fixture.history()).unwrap().current.iter().map(|segment| segment.bytes).sum();
+        SegmentFolder::scan(&fixture.history()).unwrap().current.iter().map(|segment| segment.bytes).sum();
     let settings = IngestorSettings {
         max_history_bytes: bytes / 2,
         merge_fresh_count: usize::MAX,

@@ -12,7 +12,7 @@ use super::{
     reading::{Reading, coarsest},
 };
 use crate::{
-    catalog::{Held, Rows},
+    catalog::{Rows, SegmentIndex},
     fields::{read, readable},
     filter::{Deadline, Filter, SqlCondition},
     time::{at, floor_ms},
@@ -108,7 +108,7 @@ fn find(
 /// there are none. DuckDB leaves out what is not between them only when it is told so.
 fn find_moments(
     reading: &Reading<'_>,
-    segments: &[&Held],
+    segments: &[&SegmentIndex],
     at_us: i64,
 ) -> duckdb::Result<Option<(String, String)>> {
     let sql = include_str!("moments.sql")
@@ -124,31 +124,31 @@ fn find_moments(
 }
 
 /// The segments with the last two process tables of each host up to a moment.
-fn lately<'a>(reading: &Reading<'a>, at_us: i64) -> Vec<&'a Held> {
-    let mut all: Vec<(&HostName, i64, &Held)> = Vec::new();
-    for held in reading.segments() {
-        let before = held.all_tables().filter(|(_, range)| range.first_us <= at_us);
-        all.extend(before.map(|(host, range)| (host, range.last_us, held)));
+fn lately<'a>(reading: &Reading<'a>, at_us: i64) -> Vec<&'a SegmentIndex> {
+    let mut all: Vec<(&HostName, i64, &SegmentIndex)> = Vec::new();
+    for segment in reading.segments() {
+        let before = segment.all_tables().filter(|(_, range)| range.first_us <= at_us);
+        all.extend(before.map(|(host, range)| (host, range.last_us, segment)));
     }
     // Those that go on beyond the moment come first of each host: where in them it lies is not known.
     all.sort_unstable_by_key(|(host, last_us, _)| (*host, std::cmp::Reverse(*last_us)));
     let of_host = all.chunk_by(|(a, ..), (b, ..)| a == b);
-    let mut latest: Vec<&Held> = of_host
+    let mut latest: Vec<&SegmentIndex> = of_host
         .flat_map(|rows| {
             let beyond = rows.iter().take_while(|(_, last_us, _)| *last_us > at_us).count();
-            rows.iter().take(beyond + 2).map(|(.., held)| *held)
+            rows.iter().take(beyond + 2).map(|(.., segment)| *segment)
         })
         .collect();
-    latest.sort_unstable_by_key(|held| std::ptr::from_ref(*held));
+    latest.sort_unstable_by_key(|segment| std::ptr::from_ref(*segment));
     latest.dedup_by(|a, b| std::ptr::eq(*a, *b));
     latest
 }
 
 /// The samples of hosts, each with the [`Spacing`] of its segment.
-fn samples_with_spacing(reading: &Reading<'_>, segments: &[&Held]) -> String {
+fn samples_with_spacing(reading: &Reading<'_>, segments: &[&SegmentIndex]) -> String {
     let of = |spacing: Spacing| {
-        let is_it = |held: &&&Held| held.resolution().spacing() == spacing;
-        let segments: Vec<&Held> = segments.iter().filter(is_it).copied().collect();
+        let is_it = |segment: &&&SegmentIndex| segment.resolution().spacing() == spacing;
+        let segments: Vec<&SegmentIndex> = segments.iter().filter(is_it).copied().collect();
         let samples = reading.relation("host_sample", &segments);
         format!("SELECT *, {} AS spacing_ms FROM {samples}", spacing.least_ms())
     };

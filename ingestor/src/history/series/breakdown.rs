@@ -63,7 +63,8 @@ pub(super) fn breakdown(
     let segments = reading.overlapping(Some(host), span);
     let kept = coarsest(&segments);
     let in_hours = span.length_us() >= HOURS_FROM_US || kept == Resolution::Hours;
-    let (summed, sampled): (Vec<_>, Vec<_>) = segments.iter().partition(|held| in_hours && held.has_hours());
+    let (summed, sampled): (Vec<_>, Vec<_>) =
+        segments.iter().partition(|segment| in_hours && segment.has_hours());
     let (span, least_us) = match in_hours {
         true => (span.hours_around(), HOUR_US),
         false => (span, least_part_us(reading, host, span, kept)?),

@@ -11,7 +11,7 @@ use super::{
     parts::{Gathered, Part, Parts, Sample},
 };
 use crate::{
-    catalog::{Held, Rows},
+    catalog::{Rows, SegmentIndex},
     history::{
         HistoryError, Identity, Resolution, Span,
         moments::Which,
@@ -118,8 +118,8 @@ pub(super) fn process_metrics(
     let before = reading.latest(&process.host, span.from_us - 1, Which::WithTable)?;
     let read = Span { from_us: before.map_or(span.from_us, |place| place.captured_us), ..span };
     let segments = reading.overlapping(Some(&process.host), read);
-    let (hours, finer): (Vec<&Held>, Vec<&Held>) =
-        segments.iter().partition(|held| held.resolution() == Resolution::Hours);
+    let (hours, finer): (Vec<&SegmentIndex>, Vec<&SegmentIndex>) =
+        segments.iter().partition(|segment| segment.resolution() == Resolution::Hours);
     let samples = read_process(reading, &finer, process, read)?;
     let mut parts = Parts::new(span, points);
     let counting_since_ms = counting_since_ms(&samples, process, read);
@@ -132,7 +132,7 @@ pub(super) fn process_metrics(
 
 fn read_process(
     reading: &Reading<'_>,
-    segments: &[&Held],
+    segments: &[&SegmentIndex],
     process: &Identity,
     span: Span,
 ) -> Result<Vec<ProcessSample>, HistoryError> {
@@ -147,7 +147,7 @@ fn read_process(
     let ((from_ms, to_ms), host) = (span.bounds_ms(), &process.host);
     let params = params![host.as_str(), process.boot_id, process.pid, process.started_at_us, from_ms, to_ms];
     let of_segments: Vec<_> =
-        segments.iter().map(|held| reading.moments(held, host)).collect::<Result<_, _>>()?;
+        segments.iter().map(|segment| reading.moments(segment, host)).collect::<Result<_, _>>()?;
     let mut statement = reading.connection.prepare_cached(&sql)?;
     let mut rows = statement.query(params)?;
     let mut samples = Vec::new();
@@ -182,7 +182,7 @@ fn counting_since_ms(samples: &[ProcessSample], process: &Identity, span: Span) 
 /// Adds what is known of whole hours. Each stands where its last sample was, or at the end of the span if that is before.
 fn add_hours(
     reading: &Reading<'_>,
-    segments: &[&Held],
+    segments: &[&SegmentIndex],
     process: &Identity,
     span: Span,
     parts: &mut ProcessParts,

@@ -21,7 +21,7 @@ use super::{
     cache::{Bytes, SizedCache},
     reading::Reading,
 };
-use crate::{catalog::Held, segment::SegmentName};
+use crate::{catalog::SegmentIndex, segment::SegmentName};
 
 /// So many samples of processes are read ahead: 200 snapshots of 300 processes. With fewer, every hundredth step would
 /// have to wait for the next.
@@ -200,7 +200,7 @@ impl Reading<'_> {
     /// nothing where the host is not in the scope.
     pub(super) fn stretch(
         &self,
-        held: &Held,
+        segment: &SegmentIndex,
         host: &HostName,
         first_us: i64,
         last_us: i64,
@@ -209,20 +209,20 @@ impl Reading<'_> {
             return Ok(Arc::default());
         }
         let stretches = &self.state.engine.stretches;
-        let key = (held.name, host.clone(), self.scope.sees_command_lines(host));
+        let key = (segment.name, host.clone(), self.scope.sees_command_lines(host));
         let wanted = (first_us, last_us);
         let further = match stretches.get(&key) {
             Some(known) if known.covers(first_us, last_us) => return Ok(known),
-            Some(known) => self.ahead(&known, held, host, wanted)?,
+            Some(known) => self.ahead(&known, segment, host, wanted)?,
             None => wanted,
         };
         let ahead = match further == wanted {
             true => None,
-            false => self.read_stretch(held, host, further, Most::AHEAD)?,
+            false => self.read_stretch(segment, host, further, Most::AHEAD)?,
         };
         let stretch = match ahead {
             Some(stretch) => stretch,
-            None => self.read_stretch(held, host, wanted, Most::ALL)?.unwrap_or_default(),
+            None => self.read_stretch(segment, host, wanted, Most::ALL)?.unwrap_or_default(),
         };
         Ok(stretches.insert(key, stretch))
     }
@@ -231,14 +231,14 @@ impl Reading<'_> {
     fn ahead(
         &self,
         known: &Stretch,
-        held: &Held,
+        segment: &SegmentIndex,
         host: &HostName,
         wanted: (i64, i64),
     ) -> Result<(i64, i64), HistoryError> {
         let now = known.spans.iter().filter(|span| span.covers(known.last_us)).count();
         let count = (AHEAD_SAMPLES / now.max(1)).min(MAX_AHEAD);
         let (first_us, last_us) = wanted;
-        let moments = self.moments(held, host)?;
+        let moments = self.moments(segment, host)?;
         let is_on = known.last_us < last_us && known.last_us >= moments.tables_before(first_us, NEAR);
         let is_back = known.first_us > first_us && known.first_us <= moments.tables_after(last_us, NEAR);
         Ok(match (is_on, is_back) {

@@ -14,7 +14,7 @@ use super::{
     rows::{self, Key},
 };
 use crate::{
-    catalog::Held,
+    catalog::SegmentIndex,
     fields::{columns, facts, figures, readable},
     history::{HistoryError, reading::Reading},
     time::floor_ms,
@@ -24,12 +24,12 @@ impl Reading<'_> {
     /// Reads what a segment has of `host` from one moment to another, or `None` where that is as much as is read at `most`.
     pub(super) fn read_stretch(
         &self,
-        held: &Held,
+        segment: &SegmentIndex,
         host: &HostName,
         (first_us, last_us): (i64, i64),
         most: Most,
     ) -> Result<Option<Stretch>, HistoryError> {
-        let part = Part { reading: self, held, host, first_us, last_us, most };
+        let part = Part { reading: self, segment, host, first_us, last_us, most };
         let spans = part.question("process_span", include_str!("spans.sql"), Some(most.spans));
         // Beside the others, which together take as long.
         let (rest, spans) = thread::scope(|scope| {
@@ -81,7 +81,7 @@ fn read_spans(connection: &Connection, question: &Question) -> duckdb::Result<Ve
 /// What of the segment and host is read: everything between two moments (µs since 1970 UTC), both included.
 struct Part<'a> {
     reading: &'a Reading<'a>,
-    held: &'a Held,
+    segment: &'a SegmentIndex,
     host: &'a HostName,
     first_us: i64,
     last_us: i64,
@@ -144,7 +144,7 @@ impl Part<'_> {
             .replace("$agent", &readable(&AGENT))
             .replace("$info", &readable(&HOST_INFO))
             .replace("$facts", &readable(facts()))
-            .replace(&format!("${table}"), &self.reading.relation_of_host(table, self.held, self.host));
+            .replace(&format!("${table}"), &self.reading.relation_of_host(table, self.segment, self.host));
         Question { sql, values: vec![Value::Text(self.host.to_string())] }
     }
 }

@@ -141,7 +141,7 @@ fn the_past_is_what_was_published() {
             check_moments(history, published, &kept, rng);
             check_lives(history, published, rng);
         }
-        assert_eq!(history.set_aside(), []);
+        assert_eq!(history.missing_segments(), []);
     });
 }
 

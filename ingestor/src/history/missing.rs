@@ -5,16 +5,16 @@ use crate::segment::SegmentName;
 
 /// A segment that cannot be read. What it holds is missing in every answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SetAside {
+pub struct MissingSegment {
     /// The name of the file.
     pub segment: String,
-    /// About which time it held, by the broker's clock.
+    /// About which time it segment, by the broker's clock.
     pub span: Span,
     /// Why it is missing, in words.
     pub reason: String,
 }
 
-impl SetAside {
+impl MissingSegment {
     /// The segment `name`, which is missing for `reason`.
     pub(super) fn of(name: &SegmentName, reason: String) -> Self {
         let us = |seconds: i64| seconds.saturating_mul(1_000_000);
