@@ -1,13 +1,14 @@
 //! Turns the stream of snapshots into immutable DuckDB files, and reads them.
 //!
 //! ```text
-//! stream ──▶ intake ──▶ segments ──▶ upkeep (merge, retain) ──▶ segments
-//!                          └──▶ history (catalog, queries)
+//! stream ──▶ intake ──▶ segments ──▶ compaction (merge, downsample, retain) ──▶ segments
+//!                          └──▶ catalog ──▶ history (queries)
 //! ```
 //!
-//! `segment` is the format on disk, `intake` fills segments from the stream, `catalog` knows which there are and says so
-//! in `attach.sql`, `upkeep` merges and removes them, `audit` keeps who did what in segments of its own, `history` reads
-//! them, `sql` lets anybody ask them anything. [`run`] runs it all; `history` and `sql` need none of the rest.
+//! `segment` is the format on disk, `catalog` knows which segments there are and says so in `attach.sql`. Above it, `intake`
+//! fills segments from the stream, `compaction` merges, downsamples and removes them, and `history` reads them; these know
+//! nothing of each other. `sql` lets anybody ask anything. `audit` is the format of the audit, `audit_keeper` moves it from
+//! the stream to segments of its own. [`run`] runs it all; `history` and `sql` need none of the writers.
 //!
 //! **Exactly once.** What is stored is a function of the stream: segments' names say which sequences they hold, and a
 //! start goes on after the highest. Nothing is acknowledged, so nothing can be acknowledged too early.
@@ -20,6 +21,7 @@ mod audit_keeper;
 pub mod backup;
 pub mod catalog;
 pub mod check;
+mod compaction;
 pub mod descriptors;
 mod error;
 mod fields;
@@ -35,11 +37,10 @@ pub mod sql;
 mod status;
 mod streams;
 mod time;
-mod upkeep;
 
 pub use catalog::{ATTACH_SQL, CatalogError};
+pub use compaction::{CompactionError, MergeError, check_folder, merge_folder, tidy_folder};
 pub use error::IngestError;
 pub use library::{WrongLibrary, check_library};
 pub use run::run;
 pub use settings::{DataSettings, IngestorSettings};
-pub use upkeep::{CompactionError, MergeError, check_folder, merge_folder, tidy_folder};

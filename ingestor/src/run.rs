@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     audit_keeper,
     catalog::SegmentCatalog,
+    compaction::{Compactor, Interrupt},
     error::IngestError,
     intake::{
         Beginning, Collector, Duplicates, KnownRun, Numbers, SegmentWriter, WAITING_DEAD_LETTERS,
@@ -33,7 +34,6 @@ use crate::{
     settings::IngestorSettings,
     status::{Progress, publish_status},
     streams,
-    upkeep::{Interrupt, Upkeep},
 };
 
 /// How far back snapshots may be published again: the stream keeps them for 72 hours, and an agent's buffer is shorter.
@@ -42,7 +42,7 @@ const REPEAT_WINDOW_S: i64 = 72 * 3600;
 const LAST_LETTERS_PATIENCE: Duration = Duration::from_secs(2);
 /// How often a history folder that cannot be used is tried again.
 const OPEN_RETRY: Duration = Duration::from_secs(5);
-/// How often stopping looks whether upkeep has ended.
+/// How often stopping looks whether the compactor has ended.
 const STOP_TICK: Duration = Duration::from_millis(20);
 
 /// Runs an ingestor until `cancel`; then seals what is buffered and returns. Makes the streams if they are missing. Where
@@ -144,7 +144,7 @@ fn open(folder: &Path, trust_clock_until_s: i64, lock: FolderLock) -> Result<Ope
     let clock = RetentionClock::open(catalog.folder(), newest_s, trust_clock_until_s);
     let duplicates = remember_stored(&catalog, &clock)?;
     if let Err(error) = catalog.publish() {
-        // Upkeep does it again; what is here can be read meanwhile.
+        // The compactor does it again; what is here can be read meanwhile.
         tracing::error!("{}", with_causes(&error));
     }
     Ok(Opened { _lock: lock, catalog: Arc::new(catalog), clock: Arc::new(clock), duplicates })
@@ -186,7 +186,7 @@ async fn run_parts(
         thread("seal", move || seal_all(&segments, &catalog, &progress, &stop))?
     };
     let (audited, audit_clock) = (Arc::clone(&catalog), Arc::clone(&clock));
-    let upkeep = Upkeep {
+    let compactor = Compactor {
         settings: settings.clone(),
         catalog,
         progress: Arc::clone(&progress),
@@ -194,7 +194,7 @@ async fn run_parts(
         interrupt: Arc::clone(&interrupt),
         cancel: stop.clone(),
     };
-    let upkeep = thread("upkeep", move || upkeep.run())?;
+    let compacting = thread("compact", move || compactor.run())?;
     let letters = tokio::spawn(publish_dead_letters(client.clone(), letters));
     // One of the ingestors keeps the audit, which is not divided.
     let auditing = (settings.partition == 0).then(|| {
@@ -215,12 +215,12 @@ async fn run_parts(
     blocking("stopping", move || {
         join("collect", collecting)?;
         join("seal", sealing)?;
-        while !upkeep.is_finished() {
+        while !compacting.is_finished() {
             // Again and again: a merge may only just have begun.
             interrupt.interrupt();
             std::thread::sleep(STOP_TICK);
         }
-        join("upkeep", upkeep)
+        join("compact", compacting)
     })
     .await?;
     let _ = tokio::time::timeout(LAST_LETTERS_PATIENCE, letters).await;
@@ -251,7 +251,7 @@ fn remember_stored(catalog: &SegmentCatalog, clock: &RetentionClock) -> Result<D
     let (runs, faults) = known_runs(catalog.folder(), &recent)?;
     for (name, fault) in faults {
         if let Err(error) = catalog.doubt(name, fault) {
-            // It is out of use all the same; upkeep writes attach.sql again.
+            // It is out of use all the same; the compactor writes attach.sql again.
             tracing::error!("{}", with_causes(&error));
         }
     }

@@ -1,14 +1,14 @@
 //! Keeps the audit: moves its entries from the stream to segments, merges these, and removes what is too old.
 //!
-//! `position` is how far the stream is sealed, `plan` decides what is merged and removed, `tidy` does it, `damage` reads
+//! `position` is how far the stream is sealed, `plan` decides what is merged and removed, `tidy` does it, `verify` reads
 //! segments whole and quarantines the damaged ones. What the files are and who reads them: `crate::audit`.
 
 mod blocking;
-mod damage;
 mod error;
 mod plan;
 mod position;
 mod tidy;
+mod verify;
 
 use std::{
     collections::HashMap,
@@ -21,7 +21,7 @@ use async_nats::Client;
 use fleetps_nats::{audit::Chained, with_causes};
 use tokio_util::sync::CancellationToken;
 
-use self::{blocking::blocking, damage::Scrub, error::KeepError, position::Position};
+use self::{blocking::blocking, error::KeepError, position::Position, verify::Verifier};
 use crate::{
     audit::{AuditName, seal},
     catalog::SegmentCatalog,
@@ -43,7 +43,7 @@ pub(crate) async fn keep(
     (progress, clock): (Arc<Progress>, Arc<RetentionClock>),
     cancel: CancellationToken,
 ) {
-    let scrub = Scrub::of(catalog.folder());
+    let verifier = Verifier::of(catalog.folder());
     let (retired, failed_merges) = (Vec::new(), HashMap::new());
     let mut keeper = Keeper {
         client,
@@ -55,7 +55,7 @@ pub(crate) async fn keep(
         position: None,
         retired,
         failed_merges,
-        scrub,
+        verifier,
     };
     let mut ticks = tokio::time::interval(keeper.settings.seal_interval);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -83,7 +83,7 @@ struct Keeper {
     retired: Vec<(AuditName, Instant)>,
     /// The first source of each merge that failed, and when.
     failed_merges: HashMap<AuditName, Instant>,
-    scrub: Scrub,
+    verifier: Verifier,
 }
 
 impl Keeper {
@@ -103,7 +103,7 @@ impl Keeper {
         {
             tracing::warn!("cannot look for damaged audit segments: {}", with_causes(&error));
         }
-        self.progress.set_audit_error(error.or_else(|| self.scrub.problems()));
+        self.progress.set_audit_error(error.or_else(|| self.verifier.problems()));
     }
 
     async fn try_step(&mut self) -> Result<(), KeepError> {
@@ -114,7 +114,7 @@ impl Keeper {
         self.seal_new(&mut position).await?;
         self.tidy(&mut position).await?;
         self.position = Some(position);
-        self.scrub().await
+        self.verify_next().await
     }
 
     /// Seals what is new in the stream.

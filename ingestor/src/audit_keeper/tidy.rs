@@ -20,7 +20,8 @@ impl Keeper {
         let folder = self.folder();
         let found = blocking(move || Ok(AuditFolder::scan(&folder)?)).await?;
         // What took the place of the others is needed whole: until it can be read, they stay.
-        let whole: Vec<_> = found.current.iter().copied().filter(|name| !self.scrub.doubts(name)).collect();
+        let whole: Vec<_> =
+            found.current.iter().copied().filter(|name| !self.verifier.doubts(name)).collect();
         let covered: Vec<_> = found.covered.into_iter().filter(|name| name.is_replaced_by(&whole)).collect();
         self.retired.retain(|(name, _)| covered.contains(name));
         for name in covered {
@@ -31,7 +32,7 @@ impl Keeper {
         let now_s = Timestamp::now().as_second();
         self.failed_merges.retain(|_, failed| failed.elapsed() < MERGE_RETRY);
         let mut mergeable = found.current.clone();
-        mergeable.retain(|name| !self.scrub.doubts(name) && !self.failed_merges.contains_key(name));
+        mergeable.retain(|name| !self.verifier.doubts(name) && !self.failed_merges.contains_key(name));
         if let Some(sources) = next_merge(&mergeable, now_s) {
             let (catalog, sources, first) =
                 (Arc::clone(&self.catalog), sources.to_vec(), sources.first().copied());
@@ -46,7 +47,7 @@ impl Keeper {
         } else if let Some(name) =
             expired(&found.current, self.clock.judge(now_s).now_s, self.settings.keep_audit)
                 // One that cannot be read now waits, and holds up nothing.
-                .filter(|name| !self.scrub.doubts(name))
+                .filter(|name| !self.verifier.doubts(name))
         {
             // Never one that was just merged: its entries would still be there.
             self.remove(position, name).await?;

@@ -1,6 +1,6 @@
 //! Which segments there are now, and `attach.sql`, which tells everybody else.
 //!
-//! Sealing adds segments and upkeep replaces or retires them; both go through here. A retired segment is no longer in
+//! Sealing adds segments, and the compactor replaces or retires them; both go through here. A retired segment is no longer in
 //! `attach.sql`, but stays on disk for a while, for readers that have just read the old one.
 
 use std::{

@@ -61,7 +61,7 @@ fn seal_one(
     let name = seal(catalog.folder(), rows)?;
     progress.set_sealed(name.last_sequence, rows.snapshot_count() as u64);
     tracing::debug!(segment = %name, rows = rows.len(), "sealed a segment");
-    // The segment is safe; when this fails, upkeep does it again.
+    // The segment is safe; when this fails, the compactor does it again.
     if let Err(error) = catalog.add(name, rows.len() as u64) {
         tracing::warn!("{}", with_causes(&error));
     }

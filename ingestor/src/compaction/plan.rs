@@ -10,7 +10,7 @@ use crate::{
 const MAX_MERGED_ROWS: u64 = 20_000_000;
 /// An hour or a day counts as passed this much later: its last segment may still be on its way.
 const SETTLE_S: i64 = 90;
-/// So many thinned segments of a period are merged although more may come: few files, and each day of a month is
+/// So many downsampled segments of a period are merged although more may come: few files, and each day of a month is
 /// written some three times.
 const MERGE_THINNED_COUNT: usize = 8;
 
@@ -113,7 +113,7 @@ impl Run<'_> {
         is_full || now_s >= (number + 1).saturating_mul(period_s).saturating_add(SETTLE_S)
     }
 
-    /// The same for segments that were thinned long after they were filled: what follows was thinned as well.
+    /// The same for segments that were downsampled long after they were filled: what follows was downsampled as well.
     fn is_thinned_on(&self) -> bool {
         self.next.is_some_and(|next| next.name.level >= self.level)
     }
@@ -138,7 +138,7 @@ pub(super) fn runs(segments: &[SegmentMeta], period_s: i64) -> impl Iterator<Ite
 }
 
 /// The next merge, if any is due. `segments` are in the order of the stream. Fresh segments of an hour are merged when
-/// the hour has passed or `fresh_count` of them wait; those of the hours of a day when the day has passed. Thinned ones
+/// the hour has passed or `fresh_count` of them wait; those of the hours of a day when the day has passed. Downsampled ones
 /// are merged within a day, sums within a month.
 pub(crate) fn next_merge(segments: &[SegmentMeta], now_s: i64, fresh_count: usize) -> Option<Plan> {
     let find = |from: Level, period_s, is_due: &dyn Fn(Run<'_>) -> bool, level| {
@@ -149,13 +149,13 @@ pub(crate) fn next_merge(segments: &[SegmentMeta], now_s: i64, fresh_count: usiz
     let fresh_is_due = |run: Run<'_>| run.is_over(now_s) || run.sources.len() >= fresh_count;
     // One alone would only be copied.
     let hours_are_due = |run: Run<'_>| run.is_over(now_s) && run.sources.len() >= 2;
-    let thinned_is_due = |run: Run<'_>| {
+    let downsampled_is_due = |run: Run<'_>| {
         run.sources.len() >= MERGE_THINNED_COUNT || (run.is_thinned_on() && run.sources.len() >= 2)
     };
     find(Level::Fresh, HOUR_S, &fresh_is_due, Level::Hour)
         .or_else(|| find(Level::Hour, DAY_S, &hours_are_due, Level::Day))
-        .or_else(|| find(Level::Minute, DAY_S, &thinned_is_due, Level::Minute))
-        .or_else(|| find(Level::Rollup, MONTH_S, &thinned_is_due, Level::Rollup))
+        .or_else(|| find(Level::Minute, DAY_S, &downsampled_is_due, Level::Minute))
+        .or_else(|| find(Level::Rollup, MONTH_S, &downsampled_is_due, Level::Rollup))
 }
 
 /// Whether `next` is of the same level and goes on where `segment` ends.

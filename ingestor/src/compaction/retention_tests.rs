@@ -53,10 +53,10 @@ fn what_is_too_old_for_every_form_goes_but_the_last() {
 fn neighbours_that_are_too_old_are_thinned_together_each_when_its_time_has_come() {
     let segments = hours(&[Level::Hour, Level::Hour, Level::Hour]);
     let last_s = segments[2].name.latest_stored_s();
-    assert_eq!(next_thinning(&segments, last_s + 5 * HOUR_S, &keep(10, 20)), None);
-    let thinned = next_thinning(&segments, last_s + 5 * HOUR_S + 1, &keep(10, 20)).unwrap();
-    assert_eq!((thinned.level, thinned.sources.as_slice()), (Level::Minute, segments.as_slice()));
-    let rolled_up = next_thinning(&segments, last_s + 11 * HOUR_S, &keep(10, 20)).unwrap();
+    assert_eq!(next_downsampling(&segments, last_s + 5 * HOUR_S, &keep(10, 20)), None);
+    let downsampled = next_downsampling(&segments, last_s + 5 * HOUR_S + 1, &keep(10, 20)).unwrap();
+    assert_eq!((downsampled.level, downsampled.sources.as_slice()), (Level::Minute, segments.as_slice()));
+    let rolled_up = next_downsampling(&segments, last_s + 11 * HOUR_S, &keep(10, 20)).unwrap();
     assert_eq!(rolled_up.level, Level::Rollup);
 }
 
@@ -64,28 +64,30 @@ fn neighbours_that_are_too_old_are_thinned_together_each_when_its_time_has_come(
 fn what_has_its_form_is_left_alone_and_what_is_fresh_is_merged_first() {
     let segments = hours(&[Level::Rollup, Level::Minute, Level::Fresh]);
     let now_s = segments[1].name.latest_stored_s() + 6 * HOUR_S;
-    assert_eq!(next_thinning(&segments, now_s, &keep(10, 9000)), None);
-    let plan = next_thinning(&segments, now_s + 10 * HOUR_S, &keep(10, 9000)).unwrap();
+    assert_eq!(next_downsampling(&segments, now_s, &keep(10, 9000)), None);
+    let plan = next_downsampling(&segments, now_s + 10 * HOUR_S, &keep(10, 9000)).unwrap();
     assert_eq!((plan.level, plan.sources), (Level::Rollup, vec![segments[1]]));
 }
 
 #[test]
 fn where_there_is_too_much_samples_go_first_then_minutes_then_the_oldest() {
-    let full =
-        |levels: &[Level]| relief(&hours(levels), &IngestorSettings { max_history_bytes: 350, ..keep(1, 1) });
+    let full = |levels: &[Level]| {
+        enforce_size_limit(&hours(levels), &IngestorSettings { max_history_bytes: 350, ..keep(1, 1) })
+    };
     let (rollup, minute, day) = (Level::Rollup, Level::Minute, Level::Day);
-    let thin = |number, from, level| Some(Relief::Thin(Plan { level, sources: vec![hour(number, from)] }));
+    let downsample =
+        |number, from, level| Some(SizeStep::Downsample(Plan { level, sources: vec![hour(number, from)] }));
     assert_eq!(full(&[rollup, minute, day]), None);
-    assert_eq!(full(&[rollup, minute, day, Level::Hour]), thin(2, day, minute));
-    assert_eq!(full(&[rollup, minute, minute, Level::Fresh]), thin(1, minute, rollup));
-    let oldest = Some(Relief::Remove(hour(0, rollup).name));
+    assert_eq!(full(&[rollup, minute, day, Level::Hour]), downsample(2, day, minute));
+    assert_eq!(full(&[rollup, minute, minute, Level::Fresh]), downsample(1, minute, rollup));
+    let oldest = Some(SizeStep::Remove(hour(0, rollup).name));
     assert_eq!(full(&[rollup, rollup, rollup, Level::Fresh]), oldest);
 }
 
 #[test]
 fn the_last_one_stays_whatever_happens() {
     let none = IngestorSettings { max_history_bytes: 0, ..keep(0, 0) };
-    assert_eq!(relief(&hours(&[Level::Fresh]), &none), None);
+    assert_eq!(enforce_size_limit(&hours(&[Level::Fresh]), &none), None);
 }
 
 #[test]
@@ -100,9 +102,11 @@ fn what_was_stored_while_the_clock_was_wrong_is_neither_too_old_nor_the_oldest()
         let mut set = segments.clone();
         set[3].name.first_stored_s = wrong_s;
         assert_eq!(expired(&set, now_s, &settings), []);
-        assert_eq!(next_thinning(&set, now_s, &settings), None);
+        assert_eq!(next_downsampling(&set, now_s, &settings), None);
         let full = IngestorSettings { max_history_bytes: 350, ..keep(10, 20) };
-        let Some(Relief::Thin(plan)) = relief(&set, &full) else { panic!("the oldest is thinned") };
+        let Some(SizeStep::Downsample(plan)) = enforce_size_limit(&set, &full) else {
+            panic!("the oldest is downsampled")
+        };
         assert_eq!(plan.sources, [set[0]]);
         // Its time comes with that of its neighbours.
         assert_eq!(expired(&set, now_s + 1000 * HOUR_S, &settings).len(), 5);

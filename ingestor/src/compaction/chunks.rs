@@ -1,16 +1,16 @@
-//! Divides a merge into pieces that can be sorted in memory.
+//! Divides a merge into chunks that can be sorted in memory.
 //!
-//! DuckDB 2.0 cannot sort ten million rows in a gigabyte, spilling or not; a million takes 500 MB at most. The pieces
+//! DuckDB 2.0 cannot sort ten million rows in a gigabyte, spilling or not; a million takes 500 MB at most. The chunks
 //! are ranges of hosts in the order of the sort, so one after the other they are the whole in order.
 
 use duckdb::{Connection, params};
 
 /// Rows sorted at a time: half of what was seen to fit into the memory that a merge has.
-const MAX_PIECE_ROWS: u64 = 1_000_000;
+const MAX_CHUNK_ROWS: u64 = 1_000_000;
 
 /// A range of hosts with all their processes, or a range of the processes of one host.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Piece {
+pub(super) struct Chunk {
     pub(super) first_host: String,
     pub(super) last_host: String,
     pub(super) first_pid: u32,
@@ -26,21 +26,21 @@ const ROWS_OF_PROCESSES: &str = "SELECT pid, count(*)
     FROM (SELECT host, pid FROM source_span UNION ALL SELECT host, pid FROM all_rows_of_process_hour)
     WHERE host = ? GROUP BY pid ORDER BY pid";
 
-/// The pieces of everything in the views `source_span` and `all_rows_of_process_hour`, in order.
-pub(super) fn pieces(engine: &Connection) -> duckdb::Result<Vec<Piece>> {
+/// The chunks of everything in the views `source_span` and `all_rows_of_process_hour`, in order.
+pub(super) fn chunks(engine: &Connection) -> duckdb::Result<Vec<Chunk>> {
     let mut hosts = engine.prepare(ROWS_OF_HOSTS)?;
     let hosts = hosts.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    let mut pieces = Vec::new();
+    let mut chunks = Vec::new();
     for (first_host, last_host, rows) in ranges(&hosts.collect::<duckdb::Result<Vec<(String, u64)>>>()?) {
-        if rows <= MAX_PIECE_ROWS {
-            pieces.push(Piece { first_host, last_host, first_pid: 0, last_pid: u32::MAX });
+        if rows <= MAX_CHUNK_ROWS {
+            chunks.push(Chunk { first_host, last_host, first_pid: 0, last_pid: u32::MAX });
             continue;
         }
-        // More than a piece, so one host alone.
+        // More than a chunk, so one host alone.
         let mut pids = engine.prepare(ROWS_OF_PROCESSES)?;
         let pids = pids.query_map(params![first_host], |row| Ok((row.get(0)?, row.get(1)?)))?;
         for (first_pid, last_pid, _) in ranges(&pids.collect::<duckdb::Result<Vec<(u32, u64)>>>()?) {
-            pieces.push(Piece {
+            chunks.push(Chunk {
                 first_host: first_host.clone(),
                 last_host: last_host.clone(),
                 first_pid,
@@ -48,15 +48,15 @@ pub(super) fn pieces(engine: &Connection) -> duckdb::Result<Vec<Piece>> {
             });
         }
     }
-    Ok(pieces)
+    Ok(chunks)
 }
 
-/// Puts neighbours together while they fit into a piece: (first, last, rows). What does not fit by itself stays alone.
+/// Puts neighbours together while they fit into a chunk: (first, last, rows). What does not fit by itself stays alone.
 fn ranges<T: Clone>(counts: &[(T, u64)]) -> Vec<(T, T, u64)> {
     let mut ranges: Vec<(T, T, u64)> = Vec::new();
     for (key, rows) in counts {
         match ranges.last_mut() {
-            Some((_, last, total)) if *total + rows <= MAX_PIECE_ROWS => {
+            Some((_, last, total)) if *total + rows <= MAX_CHUNK_ROWS => {
                 *last = key.clone();
                 *total += rows;
             }
@@ -72,7 +72,7 @@ mod tests {
 
     #[test]
     fn neighbours_share_a_piece_while_they_fit() {
-        let most = MAX_PIECE_ROWS;
+        let most = MAX_CHUNK_ROWS;
         let counts = [("a", 1), ("b", most - 1), ("c", 1), ("d", 2 * most), ("e", 5), ("f", 6)];
         assert_eq!(ranges(&counts), [("a", "b", most), ("c", "c", 1), ("d", "d", 2 * most), ("e", "f", 11)]);
         assert_eq!(ranges::<u32>(&[]), []);
@@ -90,9 +90,9 @@ mod tests {
                 CREATE TABLE all_rows_of_process_hour AS SELECT 'only-sums' AS host, 7::UINTEGER AS pid",
             )
             .unwrap();
-        let pieces = pieces(&engine).unwrap();
+        let chunks = chunks(&engine).unwrap();
         let found: Vec<_> =
-            pieces.iter().map(|piece| (piece.first_host.as_str(), piece.first_pid, piece.last_pid)).collect();
+            chunks.iter().map(|chunk| (chunk.first_host.as_str(), chunk.first_pid, chunk.last_pid)).collect();
         assert_eq!(
             found,
             [("a", 0, u32::MAX), ("big", 0, 9), ("big", 10, 19), ("big", 20, 24), ("only-sums", 0, u32::MAX)]

@@ -25,7 +25,7 @@ const RETRY: Duration = Duration::from_secs(60);
 
 /// Reads segments whole, one at a time, and sets aside those that are damaged twice.
 #[derive(Debug)]
-pub(super) struct Scrub {
+pub(super) struct Verifier {
     log: VerifyLog,
     doubted: HashMap<AuditName, Doubt>,
 }
@@ -39,7 +39,7 @@ struct Doubt {
     retry_at: Instant,
 }
 
-impl Scrub {
+impl Verifier {
     pub(super) fn of(folder: &Path) -> Self {
         Self { log: VerifyLog::load(folder.join(VERIFIED)), doubted: HashMap::new() }
     }
@@ -109,14 +109,14 @@ impl Keeper {
         let folder = self.folder();
         let current = blocking(move || Ok(AuditFolder::scan(&folder)?.current)).await?;
         let wanted = only.map_or_else(|| current.clone(), |name| vec![name]);
-        for name in wanted.into_iter().filter(|name| self.scrub.is_due(name)).collect::<Vec<_>>() {
+        for name in wanted.into_iter().filter(|name| self.verifier.is_due(name)).collect::<Vec<_>>() {
             let folder = self.folder();
             let fault = blocking(move || Ok(verify_segment(&folder, &name).err())).await?;
-            let has_changed = fault.is_some() != self.scrub.doubts(&name);
+            let has_changed = fault.is_some() != self.verifier.doubts(&name);
             if fault.is_none() {
-                self.scrub.remember(name, &current);
+                self.verifier.remember(name, &current);
             }
-            let is_proven = self.scrub.judge(name, fault, self.settings.quarantine_after);
+            let is_proven = self.verifier.judge(name, fault, self.settings.quarantine_after);
             let catalog = Arc::clone(&self.catalog);
             let is_quarantined = blocking(move || {
                 let is_quarantined = is_proven
@@ -135,10 +135,10 @@ impl Keeper {
     }
 
     /// Reads a segment that was not read for long.
-    pub(super) async fn scrub(&mut self) -> Result<(), KeepError> {
+    pub(super) async fn verify_next(&mut self) -> Result<(), KeepError> {
         let folder = self.folder();
         let current = blocking(move || Ok(AuditFolder::scan(&folder)?.current)).await?;
-        match self.scrub.next(&current) {
+        match self.verifier.next(&current) {
             Some(name) => self.look_for_damage(Some(name)).await,
             None => Ok(()),
         }

@@ -52,8 +52,8 @@ impl Failures {
         self.without(segments, now, true)
     }
 
-    /// `segments` without those that could not be thinned, which waits.
-    pub(super) fn thinnable(&self, segments: &[SegmentMeta], now: Instant) -> Vec<SegmentMeta> {
+    /// `segments` without those that could not be downsampled, which waits.
+    pub(super) fn downsamplable(&self, segments: &[SegmentMeta], now: Instant) -> Vec<SegmentMeta> {
         self.without(segments, now, false)
     }
 
@@ -105,7 +105,7 @@ mod tests {
             failures.add(&plan, "no memory".to_owned(), now);
             assert_eq!(failures.mergeable(&all, now), all[2..]);
             // Less may be kept of them all the same.
-            assert_eq!(failures.thinnable(&all, now), all);
+            assert_eq!(failures.downsamplable(&all, now), all);
             now += Duration::from_secs(delay_s);
             assert_eq!(failures.mergeable(&all, now), all, "after {delay_s} s");
         }

@@ -54,7 +54,7 @@ const KEEPS: [Keep; 3] = [Keep::Minutes, Keep::Sums, Keep::Nothing];
 
 /// What makes room.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Relief {
+pub(super) enum ShareStep {
     /// Keep less of some hosts.
     Trim(Trim),
     /// Merge what is fresh, so that less can be kept of it.
@@ -119,7 +119,7 @@ impl Shares {
         segments: &[SegmentMeta],
         mergeable: &[SegmentMeta],
         limit: u64,
-    ) -> Option<Relief> {
+    ) -> Option<ShareStep> {
         let total: u64 = segments.iter().map(|segment| segment.bytes).sum();
         if total <= limit {
             if self.reckoned.is_some_and(|reckoned| reckoned.elapsed() > SAID_FOR) {
@@ -133,8 +133,8 @@ impl Shares {
             return None;
         }
         // What is fresh has to be merged before less can be kept of it.
-        let merge = || Some(Relief::Merge(next_merge(mergeable, i64::MIN, MERGE_FRESH)?));
-        self.next_trim(segments).map(Relief::Trim).or_else(merge)
+        let merge = || Some(ShareStep::Merge(next_merge(mergeable, i64::MIN, MERGE_FRESH)?));
+        self.next_trim(segments).map(ShareStep::Trim).or_else(merge)
     }
 
     /// Who takes more than a share, in words.

@@ -12,9 +12,9 @@ use crate::{
 
 /// What makes room.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Relief {
+pub(super) enum SizeStep {
     /// Keep less of a segment.
-    Thin(Plan),
+    Downsample(Plan),
     /// Keep nothing of it.
     Remove(SegmentName),
 }
@@ -26,8 +26,8 @@ pub(super) fn expired(segments: &[SegmentMeta], now_s: i64, settings: &IngestorS
     removable(segments).filter(is_expired).map(|segment| segment.name).collect()
 }
 
-/// The next segments that are due to be thinned.
-pub(super) fn next_thinning(
+/// The next segments that are due to be downsampled.
+pub(super) fn next_downsampling(
     segments: &[SegmentMeta],
     now_s: i64,
     settings: &IngestorSettings,
@@ -45,21 +45,21 @@ pub(super) fn next_thinning(
     })
 }
 
-/// What to do where all segments together take too much: the oldest with every sample is thinned; when there is none, the
+/// What to do where all segments together take too much: the oldest with every sample is downsampled; when there is none, the
 /// oldest with one sample a minute becomes sums; then the oldest goes.
-pub(super) fn relief(segments: &[SegmentMeta], settings: &IngestorSettings) -> Option<Relief> {
+pub(super) fn enforce_size_limit(segments: &[SegmentMeta], settings: &IngestorSettings) -> Option<SizeStep> {
     let bytes: u64 = segments.iter().map(|segment| segment.bytes).sum();
     if bytes <= settings.max_history_bytes {
         return None;
     }
     let stored = StoredTimes::of(segments);
-    let thin = |levels: &[Level], level| {
+    let downsample = |levels: &[Level], level| {
         let oldest = oldest(&stored, segments.iter().filter(|segment| levels.contains(&segment.name.level)))?;
-        Some(Relief::Thin(Plan { level, sources: vec![*oldest] }))
+        Some(SizeStep::Downsample(Plan { level, sources: vec![*oldest] }))
     };
-    thin(&[Level::Hour, Level::Day], Level::Minute)
-        .or_else(|| thin(&[Level::Minute], Level::Rollup))
-        .or_else(|| Some(Relief::Remove(oldest(&stored, removable(segments))?.name)))
+    downsample(&[Level::Hour, Level::Day], Level::Minute)
+        .or_else(|| downsample(&[Level::Minute], Level::Rollup))
+        .or_else(|| Some(SizeStep::Remove(oldest(&stored, removable(segments))?.name)))
 }
 
 /// The level that a segment should have at least whose last message was stored at `latest_stored_s`; `None` where it is too

@@ -10,7 +10,7 @@ use duckdb::{Connection, InterruptHandle, params};
 use fleetps_nats::HostName;
 
 use super::{
-    pieces::pieces,
+    chunks::chunks,
     plan::{Form, Plan},
     shares::{Keep, Trim},
 };
@@ -246,9 +246,9 @@ fn copy(engine: &Connection, plan: &Plan, trim: Option<&Trim>) -> duckdb::Result
         true => include_str!("sql/hours_of_spans.sql"),
         false => include_str!("sql/hours.sql"),
     };
-    let mut of_pieces = vec![include_str!("sql/processes.sql"), hours];
+    let mut of_chunks = vec![include_str!("sql/processes.sql"), hours];
     if plan.form() != Form::Hours {
-        of_pieces.push(include_str!("sql/spans.sql"));
+        of_chunks.push(include_str!("sql/spans.sql"));
     }
     let filled = |sql: &str| {
         sql.replace("$catalog", CATALOG)
@@ -256,11 +256,11 @@ fn copy(engine: &Connection, plan: &Plan, trim: Option<&Trim>) -> duckdb::Result
             .replace("$same_figures", &same_figures())
             .replace("$stored", &stored(figures()))
     };
-    let of_pieces: Vec<String> = of_pieces.into_iter().map(filled).collect();
-    for piece in pieces(engine)? {
-        for sql in &of_pieces {
+    let of_chunks: Vec<String> = of_chunks.into_iter().map(filled).collect();
+    for chunk in chunks(engine)? {
+        for sql in &of_chunks {
             engine
-                .execute(sql, params![piece.first_host, piece.last_host, piece.first_pid, piece.last_pid])?;
+                .execute(sql, params![chunk.first_host, chunk.last_host, chunk.first_pid, chunk.last_pid])?;
         }
     }
     Ok(())

@@ -1,20 +1,20 @@
-//! Keeps the folder tidy while intake goes on: merges small segments (`plan` decides, `merge` does, in `pieces`), keeps
-//! less and less of what is old or too much (`retention` decides by `clock`, `merge` does), and looks for damage (`scrub`).
-//! One thread, behind intake in priority, with a database engine of its own.
+//! The compactor: keeps the folder small while intake goes on. It merges small segments (`plan` decides, `merge` does, in
+//! `chunks`), keeps less of what is old or too much (`retention` decides by the retention clock, `shares` by host), and
+//! reads segments whole to find damage (`verify`). One thread, behind intake in priority, with a database engine of its own.
 //!
-//! **Every step makes one segment of others and takes effect with its one rename.** A thinned segment has the sequences of
-//! what it was made from and a later level, so by its name alone it replaces them.
+//! **Every step makes one segment of others and takes effect with its one rename.** A downsampled segment has the sequences of
+//! its sources and a later level, so by its name alone it replaces them.
 
+mod chunks;
 mod error;
 mod failures;
 mod merge;
 mod offline;
-mod pieces;
 mod plan;
 mod retention;
-mod scrub;
 mod shares;
 mod stored;
+mod verify;
 
 use std::{
     path::Path,
@@ -33,9 +33,9 @@ pub use offline::{check_folder, merge_folder, tidy_folder};
 use self::{
     failures::Failures,
     plan::Plan,
-    retention::Relief,
-    scrub::Scrub,
+    retention::SizeStep,
     shares::{Shares, Trim},
+    verify::Verifier,
 };
 use crate::{
     catalog::{SegmentCatalog, SegmentMeta},
@@ -53,8 +53,8 @@ const TICK: Duration = Duration::from_millis(100);
 #[cfg(target_os = "linux")]
 const NICENESS: i32 = 10;
 
-/// Keeps the folder tidy.
-pub(crate) struct Upkeep {
+/// Merges, downsamples, removes and verifies the segments of a folder.
+pub(crate) struct Compactor {
     pub(crate) settings: IngestorSettings,
     pub(crate) catalog: Arc<SegmentCatalog>,
     pub(crate) progress: Arc<Progress>,
@@ -63,21 +63,21 @@ pub(crate) struct Upkeep {
     pub(crate) cancel: CancellationToken,
 }
 
-impl Upkeep {
+impl Compactor {
     /// Works until it is cancelled.
     pub(crate) fn run(&self) {
         stand_back();
-        let (mut scrub, mut failures) = (Scrub::of(self.catalog.folder()), Failures::default());
+        let (mut verifier, mut failures) = (Verifier::of(self.catalog.folder()), Failures::default());
         let mut shares = Shares::default();
         while !self.cancel.is_cancelled() {
-            let stepped = self.step(&mut scrub, &mut failures, &mut shares);
+            let stepped = self.step(&mut verifier, &mut failures, &mut shares);
             self.progress.set_upkeep_error(stepped.as_ref().err().map(|error| with_causes(error)));
             let pause = match stepped {
                 Ok(true) => Duration::ZERO,
                 Ok(false) => self.settings.upkeep_interval,
                 Err(_) if self.cancel.is_cancelled() => return,
                 Err(error) => {
-                    tracing::warn!("{}; upkeep goes on in {PAUSE_AFTER_FAILURE:?}", with_causes(&error));
+                    tracing::warn!("{}; compaction goes on in {PAUSE_AFTER_FAILURE:?}", with_causes(&error));
                     PAUSE_AFTER_FAILURE
                 }
             };
@@ -88,7 +88,7 @@ impl Upkeep {
     /// One look at the folder; true when there may be more to do at once.
     fn step(
         &self,
-        scrub: &mut Scrub,
+        verifier: &mut Verifier,
         failures: &mut Failures,
         shares: &mut Shares,
     ) -> Result<bool, CompactionError> {
@@ -107,7 +107,7 @@ impl Upkeep {
         match task {
             Some(task) => self.perform(&task, failures).map(|()| true),
             // One at a time: what there is to do is looked for again after each.
-            None => Ok(scrub.step(&self.catalog, times.clock_s).map(|()| false)?),
+            None => Ok(verifier.step(&self.catalog, times.clock_s).map(|()| false)?),
         }
     }
 
@@ -130,7 +130,7 @@ impl Upkeep {
         };
         let mut are_whole = true;
         for source in sources {
-            are_whole &= scrub::is_whole(&self.catalog, &source.name)?;
+            are_whole &= verify::is_whole(&self.catalog, &source.name)?;
         }
         match task {
             Task::Make(plan) if are_whole => {
@@ -182,18 +182,21 @@ fn next_task(
     settings: &IngestorSettings,
 ) -> Option<Task> {
     let (segments, now) = (catalog.mergeable(), Instant::now());
-    let (mergeable, thinnable) = (failures.mergeable(&segments, now), failures.thinnable(&segments, now));
+    let (mergeable, downsamplable) =
+        (failures.mergeable(&segments, now), failures.downsamplable(&segments, now));
     let expired = retention::expired(&segments, times.history_s, settings);
     if !expired.is_empty() {
         tracing::info!(segments = expired.len(), "removing segments that are too old");
         return Some(Task::Remove(expired));
     }
     of_shares(catalog.folder(), &segments, &mergeable, settings, shares)
-        .or_else(|| relief(&segments, &thinnable, settings))
+        .or_else(|| enforce_size_limit(&segments, &downsamplable, settings))
         .or_else(|| {
             Some(Task::Make(plan::next_merge(&mergeable, times.clock_s, settings.merge_fresh_count)?))
         })
-        .or_else(|| Some(Task::Make(retention::next_thinning(&thinnable, times.history_s, settings)?)))
+        .or_else(|| {
+            Some(Task::Make(retention::next_downsampling(&downsamplable, times.history_s, settings)?))
+        })
 }
 
 /// What makes room at the cost of hosts that take more than their share.
@@ -206,8 +209,8 @@ fn of_shares(
 ) -> Option<Task> {
     let limit = settings.max_history_bytes;
     Some(match shares.next_task(folder, segments, mergeable, limit)? {
-        shares::Relief::Merge(plan) => Task::Make(plan),
-        shares::Relief::Trim(trim) => {
+        shares::ShareStep::Merge(plan) => Task::Make(plan),
+        shares::ShareStep::Trim(trim) => {
             let hosts = trim.hosts.iter().map(HostName::as_str).collect::<Vec<_>>().join(", ");
             tracing::warn!(limit, hosts, keep = ?trim.keep, segment = %trim.source.name,
                 "the history takes too much: keeping less of hosts that take more than their share");
@@ -216,15 +219,19 @@ fn of_shares(
     })
 }
 
-/// What makes room where `segments` take more than the limit, of those that are `thinnable`.
-fn relief(segments: &[SegmentMeta], thinnable: &[SegmentMeta], settings: &IngestorSettings) -> Option<Task> {
+/// What makes room where `segments` take more than the limit, of those that are `downsamplable`.
+fn enforce_size_limit(
+    segments: &[SegmentMeta],
+    downsamplable: &[SegmentMeta],
+    settings: &IngestorSettings,
+) -> Option<Task> {
     let bytes = |segments: &[SegmentMeta]| segments.iter().map(|segment| segment.bytes).sum::<u64>();
-    let waiting_bytes = bytes(segments) - bytes(thinnable);
+    let waiting_bytes = bytes(segments) - bytes(downsamplable);
     let limit = settings.max_history_bytes;
     let left =
         IngestorSettings { max_history_bytes: limit.saturating_sub(waiting_bytes), ..settings.clone() };
-    Some(match retention::relief(thinnable, &left)? {
-        Relief::Thin(plan) => {
+    Some(match retention::enforce_size_limit(downsamplable, &left)? {
+        SizeStep::Downsample(plan) => {
             tracing::warn!(
                 limit,
                 level = plan.level.as_str(),
@@ -232,7 +239,7 @@ fn relief(segments: &[SegmentMeta], thinnable: &[SegmentMeta], settings: &Ingest
             );
             Task::Make(plan)
         }
-        Relief::Remove(name) => {
+        SizeStep::Remove(name) => {
             tracing::warn!(limit, segment = %name, "the history takes too much: removing the oldest");
             Task::Remove(vec![name])
         }
@@ -259,6 +266,6 @@ fn perform(catalog: &SegmentCatalog, task: &Task, interrupt: &Interrupt) -> Resu
 fn stand_back() {
     #[cfg(target_os = "linux")]
     if let Err(error) = rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICENESS) {
-        tracing::debug!(error = %error, "upkeep runs at the priority of intake");
+        tracing::debug!(error = %error, "compaction runs at the priority of intake");
     }
 }

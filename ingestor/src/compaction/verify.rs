@@ -14,9 +14,9 @@ const VERIFIED: &str = "verified.json";
 
 /// Reads merged segments, one at a time, each once and then every week.
 #[derive(Debug)]
-pub(super) struct Scrub(VerifyLog);
+pub(super) struct Verifier(VerifyLog);
 
-impl Scrub {
+impl Verifier {
     pub(super) fn of(folder: &Path) -> Self {
         Self(VerifyLog::load(folder.join(VERIFIED)))
     }

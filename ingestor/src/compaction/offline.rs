@@ -1,11 +1,11 @@
-//! Upkeep without an ingestor: for benchmarks and tests, and for a folder that was copied somewhere.
+//! Compaction without an ingestor: for benchmarks and tests, and for a folder that was copied somewhere.
 
 use std::{path::Path, time::Duration};
 
 use fleetps_nats::lock::FolderLock;
 
 use super::{
-    CompactionError, Times, failures::Failures, merge::Interrupt, next_task, perform, scrub, shares::Shares,
+    CompactionError, Times, failures::Failures, merge::Interrupt, next_task, perform, shares::Shares, verify,
 };
 use crate::{catalog::SegmentCatalog, settings::IngestorSettings};
 
@@ -25,7 +25,7 @@ pub fn merge_folder(folder: &Path) -> Result<u32, CompactionError> {
     tidy_folder(folder, i64::MAX / 2, &everything)
 }
 
-/// Does all that upkeep would do in `folder` at `now_s` (s since 1970 UTC): merges, thins, removes; and removes what was
+/// Does all that compaction would do in `folder` at `now_s` (s since 1970 UTC): merges, downsamples, removes; and removes what was
 /// replaced at once. Returns the number of steps. Holds the lock on the folder meanwhile.
 ///
 /// # Errors
@@ -52,7 +52,7 @@ pub fn check_folder(folder: &Path) -> Result<Vec<String>, CompactionError> {
     let _lock = FolderLock::take(folder)?;
     let catalog = SegmentCatalog::open(folder)?;
     for segment in catalog.segments() {
-        scrub::is_whole(&catalog, &segment.name)?;
+        verify::is_whole(&catalog, &segment.name)?;
     }
     catalog.look_at_all_again(Duration::ZERO)?;
     catalog.publish()?;
