@@ -235,3 +235,49 @@ pub(crate) fn value(array: &dyn Array, row: usize) -> Value<'_> {
         _ => Value::Absent,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::segment::open_engine;
+
+    /// A value of each figure that its stored column holds exactly.
+    fn example(field: &Field) -> Value<'static> {
+        match field.stored.scale {
+            Scale::Plain => Value::Integer(7),
+            Scale::UnitsOf(size) => Value::Integer(7 * i64::from(size)),
+            Scale::Tenths => Value::Float(0.7),
+            Scale::Ascii => Value::Letter('S'),
+        }
+    }
+
+    /// What SQL makes of stored figures, and of figures that people see when they are packed again.
+    #[test]
+    fn rust_packs_a_figure_as_sql_does_and_sql_unpacks_what_it_was() {
+        let mut values = [Value::Absent; PROCESS.len()];
+        for place in FIGURES {
+            values[place] = example(&PROCESS[place]);
+        }
+        let stored = StoredFigures::of(&values);
+        let engine = open_engine(64, 1, None).unwrap();
+        engine.execute_batch(&format!("CREATE TABLE t ({})", definitions(figures()))).unwrap();
+        let names = super::stored(figures());
+        let numbers: Vec<String> =
+            (0..FIGURES.len()).map(|figure| stored.get(figure).unwrap().to_string()).collect();
+        engine.execute_batch(&format!("INSERT INTO t ({names}) VALUES ({})", numbers.join(", "))).unwrap();
+        let mut statement = engine.prepare(&format!("SELECT {} FROM t", readable(figures()))).unwrap();
+        let mut rows = statement.query([]).unwrap();
+        read(rows.next().unwrap().unwrap(), FIGURES.into_iter().zip(figures()), |place, value| {
+            let expected = values[place];
+            match expected {
+                Value::Letter(letter) => assert_eq!(value.text(), Some(letter.to_string().as_str())),
+                _ => assert_eq!(value, expected, "{}", PROCESS[place].name),
+            }
+        })
+        .unwrap();
+        let packed =
+            format!("SELECT count(*) FROM (SELECT {} FROM t EXCEPT SELECT {names} FROM t)", packed_figures());
+        let others: u64 = engine.query_row(&packed, [], |row| row.get(0)).unwrap();
+        assert_eq!(others, 0, "packing by SQL gives other values than those that were stored");
+    }
+}

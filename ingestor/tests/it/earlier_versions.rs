@@ -46,6 +46,32 @@ const THIRD: Version = Version {
     as_read: "S 100 4096, S 200 4096",
 };
 
+const FOURTH: Version = Version {
+    file: "hour-p000-1700000000-000000000001-000000000001-20231114T221320Z-v4.duckdb",
+    schema: concat!(
+        include_str!("schema_4.sql"),
+        "ALTER TABLE $catalog.host_sample ALTER has_processes SET DEFAULT true;"
+    ),
+    ..THIRD
+};
+
+impl Version {
+    /// The statement that writes the samples of the processes: as they are, or as spans and captures.
+    fn samples(&self) -> String {
+        let figures = self.figures;
+        let identity = "SELECT 'host' AS host, 'boot' AS boot_id, pid, make_timestamp(5) AS started_at";
+        let at = "make_timestamp(1700000000123456)";
+        if self.file == FOURTH.file {
+            return format!(
+                "INSERT INTO capture BY NAME SELECT 'host' AS host, 0 AS number, {at} AS captured_at;
+                INSERT INTO process_span BY NAME {identity}, {at} AS first_captured_at, {at} AS last_captured_at,
+                    1 AS snapshots, {figures} FROM process;"
+            );
+        }
+        format!("INSERT INTO process_sample BY NAME {identity}, {at} AS captured_at, {figures} FROM process;")
+    }
+}
+
 /// One snapshot with two processes, captured at a time that is no whole millisecond; figures are no whole units either.
 fn write_earlier(folder: &Path, version: &Version) {
     let connection = Connection::open_in_memory().unwrap();
@@ -60,11 +86,9 @@ fn write_earlier(folder: &Path, version: &Version) {
                 1 AS sequence, 1000 AS interval_ms, make_timestamp(1700000000123456) AS captured_at;
             INSERT INTO process BY NAME SELECT 'host' AS host, 'boot' AS boot_id, pid, make_timestamp(5) AS started_at,
                 'old' AS name, make_timestamp(1700000000123456) AS last_seen FROM (VALUES (1), (2)) pids (pid);
-            INSERT INTO process_sample BY NAME SELECT 'host' AS host, 'boot' AS boot_id, pid,
-                make_timestamp(5) AS started_at, make_timestamp(1700000000123456) AS captured_at,
-                {} FROM process;
+            {}
             USE memory; CHECKPOINT old; DETACH old",
-            version.figures
+            version.samples()
         ))
         .unwrap();
 }
@@ -82,6 +106,11 @@ fn segments_of_the_second_version_are_read_and_merged_with_newer_ones() {
 #[test]
 fn segments_of_the_third_version_are_read_and_merged_with_newer_ones() {
     is_read_and_merged(&THIRD);
+}
+
+#[test]
+fn segments_of_the_fourth_version_are_read_and_merged_with_newer_ones() {
+    is_read_and_merged(&FOURTH);
 }
 
 fn is_read_and_merged(earlier: &Version) {

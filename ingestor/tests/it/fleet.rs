@@ -15,6 +15,10 @@ use fleetps_ingestor::{
 };
 use fleetps_nats::{
     HostName, Snapshot,
+    model::{
+        Value,
+        process::{FIGURES, PROCESS},
+    },
     snapshot::{AgentCost, FORMAT, FilesystemSample, HostInfo, HostSample, Process},
 };
 
@@ -207,6 +211,8 @@ impl Machine {
                 process.resident_bytes = Some(rng.u64(0..1 << 14) * PAGE_BYTES);
             }
             process.virtual_bytes = Some(rng.u64(0..1 << 28) * PAGE_BYTES);
+            let others = FIGURES.into_iter().filter(|place| !VARIED.contains(&PROCESS[*place].name));
+            others.for_each(|place| process.set(place, Value::Integer(rng.i64(0..100))));
         }
     }
 
@@ -291,6 +297,19 @@ impl Machine {
         }
     }
 }
+
+/// The figures that vary in ways of their own. Whatever else the model declares, is any small number; counters too, which
+/// no question of this test takes differences of.
+const VARIED: [&str; 8] = [
+    "state",
+    "threads",
+    "cpu_percent",
+    "cpu_time_ms",
+    "resident_bytes",
+    "virtual_bytes",
+    "read_bytes",
+    "written_bytes",
+];
 
 /// Values that could not be read.
 fn forget_some(process: &mut Process, rng: &mut Rng) {
