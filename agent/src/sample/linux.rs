@@ -188,7 +188,8 @@ fn parse_stat(stat: &[u8], boot_at_us: i64, page_bytes: u64) -> Option<Process> 
     let parent_pid: u32 = number(fields.next()?)?;
     let user_ticks: u64 = number(fields.nth(9)?)?;
     let system_ticks: u64 = number(fields.next()?)?;
-    let threads: u32 = number(fields.nth(4)?)?;
+    let nice = fields.nth(3).and_then(number);
+    let threads: u32 = number(fields.next()?)?;
     let start_ticks: i64 = number(fields.nth(1)?)?;
     let virtual_bytes: u64 = number(fields.next()?)?;
     let resident_pages: u64 = number(fields.next()?)?;
@@ -202,6 +203,7 @@ fn parse_stat(stat: &[u8], boot_at_us: i64, page_bytes: u64) -> Option<Process> 
         cpu_time_ms: Some(user_ticks.saturating_add(system_ticks).saturating_mul(TICK_MS)),
         resident_bytes: Some(resident_pages.saturating_mul(page_bytes)),
         virtual_bytes: Some(virtual_bytes),
+        nice,
         ..Process::default()
     })
 }

@@ -27,6 +27,7 @@ fn every_field_of_stat_is_found_whatever_the_name_is() {
             cpu_time_ms: Some(2000),
             resident_bytes: Some(2560 * 4096),
             virtual_bytes: Some(104_857_600),
+            nice: Some(0),
             ..Process::default()
         };
         assert_eq!(process, expected);

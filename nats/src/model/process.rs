@@ -74,6 +74,9 @@ record! {
         /// Container id, the first 12 hexadecimal digits.
         container: Option<String> => Field::text().filter("container").on_request().heading("CONTAINER")
             .page(PageColumn::new(150, "container", "Container", "Container"));
+        /// Nice value, from -20 (first) to 19 (last).
+        nice: Option<i8> => Field::level(Unit::Count, "TINYINT").since(5).filter("nice").heading("NI")
+            .page(PageColumn::new(105, "nice", "Nice", "Nice value"));
     }
 }
 
