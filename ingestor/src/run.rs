@@ -26,7 +26,7 @@ use crate::{
     compaction::{Compactor, Interrupt},
     error::IngestError,
     intake::{
-        Beginning, Collector, Duplicates, KnownRun, Numbers, SegmentWriter, WAITING_DEAD_LETTERS,
+        Collector, Duplicates, KnownRun, SegmentWriter, StartPosition, StreamState, WAITING_DEAD_LETTERS,
         WAITING_DELIVERIES, WAITING_SEGMENTS, known_runs, publish_dead_letters, read_stream, seal_all,
     },
     retention_clock::RetentionClock,
@@ -69,15 +69,15 @@ pub async fn run(
         tokio::spawn(publish_status(client.clone(), settings.partition, Arc::clone(&progress), stop.clone()));
     let opened = open_when_possible(&settings, lock, &progress, &cancel).await?;
     let Some(Opened { _lock, catalog, clock, duplicates }) = opened else { return Ok(()) };
-    let finding = patiently("the ingestor", || find_beginning(&jetstream, &settings, &catalog));
+    let finding = patiently("the ingestor", || find_start(&jetstream, &settings, &catalog));
     let Some(found) = cancel.run_until_cancelled(finding).await else { return Ok(()) };
-    let beginning = found?;
+    let start = found?;
     let following = patiently("the ingestor", || Standing::follow(&client));
     let Some(followed) = cancel.run_until_cancelled(following).await else { return Ok(()) };
     let standing = followed?;
-    tracing::info!(folder = %catalog.folder().display(), sequence = beginning.sequence, "storing snapshots");
-    progress.set_sealed(beginning.sequence - 1, 0);
-    let parts = Parts { catalog, progress, clock, beginning, duplicates, standing, stop };
+    tracing::info!(folder = %catalog.folder().display(), sequence = start.sequence, "storing snapshots");
+    progress.set_sealed(start.sequence - 1, 0);
+    let parts = Parts { catalog, progress, clock, start, duplicates, standing, stop };
     run_parts(client, jetstream, settings, parts).await?;
     let _ = status.await;
     Ok(())
@@ -155,7 +155,7 @@ struct Parts {
     catalog: Arc<SegmentCatalog>,
     progress: Arc<Progress>,
     clock: Arc<RetentionClock>,
-    beginning: Beginning,
+    start: StartPosition,
     duplicates: Duplicates,
     standing: Standing,
     stop: CancellationToken,
@@ -167,13 +167,13 @@ async fn run_parts(
     settings: IngestorSettings,
     parts: Parts,
 ) -> Result<(), IngestError> {
-    let Parts { catalog, progress, clock, beginning, duplicates, standing, stop } = parts;
+    let Parts { catalog, progress, clock, start, duplicates, standing, stop } = parts;
     let (events_in, events) = mpsc::channel(WAITING_DELIVERIES);
     let (segments_in, segments) = sync_channel(WAITING_SEGMENTS);
     let (letters_in, letters) = mpsc::channel(WAITING_DEAD_LETTERS);
     let interrupt = Arc::new(Interrupt::default());
 
-    let numbering = (settings.partition, beginning.epoch_s);
+    let numbering = (settings.partition, start.epoch_s);
     let unpacker = Unpacker::new(settings.host_bytes_per_s)
         .map_err(|source| IngestError::Start { what: "unpacking", source })?
         .with_standing(standing);
@@ -209,7 +209,7 @@ async fn run_parts(
 
     let streams = tokio::spawn(streams::keep(jetstream.clone(), settings.clone(), stop.clone()));
 
-    read_stream(jetstream, beginning, settings.seal_interval, events_in, stop.clone()).await;
+    read_stream(jetstream, start, settings.seal_interval, events_in, stop.clone()).await;
     // The end of reading lets collecting end, which lets sealing end.
     stop.cancel();
     blocking("stopping", move || {
@@ -231,14 +231,14 @@ async fn run_parts(
     Ok(())
 }
 
-async fn find_beginning(
+async fn find_start(
     jetstream: &jetstream::Context,
     settings: &IngestorSettings,
     catalog: &SegmentCatalog,
-) -> Result<Beginning, StreamError> {
-    let numbers = Numbers::ask(jetstream).await?;
+) -> Result<StartPosition, StreamError> {
+    let numbers = StreamState::ask(jetstream).await?;
     let now_s = jiff::Timestamp::now().as_second();
-    Ok(Beginning::find(&numbers, catalog.highest(settings.partition), now_s))
+    Ok(StartPosition::find(&numbers, catalog.highest(settings.partition), now_s))
 }
 
 /// Which snapshots are stored already, as far as they may come again: by when the newest was stored, because this machine's

@@ -60,11 +60,7 @@ impl SegmentIndex {
 
     /// How finely it keeps what it holds.
     pub(crate) fn resolution(&self) -> Resolution {
-        match self.name.level {
-            Level::Fresh | Level::Hour | Level::Day => Resolution::Samples,
-            Level::Minute => Resolution::Minutes,
-            Level::Rollup => Resolution::Hours,
-        }
+        self.name.level.resolution()
     }
 
     /// Whether `process_hour` is filled.

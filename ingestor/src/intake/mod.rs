@@ -16,7 +16,7 @@ mod stored_runs;
 
 pub(crate) use collect::Collector;
 pub(crate) use duplicates::Duplicates;
-pub(crate) use reading::{Beginning, Numbers, read_stream};
+pub(crate) use reading::{StartPosition, StreamState, read_stream};
 pub(crate) use refusals::{DeadLetter, publish_dead_letters};
 pub(crate) use sealing::seal_all;
 pub(crate) use segment_writer::SegmentWriter;

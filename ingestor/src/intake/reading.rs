@@ -19,7 +19,7 @@ use super::Event;
 
 /// Where reading begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Beginning {
+pub(crate) struct StartPosition {
     /// When the stream was made, in seconds since 1970 UTC.
     pub(crate) created_s: i64,
     /// When its numbering began: the same, unless it lost its end since.
@@ -28,9 +28,9 @@ pub(crate) struct Beginning {
     pub(crate) sequence: u64,
 }
 
-impl Beginning {
+impl StartPosition {
     /// Where to begin in `stream`, when `sealed` is the latest numbering in the history with its highest sequence.
-    pub(crate) fn find(stream: &Numbers, sealed: Option<(i64, u64)>, now_s: i64) -> Self {
+    pub(crate) fn find(stream: &StreamState, sealed: Option<(i64, u64)>, now_s: i64) -> Self {
         let created_s = stream.created_s;
         match sealed {
             Some((epoch_s, sealed_last)) if epoch_s >= created_s && stream.last >= sealed_last => {
@@ -48,7 +48,7 @@ impl Beginning {
 
 /// What the broker says of the stream's sequences.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Numbers {
+pub(crate) struct StreamState {
     /// When the stream was made, in seconds since 1970 UTC.
     pub(crate) created_s: i64,
     /// The first sequence that is there.
@@ -57,7 +57,7 @@ pub(crate) struct Numbers {
     pub(crate) last: u64,
 }
 
-impl Numbers {
+impl StreamState {
     /// Asks the broker.
     pub(crate) async fn ask(jetstream: &jetstream::Context) -> Result<Self, StreamError> {
         let stream = stream::open_snapshots(jetstream).await?;
@@ -70,12 +70,12 @@ impl Numbers {
 /// Reads until it is cancelled, or until nobody collects any more.
 pub(crate) async fn read_stream(
     jetstream: jetstream::Context,
-    mut beginning: Beginning,
+    mut start: StartPosition,
     seal_interval: Duration,
     events: mpsc::Sender<Event>,
     cancel: CancellationToken,
 ) {
-    let mut reader = reader_at(&jetstream, beginning);
+    let mut reader = reader_at(&jetstream, start);
     // Not at once, when the first that waits in the stream may be in.
     let mut seal = tokio::time::interval_at(Instant::now() + seal_interval, seal_interval);
     seal.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -86,15 +86,15 @@ pub(crate) async fn read_stream(
             _ = seal.tick() => Event::Seal,
             delivery = reader.next() => match delivery {
                 Delivery::Message(delivered) => {
-                    beginning.sequence = delivered.sequence + 1;
+                    start.sequence = delivered.sequence + 1;
                     Event::Message(delivered)
                 }
                 Delivery::Lost { first, last } => Event::Lost { first, last },
                 Delivery::Replaced { .. } => {
-                    let Some(found) = begin_again(&jetstream, beginning, &cancel).await else { return };
-                    beginning = found;
-                    reader = reader_at(&jetstream, beginning);
-                    Event::NewEpoch { epoch_s: beginning.epoch_s }
+                    let Some(found) = begin_again(&jetstream, start, &cancel).await else { return };
+                    start = found;
+                    reader = reader_at(&jetstream, start);
+                    Event::NewEpoch { epoch_s: start.epoch_s }
                 }
             },
         };
@@ -108,25 +108,25 @@ pub(crate) async fn read_stream(
     }
 }
 
-fn reader_at(jetstream: &jetstream::Context, beginning: Beginning) -> SnapshotReader {
-    SnapshotReader::new(jetstream.clone(), Start::Sequence(beginning.sequence), Some(beginning.created_s))
+fn reader_at(jetstream: &jetstream::Context, start: StartPosition) -> SnapshotReader {
+    SnapshotReader::new(jetstream.clone(), Start::Sequence(start.sequence), Some(start.created_s))
 }
 
 /// Where to go on in a stream that numbers anew; `None` when it is cancelled.
 async fn begin_again(
     jetstream: &jetstream::Context,
-    read: Beginning,
+    read: StartPosition,
     cancel: &CancellationToken,
-) -> Option<Beginning> {
+) -> Option<StartPosition> {
     let mut failures = 0;
     loop {
-        match Numbers::ask(jetstream).await {
+        match StreamState::ask(jetstream).await {
             Ok(mut stream) => {
                 tracing::warn!("the stream numbers anew: it was made anew, or lost its end");
                 // Meanwhile it may have given out more numbers than were read; it lost its end all the same.
                 stream.last = 0;
                 let now_s = jiff::Timestamp::now().as_second();
-                return Some(Beginning::find(&stream, Some((read.epoch_s, read.sequence - 1)), now_s));
+                return Some(StartPosition::find(&stream, Some((read.epoch_s, read.sequence - 1)), now_s));
             }
             Err(error) => tracing::warn!("{}", with_causes(&error)),
         }
@@ -141,30 +141,30 @@ async fn begin_again(
 mod tests {
     use super::*;
 
-    fn stream(last: u64) -> Numbers {
-        Numbers { created_s: 1000, first: 7, last }
+    fn stream(last: u64) -> StreamState {
+        StreamState { created_s: 1000, first: 7, last }
     }
 
     #[test]
     fn reading_goes_on_after_what_is_sealed() {
-        let beginning = Beginning::find(&stream(90), Some((1000, 50)), 5000);
-        assert_eq!(beginning, Beginning { created_s: 1000, epoch_s: 1000, sequence: 51 });
+        let start = StartPosition::find(&stream(90), Some((1000, 50)), 5000);
+        assert_eq!(start, StartPosition { created_s: 1000, epoch_s: 1000, sequence: 51 });
     }
 
     #[test]
     fn another_stream_is_read_from_its_beginning() {
         for sealed in [None, Some((900, 50))] {
-            let beginning = Beginning::find(&stream(90), sealed, 5000);
-            assert_eq!(beginning, Beginning { created_s: 1000, epoch_s: 1000, sequence: 1 });
+            let start = StartPosition::find(&stream(90), sealed, 5000);
+            assert_eq!(start, StartPosition { created_s: 1000, epoch_s: 1000, sequence: 1 });
         }
     }
 
     #[test]
     fn a_stream_that_lost_its_end_is_read_again_as_a_new_numbering() {
-        let beginning = Beginning::find(&stream(40), Some((1000, 50)), 5000);
-        assert_eq!(beginning, Beginning { created_s: 1000, epoch_s: 5000, sequence: 7 });
+        let start = StartPosition::find(&stream(40), Some((1000, 50)), 5000);
+        assert_eq!(start, StartPosition { created_s: 1000, epoch_s: 5000, sequence: 7 });
         // And that numbering is found again after a restart.
-        let beginning = Beginning::find(&stream(60), Some((5000, 55)), 6000);
-        assert_eq!(beginning, Beginning { created_s: 1000, epoch_s: 5000, sequence: 56 });
+        let start = StartPosition::find(&stream(60), Some((5000, 55)), 6000);
+        assert_eq!(start, StartPosition { created_s: 1000, epoch_s: 5000, sequence: 56 });
     }
 }

@@ -25,6 +25,7 @@ mod attach;
 mod columns;
 mod fault;
 mod file;
+mod level;
 mod name;
 mod resolution;
 mod row_counts;
@@ -42,7 +43,8 @@ pub(crate) use file::{
     TEMPORARY_EXTENSION, attach_new, begin_file, finish_file, make_read_only, open_engine, publish_file,
     publish_segment, quote_identifier, quote_text,
 };
-pub use name::{Level, SegmentName, current_and_covered};
+pub use level::Level;
+pub use name::{SegmentName, current_and_covered};
 pub(crate) use name::{TIME_FORMAT, parse_time};
 pub use resolution::Resolution;
 pub(crate) use row_counts::RowCounts;

@@ -9,7 +9,7 @@ use std::{cmp::Reverse, fmt};
 
 use jiff::Timestamp;
 
-use super::SCHEMA_VERSION;
+use super::{Level, SCHEMA_VERSION};
 
 /// What the name of every segment ends with.
 const EXTENSION: &str = ".duckdb";
@@ -17,42 +17,6 @@ const EXTENSION: &str = ".duckdb";
 const DAMAGED_EXTENSION: &str = ".damaged";
 /// The time in a name: compact, sortable, without a colon (which Windows refuses).
 pub(crate) const TIME_FORMAT: &str = "%Y%m%dT%H%M%SZ";
-
-/// How much a segment has been merged, and how much of it was kept. Of two with the same range, the later level replaces
-/// the earlier.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Level {
-    /// As sealed from the stream, about half a minute.
-    Fresh,
-    /// Merged within one hour.
-    Hour,
-    /// Merged within one day.
-    Day,
-    /// Of every minute, the process table of each host's last snapshot.
-    Minute,
-    /// Sums of every hour instead of process tables.
-    Rollup,
-}
-
-impl Level {
-    const ALL: [Self; 5] = [Self::Fresh, Self::Hour, Self::Day, Self::Minute, Self::Rollup];
-
-    /// The word in names and in the column `segment.level`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Fresh => "fresh",
-            Self::Hour => "hour",
-            Self::Day => "day",
-            Self::Minute => "minute",
-            Self::Rollup => "rollup",
-        }
-    }
-
-    /// Whether it has every sample.
-    pub fn is_raw(self) -> bool {
-        self <= Self::Day
-    }
-}
 
 /// Which part of which stream a segment holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
