@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use super::{
     HistoryError, MEMORY_MIB,
     cache::SizedCache,
-    moments::{self, MomentsRead},
+    sample_index::{self, SampleIndexes},
     stretch::{self, Stretches},
 };
 use crate::{
@@ -29,7 +29,7 @@ pub(super) struct Engine {
     idle: Mutex<Vec<Connection>>,
     /// The regular expressions that are looked for.
     pub(super) patterns: AskedPatterns,
-    pub(super) moments: MomentsRead,
+    pub(super) sample_indexes: SampleIndexes,
     pub(super) stretches: Stretches,
 }
 
@@ -43,7 +43,7 @@ impl Engine {
             patterns,
             first: Mutex::new(first),
             idle: Mutex::default(),
-            moments: SizedCache::new(moments::MAX_BYTES, moments::USUAL_COUNT),
+            sample_indexes: SizedCache::new(sample_index::MAX_BYTES, sample_index::USUAL_COUNT),
             stretches: SizedCache::new(stretch::MAX_BYTES, stretch::USUAL_COUNT),
         })
     }

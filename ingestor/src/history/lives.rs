@@ -19,7 +19,7 @@ use crate::{
 /// What is known of one process over its life.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ProcessLife {
-    /// Which.
+    /// Which process.
     pub identity: Identity,
     /// As it was last seen; what changes with every sample is absent.
     pub process: Process,

@@ -15,13 +15,13 @@ mod listing;
 mod lives;
 mod missing;
 mod moment;
-mod moments;
-mod nearest;
 mod peaks;
 mod reading;
 mod refresh;
+mod sample_index;
 mod scope;
 mod search;
+mod seek;
 mod series;
 mod silence;
 mod stretch;
@@ -81,7 +81,7 @@ pub enum HistoryError {
 pub struct History {
     folder: PathBuf,
     state: Arc<RwLock<Arc<State>>>,
-    /// SegmentIndex by whoever makes another state.
+    /// Held while another state is made.
     changing: Arc<Mutex<()>>,
     scope: Arc<Scope>,
 }

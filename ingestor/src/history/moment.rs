@@ -10,9 +10,9 @@ use fleetps_nats::{
 
 use super::{
     History, HistoryError, Listing, Resolution, Span,
-    moments::Which,
-    nearest::Place,
     reading::{Reading, coarsest},
+    sample_index::SampleKind,
+    seek::SampleLocation,
 };
 use crate::time::ceil_ms;
 
@@ -108,21 +108,21 @@ fn locate<'a>(
     reading: &Reading<'a>,
     host: &HostName,
     at_us: i64,
-) -> Result<Result<Place<'a>, NoSnapshot>, HistoryError> {
-    let table = reading.latest(host, at_us, Which::WithTable)?;
+) -> Result<Result<SampleLocation<'a>, NoSnapshot>, HistoryError> {
+    let table = reading.latest(host, at_us, SampleKind::WithTable)?;
     if let Some(table) = table
         && says_how_it_was(table, at_us)
     {
         return Ok(Ok(table));
     }
-    let Some(sample) = reading.latest(host, at_us, Which::Any)? else {
-        let first = reading.next(host, at_us, Which::Any)?;
+    let Some(sample) = reading.latest(host, at_us, SampleKind::Any)? else {
+        let first = reading.next(host, at_us, SampleKind::Any)?;
         return Ok(Err(
             first.map_or(NoSnapshot::UnknownHost, |first_us| NoSnapshot::BeforeFirst { first_us })
         ));
     };
     if !says_how_it_was(sample, at_us) {
-        return Ok(Err(silence(sample.captured_us, reading.next(host, at_us, Which::Any)?)));
+        return Ok(Err(silence(sample.captured_us, reading.next(host, at_us, SampleKind::Any)?)));
     }
     // One a minute is kept of a host that was beyond its share, whatever its segment keeps of others.
     if let Some(table) = table
@@ -131,7 +131,7 @@ fn locate<'a>(
         return Ok(Ok(table));
     }
     // The host was not silent, but of this time its process table is not kept.
-    let next = reading.next(host, at_us, Which::WithTable)?;
+    let next = reading.next(host, at_us, SampleKind::WithTable)?;
     Ok(Err(match (sample.segment.resolution(), table) {
         (Resolution::Samples | Resolution::Minutes, Some(table)) => silence(table.captured_us, next),
         _ => NoSnapshot::OnlyHours { after_us: next },
@@ -146,11 +146,11 @@ fn silence(before_us: i64, next_us: Option<i64>) -> NoSnapshot {
 }
 
 /// Whether a snapshot is so near before a moment that the host was then as it says.
-fn says_how_it_was(place: Place<'_>, at_us: i64) -> bool {
+fn says_how_it_was(place: SampleLocation<'_>, at_us: i64) -> bool {
     is_up(place, at_us, place.segment.resolution().spacing())
 }
 
-fn is_up(place: Place<'_>, at_us: i64, spacing: Spacing) -> bool {
+fn is_up(place: SampleLocation<'_>, at_us: i64, spacing: Spacing) -> bool {
     let age_us = at_us.saturating_sub(place.captured_us);
     HostState::after(age_us, place.interval_ms, spacing) == HostState::Up
 }
@@ -158,17 +158,17 @@ fn is_up(place: Place<'_>, at_us: i64, spacing: Spacing) -> bool {
 fn past_snapshot(
     reading: &Reading<'_>,
     host: &HostName,
-    place: Place<'_>,
+    place: SampleLocation<'_>,
 ) -> Result<PastSnapshot, HistoryError> {
-    let earlier = reading.latest(host, place.captured_us.saturating_sub(1), Which::WithTable)?;
-    let later_us = reading.next(host, place.captured_us, Which::WithTable)?;
+    let earlier = reading.latest(host, place.captured_us.saturating_sub(1), SampleKind::WithTable)?;
+    let later_us = reading.next(host, place.captured_us, SampleKind::WithTable)?;
     let same = earlier.filter(|earlier| std::ptr::eq(earlier.segment, place.segment));
     let first_us = same.map_or(place.captured_us, |earlier| earlier.captured_us);
     let stretch = reading.stretch(place.segment, host, first_us, place.captured_us)?;
     let snapshot = stretch.snapshot(place.captured_us).ok_or(duckdb::Error::QueryReturnedNoRows)?;
     let previous = match (same, earlier) {
         (Some(earlier), _) => stretch.snapshot(earlier.captured_us),
-        (None, Some(Place { segment, captured_us, .. })) => {
+        (None, Some(SampleLocation { segment, captured_us, .. })) => {
             reading.stretch(segment, host, captured_us, captured_us)?.snapshot(captured_us)
         }
         (None, None) => None,

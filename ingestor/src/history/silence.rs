@@ -56,7 +56,7 @@ pub(super) fn silences(
     let Some(host) = host else { return of_all(reading, &segments, span, known_to_us, spacing) };
     let mut moments = Vec::new();
     for segment in segments {
-        moments.extend_from_slice(reading.moments(segment, host)?.all());
+        moments.extend_from_slice(reading.sample_index(segment, host)?.all());
     }
     moments.sort_by_key(|moment| moment.captured_us);
     let nexts = moments.iter().skip(1).map(Some).chain([None]);

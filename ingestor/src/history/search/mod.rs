@@ -21,7 +21,7 @@ use crate::{
 /// A process that was found.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Found {
-    /// Which.
+    /// Which process.
     pub identity: Identity,
     /// When the snapshot was captured.
     pub captured_at_us: i64,

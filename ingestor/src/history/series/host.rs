@@ -11,8 +11,8 @@ use super::{
 use crate::history::{
     HistoryError, Resolution, Span,
     boots::Boots,
-    moments::Which,
     reading::{Reading, coarsest},
+    sample_index::SampleKind,
     silence::{between, silences},
 };
 
@@ -72,7 +72,7 @@ pub(super) fn host_metrics(
     newer: &[Snapshot],
 ) -> Result<HostMetrics, HistoryError> {
     // The first rate of the span needs the sample before.
-    let before = reading.latest(host, span.from_us - 1, Which::Any)?;
+    let before = reading.latest(host, span.from_us - 1, SampleKind::Any)?;
     let read = Span { from_us: before.map_or(span.from_us, |place| place.captured_us), ..span };
     let segments = reading.overlapping(Some(host), read);
     let sql = include_str!("host.sql").replace("$host_sample", &reading.relation("host_sample", &segments));

@@ -14,8 +14,8 @@ use crate::{
     catalog::{Rows, SegmentIndex},
     history::{
         HistoryError, Identity, Resolution, Span,
-        moments::Which,
         reading::{Reading, coarsest},
+        sample_index::SampleKind,
         silence::silences,
     },
 };
@@ -115,7 +115,7 @@ pub(super) fn process_metrics(
     points: usize,
 ) -> Result<ProcessMetrics, HistoryError> {
     // The first rate of the span needs the sample before.
-    let before = reading.latest(&process.host, span.from_us - 1, Which::WithTable)?;
+    let before = reading.latest(&process.host, span.from_us - 1, SampleKind::WithTable)?;
     let read = Span { from_us: before.map_or(span.from_us, |place| place.captured_us), ..span };
     let segments = reading.overlapping(Some(&process.host), read);
     let (hours, finer): (Vec<&SegmentIndex>, Vec<&SegmentIndex>) =
@@ -147,22 +147,22 @@ fn read_process(
     let ((from_ms, to_ms), host) = (span.bounds_ms(), &process.host);
     let params = params![host.as_str(), process.boot_id, process.pid, process.started_at_us, from_ms, to_ms];
     let of_segments: Vec<_> =
-        segments.iter().map(|segment| reading.moments(segment, host)).collect::<Result<_, _>>()?;
+        segments.iter().map(|segment| reading.sample_index(segment, host)).collect::<Result<_, _>>()?;
     let mut statement = reading.connection.prepare_cached(&sql)?;
     let mut rows = statement.query(params)?;
     let mut samples = Vec::new();
     while let Some(row) = rows.next()? {
-        let Some(moments) = of_segments.get(row.get::<_, usize>(0)?) else { continue };
+        let Some(index) = of_segments.get(row.get::<_, usize>(0)?) else { continue };
         let (mut levels, mut counters) = ([None; LEVELS.len()], [None; COUNTERS.len()]);
         for (slot, place) in levels.iter_mut().zip(LEVELS).chain(counters.iter_mut().zip(COUNTERS)) {
             *slot = row.get(column(place))?;
         }
         let (first_us, last_us) = (row.get::<_, i64>(1)?, row.get::<_, i64>(2)?);
         let within =
-            moments.of_boot(&process.boot_id, first_us.max(from_ms * 1000), last_us.min(to_ms * 1000 - 1));
-        samples.extend(within.map(|moment| Sample {
-            captured_at_us: moment.captured_us,
-            monotonic_ms: moment.monotonic_ms,
+            index.of_boot(&process.boot_id, first_us.max(from_ms * 1000), last_us.min(to_ms * 1000 - 1));
+        samples.extend(within.map(|sample| Sample {
+            captured_at_us: sample.captured_us,
+            monotonic_ms: sample.monotonic_ms,
             boot: 0,
             levels,
             counters,

@@ -238,7 +238,7 @@ impl Reading<'_> {
         let now = known.spans.iter().filter(|span| span.covers(known.last_us)).count();
         let count = (AHEAD_SAMPLES / now.max(1)).min(MAX_AHEAD);
         let (first_us, last_us) = wanted;
-        let moments = self.moments(segment, host)?;
+        let moments = self.sample_index(segment, host)?;
         let is_on = known.last_us < last_us && known.last_us >= moments.tables_before(first_us, NEAR);
         let is_back = known.first_us > first_us && known.first_us <= moments.tables_after(last_us, NEAR);
         Ok(match (is_on, is_back) {

@@ -1,4 +1,4 @@
-//! The snapshots next to a moment, wherever they are. What comes first and last is decided by when it was captured.
+//! Finds the snapshots next to a moment, in whichever segment they are. What comes first and last is decided by when it was captured.
 
 use std::sync::Arc;
 
@@ -6,14 +6,14 @@ use fleetps_nats::HostName;
 
 use super::{
     HistoryError,
-    moments::{Moments, Which},
     reading::Reading,
+    sample_index::{SampleIndex, SampleKind},
 };
 use crate::catalog::{HostRange, SegmentIndex};
 
 /// Where a snapshot is.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Place<'a> {
+pub(super) struct SampleLocation<'a> {
     /// When it was captured, in µs since 1970 UTC.
     pub(super) captured_us: i64,
     /// The time to the next, in ms, as it was set then.
@@ -22,31 +22,31 @@ pub(super) struct Place<'a> {
     pub(super) segment: &'a SegmentIndex,
 }
 
-fn range(which: Which, segment: &SegmentIndex, host: &HostName) -> Option<HostRange> {
+fn range(which: SampleKind, segment: &SegmentIndex, host: &HostName) -> Option<HostRange> {
     match which {
-        Which::Any => segment.range(host),
-        Which::WithTable => segment.tables(host),
+        SampleKind::Any => segment.range(host),
+        SampleKind::WithTable => segment.tables(host),
     }
 }
 
 impl<'a> Reading<'a> {
     /// When `host` was sampled, as a segment has it; nothing where the host is not in the scope.
-    pub(super) fn moments(
+    pub(super) fn sample_index(
         &self,
         segment: &SegmentIndex,
         host: &HostName,
-    ) -> Result<Arc<Moments>, HistoryError> {
+    ) -> Result<Arc<SampleIndex>, HistoryError> {
         // What stays in memory is for every scope.
         if !self.scope.sees(host) {
             return Ok(Arc::default());
         }
-        let (moments, key) = (&self.state.engine.moments, (segment.name, host.clone()));
-        if let Some(known) = moments.get(&key) {
+        let (index, key) = (&self.state.engine.sample_indexes, (segment.name, host.clone()));
+        if let Some(known) = index.get(&key) {
             return Ok(known);
         }
-        Ok(moments.insert(
+        Ok(index.insert(
             key,
-            Moments::read(self.connection, &self.relation_of_host("host_sample", segment, host), host)?,
+            SampleIndex::read(self.connection, &self.relation_of_host("host_sample", segment, host), host)?,
         ))
     }
 
@@ -55,9 +55,9 @@ impl<'a> Reading<'a> {
         &self,
         host: &HostName,
         at_us: i64,
-        which: Which,
-    ) -> Result<Option<Place<'a>>, HistoryError> {
-        let mut best: Option<Place<'a>> = None;
+        which: SampleKind,
+    ) -> Result<Option<SampleLocation<'a>>, HistoryError> {
+        let mut best: Option<SampleLocation<'a>> = None;
         for segment in self.segments() {
             let Some(range) = range(which, segment, host).filter(|range| range.first_us <= at_us) else {
                 continue;
@@ -65,13 +65,13 @@ impl<'a> Reading<'a> {
             let (captured_us, interval_ms) = if range.last_us <= at_us {
                 (range.last_us, range.interval_ms)
             } else {
-                let moments = self.moments(segment, host)?;
-                let Some(latest) = moments.latest(at_us, which) else { continue };
+                let index = self.sample_index(segment, host)?;
+                let Some(latest) = index.latest(at_us, which) else { continue };
                 (latest.captured_us, latest.interval_ms)
             };
             // Of two at the same time, the one that was stored later.
             if best.is_none_or(|best| captured_us >= best.captured_us) {
-                best = Some(Place { captured_us, interval_ms, segment });
+                best = Some(SampleLocation { captured_us, interval_ms, segment });
             }
         }
         Ok(best)
@@ -82,7 +82,7 @@ impl<'a> Reading<'a> {
         &self,
         host: &HostName,
         at_us: i64,
-        which: Which,
+        which: SampleKind,
     ) -> Result<Option<i64>, HistoryError> {
         let mut best: Option<i64> = None;
         for segment in self.segments() {
@@ -92,8 +92,8 @@ impl<'a> Reading<'a> {
             let captured_us = if range.first_us > at_us {
                 range.first_us
             } else {
-                let moments = self.moments(segment, host)?;
-                let Some(next) = moments.next(at_us, which) else { continue };
+                let index = self.sample_index(segment, host)?;
+                let Some(next) = index.next(at_us, which) else { continue };
                 next.captured_us
             };
             best = Some(best.map_or(captured_us, |best| best.min(captured_us)));

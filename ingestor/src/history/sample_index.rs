@@ -1,5 +1,5 @@
-//! When a host was sampled, as each segment has it. Nearly every question about a host begins with that, so what was read
-//! once stays in memory.
+//! The samples of one host in one segment: when each was captured, and whether it has a process table. Nearly every
+//! question about a host begins with that, so what was read once stays in memory.
 
 use std::mem::size_of;
 
@@ -17,17 +17,17 @@ use super::{
 };
 use crate::segment::SegmentName;
 
-/// Moments take at most so much memory: those of 480 days of hosts with a sample every 10 s.
+/// The most memory for sample indexes: those of 480 days of hosts with a sample every 10 s.
 pub(super) const MAX_BYTES: usize = 128 << 20;
 /// A day of a host with a sample every 10 s takes 270 KB.
 pub(super) const USUAL_COUNT: usize = 480;
 
-/// Moments that were read.
-pub(super) type MomentsRead = SizedCache<(SegmentName, HostName), Moments>;
+/// Sample indexes that were read.
+pub(super) type SampleIndexes = SizedCache<(SegmentName, HostName), SampleIndex>;
 
 /// When a sample was captured, and what else is asked of it before anything else.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Moment {
+pub(super) struct SampleRef {
     /// In µs since 1970 UTC, by the host's clock.
     pub(super) captured_us: i64,
     /// In ms since the boot.
@@ -39,47 +39,47 @@ pub(super) struct Moment {
     boot: u32,
 }
 
-/// Which snapshots are looked for.
+/// Which samples are looked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Which {
+pub(super) enum SampleKind {
     /// All.
     Any,
     /// Those with a process table.
     WithTable,
 }
 
-impl Which {
-    /// Whether a moment is looked for.
-    pub(super) fn includes(self, moment: &Moment) -> bool {
-        self == Self::Any || moment.has_table
+impl SampleKind {
+    /// Whether a sample is looked for.
+    pub(super) fn includes(self, sample: &SampleRef) -> bool {
+        self == Self::Any || sample.has_table
     }
 }
 
-/// The moments of one host in one segment, by when they were captured.
+/// The samples of one host in one segment, by when they were captured.
 #[derive(Debug, Default)]
-pub(super) struct Moments {
+pub(super) struct SampleIndex {
     boots: Boots,
-    all: Vec<Moment>,
+    all: Vec<SampleRef>,
 }
 
-impl Moments {
+impl SampleIndex {
     /// Reads those of `host` from `host_sample`, a relation.
     pub(super) fn read(connection: &Connection, host_sample: &str, host: &HostName) -> duckdb::Result<Self> {
-        let sql = include_str!("moments.sql").replace("$host_sample", host_sample);
+        let sql = include_str!("sample_index.sql").replace("$host_sample", host_sample);
         let (mut boots, mut all) = (Boots::default(), Vec::new());
         for batch in connection.prepare_cached(&sql)?.query_arrow(params![host.as_str()])? {
             all.reserve(batch.num_rows());
             for row in 0..batch.num_rows() {
-                all.extend(moment(&batch, row, &mut boots));
+                all.extend(sample_ref(&batch, row, &mut boots));
             }
         }
         // Here and not in SQL, which takes longer for what is nearly in order.
-        all.sort_by_key(|moment| moment.captured_us);
+        all.sort_by_key(|sample| sample.captured_us);
         Ok(Self { boots, all })
     }
 
     /// All of them.
-    pub(super) fn all(&self) -> &[Moment] {
+    pub(super) fn all(&self) -> &[SampleRef] {
         &self.all
     }
 
@@ -89,52 +89,52 @@ impl Moments {
         boot_id: &str,
         first_us: i64,
         last_us: i64,
-    ) -> impl Iterator<Item = &Moment> {
+    ) -> impl Iterator<Item = &SampleRef> {
         let boot = self.boots.known(boot_id);
         let (_, from_first) =
-            self.all.split_at(self.all.partition_point(|moment| moment.captured_us < first_us));
+            self.all.split_at(self.all.partition_point(|sample| sample.captured_us < first_us));
         from_first
             .iter()
-            .take_while(move |moment| moment.captured_us <= last_us)
-            .filter(move |moment| moment.has_table && Some(moment.boot) == boot)
+            .take_while(move |sample| sample.captured_us <= last_us)
+            .filter(move |sample| sample.has_table && Some(sample.boot) == boot)
     }
 
     /// The last one at `at_us` or before.
-    pub(super) fn latest(&self, at_us: i64, which: Which) -> Option<&Moment> {
-        let (before, _) = self.all.split_at(self.all.partition_point(|moment| moment.captured_us <= at_us));
-        before.iter().rev().find(|moment| which.includes(moment))
+    pub(super) fn latest(&self, at_us: i64, which: SampleKind) -> Option<&SampleRef> {
+        let (before, _) = self.all.split_at(self.all.partition_point(|sample| sample.captured_us <= at_us));
+        before.iter().rev().find(|sample| which.includes(sample))
     }
 
     /// The first one after `at_us`.
-    pub(super) fn next(&self, at_us: i64, which: Which) -> Option<&Moment> {
-        let (_, after) = self.all.split_at(self.all.partition_point(|moment| moment.captured_us <= at_us));
-        after.iter().find(|moment| which.includes(moment))
+    pub(super) fn next(&self, at_us: i64, which: SampleKind) -> Option<&SampleRef> {
+        let (_, after) = self.all.split_at(self.all.partition_point(|sample| sample.captured_us <= at_us));
+        after.iter().find(|sample| which.includes(sample))
     }
 
     /// When the `count`th before `at_us` with a process table was captured, or the first; `at_us` if there is none.
     pub(super) fn tables_before(&self, at_us: i64, count: usize) -> i64 {
-        let (before, _) = self.all.split_at(self.all.partition_point(|moment| moment.captured_us < at_us));
-        let tables = before.iter().rev().filter(|moment| moment.has_table);
-        tables.take(count).last().map_or(at_us, |moment| moment.captured_us)
+        let (before, _) = self.all.split_at(self.all.partition_point(|sample| sample.captured_us < at_us));
+        let tables = before.iter().rev().filter(|sample| sample.has_table);
+        tables.take(count).last().map_or(at_us, |sample| sample.captured_us)
     }
 
     /// The same after it, or the last.
     pub(super) fn tables_after(&self, at_us: i64, count: usize) -> i64 {
-        let (_, after) = self.all.split_at(self.all.partition_point(|moment| moment.captured_us <= at_us));
-        let tables = after.iter().filter(|moment| moment.has_table);
-        tables.take(count).last().map_or(at_us, |moment| moment.captured_us)
+        let (_, after) = self.all.split_at(self.all.partition_point(|sample| sample.captured_us <= at_us));
+        let tables = after.iter().filter(|sample| sample.has_table);
+        tables.take(count).last().map_or(at_us, |sample| sample.captured_us)
     }
 }
 
-impl Bytes for Moments {
+impl Bytes for SampleIndex {
     fn bytes(&self) -> usize {
-        size_of::<(SegmentName, HostName)>() + self.all.len() * size_of::<Moment>() + self.boots.bytes()
+        size_of::<(SegmentName, HostName)>() + self.all.len() * size_of::<SampleRef>() + self.boots.bytes()
     }
 }
 
-/// One row of `moments.sql`; `None` where a column that is always there is not.
-fn moment(batch: &RecordBatch, row: usize, boots: &mut Boots) -> Option<Moment> {
-    Some(Moment {
+/// One row of `sample_index.sql`; `None` where a column that is always there is not.
+fn sample_ref(batch: &RecordBatch, row: usize, boots: &mut Boots) -> Option<SampleRef> {
+    Some(SampleRef {
         captured_us: number::<Int64Type>(batch, 0, row)?,
         monotonic_ms: number::<Int64Type>(batch, 1, row)?,
         interval_ms: number::<UInt32Type>(batch, 3, row)?,
