@@ -4,6 +4,7 @@
 //! `folder` lists the files by their names alone; `segment_catalog` keeps which of them are used, and publishes that in
 //! `attach.sql`; `index` holds the hosts and times of one attached segment; `views` makes one database of many segments.
 
+mod cleanup;
 mod error;
 mod folder;
 mod index;

@@ -13,15 +13,14 @@ use std::{
 
 use super::{
     CatalogError, attach_sql,
+    cleanup::{protect, remove_temporary},
     meta::SegmentMeta,
     state::{LEFT_OUT, State},
     unreadable::{UnreadableSegment, read_again},
 };
 use crate::{
     audit::{AuditName, attach_audit_sql},
-    segment::{
-        Fault, FileError, FolderError, SegmentName, TEMPORARY_EXTENSION, make_read_only, publish_file,
-    },
+    segment::{Fault, FileError, FolderError, SegmentName, TEMPORARY_EXTENSION, publish_file},
 };
 
 /// The file beside the segments that tells everybody how to attach them.
@@ -209,39 +208,6 @@ impl SegmentCatalog {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Makes every segment a file that is only read, as new ones are: a program that opens one to write would lock it.
-fn protect(folder: &Path) -> Result<(), FolderError> {
-    for entry in fs::read_dir(folder).map_err(FolderError::at(folder))?.flatten() {
-        let file_name = entry.file_name();
-        let file_name = file_name.to_str().unwrap_or_default();
-        let is_segment = SegmentName::parse(file_name).is_some() || AuditName::parse(file_name).is_some();
-        if is_segment && let Err(error) = make_read_only(&entry.path()) {
-            tracing::debug!(segment = file_name, %error, "cannot be made read-only");
-        }
-    }
-    Ok(())
-}
-
-/// Removes files that a crash left incomplete. One that cannot be removed is left: nothing reads it.
-fn remove_temporary(folder: &Path) -> std::io::Result<()> {
-    for entry in fs::read_dir(folder)? {
-        let entry = entry?;
-        let file_name = entry.file_name();
-        let file_name = file_name.to_string_lossy();
-        if !(file_name.ends_with(".tmp") || file_name.ends_with(".tmp.wal")) {
-            continue;
-        }
-        tracing::info!(file = %file_name, "removing what was not complete");
-        let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
-        let removed =
-            if is_folder { fs::remove_dir_all(entry.path()) } else { fs::remove_file(entry.path()) };
-        if let Err(error) = removed {
-            tracing::warn!(file = %file_name, %error, "cannot be removed");
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]
