@@ -13,8 +13,8 @@ use serde_json::Value as Json;
 
 use crate::{
     display::is_treacherous,
+    query::parameter::{self, Value, is_usual},
     url::Url,
-    view::parameter::{self, Value, is_usual},
 };
 
 /// What a formula can begin with, in every width; programs take the wide ones for the others.

@@ -37,6 +37,7 @@ pub mod past;
 pub mod people;
 pub mod pipeline;
 pub mod program;
+pub mod query;
 pub mod records;
 pub mod recovery;
 mod refusal;

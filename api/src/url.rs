@@ -102,7 +102,7 @@ impl Url {
         Self::of(&["hosts", host, "metrics"]).api()
     }
 
-    /// Whatever has this pid on a host.
+    /// The process that has this pid on a host now.
     pub fn pid(host: &str, pid: u32) -> Self {
         Self::of(&["hosts", host, "processes", &pid.to_string()])
     }
@@ -117,7 +117,7 @@ impl Url {
         Self::process(identity.host.as_str(), identity.pid, identity.started_at_us)
     }
 
-    /// The JSON of the metrics of whatever has this pid on a host.
+    /// The JSON of the metrics of the process that has this pid on a host now.
     pub fn pid_metrics(host: &str, pid: u32) -> Self {
         Self::of(&["hosts", host, "processes", &pid.to_string(), "metrics"]).api()
     }

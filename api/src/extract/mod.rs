@@ -4,13 +4,11 @@ mod form;
 mod next;
 mod path;
 mod query;
-#[cfg(test)]
-mod round_trip_tests;
 mod signed_in;
 mod visit;
 
 pub use form::{Form, field};
 pub use next::{NextQuery, own_page, with_next};
 pub use path::{Host, ProcessPath};
-pub use query::{Query, read};
+pub use query::Query;
 pub use signed_in::{Confirmed, SignedIn, accounts};

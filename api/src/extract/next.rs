@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    query::parameter::{self, is_usual},
     url::Url,
-    view::parameter::{self, is_usual},
 };
 
 /// The query of a page that leads somewhere else afterwards.

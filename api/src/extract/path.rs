@@ -7,7 +7,7 @@ use axum::{
 };
 use fleetps_nats::HostName;
 
-use crate::{refusal::Refusal, view::parameter::BadParameter};
+use crate::{query::BadParameter, refusal::Refusal};
 
 /// The host in the path. What cannot be a host's name is refused as a host that nobody has heard of.
 #[derive(Debug, Clone)]

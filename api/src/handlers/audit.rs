@@ -13,12 +13,12 @@ use crate::{
     extract::Query,
     live::now_us,
     people::Person,
+    query::parameter::{self, BadParameter, Count, is_usual},
     refusal::Refusal,
     state::AppState,
     url::Url,
     view::{
         audit as audit_table,
-        parameter::{self, BadParameter, Count, is_usual},
         span::{PageSpan, RangeLink},
         table::Table,
         when::SpanQuery,

@@ -8,13 +8,14 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     host_head::{HostHead, visit_span},
-    no_snapshot,
+    no_snapshot, nothing,
     page::{self, Layout},
 };
 use crate::{
     csv,
     extract::{Host, Query},
     live::{HostState, Moment, now_us},
+    query::parameter::{self, Count, is_usual},
     refusal::Refusal,
     sight::{
         Sight,
@@ -24,7 +25,6 @@ use crate::{
     view::{
         View,
         diff::{self, Section},
-        parameter::{self, Count, is_usual},
         query::MAX_ROWS,
         span::Stamp,
         system,
@@ -173,7 +173,8 @@ pub async fn page(
     let links = Links { page, when: query.when.resolve(now_us())? };
     let timeline = links.when.span(now_us());
     let span = Span { to_us: links.when.at_us.unwrap_or(timeline.to_us), ..timeline };
-    let (head, moment) = visit_span(&sight, &host, HostTab::Diff, links.clone()).await?.moment(&layout)?;
+    let visited = visit_span(&sight, &host, HostTab::Diff, links.clone()).await?;
+    let (head, moment) = nothing::moment_or_page(visited, &layout)?;
     let answer = compare(&sight, &host, span, links.when.span.is_some()).await?;
     let rows = query.rows.get();
     let sections = match &answer {

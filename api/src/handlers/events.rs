@@ -11,19 +11,20 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     host_head::{HostHead, visit_span},
+    nothing,
     page::{self, Layout},
 };
 use crate::{
     csv, display,
     extract::{Host, Query},
     live::now_us,
+    query::parameter::{self, BadParameter, Count, is_usual},
     refusal::Refusal,
     sight::Sight,
     url::{HostTab, Url},
     view::{
         View,
         events::{self, KINDS},
-        parameter::{self, BadParameter, Count, is_usual},
         span::{PageSpan, RangeLink},
         system,
         table::Table,
@@ -228,7 +229,8 @@ pub async fn host_page(
     let page = Url::host(host.as_str(), HostTab::Events);
     let others = EventsQuery { span: SpanQuery::default(), ..query.clone() };
     let links = Links { page: page.clone().with(&others), when };
-    let (head, moment) = visit_span(&sight, &host, HostTab::Events, links).await?.moment(&layout)?;
+    let visited = visit_span(&sight, &host, HostTab::Events, links).await?;
+    let (head, moment) = nothing::moment_or_page(visited, &layout)?;
     let request = EventsRequest { query, span };
     let (listing, older) = ask(&sight, Some(host), &request).await?;
     let page = HostEventsPage {

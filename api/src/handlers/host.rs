@@ -11,6 +11,7 @@ use futures_util::FutureExt;
 
 use super::{
     host_head::{self, HostHead, visit},
+    nothing,
     page::{self, Layout},
     push::{self, Live},
 };
@@ -18,14 +19,13 @@ use crate::{
     display,
     extract::{Host, Query},
     live::{Moment, now_us},
+    query::parameter::{BadParameter, Count},
     refusal::Refusal,
     sight::Sight,
     url::{HostTab, Url},
     view::{
-        Column, View,
-        parameter::{BadParameter, Count},
-        processes,
-        query::{Arrangement, FilterText, ProcessQuery},
+        Arrangement, Column, View, processes,
+        query::{FilterText, ProcessQuery},
         system,
         table::Cell,
         travel::{Links, TimeQuery},
@@ -123,7 +123,8 @@ pub async fn page(
     Host(host): Host,
 ) -> response::Result<Response> {
     let (query, links) = fixed(&host, query)?;
-    let (head, moment) = visit(&sight, &host, HostTab::Processes, links.clone()).await?.moment(&layout)?;
+    let visited = visit(&sight, &host, HostTab::Processes, links.clone()).await?;
+    let (head, moment) = nothing::moment_or_page(visited, &layout)?;
     let page = HostPage {
         layout,
         view: filtered(&sight, *moment, &query, &links).await?,

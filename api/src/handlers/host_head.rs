@@ -1,10 +1,9 @@
 //! The head of every page about one host: live or at a moment, the timeline, the tabs; and finding that moment.
 
-use axum::response::{self, IntoResponse, Redirect, Response};
+use axum::response::{IntoResponse, Redirect, Response};
 use fleetps_ingestor::history::{MissingSegment, NoSnapshot, Resolution};
 use fleetps_nats::HostName;
 
-use super::{nothing, page::Layout};
 use crate::{
     display,
     live::{Moment, now_us},
@@ -78,21 +77,6 @@ pub enum Visit {
     Nothing(HostHead, NoSnapshot),
     /// The page is elsewhere.
     Elsewhere(Response),
-}
-
-impl Visit {
-    /// The moment.
-    ///
-    /// # Errors
-    /// With the page that says why nothing is known of it, or the way to where the page is.
-    #[expect(clippy::result_large_err, reason = "it is axum's own error, and made once a request")]
-    pub fn moment(self, layout: &Layout) -> response::Result<(HostHead, Box<Moment>)> {
-        match self {
-            Self::Moment(head, moment) => Ok((head, moment)),
-            Self::Nothing(head, why) => Err(nothing::page(layout.clone(), head, &why)?.into()),
-            Self::Elsewhere(response) => Err(response.into()),
-        }
-    }
 }
 
 /// Finds the moment that `links` name for the page `tab` of `host`.

@@ -18,11 +18,11 @@ use crate::{
     display::time_exact,
     extract::{Host, Query},
     live::now_us,
+    query::parameter::{self, BadParameter, Count, is_usual},
     refusal::Refusal,
     sight::Sight,
     view::{
         chart::hosts::{KINDS, Read},
-        parameter::{self, BadParameter, Count, is_usual},
         when::SpanQuery,
     },
 };

@@ -14,6 +14,7 @@ use crate::{
     display::{self, time_exact},
     extract::{ProcessPath, Query},
     live::now_us,
+    query::parameter::{self, BadParameter, Value},
     refusal::Refusal,
     sight::{
         Sight,
@@ -22,7 +23,6 @@ use crate::{
     url::{HostTab, Url},
     view::{
         chart::processes::{self as charts, Panel},
-        parameter::{self, BadParameter, Value},
         process,
         query::{FilterText, quoted},
         search::SearchQuery,

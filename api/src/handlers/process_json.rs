@@ -23,14 +23,10 @@ use crate::{
     display::time_exact,
     extract::{ProcessPath, Query},
     live::ProcessRates,
+    query::parameter::{self, Count, is_usual},
     sight::{Sight, process::Subject},
     url::Url,
-    view::{
-        ProcessFacts,
-        parameter::{self, Count, is_usual},
-        process, subject,
-        when::SpanQuery,
-    },
+    view::{ProcessFacts, process, subject, when::SpanQuery},
 };
 
 /// Points of the metrics unless others are asked for.

@@ -22,12 +22,14 @@ use crate::{
     display::time_exact,
     extract::{Host, Query},
     live::{Moment, now_us},
+    query::{
+        order::{Direction, Order, SortColumn},
+        parameter::{self, BadParameter, Count, Value, is_usual},
+    },
     refusal::Refusal,
     sight::Sight,
     view::{
-        Column,
-        parameter::{self, BadParameter, Count, Direction, Order, SortColumn, Value, is_usual},
-        processes,
+        Column, processes,
         query::{FilterText, MAX_ROWS, ProcessQuery},
         when::TimeParam,
     },

@@ -18,13 +18,10 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tokio::{sync::watch, time::Instant};
 
 use crate::{
+    query::parameter::{self, is_usual},
     refusal::Refusal,
     sight::Sight,
-    view::{
-        View,
-        parameter::{self, is_usual},
-        patch::Patch,
-    },
+    view::{View, patch::Patch},
 };
 
 /// Proxies and browsers take a stream for dead after a minute or so of silence.

@@ -12,11 +12,11 @@ use crate::{
     csv, display,
     extract::Query,
     live::now_us,
+    query::parameter::Count,
     refusal::Refusal,
     sight::Sight,
     url::Url,
     view::{
-        parameter::Count,
         search::{self, SearchQuery},
         table::Table,
         when::{self, TimeParam},

@@ -20,10 +20,10 @@ use crate::{
     csv::{self, Format, InFormat},
     display::{cut, time, time_exact, visible},
     extract::{Form, Query},
+    query::parameter::{self, BadParameter, Value, is_usual},
     refusal::Refusal,
     sight::Sight,
     url::Url,
-    view::parameter::{self, BadParameter, Value, is_usual},
 };
 
 /// Rows on a page: more than anybody reads there; the files have all of them.

@@ -10,6 +10,7 @@ use futures_util::{FutureExt, future::ready};
 
 use super::{
     host_head::{self, HostHead, visit},
+    nothing,
     page::{self, Layout},
     push::{self, Live},
 };
@@ -109,7 +110,8 @@ pub async fn page(
 ) -> response::Result<Response> {
     let links = links(&host, query.resolve(now_us())?);
     let live_url = Url::system_live(host.as_str());
-    let (head, moment) = visit(&sight, &host, HostTab::System, links.clone()).await?.moment(&layout)?;
+    let visited = visit(&sight, &host, HostTab::System, links.clone()).await?;
+    let (head, moment) = nothing::moment_or_page(visited, &layout)?;
     let view = view(&moment, &links);
     let groups_to_change = sight.may(Action::ManageHosts, &host).then(|| words(&sight.groups(&host)));
     Ok(page::render(&SystemPage { layout, view, live_url, groups_to_change, head })?)

@@ -14,11 +14,11 @@ use crate::{
     csv, display,
     extract::Query,
     live::now_us,
+    query::parameter::{BadParameter, Count},
     refusal::Refusal,
     sight::Sight,
     url::Url,
     view::{
-        parameter::{BadParameter, Count},
         span::{PageSpan, RangeLink},
         table::Table,
         top::{self, GROUPS, MAX_LINES, TopQuery, TopTable},

@@ -11,13 +11,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     csv::{Format, InFormat},
-    extract,
     people::{Person, Principal, PrincipalKind},
+    query::{self, parameter},
     records::{Asked, AuditClass},
     refusal::Refusal,
     rules::{Action, Decision, may},
     state::AppState,
-    view::parameter,
 };
 
 /// What is searched for, if anything.
@@ -74,7 +73,7 @@ pub async fn authorize(
     let groups = host.as_ref().map(|host| shared.groups.of(host));
     let sees_command_lines = may(person, Action::SeeCommandLines, groups.as_ref()) == Decision::Allowed;
     // A query that cannot be read has been refused.
-    let query: InFormat<Searched> = extract::read(uri.query().unwrap_or_default()).unwrap_or_default();
+    let query: InFormat<Searched> = query::read(uri.query().unwrap_or_default()).unwrap_or_default();
     shared.records.request(Asked {
         person,
         class: policy.audit,

@@ -4,11 +4,13 @@ use fleetps_ingestor::history::{Event, EventKind};
 
 use super::{
     cells,
-    parameter::{Value, choice},
     table::{Cell, Head, Row, Table},
     travel::host_at,
 };
-use crate::url::{HostTab, Url};
+use crate::{
+    query::parameter::{Value, choice},
+    url::{HostTab, Url},
+};
 
 /// Every kind, in the order of the page's switch.
 pub const KINDS: [EventKind; 8] = [

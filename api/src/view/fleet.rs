@@ -9,7 +9,6 @@ use super::{
     View,
     facts::SortKey,
     filter::Filter,
-    parameter::{self, Count, Order, SortColumn, Value, choice, is_usual},
     query::{MAX_ROWS, filter_text},
     sparkline,
     table::{Cell, Head, Link, Row, Table},
@@ -17,6 +16,10 @@ use super::{
 use crate::{
     display,
     live::{FleetView, HostState, Summary},
+    query::{
+        order::{Order, SortColumn},
+        parameter::{self, Count, Value, choice, is_usual},
+    },
     url::{HostTab, Url},
 };
 

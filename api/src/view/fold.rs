@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 
 use super::{
-    ProcessFacts,
+    Arrangement, ProcessFacts,
     facts::{SortKey, Sums},
-    query::{Arrangement, ProcessQuery},
+    query::ProcessQuery,
 };
 
 /// What stands for processes that have none of it.
@@ -75,7 +75,7 @@ mod tests {
             .map(|process| ProcessFacts { process, rates: ProcessRates::default(), age_s: 0 })
             .collect();
         let shown = |query: &str| -> Vec<(String, usize, Option<f64>)> {
-            let query: ProcessQuery = crate::extract::read(query).unwrap();
+            let query: ProcessQuery = crate::query::read(query).unwrap();
             let groups = groups(&facts, &query);
             groups
                 .iter()

@@ -1,13 +1,15 @@
 //! From the live state to what a page shows.
 //!
 //! A page is a few `fields` (texts outside tables) and `table`s of rows; `patch` is what changed between two of the
-//! same page. `processes` makes the table of one host's processes, arranged by `tree`, flat or by `fold`; `query` is
-//! the part of its URL that says how, `parameter` how each kind of value is read and written there, `column` what can be
-//! shown and sorted by, `filter` which hosts. `when` is moments and spans in queries, `travel` keeps them in links, `timeline` is the strip that moves them, `span` does the same for pages
-//! without a moment; `chart` draws. `fleet` makes the table of hosts, each with a `sparkline`, `system` the facts of one
-//! host, `subject` those of one process and `process` the tables of its relatives; `audit`, `events`, `diff`, `top` and `search` make the tables of their pages.
-//! `cells` are the cells that tables of processes have in common.
+//! same page. `processes` makes the table of one host's processes in an `arrangement`: by `tree`, flat or by `fold`;
+//! `query` is the part of its URL that says how, `column` what can be shown and sorted by, `filter` which hosts. `when`
+//! is moments and spans in queries, `travel` keeps them in links, `timeline` is the strip that moves them, `span` does
+//! the same for pages without a moment; `chart` draws. `fleet` makes the table of hosts, each with a `sparkline`,
+//! `system` the facts of one host, `subject` those of one process and `process` the tables of its relatives; `audit`,
+//! `events`, `diff`, `top` and `search` make the tables of their pages. `cells` are the cells that tables of processes
+//! have in common.
 
+mod arrangement;
 pub mod audit;
 mod cells;
 pub mod chart;
@@ -18,7 +20,6 @@ mod facts;
 pub mod filter;
 pub mod fleet;
 mod fold;
-pub mod parameter;
 pub mod patch;
 pub mod process;
 pub mod processes;
@@ -35,6 +36,7 @@ pub mod travel;
 mod tree;
 pub mod when;
 
+pub use arrangement::Arrangement;
 pub use column::Column;
 pub use facts::ProcessFacts;
 

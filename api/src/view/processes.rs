@@ -4,17 +4,17 @@ use fleetps_ingestor::filter::{Deadline, Stopped};
 use fleetps_nats::{model::ProcessView, snapshot::Process};
 
 use super::{
-    Column, ProcessFacts, cells,
+    Arrangement, Column, ProcessFacts, cells,
     facts::Sums,
     fold,
-    parameter::Count,
-    query::{Arrangement, ProcessQuery, USUAL_ROWS, quoted},
+    query::{ProcessQuery, USUAL_ROWS, quoted},
     table::{Cell, Head, Link, Place, Row, Table, Toggle},
     tree,
 };
 use crate::{
     display,
     live::Moment,
+    query::parameter::Count,
     url::{HostTab, Url},
 };
 

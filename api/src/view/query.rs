@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use fleetps_ingestor::filter::{Filter, FilterError};
 use serde::{Deserialize, Serialize};
 
-use super::{
-    Column,
-    parameter::{self, Count, Order, SortColumn, Value, choice, is_usual},
-    travel::TimeQuery,
+use super::{Arrangement, Column, travel::TimeQuery};
+use crate::query::{
+    order::{Order, SortColumn},
+    parameter::{self, Count, Value, is_usual},
 };
 
 /// Longest filter text: far more than people type.
@@ -27,54 +27,6 @@ pub struct FilterText {
     pub text: String,
     /// As understood.
     pub filter: Result<Filter, FilterError>,
-}
-
-/// How the processes are arranged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Arrangement {
-    /// Children under their parents.
-    #[default]
-    Tree,
-    /// One list.
-    Flat,
-    /// Added up by name.
-    Program,
-    /// Added up by user.
-    User,
-    /// Added up by systemd unit.
-    Unit,
-    /// Added up by container.
-    Container,
-}
-
-impl Arrangement {
-    /// All, in the order of the switch.
-    pub const ALL: [Self; 6] =
-        [Self::Tree, Self::Flat, Self::Program, Self::User, Self::Unit, Self::Container];
-
-    /// Its name in the URL.
-    pub fn id(self) -> &'static str {
-        match self {
-            Self::Tree => "tree",
-            Self::Flat => "flat",
-            Self::Program => "program",
-            Self::User => "user",
-            Self::Unit => "unit",
-            Self::Container => "container",
-        }
-    }
-
-    /// Its name on the page.
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::Tree => "Tree",
-            Self::Flat => "Flat",
-            Self::Program => "Program",
-            Self::User => "User",
-            Self::Unit => "Unit",
-            Self::Container => "Container",
-        }
-    }
 }
 
 /// The query of a host's table of processes.
@@ -200,16 +152,6 @@ pub fn quoted(text: &str) -> String {
     format!("\"{}\"", text.replace('"', "\"\""))
 }
 
-impl Value for Arrangement {
-    fn read(given: &str) -> Result<Self, String> {
-        choice(Self::ALL, Self::id, given)
-    }
-
-    fn written(&self) -> String {
-        self.id().to_owned()
-    }
-}
-
 /// A column, by its name in pages or in JSON.
 impl Value for Column {
     fn read(given: &str) -> Result<Self, String> {
@@ -229,11 +171,12 @@ impl SortColumn for Column {
     }
 }
 
-/// Columns, in whatever order they are named; the name is always one of them.
+/// Columns, named in any order; the name is always one of them.
 mod columns {
     use serde::{Deserializer, Serializer};
 
-    use super::{Column, parameter::list, usual_columns};
+    use super::{Column, usual_columns};
+    use crate::query::parameter::list;
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Column>, D::Error> {
         let named: Vec<Column> = list::deserialize(deserializer)?;
@@ -255,7 +198,8 @@ mod toggled {
 
     use serde::{Deserializer, Serializer, de::Error};
 
-    use super::{MAX_TOGGLED, parameter::list};
+    use super::MAX_TOGGLED;
+    use crate::query::parameter::list;
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeSet<u32>, D::Error> {
         let pids: BTreeSet<u32> = list::deserialize(deserializer)?;
@@ -273,10 +217,13 @@ mod toggled {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{extract, url::Url, view::parameter::BadParameter};
+    use crate::{
+        query::{self, BadParameter},
+        url::Url,
+    };
 
     fn read(query: &str) -> Result<ProcessQuery, BadParameter> {
-        extract::read(query)
+        query::read(query)
     }
 
     fn url(query: &ProcessQuery) -> String {

@@ -6,13 +6,15 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Column, ProcessFacts, cells,
-    parameter::{self, Count, is_usual},
     query::FilterText,
     table::{Cell, Head, Row, Table},
     travel::host_at,
     when::TimeParam,
 };
-use crate::url::{HostTab, Url};
+use crate::{
+    query::parameter::{self, Count, is_usual},
+    url::{HostTab, Url},
+};
 
 /// Processes listed unless more are asked for: ten screens.
 const USUAL_FOUND: usize = 200;

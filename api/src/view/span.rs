@@ -4,11 +4,8 @@ use std::time::Duration;
 
 use fleetps_ingestor::history::Span;
 
-use super::{
-    parameter::BadParameter,
-    when::{RANGES, SpanQuery, TimeParam},
-};
-use crate::{display, url::Url};
+use super::when::{RANGES, SpanQuery, TimeParam};
+use crate::{display, query::BadParameter, url::Url};
 
 /// A span with what the URL said, which links keep.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,7 +53,7 @@ impl PageSpan {
         Ok(Self { span: given.resolve(end_us, now_us, usual)?, given, usual })
     }
 
-    /// This span, whatever `given` means.
+    /// This span, for a page that resolves `given` itself.
     pub fn fixed(span: Span, given: SpanQuery) -> Self {
         let usual = Duration::from_micros(span.to_us.saturating_sub(span.from_us).unsigned_abs());
         Self { span, given, usual }
@@ -98,7 +95,7 @@ mod tests {
     const NOW_US: i64 = 1_763_712_000_000_000;
 
     fn page_span(query: &str, usual_s: u64) -> PageSpan {
-        let given = crate::extract::read(query).unwrap();
+        let given = crate::query::read(query).unwrap();
         PageSpan::of(given, NOW_US, NOW_US, Duration::from_secs(usual_s)).unwrap()
     }
 

@@ -1,19 +1,21 @@
 //! The table of who used most.
 
 use fleetps_ingestor::history::{Identity, Span, TopBy, TopGroup, TopRow};
-
 use fleetps_nats::HostName;
 use serde::{Deserialize, Serialize};
 
 use super::{
     cells,
-    parameter::{self, Count, Value, choice, is_usual},
     query::{FilterText, quoted},
     search::SearchQuery,
     table::{Cell, Head, Row, Table},
     when::{SpanQuery, TimeParam},
 };
-use crate::{display, url::Url};
+use crate::{
+    display,
+    query::parameter::{self, Count, Value, choice, is_usual},
+    url::Url,
+};
 
 /// Lines unless more are asked for: two screens.
 const USUAL_LINES: usize = 50;

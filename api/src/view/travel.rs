@@ -6,11 +6,11 @@ use fleetps_ingestor::history::Span;
 
 use serde::{Deserialize, Serialize};
 
-use super::{
-    parameter::{self, BadParameter},
-    when::{RANGES, SpanQuery, TimeParam, micros},
+use super::when::{RANGES, SpanQuery, TimeParam, micros};
+use crate::{
+    query::parameter::{self, BadParameter},
+    url::{HostTab, Url},
 };
-use crate::url::{HostTab, Url};
 
 /// The length of a span unless another is asked for: what happened just now.
 const USUAL_RANGE: Duration = RANGES[0].0;
@@ -158,7 +158,7 @@ mod tests {
     const NOW_US: i64 = 1_763_712_000_000_000;
 
     fn when(query: &str) -> Result<When, BadParameter> {
-        crate::extract::read::<TimeQuery>(query)?.resolve(NOW_US)
+        crate::query::read::<TimeQuery>(query)?.resolve(NOW_US)
     }
 
     #[test]

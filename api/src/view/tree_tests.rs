@@ -8,10 +8,8 @@ use fleetps_nats::snapshot::Process;
 use super::*;
 use crate::{
     live::ProcessRates,
-    view::{
-        Column,
-        parameter::{Count, Order},
-    },
+    query::{order::Order, parameter::Count},
+    view::Column,
 };
 
 /// (pid, parent, start, cpu, name)

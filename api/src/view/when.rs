@@ -8,7 +8,10 @@ use fleetps_ingestor::history::Span;
 use fleetps_nats::units;
 use serde::{Deserialize, Serialize};
 
-use super::parameter::{self, BadParameter, Value};
+use crate::query::{
+    BadParameter,
+    parameter::{self, Value},
+};
 
 /// The ranges that pages offer, and what they are called there.
 pub const RANGES: [(Duration, &str); 5] = [
@@ -151,7 +154,7 @@ pub fn written(moment_us: i64) -> String {
     written_to(moment_us, 3)
 }
 
-/// With so many digits behind the second, and without any where it is a whole one.
+/// With `digits` digits behind the second, or none where it is a whole second.
 fn written_to(time_us: i64, digits: usize) -> String {
     let time = jiff::Timestamp::from_microsecond(time_us).unwrap_or_default();
     let digits = if time_us % 1_000_000 == 0 { 0 } else { digits };
@@ -210,7 +213,7 @@ mod tests {
     fn a_span_ends_now_unless_it_is_said_otherwise() {
         let hour_us = 3_600_000_000;
         let read = |query: &str| {
-            let query: SpanQuery = crate::extract::read(query)?;
+            let query: SpanQuery = crate::query::read(query)?;
             query.resolve(NOW_US, NOW_US, Duration::from_secs(3600))
         };
         assert_eq!(read(""), Ok(Span { from_us: NOW_US - hour_us, to_us: NOW_US }));

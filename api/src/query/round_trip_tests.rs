@@ -4,9 +4,10 @@ use fleetps_ingestor::history::{TopBy, TopGroup};
 use proptest::{prelude::*, sample::select};
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{NextQuery, read};
+use super::read;
 use crate::{
     csv::InFormat,
+    extract::NextQuery,
     handlers::{
         audit::AuditQuery,
         diff::DiffQuery,
@@ -18,12 +19,12 @@ use crate::{
         push::Live,
         sql::{CancelQuery, SqlQuery},
     },
+    query::parameter::Value,
     url::Url,
     view::{
-        Column, events,
+        Arrangement, Column, events,
         fleet::FleetQuery,
-        parameter::Value,
-        query::{Arrangement, ProcessQuery},
+        query::ProcessQuery,
         search::SearchQuery,
         top::{GROUPS, ORDERS, TopQuery},
         travel::TimeQuery,
