@@ -22,6 +22,7 @@ use super::{
     Kind, derived,
     process::{COUNTERS, PROCESS},
     rate,
+    value::Value,
 };
 use crate::{
     HostName, Snapshot,
@@ -143,7 +144,7 @@ impl<'a> ProcessView<'a> {
     /// The growth per second of the counter at `place` in [`PROCESS`]; `None` for fields that are no counters.
     pub fn rate_at(&self, place: usize) -> Option<f64> {
         PROCESS.get(place).filter(|field| field.kind == Kind::Counter)?;
-        self.rate(|process| process.value(place).integer().and_then(|value| u64::try_from(value).ok()))
+        self.rate(|process| counter_value(process.value(place)))
     }
 
     /// The growth per second of all its counters.
@@ -160,6 +161,12 @@ impl<'a> ProcessView<'a> {
     pub fn memory_percent(&self) -> Option<f64> {
         derived::memory_percent(self.process.resident_bytes, derived::memory_total_bytes(&self.pair.latest))
     }
+}
+
+/// The value of a counter. [`Value::Integer`] cuts larger ones down to `i64::MAX`: two of them would look equal, which is
+/// a rate of zero that nobody measured.
+fn counter_value(value: Value<'_>) -> Option<u64> {
+    value.integer().filter(|value| *value < i64::MAX).and_then(|value| u64::try_from(value).ok())
 }
 
 impl Process {

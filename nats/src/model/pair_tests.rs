@@ -59,6 +59,15 @@ fn a_counter_is_also_found_by_its_place_in_the_declaration() {
 }
 
 #[test]
+fn a_counter_that_is_too_large_to_be_stored_has_no_rate() {
+    let both = pair(
+        Some(snapshot("b", 1_000, &[(1, 5, Some(u64::MAX))])),
+        snapshot("b", 2_000, &[(1, 5, Some(u64::MAX - 1))]),
+    );
+    assert_eq!(read_per_s(&both), [None]);
+}
+
+#[test]
 fn a_snapshot_of_another_boot_is_no_previous_one() {
     let both = pair(Some(snapshot("a", 1_000, &[(1, 5, Some(1))])), snapshot("b", 3_000, &[(1, 5, Some(9))]));
     assert_eq!((both.previous(), both.elapsed_ms()), (None, None));
