@@ -62,16 +62,16 @@ struct SimulateArguments {
     /// Processes of each, about
     #[arg(long, default_value_t = 300, value_parser = up_to(MAX_PROCESSES))]
     processes: usize,
-    /// Time between two snapshots of a host; one that is too short means as fast as this machine can
+    /// Time between two snapshots of a host; where it is too short, this machine goes as fast as it can
     #[arg(long = "interval", id = "simulated_interval", default_value = "10s", value_parser = seconds_or_duration)]
     interval: Duration,
     /// The same seed gives the same fleet
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// End after so many snapshots of every host
+    /// End after this many snapshots of every host
     #[arg(long)]
     rounds: Option<u64>,
-    /// Fill the past instead: begin so long ago, and go as fast as the broker takes it
+    /// Fill the past instead: begin this long ago, and go as fast as the broker accepts it
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     since: Option<Duration>,
 }

@@ -26,7 +26,7 @@ pub(crate) struct HostKey {
 /// The key could not be changed now; it is tried again after the next connection.
 #[derive(Debug, thiserror::Error)]
 enum ChangeError {
-    #[error("nobody answered the hello")]
+    #[error("no answer to the hello")]
     Ask(#[from] async_nats::RequestError),
     #[error("the answer to the hello cannot be understood")]
     Answer(#[from] serde_json::Error),
@@ -49,7 +49,7 @@ impl HostKey {
             match self.hello(&file).await {
                 Ok(()) => {}
                 // A broker without admission, or one whose admission is just not there.
-                Err(ChangeError::Ask(error)) => tracing::debug!(error = %error, "nobody answered the hello"),
+                Err(ChangeError::Ask(error)) => tracing::debug!(error = %error, "no answer to the hello"),
                 Err(error) => tracing::warn!(error = with_causes(&error), "this host's key was not changed"),
             }
         }

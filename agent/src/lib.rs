@@ -1,10 +1,10 @@
 //! The agent: samples every process of one host and publishes it; also simulates whole fleets.
 //!
-//! `sample` takes a snapshot, `scrub` takes secrets out of its command lines, `publish` gets it into the stream, `run`
-//! puts them together; `host_key` says hello and changes the key when it is told to; `settings` says how; `simulate` makes
-//! hosts that do not exist; `join` makes this one part of a fleet; `cli` is the command line.
+//! `sample` takes a snapshot, `scrub` replaces secrets in its command lines, `publish` brings it into the stream, `run`
+//! connects them. `host_key` says hello and rotates the key on request, `settings` has the settings, `simulate` makes
+//! fleets that do not exist, `join` enrols this host, `cli` is the command line.
 
-// They panic where nobody reads any more; `fleetps_nats::output` does not.
+// They panic when the pipe is closed; `fleetps_nats::output` does not.
 #![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
 
 pub mod cli;

@@ -47,8 +47,8 @@ pub enum AgentError {
     Thread,
 }
 
-/// Samples this machine as `host` and publishes until `shutdown`; then what is waiting has two seconds to leave. The
-/// broker need not be there yet, and may go away: sampling goes on.
+/// Samples this machine as `host` and publishes until `shutdown`; waiting snapshots then have two seconds. The broker
+/// may be absent at the start and later: sampling goes on.
 pub async fn run(
     settings: AgentSettings,
     broker: Broker,
@@ -58,7 +58,7 @@ pub async fn run(
     run_with(settings, broker, host, Outbox::new(RING_BYTES), shutdown).await
 }
 
-/// [`run`] by way of `outbox`, which tells what is waiting.
+/// [`run`] through `outbox`, which tells how many snapshots wait.
 pub async fn run_with(
     settings: AgentSettings,
     broker: Broker,

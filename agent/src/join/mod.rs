@@ -37,7 +37,7 @@ const ROOT_STATE_FOLDER: &str = "/var/lib/fleetps-agent";
 pub struct JoinArguments {
     /// Address of the broker, as in nats://fleet.example.com:4222
     url: String,
-    /// The enrolment token, from `fleetps enrol-token`; without one, somebody has to approve this host
+    /// The enrolment token, from `fleetps enrol-token`; without one, this host waits for approval
     #[arg(long, env = "FLEETPS_ENROL_TOKEN", hide_env_values = true)]
     token: Option<String>,
     /// This host's name instead of the machine's own
@@ -102,8 +102,8 @@ pub enum JoinError {
     Service(#[from] ServiceError),
 }
 
-/// Joins, and prints what was done. `file` has what else was given, and what was set before: of that, only what names the
-/// broker and how it is reached is changed.
+/// Joins, and prints what was done. `file` holds the settings given otherwise or before; only those that name the
+/// broker and how to reach it are changed.
 ///
 /// # Errors
 /// When the broker refuses or cannot be reached, or something cannot be written.

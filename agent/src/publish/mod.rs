@@ -101,7 +101,7 @@ impl Publisher {
         Self { jetstream, client, outbox, subject: subject::snapshot(host) }
     }
 
-    /// Publishes until `shutdown`, and then for up to two seconds what is still waiting.
+    /// Publishes until `shutdown`, then publishes the waiting snapshots for up to two seconds.
     pub async fn run(self, shutdown: CancellationToken) {
         tokio::select! {
             () = shutdown.cancelled() => {}

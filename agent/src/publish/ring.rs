@@ -1,5 +1,5 @@
-//! Packed snapshots that the stream does not have yet: bounded in bytes, and in what they cost those who read them, so that
-//! all that waited is taken when the broker is back. The oldest makes room, what is lost is counted.
+//! Packed snapshots that the stream does not have yet. The ring is bounded in bytes and in the rate limit that they
+//! cost, so that everything that waited is accepted when the broker is back. A full ring drops and counts the oldest.
 
 use std::collections::VecDeque;
 
@@ -19,9 +19,8 @@ pub struct Packed {
 
 /// A queue of packed snapshots, bounded in bytes and in worth.
 ///
-/// The law, which a property test states: whatever is pushed is in the ring, or was taken by [`Ring::confirm`], or is
-/// counted in [`Ring::dropped`], exactly one of the three; the bytes and the worth held stay within their bounds; the order
-/// is kept.
+/// The law, stated by a property test: each pushed snapshot is either in the ring, or was taken by [`Ring::confirm`],
+/// or is counted in [`Ring::dropped`]; bytes and worth stay within their bounds; the order is kept.
 #[derive(Debug)]
 pub struct Ring {
     waiting: VecDeque<Packed>,
@@ -77,7 +76,7 @@ impl Ring {
         }
     }
 
-    /// The snapshot in flight did not arrive, or nobody knows; it waits again.
+    /// The snapshot in flight did not arrive, or its fate is unknown; it waits again.
     pub fn release(&mut self) {
         self.front_is_in_flight = false;
     }

@@ -36,7 +36,7 @@ impl Boot {
         {
             tracing::warn!(
                 folder = %state_folder.display(), error = %error,
-                "cannot keep the boot time; if the clock is corrected, processes will seem to be others after a \
+                "cannot keep the boot time; if the clock is corrected, processes get another identity after a \
                  restart of the agent (name a folder that can be written with --state)"
             );
         }

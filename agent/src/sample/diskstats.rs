@@ -3,7 +3,7 @@
 
 use std::{fs, path::Path};
 
-/// The kernel counts sectors of this size, whatever the disk's own are.
+/// The kernel counts sectors of this size, independent of the disk's own.
 const SECTOR_BYTES: u64 = 512;
 /// Devices that stand on others, whose bytes are counted there already, or only in memory.
 const STACKED: [&str; 6] = ["loop", "ram", "zram", "dm-", "md", "sr"];

@@ -1,4 +1,4 @@
-//! What is left out of a snapshot: what the settings exclude, and what is over the limits; the busiest stay.
+//! Leaves processes out of a snapshot: those that the settings exclude, and the least busy above the limits.
 
 use std::cmp::Ordering;
 

@@ -6,8 +6,8 @@
 //! difference between 1.5 and 0.4 % of a core at a sample each second.
 //!
 //! Opening and closing is more than half of that, so `stat` stays open from pass to pass where the limit of open files
-//! allows: 1.8 ms instead of 4.4 ms for 602 processes. An open file belongs to its process, not to the pid: once the
-//! process is gone reading fails, and it is opened anew for whoever has the pid then.
+//! allows: 1.8 ms instead of 4.4 ms for 602 processes. An open file belongs to its process, not to the pid. Once the
+//! process is gone, reading fails, and the file is opened anew for the process that has the pid then.
 
 use std::{
     collections::HashMap,
@@ -31,7 +31,7 @@ use super::{
 const TICK_MS: u64 = 10;
 /// `stat` has about 300 bytes, at most some 900; `io` about 120.
 const SMALL_FILE_BYTES: usize = 4096;
-/// Of the files this program may open, the share that may stay open here; the rest is for whatever else runs in it.
+/// The share of this program's open files that may stay open here; the rest is for other parts of the program.
 const SHARE_OF_OPEN_FILES: u64 = 4;
 /// Each costs the kernel about 5 KB.
 const MOST_OPEN_FILES: u64 = 4096;
@@ -177,7 +177,7 @@ fn number<T: FromStr>(bytes: &[u8]) -> Option<T> {
 }
 
 /// Reads /proc/PID/stat. The name stands in parentheses and may hold spaces, parentheses and anything else, so the
-/// fields are counted from the last `)`; the numbers below are those of `man proc_pid_stat` less 3.
+/// fields are counted from the last `)`. The numbers below are the field numbers of `man proc_pid_stat` less 3.
 fn parse_stat(stat: &[u8], boot_at_us: i64, page_bytes: u64) -> Option<Process> {
     let name_start = stat.iter().position(|byte| *byte == b'(')?;
     let name_end = stat.iter().rposition(|byte| *byte == b')')?;

@@ -67,8 +67,8 @@ pub struct Sampler {
 }
 
 impl Sampler {
-    /// A sampler that has made its first pass: wait [`FIRST_WAIT`] or more before the first sample, whose CPU use is
-    /// that of the time between.
+    /// Creates a sampler and takes the baseline pass. Call `sample` at least [`FIRST_WAIT`] later; its CPU figures
+    /// cover the time since.
     pub fn new(settings: &AgentSettings, boot: Boot) -> Result<Self, UnknownSystem> {
         let mut sampler = Self {
             settings: settings.clone(),

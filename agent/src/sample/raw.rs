@@ -2,7 +2,7 @@
 
 use fleetps_nats::snapshot::Process;
 
-/// What is read rarely, because it hardly changes or costs a file of its own.
+/// Facts of a process that are read rarely: they hardly change, or cost a file of their own.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Facts {
     /// Path of the executable.
@@ -33,7 +33,7 @@ pub trait ProcessSource {
     /// Replaces the content of `into` by the processes that are there now, with what every pass reads: identity, parent,
     /// name, state and figures. One that vanishes meanwhile is left out.
     fn read(&mut self, into: &mut Vec<Process>);
-    /// What is read rarely of a process.
+    /// Reads the facts of a process.
     fn facts(&mut self, pid: u32) -> Facts;
     /// What it read and wrote; `None` when that may not be read.
     fn storage(&mut self, pid: u32) -> Option<StorageBytes>;

@@ -1,4 +1,4 @@
-//! From raw processes to the rows of a snapshot: what is derived, and what is remembered from pass to pass.
+//! From raw processes to the rows of a snapshot: derives CPU percent, and remembers processes from pass to pass.
 //!
 //! Reading a file of /proc costs more than everything else here together, so a process's facts (command line, user,
 //! unit) are read when it appears, when its name changes (it called exec) and then once a minute, and its storage
@@ -58,7 +58,7 @@ pub struct Moment {
 }
 
 impl Table {
-    /// Reads every process once; the rows, of which `cpu_percent` is absent in the first pass.
+    /// Reads every process once and returns the rows. `cpu_percent` is absent in the first pass.
     pub fn pass<S: ProcessSource>(
         &mut self,
         source: &mut S,

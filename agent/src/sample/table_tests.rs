@@ -1,11 +1,11 @@
-//! What is derived from one pass to the next, on literals.
+//! Derivation from one pass to the next, on literals.
 
 use std::collections::HashMap;
 
 use super::*;
 use crate::sample::raw::Facts;
 
-/// A source that says what it is told, and counts what it is asked.
+/// A source that answers from literals and counts the calls.
 #[derive(Default)]
 struct Told {
     processes: Vec<Process>,

@@ -1,8 +1,8 @@
 //! Taking secrets out of command lines, on the host, before anything leaves it.
 //!
-//! It works on the arguments as the process has them, not on one joined string, so that `--password` `a b` loses both
-//! words. An argument that holds a command line of its own (`sh -c "…"`) or a connection string is taken apart at its
-//! delimiters and treated the same way. What is replaced:
+//! It works on the process's list of arguments, not on one joined string, so that `--password` `a b` loses both words.
+//! An argument that holds a command line (`sh -c "…"`) or a connection string is split at its delimiters and treated
+//! the same way. What is replaced:
 //!
 //! - the value of a name that sounds like a secret (`names`): `--password=x`, `--password x`, `API_TOKEN=x`,
 //!   `;Password=x;`, `X-Api-Key: x`;

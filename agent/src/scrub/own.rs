@@ -50,7 +50,7 @@ fn secrets(text: &str) -> Vec<(usize, usize)> {
             let start = at + prefix.len();
             let length = letters(&text[start..]);
             if length >= least {
-                // The prefix of a token is a part of it; that of a link is an address.
+                // A token's prefix is part of the token; a link's prefix is an address.
                 found.push((if prefix.starts_with('/') { start } else { at }, start + length));
             }
         }
@@ -66,7 +66,7 @@ fn secrets(text: &str) -> Vec<(usize, usize)> {
     found
 }
 
-/// How many letters, of which tokens consist, a text begins with.
+/// The number of letters, as tokens have them, at the beginning of a text.
 fn letters(text: &str) -> usize {
     let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
     text.bytes().position(|byte| !is_letter(byte)).unwrap_or(text.len())

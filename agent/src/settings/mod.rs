@@ -34,7 +34,7 @@ fleetps_nats::settings! {
         pub command_line: CommandLineMode = CommandLineMode::default();
         /// Number of processes sent, the busiest first; all where this is left out.
         pub top: Option<usize> = None, in bounds::number(1..=MAX_PROCESSES, MOST);
-        /// Largest number of processes sent, whatever `top` says.
+        /// Largest number of processes sent; it also limits `top`.
         pub max_processes: usize = MAX_PROCESSES, in bounds::number(1..=MAX_PROCESSES, MOST);
         /// Processes with these names are not sent.
         pub exclude_names: Vec<String> = Vec::new(), in bounds::length(0..=MAX_EXCLUDED, LENGTH);
@@ -47,7 +47,7 @@ fleetps_nats::settings! {
 }
 
 const STEPS: &str = "the kernel counts CPU time in steps of 10 ms, and readers refuse more than a day";
-const MOST: &str = "readers take so many processes of a host; leave it out for all of them";
+const MOST: &str = "readers accept at most this many processes of a host; leave it out for all of them";
 const LENGTH: &str = "each is compared with every process";
 
 fleetps_nats::settings! {

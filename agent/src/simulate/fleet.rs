@@ -59,7 +59,7 @@ fn new_host(
     trouble: &str,
     index: usize,
 ) -> Host {
-    // Every host draws from its own numbers, so that it does not matter who is asked first.
+    // Every host has its own random numbers, so the order of calls does not matter.
     let mut rng =
         Rng::with_seed(settings.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(index as u64));
     let system = &role.systems[rng.usize(..role.systems.len())];

@@ -12,7 +12,7 @@ use super::{
 
 /// The first pid of the kernel's own threads, after init and kthreadd.
 const FIRST_KERNEL_PID: u32 = 4;
-/// The first pid of what is started after the kernel's own threads, unless those are many.
+/// The first pid after the kernel's own threads, unless those are many.
 const FIRST_USER_PID: u32 = 300;
 /// Linux' default `pid_max` on 64 bits; pids start over after it.
 const LAST_PID: u32 = 4_194_304;
@@ -74,7 +74,7 @@ impl Host {
             .collect()
     }
 
-    /// Starts what has been there since the boot, in the order of starting, so that pids rise.
+    /// Starts the processes that run since the boot, in the order of starting, so that pids rise.
     fn boot(&mut self, now_us: i64) {
         self.machine.boot(now_us, &mut self.rng);
         let boot_at_us = self.machine.boot_at_us();
@@ -125,7 +125,7 @@ impl Host {
         }
     }
 
-    /// Starts and ends what is short-lived, up to `to_us`; what loses its parent ends, and comes back with it.
+    /// Starts and ends short-lived processes, up to `to_us`. A process that loses its parent ends, and returns with it.
     fn come_and_go(&mut self, slot: usize, to_us: i64) {
         let (parent_is_alive, parent_start_us) =
             self.parent_of(slot).map_or((true, i64::MIN), |parent| (parent.is_alive, parent.started_at_us));

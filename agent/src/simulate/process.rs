@@ -91,7 +91,6 @@ impl Slot {
         }
     }
 
-    /// What is drawn for this place.
     pub(super) fn draw(&self) -> Draw {
         self.draw
     }

@@ -65,7 +65,7 @@ const fn linux(
 /// The places of edge hosts, as airports.
 pub(super) const CITIES: [&str; 8] = ["fra", "ams", "lhr", "iad", "sfo", "sin", "nrt", "gru"];
 
-/// The kinds of hosts; the weights are those of a mid-sized web company.
+/// The kinds of hosts, weighted as in a mid-sized web company.
 pub(super) const ROLES: [Role; 9] = [
     Role {
         prefix: "web",

@@ -49,9 +49,9 @@ pub enum SimulationError {
 pub struct SimulationEnd {
     /// Snapshots made.
     pub made: u64,
-    /// Of these, dropped because the broker was away.
+    /// Snapshots of these that were dropped because the broker was away.
     pub dropped: u64,
-    /// Of these, not taken by the stream when the simulation ended.
+    /// Snapshots of these that the stream had not accepted when the simulation ended.
     pub unsent: u64,
 }
 

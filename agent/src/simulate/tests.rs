@@ -1,4 +1,4 @@
-//! What must hold of a simulated fleet, whatever its seed.
+//! Properties of a simulated fleet that hold for every seed.
 
 use std::collections::{HashMap, HashSet};
 
