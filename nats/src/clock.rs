@@ -1,4 +1,4 @@
-//! The time by this machine's clock, and by one that nobody sets.
+//! The time by this machine's clock, and by the monotonic clock.
 
 use std::{
     sync::LazyLock,

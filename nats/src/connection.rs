@@ -53,7 +53,7 @@ impl BrokerSettings {
     }
 }
 
-/// Who is connecting, and where to.
+/// The name of the client, and the broker's address.
 #[derive(Debug, Clone)]
 pub struct Broker {
     /// The broker's address, as in `nats://127.0.0.1:4222`.
@@ -70,7 +70,7 @@ pub enum ConnectionError {
     /// The key cannot be used.
     #[error(transparent)]
     Key(#[from] KeyError),
-    /// It is on another machine, and nothing would keep what is said from others.
+    /// The broker is on another machine, and the connection would be in plaintext.
     #[error(
         "the broker at {url} is on another machine, and the way there is not over TLS: command lines would cross the \
          network as they are. Either name the authority that its certificate is signed by, with --ca FILE, or say \
@@ -176,7 +176,7 @@ impl Broker {
     fn agent_options(&self, host: &HostName, token: Option<&str>) -> Result<ConnectOptions, ConnectionError> {
         let options = match self.nkey_file.clone() {
             Some(path) => {
-                // What is wrong with the file now is said now.
+                // A problem with the file is reported now, not at the broker's challenge.
                 key::read(&path)?;
                 let (host, token) = (host.clone(), token.map(str::to_owned));
                 ConnectOptions::with_auth_callback(move |nonce| {

@@ -41,7 +41,7 @@ impl DirectError {
 }
 
 impl Batch<'_> {
-    /// The messages, in the order of the stream; fewer than were asked for where there are no more.
+    /// The messages, in the order of the stream; fewer at the stream's end.
     ///
     /// # Errors
     /// When the broker does not answer, or refuses.

@@ -1,4 +1,4 @@
-//! How full the disk under a folder is. What is kept grows for years, and others fill the same disk.
+//! How full the disk under a folder is. The history grows for years, and other programs fill the same disk.
 
 use std::{
     fmt, fs,
@@ -13,15 +13,15 @@ pub const WARN_PERCENT: u64 = 85;
 /// The last part of a disk is left to the broker, so that what comes in can be kept while the history waits for room: one
 /// part in 20 of a small disk …
 const RESERVE_PART: u64 = 20;
-/// … and no more than this of a large one: an hour of 10,000 hosts.
+/// … and at most this of a large one: an hour of 10,000 hosts.
 const MAX_RESERVE_BYTES: u64 = 1 << 30;
-/// What is written to try a store: less room than this is of no use to a broker that gets messages of up to 1 MiB.
+/// The size of the file written to probe a store: less room is of no use to a broker that gets messages of up to 1 MiB.
 const PROBE_BYTES: usize = 2 << 20;
 
 /// How full a file system was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Disk {
-    /// Its size, without what is kept for the superuser.
+    /// Its size, without the superuser's reserve.
     pub total_bytes: u64,
     /// What this user may still write.
     pub free_bytes: u64,
@@ -31,7 +31,7 @@ pub struct Disk {
     pub is_read_only: bool,
 }
 
-/// What is wrong with a disk, as a person reads it.
+/// A problem of a disk, as a person reads it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DiskProblem {
     folder: PathBuf,
@@ -84,13 +84,13 @@ impl Disk {
         (self.total_bytes / RESERVE_PART).min(MAX_RESERVE_BYTES)
     }
 
-    /// Whether no more than that is free.
+    /// Whether less than the reserve is free.
     pub fn is_at_its_reserve(&self) -> bool {
         self.free_bytes < self.reserve_bytes()
     }
 }
 
-/// What somebody should do something about now, of the disk on which `folder` lies.
+/// A problem of the disk under `folder` that a person should solve soon.
 pub fn warning(folder: &Path) -> Option<DiskProblem> {
     let disk = Disk::of(folder)?;
     let text = if disk.is_read_only {

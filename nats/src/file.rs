@@ -1,4 +1,4 @@
-//! Small files: settings, keys, what is remembered between two starts.
+//! Small files: settings, keys, state kept between two starts.
 
 use std::{
     fs::{self, File},
@@ -9,7 +9,8 @@ use std::{
 /// The largest file that is read: far more than any settings or key.
 const MAX_BYTES: u64 = 1 << 20;
 
-/// Reads the text in `path`, of at most 1 MiB. What is no file is refused: a pipe would be waited for, a device never ends.
+/// Reads the text in `path`, of at most 1 MiB. Anything but a regular file is refused: reading a pipe would wait, and a
+/// device never ends.
 ///
 /// # Errors
 /// When it cannot be read, is no file, is larger, or is no UTF-8.
@@ -18,7 +19,7 @@ pub fn read_text(path: &Path) -> io::Result<String> {
     String::from_utf8(bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.utf8_error()))
 }
 
-/// Reads what is in `path`, in the same way.
+/// Reads the bytes in `path`, in the same way.
 ///
 /// # Errors
 /// When it cannot be read, is no file, or is larger than 1 MiB.
@@ -39,7 +40,7 @@ pub fn read(path: &Path) -> io::Result<Vec<u8>> {
 /// that holds it already is left alone, which takes no room. One that is replaced keeps its permissions.
 ///
 /// # Errors
-/// When it cannot be written; what was there is as it was.
+/// When it cannot be written; the earlier content then stays.
 pub fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
     if read(path).is_ok_and(|there| there == text) {
         return Ok(());

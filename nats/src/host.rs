@@ -20,8 +20,8 @@ pub struct NotAHostName {
 }
 
 impl HostName {
-    /// The name an operating system gives its machine, made into one token: every other character becomes `_`, what
-    /// is over 64 bytes is cut, and an empty name becomes `unnamed`.
+    /// Makes one token of the name that an operating system gives its machine: every other character becomes `_`, the
+    /// name is cut at 64 bytes, and an empty name becomes `unnamed`.
     pub fn from_os_name(os_name: &str) -> Self {
         let mut token: String = os_name
             .chars()

@@ -18,8 +18,9 @@ pub const MAX_GROUPS: usize = 32;
 /// The longest group, in bytes: a word, or a name and a value.
 const MAX_GROUP_BYTES: usize = 64;
 
-/// How long the broker remembers that a host waits no longer. Who follows the bucket is told within milliseconds, and reads
-/// everything anew after a pause of seconds; longer, and made-up names would fill the bucket with memories.
+/// How long the broker remembers that a host no longer waits. A follower of the bucket learns it within milliseconds,
+/// and reads everything anew after a pause of seconds. If it were longer, invented names would fill the bucket with
+/// markers.
 const WAITING_REMEMBERED: Duration = Duration::from_secs(60);
 
 /// Opens the bucket.
@@ -39,8 +40,8 @@ pub async fn forget(bucket: &Bucket<HostRecord>, name: &HostName) -> Result<(), 
     bucket.delete_for(name.as_str(), stream::SNAPSHOT_MAX_AGE).await
 }
 
-/// Has a host wait no longer, unless somebody has approved it meanwhile; whether it waited. One that an administrator put
-/// into groups before it came is as it was before.
+/// Ends a host's waiting, unless it was approved meanwhile; returns whether it waited. A host that an administrator put
+/// into groups beforehand keeps that record.
 ///
 /// # Errors
 /// When the broker does not answer.
@@ -56,7 +57,7 @@ pub async fn end_waiting(bucket: &Bucket<HostRecord>, name: &str) -> Result<bool
     bucket.update(name, &before, revision).await
 }
 
-/// Has all hosts wait no longer, or those of one network (`192.0.2.0/24`), and says how many they were.
+/// Ends the waiting of all hosts, or of those of one network (`192.0.2.0/24`), and returns their number.
 ///
 /// # Errors
 /// When the broker does not answer.
@@ -74,8 +75,8 @@ pub async fn end_all_waiting(
     Ok(ended)
 }
 
-/// Makes sure that `key` may speak for `host`, as whoever runs the broker says: for the agent beside it. `false` when the
-/// name is another key's.
+/// Lets `key` speak for `host`, by the authority of the broker's owner: for the agent beside it. Returns `false` when
+/// the name belongs to another key.
 ///
 /// # Errors
 /// When the broker does not answer.
@@ -100,7 +101,7 @@ pub async fn admit(bucket: &Bucket<HostRecord>, host: &HostName, key: &str) -> R
     bucket.update(host.as_str(), &HostRecord { groups: known.groups, ..record }, revision).await
 }
 
-/// What is known of a host.
+/// The record of a host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HostRecord {
     /// The public keys that may speak for this name, the one in use first; a second one while the key is being changed.
@@ -112,7 +113,7 @@ pub struct HostRecord {
     pub groups: BTreeSet<String>,
     /// When it first asked to be admitted, in µs since 1970 UTC.
     pub first_contact_at_us: i64,
-    /// The enrolment token it came with, by its id; `None` where somebody approved it.
+    /// The id of the enrolment token that it used; `None` where it was approved.
     #[serde(default)]
     pub token: Option<String>,
     /// Whether the host is to make itself a new key.
@@ -135,11 +136,11 @@ impl HostRecord {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Admission {
-    /// It asked without a token; somebody has to approve it.
+    /// It asked without a token and waits for approval.
     Waiting,
     /// It may.
     Admitted,
-    /// It may no more.
+    /// It may no longer publish.
     Revoked,
 }
 

@@ -1,17 +1,22 @@
 //! What the parts of fleetps say to each other over NATS.
 //!
-//! `host` and `subject` name things, `snapshot` is the message every agent sends, `stream` is where the broker keeps
-//! those messages, `reader` reads them in order, `direct` some of them at once, and `unpack` makes snapshots of them,
-//! `status` is how a part says how it is doing, `audit` is who did what, and `connection` is the one way to reach a broker,
-//! kept safe by `wire`; `key` reads and makes the keys for it. `bucket` is what the broker keeps under keys, `hosts` the one
-//! of the hosts, `admission` decides who may speak for them, and `standing` since when somebody may no longer. `server`
-//! (feature `managed`) finds, installs and runs a local nats-server; `lock` keeps two processes out of one folder, `disk`
-//! says how full one is, `file` reads and replaces small files, `settings` declares and merges settings, `bounds` checks
-//! their range, `units` reads durations and sizes as people write them, `output` is how programs print, `log` starts the
-//! log, `shutdown` listens for signals, `patience` waits for a broker, `causes` writes an error as one line, `clock` tells
-//! the time.
+//! * **Contract:** `model` declares every field of a process and of a host, `snapshot` is the message that agents
+//!   send, `host` and `subject` name things.
+//! * **Streams:** `stream` declares them, `reader` reads snapshots in order, `direct` reads several messages at once,
+//!   `unpack` decodes them within each host's rate limit, `standing` knows since when a revoked host's messages no
+//!   longer count.
+//! * **Buckets:** `bucket` keeps values under keys, `hosts` is the bucket of hosts, `admission` decides which
+//!   connection may speak for which host.
+//! * **Connections:** `connection` opens them, `wire` protects them, `key` reads and makes keys, `patience` waits for
+//!   a broker.
+//! * **Reports:** `status` publishes how a part is doing, `audit` writes who did what.
+//! * **Broker:** `server` (feature `managed`) finds, installs and runs a local nats-server.
+//! * **Tools:** `settings` declares and merges settings, `bounds` checks their range, `units` parses durations and
+//!   sizes, `lock` keeps two processes out of one folder, `disk` says how full one is, `file` reads and replaces
+//!   small files, `output` prints, `log` starts the log, `shutdown` listens for signals, `causes` writes an error as
+//!   one line, `clock` tells the time.
 
-// They panic where nobody reads any more; `output` does not.
+// They panic when the pipe is closed; `output` does not.
 #![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
 
 pub mod admission;

@@ -1,7 +1,7 @@
 //! Keeps two processes out of one folder.
 //!
-//! An advisory lock on a file in the folder: the system gives it back when the process ends, however it ends. The
-//! file holds the process id, so that whoever comes second can say who was first.
+//! An advisory lock on a file in the folder: the system releases it when the process ends, in any way. The file holds
+//! the process id, so that the second process can name the first.
 
 use std::{
     fs::{DirBuilder, File, OpenOptions, TryLockError},
@@ -37,7 +37,7 @@ pub enum LockError {
 }
 
 impl FolderLock {
-    /// Takes the lock on `folder`, which is made if it is missing, for its owner alone: in files no rule holds of who may see
+    /// Locks `folder`, and creates it if it is missing, for its owner alone: files have no rules about who may see
     /// what.
     pub fn take(folder: &Path) -> Result<Self, LockError> {
         let failed = |source| LockError::Io { folder: folder.to_owned(), source };
@@ -68,7 +68,7 @@ impl FolderLock {
             }
             Err(TryLockError::Error(source)) => return Err(failed(source)),
         }
-        // The lock is had. Who has it is only told to people, and on a full disk it cannot be.
+        // The lock is held. The process id is only for people, and a full disk cannot take it.
         let told = file.set_len(0).and_then(|()| file.rewind());
         if let Err(error) = told.and_then(|()| writeln!(file, "{}", std::process::id())) {
             tracing::warn!(folder = %folder.display(), %error, "the process id could not be written into the lock");

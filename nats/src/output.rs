@@ -1,5 +1,5 @@
-//! What programs print. `println!` panics where nobody reads any more (`fleetps ps | head`), so no program uses it: what is
-//! an answer goes through [`outln!`](crate::outln), what is said beside through [`errln!`](crate::errln).
+//! Printing. `println!` panics when the pipe is closed (`fleetps ps | head`), so programs print answers with
+//! [`outln!`](crate::outln) and remarks with [`errln!`](crate::errln).
 
 use std::{
     fmt,
@@ -7,26 +7,27 @@ use std::{
     process::ExitCode,
 };
 
-/// Prints to standard output, as `print!` does. Where nobody reads it any more, the program ends, quietly and well.
+/// Prints to standard output, as `print!` does. When the pipe is closed, the program ends quietly, with success.
 #[macro_export]
 macro_rules! out {
     ($($text:tt)*) => { $crate::output::answer(format_args!($($text)*)) };
 }
 
-/// Prints a line to standard output, as `println!` does. Where nobody reads it any more, the program ends, quietly and well.
+/// Prints a line to standard output, as `println!` does. When the pipe is closed, the program ends quietly, with
+/// success.
 #[macro_export]
 macro_rules! outln {
     ($($text:tt)*) => { $crate::output::answer(format_args!("{}\n", format_args!($($text)*))) };
 }
 
-/// Prints a line to standard error, as `eprintln!` does; where nobody reads it, it is lost.
+/// Prints a line to standard error, as `eprintln!` does; when the pipe is closed, the line is lost.
 #[macro_export]
 macro_rules! errln {
     ($($text:tt)*) => { $crate::output::remark(format_args!($($text)*)) };
 }
 
-/// Writes an answer to standard output. Ends the program where it cannot: well, where nobody reads it any more, else with a
-/// message.
+/// Writes an answer to standard output. Ends the program when it cannot: with success when the pipe is closed, else
+/// with a message.
 pub fn answer(text: fmt::Arguments<'_>) {
     let mut output = io::stdout().lock();
     match output.write_fmt(text).and_then(|()| output.flush()) {
@@ -39,7 +40,7 @@ pub fn answer(text: fmt::Arguments<'_>) {
     }
 }
 
-/// Writes what a server says to standard output; it goes on where nobody reads that.
+/// Writes a server's message to standard output; the server goes on when the pipe is closed.
 pub fn announce(text: fmt::Arguments<'_>) {
     let mut output = io::stdout().lock();
     let _ = output.write_fmt(text).and_then(|()| output.flush());

@@ -9,7 +9,7 @@ use crate::{
 
 /// An error that may be about a broker that is not there now.
 pub trait Passing: Error + 'static {
-    /// Whether the same may succeed later, without anybody changing a setting or a key.
+    /// Whether a retry may succeed without a change of settings or keys.
     fn is_passing(&self) -> bool;
 }
 

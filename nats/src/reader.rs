@@ -1,9 +1,9 @@
 //! Reading the snapshots in the order of the stream, from a known place, across every interruption.
 //!
-//! A pull consumer without acknowledgements: the reader itself knows how far it has come, so nothing needs to be
-//! confirmed and nothing is delivered twice. At any anomaly (missed heartbeats, a deleted consumer, a jump in the
-//! consumer's own count) the consumer is made anew at the next sequence. Not async-nats' ordered consumer: 0.51
-//! restarts one that has not delivered anything yet at sequence 1.
+//! A pull consumer without acknowledgements: the reader keeps its own position, so nothing is confirmed and nothing is
+//! delivered twice. At any anomaly (missed heartbeats, a deleted consumer, a jump in the consumer's own count) it makes
+//! a new consumer at the next sequence. It is not async-nats' ordered consumer: version 0.51 restarts one that has not
+//! delivered anything yet at sequence 1.
 
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ const BATCH: usize = 200;
 const HEARTBEAT: Duration = Duration::from_secs(2);
 /// How long one request stays open; the heartbeat tells earlier when something is wrong.
 const EXPIRES: Duration = Duration::from_secs(30);
-/// How long the broker keeps a consumer that nobody reads.
+/// How long the broker keeps a consumer without a reader.
 const INACTIVE_THRESHOLD: Duration = Duration::from_secs(60);
 
 /// Where to start.
@@ -53,8 +53,8 @@ pub enum Delivery {
         /// The last lost sequence.
         last: u64,
     },
-    /// The stream was deleted and made anew, or lost its end in a power failure: sequences that were delivered are
-    /// given out again. The reader has ended.
+    /// The stream was deleted and recreated, or lost its end in a power failure: delivered sequences are assigned
+    /// again. The reader has ended.
     Replaced {
         /// When the stream was made, in seconds since 1970 UTC; as before where it only lost its end.
         created_s: i64,
@@ -68,7 +68,7 @@ pub struct Delivered {
     pub sequence: u64,
     /// Its subject, which the broker authorised.
     pub subject: String,
-    /// What was published.
+    /// The payload.
     pub payload: Bytes,
     /// The length of its headers, names and values together.
     pub header_bytes: usize,

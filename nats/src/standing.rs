@@ -35,13 +35,13 @@ struct Ended {
     since_us: BTreeMap<HostName, i64>,
     /// Hosts that may speak, or were revoked: only these can be forgotten.
     known: BTreeSet<String>,
-    /// What was told since it began anew; those of `known` that were not are gone.
+    /// The keys seen since the bucket is read anew; those of `known` that are not among them are gone.
     told: Option<BTreeSet<String>>,
 }
 
 impl Standing {
-    /// Follows what the broker keeps of hosts, and returns when it knows what is there now. Later interruptions are ridden
-    /// out: it then goes by what it knew.
+    /// Follows the bucket of hosts, and returns when its present content is known. During later interruptions it keeps
+    /// the last known state.
     ///
     /// # Errors
     /// When the broker does not answer or cannot make the bucket.
@@ -71,7 +71,7 @@ impl Standing {
     }
 }
 
-/// Applies what is told until the last copy of the standing is dropped.
+/// Applies changes until the last copy of the standing is dropped.
 async fn keep(
     mut feed: mpsc::Receiver<Told<HostRecord>>,
     ended: Arc<RwLock<Ended>>,
@@ -119,13 +119,13 @@ impl Ended {
                 self.end(host, at_us);
             }
             Some(_) => {}
-            // Made-up names that only waited come and go; what is told at first may have been anything.
+            // Invented names that only waited come and go; a key removed during the first read may have been anything.
             None if self.known.remove(key) || self.told.is_some() => self.end(host, at_us),
             None => {}
         }
     }
 
-    /// A host that is revoked stays so since the first time, whatever else changes in its record.
+    /// A host counts as revoked since the first time; later changes of its record do not matter.
     fn end(&mut self, host: HostName, at_us: i64) {
         self.since_us.entry(host).or_insert(at_us);
         if self.since_us.len() > MAX_ENDED {
@@ -142,7 +142,7 @@ impl Ended {
         self.since_us.retain(|_, since_us| *since_us > oldest_us);
     }
 
-    /// What was known before an interruption and is not there after it is gone, some time in between.
+    /// Ends hosts that were known before an interruption and are gone after it: they went some time in between.
     fn forget_untold(&mut self) {
         let Some(told) = self.told.take() else { return };
         let gone: Vec<String> = self.known.difference(&told).cloned().collect();

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 /// How often each says how it is doing; readiness believes it for three times as long.
 pub const STATUS_INTERVAL_S: u64 = 5;
 
-/// How often it is looked whether a status has changed, and so the soonest that a change is told.
+/// How often a status is checked for changes, and so the least delay of a change.
 pub const STATUS_LOOK: Duration = Duration::from_millis(500);
 
 /// Decides when a status is published: when it has changed, and every [`STATUS_INTERVAL_S`] in any case.
@@ -63,11 +63,11 @@ pub struct IngestorStatus {
     pub lost_dead_letters: u64,
     /// Why the history cannot be written now; absent while it can.
     pub write_error: Option<String>,
-    /// What is wrong with the disk of the history, although it can still be written.
+    /// A problem of the history's disk that still allows writing.
     pub disk_warning: Option<String>,
     /// Why the history folder cannot be looked after now; absent while it can.
     pub upkeep_error: Option<String>,
-    /// Why the record of who did what is not in segments, or not all of it can be read; absent while all is well.
+    /// Why the audit is not in segments, or cannot all be read; absent while all is well.
     pub audit_error: Option<String>,
     /// Segments whose content is missing, the first 200.
     pub set_aside: Vec<String>,
@@ -77,7 +77,7 @@ pub struct IngestorStatus {
     pub failed_merges: Vec<(String, String)>,
     /// Why nothing is thinned or removed for its age now; absent while the clock is believed.
     pub waits_for_clock: Option<String>,
-    /// Hosts that take more of the history than their share, of which less is kept; with how much.
+    /// Hosts that take more than their share of the history, so that less is kept of them; with their share.
     pub beyond_share: Vec<String>,
 }
 

@@ -1,4 +1,4 @@
-//! The streams: where the broker keeps what was published until it is stored.
+//! The streams: the broker keeps messages there until they are stored in segments.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::{patience::Passing, subject};
 
 /// The stream of snapshots, the pipeline's write-ahead log.
 pub const SNAPSHOTS: &str = "SNAP";
-/// The stream of refused messages, for whoever wants to know why.
+/// The stream of refused messages, for debugging.
 pub const DEAD_LETTERS: &str = "DEAD";
 /// A message header: the agent's sequence, so that a reader of one host sees what that host lost.
 pub const SEQUENCE_HEADER: &str = "Fp-Seq";
@@ -22,7 +22,7 @@ pub const SNAPSHOT_MAX_AGE: Duration = Duration::from_secs(72 * 3600);
 /// ingestor recognises repeats by host, run and sequence. They do harm: the broker keeps each in memory for this long, and
 /// an id that one host has used makes another host's message of the same id vanish.
 const DUPLICATE_WINDOW: Duration = Duration::from_millis(100);
-/// Refused messages are evidence, not data: a week and 64 MiB of them are enough to see what is wrong.
+/// Refused messages are evidence, not data: a week and 64 MiB of them are enough to find the cause.
 const DEAD_LETTER_MAX_AGE: Duration = Duration::from_secs(7 * 24 * 3600);
 const DEAD_LETTER_MAX_BYTES: i64 = 64 << 20;
 

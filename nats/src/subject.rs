@@ -11,7 +11,7 @@ pub const ALL_SNAPSHOTS: &str = "fleetps.*.snapshot";
 pub const ALL_DEAD_LETTERS: &str = "fleetps-dead.>";
 /// How each ingestor is doing.
 pub const ALL_INGESTOR_STATUS: &str = "fleetps-status.ingestor.*";
-/// Where admission says what was refused.
+/// Where admission publishes counts of refusals.
 pub const ADMISSION_STATUS: &str = "fleetps-status.admission";
 
 /// Where one host's agent publishes its snapshots.

@@ -5,7 +5,7 @@ use std::time::Duration;
 /// Reads `10s`, `500ms`, `1h 30m`, `7d`.
 ///
 /// # Errors
-/// What was given and what was expected, when it is no duration or not above zero.
+/// The given text and the expected form, when it is not a duration or not above zero.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
     let expected = || {
         format!("{text:?} is not a duration: expected a number with a unit, as in 500ms, 10s, 5m, 1h or 7d")
@@ -26,7 +26,7 @@ fn days_long(days: u32) -> Duration {
 /// Reads `512`, `64MiB`, `20 GiB`, `1.5 TB`.
 ///
 /// # Errors
-/// What was given and what was expected.
+/// The given text and the expected form.
 pub fn parse_bytes(text: &str) -> Result<u64, String> {
     text.trim()
         .parse::<bytesize::ByteSize>()

@@ -33,9 +33,9 @@ impl Wire {
         Self { ca: Some(ca), ..Self::default() }
     }
 
-    /// Whether the broker at `url` may be reached this way: on this machine, over TLS, or because somebody wished it.
+    /// Whether the broker at `url` may be reached: on this machine, over TLS, or because `plaintext` is set.
     pub(crate) fn is_safe_to(&self, url: &str) -> bool {
-        // What is no address is refused by the client, with the reason.
+        // The client refuses an invalid address, with the reason.
         let Ok(address) = url.parse::<ServerAddr>() else { return true };
         let is_over_tls = self.ca.is_some() || address.tls_required() || address.scheme() == "wss";
         is_over_tls || self.plaintext || is_this_machine(address.host())

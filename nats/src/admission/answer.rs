@@ -50,8 +50,8 @@ fn answer(
     jwt::sign(json!({"aud": question.server(), "sub": question.connection(), "nats": nats}), issuer, now_s)
 }
 
-/// What one host's agent may do, and no more. An empty list would allow everything, so none is empty. How much it may send
-/// and how often it may listen is in the account's limits: the broker leaves those of such a JWT aside.
+/// The permissions of one host's agent. An empty list would allow everything, so none is empty. Message sizes and
+/// subscriptions are limited by the account: the broker ignores such limits in this kind of JWT.
 fn rights(host: &HostName) -> Value {
     json!({
         "type": "user",

@@ -24,7 +24,7 @@ impl Shared {
     pub(super) async fn answer_question(self: Arc<Self>, message: Message) {
         let (Some(question), Some(reply)) = (Question::read(&message.payload), message.reply) else {
             tracing::warn!(
-                "the broker asked something that cannot be understood; is it newer than this program?"
+                "cannot parse a request of the broker; is it newer than this program?"
             );
             return;
         };
@@ -49,14 +49,14 @@ impl Shared {
         let claimant = question.claimant()?;
         let host = claimant.host.clone();
         match self.rules.decide(&claimant).await? {
-            // A new host has none, and those of a former key are ended.
+            // A new host has no connections, and those of a former key are ended.
             Admitted::Known => self.check_connections(&host).await?,
             Admitted::New => {
                 tracing::info!(host = %host, from = question.address(), "admitted a new host");
                 self.write_down(question, "host.admit", String::new(), Outcome::Done);
             }
             Admitted::WithNewKey => {
-                tracing::info!(host = %host, "the host uses its new key; the former one is good no more");
+                tracing::info!(host = %host, "the host uses its new key; the former one is no longer valid");
                 self.write_down(question, "host.key", String::new(), Outcome::Done);
                 self.disconnect(&host).await;
             }

@@ -8,7 +8,7 @@ use std::{
 
 /// As much as is read at once: a second of what a broker can complain about.
 const MAX_READ_BYTES: u64 = 4 << 20;
-/// The longest line that means something: a subject of 4 KiB, each byte escaped. What is longer is passed over.
+/// The longest meaningful line: a subject of 4 KiB, each byte escaped. Longer lines are skipped.
 const MAX_LINE_BYTES: usize = 64 << 10;
 
 /// A log file, from some place on.
@@ -21,13 +21,13 @@ pub(crate) struct BrokerLog {
 }
 
 impl BrokerLog {
-    /// The log from its present end on: what is before was read by an earlier run.
+    /// Follows the log from its present end on: an earlier run has read the lines before.
     pub(crate) fn from_its_end(path: &Path) -> Self {
         let file = File::open(path).ok().filter(|mut file| file.seek(SeekFrom::End(0)).is_ok());
         Self { path: path.to_owned(), file, begun: Vec::new() }
     }
 
-    /// The lines that were finished since. What is not Unicode in them is replaced.
+    /// The lines finished since the last call. Bytes that are not Unicode are replaced.
     ///
     /// # Errors
     /// When the file cannot be read.

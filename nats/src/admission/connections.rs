@@ -1,4 +1,4 @@
-//! How many connections each host makes: an agent has one, and nobody needs many.
+//! Limits the connections of each host. An agent has one.
 //!
 //! A host may make a few without a look; then the servers are asked how many it has. So a fleet that comes back all at
 //! once costs no look, and a host that holds many is found after a few.
@@ -28,7 +28,7 @@ pub(super) enum Next {
     Admit,
     /// Count its connections first, and say so to [`Connections::counted`].
     Look,
-    /// It has too many, or somebody is counting.
+    /// It has too many, or its connections are being counted.
     Refuse,
 }
 

@@ -31,12 +31,12 @@ pub(super) enum Admitted {
     Known,
     /// For the first time.
     New,
-    /// With its new key; the former one is good no more.
+    /// With its new key; the former key is no longer valid.
     WithNewKey,
 }
 
 impl Rules {
-    /// What is known of all hosts. It is plain data, so a panic elsewhere leaves nothing half done in it.
+    /// The roll of all hosts. It is plain data, so a panic elsewhere leaves it whole.
     pub(super) fn roll(&self) -> MutexGuard<'_, Roll> {
         self.roll.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -90,7 +90,7 @@ impl Rules {
         if let Some(host) = in_the_way.map_err(|_| Refusal::TooManyWaiting)?
             && !hosts::end_waiting(&self.hosts, &host).await?
         {
-            // Another question got this place; who asks tries again.
+            // Another request took this place; the host retries.
             return Err(Refusal::Busy);
         }
         let record = HostRecord {

@@ -66,7 +66,8 @@ pub(crate) async fn disconnect_by(
     host: &HostName,
 ) -> Result<usize, async_nats::Error> {
     let (mut ended, mut looks, mut pages) = (0, 0, 1);
-    // As many looks as there are pages at first: whoever comes again comes last in the list, and is left for the next time.
+    // Reads as many pages as there were at first: a host that reconnects is at the end of the list, and is left for the
+    // next look.
     while looks < pages {
         let mut answers = ask(page, system, host).await?;
         while let Some(listed) = answers.next().await? {
@@ -115,7 +116,7 @@ async fn ask(page: usize, system: &Client, host: &HostName) -> Result<Answers, a
 }
 
 impl Answers {
-    /// The next one; `None` when no more servers answer.
+    /// The next answer; `None` when all servers have answered.
     async fn next(&mut self) -> Result<Option<Listed>, async_nats::Error> {
         let Ok(Some(message)) = tokio::time::timeout(PATIENCE, self.0.next()).await else { return Ok(None) };
         let Answer { server, data } = serde_json::from_slice(&message.payload)?;

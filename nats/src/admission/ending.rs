@@ -35,8 +35,8 @@ impl Shared {
         }
     }
 
-    /// Ends them until a look finds none, or the host is welcome again. The many that may only have been welcome before this
-    /// service was started wait for each other, and keep nobody else waiting.
+    /// Ends a host's connections until a look finds none, or the host is admitted again. Hosts that were perhaps never
+    /// admitted in this run (there may be many after a start) share `ending`, and delay no revocation.
     async fn end_connections_of(self: Arc<Self>, Unwelcome { host, was_welcome }: Unwelcome) {
         let _place = if was_welcome { None } else { self.ending.acquire().await.ok() };
         let mut is_first = true;

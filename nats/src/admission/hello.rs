@@ -85,7 +85,7 @@ pub(super) async fn welcome(
         return Ok(nothing);
     }
     let changed = HostRecord { keys: present.into_iter().chain([next]).collect(), ..record };
-    // Where somebody else changed the record just now, the host asks again when it connects the next time.
+    // Where the record was changed meanwhile, the host asks again at its next connection.
     let accepted = hosts.update(host.as_str(), &changed, revision).await?;
     Ok(Welcome { accepted, ..nothing })
 }

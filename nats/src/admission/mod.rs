@@ -1,19 +1,22 @@
-//! Admission: who may speak for which host.
+//! Admission: which connection may speak for which host.
 //!
-//! Every host has a key that it made itself; the bucket of `hosts` says which key belongs to which name. The broker asks
-//! about every connection that it does not know by its own configuration ("auth callout"), and an [`AdmissionService`]
-//! answers: `question` reads what is asked and checks the signature, `decide` looks the host up or enrols it (`token`),
-//! `answer` writes what it may do. `roll` knows all hosts at once, of which `waiting` those to be approved; `connections`
-//! bounds how many a host makes, `disconnect` ends those of hosts that may no more, `hello` lets a host change its key,
-//! `refusals` counts who was kept out and `reporting` tells, `service` runs all that; any number of them may run.
-//! What the broker refuses to those who are in, it only writes to its log: where that is at hand, `broker_log` follows it,
-//! `violations` reads and counts, `watching` puts it on record.
+//! Every host has a key that it made itself; the bucket of `hosts` says which key belongs to which name. The broker
+//! asks about every connection that its own configuration does not name ("auth callout"), and an [`AdmissionService`]
+//! answers. Any number of them may run.
 //!
-//! While none runs, those who are connected go on, and others are refused and try again.
+//! A request passes three steps: `question` parses it and verifies the signature, `decide` looks the host up or enrols it
+//! (`token`), `answer` signs what the connection may do. `service` runs the tasks. `roll` follows all hosts in memory, with
+//! `waiting` for those that wait for approval. `connections` limits the connections of a host, `disconnect` ends those of
+//! revoked hosts, `hello` rotates keys. `refusals` counts by reason and `reporting` publishes the counts.
 //!
-//! **A key is changed** in three steps, each safe to repeat: the host announces its next key over a connection that it
-//! made with the present one, then both are good; it puts the next key in place of the present one; and when it first
-//! connects with it, the former one is dropped.
+//! The broker only logs what it refuses to an admitted host. Where its log is at hand, `broker_log` follows it, `violations`
+//! parses and counts, and `watching` writes the audit.
+//!
+//! While none runs, connected hosts go on, and others are refused and retry.
+//!
+//! **A key is rotated** in three steps, each safe to repeat. The host announces its next key over a connection that it
+//! made with the present key; both are then valid. It replaces its present key by the next one. When it first connects
+//! with the next key, the former one is dropped.
 
 mod answer;
 mod answering;
@@ -54,7 +57,7 @@ crate::settings! {
     /// How hosts are admitted to the broker.
     #[derive(Eq)]
     pub struct AdmissionSettings in "admission" {
-        /// Let hosts without an enrolment token wait until somebody approves them. Else they are refused.
+        /// Let hosts without an enrolment token wait for approval. Otherwise they are refused.
         #[flag(Flag::sets("approve"))]
         pub approve: bool = false;
         /// Folder with the keys to admit hosts to a broker set up by hand: auth.nk, issuer.nk and system.nk. Without it,
@@ -69,15 +72,15 @@ crate::settings! {
 pub(crate) enum Refusal {
     #[error("it names no key of its own")]
     NoKey,
-    #[error("its signature is not that of the key it names")]
+    #[error("its signature does not match the key it names")]
     BadSignature,
     #[error(
-        "the name it gives is none for a new host: expected 1 to 64 letters, digits, `_` or `-`, not beginning with `-`"
+        "its name is not valid for a new host: expected 1 to 64 letters, digits, `_` or `-`, not beginning with `-`"
     )]
     BadName,
-    #[error("the name it gives looks like that of the host {0}; join it with --host NAME")]
+    #[error("its name looks like the name of host {0}; join it with --host NAME")]
     LookAlike(String),
-    #[error("nobody knows this host, and it brings no enrolment token")]
+    #[error("the host is unknown and brings no enrolment token")]
     UnknownHost,
     #[error("another key belongs to this name")]
     OtherKey,
@@ -91,11 +94,11 @@ pub(crate) enum Refusal {
     Revoked,
     #[error("there is no such enrolment token")]
     UnknownToken,
-    #[error("its enrolment token is too old")]
+    #[error("its enrolment token has expired")]
     ExpiredToken,
-    #[error("its enrolment token was used as often as it may be")]
+    #[error("its enrolment token has no uses left")]
     UsedToken,
-    #[error("others asked the same at this moment; it will try again")]
+    #[error("the record was changed at the same moment; it will retry")]
     Busy,
     #[error("the broker's buckets cannot be used")]
     Bucket(#[from] BucketError),
@@ -136,7 +139,7 @@ pub enum AdmissionError {
     /// The buckets cannot be used.
     #[error(transparent)]
     Bucket(#[from] BucketError),
-    /// What is done cannot be put on record.
+    /// An action cannot be audited.
     #[error(transparent)]
     Audit(#[from] AuditError),
     /// The broker does not answer.

@@ -1,4 +1,4 @@
-//! The broker's question: who is it that connects, and does it hold the key that it names?
+//! The broker's request: which host connects, and does it hold the key that it names?
 
 use data_encoding::BASE64URL_NOPAD;
 use nkeys::{KeyPair, KeyPairType};

@@ -1,4 +1,4 @@
-//! Counts who was kept out and what was refused, by reason, so that a host that tries over and over does not fill the log.
+//! Counts refusals by reason, so that a host that retries over and over does not fill the log.
 
 use std::{
     collections::BTreeMap,
@@ -37,7 +37,7 @@ impl Refusals {
         Some(std::mem::take(&mut counted.unlogged))
     }
 
-    /// Counts more of them, of which somebody else speaks.
+    /// Adds to the count without logging; the caller logs.
     pub(super) fn add(&self, reason: &'static str, times: u64) {
         let mut reasons = self.reasons.lock().unwrap_or_else(PoisonError::into_inner);
         reasons.entry(reason).or_default().all += times;

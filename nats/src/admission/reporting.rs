@@ -1,4 +1,4 @@
-//! Tells the fleet what was refused: when there is more of it, and every few seconds.
+//! Publishes the counts of refusals: when they grow, and every few seconds.
 
 use std::{collections::BTreeMap, sync::Arc, time::Instant};
 

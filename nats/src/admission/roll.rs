@@ -1,5 +1,5 @@
-//! What admission knows of all hosts at once, kept up to date by the bucket's changes: who waits, which names there are,
-//! and who is welcome. Whether one host is let in is decided by its record itself, never by this.
+//! The roll of all hosts, kept current by the bucket's changes: which wait, which names exist, which are admitted.
+//! Whether one host is admitted is decided by its own record, never by the roll.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,7 +10,7 @@ use crate::{
     hosts::{Admission, HostRecord},
 };
 
-/// What is known of all hosts.
+/// The roll of all hosts.
 #[derive(Debug, Default)]
 pub(super) struct Roll {
     /// Who waits.
@@ -19,7 +19,7 @@ pub(super) struct Roll {
     names: BTreeMap<String, BTreeSet<String>>,
     /// Hosts whose connections stay.
     welcome: BTreeSet<String>,
-    /// What was told since it began anew.
+    /// The keys seen since the bucket is read anew; `None` while it is up to date.
     told: Option<BTreeSet<String>>,
 }
 
@@ -32,7 +32,7 @@ pub(super) struct Unwelcome {
 }
 
 impl Roll {
-    /// Takes what was told; returns the hosts whose connections are to be ended.
+    /// Applies a change; returns the hosts whose connections are to be ended.
     pub(super) fn apply(&mut self, told: Told<HostRecord>) -> Vec<Unwelcome> {
         match told {
             Told::Anew => {

@@ -30,7 +30,7 @@ const MAX_AT_ONCE: usize = 64;
 /// Hosts that may have connections from before the start and are looked at the same time; each asks every server.
 const MAX_ENDED_AT_ONCE: usize = 8;
 
-/// What is needed to answer a broker.
+/// The credentials with which admission answers a broker.
 #[derive(Debug)]
 pub struct AdmissionKeys {
     auth: Broker,
@@ -111,7 +111,7 @@ impl AdmissionService {
         let mut tasks = tokio::task::JoinSet::new();
         let (known, is_known) = oneshot::channel();
         tasks.spawn(Arc::clone(&shared).follow_hosts(changes, known));
-        // Before that, any name would seem free and nobody would seem to wait.
+        // Before the roll is read, every name would seem free and no host would seem to wait.
         let _ = is_known.await;
         tasks.spawn(answer_all(Arc::clone(&shared), questions, Shared::answer_question));
         tasks.spawn(answer_all(Arc::clone(&shared), hellos, Shared::answer_hello));

@@ -1,7 +1,7 @@
-//! Enrolment tokens: whoever brings one is admitted under the name that it gives itself, if that name is free.
+//! Enrolment tokens: a host that brings one is admitted under the name that it gives, if that name is free.
 //!
-//! The broker keeps only a token's hash, so that nobody who reads the bucket or a backup can enrol with it. The token has
-//! 256 random bits, so a plain hash is enough: there is nothing to guess.
+//! The broker keeps only a token's hash, so a reader of the bucket or of a backup cannot enrol with it. The token has
+//! 256 random bits, so a plain hash is enough.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -27,7 +27,7 @@ const ID_CHARACTERS: usize = 12;
 /// How often using a token is tried when others use it at the same moment: as many hosts as may come at once.
 const MAX_ATTEMPTS: usize = 100;
 
-/// What is kept of a token.
+/// The record of a token.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EnrolmentToken {
     /// Until when it can be used, in µs since 1970 UTC.
@@ -53,8 +53,8 @@ impl EnrolmentTokens {
         Ok(Self { bucket: Bucket::open(client, TOKENS).await? })
     }
 
-    /// Makes a token that admits `uses` hosts within `ttl`, and returns it: it cannot be had again. Those that nobody can
-    /// use any more are removed.
+    /// Makes a token that admits `uses` hosts within `ttl`, and returns it; it cannot be read again. Expired and used
+    /// tokens are removed.
     ///
     /// # Errors
     /// When the broker does not answer.
@@ -93,7 +93,7 @@ impl EnrolmentTokens {
             }
             let Some(uses_left) = value.uses_left.checked_sub(1) else { return Err(Refusal::UsedToken) };
             let used = EnrolmentToken { uses_left, ..value };
-            // Otherwise somebody else used it in this moment; perhaps there is another use left.
+            // Otherwise another host used it in this moment; there may be another use left.
             if self.bucket.update(&hash, &used, revision).await? {
                 return Ok((hash.chars().take(ID_CHARACTERS).collect(), used.groups));
             }
@@ -106,7 +106,7 @@ fn hash(token: &str) -> String {
     HEXLOWER.encode(&Sha256::digest(token))
 }
 
-/// From a new key pair, whose bits come from the system's generator, and which nobody else ever sees.
+/// Hashes a new key pair's public key, whose bits come from the system's generator; the key pair is dropped.
 fn random_token() -> String {
     let bits = Sha256::digest(KeyPair::new_user().public_key());
     format!("{PREFIX}{}", BASE32_NOPAD.encode(&bits).to_lowercase())

@@ -10,7 +10,7 @@ use crate::HostName;
 
 /// One word about each host in this time; it says how many there were.
 const SPEAK_EVERY: Duration = Duration::from_secs(60);
-/// As much of a subject as is told.
+/// The longest part of a subject that is reported.
 const MAX_SUBJECT_CHARACTERS: usize = 200;
 
 /// A subject that the broker refused to a host.
@@ -18,7 +18,7 @@ const MAX_SUBJECT_CHARACTERS: usize = 200;
 pub(super) struct Violation {
     /// The host, as the broker let it in.
     pub(super) host: HostName,
-    /// What was refused: to publish or to listen.
+    /// What was refused: a publication or a subscription.
     pub(super) reason: &'static str,
     /// The subject, escaped as in the log.
     pub(super) subject: String,
@@ -65,7 +65,7 @@ impl Violation {
     }
 }
 
-/// The text in quotation marks that comes first, as it is written, and what is behind it.
+/// The first quoted text, unescaped, and the rest of the line.
 fn quoted(text: &str) -> Option<(&str, &str)> {
     let inside = text.strip_prefix('"')?;
     let mut is_escaped = false;

@@ -1,5 +1,5 @@
-//! Hosts that wait to be approved: bounded in all and for each network, so that made-up names from one network keep
-//! nobody else from waiting.
+//! Hosts that wait for approval: limited in total and for each network, so that invented names from one network keep no
+//! other network's hosts out.
 //!
 //! When there is no place left, the host that has waited longest makes room: of the same network when that has its
 //! share, else of the network with the most. It asks again within seconds, as every agent does.
@@ -12,11 +12,11 @@ use std::{
 
 use crate::hosts::{Admission, HostRecord};
 
-/// Hosts that may wait at a time: a rollout, and no more than a person can look through.
+/// Hosts that may wait at a time: enough for a rollout, and few enough for a person to read.
 pub const MAX_WAITING: usize = 1000;
 /// Hosts of one network that may wait at a time: all machines of an IPv4 network of the usual size, which has 254.
 pub const MAX_WAITING_OF_NETWORK: usize = 256;
-/// Hosts that make room in a second: each is two writes to the broker's disk. Beyond that, who asks is refused.
+/// Hosts that make room in a second: each is two writes to the broker's disk. Beyond that, new hosts are refused.
 const MAX_MOVES_PER_S: u32 = 20;
 
 /// The network of an address: of IPv4 the first 24 bits, the smallest that is routed on the Internet; of IPv6 the first 64,
@@ -62,7 +62,7 @@ impl Waiting {
         self.places.insert(host.to_owned(), (network, since_us));
     }
 
-    /// Nobody waits, as far as is known.
+    /// Forgets all waiting hosts.
     pub(super) fn clear(&mut self) {
         (self.networks, self.places) = Default::default();
     }
@@ -72,7 +72,7 @@ impl Waiting {
         self.places.len()
     }
 
-    /// The networks that have their whole share; all that have any when there is no place left for anybody.
+    /// The networks at their limit; when all places are taken, every network with a waiting host.
     pub(super) fn full_networks(&self) -> Vec<String> {
         let is_full = self.len() >= MAX_WAITING;
         let full = self.networks.iter().filter(|(_, hosts)| is_full || hosts.len() >= MAX_WAITING_OF_NETWORK);

@@ -15,7 +15,7 @@ use crate::{
     now_us,
 };
 
-/// How often the log is read. Where the broker fills more than one log in between, what is lost of it is not counted.
+/// How often the log is read. Where the broker fills more than one log in between, the lost lines are not counted.
 const READ_EVERY: Duration = Duration::from_millis(500);
 
 impl Shared {

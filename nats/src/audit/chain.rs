@@ -1,8 +1,8 @@
 //! How one audit entry follows another.
 //!
-//! The hash of an entry is the SHA-256, in lower-case hexadecimal, of this JSON array without blanks:
-//! `[previous hash, sequence, at_us, who, from, action, host, what, outcome]`. So an entry that is changed, left out or
-//! moved does not fit its neighbours, and anybody can check that without fleetps.
+//! The hash of an entry is the SHA-256, in lower-case hexadecimal, of this JSON array without blanks: `[previous hash,
+//! sequence, at_us, who, from, action, host, what, outcome]`. An entry that is changed, left out or moved does not fit
+//! its neighbours. The check needs no fleetps.
 
 use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
@@ -31,7 +31,7 @@ pub struct Chained {
     pub previous: String,
     /// Its own hash.
     pub hash: String,
-    /// What was written down.
+    /// The entry.
     #[serde(flatten)]
     pub entry: AuditEntry,
 }
@@ -43,7 +43,7 @@ pub enum BadMessage {
     #[error("it is no JSON of an audit entry")]
     Json(#[from] serde_json::Error),
     /// It says that it is another one.
-    #[error("it says that it is entry {said}, and is number {found} in the stream")]
+    #[error("it says that it is entry {said}, but is number {found} in the stream")]
     Sequence {
         /// What it says.
         said: u64,

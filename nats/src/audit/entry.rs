@@ -8,7 +8,7 @@ use crate::HostName;
 
 /// The longest name of a person or an action, in bytes.
 const MAX_NAME_BYTES: usize = 256;
-/// The longest text of what was done, in bytes; an SQL question is cut to it.
+/// The longest description, in bytes; an SQL question is cut to it.
 const MAX_WHAT_BYTES: usize = 4096;
 /// What the end of a text that was cut is replaced with.
 const CUT: &str = "…";
@@ -16,7 +16,7 @@ const CUT: &str = "…";
 /// Who did what, when, from where, to which host, and whether it was done.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuditEntry {
-    /// When, in µs since 1970 UTC, by the clock of whoever writes it down.
+    /// When, in µs since 1970 UTC, by the clock of the program that writes the entry.
     pub at_us: i64,
     /// The user's name, or the part of fleetps that did it. Up to 256 bytes, the rest is cut.
     pub who: String,

@@ -1,8 +1,8 @@
 //! Who did what: an append-only stream of entries, each chained to the one before by its hash.
 //!
-//! `entry` is what is written down, `chain` is how one entry follows another. Any number of programs append to the one
-//! chain: the broker takes an entry only right behind the one that it was chained to, and whoever came second tries
-//! again. The broker refuses to delete or purge here; the ingestor stores the entries for long in segments of their own.
+//! `entry` is one entry, `chain` how entries follow each other. Any number of programs append to the one chain: the
+//! broker accepts an entry only directly after the one that it was chained to; the later of two writers retries. The
+//! broker refuses delete and purge; the ingestor keeps the entries in segments of their own.
 
 mod chain;
 mod entry;
@@ -35,7 +35,7 @@ use crate::{
 pub const STREAM: &str = "AUDIT";
 /// Where entries are published.
 pub const SUBJECT: &str = "fleetps-audit.entry";
-/// What the stream holds: beside `fleetps.`, because its subjects would overlap with those of the snapshots there.
+/// The stream's subjects. They are not below `fleetps.`, where they would overlap with those of the snapshots.
 const ALL_SUBJECTS: &str = "fleetps-audit.>";
 /// Some 150,000 entries that are not stored in segments yet. Where nothing stores them, the oldest make room.
 const MAX_BYTES: i64 = 64 << 20;
@@ -56,7 +56,7 @@ pub enum AuditError {
     /// The last entry cannot be read.
     #[error("cannot read the last audit entry from the broker; is it running?")]
     ReadLast(#[source] DirectGetError),
-    /// Somebody else published to the stream.
+    /// A message in the stream is not an audit entry.
     #[error("what the audit stream holds last is no audit entry; it was not written by fleetps")]
     BadLast(#[source] BadMessage),
     /// The broker did not take the entry.
@@ -86,7 +86,7 @@ impl Passing for AuditError {
     }
 }
 
-/// The audit: takes entries, in one chain with those of every other program.
+/// The audit: appends entries to the chain that all programs share.
 #[derive(Debug, Clone)]
 pub struct Audit {
     client: Client,
@@ -112,8 +112,8 @@ impl Audit {
     /// Writes an entry down; when this returns, the broker has it.
     ///
     /// # Errors
-    /// When it was not written down, or nobody can say whether it was. What is only allowed when it is on record must
-    /// then not be done.
+    /// When the entry was not written, or it is unknown whether it was. An action that must be audited must then not be
+    /// done.
     pub async fn record(&self, entry: AuditEntry) -> Result<(), AuditError> {
         let entry = entry.within_limits();
         let mut end = self.end.lock().await;
@@ -152,7 +152,7 @@ impl Audit {
         }
     }
 
-    /// The entries that the broker has from `sequence` on, in order, some hundred at most; none where there are no more.
+    /// The broker's entries from `sequence` on, in order, some hundred at most; empty at the end.
     ///
     /// # Errors
     /// When the broker does not answer, or something else was published to the stream.

@@ -1,5 +1,5 @@
-//! What a bucket holds, looked at without making it: which keys can be read, which cannot, and which were removed. So what
-//! was lost is told from what was never there.
+//! Reads a bucket without creating it: which keys can be read, which cannot, and which were removed. So a lost key
+//! differs from one that never existed.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -27,9 +27,9 @@ use super::{
 pub struct Census<T> {
     /// The values.
     pub values: BTreeMap<String, T>,
-    /// Keys whose value is not what was expected.
+    /// Keys with an unexpected value.
     pub unreadable: BTreeSet<String>,
-    /// Keys that somebody removed within the last hour.
+    /// Keys removed within the last hour.
     pub removed: BTreeSet<String>,
 }
 

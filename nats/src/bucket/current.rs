@@ -22,7 +22,7 @@ const BATCH: usize = 500;
 const HEARTBEAT: Duration = Duration::from_secs(1);
 /// How long one request stays open.
 const EXPIRES: Duration = Duration::from_secs(30);
-/// How long the broker keeps a consumer that nobody reads.
+/// How long the broker keeps a consumer without a reader.
 const INACTIVE_THRESHOLD: Duration = Duration::from_secs(30);
 
 /// A broker delivers in milliseconds what it has. Where nothing comes for this long …
@@ -30,7 +30,7 @@ const QUIET: Duration = Duration::from_secs(2);
 /// … so often, although it lives (it says so every second) and answers, nothing will.
 const MAX_QUIET: u32 = 3;
 
-/// The headers by which the broker says that a key is gone.
+/// The headers by which the broker marks a removed key.
 const GONE_HEADERS: [&str; 2] = ["KV-Operation", "Nats-Marker-Reason"];
 
 pub(super) type Entries<T> = BTreeMap<String, Entry<T>>;
@@ -51,7 +51,7 @@ pub(super) struct Change<T> {
     pub(super) key: String,
     /// `None`: it is gone.
     pub(super) entry: Option<Entry<T>>,
-    /// It is gone because somebody removed it; otherwise its value cannot be understood.
+    /// The key was removed; otherwise its value cannot be parsed.
     pub(super) is_removed: bool,
     /// When the broker took the change, in µs since 1970 UTC.
     pub(super) at_us: i64,
@@ -116,7 +116,7 @@ pub(super) async fn open(store: &Store) -> Result<Changes, Failure> {
 }
 
 impl Changes {
-    /// The next of what there was at first; `None` when no more of that can be read.
+    /// The next of the initial values; `None` at their end.
     pub(super) async fn next_held<T: DeserializeOwned>(
         &mut self,
         store: &Store,
@@ -174,7 +174,7 @@ fn says_removed(message: &Message) -> bool {
     message.headers.as_ref().is_some_and(is_gone)
 }
 
-/// The value of a message. One that cannot be understood does not count: nobody may get in by a record that means nothing.
+/// The value of a message. A value that cannot be parsed does not count: a broken record admits nobody.
 fn value<T: DeserializeOwned>(message: &Message, key: &str) -> Option<T> {
     serde_json::from_slice(&message.payload)
         .inspect_err(|error| {

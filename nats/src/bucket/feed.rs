@@ -10,10 +10,10 @@ use crate::connection::reconnect_delay;
 /// Changes that wait to be taken; when it is full, reading the bucket waits.
 const WAITING: usize = 256;
 
-/// What is told about a bucket.
+/// A change of a bucket, or the state of reading it.
 #[derive(Debug)]
 pub(crate) enum Told<T> {
-    /// Everything is told anew from here on: at first, and when changes may have been missed.
+    /// All keys follow again: at first, and when changes may have been missed.
     Anew,
     /// A key has this value, or none any more, since `at_us` (µs since 1970 UTC, by the broker's clock).
     Change {
@@ -28,7 +28,7 @@ pub(crate) enum Told<T> {
     UpToDate,
 }
 
-/// Tells what the bucket holds and every change, through restarts of the broker, until nobody listens.
+/// Sends what the bucket holds and then every change, through restarts of the broker, until the receiver is dropped.
 pub(super) fn start<T: DeserializeOwned + Send + Sync + 'static>(store: Store) -> mpsc::Receiver<Told<T>> {
     let (sender, receiver) = mpsc::channel(WAITING);
     tokio::spawn(async move {

@@ -9,8 +9,8 @@ use tokio::{sync::watch, time::Instant};
 use super::current::{self, Change, Changes, Entries, Failure};
 use crate::connection::reconnect_delay;
 
-/// The shortest time between two words that something changed. Who is told looks at everything, so that a rollout of
-/// 10,000 hosts would be 10,000 looks at 10,000 records. The first change after a quiet time is told at once.
+/// The shortest time between two notifications. A receiver reads everything, so a rollout of 10,000 hosts would be
+/// 10,000 reads of 10,000 records. The first change after a quiet time is notified at once.
 const GATHERED: Duration = Duration::from_millis(100);
 
 type Values<T> = BTreeMap<String, Arc<T>>;

@@ -1,8 +1,8 @@
 //! Makes buckets anew that the broker cannot keep any longer because their files are damaged.
 //!
-//! nats-server starts over a damaged file, but may then pass over values, or take new ones and not find them again. That
-//! is noticed by reading everything and by writing a value and reading it back. The bucket is then made anew with what
-//! can be read.
+//! nats-server starts with a damaged file, but may then skip values, or accept new ones and not find them again.
+//! Reading every value, and writing one and reading it back, shows that. The bucket is then recreated with the readable
+//! values.
 
 use async_nats::{Client, jetstream};
 use serde_json::Value;
@@ -15,10 +15,10 @@ const PROBE: &str = "_probe";
 /// Room that it takes, with its headers and the mark of its removal.
 const PROBE_ROOM_BYTES: u64 = 1 << 10;
 
-/// Makes those buckets anew that are damaged. Says for each of them what became of it. Nobody else may use them meanwhile.
+/// Recreates damaged buckets, and reports each. Nothing else may use them meanwhile.
 ///
 /// # Errors
-/// When the broker does not answer before a bucket is made anew; from then on it is waited for.
+/// When the broker does not answer before a bucket is recreated; from then on this waits for the broker.
 pub async fn mend(client: &Client) -> Result<Vec<String>, BucketError> {
     let mut said = Vec::new();
     for name in names(client).await? {

@@ -1,9 +1,9 @@
 //! A bucket: JSON values under keys, kept by the broker. What must be known now and is not the past (hosts, users,
 //! sessions, tokens) lives in one of these, never in a file.
 //!
-//! A value is changed by reading it with its revision and writing it back with that revision, so that of two who change
-//! it at once one is told so. `current` reads what a bucket holds now, `followed` keeps a copy of that in memory, `feed`
-//! tells every change, `mend` makes damaged buckets anew.
+//! A value is changed by reading it with its revision and writing it back with that revision; the later of two writers
+//! learns of the conflict. `current` reads the present values, `followed` keeps a copy in memory, `feed` sends every
+//! change, `mend` recreates damaged buckets.
 
 mod census;
 mod current;
@@ -31,14 +31,14 @@ pub(crate) use feed::Told;
 pub use followed::Followed;
 pub use mend::mend;
 
-/// The most that a bucket takes, counted by the broker against its store from the start: 25,000 hosts of 600 bytes.
-/// When it is full, what is new is refused and nothing is lost.
+/// The size limit of a bucket, reserved by the broker from the start: 25,000 hosts of 600 bytes. A full bucket refuses
+/// new values and loses nothing.
 const MAX_BYTES: i64 = 16 << 20;
 /// The most that one value takes: a hundred times the largest there is.
 const MAX_VALUE_BYTES: i32 = 64 << 10;
 
-/// How long the broker remembers that a key was removed, for those who follow; whoever was away for longer reads
-/// everything anew in any case.
+/// How long the broker remembers a removed key, for followers. A follower that was away for longer reads everything
+/// anew.
 const GONE_AFTER: Duration = Duration::from_secs(3600);
 
 /// JSON values under keys; cheap to clone. Keys are of letters, digits and `-/_=.`
@@ -110,7 +110,7 @@ impl<T: Serialize + DeserializeOwned> Bucket<T> {
     /// The value of `key`, if there is one.
     ///
     /// # Errors
-    /// When the broker does not answer, `key` is none, or the value is not what was expected.
+    /// When the broker does not answer, `key` is not a valid key, or the value cannot be parsed.
     pub async fn get(&self, key: &str) -> Result<Option<Entry<T>>, BucketError> {
         let entry = self.store.entry(key).await.map_err(failed("read", &self.store.name))?;
         match entry.filter(|entry| entry.operation == kv::Operation::Put) {
@@ -135,7 +135,7 @@ impl<T: Serialize + DeserializeOwned> Bucket<T> {
         }
     }
 
-    /// Writes `key` if it still has that `revision`; `false` when somebody else changed it.
+    /// Writes `key` if it still has that `revision`; returns `false` when it was changed meanwhile.
     ///
     /// # Errors
     /// When the broker does not answer, the bucket is full, or `key` is none.
@@ -147,7 +147,7 @@ impl<T: Serialize + DeserializeOwned> Bucket<T> {
         }
     }
 
-    /// Writes `key`, whatever was there.
+    /// Writes `key` over any value.
     ///
     /// # Errors
     /// When the broker does not answer, the bucket is full, or `key` is none.
@@ -156,7 +156,7 @@ impl<T: Serialize + DeserializeOwned> Bucket<T> {
         written.map(|_| ()).map_err(failed("write", &self.store.name))
     }
 
-    /// Removes `key` and what is left of its value; it need not exist.
+    /// Removes `key` and its history; it need not exist.
     ///
     /// # Errors
     /// When the broker does not answer or `key` is none.
@@ -174,8 +174,8 @@ impl<T: Serialize + DeserializeOwned> Bucket<T> {
         purged.map_err(failed("write", &self.store.name))
     }
 
-    /// Removes `key` if it still has that `revision`, and the broker remembers for `remembered` that it is gone; `false`
-    /// when somebody else changed it.
+    /// Removes `key` if it still has that `revision`; the broker remembers for `remembered` that it was removed.
+    /// Returns `false` when it was changed meanwhile.
     ///
     /// # Errors
     /// When the broker does not answer or `key` is none.
@@ -217,7 +217,7 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Bucket<T> {
         Followed::start(self.store.clone()).await.map_err(failed("follow", &self.store.name))
     }
 
-    /// Tells what the bucket holds, and then every change, for as long as somebody listens.
+    /// Sends what the bucket holds and then every change, until the receiver is dropped.
     pub(crate) fn feed(&self) -> tokio::sync::mpsc::Receiver<Told<T>> {
         feed::start(self.store.clone())
     }

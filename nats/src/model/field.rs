@@ -1,4 +1,4 @@
-//! What is declared of a field. The functions here are the words in which declarations are written.
+//! The declaration of a field. The functions here are its vocabulary.
 
 /// A field of a process or of a host.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -78,7 +78,7 @@ pub enum Unit {
 /// view's, the table has the view's as a generated column.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Stored {
-    /// The column in the table; empty for what is stored as it is read.
+    /// The column in the table; empty for a field that is stored as it is read.
     pub column: &'static str,
     /// Its SQL type.
     pub sql_type: &'static str,
@@ -91,7 +91,7 @@ pub struct Stored {
 pub enum Scale {
     /// As it is.
     Plain,
-    /// Whole units of this size; what is left over is cut off.
+    /// Whole units of this size; the remainder is cut off.
     UnitsOf(u32),
     /// Tenths, rounded.
     Tenths,

@@ -33,7 +33,7 @@ pub fn sql_per_second(growth: &str, elapsed_ms: &str) -> String {
     format!("CASE WHEN {growth} >= 0 AND {elapsed_ms} > 0 THEN {growth} / ({elapsed_ms} / 1000) END")
 }
 
-/// What a process used of a counter within a span, in SQL, over the group of what is known of it there: a BIGINT, or NULL.
+/// How much of a counter a process used within a span, in SQL, over a group of its rows there: a BIGINT, or NULL.
 ///
 /// `first` and `last` are the counter's values at the ends of each row. Counters of one process only grow, so its smallest
 /// value is its first. `started_within` says whether the process started within the span: then the counter was zero.

@@ -53,7 +53,7 @@ macro_rules! record {
                 }
             }
 
-            /// Fills in what is absent from `other`.
+            /// Fills in absent fields from `other`.
             pub fn fill_in(&mut self, other: &Self) {
                 $($crate::model::FieldValue::fill_in(&mut self.$field, &other.$field);)+
             }

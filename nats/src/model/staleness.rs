@@ -1,9 +1,9 @@
 //! Whether a host is up, silent or down, and for how long a snapshot says how its host is.
 //!
-//! A host sends a snapshot every `interval_ms`, which it says in each of them. How old its last snapshot is, in such
-//! intervals, is all that anybody knows of a host that no longer sends. Live pages ask this of the present, the history
-//! of a past moment, and events and charts of the time between two snapshots: a silence in the past is a time in which a
-//! live page would have said "silent".
+//! A host sends a snapshot every `interval_ms`, which each snapshot says. The age of its last snapshot, in such
+//! intervals, is all that is known of a host that no longer sends. Live pages ask for the state now, the history for
+//! the state at a past moment, events and charts for the time between two snapshots: a silence in the past is a time in
+//! which a live page would have said "silent".
 
 use std::fmt::Write;
 

@@ -1,4 +1,4 @@
-//! The value of one field, whatever its type, for code that treats all fields alike.
+//! The value of one field of any type, for code that treats all fields alike.
 
 /// A value, borrowed from its record.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]

@@ -48,7 +48,7 @@ impl ServerProcess {
         self.child.try_wait().ok().flatten()
     }
 
-    /// The end of what it wrote to its error output, of which whole lines only.
+    /// The last whole lines of its standard error.
     pub(super) fn last_words(&self) -> String {
         let kept = self.last_words.lock().unwrap_or_else(PoisonError::into_inner);
         String::from_utf8_lossy(&kept.iter().copied().collect::<Vec<u8>>()).trim().to_owned()

@@ -115,7 +115,7 @@ fn render(files: &Files, settings: &ServerSettings, keys: &Keys) -> Result<Strin
     Ok(values.iter().fold(TEMPLATE.to_owned(), |text, (name, value)| text.replace(name, value)))
 }
 
-/// Connections for which there is room: the files that the server may open, less those that its store needs.
+/// The connection limit: the server's open files, less those that its store needs.
 fn max_connections(descriptors: Option<u64>) -> u64 {
     let descriptors = descriptors.unwrap_or(u64::MAX);
     (descriptors - KEPT_DESCRIPTORS.min(descriptors / 2)).min(MAX_CONNECTIONS)

@@ -15,7 +15,7 @@ pub enum ServerError {
     Program {
         /// The program.
         path: PathBuf,
-        /// What is wrong with it.
+        /// Why it cannot be used.
         problem: String,
     },
     /// There is none, and none could be installed.
@@ -41,7 +41,7 @@ pub enum ServerError {
         /// Why.
         source: io::Error,
     },
-    /// No server was ever run in this data folder, or it is somebody else's.
+    /// No server ever ran in this data folder, or the folder belongs to another user.
     #[error(
         "{data} has no broker that can be used; start fleetps there first, name the folder with --data DIR, or name \
          another broker with --nats URL and --nkey FILE"

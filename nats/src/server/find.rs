@@ -14,7 +14,8 @@ use super::{
 /// One installation at a time: the tests of one process all start servers.
 static INSTALLING: Mutex<()> = Mutex::new(());
 
-/// The nats-server to run: the one that was `named`, else one that is found or installed, which `progress` is told of.
+/// Finds the nats-server to run: the `named` one, else one that is found or installed. `progress` gets messages about
+/// the installation.
 ///
 /// # Errors
 /// When the named one cannot be used, or there is none and none can be installed.

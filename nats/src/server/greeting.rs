@@ -1,4 +1,4 @@
-//! What a nats-server says before anybody has signed in.
+//! The greeting that a nats-server sends before authentication.
 
 use std::{
     io::{BufRead, BufReader, Read},

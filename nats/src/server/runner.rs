@@ -25,8 +25,8 @@ const MAX_RESTART_DELAY: Duration = Duration::from_secs(8);
 /// A server that ran for this long was well, so that its end is no reason to wait for long.
 const STEADY: Duration = Duration::from_secs(60);
 
-/// The environment variable from which the configuration takes the server's name. A flag would make every reload fail, because
-/// nats-server compares its name with that of the configuration alone.
+/// The environment variable from which the configuration takes the server's name. A flag would make every reload fail,
+/// because nats-server compares its name with the configuration's alone.
 pub(super) const NAME_VARIABLE: &str = "FLEETPS_SERVER_NAME";
 
 /// When the certificate and its key were changed; `None` without TLS.
@@ -103,7 +103,7 @@ impl Runner {
             }
             *delay = (*delay * 2).min(MAX_RESTART_DELAY);
             self.shared.restarts.fetch_add(1, Ordering::AcqRel);
-            // Whatever was wanted of the one before is done.
+            // A restart wanted of the earlier process is done by this.
             self.shared.take_wanted();
             match self.start_insistently(port) {
                 Ok(child) => {
@@ -175,7 +175,7 @@ impl Runner {
             }
             Err(said) => {
                 self.shared.unusable_certificates.fetch_add(1, Ordering::AcqRel);
-                tracing::error!("the broker's certificate from before stays in use: {said}");
+                tracing::error!("the broker keeps its previous certificate: {said}");
             }
         }
     }

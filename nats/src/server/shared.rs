@@ -46,7 +46,7 @@ impl Shared {
         *self.wanted.lock().unwrap_or_else(PoisonError::into_inner) = Some(restart);
     }
 
-    /// What was wanted since.
+    /// The restart wanted since the last call.
     pub(super) fn take_wanted(&self) -> Option<Restart> {
         self.wanted.lock().unwrap_or_else(PoisonError::into_inner).take()
     }

@@ -1,4 +1,4 @@
-//! One start of nats-server: on which port, until it greets, and what is done where its store keeps it from starting.
+//! One start of nats-server: its port, the wait for its greeting, and what is done where its store prevents the start.
 
 use std::{
     net::{IpAddr, Ipv4Addr, TcpListener},
@@ -44,13 +44,13 @@ impl Runner {
             || file::read_text(&self.files.remembered_port()).ok().and_then(|text| text.trim().parse().ok());
         let Some(port) = asked.or_else(remembered) else { return self.free_port() };
         match self.until_free(port) {
-            // Nobody elsewhere knows it.
+            // No other machine knows this port.
             Err(_) if self.public.is_none() => self.free_port(),
             checked => checked.map(|()| port),
         }
     }
 
-    /// Waits a while for somebody else to give `port` back.
+    /// Waits a while until another program releases `port`.
     fn until_free(&self, port: u16) -> Result<(), String> {
         let deadline = Instant::now() + PORT_PATIENCE;
         loop {
@@ -93,7 +93,7 @@ impl Runner {
     fn start_child(&self, port: u16) -> Result<ServerProcess, Failure> {
         self.until_free(port).map_err(Failure::Other)?;
         Store::of(&self.files).clear_the_way(&self.shared.health);
-        // By its name it is told from whoever else may listen there by now.
+        // The name tells it from another server that may listen there by now.
         let name = format!("fleetps-{:016x}", fastrand::u64(..));
         let mut log = BrokerLog::from_its_end(&self.files.log);
         let mut command = Command::new(&self.program);

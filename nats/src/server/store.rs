@@ -1,5 +1,5 @@
-//! The files in which nats-server keeps its streams: where they are damaged, it says so in its log and goes on without what
-//! it cannot read. Where it cannot start over them, they are put aside.
+//! The files in which nats-server keeps its streams. Where they are damaged, it logs that and goes on without the
+//! unreadable part. Where it cannot start with them, they are moved aside.
 
 use std::{
     fs::{self, FileType},
@@ -10,16 +10,16 @@ use std::{
 use super::{ServerHealth, config::Files};
 use crate::disk;
 
-/// What its log has where something of the store is lost, and not merely read the long way. There is no other way to know:
-/// the broker tells nobody else.
+/// Log texts that mean a loss in the store, and not merely a slow read. There is no other source: the broker tells no
+/// client.
 const LOSSES: [&str; 6] =
     ["metafile", "checksum file", "corrupt", "could not locate", "Error recreating", "Can't start JetStream"];
-/// The folders of a store lie in each other: `jetstream`, an account, `streams`, a stream, and `msgs` or `obs` in it. What is
-/// down to the stream is folders only.
+/// The folders of a store are nested: `jetstream`, an account, `streams`, a stream, and `msgs` or `obs` in it. Down to
+/// the stream there are only folders.
 const FOLDERS_DOWN_TO: usize = 4;
 /// As far down as a store is looked through.
 const MAX_DEPTH: usize = 8;
-/// As many lines of the log as are told after a start.
+/// Log lines reported after a start, at most.
 const MAX_TOLD: usize = 4;
 
 /// The store of a server.
@@ -39,8 +39,8 @@ impl Store {
         disk::try_writing(&self.folder)
     }
 
-    /// Moves aside what is in the way: a file where a folder must be, and what is neither, on which a server would wait for
-    /// ever. It could not begin a new stream in its place.
+    /// Moves aside what prevents a start: a file where a folder must be, and anything that is neither, for which a
+    /// server would wait for ever. It could not begin a new stream in its place.
     pub(super) fn clear_the_way(&self, health: &ServerHealth) {
         self.clear(&self.folder, 0, health);
     }
@@ -53,7 +53,7 @@ impl Store {
             return;
         }
         if !is_in_place(metadata.file_type(), depth) {
-            // Of the folder itself, a link may be somebody's choice.
+            // The folder itself may be a link that somebody made on purpose.
             if depth > 0 || !path.is_dir() {
                 let moved = self.move_aside(path);
                 health.note(match moved {

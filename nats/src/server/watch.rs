@@ -1,8 +1,8 @@
 //! Asks the server every few seconds how it is, as its own system account sees it, and has it started again where that
 //! helps.
 //!
-//! After a write failed (a full disk, a quota, a failing or read-only one), nats-server refuses every further write to that
-//! stream until it is started anew, and tells nobody who publishes. It is started again once its folder can be written. One
+//! After a failed write (a full disk, a quota, a failing or read-only disk), nats-server refuses every further write to
+//! that stream until it is restarted, and tells no publisher. It is restarted once its folder can be written. A server
 //! that does not answer at all (it hangs, or is stopped) is killed.
 
 use std::{

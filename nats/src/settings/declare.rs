@@ -84,7 +84,7 @@ pub struct RoomInfo {
 }
 
 impl RoomInfo {
-    /// What is declared in `R`.
+    /// The settings declared in `R`.
     pub const fn of<R: Room>() -> Self {
         Self {
             section: R::SECTION,

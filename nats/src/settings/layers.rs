@@ -13,12 +13,12 @@ use super::{
     text,
 };
 
-/// The settings that were given, each with its origin. Settings that nobody gave have the default of their room.
+/// The given settings, each with its origin. The others have the default of their room.
 #[derive(Debug)]
 pub struct Layers {
     pub(super) rooms: &'static [RoomInfo],
     given: BTreeMap<Name, (Value, Origin)>,
-    /// What to tell the operator: old names, variables that nobody reads.
+    /// Warnings for the operator: old names, unknown variables.
     warnings: Vec<String>,
 }
 
@@ -35,7 +35,7 @@ impl Layers {
         Ok(layers)
     }
 
-    /// Puts a value over those of earlier layers. An old name sets the setting that has the new one, with a warning.
+    /// Sets a value over those of earlier layers. An old name sets the renamed setting, with a warning.
     ///
     /// # Errors
     /// When there is no such setting, or it cannot have this value, its range aside.

@@ -13,7 +13,7 @@ use super::{
 
 /// What names of variables begin with.
 const PREFIX: &str = "FLEETPS_";
-/// Variables that are no settings, in every program: where the file is, what is logged.
+/// Variables of every program that are not settings: the settings file, the log filter.
 const EVERYWHERE: [&str; 2] = ["FLEETPS_CONFIG", crate::log::VARIABLE];
 /// Variables of building and testing, which programs do not read.
 const DEVELOPMENT: [&str; 8] = [
@@ -28,8 +28,8 @@ const DEVELOPMENT: [&str; 8] = [
 ];
 
 impl Layers {
-    /// Puts the settings in `variables` (name and value) over those of the file. An empty variable counts as not set. One
-    /// that begins with `FLEETPS_` and is none of the program's causes a warning.
+    /// Sets the settings in `variables` (name and value) over those of the file. An empty variable counts as unset. A
+    /// variable that begins with `FLEETPS_` and is not a setting of this program causes a warning.
     ///
     /// # Errors
     /// When a setting cannot have the value.

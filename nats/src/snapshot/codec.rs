@@ -28,7 +28,7 @@ const MAX_IDENTIFIER_BYTES: usize = 64;
 const MAX_CLOCK_AHEAD_US: i64 = 24 * 3600 * 1_000_000;
 /// 2000-01-01: a clock before it was never set.
 const EARLIEST_CAPTURE_US: i64 = 946_684_800_000_000;
-/// A day: nobody samples more rarely, and a host's state is judged by multiples of it.
+/// A day: no host is sampled more rarely, and a host's state is judged by multiples of its interval.
 const MAX_INTERVAL_MS: u32 = 24 * 3600 * 1000;
 /// Starts the error text of a list that is too long, so that it can be told from other shape errors.
 pub(super) const TOO_MANY: &str = "too many: over ";

@@ -42,7 +42,7 @@ fn pack(snapshot: &Snapshot) -> Vec<u8> {
     Encoder::new().unwrap().encode(snapshot).unwrap()
 }
 
-/// A message with this inside, whatever it is.
+/// A message with these bytes inside.
 fn message_of(value: &impl Serialize) -> Vec<u8> {
     zstd::bulk::compress(&rmp_serde::to_vec_named(value).unwrap(), 1).unwrap()
 }
@@ -188,7 +188,7 @@ fn what_a_flipped_bit_leaves_is_refused_or_a_snapshot_and_every_cut_is_refused()
                 assert!(Refusal::REASONS.contains(&refusal.reason()), "bit {bit}: {refusal}");
                 refused += 1;
             }
-            // Another value than was sent, which nobody can tell: it must be one that could have been sent.
+            // Another value than the sent one, which cannot be detected: it must be one that could have been sent.
             Ok(other) => {
                 let again = encoder.encode(&other).unwrap();
                 assert_eq!(decoder.decode(&again, NOW_US).unwrap(), other, "bit {bit}");

@@ -1,8 +1,8 @@
 //! The snapshot: one message that is the whole state of one machine at one moment.
 //!
 //! On the wire it is MessagePack, compressed by zstd. Structures are maps with named fields, so an older reader skips
-//! what it does not know and a newer one fills in what is missing; the processes are columns (see `model`), which
-//! pack, compress and decode several times better than rows. In memory they are rows.
+//! unknown fields and a newer one fills in missing ones. The processes are columns (see `model`), which pack, compress
+//! and decode several times better than rows. In memory they are rows.
 //!
 //! Facts, not rates: where the operating system counts, the counter travels, and the reader takes differences. What
 //! could not be read is absent (`None`), never zero. Every string is hostile.
@@ -26,8 +26,7 @@ pub use crate::model::{
 pub const FORMAT: u32 = 1;
 /// Longest message: NATS' default largest payload.
 pub const MAX_COMPRESSED_BYTES: usize = 1 << 20;
-/// Longest headers of a message: six times those of an agent, which has the sequence and, in earlier versions, a
-/// message id.
+/// Longest headers of a message: six times an agent's, which has the sequence and, in earlier versions, a message id.
 pub const MAX_HEADER_BYTES: usize = 1 << 10;
 /// Longest MessagePack after decompression; 20,000 processes with ordinary command lines take about 5 MB.
 pub const MAX_DECOMPRESSED_BYTES: usize = 16 << 20;
@@ -90,7 +89,7 @@ impl Snapshot {
 pub struct FilesystemSample {
     /// Where it is mounted.
     pub mount: String,
-    /// What is mounted, as in "/dev/sda1".
+    /// The mounted device, as in "/dev/sda1".
     pub device: Option<String>,
     /// Kind, as in "ext4".
     pub kind: Option<String>,

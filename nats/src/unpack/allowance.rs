@@ -1,9 +1,9 @@
 //! How much one host may send, so that a flood from one does not delay the others.
 //!
-//! Every host has an allowance in bytes that fills again with time, by the broker's clock: what was published over hours
-//! may be read at once after whoever reads was away. Where that clock is set back, allowances go on filling from there. It
-//! holds all that an agent's ring may hold, which is what comes at once after the broker was away; an agent counts what waits
-//! in the same way ([`worth_bytes`]). What goes beyond is refused unread, which costs next to nothing.
+//! Every host has a rate limit in bytes: an allowance that refills by the broker's clock, so messages of hours may be
+//! read at once after the reader was away. Where that clock is set back, refilling goes on from there. The allowance
+//! holds a full ring of an agent, which arrives at once after the broker was away; the agent counts waiting snapshots
+//! in the same way ([`worth_bytes`]). The excess is refused unread, which costs next to nothing.
 
 use std::collections::HashMap;
 
@@ -43,7 +43,7 @@ pub fn worth_bytes(message: &[u8], processes: usize) -> usize {
     MESSAGE_BYTES + message.len().max(Inside { processes, bytes }.worth())
 }
 
-/// What was in a message.
+/// The content of a message.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Inside {
     /// Processes.
@@ -85,7 +85,7 @@ impl Allowances {
         is_allowed
     }
 
-    /// Charges what turned out when the message of `bytes` was unpacked: what was inside, or `None` for no snapshot.
+    /// Charges the content of a message of `bytes` after decoding; `None` where it was no snapshot.
     pub(super) fn charge(&mut self, host: &HostName, bytes: usize, inside: Option<Inside>, now_us: i64) {
         let worth = inside.map_or(REFUSED_BYTES, Inside::worth);
         self.of(host, now_us).left_bytes -= worth.saturating_sub(bytes) as f64;
@@ -155,7 +155,7 @@ mod tests {
         assert_eq!(taken(&mut allowances, "a", MIB, 0), 0, "a step back adds nothing");
         assert_eq!(taken(&mut allowances, "a", MIB, 5_000_000), 5, "and fills as before from there");
         assert_eq!(taken(&mut allowances, "a", MIB, 9 * day_us), 63, "a step forward fills no more than all");
-        // Back and forth by a second at every message: what is won is what the steps forward say.
+        // Back and forth by a second at every message: only the steps forward refill.
         let steps = (0..1000).map(|step| i64::from(step % 2) * 1_000_000);
         let won: usize = steps.map(|now_us| taken(&mut allowances, "a", MIB, now_us)).sum();
         assert!(won <= 500, "{won}");

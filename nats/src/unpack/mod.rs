@@ -1,7 +1,7 @@
 //! From a message of the stream to the snapshot of a host: the one way for all who read the stream.
 //!
-//! The host is that of the subject. What goes beyond its `allowance` is refused unread, so that a flood from one host
-//! takes no time from the others, neither in the history nor on the pages.
+//! The host is the subject's. A message beyond the host's `allowance` is refused unread, so a flood from one host
+//! delays no other, neither in the history nor on the pages.
 
 mod allowance;
 
@@ -17,7 +17,7 @@ use allowance::{Allowances, Inside};
 
 pub use allowance::{RING_WORTH_BYTES, worth_bytes};
 
-/// As much of a bad subject as is told.
+/// The longest part of a bad subject that is reported.
 const MAX_SUBJECT_CHARACTERS: usize = 100;
 
 /// Unpacks messages, as far as their hosts may send them.
