@@ -23,9 +23,7 @@ impl Shared {
     /// Answers one question of the broker.
     pub(super) async fn answer_question(self: Arc<Self>, message: Message) {
         let (Some(question), Some(reply)) = (Question::read(&message.payload), message.reply) else {
-            tracing::warn!(
-                "cannot parse a request of the broker; is it newer than this program?"
-            );
+            tracing::warn!("cannot parse a request of the broker; is it newer than this program?");
             return;
         };
         let now_s = jiff::Timestamp::now().as_second();
