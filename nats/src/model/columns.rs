@@ -6,8 +6,10 @@
 
 use serde::{Deserialize, Serialize, Serializer, de, ser};
 
-use super::FieldValue;
-use crate::snapshot::{MAX_PROCESSES, bounded_list};
+use super::{
+    FieldValue,
+    bounded::{MAX_PROCESSES, bounded_list},
+};
 
 /// A field that travels as a column.
 pub(super) trait WireColumn: FieldValue {

@@ -11,6 +11,7 @@
 //! whether a host is up, silent or down. A query of the history cannot call Rust, so each rule that one needs also writes
 //! itself as SQL, beside the Rust. A test of `ingestor` asks DuckDB and Rust the same questions and compares.
 
+mod bounded;
 mod columns;
 pub mod derived;
 mod field;
@@ -19,6 +20,7 @@ mod pair;
 pub mod process;
 pub mod rate;
 mod record;
+pub mod snapshot;
 pub mod staleness;
 pub mod table;
 mod value;

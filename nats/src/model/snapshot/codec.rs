@@ -2,16 +2,14 @@
 
 use std::io::Read;
 
-use serde::{
-    Deserialize, Deserializer, Serialize,
-    de::{Error as _, SeqAccess, Visitor},
-};
+use serde::{Deserialize, Serialize};
 
 use super::{
     FORMAT, MAX_COMPRESSED_BYTES, MAX_DECOMPRESSED_BYTES, MAX_STRING_BYTES, Process, Refusal, Snapshot,
 };
 use crate::model::{
     Field, Kind, Value,
+    bounded::TOO_MANY,
     host::{AGENT, HOST, HOST_INFO},
     process::PROCESS,
 };
@@ -30,8 +28,6 @@ const MAX_CLOCK_AHEAD_US: i64 = 24 * 3600 * 1_000_000;
 const EARLIEST_CAPTURE_US: i64 = 946_684_800_000_000;
 /// A day: no host is sampled more rarely, and a host's state is judged by multiples of its interval.
 const MAX_INTERVAL_MS: u32 = 24 * 3600 * 1000;
-/// Starts the error text of a list that is too long, so that it can be told from other shape errors.
-pub(super) const TOO_MANY: &str = "too many: over ";
 
 /// A snapshot could not be packed.
 #[derive(Debug, thiserror::Error)]
@@ -138,37 +134,6 @@ fn refusal_of(error: rmp_serde::decode::Error) -> Refusal {
         // The text may quote the message, which is hostile: what logs it must escape it, as tracing does with `?`.
         other => Refusal::NotASnapshot(other.to_string().chars().take(200).collect()),
     }
-}
-
-/// A list of at most `MAX` entries. Without the bound, 16 MiB of empty strings would take 400 MB of memory.
-pub(crate) fn bounded_list<'de, D, T, const MAX: usize>(deserializer: D) -> Result<Vec<T>, D::Error>
-where
-    D: Deserializer<'de>,
-    T: Deserialize<'de>,
-{
-    struct Bounded<T, const MAX: usize>(std::marker::PhantomData<T>);
-
-    impl<'de, T: Deserialize<'de>, const MAX: usize> Visitor<'de> for Bounded<T, MAX> {
-        type Value = Vec<T>;
-
-        fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-            write!(formatter, "a list of at most {MAX} entries")
-        }
-
-        fn visit_seq<A: SeqAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
-            let claimed = entries.size_hint().unwrap_or_default();
-            if claimed > MAX {
-                return Err(A::Error::custom(format_args!("{TOO_MANY}{MAX} entries in a list")));
-            }
-            let mut list = Vec::with_capacity(claimed);
-            while let Some(entry) = entries.next_element()? {
-                list.push(entry);
-            }
-            Ok(list)
-        }
-    }
-
-    deserializer.deserialize_seq(Bounded::<T, MAX>(std::marker::PhantomData))
 }
 
 fn check(snapshot: &Snapshot, received_at_us: i64) -> Result<(), Refusal> {

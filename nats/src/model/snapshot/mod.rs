@@ -12,11 +12,11 @@ mod refusal;
 
 use serde::{Deserialize, Serialize};
 
-pub(crate) use codec::bounded_list;
 pub use codec::{Decoder, EncodeError, Encoder};
 pub use refusal::Refusal;
 
-use crate::model::process;
+pub use super::bounded::MAX_PROCESSES;
+use super::{bounded::bounded_list, process};
 pub use crate::model::{
     host::{AgentCost, HostInfo, HostSample},
     process::Process,
@@ -30,8 +30,6 @@ pub const MAX_COMPRESSED_BYTES: usize = 1 << 20;
 pub const MAX_HEADER_BYTES: usize = 1 << 10;
 /// Longest MessagePack after decompression; 20,000 processes with ordinary command lines take about 5 MB.
 pub const MAX_DECOMPRESSED_BYTES: usize = 16 << 20;
-/// Most processes in a snapshot.
-pub const MAX_PROCESSES: usize = 20_000;
 /// Most mounted file systems in a snapshot: a container host with many overlay mounts has hundreds.
 pub const MAX_FILESYSTEMS: usize = 2_000;
 /// Longest string, in bytes; the agent cuts longer ones.
@@ -67,7 +65,7 @@ pub struct Snapshot {
     /// all that a web server needs after a restart.
     pub host_info: HostInfo,
     /// The mounted file systems.
-    #[serde(deserialize_with = "codec::bounded_list::<_, _, MAX_FILESYSTEMS>")]
+    #[serde(deserialize_with = "bounded_list::<_, _, MAX_FILESYSTEMS>")]
     pub filesystems: Vec<FilesystemSample>,
     /// Processes left out: excluded by settings, beyond the limits, or beyond what one message holds.
     pub processes_left_out: u32,
