@@ -139,10 +139,18 @@ impl ProcessSource for ProcFolder {
 
     fn facts(&mut self, pid: u32) -> Facts {
         let arguments = self.whole_file(pid, "cmdline").map(|bytes| arguments(&bytes)).unwrap_or_default();
-        let user_id = self.small_file(pid, "status").and_then(effective_user);
+        // Whole: what is read last stands behind lists of groups and processors of any length.
+        let status = self.whole_file(pid, "status").unwrap_or_default();
+        let status = String::from_utf8_lossy(&status);
+        let user_id = effective_user(&status);
+        let figures = Process {
+            voluntary_switches: status_field(&status, "voluntary_ctxt_switches:")
+                .and_then(|value| value.trim().parse().ok()),
+            ..Process::default()
+        };
         let cgroups = self.whole_file(pid, "cgroup").unwrap_or_default();
         let cgroup::Membership { unit, container } = cgroup::parse(&String::from_utf8_lossy(&cgroups));
-        Facts { executable: self.executable(pid), arguments, user_id, unit, container, ..Facts::default() }
+        Facts { executable: self.executable(pid), arguments, user_id, unit, container, figures }
     }
 
     fn storage(&mut self, pid: u32) -> Option<StorageBytes> {
@@ -230,10 +238,13 @@ fn arguments(cmdline: &[u8]) -> Vec<String> {
 }
 
 /// The effective user's id, as `ps` shows it.
-fn effective_user(status: &[u8]) -> Option<String> {
-    let text = String::from_utf8_lossy(status);
-    let ids = text.lines().find_map(|line| line.strip_prefix("Uid:"))?;
-    ids.split_whitespace().nth(1).map(str::to_owned)
+fn effective_user(status: &str) -> Option<String> {
+    status_field(status, "Uid:")?.split_whitespace().nth(1).map(str::to_owned)
+}
+
+/// What stands behind a name in /proc/PID/status.
+fn status_field<'a>(status: &'a str, name: &str) -> Option<&'a str> {
+    status.lines().find_map(|line| line.strip_prefix(name))
 }
 
 #[cfg(test)]

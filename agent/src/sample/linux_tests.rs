@@ -63,7 +63,12 @@ fn a_process_that_vanishes_or_may_not_be_read_costs_its_own_row_or_field_only() 
     let folder = tempfile::tempdir().unwrap();
     write(folder.path(), 42, "stat", &stat("whole"));
     write(folder.path(), 42, "cmdline", "whole\0--x\0");
-    write(folder.path(), 42, "status", "Name:\twhole\nUid:\t1000\t1001\t1000\t1000\n");
+    write(
+        folder.path(),
+        42,
+        "status",
+        "Name:\twhole\nUid:\t1000\t1001\t1000\t1000\nvoluntary_ctxt_switches:\t150\n",
+    );
     write(folder.path(), 42, "cgroup", "0::/system.slice/whole.service\n");
     write(folder.path(), 42, "io", "rchar: 9\nread_bytes: 4096\nwrite_bytes: 8192\n");
     // Gone between the listing and the reading.
@@ -81,6 +86,7 @@ fn a_process_that_vanishes_or_may_not_be_read_costs_its_own_row_or_field_only() 
     let facts = source.facts(42);
     assert_eq!(facts.arguments, ["whole", "--x"]);
     assert_eq!(facts.user_id.as_deref(), Some("1001"));
+    assert_eq!(facts.figures.voluntary_switches, Some(150));
     assert_eq!(facts.unit.as_deref(), Some("whole.service"));
     assert_eq!(source.storage(42), Some(StorageBytes { read: 4096, written: 8192 }));
     assert_eq!((source.facts(44), source.storage(44)), (Facts::default(), None));

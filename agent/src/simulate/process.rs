@@ -17,6 +17,8 @@ const MAPPED_BYTES: u64 = 96 << 20;
 /// In what systems count the time of processes and the memory that they use: Linux' ticks and pages.
 const TICK_MS: u64 = 10;
 const PAGE_BYTES: u64 = 4096;
+/// A process that works waits for something about this often.
+const MS_BETWEEN_SWITCHES: u64 = 4;
 /// The nice value that most kernel workers have: they run before everybody else.
 const KERNEL_NICE: i8 = -20;
 /// Programs that use less than this much of a core, in percent, sleep most of the time.
@@ -231,6 +233,7 @@ impl Slot {
             written_bytes: is_user_process.then_some(whole(PAGE_BYTES, written_bytes)),
             unit: self.unit.as_deref().map(str::to_owned),
             container: self.container.map(|digits| format!("{digits:012x}")),
+            voluntary_switches: Some(self.counted_cpu_time_ms() / MS_BETWEEN_SWITCHES),
             nice: Some(if program.is_kernel { KERNEL_NICE } else { 0 }),
         }
     }

@@ -77,6 +77,10 @@ record! {
         /// Nice value, from -20 (first) to 19 (last).
         nice: Option<i8> => Field::level(Unit::Count, "TINYINT").since(5).filter("nice").heading("NI")
             .page(PageColumn::new(105, "nice", "Nice", "Nice value"));
+        /// Times that it gave up the processor of its own accord, as when it waits (counter). Up to a minute old, so it has no
+        /// rate: between two snapshots it mostly stands still, and then a minute's growth comes at once.
+        voluntary_switches: Option<u64> => Field::counter(Unit::Count).since(5).filter("switches").heading("VCSW")
+            .page(PageColumn::new(135, "switches", "Switches", "Voluntary context switches"));
     }
 }
 
