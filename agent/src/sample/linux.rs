@@ -36,6 +36,9 @@ const SHARE_OF_OPEN_FILES: u64 = 4;
 /// Each costs the kernel about 5 KB.
 const MOST_OPEN_FILES: u64 = 4096;
 
+/// Counting more entries takes over a millisecond, for one process.
+const MOST_COUNTED_FILES: usize = 4096;
+
 /// Processes below a /proc folder.
 #[derive(Debug)]
 pub struct ProcFolder {
@@ -113,6 +116,20 @@ impl ProcFolder {
         fs::read(&self.path).ok()
     }
 
+    /// How many files it has open. Since Linux 6.2 the folder's size says so; before, its entries are counted, up to
+    /// [`MOST_COUNTED_FILES`]: beyond that it is unknown.
+    fn open_files(&mut self, pid: u32) -> Option<u32> {
+        self.set_path(pid, "fd");
+        match fs::metadata(&self.path).ok()?.len() {
+            // On older kernels, or nothing is open.
+            0 => {
+                let count = fs::read_dir(&self.path).ok()?.take(MOST_COUNTED_FILES + 1).count();
+                u32::try_from(count).ok().filter(|_| count <= MOST_COUNTED_FILES)
+            }
+            size => u32::try_from(size).ok(),
+        }
+    }
+
     fn executable(&mut self, pid: u32) -> Option<String> {
         self.set_path(pid, "exe");
         let path: PathBuf = fs::read_link(&self.path).ok()?;
@@ -146,6 +163,7 @@ impl ProcessSource for ProcFolder {
         let figures = Process {
             voluntary_switches: status_field(&status, "voluntary_ctxt_switches:")
                 .and_then(|value| value.trim().parse().ok()),
+            open_files: self.open_files(pid),
             ..Process::default()
         };
         let cgroups = self.whole_file(pid, "cgroup").unwrap_or_default();

@@ -121,3 +121,18 @@ fn no_more_files_stay_open_than_allowed() {
         assert!(source.open.len() <= 2 && processes.len() > 2);
     }
 }
+
+#[test]
+fn open_files_are_as_many_as_the_kernel_lists() {
+    let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+    let mut source = ProcFolder::new("/proc", 0);
+    // Its loader opens and closes libraries for a moment.
+    let is_same = (0..1000).any(|_| {
+        std::thread::yield_now();
+        let listed = fs::read_dir(format!("/proc/{}/fd", child.id())).unwrap().count();
+        source.facts(child.id()).figures.open_files == u32::try_from(listed).ok()
+    });
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(is_same);
+}

@@ -45,6 +45,10 @@ impl ProcessSource for Sysinfo {
             executable: process.exe().map(|path| path.to_string_lossy().into_owned()),
             arguments: process.cmd().iter().map(|text| text.to_string_lossy().into_owned()).collect(),
             user_id: process.user_id().map(|id| id.to_string()),
+            figures: Process {
+                open_files: process.open_files().and_then(|count| u32::try_from(count).ok()),
+                ..Process::default()
+            },
             ..Facts::default()
         }
     }

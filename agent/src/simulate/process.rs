@@ -17,6 +17,9 @@ const MAPPED_BYTES: u64 = 96 << 20;
 /// In what systems count the time of processes and the memory that they use: Linux' ticks and pages.
 const TICK_MS: u64 = 10;
 const PAGE_BYTES: u64 = 4096;
+/// Standard input and output, a log, an event queue and libraries' own; and a connection for each thread.
+const FILES_OF_A_PROGRAM: u32 = 8;
+const FILES_OF_A_THREAD: u32 = 1;
 /// A process that works waits for something about this often.
 const MS_BETWEEN_SWITCHES: u64 = 4;
 /// The nice value that most kernel workers have: they run before everybody else.
@@ -233,6 +236,7 @@ impl Slot {
             written_bytes: is_user_process.then_some(whole(PAGE_BYTES, written_bytes)),
             unit: self.unit.as_deref().map(str::to_owned),
             container: self.container.map(|digits| format!("{digits:012x}")),
+            open_files: is_user_process.then_some(FILES_OF_A_PROGRAM + FILES_OF_A_THREAD * program.threads),
             voluntary_switches: Some(self.counted_cpu_time_ms() / MS_BETWEEN_SWITCHES),
             nice: Some(if program.is_kernel { KERNEL_NICE } else { 0 }),
         }

@@ -81,6 +81,9 @@ record! {
         /// rate: between two snapshots it mostly stands still, and then a minute's growth comes at once.
         voluntary_switches: Option<u64> => Field::counter(Unit::Count).since(5).filter("switches").heading("VCSW")
             .page(PageColumn::new(135, "switches", "Switches", "Voluntary context switches"));
+        /// Open file descriptors, up to a minute old. Absent for processes of other users unless the agent may look at them.
+        open_files: Option<u32> => Field::level(Unit::Count, "UINTEGER").since(5).filter("files").heading("FILES")
+            .page(PageColumn::new(136, "files", "Files", "Open files"));
     }
 }
 
