@@ -44,6 +44,8 @@ impl Program for FleetpsProgram {
         RoomInfo::of::<IngestorSettings>(),
         RoomInfo::of::<BackupSettings>(),
     ];
+    const COMPUTED_DEFAULTS: &'static [(&'static str, &'static str, &'static str)] =
+        &[("sample", "state", "`agent` in the data folder")];
     const OTHER_VARIABLES: &'static [&'static str] = &["FLEETPS_SERVER", "FLEETPS_TOKEN"];
 
     /// `fleetps.toml` in the platform's configuration folder, if it is there.

@@ -46,8 +46,8 @@ fleetps_nats::settings! {
     /// Which hosts this process samples.
     #[derive(Eq)]
     pub struct LocalHosts in "" {
-        /// Whether this host is sampled; --no-agent says it is not.
-        #[flag(Flag::clears("no-agent"))]
+        /// Whether this host is sampled.
+        #[flag(Flag::clears("no-agent", "Do not sample this host"))]
         pub sample_this_host: bool = true;
         /// Hosts of a simulated fleet beside the real one.
         #[flag(Flag::takes("demo", "HOSTS"))]

@@ -1,14 +1,21 @@
-use fleetps_nats::units::{parse_bytes, parse_duration};
+use clap::Parser;
+use fleetps_nats::{
+    settings::Flags,
+    units::{parse_bytes, parse_duration},
+};
 
 use super::*;
-use crate::cli::Cli;
+
+#[derive(Debug, Parser)]
+struct Cli {
+    #[command(flatten)]
+    flags: Flags<FleetpsProgram>,
+}
 
 /// The settings of these arguments alone; or why there are none.
 fn load(arguments: &[&str]) -> anyhow::Result<Config> {
-    use clap::Parser;
-
     let cli = Cli::try_parse_from(["fleetps"].iter().chain(arguments))?;
-    Config::of(&cli.flags.layers_with([])?, cli.flags.file(), cli.recover)
+    Config::of(&cli.flags.layers_with([])?, cli.flags.file(), false)
 }
 
 /// The settings of a file with this text alone; or why there are none.

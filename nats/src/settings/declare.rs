@@ -43,6 +43,8 @@ pub struct Setting {
 pub struct Flag {
     pub(super) name: &'static str,
     pub(super) takes: Takes,
+    /// Its own help; the setting's comment where there is none.
+    pub(super) help: Option<&'static str>,
 }
 
 /// What follows a flag.
@@ -57,17 +59,17 @@ pub(super) enum Takes {
 impl Flag {
     /// `--name VALUE`.
     pub const fn takes(name: &'static str, value: &'static str) -> Self {
-        Self { name, takes: Takes::Value(value) }
+        Self { name, takes: Takes::Value(value), help: None }
     }
 
     /// `--name` sets `true`.
     pub const fn sets(name: &'static str) -> Self {
-        Self { name, takes: Takes::Nothing(true) }
+        Self { name, takes: Takes::Nothing(true), help: None }
     }
 
-    /// `--name` sets `false`.
-    pub const fn clears(name: &'static str) -> Self {
-        Self { name, takes: Takes::Nothing(false) }
+    /// `--name` sets `false`; `help` says what that means.
+    pub const fn clears(name: &'static str, help: &'static str) -> Self {
+        Self { name, takes: Takes::Nothing(false), help: Some(help) }
     }
 }
 

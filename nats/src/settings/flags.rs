@@ -162,21 +162,25 @@ fn value(matches: &ArgMatches, flag: Flag, id: &str) -> Option<Value> {
     }
 }
 
-/// The first paragraph of the declaration's comment, the default and the variable.
-fn help<P: Program>(flag: Flag, Declared { room, setting }: Declared) -> String {
-    let lines = setting.help.iter().map(|line| line.trim()).take_while(|line| !line.is_empty());
-    let text = lines.collect::<Vec<_>>().join(" ");
-    let of_program =
-        P::DEFAULTS.iter().find(|(section, key, _)| (*section, *key) == (room.section, setting.key));
-    let default = match (flag.takes, of_program) {
-        (Takes::Nothing(_), _) => None,
-        (Takes::Value(_), Some((_, _, default))) => Some((*default).to_owned()),
-        (Takes::Value(_), None) => {
-            (room.defaults)().get(setting.key).map(shown).filter(|text| !text.is_empty())
-        }
+/// The first paragraph of the declaration's comment (or the flag's own help), the default and the variable.
+fn help<P: Program>(flag: Flag, declared: Declared) -> String {
+    let lines = declared.setting.help.iter().map(|line| line.trim()).take_while(|line| !line.is_empty());
+    let text = flag.help.map_or_else(|| lines.collect::<Vec<_>>().join(" "), str::to_owned);
+    let default = match flag.takes {
+        Takes::Nothing(_) => None,
+        Takes::Value(_) => default::<P>(declared).filter(|default| !default.is_empty()),
     };
     let default = default.map_or_else(String::new, |default| format!(" [default: {default}]"));
     format!("{}{default} [env: {}]", text.trim_end_matches('.'), variables::of_flag(flag.name))
+}
+
+/// The default in words: the program's own, else that of the declaration.
+fn default<P: Program>(Declared { room, setting }: Declared) -> Option<String> {
+    let own = P::DEFAULTS.iter().chain(P::COMPUTED_DEFAULTS);
+    let mut own = own.filter(|(section, key, _)| (*section, *key) == (room.section, setting.key));
+    own.next()
+        .map(|(_, _, words)| (*words).to_owned())
+        .or_else(|| (room.defaults)().get(setting.key).map(shown))
 }
 
 /// A value as one types it.

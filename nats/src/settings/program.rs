@@ -10,6 +10,8 @@ pub trait Program: 'static {
     const ROOMS: &'static [RoomInfo];
     /// Defaults of this program alone: section, key and value.
     const DEFAULTS: &'static [(&'static str, &'static str, &'static str)] = &[];
+    /// Defaults that the program computes from other settings: section, key and what it computes, for its help.
+    const COMPUTED_DEFAULTS: &'static [(&'static str, &'static str, &'static str)] = &[];
     /// Flags that only hold without a subcommand, because subcommands have others of that name.
     const LOCAL_FLAGS: &'static [&'static str] = &[];
     /// Variables `FLEETPS_…` that are no settings and that it reads by itself.

@@ -25,7 +25,7 @@ crate::settings! {
         /// Guests by name.
         pub guests: Vec<String> = Vec::new(), in bounds::length(0..=8, "the table has eight chairs");
         /// Whether it is served.
-        #[flag(Flag::clears("no-service"))]
+        #[flag(Flag::clears("no-service", "Nobody is served"))]
         pub served: bool = true;
     }
     derived {
@@ -194,5 +194,5 @@ fn help_has_comment_default_and_variable_of_each_flag() {
         "{draw}"
     );
     assert!(line("--nats <URL>").contains("[default: nats://127.0.0.1:4222]"), "{help}");
-    assert!(line("--no-service").contains("[env: FLEETPS_NO_SERVICE]"), "{help}");
+    assert!(line("--no-service").ends_with("Nobody is served [env: FLEETPS_NO_SERVICE]"), "{help}");
 }
