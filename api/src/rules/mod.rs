@@ -1,8 +1,16 @@
-//! Who may do what, and see what: the one place that decides, and denies what nothing allows.
+//! Authorization: who may do what on which host. This is the one place that decides; what no rule allows is denied.
 //!
-//! `may` decides about an action, on a host by the tags that the server knows of it, never by what a request says.
-//! `middleware::authorize` asks it before a handler runs: every route names its action. `groups` is the copy of the hosts'
-//! tags that all of this is decided by. What a handler gets of the present and the past is a `sight`.
+//! **Grants.** A person has grants: a role (viewer, operator, administrator) on every host or on the hosts with any of some
+//! groups, with or without command lines. Of several grants, the widest that fits counts.
+//!
+//! **Decision.** `may` takes a person, an [`Action`] and the groups of a host, as the server knows them, never as a request
+//! says. It allows, denies, or answers [`Decision::Unseen`]: a hidden host must look as one that does not exist.
+//!
+//! **Enforcement.** Every route names its action (`routes`). `middleware::authorize` calls `may` before the handler runs, on
+//! the host that the address names. The handler then reads the present and the past only through a `sight`, whose scope
+//! `groups` computes: the hosts and command lines that the person may see. `groups` follows the broker's bucket of hosts.
+//!
+//! The matrix of roles is in docs/users.md; `api/tests/it/rules.rs` checks it for every route.
 
 mod groups;
 mod may;

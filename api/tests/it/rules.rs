@@ -134,7 +134,7 @@ pub fn urls(route: &Route, host: &str) -> Vec<String> {
         .collect()
 }
 
-/// What a role may do, as it is written down in ARCHITECTURE.md.
+/// What a role may do, as docs/users.md says.
 fn allowed(role: Role, of_all_hosts: bool, action: Action) -> bool {
     match action {
         Action::Anything | Action::OwnAccount | Action::SeeHosts | Action::SeeCommandLines | Action::Sql => {

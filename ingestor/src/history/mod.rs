@@ -1,7 +1,29 @@
-//! The reader: questions to the segments of the catalog.
+//! The reader: answers questions about the past from the segments of the catalog.
 //!
-//! Times are µs since 1970 UTC, by the host's clock, kept to the millisecond. What is not known is absent, never zero.
+//! Times are µs since 1970 UTC, by the host's clock, kept to the millisecond. What is unknown is absent, never zero.
 //! Nothing here writes to the history or needs the ingestor: any number of processes may read at any time.
+//!
+//! **The path of a question.** [`History`] is one for a whole program. It keeps every current segment attached to one
+//! DuckDB engine, read-only (`engine`), and `refresh` follows the folder. `reading` gives each question the list of
+//! segments that is current when it begins, and asks again without a segment that turns out to be damaged, or with the new
+//! list where segments were replaced meanwhile. Missing segments are named in every answer (`missing`).
+//!
+//! **Few segments, few queries.** DuckDB plans a query in 1 to 2 ms, whatever it finds, and longer over many segments.
+//! So three layers narrow a question before DuckDB sees it:
+//!
+//! 1. `catalog::SegmentIndex` knows of each segment which hosts it holds, and from when to when. It picks the segments.
+//! 2. `sample_index` keeps in memory when each host was sampled. `seek` finds the sample at, before or after a time, in any
+//!    segment, by time of capture. Gaps, steps and the clock for rates need nothing else.
+//! 3. `stretch` rebuilds snapshots of one host from one segment. A request next to the last one is sequential and reads
+//!    ahead, so that steps from snapshot to snapshot come from memory.
+//!
+//! Both caches are bounded in bytes (`cache`) and are the same for every person.
+//!
+//! **Scope.** A question is answered from the rows of its `scope` (hosts and command lines that a person may see), as if
+//! there were no others: `reading` restricts the rows of a table before anything filters, counts or limits them.
+//!
+//! **One file for each question:** `moment` (a process table), `diff`, `events`, `series`, `top`, `search`, `lives`, `peaks`,
+//! `identity`, `kept`. Rates, ages and staleness are the rules of `fleetps_nats::model`.
 
 mod boots;
 mod cache;
