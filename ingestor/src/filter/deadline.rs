@@ -1,4 +1,4 @@
-//! How long evaluating a filter may take, and whether anybody still waits for it.
+//! How long evaluating a filter may take, and whether its request still waits.
 
 use std::{
     fmt,
@@ -12,7 +12,7 @@ use std::{
 use duckdb::InterruptHandle;
 use parking_lot::Mutex;
 
-/// An end to evaluating a filter: a time, or that nobody waits for it any longer. A clone is the same one.
+/// The end of evaluating a filter: a time, or the end of its request. A clone is the same deadline.
 #[derive(Clone)]
 pub struct Deadline(Arc<Inner>);
 
@@ -31,7 +31,7 @@ pub enum Stopped {
     /// It took longer than it may.
     #[error("the filter took too long")]
     TookTooLong,
-    /// Whoever asked is gone.
+    /// The request is gone.
     #[error("nobody waits for the filter any longer")]
     Cancelled,
 }
@@ -86,7 +86,7 @@ impl Deadline {
         }
     }
 
-    /// Cancels the work when what is returned is dropped.
+    /// Cancels the work when the returned guard is dropped.
     pub fn cancel_on_drop(&self) -> CancelOnDrop {
         CancelOnDrop(self.clone())
     }

@@ -120,7 +120,7 @@ fn kind_of(field: &model::Field) -> Kind {
 }
 
 impl Kind {
-    /// Reads a number with its unit; the error says what was expected.
+    /// Parses a number with its unit; the error says what was expected.
     pub(super) fn read(self, text: &str) -> Result<f64, String> {
         let (number, expected) = match self {
             Self::Text => (None, "a text"),

@@ -3,10 +3,10 @@
 //! One parser; what it reads becomes a predicate for rows in memory ([`Filter::matching`]) or an SQL condition with bound
 //! values ([`Filter::sql`]), and both let the same rows through.
 //!
-//! **Whoever may look may type any filter**, so none can be evaluated without a [`Deadline`], which is looked at before
-//! each row; patterns are bounded in size and number when they are read.
+//! **Every viewer may type any filter**, so none can be evaluated without a [`Deadline`], which is checked before each
+//! row; the size and number of patterns are limited when they are parsed.
 //!
-//! **What is absent matches nothing:** every comparison with an absent value is false, so its `not` is true.
+//! **An absent value matches nothing:** every comparison with it is false, so its `not` is true.
 
 mod deadline;
 mod expression;
@@ -40,7 +40,7 @@ pub struct Filter {
 pub struct FilterError {
     /// Where, in characters from 1.
     pub column: usize,
-    /// What is wrong, and what was expected.
+    /// The problem, and what was expected.
     pub message: String,
 }
 
@@ -78,7 +78,7 @@ impl<'a> From<&ProcessView<'a>> for Fields<'a> {
     }
 }
 
-/// The columns that conditions ask for: those of the process, its rates, and `host`, `memory_percent` and `age_s`.
+/// The columns that conditions need: the process's, its rates, and `host`, `memory_percent` and `age_s`.
 pub fn columns() -> impl Iterator<Item = &'static str> {
     Field::all().map(|field| field.column)
 }

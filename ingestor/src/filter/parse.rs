@@ -13,7 +13,7 @@ use super::{
     pattern::Pattern,
 };
 
-/// Longer is no filter that somebody typed.
+/// Longer texts are not filters that a person typed.
 const MAX_BYTES: usize = 1000;
 /// Nesting is read by recursion.
 const MAX_DEPTH: usize = 50;

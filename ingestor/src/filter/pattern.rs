@@ -12,10 +12,10 @@ use regex_syntax::ast::{
 
 /// RE2's own bound for `{n,m}`.
 const MAX_REPETITIONS: u32 = 1000;
-/// The most that a pattern may take when it is compiled, which bounds its time as well: some 600 states, of which each may
-/// be visited for each byte, take 5 ms for a command line of 4 KiB. `java.{0,40}-Xmx` takes 44 KiB, a list of ten programs 6.
+/// The size limit of a compiled pattern, which bounds its time as well: some 600 states, each visited at most once for
+/// each byte, take 5 ms for a command line of 4 KiB. `java.{0,40}-Xmx` takes 44 KiB, a list of ten programs 6.
 const MAX_COMPILED_BYTES: usize = 48 << 10;
-/// What each thread keeps of a pattern while it looks for it; half of what is usual, because ten are allowed.
+/// The cache of each thread for one pattern; half of the default, because ten patterns are allowed.
 const MAX_CACHE_BYTES: usize = 1 << 20;
 /// Deeper nesting is no honest pattern, and would have to be walked by recursion.
 const MAX_DEPTH: u32 = 50;
@@ -38,7 +38,7 @@ impl PartialEq for Pattern {
 }
 
 impl Pattern {
-    /// Reads a pattern; the error says what is wrong with it.
+    /// Parses a pattern; the error says what is wrong with it.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         let mut parser = regex_syntax::ast::parse::ParserBuilder::new().nest_limit(MAX_DEPTH).build();
         let mut tree = parse(&mut parser, text)?;

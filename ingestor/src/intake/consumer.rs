@@ -1,4 +1,4 @@
-//! What is done with the decoded snapshots of the stream.
+//! Consumers of the stream's decoded snapshots.
 
 use std::sync::Arc;
 
@@ -38,12 +38,12 @@ pub(crate) trait SnapshotConsumer: Send {
     /// Takes note that the broker no longer had the sequences `first` to `last`.
     fn lose(&mut self, _first: u64, _last: u64) {}
 
-    /// Hands over what is collected, if it is enough. Called after every message.
+    /// Flushes if enough is collected. Called after every message.
     fn flush_if_full(&mut self) -> Result<(), Ended> {
         Ok(())
     }
 
-    /// Hands over what is collected: some time has passed, or the stream is no longer read.
+    /// Hands over the collected rows: some time has passed, or the stream is no longer read.
     fn flush(&mut self) -> Result<(), Ended> {
         Ok(())
     }

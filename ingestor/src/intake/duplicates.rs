@@ -1,14 +1,14 @@
 //! Which snapshots are stored already.
 //!
-//! An agent that did not hear the broker's acknowledgement publishes again, and a stream that lost its end is read again
-//! from its beginning. An agent publishes a run's snapshots strictly in order, so whatever is at or below the highest
-//! sequence of its run is stored already.
+//! An agent that did not receive the broker's acknowledgement publishes again, and a stream that lost its end is read
+//! again from its beginning. An agent publishes a run's snapshots strictly in order, so a snapshot at or below the
+//! highest sequence of its run is stored already.
 //!
-//! **What is remembered is bounded, and nothing is stored twice for that.** A host has a few runs; those beyond are
-//! forgotten, the longest unused first, and only the time is kept at which the broker took the last of them. While the stream
-//! is read again, what the broker took of that host up to then was read before, so an unknown run from that time is
-//! a repeat. The same holds for hosts that are forgotten. So a host that makes up a run for every message loses
-//! nothing, takes no more memory, and pushes nobody else out.
+//! **Memory is bounded, and still nothing is stored twice.** A host has a few runs. Of further runs the least recently
+//! used are forgotten, and only the time at which the broker stored the last of them is kept. While the stream is read
+//! again, everything that the broker stored of that host up to this time was read before, so an unknown run from that
+//! time is a repeat. The same holds for forgotten hosts. So a host that invents a run for every message loses nothing,
+//! takes no more memory, and pushes out no other host.
 
 use std::collections::HashMap;
 
@@ -17,7 +17,7 @@ use fleetps_nats::HostName;
 /// Runs remembered per host. An agent has one at a time; further ones spare looking at times.
 const RUNS_PER_HOST: usize = 8;
 /// Hosts remembered; ten times the largest fleet this was designed for. When it is full, the hosts that were silent the
-/// longest are forgotten. With all their runs it takes 100 MB, of which an ordinary host has 200 bytes.
+/// longest are forgotten. With all their runs the hosts take 100 MB; an ordinary host takes 200 bytes.
 const MAX_HOSTS: usize = 100_000;
 /// The highest sequence of each run of each host.
 #[derive(Debug)]

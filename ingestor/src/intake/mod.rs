@@ -1,9 +1,9 @@
 //! From the stream to sealed segments.
 //!
-//! `reading` (a task) reads the stream and marks the time; `collect` (a thread) decodes, leaves out what is stored
-//! already (`duplicates`) or cannot be taken (`refusals`) and gives the rest to the consumers (`consumer`). One of them,
-//! `segment_writer`, collects rows; `sealing` (a thread) makes segments of these. The queues
-//! between them are short: where sealing cannot go on, reading stops, and the stream is the buffer.
+//! `reading` (a task) reads the stream and marks the time; `collect` (a thread) decodes, drops repeats (`duplicates`)
+//! and refused messages (`refusals`), and gives the rest to the consumers (`consumer`). One of them, `segment_writer`,
+//! collects rows; `sealing` (a thread) makes segments of these. The queues between them are short: where sealing cannot
+//! go on, reading stops, and the stream is the buffer.
 
 mod collect;
 mod consumer;

@@ -36,8 +36,8 @@ impl StartPosition {
             Some((epoch_s, sealed_last)) if epoch_s >= created_s && stream.last >= sealed_last => {
                 Self { created_s, epoch_s, sequence: sealed_last + 1 }
             }
-            // The broker lost messages that are stored already, and gives their numbers to others. Which number was
-            // the first to mean something else is not known, so all is read again; what is stored is recognised.
+            // The broker lost messages that are stored already, and assigns their numbers again. The first reassigned
+            // number is unknown, so everything is read again; stored snapshots are recognised.
             Some((epoch_s, _)) if epoch_s >= created_s => {
                 Self { created_s, epoch_s: now_s.max(epoch_s + 1), sequence: stream.first.max(1) }
             }
@@ -67,7 +67,7 @@ impl StreamState {
     }
 }
 
-/// Reads until it is cancelled, or until nobody collects any more.
+/// Reads until it is cancelled, or until the collector has ended.
 pub(crate) async fn read_stream(
     jetstream: jetstream::Context,
     mut start: StartPosition,

@@ -92,7 +92,7 @@ fn dead_letter(host: &str, delivered: &Delivered, refusal: &Refusal) -> DeadLett
     }
 }
 
-/// Publishes refused messages as they come, until there are no more.
+/// Publishes refused messages as they come, until the channel closes.
 pub(crate) async fn publish_dead_letters(client: Client, mut letters: mpsc::Receiver<DeadLetter>) {
     while let Some(letter) = letters.recv().await {
         if let Err(error) = client.publish_with_headers(letter.subject, letter.headers, letter.payload).await
@@ -100,7 +100,7 @@ pub(crate) async fn publish_dead_letters(client: Client, mut letters: mpsc::Rece
             tracing::warn!(error = %error, "a refused message could not be put into the stream DEAD");
         }
     }
-    // What was published is in the client's buffer; it must go before the client does.
+    // Published messages are in the client's buffer; they must leave before the client goes.
     let _ = client.flush().await;
 }
 

@@ -1,4 +1,4 @@
-//! Seals what was collected, however long it takes: a batch is kept until it is on disk.
+//! Seals the collected rows, however long that takes: a batch is kept until it is on disk.
 
 use std::{sync::mpsc::Receiver, time::Duration};
 
@@ -18,8 +18,8 @@ const MAX_RETRY_DELAY: Duration = Duration::from_secs(5);
 /// How often waiting looks whether to stop.
 const STEP: Duration = Duration::from_millis(100);
 
-/// Seals until there is no more to seal. Once it is cancelled, a batch that cannot be sealed is given up: it is in the
-/// stream, and the next start reads it again.
+/// Seals until the channel closes. Once it is cancelled, a batch that cannot be sealed is dropped: it is in the stream,
+/// and the next start reads it again.
 pub(crate) fn seal_all(
     segments: &Receiver<SegmentRows>,
     catalog: &SegmentCatalog,
@@ -40,7 +40,8 @@ pub(crate) fn seal_all(
     }
 }
 
-/// Seals, unless what is left of the disk is the broker's: a full disk harms that more, and it keeps what is not sealed.
+/// Seals, unless the rest of the disk is the broker's: a full disk harms the broker more, and it keeps what is not
+/// sealed.
 fn try_to_seal(rows: &mut SegmentRows, catalog: &SegmentCatalog, progress: &Progress) -> Result<(), String> {
     if let Some(disk) = Disk::of(catalog.folder()).filter(Disk::is_at_its_reserve) {
         return Err(format!(

@@ -65,7 +65,7 @@ fn runs_in(engine: &Connection, folder: &Path, name: &SegmentName) -> Result<Vec
         let mut statement = engine.prepare(&sql)?;
         let rows = statement
             .query_map([], |row| Ok((row.get::<_, String>(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?;
-        // Always a host's name, unless somebody else wrote the file.
+        // Always a host's name, unless another program wrote the file.
         let run = |(host, run_id, sequence, stored_at_us): (String, _, _, i64)| {
             let stored_at_us = stored_at_us.saturating_add(REST_OF_MS_US);
             Some(KnownRun { host: host.parse().ok()?, run_id, sequence, stored_at_us })

@@ -1,5 +1,5 @@
--- What is stored of each run; of a host that makes up runs, only when the last of them came, because the runs of one host may
--- be more than fit into memory. The estimate is off by a few percent.
+-- The stored sequences of each run. Of a host that invents runs, only the time of the last one, because the runs of one
+-- host may not fit into memory. The estimate is off by a few percent.
 WITH stored AS (
     SELECT host, run_id, sequence, stored_at FROM $host_sample WHERE run_id IS NOT NULL AND stored_at IS NOT NULL
 ), making_up AS (

@@ -1,5 +1,5 @@
-//! Opens a file of the history, read-only. What can be wrong with a file is a [`Fault`] here, and the files beside it go on;
-//! what is attached in other ways (`attach.sql`, merges) was opened here before.
+//! Opens a file of the history, read-only. A problem of the file becomes a [`Fault`] here, and the files beside it go
+//! on. Files that are attached in other ways (`attach.sql`, merges) were opened here before.
 
 use std::{
     fs::{self, File},
@@ -20,7 +20,7 @@ pub(crate) fn attach_statement(path: &Path, alias: &str) -> String {
     format!("ATTACH IF NOT EXISTS {path} AS {alias} (READ_ONLY);\n")
 }
 
-/// The statement that lets go of what is attached as `alias`.
+/// The statement that detaches `alias`.
 pub(crate) fn detach_statement(alias: &str) -> String {
     format!("DETACH DATABASE IF EXISTS {};\n", quote_identifier(alias))
 }

@@ -43,7 +43,7 @@ fn time(values: impl Iterator<Item = i64>) -> ArrayRef {
     Arc::new(milliseconds.collect::<TimestampMillisecondArray>())
 }
 
-/// A counter, as SQL has it; what was received was checked to fit.
+/// A counter, as SQL has it; received values were checked to fit.
 fn count(values: impl Iterator<Item = Option<u64>>) -> ArrayRef {
     let fitting = values.map(|value| value.map(|value| i64::try_from(value).unwrap_or(i64::MAX)));
     Arc::new(fitting.collect::<Int64Array>())

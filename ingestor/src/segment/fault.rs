@@ -9,7 +9,7 @@ use std::io;
 /// Why a file of the history cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
-    /// Its content is not what was written: a checksum does not match, or a part is missing.
+    /// Its content was changed: a checksum does not match, or a part is missing.
     #[error("its content is damaged ({0})")]
     Damaged(String),
     /// It is whole, and this program does not understand it.
@@ -32,7 +32,7 @@ impl Fault {
         }
     }
 
-    /// What has a segment's name and is no file: opening a pipe would wait for who writes to it.
+    /// It has a segment's name and is not a regular file: opening a pipe would wait for a writer.
     pub(crate) fn not_a_file() -> Self {
         let what = "a folder, pipe, socket or device is in its place; move that out of the history folder";
         Self::Unavailable(what.to_owned())

@@ -13,8 +13,8 @@ use super::{Level, SCHEMA_VERSION, SegmentName, schema_in, writer};
 /// What the name of a file that is not complete ends with.
 pub(crate) const TEMPORARY_EXTENSION: &str = "tmp";
 
-/// The oldest DuckDB that reads the files. The formats of 1.5 and 2.0 save nothing (measured to the byte), and would shut
-/// out everybody who has not updated; that of 1.2 packs texts 1 % worse.
+/// The oldest DuckDB that reads the files. The formats of 1.5 and 2.0 save nothing (measured to the byte), and would
+/// shut out users of older versions; the format of 1.2 packs texts 1 % worse.
 const STORAGE_VERSION: &str = "v1.4.0";
 
 /// For small segments: a file takes about a block for each of 80 columns, so that one with ten rows has 140 KB.

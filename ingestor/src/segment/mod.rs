@@ -18,7 +18,7 @@
 //! from its name, so that nothing of the stream is stored a second time. Only one that is found damaged twice, minutes
 //! apart, gets `.damaged` behind its name; `fleetps history check --restore` takes that away where it can be read after all.
 //!
-//! **An epoch is one numbering of the stream.** A stream that is deleted and made anew, or that lost its end in a
+//! **An epoch is one numbering of the stream.** A stream that was deleted and recreated, or that lost its end in a
 //! power failure, numbers anew; names carry the time when the numbering began.
 
 mod attach;

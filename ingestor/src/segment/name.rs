@@ -13,12 +13,12 @@ use super::{Level, SCHEMA_VERSION};
 
 /// What the name of every segment ends with.
 const EXTENSION: &str = ".duckdb";
-/// What is added to the name of a segment that was found damaged.
+/// The suffix of a quarantined segment's name.
 const DAMAGED_EXTENSION: &str = ".damaged";
 /// The time in a name: compact, sortable, without a colon (which Windows refuses).
 pub(crate) const TIME_FORMAT: &str = "%Y%m%dT%H%M%SZ";
 
-/// Which part of which stream a segment holds.
+/// The part of a stream that a segment holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SegmentName {
     /// How much it has been merged.
@@ -74,7 +74,7 @@ impl SegmentName {
         Some(Self { level: known.unwrap_or(Level::Rollup), ..name })
     }
 
-    /// Reads the name of a file that was a segment and was set aside; `None` when it is none.
+    /// Parses the name of a quarantined segment; `None` when it is not one.
     pub fn parse_damaged(file_name: &str) -> Option<Self> {
         Self::parse(file_name.strip_suffix(DAMAGED_EXTENSION)?)
     }
@@ -107,7 +107,7 @@ impl SegmentName {
         self.first_stored_s.saturating_add(span_s)
     }
 
-    /// What it is called when it is written again with less in it: a second later, by which it replaces this one.
+    /// The name of a rewritten segment with fewer rows: a second later, by which it replaces this one.
     pub(crate) fn written_again(&self) -> Self {
         let schema_version = super::SCHEMA_VERSION;
         Self { first_stored_s: self.first_stored_s.saturating_add(1), schema_version, ..*self }
@@ -148,8 +148,8 @@ impl fmt::Display for SegmentName {
     }
 }
 
-/// Puts names into the order of the stream and takes out those that lie inside another: what is left covers every
-/// sequence once. Returns (current, covered).
+/// Sorts names into the order of the stream and takes out those that lie inside another: the rest covers every sequence
+/// once. Returns (current, covered).
 pub fn current_and_covered(mut names: Vec<SegmentName>) -> (Vec<SegmentName>, Vec<SegmentName>) {
     // Of two with the same range, the higher level comes first and covers the other; of two of one level, the one that was
     // written again.

@@ -120,7 +120,7 @@ impl SegmentRows {
         }
     }
 
-    /// Takes the sequences up to `last_sequence` as read, whatever became of them.
+    /// Marks the sequences up to `last_sequence` as read, also those without a row.
     pub fn cover(&mut self, last_sequence: u64) {
         self.last_sequence = last_sequence;
     }

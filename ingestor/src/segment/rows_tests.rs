@@ -31,7 +31,7 @@ fn every_identity_has_one_row_with_what_was_seen_last() {
     let mut rows = rows();
     rows.push(10, 0, &host("a"), snapshot(100_000, vec![process(1, "sh"), process(2, "cron")]));
     rows.push(11, 0, &host("a"), snapshot(200_000, vec![process(1, "exec-ed")]));
-    // Came late: what it says of the process is older than what is known.
+    // Came late: its facts about the process are older than the known ones.
     rows.push(12, 0, &host("a"), snapshot(50_000, vec![process(1, "older")]));
     assert_eq!((rows.len(), rows.processes.len()), (4, 2));
     let row = rows.processes.values().find(|row| row.process.pid == 1).unwrap();

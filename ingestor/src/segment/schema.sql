@@ -82,10 +82,10 @@ CREATE TABLE IF NOT EXISTS $catalog.capture (
     captured_at TIMESTAMP_MS
 );
 
--- One row for as long as the figures of a process stay the same: of so many of its host's snapshots, one after the other,
--- from the first to the last. Most processes sleep most of the time. Figures are kept in the units in which Linux counts
--- them, which takes fewer bytes; in which people want them is worked out when they are read. What another system counts
--- more finely is cut down to them.
+-- One row for as long as the figures of a process stay the same, over consecutive snapshots of its host from the first
+-- to the last. Most processes sleep most of the time. Figures are stored in the units in which Linux counts them, which
+-- takes fewer bytes; the columns in people's units are computed when they are read. A finer count of another system is
+-- cut down to them.
 CREATE TABLE IF NOT EXISTS $catalog.process_span (
     host VARCHAR,
     boot_id VARCHAR,
@@ -101,8 +101,9 @@ CREATE TABLE IF NOT EXISTS $catalog.process_span (
 CREATE VIEW IF NOT EXISTS $catalog.process_sample AS $samples;
 
 -- One row per process and hour (of captured_at), summed up over the samples that the file was made from; empty in fresh
--- segments. Samples that lack a figure do not count for it. Counters only grow, so first and last are their smallest and
--- greatest values: what was used within the hour is the difference, between two hours that of last and first.
+-- segments. Samples that lack a figure do not count for it. Counters only grow, so first and last are their smallest
+-- and greatest values. The use within an hour is their difference; the use between two hours is the difference between
+-- one's last and the next's first.
 CREATE TABLE IF NOT EXISTS $catalog.process_hour (
     host VARCHAR,
     boot_id VARCHAR,

@@ -11,12 +11,12 @@ use super::{
     file::{FileError, TEMPORARY_EXTENSION, begin_file, finish_file, open_engine, publish_segment},
 };
 
-/// For one segment of half a million rows; twice what was measured.
+/// Memory for one segment of half a million rows; twice the measured need.
 const MEMORY_MIB: u64 = 1024;
 /// What the file is attached as while it is written.
 const CATALOG: &str = "sealing";
 
-/// A segment could not be sealed; what was written of it is gone.
+/// A segment could not be sealed; its partial file is removed.
 #[derive(Debug, thiserror::Error)]
 pub enum SealError {
     /// DuckDB failed.

@@ -1,5 +1,5 @@
-//! When each file of the history was last read whole, kept in a small file beside them, so that a start does not read the
-//! whole history again. What is wrong with that file costs another reading, nothing else.
+//! When each file of the history was last read whole, kept in a small file beside them, so that a start does not read
+//! the whole history again. If this file is lost, the history is read once more, and nothing else happens.
 
 use std::{
     collections::BTreeMap,
@@ -23,7 +23,7 @@ pub(crate) struct VerifyLog {
 }
 
 impl VerifyLog {
-    /// What is remembered in `path`; nothing, where that cannot be read.
+    /// Reads the log in `path`; an empty one, where that cannot be read.
     pub(crate) fn load(path: PathBuf) -> Self {
         let read_at_s = read(&path).unwrap_or_else(|problem| {
             tracing::warn!(file = %path.display(), "{problem}; every file of the history is read again");
@@ -44,7 +44,7 @@ impl VerifyLog {
         self.read_at_s.get(name).copied().filter(|at_s| *at_s <= now_s)
     }
 
-    /// Remembers that `name` was read at `now_s`, and forgets what is not among `names`.
+    /// Remembers that `name` was read at `now_s`, and forgets every name not among `names`.
     pub(crate) fn remember(&mut self, name: String, names: &[String], now_s: i64) {
         self.read_at_s.insert(name, now_s);
         self.read_at_s.retain(|known, _| names.contains(known));

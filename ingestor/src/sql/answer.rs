@@ -5,7 +5,7 @@ use serde_json::{Number, Value};
 
 use crate::history::Scope;
 
-/// Rows, and what was left out of them.
+/// Rows, and what was cut off.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Answer {
     /// The columns, in order.
@@ -14,7 +14,7 @@ pub struct Answer {
     pub rows: Vec<Row>,
     /// What cut the rows off, if there were more.
     pub cut: Option<Cut>,
-    /// Whether the history was only that of the hosts and command lines that whoever asked may see.
+    /// Whether the history was limited to the hosts and command lines that the person may see.
     pub is_scoped: bool,
     /// Since when there was all of that, in µs since 1970 UTC; absent when that is as far back as the history goes.
     pub history_from_us: Option<i64>,

@@ -47,7 +47,7 @@ pub enum AskError {
     /// It came upon a damaged segment.
     #[error("a file of the history is damaged: {0}")]
     Damaged(String),
-    /// Whoever asked does not want to know any more.
+    /// The request was cancelled.
     #[error("the question was cancelled")]
     Cancelled,
     /// The process that should answer did not.
@@ -83,8 +83,8 @@ impl Asker {
         Ok(Self::new(program, history))
     }
 
-    /// Asks about what is in `scope`, and waits for the answer, which comes within the deadline. Blocks: call it from a
-    /// blocking thread.
+    /// Asks about the history within `scope`, and waits for the answer, which comes within the deadline. Blocks: call
+    /// it from a blocking thread.
     ///
     /// # Errors
     /// When there is no answer.
@@ -136,7 +136,7 @@ impl Process {
             .stderr(Stdio::null());
         #[cfg(unix)]
         {
-            // Nothing that is named without a folder is anybody's, and no key on the terminal reaches it.
+            // Relative names mean nothing in `/`, and no key on the terminal reaches a process group of its own.
             command.current_dir("/");
             std::os::unix::process::CommandExt::process_group(&mut command, 0);
         }
@@ -155,7 +155,7 @@ impl Process {
         thread::Builder::new().name("sql answer".to_owned()).spawn(move || {
             let mut said = Vec::new();
             if let Some(output) = output {
-                // What is broken off cannot be read as an answer.
+                // A truncated answer cannot be parsed.
                 let _ = output.take(MAX_ANSWER_BYTES).read_to_end(&mut said);
             }
             let _ = sender.send(said);

@@ -23,7 +23,7 @@ use crate::{
 /// Where DuckDB says that a question is about the text around it, which the asker has not written.
 const AROUND: [&str; 2] = ["Expected a single SELECT statement", "in query() function"];
 
-/// Errors of DuckDB that come from what is in the files, not from the question.
+/// DuckDB's errors that come from the files' content, not from the question.
 const OF_THE_FILES: [&str; 4] = ["Data Corruption", "IO", "Serialization", "FATAL"];
 
 /// An engine over the history, locked.
@@ -36,7 +36,8 @@ pub(super) struct Engine {
 }
 
 impl Engine {
-    /// Attaches every current segment of `folder`, or of a `scope` that is less what is in it, and locks everything else away.
+    /// Attaches every current segment of `folder`, or a copy of its rows within a `scope` that is not everything, and
+    /// locks everything else.
     pub(super) fn open(folder: &Path, scope: &Scope) -> Result<Self, EngineError> {
         let folder = std::path::absolute(folder).map_err(FolderError::at(folder))?;
         let config = Config::default()

@@ -11,7 +11,7 @@ pub struct Limits {
     pub rows: usize,
     /// Bytes of the texts of an answer: rows beyond are cut off.
     pub bytes: usize,
-    /// After this the question is stopped, with whatever it was doing.
+    /// After this the question is stopped.
     pub seconds: u64,
     /// What DuckDB may keep in memory.
     pub memory_bytes: u64,
@@ -28,7 +28,7 @@ impl Limits {
 
 /// The limits in force.
 pub const LIMITS: Limits = Limits {
-    // More than anybody reads; whoever wants all of it opens the files with DuckDB.
+    // More than a person reads; a person who wants all of it opens the files with DuckDB.
     rows: 10_000,
     // A page that a browser still shows without trouble.
     bytes: 8 << 20,
@@ -42,8 +42,8 @@ pub const LIMITS: Limits = Limits {
 
 /// The longest question: far more than people write.
 pub(super) const MAX_QUESTION_BYTES: usize = 64 << 10;
-/// Rows of processes that are copied for somebody who may not see all: two seconds of the deadline, and 270 MB until they
-/// are compressed.
+/// Process rows that are copied for a person who may not see everything: two seconds of the deadline, and 270 MB until
+/// they are compressed.
 pub(super) const MAX_SEEN_ROWS: u64 = 2_000_000;
 /// Threads of DuckDB: more help a question little, and the pipeline needs the other half of the machine.
 pub(super) fn threads() -> i64 {
@@ -51,8 +51,8 @@ pub(super) fn threads() -> i64 {
     if processors >= 4 { 2 } else { 1 }
 }
 
-/// Puts this process under the system's limits. What is left to DuckDB alone on other systems than Linux is said by
-/// [`LIMITS`].
+/// Puts this process under the system's limits. [`LIMITS`] says what is left to DuckDB alone on other systems than
+/// Linux.
 ///
 /// # Errors
 /// When the system refuses a limit.
@@ -61,14 +61,14 @@ pub(super) fn contain() -> std::io::Result<()> {
     use rustix::process::{self, Resource, Rlimit, Signal};
     let limit =
         |resource, most| process::setrlimit(resource, Rlimit { current: Some(most), maximum: Some(most) });
-    // Whoever asked is gone: nobody waits for the answer. The parent's thread that asked waits until there is one.
+    // Dies with the parent's thread that waits for the answer: after it, nothing reads the answer.
     process::set_parent_process_death_signal(Some(Signal::KILL))?;
     if let Some(bytes) = LIMITS.address_space_bytes {
         limit(Resource::As, bytes)?;
     }
-    // Two threads for the whole time, and as much again: the deadline is the limit, this is for when nobody enforces it.
+    // Two threads for the whole time, twice over: the deadline is the limit, and this is for when nothing enforces it.
     limit(Resource::Cpu, 4 * LIMITS.seconds)?;
-    // No file can be written, whatever the engine is talked into; no memory is dumped.
+    // No file can be written, even if the engine is tricked; no memory is dumped.
     limit(Resource::Fsize, 0)?;
     limit(Resource::Core, 0)?;
     // Not less, but more: each segment is an open file, and there may be more than the usual 1,024.

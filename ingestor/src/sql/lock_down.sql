@@ -1,6 +1,6 @@
--- Run when every segment is attached, in this order. DuckDB puts what is attached and its temporary folder on a list of
--- paths that may still be opened, for writing as well, when access to files is switched off: so the temporary folder
--- goes first, and the file system itself is disabled after it. What is open already stays readable.
+-- Run when every segment is attached, in this order. When external access is switched off, DuckDB keeps attached files
+-- and its temporary folder on a list of paths that may still be opened, for writing as well. So the temporary folder
+-- goes first, and the file system itself is disabled after it. Open files stay readable.
 SET temp_directory = '';
 SET autoinstall_known_extensions = false;
 SET autoload_known_extensions = false;

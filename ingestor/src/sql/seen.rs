@@ -1,7 +1,7 @@
-//! The history for somebody who may not see all of it: a copy in memory of what may be seen, and nothing else.
+//! The history for a person who may not see all of it: a copy in memory of the visible rows, and nothing else.
 //!
-//! A view hides nothing: whatever is attached can be asked for by its own name. So the rows are copied, and the segments
-//! are let go of before the question is looked at.
+//! A view hides nothing: an attached database can be asked by its own name. So the rows are copied, and the segments
+//! are detached before the question is parsed.
 
 use duckdb::Connection;
 
@@ -24,8 +24,8 @@ const TABLES: [(&str, Option<&str>); 5] = [
     ("process_hour", Some("hour")),
 ];
 
-/// Puts what is in `scope` in the place of the attached `segments`. As much of it as fits is copied, from the newest on; the
-/// moment since when is returned, in µs since 1970 UTC, unless it is all of it.
+/// Replaces the attached `segments` by a copy of their rows within `scope`, the newest first, as many as fit. Returns
+/// since when the copy is complete, in µs since 1970 UTC, unless it has everything.
 ///
 /// # Errors
 /// When it cannot be copied, or not even the newest minute fits.

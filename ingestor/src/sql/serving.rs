@@ -15,15 +15,15 @@ use super::{
 };
 use fleetps_nats::with_causes;
 
-/// A question in JSON: each of its bytes takes at most six (`\u0000`), and around it is a scope, of which 100,000 hosts
-/// whose names have all 64 bytes take 7 MB, twice.
+/// A question in JSON: each of its bytes takes at most six (`\u0000`). Its scope comes on top: 100,000 hosts with names
+/// of 64 bytes take 7 MB, twice.
 const MAX_LINE_BYTES: u64 = 6 * MAX_QUESTION_BYTES as u64 + (16 << 20);
 
 /// Answers the question on standard input, over the history in `folder`, on standard output. Ends the process when the
-/// input ends before the answer: whoever asked is gone.
+/// input ends before the answer: the asker is gone.
 ///
 /// # Errors
-/// When the system refuses to limit this process, or input and output are not those of an [`super::Asker`].
+/// When the system refuses to limit this process, or input and output are not an [`super::Asker`]'s.
 pub fn serve(folder: &Path) -> io::Result<()> {
     limits::contain()?;
     let question = read_question()?;
