@@ -12,9 +12,9 @@ pub struct AuditFolder {
     pub current: Vec<AuditName>,
     /// Those that lie inside another, which replaced them.
     pub covered: Vec<AuditName>,
-    /// Those that were found damaged and set aside, where nothing else holds their entries.
+    /// Quarantined segments whose entries no other segment holds.
     pub damaged: Vec<AuditName>,
-    /// Those of a newer version, and what has an audit segment's name and is no file.
+    /// Segments of a newer version, and anything with an audit segment's name that is not a regular file.
     pub skipped: Vec<SkippedAuditFile>,
 }
 

@@ -3,11 +3,11 @@
 //! `segment` makes the files, `name` is what they are called, `folder` which there are. `search` reads them, `verify` follows
 //! the chain. `crate::audit_keeper` moves entries from the stream to segments.
 //!
-//! **Beside the other segments, not in them:** who may see the hosts' past may not see the audit. So one set of files
-//! can be attached without the other.
+//! **Beside the other segments, not in them:** a person who may see the hosts' past may not see the audit. So one set
+//! of files can be attached without the other.
 //!
-//! **The position is in the names,** as with the other segments: after a start it goes on after the highest sequence. A
-//! stream that was made anew, or lost its end, numbers anew; its entries are kept as another numbering.
+//! **The position is in the names,** as with the other segments: after a start it resumes after the highest sequence. A
+//! stream that was recreated, or lost its end, numbers anew; its entries are kept as another numbering.
 
 mod folder;
 mod name;

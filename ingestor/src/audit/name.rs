@@ -13,7 +13,7 @@ use crate::segment::{TIME_FORMAT, parse_time};
 const BEGINNING: &str = "audit-";
 /// With the version of the schema, which is the first.
 const END: &str = "-v1.duckdb";
-/// What is added to the name of a segment that was found damaged.
+/// The suffix of a quarantined segment's name.
 const DAMAGED: &str = ".damaged";
 
 /// Which entries an audit segment holds.

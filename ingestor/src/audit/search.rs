@@ -12,7 +12,7 @@ use super::{
 };
 use crate::segment::FolderError;
 
-/// Which entries. What is absent is not asked for.
+/// A filter of entries. Absent values do not restrict it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AuditQuery {
     /// From then on, in µs since 1970 UTC.
@@ -36,7 +36,7 @@ pub struct AuditAnswer {
     pub entries: Vec<Chained>,
     /// How many there are without the limit.
     pub total: u64,
-    /// The segments that cannot be read, those that were set aside as damaged too, whose entries are missing.
+    /// The segments whose entries are missing: unreadable and quarantined ones.
     pub unreadable: Vec<AuditName>,
 }
 
@@ -51,7 +51,7 @@ pub enum AuditSearchError {
     Query(#[from] duckdb::Error),
 }
 
-/// The sealed entries of `folder`, and those of `entries`, which the broker has.
+/// Searches the sealed entries of `folder` and those of `entries`, which the broker has.
 ///
 /// # Errors
 /// When the folder cannot be listed, or DuckDB fails.

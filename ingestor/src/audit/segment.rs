@@ -15,7 +15,7 @@ const MEMORY_MIB: u64 = 256;
 /// What the new file is attached as.
 const CATALOG: &str = "sealing_audit";
 
-/// An audit segment cannot be made or read; what was written of it is gone.
+/// An audit segment cannot be made or read; a partial file is removed.
 #[derive(Debug, thiserror::Error)]
 pub enum AuditFileError {
     /// DuckDB failed.
@@ -155,7 +155,7 @@ fn append(engine: &Connection, catalog: &str, epoch_s: i64, entries: &[Chained])
 pub(super) const COLUMNS: &str =
     "sequence, epoch_us(occurred_at), who, address, action, host, what, outcome, previous_hash, hash";
 
-/// A row of [`COLUMNS`]; `None` where somebody wrote into it what fleetps never writes.
+/// A row of [`COLUMNS`]; `None` where it has values that fleetps never writes.
 pub(super) fn entry_of(row: &Row<'_>) -> duckdb::Result<Option<Chained>> {
     let (address, host): (Option<String>, Option<String>) = (row.get(3)?, row.get(5)?);
     let outcome: String = row.get(7)?;

@@ -27,7 +27,7 @@ pub enum Break {
         /// Why.
         fault: Fault,
     },
-    /// A segment was set aside.
+    /// A segment was quarantined.
     #[error(
         "the segment {0} was found damaged and set aside; its entries are missing. A backup may have it whole"
     )]
@@ -70,7 +70,7 @@ pub enum Break {
         /// Its sequence.
         sequence: u64,
     },
-    /// What the chain begins with follows something that nobody removed for its age.
+    /// The first entry's predecessors are missing, and were not removed for their age.
     #[error("the entries up to {last} are missing, and no entry says that they were removed for their age")]
     NoBeginning {
         /// The last of them.
@@ -92,7 +92,7 @@ pub struct Chain {
 /// A chain that holds.
 #[derive(Debug, Default)]
 pub struct Verified {
-    /// Each numbering, in order. There is more than one where the broker's stream was made anew or lost its end.
+    /// Each numbering, in order. There is more than one where the broker's stream was recreated or lost its end.
     pub chains: Vec<Chain>,
     /// How many entries were checked.
     pub entries: u64,
@@ -212,7 +212,7 @@ impl Walk {
         const PLACE: &str = "the broker's stream";
         let Some(first) = stream.first() else { return Ok(()) };
         let sealed = self.verified.chains.last().map_or(0, |chain| chain.last.sequence);
-        // Nothing sealed, or made anew since.
+        // Nothing is sealed, or the stream was recreated since.
         if sealed == 0 || (first.previous == NO_HASH && self.hashes.get(&1) != Some(&first.hash)) {
             self.begin(None, first.sequence);
         }

@@ -1,7 +1,8 @@
-//! Keeps the audit: moves its entries from the stream to segments, merges these, and removes what is too old.
+//! Keeps the audit: moves its entries from the stream to segments, merges these, and removes old ones.
 //!
-//! `position` is how far the stream is sealed, `plan` decides what is merged and removed, `tidy` does it, `verify` reads
-//! segments whole and quarantines the damaged ones. What the files are and who reads them: `crate::audit`.
+//! `position` is how far the stream is sealed, `plan` decides which segments are merged and removed, `tidy` does it,
+//! `verify` reads segments whole and quarantines the damaged ones. `crate::audit` has the format of the files and reads
+//! them.
 
 mod blocking;
 mod error;
@@ -79,7 +80,7 @@ struct Keeper {
     clock: Arc<RetentionClock>,
     /// The stream, and how far it is sealed; absent until both are known.
     position: Option<Position>,
-    /// What was merged into another, and when: readers may just be attaching it.
+    /// Merged sources, and when they were merged: readers may just be attaching them.
     retired: Vec<(AuditName, Instant)>,
     /// The first source of each merge that failed, and when.
     failed_merges: HashMap<AuditName, Instant>,
@@ -117,7 +118,7 @@ impl Keeper {
         self.verify_next().await
     }
 
-    /// Seals what is new in the stream.
+    /// Seals the stream's new entries.
     async fn seal_new(&self, position: &mut Position) -> Result<(), KeepError> {
         loop {
             let entries = position.next_entries().await?.ok_or(KeepError::Replaced)?;

@@ -1,4 +1,4 @@
-//! What is sealed, merged and removed next: pure functions over what there is.
+//! Which entries are sealed, merged and removed next: pure functions over the present segments.
 
 use std::time::Duration;
 
@@ -10,7 +10,8 @@ use crate::audit::AuditName;
 /// So many segments of one day are merged although more may come: a question over twenty small files is quick.
 const MERGE_COUNT: usize = 20;
 
-/// What is behind `sealed` in `entries`, which begin with it; `None` where it is another entry, or not there.
+/// The entries after `sealed`, which is the first of `entries`; `None` where the first is another one, or there is
+/// none.
 pub(super) fn behind(sealed: &Link, mut entries: Vec<Chained>) -> Option<Vec<Chained>> {
     if sealed.sequence == 0 {
         return Some(entries);
@@ -21,7 +22,7 @@ pub(super) fn behind(sealed: &Link, mut entries: Vec<Chained>) -> Option<Vec<Cha
     is_the_same.then_some(entries)
 }
 
-/// Neighbours to merge: those of a day when the day is over or there are many, those of a month when it is over.
+/// Neighbours to merge: a day's when the day is over or there are many, a month's when the month is over.
 pub(super) fn next_merge(names: &[AuditName], now_s: i64) -> Option<&[AuditName]> {
     let day =
         |seconds: i64| Timestamp::from_second(seconds).unwrap_or_default().to_zoned(TimeZone::UTC).date();

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use super::{blocking::blocking, error::KeepError, plan::behind};
 use crate::audit::{AuditFolder, SkippedAuditFile, last_link};
 
-/// Entries of one segment before it is merged with others: what is in memory at a time, of up to 5 KiB each.
+/// Entries of one segment before it is merged with others: they are in memory at a time, of up to 5 KiB each.
 const MAX_ENTRIES: usize = 10_000;
 
 /// The audit stream, and how far it is sealed.

@@ -1,4 +1,4 @@
-//! Merges audit segments, removes what is too old, and unlinks what was replaced.
+//! Merges audit segments, removes old ones, and unlinks replaced ones.
 
 use std::{fs, sync::Arc, time::Instant};
 
@@ -15,7 +15,7 @@ use super::{
 use crate::audit::{AuditFolder, AuditName, REMOVED, last_link, merge};
 
 impl Keeper {
-    /// Merges, removes, and unlinks what was replaced a while ago.
+    /// Merges, removes, and unlinks the segments that were replaced a while ago.
     pub(super) async fn tidy(&mut self, position: &mut Position) -> Result<(), KeepError> {
         let folder = self.folder();
         let found = blocking(move || Ok(AuditFolder::scan(&folder)?)).await?;

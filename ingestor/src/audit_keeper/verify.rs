@@ -103,8 +103,8 @@ impl Verifier {
 }
 
 impl Keeper {
-    /// Reads one segment, or all, and sets aside what is damaged twice. Where the newest was, the broker may have its
-    /// entries, and they are sealed again.
+    /// Reads one segment, or all, and quarantines those found damaged twice. Where the newest was quarantined, the
+    /// broker may have its entries, and they are sealed again.
     pub(super) async fn look_for_damage(&mut self, only: Option<AuditName>) -> Result<(), KeepError> {
         let folder = self.folder();
         let current = blocking(move || Ok(AuditFolder::scan(&folder)?.current)).await?;

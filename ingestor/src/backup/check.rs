@@ -1,4 +1,4 @@
-//! Whether a backup could be restored: every file is as it was copied, and what is in them can be read.
+//! Whether a backup could be restored: every file is as it was copied, and its content can be read.
 
 use std::{collections::BTreeMap, fs, path::Path};
 
@@ -43,7 +43,7 @@ fn read_history(folder: &Path) -> Result<(), BackupError> {
         damaged(path, &format!("cannot be read ({})", with_causes(error)))
     };
     let open = History::open(folder)?;
-    // Those that were found damaged before say what is missing.
+    // Files quarantined before the backup are known to be missing.
     let known: Vec<_> = SegmentFolder::scan(folder)?.damaged.iter().map(ToString::to_string).collect();
     if let Some(other) = open.missing_segments().iter().find(|other| !known.contains(&other.segment)) {
         return Err(damaged(&folder.join(&other.segment), &format!("cannot be opened: {}", other.reason)));

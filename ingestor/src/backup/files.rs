@@ -31,8 +31,8 @@ pub(super) fn is_plain(path: &str) -> bool {
     !path.is_empty() && Path::new(path).components().all(|part| matches!(part, Component::Normal(_)))
 }
 
-/// Copies `from`/`path` to `to`/`path`, permissions included, unless it is there already. Says what was copied, and
-/// whether.
+/// Copies `from`/`path` to `to`/`path`, permissions included, unless it is there already. Returns the file's entry, and
+/// whether it was copied.
 pub(super) fn copy(from: &Path, to: &Path, path: &str) -> Result<(Entry, bool), BackupError> {
     let (source, target) = (from.join(path), to.join(path));
     // The source is only read twice where there is something to compare with.

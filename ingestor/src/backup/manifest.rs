@@ -1,4 +1,4 @@
-//! The list of what is in a backup.
+//! The list of the files in a backup.
 
 use std::{collections::BTreeSet, fs, path::Path};
 
@@ -15,7 +15,7 @@ pub const MANIFEST: &str = "manifest.json";
 /// Grows when an older program could not read the list any more.
 const FORMAT: u32 = 1;
 
-/// What is in a backup.
+/// The manifest of a backup.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
     format: u32,

@@ -1,9 +1,9 @@
 //! A copy of everything that a data folder keeps, made while it is in use, and a data folder made from such a copy.
 //!
-//! Copied are the current segments and all the rest (keys, the agent's state, the settings file), but not what is made
-//! anew at every start: the broker's store, its configuration and ports, logs, locks, `attach.sql`. So what the broker
-//! has and no segment yet, half a minute of snapshots, is not in a backup; the backup says until when its history
-//! reaches. What the broker keeps in its buckets is (`state`), as files of JSON.
+//! A backup has the current segments and everything else (keys, the agent's state, the settings file), except files
+//! that every start makes anew: the broker's store, its configuration and ports, logs, locks, `attach.sql`. So the half
+//! minute of snapshots that only the broker has is not in a backup; the backup says how far its history reaches. The
+//! broker's buckets are in it as files of JSON (`state`).
 //!
 //! **It is of one moment, without stopping anything.** Segments are never written, a merge leaves those that it replaces
 //! for another minute, and one listing names either them or their replacement, which hold the same. When one of them is

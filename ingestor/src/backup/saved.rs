@@ -21,7 +21,7 @@ pub(super) const SAVED_STATES: &str = "state-backups";
 const FORMAT: u32 = 1;
 /// The latest files are all kept: one a minute at most, so a mistake of the last minutes can be taken back.
 const LATEST: usize = 5;
-/// Of so many days before, the last file is kept: a loss that nobody sees for a week can still be mended.
+/// Of each of this many days before, the last file is kept: a loss that is noticed after a week can still be repaired.
 const DAYS: usize = 7;
 const DAY_US: i64 = 24 * 3600 * 1_000_000;
 

@@ -32,7 +32,7 @@ impl BackupFolder {
         self.complete().into_iter().next_back()
     }
 
-    /// Takes a backup, and removes the oldest when there are more than `keep`. Parameters as those of [`take`].
+    /// Takes a backup, and removes the oldest when there are more than `keep`. The other parameters are [`take`]'s.
     ///
     /// # Errors
     /// When something cannot be read or written; the backups that were there stay.
@@ -99,7 +99,7 @@ fn moment_name(at: jiff::Timestamp) -> String {
     at.strftime("%Y-%m-%dT%H-%M-%S%.3fZ").to_string()
 }
 
-/// Whether a name is that of a moment: 2026-11-27T21-00-00.000Z.
+/// Whether a name is a time as in 2026-11-27T21-00-00.000Z.
 fn is_moment(name: &str) -> bool {
     let pattern = "0000-00-00T00-00-00.000Z";
     name.len() == pattern.len()

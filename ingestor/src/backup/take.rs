@@ -26,7 +26,7 @@ const MADE_ANEW: [&str; 10] = [
     "web.json",
     // A backup has the latest state as files of its own.
     super::saved::SAVED_STATES,
-    // The broker's keys: with them anybody would be its ingestor, or its administrator.
+    // The broker's keys: a thief could connect as its ingestor, or its administrator.
     "nats/keys",
     HISTORY,
     "nats/way.json",
@@ -37,14 +37,14 @@ const MADE_ANEW: [&str; 10] = [
 ];
 /// What the settings file is called in a backup and in a data folder made from it.
 const SETTINGS: &str = "fleetps.toml";
-/// How often the list of segments may change under a backup: it does about every half minute, and after the first time
-/// only what is new is left to copy.
+/// How often the list of segments may change during a backup: it does about every half minute, and after the first time
+/// only new segments are left to copy.
 const MAX_LISTINGS: usize = 10;
 
-/// What was done.
+/// The result of a backup.
 #[derive(Debug, Clone)]
 pub struct Taken {
-    /// What is in the backup.
+    /// The manifest that was written.
     pub manifest: Manifest,
     /// How many of its files had to be copied.
     pub copied: usize,
@@ -133,7 +133,7 @@ fn copy_segments(data: &Path, backup: &Path) -> Result<Vec<(Entry, bool)>, Backu
         // What a newer version wrote is as good as the rest.
         let newer = skipped.iter().filter(|file| matches!(file.fault, Fault::OtherVersion(_)));
         let newer_audit = audit.skipped.iter().filter(|file| matches!(file.fault, Fault::OtherVersion(_)));
-        // Those that were set aside say what is missing.
+        // Quarantined files tell a restored history what is missing.
         let names = current
             .chain(newer.map(|file| file.file_name.clone()))
             .chain(newer_audit.map(|file| file.file_name.clone()))

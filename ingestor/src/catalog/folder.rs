@@ -13,7 +13,7 @@ pub struct SegmentFile {
     pub bytes: u64,
 }
 
-/// A file with the name of a segment that is not read, whatever its content.
+/// A file with a segment's name that is not read, with any content.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SkippedFile {
     /// What the file is called.
@@ -31,9 +31,9 @@ pub struct SegmentFolder {
     pub current: Vec<SegmentFile>,
     /// Those that lie inside another, which replaces them; they must not be read, and will be removed.
     pub covered: Vec<SegmentName>,
-    /// Those that were found damaged and set aside, where nothing took their place.
+    /// Quarantined segments that nothing replaces.
     pub damaged: Vec<SegmentName>,
-    /// Those of a newer version, and what has a segment's name and is no file. They cover nothing.
+    /// Segments of a newer version, and anything with a segment's name that is not a regular file. They cover nothing.
     pub skipped: Vec<SkippedFile>,
 }
 

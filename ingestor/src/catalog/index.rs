@@ -1,4 +1,4 @@
-//! What each attached segment holds, known without reading it again: which hosts, and of which time.
+//! The index of each attached segment: which hosts it holds, and of which time.
 
 use std::collections::HashMap;
 
@@ -50,7 +50,7 @@ impl SegmentIndex {
                     HostRange { first_us: row.get(1)?, last_us: row.get(2)?, interval_ms: row.get(3)? };
                 Ok((row.get::<_, String>(0)?, range))
             })?;
-            // Always a host's name, unless somebody else wrote the file.
+            // Always a host's name, unless another program wrote the file.
             let of_host = |(host, range): (String, HostRange)| Some((host.parse().ok()?, range));
             let rows = rows.collect::<duckdb::Result<Vec<_>>>()?;
             Ok(rows.into_iter().filter_map(of_host).collect())
@@ -78,12 +78,12 @@ impl SegmentIndex {
         self.tables.get(host).copied()
     }
 
-    /// The hosts of which it holds process tables, and which.
+    /// The hosts with process tables in it, and their times.
     pub(crate) fn all_tables(&self) -> impl Iterator<Item = (&HostName, &HostRange)> {
         self.tables.iter()
     }
 
-    /// The hosts of which it holds something, and what.
+    /// The hosts with anything in it, and their times.
     pub(crate) fn ranges(&self) -> impl Iterator<Item = (&HostName, &HostRange)> {
         self.hosts.iter()
     }

@@ -1,4 +1,4 @@
-//! What is known of each segment that is used.
+//! The metadata of each segment in use.
 
 use crate::segment::SegmentName;
 

@@ -1,5 +1,5 @@
-//! Which segments there are, where, of which hosts and times. The reader (`history`) and the compactor use it, and do not
-//! know each other.
+//! The catalog: which segments exist, where, and of which hosts and times. The reader (`history`) and the compactor use
+//! it, and do not know each other.
 //!
 //! `folder` lists the files by their names alone; `segment_catalog` keeps which of them are used, and publishes that in
 //! `attach.sql`; `index` holds the hosts and times of one attached segment; `views` makes one database of many segments.

@@ -1,4 +1,4 @@
--- What was captured at the moments (host, captured_at) in $moments.
+-- The process samples captured at the times (host, captured_at) in $moments.
 SELECT span.host, boot_id, pid, started_at, captured_at, $figures
 FROM $spans AS span
 -- Not called `moment`, as a parameter of `processes_at` is.

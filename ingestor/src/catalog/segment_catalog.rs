@@ -87,8 +87,8 @@ impl SegmentCatalog {
         of_partition.map(|name| (name.epoch_s, name.last_sequence)).max()
     }
 
-    /// Looks at the folder again: takes what is new or can be read again, and lets go of what is gone. A segment that is
-    /// found damaged a second time, `quarantine_after` the first, is set aside.
+    /// Lists the folder again: adds new and again readable segments, and drops those that are gone. A segment found
+    /// damaged a second time, `quarantine_after` the first, is quarantined.
     pub(crate) fn look_again(&self, quarantine_after: Duration) -> Result<(), CatalogError> {
         let due = self.state().unreadable.due(Instant::now());
         self.look_at(due, quarantine_after)
@@ -151,25 +151,25 @@ impl SegmentCatalog {
         self.publish_locked(&mut state)
     }
 
-    /// Makes `attach.sql` say what is here, where it does not yet.
+    /// Writes `attach.sql` if it is out of date.
     pub(crate) fn publish(&self) -> Result<(), FileError> {
         let mut state = self.state();
         if state.is_published { Ok(()) } else { self.publish_locked(&mut state) }
     }
 
-    /// Makes `attach.sql` say what is here after an audit segment could not be read, or could be read again.
+    /// Writes `attach.sql` after an audit segment became unreadable, or readable again.
     pub(crate) fn doubt_audit(&self, name: &AuditName) -> Result<(), FileError> {
         let mut state = self.state();
         state.attachable_audit.remove(name);
         self.publish_locked(&mut state)
     }
 
-    /// Makes `attach.sql` say what is here, after audit segments came or went.
+    /// Writes `attach.sql` after audit segments came or went.
     pub(crate) fn publish_again(&self) -> Result<(), FileError> {
         self.publish_locked(&mut self.state())
     }
 
-    /// Unlinks what was retired more than `delay` ago. Nothing is while `attach.sql` may still name it.
+    /// Unlinks segments retired more than `delay` ago, unless `attach.sql` may still name them.
     pub(crate) fn unlink_retired(&self, delay: Duration) {
         let mut state = self.state();
         if !state.is_published {

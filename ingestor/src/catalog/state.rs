@@ -1,4 +1,4 @@
-//! What is in the folder: which segments are read, which cannot be, and which are no longer used.
+//! The state of the folder: which segments are read, which cannot be, and which are no longer used.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
@@ -17,7 +17,7 @@ use crate::{
     segment::{Fault, FolderError, RowCounts, SegmentName, current_and_covered},
 };
 
-/// What is logged of a segment that cannot be read.
+/// The log message about a segment that cannot be read.
 pub(super) const LEFT_OUT: &str = "left out";
 
 #[derive(Debug, Default)]
@@ -26,7 +26,7 @@ pub(super) struct State {
     pub(super) segments: BTreeMap<String, SegmentMeta>,
     /// Those that should be read and cannot be.
     pub(super) unreadable: UnreadableSegments,
-    /// Those that a newer version wrote, and what is no file.
+    /// Segments of a newer version, and anything that is not a regular file.
     pub(super) skipped: Vec<SkippedFile>,
     /// Those that were found damaged twice.
     pub(super) damaged: Vec<SegmentName>,
@@ -34,7 +34,7 @@ pub(super) struct State {
     pub(super) retired: BTreeMap<String, Retired>,
     /// The audit segments that could be attached.
     pub(super) attachable_audit: HashSet<AuditName>,
-    /// Whether `attach.sql` says what is here.
+    /// Whether `attach.sql` is up to date.
     pub(super) is_published: bool,
 }
 
@@ -46,7 +46,7 @@ pub(super) struct Retired {
 }
 
 impl State {
-    /// Makes this what is in the folder, as far as it can be read.
+    /// Sets this to the folder's content, as far as it can be read.
     pub(super) fn look(&mut self, folder: &Path) -> Result<(), FolderError> {
         let mut counts = RowCounts::of(folder);
         self.unreadable.forget_gone(folder);

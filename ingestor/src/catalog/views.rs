@@ -168,7 +168,7 @@ pub(crate) fn views_sql(tables: &[Tables]) -> String {
         &PROCESS_VIEW.replace("$facts", &columns(facts())).replace("$processes", &rows(Rows::Of("process")));
     sql += &PROCESS_HOUR_VIEW.replace("$hours", &rows(Rows::Of("process_hour")));
     sql += "\n";
-    // What has no place of its own in the macro's rows.
+    // Facts without a named column in the macro.
     let other_facts = facts().filter(|field| {
         !["parent_pid", "name", "user_name", "executable", "command_line"].contains(&field.column)
     });
@@ -217,7 +217,7 @@ fn union(table: &str, tables: &[Tables]) -> String {
     all.join("\nUNION ALL BY NAME ")
 }
 
-/// The same with a column `file`, by which rows of one file find each other; in brackets.
+/// The same with a column `file`, which joins rows of one file; in brackets.
 fn union_of_files(table: &str, tables: &[Tables]) -> String {
     let empty = [Tables::of_catalog(EMPTY)];
     let tables = if tables.is_empty() { &empty } else { tables };
@@ -275,7 +275,7 @@ fn rows_of(table: &str, tables: &Tables) -> Option<String> {
                  1::UINTEGER AS snapshots, {figures} FROM {catalog}.process_sample"
             )
         }
-        // What is not put together from several needs no number.
+        // Without spans nothing refers to the number.
         "capture" if !has_spans => {
             let all = rows_of("host_sample", tables)?;
             format!("SELECT host, 0::UINTEGER AS number, captured_at FROM ({all}) WHERE has_processes")

@@ -5,7 +5,7 @@
 
 use duckdb::{Connection, params};
 
-/// Rows sorted at a time: half of what was seen to fit into the memory that a merge has.
+/// Rows sorted at a time: half of the number that fits into the memory of a merge.
 const MAX_CHUNK_ROWS: u64 = 1_000_000;
 
 /// A range of hosts with all their processes, or a range of the processes of one host.

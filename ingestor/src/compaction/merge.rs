@@ -1,4 +1,4 @@
-//! Makes one segment of others: merges neighbours, and leaves out what is no longer kept.
+//! Makes one segment of others: merges neighbours, and drops rows that are no longer kept.
 
 use std::{
     fs,
@@ -33,7 +33,7 @@ const JOINS_AS_WRITTEN: &str = "SET disabled_optimizers = 'join_order'";
 /// What DuckDB spills while it sorts.
 const SPILL_FOLDER: &str = "spill.tmp";
 
-/// A merge failed; what was written of it is gone, and its sources are as before.
+/// A merge failed; its partial file is removed, and its sources are unchanged.
 #[derive(Debug, thiserror::Error)]
 pub enum MergeError {
     /// DuckDB failed.
@@ -127,7 +127,7 @@ fn make(
     checked
 }
 
-/// What was written, in numbers that show whether something is missing.
+/// The written rows, in counts that show whether something is missing.
 struct Written {
     /// As `segment.rows` has it.
     rows: u64,
@@ -187,7 +187,7 @@ fn write(
     })
 }
 
-/// A condition that holds for all rows but those of hosts of which nothing is kept.
+/// A condition that leaves out the rows of hosts of which nothing is kept.
 fn without_hosts(trim: Option<&Trim>) -> String {
     match trim {
         Some(trim) if trim.keep == Keep::Nothing => format!("host NOT IN ({})", quoted(&trim.hosts)),

@@ -1,6 +1,7 @@
-//! The compactor: keeps the folder small while intake goes on. It merges small segments (`plan` decides, `merge` does, in
-//! `chunks`), keeps less of what is old or too much (`retention` decides by the retention clock, `shares` by host), and
-//! reads segments whole to find damage (`verify`). One thread, behind intake in priority, with a database engine of its own.
+//! The compactor: keeps the folder small while intake goes on. It merges small segments (`plan` decides, `merge` does,
+//! in `chunks`), keeps less of the past when it is old or takes too much (`retention` decides by the retention clock,
+//! `shares` by host), and reads segments whole to find damage (`verify`). One thread, behind intake in priority, with a
+//! database engine of its own.
 //!
 //! **Every step makes one segment of others and takes effect with its one rename.** A downsampled segment has the sequences of
 //! its sources and a later level, so by its name alone it replaces them.
@@ -111,7 +112,7 @@ impl Compactor {
         }
     }
 
-    /// Which time it is for what. Says what has to wait for the clock to be believed.
+    /// The times for merging and for retention. Reports what waits for the clock to be trusted.
     fn times(&self, clock_s: i64) -> Times {
         self.clock.save();
         let judged = self.clock.judge(clock_s);
@@ -167,7 +168,7 @@ enum Task {
 /// Which time it is, in seconds since 1970 UTC.
 #[derive(Debug, Clone, Copy)]
 struct Times {
-    /// By this machine's clock. Nothing is lost by what is merged for it.
+    /// By this machine's clock, for merging, which loses nothing.
     clock_s: i64,
     /// For how old history is, as far as the clock is believed.
     history_s: i64,

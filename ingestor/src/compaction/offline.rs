@@ -25,8 +25,8 @@ pub fn merge_folder(folder: &Path) -> Result<u32, CompactionError> {
     tidy_folder(folder, i64::MAX / 2, &everything)
 }
 
-/// Does all that compaction would do in `folder` at `now_s` (s since 1970 UTC): merges, downsamples, removes; and removes what was
-/// replaced at once. Returns the number of steps. Holds the lock on the folder meanwhile.
+/// Does all due compaction in `folder` at `now_s` (s since 1970 UTC): merges, downsamples, removes, and unlinks
+/// replaced segments at once. Returns the number of steps. Holds the lock on the folder meanwhile.
 ///
 /// # Errors
 /// Where an ingestor uses the folder, or it cannot be read or written.

@@ -14,7 +14,7 @@ const SETTLE_S: i64 = 90;
 /// written some three times.
 const MERGE_THINNED_COUNT: usize = 8;
 
-/// What has every sample by its level does have it in segments of earlier versions: none of a host was left out then.
+/// In segments of earlier versions, a level with every sample has every host's: no host was trimmed then.
 const WHOLE_BEFORE_VERSION: u32 = 4;
 
 const HOUR_S: i64 = 3600;
@@ -74,8 +74,8 @@ impl Plan {
         self.sources.iter().all(|source| source.name.level.is_raw())
     }
 
-    /// Whether sums of hours are made of samples: fresh sources have no sums, and those of earlier versions need not have any.
-    /// Others may have less of some hosts than their level says, so their sums are made of sums.
+    /// Whether hourly sums are made from samples: fresh sources have no sums, and those of earlier versions may have
+    /// none. Other sources may have fewer rows of some hosts than their level says, so their sums are made from sums.
     pub(super) fn has_no_sums(&self) -> bool {
         let has_none = |source: &SegmentMeta| {
             source.name.level == Level::Fresh || source.name.schema_version < WHOLE_BEFORE_VERSION
@@ -83,7 +83,7 @@ impl Plan {
         self.has_every_sample() && self.sources.iter().any(has_none)
     }
 
-    /// What is kept of its sources.
+    /// The form in which the sources' rows are kept.
     pub(super) fn form(&self) -> Form {
         let is_thinned_already = self.sources.iter().all(|source| source.name.level == self.level);
         match self.level {
@@ -104,7 +104,7 @@ pub(super) struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// Whether no more will come to it: its period has passed, or it is as big as may be.
+    /// Whether nothing more will join it: its period has passed, or it is at its size limit.
     fn is_over(&self, now_s: i64) -> bool {
         let (number, period_s) = self.period;
         let is_full = self.next.zip(self.sources.last()).is_some_and(|(next, last)| {
@@ -138,8 +138,8 @@ pub(super) fn runs(segments: &[SegmentMeta], period_s: i64) -> impl Iterator<Ite
 }
 
 /// The next merge, if any is due. `segments` are in the order of the stream. Fresh segments of an hour are merged when
-/// the hour has passed or `fresh_count` of them wait; those of the hours of a day when the day has passed. Downsampled ones
-/// are merged within a day, sums within a month.
+/// the hour has passed or `fresh_count` of them wait; a day's hours when the day has passed. Downsampled ones are
+/// merged within a day, sums within a month.
 pub(crate) fn next_merge(segments: &[SegmentMeta], now_s: i64, fresh_count: usize) -> Option<Plan> {
     let find = |from: Level, period_s, is_due: &dyn Fn(Run<'_>) -> bool, level| {
         let run = runs(segments, period_s).find(|run| run.level == from && is_due(*run))?;

@@ -1,4 +1,5 @@
-//! What is no longer kept as it is: pure functions over what there is.
+//! Retention: which segments are downsampled and removed, by age and by the size limit. Pure functions over the
+//! catalog.
 
 use super::{
     plan::{DAY_S, Plan, runs},
@@ -19,7 +20,7 @@ pub(super) enum SizeStep {
     Remove(SegmentName),
 }
 
-/// The segments of which nothing is kept any more. `segments` are in the order of the stream.
+/// The segments past the last retention period, to be removed. `segments` are in the order of the stream.
 pub(super) fn expired(segments: &[SegmentMeta], now_s: i64, settings: &IngestorSettings) -> Vec<SegmentName> {
     let stored = StoredTimes::of(segments);
     let is_expired = |segment: &&SegmentMeta| kept_as(stored.latest_s(segment), now_s, settings).is_none();

@@ -44,7 +44,7 @@ fn what_is_too_old_for_every_form_goes_but_the_last() {
     let now_s = segments[1].name.latest_stored_s() + 40 * HOUR_S;
     assert_eq!(expired(&segments, now_s, &keep(10, 41)), []);
     assert_eq!(expired(&segments, now_s, &keep(10, 40)), [segments[0].name]);
-    // Nobody wants roll-ups.
+    // A setting without roll-ups.
     assert_eq!(expired(&segments, now_s, &keep(0, 0)), [segments[0].name, segments[1].name]);
     assert_eq!(expired(&segments, i64::MAX, &keep(10, 40)).len(), 2);
 }
@@ -108,7 +108,7 @@ fn what_was_stored_while_the_clock_was_wrong_is_neither_too_old_nor_the_oldest()
             panic!("the oldest is downsampled")
         };
         assert_eq!(plan.sources, [set[0]]);
-        // Its time comes with that of its neighbours.
+        // It expires with its neighbours.
         assert_eq!(expired(&set, now_s + 1000 * HOUR_S, &settings).len(), 5);
     }
 }

@@ -1,4 +1,4 @@
-//! What a host has beyond its share goes before anybody else's detail does.
+//! A host above its share of the history loses detail before any other host does.
 //!
 //! Where all segments together take more than the limit, hosts that take far more than an equal part of it are looked for.
 //! Less and less is kept of these alone, segment by segment from the oldest: one snapshot a minute, then sums, then nothing.
@@ -26,7 +26,7 @@ use crate::{
 
 /// For counting the rows of a segment.
 const MEMORY_MIB: u64 = 256;
-/// Hosts of a segment that are told apart; those that take most. What a host takes that is never among them is little.
+/// Hosts counted apart in a segment: those with the most rows. A host that is never among them takes little.
 const MAX_HOSTS: usize = 100;
 /// A host has to take this much more than an equal part of the limit, or it would be about one more among equals.
 const TIMES_EQUAL: f64 = 1.5;
@@ -34,9 +34,9 @@ const TIMES_EQUAL: f64 = 1.5;
 const WORTH_WRITING: f64 = 0.02;
 /// As many fresh segments are merged early, where less has to be kept of what they have.
 const MERGE_FRESH: usize = 2;
-/// A host is named for this long after less was kept of it: until somebody looks.
+/// How long a host is reported after it was trimmed: until a person looks.
 const SAID_FOR: Duration = Duration::from_secs(24 * 3600);
-/// Hosts of which less is kept in one go: a fleet has few that are unlike all others.
+/// Hosts trimmed in one step: a fleet has few outliers.
 const MAX_BEYOND: usize = 20;
 
 /// How much is kept of hosts that are beyond their share.
@@ -57,7 +57,7 @@ const KEEPS: [Keep; 3] = [Keep::Minutes, Keep::Sums, Keep::Nothing];
 pub(super) enum ShareStep {
     /// Keep less of some hosts.
     Trim(Trim),
-    /// Merge what is fresh, so that less can be kept of it.
+    /// Merge fresh segments, so that they can be trimmed.
     Merge(Plan),
 }
 
@@ -94,7 +94,7 @@ impl fmt::Display for Beyond {
 #[derive(Debug, Default)]
 pub(super) struct Shares {
     by_segment: HashMap<SegmentName, Taken>,
-    /// What was tried; it need not be tried again where nothing came of it.
+    /// Trims that were tried; those without effect are not repeated.
     tried: HashSet<(SegmentName, Keep)>,
     beyond: Vec<Beyond>,
     /// When these were found last.
@@ -132,7 +132,7 @@ impl Shares {
         if self.beyond.is_empty() {
             return None;
         }
-        // What is fresh has to be merged before less can be kept of it.
+        // Fresh segments are merged before they can be trimmed.
         let merge = || Some(ShareStep::Merge(next_merge(mergeable, i64::MIN, MERGE_FRESH)?));
         self.next_trim(segments).map(ShareStep::Trim).or_else(merge)
     }
@@ -160,7 +160,7 @@ impl Shares {
         }
     }
 
-    /// The next segment to write again, with what: the oldest of which these hosts take enough.
+    /// The next segment to trim, and how: the oldest one of which these hosts take enough.
     fn next_trim(&mut self, segments: &[SegmentMeta]) -> Option<Trim> {
         let stored = StoredTimes::of(segments);
         let mut oldest_first: Vec<&SegmentMeta> = segments.iter().collect();
@@ -180,7 +180,7 @@ impl Shares {
         None
     }
 
-    /// What was tried with a segment has not to be tried with what is made of it.
+    /// Marks trims that were tried with a segment as tried with its replacement.
     fn pass_on_tried(&mut self, name: &SegmentName) {
         let tried = KEEPS.into_iter().filter(|keep| self.tried.contains(&(*name, *keep)));
         let tried: Vec<_> = tried.map(|keep| (name.written_again(), keep)).collect();

@@ -1,4 +1,4 @@
-//! Who is beyond a share, and what goes first, on literals.
+//! Which hosts are above their share, and which rows go first, on literals.
 
 use super::*;
 use crate::segment::SCHEMA_VERSION;

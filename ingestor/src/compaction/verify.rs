@@ -1,4 +1,4 @@
-//! Looks for damage before anybody needs what is damaged: reads every value of each merged segment, one at a time.
+//! Looks for damage before a question needs the damaged part: reads every value of each merged segment, one at a time.
 //!
 //! DuckDB checks a block against its checksum when it reads it, so a flipped bit or a missing end shows here.
 
@@ -21,7 +21,7 @@ impl Verifier {
         Self(VerifyLog::load(folder.join(VERIFIED)))
     }
 
-    /// Reads the next segment for which it is time, if any. Fresh ones are not looked at, because merging reads them soon.
+    /// Reads the next due segment, if any. Fresh ones are skipped, because merging reads them soon.
     pub(super) fn step(&mut self, catalog: &SegmentCatalog, now_s: i64) -> Result<(), CatalogError> {
         let is_merged = |segment: &SegmentMeta| segment.name.level != Level::Fresh;
         let names: Vec<SegmentName> =

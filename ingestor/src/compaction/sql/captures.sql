@@ -1,5 +1,6 @@
--- Every snapshot with processes that the sources have, in the order of (host, captured_at), and which are kept ($is_kept).
--- Of a span, what is kept lies from the first kept snapshot at or after its beginning to the last at or before its end.
+-- Every snapshot with processes in the sources, in the order of (host, captured_at), and whether it is kept ($is_kept).
+-- The kept part of a span reaches from the first kept snapshot at or after its beginning to the last at or before its
+-- end.
 CREATE TEMP TABLE captures AS
 SELECT host, captured_at, is_kept,
     row_number() OVER upwards AS number,
@@ -18,7 +19,7 @@ WINDOW upwards AS (ORDER BY host, captured_at);
 INSERT INTO $catalog.capture
 SELECT host, kept_before, captured_at FROM captures WHERE is_kept ORDER BY host, captured_at;
 
--- Hosts of which one source has snapshots between those of another. What a span there says, it does not say of these.
+-- Hosts of which one source has snapshots between those of another, about which the first source's spans say nothing.
 CREATE TEMP TABLE interleaved AS
 SELECT DISTINCT span.host
 FROM process_span AS span

@@ -1,4 +1,4 @@
--- Sums of every hour of the processes of a piece, from such sums; the view puts those of one hour together.
+-- Hourly sums of a chunk's processes, from the sources' sums; the view adds up several of one hour.
 INSERT INTO $catalog.process_hour
 SELECT * FROM process_hour
 WHERE host BETWEEN ? AND ? AND pid BETWEEN ? AND ?

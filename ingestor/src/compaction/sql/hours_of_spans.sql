@@ -1,6 +1,5 @@
--- Sums of every hour of the processes of a piece, from their spans; one that reaches over several hours counts in each.
--- Counters only grow, so their first and last values are the smallest and the greatest, whatever the host's clock did
--- meanwhile.
+-- Hourly sums of a chunk's processes, from their spans; a span over several hours counts in each. Counters only grow,
+-- so their first and last values are the smallest and the greatest, even where the host's clock was set meanwhile.
 INSERT INTO $catalog.process_hour
 WITH hours AS (
     SELECT host, hour_number,

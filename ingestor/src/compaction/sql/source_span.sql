@@ -1,4 +1,4 @@
--- The spans of the sources, as they may be put together: those of interleaved hosts one by one.
+-- The sources' spans, ready to be joined: those of interleaved hosts snapshot by snapshot.
 CREATE TEMP VIEW source_span AS
 FROM process_span WHERE host NOT IN (FROM interleaved)
 UNION ALL

@@ -1,6 +1,6 @@
--- The spans of a piece, as far as snapshots are kept, in the order that packs best and that queries for one host or process
--- want. Where the figures stay the same from one to the next, they become one. Windows without an order follow that of
--- the rows, without sorting them again.
+-- The spans of a chunk over kept snapshots, in the order that packs best and that queries for one host or process want.
+-- Consecutive spans with the same figures become one. Windows without an order follow the order of the rows, without
+-- sorting them again.
 INSERT INTO $catalog.process_span
 WITH numbered AS (
     SELECT span.host, boot_id, pid, started_at,
