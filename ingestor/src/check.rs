@@ -1,5 +1,5 @@
-//! What is wrong with the files of a history, for `fleetps history check`. Works beside a running ingestor: it reads, and
-//! renames nothing but what was set aside and can be read after all.
+//! Checks the files of a history, for `fleetps history check`. Works beside a running ingestor: it only reads, and
+//! renames only quarantined files that can be read after all.
 
 use std::{fs, path::Path};
 
@@ -74,8 +74,8 @@ pub fn check(folder: &Path, is_thorough: bool) -> Result<Checked, FolderError> {
     Ok(checked)
 }
 
-/// Puts back each file in `folder` that was set aside as damaged and can be read after all. Returns which were put back,
-/// and why the others were not.
+/// Puts back each quarantined file in `folder` that can be read after all. Returns which were put back, and why the
+/// others were not.
 ///
 /// # Errors
 /// When the folder cannot be listed.
@@ -90,7 +90,7 @@ pub fn restore(folder: &Path) -> Result<(Vec<String>, Vec<Problem>), FolderError
     Ok((restored, problems))
 }
 
-/// A file that was set aside as damaged.
+/// A quarantined file.
 struct QuarantinedFile {
     file_name: String,
     damaged_file_name: String,

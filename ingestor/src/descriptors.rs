@@ -1,5 +1,5 @@
-//! Open files. Connections, segments and the broker's client share one limit of the process, and DuckDB aborts the program
-//! where it gets none. So the limit is raised once, at the start, and whoever takes many leaves the others their part.
+//! Open files. Connections, segments and the broker's client share one limit of the process, and DuckDB aborts the
+//! program when it gets none. So the limit is raised once, at the start, and large users leave the others their part.
 
 /// The open files that this process may have, after its soft limit was raised to the hard one; absent where there is no
 /// limit. A managed nats-server inherits it.
@@ -13,12 +13,12 @@ pub fn raise_limit() -> Option<u64> {
     getrlimit(Resource::Nofile).current
 }
 
-/// Other systems are taken to allow what is usual.
+/// Other systems are assumed to have the default limit.
 #[cfg(not(unix))]
 pub fn raise_limit() -> Option<u64> {
     Some(USUAL)
 }
 
-/// What systems allow where nobody said otherwise.
+/// The systems' default limit.
 #[cfg(not(unix))]
 const USUAL: u64 = 1_024;

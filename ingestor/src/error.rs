@@ -7,7 +7,7 @@ use crate::segment::FolderError;
 /// An ingestor cannot run.
 #[derive(Debug, thiserror::Error)]
 pub enum IngestError {
-    /// The history folder cannot be locked, or somebody has it.
+    /// The history folder cannot be locked, or another process holds it.
     #[error(transparent)]
     Lock(#[from] LockError),
     /// The streams cannot be made or read.

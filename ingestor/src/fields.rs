@@ -16,12 +16,12 @@ use fleetps_nats::model::{
     process::{FACTS, FIGURES, PROCESS},
 };
 
-/// What is kept once of a process, until it changes.
+/// The facts of a process: stored once, until they change.
 pub(crate) fn facts() -> impl Iterator<Item = &'static Field> + Clone {
     FACTS.iter().filter_map(|place| PROCESS.get(*place))
 }
 
-/// What is kept of a process for every span of samples.
+/// The figures of a process: stored for every span of samples.
 pub(crate) fn figures() -> impl Iterator<Item = &'static Field> + Clone {
     FIGURES.iter().filter_map(|place| PROCESS.get(*place))
 }
@@ -61,7 +61,7 @@ pub(crate) fn stored<'a>(fields: impl IntoIterator<Item = &'a Field>) -> String 
     list(fields, |field| field.stored.column.to_owned())
 }
 
-/// The columns of a table with `fields`, and those generated from what is stored in other units.
+/// The columns of a table with `fields`, and the generated columns in people's units.
 pub(crate) fn definitions<'a>(fields: impl IntoIterator<Item = &'a Field> + Clone) -> String {
     let stored = |field: &Field| {
         // A machine that compiles starts thousands of long, similar command lines: 1 byte instead of 7 as a dictionary.
@@ -99,7 +99,7 @@ pub(crate) fn packed_figures() -> String {
     })
 }
 
-/// Whether the stored figures of a row are those of the row before.
+/// Whether a row has the same stored figures as the row before.
 pub(crate) fn same_figures() -> String {
     let same = |field: &Field| {
         let stored = field.stored.column;
@@ -108,7 +108,7 @@ pub(crate) fn same_figures() -> String {
     figures().map(same).collect::<Vec<_>>().join("\n        ")
 }
 
-/// The stored figures of one process; [`ABSENT`] for what is absent.
+/// The stored figures of one process; [`ABSENT`] for absent ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct StoredFigures([i64; FIGURES.len()]);
 

@@ -5,15 +5,16 @@
 //!                          └──▶ catalog ──▶ history (queries)
 //! ```
 //!
-//! `segment` is the format on disk, `catalog` knows which segments there are and says so in `attach.sql`. Above it, `intake`
-//! fills segments from the stream, `compaction` merges, downsamples and removes them, and `history` reads them; these know
-//! nothing of each other. `sql` lets anybody ask anything. `audit` is the format of the audit, `audit_keeper` moves it from
-//! the stream to segments of its own. [`run`] runs it all; `history` and `sql` need none of the writers.
+//! `segment` is the format on disk, `catalog` knows which segments exist and publishes that in `attach.sql`. Above it,
+//! `intake` fills segments from the stream, `compaction` merges, downsamples and removes them, and `history` reads
+//! them; these three do not know each other. `sql` answers a person's SQL. `audit` is the format of the audit,
+//! `audit_keeper` moves it from the stream to segments of its own. [`run`] runs everything; `history` and `sql` need
+//! none of the writers.
 //!
-//! **Exactly once.** What is stored is a function of the stream: segments' names say which sequences they hold, and a
-//! start goes on after the highest. Nothing is acknowledged, so nothing can be acknowledged too early.
+//! **Exactly once.** The history is a function of the stream: segments' names say which sequences they hold, and a
+//! start resumes after the highest. Nothing is acknowledged, so nothing can be acknowledged too early.
 
-// They panic where nobody reads any more; `fleetps_nats::output` does not.
+// They panic when the pipe is closed; `fleetps_nats::output` does not.
 #![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
 
 pub mod audit;

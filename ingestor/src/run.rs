@@ -45,8 +45,8 @@ const OPEN_RETRY: Duration = Duration::from_secs(5);
 /// How often stopping looks whether the compactor has ended.
 const STOP_TICK: Duration = Duration::from_millis(20);
 
-/// Runs an ingestor until `cancel`; then seals what is buffered and returns. Makes the streams if they are missing. Where
-/// the history folder cannot be used, says so in its status and waits until it can be.
+/// Runs an ingestor until `cancel`; then seals the collected rows and returns. Makes the streams if they are missing.
+/// Where the history folder cannot be used, its status says so and it waits until it can.
 ///
 /// # Errors
 /// Where it cannot start: another process has the folder, or the broker cannot be used. What goes wrong later is retried
@@ -144,7 +144,7 @@ fn open(folder: &Path, trust_clock_until_s: i64, lock: FolderLock) -> Result<Ope
     let clock = RetentionClock::open(catalog.folder(), newest_s, trust_clock_until_s);
     let duplicates = remember_stored(&catalog, &clock)?;
     if let Err(error) = catalog.publish() {
-        // The compactor does it again; what is here can be read meanwhile.
+        // The compactor does it again; the segments that could be listed can be read meanwhile.
         tracing::error!("{}", with_causes(&error));
     }
     Ok(Opened { _lock: lock, catalog: Arc::new(catalog), clock: Arc::new(clock), duplicates })
@@ -262,7 +262,7 @@ fn remember_stored(catalog: &SegmentCatalog, clock: &RetentionClock) -> Result<D
             None => duplicates.forget_runs(&host, stored_at_us),
         }
     }
-    // Where the stream lost its end while nobody read it.
+    // Where the stream lost its end while nothing read it.
     duplicates.read_again();
     Ok(duplicates)
 }

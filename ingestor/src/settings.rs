@@ -6,11 +6,11 @@ use fleetps_nats::{bounds, disk::Disk, settings::Flag, units};
 use jiff::{civil::Date, tz::TimeZone};
 
 const DAY_S: u64 = 24 * 3600;
-/// The default limit of the history, a year of 50 hosts, on a disk of which that is no more than …
+/// The default limit of the history, a year of 50 hosts; on a smaller disk at most …
 const DEFAULT_HISTORY_BYTES: u64 = 20 << 30;
 /// … this; else this much of the disk.
 const HISTORY_PERCENT: u64 = 40;
-/// The default limit of the stream, a weekend of 300 hosts, on a disk of which that is no more than …
+/// The default limit of the stream, a weekend of 300 hosts; on a smaller disk at most …
 const DEFAULT_STREAM_BYTES: u64 = 8 << 30;
 /// … this; else this much of the disk. Both may lie on one disk, beside other things.
 const STREAM_PERCENT: u64 = 20;
@@ -39,8 +39,8 @@ fleetps_nats::settings! {
         #[serde(with = "units::duration")]
         pub unlink_delay: Duration = Duration::from_secs(60),
             in bounds::duration(100 * MS..=DAY, "readers need a moment, and the disk its space");
-        /// A segment that is found damaged is left out at once, and set aside as `.damaged` when it is found damaged again
-        /// this long after.
+        /// A segment that is found damaged is left out at once, and renamed to `.damaged` when it is found damaged
+        /// again this long after.
         #[serde(with = "units::duration")]
         // Longer than a cable, a controller or a network folder takes to come back.
         pub quarantine_after: Duration = Duration::from_secs(120), in bounds::duration(10 * MS..=DAY, AGAIN);
@@ -57,18 +57,19 @@ fleetps_nats::settings! {
         #[flag(Flag::takes("keep-hours", "DURATION"))]
         // A year, and the month before to compare with.
         pub keep_hours: Duration = Duration::from_secs(400 * DAY_S), in bounds::duration(HOUR..=CENTURY, LASTS);
-        /// This machine's clock is right up to the end of this day (UTC), as in `2026-12-24`, whatever snapshots say.
+        /// This machine's clock is right up to the end of this day (UTC), as in `2026-12-24`, even if snapshots
+        /// disagree.
         ///
         /// A clock more than a day past the newest snapshot makes nothing old until hosts agree with it for ten minutes, or
         /// this says so.
         #[serde(with = "day")]
         #[flag(Flag::takes("trust-clock-until", "DAY"))]
         pub trust_clock_until: Option<Date> = None;
-        /// Who did what is kept for this long, however much it takes.
+        /// Keep the audit for this long, independent of the size limit.
         #[serde(with = "units::duration")]
         pub keep_audit: Duration = Duration::from_secs(400 * DAY_S), in bounds::duration(DAY..=CENTURY, LASTS);
-        /// A host that was not heard of for this long leaves the live pages; its history stays. What is down because it was
-        /// replaced, as in a fleet that scales by itself, would stay there for ever.
+        /// A host that sent nothing for this long leaves the live pages; its history stays. Hosts that were replaced,
+        /// as in a fleet that scales by itself, would otherwise stay there for ever.
         #[serde(with = "units::duration")]
         // What the stream keeps, so that a server which starts anew shows the same.
         pub keep_down_hosts: Duration = Duration::from_secs(3 * DAY_S),
@@ -84,8 +85,9 @@ fleetps_nats::settings! {
         /// 20,000 processes sends 0.6 MB every interval. Filling the past by simulation takes more.
         #[serde(with = "units::bytes")]
         pub host_bytes_per_s: u64 = 1 << 20, in bounds::bytes(4 << 10..=4 << 30, FLOW);
-        /// The most that the broker keeps of what is not stored yet; below the broker's own limit. The default of 8 GiB is at
-        /// most 20 % of the disk of a broker that fleetps runs; any other size is taken as it is.
+        /// The size limit of the stream, where the broker keeps snapshots until they are stored; below the broker's own
+        /// limit. The default of 8 GiB is at most 20 % of the disk of a broker that fleetps runs; any other size is
+        /// taken as it is.
         #[serde(with = "units::bytes")]
         pub max_stream_bytes: u64 = DEFAULT_STREAM_BYTES, in bounds::bytes(16 << 20..=1 << 50, DISK);
     }

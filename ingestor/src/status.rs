@@ -72,12 +72,12 @@ impl Progress {
         *self.upkeep_error.lock().unwrap_or_else(PoisonError::into_inner) = error;
     }
 
-    /// Why the record of who did what is not in segments, or not all of it can be read.
+    /// Why the audit is not in segments, or cannot all be read.
     pub(crate) fn set_audit_error(&self, error: Option<String>) {
         *self.audit_error.lock().unwrap_or_else(PoisonError::into_inner) = error;
     }
 
-    /// What is wrong with the disk of the history. What is new is logged.
+    /// Sets or clears the problem of the history's disk. A new one is logged.
     pub(crate) fn set_disk_warning(&self, warning: Option<String>) {
         let mut current = self.disk_warning.lock().unwrap_or_else(PoisonError::into_inner);
         if let (Some(warning), None) = (&warning, current.as_ref()) {
@@ -141,7 +141,7 @@ impl Progress {
 
 /// As many of them as a status says, in a message of some 100 KB.
 fn first_of(named: &Mutex<Vec<(String, String)>>) -> Vec<(String, String)> {
-    /// More are alike: the folder or its disk is what is wrong.
+    /// More would be alike: the folder or its disk is the problem.
     const MAX_NAMED: usize = 200;
     let named = named.lock().unwrap_or_else(PoisonError::into_inner);
     named.iter().take(MAX_NAMED).cloned().collect()

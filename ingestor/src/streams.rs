@@ -18,13 +18,13 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// The stream is never made smaller than this: what comes in while a segment is sealed.
 const LEAST_BYTES: u64 = 4 << 20;
 
-/// Makes sure that the streams are there; that of snapshots may take `max_bytes`.
+/// Creates missing streams; the stream of snapshots may take `max_bytes`.
 pub(crate) async fn ensure(jetstream: &jetstream::Context, max_bytes: u64) -> Result<(), StreamError> {
     stream::ensure(jetstream, i64::try_from(max_bytes).unwrap_or(i64::MAX)).await
 }
 
-/// Looks after the streams until `stop`: makes them again where the broker lost them, because without them nobody can
-/// publish, and has the stream give room back where others fill the broker's disk.
+/// Maintains the streams until `stop`: recreates them where the broker lost them, because without them no agent can
+/// publish, and shrinks the stream of snapshots where other programs fill the broker's disk.
 pub(crate) async fn keep(jetstream: jetstream::Context, settings: IngestorSettings, stop: CancellationToken) {
     let mut said = String::new();
     while stop.run_until_cancelled(tokio::time::sleep(LOOK_EVERY)).await.is_some() {
@@ -48,7 +48,7 @@ async fn look(jetstream: &jetstream::Context, settings: &IngestorSettings) -> Re
                 let info = stream.cached_info();
                 Some(Present { max_bytes: info.config.max_bytes.unsigned_abs(), bytes: info.state.bytes })
             }
-            // It is made anew below.
+            // It is recreated below.
             Err(error) if error.is_missing() => None,
             // Its size is not known, so it stays as it is.
             Err(error) => return Err(error),
@@ -71,9 +71,9 @@ struct Present {
     bytes: u64,
 }
 
-/// How large it may be from now on: `limit`, but where the last part of its disk is used, by so much less than it is. What it
-/// gives up is the oldest, which is stored unless sealing waits for room as well. It grows again only where there is twice
-/// the room.
+/// The stream's size limit from now on: `limit`, or, where the reserve of its disk is in use, its present size less
+/// that use. It then drops its oldest messages, which are stored unless sealing waits for room as well. It grows again
+/// only where there is twice the room.
 fn room(limit: u64, present: Present, disk: &Disk) -> u64 {
     let reserve = disk.reserve_bytes();
     if disk.free_bytes < reserve {

@@ -60,13 +60,13 @@ pub(crate) fn at(parameter: &str) -> String {
     format!("make_timestamp_ms({parameter}::BIGINT)::TIMESTAMP_MS")
 }
 
-/// For `captured_at <= make_timestamp_ms(?::BIGINT)::TIMESTAMP_MS`: what was captured at or before `us`. Without that cast
-/// every row would be cast instead, and no part of a table could be left out.
+/// For `captured_at <= make_timestamp_ms(?::BIGINT)::TIMESTAMP_MS`: rows captured at or before `us`. Without that cast
+/// DuckDB would cast every row instead, and could skip no part of a table.
 pub(crate) fn floor_ms(us: i64) -> i64 {
     us.div_euclid(1000).clamp(MS_RANGE.0, MS_RANGE.1)
 }
 
-/// For `captured_at < …` and `captured_at >= …`: what was captured before `us`, or not before it.
+/// For `captured_at < …` and `captured_at >= …`: rows captured before `us`, or not before it.
 pub(crate) fn ceil_ms(us: i64) -> i64 {
     let is_whole = us.rem_euclid(1000) == 0;
     (us.div_euclid(1000) + i64::from(!is_whole)).clamp(MS_RANGE.0, MS_RANGE.1)

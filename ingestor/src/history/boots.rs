@@ -1,4 +1,4 @@
-//! Boots of a host as numbers, for what is kept of very many samples.
+//! Boots of a host as numbers, so that millions of samples can refer to them.
 
 use std::{collections::HashMap, mem::size_of};
 

@@ -1,5 +1,4 @@
-//! Keeps in memory what was read of segments and is likely to be asked for again, up to a number of bytes. Segments never
-//! change, so it stays true.
+//! A cache of values read from segments, bounded in bytes. Segments never change, so entries stay true.
 
 use std::{hash::Hash, sync::Arc};
 

@@ -1,4 +1,4 @@
-//! What is different between two snapshots.
+//! The differences between two snapshots.
 
 use std::{cmp::Reverse, collections::HashMap};
 
@@ -6,10 +6,10 @@ use fleetps_nats::{Snapshot, model::rate, snapshot::Process};
 
 /// A resident set that changed by less is not worth a line.
 const MIN_RESIZED_BYTES: u64 = 1 << 20;
-/// Nor is one that changed by less than one part in so many.
+/// A relative change below one part in this number does not count either.
 const MIN_RESIZED_PART: u64 = 10;
 
-/// What is different between two snapshots of one host.
+/// The differences between two snapshots of one host.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Diff {
     /// When the earlier snapshot was captured.
@@ -39,11 +39,11 @@ pub struct Changed {
     pub after: Process,
 }
 
-/// What is different between two snapshots of one host, `before` being the earlier.
+/// Compares two snapshots of one host, `before` being the earlier.
 ///
 /// A process is the same in both when boot, pid and start are. Of the others, those of one program (the same name and
-/// command line) belong together: the first that is gone was restarted as the first that was started, and so on; what
-/// is left over was started, or is gone.
+/// command line) are paired: the first that is gone was restarted as the first that was started, and so on. The
+/// unpaired ones were started, or are gone.
 pub fn diff(before: &Snapshot, after: &Snapshot) -> Diff {
     let rebooted = before.boot_id != after.boot_id;
     let earlier: HashMap<_, &Process> = by_identity(before);
@@ -78,8 +78,7 @@ fn by_identity(snapshot: &Snapshot) -> HashMap<(u32, i64), &Process> {
     snapshot.processes.iter().map(|process| (process.key(), process)).collect()
 }
 
-/// Pairs what is gone with what was started of the same program; returns what was started, what is gone, what was
-/// restarted.
+/// Pairs gone and started processes of the same program; returns the started, the gone and the restarted ones.
 fn pair(mut started: Vec<&Process>, mut gone: Vec<&Process>) -> (Vec<Process>, Vec<Process>, Vec<Changed>) {
     let age = |process: &&Process| (process.started_at_us, process.pid);
     started.sort_unstable_by_key(age);

@@ -1,4 +1,5 @@
-//! The DuckDB engine that all segments are attached to, and its connections, of which each serves one question at a time.
+//! The DuckDB engine that all segments are attached to, and its connections. Each connection serves one question at a
+//! time.
 
 use std::path::Path;
 
@@ -18,8 +19,8 @@ use crate::{
     segment::{Fault, SegmentName, attach_segment, detach_statement, open_engine},
 };
 
-/// Prepared statements that a connection keeps: those of a host's pages, of the segments of some months. DuckDB plans each
-/// anew whenever it is asked; kept, it is planned once and not twice. One takes 12 KB, and holds no segment.
+/// Prepared statements that a connection keeps: those of a host's pages, over the segments of some months. DuckDB plans
+/// a statement at every execution; a kept one is planned once and not twice. One takes 12 KB, and holds no segment.
 const STATEMENTS: usize = 1024;
 
 /// An engine with the segments that are attached to it.
@@ -65,7 +66,7 @@ impl Engine {
         }
     }
 
-    /// Does `work` on a connection that nobody else uses meanwhile.
+    /// Does `work` on a connection that is used by nothing else meanwhile.
     pub(super) fn with_connection<T>(
         &self,
         work: impl FnOnce(&Connection) -> Result<T, HistoryError>,

@@ -18,8 +18,8 @@ pub struct Kept {
     pub last_us: Option<i64>,
 }
 
-/// By the broker's clock, in which segments follow each other, whatever the clocks of hosts say; only the last moment is
-/// by theirs.
+/// By the broker's clock, in which segments follow each other, independent of the hosts' clocks; only the last time is
+/// a host's.
 pub(super) fn kept(segments: &[Arc<SegmentIndex>]) -> Kept {
     let mut in_order: Vec<&SegmentIndex> = segments.iter().map(Arc::as_ref).collect();
     in_order.sort_unstable_by_key(|segment| segment.name.first_stored_s);

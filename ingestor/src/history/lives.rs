@@ -16,7 +16,7 @@ use crate::{
     fields::{columns, facts, read},
 };
 
-/// What is known of one process over its life.
+/// One process over its life.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ProcessLife {
     /// Which process.
@@ -131,7 +131,7 @@ impl Lives<'_> {
     }
 }
 
-/// Absent if the row is not of a host, which only somebody else can have written.
+/// Absent if the row's host is not a host name, which only another program can have written.
 fn life(row: &Row<'_>) -> duckdb::Result<Option<ProcessLife>> {
     let mut process = Process { state: '?', ..Process::default() };
     let all = PROCESS.iter().enumerate().filter(|(_, field)| field.role != Role::Figure);

@@ -8,8 +8,8 @@
 //! segments that is current when it begins, and asks again without a segment that turns out to be damaged, or with the new
 //! list where segments were replaced meanwhile. Missing segments are named in every answer (`missing`).
 //!
-//! **Few segments, few queries.** DuckDB plans a query in 1 to 2 ms, whatever it finds, and longer over many segments.
-//! So three layers narrow a question before DuckDB sees it:
+//! **Few segments, few queries.** DuckDB plans a query in 1 to 2 ms, even if nothing is found, and longer over many
+//! segments. So three layers narrow a question before DuckDB sees it:
 //!
 //! 1. `catalog::SegmentIndex` knows of each segment which hosts it holds, and from when to when. It picks the segments.
 //! 2. `sample_index` keeps in memory when each host was sampled. `seek` finds the sample at, before or after a time, in any
@@ -97,8 +97,8 @@ pub enum HistoryError {
     Stopped(#[from] Stopped),
 }
 
-/// The segments of a folder, for any number of questions at a time. One for a whole program: it keeps segments attached,
-/// and what is read often stays in memory. A clone is the same one.
+/// The segments of a folder, for any number of questions at a time. One for a whole program: it keeps segments attached
+/// and caches frequent reads. A clone is the same one.
 #[derive(Clone)]
 pub struct History {
     folder: PathBuf,
@@ -116,15 +116,15 @@ struct State {
     segments: Vec<Arc<SegmentIndex>>,
     /// Those that were found damaged twice, and have their place in the stream to themselves.
     damaged: Vec<SegmentName>,
-    /// Those of a newer version, and what is no file.
+    /// Segments of a newer version, and anything that is not a regular file.
     skipped: Vec<SkippedFile>,
     /// Those that should be attached and cannot be read.
     unreadable: UnreadableSegments,
 }
 
 impl History {
-    /// The same history, answering only from what is in `scope`. A question about one host that is not is for the caller
-    /// to refuse: whether and when such a host was heard of is known without its rows.
+    /// The same history, answering only from the rows in `scope`. The caller refuses questions about one host outside
+    /// it: whether and when a host was heard of is known without its rows.
     pub fn within(&self, scope: Arc<Scope>) -> Self {
         Self { scope, ..self.clone() }
     }

@@ -124,7 +124,7 @@ fn locate<'a>(
     if !says_how_it_was(sample, at_us) {
         return Ok(Err(silence(sample.captured_us, reading.next(host, at_us, SampleKind::Any)?)));
     }
-    // One a minute is kept of a host that was beyond its share, whatever its segment keeps of others.
+    // One snapshot a minute is kept of a host above its share, even where its segment keeps every sample of others.
     if let Some(table) = table
         && is_up(table, at_us, Spacing::OneAMinute)
     {

@@ -33,7 +33,7 @@ impl History {
             let mut peaks = Vec::new();
             for row in rows {
                 let (host, minute_us, cpu_percent) = row?;
-                // Always a host's name, unless somebody else wrote the file.
+                // Always a host's name, unless another program wrote the file.
                 if let Ok(host) = host.parse() {
                     peaks.push(CpuPeak { host, minute_us, cpu_percent });
                 }

@@ -12,8 +12,8 @@ use crate::{
     segment::SegmentName,
 };
 
-/// A question is asked anew at most so often: each time a damaged segment was set aside, or segments changed meanwhile,
-/// which they do every few seconds.
+/// A question is attempted at most this often: again each time a damaged segment was found, or segments changed
+/// meanwhile, which they do every few seconds.
 const MAX_ATTEMPTS: usize = 20;
 
 /// A question while it is answered. Segments that are attached or detached meanwhile do not change what it sees.

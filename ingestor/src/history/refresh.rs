@@ -1,4 +1,4 @@
-//! Keeps the attached segments those of the folder, without those that cannot be read.
+//! Keeps the attached segments in step with the folder, without those that cannot be read.
 
 use std::{collections::HashMap, path::Path, sync::Arc, time::Instant};
 
@@ -10,7 +10,7 @@ use crate::{
     segment::{Fault, FolderError, RowCounts, SegmentName, verify_segment},
 };
 
-/// How DuckDB begins an error that has nothing to do with what is on disk.
+/// The beginnings of DuckDB's errors that have nothing to do with the files.
 const HARMLESS: [&str; 6] = [
     "Binder Error",
     "Catalog Error",
@@ -23,7 +23,7 @@ const HARMLESS: [&str; 6] = [
 /// Why a segment is missing that has the name of a damaged one.
 const FOUND_BEFORE: &str = "the ingestor found it damaged twice and set it aside";
 
-/// What is logged of a segment that cannot be read.
+/// The log message about a segment that cannot be read.
 const LEFT_OUT: &str = "left out of answers";
 
 /// Tries those again whose time has come, and forgets those that can be read or are gone.
@@ -149,7 +149,7 @@ impl State {
             && self.unreadable == other.unreadable
     }
 
-    /// What is in the folder now, without `unreadable`: attaches what is new, and forgets what is gone.
+    /// The folder's present segments, without `unreadable`: attaches new ones, and drops those that are gone.
     fn with(&self, folder: &Path, mut unreadable: UnreadableSegments) -> Result<Self, HistoryError> {
         let (mut engine, mut is_new_engine) = (Arc::clone(&self.engine), false);
         let mut attached: HashMap<_, _> =

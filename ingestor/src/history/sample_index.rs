@@ -1,5 +1,5 @@
 //! The samples of one host in one segment: when each was captured, and whether it has a process table. Nearly every
-//! question about a host begins with that, so what was read once stays in memory.
+//! question about a host begins with that, so indexes stay in memory once they are read.
 
 use std::mem::size_of;
 
@@ -17,7 +17,7 @@ use super::{
 };
 use crate::segment::SegmentName;
 
-/// The most memory for sample indexes: those of 480 days of hosts with a sample every 10 s.
+/// The most memory for sample indexes: for 480 days of hosts with a sample every 10 s.
 pub(super) const MAX_BYTES: usize = 128 << 20;
 /// A day of a host with a sample every 10 s takes 270 KB.
 pub(super) const USUAL_COUNT: usize = 480;
@@ -63,7 +63,7 @@ pub(super) struct SampleIndex {
 }
 
 impl SampleIndex {
-    /// Reads those of `host` from `host_sample`, a relation.
+    /// Reads the samples of `host` from `host_sample`, a relation.
     pub(super) fn read(connection: &Connection, host_sample: &str, host: &HostName) -> duckdb::Result<Self> {
         let sql = include_str!("sample_index.sql").replace("$host_sample", host_sample);
         let (mut boots, mut all) = (Boots::default(), Vec::new());
@@ -73,7 +73,7 @@ impl SampleIndex {
                 all.extend(sample_ref(&batch, row, &mut boots));
             }
         }
-        // Here and not in SQL, which takes longer for what is nearly in order.
+        // Sorted here and not in SQL, which takes longer for nearly sorted rows.
         all.sort_by_key(|sample| sample.captured_us);
         Ok(Self { boots, all })
     }

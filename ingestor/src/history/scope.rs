@@ -1,7 +1,7 @@
-//! Which hosts an answer may be about, and of which of them it may have command lines.
+//! Which hosts an answer may be about, and for which of them it may have command lines.
 //!
-//! A question is answered from the rows of its scope, as if there were no others: what is counted, summed up, limited or
-//! searched is never anything else.
+//! A question is answered from the rows of its scope, as if there were no others: counts, sums, limits and searches
+//! never use another row.
 
 use std::collections::BTreeSet;
 
@@ -55,7 +55,7 @@ pub struct Scope {
 }
 
 impl Scope {
-    /// These hosts, and the command lines of those of them that are also in `command_lines`.
+    /// These hosts, and the command lines of the hosts that are also in `command_lines`.
     pub fn new(hosts: Hosts, command_lines: Hosts) -> Self {
         Self { hosts, command_lines }
     }
@@ -90,7 +90,7 @@ impl Scope {
         self.sees(host) && self.command_lines.contains(host)
     }
 
-    /// The rows of `table` that are in it, out of those of `relation`, as something to select from.
+    /// The visible rows of `table` among those of `relation`, as a relation to select from.
     pub(crate) fn rows(&self, table: &str, relation: String) -> String {
         let columns = match self.command_lines.condition() {
             Some(is_shown) if table == "process" => {

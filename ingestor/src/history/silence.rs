@@ -92,7 +92,7 @@ fn is_silence(length_us: i64, interval_ms: u32, spacing: Spacing) -> bool {
     HostState::after(length_us, interval_ms, spacing) != HostState::Up
 }
 
-/// The same for all hosts, in one query: there may be too many for what is kept of each in memory.
+/// The same for all hosts, in one query: their sample indexes may not fit into memory.
 fn of_all(
     reading: &Reading<'_>,
     segments: &[&SegmentIndex],
@@ -113,7 +113,7 @@ fn of_all(
     let mut silences = Vec::new();
     for row in rows {
         let (host, last_us, back_us) = row?;
-        // Always a host's name, unless somebody else wrote the file.
+        // Always a host's name, unless another program wrote the file.
         if let Ok(host) = host.parse() {
             silences.push(Silence { host, last_us, back_us });
         }

@@ -48,13 +48,13 @@ pub enum TopGroup {
 pub struct TopQuery {
     /// By what it is ordered.
     pub by: TopBy,
-    /// What is put together.
+    /// How processes are grouped.
     pub group: TopGroup,
     /// Over which time.
     pub span: Span,
     /// Of one host only.
     pub host: Option<HostName>,
-    /// At most so many.
+    /// The largest number of rows.
     pub limit: usize,
 }
 
@@ -62,7 +62,7 @@ pub struct TopQuery {
 /// that they say for a process that started within it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TopRow {
-    /// What was put together: a name, user, unit or host; absent where there is none. Hostile.
+    /// The group: a name, user, unit or host; absent where there is none. Hostile.
     pub key: Option<String>,
     /// The process, where nothing was put together.
     pub process: Option<Identity>,

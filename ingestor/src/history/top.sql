@@ -1,5 +1,5 @@
--- What was used from $2 to $3, put together; $1 is the host, or NULL for all. The whole hours inside, from $4 to $5, are
--- read from `process_hour` where that is filled; $6 to $7 are the hours around, for segments that have nothing else.
+-- The use from $2 to $3, grouped; $1 is the host, or NULL for all. The whole hours inside, from $4 to $5, are read from
+-- `process_hour` where that is filled; $6 to $7 are the hours around, for segments that have nothing else.
 WITH summed AS (
     SELECT * FROM $process_hour
     WHERE hour >= make_timestamp_ms($4::BIGINT)::TIMESTAMP_MS AND hour < make_timestamp_ms($5::BIGINT)::TIMESTAMP_MS

@@ -1,9 +1,10 @@
 //! How old history counts as. Thinning cannot be undone, so a clock alone does not decide it: one that is more than a day past
 //! the newest stored snapshot is believed only once hosts, or a person, confirm it.
 //!
-//! Within a run, time goes on as the monotonic clock says. What is stored further ahead than that was stored after the clock
-//! was set, or after a time in which nothing ran; it counts as soon as [`CONFIRM_FOR`] of live snapshots came from hosts whose
-//! own clocks mostly agree. The newest time that counts is kept in a file, so that a start does not forget it.
+//! Within a run, time goes on as the monotonic clock says. A segment stored further ahead than that was stored after
+//! the clock was set, or after a time in which nothing ran. Its time counts as soon as [`CONFIRM_FOR`] of live
+//! snapshots came from hosts whose own clocks mostly agree. The newest time that counts is kept in a file, so that a
+//! start does not forget it.
 
 use std::{
     collections::HashMap,
@@ -25,14 +26,14 @@ const DAY_S: i64 = 24 * 3600;
 const FILE: &str = "newest_stored";
 /// How long hosts have to agree with a clock that was set.
 const CONFIRM_FOR: Duration = Duration::from_secs(600);
-/// How far a clock may be from what is expected of it: more than any drift of a week, less than a step that matters.
+/// How far a clock may be from the expected time: more than any drift of a week, less than a step that matters.
 const SLACK_S: i64 = 600;
 /// How far a host's clock may be from this machine's to agree with it: those that are kept right differ by seconds, and a
 /// snapshot may wait for a minute or two.
 const AGREES_WITHIN_S: i64 = 300;
 /// Hosts whose clocks are compared; as many as any of them tell what the others would.
 const MAX_HOSTS: usize = 10_000;
-/// The file is written this often: what is lost of it is far less than the day that a clock may be ahead.
+/// The file is written this often; the time lost in between is far less than the day that a clock may be ahead.
 const SAVE_EVERY_S: i64 = 600;
 
 /// How old history counts as.
@@ -80,8 +81,8 @@ pub(crate) struct Heard<'a> {
 }
 
 impl RetentionClock {
-    /// For the history in `folder`, of which the newest segment begins at `newest_segment_s`; a person says that the clock
-    /// is right up to `trusted_until_s`.
+    /// Creates the clock for the history in `folder`, whose newest segment begins at `newest_segment_s`; a person says
+    /// that this machine's clock is right up to `trusted_until_s`.
     pub(crate) fn open(folder: &Path, newest_segment_s: Option<i64>, trusted_until_s: i64) -> Self {
         let path = folder.join(FILE);
         let newest_s = read(&path).or(newest_segment_s);

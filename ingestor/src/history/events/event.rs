@@ -9,11 +9,11 @@ use crate::history::Identity;
 pub enum EventKind {
     /// A process started.
     Started,
-    /// A process exited; the time is that of the first snapshot without it.
+    /// A process exited, at the time of the first snapshot without it.
     Exited,
     /// A program was started again and again: three times or more within ten minutes.
     RestartLoop,
-    /// Nothing came from the host for longer than three intervals; the time is that of the last snapshot before.
+    /// The host sent nothing for longer than three intervals, from the time of the last snapshot before.
     Silent,
     /// The first snapshot after that.
     Back,

@@ -52,7 +52,7 @@ pub(super) fn booted(
     let mut rows = statement.query(params![host.map(HostName::as_str), from_ms, to_ms])?;
     let mut events = Vec::new();
     while let Some(row) = rows.next()? {
-        // Always a host's name, unless somebody else wrote the file.
+        // Always a host's name, unless another program wrote the file.
         let Ok(host) = row.get::<_, String>(0)?.parse() else { continue };
         events.push(event(row.get(1)?, EventKind::Booted, host, String::new()));
     }

@@ -15,8 +15,8 @@ use processes::Turn;
 use super::{History, HistoryError, Listing, Resolution, Span, reading::coarsest, silence::around};
 
 impl History {
-    /// What happened on `host`, or anywhere, within `span`: the newest `limit`, newest first; only those of `kinds`, or all
-    /// when it is empty.
+    /// The events on `host`, or on any host, within `span`: the newest `limit`, newest first; only those of `kinds`, or
+    /// all when it is empty.
     ///
     /// # Errors
     /// When a query fails.

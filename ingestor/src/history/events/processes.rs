@@ -55,7 +55,7 @@ fn turns(
     let mut rows = statement.query(params![host.map(HostName::as_str), from_ms, to_ms])?;
     let mut turns = Vec::new();
     while let Some(row) = rows.next()? {
-        // Always a host's name, unless somebody else wrote the file.
+        // Always a host's name, unless another program wrote the file.
         let Ok(host) = row.get::<_, String>(0)?.parse() else { continue };
         let (boot_id, pid, started_at_us) = (row.get(1)?, row.get(2)?, row.get(3)?);
         turns.push(Turn {

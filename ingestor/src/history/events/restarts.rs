@@ -8,13 +8,13 @@ use jiff::SignedDuration;
 use super::processes::Turn;
 use crate::history::{Event, EventKind};
 
-/// So many starts within [`WITHIN_US`] are a loop: two happen when somebody updates a service and notices a mistake.
+/// This many starts within [`WITHIN_US`] are a loop: two happen when a person updates a service and notices a mistake.
 const STARTS: usize = 3;
 /// Ten minutes: systemd waits at most some minutes between attempts, Kubernetes five.
 const WITHIN_US: i64 = 600_000_000;
 
-/// One event for each time that a program was started in a loop, at the first start of it. A program is told by its name
-/// together with its unit, or with its executable where it has none.
+/// One event for each time that a program was started in a loop, at its first start. A program is identified by its
+/// name and unit, or by its name and executable where it has no unit.
 pub(super) fn loops(starts: &[Turn]) -> Vec<Event> {
     type Program<'a> = (&'a HostName, &'a str, Option<&'a str>);
     let mut programs: BTreeMap<Program<'_>, Vec<i64>> = BTreeMap::new();
@@ -43,7 +43,7 @@ pub(super) fn loops(starts: &[Turn]) -> Vec<Event> {
     events
 }
 
-/// The longest runs of starts of which each lies with two others within ten minutes.
+/// The longest runs of starts in which each start has two others within ten minutes.
 fn runs(starts_us: &[i64]) -> Vec<&[i64]> {
     let mut ranges: Vec<(usize, usize)> = Vec::new();
     for (place, window) in starts_us.windows(STARTS).enumerate() {

@@ -1,5 +1,5 @@
--- Processes that were first seen within a span, and not with the first snapshot that there is of their boot: what was seen
--- then was running before, unless it says that it started later.
+-- Processes that were first seen within a span, and not in the first snapshot of their boot: processes in that one were
+-- running before, unless their start is later.
 WITH life AS (
     SELECT host, boot_id, pid, started_at, min(first_seen) AS first_seen,
         arg_max(struct_pack(name, executable, command_line, unit), last_seen) AS latest

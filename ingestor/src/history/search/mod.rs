@@ -49,7 +49,7 @@ impl History {
         let condition = filter.sql();
         self.ask(|reading| {
             let _interruptible = deadline.watch(reading.connection.interrupt_handle());
-            // Between looking and watching, somebody may have left.
+            // Between checking and watching, the request may have ended.
             deadline.check()?;
             let found = condition.ask(&reading.state.engine.patterns, deadline, |condition_text| {
                 find(reading, &condition, condition_text, at_us, limit)
@@ -72,7 +72,7 @@ fn find(
         return Ok(Listing { total: 0, items: Vec::new(), resolution: coarsest(&segments) });
     };
     let samples = Rows::SamplesAt("moments", Some((&first, &last)));
-    // What was searched for goes in last, so that nothing in it is taken for a place to fill in.
+    // The searched text is inserted last, so that nothing in it is taken for a placeholder.
     let sql = include_str!("processes.sql")
         .replace("$limit", &limit.to_string())
         .replace("$process_sample", &reading.rows(samples, &segments))
@@ -104,8 +104,8 @@ fn find(
     })
 }
 
-/// Makes the table `moments`, which belongs to the connection; returns the first and the last of them, as SQL, or `None` if
-/// there are none. DuckDB leaves out what is not between them only when it is told so.
+/// Makes the table `moments` on this connection; returns its first and last time, as SQL, or `None` if it is empty.
+/// DuckDB skips rows outside these times only when it gets them as constants.
 fn find_moments(
     reading: &Reading<'_>,
     segments: &[&SegmentIndex],
@@ -155,8 +155,8 @@ fn samples_with_spacing(reading: &Reading<'_>, segments: &[&SegmentIndex]) -> St
     format!("({} UNION ALL BY NAME {})", of(Spacing::EverySample), of(Spacing::OneAMinute))
 }
 
-/// How many were found in all, and one of them; absent if the row is not of a host, which only somebody else can have
-/// written.
+/// The number of all matches, and one match; absent if the row's host is not a host name, which only another program
+/// can have written.
 fn found(row: &Row<'_>) -> duckdb::Result<(u64, Option<Found>)> {
     let total = row.get("total")?;
     let mut process = Process::default();
@@ -174,7 +174,7 @@ fn found(row: &Row<'_>) -> duckdb::Result<(u64, Option<Found>)> {
     Ok((total, Some(found)))
 }
 
-/// A list in SQL of something about each counter that has a rate: its column, and that of the rate.
+/// A list in SQL over the counters with a rate, made from each counter's column and its rate's.
 fn of_rates(text: impl Fn(&str, &str) -> String) -> String {
     let rates = PROCESS.iter().filter_map(|field| Some(text(field.column, field.rate?.column)));
     rates.collect::<Vec<_>>().join(", ")

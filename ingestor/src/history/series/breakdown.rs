@@ -17,7 +17,7 @@ use crate::{
 /// Spans from here on are divided into whole hours, whose sums are kept: a day of 300 processes are 2.6 million samples,
 /// which take a quarter of a second.
 const HOURS_FROM_US: i64 = 48 * HOUR_US;
-/// No part is shorter than so many intervals, or it might lie between two samples.
+/// No part is shorter than this many intervals, or it might lie between two samples.
 const LEAST_INTERVALS: i64 = 2;
 
 /// What a breakdown divides.

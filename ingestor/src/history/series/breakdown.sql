@@ -32,8 +32,8 @@ used AS (
     ) AS cpu_ms
     FROM life
 ),
--- How many snapshots a part has, which is as many as its longest process (those of two boots follow each other), and the
--- time since the last one of the part before.
+-- The number of snapshots in a part, which is its longest process's (those of two boots follow each other), and the
+-- time since the last snapshot of the part before.
 covered AS (
     SELECT part, snapshots, last_ms - coalesce(lag(last_ms) OVER (ORDER BY part), first_ms) AS elapsed_ms
     FROM (

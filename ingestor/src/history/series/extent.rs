@@ -1,6 +1,6 @@
 //! Smallest, mean and greatest of many values.
 
-/// Smallest, mean and greatest of what was sampled; all the same for one sample.
+/// Smallest, mean and greatest sampled value; all the same for one sample.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Extent {
     /// The smallest.

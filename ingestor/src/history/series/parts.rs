@@ -1,4 +1,4 @@
-//! Down-sampling: a span in equal parts, and what was sampled in each.
+//! Downsampling: a span in equal parts, and the samples in each.
 //!
 //! The smallest and the greatest are kept beside the mean, so that no down-sampling loses a spike of one sample.
 
@@ -60,7 +60,7 @@ impl Gathered {
     }
 }
 
-/// What was sampled in one part of a span; rates are per second.
+/// The samples in one part of a span; rates are per second.
 #[derive(Debug, Clone)]
 pub(super) struct Part<const L: usize, const C: usize> {
     /// When its first sample was captured.

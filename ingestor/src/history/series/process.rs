@@ -51,9 +51,9 @@ pub struct ProcessPoint {
     rates: [Option<Extent>; COUNTERS.len()],
 }
 
-/// The counters of which whole hours are summed up.
+/// The counters that are summed up by whole hours.
 const COUNTERS_OF_HOURS: [&str; 3] = ["cpu_time_ms", "read_bytes", "written_bytes"];
-/// CPU time in ms per second, of which 10 are one percent of a core.
+/// CPU time in ms per second; 10 are one percent of a core.
 const MS_PER_S_OF_ONE_PERCENT: f64 = 10.0;
 
 /// The column of the figure at a place in the model.
@@ -74,12 +74,12 @@ fn name_over_time(field: &Field) -> Option<&'static str> {
 const CPU_PERCENT: &str = "cpu_percent";
 
 impl ProcessPoint {
-    /// The names of what is known of a process over time, in the order of the model.
+    /// The names of a process's values over time, in the order of the model.
     pub fn names() -> impl Iterator<Item = &'static str> {
         LEVELS.into_iter().chain(COUNTERS).filter_map(|place| name_over_time(PROCESS.get(place)?))
     }
 
-    /// One sample at `at_us` (µs since 1970 UTC), of which nothing is known but these values by name.
+    /// One sample at `at_us` (µs since 1970 UTC) with these values by name; all others are absent.
     pub fn of(at_us: i64, values: &[(&str, f64)]) -> Self {
         let mut point = Self {
             from_us: at_us,
@@ -179,7 +179,7 @@ fn counting_since_ms(samples: &[ProcessSample], process: &Identity, span: Span) 
     is_of_span.then_some(first.monotonic_ms - age_ms)
 }
 
-/// Adds what is known of whole hours. Each stands where its last sample was, or at the end of the span if that is before.
+/// Adds the sums of whole hours. Each stands where its last sample was, or at the end of the span if that is earlier.
 fn add_hours(
     reading: &Reading<'_>,
     segments: &[&SegmentIndex],

@@ -1,7 +1,7 @@
 //! What one segment has of a host from one moment to another, from which its snapshots there are made again.
 //!
-//! Finding the process table of a moment takes DuckDB some milliseconds, and those of the next two hundred two to three times
-//! that. So whoever goes on from where they were before has the way ahead read as well, and steps through memory.
+//! Finding the process table of one moment takes DuckDB some milliseconds, and of the next two hundred two to three
+//! times as long. So a sequential request reads ahead, and the next steps come from memory.
 
 mod read;
 mod rows;
@@ -28,9 +28,10 @@ use crate::{catalog::SegmentIndex, segment::SegmentName};
 const AHEAD_SAMPLES: usize = 60_000;
 /// As many snapshots at most, of hosts with few processes.
 const MAX_AHEAD: usize = 500;
-/// Whoever is so many snapshots further, or fewer, goes on: a minute on, at one every 10 s.
+/// A request within this many snapshots of the cached window is sequential and triggers read-ahead: a minute, at one
+/// snapshot every 10 s.
 const NEAR: usize = 8;
-/// Stretches take at most so much memory; one takes some 3 MB.
+/// The memory limit of all windows; one takes some 3 MB.
 pub(super) const MAX_BYTES: usize = 64 << 20;
 /// As many of 3 MB.
 pub(super) const USUAL_COUNT: usize = 20;
@@ -44,9 +45,9 @@ struct Most {
 }
 
 impl Most {
-    /// Of what is not wanted yet: beyond that it is not read. Some times of what an ordinary host has there.
+    /// The limit for read-ahead, a few times a typical host's rows. Above it nothing is prefetched.
     const AHEAD: Self = Self { spans: 2 * AHEAD_SAMPLES, texts: 20_000 };
-    /// Of what is wanted: two snapshots.
+    /// The limit for the requested two snapshots.
     const ALL: Self = Self { spans: usize::MAX >> 1, texts: usize::MAX >> 1 };
 }
 
@@ -196,8 +197,8 @@ fn texts<const N: usize>(texts: [&Option<String>; N]) -> usize {
 }
 
 impl Reading<'_> {
-    /// What a segment has of `host`, at least from `first_us` to `last_us`, two moments of which it has process tables;
-    /// nothing where the host is not in the scope.
+    /// The window of `host` in a segment that reaches at least from `first_us` to `last_us`, two times with process
+    /// tables; nothing where the host is outside the scope.
     pub(super) fn stretch(
         &self,
         segment: &SegmentIndex,

@@ -48,7 +48,7 @@ impl Reading<'_> {
             processes.iter().enumerate().map(|(place, (key, _))| (key.clone(), place)).collect();
         let mut placed = |key: Key| {
             *places.entry(key).or_insert_with_key(|key| {
-                // Every span has its process, unless somebody else wrote the file.
+                // Every span has its process, unless another program wrote the file.
                 let (_, pid, started_at_us) = *key;
                 processes.push((key.clone(), Process { pid, started_at_us, ..Process::default() }));
                 processes.len() - 1
@@ -105,7 +105,7 @@ impl Part<'_> {
         for snapshot in &mut snapshots {
             snapshot.filesystems = filesystems.remove(&snapshot.captured_at_us).unwrap_or_default();
             snapshot.filesystems.sort_by(|a, b| a.mount.cmp(&b.mount));
-            // Of the last time that it was seen to change, or what is known of it first.
+            // The facts of the last change before it, else the first known ones.
             let changes = infos.partition_point(|info| info.captured_us <= snapshot.captured_at_us);
             if let Some(info) = infos.get(changes.saturating_sub(1)) {
                 snapshot.os_host_name.clone_from(&info.os_host_name);

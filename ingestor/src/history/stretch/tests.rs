@@ -1,4 +1,4 @@
-//! Tests of which snapshots are read ahead, and of what is counted as memory.
+//! Tests of read-ahead, and of the memory that is counted.
 
 use std::path::Path;
 
