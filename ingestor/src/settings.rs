@@ -6,13 +6,13 @@ use fleetps_nats::{bounds, disk::Disk, settings::Flag, units};
 use jiff::{civil::Date, tz::TimeZone};
 
 const DAY_S: u64 = 24 * 3600;
-/// The default limit of the history, a year of 50 hosts; on a smaller disk at most …
+/// The default limit of the history: a year of 50 hosts.
 const DEFAULT_HISTORY_BYTES: u64 = 20 << 30;
-/// … this; else this much of the disk.
+/// On a smaller disk the default is this part of it.
 const HISTORY_PERCENT: u64 = 40;
-/// The default limit of the stream, a weekend of 300 hosts; on a smaller disk at most …
+/// The default limit of the stream: a weekend of 300 hosts.
 const DEFAULT_STREAM_BYTES: u64 = 8 << 30;
-/// … this; else this much of the disk. Both may lie on one disk, beside other things.
+/// On a smaller disk the default is this part of it. Both may lie on one disk, beside other files.
 const STREAM_PERCENT: u64 = 20;
 
 fleetps_nats::settings! {
