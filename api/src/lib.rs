@@ -8,7 +8,7 @@
 //! fed from the broker; `past` asks the history; `console` asks in SQL. `filtering` is where filters over the present take
 //! their time; `shares` is how much of anything one person has. `view` turns all of it into the rows a page shows, and into
 //! the patches that keep an open page up to date; `display` is how numbers, times and hostile strings are written, `csv`
-//! how a table is.
+//! and `spreadsheet` how a table is.
 //!
 //! `records` is who did what; `recovery` saves the broker's records and brings them back, `backups` takes backups;
 //! `broker` is how requests ask it; `refusal` is every answer that is not a yes.
@@ -46,6 +46,7 @@ pub mod rules;
 pub mod server;
 pub mod shares;
 mod sight;
+mod spreadsheet;
 mod starting;
 pub mod state;
 pub mod tls;

@@ -6,8 +6,8 @@ use fleetps_ingestor::sql::{Answer, Cut, LIMITS, Row};
 use serde_json::{Value, json};
 
 use crate::{
-    csv,
     display::{count, size_long, time, time_exact},
+    spreadsheet,
 };
 
 /// An answer, and how long it took.
@@ -45,9 +45,9 @@ impl Answered {
         let columns = &self.answer.columns;
         let names: Vec<_> = columns.iter().map(|column| column.name.as_str()).collect();
         let rows = self.answer.rows.iter().map(|row| {
-            row.iter().zip(columns).map(|(value, column)| csv::cell(&column.json(value.as_deref())))
+            row.iter().zip(columns).map(|(value, column)| spreadsheet::cell(&column.json(value.as_deref())))
         });
-        csv::table(&names, rows)
+        spreadsheet::table(&names, rows)
     }
 
     /// How many rows, how fast, until when, and what is missing.

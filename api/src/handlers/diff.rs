@@ -7,9 +7,10 @@ use fleetps_nats::HostName;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    host_head::{HostHead, visit_span},
-    no_snapshot, nothing,
+    host_head::HostHead,
+    no_snapshot,
     page::{self, Layout},
+    visit::visit_span,
 };
 use crate::{
     csv,
@@ -174,7 +175,7 @@ pub async fn page(
     let timeline = links.when.span(now_us());
     let span = Span { to_us: links.when.at_us.unwrap_or(timeline.to_us), ..timeline };
     let visited = visit_span(&sight, &host, HostTab::Diff, links.clone()).await?;
-    let (head, moment) = nothing::moment_or_page(visited, &layout)?;
+    let (head, moment) = visited.moment(&layout)?;
     let answer = compare(&sight, &host, span, links.when.span.is_some()).await?;
     let rows = query.rows.get();
     let sections = match &answer {

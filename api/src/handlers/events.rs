@@ -10,9 +10,9 @@ use fleetps_nats::HostName;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    host_head::{HostHead, visit_span},
-    nothing,
+    host_head::HostHead,
     page::{self, Layout},
+    visit::visit_span,
 };
 use crate::{
     csv, display,
@@ -230,7 +230,7 @@ pub async fn host_page(
     let others = EventsQuery { span: SpanQuery::default(), ..query.clone() };
     let links = Links { page: page.clone().with(&others), when };
     let visited = visit_span(&sight, &host, HostTab::Events, links).await?;
-    let (head, moment) = nothing::moment_or_page(visited, &layout)?;
+    let (head, moment) = visited.moment(&layout)?;
     let request = EventsRequest { query, span };
     let (listing, older) = ask(&sight, Some(host), &request).await?;
     let page = HostEventsPage {

@@ -6,9 +6,10 @@ use fleetps_ingestor::history::{Breakdown, BreakdownOf, HistoryError, HostMetric
 use fleetps_nats::{HostName, Snapshot};
 
 use super::{
-    host_head::{self, HostHead, Visit, visit},
+    host_head::{self, HostHead},
     page::{self, Layout},
     timeline::without_the_newest_gap,
+    visit::{Visit, visit},
 };
 use crate::{
     extract::{Host, Query},

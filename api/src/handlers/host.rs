@@ -10,10 +10,10 @@ use fleetps_nats::HostName;
 use futures_util::FutureExt;
 
 use super::{
-    host_head::{self, HostHead, visit},
-    nothing,
+    host_head::{self, HostHead},
     page::{self, Layout},
     push::{self, Live},
+    visit::visit,
 };
 use crate::{
     display,
@@ -124,7 +124,7 @@ pub async fn page(
 ) -> response::Result<Response> {
     let (query, links) = fixed(&host, query)?;
     let visited = visit(&sight, &host, HostTab::Processes, links.clone()).await?;
-    let (head, moment) = nothing::moment_or_page(visited, &layout)?;
+    let (head, moment) = visited.moment(&layout)?;
     let page = HostPage {
         layout,
         view: filtered(&sight, *moment, &query, &links).await?,

@@ -1,24 +1,19 @@
-//! The head of every page about one host: live or at a moment, the timeline, the tabs; and finding that moment.
+//! The head of every page about one host: live or at a moment, the timeline, the tabs.
 
-use axum::response::{IntoResponse, Redirect, Response};
 use fleetps_ingestor::history::{MissingSegment, NoSnapshot, Resolution};
 use fleetps_nats::HostName;
 
 use crate::{
     display,
     live::{Moment, now_us},
-    refusal::Refusal,
     rules::HostGroups,
-    sight::{
-        Sight,
-        travel::{self, Then, Travelled},
-    },
+    sight::{Sight, travel::Then},
     url::{HostTab, Url},
     view::{
         fleet::{FleetQuery, HostFilterText},
         table::Cell,
         timeline::Timeline,
-        travel::{Links, TimeQuery, When},
+        travel::{Links, TimeQuery},
     },
 };
 
@@ -69,77 +64,9 @@ pub struct Bar {
     pub live: Url,
 }
 
-/// What a page about a host has to show.
-pub enum Visit {
-    /// A moment: the present, or one of the past.
-    Moment(HostHead, Box<Moment>),
-    /// A moment of which nothing is known.
-    Nothing(HostHead, NoSnapshot),
-    /// The page is elsewhere.
-    Elsewhere(Response),
-}
-
-/// Finds the moment that `links` name for the page `tab` of `host`.
-///
-/// # Errors
-/// When nobody has ever heard of the host, or the history cannot be read.
-pub async fn visit(sight: &Sight, host: &HostName, tab: HostTab, links: Links) -> Result<Visit, Refusal> {
-    let elsewhere = |url: Url| Visit::Elsewhere(Redirect::to(&url.to_string()).into_response());
-    let unknown = || Refusal::no_such_host(host.as_str());
-    match links.when.at_us {
-        // A link that is shared must mean the same moment later.
-        Some(at_us) if links.when.is_relative => Ok(elsewhere(links.at(at_us))),
-        Some(at_us) => match travel::to(sight, host, at_us).await? {
-            Travelled::Nothing(NoSnapshot::UnknownHost) => Err(unknown()),
-            Travelled::Nothing(nothing) => {
-                let bar = Bar::nothing(at_us, &nothing, &links);
-                Ok(Visit::Nothing(HostHead::new(sight, host, tab, links, Some(bar)), nothing))
-            }
-            Travelled::Then(then) => {
-                let bar = Bar::then(at_us, &then, &links);
-                let head = HostHead::new(sight, host, tab, links, Some(bar));
-                Ok(Visit::Moment(head, Box::new(then.moment)))
-            }
-        },
-        None => match sight.moment(host) {
-            Some(moment) => Ok(Visit::Moment(HostHead::new(sight, host, tab, links, None), Box::new(moment))),
-            // A host that is only in the history: its last snapshot is all there is.
-            None => {
-                let last_us = match travel::to(sight, host, now_us()).await {
-                    Ok(Travelled::Nothing(NoSnapshot::AfterLast { last_us })) => last_us,
-                    Ok(Travelled::Then(then)) => then.moment.snapshot().captured_at_us,
-                    _ => return Err(unknown()),
-                };
-                Ok(elsewhere(links.to(&When { at_us: Some(last_us), ..links.when.clone() })))
-            }
-        },
-    }
-}
-
-/// The same for a page about a span: a host that is only in the history is shown as it was at the end of that.
-///
-/// # Errors
-/// When nobody has ever heard of the host, or the history cannot be read.
-pub async fn visit_span(
-    sight: &Sight,
-    host: &HostName,
-    tab: HostTab,
-    mut links: Links,
-) -> Result<Visit, Refusal> {
-    if let (None, None, Some(span)) = (sight.summary(host), links.when.at_us, links.when.span) {
-        links.when.at_us = match travel::to(sight, host, span.to_us).await? {
-            Travelled::Then(then) => Some(then.moment.snapshot().captured_at_us),
-            Travelled::Nothing(
-                NoSnapshot::AfterLast { last_us: before_us } | NoSnapshot::Gap { before_us, .. },
-            ) => Some(before_us),
-            Travelled::Nothing(_) => None,
-        };
-    }
-    visit(sight, host, tab, links).await
-}
-
 impl HostHead {
-    fn new(sight: &Sight, host: &HostName, tab: HostTab, links: Links, bar: Option<Bar>) -> Self {
+    /// The head of the page `tab` of `host`.
+    pub fn new(sight: &Sight, host: &HostName, tab: HostTab, links: Links, bar: Option<Bar>) -> Self {
         Self {
             host: host.clone(),
             groups: sight.groups(host),
@@ -202,7 +129,8 @@ pub fn earlier(moment: &Moment, links: &Links) -> (&'static str, Cell) {
 }
 
 impl Bar {
-    fn then(at_us: i64, then: &Then, links: &Links) -> Self {
+    /// Of a moment that has a snapshot.
+    pub fn then(at_us: i64, then: &Then, links: &Links) -> Self {
         let note = match then.resolution {
             Resolution::Samples => "",
             Resolution::Minutes => "one snapshot a minute is kept of that time",
@@ -213,7 +141,8 @@ impl Bar {
         Self { note, has_snapshot: true, ..Self::new(captured_at_us, at_us, earlier, later, links) }
     }
 
-    fn nothing(at_us: i64, nothing: &NoSnapshot, links: &Links) -> Self {
+    /// Of a moment that has none.
+    pub fn nothing(at_us: i64, nothing: &NoSnapshot, links: &Links) -> Self {
         let (earlier, later) = match *nothing {
             NoSnapshot::UnknownHost => (None, None),
             NoSnapshot::BeforeFirst { first_us } => (None, Some(first_us)),

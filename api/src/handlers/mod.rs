@@ -35,4 +35,5 @@ pub mod timeline;
 pub mod top;
 pub mod top_json;
 pub mod users;
+pub mod visit;
 pub mod welcome;

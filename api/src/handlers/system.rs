@@ -9,10 +9,10 @@ use fleetps_nats::HostName;
 use futures_util::{FutureExt, future::ready};
 
 use super::{
-    host_head::{self, HostHead, visit},
-    nothing,
+    host_head::{self, HostHead},
     page::{self, Layout},
     push::{self, Live},
+    visit::visit,
 };
 use crate::{
     extract::{Host, Query},
@@ -111,7 +111,7 @@ pub async fn page(
     let links = links(&host, query.resolve(now_us())?);
     let live_url = Url::system_live(host.as_str());
     let visited = visit(&sight, &host, HostTab::System, links.clone()).await?;
-    let (head, moment) = nothing::moment_or_page(visited, &layout)?;
+    let (head, moment) = visited.moment(&layout)?;
     let view = view(&moment, &links);
     let groups_to_change = sight.may(Action::ManageHosts, &host).then(|| words(&sight.groups(&host)));
     Ok(page::render(&SystemPage { layout, view, live_url, groups_to_change, head })?)

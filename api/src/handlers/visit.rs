@@ -1,0 +1,105 @@
+//! Finds the moment that a page about one host shows.
+
+use axum::response::{self, IntoResponse, Redirect, Response};
+use fleetps_ingestor::history::NoSnapshot;
+use fleetps_nats::HostName;
+
+use super::{
+    host_head::{Bar, HostHead},
+    nothing,
+    page::Layout,
+};
+use crate::{
+    live::{Moment, now_us},
+    refusal::Refusal,
+    sight::{
+        Sight,
+        travel::{self, Travelled},
+    },
+    url::{HostTab, Url},
+    view::travel::{Links, When},
+};
+
+/// What a page about a host has to show.
+pub enum Visit {
+    /// A moment: the present, or one of the past.
+    Moment(HostHead, Box<Moment>),
+    /// A moment of which nothing is known.
+    Nothing(HostHead, NoSnapshot),
+    /// The page is elsewhere.
+    Elsewhere(Response),
+}
+
+impl Visit {
+    /// The moment.
+    ///
+    /// # Errors
+    /// With the page that says why nothing is known of it, or the way to where the page is.
+    #[expect(clippy::result_large_err, reason = "it is axum's own error, and made once a request")]
+    pub fn moment(self, layout: &Layout) -> response::Result<(HostHead, Box<Moment>)> {
+        match self {
+            Self::Moment(head, moment) => Ok((head, moment)),
+            Self::Nothing(head, why) => Err(nothing::page(layout.clone(), head, &why)?.into()),
+            Self::Elsewhere(response) => Err(response.into()),
+        }
+    }
+}
+
+/// Finds the moment that `links` name for the page `tab` of `host`.
+///
+/// # Errors
+/// When nobody has ever heard of the host, or the history cannot be read.
+pub async fn visit(sight: &Sight, host: &HostName, tab: HostTab, links: Links) -> Result<Visit, Refusal> {
+    let elsewhere = |url: Url| Visit::Elsewhere(Redirect::to(&url.to_string()).into_response());
+    let unknown = || Refusal::no_such_host(host.as_str());
+    match links.when.at_us {
+        // A link that is shared must mean the same moment later.
+        Some(at_us) if links.when.is_relative => Ok(elsewhere(links.at(at_us))),
+        Some(at_us) => match travel::to(sight, host, at_us).await? {
+            Travelled::Nothing(NoSnapshot::UnknownHost) => Err(unknown()),
+            Travelled::Nothing(nothing) => {
+                let bar = Bar::nothing(at_us, &nothing, &links);
+                Ok(Visit::Nothing(HostHead::new(sight, host, tab, links, Some(bar)), nothing))
+            }
+            Travelled::Then(then) => {
+                let bar = Bar::then(at_us, &then, &links);
+                let head = HostHead::new(sight, host, tab, links, Some(bar));
+                Ok(Visit::Moment(head, Box::new(then.moment)))
+            }
+        },
+        None => match sight.moment(host) {
+            Some(moment) => Ok(Visit::Moment(HostHead::new(sight, host, tab, links, None), Box::new(moment))),
+            // A host that is only in the history: its last snapshot is all there is.
+            None => {
+                let last_us = match travel::to(sight, host, now_us()).await {
+                    Ok(Travelled::Nothing(NoSnapshot::AfterLast { last_us })) => last_us,
+                    Ok(Travelled::Then(then)) => then.moment.snapshot().captured_at_us,
+                    _ => return Err(unknown()),
+                };
+                Ok(elsewhere(links.to(&When { at_us: Some(last_us), ..links.when.clone() })))
+            }
+        },
+    }
+}
+
+/// The same for a page about a span: a host that is only in the history is shown as it was at the end of that.
+///
+/// # Errors
+/// When nobody has ever heard of the host, or the history cannot be read.
+pub async fn visit_span(
+    sight: &Sight,
+    host: &HostName,
+    tab: HostTab,
+    mut links: Links,
+) -> Result<Visit, Refusal> {
+    if let (None, None, Some(span)) = (sight.summary(host), links.when.at_us, links.when.span) {
+        links.when.at_us = match travel::to(sight, host, span.to_us).await? {
+            Travelled::Then(then) => Some(then.moment.snapshot().captured_at_us),
+            Travelled::Nothing(
+                NoSnapshot::AfterLast { last_us: before_us } | NoSnapshot::Gap { before_us, .. },
+            ) => Some(before_us),
+            Travelled::Nothing(_) => None,
+        };
+    }
+    visit(sight, host, tab, links).await
+}
