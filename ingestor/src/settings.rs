@@ -19,7 +19,7 @@ fleetps_nats::settings! {
     /// How the history is stored, and for how long.
     pub struct IngestorSettings in "history" was "ingestor" {
         /// Partition of the stream to store; 0 unless the stream is divided.
-        pub partition: u32 = 0, in bounds::number(0..=1023, "readiness follows so many partitions");
+        pub partition: u32 = 0, in bounds::number(0..=1023, "readiness follows at most 1,024 partitions");
         /// A fresh segment is sealed at least this often: that much of the past is in the stream only. More often makes
         /// more small files to merge.
         #[serde(with = "units::duration")]
@@ -111,7 +111,7 @@ const ROWS: &str = "none would never seal, and more take gigabytes of memory";
 const AGAIN: &str = "the second look must be another one, and a damaged file is not to be asked for ever";
 const LASTS: &str = "less is gone before anybody can look, and a century is for ever";
 const DISK: &str = "less holds no hour of a small fleet, and no file system holds more";
-const FLOW: &str = "a small host sends some kilobytes a second, and a network no more than gigabytes";
+const FLOW: &str = "a small host sends some kilobytes a second, and a network at most gigabytes";
 
 fleetps_nats::settings! {
     /// Where everything is kept.

@@ -18,7 +18,7 @@ pub(super) enum KeepError {
     Segment(#[from] AuditFileError),
     #[error(transparent)]
     File(#[from] FileError),
-    #[error("the audit stream was made anew, or lost its end")]
+    #[error("the audit stream was recreated, or lost its end")]
     Replaced,
     #[error("the newest audit segment {0} is not read: {1}. The broker keeps what came after it meanwhile")]
     SkippedFile(String, Fault),

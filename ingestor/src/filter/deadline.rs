@@ -32,7 +32,7 @@ pub enum Stopped {
     #[error("the filter took too long")]
     TookTooLong,
     /// The request is gone.
-    #[error("nobody waits for the filter any longer")]
+    #[error("the request that filters is gone")]
     Cancelled,
 }
 

@@ -122,7 +122,7 @@ async fn begin_again(
     loop {
         match StreamState::ask(jetstream).await {
             Ok(mut stream) => {
-                tracing::warn!("the stream numbers anew: it was made anew, or lost its end");
+                tracing::warn!("the stream numbers anew: it was recreated, or lost its end");
                 // Meanwhile it may have given out more numbers than were read; it lost its end all the same.
                 stream.last = 0;
                 let now_s = jiff::Timestamp::now().as_second();

@@ -113,7 +113,7 @@ impl Content {
             || self.first_sequence.is_some_and(|first| first != name.first_sequence)
             || self.last_sequence.is_some_and(|last| last != name.last_sequence);
         match differs {
-            true => Err(Fault::OtherVersion("its content is that of a segment of another name".to_owned())),
+            true => Err(Fault::OtherVersion("its content belongs to a segment of another name".to_owned())),
             false => Ok(self.rows),
         }
     }
