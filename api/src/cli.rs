@@ -24,8 +24,8 @@ pub struct Cli {
     /// The settings.
     #[command(flatten)]
     pub flags: Flags<FleetpsProgram>,
-    /// Bring back what the broker lost of users, hosts and tokens from what was saved in the data folder; where no
-    /// administrator can be brought back, make a link for a new one
+    /// Restore the users, hosts and tokens that the broker lost from the records saved in the data folder; where no
+    /// administrator can be restored, make a link for a new one
     #[arg(long, global = true)]
     pub recover: bool,
 }
@@ -62,7 +62,7 @@ pub enum Command {
     /// Check the record of who did what
     #[command(subcommand)]
     Audit(AuditCommand),
-    /// Look after users: who may sign in, and what they may do
+    /// Manage users: who may sign in, and what they may do
     #[command(subcommand)]
     User(UserCommand),
     /// Make a token with which new hosts enrol themselves
@@ -73,8 +73,8 @@ pub enum Command {
     /// Look after the files of the history: which cannot be read, and why
     #[command(subcommand)]
     History(HistoryCommand),
-    /// Copy the history, settings, certificates, users and hosts into DIR while everything runs; again into the same DIR copies
-    /// what is new
+    /// Copy the history, settings, certificates, users and hosts into DIR while everything runs; again into the same
+    /// DIR copies only what is new
     Backup {
         /// Where the backup goes
         dir: PathBuf,

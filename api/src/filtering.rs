@@ -1,6 +1,6 @@
 //! Where filters over the present are evaluated: on threads that may take their time, a few at once, each with an end.
 //!
-//! Anybody who may look may type a filter that takes long, so none is evaluated where pages are answered from.
+//! Every viewer may type a slow filter, so none is evaluated on the threads that answer pages.
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ pub const FILTERS: Bounds = Bounds {
 /// ordinary filter takes for one host.
 const FILTER_FOR: Duration = Duration::from_secs(2);
 
-/// Does `work` with a `share` that was taken, until it is done, its time is over or nobody waits any longer.
+/// Does `work` with a `share`, until it is done, its time is over or the request is gone.
 ///
 /// # Errors
 /// When the work panicked.

@@ -15,9 +15,8 @@ use crate::{
     shares::{Bounds, Shares},
 };
 
-/// Questions answered at once: each may take a processor, and live pages must not wait for them. Half of them are left to
-/// others than the one who asks. A page asks for its pictures at once, and a key that is held down steps on before they
-/// are there.
+/// Questions answered at once: each may take a processor, and live pages must not wait for them. One person may have
+/// half of them. A page asks for its pictures at once, and a key that is held down steps on before they are there.
 const BOUNDS: Bounds = Bounds {
     what: "questions about the past under way",
     most: 4,

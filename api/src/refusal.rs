@@ -52,7 +52,7 @@ impl Refusal {
         Self::new(StatusCode::NOT_FOUND, format!("no host is called {host:?}"), hint)
     }
 
-    /// Nobody is signed in.
+    /// The request is not authenticated.
     pub fn not_signed_in() -> Self {
         Self::new(StatusCode::UNAUTHORIZED, "nobody is signed in", "sign in, or send an API token")
     }

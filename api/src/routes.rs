@@ -1,4 +1,4 @@
-//! Which address leads where, who may come there, and what is written down of it. Every route is made with its rule.
+//! The route table: each address with its handler and its policy (principals, action, audit class, command lines).
 //!
 //! A route that looks at one host counts as showing its command lines, whichever part of the host it shows.
 
@@ -30,14 +30,14 @@ use crate::{
     state::AppState,
 };
 
-/// A handler at an address, and who may come there.
+/// A handler at an address, with its policy.
 #[derive(Clone)]
 pub struct Route {
     /// The method.
     pub method: Method,
     /// The address, with places to fill in.
     pub path: &'static str,
-    /// Who may come, and what is written down.
+    /// Its principals, action and audit class.
     pub policy: Policy,
     handler: MethodRouter<AppState>,
 }
@@ -146,7 +146,7 @@ pub fn table() -> Vec<Route> {
     ]
 }
 
-/// Every route behind its rule, for requests of which it is known who asks.
+/// Every route behind its policy, for authenticated requests.
 pub fn addresses(shared: AppState) -> Router {
     let guarded = |router: Router<AppState>, route: Route| {
         let check = from_fn_with_state((route.policy, shared.clone()), authorize);

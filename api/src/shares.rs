@@ -1,8 +1,8 @@
-//! A share per person of anything of which there is only so much: pages kept up to date, searches, questions.
+//! Shares of anything limited (live pages, searches, questions), fair between persons.
 //!
-//! Nobody has more than a share at once. Whoever has to wait is served by turns of persons: a person's next question
-//! waits behind the first ones of all others ("start-time fair queueing"). Where nobody waits, a place is taken from
-//! whoever has the most for somebody who has fewer.
+//! No person has more than a share at once. Waiting requests are served by turns of persons: a person's next request
+//! waits behind the first ones of all others ("start-time fair queueing"). Where waiting is not possible, a place is
+//! taken from the person who has the most and given to one who has fewer.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -20,13 +20,13 @@ use crate::refusal::Refusal;
 /// How much there is, and how much of it is for one person.
 #[derive(Debug, Clone, Copy)]
 pub struct Bounds {
-    /// What is shared, as in "too many searches".
+    /// The name of the limited thing, as in "too many searches".
     pub what: &'static str,
     /// At once.
     pub most: usize,
     /// At once for one person.
     pub of_a_person: usize,
-    /// That wait for their turn; none where nobody can wait.
+    /// The number of requests that may wait; none where waiting is not possible.
     pub waiting: usize,
     /// That wait, of one person.
     pub waiting_of_a_person: usize,
@@ -60,7 +60,7 @@ struct Inner {
     state: Mutex<State>,
 }
 
-/// A person's use of what is shared, or the wait for it, until it is dropped.
+/// A person's share, or the wait for it, until it is dropped.
 #[derive(Debug)]
 pub struct Share {
     shares: Shares,
@@ -93,7 +93,7 @@ struct Waiter {
 }
 
 impl Shares {
-    /// Nobody has any yet.
+    /// Shares of something with these limits.
     pub fn new(bounds: Bounds) -> Self {
         Self(Arc::new(Inner { bounds, state: Mutex::default() }))
     }
@@ -111,10 +111,10 @@ impl Shares {
         Ok(share)
     }
 
-    /// A share for `person` now; where there is none, the oldest of whoever has the most is withdrawn.
+    /// Gives a share to `person` now; where none is free, the oldest one of the person who has the most is withdrawn.
     ///
     /// # Errors
-    /// When they have a whole share, or nobody has more than they would have then.
+    /// When the person has a whole share, or no other person has more than this one would have then.
     pub fn take_now(&self, person: &str) -> Result<Share, NoShare> {
         let Bounds { what, most, of_a_person, .. } = self.0.bounds;
         let mut state = self.0.state.lock();
@@ -186,7 +186,7 @@ impl State {
         self.held.entry(person.to_owned()).or_default().insert(number, withdrawn);
     }
 
-    /// Takes the oldest of whoever holds the most, if that is more than `count`.
+    /// Takes the oldest share of the person who has the most, if that is more than `count`.
     fn withdraw_from_more_than(&mut self, count: usize) -> bool {
         let most = self.held.iter().max_by_key(|(_, own)| own.len());
         let Some((person, own)) = most.filter(|(_, own)| own.len() > count) else { return false };
@@ -197,7 +197,7 @@ impl State {
         true
     }
 
-    /// Refuses the newest of whoever has the most waiting, if that is more than `count`.
+    /// Refuses the newest waiting request of the person with the most, if that is more than `count`.
     fn refuse_from_more_than(&mut self, count: usize) -> bool {
         let mut counts: HashMap<&str, usize> = HashMap::new();
         self.waiting.values().for_each(|waiter| *counts.entry(&waiter.person).or_default() += 1);
@@ -222,7 +222,7 @@ impl State {
         }
     }
 
-    /// Gives what is free to those whose turn it is.
+    /// Gives free places to the waiting requests in turn.
     fn serve(&mut self, bounds: &Bounds) {
         while self.in_use < bounds.most {
             let may = |(_, waiter): &(&u64, &Waiter)| self.held(&waiter.person) < bounds.of_a_person;
@@ -232,14 +232,14 @@ impl State {
             let Some(waiter) = self.waiting.remove(&number) else { return };
             self.round = self.round.max(waiter.round);
             self.hold(&waiter.person, number, waiter.withdrawn);
-            // Where nobody waits for it any more, it ends with the share.
+            // Where the request is gone, the share ends.
             let _ = waiter.ready.send(());
         }
     }
 }
 
 impl Share {
-    /// Ends when the share was taken back for somebody else.
+    /// Ends when the share was withdrawn.
     pub fn withdrawn(&self) -> WaitForCancellationFutureOwned {
         self.withdrawn.clone().cancelled_owned()
     }

@@ -1,4 +1,4 @@
-//! The state that every request shares: the fleet now and before, who may see it, and how much of it at once.
+//! The application state that every request shares: the present, the past, authorization, and the limits.
 
 use std::{sync::Arc, time::Duration};
 
@@ -21,7 +21,7 @@ use crate::{
 
 /// Open pages kept up to date at once. Each costs its last view, up to about a megabyte.
 const MAX_LIVE: usize = 1_000;
-/// Of these, those of one person: more than anybody looks at.
+/// Of these, one person's: more than a person looks at.
 const MAX_LIVE_OF_A_PERSON: usize = 50;
 /// Searches through the present of the whole fleet at once: each takes a processor for two seconds at most, so that
 /// eight that wait take as many seconds.
@@ -40,15 +40,15 @@ pub struct AppState {
     pub fleet: Arc<Fleet>,
     /// The past.
     pub past: Past,
-    /// Anybody's SQL over the past.
+    /// SQL questions over the past.
     pub console: Console,
-    /// The tags of hosts, by which it is decided who sees which.
+    /// The groups of hosts, for authorization.
     pub groups: Groups,
     /// Who did what.
     pub records: Records,
     /// The ingestors' last words.
     pub ingestors: Arc<IngestorReports>,
-    /// Who was kept out.
+    /// Refusals of the broker, by reason.
     pub admission: Arc<AdmissionReports>,
     /// Whether what hosts publish is stored.
     pub arrivals: Arc<Arrivals>,
@@ -58,7 +58,7 @@ pub struct AppState {
     pub records_health: StateHealth,
     /// How far the present is read.
     pub intake: watch::Receiver<Intake>,
-    /// Whoever may ask.
+    /// The people who may use this server.
     pub people: People,
     /// The connections over which it is asked.
     pub connections: Connections,
@@ -100,7 +100,7 @@ impl AppState {
     }
 }
 
-/// The pages kept up to date that there may be: each has a connection, of which half are left for everything else.
+/// The limit of live pages: each has a connection, and half of the connections are left for everything else.
 pub fn live_pages(limits: Limits) -> Shares {
     let most = MAX_LIVE.min(limits.most / 2);
     Shares::new(Bounds {

@@ -1,4 +1,4 @@
-//! `fleetps audit`: whether the record of who did what is whole.
+//! `fleetps audit`: whether the audit is whole.
 
 use std::time::Duration;
 
@@ -11,10 +11,10 @@ use crate::{
     display::{count, time, visible},
 };
 
-/// How long the broker is waited for; what is in segments is checked without it.
+/// How long to wait for the broker; the segments are checked without it.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// What is asked of the audit.
+/// The subcommands.
 #[derive(Debug, Subcommand)]
 pub enum AuditCommand {
     /// Follow the chain of hashes through everything that is kept; name the first entry that was changed or is missing
@@ -25,7 +25,7 @@ pub enum AuditCommand {
     },
 }
 
-/// Does what is asked.
+/// Runs a subcommand.
 ///
 /// # Errors
 /// When the chain is broken, or cannot be read.

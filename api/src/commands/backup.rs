@@ -44,7 +44,7 @@ fn state(config: &Config) -> anyhow::Result<Option<Vec<backup::StateFile>>> {
     })
 }
 
-/// What was saved of the broker's records while it ran last.
+/// The broker's records, as saved while it last ran.
 fn saved(config: &Config, why: &anyhow::Error) -> anyhow::Result<Option<backup::Buckets>> {
     let saved = backup::SavedStates::of(&config.data).newest()?;
     match &saved {

@@ -54,7 +54,7 @@ async fn make(config: &Config, EnrolTokenArgs { ttl, uses, group }: EnrolTokenAr
         what: format!("for {uses} hosts within {ttl_text}, groups {groups:?}"),
         outcome: Outcome::Done,
     };
-    // What lets hosts in must be on record before anybody has it.
+    // A token must be audited before it is handed out.
     Audit::open(&client).await?.record(entry).await?;
     let tokens = EnrolmentTokens::open(&client).await?;
     let token = tokens.make(ttl, uses, group).await.context("the token was not made")?;

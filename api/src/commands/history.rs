@@ -24,7 +24,7 @@ pub enum HistoryCommand {
     },
 }
 
-/// Does what was asked.
+/// Runs a subcommand.
 ///
 /// # Errors
 /// When the folder cannot be listed, and where a file cannot be read.

@@ -1,4 +1,4 @@
-//! `fleetps host`: which hosts may publish. It talks to the broker; whoever has the broker's key may do all of this.
+//! `fleetps host`: which hosts may publish. It talks to the broker, and needs only the broker's key.
 
 use std::collections::BTreeSet;
 
@@ -40,12 +40,12 @@ pub enum HostCommand {
         /// The host
         name: HostName,
     },
-    /// Cut a host off and free its name: for a machine that was made anew, or is gone; or forget hosts that wait
+    /// Cut a host off and free its name: for a machine that was reinstalled, or is gone; or forget hosts that wait
     Forget {
         /// The host
         #[arg(required_unless_present = "waiting", conflicts_with = "waiting")]
         name: Option<HostName>,
-        /// All hosts that wait to be approved, or those of one network, as in 192.0.2.0/24 (the list has them)
+        /// All hosts that wait for approval, or those of one network, as in 192.0.2.0/24 (the list has them)
         #[arg(long, value_name = "NETWORK", num_args = 0..=1)]
         waiting: Option<Option<String>>,
     },
@@ -102,9 +102,9 @@ fn state(record: &HostRecord) -> &'static str {
     }
 }
 
-/// What was done.
+/// The outcome of a change.
 struct Done {
-    /// What to tell whoever asked for it.
+    /// The message for the person who asked.
     told: String,
     /// What it changed, for the audit.
     what: String,
@@ -203,7 +203,7 @@ async fn change(
     bail!("{name} was changed by others {MAX_ATTEMPTS} times in this moment; try again")
 }
 
-/// Writes down what was done, or why it was not.
+/// Audits the change, or why it failed.
 async fn record(client: &Client, command: &HostCommand, done: &anyhow::Result<Done>) -> anyhow::Result<()> {
     let (action, name) = match command {
         HostCommand::List => return Ok(()),

@@ -106,7 +106,7 @@ impl Local {
     }
 }
 
-/// Who has to have signed the server's certificate.
+/// The authority that must have signed the server's certificate.
 fn roots(config: &Config) -> anyhow::Result<RootCerts> {
     let Some(file) = config.wire.ca.clone().or_else(|| TlsSettings::authority(&config.data)) else {
         return Ok(RootCerts::WebPki);
@@ -118,7 +118,7 @@ fn roots(config: &Config) -> anyhow::Result<RootCerts> {
     Ok(RootCerts::new_with_certs(&[certificate]))
 }
 
-/// What restricts an answer about the past, for whoever reads the table.
+/// The limits of an answer about the past, for the reader of the table.
 fn reservations(answer: &Value) -> Vec<String> {
     let missing: Vec<_> = rows(answer, "incomplete").iter().filter_map(Value::as_str).collect();
     let missing = (!missing.is_empty()).then(|| {

@@ -74,7 +74,7 @@ fn table(answered: &Answered) -> String {
     render(&headings, answered.answer.rows.iter().map(|row| row.iter().map(cell).collect()))
 }
 
-/// An error with what to do next, safe for a terminal: DuckDB repeats what is in the history.
+/// An error with its next step, safe for a terminal: DuckDB repeats texts of the history.
 fn explained(error: AskError) -> anyhow::Error {
     let said = error.to_string();
     let said: Vec<_> = said.lines().map(visible).collect();

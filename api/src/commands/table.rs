@@ -1,4 +1,4 @@
-//! Rows under their names, in columns as wide as what is in them, for a terminal.
+//! Rows under their headings, in columns as wide as their content, for a terminal.
 
 use comfy_table::{CellAlignment, Table, presets};
 

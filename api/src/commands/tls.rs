@@ -10,7 +10,7 @@ use crate::{
     tls::{self, TlsSettings},
 };
 
-/// What is to be made.
+/// The subcommands.
 #[derive(Debug, Subcommand)]
 pub enum TlsCommand {
     /// Make a certificate for this machine in the data folder, and the authority that signs it when there is none; run
@@ -28,7 +28,7 @@ pub enum TlsCommand {
     },
 }
 
-/// Does what is asked.
+/// Runs a subcommand.
 ///
 /// # Errors
 /// When a name is none, or the data folder cannot be written.

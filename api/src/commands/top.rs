@@ -19,7 +19,7 @@ const FIGURES: [Field; 5] = [
     Field::new("read_bytes", "READ", Form::Bytes),
     Field::new("written_bytes", "WRITTEN", Form::Bytes),
 ];
-/// What was put together stands last: it may be long.
+/// The group stands last: it may be long.
 const KEY: Field = Field::new("key", "NAME", Form::Text);
 
 /// Which top.
@@ -29,10 +29,10 @@ pub struct TopArgs {
     // Another name than the flag --host has, which goes before every command.
     #[arg(id = "of_host", value_name = "HOST")]
     host: Option<String>,
-    /// What is counted: cpu, memory, read or written
+    /// The figure: cpu, memory, read or written
     #[arg(long, default_value = "cpu")]
     by: String,
-    /// What is put together: name, user, unit, host, or process for nothing
+    /// Group by name, user, unit or host; process does not group
     #[arg(long, default_value = "name")]
     group: String,
     /// Since when: a time with its zone as in 2026-11-21T03:12:00Z, or how long ago as in -15m

@@ -1,5 +1,5 @@
-//! `fleetps user`: who may sign in. It talks to the broker, so it works without the web server and without a password;
-//! whoever has the broker's key may do all of this.
+//! `fleetps user`: which users may sign in. It talks to the broker, so it works without the web server and without a
+//! password, and needs only the broker's key.
 
 use clap::Subcommand;
 use fleetps_nats::audit::Audit;
@@ -21,7 +21,7 @@ const fn heading(name: &str) -> Heading<'_> {
 /// What to do about users.
 #[derive(Debug, Subcommand)]
 pub enum UserCommand {
-    /// Add a user, and print the link by which whoever it is chooses a password
+    /// Add a user, and print the link by which the user chooses a password
     Add {
         /// Lower-case letters, digits and .-_
         name: UserName,
@@ -31,7 +31,7 @@ pub enum UserCommand {
     },
     /// List everybody
     List,
-    /// Let nobody in by this name, and end its sessions and tokens
+    /// Disable a user, and end the user's sessions and tokens
     Disable {
         /// The user
         name: UserName,

@@ -147,7 +147,7 @@ impl Config {
     /// How other machines reach the managed broker, where they do.
     ///
     /// # Errors
-    /// When they could without TLS, and nobody asked for that by name.
+    /// When they could without TLS, and `plaintext` is not set.
     pub fn public_broker(&self) -> anyhow::Result<Option<PublicServer>> {
         let Some(listen) = self.managed.broker_listen else { return Ok(None) };
         Ok(Some(PublicServer { listen, tls: self.tls.of_broker(listen, &self.data)? }))

@@ -22,7 +22,7 @@ fleetps_nats::settings! {
         /// Address where pages are served; port 0 takes a free one.
         #[flag(Flag::takes("listen", "ADDR"))]
         pub listen: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
-        /// Whether people have to sign in: on or off; off lets anybody on this machine do everything.
+        /// Whether users have to sign in: on or off; off lets everybody on this machine do everything.
         #[flag(Flag::takes("auth", "ON|OFF"))]
         pub auth: Auth = Auth::On;
     }
@@ -68,7 +68,7 @@ fleetps_nats::settings! {
         pub every: Duration = DAY,
             in bounds::duration(MINUTE..=366 * DAY, "each reads the whole history, and one that is a year old mends little");
         /// Number of backups kept. Files that did not change are in the folder once.
-        // A week of days: a loss that nobody sees at once can still be mended.
+        // A week of days: a loss that is noticed late can still be repaired.
         pub keep: usize = 7, in bounds::number(1..=1000, "none would be no backup, and each takes some room");
     }
 }

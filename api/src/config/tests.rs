@@ -46,7 +46,7 @@ fn absurd_values_of_every_setting_never_start_silently() {
     let all: toml::Table = toml::from_str(&all.to_toml().unwrap()).unwrap();
     let mut tried = 0;
     for (section, key, value) in leaves(&all) {
-        // Partition 0 and no simulated host are what is usual; what is a word, a path or a list is read as such.
+        // Partition 0 and no simulated host are defaults; a word, a path or a list is read as such.
         let absurd: &[&str] = match &value {
             toml::Value::Integer(_) => &["-1", "9223372036854775807", "1.5", "\"1\""],
             toml::Value::String(text) if parse_duration(text).is_ok() || parse_bytes(text).is_ok() => {

@@ -38,15 +38,15 @@ use crate::tls::Peer;
 
 /// A handshake takes two round trips and some milliseconds of processor; a slow telephone needs two seconds.
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(5);
-/// The head of a request is one or two packets, and a browser asks for the parts of a page within a second or two. What is
-/// closed for its silence is opened again in a round trip.
+/// The head of a request is one or two packets, and a browser asks for the parts of a page within a second or two. A
+/// connection closed for its silence is reopened in a round trip.
 const HEAD_WITHIN: Duration = Duration::from_secs(10);
 /// The slowest client takes 64 KiB (see [`crate::tls::Door`]) in this time: 2 KB a second.
 const TAKEN_WITHIN: Duration = Duration::from_secs(30);
-/// What is read ahead of a request: no head of a request is longer.
+/// The read buffer: no head of a request is longer.
 const MAX_HEAD_BYTES: usize = 64 << 10;
 
-/// Answers a connection until its client, its silence, or somebody who needs its place ends it.
+/// Serves a connection until its client or a deadline ends it, or it is pushed out.
 pub(super) async fn hold(
     socket: TcpStream,
     peer: Peer,
@@ -98,7 +98,7 @@ where
         }
     };
     match ended {
-        // Who was answered may keep silent until the connection is closed for it.
+        // After an answer the client may be silent until the connection is closed for that.
         Err(error) if error.is_timeout() && has_asked.load(Relaxed) => {}
         Err(error) if error.is_timeout() || is_stalled(&error) => place.0.connections.too_slow(),
         Err(error) => tracing::debug!(%error, peer = %peer.0, "a connection ended"),

@@ -2,7 +2,7 @@
 
 /// The most connections, each with some 30 KB: 300 MB of memory.
 const MOST: u64 = 10_000;
-/// The most connections on which nobody has signed in: more than the sign-in page of a large company needs at once.
+/// The most connections without a signed-in person: more than the sign-in page of a large company needs at once.
 const MOST_STRANGERS: usize = 1_024;
 /// Of these, the most from one network: an office behind one address, with two for each browser.
 const MOST_OF_A_NETWORK: usize = 256;
@@ -10,8 +10,8 @@ const MOST_OF_A_NETWORK: usize = 256;
 const MOST_OF_A_PERSON: usize = 100;
 /// Open files that are kept for segments, broker and questions, where there are enough: half of them at most.
 const RESERVE: u64 = 4_096;
-/// Open files below which no connection is let in, whatever else has taken the others: an eighth of them at most. Merging
-/// and answering a question take some tens.
+/// Free descriptors below which no connection is accepted, even if something else took the others: an eighth of the
+/// limit at most. Merging and answering a question take some tens.
 const LAST_RESERVE: u64 = 256;
 
 /// How many connections there may be.
@@ -19,7 +19,7 @@ const LAST_RESERVE: u64 = 256;
 pub struct Limits {
     /// In all.
     pub most: usize,
-    /// Those on which nobody has signed in.
+    /// Connections without a signed-in person.
     pub strangers: usize,
     /// Of the strangers, those from one network.
     pub of_a_network: usize,
@@ -31,7 +31,7 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// For a process that may open so many files; `None` where it may open any number.
+    /// Limits for a process with this many descriptors; `None` where there is no limit.
     pub fn of(descriptors: Option<u64>) -> Self {
         let descriptors = descriptors.unwrap_or(u64::MAX);
         let most = (descriptors - RESERVE.min(descriptors / 2)).min(MOST);

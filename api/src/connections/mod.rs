@@ -1,10 +1,10 @@
 //! Connections to the web server: how many there may be, who gives way when there are too many, and how long each may keep
 //! silent.
 //!
-//! `limits` says how many, by the files that this process may open; `places` who has them; `conversation` answers one
-//! connection; `stall` ends one whose client does not take its answer. Everything a client can leave undone has a time: the
-//! handshake 5 s, the head of a request 10 s (as long may a connection wait for the next one), its body 30 s, each part of
-//! an answer 30 s.
+//! `limits` says how many, by the files that this process may open; `places` assigns them; `conversation` serves one
+//! connection; `stall` ends one whose client does not read its answer. Every step of a client has a deadline: the
+//! handshake 5 s, the head of a request 10 s (and the wait for the next one), its body 30 s, each part of an answer 30
+//! s.
 
 mod conversation;
 mod limits;
@@ -39,7 +39,7 @@ use crate::{
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(200);
 /// How often it is logged that connections were pushed out or refused.
 const SAY_EVERY: Duration = Duration::from_secs(60);
-/// For so long after somebody was refused the server says that it is full.
+/// For this long after a connection was refused, readiness says that the server is full.
 const FULL_FOR: Duration = Duration::from_secs(60);
 /// What a client gets where there is no place.
 const NO_PLACE: &[u8] =
@@ -67,7 +67,7 @@ struct Counts {
     refused: AtomicU64,
     /// Times that the system gave none.
     failed: AtomicU64,
-    /// Clients that did not send or take what was due.
+    /// Clients that missed a deadline.
     too_slow: AtomicU64,
 }
 
@@ -109,7 +109,7 @@ impl Connections {
         refused.map(|_| format!("there are too many connections, {} now; new ones are refused", self.open()))
     }
 
-    /// What was pushed out, refused or given up so far, by reason; what never happened is left out.
+    /// Counts of connections pushed out, refused or given up, by reason; zero counts are left out.
     pub fn refused(&self) -> BTreeMap<&'static str, u64> {
         let counts = &self.0.counts;
         let by_reason = [
@@ -183,7 +183,7 @@ impl Connections {
 }
 
 impl Place {
-    /// Counts this connection as one of whoever has signed in on it.
+    /// Counts this connection as the signed-in person's.
     ///
     /// # Errors
     /// The most that one person may have, when they have as many and all of them are being answered.
@@ -216,7 +216,7 @@ impl Drop for Holder {
 /// those under way are answered.
 pub async fn serve(door: Door, router: Router, connections: Connections, shutdown: CancellationToken) {
     let conversations = TaskTracker::new();
-    // Whoever stops waiting for this cuts off those that have not ended.
+    // Dropping this future closes the connections that have not ended.
     let cut_off = CancellationToken::new();
     let _cut_off = cut_off.clone().drop_guard();
     while let Some(accepted) = shutdown.run_until_cancelled(door.accept()).await {

@@ -1,9 +1,8 @@
-//! Who has which connections, and which goes when there is no room.
+//! Which owner has which connections, and which one is pushed out when there is no room.
 //!
-//! A connection belongs to its network until somebody signs in on it, then to that person; one from a trusted proxy, which
-//! carries many people's requests, has no owner. Each owner has a limit of its own. Where the strangers have no room, the
-//! network that has the most of them loses the connection on which nothing happened for the longest, so that a flood
-//! pushes out itself.
+//! A connection belongs to its network until a person signs in on it, then to that person. A connection from a trusted
+//! proxy, which carries many people's requests, has no owner. Each owner has a limit. Where connections without a
+//! person are at their limit, the network with the most of them loses its idlest one, so a flood pushes out itself.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -17,12 +16,12 @@ use super::Limits;
 /// Who a connection belongs to.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum Owner {
-    /// Nobody who has signed in; a network as [`crate::people`] counts them. With IPv4 that is one address: an office or a
+    /// No signed-in person; a network as [`crate::people`] counts them. With IPv4 that is one address: an office or a
     /// provider already shares it, and a wider one would make neighbours pay.
     Network(IpAddr),
-    /// Somebody who has signed in.
+    /// A signed-in person.
     Person(String),
-    /// A trusted proxy, or anybody where sign-in is off.
+    /// A trusted proxy, or any client where sign-in is off.
     Anybody,
 }
 
@@ -35,8 +34,8 @@ pub(super) enum Full {
     Person,
 }
 
-/// A connection among those of its owner: those on which nothing is being answered go first, and of them the one on which
-/// something happened the longest ago.
+/// A connection among its owner's, in the order of pushing out: those that are not being answered first, and of them
+/// the idlest.
 type Turn = (bool, u64);
 
 #[derive(Debug)]
@@ -108,7 +107,8 @@ impl Register {
         }
     }
 
-    /// Gives a connection to whoever has signed in on it; returns how many of theirs were pushed out for it.
+    /// Gives a connection to the person who signed in on it; returns how many of that person's connections were pushed
+    /// out.
     pub(super) fn give(&mut self, number: u64, owner: Owner) -> Result<usize, Full> {
         match self.entries.get(&number).map(|entry| &entry.owner) {
             None | Some(Owner::Anybody) => return Ok(0),
@@ -130,7 +130,7 @@ impl Register {
         self.take(number);
     }
 
-    /// Pushes out a stranger, else whoever is not being answered; `false` where there is nobody.
+    /// Pushes out a connection without a person, else one that is not being answered; `false` where there is none.
     pub(super) fn push_out_anybody(&mut self) -> bool {
         if self.push_out_a_stranger() {
             return true;

@@ -1,4 +1,4 @@
-//! An answer to somebody's SQL, in the forms in which it is given: JSON, CSV, and a line that says what it is.
+//! The answer to an SQL question as JSON, as CSV, and as a line that sums it up.
 
 use std::time::Duration;
 
@@ -50,7 +50,7 @@ impl Answered {
         spreadsheet::table(&names, rows)
     }
 
-    /// How many rows, how fast, until when, and what is missing.
+    /// The number of rows, the time taken, since when and until when, and what is missing.
     pub fn summary(&self) -> String {
         let answer = &self.answer;
         let rows = match answer.rows.len() {

@@ -3,7 +3,7 @@
 /// A question and its SQL.
 #[derive(Debug, Clone, Copy)]
 pub struct Example {
-    /// What is asked.
+    /// The question in words.
     pub question: &'static str,
     /// How.
     pub sql: &'static str,

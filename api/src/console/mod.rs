@@ -1,4 +1,4 @@
-//! Anybody's SQL from a page, over JSON or from a terminal: who may ask when, and how answers are given.
+//! SQL questions from a page, over JSON or from a terminal: their queue, and how answers are given.
 
 mod answered;
 mod examples;
@@ -51,8 +51,8 @@ impl Console {
         Self { asker, turns: Shares::new(BOUNDS), under_way: UnderWay::default() }
     }
 
-    /// Asks for `who` about what is in `scope`. A question whose future is dropped, because its request was closed, is
-    /// cancelled.
+    /// Asks for `who` about the history within `scope`. Dropping the future, as a closed request does, cancels the
+    /// question.
     ///
     /// # Errors
     /// When there is no answer.

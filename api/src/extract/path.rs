@@ -9,7 +9,7 @@ use fleetps_nats::HostName;
 
 use crate::{query::BadParameter, refusal::Refusal};
 
-/// The host in the path. What cannot be a host's name is refused as a host that nobody has heard of.
+/// The host in the path. An invalid name is refused as an unknown host.
 #[derive(Debug, Clone)]
 pub struct Host(pub HostName);
 

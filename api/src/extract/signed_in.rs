@@ -1,4 +1,4 @@
-//! A person with a session, who may be asked for the password once more.
+//! A person with a session, who may have to give the password once more.
 
 use axum::{
     extract::{FromRef, FromRequestParts},
@@ -14,7 +14,7 @@ use crate::{
     url::Url,
 };
 
-/// What is known of people; a refusal where sign-in is off.
+/// The accounts; a refusal where sign-in is off.
 pub fn accounts(shared: &AppState) -> Result<&Accounts, Refusal> {
     shared.people.accounts().ok_or_else(|| {
         let hint = "start fleetps without --auth off to have users, sessions and tokens";
@@ -22,7 +22,7 @@ pub fn accounts(shared: &AppState) -> Result<&Accounts, Refusal> {
     })
 }
 
-/// Somebody who is signed in with a browser, and not by an API token: who looks after users, sessions and tokens.
+/// A person signed in with a browser, not by an API token: needed to manage users, sessions and tokens.
 #[derive(Debug, Clone)]
 pub struct SignedIn {
     /// Who.
@@ -50,7 +50,7 @@ where
     }
 }
 
-/// Somebody who gave the password a short while ago, as dangerous things require; others are asked for it.
+/// A person who gave the password recently, as dangerous actions require; others are asked for it.
 #[derive(Debug, Clone)]
 pub struct Confirmed(pub SignedIn);
 

@@ -23,7 +23,7 @@ use crate::{
 
 /// The longest form: a long question in SQL.
 const MAX_FORM_BYTES: usize = 2 << 20;
-/// The longest form of somebody who is not signed in: a name and two passwords. Many could send one at once.
+/// The longest form before the sign-in: a name and two passwords. Many clients could send one at once.
 const MAX_STRANGERS_BYTES: usize = 16 << 10;
 /// How long the body of a request may take: the longest form at 70 KB a second. However slowly it comes, there is an end.
 const BODY_WITHIN: Duration = Duration::from_secs(30);
@@ -62,11 +62,10 @@ pub async fn admit(State(people): State<People>, request: Request, next: Next) -
     })
 }
 
-/// Refuses one of too many: of JSON, those of a person; of anything else, those of a person at a network. Tries to sign in
-/// are counted where the password is checked, and what asks whether this server is well must not be told that others
-/// ask too much.
+/// Applies the rate limits: of JSON, by person; of everything else, by person and network. Sign-in attempts are counted
+/// where the password is checked, and health checks have no limit, because others may come from the same address.
 fn check_rate(people: &People, asked: &Asked) -> Result<(), Refusal> {
-    // Where sign-in is off there is nobody to tell from anybody else.
+    // Where sign-in is off, all requests look like one person's.
     if people.accounts().is_none() || asked.has_no_limit {
         return Ok(());
     }
@@ -130,7 +129,7 @@ impl Asked {
     }
 }
 
-/// Counts the connection as one of whoever asks; there is none in tests.
+/// Counts the connection as the person's; tests have none.
 fn take_place(asked: &Asked, request: &Request) -> Result<(), Refusal> {
     let (Some(place), Some(person)) = (request.extensions().get::<Place>(), asked.person()) else {
         return Ok(());
@@ -174,7 +173,7 @@ fn check_form(
         return Ok(());
     }
     if asked.is_api {
-        // A browser sends its cookie whoever asks it to, and here is no form.
+        // A browser sends its cookie with requests of other sites too, and a GET has no form.
         return match asked.principal.is_some() && people.accounts().is_some() {
             true => {
                 Err(Refusal::new(StatusCode::FORBIDDEN, "a cookie is not enough here", "send an API token"))
@@ -201,7 +200,7 @@ fn is_stream(response: &Response) -> bool {
     kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"))
 }
 
-/// The same answer, which ends when whoever asked for it is signed out, disabled, or granted something else.
+/// The same answer, which ends when its person is signed out, disabled, or granted something else.
 fn until_other(people: People, asked: Asked, response: Response) -> Response {
     let (Some(principal), Some(credential), Some(came)) = (asked.principal, asked.credential, asked.came)
     else {

@@ -1,4 +1,4 @@
-//! Finds out who asks, for every request.
+//! Authenticates every request: finds its principal by cookie or token.
 
 use axum::{
     extract::{ConnectInfo, Request, State},
@@ -18,8 +18,8 @@ use crate::{
 /// For a year, a browser that came over TLS calls this server by nothing else.
 const ONLY_TLS: HeaderValue = HeaderValue::from_static("max-age=31536000");
 
-/// Puts how the request [`Came`], the [`FormToken`], and where somebody is recognised the [`Credential`] and the [`Principal`]
-/// into the request, unless somebody in front, as in tests, has said who asks.
+/// Puts [`Came`] and the [`FormToken`] into the request, and, if its credentials are valid, the [`Credential`] and the
+/// [`Principal`], unless an outer layer, as in tests, has set one.
 pub async fn authenticate(State(people): State<People>, mut request: Request, next: Next) -> Response {
     let peer = request.extensions().get::<ConnectInfo<Peer>>().map(|info| info.0.0.ip());
     let came = people.addresses().came(peer, request.headers());
@@ -61,7 +61,7 @@ pub async fn authenticate(State(people): State<People>, mut request: Request, ne
     response
 }
 
-/// What a request says to show who asks. A token counts more than a cookie: it was sent on purpose.
+/// The credentials of a request. A token counts more than a cookie: it was sent on purpose.
 fn credential(headers: &HeaderMap, came: Came) -> Option<Credential> {
     let bearer = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     match bearer.and_then(|text| text.strip_prefix("Bearer ")) {
@@ -70,7 +70,7 @@ fn credential(headers: &HeaderMap, came: Came) -> Option<Credential> {
     }
 }
 
-/// Also before somebody signs in: the secret in the cookie is then of no session, and is replaced at the sign-in.
+/// Also before a sign-in: the secret in the cookie then belongs to no session, and is replaced at the sign-in.
 fn form_token(secret: &Secret) -> FormToken {
     FormToken(secret.derive("form"))
 }

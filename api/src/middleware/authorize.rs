@@ -1,4 +1,4 @@
-//! Asks, before a handler runs, whether its address is open to whoever asks.
+//! Authorizes every request before its handler runs, by the route's policy.
 
 use axum::{
     extract::{RawPathParams, Request, State},
@@ -19,7 +19,7 @@ use crate::{
     state::AppState,
 };
 
-/// What is searched for, if anything.
+/// The searched text, if any.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 struct Searched {
@@ -27,12 +27,12 @@ struct Searched {
     q: String,
 }
 
-/// Who a route is open to, what it takes, and what is written down of its requests.
+/// The policy of a route: its principals, the action, and the audit class of its requests.
 #[derive(Debug, Clone, Copy)]
 pub struct Policy {
     /// The kinds of principal that may come.
     pub open_to: &'static [PrincipalKind],
-    /// What somebody has to be allowed.
+    /// The action that must be allowed.
     pub action: Action,
     /// What the access log keeps.
     pub audit: AuditClass,
@@ -45,8 +45,8 @@ pub struct Policy {
 /// Lets a request through to a handler of a route with this policy; where its address names a host, on that host.
 ///
 /// # Errors
-/// When nobody is signed in, the route is not open to such a principal, or the action is not allowed. A host that whoever
-/// asks may not see and one that does not exist are refused alike.
+/// When the request is not authenticated, the route is not open to such a principal, or the action is not allowed. A
+/// hidden host and one that does not exist are refused alike.
 pub async fn authorize(
     State((policy, shared)): State<(Policy, AppState)>,
     places: RawPathParams,
@@ -91,7 +91,7 @@ pub async fn authorize(
 }
 
 fn decide(shared: &AppState, person: &Person, action: Action, host: Option<&str>) -> Decision {
-    // What is no name is the name of no host.
+    // An invalid name is the name of no host.
     let Ok(name) = host.map(str::parse::<HostName>).transpose() else { return Decision::Unseen };
     may(person, action, name.map(|name| shared.groups.of(&name)).as_ref())
 }

@@ -18,7 +18,7 @@ struct RefusalPage {
     refusal: Refusal,
 }
 
-/// Dresses refusals, those of the router itself included.
+/// Renders refusals, including the router's own.
 pub async fn dress(request: Request, next: Next) -> Response {
     let path = request.uri().path().to_owned();
     let method = request.method().clone();

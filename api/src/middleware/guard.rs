@@ -17,11 +17,11 @@ use crate::{
     refusal::Refusal,
 };
 
-/// A page may load scripts, styles, images and data from this server, nothing else, and nobody may frame it.
+/// A page may load scripts, styles, images and data from this server, nothing else, and no page may frame it.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
      img-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'";
 
-/// When to try again, in seconds, where nobody knows better: a broker that was started again is back by then.
+/// The default for `Retry-After`, in seconds: a broker that was restarted is back by then.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("5");
 
 /// Where sign-in is off, lets only requests to a loopback name through.
@@ -40,8 +40,8 @@ pub async fn check_host(State(people): State<People>, request: Request, next: Ne
     }
 }
 
-/// Lets what does more than show something through only when no page of another site sent it. Browsers say where a
-/// request comes from; what is no browser says nothing and is nobody else's page.
+/// Lets a changing request through only when no page of another site sent it. Browsers send where a request comes from;
+/// another program sends nothing, and no site can use its credentials.
 pub async fn check_origin(request: Request, next: Next) -> Response {
     let host = host_of(request.uri(), request.headers());
     let is_of_a_host = matches!(Principal::of(request.extensions()), Some(Principal::Host(_)));
@@ -63,7 +63,7 @@ fn is_own(headers: &HeaderMap, host: Option<&str>) -> bool {
     is_from_here && is_of_here
 }
 
-/// Sets the headers that protect pages and data in a browser; what is refused for a while says when to try again.
+/// Sets the headers that protect pages and data in a browser, and `Retry-After` on temporary refusals.
 pub async fn secure(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     let status = response.status();

@@ -1,6 +1,6 @@
-//! What every request and every answer passes, from the outside in: `guard` lets in what is meant for this server and sets
-//! the headers that protect its pages, `authenticate` finds out who asks, `faces` dresses refusals as pages or JSON, `admit`
-//! keeps out forged forms and too many requests, and `authorize` asks the rules whether the route is open to whoever asks.
+//! The layers around all routes, from the outside in: `guard` checks host and origin and sets the headers that protect
+//! pages, `authenticate` finds the principal, `faces` renders refusals as pages or JSON, `admit` checks CSRF token,
+//! address and rate, and `authorize` asks the rules about the route's action.
 
 pub mod admit;
 pub mod authenticate;

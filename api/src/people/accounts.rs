@@ -1,4 +1,4 @@
-//! Everything that is known of people: users, sessions, tokens and links, and who asks by what they say.
+//! Users, sessions, tokens and links; and which principal a request's credentials belong to.
 
 use std::time::Duration;
 
@@ -19,15 +19,14 @@ use super::{
     uses::{Uses, Writing},
 };
 
-/// How often it is looked whether a page that is kept up to date has come to the end of its session's time; that somebody
-/// ended it is known at once.
+/// How often an open page checks whether its session has expired; a session that is ended closes its pages at once.
 const LOOK_EVERY: Duration = Duration::from_secs(20);
-/// How often what has ended is removed.
+/// How often expired records are removed.
 const TIDY_EVERY: Duration = Duration::from_secs(600);
 /// How long a token is still listed after its end.
 const LISTED_FOR: Duration = Duration::from_secs(30 * 24 * 3600);
 
-/// What a request says to show who asks.
+/// The credentials of a request.
 #[derive(Debug, Clone)]
 pub enum Credential {
     /// A browser's cookie.
@@ -36,7 +35,7 @@ pub enum Credential {
     Token(Secret),
 }
 
-/// A name, what was granted, and the key of the session where it is one.
+/// A name, its grants, and the key of the session where it is one.
 type Known = (String, Vec<Grant>, Option<String>);
 
 /// Everything that is known of people. The rest of it: `signing_in` and `managing`.
@@ -61,7 +60,7 @@ pub struct Accounts {
 }
 
 impl Accounts {
-    /// Opens what the broker keeps. Whoever brings `local` is an administrator.
+    /// Opens the broker's buckets. A request with the token `local` is an administrator's.
     ///
     /// # Errors
     /// When the broker does not answer.
@@ -97,7 +96,7 @@ impl Accounts {
         self.passwords.computed()
     }
 
-    /// Who asks; nobody when what they say does not hold, or holds no more. From memory.
+    /// The principal with these credentials; `None` when they are invalid or have expired. From memory.
     pub fn recognise(&self, credential: &Credential, came: Came) -> Option<Principal> {
         let (name, grants, session) = match credential {
             Credential::Token(secret) if self.local.as_ref() == Some(&secret.key()) => {
@@ -177,7 +176,7 @@ impl Accounts {
         }
     }
 
-    /// Removes what has ended, for as long as this is awaited.
+    /// Removes expired records, for as long as this is awaited.
     pub async fn tidy(&self) {
         loop {
             if let Err(error) = self.tidy_once().await {
@@ -218,8 +217,7 @@ impl Accounts {
     }
 }
 
-/// Writes a use down without anybody waiting. One that cannot be noted is noted with the next, which is no reason not to
-/// answer.
+/// Records a use in the background. A failed write is made up for by the next, and is no reason not to answer.
 fn write_aside(write: impl Future<Output = Result<bool, PeopleError>> + Send + 'static, writing: Writing) {
     tokio::spawn(async move {
         if let Err(error) = write.await {

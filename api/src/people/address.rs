@@ -10,7 +10,7 @@ use super::SignInSettings;
 /// How a request came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Came {
-    /// The address of whoever asks.
+    /// The client's address.
     pub from: IpAddr,
     /// Whether the browser speaks TLS, to this server or to the proxy before it.
     pub over_tls: bool,
@@ -42,9 +42,9 @@ impl Addresses {
         Self { trusted_proxies, allowed_from, serves_tls }
     }
 
-    /// How a request with these headers came over a connection with `peer`; an address that nobody has stands for none, as
-    /// in tests. A proxy adds its own peer at the end of `X-Forwarded-For`, so it is read from there, as long as who added
-    /// an address is trusted.
+    /// How a request with these headers came over a connection with `peer`; without one, as in tests, the unspecified
+    /// address stands for it. A proxy adds its own peer at the end of `X-Forwarded-For`, so the list is read from
+    /// there, as long as the adding address is trusted.
     pub fn came(&self, peer: Option<IpAddr>, headers: &HeaderMap) -> Came {
         let from = peer.map_or(Came::nowhere().from, |address| address.to_canonical());
         let mut came = Came { from, over_tls: self.serves_tls, port: port(headers) };

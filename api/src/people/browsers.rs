@@ -1,6 +1,6 @@
-//! Browsers that somebody has signed in with before ("device cookies", as OWASP calls them). Tries from such a browser are
-//! counted apart, so that whoever tries an account all the time does not keep its owner out. It opens nothing: the password
-//! is asked for as always.
+//! Browsers that a user has signed in with before ("device cookies", as OWASP calls them). Attempts from such a browser
+//! are counted apart, so failed sign-ins elsewhere never lock out its owner. It replaces no password: that is asked for
+//! as always.
 
 use std::time::Duration;
 

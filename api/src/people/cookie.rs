@@ -1,10 +1,10 @@
 //! The cookies: of a session, and of a browser that is known.
 //!
-//! Over TLS its name begins with `__Host-`, by which a browser refuses it unless it is secure and of this very host.
-//! Over plain HTTP it has another name and no `Secure`. Chromium 156 was seen to keep secure cookies of
-//! `http://127.0.0.1` and `http://localhost`; no standard says that every browser and program does. There the name also
-//! says the port, because a browser sends cookies to every port of a host: two servers on one machine would sign each
-//! other's people out.
+//! Over TLS its name begins with `__Host-`, so a browser accepts it only when it is secure and for this very host. Over
+//! plain HTTP it has another name and no `Secure`. Chromium 156 kept secure cookies of `http://127.0.0.1` and
+//! `http://localhost`; no standard requires that of every browser and program. There the name also has the port,
+//! because a browser sends cookies to every port of a host: two servers on one machine would sign each other's users
+//! out.
 
 use axum::http::{HeaderMap, HeaderValue, header};
 
@@ -15,7 +15,7 @@ use super::{Came, browsers::KNOWN_FOR, secret::Secret};
 pub enum Cookie {
     /// A session; the browser keeps it until it is closed.
     Session,
-    /// A browser that somebody has signed in with; it is kept for half a year.
+    /// A browser with which a user has signed in; kept for half a year.
     Browser,
 }
 

@@ -1,4 +1,4 @@
-//! What can be wrong with a sign-in or with a change to people, in words for whoever tried it.
+//! Why a sign-in or a change of users failed, in words for the person who tried it.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::{broker::Away, refusal::Refusal};
 /// It was not done.
 #[derive(Debug, thiserror::Error)]
 pub enum PeopleError {
-    /// The name, the password or both; nobody learns which.
+    /// The name, the password or both; the answer does not say which.
     #[error("the name or the password is not right")]
     NotRight,
     /// Too many tries.
@@ -34,13 +34,13 @@ pub enum PeopleError {
     LooksLike {
         /// The name.
         name: String,
-        /// That of the user there is.
+        /// The existing user's name.
         other: String,
     },
-    /// Nobody would be left who could change anything.
+    /// No administrator of every host would be left.
     #[error("{0} is the last administrator of every host")]
     LastAdministrator(String),
-    /// A token that nobody could use, or too many of them.
+    /// A token that could not be used, or too many of them.
     #[error("{0}")]
     Token(&'static str),
     /// A name of a user.

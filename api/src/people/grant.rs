@@ -1,5 +1,4 @@
-//! Grants: what somebody may do, and on which hosts. As text: `viewer`, `operator:web,env=prod`,
-//! `viewer:web:no-command-lines`.
+//! Grants: a role, and the hosts it is for. As text: `viewer`, `operator:web,env=prod`, `viewer:web:no-command-lines`.
 
 use std::{collections::BTreeSet, fmt, str::FromStr};
 
@@ -9,7 +8,7 @@ use serde::{Deserialize, Serialize};
 /// The last part of a grant's text that hides command lines.
 const NO_COMMAND_LINES: &str = "no-command-lines";
 
-/// What somebody may do, and on which hosts.
+/// A role, and the hosts it is for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Grant {
@@ -80,7 +79,7 @@ impl Grant {
         self.role == Role::Administrator && self.groups.is_none()
     }
 
-    /// What is left of this grant within another one.
+    /// The intersection of this grant and another one.
     pub fn within(&self, limit: &Self) -> Self {
         let groups = match (&self.groups, &limit.groups) {
             (Some(own), Some(limit)) => Some(own.intersection(limit).cloned().collect()),

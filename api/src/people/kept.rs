@@ -1,4 +1,4 @@
-//! Records in a bucket of the broker, of which this process has a copy that follows it.
+//! Records in a bucket of the broker, with a copy in this process that follows it.
 
 use std::{sync::Arc, time::Duration};
 
@@ -62,8 +62,8 @@ where
         Ok(is_new)
     }
 
-    /// Changes a record, again from the start where somebody else changed it meanwhile. `change` says whether it did
-    /// anything. Returns `false` when it did not, or when there is no such record.
+    /// Changes a record, and starts over where it was changed meanwhile. `change` says whether it did anything. Returns
+    /// `false` when it did not, or when there is no such record.
     pub async fn change(
         &self,
         key: &str,
@@ -100,7 +100,8 @@ where
                 now.changed().await;
             }
         };
-        // Longer means that somebody else changed it again, or that the broker went away; both are no reason to fail.
+        // A longer wait means that the record was changed again, or that the broker went away; both are no reason to
+        // fail.
         let _ = tokio::time::timeout(SEEN_WITHIN, waiting).await;
     }
 }

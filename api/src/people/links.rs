@@ -1,4 +1,4 @@
-//! One-time links: the first one, which makes an administrator, and those by which a user chooses a password.
+//! One-time links: the first one, which makes an administrator, and links by which a user chooses a password.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 pub(super) const BUCKET: &str = "sign_in_links";
 /// How long a first link holds: it stands on a terminal, or in a log.
 pub(super) const FIRST_FOR: Duration = Duration::from_secs(3600);
-/// How long a user's link holds: it is sent to a person, who may be asleep.
+/// How long a user's link is valid: it is sent to a person, who may be asleep.
 pub(super) const USERS_FOR: Duration = Duration::from_secs(24 * 3600);
 
 /// A link that works once.

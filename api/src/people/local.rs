@@ -1,8 +1,8 @@
 //! How commands on the server's own machine reach it: its address, and a token that holds until it stops, in a file of the
 //! data folder that its owner alone can read.
 //!
-//! Whoever can read that file can read the keys of the broker beside it, so it opens nothing that was closed. The
-//! address stands with the token, so that it is never sent to another program on another port.
+//! A reader of that file can read the keys of the broker beside it, so it opens nothing that was closed. The address
+//! stands with the token, so that the token is never sent to another program on another port.
 
 use std::{fs, io::Write, path::Path};
 

@@ -22,7 +22,7 @@ impl Accounts {
         self.users.get(name.as_str()).ok_or_else(|| PeopleError::NoSuchUser(name.as_str().to_owned()))
     }
 
-    /// Whether there is somebody who looks after everything.
+    /// Whether there is an administrator of every host.
     pub fn has_administrator(&self) -> bool {
         self.users.all().iter().any(|(_, user)| user.is_administrator())
     }
@@ -56,10 +56,10 @@ impl Accounts {
         }
     }
 
-    /// Lets nobody in by this name, and ends its sessions, or lets it in again.
+    /// Disables a user and ends the user's sessions, or enables the user again.
     ///
     /// # Errors
-    /// When there is no such user or nobody would be left, or the broker does not answer.
+    /// When there is no such user, when no administrator would be left, or when the broker does not answer.
     pub async fn set_disabled(&self, by: &By, name: &UserName, is_disabled: bool) -> Result<(), PeopleError> {
         let now_us = now_us();
         let set = |user: &mut User| {
@@ -158,7 +158,7 @@ impl Accounts {
         all
     }
 
-    /// Makes a token for `person`; returns it as text, which nobody sees again.
+    /// Makes a token for `person`; returns it as text, which cannot be read again.
     ///
     /// # Errors
     /// When it could do nothing, has no name, or there are too many; or when the broker does not answer.

@@ -1,7 +1,8 @@
 //! Who may ask: people, how each is recognised, and what ends that.
 //!
-//! `principal` is whoever asks, `person` the name and grants of one who is no host, `grant` what somebody was granted; what that allows is decided by `rules`. For every request
-//! `middleware::authenticate` finds out who asks, by its `cookie` or token and its `address`.
+//! `principal` is the user, host or machine that makes a request, `person` the name and grants of a user, `grant` a
+//! role on some hosts; `rules` decides what that allows. For every request `middleware::authenticate` finds the
+//! principal by `cookie` or token, and its `address`.
 //!
 //! `accounts` is everything that is known of people: `users`, `sessions`, `tokens`, `links` and `browsers`, each `kept` by
 //! the broker and followed in memory; `signing_in` and `managing` change it, and `record` writes that into the audit.
@@ -61,7 +62,7 @@ const JSON: (NonZeroU32, Duration) = (NonZeroU32::new(100).expect("a hundred"), 
 const PAGES: (NonZeroU32, Duration) =
     (NonZeroU32::new(500).expect("five hundred"), Duration::from_millis(10));
 
-/// Whoever may ask this server; cheap to clone.
+/// The people who may use this server; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct People(Arc<Inner>);
 
@@ -77,7 +78,7 @@ struct Inner {
 }
 
 impl People {
-    /// Anybody who reaches the server.
+    /// Everybody who reaches the server.
     pub fn anybody(addresses: Addresses) -> Self {
         Self::new(None, addresses)
     }
@@ -118,7 +119,7 @@ impl People {
         self.0.form_secret.as_ref()
     }
 
-    /// What is known of people; `None` where sign-in is off.
+    /// The accounts; `None` where sign-in is off.
     pub fn accounts(&self) -> Option<&Accounts> {
         self.0.accounts.as_ref()
     }

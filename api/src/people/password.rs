@@ -28,7 +28,7 @@ const BOUNDS: Bounds = Bounds {
     waiting_of_a_person: 32,
     wait: Duration::from_secs(20),
 };
-/// A hash of 32 random bytes, which belongs to no password: what is computed for names that nobody has.
+/// A hash of 32 random bytes, which belongs to no password: it is checked for unknown names.
 const NOBODYS: &str =
     "$argon2id$v=19$m=19456,t=2,p=1$F1XWFuyMAxtTUME1d/p71A$6OBUZctIXkCy8jeo8b9kvB9IPzFi2p8rWmFSD/jOHZ8";
 
@@ -60,8 +60,8 @@ impl Passwords {
         hash.map(|hash| hash.to_string()).map_err(|_| Unavailable)
     }
 
-    /// Whether `password`, which came from an address, is the one with this hash. Without a hash the answer is no, and takes
-    /// the same work, so that nobody learns by the clock which names there are.
+    /// Whether `password`, sent from an address, has this hash. Without a hash the answer is no, after the same work,
+    /// so that the time of an answer does not tell which names exist.
     ///
     /// # Errors
     /// When too many wait.
@@ -103,7 +103,7 @@ impl Passwords {
     }
 }
 
-/// Why a password is not taken, in words for whoever chose it.
+/// Why a password is refused, in words for the person who chose it.
 pub fn problem(password: &str, user: &str) -> Option<&'static str> {
     let lower = password.to_lowercase();
     if password.chars().count() < MIN_CHARACTERS {
@@ -169,7 +169,7 @@ mod tests {
             .collect();
         let taken: Vec<_> = all.iter_mut().map(|turn| turn.now_or_never()).collect();
         assert!(passwords.hash("correct horse".to_owned(), HERE).await.is_err());
-        // Elsewhere nobody has to wait for that.
+        // A password from another address need not wait for it.
         let elsewhere = IpAddr::from([192, 0, 2, 1]);
         assert!(passwords.hash("correct horse".to_owned(), elsewhere).await.is_ok());
         drop((taken, all));

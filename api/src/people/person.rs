@@ -1,4 +1,4 @@
-//! A person who asks, and what was granted. What that allows is decided by `rules`.
+//! A person and the person's grants. `rules` decides what they allow.
 
 use std::{convert::Infallible, net::IpAddr};
 
@@ -6,15 +6,15 @@ use axum::{extract::FromRequestParts, http::request::Parts};
 
 use super::{Grant, UserName};
 
-/// The name in the audit of whoever asks where sign-in is off.
+/// The name in the audit where sign-in is off.
 const NOBODY: &str = "nobody in particular";
 
-/// Somebody who asks: the name and the grants of a [`Principal`] that is no host. Handlers take it as an argument.
+/// A person: the name and the grants of a [`Principal`] that is not a host. Handlers take it as an argument.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Person {
     /// The name, as it stands in the audit.
     pub name: String,
-    /// What was granted; the widest grant that fits counts.
+    /// The grants; the widest that fits counts.
     pub grants: Vec<Grant>,
     /// The session, by its key, where it is one and no API token.
     pub session: Option<String>,
@@ -23,7 +23,7 @@ pub struct Person {
 }
 
 impl Person {
-    /// Whoever asks where sign-in is off: anybody on this machine.
+    /// The person of every request where sign-in is off.
     pub fn nobody_in_particular(from: IpAddr) -> Self {
         Self { name: NOBODY.to_owned(), grants: vec![Grant::EVERYTHING], session: None, from }
     }
@@ -33,7 +33,7 @@ impl Person {
         Self { name: UserName::LOCAL.to_owned(), grants: vec![Grant::EVERYTHING], session: None, from }
     }
 
-    /// Whether this is whoever asks where sign-in is off; nobody who signs in can have that name.
+    /// Whether this is the person of a server without sign-in; no user can have that name.
     pub fn is_nobody_in_particular(&self) -> bool {
         self.name == NOBODY
     }

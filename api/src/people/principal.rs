@@ -40,7 +40,7 @@ impl PrincipalKind {
 }
 
 impl Principal {
-    /// The principal of a request; `None` where nobody was authenticated.
+    /// The principal of a request; `None` where it was not authenticated.
     pub fn of(extensions: &Extensions) -> Option<&Self> {
         extensions.get()
     }
@@ -54,7 +54,7 @@ impl Principal {
         }
     }
 
-    /// The name and the grants by which the rules decide; a host has none.
+    /// The name and the grants for authorization; a host has none.
     pub fn person(&self) -> Option<&Person> {
         match self {
             Self::User(person) | Self::ThisMachine(person) => Some(person),

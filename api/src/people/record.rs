@@ -1,4 +1,4 @@
-//! What people do about people is written into the audit, whatever came of it.
+//! Writes changes of users into the audit, successful or not.
 
 use std::net::IpAddr;
 
@@ -10,22 +10,22 @@ use fleetps_nats::{
 use super::{Accounts, Came, Person, UserName, error::PeopleError};
 use crate::broker::{self, Away};
 
-/// Whoever does something.
+/// The actor of a change.
 #[derive(Debug, Clone)]
 pub struct By {
-    /// The name; where nobody is signed in yet, what was given as one.
+    /// The name; before the sign-in, the name given in the form.
     pub name: String,
     /// The address; none for commands on the server's own machine.
     pub from: Option<IpAddr>,
 }
 
 impl By {
-    /// A command on the server's own machine, of somebody who has the broker's key.
+    /// A command on the server's own machine, by a person who has the broker's key.
     pub fn command() -> Self {
         Self { name: UserName::LOCAL.to_owned(), from: None }
     }
 
-    /// Somebody who says to be `name`.
+    /// A person who claims to be `name`.
     pub fn claimed(name: &str, came: Came) -> Self {
         Self { name: name.to_owned(), from: Some(came.from) }
     }
@@ -38,12 +38,12 @@ impl From<&Person> for By {
 }
 
 impl Accounts {
-    /// Does `work`, and writes down who did it, what, and what came of it. Tries beyond what is allowed are not written down:
-    /// they are an attacker's to make.
+    /// Does `work`, and audits who did what, and the outcome. Attempts above the rate limit are not audited: an
+    /// attacker could make any number of them.
     ///
     /// # Errors
-    /// Those of `work`; at once while the broker is away, and when it cannot be written down, so that nobody gets what is
-    /// not on record.
+    /// Those of `work`. Also at once while the broker is away, and when the entry cannot be written, so that no change
+    /// goes without an audit entry.
     pub(super) async fn recorded<T>(
         &self,
         by: &By,

@@ -1,12 +1,12 @@
-//! Secrets that are handed out: the ids of sessions, API tokens, one-time links. The server keeps their hashes only, so
-//! that whoever reads its buckets cannot act as anybody.
+//! Secrets for clients: session ids, API tokens, one-time links. The server stores their hashes only, so a reader of
+//! its buckets cannot use them.
 
 use std::fmt;
 
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
 use sha2::{Digest, Sha256};
 
-/// Nobody guesses one of 2^256.
+/// One of 2^256 cannot be guessed.
 const BYTES: usize = 32;
 
 /// A secret of 256 bits.
@@ -30,7 +30,7 @@ impl Secret {
         bytes.try_into().ok().map(Self)
     }
 
-    /// For whoever may have it: 43 letters, digits, `-` and `_`.
+    /// The secret as text for its owner: 43 letters, digits, `-` and `_`.
     pub fn text(&self) -> String {
         BASE64URL_NOPAD.encode(&self.0)
     }

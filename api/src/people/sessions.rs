@@ -11,7 +11,7 @@ use super::{SignInSettings, User};
 pub(super) const BUCKET: &str = "sessions";
 /// Sessions that one user can have; the one that was used the longest ago gives way.
 pub(super) const MAX_PER_USER: usize = 20;
-/// For so long after somebody gave the password, dangerous things need it no second time.
+/// For this long after the password was given, dangerous actions do not ask for it again.
 const CONFIRMED_FOR: Duration = Duration::from_secs(15 * 60);
 /// Using a session is noted at most this often, because each note is a message to the broker.
 pub(super) const NOTED_EVERY: Duration = Duration::from_secs(60);
@@ -55,7 +55,7 @@ impl Session {
         is_young && is_within(self.used_at_us, settings.idle_limit, now_us)
     }
 
-    /// Whether it holds for a user who is as `user` is now.
+    /// Whether it is valid for `user` as the record is now.
     pub fn is_of(&self, user: &User) -> bool {
         !user.is_disabled && self.began_at_us >= user.sessions_since_us
     }
@@ -65,8 +65,8 @@ impl Session {
         is_within(self.confirmed_at_us, CONFIRMED_FOR, now_us)
     }
 
-    /// This one for a user whose sessions hold since a time to come, because the clock was set back: else nobody could sign
-    /// in until then.
+    /// Adapts the session to a user whose sessions are valid from a time in the future, because the clock was set back:
+    /// otherwise the user could not sign in until then.
     pub(super) fn not_before(self, since_us: i64) -> Self {
         Self { began_at_us: self.began_at_us.max(since_us), ..self }
     }

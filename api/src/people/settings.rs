@@ -13,7 +13,7 @@ pub enum Auth {
     /// They do.
     #[default]
     On,
-    /// Anybody who reaches the server may do everything; only on a loopback address.
+    /// Everybody who reaches the server may do everything; only on a loopback address.
     Off,
 }
 
@@ -30,9 +30,9 @@ fleetps_nats::settings! {
     pub struct SignInSettings in "sign_in" {
         /// A session ends when nothing was asked in it for this long; a page that is merely kept up to date asks nothing.
         #[serde(with = "units::duration")]
-        // The shortest that OWASP names for what is worth protecting and looked at all day.
+        // The shortest that OWASP names for sensitive pages that are open all day.
         pub idle_limit: Duration = 30 * MINUTE, in bounds::duration(MINUTE..=30 * DAY, LASTS);
-        /// A session ends this long after the sign-in, whatever is done in it.
+        /// A session ends this long after the sign-in, even while it is used.
         #[serde(with = "units::duration")]
         // The longest that OWASP names for that.
         pub absolute_limit: Duration = 720 * MINUTE, in bounds::duration(MINUTE..=365 * DAY, LASTS);

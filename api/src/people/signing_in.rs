@@ -19,11 +19,11 @@ pub struct Visit {
     pub came: Came,
     /// The header `User-Agent`.
     pub browser: String,
-    /// What is in the cookie by which it is known.
+    /// The cookie of a known browser, if it sent one.
     pub known_as: Option<Secret>,
 }
 
-/// What a browser gets when somebody has signed in.
+/// The secrets that a browser gets after a sign-in.
 #[derive(Debug)]
 pub struct SignIn {
     /// The secret of the session.
@@ -33,8 +33,8 @@ pub struct SignIn {
 }
 
 impl Accounts {
-    /// Begins a session for whoever knows the password. Unknown names take the same way as known
-    /// ones, and every refusal of a password is the same.
+    /// Begins a session after a check of the password. Unknown names take the same path as known ones, and every
+    /// refusal of a password is the same.
     ///
     /// # Errors
     /// When the name or the password is not right, or there were too many tries, or the broker does not answer.
@@ -70,7 +70,7 @@ impl Accounts {
         self.sessions.get(session).is_some_and(|session| session.is_confirmed(now_us()))
     }
 
-    /// Whether `password` is that of the user `name`, who may sign in; returns the name as it is kept.
+    /// Checks the password of the user `name`, who must be enabled; returns the stored name.
     async fn check(&self, name: &str, password: String, visit: &Visit) -> Result<UserName, PeopleError> {
         let typed = name.trim().to_lowercase();
         let browser = self.known_browser(&typed, visit);
@@ -99,7 +99,7 @@ impl Accounts {
         Ok(SignIn { session: secret, browser: self.know_browser(name, visit).await? })
     }
 
-    /// Makes the link by which a first administrator comes in; none where there is an administrator.
+    /// Makes the link for the first administrator; none where there is an administrator.
     ///
     /// # Errors
     /// When the broker does not answer.
@@ -155,7 +155,7 @@ impl Accounts {
         if holds { Ok((*link).clone()) } else { Err(PeopleError::Link) }
     }
 
-    /// Uses a link: whoever has it chooses a password, and for the first link a name, and is signed in.
+    /// Uses a link: its owner chooses a password, and for the first link a name, and is signed in.
     ///
     /// # Errors
     /// When it does not work, or name or password cannot be taken, or the broker does not answer. Only a link that
@@ -229,7 +229,7 @@ impl Accounts {
         };
         self.change_user(name, set).await?;
         self.forget_browsers(name).await?;
-        // Whoever has an older link must not change it again; and from now on nobody becomes the first administrator.
+        // An older link must not change the password again; and from now on no link makes a first administrator.
         let has_administrator = self.has_administrator();
         for (key, link) in self.links.all() {
             if link.user.as_deref().map_or(has_administrator, |user| user == name.as_str()) {

@@ -1,4 +1,4 @@
-//! Slows down whoever asks too often; nobody is locked out for good.
+//! Rate limits for sign-ins and requests. They delay, and never lock an account.
 
 use std::{
     fmt,
@@ -14,8 +14,8 @@ use governor::{
     state::keyed::DashMapStateStore,
 };
 
-/// So many places are counted, whoever asks: names and addresses are an attacker's choice, and a place for each would
-/// fill the memory. Two that share a place share its tries; which do is another secret at every start.
+/// The number of counters: names and addresses are an attacker's choice, and a counter for each would fill the memory.
+/// Two keys that share a counter share its attempts; which ones do depends on a secret that is new at every start.
 const PLACES: u64 = 1 << 14;
 
 /// Tries with one account: five at once, ten in any minute.
@@ -44,8 +44,8 @@ impl Default for Tries {
 }
 
 impl Tries {
-    /// Counts one try with `account` from an address; where it comes from a browser that is known, that one's alone, so that
-    /// nobody else's tries stand in the way.
+    /// Counts one attempt with `account` from an address. An attempt from a known browser counts for that browser
+    /// alone, so that attempts elsewhere do not block it.
     ///
     /// # Errors
     /// The time to wait, when there have been too many.
@@ -67,7 +67,7 @@ pub struct Throttle {
 impl Throttle {
     /// Lets `burst` through at once, then one every `period`.
     pub fn new(burst: NonZeroU32, period: Duration) -> Self {
-        // A period of zero is no limit that anybody asks for; the library has none for it.
+        // The library does not accept a period of zero, which is no useful limit.
         let quota = Quota::with_period(period).unwrap_or(Quota::per_second(burst)).allow_burst(burst);
         Self { limiter: RateLimiter::dashmap(quota), hasher: RandomState::new() }
     }

@@ -1,4 +1,4 @@
-//! Users: who may sign in, and what they were granted.
+//! Users: their credentials and grants.
 
 use std::str::FromStr;
 
@@ -11,7 +11,7 @@ pub const BUCKET: &str = "users";
 /// The longest name.
 const MAX_NAME: usize = 64;
 
-/// Nobody's names: the audit has them for commands and for the parts of fleetps.
+/// Reserved names: the audit uses them for commands and for the parts of fleetps.
 const RESERVED: [&str; 8] = [
     UserName::LOCAL,
     "fleetps",
@@ -23,14 +23,14 @@ const RESERVED: [&str; 8] = [
     "broker",
 ];
 
-/// Somebody who may sign in.
+/// A user who may sign in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct User {
     /// How.
     pub signs_in: SignsIn,
-    /// What was granted.
+    /// The grants.
     pub grants: Vec<Grant>,
-    /// Whether nobody gets in by this name for now.
+    /// Whether the user is disabled.
     #[serde(default)]
     pub is_disabled: bool,
     /// When the user was added, in µs since 1970 UTC.
@@ -39,13 +39,13 @@ pub struct User {
     pub sessions_since_us: i64,
 }
 
-/// How somebody proves to be a user.
+/// How a user authenticates.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SignsIn {
     /// Not before a password was chosen, by a one-time link.
     NotYet,
-    /// By a password, of which this is the hash.
+    /// By a password; this is its hash.
     Password(String),
     /// By another server's word: the place of OpenID Connect, which is not there yet.
     OpenIdConnect {
@@ -57,7 +57,7 @@ pub enum SignsIn {
 }
 
 impl User {
-    /// Somebody new, who has to choose a password.
+    /// A new user, who has to choose a password.
     pub fn new(grants: Vec<Grant>, now_us: i64) -> Self {
         Self {
             signs_in: SignsIn::NotYet,
@@ -117,7 +117,7 @@ impl FromStr for UserName {
 }
 
 impl UserName {
-    /// Nobody's, because it is that of commands on the server's own machine.
+    /// Reserved for commands on the server's own machine.
     pub const LOCAL: &str = "local";
 
     /// The name as people see it from afar: `rn` and `m`, `0` and `o`, `1`, `i` and `l`, `.`, `-` and `_` look alike.

@@ -28,8 +28,8 @@ pub(super) struct Writing {
 }
 
 impl Uses {
-    /// Notes a use now. Returns what it takes to write it down where that is due: `noted_at_us` is what is written down
-    /// now, and it is written at most once a minute, and one at a time.
+    /// Notes a use now. Returns the write that is due, if any: `noted_at_us` is the last written time; a time is
+    /// written at most once a minute, and one at a time.
     pub(super) fn note(&self, key: &str, noted_at_us: i64, now_us: i64) -> Option<Writing> {
         let mut uses = self.0.lock();
         let known = uses.entry(key.to_owned()).or_insert(Use {
@@ -53,7 +53,7 @@ impl Uses {
         self.0.lock().get(key).map(|known| known.at_us)
     }
 
-    /// Forgets those of keys that are no longer there.
+    /// Forgets keys that no longer exist.
     pub(super) fn keep(&self, is_there: impl Fn(&str) -> bool) {
         self.0.lock().retain(|key, _| is_there(key));
     }

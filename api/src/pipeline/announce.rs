@@ -1,4 +1,4 @@
-//! What is printed once everything runs.
+//! The messages printed once everything runs.
 
 use fleetps_nats::{HostName, units};
 

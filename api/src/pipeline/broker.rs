@@ -21,8 +21,8 @@ pub(super) enum Brokers {
 }
 
 impl Brokers {
-    /// Starts the managed broker, and waits for whatever it lacks: a program, a port, room on the disk. `None` when it is
-    /// to end instead.
+    /// Starts the managed broker, and waits for whatever is missing: a program, a port, room on the disk. `None` when
+    /// the program is to end instead.
     pub(super) async fn open(
         config: &Config,
         health: &ServerHealth,

@@ -1,8 +1,8 @@
 //! The whole pipeline in one process, and the web server alone.
 //!
-//! `run` starts the parts along the stream: broker, ingestor, web server, agent. Each waits for the broker, and meanwhile a
-//! page says what is waited for. It stops everything but the ingestor first, then the ingestor, which seals what is buffered,
-//! then the broker. `serve` runs the web server for a broker elsewhere.
+//! `run` starts the parts along the stream: broker, ingestor, web server, agent. Each waits for the broker, and
+//! meanwhile a page says what is missing. It stops everything but the ingestor first, then the ingestor, which seals
+//! its rows, then the broker. `serve` runs the web server for a broker elsewhere.
 //!
 //! `broker`, `history`, `web` and `agent` start one part each; `parts` holds those that run; `losses` finds what the broker
 //! lost, `people` opens the accounts, `announce` says where to look.

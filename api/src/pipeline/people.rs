@@ -10,7 +10,7 @@ use crate::{
     url::Url,
 };
 
-/// Decides who may ask, by the settings. Commands on this machine find the way in the data folder.
+/// Sets up sign-in by the settings. Commands on this machine find their token in the data folder.
 pub(super) async fn people(
     config: &Config,
     client: &async_nats::Client,

@@ -16,7 +16,8 @@ use super::{
 };
 use crate::{config::Config, starting::listen};
 
-/// How long stopping may take: sealing what is buffered takes seconds. What is not stored then is still in the stream.
+/// The time limit for stopping: sealing the collected rows takes seconds. Rows that are not stored then are still in
+/// the stream.
 const STOP_WITHIN: Duration = Duration::from_secs(30);
 
 /// Runs the whole pipeline until `ended` or until a part of it fails.

@@ -1,15 +1,15 @@
 //! What the access log keeps of the requests to a route. Each route says it, so that none is forgotten.
 
-/// What is written down of the requests to a route, besides those that were refused.
+/// The audit class of a route: which of its requests are audited, besides refused ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AuditClass {
     /// Looks at command lines, where the route shows them, and exports.
     Looks,
-    /// The same, and what was searched for.
+    /// The same, and the searched text.
     Searches,
     /// Every request: each is a change.
     Changes,
-    /// Changes that failed; the handler writes down those that are done, with what was and became.
+    /// Failed changes; the handler audits successful ones itself, with the values before and after.
     FailedChanges,
     /// Nothing: the handler writes everything down, with more.
     ByHandler,

@@ -1,7 +1,8 @@
 //! Who did what, as the web server writes it down and reads it.
 //!
-//! `writer` takes entries to the broker, one after the other, without keeping anybody waiting; `requests` knows which
-//! requests are written down, by the `class` of their route; here they are read: what is sealed, and what only the broker has.
+//! `writer` sends entries to the broker, one after the other, in the background. `requests` decides which requests are
+//! audited, by the `class` of their route. This file reads the audit: sealed entries, and those that only the broker
+//! has.
 
 mod class;
 mod requests;
@@ -59,7 +60,7 @@ struct Open {
 }
 
 impl Records {
-    /// Opens the audit; what is sealed of it is in the folder `history`. Entries are written until `shutdown`.
+    /// Opens the audit; its sealed entries are in the folder `history`. Entries are written until `shutdown`.
     ///
     /// # Errors
     /// When the broker does not answer.
@@ -81,8 +82,8 @@ impl Records {
         }))))
     }
 
-    /// Writes down that `person` did something, soon: nobody waits for the broker. While the broker is gone, entries wait
-    /// for it; those that do not find room are logged and counted.
+    /// Audits an action of `person` in the background. While the broker is away, entries wait; those that do not fit
+    /// are logged and counted.
     pub fn note(
         &self,
         person: &Person,
@@ -138,7 +139,7 @@ impl Records {
 }
 
 impl Open {
-    /// What is in no segment yet.
+    /// The entries that are in no segment yet.
     async fn unsealed(&self) -> Result<Vec<Chained>, Refusal> {
         let failed = |error: &dyn std::error::Error| Refusal::fault("could not read the audit", &error);
         let sealed = AuditFolder::scan(&self.history).map_err(|error| failed(&error))?;

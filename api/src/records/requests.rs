@@ -25,7 +25,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 /// People whose probes are counted apart; when there are more, all begin anew.
 const MAX_PROBERS: usize = 1_000;
 
-/// When who was seen looking at what: a host, or a page about many.
+/// When a person was last seen looking at a host, or at a page about many.
 #[derive(Default)]
 pub(super) struct Views(Mutex<HashMap<(String, String), Instant>>);
 
@@ -79,9 +79,9 @@ impl Probes {
 /// A request that was let in and answered, or refused.
 #[derive(Debug)]
 pub struct Asked<'a> {
-    /// Whoever asked.
+    /// The principal of the request.
     pub person: &'a Person,
-    /// What is written down of the route's requests.
+    /// The route's audit class.
     pub class: AuditClass,
     /// The method.
     pub method: &'a Method,
@@ -91,9 +91,9 @@ pub struct Asked<'a> {
     pub host: Option<HostName>,
     /// The page of a route about many hosts: its JSON and its stream are the same page.
     pub page: &'static str,
-    /// Whether it was about a host that does not exist, or that whoever asked may not see.
+    /// Whether it was about a host that does not exist, or is hidden from the person.
     pub is_unseen: bool,
-    /// Whether the answer may show command lines that whoever asked may see.
+    /// Whether the answer may show command lines that the person may see.
     pub shows_command_lines: bool,
     /// Whether the answer is a file to take away.
     pub is_export: bool,
@@ -104,9 +104,8 @@ pub struct Asked<'a> {
 }
 
 impl Records {
-    /// Writes a request down where it is of a kind that is: everything that changes something, what was refused, looks at
-    /// command lines, searches and exports. Questions in SQL and what is done about people are written down where they are
-    /// done, with more.
+    /// Audits a request if its kind is audited: changes, refusals, looks at command lines, searches and exports. SQL
+    /// questions and changes of users are audited where they are done, with more detail.
     pub fn request(&self, asked: Asked<'_>) {
         if asked.is_unseen {
             return self.probe(&asked);
@@ -117,7 +116,7 @@ impl Records {
         self.note(asked.person, action, asked.host, what, outcome);
     }
 
-    /// Writes down that somebody asked for a host that is none to them, within what one person may write.
+    /// Audits a request for an unknown or hidden host, within a limit for each person.
     fn probe(&self, asked: &Asked<'_>) {
         let now = Instant::now();
         let noted = self.0.as_ref().and_then(|open| open.probes.is_noted(&asked.person.name, now));

@@ -37,7 +37,7 @@ pub(super) struct Writer {
 impl Writer {
     /// Begins to write.
     pub(super) fn start(audit: Audit, shutdown: CancellationToken) -> Self {
-        // Twice: an entry whose share went to somebody else is still here, and is written all the same.
+        // Twice: an entry whose share was given away is still here, and is written all the same.
         let (waiting, mut entries) = mpsc::channel(2 * WAITING.most);
         tokio::spawn(async move {
             let write_all = async {

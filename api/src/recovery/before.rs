@@ -1,4 +1,4 @@
-//! Whether there was an administrator before: what was saved and the audit know it also where the broker does not.
+//! Whether there was an administrator before: saved records and the audit know it even where the broker does not.
 
 use std::path::{Path, PathBuf};
 
@@ -19,7 +19,7 @@ const MOST: usize = 1_000_000;
 /// What says that there was an administrator; `None` where nothing does.
 ///
 /// # Errors
-/// When the audit cannot be read: then nobody knows.
+/// When the audit cannot be read: then it is unknown.
 pub async fn sign_of_administrator(
     found: &Found,
     audit: &Audit,
@@ -54,7 +54,7 @@ fn in_saved(found: &Found) -> Option<String> {
     Some(format!("{name} was one when the broker's records were saved at {}", time(saved.made_at_us)))
 }
 
-/// Whether an entry made somebody an administrator of every host.
+/// Whether an entry made a person an administrator of every host.
 fn in_entry(entry: &AuditEntry) -> Option<String> {
     let grants_everything = || {
         let everything = Grant::EVERYTHING.to_string();

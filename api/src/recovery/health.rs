@@ -12,7 +12,7 @@ pub struct StateHealth(Arc<Mutex<Inner>>);
 
 #[derive(Debug, Default)]
 struct Inner {
-    /// What is lost.
+    /// The lost records.
     lost: Option<String>,
     /// Why the state was not saved when it was tried last.
     unsaved: Option<String>,
@@ -36,12 +36,12 @@ impl StateHealth {
         self.0.lock().backup.clone()
     }
 
-    /// Sets what is said of backups.
+    /// Sets the state of backups.
     pub fn set_backup(&self, check: Check) {
         self.0.lock().backup = Some(check);
     }
 
-    /// Sets what is lost; `None` when every record is there.
+    /// Sets the lost records; `None` when every record is there.
     pub fn set_lost(&self, lost: Option<String>) {
         self.0.lock().lost = lost;
     }

@@ -25,7 +25,7 @@ const END_WITHIN: Duration = Duration::from_secs(2);
 /// A field that changes with every use of a token, and is worth no file.
 const NOTED_USE: &str = "used_at_us";
 
-/// What was saved, and what it was saved of.
+/// The saved records, and the broker's records at that time.
 struct Keeper<'a> {
     client: &'a Client,
     states: SavedStates,
@@ -46,8 +46,8 @@ pub async fn keep_saving(client: Client, data: &Path, health: &StateHealth, shut
     let _ = tokio::time::timeout(END_WITHIN, keeper.look(true)).await;
 }
 
-/// What was saved last, as soon as that can be listed: without it nothing would be missed, and what is left would be saved in
-/// its place.
+/// The last saved records, as soon as they can be listed: without them no loss would be noticed, and the rest would be
+/// saved in their place.
 async fn newest(states: &SavedStates, health: &StateHealth) -> Option<SavedState> {
     loop {
         match states.newest() {
@@ -81,7 +81,7 @@ impl Keeper<'_> {
         }
     }
 
-    /// Saves what changed. While something is lost nothing is saved, so that what was saved before stays.
+    /// Saves changed records. While records are lost nothing is saved, so that the earlier files stay.
     async fn save(&mut self, is_due: bool) -> Result<(), BackupError> {
         let mut names: BTreeSet<_> = bucket_names(self.client).await?.into_iter().collect();
         names.extend(self.saved.iter().flat_map(|saved| saved.buckets.keys().cloned()));

@@ -1,4 +1,4 @@
-//! What the broker lost: records that were saved and are gone though nobody removed them, and records that cannot be read.
+//! Losses of the broker: saved records that are gone although they were not removed, and records that cannot be parsed.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -35,7 +35,7 @@ pub struct Loss {
 }
 
 impl Losses {
-    /// Compares what the broker has with what was `saved`.
+    /// Compares the broker's records with the `saved` ones.
     ///
     /// # Errors
     /// When the broker does not answer.
@@ -90,7 +90,7 @@ impl Loss {
     }
 }
 
-/// Whether a value is a record of its bucket; those of other buckets are whatever they are.
+/// Whether a value is a record of its bucket; the values of other buckets are not checked.
 fn is_understood(bucket: &str, value: &Value) -> bool {
     fn is<T: serde::de::DeserializeOwned>(value: &Value) -> bool {
         T::deserialize(value).is_ok()

@@ -1,9 +1,9 @@
 //! What the broker must not lose (users, hosts, tokens), and the way back when it did.
 //!
-//! `keep` saves the buckets into the data folder whenever they change; `losses` compares what was saved with what the broker
-//! has; `before` looks for signs of an earlier administrator. A start that finds a loss says so, and makes no link for a new
-//! administrator: whoever can damage a file of the broker must not become one. `--recover` (`recover`) brings back what
-//! was saved, and is in the audit.
+//! `keep` saves the buckets into the data folder whenever they change; `losses` compares the saved records with the
+//! broker's; `before` looks for signs of an earlier administrator. A start that finds a loss says so, and makes no link
+//! for a new administrator: damaging a file of the broker must not be a way to become one. `--recover` (`recover`)
+//! restores the saved records, and is audited.
 
 mod before;
 mod health;
@@ -36,7 +36,7 @@ pub struct Found {
 }
 
 impl Found {
-    /// What is lost and what to do about it, for readiness.
+    /// The loss and what to do about it, for readiness.
     pub fn problem(&self) -> Option<String> {
         (!self.losses.is_empty()).then(|| format!("{}; {}", self.losses, way_on(self.saved.as_ref())))
     }
@@ -85,7 +85,7 @@ pub async fn at_start(
     Ok(Found { saved, losses })
 }
 
-/// What somebody can do about a loss.
+/// What a person can do about a loss.
 pub(crate) fn way_on(saved: Option<&SavedState>) -> String {
     match saved {
         Some(saved) => format!(

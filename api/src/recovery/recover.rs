@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use super::{Loss, Losses, losses::list};
 use crate::{display::time, people::By};
 
-/// Brings back what is lost; says what it did.
+/// Restores the lost records; returns what it did, in words.
 ///
 /// # Errors
 /// When the broker does not take it, or it cannot be written down.
@@ -39,7 +39,7 @@ pub(super) async fn recover(
     Ok(format!("recovered: {what}"))
 }
 
-/// What is done about the loss of one bucket.
+/// Restores the lost records of one bucket.
 fn told(name: &str, loss: &Loss, saved: Option<&SavedState>) -> String {
     let saved = saved.and_then(|saved| saved.buckets.get(name));
     let keys = loss.missing.iter().chain(&loss.unreadable).cloned();

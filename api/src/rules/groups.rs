@@ -39,8 +39,8 @@ impl Groups {
         }
     }
 
-    /// Keeps up with what the broker keeps of hosts, until `shutdown`. Until it has answered once, hosts have no tags, so that
-    /// nobody sees more than he should.
+    /// Follows the broker's bucket of hosts until `shutdown`. Until it has answered once, hosts have no groups, so that
+    /// no person sees too much.
     pub async fn follow(self, client: Client, shutdown: CancellationToken) {
         let following = async {
             let mut records = loop {

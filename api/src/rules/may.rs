@@ -7,10 +7,10 @@ use crate::people::{Grant, Person, Role};
 /// The tags of one host, as in `web` or `env=prod`.
 pub type HostGroups = BTreeSet<String>;
 
-/// Something that somebody wants to do.
+/// An action that needs permission.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
-    /// What is open to everybody, signed in or not: assets, whether the server runs, signing in.
+    /// Open to everybody, signed in or not: assets, health checks, signing in.
     Anything,
     /// To look after oneself: one's own password, sessions and tokens.
     OwnAccount,
@@ -35,7 +35,7 @@ pub enum Decision {
     Allowed,
     /// It may not be done.
     Denied,
-    /// The host is not for whoever asks to know of: the answer is that of a host that does not exist.
+    /// The person may not know of the host: the answer is the one for a host that does not exist.
     Unseen,
 }
 
@@ -61,8 +61,8 @@ impl Action {
         }
     }
 
-    /// Whether it is about the fleet as a whole, so that a grant for some hosts does not reach: people who are granted
-    /// everything must not be made by somebody who is not, and the audit names every host.
+    /// Whether it concerns the whole fleet, so that a grant for some hosts is not enough: only an administrator of
+    /// every host may make another one, and the audit names every host.
     fn is_about_all_hosts(self) -> bool {
         matches!(self, Self::ManageUsers | Self::ReadAudit)
     }

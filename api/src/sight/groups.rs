@@ -12,14 +12,14 @@ use fleetps_nats::{
 use super::Sight;
 use crate::{broker, records, refusal::Refusal, rules::HostGroups};
 
-/// Somebody else may change a host at the same moment, and again.
+/// The record may be changed at the same moment, and again.
 const MAX_ATTEMPTS: usize = 5;
 
 impl Sight {
     /// Changes what a host belongs to, and writes down what it was and became.
     ///
     /// # Errors
-    /// When nobody ever heard of it, or the broker does not take it.
+    /// When the host is unknown, or the broker refuses the change.
     pub async fn set_groups(&self, host: &HostName, groups: HostGroups) -> Result<(), Refusal> {
         let were = self.replace_groups(host, &groups).await?;
         let what = records::groups_changed(&were, &groups);
@@ -62,7 +62,7 @@ impl Sight {
     }
 }
 
-/// What is kept of a host that has no key of its own.
+/// The record of a host that has no key of its own.
 fn by_configuration(groups: HostGroups) -> HostRecord {
     HostRecord {
         keys: Vec::new(),

@@ -1,7 +1,7 @@
 //! What one person sees of the present and the past. Handlers have nothing else to answer from, so none can forget a rule.
 //!
-//! Hosts that are not for whoever asks, and command lines that are withheld, are left out where they are loaded: here of the
-//! present and of the stream, by the history of the past. Filters, searches, totals and limits come after that.
+//! Hidden hosts and withheld command lines are left out where they are loaded: here from the present and the stream, in
+//! the history from the past. Filters, searches, totals and limits come after that.
 //!
 //! `travel` is one host at one past moment, `process` one process, `groups` changes what a host belongs to.
 
@@ -174,8 +174,8 @@ impl Sight {
         Ok(snapshots)
     }
 
-    /// The snapshots of a host within `span` that may be in no segment yet, without their processes, in the order of capture;
-    /// none where the broker does not answer, because what is older can be shown all the same.
+    /// The snapshots of a host within `span` that may be in no segment yet, without their processes, in the order of
+    /// capture. Empty where the broker does not answer, because older snapshots can still be shown.
     pub async fn newer(&self, host: &HostName, span: Span) -> Vec<Snapshot> {
         let (Some(client), Some(summary)) = (&self.shared.broker, self.summary(host)) else {
             return Vec::new();
@@ -247,7 +247,8 @@ impl Sight {
         }
     }
 
-    /// What somebody asks names hosts that others may not see, so only who may see to everybody sees it.
+    /// A question may name hosts that others may not see, so only an administrator of every host sees others'
+    /// questions.
     fn may_cancel(&self, question: &Question) -> bool {
         question.who == self.person.name || may(&self.person, Action::ManageUsers, None) == Decision::Allowed
     }

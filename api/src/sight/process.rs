@@ -40,7 +40,7 @@ impl Subject {
 /// that had it.
 ///
 /// # Errors
-/// When nobody knows of it, or the history cannot be read.
+/// When the process is unknown, or the history cannot be read.
 pub async fn find(
     sight: &Sight,
     host: &HostName,

@@ -28,19 +28,19 @@ pub struct Then {
     pub resolution: Resolution,
 }
 
-/// What is known of a host at a past moment.
+/// A host at a past moment.
 #[derive(Debug, Clone)]
 pub enum Travelled {
     /// How it was.
     Then(Box<Then>),
-    /// Why nobody knows.
+    /// Why there is no snapshot.
     Nothing(NoSnapshot),
 }
 
 /// `host` at `at_us`.
 ///
 /// # Errors
-/// When the history cannot be read, or the broker does not answer for what is not in it yet.
+/// When the history cannot be read, or the broker does not answer for snapshots that are not in it yet.
 pub async fn to(sight: &Sight, host: &HostName, at_us: i64) -> Result<Travelled, Refusal> {
     let sealed = sealed(sight, host, at_us).await?;
     // Only behind the end of the history can there be more in the stream.
@@ -57,7 +57,7 @@ pub async fn to(sight: &Sight, host: &HostName, at_us: i64) -> Result<Travelled,
 async fn sealed(sight: &Sight, host: &HostName, at_us: i64) -> Result<AtMoment, Refusal> {
     let asked = host.clone();
     match sight.history() {
-        // A server without a history still has what is in the stream.
+        // A server without a history still has the stream.
         None if sight.summary(host).is_some() => Ok(AtMoment::Nothing(NoSnapshot::UnknownHost)),
         _ => sight.ask(move |history| history.snapshot_at(&asked, at_us)).await,
     }

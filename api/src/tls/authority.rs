@@ -1,9 +1,9 @@
 //! A certificate authority of one's own, for machines that have no certificate from elsewhere.
 //!
-//! In the folder `tls` of the data folder: `ca.pem`, which everybody may have and clients are told to trust; `ca.key`,
-//! which signs; `server.pem` and `server.key`, which the pages and the broker present; `client.pem` and `client.key`, by which
-//! the parts on this machine show themselves to the broker where that asks for it. The authority is made once; the
-//! server's certificate anew whenever it is asked for, and is taken without a restart.
+//! In the folder `tls` of the data folder: `ca.pem` is public, and clients are told to trust it; `ca.key` signs; the
+//! pages and the broker present `server.pem` and `server.key`; the parts on this machine present `client.pem` and
+//! `client.key` to the broker where it asks for a certificate. The authority is made once; the server's certificate is
+//! made again at every call, and is used without a restart.
 
 use std::{
     fs::{self, OpenOptions},
@@ -27,10 +27,10 @@ const CERTIFICATE_DAYS: i32 = 397;
 /// This machine is always reached by these.
 const OWN_NAMES: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
 
-/// What was made.
+/// The files that were made.
 #[derive(Debug)]
 pub struct Made {
-    /// What clients are told to trust.
+    /// The authority's certificate, for clients to trust.
     pub authority: PathBuf,
     /// Whether the authority was made now, and not before.
     pub is_new: bool,
@@ -68,8 +68,8 @@ impl AuthorityError {
     }
 }
 
-/// Makes a certificate for `names` (beside those of this machine for itself) in `folder`, one by which the parts on this
-/// machine show themselves, and the authority when there is none.
+/// Makes in `folder` a certificate for `names` (beside this machine's own), a client certificate for the parts on this
+/// machine, and the authority when there is none.
 ///
 /// # Errors
 /// When a name is none, or the folder cannot be written.
@@ -90,8 +90,8 @@ pub fn make(folder: &Path, names: &[String]) -> Result<Made, AuthorityError> {
     Ok(Made { authority, is_new, names: all, ends })
 }
 
-/// Makes a certificate by which the agent of `host` shows itself: `clients/HOST.pem` and `clients/HOST.key` in `folder`.
-/// Returns the day on which it ends.
+/// Makes a client certificate for the agent of `host`: `clients/HOST.pem` and `clients/HOST.key` in `folder`. Returns
+/// the day on which it expires.
 ///
 /// # Errors
 /// When there is no authority in `folder`, or it cannot be written.
@@ -122,7 +122,7 @@ fn issue(
     valid(&mut params, today, ends)?;
     let key = KeyPair::generate()?;
     let certificate = params.signed_by(&key, &issuer)?;
-    // The key first: whoever reads in between finds a pair that does not fit, and keeps what it has.
+    // The key first: a reader in between finds a pair that does not match, and keeps its present one.
     write(&files.with_added_extension("key"), &key.serialize_pem())?;
     write(&files.with_added_extension("pem"), &certificate.pem())?;
     Ok(ends)

@@ -22,7 +22,7 @@ use rustls::{
     sign::CertifiedKey,
 };
 
-/// How often it is looked whether the files changed; whoever renews a certificate does so days before it ends.
+/// How often the files are checked for changes; certificates are renewed days before they expire.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 /// Where a certificate and its key are.
@@ -76,7 +76,7 @@ pub struct Certificates {
     unusable: Arc<AtomicU64>,
 }
 
-/// What is presented in the next handshake.
+/// The certificate for the next handshake.
 #[derive(Debug)]
 struct Current(RwLock<Arc<CertifiedKey>>);
 

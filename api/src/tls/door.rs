@@ -42,7 +42,7 @@ impl Door {
         door
     }
 
-    /// What speaks TLS with those who come in; `None` where nobody does.
+    /// The TLS acceptor; `None` without TLS.
     pub fn acceptor(&self) -> Option<TlsAcceptor> {
         self.acceptor.clone()
     }

@@ -65,7 +65,7 @@ impl TlsSettings {
     /// machine reach it as 127.0.0.1.
     ///
     /// # Errors
-    /// When there is none, other machines could reach it, and nobody asked for that by name.
+    /// When there is none, other machines could reach the server, and `plaintext` is not set.
     pub fn of_broker(&self, listen: SocketAddr, data: &Path) -> anyhow::Result<Option<ServerTls>> {
         let folder = Self::folder(data);
         let file = |name: &str| folder.join(name);
@@ -84,7 +84,7 @@ impl TlsSettings {
     /// Whether pages may be served on `listen`.
     ///
     /// # Errors
-    /// When other machines could reach it without TLS, and nobody asked for that by name.
+    /// When other machines could reach it without TLS, and `plaintext` is not set.
     pub fn check(&self, listen: SocketAddr, data: &Path) -> anyhow::Result<()> {
         let is_safe = listen.ip().is_loopback() || self.plaintext || self.files(data)?.is_some();
         anyhow::ensure!(
