@@ -51,7 +51,7 @@ pub fn state_files(mut buckets: Buckets, data: &Path) -> Vec<StateFile> {
     backup::state_files(&buckets)
 }
 
-/// What is backed up, when, and where to.
+/// The data to back up, when, and where to.
 #[derive(Debug, Clone)]
 pub struct Backups {
     /// When, where to, and how many are kept.

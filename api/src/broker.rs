@@ -8,8 +8,8 @@ use axum::http::StatusCode;
 
 use crate::refusal::Refusal;
 
-/// How long the broker may take for one request: it answers within milliseconds, and one that works hard within a second.
-/// One that hangs is taken for gone after three pings, 15 s; then nobody waits at all.
+/// How long the broker may take for one request: it answers within milliseconds, and under load within a second. One
+/// that hangs counts as gone after three pings, 15 s; from then on no request waits.
 const WITHIN: Duration = Duration::from_secs(3);
 
 /// The broker did not answer.
@@ -32,7 +32,7 @@ pub fn is_there(client: &Client) -> bool {
 /// The answer to `question`, which asks the broker of `client`.
 ///
 /// # Errors
-/// At once while there is no connection, and when the answer takes longer than 3 s; nobody knows then what became of it.
+/// At once while there is no connection, and when the answer takes longer than 3 s; the outcome is then unknown.
 pub async fn ask<T>(client: &Client, question: impl Future<Output = T>) -> Result<T, Away> {
     if !is_there(client) {
         return Err(Away);

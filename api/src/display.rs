@@ -1,7 +1,7 @@
 //! How numbers, times and strings from hosts are written.
 //!
-//! At most three significant digits, tabular; what is unknown is [`MISSING`], never zero. Strings from hosts are
-//! hostile: what could reorder, hide or break text is made visible here, and HTML is escaped by the templates.
+//! At most three significant digits, tabular; an unknown value is [`MISSING`], never zero. Strings from hosts are
+//! hostile: characters that could reorder, hide or break text are made visible here, and the templates escape HTML.
 
 use std::borrow::Cow;
 

@@ -1,22 +1,19 @@
 //! The front door of fleetps: pages, JSON and live push.
 //!
-//! `server` runs the web server over the `state` that requests share; `connections` are those to it; `routes` says which
-//! address leads where; `middleware` is what every request passes on the way there, and `extract` reads what a handler
-//! needs of it. `handlers` has one file per page, named as its template.
-//!
-//! `people` are those who may ask, `rules` what each may do, `sight` what each sees. `live` holds the present of the fleet,
-//! fed from the broker; `past` asks the history; `console` asks in SQL. `filtering` is where filters over the present take
-//! their time; `shares` is how much of anything one person has. `view` turns all of it into the rows a page shows, and into
-//! the patches that keep an open page up to date; `display` is how numbers, times and hostile strings are written, `csv`
-//! and `spreadsheet` how a table is.
-//!
-//! `records` is who did what; `recovery` saves the broker's records and brings them back, `backups` takes backups;
-//! `broker` is how requests ask it; `refusal` is every answer that is not a yes.
-//!
-//! `program` is what the command line leads to: `pipeline` runs everything in one process, as `cli` and `config` say
-//! (`starting` is what is answered until then); `commands` answers in a terminal.
+//! * **Web:** `server` runs the web server over the `state` that requests share; `connections` serves its connections, with
+//!   `tls`. `routes` is the table of addresses, `middleware` the layers around them, `extract` reads typed arguments of a
+//!   handler. `handlers` has one file per page, named as its template. `refusal` is every error answer.
+//! * **Who:** `people` are accounts and principals, `rules` what each person may do, `sight` what each person sees.
+//!   `records` audits requests.
+//! * **What:** `live` holds the present of the fleet, fed from the broker; `past` asks the history; `console` asks in SQL.
+//!   `filtering` evaluates filters over the present with a deadline; `shares` limits what one person has of anything;
+//!   `broker` asks the broker for a request.
+//! * **How it looks:** `view` makes the rows of a page, and the patches that keep an open page up to date; `display` writes
+//!   numbers, times and hostile strings; `csv` and `spreadsheet` write tables; `url` writes addresses.
+//! * **Program:** `pipeline` runs every part in one process, as `cli` and `config` say (`starting` answers until then);
+//!   `commands` answers in a terminal. `recovery` saves and restores the broker's records, `backups` takes backups.
 
-// They panic where nobody reads any more; `fleetps_nats::output` does not.
+// They panic when the pipe is closed; `fleetps_nats::output` does not.
 #![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
 
 pub mod backups;

@@ -66,7 +66,7 @@ fn until_a_signal<Work: Future<Output = anyhow::Result<()>>>(
         let ended = shutdown_signal().context("cannot listen for signals")?;
         work(config, ended).await
     });
-    // What still blocks a thread (a long question, a download) keeps nobody from ending.
+    // A blocked thread (a long question, a download) does not delay the end.
     runtime.shutdown_timeout(BLOCKED_FOR);
     done
 }

@@ -1,5 +1,5 @@
-//! What is answered while fleetps starts, which takes as long as the broker does: that the process is up, that nothing can
-//! be shown yet, and why.
+//! The page and answers while fleetps starts, which takes as long as the broker does: the process is up, nothing can be
+//! shown yet, and why.
 
 use std::{
     io::ErrorKind,
@@ -125,8 +125,8 @@ impl Starting {
         Self { over, serving: AbortOnDropHandle::new(serving) }
     }
 
-    /// Takes no further requests, and returns when those that came are answered, or had a moment for it: whoever asks from
-    /// then on is answered by fleetps itself.
+    /// Accepts no further requests, and returns when the accepted ones are answered, or had a moment for it. Later
+    /// requests are answered by fleetps itself.
     pub(crate) async fn end(self) {
         self.over.cancel();
         let _ = tokio::time::timeout(LAST_ANSWERS, self.serving).await;
@@ -134,7 +134,7 @@ impl Starting {
 }
 
 impl Waiting {
-    /// What is waited for, to whoever may know. The log has it in any case.
+    /// What is missing, for a person who may know. The log has it in any case.
     fn why(&self) -> String {
         match self.health.problem().filter(|_| self.tells_why) {
             Some(problem) => problem,

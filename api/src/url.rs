@@ -197,7 +197,7 @@ impl Url {
         Self::of(&["account", "tokens", "revoke"])
     }
 
-    /// Everybody who may sign in.
+    /// The page of all users.
     pub fn users() -> Self {
         Self::of(&["users"])
     }

@@ -48,7 +48,7 @@ pub async fn file(Path((version, file)): Path<(String, String)>) -> Result<impl 
     Ok((headers(kind, "public, max-age=31536000, immutable"), found.data.into_owned()))
 }
 
-/// Browsers ask for this one whatever the page says.
+/// Browsers ask for this address even if the page names another.
 pub async fn icon() -> Result<impl IntoResponse, Refusal> {
     let found = Assets::get("icon.svg").ok_or_else(|| Refusal::no_such_path("/favicon.ico"))?;
     Ok((headers("image/svg+xml", "public, max-age=86400"), found.data.into_owned()))

@@ -40,7 +40,7 @@ pub struct AuditQuery {
     /// A part of a name.
     #[serde(with = "parameter", skip_serializing_if = "is_usual")]
     pub who: String,
-    /// What was done.
+    /// The description.
     #[serde(with = "parameter", skip_serializing_if = "is_usual")]
     pub action: String,
     /// To which host.
@@ -70,7 +70,7 @@ impl AuditRequest {
     /// When its span ends before it begins.
     pub fn of(query: AuditQuery) -> Result<Self, BadParameter> {
         let now_us = now_us();
-        // What was written down just now is in it, by whichever clock.
+        // Entries of this moment are included, by any program's clock.
         let end_us = now_us.saturating_add(60_000_000);
         let span = PageSpan::of(query.span.clone(), end_us, now_us, USUAL_SPAN)?;
         Ok(Self { query, span })
@@ -89,7 +89,7 @@ impl AuditRequest {
         }
     }
 
-    /// The query for the entries until `at_us` of the one shown last; it is shown again with those of the same moment.
+    /// The query for older entries, up to `at_us` of the last one shown; entries of that moment are shown again.
     pub fn older(&self, at_us: i64) -> AuditQuery {
         AuditQuery { span: self.span.until(at_us.saturating_add(1)), ..self.query.clone() }
     }

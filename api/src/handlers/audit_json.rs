@@ -21,7 +21,7 @@ use crate::{
     url::Url,
 };
 
-/// The columns of the CSV form: those of the history's table.
+/// The columns of the CSV form, as in the history's table.
 const COLUMNS: [&str; 10] = [
     "sequence",
     "occurred_at",

@@ -68,7 +68,7 @@ impl End {
 /// Compares `host` at the ends of `span`. Where its beginning was not `given`, the first snapshot that is kept will do.
 ///
 /// # Errors
-/// When the history cannot be read, or the broker does not answer for what is not in it yet.
+/// When the history cannot be read, or the broker does not answer for snapshots that are not in it yet.
 pub async fn compare(sight: &Sight, host: &HostName, span: Span, given: bool) -> Result<Answer, Refusal> {
     let mut found = at(sight, host, span.from_us).await?;
     if let (Travelled::Nothing(NoSnapshot::BeforeFirst { first_us }), false) = (&found, given) {

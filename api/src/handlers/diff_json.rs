@@ -25,7 +25,7 @@ use crate::{
 
 /// The span unless one is given.
 const USUAL_SPAN: Duration = Duration::from_secs(3_600);
-/// The columns of the CSV form: what is known of the process as it was, and as it is.
+/// The columns of the CSV form: the process before, and after.
 const COLUMNS: [&str; 13] = [
     "change",
     "name",

@@ -29,7 +29,7 @@ struct FleetPage {
     view: View,
     live_url: Url,
     is_empty: bool,
-    /// Whether whoever looks may see every host.
+    /// Whether the person may see every host.
     sees_all: bool,
 }
 

@@ -43,28 +43,28 @@ struct Details {
     /// The backups that fleetps takes by itself. That they fail is said, and leaves everything else ready.
     #[serde(skip_serializing_if = "Option::is_none")]
     backup: Option<Part>,
-    /// Segments that cannot be read, those of the audit too for whoever may read it: answers about the past lack what
-    /// they hold, and everything else works.
+    /// Segments that cannot be read, with the audit's for a person who may read it: answers about the past lack their
+    /// rows, and everything else works.
     incomplete: Vec<String>,
-    /// Segments of the history that cannot be read, as these pages or the ingestors found, each with the reason. What is wrong
-    /// with the audit's is in `audit`.
+    /// Segments of the history that cannot be read, as these pages or the ingestors found, each with the reason. The
+    /// audit's are in `audit`.
     missing: Vec<Missing>,
     /// Merges of segments that failed and are tried again; all else goes on, with more files than usual.
     failed_merges: Vec<Missing>,
-    /// Why the record of who did what is not in segments, or not all of it can be read.
+    /// Why the audit is not in segments, or cannot all be read.
     #[serde(skip_serializing_if = "Option::is_none")]
     audit: Option<String>,
     /// Whether hosts that wait to be approved all have a place; where they have not, everything else works.
     waiting_hosts: Part,
-    /// What somebody should know of although everything works: the history waits for the clock to be confirmed, or less is
-    /// kept of a host that takes more than its share.
+    /// Notices while everything works: the history waits for the clock to be confirmed, or less is kept of a host above
+    /// its share.
     notices: Vec<String>,
     refused: Refused,
-    /// What somebody should know although everything works, such as a disk that fills up.
+    /// Warnings while everything works, such as a disk that fills up.
     warnings: Vec<String>,
 }
 
-/// A segment, and what is wrong with it.
+/// A segment, and why it cannot be read.
 #[derive(Serialize, PartialEq, Eq, PartialOrd, Ord)]
 struct Missing {
     segment: String,
@@ -77,14 +77,14 @@ impl From<(String, String)> for Missing {
     }
 }
 
-/// What was refused, by reason, since each part that counts was started. What happened zero times is left out.
+/// Counts of refusals by reason, since each counting part was started. Zero counts are left out.
 #[derive(Serialize)]
 struct Refused {
     /// Connections to the broker, and subjects that are not the host's own.
     broker: BTreeMap<String, u64>,
     /// Snapshots that are not stored.
     history: BTreeMap<String, u64>,
-    /// Snapshots that these pages do not show: what their host sent too much, and what was none.
+    /// Snapshots that these pages do not show: beyond their host's rate limit, or invalid.
     pages: BTreeMap<&'static str, u64>,
     /// Connections to these pages that made room for others or found none, and clients that were too slow.
     connections: BTreeMap<&'static str, u64>,
@@ -103,7 +103,8 @@ impl Refused {
     }
 }
 
-/// The connections to these pages. That they are full makes nothing less ready: who may be kept out by that are strangers.
+/// The connections to these pages. Full places leave the server ready: only requests without a signed-in person are
+/// turned away.
 #[derive(Serialize)]
 struct Connected {
     open: usize,
@@ -137,8 +138,8 @@ pub async fn alive() -> Response {
     json::answer(StatusCode::OK, &Alive { alive: true })
 }
 
-/// Broker reachable, its records whole, intake advancing, history writable; 503 names what is not, for whoever may see every
-/// host.
+/// Broker reachable, its records whole, intake advancing, history writable; 503 names the failed parts, for a person
+/// who may see every host.
 pub async fn ready(State(shared): State<AppState>, principal: Option<Extension<Principal>>) -> Response {
     let connected = shared.broker.as_ref().is_some_and(broker::is_there);
     let broker: Part = match (shared.health.problem(), connected) {

@@ -123,7 +123,7 @@ fn in_words(resolution: Resolution) -> &'static str {
     }
 }
 
-/// Since when the past is kept how finely; what is coarser is only of interest where it goes back further.
+/// Since when the past is kept at which resolution; coarser ones are listed only where they go back further.
 fn kept_in_words(kept: &Kept) -> Vec<(&'static str, i64)> {
     let all = [
         ("every sample since", kept.samples_from_us),

@@ -106,7 +106,7 @@ fn view(moment: &Moment, query: &ProcessQuery, links: &Links, deadline: &Deadlin
     Ok(View { version: moment.summary.version(), fields, tables: vec![processes.table] })
 }
 
-/// The query with its times as they are now, so that what is shared means the same later; and the links through time.
+/// The query with its times made absolute, so that a shared link means the same later; and the links through time.
 fn fixed(host: &HostName, mut query: ProcessQuery) -> Result<(ProcessQuery, Links), BadParameter> {
     let when = query.when.resolve(now_us())?;
     query.when = TimeQuery::from(&when);

@@ -1,7 +1,7 @@
 //! What all JSON answers have in common.
 //!
-//! Field names are those of the history's tables; what is unknown is `null`; times are RFC 3339 in UTC with
-//! microseconds; percentages of processes are of one core, those of hosts of all cores together; bytes are bytes.
+//! Field names are as in the history's tables; unknown values are `null`; times are RFC 3339 in UTC with microseconds;
+//! percentages of processes are of one core, those of hosts of all cores together; sizes are in bytes.
 
 use std::sync::LazyLock;
 
@@ -53,8 +53,8 @@ pub fn answer_at(sight: &Sight, resolution: Option<Resolution>, value: &impl Ser
     }
 }
 
-/// Puts the mean under `name`, and the bounds under `name_min` and `name_max`; to a thousandth, because figures of single
-/// precision have no more digits than that.
+/// Puts the mean under `name`, and the bounds under `name_min` and `name_max`; to a thousandth, because
+/// single-precision figures have no more digits.
 pub fn insert_extent(fields: &mut Map<String, Value>, name: &str, extent: Option<Extent>) {
     let rounded = |value: f64| (value * 1_000.0).round() / 1_000.0;
     let mut insert = |name: String, value: Option<f64>| fields.insert(name, value.map(rounded).into());
@@ -157,7 +157,7 @@ static PROCESS_FIELDS: LazyLock<Vec<ProcessField>> = LazyLock::new(|| {
     all
 });
 
-/// The names of the fields of a process that an answer has, in their order: all that are always there, and those of
+/// The names of a process's fields in an answer, in their order: the ones that are always there, and those of
 /// `include`.
 pub fn process_fields(include: &[Column]) -> impl Iterator<Item = &'static str> {
     let is_there = |field: &&ProcessField| has(include, field);
@@ -215,7 +215,7 @@ pub struct Processes<'a> {
     pub host: &'a str,
     /// When the sample was taken.
     pub captured_at: String,
-    /// How many match, whatever `limit` says.
+    /// The number of all matches, without `limit`.
     pub total: usize,
     /// Those asked for.
     pub processes: Vec<Process<'a>>,

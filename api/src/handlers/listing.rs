@@ -16,7 +16,7 @@ use crate::{
 /// A list to answer with.
 #[derive(Debug)]
 pub struct List<'a> {
-    /// What the rows are: their name in JSON, and that of the file.
+    /// The rows' name in JSON, and the file's.
     pub name: &'static str,
     /// The columns of the CSV form, each a field of every row.
     pub columns: &'a [&'a str],

@@ -30,7 +30,7 @@ pub struct Layout {
     pub assets: String,
     /// The server's clock, against which a page corrects its own, in ms since 1970 UTC.
     pub now_ms: i64,
-    /// Whoever looks at it; `None` where nobody has signed in.
+    /// The person who looks; `None` before the sign-in.
     pub person: Option<Person>,
     /// Whether the browser speaks TLS.
     pub over_tls: bool,
@@ -52,12 +52,12 @@ impl Layout {
 }
 
 impl Layout {
-    /// Whether whoever looks may read the audit.
+    /// Whether the person may read the audit.
     pub fn reads_audit(&self) -> bool {
         self.may(Action::ReadAudit)
     }
 
-    /// Whether whoever looks may look after users, who there are where people sign in.
+    /// Whether the person may manage users, which exist where people sign in.
     pub fn manages_users(&self) -> bool {
         self.may(Action::ManageUsers) && self.person.as_ref().is_some_and(|person| person.session.is_some())
     }

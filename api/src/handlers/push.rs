@@ -29,8 +29,8 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// The shortest time between two patches of one page: several hosts' snapshots go into one, and a page is still up
 /// to date within a tenth of a second.
 const MIN_BETWEEN: Duration = Duration::from_millis(50);
-/// What takes long to render is rendered less often, so that one page takes at most a tenth of a processor: of a large
-/// fleet of which somebody may see a part, each view is added up anew.
+/// A view that takes long to render is rendered less often, so that one page takes at most a tenth of a processor: for
+/// a person who sees part of a large fleet, each view is summed up anew.
 const PAUSE: u32 = 10;
 /// The shortest time between two new orders of rows: what moves more often cannot be read. A little under two seconds,
 /// so that a host that samples every two is sorted with every sample.
@@ -88,7 +88,7 @@ pub fn stream<T: Send + Sync + 'static>(
     answer(sight, stream::unfold(live, next))
 }
 
-/// Events as an answer, which ends when its place is taken back for somebody who has fewer.
+/// Events as an answer, which ends when its share is withdrawn for a person who has fewer.
 ///
 /// # Errors
 /// When there is no place for it among the pages kept up to date.

@@ -26,7 +26,7 @@ use crate::{
 /// By then everything is in the history: four times the interval at which it is sealed.
 const SEALED_AFTER_US: i64 = 120_000_000;
 
-/// What was found, and how far it can be relied on.
+/// The matches, and how complete they are.
 #[derive(Debug)]
 pub struct Answer {
     /// The processes, by host and pid.
@@ -51,7 +51,7 @@ pub fn moment(query: &SearchQuery) -> Option<i64> {
     query.at.filter(|at| *at != TimeParam::Now).map(|at| at.resolve(now_us()))
 }
 
-/// The newest snapshots of all hosts are not in the history yet; nobody must be told that nothing ran then.
+/// The newest snapshots of all hosts are not in the history yet; the page must not say that nothing ran then.
 fn check_sealed(sight: &Sight, at_us: i64) -> Result<(), Refusal> {
     let Some(last_us) = sight.history().and_then(|history| history.kept().last_us) else {
         return Ok(());

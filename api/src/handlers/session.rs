@@ -7,7 +7,7 @@ use axum::{
 
 use crate::people::{Came, Cookie, Secret, SignIn, set_cookie};
 
-/// To a page, as somebody who has signed in.
+/// A redirect to a page, with the cookie of a new session.
 pub fn signed_in(sign_in: &SignIn, came: Came, to: &str) -> Response {
     let mut response = with_session(&sign_in.session, came, to);
     if let Some(cookie) = set_cookie(Cookie::Browser, &sign_in.browser, came) {

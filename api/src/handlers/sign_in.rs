@@ -26,7 +26,7 @@ struct SignInPage {
     /// Where to go afterwards.
     next: String,
     name: String,
-    /// Whether somebody is signed in and only confirms it.
+    /// Whether the person is signed in and only confirms the password.
     confirms: bool,
     problem: Option<Refusal>,
 }
@@ -46,7 +46,7 @@ impl SignInPage {
     }
 }
 
-/// The page; whoever is signed in goes on at once.
+/// The page; a signed-in person goes on at once.
 pub async fn page(
     layout: Layout,
     State(shared): State<AppState>,

@@ -1,4 +1,4 @@
-//! Anybody's question over the history: the page, and `POST /api/v1/sql`.
+//! SQL questions over the history: the page, and `POST /api/v1/sql`.
 //!
 //! A question costs something, so it is posted: a link (`/sql?sql=…`) brings the text, and asking takes a click.
 
@@ -26,7 +26,7 @@ use crate::{
     url::Url,
 };
 
-/// Rows on a page: more than anybody reads there; the files have all of them.
+/// Rows on a page: more than a person reads there; the files have all of them.
 const PAGE_ROWS: usize = 500;
 /// Characters of a value on a page; the files have all of it.
 const PAGE_CHARACTERS: usize = 300;
@@ -89,12 +89,12 @@ impl SqlPage {
         time(question.asked_at_us)
     }
 
-    /// What is shown of a question.
+    /// A question as the page shows it.
     fn text(question: &Question) -> String {
         visible(&cut(&question.sql, PAGE_CHARACTERS)).into_owned()
     }
 
-    /// What is shown of a value, and whether there is one.
+    /// A value as the page shows it, and whether there is one.
     fn shown(value: &Option<String>) -> (String, bool) {
         match value {
             Some(text) => (visible(&cut(text, PAGE_CHARACTERS)).into_owned(), true),
@@ -163,8 +163,8 @@ pub async fn list(sight: Sight) -> Response {
     json::answer(StatusCode::OK, &json!({"questions": questions}))
 }
 
-/// `POST /api/v1/sql/cancel`: cancels the question that the parameter `question` names, else all of one's own; answers
-/// with what is still under way.
+/// `POST /api/v1/sql/cancel`: cancels the question that the parameter `question` names, else all of the person's own;
+/// answers with the questions still under way.
 pub async fn cancel_by_program(sight: Sight, Query(query): Query<CancelQuery>) -> Response {
     sight.cancel_sql(query.question.map(|QuestionNumber(number)| number));
     list(sight).await

@@ -37,7 +37,7 @@ struct SystemPage {
     head: HostHead,
     view: View,
     live_url: Url,
-    /// What the host belongs to, as it may be changed; absent for whoever may not.
+    /// The host's groups, to be changed; absent for a person who may not.
     groups_to_change: Option<String>,
 }
 

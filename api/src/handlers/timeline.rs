@@ -21,7 +21,7 @@ use crate::{
 const POINTS: usize = 600;
 /// The span unless one is given.
 const USUAL: Duration = Duration::from_secs(3_600);
-/// What was taken in the last minute is not in the history yet: that is no gap.
+/// Snapshots of the last minute are not in the history yet: that is no gap.
 const NOT_YET_US: i64 = 60_000_000;
 
 /// The picture.

@@ -1,4 +1,4 @@
-//! Everybody who may sign in, for administrators.
+//! All users, for administrators.
 
 use std::sync::Arc;
 
@@ -140,7 +140,7 @@ fn user_name(text: &str) -> Result<UserName, PeopleError> {
     text.parse().map_err(|_| PeopleError::NoSuchUser(crate::display::cut(text, 64).into_owned()))
 }
 
-/// The whole address, to be sent to somebody, as the browser that asks calls this server.
+/// The whole address, to be sent to the user, with the server's name as the browser calls it.
 fn link(headers: &HeaderMap, layout: &Layout, secret: &Secret) -> String {
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     let scheme = if layout.over_tls { "https" } else { "http" };

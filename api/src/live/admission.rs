@@ -1,4 +1,4 @@
-//! Who was kept out and what was refused, by what the services that answer the broker say every few seconds.
+//! The refusals of the broker's services, by the status that they publish every few seconds.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -26,7 +26,7 @@ struct Report {
 }
 
 impl AdmissionReports {
-    /// Takes a status; who has not been heard of for long is forgotten.
+    /// Takes a status; services that were silent for long are forgotten.
     pub fn take(&self, status: AdmissionStatus, now: Instant) {
         let mut reports = self.by_service.lock();
         reports.retain(|_, report| now.saturating_duration_since(report.received) <= BELIEVED_FOR);

@@ -1,5 +1,6 @@
-//! Whether what hosts publish is stored. A broker whose disk failed still lets hosts in and takes what they publish; it only
-//! does not store it, and tells nobody. So where nothing is stored for a while, it is listened whether something is published.
+//! Whether published snapshots are stored. A broker whose disk failed still admits hosts and accepts what they publish;
+//! it does not store it, and tells no client. So where nothing is stored for a while, this listens whether something is
+//! published.
 
 use std::time::Duration;
 
@@ -16,7 +17,8 @@ use super::Check;
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// How long after something was published it must be stored: the broker may be busy, but not for longer.
 const STORED_WITHIN: Duration = Duration::from_secs(3);
-/// So often in a row must what was published not be stored: one message may have been a repeat, which is left out rightly.
+/// This many times in a row a published message must not be stored: a single one may have been a repeat, which is
+/// rightly dropped.
 const MAX_STRIKES: u32 = 3;
 
 /// Whether snapshots arrive.
@@ -26,7 +28,7 @@ pub struct Arrivals {
 }
 
 impl Arrivals {
-    /// What is wrong, if something is.
+    /// The problem, if there is one.
     pub fn check(&self) -> Check {
         match *self.strikes.lock() >= MAX_STRIKES {
             false => Ok(()),

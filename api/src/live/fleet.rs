@@ -1,7 +1,7 @@
 //! Every host that was ever heard of in what the broker keeps, with its latest and its previous snapshot.
 //!
 //! Snapshots stay compressed (about 9 KB for 300 processes, so 10,000 hosts take some 200 MB) and are decoded when a
-//! page asks; while somebody watches a host, the decoded one is kept from the intake.
+//! page asks; while a page watches a host, the intake's decoded snapshot is kept.
 
 use std::{
     collections::BTreeMap,
@@ -49,7 +49,7 @@ struct Kept {
 #[derive(Debug)]
 struct Host {
     summary: Arc<Summary>,
-    /// When it was last heard of, as [`super::steady_us`] counts: whatever clock is set, it is not silent for that.
+    /// When it was last heard of, by [`super::steady_us`], so that setting a clock makes no host silent.
     heard_us: i64,
     latest: Kept,
     previous: Option<Kept>,
@@ -166,7 +166,7 @@ impl Fleet {
         self.changed.send_modify(|version| *version += 1);
     }
 
-    /// When a host is heard of that sends a snapshot; absent for one that was not known. What was read before tells nothing.
+    /// When the host of a snapshot was heard of: now, or as before for a snapshot that is known; `None` for an unknown host.
     fn heard_us(&self, host: &HostName, stored_at_us: i64) -> Option<i64> {
         let inner = self.inner.read();
         let known = inner.hosts.get(host)?;
@@ -198,8 +198,8 @@ impl Fleet {
         }
     }
 
-    /// Removes the hosts of which `is_to_leave` is true, given the host and when it was last heard of, by
-    /// [`super::steady_us`]. Who watches one of them is told, and finds it gone.
+    /// Removes the hosts for which `is_to_leave` is true, given the host and when it was last heard of, by
+    /// [`super::steady_us`]. Watchers of such a host are notified, and find it gone.
     pub fn leave_out(&self, is_to_leave: impl Fn(&HostName, i64) -> bool) {
         let is_gone = |host: &HostName, known: &Host| is_to_leave(host, known.heard_us);
         // Most often none is, and pages read meanwhile.
@@ -291,7 +291,7 @@ impl Fleet {
 }
 
 impl Host {
-    /// What it adds to the fleet's programs: nothing unless it is up, because then nobody knows.
+    /// What it adds to the fleet's programs: nothing unless it is up, because its processes are unknown then.
     fn counted_share(&self) -> std::borrow::Cow<'_, Share> {
         match self.summary.state {
             HostState::Up => std::borrow::Cow::Borrowed(&self.share),

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Fleet;
 
-/// How often the hosts' states are recomputed: the shortest time anybody reads off a page.
+/// How often the hosts' states are recomputed: the shortest time that a person reads off a page.
 const AGE_EVERY: Duration = Duration::from_secs(1);
 /// More messages than this behind, and the reader starts anew with the last snapshot of every host: only the present
 /// is wanted here. A start itself may have every host waiting, so a large fleet has a bound of its own.
@@ -45,7 +45,7 @@ pub struct Intake {
 pub struct Shown {
     /// What one host may send in a second over a longer time.
     pub host_bytes_per_s: u64,
-    /// How long a host that is heard of no more stays.
+    /// How long a silent host stays.
     pub down_for: Duration,
 }
 
@@ -129,7 +129,7 @@ fn take(
         Err(Refusal::Flood) => progress.send_modify(|intake| intake.skipped += 1),
         Err(Refusal::Revoked) => progress.send_modify(|intake| intake.revoked += 1),
         Err(refusal) => {
-            // The ingestor counts and keeps what is refused; here it is only of interest to who looks for it.
+            // The ingestor counts and records refusals; here they are only for debugging.
             tracing::debug!(subject = ?message.subject, %refusal, "ignored a message that is no snapshot");
             progress.send_modify(|intake| intake.ignored += 1);
         }

@@ -1,11 +1,11 @@
 //! The present: what every host said last.
 //!
-//! `intake` reads the stream of snapshots from the broker into a `fleet` of hosts; `summary` is what is kept decoded
-//! of each (the rest stays compressed until a page asks for it), with how busy it was in the `past_hour`; `programs` adds
-//! up the fleet's programs as snapshots come; `search` goes through all of them; `moment` is one host's latest snapshot with
-//! the one before it, decoded; `recent` reads those shortly before it from the stream; `readiness` is how the ingestors are
-//! doing, `arrivals` whether what hosts publish is stored, `admission` who was kept out. Nothing here is stored: after
-//! a restart the broker tells the last snapshot of every host again.
+//! `intake` reads the stream of snapshots from the broker into a `fleet` of hosts. `summary` is kept decoded for each
+//! host (the rest stays compressed until a page asks for it), with its CPU peaks of the `past_hour`. `programs` adds up
+//! the fleet's programs as snapshots arrive; `search` filters the processes of all hosts. `moment` is one host's latest
+//! snapshot with the one before it, decoded; `recent` reads earlier ones from the stream. `readiness` is how the
+//! ingestors are doing, `arrivals` whether published snapshots are stored, `admission` the refusals of the broker.
+//! Nothing here is stored: after a restart the broker delivers the last snapshot of every host again.
 
 mod admission;
 mod arrivals;

@@ -16,7 +16,7 @@ pub struct Moment {
 }
 
 impl Moment {
-    /// The same for readers who may not see command lines.
+    /// The same for a person who may not see command lines.
     pub fn without_command_lines(self) -> Self {
         Self { pair: self.pair.edited(withhold_command_lines), ..self }
     }

@@ -22,7 +22,7 @@ impl Default for PastHour {
 }
 
 impl PastHour {
-    /// Takes a sample of `captured_at_us`, in any order; what is older than an hour before the latest is left out.
+    /// Takes a sample of `captured_at_us`, in any order; samples older than an hour before the latest are left out.
     pub fn take(&mut self, captured_at_us: i64, cpu_percent: f32) {
         let minute = captured_at_us.div_euclid(MINUTE_US);
         let behind = self.last_minute.saturating_sub(minute);
@@ -35,13 +35,13 @@ impl PastHour {
             }
             self.last_minute = minute;
         }
-        // Cast to whole percent: what is beyond the bounds becomes the bound.
+        // Cast to whole percent; values beyond the bounds become the bound.
         let percent = cpu_percent.round().clamp(0.0, 100.0) as u8;
         let known = &mut self.percent[place(minute)];
         *known = if *known == NOTHING { percent } else { percent.max(*known) };
     }
 
-    /// Each of the 60 minutes up to that of `now_us`, the oldest first; `None` where nothing was sampled.
+    /// Each of the 60 minutes up to the one of `now_us`, the oldest first; `None` where nothing was sampled.
     pub fn until(&self, now_us: i64) -> [Option<u8>; MINUTES] {
         let first = now_us.div_euclid(MINUTE_US).saturating_sub(MINUTES as i64 - 1);
         std::array::from_fn(|index| {
@@ -67,7 +67,7 @@ mod tests {
         NOON_US + minute * MINUTE_US
     }
 
-    /// What is known as of `minute`, as minutes before it and percent.
+    /// The known values as of `minute`, as minutes before it and percent.
     fn known(hour: &PastHour, minute: i64) -> Vec<(usize, u8)> {
         let minutes = hour.until(at(minute)).into_iter().rev().enumerate();
         minutes.filter_map(|(age, percent)| Some((age, percent?))).collect()

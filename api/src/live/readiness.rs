@@ -21,7 +21,7 @@ const SUBSCRIBE_AGAIN: Duration = Duration::from_secs(2);
 /// Partitions are few; what claims to be more of them is not kept.
 const MAX_PARTITIONS: usize = 1024;
 
-/// Whether one thing that readiness needs is there; `Err` says what is wrong.
+/// Whether one thing that readiness needs is there; `Err` has the problem.
 pub type Check = Result<(), String>;
 
 /// The last words of every ingestor.
@@ -85,13 +85,13 @@ impl IngestorReports {
         reports.values().filter(fresh).flat_map(|report| which(&report.status)).collect()
     }
 
-    /// Why the record of who did what is not in segments, or not all of it can be read.
+    /// Why the audit is not in segments, or cannot all be read.
     pub fn audit_error(&self, now: Instant) -> Option<String> {
         self.of_fresh(now, |status| status.audit_error.iter().cloned().collect()).into_iter().next()
     }
 
-    /// What the ingestors do that somebody should know of, although everything works: they wait for the clock to be
-    /// confirmed, or keep less of a host.
+    /// Notices of the ingestors while everything works: they wait for the clock to be confirmed, or keep less of a
+    /// host.
     pub fn notices(&self, now: Instant) -> Vec<String> {
         self.of_fresh(now, |status| {
             status.waits_for_clock.iter().chain(&status.beyond_share).cloned().collect()

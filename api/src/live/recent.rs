@@ -1,4 +1,4 @@
-//! The snapshots that are not in a segment yet: those of one host around a moment, read from the stream on demand.
+//! The snapshots of one host that are not in a segment yet, read from the stream on demand.
 //!
 //! The broker is asked for several at once, from a time on, so that a step back on a page is one round trip.
 
@@ -19,13 +19,13 @@ const BATCH: usize = 20;
 /// The most snapshots looked at for one moment: a host that could not publish for a while sends its backlog at once, so
 /// that many may lie between the time at which the reading starts and the moment.
 const MAX_SNAPSHOTS: usize = 400;
-/// As much is unpacked at most, of which a snapshot of 300 processes has some 59 KB: a host may send sixteen megabytes in a
+/// The limit of unpacked bytes; a snapshot of 300 processes has some 59 KB. A host may pack sixteen megabytes into a
 /// few hundred bytes, again and again.
 const MAX_UNPACKED_BYTES: usize = 64 << 20;
 /// Intervals before the moment at which the reading starts: a snapshot says how its host is until that is silent, and the
 /// one before it is needed for rates, with one to spare.
 const INTERVALS_BEFORE: i64 = SILENT_AFTER_INTERVALS + 2;
-/// The history keeps times to the millisecond; what is in both must be the same moment.
+/// The history keeps times to the millisecond; a snapshot in both must have the same time.
 const KEPT_US: i64 = 1_000;
 
 /// The stream could not be asked.
@@ -54,8 +54,8 @@ pub async fn around(client: &Client, summary: &Summary, at_us: i64) -> Result<Ve
     Ok(found)
 }
 
-/// Snapshots of the host of `summary` without their processes, in the order of capture: from a few before `from_us` on, as
-/// far as the stream has them, and no more than 400, or than 64 MiB unpacked.
+/// Snapshots of the host of `summary` without their processes, in the order of capture: from a few before `from_us` on,
+/// as far as the stream has them, and at most 400, or 64 MiB unpacked.
 ///
 /// # Errors
 /// When the broker does not answer.

@@ -12,7 +12,7 @@ use fleetps_nats::{
 
 use super::{Fleet, Moment};
 
-/// What was found.
+/// The matches.
 #[derive(Debug, Clone, Default)]
 pub struct LiveSearch {
     /// The processes, by host and pid; the first ones.

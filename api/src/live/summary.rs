@@ -1,4 +1,4 @@
-//! What is kept decoded of every host: one row of the fleet page.
+//! The summary that is kept decoded for every host: one row of the fleet page.
 
 use fleetps_nats::{
     HostName, Snapshot,
@@ -54,8 +54,8 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// The summary of `snapshot`, which the broker took for `host` at `last_seen_us`. Of the past hour it knows no more than
-    /// that.
+    /// The summary of `snapshot`, which the broker stored for `host` at `last_seen_us`. Its past hour has only this
+    /// sample.
     pub fn new(host: HostName, snapshot: &Snapshot, last_seen_us: i64, now_us: i64) -> Self {
         let listed = u32::try_from(snapshot.processes.len()).unwrap_or(u32::MAX);
         let mut summary = Self {
@@ -87,14 +87,14 @@ impl Summary {
         summary
     }
 
-    /// The same, with what was known of the past hour before.
+    /// The same, with an earlier summary's past hour.
     pub fn after(mut self, before: &Self) -> Self {
         self.past_hour.clone_from(&before.past_hour);
         self.take_cpu();
         self
     }
 
-    /// The past does not reach into the future, whatever a host's clock says.
+    /// A host's clock may be ahead; the past does not reach into the future.
     fn take_cpu(&mut self) {
         if let Some(cpu_percent) = self.cpu_percent {
             self.past_hour.take(self.captured_at_us.min(self.last_seen_us), cpu_percent);

@@ -5,7 +5,7 @@ use fleetps_nats::model::{Kind, Role, Unit, Value};
 use super::{Column, ProcessFacts, table::Cell};
 use crate::display::{self, MISSING};
 
-/// Characters of a command line or path in a cell; what is longer is in the cell's title.
+/// Characters of a command line or path in a cell; the cell's title has the whole text.
 const MAX_CELL_CHARACTERS: usize = 240;
 /// Characters of a name in a cell.
 pub const MAX_NAME_CHARACTERS: usize = 80;

@@ -129,7 +129,7 @@ impl Column {
         (field.role == Role::Figure && field.is_number()) || field.kind == Kind::Time
     }
 
-    /// Whether a parent's value is that of its whole subtree, as far as sorting goes.
+    /// Whether sorting uses the sum of a parent's whole subtree.
     pub fn adds_up(self) -> bool {
         self.declared().page.adds_up
     }

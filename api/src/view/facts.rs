@@ -45,7 +45,7 @@ impl<'a> From<Option<&'a str>> for SortKey<'a> {
 }
 
 impl SortKey<'_> {
-    /// The order of two, what is missing last.
+    /// The order of two values, missing ones last.
     pub fn compare(&self, other: &Self, descending: bool) -> Ordering {
         let ascending = match (self, other) {
             (Self::Missing, Self::Missing) => return Ordering::Equal,

@@ -1,5 +1,5 @@
-//! Which hosts the fleet page shows: plain words, all of which must occur, whatever their case; and `group:web`, which is
-//! that group and no other. Processes have a language of their own, [`fleetps_ingestor::filter`].
+//! The filter of the fleet page: plain words, which must all occur, in any case; and `group:web`, which is that group
+//! and no other. Processes have a language of their own, [`fleetps_ingestor::filter`].
 
 use std::collections::BTreeSet;
 

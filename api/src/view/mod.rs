@@ -1,13 +1,13 @@
 //! From the live state to what a page shows.
 //!
-//! A page is a few `fields` (texts outside tables) and `table`s of rows; `patch` is what changed between two of the
-//! same page. `processes` makes the table of one host's processes in an `arrangement`: by `tree`, flat or by `fold`;
-//! `query` is the part of its URL that says how, `column` what can be shown and sorted by, `filter` which hosts. `when`
-//! is moments and spans in queries, `travel` keeps them in links, `timeline` is the strip that moves them, `span` does
-//! the same for pages without a moment; `chart` draws. `fleet` makes the table of hosts, each with a `sparkline`,
-//! `system` the facts of one host, `subject` those of one process and `process` the tables of its relatives; `audit`,
-//! `events`, `diff`, `top` and `search` make the tables of their pages. `cells` are the cells that tables of processes
-//! have in common.
+//! A page is a few `fields` (texts outside tables) and `table`s of rows; `patch` is the difference between two views of
+//! the same page. `processes` makes the table of one host's processes in an `arrangement`: by `tree`, flat or by
+//! `fold`. `query` is the part of its URL that says how, `column` lists the columns, `filter` selects hosts. `when` is
+//! times and ranges in queries, `travel` keeps them in links, `timeline` is the strip that moves them, `span` does the
+//! same for pages without a time; `chart` draws. `fleet` makes the table of hosts, each with a `sparkline`, `system`
+//! the facts of one host, `subject` the facts of one process and `process` the tables of its relatives; `audit`,
+//! `events`, `diff`, `top` and `search` make the tables of their pages. `cells` has the cells that tables of processes
+//! share.
 
 mod arrangement;
 pub mod audit;

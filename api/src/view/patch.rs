@@ -50,7 +50,7 @@ pub struct CellPatch {
     cell: Cell,
 }
 
-/// A row's id, the column's number, text, shade, note, time, outline; what is empty at the end is left out.
+/// A row's id, the column's number, text, shade, note, time, outline; empty values at the end are left out.
 impl Serialize for CellPatch {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Cell { text, shade, note, time, outline, .. } = &self.cell;
@@ -80,7 +80,7 @@ pub struct TablePatch {
     gone: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     order: Option<Vec<String>>,
-    /// The text of the link to more rows; empty when there are no more.
+    /// The text of the link to more rows; empty at the end.
     #[serde(skip_serializing_if = "Option::is_none")]
     more: Option<String>,
 }

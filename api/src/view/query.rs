@@ -15,7 +15,7 @@ use crate::query::{
 const MAX_FILTER_BYTES: usize = 1_000;
 /// Most rows expanded or collapsed by hand: what fits into a URL of a few kilobytes.
 const MAX_TOGGLED: usize = 1_000;
-/// Rows shown unless more are asked for: more than anybody reads at once, and under 100 KB.
+/// Rows shown by default: more than a person reads at once, and under 100 KB.
 pub const USUAL_ROWS: usize = 500;
 /// The most rows a page shows: the most processes a snapshot holds.
 pub const MAX_ROWS: usize = fleetps_nats::snapshot::MAX_PROCESSES;

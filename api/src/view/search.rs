@@ -73,7 +73,7 @@ pub fn table(found: &[Found], is_past: bool) -> Table {
     }
 }
 
-/// What is derived of a process that was found.
+/// The derived values of a match.
 pub fn facts(found: &Found) -> ProcessFacts<'_> {
     ProcessFacts {
         process: &found.process,

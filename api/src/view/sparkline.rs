@@ -5,8 +5,8 @@ use std::fmt::Write;
 /// Height of 100 %, in the units of the drawing (the viewBox in `parts/row.html`), in which a minute is one wide.
 const HEIGHT: u8 = 16;
 
-/// The outline of percentages as an SVG path, filled from below. What is 0 % still has a height of one; where nothing is
-/// known there is nothing.
+/// The outline of percentages as an SVG path, filled from below. 0 % still has a height of one; an unknown value is a
+/// hole.
 pub fn outline(percent: &[Option<u8>]) -> String {
     let height = |percent: u8| 1 + (u16::from(percent.min(100)) * u16::from(HEIGHT - 1)).div_ceil(100);
     let mut path = format!("M0 {HEIGHT}");

@@ -1,4 +1,4 @@
-//! Tables as a page shows them: every text is final, so what is rendered and what is compared is the same.
+//! Tables as a page shows them: every text is final, so rendering and comparing use the same.
 
 use std::collections::HashMap;
 
@@ -102,7 +102,7 @@ pub struct Cell {
     pub outline: Option<String>,
 }
 
-/// A row's HTML is put into pages and patches as it is: its own template has escaped what is in it.
+/// A row's HTML is inserted into pages and patches unescaped: its own template has escaped its texts.
 impl askama::filters::HtmlSafe for Row {}
 
 /// How deep the indentation goes: a row deeper than this is drawn at this depth.

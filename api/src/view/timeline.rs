@@ -39,7 +39,7 @@ impl Timeline {
     /// Equal parts between the times that are written below it.
     const LABELS: i64 = 6;
 
-    /// That of `host`, as of `now_us`.
+    /// The timeline of `host`, as of `now_us`.
     pub fn new(host: &str, links: &Links, now_us: i64) -> Self {
         let when = &links.when;
         let span = when.span(now_us);

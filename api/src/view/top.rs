@@ -71,7 +71,7 @@ pub struct TopQuery {
     /// By what it is ordered.
     #[serde(with = "parameter", skip_serializing_if = "is_usual")]
     pub by: TopBy,
-    /// What is put together.
+    /// How processes are grouped.
     #[serde(with = "parameter", skip_serializing_if = "is_usual")]
     pub group: TopGroup,
     /// Of one host only.
@@ -204,7 +204,7 @@ impl TopTable<'_> {
         Some(row.cpu_time_ms? as f64 * 100.0 / span_ms.max(1.0))
     }
 
-    /// What was put together, as a link to what it consists of.
+    /// The group, as a link to its processes.
     fn name(&self, row: &TopRow) -> Cell {
         let Some(key) = &row.key else {
             return Cell::new("name", display::MISSING);

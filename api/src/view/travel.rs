@@ -117,7 +117,7 @@ impl When {
     }
 }
 
-/// `span`, moved by so many of its lengths that it holds `at_us`.
+/// `span`, moved by a multiple of its length so that it holds `at_us`.
 fn moved_to(span: Span, at_us: i64) -> Span {
     let length_us = span.to_us.saturating_sub(span.from_us).max(1);
     let lengths = at_us.saturating_sub(span.from_us).div_euclid(length_us);

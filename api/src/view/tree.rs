@@ -14,7 +14,7 @@ use super::{
 /// A row of the tree starts collapsed when it has more children than this, unless it is a root: they would fill
 /// several screens, and few are of interest.
 const MANY_CHILDREN: usize = 100;
-/// Rows at this level start collapsed: seven levels deep nobody reads without having asked.
+/// Rows at this level start collapsed: a reader seldom needs more than seven levels.
 const DEEP_LEVEL: usize = 8;
 
 /// A visible row.
@@ -125,7 +125,7 @@ impl Forest {
         for index in (0..processes.len()).filter(|&index| parents[index].is_none()) {
             forest.reach(index, &mut reached);
         }
-        // What is left hangs in circles (all started at the same moment): each circle is cut open at its first.
+        // The rest is in circles (all started at the same moment): each circle is cut open at its first.
         for index in 0..processes.len() {
             if !reached[index] {
                 if let Some(parent) = parents[index].take() {

@@ -21,7 +21,7 @@ pub const RANGES: [(Duration, &str); 5] = [
     (Duration::from_secs(7 * 86_400), "7 d"),
     (Duration::from_secs(30 * 86_400), "30 d"),
 ];
-/// The longest range: longer than anybody keeps a history, and far from where times overflow.
+/// The longest range: longer than any history, and far from where times overflow.
 const LONGEST: Duration = Duration::from_secs(100 * 365 * 86_400);
 /// The shortest length of time: the shortest that can be written.
 const SHORTEST: Duration = Duration::from_millis(1);

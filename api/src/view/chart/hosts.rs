@@ -1,4 +1,4 @@
-//! The charts of one host: its timeline, and those of the History page.
+//! The charts of one host: its timeline, and the History page's.
 
 use fleetps_ingestor::history::{Extent, HostMetrics, HostPoint, Span};
 

@@ -1,4 +1,4 @@
-//! A value over time: the mean as a line, with what is below it and the band between its extremes.
+//! A value over time: the mean as a line, the area below it, and the band between its extremes.
 
 use fleetps_ingestor::history::{Extent, Span};
 
@@ -27,8 +27,8 @@ pub fn greatest(points: &[Point]) -> f64 {
     points.iter().filter_map(|point| point.value).map(|value| value.max).fold(0.0, f64::max)
 }
 
-/// The shapes of `points`, with `class` and the classes `band`, `area`, `line`. A line is broken where a value is not
-/// known and over each of `gaps`. `filled` also fills what is below the line.
+/// The shapes of `points`, with `class` and the classes `band`, `area`, `line`. A line is broken where a value is
+/// unknown and over each of `gaps`. `filled` also fills the area below the line.
 pub fn shapes(frame: &Frame, class: &str, points: &[Point], gaps: &[Span], filled: bool) -> Vec<Shape> {
     let runs = runs(points, gaps);
     let (mut band, mut area, mut line) = (Pen::default(), Pen::default(), Pen::default());

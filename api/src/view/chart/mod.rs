@@ -1,9 +1,9 @@
-//! Charts: SVG drawn on the server, coloured by the page's classes, stretched to whatever width the page has.
+//! Charts: SVG drawn on the server, coloured by the page's classes, stretched to the page's width.
 //!
-//! A chart is a box of [`WIDTH`] × [`HEIGHT`] units with `shapes` in it: `line` makes those of a value over time (the
-//! mean as a line, the band between smallest and greatest behind it, so that a spike of one sample is never lost), `stack`
-//! those of a breakdown. Where nothing came from the host is a gap, in both. `hosts` says which charts there are of a host,
-//! `panel` what stands around them on a page.
+//! A chart is a box of [`WIDTH`] × [`HEIGHT`] units with `shapes` in it. `line` makes the shapes of a value over time
+//! (the mean as a line, the band between smallest and greatest behind it, so that a spike of one sample is never lost),
+//! `stack` those of a breakdown. A time without snapshots is a gap in both. `hosts` lists the charts of a host, `panel`
+//! is the frame around them on a page.
 
 pub mod hosts;
 pub mod line;
@@ -23,7 +23,7 @@ pub const HEIGHT: f64 = 400.0;
 #[derive(Debug, Clone, Template)]
 #[template(path = "parts/chart.svg")]
 pub struct Chart {
-    /// What is drawn, from the back to the front.
+    /// The shapes, from the back to the front.
     pub shapes: Vec<Shape>,
     /// What it shows, for those who cannot see it.
     pub label: &'static str,
@@ -31,7 +31,7 @@ pub struct Chart {
     pub stands_alone: bool,
 }
 
-/// A chart's SVG is put into pages as it is: its own template has escaped what is in it.
+/// A chart's SVG is inserted into pages unescaped: its own template has escaped its texts.
 impl askama::filters::HtmlSafe for Chart {}
 
 /// A path, and the class that colours it.

@@ -53,7 +53,7 @@ pub struct ValueRow {
     pub texts: [String; 4],
 }
 
-/// The charts; the breakdowns are those of CPU and memory.
+/// The charts, and the breakdowns of CPU and memory.
 pub fn panels(metrics: &HostMetrics, span: Span, breakdowns: [&Breakdown; 2]) -> Vec<Panel> {
     let [cpu, memory] = breakdowns;
     let panel = |kind: &Kind| Panel {

@@ -63,7 +63,7 @@ const KINDS: [Kind; 4] = [
     },
 ];
 
-/// The charts over `span`; none of what was never measured.
+/// The charts over `span`, without those that have no values.
 pub fn panels(metrics: &ProcessMetrics, span: Span) -> Vec<Panel> {
     KINDS.iter().filter_map(|kind| kind.draw(metrics, span)).collect()
 }
