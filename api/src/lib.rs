@@ -1,15 +1,15 @@
 //! The front door of fleetps: pages, JSON and live push.
 //!
-//! * **Web:** `server` runs the web server over the `state` that requests share; `connections` serves its connections, with
-//!   `tls`. `routes` is the table of addresses, `middleware` the layers around them, `extract` reads typed arguments of a
-//!   handler. `handlers` has one file per page, named as its template. `refusal` is every error answer.
+//! * **Web:** `server` runs the web server over the `state` that requests share; `connections` serves its connections,
+//!   with `tls`. `routes` is the table of addresses, `middleware` the layers around them, `extract` reads typed
+//!   arguments of a handler. `handlers` has one file per page, named as its template. `refusal` is every error answer.
 //! * **Who:** `people` are accounts and principals, `rules` what each person may do, `sight` what each person sees.
 //!   `records` audits requests.
-//! * **What:** `live` holds the present of the fleet, fed from the broker; `past` asks the history; `console` asks in SQL.
-//!   `filtering` evaluates filters over the present with a deadline; `shares` limits what one person has of anything;
-//!   `broker` asks the broker for a request.
-//! * **How it looks:** `view` makes the rows of a page, and the patches that keep an open page up to date; `display` writes
-//!   numbers, times and hostile strings; `csv` and `spreadsheet` write tables; `url` writes addresses.
+//! * **What:** `live` holds the present of the fleet, fed from the broker; `past` asks the history; `console` asks in
+//!   SQL. `filtering` evaluates filters over the present with a deadline; `shares` limits what one person has of
+//!   anything; `broker` asks the broker for a request.
+//! * **How it looks:** `view` makes the rows of a page, and the patches that keep an open page up to date; `display`
+//!   writes numbers, times and hostile strings; `csv` and `spreadsheet` write tables; `url` writes addresses.
 //! * **Program:** `pipeline` runs every part in one process, as `cli` and `config` say (`starting` answers until then);
 //!   `commands` answers in a terminal. `recovery` saves and restores the broker's records, `backups` takes backups.
 

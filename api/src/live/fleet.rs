@@ -166,7 +166,8 @@ impl Fleet {
         self.changed.send_modify(|version| *version += 1);
     }
 
-    /// When the host of a snapshot was heard of: now, or as before for a snapshot that is known; `None` for an unknown host.
+    /// When the host of a snapshot was heard of: now, or as before for a snapshot that is known; `None` for an unknown
+    /// host.
     fn heard_us(&self, host: &HostName, stored_at_us: i64) -> Option<i64> {
         let inner = self.inner.read();
         let known = inner.hosts.get(host)?;
