@@ -36,7 +36,7 @@ enum ChangeError {
     Key(#[from] KeyError),
     #[error("the next key cannot take the place of {path}")]
     Replace { path: PathBuf, source: io::Error },
-    #[error("the connection cannot be made anew")]
+    #[error("cannot reconnect")]
     Reconnect(#[from] async_nats::client::ReconnectError),
 }
 

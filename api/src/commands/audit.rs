@@ -52,7 +52,7 @@ pub fn audit(config: &Config, command: &AuditCommand) -> anyhow::Result<()> {
     if let Some(hash) = expect {
         anyhow::ensure!(
             verified.holds(hash),
-            "THE AUDIT IS NOT WHOLE: no entry has the hash {}; entries were removed or written anew since it was shown",
+            "THE AUDIT IS NOT WHOLE: no entry has the hash {}; entries were removed or rewritten since it was shown",
             visible(hash)
         );
     }
@@ -74,7 +74,7 @@ async fn on_the_broker(config: &Config) -> anyhow::Result<Vec<Chained>> {
 
 fn report(verified: &Verified) -> String {
     let Some(newest) = verified.chains.last() else {
-        return "The audit is empty: nobody has done anything that is written down.\n".to_owned();
+        return "The audit is empty: nothing was audited yet.\n".to_owned();
     };
     let mut text = format!(
         "The audit is whole: {} entries, {} of them on the broker only.\n",

@@ -38,7 +38,8 @@ pub fn enrol_token(config: &Config, args: EnrolTokenArgs) -> anyhow::Result<()> 
 }
 
 async fn make(config: &Config, EnrolTokenArgs { ttl, uses, group }: EnrolTokenArgs) -> anyhow::Result<()> {
-    let lasts = "a token that lies about is anybody's, and somebody has to bring it to the host";
+    let lasts =
+        "a token that is valid for long may be stolen, and a person needs time to bring it to the host";
     bounds::duration(Duration::from_secs(1)..=Duration::from_secs(366 * 24 * 3600), lasts)
         .check("ttl", &ttl)?;
     let broker = config.broker()?;

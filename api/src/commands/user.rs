@@ -93,7 +93,7 @@ fn print_link(config: &Config, secret: &Secret) {
     let server = Local::read(&config.data)
         .map_or_else(|| format!("http://{}", config.web.listen), |local| local.server);
     fleetps_nats::outln!(
-        "{server}{}\nworks once, within a day: whoever has it chooses the password",
+        "{server}{}\nworks once, within a day: its owner chooses the password",
         Url::welcome(&secret.text())
     );
 }

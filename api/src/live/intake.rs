@@ -104,7 +104,10 @@ pub async fn follow(
                 }
                 let known = u64::try_from(fleet.len()).unwrap_or(u64::MAX);
                 if behind > MAX_BEHIND.max(known.saturating_mul(MAX_BEHIND_PER_HOST)) {
-                    tracing::warn!(behind, "too far behind the stream; starting anew with every host's last");
+                    tracing::warn!(
+                        behind,
+                        "too far behind the stream; starting again with every host's last snapshot"
+                    );
                     progress.send_modify(|intake| intake.restarts += 1);
                     reader = new_reader();
                 }

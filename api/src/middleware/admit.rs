@@ -37,8 +37,8 @@ const FIELD: &str = "form_token";
 pub async fn admit(State(people): State<People>, request: Request, next: Next) -> Result<Response, Refusal> {
     let asked = Asked::of(&request);
     if !asked.came.is_some_and(|came| people.addresses().lets_in(came.from)) {
-        let hint = "the setting sign_in.allowed_from lists the addresses that may";
-        return Err(Refusal::new(StatusCode::FORBIDDEN, "nobody may ask from your address", hint));
+        let hint = "the setting sign_in.allowed_from lists the allowed addresses";
+        return Err(Refusal::new(StatusCode::FORBIDDEN, "requests from your address are not allowed", hint));
     }
     // Limits and forms are people's: a host has no browser, and the routes that are open to hosts have limits of their own.
     if asked.is_of_a_host() {

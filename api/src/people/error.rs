@@ -15,13 +15,13 @@ pub enum PeopleError {
     #[error("the name or the password is not right")]
     NotRight,
     /// Too many tries.
-    #[error("too many tries; wait {} s", .0.as_secs() + 1)]
+    #[error("too many attempts; wait {} s", .0.as_secs() + 1)]
     TooManyTries(Duration),
     /// The link was used, has ended, or never was one.
-    #[error("this link does not work, or no more: each works once, and not for long")]
+    #[error("this link is not valid: each works once, and expires")]
     Link,
     /// The password is not taken.
-    #[error("this password cannot be taken: {0}")]
+    #[error("this password is not accepted: {0}")]
     Password(&'static str),
     /// No such user.
     #[error("there is no user {0}")]
@@ -97,16 +97,18 @@ impl PeopleError {
     fn hint(&self) -> &'static str {
         match self {
             Self::NotRight => "an administrator can give you a link to choose a new password",
-            Self::TooManyTries(_) => "nobody is locked out for good",
-            Self::Link => "ask an administrator for another one; `fleetps user password NAME` makes it too",
-            Self::Password(_) => "take several words, or let your browser make one up",
+            Self::TooManyTries(_) => "the account is not locked",
+            Self::Link => {
+                "ask an administrator for another one, from the page Users or `fleetps user password NAME`"
+            }
+            Self::Password(_) => "use several words, or let your browser generate one",
             Self::NoSuchUser(_) => "all users are listed at /users, and by `fleetps user list`",
-            Self::UserExists(_) | Self::LooksLike { .. } => "take another name",
+            Self::UserExists(_) | Self::LooksLike { .. } => "choose another name",
             Self::LastAdministrator(_) => "make another one first",
             Self::Token(_) | Self::Name(_) | Self::Grant(_) => "nothing was changed",
             Self::Unavailable(_) => "try again in a few seconds",
             Self::Away(_) => {
-                "pages work without it, but nobody signs in or out, and nothing is changed; try again in a few seconds"
+                "pages work without it, but signing in and out and changes do not; try again in a few seconds"
             }
             Self::Audit(_) | Self::Broker(_) | Self::Random(_) => "its log says why; trying again may help",
         }

@@ -202,7 +202,7 @@ impl Accounts {
             return Err(PeopleError::Token("a token cannot reach groups that its owner does not"));
         }
         if self.tokens_of(&person.name).len() >= tokens::MAX_PER_USER {
-            return Err(PeopleError::Token("nobody has more than 50 tokens"));
+            return Err(PeopleError::Token("you have 50 tokens already, which is the most"));
         }
         let (secret, now_us) = (Secret::new()?, now_us());
         let holds_us = i64::try_from(holds.as_micros()).unwrap_or(i64::MAX);

@@ -111,7 +111,7 @@ pub fn problem(password: &str, user: &str) -> Option<&'static str> {
     } else if password.len() > MAX_BYTES {
         Some("it is longer than 1,024 bytes")
     } else if lower == user || lower == "fleetps1" || COMMON.lines().any(|common| common == lower) {
-        Some("it is one of the first that anybody would try")
+        Some("it is one of the first that an attacker tries")
     } else {
         None
     }

@@ -109,7 +109,7 @@ pub mod list {
         let read = |(text, element): (&String, &str)| {
             T::read(element).map_err(|expected| match text == element {
                 true => D::Error::custom(expected),
-                false => D::Error::custom(format!("{expected}; {element:?} is none")),
+                false => D::Error::custom(format!("{expected}; {element:?} is not one")),
             })
         };
         elements.filter(|(_, element)| !element.is_empty()).map(read).collect()

@@ -71,7 +71,7 @@ impl Action {
     pub fn words(self) -> &'static str {
         match self {
             Self::Anything => "look at this",
-            Self::OwnAccount => "look after an account",
+            Self::OwnAccount => "manage an account",
             Self::SeeHosts => "see hosts",
             Self::SeeCommandLines => "see command lines",
             Self::Sql => "ask in SQL",

@@ -44,7 +44,7 @@ pub(super) fn install(folder: &Path, progress: &dyn Fn(&str)) -> Result<(), Serv
 }
 
 fn from_archive(pin: &pins::Pin, folder: &Path) -> Result<(), String> {
-    let (platform, sha256) = pin.archive.ok_or("there is none for this kind of machine")?;
+    let (platform, sha256) = pin.archive.ok_or("there is none for this platform")?;
     let version = pins::ARCHIVE_VERSION;
     let url = format!(
         "https://github.com/nats-io/nats-server/releases/download/v{version}/nats-server-v{version}-{platform}.tar.gz"
