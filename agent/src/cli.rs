@@ -82,7 +82,7 @@ pub fn execute(cli: Cli) -> Result<(), CliError> {
     crate::sample::prepare_program();
     let mut flags = cli.flags;
     if let Some(Command::Join(arguments)) = &cli.command {
-        // What the host's owner has set stays as it is.
+        // Settings of the host's owner stay.
         flags.or_file(arguments.earlier_settings());
     }
     let layers = flags.layers()?;
@@ -91,7 +91,7 @@ pub fn execute(cli: Cli) -> Result<(), CliError> {
         && file.broker.nats.as_deref().is_none_or(|url| !arguments.is_to(url))
         && matches!(layers.origin("wire", "plaintext"), Origin::File { .. })
     {
-        // That one broker was reached without TLS says nothing of another.
+        // An earlier broker reached without TLS says nothing about another.
         file.wire.plaintext = false;
     }
     match cli.command {

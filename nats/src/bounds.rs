@@ -73,7 +73,7 @@ impl<T: Copy> fmt::Display for Bounds<T> {
     }
 }
 
-/// What [`Bounds`] compare: a value itself, an optional value where there is one, the length of a list.
+/// A value that [`Bounds`] compare: a number itself, an optional value where there is one, the length of a list.
 pub trait Bounded<T> {
     /// The value to compare; `None` where any will do.
     fn bounded(&self) -> Option<T>;

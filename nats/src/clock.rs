@@ -5,7 +5,7 @@ use std::{
     time::{Instant, SystemTime},
 };
 
-/// What this machine's clock said when it was first asked, and when that was.
+/// This machine's wall clock and monotonic clock at the first call.
 static BEGINNING: LazyLock<(i64, Instant)> = LazyLock::new(|| (now_us(), Instant::now()));
 
 /// Now, in µs since 1970 UTC; 0 where the clock stands before that.

@@ -88,7 +88,7 @@ pub enum ConnectionError {
     Connect {
         /// Its address.
         url: String,
-        /// What the client said.
+        /// The client's error.
         source: async_nats::ConnectError,
     },
 }

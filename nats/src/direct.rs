@@ -15,10 +15,10 @@ const WAIT: Duration = Duration::from_secs(2);
 /// Which messages.
 #[derive(Debug, Clone, Serialize)]
 pub struct Batch<'a> {
-    /// So many at most.
+    /// The most messages.
     #[serde(rename = "batch")]
     pub count: usize,
-    /// Of this subject.
+    /// The subject.
     #[serde(rename = "next_by_subj")]
     pub subject: &'a str,
     /// From this sequence on.

@@ -23,7 +23,7 @@ const PROBE_BYTES: usize = 2 << 20;
 pub struct Disk {
     /// Its size, without the superuser's reserve.
     pub total_bytes: u64,
-    /// What this user may still write.
+    /// The bytes that this user may still write.
     pub free_bytes: u64,
     /// Whether no further file can be made, however small.
     pub is_out_of_files: bool,
@@ -79,7 +79,7 @@ impl Disk {
         self.total_bytes / 100 * percent
     }
 
-    /// As much of it as is left to the broker.
+    /// The part of it that is left to the broker.
     pub fn reserve_bytes(&self) -> u64 {
         (self.total_bytes / RESERVE_PART).min(MAX_RESERVE_BYTES)
     }

@@ -40,7 +40,7 @@ impl HostName {
         !self.0.starts_with('-') && self.0.chars().any(|character| character.is_ascii_alphanumeric())
     }
 
-    /// What it looks like: the same for names that people would take for each other, such as `web-01` and `WEB-O1`.
+    /// The name's look: the same for names that people would mistake for each other, such as `web-01` and `WEB-O1`.
     pub fn look(&self) -> String {
         let look = |character: char| match character {
             '1' | 'I' => 'l',

@@ -108,7 +108,7 @@ pub struct HostRecord {
     pub keys: Vec<String>,
     /// Whether it may.
     pub admission: Admission,
-    /// What it belongs to, each as [`Group`] allows: `web`, `env=prod`.
+    /// The groups that it belongs to, each as [`Group`] allows: `web`, `env=prod`.
     #[serde(default)]
     pub groups: BTreeSet<String>,
     /// When it first asked to be admitted, in µs since 1970 UTC.

@@ -1,4 +1,4 @@
-//! What the parts of fleetps say to each other over NATS.
+//! The contract between the parts of fleetps, and the managed nats-server that carries it.
 //!
 //! * **Contract:** `model` declares every field of a process and of a host, `snapshot` is the message that agents
 //!   send, `host` and `subject` name things.

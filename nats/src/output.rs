@@ -58,8 +58,8 @@ pub fn end(program: &str, failure: Option<String>) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// Whether what goes to standard error may have colours: a person looks at it, and has not asked for none (`NO_COLOR`,
-/// see <https://no-color.org>). In a journal or a file they would be rubbish.
+/// Whether standard error may have colours: it is a terminal, and `NO_COLOR` is not set (see <https://no-color.org>).
+/// In a journal or a file they would be rubbish.
 pub fn may_be_coloured() -> bool {
     std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()) && io::stderr().is_terminal()
 }

@@ -23,7 +23,7 @@ use crate::{
     stream::{self, StreamError},
 };
 
-/// Messages asked for at once: enough to stay busy over a round trip, at most 200 MiB of the largest snapshots.
+/// Messages requested at once: enough to stay busy over a round trip, at most 200 MiB of the largest snapshots.
 const BATCH: usize = 200;
 /// How often the broker says that it is still there; two missed ones are an interruption.
 const HEARTBEAT: Duration = Duration::from_secs(2);
@@ -37,11 +37,11 @@ const INACTIVE_THRESHOLD: Duration = Duration::from_secs(60);
 pub enum Start {
     /// At this stream sequence (or the first that is still there). Every sequence is then delivered or reported lost.
     Sequence(u64),
-    /// With the last snapshot of every host, then everything new; after an interruption the same again.
+    /// The last snapshot of every host, then everything new; after an interruption the same again.
     LastOfEachHost,
 }
 
-/// What comes out of the stream.
+/// A delivery of the stream, or an event of reading it.
 #[derive(Debug)]
 pub enum Delivery {
     /// A message.

@@ -65,7 +65,7 @@ impl Standing {
         self.ended.read().unwrap_or_else(PoisonError::into_inner).since_us.get(host).copied()
     }
 
-    /// Whether what the broker took of `host` at `stored_at_us` counts.
+    /// Whether a message that the broker stored for `host` at `stored_at_us` counts.
     pub(crate) fn counts(&self, host: &HostName, stored_at_us: i64) -> bool {
         self.ended_at_us(host).is_none_or(|since_us| stored_at_us < since_us)
     }
@@ -133,7 +133,8 @@ impl Ended {
         }
     }
 
-    /// Of what ended before, the stream has nothing any more; else the tenth that ended first goes.
+    /// Drops hosts that ended so long ago that the stream has nothing of them; if there are none, the tenth that ended
+    /// first.
     fn make_room(&mut self, now_us: i64) {
         let kept_us = i64::try_from(SNAPSHOT_MAX_AGE.as_micros()).unwrap_or(i64::MAX);
         let mut times: Vec<i64> = self.since_us.values().copied().collect();
@@ -195,7 +196,7 @@ mod tests {
         ended.apply(change("b", None, 31));
         assert_eq!((since(&ended, "a"), since(&ended, "b")), (None, Some(31)));
 
-        // What went while this was away is gone all the same.
+        // A host that was removed while this was away is gone all the same.
         ended.apply(Told::Anew);
         ended.apply(change("b", Some(Admission::Admitted), 40));
         ended.apply(Told::UpToDate);

@@ -93,7 +93,7 @@ impl IngestorStatus {
     }
 }
 
-/// What one of the services that answer the broker has seen refused.
+/// The refusals that one of the broker's services counted.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct AdmissionStatus {

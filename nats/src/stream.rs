@@ -34,7 +34,7 @@ pub enum StreamError {
     Create {
         /// The stream.
         name: &'static str,
-        /// What the broker said.
+        /// The broker's answer.
         source: CreateStreamError,
     },
     /// It exists with other settings, which could not be changed.
@@ -42,7 +42,7 @@ pub enum StreamError {
     Update {
         /// The stream.
         name: &'static str,
-        /// What the broker said.
+        /// The broker's answer.
         source: UpdateStreamError,
     },
     /// Its state could not be read.
@@ -50,7 +50,7 @@ pub enum StreamError {
     Get {
         /// The stream.
         name: &'static str,
-        /// What the broker said.
+        /// The broker's answer.
         source: GetStreamError,
     },
 }
@@ -119,7 +119,7 @@ fn snapshots(max_bytes: i64) -> Config {
         retention: RetentionPolicy::Limits,
         discard: DiscardPolicy::Old,
         max_age: SNAPSHOT_MAX_AGE,
-        // Without it a full disk makes publishing fail; with it the oldest snapshots make room.
+        // Without a limit a full disk makes publishing fail; with it the oldest snapshots make room.
         max_bytes,
         max_messages_per_subject: -1,
         duplicate_window: DUPLICATE_WINDOW,

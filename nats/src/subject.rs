@@ -42,7 +42,7 @@ pub fn agent_hears(host: &HostName) -> [String; 3] {
     [format!("fleetps.{host}.settings"), format!("fleetps.{host}.cmd"), format!("{}.>", inbox_prefix(host))]
 }
 
-/// What the replies to one host's agent start with: the only inbox that agent may listen to.
+/// The prefix of reply subjects for one host's agent: the only inbox that agent may subscribe to.
 pub fn inbox_prefix(host: &HostName) -> String {
     format!("_INBOX_{host}")
 }

@@ -32,7 +32,7 @@ const ROOT_CONFIG_FOLDER: &str = "/etc/fleetps";
 /// Where the key goes then; the service gets it as its state folder.
 const ROOT_STATE_FOLDER: &str = "/var/lib/fleetps-agent";
 
-/// What to join, and as what.
+/// The fleet to join, and this host's name in it.
 #[derive(Debug, Args)]
 pub struct JoinArguments {
     /// Address of the broker, as in nats://fleet.example.com:4222

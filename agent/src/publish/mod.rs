@@ -86,7 +86,7 @@ pub struct Publisher {
     subject: String,
 }
 
-/// What became of one attempt.
+/// The outcome of one attempt.
 #[derive(Debug, PartialEq, Eq)]
 enum Attempt {
     Stored,

@@ -13,7 +13,7 @@ pub struct Packed {
     pub sequence: u64,
     /// The message.
     pub message: Bytes,
-    /// What it costs those who read it, by [`fleetps_nats::unpack::worth_bytes`].
+    /// Its cost for readers, by [`fleetps_nats::unpack::worth_bytes`].
     pub worth_bytes: usize,
 }
 

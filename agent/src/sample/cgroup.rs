@@ -9,9 +9,9 @@ pub struct Membership {
     pub container: Option<String>,
 }
 
-/// What stands before the id in a scope's name, by runtime.
+/// The prefixes of a container's id in a scope's name, by runtime.
 const CONTAINER_SCOPES: [&str; 5] = ["docker-", "cri-containerd-", "crio-", "libpod-", "containerd-"];
-/// What a unit's name ends in, if processes can be in it; slices hold units, not processes.
+/// The suffixes of units that hold processes; slices hold units.
 const UNIT_KINDS: [&str; 5] = [".service", ".scope", ".socket", ".mount", ".swap"];
 /// Container ids are 64 hexadecimal digits (a SHA-256); Docker itself shows this many.
 const ID_DIGITS: usize = 64;

@@ -1,5 +1,5 @@
-//! What all disks of a Linux machine read and wrote, from /proc/diskstats: sysinfo has it per mounted file system, and
-//! their sum counts a disk once for each of its partitions.
+//! Bytes read and written by all disks of a Linux machine, from /proc/diskstats. sysinfo has them by mounted file
+//! system, and their sum counts a disk once for each of its partitions.
 
 use std::{fs, path::Path};
 

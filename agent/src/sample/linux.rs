@@ -260,7 +260,7 @@ fn effective_user(status: &str) -> Option<String> {
     status_field(status, "Uid:")?.split_whitespace().nth(1).map(str::to_owned)
 }
 
-/// What stands behind a name in /proc/PID/status.
+/// The value of a field in /proc/PID/status.
 fn status_field<'a>(status: &'a str, name: &str) -> Option<&'a str> {
     status.lines().find_map(|line| line.strip_prefix(name))
 }

@@ -71,7 +71,7 @@ impl MachineReader {
         }
     }
 
-    /// What the machine is.
+    /// The description of the machine.
     pub fn info(&self) -> HostInfo {
         self.info.clone()
     }

@@ -1,14 +1,14 @@
 //! Taking a snapshot of this machine.
 //!
-//! What keeps it cheap:
-//! - one reader for the whole run, whose buffers are reused; one file per process and pass (`linux` says why);
-//! - what hardly changes about a process is read when it appears and then once a minute (`table`);
-//! - mounts, users and what the machine is are read once a minute (`machine`);
-//! - no threads of processes are listed; their number stands in the same file.
+//! It is cheap because of:
+//! - one reader for the whole run, with reused buffers; one file per process and pass (`linux` says why);
+//! - facts of a process are read when it appears and then once a minute (`table`);
+//! - mounts, users and the description of the machine are read once a minute (`machine`);
+//! - threads of processes are not listed; their number is in the same file.
 //!
-//! `raw` is what a source reads; `linux` and `portable` are the two sources; `cgroup` and `diskstats` are Linux's own;
-//! `table` makes rows of it, which `limits` cuts; `machine` is everything around the processes; `boot` is what start
-//! times are counted from.
+//! `raw` has the values that a source reads; `linux` and `portable` are the two sources; `cgroup` and `diskstats` are
+//! Linux's own. `table` makes rows of them and computes CPU percent, `limits` leaves rows out. `machine` reads everything
+//! around the processes; `boot` is the time from which starts are counted.
 
 mod boot;
 #[cfg(target_os = "linux")]

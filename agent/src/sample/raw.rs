@@ -1,4 +1,4 @@
-//! What a process source reads, before anything is derived from it.
+//! The raw values that a process source reads, before anything is derived from them.
 
 use fleetps_nats::snapshot::Process;
 
@@ -35,6 +35,6 @@ pub trait ProcessSource {
     fn read(&mut self, into: &mut Vec<Process>);
     /// Reads the facts of a process.
     fn facts(&mut self, pid: u32) -> Facts;
-    /// What it read and wrote; `None` when that may not be read.
+    /// The bytes that it read and wrote; `None` when that may not be read.
     fn storage(&mut self, pid: u32) -> Option<StorageBytes>;
 }

@@ -29,7 +29,7 @@ pub struct Table {
     raw: Vec<Process>,
 }
 
-/// What is remembered about a process.
+/// A process between two passes.
 #[derive(Debug)]
 struct Known {
     started_at_us: i64,

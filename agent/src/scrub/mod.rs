@@ -23,7 +23,7 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
-/// What stands in a secret's place.
+/// The replacement of a secret.
 pub const HIDDEN: &str = "***";
 
 /// How much of a command line leaves the host.
@@ -66,7 +66,7 @@ fn scrub<Argument: AsRef<str>>(arguments: &[Argument]) -> String {
     words.line
 }
 
-/// What the next word is, as the words before it say.
+/// The expected meaning of the next word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 enum Expected {
     /// Nothing special.
@@ -76,9 +76,9 @@ enum Expected {
     Secret,
     /// `user:password`.
     UserAndPassword,
-    /// What follows `Bearer` or `Basic`: a credential, if it looks like one.
+    /// The word after `Bearer` or `Basic`: a credential, if it looks like one.
     Credential,
-    /// What follows `Authorization:`: a scheme, or a secret.
+    /// The word after `Authorization:`: a scheme, or a secret.
     Authorization,
 }
 
@@ -93,7 +93,8 @@ struct Words {
     started: bool,
 }
 
-/// What separates words inside one argument: blanks, quotes, and what connection strings and queries use.
+/// Whether a character separates words inside one argument: blanks, quotes, and the delimiters of connection strings
+/// and queries.
 fn is_delimiter(character: char) -> bool {
     character.is_whitespace()
         || matches!(character, '"' | '\'' | ';' | '&' | '?' | ',' | '{' | '}' | '(' | ')')

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use super::HIDDEN;
 
-/// What an own secret follows, and of how many letters it is at least.
+/// The prefixes of own secrets, with their least number of letters.
 const PREFIXES: [(&str, usize); 3] = [
     // Enrolment tokens: 52 letters, and a part of one is worth hiding too.
     ("fpse_", 16),
@@ -20,7 +20,7 @@ const COOKIES: [&str; 2] = ["fleetps-browser", "fleetps"];
 const COOKIE_LETTERS: usize = 40;
 /// Letters of the seed of a key.
 const SEED_LETTERS: usize = 58;
-/// What a seed begins with: S, and the kind of key.
+/// The beginnings of a seed: S, and the kind of key.
 const SEED_STARTS: [&str; 6] = ["SU", "SA", "SO", "SN", "SC", "SX"];
 
 /// The text with every own secret in it replaced.

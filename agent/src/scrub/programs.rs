@@ -1,6 +1,6 @@
 //! Programs whose short flags take a secret.
 
-/// What a program's flag takes.
+/// The argument of a program's flag.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Takes {
     /// A secret, as the next word: `-w secret`.
@@ -13,7 +13,7 @@ enum Takes {
     UserAndPassword,
 }
 
-/// What a word means to the program.
+/// The meaning of a word for the program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Meaning {
     /// Nothing special.
@@ -80,7 +80,7 @@ impl Program {
         Self(flags.map(|(_, flag, takes)| (*flag, *takes)).collect())
     }
 
-    /// What this word means to the program.
+    /// The meaning of this word for the program.
     pub(super) fn meaning(&self, word: &str) -> Meaning {
         let found = self.0.iter().find_map(|(flag, takes)| Some((*flag, *takes, word.strip_prefix(flag)?)));
         match found {

@@ -23,14 +23,14 @@ const MAX_INTERVAL: Duration = Duration::from_secs(24 * 3600);
 const MAX_EXCLUDED: usize = 1000;
 
 fleetps_nats::settings! {
-    /// What an agent samples, and how often.
+    /// How a host is sampled, and how often.
     pub struct AgentSettings in "sample" was "agent" {
         /// Time between two snapshots of this host.
         #[serde(with = "units::duration")]
         #[flag(Flag::takes("interval", "TIME"))]
         // Short-lived processes of half a minute are seen, and a host costs 2,600 rows a minute at 300 processes.
         pub interval: Duration = Duration::from_secs(10), in bounds::duration(MIN_INTERVAL..=MAX_INTERVAL, STEPS);
-        /// What of command lines leaves the host: scrubbed, off or full.
+        /// How command lines leave the host: scrubbed, off or full.
         pub command_line: CommandLineMode = CommandLineMode::default();
         /// Number of processes sent, the busiest first; all where this is left out.
         pub top: Option<usize> = None, in bounds::number(1..=MAX_PROCESSES, MOST);
@@ -51,7 +51,7 @@ const MOST: &str = "readers accept at most this many processes of a host; leave 
 const LENGTH: &str = "each is compared with every process";
 
 fleetps_nats::settings! {
-    /// What this host is called.
+    /// This host's name.
     #[derive(Eq)]
     pub struct HostSettings in "" {
         /// This host's name in the fleet; the machine's own where it is left out.
@@ -98,7 +98,7 @@ pub struct AgentFile {
     pub wire: Wire,
     /// This host's name; `None` for the machine's own.
     pub host: Option<HostName>,
-    /// What to sample.
+    /// The sampling settings.
     pub sample: AgentSettings,
 }
 

@@ -237,7 +237,7 @@ impl Planter<'_> {
 
     fn plant_one(&mut self, program: usize, parent: Option<usize>, copy: u32, rng: &mut Rng) -> usize {
         let slot = self.slots.len();
-        // What a service starts belongs to the service; the first process and its direct children stand for themselves.
+        // A process started by a service belongs to the service; the first process and its direct children draw their own.
         let service = match parent.map(|parent| &self.slots[parent]) {
             Some(parent) if self.programs[parent.program].depth > 0 => parent.draw().service,
             _ => rng.u64(..),

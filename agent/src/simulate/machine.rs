@@ -16,10 +16,10 @@ const GIB: u64 = 1 << 30;
 const DAY_US: i64 = 24 * 3600 * 1_000_000;
 /// Hosts were booted between an hour and this many days ago.
 const MAX_UPTIME_DAYS: i64 = 90;
-/// Of a host's own memory, before any process: kernel and page tables.
+/// Memory of a host before any process: kernel and page tables.
 const KERNEL_BYTES: u64 = GIB / 3;
 
-/// What identifies a host and its run.
+/// The identity of a host and its run.
 #[derive(Debug, Clone)]
 pub(super) struct Identity {
     pub(super) name: HostName,
@@ -201,7 +201,7 @@ impl Machine {
     }
 }
 
-/// What an agent costs that keeps to its figures: 0.3 % of a core, 9 MiB, 2.5 ms for a pass.
+/// The cost of an agent that keeps to its figures: 0.3 % of a core, 9 MiB, 2.5 ms for a pass.
 fn agent_cost(uptime_us: u64) -> AgentCost {
     AgentCost {
         cpu_time_ms: Some(uptime_us / 1000 / 1000 * 3),

@@ -21,7 +21,7 @@ use std::time::Duration;
 pub use fleet::Fleet;
 pub use run::{SimulationEnd, SimulationError, run};
 
-/// What to simulate.
+/// The fleet to simulate.
 #[derive(Debug, Clone)]
 pub struct SimulationSettings {
     /// Hosts; at least one.

@@ -12,7 +12,7 @@ use super::{
 
 /// A container's identifier is shown by its first 12 hexadecimal digits.
 const CONTAINER_DIGITS: u64 = 0xffff_ffff_ffff;
-/// What a program maps besides what it uses.
+/// The memory that a program maps besides what it uses.
 const MAPPED_BYTES: u64 = 96 << 20;
 /// In what systems count the time of processes and the memory that they use: Linux' ticks and pages.
 const TICK_MS: u64 = 10;
@@ -61,7 +61,7 @@ pub(super) struct Slot {
     written_bytes: f64,
 }
 
-/// What a slot takes over from its parent.
+/// A slot's inheritance from its parent.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Inherited {
     user: Option<Arc<str>>,
@@ -100,7 +100,7 @@ impl Slot {
         self.draw
     }
 
-    /// What its children take over.
+    /// The inheritance of its children.
     pub(super) fn inheritance(&self) -> Inherited {
         Inherited { user: self.user.clone(), unit: self.unit.clone(), container: self.container }
     }

@@ -1,4 +1,4 @@
-//! What kinds of hosts a simulated fleet has, how many of each, and which programs run on them.
+//! The kinds of hosts in a simulated fleet, how many of each, and their programs.
 
 /// A kind of host.
 pub(super) struct Role {
@@ -8,7 +8,7 @@ pub(super) struct Role {
     weight: u32,
     /// Its process tree.
     pub(super) blueprint: &'static str,
-    /// What it runs on.
+    /// Its operating systems.
     pub(super) systems: &'static [System],
     /// How big it may be: hardware threads and memory in GiB.
     pub(super) sizes: &'static [(u32, u64)],
@@ -23,7 +23,7 @@ pub(super) struct System {
     pub(super) cpu_model: &'static str,
 }
 
-/// What differs between operating systems.
+/// The differences between operating systems.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Family {
     Linux,

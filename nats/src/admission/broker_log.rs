@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// As much as is read at once: a second of what a broker can complain about.
+/// The most that is read at once: a second of a broker's complaints.
 const MAX_READ_BYTES: u64 = 4 << 20;
 /// The longest meaningful line: a subject of 4 KiB, each byte escaped. Longer lines are skipped.
 const MAX_LINE_BYTES: usize = 64 << 10;
@@ -74,7 +74,7 @@ fn is_another(open: &fs::Metadata, named: &fs::Metadata) -> bool {
     (open.dev(), open.ino()) != (named.dev(), named.ino())
 }
 
-/// Elsewhere a file has no number that could be compared; the new one is shorter.
+/// Other systems have no file number to compare; a new log is shorter.
 #[cfg(not(unix))]
 fn is_another(open: &fs::Metadata, named: &fs::Metadata) -> bool {
     named.len() < open.len()

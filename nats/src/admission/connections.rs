@@ -21,7 +21,7 @@ const REFUSED_FOR: Duration = Duration::from_secs(2);
 /// Hosts with a count of their own. When it is full, all are counted anew.
 const MAX_HOSTS: usize = 100_000;
 
-/// What to do about a host that wants to connect.
+/// The decision about a host's connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Next {
     /// It may.
@@ -47,7 +47,7 @@ struct Count {
 }
 
 impl Connections {
-    /// What to do about one more connection of `host`.
+    /// Decides about one more connection of `host`.
     pub(super) fn one_more(&self, host: &HostName, now: Instant) -> Next {
         let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
         if hosts.len() >= MAX_HOSTS && !hosts.contains_key(host) {

@@ -15,7 +15,7 @@ use crate::{
     now_us,
 };
 
-/// What admission decides by.
+/// The buckets and settings that decide an admission.
 #[derive(Debug, Clone)]
 pub(super) struct Rules {
     pub(super) hosts: Bucket<HostRecord>,
@@ -24,7 +24,7 @@ pub(super) struct Rules {
     pub(super) roll: Arc<Mutex<Roll>>,
 }
 
-/// What else follows from an admission.
+/// How a host was admitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Admitted {
     /// As so often.

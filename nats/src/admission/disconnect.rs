@@ -85,7 +85,7 @@ pub(crate) async fn disconnect_by(
 async fn end(system: &Client, Listed { server, connections, .. }: &Listed) -> usize {
     let subject = format!("$SYS.REQ.SERVER.{server}.KICK");
     let kick = |cid: u64| {
-        // Without somewhere to answer to, the server does nothing.
+        // The server ignores a request without a reply subject.
         let asked = system.request(subject.clone(), json!({"cid": cid}).to_string().into());
         async move {
             let error = asked.await.err()?;

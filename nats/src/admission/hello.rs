@@ -1,4 +1,4 @@
-//! What a host and the fleet say to each other right after it connected: whether it is to change its key, and its next
+//! The handshake of a host and the fleet right after it connected: whether the host is to rotate its key, and its next
 //! key.
 
 use std::{

@@ -7,7 +7,8 @@ use serde::Deserialize;
 use super::{Refusal, jwt, waiting::network_of};
 use crate::HostName;
 
-/// What the broker asks, as far as it is needed. The broker's own document on it (ADR-26) names some fields otherwise.
+/// The broker's request, as far as it is needed. The broker's own document on it (ADR-26) names some fields
+/// differently.
 #[derive(Debug, Deserialize)]
 pub(super) struct Question {
     nats: Asked,
@@ -16,7 +17,7 @@ pub(super) struct Question {
 #[derive(Debug, Deserialize)]
 struct Asked {
     server_id: Server,
-    /// A key of the broker's that stands for this connection; the answer has to be about it.
+    /// A key that the broker made for this connection; the answer must name it.
     user_nkey: String,
     client_info: Client,
     #[serde(default)]
@@ -36,7 +37,7 @@ struct Client {
     nonce: String,
 }
 
-/// What the client says of itself: anything at all.
+/// The client's claims about itself: unverified.
 #[derive(Debug, Default, Deserialize)]
 struct Offered {
     #[serde(default)]
@@ -86,8 +87,8 @@ impl Question {
         self.nats.connect_opts.user.chars().take(64).collect()
     }
 
-    /// Who it is, when it signed the broker's challenge with the key that it names. The broker has not looked: it leaves
-    /// keys that it does not know to this service.
+    /// The host and key of the client, if it signed the broker's challenge with that key. The broker does not verify
+    /// the signature of a key that it does not know.
     pub(super) fn claimant(&self) -> Result<Claimant, Refusal> {
         let Asked { client_info, connect_opts, .. } = &self.nats;
         let key = KeyPair::from_public_key(&connect_opts.nkey).map_err(|_| Refusal::NoKey)?;

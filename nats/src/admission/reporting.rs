@@ -8,7 +8,7 @@ use crate::{
     subject,
 };
 
-/// As many full networks as are named: more than a person looks at one by one.
+/// The most full networks that are named: more than a person reads.
 const MAX_NETWORKS: usize = 20;
 
 impl Shared {

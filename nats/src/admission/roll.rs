@@ -13,7 +13,7 @@ use crate::{
 /// The roll of all hosts.
 #[derive(Debug, Default)]
 pub(super) struct Roll {
-    /// Who waits.
+    /// The waiting hosts.
     pub(super) waiting: Waiting,
     /// Names of hosts that may or might speak, by what they look like.
     names: BTreeMap<String, BTreeSet<String>>,

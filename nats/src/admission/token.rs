@@ -20,9 +20,10 @@ use crate::{
 
 /// The bucket's name; its keys are the hashes of the tokens.
 pub const TOKENS: &str = "enrolment_tokens";
-/// What every token begins with, so that people and secret scanners know one when they see it.
+/// The prefix of every token, by which people and secret scanners recognise one.
 const PREFIX: &str = "fpse_";
-/// As much of the hash as names a token for people; two of a thousand share it once in 4 million fleets.
+/// The length of the part of the hash that names a token for people; two of a thousand share it once in 4 million
+/// fleets.
 const ID_CHARACTERS: usize = 12;
 /// How often using a token is tried when others use it at the same moment: as many hosts as may come at once.
 const MAX_ATTEMPTS: usize = 100;

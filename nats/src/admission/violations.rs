@@ -24,7 +24,7 @@ pub(super) struct Violation {
     pub(super) subject: String,
 }
 
-/// What there is to say about a host.
+/// The report about one host.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Counted {
     /// The latest.
@@ -84,7 +84,7 @@ impl Violations {
         self.unspoken.insert(violation.host.clone(), Counted { latest: violation, times: before + 1 });
     }
 
-    /// What it is time to say.
+    /// The reports that are due.
     pub(super) fn due(&mut self, now: Instant) -> Vec<Counted> {
         self.spoken_at.retain(|_, at| now.duration_since(*at) < SPEAK_EVERY);
         let due = self.unspoken.extract_if(.., |host, _| !self.spoken_at.contains_key(host));

@@ -35,7 +35,7 @@ pub(super) fn network_of(address: &str) -> String {
     }
 }
 
-/// Who waits, by network.
+/// The waiting hosts by network.
 #[derive(Debug, Default)]
 pub(super) struct Waiting {
     /// Since when each host of a network waits, and its name.
@@ -79,7 +79,7 @@ impl Waiting {
         full.map(|(network, _)| network.clone()).collect()
     }
 
-    /// Who must make room before one more of `network` may wait.
+    /// The host that must make room before one more of `network` may wait.
     ///
     /// # Errors
     /// When too many made room within this second.

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::AuditEntry;
 
-/// What stands for the hash before the first entry.
+/// The hash before the first entry.
 pub const NO_HASH: &str = "";
 
 /// A place in the chain that the next entry can follow.
@@ -45,7 +45,7 @@ pub enum BadMessage {
     /// It says that it is another one.
     #[error("it says that it is entry {said}, but is number {found} in the stream")]
     Sequence {
-        /// What it says.
+        /// The sequence that it says it has.
         said: u64,
         /// Where it is.
         found: u64,

@@ -10,7 +10,7 @@ use crate::HostName;
 const MAX_NAME_BYTES: usize = 256;
 /// The longest description, in bytes; an SQL question is cut to it.
 const MAX_WHAT_BYTES: usize = 4096;
-/// What the end of a text that was cut is replaced with.
+/// The end of a text that was cut.
 const CUT: &str = "…";
 
 /// Who did what, when, from where, to which host, and whether it was done.
@@ -22,17 +22,17 @@ pub struct AuditEntry {
     pub who: String,
     /// The address that it was asked from; absent for commands on the machine itself.
     pub from: Option<IpAddr>,
-    /// What kind of thing it was, as in `sign-in` or `command-lines.view`. Up to 256 bytes.
+    /// The kind of action, as in `sign-in` or `command-lines.view`. Up to 256 bytes.
     pub action: String,
     /// The host that it was about, if it was about one.
     pub host: Option<HostName>,
     /// The rest, for people: a changed setting, the text of an SQL question. Up to 4 KiB.
     pub what: String,
-    /// What came of it.
+    /// The outcome.
     pub outcome: Outcome,
 }
 
-/// What came of something.
+/// The outcome of an action.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Outcome {

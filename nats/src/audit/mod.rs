@@ -1,4 +1,4 @@
-//! Who did what: an append-only stream of entries, each chained to the one before by its hash.
+//! The audit (who did what): an append-only stream of entries, each chained to the one before by its hash.
 //!
 //! `entry` is one entry, `chain` how entries follow each other. Any number of programs append to the one chain: the
 //! broker accepts an entry only directly after the one that it was chained to; the later of two writers retries. The

@@ -1,4 +1,4 @@
-//! What a bucket holds now: one consumer delivers the last value of every key, and then every change.
+//! The present content of a bucket: one consumer delivers the last value of every key, and then every change.
 //!
 //! A pull consumer without acknowledgements, as for the snapshots. Not async-nats' own watch: it ends without a word
 //! some seconds after the broker was started again.
@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 
 use super::Entry;
 
-/// Values asked for at once; they are small.
+/// Values requested at once; they are small.
 const BATCH: usize = 500;
 /// How often the broker says that it is still there; two missed ones are an interruption. So a change made while the
 /// broker was started again is known within seconds.
@@ -46,7 +46,7 @@ pub(super) struct Changes {
     waiting: u64,
 }
 
-/// What became of a key.
+/// The change of a key.
 pub(super) struct Change<T> {
     pub(super) key: String,
     /// `None`: it is gone.
@@ -64,7 +64,7 @@ pub(super) struct Read<T> {
     pub(super) delivered: u64,
     /// How many more it announced: it cannot read them.
     pub(super) unread: u64,
-    /// What follows.
+    /// The later changes.
     changes: Changes,
 }
 
@@ -90,12 +90,12 @@ pub(super) async fn read_all<T: DeserializeOwned>(store: &Store) -> Result<Read<
             entries.insert(key, entry);
         }
     }
-    // Those between others are passed over without a word.
+    // Values missing between others are skipped without an error.
     let delivered = changes.seen;
     Ok(Read { entries, delivered, unread: announced.saturating_sub(delivered), changes })
 }
 
-/// What the bucket holds, key by key, also those that went lately; and then what follows.
+/// The bucket's content, key by key, with recently removed keys; then its changes.
 pub(super) async fn open(store: &Store) -> Result<Changes, Failure> {
     let config = pull::Config {
         deliver_policy: DeliverPolicy::LastPerSubject,

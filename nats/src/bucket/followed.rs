@@ -15,7 +15,7 @@ const GATHERED: Duration = Duration::from_millis(100);
 
 type Values<T> = BTreeMap<String, Arc<T>>;
 
-/// What a bucket holds, as of a moment ago; cheap to clone. While the broker is away it stays as it was.
+/// A copy of a bucket, as of a moment ago; cheap to clone. While the broker is away it stays as it was.
 #[derive(Debug)]
 pub struct Followed<T> {
     values: watch::Receiver<Values<T>>,

@@ -7,9 +7,9 @@ pub struct Field {
     pub name: &'static str,
     /// How it is kept: with the identity, once for every change, or in every sample.
     pub role: Role,
-    /// What its value means.
+    /// The meaning of its value.
     pub kind: Kind,
-    /// What it is counted in.
+    /// The unit of a number.
     pub unit: Unit,
     /// Its column in the views of the history.
     pub column: &'static str,
@@ -25,9 +25,9 @@ pub struct Field {
     pub page: Option<PageColumn>,
     /// Its heading in terminals.
     pub heading: Option<&'static str>,
-    /// Whether JSON lists have it only when asked for with `include`: it is long, or rarely wanted.
+    /// Whether JSON lists have it only with `include`: it is long, or rarely wanted.
     pub is_on_request: bool,
-    /// Of a counter, its growth per second, where people are shown that.
+    /// A counter's growth per second, where people are shown that.
     pub rate: Option<Rate>,
 }
 
@@ -42,7 +42,7 @@ pub enum Role {
     Figure,
 }
 
-/// What a value means.
+/// The meaning of a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// A text from the host: hostile.
@@ -57,7 +57,7 @@ pub enum Kind {
     Time,
 }
 
-/// What a number counts.
+/// The unit of a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unit {
     /// Things.
@@ -106,9 +106,9 @@ pub struct PageColumn {
     pub place: u16,
     /// Its name in URLs, and its class.
     pub id: &'static str,
-    /// What stands over it.
+    /// The column's heading.
     pub head: &'static str,
-    /// What it is called in full.
+    /// The full name.
     pub label: &'static str,
     /// Whether it is shown unless asked otherwise.
     pub is_default: bool,
@@ -219,7 +219,7 @@ impl Field {
         Self { heading: Some(heading), ..self }
     }
 
-    /// Gives it to JSON lists only when asked for.
+    /// Leaves it out of JSON lists unless `include` names it.
     pub const fn on_request(self) -> Self {
         Self { is_on_request: true, ..self }
     }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{Field, Unit, record::record};
 
 record! {
-    /// What the agent itself costs, and what it lost.
+    /// The agent's own cost, and its dropped snapshots.
     #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
     #[serde(default)]
     AgentCost, AGENT {
@@ -61,7 +61,7 @@ record! {
 }
 
 record! {
-    /// What a machine is.
+    /// The description of a machine.
     #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
     #[serde(default)]
     HostInfo, HOST_INFO {

@@ -163,8 +163,8 @@ impl<'a> ProcessView<'a> {
     }
 }
 
-/// The value of a counter. [`Value::Integer`] cuts larger ones down to `i64::MAX`: two of them would look equal, which is
-/// a rate of zero that nobody measured.
+/// The value of a counter. [`Value::Integer`] cuts larger values down to `i64::MAX`: two of them would look equal,
+/// which is a rate of zero that was not measured.
 fn counter_value(value: Value<'_>) -> Option<u64> {
     value.integer().filter(|value| *value < i64::MAX).and_then(|value| u64::try_from(value).ok())
 }

@@ -87,7 +87,7 @@ record! {
     }
 }
 
-/// Which fields are asked for.
+/// A selection of fields.
 #[derive(Clone, Copy)]
 enum Which {
     Facts,

@@ -5,7 +5,7 @@ use super::{PageColumn, process::PROCESS};
 /// A column of the process table.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct TableColumn {
-    /// What it is called.
+    /// The declaration of the column.
     pub page: PageColumn,
     /// The place of its field in [`PROCESS`].
     pub place: usize,

@@ -43,7 +43,7 @@ impl<'a> Value<'a> {
     }
 }
 
-/// What a field of a record may be.
+/// The type of a field of a record.
 pub trait FieldValue: Sized {
     /// Its value.
     fn get(&self) -> Value<'_>;
@@ -51,7 +51,7 @@ pub trait FieldValue: Sized {
     fn set(&mut self, value: Value<'_>);
     /// Fills it in from `other` where it is absent.
     fn fill_in(&mut self, other: &Self);
-    /// What stands for it where a message lacks the field; `None` where a message must have it.
+    /// The value where a message lacks the field; `None` where a message must have it.
     fn absent() -> Option<Self>;
     /// Whether it can be stored: [`Value::Integer`] holds it whole.
     fn is_storable(&self) -> bool {
@@ -149,7 +149,7 @@ impl<T: FieldValue + Default + Clone> FieldValue for Option<T> {
     fn set(&mut self, value: Value<'_>) {
         let mut inner = T::default();
         inner.set(value);
-        // What did not fit has become another value.
+        // A value that did not fit has become another one.
         *self = (inner.get() == value).then_some(inner);
     }
 

@@ -1,4 +1,4 @@
-//! The server's process: how it hangs on this one, what it is asked for, and its last words.
+//! The server's process: how its life depends on this one, its signals, and its last log lines.
 
 use std::{
     collections::VecDeque,
@@ -12,7 +12,7 @@ use std::{
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 /// It is gone in a moment, unless the system itself waits for a disk.
 const KILL_TIMEOUT: Duration = Duration::from_secs(5);
-/// As much as is kept of what it writes to its error output: the end of a Go stack trace, or twenty lines.
+/// The most that is kept of its standard error: the end of a Go stack trace, or twenty lines.
 const LAST_WORDS_BYTES: usize = 4096;
 
 /// A running nats-server. What it writes to its error output is read for as long as it lives, because a full pipe would
@@ -102,7 +102,7 @@ impl ServerProcess {
         }
     }
 
-    /// Elsewhere a certificate is read again at the next start only.
+    /// On other systems a certificate is read again only at the next start.
     #[cfg(not(unix))]
     pub(super) fn signal(&mut self, signal: Signal) {
         if matches!(signal, Signal::End) {
@@ -117,7 +117,7 @@ impl Drop for ServerProcess {
     }
 }
 
-/// What the server is asked for.
+/// A request to the server.
 #[derive(Clone, Copy)]
 pub(super) enum Signal {
     /// To end.

@@ -61,7 +61,7 @@ pub enum ServerError {
     /// The server was started but did not come up.
     #[error("nats-server did not start: {problem}\nIts log is {log}")]
     Start {
-        /// What happened.
+        /// The problem.
         problem: String,
         /// Its log.
         log: PathBuf,

@@ -11,7 +11,7 @@ use nkeys::KeyPair;
 use super::ServerError;
 use crate::key;
 
-/// Who connects to the managed server.
+/// A part that connects to the managed server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
     /// Stores the stream.

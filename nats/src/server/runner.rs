@@ -32,7 +32,7 @@ pub(super) const NAME_VARIABLE: &str = "FLEETPS_SERVER_NAME";
 /// When the certificate and its key were changed; `None` without TLS.
 type CertificateState = Option<[Option<SystemTime>; 2]>;
 
-/// What the thread works with.
+/// The state of the thread.
 pub(super) struct Runner {
     pub(super) program: PathBuf,
     pub(super) files: Files,

@@ -1,8 +1,8 @@
-//! What the managed server is started with.
+//! The parameters of the managed server.
 
 use std::{net::SocketAddr, path::PathBuf};
 
-/// What to run, and where.
+/// The program, its folders and its addresses.
 #[derive(Debug, Clone)]
 pub struct ServerSettings {
     /// The data folder; the server's files go to `nats/` in it. The caller holds the lock on it: nats-server itself

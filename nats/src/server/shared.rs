@@ -1,4 +1,4 @@
-//! What the supervisor and its two threads share.
+//! State shared by the supervisor and its two threads.
 
 use std::sync::{
     Mutex, PoisonError,
@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::ServerHealth;
 
-/// What the two threads and the supervisor tell each other.
+/// Messages between the supervisor and its two threads.
 #[derive(Debug, Default)]
 pub(super) struct Shared {
     /// Ends everything.
@@ -27,7 +27,7 @@ pub(super) struct Shared {
     wanted: Mutex<Option<Restart>>,
 }
 
-/// That the server is to be ended and started again.
+/// A request to end the server and start it again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Restart {
     /// Why.

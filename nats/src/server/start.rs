@@ -23,7 +23,7 @@ const READ_BYTES_PER_S: u64 = 10 << 20;
 /// How long a port that was this server's before may be taken until another is used: a server that was killed with its
 /// parent gives it back in a moment.
 const PORT_PATIENCE: Duration = Duration::from_secs(5);
-/// How often it is looked whether a port is free again, and whether a starting server greets.
+/// How often to check whether a port is free again, and whether a starting server greets.
 const LOOK: Duration = Duration::from_millis(5);
 /// A server that ends or hangs this often in a row while it reads its store goes on without what it was reading.
 const MAX_FAILED_STARTS: u32 = 2;
@@ -37,7 +37,7 @@ enum Failure {
 }
 
 impl Runner {
-    /// The port for the first start: the one that was asked for, else the one from before, else a free one.
+    /// The port for the first start: the requested one, else the previous one, else a free one.
     pub(super) fn first_port(&self) -> Result<u16, String> {
         let asked = self.public.as_ref().map(|public| public.listen.port()).filter(|port| *port != 0);
         let remembered =

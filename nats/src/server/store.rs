@@ -172,7 +172,7 @@ fn is_in_place(kind: FileType, depth: usize) -> bool {
 }
 
 fn is_loss(line: &str) -> bool {
-    // Without its state file, a stream is read the long way.
+    // A stream without its state file is read in full, which takes longer.
     !line.contains("state file") && LOSSES.iter().any(|word| line.contains(word))
 }
 

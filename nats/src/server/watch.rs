@@ -35,10 +35,10 @@ const FIRST_PATIENCE: Duration = Duration::from_secs(5);
 const WRITE_PATIENCE: Duration = Duration::from_secs(20);
 /// The longest otherwise: where starting again does not help, it disturbs.
 const MAX_PATIENCE: Duration = Duration::from_secs(600);
-/// What the server says of a stream to which writing failed.
+/// The server's words for a stream to which writing failed.
 const WRITE_ERROR: &str = "write error";
 
-/// What the server answered.
+/// The server's answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Answer {
     Well,
@@ -124,7 +124,7 @@ async fn ask(client: &Client) -> Answer {
     Answer::Unwell(errors.join("; "))
 }
 
-/// What to say of it, and what to do.
+/// The report on the server's health, and what to do.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Verdict {
     problem: Option<String>,

@@ -1,4 +1,4 @@
-//! What a declaration of settings is made of, and the macro that makes it.
+//! The parts of a declaration of settings, and the macro that makes it.
 
 use serde::{Serialize, de::DeserializeOwned};
 use toml::Table;
@@ -30,7 +30,7 @@ pub struct Setting {
     pub id: &'static str,
     /// Earlier names of the key, accepted for one release with a warning.
     pub old_keys: &'static [&'static str],
-    /// What it is, a line of the declaration's comment each.
+    /// Its help, one line of the declaration's comment each.
     pub help: &'static [&'static str],
     /// The flag of its own; `--set` reaches every setting.
     pub flag: Option<Flag>,
@@ -47,7 +47,7 @@ pub struct Flag {
     pub(super) help: Option<&'static str>,
 }
 
-/// What follows a flag.
+/// The argument of a flag.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Takes {
     /// A value; this is what help calls it.

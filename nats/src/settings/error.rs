@@ -43,7 +43,7 @@ pub enum SettingsError {
         name: String,
         /// The value as given.
         value: String,
-        /// What is expected.
+        /// The expected form.
         problem: String,
     },
     /// The value is outside its range.

@@ -174,7 +174,7 @@ fn help<P: Program>(flag: Flag, declared: Declared) -> String {
     format!("{}{default} [env: {}]", text.trim_end_matches('.'), variables::of_flag(flag.name))
 }
 
-/// The default in words: the program's own, else that of the declaration.
+/// The default in words: the program's own, else the declaration's.
 fn default<P: Program>(Declared { room, setting }: Declared) -> Option<String> {
     let own = P::DEFAULTS.iter().chain(P::COMPUTED_DEFAULTS);
     let mut own = own.filter(|(section, key, _)| (*section, *key) == (room.section, setting.key));

@@ -92,7 +92,7 @@ impl Layers {
         }
     }
 
-    /// What the operator should know, each once.
+    /// The warnings for the operator, each once.
     pub fn take_warnings(&mut self) -> Vec<String> {
         std::mem::take(&mut self.warnings)
     }

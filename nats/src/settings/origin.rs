@@ -16,7 +16,7 @@ pub enum Origin {
     },
     /// In this environment variable.
     Variable(String),
-    /// With this flag.
+    /// On the command line, with this flag.
     Flag(String),
 }
 

@@ -11,7 +11,7 @@ use super::{
     program::Program,
 };
 
-/// What names of variables begin with.
+/// The prefix of variables.
 const PREFIX: &str = "FLEETPS_";
 /// Variables of every program that are not settings: the settings file, the log filter.
 const EVERYWHERE: [&str; 2] = ["FLEETPS_CONFIG", crate::log::VARIABLE];
@@ -85,7 +85,7 @@ fn clears(setting: &Setting, name: &str) -> bool {
     setting.flag.is_some_and(|flag| matches!(flag.takes, Takes::Nothing(false)) && of_flag(flag.name) == name)
 }
 
-/// The variables of a setting: first that of its flag, then the long one, which wins.
+/// The variables of a setting: first its flag's, then the long one, which wins.
 fn variables_of(Declared { room, setting }: Declared) -> impl Iterator<Item = String> {
     let short = setting.flag.map(|flag| of_flag(flag.name));
     let section = if room.section.is_empty() { String::new() } else { room.section.to_uppercase() + "__" };

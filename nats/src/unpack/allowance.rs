@@ -9,25 +9,25 @@ use std::collections::HashMap;
 
 use crate::HostName;
 
-/// As much as fills in this time may come at once: by default 64 MiB, an agent's ring ([`RING_WORTH_BYTES`]) and a third
-/// more for what it sends meanwhile. Rings of earlier agents, of 16 MiB however well they are compressed, fit with three times
-/// the usual compression.
+/// The rate limit of this many seconds may arrive at once: by default 64 MiB, an agent's ring ([`RING_WORTH_BYTES`])
+/// and a third more for what it sends meanwhile. Rings of earlier agents, of 16 MiB in any compression, fit with three
+/// times the usual compression.
 const FULL_S: f64 = 64.0;
 /// The most that may wait in an agent's ring, as counted here.
 pub const RING_WORTH_BYTES: usize = 48 << 20;
-/// What any message costs besides its bytes: taking it from the broker.
+/// The cost of any message besides its bytes: fetching it from the broker.
 const MESSAGE_BYTES: usize = 1024;
-/// What a process costs at least, however well it was compressed: about what one takes in a real snapshot.
+/// The least cost of a process in any compression: about its size in a real snapshot.
 const PROCESS_BYTES: usize = 28;
 /// How many bytes inside cost as much as one that was sent: a real snapshot is compressed sevenfold. Names and command
 /// lines that are alike take memory all the same.
 const COMPRESSION: usize = 7;
-/// What a message costs that is no snapshot: as much as a large one, because it was unpacked for nothing.
+/// The cost of a message that is no snapshot: as much as a large one, because it was unpacked for nothing.
 const REFUSED_BYTES: usize = 256 << 10;
 /// Hosts with an allowance of their own; ten times the largest fleet this was designed for. Names beyond that share one.
 const MAX_HOSTS: usize = 100_000;
 
-/// What every host may still send.
+/// The allowances of all hosts.
 #[derive(Debug)]
 pub(super) struct Allowances {
     bytes_per_us: f64,
@@ -36,8 +36,8 @@ pub(super) struct Allowances {
     rest: Allowance,
 }
 
-/// What a message costs those who read it, in bytes: what it says of its own length inside counts, and how many processes
-/// it has.
+/// The cost of a message for its readers, in bytes: its length, the unpacked length that it declares, and the number of
+/// its processes count.
 pub fn worth_bytes(message: &[u8], processes: usize) -> usize {
     let bytes = zstd::bulk::Decompressor::upper_bound(message).unwrap_or_default();
     MESSAGE_BYTES + message.len().max(Inside { processes, bytes }.worth())

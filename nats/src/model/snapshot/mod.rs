@@ -57,12 +57,12 @@ pub struct Snapshot {
     pub interval_ms: u32,
     /// Time since the machine booted that no clock change moves, in ms.
     pub monotonic_ms: u64,
-    /// What the agent itself costs.
+    /// The agent's own cost.
     pub agent: AgentCost,
     /// The machine's load and counters.
     pub host: HostSample,
-    /// What hardly changes. It travels every time (about 150 bytes compressed), so that the last message of a host is
-    /// all that a web server needs after a restart.
+    /// The description of the machine, which hardly changes. It travels every time (about 150 bytes compressed), so
+    /// that a web server needs only the last message of a host after a restart.
     pub host_info: HostInfo,
     /// The mounted file systems.
     #[serde(deserialize_with = "bounded_list::<_, _, MAX_FILESYSTEMS>")]
