@@ -10,8 +10,9 @@ use async_nats::Client;
 use fleetps_nats::{
     HostName,
     admission::{Hello, Welcome},
+    error_chain,
     key::{self, KeyError},
-    subject, with_causes,
+    subject,
 };
 use tokio::sync::Notify;
 
@@ -50,7 +51,7 @@ impl HostKey {
                 Ok(()) => {}
                 // A broker without admission, or one whose admission is just not there.
                 Err(ChangeError::Ask(error)) => tracing::debug!(error = %error, "no answer to the hello"),
-                Err(error) => tracing::warn!(error = with_causes(&error), "this host's key was not changed"),
+                Err(error) => tracing::warn!(error = error_chain(&error), "this host's key was not changed"),
             }
         }
     }

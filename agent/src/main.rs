@@ -7,9 +7,9 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use fleetps_agent::cli::{Cli, execute};
-use fleetps_nats::{output, with_causes};
+use fleetps_nats::{error_chain, output};
 
 fn main() -> ExitCode {
     let failed = execute(Cli::parse()).err();
-    output::end("fleetps-agent", failed.map(|error| with_causes(error.as_ref())))
+    output::end("fleetps-agent", failed.map(|error| error_chain(error.as_ref())))
 }

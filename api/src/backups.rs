@@ -8,10 +8,10 @@ use std::{
 use async_nats::Client;
 use fleetps_ingestor::backup::{self, BackupError, BackupFolder, Buckets, StateFile};
 use fleetps_nats::{
+    error_chain,
     hosts::HOSTS,
     now_us,
     server::{Part, public_key_in},
-    with_causes,
 };
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
@@ -107,12 +107,12 @@ fn is_due(settings: &BackupSettings, made_at_us: Option<i64>) -> bool {
 }
 
 async fn take(client: &Client, backups: &Backups, folder: &BackupFolder) -> Result<(), String> {
-    let state = state_of(client, &backups.data).await.map_err(|error| with_causes(&error))?;
+    let state = state_of(client, &backups.data).await.map_err(|error| error_chain(&error))?;
     let (folder, backups) = (folder.clone(), backups.clone());
     let taking = tokio::task::spawn_blocking(move || {
         folder.take(&backups.data, backups.settings_file.as_deref(), Some(&state), backups.settings.keep)
     });
-    let taken = taking.await.map_err(|error| error.to_string())?.map_err(|error| with_causes(&error))?;
+    let taken = taking.await.map_err(|error| error.to_string())?.map_err(|error| error_chain(&error))?;
     tracing::info!(files = taken.manifest.files.len(), copied = taken.copied, "a backup was taken");
     Ok(())
 }

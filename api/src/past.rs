@@ -3,7 +3,7 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use fleetps_ingestor::history::{History, HistoryError, Scope, Span};
-use fleetps_nats::with_causes;
+use fleetps_nats::error_chain;
 use parking_lot::RwLock;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -83,7 +83,7 @@ impl Past {
         match answer.await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(HistoryError::Stopped(stopped))) => Err(filtering::too_slow(stopped)),
-            Ok(Err(error)) => Err(Refusal::fault("could not read the history", &with_causes(&error))),
+            Ok(Err(error)) => Err(Refusal::fault("could not read the history", &error_chain(&error))),
             Err(error) => Err(Refusal::fault("could not read the history", &error)),
         }
     }
@@ -94,7 +94,7 @@ impl Past {
             let (past, folder) = (self.clone(), folder.clone());
             let looked = tokio::task::spawn_blocking(move || past.look(&folder)).await;
             if let Ok(looked) = looked {
-                self.note(looked.err().map(|error| with_causes(&error)));
+                self.note(looked.err().map(|error| error_chain(&error)));
             }
             tokio::select! {
                 () = shutdown.cancelled() => return,

@@ -3,7 +3,7 @@
 use clap::{Parser, Subcommand};
 use fleetps_ingestor::{DataSettings, IngestorSettings};
 use fleetps_nats::{
-    Wire,
+    TlsOptions,
     admission::AdmissionSettings,
     connection::{Broker, BrokerSettings, DEFAULT_BROKER},
     settings::{Flags, Layers, Printed, Program, RoomInfo, SettingsError},
@@ -33,7 +33,7 @@ pub(crate) struct IngestorProgram;
 impl Program for IngestorProgram {
     const ROOMS: &'static [RoomInfo] = &[
         RoomInfo::of::<BrokerSettings>(),
-        RoomInfo::of::<Wire>(),
+        RoomInfo::of::<TlsOptions>(),
         RoomInfo::of::<AdmissionSettings>(),
         RoomInfo::of::<DataSettings>(),
         RoomInfo::of::<IngestorSettings>(),
@@ -45,7 +45,7 @@ impl Program for IngestorProgram {
 #[derive(Debug)]
 pub(crate) struct Settings {
     broker: BrokerSettings,
-    wire: Wire,
+    wire: TlsOptions,
     pub(crate) admission: AdmissionSettings,
     data: DataSettings,
     pub(crate) history: IngestorSettings,

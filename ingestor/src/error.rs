@@ -22,7 +22,7 @@ pub enum IngestError {
     /// The history folder cannot be listed.
     #[error(transparent)]
     Folder(#[from] FolderError),
-    /// A thread or the unpacker could not be started.
+    /// A thread or the message_decoder could not be started.
     #[error("cannot start: {what}")]
     Start {
         /// What.

@@ -11,11 +11,11 @@ use std::{
 use async_nats::{Client, jetstream};
 use fleetps_nats::{
     Standing,
+    decode::MessageDecoder,
+    error_chain,
     lock::{FolderLock, LockError},
     patience::patiently,
     stream::StreamError,
-    unpack::Unpacker,
-    with_causes,
 };
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -124,7 +124,7 @@ async fn open_when_possible(
             }
             Err(error) => format!(
                 "{}. Make {} a folder that this user may read and write; it is tried again every {OPEN_RETRY:?}",
-                with_causes(&error),
+                error_chain(&error),
                 settings.history.display()
             ),
         };
@@ -145,7 +145,7 @@ fn open(folder: &Path, trust_clock_until_s: i64, lock: FolderLock) -> Result<Ope
     let duplicates = remember_stored(&catalog, &clock)?;
     if let Err(error) = catalog.publish() {
         // The compactor does it again; the segments that could be listed can be read meanwhile.
-        tracing::error!("{}", with_causes(&error));
+        tracing::error!("{}", error_chain(&error));
     }
     Ok(Opened { _lock: lock, catalog: Arc::new(catalog), clock: Arc::new(clock), duplicates })
 }
@@ -174,12 +174,12 @@ async fn run_parts(
     let interrupt = Arc::new(Interrupt::default());
 
     let numbering = (settings.partition, start.epoch_s);
-    let unpacker = Unpacker::new(settings.host_bytes_per_s)
+    let message_decoder = MessageDecoder::new(settings.host_bytes_per_s)
         .map_err(|source| IngestError::Start { what: "unpacking", source })?
         .with_standing(standing);
     let writer = SegmentWriter::new(numbering, settings.seal_rows, segments_in);
     let shared = (Arc::clone(&progress), Arc::clone(&clock));
-    let collector = Collector::new(unpacker, duplicates, letters_in, shared, vec![Box::new(writer)]);
+    let collector = Collector::new(message_decoder, duplicates, letters_in, shared, vec![Box::new(writer)]);
     let collecting = thread("collect", move || collector.run(events))?;
     let sealing = {
         let (catalog, progress, stop) = (Arc::clone(&catalog), Arc::clone(&progress), stop.clone());
@@ -252,7 +252,7 @@ fn remember_stored(catalog: &SegmentCatalog, clock: &RetentionClock) -> Result<D
     for (name, fault) in faults {
         if let Err(error) = catalog.doubt(name, fault) {
             // It is out of use all the same; the compactor writes attach.sql again.
-            tracing::error!("{}", with_causes(&error));
+            tracing::error!("{}", error_chain(&error));
         }
     }
     let mut duplicates = Duplicates::default();

@@ -5,9 +5,9 @@ use std::time::Duration;
 use async_nats::jetstream;
 use fleetps_nats::{
     disk::Disk,
+    error_chain,
     stream::{self, StreamError},
     units::format_bytes,
-    with_causes,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -32,7 +32,7 @@ pub(crate) async fn keep(jetstream: jetstream::Context, settings: IngestorSettin
             said.clear();
             continue;
         };
-        let text = with_causes(&error);
+        let text = error_chain(&error);
         if text != said {
             tracing::warn!("the streams cannot be looked after: {text}; trying again every {LOOK_EVERY:?}");
             said = text;

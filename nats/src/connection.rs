@@ -10,7 +10,7 @@ use async_nats::{Auth, AuthError, Client, ConnectErrorKind, ConnectOptions, Even
 use tokio::sync::Notify;
 
 use crate::{
-    HostName, Wire,
+    HostName, TlsOptions,
     key::{self, KeyError},
     settings::Flag,
     subject,
@@ -31,7 +31,7 @@ const FIRST_RECONNECT_DELAY_MS: u64 = 100;
 pub const DEFAULT_BROKER: &str = "nats://127.0.0.1:4222";
 
 crate::settings! {
-    /// Which broker is used, and with which key. [`Wire`] says how the connection is protected.
+    /// Which broker is used, and with which key. [`TlsOptions`] says how the connection is protected.
     #[derive(Eq)]
     pub struct BrokerSettings in "" {
         /// Address of the broker, as in nats://fleet.example.com:4222.
@@ -47,7 +47,7 @@ crate::settings! {
 
 impl BrokerSettings {
     /// The broker that is named, else the one at [`DEFAULT_BROKER`].
-    pub fn broker(&self, wire: &Wire) -> Broker {
+    pub fn broker(&self, wire: &TlsOptions) -> Broker {
         let url = self.nats.clone().unwrap_or_else(|| DEFAULT_BROKER.to_owned());
         Broker { url, nkey_file: self.nkey.clone(), wire: wire.clone() }
     }
@@ -61,7 +61,7 @@ pub struct Broker {
     /// The file with this part's nkey seed; `None` for a broker without authentication.
     pub nkey_file: Option<PathBuf>,
     /// How the way to it is kept safe.
-    pub wire: Wire,
+    pub wire: TlsOptions,
 }
 
 /// The broker cannot be used.

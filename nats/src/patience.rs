@@ -4,7 +4,7 @@ use std::error::Error;
 
 use crate::{
     connection::{ConnectionError, reconnect_delay},
-    with_causes,
+    error_chain,
 };
 
 /// An error that may be about a broker that is not there now.
@@ -39,7 +39,7 @@ pub async fn patiently<T, E: Passing, Work: Future<Output = Result<T, E>>>(
             }
             Err(error) if !error.is_passing() => return Err(error),
             Err(error) => {
-                let text = with_causes(&error);
+                let text = error_chain(&error);
                 if text != said {
                     tracing::warn!("{what} waits for the broker: {text}");
                     said = text;

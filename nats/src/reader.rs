@@ -18,8 +18,8 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 
 use crate::{
-    causes::with_causes,
     connection::reconnect_delay,
+    error_chain::error_chain,
     stream::{self, StreamError},
 };
 
@@ -214,7 +214,7 @@ impl SnapshotReader {
     async fn pause(&mut self, error: &ReadError) {
         self.open = None;
         tracing::warn!(
-            error = with_causes(error),
+            error = error_chain(error),
             "reading the stream was interrupted; going on at {:?}",
             self.start
         );

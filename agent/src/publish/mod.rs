@@ -21,7 +21,7 @@ use async_nats::{
     jetstream::{self, Context, context::PublishErrorKind, message::PublishMessage, publish::PublishAck},
 };
 use bytes::Bytes;
-use fleetps_nats::{HostName, connection::reconnect_delay, stream, subject, unpack::worth_bytes};
+use fleetps_nats::{HostName, connection::reconnect_delay, decode::worth_bytes, stream, subject};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use fleetps_nats::unpack::RING_WORTH_BYTES;
+use fleetps_nats::decode::RING_WORTH_BYTES;
 
 /// A packed snapshot and its sequence.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,7 +13,7 @@ pub struct Packed {
     pub sequence: u64,
     /// The message.
     pub message: Bytes,
-    /// Its cost for readers, by [`fleetps_nats::unpack::worth_bytes`].
+    /// Its cost for readers, by [`fleetps_nats::decode::worth_bytes`].
     pub worth_bytes: usize,
 }
 
@@ -130,9 +130,9 @@ impl Ring {
 mod tests {
     use fleetps_nats::{
         Snapshot,
+        decode::{MessageDecoder, worth_bytes},
         reader::Delivered,
         snapshot::{Encoder, FORMAT, Process},
-        unpack::{Unpacker, worth_bytes},
     };
     use proptest::prelude::*;
 
@@ -258,7 +258,7 @@ mod tests {
                 sequence += 1;
                 ring.push(Packed { sequence, message: message.clone().into(), worth_bytes });
             }
-            let mut unpacker = Unpacker::new(1 << 20).unwrap();
+            let mut message_decoder = MessageDecoder::new(1 << 20).unwrap();
             let delivered = |payload| Delivered {
                 sequence: 1,
                 subject: "fleetps.a.snapshot".to_owned(),
@@ -269,12 +269,13 @@ mod tests {
             };
             println!("{what}: {} snapshots of {} bytes", ring.len(), message.len());
             while let Some(packed) = ring.take_flight() {
-                let unpacked = unpacker.unpack(&delivered(packed.message));
+                let unpacked = message_decoder.decode(&delivered(packed.message));
                 assert!(unpacked.is_ok(), "{what}: {:?} with {} to come", unpacked.err(), ring.len());
                 ring.confirm();
             }
             // A flood of the same is cut.
-            let cut = (0..200_000).any(|_| unpacker.unpack(&delivered(message.clone().into())).is_err());
+            let cut =
+                (0..200_000).any(|_| message_decoder.decode(&delivered(message.clone().into())).is_err());
             assert!(cut, "{what}");
         }
     }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use fleetps_nats::{
-    HostName, Wire, bounds,
+    HostName, TlsOptions, bounds,
     connection::{BrokerSettings, DEFAULT_BROKER},
     settings::{Flag, Layers, Printed, Program, RoomInfo, SettingsError},
     snapshot::MAX_PROCESSES,
@@ -79,7 +79,7 @@ pub struct AgentProgram;
 impl Program for AgentProgram {
     const ROOMS: &'static [RoomInfo] = &[
         RoomInfo::of::<BrokerSettings>(),
-        RoomInfo::of::<Wire>(),
+        RoomInfo::of::<TlsOptions>(),
         RoomInfo::of::<HostSettings>(),
         RoomInfo::of::<AgentSettings>(),
     ];
@@ -95,7 +95,7 @@ pub struct AgentFile {
     /// The broker, and the key for it.
     pub broker: BrokerSettings,
     /// How the connection to it is protected.
-    pub wire: Wire,
+    pub wire: TlsOptions,
     /// This host's name; `None` for the machine's own.
     pub host: Option<HostName>,
     /// The sampling settings.
@@ -196,7 +196,7 @@ mod tests {
             ("nats = 3", "line 1"),
         ] {
             let error = read(text).unwrap_err();
-            let message = fleetps_nats::with_causes(&error);
+            let message = fleetps_nats::error_chain(&error);
             assert!(message.contains(named) && message.contains("agent.toml"), "{message}");
         }
     }

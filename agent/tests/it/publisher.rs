@@ -121,7 +121,7 @@ async fn it_stops_within_two_seconds_when_there_is_no_broker() {
     let broker = fleetps_nats::connection::Broker {
         url: "nats://127.0.0.1:9".to_owned(),
         nkey_file: None,
-        wire: fleetps_nats::Wire::default(),
+        wire: fleetps_nats::TlsOptions::default(),
     };
     let client = broker.connect_later("test", "_INBOX_here").await.unwrap();
     let outbox = Outbox::new(1 << 20);

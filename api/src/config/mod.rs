@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use fleetps_agent::{AgentSettings, settings::HostSettings};
 use fleetps_ingestor::{DataSettings, IngestorSettings};
 use fleetps_nats::{
-    HostName, Wire,
+    HostName, TlsOptions,
     admission::AdmissionSettings,
     connection::{Broker, BrokerSettings},
     server::{Part, PublicServer},
@@ -31,12 +31,12 @@ impl Program for FleetpsProgram {
     const ROOMS: &'static [RoomInfo] = &[
         RoomInfo::of::<DataSettings>(),
         RoomInfo::of::<WebSettings>(),
-        // Before `Wire`: `--plaintext` is of both, and its help is this one's.
+        // Before `TlsOptions`: `--plaintext` is of both, and its help is this one's.
         RoomInfo::of::<TlsSettings>(),
         RoomInfo::of::<SignInSettings>(),
         RoomInfo::of::<ManagedBroker>(),
         RoomInfo::of::<BrokerSettings>(),
-        RoomInfo::of::<Wire>(),
+        RoomInfo::of::<TlsOptions>(),
         RoomInfo::of::<AdmissionSettings>(),
         RoomInfo::of::<HostSettings>(),
         RoomInfo::of::<AgentSettings>(),
@@ -70,7 +70,7 @@ pub struct Config {
     /// Another broker than that.
     pub broker: BrokerSettings,
     /// How the connection to a broker that was named is protected.
-    pub wire: Wire,
+    pub wire: TlsOptions,
     /// How hosts are admitted to the broker.
     pub admission: AdmissionSettings,
     /// This host's name in the fleet; the machine's own where it is left out.
@@ -140,7 +140,7 @@ impl Config {
 
     /// The broker that was named; `None` where fleetps runs its own.
     pub fn given_broker(&self) -> Option<Broker> {
-        let wire = Wire { plaintext: self.tls.plaintext || self.wire.plaintext, ..self.wire.clone() };
+        let wire = TlsOptions { plaintext: self.tls.plaintext || self.wire.plaintext, ..self.wire.clone() };
         self.broker.nats.is_some().then(|| self.broker.broker(&wire))
     }
 

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use async_nats::{Client, jetstream};
-use fleetps_nats::{stream, subject, with_causes};
+use fleetps_nats::{error_chain, stream, subject};
 use futures_util::StreamExt;
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
@@ -76,7 +76,7 @@ async fn last_sequence(jetstream: &jetstream::Context) -> Option<u64> {
     match stream::open_snapshots(jetstream).await {
         Ok(stream) => Some(stream.cached_info().state.last_sequence),
         Err(error) => {
-            tracing::debug!("{}", with_causes(&error));
+            tracing::debug!("{}", error_chain(&error));
             None
         }
     }

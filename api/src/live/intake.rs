@@ -5,12 +5,12 @@ use std::time::Duration;
 use async_nats::{Client, jetstream};
 use fleetps_nats::{
     Standing,
+    decode::MessageDecoder,
+    error_chain,
     patience::patiently,
     reader::{Delivered, Delivery, SnapshotReader, Start},
     snapshot::Refusal,
     stream,
-    unpack::Unpacker,
-    with_causes,
 };
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -58,7 +58,7 @@ pub async fn follow(
     progress: &watch::Sender<Intake>,
     shutdown: CancellationToken,
 ) {
-    let Ok(unpacker) = Unpacker::new(shown.host_bytes_per_s) else {
+    let Ok(message_decoder) = MessageDecoder::new(shown.host_bytes_per_s) else {
         tracing::error!("cannot make a decompressor: out of memory? Pages will show no hosts");
         return;
     };
@@ -67,11 +67,11 @@ pub async fn follow(
         None => return,
         Some(Ok(standing)) => standing,
         Some(Err(error)) => {
-            tracing::error!("{}; pages will show no hosts", with_causes(&error));
+            tracing::error!("{}; pages will show no hosts", error_chain(&error));
             return;
         }
     };
-    let mut unpacker = unpacker.with_standing(standing.clone());
+    let mut message_decoder = message_decoder.with_standing(standing.clone());
     let jetstream = jetstream::new(client);
     if let Ok(stream) = stream::open_snapshots(&jetstream).await
         && stream.cached_info().state.messages == 0
@@ -98,7 +98,7 @@ pub async fn follow(
         match delivery {
             Delivery::Message(message) => {
                 let behind = message.pending;
-                take(fleet, &mut unpacker, &standing, &message, progress);
+                take(fleet, &mut message_decoder, &standing, &message, progress);
                 if behind == 0 {
                     progress.send_if_modified(|intake| !std::mem::replace(&mut intake.caught_up, true));
                 }
@@ -120,12 +120,12 @@ pub async fn follow(
 
 fn take(
     fleet: &Fleet,
-    unpacker: &mut Unpacker,
+    message_decoder: &mut MessageDecoder,
     standing: &Standing,
     message: &Delivered,
     progress: &watch::Sender<Intake>,
 ) {
-    match unpacker.unpack(message) {
+    match message_decoder.decode(message) {
         // What it sent before it was revoked or forgotten is of the past.
         Ok((host, _)) if standing.ended_at_us(&host).is_some() => {}
         Ok((host, snapshot)) => fleet.take(host, &message.payload, snapshot, message.stored_at_us),

@@ -119,7 +119,7 @@ impl From<PeopleError> for Refusal {
     fn from(error: PeopleError) -> Self {
         if !error.is_refusal() {
             tracing::error!(
-                error = fleetps_nats::with_causes(&error),
+                error = fleetps_nats::error_chain(&error),
                 "a change to users, sessions or tokens failed"
             );
         }

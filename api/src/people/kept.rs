@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use async_nats::Client;
-use fleetps_nats::bucket::{Bucket, BucketError, Followed};
+use fleetps_nats::bucket::{Bucket, BucketError, WatchedBucket};
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::error::PeopleError;
@@ -18,7 +18,7 @@ const SEEN_WITHIN: Duration = Duration::from_secs(2);
 pub struct Kept<T> {
     client: Client,
     bucket: Bucket<T>,
-    now: Followed<T>,
+    now: WatchedBucket<T>,
 }
 
 impl<T> Clone for Kept<T> {
@@ -39,7 +39,7 @@ where
     }
 
     /// A copy that tells of changes.
-    pub fn follow(&self) -> Followed<T> {
+    pub fn follow(&self) -> WatchedBucket<T> {
         self.now.clone()
     }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use fleetps_agent::simulate::SimulationSettings;
-use fleetps_nats::{HostName, server::Part, with_causes};
+use fleetps_nats::{HostName, error_chain, server::Part};
 
 use super::{broker::Brokers, parts::Parts};
 use crate::config::Config;
@@ -18,7 +18,7 @@ pub(super) fn without_broken_agent(mut config: Config, brokers: &Brokers) -> Con
     if config.local.sample_this_host
         && let Err(error) = brokers.of(Part::Agent).check_key()
     {
-        tracing::error!("this machine is not sampled: {}", with_causes(&error));
+        tracing::error!("this machine is not sampled: {}", error_chain(&error));
         config.local.sample_this_host = false;
     }
     config

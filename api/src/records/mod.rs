@@ -16,7 +16,7 @@ use fleetps_ingestor::audit::{AuditAnswer, AuditFolder, AuditQuery, search};
 use fleetps_nats::{
     HostName,
     audit::{Audit, AuditEntry, AuditError, Chained, Outcome},
-    now_us, with_causes,
+    error_chain, now_us,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -134,7 +134,7 @@ impl Records {
             search(&open.history, &unsealed, &query)
         });
         let found = searching.await.map_err(|error| Refusal::fault("could not search the audit", &error))?;
-        found.map_err(|error| Refusal::fault("could not search the audit", &with_causes(&error)))
+        found.map_err(|error| Refusal::fault("could not search the audit", &error_chain(&error)))
     }
 }
 

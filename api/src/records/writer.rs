@@ -8,7 +8,7 @@ use std::{
 use fleetps_nats::{
     audit::{Audit, AuditEntry},
     connection::reconnect_delay,
-    with_causes,
+    error_chain,
 };
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -76,7 +76,7 @@ impl Writer {
 async fn write(audit: &Audit, entry: AuditEntry) {
     let mut failures = 0;
     while let Err(error) = audit.record(entry.clone()).await {
-        tracing::warn!("{}; trying again", with_causes(&error));
+        tracing::warn!("{}; trying again", error_chain(&error));
         tokio::time::sleep(reconnect_delay(failures)).await;
         failures += 1;
     }

@@ -8,7 +8,7 @@ use std::{
 
 use async_nats::Client;
 use fleetps_ingestor::backup::{BackupError, Buckets, SavedState, SavedStates, bucket_names, read_buckets};
-use fleetps_nats::{bucket, now_us, with_causes};
+use fleetps_nats::{bucket, error_chain, now_us};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
@@ -60,7 +60,7 @@ async fn newest(states: &SavedStates, health: &StateHealth) -> Option<SavedState
 
 /// Says why nothing is saved, in the log when that changes.
 fn failed(health: &StateHealth, error: &BackupError) {
-    let problem = with_causes(error);
+    let problem = error_chain(error);
     if health.unsaved().as_ref() != Some(&problem) {
         tracing::warn!(error = problem, "the broker's records could not be saved; trying again");
     }

@@ -6,9 +6,9 @@ use async_nats::Client;
 use fleetps_ingestor::history::{Hosts, Scope};
 use fleetps_nats::{
     HostName,
-    bucket::{BucketError, Followed},
+    bucket::{BucketError, WatchedBucket},
+    error_chain,
     hosts::{self, HostRecord},
-    with_causes,
 };
 use parking_lot::RwLock;
 use tokio_util::sync::CancellationToken;
@@ -48,7 +48,7 @@ impl Groups {
                     Ok(records) => break records,
                     Err(error) => tracing::warn!(
                         "cannot read the groups of hosts: {}; trying again",
-                        with_causes(&error)
+                        error_chain(&error)
                     ),
                 }
                 tokio::time::sleep(ASK_AGAIN).await;
@@ -67,7 +67,7 @@ impl Groups {
         }
     }
 
-    async fn records(client: &Client) -> Result<Followed<HostRecord>, BucketError> {
+    async fn records(client: &Client) -> Result<WatchedBucket<HostRecord>, BucketError> {
         hosts::open(client).await?.follow().await
     }
 

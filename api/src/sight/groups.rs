@@ -5,8 +5,9 @@ use fleetps_nats::{
     HostName,
     audit::Outcome,
     bucket::Entry,
+    error_chain,
     hosts::{self, Admission, HostRecord},
-    now_us, with_causes,
+    now_us,
 };
 
 use super::Sight;
@@ -39,7 +40,7 @@ impl Sight {
         host: &HostName,
         groups: &HostGroups,
     ) -> Result<HostGroups, Refusal> {
-        let failed = |error| Refusal::fault("could not change the groups of a host", &with_causes(&error));
+        let failed = |error| Refusal::fault("could not change the groups of a host", &error_chain(&error));
         let records = hosts::open(client).await.map_err(failed)?;
         for _ in 0..MAX_ATTEMPTS {
             let (changed, were) = match records.get(host.as_str()).await.map_err(failed)? {

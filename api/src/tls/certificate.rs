@@ -10,7 +10,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use fleetps_nats::{file, with_causes};
+use fleetps_nats::{error_chain, file};
 use parking_lot::RwLock;
 use rustls::{
     ServerConfig,
@@ -133,7 +133,7 @@ impl Certificates {
                 }
                 Err(error) => {
                     self.unusable.fetch_add(1, Ordering::Relaxed);
-                    tracing::error!("the certificate from before stays in use: {}", with_causes(&error));
+                    tracing::error!("the certificate from before stays in use: {}", error_chain(&error));
                 }
             }
         }

@@ -4,7 +4,7 @@ use std::{path::Path, sync::Arc};
 
 use fleetps::tls::{make, make_client};
 use fleetps_nats::{
-    Wire,
+    TlsOptions,
     connection::{Broker, ConnectionError},
     server::{ManagedServer, Part, PublicServer, ServerSettings, ServerTls, broker_in},
 };
@@ -40,7 +40,7 @@ async fn broker(data: &Path, asks_for_certificates: bool) -> ManagedServer {
 
 async fn refusal(broker: &Broker) -> String {
     let refused = tokio::time::timeout(PATIENCE, broker.connect("test")).await.unwrap().unwrap_err();
-    fleetps_nats::with_causes(&refused)
+    fleetps_nats::error_chain(&refused)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -52,10 +52,10 @@ async fn only_who_trusts_its_authority_connects_and_nothing_is_said_in_the_clear
     // Another process on this machine finds its way.
     broker_in(data.path(), Part::Api).unwrap().connect("test").await.unwrap();
     make(elsewhere.path(), &[]).unwrap();
-    let other = Broker { wire: Wire::trusting(elsewhere.path().join("ca.pem")), ..ours.clone() };
+    let other = Broker { wire: TlsOptions::trusting(elsewhere.path().join("ca.pem")), ..ours.clone() };
     let said = refusal(&other).await;
     assert!(said.contains("UnknownIssuer") || said.contains("BadSignature"), "{said}");
-    let naive = Broker { wire: Wire::default(), ..ours.clone() };
+    let naive = Broker { wire: TlsOptions::default(), ..ours.clone() };
     assert!(refusal(&naive).await.contains("UnknownIssuer"));
     // Who says nothing of TLS is not listened to.
     let address = ours.url.trim_start_matches("nats://").to_owned();
@@ -70,7 +70,8 @@ async fn only_who_trusts_its_authority_connects_and_nothing_is_said_in_the_clear
 #[tokio::test(flavor = "multi_thread")]
 async fn another_machine_is_not_spoken_to_in_the_clear() {
     // An address for documentation: nothing is there, and nothing is tried.
-    let far = Broker { url: "nats://192.0.2.1:4222".to_owned(), nkey_file: None, wire: Wire::default() };
+    let far =
+        Broker { url: "nats://192.0.2.1:4222".to_owned(), nkey_file: None, wire: TlsOptions::default() };
     let refused = far.connect("test").await.unwrap_err();
     assert!(matches!(refused, ConnectionError::Plaintext { .. }), "{refused}");
     assert!(refused.to_string().contains("--ca FILE") && refused.to_string().contains("--plaintext"));
@@ -91,12 +92,13 @@ async fn where_it_asks_for_certificates_only_those_of_its_authority_are_let_in()
     let with = |folder: &Path| {
         let file = |end: &str| Some(folder.join(format!("clients/web-01.{end}")));
         Broker {
-            wire: Wire { certificate: file("pem"), key: file("key"), ..ours.wire.clone() },
+            wire: TlsOptions { certificate: file("pem"), key: file("key"), ..ours.wire.clone() },
             ..ours.clone()
         }
     };
     with(&data.path().join("tls")).connect("test").await.unwrap();
-    let without = Broker { wire: Wire { certificate: None, key: None, ..ours.wire.clone() }, ..ours.clone() };
+    let without =
+        Broker { wire: TlsOptions { certificate: None, key: None, ..ours.wire.clone() }, ..ours.clone() };
     for refused in [without, with(elsewhere.path())] {
         refusal(&refused).await;
     }

@@ -19,7 +19,7 @@ use std::{
 };
 
 use async_nats::Client;
-use fleetps_nats::{audit::Chained, with_causes};
+use fleetps_nats::{audit::Chained, error_chain};
 use tokio_util::sync::CancellationToken;
 
 use self::{blocking::blocking, error::KeepError, position::Position, verify::Verifier};
@@ -90,7 +90,7 @@ struct Keeper {
 impl Keeper {
     async fn step(&mut self) {
         let stepped = self.try_step().await;
-        let error = stepped.as_ref().err().map(|error| with_causes(error));
+        let error = stepped.as_ref().err().map(|error| error_chain(error));
         if let Some(error) = &error {
             if self.error.as_ref() != Some(error) {
                 tracing::warn!("the audit is not in segments yet: {error}; trying again");
@@ -102,7 +102,7 @@ impl Keeper {
         if let Err(KeepError::Segment(_)) = stepped
             && let Err(error) = self.look_for_damage(None).await
         {
-            tracing::warn!("cannot look for damaged audit segments: {}", with_causes(&error));
+            tracing::warn!("cannot look for damaged audit segments: {}", error_chain(&error));
         }
         self.progress.set_audit_error(error.or_else(|| self.verifier.problems()));
     }

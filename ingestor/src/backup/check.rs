@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fs, path::Path};
 
-use fleetps_nats::with_causes;
+use fleetps_nats::error_chain;
 use serde_json::Value;
 
 use super::{BackupError, Manifest, state, take::HISTORY, verify};
@@ -26,7 +26,7 @@ pub fn check(backup: &Path) -> Result<Manifest, BackupError> {
     if history.is_dir() {
         read_history(&history)?;
         audit::verify(&history, &[]).map_err(|error| {
-            damaged(&history, &format!("has an audit that is not whole ({})", with_causes(&error)))
+            damaged(&history, &format!("has an audit that is not whole ({})", error_chain(&error)))
         })?;
     }
     Ok(manifest)
@@ -40,7 +40,7 @@ fn damaged(path: &Path, problem: &str) -> BackupError {
 /// copied is copied as it was.
 fn read_history(folder: &Path) -> Result<(), BackupError> {
     let unreadable = |path: &Path, error: &duckdb::Error| {
-        damaged(path, &format!("cannot be read ({})", with_causes(error)))
+        damaged(path, &format!("cannot be read ({})", error_chain(error)))
     };
     let open = History::open(folder)?;
     // Files quarantined before the backup are known to be missing.
@@ -48,7 +48,7 @@ fn read_history(folder: &Path) -> Result<(), BackupError> {
     if let Some(other) = open.missing_segments().iter().find(|other| !known.contains(&other.segment)) {
         return Err(damaged(&folder.join(&other.segment), &format!("cannot be opened: {}", other.reason)));
     }
-    let database = open.database().map_err(|error| damaged(folder, &with_causes(&error)))?;
+    let database = open.database().map_err(|error| damaged(folder, &error_chain(&error)))?;
     let sql = "SELECT database_name, table_name FROM duckdb_tables() WHERE NOT internal";
     let tables = || -> duckdb::Result<Vec<(String, String)>> {
         database.prepare(sql)?.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()

@@ -95,7 +95,7 @@ impl SavedStates {
         Ok(self.paths()?.iter().rev().find_map(|path| {
             read(path)
                 .inspect_err(|error| {
-                    let error = fleetps_nats::with_causes(error);
+                    let error = fleetps_nats::error_chain(error);
                     tracing::error!(%error, "a saved state of the broker cannot be used; an older one is looked for");
                 })
                 .ok()

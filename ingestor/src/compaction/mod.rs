@@ -23,7 +23,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use fleetps_nats::{HostName, disk, with_causes};
+use fleetps_nats::{HostName, disk, error_chain};
 use tokio_util::sync::CancellationToken;
 
 pub use error::CompactionError;
@@ -72,13 +72,13 @@ impl Compactor {
         let mut shares = Shares::default();
         while !self.cancel.is_cancelled() {
             let stepped = self.step(&mut verifier, &mut failures, &mut shares);
-            self.progress.set_upkeep_error(stepped.as_ref().err().map(|error| with_causes(error)));
+            self.progress.set_upkeep_error(stepped.as_ref().err().map(|error| error_chain(error)));
             let pause = match stepped {
                 Ok(true) => Duration::ZERO,
                 Ok(false) => self.settings.upkeep_interval,
                 Err(_) if self.cancel.is_cancelled() => return,
                 Err(error) => {
-                    tracing::warn!("{}; compaction goes on in {PAUSE_AFTER_FAILURE:?}", with_causes(&error));
+                    tracing::warn!("{}; compaction goes on in {PAUSE_AFTER_FAILURE:?}", error_chain(&error));
                     PAUSE_AFTER_FAILURE
                 }
             };
@@ -135,7 +135,7 @@ impl Compactor {
         }
         match task {
             Task::Make(plan) if are_whole => {
-                let error = with_causes(error);
+                let error = error_chain(error);
                 tracing::warn!("{error}; trying again later");
                 failures.add(plan, error, Instant::now());
                 Ok(())

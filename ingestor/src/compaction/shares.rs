@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use fleetps_nats::{HostName, with_causes};
+use fleetps_nats::{HostName, error_chain};
 
 use super::{
     plan::{Plan, next_merge},
@@ -154,7 +154,7 @@ impl Shares {
                 Ok(taken) => drop(self.by_segment.insert(segment.name, taken)),
                 // Tried again at the next look.
                 Err(error) => {
-                    tracing::warn!(segment = %segment.name, "cannot be reckoned: {}", with_causes(&error));
+                    tracing::warn!(segment = %segment.name, "cannot be reckoned: {}", error_chain(&error));
                 }
             }
         }

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use duckdb::Connection;
-use fleetps_nats::with_causes;
+use fleetps_nats::error_chain;
 use parking_lot::Mutex;
 
 use super::{
@@ -62,7 +62,7 @@ impl Engine {
     /// Lets go of a segment. Questions that are being answered keep it until they end.
     pub(super) fn detach(&self, name: &SegmentName) {
         if let Err(error) = self.first.lock().execute_batch(&detach_statement(&name.alias())) {
-            tracing::warn!(segment = %name, "cannot be detached: {}", with_causes(&error));
+            tracing::warn!(segment = %name, "cannot be detached: {}", error_chain(&error));
         }
     }
 

@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Instant};
 
-use fleetps_nats::{HostName, Snapshot, reader::Delivered, snapshot::Refusal, unpack::Unpacker};
+use fleetps_nats::{HostName, Snapshot, decode::MessageDecoder, reader::Delivered, snapshot::Refusal};
 use tokio::sync::mpsc;
 
 use super::{
@@ -18,7 +18,7 @@ use crate::{
 
 /// Decodes messages, and leaves out what cannot be taken or came before.
 pub(crate) struct Collector {
-    unpacker: Unpacker,
+    message_decoder: MessageDecoder,
     duplicates: Duplicates,
     refusals: Refusals,
     progress: Arc<Progress>,
@@ -29,13 +29,13 @@ pub(crate) struct Collector {
 impl Collector {
     /// Refused messages go to `letters`. The last of `consumers` gets each snapshot without a copy where no other keeps it.
     pub(crate) fn new(
-        unpacker: Unpacker,
+        message_decoder: MessageDecoder,
         duplicates: Duplicates,
         letters: mpsc::Sender<DeadLetter>,
         (progress, clock): (Arc<Progress>, Arc<RetentionClock>),
         consumers: Vec<Box<dyn SnapshotConsumer>>,
     ) -> Self {
-        Self { unpacker, duplicates, refusals: Refusals::new(letters), progress, clock, consumers }
+        Self { message_decoder, duplicates, refusals: Refusals::new(letters), progress, clock, consumers }
     }
 
     /// Collects until reading ends, and has the consumers hand over what there is then.
@@ -69,7 +69,7 @@ impl Collector {
     fn message(&mut self, delivered: &Delivered) {
         let (sequence, stored_at_us) = (delivered.sequence, delivered.stored_at_us);
         let at = StreamPosition { sequence, stored_at_us };
-        match self.unpacker.unpack(delivered) {
+        match self.message_decoder.decode(delivered) {
             Ok((host, snapshot)) if self.is_new(&host, &snapshot, stored_at_us) => {
                 self.hear(&host, stored_at_us, snapshot.captured_at_us);
                 self.give(at, &host, snapshot);
@@ -147,10 +147,10 @@ mod tests {
         consumers.push(Box::new(SegmentWriter::new((0, 1_000), 1_000_000, segments_in)));
         let folder = tempfile::tempdir().unwrap();
         let clock = Arc::new(RetentionClock::open(folder.path(), None, 0));
-        let unpacker = Unpacker::new(1 << 20).unwrap();
+        let message_decoder = MessageDecoder::new(1 << 20).unwrap();
         let letters = mpsc::channel(1).0;
         let parts = (Arc::default(), clock);
-        (Collector::new(unpacker, Duplicates::default(), letters, parts, consumers), segments)
+        (Collector::new(message_decoder, Duplicates::default(), letters, parts, consumers), segments)
     }
 
     fn message(sequence: u64, of_run: u64) -> Event {

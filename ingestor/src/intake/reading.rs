@@ -5,9 +5,9 @@ use std::time::Duration;
 use async_nats::jetstream;
 use fleetps_nats::{
     connection::reconnect_delay,
+    error_chain,
     reader::{Delivery, SnapshotReader, Start},
     stream::{self, StreamError},
-    with_causes,
 };
 use tokio::{
     sync::mpsc,
@@ -128,7 +128,7 @@ async fn begin_again(
                 let now_s = jiff::Timestamp::now().as_second();
                 return Some(StartPosition::find(&stream, Some((read.epoch_s, read.sequence - 1)), now_s));
             }
-            Err(error) => tracing::warn!("{}", with_causes(&error)),
+            Err(error) => tracing::warn!("{}", error_chain(&error)),
         }
         tokio::select! {
             () = cancel.cancelled() => return None,

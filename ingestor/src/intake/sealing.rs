@@ -2,7 +2,7 @@
 
 use std::{sync::mpsc::Receiver, time::Duration};
 
-use fleetps_nats::{disk::Disk, units::format_bytes, with_causes};
+use fleetps_nats::{disk::Disk, error_chain, units::format_bytes};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -51,7 +51,7 @@ fn try_to_seal(rows: &mut SegmentRows, catalog: &SegmentCatalog, progress: &Prog
             format_bytes(disk.free_bytes)
         ));
     }
-    seal_one(rows, catalog, progress).map_err(|error| with_causes(&error))
+    seal_one(rows, catalog, progress).map_err(|error| error_chain(&error))
 }
 
 fn seal_one(
@@ -64,7 +64,7 @@ fn seal_one(
     tracing::debug!(segment = %name, rows = rows.len(), "sealed a segment");
     // The segment is safe; when this fails, the compactor does it again.
     if let Err(error) = catalog.add(name, rows.len() as u64) {
-        tracing::warn!("{}", with_causes(&error));
+        tracing::warn!("{}", error_chain(&error));
     }
     Ok(())
 }

@@ -14,7 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use fleetps_nats::{HostName, file, with_causes};
+use fleetps_nats::{HostName, error_chain, file};
 use jiff::Timestamp;
 use parking_lot::Mutex;
 
@@ -122,7 +122,7 @@ impl RetentionClock {
         // Without the lock: every snapshot that is read takes it.
         match write(&self.path, newest_s) {
             Ok(()) => self.state.lock().saved_s = newest_s,
-            Err(error) => tracing::warn!("{}", with_causes(&error)),
+            Err(error) => tracing::warn!("{}", error_chain(&error)),
         }
     }
 }

@@ -13,7 +13,7 @@ use super::{
     error::EngineError,
     limits::{self, MAX_QUESTION_BYTES},
 };
-use fleetps_nats::with_causes;
+use fleetps_nats::error_chain;
 
 /// A question in JSON: each of its bytes takes at most six (`\u0000`). Its scope comes on top: 100,000 hosts with names
 /// of 64 bytes take 7 MB, twice.
@@ -30,7 +30,7 @@ pub fn serve(folder: &Path) -> io::Result<()> {
     let reply = match Engine::open(folder, &question.scope) {
         Ok(engine) => engine.answer(&question.sql),
         Err(error @ EngineError::TooMuch) => Reply::Refused { message: error.to_string(), position: None },
-        Err(error) => Reply::Failed(with_causes(&error)),
+        Err(error) => Reply::Failed(error_chain(&error)),
     };
     let mut output = io::stdout().lock();
     serde_json::to_writer(&mut output, &reply)?;

@@ -8,7 +8,7 @@ use std::{
     time::Instant,
 };
 
-use super::{AdmissionSettings, EnrolmentTokens, Refusal, question::Claimant, roll::Roll};
+use super::{AdmissionSettings, EnrolmentTokens, Refusal, request::Credentials, roll::Roll};
 use crate::{
     bucket::{Bucket, Entry},
     hosts::{self, Admission, HostRecord},
@@ -42,7 +42,7 @@ impl Rules {
     }
 
     /// Admits the claimant or says why not.
-    pub(super) async fn decide(&self, claimant: &Claimant) -> Result<Admitted, Refusal> {
+    pub(super) async fn decide(&self, claimant: &Credentials) -> Result<Admitted, Refusal> {
         let known = self.hosts.get(claimant.host.as_str()).await?;
         match (known, &claimant.token) {
             (Some(entry), _) if entry.value.admission == Admission::Revoked => Err(Refusal::Revoked),
@@ -58,7 +58,7 @@ impl Rules {
         }
     }
 
-    async fn by_key(&self, claimant: &Claimant, known: Entry<HostRecord>) -> Result<Admitted, Refusal> {
+    async fn by_key(&self, claimant: &Credentials, known: Entry<HostRecord>) -> Result<Admitted, Refusal> {
         let Entry { value: record, revision } = known;
         match record.keys.iter().position(|key| *key == claimant.key) {
             None => Err(Refusal::OtherKey),
@@ -73,7 +73,7 @@ impl Rules {
 
     async fn enrol(
         &self,
-        claimant: &Claimant,
+        claimant: &Credentials,
         token: &str,
         known: Option<Entry<HostRecord>>,
     ) -> Result<Admitted, Refusal> {
@@ -84,7 +84,11 @@ impl Rules {
         Ok(Admitted::New)
     }
 
-    async fn wait(&self, claimant: &Claimant, known: Option<Entry<HostRecord>>) -> Result<Admitted, Refusal> {
+    async fn wait(
+        &self,
+        claimant: &Credentials,
+        known: Option<Entry<HostRecord>>,
+    ) -> Result<Admitted, Refusal> {
         self.check_name(claimant)?;
         let in_the_way = self.roll().waiting.in_the_way(&claimant.network, Instant::now());
         if let Some(host) = in_the_way.map_err(|_| Refusal::TooManyWaiting)?
@@ -102,7 +106,7 @@ impl Rules {
     }
 
     /// Whether a host that has no key yet may have this name.
-    fn check_name(&self, claimant: &Claimant) -> Result<(), Refusal> {
+    fn check_name(&self, claimant: &Credentials) -> Result<(), Refusal> {
         if !claimant.host.is_plain() {
             return Err(Refusal::BadName);
         }
@@ -115,7 +119,7 @@ impl Rules {
     /// Keeps the record of a host that had no key yet, or only waited. The groups that an administrator has put it into stay.
     async fn put(
         &self,
-        claimant: &Claimant,
+        claimant: &Credentials,
         mut record: HostRecord,
         known: Option<Entry<HostRecord>>,
     ) -> Result<(), Refusal> {
@@ -127,13 +131,18 @@ impl Rules {
         self.replace(claimant, &record, revision).await
     }
 
-    async fn replace(&self, claimant: &Claimant, record: &HostRecord, revision: u64) -> Result<(), Refusal> {
+    async fn replace(
+        &self,
+        claimant: &Credentials,
+        record: &HostRecord,
+        revision: u64,
+    ) -> Result<(), Refusal> {
         let replaced = self.hosts.update(claimant.host.as_str(), record, revision).await?;
         if replaced { Ok(()) } else { Err(Refusal::Busy) }
     }
 }
 
-fn new_record(claimant: &Claimant, admission: Admission) -> HostRecord {
+fn new_record(claimant: &Credentials, admission: Admission) -> HostRecord {
     HostRecord {
         keys: vec![claimant.key.clone()],
         admission,

@@ -18,8 +18,6 @@
 //! made with the present key; both are then valid. It replaces its present key by the next one. When it first connects
 //! with the next key, the former one is dropped.
 
-mod answer;
-mod answering;
 mod broker_log;
 mod connections;
 mod decide;
@@ -27,9 +25,11 @@ mod disconnect;
 mod ending;
 mod hello;
 mod jwt;
-mod question;
 mod refusals;
 mod reporting;
+mod request;
+mod responder;
+mod response;
 mod roll;
 mod service;
 mod token;

@@ -18,7 +18,7 @@ use super::{
 use crate::{
     audit::{Audit, AuditEntry},
     connection::Broker,
-    hosts, key, subject, with_causes,
+    error_chain, hosts, key, subject,
 };
 
 /// Where the broker asks.
@@ -169,7 +169,7 @@ impl Shared {
         let audit = self.audit.clone();
         tokio::spawn(async move {
             if let Err(error) = audit.record(entry).await {
-                tracing::error!(error = with_causes(&error), "what admission did is not on record");
+                tracing::error!(error = error_chain(&error), "what admission did is not on record");
             }
         });
     }

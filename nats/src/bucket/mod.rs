@@ -8,8 +8,8 @@
 mod census;
 mod current;
 mod feed;
-mod followed;
 mod mend;
+mod watched;
 
 use std::{fmt, marker::PhantomData, time::Duration};
 
@@ -28,8 +28,8 @@ use crate::patience::Passing;
 
 pub use census::{Census, census, revisions};
 pub(crate) use feed::Told;
-pub use followed::Followed;
 pub use mend::mend;
+pub use watched::WatchedBucket;
 
 /// The size limit of a bucket, reserved by the broker from the start: 25,000 hosts of 600 bytes. A full bucket refuses
 /// new values and loses nothing.
@@ -213,8 +213,8 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Bucket<T> {
     ///
     /// # Errors
     /// When the broker does not answer now; later the copy stays as it is until the broker answers again.
-    pub async fn follow(&self) -> Result<Followed<T>, BucketError> {
-        Followed::start(self.store.clone()).await.map_err(failed("follow", &self.store.name))
+    pub async fn follow(&self) -> Result<WatchedBucket<T>, BucketError> {
+        WatchedBucket::start(self.store.clone()).await.map_err(failed("follow", &self.store.name))
     }
 
     /// Sends what the bucket holds and then every change, until the receiver is dropped.

@@ -8,23 +8,23 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::ServerSettings;
-use crate::{Wire, connection::Broker};
+use crate::{TlsOptions, connection::Broker};
 
 /// How parts on this machine reach a server; the port is known once it runs.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct LocalConnection {
     ip: IpAddr,
-    wire: Wire,
+    wire: TlsOptions,
 }
 
 impl LocalConnection {
     pub(super) fn to(settings: &ServerSettings) -> Self {
         let Some(public) = &settings.public else { return Self::default() };
         // To an address of this machine, so nothing leaves it.
-        let open = Wire { plaintext: true, ..Wire::default() };
+        let open = TlsOptions { plaintext: true, ..TlsOptions::default() };
         let wire = public.tls.as_ref().map_or(open, |tls| {
             let (certificate, key) = tls.clients.clone().unzip();
-            Wire { certificate, key, ..Wire::trusting(tls.authority.clone()) }
+            TlsOptions { certificate, key, ..TlsOptions::trusting(tls.authority.clone()) }
         });
         Self { ip: reached_by(public.listen.ip()), wire }
     }
@@ -40,7 +40,7 @@ impl LocalConnection {
 
 impl Default for LocalConnection {
     fn default() -> Self {
-        Self { ip: Ipv4Addr::LOCALHOST.into(), wire: Wire::default() }
+        Self { ip: Ipv4Addr::LOCALHOST.into(), wire: TlsOptions::default() }
     }
 }
 

@@ -40,8 +40,8 @@ use crate::{
     HostName,
     admission::{AdmissionError, AdmissionKeys, AdmissionService, AdmissionSettings},
     bucket,
-    causes::with_causes,
     connection::Broker,
+    error_chain::error_chain,
     file, hosts, key,
 };
 
@@ -141,7 +141,7 @@ impl ManagedServer {
             }
             // The other hosts are admitted all the same.
             Err(error) => {
-                tracing::error!("this machine's own agent is not admitted: {}", with_causes(&error))
+                tracing::error!("this machine's own agent is not admitted: {}", error_chain(&error))
             }
         }
         let keys =

@@ -17,7 +17,7 @@ use super::{
     shared::{Restart, Shared},
     store::Store,
 };
-use crate::{connection::Broker, with_causes};
+use crate::{connection::Broker, error_chain};
 
 /// Where the server says how it is; its answer costs it well below a millisecond.
 const HEALTH: &str = "$SYS.REQ.SERVER.PING.HEALTHZ";
@@ -81,7 +81,7 @@ async fn watch(system: &Broker, store: &Store, shared: &Shared) {
     let client = loop {
         match system.connect_later("fleetps supervisor", "_INBOX").await {
             Ok(client) => break client,
-            Err(error) => tracing::error!(error = with_causes(&error), "nats-server cannot be watched yet"),
+            Err(error) => tracing::error!(error = error_chain(&error), "nats-server cannot be watched yet"),
         }
         tokio::time::sleep(LOOK_EVERY).await;
     };

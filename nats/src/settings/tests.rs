@@ -4,7 +4,7 @@ use clap::Parser;
 
 use super::*;
 use crate::{
-    Wire, bounds,
+    TlsOptions, bounds,
     connection::{BrokerSettings, DEFAULT_BROKER},
     units,
 };
@@ -41,7 +41,7 @@ struct Kettle;
 
 impl Program for Kettle {
     const ROOMS: &'static [RoomInfo] =
-        &[RoomInfo::of::<BrokerSettings>(), RoomInfo::of::<Wire>(), RoomInfo::of::<Tea>()];
+        &[RoomInfo::of::<BrokerSettings>(), RoomInfo::of::<TlsOptions>(), RoomInfo::of::<Tea>()];
     const DEFAULTS: &'static [(&'static str, &'static str, &'static str)] = &[("", "nats", DEFAULT_BROKER)];
     const OTHER_VARIABLES: &'static [&'static str] = &["FLEETPS_TOKEN"];
 }
@@ -60,8 +60,8 @@ fn layers(text: &str, variables: &[(&str, &str)], flags: &[&str]) -> Result<Laye
     let fixed = ["kettle", "--config", path.to_str().unwrap()];
     let cli = Cli::try_parse_from(fixed.iter().chain(flags)).map_err(|error| error.to_string())?;
     let variables = variables.iter().map(|(name, value)| (OsString::from(name), OsString::from(value)));
-    let layers = cli.flags.layers_with(variables).map_err(|error| crate::with_causes(&error))?;
-    layers.room::<Tea>().map_err(|error| crate::with_causes(&error))?;
+    let layers = cli.flags.layers_with(variables).map_err(|error| crate::error_chain(&error))?;
+    layers.room::<Tea>().map_err(|error| crate::error_chain(&error))?;
     Ok(layers)
 }
 

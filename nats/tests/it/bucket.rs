@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use fleetps_nats::{
-    bucket::{Bucket, Followed},
+    bucket::{Bucket, WatchedBucket},
     server::Part,
 };
 use serde::{Deserialize, Serialize};
@@ -20,7 +20,7 @@ async fn bucket(fixture: &Fixture) -> Bucket<Token> {
     within(Bucket::open(&client, "tokens")).await.unwrap()
 }
 
-fn uses(followed: &Followed<Token>, key: &str) -> Option<u32> {
+fn uses(followed: &WatchedBucket<Token>, key: &str) -> Option<u32> {
     followed.get(key).map(|token| token.uses)
 }
 

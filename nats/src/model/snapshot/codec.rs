@@ -85,9 +85,9 @@ impl Decoder {
             return Err(Refusal::TooLong(message.len()));
         }
         self.decompress(message)?;
-        let mut unpacker = rmp_serde::Deserializer::from_read_ref(self.packed.as_slice());
-        unpacker.set_max_depth(MAX_DEPTH);
-        let snapshot = Snapshot::deserialize(&mut unpacker).map_err(refusal_of)?;
+        let mut message_decoder = rmp_serde::Deserializer::from_read_ref(self.packed.as_slice());
+        message_decoder.set_max_depth(MAX_DEPTH);
+        let snapshot = Snapshot::deserialize(&mut message_decoder).map_err(refusal_of)?;
         check(&snapshot, received_at_us)?;
         Ok(snapshot)
     }

@@ -34,7 +34,7 @@ fn snapshot() -> Snapshot {
     }
 }
 
-fn unpack(message: &[u8]) -> Result<Snapshot, Refusal> {
+fn decode(message: &[u8]) -> Result<Snapshot, Refusal> {
     Decoder::new().unwrap().decode(message, NOW_US)
 }
 
@@ -49,9 +49,9 @@ fn message_of(value: &impl Serialize) -> Vec<u8> {
 
 #[test]
 fn what_is_packed_is_unpacked_again() {
-    assert_eq!(unpack(&pack(&snapshot())).unwrap(), snapshot());
+    assert_eq!(decode(&pack(&snapshot())).unwrap(), snapshot());
     let empty = Snapshot { processes: Vec::new(), ..snapshot() };
-    assert_eq!(unpack(&pack(&empty)).unwrap(), empty);
+    assert_eq!(decode(&pack(&empty)).unwrap(), empty);
 }
 
 #[test]
@@ -91,7 +91,7 @@ fn fields_and_columns_of_a_later_version_are_skipped_and_missing_ones_are_absent
             gpu_percent: vec![1.0],
         },
     });
-    let snapshot = unpack(&message).unwrap();
+    let snapshot = decode(&message).unwrap();
     assert_eq!(snapshot.processes.len(), 1);
     assert_eq!(snapshot.processes[0].cpu_percent, None);
     assert_eq!(snapshot.host, HostSample::default());
@@ -150,7 +150,7 @@ fn every_kind_of_broken_message_has_its_refusal() {
         ),
     ];
     for (what, message, reason) in cases {
-        let refusal = unpack(&message).expect_err(what);
+        let refusal = decode(&message).expect_err(what);
         assert_eq!(refusal.reason(), reason, "{what}: {refusal}");
         assert!(Refusal::REASONS.contains(&refusal.reason()));
     }
@@ -172,7 +172,7 @@ fn columns_of_different_length_are_refused() {
     let message = message_of(&Outer {
         processes: Columns { pid: vec![1, 2], started_at_us: vec![1], name: vec!["a", "b"], state: "SS" },
     });
-    assert_eq!(unpack(&message).unwrap_err().reason(), "not_a_snapshot");
+    assert_eq!(decode(&message).unwrap_err().reason(), "not_a_snapshot");
 }
 
 #[test]

@@ -52,7 +52,7 @@ struct Offered {
 
 /// A client that has shown that it holds the key.
 #[derive(Debug, Clone)]
-pub(super) struct Claimant {
+pub(super) struct Credentials {
     pub(super) host: HostName,
     pub(super) key: String,
     /// The network that it connects from.
@@ -89,7 +89,7 @@ impl Question {
 
     /// The host and key of the client, if it signed the broker's challenge with that key. The broker does not verify
     /// the signature of a key that it does not know.
-    pub(super) fn claimant(&self) -> Result<Claimant, Refusal> {
+    pub(super) fn claimant(&self) -> Result<Credentials, Refusal> {
         let Asked { client_info, connect_opts, .. } = &self.nats;
         let key = KeyPair::from_public_key(&connect_opts.nkey).map_err(|_| Refusal::NoKey)?;
         if key.key_pair_type() != KeyPairType::User || client_info.nonce.is_empty() {
@@ -98,7 +98,7 @@ impl Question {
         let signature =
             BASE64URL_NOPAD.decode(connect_opts.sig.as_bytes()).map_err(|_| Refusal::BadSignature)?;
         key.verify(client_info.nonce.as_bytes(), &signature).map_err(|_| Refusal::BadSignature)?;
-        Ok(Claimant {
+        Ok(Credentials {
             host: connect_opts.user.parse().map_err(|_| Refusal::BadName)?,
             // As the key itself writes it, so that one key has one spelling.
             key: key.public_key(),

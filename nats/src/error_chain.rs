@@ -3,7 +3,7 @@
 use std::{error::Error, fmt::Write};
 
 /// An error and everything that caused it, on one line.
-pub fn with_causes(error: &(dyn Error + 'static)) -> String {
+pub fn error_chain(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
@@ -25,6 +25,6 @@ mod tests {
     #[test]
     fn every_cause_is_named_in_order() {
         let cause = "x".parse::<u8>().unwrap_err();
-        assert_eq!(with_causes(&Outer(cause)), "outside: invalid digit found in string");
+        assert_eq!(error_chain(&Outer(cause)), "outside: invalid digit found in string");
     }
 }

@@ -5,18 +5,19 @@ use std::{sync::Arc, time::Instant};
 use async_nats::Message;
 
 use super::{
-    Refusal, answer,
+    Refusal,
     connections::Next,
     decide::Admitted,
     disconnect,
     hello::{self, Hello},
-    question::Question,
+    request::Question,
+    response,
     service::Shared,
 };
 use crate::{
     HostName,
     audit::{AuditEntry, Outcome},
-    now_us, subject, with_causes,
+    error_chain, now_us, subject,
 };
 
 impl Shared {
@@ -28,10 +29,10 @@ impl Shared {
         };
         let now_s = jiff::Timestamp::now().as_second();
         let answered = match self.admit(&question).await {
-            Ok(host) => answer::admit(&question, &host, &self.issuer, now_s),
+            Ok(host) => response::admit(&question, &host, &self.issuer, now_s),
             Err(refusal) => {
                 self.note(&question, &refusal);
-                answer::refuse(&question, &refusal.to_string(), &self.issuer, now_s)
+                response::refuse(&question, &refusal.to_string(), &self.issuer, now_s)
             }
         };
         let sent = match answered {
@@ -78,7 +79,7 @@ impl Shared {
     fn note(&self, question: &Question, refusal: &Refusal) {
         if let Some(times) = self.refusals.count(refusal.reason(), Instant::now()) {
             tracing::warn!(
-                host = ?question.claimed_name(), from = question.address(), times, reason = with_causes(refusal),
+                host = ?question.claimed_name(), from = question.address(), times, reason = error_chain(refusal),
                 "refused a connection to the broker"
             );
             let what = format!("{refusal} ({} since last written down: {times})", refusal.reason());
@@ -117,7 +118,7 @@ impl Shared {
                 let _ = self.fleet.publish(reply, answer.into()).await;
             }
             Err(error) => {
-                tracing::warn!(host = %host, error = with_causes(&error), "a hello was not answered")
+                tracing::warn!(host = %host, error = error_chain(&error), "a hello was not answered")
             }
         }
     }

@@ -9,7 +9,7 @@ use crate::settings::Flag;
 crate::settings! {
     /// How the connection to a broker is protected.
     #[derive(Eq)]
-    pub struct Wire in "wire" {
+    pub struct TlsOptions in "wire" {
         /// Authority that must have signed the broker's certificate, as PEM; nothing is sent without TLS then.
         ///
         /// Commands that ask a server of fleetps expect its certificate to be signed by it, too.
@@ -27,7 +27,7 @@ crate::settings! {
     }
 }
 
-impl Wire {
+impl TlsOptions {
     /// Over TLS, to a broker whose certificate this authority has signed.
     pub fn trusting(ca: PathBuf) -> Self {
         Self { ca: Some(ca), ..Self::default() }
@@ -87,7 +87,7 @@ mod tests {
 
     #[test]
     fn another_machine_is_reached_over_tls_or_by_an_explicit_wish() {
-        let nothing = Wire::default();
+        let nothing = TlsOptions::default();
         for (url, is_safe) in [
             ("nats://127.0.0.1:4222", true),
             ("nats://localhost", true),
@@ -101,8 +101,8 @@ mod tests {
             ("nats://localhost.example.com", false),
         ] {
             assert_eq!(nothing.is_safe_to(url), is_safe, "{url}");
-            assert!(Wire { plaintext: true, ..nothing.clone() }.is_safe_to(url), "{url}");
-            assert!(Wire::trusting("ca.pem".into()).is_safe_to(url), "{url}");
+            assert!(TlsOptions { plaintext: true, ..nothing.clone() }.is_safe_to(url), "{url}");
+            assert!(TlsOptions::trusting("ca.pem".into()).is_safe_to(url), "{url}");
         }
     }
 
@@ -142,7 +142,7 @@ mod tests {
             tokio::spawn(name_another(first, other, Arc::clone(&taken))),
             tokio::spawn(name_another(second, other, Arc::clone(&taken_by_other))),
         ];
-        let broker = Broker { url, nkey_file: None, wire: Wire::default() };
+        let broker = Broker { url, nkey_file: None, wire: TlsOptions::default() };
         let _client = broker.connect_later("test", "_INBOX").await.unwrap();
         let several = async {
             while taken.load(Relaxed) < 6 {

@@ -3,7 +3,7 @@
 //! The host is the subject's. A message beyond the host's `allowance` is refused unread, so a flood from one host
 //! delays no other, neither in the history nor on the pages.
 
-mod allowance;
+mod rate_limit;
 
 use std::{io, time::Instant};
 
@@ -13,17 +13,17 @@ use crate::{
     snapshot::{Decoder, MAX_HEADER_BYTES, Refusal},
     subject::host_of_snapshot,
 };
-use allowance::{Allowances, Inside};
+use rate_limit::{Inside, RateLimits};
 
-pub use allowance::{RING_WORTH_BYTES, worth_bytes};
+pub use rate_limit::{RING_WORTH_BYTES, worth_bytes};
 
 /// The longest part of a bad subject that is reported.
 const MAX_SUBJECT_CHARACTERS: usize = 100;
 
 /// Unpacks messages, as far as their hosts may send them.
-pub struct Unpacker {
+pub struct MessageDecoder {
     decoder: Decoder,
-    allowances: Allowances,
+    allowances: RateLimits,
     furthest: Furthest,
     standing: Option<Standing>,
 }
@@ -49,15 +49,15 @@ impl Furthest {
     }
 }
 
-impl Unpacker {
-    /// An unpacker that lets every host send `host_bytes_per_s` over a longer time, and 64 times as much at once.
+impl MessageDecoder {
+    /// An message_decoder that lets every host send `host_bytes_per_s` over a longer time, and 64 times as much at once.
     ///
     /// # Errors
     /// When there is no memory for a decompressor.
     pub fn new(host_bytes_per_s: u64) -> io::Result<Self> {
         Ok(Self {
             decoder: Decoder::new()?,
-            allowances: Allowances::new(host_bytes_per_s),
+            allowances: RateLimits::new(host_bytes_per_s),
             furthest: Furthest { at_us: i64::MIN, since: Instant::now() },
             standing: None,
         })
@@ -73,7 +73,7 @@ impl Unpacker {
     ///
     /// # Errors
     /// When it is none, or its host has sent too much.
-    pub fn unpack(&mut self, delivered: &Delivered) -> Result<(HostName, Snapshot), Refusal> {
+    pub fn decode(&mut self, delivered: &Delivered) -> Result<(HostName, Snapshot), Refusal> {
         let Delivered { subject, payload, header_bytes, stored_at_us, .. } = delivered;
         let Some(host) = host_of_snapshot(subject) else {
             return Err(Refusal::BadSubject(subject.chars().take(MAX_SUBJECT_CHARACTERS).collect()));
@@ -124,14 +124,14 @@ mod tests {
 
     #[test]
     fn a_broker_whose_clock_is_set_back_by_days_refuses_no_host_whose_clock_is_right() {
-        let mut unpacker = Unpacker::new(1 << 20).unwrap();
+        let mut message_decoder = MessageDecoder::new(1 << 20).unwrap();
         for back_us in [0, DAY_US / 2, 3 * DAY_US, 400 * DAY_US, 0] {
             for host in ["a", "b"] {
-                let unpacked = unpacker.unpack(&delivered(host, NOW_US, NOW_US - back_us));
+                let unpacked = message_decoder.decode(&delivered(host, NOW_US, NOW_US - back_us));
                 assert!(unpacked.is_ok(), "{back_us} µs back: {unpacked:?}");
             }
         }
-        let ahead = unpacker.unpack(&delivered("a", NOW_US + 2 * DAY_US, NOW_US - DAY_US));
+        let ahead = message_decoder.decode(&delivered("a", NOW_US + 2 * DAY_US, NOW_US - DAY_US));
         assert!(matches!(ahead, Err(Refusal::BadTime { .. })), "{ahead:?}");
     }
 

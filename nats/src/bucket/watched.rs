@@ -17,18 +17,18 @@ type Values<T> = BTreeMap<String, Arc<T>>;
 
 /// A copy of a bucket, as of a moment ago; cheap to clone. While the broker is away it stays as it was.
 #[derive(Debug)]
-pub struct Followed<T> {
+pub struct WatchedBucket<T> {
     values: watch::Receiver<Values<T>>,
     told: Option<Instant>,
 }
 
-impl<T> Clone for Followed<T> {
+impl<T> Clone for WatchedBucket<T> {
     fn clone(&self) -> Self {
         Self { values: self.values.clone(), told: self.told }
     }
 }
 
-impl<T> Followed<T> {
+impl<T> WatchedBucket<T> {
     /// The value of `key`.
     pub fn get(&self, key: &str) -> Option<Arc<T>> {
         self.values.borrow().get(key).cloned()
@@ -53,7 +53,7 @@ impl<T> Followed<T> {
     }
 }
 
-impl<T: DeserializeOwned + Send + Sync + 'static> Followed<T> {
+impl<T: DeserializeOwned + Send + Sync + 'static> WatchedBucket<T> {
     pub(super) async fn start(store: Store) -> Result<Self, Failure> {
         let (entries, changes) = current::read(&store).await?;
         let (sender, values) = watch::channel(values_of(entries));

@@ -29,11 +29,11 @@ const MAX_HOSTS: usize = 100_000;
 
 /// The allowances of all hosts.
 #[derive(Debug)]
-pub(super) struct Allowances {
+pub(super) struct RateLimits {
     bytes_per_us: f64,
     full_bytes: f64,
-    hosts: HashMap<HostName, Allowance>,
-    rest: Allowance,
+    hosts: HashMap<HostName, RateLimit>,
+    rest: RateLimit,
 }
 
 /// The cost of a message for its readers, in bytes: its length, the unpacked length that it declares, and the number of
@@ -59,16 +59,16 @@ impl Inside {
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Allowance {
+struct RateLimit {
     left_bytes: f64,
     at_us: i64,
 }
 
-impl Allowances {
-    /// Allowances that fill by `bytes_per_s`.
+impl RateLimits {
+    /// RateLimits that fill by `bytes_per_s`.
     pub(super) fn new(bytes_per_s: u64) -> Self {
         let full_bytes = bytes_per_s as f64 * FULL_S;
-        let rest = Allowance { left_bytes: full_bytes, at_us: 0 };
+        let rest = RateLimit { left_bytes: full_bytes, at_us: 0 };
         Self { bytes_per_us: bytes_per_s as f64 / 1e6, full_bytes, hosts: HashMap::new(), rest }
     }
 
@@ -91,13 +91,13 @@ impl Allowances {
         self.of(host, now_us).left_bytes -= worth.saturating_sub(bytes) as f64;
     }
 
-    fn of(&mut self, host: &HostName, now_us: i64) -> &mut Allowance {
+    fn of(&mut self, host: &HostName, now_us: i64) -> &mut RateLimit {
         if !self.hosts.contains_key(host) {
             if self.hosts.len() >= MAX_HOSTS {
                 self.forget_full(now_us);
             }
             if self.hosts.len() < MAX_HOSTS {
-                self.hosts.insert(host.clone(), Allowance { left_bytes: self.full_bytes, at_us: now_us });
+                self.hosts.insert(host.clone(), RateLimit { left_bytes: self.full_bytes, at_us: now_us });
             }
         }
         self.hosts.get_mut(host).unwrap_or(&mut self.rest)
@@ -113,7 +113,7 @@ impl Allowances {
     }
 }
 
-impl Allowance {
+impl RateLimit {
     /// Follows the clock both ways: a step back adds nothing, and time counts on from there.
     fn fill(&mut self, bytes_per_us: f64, full_bytes: f64, now_us: i64) {
         let passed_us = now_us.saturating_sub(self.at_us).max(0);
@@ -133,13 +133,13 @@ mod tests {
     }
 
     /// How many messages of `bytes` are taken of `host` at that moment.
-    fn taken(allowances: &mut Allowances, name: &str, bytes: usize, now_us: i64) -> usize {
+    fn taken(allowances: &mut RateLimits, name: &str, bytes: usize, now_us: i64) -> usize {
         (0..100_000).take_while(|_| allowances.take(&host(name), bytes, now_us)).count()
     }
 
     #[test]
     fn a_whole_ring_at_once_is_taken_and_a_flood_is_cut_and_fills_again_and_is_nobody_elses() {
-        let mut allowances = Allowances::new(1 << 20);
+        let mut allowances = RateLimits::new(1 << 20);
         // The smallest snapshots there are, a ring full of them.
         assert!(taken(&mut allowances, "a", MIB / 1024, 1_000_000) >= 16 * 1024);
         assert_eq!(taken(&mut allowances, "a", MIB, 1_000_000), 0);
@@ -149,7 +149,7 @@ mod tests {
 
     #[test]
     fn allowances_follow_a_clock_that_is_set_back_or_forward() {
-        let mut allowances = Allowances::new(1 << 20);
+        let mut allowances = RateLimits::new(1 << 20);
         let day_us = 86_400_000_000;
         assert_eq!(taken(&mut allowances, "a", MIB, day_us), 63);
         assert_eq!(taken(&mut allowances, "a", MIB, 0), 0, "a step back adds nothing");
@@ -163,7 +163,7 @@ mod tests {
 
     #[test]
     fn what_is_small_only_on_the_wire_is_charged_as_what_it_is() {
-        let mut allowances = Allowances::new(1 << 20);
+        let mut allowances = RateLimits::new(1 << 20);
         let mut count = 0;
         while allowances.take(&host("a"), 100, 0) {
             allowances.charge(&host("a"), 100, Some(Inside { processes: 20_000, bytes: 400_000 }), 0);
@@ -187,7 +187,7 @@ mod tests {
 
     #[test]
     fn made_up_names_are_bounded_and_leave_the_known_ones_theirs() {
-        let mut allowances = Allowances::new(1 << 20);
+        let mut allowances = RateLimits::new(1 << 20);
         assert!(allowances.take(&host("good"), 100, 0));
         for number in 0..MAX_HOSTS + 1000 {
             allowances.take(&host(&format!("h{number}")), MIB, 0);

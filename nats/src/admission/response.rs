@@ -3,7 +3,7 @@
 use nkeys::KeyPair;
 use serde_json::{Value, json};
 
-use super::{jwt, question::Question};
+use super::{jwt, request::Question};
 use crate::{HostName, subject};
 
 /// The account that agents are put into; it has no JetStream.
