@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use fleetps_ingestor::{IngestorSettings, sql::Asker};
+use fleetps_ingestor::{IngestorSettings, sql::SqlClient};
 use fleetps_nats::{patience::patiently, server::ServerHealth};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -53,7 +53,7 @@ pub async fn run(
     let opening = patiently("the audit", || Records::open(&client, history.clone(), shutdown.clone()));
     let Some(records) = shutdown.run_until_cancelled(opening).await else { return Ok(()) };
     shared.records = records?;
-    shared.console = Console::new(Some(Asker::with_this_program(history.clone())?));
+    shared.console = Console::new(Some(SqlClient::with_this_program(history.clone())?));
     shared.people = people.clone();
     let connections = Connections::new(Limits::of_this_process(), people.addresses().clone());
     shared.connections = connections.clone();

@@ -10,7 +10,7 @@ use anyhow::Context;
 use clap::ValueEnum;
 use fleetps_ingestor::{
     history::Scope,
-    sql::{AskError, Asker},
+    sql::{AskError, SqlClient},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -53,7 +53,7 @@ pub fn sql(history: PathBuf, question: &str, format: Format) -> anyhow::Result<(
     let asked = Instant::now();
     // Ctrl-C ends this program, and the process that answers ends with it.
     let answer =
-        Asker::with_this_program(history)?.ask(&sql, &Scope::everything(), &CancellationToken::new());
+        SqlClient::with_this_program(history)?.ask(&sql, &Scope::everything(), &CancellationToken::new());
     let answer = answer.map_err(explained)?;
     let answered = Answered { answer, took: asked.elapsed() };
     match format {

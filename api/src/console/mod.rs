@@ -12,7 +12,7 @@ use std::{
 use axum::http::StatusCode;
 use fleetps_ingestor::{
     history::Scope,
-    sql::{AskError, Asker},
+    sql::{AskError, SqlClient},
 };
 
 pub use answered::{Answered, limits};
@@ -40,15 +40,15 @@ const BOUNDS: Bounds = Bounds {
 /// The questions that are asked of this server.
 #[derive(Clone)]
 pub struct Console {
-    asker: Option<Asker>,
+    sql_client: Option<SqlClient>,
     turns: Shares,
     under_way: UnderWay,
 }
 
 impl Console {
-    /// A console that asks with `asker`; without one, every question is refused.
-    pub fn new(asker: Option<Asker>) -> Self {
-        Self { asker, turns: Shares::new(BOUNDS), under_way: UnderWay::default() }
+    /// A console that asks with `sql_client`; without one, every question is refused.
+    pub fn new(sql_client: Option<SqlClient>) -> Self {
+        Self { sql_client, turns: Shares::new(BOUNDS), under_way: UnderWay::default() }
     }
 
     /// Asks for `who` about the history within `scope`. Dropping the future, as a closed request does, cancels the
@@ -57,7 +57,7 @@ impl Console {
     /// # Errors
     /// When there is no answer.
     pub async fn ask(&self, who: &str, scope: Arc<Scope>, sql: String) -> Result<Answered, Refusal> {
-        let Some(asker) = self.asker.clone() else { return Err(Refusal::no_history(None)) };
+        let Some(sql_client) = self.sql_client.clone() else { return Err(Refusal::no_history(None)) };
         let asked = self.under_way.begin(who, &sql);
         let cancelled = asked.cancelled();
         let turn = tokio::select! {
@@ -70,7 +70,7 @@ impl Console {
             // The next one's turn is when the process of this one is gone.
             let _turn = turn;
             let asked = Instant::now();
-            let answer = asker.ask(&sql, &scope, &cancelled)?;
+            let answer = sql_client.ask(&sql, &scope, &cancelled)?;
             Ok(Answered { answer, took: asked.elapsed() })
         });
         match answering.await {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::http::StatusCode;
-use fleetps_ingestor::history::{AtMoment, NoSnapshot, PastSnapshot, Resolution};
+use fleetps_ingestor::history::{NoSnapshot, PastSnapshot, Resolution, SnapshotLookup};
 use fleetps_nats::{
     HostName, Snapshot,
     model::{HostState, SnapshotPair, Spacing},
@@ -45,8 +45,8 @@ pub async fn to(sight: &Sight, host: &HostName, at_us: i64) -> Result<Travelled,
     let sealed = sealed(sight, host, at_us).await?;
     // Only behind the end of the history can there be more in the stream.
     let at_the_end = match &sealed {
-        AtMoment::Snapshot(past) => past.later_us.is_none(),
-        AtMoment::Nothing(nothing) => {
+        SnapshotLookup::Snapshot(past) => past.later_us.is_none(),
+        SnapshotLookup::Nothing(nothing) => {
             matches!(nothing, NoSnapshot::UnknownHost | NoSnapshot::AfterLast { .. })
         }
     };
@@ -54,11 +54,11 @@ pub async fn to(sight: &Sight, host: &HostName, at_us: i64) -> Result<Travelled,
     Ok(join(host, sealed, recent, at_us))
 }
 
-async fn sealed(sight: &Sight, host: &HostName, at_us: i64) -> Result<AtMoment, Refusal> {
+async fn sealed(sight: &Sight, host: &HostName, at_us: i64) -> Result<SnapshotLookup, Refusal> {
     let asked = host.clone();
     match sight.history() {
         // A server without a history still has the stream.
-        None if sight.summary(host).is_some() => Ok(AtMoment::Nothing(NoSnapshot::UnknownHost)),
+        None if sight.summary(host).is_some() => Ok(SnapshotLookup::Nothing(NoSnapshot::UnknownHost)),
         _ => sight.ask(move |history| history.snapshot_at(&asked, at_us)).await,
     }
 }
@@ -75,11 +75,11 @@ async fn recent(sight: &Sight, host: &HostName, at_us: i64) -> Result<Vec<Snapsh
 }
 
 /// Joins the answer of the history with the snapshots of the stream around the moment, in order of capture.
-fn join(host: &HostName, sealed: AtMoment, mut recent: Vec<Snapshot>, at_us: i64) -> Travelled {
+fn join(host: &HostName, sealed: SnapshotLookup, mut recent: Vec<Snapshot>, at_us: i64) -> Travelled {
     let sealed_us = match &sealed {
-        AtMoment::Snapshot(past) => Some(past.pair.latest().captured_at_us),
-        AtMoment::Nothing(NoSnapshot::AfterLast { last_us }) => Some(*last_us),
-        AtMoment::Nothing(_) => None,
+        SnapshotLookup::Snapshot(past) => Some(past.pair.latest().captured_at_us),
+        SnapshotLookup::Nothing(NoSnapshot::AfterLast { last_us }) => Some(*last_us),
+        SnapshotLookup::Nothing(_) => None,
     };
     let later_us = match recent.last() {
         Some(last) if last.captured_at_us > at_us => recent.pop().map(|later| later.captured_at_us),
@@ -114,21 +114,21 @@ fn from_stream(
     Travelled::Then(Box::new(Then { moment, earlier_us, later_us, resolution: Resolution::Samples }))
 }
 
-fn from_history(sealed: AtMoment, later_us: Option<i64>) -> Travelled {
+fn from_history(sealed: SnapshotLookup, later_us: Option<i64>) -> Travelled {
     match (sealed, later_us) {
-        (AtMoment::Snapshot(past), _) => {
+        (SnapshotLookup::Snapshot(past), _) => {
             let PastSnapshot { pair, earlier_us, resolution, .. } = *past;
             let later_us = past.later_us.or(later_us);
             let moment = moment(pair);
             Travelled::Then(Box::new(Then { moment, earlier_us, later_us, resolution }))
         }
-        (AtMoment::Nothing(NoSnapshot::AfterLast { last_us }), Some(after_us)) => {
+        (SnapshotLookup::Nothing(NoSnapshot::AfterLast { last_us }), Some(after_us)) => {
             Travelled::Nothing(NoSnapshot::Gap { before_us: last_us, after_us })
         }
-        (AtMoment::Nothing(NoSnapshot::UnknownHost), Some(first_us)) => {
+        (SnapshotLookup::Nothing(NoSnapshot::UnknownHost), Some(first_us)) => {
             Travelled::Nothing(NoSnapshot::BeforeFirst { first_us })
         }
-        (AtMoment::Nothing(nothing), _) => Travelled::Nothing(nothing),
+        (SnapshotLookup::Nothing(nothing), _) => Travelled::Nothing(nothing),
     }
 }
 

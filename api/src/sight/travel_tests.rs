@@ -11,8 +11,8 @@ fn snapshot(captured_s: i64) -> Snapshot {
     }
 }
 
-fn sealed(captured_s: i64) -> AtMoment {
-    AtMoment::Snapshot(Box::new(PastSnapshot {
+fn sealed(captured_s: i64) -> SnapshotLookup {
+    SnapshotLookup::Snapshot(Box::new(PastSnapshot {
         pair: SnapshotPair::new("h".parse().unwrap(), Arc::new(snapshot(captured_s)), None),
         earlier_us: Some((captured_s - 10) * S),
         later_us: None,
@@ -23,7 +23,7 @@ fn sealed(captured_s: i64) -> AtMoment {
 /// (captured, earlier, later, whether rates are known), all in seconds.
 type Place = (i64, Option<i64>, Option<i64>, bool);
 
-fn place(sealed: AtMoment, recent: &[i64], at_s: i64) -> Result<Place, NoSnapshot> {
+fn place(sealed: SnapshotLookup, recent: &[i64], at_s: i64) -> Result<Place, NoSnapshot> {
     let recent = recent.iter().map(|captured_s| snapshot(*captured_s)).collect();
     match join(&"h".parse().unwrap(), sealed, recent, at_s * S) {
         Travelled::Nothing(nothing) => Err(nothing),
@@ -47,8 +47,8 @@ fn the_stream_goes_on_where_the_history_ends() {
 
 #[test]
 fn a_moment_without_a_snapshot_names_the_nearest_on_both_sides() {
-    let last = |last_s: i64| AtMoment::Nothing(NoSnapshot::AfterLast { last_us: last_s * S });
-    let unknown = || AtMoment::Nothing(NoSnapshot::UnknownHost);
+    let last = |last_s: i64| SnapshotLookup::Nothing(NoSnapshot::AfterLast { last_us: last_s * S });
+    let unknown = || SnapshotLookup::Nothing(NoSnapshot::UnknownHost);
     let gap =
         |before_s: i64, after_s: i64| NoSnapshot::Gap { before_us: before_s * S, after_us: after_s * S };
     assert_eq!(place(last(100), &[500], 300), Err(gap(100, 500)));

@@ -11,7 +11,7 @@ use std::{
 use fleetps_ingestor::{
     history::Scope,
     segment::{SegmentRows, seal},
-    sql::{Answer, AskError, Asker, Cut, LIMITS},
+    sql::{Answer, AskError, Cut, LIMITS, SqlClient},
 };
 use fleetps_nats::snapshot::Process;
 use tokio_util::sync::CancellationToken;
@@ -44,12 +44,12 @@ pub fn history() -> (tempfile::TempDir, PathBuf) {
 }
 
 /// Asks by running the real program.
-pub fn asker(history: &Path) -> Asker {
-    Asker::new(PathBuf::from(env!("CARGO_BIN_EXE_fleetps")), history.to_owned())
+pub fn sql_client(history: &Path) -> SqlClient {
+    SqlClient::new(PathBuf::from(env!("CARGO_BIN_EXE_fleetps")), history.to_owned())
 }
 
 fn ask(history: &Path, sql: &str) -> Result<Answer, AskError> {
-    asker(history).ask(sql, &Scope::everything(), &CancellationToken::new())
+    sql_client(history).ask(sql, &Scope::everything(), &CancellationToken::new())
 }
 
 /// The one value that `sql` finds.
@@ -347,9 +347,9 @@ fn a_cancelled_question_ends_with_its_process() {
     let (_data, history) = history();
     let cancelled = CancellationToken::new();
     let asking = {
-        let (asker, cancelled) = (asker(&history), cancelled.clone());
+        let (sql_client, cancelled) = (sql_client(&history), cancelled.clone());
         std::thread::spawn(move || {
-            asker.ask(
+            sql_client.ask(
                 "SELECT count(*) FROM range(1000000000) a, range(1000) b",
                 &Scope::everything(),
                 &cancelled,

@@ -12,7 +12,7 @@ use fleetps_nats::{Snapshot, snapshot::Process};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    console::asker,
+    console::sql_client,
     support::{process, snapshot_at},
 };
 
@@ -49,7 +49,7 @@ fn history() -> (tempfile::TempDir, PathBuf) {
 }
 
 fn ask(history: &std::path::Path, scope: &Scope, sql: &str) -> Result<Answer, AskError> {
-    asker(history).ask(sql, scope, &CancellationToken::new())
+    sql_client(history).ask(sql, scope, &CancellationToken::new())
 }
 
 fn only(hosts: &[&str]) -> Hosts {

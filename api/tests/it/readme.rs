@@ -35,12 +35,12 @@ fn every_question_of_the_readme_is_answered_through_attach_sql_and_by_the_consol
     duckdb
         .execute_batch(&std::fs::read_to_string(history.join(fleetps_ingestor::ATTACH_SQL)).unwrap())
         .unwrap();
-    let asker = crate::console::asker(&history);
+    let sql_client = crate::console::sql_client(&history);
     let questions = questions();
     assert_eq!(questions.len(), 5);
     for question in questions {
         duckdb.execute_batch(question).unwrap_or_else(|error| panic!("{question}: {error}"));
-        let answer = asker.ask(
+        let answer = sql_client.ask(
             question,
             &fleetps_ingestor::history::Scope::everything(),
             &tokio_util::sync::CancellationToken::new(),

@@ -18,7 +18,7 @@ use serde_json::Value;
 use tower::ServiceExt;
 
 use crate::{
-    console::{asker, history},
+    console::{history, sql_client},
     sql_page::SLOW,
     support::{Answer, PATIENCE, Site, family, read, snapshot_at},
 };
@@ -106,7 +106,7 @@ async fn whoever_asks_much_of_the_past_leaves_half_of_it_to_others() {
 async fn nobody_keeps_others_from_sql_and_an_administrator_sees_and_cancels() {
     let (_data, folder) = history();
     let mut site = Site::new();
-    site.shared.console = Console::new(Some(asker(&folder)));
+    site.shared.console = Console::new(Some(sql_client(&folder)));
     site.router = routes::router(site.shared.clone());
     let site = Arc::new(site);
     let anna = person("anna", Role::Viewer);

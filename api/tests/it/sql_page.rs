@@ -18,7 +18,7 @@ use serde_json::json;
 
 use crate::{
     browser::Browser,
-    console::{HOSTILE, asker, history, until, workers},
+    console::{HOSTILE, history, sql_client, until, workers},
     support::{Answer, Site, attributes, family, texts},
 };
 
@@ -27,7 +27,7 @@ pub const SLOW: &str = "SELECT count(*) FROM range(1000000000) a, range(1000) b"
 
 fn site(history: &Path) -> Site {
     let mut site = Site::with("web-1", family());
-    site.shared.console = Console::new(Some(asker(history)));
+    site.shared.console = Console::new(Some(sql_client(history)));
     site.router = routes::router(site.shared.clone());
     site
 }

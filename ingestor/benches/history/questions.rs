@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use fastrand::Rng;
 use fleetps_ingestor::{
     filter::{Deadline, Filter},
-    history::{AtMoment, BreakdownOf, History, Identity, Span, TopBy, TopGroup, TopQuery, diff},
+    history::{BreakdownOf, History, Identity, SnapshotLookup, Span, TopBy, TopGroup, TopQuery, diff},
 };
 use fleetps_nats::HostName;
 
@@ -93,7 +93,7 @@ impl Questions<'_> {
     pub fn process(&mut self) -> (Identity, i64) {
         loop {
             let (host, at_us) = (self.host(), self.moment(DAY_US));
-            if let AtMoment::Snapshot(past) = self.history.snapshot_at(&host, at_us).unwrap() {
+            if let SnapshotLookup::Snapshot(past) = self.history.snapshot_at(&host, at_us).unwrap() {
                 let process =
                     &past.pair.latest().processes[self.rng.usize(0..past.pair.latest().processes.len())];
                 let (boot_id, pid, started_at_us) =
@@ -107,7 +107,7 @@ impl Questions<'_> {
         let history = self.history;
         times(300, || {
             let (host, at_us) = (self.host(), self.moment(DAY_US));
-            assert!(matches!(history.snapshot_at(&host, at_us).unwrap(), AtMoment::Snapshot(_)));
+            assert!(matches!(history.snapshot_at(&host, at_us).unwrap(), SnapshotLookup::Snapshot(_)));
         })
     }
 
@@ -115,7 +115,7 @@ impl Questions<'_> {
     pub fn steps(&mut self) -> Times {
         let (history, host, mut at_us) = (self.history, self.host(), self.moment(DAY_US));
         times(300, || {
-            let AtMoment::Snapshot(past) = history.snapshot_at(&host, at_us).unwrap() else { panic!() };
+            let SnapshotLookup::Snapshot(past) = history.snapshot_at(&host, at_us).unwrap() else { panic!() };
             at_us = past.later_us.unwrap_or(at_us);
         })
     }
@@ -167,7 +167,9 @@ impl Questions<'_> {
         times(100, || {
             let (host, span) = (self.host(), self.span(HOUR_US));
             let at = |at_us| history.snapshot_at(&host, at_us).unwrap();
-            if let (AtMoment::Snapshot(from), AtMoment::Snapshot(to)) = (at(span.from_us), at(span.to_us)) {
+            if let (SnapshotLookup::Snapshot(from), SnapshotLookup::Snapshot(to)) =
+                (at(span.from_us), at(span.to_us))
+            {
                 diff(from.pair.latest(), to.pair.latest());
             }
         })

@@ -63,7 +63,7 @@ pub use kept::Kept;
 pub use listing::Listing;
 pub use lives::ProcessLife;
 pub use missing::MissingSegment;
-pub use moment::{AtMoment, NoSnapshot, PastSnapshot};
+pub use moment::{NoSnapshot, PastSnapshot, SnapshotLookup};
 pub use peaks::CpuPeak;
 pub use scope::{Hosts, Scope};
 pub use search::Found;

@@ -18,7 +18,7 @@ use crate::time::ceil_ms;
 
 /// The process table at a moment, or why there is none.
 #[derive(Debug, Clone, PartialEq)]
-pub enum AtMoment {
+pub enum SnapshotLookup {
     /// The last snapshot at or before it.
     Snapshot(Box<PastSnapshot>),
     /// None that would say how it was then.
@@ -72,11 +72,11 @@ impl History {
     ///
     /// # Errors
     /// When the history cannot be read.
-    pub fn snapshot_at(&self, host: &HostName, at_us: i64) -> Result<AtMoment, HistoryError> {
+    pub fn snapshot_at(&self, host: &HostName, at_us: i64) -> Result<SnapshotLookup, HistoryError> {
         self.ask(|reading| {
             Ok(match locate(reading, host, at_us)? {
-                Ok(place) => AtMoment::Snapshot(Box::new(past_snapshot(reading, host, place)?)),
-                Err(nothing) => AtMoment::Nothing(nothing),
+                Ok(place) => SnapshotLookup::Snapshot(Box::new(past_snapshot(reading, host, place)?)),
+                Err(nothing) => SnapshotLookup::Nothing(nothing),
             })
         })
     }

@@ -12,7 +12,7 @@ use super::{
     answer::{Answer, Column, Cut, Reply, Row},
     error::EngineError,
     limits::{LIMITS, threads},
-    seen,
+    scoped_copy,
 };
 use crate::{
     catalog::{SegmentFolder, attach_sql},
@@ -20,7 +20,7 @@ use crate::{
     segment::{Fault, FolderError, SegmentName, attach_segment, quote_text},
 };
 
-/// Where DuckDB says that a question is about the text around it, which the asker has not written.
+/// Where DuckDB says that a question is about the text around it, which the sql_client has not written.
 const AROUND: [&str; 2] = ["Expected a single SELECT statement", "in query() function"];
 
 /// DuckDB's errors that come from the files' content, not from the question.
@@ -50,7 +50,7 @@ impl Engine {
         let (readable, incomplete) = attach(&connection, &folder)?;
         let is_scoped = !scope.is_everything();
         let history_from_us = if is_scoped {
-            seen::keep(&connection, &readable, scope)?
+            scoped_copy::keep(&connection, &readable, scope)?
         } else {
             connection.execute_batch(&attach_sql(&folder, &readable))?;
             None

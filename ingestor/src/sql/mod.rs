@@ -19,14 +19,14 @@
 //! process has to be kept.
 
 mod answer;
-mod asking;
+mod client;
 mod engine;
 mod error;
 mod limits;
-mod seen;
-mod serving;
+mod scoped_copy;
+mod worker;
 
 pub use answer::{Answer, Column, Cut, Row};
-pub use asking::{AskError, Asker};
+pub use client::{AskError, SqlClient};
 pub use limits::{LIMITS, Limits};
-pub use serving::serve;
+pub use worker::serve;

@@ -6,7 +6,7 @@ use fastrand::Rng;
 use fleetps_ingestor::{
     IngestorSettings,
     catalog::SegmentFolder,
-    history::{AtMoment, History},
+    history::{History, SnapshotLookup},
     merge_folder,
     segment::{SegmentRows, seal},
     tidy_folder,
@@ -86,7 +86,7 @@ fn assert_shown(folder: &Path) {
         for second in (60..800).step_by(37) {
             let at_us = (BEGIN_S + second) * 1_000_000;
             let shown = history.snapshot_at(&host.parse().unwrap(), at_us).unwrap();
-            assert!(matches!(shown, AtMoment::Snapshot(_)), "{host} at second {second}: {shown:?}");
+            assert!(matches!(shown, SnapshotLookup::Snapshot(_)), "{host} at second {second}: {shown:?}");
         }
     }
 }

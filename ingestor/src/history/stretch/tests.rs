@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::*;
 use crate::{
-    history::{AtMoment, History},
+    history::{History, SnapshotLookup},
     segment::{SegmentRows, seal},
 };
 
@@ -31,7 +31,7 @@ fn seal_some(folder: &Path, host: &HostName, snapshots: i64, processes: u32, mou
 
 /// Goes to a second; returns from where to where is in memory then.
 fn go_to(second: i64, history: &History, name: SegmentName, host: &HostName) -> (i64, i64) {
-    let AtMoment::Snapshot(past) = history.snapshot_at(host, second * SECOND_US).unwrap() else {
+    let SnapshotLookup::Snapshot(past) = history.snapshot_at(host, second * SECOND_US).unwrap() else {
         panic!("nothing at {second}");
     };
     assert_eq!(past.pair.latest().processes[0].threads.map(i64::from), Some(second));

@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use fastrand::Rng;
-use fleetps_ingestor::history::{AtMoment, Changed, Diff, History, diff};
+use fleetps_ingestor::history::{Changed, Diff, History, SnapshotLookup, diff};
 use fleetps_nats::{Snapshot, snapshot::Process};
 
 use super::{moments::snapshots_of, some_host};
@@ -23,8 +23,8 @@ pub fn check_diff(history: &History, published: &[Published], rng: &mut Rng) {
     let (before, after) = (all[a.min(b)], all[a.max(b)]);
     let of_history = |snapshot: &Snapshot| match history.snapshot_at(&host, snapshot.captured_at_us).unwrap()
     {
-        AtMoment::Snapshot(past) => past.pair.latest().clone(),
-        AtMoment::Nothing(nothing) => panic!("{nothing:?}"),
+        SnapshotLookup::Snapshot(past) => past.pair.latest().clone(),
+        SnapshotLookup::Nothing(nothing) => panic!("{nothing:?}"),
     };
     let found = diff(&of_history(before), &of_history(after));
     assert_eq!((found.from_us, found.to_us), (before.captured_at_us, after.captured_at_us));

@@ -12,7 +12,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use fastrand::Rng;
 use fleetps_ingestor::{
     IngestorSettings,
-    history::{AtMoment, History, Hosts, Identity, Scope, Span},
+    history::{History, Hosts, Identity, Scope, SnapshotLookup, Span},
     merge_folder, tidy_folder,
 };
 use fleetps_nats::{HostName, Snapshot, snapshot::Process};
@@ -70,7 +70,7 @@ fn check_moment(
     kept: &Kept,
     host: &HostName,
     at_us: i64,
-) -> AtMoment {
+) -> SnapshotLookup {
     let found = history.snapshot_at(host, at_us).unwrap();
     assert_eq!(found, at_moment(published, kept, host, at_us), "{host} at {at_us}");
     found
@@ -80,7 +80,9 @@ fn check_moment(
 fn check_steps(history: &History, published: &[Published], kept: &Kept, host: &HostName, from_us: i64) {
     let mut at_us = from_us;
     for step in 0..3 * STEPS {
-        let AtMoment::Snapshot(past) = check_moment(history, published, kept, host, at_us) else { return };
+        let SnapshotLookup::Snapshot(past) = check_moment(history, published, kept, host, at_us) else {
+            return;
+        };
         let next_us = if step < STEPS { past.later_us } else { past.earlier_us };
         at_us = next_us.unwrap_or(at_us);
     }

@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use fleetps_ingestor::history::{AtMoment, History, NoSnapshot, PastSnapshot, Resolution, Span};
+use fleetps_ingestor::history::{History, NoSnapshot, PastSnapshot, Resolution, SnapshotLookup, Span};
 use fleetps_nats::{HostName, Snapshot, model::SnapshotPair};
 
 use crate::fleet::Published;
@@ -81,7 +81,7 @@ fn silence(before_us: i64, after_us: Option<i64>) -> NoSnapshot {
 }
 
 /// What the history should say of a moment.
-pub fn at_moment(published: &[Published], kept: &Kept, host: &HostName, at_us: i64) -> AtMoment {
+pub fn at_moment(published: &[Published], kept: &Kept, host: &HostName, at_us: i64) -> SnapshotLookup {
     let snapshots = snapshots_of(published, host);
     let has_table = |snapshot: &&Snapshot| {
         kept.tables_us.get(host).is_some_and(|tables_us| tables_us.contains(&snapshot.captured_at_us))
@@ -89,7 +89,7 @@ pub fn at_moment(published: &[Published], kept: &Kept, host: &HostName, at_us: i
     let tables: Vec<&Snapshot> = snapshots.iter().copied().filter(has_table).collect();
     let (earlier, table, later_us) = around(&tables, at_us);
     if let Some(snapshot) = table.filter(|table| kept.says_how_it_was(table, at_us)) {
-        return AtMoment::Snapshot(Box::new(PastSnapshot {
+        return SnapshotLookup::Snapshot(Box::new(PastSnapshot {
             pair: SnapshotPair::new(
                 host.clone(),
                 Arc::new(snapshot.clone()),
@@ -103,7 +103,7 @@ pub fn at_moment(published: &[Published], kept: &Kept, host: &HostName, at_us: i
         }));
     }
     let (_, sample, next_us) = around(&snapshots, at_us);
-    AtMoment::Nothing(match (sample, table) {
+    SnapshotLookup::Nothing(match (sample, table) {
         (None, _) => next_us.map_or(NoSnapshot::UnknownHost, |first_us| NoSnapshot::BeforeFirst { first_us }),
         (Some(sample), _) if !kept.says_how_it_was(sample, at_us) => silence(sample.captured_at_us, next_us),
         (Some(_), Some(table)) => silence(table.captured_at_us, later_us),

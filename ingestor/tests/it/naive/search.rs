@@ -5,7 +5,7 @@ use std::time::Duration;
 use fastrand::Rng;
 use fleetps_ingestor::{
     filter::{Deadline, Fields, Filter},
-    history::{AtMoment, Found, History, PastSnapshot},
+    history::{Found, History, PastSnapshot, SnapshotLookup},
 };
 use fleetps_nats::{
     HostName,
@@ -49,7 +49,7 @@ pub fn check_search(history: &History, published: &[Published], kept: &Kept, rng
     let patient = Deadline::after(Duration::from_secs(600));
     let mut expected = Vec::new();
     for host in hosts(published) {
-        let AtMoment::Snapshot(past) = at_moment(published, kept, host, at_us) else { continue };
+        let SnapshotLookup::Snapshot(past) = at_moment(published, kept, host, at_us) else { continue };
         let of_host = past.pair.latest().processes.iter().map(|process| found(host, &past, process));
         let of_host: Vec<Found> = of_host.collect();
         let matching = filter.matching(of_host.iter().map(fields), &patient).unwrap();

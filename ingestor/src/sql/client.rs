@@ -60,12 +60,12 @@ pub enum AskError {
 
 /// Asks the history in a folder.
 #[derive(Debug, Clone)]
-pub struct Asker {
+pub struct SqlClient {
     program: PathBuf,
     history: PathBuf,
 }
 
-impl Asker {
+impl SqlClient {
     /// Asks the history in the folder `history` by running `program` as `program sql-worker FOLDER`, which calls
     /// [`super::serve`].
     pub fn new(program: PathBuf, history: PathBuf) -> Self {
@@ -124,11 +124,11 @@ impl Asker {
 struct Process(Child);
 
 impl Process {
-    fn start(asker: &Asker) -> io::Result<Self> {
-        let mut command = Command::new(&asker.program);
+    fn start(sql_client: &SqlClient) -> io::Result<Self> {
+        let mut command = Command::new(&sql_client.program);
         command
             .arg("sql-worker")
-            .arg(std::path::absolute(&asker.history)?)
+            .arg(std::path::absolute(&sql_client.history)?)
             .env_clear()
             .envs(KEPT_VARIABLES.iter().filter_map(|name| Some((*name, std::env::var_os(name)?))))
             .stdin(Stdio::piped())

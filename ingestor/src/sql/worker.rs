@@ -20,10 +20,10 @@ use fleetps_nats::error_chain;
 const MAX_LINE_BYTES: u64 = 6 * MAX_QUESTION_BYTES as u64 + (16 << 20);
 
 /// Answers the question on standard input, over the history in `folder`, on standard output. Ends the process when the
-/// input ends before the answer: the asker is gone.
+/// input ends before the answer: the sql_client is gone.
 ///
 /// # Errors
-/// When the system refuses to limit this process, or input and output are not an [`super::Asker`]'s.
+/// When the system refuses to limit this process, or input and output are not an [`super::SqlClient`]'s.
 pub fn serve(folder: &Path) -> io::Result<()> {
     limits::contain()?;
     let question = read_question()?;
@@ -40,7 +40,7 @@ pub fn serve(folder: &Path) -> io::Result<()> {
 /// The question; then goes on reading on a thread of its own.
 fn read_question() -> io::Result<Question> {
     let (asked, question) = mpsc::channel();
-    thread::Builder::new().name("asker".to_owned()).spawn(move || {
+    thread::Builder::new().name("sql_client".to_owned()).spawn(move || {
         let mut input = BufReader::new(io::stdin().take(MAX_LINE_BYTES));
         let mut line = String::new();
         let read = input.read_line(&mut line).map(|_| line);
