@@ -7,7 +7,7 @@
 
 use std::time::{Duration, Instant};
 
-use fleetps::people::{Addresses, People};
+use fleetps::testing::people::{Addresses, People};
 use fleetps_agent::simulate::{self, Fleet, SimulationSettings};
 use fleetps_ingestor::IngestorSettings;
 use fleetps_nats::{
@@ -52,10 +52,10 @@ async fn main() {
     let address = listener.local_addr().unwrap();
     let client = server.broker(Part::Api).connect("web").await.unwrap();
     let people = People::anybody(Addresses::default());
-    tokio::spawn(fleetps::server::run(
-        fleetps::tls::Door::plaintext(listener),
+    tokio::spawn(fleetps::testing::server::run(
+        fleetps::testing::tls::Door::plaintext(listener),
         client.clone(),
-        fleetps::server::Health::default(),
+        fleetps::testing::server::Health::default(),
         settings,
         people,
         ended.clone(),

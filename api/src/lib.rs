@@ -12,40 +12,45 @@
 //!   writes numbers, times and hostile strings; `csv` and `spreadsheet` write tables; `url` writes addresses.
 //! * **Program:** `pipeline` runs every part in one process, as `cli` and `config` say (`starting` answers until then);
 //!   `commands` answers in a terminal. `recovery` saves and restores the broker's records, `backups` takes backups.
+//!
+//! The program takes `main` from here; benchmarks and integration tests take `testing`.
 
 // They panic when the pipe is closed; `fleetps_nats::output` does not.
 #![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
 
-pub mod backups;
+mod backups;
 mod broker;
-pub mod cli;
-pub mod commands;
-pub mod config;
-pub mod connections;
-pub mod console;
+mod cli;
+mod commands;
+mod config;
+mod connections;
+mod console;
 mod csv;
-pub mod display;
+mod display;
 mod extract;
 mod filtering;
 mod handlers;
-pub mod live;
+mod live;
 mod middleware;
-pub mod past;
-pub mod people;
-pub mod pipeline;
-pub mod program;
-pub mod query;
-pub mod records;
-pub mod recovery;
+mod past;
+mod people;
+mod pipeline;
+mod program;
+mod query;
+mod records;
+mod recovery;
 mod refusal;
-pub mod routes;
-pub mod rules;
-pub mod server;
-pub mod shares;
+mod routes;
+mod rules;
+mod server;
+mod shares;
 mod sight;
 mod spreadsheet;
 mod starting;
-pub mod state;
-pub mod tls;
+mod state;
+pub mod testing;
+mod tls;
 mod url;
-pub mod view;
+mod view;
+
+pub use program::main;

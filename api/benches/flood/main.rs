@@ -18,7 +18,7 @@ use std::{
 };
 
 use async_nats::Client;
-use fleetps::live::{self, Fleet, Intake};
+use fleetps::testing::live::{self, Fleet, Intake};
 use fleetps_ingestor::{IngestorSettings, segment::SegmentName};
 use fleetps_nats::{
     server::{ManagedServer, Part, ServerSettings},

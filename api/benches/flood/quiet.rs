@@ -6,7 +6,7 @@ use std::{
 };
 
 use async_nats::jetstream;
-use fleetps::live::Fleet;
+use fleetps::testing::live::Fleet;
 use fleetps_agent::simulate::{self, SimulationSettings};
 use fleetps_nats::{HostName, now_us, server::Part, snapshot::Encoder, subject};
 use tokio::{sync::watch, task::JoinSet};

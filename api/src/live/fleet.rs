@@ -245,13 +245,8 @@ impl Fleet {
     }
 
     /// How many hosts are known.
-    pub fn len(&self) -> usize {
+    pub fn host_count(&self) -> usize {
         self.inner.read().hosts.len()
-    }
-
-    /// Whether no host is known.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
     }
 
     /// One host's summary.

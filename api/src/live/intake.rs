@@ -102,7 +102,7 @@ pub async fn follow(
                 if behind == 0 {
                     progress.send_if_modified(|intake| !std::mem::replace(&mut intake.caught_up, true));
                 }
-                let known = u64::try_from(fleet.len()).unwrap_or(u64::MAX);
+                let known = u64::try_from(fleet.host_count()).unwrap_or(u64::MAX);
                 if behind > MAX_BEHIND.max(known.saturating_mul(MAX_BEHIND_PER_HOST)) {
                     tracing::warn!(
                         behind,

@@ -21,7 +21,7 @@ mod summary;
 
 pub use admission::{AdmissionReports, watch_admission};
 pub use arrivals::{Arrivals, watch_arrivals};
-pub use fleet::{Fleet, FleetCounts, FleetView};
+pub use fleet::{Fleet, FleetView};
 pub use fleetps_nats::{
     model::{HostState, ProcessRates},
     now_us, steady_us,
@@ -32,4 +32,4 @@ pub use past_hour::PastHour;
 pub use programs::ProgramTotals;
 pub use readiness::{Check, IngestorReports, watch_ingestors};
 pub use search::LiveSearch;
-pub use summary::{Busiest, Summary};
+pub use summary::Summary;

@@ -48,7 +48,7 @@ pub use sessions::Session;
 pub use settings::{Auth, SignInSettings};
 pub use signing_in::{SignIn, Visit};
 pub use tokens::{ApiToken, BUCKET as API_TOKENS};
-pub use users::{BUCKET as USERS, NotAName, SignsIn, User, UserName};
+pub use users::{BUCKET as USERS, SignsIn, User, UserName};
 
 use throttle::Throttle;
 pub use throttle::network;

@@ -9,7 +9,8 @@ use super::{Grant, UserName};
 /// The name in the audit where sign-in is off.
 const NOBODY: &str = "nobody in particular";
 
-/// A person: the name and the grants of a [`Principal`] that is not a host. Handlers take it as an argument.
+/// A person: the name and the grants of a [`Principal`](super::Principal) that is not a host. Handlers take it as an
+/// argument.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Person {
     /// The name, as it stands in the audit.

@@ -41,7 +41,8 @@ pub enum Decision {
 
 impl Action {
     /// Every action.
-    pub const ALL: [Self; 8] = [
+    #[cfg(test)]
+    const ALL: [Self; 8] = [
         Self::Anything,
         Self::OwnAccount,
         Self::SeeHosts,

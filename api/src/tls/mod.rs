@@ -8,7 +8,7 @@ mod certificate;
 mod door;
 mod settings;
 
-pub use authority::{AuthorityError, Made, make, make_client};
-pub use certificate::{Certificates, TlsError, TlsFiles};
+pub use authority::{make, make_client};
+pub use certificate::{Certificates, TlsFiles};
 pub use door::{Door, Peer};
 pub use settings::TlsSettings;

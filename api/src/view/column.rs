@@ -15,7 +15,6 @@ pub struct Column(usize);
 impl Column {
     pub const Name: Self = Self::with_id("name");
     pub const Pid: Self = Self::with_id("pid");
-    pub const Parent: Self = Self::with_id("parent");
     pub const User: Self = Self::with_id("user");
     pub const Cpu: Self = Self::with_id("cpu");
     pub const Memory: Self = Self::with_id("memory");

@@ -1,7 +1,7 @@
 //! What people who are signed in can change, and what it takes: forms, the password once more, API tokens.
 
 use axum::http::{HeaderMap, Request, StatusCode, request::Builder};
-use fleetps::{
+use fleetps::testing::{
     live::now_us,
     people::{By, Session, SignInSettings},
     routes,

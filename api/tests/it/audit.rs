@@ -6,7 +6,7 @@ use axum::{
     body::Body,
     http::{Request, StatusCode},
 };
-use fleetps::{
+use fleetps::testing::{
     people::{Grant, Person, Principal, Role},
     records::Records,
 };
@@ -120,7 +120,7 @@ async fn the_audit_is_filtered_and_hostile_texts_are_only_text_in_it() {
         ("<img src=x>", "token.end", "@SUM(A1)"),
     ] {
         let entry = AuditEntry {
-            at_us: fleetps::live::now_us(),
+            at_us: fleetps::testing::live::now_us(),
             who: who.to_owned(),
             from: None,
             action: action.to_owned(),

@@ -1,6 +1,6 @@
 //! Looks at command lines, and changes of hosts: what the audit has of them, asked of every route there is.
 
-use fleetps::{
+use fleetps::testing::{
     people::{Person, Role},
     routes,
     routes::table,

@@ -4,7 +4,7 @@
 use std::{process::Command, time::Duration};
 
 use axum::http::StatusCode;
-use fleetps::{people::SignInSettings, routes};
+use fleetps::testing::{people::SignInSettings, routes};
 use fleetps_nats::server::{ManagedServer, Part, ServerSettings};
 use tokio::time::Instant;
 
@@ -46,7 +46,7 @@ async fn anna_of_two_minutes_ago() -> (Guarded, Visitor) {
     let anna = guarded.anna().await;
     let sessions = &guarded.accounts().sessions;
     for (key, _) in sessions.all() {
-        let age = |session: &mut fleetps::people::Session| {
+        let age = |session: &mut fleetps::testing::people::Session| {
             session.used_at_us -= 120_000_000;
             true
         };
@@ -139,7 +139,7 @@ async fn the_past_needs_no_broker_but_for_what_is_in_no_segment_yet() {
     let client = server.broker(Part::Api).connect("test").await.unwrap();
     site.shared.broker = Some(client.clone());
     site.router = routes::router(site.shared.clone());
-    site.tell_snapshot("web-1", snapshot(100, family()), fleetps::live::now_us());
+    site.tell_snapshot("web-1", snapshot(100, family()), fleetps::testing::live::now_us());
     server.stop().await;
     let gone = async {
         while client.connection_state() == async_nats::connection::State::Connected {
@@ -148,7 +148,7 @@ async fn the_past_needs_no_broker_but_for_what_is_in_no_segment_yet() {
     };
     tokio::time::timeout(PATIENCE, gone).await.unwrap();
     tokio::time::pause();
-    let now = fleetps::display::time_exact(fleetps::live::now_us() - 1_000_000);
+    let now = fleetps::testing::display::time_exact(fleetps::testing::live::now_us() - 1_000_000);
     let begin = crate::support::time_at(30);
     for (address, expected) in [
         (format!("/hosts/web-1?at={begin}"), StatusCode::OK),

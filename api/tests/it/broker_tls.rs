@@ -2,7 +2,7 @@
 
 use std::{path::Path, sync::Arc};
 
-use fleetps::tls::{make, make_client};
+use fleetps::testing::tls::{make, make_client};
 use fleetps_nats::{
     TlsOptions,
     connection::{Broker, ConnectionError},

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use fantoccini::Locator;
-use fleetps::people::SignInSettings;
+use fleetps::testing::people::SignInSettings;
 use fleetps_nats::server::ManagedServer;
 use serde_json::json;
 

@@ -2,7 +2,7 @@
 
 use std::process::{Command, Output, Stdio};
 
-use fleetps::{past::Past, routes};
+use fleetps::testing::{past::Past, routes};
 use fleetps_ingestor::history::History;
 use fleetps_nats::snapshot::Process;
 use tokio::net::TcpListener;

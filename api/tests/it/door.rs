@@ -10,7 +10,7 @@ use axum::{
     body::Body,
     http::{Request, StatusCode},
 };
-use fleetps::{
+use fleetps::testing::{
     connections::{Connections, Limits, serve},
     people::{Addresses, SignInSettings},
     tls::{Certificates, Door, TlsFiles, make},

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use fleetps::live::{self, Fleet, Intake, Shown};
+use fleetps::testing::live::{self, Fleet, Intake, Shown};
 use fleetps_ingestor::history::Scope;
 use fleetps_nats::{
     HostName,
@@ -109,7 +109,7 @@ async fn hosts_that_are_revoked_or_forgotten_leave_the_fleet_and_what_they_send_
     hosts::forget(&records, gone).await.unwrap();
     let mut changed = fleet.watch();
     let left = async {
-        while fleet.len() > 1 {
+        while fleet.host_count() > 1 {
             changed.changed().await.unwrap();
         }
     };
@@ -121,7 +121,7 @@ async fn hosts_that_are_revoked_or_forgotten_leave_the_fleet_and_what_they_send_
     }
     tokio::time::timeout(PATIENCE, intake.wait_for(|intake| intake.revoked == 2)).await.unwrap().unwrap();
     tell(&agent, &fleet, stays, 2).await;
-    assert_eq!(fleet.len(), 1);
+    assert_eq!(fleet.host_count(), 1);
 
     // One that is trusted again is shown again.
     records.put("bad", &was.value).await.unwrap();

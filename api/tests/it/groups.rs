@@ -6,7 +6,7 @@ use axum::{
     body::Body,
     http::{Request, StatusCode},
 };
-use fleetps::{
+use fleetps::testing::{
     display::time_exact,
     live::now_us,
     people::{Person, Principal, Role},

@@ -7,7 +7,7 @@ use axum::{
     body::{Body, BodyDataStream},
     http::{Request, StatusCode, header, request::Builder},
 };
-use fleetps::{
+use fleetps::testing::{
     people::{Accounts, Addresses, By, Grant, People, SignInSettings, UserName},
     routes,
 };

@@ -1,6 +1,6 @@
 //! A history to look at.
 
-use fleetps::live::now_us;
+use fleetps::testing::live::now_us;
 use fleetps_nats::{Snapshot, snapshot::Process};
 
 use crate::support::{Site, process, snapshot};
@@ -39,7 +39,7 @@ impl PastSite {
 
     /// The moment of a step, as URLs have it.
     pub fn at(&self, step: i64) -> String {
-        fleetps::display::time_exact(self.begin_us + step * STEP_US)
+        fleetps::testing::display::time_exact(self.begin_us + step * STEP_US)
     }
 }
 

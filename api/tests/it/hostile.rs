@@ -43,7 +43,7 @@ async fn hostile_strings_are_text_on_every_page_and_exact_in_json() {
     let mut hostile = snapshot(1, processes());
     hostile.host_info.os = Some(NAMES[0].to_owned());
     hostile.os_host_name = NAMES[1].to_owned();
-    site.tell_snapshot("bad", hostile, fleetps::live::now_us());
+    site.tell_snapshot("bad", hostile, fleetps::testing::live::now_us());
     let clean = Site::with("bad", vec![process(1, 0, "init")]);
     for url in [
         "/",

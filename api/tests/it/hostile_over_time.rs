@@ -16,7 +16,7 @@ const QUOTES: &str = "a\"b' or true --\u{202e}";
 
 /// Two snapshots: of each name one process that stays, uses CPU and grows, and one that is started.
 fn hostile() -> PastSite {
-    let begin_us = (fleetps::live::now_us() - 600_000_000) / 1_000_000 * 1_000_000;
+    let begin_us = (fleetps::testing::live::now_us() - 600_000_000) / 1_000_000 * 1_000_000;
     let named = |pid: u32, name: &str, step: u64| Process {
         command_line: Some(name.to_owned()),
         user_name: Some(name.to_owned()),

@@ -10,7 +10,7 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-use fleetps::display::is_treacherous;
+use fleetps::testing::display::is_treacherous;
 use scraper::Html;
 use serde_json::Value;
 

@@ -4,7 +4,7 @@ use axum::{
     body::{Body, BodyDataStream},
     http::Request,
 };
-use fleetps::live::{HostState, now_us, steady_us};
+use fleetps::testing::live::{HostState, now_us, steady_us};
 use futures_util::StreamExt;
 use tower::ServiceExt;
 

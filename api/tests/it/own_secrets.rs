@@ -1,6 +1,6 @@
 //! Every secret that fleetps makes, as commands have them on their command lines: none leaves a host.
 
-use fleetps::people::{Came, Cookie, Secret, set_cookie, tokens};
+use fleetps::testing::people::{Came, Cookie, Secret, set_cookie, tokens};
 use fleetps_agent::scrub::{CommandLineMode, command_line};
 use fleetps_nats::{admission::EnrolmentTokens, key, server::Part};
 

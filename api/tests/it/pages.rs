@@ -4,7 +4,7 @@ use axum::{
     body::Body,
     http::{Request, StatusCode},
 };
-use fleetps::live::now_us;
+use fleetps::testing::live::now_us;
 
 use crate::support::{Site, attributes, family, process, snapshot, texts};
 

@@ -83,7 +83,7 @@ async fn what_changed_is_told_between_the_snapshots_that_there_are() {
 #[tokio::test]
 async fn a_moment_without_a_snapshot_is_named_with_the_nearest_ones() {
     let past = PastSite::usual();
-    let before = fleetps::display::time_exact(past.begin_us - 600_000_000);
+    let before = fleetps::testing::display::time_exact(past.begin_us - 600_000_000);
     let url = format!("/hosts/web-1/diff?from={before}&to={}", past.at(3));
     let html = past.site.page(&url).await;
     assert!(texts(&html, "#nothing h2")[0].contains("beginning"), "{:?}", texts(&html, "#nothing"));
@@ -93,7 +93,10 @@ async fn a_moment_without_a_snapshot_is_named_with_the_nearest_ones() {
     assert_eq!(answer.status, StatusCode::NOT_FOUND);
     let body: Value = serde_json::from_str(&answer.body).unwrap();
     assert!(body["error"].as_str().unwrap().contains("`from`"), "{body}");
-    assert!(body["hint"].as_str().unwrap().contains(&fleetps::view::when::written(past.begin_us)), "{body}");
+    assert!(
+        body["hint"].as_str().unwrap().contains(&fleetps::testing::view::when::written(past.begin_us)),
+        "{body}"
+    );
     assert_eq!(past.site.get("/api/v1/hosts/nobody/diff").await.status, StatusCode::NOT_FOUND);
     assert_eq!(past.site.get("/hosts/nobody/diff").await.status, StatusCode::NOT_FOUND);
 }
@@ -238,7 +241,7 @@ async fn a_running_process_is_shown_as_it_is_now() {
 
 #[tokio::test]
 async fn older_events_follow_without_a_repeat_or_a_hole() {
-    let begin_us = fleetps::live::now_us() / 1_000_000 * 1_000_000 - 600_000_000;
+    let begin_us = fleetps::testing::live::now_us() / 1_000_000 * 1_000_000 - 600_000_000;
     let at = |step: u32| {
         // Two are started at each step.
         let started = |pid: u32| i64::from(pid / 2 - 5) * STEP_US + begin_us - 1_000_000;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use fleetps::live::{Intake, now_us};
+use fleetps::testing::live::{Intake, now_us};
 use fleetps_nats::Snapshot;
 use scraper::Html;
 use serde_json::json;

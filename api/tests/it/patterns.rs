@@ -34,7 +34,7 @@ fn long_command_lines(rng: &mut Rng) -> Vec<Process> {
 
 /// A site, now and at a moment.
 fn site(rng: &mut Rng) -> (Site, String) {
-    let captured_at_us = fleetps::live::now_us() - 600_000_000;
+    let captured_at_us = fleetps::testing::live::now_us() - 600_000_000;
     let then = Snapshot { captured_at_us, ..snapshot(1, long_command_lines(rng)) };
     let site = Site::with_history(vec![vec![("web-1", then)]]);
     site.tell("web-1", long_command_lines(rng));

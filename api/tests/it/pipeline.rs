@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use fleetps::{
+use fleetps::testing::{
     display,
     live::now_us,
     people::{Addresses, People},
@@ -223,7 +223,7 @@ async fn serve_over(server: &ManagedServer, history: &std::path::Path) -> (std::
     let settings = IngestorSettings { history: history.to_owned(), ..IngestorSettings::default() };
     let people = People::anybody(Addresses::default());
     let task = tokio::spawn(async move {
-        let (door, health) = (fleetps::tls::Door::plaintext(listener), Health::default());
+        let (door, health) = (fleetps::testing::tls::Door::plaintext(listener), Health::default());
         server::run(door, client, health, settings, people, shutdown).await.unwrap();
     });
     // Answers once it has caught up.

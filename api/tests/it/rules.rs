@@ -9,7 +9,7 @@ use axum::{
     body::Body,
     http::{Method, Request, StatusCode},
 };
-use fleetps::{
+use fleetps::testing::{
     people::{Grant, Person, Principal, PrincipalKind, Role},
     routes::{Route, addresses, table},
     rules::Action,
@@ -61,7 +61,7 @@ pub fn site() -> Site {
             let now =
                 Snapshot { processes: processes(host), ..crate::support::snapshot(sequence, Vec::new()) };
             let now = Snapshot { os_host_name: texts.os_host_name, boot_id: texts.boot_id, ..now };
-            site.tell_snapshot(host, now, fleetps::live::now_us());
+            site.tell_snapshot(host, now, fleetps::testing::live::now_us());
         }
     }
     let tags = |host: &str, tag: &str| (host.parse().unwrap(), [tag.to_owned()].into());

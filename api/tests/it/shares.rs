@@ -6,7 +6,7 @@ use axum::{
     body::{Body, BodyDataStream},
     http::{Method, Request, StatusCode},
 };
-use fleetps::{
+use fleetps::testing::{
     connections::Limits,
     console::Console,
     people::{Grant, Person, Principal, Role},

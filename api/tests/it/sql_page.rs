@@ -7,7 +7,7 @@ use axum::{
     http::{Request, StatusCode},
 };
 use fantoccini::Locator;
-use fleetps::{
+use fleetps::testing::{
     console::{Console, EXAMPLES},
     routes,
 };

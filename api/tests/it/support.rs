@@ -10,7 +10,7 @@ use axum::{
     body::{Body, to_bytes},
     http::{Request, StatusCode},
 };
-use fleetps::{live::now_us, past::Past, routes, state::AppState};
+use fleetps::testing::{live::now_us, past::Past, routes, state::AppState};
 use fleetps_ingestor::{
     history::History,
     segment::{SegmentRows, seal},
@@ -66,7 +66,7 @@ impl Site {
     }
 
     /// A site that writes down who did what.
-    pub fn with_records(records: fleetps::records::Records) -> Self {
+    pub fn with_records(records: fleetps::testing::records::Records) -> Self {
         let shared = AppState { records, ..AppState::new(None, CancellationToken::new()) };
         Self::over(shared, tempfile::tempdir().unwrap())
     }

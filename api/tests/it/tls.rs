@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use fleetps::{
+use fleetps::testing::{
     connections::serve,
     tls::{Certificates, Door, TlsFiles, make},
 };

@@ -1,0 +1,63 @@
+//! What the benchmarks and the tests of the whole program reach. Nothing else of this crate is public, so that the compiler
+//! finds code that nobody uses.
+#![allow(missing_docs, reason = "each module has the name of the one that it is a part of")]
+
+pub mod connections {
+    pub use crate::connections::{Connections, Limits, serve};
+}
+
+pub mod console {
+    pub use crate::console::{Console, EXAMPLES};
+}
+
+pub mod display {
+    pub use crate::display::{is_treacherous, time_exact};
+}
+
+pub mod live {
+    pub use crate::live::{Fleet, HostState, Intake, Shown, follow, now_us, steady_us};
+}
+
+pub mod past {
+    pub use crate::past::Past;
+}
+
+pub mod people {
+    pub use crate::people::{
+        Accounts, Addresses, By, Came, Cookie, Grant, People, Person, Principal, PrincipalKind, Role, Secret,
+        Session, SignInSettings, UserName, set_cookie,
+    };
+    pub mod tokens {
+        pub use crate::people::tokens::text;
+    }
+}
+
+pub mod records {
+    pub use crate::records::Records;
+}
+
+pub mod routes {
+    pub use crate::routes::{Route, addresses, router, table};
+}
+
+pub mod rules {
+    pub use crate::rules::Action;
+}
+
+pub mod server {
+    pub use crate::server::{Health, run};
+}
+
+pub mod state {
+    pub use crate::state::{AppState, live_pages};
+}
+
+pub mod tls {
+    pub use crate::tls::{Certificates, Door, TlsFiles, make, make_client};
+}
+
+pub mod view {
+    pub mod when {
+        pub use crate::view::when::written;
+    }
+}
