@@ -10,8 +10,8 @@ use parking_lot::Mutex;
 use super::{
     HistoryError, MEMORY_MIB,
     cache::SizedCache,
+    read_ahead::{self, SnapshotWindows},
     sample_index::{self, SampleIndexes},
-    stretch::{self, Stretches},
 };
 use crate::{
     catalog::{SegmentIndex, attach_empty},
@@ -31,7 +31,7 @@ pub(super) struct Engine {
     /// The regular expressions that are looked for.
     pub(super) patterns: AskedPatterns,
     pub(super) sample_indexes: SampleIndexes,
-    pub(super) stretches: Stretches,
+    pub(super) windows: SnapshotWindows,
 }
 
 impl Engine {
@@ -45,7 +45,7 @@ impl Engine {
             first: Mutex::new(first),
             idle: Mutex::default(),
             sample_indexes: SizedCache::new(sample_index::MAX_BYTES, sample_index::USUAL_COUNT),
-            stretches: SizedCache::new(stretch::MAX_BYTES, stretch::USUAL_COUNT),
+            windows: SizedCache::new(read_ahead::MAX_BYTES, read_ahead::USUAL_COUNT),
         })
     }
 

@@ -14,7 +14,7 @@
 //! 1. `catalog::SegmentIndex` knows of each segment which hosts it holds, and from when to when. It picks the segments.
 //! 2. `sample_index` keeps in memory when each host was sampled. `seek` finds the sample at, before or after a time, in any
 //!    segment, by time of capture. Gaps, steps and the clock for rates need nothing else.
-//! 3. `stretch` rebuilds snapshots of one host from one segment. A request next to the last one is sequential and reads
+//! 3. `read_ahead` rebuilds snapshots of one host from one segment. A request next to the last one is sequential and reads
 //!    ahead, so that steps from snapshot to snapshot come from memory.
 //!
 //! Both caches are bounded in bytes (`cache`) and are the same for every person.
@@ -38,6 +38,7 @@ mod lives;
 mod missing;
 mod moment;
 mod peaks;
+mod read_ahead;
 mod reading;
 mod refresh;
 mod sample_index;
@@ -46,7 +47,6 @@ mod search;
 mod seek;
 mod series;
 mod silence;
-mod stretch;
 mod top;
 
 use std::{path::PathBuf, sync::Arc};

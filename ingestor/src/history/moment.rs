@@ -164,12 +164,12 @@ fn past_snapshot(
     let later_us = reading.next(host, place.captured_us, SampleKind::WithTable)?;
     let same = earlier.filter(|earlier| std::ptr::eq(earlier.segment, place.segment));
     let first_us = same.map_or(place.captured_us, |earlier| earlier.captured_us);
-    let stretch = reading.stretch(place.segment, host, first_us, place.captured_us)?;
-    let snapshot = stretch.snapshot(place.captured_us).ok_or(duckdb::Error::QueryReturnedNoRows)?;
+    let window = reading.window(place.segment, host, first_us, place.captured_us)?;
+    let snapshot = window.snapshot(place.captured_us).ok_or(duckdb::Error::QueryReturnedNoRows)?;
     let previous = match (same, earlier) {
-        (Some(earlier), _) => stretch.snapshot(earlier.captured_us),
+        (Some(earlier), _) => window.snapshot(earlier.captured_us),
         (None, Some(SampleLocation { segment, captured_us, .. })) => {
-            reading.stretch(segment, host, captured_us, captured_us)?.snapshot(captured_us)
+            reading.window(segment, host, captured_us, captured_us)?.snapshot(captured_us)
         }
         (None, None) => None,
     };

@@ -35,8 +35,8 @@ fn go_to(second: i64, history: &History, name: SegmentName, host: &HostName) -> 
         panic!("nothing at {second}");
     };
     assert_eq!(past.pair.latest().processes[0].threads.map(i64::from), Some(second));
-    let stretch = history.state().engine.stretches.get(&(name, host.clone(), true)).unwrap();
-    (stretch.first_us / SECOND_US, stretch.last_us / SECOND_US)
+    let window = history.state().engine.windows.get(&(name, host.clone(), true)).unwrap();
+    (window.first_us / SECOND_US, window.last_us / SECOND_US)
 }
 
 #[test]
@@ -59,16 +59,16 @@ fn the_way_ahead_of_who_goes_on_is_read_and_of_who_jumps_is_not() {
 #[test]
 fn every_text_counts_as_memory() {
     let long = || "x".repeat(4096);
-    let stretch = |filesystem: FilesystemSample, host_info: HostInfo, process: Process| {
+    let window = |filesystem: FilesystemSample, host_info: HostInfo, process: Process| {
         let snapshot = Snapshot { filesystems: vec![filesystem], host_info, ..Snapshot::default() };
         let processes = vec![(String::new(), process)];
-        Stretch { snapshots: vec![snapshot], processes, ..Stretch::default() }.bytes()
+        SnapshotWindow { snapshots: vec![snapshot], processes, ..SnapshotWindow::default() }.bytes()
     };
-    let short = stretch(FilesystemSample::default(), HostInfo::default(), Process::default());
+    let short = window(FilesystemSample::default(), HostInfo::default(), Process::default());
     let filesystem = FilesystemSample { mount: long(), ..FilesystemSample::default() };
     let host_info = HostInfo { cpu_model: Some(long()), ..HostInfo::default() };
     let process = Process { command_line: Some(long()), ..Process::default() };
-    assert_eq!(stretch(filesystem, host_info, process), short + 3 * 4096);
+    assert_eq!(window(filesystem, host_info, process), short + 3 * 4096);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Reads a stretch.
+//! Reads a window.
 
 use std::{collections::HashMap, panic::resume_unwind, thread};
 
@@ -10,7 +10,7 @@ use fleetps_nats::{
 };
 
 use super::{
-    Most, ProcessSpan, Stretch,
+    ProcessSpan, RowLimits, SnapshotWindow,
     rows::{self, Key},
 };
 use crate::{
@@ -21,16 +21,16 @@ use crate::{
 };
 
 impl Reading<'_> {
-    /// Reads what a segment has of `host` from one moment to another, or `None` where that is as much as is read at `most`.
-    pub(super) fn read_stretch(
+    /// Reads what a segment has of `host` from one moment to another, or `None` where that reaches `limits`.
+    pub(super) fn read_window(
         &self,
         segment: &SegmentIndex,
         host: &HostName,
         (first_us, last_us): (i64, i64),
-        most: Most,
-    ) -> Result<Option<Stretch>, HistoryError> {
-        let part = Part { reading: self, segment, host, first_us, last_us, most };
-        let spans = part.question("process_span", include_str!("spans.sql"), Some(most.spans));
+        limits: RowLimits,
+    ) -> Result<Option<SnapshotWindow>, HistoryError> {
+        let part = Part { reading: self, segment, host, first_us, last_us, limits };
+        let spans = part.question("process_span", include_str!("spans.sql"), Some(limits.spans));
         // Beside the others, which together take as long.
         let (rest, spans) = thread::scope(|scope| {
             let engine = &self.state.engine;
@@ -41,7 +41,7 @@ impl Reading<'_> {
         });
         let ((snapshots, mut processes), spans) = (rest?, spans?);
         let filesystems = snapshots.iter().map(|snapshot| snapshot.filesystems.len()).sum();
-        if spans.len() >= most.spans || processes.len().max(filesystems) >= most.texts {
+        if spans.len() >= limits.spans || processes.len().max(filesystems) >= limits.texts {
             return Ok(None);
         }
         let mut places: HashMap<Key, usize> =
@@ -64,7 +64,7 @@ impl Reading<'_> {
             })
             .collect();
         let processes = processes.into_iter().map(|((boot_id, ..), process)| (boot_id, process)).collect();
-        Ok(Some(Stretch { first_us, last_us, snapshots, processes, spans }))
+        Ok(Some(SnapshotWindow { first_us, last_us, snapshots, processes, spans }))
     }
 }
 
@@ -85,7 +85,7 @@ struct Part<'a> {
     host: &'a HostName,
     first_us: i64,
     last_us: i64,
-    most: Most,
+    limits: RowLimits,
 }
 
 impl Part<'_> {
@@ -95,8 +95,8 @@ impl Part<'_> {
         // Here and not in SQL, where each sort of a few rows takes a millisecond.
         snapshots.sort_by_key(|snapshot| snapshot.captured_at_us);
         let mut filesystems: HashMap<i64, Vec<_>> = HashMap::new();
-        let (sql, most) = (include_str!("filesystems.sql"), Some(self.most.texts));
-        for (captured_us, filesystem) in self.rows("filesystem_sample", sql, most, rows::filesystem)? {
+        let (sql, max_rows) = (include_str!("filesystems.sql"), Some(self.limits.texts));
+        for (captured_us, filesystem) in self.rows("filesystem_sample", sql, max_rows, rows::filesystem)? {
             filesystems.entry(captured_us).or_default().push(filesystem);
         }
         let infos = self.question_of_all_times("host_info", include_str!("infos.sql"));
@@ -118,23 +118,25 @@ impl Part<'_> {
 
     /// The processes that were seen meanwhile, without figures.
     fn processes(&self) -> duckdb::Result<Vec<(Key, Process)>> {
-        self.rows("process", include_str!("processes.sql"), Some(self.most.texts), rows::process)
+        self.rows("process", include_str!("processes.sql"), Some(self.limits.texts), rows::process)
     }
 
     fn rows<T>(
         &self,
         table: &str,
         sql: &str,
-        most: Option<usize>,
+        max_rows: Option<usize>,
         read: fn(&Row<'_>) -> duckdb::Result<T>,
     ) -> duckdb::Result<Vec<T>> {
-        self.question(table, sql, most).rows(self.reading.connection, read)
+        self.question(table, sql, max_rows).rows(self.reading.connection, read)
     }
 
-    fn question(&self, table: &str, sql: &str, most: Option<usize>) -> Question {
+    fn question(&self, table: &str, sql: &str, max_rows: Option<usize>) -> Question {
         let mut question = self.question_of_all_times(table, sql);
         question.values.extend([self.first_us, self.last_us].map(|us| Value::BigInt(floor_ms(us))));
-        question.values.extend(most.map(|most| Value::BigInt(i64::try_from(most).unwrap_or(i64::MAX))));
+        question
+            .values
+            .extend(max_rows.map(|max_rows| Value::BigInt(i64::try_from(max_rows).unwrap_or(i64::MAX))));
         question
     }
 

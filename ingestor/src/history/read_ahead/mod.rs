@@ -1,4 +1,4 @@
-//! What one segment has of a host from one moment to another, from which its snapshots there are made again.
+//! Rebuilds snapshots of a host from one segment, a window of them at a time, and reads ahead for sequential requests.
 //!
 //! Finding the process table of one moment takes DuckDB some milliseconds, and of the next two hundred two to three
 //! times as long. So a sequential request reads ahead, and the next steps come from memory.
@@ -23,10 +23,10 @@ use super::{
 };
 use crate::{catalog::SegmentIndex, segment::SegmentName};
 
-/// So many samples of processes are read ahead: 200 snapshots of 300 processes. With fewer, every hundredth step would
+/// Samples of processes that are read ahead: 200 snapshots of 300 processes. With fewer, every hundredth step would
 /// have to wait for the next.
 const AHEAD_SAMPLES: usize = 60_000;
-/// As many snapshots at most, of hosts with few processes.
+/// Snapshots that are read ahead at most, of hosts with few processes.
 const MAX_AHEAD: usize = 500;
 /// A request within this many snapshots of the cached window is sequential and triggers read-ahead: a minute, at one
 /// snapshot every 10 s.
@@ -36,27 +36,27 @@ pub(super) const MAX_BYTES: usize = 64 << 20;
 /// As many of 3 MB.
 pub(super) const USUAL_COUNT: usize = 20;
 
-/// Rows that are read of each kind. What a host has further on is not known, and it may be all that a host may send.
+/// How many rows of each kind are read. What a host has further on is unknown, and may be as much as a host may send.
 #[derive(Debug, Clone, Copy)]
-struct Most {
+struct RowLimits {
     spans: usize,
     /// Processes and file systems, each with texts.
     texts: usize,
 }
 
-impl Most {
+impl RowLimits {
     /// The limit for read-ahead, a few times a typical host's rows. Above it nothing is prefetched.
     const AHEAD: Self = Self { spans: 2 * AHEAD_SAMPLES, texts: 20_000 };
     /// The limit for the requested two snapshots.
     const ALL: Self = Self { spans: usize::MAX >> 1, texts: usize::MAX >> 1 };
 }
 
-/// Stretches that were read: the last one of a host and segment; with command lines and without, for different readers.
-pub(super) type Stretches = SizedCache<(SegmentName, HostName, bool), Stretch>;
+/// The last window that was read of each host and segment; with command lines and without, for different readers.
+pub(super) type SnapshotWindows = SizedCache<(SegmentName, HostName, bool), SnapshotWindow>;
 
 /// What a segment has of a host from one moment to another, both included, in µs since 1970 UTC.
 #[derive(Debug, Default)]
-pub(super) struct Stretch {
+pub(super) struct SnapshotWindow {
     first_us: i64,
     last_us: i64,
     /// Without their processes, in the order of time.
@@ -90,8 +90,8 @@ enum Number {
     Float(f32),
 }
 
-impl Stretch {
-    /// The snapshot that was captured at `captured_us`, if it is in the stretch. Its processes are in the order of their
+impl SnapshotWindow {
+    /// The snapshot that was captured at `captured_us`, if it is in the window. Its processes are in the order of their
     /// pids.
     pub(super) fn snapshot(&self, captured_us: i64) -> Option<Snapshot> {
         let place = self.snapshots.partition_point(|snapshot| snapshot.captured_at_us <= captured_us);
@@ -162,7 +162,7 @@ impl From<Number> for Value<'_> {
     }
 }
 
-impl Bytes for Stretch {
+impl Bytes for SnapshotWindow {
     fn bytes(&self) -> usize {
         // Every text by its length: a host may send some of a few letters, and some of 4 KiB.
         let of_process = |(boot_id, process): &(String, Process)| {
@@ -199,39 +199,39 @@ fn texts<const N: usize>(texts: [&Option<String>; N]) -> usize {
 impl Reading<'_> {
     /// The window of `host` in a segment that reaches at least from `first_us` to `last_us`, two times with process
     /// tables; nothing where the host is outside the scope.
-    pub(super) fn stretch(
+    pub(super) fn window(
         &self,
         segment: &SegmentIndex,
         host: &HostName,
         first_us: i64,
         last_us: i64,
-    ) -> Result<Arc<Stretch>, HistoryError> {
+    ) -> Result<Arc<SnapshotWindow>, HistoryError> {
         if !self.scope.sees(host) {
             return Ok(Arc::default());
         }
-        let stretches = &self.state.engine.stretches;
+        let windows = &self.state.engine.windows;
         let key = (segment.name, host.clone(), self.scope.sees_command_lines(host));
         let wanted = (first_us, last_us);
-        let further = match stretches.get(&key) {
+        let further = match windows.get(&key) {
             Some(known) if known.covers(first_us, last_us) => return Ok(known),
             Some(known) => self.ahead(&known, segment, host, wanted)?,
             None => wanted,
         };
         let ahead = match further == wanted {
             true => None,
-            false => self.read_stretch(segment, host, further, Most::AHEAD)?,
+            false => self.read_window(segment, host, further, RowLimits::AHEAD)?,
         };
-        let stretch = match ahead {
-            Some(stretch) => stretch,
-            None => self.read_stretch(segment, host, wanted, Most::ALL)?.unwrap_or_default(),
+        let window = match ahead {
+            Some(window) => window,
+            None => self.read_window(segment, host, wanted, RowLimits::ALL)?.unwrap_or_default(),
         };
-        Ok(stretches.insert(key, stretch))
+        Ok(windows.insert(key, window))
     }
 
     /// From where to where to read when this is `wanted` after `known`: further in the same direction, if that is near.
     fn ahead(
         &self,
-        known: &Stretch,
+        known: &SnapshotWindow,
         segment: &SegmentIndex,
         host: &HostName,
         wanted: (i64, i64),

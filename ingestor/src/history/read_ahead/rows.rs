@@ -1,4 +1,4 @@
-//! The rows of the tables that a stretch is read from, by the names of their columns.
+//! The rows of the tables that a window is read from, by the names of their columns.
 
 use arrow::{
     array::{Array, RecordBatch},
