@@ -37,6 +37,7 @@ mod settings;
 pub mod sql;
 mod status;
 mod streams;
+mod template;
 mod time;
 
 pub use catalog::{ATTACH_SQL, CatalogError};

@@ -2,14 +2,25 @@
 
 use std::collections::HashMap;
 
+use askama::Template;
 use duckdb::Connection;
 use fleetps_nats::HostName;
 
 use super::views::{Rows, relation};
 use crate::{
     segment::{Level, Resolution, SegmentName},
+    template::render,
     time::Span,
 };
+
+/// The hosts of a segment, and the time of their samples.
+#[derive(Template)]
+#[template(path = "catalog/index.sql")]
+struct IndexSql<'a> {
+    host_sample: &'a str,
+    /// The condition of the samples that count.
+    which: &'a str,
+}
 
 /// A segment that is attached.
 #[derive(Debug)]
@@ -41,10 +52,8 @@ impl SegmentIndex {
     /// Looks at which hosts and times an attached segment holds.
     pub(crate) fn load(connection: &Connection, name: SegmentName) -> duckdb::Result<Self> {
         let load = |which: &str| -> duckdb::Result<HashMap<HostName, HostRange>> {
-            let sql = include_str!("index.sql")
-                .replace("$host_sample", &relation(Rows::Of("host_sample"), [&name]))
-                .replace("$which", which);
-            let mut statement = connection.prepare(&sql)?;
+            let host_sample = &relation(Rows::Of("host_sample"), [&name]);
+            let mut statement = connection.prepare(&render(&IndexSql { host_sample, which }))?;
             let rows = statement.query_map([], |row| {
                 let range =
                     HostRange { first_us: row.get(1)?, last_us: row.get(2)?, interval_ms: row.get(3)? };

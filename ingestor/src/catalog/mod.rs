@@ -11,6 +11,7 @@ mod index;
 mod meta;
 mod segment_catalog;
 mod state;
+mod templates;
 mod unreadable;
 mod views;
 

@@ -14,5 +14,5 @@ SELECT host, boot_id, pid, started_at, hour,
     max(read_bytes_last) AS read_bytes_last,
     min(written_bytes_first) AS written_bytes_first,
     max(written_bytes_last) AS written_bytes_last
-FROM $hours
+FROM {{ hours }}
 GROUP BY host, boot_id, pid, started_at, hour;

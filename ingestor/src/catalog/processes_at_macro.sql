@@ -5,10 +5,10 @@ WITH latest AS (
     SELECT host, captured_at FROM host_sample
     WHERE host = host_name AND has_processes AND captured_at <= moment::TIMESTAMP_MS
         -- Where samples are thinned, one a minute is left; a view does not tell where.
-        AND moment::TIMESTAMP - captured_at <= to_milliseconds($silent_after_ms)
+        AND moment::TIMESTAMP - captured_at <= to_milliseconds({{ Self::silent_after_ms() }})
     ORDER BY captured_at DESC LIMIT 1
 )
-SELECT pid, parent_pid, name, user_name, $figures, $other_facts, executable, command_line, started_at, captured_at, host,
+SELECT pid, parent_pid, name, user_name, {{ fields::columns(fields::figures()) }}, {{ fields::columns(Self::other_facts()) }}, executable, command_line, started_at, captured_at, host,
     boot_id
-FROM $samples JOIN process USING (host, boot_id, pid, started_at)
+FROM {{ samples }} JOIN process USING (host, boot_id, pid, started_at)
 WHERE host = host_name;

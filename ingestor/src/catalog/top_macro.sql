@@ -3,15 +3,15 @@
 CREATE OR REPLACE MACRO top(from_time, to_time) AS TABLE
 SELECT host, boot_id, pid, started_at, any_value(name) AS name, any_value(user_name) AS user_name,
     any_value(unit) AS unit,
-    $cpu_growth AS cpu_time_ms,
+    {{ Self::growth("cpu_first", "cpu_last") }} AS cpu_time_ms,
     max(resident_max) AS peak_resident_bytes,
-    $read_growth AS read_bytes,
-    $written_growth AS written_bytes
+    {{ Self::growth("read_first", "read_last") }} AS read_bytes,
+    {{ Self::growth("written_first", "written_last") }} AS written_bytes
 FROM (
     SELECT host, boot_id, pid, started_at, cpu_time_ms AS cpu_first, cpu_time_ms AS cpu_last,
         resident_bytes AS resident_max, read_bytes AS read_first, read_bytes AS read_last,
         written_bytes AS written_first, written_bytes AS written_last
-    FROM $spans
+    FROM {{ spans }}
     UNION ALL
     -- Whole hours say the same where there are samples too, and more where samples were thinned.
     SELECT host, boot_id, pid, started_at, cpu_time_first_ms, cpu_time_last_ms, resident_bytes_max, read_bytes_first,

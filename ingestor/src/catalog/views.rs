@@ -2,15 +2,15 @@
 
 use std::{fmt::Write, path::Path};
 
-use fleetps_nats::model::{
-    Spacing,
-    host::{AGENT, HOST, HOST_INFO},
-    rate, staleness,
-};
+use fleetps_nats::model::host::{AGENT, HOST, HOST_INFO};
 
+use super::templates::{
+    ProcessHourViewSql, ProcessViewSql, ProcessesAtMacroSql, SamplesAtSql, SpansBetweenSql, TopMacroSql,
+};
 use crate::{
-    fields::{columns, columns_in, facts, figures},
+    fields::{columns_in, facts, figures},
     segment::{SCHEMA_VERSION, SegmentName, attach_statement, quote_identifier, samples_sql, schema_in},
+    template::render,
 };
 
 /// An attached database in memory with the same tables, empty. Every view starts with it, so that the views exist when
@@ -37,14 +37,6 @@ const HOUR_COLUMNS: &str = "host, boot_id, pid, started_at, hour, samples, first
 /// Of `segment`.
 const SEGMENT_COLUMNS: &str = "partition, stream_created, first_sequence, last_sequence, first_captured_at, \
     last_captured_at, level, \"rows\", schema_version, writer";
-/// A process has a row in every segment in which it occurs, but must have one in the view, or joins would count twice.
-const PROCESS_VIEW: &str = include_str!("process_view.sql");
-/// The same of the hours of a process, which may lie in two segments.
-const PROCESS_HOUR_VIEW: &str = include_str!("process_hour_view.sql");
-/// The process table of a host at a moment.
-const PROCESSES_AT_MACRO: &str = include_str!("processes_at_macro.sql");
-/// Who used most.
-const TOP_MACRO: &str = include_str!("top_macro.sql");
 
 /// The tables of one segment, or of a database in memory that is like one.
 pub(crate) struct Tables {
@@ -117,12 +109,7 @@ impl Rows<'_> {
             Self::SpansByFile => format!("FROM {spans}"),
             Self::SpansBetween(from, to) => {
                 let (spans, wanted) = between(from, to);
-                include_str!("spans_between.sql")
-                    .replace("$figures", &columns(figures()))
-                    .replace("$spans", &spans)
-                    .replace("$wanted", &wanted)
-                    .replace("$from", from)
-                    .replace("$to", to)
+                render(&SpansBetweenSql { spans: &spans, wanted: &wanted, from, to })
             }
             Self::SamplesAt(moments, bounds) => {
                 let spans = bounds.map_or(spans.clone(), |(first, last)| {
@@ -130,11 +117,7 @@ impl Rows<'_> {
                         "(FROM {spans} WHERE last_captured_at >= {first} AND first_captured_at <= {last})"
                     )
                 });
-                include_str!("samples_at.sql")
-                    .replace("$figures", &columns(figures()))
-                    .replace("$spans", &spans)
-                    .replace("$captures", &captures)
-                    .replace("$moments", moments)
+                render(&SamplesAtSql { spans: &spans, captures: &captures, moments })
             }
         }
     }
@@ -164,28 +147,14 @@ pub(crate) fn views_sql(tables: &[Tables]) -> String {
     for table in PLAIN_TABLES {
         let _ = writeln!(sql, "CREATE OR REPLACE VIEW {table} AS FROM {};", rows(Rows::Of(table)));
     }
-    sql +=
-        &PROCESS_VIEW.replace("$facts", &columns(facts())).replace("$processes", &rows(Rows::Of("process")));
-    sql += &PROCESS_HOUR_VIEW.replace("$hours", &rows(Rows::Of("process_hour")));
-    sql += "\n";
-    // Facts without a named column in the macro.
-    let other_facts = facts().filter(|field| {
-        !["parent_pid", "name", "user_name", "executable", "command_line"].contains(&field.column)
-    });
-    let minute_ms = Spacing::OneAMinute.least_ms().to_string();
-    sql += &PROCESSES_AT_MACRO
-        .replace("$silent_after_ms", &staleness::sql_silent_after_ms(&["interval_ms", &minute_ms]))
-        .replace("$figures", &columns(figures()))
-        .replace("$other_facts", &columns(other_facts))
-        .replace("$samples", &rows(Rows::SamplesAt("latest", None)));
     let between = Rows::SpansBetween("from_time::TIMESTAMP_MS", "to_time::TIMESTAMP_MS");
-    let growth =
-        |first: &str, last: &str| rate::sql_growth_within(first, last, "started_at >= from_time::TIMESTAMP");
-    sql + &TOP_MACRO
-        .replace("$cpu_growth", &growth("cpu_first", "cpu_last"))
-        .replace("$read_growth", &growth("read_first", "read_last"))
-        .replace("$written_growth", &growth("written_first", "written_last"))
-        .replace("$spans", &rows(between))
+    let statements = [
+        render(&ProcessViewSql { processes: rows(Rows::Of("process")) }),
+        render(&ProcessHourViewSql { hours: rows(Rows::Of("process_hour")) }),
+        render(&ProcessesAtMacroSql { samples: rows(Rows::SamplesAt("latest", None)) }),
+        render(&TopMacroSql { spans: rows(between) }),
+    ];
+    sql + &statements.join("\n") + "\n"
 }
 
 /// The statements that attach the empty tables which every relation starts with.
