@@ -6,9 +6,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use askama::Template;
 use duckdb::{Config, Connection, params};
 
 use super::{Level, SCHEMA_VERSION, SegmentName, schema_in, writer};
+use crate::template::render;
 
 /// What the name of a file that is not complete ends with.
 pub(crate) const TEMPORARY_EXTENSION: &str = "tmp";
@@ -25,6 +27,13 @@ const SMALL_BLOCK_BYTES: u32 = 16 << 10;
 const BLOCK_BYTES: u32 = 64 << 10;
 /// From here on the larger blocks make the smaller file.
 const BLOCKS_FROM_ROWS: u64 = 50_000;
+
+/// The statement that adds the row of the table `segment`.
+#[derive(Template)]
+#[template(path = "segment/segment_row.sql")]
+struct SegmentRowSql<'a> {
+    catalog: &'a str,
+}
 
 /// A file of the history cannot be written.
 #[derive(Debug, thiserror::Error)]
@@ -97,7 +106,7 @@ pub(crate) fn finish_file(engine: &Connection, catalog: &str, name: &SegmentName
     };
     let rows: u64 = engine.query_row(&count, [], |row| row.get(0))?;
     engine.execute(
-        &include_str!("segment_row.sql").replace("$catalog", catalog),
+        &render(&SegmentRowSql { catalog }),
         params![
             name.partition,
             name.epoch_s,

@@ -53,16 +53,32 @@ pub use seal::{SealError, seal};
 pub(crate) use verify::{verify_file, verify_segment};
 pub(crate) use verify_log::VerifyLog;
 
+use askama::Template;
 use fleetps_nats::model::{
     complete_since,
-    host::{AGENT, HOST, HOST_INFO},
+    host::{self, AGENT, HOST, HOST_INFO},
     process::PROCESS,
 };
 
-use crate::fields::{columns, definitions, facts, figures};
+use crate::{fields, template::render};
 
-/// The tables, with `$catalog` for the attached database they go to.
-const SCHEMA: &str = include_str!("schema.sql");
+/// The tables of a segment.
+#[derive(Template)]
+#[template(path = "segment/schema.sql")]
+struct SchemaSql<'a> {
+    /// The attached database they go to.
+    catalog: &'a str,
+}
+
+/// The samples of processes, from spans and captures.
+#[derive(Template)]
+#[template(path = "segment/samples.sql")]
+struct SamplesSql<'a> {
+    spans: &'a str,
+    captures: &'a str,
+    wanted: &'a str,
+}
+
 /// The version of the tables: of `schema.sql`, or of the newest field if that is later.
 pub const SCHEMA_VERSION: u32 = latest([
     TABLES_VERSION,
@@ -87,26 +103,22 @@ const fn latest<const N: usize>(versions: [u32; N]) -> u32 {
 
 /// The statements that make the tables in the attached database `catalog`.
 pub(crate) fn schema_in(catalog: &str) -> String {
-    let in_one_file = |table| format!("(SELECT 0 AS file, * FROM {table})");
-    let (spans, captures) = (in_one_file("process_span"), in_one_file("capture"));
-    SCHEMA
-        .replace("$host_info", &definitions(&HOST_INFO))
-        .replace("$host", &definitions(&HOST))
-        .replace("$agent", &definitions(&AGENT))
-        .replace("$facts", &definitions(facts()))
-        .replace("$figures", &definitions(figures()))
-        .replace("$samples", &samples_sql(&spans, &captures, &captures))
-        .replace("$catalog", catalog)
+    render(&SchemaSql { catalog })
+}
+
+impl SchemaSql<'_> {
+    /// The samples of processes in one file.
+    fn samples() -> String {
+        let in_one_file = |table| format!("(SELECT 0 AS file, * FROM {table})");
+        let (spans, captures) = (in_one_file("process_span"), in_one_file("capture"));
+        samples_sql(&spans, &captures, &captures)
+    }
 }
 
 /// The query for samples of processes, of these spans and `captures` (each with a column `file`); those that were captured
 /// in `wanted`.
 pub(crate) fn samples_sql(spans: &str, captures: &str, wanted: &str) -> String {
-    let sql = include_str!("samples.sql");
-    sql.replace("$figures", &columns(figures()))
-        .replace("$spans", spans)
-        .replace("$captures", captures)
-        .replace("$wanted", wanted)
+    render(&SamplesSql { spans, captures, wanted })
 }
 
 /// What `segment.writer` says.

@@ -2,11 +2,11 @@
 -- Every time is UTC (TIMESTAMP without zone: reading one needs no extension). When something was seen is kept to the
 -- millisecond, in all tables alike; when a process or host started is part of its identity, so to the microsecond, as it
 -- was reported. What could not be read on a host is NULL. The fields of hosts and processes are declared in the model, with
--- what each means and its unit; they stand in the place of the names with a `$`.
--- Counters are as the host's system counts them; take differences for rates. `$catalog` is the attached file.
+-- what each means and its unit.
+-- Counters are as the host's system counts them; take differences for rates.
 
 -- One row: what this file is.
-CREATE TABLE IF NOT EXISTS $catalog.segment (
+CREATE TABLE IF NOT EXISTS {{ catalog }}.segment (
     partition UINTEGER,
     stream_created TIMESTAMP,         -- when the numbering of the stream began: sequences compare within one only
     first_sequence BIGINT,
@@ -20,7 +20,7 @@ CREATE TABLE IF NOT EXISTS $catalog.segment (
 );
 
 -- Stream sequences that are missing: the broker dropped them before they were stored, or their host had sent too much.
-CREATE TABLE IF NOT EXISTS $catalog.gap (
+CREATE TABLE IF NOT EXISTS {{ catalog }}.gap (
     partition UINTEGER,
     stream_created TIMESTAMP,
     first_sequence BIGINT,
@@ -30,16 +30,16 @@ CREATE TABLE IF NOT EXISTS $catalog.gap (
 );
 
 -- What a host is: a row for the first time it is seen in a file, and one for every change.
-CREATE TABLE IF NOT EXISTS $catalog.host_info (
+CREATE TABLE IF NOT EXISTS {{ catalog }}.host_info (
     host VARCHAR,
     captured_at TIMESTAMP_MS,
     os_host_name VARCHAR,             -- what the machine calls itself; never its identity
-    $host_info,
+    {{ fields::definitions(&host::HOST_INFO) }},
     agent_version VARCHAR
 );
 
 -- One row per snapshot.
-CREATE TABLE IF NOT EXISTS $catalog.host_sample (
+CREATE TABLE IF NOT EXISTS {{ catalog }}.host_sample (
     host VARCHAR,
     boot_id VARCHAR,
     run_id VARCHAR,                   -- this run of the agent
@@ -48,13 +48,13 @@ CREATE TABLE IF NOT EXISTS $catalog.host_sample (
     stored_at TIMESTAMP_MS,           -- by the broker's clock
     interval_ms UINTEGER,
     monotonic_ms BIGINT,
-    $host,
+    {{ fields::definitions(&host::HOST) }},
     processes_left_out UINTEGER,
-    $agent,
+    {{ fields::definitions(&host::AGENT) }},
     has_processes BOOLEAN             -- false where thinning removed the rows of its processes
 );
 
-CREATE TABLE IF NOT EXISTS $catalog.filesystem_sample (
+CREATE TABLE IF NOT EXISTS {{ catalog }}.filesystem_sample (
     host VARCHAR,
     captured_at TIMESTAMP_MS,
     mount VARCHAR,
@@ -65,18 +65,18 @@ CREATE TABLE IF NOT EXISTS $catalog.filesystem_sample (
 );
 
 -- What hardly changes of a process, as last seen in this file: one row for every identity in process_span.
-CREATE TABLE IF NOT EXISTS $catalog.process (
+CREATE TABLE IF NOT EXISTS {{ catalog }}.process (
     host VARCHAR,
     boot_id VARCHAR,
     pid UINTEGER,
     started_at TIMESTAMP,
-    $facts,
+    {{ fields::definitions(fields::facts()) }},
     first_seen TIMESTAMP_MS,
     last_seen TIMESTAMP_MS
 );
 
 -- The snapshots with processes that are in this file, numbered from 0 in the order of (host, captured_at).
-CREATE TABLE IF NOT EXISTS $catalog.capture (
+CREATE TABLE IF NOT EXISTS {{ catalog }}.capture (
     host VARCHAR,
     number UINTEGER,
     captured_at TIMESTAMP_MS
@@ -86,7 +86,7 @@ CREATE TABLE IF NOT EXISTS $catalog.capture (
 -- to the last. Most processes sleep most of the time. Figures are stored in the units in which Linux counts them, which
 -- takes fewer bytes; the columns in people's units are computed when they are read. A finer count of another system is
 -- cut down to them.
-CREATE TABLE IF NOT EXISTS $catalog.process_span (
+CREATE TABLE IF NOT EXISTS {{ catalog }}.process_span (
     host VARCHAR,
     boot_id VARCHAR,
     pid UINTEGER,
@@ -94,17 +94,17 @@ CREATE TABLE IF NOT EXISTS $catalog.process_span (
     first_captured_at TIMESTAMP_MS,
     last_captured_at TIMESTAMP_MS,
     snapshots UINTEGER,
-    $figures
+    {{ fields::definitions(fields::figures()) }}
 );
 
 -- The same with one row per process and snapshot.
-CREATE VIEW IF NOT EXISTS $catalog.process_sample AS $samples;
+CREATE VIEW IF NOT EXISTS {{ catalog }}.process_sample AS {{ Self::samples() }};
 
 -- One row per process and hour (of captured_at), summed up over the samples that the file was made from; empty in fresh
 -- segments. Samples that lack a figure do not count for it. Counters only grow, so first and last are their smallest
 -- and greatest values. The use within an hour is their difference; the use between two hours is the difference between
 -- one's last and the next's first.
-CREATE TABLE IF NOT EXISTS $catalog.process_hour (
+CREATE TABLE IF NOT EXISTS {{ catalog }}.process_hour (
     host VARCHAR,
     boot_id VARCHAR,
     pid UINTEGER,
