@@ -13,20 +13,22 @@ use super::{
     chunks::chunks,
     plan::{Form, Plan},
     shares::{Keep, Trim},
+    templates::{
+        CATALOG, CapturesSql, HostsSql, HoursOfSpansSql, HoursSql, KeptBeyondShareSql, ProcessesSql,
+        SnapshotsOfHoursSql, SnapshotsOfMinutesSql, SnapshotsSql, SourceSpanSql, SpansSql,
+    },
 };
 use crate::{
     catalog::{Rows, attach_sql, relation},
-    fields::{columns, figures, packed_figures, same_figures, stored},
     segment::{
         FileError, Level, SegmentName, TEMPORARY_EXTENSION, begin_file, finish_file, open_engine,
         publish_segment, quote_text,
     },
+    template::render,
 };
 
 /// Beside intake on a small machine; sorting spills what does not fit.
 const MEMORY_MIB: u64 = 512;
-/// What the new file is attached as.
-const CATALOG: &str = "merging";
 /// DuckDB would join the captures of a host with themselves before it comes to spans: 17 times as long, and beyond
 /// the memory that there is.
 const JOINS_AS_WRITTEN: &str = "SET disabled_optimizers = 'join_order'";
@@ -213,50 +215,42 @@ fn quoted(hosts: &[HostName]) -> String {
 }
 
 fn copy(engine: &Connection, plan: &Plan, trim: Option<&Trim>) -> duckdb::Result<()> {
-    let run = |sql: &str| engine.execute_batch(&sql.replace("$catalog", CATALOG));
-    run(include_str!("sql/hosts.sql"))?;
+    let run = |sql: &str| engine.execute_batch(sql);
+    run(&render(&HostsSql))?;
     let is_in_kept = "(host, captured_at) IN (SELECT (host, captured_at) FROM kept)";
     let (snapshots, is_kept) = match plan.form() {
         Form::Whole => match trim.filter(|trim| trim.keep != Keep::Nothing) {
-            None => (include_str!("sql/snapshots.sql"), "true"),
+            None => (render(&SnapshotsSql), "true"),
             Some(Trim { hosts, keep, .. }) => {
-                let minutes = (*keep == Keep::Minutes).to_string();
-                let kept = include_str!("sql/kept_beyond_share.sql");
-                run(&kept.replace("$hosts", &quoted(hosts)).replace("$minutes", &minutes))?;
-                (include_str!("sql/snapshots_of_minutes.sql"), is_in_kept)
+                let (hosts, keeps_minutes) = (quoted(hosts), *keep == Keep::Minutes);
+                run(&render(&KeptBeyondShareSql { hosts, keeps_minutes }))?;
+                (render(&SnapshotsOfMinutesSql), is_in_kept)
             }
         },
         Form::Minutes => {
             run(include_str!("sql/kept.sql"))?;
-            (include_str!("sql/snapshots_of_minutes.sql"), is_in_kept)
+            (render(&SnapshotsOfMinutesSql), is_in_kept)
         }
         Form::Hours => {
             run(include_str!("sql/kept.sql"))?;
-            (include_str!("sql/snapshots_of_hours.sql"), "false")
+            (render(&SnapshotsOfHoursSql), "false")
         }
     };
-    run(snapshots)?;
-    run(&include_str!("sql/captures.sql").replace("$is_kept", is_kept))?;
+    run(&snapshots)?;
+    run(&render(&CapturesSql { is_kept }))?;
     let source_span = match engine.query_row("SELECT count(*) FROM interleaved", [], |row| row.get(0))? {
-        0_u64 => "CREATE TEMP VIEW source_span AS FROM process_span",
-        _ => include_str!("sql/source_span.sql"),
+        0_u64 => "CREATE TEMP VIEW source_span AS FROM process_span".to_owned(),
+        _ => render(&SourceSpanSql),
     };
-    run(&source_span.replace("$figures", &columns(figures())))?;
+    run(&source_span)?;
     let hours = match plan.has_no_sums() {
-        true => include_str!("sql/hours_of_spans.sql"),
-        false => include_str!("sql/hours.sql"),
+        true => render(&HoursOfSpansSql),
+        false => render(&HoursSql),
     };
-    let mut of_chunks = vec![include_str!("sql/processes.sql"), hours];
+    let mut of_chunks = vec![render(&ProcessesSql), hours];
     if plan.form() != Form::Hours {
-        of_chunks.push(include_str!("sql/spans.sql"));
+        of_chunks.push(render(&SpansSql));
     }
-    let filled = |sql: &str| {
-        sql.replace("$catalog", CATALOG)
-            .replace("$packed", &packed_figures())
-            .replace("$same_figures", &same_figures())
-            .replace("$stored", &stored(figures()))
-    };
-    let of_chunks: Vec<String> = of_chunks.into_iter().map(filled).collect();
     for chunk in chunks(engine)? {
         for sql in &of_chunks {
             engine

@@ -15,6 +15,7 @@ mod plan;
 mod retention;
 mod shares;
 mod stored;
+mod templates;
 mod verify;
 
 use std::{

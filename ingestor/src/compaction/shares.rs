@@ -12,6 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use askama::Template;
 use fleetps_nats::{HostName, error_chain};
 
 use super::{
@@ -22,6 +23,7 @@ use crate::{
     catalog::SegmentMeta,
     catalog::{Rows, attach_one, relation},
     segment::{Level, SegmentName, open_engine},
+    template::render,
 };
 
 /// For counting the rows of a segment.
@@ -231,17 +233,28 @@ fn beyond<'a>(segments: impl Iterator<Item = &'a Taken>, limit: u64) -> Vec<Beyo
     beyond
 }
 
+/// The number of rows of each host in a segment, from these tables of it.
+#[derive(Template)]
+#[template(path = "compaction/sql/taken.sql")]
+struct TakenSql {
+    span: String,
+    hour: String,
+    process: String,
+    sample: String,
+}
+
 /// What the hosts take of a segment, by their rows.
 fn reckon(folder: &Path, segment: &SegmentMeta) -> duckdb::Result<Taken> {
     let engine = open_engine(MEMORY_MIB, 1, None)?;
     engine.execute_batch(&attach_one(folder, &segment.name))?;
     let rows = |table| relation(Rows::Of(table), [&segment.name]);
-    let sql = include_str!("sql/taken.sql")
-        .replace("$span", &rows("process_span"))
-        .replace("$hour", &rows("process_hour"))
-        .replace("$process", &rows("process"))
-        .replace("$sample", &rows("host_sample"));
-    let mut statement = engine.prepare(&sql)?;
+    let sql = TakenSql {
+        span: rows("process_span"),
+        hour: rows("process_hour"),
+        process: rows("process"),
+        sample: rows("host_sample"),
+    };
+    let mut statement = engine.prepare(&render(&sql))?;
     let found = statement.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, u64>(1)?)))?;
     let found = found.collect::<duckdb::Result<Vec<_>>>()?;
     let all: u64 = found.iter().map(|(_, rows)| rows).sum();

@@ -1,4 +1,4 @@
--- Every snapshot with processes in the sources, in the order of (host, captured_at), and whether it is kept ($is_kept).
+-- Every snapshot with processes in the sources, in the order of (host, captured_at), and whether it is kept.
 -- The kept part of a span reaches from the first kept snapshot at or after its beginning to the last at or before its
 -- end.
 CREATE TEMP TABLE captures AS
@@ -11,12 +11,12 @@ SELECT host, captured_at, is_kept,
     max(captured_at) FILTER (is_kept) OVER (PARTITION BY host ORDER BY captured_at) AS last_kept_at,
     min(captured_at) FILTER (is_kept) OVER (PARTITION BY host ORDER BY captured_at DESC) AS first_kept_at
 FROM (
-    SELECT host, captured_at, $is_kept AS is_kept
+    SELECT host, captured_at, {{ is_kept }} AS is_kept
     FROM (SELECT DISTINCT host, captured_at FROM all_rows_of_capture)
 )
 WINDOW upwards AS (ORDER BY host, captured_at);
 
-INSERT INTO $catalog.capture
+INSERT INTO {{ CATALOG }}.capture
 SELECT host, kept_before, captured_at FROM captures WHERE is_kept ORDER BY host, captured_at;
 
 -- Hosts of which one source has snapshots between those of another, about which the first source's spans say nothing.

@@ -1,8 +1,8 @@
 -- What every form of a segment keeps, from the views over the sources.
-INSERT INTO $catalog.gap SELECT * FROM gap ORDER BY first_sequence;
+INSERT INTO {{ CATALOG }}.gap SELECT * FROM gap ORDER BY first_sequence;
 
 -- The first of each host, and every change.
-INSERT INTO $catalog.host_info
+INSERT INTO {{ CATALOG }}.host_info
 SELECT * EXCLUDE (facts)
 FROM (
     SELECT *, row(os_host_name, os, kernel, architecture, cpu_model, cores, threads, frequency_mhz, memory_bytes,

@@ -1,6 +1,6 @@
 -- Hourly sums of a chunk's processes, from their spans; a span over several hours counts in each. Counters only grow,
 -- so their first and last values are the smallest and the greatest, even where the host's clock was set meanwhile.
-INSERT INTO $catalog.process_hour
+INSERT INTO {{ CATALOG }}.process_hour
 WITH hours AS (
     SELECT host, hour_number,
         date_trunc('hour', min(captured_at))::TIMESTAMP_MS AS hour,

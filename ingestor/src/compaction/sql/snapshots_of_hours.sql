@@ -1,8 +1,8 @@
 -- The machine's own figures once a minute; no processes.
-INSERT INTO $catalog.host_sample
+INSERT INTO {{ CATALOG }}.host_sample
 SELECT * REPLACE (false AS has_processes) FROM host_sample SEMI JOIN kept USING (host, captured_at)
 ORDER BY host, captured_at;
 
-INSERT INTO $catalog.filesystem_sample
+INSERT INTO {{ CATALOG }}.filesystem_sample
 SELECT * FROM filesystem_sample SEMI JOIN kept USING (host, captured_at)
 ORDER BY host, mount, captured_at;

@@ -1,9 +1,9 @@
 -- Every snapshot, and which of them keep their processes and filesystems.
-INSERT INTO $catalog.host_sample
+INSERT INTO {{ CATALOG }}.host_sample
 SELECT * REPLACE (has_processes AND (host, captured_at) IN (SELECT (host, captured_at) FROM kept) AS has_processes)
 FROM host_sample
 ORDER BY host, captured_at;
 
-INSERT INTO $catalog.filesystem_sample
+INSERT INTO {{ CATALOG }}.filesystem_sample
 SELECT * FROM filesystem_sample SEMI JOIN kept USING (host, captured_at)
 ORDER BY host, mount, captured_at;

@@ -1,14 +1,14 @@
 -- The spans of a chunk over kept snapshots, in the order that packs best and that queries for one host or process want.
 -- Consecutive spans with the same figures become one. Windows without an order follow the order of the rows, without
 -- sorting them again.
-INSERT INTO $catalog.process_span
+INSERT INTO {{ CATALOG }}.process_span
 WITH numbered AS (
     SELECT span.host, boot_id, pid, started_at,
         beginning.first_kept_at AS first_captured_at,
         ending.last_kept_at AS last_captured_at,
         beginning.kept_before + 1 AS first_number,
         ending.kept AS last_number,
-        $packed
+        {{ fields::packed_figures() }}
     FROM source_span AS span
     JOIN captures AS beginning ON beginning.host = span.host AND beginning.captured_at = span.first_captured_at
     JOIN captures AS ending ON ending.host = span.host AND ending.captured_at = span.last_captured_at
@@ -23,7 +23,7 @@ begun AS (
         AND pid = lag(pid) OVER ()
         AND started_at = lag(started_at) OVER ()
         AND boot_id = lag(boot_id) OVER ()
-        $same_figures,
+        {{ fields::same_figures() }},
         false
     ) AS begins
     FROM numbered
@@ -39,6 +39,6 @@ edges AS (
     FROM ended
     WHERE begins OR ends
 )
-SELECT host, boot_id, pid, started_at, first_captured_at, ended_at, end_number - first_number + 1, $stored
+SELECT host, boot_id, pid, started_at, first_captured_at, ended_at, end_number - first_number + 1, {{ fields::stored(fields::figures()) }}
 FROM edges
 WHERE begins
