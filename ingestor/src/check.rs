@@ -12,13 +12,13 @@ use crate::{
 /// A file whose content is missing from answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
-    /// What the file is called.
+    /// The file name.
     pub file: String,
     /// Why, and what to do about it.
     pub reason: String,
 }
 
-/// What there is in a history folder.
+/// The files of a history folder.
 #[derive(Debug, Default)]
 pub struct Checked {
     /// How many files can be read.
@@ -141,7 +141,7 @@ impl QuarantinedFile {
         Ok(renamed.map_err(|error| format!("it cannot be renamed: {error}")))
     }
 
-    /// What holds its rows, or some of them, by now: with both, these would be there twice.
+    /// A segment that holds its rows, or some of them, by now: with both, these would be there twice.
     fn replaced(&self, folder: &Path) -> Result<Option<String>, FolderError> {
         let is_there = folder.join(&self.file_name).symlink_metadata().is_ok();
         let replaced = match &self.name {

@@ -19,7 +19,7 @@ pub(crate) struct Cli {
     pub(crate) command: Option<Command>,
 }
 
-/// What to do instead of storing.
+/// The subcommands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Print the settings in force as a file
@@ -105,7 +105,7 @@ mod tests {
         let defaults = toml::Table::try_from(IngestorSettings::default()).unwrap();
         for (key, value) in &defaults {
             let absurd: &[&str] = match value {
-                // Without one, it is no day.
+                // The setting with an empty default is a day.
                 toml::Value::String(text) if text.is_empty() => &["\"0\"", "\"2026-13-01\"", "0"],
                 toml::Value::Integer(_) => &["-1", "9223372036854775807", "1.5", "\"1\""],
                 _ => &[

@@ -25,7 +25,7 @@ pub enum IngestError {
     /// A thread or the message_decoder could not be started.
     #[error("cannot start: {what}")]
     Start {
-        /// What.
+        /// The thing that cannot start.
         what: &'static str,
         /// Why.
         source: std::io::Error,

@@ -158,7 +158,7 @@ pub(crate) fn figure_arrays<'a>(
     })
 }
 
-/// Whole numbers as a column of `sql_type`; they were checked to fit.
+/// Whole numbers as a column of `sql_type`; the values were checked to fit.
 fn integers(sql_type: &str, values: impl Iterator<Item = Option<i64>>) -> ArrayRef {
     fn fit<T: TryFrom<i64>>(value: Option<i64>) -> Option<T> {
         value.and_then(|value| T::try_from(value).ok())
@@ -251,7 +251,7 @@ mod tests {
         }
     }
 
-    /// What SQL makes of stored figures, and of figures that people see when they are packed again.
+    /// The figures that SQL derives from stored ones, and packs again.
     #[test]
     fn rust_packs_a_figure_as_sql_does_and_sql_unpacks_what_it_was() {
         let mut values = [Value::Absent; PROCESS.len()];

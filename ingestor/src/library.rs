@@ -1,6 +1,6 @@
 //! Whether the DuckDB that the program found when it started is one that it was built for.
 
-/// What `build.rs` pins.
+/// The pins of `build.rs`.
 const BUILT_FOR: &str = env!("FLEETPS_DUCKDB_VERSION");
 
 /// The library is of another version.

@@ -150,7 +150,7 @@ fn open(folder: &Path, trust_clock_until_s: i64, lock: FolderLock) -> Result<Ope
     Ok(Opened { _lock: lock, catalog: Arc::new(catalog), clock: Arc::new(clock), duplicates })
 }
 
-/// What the parts share, and where they begin.
+/// The state that the parts share, and where they begin.
 struct Parts {
     catalog: Arc<SegmentCatalog>,
     progress: Arc<Progress>,

@@ -15,7 +15,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{Fleet, SimulationSettings};
 use crate::publish::{Outbox, Publisher, RING_BYTES};
 
-/// What all hosts together may hold while the broker is away.
+/// The memory limit of all hosts together while the broker is away.
 const ALL_RINGS_BYTES: usize = 256 << 20;
 /// The least a host may hold: several snapshots of a few hundred processes.
 const MIN_RING_BYTES: usize = 64 << 10;
@@ -44,7 +44,7 @@ pub enum SimulationError {
     Thread,
 }
 
-/// What a simulation did.
+/// The counts of a simulation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SimulationEnd {
     /// Snapshots made.

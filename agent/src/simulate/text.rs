@@ -9,7 +9,7 @@ const CRATES: [&str; 10] =
     ["serde", "tokio", "syn", "hyper", "regex", "rustls", "axum", "arrow", "parser", "planner"];
 const PEOPLE: [&str; 6] = ["ada", "grace", "linus", "margaret", "dennis", "barbara"];
 
-/// What placeholders are drawn from.
+/// The random values for placeholders.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Draw {
     /// The number of the copy, from 1.

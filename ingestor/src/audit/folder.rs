@@ -8,9 +8,9 @@ use crate::segment::{Fault, FolderError, file_bytes};
 /// The audit segments in a folder.
 #[derive(Debug, Default)]
 pub struct AuditFolder {
-    /// Those that hold every entry once, in the order of the chain.
+    /// The current segments: together they hold every entry once, in the order of the chain.
     pub current: Vec<AuditName>,
-    /// Those that lie inside another, which replaced them.
+    /// Covered segments: each lies inside another, which replaced it.
     pub covered: Vec<AuditName>,
     /// Quarantined segments whose entries no other segment holds.
     pub damaged: Vec<AuditName>,
@@ -21,7 +21,7 @@ pub struct AuditFolder {
 /// A file with the name of an audit segment that is not read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SkippedAuditFile {
-    /// What the file is called.
+    /// The file name.
     pub file_name: String,
     /// The entries that its name says.
     pub name: AuditName,

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use crate::segment::{TIME_FORMAT, parse_time};
 
 const BEGINNING: &str = "audit-";
-/// With the version of the schema, which is the first.
+/// The suffix of names, with the first schema version.
 const END: &str = "-v1.duckdb";
 /// The suffix of a quarantined segment's name.
 const DAMAGED: &str = ".damaged";
@@ -58,12 +58,12 @@ impl AuditName {
         Self::parse(file_name.strip_suffix(DAMAGED)?)
     }
 
-    /// What the file is called once it was found damaged.
+    /// The file name after quarantine.
     pub fn damaged_file_name(&self) -> String {
         format!("{self}{DAMAGED}")
     }
 
-    /// What the file is called once it is attached.
+    /// The name of the attached database.
     pub fn alias(&self) -> String {
         self.to_string().trim_end_matches(".duckdb").to_owned()
     }

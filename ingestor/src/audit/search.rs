@@ -19,13 +19,13 @@ pub struct AuditQuery {
     pub from_us: i64,
     /// Before then, in µs since 1970 UTC.
     pub to_us: i64,
-    /// Of whom: a part of the name, in any case of letters.
+    /// A part of the person's name, in any case.
     pub who: Option<String>,
-    /// Of this kind, or of the kinds that begin with it and a dot.
+    /// The action, or the beginning of actions before a dot.
     pub action: Option<String>,
     /// About this host.
     pub host: Option<String>,
-    /// So many at most.
+    /// The largest number of entries.
     pub limit: usize,
 }
 

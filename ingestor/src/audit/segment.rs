@@ -12,7 +12,7 @@ use crate::segment::{
 
 /// For some ten thousand entries of at most 5 KiB at a time.
 const MEMORY_MIB: u64 = 256;
-/// What the new file is attached as.
+/// The name of the attached new file.
 const CATALOG: &str = "sealing_audit";
 
 /// An audit segment cannot be made or read; a partial file is removed.
@@ -23,7 +23,7 @@ pub enum AuditFileError {
     Database {
         /// Its name.
         name: String,
-        /// What DuckDB said.
+        /// DuckDB's error.
         source: duckdb::Error,
     },
     /// A segment cannot be read.
@@ -151,7 +151,7 @@ fn append(engine: &Connection, catalog: &str, epoch_s: i64, entries: &[Chained])
     Ok(())
 }
 
-/// What a query for an entry selects, in this order.
+/// The columns of an entry, in this order.
 pub(super) const COLUMNS: &str =
     "sequence, epoch_us(occurred_at), who, address, action, host, what, outcome, previous_hash, hash";
 

@@ -51,7 +51,7 @@ pub enum Break {
         first: u64,
         /// The last.
         last: u64,
-        /// What comes after them.
+        /// The entry after them.
         place: String,
     },
     /// An entry is not at its place.
@@ -157,9 +157,9 @@ struct Walk {
     verified: Verified,
     /// The hashes of the numbering that is being followed, by sequence.
     hashes: HashMap<u64, String>,
-    /// What each numbering but those that begin at 1 begins behind.
+    /// The link before each numbering that does not begin at 1.
     begun_behind: Vec<Link>,
-    /// What the entries about removals say.
+    /// The last removed links, from the entries about removals.
     removals: String,
 }
 

@@ -7,7 +7,7 @@ use jiff::{Timestamp, tz::TimeZone};
 
 use crate::audit::AuditName;
 
-/// So many segments of one day are merged although more may come: a question over twenty small files is quick.
+/// This many segments of one day are merged although more may come: a question over twenty small files is quick.
 const MERGE_COUNT: usize = 20;
 
 /// The entries after `sealed`, which is the first of `entries`; `None` where the first is another one, or there is

@@ -19,7 +19,7 @@ impl Keeper {
     pub(super) async fn tidy(&mut self, position: &mut Position) -> Result<(), KeepError> {
         let folder = self.folder();
         let found = blocking(move || Ok(AuditFolder::scan(&folder)?)).await?;
-        // What took the place of the others is needed whole: until it can be read, they stay.
+        // Covered segments stay until the one that covers them can be read.
         let whole: Vec<_> =
             found.current.iter().copied().filter(|name| !self.verifier.doubts(name)).collect();
         let covered: Vec<_> = found.covered.into_iter().filter(|name| name.is_replaced_by(&whole)).collect();
@@ -88,7 +88,7 @@ impl Keeper {
         let (folder, delay) = (self.folder(), self.settings.unlink_delay);
         let due = self.retired.extract_if(.., |(_, since)| since.elapsed() >= delay);
         for (name, _) in due {
-            // What cannot be removed is found again at the next look.
+            // A file that cannot be removed is found again at the next look.
             if let Err(error) = fs::remove_file(folder.join(name.to_string())) {
                 tracing::warn!(%error, segment = %name, "cannot remove a merged audit segment");
             }

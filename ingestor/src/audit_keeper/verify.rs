@@ -20,7 +20,7 @@ use crate::{
 /// The file beside the segments that says which were read when.
 const VERIFIED: &str = "verified-audit.json";
 
-/// What could not be read for another reason than damage is tried again this often.
+/// How often a segment that is unreadable for another reason than damage is retried.
 const RETRY: Duration = Duration::from_secs(60);
 
 /// Reads segments whole, one at a time, and sets aside those that are damaged twice.
@@ -30,7 +30,7 @@ pub(super) struct Verifier {
     doubted: HashMap<AuditName, Doubt>,
 }
 
-/// What is wrong with a segment that is still in its place.
+/// The fault of a segment that is still in its place.
 #[derive(Debug)]
 struct Doubt {
     fault: Fault,
@@ -68,7 +68,7 @@ impl Verifier {
         self.doubted.get(name).is_none_or(|doubt| doubt.retry_at <= Instant::now())
     }
 
-    /// What is wrong with the segments that cannot be read.
+    /// The faults of the segments that cannot be read.
     pub(super) fn problems(&self) -> Option<String> {
         let problems = self.doubted.iter().map(|(name, doubt)| format!("{name}: {}", doubt.fault));
         problems.reduce(|all, next| format!("{all}; {next}"))

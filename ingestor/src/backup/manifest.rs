@@ -27,7 +27,7 @@ pub struct Manifest {
     pub history_to_us: Option<i64>,
     /// Every file, in the order of their paths.
     pub files: Vec<Entry>,
-    /// Of all of the above.
+    /// The checksum of all of the above.
     sha256: String,
 }
 

@@ -87,7 +87,7 @@ pub enum BackupError {
     NoManifest {
         /// The manifest.
         path: PathBuf,
-        /// What is wrong.
+        /// The problem.
         problem: String,
     },
     /// A file is not as it was copied.
@@ -95,7 +95,7 @@ pub enum BackupError {
     Damaged {
         /// The file.
         path: PathBuf,
-        /// What is wrong.
+        /// The problem.
         problem: String,
     },
 }

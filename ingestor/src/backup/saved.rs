@@ -1,4 +1,4 @@
-//! What the broker's buckets held lately, in small files of the data folder: from these comes back what the broker loses.
+//! The recent content of the broker's buckets, in small files of the data folder, from which lost records are restored.
 //!
 //! Each file is one moment of all buckets that a backup has, with its checksum, and is never written again. The latest few
 //! are kept, and the last of each of the days before.
@@ -31,7 +31,7 @@ pub struct SavedState {
     format: u32,
     /// When, in µs since 1970 UTC.
     pub made_at_us: i64,
-    /// What they held.
+    /// The buckets' content.
     pub buckets: Buckets,
     /// SHA-256 of all of the above.
     sha256: String,
@@ -58,7 +58,7 @@ impl SavedState {
 }
 
 impl SavedStates {
-    /// Those of a data folder.
+    /// The saved states of a data folder.
     pub fn of(data: &Path) -> Self {
         Self { folder: data.join(SAVED_STATES) }
     }
@@ -133,7 +133,7 @@ fn read(path: &Path) -> Result<SavedState, BackupError> {
     }
 }
 
-/// Of these, the oldest first, those that are neither among the latest nor the last of one of the days before.
+/// The files to remove, oldest first: neither among the latest nor the last of one of the days before.
 fn superfluous(paths: &[PathBuf]) -> Vec<&Path> {
     let (mut kept, mut days) = (0, BTreeSet::new());
     let mut is_kept = |path: &Path| {

@@ -12,7 +12,7 @@ use std::{
 
 use super::{BackupError, Manifest, StateFile, Taken, files, take};
 
-/// What the folder of a backup that is being made is called, behind its moment.
+/// The suffix of an unfinished backup's folder, after its time.
 const UNFINISHED: &str = ".unfinished";
 
 /// A folder with backups, one for each moment.

@@ -1,4 +1,4 @@
-//! What the broker keeps in its buckets (hosts, users, tokens), as files of JSON in a backup, and back.
+//! The broker's buckets (hosts, users, tokens) as files of JSON in a backup, and back.
 //!
 //! A restored data folder holds the files until the next start, which puts them into the new broker and removes them. A key
 //! that is there already stays as it is, so that it is safe to be interrupted.
@@ -20,7 +20,7 @@ const NOT_KEPT: [&str; 3] = ["sessions", "sign_in_links", "known_browsers"];
 /// The values of buckets: by the bucket's name, by key.
 pub type Buckets = BTreeMap<String, BTreeMap<String, Value>>;
 
-/// What one file of a backup is to hold.
+/// The content of one file of a backup.
 #[derive(Debug)]
 pub struct StateFile {
     /// Its path in the backup.

@@ -19,7 +19,7 @@ use crate::{
 
 /// Where the segments are.
 pub(super) const HISTORY: &str = "history";
-/// What every start makes anew, or what belongs to this machine's run alone.
+/// Files that every start makes anew, or that belong to this machine's run alone.
 const MADE_ANEW: [&str; 10] = [
     "lock",
     // The token of the server that runs.
@@ -35,7 +35,7 @@ const MADE_ANEW: [&str; 10] = [
     "nats/nats-server.conf",
     "nats/nats-server.log",
 ];
-/// What the settings file is called in a backup and in a data folder made from it.
+/// The settings file's name in a backup and in a data folder made from it.
 const SETTINGS: &str = "fleetps.toml";
 /// How often the list of segments may change during a backup: it does about every half minute, and after the first time
 /// only new segments are left to copy.
@@ -130,7 +130,7 @@ fn copy_segments(data: &Path, backup: &Path) -> Result<Vec<(Entry, bool)>, Backu
         let SegmentFolder { current, damaged, skipped, .. } = SegmentFolder::scan(&data.join(HISTORY))?;
         let current = current.iter().map(|segment| segment.name.to_string());
         let audit = AuditFolder::scan(&data.join(HISTORY))?;
-        // What a newer version wrote is as good as the rest.
+        // Segments of a newer version are copied like the rest.
         let newer = skipped.iter().filter(|file| matches!(file.fault, Fault::OtherVersion(_)));
         let newer_audit = audit.skipped.iter().filter(|file| matches!(file.fault, Fault::OtherVersion(_)));
         // Quarantined files tell a restored history what is missing.

@@ -16,7 +16,7 @@ pub struct SegmentFile {
 /// A file with a segment's name that is not read, with any content.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SkippedFile {
-    /// What the file is called.
+    /// The file name.
     pub file_name: String,
     /// The sequences and times that its name says. The level may be one that this program does not know.
     pub name: SegmentName,
@@ -24,12 +24,12 @@ pub struct SkippedFile {
     pub fault: Fault,
 }
 
-/// What a folder of segments has.
+/// The content of a folder of segments.
 #[derive(Debug, Default)]
 pub struct SegmentFolder {
-    /// Those that hold every sequence once, in the order of the stream.
+    /// The current segments: together they hold every sequence once, in the order of the stream.
     pub current: Vec<SegmentFile>,
-    /// Those that lie inside another, which replaces them; they must not be read, and will be removed.
+    /// Covered segments: each lies inside another, which replaces it. They must not be read, and will be removed.
     pub covered: Vec<SegmentName>,
     /// Quarantined segments that nothing replaces.
     pub damaged: Vec<SegmentName>,

@@ -77,7 +77,7 @@ impl SegmentIndex {
         self.name.level > Level::Fresh && self.name.schema_version >= 2
     }
 
-    /// What it holds of `host`.
+    /// The times of `host` in it.
     pub(crate) fn range(&self, host: &HostName) -> Option<HostRange> {
         self.hosts.get(host).copied()
     }

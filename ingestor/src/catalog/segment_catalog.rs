@@ -41,7 +41,7 @@ impl SegmentCatalog {
     /// The segments in `folder`. Removes what a crash left; so only for the holder of the lock on the folder.
     pub(crate) fn open(folder: &Path) -> Result<Self, FolderError> {
         remove_temporary(folder).map_err(FolderError::at(folder))?;
-        // What attach.sql says must hold from anywhere.
+        // Absolute, because attach.sql is run from any folder.
         let folder = fs::canonicalize(folder).map_err(FolderError::at(folder))?;
         protect(&folder)?;
         let mut state = State::default();
@@ -53,13 +53,13 @@ impl SegmentCatalog {
         &self.folder
     }
 
-    /// What can be used, in the order of the stream.
+    /// The usable segments, in the order of the stream.
     pub(crate) fn segments(&self) -> Vec<SegmentMeta> {
         self.state().current()
     }
 
-    /// What may become part of another segment: not what shares sequences with a file that cannot be read now, because
-    /// both would be stored when that one is back.
+    /// The segments that may be merged: not those that share sequences with a file that is unreadable now, because both
+    /// would be stored when that one is back.
     pub(crate) fn mergeable(&self) -> Vec<SegmentMeta> {
         let state = self.state();
         let absent: Vec<SegmentName> = state.absent().collect();

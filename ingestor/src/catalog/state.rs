@@ -22,15 +22,15 @@ pub(super) const LEFT_OUT: &str = "left out";
 
 #[derive(Debug, Default)]
 pub(super) struct State {
-    /// Those that are read, by file name.
+    /// The readable segments, by file name.
     pub(super) segments: BTreeMap<String, SegmentMeta>,
-    /// Those that should be read and cannot be.
+    /// The segments that cannot be read now.
     pub(super) unreadable: UnreadableSegments,
     /// Segments of a newer version, and anything that is not a regular file.
     pub(super) skipped: Vec<SkippedFile>,
-    /// Those that were found damaged twice.
+    /// The quarantined segments.
     pub(super) damaged: Vec<SegmentName>,
-    /// Those that are no longer used, by file name.
+    /// The retired segments, by file name.
     pub(super) retired: BTreeMap<String, Retired>,
     /// The audit segments that could be attached.
     pub(super) attachable_audit: HashSet<AuditName>,
@@ -76,7 +76,7 @@ impl State {
                     }
                 }
             }
-            // What another segment hides may have to take its place.
+            // A covered segment may have to take its place.
             if is_whole {
                 self.segments = segments;
                 self.take(listed);

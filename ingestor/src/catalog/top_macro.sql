@@ -13,7 +13,7 @@ FROM (
         written_bytes AS written_first, written_bytes AS written_last
     FROM {{ spans }}
     UNION ALL
-    -- Whole hours say the same where there are samples too, and more where samples were thinned.
+    -- Whole hours say the same as samples, and more where samples were thinned.
     SELECT host, boot_id, pid, started_at, cpu_time_first_ms, cpu_time_last_ms, resident_bytes_max, read_bytes_first,
         read_bytes_last, written_bytes_first, written_bytes_last
     FROM process_hour

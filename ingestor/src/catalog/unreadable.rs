@@ -42,7 +42,7 @@ impl UnreadableSegments {
         self.0.len()
     }
 
-    /// Those to be tried again at `now`.
+    /// The files to be tried again at `now`.
     pub(crate) fn due(&self, now: Instant) -> Vec<UnreadableSegment> {
         self.0.values().filter(|unreadable| unreadable.retry_at <= now).cloned().collect()
     }

@@ -16,19 +16,19 @@ use crate::{
 /// An attached database in memory with the same tables, empty. Every view starts with it, so that the views exist when
 /// there are no segments, and have all columns when a segment of an older version lacks some.
 const EMPTY: &str = "fleetps_empty";
-/// What `attach.sql` begins with.
+/// The beginning of `attach.sql`.
 const HEAD: &str = "\
 -- The history of fleetps, one view per table over all segments: duckdb -init attach.sql
 -- Rewritten whenever segments change. Run it again to see newer ones. Times are UTC.
 ";
-/// Tables whose rows stand for themselves.
+/// Tables whose rows are independent of other files.
 const PLAIN_TABLES: [&str; 7] =
     ["segment", "gap", "host_info", "host_sample", "filesystem_sample", "process_span", "process_sample"];
 /// Since then, `host_sample` says which samples have processes, and there is `process_hour`.
 const HOURS_SINCE_VERSION: u32 = 2;
 /// Since then, samples of processes are kept as spans.
 const SPANS_SINCE_VERSION: u32 = 4;
-/// What finds a process.
+/// The identity of a process.
 const IDENTITY: &str = "host, boot_id, pid, started_at";
 /// Of `process_hour`.
 const HOUR_COLUMNS: &str = "host, boot_id, pid, started_at, hour, samples, first_captured_at, last_captured_at, \
@@ -40,13 +40,13 @@ const SEGMENT_COLUMNS: &str = "partition, stream_created, first_sequence, last_s
 
 /// The tables of one segment, or of a database in memory that is like one.
 pub(crate) struct Tables {
-    /// What it is attached as, quoted.
+    /// The name of the attached database, quoted.
     catalog: String,
     schema_version: u32,
 }
 
 impl Tables {
-    /// Of a database with the tables of the latest version.
+    /// A database with the tables of the latest version.
     pub(crate) fn of_catalog(catalog: &str) -> Self {
         Self { catalog: quote_identifier(catalog), schema_version: SCHEMA_VERSION }
     }
@@ -64,19 +64,19 @@ impl From<&SegmentName> for Tables {
     }
 }
 
-/// Which rows of segments are asked for. Times are SQL expressions of `TIMESTAMP_MS`.
+/// A selection of segments' rows. Times are SQL expressions of `TIMESTAMP_MS`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Rows<'a> {
     /// All of a table.
     Of(&'a str),
-    /// Of `process_sample`, those captured from a time until before another: all of a long segment are many.
+    /// Rows of `process_sample` captured from one time until before another: all of a long segment are many.
     SamplesBetween(&'a str, &'a str),
     /// All of `process_span`, with a column `file`: the place of their segment among those that were named.
     SpansByFile,
-    /// Of `process_span`, those with a snapshot from a time until before another.
+    /// Rows of `process_span` with a snapshot from one time until before another.
     SpansBetween(&'a str, &'a str),
-    /// Of `process_sample`, those captured at the moments in a relation (host, captured_at), and the first and the last of
-    /// these, if that is known.
+    /// Rows of `process_sample` captured at the times in a relation (host, captured_at); and the first and the last of
+    /// these times, if they are known.
     SamplesAt(&'a str, Option<(&'a str, &'a str)>),
 }
 

@@ -68,7 +68,7 @@ impl Failures {
         segments.iter().filter(is_free).copied().collect()
     }
 
-    /// What each plan begins with, and why it failed.
+    /// The first source of each plan, and why it failed.
     pub(super) fn reasons(&self) -> Vec<(String, String)> {
         let mut reasons: Vec<_> =
             self.0.iter().map(|((_, first), failure)| (first.to_string(), failure.error.clone())).collect();

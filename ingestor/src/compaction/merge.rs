@@ -32,7 +32,7 @@ const MEMORY_MIB: u64 = 512;
 /// DuckDB would join the captures of a host with themselves before it comes to spans: 17 times as long, and beyond
 /// the memory that there is.
 const JOINS_AS_WRITTEN: &str = "SET disabled_optimizers = 'join_order'";
-/// What DuckDB spills while it sorts.
+/// DuckDB's spill files while it sorts.
 const SPILL_FOLDER: &str = "spill.tmp";
 
 /// A merge failed; its partial file is removed, and its sources are unchanged.
@@ -43,7 +43,7 @@ pub enum MergeError {
     Database {
         /// The segment it would have become.
         name: String,
-        /// What DuckDB said.
+        /// DuckDB's error.
         source: duckdb::Error,
     },
     /// Not every row arrived; a bug, or a damaged source.
@@ -51,11 +51,11 @@ pub enum MergeError {
     RowsDiffer {
         /// The segment it would have become.
         name: String,
-        /// What was counted.
+        /// The name of the count.
         what: &'static str,
-        /// As many are in it.
+        /// The count in the new file.
         found: u64,
-        /// As many are in its sources.
+        /// The count in the sources.
         expected: u64,
     },
     /// The plan is empty.
@@ -133,9 +133,9 @@ fn make(
 struct Written {
     /// As `segment.rows` has it.
     rows: u64,
-    /// How many samples the sums of hours stand for.
+    /// The number of samples in the hourly sums.
     samples: u64,
-    /// How many they should stand for.
+    /// The number that should be in them.
     expected_samples: u64,
 }
 

@@ -156,7 +156,7 @@ impl Compactor {
     }
 }
 
-/// What to do next.
+/// The next step.
 enum Task {
     /// Make a segment of others.
     Make(Plan),
@@ -201,7 +201,7 @@ fn next_task(
         })
 }
 
-/// What makes room at the cost of hosts that take more than their share.
+/// The step that makes room at the cost of hosts above their share.
 fn of_shares(
     folder: &Path,
     segments: &[SegmentMeta],
@@ -221,7 +221,7 @@ fn of_shares(
     })
 }
 
-/// What makes room where `segments` take more than the limit, of those that are `downsamplable`.
+/// The step that makes room where `segments` take more than the limit, among the `downsamplable` ones.
 fn enforce_size_limit(
     segments: &[SegmentMeta],
     downsamplable: &[SegmentMeta],

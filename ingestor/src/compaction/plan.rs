@@ -10,7 +10,7 @@ use crate::{
 const MAX_MERGED_ROWS: u64 = 20_000_000;
 /// An hour or a day counts as passed this much later: its last segment may still be on its way.
 const SETTLE_S: i64 = 90;
-/// So many downsampled segments of a period are merged although more may come: few files, and each day of a month is
+/// This many downsampled segments of a period are merged although more may come: few files, and each day of a month is
 /// written some three times.
 const MERGE_THINNED_COUNT: usize = 8;
 
@@ -25,7 +25,7 @@ const MONTH_S: i64 = 30 * DAY_S;
 /// A segment to make of others.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Plan {
-    /// What it becomes.
+    /// The level of the result.
     pub(crate) level: Level,
     /// From what, in the order of the stream; adjacent, and of one level.
     pub(crate) sources: Vec<SegmentMeta>,

@@ -11,7 +11,7 @@ use crate::{
     settings::IngestorSettings,
 };
 
-/// What makes room.
+/// A step that makes room.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum SizeStep {
     /// Keep less of a segment.
@@ -46,8 +46,8 @@ pub(super) fn next_downsampling(
     })
 }
 
-/// What to do where all segments together take too much: the oldest with every sample is downsampled; when there is none, the
-/// oldest with one sample a minute becomes sums; then the oldest goes.
+/// The step where all segments together take too much: the oldest with every sample is downsampled; when there is none,
+/// the oldest with one sample a minute becomes sums; then the oldest goes.
 pub(super) fn enforce_size_limit(segments: &[SegmentMeta], settings: &IngestorSettings) -> Option<SizeStep> {
     let bytes: u64 = segments.iter().map(|segment| segment.bytes).sum();
     if bytes <= settings.max_history_bytes {

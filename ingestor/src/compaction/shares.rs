@@ -34,7 +34,7 @@ const MAX_HOSTS: usize = 100;
 const TIMES_EQUAL: f64 = 1.5;
 /// A segment is not written again for less than this part of it.
 const WORTH_WRITING: f64 = 0.02;
-/// As many fresh segments are merged early, where less has to be kept of what they have.
+/// This many fresh segments are merged early, so that they can be trimmed.
 const MERGE_FRESH: usize = 2;
 /// How long a host is reported after it was trimmed: until a person looks.
 const SAID_FOR: Duration = Duration::from_secs(24 * 3600);
@@ -54,7 +54,7 @@ pub(super) enum Keep {
 
 const KEEPS: [Keep; 3] = [Keep::Minutes, Keep::Sums, Keep::Nothing];
 
-/// What makes room.
+/// A step that makes room.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum ShareStep {
     /// Keep less of some hosts.
@@ -92,7 +92,7 @@ impl fmt::Display for Beyond {
     }
 }
 
-/// What hosts take, as far as it was reckoned.
+/// The hosts' parts of the history, as far as they are counted.
 #[derive(Debug, Default)]
 pub(super) struct Shares {
     by_segment: HashMap<SegmentName, Taken>,
@@ -103,18 +103,18 @@ pub(super) struct Shares {
     reckoned: Option<Instant>,
 }
 
-/// What hosts take of one segment.
+/// The hosts' parts of one segment.
 #[derive(Debug, Clone, Default)]
 struct Taken {
-    /// Those that take most, in bytes.
+    /// The largest parts, in bytes.
     most: Vec<(HostName, u64)>,
     hosts: usize,
 }
 
 impl Shares {
-    /// What makes room at the cost of hosts that take more than their share of `limit`; nothing where everything fits, or
-    /// nothing more can be had of them. Segments that were not reckoned yet are read for it; of those
-    /// that are `mergeable`, fresh ones may be merged for it.
+    /// The step that makes room at the cost of hosts above their share of `limit`; nothing where everything fits, or
+    /// where these hosts have no more to give. Segments that are not counted yet are read for it; fresh ones among the
+    /// `mergeable` may be merged for it.
     pub(super) fn next_task(
         &mut self,
         folder: &Path,
@@ -139,7 +139,7 @@ impl Shares {
         self.next_trim(segments).map(ShareStep::Trim).or_else(merge)
     }
 
-    /// Who takes more than a share, in words.
+    /// The hosts above their share, in words.
     pub(super) fn said(&self) -> Vec<String> {
         self.beyond.iter().map(Beyond::to_string).collect()
     }
@@ -189,7 +189,7 @@ impl Shares {
         self.tried.extend(tried);
     }
 
-    /// Those of the hosts that take enough of a segment.
+    /// The hosts that take enough of a segment.
     fn worth_trimming(&self, segment: &SegmentMeta) -> Vec<HostName> {
         let Some(taken) = self.by_segment.get(&segment.name) else { return Vec::new() };
         let is_worth = |bytes: u64| bytes as f64 >= WORTH_WRITING * segment.bytes as f64;

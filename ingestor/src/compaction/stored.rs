@@ -10,8 +10,9 @@ use crate::{catalog::SegmentMeta, segment::SegmentName};
 pub(super) struct StoredTimes(HashMap<SegmentName, i64>);
 
 impl StoredTimes {
-    /// Of `segments`, which are in the order of the stream. In that order times rise, so those count that rise together for
-    /// most segments of a numbering; another counts as stored when the last of those before it was.
+    /// The times at which `segments`, in the order of the stream, were stored. In that order times rise. So the longest
+    /// rising series of a numbering counts; a segment outside it counts as stored when the last counting one before it
+    /// was.
     pub(super) fn of(segments: &[SegmentMeta]) -> Self {
         let mut times = HashMap::new();
         for numbering in segments.chunk_by(|a, b| a.name.numbering() == b.name.numbering()) {
@@ -43,7 +44,7 @@ impl StoredTimes {
 
 /// The indexes of a longest part of `times` that never falls, in order.
 fn longest_rising(times: &[i64]) -> Vec<usize> {
-    // Of the rising parts of each length, the index at which the one with the smallest end ends.
+    // For each length of a rising series, the index of its last element, where that is smallest.
     let mut ends: Vec<usize> = Vec::new();
     let mut before: Vec<Option<usize>> = Vec::with_capacity(times.len());
     for (index, time) in times.iter().enumerate() {

@@ -1,4 +1,4 @@
-//! What a filter says, and what that means for a process.
+//! The expression of a filter, and its evaluation for a process.
 
 use super::{
     Fields,
@@ -6,7 +6,7 @@ use super::{
     pattern::Pattern,
 };
 
-/// What a filter says.
+/// The expression of a filter.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Expression {
     /// In the name or the command line, in small letters.

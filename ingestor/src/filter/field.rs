@@ -1,4 +1,4 @@
-//! What a filter can ask about, and how the values of each are written.
+//! The fields of the filter language, and how their values are written.
 
 use std::fmt::Write;
 
@@ -9,11 +9,11 @@ use fleetps_nats::{
 
 use super::Fields;
 
-/// What a filter can ask about a process: the fields and rates of the model that have a word for it, and what follows
-/// from more than the process.
+/// A field of the filter language: a field or rate of the model that has a word for it, or a value that needs more than
+/// the process.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Field {
-    /// What people call it.
+    /// The field's word.
     pub(super) word: &'static str,
     /// Its column in SQL.
     pub(super) column: &'static str,
@@ -54,7 +54,7 @@ pub(super) enum Value<'a> {
     Number(Option<f64>),
 }
 
-/// What follows from more than the process.
+/// The values that need more than the process.
 const DERIVED: [Field; 3] = [
     Field { word: "host", column: "host", kind: Kind::Text, source: Source::Host },
     Field { word: "mem%", column: "memory_percent", kind: Kind::Percent, source: Source::MemoryPercent },

@@ -44,7 +44,7 @@ pub struct FilterError {
     pub message: String,
 }
 
-/// What a filter can ask of a process; absent where it is not known.
+/// The values of a process that a filter can ask for; unknown ones are absent.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Fields<'a> {
     /// The host that it runs on.
@@ -60,7 +60,7 @@ pub struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    /// Of a process that nothing else is known of.
+    /// The values of a process without a host.
     pub fn of(host: &'a str, process: &'a Process) -> Self {
         Self { host, process, rates: ProcessRates::default(), memory_percent: None, age_s: 0.0 }
     }

@@ -19,7 +19,7 @@ const MAX_BYTES: usize = 1000;
 const MAX_DEPTH: usize = 50;
 /// Each may take milliseconds for one process.
 const MAX_PATTERNS: usize = 10;
-/// What a sign is made of.
+/// The characters of operators.
 const SIGNS: [char; 5] = ['=', '!', '~', '<', '>'];
 
 /// Reads a filter; `None` for the empty one.

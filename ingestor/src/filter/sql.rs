@@ -4,7 +4,7 @@ use duckdb::types::Value;
 
 use super::{SqlCondition, expression::Expression};
 
-/// What stands for the number of the question in a condition.
+/// The placeholder for the number of the question in a condition.
 pub(super) const QUESTION: &str = "$question";
 
 /// The condition that lets the same rows through.

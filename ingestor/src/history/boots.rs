@@ -7,7 +7,7 @@ use std::{collections::HashMap, mem::size_of};
 pub(super) struct Boots(HashMap<String, u32>);
 
 impl Boots {
-    /// Of one that may be new.
+    /// The number of a boot, which may be new.
     pub(super) fn number(&mut self, boot_id: &str) -> u32 {
         if let Some(number) = self.known(boot_id) {
             return number;
@@ -17,12 +17,12 @@ impl Boots {
         number
     }
 
-    /// Of one that was met.
+    /// The number of a known boot.
     pub(super) fn known(&self, boot_id: &str) -> Option<u32> {
         self.0.get(boot_id).copied()
     }
 
-    /// What they take in memory.
+    /// Their memory.
     pub(super) fn bytes(&self) -> usize {
         self.0.keys().map(|boot_id| size_of::<(String, u32)>() + boot_id.len()).sum()
     }

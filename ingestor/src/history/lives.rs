@@ -31,7 +31,7 @@ pub struct ProcessLife {
     pub has_exited: bool,
 }
 
-/// Which processes are asked for, as parts of `lives.sql`.
+/// A selection of processes, as parts of `lives.sql`.
 struct Lives<'a> {
     segments: Vec<&'a SegmentIndex>,
     which: &'static str,

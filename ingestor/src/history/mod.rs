@@ -112,13 +112,13 @@ pub struct History {
 #[derive(Clone)]
 struct State {
     engine: Arc<Engine>,
-    /// Those that are attached, in the order of the stream.
+    /// The attached segments, in the order of the stream.
     segments: Vec<Arc<SegmentIndex>>,
-    /// Those that were found damaged twice, and have their place in the stream to themselves.
+    /// The quarantined segments that no other one replaces.
     damaged: Vec<SegmentName>,
     /// Segments of a newer version, and anything that is not a regular file.
     skipped: Vec<SkippedFile>,
-    /// Those that should be attached and cannot be read.
+    /// The segments that should be attached and cannot be read.
     unreadable: UnreadableSegments,
 }
 

@@ -60,7 +60,7 @@ pub enum NoSnapshot {
         /// The first after.
         after_us: i64,
     },
-    /// Of that time only the sums of every hour are kept.
+    /// Only hourly sums are kept of that time.
     OnlyHours {
         /// The first moment after it that has a process table.
         after_us: Option<i64>,

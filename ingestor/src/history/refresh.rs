@@ -88,8 +88,8 @@ impl History {
         }
     }
 
-    /// What to do about a question that failed: true when it should be asked again, because a segment that it read cannot
-    /// be read now and is left out, or because the segments are others by now.
+    /// Handles a failed question: true when it should be asked again, because a segment that it read is now left out as
+    /// unreadable, or because the segments changed.
     pub(super) fn recover(
         &self,
         asked: &Arc<State>,
@@ -183,7 +183,7 @@ impl State {
                     }
                 }
             }
-            // What an unreadable one was merged from may have to take its place.
+            // The sources of an unreadable segment may have to take its place.
             if is_whole {
                 let SegmentFolder { damaged, skipped, .. } = listed;
                 return Ok(Self { engine, segments, damaged, skipped, unreadable });

@@ -44,7 +44,7 @@ pub(super) struct SampleRef {
 pub(super) enum SampleKind {
     /// All.
     Any,
-    /// Those with a process table.
+    /// The samples with a process table.
     WithTable,
 }
 
@@ -83,7 +83,7 @@ impl SampleIndex {
         &self.all
     }
 
-    /// Those of one boot with a process table, from `first_us` to `last_us`, both included.
+    /// The samples of one boot with a process table, from `first_us` to `last_us`, both included.
     pub(super) fn of_boot(
         &self,
         boot_id: &str,

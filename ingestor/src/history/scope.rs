@@ -47,7 +47,7 @@ impl FromIterator<HostName> for Hosts {
     }
 }
 
-/// What an answer may contain.
+/// The hosts and command lines of an answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Scope {
     hosts: Hosts,

@@ -36,7 +36,7 @@ impl<'a> Reading<'a> {
         segment: &SegmentIndex,
         host: &HostName,
     ) -> Result<Arc<SampleIndex>, HistoryError> {
-        // What stays in memory is for every scope.
+        // The index in memory is the same for every scope.
         if !self.scope.sees(host) {
             return Ok(Arc::default());
         }
@@ -69,7 +69,7 @@ impl<'a> Reading<'a> {
                 let Some(latest) = index.latest(at_us, which) else { continue };
                 (latest.captured_us, latest.interval_ms)
             };
-            // Of two at the same time, the one that was stored later.
+            // Of two at the same time, the one stored later.
             if best.is_none_or(|best| captured_us >= best.captured_us) {
                 best = Some(SampleLocation { captured_us, interval_ms, segment });
             }

@@ -1,4 +1,4 @@
-//! Who used most.
+//! The top users of CPU, memory and disk.
 
 use duckdb::{Row, params};
 use fleetps_nats::{HostName, model::rate};
@@ -27,7 +27,7 @@ pub enum TopBy {
     Written,
 }
 
-/// What the top puts together.
+/// The grouping of a top.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum TopGroup {
     /// Nothing: every process by itself.
@@ -52,7 +52,7 @@ pub struct TopQuery {
     pub group: TopGroup,
     /// Over which time.
     pub span: Span,
-    /// Of one host only.
+    /// Only this host.
     pub host: Option<HostName>,
     /// The largest number of rows.
     pub limit: usize,

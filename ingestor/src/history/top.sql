@@ -10,7 +10,7 @@ WITH summed AS (
 sampled AS (
     SELECT * FROM $span
     UNION ALL
-    -- Of segments whose hours are summed up, what lies before the first and after the last whole hour.
+    -- For segments with hourly sums, the time before the first and after the last whole hour.
     SELECT * FROM $first_edge
     UNION ALL
     SELECT * FROM $last_edge

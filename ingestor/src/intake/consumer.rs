@@ -22,7 +22,7 @@ pub(crate) enum Skipped {
     RateLimited,
 }
 
-/// What a consumer hands its results to has ended, so that collecting ends too.
+/// The receiver of a consumer's results has ended, so that collecting ends too.
 #[derive(Debug)]
 pub(crate) struct Ended;
 

@@ -163,7 +163,7 @@ mod tests {
         duplicates.read_again();
         assert_eq!(all(&mut duplicates), 0);
         assert!(!duplicates.take(&host("good"), "run", 7, 0));
-        // What comes after that is new, also where it has an earlier time because the broker's clock was set back.
+        // A later sequence is new, even with an earlier time because the broker's clock was set back.
         assert!(duplicates.take(&host("bad"), "later", 1, 100_000));
         assert!(duplicates.take(&host("good"), "another", 1, 5));
     }

@@ -31,7 +31,7 @@ pub(crate) const WAITING_SEGMENTS: usize = 1;
 /// Refused messages that wait to be published, of up to 64 KiB each; when it is full, further ones are only counted.
 pub(crate) const WAITING_DEAD_LETTERS: usize = 256;
 
-/// What reading tells collecting.
+/// Messages from reading to collecting.
 #[derive(Debug)]
 pub(crate) enum Event {
     /// A message came.

@@ -46,7 +46,7 @@ impl StartPosition {
     }
 }
 
-/// What the broker says of the stream's sequences.
+/// The stream's sequences, as the broker says.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct StreamState {
     /// When the stream was made, in seconds since 1970 UTC.

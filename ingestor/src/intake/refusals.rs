@@ -1,4 +1,4 @@
-//! What becomes of a message that is no snapshot: counted, logged now and then, and put where people can look at it.
+//! A message that is no snapshot is counted, logged now and then, and published as a dead letter.
 
 use std::{
     collections::HashMap,
@@ -19,9 +19,9 @@ use crate::status::Progress;
 const LOG_EVERY: Duration = Duration::from_secs(60);
 /// Hosts and reasons remembered for that. When it is full of recent ones, further ones are not logged, only counted.
 const MAX_LOGGED: usize = 1000;
-/// As much of a refused message as is kept: enough to see what it is, and 1,000 of them fit the broker's stream.
+/// The part of a refused message that is kept: enough to see what it is, and 1,000 of them fit the broker's stream.
 const MAX_EVIDENCE_BYTES: usize = 64 << 10;
-/// As much of the reason as a header carries.
+/// The longest reason in a header.
 const MAX_REASON_CHARACTERS: usize = 500;
 
 /// A refused message, on its way to the dead letters.
@@ -51,7 +51,8 @@ impl Refusals {
             tracing::warn!(host, sequence = delivered.sequence, refusal = ?refusal.to_string(),
                 "refused a message");
         }
-        // Of a flood nothing is kept: it would push out what there is of the others. A revoked host has no say.
+        // Nothing of a flood is kept: it would push out the dead letters of others. A revoked host's are not kept
+        // either.
         if matches!(refusal, Refusal::Flood | Refusal::Revoked) {
             return;
         }

@@ -63,10 +63,10 @@ struct Confirming {
     agree: HashMap<HostName, bool>,
 }
 
-/// What a clock is believed.
+/// The times that a clock is trusted with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Judged {
-    /// What the age of history is counted by, in seconds since 1970 UTC.
+    /// The time for the age of history, in seconds since 1970 UTC.
     pub(crate) now_s: i64,
     /// Why that is not what the clock says.
     pub(crate) waits: Option<String>,
@@ -96,7 +96,7 @@ impl RetentionClock {
         self.state.lock().hear(heard, wall_s, now);
     }
 
-    /// What a clock that says `wall_s` is believed.
+    /// The trusted time when the clock says `wall_s`.
     pub(crate) fn judge(&self, wall_s: i64) -> Judged {
         let newest_s = self.state.lock().newest_s;
         match newest_s {

@@ -54,7 +54,7 @@ impl World {
         self.clock.save();
         self.passed_s += off_s;
         self.clock = RetentionClock::open(self.folder.path(), Some(self.wall_s()), 0);
-        // What passed before the start is not in the monotonic clock of this one.
+        // The time before the start is not in the monotonic clock of this one.
         self.start = self.clock.state.lock().anchor.unwrap().1;
         self.start =
             self.start.checked_sub(Duration::from_secs(self.passed_s.unsigned_abs())).unwrap_or(self.start);

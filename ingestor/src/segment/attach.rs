@@ -11,7 +11,7 @@ use duckdb::Connection;
 
 use super::{Fault, SegmentName, quote_identifier, quote_text};
 
-/// What DuckDB writes before the first block: three headers of 4 KiB. A shorter file is cut off.
+/// DuckDB's headers before the first block: three of 4 KiB. A shorter file is cut off.
 const HEADER_BYTES: usize = 3 * 4096;
 
 /// The statement that attaches the database file at `path` as `alias`, read-only.
@@ -43,12 +43,12 @@ pub(crate) fn attach_segment(
     attach_file(connection, &path, &alias)?;
     let checked = Content::read(connection, &alias).map_err(|error| fault_of(&path, &error));
     checked.and_then(|content| content.check(name)).inspect_err(|_| {
-        // What could not be read may be what cannot be detached; the engine is then replaced by who owns it.
+        // An unreadable file may not detach either; the engine's owner then replaces the engine.
         let _ = connection.execute_batch(&detach_statement(&alias));
     })
 }
 
-/// What the system says of a file: that it is one, and that its beginning can be read.
+/// Checks that the path is a regular file, and that its beginning can be read.
 fn look(path: &Path) -> Result<(), Fault> {
     let bytes = file_bytes(path)?;
     let mut file = File::open(path).map_err(|error| Fault::of_io(&error))?;
@@ -69,7 +69,7 @@ pub(crate) fn file_bytes(path: &Path) -> Result<u64, Fault> {
     if metadata.is_file() { Ok(metadata.len()) } else { Err(Fault::not_a_file()) }
 }
 
-/// What an error of DuckDB that read the file at `path` alone says about it.
+/// The fault behind an error of DuckDB that read the file at `path` alone.
 pub(super) fn fault_of(path: &Path, error: &duckdb::Error) -> Fault {
     match fs::metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Fault::Gone,
@@ -77,7 +77,7 @@ pub(super) fn fault_of(path: &Path, error: &duckdb::Error) -> Fault {
     }
 }
 
-/// What a segment says of itself; what an earlier version did not write is absent.
+/// A segment's row about itself; columns that an earlier version did not write are absent.
 struct Content {
     epoch_s: Option<i64>,
     first_sequence: Option<u64>,

@@ -24,7 +24,7 @@ pub enum Fault {
 }
 
 impl Fault {
-    /// What the system said when it was opened or read.
+    /// The system's error when it was opened or read.
     pub(crate) fn of_io(error: &io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::NotFound => Self::Gone,
@@ -38,7 +38,7 @@ impl Fault {
         Self::Unavailable(what.to_owned())
     }
 
-    /// What DuckDB's error, when it read this file alone, says about the file.
+    /// The fault behind DuckDB's error when it read this file alone.
     pub(crate) fn of(error: &duckdb::Error) -> Self {
         let said = error.to_string();
         let text = said.lines().next().unwrap_or_default().to_owned();

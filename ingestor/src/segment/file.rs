@@ -12,7 +12,7 @@ use duckdb::{Config, Connection, params};
 use super::{Level, SCHEMA_VERSION, SegmentName, schema_in, writer};
 use crate::template::render;
 
-/// What the name of a file that is not complete ends with.
+/// The extension of incomplete files.
 pub(crate) const TEMPORARY_EXTENSION: &str = "tmp";
 
 /// The oldest DuckDB that reads the files. The formats of 1.5 and 2.0 save nothing (measured to the byte), and would

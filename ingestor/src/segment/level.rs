@@ -12,7 +12,7 @@ pub enum Level {
     Hour,
     /// Merged within one day.
     Day,
-    /// Of every minute, the process table of each host's last snapshot.
+    /// The process table of each host's last snapshot in every minute.
     Minute,
     /// Sums of every hour instead of process tables.
     Rollup,

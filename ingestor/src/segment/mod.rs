@@ -121,7 +121,7 @@ pub(crate) fn samples_sql(spans: &str, captures: &str, wanted: &str) -> String {
     render(&SamplesSql { spans, captures, wanted })
 }
 
-/// What `segment.writer` says.
+/// The value of `segment.writer`.
 pub(crate) fn writer() -> String {
     format!("fleetps-ingestor {}", env!("CARGO_PKG_VERSION"))
 }

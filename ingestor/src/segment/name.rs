@@ -11,7 +11,7 @@ use jiff::Timestamp;
 
 use super::{Level, SCHEMA_VERSION};
 
-/// What the name of every segment ends with.
+/// The suffix of every segment's name.
 const EXTENSION: &str = ".duckdb";
 /// The suffix of a quarantined segment's name.
 const DAMAGED_EXTENSION: &str = ".damaged";
@@ -79,7 +79,7 @@ impl SegmentName {
         Self::parse(file_name.strip_suffix(DAMAGED_EXTENSION)?)
     }
 
-    /// What the file is called once it was found damaged.
+    /// The file name after quarantine.
     pub fn damaged_file_name(&self) -> String {
         format!("{self}{DAMAGED_EXTENSION}")
     }
@@ -151,8 +151,8 @@ impl fmt::Display for SegmentName {
 /// Sorts names into the order of the stream and takes out those that lie inside another: the rest covers every sequence
 /// once. Returns (current, covered).
 pub fn current_and_covered(mut names: Vec<SegmentName>) -> (Vec<SegmentName>, Vec<SegmentName>) {
-    // Of two with the same range, the higher level comes first and covers the other; of two of one level, the one that was
-    // written again.
+    // Of two with the same range, the higher level comes first and covers the other; of two of one level, the rewritten
+    // one.
     names.sort_unstable_by_key(|name| {
         let replaces = Reverse((name.last_sequence, name.level, name.first_stored_s));
         (name.numbering(), name.first_sequence, replaces)

@@ -17,7 +17,7 @@ pub(crate) struct RowCounts<'a> {
 }
 
 impl<'a> RowCounts<'a> {
-    /// Of segments in `folder`.
+    /// The row counts of segments in `folder`.
     pub(crate) fn of(folder: &'a Path) -> Self {
         Self { folder, engine: None }
     }

@@ -1,4 +1,4 @@
-//! What goes into one segment, collected from snapshots.
+//! The rows of one segment, collected from snapshots.
 //!
 //! Strings that repeat (hosts, boots, what a process is) are kept once; a sample of a process is a small struct. The
 //! segment is self-contained: every identity among the samples has its row in `processes`.

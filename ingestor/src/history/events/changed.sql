@@ -1,4 +1,4 @@
--- What hosts said of themselves, and what they had said before, within a span.
+-- The hosts' descriptions within a span, and the ones before.
 SELECT host, epoch_us(captured_at), column_name, value_before, value
 FROM (
     SELECT *, lag(value) OVER said AS value_before, row_number() OVER said AS number

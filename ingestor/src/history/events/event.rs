@@ -4,7 +4,7 @@ use fleetps_nats::HostName;
 
 use crate::history::Identity;
 
-/// What happened to a process or host.
+/// The kind of an event of a process or host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum EventKind {
     /// A process started.
@@ -30,7 +30,7 @@ pub enum EventKind {
 pub struct Event {
     /// When.
     pub at_us: i64,
-    /// What.
+    /// The kind.
     pub kind: EventKind,
     /// Where.
     pub host: HostName,

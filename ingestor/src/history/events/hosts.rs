@@ -1,4 +1,4 @@
-//! What happened to hosts: silence, reboots, another agent, another system.
+//! Events of hosts: silence, reboots, another agent, another system.
 
 use duckdb::params;
 use fleetps_nats::HostName;

@@ -1,4 +1,4 @@
-//! What happened: processes that started and exited, hosts that fell silent.
+//! Events: processes that started and exited, hosts that fell silent.
 //!
 //! Nothing is recorded when it happens; events are read off the history, so they are there for all of it. `processes` reads
 //! starts and exits, `restarts` finds programs that are started again and again, `hosts` reads the rest.
@@ -63,7 +63,7 @@ impl History {
     }
 }
 
-/// So that events of the same time are always in the same order.
+/// Events of the same time are always in the same order.
 fn order(event: &Event) -> impl Ord + '_ {
     (&event.host, event.kind, &event.process, &event.name)
 }

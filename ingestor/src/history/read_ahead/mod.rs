@@ -33,7 +33,7 @@ const MAX_AHEAD: usize = 500;
 const NEAR: usize = 8;
 /// The memory limit of all windows; one takes some 3 MB.
 pub(super) const MAX_BYTES: usize = 64 << 20;
-/// As many of 3 MB.
+/// The number of windows of 3 MB that fit.
 pub(super) const USUAL_COUNT: usize = 20;
 
 /// How many rows of each kind are read. What a host has further on is unknown, and may be as much as a host may send.
@@ -54,19 +54,19 @@ impl RowLimits {
 /// The last window that was read of each host and segment; with command lines and without, for different readers.
 pub(super) type SnapshotWindows = SizedCache<(SegmentName, HostName, bool), SnapshotWindow>;
 
-/// What a segment has of a host from one moment to another, both included, in µs since 1970 UTC.
+/// The rows of a host in a segment, from one time to another, both included, in µs since 1970 UTC.
 #[derive(Debug, Default)]
 pub(super) struct SnapshotWindow {
     first_us: i64,
     last_us: i64,
-    /// Without their processes, in the order of time.
+    /// The snapshots without their processes, in the order of time.
     snapshots: Vec<Snapshot>,
-    /// Without figures, each with the boot that it is of.
+    /// The processes without figures, each with its boot.
     processes: Vec<(String, Process)>,
     spans: Vec<ProcessSpan>,
 }
 
-/// What a process was from one snapshot of its host to another, the same in all between.
+/// A process from one snapshot of its host to another, the same in all between.
 #[derive(Debug)]
 struct ProcessSpan {
     /// Its place among the processes.
@@ -76,7 +76,7 @@ struct ProcessSpan {
     figures: Figures,
 }
 
-/// What changes of a process: its figures, in the order of [`FIGURES`].
+/// The figures of a process, in the order of [`FIGURES`].
 #[derive(Debug, Clone, Copy, Default)]
 struct Figures([Number; FIGURES.len()]);
 

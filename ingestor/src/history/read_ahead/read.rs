@@ -78,7 +78,7 @@ fn read_spans(connection: &Connection, question: &Question) -> duckdb::Result<Ve
     Ok(spans)
 }
 
-/// What of the segment and host is read: everything between two moments (µs since 1970 UTC), both included.
+/// The rows to read of a segment and host: everything between two times (µs since 1970 UTC), both included.
 struct Part<'a> {
     reading: &'a Reading<'a>,
     segment: &'a SegmentIndex,
@@ -151,7 +151,7 @@ impl Part<'_> {
     }
 }
 
-/// A query, and what its parameters stand for.
+/// A query, and the meaning of its parameters.
 struct Question {
     sql: String,
     values: Vec<Value>,

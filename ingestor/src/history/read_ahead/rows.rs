@@ -41,7 +41,7 @@ pub(super) fn host_sample(row: &Row<'_>) -> duckdb::Result<Snapshot> {
     Ok(snapshot)
 }
 
-/// What a host was from some moment on.
+/// The description of a host from some time on.
 pub(super) struct Described {
     pub(super) captured_us: i64,
     pub(super) os_host_name: String,
@@ -80,7 +80,7 @@ pub(super) fn process(row: &Row<'_>) -> duckdb::Result<(Key, Process)> {
     Ok(((row.get("boot_id")?, process.pid, process.started_at_us), process))
 }
 
-/// Of which process, from when to when, and what it was then.
+/// The process, from when to when, and its figures then.
 pub(super) type Span = (Key, (i64, i64), Figures);
 
 /// The columns of spans in a batch.

@@ -1,4 +1,4 @@
--- What the processes of a host were, from the first of two moments to the other.
+-- The spans of a host's processes, between two times.
 SELECT boot_id, pid, epoch_us(started_at) AS started_at_us, epoch_us(first_captured_at) AS first_captured_at_us,
     epoch_us(last_captured_at) AS last_captured_at_us, $figures
 FROM $process_span

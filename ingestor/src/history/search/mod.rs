@@ -54,7 +54,7 @@ impl History {
             let found = condition.ask(&reading.state.engine.patterns, deadline, |condition_text| {
                 find(reading, &condition, condition_text, at_us, limit)
             });
-            // What failed because it was broken off says nothing about the files.
+            // An interrupted query says nothing about the files.
             found.map_err(|error| deadline.check().err().map_or(error, HistoryError::from))
         })
     }
@@ -130,7 +130,7 @@ fn lately<'a>(reading: &Reading<'a>, at_us: i64) -> Vec<&'a SegmentIndex> {
         let before = segment.all_tables().filter(|(_, range)| range.first_us <= at_us);
         all.extend(before.map(|(host, range)| (host, range.last_us, segment)));
     }
-    // Those that go on beyond the moment come first of each host: where in them it lies is not known.
+    // Segments that reach beyond the moment come first for each host: where in them the sample lies is unknown.
     all.sort_unstable_by_key(|(host, last_us, _)| (*host, std::cmp::Reverse(*last_us)));
     let of_host = all.chunk_by(|(a, ..), (b, ..)| a == b);
     let mut latest: Vec<&SegmentIndex> = of_host

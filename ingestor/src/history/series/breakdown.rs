@@ -20,7 +20,7 @@ const HOURS_FROM_US: i64 = 48 * HOUR_US;
 /// No part is shorter than this many intervals, or it might lie between two samples.
 const LEAST_INTERVALS: i64 = 2;
 
-/// What a breakdown divides.
+/// The figure that a breakdown divides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum BreakdownOf {
     /// CPU use, in percent of one core.

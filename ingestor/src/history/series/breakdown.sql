@@ -1,4 +1,4 @@
--- What the programs of a host used in each part of a span: CPU in percent of one core, and resident bytes. $1 is the host,
+-- The use of a host's programs in each part of a span: CPU in percent of one core, and resident bytes. $1 is the host,
 -- from $2 to $3, in parts of $4 ms.
 WITH piece AS (
     SELECT boot_id, pid, started_at, (epoch_ms(hour) - $2) // $4 AS part,
@@ -24,7 +24,7 @@ life AS (
     FROM piece
     GROUP BY ALL
 ),
--- What each process used since the part before; all that it ever did where it started after the first sample.
+-- The use of each process since the part before; its whole use where it started after the first sample.
 used AS (
     SELECT *, cpu_time_last_ms - coalesce(
         lag(cpu_time_last_ms IGNORE NULLS) OVER (PARTITION BY boot_id, pid, started_at ORDER BY part),

@@ -21,7 +21,7 @@ use crate::history::{
 pub struct HostMetrics {
     /// How finely it was kept.
     pub resolution: Resolution,
-    /// At most as many as were asked for, in order; each stands for the samples of an equal part of the span.
+    /// The points, at most as many as requested, in order; each has the samples of an equal part of the span.
     pub points: Vec<HostPoint>,
     /// Where nothing came from the host, for longer than three intervals, within the span.
     pub gaps: Vec<Span>,

@@ -52,7 +52,7 @@ impl Gathered {
         self.extremes = Some((min.min(value), max.max(value)));
     }
 
-    /// What they came to; `None` without values.
+    /// Their extent; `None` without values.
     pub(super) fn extent(&self) -> Option<Extent> {
         let (min, max) = self.extremes.filter(|_| self.weight > 0.0)?;
         // Adding up rounds, and the mean of equal values should not be another one.
@@ -92,7 +92,7 @@ impl<const L: usize, const C: usize> Parts<L, C> {
         if at_us < from_us || at_us >= to_us {
             return None;
         }
-        // So wide that no span overflows it.
+        // Wide enough for every span.
         let (since, length) =
             (i128::from(at_us) - i128::from(from_us), i128::from(to_us) - i128::from(from_us));
         let empty = || Part {

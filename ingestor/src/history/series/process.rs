@@ -32,7 +32,7 @@ type ProcessSample = Sample<{ LEVELS.len() }, { COUNTERS.len() }>;
 pub struct ProcessMetrics {
     /// How finely it was kept.
     pub resolution: Resolution,
-    /// At most as many as were asked for, in order.
+    /// The points, at most as many as requested, in order.
     pub points: Vec<ProcessPoint>,
     /// Where nothing came from the host, while the process lived.
     pub gaps: Vec<Span>,
@@ -61,7 +61,7 @@ fn column(place: usize) -> &'static str {
     PROCESS.get(place).map_or("", |field| field.column)
 }
 
-/// What a figure is called over time: a level by its column, a counter by its rate; CPU time is CPU percent then.
+/// The name of a figure over time: a level's column, a counter's rate; CPU time becomes CPU percent.
 fn name_over_time(field: &Field) -> Option<&'static str> {
     match (field.kind, field.unit) {
         (Kind::Counter, Unit::Milliseconds) => Some(CPU_PERCENT),
@@ -98,7 +98,7 @@ impl ProcessPoint {
         point
     }
 
-    /// What the value of this name was in this part: see [`ProcessPoint::names`].
+    /// The value of this name in this part: see [`ProcessPoint::names`].
     pub fn extent(&self, name: &str) -> Option<Extent> {
         let is_it = |place: usize| PROCESS.get(place).and_then(name_over_time) == Some(name);
         let mut all = LEVELS.into_iter().zip(self.levels).chain(COUNTERS.into_iter().zip(self.rates));

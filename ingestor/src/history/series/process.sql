@@ -1,4 +1,4 @@
--- What a process did, from the last snapshot before a span.
+-- The samples of a process, from the last snapshot before a span.
 SELECT file, epoch_us(first_captured_at), epoch_us(last_captured_at), $levels, $counters
 FROM $process_span
 WHERE host = $1 AND boot_id = $2 AND pid = $3 AND started_at = make_timestamp($4::BIGINT)
