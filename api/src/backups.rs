@@ -23,8 +23,8 @@ use crate::{
     recovery::{StateHealth, without_keys},
 };
 
-/// How often it is looked whether a backup is due, and how long after a failure it is tried again: a disk that was
-/// unmounted is found soon.
+/// How often to check whether a backup is due, and how long to wait after a failure: a disk that was unmounted is found
+/// soon.
 const LOOK_EVERY: Duration = Duration::from_secs(30);
 
 /// The broker's records as a backup has them.
@@ -62,7 +62,7 @@ pub struct Backups {
     pub settings_file: Option<PathBuf>,
 }
 
-/// Takes backups until `shutdown`; does nothing where none are asked for.
+/// Takes backups until `shutdown`; returns at once where none are configured.
 pub async fn keep_backing_up(
     client: Client,
     backups: Backups,
@@ -117,8 +117,8 @@ async fn take(client: &Client, backups: &Backups, folder: &BackupFolder) -> Resu
     Ok(())
 }
 
-/// What readiness says where there is no backup that is new enough: when the last good one was made, and why there is no
-/// newer one.
+/// The message for readiness where no backup is new enough: when the last good one was made, and why there is no newer
+/// one.
 fn check(settings: &BackupSettings, made_at_us: Option<i64>, failure: Option<&str>) -> Check {
     let last = match made_at_us {
         Some(made_at_us) => format!("the last good backup was made at {}", time(made_at_us)),

@@ -18,7 +18,7 @@ use crate::{
 #[derive(Debug, Parser)]
 #[command(name = "fleetps", version)]
 pub struct Cli {
-    /// What to do.
+    /// The subcommand.
     #[command(subcommand)]
     pub command: Option<Command>,
     /// The settings.
@@ -30,7 +30,7 @@ pub struct Cli {
     pub recover: bool,
 }
 
-/// What to do instead of running everything.
+/// The subcommands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Serve pages and JSON only, for a broker given with --nats

@@ -13,7 +13,7 @@ use crate::{
     url::Url,
 };
 
-/// The parameter `format`: JSON unless CSV is asked for.
+/// The parameter `format`: JSON by default, or CSV.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Format {
     /// JSON.
@@ -41,7 +41,7 @@ impl Value for Format {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, bound = "T: Default + Serialize + DeserializeOwned")]
 pub struct InFormat<T> {
-    /// What is asked for.
+    /// The rest of the query.
     #[serde(flatten)]
     pub query: T,
     /// In which form.

@@ -25,12 +25,12 @@ const BOUNDS: Bounds = Bounds {
     waiting_of_a_person: 64,
     wait: Duration::from_secs(30),
 };
-/// Who asks for this server itself; no user has a name like that.
+/// The name under which this server itself asks; no user has such a name.
 const THIS_SERVER: &str = "";
 /// How often the folder is looked at for new segments.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// What the fleet page draws of every host.
+/// The span of the fleet page's sparklines.
 const PAST_HOUR_US: i64 = 3_600_000_000;
 
 /// The history, shared by all handlers.

@@ -16,9 +16,9 @@ use axum::{
 pub struct Refusal {
     /// The HTTP status.
     pub status: StatusCode,
-    /// What happened, to what.
+    /// What happened, to what, in words.
     pub error: String,
-    /// What to do next.
+    /// What to do next, in words.
     pub hint: String,
     /// When the same may be answered otherwise, where that is known.
     pub retry_after: Option<Duration>,

@@ -42,7 +42,7 @@ pub enum NoShare {
     Own {
         /// How many that is, those that wait included.
         most: usize,
-        /// Of what.
+        /// The name of the limited thing.
         what: &'static str,
     },
     /// Others have all there is.

@@ -90,7 +90,7 @@ async fn what_is_taken_at_once_is_taken_from_whoever_has_the_most() {
     let withdrawn: Vec<_> = annas.iter().map(|share| share.withdrawn().now_or_never().is_some()).collect();
     assert_eq!(withdrawn, [true, true, false, false]);
     assert_eq!(shares.take_now("bert").unwrap_err(), NoShare::All("things"));
-    // What was withdrawn does not count twice when it ends.
+    // A withdrawn share does not count twice when it ends.
     drop(annas);
     assert_eq!(shares.0.state.lock().in_use, 2);
 }

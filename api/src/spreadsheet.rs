@@ -8,7 +8,7 @@ use serde_json::Value as Json;
 
 use crate::display::is_treacherous;
 
-/// What a formula can begin with, in every width; programs take the wide ones for the others.
+/// The first characters of formulas, in every width; programs take the wide ones for the others.
 const FORMULA_STARTS: [char; 13] = ['=', '+', '-', '@', '＝', '＋', '－', '＠', '﹦', '﹢', '﹣', '﹫', '−'];
 
 /// Rows of cells under their `columns`.

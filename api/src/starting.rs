@@ -104,7 +104,7 @@ pub(crate) struct Starting {
     serving: AbortOnDropHandle<()>,
 }
 
-/// What there is to say.
+/// The state of the start.
 #[derive(Clone)]
 struct Waiting {
     health: ServerHealth,

@@ -33,7 +33,7 @@ const SEARCHES: Bounds = Bounds {
     waiting_of_a_person: 4,
     wait: Duration::from_secs(10),
 };
-/// What the handlers share.
+/// The state that handlers share.
 #[derive(Clone)]
 pub struct AppState {
     /// The present.
@@ -44,13 +44,13 @@ pub struct AppState {
     pub console: Console,
     /// The groups of hosts, for authorization.
     pub groups: Groups,
-    /// Who did what.
+    /// The audit.
     pub records: Records,
     /// The ingestors' last words.
     pub ingestors: Arc<IngestorReports>,
     /// Refusals of the broker, by reason.
     pub admission: Arc<AdmissionReports>,
-    /// Whether what hosts publish is stored.
+    /// Whether published snapshots are stored.
     pub arrivals: Arc<Arrivals>,
     /// How the broker is, where this process runs it.
     pub health: ServerHealth,

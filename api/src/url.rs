@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::display;
 
-/// What stands as it is in a path: the unreserved characters of RFC 3986.
+/// The characters that stay unescaped in a path: the unreserved ones of RFC 3986.
 const PART: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// A URL of this server: a path, and what stands behind it.
@@ -24,13 +24,13 @@ pub struct Url {
 pub enum HostTab {
     /// Its processes.
     Processes,
-    /// What it is.
+    /// Its description.
     System,
     /// Its charts.
     History,
-    /// What happened.
+    /// Its events.
     Events,
-    /// What changed between two moments.
+    /// The differences between two moments.
     Diff,
 }
 
@@ -122,12 +122,12 @@ impl Url {
         Self::of(&["hosts", host, "processes", &pid.to_string(), "metrics"]).api()
     }
 
-    /// What happened anywhere.
+    /// The events on all hosts.
     pub fn events() -> Self {
         Self::of(&["events"])
     }
 
-    /// Who used most.
+    /// The top users.
     pub fn top() -> Self {
         Self::of(&["top"])
     }
@@ -147,7 +147,7 @@ impl Url {
         Self::of(&["sql", "cancel"])
     }
 
-    /// Who did what.
+    /// The audit.
     pub fn audit() -> Self {
         Self::of(&["audit"])
     }

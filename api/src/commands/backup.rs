@@ -29,7 +29,7 @@ pub fn backup(config: &Config, folder: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What the broker keeps; `None` where it does not run.
+/// The broker's records; `None` where it does not run.
 fn state(config: &Config) -> anyhow::Result<Option<Vec<backup::StateFile>>> {
     tokio::runtime::Runtime::new()?.block_on(async {
         let client = match config.broker() {

@@ -15,7 +15,7 @@ use fleetps_nats::{
 
 use crate::{config::Config, people::By};
 
-/// What the token allows.
+/// The limits of the token.
 #[derive(Debug, Args)]
 pub struct EnrolTokenArgs {
     /// How long it can be used

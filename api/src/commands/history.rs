@@ -10,7 +10,7 @@ use crate::{
     display::{count, visible},
 };
 
-/// What to do with the files of the history.
+/// The subcommands.
 #[derive(Debug, Subcommand)]
 pub enum HistoryCommand {
     /// List the files that are missing from answers, and why; while everything runs. Fails where there are any

@@ -25,7 +25,7 @@ const fn heading(name: &str) -> Heading<'_> {
     Heading { name, is_number: false }
 }
 
-/// What to do about hosts.
+/// The subcommands.
 #[derive(Debug, Subcommand)]
 pub enum HostCommand {
     /// List every host that is known to the broker, and whether it may publish
@@ -106,7 +106,7 @@ fn state(record: &HostRecord) -> &'static str {
 struct Done {
     /// The message for the person who asked.
     told: String,
-    /// What it changed, for the audit.
+    /// The change, for the audit.
     what: String,
 }
 
@@ -176,7 +176,7 @@ async fn carry_out(hosts: &Bucket<HostRecord>, command: &HostCommand) -> anyhow:
     }
 }
 
-/// What a host is to the broker: its state, and the key that speaks for it.
+/// A host's state, and the key that speaks for it.
 fn known_as(record: &HostRecord) -> String {
     format!("{} with the key {}", state(record), record.keys.first().map_or("none", String::as_str))
 }

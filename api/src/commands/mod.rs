@@ -1,5 +1,5 @@
-//! What `fleetps` answers in a terminal, one file per command. Strings from hosts are written so that they cannot drive
-//! the terminal.
+//! The commands that answer in a terminal, one file per command. Strings from hosts are escaped so that they cannot
+//! drive the terminal.
 
 mod audit;
 mod backup;

@@ -24,7 +24,7 @@ fn fields() -> impl Iterator<Item = Field> {
             (_, Unit::Percent) => Form::Percent,
             (_, Unit::Bytes) => Form::Bytes,
             (_, Unit::Milliseconds) => Form::Milliseconds,
-            // What names a process is written without separators.
+            // Numbers that identify a process have no separators.
             _ if field.role == Role::Figure => Form::Count,
             _ => Form::Id,
         };
@@ -34,7 +34,7 @@ fn fields() -> impl Iterator<Item = Field> {
     })
 }
 
-/// Those of `ps u`.
+/// The columns of `ps u`.
 const USUAL: &str = "pid,user_name,state,cpu_percent,resident_bytes,cpu_time_ms,started_at";
 /// Which processes, and how they are shown.
 #[derive(Debug, Args)]
@@ -86,7 +86,7 @@ fn field(name: &str) -> anyhow::Result<Field> {
     })
 }
 
-/// Whether the server leaves a field out unless it is asked for.
+/// Whether the server leaves a field out unless `include` names it.
 fn is_on_request(name: &str) -> bool {
     PROCESS.iter().any(|field| field.column == name && field.is_on_request)
 }

@@ -25,7 +25,7 @@ const KEY: Field = Field::new("key", "NAME", Form::Text);
 /// Which top.
 #[derive(Debug, Args)]
 pub struct TopArgs {
-    /// Of this host only, as `fleetps hosts` names it
+    /// Only this host, as `fleetps hosts` names it
     // Another name than the flag --host has, which goes before every command.
     #[arg(id = "of_host", value_name = "HOST")]
     host: Option<String>,

@@ -18,14 +18,14 @@ const fn heading(name: &str) -> Heading<'_> {
     Heading { name, is_number: false }
 }
 
-/// What to do about users.
+/// The subcommands.
 #[derive(Debug, Subcommand)]
 pub enum UserCommand {
     /// Add a user, and print the link by which the user chooses a password
     Add {
         /// Lower-case letters, digits and .-_
         name: UserName,
-        /// What the user may do, as in viewer, operator:web,env=prod or viewer:web:no-command-lines
+        /// The user's grants, as in viewer, operator:web,env=prod or viewer:web:no-command-lines
         #[arg(required = true)]
         grants: Vec<Grant>,
     },

@@ -21,9 +21,9 @@ pub struct Limits {
     pub most: usize,
     /// Connections without a signed-in person.
     pub strangers: usize,
-    /// Of the strangers, those from one network.
+    /// Of these, connections from one network.
     pub of_a_network: usize,
-    /// Of one person.
+    /// Connections of one person.
     pub of_a_person: usize,
     /// A connection whose file descriptor is this or higher takes what others need: the system gives the lowest that is
     /// free, so that the number says how many are open.

@@ -41,7 +41,7 @@ const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(200);
 const SAY_EVERY: Duration = Duration::from_secs(60);
 /// For this long after a connection was refused, readiness says that the server is full.
 const FULL_FOR: Duration = Duration::from_secs(60);
-/// What a client gets where there is no place.
+/// The answer where there is no place.
 const NO_PLACE: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: text/plain\r\ncontent-length: 58\r\n\
     retry-after: 5\r\nconnection: close\r\n\r\nThis server has too many connections; try again in a while";
@@ -58,7 +58,7 @@ struct Inner {
     refused: Mutex<Option<Instant>>,
 }
 
-/// What happened so far.
+/// Counts of closed connections.
 #[derive(Default)]
 struct Counts {
     /// Connections that made room for others.
@@ -247,7 +247,7 @@ pub async fn serve(door: Door, router: Router, connections: Connections, shutdow
 /// Says that there is no place, without waiting: what does not go out at once stays unsaid.
 fn refuse(socket: &TcpStream) {
     let _ = socket.try_write(NO_PLACE);
-    // What stays unread would have the system take the answer back.
+    // Unread bytes would make the system discard the answer.
     let _ = socket.try_read(&mut [0; 4096]);
 }
 

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Limits;
 
-/// Who a connection belongs to.
+/// The owner of a connection.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum Owner {
     /// No signed-in person; a network as [`crate::people`] counts them. With IPv4 that is one address: an office or a

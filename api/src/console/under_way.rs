@@ -17,7 +17,7 @@ const SHOWN_CHARACTERS: usize = 1_000;
 pub struct Question {
     /// Names it while it is under way.
     pub number: u64,
-    /// Who asked.
+    /// The person's name.
     pub who: String,
     /// The beginning of it.
     pub sql: String,

@@ -12,7 +12,7 @@ use crate::{
     refusal::Refusal,
 };
 
-/// What a request says behind its question mark.
+/// The query of a request's URL.
 ///
 /// Parameters that `T` does not know are left alone unless it denies them. An empty parameter is an absent one, and of a
 /// repeated one the last counts where `T` has a single value.

@@ -25,7 +25,7 @@ pub fn accounts(shared: &AppState) -> Result<&Accounts, Refusal> {
 /// A person signed in with a browser, not by an API token: needed to manage users, sessions and tokens.
 #[derive(Debug, Clone)]
 pub struct SignedIn {
-    /// Who.
+    /// The person.
     pub person: Person,
     /// The key of the session.
     pub session: String,

@@ -1,4 +1,4 @@
-//! Who did what: the page for administrators. Newest first; older ones by `to`.
+//! The audit (who did what): the page for administrators. Newest first; older ones by `to`.
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ use crate::{
     },
 };
 
-/// Entries on a page or in an answer unless more are asked for: about ten screens.
+/// Entries on a page or in an answer by default: about ten screens.
 const USUAL_ENTRIES: usize = 200;
 /// The most entries at once.
 const MAX_ENTRIES: usize = 20_000;
@@ -54,7 +54,7 @@ pub struct AuditQuery {
     pub span: SpanQuery,
 }
 
-/// Entries that are asked for.
+/// The requested entries.
 #[derive(Debug, Clone)]
 pub struct AuditRequest {
     /// The query.
@@ -64,7 +64,7 @@ pub struct AuditRequest {
 }
 
 impl AuditRequest {
-    /// What `query` means now.
+    /// The request that `query` means now.
     ///
     /// # Errors
     /// When its span ends before it begins.
@@ -117,13 +117,13 @@ impl AuditPage {
         csv::url(Url::audit().api(), self.query.clone())
     }
 
-    /// What the form carries along: the span.
+    /// The hidden fields of the form: the span.
     fn carried(&self) -> Vec<(String, String)> {
         Url::audit().with(&self.query.span).parameters()
     }
 }
 
-/// Who did what, as a page.
+/// The audit as a page.
 pub async fn page(
     layout: Layout,
     State(shared): State<AppState>,

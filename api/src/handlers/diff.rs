@@ -1,4 +1,4 @@
-//! What changed on a host between two moments.
+//! The differences of a host between two moments.
 
 use askama::Template;
 use axum::response::{self, Response};
@@ -34,13 +34,13 @@ use crate::{
     },
 };
 
-/// Changes of one kind unless more are asked for.
+/// Changes of one kind by default.
 const USUAL_ROWS: usize = 50;
 
-/// What changed, or which of the two moments is not known.
+/// The differences, or which of the two moments is unknown.
 #[derive(Debug)]
 pub enum Answer {
-    /// What changed, and how finely that time is kept.
+    /// The differences, and the resolution of that time.
     Changed(Box<Diff>, Resolution),
     /// There is no snapshot of this end.
     Nothing(End, NoSnapshot),

@@ -1,5 +1,5 @@
-//! What happened, on one host or anywhere: processes that started and exited, hosts that fell silent. Newest first; older
-//! ones by `to`.
+//! Events, on one host or all: processes that started and exited, hosts that fell silent. Newest first; older ones by
+//! `to`.
 
 use std::time::Duration;
 
@@ -33,7 +33,7 @@ use crate::{
     },
 };
 
-/// Events on a page or in an answer unless more are asked for: about ten screens.
+/// Events on a page or in an answer by default: about ten screens.
 const USUAL_EVENTS: usize = 200;
 /// The most events at once: a host with thousands of processes loses them all in one moment when it is booted.
 const MAX_EVENTS: usize = 20_000;
@@ -44,7 +44,7 @@ const USUAL_SPAN: Duration = Duration::from_secs(86_400);
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct EventsQuery {
-    /// Of which kinds; of all where none is named.
+    /// The kinds; all where none is named.
     #[serde(rename = "kind", with = "parameter::list", skip_serializing_if = "is_usual")]
     pub kinds: Vec<EventKind>,
     /// The most events.
@@ -67,7 +67,7 @@ pub struct HostEventsQuery {
     when: TimeQuery,
 }
 
-/// Events that are asked for.
+/// The requested events.
 #[derive(Debug, Clone)]
 pub struct EventsRequest {
     /// The query.
@@ -77,7 +77,7 @@ pub struct EventsRequest {
 }
 
 impl EventsRequest {
-    /// What `query` means now.
+    /// The request that `query` means now.
     ///
     /// # Errors
     /// When its span ends before it begins.
@@ -183,8 +183,8 @@ pub async fn ask(
     Ok((listing, older))
 }
 
-/// The question for the events before these, when there are more. What happened at one moment is never torn apart: the last
-/// moment is left to the next question, or when there is no other, more are asked for.
+/// The request for the events before these, when there are more. Events of one moment are never split: the last moment
+/// is left to the next request, or, when there is no other moment, more events are requested.
 fn older(listing: &mut Listing<Event>, request: &EventsRequest) -> Option<EventsQuery> {
     let query = request.query.clone();
     let last_us = listing.items.last().map(|event| event.at_us)?;
@@ -200,7 +200,7 @@ fn older(listing: &mut Listing<Event>, request: &EventsRequest) -> Option<Events
     Some(EventsQuery { span: request.span.until(last_us.saturating_add(1)), ..query })
 }
 
-/// What happened anywhere, as a page.
+/// The events on all hosts, as a page.
 pub async fn fleet_page(
     layout: Layout,
     sight: Sight,
@@ -216,7 +216,7 @@ pub async fn fleet_page(
     })
 }
 
-/// What happened on a host in the time of its timeline, as a page.
+/// The events on a host in the time of its timeline, as a page.
 pub async fn host_page(
     layout: Layout,
     sight: Sight,

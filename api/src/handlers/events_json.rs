@@ -63,12 +63,12 @@ async fn answer(
     Ok(listing::answer(sight, asked.format, list))
 }
 
-/// What happened anywhere, as JSON or CSV.
+/// The events on all hosts, as JSON or CSV.
 pub async fn fleet(sight: Sight, Query(asked): Query<InFormat<EventsQuery>>) -> Result<Response, Refusal> {
     answer(&sight, None, Url::events(), asked).await
 }
 
-/// What happened on a host, as JSON or CSV.
+/// The events on a host, as JSON or CSV.
 pub async fn host(
     sight: Sight,
     Host(host): Host,

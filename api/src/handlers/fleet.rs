@@ -34,7 +34,7 @@ struct FleetPage {
 }
 
 impl FleetPage {
-    /// What the filter has to carry along so that the page stays as it is.
+    /// The hidden fields of the filter's form, so that the page keeps its view.
     fn carried(&self) -> Vec<(String, String)> {
         Url::fleet().with(&FleetQuery { order: self.query.order, ..FleetQuery::default() }).parameters()
     }

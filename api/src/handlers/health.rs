@@ -28,7 +28,7 @@ struct Ready {
     details: Option<Details>,
 }
 
-/// What the answer rests on. It tells about the whole fleet.
+/// The parts of readiness. They tell about the whole fleet.
 #[derive(Serialize)]
 struct Details {
     broker: Part,

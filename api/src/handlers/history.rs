@@ -48,7 +48,7 @@ struct HistoryPage {
     kept: Vec<(&'static str, i64)>,
 }
 
-/// What the history says for one page.
+/// The answers of the history for one page.
 struct Answers {
     metrics: HostMetrics,
     cpu: Breakdown,

@@ -84,7 +84,7 @@ impl HostPage {
     }
 }
 
-/// What the page shows of `moment`.
+/// The part of `moment` that the page shows.
 async fn filtered(
     sight: &Sight,
     moment: Moment,

@@ -32,9 +32,9 @@ const TABS: [(HostTab, &str); 5] = [
 pub struct HostHead {
     /// The host.
     pub host: HostName,
-    /// What it belongs to.
+    /// Its groups.
     pub groups: HostGroups,
-    /// Whether its command lines are left out, for whoever looks.
+    /// Whether its command lines are withheld from the person.
     pub command_lines_withheld: bool,
     /// The bar of a page at a moment; absent on a live one.
     pub bar: Option<Bar>,
@@ -46,9 +46,9 @@ pub struct HostHead {
     links: Links,
 }
 
-/// What says that a page shows the past, and leads through it.
+/// The bar of a page that shows the past, with links through time.
 pub struct Bar {
-    /// The moment: when the snapshot was captured, or what was asked for.
+    /// The time: when the snapshot was captured, or the requested time.
     pub at_us: i64,
     /// More about it, in words.
     pub note: &'static str,
@@ -129,7 +129,7 @@ pub fn earlier(moment: &Moment, links: &Links) -> (&'static str, Cell) {
 }
 
 impl Bar {
-    /// Of a moment that has a snapshot.
+    /// The bar for a moment that has a snapshot.
     pub fn then(at_us: i64, then: &Then, links: &Links) -> Self {
         let note = match then.resolution {
             Resolution::Samples => "",
@@ -141,7 +141,7 @@ impl Bar {
         Self { note, has_snapshot: true, ..Self::new(captured_at_us, at_us, earlier, later, links) }
     }
 
-    /// Of a moment that has none.
+    /// The bar for a moment that has none.
     pub fn nothing(at_us: i64, nothing: &NoSnapshot, links: &Links) -> Self {
         let (earlier, later) = match *nothing {
             NoSnapshot::UnknownHost => (None, None),

@@ -1,4 +1,4 @@
-//! What all JSON answers have in common.
+//! Common parts of all JSON answers.
 //!
 //! Field names are as in the history's tables; unknown values are `null`; times are RFC 3339 in UTC with microseconds;
 //! percentages of processes are of one core, those of hosts of all cores together; sizes are in bytes.
@@ -91,7 +91,7 @@ pub struct Host<'a> {
 }
 
 impl<'a> Host<'a> {
-    /// Of a summary, with what the host belongs to.
+    /// Makes it from a summary and the host's groups.
     pub fn of(summary: &'a Summary, groups: HostGroups) -> Self {
         Self {
             host: summary.host.as_str(),
@@ -164,7 +164,7 @@ pub fn process_fields(include: &[Column]) -> impl Iterator<Item = &'static str> 
     PROCESS_FIELDS.iter().filter(is_there).map(|field| field.name)
 }
 
-/// The columns that are there only when asked for with `include`.
+/// The columns that are there only where `include` names them.
 pub fn on_request() -> impl Iterator<Item = Column> {
     Column::ALL.into_iter().filter(|column| column.of().is_on_request)
 }
@@ -181,7 +181,7 @@ pub struct Process<'a> {
 }
 
 impl<'a> Process<'a> {
-    /// Of a process, with what is asked for.
+    /// Makes it from a process, with the columns of `include`.
     pub fn of(facts: &ProcessFacts<'a>, include: &[Column]) -> Self {
         Self { facts: *facts, include: include.to_vec() }
     }
@@ -217,7 +217,7 @@ pub struct Processes<'a> {
     pub captured_at: String,
     /// The number of all matches, without `limit`.
     pub total: usize,
-    /// Those asked for.
+    /// The requested ones.
     pub processes: Vec<Process<'a>>,
 }
 
@@ -232,7 +232,7 @@ pub struct Sample<'a> {
 }
 
 impl<'a> Sample<'a> {
-    /// Of a moment, with what the host belongs to.
+    /// Makes it from a moment and the host's groups.
     pub fn of(moment: &'a Moment, groups: HostGroups) -> Self {
         let processes = ProcessFacts::all(moment).iter().map(|facts| Process::of(facts, &[])).collect();
         Self { host: Host::of(&moment.summary, groups), processes }

@@ -24,7 +24,7 @@ pub struct List<'a> {
     pub rows: Vec<Value>,
     /// How finely the past was kept.
     pub resolution: Resolution,
-    /// What else the JSON form says.
+    /// Further fields of the JSON form.
     pub about: Map<String, Value>,
 }
 

@@ -6,7 +6,7 @@ use fleetps_nats::HostName;
 
 use crate::{refusal::Refusal, view::when::written};
 
-/// What happened, and why, in words.
+/// The problem and its reason, in words.
 pub fn in_words(nothing: &NoSnapshot) -> (&'static str, &'static str) {
     match nothing {
         NoSnapshot::UnknownHost => ("the history has never heard of this host", "it may be called otherwise"),

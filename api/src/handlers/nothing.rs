@@ -19,7 +19,7 @@ struct NothingPage {
     view: View,
     title: &'static str,
     reason: &'static str,
-    /// What they are, and when.
+    /// Their labels and times.
     nearest: Vec<(&'static str, i64)>,
 }
 

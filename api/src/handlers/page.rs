@@ -1,4 +1,4 @@
-//! What all pages have in common.
+//! Common parts of all pages.
 
 use std::convert::Infallible;
 
@@ -34,7 +34,7 @@ pub struct Layout {
     pub person: Option<Person>,
     /// Whether the browser speaks TLS.
     pub over_tls: bool,
-    /// What every form of the page that changes something sends along.
+    /// The CSRF token of every form of the page that changes something.
     pub form_token: String,
 }
 

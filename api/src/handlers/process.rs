@@ -41,7 +41,7 @@ const MAX_LIVES: usize = 20;
 
 /// The span of its charts unless one is given.
 const USUAL_SPAN: Duration = Duration::from_secs(3_600);
-/// What a start can be.
+/// The expected form of a start.
 const EXPECTED_START: &str =
     "a time with its zone as in 2026-11-21T03:12:00Z, or microseconds since 1970 in UTC";
 
@@ -97,7 +97,7 @@ pub async fn visit(
     Err(Redirect::temporary(&full.to_string()).into())
 }
 
-/// What the history knows of a process and its likes.
+/// The history's answers about a process and others like it.
 #[derive(Debug)]
 pub struct Known {
     /// It over time.

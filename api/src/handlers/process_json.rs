@@ -29,7 +29,7 @@ use crate::{
     view::{ProcessFacts, process, subject, when::SpanQuery},
 };
 
-/// Points of the metrics unless others are asked for.
+/// Points of the metrics by default.
 const USUAL_POINTS: usize = 500;
 /// The most points: more than any screen has pixels across.
 const MAX_POINTS: usize = 2_000;

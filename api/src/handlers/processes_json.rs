@@ -84,7 +84,7 @@ impl Value for Sort {
     }
 }
 
-/// A field that is left out unless it is asked for.
+/// A field that only `include` adds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Included(Column);
 

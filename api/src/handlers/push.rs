@@ -50,7 +50,7 @@ pub struct Live<T> {
     pub since: String,
 }
 
-/// What a live page renders, again and again; `None` ends the stream.
+/// Renders the view of a live page, again and again; `None` ends the stream.
 pub type Renderer = Box<dyn FnMut() -> BoxFuture<'static, Option<View>> + Send>;
 
 struct Updates<T> {
@@ -155,7 +155,7 @@ async fn next<T>(mut live: Updates<T>) -> Option<(Result<Event, Infallible>, Upd
         live.shown = Some(view);
         let event = match patch {
             Some(patch) => event(&patch, &version),
-            // So that the page knows at once that it is live.
+            // Tells the page at once that it is live.
             None if live.first => Event::default().comment("live").retry(RETRY),
             None => continue,
         };

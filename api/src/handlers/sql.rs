@@ -66,7 +66,7 @@ pub struct CancelQuery {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NoParameters {}
 
-/// What came of a question.
+/// The outcome of a question.
 enum Outcome {
     NotAsked,
     Refused(Refusal),

@@ -1,4 +1,4 @@
-//! What one host is: system, processor, memory, disks, network, agent.
+//! The description of one host: system, processor, memory, disks, network, agent.
 
 use askama::Template;
 use axum::{

@@ -17,7 +17,7 @@ use crate::{
     view::{chart::hosts, when::SpanQuery},
 };
 
-/// Points asked for: about one for every two pixels of a wide page.
+/// Points requested: about one for every two pixels of a wide page.
 const POINTS: usize = 600;
 /// The span unless one is given.
 const USUAL: Duration = Duration::from_secs(3_600);

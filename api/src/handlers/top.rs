@@ -1,4 +1,4 @@
-//! Who used most, over any time, of the whole fleet or one host.
+//! The top users of CPU, memory and disk, over any time, of the whole fleet or one host.
 
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ use crate::{
 /// The span unless one is given.
 const USUAL_SPAN: Duration = Duration::from_secs(3_600);
 
-/// A top that is asked for.
+/// A requested top.
 #[derive(Debug, Clone)]
 pub struct TopRequest {
     /// The query.
@@ -39,7 +39,7 @@ pub struct TopRequest {
 }
 
 impl TopRequest {
-    /// What `query` means now.
+    /// The request that `query` means now.
     ///
     /// # Errors
     /// When its span ends before it begins.
@@ -74,7 +74,7 @@ impl TopRequest {
 pub struct Answer {
     /// The lines.
     pub rows: Vec<TopRow>,
-    /// What all lines add up to, where that is known.
+    /// The sum of all lines, where it is known.
     pub sum: Option<f64>,
     /// How many lines there are in all.
     pub total: u64,

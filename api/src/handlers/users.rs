@@ -119,7 +119,7 @@ pub async fn change(
     }
 }
 
-/// Returns the secret of a new link, where that was asked for.
+/// Returns the secret of a new link, where the change makes one.
 async fn make_change(
     accounts: &Accounts,
     by: &By,

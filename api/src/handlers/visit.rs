@@ -20,11 +20,11 @@ use crate::{
     view::travel::{Links, When},
 };
 
-/// What a page about a host has to show.
+/// The content of a page about a host.
 pub enum Visit {
     /// A moment: the present, or one of the past.
     Moment(HostHead, Box<Moment>),
-    /// A moment of which nothing is known.
+    /// A moment without a snapshot.
     Nothing(HostHead, NoSnapshot),
     /// The page is elsewhere.
     Elsewhere(Response),
@@ -48,7 +48,7 @@ impl Visit {
 /// Finds the moment that `links` name for the page `tab` of `host`.
 ///
 /// # Errors
-/// When nobody has ever heard of the host, or the history cannot be read.
+/// When the host is unknown, or the history cannot be read.
 pub async fn visit(sight: &Sight, host: &HostName, tab: HostTab, links: Links) -> Result<Visit, Refusal> {
     let elsewhere = |url: Url| Visit::Elsewhere(Redirect::to(&url.to_string()).into_response());
     let unknown = || Refusal::no_such_host(host.as_str());
@@ -85,7 +85,7 @@ pub async fn visit(sight: &Sight, host: &HostName, tab: HostTab, links: Links) -
 /// The same for a page about a span: a host that is only in the history is shown as it was at the end of that.
 ///
 /// # Errors
-/// When nobody has ever heard of the host, or the history cannot be read.
+/// When the host is unknown, or the history cannot be read.
 pub async fn visit_span(
     sight: &Sight,
     host: &HostName,

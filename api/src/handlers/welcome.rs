@@ -24,7 +24,7 @@ use crate::{
 struct WelcomePage {
     layout: Layout,
     page: Url,
-    /// Who chooses a password; `None` for a first administrator.
+    /// The user who chooses a password; `None` for a first administrator.
     user: Option<String>,
     name: String,
     problem: Option<Refusal>,

@@ -12,8 +12,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::Check;
 
-/// How often it is looked whether something was stored, and for how long it is then listened. Hosts that could not publish
-/// try again within 8 s, so one look may hear none of a few hosts; it then counts neither way.
+/// How often to check whether something was stored, and for how long to listen then. Hosts that could not publish retry
+/// within 8 s, so one check may hear none of a few hosts; it then counts neither way.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// How long after something was published it must be stored: the broker may be busy, but not for longer.
 const STORED_WITHIN: Duration = Duration::from_secs(3);

@@ -114,7 +114,7 @@ impl Fleet {
             return;
         }
         let (known_heard_us, steady_us) = (self.heard_us(&host, stored_at_us), super::steady_us());
-        // What waited in the stream when the server was started is as old as the clocks say.
+        // A snapshot that waited in the stream at the start is as old as the clocks say.
         let first_heard_us = || steady_us.saturating_sub(super::now_us().saturating_sub(stored_at_us).max(0));
         let heard_us = known_heard_us.unwrap_or_else(first_heard_us);
         let quiet_us = steady_us.saturating_sub(heard_us);
@@ -235,7 +235,7 @@ impl Fleet {
         }
         let processes = seen.iter().map(|host| host.counted_processes()).sum();
         let hosts = seen.iter().map(|host| Arc::clone(&host.summary)).collect();
-        // Of the whole fleet's version, how fast it grows would say how many hosts there are.
+        // Growth of the whole fleet's version would tell how many hosts there are.
         FleetView::new(hosts, processes, sums.busiest(programs), version.finish())
     }
 
@@ -287,7 +287,7 @@ impl Fleet {
 }
 
 impl Host {
-    /// What it adds to the fleet's programs: nothing unless it is up, because its processes are unknown then.
+    /// Its part of the fleet's programs: nothing unless it is up, because its processes are unknown then.
     fn counted_share(&self) -> std::borrow::Cow<'_, Share> {
         match self.summary.state {
             HostState::Up => std::borrow::Cow::Borrowed(&self.share),

@@ -43,7 +43,7 @@ pub struct Intake {
 /// Which hosts are shown, and what of them.
 #[derive(Debug, Clone, Copy)]
 pub struct Shown {
-    /// What one host may send in a second over a longer time.
+    /// The rate limit of one host, in bytes a second over a longer time.
     pub host_bytes_per_s: u64,
     /// How long a silent host stays.
     pub down_for: Duration,
@@ -126,7 +126,7 @@ fn take(
     progress: &watch::Sender<Intake>,
 ) {
     match message_decoder.decode(message) {
-        // What it sent before it was revoked or forgotten is of the past.
+        // Snapshots from before it was revoked or forgotten belong to the past.
         Ok((host, _)) if standing.ended_at_us(&host).is_some() => {}
         Ok((host, snapshot)) => fleet.take(host, &message.payload, snapshot, message.stored_at_us),
         Err(Refusal::Flood) => progress.send_modify(|intake| intake.skipped += 1),

@@ -42,7 +42,7 @@ impl ProgramTotals {
     }
 }
 
-/// What one host contributes, by program.
+/// One host's part, by program.
 pub type Share = Vec<(Arc<str>, ProgramTotals)>;
 
 /// All programs of the hosts that are up.

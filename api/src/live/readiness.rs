@@ -78,7 +78,7 @@ impl IngestorReports {
         self.of_fresh(now, |status| which(status).clone())
     }
 
-    /// What those that were heard of lately say: the last words of one that is gone are not told for ever.
+    /// The reports of ingestors that were heard of lately; the last report of one that is gone expires.
     fn of_fresh<T>(&self, now: Instant, which: impl Fn(&IngestorStatus) -> Vec<T>) -> Vec<T> {
         let reports = self.by_partition.lock();
         let fresh = |report: &&Report| now.saturating_duration_since(report.received) <= BELIEVED_FOR;
@@ -98,7 +98,7 @@ impl IngestorReports {
         })
     }
 
-    /// What the ingestors warn of.
+    /// The ingestors' warnings.
     pub fn warnings(&self, now: Instant) -> Vec<String> {
         self.of_fresh(now, |status| status.disk_warning.iter().cloned().collect())
     }

@@ -1,6 +1,6 @@
 //! The snapshots of one host that are not in a segment yet, read from the stream on demand.
 //!
-//! The broker is asked for several at once, from a time on, so that a step back on a page is one round trip.
+//! The broker is asked for several snapshots at once, from a time on, so that a step back on a page is one round trip.
 
 use async_nats::{Client, jetstream::message::StreamMessage};
 use fleetps_nats::{
@@ -14,7 +14,7 @@ use fleetps_nats::{
 use super::Summary;
 use crate::broker::Away;
 
-/// Snapshots asked for at once: the one at the moment, those around it, and some to spare.
+/// Snapshots requested at once: the one at the moment, those around it, and some to spare.
 const BATCH: usize = 20;
 /// The most snapshots looked at for one moment: a host that could not publish for a while sends its backlog at once, so
 /// that many may lie between the time at which the reading starts and the moment.

@@ -21,7 +21,7 @@ pub struct Busiest {
 pub struct Summary {
     /// The host, from the subject that the broker authorised.
     pub host: HostName,
-    /// What its operating system calls it.
+    /// Its name in its own operating system.
     pub os_host_name: String,
     /// Whether it is heard of.
     pub state: HostState,

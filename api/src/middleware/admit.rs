@@ -81,7 +81,7 @@ fn check_rate(people: &People, asked: &Asked) -> Result<(), Refusal> {
         .map_err(|wait| Refusal::new(StatusCode::TOO_MANY_REQUESTS, "you ask too often", hint).for_now(wait))
 }
 
-/// What of a request is still needed when it has been passed on.
+/// The parts of a request that are needed after it has been passed on.
 struct Asked {
     came: Option<Came>,
     principal: Option<Principal>,

@@ -34,11 +34,11 @@ pub struct Policy {
     pub open_to: &'static [PrincipalKind],
     /// The action that must be allowed.
     pub action: Action,
-    /// What the access log keeps.
+    /// Which of its requests are audited.
     pub audit: AuditClass,
     /// Whether answers may show command lines.
     pub shows_command_lines: bool,
-    /// What looks at a route about many hosts are counted by: the address of the page, for its JSON too.
+    /// The page by which looks at a route about many hosts are counted, for its JSON too.
     pub page: &'static str,
 }
 

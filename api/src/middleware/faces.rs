@@ -45,7 +45,7 @@ pub async fn dress(request: Request, next: Next) -> Response {
     dressed
 }
 
-/// What the router refuses by itself; a handler's own page is none of that.
+/// A refusal that the router made by itself; a handler's own page is not one.
 fn plain_refusal(response: &Response, method: &Method, path: &str) -> Option<Refusal> {
     if response
         .headers()

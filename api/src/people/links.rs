@@ -14,7 +14,7 @@ pub(super) const USERS_FOR: Duration = Duration::from_secs(24 * 3600);
 /// A link that works once.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Link {
-    /// Who chooses a password by it; `None` for a first administrator, who chooses a name as well.
+    /// The user who chooses a password with it; `None` for a first administrator, who chooses a name as well.
     pub user: Option<String>,
     /// When it ends, in µs since 1970 UTC.
     pub expires_at_us: i64,

@@ -1,4 +1,4 @@
-//! Who may ask: people, how each is recognised, and what ends that.
+//! Accounts, sessions and principals: how a request is authenticated, and what ends that.
 //!
 //! `principal` is the user, host or machine that makes a request, `person` the name and grants of a user, `grant` a
 //! role on some hosts; `rules` decides what that allows. For every request `middleware::authenticate` finds the
@@ -73,7 +73,7 @@ struct Inner {
     addresses: Addresses,
     json: Throttle,
     pages: Throttle,
-    /// What forms send along where there is no session to derive it from.
+    /// The source of CSRF tokens where there is no session.
     form_secret: Option<Secret>,
 }
 
@@ -83,7 +83,7 @@ impl People {
         Self::new(None, addresses)
     }
 
-    /// Those of `accounts`.
+    /// The people with these accounts.
     pub fn of(accounts: Accounts, addresses: Addresses) -> Self {
         Self::new(Some(accounts), addresses)
     }

@@ -40,7 +40,7 @@ impl Person {
     }
 }
 
-/// What every form that changes something has to send along, so that only pages of this server can send it.
+/// The CSRF token of every form that changes something, so that only pages of this server can send it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FormToken(pub String);
 

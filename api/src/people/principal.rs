@@ -1,4 +1,4 @@
-//! Who a request comes from, as authentication found.
+//! The principal of a request, as authentication found it.
 
 use axum::{
     extract::FromRequestParts,
@@ -9,7 +9,7 @@ use fleetps_nats::HostName;
 use super::Person;
 use crate::refusal::Refusal;
 
-/// Who a request comes from. Every authenticated request has one among its extensions.
+/// The principal of a request. Every authenticated request has one among its extensions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Principal {
     /// A user, by a session or an API token.
@@ -33,7 +33,7 @@ pub enum PrincipalKind {
 }
 
 impl PrincipalKind {
-    /// Who looks at pages and asks for JSON.
+    /// The principals that use pages and JSON.
     pub const PEOPLE: &[Self] = &[Self::User, Self::ThisMachine];
     /// Every kind.
     pub const ALL: &[Self] = &[Self::User, Self::Host, Self::ThisMachine];

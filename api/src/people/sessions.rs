@@ -21,7 +21,7 @@ const MAX_BROWSER: usize = 200;
 /// A session.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Session {
-    /// Whose.
+    /// The user.
     pub user: String,
     /// The sign-in, in µs since 1970 UTC.
     pub began_at_us: i64,
@@ -31,7 +31,7 @@ pub struct Session {
     pub confirmed_at_us: i64,
     /// The address of the sign-in.
     pub from: String,
-    /// What the browser says it is.
+    /// The browser, as it names itself.
     pub browser: String,
 }
 

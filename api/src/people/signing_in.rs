@@ -12,7 +12,7 @@ use super::{
     users::{SignsIn, User, UserName},
 };
 
-/// What a browser says it is, and how its request came.
+/// The browser of a sign-in, and how its request came.
 #[derive(Debug, Clone)]
 pub struct Visit {
     /// How the request came.

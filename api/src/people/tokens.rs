@@ -11,15 +11,15 @@ pub const BUCKET: &str = "api_tokens";
 pub const MAX_PER_USER: usize = 50;
 /// The longest name of a token, in characters.
 pub const MAX_NAME: usize = 60;
-/// What a token begins with, so that people and programs that look for leaked secrets know what it is.
+/// The prefix of a token, by which people and secret scanners recognise one.
 const PREFIX: &str = "fleetps_";
 
 /// An API token.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ApiToken {
-    /// What its owner calls it.
+    /// The owner's name for it.
     pub name: String,
-    /// Whose.
+    /// The owner.
     pub user: String,
     /// Within what it holds.
     pub scope: Grant,

@@ -51,7 +51,7 @@ pub enum SignsIn {
     OpenIdConnect {
         /// That server.
         issuer: String,
-        /// What it calls the user.
+        /// The provider's name for the user.
         subject: String,
     },
 }

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 
-/// What the broker may keep besides the snapshots: refused messages and its own books.
+/// The broker's space besides the snapshots: refused messages and its own files.
 const BESIDE_THE_STREAM_BYTES: u64 = 1 << 30;
 
 /// The broker, as each part reaches it.

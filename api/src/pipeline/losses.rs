@@ -1,4 +1,4 @@
-//! What the broker lost since the last start.
+//! Records that the broker lost since the last start.
 
 use fleetps_nats::{
     HostName,
@@ -14,7 +14,7 @@ use crate::{
     recovery::{self, Found},
 };
 
-/// What the broker lost. Waits for it.
+/// Finds the broker's lost records. Waits for the broker.
 pub(super) async fn find_losses(
     client: &async_nats::Client,
     config: &Config,

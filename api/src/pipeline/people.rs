@@ -1,4 +1,4 @@
-//! Who may ask, and how a first administrator comes in.
+//! Sign-in for the pipeline, and the link for a first administrator.
 
 use fleetps_nats::{audit::Audit, patience::patiently};
 

@@ -44,7 +44,7 @@ pub(super) async fn start(
     Ok(sign_in)
 }
 
-/// Saves the broker's records from now on, and takes the backups that are asked for.
+/// Saves the broker's records from now on, and takes scheduled backups.
 fn keep_state(parts: &mut Parts, client: async_nats::Client, config: &Config, health: StateHealth) {
     let (data, stop) = (config.data.clone(), parts.stop_token());
     let backups = Backups {

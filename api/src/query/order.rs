@@ -1,4 +1,4 @@
-//! What a table is sorted by, and which way.
+//! The order of a table: its column and direction.
 
 use serde::{Deserialize, Serialize};
 
@@ -33,14 +33,14 @@ impl Value for Direction {
 
 /// A column that a table can be sorted by.
 pub trait SortColumn: Value + Copy + PartialEq {
-    /// The one it is sorted by unless another is asked for.
+    /// The default column.
     const USUAL: Self;
 
     /// Whether sorting by it starts with the greatest unless asked otherwise.
     fn starts_with_greatest(self) -> bool;
 }
 
-/// What a table is sorted by, and which way: the parameters `sort` and `dir`.
+/// The order of a table: the parameters `sort` and `dir`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "OrderQuery<C>", into = "OrderQuery<C>", bound = "C: SortColumn")]
 pub struct Order<C> {

@@ -20,7 +20,7 @@ pub struct BadParameter {
     pub parameter: String,
     /// Its value.
     pub given: String,
-    /// What it can be.
+    /// The accepted form.
     pub expected: String,
 }
 

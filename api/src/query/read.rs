@@ -34,7 +34,7 @@ fn refused<T: DeserializeOwned>(pairs: &[Pair<'_>], error: &Error) -> BadParamet
     BadParameter::new(&name, &value, expected(&error.to_string()))
 }
 
-/// The error's text completes "expected …"; that of an unknown parameter is serde's own.
+/// The error's text completes "expected …"; an unknown parameter has serde's own text.
 fn expected(error: &str) -> String {
     match error.strip_prefix("unknown field ").and_then(|rest| rest.split_once(", expected ")) {
         Some((_, known)) => format!("another name: {}", known.replace('`', "")),

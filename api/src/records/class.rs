@@ -1,4 +1,4 @@
-//! What the access log keeps of the requests to a route. Each route says it, so that none is forgotten.
+//! The audit class of a route. Each route states it, so that none is forgotten.
 
 /// The audit class of a route: which of its requests are audited, besides refused ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! Who did what, as the web server writes it down and reads it.
+//! The audit, as the web server writes and reads it.
 //!
 //! `writer` sends entries to the broker, one after the other, in the background. `requests` decides which requests are
 //! audited, by the `class` of their route. This file reads the audit: sealed entries, and those that only the broker
@@ -156,7 +156,7 @@ impl Open {
     }
 }
 
-/// What the groups of a host were and are, in words: `web → env=prod web`.
+/// A host's groups before and after, in words: `web → env=prod web`.
 pub fn groups_changed(were: &BTreeSet<String>, are: &BTreeSet<String>) -> String {
     let words = |groups: &BTreeSet<String>| match groups.is_empty() {
         true => "none".to_owned(),

@@ -45,7 +45,7 @@ impl Views {
     }
 }
 
-/// Who asked for hosts that are none, or that they may not see, and how often within this minute.
+/// Persons who asked for unknown or hidden hosts, and how often within this minute.
 #[derive(Default)]
 pub(super) struct Probes(Mutex<HashMap<String, Probed>>);
 
@@ -99,7 +99,7 @@ pub struct Asked<'a> {
     pub is_export: bool,
     /// Whether something was searched for.
     pub is_search: bool,
-    /// What came of it.
+    /// The answer's status.
     pub status: StatusCode,
 }
 

@@ -16,7 +16,7 @@ const END_US: i64 = 253_370_764_800_000_000;
 /// Entries that are looked at of each kind: all that there can be within the years that the audit is kept.
 const MOST: usize = 1_000_000;
 
-/// What says that there was an administrator; `None` where nothing does.
+/// The evidence of an earlier administrator; `None` without any.
 ///
 /// # Errors
 /// When the audit cannot be read: then it is unknown.

@@ -1,4 +1,4 @@
-//! What readiness says about the broker's own records.
+//! Readiness of the broker's own records.
 
 use std::sync::Arc;
 

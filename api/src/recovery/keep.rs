@@ -14,11 +14,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Found, Losses, StateHealth};
 
-/// How often it is looked whether a bucket changed: one question to the broker for each of a few buckets.
+/// How often to check whether a bucket changed: one request to the broker for each of a few buckets.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// The least time between two files: a fleet that joins within a minute is a few files and not thousands.
 const SAVE_EVERY_US: i64 = 60 * 1_000_000;
-/// What did not change is saved again after a day, so that there is a file of each day.
+/// Unchanged records are saved again after a day, so that there is a file of each day.
 const DAY_US: i64 = 24 * 3600 * 1_000_000;
 /// How long the last look may take when the program ends.
 const END_WITHIN: Duration = Duration::from_secs(2);

@@ -21,11 +21,11 @@ const WATCHED: [&str; 4] = [USERS, API_TOKENS, HOSTS, ENROLMENT_TOKENS];
 /// Names that a message lists; the rest is a number.
 const LISTED: usize = 5;
 
-/// What each bucket lost.
+/// The losses of each bucket.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Losses(BTreeMap<String, Loss>);
 
-/// What one bucket lost.
+/// The losses of one bucket.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Loss {
     /// Keys that were saved, and are gone.

@@ -1,4 +1,4 @@
-//! What the broker must not lose (users, hosts, tokens), and the way back when it did.
+//! The records that the broker must not lose (users, hosts, tokens), and how to restore them.
 //!
 //! `keep` saves the buckets into the data folder whenever they change; `losses` compares the saved records with the
 //! broker's; `before` looks for signs of an earlier administrator. A start that finds a loss says so, and makes no link
@@ -26,12 +26,12 @@ pub(crate) use recover::without_keys;
 
 use crate::display::time;
 
-/// What a start found.
+/// The findings of a start.
 #[derive(Debug)]
 pub struct Found {
     /// The state that was saved last and is whole.
     pub saved: Option<SavedState>,
-    /// What the broker lost since, and still lacks.
+    /// The records that the broker has lost since, and still lacks.
     pub losses: Losses,
 }
 
@@ -41,7 +41,7 @@ impl Found {
         (!self.losses.is_empty()).then(|| format!("{}; {}", self.losses, way_on(self.saved.as_ref())))
     }
 
-    /// What readiness says of the records from this start on.
+    /// The health of the records from this start on.
     pub fn health(&self) -> StateHealth {
         let health = StateHealth::default();
         health.set_lost(self.problem());

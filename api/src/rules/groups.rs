@@ -81,7 +81,7 @@ impl Groups {
         self.0.read().version
     }
 
-    /// What `person` may see.
+    /// The hosts and command lines that `person` may see.
     pub fn scope_of(&self, person: &Person) -> Scope {
         Scope::new(self.hosts_of(person, Action::SeeHosts), self.hosts_of(person, Action::SeeCommandLines))
     }

@@ -1,4 +1,4 @@
-//! What each role may do.
+//! The policy: what each role may do.
 
 use std::collections::BTreeSet;
 
@@ -28,7 +28,7 @@ pub enum Action {
     ReadAudit,
 }
 
-/// What became of it.
+/// The decision about an action.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decision {
     /// It may be done.
@@ -68,7 +68,7 @@ impl Action {
         matches!(self, Self::ManageUsers | Self::ReadAudit)
     }
 
-    /// What it is called in refusals.
+    /// Its words in refusals.
     pub fn words(self) -> &'static str {
         match self {
             Self::Anything => "look at this",

@@ -28,7 +28,7 @@ impl Sight {
         Ok(())
     }
 
-    /// What they were.
+    /// Replaces the groups; returns the former ones.
     async fn replace_groups(&self, host: &HostName, groups: &HostGroups) -> Result<HostGroups, Refusal> {
         let Some(client) = &self.shared.broker else { return Err(Refusal::no_such_host(host.as_str())) };
         broker::ask(client, self.replace_groups_in(client, host, groups)).await?

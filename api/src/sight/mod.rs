@@ -1,4 +1,5 @@
-//! What one person sees of the present and the past. Handlers have nothing else to answer from, so none can forget a rule.
+//! The present and the past, limited to what one person may see. Handlers have nothing else to answer from, so none can
+//! forget a rule.
 //!
 //! Hidden hosts and withheld command lines are left out where they are loaded: here from the present and the stream, in
 //! the history from the past. Filters, searches, totals and limits come after that.
@@ -39,7 +40,7 @@ const SEARCH_PAST_FOR: Duration = Duration::from_secs(10);
 /// How soon a search that goes on beyond its time is interrupted again.
 const INTERRUPT_EVERY: Duration = Duration::from_millis(100);
 
-/// What one person sees. Handlers take it as an argument; a clone sees the same.
+/// A person's view of the fleet. Handlers take it as an argument; a clone has the same view.
 #[derive(Clone)]
 pub struct Sight {
     shared: AppState,
@@ -49,7 +50,7 @@ pub struct Sight {
 }
 
 impl Sight {
-    /// What `person` sees of `shared`.
+    /// The view of `person` on `shared`.
     pub fn new(shared: AppState, person: Person) -> Self {
         let version = shared.groups.version();
         let scope = Arc::new(shared.groups.scope_of(&person));
@@ -76,7 +77,7 @@ impl Sight {
         may(&self.person, action, Some(&self.groups(host))) == Decision::Allowed
     }
 
-    /// What a host belongs to.
+    /// The groups of a host.
     pub fn groups(&self, host: &HostName) -> HostGroups {
         self.shared.groups.of(host)
     }

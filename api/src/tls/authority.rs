@@ -18,11 +18,11 @@ use rcgen::{
     KeyUsagePurpose,
 };
 
-/// What the authority calls itself.
+/// The authority's name.
 const AUTHORITY_NAME: &str = "fleetps certificate authority";
 /// Clients must be told anew when it ends.
 const AUTHORITY_YEARS: i32 = 10;
-/// What browsers accept at most from public authorities; renewing is one command.
+/// The longest that browsers accept from public authorities; renewing is one command.
 const CERTIFICATE_DAYS: i32 = 397;
 /// This machine is always reached by these.
 const OWN_NAMES: [&str; 3] = ["localhost", "127.0.0.1", "::1"];

@@ -40,7 +40,7 @@ pub enum TlsError {
     /// A file cannot be read as what it should be.
     #[error("cannot read the {what} {path}: expected PEM, readable by this user")]
     Read {
-        /// What it should be.
+        /// The expected content.
         what: &'static str,
         /// The file.
         path: PathBuf,

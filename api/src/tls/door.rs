@@ -12,8 +12,8 @@ use super::Certificates;
 
 /// A client that takes nothing for this long is cut off by the system, also after the last byte was handed to it.
 const STALLED_AFTER: Duration = Duration::from_secs(30);
-/// What the system takes of an answer before the client does: enough to keep a line of 50 MB/s and 1 ms busy, and little
-/// enough that a client which takes its answer slowly is seen to.
+/// The unsent part of an answer that the system may buffer: enough to keep a line of 50 MB/s and 1 ms busy, and little
+/// enough that a slow client is noticed.
 const MAX_UNSENT_BYTES: u32 = 64 << 10;
 
 /// The address that a connection came from.

@@ -37,7 +37,7 @@ impl TlsSettings {
         data.join(FOLDER)
     }
 
-    /// What signs the certificates of this machine, where it made that itself.
+    /// The authority of this machine, where there is one.
     pub fn authority(data: &Path) -> Option<PathBuf> {
         Some(Self::folder(data).join("ca.pem")).filter(|path| path.exists())
     }

@@ -22,7 +22,7 @@ pub fn cell(column: Column, facts: &ProcessFacts<'_>, memory_scale_bytes: f64) -
         (Kind::Text, value) => name(id, value.text()),
         (Kind::Letter, Value::Letter(letter)) => Cell::hostile(id, letter.encode_utf8(&mut [0; 4]), 1),
         (Kind::Time, _) => Cell::new(id, display::duration(facts.age_s)),
-        // What names a process is written without separators.
+        // Numbers that identify a process have no separators.
         (_, value) if field.role != Role::Figure => {
             let text = value.integer().map(|number| number.to_string());
             Cell::new(id, text.unwrap_or_else(|| MISSING.to_owned()))

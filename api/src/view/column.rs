@@ -70,7 +70,7 @@ impl Column {
         self.0
     }
 
-    /// What the table says of it.
+    /// Its declaration in the model.
     pub fn declared(self) -> &'static TableColumn {
         const FIRST: &TableColumn = &TABLE[0];
         TABLE.get(self.0).unwrap_or(FIRST)
@@ -96,7 +96,7 @@ impl Column {
         }
     }
 
-    /// What stands over it.
+    /// Its heading.
     pub fn head(self) -> &'static str {
         self.declared().page.head
     }
@@ -112,7 +112,7 @@ impl Column {
         }
     }
 
-    /// What it is called in full.
+    /// Its full name.
     pub fn label(self) -> &'static str {
         self.declared().page.label
     }

@@ -15,9 +15,9 @@ use crate::{display, live::ProcessRates, url::Url};
 /// One kind of change.
 #[derive(Debug, Clone)]
 pub struct Section {
-    /// What happened.
+    /// The heading.
     pub title: &'static str,
-    /// What belongs here.
+    /// The meaning of the section.
     pub meaning: &'static str,
     /// To how many.
     pub count: usize,
@@ -25,7 +25,7 @@ pub struct Section {
     pub table: Table,
 }
 
-/// What the tables of one page have in common.
+/// Common parts of a page's tables.
 struct Page<'a> {
     diff: &'a Diff,
     host: &'a str,
@@ -36,7 +36,7 @@ struct Page<'a> {
 /// A column: its class, its head and its unit.
 type Columns<const N: usize> = [(&'static str, &'static str, &'static str); N];
 
-/// What changed, at most `rows` of each kind; links lead to processes of `host`.
+/// The differences, at most `rows` of each kind; links lead to processes of `host`.
 pub fn sections(diff: &Diff, host: &str, rows: usize) -> Vec<Section> {
     let changed = diff.resized.iter().chain(&diff.busy).map(|changed| &changed.after);
     let all = diff.started.iter().chain(&diff.gone).chain(changed);

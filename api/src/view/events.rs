@@ -49,7 +49,7 @@ pub fn id(kind: EventKind) -> &'static str {
     }
 }
 
-/// What a page says for a kind.
+/// The word for a kind on pages.
 pub fn word(kind: EventKind) -> &'static str {
     match kind {
         EventKind::Started => "started",

@@ -21,7 +21,7 @@ pub struct ProcessFacts<'a> {
     pub age_s: i64,
 }
 
-/// What a row sorts by.
+/// The sort key of a row.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum SortKey<'a> {
     /// Unknown: last, whichever way.
@@ -72,7 +72,7 @@ impl<'a> ProcessFacts<'a> {
         moment.pair.processes().map(|view| Self::from(&view)).collect()
     }
 
-    /// What it sorts by in `column`.
+    /// The sort key in `column`.
     pub fn sort_key(&self, column: Column) -> SortKey<'a> {
         match self.process.value(column.declared().place) {
             Value::Text(text) => SortKey::Text(text),
@@ -108,7 +108,7 @@ impl Default for Sums {
 }
 
 impl Sums {
-    /// Those of one process.
+    /// The values of one process.
     pub fn of(facts: &ProcessFacts<'_>) -> Self {
         let value = |column: Column| facts.number(column).filter(|_| column.adds_up());
         Self { processes: 1, values: Column::ALL.map(value) }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-/// What a word begins with that names a group.
+/// The prefix of a word that names a group.
 const GROUP: &str = "group:";
 
 /// A filter; the empty one lets everything through.

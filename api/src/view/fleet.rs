@@ -23,7 +23,7 @@ use crate::{
     url::{HostTab, Url},
 };
 
-/// Hosts shown unless more are asked for.
+/// Hosts shown by default.
 const USUAL_HOSTS: usize = 250;
 /// Programs shown below the hosts.
 pub const BUSIEST_PROGRAMS: usize = 12;
@@ -101,7 +101,7 @@ pub struct FleetQuery {
     /// The filter, as typed.
     #[serde(with = "parameter", skip_serializing_if = "is_usual")]
     pub q: HostFilterText,
-    /// What it is sorted by.
+    /// The order.
     #[serde(flatten)]
     pub order: Order<HostColumn>,
     /// The most hosts to show.
@@ -141,7 +141,7 @@ impl SortColumn for HostColumn {
     }
 }
 
-/// What a host belongs to.
+/// The groups of a host.
 type GroupsOf<'a> = &'a dyn Fn(&HostName) -> BTreeSet<String>;
 
 /// The fleet page as of `now_us`, with the groups of hosts.

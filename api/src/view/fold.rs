@@ -8,13 +8,13 @@ use super::{
     query::ProcessQuery,
 };
 
-/// What stands for processes that have none of it.
+/// The name for processes without one.
 const NONE: &str = "(none)";
 
 /// Processes that have something in common.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Group<'a> {
-    /// What they have in common.
+    /// The common value.
     pub name: &'a str,
     /// Their sums.
     pub sums: Sums,

@@ -1,4 +1,4 @@
-//! What changed between two views of one page, as small as it can be said.
+//! The difference between two views of one page, as small as possible.
 
 use std::collections::HashMap;
 
@@ -10,7 +10,7 @@ use super::{
     table::{Cell, Place, Row, Table},
 };
 
-/// What an open page has to change.
+/// The changes for an open page.
 #[derive(Debug, Default, Serialize)]
 pub struct Patch {
     /// Which moment the page shows then.
@@ -67,7 +67,7 @@ impl Serialize for CellPatch {
     }
 }
 
-/// What changed in one table.
+/// The changes of one table.
 #[derive(Debug, Default, Serialize)]
 pub struct TablePatch {
     id: &'static str,

@@ -20,7 +20,7 @@ use crate::{
 
 /// The name of the table in the page.
 pub const TABLE: &str = "processes";
-/// What a fold shows: the columns that add up.
+/// The columns of a fold: those that add up.
 const FOLD_COLUMNS: [Column; 7] =
     [Column::Name, Column::Pid, Column::Cpu, Column::Memory, Column::Read, Column::Written, Column::Threads];
 
@@ -45,7 +45,7 @@ fn matches(
     }
 }
 
-/// Those of `processes` that match.
+/// The matching ones of `processes`.
 fn matching<'a>(
     processes: &[ProcessView<'a>],
     query: &ProcessQuery,
@@ -56,7 +56,7 @@ fn matching<'a>(
     Ok(matching.map(|(view, _)| view.into()).collect())
 }
 
-/// What the cells of one page have in common.
+/// Common parts of a page's cells.
 struct Page<'a> {
     host: &'a str,
     query: &'a ProcessQuery,

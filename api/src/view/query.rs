@@ -39,7 +39,7 @@ pub struct ProcessQuery {
     /// The filter.
     #[serde(with = "parameter", skip_serializing_if = "is_usual")]
     pub q: FilterText,
-    /// What it is sorted by.
+    /// The order.
     #[serde(flatten)]
     pub order: Order<Column>,
     /// The columns, in the table's order.

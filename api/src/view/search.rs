@@ -16,7 +16,7 @@ use crate::{
     url::{HostTab, Url},
 };
 
-/// Processes listed unless more are asked for: ten screens.
+/// Processes listed by default: ten screens.
 const USUAL_FOUND: usize = 200;
 /// The most processes listed.
 const MAX_FOUND: usize = 10_000;

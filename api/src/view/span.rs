@@ -12,7 +12,7 @@ use crate::{display, query::BadParameter, url::Url};
 pub struct PageSpan {
     /// The span.
     pub span: Span,
-    /// What the URL said.
+    /// The span as the URL has it.
     pub given: SpanQuery,
     usual: Duration,
 }
@@ -27,7 +27,7 @@ pub struct Stamp {
 }
 
 impl Stamp {
-    /// Of a time.
+    /// The stamp of a time.
     pub fn of(time_us: i64) -> Self {
         Self { exact: display::time_exact(time_us), text: display::time(time_us) }
     }
@@ -36,7 +36,7 @@ impl Stamp {
 /// A link to another span.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RangeLink {
-    /// What it says.
+    /// Its label.
     pub label: &'static str,
     /// Where to.
     pub href: Url,
@@ -45,7 +45,7 @@ pub struct RangeLink {
 }
 
 impl PageSpan {
-    /// What `given` means at `now_us`; without any parameter the `usual` length before `end_us`.
+    /// The span that `given` means at `now_us`; without any parameter the `usual` length before `end_us`.
     ///
     /// # Errors
     /// When it ends before it begins.

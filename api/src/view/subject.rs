@@ -1,4 +1,4 @@
-//! What a page says of one process: who it is, and what it does.
+//! The facts and figures on the page of one process.
 
 use fleetps_nats::model::{Kind, Role, Unit};
 
@@ -11,7 +11,7 @@ use crate::{
 /// Characters of a command line or path in full: the longest that a snapshot holds.
 const MAX_TEXT_CHARACTERS: usize = fleetps_nats::snapshot::MAX_STRING_BYTES;
 
-/// Who it is: what each fact is called, and the fact.
+/// The facts with their labels.
 pub fn facts(subject: &Subject) -> Vec<(&'static str, Cell)> {
     let process = &subject.process;
     let text = |text: Option<&str>| Cell::hostile("", text.unwrap_or(MISSING), MAX_TEXT_CHARACTERS);
@@ -35,7 +35,7 @@ pub fn facts(subject: &Subject) -> Vec<(&'static str, Cell)> {
     ]
 }
 
-/// What it does, as it was last seen: what each figure is called, and the figure.
+/// The figures with their labels, as the process was last seen.
 pub fn figures(subject: &Subject) -> Vec<(&'static str, Cell)> {
     let Some(facts) = in_its_snapshot(subject) else { return Vec::new() };
     let is_figure = |column: &Column| column.of().role == Role::Figure || *column == Column::Age;

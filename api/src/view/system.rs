@@ -17,7 +17,7 @@ const MAX_CELL_CHARACTERS: usize = 120;
 /// Mounts shown, the fullest first; a container host has hundreds of overlay mounts that all say the same.
 const MAX_MOUNTS: usize = 100;
 
-/// What the head of every page about a host says.
+/// The fields of the head of every page about a host.
 pub fn head_fields(moment: &Moment, now_us: i64) -> Vec<(&'static str, Cell)> {
     let summary = &moment.summary;
     let up = summary.state == HostState::Up;

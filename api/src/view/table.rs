@@ -26,7 +26,7 @@ pub struct Table {
 pub struct Link {
     /// Where to.
     pub href: Url,
-    /// What it says.
+    /// Its text.
     pub text: String,
 }
 

@@ -17,7 +17,7 @@ const SECONDS_BELOW_US: i64 = 600_000_000;
 /// for it; over it lie buttons, one for each part, which travel there without scripts.
 #[derive(Debug, Clone)]
 pub struct Timeline {
-    /// What it shows.
+    /// Its span.
     pub span: Span,
     /// The picture.
     pub image: Url,
@@ -27,7 +27,7 @@ pub struct Timeline {
     pub ranges: Vec<(&'static str, Url, bool)>,
     /// Where the buttons lead.
     pub path: String,
-    /// What the buttons carry along.
+    /// The hidden fields of the buttons.
     pub carried: Vec<(String, String)>,
     /// Where the moment is, in thousandths of the width; absent when it is not in the span.
     pub mark: Option<f64>,

@@ -17,12 +17,12 @@ use crate::{
     url::Url,
 };
 
-/// Lines unless more are asked for: two screens.
+/// Lines by default: two screens.
 const USUAL_LINES: usize = 50;
 /// The most lines, and what the sum for shares is made of: more programs than a large fleet runs.
 pub const MAX_LINES: usize = 10_000;
 
-/// What a top can be ordered by: name in the URL, and on the page.
+/// The orders of a top: name in the URL, and on the page.
 pub const ORDERS: [(TopBy, &str, &str); 4] = [
     (TopBy::Cpu, "cpu", "CPU time"),
     (TopBy::Memory, "memory", "Peak memory"),
@@ -30,7 +30,7 @@ pub const ORDERS: [(TopBy, &str, &str); 4] = [
     (TopBy::Written, "written", "Written"),
 ];
 
-/// What a top can put together: name in the URL, and on the page.
+/// The groupings of a top: name in the URL, and on the page.
 pub const GROUPS: [(TopGroup, &str, &str); 5] = [
     (TopGroup::Process, "process", "Process"),
     (TopGroup::Name, "name", "Program"),
@@ -74,7 +74,7 @@ pub struct TopQuery {
     /// How processes are grouped.
     #[serde(with = "parameter", skip_serializing_if = "is_usual")]
     pub group: TopGroup,
-    /// Of one host only.
+    /// Only this host.
     #[serde(with = "parameter::optional", skip_serializing_if = "Option::is_none")]
     pub host: Option<HostName>,
     /// The most lines.
@@ -85,14 +85,14 @@ pub struct TopQuery {
     pub span: SpanQuery,
 }
 
-/// What the rows of one top have in common.
+/// Common parts of a top's rows.
 #[derive(Debug, Clone)]
 pub struct TopTable<'a> {
     /// The query.
     pub query: &'a TopQuery,
     /// Over which time.
     pub span: Span,
-    /// What all rows add up to, those that are not shown included; absent where it is not known.
+    /// The sum of all rows, also of those that are not shown; absent where it is unknown.
     pub sum: Option<f64>,
 }
 
@@ -106,7 +106,7 @@ pub fn amount(row: &TopRow, by: TopBy) -> Option<u64> {
     }
 }
 
-/// What the rows add up to; peaks do not add up.
+/// The sum of the rows; peaks have none.
 pub fn sum(rows: &[TopRow], by: TopBy) -> Option<f64> {
     let amounts = rows.iter().filter_map(|row| amount(row, by));
     (by != TopBy::Memory).then(|| amounts.map(|amount| amount as f64).sum())
@@ -221,7 +221,7 @@ impl TopTable<'_> {
         if let Some(host) = &self.query.host {
             q = format!("host = {host} and {q}");
         }
-        // What ended then is searched for then; what goes on is searched for now.
+        // A process of a past span is searched for at its end; one of a span that goes on is searched for now.
         let at = self.query.span.to.map(|_| TimeParam::at(self.span.to_us));
         cell.linked(Url::search().with(&SearchQuery { q: FilterText::of(&q), at, ..SearchQuery::default() }))
     }

@@ -12,7 +12,7 @@ use crate::{
     url::{HostTab, Url},
 };
 
-/// The length of a span unless another is asked for: what happened just now.
+/// The default length of a span: the recent past.
 const USUAL_RANGE: Duration = RANGES[0].0;
 
 /// The part of a query that says the moment of a page, and the span of its timeline.
@@ -28,7 +28,7 @@ pub struct TimeQuery {
 }
 
 impl TimeQuery {
-    /// What it means at `now_us`.
+    /// The time that it means at `now_us`.
     ///
     /// # Errors
     /// When the span ends before it begins.

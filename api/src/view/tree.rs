@@ -36,7 +36,7 @@ pub struct TreeRow {
     pub below: Sums,
 }
 
-/// The visible rows, at most as many as asked for.
+/// The visible rows, at most as many as requested.
 #[derive(Debug, Default)]
 pub struct TreeRows {
     /// The rows, from the top.
@@ -47,7 +47,7 @@ pub struct TreeRows {
     pub matching: usize,
 }
 
-/// Who hangs below whom.
+/// The children of each process.
 struct Forest {
     roots: Vec<usize>,
     children: Vec<Vec<usize>>,

@@ -25,7 +25,7 @@ pub const RANGES: [(Duration, &str); 5] = [
 const LONGEST: Duration = Duration::from_secs(100 * 365 * 86_400);
 /// The shortest length of time: the shortest that can be written.
 const SHORTEST: Duration = Duration::from_millis(1);
-/// What a moment can be.
+/// The accepted forms of a moment.
 const EXPECTED: &str = "a time with its zone as in 2026-11-21T03:12:00Z or 2026-11-21T04:12:00+01:00, `now`, or how long ago as in -15m";
 
 /// A moment, as a URL says it.

@@ -34,7 +34,7 @@ pub enum Unit {
 pub struct Line {
     /// The name of its value in JSON.
     pub field: &'static str,
-    /// What it is called.
+    /// Its label.
     pub label: &'static str,
     /// Its class.
     pub class: &'static str,
@@ -47,7 +47,7 @@ pub struct Line {
 pub struct Kind {
     /// Its name in the page.
     pub id: &'static str,
-    /// What it is called.
+    /// Its label.
     pub label: &'static str,
     /// How its values are written.
     pub unit: Unit,

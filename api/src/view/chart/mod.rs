@@ -25,7 +25,7 @@ pub const HEIGHT: f64 = 400.0;
 pub struct Chart {
     /// The shapes, from the back to the front.
     pub shapes: Vec<Shape>,
-    /// What it shows, for those who cannot see it.
+    /// The description, for screen readers.
     pub label: &'static str,
     /// Whether it stands alone, as an image, and so has to bring its colours along.
     pub stands_alone: bool,

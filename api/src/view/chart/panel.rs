@@ -17,13 +17,13 @@ const MAX_NAME_CHARACTERS: usize = 40;
 pub struct Panel {
     /// Its name in the page.
     pub id: &'static str,
-    /// What it is called.
+    /// Its label.
     pub label: &'static str,
     /// The value at its top, with its unit.
     pub top: String,
     /// The chart.
     pub chart: Chart,
-    /// What its lines are called, where there are several: class and label.
+    /// The legend, where there are several lines: class and label.
     pub legend: Vec<(&'static str, &'static str)>,
     /// Which programs made it up, where that is known.
     pub breakdown: Option<Stack>,
@@ -45,7 +45,7 @@ pub struct Stack {
 pub struct ValueRow {
     /// The value's name in JSON.
     pub field: &'static str,
-    /// What it is called.
+    /// Its label.
     pub label: &'static str,
     /// How it is written, and its unit beside the label.
     pub unit: (&'static str, &'static str),
@@ -116,7 +116,7 @@ impl Stack {
         legend.push(("other".to_owned(), "all others".to_owned(), unit.write_short(mean(&breakdown.other))));
         let shapes = stack::shapes(&Frame::whole(span, top), breakdown);
         let chart = Chart { shapes, label: "The programs that used most", stands_alone: false };
-        // Of one core each: several cores together have more than 100 %.
+        // Percent of one core: several cores together have more than 100 %.
         let top = if unit == Unit::Percent {
             format!("{} % of one core", unit.write(Some(top)))
         } else {
@@ -143,7 +143,7 @@ impl Unit {
         }
     }
 
-    /// What stands beside a label.
+    /// The symbol beside a label.
     fn symbol(self) -> &'static str {
         match self {
             Self::Percent => "%",

@@ -12,7 +12,7 @@ use crate::display;
 /// A chart with what it is called and what its top means.
 #[derive(Debug, Clone)]
 pub struct Panel {
-    /// What it shows.
+    /// Its label.
     pub label: &'static str,
     /// The lines, in the order of their colours: the class, and what it is called where there are several.
     pub legend: &'static [(&'static str, &'static str)],
@@ -22,7 +22,7 @@ pub struct Panel {
     pub chart: Chart,
 }
 
-/// What a chart shows.
+/// The kind of a chart.
 struct Kind {
     label: &'static str,
     legend: &'static [(&'static str, &'static str)],
