@@ -7,7 +7,7 @@
 
 use std::time::{Duration, Instant};
 
-use fleetps::testing::people::{Addresses, People};
+use fleetps::testing::auth::{Addresses, People};
 use fleetps_agent::simulate::{self, Fleet, SimulationSettings};
 use fleetps_ingestor::IngestorSettings;
 use fleetps_nats::{
@@ -53,7 +53,7 @@ async fn main() {
     let client = server.broker(Part::Api).connect("web").await.unwrap();
     let people = People::anybody(Addresses::default());
     tokio::spawn(fleetps::testing::server::run(
-        fleetps::testing::tls::Door::plaintext(listener),
+        fleetps::testing::tls::TlsListener::plaintext(listener),
         client.clone(),
         fleetps::testing::server::Health::default(),
         settings,

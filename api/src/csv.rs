@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value as Json;
 
 use crate::{
-    query::parameter::{self, Value, is_usual},
+    query::parameter::{self, Value, is_default},
     spreadsheet::{cell, table},
     url::Url,
 };
@@ -45,7 +45,7 @@ pub struct InFormat<T> {
     #[serde(flatten)]
     pub query: T,
     /// In which form.
-    #[serde(with = "parameter", skip_serializing_if = "is_usual")]
+    #[serde(with = "parameter", skip_serializing_if = "is_default")]
     pub format: Format,
 }
 

@@ -3,9 +3,9 @@
 //! * **Web:** `server` runs the web server over the `state` that requests share; `connections` serves its connections,
 //!   with `tls`. `routes` is the table of addresses, `middleware` the layers around them, `extract` reads typed
 //!   arguments of a handler. `handlers` has one file per page, named as its template. `refusal` is every error answer.
-//! * **Who:** `people` are accounts and principals, `rules` what each person may do, `sight` what each person sees.
-//!   `records` audits requests.
-//! * **What:** `live` holds the present of the fleet, fed from the broker; `past` asks the history; `console` asks in
+//! * **Who:** `auth` has accounts and principals, `authz` what each person may do, `scoped_fleet` what each person sees.
+//!   `access_log` audits requests.
+//! * **What:** `live` holds the present of the fleet, fed from the broker; `history_service` asks the history; `console` asks in
 //!   SQL. `filtering` evaluates filters over the present with a deadline; `shares` limits what one person has of
 //!   anything; `broker` asks the broker for a request.
 //! * **How it looks:** `view` makes the rows of a page, and the patches that keep an open page up to date; `display`
@@ -18,6 +18,9 @@
 // They panic when the pipe is closed; `fleetps_nats::output` does not.
 #![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
 
+mod access_log;
+mod auth;
+mod authz;
 mod backups;
 mod broker;
 mod cli;
@@ -30,21 +33,18 @@ mod display;
 mod extract;
 mod filtering;
 mod handlers;
+mod history_service;
 mod live;
 mod middleware;
-mod past;
-mod people;
 mod pipeline;
 mod program;
 mod query;
-mod records;
 mod recovery;
 mod refusal;
 mod routes;
-mod rules;
+mod scoped_fleet;
 mod server;
 mod shares;
-mod sight;
 mod spreadsheet;
 mod starting;
 mod state;

@@ -12,6 +12,9 @@ use axum::{
 use tower_http::compression::CompressionLayer;
 
 use crate::{
+    access_log::AuditClass::{self, ByHandler, FailedChanges, Searches},
+    auth::PrincipalKind,
+    authz::Permission::{self, Anything, ManageHosts, ManageUsers, OwnAccount, ReadAudit, SeeHosts, Sql},
     handlers::{
         account, assets, audit, audit_json, diff, diff_json, events, events_json, fleet, groups, health,
         history, host, hosts_json, metrics_json, process, process_json, processes_json, search, search_json,
@@ -21,12 +24,9 @@ use crate::{
         admit::admit,
         authenticate::authenticate,
         authorize::{Policy, authorize},
-        faces, guard,
+        error_pages, guard,
     },
-    people::PrincipalKind,
-    records::AuditClass::{self, ByHandler, FailedChanges, Searches},
     refusal::Refusal,
-    rules::Action::{self, Anything, ManageHosts, ManageUsers, OwnAccount, ReadAudit, SeeHosts, Sql},
     state::AppState,
 };
 
@@ -46,7 +46,7 @@ impl Route {
     fn new(
         method: Method,
         path: &'static str,
-        action: Action,
+        action: Permission,
         audit: AuditClass,
         handler: MethodRouter<AppState>,
     ) -> Self {
@@ -73,12 +73,12 @@ impl Route {
 }
 
 /// A route that people look at.
-fn get<T: 'static>(path: &'static str, action: Action, handler: impl Handler<T, AppState>) -> Route {
+fn get<T: 'static>(path: &'static str, action: Permission, handler: impl Handler<T, AppState>) -> Route {
     Route::new(Method::GET, path, action, AuditClass::Looks, routing::get(handler))
 }
 
 /// A route by which people change something.
-fn post<T: 'static>(path: &'static str, action: Action, handler: impl Handler<T, AppState>) -> Route {
+fn post<T: 'static>(path: &'static str, action: Permission, handler: impl Handler<T, AppState>) -> Route {
     Route::new(Method::POST, path, action, AuditClass::Changes, routing::post(handler))
 }
 
@@ -165,7 +165,7 @@ pub fn router(shared: AppState) -> Router {
     addresses(shared)
         .layer(from_fn_with_state(people.clone(), admit))
         .layer(from_fn(guard::check_origin))
-        .layer(from_fn(faces::dress))
+        .layer(from_fn(error_pages::render_errors))
         .layer(from_fn_with_state(people.clone(), authenticate))
         .layer(CompressionLayer::new())
         .layer(from_fn_with_state(people, guard::check_host))

@@ -8,15 +8,15 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    access_log::AccessLog,
+    auth::People,
     connections::{self, Connections, Limits},
     console::Console,
     live::{self, Intake},
-    people::People,
-    records::Records,
     recovery::StateHealth,
     routes,
     state::AppState,
-    tls::Door,
+    tls::TlsListener,
 };
 
 /// How long the first page may wait for the hosts' last snapshots: longer, and showing what there is serves better.
@@ -40,7 +40,7 @@ pub struct Health {
 /// # Errors
 /// When this program does not find itself, to answer questions in SQL, or a part panics.
 pub async fn run(
-    door: Door,
+    door: TlsListener,
     client: async_nats::Client,
     health: Health,
     settings: IngestorSettings,
@@ -50,9 +50,9 @@ pub async fn run(
     let IngestorSettings { history, host_bytes_per_s, keep_down_hosts, .. } = settings;
     let mut shared = AppState::new(Some(client.clone()), shutdown.clone());
     (shared.health, shared.records_health) = (health.broker, health.records);
-    let opening = patiently("the audit", || Records::open(&client, history.clone(), shutdown.clone()));
+    let opening = patiently("the audit", || AccessLog::open(&client, history.clone(), shutdown.clone()));
     let Some(records) = shutdown.run_until_cancelled(opening).await else { return Ok(()) };
-    shared.records = records?;
+    shared.access_log = records?;
     shared.console = Console::new(Some(SqlClient::with_this_program(history.clone())?));
     shared.people = people.clone();
     let connections = Connections::new(Limits::of_this_process(), people.addresses().clone());

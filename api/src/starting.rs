@@ -20,11 +20,11 @@ use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use crate::{
+    auth::{Addresses, Auth},
     config::Config,
     connections::{self, Connections, Limits},
     handlers::{health, json},
-    people::{Addresses, Auth},
-    tls::{Certificates, Door},
+    tls::{Certificates, TlsListener},
 };
 
 /// How long another program may have the port of the pages; then it is one that keeps it.
@@ -35,7 +35,7 @@ const LAST_ANSWERS: Duration = Duration::from_secs(1);
 const RETRY_AFTER_S: &str = "2";
 
 /// Where pages are served, and the address of that on this machine.
-pub(crate) async fn listen(config: &Config) -> anyhow::Result<(Doors, String)> {
+pub(crate) async fn listen(config: &Config) -> anyhow::Result<(Listeners, String)> {
     let listener = bind(config.web.listen).await?;
     let mut address = listener.local_addr()?;
     match address.ip() {
@@ -44,7 +44,7 @@ pub(crate) async fn listen(config: &Config) -> anyhow::Result<(Doors, String)> {
         _ => {}
     }
     let listener = listener.into_std()?;
-    let doors = Doors { first: door(config, listener.try_clone()?)?, then: door(config, listener)? };
+    let doors = Listeners { first: door(config, listener.try_clone()?)?, then: door(config, listener)? };
     let scheme = if config.tls.files(&config.data)?.is_some() { "https" } else { "http" };
     Ok((doors, format!("{scheme}://{address}")))
 }
@@ -75,25 +75,25 @@ async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
 }
 
 /// With TLS, where there is a certificate.
-fn door(config: &Config, listener: std::net::TcpListener) -> anyhow::Result<Door> {
+fn door(config: &Config, listener: std::net::TcpListener) -> anyhow::Result<TlsListener> {
     let listener = TcpListener::from_std(listener)?;
     Ok(match config.tls.files(&config.data)? {
-        Some(files) => Door::secure(listener, Certificates::load(files)?),
-        None => Door::plaintext(listener),
+        Some(files) => TlsListener::secure(listener, Certificates::load(files)?),
+        None => TlsListener::plaintext(listener),
     })
 }
 
 /// The two ends of one address: the first is answered while fleetps starts, the second from then on.
-pub(crate) struct Doors {
+pub(crate) struct Listeners {
     /// Until it has started.
-    pub(crate) first: Door,
+    pub(crate) first: TlsListener,
     /// From then on.
-    pub(crate) then: Door,
+    pub(crate) then: TlsListener,
 }
 
-impl Doors {
+impl Listeners {
     /// Begins to answer at the first.
-    pub(crate) fn open(self, config: &Config, health: ServerHealth) -> (Door, Starting) {
+    pub(crate) fn open(self, config: &Config, health: ServerHealth) -> (TlsListener, Starting) {
         (self.then, Starting::serve(self.first, config.web.auth, health))
     }
 }
@@ -113,7 +113,7 @@ struct Waiting {
 }
 
 impl Starting {
-    fn serve(door: Door, auth: Auth, health: ServerHealth) -> Self {
+    fn serve(door: TlsListener, auth: Auth, health: ServerHealth) -> Self {
         let over = CancellationToken::new();
         let router = Router::new()
             .route("/healthz", get(health::alive))

@@ -7,15 +7,15 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    access_log::AccessLog,
+    auth::{Addresses, People},
+    authz::Groups,
     connections::{Connections, Limits},
     console::Console,
     filtering,
+    history_service::HistoryService,
     live::{AdmissionReports, Arrivals, Fleet, IngestorReports, Intake},
-    past::Past,
-    people::{Addresses, People},
-    records::Records,
     recovery::StateHealth,
-    rules::Groups,
     shares::{Bounds, Shares},
 };
 
@@ -39,13 +39,13 @@ pub struct AppState {
     /// The present.
     pub fleet: Arc<Fleet>,
     /// The past.
-    pub past: Past,
+    pub past: HistoryService,
     /// SQL questions over the past.
     pub console: Console,
     /// The groups of hosts, for authorization.
     pub groups: Groups,
     /// The audit.
-    pub records: Records,
+    pub access_log: AccessLog,
     /// The ingestors' last words.
     pub ingestors: Arc<IngestorReports>,
     /// Refusals of the broker, by reason.
@@ -79,10 +79,10 @@ impl AppState {
     pub fn new(broker: Option<async_nats::Client>, shutdown: CancellationToken) -> Self {
         Self {
             fleet: Arc::default(),
-            past: Past::default(),
+            past: HistoryService::default(),
             console: Console::new(None),
             groups: Groups::default(),
-            records: Records::default(),
+            access_log: AccessLog::default(),
             ingestors: Arc::default(),
             admission: Arc::default(),
             arrivals: Arc::default(),

@@ -18,30 +18,30 @@ pub mod live {
     pub use crate::live::{Fleet, HostState, Intake, Shown, follow, now_us, steady_us};
 }
 
-pub mod past {
-    pub use crate::past::Past;
+pub mod history_service {
+    pub use crate::history_service::HistoryService;
 }
 
-pub mod people {
-    pub use crate::people::{
-        Accounts, Addresses, By, Came, Cookie, Grant, People, Person, Principal, PrincipalKind, Role, Secret,
-        Session, SignInSettings, UserName, set_cookie,
+pub mod auth {
+    pub use crate::auth::{
+        Accounts, Addresses, By, ClientInfo, Cookie, Grant, People, Person, Principal, PrincipalKind, Role,
+        Secret, Session, SignInSettings, UserName, set_cookie,
     };
     pub mod tokens {
-        pub use crate::people::tokens::text;
+        pub use crate::auth::tokens::text;
     }
 }
 
-pub mod records {
-    pub use crate::records::Records;
+pub mod access_log {
+    pub use crate::access_log::AccessLog;
 }
 
 pub mod routes {
     pub use crate::routes::{Route, addresses, router, table};
 }
 
-pub mod rules {
-    pub use crate::rules::Action;
+pub mod authz {
+    pub use crate::authz::Permission;
 }
 
 pub mod server {
@@ -53,7 +53,7 @@ pub mod state {
 }
 
 pub mod tls {
-    pub use crate::tls::{Certificates, Door, TlsFiles, make, make_client};
+    pub use crate::tls::{Certificates, TlsFiles, TlsListener, make, make_client};
 }
 
 pub mod view {

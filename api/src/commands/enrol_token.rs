@@ -13,7 +13,7 @@ use fleetps_nats::{
     units,
 };
 
-use crate::{config::Config, people::By};
+use crate::{auth::By, config::Config};
 
 /// The limits of the token.
 #[derive(Debug, Args)]

@@ -9,9 +9,9 @@ use ureq::tls::{Certificate, RootCerts, TlsConfig};
 
 use super::field::rows;
 use crate::{
+    auth::{Local, Secret, tokens},
     config::Config,
     display::visible,
-    people::{Local, Secret, tokens},
     tls::TlsSettings,
     url::Url,
 };

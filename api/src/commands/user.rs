@@ -6,9 +6,9 @@ use fleetps_nats::audit::Audit;
 
 use super::table::{Heading, render};
 use crate::{
+    auth::{Accounts, By, Grant, Local, Secret, SignsIn, User, UserName},
     config::Config,
     display::time,
-    people::{Accounts, By, Grant, Local, Secret, SignsIn, User, UserName},
     url::Url,
 };
 

@@ -17,7 +17,7 @@ use fleetps_nats::{
 };
 
 use crate::{
-    people::{Auth, SignInSettings},
+    auth::{Auth, SignInSettings},
     tls::TlsSettings,
 };
 

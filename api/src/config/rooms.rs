@@ -8,7 +8,7 @@ use std::{
 
 use fleetps_nats::{bounds, settings::Flag, units};
 
-use crate::people::Auth;
+use crate::auth::Auth;
 
 /// Simulated hosts at most: ten times what a fleet of one server has.
 const MAX_DEMO_HOSTS: usize = 100_000;

@@ -41,7 +41,7 @@ const HANDSHAKE_WITHIN: Duration = Duration::from_secs(5);
 /// The head of a request is one or two packets, and a browser asks for the parts of a page within a second or two. A
 /// connection closed for its silence is reopened in a round trip.
 const HEAD_WITHIN: Duration = Duration::from_secs(10);
-/// The slowest client takes 64 KiB (see [`crate::tls::Door`]) in this time: 2 KB a second.
+/// The slowest client takes 64 KiB (see [`crate::tls::TlsListener`]) in this time: 2 KB a second.
 const TAKEN_WITHIN: Duration = Duration::from_secs(30);
 /// The read buffer: no head of a request is longer.
 const MAX_HEAD_BYTES: usize = 64 << 10;

@@ -31,8 +31,8 @@ pub use limits::Limits;
 use places::{Full, Owner, Register};
 
 use crate::{
-    people::{Addresses, Person, network},
-    tls::Door,
+    auth::{Addresses, Person, network},
+    tls::TlsListener,
 };
 
 /// After the system could not give a connection, for want of descriptors or memory: some come back meanwhile.
@@ -214,7 +214,7 @@ impl Drop for Holder {
 
 /// Answers what comes in at `door` with `router`, until `shutdown`; then no new requests are taken, and it returns when
 /// those under way are answered.
-pub async fn serve(door: Door, router: Router, connections: Connections, shutdown: CancellationToken) {
+pub async fn serve(door: TlsListener, router: Router, connections: Connections, shutdown: CancellationToken) {
     let conversations = TaskTracker::new();
     // Dropping this future closes the connections that have not ended.
     let cut_off = CancellationToken::new();

@@ -16,7 +16,7 @@ use super::Limits;
 /// The owner of a connection.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum Owner {
-    /// No signed-in person; a network as [`crate::people`] counts them. With IPv4 that is one address: an office or a
+    /// No signed-in person; a network as [`crate::auth`] counts them. With IPv4 that is one address: an office or a
     /// provider already shares it, and a wider one would make neighbours pay.
     Network(IpAddr),
     /// A signed-in person.

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    query::parameter::{self, is_usual},
+    query::parameter::{self, is_default},
     url::Url,
 };
 
@@ -12,7 +12,7 @@ use crate::{
 #[serde(default)]
 pub struct NextQuery {
     /// Where to.
-    #[serde(with = "parameter", skip_serializing_if = "is_usual")]
+    #[serde(with = "parameter", skip_serializing_if = "is_default")]
     pub next: String,
 }
 

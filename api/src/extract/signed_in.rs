@@ -8,7 +8,7 @@ use axum::{
 
 use super::next::with_next;
 use crate::{
-    people::{Accounts, Person},
+    auth::{Accounts, Person},
     refusal::Refusal,
     state::AppState,
     url::Url,

@@ -7,13 +7,13 @@ use axum::{
     http::{HeaderMap, header, request::Parts},
 };
 
-use crate::people::{Came, Cookie, Visit, read_cookie};
+use crate::auth::{ClientInfo, Cookie, Visit, read_cookie};
 
 impl<S: Sync> FromRequestParts<S> for Visit {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        let came = parts.extensions.get::<Came>().copied().unwrap_or_else(Came::nowhere);
+        let came = parts.extensions.get::<ClientInfo>().copied().unwrap_or_else(ClientInfo::nowhere);
         let known_as = read_cookie(Cookie::Browser, &parts.headers, came);
         Ok(Self { came, browser: browser(&parts.headers), known_as })
     }

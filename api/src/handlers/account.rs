@@ -13,11 +13,9 @@ use super::{
     session::signed_in,
 };
 use crate::{
+    auth::{Accounts, AuthError, Grant, NotAGrant, Person, Role, Session, Visit, groups, tokens::ApiToken},
     extract::{Confirmed, Form, SignedIn, accounts},
     live::now_us,
-    people::{
-        Accounts, Grant, NotAGrant, PeopleError, Person, Role, Session, Visit, groups, tokens::ApiToken,
-    },
     refusal::Refusal,
     state::AppState,
     url::Url,
@@ -61,7 +59,7 @@ impl AccountPage {
         }
     }
 
-    fn after(mut self, error: PeopleError) -> Result<Response, Refusal> {
+    fn after(mut self, error: AuthError) -> Result<Response, Refusal> {
         let refusal = Refusal::from(error);
         let status = refusal.status;
         self.problem = Some(refusal);
@@ -90,7 +88,7 @@ pub async fn change_password(
     let (old, new) = (form.field("old"), form.field("password"));
     let changed = match new == form.field("repeated") {
         true => accounts.change_password(&who.person, old, new, &visit).await,
-        false => Err(PeopleError::Password("it was not repeated as it was")),
+        false => Err(AuthError::Password("it was not repeated as it was")),
     };
     match changed {
         Ok(sign_in) => Ok(signed_in(&sign_in, visit.came, &Url::account().to_string())),
@@ -142,7 +140,7 @@ pub async fn revoke_token(
 }
 
 /// The grant in the fields `role`, `groups` and `hides` of a form.
-pub fn grant_of(form: &Form) -> Result<Grant, PeopleError> {
+pub fn grant_of(form: &Form) -> Result<Grant, AuthError> {
     Ok(Grant {
         role: form.field("role").parse()?,
         groups: groups(&form.field("groups")).map_err(NotAGrant::from)?,

@@ -9,11 +9,11 @@ use serde::{Deserialize, Serialize};
 
 use super::page::{self, Layout};
 use crate::{
+    auth::Person,
     csv, display,
     extract::Query,
     live::now_us,
-    people::Person,
-    query::parameter::{self, BadParameter, Count, is_usual},
+    query::parameter::{self, BadParameter, Count, is_default},
     refusal::Refusal,
     state::AppState,
     url::Url,
@@ -26,29 +26,29 @@ use crate::{
 };
 
 /// Entries on a page or in an answer by default: about ten screens.
-const USUAL_ENTRIES: usize = 200;
+const DEFAULT_ENTRIES: usize = 200;
 /// The most entries at once.
 const MAX_ENTRIES: usize = 20_000;
 
 /// The span unless one is given.
-const USUAL_SPAN: Duration = Duration::from_secs(7 * 86_400);
+const DEFAULT_SPAN: Duration = Duration::from_secs(7 * 86_400);
 
 /// The query of the audit.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct AuditQuery {
     /// A part of a name.
-    #[serde(with = "parameter", skip_serializing_if = "is_usual")]
+    #[serde(with = "parameter", skip_serializing_if = "is_default")]
     pub who: String,
     /// The description.
-    #[serde(with = "parameter", skip_serializing_if = "is_usual")]
+    #[serde(with = "parameter", skip_serializing_if = "is_default")]
     pub action: String,
     /// To which host.
-    #[serde(with = "parameter", skip_serializing_if = "is_usual")]
+    #[serde(with = "parameter", skip_serializing_if = "is_default")]
     pub host: String,
     /// The most entries.
-    #[serde(with = "parameter", skip_serializing_if = "is_usual")]
-    pub limit: Count<USUAL_ENTRIES, MAX_ENTRIES, 1>,
+    #[serde(with = "parameter", skip_serializing_if = "is_default")]
+    pub limit: Count<DEFAULT_ENTRIES, MAX_ENTRIES, 1>,
     /// When.
     #[serde(flatten)]
     pub span: SpanQuery,
@@ -72,7 +72,7 @@ impl AuditRequest {
         let now_us = now_us();
         // Entries of this moment are included, by any program's clock.
         let end_us = now_us.saturating_add(60_000_000);
-        let span = PageSpan::of(query.span.clone(), end_us, now_us, USUAL_SPAN)?;
+        let span = PageSpan::of(query.span.clone(), end_us, now_us, DEFAULT_SPAN)?;
         Ok(Self { query, span })
     }
 
@@ -131,7 +131,7 @@ pub async fn page(
     Query(query): Query<AuditQuery>,
 ) -> Result<Response, Refusal> {
     let request = AuditRequest::of(query)?;
-    let found = shared.records.search(&person, request.question()).await?;
+    let found = shared.access_log.search(&person, request.question()).await?;
     let last_us = found.entries.last().map(|last| last.entry.at_us);
     let is_more = found.total > found.entries.len() as u64;
     page::render(&AuditPage {

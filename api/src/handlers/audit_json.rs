@@ -12,10 +12,10 @@ use super::{
     json,
 };
 use crate::{
+    auth::Person,
     csv::{self, Format, InFormat},
     display::time_exact,
     extract::Query,
-    people::Person,
     refusal::Refusal,
     state::AppState,
     url::Url,
@@ -58,7 +58,7 @@ pub async fn list(
     Query(InFormat { query, format }): Query<InFormat<AuditQuery>>,
 ) -> Result<Response, Refusal> {
     let request = AuditRequest::of(query)?;
-    let found = shared.records.search(&person, request.question()).await?;
+    let found = shared.access_log.search(&person, request.question()).await?;
     let rows: Vec<Value> = found.entries.iter().map(row).collect();
     if format == Format::Csv {
         return Ok(csv::answer("audit", &COLUMNS, &rows));

@@ -16,11 +16,11 @@ use crate::{
     csv,
     extract::{Host, Query},
     live::{HostState, Moment, now_us},
-    query::parameter::{self, Count, is_usual},
+    query::parameter::{self, Count, is_default},
     refusal::Refusal,
-    sight::{
-        Sight,
-        travel::{self, Then, Travelled},
+    scoped_fleet::{
+        ScopedFleet,
+        travel::{self, PastLookup, PastMoment},
     },
     url::{HostTab, Url},
     view::{
@@ -35,7 +35,7 @@ use crate::{
 };
 
 /// Changes of one kind by default.
-const USUAL_ROWS: usize = 50;
+const DEFAULT_ROWS: usize = 50;
 
 /// The differences, or which of the two moments is unknown.
 #[derive(Debug)]
@@ -69,34 +69,44 @@ impl End {
 ///
 /// # Errors
 /// When the history cannot be read, or the broker does not answer for snapshots that are not in it yet.
-pub async fn compare(sight: &Sight, host: &HostName, span: Span, given: bool) -> Result<Answer, Refusal> {
-    let mut found = at(sight, host, span.from_us).await?;
-    if let (Travelled::Nothing(NoSnapshot::BeforeFirst { first_us }), false) = (&found, given) {
-        found = at(sight, host, *first_us).await?;
+pub async fn compare(
+    scoped: &ScopedFleet,
+    host: &HostName,
+    span: Span,
+    given: bool,
+) -> Result<Answer, Refusal> {
+    let mut found = at(scoped, host, span.from_us).await?;
+    if let (PastLookup::Nothing(NoSnapshot::BeforeFirst { first_us }), false) = (&found, given) {
+        found = at(scoped, host, *first_us).await?;
     }
     let before = match found {
-        Travelled::Then(then) => then,
-        Travelled::Nothing(nothing) => return Ok(Answer::Nothing(End::From, nothing)),
+        PastLookup::PastMoment(then) => then,
+        PastLookup::Nothing(nothing) => return Ok(Answer::Nothing(End::From, nothing)),
     };
-    let after = match at(sight, host, span.to_us).await? {
-        Travelled::Then(then) => then,
-        Travelled::Nothing(nothing) => return Ok(Answer::Nothing(End::To, nothing)),
+    let after = match at(scoped, host, span.to_us).await? {
+        PastLookup::PastMoment(then) => then,
+        PastLookup::Nothing(nothing) => return Ok(Answer::Nothing(End::To, nothing)),
     };
     let diff = history::diff(before.moment.snapshot(), after.moment.snapshot());
     Ok(Answer::Changed(Box::new(diff), before.resolution.max(after.resolution)))
 }
 
 /// `host` at a moment. The newest snapshot is at hand, whether it is in the history yet or not.
-async fn at(sight: &Sight, host: &HostName, at_us: i64) -> Result<Travelled, Refusal> {
+async fn at(scoped: &ScopedFleet, host: &HostName, at_us: i64) -> Result<PastLookup, Refusal> {
     let is_it = |moment: &Moment| {
         moment.summary.state != HostState::Down && moment.snapshot().captured_at_us <= at_us
     };
-    match sight.moment(host).filter(is_it) {
+    match scoped.moment(host).filter(is_it) {
         Some(moment) => {
             let resolution = Resolution::Samples;
-            Ok(Travelled::Then(Box::new(Then { moment, earlier_us: None, later_us: None, resolution })))
+            Ok(PastLookup::PastMoment(Box::new(PastMoment {
+                moment,
+                earlier_us: None,
+                later_us: None,
+                resolution,
+            })))
         }
-        None => travel::to(sight, host, at_us).await,
+        None => travel::to(scoped, host, at_us).await,
     }
 }
 
@@ -105,8 +115,8 @@ async fn at(sight: &Sight, host: &HostName, at_us: i64) -> Result<Travelled, Ref
 #[serde(default)]
 pub struct DiffQuery {
     /// The most changes of each kind.
-    #[serde(with = "parameter", skip_serializing_if = "is_usual")]
-    pub rows: Count<USUAL_ROWS, MAX_ROWS>,
+    #[serde(with = "parameter", skip_serializing_if = "is_default")]
+    pub rows: Count<DEFAULT_ROWS, MAX_ROWS>,
     /// The span, or the moment at its end.
     #[serde(flatten)]
     pub when: TimeQuery,
@@ -165,7 +175,7 @@ impl DiffPage {
 /// The page: between the ends of the timeline, or from its beginning to the moment that the page shows.
 pub async fn page(
     layout: Layout,
-    sight: Sight,
+    scoped: ScopedFleet,
     Query(query): Query<DiffQuery>,
     Host(host): Host,
 ) -> response::Result<Response> {
@@ -174,9 +184,9 @@ pub async fn page(
     let links = Links { page, when: query.when.resolve(now_us())? };
     let timeline = links.when.span(now_us());
     let span = Span { to_us: links.when.at_us.unwrap_or(timeline.to_us), ..timeline };
-    let visited = visit_span(&sight, &host, HostTab::Diff, links.clone()).await?;
+    let visited = visit_span(&scoped, &host, HostTab::Diff, links.clone()).await?;
     let (head, moment) = visited.moment(&layout)?;
-    let answer = compare(&sight, &host, span, links.when.span.is_some()).await?;
+    let answer = compare(&scoped, &host, span, links.when.span.is_some()).await?;
     let rows = query.rows.get();
     let sections = match &answer {
         Answer::Changed(diff, _) => diff::sections(diff, host.as_str(), rows),

@@ -19,12 +19,12 @@ use crate::{
     extract::{Host, Query},
     live::now_us,
     refusal::Refusal,
-    sight::Sight,
+    scoped_fleet::ScopedFleet,
     view::when::{self, SpanQuery},
 };
 
 /// The span unless one is given.
-const USUAL_SPAN: Duration = Duration::from_secs(3_600);
+const DEFAULT_SPAN: Duration = Duration::from_secs(3_600);
 /// The columns of the CSV form: the process before, and after.
 const COLUMNS: [&str; 13] = [
     "change",
@@ -44,12 +44,12 @@ const COLUMNS: [&str; 13] = [
 
 /// The changes.
 pub async fn list(
-    sight: Sight,
+    scoped: ScopedFleet,
     Host(host): Host,
     Query(InFormat { query, format }): Query<InFormat<SpanQuery>>,
 ) -> Result<Response, Refusal> {
-    let span = query.resolve(now_us(), now_us(), USUAL_SPAN)?;
-    let (diff, resolution) = match compare(&sight, &host, span, query.from.is_some()).await? {
+    let span = query.resolve(now_us(), now_us(), DEFAULT_SPAN)?;
+    let (diff, resolution) = match compare(&scoped, &host, span, query.from.is_some()).await? {
         Answer::Changed(diff, resolution) => (diff, resolution),
         Answer::Nothing(_, NoSnapshot::UnknownHost) => return Err(Refusal::no_such_host(host.as_str())),
         Answer::Nothing(end, nothing) => return Err(no_snapshot(end, &nothing)),
@@ -58,7 +58,7 @@ pub async fn list(
         let rows = rows(&diff);
         let list =
             List { name: "changes", columns: &COLUMNS, rows, resolution, about: listing::fields(json!({})) };
-        return Ok(listing::answer(&sight, format, list));
+        return Ok(listing::answer(&scoped, format, list));
     }
     let answer = json!({
         "host": host.as_str(),
@@ -71,7 +71,7 @@ pub async fn list(
         "resized": pairs(&diff.resized),
         "busy": pairs(&diff.busy),
     });
-    Ok(json::answer(StatusCode::OK, &AboutPast::new(&sight, resolution, answer)))
+    Ok(json::answer(StatusCode::OK, &AboutPast::new(&scoped, resolution, answer)))
 }
 
 fn no_snapshot(end: End, nothing: &NoSnapshot) -> Refusal {

@@ -18,9 +18,9 @@ use crate::{
     csv, display,
     extract::{Host, Query},
     live::now_us,
-    query::parameter::{self, BadParameter, Count, is_usual},
+    query::parameter::{self, BadParameter, Count, is_default},
     refusal::Refusal,
-    sight::Sight,
+    scoped_fleet::ScopedFleet,
     url::{HostTab, Url},
     view::{
         View,
@@ -34,22 +34,22 @@ use crate::{
 };
 
 /// Events on a page or in an answer by default: about ten screens.
-const USUAL_EVENTS: usize = 200;
+const DEFAULT_EVENTS: usize = 200;
 /// The most events at once: a host with thousands of processes loses them all in one moment when it is booted.
 const MAX_EVENTS: usize = 20_000;
 /// The span of events anywhere unless one is given.
-const USUAL_SPAN: Duration = Duration::from_secs(86_400);
+const DEFAULT_SPAN: Duration = Duration::from_secs(86_400);
 
 /// The query of events.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct EventsQuery {
     /// The kinds; all where none is named.
-    #[serde(rename = "kind", with = "parameter::list", skip_serializing_if = "is_usual")]
+    #[serde(rename = "kind", with = "parameter::list", skip_serializing_if = "is_default")]
     pub kinds: Vec<EventKind>,
     /// The most events.
-    #[serde(with = "parameter", skip_serializing_if = "is_usual")]
-    pub limit: Count<USUAL_EVENTS, MAX_EVENTS, 1>,
+    #[serde(with = "parameter", skip_serializing_if = "is_default")]
+    pub limit: Count<DEFAULT_EVENTS, MAX_EVENTS, 1>,
     /// When.
     #[serde(flatten)]
     pub span: SpanQuery,
@@ -59,10 +59,10 @@ pub struct EventsQuery {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct HostEventsQuery {
-    #[serde(rename = "kind", with = "parameter::list", skip_serializing_if = "is_usual")]
+    #[serde(rename = "kind", with = "parameter::list", skip_serializing_if = "is_default")]
     kinds: Vec<EventKind>,
-    #[serde(with = "parameter", skip_serializing_if = "is_usual")]
-    limit: Count<USUAL_EVENTS, MAX_EVENTS, 1>,
+    #[serde(with = "parameter", skip_serializing_if = "is_default")]
+    limit: Count<DEFAULT_EVENTS, MAX_EVENTS, 1>,
     #[serde(flatten)]
     when: TimeQuery,
 }
@@ -83,7 +83,7 @@ impl EventsRequest {
     /// When its span ends before it begins.
     pub fn of(query: EventsQuery) -> Result<Self, BadParameter> {
         let now_us = now_us();
-        let span = PageSpan::of(query.span.clone(), now_us, now_us, USUAL_SPAN)?;
+        let span = PageSpan::of(query.span.clone(), now_us, now_us, DEFAULT_SPAN)?;
         Ok(Self { query, span })
     }
 }
@@ -171,12 +171,12 @@ impl EventsPage {
 /// # Errors
 /// When the history cannot be read.
 pub async fn ask(
-    sight: &Sight,
+    scoped: &ScopedFleet,
     host: Option<HostName>,
     request: &EventsRequest,
 ) -> Result<(Listing<Event>, Option<EventsQuery>), Refusal> {
     let EventsRequest { query, span } = request.clone();
-    let mut listing = sight
+    let mut listing = scoped
         .ask(move |history| history.events(host.as_ref(), span.span, &query.kinds, query.limit.get()))
         .await?;
     let older = older(&mut listing, request);
@@ -203,14 +203,14 @@ fn older(listing: &mut Listing<Event>, request: &EventsRequest) -> Option<Events
 /// The events on all hosts, as a page.
 pub async fn fleet_page(
     layout: Layout,
-    sight: Sight,
+    scoped: ScopedFleet,
     Query(query): Query<EventsQuery>,
 ) -> Result<Response, Refusal> {
     let request = EventsRequest::of(query)?;
-    let (listing, older) = ask(&sight, None, &request).await?;
+    let (listing, older) = ask(&scoped, None, &request).await?;
     page::render(&EventsPage {
         layout,
-        set_aside: sight.set_aside(),
+        set_aside: scoped.set_aside(),
         span: request.span,
         list: EventList::new(Url::events(), request.query, listing, older, true),
     })
@@ -219,7 +219,7 @@ pub async fn fleet_page(
 /// The events on a host in the time of its timeline, as a page.
 pub async fn host_page(
     layout: Layout,
-    sight: Sight,
+    scoped: ScopedFleet,
     Query(HostEventsQuery { kinds, limit, when }): Query<HostEventsQuery>,
     Host(host): Host,
 ) -> response::Result<Response> {
@@ -229,10 +229,10 @@ pub async fn host_page(
     let page = Url::host(host.as_str(), HostTab::Events);
     let others = EventsQuery { span: SpanQuery::default(), ..query.clone() };
     let links = Links { page: page.clone().with(&others), when };
-    let visited = visit_span(&sight, &host, HostTab::Events, links).await?;
+    let visited = visit_span(&scoped, &host, HostTab::Events, links).await?;
     let (head, moment) = visited.moment(&layout)?;
     let request = EventsRequest { query, span };
-    let (listing, older) = ask(&sight, Some(host), &request).await?;
+    let (listing, older) = ask(&scoped, Some(host), &request).await?;
     let page = HostEventsPage {
         layout,
         head,

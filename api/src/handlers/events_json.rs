@@ -17,7 +17,7 @@ use crate::{
     display::time_exact,
     extract::{Host, Query},
     refusal::Refusal,
-    sight::Sight,
+    scoped_fleet::ScopedFleet,
     url::{HostTab, Url},
     view::events,
 };
@@ -40,13 +40,13 @@ fn row(event: &Event) -> Value {
 }
 
 async fn answer(
-    sight: &Sight,
+    scoped: &ScopedFleet,
     host: Option<HostName>,
     page: Url,
     asked: InFormat<EventsQuery>,
 ) -> Result<Response, Refusal> {
     let request = EventsRequest::of(asked.query)?;
-    let (listing, older) = ask(sight, host, &request).await?;
+    let (listing, older) = ask(scoped, host, &request).await?;
     let about = json!({
         "from": time_exact(request.span.span.from_us),
         "to": time_exact(request.span.span.to_us),
@@ -60,20 +60,23 @@ async fn answer(
         resolution: listing.resolution,
         about: listing::fields(about),
     };
-    Ok(listing::answer(sight, asked.format, list))
+    Ok(listing::answer(scoped, asked.format, list))
 }
 
 /// The events on all hosts, as JSON or CSV.
-pub async fn fleet(sight: Sight, Query(asked): Query<InFormat<EventsQuery>>) -> Result<Response, Refusal> {
-    answer(&sight, None, Url::events(), asked).await
+pub async fn fleet(
+    scoped: ScopedFleet,
+    Query(asked): Query<InFormat<EventsQuery>>,
+) -> Result<Response, Refusal> {
+    answer(&scoped, None, Url::events(), asked).await
 }
 
 /// The events on a host, as JSON or CSV.
 pub async fn host(
-    sight: Sight,
+    scoped: ScopedFleet,
     Host(host): Host,
     Query(asked): Query<InFormat<EventsQuery>>,
 ) -> Result<Response, Refusal> {
     let page = Url::host(host.as_str(), HostTab::Events);
-    answer(&sight, Some(host), page, asked).await
+    answer(&scoped, Some(host), page, asked).await
 }

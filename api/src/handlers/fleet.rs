@@ -12,7 +12,7 @@ use crate::{
     extract::Query,
     live::{FleetView, now_us},
     refusal::Refusal,
-    sight::Sight,
+    scoped_fleet::ScopedFleet,
     url::Url,
     view::{
         View,
@@ -46,37 +46,37 @@ impl FleetPage {
     }
 }
 
-fn view(sight: &Sight, known: &FleetView, query: &FleetQuery) -> View {
-    fleet::view(known, query, &|host| sight.groups(host), now_us())
+fn view(scoped: &ScopedFleet, known: &FleetView, query: &FleetQuery) -> View {
+    fleet::view(known, query, &|host| scoped.groups(host), now_us())
 }
 
 /// The page.
 pub async fn page(
     layout: Layout,
-    sight: Sight,
+    scoped: ScopedFleet,
     Query(query): Query<FleetQuery>,
 ) -> Result<Response, Refusal> {
-    let known = sight.fleet(BUSIEST_PROGRAMS);
+    let known = scoped.fleet(BUSIEST_PROGRAMS);
     page::render(&FleetPage {
         layout,
-        view: view(&sight, &known, &query),
+        view: view(&scoped, &known, &query),
         live_url: Url::fleet_live().with(&query),
         is_empty: known.hosts.is_empty(),
-        sees_all: sight.scope().has_every_host(),
+        sees_all: scoped.scope().has_every_host(),
         query,
     })
 }
 
 /// Its live updates.
 pub async fn live(
-    sight: Sight,
+    scoped: ScopedFleet,
     Query(Live { query, since }): Query<Live<FleetQuery>>,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
-    let changed = sight.watch();
-    let looking = sight.clone();
+    let changed = scoped.watch();
+    let looking = scoped.clone();
     push::stream(
-        &sight,
+        &scoped,
         &headers,
         since,
         changed,

@@ -11,14 +11,14 @@ use fleetps_nats::hosts::{MAX_GROUPS, read_groups};
 use crate::{
     extract::{Form, Host},
     refusal::Refusal,
-    sight::Sight,
+    scoped_fleet::ScopedFleet,
     url::{HostTab, Url},
 };
 
 /// The form of the host's page on what it is: its groups, with spaces or commas between.
-pub async fn change(sight: Sight, Host(host): Host, form: Form) -> Result<Response, Refusal> {
+pub async fn change(scoped: ScopedFleet, Host(host): Host, form: Form) -> Result<Response, Refusal> {
     let groups = read(&form.field("groups"))?;
-    sight.set_groups(&host, groups).await?;
+    scoped.set_groups(&host, groups).await?;
     Ok(Redirect::to(&Url::host(host.as_str(), HostTab::System).to_string()).into_response())
 }
 

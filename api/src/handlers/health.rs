@@ -7,12 +7,12 @@ use serde::Serialize;
 
 use super::json;
 use crate::{
+    auth::{Person, Principal},
+    authz::{Decision, HostGroups, Permission, permission_of},
     broker,
     connections::Connections,
     live::{Check, Intake},
-    people::{Person, Principal},
-    rules::{Action, Decision, HostGroups, may},
-    sight::Sight,
+    scoped_fleet::ScopedFleet,
     state::AppState,
 };
 
@@ -154,8 +154,9 @@ pub async fn ready(State(shared): State<AppState>, principal: Option<Extension<P
     let state: Part = shared.records_health.whole().into();
     let ready = broker.ok && intake.ok && history.ok && state.ok;
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let sees_all =
-        |person: &Person| may(person, Action::SeeHosts, Some(&HostGroups::new())) == Decision::Allowed;
+    let sees_all = |person: &Person| {
+        permission_of(person, Permission::SeeHosts, Some(&HostGroups::new())) == Decision::Allowed
+    };
     let person = principal.and_then(|Extension(principal)| principal.person().cloned());
     let details = person.filter(sees_all).map(|person| {
         let (refused, notices) = (Refused::so_far(&shared), shared.ingestors.notices(now));
@@ -164,10 +165,10 @@ pub async fn ready(State(shared): State<AppState>, principal: Option<Extension<P
         let state_not_saved = shared.records_health.unsaved();
         let waiting_hosts = shared.admission.waiting(now).into();
         let connections = Connected::now(&shared.connections);
-        let reads_audit = may(&person, Action::ReadAudit, None) == Decision::Allowed;
-        let of_audit = if reads_audit { shared.records.set_aside() } else { Vec::new() };
+        let reads_audit = permission_of(&person, Permission::ReadAudit, None) == Decision::Allowed;
+        let of_audit = if reads_audit { shared.access_log.set_aside() } else { Vec::new() };
         let ingestors = Arc::clone(&shared.ingestors);
-        let of_hosts = Sight::new(shared, person).set_aside();
+        let of_hosts = ScopedFleet::new(shared, person).set_aside();
         let mut missing: Vec<Missing> = ingestors.set_aside(now).into_iter().map(Missing::from).collect();
         // The ingestor's reason, where it has one.
         let unnamed = |segment: &str| !missing.iter().any(|known| known.segment == segment);

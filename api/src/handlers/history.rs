@@ -15,7 +15,7 @@ use crate::{
     extract::{Host, Query},
     live::now_us,
     refusal::Refusal,
-    sight::Sight,
+    scoped_fleet::ScopedFleet,
     url::{HostTab, Url},
     view::{
         View,
@@ -59,14 +59,14 @@ struct Answers {
 /// The page.
 pub async fn page(
     layout: Layout,
-    sight: Sight,
+    scoped: ScopedFleet,
     Query(query): Query<TimeQuery>,
     Host(host): Host,
 ) -> Result<Response, Refusal> {
     let now_us = now_us();
     let when = query.resolve(now_us)?;
     let links = Links { page: Url::host(host.as_str(), HostTab::History), when: when.clone() };
-    let (head, view) = match visit(&sight, &host, HostTab::History, links.clone()).await? {
+    let (head, view) = match visit(&scoped, &host, HostTab::History, links.clone()).await? {
         Visit::Moment(head, moment) => {
             let mut fields = system::head_fields(&moment, now_us);
             fields.push(host_head::earlier(&moment, &links));
@@ -77,8 +77,8 @@ pub async fn page(
         Visit::Elsewhere(response) => return Ok(response),
     };
     let span = when.span(now_us);
-    let newer = sight.newer(&host, span).await;
-    let answers = sight.ask(move |history| ask(history, &host, span, &newer)).await?;
+    let newer = scoped.newer(&host, span).await;
+    let answers = scoped.ask(move |history| ask(history, &host, span, &newer)).await?;
     let metrics = without_the_newest_gap(answers.metrics, span, now_us);
     let values_at_us =
         when.at_us.unwrap_or_else(|| metrics.points.last().map_or(span.to_us, |point| point.to_us));

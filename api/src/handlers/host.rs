@@ -21,7 +21,7 @@ use crate::{
     live::{Moment, now_us},
     query::parameter::{BadParameter, Count},
     refusal::Refusal,
-    sight::Sight,
+    scoped_fleet::ScopedFleet,
     url::{HostTab, Url},
     view::{
         Arrangement, Column, View, processes,
@@ -86,14 +86,14 @@ impl HostPage {
 
 /// The part of `moment` that the page shows.
 async fn filtered(
-    sight: &Sight,
+    scoped: &ScopedFleet,
     moment: Moment,
     query: &ProcessQuery,
     links: &Links,
 ) -> Result<View, Refusal> {
     let (of_page, links) = (query.clone(), links.clone());
     let filter = query.q.filter.as_ref().ok();
-    sight.filter(filter, move |deadline| view(&moment, &of_page, &links, deadline)).await
+    scoped.filter(filter, move |deadline| view(&moment, &of_page, &links, deadline)).await
 }
 
 fn view(moment: &Moment, query: &ProcessQuery, links: &Links, deadline: &Deadline) -> Result<View, Stopped> {
@@ -118,16 +118,16 @@ fn fixed(host: &HostName, mut query: ProcessQuery) -> Result<(ProcessQuery, Link
 /// The page.
 pub async fn page(
     layout: Layout,
-    sight: Sight,
+    scoped: ScopedFleet,
     Query(query): Query<ProcessQuery>,
     Host(host): Host,
 ) -> response::Result<Response> {
     let (query, links) = fixed(&host, query)?;
-    let visited = visit(&sight, &host, HostTab::Processes, links.clone()).await?;
+    let visited = visit(&scoped, &host, HostTab::Processes, links.clone()).await?;
     let (head, moment) = visited.moment(&layout)?;
     let page = HostPage {
         layout,
-        view: filtered(&sight, *moment, &query, &links).await?,
+        view: filtered(&scoped, *moment, &query, &links).await?,
         live_url: Url::host_live(host.as_str()).with(&query),
         head,
         page: Url::host(host.as_str(), HostTab::Processes),
@@ -138,19 +138,19 @@ pub async fn page(
 
 /// Its live updates.
 pub async fn live(
-    sight: Sight,
+    scoped: ScopedFleet,
     Query(Live { query, since }): Query<Live<ProcessQuery>>,
     Host(host): Host,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
     let (query, links) = fixed(&host, query)?;
-    page::moment_of(&sight, &host)?;
-    let changed = sight.watch_host(&host)?;
-    let looking = sight.clone();
+    page::moment_of(&scoped, &host)?;
+    let changed = scoped.watch_host(&host)?;
+    let looking = scoped.clone();
     let render = move || {
         let (looking, moment) = (looking.clone(), looking.moment(&host));
         let (query, links) = (query.clone(), links.clone());
         async move { filtered(&looking, moment?, &query, &links).await.ok() }.boxed()
     };
-    push::stream(&sight, &headers, since, changed, Box::new(render))
+    push::stream(&scoped, &headers, since, changed, Box::new(render))
 }

@@ -4,10 +4,10 @@ use fleetps_ingestor::history::{MissingSegment, NoSnapshot, Resolution};
 use fleetps_nats::HostName;
 
 use crate::{
+    authz::HostGroups,
     display,
     live::{Moment, now_us},
-    rules::HostGroups,
-    sight::{Sight, travel::Then},
+    scoped_fleet::{ScopedFleet, travel::PastMoment},
     url::{HostTab, Url},
     view::{
         fleet::{FleetQuery, HostFilterText},
@@ -66,13 +66,13 @@ pub struct Bar {
 
 impl HostHead {
     /// The head of the page `tab` of `host`.
-    pub fn new(sight: &Sight, host: &HostName, tab: HostTab, links: Links, bar: Option<Bar>) -> Self {
+    pub fn new(scoped: &ScopedFleet, host: &HostName, tab: HostTab, links: Links, bar: Option<Bar>) -> Self {
         Self {
             host: host.clone(),
-            groups: sight.groups(host),
-            command_lines_withheld: !sight.scope().sees_command_lines(host),
+            groups: scoped.groups(host),
+            command_lines_withheld: !scoped.scope().sees_command_lines(host),
             timeline: Timeline::new(host.as_str(), &links, now_us()),
-            set_aside: if bar.is_some() { sight.set_aside() } else { Vec::new() },
+            set_aside: if bar.is_some() { scoped.set_aside() } else { Vec::new() },
             bar,
             tab,
             links,
@@ -130,7 +130,7 @@ pub fn earlier(moment: &Moment, links: &Links) -> (&'static str, Cell) {
 
 impl Bar {
     /// The bar for a moment that has a snapshot.
-    pub fn then(at_us: i64, then: &Then, links: &Links) -> Self {
+    pub fn then(at_us: i64, then: &PastMoment, links: &Links) -> Self {
         let note = match then.resolution {
             Resolution::Samples => "",
             Resolution::Minutes => "one snapshot a minute is kept of that time",

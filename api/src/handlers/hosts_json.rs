@@ -10,7 +10,7 @@ use crate::{
     extract::{Host, Query},
     live::now_us,
     refusal::Refusal,
-    sight::Sight,
+    scoped_fleet::ScopedFleet,
     view::travel::TimeQuery,
 };
 
@@ -73,21 +73,21 @@ fn info<'a>(info: &'a HostInfo, agent_version: &'a str) -> Info<'a> {
 }
 
 /// Every host, by name.
-pub async fn list(sight: Sight) -> Response {
-    let fleet = sight.fleet(0);
+pub async fn list(scoped: ScopedFleet) -> Response {
+    let fleet = scoped.fleet(0);
     let hosts =
-        fleet.hosts.iter().map(|summary| json::Host::of(summary, sight.groups(&summary.host))).collect();
+        fleet.hosts.iter().map(|summary| json::Host::of(summary, scoped.groups(&summary.host))).collect();
     json::answer(StatusCode::OK, &Hosts { hosts })
 }
 
 /// One host in full.
 pub async fn one(
-    sight: Sight,
+    scoped: ScopedFleet,
     Query(query): Query<TimeQuery>,
     Host(host): Host,
 ) -> Result<Response, Refusal> {
     let when = query.resolve(now_us())?;
-    let (moment, resolution) = page::moment_at(&sight, &host, when.at_us).await?;
+    let (moment, resolution) = page::moment_at(&scoped, &host, when.at_us).await?;
     let snapshot = moment.snapshot();
     let filesystems = snapshot.filesystems.iter().map(|filesystem| Filesystem {
         mount: &filesystem.mount,
@@ -97,7 +97,7 @@ pub async fn one(
         used_bytes: filesystem.used_bytes,
     });
     let in_full = HostInFull {
-        host: json::Host::of(&moment.summary, sight.groups(&moment.summary.host)),
+        host: json::Host::of(&moment.summary, scoped.groups(&moment.summary.host)),
         boot_id: &snapshot.boot_id,
         run_id: &snapshot.run_id,
         sequence: snapshot.sequence,
@@ -107,5 +107,5 @@ pub async fn one(
         filesystems: filesystems.collect(),
         processes_left_out: snapshot.processes_left_out,
     };
-    Ok(json::answer_at(&sight, resolution, &in_full))
+    Ok(json::answer_at(&scoped, resolution, &in_full))
 }

@@ -15,10 +15,10 @@ use serde::{Serialize, Serializer, ser::SerializeMap};
 use serde_json::{Map, Value};
 
 use crate::{
+    authz::HostGroups,
     display::time_exact,
     live::{Moment, Summary},
-    rules::HostGroups,
-    sight::Sight,
+    scoped_fleet::ScopedFleet,
     view::{Column, ProcessFacts},
 };
 
@@ -38,18 +38,18 @@ pub struct AboutPast<T> {
 }
 
 impl<T> AboutPast<T> {
-    /// `answer`, which `past` gave at `resolution`.
-    pub fn new(sight: &Sight, resolution: Resolution, answer: T) -> Self {
-        let incomplete = sight.set_aside().into_iter().map(|set_aside| set_aside.segment).collect();
+    /// `answer`, which the history gave at `resolution`.
+    pub fn new(scoped: &ScopedFleet, resolution: Resolution, answer: T) -> Self {
+        let incomplete = scoped.set_aside().into_iter().map(|set_aside| set_aside.segment).collect();
         Self { resolution: resolution_word(resolution), incomplete, answer }
     }
 }
 
 /// `value` as it is now, or as it was at a moment that is kept at `resolution`.
-pub fn answer_at(sight: &Sight, resolution: Option<Resolution>, value: &impl Serialize) -> Response {
+pub fn answer_at(scoped: &ScopedFleet, resolution: Option<Resolution>, value: &impl Serialize) -> Response {
     match resolution {
         None => answer(StatusCode::OK, value),
-        Some(resolution) => answer(StatusCode::OK, &AboutPast::new(sight, resolution, value)),
+        Some(resolution) => answer(StatusCode::OK, &AboutPast::new(scoped, resolution, value)),
     }
 }
 

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use super::json::{self, AboutPast, resolution_word};
 use crate::{
     csv::{self, Format},
-    sight::Sight,
+    scoped_fleet::ScopedFleet,
 };
 
 /// A list to answer with.
@@ -29,16 +29,16 @@ pub struct List<'a> {
 }
 
 /// The list as JSON, or with `?format=csv` as CSV, whose headers then say how far it can be relied on.
-pub fn answer(sight: &Sight, format: Format, list: List<'_>) -> Response {
+pub fn answer(scoped: &ScopedFleet, format: Format, list: List<'_>) -> Response {
     if format == Format::Json {
         let mut answer = list.about;
         answer.insert(list.name.to_owned(), list.rows.into());
-        return json::answer(StatusCode::OK, &AboutPast::new(sight, list.resolution, answer));
+        return json::answer(StatusCode::OK, &AboutPast::new(scoped, list.resolution, answer));
     }
     let mut response = csv::answer(list.name, list.columns, &list.rows);
     let headers = response.headers_mut();
     headers.insert("fleetps-resolution", HeaderValue::from_static(resolution_word(list.resolution)));
-    headers.insert("fleetps-incomplete", HeaderValue::from(sight.set_aside().len()));
+    headers.insert("fleetps-incomplete", HeaderValue::from(scoped.set_aside().len()));
     response
 }
 

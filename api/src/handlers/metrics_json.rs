@@ -18,9 +18,9 @@ use crate::{
     display::time_exact,
     extract::{Host, Query},
     live::now_us,
-    query::parameter::{self, BadParameter, Count, is_usual},
+    query::parameter::{self, BadParameter, Count, is_default},
     refusal::Refusal,
-    sight::Sight,
+    scoped_fleet::ScopedFleet,
     view::{
         chart::hosts::{KINDS, Read},
         when::SpanQuery,
@@ -28,27 +28,27 @@ use crate::{
 };
 
 /// Points unless asked otherwise: enough for a chart across a page.
-const USUAL_POINTS: usize = 600;
+const DEFAULT_POINTS: usize = 600;
 /// The most points: more than a screen has pixels.
 const MAX_POINTS: usize = 2_000;
 /// Parts of a breakdown unless asked otherwise.
-const USUAL_PARTS: usize = 120;
+const DEFAULT_PARTS: usize = 120;
 /// Programs in a breakdown unless asked otherwise.
-const USUAL_LAYERS: usize = 6;
+const DEFAULT_LAYERS: usize = 6;
 /// The most programs in a breakdown.
 const MAX_LAYERS: usize = 50;
 /// Moments listed unless asked otherwise, and at most: a day of one every ten seconds is 8,640.
-const USUAL_MOMENTS: usize = 1_000;
+const DEFAULT_MOMENTS: usize = 1_000;
 const MAX_MOMENTS: usize = 100_000;
 /// The span unless one is given.
-const USUAL_SPAN: Duration = Duration::from_secs(3_600);
+const DEFAULT_SPAN: Duration = Duration::from_secs(3_600);
 
 /// The query of a host's metrics.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct MetricsQuery {
-    #[serde(with = "parameter", skip_serializing_if = "is_usual")]
-    points: Count<USUAL_POINTS, MAX_POINTS, 1>,
+    #[serde(with = "parameter", skip_serializing_if = "is_default")]
+    points: Count<DEFAULT_POINTS, MAX_POINTS, 1>,
     #[serde(flatten)]
     span: SpanQuery,
 }
@@ -57,12 +57,12 @@ pub struct MetricsQuery {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct BreakdownQuery {
-    #[serde(with = "parameter", skip_serializing_if = "is_usual")]
+    #[serde(with = "parameter", skip_serializing_if = "is_default")]
     of: BreakdownOf,
-    #[serde(with = "parameter", skip_serializing_if = "is_usual")]
-    parts: Count<USUAL_PARTS, MAX_POINTS, 1>,
-    #[serde(with = "parameter", skip_serializing_if = "is_usual")]
-    layers: Count<USUAL_LAYERS, MAX_LAYERS, 1>,
+    #[serde(with = "parameter", skip_serializing_if = "is_default")]
+    parts: Count<DEFAULT_PARTS, MAX_POINTS, 1>,
+    #[serde(with = "parameter", skip_serializing_if = "is_default")]
+    layers: Count<DEFAULT_LAYERS, MAX_LAYERS, 1>,
     #[serde(flatten)]
     span: SpanQuery,
 }
@@ -71,8 +71,8 @@ pub struct BreakdownQuery {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct SnapshotsQuery {
-    #[serde(with = "parameter", skip_serializing_if = "is_usual")]
-    limit: Count<USUAL_MOMENTS, MAX_MOMENTS, 1>,
+    #[serde(with = "parameter", skip_serializing_if = "is_default")]
+    limit: Count<DEFAULT_MOMENTS, MAX_MOMENTS, 1>,
     #[serde(flatten)]
     span: SpanQuery,
 }
@@ -97,7 +97,7 @@ impl parameter::Value for BreakdownOf {
 
 fn resolved(span: &SpanQuery) -> Result<Span, BadParameter> {
     let now_us = now_us();
-    span.resolve(now_us, now_us, USUAL_SPAN)
+    span.resolve(now_us, now_us, DEFAULT_SPAN)
 }
 
 /// The fields with which every answer begins.
@@ -117,14 +117,14 @@ fn values() -> impl Iterator<Item = (&'static str, Read)> {
 
 /// The host's load over time.
 pub async fn metrics(
-    sight: Sight,
+    scoped: ScopedFleet,
     Host(host): Host,
     Query(InFormat { query, format }): Query<InFormat<MetricsQuery>>,
 ) -> Result<Response, Refusal> {
     let span = resolved(&query.span)?;
     let (name, points) = (host.clone(), query.points.get());
-    let newer = sight.newer(&name, span).await;
-    let metrics = sight.ask(move |history| history.host_metrics(&name, span, points, &newer)).await?;
+    let newer = scoped.newer(&name, span).await;
+    let metrics = scoped.ask(move |history| history.host_metrics(&name, span, points, &newer)).await?;
     let rows: Vec<Value> = metrics.points.iter().map(row).collect();
     if format == Format::Csv {
         let columns = columns();
@@ -135,7 +135,7 @@ pub async fn metrics(
     let mut answer = head(&host, span);
     answer.insert("points".to_owned(), Value::Array(rows));
     answer.insert("gaps".to_owned(), metrics.gaps.iter().map(gap).collect());
-    Ok(json::answer(StatusCode::OK, &AboutPast::new(&sight, metrics.resolution, answer)))
+    Ok(json::answer(StatusCode::OK, &AboutPast::new(&scoped, metrics.resolution, answer)))
 }
 
 fn columns() -> Vec<String> {
@@ -159,14 +159,14 @@ fn row(point: &HostPoint) -> Value {
 
 /// Which programs made up the host's CPU or memory.
 pub async fn breakdown(
-    sight: Sight,
+    scoped: ScopedFleet,
     Host(host): Host,
     Query(InFormat { query, format }): Query<InFormat<BreakdownQuery>>,
 ) -> Result<Response, Refusal> {
     let span = resolved(&query.span)?;
     let (name, of) = (host.clone(), query.of);
     let (parts, layers) = (query.parts.get(), query.layers.get());
-    let breakdown = sight.ask(move |history| history.breakdown(&name, span, of, parts, layers)).await?;
+    let breakdown = scoped.ask(move |history| history.breakdown(&name, span, of, parts, layers)).await?;
     if format == Format::Csv {
         let columns = ["from", "to", "name", "value"];
         return Ok(csv::answer(&format!("{host}-breakdown"), &columns, &breakdown_rows(&breakdown)));
@@ -177,7 +177,7 @@ pub async fn breakdown(
     answer.insert("bounds".to_owned(), bounds.into());
     answer.insert("layers".to_owned(), layers.collect());
     answer.insert("other".to_owned(), breakdown.other.clone().into());
-    Ok(json::answer(StatusCode::OK, &AboutPast::new(&sight, breakdown.resolution, answer)))
+    Ok(json::answer(StatusCode::OK, &AboutPast::new(&scoped, breakdown.resolution, answer)))
 }
 
 /// A row for each program and part.
@@ -199,13 +199,13 @@ fn breakdown_rows(breakdown: &Breakdown) -> Vec<Value> {
 
 /// When snapshots of the host that have a process table were captured.
 pub async fn snapshots(
-    sight: Sight,
+    scoped: ScopedFleet,
     Host(host): Host,
     Query(InFormat { query, format }): Query<InFormat<SnapshotsQuery>>,
 ) -> Result<Response, Refusal> {
     let span = resolved(&query.span)?;
     let (name, limit) = (host.clone(), query.limit.get());
-    let listed = sight.ask(move |history| history.snapshots(&name, span, limit)).await?;
+    let listed = scoped.ask(move |history| history.snapshots(&name, span, limit)).await?;
     let moments: Vec<String> = listed.items.iter().map(|captured_us| time_exact(*captured_us)).collect();
     if format == Format::Csv {
         let rows: Vec<Value> =
@@ -215,5 +215,5 @@ pub async fn snapshots(
     let mut answer = head(&host, span);
     answer.insert("total".to_owned(), listed.total.into());
     answer.insert("captured_at".to_owned(), moments.into());
-    Ok(json::answer(StatusCode::OK, &AboutPast::new(&sight, listed.resolution, answer)))
+    Ok(json::answer(StatusCode::OK, &AboutPast::new(&scoped, listed.resolution, answer)))
 }

@@ -13,13 +13,13 @@ use fleetps_nats::HostName;
 
 use super::no_snapshot;
 use crate::{
+    auth::{ClientInfo, FormToken, Person, Principal},
+    authz::{Decision, Permission, permission_of},
     live::Moment,
-    people::{Came, FormToken, Person, Principal},
     refusal::Refusal,
-    rules::{Action, Decision, may},
-    sight::{
-        Sight,
-        travel::{self, Travelled},
+    scoped_fleet::{
+        ScopedFleet,
+        travel::{self, PastLookup},
     },
 };
 
@@ -45,7 +45,7 @@ impl Layout {
             assets: super::assets::prefix(),
             now_ms: crate::live::now_us() / 1000,
             person: Principal::of(extensions).and_then(Principal::person).cloned(),
-            over_tls: extensions.get::<Came>().is_some_and(|came| came.over_tls),
+            over_tls: extensions.get::<ClientInfo>().is_some_and(|came| came.over_tls),
             form_token: extensions.get::<FormToken>().map(|token| token.0.clone()).unwrap_or_default(),
         }
     }
@@ -54,16 +54,17 @@ impl Layout {
 impl Layout {
     /// Whether the person may read the audit.
     pub fn reads_audit(&self) -> bool {
-        self.may(Action::ReadAudit)
+        self.permission_of(Permission::ReadAudit)
     }
 
     /// Whether the person may manage users, which exist where people sign in.
     pub fn manages_users(&self) -> bool {
-        self.may(Action::ManageUsers) && self.person.as_ref().is_some_and(|person| person.session.is_some())
+        self.permission_of(Permission::ManageUsers)
+            && self.person.as_ref().is_some_and(|person| person.session.is_some())
     }
 
-    fn may(&self, action: Action) -> bool {
-        self.person.as_ref().is_some_and(|person| may(person, action, None) == Decision::Allowed)
+    fn permission_of(&self, action: Permission) -> bool {
+        self.person.as_ref().is_some_and(|person| permission_of(person, action, None) == Decision::Allowed)
     }
 }
 
@@ -86,18 +87,18 @@ pub fn render(page: &impl Template) -> Result<Response, Refusal> {
 /// # Errors
 /// When there is no such host, or nothing is known of it at that moment.
 pub async fn moment_at(
-    sight: &Sight,
+    scoped: &ScopedFleet,
     host: &HostName,
     at_us: Option<i64>,
 ) -> Result<(Moment, Option<Resolution>), Refusal> {
-    let Some(at_us) = at_us else { return Ok((moment_of(sight, host)?, None)) };
-    match travel::to(sight, host, at_us).await? {
-        Travelled::Then(then) => Ok((then.moment, Some(then.resolution))),
-        Travelled::Nothing(nothing) => Err(no_snapshot::refusal(host, at_us, &nothing)),
+    let Some(at_us) = at_us else { return Ok((moment_of(scoped, host)?, None)) };
+    match travel::to(scoped, host, at_us).await? {
+        PastLookup::PastMoment(then) => Ok((then.moment, Some(then.resolution))),
+        PastLookup::Nothing(nothing) => Err(no_snapshot::refusal(host, at_us, &nothing)),
     }
 }
 
 /// The host that a URL names, now.
-pub fn moment_of(sight: &Sight, host: &HostName) -> Result<Moment, Refusal> {
-    sight.moment(host).ok_or_else(|| Refusal::no_such_host(host.as_str()))
+pub fn moment_of(scoped: &ScopedFleet, host: &HostName) -> Result<Moment, Refusal> {
+    scoped.moment(host).ok_or_else(|| Refusal::no_such_host(host.as_str()))
 }

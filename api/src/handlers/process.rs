@@ -16,8 +16,8 @@ use crate::{
     live::now_us,
     query::parameter::{self, BadParameter, Value},
     refusal::Refusal,
-    sight::{
-        Sight,
+    scoped_fleet::{
+        ScopedFleet,
         process::{Subject, find},
     },
     url::{HostTab, Url},
@@ -40,7 +40,7 @@ const POINTS: usize = 400;
 const MAX_LIVES: usize = 20;
 
 /// The span of its charts unless one is given.
-const USUAL_SPAN: Duration = Duration::from_secs(3_600);
+const DEFAULT_SPAN: Duration = Duration::from_secs(3_600);
 /// The expected form of a start.
 const EXPECTED_START: &str =
     "a time with its zone as in 2026-11-21T03:12:00Z, or microseconds since 1970 in UTC";
@@ -83,13 +83,13 @@ pub struct ProcessPageQuery {
 /// # Errors
 /// When there is none; or with the redirect.
 pub async fn visit(
-    sight: &Sight,
+    scoped: &ScopedFleet,
     path: &ProcessPath,
     started: Option<Started>,
     full: impl FnOnce(Started) -> Url,
 ) -> response::Result<Subject> {
     let subject =
-        find(sight, &path.host, path.pid, started.map(|Started(started_at_us)| started_at_us)).await?;
+        find(scoped, &path.host, path.pid, started.map(|Started(started_at_us)| started_at_us)).await?;
     if started.is_some() {
         return Ok(subject);
     }
@@ -113,12 +113,12 @@ impl Known {
     ///
     /// # Errors
     /// When the history cannot be read.
-    pub async fn of(sight: &Sight, subject: &Subject, span: Span) -> Result<Self, Refusal> {
-        if sight.history().is_none() {
+    pub async fn of(scoped: &ScopedFleet, subject: &Subject, span: Span) -> Result<Self, Refusal> {
+        if scoped.history().is_none() {
             return Ok(Self::nothing());
         }
         let (identity, name) = (subject.identity.clone(), subject.process.name.clone());
-        sight
+        scoped
             .ask(move |history| {
                 let metrics = history.process_metrics(&identity, span, POINTS)?;
                 let mut incarnations = history.incarnations(&identity.host, &name, MAX_LIVES + 1)?;
@@ -217,7 +217,7 @@ impl ProcessPage {
 /// The page.
 pub async fn page(
     layout: Layout,
-    sight: Sight,
+    scoped: ScopedFleet,
     path: ProcessPath,
     Query(query): Query<ProcessPageQuery>,
 ) -> response::Result<Response> {
@@ -225,15 +225,15 @@ pub async fn page(
         let query = ProcessPageQuery { started: Some(started), span: query.span.clone() };
         Url::pid(path.host.as_str(), path.pid).with(&query)
     };
-    let found = visit(&sight, &path, query.started, full).await?;
+    let found = visit(&scoped, &path, query.started, full).await?;
     let span = span(&found, query.span)?;
-    let known = Known::of(&sight, &found, span.span).await?;
+    let known = Known::of(&scoped, &found, span.span).await?;
     let ancestors =
         found.moment.as_ref().map(|moment| process::ancestors(&moment.snapshot().processes, &found.process));
     let host = path.host;
     let page = ProcessPage {
         layout,
-        set_aside: sight.set_aside(),
+        set_aside: scoped.set_aside(),
         facts: subject::facts(&found),
         figures: subject::figures(&found),
         ancestry: process::ancestry(&ancestors.unwrap_or_default(), host.as_str()),
@@ -255,7 +255,7 @@ pub fn span(subject: &Subject, given: SpanQuery) -> Result<PageSpan, BadParamete
         .as_ref()
         .filter(|_| !subject.is_live)
         .map(|life| life.last_seen_us.saturating_add(1_000));
-    PageSpan::of(given, gone_us.unwrap_or(now_us), now_us, USUAL_SPAN)
+    PageSpan::of(given, gone_us.unwrap_or(now_us), now_us, DEFAULT_SPAN)
 }
 
 fn relatives(subject: &Subject, known: &Known, host: &str) -> Vec<Relatives> {

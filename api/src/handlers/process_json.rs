@@ -23,14 +23,14 @@ use crate::{
     display::time_exact,
     extract::{ProcessPath, Query},
     live::ProcessRates,
-    query::parameter::{self, Count, is_usual},
-    sight::{Sight, process::Subject},
+    query::parameter::{self, Count, is_default},
+    scoped_fleet::{ScopedFleet, process::Subject},
     url::Url,
     view::{ProcessFacts, process, subject, when::SpanQuery},
 };
 
 /// Points of the metrics by default.
-const USUAL_POINTS: usize = 500;
+const DEFAULT_POINTS: usize = 500;
 /// The most points: more than any screen has pixels across.
 const MAX_POINTS: usize = 2_000;
 /// The first values of the metrics, in the order that their CSV form has had from the start; others follow.
@@ -56,8 +56,8 @@ pub struct ProcessJsonQuery {
 pub struct ProcessMetricsQuery {
     #[serde(with = "parameter::optional", skip_serializing_if = "Option::is_none")]
     started: Option<Started>,
-    #[serde(with = "parameter", skip_serializing_if = "is_usual")]
-    points: Count<USUAL_POINTS, MAX_POINTS, 1>,
+    #[serde(with = "parameter", skip_serializing_if = "is_default")]
+    points: Count<DEFAULT_POINTS, MAX_POINTS, 1>,
     #[serde(flatten)]
     span: SpanQuery,
 }
@@ -83,7 +83,7 @@ struct InFull<'a> {
 
 /// The process.
 pub async fn one(
-    sight: Sight,
+    scoped: ScopedFleet,
     path: ProcessPath,
     Query(query): Query<ProcessJsonQuery>,
 ) -> response::Result<Response> {
@@ -91,11 +91,11 @@ pub async fn one(
         let query = ProcessJsonQuery { started: Some(started) };
         Url::pid(path.host.as_str(), path.pid).api().with(&query)
     };
-    let subject = visit(&sight, &path, query.started, full).await?;
+    let subject = visit(&scoped, &path, query.started, full).await?;
     let nothing = Span { from_us: 0, to_us: 1 };
-    let known = Known::of(&sight, &subject, nothing).await?;
+    let known = Known::of(&scoped, &subject, nothing).await?;
     let resolution = known.incarnations.resolution.max(known.elsewhere.resolution);
-    let answer = AboutPast::new(&sight, resolution, in_full(&subject, &known));
+    let answer = AboutPast::new(&scoped, resolution, in_full(&subject, &known));
     Ok(json::answer(StatusCode::OK, &answer))
 }
 
@@ -151,7 +151,7 @@ fn life_fields(life: &ProcessLife) -> Value {
 
 /// The process over time.
 pub async fn metrics(
-    sight: Sight,
+    scoped: ScopedFleet,
     path: ProcessPath,
     Query(asked): Query<InFormat<ProcessMetricsQuery>>,
 ) -> response::Result<Response> {
@@ -159,11 +159,11 @@ pub async fn metrics(
         let query = ProcessMetricsQuery { started: Some(started), ..asked.query.clone() };
         Url::pid_metrics(path.host.as_str(), path.pid).with(&InFormat { query, format: asked.format })
     };
-    let subject = visit(&sight, &path, asked.query.started, full).await?;
+    let subject = visit(&scoped, &path, asked.query.started, full).await?;
     let InFormat { query, format } = asked;
     let span = span(&subject, query.span)?.span;
     let (identity, points) = (subject.identity.clone(), query.points.get());
-    let metrics = sight.ask(move |history| history.process_metrics(&identity, span, points)).await?;
+    let metrics = scoped.ask(move |history| history.process_metrics(&identity, span, points)).await?;
     let gaps: Vec<Value> = metrics.gaps.iter().map(span_fields).collect();
     let about = json!({
         "host": subject.identity.host.as_str(),
@@ -188,7 +188,7 @@ pub async fn metrics(
         resolution: metrics.resolution,
         about: listing::fields(about),
     };
-    Ok(listing::answer(&sight, format, list))
+    Ok(listing::answer(&scoped, format, list))
 }
 
 fn span_fields(span: &Span) -> Value {

@@ -24,10 +24,10 @@ use crate::{
     live::{Moment, now_us},
     query::{
         order::{Direction, Order, SortColumn},
-        parameter::{self, BadParameter, Count, Value, is_usual},
+        parameter::{self, BadParameter, Count, Value, is_default},
     },
     refusal::Refusal,
-    sight::Sight,
+    scoped_fleet::ScopedFleet,
     view::{
         Column, processes,
         query::{FilterText, MAX_ROWS, ProcessQuery},
@@ -42,21 +42,21 @@ const INCLUDABLE: [Column; 4] = [Column::Command, Column::Executable, Column::Un
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ListQuery {
-    #[serde(with = "parameter", skip_serializing_if = "is_usual")]
+    #[serde(with = "parameter", skip_serializing_if = "is_default")]
     q: FilterText,
-    #[serde(with = "parameter", skip_serializing_if = "is_usual")]
+    #[serde(with = "parameter", skip_serializing_if = "is_default")]
     sort: Sort,
     #[serde(with = "parameter::optional", skip_serializing_if = "Option::is_none")]
     dir: Option<Direction>,
-    #[serde(with = "parameter", skip_serializing_if = "is_usual")]
+    #[serde(with = "parameter", skip_serializing_if = "is_default")]
     limit: Count<MAX_ROWS, MAX_ROWS>,
-    #[serde(with = "parameter", skip_serializing_if = "is_usual")]
+    #[serde(with = "parameter", skip_serializing_if = "is_default")]
     offset: Count<0, MAX_ROWS>,
-    #[serde(with = "parameter::list", skip_serializing_if = "is_usual")]
+    #[serde(with = "parameter::list", skip_serializing_if = "is_default")]
     include: Vec<Included>,
     #[serde(with = "parameter::optional", skip_serializing_if = "Option::is_none")]
     at: Option<TimeParam>,
-    #[serde(with = "parameter", skip_serializing_if = "is_usual")]
+    #[serde(with = "parameter", skip_serializing_if = "is_default")]
     format: StrictFormat,
 }
 
@@ -64,23 +64,23 @@ pub struct ListQuery {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Sort {
     column: Column,
-    greatest_first: bool,
+    descending_by_default: bool,
 }
 
 impl Default for Sort {
     fn default() -> Self {
-        Self { column: Column::USUAL, greatest_first: false }
+        Self { column: Column::USUAL, descending_by_default: false }
     }
 }
 
 impl Value for Sort {
     fn read(given: &str) -> Result<Self, String> {
         let field = given.strip_prefix('-').unwrap_or(given);
-        Ok(Self { column: Column::read(field)?, greatest_first: field.len() < given.len() })
+        Ok(Self { column: Column::read(field)?, descending_by_default: field.len() < given.len() })
     }
 
     fn written(&self) -> String {
-        format!("{}{}", if self.greatest_first { "-" } else { "" }, self.column.field())
+        format!("{}{}", if self.descending_by_default { "-" } else { "" }, self.column.field())
     }
 }
 
@@ -119,15 +119,15 @@ impl Value for StrictFormat {
 impl ListQuery {
     /// The processes that it is about.
     fn processes(&self) -> ProcessQuery {
-        let greatest_first = self.sort.greatest_first.then_some(Direction::Descending);
-        let order = Order::by(self.sort.column, self.dir.or(greatest_first));
+        let descending_by_default = self.sort.descending_by_default.then_some(Direction::Descending);
+        let order = Order::by(self.sort.column, self.dir.or(descending_by_default));
         ProcessQuery { q: self.q.clone(), order, ..ProcessQuery::default() }
     }
 }
 
 /// The processes.
 pub async fn list(
-    sight: Sight,
+    scoped: ScopedFleet,
     Query(query): Query<ListQuery>,
     Host(host): Host,
 ) -> Result<Response, Refusal> {
@@ -135,15 +135,15 @@ pub async fn list(
         return Err(BadParameter::new("q", &query.q.text, format!("another filter: {error}")).into());
     }
     let at_us = query.at.map(|at| at.resolve(now_us()));
-    let (moment, resolution) = page::moment_at(&sight, &host, at_us).await?;
-    let (answering, filter) = (sight.clone(), query.q.filter.clone().ok());
-    sight
+    let (moment, resolution) = page::moment_at(&scoped, &host, at_us).await?;
+    let (answering, filter) = (scoped.clone(), query.q.filter.clone().ok());
+    scoped
         .filter(filter.as_ref(), move |deadline| answer(&answering, &moment, resolution, &query, deadline))
         .await
 }
 
 fn answer(
-    sight: &Sight,
+    scoped: &ScopedFleet,
     moment: &Moment,
     resolution: Option<Resolution>,
     query: &ListQuery,
@@ -160,7 +160,7 @@ fn answer(
     };
     match query.format.0 {
         Format::Csv => Ok(as_csv(&answer, &include)),
-        Format::Json => Ok(json::answer_at(sight, resolution, &answer)),
+        Format::Json => Ok(json::answer_at(scoped, resolution, &answer)),
     }
 }
 
@@ -173,20 +173,21 @@ fn as_csv(answer: &Processes<'_>, include: &[Column]) -> Response {
 
 /// Every sample as it comes, the present one first: events called `snapshot`. A reader that is slower than the samples
 /// misses some, never gets old ones.
-pub async fn live(sight: Sight, Host(host): Host) -> Result<Response, Refusal> {
-    page::moment_of(&sight, &host)?;
-    let mut changed = sight.watch_host(&host)?;
+pub async fn live(scoped: ScopedFleet, Host(host): Host) -> Result<Response, Refusal> {
+    page::moment_of(&scoped, &host)?;
+    let mut changed = scoped.watch_host(&host)?;
     changed.mark_changed();
-    let state = (sight.clone(), changed, host);
-    let events = stream::unfold(state, |(sight, mut changed, name)| async move {
+    let state = (scoped.clone(), changed, host);
+    let events = stream::unfold(state, |(scoped, mut changed, name)| async move {
         tokio::select! {
-            () = sight.shutdown().cancelled() => return None,
+            () = scoped.shutdown().cancelled() => return None,
             changed = changed.changed() => changed.ok()?,
         }
-        let moment = sight.moment(&name)?;
-        let data = serde_json::to_string(&json::Sample::of(&moment, sight.groups(&name))).unwrap_or_default();
+        let moment = scoped.moment(&name)?;
+        let data =
+            serde_json::to_string(&json::Sample::of(&moment, scoped.groups(&name))).unwrap_or_default();
         let event = Event::default().event("snapshot").id(moment.summary.version()).data(data);
-        Some((Ok(event), (sight, changed, name)))
+        Some((Ok(event), (scoped, changed, name)))
     });
-    push::answer(&sight, events)
+    push::answer(&scoped, events)
 }

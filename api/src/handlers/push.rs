@@ -18,9 +18,9 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tokio::{sync::watch, time::Instant};
 
 use crate::{
-    query::parameter::{self, is_usual},
+    query::parameter::{self, is_default},
     refusal::Refusal,
-    sight::Sight,
+    scoped_fleet::ScopedFleet,
     view::{View, patch::Patch},
 };
 
@@ -46,7 +46,7 @@ pub struct Live<T> {
     #[serde(flatten)]
     pub query: T,
     /// The version that the page shows.
-    #[serde(with = "parameter", skip_serializing_if = "is_usual")]
+    #[serde(with = "parameter", skip_serializing_if = "is_default")]
     pub since: String,
 }
 
@@ -62,13 +62,13 @@ struct Updates<T> {
     reorder_at: Instant,
     order_kept: bool,
     first: bool,
-    sight: Sight,
+    scoped: ScopedFleet,
 }
 
 /// Streams what `render` shows whenever `changed` says so. The page tells in `since`, or after an interruption in the
 /// header `Last-Event-ID`, which version it shows; when that is not the present one the first patch is the whole page.
 pub fn stream<T: Send + Sync + 'static>(
-    sight: &Sight,
+    scoped: &ScopedFleet,
     headers: &HeaderMap,
     since: String,
     changed: watch::Receiver<T>,
@@ -83,9 +83,9 @@ pub fn stream<T: Send + Sync + 'static>(
         reorder_at: Instant::now(),
         order_kept: false,
         first: true,
-        sight: sight.clone(),
+        scoped: scoped.clone(),
     };
-    answer(sight, stream::unfold(live, next))
+    answer(scoped, stream::unfold(live, next))
 }
 
 /// Events as an answer, which ends when its share is withdrawn for a person who has fewer.
@@ -93,10 +93,10 @@ pub fn stream<T: Send + Sync + 'static>(
 /// # Errors
 /// When there is no place for it among the pages kept up to date.
 pub fn answer(
-    sight: &Sight,
+    scoped: &ScopedFleet,
     events: impl Stream<Item = Result<Event, Infallible>> + Send + 'static,
 ) -> Result<Response, Refusal> {
-    let place = sight.live_page()?;
+    let place = scoped.live_page()?;
     let events = events.take_until(place.withdrawn()).inspect(move |_| {
         let _held_with_the_stream = &place;
     });
@@ -135,7 +135,7 @@ async fn next<T>(mut live: Updates<T>) -> Option<(Result<Event, Infallible>, Upd
     loop {
         if !live.first {
             tokio::select! {
-                () = live.sight.shutdown().cancelled() => return None,
+                () = live.scoped.shutdown().cancelled() => return None,
                 changed = live.changed.changed() => changed.ok()?,
                 () = tokio::time::sleep_until(live.reorder_at), if live.order_kept => {}
             }

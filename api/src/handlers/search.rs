@@ -14,7 +14,7 @@ use crate::{
     live::now_us,
     query::parameter::Count,
     refusal::Refusal,
-    sight::Sight,
+    scoped_fleet::ScopedFleet,
     url::Url,
     view::{
         search::{self, SearchQuery},
@@ -39,10 +39,15 @@ pub struct Answer {
 ///
 /// # Errors
 /// When too many search, or the history cannot be read or does not reach that far yet.
-pub async fn ask(sight: &Sight, filter: Filter, at_us: Option<i64>, limit: usize) -> Result<Answer, Refusal> {
-    let Some(at_us) = at_us else { return search_live(sight, filter, limit).await };
-    check_sealed(sight, at_us)?;
-    let listing = sight.search_past(filter, at_us, limit).await?;
+pub async fn ask(
+    scoped: &ScopedFleet,
+    filter: Filter,
+    at_us: Option<i64>,
+    limit: usize,
+) -> Result<Answer, Refusal> {
+    let Some(at_us) = at_us else { return search_live(scoped, filter, limit).await };
+    check_sealed(scoped, at_us)?;
+    let listing = scoped.search_past(filter, at_us, limit).await?;
     Ok(Answer { listing, hosts_left: 0 })
 }
 
@@ -52,8 +57,8 @@ pub fn moment(query: &SearchQuery) -> Option<i64> {
 }
 
 /// The newest snapshots of all hosts are not in the history yet; the page must not say that nothing ran then.
-fn check_sealed(sight: &Sight, at_us: i64) -> Result<(), Refusal> {
-    let Some(last_us) = sight.history().and_then(|history| history.kept().last_us) else {
+fn check_sealed(scoped: &ScopedFleet, at_us: i64) -> Result<(), Refusal> {
+    let Some(last_us) = scoped.history().and_then(|history| history.kept().last_us) else {
         return Ok(());
     };
     if at_us <= last_us || now_us().saturating_sub(at_us) > SEALED_AFTER_US {
@@ -66,8 +71,8 @@ fn check_sealed(sight: &Sight, at_us: i64) -> Result<(), Refusal> {
     ))
 }
 
-async fn search_live(sight: &Sight, filter: Filter, limit: usize) -> Result<Answer, Refusal> {
-    let search = sight.search(filter, limit).await?;
+async fn search_live(scoped: &ScopedFleet, filter: Filter, limit: usize) -> Result<Answer, Refusal> {
+    let search = scoped.search(filter, limit).await?;
     let listing = Listing { items: search.found, total: search.total, resolution: Resolution::Samples };
     Ok(Answer { listing, hosts_left: search.hosts_left })
 }
@@ -117,7 +122,7 @@ impl SearchPage {
 /// The page.
 pub async fn page(
     layout: Layout,
-    sight: Sight,
+    scoped: ScopedFleet,
     Query(query): Query<SearchQuery>,
 ) -> Result<Response, Refusal> {
     let filter = query.q.filter.clone();
@@ -140,13 +145,13 @@ pub async fn page(
         // Every process of every host is no search, but a way to see what can be asked.
         Ok(filter) if filter.is_empty() => {}
         Ok(filter) => {
-            let answer = ask(&sight, filter, page.at_us, page.query.limit.get()).await?;
+            let answer = ask(&scoped, filter, page.at_us, page.query.limit.get()).await?;
             page.table = search::table(&answer.listing.items, page.at_us.is_some());
             page.total = display::count(answer.listing.total);
             page.is_cut = answer.listing.total > answer.listing.items.len() as u64;
             page.hosts_left = answer.hosts_left;
         }
     }
-    page.set_aside = if page.at_us.is_some() { sight.set_aside() } else { Vec::new() };
+    page.set_aside = if page.at_us.is_some() { scoped.set_aside() } else { Vec::new() };
     page::render(&page)
 }

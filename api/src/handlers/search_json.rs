@@ -17,7 +17,7 @@ use crate::{
     display::time_exact,
     extract::Query,
     refusal::Refusal,
-    sight::Sight,
+    scoped_fleet::ScopedFleet,
     view::search::{self, SearchQuery},
 };
 
@@ -70,7 +70,7 @@ impl<'a> Row<'a> {
 
 /// The processes.
 pub async fn list(
-    sight: Sight,
+    scoped: ScopedFleet,
     Query(InFormat { query, format }): Query<InFormat<SearchQuery>>,
 ) -> Result<Response, Refusal> {
     let filter = query.q.filter.clone().map_err(|error| {
@@ -81,7 +81,7 @@ pub async fn list(
         )
     })?;
     let at_us = moment(&query);
-    let answer = ask(&sight, filter, at_us, query.limit.get()).await?;
+    let answer = ask(&scoped, filter, at_us, query.limit.get()).await?;
     let about = json!({
         "q": query.q.text,
         "at": at_us.map(time_exact),
@@ -100,5 +100,5 @@ pub async fn list(
         resolution: answer.listing.resolution,
         about: listing::fields(about),
     };
-    Ok(listing::answer(&sight, format, list))
+    Ok(listing::answer(&scoped, format, list))
 }

@@ -11,8 +11,8 @@ use super::{
     session::{signed_in, with_session},
 };
 use crate::{
+    auth::{AuthError, Secret, Visit},
     extract::{Form, NextQuery, Query, SignedIn, accounts, own_page},
-    people::{PeopleError, Secret, Visit},
     refusal::Refusal,
     state::AppState,
     url::Url,
@@ -37,7 +37,7 @@ impl SignInPage {
         Self { layout, next, name: String::new(), confirms, problem: None }
     }
 
-    fn after(mut self, name: String, error: PeopleError) -> Result<Response, Refusal> {
+    fn after(mut self, name: String, error: AuthError) -> Result<Response, Refusal> {
         let refusal = Refusal::from(error);
         let status = refusal.status;
         self.name = name;
@@ -87,7 +87,7 @@ pub async fn sign_out(
 ) -> Result<Response, Refusal> {
     accounts(&shared)?.end_session(&person, &session).await?;
     // Another secret, of no session.
-    let secret = Secret::new().map_err(PeopleError::from)?;
+    let secret = Secret::new().map_err(AuthError::from)?;
     Ok(with_session(&secret, visit.came, &Url::sign_in().to_string()))
 }
 

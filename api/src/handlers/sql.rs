@@ -20,9 +20,9 @@ use crate::{
     csv::{self, Format, InFormat},
     display::{cut, time, time_exact, visible},
     extract::{Form, Query},
-    query::parameter::{self, BadParameter, Value, is_usual},
+    query::parameter::{self, BadParameter, Value, is_default},
     refusal::Refusal,
-    sight::Sight,
+    scoped_fleet::ScopedFleet,
     url::Url,
 };
 
@@ -49,7 +49,7 @@ struct SqlPage {
 #[serde(default)]
 pub struct SqlQuery {
     /// The text that it brings.
-    #[serde(with = "parameter", skip_serializing_if = "is_usual")]
+    #[serde(with = "parameter", skip_serializing_if = "is_default")]
     sql: String,
 }
 
@@ -74,8 +74,8 @@ enum Outcome {
 }
 
 impl SqlPage {
-    fn new(layout: Layout, sight: &Sight, sql: String, outcome: Outcome) -> Self {
-        let questions = sight.sql_questions();
+    fn new(layout: Layout, scoped: &ScopedFleet, sql: String, outcome: Outcome) -> Self {
+        let questions = scoped.sql_questions();
         Self { layout, sql, examples: &EXAMPLES, limits: limits(), questions, outcome }
     }
 
@@ -104,33 +104,37 @@ impl SqlPage {
 }
 
 /// The page with the text of `?sql=`, not asked yet.
-pub async fn page(layout: Layout, sight: Sight, Query(query): Query<SqlQuery>) -> Result<Response, Refusal> {
-    page::render(&SqlPage::new(layout, &sight, query.sql, Outcome::NotAsked))
+pub async fn page(
+    layout: Layout,
+    scoped: ScopedFleet,
+    Query(query): Query<SqlQuery>,
+) -> Result<Response, Refusal> {
+    page::render(&SqlPage::new(layout, &scoped, query.sql, Outcome::NotAsked))
 }
 
 /// The page with the answer, or the answer as a file (`format=csv` or `json`).
-pub async fn ask(layout: Layout, sight: Sight, form: Form) -> Result<Response, Refusal> {
+pub async fn ask(layout: Layout, scoped: ScopedFleet, form: Form) -> Result<Response, Refusal> {
     let sql = form.field("sql");
-    let asked = sight.ask_sql(sql.clone()).await;
+    let asked = scoped.ask_sql(sql.clone()).await;
     match (asked, form.field("format").as_str()) {
         (Ok(answered), "csv") => Ok(csv::file("answer", answered.csv())),
         (Ok(answered), "json") => Ok(json_file(&answered)),
-        (Ok(answered), _) => page::render(&SqlPage::new(layout, &sight, sql, Outcome::Answered(answered))),
+        (Ok(answered), _) => page::render(&SqlPage::new(layout, &scoped, sql, Outcome::Answered(answered))),
         (Err(refusal), _) => {
             let status = refusal.status;
-            let page = page::render(&SqlPage::new(layout, &sight, sql, Outcome::Refused(refusal)))?;
+            let page = page::render(&SqlPage::new(layout, &scoped, sql, Outcome::Refused(refusal)))?;
             Ok((status, page).into_response())
         }
     }
 }
 
 /// Cancels the question that the field `question` names, else all of one's own; the page keeps its text.
-pub async fn cancel(layout: Layout, sight: Sight, form: Form) -> Result<Response, Refusal> {
+pub async fn cancel(layout: Layout, scoped: ScopedFleet, form: Form) -> Result<Response, Refusal> {
     let given = form.field("question");
     let number = (!given.is_empty()).then(|| QuestionNumber::read(&given)).transpose();
     let number = number.map_err(|expected| BadParameter::new("question", &given, expected))?;
-    sight.cancel_sql(number.map(|QuestionNumber(number)| number));
-    page::render(&SqlPage::new(layout, &sight, form.field("sql"), Outcome::NotAsked))
+    scoped.cancel_sql(number.map(|QuestionNumber(number)| number));
+    page::render(&SqlPage::new(layout, &scoped, form.field("sql"), Outcome::NotAsked))
 }
 
 /// The number of a question.
@@ -149,7 +153,7 @@ impl Value for QuestionNumber {
 }
 
 /// `GET /api/v1/sql`: the questions that are answered or wait, one's own or, for who administers everything, all.
-pub async fn list(sight: Sight) -> Response {
+pub async fn list(scoped: ScopedFleet) -> Response {
     let one = |question: &Question| {
         json!({
             "question": question.number,
@@ -159,25 +163,25 @@ pub async fn list(sight: Sight) -> Response {
             "is_answered_now": question.is_answered_now,
         })
     };
-    let questions: Vec<_> = sight.sql_questions().iter().map(one).collect();
+    let questions: Vec<_> = scoped.sql_questions().iter().map(one).collect();
     json::answer(StatusCode::OK, &json!({"questions": questions}))
 }
 
 /// `POST /api/v1/sql/cancel`: cancels the question that the parameter `question` names, else all of the person's own;
 /// answers with the questions still under way.
-pub async fn cancel_by_program(sight: Sight, Query(query): Query<CancelQuery>) -> Response {
-    sight.cancel_sql(query.question.map(|QuestionNumber(number)| number));
-    list(sight).await
+pub async fn cancel_by_program(scoped: ScopedFleet, Query(query): Query<CancelQuery>) -> Response {
+    scoped.cancel_sql(query.question.map(|QuestionNumber(number)| number));
+    list(scoped).await
 }
 
 /// `POST /api/v1/sql`: the question is the body, or the field `sql` of a JSON object; `?format=csv` answers in CSV.
 pub async fn answer(
-    sight: Sight,
+    scoped: ScopedFleet,
     Query(asked): Query<InFormat<NoParameters>>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Refusal> {
-    let answered = sight.ask_sql(question(&headers, &body)?).await?;
+    let answered = scoped.ask_sql(question(&headers, &body)?).await?;
     match asked.format {
         Format::Csv => Ok(csv::file("answer", answered.csv())),
         Format::Json => Ok(json::answer(StatusCode::OK, &answered.json())),

@@ -15,11 +15,11 @@ use super::{
     visit::visit,
 };
 use crate::{
+    authz::Permission,
     extract::{Host, Query},
     live::{Moment, now_us},
     refusal::Refusal,
-    rules::Action,
-    sight::Sight,
+    scoped_fleet::ScopedFleet,
     url::{HostTab, Url},
     view::{
         View,
@@ -104,16 +104,17 @@ impl SystemPage {
 /// The page.
 pub async fn page(
     layout: Layout,
-    sight: Sight,
+    scoped: ScopedFleet,
     Query(query): Query<TimeQuery>,
     Host(host): Host,
 ) -> response::Result<Response> {
     let links = links(&host, query.resolve(now_us())?);
     let live_url = Url::system_live(host.as_str());
-    let visited = visit(&sight, &host, HostTab::System, links.clone()).await?;
+    let visited = visit(&scoped, &host, HostTab::System, links.clone()).await?;
     let (head, moment) = visited.moment(&layout)?;
     let view = view(&moment, &links);
-    let groups_to_change = sight.may(Action::ManageHosts, &host).then(|| words(&sight.groups(&host)));
+    let groups_to_change =
+        scoped.permission_of(Permission::ManageHosts, &host).then(|| words(&scoped.groups(&host)));
     Ok(page::render(&SystemPage { layout, view, live_url, groups_to_change, head })?)
 }
 
@@ -129,15 +130,15 @@ fn view(moment: &Moment, links: &Links) -> View {
 
 /// Its live updates.
 pub async fn live(
-    sight: Sight,
+    scoped: ScopedFleet,
     Query(Live { query, since }): Query<Live<TimeQuery>>,
     Host(host): Host,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
     let links = links(&host, query.resolve(now_us())?);
-    page::moment_of(&sight, &host)?;
-    let changed = sight.watch_host(&host)?;
-    let looking = sight.clone();
+    page::moment_of(&scoped, &host)?;
+    let changed = scoped.watch_host(&host)?;
+    let looking = scoped.clone();
     let render = move || ready(looking.moment(&host).map(|moment| view(&moment, &links))).boxed();
-    push::stream(&sight, &headers, since, changed, Box::new(render))
+    push::stream(&scoped, &headers, since, changed, Box::new(render))
 }

@@ -13,7 +13,7 @@ use crate::{
     extract::{Host, Query},
     live::now_us,
     refusal::Refusal,
-    sight::Sight,
+    scoped_fleet::ScopedFleet,
     view::{chart::hosts, when::SpanQuery},
 };
 
@@ -26,14 +26,14 @@ const NOT_YET_US: i64 = 60_000_000;
 
 /// The picture.
 pub async fn picture(
-    sight: Sight,
+    scoped: ScopedFleet,
     Host(host): Host,
     Query(query): Query<SpanQuery>,
 ) -> Result<Response, Refusal> {
     let now_us = now_us();
     let span = query.resolve(now_us, now_us, USUAL)?;
-    let newer = sight.newer(&host, span).await;
-    let metrics = sight.ask(move |history| history.host_metrics(&host, span, POINTS, &newer)).await?;
+    let newer = scoped.newer(&host, span).await;
+    let metrics = scoped.ask(move |history| history.host_metrics(&host, span, POINTS, &newer)).await?;
     let chart = hosts::timeline(&without_the_newest_gap(metrics, span, now_us), span);
     let svg = chart.render().map_err(|error| Refusal::fault("could not draw the timeline", &error))?;
     Ok(([(header::CONTENT_TYPE, "image/svg+xml")], svg).into_response())

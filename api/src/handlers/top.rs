@@ -16,7 +16,7 @@ use crate::{
     live::now_us,
     query::parameter::{BadParameter, Count},
     refusal::Refusal,
-    sight::Sight,
+    scoped_fleet::ScopedFleet,
     url::Url,
     view::{
         span::{PageSpan, RangeLink},
@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// The span unless one is given.
-const USUAL_SPAN: Duration = Duration::from_secs(3_600);
+const DEFAULT_SPAN: Duration = Duration::from_secs(3_600);
 
 /// A requested top.
 #[derive(Debug, Clone)]
@@ -45,7 +45,7 @@ impl TopRequest {
     /// When its span ends before it begins.
     pub fn of(query: TopQuery) -> Result<Self, BadParameter> {
         let now_us = now_us();
-        let span = PageSpan::of(query.span.clone(), now_us, now_us, USUAL_SPAN)?;
+        let span = PageSpan::of(query.span.clone(), now_us, now_us, DEFAULT_SPAN)?;
         Ok(Self { query, span })
     }
 
@@ -53,7 +53,7 @@ impl TopRequest {
     ///
     /// # Errors
     /// When the history cannot be read.
-    pub async fn ask(&self, sight: &Sight) -> Result<Answer, Refusal> {
+    pub async fn ask(&self, scoped: &ScopedFleet) -> Result<Answer, Refusal> {
         let question = history::TopQuery {
             by: self.query.by,
             group: self.query.group,
@@ -62,7 +62,7 @@ impl TopRequest {
             limit: MAX_LINES,
         };
         let Listing { mut items, total, resolution } =
-            sight.ask(move |history| history.top(&question)).await?;
+            scoped.ask(move |history| history.top(&question)).await?;
         let is_whole = total <= items.len() as u64;
         let sum = if is_whole { top::sum(&items, self.query.by) } else { None };
         items.truncate(self.query.limit.get());
@@ -133,13 +133,17 @@ impl TopPage {
 }
 
 /// The page.
-pub async fn page(layout: Layout, sight: Sight, Query(query): Query<TopQuery>) -> Result<Response, Refusal> {
+pub async fn page(
+    layout: Layout,
+    scoped: ScopedFleet,
+    Query(query): Query<TopQuery>,
+) -> Result<Response, Refusal> {
     let request = TopRequest::of(query)?;
-    let answer = request.ask(&sight).await?;
+    let answer = request.ask(&scoped).await?;
     let table = TopTable { query: &request.query, span: request.span.span, sum: answer.sum };
     page::render(&TopPage {
         layout,
-        set_aside: sight.set_aside(),
+        set_aside: scoped.set_aside(),
         table: table.table(&answer.rows),
         is_cut: answer.total > answer.rows.len() as u64,
         total: display::count(answer.total),

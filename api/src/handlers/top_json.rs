@@ -16,7 +16,7 @@ use crate::{
     display::time_exact,
     extract::Query,
     refusal::Refusal,
-    sight::Sight,
+    scoped_fleet::ScopedFleet,
     view::top::{self, GROUPS, ORDERS, TopQuery, id},
 };
 
@@ -56,11 +56,11 @@ fn line(row: &TopRow, by: TopBy, sum: Option<f64>) -> Value {
 
 /// The lines.
 pub async fn list(
-    sight: Sight,
+    scoped: ScopedFleet,
     Query(InFormat { query, format }): Query<InFormat<TopQuery>>,
 ) -> Result<Response, Refusal> {
     let request = TopRequest::of(query)?;
-    let answer = request.ask(&sight).await?;
+    let answer = request.ask(&scoped).await?;
     let about = json!({
         "by": id(request.query.by, &ORDERS),
         "group": id(request.query.group, &GROUPS),
@@ -75,5 +75,5 @@ pub async fn list(
         resolution: answer.resolution,
         about: listing::fields(about),
     };
-    Ok(listing::answer(&sight, format, list))
+    Ok(listing::answer(&scoped, format, list))
 }

@@ -14,8 +14,8 @@ use super::{
     page::{self, Layout},
 };
 use crate::{
+    auth::{Accounts, AuthError, By, Secret, User, UserName},
     extract::{Confirmed, Form, SignedIn, accounts},
-    people::{Accounts, By, PeopleError, Secret, User, UserName},
     refusal::Refusal,
     state::AppState,
     url::Url,
@@ -77,7 +77,7 @@ pub async fn add(
     }
 }
 
-async fn add_user(accounts: &Accounts, by: &By, form: &Form) -> Result<(UserName, Secret), PeopleError> {
+async fn add_user(accounts: &Accounts, by: &By, form: &Form) -> Result<(UserName, Secret), AuthError> {
     let name: UserName = form.field("name").parse()?;
     let secret = accounts.add_user(by, &name, vec![grant_of(form)?]).await?;
     Ok((name, secret))
@@ -125,7 +125,7 @@ async fn make_change(
     by: &By,
     name: &UserName,
     form: &Form,
-) -> Result<Option<Secret>, PeopleError> {
+) -> Result<Option<Secret>, AuthError> {
     match form.field("do").as_str() {
         "disable" => accounts.set_disabled(by, name, true).await?,
         "enable" => accounts.set_disabled(by, name, false).await?,
@@ -136,8 +136,8 @@ async fn make_change(
     Ok(None)
 }
 
-fn user_name(text: &str) -> Result<UserName, PeopleError> {
-    text.parse().map_err(|_| PeopleError::NoSuchUser(crate::display::cut(text, 64).into_owned()))
+fn user_name(text: &str) -> Result<UserName, AuthError> {
+    text.parse().map_err(|_| AuthError::NoSuchUser(crate::display::cut(text, 64).into_owned()))
 }
 
 /// The whole address, to be sent to the user, with the server's name as the browser calls it.

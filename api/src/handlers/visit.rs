@@ -12,9 +12,9 @@ use super::{
 use crate::{
     live::{Moment, now_us},
     refusal::Refusal,
-    sight::{
-        Sight,
-        travel::{self, Travelled},
+    scoped_fleet::{
+        ScopedFleet,
+        travel::{self, PastLookup},
     },
     url::{HostTab, Url},
     view::travel::{Links, When},
@@ -49,31 +49,38 @@ impl Visit {
 ///
 /// # Errors
 /// When the host is unknown, or the history cannot be read.
-pub async fn visit(sight: &Sight, host: &HostName, tab: HostTab, links: Links) -> Result<Visit, Refusal> {
+pub async fn visit(
+    scoped: &ScopedFleet,
+    host: &HostName,
+    tab: HostTab,
+    links: Links,
+) -> Result<Visit, Refusal> {
     let elsewhere = |url: Url| Visit::Elsewhere(Redirect::to(&url.to_string()).into_response());
     let unknown = || Refusal::no_such_host(host.as_str());
     match links.when.at_us {
         // A link that is shared must mean the same moment later.
         Some(at_us) if links.when.is_relative => Ok(elsewhere(links.at(at_us))),
-        Some(at_us) => match travel::to(sight, host, at_us).await? {
-            Travelled::Nothing(NoSnapshot::UnknownHost) => Err(unknown()),
-            Travelled::Nothing(nothing) => {
+        Some(at_us) => match travel::to(scoped, host, at_us).await? {
+            PastLookup::Nothing(NoSnapshot::UnknownHost) => Err(unknown()),
+            PastLookup::Nothing(nothing) => {
                 let bar = Bar::nothing(at_us, &nothing, &links);
-                Ok(Visit::Nothing(HostHead::new(sight, host, tab, links, Some(bar)), nothing))
+                Ok(Visit::Nothing(HostHead::new(scoped, host, tab, links, Some(bar)), nothing))
             }
-            Travelled::Then(then) => {
+            PastLookup::PastMoment(then) => {
                 let bar = Bar::then(at_us, &then, &links);
-                let head = HostHead::new(sight, host, tab, links, Some(bar));
+                let head = HostHead::new(scoped, host, tab, links, Some(bar));
                 Ok(Visit::Moment(head, Box::new(then.moment)))
             }
         },
-        None => match sight.moment(host) {
-            Some(moment) => Ok(Visit::Moment(HostHead::new(sight, host, tab, links, None), Box::new(moment))),
+        None => match scoped.moment(host) {
+            Some(moment) => {
+                Ok(Visit::Moment(HostHead::new(scoped, host, tab, links, None), Box::new(moment)))
+            }
             // A host that is only in the history: its last snapshot is all there is.
             None => {
-                let last_us = match travel::to(sight, host, now_us()).await {
-                    Ok(Travelled::Nothing(NoSnapshot::AfterLast { last_us })) => last_us,
-                    Ok(Travelled::Then(then)) => then.moment.snapshot().captured_at_us,
+                let last_us = match travel::to(scoped, host, now_us()).await {
+                    Ok(PastLookup::Nothing(NoSnapshot::AfterLast { last_us })) => last_us,
+                    Ok(PastLookup::PastMoment(then)) => then.moment.snapshot().captured_at_us,
                     _ => return Err(unknown()),
                 };
                 Ok(elsewhere(links.to(&When { at_us: Some(last_us), ..links.when.clone() })))
@@ -87,19 +94,19 @@ pub async fn visit(sight: &Sight, host: &HostName, tab: HostTab, links: Links) -
 /// # Errors
 /// When the host is unknown, or the history cannot be read.
 pub async fn visit_span(
-    sight: &Sight,
+    scoped: &ScopedFleet,
     host: &HostName,
     tab: HostTab,
     mut links: Links,
 ) -> Result<Visit, Refusal> {
-    if let (None, None, Some(span)) = (sight.summary(host), links.when.at_us, links.when.span) {
-        links.when.at_us = match travel::to(sight, host, span.to_us).await? {
-            Travelled::Then(then) => Some(then.moment.snapshot().captured_at_us),
-            Travelled::Nothing(
+    if let (None, None, Some(span)) = (scoped.summary(host), links.when.at_us, links.when.span) {
+        links.when.at_us = match travel::to(scoped, host, span.to_us).await? {
+            PastLookup::PastMoment(then) => Some(then.moment.snapshot().captured_at_us),
+            PastLookup::Nothing(
                 NoSnapshot::AfterLast { last_us: before_us } | NoSnapshot::Gap { before_us, .. },
             ) => Some(before_us),
-            Travelled::Nothing(_) => None,
+            PastLookup::Nothing(_) => None,
         };
     }
-    visit(sight, host, tab, links).await
+    visit(scoped, host, tab, links).await
 }

@@ -11,8 +11,8 @@ use super::{
     session::signed_in,
 };
 use crate::{
+    auth::{AuthError, Secret, Visit},
     extract::{Form, accounts},
-    people::{PeopleError, Secret, Visit},
     refusal::Refusal,
     state::AppState,
     url::Url,
@@ -30,8 +30,8 @@ struct WelcomePage {
     problem: Option<Refusal>,
 }
 
-fn secret(text: &str) -> Result<Secret, PeopleError> {
-    Secret::read(text).ok_or(PeopleError::Link)
+fn secret(text: &str) -> Result<Secret, AuthError> {
+    Secret::read(text).ok_or(AuthError::Link)
 }
 
 /// The page. Looking at it uses nothing up, because chat programs look at links as well.
@@ -59,7 +59,7 @@ pub async fn follow(
     let (name, password) = (form.field("name"), form.field("password"));
     let followed = match password == form.field("repeated") {
         true => accounts.follow_link(&secret, &name, password, &visit).await,
-        false => Err(PeopleError::Password("it was not repeated as it was")),
+        false => Err(AuthError::Password("it was not repeated as it was")),
     };
     match followed {
         Ok(sign_in) => Ok(signed_in(&sign_in, visit.came, "/")),

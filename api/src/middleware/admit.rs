@@ -14,9 +14,9 @@ use futures_util::StreamExt;
 use subtle::ConstantTimeEq;
 
 use crate::{
+    auth::{Accounts, ClientInfo, Credential, FormToken, People, Person, Principal, network},
     connections::Place,
     extract::{field, with_next},
-    people::{Accounts, Came, Credential, FormToken, People, Person, Principal, network},
     refusal::Refusal,
     url::Url,
 };
@@ -83,7 +83,7 @@ fn check_rate(people: &People, asked: &Asked) -> Result<(), Refusal> {
 
 /// The parts of a request that are needed after it has been passed on.
 struct Asked {
-    came: Option<Came>,
+    came: Option<ClientInfo>,
     principal: Option<Principal>,
     credential: Option<Credential>,
     is_api: bool,

@@ -8,9 +8,9 @@ use axum::{
 };
 
 use crate::{
-    people::{
-        Came, Cookie, Credential, FormToken, People, Person, Principal, Secret, read_cookie, set_cookie,
-        tokens,
+    auth::{
+        ClientInfo, Cookie, Credential, FormToken, People, Person, Principal, Secret, read_cookie,
+        set_cookie, tokens,
     },
     tls::Peer,
 };
@@ -18,7 +18,7 @@ use crate::{
 /// For a year, a browser that came over TLS calls this server by nothing else.
 const ONLY_TLS: HeaderValue = HeaderValue::from_static("max-age=31536000");
 
-/// Puts [`Came`] and the [`FormToken`] into the request, and, if its credentials are valid, the [`Credential`] and the
+/// Puts [`ClientInfo`] and the [`FormToken`] into the request, and, if its credentials are valid, the [`Credential`] and the
 /// [`Principal`], unless an outer layer, as in tests, has set one.
 pub async fn authenticate(State(people): State<People>, mut request: Request, next: Next) -> Response {
     let peer = request.extensions().get::<ConnectInfo<Peer>>().map(|info| info.0.0.ip());
@@ -62,7 +62,7 @@ pub async fn authenticate(State(people): State<People>, mut request: Request, ne
 }
 
 /// The credentials of a request. A token counts more than a cookie: it was sent on purpose.
-fn credential(headers: &HeaderMap, came: Came) -> Option<Credential> {
+fn credential(headers: &HeaderMap, came: ClientInfo) -> Option<Credential> {
     let bearer = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     match bearer.and_then(|text| text.strip_prefix("Bearer ")) {
         Some(token) => tokens::read(token.trim()).map(Credential::Token),
@@ -82,7 +82,7 @@ fn is_page(response: &Response) -> bool {
 }
 
 /// Gives the browser a secret.
-fn give(response: &mut Response, secret: &Secret, came: Came) {
+fn give(response: &mut Response, secret: &Secret, came: ClientInfo) {
     if let Some(cookie) = set_cookie(Cookie::Session, secret, came) {
         response.headers_mut().append(header::SET_COOKIE, cookie);
     }

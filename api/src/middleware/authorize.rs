@@ -10,12 +10,12 @@ use fleetps_nats::HostName;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    access_log::{Asked, AuditClass},
+    auth::{Person, Principal, PrincipalKind},
+    authz::{Decision, Permission, permission_of},
     csv::{Format, InFormat},
-    people::{Person, Principal, PrincipalKind},
     query::{self, parameter},
-    records::{Asked, AuditClass},
     refusal::Refusal,
-    rules::{Action, Decision, may},
     state::AppState,
 };
 
@@ -33,7 +33,7 @@ pub struct Policy {
     /// The kinds of principal that may come.
     pub open_to: &'static [PrincipalKind],
     /// The action that must be allowed.
-    pub action: Action,
+    pub action: Permission,
     /// Which of its requests are audited.
     pub audit: AuditClass,
     /// Whether answers may show command lines.
@@ -57,7 +57,7 @@ pub async fn authorize(
     if principal.as_ref().is_some_and(|principal| !policy.open_to.contains(&principal.kind())) {
         return Err(not_open());
     }
-    if policy.action == Action::Anything {
+    if policy.action == Permission::Anything {
         return Ok(next.run(request).await);
     }
     let person = principal.as_ref().and_then(Principal::person).ok_or_else(Refusal::not_signed_in)?;
@@ -67,21 +67,22 @@ pub async fn authorize(
     let response = match decision {
         Decision::Allowed => next.run(request).await,
         Decision::Denied => not_allowed(policy.action).into_response(),
-        Decision::Unseen => Refusal::no_such_host(host.unwrap_or_default()).into_response(),
+        Decision::NotFound => Refusal::no_such_host(host.unwrap_or_default()).into_response(),
     };
     let host: Option<HostName> = host.and_then(|host| host.parse().ok());
     let groups = host.as_ref().map(|host| shared.groups.of(host));
-    let sees_command_lines = may(person, Action::SeeCommandLines, groups.as_ref()) == Decision::Allowed;
+    let sees_command_lines =
+        permission_of(person, Permission::SeeCommandLines, groups.as_ref()) == Decision::Allowed;
     // A query that cannot be read has been refused.
     let query: InFormat<Searched> = query::read(uri.query().unwrap_or_default()).unwrap_or_default();
-    shared.records.request(Asked {
+    shared.access_log.request(Asked {
         person,
         class: policy.audit,
         method: &method,
         uri: &uri,
         host,
         page: policy.page,
-        is_unseen: decision == Decision::Unseen,
+        is_unseen: decision == Decision::NotFound,
         shows_command_lines: policy.shows_command_lines && sees_command_lines,
         is_export: query.format == Format::Csv,
         is_search: !query.query.q.is_empty(),
@@ -90,10 +91,10 @@ pub async fn authorize(
     Ok(response)
 }
 
-fn decide(shared: &AppState, person: &Person, action: Action, host: Option<&str>) -> Decision {
+fn decide(shared: &AppState, person: &Person, action: Permission, host: Option<&str>) -> Decision {
     // An invalid name is the name of no host.
-    let Ok(name) = host.map(str::parse::<HostName>).transpose() else { return Decision::Unseen };
-    may(person, action, name.map(|name| shared.groups.of(&name)).as_ref())
+    let Ok(name) = host.map(str::parse::<HostName>).transpose() else { return Decision::NotFound };
+    permission_of(person, action, name.map(|name| shared.groups.of(&name)).as_ref())
 }
 
 fn not_open() -> Refusal {
@@ -101,7 +102,7 @@ fn not_open() -> Refusal {
     Refusal::new(StatusCode::FORBIDDEN, "this address is not for hosts", hint)
 }
 
-fn not_allowed(action: Action) -> Refusal {
+fn not_allowed(action: Permission) -> Refusal {
     let hint = "an administrator decides who may, on the page of users";
     Refusal::new(StatusCode::FORBIDDEN, format!("you may not {}", action.words()), hint)
 }

@@ -13,7 +13,7 @@ use axum::{
 };
 
 use crate::{
-    people::{People, Principal},
+    auth::{People, Principal},
     refusal::Refusal,
 };
 

@@ -1,4 +1,4 @@
-//! Records that the broker lost since the last start.
+//! AccessLog that the broker lost since the last start.
 
 use fleetps_nats::{
     HostName,
@@ -9,8 +9,8 @@ use fleetps_nats::{
 };
 
 use crate::{
+    auth::AuthError,
     config::Config,
-    people::PeopleError,
     recovery::{self, Found},
 };
 
@@ -38,7 +38,7 @@ impl Passing for StartError {
             cause.is::<BucketError>()
                 || cause.is::<StreamError>()
                 || cause.is::<AuditError>()
-                || cause.downcast_ref::<PeopleError>().is_some_and(Passing::is_passing)
+                || cause.downcast_ref::<AuthError>().is_some_and(Passing::is_passing)
         })
     }
 }

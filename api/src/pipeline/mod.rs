@@ -5,15 +5,15 @@
 //! its rows, then the broker. `serve` runs the web server for a broker elsewhere.
 //!
 //! `broker`, `history`, `web` and `agent` start one part each; `parts` holds those that run; `losses` finds what the broker
-//! lost, `people` opens the accounts, `announce` says where to look.
+//! lost, `auth` opens the accounts, `announce` says where to look.
 
 mod agent;
 mod announce;
+mod auth;
 mod broker;
 mod history;
 mod losses;
 mod parts;
-mod people;
 mod run;
 mod serve;
 mod web;

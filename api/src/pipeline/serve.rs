@@ -5,8 +5,8 @@ use fleetps_nats::{admission::AdmissionService, output, patience::patiently, ser
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    auth::{first_sign_in, people},
     losses::find_losses,
-    people::{first_sign_in, people},
 };
 use crate::{config::Config, recovery, server, starting::listen};
 

@@ -3,9 +3,9 @@
 use fleetps_nats::{patience::patiently, server::Part};
 
 use super::{
+    auth::{first_sign_in, people},
     broker::Brokers,
     parts::Parts,
-    people::{first_sign_in, people},
 };
 use crate::{
     backups::{Backups, keep_backing_up},
@@ -13,12 +13,12 @@ use crate::{
     recovery::{self, Found, StateHealth},
     server,
     starting::Starting,
-    tls::Door,
+    tls::TlsListener,
 };
 
 /// Where pages are served: the door, what answers there until the server does, and the address.
 pub(super) struct Entrance {
-    pub(super) door: Door,
+    pub(super) door: TlsListener,
     pub(super) starting: Starting,
     pub(super) address: String,
 }

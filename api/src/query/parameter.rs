@@ -2,7 +2,7 @@
 //! have.
 //!
 //! A page's query is a struct that derives both directions. Its fields say `#[serde(with = "parameter")]`, or `optional` or
-//! `list` of it, and are left out of URLs by `#[serde(skip_serializing_if = "parameter::is_usual")]`.
+//! `list` of it, and are left out of URLs by `#[serde(skip_serializing_if = "parameter::is_default")]`.
 
 use std::fmt;
 
@@ -45,7 +45,7 @@ pub trait Value: Sized {
 }
 
 /// Whether a value is left out of URLs.
-pub fn is_usual<T: Default + PartialEq>(value: &T) -> bool {
+pub fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 

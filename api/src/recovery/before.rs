@@ -7,8 +7,8 @@ use fleetps_nats::audit::{Audit, AuditEntry, Outcome};
 
 use super::{Found, losses::Losses};
 use crate::{
+    auth::{Grant, USERS, User},
     display::time,
-    people::{Grant, USERS, User},
 };
 
 /// After everything: the year 9999, in µs since 1970 UTC. DuckDB takes no time much later.

@@ -14,7 +14,7 @@ use fleetps_nats::{
 };
 use serde_json::Value;
 
-use crate::people::{API_TOKENS, ApiToken, USERS, User};
+use crate::auth::{API_TOKENS, ApiToken, USERS, User};
 
 /// Buckets whose records are looked at even where nothing was saved.
 const WATCHED: [&str; 4] = [USERS, API_TOKENS, HOSTS, ENROLMENT_TOKENS];

@@ -14,7 +14,7 @@ use fleetps_nats::{
 use serde_json::{Value, json};
 
 use super::{Loss, Losses, losses::list};
-use crate::{display::time, people::By};
+use crate::{auth::By, display::time};
 
 /// Restores the lost records; returns what it did, in words.
 ///

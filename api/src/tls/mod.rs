@@ -5,10 +5,10 @@
 
 mod authority;
 mod certificate;
-mod door;
+mod listener;
 mod settings;
 
 pub use authority::{make, make_client};
 pub use certificate::{Certificates, TlsFiles};
-pub use door::{Door, Peer};
+pub use listener::{Peer, TlsListener};
 pub use settings::TlsSettings;

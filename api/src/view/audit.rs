@@ -14,7 +14,7 @@ pub fn table(entries: &[Chained]) -> Table {
         ("when", "When"),
         ("name", "Who"),
         ("address", "From"),
-        ("action", "Action"),
+        ("action", "Permission"),
         ("host", "Host"),
         ("status", "Outcome"),
         ("detail", "Detail"),

@@ -118,12 +118,12 @@ impl Column {
     }
 
     /// Whether it is shown unless asked otherwise.
-    pub fn usual(self) -> bool {
+    pub fn is_default(self) -> bool {
         self.declared().page.is_default
     }
 
     /// Whether sorting by it starts with the greatest: by figures and by age.
-    pub fn greatest_first(self) -> bool {
+    pub fn descending_by_default(self) -> bool {
         let field = self.of();
         (field.role == Role::Figure && field.is_number()) || field.kind == Kind::Time
     }

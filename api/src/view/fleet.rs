@@ -18,13 +18,13 @@ use crate::{
     live::{FleetView, HostState, Summary},
     query::{
         order::{Order, SortColumn},
-        parameter::{self, Count, Value, choice, is_usual},
+        parameter::{self, Count, Value, choice, is_default},
     },
     url::{HostTab, Url},
 };
 
 /// Hosts shown by default.
-const USUAL_HOSTS: usize = 250;
+const DEFAULT_HOSTS: usize = 250;
 /// Programs shown below the hosts.
 pub const BUSIEST_PROGRAMS: usize = 12;
 /// Characters of a name in a cell.
@@ -99,14 +99,14 @@ impl HostColumn {
 #[serde(default)]
 pub struct FleetQuery {
     /// The filter, as typed.
-    #[serde(with = "parameter", skip_serializing_if = "is_usual")]
+    #[serde(with = "parameter", skip_serializing_if = "is_default")]
     pub q: HostFilterText,
     /// The order.
     #[serde(flatten)]
     pub order: Order<HostColumn>,
     /// The most hosts to show.
-    #[serde(with = "parameter", skip_serializing_if = "is_usual")]
-    pub rows: Count<USUAL_HOSTS, MAX_ROWS>,
+    #[serde(with = "parameter", skip_serializing_if = "is_default")]
+    pub rows: Count<DEFAULT_HOSTS, MAX_ROWS>,
 }
 
 /// The text of a filter over hosts.

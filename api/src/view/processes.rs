@@ -7,7 +7,7 @@ use super::{
     Arrangement, Column, ProcessFacts, cells,
     facts::Sums,
     fold,
-    query::{ProcessQuery, USUAL_ROWS, quoted},
+    query::{DEFAULT_ROWS, ProcessQuery, quoted},
     table::{Cell, Head, Link, Place, Row, Table, Toggle},
     tree,
 };
@@ -187,7 +187,7 @@ impl Page<'_> {
 
     fn more(&self, shown: usize, all: usize) -> Link {
         let left = all - shown;
-        let next = if left <= 2 * USUAL_ROWS { all } else { shown + USUAL_ROWS };
+        let next = if left <= 2 * DEFAULT_ROWS { all } else { shown + DEFAULT_ROWS };
         let query = ProcessQuery { rows: Count::near(round_up(next)), ..self.query.clone() };
         let text =
             format!("Show {} more of {}", display::count((next - shown) as u64), display::count(all as u64));
@@ -239,5 +239,5 @@ fn below_note(below: &Sums) -> String {
 
 /// Links to more rows stay the same while processes come and go.
 fn round_up(rows: usize) -> usize {
-    rows.div_ceil(USUAL_ROWS) * USUAL_ROWS
+    rows.div_ceil(DEFAULT_ROWS) * DEFAULT_ROWS
 }

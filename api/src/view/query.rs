@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{Arrangement, Column, travel::TimeQuery};
 use crate::query::{
     order::{Order, SortColumn},
-    parameter::{self, Count, Value, is_usual},
+    parameter::{self, Count, Value, is_default},
 };
 
 /// Longest filter text: far more than people type.
@@ -16,7 +16,7 @@ const MAX_FILTER_BYTES: usize = 1_000;
 /// Most rows expanded or collapsed by hand: what fits into a URL of a few kilobytes.
 const MAX_TOGGLED: usize = 1_000;
 /// Rows shown by default: more than a person reads at once, and under 100 KB.
-pub const USUAL_ROWS: usize = 500;
+pub const DEFAULT_ROWS: usize = 500;
 /// The most rows a page shows: the most processes a snapshot holds.
 pub const MAX_ROWS: usize = fleetps_nats::snapshot::MAX_PROCESSES;
 
@@ -34,10 +34,10 @@ pub struct FilterText {
 #[serde(default)]
 pub struct ProcessQuery {
     /// The arrangement.
-    #[serde(with = "parameter", skip_serializing_if = "is_usual")]
+    #[serde(with = "parameter", skip_serializing_if = "is_default")]
     pub view: Arrangement,
     /// The filter.
-    #[serde(with = "parameter", skip_serializing_if = "is_usual")]
+    #[serde(with = "parameter", skip_serializing_if = "is_default")]
     pub q: FilterText,
     /// The order.
     #[serde(flatten)]
@@ -46,14 +46,14 @@ pub struct ProcessQuery {
     #[serde(rename = "cols", with = "columns", skip_serializing_if = "are_usual")]
     pub columns: Vec<Column>,
     /// Rows of the tree expanded by hand, by pid.
-    #[serde(with = "toggled", skip_serializing_if = "is_usual")]
+    #[serde(with = "toggled", skip_serializing_if = "is_default")]
     pub open: BTreeSet<u32>,
     /// Rows of the tree collapsed by hand, by pid.
-    #[serde(with = "toggled", skip_serializing_if = "is_usual")]
+    #[serde(with = "toggled", skip_serializing_if = "is_default")]
     pub closed: BTreeSet<u32>,
     /// The most rows to show.
-    #[serde(with = "parameter", skip_serializing_if = "is_usual")]
-    pub rows: Count<USUAL_ROWS, MAX_ROWS>,
+    #[serde(with = "parameter", skip_serializing_if = "is_default")]
+    pub rows: Count<DEFAULT_ROWS, MAX_ROWS>,
     /// At which moment, and over which span the timeline is.
     #[serde(flatten)]
     pub when: TimeQuery,
@@ -75,7 +75,7 @@ impl Default for ProcessQuery {
 }
 
 fn usual_columns() -> Vec<Column> {
-    Column::ALL.into_iter().filter(|column| column.usual()).collect()
+    Column::ALL.into_iter().filter(|column| column.is_default()).collect()
 }
 
 fn are_usual(columns: &[Column]) -> bool {
@@ -167,7 +167,7 @@ impl SortColumn for Column {
     const USUAL: Self = Self::Cpu;
 
     fn starts_with_greatest(self) -> bool {
-        self.greatest_first()
+        self.descending_by_default()
     }
 }
 

@@ -12,12 +12,12 @@ use super::{
     when::TimeParam,
 };
 use crate::{
-    query::parameter::{self, Count, is_usual},
+    query::parameter::{self, Count, is_default},
     url::{HostTab, Url},
 };
 
 /// Processes listed by default: ten screens.
-const USUAL_FOUND: usize = 200;
+const DEFAULT_FOUND: usize = 200;
 /// The most processes listed.
 const MAX_FOUND: usize = 10_000;
 
@@ -39,14 +39,14 @@ const COLUMNS: [Column; 9] = [
 #[serde(default)]
 pub struct SearchQuery {
     /// The filter.
-    #[serde(with = "parameter", skip_serializing_if = "is_usual")]
+    #[serde(with = "parameter", skip_serializing_if = "is_default")]
     pub q: FilterText,
     /// When; absent for the present.
     #[serde(with = "parameter::optional", skip_serializing_if = "Option::is_none")]
     pub at: Option<TimeParam>,
     /// The most processes.
-    #[serde(with = "parameter", skip_serializing_if = "is_usual")]
-    pub limit: Count<USUAL_FOUND, MAX_FOUND>,
+    #[serde(with = "parameter", skip_serializing_if = "is_default")]
+    pub limit: Count<DEFAULT_FOUND, MAX_FOUND>,
 }
 
 /// The table; `is_past` when hosts should be shown as they were then.

@@ -5,7 +5,7 @@ use fleetps_nats::model::{Kind, Role, Unit};
 use super::{Column, ProcessFacts, cells, table::Cell, travel::host_at};
 use crate::{
     display::{self, MISSING},
-    sight::process::Subject,
+    scoped_fleet::process::Subject,
 };
 
 /// Characters of a command line or path in full: the longest that a snapshot holds.

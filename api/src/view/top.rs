@@ -13,12 +13,12 @@ use super::{
 };
 use crate::{
     display,
-    query::parameter::{self, Count, Value, choice, is_usual},
+    query::parameter::{self, Count, Value, choice, is_default},
     url::Url,
 };
 
 /// Lines by default: two screens.
-const USUAL_LINES: usize = 50;
+const DEFAULT_LINES: usize = 50;
 /// The most lines, and what the sum for shares is made of: more programs than a large fleet runs.
 pub const MAX_LINES: usize = 10_000;
 
@@ -69,17 +69,17 @@ pub fn id<T: Copy + PartialEq>(value: T, known: &[(T, &'static str, &'static str
 #[serde(default)]
 pub struct TopQuery {
     /// By what it is ordered.
-    #[serde(with = "parameter", skip_serializing_if = "is_usual")]
+    #[serde(with = "parameter", skip_serializing_if = "is_default")]
     pub by: TopBy,
     /// How processes are grouped.
-    #[serde(with = "parameter", skip_serializing_if = "is_usual")]
+    #[serde(with = "parameter", skip_serializing_if = "is_default")]
     pub group: TopGroup,
     /// Only this host.
     #[serde(with = "parameter::optional", skip_serializing_if = "Option::is_none")]
     pub host: Option<HostName>,
     /// The most lines.
-    #[serde(with = "parameter", skip_serializing_if = "is_usual")]
-    pub limit: Count<USUAL_LINES, MAX_LINES>,
+    #[serde(with = "parameter", skip_serializing_if = "is_default")]
+    pub limit: Count<DEFAULT_LINES, MAX_LINES>,
     /// Over which time.
     #[serde(flatten)]
     pub span: SpanQuery,

@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// The default length of a span: the recent past.
-const USUAL_RANGE: Duration = RANGES[0].0;
+const DEFAULT_RANGE: Duration = RANGES[0].0;
 
 /// The part of a query that says the moment of a page, and the span of its timeline.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,7 +34,7 @@ impl TimeQuery {
     /// When the span ends before it begins.
     pub fn resolve(&self, now_us: i64) -> Result<When, BadParameter> {
         let at_us = self.at.map(|at| at.resolve(now_us));
-        let span = self.span.resolve(at_us.unwrap_or(now_us), now_us, USUAL_RANGE)?;
+        let span = self.span.resolve(at_us.unwrap_or(now_us), now_us, DEFAULT_RANGE)?;
         let has_ends = self.span.from.is_some() || self.span.to.is_some();
         Ok(When {
             at_us,
@@ -94,7 +94,7 @@ impl When {
     }
 
     fn length(&self) -> Duration {
-        self.range.unwrap_or(USUAL_RANGE)
+        self.range.unwrap_or(DEFAULT_RANGE)
     }
 
     /// Whether the span has this length and ends by itself.
@@ -113,7 +113,7 @@ impl When {
 
     /// The same over the last `range`.
     pub fn ranged(&self, range: Duration) -> Self {
-        Self { span: None, range: Some(range).filter(|range| *range != USUAL_RANGE), ..self.clone() }
+        Self { span: None, range: Some(range).filter(|range| *range != DEFAULT_RANGE), ..self.clone() }
     }
 }
 

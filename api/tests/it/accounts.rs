@@ -2,8 +2,8 @@
 
 use axum::http::{HeaderMap, Request, StatusCode, request::Builder};
 use fleetps::testing::{
+    auth::{By, Session, SignInSettings},
     live::now_us,
-    people::{By, Session, SignInSettings},
     routes,
 };
 use scraper::Html;

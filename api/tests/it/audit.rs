@@ -7,8 +7,8 @@ use axum::{
     http::{Request, StatusCode},
 };
 use fleetps::testing::{
-    people::{Grant, Person, Principal, Role},
-    records::Records,
+    access_log::AccessLog,
+    auth::{Grant, Person, Principal, Role},
 };
 use fleetps_nats::{
     audit::{Audit, AuditEntry, Outcome},
@@ -18,14 +18,14 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    authz::person,
     console::until,
     program::{Running, fleetps},
-    rules::person,
     support::{PATIENCE, Site, family, texts},
 };
 
 /// The records of a web server, as a broker keeps them.
-pub async fn records(folder: &Path) -> (Records, ManagedServer, Audit) {
+pub async fn records(folder: &Path) -> (AccessLog, ManagedServer, Audit) {
     let settings = ServerSettings {
         data: folder.to_owned(),
         program: None,
@@ -37,7 +37,7 @@ pub async fn records(folder: &Path) -> (Records, ManagedServer, Audit) {
     let client = server.broker(Part::Api).connect("test").await.unwrap();
     let history = folder.join("history");
     fs::create_dir(&history).unwrap();
-    let records = Records::open(&client, history, CancellationToken::new()).await.unwrap();
+    let records = AccessLog::open(&client, history, CancellationToken::new()).await.unwrap();
     (records, server, Audit::open(&client).await.unwrap())
 }
 

@@ -4,7 +4,7 @@
 use std::{process::Command, time::Duration};
 
 use axum::http::StatusCode;
-use fleetps::testing::{people::SignInSettings, routes};
+use fleetps::testing::{auth::SignInSettings, routes};
 use fleetps_nats::server::{ManagedServer, Part, ServerSettings};
 use tokio::time::Instant;
 
@@ -46,7 +46,7 @@ async fn anna_of_two_minutes_ago() -> (Guarded, Visitor) {
     let anna = guarded.anna().await;
     let sessions = &guarded.accounts().sessions;
     for (key, _) in sessions.all() {
-        let age = |session: &mut fleetps::testing::people::Session| {
+        let age = |session: &mut fleetps::testing::auth::Session| {
             session.used_at_us -= 120_000_000;
             true
         };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::{Router, extract::Request, http::Method, middleware, response::Html, routing::get};
 use fleetps::testing::{
-    people::{Accounts, By, Secret, SignInSettings},
+    auth::{Accounts, By, Secret, SignInSettings},
     routes,
     routes::table,
 };

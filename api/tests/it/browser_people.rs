@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use fantoccini::Locator;
-use fleetps::testing::people::SignInSettings;
+use fleetps::testing::auth::SignInSettings;
 use fleetps_nats::server::ManagedServer;
 use serde_json::json;
 

@@ -7,10 +7,10 @@ use axum::{
     http::{Request, StatusCode},
 };
 use fleetps::testing::{
+    access_log::AccessLog,
+    auth::{Person, Principal, Role},
     display::time_exact,
     live::now_us,
-    people::{Person, Principal, Role},
-    records::Records,
     routes,
 };
 use fleetps_nats::{
@@ -25,8 +25,8 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 use crate::{
+    authz::person,
     pipeline::broker,
-    rules::person,
     support::{Answer, PATIENCE, Site, attributes, family, snapshot, texts},
 };
 
@@ -38,7 +38,7 @@ async fn site(folder: &std::path::Path) -> (ManagedServer, Site) {
     site.tell("db-1", family());
     site.shared.broker = Some(client.clone());
     let history = site.folder.path().to_owned();
-    site.shared.records = Records::open(&client, history, CancellationToken::new()).await.unwrap();
+    site.shared.access_log = AccessLog::open(&client, history, CancellationToken::new()).await.unwrap();
     site.router = routes::router(site.shared.clone());
     tokio::spawn(site.shared.groups.clone().follow(client, site.shared.shutdown.clone()));
     (server, site)

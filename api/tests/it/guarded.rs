@@ -8,7 +8,7 @@ use axum::{
     http::{Request, StatusCode, header, request::Builder},
 };
 use fleetps::testing::{
-    people::{Accounts, Addresses, By, Grant, People, SignInSettings, UserName},
+    auth::{Accounts, Addresses, By, Grant, People, SignInSettings, UserName},
     routes,
 };
 use fleetps_nats::{

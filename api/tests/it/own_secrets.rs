@@ -1,6 +1,6 @@
 //! Every secret that fleetps makes, as commands have them on their command lines: none leaves a host.
 
-use fleetps::testing::people::{Came, Cookie, Secret, set_cookie, tokens};
+use fleetps::testing::auth::{ClientInfo, Cookie, Secret, set_cookie, tokens};
 use fleetps_agent::scrub::{CommandLineMode, command_line};
 use fleetps_nats::{admission::EnrolmentTokens, key, server::Part};
 
@@ -17,7 +17,7 @@ async fn secrets() -> Vec<(&'static str, String)> {
     secrets.push(("link", format!("https://fleet.example.com/welcome/{}", new().text())));
     for (over_tls, port) in [(true, None), (false, None), (false, Some(8080))] {
         for cookie in [Cookie::Session, Cookie::Browser] {
-            let came = Came { over_tls, port, ..Came::nowhere() };
+            let came = ClientInfo { over_tls, port, ..ClientInfo::nowhere() };
             let set = set_cookie(cookie, &new(), came).unwrap().to_str().unwrap().to_owned();
             secrets.push(("cookie", set.split(';').next().unwrap().to_owned()));
         }

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use fleetps::testing::{
+    auth::{Addresses, People},
     display,
     live::now_us,
-    people::{Addresses, People},
     server::{self, Health},
 };
 use fleetps_ingestor::{
@@ -223,7 +223,7 @@ async fn serve_over(server: &ManagedServer, history: &std::path::Path) -> (std::
     let settings = IngestorSettings { history: history.to_owned(), ..IngestorSettings::default() };
     let people = People::anybody(Addresses::default());
     let task = tokio::spawn(async move {
-        let (door, health) = (fleetps::testing::tls::Door::plaintext(listener), Health::default());
+        let (door, health) = (fleetps::testing::tls::TlsListener::plaintext(listener), Health::default());
         server::run(door, client, health, settings, people, shutdown).await.unwrap();
     });
     // Answers once it has caught up.

@@ -7,9 +7,9 @@ use axum::{
     http::{Method, Request, StatusCode},
 };
 use fleetps::testing::{
+    auth::{Grant, Person, Principal, Role},
     connections::Limits,
     console::Console,
-    people::{Grant, Person, Principal, Role},
     routes, state,
 };
 use fleetps_ingestor::history::{History, Scope};

@@ -10,7 +10,7 @@ use axum::{
     body::{Body, to_bytes},
     http::{Request, StatusCode},
 };
-use fleetps::testing::{live::now_us, past::Past, routes, state::AppState};
+use fleetps::testing::{history_service::HistoryService, live::now_us, routes, state::AppState};
 use fleetps_ingestor::{
     history::History,
     segment::{SegmentRows, seal},
@@ -61,19 +61,19 @@ impl Site {
             seal(folder.path(), &mut rows).unwrap();
         }
         let mut shared = AppState::new(None, CancellationToken::new());
-        shared.past = Past::of(History::open(folder.path()).unwrap());
+        shared.past = HistoryService::of(History::open(folder.path()).unwrap());
         Self::over(shared, folder)
     }
 
     /// A site that writes down who did what.
-    pub fn with_records(records: fleetps::testing::records::Records) -> Self {
-        let shared = AppState { records, ..AppState::new(None, CancellationToken::new()) };
+    pub fn with_records(records: fleetps::testing::access_log::AccessLog) -> Self {
+        let shared = AppState { access_log: records, ..AppState::new(None, CancellationToken::new()) };
         Self::over(shared, tempfile::tempdir().unwrap())
     }
 
     /// The same site after its history has changed.
     pub fn reopened(mut self) -> Self {
-        self.shared.past = Past::of(History::open(self.folder.path()).unwrap());
+        self.shared.past = HistoryService::of(History::open(self.folder.path()).unwrap());
         Self::over(self.shared, self.folder)
     }
 

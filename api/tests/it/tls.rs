@@ -9,7 +9,7 @@ use std::{
 
 use fleetps::testing::{
     connections::serve,
-    tls::{Certificates, Door, TlsFiles, make},
+    tls::{Certificates, TlsFiles, TlsListener, make},
 };
 use rustls::{
     ClientConfig, RootCertStore,
@@ -41,7 +41,7 @@ async fn serve_with(certificates: Certificates) -> (SocketAddr, CancellationToke
     let shutdown = CancellationToken::new();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let door = Door::secure(listener, certificates);
+    let door = TlsListener::secure(listener, certificates);
     let site = Site::with("web-1", family());
     tokio::spawn(serve(door, site.router.clone(), site.shared.connections.clone(), shutdown.clone()));
     (address, shutdown)

@@ -1,4 +1,4 @@
-//! Records in a bucket of the broker, with a copy in this process that follows it.
+//! AccessLog in a bucket of the broker, with a copy in this process that follows it.
 
 use std::{sync::Arc, time::Duration};
 
@@ -6,28 +6,28 @@ use async_nats::Client;
 use fleetps_nats::bucket::{Bucket, BucketError, WatchedBucket};
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::error::PeopleError;
+use super::error::AuthError;
 use crate::broker;
 
 /// How long a change may take to come back from the broker; usually that is a millisecond.
 const SEEN_WITHIN: Duration = Duration::from_secs(2);
 
-/// Records by key. Reading is from memory; a change has been seen there when it is done, so that the next page shows
+/// AccessLog by key. Reading is from memory; a change has been seen there when it is done, so that the next page shows
 /// it.
 #[derive(Debug)]
-pub struct Kept<T> {
+pub struct ReplicatedBucket<T> {
     client: Client,
     bucket: Bucket<T>,
     now: WatchedBucket<T>,
 }
 
-impl<T> Clone for Kept<T> {
+impl<T> Clone for ReplicatedBucket<T> {
     fn clone(&self) -> Self {
         Self { client: self.client.clone(), bucket: self.bucket.clone(), now: self.now.clone() }
     }
 }
 
-impl<T> Kept<T>
+impl<T> ReplicatedBucket<T>
 where
     T: Serialize + DeserializeOwned + Clone + PartialEq + Send + Sync + 'static,
 {
@@ -54,7 +54,7 @@ where
     }
 
     /// Adds a record; `false` when there is one with this key.
-    pub async fn add(&self, key: &str, record: &T) -> Result<bool, PeopleError> {
+    pub async fn add(&self, key: &str, record: &T) -> Result<bool, AuthError> {
         let is_new = self.ask(self.bucket.create(key, record)).await?;
         if is_new {
             self.seen(key, Some(record)).await;
@@ -64,11 +64,7 @@ where
 
     /// Changes a record, and starts over where it was changed meanwhile. `change` says whether it did anything. Returns
     /// `false` when it did not, or when there is no such record.
-    pub async fn change(
-        &self,
-        key: &str,
-        mut change: impl FnMut(&mut T) -> bool,
-    ) -> Result<bool, PeopleError> {
+    pub async fn change(&self, key: &str, mut change: impl FnMut(&mut T) -> bool) -> Result<bool, AuthError> {
         loop {
             let Some(mut entry) = self.ask(self.bucket.get(key)).await? else { return Ok(false) };
             if !change(&mut entry.value) {
@@ -82,14 +78,14 @@ where
     }
 
     /// Removes a record; it need not exist.
-    pub async fn remove(&self, key: &str) -> Result<(), PeopleError> {
+    pub async fn remove(&self, key: &str) -> Result<(), AuthError> {
         self.ask(self.bucket.delete(key)).await?;
         self.seen(key, None).await;
         Ok(())
     }
 
     /// Asks the broker; says at once that it is away.
-    async fn ask<A>(&self, question: impl Future<Output = Result<A, BucketError>>) -> Result<A, PeopleError> {
+    async fn ask<A>(&self, question: impl Future<Output = Result<A, BucketError>>) -> Result<A, AuthError> {
         Ok(broker::ask(&self.client, question).await??)
     }
 

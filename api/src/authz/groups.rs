@@ -13,8 +13,8 @@ use fleetps_nats::{
 use parking_lot::RwLock;
 use tokio_util::sync::CancellationToken;
 
-use super::may::{Action, Decision, HostGroups, may};
-use crate::people::Person;
+use super::policy::{Decision, HostGroups, Permission, permission_of};
+use crate::auth::Person;
 
 /// How soon the broker is asked again after it did not say which hosts there are.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
@@ -83,17 +83,22 @@ impl Groups {
 
     /// The hosts and command lines that `person` may see.
     pub fn scope_of(&self, person: &Person) -> Scope {
-        Scope::new(self.hosts_of(person, Action::SeeHosts), self.hosts_of(person, Action::SeeCommandLines))
+        Scope::new(
+            self.hosts_of(person, Permission::SeeHosts),
+            self.hosts_of(person, Permission::SeeCommandLines),
+        )
     }
 
     /// The hosts on which `person` may do this. Of a host without tags only a grant for every host is known to reach it.
-    fn hosts_of(&self, person: &Person, action: Action) -> Hosts {
-        if may(person, action, Some(&HostGroups::new())) == Decision::Allowed {
+    fn hosts_of(&self, person: &Person, action: Permission) -> Hosts {
+        if permission_of(person, action, Some(&HostGroups::new())) == Decision::Allowed {
             return Hosts::All;
         }
         let tagged = self.0.read();
-        let allowed =
-            tagged.hosts.iter().filter(|(_, groups)| may(person, action, Some(groups)) == Decision::Allowed);
+        let allowed = tagged
+            .hosts
+            .iter()
+            .filter(|(_, groups)| permission_of(person, action, Some(groups)) == Decision::Allowed);
         allowed.map(|(host, _)| host.clone()).collect()
     }
 }

@@ -9,7 +9,7 @@ use fleetps_nats::{
     model::{HostState, SnapshotPair, Spacing},
 };
 
-use super::Sight;
+use super::ScopedFleet;
 use crate::{
     live::{Moment, Summary},
     refusal::Refusal,
@@ -17,7 +17,7 @@ use crate::{
 
 /// One host at a past moment, and where to go from there.
 #[derive(Debug, Clone)]
-pub struct Then {
+pub struct PastMoment {
     /// The last snapshot at or before the moment.
     pub moment: Moment,
     /// When the snapshot before it was captured.
@@ -30,9 +30,9 @@ pub struct Then {
 
 /// A host at a past moment.
 #[derive(Debug, Clone)]
-pub enum Travelled {
+pub enum PastLookup {
     /// How it was.
-    Then(Box<Then>),
+    PastMoment(Box<PastMoment>),
     /// Why there is no snapshot.
     Nothing(NoSnapshot),
 }
@@ -41,8 +41,8 @@ pub enum Travelled {
 ///
 /// # Errors
 /// When the history cannot be read, or the broker does not answer for snapshots that are not in it yet.
-pub async fn to(sight: &Sight, host: &HostName, at_us: i64) -> Result<Travelled, Refusal> {
-    let sealed = sealed(sight, host, at_us).await?;
+pub async fn to(scoped: &ScopedFleet, host: &HostName, at_us: i64) -> Result<PastLookup, Refusal> {
+    let sealed = sealed(scoped, host, at_us).await?;
     // Only behind the end of the history can there be more in the stream.
     let at_the_end = match &sealed {
         SnapshotLookup::Snapshot(past) => past.later_us.is_none(),
@@ -50,21 +50,21 @@ pub async fn to(sight: &Sight, host: &HostName, at_us: i64) -> Result<Travelled,
             matches!(nothing, NoSnapshot::UnknownHost | NoSnapshot::AfterLast { .. })
         }
     };
-    let recent = if at_the_end { recent(sight, host, at_us).await? } else { Vec::new() };
+    let recent = if at_the_end { recent(scoped, host, at_us).await? } else { Vec::new() };
     Ok(join(host, sealed, recent, at_us))
 }
 
-async fn sealed(sight: &Sight, host: &HostName, at_us: i64) -> Result<SnapshotLookup, Refusal> {
+async fn sealed(scoped: &ScopedFleet, host: &HostName, at_us: i64) -> Result<SnapshotLookup, Refusal> {
     let asked = host.clone();
-    match sight.history() {
+    match scoped.history() {
         // A server without a history still has the stream.
-        None if sight.summary(host).is_some() => Ok(SnapshotLookup::Nothing(NoSnapshot::UnknownHost)),
-        _ => sight.ask(move |history| history.snapshot_at(&asked, at_us)).await,
+        None if scoped.summary(host).is_some() => Ok(SnapshotLookup::Nothing(NoSnapshot::UnknownHost)),
+        _ => scoped.ask(move |history| history.snapshot_at(&asked, at_us)).await,
     }
 }
 
-async fn recent(sight: &Sight, host: &HostName, at_us: i64) -> Result<Vec<Snapshot>, Refusal> {
-    sight.recent(host, at_us).await.map_err(|error| {
+async fn recent(scoped: &ScopedFleet, host: &HostName, at_us: i64) -> Result<Vec<Snapshot>, Refusal> {
+    scoped.recent(host, at_us).await.map_err(|error| {
         tracing::warn!(%error, %host, "cannot read the newest snapshots");
         Refusal::new(
             StatusCode::SERVICE_UNAVAILABLE,
@@ -75,7 +75,7 @@ async fn recent(sight: &Sight, host: &HostName, at_us: i64) -> Result<Vec<Snapsh
 }
 
 /// Joins the answer of the history with the snapshots of the stream around the moment, in order of capture.
-fn join(host: &HostName, sealed: SnapshotLookup, mut recent: Vec<Snapshot>, at_us: i64) -> Travelled {
+fn join(host: &HostName, sealed: SnapshotLookup, mut recent: Vec<Snapshot>, at_us: i64) -> PastLookup {
     let sealed_us = match &sealed {
         SnapshotLookup::Snapshot(past) => Some(past.pair.latest().captured_at_us),
         SnapshotLookup::Nothing(NoSnapshot::AfterLast { last_us }) => Some(*last_us),
@@ -101,34 +101,39 @@ fn from_stream(
     earlier: Option<Snapshot>,
     (earlier_us, later_us): (Option<i64>, Option<i64>),
     at_us: i64,
-) -> Travelled {
+) -> PastLookup {
     let age_us = at_us.saturating_sub(snapshot.captured_at_us);
     if HostState::after(age_us, snapshot.interval_ms, Spacing::EverySample) != HostState::Up {
         let before_us = snapshot.captured_at_us;
-        return Travelled::Nothing(match later_us {
+        return PastLookup::Nothing(match later_us {
             Some(after_us) => NoSnapshot::Gap { before_us, after_us },
             None => NoSnapshot::AfterLast { last_us: before_us },
         });
     }
     let moment = moment(SnapshotPair::new(host.clone(), Arc::new(snapshot), earlier.map(Arc::new)));
-    Travelled::Then(Box::new(Then { moment, earlier_us, later_us, resolution: Resolution::Samples }))
+    PastLookup::PastMoment(Box::new(PastMoment {
+        moment,
+        earlier_us,
+        later_us,
+        resolution: Resolution::Samples,
+    }))
 }
 
-fn from_history(sealed: SnapshotLookup, later_us: Option<i64>) -> Travelled {
+fn from_history(sealed: SnapshotLookup, later_us: Option<i64>) -> PastLookup {
     match (sealed, later_us) {
         (SnapshotLookup::Snapshot(past), _) => {
             let PastSnapshot { pair, earlier_us, resolution, .. } = *past;
             let later_us = past.later_us.or(later_us);
             let moment = moment(pair);
-            Travelled::Then(Box::new(Then { moment, earlier_us, later_us, resolution }))
+            PastLookup::PastMoment(Box::new(PastMoment { moment, earlier_us, later_us, resolution }))
         }
         (SnapshotLookup::Nothing(NoSnapshot::AfterLast { last_us }), Some(after_us)) => {
-            Travelled::Nothing(NoSnapshot::Gap { before_us: last_us, after_us })
+            PastLookup::Nothing(NoSnapshot::Gap { before_us: last_us, after_us })
         }
         (SnapshotLookup::Nothing(NoSnapshot::UnknownHost), Some(first_us)) => {
-            Travelled::Nothing(NoSnapshot::BeforeFirst { first_us })
+            PastLookup::Nothing(NoSnapshot::BeforeFirst { first_us })
         }
-        (SnapshotLookup::Nothing(nothing), _) => Travelled::Nothing(nothing),
+        (SnapshotLookup::Nothing(nothing), _) => PastLookup::Nothing(nothing),
     }
 }
 

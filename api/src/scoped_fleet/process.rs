@@ -5,8 +5,8 @@ use fleetps_ingestor::history::{Identity, ProcessLife};
 use fleetps_nats::{HostName, snapshot::Process};
 
 use super::{
-    Sight,
-    travel::{self, Travelled},
+    ScopedFleet,
+    travel::{self, PastLookup},
 };
 use crate::{
     display,
@@ -42,37 +42,37 @@ impl Subject {
 /// # Errors
 /// When the process is unknown, or the history cannot be read.
 pub async fn find(
-    sight: &Sight,
+    scoped: &ScopedFleet,
     host: &HostName,
     pid: u32,
     started_at_us: Option<i64>,
 ) -> Result<Subject, Refusal> {
-    let live = sight.moment(host).filter(|moment| moment.summary.state != HostState::Down);
+    let live = scoped.moment(host).filter(|moment| moment.summary.state != HostState::Down);
     let is_it = |process: &&Process| {
         process.pid == pid && started_at_us.is_none_or(|started_at_us| process.started_at_us == started_at_us)
     };
     let running = live.as_ref().and_then(|moment| moment.snapshot().processes.iter().find(is_it).cloned());
     let asked_us = running.as_ref().map(|process| process.started_at_us).or(started_at_us);
-    let life = life(sight, host, pid, asked_us).await?;
+    let life = life(scoped, host, pid, asked_us).await?;
     match (running, live, life) {
         (Some(process), Some(moment), life) => Ok(of_the_present(process, moment, life)),
-        (_, _, Some(life)) => of_the_past(sight, host, life).await,
+        (_, _, Some(life)) => of_the_past(scoped, host, life).await,
         _ => Err(no_such_process(host, pid)),
     }
 }
 
 async fn life(
-    sight: &Sight,
+    scoped: &ScopedFleet,
     host: &HostName,
     pid: u32,
     started_at_us: Option<i64>,
 ) -> Result<Option<ProcessLife>, Refusal> {
     // A server without a history still knows what runs.
-    if sight.history().is_none() {
+    if scoped.history().is_none() {
         return Ok(None);
     }
     let host = host.clone();
-    sight.ask(move |history| history.process(&host, pid, started_at_us)).await
+    scoped.ask(move |history| history.process(&host, pid, started_at_us)).await
 }
 
 fn of_the_present(process: Process, moment: Moment, life: Option<ProcessLife>) -> Subject {
@@ -87,10 +87,10 @@ fn of_the_present(process: Process, moment: Moment, life: Option<ProcessLife>) -
     Subject { identity, process, moment: Some(moment), is_live: true, life }
 }
 
-async fn of_the_past(sight: &Sight, host: &HostName, life: ProcessLife) -> Result<Subject, Refusal> {
-    let moment = match travel::to(sight, host, life.last_seen_us).await? {
-        Travelled::Then(then) => Some(then.moment),
-        Travelled::Nothing(_) => None,
+async fn of_the_past(scoped: &ScopedFleet, host: &HostName, life: ProcessLife) -> Result<Subject, Refusal> {
+    let moment = match travel::to(scoped, host, life.last_seen_us).await? {
+        PastLookup::PastMoment(then) => Some(then.moment),
+        PastLookup::Nothing(_) => None,
     };
     let is_it = |process: &&Process| {
         process.pid == life.identity.pid && process.started_at_us == life.identity.started_at_us

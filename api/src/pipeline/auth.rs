@@ -4,8 +4,8 @@ use fleetps_nats::{audit::Audit, patience::patiently};
 
 use super::losses::StartError;
 use crate::{
+    auth::{Accounts, Addresses, Auth, Local, People, Secret},
     config::Config,
-    people::{Accounts, Addresses, Auth, Local, People, Secret},
     recovery::{self, Found},
     url::Url,
 };

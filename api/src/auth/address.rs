@@ -9,7 +9,7 @@ use super::SignInSettings;
 
 /// How a request came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Came {
+pub struct ClientInfo {
     /// The client's address.
     pub from: IpAddr,
     /// Whether the browser speaks TLS, to this server or to the proxy before it.
@@ -18,7 +18,7 @@ pub struct Came {
     pub port: Option<u16>,
 }
 
-impl Came {
+impl ClientInfo {
     /// Over no connection, as in tests.
     pub fn nowhere() -> Self {
         Self { from: IpAddr::V4(Ipv4Addr::UNSPECIFIED), over_tls: false, port: None }
@@ -45,9 +45,9 @@ impl Addresses {
     /// How a request with these headers came over a connection with `peer`; without one, as in tests, the unspecified
     /// address stands for it. A proxy adds its own peer at the end of `X-Forwarded-For`, so the list is read from
     /// there, as long as the adding address is trusted.
-    pub fn came(&self, peer: Option<IpAddr>, headers: &HeaderMap) -> Came {
-        let from = peer.map_or(Came::nowhere().from, |address| address.to_canonical());
-        let mut came = Came { from, over_tls: self.serves_tls, port: port(headers) };
+    pub fn came(&self, peer: Option<IpAddr>, headers: &HeaderMap) -> ClientInfo {
+        let from = peer.map_or(ClientInfo::nowhere().from, |address| address.to_canonical());
+        let mut came = ClientInfo { from, over_tls: self.serves_tls, port: port(headers) };
         if !self.is_proxy(came.from) {
             return came;
         }

@@ -11,9 +11,9 @@ use axum::{
     http::{Request, StatusCode},
 };
 use fleetps::testing::{
+    auth::{Addresses, SignInSettings},
     connections::{Connections, Limits, serve},
-    people::{Addresses, SignInSettings},
-    tls::{Certificates, Door, TlsFiles, make},
+    tls::{Certificates, TlsFiles, TlsListener, make},
 };
 use serde_json::Value;
 use tokio::{
@@ -39,10 +39,10 @@ impl Front {
     async fn plain(site: Site, limits: Limits, addresses: Addresses) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        Self::at(address, Door::plaintext(listener), site, limits, addresses)
+        Self::at(address, TlsListener::plaintext(listener), site, limits, addresses)
     }
 
-    fn at(address: SocketAddr, door: Door, site: Site, limits: Limits, addresses: Addresses) -> Self {
+    fn at(address: SocketAddr, door: TlsListener, site: Site, limits: Limits, addresses: Addresses) -> Self {
         let connections = Connections::new(limits, addresses);
         let shutdown = site.shared.shutdown.clone();
         tokio::spawn(serve(door, site.router.clone(), connections.clone(), shutdown));
@@ -178,7 +178,7 @@ async fn a_handshake_that_stops_halfway_is_closed() {
         TlsFiles { certificate: folder.path().join("server.pem"), key: folder.path().join("server.key") };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let door = Door::secure(listener, Certificates::load(files).unwrap());
+    let door = TlsListener::secure(listener, Certificates::load(files).unwrap());
     let site = Site::with("web-1", family());
     let front = Front::at(address, door, site, limits(1_024), Addresses::default());
     for begun in [&[][..], &[0x16], &[0x16, 3, 1, 2, 0, 1]] {

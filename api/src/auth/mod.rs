@@ -1,7 +1,7 @@
 //! Accounts, sessions and principals: how a request is authenticated, and what ends that.
 //!
 //! `principal` is the user, host or machine that makes a request, `person` the name and grants of a user, `grant` a
-//! role on some hosts; `rules` decides what that allows. For every request `middleware::authenticate` finds the
+//! role on some hosts; `authz` decides what that allows. For every request `middleware::authenticate` finds the
 //! principal by `cookie` or token, and its `address`.
 //!
 //! `accounts` is everything that is known of people: `users`, `sessions`, `tokens`, `links` and `browsers`, each `kept` by
@@ -15,7 +15,6 @@ mod browsers;
 mod cookie;
 mod error;
 mod grant;
-mod kept;
 mod links;
 mod local;
 mod managing;
@@ -23,6 +22,7 @@ mod password;
 mod person;
 mod principal;
 mod record;
+mod replicated;
 mod secret;
 mod sessions;
 mod settings;
@@ -35,9 +35,9 @@ mod uses;
 use std::{net::IpAddr, num::NonZeroU32, sync::Arc, time::Duration};
 
 pub use accounts::{Accounts, Credential};
-pub use address::{Addresses, Came};
+pub use address::{Addresses, ClientInfo};
 pub use cookie::{Cookie, read as read_cookie, set as set_cookie};
-pub use error::PeopleError;
+pub use error::AuthError;
 pub use grant::{Grant, NotAGrant, Role, groups};
 pub use local::Local;
 pub use person::{FormToken, Person};

@@ -26,8 +26,8 @@ use requests::{Probes, Views};
 use writer::Writer;
 
 use crate::{
+    auth::Person,
     broker,
-    people::Person,
     refusal::Refusal,
     shares::{Bounds, Shares},
 };
@@ -47,7 +47,7 @@ const SEARCHES: Bounds = Bounds {
 
 /// The audit. A clone is the same one. Without a broker nothing is written down, and nothing can be read.
 #[derive(Clone, Default)]
-pub struct Records(Option<Arc<Open>>);
+pub struct AccessLog(Option<Arc<Open>>);
 
 struct Open {
     client: Client,
@@ -59,7 +59,7 @@ struct Open {
     probes: Probes,
 }
 
-impl Records {
+impl AccessLog {
     /// Opens the audit; its sealed entries are in the folder `history`. Entries are written until `shutdown`.
     ///
     /// # Errors

@@ -35,7 +35,7 @@ const PAST_HOUR_US: i64 = 3_600_000_000;
 
 /// The history, shared by all handlers.
 #[derive(Clone)]
-pub struct Past {
+pub struct HistoryService {
     /// Absent until the folder can be read.
     history: Arc<RwLock<Option<History>>>,
     /// Why the folder cannot be read now.
@@ -43,13 +43,13 @@ pub struct Past {
     room: Shares,
 }
 
-impl Default for Past {
+impl Default for HistoryService {
     fn default() -> Self {
         Self { history: Arc::default(), problem: Arc::default(), room: Shares::new(BOUNDS) }
     }
 }
 
-impl Past {
+impl HistoryService {
     /// Over a history that was opened.
     pub fn of(history: History) -> Self {
         let past = Self::default();

@@ -7,7 +7,7 @@ use fleetps_nats::{
     now_us,
 };
 
-use super::{Accounts, Came, Person, UserName, error::PeopleError};
+use super::{Accounts, ClientInfo, Person, UserName, error::AuthError};
 use crate::broker::{self, Away};
 
 /// The actor of a change.
@@ -26,7 +26,7 @@ impl By {
     }
 
     /// A person who claims to be `name`.
-    pub fn claimed(name: &str, came: Came) -> Self {
+    pub fn claimed(name: &str, came: ClientInfo) -> Self {
         Self { name: name.to_owned(), from: Some(came.from) }
     }
 }
@@ -49,8 +49,8 @@ impl Accounts {
         by: &By,
         action: &str,
         what: impl Into<String>,
-        work: impl Future<Output = Result<T, PeopleError>>,
-    ) -> Result<T, PeopleError> {
+        work: impl Future<Output = Result<T, AuthError>>,
+    ) -> Result<T, AuthError> {
         if !broker::is_there(&self.client) {
             return Err(Away.into());
         }
@@ -58,7 +58,7 @@ impl Accounts {
         let outcome = match &done {
             Ok(_) => Outcome::Done,
             // Where the broker went away meanwhile it takes no entry either.
-            Err(PeopleError::TooManyTries(_) | PeopleError::Away(_)) => return done,
+            Err(AuthError::TooManyTries(_) | AuthError::Away(_)) => return done,
             Err(error) if error.is_refusal() => Outcome::Refused,
             Err(_) => Outcome::Failed,
         };

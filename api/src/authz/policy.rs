@@ -2,14 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use crate::people::{Grant, Person, Role};
+use crate::auth::{Grant, Person, Role};
 
 /// The tags of one host, as in `web` or `env=prod`.
 pub type HostGroups = BTreeSet<String>;
 
 /// An action that needs permission.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Action {
+pub enum Permission {
     /// Open to everybody, signed in or not: assets, health checks, signing in.
     Anything,
     /// To look after oneself: one's own password, sessions and tokens.
@@ -36,10 +36,10 @@ pub enum Decision {
     /// It may not be done.
     Denied,
     /// The person may not know of the host: the answer is the one for a host that does not exist.
-    Unseen,
+    NotFound,
 }
 
-impl Action {
+impl Permission {
     /// Every action.
     #[cfg(test)]
     const ALL: [Self; 8] = [
@@ -84,9 +84,9 @@ impl Action {
 }
 
 impl Grant {
-    fn allows(&self, action: Action) -> bool {
+    fn allows(&self, action: Permission) -> bool {
         let is_role = action.role().is_none_or(|least| self.role >= least);
-        let is_shown = action != Action::SeeCommandLines || !self.hides_command_lines;
+        let is_shown = action != Permission::SeeCommandLines || !self.hides_command_lines;
         let reaches = !action.is_about_all_hosts() || self.groups.is_none();
         is_role && is_shown && reaches
     }
@@ -98,15 +98,15 @@ impl Grant {
 }
 
 /// Whether `person` may do this, on a host with the tags `host`; without one, whether at all.
-pub fn may(person: &Person, action: Action, host: Option<&HostGroups>) -> Decision {
+pub fn permission_of(person: &Person, action: Permission, host: Option<&HostGroups>) -> Decision {
     if action.role().is_none() {
         return Decision::Allowed;
     }
     let reaching = || person.grants.iter().filter(|grant| host.is_none_or(|host| grant.is_for(host)));
     if reaching().any(|grant| grant.allows(action)) {
         Decision::Allowed
-    } else if host.is_some() && !reaching().any(|grant| grant.allows(Action::SeeHosts)) {
-        Decision::Unseen
+    } else if host.is_some() && !reaching().any(|grant| grant.allows(Permission::SeeHosts)) {
+        Decision::NotFound
     } else {
         Decision::Denied
     }
@@ -134,22 +134,22 @@ mod tests {
     #[test]
     fn without_a_grant_nothing_is_allowed_but_what_needs_none() {
         let nobody = person(Vec::new());
-        for action in Action::ALL {
-            let needs_none = matches!(action, Action::Anything | Action::OwnAccount);
+        for action in Permission::ALL {
+            let needs_none = matches!(action, Permission::Anything | Permission::OwnAccount);
             let expected = if needs_none { Decision::Allowed } else { Decision::Denied };
-            assert_eq!(may(&nobody, action, None), expected, "{action:?}");
+            assert_eq!(permission_of(&nobody, action, None), expected, "{action:?}");
         }
-        assert_eq!(may(&nobody, Action::SeeHosts, Some(&groups(&["web"]))), Decision::Unseen);
+        assert_eq!(permission_of(&nobody, Permission::SeeHosts, Some(&groups(&["web"]))), Decision::NotFound);
     }
 
     #[test]
     fn each_role_may_do_its_own_and_what_those_before_it_may() {
-        use Action::{ManageHosts, ManageUsers, ReadAudit, SeeCommandLines, SeeHosts, Sql};
+        use Permission::{ManageHosts, ManageUsers, ReadAudit, SeeCommandLines, SeeHosts, Sql};
         let of_all = |role| person(vec![grant(role, None)]);
-        let may = |role, action| may(&of_all(role), action, None) == Decision::Allowed;
+        let permission_of = |role, action| permission_of(&of_all(role), action, None) == Decision::Allowed;
         for role in [Role::Viewer, Role::Operator, Role::Administrator] {
-            assert!([SeeHosts, SeeCommandLines, Sql].into_iter().all(|action| may(role, action)));
-            let manages = [ManageHosts, ManageUsers, ReadAudit].map(|action| may(role, action));
+            assert!([SeeHosts, SeeCommandLines, Sql].into_iter().all(|action| permission_of(role, action)));
+            let manages = [ManageHosts, ManageUsers, ReadAudit].map(|action| permission_of(role, action));
             assert_eq!(manages, [role == Role::Administrator; 3], "{role:?}");
         }
     }
@@ -157,12 +157,12 @@ mod tests {
     #[test]
     fn a_grant_for_some_hosts_reaches_those_with_any_of_its_tags_and_never_the_fleet() {
         let webmaster = person(vec![grant(Role::Administrator, Some(&["web", "env=test"]))]);
-        let on = |action, tags: &[&str]| may(&webmaster, action, Some(&groups(tags)));
-        assert_eq!(on(Action::ManageHosts, &["web", "env=prod"]), Decision::Allowed);
-        assert_eq!(on(Action::ManageHosts, &["env=prod"]), Decision::Unseen);
-        assert_eq!(on(Action::SeeHosts, &[]), Decision::Unseen);
-        for action in [Action::ManageUsers, Action::ReadAudit] {
-            assert_eq!(may(&webmaster, action, None), Decision::Denied);
+        let on = |action, tags: &[&str]| permission_of(&webmaster, action, Some(&groups(tags)));
+        assert_eq!(on(Permission::ManageHosts, &["web", "env=prod"]), Decision::Allowed);
+        assert_eq!(on(Permission::ManageHosts, &["env=prod"]), Decision::NotFound);
+        assert_eq!(on(Permission::SeeHosts, &[]), Decision::NotFound);
+        for action in [Permission::ManageUsers, Permission::ReadAudit] {
+            assert_eq!(permission_of(&webmaster, action, None), Decision::Denied);
         }
     }
 
@@ -170,8 +170,8 @@ mod tests {
     fn the_widest_grant_that_fits_counts() {
         let hidden = Grant { hides_command_lines: true, ..grant(Role::Viewer, None) };
         let mixed = person(vec![hidden, grant(Role::Operator, Some(&["web"]))]);
-        let on = |tags: &[&str]| may(&mixed, Action::SeeCommandLines, Some(&groups(tags)));
+        let on = |tags: &[&str]| permission_of(&mixed, Permission::SeeCommandLines, Some(&groups(tags)));
         assert_eq!((on(&["web"]), on(&["db"])), (Decision::Allowed, Decision::Denied));
-        assert_eq!(may(&mixed, Action::SeeHosts, Some(&groups(&["db"]))), Decision::Allowed);
+        assert_eq!(permission_of(&mixed, Permission::SeeHosts, Some(&groups(&["db"]))), Decision::Allowed);
     }
 }

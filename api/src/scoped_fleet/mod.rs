@@ -23,13 +23,13 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    auth::Person,
+    authz::{Decision, HostGroups, Permission, permission_of},
     broker::{self, Away},
     console::{Answered, Question},
     filtering,
     live::{FleetView, LiveSearch, Moment, Summary, recent},
-    people::Person,
     refusal::Refusal,
-    rules::{Action, Decision, HostGroups, may},
     shares::Share,
     state::AppState,
 };
@@ -42,14 +42,14 @@ const INTERRUPT_EVERY: Duration = Duration::from_millis(100);
 
 /// A person's view of the fleet. Handlers take it as an argument; a clone has the same view.
 #[derive(Clone)]
-pub struct Sight {
+pub struct ScopedFleet {
     shared: AppState,
     person: Person,
     /// The scope, and the version of the tags that it was made from.
     scope: Arc<Mutex<(u64, Arc<Scope>)>>,
 }
 
-impl Sight {
+impl ScopedFleet {
     /// The view of `person` on `shared`.
     pub fn new(shared: AppState, person: Person) -> Self {
         let version = shared.groups.version();
@@ -73,8 +73,8 @@ impl Sight {
     }
 
     /// Whether this may be done on a host.
-    pub fn may(&self, action: Action, host: &HostName) -> bool {
-        may(&self.person, action, Some(&self.groups(host))) == Decision::Allowed
+    pub fn permission_of(&self, action: Permission, host: &HostName) -> bool {
+        permission_of(&self.person, action, Some(&self.groups(host))) == Decision::Allowed
     }
 
     /// The groups of a host.
@@ -225,7 +225,7 @@ impl Sight {
     pub async fn ask_sql(&self, sql: String) -> Result<Answered, Refusal> {
         let answered = self.shared.console.ask(&self.person.name, self.scope(), sql.clone()).await;
         let outcome = if answered.is_ok() { Outcome::Done } else { Outcome::Failed };
-        self.shared.records.note(&self.person, "sql.ask", None, sql, outcome);
+        self.shared.access_log.note(&self.person, "sql.ask", None, sql, outcome);
         answered
     }
 
@@ -244,14 +244,15 @@ impl Sight {
         });
         for question in cancelled.iter().filter(|question| question.who != self.person.name) {
             let what = format!("of {}: {}", question.who, question.sql);
-            self.shared.records.note(&self.person, "sql.cancel", None, what, Outcome::Done);
+            self.shared.access_log.note(&self.person, "sql.cancel", None, what, Outcome::Done);
         }
     }
 
     /// A question may name hosts that others may not see, so only an administrator of every host sees others'
     /// questions.
     fn may_cancel(&self, question: &Question) -> bool {
-        question.who == self.person.name || may(&self.person, Action::ManageUsers, None) == Decision::Allowed
+        question.who == self.person.name
+            || permission_of(&self.person, Permission::ManageUsers, None) == Decision::Allowed
     }
 
     /// A place among the pages kept up to date.
@@ -268,7 +269,7 @@ impl Sight {
     }
 }
 
-impl FromRequestParts<AppState> for Sight {
+impl FromRequestParts<AppState> for ScopedFleet {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, shared: &AppState) -> Result<Self, Refusal> {

@@ -26,8 +26,8 @@ type Place = (i64, Option<i64>, Option<i64>, bool);
 fn place(sealed: SnapshotLookup, recent: &[i64], at_s: i64) -> Result<Place, NoSnapshot> {
     let recent = recent.iter().map(|captured_s| snapshot(*captured_s)).collect();
     match join(&"h".parse().unwrap(), sealed, recent, at_s * S) {
-        Travelled::Nothing(nothing) => Err(nothing),
-        Travelled::Then(then) => Ok((
+        PastLookup::Nothing(nothing) => Err(nothing),
+        PastLookup::PastMoment(then) => Ok((
             then.moment.snapshot().captured_at_us / S,
             then.earlier_us.map(|us| us / S),
             then.later_us.map(|us| us / S),

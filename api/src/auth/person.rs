@@ -1,4 +1,4 @@
-//! A person and the person's grants. `rules` decides what they allow.
+//! A person and the person's grants. `authz` decides what they allow.
 
 use std::{convert::Infallible, net::IpAddr};
 

@@ -21,14 +21,14 @@ const MAX_UNSENT_BYTES: u32 = 64 << 10;
 pub struct Peer(pub SocketAddr);
 
 /// Where connections come in.
-pub struct Door {
+pub struct TlsListener {
     tcp: TcpListener,
     acceptor: Option<TlsAcceptor>,
     /// Reads the certificate again, as long as the door is there.
     _following: JoinSet<()>,
 }
 
-impl Door {
+impl TlsListener {
     /// Without TLS.
     pub fn plaintext(tcp: TcpListener) -> Self {
         Self { tcp, acceptor: None, _following: JoinSet::new() }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::http::{Request, StatusCode};
-use fleetps::testing::people::{By, SignInSettings};
+use fleetps::testing::auth::{By, SignInSettings};
 use futures_util::StreamExt;
 use scraper::Html;
 

@@ -10,9 +10,9 @@ use axum::{
     http::{Method, Request, StatusCode},
 };
 use fleetps::testing::{
-    people::{Grant, Person, Principal, PrincipalKind, Role},
+    auth::{Grant, Person, Principal, PrincipalKind, Role},
+    authz::Permission,
     routes::{Route, addresses, table},
-    rules::Action,
 };
 use fleetps_nats::{Snapshot, snapshot::Process};
 use futures_util::StreamExt;
@@ -135,13 +135,15 @@ pub fn urls(route: &Route, host: &str) -> Vec<String> {
 }
 
 /// What a role may do, as docs/users.md says.
-fn allowed(role: Role, of_all_hosts: bool, action: Action) -> bool {
+fn allowed(role: Role, of_all_hosts: bool, action: Permission) -> bool {
     match action {
-        Action::Anything | Action::OwnAccount | Action::SeeHosts | Action::SeeCommandLines | Action::Sql => {
-            true
-        }
-        Action::ManageHosts => role == Role::Administrator,
-        Action::ManageUsers | Action::ReadAudit => role == Role::Administrator && of_all_hosts,
+        Permission::Anything
+        | Permission::OwnAccount
+        | Permission::SeeHosts
+        | Permission::SeeCommandLines
+        | Permission::Sql => true,
+        Permission::ManageHosts => role == Role::Administrator,
+        Permission::ManageUsers | Permission::ReadAudit => role == Role::Administrator && of_all_hosts,
     }
 }
 
@@ -152,13 +154,13 @@ async fn nothing_but_what_is_open_to_everybody_is_answered_when_nobody_is_signed
     let site = site();
     let open: Vec<&str> = table()
         .iter()
-        .filter(|route| route.policy.action == Action::Anything)
+        .filter(|route| route.policy.action == Permission::Anything)
         .map(|route| route.path)
         .collect();
     let to_sign_in = ["/sign-in", "/sign-in", "/welcome/{link}", "/welcome/{link}"];
     assert_eq!(open[..4], to_sign_in);
     assert_eq!(open[4..], ["/healthz", "/readyz", "/assets/{version}/{file}", "/favicon.ico"]);
-    for route in table().iter().filter(|route| route.policy.action != Action::Anything) {
+    for route in table().iter().filter(|route| route.policy.action != Permission::Anything) {
         let url = &urls(route, OWN)[0];
         let request = Request::builder().method(route.method.clone()).uri(url).body(Body::empty()).unwrap();
         let answer = addresses(site.shared.clone()).oneshot(request).await.unwrap();
@@ -200,7 +202,7 @@ async fn somebody_without_a_grant_is_refused_everywhere() {
     let site = site();
     let nobody = Person { grants: Vec::new(), ..person(Role::Viewer, None, false) };
     for route in table() {
-        if matches!(route.policy.action, Action::Anything | Action::OwnAccount) {
+        if matches!(route.policy.action, Permission::Anything | Permission::OwnAccount) {
             continue;
         }
         for host in [OWN, NONE] {

@@ -6,12 +6,12 @@ use async_nats::Client;
 use fleetps_nats::{audit::Audit, bucket::BucketError, now_us};
 
 use super::{
-    Came, Grant, Person, Principal, Secret, SignInSettings,
+    ClientInfo, Grant, Person, Principal, Secret, SignInSettings,
     browsers::{self, Browser},
-    error::PeopleError,
-    kept::Kept,
+    error::AuthError,
     links::{self, Link},
     password::Passwords,
+    replicated::ReplicatedBucket,
     sessions::{self, Session},
     throttle::Tries,
     tokens::{self, ApiToken},
@@ -42,13 +42,13 @@ type Known = (String, Vec<Grant>, Option<String>);
 #[derive(Debug)]
 pub struct Accounts {
     /// Users, by name.
-    pub users: Kept<User>,
+    pub users: ReplicatedBucket<User>,
     /// Sessions, by the key of their secret.
-    pub sessions: Kept<Session>,
+    pub sessions: ReplicatedBucket<Session>,
     /// API tokens, by the key of their secret.
-    pub tokens: Kept<ApiToken>,
-    pub(super) links: Kept<Link>,
-    pub(super) browsers: Kept<Browser>,
+    pub tokens: ReplicatedBucket<ApiToken>,
+    pub(super) links: ReplicatedBucket<Link>,
+    pub(super) browsers: ReplicatedBucket<Browser>,
     pub(super) passwords: Passwords,
     pub(super) tries: Tries,
     pub(super) settings: SignInSettings,
@@ -71,11 +71,11 @@ impl Accounts {
         local: Option<&Secret>,
     ) -> Result<Self, BucketError> {
         Ok(Self {
-            users: Kept::open(client, users::BUCKET).await?,
-            sessions: Kept::open(client, sessions::BUCKET).await?,
-            tokens: Kept::open(client, tokens::BUCKET).await?,
-            links: Kept::open(client, links::BUCKET).await?,
-            browsers: Kept::open(client, browsers::BUCKET).await?,
+            users: ReplicatedBucket::open(client, users::BUCKET).await?,
+            sessions: ReplicatedBucket::open(client, sessions::BUCKET).await?,
+            tokens: ReplicatedBucket::open(client, tokens::BUCKET).await?,
+            links: ReplicatedBucket::open(client, links::BUCKET).await?,
+            browsers: ReplicatedBucket::open(client, browsers::BUCKET).await?,
             passwords: Passwords::default(),
             tries: Tries::default(),
             settings,
@@ -97,7 +97,7 @@ impl Accounts {
     }
 
     /// The principal with these credentials; `None` when they are invalid or have expired. From memory.
-    pub fn recognise(&self, credential: &Credential, came: Came) -> Option<Principal> {
+    pub fn recognise(&self, credential: &Credential, came: ClientInfo) -> Option<Principal> {
         let (name, grants, session) = match credential {
             Credential::Token(secret) if self.local.as_ref() == Some(&secret.key()) => {
                 return Some(Principal::ThisMachine(Person::local(came.from)));
@@ -163,7 +163,7 @@ impl Accounts {
     }
 
     /// Returns when `credential` no longer stands for `principal`, or when something else was granted.
-    pub async fn until_other(&self, credential: &Credential, principal: &Principal, came: Came) {
+    pub async fn until_other(&self, credential: &Credential, principal: &Principal, came: ClientInfo) {
         let (mut users, mut sessions, mut tokens) =
             (self.users.follow(), self.sessions.follow(), self.tokens.follow());
         while self.recognise(credential, came).as_ref() == Some(principal) {
@@ -186,7 +186,7 @@ impl Accounts {
         }
     }
 
-    async fn tidy_once(&self) -> Result<(), PeopleError> {
+    async fn tidy_once(&self) -> Result<(), AuthError> {
         let now_us = now_us();
         self.uses.keep(|key| self.sessions.get(key).is_some() || self.tokens.get(key).is_some());
         for (key, session) in self.sessions.all() {
@@ -217,8 +217,8 @@ impl Accounts {
     }
 }
 
-/// Records a use in the background. A failed write is made up for by the next, and is no reason not to answer.
-fn write_aside(write: impl Future<Output = Result<bool, PeopleError>> + Send + 'static, writing: Writing) {
+/// AccessLog a use in the background. A failed write is made up for by the next, and is no reason not to answer.
+fn write_aside(write: impl Future<Output = Result<bool, AuthError>> + Send + 'static, writing: Writing) {
     tokio::spawn(async move {
         if let Err(error) = write.await {
             tracing::debug!(%error, "a last use was not written down");

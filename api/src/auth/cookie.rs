@@ -8,7 +8,7 @@
 
 use axum::http::{HeaderMap, HeaderValue, header};
 
-use super::{Came, browsers::KNOWN_FOR, secret::Secret};
+use super::{ClientInfo, browsers::KNOWN_FOR, secret::Secret};
 
 /// What a cookie is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,7 +20,7 @@ pub enum Cookie {
 }
 
 /// The secret that a request brings.
-pub fn read(cookie: Cookie, headers: &HeaderMap, came: Came) -> Option<Secret> {
+pub fn read(cookie: Cookie, headers: &HeaderMap, came: ClientInfo) -> Option<Secret> {
     let wanted = name(cookie, came);
     let lists = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
     let mut pairs = lists.flat_map(|list| list.split(';')).filter_map(|pair| pair.trim().split_once('='));
@@ -28,7 +28,7 @@ pub fn read(cookie: Cookie, headers: &HeaderMap, came: Came) -> Option<Secret> {
 }
 
 /// Gives the browser this secret instead of any other.
-pub fn set(cookie: Cookie, secret: &Secret, came: Came) -> Option<HeaderValue> {
+pub fn set(cookie: Cookie, secret: &Secret, came: ClientInfo) -> Option<HeaderValue> {
     let secure = if came.over_tls { "; Secure" } else { "" };
     let holds = match cookie {
         // Lax, so that a link in a chat or a ticket opens the page and not the sign-in.
@@ -39,7 +39,7 @@ pub fn set(cookie: Cookie, secret: &Secret, came: Came) -> Option<HeaderValue> {
     HeaderValue::from_str(&text).ok()
 }
 
-fn name(cookie: Cookie, came: Came) -> String {
+fn name(cookie: Cookie, came: ClientInfo) -> String {
     let name = match cookie {
         Cookie::Session => "fleetps",
         Cookie::Browser => "fleetps-browser",
@@ -58,7 +58,7 @@ mod tests {
     #[test]
     fn what_is_set_is_read_and_only_over_the_same_kind_of_connection_and_at_the_same_port() {
         let secret = Secret::new().unwrap();
-        let came = |over_tls, port| Came { over_tls, port, ..Came::nowhere() };
+        let came = |over_tls, port| ClientInfo { over_tls, port, ..ClientInfo::nowhere() };
         let all = [came(true, None), came(false, None), came(false, Some(8080)), came(false, Some(80))];
         let kinds = [Cookie::Session, Cookie::Browser];
         for (own, cookie) in all.iter().flat_map(|own| kinds.map(|kind| (*own, kind))) {

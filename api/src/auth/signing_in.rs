@@ -3,9 +3,9 @@
 use fleetps_nats::now_us;
 
 use super::{
-    Accounts, By, Came, Grant, Person, Secret,
+    Accounts, By, ClientInfo, Grant, Person, Secret,
     browsers::{self, Browser},
-    error::PeopleError,
+    error::AuthError,
     links::{FIRST_FOR, Link, USERS_FOR},
     password,
     sessions::{self, Session},
@@ -16,7 +16,7 @@ use super::{
 #[derive(Debug, Clone)]
 pub struct Visit {
     /// How the request came.
-    pub came: Came,
+    pub came: ClientInfo,
     /// The header `User-Agent`.
     pub browser: String,
     /// The cookie of a known browser, if it sent one.
@@ -38,7 +38,7 @@ impl Accounts {
     ///
     /// # Errors
     /// When the name or the password is not right, or there were too many tries, or the broker does not answer.
-    pub async fn sign_in(&self, name: &str, password: String, visit: &Visit) -> Result<SignIn, PeopleError> {
+    pub async fn sign_in(&self, name: &str, password: String, visit: &Visit) -> Result<SignIn, AuthError> {
         let by = By::claimed(name, visit.came);
         let signing_in = async {
             let name = self.check(name, password, visit).await?;
@@ -51,7 +51,7 @@ impl Accounts {
     ///
     /// # Errors
     /// As [`Accounts::sign_in`].
-    pub async fn confirm(&self, person: &Person, password: String, visit: &Visit) -> Result<(), PeopleError> {
+    pub async fn confirm(&self, person: &Person, password: String, visit: &Visit) -> Result<(), AuthError> {
         let confirming = async {
             self.check(&person.name, password, visit).await?;
             let now_us = now_us();
@@ -71,21 +71,21 @@ impl Accounts {
     }
 
     /// Checks the password of the user `name`, who must be enabled; returns the stored name.
-    async fn check(&self, name: &str, password: String, visit: &Visit) -> Result<UserName, PeopleError> {
+    async fn check(&self, name: &str, password: String, visit: &Visit) -> Result<UserName, AuthError> {
         let typed = name.trim().to_lowercase();
         let browser = self.known_browser(&typed, visit);
         let checked = self.tries.check(&typed, browser.as_deref(), visit.came.from);
-        checked.map_err(PeopleError::TooManyTries)?;
+        checked.map_err(AuthError::TooManyTries)?;
         let name: Option<UserName> = typed.parse().ok();
         let user = name.as_ref().and_then(|name| self.users.get(name.as_str()));
         let hash = user.as_ref().and_then(|user| user.password_hash());
         let is_right = self.passwords.verify(password, hash, visit.came.from).await?;
         let may = user.is_some_and(|user| !user.is_disabled);
-        name.filter(|_| is_right && may).ok_or(PeopleError::NotRight)
+        name.filter(|_| is_right && may).ok_or(AuthError::NotRight)
     }
 
     /// Begins a session; the one that was used the longest ago ends when there are too many.
-    async fn begin(&self, name: &UserName, visit: &Visit) -> Result<SignIn, PeopleError> {
+    async fn begin(&self, name: &UserName, visit: &Visit) -> Result<SignIn, AuthError> {
         let secret = Secret::new()?;
         let session = Session::new(name.as_str(), visit.came.from.to_string(), &visit.browser, now_us());
         let since_us = self.users.get(name.as_str()).map_or(i64::MIN, |user| user.sessions_since_us);
@@ -103,7 +103,7 @@ impl Accounts {
     ///
     /// # Errors
     /// When the broker does not answer.
-    pub async fn first_link(&self) -> Result<Option<Secret>, PeopleError> {
+    pub async fn first_link(&self) -> Result<Option<Secret>, AuthError> {
         match self.has_administrator() {
             true => Ok(None),
             false => self.link(None, FIRST_FOR).await.map(Some),
@@ -114,7 +114,7 @@ impl Accounts {
     ///
     /// # Errors
     /// When it cannot be written down, or the broker does not answer.
-    pub async fn recovery_link(&self, sign: &str) -> Result<Secret, PeopleError> {
+    pub async fn recovery_link(&self, sign: &str) -> Result<Secret, AuthError> {
         let what = format!("a link for a new administrator, though {sign}");
         self.recorded(&By::command(), "sign-in.recover", what, self.link(None, FIRST_FOR)).await
     }
@@ -123,7 +123,7 @@ impl Accounts {
     ///
     /// # Errors
     /// When there is no such user, or the broker does not answer.
-    pub async fn users_link(&self, by: &By, name: &UserName) -> Result<Secret, PeopleError> {
+    pub async fn users_link(&self, by: &By, name: &UserName) -> Result<Secret, AuthError> {
         let making = async {
             self.user(name)?;
             self.link(Some(name), USERS_FOR).await
@@ -131,7 +131,7 @@ impl Accounts {
         self.recorded(by, "user.link", name.as_str(), making).await
     }
 
-    async fn link(&self, user: Option<&UserName>, holds: std::time::Duration) -> Result<Secret, PeopleError> {
+    async fn link(&self, user: Option<&UserName>, holds: std::time::Duration) -> Result<Secret, AuthError> {
         let secret = Secret::new()?;
         let holds_us = i64::try_from(holds.as_micros()).unwrap_or(i64::MAX);
         let user = user.map(|name| name.as_str().to_owned());
@@ -144,15 +144,15 @@ impl Accounts {
     ///
     /// # Errors
     /// When it does not.
-    pub fn working_link(&self, secret: &Secret) -> Result<Link, PeopleError> {
+    pub fn working_link(&self, secret: &Secret) -> Result<Link, AuthError> {
         let link = self.links.get(&secret.key()).filter(|link| link.works(now_us()));
-        let link = link.ok_or(PeopleError::Link)?;
+        let link = link.ok_or(AuthError::Link)?;
         let holds = match &link.user {
             Some(name) => self.users.get(name).is_some_and(|user| !user.is_disabled),
             // One that was left over must not make a second first administrator.
             None => !self.has_administrator(),
         };
-        if holds { Ok((*link).clone()) } else { Err(PeopleError::Link) }
+        if holds { Ok((*link).clone()) } else { Err(AuthError::Link) }
     }
 
     /// Uses a link: its owner chooses a password, and for the first link a name, and is signed in.
@@ -166,18 +166,18 @@ impl Accounts {
         name: &str,
         password: String,
         visit: &Visit,
-    ) -> Result<SignIn, PeopleError> {
+    ) -> Result<SignIn, AuthError> {
         let link = self.working_link(secret)?;
         let name: UserName = link.user.as_deref().unwrap_or(name).parse()?;
         let by = By::claimed(name.as_str(), visit.came);
         let following = async {
             let hash = self.hash_of_new(password, &name, visit).await?;
             if link.user.is_none() && self.users.get(name.as_str()).is_some() {
-                return Err(PeopleError::UserExists(name.as_str().to_owned()));
+                return Err(AuthError::UserExists(name.as_str().to_owned()));
             }
             let use_up = |link: &mut Link| !std::mem::replace(&mut link.is_used, true);
             if !self.links.change(&secret.key(), use_up).await? {
-                return Err(PeopleError::Link);
+                return Err(AuthError::Link);
             }
             if link.user.is_none() {
                 self.new_user(&name, vec![Grant::EVERYTHING]).await?;
@@ -199,7 +199,7 @@ impl Accounts {
         old: String,
         new: String,
         visit: &Visit,
-    ) -> Result<SignIn, PeopleError> {
+    ) -> Result<SignIn, AuthError> {
         let changing = async {
             let name = self.check(&person.name, old, visit).await?;
             let hash = self.hash_of_new(new, &name, visit).await?;
@@ -214,14 +214,14 @@ impl Accounts {
         password: String,
         name: &UserName,
         visit: &Visit,
-    ) -> Result<String, PeopleError> {
+    ) -> Result<String, AuthError> {
         match password::problem(&password, name.as_str()) {
-            Some(problem) => Err(PeopleError::Password(problem)),
+            Some(problem) => Err(AuthError::Password(problem)),
             None => Ok(self.passwords.hash(password, visit.came.from).await?),
         }
     }
 
-    async fn set_password(&self, name: &UserName, hash: String) -> Result<(), PeopleError> {
+    async fn set_password(&self, name: &UserName, hash: String) -> Result<(), AuthError> {
         let now_us = now_us();
         let set = |user: &mut User| {
             user.signs_in = SignsIn::Password(hash.clone());
@@ -249,7 +249,7 @@ impl Accounts {
     }
 
     /// Knows the browser of a visit from now on; returns the secret for its cookie.
-    async fn know_browser(&self, name: &UserName, visit: &Visit) -> Result<Secret, PeopleError> {
+    async fn know_browser(&self, name: &UserName, visit: &Visit) -> Result<Secret, AuthError> {
         let now_us = now_us();
         if let (Some(key), Some(secret)) = (self.known_browser(name.as_str(), visit), &visit.known_as) {
             let note = |browser: &mut Browser| {
@@ -272,7 +272,7 @@ impl Accounts {
     }
 
     /// Knows no browser of a user any more.
-    async fn forget_browsers(&self, name: &UserName) -> Result<(), PeopleError> {
+    async fn forget_browsers(&self, name: &UserName) -> Result<(), AuthError> {
         for (key, browser) in self.browsers.all() {
             if browser.user == name.as_str() {
                 self.browsers.remove(&key).await?;

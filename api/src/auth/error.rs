@@ -10,7 +10,7 @@ use crate::{broker::Away, refusal::Refusal};
 
 /// It was not done.
 #[derive(Debug, thiserror::Error)]
-pub enum PeopleError {
+pub enum AuthError {
     /// The name, the password or both; the answer does not say which.
     #[error("the name or the password is not right")]
     NotRight,
@@ -66,13 +66,13 @@ pub enum PeopleError {
     Random(#[from] getrandom::Error),
 }
 
-impl Passing for PeopleError {
+impl Passing for AuthError {
     fn is_passing(&self) -> bool {
         matches!(self, Self::Audit(_) | Self::Broker(_) | Self::Away(_))
     }
 }
 
-impl PeopleError {
+impl AuthError {
     /// Whether it was not allowed; otherwise it did not work.
     pub(super) fn is_refusal(&self) -> bool {
         !matches!(
@@ -115,8 +115,8 @@ impl PeopleError {
     }
 }
 
-impl From<PeopleError> for Refusal {
-    fn from(error: PeopleError) -> Self {
+impl From<AuthError> for Refusal {
+    fn from(error: AuthError) -> Self {
         if !error.is_refusal() {
             tracing::error!(
                 error = fleetps_nats::error_chain(&error),
@@ -125,7 +125,7 @@ impl From<PeopleError> for Refusal {
         }
         let refusal = Self::new(error.status(), error.to_string(), error.hint());
         match error {
-            PeopleError::TooManyTries(wait) => refusal.for_now(wait),
+            AuthError::TooManyTries(wait) => refusal.for_now(wait),
             _ => refusal,
         }
     }

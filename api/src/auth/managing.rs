@@ -6,7 +6,7 @@ use fleetps_nats::now_us;
 
 use super::{
     Accounts, By, Grant, Person, Secret,
-    error::PeopleError,
+    error::AuthError,
     sessions::Session,
     tokens::{self, ApiToken},
     users::{User, UserName},
@@ -18,8 +18,8 @@ impl Accounts {
     ///
     /// # Errors
     /// When there is none.
-    pub fn user(&self, name: &UserName) -> Result<Arc<User>, PeopleError> {
-        self.users.get(name.as_str()).ok_or_else(|| PeopleError::NoSuchUser(name.as_str().to_owned()))
+    pub fn user(&self, name: &UserName) -> Result<Arc<User>, AuthError> {
+        self.users.get(name.as_str()).ok_or_else(|| AuthError::NoSuchUser(name.as_str().to_owned()))
     }
 
     /// Whether there is an administrator of every host.
@@ -31,28 +31,23 @@ impl Accounts {
     ///
     /// # Errors
     /// When there is one of this name, or the broker does not answer.
-    pub async fn add_user(
-        &self,
-        by: &By,
-        name: &UserName,
-        grants: Vec<Grant>,
-    ) -> Result<Secret, PeopleError> {
+    pub async fn add_user(&self, by: &By, name: &UserName, grants: Vec<Grant>) -> Result<Secret, AuthError> {
         let words: Vec<_> = grants.iter().map(ToString::to_string).collect();
         let what = format!("{}: {}", name.as_str(), words.join(" "));
         self.recorded(by, "user.add", what, self.new_user(name, grants)).await?;
         self.users_link(by, name).await
     }
 
-    pub(super) async fn new_user(&self, name: &UserName, grants: Vec<Grant>) -> Result<(), PeopleError> {
+    pub(super) async fn new_user(&self, name: &UserName, grants: Vec<Grant>) -> Result<(), AuthError> {
         let looks_like_it = |other: &String| {
             other != name.as_str() && other.parse().is_ok_and(|other: UserName| other.looks() == name.looks())
         };
         if let Some((other, _)) = self.users.all().into_iter().find(|(other, _)| looks_like_it(other)) {
-            return Err(PeopleError::LooksLike { name: name.as_str().to_owned(), other });
+            return Err(AuthError::LooksLike { name: name.as_str().to_owned(), other });
         }
         match self.users.add(name.as_str(), &User::new(grants, now_us())).await? {
             true => Ok(()),
-            false => Err(PeopleError::UserExists(name.as_str().to_owned())),
+            false => Err(AuthError::UserExists(name.as_str().to_owned())),
         }
     }
 
@@ -60,7 +55,7 @@ impl Accounts {
     ///
     /// # Errors
     /// When there is no such user, when no administrator would be left, or when the broker does not answer.
-    pub async fn set_disabled(&self, by: &By, name: &UserName, is_disabled: bool) -> Result<(), PeopleError> {
+    pub async fn set_disabled(&self, by: &By, name: &UserName, is_disabled: bool) -> Result<(), AuthError> {
         let now_us = now_us();
         let set = |user: &mut User| {
             user.is_disabled = is_disabled;
@@ -80,7 +75,7 @@ impl Accounts {
         name: &UserName,
         grant: &Grant,
         is_granted: bool,
-    ) -> Result<(), PeopleError> {
+    ) -> Result<(), AuthError> {
         let set = |user: &mut User| {
             user.grants.retain(|other| other != grant);
             if is_granted {
@@ -94,14 +89,14 @@ impl Accounts {
 
     /// Changes a user, unless there would be no administrator any more. Two who take that from each other at once are not
     /// noticed; the next start says so, and makes another only with `--recover`.
-    async fn change_access(&self, name: &UserName, set: impl Fn(&mut User)) -> Result<(), PeopleError> {
+    async fn change_access(&self, name: &UserName, set: impl Fn(&mut User)) -> Result<(), AuthError> {
         let mut user = (*self.user(name)?).clone();
         let was = user.is_administrator();
         set(&mut user);
         let all = self.users.all();
         let mut others = all.iter().filter(|(other, _)| other != name.as_str());
         if was && !user.is_administrator() && !others.any(|(_, other)| other.is_administrator()) {
-            return Err(PeopleError::LastAdministrator(name.as_str().to_owned()));
+            return Err(AuthError::LastAdministrator(name.as_str().to_owned()));
         }
         self.change_user(name, set).await
     }
@@ -110,14 +105,14 @@ impl Accounts {
         &self,
         name: &UserName,
         change: impl Fn(&mut User),
-    ) -> Result<(), PeopleError> {
+    ) -> Result<(), AuthError> {
         let change = |user: &mut User| {
             change(user);
             true
         };
         match self.users.change(name.as_str(), change).await? {
             true => Ok(()),
-            false => Err(PeopleError::NoSuchUser(name.as_str().to_owned())),
+            false => Err(AuthError::NoSuchUser(name.as_str().to_owned())),
         }
     }
 
@@ -136,7 +131,7 @@ impl Accounts {
     ///
     /// # Errors
     /// When the broker does not answer.
-    pub async fn end_session(&self, person: &Person, key: &str) -> Result<(), PeopleError> {
+    pub async fn end_session(&self, person: &Person, key: &str) -> Result<(), AuthError> {
         match self.sessions.get(key).filter(|session| session.user == person.name) {
             Some(session) => {
                 let what = format!("the session from {}", session.from);
@@ -168,7 +163,7 @@ impl Accounts {
         name: &str,
         scope: Grant,
         holds: Duration,
-    ) -> Result<String, PeopleError> {
+    ) -> Result<String, AuthError> {
         let name = name.split_whitespace().collect::<Vec<_>>().join(" ");
         let name = name.as_str();
         let what = format!("{name}: {scope}");
@@ -181,28 +176,28 @@ impl Accounts {
         name: &str,
         scope: Grant,
         holds: Duration,
-    ) -> Result<String, PeopleError> {
+    ) -> Result<String, AuthError> {
         if name.is_empty() || name.chars().count() > tokens::MAX_NAME {
-            return Err(PeopleError::Token("a token needs a name of at most 60 characters"));
+            return Err(AuthError::Token("a token needs a name of at most 60 characters"));
         }
         if !name.starts_with(char::is_alphanumeric) || name.chars().any(is_treacherous) {
-            return Err(PeopleError::Token(
+            return Err(AuthError::Token(
                 "the name of a token begins with a letter or digit, and has no invisible characters",
             ));
         }
         let is_name = |token: &ApiToken| token.name.to_lowercase() == name.to_lowercase();
         if self.tokens_of(&person.name).iter().any(|(_, token)| is_name(token) && !token.has_ended(now_us()))
         {
-            return Err(PeopleError::Token("you have a token of this name already"));
+            return Err(AuthError::Token("you have a token of this name already"));
         }
         let is_own = |group| {
             person.grants.iter().any(|own| own.groups.as_ref().is_none_or(|groups| groups.contains(group)))
         };
         if !scope.groups.iter().flatten().all(is_own) {
-            return Err(PeopleError::Token("a token cannot reach groups that its owner does not"));
+            return Err(AuthError::Token("a token cannot reach groups that its owner does not"));
         }
         if self.tokens_of(&person.name).len() >= tokens::MAX_PER_USER {
-            return Err(PeopleError::Token("you have 50 tokens already, which is the most"));
+            return Err(AuthError::Token("you have 50 tokens already, which is the most"));
         }
         let (secret, now_us) = (Secret::new()?, now_us());
         let holds_us = i64::try_from(holds.as_micros()).unwrap_or(i64::MAX);
@@ -222,7 +217,7 @@ impl Accounts {
     ///
     /// # Errors
     /// When the broker does not answer.
-    pub async fn revoke_token(&self, person: &Person, key: &str) -> Result<(), PeopleError> {
+    pub async fn revoke_token(&self, person: &Person, key: &str) -> Result<(), AuthError> {
         match self.tokens.get(key).filter(|token| token.user == person.name) {
             Some(token) => {
                 let removing = self.tokens.remove(key);

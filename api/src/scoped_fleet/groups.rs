@@ -10,21 +10,21 @@ use fleetps_nats::{
     now_us,
 };
 
-use super::Sight;
-use crate::{broker, records, refusal::Refusal, rules::HostGroups};
+use super::ScopedFleet;
+use crate::{access_log, authz::HostGroups, broker, refusal::Refusal};
 
 /// The record may be changed at the same moment, and again.
 const MAX_ATTEMPTS: usize = 5;
 
-impl Sight {
+impl ScopedFleet {
     /// Changes what a host belongs to, and writes down what it was and became.
     ///
     /// # Errors
     /// When the host is unknown, or the broker refuses the change.
     pub async fn set_groups(&self, host: &HostName, groups: HostGroups) -> Result<(), Refusal> {
         let were = self.replace_groups(host, &groups).await?;
-        let what = records::groups_changed(&were, &groups);
-        self.shared.records.note(&self.person, "host.group", Some(host.clone()), what, Outcome::Done);
+        let what = access_log::groups_changed(&were, &groups);
+        self.shared.access_log.note(&self.person, "host.group", Some(host.clone()), what, Outcome::Done);
         Ok(())
     }
 
