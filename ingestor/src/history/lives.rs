@@ -1,5 +1,6 @@
 //! One process over its life, and others of the same program.
 
+use askama::Template;
 use duckdb::{Params, Row, params};
 use fleetps_nats::{
     HostName,
@@ -13,7 +14,8 @@ use super::{
 };
 use crate::{
     catalog::SegmentIndex,
-    fields::{columns, facts, read},
+    fields::{self, read},
+    template::render,
 };
 
 /// One process over its life.
@@ -29,6 +31,19 @@ pub struct ProcessLife {
     pub last_seen_us: i64,
     /// Whether a later snapshot of its host is known, so that it has exited.
     pub has_exited: bool,
+}
+
+/// Processes over their lives.
+#[derive(Template)]
+#[template(path = "history/lives.sql")]
+struct LivesSql<'a> {
+    process: &'a str,
+    /// The condition of a process.
+    which: &'a str,
+    /// A further clause, or nothing.
+    only: &'a str,
+    /// The order, and a limit.
+    order: &'a str,
 }
 
 /// A selection of processes, as parts of `lives.sql`.
@@ -112,12 +127,8 @@ fn of_host<'a>(reading: &Reading<'a>, host: &HostName) -> Vec<&'a SegmentIndex> 
 
 impl Lives<'_> {
     fn find(&self, reading: &Reading<'_>, values: impl Params) -> Result<Listing<ProcessLife>, HistoryError> {
-        let sql = include_str!("lives.sql")
-            .replace("$facts", &columns(facts()))
-            .replace("$which", self.which)
-            .replace("$only", self.only)
-            .replace("$order", &self.order)
-            .replace("$process", &reading.relation("process", &self.segments));
+        let process = &reading.relation("process", &self.segments);
+        let sql = render(&LivesSql { process, which: self.which, only: self.only, order: &self.order });
         let mut statement = reading.connection.prepare(&sql)?;
         let rows = statement.query_map(values, |row| Ok((row.get("total")?, life(row)?)))?;
         let rows = rows.collect::<Result<Vec<(u64, Option<ProcessLife>)>, _>>()?;

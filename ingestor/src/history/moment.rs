@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use askama::Template;
 use duckdb::params;
 use fleetps_nats::{
     HostName,
@@ -14,7 +15,7 @@ use super::{
     sample_index::SampleKind,
     seek::SampleLocation,
 };
-use crate::time::ceil_ms;
+use crate::{template::render, time::ceil_ms};
 
 /// The process table at a moment, or why there is none.
 #[derive(Debug, Clone, PartialEq)]
@@ -67,6 +68,13 @@ pub enum NoSnapshot {
     },
 }
 
+/// When a host's process tables were captured.
+#[derive(Template)]
+#[template(path = "history/snapshots.sql")]
+struct SnapshotsSql<'a> {
+    host_sample: &'a str,
+}
+
 impl History {
     /// The snapshot of `host` at `at_us`: the last one captured then or before.
     ///
@@ -88,8 +96,7 @@ impl History {
     pub fn snapshots(&self, host: &HostName, span: Span, limit: usize) -> Result<Listing<i64>, HistoryError> {
         self.ask(|reading| {
             let segments = reading.overlapping(Some(host), span);
-            let samples = reading.relation("host_sample", &segments);
-            let sql = include_str!("snapshots.sql").replace("$host_sample", &samples);
+            let sql = render(&SnapshotsSql { host_sample: &reading.relation("host_sample", &segments) });
             let mut statement = reading.connection.prepare(&sql)?;
             let params = params![host.as_str(), ceil_ms(span.from_us), ceil_ms(span.to_us), limit];
             let rows = statement.query_map(params, |row| Ok((row.get(0)?, row.get(1)?)))?;

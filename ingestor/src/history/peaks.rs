@@ -1,9 +1,11 @@
 //! How busy every host was, minute by minute.
 
+use askama::Template;
 use duckdb::params;
 use fleetps_nats::HostName;
 
 use super::{History, HistoryError, Span};
+use crate::template::render;
 
 /// The greatest CPU use of a host in one minute.
 #[derive(Debug, Clone, PartialEq)]
@@ -16,6 +18,13 @@ pub struct CpuPeak {
     pub cpu_percent: f32,
 }
 
+/// The CPU peaks of all hosts.
+#[derive(Template)]
+#[template(path = "history/peaks.sql")]
+struct PeaksSql<'a> {
+    host_sample: &'a str,
+}
+
 impl History {
     /// The CPU peaks of every minute within `span`, of all hosts; minutes without a sample are left out.
     ///
@@ -25,7 +34,7 @@ impl History {
         let (from_ms, to_ms) = span.bounded().bounds_ms();
         self.ask(|reading| {
             let samples = reading.relation("host_sample", &reading.overlapping(None, span));
-            let sql = include_str!("peaks.sql").replace("$host_sample", &samples);
+            let sql = render(&PeaksSql { host_sample: &samples });
             let mut statement = reading.connection.prepare(&sql)?;
             let rows = statement.query_map(params![from_ms, to_ms], |row| {
                 Ok((row.get::<_, String>(0)?, row.get(1)?, row.get(2)?))

@@ -7,6 +7,7 @@ use arrow::{
     array::RecordBatch,
     datatypes::{Int64Type, UInt32Type},
 };
+use askama::Template;
 use duckdb::{Connection, params};
 use fleetps_nats::HostName;
 
@@ -15,7 +16,7 @@ use super::{
     cache::{Bytes, SizedCache},
     columns::{flag, number, text},
 };
-use crate::segment::SegmentName;
+use crate::{segment::SegmentName, template::render};
 
 /// The most memory for sample indexes: for 480 days of hosts with a sample every 10 s.
 pub(super) const MAX_BYTES: usize = 128 << 20;
@@ -55,6 +56,13 @@ impl SampleKind {
     }
 }
 
+/// The samples of one host.
+#[derive(Template)]
+#[template(path = "history/sample_index.sql")]
+struct SampleIndexSql<'a> {
+    host_sample: &'a str,
+}
+
 /// The samples of one host in one segment, by when they were captured.
 #[derive(Debug, Default)]
 pub(super) struct SampleIndex {
@@ -65,7 +73,7 @@ pub(super) struct SampleIndex {
 impl SampleIndex {
     /// Reads the samples of `host` from `host_sample`, a relation.
     pub(super) fn read(connection: &Connection, host_sample: &str, host: &HostName) -> duckdb::Result<Self> {
-        let sql = include_str!("sample_index.sql").replace("$host_sample", host_sample);
+        let sql = render(&SampleIndexSql { host_sample });
         let (mut boots, mut all) = (Boots::default(), Vec::new());
         for batch in connection.prepare_cached(&sql)?.query_arrow(params![host.as_str()])? {
             all.reserve(batch.num_rows());

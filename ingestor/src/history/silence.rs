@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use askama::Template;
 use duckdb::params;
 use fleetps_nats::{
     HostName, Snapshot,
@@ -12,7 +13,7 @@ use super::{
     HistoryError, Resolution, Span,
     reading::{Reading, coarsest},
 };
-use crate::{catalog::SegmentIndex, time::ceil_ms};
+use crate::{catalog::SegmentIndex, template::render, time::ceil_ms};
 
 /// A time without samples of a host in which it was not up.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,6 +93,13 @@ fn is_silence(length_us: i64, interval_ms: u32, spacing: Spacing) -> bool {
     HostState::after(length_us, interval_ms, spacing) != HostState::Up
 }
 
+/// The silences of all hosts.
+#[derive(Template)]
+#[template(path = "history/silence.sql")]
+struct SilenceSql<'a> {
+    host_sample: &'a str,
+}
+
 /// The same for all hosts, in one query: their sample indexes may not fit into memory.
 fn of_all(
     reading: &Reading<'_>,
@@ -100,10 +108,7 @@ fn of_all(
     known_to_us: Option<i64>,
     spacing: Spacing,
 ) -> Result<Vec<Silence>, HistoryError> {
-    let silent_after_ms = staleness::sql_silent_after_ms(&["interval_ms", "next_interval_ms", "$2"]);
-    let sql = include_str!("silence.sql")
-        .replace("$host_sample", &reading.relation("host_sample", segments))
-        .replace("$silent_after_ms", &silent_after_ms);
+    let sql = render(&SilenceSql { host_sample: &reading.relation("host_sample", segments) });
     let mut statement = reading.connection.prepare(&sql)?;
     let (from_ms, to_ms) = span.bounds_ms();
     let rows = statement

@@ -4,11 +4,11 @@ SELECT host, epoch_us(captured_at), epoch_us(next_at)
 FROM (
     SELECT host, captured_at, interval_ms,
         lead(captured_at) OVER later AS next_at, lead(interval_ms) OVER later AS next_interval_ms
-    FROM $host_sample
+    FROM {{ host_sample }}
     WINDOW later AS (PARTITION BY host ORDER BY captured_at)
 )
 -- The longer of two intervals: where the setting changed, the next sample came as late as the new one says.
 WHERE coalesce(epoch_ms(next_at), $1) - epoch_ms(captured_at)
-        > $silent_after_ms
+        > {{ staleness::sql_silent_after_ms(["interval_ms", "next_interval_ms", "$2"]) }}
     AND captured_at < make_timestamp_ms($4::BIGINT)::TIMESTAMP_MS AND coalesce(epoch_ms(next_at), $1) > $3
 ORDER BY host, captured_at

@@ -1,5 +1,6 @@
 //! The top users of CPU, memory and disk.
 
+use askama::Template;
 use duckdb::{Row, params};
 use fleetps_nats::{HostName, model::rate};
 
@@ -10,6 +11,7 @@ use super::{
 };
 use crate::{
     catalog::{Rows, SegmentIndex},
+    template::render,
     time::at,
 };
 
@@ -117,6 +119,38 @@ fn top(reading: &Reading<'_>, query: &TopQuery) -> Result<Listing<TopRow>, Histo
     Ok(Listing { items, total, resolution: coarsest(&segments) })
 }
 
+/// What groups of processes used.
+#[derive(Template)]
+#[template(path = "history/top.sql")]
+struct TopSql {
+    process_hour: String,
+    /// The hours of segments that have nothing else.
+    rolled_up_hour: String,
+    /// The spans of segments without summed hours.
+    span: String,
+    /// The spans before the first whole hour.
+    first_edge: String,
+    /// The spans after the last whole hour.
+    last_edge: String,
+    /// What the processes are called.
+    programs: String,
+    /// The condition of the host.
+    of_host: &'static str,
+    /// The column that names a group.
+    key: &'static str,
+    /// Whether each process is a group.
+    is_alone: bool,
+    /// The column that the groups are sorted by.
+    by: &'static str,
+}
+
+impl TopSql {
+    /// How much a counter grew from its column `first` to its column `last`.
+    fn growth(first: &str, last: &str) -> String {
+        rate::sql_growth_within(first, last, "is_new")
+    }
+}
+
 fn sql(reading: &Reading<'_>, query: &TopQuery, segments: &[&SegmentIndex]) -> String {
     let (host, inside) = (query.host.as_ref(), query.span.hours_inside());
     let (rolled_up, finer): (Vec<&SegmentIndex>, Vec<&SegmentIndex>) =
@@ -130,11 +164,11 @@ fn sql(reading: &Reading<'_>, query: &TopQuery, segments: &[&SegmentIndex]) -> S
     let edge: Vec<&SegmentIndex> = summed.iter().copied().filter(at_edge).collect();
     // Only processes by themselves have an identity.
     let (key, is_alone) = match query.group {
-        TopGroup::Process => ("latest.name", "true"),
-        TopGroup::Name => ("latest.name", "false"),
-        TopGroup::User => ("latest.user_name", "false"),
-        TopGroup::Unit => ("latest.unit", "false"),
-        TopGroup::Host => ("host", "false"),
+        TopGroup::Process => ("latest.name", true),
+        TopGroup::Name => ("latest.name", false),
+        TopGroup::User => ("latest.user_name", false),
+        TopGroup::Unit => ("latest.unit", false),
+        TopGroup::Host => ("host", false),
     };
     let by = match query.by {
         TopBy::Cpu => "cpu_time_ms",
@@ -142,21 +176,18 @@ fn sql(reading: &Reading<'_>, query: &TopQuery, segments: &[&SegmentIndex]) -> S
         TopBy::Read => "read_bytes",
         TopBy::Written => "written_bytes",
     };
-    let growth = |first: &str, last: &str| rate::sql_growth_within(first, last, "is_new");
-    include_str!("top.sql")
-        .replace("$cpu_growth", &growth("cpu_time_first_ms", "cpu_time_last_ms"))
-        .replace("$read_growth", &growth("read_bytes_first", "read_bytes_last"))
-        .replace("$written_growth", &growth("written_bytes_first", "written_bytes_last"))
-        .replace("$process_hour", &reading.relation("process_hour", &summed))
-        .replace("$rolled_up_hour", &reading.relation("process_hour", &rolled_up))
-        .replace("$span", &reading.rows(Rows::SpansBetween(&at("$2"), &at("$3")), &sampled))
-        .replace("$first_edge", &reading.rows(Rows::SpansBetween(&at("$2"), &at("$4")), &edge))
-        .replace("$last_edge", &reading.rows(Rows::SpansBetween(&at("$5"), &at("$3")), &edge))
-        .replace("$programs", &reading.relation("process", segments))
-        .replace("$of_host", of_host(host))
-        .replace("$key", key)
-        .replace("$is_alone", is_alone)
-        .replace("$by", by)
+    render(&TopSql {
+        process_hour: reading.relation("process_hour", &summed),
+        rolled_up_hour: reading.relation("process_hour", &rolled_up),
+        span: reading.rows(Rows::SpansBetween(&at("$2"), &at("$3")), &sampled),
+        first_edge: reading.rows(Rows::SpansBetween(&at("$2"), &at("$4")), &edge),
+        last_edge: reading.rows(Rows::SpansBetween(&at("$5"), &at("$3")), &edge),
+        programs: reading.relation("process", segments),
+        of_host: of_host(host),
+        key,
+        is_alone,
+        by,
+    })
 }
 
 /// In the order of `top.sql`.

@@ -2,8 +2,8 @@
 SELECT host, epoch_us(first_at)
 FROM (
     SELECT host, min(captured_at) AS first_at, row_number() OVER (PARTITION BY host ORDER BY first_at) AS number
-    FROM $host_sample
-    WHERE $of_host
+    FROM {{ host_sample }}
+    WHERE {{ of_host }}
     GROUP BY host, boot_id
 )
 WHERE number > 1

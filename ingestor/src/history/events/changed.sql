@@ -6,8 +6,8 @@ FROM (
         UNPIVOT (
             SELECT host, captured_at, agent_version, os, kernel, architecture, cpu_model, os_host_name,
                 cores::VARCHAR AS cores, threads::VARCHAR AS threads, memory_bytes::VARCHAR AS memory_bytes
-            FROM $host_info
-            WHERE $of_host
+            FROM {{ host_info }}
+            WHERE {{ of_host }}
         )
         ON agent_version, os, kernel, architecture, cpu_model, os_host_name, cores, threads, memory_bytes
         INTO NAME column_name VALUE value

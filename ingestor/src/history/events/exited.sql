@@ -2,14 +2,14 @@
 WITH life AS (
     SELECT host, boot_id, pid, started_at, max(last_seen) AS last_seen,
         arg_max(struct_pack(name, executable, command_line, unit), last_seen) AS latest
-    FROM $process
-    WHERE $of_host
+    FROM {{ process }}
+    WHERE {{ of_host }}
     GROUP BY ALL
 ),
 snapshot AS (
     SELECT host, boot_id, captured_at
-    FROM $host_sample
-    WHERE $of_host
+    FROM {{ host_sample }}
+    WHERE {{ of_host }}
 )
 SELECT life.host, life.boot_id, pid, epoch_us(started_at), epoch_us(captured_at),
     latest.name, latest.executable, latest.command_line, latest.unit

@@ -1,14 +1,36 @@
 //! Events of hosts: silence, reboots, another agent, another system.
 
+use askama::Template;
 use duckdb::params;
 use fleetps_nats::HostName;
 use jiff::SignedDuration;
 
-use crate::history::{
-    Event, EventKind, HistoryError, Span,
-    reading::Reading,
-    silence::{around, of_host, silences},
+use crate::{
+    history::{
+        Event, EventKind, HistoryError, Span,
+        reading::Reading,
+        silence::{around, of_host, silences},
+    },
+    template::render,
 };
+
+/// The boots within a span.
+#[derive(Template)]
+#[template(path = "history/events/booted.sql")]
+struct BootedSql<'a> {
+    host_sample: &'a str,
+    /// The condition of the host.
+    of_host: &'a str,
+}
+
+/// What changed of hosts within a span.
+#[derive(Template)]
+#[template(path = "history/events/changed.sql")]
+struct ChangedSql<'a> {
+    host_info: &'a str,
+    /// The condition of the host.
+    of_host: &'a str,
+}
 
 fn event(at_us: i64, kind: EventKind, host: HostName, detail: String) -> Event {
     Event { at_us, kind, host, process: None, name: None, detail }
@@ -44,9 +66,8 @@ pub(super) fn booted(
     span: Span,
 ) -> Result<Vec<Event>, HistoryError> {
     let segments = around(reading, host, span);
-    let sql = include_str!("booted.sql")
-        .replace("$host_sample", &reading.relation("host_sample", &segments))
-        .replace("$of_host", of_host(host));
+    let host_sample = &reading.relation("host_sample", &segments);
+    let sql = render(&BootedSql { host_sample, of_host: of_host(host) });
     let (from_ms, to_ms) = span.bounds_ms();
     let mut statement = reading.connection.prepare(&sql)?;
     let mut rows = statement.query(params![host.map(HostName::as_str), from_ms, to_ms])?;
@@ -66,9 +87,8 @@ pub(super) fn changed(
     span: Span,
 ) -> Result<Vec<Event>, HistoryError> {
     let segments = around(reading, host, span);
-    let sql = include_str!("changed.sql")
-        .replace("$host_info", &reading.relation("host_info", &segments))
-        .replace("$of_host", of_host(host));
+    let host_info = &reading.relation("host_info", &segments);
+    let sql = render(&ChangedSql { host_info, of_host: of_host(host) });
     let (from_ms, to_ms) = span.bounds_ms();
     let mut statement = reading.connection.prepare(&sql)?;
     let mut rows = statement.query(params![host.map(HostName::as_str), from_ms, to_ms])?;

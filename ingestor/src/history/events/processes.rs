@@ -1,14 +1,38 @@
 //! Processes that started and exited, by when snapshots saw them first and last.
 
+use askama::Template;
 use duckdb::params;
 use fleetps_nats::HostName;
 use jiff::SignedDuration;
 
-use crate::history::{
-    Event, EventKind, HistoryError, Identity, Span,
-    reading::Reading,
-    silence::{around, of_host},
+use crate::{
+    history::{
+        Event, EventKind, HistoryError, Identity, Span,
+        reading::Reading,
+        silence::{around, of_host},
+    },
+    template::render,
 };
+
+/// The processes that started within a span.
+#[derive(Template)]
+#[template(path = "history/events/started.sql")]
+struct StartedSql<'a> {
+    process: &'a str,
+    host_sample: &'a str,
+    /// The condition of the host.
+    of_host: &'a str,
+}
+
+/// The processes that exited within a span.
+#[derive(Template)]
+#[template(path = "history/events/exited.sql")]
+struct ExitedSql<'a> {
+    process: &'a str,
+    host_sample: &'a str,
+    /// The condition of the host.
+    of_host: &'a str,
+}
 
 /// A process that started or exited, at the time of the snapshot that says so. Its texts are hostile.
 #[derive(Debug, Clone)]
@@ -27,7 +51,10 @@ pub(super) fn starts(
     host: Option<&HostName>,
     span: Span,
 ) -> Result<Vec<Turn>, HistoryError> {
-    turns(reading, host, span, include_str!("started.sql"))
+    let sql = |process: &str, host_sample: &str| {
+        render(&StartedSql { process, host_sample, of_host: of_host(host) })
+    };
+    turns(reading, host, span, sql)
 }
 
 /// The processes that exited within `span`. Those that ended because their host was booted are none.
@@ -36,20 +63,21 @@ pub(super) fn exits(
     host: Option<&HostName>,
     span: Span,
 ) -> Result<Vec<Turn>, HistoryError> {
-    turns(reading, host, span, include_str!("exited.sql"))
+    let sql = |process: &str, host_sample: &str| {
+        render(&ExitedSql { process, host_sample, of_host: of_host(host) })
+    };
+    turns(reading, host, span, sql)
 }
 
+/// Runs the query that `sql` makes of the relations `process` and `host_sample`.
 fn turns(
     reading: &Reading<'_>,
     host: Option<&HostName>,
     span: Span,
-    sql: &str,
+    sql: impl FnOnce(&str, &str) -> String,
 ) -> Result<Vec<Turn>, HistoryError> {
     let segments = around(reading, host, span);
-    let sql = sql
-        .replace("$process", &reading.relation("process", &segments))
-        .replace("$host_sample", &reading.relation("host_sample", &segments))
-        .replace("$of_host", of_host(host));
+    let sql = sql(&reading.relation("process", &segments), &reading.relation("host_sample", &segments));
     let (from_ms, to_ms) = span.bounds_ms();
     let mut statement = reading.connection.prepare(&sql)?;
     let mut rows = statement.query(params![host.map(HostName::as_str), from_ms, to_ms])?;

@@ -3,14 +3,14 @@
 WITH life AS (
     SELECT host, boot_id, pid, started_at, min(first_seen) AS first_seen,
         arg_max(struct_pack(name, executable, command_line, unit), last_seen) AS latest
-    FROM $process
-    WHERE $of_host
+    FROM {{ process }}
+    WHERE {{ of_host }}
     GROUP BY ALL
 ),
 boot AS (
     SELECT host, boot_id, min(captured_at) AS first_at
-    FROM $host_sample
-    WHERE $of_host
+    FROM {{ host_sample }}
+    WHERE {{ of_host }}
     GROUP BY ALL
 )
 SELECT host, boot_id, pid, epoch_us(started_at), epoch_us(first_seen),

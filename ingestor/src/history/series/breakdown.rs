@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use askama::Template;
 use duckdb::params;
 use fleetps_nats::{HostName, model::rate};
 
@@ -11,6 +12,7 @@ use crate::{
         HistoryError, Resolution, Span,
         reading::{Reading, coarsest},
     },
+    template::render,
     time::{HOUR_US, at},
 };
 
@@ -52,6 +54,31 @@ pub struct Layer {
     pub values: Vec<Option<f64>>,
 }
 
+/// The use of each program in parts of a span.
+#[derive(Template)]
+#[template(path = "history/series/breakdown.sql")]
+struct BreakdownSql {
+    process_hour: String,
+    process_sample: String,
+    /// What the processes are called.
+    programs: String,
+}
+
+impl BreakdownSql {
+    /// The CPU time of a program in a part, in ms per second.
+    fn cpu_ms_per_s() -> String {
+        let growth_ms = format!("sum({})::DOUBLE", rate::sql_growth("cpu_ms"));
+        rate::sql_per_second(&growth_ms, "any_value(elapsed_ms)")
+    }
+}
+
+/// The longest interval between two samples of a host.
+#[derive(Template)]
+#[template(path = "history/series/interval.sql")]
+struct IntervalSql<'a> {
+    host_sample: &'a str,
+}
+
 pub(super) fn breakdown(
     reading: &Reading<'_>,
     host: &HostName,
@@ -73,12 +100,11 @@ pub(super) fn breakdown(
     let [Some(first), Some(second)] = [bounds_us.first(), bounds_us.get(1)] else {
         return Ok(Breakdown { resolution: kept, bounds_us, layers: Vec::new(), other: Vec::new() });
     };
-    let cpu_growth_ms = format!("sum({})::DOUBLE", rate::sql_growth("cpu_ms"));
-    let sql = include_str!("breakdown.sql")
-        .replace("$process_hour", &reading.relation("process_hour", &summed))
-        .replace("$process_sample", &reading.rows(Rows::SamplesBetween(&at("$2"), &at("$3")), &sampled))
-        .replace("$programs", &reading.relation("process", &segments))
-        .replace("$cpu_ms_per_s", &rate::sql_per_second(&cpu_growth_ms, "any_value(elapsed_ms)"));
+    let sql = render(&BreakdownSql {
+        process_hour: reading.relation("process_hour", &summed),
+        process_sample: reading.rows(Rows::SamplesBetween(&at("$2"), &at("$3")), &sampled),
+        programs: reading.relation("process", &segments),
+    });
     let mut statement = reading.connection.prepare(&sql)?;
     let (from_ms, to_ms) = span.bounds_ms();
     let params = params![host.as_str(), from_ms, to_ms, (second - first) / 1000];
@@ -111,8 +137,7 @@ fn least_part_us(
     kept: Resolution,
 ) -> Result<i64, HistoryError> {
     let segments = reading.overlapping(Some(host), span);
-    let sql =
-        include_str!("interval.sql").replace("$host_sample", &reading.relation("host_sample", &segments));
+    let sql = render(&IntervalSql { host_sample: &reading.relation("host_sample", &segments) });
     let (from_ms, to_ms) = span.bounds_ms();
     let interval_ms: i64 =
         reading.connection.query_row(&sql, params![host.as_str(), from_ms, to_ms], |row| row.get(0))?;

@@ -5,14 +5,14 @@ WITH piece AS (
         cpu_time_first_ms, cpu_time_last_ms,
         if(resident_samples > 0, resident_bytes_sum, NULL) AS resident_bytes, samples,
         first_captured_at, last_captured_at
-    FROM $process_hour
+    FROM {{ process_hour }}
     WHERE host = $1
         AND hour >= make_timestamp_ms($2::BIGINT)::TIMESTAMP_MS
         AND hour < make_timestamp_ms($3::BIGINT)::TIMESTAMP_MS
     UNION ALL
     SELECT boot_id, pid, started_at, (epoch_ms(captured_at) - $2) // $4 AS part,
         min(cpu_time_ms), max(cpu_time_ms), sum(resident_bytes), count(*), min(captured_at), max(captured_at)
-    FROM $process_sample
+    FROM {{ process_sample }}
     WHERE host = $1
     GROUP BY ALL
 ),
@@ -48,13 +48,13 @@ covered AS (
 ),
 program AS (
     SELECT boot_id, pid, started_at, arg_max(name, last_seen) AS name
-    FROM $programs
+    FROM {{ programs }}
     WHERE host = $1
     GROUP BY ALL
 )
 SELECT name, part,
     -- CPU time in ms per second: ten times the percentage.
-    ($cpu_ms_per_s) / 10,
+    ({{ Self::cpu_ms_per_s() }}) / 10,
     sum(resident_bytes)::DOUBLE / any_value(snapshots)
 FROM used
 JOIN covered USING (part)

@@ -1,5 +1,6 @@
 //! A host over time.
 
+use askama::Template;
 use duckdb::params;
 use fleetps_nats::{HostName, Snapshot};
 
@@ -8,12 +9,15 @@ use super::{
     parts::{Gathered, Part, Parts, Sample},
     samples::read_samples,
 };
-use crate::history::{
-    HistoryError, Resolution, Span,
-    boots::Boots,
-    reading::{Reading, coarsest},
-    sample_index::SampleKind,
-    silence::{between, silences},
+use crate::{
+    history::{
+        HistoryError, Resolution, Span,
+        boots::Boots,
+        reading::{Reading, coarsest},
+        sample_index::SampleKind,
+        silence::{between, silences},
+    },
+    template::render,
 };
 
 /// One host over time.
@@ -64,6 +68,13 @@ pub struct HostPoint {
     pub thread_count: Option<Extent>,
 }
 
+/// The samples of a host.
+#[derive(Template)]
+#[template(path = "history/series/host.sql")]
+struct HostSql<'a> {
+    host_sample: &'a str,
+}
+
 pub(super) fn host_metrics(
     reading: &Reading<'_>,
     host: &HostName,
@@ -75,7 +86,7 @@ pub(super) fn host_metrics(
     let before = reading.latest(host, span.from_us - 1, SampleKind::Any)?;
     let read = Span { from_us: before.map_or(span.from_us, |place| place.captured_us), ..span };
     let segments = reading.overlapping(Some(host), read);
-    let sql = include_str!("host.sql").replace("$host_sample", &reading.relation("host_sample", &segments));
+    let sql = render(&HostSql { host_sample: &reading.relation("host_sample", &segments) });
     let (from_ms, to_ms) = read.bounds_ms();
     let mut boots = Boots::default();
     let params = params![host.as_str(), from_ms, to_ms];

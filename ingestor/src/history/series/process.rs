@@ -1,5 +1,6 @@
 //! A process over time.
 
+use askama::Template;
 use duckdb::params;
 use fleetps_nats::model::{
     Field, Kind, Unit, derived,
@@ -18,6 +19,7 @@ use crate::{
         sample_index::SampleKind,
         silence::silences,
     },
+    template::render,
 };
 
 /// The CPU use of a process since its start says nothing before: a tick of 10 ms is 10 % of it.
@@ -130,20 +132,35 @@ pub(super) fn process_metrics(
     Ok(ProcessMetrics { resolution: coarsest(&segments), points, gaps })
 }
 
+/// The spans of a process.
+#[derive(Template)]
+#[template(path = "history/series/process.sql")]
+struct ProcessSql<'a> {
+    process_span: &'a str,
+}
+
+impl ProcessSql<'_> {
+    /// The columns of the fields at `places`, as DOUBLE.
+    fn doubles(places: &[usize]) -> String {
+        let doubles = places.iter().map(|place| format!("{0}::DOUBLE AS {0}", column(*place)));
+        doubles.collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// The hours of a process.
+#[derive(Template)]
+#[template(path = "history/series/process_hours.sql")]
+struct ProcessHoursSql<'a> {
+    process_hour: &'a str,
+}
+
 fn read_process(
     reading: &Reading<'_>,
     segments: &[&SegmentIndex],
     process: &Identity,
     span: Span,
 ) -> Result<Vec<ProcessSample>, HistoryError> {
-    let fields = |places: &[usize]| {
-        let doubles = places.iter().map(|place| format!("{0}::DOUBLE AS {0}", column(*place)));
-        doubles.collect::<Vec<_>>().join(", ")
-    };
-    let sql = include_str!("process.sql")
-        .replace("$levels", &fields(&LEVELS))
-        .replace("$counters", &fields(&COUNTERS))
-        .replace("$process_span", &reading.rows(Rows::SpansByFile, segments));
+    let sql = render(&ProcessSql { process_span: &reading.rows(Rows::SpansByFile, segments) });
     let ((from_ms, to_ms), host) = (span.bounds_ms(), &process.host);
     let params = params![host.as_str(), process.boot_id, process.pid, process.started_at_us, from_ms, to_ms];
     let of_segments: Vec<_> =
@@ -190,8 +207,7 @@ fn add_hours(
     if segments.is_empty() {
         return Ok(());
     }
-    let sql = include_str!("process_hours.sql")
-        .replace("$process_hour", &reading.relation("process_hour", segments));
+    let sql = render(&ProcessHoursSql { process_hour: &reading.relation("process_hour", segments) });
     let (from_ms, to_ms) = span.bounds_ms();
     let (host, pid) = (process.host.as_str(), process.pid);
     let params = params![host, process.boot_id, pid, process.started_at_us, from_ms, to_ms];
