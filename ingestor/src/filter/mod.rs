@@ -78,6 +78,11 @@ impl<'a> From<&ProcessView<'a>> for Fields<'a> {
     }
 }
 
+/// The words for everything that a filter can ask about, for people.
+pub fn words() -> String {
+    Field::words()
+}
+
 /// The columns that conditions need: the process's, its rates, and `host`, `memory_percent` and `age_s`.
 pub fn columns() -> impl Iterator<Item = &'static str> {
     Field::all().map(|field| field.column)
