@@ -3,17 +3,17 @@
 //! * **Contract:** `model` declares every field of a process and of a host, `snapshot` is the message that agents
 //!   send, `host` and `subject` name things.
 //! * **Streams:** `stream` declares them, `reader` reads snapshots in order, `direct` reads several messages at once,
-//!   `unpack` decodes them within each host's rate limit, `standing` knows since when a revoked host's messages no
+//!   `decode` decodes them within each host's rate limit, `standing` knows since when a revoked host's messages no
 //!   longer count.
 //! * **Buckets:** `bucket` keeps values under keys, `hosts` is the bucket of hosts, `admission` decides which
 //!   connection may speak for which host.
-//! * **Connections:** `connection` opens them, `wire` protects them, `key` reads and makes keys, `patience` waits for
-//!   a broker.
+//! * **Connections:** `connection` opens them, `tls_options` protects them, `key` reads and makes keys, `patience`
+//!   waits for a broker.
 //! * **Reports:** `status` publishes how a part is doing, `audit` writes who did what.
 //! * **Broker:** `server` (feature `managed`) finds, installs and runs a local nats-server.
 //! * **Tools:** `settings` declares and merges settings, `bounds` checks their range, `units` parses durations and
 //!   sizes, `lock` keeps two processes out of one folder, `disk` says how full one is, `file` reads and replaces
-//!   small files, `output` prints, `log` starts the log, `shutdown` listens for signals, `causes` writes an error as
+//!   small files, `output` prints, `log` starts the log, `shutdown` listens for signals, `error_chain` writes an error as
 //!   one line, `clock` tells the time.
 
 // They panic when the pipe is closed; `output` does not.

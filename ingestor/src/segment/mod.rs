@@ -2,8 +2,8 @@
 //!
 //! A segment is a DuckDB file with the tables of `schema.sql` and a name (`name`) that says which sequences of the
 //! stream it holds. `rows` collects what goes into one (`strings` keeps what repeats), `columns` lays it out for DuckDB,
-//! `seal` makes the file. What processes did is kept as `spans` in which nothing changed, and in other units than it is read
-//! in: `fields::packed_figures` is the way back, for rows that come from other segments.
+//! `seal` makes the file. A process is stored as `spans` in which nothing changed, in other units than it is read in:
+//! `fields::packed_figures` packs rows that come from other segments.
 //!
 //! **A segment with its final name is complete and never written again.** It is written under a temporary name,
 //! checkpointed, brought to disk, renamed, and the folder brought to disk. So after any crash the folder holds whole

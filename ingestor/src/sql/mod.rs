@@ -4,7 +4,7 @@
 //! which answers it and ends. It has three walls:
 //!
 //! 1. **The process** (`limits`): the system limits its address space, processor time and files, it inherits no environment,
-//!    and its parent kills it at the deadline (`asking`). DuckDB's own memory limit and timeouts do not hold for every
+//!    and its parent kills it at the deadline (`client`). DuckDB's own memory limit and timeouts do not hold for every
 //!    function; these do.
 //! 2. **The engine** (`engine`, `lock_down.sql`): every segment is attached read-only first, then every way to a file or a
 //!    setting is closed. Open files stay readable; nothing else can be opened, written or loaded.
@@ -12,7 +12,7 @@
 //!    and refuses everything else in DuckDB's own parser.
 //!
 //! A person who may not see every host and command line gets, instead of the segments, a copy in memory of the visible
-//! rows (`seen`), as far back as fits.
+//! rows (`scoped_copy`), as far back as fits.
 //!
 //! A process for each question costs about as long as attaching the segments takes, and saves everything that a lasting
 //! one would need: nothing is left over from the question before, the answer is over the current segments, and no idle

@@ -4,11 +4,11 @@
 //! asks about every connection that its own configuration does not name ("auth callout"), and an [`AdmissionService`]
 //! answers. Any number of them may run.
 //!
-//! A request passes three steps: `question` parses it and verifies the signature, `decide` looks the host up or enrols
-//! it (`token`), `answer` signs what the connection may do. `service` runs the tasks. `roll` follows all hosts in
-//! memory, with `waiting` for those that wait for approval. `connections` limits the connections of a host,
-//! `disconnect` ends those of revoked hosts, `hello` rotates keys. `refusals` counts by reason and `reporting`
-//! publishes the counts.
+//! A request passes three steps: `request` parses it and verifies the signature, `decide` looks the host up or enrols
+//! it (`token`), `response` signs what the connection may do. `service` runs the tasks, `responder` answers each
+//! request. `roll` follows all hosts in memory, with `waiting` for those that wait for approval. `connections` limits
+//! the connections of a host, `disconnect` ends those of revoked hosts, `hello` rotates keys. `refusals` counts by
+//! reason and `reporting` publishes the counts.
 //!
 //! The broker only logs what it refuses to an admitted host. Where its log is at hand, `broker_log` follows it,
 //! `violations` parses and counts, and `watching` writes the audit.

@@ -1,8 +1,8 @@
-//! A bucket: JSON values under keys, kept by the broker. What must be known now and is not the past (hosts, users,
-//! sessions, tokens) lives in one of these, never in a file.
+//! A bucket: JSON values under keys, kept by the broker. The present control plane (hosts, users, sessions,
+//! tokens) lives in buckets, never in a file.
 //!
 //! A value is changed by reading it with its revision and writing it back with that revision; the later of two writers
-//! learns of the conflict. `current` reads the present values, `followed` keeps a copy in memory, `feed` sends every
+//! learns of the conflict. `current` reads the present values, `watched` keeps a copy in memory, `feed` sends every
 //! change, `mend` recreates damaged buckets.
 
 mod census;

@@ -1,6 +1,6 @@
-//! From a message of the stream to the snapshot of a host: the one way for all who read the stream.
+//! Decodes a message of the stream into the snapshot of a host: the one way for all readers of the stream.
 //!
-//! The host is the subject's. A message beyond the host's `allowance` is refused unread, so a flood from one host
+//! The host is the subject's. A message beyond the host's `rate_limit` is refused unread, so a flood from one host
 //! delays no other, neither in the history nor on the pages.
 
 mod rate_limit;
