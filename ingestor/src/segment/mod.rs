@@ -6,17 +6,17 @@
 //! `fields::packed_figures` packs rows that come from other segments.
 //!
 //! **A segment with its final name is complete and never written again.** It is written under a temporary name,
-//! checkpointed, brought to disk, renamed, and the folder brought to disk. So after any crash the folder holds whole
+//! checkpointed, synced to disk and renamed, and the folder is synced. So after any crash the folder holds whole
 //! segments and perhaps a temporary file, which the next start removes.
 //!
-//! **The names are the manifest.** The ingestor goes on after the highest sequence that a name has; a segment whose
-//! range lies inside another's is ignored, so a merge takes effect with its one rename.
+//! **The names are the manifest.** The ingestor resumes after the highest sequence in a name. A segment whose range lies
+//! inside another's is ignored, so a merge takes effect with its one rename.
 //!
-//! **A segment that cannot be read is left out**, named with the reason, and tried again by itself (`fault`; `verify` reads
-//! a file whole, `verify_log` keeps when that was done last). It covers
-//! nothing meanwhile, so what it was merged from takes its place where that is still there; where to go on is still taken
-//! from its name, so that nothing of the stream is stored a second time. Only one that is found damaged twice, minutes
-//! apart, gets `.damaged` behind its name; `fleetps history check --restore` takes that away where it can be read after all.
+//! **A segment that cannot be read is left out**, named with the reason, and retried (`fault`). It covers nothing
+//! meanwhile, so its sources take its place where they still exist. The position in the stream is still taken from its
+//! name, so that nothing of the stream is stored a second time. Only a segment found damaged twice, minutes apart, gets
+//! `.damaged` behind its name; `fleetps history check --restore` takes that away where it can be read after all. `verify`
+//! reads a file whole, `verify_log` remembers when.
 //!
 //! **An epoch is one numbering of the stream.** A stream that was deleted and recreated, or that lost its end in a
 //! power failure, numbers anew; names carry the time when the numbering began.
