@@ -131,7 +131,7 @@ async fn it_listens_to_nothing_but_answers_to_its_own_questions() {
     let answer: serde_json::Value = serde_json::from_slice(&within(asked).await.unwrap().payload).unwrap();
     let connections = answer["data"]["connections"].as_array().unwrap();
     assert_eq!(connections.len(), 1, "{answer}");
-    // Other hosts can have answers sent to whatever it listens to. An inbox has a name that nobody can guess.
+    // Other hosts can have replies sent to any subject that it listens to. An inbox has a name that cannot be guessed.
     for subject in connections[0]["subscriptions_list"].as_array().unwrap() {
         let inbox = subject.as_str().unwrap().strip_prefix("_INBOX_here.");
         assert!(inbox.is_some_and(|inbox| inbox.len() >= 22), "{subject}");

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::support::{Stored, admit, jetstream, start_server, within};
 
-/// What `fleetps-agent join` prints, and whether it succeeded.
+/// The output of `fleetps-agent join`, and whether it succeeded.
 async fn join(server: &ManagedServer, folder: &Path, arguments: &[&str]) -> (bool, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_fleetps-agent"));
     command

@@ -1,4 +1,4 @@
-//! What people who are signed in can change, and what it takes: forms, the password once more, API tokens.
+//! Changes by signed-in people, and what they need: forms, the password once more, API tokens.
 
 use axum::http::{HeaderMap, Request, StatusCode, request::Builder};
 use fleetps::testing::{
@@ -212,7 +212,7 @@ async fn pages_have_a_limit_that_many_open_pages_never_meet_and_that_is_each_per
     while anna.post("/account/password", &[("form_token", token)]).await.status
         != StatusCode::TOO_MANY_REQUESTS
     {}
-    // Others, the sign-in and whoever looks whether the server is well have nothing to do with it.
+    // Other people, the sign-in and health checks are not affected.
     assert!(bert.is_in().await);
     for _ in 0..1_000 {
         assert_eq!(anna.get("/healthz").await.status, StatusCode::OK);

@@ -40,7 +40,7 @@ fn program(name: &str) -> Command {
     Command::new(path)
 }
 
-/// What a command printed; it must have succeeded.
+/// The output of a command, which must have succeeded.
 fn said(command: &mut Command) -> String {
     let output = command.output().unwrap();
     let errors = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -158,7 +158,7 @@ fn a_broker_by_hand_an_ingestor_a_web_server_and_a_host_that_joined_are_a_fleet(
     assert!(ask(data.path(), "SELECT count(*) FROM host_sample WHERE host = 'web-01'") > 0);
 }
 
-/// The parts of a fleet apart, each of which has to wait for the broker.
+/// The separate parts of a fleet; each has to wait for the broker.
 struct Parts {
     _ingestor: Started,
     _serving: Started,

@@ -1,4 +1,4 @@
-//! Who did what, as it is written down while people use the program, and as it is read.
+//! The audit: how it is written while people use the program, and how it is read.
 
 use std::{fs, path::Path, process::Output};
 
@@ -50,7 +50,7 @@ async fn site(folder: &Path) -> (Site, ManagedServer, Audit) {
     (site, server, audit)
 }
 
-/// What is written down, oldest first, when there are `count` entries.
+/// The entries, oldest first, when there are `count`.
 async fn entries(site: &Site, count: usize) -> Vec<Value> {
     let waiting = async {
         loop {

@@ -16,7 +16,7 @@ use crate::{
     support::PATIENCE,
 };
 
-/// Whoever asks last, so that all that was asked before is on record when this is.
+/// The last person to ask, so that all earlier requests are in the audit when this one is.
 const LAST: &str = "last";
 
 /// All entries, when that of [`LAST`] is among them.

@@ -267,7 +267,7 @@ async fn a_session_ends_when_nothing_is_asked_in_it() {
     let site = Guarded::new(SignInSettings { idle_limit, ..SignInSettings::default() }).await;
     let anna = site.anna().await;
     assert!(anna.is_in().await);
-    // What is merely kept up to date asks nothing.
+    // A live update is not a request.
     let is_shown = async || {
         let request = Request::get("/live").header("accept", "text/event-stream");
         anna.response(request, String::new()).await.status() == StatusCode::OK

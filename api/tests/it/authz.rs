@@ -1,4 +1,4 @@
-//! Who may see and do what: every route × every role × one's own and another's host, from the router's own table.
+//! Authorization: every route × every role × a granted, another and no host, from the router's own table.
 
 use std::{
     collections::BTreeMap,
@@ -20,11 +20,11 @@ use tower::ServiceExt;
 
 use crate::support::{PATIENCE, Site, process, snapshot_at, time_at};
 
-/// Hosts: one's own, somebody else's, and none.
+/// Hosts: a granted one, another one, and none.
 pub const OWN: &str = "own-1";
 pub const OTHER: &str = "other-1";
 const NONE: &str = "nosuch1";
-/// What only the command lines have.
+/// A text that only command lines have.
 const SECRET: &str = "hunter2";
 
 /// The processes of a host; every text names it.

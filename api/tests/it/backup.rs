@@ -14,7 +14,7 @@ use crate::{
 /// Segments come, are merged and go as fast as they can.
 const SETTINGS: &str = "[history]\nseal_interval = \"100ms\"\nupkeep_interval = \"50ms\"\nmerge_fresh_count = 3\n\
     unlink_delay = \"1s\"\n";
-/// What two histories must agree on.
+/// The values that two histories must share.
 const EVERYTHING: &str = "SELECT concat_ws(' ', (SELECT count(*) FROM process_sample), (SELECT count(*) FROM process), \
     (SELECT count(*) FROM host_sample), (SELECT sum(hash(s)) FROM process_sample s))";
 
@@ -60,7 +60,7 @@ fn a_backup_under_load_is_whole_and_a_restored_one_is_the_same_to_the_byte_and_g
     until("some history", || named(&data) > 50);
 
     let arguments = ["--config", settings.to_str().unwrap(), "backup", saved.to_str().unwrap()];
-    // What only the broker has is in it as well.
+    // The broker's own records are in it as well.
     run(&data, &["host", "group", "here", "env=prod"]);
     let first = run(&data, &arguments);
     assert!(first.contains("reaches until"), "{first}");
@@ -76,7 +76,7 @@ fn a_backup_under_load_is_whole_and_a_restored_one_is_the_same_to_the_byte_and_g
     until("the original goes on", || named(&data) > in_backup);
     running.stop();
 
-    // Of a pipeline that stands still, a backup holds everything.
+    // A backup of an idle pipeline holds everything.
     run(&data, &arguments);
     run(&restored, &["restore", saved.to_str().unwrap()]);
     for entry in &backup::verify(&saved).unwrap().files {

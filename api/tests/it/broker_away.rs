@@ -1,5 +1,5 @@
-//! A broker that hangs or is gone. Time stands still in these tests and runs ahead only when everybody waits for it, so
-//! whatever waits for the broker is seen by how far it ran, on a slow machine, too.
+//! A broker that hangs or is gone. Time is paused in these tests and advances only when every task waits, so a wait for
+//! the broker shows in the time that passed, on a slow machine, too.
 
 use std::{process::Command, time::Duration};
 

@@ -57,7 +57,7 @@ async fn only_who_trusts_its_authority_connects_and_nothing_is_said_in_the_clear
     assert!(said.contains("UnknownIssuer") || said.contains("BadSignature"), "{said}");
     let naive = Broker { wire: TlsOptions::default(), ..ours.clone() };
     assert!(refusal(&naive).await.contains("UnknownIssuer"));
-    // Who says nothing of TLS is not listened to.
+    // A client without TLS is refused.
     let address = ours.url.trim_start_matches("nats://").to_owned();
     let mut socket = TcpStream::connect(&address).await.unwrap();
     socket.write_all(b"CONNECT {\"verbose\":true}\r\nPING\r\n").await.unwrap();
@@ -149,7 +149,7 @@ async fn a_renewed_certificate_is_presented_without_a_restart_and_a_broken_one_i
     assert_eq!(presented(&ours).await, second);
     make(&tls, &[]).unwrap();
     until_another(&ours, &second).await;
-    // Whoever was connected still is, to the same process.
+    // Connected clients still are, to the same process.
     tokio::time::timeout(PATIENCE, open.flush()).await.unwrap().unwrap();
     assert_eq!(
         (server.pid(), open.statistics().connects.load(std::sync::atomic::Ordering::Relaxed)),

@@ -171,8 +171,8 @@ fn headless_shell() -> Option<&'static str> {
     Some("/usr/lib/chromium/chromium-headless-shell").filter(|path| Path::new(path).is_file())
 }
 
-/// It takes a port of one kind of address and then wants the same of the other, which somebody else may have by then: tests
-/// of connections have thousands. It ends, and is started again.
+/// It takes a port of one kind of address and then wants the same of the other, which another program may have by then:
+/// tests of connections have thousands. It ends, and is started again.
 async fn start_driver() -> Option<(Child, u16)> {
     for _ in 0..20 {
         let mut command = Command::new("chromedriver");

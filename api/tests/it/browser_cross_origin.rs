@@ -1,5 +1,5 @@
-//! What pages of other origins can do with somebody's cookie, in a real browser: nothing. One is at another port, which is
-//! the same site, so that the cookie is sent along; one is at another name of this machine, which is another site.
+//! Pages of other origins can do nothing with a user's cookie, in a real browser. One origin is at another port, which
+//! is the same site, so that the cookie is sent along; one is at another name of this machine, which is another site.
 
 use std::sync::Arc;
 
@@ -103,7 +103,7 @@ impl Scene {
         )
     }
 
-    /// What the attacker's page sends: what each form wants, and a token of a page that the attacker has.
+    /// The form of the attacker's page: the fields that each form wants, and a token of a page that the attacker has.
     async fn fields(&self) -> Value {
         let page = self.browser.site.get("/sign-in").await.body;
         let token = attributes(&scraper::Html::parse_document(&page), "main [name=form_token]", "value");

@@ -13,7 +13,7 @@ use crate::{
     support::PATIENCE,
 };
 
-/// A browser in front of a site where nobody is known yet, the first link, and the broker.
+/// A browser in front of a site without users, the first link, and the broker.
 async fn open(scripts: bool) -> Option<(Browser, String, ManagedServer)> {
     let guarded = Guarded::new(SignInSettings::default()).await;
     let link = guarded.first_link().await;

@@ -1,4 +1,4 @@
-//! Commands whose answer nobody reads to its end, and logs that nobody looks at.
+//! Commands whose output is a closed pipe, and logs without a reader.
 
 use std::{
     io::Read,

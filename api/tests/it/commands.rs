@@ -30,7 +30,7 @@ async fn fleetps(arguments: &[&str]) -> Output {
     tokio::task::spawn_blocking(running).await.unwrap()
 }
 
-/// What a command writes that does its work.
+/// The output of a command that succeeds.
 async fn said(arguments: &[&str]) -> String {
     let output = fleetps(arguments).await;
     assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
@@ -100,7 +100,7 @@ fn a_question_ends_with_whoever_asked_it() {
     until("the process that answers is gone", || workers(&history).is_empty());
 }
 
-/// What a command complains about.
+/// The complaint of a command.
 async fn complaint(arguments: &[&str]) -> String {
     let output = fleetps(arguments).await;
     assert_eq!(output.status.code(), Some(1), "{arguments:?}");

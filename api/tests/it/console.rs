@@ -1,5 +1,5 @@
-//! Anybody's SQL: what is answered, what is refused, and that nothing which can be asked does any harm. The probes are
-//! those that were found to get past DuckDB's own locks, and those that its own limits do not stop.
+//! SQL questions: which are answered, which are refused, and that none does any harm. The probes are those that got
+//! past DuckDB's own locks, and those that its own limits do not stop.
 
 use std::{
     collections::BTreeMap,
@@ -188,7 +188,8 @@ fn what_duckdb_refuses_is_refused_with_its_words_and_the_place() {
     assert!(matches!(ask(&history, &"x".repeat(65 << 10)), Err(AskError::TooLong)));
 }
 
-/// What must be refused. `$file` is a segment, `$alias` what it is attached as, `$new` a file that is not there.
+/// The questions that must be refused. `$file` is a segment, `$alias` its attached name, `$new` a file that is not
+/// there.
 const FORBIDDEN: &[&str] = &[
     "COPY (SELECT 42) TO '$file' (FORMAT csv, USE_TMP_FILE false)",
     "COPY (SELECT 42) TO '$file.wal' (FORMAT csv, USE_TMP_FILE false)",
@@ -254,7 +255,7 @@ const FORBIDDEN: &[&str] = &[
     "SELECT $1",
 ];
 
-/// What DuckDB answers, and must do nothing.
+/// Questions that DuckDB answers, and that must do nothing.
 const HARMLESS: &[&str] = &[
     "FROM checkpoint('$alias')",
     "FROM force_checkpoint('$alias')",
@@ -288,7 +289,7 @@ fn nothing_can_be_asked_that_reads_or_writes_any_file_or_changes_a_setting() {
     assert_eq!(value(&history, "SELECT count(*) FROM process WHERE host = 'web-1'"), "2");
 }
 
-/// What must end, and soon, by DuckDB's own limits or the system's.
+/// Questions that must end soon, by DuckDB's own limits or the system's.
 const EXHAUSTING: &[&str] = &[
     "SELECT length(repeat('x', 2000000000))",
     "SELECT len(range(0, 300000000))",
@@ -299,7 +300,7 @@ const EXHAUSTING: &[&str] = &[
     "SELECT repeat('x', 100000000) FROM range(100000)",
 ];
 
-/// What goes on until the deadline.
+/// Questions that go on until the deadline.
 const ENDLESS: &[&str] = &[
     "SELECT length(lpad('x', 2000000000, 'y'))",
     "SELECT count(*) FROM range(100000) a, range(100000) b, range(1000) c",

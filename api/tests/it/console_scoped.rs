@@ -1,4 +1,4 @@
-//! SQL of somebody who may not see everything: nothing that can be asked shows more than that.
+//! SQL of a person who may not see everything: no question shows more.
 
 use std::{fs, path::PathBuf};
 
@@ -16,7 +16,8 @@ use crate::{
     support::{process, snapshot_at},
 };
 
-/// A history of two hosts that is merged in part, so that it has sums of hours too. Whatever is of the second says so.
+/// A history of two hosts that is merged in part, so that it has hourly sums too. Every text of the second host says
+/// so.
 fn history() -> (tempfile::TempDir, PathBuf) {
     let data = tempfile::tempdir().unwrap();
     let history = data.path().join("history");
@@ -157,7 +158,7 @@ fn nothing_that_is_not_to_be_seen_can_be_reached_another_way() {
     ] {
         let seen = everything(ask(&history, &scope, &probe));
         for hidden in ["other-1", "command-of"] {
-            // What was asked is repeated where it is refused.
+            // A refusal repeats the question.
             assert!(!seen.replace(&probe, "").contains(hidden), "{probe}: {seen}");
         }
     }

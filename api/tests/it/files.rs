@@ -15,7 +15,7 @@ use crate::{
     program::{Running, fleetps},
 };
 
-/// What became of a start.
+/// The outcome of a start.
 enum Started {
     /// It says where to look.
     Up { child: Child, address: String },
@@ -43,7 +43,7 @@ fn start(data: &Path, arguments: &[&str]) -> Started {
     }
 }
 
-/// The JSON at an address, whatever the status.
+/// The JSON at an address, with any status.
 fn json(address: &str, path: &str) -> Option<Value> {
     let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
     let text = agent.get(format!("{address}{path}")).call().ok()?.body_mut().read_to_string().ok()?;

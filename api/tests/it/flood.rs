@@ -19,7 +19,7 @@ use crate::{
     support::{PATIENCE, family, process, snapshot},
 };
 
-/// What a host may send in a second here, so that the flood is over the bound at once.
+/// The rate limit of a host here, so low that the flood exceeds it at once.
 const SHOWN: Shown = Shown { host_bytes_per_s: 64 << 10, down_for: Duration::from_secs(3600) };
 /// A hundred times those of the quiet host.
 const LOUD_PROCESSES: u32 = 500;

@@ -153,7 +153,7 @@ async fn groups_are_changed_only_by_administrators_only_to_groups_and_only_of_ho
     let client = server.broker(Part::Api).connect("test").await.unwrap();
     let records = hosts::open(&client).await.unwrap();
     assert!(records.all().await.unwrap().is_empty());
-    // What else is kept of a host stays.
+    // The rest of a host's record stays.
     change(&site, &administrator, "db-1", "db").await;
     let kept = records.get("db-1").await.unwrap().unwrap().value;
     change(&site, &administrator, "db-1", "db env=test").await;

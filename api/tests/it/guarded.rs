@@ -59,7 +59,7 @@ impl Guarded {
         self.site.shared.people.accounts().unwrap()
     }
 
-    /// Somebody in front of a browser that has no cookie yet.
+    /// A person with a browser that has no cookie yet.
     pub fn visitor(&self) -> Visitor {
         Visitor { router: self.site.router.clone(), cookie: Arc::default(), browser: Arc::default() }
     }
@@ -89,7 +89,7 @@ impl Guarded {
         assert_eq!(answer.status, StatusCode::SEE_OTHER);
     }
 
-    /// What the audit has: who, what kind of thing, and what came of it.
+    /// The audit's entries: person, action and outcome.
     pub async fn audited(&self) -> Vec<String> {
         let client = self.server.broker(Part::Api).connect("audit").await.unwrap();
         let entries = Audit::open(&client).await.unwrap().read(1).await.unwrap();
@@ -99,7 +99,7 @@ impl Guarded {
     }
 }
 
-/// Somebody in front of a browser, which keeps its cookie.
+/// A person with a browser, which keeps its cookie.
 #[derive(Clone)]
 pub struct Visitor {
     router: Router,
@@ -137,7 +137,7 @@ impl Visitor {
         Html::parse_document(&self.get(url).await.body)
     }
 
-    /// What an open page is sent from now on.
+    /// The messages to an open page from now on.
     pub async fn live(&self, url: &str) -> BodyDataStream {
         let request = Request::get(url).header(header::ACCEPT, "text/event-stream");
         let response = self.response(request, String::new()).await;

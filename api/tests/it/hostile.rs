@@ -1,4 +1,4 @@
-//! Strings that hosts can send and nobody should suffer from.
+//! Hostile strings from hosts, which must do no harm.
 
 use fleetps_nats::snapshot::Process;
 

@@ -1,4 +1,4 @@
-//! Names that nobody should suffer from: every family of attack on whatever shows a text, each in the ways it comes in.
+//! Hostile names: every family of attack on anything that shows a text, in each of its forms.
 #![cfg(target_os = "linux")]
 
 /// A family: what each of its members begins with, and how each goes on.
@@ -82,7 +82,7 @@ const FAMILIES: [Family; 22] = [
         ],
         &[b"exe.gpj"],
     ),
-    // What cannot be seen: of no width, soft, fillers, tags.
+    // Invisible characters: of no width, soft, fillers, tags.
     (
         &[
             b"\xe2\x80\x8b",
@@ -104,7 +104,7 @@ const FAMILIES: [Family; 22] = [
         &[b"a\n", b"a\r", b"a\r\n", b"a\x0b", b"a\x0c", b"a\xc2\x85", b"a\xe2\x80\xa8", b"a\xe2\x80\xa9"],
         &[b"root 1 0.0 init", b"level=ERROR msg=forged"],
     ),
-    // What is no UTF-8: too long, too short, too high, halves of pairs.
+    // Invalid UTF-8: too long, too short, too high, halves of pairs.
     (
         &[
             b"\x80",

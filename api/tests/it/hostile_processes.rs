@@ -1,5 +1,5 @@
-//! Real processes with names that nobody should suffer from, from the kernel to everything that shows them: page, JSON,
-//! CSV, terminal, log and SQL.
+//! Real processes with hostile names, from the kernel to everything that shows them: page, JSON, CSV, terminal, log and
+//! SQL.
 #![cfg(target_os = "linux")]
 
 use std::{
@@ -31,7 +31,7 @@ impl Corpus {
     fn start(folder: &Path) -> Self {
         let names = corpus();
         let children = names.iter().enumerate().map(|(number, name)| {
-            // The kernel takes the name from that of the file, which cannot have a slash, and cuts it to 15 bytes.
+            // The kernel takes the name from the file's name, which cannot have a slash, and cuts it to 15 bytes.
             let file: Vec<u8> = name.iter().copied().filter(|byte| *byte != b'/').take(200).collect();
             let folder = folder.join(number.to_string());
             fs::create_dir(&folder).unwrap();

@@ -1,4 +1,4 @@
-//! Clients that say nothing, or too slowly, against real listeners: they end, and nobody is kept out by them.
+//! Idle and slow clients against real listeners: they end, and keep no other client out.
 
 use std::{
     net::{IpAddr, SocketAddr, TcpStream as Blocking},
@@ -70,7 +70,7 @@ impl Front {
     }
 }
 
-/// As for a process that may open so many files; this one has those of all tests open.
+/// As for a process with this many descriptors; this one has those of all tests open.
 fn limits(descriptors: u64) -> Limits {
     Limits { highest_descriptor: u64::MAX, ..Limits::of(Some(descriptors)) }
 }
@@ -120,7 +120,7 @@ async fn who_says_nothing_or_never_comes_to_an_end_is_closed() {
     while socket.write_all(b"y").await.is_ok() {
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
-    // Nor is an answered request of which none follows.
+    // Nor does an answered connection without a next request.
     let mut socket = front.connect().await;
     assert_eq!(ask(&mut socket, "/healthz", "").await, Some(200));
     rest(&mut socket).await;

@@ -1,4 +1,4 @@
-//! Filters made to take long: they end, are refused, and stall nobody else.
+//! Slow filters: they end, or are refused, and delay no other request.
 
 use std::sync::{
     Arc,
@@ -94,7 +94,7 @@ async fn others_are_answered_while_patterns_run_that_take_long() {
                         let known = [StatusCode::OK, StatusCode::UNPROCESSABLE_ENTITY];
                         assert!(busy || known.contains(&answer.status), "{}: {}", answer.status, answer.body);
                         ended.fetch_add(usize::from(!busy), SeqCst);
-                        // Whoever finds no room asks again a little later.
+                        // A request that finds no room asks again a little later.
                         tokio::time::sleep(std::time::Duration::from_millis(5)).await;
                     }
                 })

@@ -77,7 +77,7 @@ pub fn fleetps(data: &Path) -> Command {
 pub fn fleetps_on(data: &Path, listen: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_fleetps"));
     command.arg("--data").arg(data).args(["--listen", listen, "--interval", "500ms", "--host", "here"]);
-    // What a test wants otherwise, it says by a flag.
+    // A test overrides this by a flag.
     command.env("FLEETPS_AUTH", "off");
     command
 }

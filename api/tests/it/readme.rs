@@ -1,4 +1,4 @@
-//! What README.md shows of SQL and Python is run, and docs/reliability.md names tests that there are.
+//! The SQL and Python of README.md is run, and every test named in docs/reliability.md exists.
 
 use std::{path::Path, process::Command};
 
@@ -7,7 +7,7 @@ use crate::console::history;
 const README: &str = include_str!("../../../README.md");
 const RELIABILITY: &str = include_str!("../../../docs/reliability.md");
 
-/// What stands in the blocks of one language.
+/// The content of the blocks of one language.
 fn blocks(language: &str) -> Vec<&'static str> {
     let fence = format!("```{language}\n");
     README.split(&fence).skip(1).map(|rest| rest.split("```").next().unwrap()).collect()

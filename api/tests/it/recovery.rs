@@ -1,5 +1,5 @@
-//! What a start does where the broker lost its records of users: it makes nobody an administrator, says so, and brings
-//! back what was saved when it is told to.
+//! A start where the broker lost its records of users: it makes nobody an administrator, says so, and restores the
+//! saved records on request.
 
 use std::{
     fs,
@@ -119,7 +119,7 @@ fn overwrite(data: &Path, keys: &[&str]) {
     started.stop();
 }
 
-/// What the audit has of recoveries.
+/// The audit's entries about recoveries.
 fn recoveries(data: &Path) -> Vec<String> {
     with_broker(data, async |client| {
         let audit = Audit::open(&client).await.unwrap();
@@ -129,7 +129,7 @@ fn recoveries(data: &Path) -> Vec<String> {
     })
 }
 
-/// Without `--recover` nobody becomes an administrator and it is said; with it, everything is as it was.
+/// Without `--recover` nobody becomes an administrator and the start says so; with it, everything is as it was.
 fn comes_back(data: &Path, what: &str) {
     let started = Started::on(data, &[]);
     let printed = &started.printed;

@@ -1,4 +1,4 @@
-//! Of anything of which there is only so much, one person has a share, and others are served.
+//! One person has a share of every limited thing, and others are served.
 
 use std::{net::IpAddr, sync::Arc};
 
@@ -62,7 +62,7 @@ async fn one_viewer_has_a_share_of_the_live_pages_and_several_make_room() {
         assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS, "{}", refused.body);
         assert!(refused.headers.contains_key("retry-after"));
     }
-    // Every place is taken; whoever has none gets one all the same.
+    // Every place is taken; a person who has none gets one all the same.
     for viewer in 10..14 {
         let opened = open(&site, &format!("viewer-{viewer}"), "/live").await;
         streams.push(opened.ok().unwrap());

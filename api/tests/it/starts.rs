@@ -1,4 +1,4 @@
-//! Starts that meet something that is not there: whatever it is, fleetps waits for it, says so, and can be asked to end.
+//! Starts that miss something: fleetps waits for it, names it, and can be ended.
 
 use std::{
     fs,
@@ -131,7 +131,7 @@ fn a_port_that_was_asked_for_is_waited_for() {
     starting.stop();
 }
 
-/// Fills what is left of a disk, over and over, until it is dropped: whoever removes a file gets no room by that.
+/// Fills the rest of a disk, over and over, until it is dropped: removing a file makes no room.
 struct Filler {
     file: PathBuf,
     is_over: Arc<AtomicBool>,

@@ -173,13 +173,13 @@ pub fn snapshot(sequence: i64, processes: Vec<Process>) -> Snapshot {
 /// The beginning of the histories of these tests: 2026-11-20T08:00:00Z.
 pub const BEGIN_US: i64 = 1_795_161_600_000_000;
 
-/// The snapshot that was captured so many seconds after the beginning.
+/// The snapshot captured this many seconds after the beginning.
 pub fn snapshot_at(second: i64, processes: Vec<Process>) -> Snapshot {
     let sequence = second / 10 + 1;
     Snapshot { captured_at_us: BEGIN_US + second * 1_000_000, ..snapshot(sequence, processes) }
 }
 
-/// The time so many seconds after the beginning, as URLs have it.
+/// The time this many seconds after the beginning, as URLs have it.
 pub fn time_at(second: i64) -> String {
     let time = jiff::Timestamp::from_microsecond(BEGIN_US + second * 1_000_000).unwrap();
     time.to_string()

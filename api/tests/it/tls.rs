@@ -47,7 +47,7 @@ async fn serve_with(certificates: Certificates) -> (SocketAddr, CancellationToke
     (address, shutdown)
 }
 
-/// A client that trusts nobody but the authority in `folder`.
+/// A client that trusts only the authority in `folder`.
 fn connector(folder: &Path, versions: &[&'static rustls::SupportedProtocolVersion]) -> TlsConnector {
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_file_iter(folder.join("ca.pem")).unwrap() {
@@ -124,7 +124,7 @@ async fn handshakes_that_do_not_end_keep_nobody_out() {
     let begun = std::time::Instant::now();
     let mut stream = connect(folder.path(), address, "localhost").await.unwrap();
     assert!(ask(&mut stream).await.starts_with("HTTP/1.1 200"));
-    // Nobody had to wait until one of them had taken too long.
+    // None had to wait until one of them missed its deadline.
     assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
     // And these are cut off: nothing more comes.
     let mut rest = Vec::new();
@@ -144,7 +144,7 @@ async fn a_new_certificate_is_presented_without_a_restart_and_a_broken_one_is_no
     let first = presented(&open);
     assert!(!make(folder.path(), &[]).unwrap().is_new);
     let second = until_another(folder.path(), address, &first).await;
-    // Whoever was connected still is.
+    // Connected clients still are.
     assert!(ask(&mut open).await.starts_with("HTTP/1.1 200"));
     // A broken file changes nothing; the next good one is taken.
     std::fs::write(folder.path().join("server.pem"), "broken").unwrap();
@@ -206,7 +206,7 @@ fn what_tls_init_made_is_served_and_believed_on_the_same_machine() {
         let hosts = fleetps(data.path()).arg("hosts").output().unwrap();
         String::from_utf8_lossy(&hosts.stdout).contains("here")
     });
-    // Without the authority nobody believes it.
+    // A client without the authority refuses it.
     let elsewhere = tempfile::tempdir().unwrap();
     let strange = fleetps(elsewhere.path()).args(["hosts", "--server", &running.address]).output().unwrap();
     assert!(!strange.status.success());

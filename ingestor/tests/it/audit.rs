@@ -75,7 +75,7 @@ async fn what_is_written_down_is_sealed_once_and_goes_on_after_a_restart() {
     let stream = within(audit.read(1)).await.unwrap();
     let verified = verify(&fixture.history(), &stream).unwrap();
     assert_eq!((verified.entries, verified.on_the_broker, verified.chains.len()), (written, 0, 1));
-    // And anybody's DuckDB sees the same.
+    // Any DuckDB sees the same.
     let connection = Connection::open_in_memory().unwrap();
     let attach = std::fs::read_to_string(fixture.history().join(ATTACH_SQL)).unwrap();
     connection.execute_batch(&attach).unwrap();
@@ -113,7 +113,7 @@ async fn what_is_too_old_is_removed_and_that_is_on_record() {
     settings.keep_audit = std::time::Duration::ZERO;
     let audit = Audit::open(&fixture.client(Part::Api).await).await.unwrap();
     let ingestor = fixture.ingestor(settings).await;
-    // Of different months, so they stay apart: the newest segment is never removed.
+    // They are of different months, so they stay apart: the newest segment is never removed.
     let old = |number: u64| AuditEntry {
         at_us: 1_700_000_000_000_000 + MONTH_US * number.cast_signed(),
         ..entry(number)
@@ -159,7 +159,7 @@ fn three_segments() -> (tempfile::TempDir, Vec<AuditName>, Vec<Chained>) {
     (folder, names, all)
 }
 
-/// What following the chain says after `sql` was run on the second segment.
+/// The result of following the chain after `sql` was run on the second segment.
 fn after_editing(sql: &str) -> Result<Verified, Break> {
     let (folder, names, all) = three_segments();
     assert_eq!(verify(folder.path(), &all).unwrap().entries, 9);
@@ -219,7 +219,7 @@ fn a_segment_that_is_missing_or_damaged_is_found() {
     std::fs::write(path(1), taken).unwrap();
     std::fs::remove_file(path(0)).unwrap();
     assert!(matches!(verify(folder.path(), &[]), Err(Break::NoBeginning { last: 3 })));
-    // What was cut off at the end is only missed while the broker has it or what follows it.
+    // Entries cut off at the end are only missed while the broker has them or the ones after them.
     std::fs::remove_file(path(1)).unwrap();
     std::fs::remove_file(path(2)).unwrap();
     seal(folder.path(), 1000, &all[..3]).unwrap();

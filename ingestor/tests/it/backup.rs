@@ -99,7 +99,7 @@ fn each_backup_of_a_folder_of_them_is_whole_and_the_oldest_go() {
     for round in 0..5 {
         add_segment(data.path(), 3 + round);
         let taken = folder.take(data.path(), None, None, 3).unwrap();
-        // What was there before is linked.
+        // Files of the earlier backup are linked.
         assert_eq!(taken.copied, if round == 0 { 5 } else { 1 });
         let (newest, manifest) = folder.newest().unwrap();
         assert_eq!(manifest, taken.manifest);
@@ -206,7 +206,7 @@ fn a_second_backup_copies_what_is_new_and_drops_what_is_gone() {
     assert_eq!((taken.manifest.files.len(), taken.copied), (4, 1));
     assert!(!folder.path().join("agent/boot.json").exists());
     backup::verify(folder.path()).unwrap();
-    // What was damaged meanwhile is not "there already".
+    // A file damaged meanwhile is not "there already".
     let segment = folder.path().join(&taken.manifest.files[0].path);
     damage(&segment, |bytes| bytes[100] ^= 1);
     assert_eq!(backup::take(data.path(), None, None, folder.path()).unwrap().copied, 1);

@@ -1,8 +1,8 @@
 //! Tests that depend on chance say how they can be repeated, and long ones do as much as is wanted.
 //!
-//! `FLEETPS_TEST_SCALE=N` makes them N times as long: 1 while somebody waits, 2 in `.ci/run`, more in `.ci/full`.
-//! `FLEETPS_TEST_SEED=N` repeats a test with the seed that it printed when it failed; `FLEETPS_TEST_SEED=new` takes new ones
-//! for made-up data, too.
+//! `FLEETPS_TEST_SCALE=N` makes them N times as long: 1 for a person who waits, 2 in `.ci/run`, more in `.ci/full`.
+//! `FLEETPS_TEST_SEED=N` repeats a test with the seed that it printed when it failed; `FLEETPS_TEST_SEED=new` uses new
+//! seeds for random data, too.
 
 use std::env;
 

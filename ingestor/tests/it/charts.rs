@@ -36,7 +36,7 @@ fn process(pid: u32, name: &str, started_s: i64) -> Process {
     }
 }
 
-/// A snapshot so many seconds after the beginning, by a host that has been up for an hour more.
+/// A snapshot this many seconds after the beginning, by a host that has been up for an hour more.
 fn snapshot(second: i64, processes: Vec<Process>) -> Snapshot {
     Snapshot {
         boot_id: "boot".to_owned(),
@@ -120,7 +120,7 @@ fn what_is_in_no_segment_yet_counts_as_if_it_were() {
     let ask = |sealed: usize, newer: &[Snapshot]| {
         let folder = tempfile::tempdir().unwrap();
         seal_all(folder.path(), taken[..sealed].to_vec());
-        // Of another host there is more, so that this one seems to be silent.
+        // Another host has later snapshots, so that this one seems to be silent.
         let mut rows = SegmentRows::new(0, 1, 1000, BEGIN_US);
         rows.push(1000, BEGIN_US, &"web-02".parse().unwrap(), snapshot(600, Vec::new()));
         seal(folder.path(), &mut rows).unwrap();

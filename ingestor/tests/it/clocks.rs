@@ -1,4 +1,4 @@
-//! An ingestor whose clock is days past the newest that is stored: nothing is lost until somebody confirms it.
+//! An ingestor whose clock is days past the newest stored snapshot: nothing is lost until a person confirms the clock.
 
 use std::path::Path;
 
@@ -47,7 +47,7 @@ async fn a_clock_days_past_the_newest_snapshot_thins_nothing_until_a_person_conf
     let status = status_where(&fixture, |status| status.waits_for_clock.is_some()).await;
     let waits = status.waits_for_clock.unwrap();
     assert!(waits.contains("trust_clock_until"), "{waits}");
-    // What is stored meanwhile is merged, and that comes after the look at which the old would have been thinned.
+    // Segments stored meanwhile are merged, after the step in which old ones would have been thinned.
     let mut publisher = Publisher::new(fixture.jetstream().await, "host", "run");
     for merged in 1..=3 {
         publisher.publish().await;

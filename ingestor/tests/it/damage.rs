@@ -33,8 +33,8 @@ fn damage(path: &Path, rng: &mut Rng) {
     }
 }
 
-/// Asks for the table at every fifth snapshot. Each answer must be that of everything, or, where the damaged segment is said to
-/// be set aside, that of everything but what it held.
+/// Asks for the table at every fifth snapshot. Each answer must be the one from all segments, or, where the damaged
+/// segment is said to be missing, the one from all others.
 fn check(history: &History, published: &[Published], rest: &[Published], damaged: &SegmentName) {
     let all = Kept::all(published);
     for one in published.iter().step_by(5) {

@@ -131,11 +131,11 @@ async fn a_damaged_segment_is_set_aside_when_it_is_found_damaged_again_and_not_b
     until("it is set aside", || aside.exists() && !path.exists()).await;
     let status = status_where(&fixture, |status| !status.set_aside.is_empty()).await;
     assert_eq!((status.set_aside, attached(&folder)), (vec![damaged.to_string()], Some(2)));
-    // What is not whole is not put back.
+    // A damaged file is not put back.
     assert_eq!(restore(&folder).unwrap().0, Vec::<String>::new());
     let [problem] = &check(&folder, true).unwrap().problems[..] else { panic!() };
     assert!(problem.file == damaged.damaged_file_name() && problem.reason.contains("damaged"), "{problem:?}");
-    // What is, is taken by the ingestor that runs.
+    // A whole one is put back, and read by the running ingestor.
     overwrite(&aside, &whole);
     assert!(check(&folder, true).unwrap().problems[0].reason.contains("--restore"));
     assert_eq!(restore(&folder).unwrap().0, [damaged.to_string()]);
@@ -441,7 +441,7 @@ async fn damage_behind_the_beginning_of_a_recent_segment_keeps_no_ingestor_from_
         fs::remove_file(folder.join("attach.sql")).unwrap();
         let patient = IngestorSettings { quarantine_after: Duration::from_secs(3600), ..settings.clone() };
         let ingestor = fixture.ingestor(patient).await;
-        // Whatever was read of it for the start was right, or it is left out.
+        // The parts read for the start were right, or the file is left out.
         until("it starts", || attached(&folder).is_some() || folder.join("attach.sql").exists()).await;
         ingestor.stop().await;
     }

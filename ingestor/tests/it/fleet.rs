@@ -1,6 +1,6 @@
-//! Fleets made up from a seed, with everything that goes wrong in real ones: processes that start and exit, pids and start
-//! times that are used again, reboots, clocks that are set, agents that start anew, snapshots that are lost or late, values
-//! that cannot be read, strings that break out of whatever they are put into.
+//! Random fleets from a seed, with everything that goes wrong in real ones: processes that start and exit, reused pids
+//! and start times, reboots, clocks that are set, agents that restart, snapshots that are lost or late, values that
+//! cannot be read, hostile strings.
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -54,8 +54,9 @@ pub struct Published {
     pub snapshot: Snapshot,
 }
 
-/// What a fleet published, in the order of the stream. Times of capture are whole ms, as they are kept, and no two of a
-/// host are the same. The processes of a snapshot are in the order of their pids, its file systems in that of their mounts.
+/// The published snapshots of a fleet, in the order of the stream. Times of capture are whole ms, as they are stored,
+/// and no two of a host are the same. Processes are in the order of their pids, file systems in the order of their
+/// mounts.
 pub fn fleet(seed: u64) -> Vec<Published> {
     let mut rng = Rng::with_seed(seed);
     let hosts = rng.usize(1..=3);
@@ -81,7 +82,7 @@ pub fn seal_all(folder: &Path, published: &[Published], rng: &mut Rng) -> Vec<(S
     segments
 }
 
-/// Checks the history of made-up fleets (`count` at scale 1) in whatever cuts they were sealed, given its folder.
+/// Checks the history of random fleets (`count` at scale 1), sealed in random cuts, given its folder.
 pub fn for_each_fleet(count: usize, check: impl Fn(&Path, &History, &[Published], &mut Rng)) {
     for seed in seeds(count) {
         let published = fleet(seed);
@@ -100,7 +101,7 @@ pub fn for_each_fleet(count: usize, check: impl Fn(&Path, &History, &[Published]
 struct Machine {
     host: HostName,
     interval_us: i64,
-    /// True time, that nobody knows.
+    /// The true time, which no clock shows.
     now_us: i64,
     booted_us: i64,
     boots: u32,
@@ -298,8 +299,8 @@ impl Machine {
     }
 }
 
-/// The figures that vary in ways of their own. Whatever else the model declares, is any small number; counters too, which
-/// no question of this test takes differences of.
+/// Figures with values of their own. All other fields of the model are small random numbers; counters too, of which
+/// this test takes no differences.
 const VARIED: [&str; 8] = [
     "state",
     "threads",

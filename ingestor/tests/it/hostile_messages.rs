@@ -48,7 +48,7 @@ fn places(packed: &[u8]) -> Vec<usize> {
     places
 }
 
-/// The bytes of the value that begins here; of a list or map those of its head.
+/// The bytes of the value that begins here; for a list or map, of its head.
 fn length_of_one(packed: &[u8]) -> usize {
     match packed[0] {
         text @ 0xa0..=0xbf => 1 + usize::from(text & 0x1f),
@@ -84,7 +84,7 @@ fn another_value(rng: &mut Rng) -> Vec<u8> {
     }
 }
 
-/// A field that no version knows, which is to be skipped whatever it has.
+/// A field that no version knows, to be skipped with any value.
 fn add_field(packed: &mut Vec<u8>, rng: &mut Rng) {
     // The head of the message: a map of up to 15 fields.
     if let head @ 0x80..=0x8f = packed[0] {

@@ -1,4 +1,5 @@
-//! The ingestor with a real nats-server: what is published is stored exactly once, whatever happens in between.
+//! The ingestor with a real nats-server: published snapshots are stored exactly once, through every kind of
+//! interruption.
 #![allow(clippy::unwrap_used, missing_docs, reason = "a test that cannot go on should panic")]
 
 mod audit;

@@ -1,5 +1,5 @@
-//! Reading over time, of made-up fleets: what the history answers is what the plainest computation from the raw snapshots
-//! says, in whatever cuts they were sealed, and after every level of merging and thinning.
+//! Questions over time about random fleets: the history answers as the plainest computation from the raw snapshots
+//! does, sealed in random cuts, and after every level of merging and thinning.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -186,7 +186,7 @@ fn check(history: &History, published: &[Published], rng: &mut Rng) {
     }
 }
 
-/// What thinning leaves: of whole hours the same use, and the same figures of hosts as long as it is one snapshot a minute.
+/// Thinning keeps the use within whole hours, and the hosts' figures as long as there is one snapshot a minute.
 fn check_thinned(folder: &Path, history: &History, published: &[Published], rng: &mut Rng) {
     let (soon, never) = (Duration::from_secs(1), Duration::MAX);
     for (keep_minutes, level) in [(never, Resolution::Minutes), (soon, Resolution::Hours)] {

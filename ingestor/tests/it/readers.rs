@@ -79,7 +79,7 @@ async fn a_reader_never_sees_a_row_twice_or_misses_one_while_segments_change() {
     while (look < rounds(20) as u64 || merged() < 2) && !reading.is_finished() {
         look += 1;
         assert!(look < 1000, "merging does not go on");
-        // No faster than it is looked at, however slow the machine is.
+        // No faster than it is read, even on a slow machine.
         for _ in 0..5 {
             publisher.publish().await;
         }

@@ -114,7 +114,7 @@ fn run(command: &mut Command) {
     assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// An address at which nobody listens.
+/// An address without a listener.
 fn nowhere() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     format!("http://{}", listener.local_addr().unwrap())
@@ -156,7 +156,7 @@ fn the_library_that_is_named_is_taken_and_one_that_does_not_fit_is_refused() {
     let problem = machine.find().unwrap_err().join("\n");
     assert!(problem.contains("DUCKDB_LIB_DIR: there is no") && problem.contains("absent"), "{problem}");
 
-    // What was named is never replaced by something else.
+    // A library that was named is never replaced by another one.
     machine.wanted.installed = vec![machine.library("installed", "v2.0.0")];
     assert!(machine.find().is_err());
 }

@@ -17,7 +17,7 @@ use crate::{
     support::{Fixture, within},
 };
 
-/// Waits for a status of which `holds` is true.
+/// Waits for a status for which `holds` is true.
 pub async fn status_where(fixture: &Fixture, holds: impl Fn(&IngestorStatus) -> bool) -> IngestorStatus {
     let client = fixture.client(Part::Ingestor).await;
     let mut statuses = client.subscribe(subject::ALL_INGESTOR_STATUS).await.unwrap();
@@ -160,7 +160,7 @@ async fn what_a_host_sends_after_it_was_revoked_is_refused_and_counted_also_what
         publisher.publish().await;
     }
 
-    // Nobody has read any of it so far.
+    // Nothing has read any of it so far.
     let ingestor = fixture.ingestor(fixture.settings()).await;
     let counted = |count| ("revoked".to_owned(), count);
     status_where(&fixture, |status| status.read_sequence == 4 && status.refused.contains(&counted(2))).await;

@@ -89,7 +89,7 @@ fn damage_is_noticed(seed: u64) {
         let (copied, others) = (copy(whole.path()), copy(whole.path()));
         let path = copied.path().join(name.to_string());
         let what = format!("{name}, {}", damage(&path, &mut rng));
-        // Whoever reads before the ingestor has noticed.
+        // A reader before the ingestor has noticed.
         if let Ok(early) = answers(copied.path(), &[]) {
             assert!(early == whole_answers, "{what}");
         }

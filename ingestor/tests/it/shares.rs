@@ -105,7 +105,7 @@ fn what_a_host_has_beyond_its_share_goes_before_any_sample_of_the_others() {
         let (whole, quiet) = (bytes(folder), samples(folder, "quiet%"));
         let (all_hours, quiet_samples) = (lines(folder, sql::HOURS), of_quiet(lines(folder, sql::SAMPLES)));
         let mut of_hog = samples(folder, "hog");
-        // Of what the one takes, this much is left to it.
+        // The part that is left to the large host.
         for (percent, keeps_sums) in [(60, true), (30, false), (10, false)] {
             let settings = IngestorSettings {
                 max_history_bytes: alone + (whole - alone) * percent / 100,
@@ -128,7 +128,7 @@ fn what_a_host_has_beyond_its_share_goes_before_any_sample_of_the_others() {
             }
             assert_eq!(of_quiet(lines(folder, sql::HOURS)), of_quiet(all_hours.clone()));
         }
-        // What was thinned of one host is thinned further with everything else.
+        // Rows of one host that were thinned are thinned further with everything else.
         tidy_folder(folder, BEGIN_S + 9 * 86_400, &IngestorSettings::default()).unwrap();
         assert!(samples(folder, "quiet%") > 0);
         History::open(folder).unwrap();

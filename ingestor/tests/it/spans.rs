@@ -13,7 +13,7 @@ use crate::support::{rows, value};
 /// 2026-11-21T08:59:45Z.
 const BEGIN_S: i64 = 1_795_251_585;
 
-/// Seals a segment of snapshots: after how many seconds each was captured, and of which processes, with their pages.
+/// Seals a segment of snapshots: the seconds after which each was captured, and its processes with their pages.
 fn seal_one(folder: &Path, first_sequence: u64, captured: &[(i64, &[(u32, u64)])]) {
     let mut segment = SegmentRows::new(0, 1_700_000_000, first_sequence, BEGIN_S * 1_000_000);
     for (sequence, (after_s, processes)) in (first_sequence..).zip(captured) {

@@ -1,4 +1,4 @@
-//! What can happen to the stream: loss, repeats, a new one, an old one.
+//! Troubles of the stream: loss, repeats, a new one, an old one.
 
 use std::path::Path;
 
@@ -41,7 +41,7 @@ async fn what_the_broker_dropped_becomes_a_gap() {
         (row.get::<_, u64>(0).unwrap(), row.get::<_, u64>(1).unwrap())
     });
     assert_eq!(gaps, [(11, 30)]);
-    // The names cover the gap, so nobody looks for it again.
+    // The names cover the gap, so it is not looked for again.
     let covered: u64 = fixture.value("SELECT sum(last_sequence - first_sequence + 1)::BIGINT FROM segment");
     assert_eq!(covered, 35);
 }

@@ -1,4 +1,4 @@
-//! What is kept at every level, against a naive computation over the raw snapshots.
+//! The rows kept at every level, compared with a naive computation over the raw snapshots.
 
 use std::{collections::BTreeSet, path::Path};
 

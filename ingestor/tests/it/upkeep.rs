@@ -109,7 +109,7 @@ async fn kills_while_samples_are_thinned_leave_every_sequence_once() {
         || -> u64 { current(&fixture).iter().map(|name| name.last_sequence - name.first_sequence + 1).sum() };
     let (mut during, mut longest_ms) = (0, 300);
     while current(&fixture).iter().any(|name| name.level != Level::Rollup) {
-        // Days old, so that somebody has to say that the clock is right.
+        // They are days old, so a person has to say that the clock is right.
         let trusting = ("FLEETPS_TRUST_CLOCK_UNTIL", "2999-01-01");
         let mut process = fixture.command().env(trusting.0, trusting.1).spawn().unwrap();
         until("a step", || files(&fixture).iter().any(|file| file.ends_with(".tmp"))).await;
@@ -134,7 +134,7 @@ async fn a_damaged_segment_is_set_aside_and_the_others_are_served() {
     let damaged = current(&fixture)[1];
     let path = fixture.history().join(damaged.to_string());
     let mut bytes = fs::read(&path).unwrap();
-    // Every block, so that whatever is read is damaged.
+    // Damages every block, so that every read fails.
     bytes.iter_mut().skip(4096).step_by(512).for_each(|byte| *byte ^= 0x55);
     // A segment is a file that is only read.
     fs::remove_file(&path).unwrap();

@@ -1,4 +1,4 @@
-//! The audit on a real broker: one chain for all that write, and nobody takes anything out of it.
+//! The audit on a real broker: one chain for all writers, from which nothing can be removed.
 
 use async_nats::jetstream;
 use fleetps_nats::{

@@ -1,5 +1,5 @@
-//! Damaged files of the broker's own store: it starts whatever they hold, no message is ever another than it was, what is
-//! lost is reported as lost, and what comes then is stored.
+//! Damaged files of the broker's own store: the broker starts with any content, no message is changed, losses are
+//! reported as losses, and later messages are stored.
 
 use std::{
     fs,

@@ -20,7 +20,7 @@ use crate::{
     support::{host, until, within},
 };
 
-/// Whether the broker lets somebody in who comes from `source` as `name` with a key of its own.
+/// Whether the broker admits a client from `source` as `name` with a key of its own.
 async fn knock(broker: &Admitting, source: &str, name: &str) -> bool {
     let url = broker.fixture.server.url();
     let address: SocketAddr = url.trim_start_matches("nats://").parse().unwrap();
@@ -97,7 +97,7 @@ async fn made_up_names_of_one_network_make_room_for_each_other_and_for_nobody_el
     .await;
     assert_eq!(of_network("127.0.9.0/24").await, 1);
 
-    // Also in that network, whoever asks again gets a place.
+    // In that network, too, a host that asks again gets a place.
     until("another of that network waits", || async {
         knock(&broker, "127.0.0.1", "real").await;
         waiting().await.iter().any(|(name, _)| name == "real")

@@ -1,5 +1,5 @@
-//! What an admitted agent may do, tried against the real server: every subject there is, of its own host, of another, of
-//! all, of the system and of JetStream. Everything that is not named here as allowed must be refused.
+//! The permissions of an admitted agent, tried against the real server: every subject of its own host, of another, of
+//! all, of the system and of JetStream. Everything that is not listed here as allowed must be refused.
 
 use std::{
     collections::BTreeMap,
@@ -51,7 +51,7 @@ impl Raw {
         line.trim_end().to_owned()
     }
 
-    /// What the broker complains about when it is told `command`.
+    /// The broker's complaints about `command`.
     fn errors(&mut self, command: &str) -> Vec<String> {
         let sent = self.reader.get_mut().write_all(format!("{command}PING\r\n").as_bytes());
         let mut errors = Vec::new();
@@ -229,7 +229,7 @@ async fn what_the_broker_refuses_to_a_host_is_counted_and_on_record_with_its_nam
     until("and on record", of_later).await;
 }
 
-/// What a host publishes where its own words would be told from anybody else's.
+/// A payload with words by which the host would be recognised.
 const OWN_WORDS: &str = "own-words";
 
 /// Publishes everything that a host may, each with every subject there is as the place for the reply. Returns how many of them
@@ -271,7 +271,7 @@ async fn replies_that_a_host_has_sent_elsewhere_change_nothing_and_carry_none_of
     let mut heard = stream_select_all(&other, &of_other).await;
     fleet.flush().await.unwrap();
 
-    // Without a stream nobody answers but the broker itself, then JetStream acknowledges.
+    // Without a stream only the broker itself answers; with one, JetStream acknowledges.
     publish_with_every_reply(&machine);
     let jetstream = broker.fixture.jetstream().await;
     let hosts_before = broker.hosts.all().await.unwrap();
@@ -295,7 +295,7 @@ async fn replies_that_a_host_has_sent_elsewhere_change_nothing_and_carry_none_of
     }
     assert!(strange.is_empty() && own >= 2 * snapshots, "{own} {strange:?}");
 
-    // Another host hears answers that it did not ask for; so whatever listens believes nothing that is not signed.
+    // Another host receives replies that it did not request; so a listener believes nothing that is not signed.
     other.flush().await.unwrap();
     let mut answers = 0;
     while let Some(Some(message)) = heard.next().now_or_never() {
@@ -305,7 +305,7 @@ async fn replies_that_a_host_has_sent_elsewhere_change_nothing_and_carry_none_of
     println!("another host heard {answers} answers that it did not ask for");
 }
 
-/// What a client hears on all of these subjects.
+/// The messages that a client receives on all of these subjects.
 async fn stream_select_all(
     client: &async_nats::Client,
     subjects: &[&'static str],

@@ -1,5 +1,5 @@
-//! A broker that is not well: its disk is full or out of inodes, it hangs, somebody has its port, its store is damaged. What
-//! was acknowledged is there afterwards, and nobody has to do anything but make room.
+//! A broker in trouble: its disk is full or out of inodes, it hangs, another program has its port, its store is
+//! damaged. Afterwards all acknowledged messages are there, and nothing but room was needed.
 
 use std::{
     fs,
@@ -111,7 +111,7 @@ async fn messages(jetstream: &jetstream::Context, name: &str) -> u64 {
     jetstream.get_stream(name).await.map_or(0, |stream| stream.cached_info().state.messages)
 }
 
-/// The stream takes no more, it is said why, and it takes again once there is room.
+/// The stream accepts no more, health says why, and it accepts again once there is room.
 async fn recovers(disk: &SmallDisk, fill: fn(&SmallDisk), says: &str) {
     let server = start(&disk.0).await;
     let jetstream = stream(&server, "a").await;
@@ -162,7 +162,7 @@ async fn the_broker_starts_on_a_full_disk_and_says_so() {
     server.stop().await;
 }
 
-/// Any failed write, whatever the error: here a file grows beyond the limit of its process.
+/// Any failed write, with any error: here a file grows beyond the limit of its process.
 #[tokio::test(flavor = "multi_thread")]
 async fn after_a_failed_write_on_a_disk_with_room_the_broker_is_started_again() {
     let folder = tempfile::tempdir().unwrap();
@@ -213,7 +213,7 @@ async fn a_port_that_others_know_is_waited_for_and_one_that_they_do_not_is_chang
     elsewhere.stop().await;
 }
 
-/// What it is called, and what does it to a store.
+/// The name of a fault, and the fault.
 type Damage = (&'static str, fn(&Path));
 
 /// Damage to the folders of a store, and whether what was in it can still be there.

@@ -1,4 +1,4 @@
-//! What one file imports and re-exports.
+//! The imports and re-exports of one file.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,7 +13,7 @@ pub struct Source {
     pub paths: Vec<Module>,
     /// What it re-exports: the name, and the path behind it.
     pub reexports: BTreeMap<String, Module>,
-    /// The modules of which it re-exports everything.
+    /// The modules that it re-exports whole.
     pub glob_reexports: Vec<Module>,
     /// The items that it defines itself.
     pub defines: BTreeSet<String>,

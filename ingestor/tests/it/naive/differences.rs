@@ -1,4 +1,4 @@
-//! What is different between two snapshots.
+//! The differences between two snapshots.
 
 use std::collections::{BTreeSet, HashMap};
 

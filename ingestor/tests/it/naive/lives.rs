@@ -1,4 +1,4 @@
-//! What the history should say of processes over their lives.
+//! The expected lives of processes.
 
 use std::{cmp::Reverse, collections::HashMap};
 

@@ -1,5 +1,5 @@
-//! The past of made-up fleets, computed from the raw snapshots in the plainest way, against what the history answers; in
-//! whatever cuts they were sealed, after every level of merging, and where one process table a minute is left.
+//! The past of random fleets, computed from the raw snapshots in the plainest way, compared with the history's answers:
+//! sealed in random cuts, after every level of merging, and where one process table a minute is left.
 
 mod differences;
 mod lives;

@@ -1,4 +1,4 @@
-//! What the history should say of a moment.
+//! The expected answers about a moment.
 
 use std::{
     collections::{BTreeSet, HashMap},

@@ -1,4 +1,4 @@
-//! What a search at a moment should find.
+//! The expected matches of a search at a moment.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Who used most.
+//! The expected top.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -12,7 +12,7 @@ use crate::fleet::Published;
 /// What one process had in the snapshots of a span.
 type Samples<'a> = HashMap<Identity, Vec<&'a Process>>;
 
-/// What is put together: what it is called, and which process it is.
+/// The group's name, and its process.
 type Group = (Option<String>, Option<Identity>);
 
 fn samples<'a>(published: &'a [Published], query: &TopQuery) -> Samples<'a> {
