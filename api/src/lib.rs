@@ -5,9 +5,9 @@
 //!   arguments of a handler. `handlers` has one file per page, named as its template. `refusal` is every error answer.
 //! * **Who:** `auth` has accounts and principals, `authz` what each person may do, `scoped_fleet` what each person sees.
 //!   `access_log` audits requests.
-//! * **What:** `live` holds the present of the fleet, fed from the broker; `history_service` asks the history; `console` asks in
-//!   SQL. `filtering` evaluates filters over the present with a deadline; `shares` limits what one person has of
-//!   anything; `broker` asks the broker for a request.
+//! * **What:** `live` holds the present of the fleet, fed from the broker; `history_service` asks the history;
+//!   `console` asks in SQL. `filtering` evaluates filters over the present with a deadline; `shares` limits what one
+//!   person has of anything; `broker` asks the broker for a request.
 //! * **How it looks:** `view` makes the rows of a page, and the patches that keep an open page up to date; `display`
 //!   writes numbers, times and hostile strings; `csv` and `spreadsheet` write tables; `url` writes addresses.
 //! * **Program:** `pipeline` runs every part in one process, as `cli` and `config` say (`starting` answers until then);
