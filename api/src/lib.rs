@@ -4,7 +4,7 @@
 //!   with `tls`. `routes` is the table of addresses, `middleware` the layers around them, `extract` reads typed
 //!   arguments of a handler. `handlers` has one file per page, named as its template. `refusal` is every error answer.
 //! * **Who:** `auth` has accounts and principals, `authz` what each person may do, `scoped_fleet` what each person sees.
-//!   `access_log` audits requests.
+//!   `audit_log` audits requests.
 //! * **What:** `live` holds the present of the fleet, fed from the broker; `history_service` asks the history;
 //!   `console` asks in SQL. `filtering` evaluates filters over the present with a deadline; `shares` limits what one
 //!   person has of anything; `broker` asks the broker for a request.
@@ -18,7 +18,7 @@
 // They panic when the pipe is closed; `fleetps_nats::output` does not.
 #![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
 
-mod access_log;
+mod audit_log;
 mod auth;
 mod authz;
 mod backups;

@@ -12,7 +12,7 @@ use axum::{
 use tower_http::compression::CompressionLayer;
 
 use crate::{
-    access_log::AuditClass::{self, ByHandler, FailedChanges, Searches},
+    audit_log::AuditClass::{self, ByHandler, FailedChanges, Searches},
     auth::PrincipalKind,
     authz::Permission::{self, Anything, ManageHosts, ManageUsers, OwnAccount, ReadAudit, SeeHosts, Sql},
     handlers::{

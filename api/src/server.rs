@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    access_log::AccessLog,
+    audit_log::AuditLog,
     auth::People,
     connections::{self, Connections, Limits},
     console::Console,
@@ -50,9 +50,9 @@ pub async fn run(
     let IngestorSettings { history, host_bytes_per_s, keep_down_hosts, .. } = settings;
     let mut shared = AppState::new(Some(client.clone()), shutdown.clone());
     (shared.health, shared.records_health) = (health.broker, health.records);
-    let opening = patiently("the audit", || AccessLog::open(&client, history.clone(), shutdown.clone()));
+    let opening = patiently("the audit", || AuditLog::open(&client, history.clone(), shutdown.clone()));
     let Some(records) = shutdown.run_until_cancelled(opening).await else { return Ok(()) };
-    shared.access_log = records?;
+    shared.audit_log = records?;
     shared.console = Console::new(Some(SqlClient::with_this_program(history.clone())?));
     shared.people = people.clone();
     let connections = Connections::new(Limits::of_this_process(), people.addresses().clone());

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    access_log::AccessLog,
+    audit_log::AuditLog,
     auth::{Addresses, People},
     authz::Groups,
     connections::{Connections, Limits},
@@ -45,7 +45,7 @@ pub struct AppState {
     /// The groups of hosts, for authorization.
     pub groups: Groups,
     /// The audit.
-    pub access_log: AccessLog,
+    pub audit_log: AuditLog,
     /// The ingestors' last words.
     pub ingestors: Arc<IngestorReports>,
     /// Refusals of the broker, by reason.
@@ -82,7 +82,7 @@ impl AppState {
             past: HistoryService::default(),
             console: Console::new(None),
             groups: Groups::default(),
-            access_log: AccessLog::default(),
+            audit_log: AuditLog::default(),
             ingestors: Arc::default(),
             admission: Arc::default(),
             arrivals: Arc::default(),

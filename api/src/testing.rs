@@ -32,8 +32,8 @@ pub mod auth {
     }
 }
 
-pub mod access_log {
-    pub use crate::access_log::AccessLog;
+pub mod audit_log {
+    pub use crate::audit_log::AuditLog;
 }
 
 pub mod routes {

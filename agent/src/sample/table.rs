@@ -119,7 +119,8 @@ fn spread(now: Duration, pid: u32, age: Duration, is_known: bool) -> Duration {
     if is_known { now } else { now.saturating_sub(Duration::from_secs(u64::from(pid % places))) }
 }
 
-/// The share of one core that the time between two counts is, in percent; absent when either is.
+/// CPU use in percent of one core: the CPU time used since the last pass, divided by the time elapsed. `None` where a count or
+/// the elapsed time is missing.
 fn cpu_percent(now_ms: Option<u64>, before_ms: Option<u64>, elapsed: Option<Duration>) -> Option<f32> {
     let elapsed_ms = elapsed?.as_secs_f64() * 1000.0;
     let used_ms = now_ms?.saturating_sub(before_ms?) as f64;

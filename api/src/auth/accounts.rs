@@ -217,7 +217,7 @@ impl Accounts {
     }
 }
 
-/// AccessLog a use in the background. A failed write is made up for by the next, and is no reason not to answer.
+/// Records a use in the background. If the write fails, the next use repeats it.
 fn write_aside(write: impl Future<Output = Result<bool, AuthError>> + Send + 'static, writing: Writing) {
     tokio::spawn(async move {
         if let Err(error) = write.await {

@@ -4,7 +4,7 @@
 //! role on some hosts; `authz` decides what that allows. For every request `middleware::authenticate` finds the
 //! principal by `cookie` or token, and its `address`.
 //!
-//! `accounts` is everything that is known of people: `users`, `sessions`, `tokens`, `links` and `browsers`, each `kept` by
+//! `accounts` is everything that is known of people: `users`, `sessions`, `tokens`, `links` and `browsers`, each `replicated` by
 //! the broker and followed in memory; `signing_in` and `managing` change it, and `record` writes that into the audit.
 //! `uses` is when each was used last. `password`, `secret` and `throttle` are the tools; `local` lets commands on this
 //! machine in.

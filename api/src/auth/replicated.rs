@@ -1,4 +1,4 @@
-//! AccessLog in a bucket of the broker, with a copy in this process that follows it.
+//! Records in a bucket of the broker, with a copy in this process that follows it.
 
 use std::{sync::Arc, time::Duration};
 
@@ -12,7 +12,7 @@ use crate::broker;
 /// How long a change may take to come back from the broker; usually that is a millisecond.
 const SEEN_WITHIN: Duration = Duration::from_secs(2);
 
-/// AccessLog by key. Reading is from memory; a change has been seen there when it is done, so that the next page shows
+/// Records by key. Reading is from memory; a change has been seen there when it is done, so that the next page shows
 /// it.
 #[derive(Debug)]
 pub struct ReplicatedBucket<T> {

@@ -13,7 +13,7 @@ use fleetps_nats::{
 };
 
 use super::table::{Heading, render};
-use crate::{access_log::groups_changed, auth::By, config::Config, display::time};
+use crate::{audit_log::groups_changed, auth::By, config::Config, display::time};
 
 /// How often a change is tried that others are faster with.
 const MAX_ATTEMPTS: usize = 10;

@@ -26,7 +26,7 @@ impl<T> Impatient<T> {
         Self { inner, patience, waiting: None }
     }
 
-    /// The same outcome; an error when it is one of waiting, as those before it for too long.
+    /// Returns `outcome`, or a `TimedOut` error once writes have been pending for longer than `patience`.
     fn judge<O>(&mut self, context: &mut Context<'_>, outcome: Poll<io::Result<O>>) -> Poll<io::Result<O>> {
         if outcome.is_ready() {
             self.waiting = None;

@@ -131,7 +131,7 @@ pub async fn page(
     Query(query): Query<AuditQuery>,
 ) -> Result<Response, Refusal> {
     let request = AuditRequest::of(query)?;
-    let found = shared.access_log.search(&person, request.question()).await?;
+    let found = shared.audit_log.search(&person, request.question()).await?;
     let last_us = found.entries.last().map(|last| last.entry.at_us);
     let is_more = found.total > found.entries.len() as u64;
     page::render(&AuditPage {

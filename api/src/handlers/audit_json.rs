@@ -58,7 +58,7 @@ pub async fn list(
     Query(InFormat { query, format }): Query<InFormat<AuditQuery>>,
 ) -> Result<Response, Refusal> {
     let request = AuditRequest::of(query)?;
-    let found = shared.access_log.search(&person, request.question()).await?;
+    let found = shared.audit_log.search(&person, request.question()).await?;
     let rows: Vec<Value> = found.entries.iter().map(row).collect();
     if format == Format::Csv {
         return Ok(csv::answer("audit", &COLUMNS, &rows));

@@ -166,7 +166,7 @@ pub async fn ready(State(shared): State<AppState>, principal: Option<Extension<P
         let waiting_hosts = shared.admission.waiting(now).into();
         let connections = Connected::now(&shared.connections);
         let reads_audit = permission_of(&person, Permission::ReadAudit, None) == Decision::Allowed;
-        let of_audit = if reads_audit { shared.access_log.set_aside() } else { Vec::new() };
+        let of_audit = if reads_audit { shared.audit_log.set_aside() } else { Vec::new() };
         let ingestors = Arc::clone(&shared.ingestors);
         let of_hosts = ScopedFleet::new(shared, person).set_aside();
         let mut missing: Vec<Missing> = ingestors.set_aside(now).into_iter().map(Missing::from).collect();

@@ -10,7 +10,7 @@ use fleetps_nats::HostName;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    access_log::{Asked, AuditClass},
+    audit_log::{Asked, AuditClass},
     auth::{Person, Principal, PrincipalKind},
     authz::{Decision, Permission, permission_of},
     csv::{Format, InFormat},
@@ -75,7 +75,7 @@ pub async fn authorize(
         permission_of(person, Permission::SeeCommandLines, groups.as_ref()) == Decision::Allowed;
     // A query that cannot be read has been refused.
     let query: InFormat<Searched> = query::read(uri.query().unwrap_or_default()).unwrap_or_default();
-    shared.access_log.request(Asked {
+    shared.audit_log.request(Asked {
         person,
         class: policy.audit,
         method: &method,

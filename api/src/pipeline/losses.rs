@@ -1,4 +1,4 @@
-//! AccessLog that the broker lost since the last start.
+//! Records that the broker lost since the last start.
 
 use fleetps_nats::{
     HostName,

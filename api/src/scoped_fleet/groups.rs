@@ -11,7 +11,7 @@ use fleetps_nats::{
 };
 
 use super::ScopedFleet;
-use crate::{access_log, authz::HostGroups, broker, refusal::Refusal};
+use crate::{audit_log, authz::HostGroups, broker, refusal::Refusal};
 
 /// The record may be changed at the same moment, and again.
 const MAX_ATTEMPTS: usize = 5;
@@ -23,8 +23,8 @@ impl ScopedFleet {
     /// When the host is unknown, or the broker refuses the change.
     pub async fn set_groups(&self, host: &HostName, groups: HostGroups) -> Result<(), Refusal> {
         let were = self.replace_groups(host, &groups).await?;
-        let what = access_log::groups_changed(&were, &groups);
-        self.shared.access_log.note(&self.person, "host.group", Some(host.clone()), what, Outcome::Done);
+        let what = audit_log::groups_changed(&were, &groups);
+        self.shared.audit_log.note(&self.person, "host.group", Some(host.clone()), what, Outcome::Done);
         Ok(())
     }
 

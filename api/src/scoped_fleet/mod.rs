@@ -225,7 +225,7 @@ impl ScopedFleet {
     pub async fn ask_sql(&self, sql: String) -> Result<Answered, Refusal> {
         let answered = self.shared.console.ask(&self.person.name, self.scope(), sql.clone()).await;
         let outcome = if answered.is_ok() { Outcome::Done } else { Outcome::Failed };
-        self.shared.access_log.note(&self.person, "sql.ask", None, sql, outcome);
+        self.shared.audit_log.note(&self.person, "sql.ask", None, sql, outcome);
         answered
     }
 
@@ -244,7 +244,7 @@ impl ScopedFleet {
         });
         for question in cancelled.iter().filter(|question| question.who != self.person.name) {
             let what = format!("of {}: {}", question.who, question.sql);
-            self.shared.access_log.note(&self.person, "sql.cancel", None, what, Outcome::Done);
+            self.shared.audit_log.note(&self.person, "sql.cancel", None, what, Outcome::Done);
         }
     }
 

@@ -14,7 +14,7 @@ pub fn table(entries: &[Chained]) -> Table {
         ("when", "When"),
         ("name", "Who"),
         ("address", "From"),
-        ("action", "Permission"),
+        ("action", "Action"),
         ("host", "Host"),
         ("status", "Outcome"),
         ("detail", "Detail"),

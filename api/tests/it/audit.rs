@@ -7,7 +7,7 @@ use axum::{
     http::{Request, StatusCode},
 };
 use fleetps::testing::{
-    access_log::AccessLog,
+    audit_log::AuditLog,
     auth::{Grant, Person, Principal, Role},
 };
 use fleetps_nats::{
@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// The records of a web server, as a broker keeps them.
-pub async fn records(folder: &Path) -> (AccessLog, ManagedServer, Audit) {
+pub async fn records(folder: &Path) -> (AuditLog, ManagedServer, Audit) {
     let settings = ServerSettings {
         data: folder.to_owned(),
         program: None,
@@ -37,7 +37,7 @@ pub async fn records(folder: &Path) -> (AccessLog, ManagedServer, Audit) {
     let client = server.broker(Part::Api).connect("test").await.unwrap();
     let history = folder.join("history");
     fs::create_dir(&history).unwrap();
-    let records = AccessLog::open(&client, history, CancellationToken::new()).await.unwrap();
+    let records = AuditLog::open(&client, history, CancellationToken::new()).await.unwrap();
     (records, server, Audit::open(&client).await.unwrap())
 }
 

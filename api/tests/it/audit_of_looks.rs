@@ -42,7 +42,7 @@ async fn whoever_was_shown_a_command_line_is_on_record_whichever_route_showed_it
     let folder = tempfile::tempdir().unwrap();
     let (records, server, audit) = records(folder.path()).await;
     let mut site = site();
-    site.shared.access_log = records;
+    site.shared.audit_log = records;
     site.router = routes::router(site.shared.clone());
     let (mut shown, mut asked) = (Vec::new(), 0);
     for route in table() {
@@ -81,7 +81,7 @@ async fn a_page_about_many_hosts_is_one_look_with_its_json_and_another_page_is_a
     let folder = tempfile::tempdir().unwrap();
     let (records, server, audit) = records(folder.path()).await;
     let mut site = site();
-    site.shared.access_log = records;
+    site.shared.audit_log = records;
     site.router = routes::router(site.shared.clone());
     let anna = called("anna", false);
     for url in
@@ -108,7 +108,7 @@ async fn asking_for_a_host_that_is_hidden_or_none_is_answered_alike_and_on_recor
     let folder = tempfile::tempdir().unwrap();
     let (records, server, audit) = records(folder.path()).await;
     let mut site = site();
-    site.shared.access_log = records;
+    site.shared.audit_log = records;
     site.router = routes::router(site.shared.clone());
     let curious = Person { name: "curious".to_owned(), ..person(Role::Viewer, Some("own"), false) };
     let pages: Vec<_> =

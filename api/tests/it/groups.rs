@@ -7,7 +7,7 @@ use axum::{
     http::{Request, StatusCode},
 };
 use fleetps::testing::{
-    access_log::AccessLog,
+    audit_log::AuditLog,
     auth::{Person, Principal, Role},
     display::time_exact,
     live::now_us,
@@ -38,7 +38,7 @@ async fn site(folder: &std::path::Path) -> (ManagedServer, Site) {
     site.tell("db-1", family());
     site.shared.broker = Some(client.clone());
     let history = site.folder.path().to_owned();
-    site.shared.access_log = AccessLog::open(&client, history, CancellationToken::new()).await.unwrap();
+    site.shared.audit_log = AuditLog::open(&client, history, CancellationToken::new()).await.unwrap();
     site.router = routes::router(site.shared.clone());
     tokio::spawn(site.shared.groups.clone().follow(client, site.shared.shutdown.clone()));
     (server, site)

@@ -66,8 +66,8 @@ impl Site {
     }
 
     /// A site that writes down who did what.
-    pub fn with_records(records: fleetps::testing::access_log::AccessLog) -> Self {
-        let shared = AppState { access_log: records, ..AppState::new(None, CancellationToken::new()) };
+    pub fn with_records(records: fleetps::testing::audit_log::AuditLog) -> Self {
+        let shared = AppState { audit_log: records, ..AppState::new(None, CancellationToken::new()) };
         Self::over(shared, tempfile::tempdir().unwrap())
     }
 

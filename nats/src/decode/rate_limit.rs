@@ -65,7 +65,7 @@ struct RateLimit {
 }
 
 impl RateLimits {
-    /// RateLimits that fill by `bytes_per_s`.
+    /// Limits that fill by `bytes_per_s`.
     pub(super) fn new(bytes_per_s: u64) -> Self {
         let full_bytes = bytes_per_s as f64 * FULL_S;
         let rest = RateLimit { left_bytes: full_bytes, at_us: 0 };

@@ -3,8 +3,9 @@
 //!
 //! [`process`] and [`host`] are the declarations. A line there gives a field its type, unit, column on disk, filter word,
 //! table column and heading in terminals. The structs of a snapshot follow from it, and so do the lists on the wire, the
-//! columns of the history, the filter's fields, the page's columns and the JSON. To add a figure, add a line there and
-//! fill it in where it is read: the agent's Linux reader, its portable reader and the simulator.
+//! columns of the history, the filter's fields, the page's columns and the JSON. To add a figure, add a line there, with
+//! `.since` the next schema version, and fill it in where it is read: the agent's Linux reader, its portable reader and the
+//! simulator.
 //!
 //! The rules are read by live pages, filters, history and events alike. [`rate`] is the one for counters, [`derived`] has
 //! ages and memory in percent, [`SnapshotPair`] puts two consecutive snapshots of a host together, and [`staleness`] says

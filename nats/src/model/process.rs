@@ -164,6 +164,32 @@ mod tests {
         unique("filter words", words.map(str::to_owned).collect());
     }
 
+    /// A field without `since` counts as one of the first version, so that segments which lack it could not be read.
+    #[test]
+    fn fields_that_are_not_of_the_first_version_say_since_when_they_are() {
+        let first: Vec<_> = PROCESS.iter().filter(|field| field.since == 1).map(|field| field.name).collect();
+        let expected = [
+            "pid",
+            "parent_pid",
+            "started_at_us",
+            "name",
+            "executable",
+            "command_line",
+            "user_name",
+            "state",
+            "threads",
+            "cpu_percent",
+            "cpu_time_ms",
+            "resident_bytes",
+            "virtual_bytes",
+            "read_bytes",
+            "written_bytes",
+            "unit",
+            "container",
+        ];
+        assert_eq!(first, expected, "a new field needs `.since(…)`: the schema version after the latest");
+    }
+
     #[test]
     fn only_counters_have_rates() {
         for field in PROCESS.iter().filter(|field| field.rate.is_some()) {

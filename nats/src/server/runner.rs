@@ -142,7 +142,7 @@ impl Runner {
         self.shared.health.set_problem(Some(format!("{problem}; it is being started again")));
     }
 
-    /// Returns when the child has ended, when it is wanted to (and why), or when it is to be stopped. Has it read its
+    /// Waits until the child exits, a restart is wanted (returns the reason), or it is to be stopped. Has it read its
     /// certificate again when that changed.
     fn watch(&self, child: &mut ServerProcess, certificate: &mut CertificateState) -> Option<Restart> {
         while !self.is_stopping() && child.ended().is_none() {

@@ -47,7 +47,7 @@ const SEARCHES: Bounds = Bounds {
 
 /// The audit. A clone is the same one. Without a broker nothing is written down, and nothing can be read.
 #[derive(Clone, Default)]
-pub struct AccessLog(Option<Arc<Open>>);
+pub struct AuditLog(Option<Arc<Open>>);
 
 struct Open {
     client: Client,
@@ -59,7 +59,7 @@ struct Open {
     probes: Probes,
 }
 
-impl AccessLog {
+impl AuditLog {
     /// Opens the audit; its sealed entries are in the folder `history`. Entries are written until `shutdown`.
     ///
     /// # Errors

@@ -9,7 +9,7 @@ use axum::http::{Method, StatusCode, Uri};
 use fleetps_nats::{HostName, audit::Outcome};
 use parking_lot::Mutex;
 
-use super::{AccessLog, AuditClass};
+use super::{AuditClass, AuditLog};
 use crate::{auth::Person, display::cut};
 
 /// Looking at the same again within this is the same look: an open page asks all the time.
@@ -103,7 +103,7 @@ pub struct Asked<'a> {
     pub status: StatusCode,
 }
 
-impl AccessLog {
+impl AuditLog {
     /// Audits a request if its kind is audited: changes, refusals, looks at command lines, searches and exports. SQL
     /// questions and changes of users are audited where they are done, with more detail.
     pub fn request(&self, asked: Asked<'_>) {

@@ -11,6 +11,6 @@ pub enum AuditClass {
     Changes,
     /// Failed changes; the handler audits successful ones itself, with the values before and after.
     FailedChanges,
-    /// Nothing: the handler writes everything down, with more.
+    /// Refusals only: the handler audits everything else itself, with more.
     ByHandler,
 }
