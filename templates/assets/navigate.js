@@ -75,7 +75,7 @@ function swap(fresh, { keep, focus }) {
   connect();
 }
 
-/** The URL that a GET form leads to when `button` sends it, without what is empty. */
+/** The URL that a GET form leads to when `button` sends it, without empty fields. */
 function urlOf(form, button = null) {
   const url = new URL(form.action);
   const values = [...new FormData(form, button)].filter(([, value]) => value !== "");

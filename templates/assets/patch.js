@@ -16,7 +16,7 @@ export function setFrozen(on) {
   if (!on) release();
 }
 
-/** A new page: what was held belongs to the old one; freeze stays on. */
+/** A new page: held patches belong to the old one; freeze stays on. */
 export function forget() { held.clear(); }
 
 export function showFrozen() { byId("freeze")?.setAttribute("aria-pressed", String(frozen)); }

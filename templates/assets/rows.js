@@ -1,4 +1,4 @@
-// Rows: numbering in the tree, moving between them, and what a row says in full.
+// Rows: numbering in the tree, moving between them, and their details.
 
 /** Sibling numbers after rows came, went or moved. */
 export function number(body) {
@@ -46,7 +46,7 @@ export function parentOf(row) {
   return above;
 }
 
-/** Opens or closes what a row says in full: every column's head and value, the hidden ones too. */
+/** Opens or closes a row's details: every column's heading and value, the hidden ones too. */
 export function detail(row) {
   const next = row.nextElementSibling;
   if (next?.classList.contains("detail")) { next.remove(); return; }

@@ -1,4 +1,4 @@
-// The one switch between light and dark; what the system prefers until it is used.
+// The switch between light and dark; the system's preference until it is used.
 export function start() {
   const root = document.documentElement;
   const prefersDark = matchMedia("(prefers-color-scheme: dark)");

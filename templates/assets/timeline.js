@@ -1,4 +1,4 @@
-// What lies over time (the timeline, the charts): pictures, the values under the pointer, travel by click, zoom by drag.
+// Timeline and charts: pictures, the values under the pointer, travel by click, zoom by drag.
 // Each such element has `data-from` and `data-to` (ms since 1970 UTC) and, inside a `data-metrics` element, values.
 import { go } from "./navigate.js";
 import { write } from "./numbers.js";
