@@ -27,7 +27,7 @@ pub enum IngestError {
     Start {
         /// The thing that cannot start.
         what: &'static str,
-        /// Why.
+        /// The cause.
         source: std::io::Error,
     },
     /// A thread ended by a panic.

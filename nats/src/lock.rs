@@ -31,7 +31,7 @@ pub enum LockError {
     Io {
         /// The folder.
         folder: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
 }

@@ -73,9 +73,9 @@ pub enum JoinError {
     /// A file or folder cannot be written.
     #[error("cannot write {path}")]
     Write {
-        /// Which.
+        /// The path.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
     /// The settings cannot be written as TOML.

@@ -18,9 +18,9 @@ pub enum ServiceError {
     /// A file cannot be written.
     #[error("cannot write {path}")]
     Write {
-        /// Which.
+        /// The path.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
     /// A command of the system cannot be run, or fails.
@@ -30,7 +30,7 @@ pub enum ServiceError {
     Command {
         /// The command.
         command: String,
-        /// How.
+        /// The problem.
         problem: String,
     },
 }

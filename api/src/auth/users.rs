@@ -26,7 +26,7 @@ const RESERVED: [&str; 8] = [
 /// A user who may sign in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct User {
-    /// How.
+    /// How the user authenticates.
     pub signs_in: SignsIn,
     /// The grants.
     pub grants: Vec<Grant>,

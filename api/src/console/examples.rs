@@ -5,7 +5,7 @@
 pub struct Example {
     /// The question in words.
     pub question: &'static str,
-    /// How.
+    /// The question in SQL.
     pub sql: &'static str,
 }
 

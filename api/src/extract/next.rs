@@ -11,7 +11,7 @@ use crate::{
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct NextQuery {
-    /// Where to.
+    /// The address it leads to.
     #[serde(with = "parameter", skip_serializing_if = "is_default")]
     pub next: String,
 }

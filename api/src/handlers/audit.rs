@@ -49,7 +49,7 @@ pub struct AuditQuery {
     /// The most entries.
     #[serde(with = "parameter", skip_serializing_if = "is_default")]
     pub limit: Count<DEFAULT_ENTRIES, MAX_ENTRIES, 1>,
-    /// When.
+    /// The span.
     #[serde(flatten)]
     pub span: SpanQuery,
 }
@@ -59,7 +59,7 @@ pub struct AuditQuery {
 pub struct AuditRequest {
     /// The query.
     pub query: AuditQuery,
-    /// When.
+    /// The span.
     pub span: PageSpan,
 }
 

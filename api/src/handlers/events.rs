@@ -50,7 +50,7 @@ pub struct EventsQuery {
     /// The most events.
     #[serde(with = "parameter", skip_serializing_if = "is_default")]
     pub limit: Count<DEFAULT_EVENTS, MAX_EVENTS, 1>,
-    /// When.
+    /// The span.
     #[serde(flatten)]
     pub span: SpanQuery,
 }
@@ -72,7 +72,7 @@ pub struct HostEventsQuery {
 pub struct EventsRequest {
     /// The query.
     pub query: EventsQuery,
-    /// When.
+    /// The span.
     pub span: PageSpan,
 }
 

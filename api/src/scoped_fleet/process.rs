@@ -17,7 +17,7 @@ use crate::{
 /// A process.
 #[derive(Debug)]
 pub struct Subject {
-    /// Which.
+    /// Its identity.
     pub identity: Identity,
     /// As it was last seen.
     pub process: Process,

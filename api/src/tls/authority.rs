@@ -48,7 +48,7 @@ pub enum AuthorityError {
     File {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
     /// A name is none, or the key of the authority is not one.

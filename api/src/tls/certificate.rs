@@ -44,7 +44,7 @@ pub enum TlsError {
         what: &'static str,
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: rustls::pki_types::pem::Error,
     },
     /// There is no certificate in the file.
@@ -57,7 +57,7 @@ pub enum TlsError {
         certificate: PathBuf,
         /// The key.
         key: PathBuf,
-        /// Why.
+        /// The cause.
         source: rustls::Error,
     },
     /// TLS cannot be set up at all.

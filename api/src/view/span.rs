@@ -38,7 +38,7 @@ impl Stamp {
 pub struct RangeLink {
     /// Its label.
     pub label: &'static str,
-    /// Where to.
+    /// The address it leads to.
     pub href: Url,
     /// Whether this is the page's.
     pub current: bool,

@@ -24,7 +24,7 @@ pub struct Table {
 /// A link with a text.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Link {
-    /// Where to.
+    /// The address it leads to.
     pub href: Url,
     /// Its text.
     pub text: String,

@@ -31,7 +31,7 @@ pub enum AuditFileError {
     Unreadable {
         /// Its name.
         name: String,
-        /// Why.
+        /// The cause.
         fault: Fault,
     },
     /// The file could not be brought to disk.

@@ -24,7 +24,7 @@ pub enum Break {
     Unreadable {
         /// Its name.
         name: String,
-        /// Why.
+        /// The cause.
         fault: Fault,
     },
     /// A segment was quarantined.

@@ -46,9 +46,9 @@ pub enum BackupError {
     /// A file or folder cannot be read or written.
     #[error("cannot use {path}")]
     Io {
-        /// Which.
+        /// The path.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
     /// A folder of the history cannot be listed.

@@ -32,7 +32,7 @@ pub enum SealError {
     Layout {
         /// The segment.
         name: String,
-        /// Why.
+        /// The cause.
         source: ArrowError,
     },
     /// The file could not be brought to disk.

@@ -105,7 +105,7 @@ pub(super) enum Reply {
     Answer(Answer),
     /// DuckDB refused the question.
     Refused {
-        /// Why.
+        /// The cause.
         message: String,
         /// The byte of the question that it is about.
         position: Option<usize>,

@@ -70,7 +70,7 @@ pub enum AuditError {
     BadEntry {
         /// Its sequence.
         sequence: u64,
-        /// Why.
+        /// The cause.
         source: BadMessage,
     },
     /// Others were always faster.

@@ -38,7 +38,7 @@ pub enum ServerError {
     File {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
     /// No server ever ran in this data folder, or the folder belongs to another user.
@@ -49,7 +49,7 @@ pub enum ServerError {
     NotHere {
         /// The data folder.
         data: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
     /// A key could not be made or read.

@@ -30,7 +30,7 @@ pub(super) struct Shared {
 /// A request to end the server and start it again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Restart {
-    /// Why.
+    /// The cause.
     pub(super) why: String,
     /// Whether it does not listen any more, so that asking it to end is of no use.
     pub(super) hangs: bool,

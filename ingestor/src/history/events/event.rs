@@ -28,7 +28,7 @@ pub enum EventKind {
 /// Something that happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
-    /// When.
+    /// The time, in µs since 1970 UTC.
     pub at_us: i64,
     /// The kind.
     pub kind: EventKind,
