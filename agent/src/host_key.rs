@@ -1,8 +1,8 @@
 //! The host's key: after each connection the agent asks whether it is to change it, and does.
 //!
-//! The private part never leaves this machine: the next key is made in a file beside the present one, its public part
-//! is announced, and it takes the place of the present one only when it was accepted. Ended in between, the present one
-//! is still good, and the next hello begins anew.
+//! The private key never leaves this machine. The next key is made in a file beside the present one, its public part is
+//! announced, and it replaces the present one only when it was accepted. If the agent ends in between, the present key
+//! is still valid, and the next hello starts over.
 
 use std::{fs, io, path::PathBuf, sync::Arc};
 

@@ -27,7 +27,7 @@ const BOUNDS: Bounds = Bounds {
 };
 /// The name under which this server itself asks; no user has such a name.
 const THIS_SERVER: &str = "";
-/// How often the folder is looked at for new segments.
+/// How often the folder is checked for new segments.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// The span of the fleet page's sparklines.
@@ -126,7 +126,7 @@ impl HistoryService {
         }
     }
 
-    /// Whether a history that was read once can still be looked at.
+    /// Whether a history that was opened once can still be read.
     pub fn check(&self) -> Check {
         let problem = self.problem.read().clone().filter(|_| self.history.read().is_some());
         problem.map_or(Ok(()), Err)

@@ -1,8 +1,8 @@
 //! Tables as text that a spreadsheet opens and never runs.
 //!
-//! A spreadsheet runs a text that begins as a formula does, and texts come from hosts: such a text gets an apostrophe in
-//! front, which spreadsheets take for "this is text". Programs leave out blanks and invisible characters before a formula,
-//! so these are passed over here.
+//! A spreadsheet runs a text that begins as a formula does, and texts come from hosts. Such a text gets an apostrophe
+//! in front, which marks it as text. Programs ignore blanks and invisible characters before a formula, so these are
+//! ignored here too.
 
 use serde_json::Value as Json;
 

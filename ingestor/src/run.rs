@@ -60,7 +60,7 @@ pub async fn run(
     let (jetstream, progress) = (jetstream::new(client.clone()), Arc::new(Progress::default()));
     let stop = cancel.child_token();
     let _stop_status = stop.clone().drop_guard();
-    // Before the folder is looked at: live pages need the streams, and not the history.
+    // Before the folder is opened: live pages need the streams, and not the history.
     let lock = lock(&settings).await?;
     let making = patiently("the ingestor", || streams::ensure(&jetstream, settings.max_stream_bytes));
     let Some(made) = cancel.run_until_cancelled(making).await else { return Ok(()) };
@@ -91,7 +91,7 @@ struct Opened {
     duplicates: Duplicates,
 }
 
-/// Takes the lock on the history folder, and says why it cannot be had where the folder is to blame.
+/// Locks the history folder, and says why that fails where the folder is to blame.
 ///
 /// # Errors
 /// Where another process has it.
@@ -241,9 +241,9 @@ async fn find_start(
     Ok(StartPosition::find(&numbers, catalog.highest(settings.partition), now_s))
 }
 
-/// Which snapshots are stored already, as far as they may come again: by when the newest was stored, because this machine's
-/// clock may have been set since. Segments that cannot be read for it are taken out of use: what agents send again of them
-/// may be stored twice, which costs less than storing nothing.
+/// The stored snapshots that may come again: counted back from when the newest was stored, because this machine's clock
+/// may have been set since. Segments that cannot be read for it are left out: repeats of their snapshots may be stored
+/// twice, which costs less than storing nothing.
 fn remember_stored(catalog: &SegmentCatalog, clock: &RetentionClock) -> Result<Duplicates, IngestError> {
     let oldest_s = clock.newest_s().map_or(i64::MIN, |newest_s| newest_s.saturating_sub(REPEAT_WINDOW_S));
     let names = catalog.segments().into_iter().map(|segment| segment.name);

@@ -31,7 +31,7 @@ fleetps_nats::settings! {
         // A quarter of an hour at the seal interval: a query over 30 small segments costs some 4 ms more.
         pub merge_fresh_count: usize = 30,
             in bounds::number(2..=1000, "one is nothing to merge, and every query attaches all");
-        /// How often the folder is looked at for something to merge or remove.
+        /// How often the folder is checked for segments to merge or remove.
         #[serde(with = "units::duration")]
         pub upkeep_interval: Duration = Duration::from_secs(5),
             in bounds::duration(10 * MS..=HOUR, "between a busy loop and a full disk");

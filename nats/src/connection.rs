@@ -172,7 +172,7 @@ impl Broker {
         Ok(with_ways(options, name, inbox_prefix))
     }
 
-    /// An agent says its host's name and signs with the host's key; both are looked at by admission.
+    /// An agent sends its host's name and signs with the host's key; admission checks both.
     fn agent_options(&self, host: &HostName, token: Option<&str>) -> Result<ConnectOptions, ConnectionError> {
         let options = match self.nkey_file.clone() {
             Some(path) => {

@@ -15,7 +15,7 @@ pub struct FolderLock {
     file: File,
 }
 
-/// The lock cannot be had.
+/// The folder cannot be locked.
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
     /// Another process has it.

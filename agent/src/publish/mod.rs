@@ -31,7 +31,7 @@ pub use ring::{Packed, Ring};
 pub const RING_BYTES: usize = 16 << 20;
 /// How long a broker may take to acknowledge; a leader election in a cluster takes 8 s, and a repeat is harmless.
 const ACK_TIMEOUT: Duration = Duration::from_secs(5);
-/// How often the state of the connection is looked at while something waits for it; there is no event to wait for.
+/// How often the state of the connection is checked while something waits for it; there is no event to wait for.
 const CONNECTION_POLL: Duration = Duration::from_millis(100);
 /// How long the last snapshots may take to leave when the agent stops.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);

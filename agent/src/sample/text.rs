@@ -15,8 +15,8 @@ pub fn cut_option(text: Option<String>) -> Option<String> {
     text.map(cut)
 }
 
-/// A command line travels cut to 4 KiB; a secret that begins before and ends behind that must still be seen whole to be
-/// recognised. Beyond this nothing is looked at or sent, so that a hostile command line of megabytes costs little.
+/// A command line travels cut to 4 KiB; a secret that begins before and ends after that must still be seen whole to be
+/// recognised. Nothing beyond this is read or sent, so that a hostile command line of megabytes costs little.
 const MAX_LOOKED_AT_BYTES: usize = 16 << 10;
 
 /// The arguments up to 16 KiB together.

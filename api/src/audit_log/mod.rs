@@ -45,7 +45,7 @@ const SEARCHES: Bounds = Bounds {
     wait: Duration::from_secs(30),
 };
 
-/// The audit. A clone is the same one. Without a broker nothing is written down, and nothing can be read.
+/// The audit. A clone is the same one. Without a broker nothing is audited, and nothing can be read.
 #[derive(Clone, Default)]
 pub struct AuditLog(Option<Arc<Open>>);
 

@@ -1,4 +1,4 @@
-//! Which requests are written down, by what they are and what came of them.
+//! Decides which requests are audited, by their kind and outcome.
 
 use std::{
     collections::HashMap,
@@ -14,12 +14,12 @@ use crate::{auth::Person, display::cut};
 
 /// Looking at the same again within this is the same look: an open page asks all the time.
 const ONE_LOOK: Duration = Duration::from_secs(15 * 60);
-/// Looks remembered; when there are more, all are forgotten, and written down again.
+/// Looks remembered; when there are more, all are forgotten, and audited again.
 const MAX_LOOKS: usize = 10_000;
 /// Characters of an address that are kept: filters are in it.
 const MAX_ADDRESS: usize = 1_000;
 
-/// Probes of one person that are written down in a minute; the others are counted.
+/// Probes of one person that are audited in a minute; the others are counted.
 const PROBES_A_MINUTE: u64 = 10;
 const MINUTE: Duration = Duration::from_secs(60);
 /// People whose probes are counted apart; when there are more, all begin anew.
@@ -56,7 +56,7 @@ struct Probed {
 }
 
 impl Probes {
-    /// Whether this one is written down, and how many before it were not.
+    /// Whether this one is audited, and how many before it were not.
     fn is_noted(&self, person: &str, now: Instant) -> Option<u64> {
         let mut people = self.0.lock();
         if people.len() >= MAX_PROBERS && !people.contains_key(person) {

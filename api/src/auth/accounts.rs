@@ -86,7 +86,7 @@ impl Accounts {
         })
     }
 
-    /// Where what people do is written down.
+    /// The audit of people's actions.
     pub fn audit(&self) -> &Audit {
         &self.audit
     }
@@ -151,7 +151,7 @@ impl Accounts {
         }
     }
 
-    /// A session with its last use, be it known here only or written down.
+    /// A session with its last use, written or only known here.
     pub(super) fn as_used(&self, key: &str, session: &Session) -> Session {
         let used_at_us = self.uses.last_us(key).unwrap_or_default().max(session.used_at_us);
         Session { used_at_us, ..session.clone() }

@@ -52,7 +52,7 @@ pub enum AuthError {
     /// Passwords cannot be checked now.
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
-    /// It could not be written down who did this.
+    /// The action could not be audited.
     #[error(transparent)]
     Audit(#[from] AuditError),
     /// The broker.

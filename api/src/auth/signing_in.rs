@@ -113,7 +113,7 @@ impl Accounts {
     /// Makes such a link although there was an administrator before; `sign` says what knows of one. It is in the audit.
     ///
     /// # Errors
-    /// When it cannot be written down, or the broker does not answer.
+    /// When it cannot be audited, or the broker does not answer.
     pub async fn recovery_link(&self, sign: &str) -> Result<Secret, AuthError> {
         let what = format!("a link for a new administrator, though {sign}");
         self.recorded(&By::command(), "sign-in.recover", what, self.link(None, FIRST_FOR)).await

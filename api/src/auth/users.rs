@@ -76,7 +76,7 @@ impl User {
         }
     }
 
-    /// Whether this user looks after everything, the other users included.
+    /// Whether this user is an administrator of every host.
     pub fn is_administrator(&self) -> bool {
         !self.is_disabled && self.grants.iter().any(Grant::administers_all)
     }

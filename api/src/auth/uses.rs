@@ -1,5 +1,5 @@
-//! When sessions and tokens were used last, as far as this server knows. It is known here first and written down aside, so
-//! that no request waits for the broker, and a session that is used does not end while the broker is away.
+//! The last uses of sessions and tokens. A use is known here first and written in the background, so that no request
+//! waits for the broker, and a session in use does not end while the broker is away.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -17,11 +17,11 @@ struct Use {
     at_us: i64,
     /// When it was last begun to write it down, in µs since 1970 UTC.
     written_at_us: i64,
-    /// Whether it is being written down.
+    /// Whether a write is under way.
     is_being_written: bool,
 }
 
-/// A use that is being written down; another of the same key begins when this is dropped.
+/// A write under way; another one of the same key begins when this is dropped.
 pub(super) struct Writing {
     uses: Uses,
     key: String,

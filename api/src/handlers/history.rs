@@ -1,4 +1,4 @@
-//! One host over time: its charts, and which programs made up its CPU and memory.
+//! One host over time: its charts, and the breakdown of its CPU and memory by program.
 
 use askama::Template;
 use axum::response::Response;

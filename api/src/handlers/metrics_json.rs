@@ -157,7 +157,7 @@ fn row(point: &HostPoint) -> Value {
     Value::Object(row)
 }
 
-/// Which programs made up the host's CPU or memory.
+/// The breakdown of the host's CPU or memory by program.
 pub async fn breakdown(
     scoped: ScopedFleet,
     Host(host): Host,

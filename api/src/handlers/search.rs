@@ -31,7 +31,7 @@ const SEALED_AFTER_US: i64 = 120_000_000;
 pub struct Answer {
     /// The processes, by host and pid.
     pub listing: Listing<Found>,
-    /// Hosts that were not looked at, because it took too long.
+    /// Hosts that were not searched, because it took too long.
     pub hosts_left: usize,
 }
 

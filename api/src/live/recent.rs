@@ -16,8 +16,8 @@ use crate::broker::Away;
 
 /// Snapshots requested at once: the one at the moment, those around it, and some to spare.
 const BATCH: usize = 20;
-/// The most snapshots looked at for one moment: a host that could not publish for a while sends its backlog at once, so
-/// that many may lie between the time at which the reading starts and the moment.
+/// The most snapshots read for one moment: a host that could not publish for a while sends its backlog at once, so many
+/// may lie between the time at which reading starts and the moment.
 const MAX_SNAPSHOTS: usize = 400;
 /// The limit of unpacked bytes; a snapshot of 300 processes has some 59 KB. A host may pack sixteen megabytes into a
 /// few hundred bytes, again and again.

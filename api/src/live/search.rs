@@ -19,15 +19,15 @@ pub struct LiveSearch {
     pub found: Vec<Found>,
     /// How many there are in all.
     pub total: u64,
-    /// Hosts that were looked at.
+    /// Hosts that were searched.
     pub hosts: usize,
-    /// Hosts that were not looked at, because it took too long.
+    /// Hosts that were not searched, because it took too long.
     pub hosts_left: usize,
 }
 
 impl Fleet {
-    /// The processes in `scope` that `filter` lets through on every host that is not down; the first `limit`. Stops at
-    /// `deadline`; a host that was not looked at to its last process by then is left.
+    /// The first `limit` processes in `scope` that match `filter`, on every host that is not down. Stops at `deadline`;
+    /// a host that was not searched whole by then counts as not searched.
     pub fn search(&self, scope: &Scope, filter: &Filter, limit: usize, deadline: &Deadline) -> LiveSearch {
         let mut search = LiveSearch::default();
         let mut decoder = Decoder::new().ok();

@@ -33,8 +33,8 @@ pub async fn authenticate(State(people): State<People>, mut request: Request, ne
     let form_token = match (people.accounts(), &credential) {
         (Some(_), Some(Credential::Session(secret))) => form_token(secret),
         (Some(_), Some(Credential::Token(_))) => FormToken::default(),
-        // A visit begins with a page that is looked at. A form that a page of another site sent comes without the cookie
-        // that there is, and an answer to it must not put another in its place.
+        // A visit begins with a GET. A form that another site sent comes without the existing cookie, and an answer to
+        // it must not replace that cookie.
         (Some(_), None) if !request.method().is_safe() => FormToken::default(),
         (Some(_), None) => {
             new_visit = Secret::new().ok();

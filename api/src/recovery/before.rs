@@ -13,7 +13,7 @@ use crate::{
 
 /// After everything: the year 9999, in µs since 1970 UTC. DuckDB takes no time much later.
 const END_US: i64 = 253_370_764_800_000_000;
-/// Entries that are looked at of each kind: all that there can be within the years that the audit is kept.
+/// Entries of each kind that are read: all that there can be within the years that the audit is kept.
 const MOST: usize = 1_000_000;
 
 /// The evidence of an earlier administrator; `None` without any.

@@ -16,7 +16,7 @@ use serde_json::Value;
 
 use crate::auth::{API_TOKENS, ApiToken, USERS, User};
 
-/// Buckets whose records are looked at even where nothing was saved.
+/// Buckets whose records are checked even where nothing was saved.
 const WATCHED: [&str; 4] = [USERS, API_TOKENS, HOSTS, ENROLMENT_TOKENS];
 /// Names that a message lists; the rest is a number.
 const LISTED: usize = 5;

@@ -53,7 +53,7 @@ impl Found {
 /// in the fleet, where a managed broker serves it.
 ///
 /// # Errors
-/// When the broker or the data folder cannot be read, or the recovery cannot be done or written down.
+/// When the broker or the data folder cannot be read, or the recovery cannot be done or audited.
 pub async fn at_start(
     client: &Client,
     data: &Path,

@@ -19,7 +19,7 @@ use crate::{auth::By, display::time};
 /// Restores the lost records; returns what it did, in words.
 ///
 /// # Errors
-/// When the broker does not take it, or it cannot be written down.
+/// When the broker refuses it, or it cannot be audited.
 pub(super) async fn recover(
     client: &Client,
     audit: &Audit,
@@ -31,7 +31,8 @@ pub(super) async fn recover(
     let from =
         saved.map_or_else(String::new, |saved| format!(" from what was saved at {}", time(saved.made_at_us)));
     let what = format!("{}{from}", texts.join("; "));
-    // First: where it is interrupted it is tried again, and finds less then. Nothing comes back that is not on record.
+    // The audit first: an interrupted recovery is tried again, and finds less then. Nothing is restored without an
+    // entry.
     audit.record(entry(what.clone())).await?;
     for (name, loss) in losses.iter() {
         mend(client, name, loss, saved, this_host).await?;

@@ -188,7 +188,7 @@ impl ScopedFleet {
         }
         match broker::ask(client, recent::since(client, &summary, from_us)).await {
             Ok(Ok(snapshots)) => snapshots,
-            // That is said by readiness, and would be by every chart.
+            // Readiness reports that, and every chart would.
             Err(Away) => Vec::new(),
             Ok(Err(error)) => {
                 tracing::warn!(%error, %host, "cannot read the newest snapshots; charts end with the last segment");

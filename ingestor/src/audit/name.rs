@@ -25,7 +25,7 @@ pub struct AuditName {
     pub first_sequence: u64,
     /// The last sequence in it.
     pub last_sequence: u64,
-    /// When the first entry was written down, in seconds since 1970 UTC.
+    /// When the first entry was written, in seconds since 1970 UTC.
     pub first_at_s: i64,
 }
 

@@ -34,7 +34,7 @@ pub enum AuditFileError {
         /// The cause.
         fault: Fault,
     },
-    /// The file could not be brought to disk.
+    /// The file could not be synced to disk.
     #[error(transparent)]
     File(#[from] FileError),
     /// There is nothing to make it of.

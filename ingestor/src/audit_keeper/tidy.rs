@@ -56,7 +56,7 @@ impl Keeper {
         Ok(())
     }
 
-    /// Removes the oldest segment. That is on record first, and in a segment, so that its entries are not missed.
+    /// Removes the oldest segment. The removal is audited and sealed first, so that its entries are not missed.
     async fn remove(&mut self, position: &mut Position, name: AuditName) -> Result<(), KeepError> {
         let folder = self.folder();
         let last = blocking(move || Ok(last_link(&folder, &name)?)).await?;

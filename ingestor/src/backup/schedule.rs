@@ -27,7 +27,7 @@ impl BackupFolder {
         Self { folder: folder.to_owned() }
     }
 
-    /// The newest that is complete, and its list of files. Whether the files are as they were copied is not looked at.
+    /// The newest complete backup, and its list of files. The files' checksums are not checked.
     pub fn newest(&self) -> Option<(PathBuf, Manifest)> {
         self.complete().into_iter().next_back()
     }

@@ -38,7 +38,7 @@ pub struct SegmentFolder {
 }
 
 impl SegmentFolder {
-    /// Lists `folder`. Files that are no segments are not looked at.
+    /// Lists `folder`. Files that are no segments are ignored.
     pub fn scan(folder: &Path) -> Result<Self, FolderError> {
         Self::scan_without(folder, |_| false)
     }

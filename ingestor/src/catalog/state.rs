@@ -99,7 +99,7 @@ impl State {
         }
     }
 
-    /// Draws the conclusion from having looked at an unread segment again.
+    /// Updates the state after another look at an unreadable segment.
     pub(super) fn judged(
         &mut self,
         folder: &Path,

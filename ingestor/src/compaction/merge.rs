@@ -61,7 +61,7 @@ pub enum MergeError {
     /// The plan is empty.
     #[error("there is nothing to merge")]
     Nothing,
-    /// The file could not be brought to disk.
+    /// The file could not be synced to disk.
     #[error(transparent)]
     File(#[from] FileError),
 }

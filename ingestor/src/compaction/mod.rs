@@ -121,7 +121,7 @@ impl Compactor {
         Times { clock_s, history_s: judged.now_s }
     }
 
-    /// Does a task. A plan that fails waits, unless one of its sources is at fault, which is then taken out of use.
+    /// Does a task. A plan that fails waits, unless one of its sources is at fault, which is then left out.
     fn perform(&self, task: &Task, failures: &mut Failures) -> Result<(), CompactionError> {
         let made = perform(&self.catalog, task, &self.interrupt);
         let (Err(error), false) = (&made, self.cancel.is_cancelled()) else { return made };
@@ -175,8 +175,8 @@ struct Times {
     history_s: i64,
 }
 
-/// Room is made first: without it, nothing else can be done. Limits of size never wait for a clock.
-/// Plans that failed and wait are passed over.
+/// Room is made first: without it, nothing else can be done. Size limits never wait for a clock. Failed plans that wait
+/// are skipped.
 fn next_task(
     catalog: &SegmentCatalog,
     (failures, shares): (&Failures, &mut Shares),

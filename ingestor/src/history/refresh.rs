@@ -51,7 +51,7 @@ impl History {
         Ok(history)
     }
 
-    /// Looks at the folder again: attaches segments that are new or can be read again, lets go of those that are gone.
+    /// Lists the folder again: attaches segments that are new or readable again, and detaches those that are gone.
     /// Cheap when nothing is new; for a task that calls it every second.
     ///
     /// # Errors

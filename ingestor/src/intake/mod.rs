@@ -45,7 +45,7 @@ pub(crate) enum Event {
     },
     /// It is time to seal what there is.
     Seal,
-    /// The stream numbers anew; what there is belongs to the numbering before.
+    /// The stream numbers anew; collected rows belong to the numbering before.
     NewEpoch {
         /// When the new numbering began, in seconds since 1970 UTC.
         epoch_s: i64,

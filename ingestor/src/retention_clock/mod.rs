@@ -149,7 +149,7 @@ impl State {
         let goes_on = |confirming: &Confirming| {
             let passed = now.saturating_duration_since(confirming.began);
             let step_s = wall_s.abs_diff(confirming.wall_s.saturating_add(seconds(passed)));
-            // One that was not confirmed in time begins anew: hosts may be set as well.
+            // A step that was not confirmed in time starts over: hosts' clocks may be set as well.
             step_s <= SLACK_S.unsigned_abs() && passed <= 2 * CONFIRM_FOR
         };
         if !self.confirming.as_ref().is_some_and(goes_on) {

@@ -35,7 +35,7 @@ pub enum SealError {
         /// The cause.
         source: ArrowError,
     },
-    /// The file could not be brought to disk.
+    /// The file could not be synced to disk.
     #[error(transparent)]
     File(#[from] FileError),
 }

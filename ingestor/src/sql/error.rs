@@ -3,7 +3,7 @@
 use super::limits::MAX_SEEN_ROWS;
 use crate::segment::FolderError;
 
-/// The engine cannot be had.
+/// The engine cannot start.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum EngineError {
     /// The history cannot be read.

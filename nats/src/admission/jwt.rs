@@ -24,8 +24,8 @@ pub(super) fn sign(mut claims: Value, issuer: &KeyPair, now_s: i64) -> Result<St
     Ok(format!("{signed}.{}", BASE64URL_NOPAD.encode(&signature)))
 }
 
-/// The claims of a JWT from the broker. Its signature is not looked at: only the broker itself can publish in the account
-/// of admission.
+/// The claims of a JWT from the broker. Its signature is not verified: only the broker itself can publish in the
+/// account of admission.
 pub(super) fn claims<T: DeserializeOwned>(jwt: &[u8]) -> Option<T> {
     let claims = jwt.split(|byte| *byte == b'.').nth(1)?;
     serde_json::from_slice(&BASE64URL_NOPAD.decode(claims).ok()?).ok()

@@ -87,7 +87,7 @@ impl Shared {
         }
     }
 
-    /// Puts it on record, without the host having to wait for that.
+    /// Audits it in the background, so that the host does not wait.
     fn write_down(&self, question: &Question, action: &str, what: String, outcome: Outcome) {
         let name = question.claimed_name();
         self.record(AuditEntry {

@@ -27,7 +27,7 @@ const QUESTIONS: &str = "$SYS.REQ.USER.AUTH";
 const GROUP: &str = "fleetps-admission";
 /// Answers being worked on at a time. More wait with the broker, which gives up after 1.5 s; hosts then try again.
 const MAX_AT_ONCE: usize = 64;
-/// Hosts that may have connections from before the start and are looked at the same time; each asks every server.
+/// Hosts whose earlier connections are ended at the same time; each asks every server.
 const MAX_ENDED_AT_ONCE: usize = 8;
 
 /// The credentials with which admission answers a broker.

@@ -1,4 +1,4 @@
-//! Puts on record what the broker refused to hosts.
+//! Audits the broker's refusals to hosts.
 
 use std::{
     sync::Arc,

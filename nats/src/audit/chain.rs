@@ -90,7 +90,7 @@ impl Chained {
     /// Reads the message with this sequence in the stream.
     ///
     /// # Errors
-    /// When it is none; whether its hashes are right is not looked at.
+    /// When it is not an entry; its hashes are not checked here.
     pub fn from_message(payload: &[u8], sequence: u64) -> Result<Self, BadMessage> {
         let chained: Self = serde_json::from_slice(payload)?;
         match chained.sequence == sequence {

@@ -47,7 +47,7 @@ const READ_AT_ONCE: usize = 200;
 /// The longest of the waits between two attempts, drawn at random so that the same two do not meet again.
 const MAX_WAIT_MS: u64 = 10;
 
-/// Something was not written down, or cannot be read.
+/// An entry was not written, or cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum AuditError {
     /// The stream is not there and cannot be made.

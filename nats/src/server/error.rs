@@ -1,4 +1,4 @@
-//! Why the managed server cannot be had.
+//! Why the managed server cannot be started.
 
 use std::{
     io,
@@ -7,7 +7,7 @@ use std::{
 
 use crate::key::KeyError;
 
-/// The managed server cannot be had.
+/// The managed server cannot be started.
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
     /// The program that was named is not one that can be used.

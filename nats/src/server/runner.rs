@@ -16,7 +16,7 @@ use super::{
 };
 use crate::file;
 
-/// How often the child is looked at: a crash is noticed, and the restart begins, within this.
+/// How often the child is checked: a crash is noticed, and the restart begins, within this.
 const WATCH_INTERVAL: Duration = Duration::from_millis(100);
 /// The first wait before a server that ended is started again; it doubles, so that one that cannot start does not spin.
 pub(super) const FIRST_RESTART_DELAY: Duration = Duration::from_millis(500);

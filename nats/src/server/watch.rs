@@ -95,7 +95,7 @@ async fn watch(system: &Broker, store: &Store, shared: &Shared) {
         let restarts = shared.restarts.load(Ordering::Acquire);
         let answer = ask(&client).await;
         if restarts != shared.restarts.load(Ordering::Acquire) || !shared.is_up.load(Ordering::Acquire) {
-            // It was said of the one before.
+            // It was reported for the earlier process.
             continue;
         }
         let is_silent = answer == Answer::Silent;

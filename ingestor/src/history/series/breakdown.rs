@@ -1,4 +1,4 @@
-//! Which programs made up the use of a host.
+//! The breakdown of a host's use by program.
 
 use std::collections::HashMap;
 
@@ -32,7 +32,7 @@ pub enum BreakdownOf {
     Memory,
 }
 
-/// Which programs made up the use of a host over time, the greatest first.
+/// The breakdown of a host's use over time by program, the greatest first.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Breakdown {
     /// How finely it was kept.

@@ -1,7 +1,7 @@
 //! Hosts and processes over time.
 //!
-//! `parts` is the down-sampling, pure; `host` and `process` read what goes into it; `breakdown` says which programs made up
-//! the use of a host.
+//! `parts` is the downsampling, pure; `host` and `process` read the samples for it; `breakdown` divides a host's use by
+//! program.
 
 mod breakdown;
 mod extent;
@@ -47,8 +47,8 @@ impl History {
         self.ask(|reading| process::process_metrics(reading, process, span.bounded(), points))
     }
 
-    /// Which programs made up the use of `host` over `span`: the `layers` greatest, in at most `parts` equal parts of the
-    /// span. Over two days and more, and where only that is kept, the parts are whole hours.
+    /// The breakdown of the use of `host` over `span` by program: the `layers` greatest, in at most `parts` equal parts
+    /// of the span. Over two days and more, and where only that is kept, the parts are whole hours.
     ///
     /// # Errors
     /// When a query fails.

@@ -113,8 +113,8 @@ impl Decoder {
     }
 }
 
-/// Whether a message that did not decompress holds more than is taken: looked at once more, without keeping it, because
-/// the library tells its errors apart by words only.
+/// Whether a message that did not decompress holds more than is accepted: it is decompressed once more without keeping
+/// the result, because the library's errors differ only in their words.
 fn is_too_long_inside(message: &[u8]) -> bool {
     let count = || {
         let mut decoder = zstd::stream::read::Decoder::with_buffer(message)?.single_frame();

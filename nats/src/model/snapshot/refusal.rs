@@ -48,13 +48,13 @@ pub enum Refusal {
     /// An identifier is missing.
     #[error("{0} is missing or longer than 64 bytes")]
     BadIdentifier(&'static str),
-    /// The host sends more than one host may; the message was not looked at.
+    /// The host sends more than its rate limit allows; the message was not decoded.
     #[error("the host sends more than one host may (setting host_bytes_per_s)")]
     Flood,
-    /// The headers are longer than an agent's; the message was not looked at.
+    /// The headers are longer than an agent's; the message was not decoded.
     #[error("the message has {0} bytes of headers; at most {max} are taken", max = super::MAX_HEADER_BYTES)]
     LongHeaders(usize),
-    /// The host was revoked or forgotten before the broker took the message; the message was not looked at.
+    /// The host was revoked or forgotten before the broker stored the message; the message was not decoded.
     #[error("the host was revoked or forgotten before it sent this")]
     Revoked,
 }
