@@ -74,7 +74,7 @@ mod tests {
     fn a_refusal_names_the_parameter_its_value_and_what_is_expected() {
         for (text, parameter, given, expected) in [
             ("pids=1&rows=x", "rows", "x", "a whole number from 0 to 10"),
-            ("rows=2&pids=1,b", "pids", "1,b", "process ids with commas between; \"b\" is none"),
+            ("rows=2&pids=1,b", "pids", "1,b", "process ids with commas between; \"b\" is not one"),
             ("rows=1&rwos=2&pids=1", "rwos", "2", "another name: rows or pids"),
         ] {
             let refusal = read::<Strict>(text).unwrap_err();
