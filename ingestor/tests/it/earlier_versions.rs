@@ -47,7 +47,8 @@ const THIRD: Version = Version {
 };
 
 const FOURTH: Version = Version {
-    file: "hour-p000-1700000000-000000000001-000000000001-20231114T221320Z-v4.duckdb",
+    // A merged one has sums of hours, too.
+    file: "fresh-p000-1700000000-000000000001-000000000001-20231114T221320Z-v4.duckdb",
     schema: concat!(
         include_str!("schema_4.sql"),
         "ALTER TABLE $catalog.host_sample ALTER has_processes SET DEFAULT true;"

@@ -4,7 +4,11 @@ use std::{cmp::Reverse, collections::HashMap};
 
 use fastrand::Rng;
 use fleetps_ingestor::history::{History, Identity, ProcessLife};
-use fleetps_nats::{HostName, snapshot::Process};
+use fleetps_nats::{
+    HostName,
+    model::{Value, process::FIGURES},
+    snapshot::Process,
+};
 
 use super::{hosts, identity, moments::snapshots_of, some_host};
 use crate::fleet::Published;
@@ -33,17 +37,9 @@ fn lives(published: &[Published], host: &HostName) -> Vec<ProcessLife> {
 }
 
 fn without_samples(process: &Process) -> Process {
-    Process {
-        state: '?',
-        threads: None,
-        cpu_percent: None,
-        cpu_time_ms: None,
-        resident_bytes: None,
-        virtual_bytes: None,
-        read_bytes: None,
-        written_bytes: None,
-        ..process.clone()
-    }
+    let mut process = process.clone();
+    FIGURES.into_iter().for_each(|figure| process.set(figure, Value::Absent));
+    process
 }
 
 pub fn check_lives(history: &History, published: &[Published], rng: &mut Rng) {
