@@ -133,7 +133,7 @@ impl Certificates {
                 }
                 Err(error) => {
                     self.unusable.fetch_add(1, Ordering::Relaxed);
-                    tracing::error!("the certificate from before stays in use: {}", error_chain(&error));
+                    tracing::error!("the server keeps its previous certificate: {}", error_chain(&error));
                 }
             }
         }
