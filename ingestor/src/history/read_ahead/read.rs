@@ -2,12 +2,9 @@
 
 use std::{collections::HashMap, panic::resume_unwind, thread};
 
+use askama::Template;
 use duckdb::{Connection, Row, params_from_iter, types::Value};
-use fleetps_nats::{
-    HostName, Snapshot,
-    model::host::{AGENT, HOST, HOST_INFO},
-    snapshot::Process,
-};
+use fleetps_nats::{HostName, Snapshot, model::host, snapshot::Process};
 
 use super::{
     ProcessSpan, RowLimits, SnapshotWindow,
@@ -15,10 +12,46 @@ use super::{
 };
 use crate::{
     catalog::SegmentIndex,
-    fields::{columns, facts, figures, readable},
+    fields,
     history::{HistoryError, reading::Reading},
+    template::render,
     time::floor_ms,
 };
+
+/// The spans of a host's processes between two moments.
+#[derive(Template)]
+#[template(path = "history/read_ahead/spans.sql")]
+struct SpansSql<'a> {
+    process_span: &'a str,
+}
+
+/// The samples of a host between two moments.
+#[derive(Template)]
+#[template(path = "history/read_ahead/samples.sql")]
+struct SamplesSql<'a> {
+    host_sample: &'a str,
+}
+
+/// The filesystems of a host between two moments.
+#[derive(Template)]
+#[template(path = "history/read_ahead/filesystems.sql")]
+struct FilesystemsSql<'a> {
+    filesystem_sample: &'a str,
+}
+
+/// What a host is, at all times.
+#[derive(Template)]
+#[template(path = "history/read_ahead/infos.sql")]
+struct InfosSql<'a> {
+    host_info: &'a str,
+}
+
+/// The processes of a host between two moments.
+#[derive(Template)]
+#[template(path = "history/read_ahead/processes.sql")]
+struct ProcessesSql<'a> {
+    process: &'a str,
+}
 
 impl Reading<'_> {
     /// Reads what a segment has of `host` from one moment to another, or `None` where that reaches `limits`.
@@ -30,7 +63,8 @@ impl Reading<'_> {
         limits: RowLimits,
     ) -> Result<Option<SnapshotWindow>, HistoryError> {
         let part = Part { reading: self, segment, host, first_us, last_us, limits };
-        let spans = part.question("process_span", include_str!("spans.sql"), Some(limits.spans));
+        let spans = SpansSql { process_span: &part.relation("process_span") };
+        let spans = part.question(&spans, Some(limits.spans));
         // Beside the others, which together take as long.
         let (rest, spans) = thread::scope(|scope| {
             let engine = &self.state.engine;
@@ -91,15 +125,16 @@ struct Part<'a> {
 impl Part<'_> {
     /// The snapshots without their processes, in the order of time.
     fn snapshots(&self) -> duckdb::Result<Vec<Snapshot>> {
-        let mut snapshots = self.rows("host_sample", include_str!("samples.sql"), None, rows::host_sample)?;
+        let samples = SamplesSql { host_sample: &self.relation("host_sample") };
+        let mut snapshots = self.rows(&samples, None, rows::host_sample)?;
         // Here and not in SQL, where each sort of a few rows takes a millisecond.
         snapshots.sort_by_key(|snapshot| snapshot.captured_at_us);
         let mut filesystems: HashMap<i64, Vec<_>> = HashMap::new();
-        let (sql, max_rows) = (include_str!("filesystems.sql"), Some(self.limits.texts));
-        for (captured_us, filesystem) in self.rows("filesystem_sample", sql, max_rows, rows::filesystem)? {
+        let all = FilesystemsSql { filesystem_sample: &self.relation("filesystem_sample") };
+        for (captured_us, filesystem) in self.rows(&all, Some(self.limits.texts), rows::filesystem)? {
             filesystems.entry(captured_us).or_default().push(filesystem);
         }
-        let infos = self.question_of_all_times("host_info", include_str!("infos.sql"));
+        let infos = self.question_of_all_times(&InfosSql { host_info: &self.relation("host_info") });
         let mut infos = infos.rows(self.reading.connection, rows::host_info)?;
         infos.sort_by_key(|info| info.captured_us);
         for snapshot in &mut snapshots {
@@ -118,21 +153,21 @@ impl Part<'_> {
 
     /// The processes that were seen meanwhile, without figures.
     fn processes(&self) -> duckdb::Result<Vec<(Key, Process)>> {
-        self.rows("process", include_str!("processes.sql"), Some(self.limits.texts), rows::process)
+        let processes = ProcessesSql { process: &self.relation("process") };
+        self.rows(&processes, Some(self.limits.texts), rows::process)
     }
 
     fn rows<T>(
         &self,
-        table: &str,
-        sql: &str,
+        sql: &impl Template,
         max_rows: Option<usize>,
         read: fn(&Row<'_>) -> duckdb::Result<T>,
     ) -> duckdb::Result<Vec<T>> {
-        self.question(table, sql, max_rows).rows(self.reading.connection, read)
+        self.question(sql, max_rows).rows(self.reading.connection, read)
     }
 
-    fn question(&self, table: &str, sql: &str, max_rows: Option<usize>) -> Question {
-        let mut question = self.question_of_all_times(table, sql);
+    fn question(&self, sql: &impl Template, max_rows: Option<usize>) -> Question {
+        let mut question = self.question_of_all_times(sql);
         question.values.extend([self.first_us, self.last_us].map(|us| Value::BigInt(floor_ms(us))));
         question
             .values
@@ -140,14 +175,12 @@ impl Part<'_> {
         question
     }
 
-    fn question_of_all_times(&self, table: &str, sql: &str) -> Question {
-        let sql = sql
-            .replace("$figures", &if table == "host_sample" { readable(&HOST) } else { columns(figures()) })
-            .replace("$agent", &readable(&AGENT))
-            .replace("$info", &readable(&HOST_INFO))
-            .replace("$facts", &readable(facts()))
-            .replace(&format!("${table}"), &self.reading.relation_of_host(table, self.segment, self.host));
-        Question { sql, values: vec![Value::Text(self.host.to_string())] }
+    fn question_of_all_times(&self, sql: &impl Template) -> Question {
+        Question { sql: render(sql), values: vec![Value::Text(self.host.to_string())] }
+    }
+
+    fn relation(&self, table: &str) -> String {
+        self.reading.relation_of_host(table, self.segment, self.host)
     }
 }
 

@@ -1,20 +1,24 @@
 //! Processes on all hosts at a moment.
 
+mod templates;
+
 use duckdb::{Row, params_from_iter};
 use fleetps_nats::{
     HostName,
-    model::{ProcessRates, Spacing, derived, process::PROCESS, rate, staleness},
+    model::{ProcessRates, Spacing, process::PROCESS},
     snapshot::Process,
 };
 
+use self::templates::{MomentsSql, ProcessesSql};
 use super::{
     History, HistoryError, Identity, Listing,
     reading::{Reading, coarsest},
 };
 use crate::{
     catalog::{Rows, SegmentIndex},
-    fields::{read, readable},
+    fields::read,
     filter::{Deadline, Filter, SqlCondition},
+    template::render,
     time::{at, floor_ms},
 };
 
@@ -72,28 +76,14 @@ fn find(
         return Ok(Listing { total: 0, items: Vec::new(), resolution: coarsest(&segments) });
     };
     let samples = Rows::SamplesAt("moments", Some((&first, &last)));
-    // The searched text is inserted last, so that nothing in it is taken for a placeholder.
-    let sql = include_str!("processes.sql")
-        .replace("$limit", &limit.to_string())
-        .replace("$process_sample", &reading.rows(samples, &segments))
-        .replace("$process", &reading.relation("process", &segments))
-        .replace("$first", &first)
-        .replace("$last", &last)
-        .replace("$memory_percent", &derived::sql_memory_percent("resident_bytes", "memory_total_bytes"))
-        .replace(
-            "$growths",
-            &of_rates(|counter, _| format!("{counter} - lag({counter}) OVER life AS {counter}_since")),
-        )
-        .replace(
-            "$rates_of_growths",
-            &of_rates(|counter, rate| {
-                format!("{} AS {rate}", rate::sql_per_second(&format!("{counter}_since"), "elapsed_ms"))
-            }),
-        )
-        .replace("$rates", &of_rates(|_, rate| rate.to_owned()))
-        .replace("$fields", &readable(&PROCESS))
-        .replace("$age_s", &derived::sql_age_s("captured_at", "started_at"))
-        .replace("$condition", condition_text);
+    let sql = render(&ProcessesSql {
+        process_sample: &reading.rows(samples, &segments),
+        process: &reading.relation("process", &segments),
+        first: &first,
+        last: &last,
+        condition: condition_text,
+        limit,
+    });
     let mut statement = reading.connection.prepare(&sql)?;
     let rows = statement.query_map(params_from_iter(&condition.values), found)?;
     let rows = rows.collect::<Result<Vec<_>, _>>()?;
@@ -111,10 +101,8 @@ fn find_moments(
     segments: &[&SegmentIndex],
     at_us: i64,
 ) -> duckdb::Result<Option<(String, String)>> {
-    let sql = include_str!("moments.sql")
-        .replace("$at_ms", &floor_ms(at_us).to_string())
-        .replace("$silent_after_ms", &staleness::sql_silent_after_ms(&["interval_ms", "spacing_ms"]))
-        .replace("$samples", &samples_with_spacing(reading, segments));
+    let samples = &samples_with_spacing(reading, segments);
+    let sql = render(&MomentsSql { at_ms: floor_ms(at_us), samples });
     reading.connection.execute_batch(&sql)?;
     let bounds = "SELECT epoch_ms(min(captured_at)), epoch_ms(max(captured_at)) FROM moments";
     let (first_ms, last_ms): (Option<i64>, Option<i64>) =
@@ -172,10 +160,4 @@ fn found(row: &Row<'_>) -> duckdb::Result<(u64, Option<Found>)> {
         rates: ProcessRates::of(rate),
     };
     Ok((total, Some(found)))
-}
-
-/// A list in SQL over the counters with a rate, made from each counter's column and its rate's.
-fn of_rates(text: impl Fn(&str, &str) -> String) -> String {
-    let rates = PROCESS.iter().filter_map(|field| Some(text(field.column, field.rate?.column)));
-    rates.collect::<Vec<_>>().join(", ")
 }
