@@ -32,7 +32,7 @@ pub enum Stopped {
     #[error("the filter took too long")]
     TookTooLong,
     /// The request is gone.
-    #[error("the request that filters is gone")]
+    #[error("the request was cancelled")]
     Cancelled,
 }
 

@@ -305,7 +305,7 @@ fn a_filter_ends_at_its_deadline_and_when_nobody_waits_in_memory_and_in_sql_alik
     let left = patient();
     drop(left.cancel_on_drop());
     assert_eq!(filter.matching(one(), &left), Err(Stopped::Cancelled));
-    assert!(in_sql(&left).unwrap_err().contains("nobody waits"));
+    assert!(in_sql(&left).unwrap_err().contains("was cancelled"));
 }
 
 #[test]
