@@ -1,6 +1,9 @@
-//! The SQL and Python of README.md is run, and every test named in docs/reliability.md exists.
+//! The SQL and Python of README.md is run, and every file and test that documents name exists.
 
-use std::{path::Path, process::Command};
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use crate::console::history;
 
@@ -102,4 +105,47 @@ fn text_of(folder: &Path) -> String {
                 .then(|| std::fs::read_to_string(path).unwrap()),
         })
         .collect()
+}
+
+fn workspace() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+/// Every document of the workspace, with its text.
+fn documents() -> Vec<(PathBuf, String)> {
+    let mut found = Vec::new();
+    for folder in [workspace(), workspace().join("docs"), workspace().join("docs/decisions")] {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_some_and(|extension| extension == "md") {
+                let text = std::fs::read_to_string(&path).unwrap();
+                found.push((path, text));
+            }
+        }
+    }
+    found
+}
+
+/// What stands between `open` and the next `close`, each time.
+fn between<'a>(text: &'a str, open: &'a str, close: &'a str) -> impl Iterator<Item = &'a str> {
+    text.split(open).skip(1).filter_map(move |rest| Some(rest.split_once(close)?.0))
+}
+
+#[test]
+fn every_file_that_a_document_links_to_or_names_exists() {
+    let folders = ["nats/", "agent/", "ingestor/", "api/", "templates/", "docs/", ".ci/"];
+    let mut missing = Vec::new();
+    for (document, text) in documents() {
+        let beside = document.parent().unwrap();
+        let links =
+            between(&text, "](", ")").filter(|link| !link.starts_with("http") && !link.starts_with('#'));
+        let links = links.map(|link| beside.join(link.split('#').next().unwrap()));
+        let is_path = |name: &&str| {
+            folders.iter().any(|folder| name.starts_with(folder)) && !name.contains(['*', '<', ' ', '{', '…'])
+        };
+        let named = between(&text, "`", "`").filter(is_path).map(|name| workspace().join(name));
+        let all = links.chain(named).filter(|path| !path.exists());
+        missing.extend(all.map(|path| format!("{}: {}", document.display(), path.display())));
+    }
+    assert!(missing.is_empty(), "documents name files that are not there:\n{}", missing.join("\n"));
 }
