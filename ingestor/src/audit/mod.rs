@@ -24,9 +24,13 @@ pub use segment::{AuditFileError, seal};
 pub(crate) use segment::{last_link, merge};
 pub use verify::{Break, Chain, Verified, verify};
 
+use askama::Template;
 use duckdb::Connection;
 
-use crate::segment::{Fault, attach_file, attach_statement, open_engine, quote_identifier, verify_file};
+use crate::{
+    segment::{Fault, attach_file, attach_statement, open_engine, quote_identifier, verify_file},
+    template::render,
+};
 
 /// For attaching a segment, which reads its tables' descriptions.
 const MEMORY_MIB: u64 = 64;
@@ -34,10 +38,21 @@ const MEMORY_MIB: u64 = 64;
 /// The action of the entry that says which entries were removed for their age.
 pub(crate) const REMOVED: &str = "audit.remove";
 
-/// The table, with `$catalog` for the attached database it goes to.
-const SCHEMA: &str = include_str!("schema.sql");
 /// An attached database in memory with the same table, empty: the view exists when there are no segments.
 const EMPTY: &str = "fleetps_empty_audit";
+
+/// The table of an audit segment.
+#[derive(Template)]
+#[template(path = "audit/schema.sql")]
+struct SchemaSql<'a> {
+    /// The attached database it goes to.
+    catalog: &'a str,
+}
+
+/// The statement that makes the table in the attached database `catalog`.
+fn schema_in(catalog: &str) -> String {
+    render(&SchemaSql { catalog })
+}
 
 /// The statements that attach the audit segments `names` of `folder` (an absolute path) and make the view `audit`.
 pub fn attach_audit_sql(folder: &Path, names: &[AuditName]) -> String {
@@ -49,7 +64,7 @@ pub fn attach_audit_sql(folder: &Path, names: &[AuditName]) -> String {
 }
 
 fn attach_empty() -> String {
-    format!("ATTACH IF NOT EXISTS ':memory:' AS {EMPTY};\n{}", SCHEMA.replace("$catalog", EMPTY))
+    format!("ATTACH IF NOT EXISTS ':memory:' AS {EMPTY};\n{}", schema_in(EMPTY))
 }
 
 fn attach_one(folder: &Path, name: &AuditName) -> String {

@@ -1,6 +1,6 @@
 -- The one table of an audit segment. People write SQL against these names and columns, so they only ever gain.
--- Times are UTC. `$catalog` is the attached file.
-CREATE TABLE IF NOT EXISTS $catalog.audit (
+-- Times are UTC.
+CREATE TABLE IF NOT EXISTS {{ catalog }}.audit (
     stream_created TIMESTAMP,         -- when the numbering of the stream began: sequences compare within one only
     sequence BIGINT,                  -- its place in the chain
     occurred_at TIMESTAMP,            -- by the clock of whoever wrote it down

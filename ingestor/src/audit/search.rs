@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use askama::Template;
 use duckdb::params;
 use fleetps_nats::audit::Chained;
 
@@ -10,7 +11,7 @@ use super::{
     segment::{COLUMNS, entry_of, open},
     verify_segment,
 };
-use crate::segment::FolderError;
+use crate::{segment::FolderError, template::render};
 
 /// A filter of entries. Absent values do not restrict it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -77,6 +78,11 @@ pub fn search(
     Ok(answer)
 }
 
+/// The entries that an [`AuditQuery`] asks for.
+#[derive(Template)]
+#[template(path = "audit/search.sql")]
+struct SearchSql;
+
 fn ask(
     folder: &Path,
     names: &[AuditName],
@@ -87,8 +93,7 @@ fn ask(
     let epoch_s = newest.map_or(0, |name| name.epoch_s);
     let (engine, unreadable) = open(folder, names, epoch_s, entries)?;
     let AuditQuery { from_us, to_us, who, action, host, limit } = query;
-    let sql = include_str!("search.sql").replace("$columns", COLUMNS);
-    let mut statement = engine.prepare(&sql)?;
+    let mut statement = engine.prepare(&render(&SearchSql))?;
     let mut rows = statement.query(params![from_us, to_us, who, action, host, *limit as u64])?;
     let (mut entries, mut total) = (Vec::new(), 0);
     while let Some(row) = rows.next()? {

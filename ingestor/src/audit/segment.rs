@@ -2,12 +2,16 @@
 
 use std::{fs, path::Path};
 
+use askama::Template;
 use duckdb::{Connection, Row, params};
 use fleetps_nats::audit::{AuditEntry, Chained, Link};
 
-use super::{AuditName, EMPTY, SCHEMA, attach, attach_empty};
-use crate::segment::{
-    Fault, FileError, TEMPORARY_EXTENSION, attach_new, open_engine, publish_segment, quote_identifier,
+use super::{AuditName, EMPTY, attach, attach_empty, schema_in};
+use crate::{
+    segment::{
+        Fault, FileError, TEMPORARY_EXTENSION, attach_new, open_engine, publish_segment, quote_identifier,
+    },
+    template::render,
 };
 
 /// For some ten thousand entries of at most 5 KiB at a time.
@@ -97,7 +101,7 @@ fn make(
         let failed = AuditFileError::of(&name);
         let engine = open_engine(MEMORY_MIB, 1, None).map_err(&failed)?;
         attach_new(&engine, &temporary, CATALOG, 0).map_err(&failed)?;
-        let schema = format!("BEGIN; {}", SCHEMA.replace("$catalog", CATALOG));
+        let schema = format!("BEGIN; {}", schema_in(CATALOG));
         engine.execute_batch(&schema).map_err(&failed)?;
         fill(&engine)?;
         let complete = format!("COMMIT; CHECKPOINT {CATALOG}; DETACH {CATALOG}");
@@ -128,8 +132,15 @@ pub(super) fn open(
     Ok((engine, unreadable))
 }
 
+/// Adds an entry.
+#[derive(Template)]
+#[template(path = "audit/insert.sql")]
+struct InsertSql<'a> {
+    catalog: &'a str,
+}
+
 fn append(engine: &Connection, catalog: &str, epoch_s: i64, entries: &[Chained]) -> duckdb::Result<()> {
-    let mut insert = engine.prepare(&include_str!("insert.sql").replace("$catalog", catalog))?;
+    let mut insert = engine.prepare(&render(&InsertSql { catalog }))?;
     for Chained { sequence, previous, hash, entry } in entries {
         let AuditEntry { at_us, who, from, action, host, what, outcome } = entry;
         let address = from.map(|address| address.to_string());

@@ -2,12 +2,14 @@
 
 use std::path::Path;
 
+use askama::Template;
 use duckdb::Connection;
 use fleetps_nats::HostName;
 
 use crate::{
     catalog::{Rows, attach_empty, relation},
     segment::{Fault, SegmentName, attach_segment, detach_statement, open_engine, verify_segment},
+    template::render,
 };
 
 /// The history keeps times to the millisecond; this is the last µs of one.
@@ -57,11 +59,17 @@ fn start_engine() -> duckdb::Result<Connection> {
     Ok(engine)
 }
 
+/// The last sequence of each run.
+#[derive(Template)]
+#[template(path = "intake/stored_runs.sql")]
+struct StoredRunsSql<'a> {
+    host_sample: &'a str,
+}
+
 fn runs_in(engine: &Connection, folder: &Path, name: &SegmentName) -> Result<Vec<KnownRun>, Fault> {
     attach_segment(engine, folder, name)?;
     let read = || -> duckdb::Result<Vec<KnownRun>> {
-        let sql = include_str!("stored_runs.sql")
-            .replace("$host_sample", &relation(Rows::Of("host_sample"), [name]));
+        let sql = render(&StoredRunsSql { host_sample: &relation(Rows::Of("host_sample"), [name]) });
         let mut statement = engine.prepare(&sql)?;
         let rows = statement
             .query_map([], |row| Ok((row.get::<_, String>(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?;

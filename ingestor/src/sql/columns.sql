@@ -1,1 +1,1 @@
-SELECT column_name, column_type FROM (DESCRIBE FROM query($question));
+SELECT column_name, column_type FROM (DESCRIBE FROM query({{ question }}));

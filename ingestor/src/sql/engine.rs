@@ -6,6 +6,7 @@ use std::{
 };
 
 use arrow::array::{Array, AsArray};
+use askama::Template;
 use duckdb::{Config, Connection};
 
 use super::{
@@ -18,6 +19,7 @@ use crate::{
     catalog::{SegmentFolder, attach_sql},
     history::Scope,
     segment::{Fault, FolderError, SegmentName, attach_segment, quote_text},
+    template::render,
 };
 
 /// Where DuckDB says that a question is about the text around it, which the sql_client has not written.
@@ -25,6 +27,39 @@ const AROUND: [&str; 2] = ["Expected a single SELECT statement", "in query() fun
 
 /// DuckDB's errors that come from the files' content, not from the question.
 const OF_THE_FILES: [&str; 4] = ["Data Corruption", "IO", "Serialization", "FATAL"];
+
+/// The columns of the answer.
+#[derive(Template)]
+#[template(path = "sql/columns.sql")]
+struct ColumnsSql<'a> {
+    /// The quoted question.
+    question: &'a str,
+}
+
+/// The rows of the answer.
+#[derive(Template)]
+#[template(path = "sql/rows.sql")]
+struct RowsSql<'a> {
+    /// The quoted question.
+    question: &'a str,
+    limit: usize,
+}
+
+/// Locks everything but the attached segments away.
+#[derive(Template)]
+#[template(path = "sql/lock_down.sql")]
+struct LockDownSql {
+    /// The time that a question may take.
+    milliseconds: u128,
+}
+
+/// The settings of [`LockDownSql`] that DuckDB did not take.
+#[derive(Template)]
+#[template(path = "sql/lock_down_check.sql")]
+struct LockDownCheckSql {
+    /// The time that a question may take.
+    milliseconds: u128,
+}
 
 /// An engine over the history, locked.
 pub(super) struct Engine {
@@ -79,12 +114,11 @@ impl Engine {
 
     fn ask(&self, question: &str) -> duckdb::Result<(Vec<Column>, Vec<Row>, Option<Cut>)> {
         // Inside a string nothing of the question can reach beyond it: the text around it is always one statement.
-        let with_question = |sql: &str| sql.replace("$question", &quote_text(question));
-        let mut describe = self.connection.prepare(&with_question(include_str!("columns.sql")))?;
+        let question = &quote_text(question);
+        let mut describe = self.connection.prepare(&render(&ColumnsSql { question }))?;
         let column = |row: &duckdb::Row<'_>| Ok(Column { name: row.get(0)?, kind: row.get(1)? });
         let columns = describe.query_map([], column)?.collect::<duckdb::Result<_>>()?;
-        let sql = include_str!("rows.sql").replace("$rows", &(LIMITS.rows + 1).to_string());
-        let (rows, cut) = self.rows(&with_question(&sql))?;
+        let (rows, cut) = self.rows(&render(&RowsSql { question, limit: LIMITS.rows + 1 }))?;
         Ok((columns, rows, cut))
     }
 
@@ -157,9 +191,9 @@ fn attach(connection: &Connection, folder: &Path) -> Result<(Vec<SegmentName>, V
 
 /// Locks everything away, and looks whether it is.
 fn lock(connection: &Connection, folder: &Path) -> Result<(), EngineError> {
-    let milliseconds = LIMITS.deadline().as_millis().to_string();
-    connection.execute_batch(&include_str!("lock_down.sql").replace("$milliseconds", &milliseconds))?;
-    let check = include_str!("lock_down_check.sql").replace("$milliseconds", &milliseconds);
+    let milliseconds = LIMITS.deadline().as_millis();
+    connection.execute_batch(&render(&LockDownSql { milliseconds }))?;
+    let check = render(&LockDownCheckSql { milliseconds });
     let missing: String = connection.query_row(&check, [], |row| row.get(0))?;
     if !missing.is_empty() {
         return Err(EngineError::Open(format!("it did not keep {missing}")));

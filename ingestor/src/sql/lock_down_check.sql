@@ -6,7 +6,7 @@ FROM (VALUES
     ('autoload_known_extensions', 'false'),
     ('allow_community_extensions', 'false'),
     ('allow_persistent_secrets', 'false'),
-    ('max_execution_time', '$milliseconds'),
+    ('max_execution_time', '{{ milliseconds }}'),
     ('enable_external_access', 'false'),
     ('lock_configuration', 'true')
 ) AS expected (name, value)

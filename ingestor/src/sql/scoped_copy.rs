@@ -3,14 +3,16 @@
 //! A view hides nothing: an attached database can be asked by its own name. So the rows are copied, and the segments
 //! are detached before the question is parsed.
 
+use askama::Template;
 use duckdb::Connection;
 
 use super::{error::EngineError, limits::MAX_SEEN_ROWS};
 use crate::{
     catalog::{Rows, Tables, attach_empty, relation, views_sql},
-    fields::packed_figures,
+    fields,
     history::Scope,
     segment::{SegmentName, quote_identifier, schema_in},
+    template::render,
 };
 
 /// The database in memory that the copies are in.
@@ -23,6 +25,22 @@ const TABLES: [(&str, Option<&str>); 5] = [
     ("process", Some("last_seen")),
     ("process_hour", Some("hour")),
 ];
+
+/// Copies the samples of processes.
+#[derive(Template)]
+#[template(path = "sql/seen_samples.sql")]
+struct SeenSamplesSql<'a> {
+    process_sample: &'a str,
+    /// The condition of a sample that is copied.
+    is_recent: &'a str,
+}
+
+/// The time since when the rows fit.
+#[derive(Template)]
+#[template(path = "sql/seen_since.sql")]
+struct SeenSinceSql<'a> {
+    host_sample: &'a str,
+}
 
 /// Replaces the attached `segments` by a copy of their rows within `scope`, the newest first, as many as fit. Returns
 /// since when the copy is complete, in µs since 1970 UTC, unless it has everything.
@@ -49,12 +67,9 @@ pub(super) fn keep(
             "INSERT INTO {SEEN}.{table} BY NAME FROM {rows} WHERE {is_recent};\nCHECKPOINT {SEEN};"
         ))?;
     }
-    let samples = include_str!("seen_samples.sql")
-        .replace("$process_sample", &rows("process_sample"))
-        .replace("$is_recent", &is_recent("captured_at"))
-        .replace("$packed", &packed_figures())
-        .replace("$seen", SEEN);
-    connection.execute_batch(&samples)?;
+    let samples =
+        SeenSamplesSql { process_sample: &rows("process_sample"), is_recent: &is_recent("captured_at") };
+    connection.execute_batch(&render(&samples))?;
     for name in segments {
         connection.execute_batch(&format!("DETACH {}", quote_identifier(&name.alias())))?;
     }
@@ -64,9 +79,7 @@ pub(super) fn keep(
 
 /// Since when the rows fit, counted from the newest; `None` where all of them do.
 fn since_ms(connection: &Connection, host_sample: &str) -> Result<Option<i64>, EngineError> {
-    let sql = include_str!("seen_since.sql")
-        .replace("$host_sample", host_sample)
-        .replace("$most", &MAX_SEEN_ROWS.to_string());
+    let sql = render(&SeenSinceSql { host_sample });
     let (since_ms, newest_ms): (Option<i64>, Option<i64>) =
         connection.query_row(&sql, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
     if since_ms > newest_ms {
