@@ -91,9 +91,8 @@ pub fn columns() -> impl Iterator<Item = &'static str> {
 /// A filter as an SQL condition over a relation with the [`columns`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct SqlCondition {
-    /// The condition, with a `?` for each value and `$question` for the number of the question that its patterns are asked
-    /// as; `true` for the empty filter.
-    text: String,
+    /// The condition, with a `?` for each value; cut at each place of the question's number. `true` for the empty filter.
+    pieces: Vec<String>,
     /// The values, in order.
     pub values: Vec<duckdb::types::Value>,
     /// Its regular expressions, as the condition counts them.
@@ -136,7 +135,9 @@ impl Filter {
     pub fn sql(&self) -> SqlCondition {
         match &self.expression {
             Some(expression) => sql::condition(expression),
-            None => SqlCondition { text: "true".to_owned(), values: Vec::new(), patterns: Vec::new() },
+            None => {
+                SqlCondition { pieces: vec!["true".to_owned()], values: Vec::new(), patterns: Vec::new() }
+            }
         }
     }
 }
@@ -146,6 +147,19 @@ impl SqlCondition {
     /// `deadline`.
     pub fn ask<T>(&self, asked: &AskedPatterns, deadline: &Deadline, question: impl FnOnce(&str) -> T) -> T {
         let asked = asked.ask(self.patterns.clone(), deadline);
-        question(&self.text.replace(sql::QUESTION, &asked.number().to_string()))
+        question(&self.pieces.join(&asked.number().to_string()))
+    }
+
+    /// Adds to the condition.
+    fn push(&mut self, text: &str) {
+        match self.pieces.last_mut() {
+            Some(last) => last.push_str(text),
+            None => self.pieces.push(text.to_owned()),
+        }
+    }
+
+    /// Adds the place of the question's number to the condition.
+    fn push_question(&mut self) {
+        self.pieces.push(String::new());
     }
 }
