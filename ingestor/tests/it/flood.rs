@@ -68,6 +68,8 @@ async fn a_flood_from_one_host_is_cut_and_the_others_lose_nothing_and_are_not_de
                     publisher.publish().await;
                     tokio::time::sleep(Duration::from_millis(100)).await;
                 }
+                // After the flood: once this is stored, all of the flood has been read.
+                publisher.publish().await;
                 publisher.ledger.len() as u64
             })
         })
