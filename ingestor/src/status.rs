@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use async_nats::Client;
 use fleetps_nats::{
-    snapshot::Refusal,
+    snapshot::BadSnapshot,
     status::{IngestorStatus, STATUS_LOOK, StatusTimer},
     subject,
 };
@@ -22,7 +22,7 @@ pub(crate) struct Progress {
     pending: AtomicU64,
     stored: AtomicU64,
     duplicates: AtomicU64,
-    refused: [AtomicU64; Refusal::REASONS.len()],
+    refused: [AtomicU64; BadSnapshot::REASONS.len()],
     lost_dead_letters: AtomicU64,
     write_error: Mutex<Option<String>>,
     disk_warning: Mutex<Option<String>>,
@@ -52,7 +52,7 @@ impl Progress {
     }
 
     pub(crate) fn count_refused(&self, reason: &'static str) {
-        let place = Refusal::REASONS.iter().position(|known| *known == reason);
+        let place = BadSnapshot::REASONS.iter().position(|known| *known == reason);
         if let Some(counter) = place.and_then(|place| self.refused.get(place)) {
             counter.fetch_add(1, Relaxed);
         }
@@ -114,7 +114,7 @@ impl Progress {
 
     /// All of it, as the message says it.
     pub(crate) fn status(&self, partition: u32) -> IngestorStatus {
-        let refused = Refusal::REASONS.iter().zip(&self.refused);
+        let refused = BadSnapshot::REASONS.iter().zip(&self.refused);
         let reasons = first_of(&self.set_aside);
         IngestorStatus {
             partition,

@@ -57,7 +57,7 @@ pub struct IngestorStatus {
     pub stored: u64,
     /// Snapshots not stored because they were stored already.
     pub duplicates: u64,
-    /// Messages refused since it started, by [`crate::snapshot::Refusal::reason`].
+    /// Messages refused since it started, by [`crate::snapshot::BadSnapshot::reason`].
     pub refused: Vec<(String, u64)>,
     /// Refused messages that were only counted, because more came than could be put into the stream of dead letters.
     pub lost_dead_letters: u64,

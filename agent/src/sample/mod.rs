@@ -38,7 +38,7 @@ pub use raw::{Facts, ProcessSource, StorageBytes};
 
 use crate::settings::AgentSettings;
 use machine::MachineReader;
-use table::{Moment, Table};
+use table::{PassTime, Table};
 
 #[cfg(target_os = "linux")]
 type SystemSource = linux::ProcFolder;
@@ -122,7 +122,7 @@ impl Sampler {
 
     fn pass(&mut self, monotonic: Duration, clock_us: i64) -> (HostSample, Vec<Process>) {
         let mut host = self.machine.read(monotonic);
-        let at = Moment { monotonic, clock_us };
+        let at = PassTime { monotonic, clock_us };
         let machine = &self.machine;
         let mode = self.settings.command_line;
         let rows = self.table.pass(&mut self.source, at, mode, &|id| machine.user_name(id));

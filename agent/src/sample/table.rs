@@ -50,7 +50,7 @@ struct Known {
 
 /// When a pass takes place.
 #[derive(Debug, Clone, Copy)]
-pub struct Moment {
+pub struct PassTime {
     /// Time since the machine booted.
     pub monotonic: Duration,
     /// µs since 1970 UTC, by the host's clock.
@@ -62,7 +62,7 @@ impl Table {
     pub fn pass<S: ProcessSource>(
         &mut self,
         source: &mut S,
-        at: Moment,
+        at: PassTime,
         mode: CommandLineMode,
         user_name: &dyn Fn(&str) -> Option<String>,
     ) -> Vec<Process> {
@@ -105,7 +105,7 @@ impl Table {
 }
 
 /// The CPU time that a process had used at the last pass, when it was not seen there: none, if it started since.
-fn cpu_of_new(process: &Process, elapsed: Option<Duration>, at: Moment) -> Option<u64> {
+fn cpu_of_new(process: &Process, elapsed: Option<Duration>, at: PassTime) -> Option<u64> {
     let elapsed_us = i64::try_from(elapsed?.as_micros()).ok()?;
     // Start times are counted in steps of 10 ms, and on some systems in seconds.
     const STEP_US: i64 = 1_000_000;

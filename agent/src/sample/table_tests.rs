@@ -42,7 +42,7 @@ fn process(pid: u32, started_at_us: i64, cpu_time_ms: u64) -> Process {
 }
 
 fn pass(table: &mut Table, source: &mut Told, at_s: u64) -> Vec<Process> {
-    let at = Moment { monotonic: Duration::from_secs(at_s), clock_us: at_s as i64 * 1_000_000 };
+    let at = PassTime { monotonic: Duration::from_secs(at_s), clock_us: at_s as i64 * 1_000_000 };
     table.pass(source, at, CommandLineMode::Scrubbed, &|id| (id == "0").then(|| "root".to_owned()))
 }
 

@@ -9,7 +9,7 @@ use fleetps_nats::{
     error_chain,
     patience::patiently,
     reader::{Delivered, Delivery, SnapshotReader, Start},
-    snapshot::Refusal,
+    snapshot::BadSnapshot,
     stream,
 };
 use tokio::sync::watch;
@@ -129,8 +129,8 @@ fn take(
         // Snapshots from before it was revoked or forgotten belong to the past.
         Ok((host, _)) if standing.ended_at_us(&host).is_some() => {}
         Ok((host, snapshot)) => fleet.take(host, &message.payload, snapshot, message.stored_at_us),
-        Err(Refusal::Flood) => progress.send_modify(|intake| intake.skipped += 1),
-        Err(Refusal::Revoked) => progress.send_modify(|intake| intake.revoked += 1),
+        Err(BadSnapshot::Flood) => progress.send_modify(|intake| intake.skipped += 1),
+        Err(BadSnapshot::Revoked) => progress.send_modify(|intake| intake.revoked += 1),
         Err(refusal) => {
             // The ingestor counts and records refusals; here they are only for debugging.
             tracing::debug!(subject = ?message.subject, %refusal, "ignored a message that is no snapshot");

@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Instant};
 
-use fleetps_nats::{HostName, Snapshot, decode::MessageDecoder, reader::Delivered, snapshot::Refusal};
+use fleetps_nats::{HostName, Snapshot, decode::MessageDecoder, reader::Delivered, snapshot::BadSnapshot};
 use tokio::sync::mpsc;
 
 use super::{
@@ -81,7 +81,7 @@ impl Collector {
             Err(refusal) => {
                 self.refusals.refuse(delivered, &refusal, &self.progress);
                 match refusal {
-                    Refusal::Flood => self.skip(at, Skipped::RateLimited),
+                    BadSnapshot::Flood => self.skip(at, Skipped::RateLimited),
                     _ => self.skip(at, Skipped::Nothing),
                 }
             }

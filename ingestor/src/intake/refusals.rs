@@ -8,7 +8,7 @@ use std::{
 use async_nats::{Client, HeaderMap};
 use fleetps_nats::{
     reader::Delivered,
-    snapshot::Refusal,
+    snapshot::BadSnapshot,
     subject::{self, host_of_snapshot},
 };
 use tokio::sync::mpsc;
@@ -43,7 +43,7 @@ impl Refusals {
     }
 
     /// Takes note of a refused message.
-    pub(crate) fn refuse(&mut self, delivered: &Delivered, refusal: &Refusal, progress: &Progress) {
+    pub(crate) fn refuse(&mut self, delivered: &Delivered, refusal: &BadSnapshot, progress: &Progress) {
         progress.count_refused(refusal.reason());
         // A name that is not allowed could be anything, and long; the header says it.
         let host = host_of_snapshot(&delivered.subject).map_or_else(|| "unknown".to_owned(), String::from);
@@ -53,7 +53,7 @@ impl Refusals {
         }
         // Nothing of a flood is kept: it would push out the dead letters of others. A revoked host's are not kept
         // either.
-        if matches!(refusal, Refusal::Flood | Refusal::Revoked) {
+        if matches!(refusal, BadSnapshot::Flood | BadSnapshot::Revoked) {
             return;
         }
         if self.letters.try_send(dead_letter(&host, delivered, refusal)).is_err() {
@@ -78,7 +78,7 @@ impl Refusals {
     }
 }
 
-fn dead_letter(host: &str, delivered: &Delivered, refusal: &Refusal) -> DeadLetter {
+fn dead_letter(host: &str, delivered: &Delivered, refusal: &BadSnapshot) -> DeadLetter {
     // Escaped: it may quote the message, and a header must not hold a line break.
     let reason: String = refusal.to_string().escape_default().take(MAX_REASON_CHARACTERS).collect();
     let mut headers = HeaderMap::new();
@@ -147,14 +147,14 @@ mod tests {
         let (letters, _waiting) = mpsc::channel(1);
         let (mut refusals, progress) = (Refusals::new(letters), Progress::default());
         for _ in 0..3 {
-            refusals.refuse(&delivered("fleetps.a.snapshot", vec![]), &Refusal::TooLongInside, &progress);
+            refusals.refuse(&delivered("fleetps.a.snapshot", vec![]), &BadSnapshot::TooLongInside, &progress);
         }
         assert_eq!(progress.status(0).lost_dead_letters, 2);
     }
 
     #[test]
     fn hostile_text_is_escaped_and_evidence_is_cut() {
-        let refusal = Refusal::NotASnapshot("a\r\nFp-Forged: 1\u{1b}[31m".to_owned());
+        let refusal = BadSnapshot::NotASnapshot("a\r\nFp-Forged: 1\u{1b}[31m".to_owned());
         let letter = dead_letter("a", &delivered("fleetps.a.snapshot", vec![0; 1 << 20]), &refusal);
         let reason = letter.headers.get("Fp-Refusal").unwrap().as_str();
         assert!(

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use fastrand::Rng;
-use fleetps_nats::snapshot::{Decoder, Encoder, Process, Refusal, Snapshot};
+use fleetps_nats::snapshot::{BadSnapshot, Decoder, Encoder, Process, Snapshot};
 
 use crate::chance::{rounds, seeds};
 
@@ -166,6 +166,6 @@ fn hostile_messages_are_refused_with_a_reason_or_are_snapshots_that_could_have_b
         }
     }
     eprintln!("{} messages: {counts:?}", rounds(MESSAGES_PER_SEED));
-    assert!(counts.keys().all(|reason| *reason == "taken" || Refusal::REASONS.contains(reason)));
+    assert!(counts.keys().all(|reason| *reason == "taken" || BadSnapshot::REASONS.contains(reason)));
     assert!(counts.len() >= 8, "this is to meet most of the reasons there are: {counts:?}");
 }

@@ -6,7 +6,7 @@ use async_nats::jetstream::consumer::pull;
 use fleetps_nats::{
     hosts::{self, Admission, HostRecord},
     server::Part,
-    snapshot::{Encoder, MAX_PROCESSES, MAX_STRING_BYTES, Process, Refusal},
+    snapshot::{BadSnapshot, Encoder, MAX_PROCESSES, MAX_STRING_BYTES, Process},
     status::IngestorStatus,
     stream, subject,
 };
@@ -105,7 +105,7 @@ async fn rubbish_is_refused_and_the_next_message_is_unaffected() {
     let total = expected.values().sum::<u64>();
     let status = status_where(&fixture, |status| refused(status).values().sum::<u64>() == total).await;
     assert_eq!(refused(&status), expected);
-    assert_eq!(status.refused.len(), Refusal::REASONS.len());
+    assert_eq!(status.refused.len(), BadSnapshot::REASONS.len());
     ingestor.stop().await;
     assert_stored(&fixture.history(), &[publisher]);
 

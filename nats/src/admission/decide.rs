@@ -8,7 +8,7 @@ use std::{
     time::Instant,
 };
 
-use super::{AdmissionSettings, EnrolmentTokens, Refusal, request::Credentials, roll::Roll};
+use super::{AdmissionSettings, Denial, EnrolmentTokens, request::Credentials, roll::Roll};
 use crate::{
     bucket::{Bucket, Entry},
     hosts::{self, Admission, HostRecord},
@@ -42,26 +42,26 @@ impl Rules {
     }
 
     /// Admits the claimant or says why not.
-    pub(super) async fn decide(&self, claimant: &Credentials) -> Result<Admitted, Refusal> {
+    pub(super) async fn decide(&self, claimant: &Credentials) -> Result<Admitted, Denial> {
         let known = self.hosts.get(claimant.host.as_str()).await?;
         match (known, &claimant.token) {
-            (Some(entry), _) if entry.value.admission == Admission::Revoked => Err(Refusal::Revoked),
+            (Some(entry), _) if entry.value.admission == Admission::Revoked => Err(Denial::Revoked),
             (Some(entry), _) if entry.value.admission == Admission::Admitted && entry.value.has_key() => {
                 self.by_key(claimant, entry).await
             }
             // One that waits may still bring a token.
             (known, Some(token)) => self.enrol(claimant, token, known).await,
-            (Some(entry), None) if entry.value.keys.contains(&claimant.key) => Err(Refusal::Waiting),
-            (Some(entry), None) if entry.value.has_key() => Err(Refusal::OtherKey),
+            (Some(entry), None) if entry.value.keys.contains(&claimant.key) => Err(Denial::Waiting),
+            (Some(entry), None) if entry.value.has_key() => Err(Denial::OtherKey),
             (known, None) if self.settings.approve => self.wait(claimant, known).await,
-            (_, None) => Err(Refusal::UnknownHost),
+            (_, None) => Err(Denial::UnknownHost),
         }
     }
 
-    async fn by_key(&self, claimant: &Credentials, known: Entry<HostRecord>) -> Result<Admitted, Refusal> {
+    async fn by_key(&self, claimant: &Credentials, known: Entry<HostRecord>) -> Result<Admitted, Denial> {
         let Entry { value: record, revision } = known;
         match record.keys.iter().position(|key| *key == claimant.key) {
-            None => Err(Refusal::OtherKey),
+            None => Err(Denial::OtherKey),
             Some(0) => Ok(Admitted::Known),
             Some(_) => {
                 let changed = HostRecord { keys: vec![claimant.key.clone()], rotate: false, ..record };
@@ -76,7 +76,7 @@ impl Rules {
         claimant: &Credentials,
         token: &str,
         known: Option<Entry<HostRecord>>,
-    ) -> Result<Admitted, Refusal> {
+    ) -> Result<Admitted, Denial> {
         self.check_name(claimant)?;
         let (id, groups) = self.tokens.use_up(token).await?;
         let record = HostRecord { token: Some(id), groups, ..new_record(claimant, Admission::Admitted) };
@@ -88,30 +88,30 @@ impl Rules {
         &self,
         claimant: &Credentials,
         known: Option<Entry<HostRecord>>,
-    ) -> Result<Admitted, Refusal> {
+    ) -> Result<Admitted, Denial> {
         self.check_name(claimant)?;
         let in_the_way = self.roll().waiting.in_the_way(&claimant.network, Instant::now());
-        if let Some(host) = in_the_way.map_err(|_| Refusal::TooManyWaiting)?
+        if let Some(host) = in_the_way.map_err(|_| Denial::TooManyWaiting)?
             && !hosts::end_waiting(&self.hosts, &host).await?
         {
             // Another request took this place; the host retries.
-            return Err(Refusal::Busy);
+            return Err(Denial::Busy);
         }
         let record = HostRecord {
             network: Some(claimant.network.clone()),
             ..new_record(claimant, Admission::Waiting)
         };
         self.put(claimant, record, known).await?;
-        Err(Refusal::Waiting)
+        Err(Denial::Waiting)
     }
 
     /// Whether a host that has no key yet may have this name.
-    fn check_name(&self, claimant: &Credentials) -> Result<(), Refusal> {
+    fn check_name(&self, claimant: &Credentials) -> Result<(), Denial> {
         if !claimant.host.is_plain() {
-            return Err(Refusal::BadName);
+            return Err(Denial::BadName);
         }
         match self.roll().looks_like(&claimant.host) {
-            Some(other) => Err(Refusal::LookAlike(other.to_owned())),
+            Some(other) => Err(Denial::LookAlike(other.to_owned())),
             None => Ok(()),
         }
     }
@@ -122,10 +122,10 @@ impl Rules {
         claimant: &Credentials,
         mut record: HostRecord,
         known: Option<Entry<HostRecord>>,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), Denial> {
         let Some(Entry { value: known, revision }) = known else {
             let created = self.hosts.create(claimant.host.as_str(), &record).await?;
-            return if created { Ok(()) } else { Err(Refusal::Busy) };
+            return if created { Ok(()) } else { Err(Denial::Busy) };
         };
         record.groups.extend(known.groups);
         self.replace(claimant, &record, revision).await
@@ -136,9 +136,9 @@ impl Rules {
         claimant: &Credentials,
         record: &HostRecord,
         revision: u64,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), Denial> {
         let replaced = self.hosts.update(claimant.host.as_str(), record, revision).await?;
-        if replaced { Ok(()) } else { Err(Refusal::Busy) }
+        if replaced { Ok(()) } else { Err(Denial::Busy) }
     }
 }
 

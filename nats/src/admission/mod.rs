@@ -70,7 +70,7 @@ crate::settings! {
 
 /// Why a connection is refused.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Refusal {
+pub(crate) enum Denial {
     #[error("it names no key of its own")]
     NoKey,
     #[error("its signature does not match the key it names")]
@@ -105,7 +105,7 @@ pub(crate) enum Refusal {
     Bucket(#[from] BucketError),
 }
 
-impl Refusal {
+impl Denial {
     /// A short name to count by.
     pub(crate) fn reason(&self) -> &'static str {
         match self {

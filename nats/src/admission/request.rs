@@ -4,7 +4,7 @@ use data_encoding::BASE64URL_NOPAD;
 use nkeys::{KeyPair, KeyPairType};
 use serde::Deserialize;
 
-use super::{Refusal, jwt, waiting::network_of};
+use super::{Denial, jwt, waiting::network_of};
 use crate::HostName;
 
 /// The broker's request, as far as it is needed. The broker's own document on it (ADR-26) names some fields
@@ -89,17 +89,17 @@ impl Question {
 
     /// The host and key of the client, if it signed the broker's challenge with that key. The broker does not verify
     /// the signature of a key that it does not know.
-    pub(super) fn claimant(&self) -> Result<Credentials, Refusal> {
+    pub(super) fn claimant(&self) -> Result<Credentials, Denial> {
         let Asked { client_info, connect_opts, .. } = &self.nats;
-        let key = KeyPair::from_public_key(&connect_opts.nkey).map_err(|_| Refusal::NoKey)?;
+        let key = KeyPair::from_public_key(&connect_opts.nkey).map_err(|_| Denial::NoKey)?;
         if key.key_pair_type() != KeyPairType::User || client_info.nonce.is_empty() {
-            return Err(Refusal::NoKey);
+            return Err(Denial::NoKey);
         }
         let signature =
-            BASE64URL_NOPAD.decode(connect_opts.sig.as_bytes()).map_err(|_| Refusal::BadSignature)?;
-        key.verify(client_info.nonce.as_bytes(), &signature).map_err(|_| Refusal::BadSignature)?;
+            BASE64URL_NOPAD.decode(connect_opts.sig.as_bytes()).map_err(|_| Denial::BadSignature)?;
+        key.verify(client_info.nonce.as_bytes(), &signature).map_err(|_| Denial::BadSignature)?;
         Ok(Credentials {
-            host: connect_opts.user.parse().map_err(|_| Refusal::BadName)?,
+            host: connect_opts.user.parse().map_err(|_| Denial::BadName)?,
             // As the key itself writes it, so that one key has one spelling.
             key: key.public_key(),
             network: network_of(&client_info.host),
@@ -135,12 +135,12 @@ mod tests {
             ("web-01", public.clone(), Some("t".to_owned()))
         );
         for (nkey, sig, refusal) in [
-            (&public, signed(&other, "the nonce"), Refusal::BadSignature),
-            (&public, signed(&key, "another nonce"), Refusal::BadSignature),
-            (&public, String::new(), Refusal::BadSignature),
-            (&public, "!".to_owned(), Refusal::BadSignature),
-            (&String::new(), signed(&key, "the nonce"), Refusal::NoKey),
-            (&KeyPair::new_account().public_key(), signed(&key, "the nonce"), Refusal::NoKey),
+            (&public, signed(&other, "the nonce"), Denial::BadSignature),
+            (&public, signed(&key, "another nonce"), Denial::BadSignature),
+            (&public, String::new(), Denial::BadSignature),
+            (&public, "!".to_owned(), Denial::BadSignature),
+            (&String::new(), signed(&key, "the nonce"), Denial::NoKey),
+            (&KeyPair::new_account().public_key(), signed(&key, "the nonce"), Denial::NoKey),
         ] {
             let given = question(nkey, &sig, "web-01").claimant().unwrap_err();
             assert_eq!(given.to_string(), refusal.to_string());
@@ -152,7 +152,7 @@ mod tests {
         let key = KeyPair::new_user();
         for user in ["", "*", ">", "a.b", "a b", "web-01.>", "ü", &"x".repeat(65)] {
             let refused = question(&key.public_key(), &signed(&key, "the nonce"), user).claimant();
-            assert!(matches!(refused, Err(Refusal::BadName)), "{user:?}");
+            assert!(matches!(refused, Err(Denial::BadName)), "{user:?}");
         }
     }
 

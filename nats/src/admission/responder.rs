@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Instant};
 use async_nats::Message;
 
 use super::{
-    Refusal,
+    Denial,
     connections::Next,
     decide::Admitted,
     disconnect,
@@ -44,7 +44,7 @@ impl Shared {
         }
     }
 
-    async fn admit(&self, question: &Question) -> Result<HostName, Refusal> {
+    async fn admit(&self, question: &Question) -> Result<HostName, Denial> {
         let claimant = question.claimant()?;
         let host = claimant.host.clone();
         match self.rules.decide(&claimant).await? {
@@ -64,7 +64,7 @@ impl Shared {
     }
 
     /// Whether `host` may make one more connection. Where the servers do not say how many it has, it may.
-    async fn check_connections(&self, host: &HostName) -> Result<(), Refusal> {
+    async fn check_connections(&self, host: &HostName) -> Result<(), Denial> {
         let may = match self.connections.one_more(host, Instant::now()) {
             Next::Admit => true,
             Next::Refuse => false,
@@ -73,10 +73,10 @@ impl Shared {
                 self.connections.counted(host, found)
             }
         };
-        if may { Ok(()) } else { Err(Refusal::TooManyConnections) }
+        if may { Ok(()) } else { Err(Denial::TooManyConnections) }
     }
 
-    fn note(&self, question: &Question, refusal: &Refusal) {
+    fn note(&self, question: &Question, refusal: &Denial) {
         if let Some(times) = self.refusals.count(refusal.reason(), Instant::now()) {
             tracing::warn!(
                 host = ?question.claimed_name(), from = question.address(), times, reason = error_chain(refusal),

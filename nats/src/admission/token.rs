@@ -11,7 +11,7 @@ use nkeys::KeyPair;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::Refusal;
+use super::Denial;
 use crate::{
     bucket::{Bucket, BucketError, Entry},
     hosts::Group,
@@ -83,23 +83,23 @@ impl EnrolmentTokens {
     }
 
     /// Uses the token once: its id and the groups that it gives.
-    pub(super) async fn use_up(&self, token: &str) -> Result<(String, BTreeSet<String>), Refusal> {
+    pub(super) async fn use_up(&self, token: &str) -> Result<(String, BTreeSet<String>), Denial> {
         let hash = hash(token);
         for _ in 0..MAX_ATTEMPTS {
             let Some(Entry { value, revision }) = self.bucket.get(&hash).await? else {
-                return Err(Refusal::UnknownToken);
+                return Err(Denial::UnknownToken);
             };
             if value.expires_at_us <= now_us() {
-                return Err(Refusal::ExpiredToken);
+                return Err(Denial::ExpiredToken);
             }
-            let Some(uses_left) = value.uses_left.checked_sub(1) else { return Err(Refusal::UsedToken) };
+            let Some(uses_left) = value.uses_left.checked_sub(1) else { return Err(Denial::UsedToken) };
             let used = EnrolmentToken { uses_left, ..value };
             // Otherwise another host used it in this moment; there may be another use left.
             if self.bucket.update(&hash, &used, revision).await? {
                 return Ok((hash.chars().take(ID_CHARACTERS).collect(), used.groups));
             }
         }
-        Err(Refusal::Busy)
+        Err(Denial::Busy)
     }
 }
 

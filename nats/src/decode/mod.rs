@@ -10,7 +10,7 @@ use std::{io, time::Instant};
 use crate::{
     HostName, Snapshot, Standing,
     reader::Delivered,
-    snapshot::{Decoder, MAX_HEADER_BYTES, Refusal},
+    snapshot::{BadSnapshot, Decoder, MAX_HEADER_BYTES},
     subject::host_of_snapshot,
 };
 use rate_limit::{Inside, RateLimits};
@@ -73,19 +73,19 @@ impl MessageDecoder {
     ///
     /// # Errors
     /// When it is none, or its host has sent too much.
-    pub fn decode(&mut self, delivered: &Delivered) -> Result<(HostName, Snapshot), Refusal> {
+    pub fn decode(&mut self, delivered: &Delivered) -> Result<(HostName, Snapshot), BadSnapshot> {
         let Delivered { subject, payload, header_bytes, stored_at_us, .. } = delivered;
         let Some(host) = host_of_snapshot(subject) else {
-            return Err(Refusal::BadSubject(subject.chars().take(MAX_SUBJECT_CHARACTERS).collect()));
+            return Err(BadSnapshot::BadSubject(subject.chars().take(MAX_SUBJECT_CHARACTERS).collect()));
         };
         if self.standing.as_ref().is_some_and(|standing| !standing.counts(&host, *stored_at_us)) {
-            return Err(Refusal::Revoked);
+            return Err(BadSnapshot::Revoked);
         }
         if *header_bytes > MAX_HEADER_BYTES {
-            return Err(Refusal::LongHeaders(*header_bytes));
+            return Err(BadSnapshot::LongHeaders(*header_bytes));
         }
         if !self.allowances.take(&host, payload.len(), *stored_at_us) {
-            return Err(Refusal::Flood);
+            return Err(BadSnapshot::Flood);
         }
         let judged_at_us = self.furthest.reached(*stored_at_us, Instant::now());
         let unpacked = self.decoder.decode(payload, judged_at_us);
@@ -132,7 +132,7 @@ mod tests {
             }
         }
         let ahead = message_decoder.decode(&delivered("a", NOW_US + 2 * DAY_US, NOW_US - DAY_US));
-        assert!(matches!(ahead, Err(Refusal::BadTime { .. })), "{ahead:?}");
+        assert!(matches!(ahead, Err(BadSnapshot::BadTime { .. })), "{ahead:?}");
     }
 
     #[test]

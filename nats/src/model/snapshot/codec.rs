@@ -5,7 +5,7 @@ use std::io::Read;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    FORMAT, MAX_COMPRESSED_BYTES, MAX_DECOMPRESSED_BYTES, MAX_STRING_BYTES, Process, Refusal, Snapshot,
+    BadSnapshot, FORMAT, MAX_COMPRESSED_BYTES, MAX_DECOMPRESSED_BYTES, MAX_STRING_BYTES, Process, Snapshot,
 };
 use crate::model::{
     Field, Kind, Value,
@@ -80,9 +80,9 @@ impl Decoder {
     }
 
     /// The snapshot in `message`, checked; `received_at_us` (µs since 1970 UTC) is what its clock is judged by.
-    pub fn decode(&mut self, message: &[u8], received_at_us: i64) -> Result<Snapshot, Refusal> {
+    pub fn decode(&mut self, message: &[u8], received_at_us: i64) -> Result<Snapshot, BadSnapshot> {
         if message.len() > MAX_COMPRESSED_BYTES {
-            return Err(Refusal::TooLong(message.len()));
+            return Err(BadSnapshot::TooLong(message.len()));
         }
         self.decompress(message)?;
         let mut message_decoder = rmp_serde::Deserializer::from_read_ref(self.packed.as_slice());
@@ -97,18 +97,18 @@ impl Decoder {
         self.packed.len()
     }
 
-    fn decompress(&mut self, message: &[u8]) -> Result<(), Refusal> {
+    fn decompress(&mut self, message: &[u8]) -> Result<(), BadSnapshot> {
         let bound = zstd::bulk::Decompressor::upper_bound(message);
         if bound.is_some_and(|bytes| bytes > MAX_DECOMPRESSED_BYTES) {
-            return Err(Refusal::TooLongInside);
+            return Err(BadSnapshot::TooLongInside);
         }
         self.packed.clear();
         self.packed.reserve(bound.unwrap_or(MAX_DECOMPRESSED_BYTES));
         match self.decompressor.decompress_to_buffer(message, &mut self.packed) {
-            Ok(_) if self.packed.len() > MAX_DECOMPRESSED_BYTES => Err(Refusal::TooLongInside),
+            Ok(_) if self.packed.len() > MAX_DECOMPRESSED_BYTES => Err(BadSnapshot::TooLongInside),
             Ok(_) => Ok(()),
-            Err(_) if is_too_long_inside(message) => Err(Refusal::TooLongInside),
-            Err(error) => Err(Refusal::NotZstd(error.to_string())),
+            Err(_) if is_too_long_inside(message) => Err(BadSnapshot::TooLongInside),
+            Err(error) => Err(BadSnapshot::NotZstd(error.to_string())),
         }
     }
 }
@@ -125,30 +125,30 @@ fn is_too_long_inside(message: &[u8]) -> bool {
     count().is_ok_and(|bytes| bytes > MAX_DECOMPRESSED_BYTES as u64)
 }
 
-fn refusal_of(error: rmp_serde::decode::Error) -> Refusal {
+fn refusal_of(error: rmp_serde::decode::Error) -> BadSnapshot {
     match error {
-        rmp_serde::decode::Error::DepthLimitExceeded => Refusal::TooDeep,
+        rmp_serde::decode::Error::DepthLimitExceeded => BadSnapshot::TooDeep,
         rmp_serde::decode::Error::Syntax(text) if text.starts_with(TOO_MANY) => {
-            Refusal::TooMany(text[TOO_MANY.len()..].to_owned())
+            BadSnapshot::TooMany(text[TOO_MANY.len()..].to_owned())
         }
         // The text may quote the message, which is hostile: what logs it must escape it, as tracing does with `?`.
-        other => Refusal::NotASnapshot(other.to_string().chars().take(200).collect()),
+        other => BadSnapshot::NotASnapshot(other.to_string().chars().take(200).collect()),
     }
 }
 
-fn check(snapshot: &Snapshot, received_at_us: i64) -> Result<(), Refusal> {
+fn check(snapshot: &Snapshot, received_at_us: i64) -> Result<(), BadSnapshot> {
     if snapshot.format != FORMAT {
-        return Err(Refusal::UnknownFormat(snapshot.format));
+        return Err(BadSnapshot::UnknownFormat(snapshot.format));
     }
     check_identifier("boot_id", &snapshot.boot_id)?;
     check_identifier("run_id", &snapshot.run_id)?;
     check_text("agent_version", Some(&snapshot.agent_version))?;
     check_text("os_host_name", Some(&snapshot.os_host_name))?;
     if snapshot.interval_ms == 0 || snapshot.interval_ms > MAX_INTERVAL_MS {
-        return Err(Refusal::BadNumber("interval_ms"));
+        return Err(BadSnapshot::BadNumber("interval_ms"));
     }
     if snapshot.sequence == 0 {
-        return Err(Refusal::BadNumber("sequence"));
+        return Err(BadSnapshot::BadNumber("sequence"));
     }
     check_time("captured_at", snapshot.captured_at_us, EARLIEST_CAPTURE_US, received_at_us)?;
     check_counts("a number of the agent", [Some(snapshot.sequence), Some(snapshot.monotonic_ms)])?;
@@ -173,9 +173,9 @@ fn check_record(
     values: &[Value<'_>],
     too_large: Option<&'static str>,
     received_at_us: i64,
-) -> Result<(), Refusal> {
+) -> Result<(), BadSnapshot> {
     if let Some(name) = too_large {
-        return Err(Refusal::BadNumber(name));
+        return Err(BadSnapshot::BadNumber(name));
     }
     for (field, value) in fields.iter().zip(values) {
         match *value {
@@ -184,7 +184,7 @@ fn check_record(
                 check_time(field.column, time_us, 0, received_at_us)?;
             }
             Value::Float(share) if !(share.is_finite() && share >= 0.0) => {
-                return Err(Refusal::BadNumber(field.name));
+                return Err(BadSnapshot::BadNumber(field.name));
             }
             Value::Absent | Value::Letter(_) | Value::Integer(_) | Value::Float(_) => {}
         }
@@ -192,23 +192,23 @@ fn check_record(
     Ok(())
 }
 
-fn check_pids(processes: &[Process]) -> Result<(), Refusal> {
+fn check_pids(processes: &[Process]) -> Result<(), BadSnapshot> {
     let mut pids: Vec<u32> = processes.iter().map(|process| process.pid).collect();
     pids.sort_unstable();
     match pids.windows(2).find(|pair| pair[0] == pair[1]) {
-        Some(pair) => Err(Refusal::PidTwice(pair[0])),
+        Some(pair) => Err(BadSnapshot::PidTwice(pair[0])),
         None => Ok(()),
     }
 }
 
-fn check_identifier(what: &'static str, text: &str) -> Result<(), Refusal> {
+fn check_identifier(what: &'static str, text: &str) -> Result<(), BadSnapshot> {
     let fits = (1..=MAX_IDENTIFIER_BYTES).contains(&text.len());
-    if fits { Ok(()) } else { Err(Refusal::BadIdentifier(what)) }
+    if fits { Ok(()) } else { Err(BadSnapshot::BadIdentifier(what)) }
 }
 
-fn check_text(what: &'static str, text: Option<&str>) -> Result<(), Refusal> {
+fn check_text(what: &'static str, text: Option<&str>) -> Result<(), BadSnapshot> {
     let fits = text.is_none_or(|text| text.len() <= MAX_STRING_BYTES);
-    if fits { Ok(()) } else { Err(Refusal::StringTooLong(what)) }
+    if fits { Ok(()) } else { Err(BadSnapshot::StringTooLong(what)) }
 }
 
 fn check_time(
@@ -216,16 +216,16 @@ fn check_time(
     value_us: i64,
     earliest_us: i64,
     received_at_us: i64,
-) -> Result<(), Refusal> {
+) -> Result<(), BadSnapshot> {
     let latest_us = received_at_us.saturating_add(MAX_CLOCK_AHEAD_US);
     let fits = (earliest_us..=latest_us).contains(&value_us);
-    if fits { Ok(()) } else { Err(Refusal::BadTime { what, value_us }) }
+    if fits { Ok(()) } else { Err(BadSnapshot::BadTime { what, value_us }) }
 }
 
 /// Counters are stored as signed 64-bit numbers.
-fn check_counts<const N: usize>(what: &'static str, counts: [Option<u64>; N]) -> Result<(), Refusal> {
+fn check_counts<const N: usize>(what: &'static str, counts: [Option<u64>; N]) -> Result<(), BadSnapshot> {
     let fit = counts.into_iter().flatten().all(|count| i64::try_from(count).is_ok());
-    if fit { Ok(()) } else { Err(Refusal::BadNumber(what)) }
+    if fit { Ok(()) } else { Err(BadSnapshot::BadNumber(what)) }
 }
 
 #[cfg(test)]

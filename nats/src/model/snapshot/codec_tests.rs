@@ -34,7 +34,7 @@ fn snapshot() -> Snapshot {
     }
 }
 
-fn decode(message: &[u8]) -> Result<Snapshot, Refusal> {
+fn decode(message: &[u8]) -> Result<Snapshot, BadSnapshot> {
     Decoder::new().unwrap().decode(message, NOW_US)
 }
 
@@ -152,7 +152,7 @@ fn every_kind_of_broken_message_has_its_refusal() {
     for (what, message, reason) in cases {
         let refusal = decode(&message).expect_err(what);
         assert_eq!(refusal.reason(), reason, "{what}: {refusal}");
-        assert!(Refusal::REASONS.contains(&refusal.reason()));
+        assert!(BadSnapshot::REASONS.contains(&refusal.reason()));
     }
 }
 
@@ -185,7 +185,7 @@ fn what_a_flipped_bit_leaves_is_refused_or_a_snapshot_and_every_cut_is_refused()
         flipped[bit / 8] ^= 1 << (bit % 8);
         match decoder.decode(&zstd::bulk::compress(&flipped, 1).unwrap(), NOW_US) {
             Err(refusal) => {
-                assert!(Refusal::REASONS.contains(&refusal.reason()), "bit {bit}: {refusal}");
+                assert!(BadSnapshot::REASONS.contains(&refusal.reason()), "bit {bit}: {refusal}");
                 refused += 1;
             }
             // Another value than the sent one, which cannot be detected: it must be one that could have been sent.

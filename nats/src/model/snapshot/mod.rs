@@ -7,13 +7,13 @@
 //! Facts, not rates: where the operating system counts, the counter travels, and the reader takes differences. What
 //! could not be read is absent (`None`), never zero. Every string is hostile.
 
+mod bad_snapshot;
 mod codec;
-mod refusal;
 
 use serde::{Deserialize, Serialize};
 
+pub use bad_snapshot::BadSnapshot;
 pub use codec::{Decoder, EncodeError, Encoder};
-pub use refusal::Refusal;
 
 pub use super::bounded::MAX_PROCESSES;
 use super::{bounded::bounded_list, process};

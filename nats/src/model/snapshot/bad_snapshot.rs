@@ -1,9 +1,9 @@
 //! Why a message was not taken as a snapshot.
 
-/// Why a message was not taken as a snapshot. [`Refusal::reason`] is the short name that counters, dead-letter
+/// Why a message was not taken as a snapshot. [`BadSnapshot::reason`] is the short name that counters, dead-letter
 /// subjects and logs use.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
-pub enum Refusal {
+pub enum BadSnapshot {
     /// The subject names no host.
     #[error("the subject {0:?} names no host")]
     BadSubject(String),
@@ -59,7 +59,7 @@ pub enum Refusal {
     Revoked,
 }
 
-impl Refusal {
+impl BadSnapshot {
     /// Every short name, for counters that must exist before the first refusal.
     pub const REASONS: [&'static str; 16] = [
         "bad_subject",
@@ -80,7 +80,7 @@ impl Refusal {
         "revoked",
     ];
 
-    /// The short name: one subject token, one of [`Refusal::REASONS`].
+    /// The short name: one subject token, one of [`BadSnapshot::REASONS`].
     pub fn reason(&self) -> &'static str {
         match self {
             Self::BadSubject(_) => "bad_subject",
