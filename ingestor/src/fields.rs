@@ -135,7 +135,8 @@ fn pack(field: &Field, value: Value<'_>) -> Option<i64> {
     let packed = match (field.stored.scale, value) {
         (Scale::Plain, Value::Integer(number)) => number,
         (Scale::UnitsOf(size), Value::Integer(number)) => number.div_euclid(i64::from(size)),
-        (Scale::Tenths, Value::Float(number)) => (f64::from(number) * 10.0).round() as i64,
+        // In single precision, as SQL does.
+        (Scale::Tenths, Value::Float(number)) => (number * 10.0).round() as i64,
         (Scale::Ascii, Value::Letter(letter)) => i64::from(u8::try_from(letter).unwrap_or(b'?')),
         _ => return None,
     };

@@ -164,6 +164,15 @@ pub fn process_fields(include: &[Column]) -> impl Iterator<Item = &'static str> 
     PROCESS_FIELDS.iter().filter(is_there).map(|field| field.name)
 }
 
+/// The columns of a CSV: the first fields, those of `include` in the order they were asked for, then the others, so that
+/// programs which read by place go on.
+pub fn csv_columns(include: &[Column]) -> Vec<&'static str> {
+    let always: Vec<&str> = process_fields(&[]).collect();
+    let (first, others) = always.split_at(FIRST_FIELDS.len().min(always.len()));
+    let included = include.iter().map(|column| column.field()).filter(|field| !always.contains(field));
+    first.iter().copied().chain(included).chain(others.iter().copied()).collect()
+}
+
 /// The columns that are there only where `include` names them.
 pub fn on_request() -> impl Iterator<Item = Column> {
     Column::ALL.into_iter().filter(|column| column.of().is_on_request)

@@ -165,7 +165,7 @@ fn answer(
 }
 
 fn as_csv(answer: &Processes<'_>, include: &[Column]) -> Response {
-    let columns: Vec<&str> = json::process_fields(include).collect();
+    let columns = json::csv_columns(include);
     let rows: Vec<serde_json::Value> =
         answer.processes.iter().filter_map(|row| serde_json::to_value(row).ok()).collect();
     csv::answer(&format!("{}-processes", answer.host), &columns, &rows)

@@ -124,7 +124,7 @@ impl Kind {
     pub(super) fn read(self, text: &str) -> Result<f64, String> {
         let (number, expected) = match self {
             Self::Text => (None, "a text"),
-            Self::Count => (text.parse::<u32>().ok().map(f64::from), "a whole number, as in 42"),
+            Self::Count => (text.parse::<u64>().ok().map(|number| number as f64), "a whole number, as in 42"),
             Self::Signed => (text.parse::<i32>().ok().map(f64::from), "a whole number, as in 5 or -5"),
             Self::PerSecond => {
                 (decimal(text.strip_suffix("/s").unwrap_or(text)), "a number per second, as in 100")

@@ -16,7 +16,7 @@ use fleetps_ingestor::{
 use fleetps_nats::{
     HostName, Snapshot,
     model::{
-        Value,
+        Scale, Value,
         process::{FIGURES, PROCESS},
     },
     snapshot::{AgentCost, FORMAT, FilesystemSample, HostInfo, HostSample, Process},
@@ -213,7 +213,13 @@ impl Machine {
             }
             process.virtual_bytes = Some(rng.u64(0..1 << 28) * PAGE_BYTES);
             let others = FIGURES.into_iter().filter(|place| !VARIED.contains(&PROCESS[*place].name));
-            others.for_each(|place| process.set(place, Value::Integer(rng.i64(0..100))));
+            for place in others {
+                let unit = match PROCESS[place].stored.scale {
+                    Scale::UnitsOf(size) => i64::from(size),
+                    _ => 1,
+                };
+                process.set(place, Value::Integer(unit * rng.i64(0..100)));
+            }
         }
     }
 

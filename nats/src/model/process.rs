@@ -77,11 +77,14 @@ record! {
         /// Nice value, from -20 (first) to 19 (last).
         nice: Option<i8> => Field::level(Unit::Count, "TINYINT").since(5).filter("nice").heading("NI")
             .page(PageColumn::new(105, "nice", "Nice", "Nice value"));
-        /// Times that it gave up the processor of its own accord, as when it waits (counter). Up to a minute old, so it has no
-        /// rate: between two snapshots it mostly stands still, and then a minute's growth comes at once.
-        voluntary_switches: Option<u64> => Field::counter(Unit::Count).since(5).filter("switches").heading("VCSW")
-            .page(PageColumn::new(135, "switches", "Switches", "Voluntary context switches"));
-        /// Open file descriptors, up to a minute old. Absent for processes of other users unless the agent may look at them.
+        /// Times that its main thread gave up the processor of its own accord, as when it waits (counter). Up to a minute old,
+        /// so it has no rate: between two snapshots it mostly stands still, and then a minute's growth comes at once. The
+        /// history keeps whole hundreds: a daemon that only waits would start a new span each minute otherwise.
+        voluntary_switches: Option<u64> => Field::counter(Unit::Count).since(5)
+            .stored("switch_hundreds", "BIGINT", UnitsOf(100)).filter("switches").heading("VCSW")
+            .page(PageColumn::new(135, "switches", "Switches", "Voluntary context switches of the main thread"));
+        /// Open file descriptors, up to a minute old. Before Linux 6.2 absent for processes of other users unless the agent may
+        /// look at them.
         open_files: Option<u32> => Field::level(Unit::Count, "UINTEGER").since(5).filter("files").heading("FILES")
             .page(PageColumn::new(136, "files", "Files", "Open files"));
     }
