@@ -3,7 +3,6 @@
 import { disconnect, start as connect } from "./live.js";
 import { setClock, upgradeAll } from "./times.js";
 import { forget, showFrozen } from "./patch.js";
-import { show as showTimeline } from "./timeline.js";
 
 const TYPING_PAUSE_MS = 150; // long enough for the next letter, short enough to feel at once
 let latest = 0; // the newest request; an older answer that comes later is dropped
@@ -39,7 +38,7 @@ export async function go(href, { how = "push", keep = false, focus = null } = {}
   swap(fresh, { keep, focus });
 }
 
-/** Puts the fresh main part into the page. */
+/** Puts the fresh main part into the page, and tells those who draw into it: the event `swap` has the part before. */
 function swap(fresh, { keep, focus }) {
   const before = main();
   const after = document.adoptNode(fresh.getElementById("main"));
@@ -71,7 +70,7 @@ function swap(fresh, { keep, focus }) {
   setClock();
   upgradeAll();
   showFrozen();
-  showTimeline(before);
+  document.dispatchEvent(new CustomEvent("swap", { detail: before }));
   connect();
 }
 

@@ -19,7 +19,7 @@ let metrics = null; // { url, points: a promise }
 // -- the picture of the timeline
 
 /** Shows the picture, unless `before`, the page until now, has the same one already. */
-export function show(before = null) {
+function show(before = null) {
   const element = strip();
   if (!element) return;
   const kept = before?.querySelector("#timeline");
@@ -191,6 +191,7 @@ export function start() {
   document.addEventListener("click", (event) => {
     if (event.target.closest?.("form.parts") && event.detail) event.preventDefault();
   });
+  document.addEventListener("swap", (event) => show(event.detail));
   show();
   setInterval(follow, LOOK_MS);
 }

@@ -1,6 +1,7 @@
 //! The statements of a merge as templates.
 
 use askama::Template;
+use fleetps_nats::model::host;
 
 use crate::fields;
 

@@ -12,22 +12,6 @@ pub(super) fn number<T: ArrowPrimitiveType>(
     values.is_valid(row).then(|| values.value(row))
 }
 
-/// A number in the column of this name.
-pub(super) fn number_of<T: ArrowPrimitiveType>(
-    batch: &RecordBatch,
-    column: &str,
-    row: usize,
-) -> Option<T::Native> {
-    let values = batch.column_by_name(column)?.as_primitive_opt::<T>()?;
-    values.is_valid(row).then(|| values.value(row))
-}
-
-/// A text in the column of this name.
-pub(super) fn text_of<'a>(batch: &'a RecordBatch, column: &str, row: usize) -> Option<&'a str> {
-    let values = batch.column_by_name(column)?.as_string_opt::<i32>()?;
-    values.is_valid(row).then(|| values.value(row))
-}
-
 /// A text.
 pub(super) fn text(batch: &RecordBatch, column: usize, row: usize) -> Option<&str> {
     let values = batch.columns().get(column)?.as_string_opt::<i32>()?;

@@ -5,8 +5,7 @@ INSERT INTO {{ CATALOG }}.gap SELECT * FROM gap ORDER BY first_sequence;
 INSERT INTO {{ CATALOG }}.host_info
 SELECT * EXCLUDE (facts)
 FROM (
-    SELECT *, row(os_host_name, os, kernel, architecture, cpu_model, cores, threads, frequency_mhz, memory_bytes,
-        boot_at, agent_version) AS facts
+    SELECT *, row(os_host_name, {{ fields::columns(&host::HOST_INFO) }}, agent_version) AS facts
     FROM host_info
 )
 QUALIFY lag(facts) OVER (PARTITION BY host ORDER BY captured_at) IS DISTINCT FROM facts

@@ -119,12 +119,10 @@ impl ProcessSpan {
 }
 
 impl Figures {
-    /// Sets the figure at `place` in [`PROCESS`](fleetps_nats::model::process::PROCESS).
-    fn set(&mut self, place: usize, value: Value<'_>) {
-        for (figure, of) in self.0.iter_mut().zip(FIGURES) {
-            if of == place {
-                *figure = value.into();
-            }
+    /// Sets the figure at `index` in [`FIGURES`].
+    fn set(&mut self, index: usize, value: Value<'_>) {
+        if let Some(figure) = self.0.get_mut(index) {
+            *figure = value.into();
         }
     }
 

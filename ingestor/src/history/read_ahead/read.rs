@@ -106,7 +106,7 @@ fn read_spans(connection: &Connection, question: &Question) -> duckdb::Result<Ve
     let mut statement = connection.prepare_cached(&question.sql)?;
     let mut spans = Vec::new();
     for batch in statement.query_arrow(params_from_iter(&question.values))? {
-        let columns = rows::Spans::of(&batch);
+        let Some(columns) = rows::Spans::of(&batch) else { continue };
         spans.extend((0..batch.num_rows()).filter_map(|row| columns.row(row)));
     }
     Ok(spans)

@@ -1,8 +1,8 @@
 //! The rows of the tables that a window is read from, by the names of their columns.
 
 use arrow::{
-    array::{Array, RecordBatch},
-    datatypes::{Int64Type, UInt32Type},
+    array::{Array, AsArray, Int64Array, RecordBatch, StringArray, UInt32Array},
+    datatypes::Int64Type,
 };
 use duckdb::Row;
 use fleetps_nats::{
@@ -10,16 +10,13 @@ use fleetps_nats::{
     model::{
         Role,
         host::{AGENT, HOST, HOST_INFO},
-        process::{FIGURES, PROCESS},
+        process::PROCESS,
     },
     snapshot::{FORMAT, FilesystemSample, HostInfo, Process},
 };
 
 use super::Figures;
-use crate::{
-    fields::{arrays, figures, read, value},
-    history::columns::{number_of, text_of},
-};
+use crate::fields::{arrays, figures, read, value};
 
 /// Boot, pid and start: which process of a host.
 pub(super) type Key = (String, u32, i64);
@@ -83,30 +80,46 @@ pub(super) fn process(row: &Row<'_>) -> duckdb::Result<(Key, Process)> {
 /// The process, from when to when, and its figures then.
 pub(super) type Span = (Key, (i64, i64), Figures);
 
-/// The columns of spans in a batch.
+/// The columns of spans in a batch, found once: a window has some ten thousand rows.
 pub(super) struct Spans<'a> {
-    batch: &'a RecordBatch,
+    boot_id: &'a StringArray,
+    pid: &'a UInt32Array,
+    /// Start, first and last capture, in µs since 1970 UTC.
+    times: [&'a Int64Array; 3],
+    /// Each with its index among the figures.
     figures: Vec<(usize, &'a dyn Array)>,
 }
 
 impl<'a> Spans<'a> {
-    pub(super) fn of(batch: &'a RecordBatch) -> Self {
-        Self { batch, figures: arrays(batch, FIGURES.into_iter().zip(figures())) }
+    /// `None` where a column is missing or of another type.
+    pub(super) fn of(batch: &'a RecordBatch) -> Option<Self> {
+        let micros = |name| batch.column_by_name(name)?.as_primitive_opt::<Int64Type>();
+        Some(Self {
+            boot_id: batch.column_by_name("boot_id")?.as_string_opt()?,
+            pid: batch.column_by_name("pid")?.as_primitive_opt()?,
+            times: [
+                micros("started_at_us")?,
+                micros("first_captured_at_us")?,
+                micros("last_captured_at_us")?,
+            ],
+            figures: arrays(batch, figures().enumerate()),
+        })
     }
 
-    /// A row; `None` where a column is not there that always is.
+    /// A row; `None` where a value is NULL that never is.
     pub(super) fn row(&self, row: usize) -> Option<Span> {
-        let micros = |column| number_of::<Int64Type>(self.batch, column, row);
-        let key = (
-            text_of(self.batch, "boot_id", row)?.to_owned(),
-            number_of::<UInt32Type>(self.batch, "pid", row)?,
-            micros("started_at_us")?,
-        );
-        let captured_us = (micros("first_captured_at_us")?, micros("last_captured_at_us")?);
-        let mut figures = Figures::default();
-        for (place, array) in &self.figures {
-            figures.set(*place, value(*array, row));
+        let is_whole = self.boot_id.is_valid(row)
+            && self.pid.is_valid(row)
+            && self.times.iter().all(|times| times.is_valid(row));
+        if !is_whole {
+            return None;
         }
-        Some((key, captured_us, figures))
+        let [started_at_us, first_us, last_us] = self.times.map(|times| times.value(row));
+        let mut figures = Figures::default();
+        for (index, array) in &self.figures {
+            figures.set(*index, value(*array, row));
+        }
+        let key = (self.boot_id.value(row).to_owned(), self.pid.value(row), started_at_us);
+        Some((key, (first_us, last_us), figures))
     }
 }
