@@ -64,6 +64,11 @@ pub async fn run(
         let shown = live::Shown { host_bytes_per_s, down_for: keep_down_hosts };
         tokio::spawn(async move { live::follow(client, &fleet, shown, &progress, shutdown).await })
     };
+    let latest_events = {
+        let (events, client, shutdown) =
+            (Arc::clone(&shared.latest_events), client.clone(), shutdown.clone());
+        tokio::spawn(async move { events.follow(&client, shutdown).await })
+    };
     let groups = tokio::spawn(shared.groups.clone().follow(client.clone(), shutdown.clone()));
     let reports = {
         let (ingestors, admission) = (Arc::clone(&shared.ingestors), Arc::clone(&shared.admission));
@@ -104,6 +109,7 @@ pub async fn run(
         () = hard_end => tracing::info!("some requests did not end in time and were cut off"),
     }
     intake.await?;
+    latest_events.await?;
     past.await?;
     recalling.await?;
     groups.await?;

@@ -14,7 +14,7 @@ use crate::{
     console::Console,
     filtering,
     history_service::HistoryService,
-    live::{AdmissionReports, Arrivals, Fleet, IngestorReports, Intake},
+    live::{AdmissionReports, Arrivals, Fleet, IngestorReports, Intake, LatestEvents},
     recovery::StateHealth,
     shares::{Bounds, Shares},
 };
@@ -38,6 +38,8 @@ const SEARCHES: Bounds = Bounds {
 pub struct AppState {
     /// The present.
     pub fleet: Arc<Fleet>,
+    /// What happened that is in no segment yet.
+    pub latest_events: Arc<LatestEvents>,
     /// The past.
     pub past: HistoryService,
     /// SQL questions over the past.
@@ -79,6 +81,7 @@ impl AppState {
     pub fn new(broker: Option<async_nats::Client>, shutdown: CancellationToken) -> Self {
         Self {
             fleet: Arc::default(),
+            latest_events: Arc::default(),
             past: HistoryService::default(),
             console: Console::new(None),
             groups: Groups::default(),

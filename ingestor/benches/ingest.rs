@@ -118,7 +118,7 @@ fn by_parts(messages: &[Message], rows: u64, seal_rows: usize) {
     for (message, sequence) in messages.iter().zip(1_u64..) {
         let snapshot = decoder.decode(&message.bytes, message.captured_at_us).unwrap();
         let (start, start_cpu) = (Instant::now(), cpu());
-        segment.push(sequence, message.captured_at_us, &message.host, snapshot);
+        segment.push(sequence, message.captured_at_us, &message.host, &snapshot);
         collecting = (collecting.0 + start.elapsed(), collecting.1 + (cpu() - start_cpu));
         if segment.is_full(seal_rows) || sequence == messages.len() as u64 {
             let (start, start_cpu) = (Instant::now(), cpu());

@@ -25,9 +25,12 @@ use crate::{
     catalog::SegmentCatalog,
     compaction::{Compactor, Interrupt},
     error::IngestError,
+    events::Detector,
     intake::{
-        Collector, Duplicates, KnownRun, SegmentWriter, StartPosition, StreamState, WAITING_DEAD_LETTERS,
-        WAITING_DELIVERIES, WAITING_SEGMENTS, known_runs, publish_dead_letters, read_stream, seal_all,
+        Collector, DecidedEvents, Duplicates, EventWriter, KnownRun, Queued, SegmentWriter, SnapshotConsumer,
+        StartPosition, StreamState, WAITING_DEAD_LETTERS, WAITING_DELIVERIES, WAITING_EVENTS,
+        WAITING_SEGMENTS, known_runs, publish_dead_letters, publish_events, read_stream, restore_detector,
+        seal_all,
     },
     retention_clock::RetentionClock,
     segment::SegmentName,
@@ -68,7 +71,7 @@ pub async fn run(
     let status =
         tokio::spawn(publish_status(client.clone(), settings.partition, Arc::clone(&progress), stop.clone()));
     let opened = open_when_possible(&settings, lock, &progress, &cancel).await?;
-    let Some(Opened { _lock, catalog, clock, duplicates }) = opened else { return Ok(()) };
+    let Some(Opened { _lock, catalog, clock, duplicates, detector }) = opened else { return Ok(()) };
     let finding = patiently("the ingestor", || find_start(&jetstream, &settings, &catalog));
     let Some(found) = cancel.run_until_cancelled(finding).await else { return Ok(()) };
     let start = found?;
@@ -77,7 +80,7 @@ pub async fn run(
     let standing = followed?;
     tracing::info!(folder = %catalog.folder().display(), sequence = start.sequence, "storing snapshots");
     progress.set_sealed(start.sequence - 1, 0);
-    let parts = Parts { catalog, progress, clock, start, duplicates, standing, stop };
+    let parts = Parts { catalog, progress, clock, start, duplicates, detector, standing, stop };
     run_parts(client, jetstream, settings, parts).await?;
     let _ = status.await;
     Ok(())
@@ -89,6 +92,7 @@ struct Opened {
     catalog: Arc<SegmentCatalog>,
     clock: Arc<RetentionClock>,
     duplicates: Duplicates,
+    detector: Detector,
 }
 
 /// Locks the history folder, and says why that fails where the folder is to blame.
@@ -143,11 +147,13 @@ fn open(folder: &Path, trust_clock_until_s: i64, lock: FolderLock) -> Result<Ope
     let newest_s = catalog.segments().iter().map(|segment| segment.name.first_stored_s).max();
     let clock = RetentionClock::open(catalog.folder(), newest_s, trust_clock_until_s);
     let duplicates = remember_stored(&catalog, &clock)?;
+    let names: Vec<SegmentName> = catalog.segments().into_iter().map(|segment| segment.name).collect();
+    let detector = restore_detector(catalog.folder(), &names)?;
     if let Err(error) = catalog.publish() {
         // The compactor does it again; the segments that could be listed can be read meanwhile.
         tracing::error!("{}", error_chain(&error));
     }
-    Ok(Opened { _lock: lock, catalog: Arc::new(catalog), clock: Arc::new(clock), duplicates })
+    Ok(Opened { _lock: lock, catalog: Arc::new(catalog), clock: Arc::new(clock), duplicates, detector })
 }
 
 /// The state that the parts share, and where they begin.
@@ -157,6 +163,7 @@ struct Parts {
     clock: Arc<RetentionClock>,
     start: StartPosition,
     duplicates: Duplicates,
+    detector: Detector,
     standing: Standing,
     stop: CancellationToken,
 }
@@ -167,7 +174,7 @@ async fn run_parts(
     settings: IngestorSettings,
     parts: Parts,
 ) -> Result<(), IngestError> {
-    let Parts { catalog, progress, clock, start, duplicates, standing, stop } = parts;
+    let Parts { catalog, progress, clock, start, duplicates, detector, standing, stop } = parts;
     let (events_in, events) = mpsc::channel(WAITING_DELIVERIES);
     let (segments_in, segments) = sync_channel(WAITING_SEGMENTS);
     let (letters_in, letters) = mpsc::channel(WAITING_DEAD_LETTERS);
@@ -177,13 +184,20 @@ async fn run_parts(
     let message_decoder = MessageDecoder::new(settings.host_bytes_per_s)
         .map_err(|source| IngestError::Start { what: "unpacking", source })?
         .with_standing(standing);
-    let writer = SegmentWriter::new(numbering, settings.seal_rows, segments_in);
+    let decided = DecidedEvents::default();
+    let writer = SegmentWriter::new(numbering, settings.seal_rows, decided.clone(), segments_in);
+    let (published_in, published) = mpsc::channel(WAITING_EVENTS);
+    let event_writer =
+        EventWriter::new((detector, start.epoch_s), decided.clone(), published_in, Arc::clone(&progress));
+    let (writer, writing) = queued("rows", writer, &progress)?;
+    let (event_writer, deciding) = queued("events", event_writer, &progress)?;
     let shared = (Arc::clone(&progress), Arc::clone(&clock));
-    let collector = Collector::new(message_decoder, duplicates, letters_in, shared, vec![Box::new(writer)]);
+    let consumers: Vec<Box<dyn SnapshotConsumer>> = vec![Box::new(writer), Box::new(event_writer)];
+    let collector = Collector::new(message_decoder, duplicates, letters_in, shared, consumers);
     let collecting = thread("collect", move || collector.run(events))?;
     let sealing = {
         let (catalog, progress, stop) = (Arc::clone(&catalog), Arc::clone(&progress), stop.clone());
-        thread("seal", move || seal_all(&segments, &catalog, &progress, &stop))?
+        thread("seal", move || seal_all((&segments, &decided), &catalog, &progress, &stop))?
     };
     let (audited, audit_clock) = (Arc::clone(&catalog), Arc::clone(&clock));
     let compactor = Compactor {
@@ -196,6 +210,7 @@ async fn run_parts(
     };
     let compacting = thread("compact", move || compactor.run())?;
     let letters = tokio::spawn(publish_dead_letters(client.clone(), letters));
+    let publishing = tokio::spawn(publish_events(client.clone(), published));
     // One of the ingestors keeps the audit, which is not divided.
     let auditing = (settings.partition == 0).then(|| {
         tokio::spawn(audit_keeper::keep(
@@ -209,11 +224,13 @@ async fn run_parts(
 
     let streams = tokio::spawn(streams::keep(jetstream.clone(), settings.clone(), stop.clone()));
 
-    read_stream(jetstream, start, settings.seal_interval, events_in, stop.clone()).await;
+    read_stream((client, jetstream), start, settings.seal_interval, events_in, stop.clone()).await;
     // The end of reading lets collecting end, which lets sealing end.
     stop.cancel();
     blocking("stopping", move || {
         join("collect", collecting)?;
+        join("rows", writing)?;
+        join("events", deciding)?;
         join("seal", sealing)?;
         while !compacting.is_finished() {
             // Again and again: a merge may only just have begun.
@@ -224,6 +241,7 @@ async fn run_parts(
     })
     .await?;
     let _ = tokio::time::timeout(LAST_LETTERS_PATIENCE, letters).await;
+    let _ = tokio::time::timeout(LAST_LETTERS_PATIENCE, publishing).await;
     if let Some(auditing) = auditing {
         let _ = auditing.await;
     }
@@ -277,6 +295,14 @@ async fn blocking<T: Send + 'static>(
 fn thread(what: &'static str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, IngestError> {
     let spawned: io::Result<_> = std::thread::Builder::new().name(what.to_owned()).spawn(work);
     spawned.map_err(|source| IngestError::Start { what, source })
+}
+
+fn queued(
+    what: &'static str,
+    consumer: impl SnapshotConsumer + 'static,
+    progress: &Arc<Progress>,
+) -> Result<(Queued, JoinHandle<()>), IngestError> {
+    Queued::start(what, consumer, Arc::clone(progress)).map_err(|source| IngestError::Start { what, source })
 }
 
 fn join(what: &'static str, thread: JoinHandle<()>) -> Result<(), IngestError> {

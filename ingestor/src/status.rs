@@ -1,10 +1,13 @@
 //! How the ingestor is doing: counters that every part adds to, said to the broker when they change and every few seconds.
 
-use std::sync::{
-    Arc, Mutex, PoisonError,
-    atomic::{AtomicU64, Ordering::Relaxed},
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Instant,
 };
-use std::time::Instant;
 
 use async_nats::Client;
 use fleetps_nats::{
@@ -24,6 +27,8 @@ pub(crate) struct Progress {
     duplicates: AtomicU64,
     refused: [AtomicU64; BadSnapshot::REASONS.len()],
     lost_dead_letters: AtomicU64,
+    unpublished_events: AtomicU64,
+    waits_for: Mutex<BTreeMap<&'static str, u64>>,
     write_error: Mutex<Option<String>>,
     disk_warning: Mutex<Option<String>>,
     upkeep_error: Mutex<Option<String>>,
@@ -60,6 +65,16 @@ impl Progress {
 
     pub(crate) fn count_lost_dead_letter(&self) {
         self.lost_dead_letters.fetch_add(1, Relaxed);
+    }
+
+    /// Events that were only stored: more came at a time than could be published.
+    pub(crate) fn count_unpublished_events(&self, events: u64) {
+        self.unpublished_events.fetch_add(events, Relaxed);
+    }
+
+    /// Reading waited for a consumer of the stream.
+    pub(crate) fn count_wait_for(&self, consumer: &'static str) {
+        *self.waits_for.lock().unwrap_or_else(PoisonError::into_inner).entry(consumer).or_default() += 1;
     }
 
     /// Why nothing can be written now.
@@ -126,6 +141,14 @@ impl Progress {
             duplicates: self.duplicates.load(Relaxed),
             refused: refused.map(|(reason, count)| ((*reason).to_owned(), count.load(Relaxed))).collect(),
             lost_dead_letters: self.lost_dead_letters.load(Relaxed),
+            unpublished_events: self.unpublished_events.load(Relaxed),
+            waits_for: self
+                .waits_for
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .iter()
+                .map(|(consumer, waits)| ((*consumer).to_owned(), *waits))
+                .collect(),
             disk_warning: self.disk_warning.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             write_error: self.write_error.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             upkeep_error: self.upkeep_error.lock().unwrap_or_else(PoisonError::into_inner).clone(),

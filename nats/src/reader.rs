@@ -35,7 +35,8 @@ const INACTIVE_THRESHOLD: Duration = Duration::from_secs(60);
 /// Where to start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Start {
-    /// At this stream sequence (or the first that is still there). Every sequence is then delivered or reported lost.
+    /// At this stream sequence (or the first that is still there). Every sequence is then delivered or reported lost, ticks
+    /// ([`crate::subject::TICK`]) as well.
     Sequence(u64),
     /// The last snapshot of every host, then everything new; after an interruption the same again.
     LastOfEachHost,
@@ -130,16 +131,21 @@ impl SnapshotReader {
             return Ok(Some(created_s));
         }
         self.created_s = Some(created_s);
-        let deliver_policy = match self.start {
-            Start::Sequence(start_sequence) => DeliverPolicy::ByStartSequence { start_sequence },
-            Start::LastOfEachHost => DeliverPolicy::LastPerSubject,
+        let (deliver_policy, filter_subject) = match self.start {
+            // Without a filter: what it left out would look lost.
+            Start::Sequence(start_sequence) => {
+                (DeliverPolicy::ByStartSequence { start_sequence }, String::new())
+            }
+            // Refused without a filter.
+            Start::LastOfEachHost => {
+                (DeliverPolicy::LastPerSubject, crate::subject::ALL_SNAPSHOTS.to_owned())
+            }
         };
         let config = pull::Config {
             deliver_policy,
             ack_policy: AckPolicy::None,
             replay_policy: ReplayPolicy::Instant,
-            // LastPerSubject is refused without a filter.
-            filter_subject: crate::subject::ALL_SNAPSHOTS.to_owned(),
+            filter_subject,
             inactive_threshold: INACTIVE_THRESHOLD,
             memory_storage: true,
             num_replicas: 1,

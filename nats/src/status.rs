@@ -61,6 +61,10 @@ pub struct IngestorStatus {
     pub refused: Vec<(String, u64)>,
     /// Refused messages that were only counted, because more came than could be put into the stream of dead letters.
     pub lost_dead_letters: u64,
+    /// Events that could not be published when they were decided; they are in the segments.
+    pub unpublished_events: u64,
+    /// How often reading waited for each consumer of the stream, because its queue was full.
+    pub waits_for: Vec<(String, u64)>,
     /// Why the history cannot be written now; absent while it can.
     pub write_error: Option<String>,
     /// A problem of the history's disk that still allows writing.

@@ -14,6 +14,8 @@ use crate::{patience::Passing, subject};
 pub const SNAPSHOTS: &str = "SNAP";
 /// The stream of refused messages, for debugging.
 pub const DEAD_LETTERS: &str = "DEAD";
+/// The stream of what happened lately: the events that are in no segment yet.
+pub const EVENTS: &str = "EVENTS";
 /// A message header: the agent's sequence, so that a reader of one host sees what that host lost.
 pub const SEQUENCE_HEADER: &str = "Fp-Seq";
 /// How long an unread snapshot is kept: a weekend with the ingestor down loses nothing.
@@ -25,6 +27,10 @@ const DUPLICATE_WINDOW: Duration = Duration::from_millis(100);
 /// Refused messages are evidence, not data: a week and 64 MiB of them are enough to find the cause.
 const DEAD_LETTER_MAX_AGE: Duration = Duration::from_secs(7 * 24 * 3600);
 const DEAD_LETTER_MAX_BYTES: i64 = 64 << 20;
+/// Events are in a segment within a minute; ten times that where sealing is slow.
+const EVENT_MAX_AGE: Duration = Duration::from_secs(600);
+/// Some 100,000 events of 300 bytes, and half of what the managed broker has in memory for streams and consumers.
+const EVENT_MAX_BYTES: i64 = 32 << 20;
 
 /// A stream could not be made or brought up to date.
 #[derive(Debug, thiserror::Error)]
@@ -65,7 +71,8 @@ impl Passing for StreamError {
 /// be below the broker's `max_file_store`.
 pub async fn ensure(jetstream: &Context, snapshot_max_bytes: i64) -> Result<(), StreamError> {
     ensure_one(jetstream, SNAPSHOTS, snapshots(snapshot_max_bytes)).await?;
-    ensure_one(jetstream, DEAD_LETTERS, dead_letters()).await
+    ensure_one(jetstream, DEAD_LETTERS, dead_letters()).await?;
+    ensure_one(jetstream, EVENTS, events()).await
 }
 
 /// The stream of snapshots, with its state as of now.
@@ -81,7 +88,9 @@ pub(crate) async fn ensure_one(
     match jetstream.get_stream(name).await {
         Ok(stream) => {
             let current = &stream.cached_info().config;
-            let is_same = current.max_bytes == config.max_bytes && current.max_age == config.max_age;
+            let is_same = current.max_bytes == config.max_bytes
+                && current.max_age == config.max_age
+                && current.subjects == config.subjects;
             // The broker fills in a window where none is wanted.
             let is_same_window =
                 config.duplicate_window.is_zero() || current.duplicate_window == config.duplicate_window;
@@ -115,7 +124,7 @@ pub(crate) fn is_missing(error: &GetStreamError) -> bool {
 fn snapshots(max_bytes: i64) -> Config {
     Config {
         name: SNAPSHOTS.to_owned(),
-        subjects: vec![subject::ALL_SNAPSHOTS.to_owned()],
+        subjects: vec![subject::ALL_SNAPSHOTS.to_owned(), subject::TICK.to_owned()],
         retention: RetentionPolicy::Limits,
         discard: DiscardPolicy::Old,
         max_age: SNAPSHOT_MAX_AGE,
@@ -139,6 +148,20 @@ fn dead_letters() -> Config {
         max_age: DEAD_LETTER_MAX_AGE,
         max_bytes: DEAD_LETTER_MAX_BYTES,
         storage: StorageType::File,
+        ..Config::default()
+    }
+}
+
+fn events() -> Config {
+    Config {
+        name: EVENTS.to_owned(),
+        subjects: vec![subject::EVENTS.to_owned()],
+        retention: RetentionPolicy::Limits,
+        discard: DiscardPolicy::Old,
+        max_age: EVENT_MAX_AGE,
+        max_bytes: EVENT_MAX_BYTES,
+        // What is lost with the broker is in a segment within a minute.
+        storage: StorageType::Memory,
         ..Config::default()
     }
 }

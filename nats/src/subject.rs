@@ -7,6 +7,11 @@ use crate::HostName;
 
 /// Every host's snapshots: what the stream holds.
 pub const ALL_SNAPSHOTS: &str = "fleetps.*.snapshot";
+/// The tick of the stream: an empty message that the ingestor publishes while nothing else comes, so that time goes on for
+/// whoever reads the stream.
+pub const TICK: &str = "fleetps-tick";
+/// What happened, as the ingestor decides it: [`crate::stream::EVENTS`].
+pub const EVENTS: &str = "fleetps-event";
 /// Every message that was refused.
 pub const ALL_DEAD_LETTERS: &str = "fleetps-dead.>";
 /// How each ingestor is doing.

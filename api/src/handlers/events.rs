@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use askama::Template;
 use axum::response::{self, Response};
-use fleetps_ingestor::history::{Event, EventKind, Listing, MissingSegment};
+use fleetps_ingestor::history::{EventKind, EventList as Listing, EventQuery, MissingSegment};
 use fleetps_nats::HostName;
 use serde::{Deserialize, Serialize};
 
@@ -23,8 +23,7 @@ use crate::{
     scoped_fleet::ScopedFleet,
     url::{HostTab, Url},
     view::{
-        View,
-        events::{self, KINDS},
+        View, events,
         span::{PageSpan, RangeLink},
         system,
         table::Table,
@@ -47,6 +46,15 @@ pub struct EventsQuery {
     /// The kinds; all where none is named.
     #[serde(rename = "kind", with = "parameter::list", skip_serializing_if = "is_default")]
     pub kinds: Vec<EventKind>,
+    /// Only of this host.
+    #[serde(with = "parameter::optional", skip_serializing_if = "is_default")]
+    pub host: Option<HostName>,
+    /// Only of the program of this name.
+    #[serde(with = "parameter", skip_serializing_if = "is_default")]
+    pub program: String,
+    /// Only with this text.
+    #[serde(with = "parameter", skip_serializing_if = "is_default")]
+    pub text: String,
     /// The most events.
     #[serde(with = "parameter", skip_serializing_if = "is_default")]
     pub limit: Count<DEFAULT_EVENTS, MAX_EVENTS, 1>,
@@ -61,6 +69,10 @@ pub struct EventsQuery {
 pub struct HostEventsQuery {
     #[serde(rename = "kind", with = "parameter::list", skip_serializing_if = "is_default")]
     kinds: Vec<EventKind>,
+    #[serde(with = "parameter", skip_serializing_if = "is_default")]
+    program: String,
+    #[serde(with = "parameter", skip_serializing_if = "is_default")]
+    text: String,
     #[serde(with = "parameter", skip_serializing_if = "is_default")]
     limit: Count<DEFAULT_EVENTS, MAX_EVENTS, 1>,
     #[serde(flatten)]
@@ -130,13 +142,13 @@ impl EventList {
     fn new(
         page: Url,
         query: EventsQuery,
-        listing: Listing<Event>,
+        listing: Listing,
         older: Option<EventsQuery>,
         with_host: bool,
     ) -> Self {
         Self {
             table: events::table(&listing.items, with_host),
-            total: display::count(listing.total),
+            total: listing.total.map(display::count).unwrap_or_default(),
             older: older.map(|older| page.clone().with(&older)),
             json: page.clone().api(),
             page,
@@ -151,7 +163,13 @@ impl EventList {
             KindLink { label, href: self.page.clone().with(&query), current }
         };
         let all = std::iter::once(link("all", Vec::new()));
-        all.chain(KINDS.map(|kind| link(events::word(kind), vec![kind]))).collect()
+        all.chain(EventKind::ALL.map(|kind| link(events::word(kind), vec![kind]))).collect()
+    }
+
+    /// The rest of the query, for the form that asks for a text.
+    fn carried(&self) -> Vec<(String, String)> {
+        let query = EventsQuery { text: String::new(), limit: Count::default(), ..self.query.clone() };
+        self.page.clone().with(&query).parameters()
     }
 
     fn csv(&self) -> Url {
@@ -174,10 +192,18 @@ pub async fn ask(
     scoped: &ScopedFleet,
     host: Option<HostName>,
     request: &EventsRequest,
-) -> Result<(Listing<Event>, Option<EventsQuery>), Refusal> {
+) -> Result<(Listing, Option<EventsQuery>), Refusal> {
     let EventsRequest { query, span } = request.clone();
+    let given = |text: String| (!text.is_empty()).then_some(text);
     let mut listing = scoped
-        .ask(move |history| history.events(host.as_ref(), span.span, &query.kinds, query.limit.get()))
+        .events(EventQuery {
+            host: host.or(query.host),
+            span: span.span,
+            kinds: query.kinds,
+            program: given(query.program),
+            text: given(query.text),
+            limit: query.limit.get(),
+        })
         .await?;
     let older = older(&mut listing, request);
     Ok((listing, older))
@@ -185,10 +211,11 @@ pub async fn ask(
 
 /// The request for the events before these, when there are more. Events of one moment are never split: the last moment
 /// is left to the next request, or, when there is no other moment, more events are requested.
-fn older(listing: &mut Listing<Event>, request: &EventsRequest) -> Option<EventsQuery> {
+fn older(listing: &mut Listing, request: &EventsRequest) -> Option<EventsQuery> {
     let query = request.query.clone();
     let last_us = listing.items.last().map(|event| event.at_us)?;
-    if listing.total <= listing.items.len() as u64 {
+    let shown = listing.items.len();
+    if shown < query.limit.get() || listing.total.is_some_and(|total| total <= shown as u64) {
         return None;
     }
     let before_last = listing.items.iter().filter(|event| event.at_us > last_us).count();
@@ -220,10 +247,10 @@ pub async fn fleet_page(
 pub async fn host_page(
     layout: Layout,
     scoped: ScopedFleet,
-    Query(HostEventsQuery { kinds, limit, when }): Query<HostEventsQuery>,
+    Query(HostEventsQuery { kinds, program, text, limit, when }): Query<HostEventsQuery>,
     Host(host): Host,
 ) -> response::Result<Response> {
-    let query = EventsQuery { kinds, limit, span: when.span.clone() };
+    let query = EventsQuery { kinds, host: None, program, text, limit, span: when.span.clone() };
     let when = when.resolve(now_us())?;
     let span = PageSpan::fixed(when.span(now_us()), query.span.clone());
     let page = Url::host(host.as_str(), HostTab::Events);

@@ -1,7 +1,8 @@
 //! `/api/v1/events` and `/api/v1/hosts/{host}/events`: what happened, as JSON or CSV, newest first.
 //!
-//! Parameters: `from`, `to`, `range`, `kind` (several with commas between), `limit`. `older` is the address of the events
-//! before these, when there are more.
+//! Parameters: `from`, `to`, `range`, `kind` (several with commas between), `host`, `program` (its name), `text` (anywhere in
+//! name, command line, unit, parent's name or change), `limit`. `older` is the address of the events before these, when
+//! there are more. `total` is absent where more match a `program` or `text` than are listed.
 
 use axum::response::Response;
 use fleetps_ingestor::history::Event;
@@ -19,23 +20,57 @@ use crate::{
     refusal::Refusal,
     scoped_fleet::ScopedFleet,
     url::{HostTab, Url},
-    view::events,
 };
 
 /// The columns of the CSV form.
-const COLUMNS: [&str; 8] = ["occurred_at", "kind", "host", "name", "pid", "boot_id", "started_at", "detail"];
+const COLUMNS: [&str; 20] = [
+    "occurred_at",
+    "kind",
+    "host",
+    "name",
+    "pid",
+    "boot_id",
+    "started_at",
+    "detail",
+    "command_line",
+    "user_name",
+    "unit",
+    "parent_pid",
+    "parent_name",
+    "supervisor",
+    "cpu_time_ms",
+    "resident_bytes",
+    "length_ms",
+    "lives",
+    "since",
+    "decided_at",
+];
 
 fn row(event: &Event) -> Value {
-    let process = event.process.as_ref();
+    let process = event.identity();
+    let process = process.as_ref();
+    let program = event.program.as_ref();
     json!({
         "occurred_at": time_exact(event.at_us),
-        "kind": events::id(event.kind),
+        "kind": event.kind.id(),
         "host": event.host.as_str(),
-        "name": event.name,
+        "name": event.name(),
         "pid": process.map(|process| process.pid),
         "boot_id": process.map(|process| &process.boot_id),
         "started_at": process.map(|process| time_exact(process.started_at_us)),
-        "detail": event.detail,
+        "detail": event.detail(),
+        "command_line": program.and_then(|program| program.command_line.as_deref()),
+        "user_name": program.and_then(|program| program.user_name.as_deref()),
+        "unit": program.and_then(|program| program.unit.as_deref()),
+        "parent_pid": event.parent_pid,
+        "parent_name": program.and_then(|program| program.parent_name.as_deref()),
+        "supervisor": event.supervisor,
+        "cpu_time_ms": event.cpu_time_ms,
+        "resident_bytes": event.resident_bytes,
+        "length_ms": event.length_ms,
+        "lives": event.lives,
+        "since": event.since_us.map(time_exact),
+        "decided_at": (event.decided_at_us != 0).then(|| time_exact(event.decided_at_us)),
     })
 }
 

@@ -4,13 +4,15 @@
 //! host (the rest stays compressed until a page asks for it), with its CPU peaks of the `past_hour`. `programs` adds up
 //! the fleet's programs as snapshots arrive; `search` filters the processes of all hosts. `moment` is one host's latest
 //! snapshot with the one before it, decoded; `recent` reads earlier ones from the stream. `readiness` is how the
-//! ingestors are doing, `arrivals` whether published snapshots are stored, `admission` the refusals of the broker.
+//! ingestors are doing, `arrivals` whether published snapshots are stored, `admission` the refusals of the broker,
+//! `latest_events` what the ingestor decided that is in no segment yet.
 //! Nothing here is stored: after a restart the broker delivers the last snapshot of every host again.
 
 mod admission;
 mod arrivals;
 mod fleet;
 mod intake;
+mod latest_events;
 mod moment;
 mod past_hour;
 mod programs;
@@ -27,6 +29,7 @@ pub use fleetps_nats::{
     now_us, steady_us,
 };
 pub use intake::{Intake, Shown, follow};
+pub use latest_events::LatestEvents;
 pub use moment::{Moment, withhold_command_lines};
 pub use past_hour::PastHour;
 pub use programs::ProgramTotals;

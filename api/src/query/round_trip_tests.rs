@@ -1,6 +1,6 @@
 //! That every query is written as it is read, and read as it was written.
 
-use fleetps_ingestor::history::{TopBy, TopGroup};
+use fleetps_ingestor::history::{EventKind, TopBy, TopGroup};
 use proptest::{prelude::*, sample::select};
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -22,7 +22,7 @@ use crate::{
     query::parameter::Value,
     url::Url,
     view::{
-        Arrangement, Column, events,
+        Arrangement, Column,
         fleet::FleetQuery,
         query::ProcessQuery,
         search::SearchQuery,
@@ -77,7 +77,7 @@ fn value(parameter: &str) -> BoxedStrategy<String> {
         "open" | "closed" => some_of((0..9).map(|pid| pid.to_string()).collect()),
         "by" => select(names::<TopBy>(ORDERS.map(|(by, ..)| by))).boxed(),
         "group" => select(names::<TopGroup>(GROUPS.map(|(group, ..)| group))).boxed(),
-        "kind" => some_of(names(events::KINDS)),
+        "kind" => some_of(names(EventKind::ALL)),
         "include" => some_of(["command_line", "executable", "unit"].map(str::to_owned).into()),
         "of" => select(vec!["cpu".to_owned(), "memory".to_owned()]).boxed(),
         "format" => select(vec!["csv".to_owned(), "json".to_owned()]).boxed(),

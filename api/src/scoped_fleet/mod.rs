@@ -6,6 +6,7 @@
 //!
 //! `travel` is one host at one past moment, `process` one process, `groups` changes what a host belongs to.
 
+mod events;
 mod groups;
 pub mod process;
 pub mod travel;

@@ -12,40 +12,14 @@ use crate::{
     url::{HostTab, Url},
 };
 
-/// Every kind, in the order of the page's switch.
-pub const KINDS: [EventKind; 8] = [
-    EventKind::Started,
-    EventKind::Exited,
-    EventKind::RestartLoop,
-    EventKind::Silent,
-    EventKind::Back,
-    EventKind::Booted,
-    EventKind::AgentChanged,
-    EventKind::HostChanged,
-];
-
 impl Value for EventKind {
     fn read(given: &str) -> Result<Self, String> {
-        let known = choice(KINDS, id, given);
+        let known = choice(EventKind::ALL, EventKind::id, given);
         known.map_err(|one_of| format!("{one_of}, or several with commas between"))
     }
 
     fn written(&self) -> String {
-        id(*self).to_owned()
-    }
-}
-
-/// The name of a kind, in URLs and in JSON.
-pub fn id(kind: EventKind) -> &'static str {
-    match kind {
-        EventKind::Started => "started",
-        EventKind::Exited => "exited",
-        EventKind::RestartLoop => "restart_loop",
-        EventKind::Silent => "silent",
-        EventKind::Back => "back",
-        EventKind::Booted => "booted",
-        EventKind::AgentChanged => "agent_changed",
-        EventKind::HostChanged => "host_changed",
+        self.id().to_owned()
     }
 }
 
@@ -55,9 +29,11 @@ pub fn word(kind: EventKind) -> &'static str {
         EventKind::Started => "started",
         EventKind::Exited => "exited",
         EventKind::RestartLoop => "restart loop",
+        EventKind::RestartLoopEnded => "loop ended",
         EventKind::Silent => "silent",
         EventKind::Back => "back",
         EventKind::Booted => "booted",
+        EventKind::ClockChanged => "clock changed",
         EventKind::AgentChanged => "agent changed",
         EventKind::HostChanged => "host changed",
     }
@@ -66,9 +42,9 @@ pub fn word(kind: EventKind) -> &'static str {
 /// The dot before the word: the colours of states.
 fn dot(kind: EventKind) -> &'static str {
     match kind {
-        EventKind::Started | EventKind::Back => "up",
+        EventKind::Started | EventKind::Back | EventKind::RestartLoopEnded => "up",
         EventKind::RestartLoop => "down",
-        EventKind::Silent | EventKind::Booted => "silent",
+        EventKind::Silent | EventKind::Booted | EventKind::ClockChanged => "silent",
         EventKind::Exited | EventKind::AgentChanged | EventKind::HostChanged => "",
     }
 }
@@ -99,10 +75,10 @@ pub fn table(events: &[Event], with_host: bool) -> Table {
 
 fn cells_of(event: &Event) -> [Cell; 6] {
     let host = event.host.as_str();
-    let mut name = cells::name("name", event.name.as_deref());
+    let mut name = cells::name("name", event.name());
     let mut pid = Cell::new("pid", "");
-    if let Some(process) = &event.process {
-        name = name.linked(Url::of_process(process));
+    if let Some(process) = event.identity() {
+        name = name.linked(Url::of_process(&process));
         pid = Cell::new("pid", process.pid.to_string());
     }
     [
@@ -111,6 +87,6 @@ fn cells_of(event: &Event) -> [Cell; 6] {
         Cell::new("what", word(event.kind)).shaded(dot(event.kind)),
         name,
         pid,
-        cells::path("detail", Some(&event.detail)),
+        cells::path("detail", Some(&event.detail())),
     ]
 }

@@ -36,7 +36,7 @@ pub fn history() -> (tempfile::TempDir, PathBuf) {
                 vec![process(1, 0, "init"), Process { name: HOSTILE.to_owned(), ..process(2, 1, "x") }];
             let mut snapshot = snapshot(i64::try_from(sequence).unwrap(), processes);
             snapshot.captured_at_us = 1_763_713_800_000_000 + i64::try_from(sequence).unwrap() * 10_000_000;
-            rows.push(sequence, snapshot.captured_at_us, &"web-1".parse().unwrap(), snapshot);
+            rows.push(sequence, snapshot.captured_at_us, &"web-1".parse().unwrap(), &snapshot);
         }
         seal(&history, &mut rows).unwrap();
     }

@@ -37,7 +37,7 @@ fn history() -> (tempfile::TempDir, PathBuf) {
                 };
                 let snapshot = snapshot_at(second, vec![process(1, 0, "init"), worker]);
                 let snapshot = Snapshot { boot_id: format!("boot-of-{host}"), ..snapshot };
-                rows.push(sequence, snapshot.captured_at_us, &host.parse().unwrap(), snapshot);
+                rows.push(sequence, snapshot.captured_at_us, &host.parse().unwrap(), &snapshot);
             }
         }
         seal(&history, &mut rows).unwrap();
@@ -175,7 +175,7 @@ fn what_does_not_fit_is_left_out_from_the_oldest_on_and_the_answer_says_since_wh
     for minute in 0..4 {
         let mut snapshot = snapshot_at(minute * 60, vec![process(1, 0, "init")]);
         snapshot.host.process_count = Some(900_000);
-        rows.push(minute.unsigned_abs() + 1, snapshot.captured_at_us, &"own-1".parse().unwrap(), snapshot);
+        rows.push(minute.unsigned_abs() + 1, snapshot.captured_at_us, &"own-1".parse().unwrap(), &snapshot);
     }
     seal(data.path(), &mut rows).unwrap();
     let scope = Scope::new(only(&["own-1"]), Hosts::All);
@@ -186,7 +186,7 @@ fn what_does_not_fit_is_left_out_from_the_oldest_on_and_the_answer_says_since_wh
     let mut rows = SegmentRows::new(0, 1_700_000_000, 5, snapshot_at(300, Vec::new()).captured_at_us);
     let mut snapshot = snapshot_at(300, vec![process(1, 0, "init")]);
     snapshot.host.process_count = Some(u32::MAX);
-    rows.push(5, snapshot.captured_at_us, &"own-1".parse().unwrap(), snapshot);
+    rows.push(5, snapshot.captured_at_us, &"own-1".parse().unwrap(), &snapshot);
     seal(data.path(), &mut rows).unwrap();
     let refused = ask(data.path(), &scope, "SELECT 1").unwrap_err().to_string();
     assert!(refused.contains("too many to ask about in SQL"), "{refused}");

@@ -138,7 +138,7 @@ async fn what_is_not_in_the_history_yet_is_in_the_charts() {
         // Answered once it is in the stream.
         agent.request(subject::snapshot(&host), encoder.encode(&taken).unwrap().into()).await.unwrap();
         if step < 20 {
-            rows.push(step.cast_unsigned() + 1, captured_at_us, &host, taken);
+            rows.push(step.cast_unsigned() + 1, captured_at_us, &host, &taken);
         }
     }
     seal(history.path(), &mut rows).unwrap();

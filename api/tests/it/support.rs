@@ -12,6 +12,7 @@ use axum::{
 };
 use fleetps::testing::{history_service::HistoryService, live::now_us, routes, state::AppState};
 use fleetps_ingestor::{
+    events::{Detector, MessagePlace},
     history::History,
     segment::{SegmentRows, seal},
 };
@@ -25,6 +26,8 @@ use tower::ServiceExt;
 
 /// Longest wait for anything: far more than it takes on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(60);
+/// When the numbering of the stream of a history that is made up began.
+const EPOCH_S: i64 = 1_700_000_000;
 
 /// A web server without a broker, to which snapshots are given directly.
 pub struct Site {
@@ -50,14 +53,19 @@ impl Site {
     /// A site whose history holds these snapshots, each list in a segment of its own.
     pub fn with_history(segments: Vec<Vec<(&str, Snapshot)>>) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let mut sequence = 0;
+        let (mut sequence, mut detector) = (0, Detector::default());
         for snapshots in segments {
             let begun_at_us = snapshots[0].1.captured_at_us;
-            let mut rows = SegmentRows::new(0, 1_700_000_000, sequence + 1, begun_at_us);
+            let mut rows = SegmentRows::new(0, EPOCH_S, sequence + 1, begun_at_us);
+            let mut events = Vec::new();
             for (host, snapshot) in snapshots {
                 sequence += 1;
-                rows.push(sequence, snapshot.captured_at_us, &host.parse().unwrap(), snapshot);
+                let (host, stored_at_us) = (host.parse().unwrap(), snapshot.captured_at_us);
+                let place = MessagePlace { epoch_s: EPOCH_S, sequence, stored_at_us };
+                events.extend(detector.snapshot(place, &host, &snapshot));
+                rows.push(sequence, stored_at_us, &host, &snapshot);
             }
+            rows.set_events(events, detector.clock());
             seal(folder.path(), &mut rows).unwrap();
         }
         let mut shared = AppState::new(None, CancellationToken::new());

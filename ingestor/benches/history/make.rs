@@ -87,7 +87,7 @@ fn make_day(folder: &Path, size: Size, day: i64) {
     let mut rows = SegmentRows::new(0, 1, sequence, begin_us);
     for captured_at_us in (begin_us..begin_us + DAY_US).step_by(usize::try_from(interval_us).unwrap()) {
         for (place, host) in names.iter().enumerate() {
-            rows.push(sequence, captured_at_us, host, fleet.snapshot(place, captured_at_us));
+            rows.push(sequence, captured_at_us, host, &fleet.snapshot(place, captured_at_us));
             sequence += 1;
         }
         if rows.is_full(SEAL_ROWS) {

@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 use fastrand::Rng;
 use fleetps_ingestor::{
     filter::{Deadline, Filter},
-    history::{BreakdownOf, History, Identity, SnapshotLookup, Span, TopBy, TopGroup, TopQuery, diff},
+    history::{
+        BreakdownOf, EventQuery, History, Identity, SnapshotLookup, Span, TopBy, TopGroup, TopQuery, diff,
+    },
 };
 use fleetps_nats::HostName;
 
@@ -158,7 +160,7 @@ impl Questions<'_> {
         let history = self.history;
         times(30, || {
             let (host, span) = (self.host(), self.span(DAY_US));
-            history.events(Some(&host), span, &[], 200).unwrap();
+            history.events(&EventQuery { host: Some(host.clone()), ..EventQuery::of(span, 200) }).unwrap();
         })
     }
 

@@ -30,6 +30,18 @@ pub(crate) struct SegmentIndex {
     hosts: HashMap<HostName, HostRange>,
     /// The same of the snapshots that have a process table.
     tables: HashMap<HostName, HostRange>,
+    events: Option<EventRange>,
+}
+
+/// The events of a segment.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct EventRange {
+    /// When the first happened, in µs since 1970 UTC.
+    pub(crate) first_us: i64,
+    /// When the last happened.
+    pub(crate) last_us: i64,
+    /// How many there are.
+    pub(crate) count: u64,
 }
 
 /// When the snapshots of one host in one segment were captured, in µs since 1970 UTC, by the host's clock.
@@ -41,6 +53,16 @@ pub(crate) struct HostRange {
     pub(crate) last_us: i64,
     /// The time between two, in ms, at the last.
     pub(crate) interval_ms: u32,
+}
+
+fn load_events(connection: &Connection, name: &SegmentName) -> duckdb::Result<Option<EventRange>> {
+    let event = relation(Rows::Of("event"), [name]);
+    let sql = format!("SELECT epoch_us(min(occurred_at)), epoch_us(max(occurred_at)), count(*) FROM {event}");
+    connection.query_row(&sql, [], |row| {
+        let (first_us, last_us): (Option<i64>, Option<i64>) = (row.get(0)?, row.get(1)?);
+        let count = row.get(2)?;
+        Ok(first_us.zip(last_us).map(|(first_us, last_us)| EventRange { first_us, last_us, count }))
+    })
 }
 
 /// When the last snapshot of `host` in these segments was captured.
@@ -64,7 +86,18 @@ impl SegmentIndex {
             let rows = rows.collect::<duckdb::Result<Vec<_>>>()?;
             Ok(rows.into_iter().filter_map(of_host).collect())
         };
-        Ok(Self { name, hosts: load("true")?, tables: load("has_processes")? })
+        let events = if name.has_events() { load_events(connection, &name)? } else { None };
+        Ok(Self { name, hosts: load("true")?, tables: load("has_processes")?, events })
+    }
+
+    /// Its events, if it has any.
+    pub(crate) fn events(&self) -> Option<EventRange> {
+        self.events
+    }
+
+    /// When its first snapshot was captured.
+    pub(crate) fn first_us(&self) -> Option<i64> {
+        self.hosts.values().map(|range| range.first_us).min()
     }
 
     /// How finely it keeps what it holds.

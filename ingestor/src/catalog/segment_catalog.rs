@@ -221,7 +221,7 @@ mod tests {
     fn a_damaged_segment_keeps_its_name_until_it_is_found_damaged_again_later() {
         let folder = tempfile::tempdir().unwrap();
         let mut rows = SegmentRows::new(0, 1_000, 10, 5_000_000);
-        rows.push(10, 0, &"host".parse().unwrap(), Snapshot::default());
+        rows.push(10, 0, &"host".parse().unwrap(), &Snapshot::default());
         let name = seal(folder.path(), &mut rows).unwrap();
         let path = folder.path().join(name.to_string());
         let whole = fs::read(&path).unwrap();
@@ -246,7 +246,7 @@ mod tests {
     fn what_cannot_be_read_behind_the_beginning_of_a_file_is_not_back_because_that_can_be_read() {
         let folder = tempfile::tempdir().unwrap();
         let mut rows = SegmentRows::new(0, 1_000, 10, 5_000_000);
-        rows.push(10, 0, &"host".parse().unwrap(), Snapshot::default());
+        rows.push(10, 0, &"host".parse().unwrap(), &Snapshot::default());
         let name = seal(folder.path(), &mut rows).unwrap();
         let path = folder.path().join(name.to_string());
         let whole = fs::read(&path).unwrap();

@@ -9,7 +9,10 @@ use super::templates::{
 };
 use crate::{
     fields::{columns_in, facts, figures},
-    segment::{SCHEMA_VERSION, SegmentName, attach_statement, quote_identifier, samples_sql, schema_in},
+    segment::{
+        EVENTS_SINCE_VERSION, SCHEMA_VERSION, SegmentName, attach_statement, quote_identifier, samples_sql,
+        schema_in,
+    },
     template::render,
 };
 
@@ -22,8 +25,16 @@ const HEAD: &str = "\
 -- Rewritten whenever segments change. Run it again to see newer ones. Times are UTC.
 ";
 /// Tables whose rows are independent of other files.
-const PLAIN_TABLES: [&str; 7] =
-    ["segment", "gap", "host_info", "host_sample", "filesystem_sample", "process_span", "process_sample"];
+const PLAIN_TABLES: [&str; 8] = [
+    "segment",
+    "event",
+    "gap",
+    "host_info",
+    "host_sample",
+    "filesystem_sample",
+    "process_span",
+    "process_sample",
+];
 /// Since then, `host_sample` says which samples have processes, and there is `process_hour`.
 const HOURS_SINCE_VERSION: u32 = 2;
 /// Since then, samples of processes are kept as spans.
@@ -37,6 +48,10 @@ const HOUR_COLUMNS: &str = "host, boot_id, pid, started_at, hour, samples, first
 /// Of `segment`.
 const SEGMENT_COLUMNS: &str = "partition, stream_created, first_sequence, last_sequence, first_captured_at, \
     last_captured_at, level, \"rows\", schema_version, writer";
+/// Of `event`.
+const EVENT_COLUMNS: &str = "occurred_at, kind, host, name, boot_id, pid, started_at, command_line, user_name, unit, \
+    parent_pid, parent_name, supervisor, instances, cpu_time_ms, resident_bytes, length_ms, lives, since, change, \
+    decided_at, stream_created, sequence, number";
 
 /// The tables of one segment, or of a database in memory that is like one.
 pub(crate) struct Tables {
@@ -179,7 +194,10 @@ fn union(table: &str, tables: &[Tables]) -> String {
     let rows = |tables: &Tables| rows_of(table, tables);
     // Planning a query takes DuckDB half the time without the empty tables and matching columns by name.
     if !tables.is_empty() && tables.iter().all(|tables| tables.schema_version >= HOURS_SINCE_VERSION) {
-        return tables.iter().filter_map(rows).collect::<Vec<_>>().join("\nUNION ALL ");
+        let all: Vec<String> = tables.iter().filter_map(rows).collect();
+        if !all.is_empty() {
+            return all.join("\nUNION ALL ");
+        }
     }
     let empty = Tables::of_catalog(EMPTY);
     let all: Vec<String> = std::iter::once(&empty).chain(tables).filter_map(rows).collect();
@@ -200,7 +218,11 @@ fn union_of_files(table: &str, tables: &[Tables]) -> String {
 /// shifts no other, and NULL for what a later version added.
 fn columns_of(table: &str, schema_version: u32) -> String {
     match table {
-        "segment" => SEGMENT_COLUMNS.to_owned(),
+        "segment" if schema_version < EVENTS_SINCE_VERSION => format!(
+            "{SEGMENT_COLUMNS}, NULL::TIMESTAMP_MS AS last_stored_at, NULL::TIMESTAMP_MS AS silence_from"
+        ),
+        "segment" => format!("{SEGMENT_COLUMNS}, last_stored_at, silence_from"),
+        "event" => EVENT_COLUMNS.to_owned(),
         "gap" => "partition, stream_created, first_sequence, last_sequence, noticed_at, reason".to_owned(),
         "host_info" => {
             let info = columns_in(&HOST_INFO, schema_version);
@@ -233,10 +255,19 @@ fn rows_of(table: &str, tables: &Tables) -> Option<String> {
     let columns = columns_of(table, *schema_version);
     Some(match table {
         "process_hour" if !has_hours => return None,
+        "event" if *schema_version < EVENTS_SINCE_VERSION => return None,
         "host_sample" if !has_hours => {
-            format!("SELECT {columns}, true AS has_processes FROM {catalog}.host_sample")
+            format!(
+                "SELECT {columns}, true AS has_processes, NULL::BIGINT AS stream_sequence \
+                 FROM {catalog}.host_sample"
+            )
         }
-        "host_sample" => format!("SELECT {columns}, has_processes FROM {catalog}.host_sample"),
+        "host_sample" if *schema_version < EVENTS_SINCE_VERSION => format!(
+            "SELECT {columns}, has_processes, NULL::BIGINT AS stream_sequence FROM {catalog}.host_sample"
+        ),
+        "host_sample" => {
+            format!("SELECT {columns}, has_processes, stream_sequence FROM {catalog}.host_sample")
+        }
         "process_span" if !has_spans => {
             let figures = columns_in(figures(), *schema_version);
             format!(

@@ -10,6 +10,7 @@ fn columns_are_named_as_the_schema_has_them() {
     let tables = Tables::of_catalog(EMPTY);
     let tables_with_columns = [
         "segment",
+        "event",
         "gap",
         "host_info",
         "host_sample",

@@ -20,6 +20,7 @@ use super::{
 };
 use crate::{
     catalog::{Rows, attach_sql, relation},
+    events::StreamClock,
     segment::{
         FileError, Level, SegmentName, TEMPORARY_EXTENSION, begin_file, finish_file, open_engine,
         publish_segment, quote_text,
@@ -185,8 +186,16 @@ fn write(
             true => plan.rows(),
             false => count(&format!("{sum} all_rows_of_process_hour"))?,
         },
-        rows: finish_file(&engine, CATALOG, name)?,
+        rows: finish_file(&engine, CATALOG, name, last_clock(&engine, &sources)?)?,
     })
+}
+
+/// The time of the stream after the last message of `sources`, which are in its order.
+fn last_clock(engine: &Connection, sources: &[SegmentName]) -> duckdb::Result<StreamClock> {
+    let Some(last) = sources.last() else { return Ok(StreamClock::default()) };
+    let segment = relation(Rows::Of("segment"), [last]);
+    let sql = format!("SELECT epoch_ms(last_stored_at), epoch_ms(silence_from) FROM {segment}");
+    engine.query_row(&sql, [], |row| Ok(StreamClock { now_ms: row.get(0)?, counted_from_ms: row.get(1)? }))
 }
 
 /// A condition that leaves out the rows of hosts of which nothing is kept.
@@ -202,7 +211,7 @@ fn leave_out(engine: &Connection, trim: Option<&Trim>, sources: &[SegmentName]) 
     if trim.is_none_or(|trim| trim.keep != Keep::Nothing) {
         return Ok(());
     }
-    for table in ["host_info", "host_sample", "filesystem_sample", "process_span", "process_hour"] {
+    for table in ["event", "host_info", "host_sample", "filesystem_sample", "process_span", "process_hour"] {
         let (rows, of_hosts) = (relation(Rows::Of(table), sources), without_hosts(trim));
         engine.execute_batch(&format!("CREATE TEMP VIEW {table} AS FROM {rows} WHERE {of_hosts}"))?;
     }

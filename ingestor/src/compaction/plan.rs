@@ -2,7 +2,7 @@
 
 use crate::{
     catalog::SegmentMeta,
-    segment::{Level, SCHEMA_VERSION, SegmentName},
+    segment::{Level, SegmentName},
 };
 
 /// No merged segment gets more rows: at 4 bytes a row it is 80 MB, which is still quickly copied, and merging it takes
@@ -64,7 +64,7 @@ impl Plan {
         Some(SegmentName {
             level: self.level,
             last_sequence: last.last_sequence,
-            schema_version: SCHEMA_VERSION,
+            schema_version: first.version_when_written_again(),
             ..first
         })
     }
@@ -158,9 +158,11 @@ pub(crate) fn next_merge(segments: &[SegmentMeta], now_s: i64, fresh_count: usiz
         .or_else(|| find(Level::Rollup, MONTH_S, &downsampled_is_due, Level::Rollup))
 }
 
-/// Whether `next` is of the same level and goes on where `segment` ends.
+/// Whether `next` is of the same level and goes on where `segment` ends. Segments with events are not merged with those
+/// of earlier versions, which have none.
 fn is_next(segment: &SegmentMeta, next: &SegmentMeta) -> bool {
     segment.name.level == next.name.level
+        && segment.name.has_events() == next.name.has_events()
         && segment.name.numbering() == next.name.numbering()
         && segment.name.last_sequence + 1 == next.name.first_sequence
 }

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::segment::current_and_covered;
+use crate::segment::{SCHEMA_VERSION, current_and_covered};
 
 /// A whole day, so the first second of a day and an hour.
 const MIDNIGHT_S: i64 = 20_000 * DAY_S;

@@ -55,9 +55,10 @@ use duckdb::Connection;
 use fleetps_nats::HostName;
 use parking_lot::{Mutex, RwLock};
 
+pub use crate::events::{Event, EventKind};
 pub use diff::{Changed, Diff, diff};
 use engine::Engine;
-pub use events::{Event, EventKind};
+pub use events::{EventList, EventQuery, sort_events};
 pub use identity::Identity;
 pub use kept::Kept;
 pub use listing::Listing;

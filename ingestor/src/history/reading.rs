@@ -36,6 +36,11 @@ impl<'a> Reading<'a> {
         self.segments().filter(|segment| segment.overlaps(host, span)).collect()
     }
 
+    /// Whether its scope leaves no host out.
+    pub(super) fn sees_every_host(&self) -> bool {
+        self.scope.has_every_host()
+    }
+
     /// When the last snapshot of `host` that is in a segment was captured.
     pub(crate) fn last_us(&self, host: &HostName) -> Option<i64> {
         last_us(self.segments(), host)

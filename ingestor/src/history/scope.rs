@@ -93,7 +93,7 @@ impl Scope {
     /// The visible rows of `table` among those of `relation`, as a relation to select from.
     pub(crate) fn rows(&self, table: &str, relation: String) -> String {
         let columns = match self.command_lines.condition() {
-            Some(is_shown) if table == "process" => {
+            Some(is_shown) if matches!(table, "process" | "event") => {
                 format!("* REPLACE (CASE WHEN {is_shown} THEN command_line END AS command_line)")
             }
             _ => "*".to_owned(),

@@ -3,7 +3,9 @@
 
 use std::{sync::Arc, time::Instant};
 
-use fleetps_nats::{HostName, Snapshot, decode::MessageDecoder, reader::Delivered, snapshot::BadSnapshot};
+use fleetps_nats::{
+    HostName, Snapshot, decode::MessageDecoder, reader::Delivered, snapshot::BadSnapshot, subject,
+};
 use tokio::sync::mpsc;
 
 use super::{
@@ -27,7 +29,7 @@ pub(crate) struct Collector {
 }
 
 impl Collector {
-    /// Refused messages go to `letters`. The last of `consumers` gets each snapshot without a copy where no other keeps it.
+    /// Refused messages go to `letters`, all others to each of `consumers`.
     pub(crate) fn new(
         message_decoder: MessageDecoder,
         duplicates: Duplicates,
@@ -69,6 +71,10 @@ impl Collector {
     fn message(&mut self, delivered: &Delivered) {
         let (sequence, stored_at_us) = (delivered.sequence, delivered.stored_at_us);
         let at = StreamPosition { sequence, stored_at_us };
+        if delivered.subject == subject::TICK {
+            self.consumers.iter_mut().for_each(|consumer| consumer.tick(at));
+            return;
+        }
         match self.message_decoder.decode(delivered) {
             Ok((host, snapshot)) if self.is_new(&host, &snapshot, stored_at_us) => {
                 self.hear(&host, stored_at_us, snapshot.captured_at_us);
@@ -101,11 +107,7 @@ impl Collector {
 
     fn give(&mut self, at: StreamPosition, host: &HostName, snapshot: Snapshot) {
         let snapshot = Arc::new(snapshot);
-        let Some((last, others)) = self.consumers.split_last_mut() else { return };
-        for consumer in others {
-            consumer.take(at, host, Arc::clone(&snapshot));
-        }
-        last.take(at, host, snapshot);
+        self.consumers.iter_mut().for_each(|consumer| consumer.take(at, host, Arc::clone(&snapshot)));
     }
 
     fn skip(&mut self, at: StreamPosition, skipped: Skipped) {
@@ -121,9 +123,12 @@ impl Collector {
 mod tests {
     use std::sync::mpsc::{Receiver, sync_channel};
 
-    use fleetps_nats::{snapshot::Encoder, subject};
+    use fleetps_nats::snapshot::Encoder;
 
-    use super::{super::SegmentWriter, *};
+    use super::{
+        super::{DecidedEvents, SegmentWriter},
+        *,
+    };
     use crate::segment::SegmentRows;
 
     const NOW_US: i64 = 1_764_000_000_000_000;
@@ -144,7 +149,12 @@ mod tests {
     fn collector(others: Vec<Box<dyn SnapshotConsumer>>) -> (Collector, Receiver<SegmentRows>) {
         let (segments_in, segments) = sync_channel(4);
         let mut consumers = others;
-        consumers.push(Box::new(SegmentWriter::new((0, 1_000), 1_000_000, segments_in)));
+        consumers.push(Box::new(SegmentWriter::new(
+            (0, 1_000),
+            1_000_000,
+            DecidedEvents::default(),
+            segments_in,
+        )));
         let folder = tempfile::tempdir().unwrap();
         let clock = Arc::new(RetentionClock::open(folder.path(), None, 0));
         let message_decoder = MessageDecoder::new(1 << 20).unwrap();

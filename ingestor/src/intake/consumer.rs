@@ -26,14 +26,18 @@ pub(crate) enum Skipped {
 #[derive(Debug)]
 pub(crate) struct Ended;
 
-/// One use of the stream: the segment writer is one. The collector calls each consumer in the order of the stream, once
-/// for each sequence of an epoch, on its own thread: a consumer that waits holds up the others and the reading.
+/// One use of the stream: the segment writer is one, the event writer another. Each is called in the order of the stream,
+/// once for each sequence of an epoch, on a thread of its own (`Queued`): one that is slow holds up no other until its queue
+/// is full.
 pub(crate) trait SnapshotConsumer: Send {
     /// Takes a snapshot that did not come before.
     fn take(&mut self, at: StreamPosition, host: &HostName, snapshot: Arc<Snapshot>);
 
     /// Takes note of a message without a new snapshot.
     fn skip(&mut self, _at: StreamPosition, _skipped: Skipped) {}
+
+    /// Takes note of a tick of the stream: time has passed, and nothing else came.
+    fn tick(&mut self, _at: StreamPosition) {}
 
     /// Takes note that the broker no longer had the sequences `first` to `last`.
     fn lose(&mut self, _first: u64, _last: u64) {}

@@ -1,23 +1,35 @@
 //! From the stream to sealed segments.
 //!
 //! `reading` (a task) reads the stream and marks the time; `collect` (a thread) decodes, drops repeats (`duplicates`)
-//! and refused messages (`refusals`), and gives the rest to the consumers (`consumer`). One of them, `segment_writer`,
-//! collects rows; `sealing` (a thread) makes segments of these. The queues between them are short: where sealing cannot
-//! go on, reading stops, and the stream is the buffer.
+//! and refused messages (`refusals`), and gives the rest to the consumers (`consumer`), each on a thread of its own
+//! (`queued`). `segment_writer` collects rows; `event_writer` decides what happened, which `publish_events` tells and
+//! `decided` keeps for the segment; `sealing` (a thread) makes segments of both. The queues between them are short: where
+//! sealing cannot go on, reading stops, and the stream is the buffer.
 
 mod collect;
 mod consumer;
+mod decided;
 mod duplicates;
+mod event_writer;
+mod publish_events;
+mod queued;
 mod reading;
 mod refusals;
+mod restore;
 mod sealing;
 mod segment_writer;
 mod stored_runs;
 
 pub(crate) use collect::Collector;
+pub(crate) use consumer::SnapshotConsumer;
+pub(crate) use decided::DecidedEvents;
 pub(crate) use duplicates::Duplicates;
+pub(crate) use event_writer::EventWriter;
+pub(crate) use publish_events::{WAITING_EVENTS, publish_events};
+pub(crate) use queued::Queued;
 pub(crate) use reading::{StartPosition, StreamState, read_stream};
 pub(crate) use refusals::{DeadLetter, publish_dead_letters};
+pub use restore::restore_detector;
 pub(crate) use sealing::seal_all;
 pub(crate) use segment_writer::SegmentWriter;
 pub(crate) use stored_runs::{KnownRun, known_runs};

@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
-use async_nats::jetstream;
+use async_nats::{Client, connection::State, jetstream};
+use bytes::Bytes;
 use fleetps_nats::{
     connection::reconnect_delay,
     error_chain,
     reader::{Delivery, SnapshotReader, Start},
     stream::{self, StreamError},
+    subject,
 };
 use tokio::{
     sync::mpsc,
@@ -67,9 +69,12 @@ impl StreamState {
     }
 }
 
-/// Reads until it is cancelled, or until the collector has ended.
+/// A tick is published when nothing came for so long: silence is decided within a second.
+const TICK_AFTER: Duration = Duration::from_secs(1);
+
+/// Reads until it is cancelled, or until the collector has ended. Publishes a tick while nothing comes.
 pub(crate) async fn read_stream(
-    jetstream: jetstream::Context,
+    (client, jetstream): (Client, jetstream::Context),
     mut start: StartPosition,
     seal_interval: Duration,
     events: mpsc::Sender<Event>,
@@ -79,14 +84,24 @@ pub(crate) async fn read_stream(
     // Not at once, when the first that waits in the stream may be in.
     let mut seal = tokio::time::interval_at(Instant::now() + seal_interval, seal_interval);
     seal.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut tick_at = Instant::now() + TICK_AFTER;
     loop {
         let event = tokio::select! {
             biased;
             () = cancel.cancelled() => return,
             _ = seal.tick() => Event::Seal,
+            () = tokio::time::sleep_until(tick_at) => {
+                tick_at = Instant::now() + TICK_AFTER;
+                // Where the broker is away, a tick that waits would be of another time.
+                if client.connection_state() == State::Connected {
+                    let _ = client.publish(subject::TICK, Bytes::new()).await;
+                }
+                continue;
+            }
             delivery = reader.next() => match delivery {
                 Delivery::Message(delivered) => {
                     start.sequence = delivered.sequence + 1;
+                    tick_at = Instant::now() + TICK_AFTER;
                     Event::Message(delivered)
                 }
                 Delivery::Lost { first, last } => Event::Lost { first, last },

@@ -1,10 +1,11 @@
-//! Seals the collected rows, however long that takes: a batch is kept until it is on disk.
+//! Seals the collected rows with what their messages decided, however long that takes: a batch is kept until it is on disk.
 
 use std::{sync::mpsc::Receiver, time::Duration};
 
 use fleetps_nats::{disk::Disk, error_chain, units::format_bytes};
 use tokio_util::sync::CancellationToken;
 
+use super::DecidedEvents;
 use crate::{
     catalog::SegmentCatalog,
     segment::{SegmentRows, seal},
@@ -21,12 +22,16 @@ const STEP: Duration = Duration::from_millis(100);
 /// Seals until the channel closes. Once it is cancelled, a batch that cannot be sealed is dropped: it is in the stream,
 /// and the next start reads it again.
 pub(crate) fn seal_all(
-    segments: &Receiver<SegmentRows>,
+    (segments, decided): (&Receiver<SegmentRows>, &DecidedEvents),
     catalog: &SegmentCatalog,
     progress: &Progress,
     cancel: &CancellationToken,
 ) {
     while let Ok(mut rows) = segments.recv() {
+        let name = rows.name();
+        // Without its events the history would lack them for ever; the next start reads the stream again.
+        let Some((events, clock)) = decided.take((name.epoch_s, name.last_sequence)) else { return };
+        rows.set_events(events, clock);
         let mut delay = FIRST_RETRY_DELAY;
         while let Err(text) = try_to_seal(&mut rows, catalog, progress) {
             tracing::error!("{text}; trying again in {delay:?}");

@@ -27,7 +27,7 @@ impl One {
         let processes = (1..200).map(process).collect();
         let (boot_id, run_id) = ("boot".to_owned(), "run".to_owned());
         let snapshot = Snapshot { boot_id, run_id, sequence: 1, processes, ..Snapshot::default() };
-        rows.push(10, 0, &"host".parse().unwrap(), snapshot);
+        rows.push(10, 0, &"host".parse().unwrap(), &snapshot);
         let name = seal(folder.path(), &mut rows).unwrap();
         let whole = fs::read(folder.path().join(name.to_string())).unwrap();
         Self { folder, name, whole }

@@ -23,7 +23,10 @@ use super::{
     rows::{FilesystemRow, GapRow, InfoRow, ProcessKey, ProcessRow, SegmentRows, SnapshotRow},
     spans::{CaptureRow, SpanRow},
 };
-use crate::fields::{array, facts, figure_arrays};
+use crate::{
+    events::{Event, EventProgram},
+    fields::{array, facts, figure_arrays},
+};
 
 /// Rows laid out at a time: one row group of DuckDB. More would only take more memory.
 pub(super) const BATCH_ROWS: usize = 122_880;
@@ -40,6 +43,12 @@ fn start(values: impl Iterator<Item = Option<i64>>) -> ArrayRef {
 /// When something was seen, from µs: to the millisecond.
 fn time(values: impl Iterator<Item = i64>) -> ArrayRef {
     let milliseconds = values.map(|at_us| Some(at_us.div_euclid(1000)));
+    Arc::new(milliseconds.collect::<TimestampMillisecondArray>())
+}
+
+/// The same where there may be none.
+fn maybe_time(values: impl Iterator<Item = Option<i64>>) -> ArrayRef {
+    let milliseconds = values.map(|at_us| at_us.map(|at_us| at_us.div_euclid(1000)));
     Arc::new(milliseconds.collect::<TimestampMillisecondArray>())
 }
 
@@ -112,7 +121,9 @@ impl SegmentRows {
             columns(AGENT.iter().enumerate(), all().map(|snapshot| &snapshot.agent), AgentCost::value);
         // Only thinning takes them away.
         let has_processes: Column = ("has_processes", Arc::new(BooleanArray::from(vec![true; rows.len()])));
-        let columns = before.into_iter().chain(hosts).chain([left_out]).chain(agents).chain([has_processes]);
+        let place: Column = ("stream_sequence", count(rows.iter().map(|row| Some(row.stream_sequence))));
+        let columns =
+            before.into_iter().chain(hosts).chain([left_out]).chain(agents).chain([has_processes, place]);
         RecordBatch::try_from_iter(columns)
     }
 
@@ -146,6 +157,48 @@ impl SegmentRows {
             ("last_seen", time(rows.iter().map(|(_, row)| row.last_seen_us))),
         ];
         RecordBatch::try_from_iter(before.into_iter().chain(facts).chain(after))
+    }
+
+    pub(super) fn event_batch(&self, rows: &[&Event]) -> Result<RecordBatch, ArrowError> {
+        let process = |row: &&'_ Event| row.process.clone();
+        let program = |of: fn(&EventProgram) -> Option<&str>| {
+            text(rows.iter().map(|row| row.program.as_ref().and_then(of)))
+        };
+        batch([
+            ("occurred_at", time(rows.iter().map(|row| row.at_us))),
+            ("kind", text(rows.iter().map(|row| Some(row.kind.id())))),
+            ("host", text(rows.iter().map(|row| Some(row.host.as_str())))),
+            ("name", program(|program| Some(program.name.as_str()))),
+            (
+                "boot_id",
+                text(rows.iter().map(|row| row.process.as_ref().map(|(boot_id, ..)| boot_id.as_str()))),
+            ),
+            ("pid", number(rows.iter().map(|row| process(row).map(|(_, pid, _)| pid)))),
+            (
+                "started_at",
+                start(rows.iter().map(|row| process(row).map(|(_, _, started_at_us)| started_at_us))),
+            ),
+            ("command_line", program(|program| program.command_line.as_deref())),
+            ("user_name", program(|program| program.user_name.as_deref())),
+            ("unit", program(|program| program.unit.as_deref())),
+            ("parent_pid", number(rows.iter().map(|row| row.parent_pid))),
+            ("parent_name", program(|program| program.parent_name.as_deref())),
+            ("supervisor", text(rows.iter().map(|row| row.supervisor.as_deref()))),
+            ("instances", number(rows.iter().map(|row| row.instances))),
+            ("cpu_time_ms", count(rows.iter().map(|row| row.cpu_time_ms))),
+            ("resident_bytes", count(rows.iter().map(|row| row.resident_bytes))),
+            ("length_ms", Arc::new(rows.iter().map(|row| row.length_ms).collect::<Int64Array>())),
+            ("lives", number(rows.iter().map(|row| row.lives))),
+            ("since", maybe_time(rows.iter().map(|row| row.since_us))),
+            ("change", text(rows.iter().map(|row| row.change.as_deref()))),
+            ("decided_at", time(rows.iter().map(|row| row.decided_at_us))),
+            (
+                "stream_created",
+                start(rows.iter().map(|row| Some(row.place.epoch_s.saturating_mul(1_000_000)))),
+            ),
+            ("sequence", count(rows.iter().map(|row| Some(row.place.sequence)))),
+            ("number", number(rows.iter().map(|row| Some(row.place.number)))),
+        ])
     }
 
     pub(super) fn capture_batch(&self, rows: &[CaptureRow]) -> Result<RecordBatch, ArrowError> {

@@ -9,8 +9,8 @@ use std::{
 use askama::Template;
 use duckdb::{Config, Connection, params};
 
-use super::{Level, SCHEMA_VERSION, SegmentName, schema_in, writer};
-use crate::template::render;
+use super::{Level, SegmentName, schema_in, writer};
+use crate::{events::StreamClock, template::render};
 
 /// The extension of incomplete files.
 pub(crate) const TEMPORARY_EXTENSION: &str = "tmp";
@@ -98,8 +98,13 @@ pub(crate) fn attach_new(engine: &Connection, file: &Path, catalog: &str, rows: 
 }
 
 /// Adds the row that says what the file is, and completes it. Returns its rows, as `segment.rows` counts
-/// them.
-pub(crate) fn finish_file(engine: &Connection, catalog: &str, name: &SegmentName) -> duckdb::Result<u64> {
+/// them. `clock` is the time of the stream after the last of its messages.
+pub(crate) fn finish_file(
+    engine: &Connection,
+    catalog: &str,
+    name: &SegmentName,
+    clock: StreamClock,
+) -> duckdb::Result<u64> {
     let count = match name.level {
         Level::Rollup => format!("SELECT count(*) FROM {catalog}.process_hour"),
         _ => format!("SELECT coalesce(sum(snapshots), 0)::UBIGINT FROM {catalog}.process_span"),
@@ -114,8 +119,10 @@ pub(crate) fn finish_file(engine: &Connection, catalog: &str, name: &SegmentName
             name.last_sequence,
             name.level.as_str(),
             rows,
-            SCHEMA_VERSION,
-            writer()
+            name.schema_version,
+            writer(),
+            clock.now_ms,
+            clock.counted_from_ms
         ],
     )?;
     engine.execute_batch(&format!("COMMIT; CHECKPOINT {catalog}; DETACH {catalog}"))?;

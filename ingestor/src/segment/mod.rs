@@ -88,7 +88,9 @@ pub const SCHEMA_VERSION: u32 = latest([
     complete_since(&AGENT),
 ]);
 /// Grows with every change of `schema.sql` itself.
-const TABLES_VERSION: u32 = 4;
+const TABLES_VERSION: u32 = 6;
+/// Since then, a segment has the events of its messages. Those of before are told by its samples (`history::events`).
+pub(crate) const EVENTS_SINCE_VERSION: u32 = 6;
 
 const fn latest<const N: usize>(versions: [u32; N]) -> u32 {
     let (mut latest, mut place) = (0, 0);

@@ -9,7 +9,7 @@ use std::{cmp::Reverse, fmt};
 
 use jiff::Timestamp;
 
-use super::{Level, SCHEMA_VERSION};
+use super::{EVENTS_SINCE_VERSION, Level, SCHEMA_VERSION};
 
 /// The suffix of every segment's name.
 const EXTENSION: &str = ".duckdb";
@@ -109,8 +109,18 @@ impl SegmentName {
 
     /// The name of a rewritten segment with fewer rows: a second later, by which it replaces this one.
     pub(crate) fn written_again(&self) -> Self {
-        let schema_version = super::SCHEMA_VERSION;
+        let schema_version = self.version_when_written_again();
         Self { first_stored_s: self.first_stored_s.saturating_add(1), schema_version, ..*self }
+    }
+
+    /// Whether it has the events of its messages.
+    pub fn has_events(&self) -> bool {
+        self.schema_version >= EVENTS_SINCE_VERSION
+    }
+
+    /// The version of a segment that is made of this one: the latest, but never one that has events where this has none.
+    pub(crate) fn version_when_written_again(&self) -> u32 {
+        if self.has_events() { SCHEMA_VERSION } else { EVENTS_SINCE_VERSION - 1 }
     }
 
     /// The name without the extension: what the file is called once it is attached.

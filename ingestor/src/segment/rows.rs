@@ -12,7 +12,10 @@ use fleetps_nats::{
 };
 
 use super::{Level, SCHEMA_VERSION, SegmentName, strings::Strings};
-use crate::fields::StoredFigures;
+use crate::{
+    events::{Event, StreamClock},
+    fields::StoredFigures,
+};
 
 /// Text kept for one segment. Rows alone do not bound memory: 500,000 command lines of 4 KiB are 2 GB.
 const MAX_TEXT_BYTES: usize = 64 << 20;
@@ -36,6 +39,8 @@ pub struct SegmentRows {
     pub(super) filesystems: Vec<FilesystemRow>,
     pub(super) processes: HashMap<ProcessKey, ProcessRow>,
     pub(super) samples: Vec<SampleRow>,
+    pub(super) events: Vec<Event>,
+    pub(super) clock: StreamClock,
     /// For each host and millisecond of capture that is taken: where to look for a free one.
     later_ms: HashMap<(u32, i64), i64>,
     text_bytes: usize,
@@ -62,6 +67,7 @@ pub(super) struct InfoRow {
 pub(super) struct SnapshotRow {
     pub(super) host: u32,
     pub(super) boot: u32,
+    pub(super) stream_sequence: u64,
     pub(super) stored_at_us: i64,
     /// Everything else; its lists are empty, they have rows of their own.
     pub(super) snapshot: Snapshot,
@@ -115,6 +121,8 @@ impl SegmentRows {
             filesystems: Vec::new(),
             processes: HashMap::new(),
             samples: Vec::new(),
+            events: Vec::new(),
+            clock: StreamClock::default(),
             later_ms: HashMap::new(),
             text_bytes: 0,
         }
@@ -147,23 +155,39 @@ impl SegmentRows {
         self.cover(sequence);
     }
 
+    /// Adds what the messages that it covers decided, and the time of the stream after the last of them.
+    pub fn set_events(&mut self, events: Vec<Event>, clock: StreamClock) {
+        (self.events, self.clock) = (events, clock);
+    }
+
     /// Adds the snapshot of `host` that the broker took at `stored_at_us` as `sequence`.
-    pub fn push(&mut self, sequence: u64, stored_at_us: i64, host: &HostName, mut snapshot: Snapshot) {
+    pub fn push(&mut self, sequence: u64, stored_at_us: i64, host: &HostName, snapshot: &Snapshot) {
         self.cover(sequence);
         let host = self.names.number(host.as_str());
         let boot = self.names.number(&snapshot.boot_id);
         let captured_at_us = self.free_millisecond_us(host, snapshot.captured_at_us);
-        snapshot.captured_at_us = captured_at_us;
-        self.push_info(host, &mut snapshot);
-        for process in std::mem::take(&mut snapshot.processes) {
+        self.push_info(host, captured_at_us, snapshot);
+        for process in &snapshot.processes {
             self.push_process(host, boot, captured_at_us, process);
         }
-        let filesystems = std::mem::take(&mut snapshot.filesystems);
+        let filesystems = snapshot.filesystems.clone();
         self.text_bytes += filesystems.iter().map(filesystem_text_bytes).sum::<usize>();
         let rows =
             filesystems.into_iter().map(|filesystem| FilesystemRow { host, captured_at_us, filesystem });
         self.filesystems.extend(rows);
-        self.snapshots.push(SnapshotRow { host, boot, stored_at_us, snapshot });
+        let snapshot = Snapshot {
+            run_id: snapshot.run_id.clone(),
+            sequence: snapshot.sequence,
+            captured_at_us,
+            interval_ms: snapshot.interval_ms,
+            monotonic_ms: snapshot.monotonic_ms,
+            agent: snapshot.agent.clone(),
+            host: snapshot.host.clone(),
+            processes_left_out: snapshot.processes_left_out,
+            // Each of these has a row of its own.
+            ..Snapshot::default()
+        };
+        self.snapshots.push(SnapshotRow { host, boot, stream_sequence: sequence, stored_at_us, snapshot });
     }
 
     /// The millisecond of `captured_at_us`, to which times are kept; the next free one where a clock that was set back
@@ -179,44 +203,44 @@ impl SegmentRows {
         free_ms * 1000
     }
 
-    fn push_info(&mut self, host: u32, snapshot: &mut Snapshot) {
-        let row = InfoRow {
-            host,
-            captured_at_us: snapshot.captured_at_us,
-            os_host_name: std::mem::take(&mut snapshot.os_host_name),
-            agent_version: std::mem::take(&mut snapshot.agent_version),
-            info: std::mem::take(&mut snapshot.host_info),
-        };
+    fn push_info(&mut self, host: u32, captured_at_us: i64, snapshot: &Snapshot) {
         let unchanged =
             self.last_info.get(&host).and_then(|place| self.infos.get(*place)).is_some_and(|last| {
-                last.info == row.info
-                    && last.os_host_name == row.os_host_name
-                    && last.agent_version == row.agent_version
+                last.info == snapshot.host_info
+                    && last.os_host_name == snapshot.os_host_name
+                    && last.agent_version == snapshot.agent_version
             });
         if !unchanged {
+            let row = InfoRow {
+                host,
+                captured_at_us,
+                os_host_name: snapshot.os_host_name.clone(),
+                agent_version: snapshot.agent_version.clone(),
+                info: snapshot.host_info.clone(),
+            };
             self.text_bytes += info_text_bytes(&row);
             self.last_info.insert(host, self.infos.len());
             self.infos.push(row);
         }
     }
 
-    fn push_process(&mut self, host: u32, boot: u32, captured_at_us: i64, process: Process) {
+    fn push_process(&mut self, host: u32, boot: u32, captured_at_us: i64, process: &Process) {
         let key = ProcessKey { host, boot, pid: process.pid, started_at_us: process.started_at_us };
         self.samples.push(SampleRow { key, captured_at_us, figures: StoredFigures::of(&process.values()) });
         match self.processes.entry(key) {
             Entry::Vacant(vacant) => {
-                self.text_bytes += process_text_bytes(&process);
+                self.text_bytes += process_text_bytes(process);
                 let (first_seen_us, last_seen_us) = (captured_at_us, captured_at_us);
-                vacant.insert(ProcessRow { process, first_seen_us, last_seen_us });
+                vacant.insert(ProcessRow { process: process.clone(), first_seen_us, last_seen_us });
             }
             Entry::Occupied(occupied) => {
                 let row = occupied.into_mut();
                 row.first_seen_us = row.first_seen_us.min(captured_at_us);
                 if captured_at_us > row.last_seen_us {
                     row.last_seen_us = captured_at_us;
-                    if !is_same_program(&row.process, &process) {
-                        self.text_bytes += process_text_bytes(&process);
-                        row.process = process;
+                    if !is_same_program(&row.process, process) {
+                        self.text_bytes += process_text_bytes(process);
+                        row.process = process.clone();
                     }
                 }
             }

@@ -16,7 +16,38 @@ CREATE TABLE IF NOT EXISTS {{ catalog }}.segment (
     level VARCHAR,                    -- fresh, hour, day: every sample; minute: one a minute; rollup: sums of every hour
     "rows" BIGINT,                    -- of process_sample; in a rollup, of process_hour
     schema_version UINTEGER,
-    writer VARCHAR                    -- program and version
+    writer VARCHAR,                   -- program and version
+    last_stored_at TIMESTAMP_MS,      -- when the broker took the last of its messages
+    silence_from TIMESTAMP_MS         -- since when silence counted then: before, nobody was heard
+);
+
+-- What happened to processes and hosts, in the order of time. Decided from the stream, message by message.
+CREATE TABLE IF NOT EXISTS {{ catalog }}.event (
+    occurred_at TIMESTAMP_MS,         -- by the host's clock
+    kind VARCHAR,                     -- started, exited, restart_loop, restart_loop_ended, silent, back, booted, …
+    host VARCHAR,
+    name VARCHAR,                     -- of the process or program
+    boot_id VARCHAR,                  -- boot, pid and start: the process, where it is about one
+    pid UINTEGER,
+    started_at TIMESTAMP,
+    command_line VARCHAR,
+    user_name VARCHAR,
+    unit VARCHAR,
+    parent_pid UINTEGER,
+    parent_name VARCHAR,              -- who started it
+    supervisor VARCHAR,               -- who starts it again when it exits: a service or a parent
+    instances UINTEGER,               -- how many of a supervised program there were at its start
+    cpu_time_ms BIGINT,               -- exited: what it had used when it was last seen
+    resident_bytes BIGINT,            -- exited: what it had then
+    length_ms BIGINT,                 -- exited: how long it ran; silent, back: how long nothing came; clock_changed: by how
+                                      -- much, negative backwards; restart loops: the median life
+    lives UINTEGER,                   -- restart loops: how often it was started
+    since TIMESTAMP_MS,               -- restart loops: the first start
+    change VARCHAR,                   -- agent_changed, host_changed, back: in words
+    decided_at TIMESTAMP_MS,          -- when the broker took the message that decides it
+    stream_created TIMESTAMP,         -- with sequence and number, its place in the stream
+    sequence BIGINT,
+    number UINTEGER
 );
 
 -- Stream sequences that are missing: the broker dropped them before they were stored, or their host had sent too much.
@@ -51,7 +82,8 @@ CREATE TABLE IF NOT EXISTS {{ catalog }}.host_sample (
     {{ fields::definitions(&host::HOST) }},
     processes_left_out UINTEGER,
     {{ fields::definitions(&host::AGENT) }},
-    has_processes BOOLEAN             -- false where thinning removed the rows of its processes
+    has_processes BOOLEAN,            -- false where thinning removed the rows of its processes
+    stream_sequence BIGINT            -- its place in the stream, which says what came first where clocks were set
 );
 
 CREATE TABLE IF NOT EXISTS {{ catalog }}.filesystem_sample (

@@ -81,7 +81,7 @@ fn write(file: &Path, rows: &mut SegmentRows, name: &SegmentName) -> Result<(), 
     let engine = open_engine(MEMORY_MIB, 1, None)?;
     begin_file(&engine, file, CATALOG, rows.len() as u64)?;
     append(&engine, rows)?;
-    finish_file(&engine, CATALOG, name)?;
+    finish_file(&engine, CATALOG, name, rows.clock)?;
     Ok(())
 }
 
@@ -107,6 +107,9 @@ fn append(engine: &Connection, rows: &mut SegmentRows) -> Result<(), Problem> {
     });
     let mut processes: Vec<_> = rows.processes.iter().collect();
     processes.sort_unstable_by_key(|(key, _)| (rank(key.host), key.pid, key.started_at_us));
+    let mut events: Vec<_> = rows.events.iter().collect();
+    events.sort_by_key(|event| (event.at_us, event.place));
+    each(appender("event")?, &mut events.chunks(BATCH_ROWS).map(|chunk| rows.event_batch(chunk)))?;
     each(appender("gap")?, &mut rows.gaps.chunks(BATCH_ROWS).map(|chunk| rows.gap_batch(chunk)))?;
     each(appender("host_info")?, &mut rows.infos.chunks(BATCH_ROWS).map(|chunk| rows.info_batch(chunk)))?;
     each(

@@ -102,7 +102,7 @@ mod tests {
             1,
             0,
             &"host".parse().unwrap(),
-            Snapshot { captured_at_us, processes, ..Snapshot::default() },
+            &Snapshot { captured_at_us, processes, ..Snapshot::default() },
         );
     }
 

@@ -18,7 +18,8 @@ use crate::{
 /// The database in memory that the copies are in.
 const SEEN: &str = "seen";
 /// The tables of hosts, and what says when a row was. Of the others, which count everybody's rows, there is nothing.
-const TABLES: [(&str, Option<&str>); 5] = [
+const TABLES: [(&str, Option<&str>); 6] = [
+    ("event", Some("occurred_at")),
     ("host_info", None),
     ("host_sample", Some("captured_at")),
     ("filesystem_sample", Some("captured_at")),

@@ -50,7 +50,7 @@ fn add_segment(data: &Path, sequence: u64) {
         processes,
         ..Snapshot::default()
     };
-    rows.push(sequence, 5_000_000, &"host".parse().unwrap(), snapshot);
+    rows.push(sequence, 5_000_000, &"host".parse().unwrap(), &snapshot);
     seal(&history, &mut rows).unwrap();
 }
 

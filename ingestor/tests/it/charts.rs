@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use fleetps_ingestor::{
-    history::{BreakdownOf, EventKind, Extent, History, Identity, Span},
+    events::{Detector, MessagePlace},
+    history::{BreakdownOf, EventKind, EventQuery, Extent, History, Identity, Span},
     merge_folder,
     segment::{SegmentRows, seal},
 };
@@ -30,6 +31,7 @@ fn process(pid: u32, name: &str, started_s: i64) -> Process {
     Process {
         pid,
         name: name.to_owned(),
+        parent_pid: Some(1),
         unit: Some(format!("{name}.service")),
         started_at_us: BEGIN_US + started_s * SECOND_US,
         ..Process::default()
@@ -53,14 +55,18 @@ fn snapshot(second: i64, processes: Vec<Process>) -> Snapshot {
 /// Seals the snapshots as fresh segments of ten.
 fn seal_all(folder: &Path, snapshots: impl IntoIterator<Item = Snapshot>) {
     let mut snapshots: Vec<_> = snapshots.into_iter().collect();
-    let mut sequence = 1;
+    let (mut sequence, mut detector) = (1, Detector::default());
     while !snapshots.is_empty() {
         let stored_us = snapshots[0].captured_at_us;
         let mut rows = SegmentRows::new(0, 1, sequence, stored_us);
+        let mut events = Vec::new();
         for snapshot in snapshots.drain(..snapshots.len().min(10)) {
-            rows.push(sequence, stored_us, &host(), snapshot);
+            let place = MessagePlace { epoch_s: 1, sequence, stored_at_us: snapshot.captured_at_us };
+            events.extend(detector.snapshot(place, &host(), &snapshot));
+            rows.push(sequence, stored_us, &host(), &snapshot);
             sequence += 1;
         }
+        rows.set_events(events, detector.clock());
         seal(folder, &mut rows).unwrap();
     }
 }
@@ -122,7 +128,7 @@ fn what_is_in_no_segment_yet_counts_as_if_it_were() {
         seal_all(folder.path(), taken[..sealed].to_vec());
         // Another host has later snapshots, so that this one seems to be silent.
         let mut rows = SegmentRows::new(0, 1, 1000, BEGIN_US);
-        rows.push(1000, BEGIN_US, &"web-02".parse().unwrap(), snapshot(600, Vec::new()));
+        rows.push(1000, BEGIN_US, &"web-02".parse().unwrap(), &snapshot(600, Vec::new()));
         seal(folder.path(), &mut rows).unwrap();
         let history = History::open(folder.path()).unwrap();
         spans.map(|span| history.host_metrics(&host(), span, 9, newer).unwrap())
@@ -215,14 +221,17 @@ fn a_service_that_is_started_again_and_again_is_one_event() {
         }
     };
     check((0..300).step_by(10).map(|second| snapshot(second, crashing(second))), |history| {
-        let of = |kind| history.events(Some(&host()), span(0, 300), &[kind], 100).unwrap().items;
+        let of = |kind| {
+            let of_host = EventQuery { host: Some(host()), ..EventQuery::of(span(0, 300), 100) };
+            history.events(&EventQuery { kinds: vec![kind], ..of_host }).unwrap().items
+        };
         // The first one was there already.
         assert_eq!((of(EventKind::Started).len(), of(EventKind::Exited).len()), (9, 10));
         let loops = of(EventKind::RestartLoop);
         assert_eq!(loops.len(), 1);
-        assert_eq!(loops[0].detail, "started 9 times within 4m (crashing.service)");
-        let newest = history.events(None, span(0, 300), &[], 2).unwrap();
-        assert_eq!((newest.items.len(), newest.total), (2, 20));
+        assert_eq!(loops[0].detail(), "started 6 times within 2m 30s, lives 20s (crashing.service)");
+        let newest = history.events(&EventQuery::of(span(0, 300), 2)).unwrap();
+        assert_eq!((newest.items.len(), newest.total), (2, Some(20)));
         assert_eq!(newest.items[0].at_us, BEGIN_US + 290 * SECOND_US);
     });
 }
@@ -239,17 +248,20 @@ fn another_kernel_or_agent_is_an_event() {
         snapshot
     };
     check((0..300).step_by(10).map(at), |history| {
-        let events = history.events(Some(&host()), span(50, 300), &[], 100).unwrap().items;
+        let events = history
+            .events(&EventQuery { host: Some(host()), ..EventQuery::of(span(50, 300), 100) })
+            .unwrap()
+            .items;
         let told: Vec<_> = events
             .iter()
-            .map(|event| ((event.at_us - BEGIN_US) / SECOND_US, event.kind, event.detail.as_str()))
+            .map(|event| ((event.at_us - BEGIN_US) / SECOND_US, event.kind, event.detail()))
             .collect();
         assert_eq!(
             told,
             [
-                (200, EventKind::Booted, ""),
-                (200, EventKind::HostChanged, "cores: 4 → 8; kernel: Linux 6 → Linux 7"),
-                (100, EventKind::AgentChanged, "agent version: 0.1.0 → 0.2.0"),
+                (200, EventKind::HostChanged, "cores: 4 → 8; kernel: Linux 6 → Linux 7".to_owned()),
+                (200, EventKind::Booted, String::new()),
+                (100, EventKind::AgentChanged, "agent version: 0.1.0 → 0.2.0".to_owned()),
             ]
         );
     });

@@ -25,7 +25,7 @@ fn seal_old(folder: &Path) {
         let (sequence, stored_at_us) = (hour + 1, begin_us + i64::try_from(hour).unwrap() * 3_600_000_000);
         let mut rows = SegmentRows::new(0, begin_us / 1_000_000 - 10, sequence, stored_at_us);
         let snapshot = Snapshot { captured_at_us: stored_at_us, ..publisher::snapshot("old", sequence) };
-        rows.push(sequence, stored_at_us, &"old".parse().unwrap(), snapshot);
+        rows.push(sequence, stored_at_us, &"old".parse().unwrap(), &snapshot);
         seal(folder, &mut rows).unwrap();
     }
 }

@@ -10,6 +10,7 @@ use fleetps_ingestor::{
 
 use crate::{
     chance::{chance, rounds},
+    events::assert_events_of_the_stream,
     publisher::{Publisher, assert_stored},
     support::{Fixture, kill, terminate, until},
 };
@@ -89,6 +90,7 @@ async fn kills_of_the_ingestor_lose_nothing_and_store_nothing_twice() {
     fixture.until_count("SELECT count(*) FROM host_sample", published).await;
     assert!(terminate(&mut ingestor).success());
     assert_stored(&fixture.history(), &publishers);
+    assert_events_of_the_stream(&fixture).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

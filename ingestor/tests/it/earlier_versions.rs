@@ -1,4 +1,4 @@
-//! Segments of earlier versions of the schema: read beside newer ones, and merged with them.
+//! Segments of earlier versions of the schema: read beside newer ones, and merged with each other.
 
 use std::path::Path;
 
@@ -73,10 +73,12 @@ impl Version {
     }
 }
 
-/// One snapshot with two processes, captured at a time that is no whole millisecond; figures are no whole units either.
-fn write_earlier(folder: &Path, version: &Version) {
+/// One snapshot with two processes, captured at a time that is no whole millisecond; figures are no whole units either. It
+/// is of `host` and the sequence `number`.
+fn write_earlier(folder: &Path, version: &Version, host: &str, number: u64) {
     let connection = Connection::open_in_memory().unwrap();
-    let file = folder.join(version.file);
+    let one = "000000000001-000000000001";
+    let file = folder.join(version.file.replace(one, &format!("{number:012}-{number:012}")));
     connection.execute_batch(&format!("ATTACH '{}' AS old", file.display())).unwrap();
     connection.execute_batch(&version.schema.replace("$catalog", "old")).unwrap();
     connection
@@ -90,51 +92,54 @@ fn write_earlier(folder: &Path, version: &Version) {
             {}
             USE memory; CHECKPOINT old; DETACH old",
             version.samples()
-        ))
+        ).replace("'host'", &format!("'{host}'")))
         .unwrap();
 }
 
 #[test]
-fn segments_of_the_first_version_are_read_and_merged_with_newer_ones() {
+fn segments_of_the_first_version_are_read_beside_newer_ones_and_merged() {
     is_read_and_merged(&FIRST);
 }
 
 #[test]
-fn segments_of_the_second_version_are_read_and_merged_with_newer_ones() {
+fn segments_of_the_second_version_are_read_beside_newer_ones_and_merged() {
     is_read_and_merged(&SECOND);
 }
 
 #[test]
-fn segments_of_the_third_version_are_read_and_merged_with_newer_ones() {
+fn segments_of_the_third_version_are_read_beside_newer_ones_and_merged() {
     is_read_and_merged(&THIRD);
 }
 
 #[test]
-fn segments_of_the_fourth_version_are_read_and_merged_with_newer_ones() {
+fn segments_of_the_fourth_version_are_read_beside_newer_ones_and_merged() {
     is_read_and_merged(&FOURTH);
 }
 
 fn is_read_and_merged(earlier: &Version) {
     let folder = tempfile::tempdir().unwrap();
-    write_earlier(folder.path(), earlier);
-    let mut rows = SegmentRows::new(0, 1_700_000_000, 2, 1_700_000_010_000_000);
-    rows.push(2, 1_700_000_010_000_000, &"host".parse().unwrap(), snapshot("run", 10));
+    write_earlier(folder.path(), earlier, "host", 1);
+    write_earlier(folder.path(), earlier, "other", 2);
+    let mut rows = SegmentRows::new(0, 1_700_000_000, 3, 1_700_000_010_000_000);
+    rows.push(3, 1_700_000_010_000_000, &"host".parse().unwrap(), &snapshot("run", 10));
     seal(folder.path(), &mut rows).unwrap();
     let joined = "SELECT count(*) FROM process_sample JOIN host_sample USING (host, boot_id, captured_at)
         JOIN process USING (host, boot_id, pid, started_at) WHERE has_processes";
-    assert_eq!(value::<u64>(folder.path(), joined), 12);
+    assert_eq!(value::<u64>(folder.path(), joined), 14);
     let figures = "SELECT string_agg(concat_ws(' ', state, cpu_time_ms, resident_bytes), ', ' ORDER BY pid)
-        FROM process_sample JOIN process USING (host, boot_id, pid, started_at) WHERE name = 'old'";
+        FROM process_sample JOIN process USING (host, boot_id, pid, started_at) WHERE name = 'old' AND host = 'host'";
     assert_eq!(value::<String>(folder.path(), figures), earlier.as_read);
 
     merge_folder(folder.path()).unwrap();
     let current = SegmentFolder::scan(folder.path()).unwrap().current;
-    assert!(current.iter().all(|segment| segment.name.schema_version == SCHEMA_VERSION), "{current:?}");
-    assert_eq!(value::<u64>(folder.path(), joined), 12);
+    // Events are only in segments that were sealed with them.
+    let versions: Vec<_> = current.iter().map(|segment| segment.name.schema_version).collect();
+    assert_eq!(versions, [5, SCHEMA_VERSION], "{current:?}");
+    assert_eq!(value::<u64>(folder.path(), joined), 14);
     // To the tick and the page.
     assert_eq!(value::<String>(folder.path(), figures), "S 100 4096, S 200 4096");
     let samples = "SELECT sum(samples)::UBIGINT FROM process_hour";
-    assert_eq!(value::<u64>(folder.path(), samples), 12);
+    assert_eq!(value::<u64>(folder.path(), samples), 14);
     let of_old =
         "SELECT max(cpu_time_last_ms) FROM process_hour JOIN process USING (host, boot_id, pid, started_at)
         WHERE name = 'old'";

@@ -10,6 +10,7 @@ use std::{
 
 use fastrand::Rng;
 use fleetps_ingestor::{
+    events::{Detector, MessagePlace},
     history::History,
     segment::{SegmentName, SegmentRows, seal},
 };
@@ -68,14 +69,17 @@ pub fn fleet(seed: u64) -> Vec<Published> {
 
 /// Seals what was published as fresh segments in `folder`, in cuts made up from `rng`. Returns which became what.
 pub fn seal_all(folder: &Path, published: &[Published], rng: &mut Rng) -> Vec<(SegmentName, Range<usize>)> {
-    let mut segments = Vec::new();
-    let mut begin = 0;
+    let (mut segments, mut begin, mut detector) = (Vec::new(), 0, Detector::default());
     while begin < published.len() {
         let end = published.len().min(begin + rng.usize(1..=25));
         let mut rows = SegmentRows::new(0, BEGIN_S, begin as u64 + 1, published[begin].stored_at_us);
+        let mut events = Vec::new();
         for (sequence, published) in (begin as u64 + 1..).zip(&published[begin..end]) {
-            rows.push(sequence, published.stored_at_us, &published.host, published.snapshot.clone());
+            let place = MessagePlace { epoch_s: BEGIN_S, sequence, stored_at_us: published.stored_at_us };
+            events.extend(detector.snapshot(place, &published.host, &published.snapshot));
+            rows.push(sequence, published.stored_at_us, &published.host, &published.snapshot);
         }
+        rows.set_events(events, detector.clock());
         segments.push((seal(folder, &mut rows).unwrap(), begin..end));
         begin = end;
     }

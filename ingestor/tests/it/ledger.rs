@@ -80,7 +80,7 @@ impl Ledger {
             for entry in segment {
                 sequence += 1;
                 entry.day = begun_us.div_euclid(86_400_000_000);
-                rows.push(sequence, entry.stored_us, &entry.host, entry.snapshot.clone());
+                rows.push(sequence, entry.stored_us, &entry.host, &entry.snapshot);
             }
             seal(folder, &mut rows).unwrap();
             rest = after;

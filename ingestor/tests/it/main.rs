@@ -11,6 +11,7 @@ mod crashes;
 mod damage;
 mod disk_full;
 mod earlier_versions;
+mod events;
 #[cfg(unix)]
 mod files;
 mod fleet;

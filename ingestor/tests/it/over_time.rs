@@ -10,7 +10,7 @@ use std::{
 use fastrand::Rng;
 use fleetps_ingestor::{
     IngestorSettings,
-    history::{Event, EventKind, History, Identity, Resolution, Span},
+    history::{Event, EventKind, EventQuery, History, Identity, Resolution, Span},
     merge_folder, tidy_folder,
 };
 use fleetps_nats::{HostName, Snapshot, snapshot::Process};
@@ -159,9 +159,10 @@ fn check_events(history: &History, published: &[Published], rng: &mut Rng) {
         return;
     }
     let snapshots = snapshots_of(published, host);
-    let found = history.events(Some(host), span, &[], ALL).unwrap();
+    let found =
+        history.events(&EventQuery { host: Some(host.clone()), ..EventQuery::of(span, ALL) }).unwrap();
     assert!(found.items.is_sorted_by(|a, b| a.at_us >= b.at_us));
-    let turns = |event: &Event| Some((event.kind, event.at_us, event.process.clone()?));
+    let turns = |event: &Event| Some((event.kind, event.at_us, event.identity()?));
     let mut told: Vec<_> = found.items.iter().filter_map(turns).collect();
     told.sort();
     assert_eq!(told, naive_turns(host, &snapshots, span), "{host} {span:?}");
@@ -173,7 +174,8 @@ fn check_events(history: &History, published: &[Published], rng: &mut Rng) {
     booted.retain(|at_us| contains(span, *at_us));
     let told = found.items.iter().rev().filter(|event| event.kind == EventKind::Booted);
     assert_eq!(told.map(|event| event.at_us).collect::<Vec<_>>(), booted);
-    let everywhere = history.events(None, span, &[EventKind::Exited], ALL).unwrap();
+    let everywhere =
+        history.events(&EventQuery { kinds: vec![EventKind::Exited], ..EventQuery::of(span, ALL) }).unwrap();
     let here = everywhere.items.iter().filter(|event| event.host == *host);
     let exited = found.items.iter().filter(|event| event.kind == EventKind::Exited);
     assert!(here.eq(exited), "anywhere and here differ");

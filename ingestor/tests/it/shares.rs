@@ -60,7 +60,7 @@ fn seal_hours(folder: &Path, with_hog: bool, rng: &mut Rng) {
                     processes: busy(count, rng),
                     ..publisher::snapshot("run", step + 1)
                 };
-                rows.push(sequence, captured_at_us, &host.parse().unwrap(), snapshot);
+                rows.push(sequence, captured_at_us, &host.parse().unwrap(), &snapshot);
             }
         }
         seal(folder, &mut rows).unwrap();

@@ -33,7 +33,7 @@ fn seal_one(folder: &Path, first_sequence: u64, captured: &[(i64, &[(u32, u64)])
             processes: processes.iter().map(process).collect(),
             ..Snapshot::default()
         };
-        segment.push(sequence, BEGIN_S * 1_000_000, &"host".parse().unwrap(), snapshot);
+        segment.push(sequence, BEGIN_S * 1_000_000, &"host".parse().unwrap(), &snapshot);
     }
     seal(folder, &mut segment).unwrap();
 }

@@ -54,7 +54,7 @@ impl HostState {
         let interval_us = i64::from(interval_ms.max(spacing.least_ms())).saturating_mul(1000);
         if age_us > interval_us.saturating_mul(DOWN_AFTER_INTERVALS) {
             Self::Down
-        } else if age_us > interval_us.saturating_mul(SILENT_AFTER_INTERVALS) {
+        } else if age_us > silent_after_ms(interval_ms, spacing).saturating_mul(1000) {
             Self::Silent
         } else {
             Self::Up
@@ -69,6 +69,11 @@ impl HostState {
             Self::Down => "down",
         }
     }
+}
+
+/// The age in ms above which a last snapshot makes its host silent.
+pub fn silent_after_ms(interval_ms: u32, spacing: Spacing) -> i64 {
+    i64::from(interval_ms.max(spacing.least_ms())) * SILENT_AFTER_INTERVALS
 }
 
 /// In SQL, the age in ms above which a last snapshot makes its host silent: a BIGINT.

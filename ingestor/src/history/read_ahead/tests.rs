@@ -24,7 +24,7 @@ fn seal_some(folder: &Path, host: &HostName, snapshots: i64, processes: u32, mou
             filesystems: (0..mounts).map(filesystem).collect(),
             ..Snapshot::default()
         };
-        rows.push(sequence, snapshot.captured_at_us, host, snapshot);
+        rows.push(sequence, snapshot.captured_at_us, host, &snapshot);
     }
     seal(folder, &mut rows).unwrap()
 }

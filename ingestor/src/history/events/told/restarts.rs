@@ -6,7 +6,7 @@ use fleetps_nats::HostName;
 use jiff::SignedDuration;
 
 use super::processes::Turn;
-use crate::history::{Event, EventKind};
+use crate::events::{Event, EventKind, EventProgram};
 
 /// This many starts within [`WITHIN_US`] are a loop: two happen when a person updates a service and notices a mistake.
 const STARTS: usize = 3;
@@ -30,13 +30,11 @@ pub(super) fn loops(starts: &[Turn]) -> Vec<Event> {
             let length = SignedDuration::from_secs((last_us - first_us) / 1_000_000);
             let of = belongs_to.map(|unit| format!(" ({unit})")).unwrap_or_default();
             let detail = format!("started {} times within {length:#}{of}", turns_us.len());
+            let program = EventProgram { name: name.to_owned(), ..EventProgram::default() };
             events.push(Event {
-                at_us: *first_us,
-                kind: EventKind::RestartLoop,
-                host: host.clone(),
-                process: None,
-                name: Some(name.to_owned()),
-                detail,
+                program: Some(program),
+                change: Some(detail),
+                ..Event::of_host(EventKind::RestartLoop, host, *first_us)
             });
         }
     }
@@ -88,7 +86,7 @@ mod tests {
         let events = loops(&starts_at(&[100, 10, 0, 5, 14, 24]));
         assert_eq!(events.len(), 1);
         assert_eq!((events[0].at_us, events[0].kind), (0, EventKind::RestartLoop));
-        assert_eq!(events[0].detail, "started 4 times within 14m (x.service)");
+        assert_eq!(events[0].detail(), "started 4 times within 14m (x.service)");
         let twice = loops(&starts_at(&[0, 1, 2, 60, 61, 62]));
         assert_eq!(twice.iter().map(|event| event.at_us).collect::<Vec<_>>(), [0, 60 * MINUTE_US]);
     }
@@ -98,6 +96,6 @@ mod tests {
         let starts = [start(0, "x", Some("a")), start(1, "x", Some("b")), start(2, "x", None)];
         assert_eq!(loops(&starts), []);
         let starts = [start(0, "x", None), start(1, "x", None), start(2, "x", None)];
-        assert_eq!(loops(&starts)[0].detail, "started 3 times within 2m (/usr/bin/x)");
+        assert_eq!(loops(&starts)[0].detail(), "started 3 times within 2m (/usr/bin/x)");
     }
 }

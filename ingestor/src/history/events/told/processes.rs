@@ -3,11 +3,11 @@
 use askama::Template;
 use duckdb::params;
 use fleetps_nats::HostName;
-use jiff::SignedDuration;
 
 use crate::{
+    events::{Event, EventKind, EventProgram},
     history::{
-        Event, EventKind, HistoryError, Identity, Span,
+        HistoryError, Identity, Span,
         reading::Reading,
         silence::{around, of_host},
     },
@@ -16,7 +16,7 @@ use crate::{
 
 /// The processes that started within a span.
 #[derive(Template)]
-#[template(path = "history/events/started.sql")]
+#[template(path = "history/events/told/started.sql")]
 struct StartedSql<'a> {
     process: &'a str,
     host_sample: &'a str,
@@ -26,7 +26,7 @@ struct StartedSql<'a> {
 
 /// The processes that exited within a span.
 #[derive(Template)]
-#[template(path = "history/events/exited.sql")]
+#[template(path = "history/events/told/exited.sql")]
 struct ExitedSql<'a> {
     process: &'a str,
     host_sample: &'a str,
@@ -100,18 +100,26 @@ fn turns(
 
 impl Turn {
     pub(super) fn into_started(self) -> Event {
-        let detail = self.command_line.clone().or_else(|| self.executable.clone()).unwrap_or_default();
-        self.into_event(EventKind::Started, detail)
+        self.into_event(EventKind::Started)
     }
 
     pub(super) fn into_exited(self) -> Event {
-        let ran_s = (self.at_us - self.identity.started_at_us).max(0) / 1_000_000;
-        let detail = format!("ran for {:#}", SignedDuration::from_secs(ran_s));
-        self.into_event(EventKind::Exited, detail)
+        let length_ms = Some((self.at_us - self.identity.started_at_us).max(0) / 1000);
+        Event { length_ms, ..self.into_event(EventKind::Exited) }
     }
 
-    fn into_event(self, kind: EventKind, detail: String) -> Event {
-        let (at_us, host, name) = (self.at_us, self.identity.host.clone(), Some(self.name));
-        Event { at_us, kind, host, process: Some(self.identity), name, detail }
+    fn into_event(self, kind: EventKind) -> Event {
+        let Identity { host, boot_id, pid, started_at_us } = self.identity;
+        let program = EventProgram {
+            name: self.name,
+            command_line: self.command_line.or(self.executable),
+            unit: self.unit,
+            ..EventProgram::default()
+        };
+        Event {
+            process: Some((boot_id, pid, started_at_us)),
+            program: Some(program),
+            ..Event::of_host(kind, &host, self.at_us)
+        }
     }
 }

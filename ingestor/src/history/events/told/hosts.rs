@@ -3,11 +3,11 @@
 use askama::Template;
 use duckdb::params;
 use fleetps_nats::HostName;
-use jiff::SignedDuration;
 
 use crate::{
+    events::{Event, EventKind},
     history::{
-        Event, EventKind, HistoryError, Span,
+        HistoryError, Span,
         reading::Reading,
         silence::{around, of_host, silences},
     },
@@ -16,7 +16,7 @@ use crate::{
 
 /// The boots within a span.
 #[derive(Template)]
-#[template(path = "history/events/booted.sql")]
+#[template(path = "history/events/told/booted.sql")]
 struct BootedSql<'a> {
     host_sample: &'a str,
     /// The condition of the host.
@@ -25,15 +25,11 @@ struct BootedSql<'a> {
 
 /// What changed of hosts within a span.
 #[derive(Template)]
-#[template(path = "history/events/changed.sql")]
+#[template(path = "history/events/told/changed.sql")]
 struct ChangedSql<'a> {
     host_info: &'a str,
     /// The condition of the host.
     of_host: &'a str,
-}
-
-fn event(at_us: i64, kind: EventKind, host: HostName, detail: String) -> Event {
-    Event { at_us, kind, host, process: None, name: None, detail }
 }
 
 /// Hosts that fell silent or came back within `span`.
@@ -44,16 +40,13 @@ pub(super) fn silent_and_back(
 ) -> Result<Vec<Event>, HistoryError> {
     let mut events = Vec::new();
     for silence in silences(reading, host, span)? {
-        let length =
-            silence.back_us.map(|back_us| SignedDuration::from_secs((back_us - silence.last_us) / 1_000_000));
+        let length_ms = silence.back_us.map(|back_us| (back_us - silence.last_us) / 1000);
+        let event = |kind, at_us| Event { length_ms, ..Event::of_host(kind, &silence.host, at_us) };
         if span.contains(silence.last_us) {
-            let detail = length.map_or_else(|| "not back yet".to_owned(), |length| format!("for {length:#}"));
-            events.push(event(silence.last_us, EventKind::Silent, silence.host.clone(), detail));
+            events.push(event(EventKind::Silent, silence.last_us));
         }
-        if let (Some(back_us), Some(length)) = (silence.back_us, length)
-            && span.contains(back_us)
-        {
-            events.push(event(back_us, EventKind::Back, silence.host, format!("after {length:#}")));
+        if let Some(back_us) = silence.back_us.filter(|back_us| span.contains(*back_us)) {
+            events.push(event(EventKind::Back, back_us));
         }
     }
     Ok(events)
@@ -74,8 +67,8 @@ pub(super) fn booted(
     let mut events = Vec::new();
     while let Some(row) = rows.next()? {
         // Always a host's name, unless another program wrote the file.
-        let Ok(host) = row.get::<_, String>(0)?.parse() else { continue };
-        events.push(event(row.get(1)?, EventKind::Booted, host, String::new()));
+        let Ok(host) = row.get::<_, String>(0)?.parse::<HostName>() else { continue };
+        events.push(Event::of_host(EventKind::Booted, &host, row.get(1)?));
     }
     Ok(events)
 }
@@ -94,7 +87,7 @@ pub(super) fn changed(
     let mut rows = statement.query(params![host.map(HostName::as_str), from_ms, to_ms])?;
     let mut events: Vec<Event> = Vec::new();
     while let Some(row) = rows.next()? {
-        let Ok(host) = row.get::<_, String>(0)?.parse() else { continue };
+        let Ok(host) = row.get::<_, String>(0)?.parse::<HostName>() else { continue };
         let (at_us, column): (i64, String) = (row.get(1)?, row.get(2)?);
         let (before, now): (String, String) = (row.get(3)?, row.get(4)?);
         let kind = if column == "agent_version" { EventKind::AgentChanged } else { EventKind::HostChanged };
@@ -102,8 +95,8 @@ pub(super) fn changed(
         let detail = format!("{what}: {before} → {now}");
         // Several facts that changed at once are one event.
         match events.iter_mut().find(|event| (event.at_us, event.kind, &event.host) == (at_us, kind, &host)) {
-            Some(event) => event.detail = format!("{}; {detail}", event.detail),
-            None => events.push(event(at_us, kind, host, detail)),
+            Some(Event { change: Some(change), .. }) => *change = format!("{change}; {detail}"),
+            _ => events.push(Event { change: Some(detail), ..Event::of_host(kind, &host, at_us) }),
         }
     }
     Ok(events)

@@ -1,0 +1,106 @@
+//! The events that are in no segment yet, as the ingestor decides them.
+
+use std::collections::BTreeMap;
+
+use async_nats::{
+    Client,
+    jetstream::{self, consumer::pull},
+};
+use fleetps_ingestor::events::{Event, EventPlace, from_message};
+use fleetps_nats::{connection::reconnect_delay, error_chain, stream};
+use futures_util::StreamExt;
+use parking_lot::RwLock;
+use tokio_util::sync::CancellationToken;
+
+/// Events that are kept: some 100 MB where all have long command lines. Beyond that the oldest go; they are in a segment
+/// within a minute.
+const MAX_EVENTS: usize = 100_000;
+
+/// The latest events, by their places in the stream.
+#[derive(Debug, Default)]
+pub struct LatestEvents(RwLock<BTreeMap<EventPlace, Event>>);
+
+impl LatestEvents {
+    /// Takes events that were decided. Those that came before count once.
+    pub fn take(&self, events: Vec<Event>) {
+        let mut latest = self.0.write();
+        latest.extend(events.into_iter().map(|event| (event.place, event)));
+        while latest.len() > MAX_EVENTS {
+            latest.pop_first();
+        }
+    }
+
+    /// The events for which `wants` is true, behind the last message that is in a segment, by numbering and sequence. Forgets
+    /// those that are in one.
+    pub fn after(&self, sealed: Option<(i64, u64)>, wants: impl Fn(&Event) -> bool) -> Vec<Event> {
+        let Some((epoch_s, sequence)) = sealed else {
+            return self.0.read().values().filter(|event| wants(event)).cloned().collect();
+        };
+        let first = EventPlace { epoch_s, sequence: sequence.saturating_add(1), number: 0 };
+        let mut latest = self.0.write();
+        *latest = latest.split_off(&first);
+        latest.values().filter(|event| wants(event)).cloned().collect()
+    }
+
+    /// Keeps up with what the ingestor decides, until `shutdown`.
+    pub async fn follow(&self, client: &Client, shutdown: CancellationToken) {
+        let following = async {
+            let mut failures = 0;
+            loop {
+                match self.read(client).await {
+                    Ok(()) => failures = 0,
+                    // Readiness tells of a broker that is away. The stream is made when the ingestor starts.
+                    Err(error) => tracing::debug!("the latest events: {}", error_chain(&*error)),
+                }
+                tokio::time::sleep(reconnect_delay(failures)).await;
+                failures += 1;
+            }
+        };
+        shutdown.run_until_cancelled(following).await;
+    }
+
+    /// Reads the stream of events from what it still has, until that breaks off.
+    async fn read(&self, client: &Client) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        let events = jetstream::new(client.clone()).get_stream(stream::EVENTS).await?;
+        let consumer = events.create_consumer(pull::OrderedConfig::default()).await?;
+        let mut messages = consumer.messages().await?;
+        while let Some(message) = messages.next().await {
+            self.take(from_message(&message?.payload));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(sequence: u64) -> Event {
+        let text = r#"{"place":{"epoch_s":7,"sequence":0,"number":0},"at_us":5,"decided_at_us":5,"kind":"silent","host":"web-01"}"#;
+        let mut event: Event = serde_json::from_str(text).unwrap();
+        event.place.sequence = sequence;
+        event
+    }
+
+    fn sequences(events: &[Event]) -> Vec<u64> {
+        events.iter().map(|event| event.place.sequence).collect()
+    }
+
+    #[test]
+    fn events_that_are_in_a_segment_are_forgotten_and_repeats_count_once() {
+        let latest = LatestEvents::default();
+        latest.take(vec![event(1), event(2), event(2), event(3)]);
+        assert_eq!(sequences(&latest.after(None, |_| true)), [1, 2, 3]);
+        assert_eq!(sequences(&latest.after(Some((7, 2)), |_| true)), [3]);
+        assert_eq!(sequences(&latest.after(None, |_| true)), [3]);
+        assert_eq!(sequences(&latest.after(Some((8, 1)), |_| true)), [0; 0]);
+    }
+
+    #[test]
+    fn what_is_kept_is_bounded() {
+        let latest = LatestEvents::default();
+        latest.take((0..MAX_EVENTS as u64 + 10).map(event).collect());
+        let kept = latest.after(None, |_| true);
+        assert_eq!((kept.len(), kept[0].place.sequence), (MAX_EVENTS, 10));
+    }
+}

@@ -1,0 +1,224 @@
+//! What happened: a row of the table `event`.
+
+use fleetps_nats::HostName;
+use jiff::SignedDuration;
+use serde::{Deserialize, Serialize};
+
+/// The kind of an event of a process or host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EventKind {
+    /// A process started, at the time of the first snapshot with it.
+    Started,
+    /// A process exited, at the time of the first snapshot without it.
+    Exited,
+    /// A service is restarted again and again ([`super::loops`]), at the start that made it a loop.
+    RestartLoop,
+    /// A restart loop ended, at its last start.
+    RestartLoopEnded,
+    /// The host sent nothing for longer than three intervals, from the time of the last snapshot before.
+    Silent,
+    /// The first snapshot after that.
+    Back,
+    /// The host was booted, at the time of the first snapshot of the boot.
+    Booted,
+    /// The host's clock was set.
+    ClockChanged,
+    /// The agent runs another version.
+    AgentChanged,
+    /// The operating system, its kernel or the machine are others.
+    HostChanged,
+}
+
+impl EventKind {
+    /// Every kind, in the order of the page's switch.
+    pub const ALL: [Self; 10] = [
+        Self::Started,
+        Self::Exited,
+        Self::RestartLoop,
+        Self::RestartLoopEnded,
+        Self::Silent,
+        Self::Back,
+        Self::Booted,
+        Self::ClockChanged,
+        Self::AgentChanged,
+        Self::HostChanged,
+    ];
+
+    /// Its name in SQL, JSON and addresses.
+    pub fn id(self) -> &'static str {
+        match self {
+            Self::Started => "started",
+            Self::Exited => "exited",
+            Self::RestartLoop => "restart_loop",
+            Self::RestartLoopEnded => "restart_loop_ended",
+            Self::Silent => "silent",
+            Self::Back => "back",
+            Self::Booted => "booted",
+            Self::ClockChanged => "clock_changed",
+            Self::AgentChanged => "agent_changed",
+            Self::HostChanged => "host_changed",
+        }
+    }
+
+    /// The kind with this name; `None` where there is none, such as one of a later version.
+    pub fn of_id(id: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.id() == id)
+    }
+}
+
+/// Where an event stands in the stream: by the message that decides it, and its number among the events of that message.
+/// No two events have the same.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct EventPlace {
+    /// When the numbering of the stream began, in s since 1970 UTC.
+    pub epoch_s: i64,
+    /// The sequence of the message.
+    pub sequence: u64,
+    /// Counts the events of one message from 0.
+    pub number: u32,
+}
+
+/// What is known of the process of an event, or of the program of a restart loop. Every text is hostile.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+pub struct EventProgram {
+    /// Its name.
+    pub name: String,
+    /// Its command line, scrubbed on the host.
+    pub command_line: Option<String>,
+    /// The user that it runs as.
+    pub user_name: Option<String>,
+    /// Its unit.
+    pub unit: Option<String>,
+    /// The name of its parent: who started it.
+    pub parent_name: Option<String>,
+}
+
+/// Something that happened. Times are in µs since 1970 UTC, to the millisecond.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    /// Where it stands in the stream.
+    pub place: EventPlace,
+    /// When it happened, by the host's clock.
+    pub at_us: i64,
+    /// When the broker took the message that decides it.
+    pub decided_at_us: i64,
+    /// The kind.
+    pub kind: EventKind,
+    /// Where.
+    pub host: HostName,
+    /// To which process, if to one: boot, pid and start.
+    pub process: Option<(String, u32, i64)>,
+    /// The program, where it is about one.
+    pub program: Option<EventProgram>,
+    /// The process id of its parent.
+    pub parent_pid: Option<u32>,
+    /// A start: who starts it again when it exits, where that is known ([`super::supervisor`]).
+    pub supervisor: Option<String>,
+    /// A start with a supervisor: how many of the same it has then, this one included.
+    pub instances: Option<u32>,
+    /// CPU time that a process had used when it was last seen, in ms.
+    pub cpu_time_ms: Option<u64>,
+    /// Its resident set then.
+    pub resident_bytes: Option<u64>,
+    /// In ms. Exited: how long it ran. Silent and back: how long nothing came, by the broker's clock. Clock: by how much it
+    /// was set, negative backwards. Restart loops: the median life.
+    pub length_ms: Option<i64>,
+    /// Restart loops: how often it was started.
+    pub lives: Option<u32>,
+    /// Restart loops: the first start.
+    pub since_us: Option<i64>,
+    /// What changed, or more about it, in words; hostile.
+    pub change: Option<String>,
+}
+
+impl Event {
+    /// An event of a host without anything else.
+    pub(crate) fn of_host(kind: EventKind, host: &HostName, at_us: i64) -> Self {
+        Self {
+            place: EventPlace::default(),
+            at_us,
+            decided_at_us: 0,
+            kind,
+            host: host.clone(),
+            process: None,
+            program: None,
+            parent_pid: None,
+            supervisor: None,
+            instances: None,
+            cpu_time_ms: None,
+            resident_bytes: None,
+            length_ms: None,
+            lives: None,
+            since_us: None,
+            change: None,
+        }
+    }
+
+    /// The name of the process or program; hostile.
+    pub fn name(&self) -> Option<&str> {
+        self.program.as_ref().map(|program| program.name.as_str())
+    }
+
+    /// More about it, in words; may contain hostile text.
+    pub fn detail(&self) -> String {
+        let length = self.length_ms.map(duration).unwrap_or_default();
+        match self.kind {
+            EventKind::Started => self.started(),
+            EventKind::Exited => self.exited(&length),
+            EventKind::RestartLoop | EventKind::RestartLoopEnded => self.restart_loop(&length),
+            EventKind::Silent if length.is_empty() => String::new(),
+            EventKind::Silent => format!("nothing came for {length}"),
+            EventKind::Booted => String::new(),
+            EventKind::Back => match &self.change {
+                Some(change) => format!("after {length}; {change}"),
+                None => format!("after {length}"),
+            },
+            EventKind::ClockChanged if self.length_ms.is_some_and(i64::is_negative) => {
+                format!("set back by {}", length.trim_start_matches('-'))
+            }
+            EventKind::ClockChanged => format!("set forward by {length}"),
+            EventKind::AgentChanged | EventKind::HostChanged => self.change.clone().unwrap_or_default(),
+        }
+    }
+
+    fn started(&self) -> String {
+        let Some(program) = &self.program else { return String::new() };
+        let what = program.command_line.clone().unwrap_or_default();
+        match &program.parent_name {
+            Some(parent) if what.is_empty() => format!("by {parent}"),
+            Some(parent) => format!("{what} (by {parent})"),
+            None => what,
+        }
+    }
+
+    fn exited(&self, length: &str) -> String {
+        let cpu = self.cpu_time_ms.and_then(|ms| i64::try_from(ms).ok());
+        let cpu = cpu.map(|ms| format!(", used {:#} of CPU", SignedDuration::from_millis(ms)));
+        let memory =
+            self.resident_bytes.map(|bytes| format!(", had {}", fleetps_nats::units::format_bytes(bytes)));
+        format!("ran for {length}{}{}", cpu.unwrap_or_default(), memory.unwrap_or_default())
+    }
+
+    fn restart_loop(&self, length: &str) -> String {
+        if let Some(said) = &self.change {
+            return said.clone();
+        }
+        let by = self.supervisor.as_ref().map(|by| format!(" ({by})")).unwrap_or_default();
+        let lives = self.lives.unwrap_or_default();
+        match self.since_us.map(|since_us| (self.at_us - since_us) / 1000) {
+            Some(within_ms) => {
+                let within = duration(within_ms);
+                format!("started {lives} times within {within}, lives {length}{by}")
+            }
+            None => format!("started {lives} times, lives {length}{by}"),
+        }
+    }
+}
+
+/// A length in words, to the second where it is longer than that.
+fn duration(ms: i64) -> String {
+    let length = SignedDuration::from_millis(ms);
+    let length = if ms.abs() >= 1000 { SignedDuration::from_secs(length.as_secs()) } else { length };
+    format!("{length:#}")
+}

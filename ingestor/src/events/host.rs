@@ -1,0 +1,222 @@
+//! What happened on a host between two of its snapshots.
+
+use std::collections::HashMap;
+
+use fleetps_nats::{
+    HostName, Snapshot,
+    model::{HostState, Spacing, Value, host::HOST_INFO, staleness},
+    snapshot::HostInfo,
+};
+
+use super::{
+    Event, EventKind, EventProgram,
+    interner::Interner,
+    life::{Life, LifeKey, lives, shift_us},
+    supervisor::{Supervised, supervised, supervisor},
+};
+
+/// The clock was set where it went by this much more or less than the monotonic clock: time daemons change its pace by a
+/// tenth at most, and a step of less changes nothing that anybody looks at.
+const CLOCK_STEP_MS: i64 = 2_000;
+/// The pace of a clock is corrected by up to 500 ppm; twice that over a long time is no step.
+const CLOCK_DRIFT: i64 = 1_000;
+/// What changes by itself.
+const UNSTEADY: [&str; 2] = ["frequency_mhz", "boot_at"];
+
+/// A host as its last snapshot had it. Times are in ms since 1970 UTC.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct KnownHost {
+    pub(crate) boot_id: String,
+    pub(crate) run_id: String,
+    pub(crate) captured_ms: i64,
+    pub(crate) stored_ms: i64,
+    pub(crate) monotonic_ms: u64,
+    pub(crate) interval_ms: u32,
+    pub(crate) left_out: u32,
+    /// Its agent, its name, and what it is.
+    pub(crate) agent_version: String,
+    pub(crate) os_host_name: String,
+    pub(crate) info: HostInfo,
+    pub(crate) lives: HashMap<LifeKey, Life>,
+    /// Since then it counts as silent, by the broker's clock.
+    pub(crate) is_silent: bool,
+}
+
+impl KnownHost {
+    /// The host as `snapshot` has it, which the broker took at `stored_ms`.
+    pub(super) fn of(snapshot: &Snapshot, stored_ms: i64, before: &Self, interner: &mut Interner) -> Self {
+        Self {
+            boot_id: snapshot.boot_id.clone(),
+            run_id: snapshot.run_id.clone(),
+            captured_ms: snapshot.captured_at_us.div_euclid(1000),
+            stored_ms,
+            monotonic_ms: snapshot.monotonic_ms,
+            interval_ms: snapshot.interval_ms,
+            left_out: snapshot.processes_left_out,
+            agent_version: snapshot.agent_version.clone(),
+            os_host_name: snapshot.os_host_name.clone(),
+            info: snapshot.host_info.clone(),
+            lives: lives(&snapshot.processes, &before.lives, interner),
+            is_silent: false,
+        }
+    }
+
+    /// How long it may send nothing before it is silent.
+    pub(super) fn quiet_ms(&self) -> i64 {
+        staleness::silent_after_ms(self.interval_ms, Spacing::EverySample)
+    }
+}
+
+/// What happened from `before` to `now`, in a fixed order. Exits come before starts: one process takes another's place.
+pub(super) fn between(
+    host: &HostName,
+    before: &KnownHost,
+    now: &KnownHost,
+    snapshot: &Snapshot,
+) -> Vec<Event> {
+    let at_us = now.captured_ms.saturating_mul(1000);
+    let event = |kind| Event::of_host(kind, host, at_us);
+    let is_same_boot = before.boot_id == now.boot_id;
+    let mut events = Vec::new();
+    if before.is_silent {
+        events.push(back(event(EventKind::Back), before, now));
+    }
+    if !is_same_boot {
+        events.push(event(EventKind::Booted));
+    }
+    if let Some(step_ms) = clock_step_ms(before, now).filter(|_| is_same_boot) {
+        events.push(Event { length_ms: Some(step_ms), ..event(EventKind::ClockChanged) });
+    }
+    let changed = [
+        (EventKind::AgentChanged, agent_change(before, now)),
+        (EventKind::HostChanged, host_change(before, now)),
+    ];
+    for (kind, change) in changed {
+        events.extend(change.map(|change| Event { change: Some(change), ..event(kind) }));
+    }
+    if is_same_boot {
+        let shift_us = if before.run_id == now.run_id { 0 } else { shift_us(&before.lives, snapshot) };
+        events.extend(exits(&event, before, now, shift_us));
+        events.extend(starts(&event, before, now, shift_us));
+    }
+    events
+}
+
+fn back(event: Event, before: &KnownHost, now: &KnownHost) -> Event {
+    let gap_us = now.captured_ms.saturating_sub(before.captured_ms).saturating_mul(1000);
+    let interval_ms = before.interval_ms.max(now.interval_ms);
+    let is_whole = before.boot_id == now.boot_id
+        && HostState::after(gap_us, interval_ms, Spacing::EverySample) == HostState::Up;
+    Event {
+        length_ms: Some(now.stored_ms.saturating_sub(before.stored_ms)),
+        change: is_whole
+            .then(|| "what it measured meanwhile arrived late, and nothing is missing".to_owned()),
+        ..event
+    }
+}
+
+/// By how much the clock was set, if it was.
+fn clock_step_ms(before: &KnownHost, now: &KnownHost) -> Option<i64> {
+    let elapsed_ms = i64::try_from(now.monotonic_ms.checked_sub(before.monotonic_ms)?).ok()?;
+    let step_ms = now.captured_ms.saturating_sub(before.captured_ms).saturating_sub(elapsed_ms);
+    (step_ms.saturating_abs() >= CLOCK_STEP_MS.max(elapsed_ms / CLOCK_DRIFT)).then_some(step_ms)
+}
+
+fn agent_change(before: &KnownHost, now: &KnownHost) -> Option<String> {
+    let (before, now) = (&before.agent_version, &now.agent_version);
+    (before != now).then(|| format!("agent version: {before} → {now}"))
+}
+
+/// What is known of both and differs, in words.
+fn host_change(before: &KnownHost, now: &KnownHost) -> Option<String> {
+    let mut changes = Vec::new();
+    if before.os_host_name != now.os_host_name {
+        changes.push(format!("os host name: {} → {}", before.os_host_name, now.os_host_name));
+    }
+    for (place, field) in HOST_INFO.iter().enumerate() {
+        let (before, now) = (said(before.info.value(place)), said(now.info.value(place)));
+        if let (Some(before), Some(now), false) = (before, now, UNSTEADY.contains(&field.column))
+            && before != now
+        {
+            changes.push(format!("{}: {before} → {now}", field.column.replace('_', " ")));
+        }
+    }
+    changes.sort();
+    (!changes.is_empty()).then(|| changes.join("; "))
+}
+
+fn said(value: Value<'_>) -> Option<String> {
+    value.text().map(str::to_owned).or_else(|| value.integer().map(|number| number.to_string()))
+}
+
+/// The processes that are gone. Where more are left out of the snapshot than before, it may be these.
+fn exits(
+    event: &impl Fn(EventKind) -> Event,
+    before: &KnownHost,
+    now: &KnownHost,
+    shift_us: i64,
+) -> Vec<Event> {
+    if now.left_out > before.left_out {
+        return Vec::new();
+    }
+    let is_gone = |(pid, started_at_us): LifeKey| !now.lives.contains_key(&(pid, started_at_us + shift_us));
+    let mut gone: Vec<(&LifeKey, &Life)> = before.lives.iter().filter(|(key, _)| is_gone(**key)).collect();
+    gone.sort_unstable_by_key(|(key, _)| **key);
+    let exit = |(key, life): (&LifeKey, &Life)| {
+        let event = event(EventKind::Exited);
+        Event {
+            length_ms: Some(((event.at_us - key.1 - shift_us) / 1000).max(0)),
+            cpu_time_ms: life.cpu_time_ms,
+            resident_bytes: life.resident_bytes,
+            ..of_process(event, &before.boot_id, *key, life)
+        }
+    };
+    gone.into_iter().map(exit).collect()
+}
+
+/// The processes that are new. One that was left out of the snapshot before may have been there.
+fn starts(
+    event: &impl Fn(EventKind) -> Event,
+    before: &KnownHost,
+    now: &KnownHost,
+    shift_us: i64,
+) -> Vec<Event> {
+    let elapsed_us = i64::try_from(now.monotonic_ms.saturating_sub(before.monotonic_ms)).unwrap_or(i64::MAX);
+    let elapsed_us = elapsed_us.saturating_add(CLOCK_STEP_MS).saturating_mul(1000);
+    let at_us = now.captured_ms.saturating_mul(1000);
+    let is_new = |(pid, started_at_us): LifeKey| {
+        !before.lives.contains_key(&(pid, started_at_us - shift_us))
+            && (before.left_out == 0 || at_us.saturating_sub(started_at_us) <= elapsed_us)
+    };
+    let mut new: Vec<(&LifeKey, &Life)> = now.lives.iter().filter(|(key, _)| is_new(**key)).collect();
+    new.sort_unstable_by_key(|(key, _)| **key);
+    let instances = if new.is_empty() { HashMap::new() } else { instances(now) };
+    let start = |(key, life): (&LifeKey, &Life)| {
+        let supervisor = supervisor(&life.program, life.parent_pid);
+        let supervised = supervised(&life.program, life.parent_pid);
+        let instances = supervised.and_then(|supervised| instances.get(&supervised).copied());
+        let event = Event { supervisor, instances, ..event(EventKind::Started) };
+        of_process(event, &now.boot_id, *key, life)
+    };
+    new.into_iter().map(start).collect()
+}
+
+/// How many instances there are of each supervised program.
+fn instances(now: &KnownHost) -> HashMap<Supervised<'_>, u32> {
+    let mut counts = HashMap::new();
+    for life in now.lives.values() {
+        if let Some(supervised) = supervised(&life.program, life.parent_pid) {
+            *counts.entry(supervised).or_default() += 1;
+        }
+    }
+    counts
+}
+
+fn of_process(event: Event, boot_id: &str, (pid, started_at_us): LifeKey, life: &Life) -> Event {
+    Event {
+        process: Some((boot_id.to_owned(), pid, started_at_us)),
+        program: Some(EventProgram::clone(&life.program)),
+        parent_pid: life.parent_pid,
+        ..event
+    }
+}

@@ -1,0 +1,2 @@
+SELECT count(*) FROM {{ event }}
+WHERE {{ self.condition() }}

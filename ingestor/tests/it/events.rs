@@ -1,0 +1,206 @@
+//! Events are a function of the stream: decided once, whenever the ingestor was killed, and kept by every merge.
+
+use std::{collections::HashMap, ops::Range, path::Path, time::Duration};
+
+use fastrand::Rng;
+use fleetps_ingestor::{
+    IngestorSettings,
+    catalog::SegmentFolder,
+    events::{Detector, Event, EventKind, MessagePlace},
+    history::{EventQuery, History, Span},
+    merge_folder, restore_detector,
+    segment::{SegmentName, SegmentRows, seal},
+    tidy_folder,
+};
+use fleetps_nats::{
+    reader::{Delivery, SnapshotReader, Start},
+    snapshot::Decoder,
+    subject::host_of_snapshot,
+};
+
+use crate::{
+    chance::seeds,
+    fleet::{Published, fleet},
+    support::{Fixture, within},
+};
+
+const EPOCH_S: i64 = 1_795_212_800;
+const SECOND_US: i64 = 1_000_000;
+/// Ticks after a message; then comes a hole, as when the broker is away.
+const TICKS: i64 = 200;
+const ALL: usize = 1_000_000;
+
+/// A message of a stream: when it was stored, and a snapshot, or a tick.
+struct Message<'a> {
+    stored_at_us: i64,
+    published: Option<&'a Published>,
+}
+
+/// What was published, with a tick every second while nothing else comes; sometimes ticks are missing.
+fn with_ticks<'a>(published: &'a [Published], rng: &mut Rng) -> Vec<Message<'a>> {
+    let mut messages = Vec::new();
+    for (place, snapshot) in published.iter().enumerate() {
+        let stored_at_us = snapshot.stored_at_us;
+        messages.push(Message { stored_at_us, published: Some(snapshot) });
+        let next_us =
+            published.get(place + 1).map_or(stored_at_us + TICKS * SECOND_US, |next| next.stored_at_us);
+        let ticks = if rng.u32(0..10) == 0 { rng.i64(0..TICKS) } else { TICKS };
+        let ticks =
+            (1..=ticks).map(|tick| stored_at_us + tick * SECOND_US).take_while(|at_us| *at_us < next_us);
+        messages.extend(ticks.map(|stored_at_us| Message { stored_at_us, published: None }));
+    }
+    messages
+}
+
+fn decide(detector: &mut Detector, sequence: u64, message: &Message<'_>) -> Vec<Event> {
+    let place = MessagePlace { epoch_s: EPOCH_S, sequence, stored_at_us: message.stored_at_us };
+    match message.published {
+        Some(published) => detector.snapshot(place, &published.host, &published.snapshot),
+        None => detector.tick(place),
+    }
+}
+
+fn names(folder: &Path) -> Vec<SegmentName> {
+    SegmentFolder::scan(folder).unwrap().current.iter().map(|segment| segment.name).collect()
+}
+
+/// Seals the messages of `range` with what they decide.
+fn seal_range(folder: &Path, detector: &mut Detector, messages: &[Message<'_>], range: Range<usize>) {
+    let sequence_of = |place: usize| place as u64 + 1;
+    let first = &messages[range.start];
+    let mut rows = SegmentRows::new(0, EPOCH_S, sequence_of(range.start), first.stored_at_us);
+    let mut events = Vec::new();
+    for place in range {
+        let (sequence, message) = (sequence_of(place), &messages[place]);
+        events.extend(decide(detector, sequence, message));
+        match message.published {
+            Some(published) => {
+                rows.push(sequence, message.stored_at_us, &published.host, &published.snapshot);
+            }
+            None => rows.cover(sequence),
+        }
+    }
+    rows.set_events(events, detector.clock());
+    seal(folder, &mut rows).unwrap();
+}
+
+/// Every stored event, in the order of the stream.
+fn stored(folder: &Path) -> Vec<Event> {
+    let history = History::open(folder).unwrap();
+    assert_eq!(history.missing_segments(), []);
+    let everything = EventQuery::of(Span { from_us: i64::MIN, to_us: i64::MAX }, ALL);
+    let mut events = history.events(&everything).unwrap().items;
+    events.sort_by_key(|event| event.place);
+    events
+}
+
+/// Fails at the first difference, which says more than two long lists.
+fn assert_same(stored: &[Event], expected: &[Event]) {
+    for (stored, expected) in stored.iter().zip(expected) {
+        assert_eq!(stored, expected);
+    }
+    assert_eq!(stored.len(), expected.len());
+}
+
+fn check(messages: &[Message<'_>], rng: &mut Rng) {
+    let mut whole = Detector::default();
+    let expected: Vec<Event> =
+        (1..).zip(messages).flat_map(|(sequence, message)| decide(&mut whole, sequence, message)).collect();
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let (mut detector, mut begin) = (Detector::default(), 0);
+    while begin < messages.len() {
+        let end = messages.len().min(begin + rng.usize(1..=300));
+        seal_range(folder, &mut detector, messages, begin..end);
+        begin = end;
+        match rng.u32(0..4) {
+            // A kill: what was only in memory is gone.
+            0 | 1 => detector = restore_detector(folder, &names(folder)).unwrap(),
+            2 => _ = merge_folder(folder).unwrap(),
+            _ => {}
+        }
+    }
+    assert_same(&stored(folder), &expected);
+    for keep_minutes in [Duration::MAX, Duration::from_secs(1)] {
+        let settings = IngestorSettings {
+            keep_samples: Duration::from_secs(1),
+            keep_minutes,
+            keep_hours: Duration::MAX,
+            max_history_bytes: u64::MAX,
+            ..IngestorSettings::default()
+        };
+        tidy_folder(folder, i64::MAX / 2, &settings).unwrap();
+        assert_same(&stored(folder), &expected);
+    }
+    check_questions(folder, &expected, rng);
+}
+
+/// Part of the events, as anybody may ask for it.
+fn check_questions(folder: &Path, all: &[Event], rng: &mut Rng) {
+    let history = History::open(folder).unwrap();
+    let Some(some) = rng.choice(all) else { return };
+    for _ in 0..20 {
+        let (one, other) = (rng.choice(all).unwrap(), rng.choice(all).unwrap());
+        let span = Span { from_us: one.at_us.min(other.at_us), to_us: one.at_us.max(other.at_us) + 1 };
+        let query = EventQuery {
+            host: rng.bool().then(|| some.host.clone()),
+            kinds: if rng.bool() { vec![some.kind, EventKind::Exited] } else { Vec::new() },
+            program: if rng.bool() { some.name().map(str::to_owned) } else { None },
+            text: ["", "POST", "a", "<img", "→"].get(rng.usize(0..8)).map(|text| (*text).to_owned()),
+            ..EventQuery::of(span, rng.usize(1..40))
+        };
+        let mut expected: Vec<Event> = all.iter().filter(|event| query.matches(event)).cloned().collect();
+        fleetps_ingestor::history::sort_events(&mut expected);
+        let found = history.events(&query).unwrap();
+        if let Some(total) = found.total {
+            assert_eq!(total, expected.len() as u64, "{query:?}");
+        }
+        expected.truncate(query.limit);
+        assert_eq!(found.items, expected, "{query:?}");
+    }
+}
+
+/// Fails unless the stored events are what the stream decides, read as a whole from its beginning.
+pub async fn assert_events_of_the_stream(fixture: &Fixture) {
+    let last = names(&fixture.history()).iter().map(|name| name.last_sequence).max().unwrap();
+    let epoch_s = names(&fixture.history())[0].epoch_s;
+    let mut reader = SnapshotReader::new(fixture.jetstream().await, Start::Sequence(1), None);
+    let (mut detector, mut decoder) = (Detector::default(), Decoder::new().unwrap());
+    let mut highest: HashMap<(String, String), u64> = HashMap::new();
+    let mut expected = Vec::new();
+    loop {
+        let Delivery::Message(delivered) = within(reader.next()).await else { panic!("something is lost") };
+        let sequence = delivered.sequence;
+        if sequence > last {
+            break;
+        }
+        let place = MessagePlace { epoch_s, sequence, stored_at_us: delivered.stored_at_us };
+        // A host whose publication was not acknowledged publishes again.
+        let new = host_of_snapshot(&delivered.subject).and_then(|host| {
+            let snapshot = decoder.decode(&delivered.payload, delivered.stored_at_us).unwrap();
+            let run = (host.to_string(), snapshot.run_id.clone());
+            let known = highest.get(&run).copied().unwrap_or_default();
+            highest.insert(run, known.max(snapshot.sequence));
+            (snapshot.sequence > known).then_some((host, snapshot))
+        });
+        expected.extend(match new {
+            Some((host, snapshot)) => detector.snapshot(place, &host, &snapshot),
+            None => detector.tick(place),
+        });
+        if sequence == last {
+            break;
+        }
+    }
+    assert!(expected.len() > 100, "only {} events", expected.len());
+    assert_same(&stored(&fixture.history()), &expected);
+}
+
+#[test]
+fn the_stored_events_are_those_of_the_stream_whenever_the_ingestor_was_killed() {
+    for seed in seeds(4) {
+        let published = fleet(seed);
+        let mut rng = Rng::with_seed(seed);
+        let messages = with_ticks(&published, &mut rng);
+        check(&messages, &mut rng);
+    }
+}
