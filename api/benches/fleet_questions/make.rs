@@ -27,6 +27,8 @@ const SECOND_US: i64 = 1_000_000;
 const FINE_US: i64 = 10 * SECOND_US;
 /// What thinning leaves: one sample a minute.
 const THINNED_US: i64 = MINUTE_US;
+/// By then a day has passed for compaction, whichever of its messages came last.
+const PASSED_US: i64 = 26 * 60 * MINUTE_US;
 /// From a capture until the broker has the snapshot.
 const ON_THE_WAY_US: i64 = 5_000;
 /// Segments that wait to be sealed; each takes some 100 MB.
@@ -76,7 +78,7 @@ pub fn make(arguments: &Arguments) {
 /// What is handed from the simulating thread to the storing one.
 enum Step {
     Seal(Box<Intake>),
-    /// Everything so far is old by now (s since 1970 UTC), and is thinned.
+    /// Everything so far is thinned, as if this were the time (s since 1970 UTC).
     Thin(i64),
 }
 
@@ -125,7 +127,7 @@ fn simulate(arguments: &Arguments, full: SyncSender<Step>) -> u64 {
     let mut simulation = Simulation { fleet: Fleet::new(&settings), sequence: 1, rows: 0, full };
     simulation.run((thinned_us, fine_us), THINNED_US);
     if thinned_us < fine_us {
-        simulation.full.send(Step::Thin(fine_us / SECOND_US)).unwrap();
+        simulation.full.send(Step::Thin((fine_us + PASSED_US) / SECOND_US)).unwrap();
     }
     simulation.run((fine_us, END_US), FINE_US);
     simulation.rows
