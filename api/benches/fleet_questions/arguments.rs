@@ -31,6 +31,9 @@ pub struct Arguments {
     /// No question is asked again after this many seconds of it
     #[arg(long, default_value_t = 20)]
     pub budget_s: u64,
+    /// A question that takes more seconds is given up and counts as that
+    #[arg(long, default_value_t = 60)]
+    pub longest_s: u64,
     /// The parameter by which events are searched for a text, where the server has one
     #[arg(long)]
     pub events_text: Option<String>,

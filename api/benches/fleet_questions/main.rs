@@ -6,7 +6,7 @@
 //! time; `--help` lists what else can be said. Linux only: memory and CPU time are read from `/proc`.
 //!
 //! Questions of the past are asked while nothing else happens, and no ingestor touches the history, so that every run reads
-//! the same. Where a question is not answered within a minute the server is started anew, because it may still be at it.
+//! the same. Where a question is not answered in time the server is started anew, because it may still be at it.
 #![allow(clippy::unwrap_used, reason = "a benchmark that cannot go on should panic")]
 
 mod arguments;
@@ -116,7 +116,7 @@ impl<'a> Bench<'a> {
 
     fn ask_everything(mut self) {
         let draw = Draw::new(self.arguments);
-        self.wait_until("the history is open", |bench| bench.status("/top") == Some(200));
+        self.wait_for_history();
         print_heads();
         self.ask(nothing());
         for question in past(&draw, self.arguments) {
@@ -136,8 +136,7 @@ impl<'a> Bench<'a> {
 
     fn ask(&mut self, mut question: Question) {
         self.server.forget_peak();
-        let times = (self.arguments.runs, Duration::from_secs(self.arguments.budget_s));
-        let outcome = ask(&self.address, &mut question, times);
+        let outcome = ask(&self.address, &mut question, self.arguments);
         let (peak_mib, timed_out) = (self.server.peak_mib(), outcome.timed_out);
         self.peak_mib = self.peak_mib.max(peak_mib);
         outcome.print(&question, peak_mib);
@@ -149,7 +148,7 @@ impl<'a> Bench<'a> {
     /// Also ends what a question that nobody waits for still does.
     fn restart_server(&mut self) {
         (self.server, self.address) = Process::server(&self.data, &self.broker.broker(Part::Api));
-        self.wait_until("the history is open", |bench| bench.status("/readyz").is_some());
+        self.wait_for_history();
     }
 
     fn ask_about_the_present(&mut self, draw: &Draw) {
@@ -183,6 +182,10 @@ impl<'a> Bench<'a> {
 
     fn status(&self, path: &str) -> Option<u16> {
         Some(ureq::get(format!("{}{path}", self.address)).call().ok()?.status().as_u16())
+    }
+
+    fn wait_for_history(&self) {
+        self.wait_until("the history is open", |bench| bench.status("/top") == Some(200));
     }
 
     fn wait_until(&self, what: &str, is_so: impl Fn(&Self) -> bool) {

@@ -7,8 +7,8 @@ use std::{
 
 use ureq::Agent;
 
-/// A question that takes longer counts as that.
-const LONGEST: Duration = Duration::from_secs(60);
+use crate::arguments::Arguments;
+
 /// The aims of issue 13.
 pub const FLEET_AIM_MS: u32 = 300;
 pub const HOST_AIM_MS: u32 = 25;
@@ -32,18 +32,19 @@ pub struct Outcome {
     pub timed_out: bool,
 }
 
-/// Asks until `runs` are done or `budget` is spent, and ends with the first that is not answered in time.
-pub fn ask(address: &str, question: &mut Question, (runs, budget): (usize, Duration)) -> Outcome {
+/// Asks as often as `arguments` say or until their budget is spent, and ends with the first that is not answered in time.
+pub fn ask(address: &str, question: &mut Question, arguments: &Arguments) -> Outcome {
+    let [budget, longest] = [arguments.budget_s, arguments.longest_s].map(Duration::from_secs);
     let agent: Agent =
-        Agent::config_builder().timeout_global(Some(LONGEST)).http_status_as_error(false).build().into();
+        Agent::config_builder().timeout_global(Some(longest)).http_status_as_error(false).build().into();
     let (start, mut outcome) =
         (Instant::now(), Outcome { each: Vec::new(), answers: BTreeMap::new(), bytes: 0, timed_out: false });
-    while outcome.each.len() < runs && !outcome.timed_out && start.elapsed() < budget {
+    while outcome.each.len() < arguments.runs && !outcome.timed_out && start.elapsed() < budget {
         let url = format!("{address}{}", (question.path)());
         let begun = Instant::now();
         let answer = get(&agent, &url);
-        outcome.each.push(begun.elapsed().min(LONGEST));
-        outcome.timed_out = begun.elapsed() >= LONGEST;
+        outcome.each.push(begun.elapsed().min(longest));
+        outcome.timed_out = begun.elapsed() >= longest;
         let answer = match answer {
             Ok((status, bytes)) => {
                 outcome.bytes = outcome.bytes.max(bytes);
