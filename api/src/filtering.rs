@@ -21,7 +21,7 @@ pub const FILTERS: Bounds = Bounds {
     waiting_of_a_person: 16,
     wait: Duration::from_secs(10),
 };
-/// How long a filter may take: ten thousand hosts of 300 processes, each decoded twice, or a thousand times as long as an
+/// How long a filter may take: ten thousand hosts of 300 processes on two processors, or a thousand times as long as an
 /// ordinary filter takes for one host.
 const FILTER_FOR: Duration = Duration::from_secs(2);
 

@@ -13,6 +13,7 @@ use crate::{
     connections::{Connections, Limits},
     console::Console,
     filtering,
+    fleet_views::FleetViews,
     history_service::HistoryService,
     live::{AdmissionReports, Arrivals, Fleet, IngestorReports, Intake, LatestEvents},
     recovery::StateHealth,
@@ -40,6 +41,8 @@ pub struct AppState {
     pub fleet: Arc<Fleet>,
     /// What happened that is in no segment yet.
     pub latest_events: Arc<LatestEvents>,
+    /// The fleet pages that are looked at.
+    pub fleet_views: FleetViews,
     /// The past.
     pub past: HistoryService,
     /// SQL questions over the past.
@@ -82,6 +85,7 @@ impl AppState {
         Self {
             fleet: Arc::default(),
             latest_events: Arc::default(),
+            fleet_views: FleetViews::default(),
             past: HistoryService::default(),
             console: Console::new(None),
             groups: Groups::default(),

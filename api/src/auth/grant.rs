@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 const NO_COMMAND_LINES: &str = "no-command-lines";
 
 /// A role, and the hosts it is for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Grant {
     /// What may be done.

@@ -17,5 +17,5 @@
 mod groups;
 mod policy;
 
-pub use groups::Groups;
+pub use groups::{Groups, TaggedHosts};
 pub use policy::{Decision, HostGroups, Permission, permission_of};

@@ -112,6 +112,11 @@ pub fn permission_of(person: &Person, action: Permission, host: Option<&HostGrou
     }
 }
 
+/// Whether these grants allow an action that needs a role, on a host with the tags `host`.
+pub fn grants_allow(grants: &[Grant], action: Permission, host: &HostGroups) -> bool {
+    grants.iter().any(|grant| grant.is_for(host) && grant.allows(action))
+}
+
 #[cfg(test)]
 mod tests {
     use std::net::{IpAddr, Ipv4Addr};

@@ -1,8 +1,10 @@
 //! The fleet: every host in one table, and the busiest programs of all.
 
+use std::sync::Arc;
+
 use askama::Template;
 use axum::{http::HeaderMap, response::Response};
-use futures_util::{FutureExt, future::ready};
+use tokio::task::JoinError;
 
 use super::{
     page::{self, Layout},
@@ -10,13 +12,12 @@ use super::{
 };
 use crate::{
     extract::Query,
-    live::{FleetView, now_us},
     refusal::Refusal,
     scoped_fleet::ScopedFleet,
     url::Url,
     view::{
         View,
-        fleet::{self, BUSIEST_PROGRAMS, FleetQuery, HostFilterText},
+        fleet::{FleetQuery, HostFilterText},
     },
 };
 
@@ -26,7 +27,7 @@ use crate::{
 struct FleetPage {
     layout: Layout,
     query: FleetQuery,
-    view: View,
+    view: Arc<View>,
     live_url: Url,
     is_empty: bool,
     /// Whether the person may see every host.
@@ -46,25 +47,27 @@ impl FleetPage {
     }
 }
 
-fn view(scoped: &ScopedFleet, known: &FleetView, query: &FleetQuery) -> View {
-    fleet::view(known, query, &|host| scoped.groups(host), now_us())
-}
-
 /// The page.
 pub async fn page(
     layout: Layout,
     scoped: ScopedFleet,
     Query(query): Query<FleetQuery>,
 ) -> Result<Response, Refusal> {
-    let known = scoped.fleet(BUSIEST_PROGRAMS);
-    page::render(&FleetPage {
+    let rendering = scoped.fleet_page(&query).now().await.map_err(failed)?;
+    let sees_all = scoped.scope().has_every_host();
+    page::render_aside(move || FleetPage {
         layout,
-        view: view(&scoped, &known, &query),
+        view: Arc::clone(&rendering.view),
         live_url: Url::fleet_live().with(&query),
-        is_empty: known.hosts.is_empty(),
-        sees_all: scoped.scope().has_every_host(),
+        is_empty: rendering.is_empty,
+        sees_all,
         query,
     })
+    .await
+}
+
+fn failed(error: JoinError) -> Refusal {
+    Refusal::fault("could not render the fleet", &error)
 }
 
 /// Its live updates.
@@ -73,13 +76,5 @@ pub async fn live(
     Query(Live { query, since }): Query<Live<FleetQuery>>,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
-    let changed = scoped.watch();
-    let looking = scoped.clone();
-    push::stream(
-        &scoped,
-        &headers,
-        since,
-        changed,
-        Box::new(move || ready(Some(view(&looking, &looking.fleet(BUSIEST_PROGRAMS), &query))).boxed()),
-    )
+    push::fleet_stream(&scoped, &headers, since, scoped.fleet_page(&query).open())
 }

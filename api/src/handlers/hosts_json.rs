@@ -1,5 +1,7 @@
 //! `/api/v1/hosts`: every host; `/api/v1/hosts/{host}`: one in full, now or `at` a moment.
 
+use std::sync::Arc;
+
 use axum::{http::StatusCode, response::Response};
 use fleetps_nats::snapshot::{AgentCost, HostInfo, HostSample};
 use serde::Serialize;
@@ -8,7 +10,7 @@ use super::{json, page};
 use crate::{
     display::time_exact,
     extract::{Host, Query},
-    live::now_us,
+    live::{Summary, now_us},
     refusal::Refusal,
     scoped_fleet::ScopedFleet,
     view::travel::TimeQuery,
@@ -17,6 +19,8 @@ use crate::{
 #[derive(Serialize)]
 struct Hosts<'a> {
     hosts: Vec<json::Host<'a>>,
+    /// Hosts that are not among these, because they were not heard of for long.
+    hosts_left_out: usize,
 }
 
 /// One host. The counters (`…_bytes` of disk and network) count since boot.
@@ -73,11 +77,13 @@ fn info<'a>(info: &'a HostInfo, agent_version: &'a str) -> Info<'a> {
 }
 
 /// Every host, by name.
-pub async fn list(scoped: ScopedFleet) -> Response {
-    let fleet = scoped.fleet(0);
-    let hosts =
-        fleet.hosts.iter().map(|summary| json::Host::of(summary, scoped.groups(&summary.host))).collect();
-    json::answer(StatusCode::OK, &Hosts { hosts })
+pub async fn list(scoped: ScopedFleet) -> Result<Response, Refusal> {
+    let answering = scoped.over_fleet(|fleet, groups| {
+        let of = |summary: &'_ Arc<Summary>| groups.of(&summary.host).clone();
+        let hosts = fleet.hosts.iter().map(|summary| json::Host::of(summary, of(summary))).collect();
+        json::answer(StatusCode::OK, &Hosts { hosts, hosts_left_out: fleet.left_out })
+    });
+    answering.await
 }
 
 /// One host in full.

@@ -82,6 +82,19 @@ pub fn render(page: &impl Template) -> Result<Response, Refusal> {
     Ok(Html(html).into_response())
 }
 
+/// Makes a page that takes long (of many rows), and renders it, on a thread that serves no requests.
+///
+/// # Errors
+/// When it cannot be written.
+pub async fn render_aside<T: Template>(
+    make: impl FnOnce() -> T + Send + 'static,
+) -> Result<Response, Refusal> {
+    let failed = |error: &dyn std::error::Error| Refusal::fault("could not write the page", &error);
+    let rendering = tokio::task::spawn_blocking(move || make().render());
+    let html = rendering.await.map_err(|error| failed(&error))?.map_err(|error| failed(&error))?;
+    Ok(Html(html).into_response())
+}
+
 /// The host that a URL names, now or at a moment, with how finely that moment is kept.
 ///
 /// # Errors

@@ -16,10 +16,7 @@ use crate::{
     live::now_us,
     query::parameter::{self, BadParameter, Value},
     refusal::Refusal,
-    scoped_fleet::{
-        ScopedFleet,
-        process::{Subject, find},
-    },
+    scoped_fleet::{ScopedFleet, process::find},
     url::{HostTab, Url},
     view::{
         chart::processes::{self as charts, Panel},
@@ -27,7 +24,7 @@ use crate::{
         query::{FilterText, quoted},
         search::SearchQuery,
         span::{PageSpan, RangeLink, Stamp},
-        subject,
+        subject::{self, Subject},
         table::{Cell, Link, Table},
         travel::host_at,
         when::{SpanQuery, TimeParam},

@@ -24,9 +24,13 @@ use crate::{
     extract::{ProcessPath, Query},
     live::ProcessRates,
     query::parameter::{self, Count, is_default},
-    scoped_fleet::{ScopedFleet, process::Subject},
+    scoped_fleet::ScopedFleet,
     url::Url,
-    view::{ProcessFacts, process, subject, when::SpanQuery},
+    view::{
+        ProcessFacts, process,
+        subject::{self, Subject},
+        when::SpanQuery,
+    },
 };
 
 /// Points of the metrics by default.

@@ -2,9 +2,10 @@
 //!
 //! The stream renders the page's view as often as its subject changes and sends what differs from what it sent last.
 //! Nothing queues: a client that reads slowly gets fewer, later patches (the newest state wins), because the next view
-//! is rendered only when the last patch has been taken.
+//! is rendered only when the last patch has been taken. Pages of one host render their own view; fleet pages share
+//! theirs ([`fleet_views`](crate::fleet_views)).
 
-use std::{convert::Infallible, time::Duration};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use axum::{
     http::{HeaderMap, HeaderValue, header},
@@ -18,23 +19,18 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tokio::{sync::watch, time::Instant};
 
 use crate::{
+    fleet_views::{OpenFleetPage, Rendering},
     query::parameter::{self, is_default},
     refusal::Refusal,
     scoped_fleet::ScopedFleet,
-    view::{View, patch::Patch},
+    view::{
+        View,
+        patch::{MIN_BETWEEN, MIN_BETWEEN_ORDERS, PAUSE, Patch},
+    },
 };
 
 /// Proxies and browsers take a stream for dead after a minute or so of silence.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
-/// The shortest time between two patches of one page: several hosts' snapshots go into one, and a page is still up
-/// to date within a tenth of a second.
-const MIN_BETWEEN: Duration = Duration::from_millis(50);
-/// A view that takes long to render is rendered less often, so that one page takes at most a tenth of a processor: for
-/// a person who sees part of a large fleet, each view is summed up anew.
-const PAUSE: u32 = 10;
-/// The shortest time between two new orders of rows: what moves more often cannot be read. A little under two seconds,
-/// so that a host that samples every two is sorted with every sample.
-const MIN_BETWEEN_ORDERS: Duration = Duration::from_millis(1_800);
 /// How soon a browser comes back after the stream broke.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -113,8 +109,7 @@ fn known_version(headers: &HeaderMap, since: String) -> String {
 }
 
 impl<T> Updates<T> {
-    /// Rows of flat tables stay where they are until the time for a new order has come; a tree changes its rows only
-    /// among siblings, and a mixed order would tear families apart.
+    /// Rows stay where they are until the time for a new order has come.
     fn keep_order(&mut self, view: &mut View) {
         let now = Instant::now();
         let Some(shown) = &self.shown else { return };
@@ -123,11 +118,7 @@ impl<T> Updates<T> {
             self.reorder_at = now + MIN_BETWEEN_ORDERS;
             return;
         }
-        for table in view.tables.iter_mut().filter(|table| !table.is_tree) {
-            if let Some(before) = shown.tables.iter().find(|before| before.id == table.id) {
-                self.order_kept |= table.keep_order(before);
-            }
-        }
+        self.order_kept = view.keep_order(shown);
     }
 }
 
@@ -154,9 +145,8 @@ async fn next<T>(mut live: Updates<T>) -> Option<(Result<Event, Infallible>, Upd
         let version = view.version.clone();
         live.shown = Some(view);
         let event = match patch {
-            Some(patch) => event(&patch, &version),
-            // Tells the page at once that it is live.
-            None if live.first => Event::default().comment("live").retry(RETRY),
+            Some(patch) => event(&serde_json::to_string(&patch).unwrap_or_default(), &version),
+            None if live.first => greeting(),
             None => continue,
         };
         live.first = false;
@@ -164,7 +154,65 @@ async fn next<T>(mut live: Updates<T>) -> Option<(Result<Event, Infallible>, Upd
     }
 }
 
-fn event(patch: &Patch, version: &str) -> Event {
-    let data = serde_json::to_string(patch).unwrap_or_default();
-    Event::default().id(version).retry(RETRY).data(data)
+/// Tells the page at once that it is live.
+fn greeting() -> Event {
+    Event::default().comment("live").retry(RETRY)
+}
+
+fn event(patch: &str, version: &str) -> Event {
+    Event::default().id(version).retry(RETRY).data(patch)
+}
+
+struct FleetUpdates {
+    page: OpenFleetPage,
+    changed: watch::Receiver<u64>,
+    shown: Option<Arc<Rendering>>,
+    known_version: String,
+    scoped: ScopedFleet,
+}
+
+/// The same for a fleet page, which is rendered for everybody who looks at the same.
+pub fn fleet_stream(
+    scoped: &ScopedFleet,
+    headers: &HeaderMap,
+    since: String,
+    page: OpenFleetPage,
+) -> Result<Response, Refusal> {
+    let live = FleetUpdates {
+        changed: page.watch(),
+        page,
+        shown: None,
+        known_version: known_version(headers, since),
+        scoped: scoped.clone(),
+    };
+    answer(scoped, stream::unfold(live, next_of_fleet))
+}
+
+async fn next_of_fleet(mut live: FleetUpdates) -> Option<(Result<Event, Infallible>, FleetUpdates)> {
+    loop {
+        if let Some(shown) = &live.shown {
+            let reorders_at = shown.reorders_at();
+            tokio::select! {
+                () = live.scoped.shutdown().cancelled() => return None,
+                changed = live.changed.changed() => changed.ok()?,
+                () = tokio::time::sleep_until(reorders_at.unwrap_or_else(Instant::now)), if reorders_at.is_some() => {}
+            }
+        }
+        live.changed.mark_unchanged();
+        let rendering = live.page.next(live.shown.as_ref()).await.ok()?;
+        let is_first = live.shown.is_none();
+        let is_known = is_first && live.known_version == rendering.view.version;
+        let patch = match is_known {
+            true => None,
+            false => live.page.patch(live.shown.as_ref(), &rendering).await.ok()?,
+        };
+        let event = match patch {
+            Some(patch) => Some(event(&patch, &rendering.view.version)),
+            None => is_first.then(greeting),
+        };
+        live.shown = Some(rendering);
+        if let Some(event) = event {
+            return Some((Ok(event), live));
+        }
+    }
 }

@@ -2,11 +2,16 @@
 //!
 //! Snapshots stay compressed (about 9 KB for 300 processes, so 10,000 hosts take some 200 MB) and are decoded when a
 //! page asks; while a page watches a host, the intake's decoded snapshot is kept.
+//!
+//! The lock is held to look something up, to put a snapshot in, or to take references to what all hosts have. Decoding,
+//! adding up and sorting come after it, so that no page and no snapshot waits for another page. What takes as long as
+//! there are hosts says so, and is not called on the threads that serve requests.
 
 use std::{
     collections::BTreeMap,
     hash::{DefaultHasher, Hash, Hasher},
     sync::Arc,
+    time::Duration,
 };
 
 use fleetps_ingestor::history::{CpuPeak, Scope};
@@ -20,8 +25,12 @@ use tokio::sync::watch;
 
 use super::{
     Moment, ProgramTotals, Summary,
-    programs::{Programs, Share},
+    left_out::LeftOut,
+    programs::{self, Programs, Share},
 };
+
+/// Minutes of hosts that are recalled while others wait: some hundred microseconds.
+const RECALLED_AT_ONCE: usize = 600;
 
 /// The present state of all hosts, shared by all pages.
 #[derive(Debug)]
@@ -37,11 +46,15 @@ struct Inner {
     hosts: BTreeMap<HostName, Host>,
     programs: Programs,
     processes: u64,
+    /// Hosts that were not heard of for long.
+    left_out: LeftOut,
+    /// Counts the changes; the same number as watchers see.
+    version: u64,
 }
 
-/// A snapshot as it came.
+/// A snapshot as it came. A clone is the same.
 #[derive(Debug, Clone)]
-struct Kept {
+pub(super) struct Kept {
     message: Arc<[u8]>,
     decoded: Option<Arc<Snapshot>>,
 }
@@ -78,28 +91,47 @@ pub struct FleetView {
     /// How many are in which state.
     pub counts: FleetCounts,
     /// The busiest programs.
-    pub programs: Vec<(String, ProgramTotals)>,
+    pub programs: Vec<(Arc<str>, ProgramTotals)>,
+    /// Hosts that are not among these, because they were not heard of for `down_for`.
+    pub left_out: usize,
+    /// How long a host that is not heard of stays.
+    pub down_for: Duration,
     /// Another number when anything is another.
     pub version: u64,
 }
 
-impl FleetView {
-    fn new(
-        hosts: Vec<Arc<Summary>>,
-        processes: u64,
-        programs: Vec<(String, ProgramTotals)>,
-        version: u64,
-    ) -> Self {
+/// One host's snapshots as they came. A clone is the same.
+#[derive(Debug, Clone)]
+pub(super) struct KeptHost {
+    pub(super) summary: Arc<Summary>,
+    pub(super) latest: Kept,
+    pub(super) previous: Option<Kept>,
+}
+
+/// What is taken of the fleet under its lock.
+struct Taken {
+    hosts: Vec<Arc<Summary>>,
+    processes: u64,
+    left_out: usize,
+    down_for: Duration,
+    version: u64,
+}
+
+impl Taken {
+    fn with(self, programs: Vec<(Arc<str>, ProgramTotals)>) -> FleetView {
+        let Self { hosts, processes, left_out, down_for, version } = self;
         let count = |state| hosts.iter().filter(|summary| summary.state == state).count();
         let (up, silent, down) = (count(HostState::Up), count(HostState::Silent), count(HostState::Down));
-        Self { counts: FleetCounts { up, silent, down, processes }, programs, version, hosts }
+        let counts = FleetCounts { up, silent, down, processes };
+        FleetView { hosts, counts, programs, left_out, down_for, version }
     }
 }
 
 impl Default for Fleet {
     fn default() -> Self {
-        let first_version = u64::try_from(super::now_us()).unwrap_or_default();
-        Self { inner: RwLock::default(), changed: watch::Sender::new(first_version) }
+        let version = u64::try_from(super::now_us()).unwrap_or_default();
+        let inner = Inner { version, ..Inner::default() };
+        Self { inner: RwLock::new(inner), changed: watch::Sender::new(version) }
     }
 }
 
@@ -142,6 +174,7 @@ impl Fleet {
                 known.changed.send_replace(());
             }
             None => {
+                inner.left_out.remove(&host);
                 let summary = Arc::new(summary);
                 let changed = watch::Sender::new(());
                 let new = Host { summary, heard_us, latest, previous: None, share, changed };
@@ -150,20 +183,28 @@ impl Fleet {
                 inner.hosts.insert(host, new);
             }
         }
-        self.changed.send_modify(|version| *version += 1);
+        self.has_changed(inner);
+    }
+
+    /// Counts a change, while nobody can look: what is seen with a version is always the same.
+    fn has_changed(&self, inner: &mut Inner) {
+        inner.version += 1;
+        self.changed.send_replace(inner.version);
     }
 
     /// Takes from the history what the hosts' past hour was like before the first snapshot that came.
+    /// Takes as long as there are hosts, and the lock for some of them at a time.
     pub fn recall(&self, peaks: &[CpuPeak]) {
-        let mut inner = self.inner.write();
-        for peak in peaks {
-            if let Some(known) = inner.hosts.get_mut(&peak.host) {
-                let summary = Arc::make_mut(&mut known.summary);
-                summary.past_hour.take(peak.minute_us, peak.cpu_percent);
+        for some in peaks.chunks(RECALLED_AT_ONCE) {
+            let mut inner = self.inner.write();
+            for peak in some {
+                if let Some(known) = inner.hosts.get_mut(&peak.host) {
+                    let summary = Arc::make_mut(&mut known.summary);
+                    summary.past_hour.take(peak.minute_us, peak.cpu_percent);
+                }
             }
+            self.has_changed(&mut inner);
         }
-        drop(inner);
-        self.changed.send_modify(|version| *version += 1);
     }
 
     /// When the host of a snapshot was heard of: now, or as before for a snapshot that is known; `None` for an unknown
@@ -176,17 +217,23 @@ impl Fleet {
     }
 
     /// Recomputes every host's state as time passes, at `now_us` as [`super::steady_us`] counts.
+    /// Takes as long as there are hosts.
     pub fn age(&self, now_us: i64) {
+        let state_of = |host: &Host| {
+            let quiet_us = now_us.saturating_sub(host.heard_us);
+            HostState::after(quiet_us, host.summary.interval_ms, Spacing::EverySample)
+        };
+        // Most often none has another, and pages read meanwhile.
+        if self.inner.read().hosts.values().all(|host| state_of(host) == host.summary.state) {
+            return;
+        }
         let mut inner = self.inner.write();
         let inner = &mut *inner;
-        let mut any = false;
         for host in inner.hosts.values_mut() {
-            let quiet_us = now_us.saturating_sub(host.heard_us);
-            let state = HostState::after(quiet_us, host.summary.interval_ms, Spacing::EverySample);
+            let state = state_of(host);
             if state == host.summary.state {
                 continue;
             }
-            any = true;
             inner.programs.subtract(&host.counted_share());
             inner.processes -= host.counted_processes();
             Arc::make_mut(&mut host.summary).state = state;
@@ -194,49 +241,90 @@ impl Fleet {
             inner.processes += host.counted_processes();
             host.changed.send_replace(());
         }
-        if any {
-            self.changed.send_modify(|version| *version += 1);
-        }
+        self.has_changed(inner);
     }
 
-    /// Removes the hosts for which `is_to_leave` is true, given the host and when it was last heard of, by
-    /// [`super::steady_us`]. Watchers of such a host are notified, and find it gone.
-    pub fn leave_out(&self, is_to_leave: impl Fn(&HostName, i64) -> bool) {
-        let is_gone = |host: &HostName, known: &Host| is_to_leave(host, known.heard_us);
+    /// Removes the hosts that were not heard of for `down_for`, at `now_us` as [`super::steady_us`] counts, and those of
+    /// which `is_ended` says that they were revoked or forgotten. Watchers of such a host are notified, and find it gone.
+    /// Takes as long as there are hosts.
+    pub fn leave_out(&self, now_us: i64, down_for: Duration, is_ended: impl Fn(&HostName) -> bool) {
+        let longest_us = i64::try_from(down_for.as_micros()).unwrap_or(i64::MAX);
+        let is_gone = |host: &HostName, known: &Host| {
+            now_us.saturating_sub(known.heard_us) > longest_us || is_ended(host)
+        };
         // Most often none is, and pages read meanwhile.
-        if !self.inner.read().hosts.iter().any(|(host, known)| is_gone(host, known)) {
-            return;
+        {
+            let inner = self.inner.read();
+            let is_any_gone = inner.hosts.iter().any(|(host, known)| is_gone(host, known));
+            if !is_any_gone && !inner.left_out.hosts().any(&is_ended) {
+                return;
+            }
         }
         let mut inner = self.inner.write();
-        let Inner { hosts, programs, processes } = &mut *inner;
-        for (_, left) in hosts.extract_if(.., |host, known| is_gone(host, known)) {
+        let Inner { hosts, programs, processes, left_out, .. } = &mut *inner;
+        left_out.set_after(down_for);
+        for (host, left) in hosts.extract_if(.., |host, known| is_gone(host, known)) {
             programs.subtract(&left.counted_share());
             *processes -= left.counted_processes();
             left.changed.send_replace(());
+            left_out.add(host);
         }
-        drop(inner);
-        self.changed.send_modify(|version| *version += 1);
+        left_out.retain(|host| !is_ended(host));
+        self.has_changed(&mut inner);
     }
 
-    /// The fleet now, as far as it is in `scope`, with its `programs` busiest programs.
+    /// The fleet now, as far as it is in `scope`, with its `programs` busiest programs. Takes as long as there are hosts.
     pub fn view(&self, scope: &Scope, programs: usize) -> FleetView {
-        let inner = self.inner.read();
-        if scope.has_every_host() {
-            let hosts = inner.hosts.values().map(|host| Arc::clone(&host.summary)).collect();
-            return FleetView::new(hosts, inner.processes, inner.programs.busiest(programs), self.version());
+        if !scope.has_every_host() {
+            return self.part(scope, programs);
         }
-        let seen: Vec<&Host> =
-            inner.hosts.iter().filter(|(host, _)| scope.sees(host)).map(|(_, known)| known).collect();
-        let mut sums = Programs::default();
-        let mut version = DefaultHasher::new();
-        for host in &seen {
-            sums.add(&host.counted_share());
-            (&host.summary.host, host.summary.version(), host.summary.state.word()).hash(&mut version);
-        }
-        let processes = seen.iter().map(|host| host.counted_processes()).sum();
-        let hosts = seen.iter().map(|host| Arc::clone(&host.summary)).collect();
+        let (taken, all_programs) = {
+            let inner = self.inner.read();
+            let taken = Taken {
+                hosts: inner.hosts.values().map(|host| Arc::clone(&host.summary)).collect(),
+                processes: inner.processes,
+                left_out: inner.left_out.hosts().count(),
+                down_for: inner.left_out.after(),
+                version: inner.version,
+            };
+            (taken, if programs > 0 { inner.programs.all() } else { Vec::new() })
+        };
+        taken.with(programs::busiest(all_programs, programs))
+    }
+
+    /// The same of a part of the fleet, whose programs are added up for it.
+    fn part(&self, scope: &Scope, programs: usize) -> FleetView {
+        let (mut taken, shares) = {
+            let inner = self.inner.read();
+            let seen = || inner.hosts.iter().filter(|(host, _)| scope.sees(host)).map(|(_, known)| known);
+            let shares: Vec<Share> = seen().map(Host::counted_share).collect();
+            let taken = Taken {
+                hosts: seen().map(|host| Arc::clone(&host.summary)).collect(),
+                processes: seen().map(Host::counted_processes).sum(),
+                left_out: inner.left_out.hosts().filter(|host| scope.sees(host)).count(),
+                down_for: inner.left_out.after(),
+                version: 0,
+            };
+            (taken, shares)
+        };
         // Growth of the whole fleet's version would tell how many hosts there are.
-        FleetView::new(hosts, processes, sums.busiest(programs), version.finish())
+        let mut version = DefaultHasher::new();
+        for summary in &taken.hosts {
+            (&summary.host, &summary.run_id, summary.sequence, summary.state.word()).hash(&mut version);
+        }
+        taken.left_out.hash(&mut version);
+        taken.version = version.finish();
+        let mut sums = Programs::default();
+        shares.iter().filter(|_| programs > 0).for_each(|share| sums.add(share));
+        taken.with(programs::busiest(sums.all(), programs))
+    }
+
+    /// The snapshots of every host in `scope` that is not down, by name. Takes as long as there are hosts.
+    pub(super) fn kept(&self, scope: &Scope) -> Vec<KeptHost> {
+        let inner = self.inner.read();
+        let is_seen =
+            |(host, known): &(&HostName, &Host)| known.summary.state != HostState::Down && scope.sees(host);
+        inner.hosts.iter().filter(is_seen).map(|(_, known)| known.kept()).collect()
     }
 
     /// Another number when anything is another.
@@ -256,22 +344,11 @@ impl Fleet {
 
     /// One host now, decoded, as far as it is in `scope`; `None` when it is not, or was never heard of.
     pub fn moment(&self, scope: &Scope, host: &HostName) -> Option<Moment> {
-        self.decoded(scope, host, &mut Decoder::new().ok()?)
-    }
-
-    /// [`Fleet::moment`] with a decoder for many hosts: making one takes as long as decoding 30 processes.
-    pub(super) fn decoded(&self, scope: &Scope, host: &HostName, decoder: &mut Decoder) -> Option<Moment> {
         if !scope.sees(host) {
             return None;
         }
-        let (summary, latest, previous) = {
-            let inner = self.inner.read();
-            let known = inner.hosts.get(host)?;
-            (Arc::clone(&known.summary), known.latest.clone(), known.previous.clone())
-        };
-        let latest = latest.decode(decoder)?;
-        let previous = previous.and_then(|kept| kept.decode(decoder));
-        let moment = Moment { summary, pair: SnapshotPair::new(host.clone(), latest, previous) };
+        let kept = self.inner.read().hosts.get(host).map(Host::kept)?;
+        let moment = kept.decode(&mut Decoder::new().ok()?)?;
         Some(if scope.sees_command_lines(host) { moment } else { moment.without_command_lines() })
     }
 
@@ -288,11 +365,16 @@ impl Fleet {
 
 impl Host {
     /// Its part of the fleet's programs: nothing unless it is up, because its processes are unknown then.
-    fn counted_share(&self) -> std::borrow::Cow<'_, Share> {
+    fn counted_share(&self) -> Share {
         match self.summary.state {
-            HostState::Up => std::borrow::Cow::Borrowed(&self.share),
-            HostState::Silent | HostState::Down => std::borrow::Cow::Owned(Share::new()),
+            HostState::Up => Arc::clone(&self.share),
+            HostState::Silent | HostState::Down => Share::default(),
         }
+    }
+
+    fn kept(&self) -> KeptHost {
+        let (latest, previous) = (self.latest.clone(), self.previous.clone());
+        KeptHost { summary: Arc::clone(&self.summary), latest, previous }
     }
 
     fn counted_processes(&self) -> u64 {
@@ -300,8 +382,17 @@ impl Host {
     }
 }
 
+impl KeptHost {
+    fn decode(self, decoder: &mut Decoder) -> Option<Moment> {
+        let latest = self.latest.decode(decoder)?;
+        let previous = self.previous.and_then(|kept| kept.decode(decoder));
+        let pair = SnapshotPair::new(self.summary.host.clone(), latest, previous);
+        Some(Moment { summary: self.summary, pair })
+    }
+}
+
 impl Kept {
-    fn decode(&self, decoder: &mut Decoder) -> Option<Arc<Snapshot>> {
+    pub(super) fn decode(&self, decoder: &mut Decoder) -> Option<Arc<Snapshot>> {
         if let Some(decoded) = &self.decoded {
             return Some(Arc::clone(decoded));
         }

@@ -87,10 +87,7 @@ pub async fn follow(
             _ = age.tick() => {
                 let now_us = super::steady_us();
                 fleet.age(now_us);
-                fleet.leave_out(|host, heard_us| {
-                    let quiet_us = u64::try_from(now_us.saturating_sub(heard_us)).unwrap_or_default();
-                    standing.ended_at_us(host).is_some() || Duration::from_micros(quiet_us) > shown.down_for
-                });
+                fleet.leave_out(now_us, shown.down_for, |host| standing.ended_at_us(host).is_some());
                 continue;
             }
             delivery = reader.next() => delivery,

@@ -2,7 +2,7 @@
 //!
 //! `intake` reads the stream of snapshots from the broker into a `fleet` of hosts. `summary` is kept decoded for each
 //! host (the rest stays compressed until a page asks for it), with its CPU peaks of the `past_hour`. `programs` adds up
-//! the fleet's programs as snapshots arrive; `search` filters the processes of all hosts. `moment` is one host's latest
+//! the fleet's programs as snapshots arrive; `left_out` counts hosts that were not heard of for long; `search` filters the processes of all hosts. `moment` is one host's latest
 //! snapshot with the one before it, decoded; `recent` reads earlier ones from the stream. `readiness` is how the
 //! ingestors are doing, `arrivals` whether published snapshots are stored, `admission` the refusals of the broker,
 //! `latest_events` what the ingestor decided that is in no segment yet.
@@ -13,6 +13,7 @@ mod arrivals;
 mod fleet;
 mod intake;
 mod latest_events;
+mod left_out;
 mod moment;
 mod past_hour;
 mod programs;

@@ -42,8 +42,8 @@ impl ProgramTotals {
     }
 }
 
-/// One host's part, by program.
-pub type Share = Vec<(Arc<str>, ProgramTotals)>;
+/// One host's part, by program. A clone is the same.
+pub type Share = Arc<[(Arc<str>, ProgramTotals)]>;
 
 /// All programs of the hosts that are up.
 #[derive(Debug, Default)]
@@ -75,14 +75,14 @@ impl Programs {
 
     /// Puts a host's share on.
     pub fn add(&mut self, share: &Share) {
-        for (name, totals) in share {
+        for (name, totals) in share.iter() {
             self.totals.entry(Arc::clone(name)).or_default().add(totals);
         }
     }
 
     /// Takes a host's share off; programs that run nowhere any more are forgotten.
     pub fn subtract(&mut self, share: &Share) {
-        for (name, totals) in share {
+        for (name, totals) in share.iter() {
             if let Some(known) = self.totals.get_mut(name) {
                 known.subtract(totals);
                 if known.hosts == 0 {
@@ -92,20 +92,24 @@ impl Programs {
         }
     }
 
-    /// The `count` busiest, by CPU, then by memory.
-    pub fn busiest(&self, count: usize) -> Vec<(String, ProgramTotals)> {
-        let mut all: Vec<(&Arc<str>, &ProgramTotals)> = self.totals.iter().collect();
-        let order = |a: &(&Arc<str>, &ProgramTotals), b: &(&Arc<str>, &ProgramTotals)| {
-            let by_use = (b.1.cpu_units, b.1.resident_bytes).cmp(&(a.1.cpu_units, a.1.resident_bytes));
-            by_use.then_with(|| a.0.cmp(b.0))
-        };
-        if all.len() > count {
-            all.select_nth_unstable_by(count, order);
-            all.truncate(count);
-        }
-        all.sort_unstable_by(order);
-        all.into_iter().map(|(name, totals)| (name.to_string(), *totals)).collect()
+    /// Every program, in no order: little work, for a short look under a lock.
+    pub fn all(&self) -> Vec<(Arc<str>, ProgramTotals)> {
+        self.totals.iter().map(|(name, totals)| (Arc::clone(name), *totals)).collect()
     }
+}
+
+/// The `count` busiest of `all`, by CPU, then by memory.
+pub fn busiest(mut all: Vec<(Arc<str>, ProgramTotals)>, count: usize) -> Vec<(Arc<str>, ProgramTotals)> {
+    let order = |a: &(Arc<str>, ProgramTotals), b: &(Arc<str>, ProgramTotals)| {
+        let by_use = (b.1.cpu_units, b.1.resident_bytes).cmp(&(a.1.cpu_units, a.1.resident_bytes));
+        by_use.then_with(|| a.0.cmp(&b.0))
+    };
+    if all.len() > count {
+        all.select_nth_unstable_by(count, order);
+        all.truncate(count);
+    }
+    all.sort_unstable_by(order);
+    all
 }
 
 #[cfg(test)]
@@ -131,12 +135,16 @@ mod tests {
         programs.add(&first);
         let second = programs.share_of(&snapshot(&[("nginx", 50.3)]));
         programs.add(&second);
-        let busiest = programs.busiest(1);
-        assert_eq!(busiest[0].0, "nginx");
-        assert_eq!((busiest[0].1.hosts, busiest[0].1.processes, busiest[0].1.resident_bytes), (2, 3, 30));
+        let busiest = |programs: &Programs, count| busiest(programs.all(), count);
+        let busiest_now = busiest(&programs, 1);
+        assert_eq!(&*busiest_now[0].0, "nginx");
+        assert_eq!(
+            (busiest_now[0].1.hosts, busiest_now[0].1.processes, busiest_now[0].1.resident_bytes),
+            (2, 3, 30)
+        );
         programs.subtract(&first);
-        assert_eq!(programs.busiest(9).len(), 1, "sshd runs nowhere any more");
+        assert_eq!(busiest(&programs, 9).len(), 1, "sshd runs nowhere any more");
         programs.subtract(&second);
-        assert!(programs.busiest(9).is_empty());
+        assert!(busiest(&programs, 9).is_empty());
     }
 }

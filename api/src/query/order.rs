@@ -41,7 +41,7 @@ pub trait SortColumn: Value + Copy + PartialEq {
 }
 
 /// The order of a table: the parameters `sort` and `dir`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(from = "OrderQuery<C>", into = "OrderQuery<C>", bound = "C: SortColumn")]
 pub struct Order<C> {
     /// The column.

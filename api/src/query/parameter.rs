@@ -167,7 +167,7 @@ pub fn choice<T: Copy, const N: usize>(
 }
 
 /// A whole number of at most `MOST`; what is below `LEAST` counts as that.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Count<const USUAL: usize, const MOST: usize, const LEAST: usize = 0>(usize);
 
 impl<const USUAL: usize, const MOST: usize, const LEAST: usize> Count<USUAL, MOST, LEAST> {

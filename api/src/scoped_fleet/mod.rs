@@ -25,14 +25,16 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     auth::Person,
-    authz::{Decision, HostGroups, Permission, permission_of},
+    authz::{Decision, HostGroups, Permission, TaggedHosts, permission_of},
     broker::{self, Away},
     console::{Answered, Question},
     filtering,
+    fleet_views::FleetPage,
     live::{FleetView, LiveSearch, Moment, Summary, recent},
     refusal::Refusal,
     shares::Share,
     state::AppState,
+    view::fleet::FleetQuery,
 };
 
 /// How long a search of the past may take: ten times what the slowest took of the largest history that was measured, on a
@@ -54,7 +56,7 @@ impl ScopedFleet {
     /// The view of `person` on `shared`.
     pub fn new(shared: AppState, person: Person) -> Self {
         let version = shared.groups.version();
-        let scope = Arc::new(shared.groups.scope_of(&person));
+        let scope = shared.groups.scope_of(&person.grants);
         Self { shared, person, scope: Arc::new(Mutex::new((version, scope))) }
     }
 
@@ -63,14 +65,28 @@ impl ScopedFleet {
         let version = self.shared.groups.version();
         let mut known = self.scope.lock();
         if known.0 != version {
-            *known = (version, Arc::new(self.shared.groups.scope_of(&self.person)));
+            *known = (version, self.shared.groups.scope_of(&self.person.grants));
         }
         Arc::clone(&known.1)
     }
 
-    /// The fleet now, with its `programs` busiest programs.
-    pub fn fleet(&self, programs: usize) -> FleetView {
-        self.shared.fleet.view(&self.scope(), programs)
+    /// The fleet page with this query.
+    pub fn fleet_page(&self, query: &FleetQuery) -> FleetPage {
+        let AppState { fleet, groups, fleet_views, .. } = &self.shared;
+        fleet_views.page(fleet, groups, (&self.scope(), &self.person.grants), query)
+    }
+
+    /// Does `work` with every host and the groups of all, on a thread that serves no requests.
+    ///
+    /// # Errors
+    /// When it panicked.
+    pub async fn over_fleet<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&FleetView, &TaggedHosts) -> T + Send + 'static,
+    ) -> Result<T, Refusal> {
+        let (fleet, groups, scope) = (Arc::clone(&self.shared.fleet), self.shared.groups.now(), self.scope());
+        let working = self.shared.fleet_views.aside(move || work(&fleet.view(&scope, 0), &groups));
+        working.await.map_err(|error| Refusal::fault("could not go through the fleet", &error))
     }
 
     /// Whether this may be done on a host.
@@ -91,11 +107,6 @@ impl ScopedFleet {
     /// One host's summary.
     pub fn summary(&self, host: &HostName) -> Option<Arc<Summary>> {
         self.shared.fleet.summary(host).filter(|_| self.scope().sees(host))
-    }
-
-    /// Tells of every change in the fleet: that there is one, not of what.
-    pub fn watch(&self) -> watch::Receiver<u64> {
-        self.shared.fleet.watch()
     }
 
     /// Tells of every change of one host.
@@ -274,6 +285,13 @@ impl FromRequestParts<AppState> for ScopedFleet {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, shared: &AppState) -> Result<Self, Refusal> {
-        Ok(Self::new(shared.clone(), Person::from_request_parts(parts, shared).await?))
+        let person = Person::from_request_parts(parts, shared).await?;
+        if shared.groups.known_scope_of(&person.grants).is_some() {
+            return Ok(Self::new(shared.clone(), person));
+        }
+        // The first of those who have these grants.
+        let (shared, views) = (shared.clone(), shared.fleet_views.clone());
+        let finding = views.aside(move || Self::new(shared, person));
+        finding.await.map_err(|error| Refusal::fault("could not find out which hosts you see", &error))
     }
 }

@@ -12,29 +12,8 @@ use crate::{
     display,
     live::{HostState, Moment},
     refusal::Refusal,
+    view::subject::Subject,
 };
-
-/// A process.
-#[derive(Debug)]
-pub struct Subject {
-    /// Its identity.
-    pub identity: Identity,
-    /// As it was last seen.
-    pub process: Process,
-    /// The snapshot that it was last seen in; absent where that is not kept.
-    pub moment: Option<Moment>,
-    /// Whether that is the present.
-    pub is_live: bool,
-    /// Its life as far as the history has it: the newest minute may be missing.
-    pub life: Option<ProcessLife>,
-}
-
-impl Subject {
-    /// Whether a later snapshot of its host is without it.
-    pub fn has_exited(&self) -> bool {
-        !self.is_live && self.life.as_ref().is_some_and(|life| life.has_exited)
-    }
-}
 
 /// The process with `pid` that started at `started_at_us`; without that the running one with that pid, or the last one
 /// that had it.

@@ -31,7 +31,7 @@ pub const BUSIEST_PROGRAMS: usize = 12;
 const MAX_NAME_CHARACTERS: usize = 80;
 
 /// A column of the table of hosts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum HostColumn {
     /// Whether it is heard of.
     State,
@@ -95,7 +95,7 @@ impl HostColumn {
 }
 
 /// The query of the table of hosts.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default)]
 pub struct FleetQuery {
     /// The filter, as typed.
@@ -110,7 +110,7 @@ pub struct FleetQuery {
 }
 
 /// The text of a filter over hosts.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct HostFilterText(pub String);
 
 impl Value for HostFilterText {
@@ -142,9 +142,9 @@ impl SortColumn for HostColumn {
 }
 
 /// The groups of a host.
-type GroupsOf<'a> = &'a dyn Fn(&HostName) -> BTreeSet<String>;
+type GroupsOf<'a> = &'a dyn Fn(&HostName) -> &'a BTreeSet<String>;
 
-/// The fleet page as of `now_us`, with the groups of hosts.
+/// The fleet page as of `now_us`, with the groups of hosts. Takes as long as there are hosts.
 pub fn view(fleet: &FleetView, query: &FleetQuery, groups_of: GroupsOf<'_>, now_us: i64) -> View {
     let counts = fleet.counts;
     let total = |state: HostState, count: usize| {
@@ -163,32 +163,47 @@ pub fn view(fleet: &FleetView, query: &FleetQuery, groups_of: GroupsOf<'_>, now_
             ("silent", total(HostState::Silent, counts.silent)),
             ("down", total(HostState::Down, counts.down)),
             ("processes", Cell::field(format!("{} processes", display::count(counts.processes)))),
+            ("left-out", Cell::field(left_out(fleet))),
         ],
         tables: vec![hosts_table(&fleet.hosts, query, groups_of, now_us), programs_table(fleet)],
     }
 }
 
+/// How many hosts the page leaves out, in words; empty where it leaves out none.
+fn left_out(fleet: &FleetView) -> String {
+    let hosts = match fleet.left_out {
+        0 => return String::new(),
+        1 => "1 host is".to_owned(),
+        count => format!("{} hosts are", display::count(count as u64)),
+    };
+    let seconds = i64::try_from(fleet.down_for.as_secs()).unwrap_or(i64::MAX);
+    format!("{hosts} left out, not seen for {}", display::duration(seconds))
+}
+
+/// Every host is looked at once: whether it matches, and by what it sorts. Only the rows that are shown are put in order
+/// and written.
 fn hosts_table(hosts: &[Arc<Summary>], query: &FleetQuery, groups_of: GroupsOf<'_>, now_us: i64) -> Table {
     let filter = Filter::parse(&query.q.0);
-    let mut matching: Vec<(&Summary, BTreeSet<String>)> = hosts
-        .iter()
-        .map(|host| (host.as_ref(), groups_of(&host.host)))
-        .filter(|(host, groups)| matches(&filter, host, groups))
-        .collect();
     let order = query.order;
-    matching.sort_by(|(a, _), (b, _)| {
-        let by_key =
-            sort_key(a, order.column, now_us).compare(&sort_key(b, order.column, now_us), order.descending);
-        by_key.then_with(|| a.host.cmp(&b.host))
-    });
-    let rows: Vec<Row> = matching
+    let mut matching: Vec<(SortKey<'_>, &Summary)> = hosts
         .iter()
-        .take(query.rows.get())
-        .map(|(host, groups)| host_row(host, &words(groups), now_us))
+        .filter(|host| filter.is_empty() || matches(&filter, host, groups_of(&host.host)))
+        .map(|host| (sort_key(host, order.column, now_us), host.as_ref()))
         .collect();
-    let more = (rows.len() < matching.len()).then(|| Link {
+    let compare = |(a_key, a): &(SortKey<'_>, &Summary), (b_key, b): &(SortKey<'_>, &Summary)| {
+        a_key.compare(b_key, order.descending).then_with(|| a.host.cmp(&b.host))
+    };
+    let (all, shown) = (matching.len(), query.rows.get().min(matching.len()));
+    if shown > 0 && shown < all {
+        matching.select_nth_unstable_by(shown - 1, compare);
+        matching.truncate(shown);
+    }
+    matching.sort_unstable_by(compare);
+    let rows: Vec<Row> =
+        matching.iter().map(|(_, host)| host_row(host, &words(groups_of(&host.host)), now_us)).collect();
+    let more = (rows.len() < all).then(|| Link {
         href: Url::fleet().with(&FleetQuery { rows: Count::MOST, ..query.clone() }),
-        text: format!("Show all {} hosts", display::count(matching.len() as u64)),
+        text: format!("Show all {} hosts", display::count(all as u64)),
     });
     let heads = HostColumn::ALL.map(|column| head(column, query)).into();
     Table { id: "hosts", is_tree: false, heads, rows, more }
@@ -291,7 +306,7 @@ fn programs_table(fleet: &FleetView) -> Table {
     ];
     let head = |(column, text, unit)| Head { column, text, unit, ..Head::default() };
     let most = fleet.programs.first().map_or(1.0, |(_, totals)| totals.cpu_percent()).max(100.0);
-    let row = |(name, totals): &(String, crate::live::ProgramTotals)| {
+    let row = |(name, totals): &(Arc<str>, crate::live::ProgramTotals)| {
         let cpu_percent = totals.cpu_percent();
         let id = percent_encoding::utf8_percent_encode(name, percent_encoding::NON_ALPHANUMERIC);
         let cells = vec![

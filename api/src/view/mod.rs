@@ -64,4 +64,16 @@ impl View {
     pub fn table(&self, id: &str) -> Table {
         self.tables.iter().find(|table| table.id == id).cloned().unwrap_or_default()
     }
+
+    /// Puts the rows of flat tables back to where they are in `before`; whether that was another order. A tree changes its
+    /// rows only among siblings, and a mixed order would tear families apart.
+    pub fn keep_order(&mut self, before: &Self) -> bool {
+        let mut is_kept = false;
+        for table in self.tables.iter_mut().filter(|table| !table.is_tree) {
+            if let Some(before) = before.tables.iter().find(|before| before.id == table.id) {
+                is_kept |= table.keep_order(before);
+            }
+        }
+        is_kept
+    }
 }

@@ -1,6 +1,6 @@
 //! The difference between two views of one page, as small as possible.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use askama::Template;
 use serde::{Serialize, Serializer, ser::SerializeSeq};
@@ -9,6 +9,15 @@ use super::{
     View,
     table::{Cell, Place, Row, Table},
 };
+
+/// The shortest time between two patches of one page: several hosts' snapshots go into one, and a page is still up
+/// to date within a tenth of a second.
+pub const MIN_BETWEEN: Duration = Duration::from_millis(50);
+/// A view that takes long to render is rendered less often, so that one page takes at most a tenth of a processor.
+pub const PAUSE: u32 = 10;
+/// The shortest time between two new orders of rows: what moves more often cannot be read. A little under two seconds,
+/// so that a host that samples every two is sorted with every sample.
+pub const MIN_BETWEEN_ORDERS: Duration = Duration::from_millis(1_800);
 
 /// The changes for an open page.
 #[derive(Debug, Default, Serialize)]

@@ -1,15 +1,41 @@
 //! The facts and figures on the page of one process.
 
-use fleetps_nats::model::{Kind, Role, Unit};
+use fleetps_ingestor::history::{Identity, ProcessLife};
+use fleetps_nats::{
+    model::{Kind, Role, Unit},
+    snapshot::Process,
+};
 
 use super::{Column, ProcessFacts, cells, table::Cell, travel::host_at};
 use crate::{
     display::{self, MISSING},
-    scoped_fleet::process::Subject,
+    live::Moment,
 };
 
 /// Characters of a command line or path in full: the longest that a snapshot holds.
 const MAX_TEXT_CHARACTERS: usize = fleetps_nats::snapshot::MAX_STRING_BYTES;
+
+/// A process.
+#[derive(Debug)]
+pub struct Subject {
+    /// Its identity.
+    pub identity: Identity,
+    /// As it was last seen.
+    pub process: Process,
+    /// The snapshot that it was last seen in; absent where that is not kept.
+    pub moment: Option<Moment>,
+    /// Whether that is the present.
+    pub is_live: bool,
+    /// Its life as far as the history has it: the newest minute may be missing.
+    pub life: Option<ProcessLife>,
+}
+
+impl Subject {
+    /// Whether a later snapshot of its host is without it.
+    pub fn has_exited(&self) -> bool {
+        !self.is_live && self.life.as_ref().is_some_and(|life| life.has_exited)
+    }
+}
 
 /// The facts with their labels.
 pub fn facts(subject: &Subject) -> Vec<(&'static str, Cell)> {

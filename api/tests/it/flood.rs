@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use fleetps::testing::live::{self, Fleet, Intake, Shown};
+use fleetps::testing::live::{self, Fleet, Intake, Shown, steady_us};
 use fleetps_ingestor::history::Scope;
 use fleetps_nats::{
     HostName,
@@ -136,7 +136,7 @@ async fn hosts_that_are_revoked_or_forgotten_leave_the_fleet_and_what_they_send_
         }
     };
     tokio::time::timeout(PATIENCE, shown).await.expect("it is not shown again");
-    fleet.leave_out(|host, _| host == bad);
+    fleet.leave_out(steady_us(), SHOWN.down_for, |host| *host == *bad);
     assert_eq!((processes().up, processes().processes), (1, of_one));
     over.cancel();
     tokio::time::timeout(PATIENCE, following).await.unwrap().unwrap();

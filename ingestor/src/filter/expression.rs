@@ -53,6 +53,16 @@ impl Order {
 }
 
 impl Expression {
+    /// Whether some comparison in it is of such a field.
+    pub(super) fn asks_for(&self, is_such: fn(Field) -> bool) -> bool {
+        match self {
+            Self::Word(_) => false,
+            Self::Same(field, _) | Self::Like(field, _) | Self::Number(field, ..) => is_such(*field),
+            Self::Not(inner) => inner.asks_for(is_such),
+            Self::All(inner) | Self::Any(inner) => inner.iter().any(|inner| inner.asks_for(is_such)),
+        }
+    }
+
     pub(super) fn matches(&self, fields: &Fields<'_>) -> bool {
         match self {
             Self::Word(word) => {

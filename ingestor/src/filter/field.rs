@@ -92,6 +92,11 @@ impl Field {
         Self::all().map(|field| field.word).collect::<Vec<_>>().join(", ")
     }
 
+    /// Whether it is the growth of a counter.
+    pub(super) fn is_rate(self) -> bool {
+        matches!(self.source, Source::Rate(_))
+    }
+
     /// Its value in a process.
     pub(super) fn of<'a>(self, fields: &Fields<'a>) -> Value<'a> {
         match self.source {

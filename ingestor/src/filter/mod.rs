@@ -114,6 +114,11 @@ impl Filter {
         self.expression.is_none()
     }
 
+    /// Whether it asks for the growth of a counter, which takes two snapshots to know.
+    pub fn asks_for_rates(&self) -> bool {
+        self.expression.as_ref().is_some_and(|expression| expression.asks_for(Field::is_rate))
+    }
+
     /// Whether it lets each of these processes through, in order. Looks at `deadline` before each, because one may take
     /// milliseconds.
     ///

@@ -314,3 +314,16 @@ fn a_filter_has_a_bounded_number_of_patterns() {
     assert!(Filter::parse(&filter(10)).is_ok());
     assert!(Filter::parse(&filter(11)).unwrap_err().message.contains("at most 10 regular expressions"));
 }
+
+#[test]
+fn a_filter_tells_whether_it_asks_for_rates() {
+    for (text, asks) in [
+        ("", false),
+        ("java and mem > 2G", false),
+        ("read > 1M", true),
+        ("java or not (user = root and written >= 0)", true),
+        ("age < 5m and cpu > 50", false),
+    ] {
+        assert_eq!(Filter::parse(text).unwrap().asks_for_rates(), asks, "{text}");
+    }
+}
