@@ -21,6 +21,7 @@ use crate::{
         sign_in, sql, system, timeline, top, top_json, users, welcome,
     },
     middleware::{
+        absence::say_absence,
         admit::admit,
         authenticate::authenticate,
         authorize::{Policy, authorize},
@@ -162,10 +163,11 @@ pub fn addresses(shared: AppState) -> Router {
 /// The whole web server.
 pub fn router(shared: AppState) -> Router {
     let people = shared.people.clone();
-    addresses(shared)
+    addresses(shared.clone())
         .layer(from_fn_with_state(people.clone(), admit))
         .layer(from_fn(guard::check_origin))
         .layer(from_fn(error_pages::render_errors))
+        .layer(from_fn_with_state(shared, say_absence))
         .layer(from_fn_with_state(people.clone(), authenticate))
         .layer(CompressionLayer::new())
         .layer(from_fn_with_state(people, guard::check_host))

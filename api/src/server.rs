@@ -70,6 +70,7 @@ pub async fn run(
         tokio::spawn(async move { events.follow(&client, shutdown).await })
     };
     let groups = tokio::spawn(shared.groups.clone().follow(client.clone(), shutdown.clone()));
+    let absence = tokio::spawn(shared.absence.clone().watch(client.clone(), shutdown.clone()));
     let reports = {
         let (ingestors, admission) = (Arc::clone(&shared.ingestors), Arc::clone(&shared.admission));
         let arrivals = Arc::clone(&shared.arrivals);
@@ -113,6 +114,7 @@ pub async fn run(
     past.await?;
     recalling.await?;
     groups.await?;
+    absence.await?;
     reports.await?;
     tidying.await?;
     Ok(())

@@ -10,6 +10,7 @@ use crate::{
     audit_log::AuditLog,
     auth::{Addresses, People},
     authz::Groups,
+    broker::{Absence, AwaySince},
     connections::{Connections, Limits},
     console::Console,
     filtering,
@@ -69,6 +70,8 @@ pub struct AppState {
     pub connections: Connections,
     /// The broker; absent where pages are tested without one.
     pub broker: Option<async_nats::Client>,
+    /// Since when it is away.
+    pub absence: Absence,
     /// Pages kept up to date.
     pub live_pages: Shares,
     /// Searches through the present.
@@ -99,11 +102,19 @@ impl AppState {
             people: People::anybody(Addresses::default()),
             connections: Connections::new(Limits::of_this_process(), Addresses::default()),
             broker,
+            absence: Absence::default(),
             live_pages: live_pages(Limits::of_this_process()),
             searches: Shares::new(SEARCHES),
             filters: Shares::new(filtering::FILTERS),
             shutdown,
         }
+    }
+}
+
+impl AppState {
+    /// Since when the broker is away; `None` while it is there, or there is none.
+    pub fn broker_away(&self) -> Option<AwaySince> {
+        self.absence.since(self.broker.as_ref()?)
     }
 }
 

@@ -104,6 +104,7 @@ async fn at(scoped: &ScopedFleet, host: &HostName, at_us: i64) -> Result<PastLoo
                 earlier_us: None,
                 later_us: None,
                 resolution,
+                away: None,
             })))
         }
         None => travel::to(scoped, host, at_us).await,

@@ -15,11 +15,12 @@ use crate::{
     extract::{Host, Query},
     live::now_us,
     refusal::Refusal,
-    scoped_fleet::ScopedFleet,
+    scoped_fleet::{Newer, ScopedFleet},
     url::{HostTab, Url},
     view::{
         View,
         chart::panel::{self, Panel, ValueRow},
+        span::Stamp,
         system,
         travel::{Links, TimeQuery},
     },
@@ -46,6 +47,8 @@ struct HistoryPage {
     values_at_us: i64,
     resolution: &'static str,
     kept: Vec<(&'static str, i64)>,
+    /// Since when the broker is away, where the charts end earlier for that.
+    away: Option<Stamp>,
 }
 
 /// The answers of the history for one page.
@@ -77,8 +80,8 @@ pub async fn page(
         Visit::Elsewhere(response) => return Ok(response),
     };
     let span = when.span(now_us);
-    let newer = scoped.newer(&host, span).await;
-    let answers = scoped.ask(move |history| ask(history, &host, span, &newer)).await?;
+    let Newer { snapshots, away } = scoped.newer(&host, span).await;
+    let answers = scoped.ask(move |history| ask(history, &host, span, &snapshots)).await?;
     let metrics = without_the_newest_gap(answers.metrics, span, now_us);
     let values_at_us =
         when.at_us.unwrap_or_else(|| metrics.points.last().map_or(span.to_us, |point| point.to_us));
@@ -93,6 +96,7 @@ pub async fn page(
         values_at_us,
         resolution: in_words(metrics.resolution),
         kept: kept_in_words(&answers.kept),
+        away: away.map(|since| Stamp::of(since.0)),
     })
 }
 

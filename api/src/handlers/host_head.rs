@@ -11,6 +11,7 @@ use crate::{
     url::{HostTab, Url},
     view::{
         fleet::{FleetQuery, HostFilterText},
+        span::Stamp,
         table::Cell,
         timeline::Timeline,
         travel::{Links, TimeQuery},
@@ -52,6 +53,8 @@ pub struct Bar {
     pub at_us: i64,
     /// More about it, in words.
     pub note: &'static str,
+    /// Since when the broker is away, where a later snapshot may be missing for that.
+    pub away: Option<Stamp>,
     /// Whether there is a snapshot.
     pub has_snapshot: bool,
     /// The snapshot before.
@@ -138,7 +141,8 @@ impl Bar {
         };
         let (earlier, later) = (then.earlier_us, then.later_us);
         let captured_at_us = then.moment.snapshot().captured_at_us;
-        Self { note, has_snapshot: true, ..Self::new(captured_at_us, at_us, earlier, later, links) }
+        let away = then.away.map(|since| Stamp::of(since.0));
+        Self { note, away, has_snapshot: true, ..Self::new(captured_at_us, at_us, earlier, later, links) }
     }
 
     /// The bar for a moment that has none.
@@ -158,6 +162,7 @@ impl Bar {
         Self {
             at_us: shown_us,
             note: "",
+            away: None,
             has_snapshot: false,
             earlier: earlier.map(|at_us| links.at(at_us)),
             later: later.map(|at_us| links.at(at_us)),

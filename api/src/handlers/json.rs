@@ -33,6 +33,9 @@ pub fn answer(status: StatusCode, value: &impl Serialize) -> Response {
 pub struct AboutPast<T> {
     resolution: &'static str,
     incomplete: Vec<String>,
+    /// Since when the broker is away: what is newer than the last stored snapshot is missing then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    broker_away_since: Option<String>,
     #[serde(flatten)]
     answer: T,
 }
@@ -41,7 +44,8 @@ impl<T> AboutPast<T> {
     /// `answer`, which the history gave at `resolution`.
     pub fn new(scoped: &ScopedFleet, resolution: Resolution, answer: T) -> Self {
         let incomplete = scoped.set_aside().into_iter().map(|set_aside| set_aside.segment).collect();
-        Self { resolution: resolution_word(resolution), incomplete, answer }
+        let broker_away_since = scoped.broker_away().map(|since| time_exact(since.0));
+        Self { resolution: resolution_word(resolution), incomplete, broker_away_since, answer }
     }
 }
 

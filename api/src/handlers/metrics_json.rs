@@ -123,7 +123,7 @@ pub async fn metrics(
 ) -> Result<Response, Refusal> {
     let span = resolved(&query.span)?;
     let (name, points) = (host.clone(), query.points.get());
-    let newer = scoped.newer(&name, span).await;
+    let newer = scoped.newer(&name, span).await.snapshots;
     let metrics = scoped.ask(move |history| history.host_metrics(&name, span, points, &newer)).await?;
     let rows: Vec<Value> = metrics.points.iter().map(row).collect();
     if format == Format::Csv {

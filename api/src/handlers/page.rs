@@ -15,12 +15,14 @@ use super::no_snapshot;
 use crate::{
     auth::{ClientInfo, FormToken, Person, Principal},
     authz::{Decision, Permission, permission_of},
+    broker::AwaySince,
     live::Moment,
     refusal::Refusal,
     scoped_fleet::{
         ScopedFleet,
         travel::{self, PastLookup},
     },
+    view::span::Stamp,
 };
 
 /// The frame of every page.
@@ -36,6 +38,8 @@ pub struct Layout {
     pub over_tls: bool,
     /// The CSRF token of every form of the page that changes something.
     pub form_token: String,
+    /// Since when the broker is away.
+    pub broker_away: Option<Stamp>,
 }
 
 impl Layout {
@@ -46,6 +50,7 @@ impl Layout {
             now_ms: crate::live::now_us() / 1000,
             person: Principal::of(extensions).and_then(Principal::person).cloned(),
             over_tls: extensions.get::<ClientInfo>().is_some_and(|came| came.over_tls),
+            broker_away: extensions.get::<AwaySince>().map(|since| Stamp::of(since.0)),
             form_token: extensions.get::<FormToken>().map(|token| token.0.clone()).unwrap_or_default(),
         }
     }

@@ -9,6 +9,7 @@ use fleetps_ingestor::{
 
 use super::page::{self, Layout};
 use crate::{
+    broker::AwaySince,
     csv, display,
     extract::Query,
     live::now_us,
@@ -18,6 +19,7 @@ use crate::{
     url::Url,
     view::{
         search::{self, SearchQuery},
+        span::Stamp,
         table::Table,
         when::{self, TimeParam},
     },
@@ -33,6 +35,10 @@ pub struct Answer {
     pub listing: Listing<Found>,
     /// Hosts that were not searched, because it took too long.
     pub hosts_left: usize,
+    /// The moment that was searched; absent for the present.
+    pub at_us: Option<i64>,
+    /// Since when the broker is away, where an earlier moment than was asked for was searched for that.
+    pub away: Option<AwaySince>,
 }
 
 /// Searches the past at `at_us`, else the present, for at most `limit` processes.
@@ -46,9 +52,9 @@ pub async fn ask(
     limit: usize,
 ) -> Result<Answer, Refusal> {
     let Some(at_us) = at_us else { return search_live(scoped, filter, limit).await };
-    check_sealed(scoped, at_us)?;
+    let (at_us, away) = sealed_moment(scoped, at_us)?;
     let listing = scoped.search_past(filter, at_us, limit).await?;
-    Ok(Answer { listing, hosts_left: 0 })
+    Ok(Answer { listing, hosts_left: 0, at_us: Some(at_us), away })
 }
 
 /// The moment that is searched; absent for the present.
@@ -56,13 +62,20 @@ pub fn moment(query: &SearchQuery) -> Option<i64> {
     query.at.filter(|at| *at != TimeParam::Now).map(|at| at.resolve(now_us()))
 }
 
-/// The newest snapshots of all hosts are not in the history yet; the page must not say that nothing ran then.
-fn check_sealed(scoped: &ScopedFleet, at_us: i64) -> Result<(), Refusal> {
+/// The moment to search: the newest snapshots of all hosts are not in the history yet, and the page must not say that nothing
+/// ran then. While the broker is away they do not come, so the last moment that is stored is searched instead.
+fn sealed_moment(scoped: &ScopedFleet, at_us: i64) -> Result<(i64, Option<AwaySince>), Refusal> {
     let Some(last_us) = scoped.history().and_then(|history| history.kept().last_us) else {
-        return Ok(());
+        return Ok((at_us, None));
     };
-    if at_us <= last_us || now_us().saturating_sub(at_us) > SEALED_AFTER_US {
-        return Ok(());
+    if at_us <= last_us {
+        return Ok((at_us, None));
+    }
+    if let Some(away) = scoped.broker_away() {
+        return Ok((last_us, Some(away)));
+    }
+    if now_us().saturating_sub(at_us) > SEALED_AFTER_US {
+        return Ok((at_us, None));
     }
     Err(Refusal::new(
         StatusCode::NOT_FOUND,
@@ -74,7 +87,7 @@ fn check_sealed(scoped: &ScopedFleet, at_us: i64) -> Result<(), Refusal> {
 async fn search_live(scoped: &ScopedFleet, filter: Filter, limit: usize) -> Result<Answer, Refusal> {
     let search = scoped.search(filter, limit).await?;
     let listing = Listing { items: search.found, total: search.total, resolution: Resolution::Samples };
-    Ok(Answer { listing, hosts_left: search.hosts_left })
+    Ok(Answer { listing, hosts_left: search.hosts_left, at_us: None, away: None })
 }
 
 /// The page of a search.
@@ -90,9 +103,25 @@ struct SearchPage {
     total: String,
     is_cut: bool,
     hosts_left: usize,
+    /// Since when the broker is away, where an earlier moment than was asked for was searched for that.
+    away: Option<Stamp>,
 }
 
 impl SearchPage {
+    /// The same with the matches.
+    fn with(self, answer: Option<Answer>) -> Self {
+        let Some(Answer { listing, hosts_left, at_us, away }) = answer else { return self };
+        Self {
+            table: search::table(&listing.items, at_us.is_some()),
+            total: display::count(listing.total),
+            is_cut: listing.total > listing.items.len() as u64,
+            hosts_left,
+            away: away.map(|since| Stamp::of(since.0)),
+            at_us,
+            ..self
+        }
+    }
+
     /// The same search, for links: at the same moment, whenever they are followed.
     fn fixed(&self) -> SearchQuery {
         SearchQuery { at: self.at_us.map(TimeParam::at), ..self.query.clone() }
@@ -126,6 +155,7 @@ pub async fn page(
     Query(query): Query<SearchQuery>,
 ) -> Result<Response, Refusal> {
     let filter = query.q.filter.clone();
+    let at_us = moment(&query);
     let mut page = SearchPage {
         layout,
         set_aside: Vec::new(),
@@ -134,24 +164,20 @@ pub async fn page(
         total: String::new(),
         is_cut: false,
         hosts_left: 0,
-        at_us: moment(&query),
+        away: None,
+        at_us,
         query,
     };
-    match filter {
+    let answer = match filter {
         Err(error) => {
             page.error = Some(error);
-            return page::render(&page);
+            None
         }
         // Every process of every host is no search, but a way to see what can be asked.
-        Ok(filter) if filter.is_empty() => {}
-        Ok(filter) => {
-            let answer = ask(&scoped, filter, page.at_us, page.query.limit.get()).await?;
-            page.table = search::table(&answer.listing.items, page.at_us.is_some());
-            page.total = display::count(answer.listing.total);
-            page.is_cut = answer.listing.total > answer.listing.items.len() as u64;
-            page.hosts_left = answer.hosts_left;
-        }
-    }
-    page.set_aside = if page.at_us.is_some() { scoped.set_aside() } else { Vec::new() };
-    page::render(&page)
+        Ok(filter) if filter.is_empty() => None,
+        Ok(filter) => Some(ask(&scoped, filter, at_us, page.query.limit.get()).await?),
+    };
+    page.set_aside = if at_us.is_some() { scoped.set_aside() } else { Vec::new() };
+    // Ten thousand rows may be asked for.
+    page::render_aside(move || page.with(answer)).await
 }

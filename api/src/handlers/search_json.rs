@@ -80,11 +80,10 @@ pub async fn list(
             error.message,
         )
     })?;
-    let at_us = moment(&query);
-    let answer = ask(&scoped, filter, at_us, query.limit.get()).await?;
+    let answer = ask(&scoped, filter, moment(&query), query.limit.get()).await?;
     let about = json!({
         "q": query.q.text,
-        "at": at_us.map(time_exact),
+        "at": answer.at_us.map(time_exact),
         "total": answer.listing.total,
         "hosts_not_searched": answer.hosts_left,
     });

@@ -33,7 +33,8 @@ pub async fn picture(
     let now_us = now_us();
     let span = query.resolve(now_us, now_us, USUAL)?;
     let newer = scoped.newer(&host, span).await;
-    let metrics = scoped.ask(move |history| history.host_metrics(&host, span, POINTS, &newer)).await?;
+    let metrics =
+        scoped.ask(move |history| history.host_metrics(&host, span, POINTS, &newer.snapshots)).await?;
     let chart = hosts::timeline(&without_the_newest_gap(metrics, span, now_us), span);
     let svg = chart.render().map_err(|error| Refusal::fault("could not draw the timeline", &error))?;
     Ok(([(header::CONTENT_TYPE, "image/svg+xml")], svg).into_response())

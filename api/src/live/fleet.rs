@@ -48,6 +48,8 @@ struct Inner {
     processes: u64,
     /// Hosts that were not heard of for long.
     left_out: LeftOut,
+    /// When the broker stored the last of all snapshots.
+    heard_until_us: i64,
     /// Counts the changes; the same number as watchers see.
     version: u64,
 }
@@ -157,6 +159,7 @@ impl Fleet {
         let mut inner = self.inner.write();
         let share = inner.programs.share_of(&snapshot);
         let inner = &mut *inner;
+        inner.heard_until_us = inner.heard_until_us.max(stored_at_us);
         match inner.hosts.get_mut(&host) {
             Some(known) => {
                 inner.programs.subtract(&known.counted_share());
@@ -335,6 +338,11 @@ impl Fleet {
     /// How many hosts are known.
     pub fn host_count(&self) -> usize {
         self.inner.read().hosts.len()
+    }
+
+    /// When the broker stored the last snapshot of any host, in µs since 1970 UTC: until then, what hosts said is known.
+    pub fn heard_until_us(&self) -> i64 {
+        self.inner.read().heard_until_us
     }
 
     /// One host's summary.

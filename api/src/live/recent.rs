@@ -2,6 +2,8 @@
 //!
 //! The broker is asked for several snapshots at once, from a time on, so that a step back on a page is one round trip.
 
+use std::time::Duration;
+
 use async_nats::{Client, jetstream::message::StreamMessage};
 use fleetps_nats::{
     Snapshot,
@@ -12,7 +14,7 @@ use fleetps_nats::{
 };
 
 use super::Summary;
-use crate::broker::Away;
+use crate::broker::{Absence, Away, SOON};
 
 /// Snapshots requested at once: the one at the moment, those around it, and some to spare.
 const BATCH: usize = 20;
@@ -40,15 +42,27 @@ pub enum RecentError {
     /// There is nothing to unpack with.
     #[error("snapshots cannot be unpacked")]
     Unpack(#[from] std::io::Error),
+    /// Unpacking them panicked.
+    #[error("unpacking snapshots failed")]
+    Failed(#[from] tokio::task::JoinError),
+}
+
+/// The broker, and what is known of its absence.
+#[derive(Debug, Clone, Copy)]
+pub struct Stream<'a> {
+    /// Its client.
+    pub client: &'a Client,
+    /// Whether it is away.
+    pub absence: &'a Absence,
 }
 
 /// Snapshots of the host of `summary`, in the order of capture: from a few before `at_us` to the first after it, as far
 /// as the stream has them.
 ///
 /// # Errors
-/// When the broker does not answer.
-pub async fn around(client: &Client, summary: &Summary, at_us: i64) -> Result<Vec<Snapshot>, RecentError> {
-    let mut found = read(client, summary, at_us, at_us).await?;
+/// When the broker is away or does not answer soon.
+pub async fn around(stream: Stream<'_>, summary: &Summary, at_us: i64) -> Result<Vec<Snapshot>, RecentError> {
+    let mut found = read(stream, summary, at_us, at_us).await?;
     let needed = found.partition_point(|snapshot| snapshot.captured_at_us <= at_us) + 1;
     found.truncate(needed);
     Ok(found)
@@ -58,21 +72,26 @@ pub async fn around(client: &Client, summary: &Summary, at_us: i64) -> Result<Ve
 /// as far as the stream has them, and at most 400, or 64 MiB unpacked.
 ///
 /// # Errors
-/// When the broker does not answer.
-pub async fn since(client: &Client, summary: &Summary, from_us: i64) -> Result<Vec<Snapshot>, RecentError> {
-    let mut found = read(client, summary, from_us, i64::MAX).await?;
+/// When the broker is away or does not answer soon.
+pub async fn since(
+    stream: Stream<'_>,
+    summary: &Summary,
+    from_us: i64,
+) -> Result<Vec<Snapshot>, RecentError> {
+    let mut found = read(stream, summary, from_us, i64::MAX).await?;
     found.iter_mut().for_each(|snapshot| snapshot.processes = Vec::new());
     Ok(found)
 }
 
-/// From a few before `from_us` to at least the first after `to_us`.
+/// From a few before `from_us` to at least the first after `to_us`. The broker is waited for [`SOON`] in all; snapshots are
+/// unpacked on a thread that serves no requests.
 async fn read(
-    client: &Client,
+    stream: Stream<'_>,
     summary: &Summary,
     from_us: i64,
     to_us: i64,
 ) -> Result<Vec<Snapshot>, RecentError> {
-    let mut decoder = Decoder::new()?;
+    let mut unpacked = Unpacked::new(summary.captured_at_us)?;
     let subject = subject::snapshot(&summary.host);
     let mut batch = Batch {
         count: BATCH,
@@ -80,28 +99,59 @@ async fn read(
         from_sequence: None,
         from_time: Some(crate::display::time_exact(start_us(summary, from_us))),
     };
-    let (mut found, mut unpacked_bytes): (Vec<Snapshot>, usize) = (Vec::new(), 0);
+    let mut waited = Duration::ZERO;
     for _ in 0..MAX_SNAPSHOTS / BATCH {
-        let messages = batch.get(client, stream::SNAPSHOTS).await?;
+        let asked = tokio::time::Instant::now();
+        let answer = batch.get(stream.client, stream::SNAPSHOTS);
+        let messages = stream.absence.ask(stream.client, SOON.saturating_sub(waited), answer).await??;
+        waited += asked.elapsed();
         let is_last = messages.len() < BATCH;
         batch.from_time = None;
         batch.from_sequence = messages.last().map(|message| message.sequence + 1);
-        for message in messages {
-            if unpacked_bytes >= MAX_UNPACKED_BYTES {
-                break;
-            }
-            found.extend(decode(&mut decoder, &message, summary.captured_at_us));
-            unpacked_bytes += decoder.unpacked_bytes();
-        }
-        let is_enough = unpacked_bytes >= MAX_UNPACKED_BYTES;
-        if is_last || is_enough || found.iter().any(|snapshot| snapshot.captured_at_us > to_us) {
+        let unpacking = tokio::task::spawn_blocking(move || {
+            unpacked.take(&messages);
+            unpacked
+        });
+        unpacked = unpacking.await?;
+        let is_behind = |found: &Snapshot| found.captured_at_us > to_us;
+        if is_last || unpacked.is_full() || unpacked.found.iter().any(is_behind) {
             break;
         }
     }
+    let mut found = unpacked.found;
     found.sort_by_key(|snapshot| snapshot.captured_at_us);
     // An agent that did not hear the broker's acknowledgement sends a snapshot again.
     found.dedup_by(|again, first| again.is_repeat_of(&first.run_id, first.sequence));
     Ok(found)
+}
+
+/// Snapshots that were read.
+struct Unpacked {
+    decoder: Decoder,
+    /// The host's last snapshot, which was taken.
+    accepted_us: i64,
+    found: Vec<Snapshot>,
+    bytes: usize,
+}
+
+impl Unpacked {
+    fn new(accepted_us: i64) -> std::io::Result<Self> {
+        Ok(Self { decoder: Decoder::new()?, accepted_us, found: Vec::new(), bytes: 0 })
+    }
+
+    fn is_full(&self) -> bool {
+        self.bytes >= MAX_UNPACKED_BYTES
+    }
+
+    fn take(&mut self, messages: &[StreamMessage]) {
+        for message in messages {
+            if self.is_full() {
+                break;
+            }
+            self.found.extend(decode(&mut self.decoder, message, self.accepted_us));
+            self.bytes += self.decoder.unpacked_bytes();
+        }
+    }
 }
 
 /// Where to start, by the broker's clock. A host whose clock is ahead captured "later" than the broker took it.

@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     auth::Person,
     authz::{Decision, HostGroups, Permission, TaggedHosts, permission_of},
-    broker::{self, Away},
+    broker::AwaySince,
     console::{Answered, Question},
     filtering,
     fleet_views::FleetPage,
@@ -42,6 +42,15 @@ use crate::{
 const SEARCH_PAST_FOR: Duration = Duration::from_secs(10);
 /// How soon a search that goes on beyond its time is interrupted again.
 const INTERRUPT_EVERY: Duration = Duration::from_millis(100);
+
+/// Snapshots that the history has not.
+#[derive(Debug, Clone, Default)]
+pub struct Newer {
+    /// The snapshots, in the order of capture.
+    pub snapshots: Vec<Snapshot>,
+    /// Since when the broker is away, where others may be missing for that.
+    pub away: Option<AwaySince>,
+}
 
 /// A person's view of the fleet. Handlers take it as an argument; a clone has the same view.
 #[derive(Clone)]
@@ -97,6 +106,11 @@ impl ScopedFleet {
     /// The groups of a host.
     pub fn groups(&self, host: &HostName) -> HostGroups {
         self.shared.groups.of(host)
+    }
+
+    /// Until when what hosts said is known, in µs since 1970 UTC.
+    pub fn heard_until_us(&self) -> i64 {
+        self.shared.fleet.heard_until_us()
     }
 
     /// One host now.
@@ -175,12 +189,12 @@ impl ScopedFleet {
     /// The snapshots of a host that are not in the history yet, around a moment; none where there is no broker.
     ///
     /// # Errors
-    /// When the broker does not answer.
+    /// When the broker is away or does not answer soon.
     pub async fn recent(&self, host: &HostName, at_us: i64) -> Result<Vec<Snapshot>, recent::RecentError> {
-        let (Some(client), Some(summary)) = (&self.shared.broker, self.summary(host)) else {
+        let (Some(stream), Some(summary)) = (self.stream(), self.summary(host)) else {
             return Ok(Vec::new());
         };
-        let mut snapshots = broker::ask(client, recent::around(client, &summary, at_us)).await??;
+        let mut snapshots = recent::around(stream, &summary, at_us).await?;
         if !self.scope().sees_command_lines(host) {
             snapshots.iter_mut().for_each(crate::live::withhold_command_lines);
         }
@@ -188,25 +202,34 @@ impl ScopedFleet {
     }
 
     /// The snapshots of a host within `span` that may be in no segment yet, without their processes, in the order of
-    /// capture. Empty where the broker does not answer, because older snapshots can still be shown.
-    pub async fn newer(&self, host: &HostName, span: Span) -> Vec<Snapshot> {
-        let (Some(client), Some(summary)) = (&self.shared.broker, self.summary(host)) else {
-            return Vec::new();
+    /// capture. Where the broker is away they are missing, because older ones can still be shown.
+    pub async fn newer(&self, host: &HostName, span: Span) -> Newer {
+        let (Some(stream), Some(summary)) = (self.stream(), self.summary(host)) else {
+            return Newer::default();
         };
         let sealed_us = self.history().and_then(|history| history.last_us(host));
         let from_us = sealed_us.unwrap_or(span.from_us).max(span.from_us);
+        let away = || self.broker_away().filter(|_| from_us < span.to_us);
         if from_us >= span.to_us.min(summary.captured_at_us) {
-            return Vec::new();
+            return Newer { away: away(), ..Newer::default() };
         }
-        match broker::ask(client, recent::since(client, &summary, from_us)).await {
-            Ok(Ok(snapshots)) => snapshots,
-            // Readiness reports that, and every chart would.
-            Err(Away) => Vec::new(),
-            Ok(Err(error)) => {
-                tracing::warn!(%error, %host, "cannot read the newest snapshots; charts end with the last segment");
-                Vec::new()
+        match recent::since(stream, &summary, from_us).await {
+            Ok(snapshots) => Newer { snapshots, away: None },
+            Err(error) => {
+                tracing::debug!(%error, %host, "cannot read the newest snapshots; charts end with the last segment");
+                Newer { away: away(), ..Newer::default() }
             }
         }
+    }
+
+    fn stream(&self) -> Option<recent::Stream<'_>> {
+        let client = self.shared.broker.as_ref()?;
+        Some(recent::Stream { client, absence: &self.shared.absence })
+    }
+
+    /// Since when the broker is away; `None` while it is there, or there is none.
+    pub fn broker_away(&self) -> Option<AwaySince> {
+        self.shared.broker_away()
     }
 
     /// The history; absent while the folder cannot be read.

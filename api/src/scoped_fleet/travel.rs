@@ -1,8 +1,11 @@
 //! One host at a past moment: what the history has, joined with what still lies in the stream only.
+//!
+//! A moment that the history has whole never needs the broker. For one at its end the stream is asked; while the broker is
+//! away, the two last snapshots that this server holds stand in for it, or the last one that is stored, and the answer says
+//! since when nothing newer could be known.
 
 use std::sync::Arc;
 
-use axum::http::StatusCode;
 use fleetps_ingestor::history::{NoSnapshot, PastSnapshot, Resolution, SnapshotLookup};
 use fleetps_nats::{
     HostName, Snapshot,
@@ -11,9 +14,13 @@ use fleetps_nats::{
 
 use super::ScopedFleet;
 use crate::{
-    live::{Moment, Summary},
+    broker::AwaySince,
+    live::{Moment, Summary, now_us},
     refusal::Refusal,
 };
+
+/// By then a snapshot is in the history: four times the interval at which it is sealed.
+const SEALED_WITHIN_US: i64 = 120_000_000;
 
 /// One host at a past moment, and where to go from there.
 #[derive(Debug, Clone)]
@@ -26,6 +33,8 @@ pub struct PastMoment {
     pub later_us: Option<i64>,
     /// How finely that time is kept.
     pub resolution: Resolution,
+    /// Since when the broker is away, where there may be a later snapshot before the moment for that.
+    pub away: Option<AwaySince>,
 }
 
 /// A host at a past moment.
@@ -40,7 +49,7 @@ pub enum PastLookup {
 /// `host` at `at_us`.
 ///
 /// # Errors
-/// When the history cannot be read, or the broker does not answer for snapshots that are not in it yet.
+/// When the history cannot be read.
 pub async fn to(scoped: &ScopedFleet, host: &HostName, at_us: i64) -> Result<PastLookup, Refusal> {
     let sealed = sealed(scoped, host, at_us).await?;
     // Only behind the end of the history can there be more in the stream.
@@ -50,8 +59,123 @@ pub async fn to(scoped: &ScopedFleet, host: &HostName, at_us: i64) -> Result<Pas
             matches!(nothing, NoSnapshot::UnknownHost | NoSnapshot::AfterLast { .. })
         }
     };
-    let recent = if at_the_end { recent(scoped, host, at_us).await? } else { Vec::new() };
-    Ok(join(host, sealed, recent, at_us))
+    if !at_the_end {
+        return Ok(join(host, sealed, Vec::new(), at_us));
+    }
+    match scoped.recent(host, at_us).await {
+        Ok(recent) => Ok(join(host, sealed, recent, at_us)),
+        Err(error) => {
+            tracing::debug!(%error, %host, "cannot read the newest snapshots");
+            without_stream(scoped, host, sealed, at_us).await
+        }
+    }
+}
+
+/// The same while the stream cannot be asked: by the snapshots that this server holds, or else the last one that is stored.
+async fn without_stream(
+    scoped: &ScopedFleet,
+    host: &HostName,
+    sealed: SnapshotLookup,
+    at_us: i64,
+) -> Result<PastLookup, Refusal> {
+    let away = scoped.broker_away().unwrap_or_else(|| AwaySince(now_us()));
+    let held = scoped.moment(host).map(|moment| moment.pair);
+    let known = held.as_ref().and_then(|held| by_held(&sealed, held, (at_us, scoped.heard_until_us()), away));
+    if let Some(known) = known {
+        return Ok(known);
+    }
+    let sealed = match sealed {
+        // How long the host has been silent is not known; this is the last that is.
+        SnapshotLookup::Nothing(NoSnapshot::AfterLast { last_us }) => {
+            self::sealed(scoped, host, last_us).await?
+        }
+        sealed => sealed,
+    };
+    let later_us = held.as_ref().map(first_us).filter(|first_us| *first_us > at_us);
+    Ok(last_stored(from_history(sealed, later_us), away))
+}
+
+/// The answer from the two last snapshots that this server holds, which knows what hosts said until `heard_until_us`; `None`
+/// where the moment lies before them, so that the stream may have a later one.
+fn by_held(
+    sealed: &SnapshotLookup,
+    held: &SnapshotPair,
+    (at_us, heard_until_us): (i64, i64),
+    away: AwaySince,
+) -> Option<PastLookup> {
+    let (latest, previous) = (held.latest(), held.previous());
+    let sealed_us = last_sealed_us(sealed);
+    if sealed_us.is_some_and(|sealed_us| sealed_us >= latest.captured_at_us) {
+        return None;
+    }
+    if latest.captured_at_us <= at_us {
+        let last_us = latest.captured_at_us;
+        // It was silent already when others were still heard of.
+        if state_after(at_us.min(heard_until_us), latest) != HostState::Up {
+            return Some(PastLookup::Nothing(NoSnapshot::AfterLast { last_us }));
+        }
+        let earlier_us = previous.map(|previous| previous.captured_at_us).max(sealed_us);
+        return Some(past(moment(held.clone()), (earlier_us, None), Some(away)));
+    }
+    match previous {
+        Some(previous) if previous.captured_at_us <= at_us => {
+            let later_us = Some(latest.captured_at_us);
+            Some(match state_after(at_us, previous) {
+                HostState::Up => {
+                    let pair = SnapshotPair::new(held.host().clone(), Arc::new(previous.clone()), None);
+                    past(moment(pair), (sealed_us, later_us), None)
+                }
+                HostState::Silent | HostState::Down => PastLookup::Nothing(NoSnapshot::Gap {
+                    before_us: previous.captured_at_us,
+                    after_us: latest.captured_at_us,
+                }),
+            })
+        }
+        // A host that is so new that nothing of it is stored.
+        _ if sealed_us.is_none() && first_us(held).saturating_sub(at_us) <= SEALED_WITHIN_US => {
+            let later_us = previous.map(|_| latest.captured_at_us);
+            let first = previous.unwrap_or(latest).clone();
+            let pair = SnapshotPair::new(held.host().clone(), Arc::new(first), None);
+            Some(past(moment(pair), (None, later_us), Some(away)))
+        }
+        _ => None,
+    }
+}
+
+fn first_us(held: &SnapshotPair) -> i64 {
+    held.previous().unwrap_or(held.latest()).captured_at_us
+}
+
+fn state_after(at_us: i64, snapshot: &Snapshot) -> HostState {
+    let age_us = at_us.saturating_sub(snapshot.captured_at_us);
+    HostState::after(age_us, snapshot.interval_ms, Spacing::EverySample)
+}
+
+fn past(
+    moment: Moment,
+    (earlier_us, later_us): (Option<i64>, Option<i64>),
+    away: Option<AwaySince>,
+) -> PastLookup {
+    let resolution = Resolution::Samples;
+    PastLookup::PastMoment(Box::new(PastMoment { moment, earlier_us, later_us, resolution, away }))
+}
+
+/// The same, as the last one that is stored.
+fn last_stored(lookup: PastLookup, away: AwaySince) -> PastLookup {
+    match lookup {
+        PastLookup::PastMoment(past) => {
+            PastLookup::PastMoment(Box::new(PastMoment { away: Some(away), ..*past }))
+        }
+        nothing @ PastLookup::Nothing(_) => nothing,
+    }
+}
+
+fn last_sealed_us(sealed: &SnapshotLookup) -> Option<i64> {
+    match sealed {
+        SnapshotLookup::Snapshot(past) => Some(past.pair.latest().captured_at_us),
+        SnapshotLookup::Nothing(NoSnapshot::AfterLast { last_us }) => Some(*last_us),
+        SnapshotLookup::Nothing(_) => None,
+    }
 }
 
 async fn sealed(scoped: &ScopedFleet, host: &HostName, at_us: i64) -> Result<SnapshotLookup, Refusal> {
@@ -63,24 +187,9 @@ async fn sealed(scoped: &ScopedFleet, host: &HostName, at_us: i64) -> Result<Sna
     }
 }
 
-async fn recent(scoped: &ScopedFleet, host: &HostName, at_us: i64) -> Result<Vec<Snapshot>, Refusal> {
-    scoped.recent(host, at_us).await.map_err(|error| {
-        tracing::warn!(%error, %host, "cannot read the newest snapshots");
-        Refusal::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "the broker does not answer, and the snapshots of the last minute are only there",
-            "moments more than a minute ago can be shown; trying again may help",
-        )
-    })
-}
-
 /// Joins the answer of the history with the snapshots of the stream around the moment, in order of capture.
 fn join(host: &HostName, sealed: SnapshotLookup, mut recent: Vec<Snapshot>, at_us: i64) -> PastLookup {
-    let sealed_us = match &sealed {
-        SnapshotLookup::Snapshot(past) => Some(past.pair.latest().captured_at_us),
-        SnapshotLookup::Nothing(NoSnapshot::AfterLast { last_us }) => Some(*last_us),
-        SnapshotLookup::Nothing(_) => None,
-    };
+    let sealed_us = last_sealed_us(&sealed);
     let later_us = match recent.last() {
         Some(last) if last.captured_at_us > at_us => recent.pop().map(|later| later.captured_at_us),
         _ => None,
@@ -102,8 +211,7 @@ fn from_stream(
     (earlier_us, later_us): (Option<i64>, Option<i64>),
     at_us: i64,
 ) -> PastLookup {
-    let age_us = at_us.saturating_sub(snapshot.captured_at_us);
-    if HostState::after(age_us, snapshot.interval_ms, Spacing::EverySample) != HostState::Up {
+    if state_after(at_us, &snapshot) != HostState::Up {
         let before_us = snapshot.captured_at_us;
         return PastLookup::Nothing(match later_us {
             Some(after_us) => NoSnapshot::Gap { before_us, after_us },
@@ -111,12 +219,7 @@ fn from_stream(
         });
     }
     let moment = moment(SnapshotPair::new(host.clone(), Arc::new(snapshot), earlier.map(Arc::new)));
-    PastLookup::PastMoment(Box::new(PastMoment {
-        moment,
-        earlier_us,
-        later_us,
-        resolution: Resolution::Samples,
-    }))
+    past(moment, (earlier_us, later_us), None)
 }
 
 fn from_history(sealed: SnapshotLookup, later_us: Option<i64>) -> PastLookup {
@@ -125,7 +228,8 @@ fn from_history(sealed: SnapshotLookup, later_us: Option<i64>) -> PastLookup {
             let PastSnapshot { pair, earlier_us, resolution, .. } = *past;
             let later_us = past.later_us.or(later_us);
             let moment = moment(pair);
-            PastLookup::PastMoment(Box::new(PastMoment { moment, earlier_us, later_us, resolution }))
+            let away = None;
+            PastLookup::PastMoment(Box::new(PastMoment { moment, earlier_us, later_us, resolution, away }))
         }
         (SnapshotLookup::Nothing(NoSnapshot::AfterLast { last_us }), Some(after_us)) => {
             PastLookup::Nothing(NoSnapshot::Gap { before_us: last_us, after_us })

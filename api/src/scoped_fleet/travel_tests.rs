@@ -59,3 +59,51 @@ fn a_moment_without_a_snapshot_names_the_nearest_on_both_sides() {
     assert_eq!(place(unknown(), &[], 300), Err(NoSnapshot::UnknownHost));
     assert_eq!(place(unknown(), &[290, 300, 310], 300), Ok((300, Some(290), Some(310), true)));
 }
+
+/// (captured, earlier, later, whether it says that a later one may be missing), all in seconds.
+type HeldPlace = (i64, Option<i64>, Option<i64>, bool);
+
+fn held_place(
+    sealed: &SnapshotLookup,
+    held: &[i64],
+    at_s: i64,
+    heard_until_s: i64,
+) -> Option<Result<HeldPlace, NoSnapshot>> {
+    let mut held: Vec<Arc<Snapshot>> =
+        held.iter().map(|captured_s| Arc::new(snapshot(*captured_s))).collect();
+    let latest = held.pop().unwrap();
+    let pair = SnapshotPair::new("h".parse().unwrap(), latest, held.pop());
+    let known = by_held(sealed, &pair, (at_s * S, heard_until_s * S), AwaySince(0))?;
+    Some(match known {
+        PastLookup::Nothing(nothing) => Err(nothing),
+        PastLookup::PastMoment(then) => Ok((
+            then.moment.snapshot().captured_at_us / S,
+            then.earlier_us.map(|us| us / S),
+            then.later_us.map(|us| us / S),
+            then.away.is_some(),
+        )),
+    })
+}
+
+#[test]
+fn without_the_stream_the_two_last_snapshots_that_are_held_answer_as_far_as_they_go() {
+    // However long ago the last one came: when the broker went, nobody was heard of any longer.
+    for at_s in [181, 9_000] {
+        let last = held_place(&sealed(100), &[170, 180], at_s, 181);
+        assert_eq!(last, Some(Ok((180, Some(170), None, true))), "{at_s}");
+    }
+    assert_eq!(held_place(&sealed(100), &[180], 185, 181), Some(Ok((180, Some(100), None, true))));
+    // Others were heard of for long after it.
+    let silent = NoSnapshot::AfterLast { last_us: 180 * S };
+    assert_eq!(held_place(&sealed(100), &[170, 180], 9_000, 9_000), Some(Err(silent)));
+    assert_eq!(held_place(&sealed(100), &[170, 180], 175, 181), Some(Ok((170, Some(100), Some(180), false))));
+    let gap = NoSnapshot::Gap { before_us: 110 * S, after_us: 180 * S };
+    assert_eq!(held_place(&sealed(100), &[110, 180], 170, 181), Some(Err(gap)));
+    // What lies between is only in the stream.
+    assert_eq!(held_place(&sealed(100), &[170, 180], 150, 181), None);
+    // The history has it already.
+    assert_eq!(held_place(&sealed(180), &[170, 180], 185, 181), None);
+    let unknown = SnapshotLookup::Nothing(NoSnapshot::UnknownHost);
+    assert_eq!(held_place(&unknown, &[170, 180], 165, 181), Some(Ok((170, None, Some(180), true))));
+    assert_eq!(held_place(&unknown, &[170, 180], 10, 181), None);
+}

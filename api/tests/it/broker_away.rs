@@ -4,13 +4,13 @@
 use std::{process::Command, time::Duration};
 
 use axum::http::StatusCode;
-use fleetps::testing::{auth::SignInSettings, routes};
+use fleetps::testing::{auth::SignInSettings, display::time_exact, live::now_us, routes};
 use fleetps_nats::server::{ManagedServer, Part, ServerSettings};
 use tokio::time::Instant;
 
 use crate::{
     guarded::{Guarded, PASSWORD, Visitor},
-    support::{Answer, PATIENCE, Site, family, snapshot, snapshot_at},
+    support::{Answer, BEGIN_US, PATIENCE, Site, attributes, family, snapshot, snapshot_at, texts, time_at},
 };
 
 /// A broker that answers nothing and holds its connections, until this is dropped.
@@ -122,13 +122,12 @@ async fn while_the_broker_is_gone_pages_work_and_what_needs_it_says_so_at_once()
     assert!(anna.is_in().await);
 }
 
-#[tokio::test]
-async fn the_past_needs_no_broker_but_for_what_is_in_no_segment_yet() {
+/// A site whose history has two snapshots of web-1, and which holds one of now; with its broker.
+async fn site_with_broker() -> (Site, ManagedServer) {
     let (early, late) = (snapshot_at(0, family()), snapshot_at(60, family()));
     let mut site = Site::with_history(vec![vec![("web-1", early), ("web-1", late)]]);
-    let broker = tempfile::tempdir().unwrap();
     let server = ManagedServer::start(ServerSettings {
-        data: broker.path().to_owned(),
+        data: site.folder.path().join("broker"),
         program: None,
         public: None,
         simulator: false,
@@ -136,29 +135,137 @@ async fn the_past_needs_no_broker_but_for_what_is_in_no_segment_yet() {
     })
     .await
     .unwrap();
-    let client = server.broker(Part::Api).connect("test").await.unwrap();
-    site.shared.broker = Some(client.clone());
+    site.shared.broker = Some(server.broker(Part::Api).connect("test").await.unwrap());
     site.router = routes::router(site.shared.clone());
-    site.tell_snapshot("web-1", snapshot(100, family()), fleetps::testing::live::now_us());
+    site.tell_snapshot("web-1", snapshot(100, family()), now_us());
+    (site, server)
+}
+
+/// The same after the broker is gone.
+async fn site_without_broker() -> Site {
+    let (site, server) = site_with_broker().await;
     server.stop().await;
+    let client = site.shared.broker.clone().unwrap();
     let gone = async {
         while client.connection_state() == async_nats::connection::State::Connected {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
     tokio::time::timeout(PATIENCE, gone).await.unwrap();
+    site
+}
+
+/// Pages and JSON that look at hosts, now, at the moment `AT` or over the time until then.
+const LOOKS: [&str; 29] = [
+    "/",
+    "/hosts/web-1",
+    "/hosts/web-1?at=AT",
+    "/hosts/web-1?at=AT&q=worker",
+    "/hosts/web-1/system",
+    "/hosts/web-1/system?at=AT",
+    "/hosts/web-1/history",
+    "/hosts/web-1/history?at=AT",
+    "/hosts/web-1/events",
+    "/hosts/web-1/events?at=AT",
+    "/hosts/web-1/diff?at=AT",
+    "/top",
+    "/top?to=AT&range=1h",
+    "/events",
+    "/events?to=AT&range=1h",
+    "/search?q=worker",
+    "/search?q=worker&at=AT",
+    "/api/v1/hosts",
+    "/api/v1/hosts/web-1",
+    "/api/v1/hosts/web-1?at=AT",
+    "/api/v1/hosts/web-1/processes",
+    "/api/v1/hosts/web-1/processes?at=AT",
+    "/api/v1/hosts/web-1/metrics?to=AT",
+    "/api/v1/hosts/web-1/breakdown?to=AT",
+    "/api/v1/hosts/web-1/snapshots?to=AT",
+    "/api/v1/top?to=AT&range=1h",
+    "/api/v1/events?to=AT&range=1h",
+    "/api/v1/search?q=worker",
+    "/api/v1/search?q=worker&at=AT",
+];
+
+#[tokio::test]
+async fn while_the_broker_is_gone_every_look_at_hosts_is_answered_at_once_and_says_so() {
+    let site = site_without_broker().await;
     tokio::time::pause();
-    let now = fleetps::testing::display::time_exact(fleetps::testing::live::now_us() - 1_000_000);
-    let begin = crate::support::time_at(30);
-    for (address, expected) in [
-        (format!("/hosts/web-1?at={begin}"), StatusCode::OK),
-        ("/hosts/web-1/history".to_owned(), StatusCode::OK),
-        (format!("/hosts/web-1?at={now}"), StatusCode::SERVICE_UNAVAILABLE),
-        ("/readyz".to_owned(), StatusCode::SERVICE_UNAVAILABLE),
-    ] {
-        let (answer, waited) = timed(site.get(&address)).await;
-        assert_eq!((answer.status, waited), (expected, Duration::ZERO), "{address}: {}", answer.body);
+    let (soon, sealed) = (time_exact(now_us() + 1_000_000), time_at(30));
+    for look in LOOKS {
+        for at in [&soon, &sealed] {
+            let address = look.replace("AT", at);
+            let (answer, waited) = timed(site.get(&address)).await;
+            assert_eq!(
+                (answer.status, waited),
+                (StatusCode::OK, Duration::ZERO),
+                "{address}: {}",
+                answer.body
+            );
+            assert!(answer.headers.contains_key("fleetps-broker-away-since"), "{address}");
+            let is_page = !address.starts_with("/api/");
+            assert_eq!(answer.body.contains("The broker is away"), is_page, "{address}");
+        }
     }
+}
+
+#[tokio::test]
+async fn while_the_broker_is_gone_the_last_snapshot_that_is_known_stands_in_for_newer_ones() {
+    let site = site_without_broker().await;
+    let last_stored = |page: &scraper::Html| texts(page, "#last-stored").len();
+    let page = site.page(&format!("/hosts/web-1?at={}", time_at(30))).await;
+    assert_eq!(last_stored(&page), 0, "it is stored, with the one after it");
+    for (at_us, shown) in [
+        // What this server holds.
+        (now_us() + 1_000_000, false),
+        // Older than that, and newer than what is stored: it would be in the stream.
+        (BEGIN_US + 3_600_000_000, true),
+        (BEGIN_US + 61_000_000, true),
+    ] {
+        let at = time_exact(at_us);
+        let page = site.page(&format!("/hosts/web-1?at={at}")).await;
+        assert_eq!(last_stored(&page), 1, "{at}");
+        let is_stored = attributes(&page, "#bar time.at", "datetime")[0] == time_exact(BEGIN_US + 60_000_000);
+        assert_eq!(is_stored, shown, "{at}");
+        assert!(texts(&page, "td.name, .name").join(" ").contains("worker"), "{at}");
+        let processes = site.json(&format!("/api/v1/hosts/web-1/processes?at={at}")).await;
+        assert!(processes["broker_away_since"].is_string(), "{processes}");
+        assert_eq!(processes["total"], 5);
+    }
+    let charts = site.page("/hosts/web-1/history").await;
+    assert_eq!(texts(&charts, "#charts-end").len(), 1);
+    let now = time_exact(now_us() - 1_000_000);
+    let found = site.json(&format!("/api/v1/search?q=worker&at={now}")).await;
+    assert_eq!((&found["total"], &found["at"]), (&2.into(), &time_exact(BEGIN_US + 60_000_000).into()));
+    assert_eq!(last_stored(&site.page(&format!("/search?q=worker&at={now}")).await), 1);
+    assert_eq!(last_stored(&site.page(&format!("/search?q=worker&at={}", time_at(30))).await), 0);
+}
+
+#[tokio::test]
+async fn a_broker_that_hangs_is_waited_for_a_moment_once_and_then_not() {
+    let (site, server) = site_with_broker().await;
+    let _hung = Hung::new(&server);
+    tokio::time::pause();
+    let at = time_exact(now_us() + 1_000_000);
+    let address = format!("/hosts/web-1?at={at}");
+    let (answer, waited) = timed(site.get(&address)).await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
+    assert!(waited <= Duration::from_millis(300), "{waited:?}");
+    assert!(answer.body.contains("this is the last snapshot that is stored"), "{}", answer.body);
+    for _ in 0..5 {
+        let (answer, waited) = timed(site.get(&address)).await;
+        assert_eq!((answer.status, waited), (StatusCode::OK, Duration::ZERO));
+        assert!(answer.headers.contains_key("fleetps-broker-away-since"));
+    }
+}
+
+#[tokio::test]
+async fn changes_and_readiness_say_that_the_broker_is_gone() {
+    let site = site_without_broker().await;
+    tokio::time::pause();
+    let (answer, waited) = timed(site.get("/readyz")).await;
+    assert_eq!((answer.status, waited), (StatusCode::SERVICE_UNAVAILABLE, Duration::ZERO));
     let form = site.form("/hosts/web-1/groups", &[("groups", "web")]).await;
     let (answer, waited) = timed(site.send(form)).await;
     assert_eq!((answer.status, waited), (StatusCode::SERVICE_UNAVAILABLE, Duration::ZERO));
