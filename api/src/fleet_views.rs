@@ -97,7 +97,7 @@ struct Versions {
 pub struct Rendering {
     /// What it shows.
     pub view: Arc<View>,
-    /// Whether there is no host at all.
+    /// Whether no host was ever heard of.
     pub is_empty: bool,
     of: Versions,
     next_at: Instant,
@@ -231,7 +231,7 @@ impl FleetPage {
             let mut view = fleet::view(&known, &query, &|host| tagged.of(host), now_us());
             let (order_kept, reorder_at) = keep_order(&mut view, kept.as_deref(), begun);
             Rendering {
-                is_empty: known.hosts.is_empty(),
+                is_empty: known.hosts.is_empty() && known.left_out == 0,
                 view: Arc::new(view),
                 of,
                 next_at: begun + MIN_BETWEEN.max(begun.elapsed() * PAUSE),

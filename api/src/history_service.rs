@@ -122,7 +122,10 @@ impl HistoryService {
             asked.await.ok()
         };
         if let Some(Some(peaks)) = shutdown.run_until_cancelled(recalling).await {
-            fleet.recall(&peaks);
+            // An hour of every host.
+            if let Err(error) = tokio::task::spawn_blocking(move || fleet.recall(&peaks)).await {
+                tracing::error!(%error, "cannot show what the past hour was like");
+            }
         }
     }
 

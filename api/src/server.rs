@@ -2,9 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
+use anyhow::Context;
 use fleetps_ingestor::{IngestorSettings, sql::SqlClient};
 use fleetps_nats::{patience::patiently, server::ServerHealth};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -62,7 +63,9 @@ pub async fn run(
     let intake = {
         let (fleet, client, shutdown) = (Arc::clone(&shared.fleet), client.clone(), shutdown.clone());
         let shown = live::Shown { host_bytes_per_s, down_for: keep_down_hosts };
-        tokio::spawn(async move { live::follow(client, &fleet, shown, &progress, shutdown).await })
+        on_a_thread("live intake", async move {
+            live::follow(client, &fleet, shown, &progress, shutdown).await;
+        })?
     };
     let latest_events = {
         let (events, client, shutdown) =
@@ -109,8 +112,8 @@ pub async fn run(
         () = serving => {}
         () = hard_end => tracing::info!("some requests did not end in time and were cut off"),
     }
-    intake.await?;
     latest_events.await?;
+    intake.await.context("the live intake panicked")?;
     past.await?;
     recalling.await?;
     groups.await?;
@@ -118,4 +121,19 @@ pub async fn run(
     reports.await?;
     tidying.await?;
     Ok(())
+}
+
+/// Runs `work` on a thread of its own: decoding every snapshot of the fleet, and going through all hosts every second, is not
+/// for the threads that serve requests. The receiver gets its end, and fails when it panicked.
+fn on_a_thread(
+    name: &str,
+    work: impl Future<Output = ()> + Send + 'static,
+) -> anyhow::Result<oneshot::Receiver<()>> {
+    let (ended, end) = oneshot::channel();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    std::thread::Builder::new().name(name.to_owned()).spawn(move || {
+        runtime.block_on(work);
+        let _ = ended.send(());
+    })?;
+    Ok(end)
 }

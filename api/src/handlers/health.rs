@@ -12,6 +12,7 @@ use crate::{
     broker,
     connections::Connections,
     live::{Check, Intake},
+    refusal::Refusal,
     scoped_fleet::ScopedFleet,
     state::AppState,
 };
@@ -140,7 +141,10 @@ pub async fn alive() -> Response {
 
 /// Broker reachable, its records whole, intake advancing, history writable; 503 names the failed parts, for a person
 /// who may see every host.
-pub async fn ready(State(shared): State<AppState>, principal: Option<Extension<Principal>>) -> Response {
+pub async fn ready(
+    State(shared): State<AppState>,
+    principal: Option<Extension<Principal>>,
+) -> Result<Response, Refusal> {
     let connected = shared.broker.as_ref().is_some_and(broker::is_there);
     let broker: Part = match (shared.health.problem(), connected) {
         (Some(problem), _) => Check::Err(problem),
@@ -158,7 +162,11 @@ pub async fn ready(State(shared): State<AppState>, principal: Option<Extension<P
         permission_of(person, Permission::SeeHosts, Some(&HostGroups::new())) == Decision::Allowed
     };
     let person = principal.and_then(|Extension(principal)| principal.person().cloned());
-    let details = person.filter(sees_all).map(|person| {
+    let seeing = match person.filter(sees_all) {
+        Some(person) => Some((ScopedFleet::of(shared.clone(), person.clone()).await?, person)),
+        None => None,
+    };
+    let details = seeing.map(|(scoped, person)| {
         let (refused, notices) = (Refused::so_far(&shared), shared.ingestors.notices(now));
         let warnings = shared.health.warnings().into_iter().chain(shared.ingestors.warnings(now)).collect();
         let backup = shared.records_health.backup().map(Part::from);
@@ -168,7 +176,7 @@ pub async fn ready(State(shared): State<AppState>, principal: Option<Extension<P
         let reads_audit = permission_of(&person, Permission::ReadAudit, None) == Decision::Allowed;
         let of_audit = if reads_audit { shared.audit_log.set_aside() } else { Vec::new() };
         let ingestors = Arc::clone(&shared.ingestors);
-        let of_hosts = ScopedFleet::new(shared, person).set_aside();
+        let of_hosts = scoped.set_aside();
         let mut missing: Vec<Missing> = ingestors.set_aside(now).into_iter().map(Missing::from).collect();
         // The ingestor's reason, where it has one.
         let unnamed = |segment: &str| !missing.iter().any(|known| known.segment == segment);
@@ -200,5 +208,5 @@ pub async fn ready(State(shared): State<AppState>, principal: Option<Extension<P
             warnings,
         }
     });
-    json::answer(status, &Ready { ready, details })
+    Ok(json::answer(status, &Ready { ready, details }))
 }

@@ -87,17 +87,23 @@ pub fn render(page: &impl Template) -> Result<Response, Refusal> {
     Ok(Html(html).into_response())
 }
 
-/// Makes a page that takes long (of many rows), and renders it, on a thread that serves no requests.
+/// Makes an answer that takes long (of many rows) on a thread that serves no requests.
+///
+/// # Errors
+/// When it panicked.
+pub async fn aside<T: Send + 'static>(make: impl FnOnce() -> T + Send + 'static) -> Result<T, Refusal> {
+    let making = tokio::task::spawn_blocking(make);
+    making.await.map_err(|error| Refusal::fault("could not write the answer", &error))
+}
+
+/// The same for a page.
 ///
 /// # Errors
 /// When it cannot be written.
 pub async fn render_aside<T: Template>(
     make: impl FnOnce() -> T + Send + 'static,
 ) -> Result<Response, Refusal> {
-    let failed = |error: &dyn std::error::Error| Refusal::fault("could not write the page", &error);
-    let rendering = tokio::task::spawn_blocking(move || make().render());
-    let html = rendering.await.map_err(|error| failed(&error))?.map_err(|error| failed(&error))?;
-    Ok(Html(html).into_response())
+    aside(move || render(&make())).await?
 }
 
 /// The host that a URL names, now or at a moment, with how finely that moment is kept.

@@ -10,10 +10,11 @@ use serde_json::json;
 use super::{
     json,
     listing::{self, List},
-    search::{ask, moment},
+    page,
+    search::{Answer, ask, moment},
 };
 use crate::{
-    csv::InFormat,
+    csv::{Format, InFormat},
     display::time_exact,
     extract::Query,
     refusal::Refusal,
@@ -81,6 +82,10 @@ pub async fn list(
         )
     })?;
     let answer = ask(&scoped, filter, moment(&query), query.limit.get()).await?;
+    page::aside(move || answered(&scoped, &query, format, &answer)).await
+}
+
+fn answered(scoped: &ScopedFleet, query: &SearchQuery, format: Format, answer: &Answer) -> Response {
     let about = json!({
         "q": query.q.text,
         "at": answer.at_us.map(time_exact),
@@ -99,5 +104,5 @@ pub async fn list(
         resolution: answer.listing.resolution,
         about: listing::fields(about),
     };
-    Ok(listing::answer(&scoped, format, list))
+    listing::answer(scoped, format, list)
 }

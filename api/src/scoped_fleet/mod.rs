@@ -62,8 +62,21 @@ pub struct ScopedFleet {
 }
 
 impl ScopedFleet {
-    /// The view of `person` on `shared`.
-    pub fn new(shared: AppState, person: Person) -> Self {
+    /// The view of `person` on `shared`. Which hosts that are is found out on a thread that serves no requests, where nobody
+    /// with the same grants has come before.
+    ///
+    /// # Errors
+    /// When that panicked.
+    pub async fn of(shared: AppState, person: Person) -> Result<Self, Refusal> {
+        if shared.groups.known_scope_of(&person.grants).is_some() {
+            return Ok(Self::new(shared, person));
+        }
+        let views = shared.fleet_views.clone();
+        let finding = views.aside(move || Self::new(shared, person));
+        finding.await.map_err(|error| Refusal::fault("could not find out which hosts you see", &error))
+    }
+
+    fn new(shared: AppState, person: Person) -> Self {
         let version = shared.groups.version();
         let scope = shared.groups.scope_of(&person.grants);
         Self { shared, person, scope: Arc::new(Mutex::new((version, scope))) }
@@ -308,13 +321,6 @@ impl FromRequestParts<AppState> for ScopedFleet {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, shared: &AppState) -> Result<Self, Refusal> {
-        let person = Person::from_request_parts(parts, shared).await?;
-        if shared.groups.known_scope_of(&person.grants).is_some() {
-            return Ok(Self::new(shared.clone(), person));
-        }
-        // The first of those who have these grants.
-        let (shared, views) = (shared.clone(), shared.fleet_views.clone());
-        let finding = views.aside(move || Self::new(shared, person));
-        finding.await.map_err(|error| Refusal::fault("could not find out which hosts you see", &error))
+        Self::of(shared.clone(), Person::from_request_parts(parts, shared).await?).await
     }
 }

@@ -1,14 +1,16 @@
 //! Streams, read as streams.
 
+use std::time::Duration;
+
 use axum::{
     body::{Body, BodyDataStream},
-    http::Request,
+    http::{Request, StatusCode},
 };
 use fleetps::testing::live::{HostState, now_us, steady_us};
 use futures_util::StreamExt;
 use tower::ServiceExt;
 
-use crate::support::{PATIENCE, Site, family, process, snapshot};
+use crate::support::{PATIENCE, Site, family, process, snapshot, texts};
 
 /// A stream of events.
 pub struct Events {
@@ -128,6 +130,39 @@ async fn a_snapshot_that_is_read_again_is_no_news() {
     assert_eq!(state(), HostState::Down);
     site.tell_snapshot("web-1", snapshot(1, family()), stored_at_us - 200_000_000);
     assert_eq!(state(), HostState::Down);
+}
+
+#[tokio::test]
+async fn hosts_that_were_not_heard_of_for_long_leave_the_page_which_says_how_many_until_they_send() {
+    let (site, day) = (Site::with("web-1", family()), Duration::from_secs(86_400));
+    let fleet = &site.shared.fleet;
+    site.tell("web-2", family());
+    site.tell("gone-1", family());
+    let left_out = async || texts(&site.page("/").await, "[data-f=left-out]").join("");
+    let hosts = async || site.json("/api/v1/hosts").await["hosts"].as_array().unwrap().len();
+    fleet.leave_out(steady_us(), day, |host| host.as_str() == "gone-1");
+    assert_eq!((fleet.host_count(), left_out().await), (2, String::new()), "it was forgotten on purpose");
+
+    let mut events = Events::open(&site, "/live").await;
+    events.next().await;
+    let later_us = steady_us() + 86_400_000_000;
+    fleet.leave_out(later_us - 60_000_000, day, |_| false);
+    assert_eq!(hosts().await, 2, "not yet");
+    fleet.leave_out(later_us + 60_000_000, day, |_| false);
+    assert_eq!((hosts().await, site.get("/hosts/web-1").await.status), (0, StatusCode::NOT_FOUND));
+    assert_eq!(site.json("/api/v1/hosts").await["hosts_left_out"], 2);
+    let patch = events.next().await;
+    assert!(patch["fields"].to_string().contains("2 hosts are left out"), "{patch}");
+    assert_eq!(patch["tables"][1]["gone"].as_array().unwrap().len(), 4, "their programs too: {patch}");
+    assert_eq!(left_out().await, "2 hosts are left out, not seen for 1 d");
+
+    site.tell("web-1", family());
+    events.next().await;
+    assert_eq!((left_out().await, hosts().await), ("1 host is left out, not seen for 1 d".to_owned(), 1));
+    // Its record is gone, so it is no host that is left out.
+    fleet.leave_out(steady_us(), day, |host| host.as_str() == "web-2");
+    events.next().await;
+    assert_eq!(left_out().await, "");
 }
 
 #[tokio::test]
