@@ -1,11 +1,12 @@
 //! The present: what every host said last.
 //!
-//! `intake` reads the stream of snapshots from the broker into a `fleet` of hosts. `summary` is kept decoded for each
-//! host (the rest stays compressed until a page asks for it), with its CPU peaks of the `past_hour`. `programs` adds up
-//! the fleet's programs as snapshots arrive; `left_out` counts hosts that were not heard of for long; `search` filters the processes of all hosts. `moment` is one host's latest
-//! snapshot with the one before it, decoded; `recent` reads earlier ones from the stream. `readiness` is how the
-//! ingestors are doing, `arrivals` whether published snapshots are stored, `admission` the refusals of the broker,
-//! `latest_events` what the ingestor decided that is in no segment yet.
+//! `intake` reads the stream of snapshots from the broker into a `fleet` of hosts, on a thread of its own. `summary` is
+//! kept decoded for each host (the rest stays compressed until a page asks for it), with its CPU peaks of the
+//! `past_hour`. `programs` adds up the fleet's programs as snapshots arrive; `left_out` counts hosts that were not heard
+//! of for long; `search` filters the processes of all hosts. `moment` is one host's latest snapshot with the one before
+//! it, decoded; `recent` reads earlier ones from the stream. `readiness` is how the ingestors are doing, `arrivals`
+//! whether published snapshots are stored, `admission` the refusals of the broker, `latest_events` what the ingestor
+//! decided that is in no segment yet.
 //! Nothing here is stored: after a restart the broker delivers the last snapshot of every host again.
 
 mod admission;
