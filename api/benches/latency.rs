@@ -57,6 +57,7 @@ async fn main() {
         client.clone(),
         fleetps::testing::server::Health::default(),
         settings,
+        fleetps::testing::config::QuestionSettings::default(),
         people,
         ended.clone(),
     ));

@@ -1,15 +1,24 @@
 //! The past, as the handlers ask it: the history in a folder, read by a few threads at a time.
+//!
+//! Every question waits for its turn among the questions of all persons, gets a budget (`fleetps_ingestor::query`), and is
+//! cancelled when the request that waits for it is dropped, or the server stops.
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use fleetps_ingestor::history::{History, HistoryError, Scope, Span};
+use axum::http::StatusCode;
+use fleetps_ingestor::{
+    history::{History, HistoryError, Scope, Span},
+    query::{Budget, Deadline, Stopped, TooManyRows},
+};
 use fleetps_nats::error_chain;
 use parking_lot::RwLock;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    filtering,
+    config::QuestionSettings,
+    csv::Format,
+    display,
     live::{Check, Fleet, Intake, now_us},
     refusal::Refusal,
     shares::{Bounds, Shares},
@@ -33,6 +42,18 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// The span of the fleet page's sparklines.
 const PAST_HOUR_US: i64 = 3_600_000_000;
 
+/// How long questions under way go on after the shutdown began: most are answered by then.
+const END_AFTER: Duration = Duration::from_secs(1);
+
+/// What a question is asked for, which says how long it may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AskedFor {
+    /// A page or its JSON, which somebody waits for.
+    Page,
+    /// A file of many rows.
+    Export,
+}
+
 /// The history, shared by all handlers.
 #[derive(Clone)]
 pub struct HistoryService {
@@ -41,20 +62,31 @@ pub struct HistoryService {
     /// Why the folder cannot be read now.
     problem: Arc<RwLock<Option<String>>>,
     room: Shares,
-}
-
-impl Default for HistoryService {
-    fn default() -> Self {
-        Self { history: Arc::default(), problem: Arc::default(), room: Shares::new(BOUNDS) }
-    }
+    limits: QuestionSettings,
+    shutdown: CancellationToken,
 }
 
 impl HistoryService {
+    /// Without a history yet. Questions end at the `limits`, and a second after `shutdown`.
+    pub fn new(limits: QuestionSettings, shutdown: CancellationToken) -> Self {
+        let (history, problem) = Default::default();
+        Self { history, problem, room: Shares::new(BOUNDS), limits, shutdown }
+    }
+
     /// Over a history that was opened.
     pub fn of(history: History) -> Self {
-        let past = Self::default();
-        *past.history.write() = Some(history);
-        past
+        Self::new(QuestionSettings::default(), CancellationToken::new()).over(history)
+    }
+
+    /// The same over a history that was opened.
+    pub fn over(self, history: History) -> Self {
+        *self.history.write() = Some(history);
+        self
+    }
+
+    /// How many questions are under way, and how many wait for their turn.
+    pub fn questions(&self) -> (usize, usize) {
+        self.room.in_use()
     }
 
     /// The history as far as it is in `scope`; absent while the folder cannot be read.
@@ -62,37 +94,55 @@ impl HistoryService {
         self.history.read().as_ref().map(|history| history.within(scope))
     }
 
-    /// Asks the history for `who` as far as it is in `scope`, on a thread that may wait, when it is their turn.
+    /// Asks the history for `who` as far as it is in `scope`, on a thread that may wait, when it is their turn. The question
+    /// ends with the future that this returns: when that is dropped, it is cancelled.
     ///
     /// # Errors
-    /// When there is no history here, it cannot answer, or too much is asked of it.
+    /// When there is no history here, it cannot answer, it takes too long, or too much is asked of it.
     pub async fn ask<T: Send + 'static>(
         &self,
         who: &str,
+        asked_for: AskedFor,
         scope: Arc<Scope>,
         question: impl FnOnce(&History) -> Result<T, HistoryError> + Send + 'static,
     ) -> Result<T, Refusal> {
         let Some(history) = self.history(scope) else {
             return Err(Refusal::no_history(self.problem.read().as_deref()));
         };
-        let turn = self.room.take(who).await?;
+        let within = match asked_for {
+            AskedFor::Page => self.limits.page_within,
+            AskedFor::Export => self.limits.export_within,
+        };
+        let turn = self.room.take_within(who, within).await?;
+        let deadline = Deadline::after(within);
+        let _cancel = deadline.cancel_on_drop();
+        let history = history.within_budget(Budget::until(deadline));
         let answer = tokio::task::spawn_blocking(move || {
             let _turn = turn;
             question(&history)
         });
-        match answer.await {
-            Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(HistoryError::Stopped(stopped))) => Err(filtering::too_slow(stopped)),
-            Ok(Err(error)) => Err(Refusal::fault("could not read the history", &error_chain(&error))),
-            Err(error) => Err(Refusal::fault("could not read the history", &error)),
+        tokio::select! {
+            answer = answer => match answer {
+                Ok(answer) => answer.map_err(|error| refusal(&error, within)),
+                Err(error) => Err(Refusal::fault("could not read the history", &error)),
+            },
+            () = self.end() => Err(stopping()),
         }
+    }
+
+    /// When questions under way must end.
+    async fn end(&self) {
+        self.shutdown.cancelled().await;
+        tokio::time::sleep(END_AFTER).await;
     }
 
     /// Opens the history in `folder` as soon as it is there, and keeps up with new segments, until `shutdown`.
     pub async fn follow(self, folder: PathBuf, shutdown: CancellationToken) {
         while !shutdown.is_cancelled() {
             let (past, folder) = (self.clone(), folder.clone());
-            let looked = tokio::task::spawn_blocking(move || past.look(&folder)).await;
+            let looking = tokio::task::spawn_blocking(move || past.look(&folder));
+            // A folder that is slow to read does not delay the end.
+            let Some(looked) = shutdown.run_until_cancelled(looking).await else { return };
             if let Ok(looked) = looked {
                 self.note(looked.err().map(|error| error_chain(&error)));
             }
@@ -118,7 +168,8 @@ impl HistoryService {
             let to_us = now_us();
             let hour = Span { from_us: to_us - PAST_HOUR_US, to_us };
             let scope = Arc::new(Scope::everything());
-            let asked = self.ask(THIS_SERVER, scope, move |history| history.cpu_peaks(hour));
+            let asked =
+                self.ask(THIS_SERVER, AskedFor::Export, scope, move |history| history.cpu_peaks(hour));
             asked.await.ok()
         };
         if let Some(Some(peaks)) = shutdown.run_until_cancelled(recalling).await {
@@ -152,5 +203,48 @@ impl HistoryService {
             None => *self.history.write() = Some(History::open(folder)?),
         }
         Ok(())
+    }
+}
+
+/// Why the history does not answer a question that might have taken until `within`.
+fn refusal(error: &HistoryError, within: Duration) -> Refusal {
+    let seconds = i64::try_from(within.as_secs()).unwrap_or(i64::MAX);
+    let hint = "choose a shorter range, or one host; where it has a filter, plain words are quicker than regular expressions";
+    match error {
+        HistoryError::Stopped(Stopped::TookTooLong) => Refusal::new(
+            StatusCode::GATEWAY_TIMEOUT,
+            format!(
+                "this question about the past was stopped, because it took longer than {}",
+                display::duration(seconds)
+            ),
+            hint,
+        ),
+        HistoryError::Stopped(Stopped::Cancelled) => stopping(),
+        HistoryError::TooManyRows(TooManyRows { max_rows }) => Refusal::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            format!("this question about the past needs more than {max_rows} samples at once"),
+            hint,
+        ),
+        HistoryError::OutOfMemory => Refusal::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "this question about the past needs more memory than all questions together may have",
+            hint,
+        ),
+        error => Refusal::fault("could not read the history", &error_chain(error)),
+    }
+}
+
+/// Questions under way are given up.
+fn stopping() -> Refusal {
+    let hint = "ask again when it is back";
+    Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "this server is stopping", hint).for_now(LOOK_EVERY)
+}
+
+impl From<Format> for AskedFor {
+    fn from(format: Format) -> Self {
+        match format {
+            Format::Json => Self::Page,
+            Format::Csv => Self::Export,
+        }
     }
 }

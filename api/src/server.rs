@@ -11,8 +11,10 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     audit_log::AuditLog,
     auth::People,
+    config::QuestionSettings,
     connections::{self, Connections, Limits},
     console::Console,
+    history_service::HistoryService,
     live::{self, Intake},
     recovery::StateHealth,
     routes,
@@ -35,7 +37,7 @@ pub struct Health {
 }
 
 /// Serves pages and JSON at `door` until `shutdown`, with the present from the broker of `client` and the past from the
-/// folder of `settings`, to `people`; `health` is what readiness says of that broker. The first request is
+/// folder of `settings`, which answers within `questions`, to `people`; `health` is what readiness says of that broker. The first request is
 /// answered when the hosts' last snapshots have come, or after two seconds.
 ///
 /// # Errors
@@ -45,11 +47,13 @@ pub async fn run(
     client: async_nats::Client,
     health: Health,
     settings: IngestorSettings,
+    questions: QuestionSettings,
     people: People,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     let IngestorSettings { history, host_bytes_per_s, keep_down_hosts, .. } = settings;
     let mut shared = AppState::new(Some(client.clone()), shutdown.clone());
+    shared.past = HistoryService::new(questions, shutdown.clone());
     (shared.health, shared.records_health) = (health.broker, health.records);
     let opening = patiently("the audit", || AuditLog::open(&client, history.clone(), shutdown.clone()));
     let Some(records) = shutdown.run_until_cancelled(opening).await else { return Ok(()) };

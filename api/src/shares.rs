@@ -17,6 +17,9 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use crate::refusal::Refusal;
 
+/// When a request that found no share may find one. Most take less than a second.
+const AGAIN_AFTER: Duration = Duration::from_secs(2);
+
 /// How much there is, and how much of it is for one person.
 #[derive(Debug, Clone, Copy)]
 pub struct Bounds {
@@ -103,12 +106,29 @@ impl Shares {
     /// # Errors
     /// When they wait for their whole share already, too many others wait, or it takes too long.
     pub async fn take(&self, person: &str) -> Result<Share, NoShare> {
+        self.take_within(person, self.0.bounds.wait).await
+    }
+
+    /// The same, waiting no longer than this.
+    ///
+    /// # Errors
+    /// When they wait for their whole share already, too many others wait, or it takes too long.
+    pub async fn take_within(&self, person: &str, wait: Duration) -> Result<Share, NoShare> {
         let (share, ready) = self.enter(person)?;
         if let Some(ready) = ready {
             let all = NoShare::All(self.0.bounds.what);
-            tokio::time::timeout(self.0.bounds.wait, ready).await.map_err(|_| all)?.map_err(|_| all)?;
+            tokio::time::timeout(wait.min(self.0.bounds.wait), ready)
+                .await
+                .map_err(|_| all)?
+                .map_err(|_| all)?;
         }
         Ok(share)
+    }
+
+    /// How many are in use, and how many wait.
+    pub fn in_use(&self) -> (usize, usize) {
+        let state = self.0.state.lock();
+        (state.in_use, state.waiting.len())
     }
 
     /// Gives a share to `person` now; where none is free, the oldest one of the person who has the most is withdrawn.
@@ -261,7 +281,7 @@ impl From<NoShare> for Refusal {
             }
             NoShare::All(_) => (StatusCode::SERVICE_UNAVAILABLE, "try again in a few seconds"),
         };
-        Self::new(status, none.to_string(), hint)
+        Self::new(status, none.to_string(), hint).for_now(AGAIN_AFTER)
     }
 }
 

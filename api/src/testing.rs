@@ -2,6 +2,10 @@
 //! finds code that nobody uses.
 #![allow(missing_docs, reason = "each module has the name of the one that it is a part of")]
 
+pub mod config {
+    pub use crate::config::QuestionSettings;
+}
+
 pub mod connections {
     pub use crate::connections::{Connections, Limits, serve};
 }
@@ -19,7 +23,7 @@ pub mod live {
 }
 
 pub mod history_service {
-    pub use crate::history_service::HistoryService;
+    pub use crate::history_service::{AskedFor, HistoryService};
 }
 
 pub mod auth {

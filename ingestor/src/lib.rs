@@ -31,6 +31,7 @@ pub mod filter;
 pub mod history;
 mod intake;
 mod library;
+pub mod query;
 mod retention_clock;
 mod run;
 pub mod segment;

@@ -21,7 +21,7 @@ use crate::{
     tls::TlsSettings,
 };
 
-pub use rooms::{BackupSettings, LocalHosts, ManagedBroker, WebSettings};
+pub use rooms::{BackupSettings, LocalHosts, ManagedBroker, QuestionSettings, WebSettings};
 
 /// The program `fleetps`, as far as its settings go.
 #[derive(Debug)]
@@ -42,6 +42,7 @@ impl Program for FleetpsProgram {
         RoomInfo::of::<AgentSettings>(),
         RoomInfo::of::<LocalHosts>(),
         RoomInfo::of::<IngestorSettings>(),
+        RoomInfo::of::<QuestionSettings>(),
         RoomInfo::of::<BackupSettings>(),
     ];
     const COMPUTED_DEFAULTS: &'static [(&'static str, &'static str, &'static str)] =
@@ -81,6 +82,8 @@ pub struct Config {
     pub local: LocalHosts,
     /// How the history is stored.
     pub history: IngestorSettings,
+    /// How long questions about the past may take.
+    pub questions: QuestionSettings,
     /// Backups that are taken by themselves.
     pub backup: BackupSettings,
     /// Whether this start brings back what the broker lost; a flag only, because it is not for every start.
@@ -108,6 +111,7 @@ impl Config {
             sample: layers.room()?,
             local: layers.room()?,
             history: layers.room()?,
+            questions: layers.room()?,
             backup: layers.room()?,
             recover,
             settings_file,
@@ -182,6 +186,7 @@ impl Config {
             Printed::of(&self.sign_in)?,
             Printed::of(&self.sample)?,
             Printed::of(&self.history)?,
+            Printed::of(&self.questions)?,
             Printed::of(&self.backup)?,
         ];
         Ok(Printed::settings_file("fleetps", &rooms))

@@ -12,6 +12,7 @@ use crate::auth::Auth;
 
 /// Simulated hosts at most: ten times what a fleet of one server has.
 const MAX_DEMO_HOSTS: usize = 100_000;
+const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
@@ -25,6 +26,22 @@ fleetps_nats::settings! {
         /// Whether users have to sign in: on or off; off lets everybody on this machine do everything.
         #[flag(Flag::takes("auth", "ON|OFF"))]
         pub auth: Auth = Auth::On;
+    }
+}
+
+fleetps_nats::settings! {
+    /// How long questions about the past may take.
+    #[derive(Copy, Eq)]
+    pub struct QuestionSettings in "questions" {
+        /// A page about the past, or its JSON, is given up after this time. No page waits longer for its turn, either.
+        // A hundred times what a page about one host takes; who waits longer has gone or asked again.
+        #[serde(with = "units::duration")]
+        pub page_within: Duration = Duration::from_secs(5),
+            in bounds::duration(SECOND..=10 * MINUTE, "shorter refuses what a busy machine answers, and longer keeps others waiting");
+        /// A CSV file about the past is given up after this time.
+        #[serde(with = "units::duration")]
+        pub export_within: Duration = MINUTE,
+            in bounds::duration(SECOND..=60 * MINUTE, "shorter refuses what a busy machine answers, and longer keeps others waiting");
     }
 }
 

@@ -124,7 +124,8 @@ pub async fn metrics(
     let span = resolved(&query.span)?;
     let (name, points) = (host.clone(), query.points.get());
     let newer = scoped.newer(&name, span).await.snapshots;
-    let metrics = scoped.ask(move |history| history.host_metrics(&name, span, points, &newer)).await?;
+    let metrics =
+        scoped.ask_for(format, move |history| history.host_metrics(&name, span, points, &newer)).await?;
     let rows: Vec<Value> = metrics.points.iter().map(row).collect();
     if format == Format::Csv {
         let columns = columns();
@@ -166,7 +167,8 @@ pub async fn breakdown(
     let span = resolved(&query.span)?;
     let (name, of) = (host.clone(), query.of);
     let (parts, layers) = (query.parts.get(), query.layers.get());
-    let breakdown = scoped.ask(move |history| history.breakdown(&name, span, of, parts, layers)).await?;
+    let breakdown =
+        scoped.ask_for(format, move |history| history.breakdown(&name, span, of, parts, layers)).await?;
     if format == Format::Csv {
         let columns = ["from", "to", "name", "value"];
         return Ok(csv::answer(&format!("{host}-breakdown"), &columns, &breakdown_rows(&breakdown)));
@@ -205,7 +207,7 @@ pub async fn snapshots(
 ) -> Result<Response, Refusal> {
     let span = resolved(&query.span)?;
     let (name, limit) = (host.clone(), query.limit.get());
-    let listed = scoped.ask(move |history| history.snapshots(&name, span, limit)).await?;
+    let listed = scoped.ask_for(format, move |history| history.snapshots(&name, span, limit)).await?;
     let moments: Vec<String> = listed.items.iter().map(|captured_us| time_exact(*captured_us)).collect();
     if format == Format::Csv {
         let rows: Vec<Value> =

@@ -167,7 +167,8 @@ pub async fn metrics(
     let InFormat { query, format } = asked;
     let span = span(&subject, query.span)?.span;
     let (identity, points) = (subject.identity.clone(), query.points.get());
-    let metrics = scoped.ask(move |history| history.process_metrics(&identity, span, points)).await?;
+    let metrics =
+        scoped.ask_for(format, move |history| history.process_metrics(&identity, span, points)).await?;
     let gaps: Vec<Value> = metrics.gaps.iter().map(span_fields).collect();
     let about = json!({
         "host": subject.identity.host.as_str(),

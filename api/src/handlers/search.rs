@@ -12,6 +12,7 @@ use crate::{
     broker::AwaySince,
     csv, display,
     extract::Query,
+    history_service::AskedFor,
     live::now_us,
     query::parameter::Count,
     refusal::Refusal,
@@ -50,10 +51,11 @@ pub async fn ask(
     filter: Filter,
     at_us: Option<i64>,
     limit: usize,
+    asked_for: AskedFor,
 ) -> Result<Answer, Refusal> {
     let Some(at_us) = at_us else { return search_live(scoped, filter, limit).await };
     let (at_us, away) = sealed_moment(scoped, at_us)?;
-    let listing = scoped.search_past(filter, at_us, limit).await?;
+    let listing = scoped.ask_for(asked_for, move |history| history.search(&filter, at_us, limit)).await?;
     Ok(Answer { listing, hosts_left: 0, at_us: Some(at_us), away })
 }
 
@@ -175,7 +177,7 @@ pub async fn page(
         }
         // Every process of every host is no search, but a way to see what can be asked.
         Ok(filter) if filter.is_empty() => None,
-        Ok(filter) => Some(ask(&scoped, filter, at_us, page.query.limit.get()).await?),
+        Ok(filter) => Some(ask(&scoped, filter, at_us, page.query.limit.get(), AskedFor::Page).await?),
     };
     page.set_aside = if at_us.is_some() { scoped.set_aside() } else { Vec::new() };
     // Ten thousand rows may be asked for.

@@ -81,7 +81,7 @@ pub async fn list(
             error.message,
         )
     })?;
-    let answer = ask(&scoped, filter, moment(&query), query.limit.get()).await?;
+    let answer = ask(&scoped, filter, moment(&query), query.limit.get(), format.into()).await?;
     page::aside(move || answered(&scoped, &query, format, &answer)).await
 }
 

@@ -13,6 +13,7 @@ use super::{
 use crate::{
     csv, display,
     extract::Query,
+    history_service::AskedFor,
     live::now_us,
     query::parameter::{BadParameter, Count},
     refusal::Refusal,
@@ -53,7 +54,7 @@ impl TopRequest {
     ///
     /// # Errors
     /// When the history cannot be read.
-    pub async fn ask(&self, scoped: &ScopedFleet) -> Result<Answer, Refusal> {
+    pub async fn ask(&self, scoped: &ScopedFleet, asked_for: AskedFor) -> Result<Answer, Refusal> {
         let question = history::TopQuery {
             by: self.query.by,
             group: self.query.group,
@@ -62,7 +63,7 @@ impl TopRequest {
             limit: MAX_LINES,
         };
         let Listing { mut items, total, resolution } =
-            scoped.ask(move |history| history.top(&question)).await?;
+            scoped.ask_for(asked_for, move |history| history.top(&question)).await?;
         let is_whole = total <= items.len() as u64;
         let sum = if is_whole { top::sum(&items, self.query.by) } else { None };
         items.truncate(self.query.limit.get());
@@ -139,7 +140,7 @@ pub async fn page(
     Query(query): Query<TopQuery>,
 ) -> Result<Response, Refusal> {
     let request = TopRequest::of(query)?;
-    let answer = request.ask(&scoped).await?;
+    let answer = request.ask(&scoped, AskedFor::Page).await?;
     let table = TopTable { query: &request.query, span: request.span.span, sum: answer.sum };
     page::render(&TopPage {
         layout,

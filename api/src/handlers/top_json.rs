@@ -60,7 +60,7 @@ pub async fn list(
     Query(InFormat { query, format }): Query<InFormat<TopQuery>>,
 ) -> Result<Response, Refusal> {
     let request = TopRequest::of(query)?;
-    let answer = request.ask(&scoped).await?;
+    let answer = request.ask(&scoped, format.into()).await?;
     let about = json!({
         "by": id(request.query.by, &ORDERS),
         "group": id(request.query.group, &GROUPS),

@@ -41,7 +41,8 @@ pub async fn serve(config: Config, ended: CancellationToken) -> anyhow::Result<(
     let saving = recovery::keep_saving(client.clone(), &config.data, &health, stop_saving.clone());
     let of_broker = server::Health { broker: ServerHealth::default(), records: health.clone() };
     let serving = async {
-        let served = server::run(door, client, of_broker, config.history, people, ended).await;
+        let Config { history, questions, .. } = config;
+        let served = server::run(door, client, of_broker, history, questions, people, ended).await;
         // Also where serving failed: the program then ends.
         stop_saving.cancel();
         served

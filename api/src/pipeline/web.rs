@@ -39,8 +39,9 @@ pub(super) async fn start(
     keep_state(parts, client.clone(), config, records.clone());
     entrance.starting.end().await;
     let health = server::Health { broker: brokers.health(), records };
-    let (history, stop) = (config.history.clone(), parts.stop_token());
-    parts.spawn("the web server", server::run(entrance.door, client, health, history, people, stop));
+    let (history, questions, stop) = (config.history.clone(), config.questions, parts.stop_token());
+    let serving = server::run(entrance.door, client, health, history, questions, people, stop);
+    parts.spawn("the web server", serving);
     Ok(sign_in)
 }
 

@@ -11,12 +11,12 @@ mod groups;
 pub mod process;
 pub mod travel;
 
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use axum::{extract::FromRequestParts, http::request::Parts};
 use fleetps_ingestor::{
     filter::{Deadline, Filter, Stopped},
-    history::{Found, History, HistoryError, Listing, MissingSegment, Scope, Span},
+    history::{History, HistoryError, MissingSegment, Scope, Span},
 };
 use fleetps_nats::{HostName, Snapshot, audit::Outcome};
 use parking_lot::Mutex;
@@ -30,18 +30,13 @@ use crate::{
     console::{Answered, Question},
     filtering,
     fleet_views::FleetPage,
+    history_service::AskedFor,
     live::{FleetView, LiveSearch, Moment, Summary, recent},
     refusal::Refusal,
     shares::Share,
     state::AppState,
     view::fleet::FleetQuery,
 };
-
-/// How long a search of the past may take: ten times what the slowest took of the largest history that was measured, on a
-/// machine that does much else.
-const SEARCH_PAST_FOR: Duration = Duration::from_secs(10);
-/// How soon a search that goes on beyond its time is interrupted again.
-const INTERRUPT_EVERY: Duration = Duration::from_millis(100);
 
 /// Snapshots that the history has not.
 #[derive(Debug, Clone, Default)]
@@ -174,31 +169,6 @@ impl ScopedFleet {
         }
     }
 
-    /// Searches the past of every host at a moment, when it is one's turn.
-    ///
-    /// # Errors
-    /// When there is no history here, it cannot answer, too much is asked of it, or it takes too long.
-    pub async fn search_past(
-        &self,
-        filter: Filter,
-        at_us: i64,
-        limit: usize,
-    ) -> Result<Listing<Found>, Refusal> {
-        let deadline = Deadline::after(SEARCH_PAST_FOR);
-        let _cancel = deadline.cancel_on_drop();
-        let for_search = deadline.clone();
-        let mut asked = pin!(self.ask(move |history| history.search(&filter, at_us, limit, &for_search)));
-        loop {
-            // It is only known when it has begun, and a query that only just begins misses an interruption.
-            let wait = deadline.left().max(INTERRUPT_EVERY);
-            match tokio::time::timeout(wait, &mut asked).await {
-                Ok(answer) => return answer,
-                Err(_) if deadline.left().is_zero() => deadline.interrupt(),
-                Err(_) => {}
-            }
-        }
-    }
-
     /// The snapshots of a host that are not in the history yet, around a moment; none where there is no broker.
     ///
     /// # Errors
@@ -250,15 +220,27 @@ impl ScopedFleet {
         self.shared.past.history(self.scope())
     }
 
-    /// Asks the history, on a thread that may wait.
+    /// Asks the history for a page, on a thread that may wait.
     ///
     /// # Errors
-    /// When there is no history here, or it cannot answer.
+    /// When there is no history here, or it cannot answer in time.
     pub async fn ask<T: Send + 'static>(
         &self,
         question: impl FnOnce(&History) -> Result<T, HistoryError> + Send + 'static,
     ) -> Result<T, Refusal> {
-        self.shared.past.ask(&self.person.name, self.scope(), question).await
+        self.ask_for(AskedFor::Page, question).await
+    }
+
+    /// The same for a page or an export.
+    ///
+    /// # Errors
+    /// When there is no history here, or it cannot answer in time.
+    pub async fn ask_for<T: Send + 'static>(
+        &self,
+        asked_for: impl Into<AskedFor>,
+        question: impl FnOnce(&History) -> Result<T, HistoryError> + Send + 'static,
+    ) -> Result<T, Refusal> {
+        self.shared.past.ask(&self.person.name, asked_for.into(), self.scope(), question).await
     }
 
     /// The segments that cannot be read, so that what they hold is missing in every answer; known after the question.

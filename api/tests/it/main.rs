@@ -3,6 +3,7 @@
 
 mod accounts;
 mod apart;
+mod askers;
 mod audit;
 mod audit_of_looks;
 mod auth;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use fleetps::testing::{
     auth::{Addresses, People},
+    config::QuestionSettings,
     display,
     live::now_us,
     server::{self, Health},
@@ -224,7 +225,9 @@ async fn serve_over(server: &ManagedServer, history: &std::path::Path) -> (std::
     let people = People::anybody(Addresses::default());
     let task = tokio::spawn(async move {
         let (door, health) = (fleetps::testing::tls::TlsListener::plaintext(listener), Health::default());
-        server::run(door, client, health, settings, people, shutdown).await.unwrap();
+        server::run(door, client, health, settings, QuestionSettings::default(), people, shutdown)
+            .await
+            .unwrap();
     });
     // Answers once it has caught up.
     get(address, "/healthz").await;

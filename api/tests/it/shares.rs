@@ -10,6 +10,7 @@ use fleetps::testing::{
     auth::{Grant, Person, Principal, Role},
     connections::Limits,
     console::Console,
+    history_service::AskedFor,
     routes, state,
 };
 use fleetps_ingestor::history::{History, Scope};
@@ -87,12 +88,12 @@ async fn whoever_asks_much_of_the_past_leaves_half_of_it_to_others() {
                 let _ = ended.lock().recv();
                 Ok(())
             };
-            past.ask(who, scope, wait).await.unwrap();
+            past.ask(who, AskedFor::Export, scope, wait).await.unwrap();
         })
     };
     let annas: Vec<_> = (0..20).map(|_| slowly("anna")).collect();
     for _ in 0..20 {
-        let asking = past.ask("bert", everything(), |_| Ok(1));
+        let asking = past.ask("bert", AskedFor::Export, everything(), |_| Ok(1));
         assert_eq!(tokio::time::timeout(PATIENCE, asking).await.expect("bert waits for anna").unwrap(), 1);
     }
     assert!(annas.iter().all(|asking| !asking.is_finished()));

@@ -22,7 +22,8 @@ use duckdb::{
 };
 use parking_lot::Mutex;
 
-use super::{Deadline, pattern::Pattern};
+use super::pattern::Pattern;
+use crate::query::{Deadline, Stopped};
 
 /// The function's name: `matches_pattern(text, question, index of the pattern)`.
 const FUNCTION: &str = "matches_pattern";
@@ -102,7 +103,7 @@ impl VArrowScalar for MatchesPattern {
             question.deadline.check()?;
             Ok(text.map(|text| pattern.matches(text)))
         };
-        let found = texts.iter().map(matches).collect::<Result<BooleanArray, super::Stopped>>()?;
+        let found = texts.iter().map(matches).collect::<Result<BooleanArray, Stopped>>()?;
         Ok(Arc::new(found))
     }
 

@@ -8,7 +8,6 @@
 //!
 //! **An absent value matches nothing:** every comparison with it is false, so its `not` is true.
 
-mod deadline;
 mod expression;
 mod field;
 mod in_sql;
@@ -18,7 +17,7 @@ mod sql;
 #[cfg(test)]
 mod tests;
 
-pub use deadline::{CancelOnDrop, Deadline, Stopped};
+pub use crate::query::{Deadline, Stopped};
 use expression::Expression;
 use field::Field;
 use fleetps_nats::{

@@ -16,6 +16,7 @@ use super::{
 use crate::{
     catalog::{SegmentIndex, attach_empty},
     filter::AskedPatterns,
+    query::{Budget, Watchdog},
     segment::{Fault, SegmentName, attach_segment, detach_statement, open_engine},
 };
 
@@ -25,9 +26,14 @@ const STATEMENTS: usize = 1024;
 
 /// An engine with the segments that are attached to it.
 pub(super) struct Engine {
-    /// Attaches and detaches, and makes the other connections.
+    /// Attaches and detaches.
     first: Mutex<Connection>,
+    /// Makes the connections of questions, which so need not wait for a segment that is attached.
+    maker: Mutex<Connection>,
     idle: Mutex<Vec<Connection>>,
+    watchdog: Watchdog,
+    /// Held by a question that ran out of memory and is asked once more.
+    pub(super) large: Mutex<()>,
     /// The regular expressions that are looked for.
     pub(super) patterns: AskedPatterns,
     pub(super) sample_indexes: SampleIndexes,
@@ -42,8 +48,11 @@ impl Engine {
         let patterns = AskedPatterns::of(&first)?;
         Ok(Self {
             patterns,
+            maker: Mutex::new(first.try_clone()?),
             first: Mutex::new(first),
             idle: Mutex::default(),
+            watchdog: Watchdog::start().map_err(HistoryError::Thread)?,
+            large: Mutex::default(),
             sample_indexes: SizedCache::new(sample_index::MAX_BYTES, sample_index::USUAL_COUNT),
             windows: SizedCache::new(read_ahead::MAX_BYTES, read_ahead::USUAL_COUNT),
         })
@@ -66,25 +75,39 @@ impl Engine {
         }
     }
 
-    /// Does `work` on a connection that is used by nothing else meanwhile.
+    /// Does `work` on a connection that is used by nothing else meanwhile, until the deadline of `budget`, at which its queries
+    /// are interrupted.
     pub(super) fn with_connection<T>(
         &self,
+        budget: &Budget,
         work: impl FnOnce(&Connection) -> Result<T, HistoryError>,
     ) -> Result<T, HistoryError> {
-        let idle = self.idle.lock().pop();
-        let connection = match idle {
-            Some(connection) => connection,
-            None => {
-                let connection = self.first.lock().try_clone()?;
-                connection.set_prepared_statement_cache_capacity(STATEMENTS);
-                connection
-            }
-        };
+        let deadline = budget.deadline();
+        deadline.check()?;
+        let connection = self.connection()?;
+        let interruptible = self.watchdog.watch(deadline, connection.interrupt_handle());
         let answer = work(&connection);
-        // One that failed may be in the middle of something.
-        if answer.is_ok() {
-            self.idle.lock().push(connection);
+        drop(interruptible);
+        match (answer, deadline.check()) {
+            (Ok(answer), Ok(())) => {
+                self.idle.lock().push(connection);
+                Ok(answer)
+            }
+            // An interrupted query says nothing about the files.
+            (Err(HistoryError::Query(_)), Err(stopped)) => Err(stopped.into()),
+            // The connection is closed: one that failed may be in the middle of something, and one that was interrupted
+            // between two queries may not know it yet.
+            (answer, _) => answer,
         }
-        answer
+    }
+
+    fn connection(&self) -> duckdb::Result<Connection> {
+        let idle = self.idle.lock().pop();
+        if let Some(connection) = idle {
+            return Ok(connection);
+        }
+        let connection = self.maker.lock().try_clone()?;
+        connection.set_prepared_statement_cache_capacity(STATEMENTS);
+        Ok(connection)
     }
 }

@@ -75,7 +75,7 @@ pub use top::{TopBy, TopGroup, TopQuery, TopRow};
 
 use crate::{
     catalog::{SegmentIndex, SkippedFile, UnreadableSegments, attach_sql, last_us},
-    filter::Stopped,
+    query::{Budget, Stopped, TooManyRows},
     segment::{FolderError, SegmentName, open_engine},
 };
 pub use crate::{segment::Resolution, time::Span};
@@ -93,9 +93,18 @@ pub enum HistoryError {
     /// DuckDB failed.
     #[error("a query over the history failed")]
     Query(#[from] duckdb::Error),
-    /// A search was broken off.
+    /// The question was broken off: its deadline came, or its asker is gone.
     #[error(transparent)]
     Stopped(#[from] Stopped),
+    /// The question needs more rows at once than its budget has.
+    #[error(transparent)]
+    TooManyRows(#[from] TooManyRows),
+    /// The question needs more memory than all questions together may have.
+    #[error("the question needs more than {MEMORY_MIB} MiB of memory")]
+    OutOfMemory,
+    /// The system has no thread for the watchdog.
+    #[error("cannot start a thread")]
+    Thread(#[source] std::io::Error),
 }
 
 /// The segments of a folder, for any number of questions at a time. One for a whole program: it keeps segments attached
@@ -107,6 +116,7 @@ pub struct History {
     /// Held while another state is made.
     changing: Arc<Mutex<()>>,
     scope: Arc<Scope>,
+    budget: Budget,
 }
 
 /// The segments at some time; never changed, only replaced.
@@ -128,6 +138,12 @@ impl History {
     /// it: whether and when a host was heard of is known without its rows.
     pub fn within(&self, scope: Arc<Scope>) -> Self {
         Self { scope, ..self.clone() }
+    }
+
+    /// The same history, answering within `budget`, which is of one request: every question begins it or goes on with it.
+    /// Without one, questions take what they take.
+    pub fn within_budget(&self, budget: Budget) -> Self {
+        Self { budget, ..self.clone() }
     }
 
     /// Since when the past is kept at which resolution.

@@ -39,8 +39,9 @@ impl History {
             let rows = statement.query_map(params![from_ms, to_ms], |row| {
                 Ok((row.get::<_, String>(0)?, row.get(1)?, row.get(2)?))
             })?;
-            let mut peaks = Vec::new();
+            let (mut peaks, mut count) = (Vec::new(), reading.count_rows());
             for row in rows {
+                count.add(1)?;
                 let (host, minute_us, cpu_percent) = row?;
                 // Always a host's name, unless another program wrote the file.
                 if let Ok(host) = host.parse() {

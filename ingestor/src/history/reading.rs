@@ -9,6 +9,7 @@ use fleetps_nats::HostName;
 use super::{History, HistoryError, Hosts, Resolution, Scope, Span, State};
 use crate::{
     catalog::{Rows, SegmentIndex, last_us, relation},
+    query::{Budget, RowCount},
     segment::SegmentName,
 };
 
@@ -22,6 +23,8 @@ pub(crate) struct Reading<'a> {
     pub(crate) connection: &'a Connection,
     pub(super) state: &'a State,
     pub(super) scope: &'a Scope,
+    /// What the question may take.
+    pub(crate) budget: &'a Budget,
     touched: RefCell<Vec<SegmentName>>,
 }
 
@@ -29,6 +32,16 @@ impl<'a> Reading<'a> {
     /// Every segment, in the order of the stream.
     pub(crate) fn segments(&self) -> impl Iterator<Item = &'a SegmentIndex> + use<'a> {
         self.state.segments.iter().map(Arc::as_ref)
+    }
+
+    /// Whether the question may go on; for loops that may take long. Queries are interrupted without it.
+    pub(crate) fn check(&self) -> Result<(), HistoryError> {
+        Ok(self.budget.deadline().check()?)
+    }
+
+    /// Counts rows that are held in memory.
+    pub(crate) fn count_rows(&self) -> RowCount {
+        self.budget.count_rows()
     }
 
     /// The segments with snapshots of `host`, or of any host, from around `span` ([`SegmentIndex::overlaps`]).
@@ -73,24 +86,35 @@ pub(crate) fn coarsest(segments: &[&SegmentIndex]) -> Resolution {
 }
 
 impl History {
-    /// Answers a question. It is asked again without the segments that turn out to be damaged, and when those that it was
-    /// about are gone meanwhile.
+    /// Answers a question within its budget. It is asked again without the segments that turn out to be damaged, and when
+    /// those that it was about are gone meanwhile. One that ran out of memory is asked once more: others may have had it.
     pub(crate) fn ask<T>(
         &self,
         question: impl Fn(&Reading<'_>) -> Result<T, HistoryError>,
     ) -> Result<T, HistoryError> {
+        let is_too_large =
+            |answer: &Result<T, HistoryError>| matches!(answer, Err(HistoryError::OutOfMemory));
+        let answer = self.ask_until_read(&question);
+        if !is_too_large(&answer) {
+            return answer;
+        }
+        let engine = Arc::clone(&self.state().engine);
+        let _alone = self.budget.deadline().lock(&engine.large)?;
+        self.ask_until_read(&question)
+    }
+
+    fn ask_until_read<T>(
+        &self,
+        question: &impl Fn(&Reading<'_>) -> Result<T, HistoryError>,
+    ) -> Result<T, HistoryError> {
         let mut attempt = 1;
         loop {
             let state = self.state();
-            let mut touched = Vec::new();
-            let answer = state.engine.with_connection(|connection| {
-                let touching = RefCell::default();
-                let reading = Reading { connection, state: &state, scope: &self.scope, touched: touching };
-                let answer = question(&reading);
-                touched = reading.touched.take();
-                answer
-            });
+            let (answer, touched) = self.ask_once(&state, question);
             match answer {
+                Err(HistoryError::Query(error)) if is_out_of_memory(&error) => {
+                    return Err(HistoryError::OutOfMemory);
+                }
                 Err(HistoryError::Query(error)) if attempt < MAX_ATTEMPTS => {
                     if !self.recover(&state, touched, &error)? {
                         return Err(HistoryError::Query(error));
@@ -101,4 +125,31 @@ impl History {
             attempt += 1;
         }
     }
+
+    /// The answer with the segments of `state`, and those that it was read from.
+    fn ask_once<T>(
+        &self,
+        state: &State,
+        question: &impl Fn(&Reading<'_>) -> Result<T, HistoryError>,
+    ) -> (Result<T, HistoryError>, Vec<SegmentName>) {
+        let mut touched = Vec::new();
+        let answer = state.engine.with_connection(&self.budget, |connection| {
+            let touching = RefCell::default();
+            let (scope, budget) = (&self.scope, &self.budget);
+            let reading = Reading { connection, state, scope, budget, touched: touching };
+            let answer = question(&reading);
+            touched = reading.touched.take();
+            answer
+        });
+        (answer, touched)
+    }
 }
+
+/// DuckDB could not get the memory that a query needs, and says so by the beginning of its error.
+fn is_out_of_memory(error: &duckdb::Error) -> bool {
+    error.to_string().starts_with("Out of Memory Error")
+}
+
+#[cfg(test)]
+#[path = "reading_tests.rs"]
+mod tests;

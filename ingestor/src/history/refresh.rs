@@ -7,18 +7,13 @@ use parking_lot::RwLock;
 use super::{History, HistoryError, MissingSegment, Scope, State, engine::Engine};
 use crate::{
     catalog::{SegmentFolder, SegmentIndex, UnreadableSegments, read_again},
+    query::Budget,
     segment::{Fault, FolderError, RowCounts, SegmentName, verify_segment},
 };
 
 /// The beginnings of DuckDB's errors that have nothing to do with the files.
-const HARMLESS: [&str; 6] = [
-    "Binder Error",
-    "Catalog Error",
-    "Conversion Error",
-    "Interrupt Error",
-    "Out of Memory Error",
-    "Parser Error",
-];
+const HARMLESS: [&str; 5] =
+    ["Binder Error", "Catalog Error", "Conversion Error", "INTERRUPT Error", "Parser Error"];
 
 /// Why a segment is missing that has the name of a damaged one.
 const FOUND_BEFORE: &str = "the ingestor found it damaged twice and set it aside";
@@ -46,7 +41,8 @@ impl History {
         let folder = std::path::absolute(folder).map_err(FolderError::at(folder))?;
         let state = Arc::new(RwLock::new(Arc::new(State::new()?)));
         let scope = Arc::new(Scope::everything());
-        let history = Self { folder, state, changing: Arc::default(), scope };
+        let budget = Budget::unlimited();
+        let history = Self { folder, state, changing: Arc::default(), scope, budget };
         history.refresh()?;
         Ok(history)
     }
@@ -96,7 +92,7 @@ impl History {
         mut touched: Vec<SegmentName>,
         error: &duckdb::Error,
     ) -> Result<bool, HistoryError> {
-        let _changing = self.changing.lock();
+        let _changing = self.budget.deadline().lock(&self.changing)?;
         self.refresh_alone()?;
         let state = self.state();
         if !Arc::ptr_eq(asked, &state) {
@@ -110,6 +106,8 @@ impl History {
         touched.dedup();
         let mut unreadable = state.unreadable.clone();
         for name in touched {
+            // Reading a file takes a second for each gigabyte.
+            self.budget.deadline().check()?;
             if let Err(fault) = verify_segment(&self.folder, &name) {
                 unreadable.add(LEFT_OUT, name, fault);
             }

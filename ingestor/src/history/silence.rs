@@ -55,9 +55,12 @@ pub(super) fn silences(
         Resolution::Hours => Spacing::OneAMinute,
     };
     let Some(host) = host else { return of_all(reading, &segments, span, known_to_us, spacing) };
-    let mut moments = Vec::new();
+    let (mut moments, mut count) = (Vec::new(), reading.count_rows());
     for segment in segments {
-        moments.extend_from_slice(reading.sample_index(segment, host)?.all());
+        reading.check()?;
+        let index = reading.sample_index(segment, host)?;
+        count.add(index.all().len())?;
+        moments.extend_from_slice(index.all());
     }
     moments.sort_by_key(|moment| moment.captured_us);
     let nexts = moments.iter().skip(1).map(Some).chain([None]);
@@ -115,8 +118,9 @@ fn of_all(
         .query_map(params![known_to_us.map(ceil_ms), spacing.least_ms(), from_ms, to_ms], |row| {
             Ok((row.get::<_, String>(0)?, row.get(1)?, row.get(2)?))
         })?;
-    let mut silences = Vec::new();
+    let (mut silences, mut count) = (Vec::new(), reading.count_rows());
     for row in rows {
+        count.add(1)?;
         let (host, last_us, back_us) = row?;
         // Always a host's name, unless another program wrote the file.
         if let Ok(host) = host.parse() {

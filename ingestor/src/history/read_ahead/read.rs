@@ -14,6 +14,7 @@ use crate::{
     catalog::SegmentIndex,
     fields,
     history::{HistoryError, reading::Reading},
+    query::RowCount,
     template::render,
     time::floor_ms,
 };
@@ -67,9 +68,11 @@ impl Reading<'_> {
         let spans = part.question(&spans, Some(limits.spans));
         // Beside the others, which together take as long.
         let (rest, spans) = thread::scope(|scope| {
-            let engine = &self.state.engine;
-            let spans =
-                scope.spawn(|| engine.with_connection(|connection| Ok(read_spans(connection, &spans)?)));
+            let (engine, budget) = (&self.state.engine, self.budget);
+            let spans = scope.spawn(|| {
+                engine
+                    .with_connection(budget, |connection| read_spans(connection, &spans, budget.count_rows()))
+            });
             let rest = part.snapshots().and_then(|snapshots| Ok((snapshots, part.processes()?)));
             (rest, spans.join().unwrap_or_else(|panic| resume_unwind(panic)))
         });
@@ -102,10 +105,15 @@ impl Reading<'_> {
     }
 }
 
-fn read_spans(connection: &Connection, question: &Question) -> duckdb::Result<Vec<rows::Span>> {
+fn read_spans(
+    connection: &Connection,
+    question: &Question,
+    mut count: RowCount,
+) -> Result<Vec<rows::Span>, HistoryError> {
     let mut statement = connection.prepare_cached(&question.sql)?;
     let mut spans = Vec::new();
     for batch in statement.query_arrow(params_from_iter(&question.values))? {
+        count.add(batch.num_rows())?;
         let Some(columns) = rows::Spans::of(&batch) else { continue };
         spans.extend((0..batch.num_rows()).filter_map(|row| columns.row(row)));
     }

@@ -17,7 +17,7 @@ use super::{
 use crate::{
     catalog::{Rows, SegmentIndex},
     fields::read,
-    filter::{Deadline, Filter, SqlCondition},
+    filter::{Filter, SqlCondition},
     template::render,
     time::{at, floor_ms},
 };
@@ -39,27 +39,17 @@ pub struct Found {
 
 impl History {
     /// The processes that `filter` lets through, on every host, as of its last snapshot at or before `at_us` (hosts that had
-    /// been silent for long then are left out), by host and pid; the first `limit`. Ends at `deadline`.
+    /// been silent for long then are left out), by host and pid; the first `limit`.
     ///
     /// # Errors
-    /// When the history cannot be read, or the deadline came first.
-    pub fn search(
-        &self,
-        filter: &Filter,
-        at_us: i64,
-        limit: usize,
-        deadline: &Deadline,
-    ) -> Result<Listing<Found>, HistoryError> {
+    /// When the history cannot be read.
+    pub fn search(&self, filter: &Filter, at_us: i64, limit: usize) -> Result<Listing<Found>, HistoryError> {
         let condition = filter.sql();
         self.ask(|reading| {
-            let _interruptible = deadline.watch(reading.connection.interrupt_handle());
-            // Between checking and watching, the request may have ended.
-            deadline.check()?;
-            let found = condition.ask(&reading.state.engine.patterns, deadline, |condition_text| {
+            let (patterns, deadline) = (&reading.state.engine.patterns, reading.budget.deadline());
+            condition.ask(patterns, deadline, |condition_text| {
                 find(reading, &condition, condition_text, at_us, limit)
-            });
-            // An interrupted query says nothing about the files.
-            found.map_err(|error| deadline.check().err().map_or(error, HistoryError::from))
+            })
         })
     }
 }

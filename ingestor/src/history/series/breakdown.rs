@@ -117,8 +117,13 @@ pub(super) fn breakdown(
     })?;
     let count = bounds_us.len() - 1;
     let mut programs: HashMap<String, Vec<Option<f64>>> = HashMap::new();
+    let mut held = reading.count_rows();
     for row in rows {
+        reading.check()?;
         let (name, part, value) = row?;
+        if !programs.contains_key(&name) {
+            held.add(count)?;
+        }
         let values = programs.entry(name).or_insert_with(|| vec![None; count]);
         if let Some(place) = values.get_mut(part) {
             *place = value;

@@ -90,7 +90,7 @@ pub(super) fn host_metrics(
     let (from_ms, to_ms) = read.bounds_ms();
     let mut boots = Boots::default();
     let params = params![host.as_str(), from_ms, to_ms];
-    let mut samples = read_samples(reading.connection, &sql, params, &mut boots)?;
+    let mut samples = read_samples(reading, &sql, params, &mut boots)?;
     let sealed_us = reading.last_us(host);
     let newer: Vec<&Snapshot> =
         newer.iter().filter(|snapshot| Some(snapshot.captured_at_us) > sealed_us).collect();

@@ -167,8 +167,9 @@ fn read_process(
         segments.iter().map(|segment| reading.sample_index(segment, host)).collect::<Result<_, _>>()?;
     let mut statement = reading.connection.prepare_cached(&sql)?;
     let mut rows = statement.query(params)?;
-    let mut samples = Vec::new();
+    let (mut samples, mut count) = (Vec::new(), reading.count_rows());
     while let Some(row) = rows.next()? {
+        reading.check()?;
         let Some(index) = of_segments.get(row.get::<_, usize>(0)?) else { continue };
         let (mut levels, mut counters) = ([None; LEVELS.len()], [None; COUNTERS.len()]);
         for (slot, place) in levels.iter_mut().zip(LEVELS).chain(counters.iter_mut().zip(COUNTERS)) {
@@ -177,6 +178,7 @@ fn read_process(
         let (first_us, last_us) = (row.get::<_, i64>(1)?, row.get::<_, i64>(2)?);
         let within =
             index.of_boot(&process.boot_id, first_us.max(from_ms * 1000), last_us.min(to_ms * 1000 - 1));
+        let before = samples.len();
         samples.extend(within.map(|sample| Sample {
             captured_at_us: sample.captured_us,
             monotonic_ms: sample.monotonic_ms,
@@ -184,6 +186,7 @@ fn read_process(
             levels,
             counters,
         }));
+        count.add(samples.len() - before)?;
     }
     Ok(samples)
 }

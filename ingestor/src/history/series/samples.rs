@@ -4,24 +4,28 @@ use arrow::{
     array::RecordBatch,
     datatypes::{Float64Type, Int64Type},
 };
-use duckdb::{Connection, Params};
+use duckdb::Params;
 
 use super::parts::Sample;
 use crate::history::{
+    HistoryError,
     boots::Boots,
     columns::{number, text},
+    reading::Reading,
 };
 
 /// Reads what `sql` finds, numbering boots by `boots`: `captured_at` in µs and `monotonic_ms` as BIGINT, `boot_id`, then `L`
 /// levels and `C` counters as DOUBLE. By columns: thirty days of a host are 260,000 rows.
 pub(super) fn read_samples<const L: usize, const C: usize>(
-    connection: &Connection,
+    reading: &Reading<'_>,
     sql: &str,
     params: impl Params,
     boots: &mut Boots,
-) -> duckdb::Result<Vec<Sample<L, C>>> {
-    let mut samples = Vec::new();
-    for batch in connection.prepare_cached(sql)?.query_arrow(params)? {
+) -> Result<Vec<Sample<L, C>>, HistoryError> {
+    let (mut samples, mut count) = (Vec::new(), reading.count_rows());
+    for batch in reading.connection.prepare_cached(sql)?.query_arrow(params)? {
+        reading.check()?;
+        count.add(batch.num_rows())?;
         samples.reserve(batch.num_rows());
         for row in 0..batch.num_rows() {
             samples.extend(read_sample(&batch, row, boots));

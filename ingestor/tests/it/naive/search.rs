@@ -57,7 +57,7 @@ pub fn check_search(history: &History, published: &[Published], kept: &Kept, rng
             of_host.into_iter().zip(matching).filter(|(_, matches)| *matches).map(|(found, _)| found),
         );
     }
-    let answer = history.search(&filter, at_us, 20, &patient).unwrap();
+    let answer = history.search(&filter, at_us, 20).unwrap();
     assert_eq!(answer.total, expected.len() as u64, "{text:?} at {at_us}");
     expected.truncate(20);
     assert_eq!(answer.items, expected, "{text:?} at {at_us}");

@@ -1,4 +1,4 @@
-//! How long evaluating a filter may take, and whether its request still waits.
+//! How long an answer may take, and whether its asker still waits.
 
 use std::{
     fmt,
@@ -10,9 +10,12 @@ use std::{
 };
 
 use duckdb::InterruptHandle;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 
-/// The end of evaluating a filter: a time, or the end of its request. A clone is the same deadline.
+/// How soon work that waits for a lock notices that its time is over.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// The end of an answer: a time, or the end of its request. A clone is the same deadline.
 #[derive(Clone)]
 pub struct Deadline(Arc<Inner>);
 
@@ -21,17 +24,17 @@ struct Inner {
     /// Begins with the first look. Absent in it where it is beyond what a clock can say.
     until: OnceLock<Option<Instant>>,
     is_cancelled: AtomicBool,
-    /// The query that runs for it in DuckDB, if any.
-    query: Mutex<Option<Arc<InterruptHandle>>>,
+    /// The connections that queries run on for it.
+    running: Mutex<Vec<Arc<InterruptHandle>>>,
 }
 
-/// Evaluating a filter was broken off.
+/// An answer was broken off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Stopped {
     /// It took longer than it may.
-    #[error("the filter took too long")]
+    #[error("it took too long")]
     TookTooLong,
-    /// The request is gone.
+    /// The request is gone, or the program ends.
     #[error("the request was cancelled")]
     Cancelled,
 }
@@ -40,9 +43,6 @@ pub enum Stopped {
 #[derive(Debug)]
 pub struct CancelOnDrop(Deadline);
 
-/// Lets a deadline interrupt a query, until it is dropped.
-pub(crate) struct Interruptible<'a>(&'a Deadline);
-
 impl Deadline {
     /// A deadline `after` this time from when the work begins, which is when it looks first.
     pub fn after(after: Duration) -> Self {
@@ -50,7 +50,7 @@ impl Deadline {
             after,
             until: OnceLock::new(),
             is_cancelled: AtomicBool::new(false),
-            query: Mutex::default(),
+            running: Mutex::default(),
         }))
     }
 
@@ -79,11 +79,23 @@ impl Deadline {
         }
     }
 
-    /// Interrupts the query that runs for it. For when its time has come: rows in memory see that by themselves.
-    pub fn interrupt(&self) {
-        if let Some(query) = self.0.query.lock().as_ref() {
-            query.interrupt();
+    /// Waits for a lock as long as work may go on.
+    ///
+    /// # Errors
+    /// When it may not, and why.
+    pub(crate) fn lock<'a, T>(&self, mutex: &'a Mutex<T>) -> Result<MutexGuard<'a, T>, Stopped> {
+        loop {
+            self.check()?;
+            if let Some(guard) = mutex.try_lock_for(LOOK_EVERY) {
+                return Ok(guard);
+            }
         }
+    }
+
+    /// Ends the work now.
+    pub fn cancel(&self) {
+        self.0.is_cancelled.store(true, Relaxed);
+        self.interrupt();
     }
 
     /// Cancels the work when the returned guard is dropped.
@@ -91,24 +103,26 @@ impl Deadline {
         CancelOnDrop(self.clone())
     }
 
-    /// Lets it interrupt what runs on the connection of `query`.
-    pub(crate) fn watch(&self, query: Arc<InterruptHandle>) -> Interruptible<'_> {
-        *self.0.query.lock() = Some(query);
-        Interruptible(self)
+    /// Interrupts the queries that run for it in DuckDB.
+    pub(super) fn interrupt(&self) {
+        // Under the lock, so that none reaches a connection that was given back.
+        self.0.running.lock().iter().for_each(|query| query.interrupt());
+    }
+
+    /// Lets it interrupt what runs on this connection.
+    pub(super) fn add(&self, query: Arc<InterruptHandle>) {
+        self.0.running.lock().push(query);
+    }
+
+    /// No longer.
+    pub(super) fn remove(&self, query: &Arc<InterruptHandle>) {
+        self.0.running.lock().retain(|running| !Arc::ptr_eq(running, query));
     }
 }
 
 impl Drop for CancelOnDrop {
     fn drop(&mut self) {
-        let Self(deadline) = self;
-        deadline.0.is_cancelled.store(true, Relaxed);
-        deadline.interrupt();
-    }
-}
-
-impl Drop for Interruptible<'_> {
-    fn drop(&mut self) {
-        *self.0.0.query.lock() = None;
+        self.0.cancel();
     }
 }
 
