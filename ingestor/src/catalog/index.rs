@@ -27,9 +27,11 @@ struct IndexSql<'a> {
 pub(crate) struct SegmentIndex {
     /// Its name.
     pub(crate) name: SegmentName,
-    hosts: HashMap<HostName, HostRange>,
-    /// The same of the snapshots that have a process table.
-    tables: HashMap<HostName, HostRange>,
+    /// By host.
+    hosts: Box<[(HostName, HostRanges)]>,
+    /// The times from which it holds anything, joined where those of hosts meet: one, unless the clocks of hosts differ by
+    /// more than a segment is long.
+    times: Box<[(i64, i64)]>,
     events: Option<EventRange>,
 }
 
@@ -44,7 +46,16 @@ pub(crate) struct EventRange {
     pub(crate) count: u64,
 }
 
-/// When the snapshots of one host in one segment were captured, in µs since 1970 UTC, by the host's clock.
+/// When the snapshots of one host in one segment were captured.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct HostRanges {
+    /// All of them.
+    pub(crate) all: HostRange,
+    /// Those that have a process table.
+    pub(crate) tables: Option<HostRange>,
+}
+
+/// When snapshots of one host in one segment were captured, in µs since 1970 UTC, by the host's clock.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct HostRange {
     /// The first.
@@ -65,9 +76,11 @@ fn load_events(connection: &Connection, name: &SegmentName) -> duckdb::Result<Op
     })
 }
 
-/// When the last snapshot of `host` in these segments was captured.
-pub(crate) fn last_us<'a>(segments: impl Iterator<Item = &'a SegmentIndex>, host: &HostName) -> Option<i64> {
-    segments.filter_map(|held| held.range(host)).map(|range| range.last_us).max()
+impl HostRange {
+    /// Whether it has, or may have, something within `span`.
+    pub(crate) fn overlaps(&self, span: Span) -> bool {
+        self.first_us < span.to_us && self.last_us >= span.from_us
+    }
 }
 
 impl SegmentIndex {
@@ -86,8 +99,22 @@ impl SegmentIndex {
             let rows = rows.collect::<duckdb::Result<Vec<_>>>()?;
             Ok(rows.into_iter().filter_map(of_host).collect())
         };
+        let (all, mut tables) = (load("true")?, load("has_processes")?);
+        let ranges = all.into_iter().map(|(host, all)| {
+            let tables = tables.remove(&host);
+            (host, HostRanges { all, tables })
+        });
         let events = if name.has_events() { load_events(connection, &name)? } else { None };
-        Ok(Self { name, hosts: load("true")?, tables: load("has_processes")?, events })
+        Ok(Self { events, ..Self::of(name, ranges) })
+    }
+
+    /// A segment that holds these hosts, without events.
+    pub(crate) fn of(name: SegmentName, hosts: impl IntoIterator<Item = (HostName, HostRanges)>) -> Self {
+        let mut hosts: Box<[_]> = hosts.into_iter().collect();
+        hosts.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        let times =
+            joined(hosts.iter().map(|(_, ranges)| (ranges.all.first_us, ranges.all.last_us)).collect());
+        Self { name, hosts, times, events: None }
     }
 
     /// Its events, if it has any.
@@ -97,7 +124,7 @@ impl SegmentIndex {
 
     /// When its first snapshot was captured.
     pub(crate) fn first_us(&self) -> Option<i64> {
-        self.hosts.values().map(|range| range.first_us).min()
+        self.times.iter().map(|(first_us, _)| *first_us).min()
     }
 
     /// How finely it keeps what it holds.
@@ -110,33 +137,44 @@ impl SegmentIndex {
         self.name.level > Level::Fresh && self.name.schema_version >= 2
     }
 
+    /// The hosts with anything in it, and their times, by name.
+    pub(crate) fn hosts(&self) -> &[(HostName, HostRanges)] {
+        &self.hosts
+    }
+
     /// The times of `host` in it.
     pub(crate) fn range(&self, host: &HostName) -> Option<HostRange> {
-        self.hosts.get(host).copied()
+        let place = self.hosts.binary_search_by(|(known, _)| known.cmp(host)).ok()?;
+        self.hosts.get(place).map(|(_, ranges)| ranges.all)
     }
 
-    /// Which process tables of `host` it holds.
-    pub(crate) fn tables(&self, host: &HostName) -> Option<HostRange> {
-        self.tables.get(host).copied()
-    }
-
-    /// The hosts with process tables in it, and their times.
-    pub(crate) fn all_tables(&self) -> impl Iterator<Item = (&HostName, &HostRange)> {
-        self.tables.iter()
-    }
-
-    /// The hosts with anything in it, and their times.
-    pub(crate) fn ranges(&self) -> impl Iterator<Item = (&HostName, &HostRange)> {
-        self.hosts.iter()
+    /// When the last snapshot of any host in it was captured.
+    pub(crate) fn last_us(&self) -> Option<i64> {
+        self.times.last().map(|(_, last_us)| *last_us)
     }
 
     /// Whether it holds a snapshot of `host`, or of any host, captured within `span`; it may still be that there is none
     /// between its first and its last.
     pub(crate) fn overlaps(&self, host: Option<&HostName>, span: Span) -> bool {
-        let within = |range: &HostRange| range.first_us < span.to_us && range.last_us >= span.from_us;
         match host {
-            Some(host) => self.hosts.get(host).is_some_and(within),
-            None => self.hosts.values().any(within),
+            Some(host) => self.range(host).is_some_and(|range| range.overlaps(span)),
+            None => {
+                let begins = self.times.partition_point(|(_, last_us)| *last_us < span.from_us);
+                self.times.get(begins).is_some_and(|(first_us, _)| *first_us < span.to_us)
+            }
         }
     }
+}
+
+/// Times, both ends included, joined where they have a moment in common; in order.
+fn joined(mut times: Vec<(i64, i64)>) -> Box<[(i64, i64)]> {
+    times.sort_unstable();
+    times.dedup_by(|next, before| {
+        let meets = next.0 <= before.1;
+        if meets {
+            before.1 = before.1.max(next.1);
+        }
+        meets
+    });
+    times.into()
 }

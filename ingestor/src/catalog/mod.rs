@@ -17,7 +17,7 @@ mod views;
 
 pub use error::CatalogError;
 pub use folder::{SegmentFile, SegmentFolder, SkippedFile};
-pub(crate) use index::{HostRange, SegmentIndex, last_us};
+pub(crate) use index::{HostRange, HostRanges, SegmentIndex};
 pub(crate) use meta::SegmentMeta;
 pub use segment_catalog::ATTACH_SQL;
 pub(crate) use segment_catalog::SegmentCatalog;

@@ -31,6 +31,6 @@ pub(super) fn kept(segments: &[Arc<SegmentIndex>]) -> Kept {
         samples_from_us: since(Resolution::Samples),
         minutes_from_us: since(Resolution::Minutes),
         hours_from_us: since(Resolution::Hours),
-        last_us: in_order.iter().flat_map(|segment| segment.ranges()).map(|(_, range)| range.last_us).max(),
+        last_us: in_order.iter().filter_map(|segment| segment.last_us()).max(),
     }
 }

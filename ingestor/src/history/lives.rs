@@ -10,6 +10,7 @@ use fleetps_nats::{
 
 use super::{
     History, HistoryError, Identity, Listing,
+    host_index::Held,
     reading::{Reading, coarsest},
 };
 use crate::{
@@ -122,7 +123,7 @@ impl History {
 }
 
 fn of_host<'a>(reading: &Reading<'a>, host: &HostName) -> Vec<&'a SegmentIndex> {
-    reading.segments().filter(|segment| segment.range(host).is_some()).collect()
+    reading.state.index.of_host(host).iter().map(Held::segment).collect()
 }
 
 impl Lives<'_> {
@@ -135,8 +136,8 @@ impl Lives<'_> {
         let total = rows.first().map_or(0, |(total, _)| *total);
         let mut items: Vec<ProcessLife> = rows.into_iter().filter_map(|(_, life)| life).collect();
         for life in &mut items {
-            let ranges = self.segments.iter().filter_map(|segment| segment.range(&life.identity.host));
-            life.has_exited = ranges.map(|range| range.last_us).any(|last_us| last_us > life.last_seen_us);
+            let last_us = reading.last_us(&life.identity.host);
+            life.has_exited = last_us.is_some_and(|last_us| last_us > life.last_seen_us);
         }
         Ok(Listing { items, total, resolution: coarsest(&self.segments) })
     }

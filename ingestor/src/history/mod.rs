@@ -11,7 +11,7 @@
 //! **Few segments, few queries.** DuckDB plans a query in 1 to 2 ms, even if nothing is found, and longer over many
 //! segments. So three layers narrow a question before DuckDB sees it:
 //!
-//! 1. `catalog::SegmentIndex` knows of each segment which hosts it holds, and from when to when. It picks the segments.
+//! 1. `host_index` knows of each host which segments hold it, and from when to when. It picks the segments.
 //! 2. `sample_index` keeps in memory when each host was sampled. `seek` finds the sample at, before or after a time, in any
 //!    segment, by time of capture. Gaps, steps and the clock for rates need nothing else.
 //! 3. `read_ahead` rebuilds snapshots of one host from one segment. A request next to the last one is sequential and reads
@@ -31,6 +31,7 @@ mod columns;
 mod diff;
 mod engine;
 mod events;
+mod host_index;
 mod identity;
 mod kept;
 mod listing;
@@ -59,6 +60,7 @@ pub use crate::events::{Event, EventKind};
 pub use diff::{Changed, Diff, diff};
 use engine::Engine;
 pub use events::{EventList, EventQuery, sort_events};
+use host_index::HostIndex;
 pub use identity::Identity;
 pub use kept::Kept;
 pub use listing::Listing;
@@ -74,7 +76,7 @@ pub use series::{
 pub use top::{TopBy, TopGroup, TopQuery, TopRow};
 
 use crate::{
-    catalog::{SegmentIndex, SkippedFile, UnreadableSegments, attach_sql, last_us},
+    catalog::{SkippedFile, UnreadableSegments, attach_sql},
     query::{Budget, Stopped, TooManyRows},
     segment::{FolderError, SegmentName, open_engine},
 };
@@ -123,8 +125,8 @@ pub struct History {
 #[derive(Clone)]
 struct State {
     engine: Arc<Engine>,
-    /// The attached segments, in the order of the stream.
-    segments: Vec<Arc<SegmentIndex>>,
+    /// The attached segments, and which hosts are in them.
+    index: HostIndex,
     /// The quarantined segments that no other one replaces.
     damaged: Vec<SegmentName>,
     /// Segments of a newer version, and anything that is not a regular file.
@@ -148,12 +150,12 @@ impl History {
 
     /// Since when the past is kept at which resolution.
     pub fn kept(&self) -> Kept {
-        kept::kept(&self.state().segments)
+        self.state().index.kept()
     }
 
     /// When the last snapshot of `host` that is in a segment was captured.
     pub fn last_us(&self, host: &HostName) -> Option<i64> {
-        last_us(self.state().segments.iter().map(Arc::as_ref), host)
+        self.state().index.last_us(host)
     }
 
     /// The segments that cannot be read, in the order of time. Every page and answer about the past says so when there
@@ -170,7 +172,7 @@ impl History {
     /// # Errors
     /// When a segment is gone since, or DuckDB cannot start.
     pub fn database(&self) -> Result<Connection, HistoryError> {
-        let names: Vec<_> = self.state().segments.iter().map(|segment| segment.name).collect();
+        let names: Vec<_> = self.state().index.segments().iter().map(|segment| segment.name).collect();
         let connection = open_engine(MEMORY_MIB, 1, Some(&std::env::temp_dir()))?;
         connection.execute_batch(&attach_sql(&self.folder, &names))?;
         Ok(connection)

@@ -8,7 +8,7 @@ use fleetps_nats::HostName;
 
 use super::{History, HistoryError, Hosts, Resolution, Scope, Span, State};
 use crate::{
-    catalog::{Rows, SegmentIndex, last_us, relation},
+    catalog::{Rows, SegmentIndex, relation},
     query::{Budget, RowCount},
     segment::SegmentName,
 };
@@ -31,7 +31,7 @@ pub(crate) struct Reading<'a> {
 impl<'a> Reading<'a> {
     /// Every segment, in the order of the stream.
     pub(crate) fn segments(&self) -> impl Iterator<Item = &'a SegmentIndex> + use<'a> {
-        self.state.segments.iter().map(Arc::as_ref)
+        self.state.index.segments().iter().map(Arc::as_ref)
     }
 
     /// Whether the question may go on; for loops that may take long. Queries are interrupted without it.
@@ -46,7 +46,7 @@ impl<'a> Reading<'a> {
 
     /// The segments with snapshots of `host`, or of any host, from around `span` ([`SegmentIndex::overlaps`]).
     pub(crate) fn overlapping(&self, host: Option<&HostName>, span: Span) -> Vec<&'a SegmentIndex> {
-        self.segments().filter(|segment| segment.overlaps(host, span)).collect()
+        self.state.index.overlapping(host, span)
     }
 
     /// Whether its scope leaves no host out.
@@ -56,7 +56,7 @@ impl<'a> Reading<'a> {
 
     /// When the last snapshot of `host` that is in a segment was captured.
     pub(crate) fn last_us(&self, host: &HostName) -> Option<i64> {
-        last_us(self.segments(), host)
+        self.state.index.last_us(host)
     }
 
     /// The rows of a table of hosts in these segments that are in the scope, as something to select from. Without segments

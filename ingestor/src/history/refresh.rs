@@ -4,7 +4,7 @@ use std::{collections::HashMap, path::Path, sync::Arc, time::Instant};
 
 use parking_lot::RwLock;
 
-use super::{History, HistoryError, MissingSegment, Scope, State, engine::Engine};
+use super::{History, HistoryError, MissingSegment, Scope, State, engine::Engine, host_index::HostIndex};
 use crate::{
     catalog::{SegmentFolder, SegmentIndex, UnreadableSegments, read_again},
     query::Budget,
@@ -72,10 +72,16 @@ impl History {
     /// Makes `after` what questions are asked of from now on.
     fn replace(&self, after: State) {
         let before = self.state();
-        let is_kept =
-            |segment: &Arc<SegmentIndex>| after.segments.iter().any(|other| Arc::ptr_eq(segment, other));
-        let gone: Vec<SegmentName> =
-            before.segments.iter().filter(|segment| !is_kept(segment)).map(|segment| segment.name).collect();
+        let is_kept = |segment: &Arc<SegmentIndex>| {
+            after.index.segments().iter().any(|other| Arc::ptr_eq(segment, other))
+        };
+        let gone: Vec<SegmentName> = before
+            .index
+            .segments()
+            .iter()
+            .filter(|segment| !is_kept(segment))
+            .map(|segment| segment.name)
+            .collect();
         let is_same_engine = Arc::ptr_eq(&before.engine, &after.engine);
         // New questions must not name them any more when they are detached.
         *self.state.write() = Arc::new(after);
@@ -130,19 +136,20 @@ fn is_readable(folder: &Path, name: &SegmentName) -> bool {
 impl State {
     fn new() -> Result<Self, HistoryError> {
         let engine = Arc::new(Engine::start()?);
-        let (segments, damaged, skipped) = (Vec::new(), Vec::new(), Vec::new());
-        Ok(Self { engine, segments, damaged, skipped, unreadable: UnreadableSegments::default() })
+        let (index, unreadable) = (HostIndex::default(), UnreadableSegments::default());
+        Ok(Self { engine, index, damaged: Vec::new(), skipped: Vec::new(), unreadable })
     }
 
     fn with_new_engine(&self) -> Result<Self, HistoryError> {
-        Ok(Self { engine: Arc::new(Engine::start()?), segments: Vec::new(), ..self.clone() })
+        Ok(Self { engine: Arc::new(Engine::start()?), index: HostIndex::default(), ..self.clone() })
     }
 
     /// Whether both have the same segments, and miss the same for the same reasons and until the same times.
     fn is_like(&self, other: &Self) -> bool {
         let same = |one: &Arc<SegmentIndex>, other: &Arc<SegmentIndex>| Arc::ptr_eq(one, other);
-        self.segments.len() == other.segments.len()
-            && self.segments.iter().zip(&other.segments).all(|(one, other)| same(one, other))
+        let (ours, theirs) = (self.index.segments(), other.index.segments());
+        ours.len() == theirs.len()
+            && ours.iter().zip(theirs).all(|(one, other)| same(one, other))
             && (&self.damaged, &self.skipped) == (&other.damaged, &other.skipped)
             && self.unreadable == other.unreadable
     }
@@ -151,7 +158,7 @@ impl State {
     fn with(&self, folder: &Path, mut unreadable: UnreadableSegments) -> Result<Self, HistoryError> {
         let (mut engine, mut is_new_engine) = (Arc::clone(&self.engine), false);
         let mut attached: HashMap<_, _> =
-            self.segments.iter().map(|segment| (segment.name, Arc::clone(segment))).collect();
+            self.index.segments().iter().map(|segment| (segment.name, Arc::clone(segment))).collect();
         loop {
             let listed = SegmentFolder::scan_without(folder, |name| unreadable.has(name))?;
             let (mut segments, mut is_whole) = (Vec::new(), true);
@@ -184,7 +191,8 @@ impl State {
             // The sources of an unreadable segment may have to take its place.
             if is_whole {
                 let SegmentFolder { damaged, skipped, .. } = listed;
-                return Ok(Self { engine, segments, damaged, skipped, unreadable });
+                let index = self.index.with(segments);
+                return Ok(Self { engine, index, damaged, skipped, unreadable });
             }
         }
     }

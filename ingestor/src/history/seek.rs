@@ -6,10 +6,11 @@ use fleetps_nats::HostName;
 
 use super::{
     HistoryError,
+    host_index::Held,
     reading::Reading,
     sample_index::{SampleIndex, SampleKind},
 };
-use crate::catalog::{HostRange, SegmentIndex};
+use crate::catalog::SegmentIndex;
 
 /// Where a snapshot is.
 #[derive(Debug, Clone, Copy)]
@@ -20,13 +21,6 @@ pub(super) struct SampleLocation<'a> {
     pub(super) interval_ms: u32,
     /// The segment that holds it.
     pub(super) segment: &'a SegmentIndex,
-}
-
-fn range(which: SampleKind, segment: &SegmentIndex, host: &HostName) -> Option<HostRange> {
-    match which {
-        SampleKind::Any => segment.range(host),
-        SampleKind::WithTable => segment.tables(host),
-    }
 }
 
 impl<'a> Reading<'a> {
@@ -50,6 +44,14 @@ impl<'a> Reading<'a> {
         ))
     }
 
+    /// What segments hold of `host`, in the order of the stream.
+    fn held(&self, host: &HostName, which: SampleKind) -> &'a [Held] {
+        match which {
+            SampleKind::Any => self.state.index.of_host(host),
+            SampleKind::WithTable => self.state.index.tables_of(host),
+        }
+    }
+
     /// The last snapshot of `host` that was captured at `at_us` or before.
     pub(super) fn latest(
         &self,
@@ -58,10 +60,8 @@ impl<'a> Reading<'a> {
         which: SampleKind,
     ) -> Result<Option<SampleLocation<'a>>, HistoryError> {
         let mut best: Option<SampleLocation<'a>> = None;
-        for segment in self.segments() {
-            let Some(range) = range(which, segment, host).filter(|range| range.first_us <= at_us) else {
-                continue;
-            };
+        for held in self.held(host, which).iter().filter(|held| held.range.first_us <= at_us) {
+            let (segment, range) = (held.segment(), held.range);
             let (captured_us, interval_ms) = if range.last_us <= at_us {
                 (range.last_us, range.interval_ms)
             } else {
@@ -85,10 +85,8 @@ impl<'a> Reading<'a> {
         which: SampleKind,
     ) -> Result<Option<i64>, HistoryError> {
         let mut best: Option<i64> = None;
-        for segment in self.segments() {
-            let Some(range) = range(which, segment, host).filter(|range| range.last_us > at_us) else {
-                continue;
-            };
+        for held in self.held(host, which).iter().filter(|held| held.range.last_us > at_us) {
+            let (segment, range) = (held.segment(), held.range);
             let captured_us = if range.first_us > at_us {
                 range.first_us
             } else {

@@ -1,7 +1,5 @@
 //! Where nothing came from a host, as charts and events say it.
 
-use std::collections::BTreeSet;
-
 use askama::Template;
 use duckdb::params;
 use fleetps_nats::{
@@ -48,7 +46,7 @@ pub(super) fn silences(
     span: Span,
 ) -> Result<Vec<Silence>, HistoryError> {
     let segments = around(reading, host, span);
-    let known_to_us = reading.segments().flat_map(SegmentIndex::ranges).map(|(_, range)| range.last_us).max();
+    let known_to_us = reading.state.index.kept().last_us;
     // Thinning leaves all samples of hosts, without their processes; rolling up leaves one a minute.
     let spacing = match coarsest(&segments) {
         Resolution::Samples | Resolution::Minutes => Spacing::EverySample,
@@ -142,33 +140,5 @@ pub(super) fn around<'a>(
     host: Option<&HostName>,
     span: Span,
 ) -> Vec<&'a SegmentIndex> {
-    let segments: Vec<&SegmentIndex> = reading.segments().collect();
-    let hosts: BTreeSet<&HostName> = match host {
-        Some(host) => [host].into(),
-        None => segments.iter().flat_map(|segment| segment.ranges()).map(|(host, _)| host).collect(),
-    };
-    let mut wanted = BTreeSet::new();
-    for host in hosts {
-        let of_host = || {
-            let places = segments.iter().enumerate();
-            places.filter_map(|(place, segment)| Some((place, segment.range(host)?)))
-        };
-        let overlapping =
-            || of_host().filter(|(_, range)| range.first_us < span.to_us && range.last_us >= span.from_us);
-        wanted.extend(overlapping().map(|(place, _)| place));
-        // One that overlaps may have a sample before as well; but where the clock was set, another may have a later one.
-        let known_before =
-            overlapping().map(|(_, range)| range.first_us).filter(|first_us| *first_us < span.from_us);
-        let known_before = known_before.max().unwrap_or(i64::MIN);
-        let before =
-            of_host().filter(|(_, range)| range.last_us < span.from_us && range.last_us > known_before);
-        wanted.extend(before.max_by_key(|(_, range)| range.last_us).map(|(place, _)| place));
-        let known_after =
-            overlapping().map(|(_, range)| range.last_us).filter(|last_us| *last_us >= span.to_us);
-        let known_after = known_after.min().unwrap_or(i64::MAX);
-        let after =
-            of_host().filter(|(_, range)| range.first_us >= span.to_us && range.first_us < known_after);
-        wanted.extend(after.min_by_key(|(_, range)| range.first_us).map(|(place, _)| place));
-    }
-    wanted.into_iter().filter_map(|place| segments.get(place).copied()).collect()
+    reading.state.index.around(host, span)
 }

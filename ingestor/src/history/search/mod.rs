@@ -4,7 +4,6 @@ mod templates;
 
 use duckdb::{Row, params_from_iter};
 use fleetps_nats::{
-    HostName,
     model::{ProcessRates, Spacing, process::PROCESS},
     snapshot::Process,
 };
@@ -61,7 +60,7 @@ fn find(
     at_us: i64,
     limit: usize,
 ) -> Result<Listing<Found>, HistoryError> {
-    let segments = lately(reading, at_us);
+    let segments = reading.state.index.lately(at_us);
     let Some((first, last)) = find_moments(reading, &segments, at_us)? else {
         return Ok(Listing { total: 0, items: Vec::new(), resolution: coarsest(&segments) });
     };
@@ -99,27 +98,6 @@ fn find_moments(
         reading.connection.query_row(bounds, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
     let sql = |ms: i64| at(&ms.to_string());
     Ok(first_ms.map(sql).zip(last_ms.map(sql)))
-}
-
-/// The segments with the last two process tables of each host up to a moment.
-fn lately<'a>(reading: &Reading<'a>, at_us: i64) -> Vec<&'a SegmentIndex> {
-    let mut all: Vec<(&HostName, i64, &SegmentIndex)> = Vec::new();
-    for segment in reading.segments() {
-        let before = segment.all_tables().filter(|(_, range)| range.first_us <= at_us);
-        all.extend(before.map(|(host, range)| (host, range.last_us, segment)));
-    }
-    // Segments that reach beyond the moment come first for each host: where in them the sample lies is unknown.
-    all.sort_unstable_by_key(|(host, last_us, _)| (*host, std::cmp::Reverse(*last_us)));
-    let of_host = all.chunk_by(|(a, ..), (b, ..)| a == b);
-    let mut latest: Vec<&SegmentIndex> = of_host
-        .flat_map(|rows| {
-            let beyond = rows.iter().take_while(|(_, last_us, _)| *last_us > at_us).count();
-            rows.iter().take(beyond + 2).map(|(.., segment)| *segment)
-        })
-        .collect();
-    latest.sort_unstable_by_key(|segment| std::ptr::from_ref(*segment));
-    latest.dedup_by(|a, b| std::ptr::eq(*a, *b));
-    latest
 }
 
 /// The samples of hosts, each with the [`Spacing`] of its segment.
