@@ -12,6 +12,7 @@ use super::{
     cache::SizedCache,
     read_ahead::{self, SnapshotWindows},
     sample_index::{self, SampleIndexes},
+    scope::ScopeTables,
 };
 use crate::{
     catalog::{SegmentIndex, attach_empty},
@@ -24,13 +25,17 @@ use crate::{
 /// a statement at every execution; a kept one is planned once and not twice. One takes 12 KB, and holds no segment.
 const STATEMENTS: usize = 1024;
 
+/// What queries may spill to the system's temporary folder: four times their memory. DuckDB would take nine tenths of the
+/// disk, which the broker needs.
+const SPILLED_MIB: u64 = 4 * MEMORY_MIB;
+
 /// An engine with the segments that are attached to it.
 pub(super) struct Engine {
     /// Attaches and detaches.
     first: Mutex<Connection>,
     /// Makes the connections of questions, which so need not wait for a segment that is attached.
     maker: Mutex<Connection>,
-    idle: Mutex<Vec<Connection>>,
+    idle: Mutex<Vec<PooledConnection>>,
     watchdog: Watchdog,
     /// Held by a question that ran out of memory and is asked once more.
     pub(super) large: Mutex<()>,
@@ -40,10 +45,18 @@ pub(super) struct Engine {
     pub(super) windows: SnapshotWindows,
 }
 
+/// A connection, and what it keeps from one question to the next.
+pub(super) struct PooledConnection {
+    pub(super) connection: Connection,
+    /// The scopes that it has tables of.
+    pub(super) scopes: ScopeTables,
+}
+
 impl Engine {
     pub(super) fn start() -> Result<Self, HistoryError> {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let first = open_engine(MEMORY_MIB, threads, Some(&std::env::temp_dir()))?;
+        first.execute_batch(&format!("SET max_temp_directory_size = '{SPILLED_MIB}MiB'"))?;
         first.execute_batch(&attach_empty())?;
         let patterns = AskedPatterns::of(&first)?;
         Ok(Self {
@@ -80,17 +93,17 @@ impl Engine {
     pub(super) fn with_connection<T>(
         &self,
         budget: &Budget,
-        work: impl FnOnce(&Connection) -> Result<T, HistoryError>,
+        work: impl FnOnce(&mut PooledConnection) -> Result<T, HistoryError>,
     ) -> Result<T, HistoryError> {
         let deadline = budget.deadline();
         deadline.check()?;
-        let connection = self.connection()?;
-        let interruptible = self.watchdog.watch(deadline, connection.interrupt_handle());
-        let answer = work(&connection);
+        let mut pooled = self.connection()?;
+        let interruptible = self.watchdog.watch(deadline, pooled.connection.interrupt_handle());
+        let answer = work(&mut pooled);
         drop(interruptible);
         match (answer, deadline.check()) {
             (Ok(answer), Ok(())) => {
-                self.idle.lock().push(connection);
+                self.idle.lock().push(pooled);
                 Ok(answer)
             }
             // An interrupted query says nothing about the files.
@@ -101,13 +114,13 @@ impl Engine {
         }
     }
 
-    fn connection(&self) -> duckdb::Result<Connection> {
+    fn connection(&self) -> duckdb::Result<PooledConnection> {
         let idle = self.idle.lock().pop();
-        if let Some(connection) = idle {
-            return Ok(connection);
+        if let Some(pooled) = idle {
+            return Ok(pooled);
         }
         let connection = self.maker.lock().try_clone()?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS);
-        Ok(connection)
+        Ok(PooledConnection { connection, scopes: ScopeTables::default() })
     }
 }

@@ -6,7 +6,7 @@ use std::{cell::RefCell, sync::Arc};
 use duckdb::Connection;
 use fleetps_nats::HostName;
 
-use super::{History, HistoryError, Hosts, Resolution, Scope, Span, State};
+use super::{History, HistoryError, Hosts, Resolution, Scope, Span, State, scope::ScopeSql};
 use crate::{
     catalog::{Rows, SegmentIndex, relation},
     query::{Budget, RowCount},
@@ -23,6 +23,7 @@ pub(crate) struct Reading<'a> {
     pub(crate) connection: &'a Connection,
     pub(super) state: &'a State,
     pub(super) scope: &'a Scope,
+    scope_sql: ScopeSql,
     /// What the question may take.
     pub(crate) budget: &'a Budget,
     touched: RefCell<Vec<SegmentName>>,
@@ -69,14 +70,16 @@ impl<'a> Reading<'a> {
     pub(super) fn relation_of_host(&self, table: &str, segment: &SegmentIndex, host: &HostName) -> String {
         self.touched.borrow_mut().push(segment.name);
         let command_lines = if self.scope.sees_command_lines(host) { Hosts::All } else { Hosts::none() };
-        Scope::new(Hosts::All, command_lines).rows(table, relation(Rows::Of(table), [&segment.name]))
+        Scope::new(Hosts::All, command_lines)
+            .by_name()
+            .rows(table, relation(Rows::Of(table), [&segment.name]))
     }
 
     /// The same of some rows of a table.
     pub(crate) fn rows(&self, rows: Rows<'_>, segments: &[&SegmentIndex]) -> String {
         let names = segments.iter().map(|segment| &segment.name);
         self.touched.borrow_mut().extend(names.clone());
-        self.scope.rows(rows.table(), relation(rows, names))
+        self.scope_sql.rows(rows.table(), relation(rows, names))
     }
 }
 
@@ -133,10 +136,11 @@ impl History {
         question: &impl Fn(&Reading<'_>) -> Result<T, HistoryError>,
     ) -> (Result<T, HistoryError>, Vec<SegmentName>) {
         let mut touched = Vec::new();
-        let answer = state.engine.with_connection(&self.budget, |connection| {
+        let answer = state.engine.with_connection(&self.budget, |pooled| {
+            let scope_sql = pooled.scopes.conditions(&pooled.connection, &self.scope)?;
             let touching = RefCell::default();
-            let (scope, budget) = (&self.scope, &self.budget);
-            let reading = Reading { connection, state, scope, budget, touched: touching };
+            let (connection, scope, budget) = (&pooled.connection, &self.scope, &self.budget);
+            let reading = Reading { connection, state, scope, scope_sql, budget, touched: touching };
             let answer = question(&reading);
             touched = reading.touched.take();
             answer

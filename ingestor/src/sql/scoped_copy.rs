@@ -54,6 +54,7 @@ pub(super) fn keep(
     scope: &Scope,
 ) -> Result<Option<i64>, EngineError> {
     connection.execute_batch(&attach_empty())?;
+    let scope = scope.by_name();
     let rows = |table| scope.rows(table, relation(Rows::Of(table), segments));
     let since_ms = since_ms(connection, &rows("host_sample"))?;
     // Compressed, a row takes an eighth, which the question then has for itself.

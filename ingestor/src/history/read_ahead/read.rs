@@ -70,8 +70,9 @@ impl Reading<'_> {
         let (rest, spans) = thread::scope(|scope| {
             let (engine, budget) = (&self.state.engine, self.budget);
             let spans = scope.spawn(|| {
-                engine
-                    .with_connection(budget, |connection| read_spans(connection, &spans, budget.count_rows()))
+                engine.with_connection(budget, |pooled| {
+                    read_spans(&pooled.connection, &spans, budget.count_rows())
+                })
             });
             let rest = part.snapshots().and_then(|snapshots| Ok((snapshots, part.processes()?)));
             (rest, spans.join().unwrap_or_else(|panic| resume_unwind(panic)))
