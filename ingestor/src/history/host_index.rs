@@ -65,6 +65,10 @@ impl HostIndex {
         let places: HashMap<*const SegmentIndex, usize> =
             segments.iter().enumerate().map(|(place, segment)| (Arc::as_ptr(segment), place)).collect();
         let known: HashSet<*const SegmentIndex> = self.segments.iter().map(Arc::as_ptr).collect();
+        let is_before = |(before, after): (_, _)| Arc::ptr_eq(before, after);
+        // A fresh segment comes last, and leaves everything before it in its order.
+        let is_longer =
+            self.segments.len() <= segments.len() && self.segments.iter().zip(&segments).all(is_before);
         let gone = self.segments.iter().filter(|segment| !places.contains_key(&Arc::as_ptr(segment)));
         let new = segments.iter().filter(|segment| !known.contains(&Arc::as_ptr(segment)));
         let mut hosts = self.hosts.clone();
@@ -81,7 +85,7 @@ impl HostIndex {
         }
         for (host, new) in changed {
             let before = self.hosts.get(host).map(Arc::as_ref).cloned().unwrap_or_default();
-            let after = before.with(&new, &places);
+            let after = before.with(&new, (!is_longer).then_some(&places));
             if after.all.is_empty() {
                 hosts.remove(host);
             } else {
@@ -162,19 +166,21 @@ impl HostIndex {
 }
 
 impl SegmentsOfHost {
-    /// The same with what is `new`, of those segments that have a place.
+    /// The same with what is `new`, at its end; or where there are `places`, of those segments that have one, in this order.
     fn with(
         mut self,
         new: &[(&Arc<SegmentIndex>, HostRanges)],
-        places: &HashMap<*const SegmentIndex, usize>,
+        places: Option<&HashMap<*const SegmentIndex, usize>>,
     ) -> Self {
-        let place = |held: &Held| places.get(&Arc::as_ptr(&held.segment)).copied();
         let held = |segment: &Arc<SegmentIndex>, range| Held { segment: Arc::clone(segment), range };
         self.all.extend(new.iter().map(|(segment, ranges)| held(segment, ranges.all)));
         self.tables.extend(new.iter().filter_map(|(segment, ranges)| Some(held(segment, ranges.tables?))));
-        for of_host in [&mut self.all, &mut self.tables] {
-            of_host.retain(|held| place(held).is_some());
-            of_host.sort_by_key(place);
+        if let Some(places) = places {
+            let place = |held: &Held| places.get(&Arc::as_ptr(&held.segment)).copied();
+            for of_host in [&mut self.all, &mut self.tables] {
+                of_host.retain(|held| place(held).is_some());
+                of_host.sort_by_cached_key(place);
+            }
         }
         self.is_ordered = self.all.is_sorted_by(|before, next| before.range.last_us < next.range.first_us);
         self
