@@ -170,7 +170,11 @@ impl HistoryService {
             let scope = Arc::new(Scope::everything());
             let asked =
                 self.ask(THIS_SERVER, AskedFor::Export, scope, move |history| history.cpu_peaks(hour));
-            asked.await.ok()
+            let asked = asked.await;
+            if let Err(refusal) = &asked {
+                tracing::warn!("the past hour of the fleet is not known: {}", refusal.error);
+            }
+            asked.ok()
         };
         if let Some(Some(peaks)) = shutdown.run_until_cancelled(recalling).await {
             // An hour of every host.
@@ -245,6 +249,26 @@ impl From<Format> for AskedFor {
         match format {
             Format::Json => Self::Page,
             Format::Csv => Self::Export,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_asked_too_much_hears_what_to_do_and_nobody_else_is_blamed() {
+        let of = |error: &HistoryError| refusal(error, Duration::from_secs(90));
+        for (error, status, words) in [
+            (HistoryError::Stopped(Stopped::TookTooLong), StatusCode::GATEWAY_TIMEOUT, "longer than 1 m"),
+            (HistoryError::Stopped(Stopped::Cancelled), StatusCode::SERVICE_UNAVAILABLE, "is stopping"),
+            (TooManyRows { max_rows: 7 }.into(), StatusCode::UNPROCESSABLE_ENTITY, "more than 7 samples"),
+            (HistoryError::OutOfMemory, StatusCode::UNPROCESSABLE_ENTITY, "more memory"),
+        ] {
+            let refusal = of(&error);
+            assert_eq!(refusal.status, status, "{error}");
+            assert!(refusal.error.contains(words) && !refusal.hint.is_empty(), "{refusal:?}");
         }
     }
 }

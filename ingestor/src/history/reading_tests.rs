@@ -8,11 +8,12 @@ use std::{
     time::Duration,
 };
 
-use fleetps_nats::Snapshot;
+use fleetps_nats::{Snapshot, snapshot::Process};
 
 use super::*;
 use crate::{
-    history::EventKind,
+    filter::Filter,
+    history::{EventKind, Found, TopBy, TopGroup, TopQuery},
     query::{Deadline, Stopped, TooManyRows},
     segment::{SegmentRows, seal},
 };
@@ -112,7 +113,7 @@ fn every_method_keeps_to_the_budget() {
     is_stopped(over.events(None, span, &[EventKind::Booted], 10));
     is_stopped(over.cpu_peaks(span));
     is_stopped(over.process(&host, 1, None));
-    is_stopped(over.search(&crate::filter::Filter::default(), 2_000_000, 10));
+    is_stopped(over.search(&Filter::default(), 2_000_000, 10));
     is_whole(&history);
 }
 
@@ -139,4 +140,48 @@ fn a_query_that_needs_too_much_memory_says_so_and_hurts_no_other() {
     });
     assert!(matches!(large, Err(HistoryError::OutOfMemory)), "{large:?}");
     is_whole(&history);
+}
+
+#[test]
+fn a_scope_of_many_hosts_answers_as_one_of_few() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut rows = SegmentRows::new(0, 1_000, 1, 5_000_000);
+    for (sequence, host) in ["seen", "hidden", "seen", "hidden", "silent"].into_iter().enumerate() {
+        let captured_at_us = (1 + i64::try_from(sequence).unwrap()) * 1_000_000;
+        let process = Process {
+            pid: 1,
+            name: host.to_owned(),
+            command_line: Some("x".to_owned()),
+            ..Process::default()
+        };
+        let snapshot =
+            Snapshot { captured_at_us, processes: vec![process], interval_ms: 10_000, ..Snapshot::default() };
+        rows.push(1 + sequence as u64, captured_at_us, &host.parse().unwrap(), snapshot);
+    }
+    seal(folder.path(), &mut rows).unwrap();
+    let history = History::open(folder.path()).unwrap();
+    let span = Span { from_us: 0, to_us: 10_000_000 };
+    let query = TopQuery { by: TopBy::Cpu, group: TopGroup::Host, span, host: None, limit: 10 };
+    let answers = |others: usize| {
+        let with_others = |own: &[&str]| -> Hosts {
+            let others = (0..others).map(|number| format!("other-{number}").parse().unwrap());
+            own.iter().map(|host| host.parse().unwrap()).chain(others).collect()
+        };
+        let scope = Scope::new(with_others(&["seen", "silent"]), with_others(&["silent"]));
+        let scoped = history.within(Arc::new(scope));
+        let found = scoped.search(&Filter::default(), 6_000_000, 10).unwrap();
+        let command_lines = |found: &Found| found.process.command_line.clone();
+        assert_eq!(found.items.iter().map(command_lines).collect::<Vec<_>>(), [None, Some("x".to_owned())]);
+        format!(
+            "{found:?} {:?} {:?} {:?} {:?}",
+            scoped.top(&query).unwrap(),
+            scoped.cpu_peaks(span).unwrap(),
+            scoped.elsewhere(&"none".parse().unwrap(), "seen", 10).unwrap(),
+            scoped.events(None, span, &[], 100).unwrap(),
+        )
+    };
+    let few = answers(0);
+    assert!(!few.contains("hidden"), "{few}");
+    // Twice: the second time the tables are there.
+    assert_eq!([answers(500), answers(500)], [few.clone(), few]);
 }
