@@ -65,6 +65,30 @@ fn everything(answer: Result<Answer, AskError>) -> String {
     }
 }
 
+/// These hosts and a thousand that are not there.
+fn with_many(hosts: &[&str]) -> Hosts {
+    let many: Vec<String> = (0..1_000).map(|number| format!("absent-{number}")).collect();
+    let all = hosts.iter().copied().chain(many.iter().map(String::as_str));
+    only(&all.collect::<Vec<_>>())
+}
+
+#[test]
+fn a_scope_of_many_hosts_shows_the_same_and_nothing_of_itself() {
+    let (_data, history) = history();
+    let few = Scope::new(only(&["own-1"]), only(&["other-1"]));
+    let many = Scope::new(with_many(&["own-1"]), with_many(&["other-1"]));
+    for table in TABLES {
+        let [few, many] = [&few, &many].map(|scope| {
+            let mut seen = ask(&history, scope, &format!("FROM {table}")).unwrap().rows;
+            seen.sort();
+            seen
+        });
+        assert_eq!(many, few, "{table}");
+    }
+    let left = everything(ask(&history, &many, "SELECT table_name FROM duckdb_tables() WHERE temporary"));
+    assert_eq!(left, "");
+}
+
 const TABLES: [&str; 9] = [
     "segment",
     "gap",

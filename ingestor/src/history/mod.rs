@@ -68,6 +68,7 @@ pub use lives::ProcessLife;
 pub use missing::MissingSegment;
 pub use moment::{NoSnapshot, PastSnapshot, SnapshotLookup};
 pub use peaks::CpuPeak;
+pub(crate) use scope::ScopeTables;
 pub use scope::{Hosts, Scope};
 pub use search::Found;
 pub use series::{

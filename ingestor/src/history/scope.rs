@@ -178,11 +178,15 @@ impl ScopeTables {
         Ok(sql)
     }
 
+    /// Drops all tables.
+    pub(crate) fn drop_all(self, connection: &Connection) -> duckdb::Result<()> {
+        self.known.into_iter().try_for_each(|(number, ..)| drop_tables(connection, number))
+    }
+
     fn make(&mut self, connection: &Connection, scope: &Scope) -> duckdb::Result<(u64, ScopeSql)> {
         if self.known.len() >= MAX_SCOPES {
             let (number, ..) = self.known.remove(0);
-            let drop_tables = TABLES.map(|part| format!("DROP TABLE IF EXISTS temp.scope_{number}_{part};"));
-            connection.execute_batch(&drop_tables.concat())?;
+            drop_tables(connection, number)?;
         }
         self.number += 1;
         let [hosts, command_lines] = TABLES.map(|part| format!("scope_{}_{part}", self.number));
@@ -192,6 +196,12 @@ impl ScopeTables {
         };
         Ok((self.number, sql))
     }
+}
+
+/// Drops the tables of the scope with this number.
+fn drop_tables(connection: &Connection, number: u64) -> duckdb::Result<()> {
+    let drop_tables = TABLES.map(|part| format!("DROP TABLE IF EXISTS temp.scope_{number}_{part};"));
+    connection.execute_batch(&drop_tables.concat())
 }
 
 #[cfg(test)]

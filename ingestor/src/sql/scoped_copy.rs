@@ -3,6 +3,8 @@
 //! A view hides nothing: an attached database can be asked by its own name. So the rows are copied, and the segments
 //! are detached before the question is parsed.
 
+use std::sync::Arc;
+
 use askama::Template;
 use duckdb::Connection;
 
@@ -10,7 +12,7 @@ use super::{error::EngineError, limits::MAX_SEEN_ROWS};
 use crate::{
     catalog::{Rows, Tables, attach_empty, relation, views_sql},
     fields,
-    history::Scope,
+    history::{Scope, ScopeTables},
     segment::{SegmentName, quote_identifier, schema_in},
     template::render,
 };
@@ -54,7 +56,8 @@ pub(super) fn keep(
     scope: &Scope,
 ) -> Result<Option<i64>, EngineError> {
     connection.execute_batch(&attach_empty())?;
-    let scope = scope.by_name();
+    let mut tables = ScopeTables::default();
+    let scope = tables.conditions(connection, &Arc::new(scope.clone()))?;
     let rows = |table| scope.rows(table, relation(Rows::Of(table), segments));
     let since_ms = since_ms(connection, &rows("host_sample"))?;
     // Compressed, a row takes an eighth, which the question then has for itself.
@@ -72,6 +75,8 @@ pub(super) fn keep(
     let samples =
         SeenSamplesSql { process_sample: &rows("process_sample"), is_recent: &is_recent("captured_at") };
     connection.execute_batch(&render(&samples))?;
+    // The question is about the history, and nothing else is there.
+    tables.drop_all(connection)?;
     for name in segments {
         connection.execute_batch(&format!("DETACH {}", quote_identifier(&name.alias())))?;
     }
