@@ -12,6 +12,7 @@ use std::{
 use fleetps_agent::simulate::{Fleet, SimulationSettings};
 use fleetps_ingestor::{
     IngestorSettings,
+    events::{Detector, Event, MessagePlace},
     segment::{SegmentRows, seal},
     tidy_folder,
 };
@@ -85,6 +86,8 @@ enum Step {
 /// The one place where snapshots become a segment, as an ingestor's intake makes them.
 struct Intake {
     rows: SegmentRows,
+    detector: Detector,
+    events: Vec<Event>,
     begun_at_us: i64,
     seal: IngestorSettings,
 }
@@ -92,10 +95,22 @@ struct Intake {
 impl Intake {
     fn new(first_sequence: u64, begun_at_us: i64) -> Self {
         let rows = SegmentRows::new(0, 1, first_sequence, begun_at_us);
-        Self { rows, begun_at_us, seal: IngestorSettings::default() }
+        let (detector, events) = (Detector::default(), Vec::new());
+        Self { rows, detector, events, begun_at_us, seal: IngestorSettings::default() }
     }
 
-    fn take(&mut self, sequence: u64, stored_at_us: i64, host: &HostName, snapshot: Snapshot) {
+    /// What was collected, with what it decided; the next segment begins with `first_sequence`.
+    fn finish(&mut self, first_sequence: u64, begun_at_us: i64) -> Self {
+        let next = Self::new(first_sequence, begun_at_us);
+        let mut due = std::mem::replace(self, next);
+        due.rows.set_events(std::mem::take(&mut due.events), due.detector.clock());
+        std::mem::swap(&mut self.detector, &mut due.detector);
+        due
+    }
+
+    fn take(&mut self, sequence: u64, stored_at_us: i64, host: &HostName, snapshot: &Snapshot) {
+        let place = MessagePlace { epoch_s: 1, sequence, stored_at_us };
+        self.events.extend(self.detector.snapshot(place, host, snapshot));
         self.rows.push(sequence, stored_at_us, host, snapshot);
     }
 
@@ -152,16 +167,16 @@ impl Simulation {
                 let stored_at_us = captured_at_us + ON_THE_WAY_US;
                 let snapshot = self.fleet.snapshot(place, captured_at_us);
                 self.rows += snapshot.processes.len() as u64;
-                intake.take(self.sequence, stored_at_us, host, snapshot);
+                intake.take(self.sequence, stored_at_us, host, &snapshot);
                 self.sequence += 1;
                 if intake.is_due(stored_at_us) {
-                    let next = Intake::new(self.sequence, stored_at_us);
-                    let due = std::mem::replace(&mut intake, next);
+                    let due = intake.finish(self.sequence, stored_at_us);
                     self.full.send(Step::Seal(Box::new(due))).unwrap();
                 }
             }
         }
-        self.full.send(Step::Seal(Box::new(intake))).unwrap();
+        let last = intake.finish(self.sequence, to_us);
+        self.full.send(Step::Seal(Box::new(last))).unwrap();
     }
 }
 

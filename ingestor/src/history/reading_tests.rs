@@ -13,7 +13,7 @@ use fleetps_nats::{Snapshot, snapshot::Process};
 use super::*;
 use crate::{
     filter::Filter,
-    history::{EventKind, Found, TopBy, TopGroup, TopQuery},
+    history::{EventKind, EventQuery, Found, TopBy, TopGroup, TopQuery},
     query::{Deadline, Stopped, TooManyRows},
     segment::{SegmentRows, seal},
 };
@@ -29,7 +29,7 @@ fn history(folder: &Path) -> History {
     for sequence in 1..=3 {
         let captured_at_us = sequence * 1_000_000;
         let snapshot = Snapshot { captured_at_us, boot_id: "b".to_owned(), ..Snapshot::default() };
-        rows.push(sequence.cast_unsigned(), captured_at_us, &"host".parse().unwrap(), snapshot);
+        rows.push(sequence.cast_unsigned(), captured_at_us, &"host".parse().unwrap(), &snapshot);
     }
     seal(folder, &mut rows).unwrap();
     History::open(folder).unwrap()
@@ -110,7 +110,7 @@ fn every_method_keeps_to_the_budget() {
     is_stopped(over.snapshot_at(&host, 2_000_000));
     is_stopped(over.snapshots(&host, span, 10));
     is_stopped(over.host_metrics(&host, span, 10, &[]));
-    is_stopped(over.events(None, span, &[EventKind::Booted], 10));
+    is_stopped(over.events(&EventQuery { kinds: vec![EventKind::Booted], ..EventQuery::of(span, 10) }));
     is_stopped(over.cpu_peaks(span));
     is_stopped(over.process(&host, 1, None));
     is_stopped(over.search(&Filter::default(), 2_000_000, 10));
@@ -156,7 +156,7 @@ fn a_scope_of_many_hosts_answers_as_one_of_few() {
         };
         let snapshot =
             Snapshot { captured_at_us, processes: vec![process], interval_ms: 10_000, ..Snapshot::default() };
-        rows.push(1 + sequence as u64, captured_at_us, &host.parse().unwrap(), snapshot);
+        rows.push(1 + sequence as u64, captured_at_us, &host.parse().unwrap(), &snapshot);
     }
     seal(folder.path(), &mut rows).unwrap();
     let history = History::open(folder.path()).unwrap();
@@ -177,7 +177,7 @@ fn a_scope_of_many_hosts_answers_as_one_of_few() {
             scoped.top(&query).unwrap(),
             scoped.cpu_peaks(span).unwrap(),
             scoped.elsewhere(&"none".parse().unwrap(), "seen", 10).unwrap(),
-            scoped.events(None, span, &[], 100).unwrap(),
+            scoped.events(&EventQuery::of(span, 100)).unwrap(),
         )
     };
     let few = answers(0);
