@@ -107,15 +107,7 @@ pub async fn run(
     let recalling = tokio::spawn(recalling);
     let _ = tokio::time::timeout(CATCH_UP_FOR, caught_up.wait_for(|intake| intake.caught_up)).await;
 
-    let serving = connections::serve(door, routes::router(shared), connections, shutdown.clone());
-    let hard_end = async {
-        shutdown.cancelled().await;
-        tokio::time::sleep(END_WITHIN).await;
-    };
-    tokio::select! {
-        () = serving => {}
-        () = hard_end => tracing::info!("some requests did not end in time and were cut off"),
-    }
+    serve(door, shared, connections, shutdown).await;
     latest_events.await?;
     intake.await.context("the live intake panicked")?;
     past.await?;
@@ -125,6 +117,19 @@ pub async fn run(
     reports.await?;
     tidying.await?;
     Ok(())
+}
+
+/// Serves requests until `shutdown`, and those that are open then a little longer.
+async fn serve(door: TlsListener, shared: AppState, connections: Connections, shutdown: CancellationToken) {
+    let serving = connections::serve(door, routes::router(shared), connections, shutdown.clone());
+    let hard_end = async {
+        shutdown.cancelled().await;
+        tokio::time::sleep(END_WITHIN).await;
+    };
+    tokio::select! {
+        () = serving => {}
+        () = hard_end => tracing::info!("some requests did not end in time and were cut off"),
+    }
 }
 
 /// Runs `work` on a thread of its own: decoding every snapshot of the fleet, and going through all hosts every second, is not

@@ -27,10 +27,10 @@ use crate::{
     error::IngestError,
     events::Detector,
     intake::{
-        Collector, DecidedEvents, Duplicates, EventWriter, KnownRun, Queued, SegmentWriter, SnapshotConsumer,
-        StartPosition, StreamState, WAITING_DEAD_LETTERS, WAITING_DELIVERIES, WAITING_EVENTS,
-        WAITING_SEGMENTS, known_runs, publish_dead_letters, publish_events, read_stream, restore_detector,
-        seal_all,
+        Awaited, Collector, DecidedEvents, Duplicates, EventWriter, KnownRun, Queued, SegmentWriter,
+        SnapshotConsumer, StartPosition, StreamState, Ticker, WAITING_DEAD_LETTERS, WAITING_DELIVERIES,
+        WAITING_EVENTS, WAITING_SEGMENTS, known_runs, publish_dead_letters, publish_events, read_stream,
+        restore_detector, seal_all,
     },
     retention_clock::RetentionClock,
     segment::SegmentName,
@@ -186,9 +186,14 @@ async fn run_parts(
         .with_standing(standing);
     let decided = DecidedEvents::default();
     let writer = SegmentWriter::new(numbering, settings.seal_rows, decided.clone(), segments_in);
+    let awaited = Arc::new(Awaited::default());
     let (published_in, published) = mpsc::channel(WAITING_EVENTS);
-    let event_writer =
-        EventWriter::new((detector, start.epoch_s), decided.clone(), published_in, Arc::clone(&progress));
+    let event_writer = EventWriter::new(
+        (detector, start.epoch_s),
+        decided.clone(),
+        published_in,
+        (Arc::clone(&awaited), Arc::clone(&progress)),
+    );
     let (writer, writing) = queued("rows", writer, &progress)?;
     let (event_writer, deciding) = queued("events", event_writer, &progress)?;
     let shared = (Arc::clone(&progress), Arc::clone(&clock));
@@ -224,7 +229,14 @@ async fn run_parts(
 
     let streams = tokio::spawn(streams::keep(jetstream.clone(), settings.clone(), stop.clone()));
 
-    read_stream((client, jetstream), start, settings.seal_interval, events_in, stop.clone()).await;
+    read_stream(
+        (jetstream, Ticker::new(client, awaited)),
+        start,
+        settings.seal_interval,
+        events_in,
+        stop.clone(),
+    )
+    .await;
     // The end of reading lets collecting end, which lets sealing end.
     stop.cancel();
     blocking("stopping", move || {

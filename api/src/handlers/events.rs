@@ -17,6 +17,7 @@ use super::{
 use crate::{
     csv, display,
     extract::{Host, Query},
+    history_service::AskedFor,
     live::now_us,
     query::parameter::{self, BadParameter, Count, is_default},
     refusal::Refusal,
@@ -192,19 +193,19 @@ pub async fn ask(
     scoped: &ScopedFleet,
     host: Option<HostName>,
     request: &EventsRequest,
+    asked_for: AskedFor,
 ) -> Result<(Listing, Option<EventsQuery>), Refusal> {
     let EventsRequest { query, span } = request.clone();
     let given = |text: String| (!text.is_empty()).then_some(text);
-    let mut listing = scoped
-        .events(EventQuery {
-            host: host.or(query.host),
-            span: span.span,
-            kinds: query.kinds,
-            program: given(query.program),
-            text: given(query.text),
-            limit: query.limit.get(),
-        })
-        .await?;
+    let query = EventQuery {
+        host: host.or(query.host),
+        span: span.span,
+        kinds: query.kinds,
+        program: given(query.program),
+        text: given(query.text),
+        limit: query.limit.get(),
+    };
+    let mut listing = scoped.events(query, asked_for).await?;
     let older = older(&mut listing, request);
     Ok((listing, older))
 }
@@ -234,7 +235,7 @@ pub async fn fleet_page(
     Query(query): Query<EventsQuery>,
 ) -> Result<Response, Refusal> {
     let request = EventsRequest::of(query)?;
-    let (listing, older) = ask(&scoped, None, &request).await?;
+    let (listing, older) = ask(&scoped, None, &request, AskedFor::Page).await?;
     page::render(&EventsPage {
         layout,
         set_aside: scoped.set_aside(),
@@ -259,7 +260,7 @@ pub async fn host_page(
     let visited = visit_span(&scoped, &host, HostTab::Events, links).await?;
     let (head, moment) = visited.moment(&layout)?;
     let request = EventsRequest { query, span };
-    let (listing, older) = ask(&scoped, Some(host), &request).await?;
+    let (listing, older) = ask(&scoped, Some(host), &request, AskedFor::Page).await?;
     let page = HostEventsPage {
         layout,
         head,

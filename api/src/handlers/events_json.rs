@@ -81,7 +81,7 @@ async fn answer(
     asked: InFormat<EventsQuery>,
 ) -> Result<Response, Refusal> {
     let request = EventsRequest::of(asked.query)?;
-    let (listing, older) = ask(scoped, host, &request).await?;
+    let (listing, older) = ask(scoped, host, &request, asked.format.into()).await?;
     let about = json!({
         "from": time_exact(request.span.span.from_us),
         "to": time_exact(request.span.span.to_us),

@@ -31,15 +31,23 @@ impl LatestEvents {
     }
 
     /// The events for which `wants` is true, behind the last message that is in a segment, by numbering and sequence. Forgets
-    /// those that are in one.
+    /// those that are in one. May take some ms, so it is for a thread that may wait.
     pub fn after(&self, sealed: Option<(i64, u64)>, wants: impl Fn(&Event) -> bool) -> Vec<Event> {
-        let Some((epoch_s, sequence)) = sealed else {
-            return self.0.read().values().filter(|event| wants(event)).cloned().collect();
-        };
-        let first = EventPlace { epoch_s, sequence: sequence.saturating_add(1), number: 0 };
-        let mut latest = self.0.write();
-        *latest = latest.split_off(&first);
-        latest.values().filter(|event| wants(event)).cloned().collect()
+        let first = sealed.map_or_else(EventPlace::default, |(epoch_s, sequence)| EventPlace {
+            epoch_s,
+            sequence: sequence.saturating_add(1),
+            number: 0,
+        });
+        let latest = self.0.read();
+        let found =
+            latest.range(first..).map(|(_, event)| event).filter(|event| wants(event)).cloned().collect();
+        let has_old = latest.first_key_value().is_some_and(|(place, _)| *place < first);
+        drop(latest);
+        if has_old {
+            let mut latest = self.0.write();
+            *latest = latest.split_off(&first);
+        }
+        found
     }
 
     /// Keeps up with what the ingestor decides, until `shutdown`.

@@ -1,37 +1,41 @@
 //! What happened: what the history has, joined with what was decided since.
 
-use fleetps_ingestor::history::{Event, EventList, EventQuery, sort_events};
+use std::sync::Arc;
+
+use fleetps_ingestor::history::{Event, EventList, EventQuery, Scope, sort_events};
 
 use super::ScopedFleet;
-use crate::refusal::Refusal;
+use crate::{history_service::AskedFor, live::LatestEvents, refusal::Refusal};
 
 impl ScopedFleet {
     /// The events that `query` asks for, newest first.
     ///
     /// # Errors
     /// When the history cannot be read.
-    pub async fn events(&self, query: EventQuery) -> Result<EventList, Refusal> {
-        let asked = query.clone();
-        let mut list = self.ask(move |history| history.events(&asked)).await?;
-        let latest = self.latest_events(&query, list.sealed);
-        list.total = list.total.map(|total| total + latest.len() as u64);
-        list.items.extend(latest);
-        sort_events(&mut list.items);
-        list.items.truncate(query.limit);
-        Ok(list)
+    pub async fn events(&self, query: EventQuery, asked_for: AskedFor) -> Result<EventList, Refusal> {
+        let (scope, latest) = (self.scope(), Arc::clone(&self.shared.latest_events));
+        self.ask_for(asked_for, move |history| {
+            let mut list = history.events(&query)?;
+            let latest = after(&latest, &query, list.sealed, &scope);
+            list.total = list.total.map(|total| total + latest.len() as u64);
+            list.items.extend(latest);
+            sort_events(&mut list.items);
+            list.items.truncate(query.limit);
+            Ok(list)
+        })
+        .await
     }
+}
 
-    /// The events that are in no segment yet.
-    fn latest_events(&self, query: &EventQuery, sealed: Option<(i64, u64)>) -> Vec<Event> {
-        let scope = self.scope();
-        let mut latest = self.shared.latest_events.after(sealed, |event| scope.sees(&event.host));
-        // Withheld before it is asked for a text.
-        for event in latest.iter_mut().filter(|event| !scope.sees_command_lines(&event.host)) {
-            if let Some(program) = &mut event.program {
-                program.command_line = None;
-            }
+/// The events of a scope that are in no segment yet.
+fn after(latest: &LatestEvents, query: &EventQuery, sealed: Option<(i64, u64)>, scope: &Scope) -> Vec<Event> {
+    let mut found = latest.after(sealed, |event| scope.sees(&event.host) && query.is_about(event));
+    // Withheld before it is asked for a text.
+    for event in found.iter_mut().filter(|event| !scope.sees_command_lines(&event.host)) {
+        if let Some(program) = &mut event.program {
+            program.command_line = None;
         }
-        latest.retain(|event| query.matches(event));
-        latest
     }
+    found.retain(|event| query.matches(event));
+    found
 }

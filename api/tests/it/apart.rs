@@ -129,7 +129,7 @@ fn a_broker_by_hand_an_ingestor_a_web_server_and_a_host_that_joined_are_a_fleet(
         program("fleetps-ingestor")
             .args(["--nats", &url, "--nkey"])
             .arg(keys.join("ingestor.nk"))
-            .arg("--data")
+            .args(["--set", "history.seal_interval=1h", "--data"])
             .arg(data.path()),
     );
     let with_key = |command: &mut Command| {
@@ -152,10 +152,15 @@ fn a_broker_by_hand_an_ingestor_a_web_server_and_a_host_that_joined_are_a_fleet(
         |path: &str| ureq::get(format!("{address}{path}")).call().ok()?.body_mut().read_to_string().ok();
     until("the host is up", || get("/api/v1/hosts").filter(|hosts| hosts.contains("\"up\"")));
     until("everything is ready", || get("/readyz").filter(|answer| answer.contains("\"ready\":true")));
+    // Told long before the segment is sealed, when the ingestor ends.
+    let _sleeping = Started::start(Command::new("sleep").arg("7311.5"));
+    until("the start is told", || get("/api/v1/events?text=7311.5").filter(|told| told.contains("started")));
     for started in [agent, serving, ingestor, broker] {
         started.stop();
     }
     assert!(ask(data.path(), "SELECT count(*) FROM host_sample WHERE host = 'web-01'") > 0);
+    let started = "SELECT count(*) FROM event WHERE kind = 'started' AND command_line = 'sleep 7311.5'";
+    assert_eq!(ask(data.path(), started), 1);
 }
 
 /// The separate parts of a fleet; each has to wait for the broker.

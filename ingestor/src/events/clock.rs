@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Time between two messages that is longer than this is a hole: nobody published a tick, or the broker took nothing. A
-/// tick comes every second.
+/// When a host may be silent, a tick is published within a second. A message that comes so much later than that came after a
+/// hole: no ingestor published the tick, or the broker took nothing.
 const HOLE_MS: i64 = 5_000;
 /// After a hole every host is given this much time to come back before its silence counts: agents reconnect within half a
 /// minute, one after the other.
@@ -11,8 +11,8 @@ const RECONNECT_MS: i64 = 30_000;
 
 /// The broker's time, message by message. In ms since 1970 UTC.
 ///
-/// That a host sent nothing while the broker was away, or while no ingestor published ticks, says nothing about the host.
-/// So silence counts only from `counted_from_ms` on.
+/// That a host sent nothing while the broker was away, or while no ingestor read the stream, says nothing about the host. So
+/// silence counts only from `counted_from_ms` on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct StreamClock {
     /// When the broker took the last message; the highest so far.
@@ -22,11 +22,11 @@ pub struct StreamClock {
 }
 
 impl StreamClock {
-    /// Advances to a message; true when there was a hole before it.
-    pub(super) fn advance(&mut self, stored_ms: i64) -> bool {
-        let before_ms = self.now_ms.unwrap_or(stored_ms);
-        self.now_ms = Some(before_ms.max(stored_ms));
-        let is_hole = stored_ms.saturating_sub(before_ms) > HOLE_MS;
+    /// Advances to a message; true when there was a hole before it. `awaited_ms` is when the first host may be silent, so that a
+    /// message must come by then.
+    pub(super) fn advance(&mut self, stored_ms: i64, awaited_ms: Option<i64>) -> bool {
+        self.now_ms = Some(self.now_ms.map_or(stored_ms, |now_ms| now_ms.max(stored_ms)));
+        let is_hole = awaited_ms.is_some_and(|awaited_ms| stored_ms.saturating_sub(awaited_ms) > HOLE_MS);
         if is_hole {
             self.counted_from_ms = Some(stored_ms.saturating_add(RECONNECT_MS));
         }
@@ -46,10 +46,10 @@ mod tests {
     #[test]
     fn a_hole_in_the_stream_gives_every_host_time_to_come_back() {
         let mut clock = StreamClock::default();
-        assert!(!clock.advance(1_000));
-        assert!(!clock.advance(6_000));
+        assert!(!clock.advance(1_000, None));
         assert_eq!(clock.silent_at_ms(500, 3_000), 3_500);
-        assert!(clock.advance(60_000));
+        assert!(!clock.advance(8_500, Some(3_500)));
+        assert!(clock.advance(60_000, Some(3_500)));
         assert_eq!(clock.silent_at_ms(500, 3_000), 93_000);
         assert_eq!(clock.silent_at_ms(95_000, 3_000), 98_000);
     }
@@ -57,8 +57,8 @@ mod tests {
     #[test]
     fn a_clock_that_is_set_back_makes_no_hole_and_no_silence() {
         let mut clock = StreamClock::default();
-        clock.advance(100_000);
-        assert!(!clock.advance(10_000));
+        clock.advance(100_000, None);
+        assert!(!clock.advance(10_000, Some(103_000)));
         assert_eq!(clock.now_ms, Some(100_000));
     }
 }

@@ -33,9 +33,46 @@ pub struct Detector {
     hosts: HashMap<HostName, KnownHost>,
     interner: Interner,
     loops: Loops,
-    /// When each host that is not silent falls silent, and when a silent one is forgotten; in ms by the broker's clock.
-    deadlines: BTreeSet<(i64, HostName)>,
-    deadline_of: HashMap<HostName, i64>,
+    /// When each host that is not silent falls silent.
+    silences: Deadlines,
+    /// When each silent host is forgotten.
+    forgets: Deadlines,
+}
+
+/// Times of hosts, in ms by the broker's clock; one of each.
+#[derive(Debug, Default)]
+struct Deadlines {
+    by_time: BTreeSet<(i64, HostName)>,
+    of_host: HashMap<HostName, i64>,
+}
+
+impl Deadlines {
+    fn first_ms(&self) -> Option<i64> {
+        self.by_time.first().map(|(deadline_ms, _)| *deadline_ms)
+    }
+
+    fn set(&mut self, host: &HostName, deadline_ms: i64) {
+        self.remove(host);
+        self.of_host.insert(host.clone(), deadline_ms);
+        self.by_time.insert((deadline_ms, host.clone()));
+    }
+
+    fn remove(&mut self, host: &HostName) {
+        if let Some(deadline_ms) = self.of_host.remove(host) {
+            self.by_time.remove(&(deadline_ms, host.clone()));
+        }
+    }
+
+    /// Takes the first host whose time is before `now_ms`.
+    fn take_before(&mut self, now_ms: i64) -> Option<HostName> {
+        let (deadline_ms, host) = self.by_time.pop_first()?;
+        if deadline_ms >= now_ms {
+            self.by_time.insert((deadline_ms, host));
+            return None;
+        }
+        self.of_host.remove(&host);
+        Some(host)
+    }
 }
 
 impl Detector {
@@ -49,7 +86,7 @@ impl Detector {
         if let Some(before) = &before {
             events.extend(between(host, before, &now, snapshot));
         }
-        self.expect(host, self.deadline_ms(&now));
+        self.expect(host, &now);
         self.hosts.insert(host.clone(), now);
         self.finish(place, events)
     }
@@ -63,6 +100,11 @@ impl Detector {
     /// The time of the stream.
     pub fn clock(&self) -> StreamClock {
         self.clock
+    }
+
+    /// From when on the passing of time may decide something, in ms by the broker's clock.
+    pub(crate) fn awaited_ms(&self) -> Option<i64> {
+        [self.silences.first_ms(), self.loops.first_end_ms()].into_iter().flatten().min()
     }
 
     /// Goes on from `hosts` as they were at `clock`.
@@ -88,54 +130,46 @@ impl Detector {
 
     /// What happened by the time of a message.
     fn time(&mut self, place: MessagePlace) -> Vec<Event> {
-        if self.clock.advance(place.stored_at_us.div_euclid(1000)) {
+        if self.clock.advance(place.stored_at_us.div_euclid(1000), self.silences.first_ms()) {
             self.expect_all();
         }
         let now_ms = self.clock.now_ms.unwrap_or_default();
         let mut events = Vec::new();
-        while let Some((deadline_ms, host)) = self.deadlines.first().cloned().filter(|(ms, _)| *ms < now_ms) {
-            self.deadlines.remove(&(deadline_ms, host.clone()));
-            self.deadline_of.remove(&host);
-            events.extend(self.pass_deadline(host, now_ms));
+        while let Some(host) = self.silences.take_before(now_ms) {
+            events.extend(self.fall_silent(&host, now_ms));
+        }
+        while let Some(host) = self.forgets.take_before(now_ms) {
+            self.hosts.remove(&host);
         }
         events.extend(self.loops.pass_time(now_ms));
         events
     }
 
-    fn pass_deadline(&mut self, host: HostName, now_ms: i64) -> Option<Event> {
-        let known = self.hosts.get_mut(&host)?;
-        if known.is_silent {
-            self.hosts.remove(&host);
-            return None;
-        }
+    fn fall_silent(&mut self, host: &HostName, now_ms: i64) -> Option<Event> {
+        let known = self.hosts.get_mut(host)?;
         known.is_silent = true;
-        let (captured_ms, stored_ms) = (known.captured_ms, known.stored_ms);
-        self.expect(&host, stored_ms.saturating_add(FORGET_AFTER_MS));
-        let event = Event::of_host(EventKind::Silent, &host, captured_ms.saturating_mul(1000));
-        Some(Event { length_ms: Some(now_ms.saturating_sub(stored_ms)), ..event })
+        self.forgets.set(host, known.stored_ms.saturating_add(FORGET_AFTER_MS));
+        let length_ms = Some(now_ms.saturating_sub(known.stored_ms));
+        let event = Event::of_host(EventKind::Silent, host, known.captured_ms.saturating_mul(1000));
+        Some(Event { length_ms, ..event })
     }
 
-    /// When a host that is known as this falls silent or is forgotten.
-    fn deadline_ms(&self, known: &KnownHost) -> i64 {
-        match known.is_silent {
-            true => known.stored_ms.saturating_add(FORGET_AFTER_MS),
-            false => self.clock.silent_at_ms(known.stored_ms, known.quiet_ms()),
+    /// Sets the deadline of a host that is known as this.
+    fn expect(&mut self, host: &HostName, known: &KnownHost) {
+        if known.is_silent {
+            self.silences.remove(host);
+            self.forgets.set(host, known.stored_ms.saturating_add(FORGET_AFTER_MS));
+        } else {
+            self.forgets.remove(host);
+            self.silences.set(host, self.clock.silent_at_ms(known.stored_ms, known.quiet_ms()));
         }
-    }
-
-    fn expect(&mut self, host: &HostName, deadline_ms: i64) {
-        if let Some(before_ms) = self.deadline_of.insert(host.clone(), deadline_ms) {
-            self.deadlines.remove(&(before_ms, host.clone()));
-        }
-        self.deadlines.insert((deadline_ms, host.clone()));
     }
 
     /// Sets all deadlines anew: after a hole, and at the start.
     fn expect_all(&mut self) {
-        let deadlines: HashMap<HostName, i64> =
-            self.hosts.iter().map(|(host, known)| (host.clone(), self.deadline_ms(known))).collect();
-        self.deadlines = deadlines.iter().map(|(host, deadline_ms)| (*deadline_ms, host.clone())).collect();
-        self.deadline_of = deadlines;
+        let hosts = std::mem::take(&mut self.hosts);
+        hosts.iter().for_each(|(host, known)| self.expect(host, known));
+        self.hosts = hosts;
     }
 
     /// Gives events their places, and looks for restart loops in them.

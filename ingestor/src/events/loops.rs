@@ -65,6 +65,8 @@ pub(crate) struct Loops {
     slots: HashMap<Slot, Starts>,
     /// When the last start of each is ten minutes ago.
     ends: BTreeSet<(i64, Slot)>,
+    /// How many of them loop.
+    looping: usize,
     /// The slot of each living process that was started within the time.
     living: HashMap<(HostName, (String, u32, i64)), Slot>,
 }
@@ -99,6 +101,7 @@ impl Loops {
     pub(super) fn set_lives(&mut self, begun: &Event, lives: u32) {
         if let Some(starts) = Slot::of(begun).and_then(|slot| self.slots.get_mut(&slot)) {
             let since_us = begun.since_us.unwrap_or(begun.at_us);
+            self.looping += usize::from(starts.looping.is_none());
             starts.looping = Some(Looping { since_us, lives });
         }
     }
@@ -112,12 +115,24 @@ impl Loops {
             for start in &starts.starts {
                 self.living.remove(&(slot.host.clone(), start.process.clone()));
             }
-            if let (Some(looping), Some(last)) = (starts.looping.take(), starts.starts.back()) {
+            let looping = starts.looping.take();
+            self.looping -= usize::from(looping.is_some());
+            if let (Some(looping), Some(last)) = (looping, starts.starts.back()) {
                 let event = Event::of_host(EventKind::RestartLoopEnded, &slot.host, last.at_us);
                 events.push(slot.say(event, &starts, &looping));
             }
         }
         events
+    }
+
+    /// When the first loop ends unless it is started once more, in ms by the broker's clock.
+    pub(super) fn first_end_ms(&self) -> Option<i64> {
+        let loops = |slot: &Slot| self.slots.get(slot).is_some_and(|starts| starts.looping.is_some());
+        // Mostly there is none, which is soon known; else it is among the first, as it is started often.
+        if self.looping == 0 {
+            return None;
+        }
+        self.ends.iter().find(|(_, slot)| loops(slot)).map(|(end_ms, _)| *end_ms)
     }
 
     fn start(&mut self, event: &Event) -> Option<Slot> {
@@ -159,6 +174,7 @@ impl Loops {
         let begun =
             slot.say(Event::of_host(EventKind::RestartLoop, &event.host, event.at_us), starts, &looping);
         starts.looping = Some(looping);
+        self.looping += 1;
         Some(begun)
     }
 

@@ -1,6 +1,9 @@
 //! Decides events, and hands them to the segment of their messages and to whoever waits for them.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicI64, Ordering::Relaxed},
+};
 
 use fleetps_nats::{HostName, Snapshot};
 use tokio::sync::mpsc;
@@ -20,7 +23,30 @@ pub(crate) struct EventWriter {
     epoch_s: i64,
     decided: DecidedEvents,
     published: mpsc::Sender<Vec<Event>>,
+    awaited: Arc<Awaited>,
     progress: Arc<Progress>,
+}
+
+/// From when on a tick may decide something.
+#[derive(Debug)]
+pub(crate) struct Awaited(AtomicI64);
+
+impl Default for Awaited {
+    fn default() -> Self {
+        Self(AtomicI64::new(i64::MAX))
+    }
+}
+
+impl Awaited {
+    fn set(&self, at_ms: Option<i64>) {
+        self.0.store(at_ms.unwrap_or(i64::MAX), Relaxed);
+    }
+
+    /// Whether that is at `now_ms` of the broker's clock, or ever where that is unknown.
+    pub(crate) fn is_due(&self, now_ms: Option<i64>) -> bool {
+        let at_ms = self.0.load(Relaxed);
+        now_ms.map_or(at_ms != i64::MAX, |now_ms| at_ms < now_ms)
+    }
 }
 
 impl EventWriter {
@@ -30,9 +56,10 @@ impl EventWriter {
         (detector, epoch_s): (Detector, i64),
         decided: DecidedEvents,
         published: mpsc::Sender<Vec<Event>>,
-        progress: Arc<Progress>,
+        (awaited, progress): (Arc<Awaited>, Arc<Progress>),
     ) -> Self {
-        Self { detector, epoch_s, decided, published, progress }
+        awaited.set(detector.awaited_ms());
+        Self { detector, epoch_s, decided, published, awaited, progress }
     }
 
     fn place(&self, at: StreamPosition) -> MessagePlace {
@@ -43,6 +70,7 @@ impl EventWriter {
         if !events.is_empty() && self.published.try_send(events.clone()).is_err() {
             self.progress.count_unpublished_events(events.len() as u64);
         }
+        self.awaited.set(self.detector.awaited_ms());
         self.decided.push((self.epoch_s, sequence), self.detector.clock(), events);
     }
 }

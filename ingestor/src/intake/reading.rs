@@ -1,13 +1,13 @@
 //! Reads the stream from where the history ends, through everything that can happen to a stream.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use async_nats::{Client, connection::State, jetstream};
 use bytes::Bytes;
 use fleetps_nats::{
     connection::reconnect_delay,
     error_chain,
-    reader::{Delivery, SnapshotReader, Start},
+    reader::{Delivered, Delivery, SnapshotReader, Start},
     stream::{self, StreamError},
     subject,
 };
@@ -17,7 +17,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::Event;
+use super::{Awaited, Event};
 
 /// Where reading begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,12 +69,43 @@ impl StreamState {
     }
 }
 
-/// A tick is published when nothing came for so long: silence is decided within a second.
-const TICK_AFTER: Duration = Duration::from_secs(1);
+/// How often it is looked whether a tick is due: silence is decided within a second.
+const TICK_LOOK: Duration = Duration::from_secs(1);
 
-/// Reads until it is cancelled, or until the collector has ended. Publishes a tick while nothing comes.
+/// Publishes ticks where nothing comes and time decides something.
+pub(crate) struct Ticker {
+    client: Client,
+    awaited: Arc<Awaited>,
+    /// When the broker took the last message, in ms since 1970 UTC, and when it came here.
+    last: Option<(i64, Instant)>,
+}
+
+impl Ticker {
+    /// Ticks when `awaited` says so.
+    pub(crate) fn new(client: Client, awaited: Arc<Awaited>) -> Self {
+        Self { client, awaited, last: None }
+    }
+
+    fn hear(&mut self, delivered: &Delivered) {
+        // One that waited in the stream says nothing about now.
+        let is_new = delivered.pending == 0;
+        self.last = is_new.then(|| (delivered.stored_at_us.div_euclid(1000), Instant::now()));
+    }
+
+    async fn tick_if_due(&self) {
+        let now_ms = self.last.map(|(stored_ms, came)| {
+            stored_ms.saturating_add(i64::try_from(came.elapsed().as_millis()).unwrap_or(i64::MAX))
+        });
+        // Where the broker is away, a tick that waits would be of another time.
+        if self.awaited.is_due(now_ms) && self.client.connection_state() == State::Connected {
+            let _ = self.client.publish(subject::TICK, Bytes::new()).await;
+        }
+    }
+}
+
+/// Reads until it is cancelled, or until the collector has ended.
 pub(crate) async fn read_stream(
-    (client, jetstream): (Client, jetstream::Context),
+    (jetstream, mut ticker): (jetstream::Context, Ticker),
     mut start: StartPosition,
     seal_interval: Duration,
     events: mpsc::Sender<Event>,
@@ -84,24 +115,22 @@ pub(crate) async fn read_stream(
     // Not at once, when the first that waits in the stream may be in.
     let mut seal = tokio::time::interval_at(Instant::now() + seal_interval, seal_interval);
     seal.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut tick_at = Instant::now() + TICK_AFTER;
+    let mut look_at = Instant::now() + TICK_LOOK;
     loop {
         let event = tokio::select! {
             biased;
             () = cancel.cancelled() => return,
             _ = seal.tick() => Event::Seal,
-            () = tokio::time::sleep_until(tick_at) => {
-                tick_at = Instant::now() + TICK_AFTER;
-                // Where the broker is away, a tick that waits would be of another time.
-                if client.connection_state() == State::Connected {
-                    let _ = client.publish(subject::TICK, Bytes::new()).await;
-                }
+            () = tokio::time::sleep_until(look_at) => {
+                look_at = Instant::now() + TICK_LOOK;
+                ticker.tick_if_due().await;
                 continue;
             }
             delivery = reader.next() => match delivery {
                 Delivery::Message(delivered) => {
                     start.sequence = delivered.sequence + 1;
-                    tick_at = Instant::now() + TICK_AFTER;
+                    look_at = Instant::now() + TICK_LOOK;
+                    ticker.hear(&delivered);
                     Event::Message(delivered)
                 }
                 Delivery::Lost { first, last } => Event::Lost { first, last },

@@ -88,7 +88,8 @@ pub fn snapshot(run_id: &str, sequence: u64) -> Snapshot {
         run_id: run_id.to_owned(),
         sequence,
         captured_at_us,
-        interval_ms: 1000,
+        // Longer than a test takes: a host that is silent makes a tick, which takes a sequence.
+        interval_ms: 60_000,
         processes: processes.collect(),
         filesystems: vec![FilesystemSample { mount: "/".to_owned(), ..FilesystemSample::default() }],
         ..Snapshot::default()

@@ -133,7 +133,7 @@ async fn a_message_with_long_headers_is_refused_unread_and_counted() {
     let mut good = Publisher::new(hosts, "good", "run");
     good.publish().await;
     let long = ("long_headers".to_owned(), 1);
-    status_where(&fixture, |status| status.read_sequence == 2 && status.refused.contains(&long)).await;
+    status_where(&fixture, |status| status.read_sequence >= 2 && status.refused.contains(&long)).await;
     ingestor.stop().await;
     assert_stored(&fixture.history(), &[good]);
 }
@@ -163,9 +163,9 @@ async fn what_a_host_sends_after_it_was_revoked_is_refused_and_counted_also_what
     // Nothing has read any of it so far.
     let ingestor = fixture.ingestor(fixture.settings()).await;
     let counted = |count| ("revoked".to_owned(), count);
-    status_where(&fixture, |status| status.read_sequence == 4 && status.refused.contains(&counted(2))).await;
+    status_where(&fixture, |status| status.read_sequence >= 4 && status.refused.contains(&counted(2))).await;
     let more = publishers[0].publish().await;
-    status_where(&fixture, |status| status.read_sequence == more && status.refused.contains(&counted(3)))
+    status_where(&fixture, |status| status.read_sequence >= more && status.refused.contains(&counted(3)))
         .await;
     ingestor.stop().await;
     crate::publisher::assert_stored_entries(&fixture.history(), allowed.into_iter().flatten().collect());

@@ -53,7 +53,7 @@ async fn a_repeated_snapshot_is_stored_once() {
     let ingestor = fixture.ingestor(fixture.settings()).await;
     publish(&mut publisher, 5).await;
     publisher.publish_again().await;
-    let status = crate::refusals::status_where(&fixture, |status| status.read_sequence == 6).await;
+    let status = crate::refusals::status_where(&fixture, |status| status.read_sequence >= 6).await;
     assert_eq!(status.duplicates, 1);
     ingestor.stop().await;
 
@@ -145,7 +145,7 @@ async fn the_stream_loses_its_end(while_it_is_read: bool, runs: u64) {
         Some(ingestor) => ingestor,
         None => fixture.ingestor(fixture.settings()).await,
     };
-    let read = crate::refusals::status_where(&fixture, |status| status.read_sequence == runs + 3);
+    let read = crate::refusals::status_where(&fixture, |status| status.read_sequence >= runs + 3);
     read.await;
     ingestor.stop().await;
     assert_stored(&fixture.history(), &[publisher, after, later]);

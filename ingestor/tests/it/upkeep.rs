@@ -168,13 +168,10 @@ async fn the_oldest_go_when_there_is_too_much() {
     let fixture = Fixture::start().await;
     let mut publisher = Publisher::new(fixture.jetstream().await, "host", "run");
     seal_each(&fixture, &mut publisher, 6).await;
-    let bytes: u64 =
-        SegmentFolder::scan(&fixture.history()).unwrap().current.iter().map(|segment| segment.bytes).sum();
-    let settings = IngestorSettings {
-        max_history_bytes: bytes / 2,
-        merge_fresh_count: usize::MAX,
-        ..fixture.settings()
-    };
+    let segments = SegmentFolder::scan(&fixture.history()).unwrap().current;
+    let newest: u64 = segments[3..].iter().map(|segment| segment.bytes).sum();
+    let settings =
+        IngestorSettings { max_history_bytes: newest, merge_fresh_count: usize::MAX, ..fixture.settings() };
     let ingestor = fixture.ingestor(settings).await;
     until("the removal", || current(&fixture).len() == 3).await;
     ingestor.stop().await;

@@ -51,11 +51,15 @@ impl EventQuery {
 
     /// Whether it asks for this event.
     pub fn matches(&self, event: &Event) -> bool {
+        self.is_about(event) && self.text.as_ref().is_none_or(|text| text.is_empty() || has_text(event, text))
+    }
+
+    /// The same, whatever text it asks for.
+    pub fn is_about(&self, event: &Event) -> bool {
         self.host.as_ref().is_none_or(|host| *host == event.host)
             && self.span.contains(event.at_us)
             && self.wants(event.kind)
             && self.program.as_ref().is_none_or(|program| event.name() == Some(program))
-            && self.text.as_ref().is_none_or(|text| text.is_empty() || has_text(event, text))
     }
 
     fn wants(&self, kind: EventKind) -> bool {

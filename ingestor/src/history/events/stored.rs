@@ -51,6 +51,7 @@ pub(super) fn events(reading: &Reading<'_>, query: &EventQuery) -> Result<Stored
     segments.sort_by_key(|segment| Reverse(segment.events().map(|range| range.last_us)));
     let (mut items, mut rest, mut step) = (Vec::new(), &segments[..], FIRST_SEGMENTS);
     while !rest.is_empty() && !is_enough(&items, query.limit, rest) {
+        reading.check()?;
         let (now, later) = rest.split_at(step.min(rest.len()));
         items.extend(newest(reading, query, now)?);
         sort_events(&mut items);

@@ -5,7 +5,7 @@ use std::{collections::HashMap, path::Path};
 use askama::Template;
 use duckdb::{Connection, Row, params};
 use fleetps_nats::{
-    HostName,
+    HostName, error_chain,
     model::host::{self, HOST_INFO},
     snapshot::Process,
 };
@@ -14,7 +14,7 @@ use crate::{
     catalog::{Rows, attach_empty, relation},
     events::{Detector, Event, FORGET_AFTER_MS, KnownHost, LOOP_WINDOW_MS, StreamClock},
     fields,
-    segment::{SegmentName, attach_segment, open_engine},
+    segment::{SegmentName, attach_segment, open_engine, verify_segment},
     stored_events::{self, read_event},
     template::render,
 };
@@ -52,6 +52,15 @@ struct LoopsSql<'a> {
 /// # Errors
 /// When DuckDB fails.
 pub fn restore_detector(folder: &Path, segments: &[SegmentName]) -> duckdb::Result<Detector> {
+    restore(folder, segments).or_else(|error| {
+        tracing::warn!("{}; looking for the segment that is at fault", error_chain(&error));
+        let readable = |name: &&SegmentName| verify_segment(folder, name).is_ok();
+        let readable: Vec<SegmentName> = segments.iter().filter(readable).copied().collect();
+        restore(folder, &readable)
+    })
+}
+
+fn restore(folder: &Path, segments: &[SegmentName]) -> duckdb::Result<Detector> {
     let engine = open_engine(MEMORY_MIB, 1, None)?;
     engine.execute_batch(&attach_empty())?;
     let mut segments: Vec<SegmentName> = segments.to_vec();
