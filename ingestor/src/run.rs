@@ -3,7 +3,10 @@
 use std::{
     io,
     path::Path,
-    sync::{Arc, mpsc::sync_channel},
+    sync::{
+        Arc,
+        mpsc::{SyncSender, sync_channel},
+    },
     thread::JoinHandle,
     time::Duration,
 };
@@ -25,7 +28,7 @@ use crate::{
     catalog::SegmentCatalog,
     compaction::{Compactor, Interrupt},
     error::IngestError,
-    events::Detector,
+    events::{Detector, Event},
     intake::{
         Awaited, Collector, DecidedEvents, Duplicates, EventWriter, KnownRun, Queued, SegmentWriter,
         SnapshotConsumer, StartPosition, StreamState, Ticker, WAITING_DEAD_LETTERS, WAITING_DELIVERIES,
@@ -33,7 +36,7 @@ use crate::{
         restore_detector, seal_all,
     },
     retention_clock::RetentionClock,
-    segment::SegmentName,
+    segment::{SegmentName, SegmentRows},
     settings::IngestorSettings,
     status::{Progress, publish_status},
     streams,
@@ -184,21 +187,12 @@ async fn run_parts(
     let message_decoder = MessageDecoder::new(settings.host_bytes_per_s)
         .map_err(|source| IngestError::Start { what: "unpacking", source })?
         .with_standing(standing);
-    let decided = DecidedEvents::default();
-    let writer = SegmentWriter::new(numbering, settings.seal_rows, decided.clone(), segments_in);
-    let awaited = Arc::new(Awaited::default());
     let (published_in, published) = mpsc::channel(WAITING_EVENTS);
-    let event_writer = EventWriter::new(
-        (detector, start.epoch_s),
-        decided.clone(),
-        published_in,
-        (Arc::clone(&awaited), Arc::clone(&progress)),
-    );
-    let (writer, writing) = queued("rows", writer, &progress)?;
-    let (event_writer, deciding) = queued("events", event_writer, &progress)?;
+    let Consuming { consumers, threads, decided, awaited } =
+        consume((numbering, settings.seal_rows), detector, segments_in, published_in, &progress)?;
     let shared = (Arc::clone(&progress), Arc::clone(&clock));
-    let consumers: Vec<Box<dyn SnapshotConsumer>> = vec![Box::new(writer), Box::new(event_writer)];
-    let collector = Collector::new(message_decoder, duplicates, letters_in, shared, consumers);
+    let collector =
+        Collector::new((settings.partition, message_decoder), duplicates, letters_in, shared, consumers);
     let collecting = thread("collect", move || collector.run(events))?;
     let sealing = {
         let (catalog, progress, stop) = (Arc::clone(&catalog), Arc::clone(&progress), stop.clone());
@@ -241,8 +235,7 @@ async fn run_parts(
     stop.cancel();
     blocking("stopping", move || {
         join("collect", collecting)?;
-        join("rows", writing)?;
-        join("events", deciding)?;
+        threads.into_iter().try_for_each(|(name, thread)| join(name, thread))?;
         join("seal", sealing)?;
         while !compacting.is_finished() {
             // Again and again: a merge may only just have begun.
@@ -252,8 +245,7 @@ async fn run_parts(
         join("compact", compacting)
     })
     .await?;
-    let _ = tokio::time::timeout(LAST_LETTERS_PATIENCE, letters).await;
-    let _ = tokio::time::timeout(LAST_LETTERS_PATIENCE, publishing).await;
+    let _ = tokio::time::timeout(LAST_LETTERS_PATIENCE, async { tokio::join!(letters, publishing) }).await;
     if let Some(auditing) = auditing {
         let _ = auditing.await;
     }
@@ -309,12 +301,31 @@ fn thread(what: &'static str, work: impl FnOnce() + Send + 'static) -> Result<Jo
     spawned.map_err(|source| IngestError::Start { what, source })
 }
 
-fn queued(
-    what: &'static str,
-    consumer: impl SnapshotConsumer + 'static,
+/// The consumers of the stream, each with its thread, and what they share.
+struct Consuming {
+    consumers: Vec<Box<dyn SnapshotConsumer>>,
+    threads: [(&'static str, JoinHandle<()>); 2],
+    decided: DecidedEvents,
+    awaited: Arc<Awaited>,
+}
+
+/// Starts the consumers: rows go to `segments`, events to `published`.
+fn consume(
+    (numbering, seal_rows): ((u32, i64), usize),
+    detector: Detector,
+    segments: SyncSender<SegmentRows>,
+    published: mpsc::Sender<Vec<Event>>,
     progress: &Arc<Progress>,
-) -> Result<(Queued, JoinHandle<()>), IngestError> {
-    Queued::start(what, consumer, Arc::clone(progress)).map_err(|source| IngestError::Start { what, source })
+) -> Result<Consuming, IngestError> {
+    let (decided, awaited) = (DecidedEvents::default(), Arc::new(Awaited::default()));
+    let rows = SegmentWriter::new(numbering, seal_rows, decided.clone(), segments);
+    let shared = (Arc::clone(&awaited), Arc::clone(progress));
+    let events = EventWriter::new((detector, numbering.1), decided.clone(), published, shared);
+    let queued = |source| IngestError::Start { what: "a consumer of the stream", source };
+    let (rows, writing) = Queued::start("rows", rows, Arc::clone(progress)).map_err(queued)?;
+    let (events, deciding) = Queued::start("events", events, Arc::clone(progress)).map_err(queued)?;
+    let threads = [("rows", writing), ("events", deciding)];
+    Ok(Consuming { consumers: vec![Box::new(rows), Box::new(events)], threads, decided, awaited })
 }
 
 fn join(what: &'static str, thread: JoinHandle<()>) -> Result<(), IngestError> {

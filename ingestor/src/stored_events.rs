@@ -8,7 +8,7 @@ use crate::events::{Event, EventKind, EventPlace, EventProgram};
 pub(crate) const COLUMNS: &str = "epoch_us(occurred_at) AS at_us, kind, host, name, boot_id, pid, \
     epoch_us(started_at) AS started_at_us, command_line, user_name, unit, parent_pid, parent_name, supervisor, instances, \
     cpu_time_ms, resident_bytes, length_ms, lives, epoch_us(since) AS since_us, change, \
-    epoch_us(decided_at) AS decided_at_us, epoch(stream_created)::BIGINT AS epoch_s, sequence, number";
+    epoch_us(decided_at) AS decided_at_us, partition, epoch(stream_created)::BIGINT AS epoch_s, sequence, number";
 
 /// The event in a row of [`COLUMNS`]; `None` where a later version or another program wrote what this one does not know.
 ///
@@ -22,6 +22,7 @@ pub(crate) fn read_event(row: &Row<'_>) -> duckdb::Result<Option<Event>> {
     let started_at_us: Option<i64> = row.get("started_at_us")?;
     Ok(Some(Event {
         place: EventPlace {
+            partition: row.get::<_, Option<u32>>("partition")?.unwrap_or_default(),
             epoch_s: row.get::<_, Option<i64>>("epoch_s")?.unwrap_or_default(),
             sequence: row.get::<_, Option<u64>>("sequence")?.unwrap_or_default(),
             number: row.get::<_, Option<u32>>("number")?.unwrap_or_default(),

@@ -109,7 +109,7 @@ impl Intake {
     }
 
     fn take(&mut self, sequence: u64, stored_at_us: i64, host: &HostName, snapshot: &Snapshot) {
-        let place = MessagePlace { epoch_s: 1, sequence, stored_at_us };
+        let place = MessagePlace { partition: 0, epoch_s: 1, sequence, stored_at_us };
         self.events.extend(self.detector.snapshot(place, host, snapshot));
         self.rows.push(sequence, stored_at_us, host, snapshot);
     }

@@ -30,22 +30,19 @@ impl LatestEvents {
         }
     }
 
-    /// The events for which `wants` is true, behind the last message that is in a segment, by numbering and sequence. Forgets
-    /// those that are in one. May take some ms, so it is for a thread that may wait.
-    pub fn after(&self, sealed: Option<(i64, u64)>, wants: impl Fn(&Event) -> bool) -> Vec<Event> {
-        let first = sealed.map_or_else(EventPlace::default, |(epoch_s, sequence)| EventPlace {
-            epoch_s,
-            sequence: sequence.saturating_add(1),
-            number: 0,
-        });
+    /// The events for which `wants` is true, behind the last message of each partition that is in a segment, by numbering and
+    /// sequence. Forgets those that are in one. May take some ms, so it is for a thread that may wait.
+    pub fn after(&self, sealed: &BTreeMap<u32, (i64, u64)>, wants: impl Fn(&Event) -> bool) -> Vec<Event> {
+        let is_later = |place: &EventPlace| {
+            sealed.get(&place.partition).is_none_or(|sealed| (place.epoch_s, place.sequence) > *sealed)
+        };
         let latest = self.0.read();
-        let found =
-            latest.range(first..).map(|(_, event)| event).filter(|event| wants(event)).cloned().collect();
-        let has_old = latest.first_key_value().is_some_and(|(place, _)| *place < first);
+        let later = latest.iter().filter(|(place, _)| is_later(place)).map(|(_, event)| event);
+        let found = later.filter(|event| wants(event)).cloned().collect();
+        let has_old = latest.keys().any(|place| !is_later(place));
         drop(latest);
         if has_old {
-            let mut latest = self.0.write();
-            *latest = latest.split_off(&first);
+            self.0.write().retain(|place, _| is_later(place));
         }
         found
     }
@@ -98,17 +95,17 @@ mod tests {
     fn events_that_are_in_a_segment_are_forgotten_and_repeats_count_once() {
         let latest = LatestEvents::default();
         latest.take(vec![event(1), event(2), event(2), event(3)]);
-        assert_eq!(sequences(&latest.after(None, |_| true)), [1, 2, 3]);
-        assert_eq!(sequences(&latest.after(Some((7, 2)), |_| true)), [3]);
-        assert_eq!(sequences(&latest.after(None, |_| true)), [3]);
-        assert_eq!(sequences(&latest.after(Some((8, 1)), |_| true)), [0; 0]);
+        assert_eq!(sequences(&latest.after(&BTreeMap::new(), |_| true)), [1, 2, 3]);
+        assert_eq!(sequences(&latest.after(&[(0, (7, 2))].into(), |_| true)), [3]);
+        assert_eq!(sequences(&latest.after(&BTreeMap::new(), |_| true)), [3]);
+        assert_eq!(sequences(&latest.after(&[(0, (8, 1))].into(), |_| true)), [0; 0]);
     }
 
     #[test]
     fn what_is_kept_is_bounded() {
         let latest = LatestEvents::default();
         latest.take((0..MAX_EVENTS as u64 + 10).map(event).collect());
-        let kept = latest.after(None, |_| true);
+        let kept = latest.after(&BTreeMap::new(), |_| true);
         assert_eq!((kept.len(), kept[0].place.sequence), (MAX_EVENTS, 10));
     }
 }

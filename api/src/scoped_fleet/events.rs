@@ -1,6 +1,6 @@
 //! What happened: what the history has, joined with what was decided since.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use fleetps_ingestor::history::{Event, EventList, EventQuery, Scope, sort_events};
 
@@ -16,7 +16,7 @@ impl ScopedFleet {
         let (scope, latest) = (self.scope(), Arc::clone(&self.shared.latest_events));
         self.ask_for(asked_for, move |history| {
             let mut list = history.events(&query)?;
-            let latest = after(&latest, &query, list.sealed, &scope);
+            let latest = after(&latest, &query, &list.sealed, &scope);
             list.total = list.total.map(|total| total + latest.len() as u64);
             list.items.extend(latest);
             sort_events(&mut list.items);
@@ -28,7 +28,12 @@ impl ScopedFleet {
 }
 
 /// The events of a scope that are in no segment yet.
-fn after(latest: &LatestEvents, query: &EventQuery, sealed: Option<(i64, u64)>, scope: &Scope) -> Vec<Event> {
+fn after(
+    latest: &LatestEvents,
+    query: &EventQuery,
+    sealed: &BTreeMap<u32, (i64, u64)>,
+    scope: &Scope,
+) -> Vec<Event> {
     let mut found = latest.after(sealed, |event| scope.sees(&event.host) && query.is_about(event));
     // Withheld before it is asked for a text.
     for event in found.iter_mut().filter(|event| !scope.sees_command_lines(&event.host)) {

@@ -61,7 +61,7 @@ impl Site {
             for (host, snapshot) in snapshots {
                 sequence += 1;
                 let (host, stored_at_us) = (host.parse().unwrap(), snapshot.captured_at_us);
-                let place = MessagePlace { epoch_s: EPOCH_S, sequence, stored_at_us };
+                let place = MessagePlace { partition: 0, epoch_s: EPOCH_S, sequence, stored_at_us };
                 events.extend(detector.snapshot(place, &host, &snapshot));
                 rows.push(sequence, stored_at_us, &host, &snapshot);
             }

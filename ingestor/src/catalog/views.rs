@@ -51,7 +51,7 @@ const SEGMENT_COLUMNS: &str = "partition, stream_created, first_sequence, last_s
 /// Of `event`.
 const EVENT_COLUMNS: &str = "occurred_at, kind, host, name, boot_id, pid, started_at, command_line, user_name, unit, \
     parent_pid, parent_name, supervisor, instances, cpu_time_ms, resident_bytes, length_ms, lives, since, change, \
-    decided_at, stream_created, sequence, number";
+    decided_at, partition, stream_created, sequence, number";
 
 /// The tables of one segment, or of a database in memory that is like one.
 pub(crate) struct Tables {

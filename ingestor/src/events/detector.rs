@@ -18,6 +18,8 @@ pub(crate) const FORGET_AFTER_MS: i64 = 30 * 24 * 3_600_000;
 /// Where a message stands in the stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MessagePlace {
+    /// The partition of the stream.
+    pub partition: u32,
     /// When the numbering began, in s since 1970 UTC.
     pub epoch_s: i64,
     /// Its sequence.
@@ -183,7 +185,8 @@ impl Detector {
         }
         for (number, event) in (0..).zip(&mut events) {
             event.decided_at_us = place.stored_at_us.div_euclid(1000).saturating_mul(1000);
-            event.place = EventPlace { epoch_s: place.epoch_s, sequence: place.sequence, number };
+            let MessagePlace { partition, epoch_s, sequence, .. } = place;
+            event.place = EventPlace { partition, epoch_s, sequence, number };
         }
         events
     }

@@ -71,6 +71,9 @@ impl EventKind {
 /// No two events have the same.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct EventPlace {
+    /// The partition of the stream.
+    #[serde(default)]
+    pub partition: u32,
     /// When the numbering of the stream began, in s since 1970 UTC.
     pub epoch_s: i64,
     /// The sequence of the message.

@@ -20,6 +20,7 @@ use crate::{
 
 /// Decodes messages, and leaves out what cannot be taken or came before.
 pub(crate) struct Collector {
+    partition: u32,
     message_decoder: MessageDecoder,
     duplicates: Duplicates,
     refusals: Refusals,
@@ -29,15 +30,23 @@ pub(crate) struct Collector {
 }
 
 impl Collector {
-    /// Refused messages go to `letters`, all others to each of `consumers`.
+    /// Reads `partition` of the stream. Refused messages go to `letters`, all others to each of `consumers`.
     pub(crate) fn new(
-        message_decoder: MessageDecoder,
+        (partition, message_decoder): (u32, MessageDecoder),
         duplicates: Duplicates,
         letters: mpsc::Sender<DeadLetter>,
         (progress, clock): (Arc<Progress>, Arc<RetentionClock>),
         consumers: Vec<Box<dyn SnapshotConsumer>>,
     ) -> Self {
-        Self { message_decoder, duplicates, refusals: Refusals::new(letters), progress, clock, consumers }
+        Self {
+            partition,
+            message_decoder,
+            duplicates,
+            refusals: Refusals::new(letters),
+            progress,
+            clock,
+            consumers,
+        }
     }
 
     /// Collects until reading ends, and has the consumers hand over what there is then.
@@ -70,7 +79,7 @@ impl Collector {
 
     fn message(&mut self, delivered: &Delivered) {
         let (sequence, stored_at_us) = (delivered.sequence, delivered.stored_at_us);
-        let at = StreamPosition { sequence, stored_at_us };
+        let at = StreamPosition { partition: self.partition, sequence, stored_at_us };
         if delivered.subject == subject::TICK {
             self.consumers.iter_mut().for_each(|consumer| consumer.tick(at));
             return;
@@ -160,7 +169,7 @@ mod tests {
         let message_decoder = MessageDecoder::new(1 << 20).unwrap();
         let letters = mpsc::channel(1).0;
         let parts = (Arc::default(), clock);
-        (Collector::new(message_decoder, Duplicates::default(), letters, parts, consumers), segments)
+        (Collector::new((0, message_decoder), Duplicates::default(), letters, parts, consumers), segments)
     }
 
     fn message(sequence: u64, of_run: u64) -> Event {

@@ -7,6 +7,8 @@ use fleetps_nats::{HostName, Snapshot};
 /// Where a message stands in the stream.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct StreamPosition {
+    /// The partition of the stream.
+    pub(crate) partition: u32,
     /// Its sequence.
     pub(crate) sequence: u64,
     /// When the broker stored it, in µs since 1970 UTC.

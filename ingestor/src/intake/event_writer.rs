@@ -63,7 +63,8 @@ impl EventWriter {
     }
 
     fn place(&self, at: StreamPosition) -> MessagePlace {
-        MessagePlace { epoch_s: self.epoch_s, sequence: at.sequence, stored_at_us: at.stored_at_us }
+        let StreamPosition { partition, sequence, stored_at_us } = at;
+        MessagePlace { partition, epoch_s: self.epoch_s, sequence, stored_at_us }
     }
 
     fn decide(&mut self, sequence: u64, events: Vec<Event>) {

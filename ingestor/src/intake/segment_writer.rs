@@ -51,7 +51,7 @@ impl SegmentWriter {
 
 impl SnapshotConsumer for SegmentWriter {
     fn take(&mut self, at: StreamPosition, host: &HostName, snapshot: Arc<Snapshot>) {
-        let StreamPosition { sequence, stored_at_us } = at;
+        let StreamPosition { sequence, stored_at_us, .. } = at;
         self.rows_from(sequence, stored_at_us).push(sequence, stored_at_us, host, &snapshot);
     }
 

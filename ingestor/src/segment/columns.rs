@@ -192,6 +192,7 @@ impl SegmentRows {
             ("since", maybe_time(rows.iter().map(|row| row.since_us))),
             ("change", text(rows.iter().map(|row| row.change.as_deref()))),
             ("decided_at", time(rows.iter().map(|row| row.decided_at_us))),
+            ("partition", number(rows.iter().map(|row| Some(row.place.partition)))),
             (
                 "stream_created",
                 start(rows.iter().map(|row| Some(row.place.epoch_s.saturating_mul(1_000_000)))),

@@ -45,7 +45,8 @@ CREATE TABLE IF NOT EXISTS {{ catalog }}.event (
     since TIMESTAMP_MS,               -- restart loops: the first start
     change VARCHAR,                   -- agent_changed, host_changed, back: in words
     decided_at TIMESTAMP_MS,          -- when the broker took the message that decides it
-    stream_created TIMESTAMP,         -- with sequence and number, its place in the stream
+    partition UINTEGER,               -- with the next three, its place in the stream
+    stream_created TIMESTAMP,
     sequence BIGINT,
     number UINTEGER
 );

@@ -61,7 +61,8 @@ fn seal_all(folder: &Path, snapshots: impl IntoIterator<Item = Snapshot>) {
         let mut rows = SegmentRows::new(0, 1, sequence, stored_us);
         let mut events = Vec::new();
         for snapshot in snapshots.drain(..snapshots.len().min(10)) {
-            let place = MessagePlace { epoch_s: 1, sequence, stored_at_us: snapshot.captured_at_us };
+            let place =
+                MessagePlace { partition: 0, epoch_s: 1, sequence, stored_at_us: snapshot.captured_at_us };
             events.extend(detector.snapshot(place, &host(), &snapshot));
             rows.push(sequence, stored_us, &host(), &snapshot);
             sequence += 1;

@@ -53,7 +53,7 @@ fn with_ticks<'a>(published: &'a [Published], rng: &mut Rng) -> Vec<Message<'a>>
 }
 
 fn decide(detector: &mut Detector, sequence: u64, message: &Message<'_>) -> Vec<Event> {
-    let place = MessagePlace { epoch_s: EPOCH_S, sequence, stored_at_us: message.stored_at_us };
+    let place = MessagePlace { partition: 0, epoch_s: EPOCH_S, sequence, stored_at_us: message.stored_at_us };
     match message.published {
         Some(published) => detector.snapshot(place, &published.host, &published.snapshot),
         None => detector.tick(place),
@@ -174,7 +174,7 @@ pub async fn assert_events_of_the_stream(fixture: &Fixture) {
         if sequence > last {
             break;
         }
-        let place = MessagePlace { epoch_s, sequence, stored_at_us: delivered.stored_at_us };
+        let place = MessagePlace { partition: 0, epoch_s, sequence, stored_at_us: delivered.stored_at_us };
         // A host whose publication was not acknowledged publishes again.
         let new = host_of_snapshot(&delivered.subject).and_then(|host| {
             let snapshot = decoder.decode(&delivered.payload, delivered.stored_at_us).unwrap();

@@ -75,7 +75,12 @@ pub fn seal_all(folder: &Path, published: &[Published], rng: &mut Rng) -> Vec<(S
         let mut rows = SegmentRows::new(0, BEGIN_S, begin as u64 + 1, published[begin].stored_at_us);
         let mut events = Vec::new();
         for (sequence, published) in (begin as u64 + 1..).zip(&published[begin..end]) {
-            let place = MessagePlace { epoch_s: BEGIN_S, sequence, stored_at_us: published.stored_at_us };
+            let place = MessagePlace {
+                partition: 0,
+                epoch_s: BEGIN_S,
+                sequence,
+                stored_at_us: published.stored_at_us,
+            };
             events.extend(detector.snapshot(place, &published.host, &published.snapshot));
             rows.push(sequence, published.stored_at_us, &published.host, &published.snapshot);
         }

@@ -2,7 +2,7 @@
 INSERT INTO {{ CATALOG }}.gap SELECT * FROM gap ORDER BY first_sequence;
 
 -- Small, and asked for by time.
-INSERT INTO {{ CATALOG }}.event SELECT * FROM event ORDER BY occurred_at, stream_created, sequence, number;
+INSERT INTO {{ CATALOG }}.event SELECT * FROM event ORDER BY occurred_at, partition, stream_created, sequence, number;
 
 -- The first of each host, and every change.
 INSERT INTO {{ CATALOG }}.host_info

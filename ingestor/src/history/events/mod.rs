@@ -4,6 +4,8 @@
 mod stored;
 mod told;
 
+use std::collections::BTreeMap;
+
 use fleetps_nats::HostName;
 
 use super::{
@@ -11,7 +13,10 @@ use super::{
     reading::{Reading, coarsest},
     silence::around,
 };
-use crate::events::{Event, EventKind};
+use crate::{
+    events::{Event, EventKind},
+    segment::SegmentName,
+};
 
 /// Which events.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,8 +44,9 @@ pub struct EventList {
     pub total: Option<u64>,
     /// How finely the past was kept that they come from.
     pub resolution: Resolution,
-    /// The last message that is in a segment, by numbering and sequence: what later ones decided is not in this list.
-    pub sealed: Option<(i64, u64)>,
+    /// The last message of each partition that is in a segment, by numbering and sequence: what later ones decided is not in
+    /// this list.
+    pub sealed: BTreeMap<u32, (i64, u64)>,
 }
 
 impl EventQuery {
@@ -122,13 +128,21 @@ impl History {
                 items: found.items,
                 total: found.total,
                 resolution: resolution(reading, &query),
-                sealed: reading
-                    .segments()
-                    .map(|segment| (segment.name.epoch_s, segment.name.last_sequence))
-                    .max(),
+                sealed: sealed(reading),
             })
         })
     }
+}
+
+fn sealed(reading: &Reading<'_>) -> BTreeMap<u32, (i64, u64)> {
+    let mut sealed: BTreeMap<u32, (i64, u64)> = BTreeMap::new();
+    for SegmentName { partition, epoch_s, last_sequence, .. } in
+        reading.segments().map(|segment| segment.name)
+    {
+        let last = sealed.entry(partition).or_default();
+        *last = (*last).max((epoch_s, last_sequence));
+    }
+    sealed
 }
 
 /// The part of `span` before there were events in segments; `None` where there is none.

@@ -2,5 +2,5 @@
 SELECT {{ crate::stored_events::COLUMNS }}
 FROM {{ event }}
 WHERE {{ self.condition() }}
-ORDER BY occurred_at DESC, stream_created DESC, sequence DESC, number DESC
+ORDER BY occurred_at DESC, partition DESC, stream_created DESC, sequence DESC, number DESC
 LIMIT {{ query.limit }}
