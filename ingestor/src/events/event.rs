@@ -12,7 +12,7 @@ pub enum EventKind {
     Started,
     /// A process exited, at the time of the first snapshot without it.
     Exited,
-    /// A service is restarted again and again ([`super::loops`]), at the start that made it a loop.
+    /// A service is restarted again and again (module `loops`), at the start that made it a loop.
     RestartLoop,
     /// A restart loop ended, at its last start.
     RestartLoopEnded,
@@ -116,7 +116,7 @@ pub struct Event {
     pub program: Option<EventProgram>,
     /// The process id of its parent.
     pub parent_pid: Option<u32>,
-    /// A start: who starts it again when it exits, where that is known ([`super::supervisor`]).
+    /// A start: who starts it again when it exits, where that is known (module `supervisor`).
     pub supervisor: Option<String>,
     /// A start with a supervisor: how many of the same it has then, this one included.
     pub instances: Option<u32>,
@@ -165,7 +165,7 @@ impl Event {
 
     /// More about it, in words; may contain hostile text.
     pub fn detail(&self) -> String {
-        let length = self.length_ms.map(duration).unwrap_or_default();
+        let length = self.length_ms.map(|ms| duration(ms.saturating_abs())).unwrap_or_default();
         match self.kind {
             EventKind::Started => self.started(),
             EventKind::Exited => self.exited(&length),
@@ -178,7 +178,7 @@ impl Event {
                 None => format!("after {length}"),
             },
             EventKind::ClockChanged if self.length_ms.is_some_and(i64::is_negative) => {
-                format!("set back by {}", length.trim_start_matches('-'))
+                format!("set back by {length}")
             }
             EventKind::ClockChanged => format!("set forward by {length}"),
             EventKind::AgentChanged | EventKind::HostChanged => self.change.clone().unwrap_or_default(),
@@ -196,11 +196,11 @@ impl Event {
     }
 
     fn exited(&self, length: &str) -> String {
-        let cpu = self.cpu_time_ms.and_then(|ms| i64::try_from(ms).ok());
-        let cpu = cpu.map(|ms| format!(", used {:#} of CPU", SignedDuration::from_millis(ms)));
-        let memory =
-            self.resident_bytes.map(|bytes| format!(", had {}", fleetps_nats::units::format_bytes(bytes)));
-        format!("ran for {length}{}{}", cpu.unwrap_or_default(), memory.unwrap_or_default())
+        let cpu = self.cpu_time_ms.filter(|ms| *ms > 0).and_then(|ms| i64::try_from(ms).ok());
+        let cpu = cpu.map(|ms| format!(", used {} of CPU", cpu_time(ms))).unwrap_or_default();
+        let memory = self.resident_bytes.filter(|bytes| *bytes > 0);
+        let memory = memory.map(|bytes| format!(", had {}", memory_size(bytes))).unwrap_or_default();
+        format!("ran for {length}{cpu}{memory}")
     }
 
     fn restart_loop(&self, length: &str) -> String {
@@ -224,4 +224,60 @@ fn duration(ms: i64) -> String {
     let length = SignedDuration::from_millis(ms);
     let length = if ms.abs() >= 1000 { SignedDuration::from_secs(length.as_secs()) } else { length };
     format!("{length:#}")
+}
+
+/// CPU time in words, to a tenth of a second where it is short.
+fn cpu_time(ms: i64) -> String {
+    if ms < 60_000 { format!("{:.1}s", ms as f64 / 1e3) } else { duration(ms) }
+}
+
+/// A size of memory in words, to about a thousandth.
+fn memory_size(bytes: u64) -> String {
+    const MIB: u64 = 1 << 20;
+    match bytes {
+        ..MIB => format!("{} KiB", bytes >> 10),
+        MIB..1_073_741_824 => format!("{} MiB", bytes / MIB),
+        _ => format!("{:.1} GiB", bytes as f64 / (1_u64 << 30) as f64),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(kind: EventKind) -> Event {
+        Event::of_host(kind, &"web-01".parse().unwrap(), 60_000_000)
+    }
+
+    #[test]
+    fn an_event_says_more_in_words() {
+        let exited = |cpu_time_ms, resident_bytes| {
+            let length_ms = Some(3_725_000);
+            Event { length_ms, cpu_time_ms, resident_bytes, ..event(EventKind::Exited) }.detail()
+        };
+        assert_eq!(exited(None, Some(0)), "ran for 1h 2m 5s");
+        assert_eq!(
+            exited(Some(2_710), Some(419_656 << 10)),
+            "ran for 1h 2m 5s, used 2.7s of CPU, had 409 MiB"
+        );
+        assert_eq!(exited(Some(61_500), Some(3 << 29)), "ran for 1h 2m 5s, used 1m 1s of CPU, had 1.5 GiB");
+        let clock =
+            |length_ms| Event { length_ms: Some(length_ms), ..event(EventKind::ClockChanged) }.detail();
+        assert_eq!((clock(5_000), clock(-90_000)), ("set forward by 5s".into(), "set back by 1m 30s".into()));
+        let looped = Event {
+            lives: Some(6),
+            since_us: Some(0),
+            length_ms: Some(7_000),
+            supervisor: Some("x.service".to_owned()),
+            ..event(EventKind::RestartLoop)
+        };
+        assert_eq!(looped.detail(), "started 6 times within 1m, lives 7s (x.service)");
+    }
+
+    #[test]
+    fn every_kind_has_a_name_of_its_own() {
+        for kind in EventKind::ALL {
+            assert_eq!(EventKind::of_id(kind.id()), Some(kind));
+        }
+    }
 }

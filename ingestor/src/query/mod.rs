@@ -7,7 +7,7 @@
 //! **Two ways to stop.** What runs in Rust looks at the deadline by itself, between segments and between rows. What runs in
 //! DuckDB is interrupted through the connection's interrupt handle, which the deadline holds while the question has that
 //! connection. An interrupt only sets a flag, and DuckDB clears it when a query begins; so a query that was just about to
-//! begin misses it. A [`Watchdog`], one thread for each engine, therefore interrupts again every 20 ms until the question
+//! begin misses it. A `Watchdog`, one thread for each engine, therefore interrupts again every 20 ms until the question
 //! has given the connection back.
 //!
 //! **Nobody has to be there.** When a client disconnects, the web server drops the future that waited for the answer, and
