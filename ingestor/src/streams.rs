@@ -27,6 +27,8 @@ pub(crate) async fn ensure(jetstream: &jetstream::Context, max_bytes: u64) -> Re
 /// publish, and shrinks the stream of snapshots where other programs fill the broker's disk.
 pub(crate) async fn keep(jetstream: jetstream::Context, settings: IngestorSettings, stop: CancellationToken) {
     let mut said = String::new();
+    // Events are told from the beginning; where that fails, the first look says so.
+    let _ = stop.run_until_cancelled(stream::ensure_events(&jetstream)).await;
     while stop.run_until_cancelled(tokio::time::sleep(LOOK_EVERY)).await.is_some() {
         let Some(Err(error)) = stop.run_until_cancelled(look(&jetstream, &settings)).await else {
             said.clear();
@@ -61,7 +63,8 @@ async fn look(jetstream: &jetstream::Context, settings: &IngestorSettings) -> Re
         let (before, now) = (format_bytes(present.max_bytes), format_bytes(room));
         tracing::warn!("the stream may take {now} instead of {before}, because of the room on its disk");
     }
-    ensure(jetstream, room).await
+    ensure(jetstream, room).await?;
+    stream::ensure_events(jetstream).await
 }
 
 /// How large the stream is and may be.

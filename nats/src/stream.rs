@@ -71,7 +71,11 @@ impl Passing for StreamError {
 /// be below the broker's `max_file_store`.
 pub async fn ensure(jetstream: &Context, snapshot_max_bytes: i64) -> Result<(), StreamError> {
     ensure_one(jetstream, SNAPSHOTS, snapshots(snapshot_max_bytes)).await?;
-    ensure_one(jetstream, DEAD_LETTERS, dead_letters()).await?;
+    ensure_one(jetstream, DEAD_LETTERS, dead_letters()).await
+}
+
+/// Makes sure that the stream of events exists. Without it nothing is lost: events are seen when their segment is sealed.
+pub async fn ensure_events(jetstream: &Context) -> Result<(), StreamError> {
     ensure_one(jetstream, EVENTS, events()).await
 }
 
