@@ -138,6 +138,10 @@ struct Written {
     samples: u64,
     /// The number that should be in them.
     expected_samples: u64,
+    /// The number of events.
+    events: u64,
+    /// The number in the sources.
+    expected_events: u64,
 }
 
 impl Written {
@@ -147,6 +151,9 @@ impl Written {
         };
         if self.samples != self.expected_samples {
             return rows_differ("samples in its sums", self.samples, self.expected_samples);
+        }
+        if self.events != self.expected_events {
+            return rows_differ("events", self.events, self.expected_events);
         }
         let has_all_samples = plan.form() == Form::Whole && trim.is_none() && plan.level != Level::Rollup;
         if has_all_samples && self.rows != plan.rows() {
@@ -186,6 +193,8 @@ fn write(
             true => plan.rows(),
             false => count(&format!("{sum} all_rows_of_process_hour"))?,
         },
+        events: count(&format!("SELECT count(*) FROM {CATALOG}.event"))?,
+        expected_events: count("SELECT count(*) FROM event")?,
         rows: finish_file(&engine, CATALOG, name, last_clock(&engine, &sources)?)?,
     })
 }
