@@ -167,8 +167,14 @@ impl Process {
     fn died(&mut self) -> AskError {
         let _ = self.0.kill();
         match self.0.wait() {
-            // Running out of address space outside of DuckDB's own bookkeeping ends a process by `abort`.
-            Ok(status) if aborted(status) => AskError::OutOfMemory,
+            // Running out of address space outside of DuckDB's own bookkeeping ends a process by `abort`, or by SIGSEGV: the
+            // kernel sends that when a stack cannot grow.
+            Ok(status) if ran_out_of_address_space(status) => {
+                tracing::warn!(
+                    "a question in SQL: its process ended with {status}, as one does without memory"
+                );
+                AskError::OutOfMemory
+            }
             Ok(status) => AskError::Failed(format!("its process ended with {status}")),
             Err(error) => AskError::Failed(format!("its process is gone: {error}")),
         }
@@ -183,14 +189,16 @@ impl Drop for Process {
 }
 
 #[cfg(unix)]
-fn aborted(status: std::process::ExitStatus) -> bool {
-    /// SIGABRT has this number on every Unix.
+fn ran_out_of_address_space(status: std::process::ExitStatus) -> bool {
+    /// SIGABRT and SIGSEGV have these numbers on every Unix.
     const ABORT: i32 = 6;
-    std::os::unix::process::ExitStatusExt::signal(&status) == Some(ABORT)
+    const SEGMENTATION_FAULT: i32 = 11;
+    let signal = std::os::unix::process::ExitStatusExt::signal(&status);
+    signal == Some(ABORT) || (signal == Some(SEGMENTATION_FAULT) && LIMITS.address_space_bytes.is_some())
 }
 
 #[cfg(not(unix))]
-fn aborted(_: std::process::ExitStatus) -> bool {
+fn ran_out_of_address_space(_: std::process::ExitStatus) -> bool {
     false
 }
 
