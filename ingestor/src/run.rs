@@ -3,10 +3,7 @@
 use std::{
     io,
     path::Path,
-    sync::{
-        Arc,
-        mpsc::{SyncSender, sync_channel},
-    },
+    sync::{Arc, mpsc::sync_channel},
     thread::JoinHandle,
     time::Duration,
 };
@@ -28,15 +25,14 @@ use crate::{
     catalog::SegmentCatalog,
     compaction::{Compactor, Interrupt},
     error::IngestError,
-    events::{Detector, Event},
+    events::Detector,
     intake::{
-        Awaited, Collector, DecidedEvents, Duplicates, EventWriter, KnownRun, Queued, SegmentWriter,
-        SnapshotConsumer, StartPosition, StreamState, Ticker, WAITING_DEAD_LETTERS, WAITING_DELIVERIES,
-        WAITING_EVENTS, WAITING_SEGMENTS, known_runs, publish_dead_letters, publish_events, read_stream,
-        restore_detector, seal_all,
+        Collector, Consuming, Duplicates, KnownRun, StartPosition, StreamState, Ticker, WAITING_DEAD_LETTERS,
+        WAITING_DELIVERIES, WAITING_EVENTS, WAITING_SEGMENTS, consume, known_runs, publish_dead_letters,
+        publish_events, read_stream, restore_detector, seal_all,
     },
     retention_clock::RetentionClock,
-    segment::{SegmentName, SegmentRows},
+    segment::SegmentName,
     settings::IngestorSettings,
     status::{Progress, publish_status},
     streams,
@@ -151,7 +147,7 @@ fn open(folder: &Path, trust_clock_until_s: i64, lock: FolderLock) -> Result<Ope
     let clock = RetentionClock::open(catalog.folder(), newest_s, trust_clock_until_s);
     let duplicates = remember_stored(&catalog, &clock)?;
     let names: Vec<SegmentName> = catalog.segments().into_iter().map(|segment| segment.name).collect();
-    let detector = restore_detector(catalog.folder(), &names)?;
+    let detector = restore_detector(catalog.folder(), &names);
     if let Err(error) = catalog.publish() {
         // The compactor does it again; the segments that could be listed can be read meanwhile.
         tracing::error!("{}", error_chain(&error));
@@ -178,7 +174,7 @@ async fn run_parts(
     parts: Parts,
 ) -> Result<(), IngestError> {
     let Parts { catalog, progress, clock, start, duplicates, detector, standing, stop } = parts;
-    let (events_in, events) = mpsc::channel(WAITING_DELIVERIES);
+    let (incoming_in, incoming) = mpsc::channel(WAITING_DELIVERIES);
     let (segments_in, segments) = sync_channel(WAITING_SEGMENTS);
     let (letters_in, letters) = mpsc::channel(WAITING_DEAD_LETTERS);
     let interrupt = Arc::new(Interrupt::default());
@@ -189,11 +185,12 @@ async fn run_parts(
         .with_standing(standing);
     let (published_in, published) = mpsc::channel(WAITING_EVENTS);
     let Consuming { consumers, threads, decided, awaited } =
-        consume((numbering, settings.seal_rows), detector, segments_in, published_in, &progress)?;
+        consume((numbering, settings.seal_rows), detector, segments_in, published_in, &progress)
+            .map_err(|source| IngestError::Start { what: "a consumer of the stream", source })?;
     let shared = (Arc::clone(&progress), Arc::clone(&clock));
     let collector =
         Collector::new((settings.partition, message_decoder), duplicates, letters_in, shared, consumers);
-    let collecting = thread("collect", move || collector.run(events))?;
+    let collecting = thread("collect", move || collector.run(incoming))?;
     let sealing = {
         let (catalog, progress, stop) = (Arc::clone(&catalog), Arc::clone(&progress), stop.clone());
         thread("seal", move || seal_all((&segments, &decided), &catalog, &progress, &stop))?
@@ -227,7 +224,7 @@ async fn run_parts(
         (jetstream, Ticker::new(client, awaited)),
         start,
         settings.seal_interval,
-        events_in,
+        incoming_in,
         stop.clone(),
     )
     .await;
@@ -299,33 +296,6 @@ async fn blocking<T: Send + 'static>(
 fn thread(what: &'static str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, IngestError> {
     let spawned: io::Result<_> = std::thread::Builder::new().name(what.to_owned()).spawn(work);
     spawned.map_err(|source| IngestError::Start { what, source })
-}
-
-/// The consumers of the stream, each with its thread, and what they share.
-struct Consuming {
-    consumers: Vec<Box<dyn SnapshotConsumer>>,
-    threads: [(&'static str, JoinHandle<()>); 2],
-    decided: DecidedEvents,
-    awaited: Arc<Awaited>,
-}
-
-/// Starts the consumers: rows go to `segments`, events to `published`.
-fn consume(
-    (numbering, seal_rows): ((u32, i64), usize),
-    detector: Detector,
-    segments: SyncSender<SegmentRows>,
-    published: mpsc::Sender<Vec<Event>>,
-    progress: &Arc<Progress>,
-) -> Result<Consuming, IngestError> {
-    let (decided, awaited) = (DecidedEvents::default(), Arc::new(Awaited::default()));
-    let rows = SegmentWriter::new(numbering, seal_rows, decided.clone(), segments);
-    let shared = (Arc::clone(&awaited), Arc::clone(progress));
-    let events = EventWriter::new((detector, numbering.1), decided.clone(), published, shared);
-    let queued = |source| IngestError::Start { what: "a consumer of the stream", source };
-    let (rows, writing) = Queued::start("rows", rows, Arc::clone(progress)).map_err(queued)?;
-    let (events, deciding) = Queued::start("events", events, Arc::clone(progress)).map_err(queued)?;
-    let threads = [("rows", writing), ("events", deciding)];
-    Ok(Consuming { consumers: vec![Box::new(rows), Box::new(events)], threads, decided, awaited })
 }
 
 fn join(what: &'static str, thread: JoinHandle<()>) -> Result<(), IngestError> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use askama::Template;
 use axum::response::{self, Response};
-use fleetps_ingestor::history::{EventKind, EventList as Listing, EventQuery, MissingSegment};
+use fleetps_ingestor::history::{EventKind, EventList, EventQuery, MissingSegment};
 use fleetps_nats::HostName;
 use serde::{Deserialize, Serialize};
 
@@ -108,7 +108,7 @@ struct EventsPage {
     layout: Layout,
     set_aside: Vec<MissingSegment>,
     span: PageSpan,
-    list: EventList,
+    list: ListedEvents,
 }
 
 /// The page of a host's events.
@@ -118,11 +118,11 @@ struct HostEventsPage {
     layout: Layout,
     head: HostHead,
     view: View,
-    list: EventList,
+    list: ListedEvents,
 }
 
 /// A list of events with the links around it.
-struct EventList {
+struct ListedEvents {
     /// The page without parameters, and its JSON.
     page: Url,
     json: Url,
@@ -139,11 +139,11 @@ struct KindLink {
     current: bool,
 }
 
-impl EventList {
+impl ListedEvents {
     fn new(
         page: Url,
         query: EventsQuery,
-        listing: Listing,
+        listing: EventList,
         older: Option<EventsQuery>,
         with_host: bool,
     ) -> Self {
@@ -194,7 +194,7 @@ pub async fn ask(
     host: Option<HostName>,
     request: &EventsRequest,
     asked_for: AskedFor,
-) -> Result<(Listing, Option<EventsQuery>), Refusal> {
+) -> Result<(EventList, Option<EventsQuery>), Refusal> {
     let EventsRequest { query, span } = request.clone();
     let given = |text: String| (!text.is_empty()).then_some(text);
     let query = EventQuery {
@@ -212,7 +212,7 @@ pub async fn ask(
 
 /// The request for the events before these, when there are more. Events of one moment are never split: the last moment
 /// is left to the next request, or, when there is no other moment, more events are requested.
-fn older(listing: &mut Listing, request: &EventsRequest) -> Option<EventsQuery> {
+fn older(listing: &mut EventList, request: &EventsRequest) -> Option<EventsQuery> {
     let query = request.query.clone();
     let last_us = listing.items.last().map(|event| event.at_us)?;
     let shown = listing.items.len();
@@ -240,7 +240,7 @@ pub async fn fleet_page(
         layout,
         set_aside: scoped.set_aside(),
         span: request.span,
-        list: EventList::new(Url::events(), request.query, listing, older, true),
+        list: ListedEvents::new(Url::events(), request.query, listing, older, true),
     })
 }
 
@@ -265,7 +265,7 @@ pub async fn host_page(
         layout,
         head,
         view: View { fields: system::head_fields(&moment, now_us()), ..View::default() },
-        list: EventList::new(page, request.query, listing, older, false),
+        list: ListedEvents::new(page, request.query, listing, older, false),
     };
     Ok(page::render(&page)?)
 }

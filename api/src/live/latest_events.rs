@@ -12,22 +12,46 @@ use futures_util::StreamExt;
 use parking_lot::RwLock;
 use tokio_util::sync::CancellationToken;
 
-/// Events that are kept: some 100 MB where all have long command lines. Beyond that the oldest go; they are in a segment
-/// within a minute.
-const MAX_EVENTS: usize = 100_000;
+/// Memory of the events that are kept: some 100,000 usual ones, ten minutes of 2,000 hosts. Beyond that the oldest go; they
+/// are in a segment within a minute.
+const MAX_BYTES: usize = 64 << 20;
 
 /// The latest events, by their places in the stream.
 #[derive(Debug, Default)]
-pub struct LatestEvents(RwLock<BTreeMap<EventPlace, Event>>);
+pub struct LatestEvents(RwLock<Latest>);
+
+#[derive(Debug, Default)]
+struct Latest {
+    events: BTreeMap<EventPlace, Event>,
+    bytes: usize,
+}
+
+impl Latest {
+    fn insert(&mut self, event: Event) {
+        self.bytes += event.bytes();
+        let before = self.events.insert(event.place, event);
+        self.bytes -= before.map_or(0, |before| before.bytes());
+        while self.bytes > MAX_BYTES {
+            let Some((_, oldest)) = self.events.pop_first() else { return };
+            self.bytes -= oldest.bytes();
+        }
+    }
+
+    fn retain(&mut self, is_kept: impl Fn(&EventPlace) -> bool) {
+        let Self { events, bytes } = self;
+        events.retain(|place, event| {
+            let is_kept = is_kept(place);
+            *bytes -= if is_kept { 0 } else { event.bytes() };
+            is_kept
+        });
+    }
+}
 
 impl LatestEvents {
     /// Takes events that were decided. Those that came before count once.
     pub fn take(&self, events: Vec<Event>) {
         let mut latest = self.0.write();
-        latest.extend(events.into_iter().map(|event| (event.place, event)));
-        while latest.len() > MAX_EVENTS {
-            latest.pop_first();
-        }
+        events.into_iter().for_each(|event| latest.insert(event));
     }
 
     /// The events for which `wants` is true, behind the last message of each partition that is in a segment, by numbering and
@@ -37,12 +61,12 @@ impl LatestEvents {
             sealed.get(&place.partition).is_none_or(|sealed| (place.epoch_s, place.sequence) > *sealed)
         };
         let latest = self.0.read();
-        let later = latest.iter().filter(|(place, _)| is_later(place)).map(|(_, event)| event);
+        let later = latest.events.iter().filter(|(place, _)| is_later(place)).map(|(_, event)| event);
         let found = later.filter(|event| wants(event)).cloned().collect();
-        let has_old = latest.keys().any(|place| !is_later(place));
+        let has_old = latest.events.keys().any(|place| !is_later(place));
         drop(latest);
         if has_old {
-            self.0.write().retain(|place, _| is_later(place));
+            self.0.write().retain(is_later);
         }
         found
     }
@@ -104,8 +128,12 @@ mod tests {
     #[test]
     fn what_is_kept_is_bounded() {
         let latest = LatestEvents::default();
-        latest.take((0..MAX_EVENTS as u64 + 10).map(event).collect());
+        let long = |sequence| Event { change: Some("x".repeat(1 << 20)), ..event(sequence) };
+        latest.take((0..100).map(long).collect());
         let kept = latest.after(&BTreeMap::new(), |_| true);
-        assert_eq!((kept.len(), kept[0].place.sequence), (MAX_EVENTS, 10));
+        assert_eq!((kept.len(), kept[0].place.sequence), (63, 37));
+        // What is sealed makes room.
+        latest.after(&[(0, (7, 98))].into(), |_| true);
+        assert_eq!(latest.0.read().bytes, long(99).bytes());
     }
 }

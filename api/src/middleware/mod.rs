@@ -1,6 +1,6 @@
 //! The layers around all routes, from the outside in: `guard` checks host and origin and sets the headers that protect
-//! pages, `authenticate` finds the principal, `absence` says that the broker is away, `error_pages` renders refusals as pages or JSON, `admit` checks CSRF token,
-//! address and rate, and `authorize` asks the rules about the route's action.
+//! pages, `authenticate` finds the principal, `absence` says that the broker is away, `error_pages` renders refusals as pages
+//! or JSON, `admit` checks CSRF token, address and rate, and `authorize` asks the rules about the route's action.
 
 pub mod absence;
 pub mod admit;

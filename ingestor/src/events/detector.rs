@@ -12,7 +12,8 @@ use super::{
     loops::Loops,
 };
 
-/// A host that was silent for so long is forgotten: when it sends again, it is a new one. In ms.
+/// A host that was silent for so long is forgotten: when it sends again, it is a new one. As long as process tables are kept,
+/// from which a start reads what hosts ran. In ms.
 pub(crate) const FORGET_AFTER_MS: i64 = 30 * 24 * 3_600_000;
 
 /// Where a message stands in the stream.

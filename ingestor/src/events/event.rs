@@ -158,6 +158,18 @@ impl Event {
         }
     }
 
+    /// About how much memory it takes, in bytes.
+    pub fn bytes(&self) -> usize {
+        let program = self.program.as_ref();
+        let of_program = program.into_iter().flat_map(|program| {
+            let others = [&program.command_line, &program.user_name, &program.unit, &program.parent_name];
+            std::iter::once(&program.name).chain(others.into_iter().flatten())
+        });
+        let boot_id = self.process.as_ref().map(|(boot_id, ..)| boot_id);
+        let texts = of_program.chain(boot_id).chain(&self.supervisor).chain(&self.change);
+        size_of::<Self>() + texts.map(String::len).sum::<usize>()
+    }
+
     /// The name of the process or program; hostile.
     pub fn name(&self) -> Option<&str> {
         self.program.as_ref().map(|program| program.name.as_str())
@@ -209,7 +221,7 @@ impl Event {
         }
         let by = self.supervisor.as_ref().map(|by| format!(" ({by})")).unwrap_or_default();
         let lives = self.lives.unwrap_or_default();
-        match self.since_us.map(|since_us| (self.at_us - since_us) / 1000) {
+        match self.since_us.map(|since_us| self.at_us.saturating_sub(since_us) / 1000) {
             Some(within_ms) => {
                 let within = duration(within_ms);
                 format!("started {lives} times within {within}, lives {length}{by}")

@@ -149,23 +149,22 @@ fn said(value: Value<'_>) -> Option<String> {
     value.text().map(str::to_owned).or_else(|| value.integer().map(|number| number.to_string()))
 }
 
-/// The processes that are gone. Where more are left out of the snapshot than before, it may be these.
+/// The processes that are gone. One that a host with a limit leaves out of its snapshot counts as gone as well.
 fn exits(
     event: &impl Fn(EventKind) -> Event,
     before: &KnownHost,
     now: &KnownHost,
     shift_us: i64,
 ) -> Vec<Event> {
-    if now.left_out > before.left_out {
-        return Vec::new();
-    }
-    let is_gone = |(pid, started_at_us): LifeKey| !now.lives.contains_key(&(pid, started_at_us + shift_us));
+    let is_gone = |(pid, started_at_us): LifeKey| {
+        !now.lives.contains_key(&(pid, started_at_us.saturating_add(shift_us)))
+    };
     let mut gone: Vec<(&LifeKey, &Life)> = before.lives.iter().filter(|(key, _)| is_gone(**key)).collect();
     gone.sort_unstable_by_key(|(key, _)| **key);
     let exit = |(key, life): (&LifeKey, &Life)| {
         let event = event(EventKind::Exited);
         Event {
-            length_ms: Some(((event.at_us - key.1 - shift_us) / 1000).max(0)),
+            length_ms: Some((event.at_us.saturating_sub(key.1).saturating_sub(shift_us) / 1000).max(0)),
             cpu_time_ms: life.cpu_time_ms,
             resident_bytes: life.resident_bytes,
             ..of_process(event, &before.boot_id, *key, life)
@@ -185,7 +184,7 @@ fn starts(
     let elapsed_us = elapsed_us.saturating_add(CLOCK_STEP_MS).saturating_mul(1000);
     let at_us = now.captured_ms.saturating_mul(1000);
     let is_new = |(pid, started_at_us): LifeKey| {
-        !before.lives.contains_key(&(pid, started_at_us - shift_us))
+        !before.lives.contains_key(&(pid, started_at_us.saturating_sub(shift_us)))
             && (before.left_out == 0 || at_us.saturating_sub(started_at_us) <= elapsed_us)
     };
     let mut new: Vec<(&LifeKey, &Life)> = now.lives.iter().filter(|(key, _)| is_new(**key)).collect();

@@ -11,7 +11,10 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use fleetps_nats::HostName;
 
-use super::{Event, EventKind, EventProgram, supervisor::Supervision, supervisor::supervision};
+use super::{
+    Event, EventKind, EventProgram,
+    supervisor::{Supervision, supervision},
+};
 
 /// This many lives ended before a start makes a loop: fewer happen while somebody sets up a service.
 const LIVES: usize = 5;
@@ -20,8 +23,7 @@ pub(crate) const LOOP_WINDOW_MS: i64 = 600_000;
 /// Half of the starts are at most this far apart. What runs by the clock starts once a minute, give or take the seconds
 /// until it is sampled.
 const MEDIAN_PERIOD_US: i64 = 45_000_000;
-/// Starts of one program that are remembered: it can be found with ever fewer, and one a second for ten minutes is enough
-/// for the median.
+/// Starts of one program that are remembered: one a second for ten minutes.
 const MOST_STARTS: usize = 600;
 
 /// Which program of a host, and who starts it.
@@ -53,10 +55,10 @@ struct Starts {
     looping: Option<Looping>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Looping {
-    pub(super) since_us: i64,
-    pub(super) lives: u32,
+#[derive(Debug)]
+struct Looping {
+    since_us: i64,
+    lives: u32,
 }
 
 /// The supervised programs that were started within the last ten minutes.

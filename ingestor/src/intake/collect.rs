@@ -9,7 +9,7 @@ use fleetps_nats::{
 use tokio::sync::mpsc;
 
 use super::{
-    DeadLetter, Duplicates, Event,
+    DeadLetter, Duplicates, Incoming,
     consumer::{Ended, Skipped, SnapshotConsumer, StreamPosition},
     refusals::Refusals,
 };
@@ -50,26 +50,26 @@ impl Collector {
     }
 
     /// Collects until reading ends, and has the consumers hand over what there is then.
-    pub(crate) fn run(mut self, mut events: mpsc::Receiver<Event>) {
-        while let Some(event) = events.blocking_recv() {
-            if self.handle(event).is_err() {
+    pub(crate) fn run(mut self, mut incoming: mpsc::Receiver<Incoming>) {
+        while let Some(next) = incoming.blocking_recv() {
+            if self.handle(next).is_err() {
                 return;
             }
         }
         let _ = self.flush();
     }
 
-    fn handle(&mut self, event: Event) -> Result<(), Ended> {
-        match event {
-            Event::Message(delivered) => {
+    fn handle(&mut self, incoming: Incoming) -> Result<(), Ended> {
+        match incoming {
+            Incoming::Message(delivered) => {
                 self.message(&delivered);
                 self.progress.set_read(delivered.sequence, delivered.pending);
             }
-            Event::Lost { first, last } => {
+            Incoming::Lost { first, last } => {
                 self.consumers.iter_mut().for_each(|consumer| consumer.lose(first, last));
             }
-            Event::Seal => self.flush()?,
-            Event::NewEpoch { epoch_s } => {
+            Incoming::Seal => self.flush()?,
+            Incoming::NewEpoch { epoch_s } => {
                 self.consumers.iter_mut().try_for_each(|consumer| consumer.begin_epoch(epoch_s))?;
                 self.duplicates.read_again();
             }
@@ -172,7 +172,7 @@ mod tests {
         (Collector::new((0, message_decoder), Duplicates::default(), letters, parts, consumers), segments)
     }
 
-    fn message(sequence: u64, of_run: u64) -> Event {
+    fn message(sequence: u64, of_run: u64) -> Incoming {
         let snapshot = Snapshot {
             format: fleetps_nats::snapshot::FORMAT,
             boot_id: "boot".to_owned(),
@@ -182,7 +182,7 @@ mod tests {
             captured_at_us: NOW_US,
             ..Snapshot::default()
         };
-        Event::Message(Delivered {
+        Incoming::Message(Delivered {
             sequence,
             subject: subject::snapshot(&"web-01".parse().unwrap()),
             payload: Encoder::new().unwrap().encode(&snapshot).unwrap().into(),
@@ -198,12 +198,12 @@ mod tests {
         let seen = Arc::clone(&kept.0);
         let names = [vec![], vec![Box::new(kept) as Box<dyn SnapshotConsumer>]].map(|others| {
             let (collector, segments) = collector(others);
-            let (events_in, events) = mpsc::channel(8);
-            for event in [message(1, 1), message(2, 1), message(3, 2)] {
-                events_in.try_send(event).unwrap();
+            let (incoming_in, incoming) = mpsc::channel(8);
+            for next in [message(1, 1), message(2, 1), message(3, 2)] {
+                incoming_in.try_send(next).unwrap();
             }
-            drop(events_in);
-            collector.run(events);
+            drop(incoming_in);
+            collector.run(incoming);
             let rows = segments.recv().unwrap();
             (rows.name(), rows.snapshot_count())
         });

@@ -22,7 +22,7 @@ pub(crate) struct EventWriter {
     detector: Detector,
     epoch_s: i64,
     decided: DecidedEvents,
-    published: mpsc::Sender<Vec<Event>>,
+    published: mpsc::Sender<Event>,
     awaited: Arc<Awaited>,
     progress: Arc<Progress>,
 }
@@ -55,7 +55,7 @@ impl EventWriter {
     pub(crate) fn new(
         (detector, epoch_s): (Detector, i64),
         decided: DecidedEvents,
-        published: mpsc::Sender<Vec<Event>>,
+        published: mpsc::Sender<Event>,
         (awaited, progress): (Arc<Awaited>, Arc<Progress>),
     ) -> Self {
         awaited.set(detector.awaited_ms());
@@ -68,9 +68,9 @@ impl EventWriter {
     }
 
     fn decide(&mut self, sequence: u64, events: Vec<Event>) {
-        if !events.is_empty() && self.published.try_send(events.clone()).is_err() {
-            self.progress.count_unpublished_events(events.len() as u64);
-        }
+        let publish = |event: &&Event| self.published.try_send((*event).clone()).is_err();
+        let unpublished = events.iter().filter(publish).count();
+        self.progress.count_unpublished_events(unpublished as u64);
         self.awaited.set(self.detector.awaited_ms());
         self.decided.push((self.epoch_s, sequence), self.detector.clock(), events);
     }

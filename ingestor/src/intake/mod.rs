@@ -8,6 +8,7 @@
 
 mod collect;
 mod consumer;
+mod consuming;
 mod decided;
 mod duplicates;
 mod event_writer;
@@ -21,12 +22,11 @@ mod segment_writer;
 mod stored_runs;
 
 pub(crate) use collect::Collector;
-pub(crate) use consumer::SnapshotConsumer;
+pub(crate) use consuming::{Consuming, consume};
 pub(crate) use decided::DecidedEvents;
 pub(crate) use duplicates::Duplicates;
-pub(crate) use event_writer::{Awaited, EventWriter};
+use event_writer::Awaited;
 pub(crate) use publish_events::{WAITING_EVENTS, publish_events};
-pub(crate) use queued::Queued;
 pub(crate) use reading::{StartPosition, StreamState, Ticker, read_stream};
 pub(crate) use refusals::{DeadLetter, publish_dead_letters};
 pub use restore::restore_detector;
@@ -43,9 +43,9 @@ pub(crate) const WAITING_SEGMENTS: usize = 1;
 /// Refused messages that wait to be published, of up to 64 KiB each; when it is full, further ones are only counted.
 pub(crate) const WAITING_DEAD_LETTERS: usize = 256;
 
-/// Messages from reading to collecting.
+/// What reading hands to collecting.
 #[derive(Debug)]
-pub(crate) enum Event {
+pub(crate) enum Incoming {
     /// A message came.
     Message(Delivered),
     /// The broker no longer had these sequences.

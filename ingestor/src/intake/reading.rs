@@ -17,7 +17,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Awaited, Event};
+use super::{Awaited, Incoming};
 
 /// Where reading begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,7 +108,7 @@ pub(crate) async fn read_stream(
     (jetstream, mut ticker): (jetstream::Context, Ticker),
     mut start: StartPosition,
     seal_interval: Duration,
-    events: mpsc::Sender<Event>,
+    incoming: mpsc::Sender<Incoming>,
     cancel: CancellationToken,
 ) {
     let mut reader = reader_at(&jetstream, start);
@@ -117,10 +117,10 @@ pub(crate) async fn read_stream(
     seal.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut look_at = Instant::now() + TICK_LOOK;
     loop {
-        let event = tokio::select! {
+        let next = tokio::select! {
             biased;
             () = cancel.cancelled() => return,
-            _ = seal.tick() => Event::Seal,
+            _ = seal.tick() => Incoming::Seal,
             () = tokio::time::sleep_until(look_at) => {
                 look_at = Instant::now() + TICK_LOOK;
                 ticker.tick_if_due().await;
@@ -131,20 +131,20 @@ pub(crate) async fn read_stream(
                     start.sequence = delivered.sequence + 1;
                     look_at = Instant::now() + TICK_LOOK;
                     ticker.hear(&delivered);
-                    Event::Message(delivered)
+                    Incoming::Message(delivered)
                 }
-                Delivery::Lost { first, last } => Event::Lost { first, last },
+                Delivery::Lost { first, last } => Incoming::Lost { first, last },
                 Delivery::Replaced { .. } => {
                     let Some(found) = begin_again(&jetstream, start, &cancel).await else { return };
                     start = found;
                     reader = reader_at(&jetstream, start);
-                    Event::NewEpoch { epoch_s: start.epoch_s }
+                    Incoming::NewEpoch { epoch_s: start.epoch_s }
                 }
             },
         };
         let sent = tokio::select! {
             () = cancel.cancelled() => return,
-            sent = events.send(event) => sent,
+            sent = incoming.send(next) => sent,
         };
         if sent.is_err() {
             return;

@@ -13,8 +13,9 @@ use fleetps_ingestor::{
     tidy_folder,
 };
 use fleetps_nats::{
+    Snapshot,
     reader::{Delivery, SnapshotReader, Start},
-    snapshot::Decoder,
+    snapshot::{Decoder, Process},
     subject::host_of_snapshot,
 };
 
@@ -115,7 +116,7 @@ fn check(messages: &[Message<'_>], rng: &mut Rng) {
         begin = end;
         match rng.u32(0..4) {
             // A kill: what was only in memory is gone.
-            0 | 1 => detector = restore_detector(folder, &names(folder)).unwrap(),
+            0 | 1 => detector = restore_detector(folder, &names(folder)),
             2 => _ = merge_folder(folder).unwrap(),
             _ => {}
         }
@@ -193,6 +194,109 @@ pub async fn assert_events_of_the_stream(fixture: &Fixture) {
     }
     assert!(expected.len() > 100, "only {} events", expected.len());
     assert_same(&stored(&fixture.history()), &expected);
+}
+
+/// What runs beside the first process of a host that is looked at every 10 s, at a second: pid, parent's pid, name, unit, and
+/// when it started.
+type Runs<'a> = &'a dyn Fn(i64) -> Vec<(u32, u32, &'static str, &'static str, i64)>;
+
+fn watched(seconds: i64, runs: Runs<'_>) -> Vec<Published> {
+    let at = |second: i64| {
+        let others = runs(second).into_iter().map(|(pid, parent, name, unit, started_s)| Process {
+            pid,
+            parent_pid: Some(parent),
+            started_at_us: (EPOCH_S + started_s) * SECOND_US,
+            name: name.to_owned(),
+            command_line: Some(format!("/usr/bin/{name}")),
+            unit: Some(unit.to_owned()),
+            ..Process::default()
+        });
+        let init = Process { pid: 1, name: "systemd".to_owned(), ..Process::default() };
+        let captured_at_us = (EPOCH_S + second) * SECOND_US;
+        let snapshot = Snapshot {
+            boot_id: "boot".to_owned(),
+            run_id: "run".to_owned(),
+            sequence: second.unsigned_abs() / 10 + 1,
+            captured_at_us,
+            interval_ms: 10_000,
+            monotonic_ms: second.unsigned_abs() * 1000,
+            processes: std::iter::once(init).chain(others).collect(),
+            ..Snapshot::default()
+        };
+        Published { host: "web-01".parse().unwrap(), stored_at_us: captured_at_us + 1000, snapshot }
+    };
+    (0..seconds).step_by(10).map(at).collect()
+}
+
+/// One process after the other: each lives for `lives_s` of `period_s`, until the second `until_s`.
+fn again_and_again(second: i64, (lives_s, period_s): (i64, i64), until_s: i64) -> Option<(u32, i64)> {
+    let start_s = second / period_s * period_s;
+    let is_alive = second < until_s && second - start_s < lives_s;
+    is_alive.then(|| (100 + u32::try_from(start_s / period_s).unwrap(), start_s))
+}
+
+fn loops(published: &[Published]) -> Vec<(EventKind, i64, u32, i64)> {
+    let mut detector = Detector::default();
+    let mut rng = Rng::with_seed(1);
+    let messages = with_ticks(published, &mut rng);
+    let events =
+        (1..).zip(&messages).flat_map(|(sequence, message)| decide(&mut detector, sequence, message));
+    let second = |at_us: i64| at_us / SECOND_US - EPOCH_S;
+    let of_loop =
+        |event: Event| Some((event.kind, second(event.at_us), event.lives?, second(event.since_us?)));
+    events.filter_map(of_loop).collect()
+}
+
+/// A service that crashes for 40 minutes and then stays away: the first process was there already, so the sixth start is
+/// that at 120 s.
+fn crashing() -> Vec<Published> {
+    watched(3600, &|second| {
+        let life = again_and_again(second, (10, 20), 2400);
+        life.map(|(pid, start_s)| (pid, 1, "app", "app.service", start_s)).into_iter().collect()
+    })
+}
+
+#[test]
+fn a_restart_loop_is_one_event_when_it_begins_and_one_when_it_ends() {
+    let expected = [(EventKind::RestartLoop, 120, 6, 20), (EventKind::RestartLoopEnded, 2380, 119, 20)];
+    assert_eq!(loops(&crashing()), expected);
+}
+
+#[test]
+fn a_restart_loop_is_the_same_whenever_the_ingestor_was_killed() {
+    for seed in seeds(3) {
+        let published = crashing();
+        let mut rng = Rng::with_seed(seed);
+        let messages = with_ticks(&published, &mut rng);
+        check(&messages, &mut rng);
+    }
+}
+
+#[test]
+fn timers_pools_jobs_and_children_of_anything_are_no_restart_loops() {
+    let one = |period: (i64, i64), parent: u32, unit: &'static str| {
+        watched(3600, &move |second| {
+            let life = again_and_again(second, period, 3600);
+            life.map(|(pid, start_s)| (pid, parent, "app", unit, start_s)).into_iter().collect()
+        })
+    };
+    // A timer once a minute, a job of cron, a command of a session.
+    for published in [
+        one((10, 60), 1, "app.service"),
+        one((10, 20), 50, "cron.service"),
+        one((10, 20), 1, "session-1.scope"),
+    ] {
+        assert_eq!(loops(&published), []);
+    }
+    // Two at a time.
+    let pool = watched(3600, &|second| {
+        let (one, other) = (second / 40 * 40, (second + 20) / 40 * 40 - 20);
+        let pid = |start_s: i64| 1000 + u32::try_from(start_s + 40).unwrap();
+        [one, other].map(|start_s| (pid(start_s), 1, "app", "app.service", start_s)).into()
+    });
+    assert_eq!(loops(&pool), []);
+    // But the same one at a time.
+    assert_eq!(loops(&one((10, 20), 1, "app.service")).len(), 1);
 }
 
 #[test]

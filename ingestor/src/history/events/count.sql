@@ -1,2 +1,2 @@
 SELECT count(*) FROM {{ event }}
-WHERE {{ self.condition() }}
+WHERE {{ condition }}

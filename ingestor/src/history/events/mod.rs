@@ -4,7 +4,7 @@
 mod stored;
 mod told;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use fleetps_nats::HostName;
 
@@ -110,16 +110,14 @@ impl History {
         self.ask(|reading| {
             let mut found = stored::events(reading, &query)?;
             if let Some(earlier) = before_events(reading, query.span) {
-                let told = told::events(reading, &query, earlier)?;
-                found.total = found.total.map(|total| total + told.len() as u64);
+                let mut told = told::events(reading, &query, earlier)?;
                 // What was decided after a start is of the time before, where a host had been silent since.
-                let is_known = |event: &Event| {
-                    found.items.iter().any(|known| {
-                        (known.kind, known.at_us, &known.host) == (event.kind, event.at_us, &event.host)
-                            && known.process == event.process
-                    })
-                };
-                let told: Vec<Event> = told.into_iter().filter(|event| !is_known(event)).collect();
+                let key =
+                    |event: &Event| (event.kind, event.at_us, event.host.clone(), event.process.clone());
+                let of_then = found.items.iter().filter(|event| earlier.contains(event.at_us));
+                let known: HashSet<_> = of_then.map(key).collect();
+                told.retain(|event| !known.contains(&key(event)));
+                found.total = found.total.map(|total| total + told.len() as u64);
                 found.items.extend(told);
                 sort_events(&mut found.items);
                 found.items.truncate(query.limit);

@@ -24,7 +24,8 @@ const MORE_SEGMENTS: usize = 4;
 #[template(path = "history/events/stored.sql")]
 struct StoredSql<'a> {
     event: &'a str,
-    query: &'a EventQuery,
+    condition: &'a str,
+    limit: usize,
 }
 
 /// How many events there are.
@@ -32,7 +33,7 @@ struct StoredSql<'a> {
 #[template(path = "history/events/count.sql")]
 struct CountSql<'a> {
     event: &'a str,
-    query: &'a EventQuery,
+    condition: &'a str,
 }
 
 /// The newest events, and how many there are in all where that is known.
@@ -77,8 +78,9 @@ fn newest(
     query: &EventQuery,
     segments: &[&SegmentIndex],
 ) -> Result<Vec<Event>, HistoryError> {
-    let event = &reading.relation("event", segments);
-    let mut statement = reading.connection.prepare(&render(&StoredSql { event, query }))?;
+    let (event, condition) = (&reading.relation("event", segments), &condition(query));
+    let sql = render(&StoredSql { event, condition, limit: query.limit });
+    let mut statement = reading.connection.prepare(&sql)?;
     let rows = statement.query_map(params_from_iter(parameters(query)), read_event)?;
     Ok(rows.collect::<duckdb::Result<Vec<_>>>()?.into_iter().flatten().collect())
 }
@@ -95,8 +97,8 @@ fn count(reading: &Reading<'_>, query: &EventQuery, segments: &[&SegmentIndex]) 
     if others.is_empty() {
         return Ok(known);
     }
-    let event = &reading.relation("event", &others);
-    let mut statement = reading.connection.prepare(&render(&CountSql { event, query }))?;
+    let (event, condition) = (&reading.relation("event", &others), &condition(query));
+    let mut statement = reading.connection.prepare(&render(&CountSql { event, condition }))?;
     let counted: u64 = statement.query_row(params_from_iter(parameters(query)), |row| row.get(0))?;
     Ok(known + counted)
 }
@@ -115,18 +117,6 @@ fn parameters(query: &EventQuery) -> Vec<Box<dyn ToSql>> {
         values.push(Box::new(text.to_lowercase()));
     }
     values
-}
-
-impl StoredSql<'_> {
-    fn condition(&self) -> String {
-        condition(self.query)
-    }
-}
-
-impl CountSql<'_> {
-    fn condition(&self) -> String {
-        condition(self.query)
-    }
 }
 
 /// The condition of an event; it takes [`parameters`].

@@ -9,7 +9,7 @@ last_seen AS (
     SEMI JOIN (SELECT host FROM wanted WHERE host NOT IN (SELECT host FROM sample)) USING (host)
     QUALIFY last_seen = max(last_seen) OVER (PARTITION BY host)
 )
-SELECT host, boot_id, pid, epoch_us(started_at) AS started_at_us, parent_pid, name, command_line, user_name, unit,
-    cpu_time_ms, resident_bytes
+SELECT host, boot_id, pid, epoch_us(started_at) AS started_at_us, cpu_time_ms, resident_bytes,
+    {{ fields::readable(fields::facts()) }}
 FROM (FROM sample UNION ALL FROM last_seen)
 JOIN {{ process }} USING (host, boot_id, pid, started_at)

@@ -6,7 +6,10 @@ use askama::Template;
 use duckdb::{Connection, Row, params};
 use fleetps_nats::{
     HostName, error_chain,
-    model::host::{self, HOST_INFO},
+    model::{
+        host::{self, HOST_INFO},
+        process::FACTS,
+    },
     snapshot::Process,
 };
 
@@ -19,7 +22,7 @@ use crate::{
     template::render,
 };
 
-/// For one segment at a time; what a host runs is in the newest.
+/// For the processes of a segment, and the events of a month.
 const MEMORY_MIB: u64 = 1024;
 
 /// The last snapshot of each host in a segment.
@@ -47,16 +50,19 @@ struct LoopsSql<'a> {
 }
 
 /// The detector as it was after the last message in `segments` of `folder`. Segments that cannot be read are left out: what
-/// only they know is as if it had never been.
-///
-/// # Errors
-/// When DuckDB fails.
-pub fn restore_detector(folder: &Path, segments: &[SegmentName]) -> duckdb::Result<Detector> {
-    restore(folder, segments).or_else(|error| {
+/// only they know is as if it had never been. Where nothing can be read, it knows no host: events are missing then, and
+/// snapshots are stored all the same.
+pub fn restore_detector(folder: &Path, segments: &[SegmentName]) -> Detector {
+    let restored = restore(folder, segments).or_else(|error| {
         tracing::warn!("{}; looking for the segment that is at fault", error_chain(&error));
         let readable = |name: &&SegmentName| verify_segment(folder, name).is_ok();
         let readable: Vec<SegmentName> = segments.iter().filter(readable).copied().collect();
         restore(folder, &readable)
+    });
+    restored.unwrap_or_else(|error| {
+        let error = error_chain(&error);
+        tracing::error!("what happened while the ingestor was not running will not be told: {error}");
+        Detector::default()
     })
 }
 
@@ -224,17 +230,9 @@ fn known_host(row: &Row<'_>) -> duckdb::Result<Option<(HostName, KnownHost)>> {
 
 fn living(row: &Row<'_>) -> duckdb::Result<Option<(HostName, Process)>> {
     let Ok(host) = row.get::<_, String>("host")?.parse() else { return Ok(None) };
-    let process = Process {
-        pid: row.get("pid")?,
-        started_at_us: row.get("started_at_us")?,
-        parent_pid: row.get("parent_pid")?,
-        name: row.get::<_, Option<String>>("name")?.unwrap_or_default(),
-        command_line: row.get("command_line")?,
-        user_name: row.get("user_name")?,
-        unit: row.get("unit")?,
-        cpu_time_ms: row.get("cpu_time_ms")?,
-        resident_bytes: row.get("resident_bytes")?,
-        ..Process::default()
-    };
+    let (cpu_time_ms, resident_bytes) = (row.get("cpu_time_ms")?, row.get("resident_bytes")?);
+    let (pid, started_at_us) = (row.get("pid")?, row.get("started_at_us")?);
+    let mut process = Process { pid, started_at_us, cpu_time_ms, resident_bytes, ..Process::default() };
+    fields::read(row, FACTS.into_iter().zip(fields::facts()), |place, value| process.set(place, value))?;
     Ok(Some((host, process)))
 }

@@ -81,8 +81,9 @@ fn turns(
     let (from_ms, to_ms) = span.bounds_ms();
     let mut statement = reading.connection.prepare(&sql)?;
     let mut rows = statement.query(params![host.map(HostName::as_str), from_ms, to_ms])?;
-    let mut turns = Vec::new();
+    let (mut turns, mut count) = (Vec::new(), reading.count_rows());
     while let Some(row) = rows.next()? {
+        count.add(1)?;
         // Always a host's name, unless another program wrote the file.
         let Ok(host) = row.get::<_, String>(0)?.parse() else { continue };
         let (boot_id, pid, started_at_us) = (row.get(1)?, row.get(2)?, row.get(3)?);
