@@ -180,13 +180,12 @@ async fn run_parts(
     let interrupt = Arc::new(Interrupt::default());
 
     let numbering = (settings.partition, start.epoch_s);
-    let message_decoder = MessageDecoder::new(settings.host_bytes_per_s)
-        .map_err(|source| IngestError::Start { what: "unpacking", source })?
-        .with_standing(standing);
+    let message_decoder =
+        MessageDecoder::new(settings.host_bytes_per_s).map_err(failed("unpacking"))?.with_standing(standing);
     let (published_in, published) = mpsc::channel(WAITING_EVENTS);
     let Consuming { consumers, threads, decided, awaited } =
         consume((numbering, settings.seal_rows), detector, segments_in, published_in, &progress)
-            .map_err(|source| IngestError::Start { what: "a consumer of the stream", source })?;
+            .map_err(failed("a consumer of the stream"))?;
     let shared = (Arc::clone(&progress), Arc::clone(&clock));
     let collector =
         Collector::new((settings.partition, message_decoder), duplicates, letters_in, shared, consumers);
@@ -295,7 +294,12 @@ async fn blocking<T: Send + 'static>(
 
 fn thread(what: &'static str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, IngestError> {
     let spawned: io::Result<_> = std::thread::Builder::new().name(what.to_owned()).spawn(work);
-    spawned.map_err(|source| IngestError::Start { what, source })
+    spawned.map_err(failed(what))
+}
+
+/// The error of a part that cannot start.
+fn failed(what: &'static str) -> impl FnOnce(io::Error) -> IngestError {
+    move |source| IngestError::Start { what, source }
 }
 
 fn join(what: &'static str, thread: JoinHandle<()>) -> Result<(), IngestError> {
