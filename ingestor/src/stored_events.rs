@@ -2,11 +2,11 @@
 
 use duckdb::Row;
 
-use crate::events::{Event, EventKind, EventPlace, EventProgram};
+use crate::events::{Event, EventKind, EventPlace, EventProcess, EventProgram};
 
 /// What [`read_event`] reads, as a list to select.
 pub(crate) const COLUMNS: &str = "epoch_us(occurred_at) AS at_us, kind, host, name, boot_id, pid, \
-    epoch_us(started_at) AS started_at_us, command_line, user_name, unit, parent_pid, parent_name, supervisor, instances, \
+    start_ticks, epoch_us(started_at) AS started_at_us, command_line, user_name, unit, parent_pid, parent_name, supervisor, instances, \
     cpu_time_ms, resident_bytes, length_ms, lives, epoch_us(since) AS since_us, change, \
     epoch_us(decided_at) AS decided_at_us, partition, epoch(stream_created)::BIGINT AS epoch_s, sequence, number";
 
@@ -19,7 +19,7 @@ pub(crate) fn read_event(row: &Row<'_>) -> duckdb::Result<Option<Event>> {
     let host = row.get::<_, Option<String>>("host")?.and_then(|host| host.parse().ok());
     let (Some(kind), Some(host)) = (kind, host) else { return Ok(None) };
     let process = row.get::<_, Option<String>>("boot_id")?.zip(row.get::<_, Option<u32>>("pid")?);
-    let started_at_us: Option<i64> = row.get("started_at_us")?;
+    let start = row.get::<_, Option<i64>>("start_ticks")?.zip(row.get::<_, Option<i64>>("started_at_us")?);
     Ok(Some(Event {
         place: EventPlace {
             partition: row.get::<_, Option<u32>>("partition")?.unwrap_or_default(),
@@ -31,9 +31,12 @@ pub(crate) fn read_event(row: &Row<'_>) -> duckdb::Result<Option<Event>> {
         decided_at_us: row.get::<_, Option<i64>>("decided_at_us")?.unwrap_or_default(),
         kind,
         host,
-        process: process
-            .zip(started_at_us)
-            .map(|((boot_id, pid), started_at_us)| (boot_id, pid, started_at_us)),
+        process: process.zip(start).map(|((boot_id, pid), (start, started_at_us))| EventProcess {
+            boot_id,
+            pid,
+            start,
+            started_at_us,
+        }),
         program: program(row)?,
         parent_pid: row.get("parent_pid")?,
         supervisor: row.get("supervisor")?,

@@ -216,13 +216,14 @@ fn parse_stat(stat: &[u8], boot_at_us: i64, page_bytes: u64) -> Option<Process> 
     let system_ticks: u64 = number(fields.next()?)?;
     let nice = fields.nth(3).and_then(number);
     let threads: u32 = number(fields.next()?)?;
-    let start_ticks: i64 = number(fields.nth(1)?)?;
+    let start_ticks: u64 = number(fields.nth(1)?)?;
     let virtual_bytes: u64 = number(fields.next()?)?;
     let resident_pages: u64 = number(fields.next()?)?;
     Some(Process {
         pid: number(stat.get(..name_start)?.trim_ascii())?,
         parent_pid: (parent_pid > 0).then_some(parent_pid),
-        started_at_us: boot_at_us.saturating_add(start_ticks.saturating_mul(1000 * TICK_MS as i64)),
+        start_ticks: Some(start_ticks),
+        started_at_us: started_at_us(boot_at_us, start_ticks),
         name: String::from_utf8_lossy(name).into_owned(),
         state: state_letter(state),
         threads: Some(threads),
@@ -232,6 +233,12 @@ fn parse_stat(stat: &[u8], boot_at_us: i64, page_bytes: u64) -> Option<Process> 
         nice,
         ..Process::default()
     })
+}
+
+/// When a process started by the host's clock.
+fn started_at_us(boot_at_us: i64, start_ticks: u64) -> i64 {
+    let after_us = start_ticks.saturating_mul(1000 * TICK_MS);
+    boot_at_us.saturating_add(i64::try_from(after_us).unwrap_or(i64::MAX))
 }
 
 fn state_letter(state: u8) -> char {

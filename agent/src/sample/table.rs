@@ -6,7 +6,7 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use fleetps_nats::snapshot::Process;
+use fleetps_nats::{model::derived::age_at_us, snapshot::Process};
 
 use super::{
     raw::{ProcessSource, StorageBytes},
@@ -32,7 +32,7 @@ pub struct Table {
 /// A process between two passes.
 #[derive(Debug)]
 struct Known {
-    started_at_us: i64,
+    start: i64,
     /// The last pass that saw it.
     seen_in_pass: u64,
     name: String,
@@ -73,10 +73,7 @@ impl Table {
         source.read(&mut raw);
         let mut rows = Vec::with_capacity(raw.len());
         for process in &raw {
-            let is_known = self
-                .known
-                .get(&process.pid)
-                .is_some_and(|known| known.started_at_us == process.started_at_us);
+            let is_known = self.known.get(&process.pid).is_some_and(|known| known.start == process.start());
             if !is_known {
                 self.known.remove(&process.pid);
             }
@@ -109,7 +106,9 @@ fn cpu_of_new(process: &Process, elapsed: Option<Duration>, at: PassTime) -> Opt
     let elapsed_us = i64::try_from(elapsed?.as_micros()).ok()?;
     // Start times are counted in steps of 10 ms, and on some systems in seconds.
     const STEP_US: i64 = 1_000_000;
-    (process.started_at_us + STEP_US >= at.clock_us - elapsed_us).then_some(0)
+    let monotonic_ms = u64::try_from(at.monotonic.as_millis()).ok()?;
+    let age_us = age_at_us((monotonic_ms, at.clock_us), (process.start(), process.started_at_us));
+    (age_us <= elapsed_us + STEP_US).then_some(0)
 }
 
 /// When something counts as read: now, but for a new process by up to `age` earlier, so that those that were found in one
@@ -130,7 +129,7 @@ fn cpu_percent(now_ms: Option<u64>, before_ms: Option<u64>, elapsed: Option<Dura
 impl Known {
     fn new(process: &Process) -> Self {
         Self {
-            started_at_us: process.started_at_us,
+            start: process.start(),
             seen_in_pass: 0,
             name: String::new(),
             executable: None,

@@ -1,7 +1,10 @@
 //! One simulated host: its process tree over time.
 
 use fastrand::Rng;
-use fleetps_nats::snapshot::{Process, Snapshot};
+use fleetps_nats::{
+    model::derived,
+    snapshot::{Process, Snapshot},
+};
 
 use super::{
     blueprint::{self, Life, Program},
@@ -69,9 +72,16 @@ impl Host {
         alive
             .map(|slot| {
                 let parent_pid = slot.parent.map(|parent| self.slots[parent].pid);
-                slot.process(&self.programs[slot.program], parent_pid)
+                let process = slot.process(&self.programs[slot.program], parent_pid);
+                Process { start_ticks: self.ticks(process.started_at_us), ..process }
             })
             .collect()
+    }
+
+    /// How many ticks after the boot a moment is.
+    fn ticks(&self, at_us: i64) -> Option<u64> {
+        let since_boot_us = at_us.saturating_sub(self.machine.boot_at_us());
+        u64::try_from(since_boot_us).ok().map(|us| us / derived::TICK_US)
     }
 
     /// Starts the processes that run since the boot, in the order of starting, so that pids rise.

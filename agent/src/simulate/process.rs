@@ -221,6 +221,7 @@ impl Slot {
         Process {
             pid: self.pid,
             parent_pid,
+            start_ticks: None,
             started_at_us: self.started_at_us,
             name: self.name.to_string(),
             executable: self.command_line.as_deref().and_then(executable),

@@ -169,15 +169,11 @@ fn without_command_lines(snapshot: Arc<Snapshot>) -> Arc<Snapshot> {
 
 fn found(snapshot: &Snapshot, view: &ProcessView<'_>) -> Found {
     let process = view.process;
-    let identity = Identity {
-        host: view.host().clone(),
-        boot_id: snapshot.boot_id.clone(),
-        pid: process.pid,
-        started_at_us: process.started_at_us,
-    };
+    let identity = Identity::of(view.host(), &snapshot.boot_id, process);
     Found {
         identity,
         captured_at_us: snapshot.captured_at_us,
+        age_us: view.age_us(),
         process: process.clone(),
         memory_total_bytes: derived::memory_total_bytes(snapshot),
         rates: view.rates(),

@@ -1,7 +1,7 @@
 //! One process, whether it runs or has exited: what the present and the history know of it together.
 
 use axum::http::StatusCode;
-use fleetps_ingestor::history::{Identity, ProcessLife};
+use fleetps_ingestor::history::{Identity, ProcessLife, SAME_START_US};
 use fleetps_nats::{HostName, snapshot::Process};
 
 use super::{
@@ -27,8 +27,11 @@ pub async fn find(
     started_at_us: Option<i64>,
 ) -> Result<Subject, Refusal> {
     let live = scoped.moment(host).filter(|moment| moment.summary.state != HostState::Down);
+    // A start may have been told before the host's clock was corrected a little.
     let is_it = |process: &&Process| {
-        process.pid == pid && started_at_us.is_none_or(|started_at_us| process.started_at_us == started_at_us)
+        process.pid == pid
+            && started_at_us
+                .is_none_or(|started_at_us| process.started_at_us.abs_diff(started_at_us) <= SAME_START_US)
     };
     let running = live.as_ref().and_then(|moment| moment.snapshot().processes.iter().find(is_it).cloned());
     let asked_us = running.as_ref().map(|process| process.started_at_us).or(started_at_us);
@@ -55,12 +58,7 @@ async fn life(
 }
 
 fn of_the_present(process: Process, moment: Moment, life: Option<ProcessLife>) -> Subject {
-    let identity = Identity {
-        host: moment.summary.host.clone(),
-        boot_id: moment.snapshot().boot_id.clone(),
-        pid: process.pid,
-        started_at_us: process.started_at_us,
-    };
+    let identity = Identity::of(&moment.summary.host, &moment.snapshot().boot_id, &process);
     // Another boot may have had a process with the same pid and start.
     let life = life.filter(|life| life.identity == identity);
     Subject { identity, process, moment: Some(moment), is_live: true, life }
@@ -71,9 +69,7 @@ async fn of_the_past(scoped: &ScopedFleet, host: &HostName, life: ProcessLife) -
         PastLookup::PastMoment(then) => Some(then.moment),
         PastLookup::Nothing(_) => None,
     };
-    let is_it = |process: &&Process| {
-        process.pid == life.identity.pid && process.started_at_us == life.identity.started_at_us
-    };
+    let is_it = |process: &&Process| process.key() == (life.identity.pid, life.identity.start);
     let seen = moment.as_ref().and_then(|moment| moment.snapshot().processes.iter().find(is_it).cloned());
     let process = seen.unwrap_or_else(|| life.process.clone());
     Ok(Subject { identity: life.identity.clone(), process, moment, is_live: false, life: Some(life) })

@@ -228,7 +228,7 @@ impl Page<'_> {
 
 /// Names a process in the page: its pid alone would name another one after it was used again.
 fn row_id(process: &Process) -> String {
-    format!("p{}-{:x}", process.pid, process.started_at_us)
+    format!("p{}-{:x}", process.pid, process.start())
 }
 
 fn below_note(below: &Sums) -> String {

@@ -1,7 +1,6 @@
 //! The table of processes that were found on all hosts.
 
 use fleetps_ingestor::history::Found;
-use fleetps_nats::model::derived;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -75,11 +74,7 @@ pub fn table(found: &[Found], is_past: bool) -> Table {
 
 /// The derived values of a match.
 pub fn facts(found: &Found) -> ProcessFacts<'_> {
-    ProcessFacts {
-        process: &found.process,
-        rates: found.rates,
-        age_s: derived::age_us(found.captured_at_us, found.identity.started_at_us) / 1_000_000,
-    }
+    ProcessFacts { process: &found.process, rates: found.rates, age_s: found.age_us / 1_000_000 }
 }
 
 fn row(found: &Found, is_past: bool, memory_scale_bytes: f64) -> Vec<Cell> {

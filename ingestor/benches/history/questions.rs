@@ -98,9 +98,7 @@ impl Questions<'_> {
             if let SnapshotLookup::Snapshot(past) = self.history.snapshot_at(&host, at_us).unwrap() {
                 let process =
                     &past.pair.latest().processes[self.rng.usize(0..past.pair.latest().processes.len())];
-                let (boot_id, pid, started_at_us) =
-                    (past.pair.latest().boot_id.clone(), process.pid, process.started_at_us);
-                return (Identity { host, boot_id, pid, started_at_us }, at_us);
+                return (Identity::of(&host, &past.pair.latest().boot_id, process), at_us);
             }
         }
     }

@@ -1,5 +1,5 @@
 CREATE OR REPLACE VIEW process_hour AS
-SELECT host, boot_id, pid, started_at, hour,
+SELECT host, boot_id, pid, start_ticks, max(started_at) AS started_at, hour,
     sum(samples)::UINTEGER AS samples,
     min(first_captured_at) AS first_captured_at,
     max(last_captured_at) AS last_captured_at,
@@ -15,4 +15,4 @@ SELECT host, boot_id, pid, started_at, hour,
     min(written_bytes_first) AS written_bytes_first,
     max(written_bytes_last) AS written_bytes_last
 FROM {{ hours }}
-GROUP BY host, boot_id, pid, started_at, hour;
+GROUP BY host, boot_id, pid, start_ticks, hour;

@@ -8,7 +8,13 @@ WITH latest AS (
         AND moment::TIMESTAMP - captured_at <= to_milliseconds({{ Self::silent_after_ms() }})
     ORDER BY captured_at DESC LIMIT 1
 )
-SELECT pid, parent_pid, name, user_name, {{ fields::columns(fields::figures()) }}, {{ fields::columns(Self::other_facts()) }}, executable, command_line, started_at, captured_at, host,
-    boot_id
-FROM {{ samples }} JOIN process USING (host, boot_id, pid, started_at)
+SELECT pid, parent_pid, name, user_name, {{ fields::columns(fields::figures()) }}, {{ fields::columns(Self::other_facts()) }}, executable, command_line, process.started_at, captured_at, host,
+    boot_id, start_ticks
+FROM {{ samples }} AS sample
+JOIN (
+    SELECT DISTINCT ON (host, boot_id, pid, start_ticks) process.* EXCLUDE (facts_since, first_seen, last_seen)
+    FROM {{ history }} AS process JOIN latest USING (host)
+    WHERE facts_since <= captured_at
+    ORDER BY facts_since DESC
+) AS process USING (host, boot_id, pid, start_ticks)
 WHERE host = host_name;

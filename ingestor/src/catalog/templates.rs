@@ -35,6 +35,8 @@ pub(super) struct SamplesAtSql<'a> {
 #[template(path = "catalog/process_view.sql")]
 pub(super) struct ProcessViewSql {
     pub(super) processes: String,
+    /// What they were from one time to another.
+    pub(super) history: String,
 }
 
 /// The view `process_hour`: an hour of a process may lie in two segments.
@@ -50,6 +52,8 @@ pub(super) struct ProcessHourViewSql {
 pub(super) struct ProcessesAtMacroSql {
     /// The samples at the moments in `latest`.
     pub(super) samples: String,
+    /// What processes were from one time to another.
+    pub(super) history: String,
 }
 
 impl ProcessesAtMacroSql {
@@ -76,6 +80,6 @@ pub(super) struct TopMacroSql {
 impl TopMacroSql {
     /// How much a counter grew from its column `first` to its column `last`.
     fn growth(first: &str, last: &str) -> String {
-        rate::sql_growth_within(first, last, "started_at >= from_time::TIMESTAMP")
+        rate::sql_growth_within(first, last, "process.started_at >= from_time::TIMESTAMP")
     }
 }

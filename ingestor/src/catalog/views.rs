@@ -8,10 +8,10 @@ use super::templates::{
     ProcessHourViewSql, ProcessViewSql, ProcessesAtMacroSql, SamplesAtSql, SpansBetweenSql, TopMacroSql,
 };
 use crate::{
-    fields::{columns_in, facts, figures},
+    fields::{columns, columns_in, facts, figures},
     segment::{
-        EVENTS_SINCE_VERSION, SCHEMA_VERSION, SegmentName, attach_statement, quote_identifier, samples_sql,
-        schema_in,
+        EVENTS_SINCE_VERSION, SCHEMA_VERSION, SegmentName, TICKS_SINCE_VERSION, attach_statement,
+        quote_identifier, samples_sql, schema_in,
     },
     template::render,
 };
@@ -25,13 +25,14 @@ const HEAD: &str = "\
 -- Rewritten whenever segments change. Run it again to see newer ones. Times are UTC.
 ";
 /// Tables whose rows are independent of other files.
-const PLAIN_TABLES: [&str; 8] = [
+const PLAIN_TABLES: [&str; 9] = [
     "segment",
     "event",
     "gap",
     "host_info",
     "host_sample",
     "filesystem_sample",
+    "process_earlier",
     "process_span",
     "process_sample",
 ];
@@ -39,17 +40,21 @@ const PLAIN_TABLES: [&str; 8] = [
 const HOURS_SINCE_VERSION: u32 = 2;
 /// Since then, samples of processes are kept as spans.
 const SPANS_SINCE_VERSION: u32 = 4;
-/// The identity of a process.
-const IDENTITY: &str = "host, boot_id, pid, started_at";
-/// Of `process_hour`.
-const HOUR_COLUMNS: &str = "host, boot_id, pid, started_at, hour, samples, first_captured_at, last_captured_at, \
+/// The identity of a process, and when it started by the host's clock.
+const IDENTITY: &str = "host, boot_id, pid, start_ticks, started_at";
+/// The start of a process in ticks, where a segment has only the time. Agents derived that from the boot, so it is a whole
+/// number of ticks after one of the boots that its host told of. Elsewhere the time is what a process is known by.
+const TICKS_OF_TIME: &str = "coalesce((epoch_us(started_at) - list_filter(boots, lambda boot_us: \
+    boot_us <= epoch_us(started_at) AND (epoch_us(started_at) - boot_us) % 10000 = 0)[1]) // 10000, -1 - epoch_us(started_at))";
+/// Of `process_hour`, behind the identity.
+const HOUR_COLUMNS: &str = "hour, samples, first_captured_at, last_captured_at, \
     cpu_percent_max, cpu_time_first_ms, cpu_time_last_ms, resident_samples, resident_bytes_sum, resident_bytes_max, \
     read_bytes_first, read_bytes_last, written_bytes_first, written_bytes_last";
 /// Of `segment`.
 const SEGMENT_COLUMNS: &str = "partition, stream_created, first_sequence, last_sequence, first_captured_at, \
     last_captured_at, level, \"rows\", schema_version, writer";
 /// Of `event`.
-const EVENT_COLUMNS: &str = "occurred_at, kind, host, name, boot_id, pid, started_at, command_line, user_name, unit, \
+const EVENT_COLUMNS: &str = "occurred_at, kind, host, name, $identity, command_line, user_name, unit, \
     parent_pid, parent_name, supervisor, instances, cpu_time_ms, resident_bytes, length_ms, lives, since, change, \
     decided_at, partition, stream_created, sequence, number";
 
@@ -69,7 +74,7 @@ impl Tables {
     /// Whether a table is there under its name, with all columns.
     fn has_itself(&self, table: &str) -> bool {
         // Fields that a later version added are NULL in the view alone.
-        self.schema_version == SCHEMA_VERSION && table != "process_sample"
+        self.schema_version == SCHEMA_VERSION && !matches!(table, "process_sample" | "process_history")
     }
 }
 
@@ -163,10 +168,11 @@ pub(crate) fn views_sql(tables: &[Tables]) -> String {
         let _ = writeln!(sql, "CREATE OR REPLACE VIEW {table} AS FROM {};", rows(Rows::Of(table)));
     }
     let between = Rows::SpansBetween("from_time::TIMESTAMP_MS", "to_time::TIMESTAMP_MS");
+    let history = rows(Rows::Of("process_history"));
     let statements = [
-        render(&ProcessViewSql { processes: rows(Rows::Of("process")) }),
+        render(&ProcessViewSql { processes: rows(Rows::Of("process")), history: history.clone() }),
         render(&ProcessHourViewSql { hours: rows(Rows::Of("process_hour")) }),
-        render(&ProcessesAtMacroSql { samples: rows(Rows::SamplesAt("latest", None)) }),
+        render(&ProcessesAtMacroSql { samples: rows(Rows::SamplesAt("latest", None)), history }),
         render(&TopMacroSql { spans: rows(between) }),
     ];
     sql + &statements.join("\n") + "\n"
@@ -217,12 +223,13 @@ fn union_of_files(table: &str, tables: &[Tables]) -> String {
 /// The columns of a table as a segment of `schema_version` has them: by name, so that a column that is more in one file
 /// shifts no other, and NULL for what a later version added.
 fn columns_of(table: &str, schema_version: u32) -> String {
+    let identity = &identity_in(schema_version);
     match table {
         "segment" if schema_version < EVENTS_SINCE_VERSION => format!(
             "{SEGMENT_COLUMNS}, NULL::TIMESTAMP_MS AS last_stored_at, NULL::TIMESTAMP_MS AS silence_from"
         ),
         "segment" => format!("{SEGMENT_COLUMNS}, last_stored_at, silence_from"),
-        "event" => EVENT_COLUMNS.to_owned(),
+        "event" => EVENT_COLUMNS.replace("$identity", identity.trim_start_matches("host, ")),
         "gap" => "partition, stream_created, first_sequence, last_sequence, noticed_at, reason".to_owned(),
         "host_info" => {
             let info = columns_in(&HOST_INFO, schema_version);
@@ -236,43 +243,74 @@ fn columns_of(table: &str, schema_version: u32) -> String {
             )
         }
         "filesystem_sample" => "host, captured_at, mount, device, kind, total_bytes, used_bytes".to_owned(),
-        "process" => format!("{IDENTITY}, {}, first_seen, last_seen", columns_in(facts(), schema_version)),
+        "process" => {
+            let since = if schema_version < TICKS_SINCE_VERSION {
+                "first_seen AS facts_since"
+            } else {
+                "facts_since"
+            };
+            let facts = columns_in(facts(), schema_version);
+            format!("{identity}, {facts}, first_seen, last_seen, {since}")
+        }
+        "process_earlier" => {
+            format!("{identity}, {}, facts_since, last_seen", columns_in(facts(), schema_version))
+        }
         "process_span" => {
             let figures = columns_in(figures(), schema_version);
-            format!("{IDENTITY}, first_captured_at, last_captured_at, snapshots, {figures}")
+            format!("{identity}, first_captured_at, last_captured_at, snapshots, {figures}")
         }
         "capture" => "host, number, captured_at".to_owned(),
-        "process_hour" => HOUR_COLUMNS.to_owned(),
+        "process_hour" => format!("{identity}, {HOUR_COLUMNS}"),
         _ => "*".to_owned(),
+    }
+}
+
+/// The columns of [`IDENTITY`] as a segment of `schema_version` has them.
+fn identity_in(schema_version: u32) -> String {
+    match schema_version < TICKS_SINCE_VERSION {
+        true => format!("host, boot_id, pid, {TICKS_OF_TIME} AS start_ticks, started_at"),
+        false => IDENTITY.to_owned(),
+    }
+}
+
+/// A table of one segment as something to select [`columns_of`] from.
+fn source(table: &str, Tables { catalog, schema_version }: &Tables) -> String {
+    let has_identity =
+        matches!(table, "event" | "process" | "process_span" | "process_sample" | "process_hour");
+    match has_identity && *schema_version < TICKS_SINCE_VERSION {
+        true => format!(
+            "{catalog}.{table} LEFT JOIN (SELECT host, list(DISTINCT epoch_us(boot_at)) AS boots \
+             FROM {catalog}.host_info GROUP BY host) USING (host)"
+        ),
+        false => format!("{catalog}.{table}"),
     }
 }
 
 /// The query for the rows of a table of one segment; `None` where its version of the schema has no such table.
 fn rows_of(table: &str, tables: &Tables) -> Option<String> {
-    let Tables { catalog, schema_version } = tables;
+    let Tables { schema_version, .. } = tables;
     let has_spans = *schema_version >= SPANS_SINCE_VERSION;
     let has_hours = *schema_version >= HOURS_SINCE_VERSION;
     let columns = columns_of(table, *schema_version);
+    let from = source(table, tables);
     Some(match table {
         "process_hour" if !has_hours => return None,
         "event" if *schema_version < EVENTS_SINCE_VERSION => return None,
+        "process_earlier" if *schema_version < TICKS_SINCE_VERSION => return None,
+        "process_history" => history_of(tables),
         "host_sample" if !has_hours => {
-            format!(
-                "SELECT {columns}, true AS has_processes, NULL::BIGINT AS stream_sequence \
-                 FROM {catalog}.host_sample"
-            )
+            format!("SELECT {columns}, true AS has_processes, NULL::BIGINT AS stream_sequence FROM {from}")
         }
-        "host_sample" if *schema_version < EVENTS_SINCE_VERSION => format!(
-            "SELECT {columns}, has_processes, NULL::BIGINT AS stream_sequence FROM {catalog}.host_sample"
-        ),
-        "host_sample" => {
-            format!("SELECT {columns}, has_processes, stream_sequence FROM {catalog}.host_sample")
+        "host_sample" if *schema_version < EVENTS_SINCE_VERSION => {
+            format!("SELECT {columns}, has_processes, NULL::BIGINT AS stream_sequence FROM {from}")
         }
+        "host_sample" => format!("SELECT {columns}, has_processes, stream_sequence FROM {from}"),
         "process_span" if !has_spans => {
-            let figures = columns_in(figures(), *schema_version);
+            let (identity, figures) = (identity_in(*schema_version), columns_in(figures(), *schema_version));
             format!(
-                "SELECT {IDENTITY}, captured_at AS first_captured_at, captured_at AS last_captured_at, \
-                 1::UINTEGER AS snapshots, {figures} FROM {catalog}.process_sample"
+                "SELECT {identity}, captured_at AS first_captured_at, captured_at AS last_captured_at, \
+                 1::UINTEGER AS snapshots, {figures} FROM {}",
+                source("process_sample", tables)
             )
         }
         // Without spans nothing refers to the number.
@@ -280,8 +318,21 @@ fn rows_of(table: &str, tables: &Tables) -> Option<String> {
             let all = rows_of("host_sample", tables)?;
             format!("SELECT host, 0::UINTEGER AS number, captured_at FROM ({all}) WHERE has_processes")
         }
-        _ => format!("SELECT {columns} FROM {catalog}.{table}"),
+        _ => format!("SELECT {columns} FROM {from}"),
     })
+}
+
+/// The query for what processes were from one time to another, as one segment has it.
+fn history_of(tables: &Tables) -> String {
+    let facts = columns(facts());
+    let select = |table: &str, first_seen: &str| {
+        let rows = rows_of(table, tables)?;
+        Some(format!(
+            "SELECT {IDENTITY}, {facts}, {first_seen} AS first_seen, facts_since, last_seen FROM ({rows})"
+        ))
+    };
+    let parts = [select("process", "first_seen"), select("process_earlier", "facts_since")];
+    parts.into_iter().flatten().collect::<Vec<_>>().join(" UNION ALL ")
 }
 
 #[cfg(test)]

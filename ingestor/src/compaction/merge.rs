@@ -10,12 +10,13 @@ use duckdb::{Connection, InterruptHandle, params};
 use fleetps_nats::HostName;
 
 use super::{
-    chunks::chunks,
+    chunks::{Chunk, chunks},
     plan::{Form, Plan},
     shares::{Keep, Trim},
     templates::{
-        CATALOG, CapturesSql, HostsSql, HoursOfSpansSql, HoursSql, KeptBeyondShareSql, ProcessesSql,
-        SnapshotsOfHoursSql, SnapshotsOfMinutesSql, SnapshotsSql, SourceSpanSql, SpansSql,
+        CATALOG, CapturesSql, FactsOfChunkSql, FactsSql, HostsSql, HoursOfSpansSql, HoursSql,
+        KeptBeyondShareSql, ProcessesSql, SnapshotsOfHoursSql, SnapshotsOfMinutesSql, SnapshotsSql,
+        SourceSpanSql, SpansSql,
     },
 };
 use crate::{
@@ -174,7 +175,7 @@ fn write(
     interrupt.watch(Some(engine.interrupt_handle()));
     let sources: Vec<SegmentName> = plan.sources.iter().map(|source| source.name).collect();
     engine.execute_batch(&attach_sql(folder, &sources))?;
-    for table in ["capture", "process", "process_hour"] {
+    for table in ["capture", "process_history", "process_hour"] {
         let rows = relation(Rows::Of(table), &sources);
         let of_hosts = without_hosts(trim);
         engine.execute_batch(&format!(
@@ -261,19 +262,28 @@ fn copy(engine: &Connection, plan: &Plan, trim: Option<&Trim>) -> duckdb::Result
         _ => render(&SourceSpanSql),
     };
     run(&source_span)?;
-    let hours = match plan.has_no_sums() {
-        true => render(&HoursOfSpansSql),
-        false => render(&HoursSql),
-    };
-    let mut of_chunks = vec![render(&ProcessesSql), hours];
-    if plan.form() != Form::Hours {
-        of_chunks.push(render(&SpansSql));
-    }
+    run(&render(&FactsSql))?;
     for chunk in chunks(engine)? {
-        for sql in &of_chunks {
-            engine
-                .execute(sql, params![chunk.first_host, chunk.last_host, chunk.first_pid, chunk.last_pid])?;
-        }
+        copy_chunk(engine, plan, &chunk)?;
+    }
+    Ok(())
+}
+
+/// Copies the processes of a chunk of hosts and pids.
+fn copy_chunk(engine: &Connection, plan: &Plan, chunk: &Chunk) -> duckdb::Result<()> {
+    let of_chunk = params![chunk.first_host, chunk.last_host, chunk.first_pid, chunk.last_pid];
+    engine.execute(&render(&ProcessesSql), of_chunk)?;
+    engine.execute_batch(include_str!("sql/changes.sql"))?;
+    engine.execute_batch(&render(&FactsOfChunkSql))?;
+    let changes: u64 = engine.query_row("SELECT count(*) FROM change", [], |row| row.get(0))?;
+    let has_changes = changes > 0;
+    let hours = match plan.has_no_sums() {
+        true => render(&HoursOfSpansSql { has_changes }),
+        false => render(&HoursSql { has_changes }),
+    };
+    engine.execute(&hours, of_chunk)?;
+    if plan.form() != Form::Hours {
+        engine.execute(&render(&SpansSql), of_chunk)?;
     }
     Ok(())
 }

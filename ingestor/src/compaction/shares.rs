@@ -251,7 +251,7 @@ fn reckon(folder: &Path, segment: &SegmentMeta) -> duckdb::Result<Taken> {
     let sql = TakenSql {
         span: rows("process_span"),
         hour: rows("process_hour"),
-        process: rows("process"),
+        process: rows("process_history"),
         sample: rows("host_sample"),
     };
     let mut statement = engine.prepare(&render(&sql))?;

@@ -51,20 +51,44 @@ pub(super) struct CapturesSql<'a> {
 #[template(path = "compaction/sql/source_span.sql")]
 pub(super) struct SourceSpanSql;
 
-/// Copies the processes of a chunk.
+/// Makes the table `facts`, empty.
+#[derive(Template)]
+#[template(path = "compaction/sql/facts.sql")]
+pub(super) struct FactsSql;
+
+/// Fills the table `facts` with the processes of a chunk.
 #[derive(Template)]
 #[template(path = "compaction/sql/processes.sql")]
 pub(super) struct ProcessesSql;
 
+impl ProcessesSql {
+    /// The facts, where all rows of a group have the same.
+    fn any_facts() -> String {
+        let any = fields::facts().map(|field| format!("any_value({0})", field.column));
+        any.collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// Copies the processes in the table `facts`, and empties it.
+#[derive(Template)]
+#[template(path = "compaction/sql/facts_of_chunk.sql")]
+pub(super) struct FactsOfChunkSql;
+
 /// Copies the hourly sums of a chunk.
 #[derive(Template)]
 #[template(path = "compaction/sql/hours.sql")]
-pub(super) struct HoursSql;
+pub(super) struct HoursSql {
+    /// Whether the table `change` has rows.
+    pub(super) has_changes: bool,
+}
 
 /// Sums up the spans of a chunk by the hour.
 #[derive(Template)]
 #[template(path = "compaction/sql/hours_of_spans.sql")]
-pub(super) struct HoursOfSpansSql;
+pub(super) struct HoursOfSpansSql {
+    /// Whether the table `change` has rows.
+    pub(super) has_changes: bool,
+}
 
 /// Copies the spans of a chunk.
 #[derive(Template)]

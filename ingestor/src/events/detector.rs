@@ -87,7 +87,7 @@ impl Detector {
         let none = KnownHost::default();
         let now = KnownHost::of(snapshot, stored_ms, before.as_ref().unwrap_or(&none), &mut self.interner);
         if let Some(before) = &before {
-            events.extend(between(host, before, &now, snapshot));
+            events.extend(between(host, before, &now));
         }
         self.expect(host, &now);
         self.hosts.insert(host.clone(), now);

@@ -97,6 +97,29 @@ pub struct EventProgram {
     pub parent_name: Option<String>,
 }
 
+/// A process within its host: boot, pid and start.
+pub(super) type ProcessKey = (String, u32, i64);
+
+/// The process of an event, within its host.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct EventProcess {
+    /// The boot of its host.
+    pub boot_id: String,
+    /// Its process id.
+    pub pid: u32,
+    /// Its start, as in [`fleetps_nats::snapshot::Process::start`].
+    pub start: i64,
+    /// When it started by its host's clock, in µs since 1970 UTC.
+    pub started_at_us: i64,
+}
+
+impl EventProcess {
+    /// Its identity within its host.
+    pub(super) fn key(&self) -> ProcessKey {
+        (self.boot_id.clone(), self.pid, self.start)
+    }
+}
+
 /// Something that happened. Times are in µs since 1970 UTC, to the millisecond.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
@@ -110,8 +133,8 @@ pub struct Event {
     pub kind: EventKind,
     /// Where.
     pub host: HostName,
-    /// To which process, if to one: boot, pid and start.
-    pub process: Option<(String, u32, i64)>,
+    /// To which process, if to one.
+    pub process: Option<EventProcess>,
     /// The program, where it is about one.
     pub program: Option<EventProgram>,
     /// The process id of its parent.
@@ -165,7 +188,7 @@ impl Event {
             let others = [&program.command_line, &program.user_name, &program.unit, &program.parent_name];
             std::iter::once(&program.name).chain(others.into_iter().flatten())
         });
-        let boot_id = self.process.as_ref().map(|(boot_id, ..)| boot_id);
+        let boot_id = self.process.as_ref().map(|process| &process.boot_id);
         let texts = of_program.chain(boot_id).chain(&self.supervisor).chain(&self.change);
         size_of::<Self>() + texts.map(String::len).sum::<usize>()
     }

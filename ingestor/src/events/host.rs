@@ -4,14 +4,14 @@ use std::collections::HashMap;
 
 use fleetps_nats::{
     HostName, Snapshot,
-    model::{HostState, Spacing, Value, host::HOST_INFO, staleness},
+    model::{HostState, Spacing, Value, derived, host::HOST_INFO, staleness},
     snapshot::HostInfo,
 };
 
 use super::{
-    Event, EventKind, EventProgram,
+    Event, EventKind, EventProcess, EventProgram,
     interner::Interner,
-    life::{Life, LifeKey, lives, shift_us},
+    life::{Life, LifeKey, lives},
     supervisor::{Supervised, supervised, supervisor},
 };
 
@@ -61,6 +61,12 @@ impl KnownHost {
         }
     }
 
+    /// How old a process is, or would be if it lived, in µs.
+    fn age_us(&self, (_, start): LifeKey, life: &Life) -> i64 {
+        let now = (self.monotonic_ms, self.captured_ms.saturating_mul(1000));
+        derived::age_at_us(now, (start, life.started_at_us))
+    }
+
     /// How long it may send nothing before it is silent.
     pub(super) fn quiet_ms(&self) -> i64 {
         staleness::silent_after_ms(self.interval_ms, Spacing::EverySample)
@@ -68,12 +74,7 @@ impl KnownHost {
 }
 
 /// What happened from `before` to `now`, in a fixed order. Exits come before starts: one process takes another's place.
-pub(super) fn between(
-    host: &HostName,
-    before: &KnownHost,
-    now: &KnownHost,
-    snapshot: &Snapshot,
-) -> Vec<Event> {
+pub(super) fn between(host: &HostName, before: &KnownHost, now: &KnownHost) -> Vec<Event> {
     let at_us = now.captured_ms.saturating_mul(1000);
     let event = |kind| Event::of_host(kind, host, at_us);
     let is_same_boot = before.boot_id == now.boot_id;
@@ -95,9 +96,8 @@ pub(super) fn between(
         events.extend(change.map(|change| Event { change: Some(change), ..event(kind) }));
     }
     if is_same_boot {
-        let shift_us = if before.run_id == now.run_id { 0 } else { shift_us(&before.lives, snapshot) };
-        events.extend(exits(&event, before, now, shift_us));
-        events.extend(starts(&event, before, now, shift_us));
+        events.extend(exits(&event, before, now));
+        events.extend(starts(&event, before, now));
     }
     events
 }
@@ -150,21 +150,14 @@ fn said(value: Value<'_>) -> Option<String> {
 }
 
 /// The processes that are gone. One that a host with a limit leaves out of its snapshot counts as gone as well.
-fn exits(
-    event: &impl Fn(EventKind) -> Event,
-    before: &KnownHost,
-    now: &KnownHost,
-    shift_us: i64,
-) -> Vec<Event> {
-    let is_gone = |(pid, started_at_us): LifeKey| {
-        !now.lives.contains_key(&(pid, started_at_us.saturating_add(shift_us)))
-    };
-    let mut gone: Vec<(&LifeKey, &Life)> = before.lives.iter().filter(|(key, _)| is_gone(**key)).collect();
+fn exits(event: &impl Fn(EventKind) -> Event, before: &KnownHost, now: &KnownHost) -> Vec<Event> {
+    let is_gone = |key: &LifeKey| !now.lives.contains_key(key);
+    let mut gone: Vec<(&LifeKey, &Life)> = before.lives.iter().filter(|(key, _)| is_gone(key)).collect();
     gone.sort_unstable_by_key(|(key, _)| **key);
     let exit = |(key, life): (&LifeKey, &Life)| {
         let event = event(EventKind::Exited);
         Event {
-            length_ms: Some((event.at_us.saturating_sub(key.1).saturating_sub(shift_us) / 1000).max(0)),
+            length_ms: Some(now.age_us(*key, life) / 1000),
             cpu_time_ms: life.cpu_time_ms,
             resident_bytes: life.resident_bytes,
             ..of_process(event, &before.boot_id, *key, life)
@@ -174,20 +167,13 @@ fn exits(
 }
 
 /// The processes that are new. One that was left out of the snapshot before may have been there.
-fn starts(
-    event: &impl Fn(EventKind) -> Event,
-    before: &KnownHost,
-    now: &KnownHost,
-    shift_us: i64,
-) -> Vec<Event> {
+fn starts(event: &impl Fn(EventKind) -> Event, before: &KnownHost, now: &KnownHost) -> Vec<Event> {
     let elapsed_us = i64::try_from(now.monotonic_ms.saturating_sub(before.monotonic_ms)).unwrap_or(i64::MAX);
     let elapsed_us = elapsed_us.saturating_add(CLOCK_STEP_MS).saturating_mul(1000);
-    let at_us = now.captured_ms.saturating_mul(1000);
-    let is_new = |(pid, started_at_us): LifeKey| {
-        !before.lives.contains_key(&(pid, started_at_us.saturating_sub(shift_us)))
-            && (before.left_out == 0 || at_us.saturating_sub(started_at_us) <= elapsed_us)
+    let is_new = |key: &LifeKey, life: &Life| {
+        !before.lives.contains_key(key) && (before.left_out == 0 || now.age_us(*key, life) <= elapsed_us)
     };
-    let mut new: Vec<(&LifeKey, &Life)> = now.lives.iter().filter(|(key, _)| is_new(**key)).collect();
+    let mut new: Vec<(&LifeKey, &Life)> = now.lives.iter().filter(|(key, life)| is_new(key, life)).collect();
     new.sort_unstable_by_key(|(key, _)| **key);
     let instances = if new.is_empty() { HashMap::new() } else { instances(now) };
     let start = |(key, life): (&LifeKey, &Life)| {
@@ -211,9 +197,10 @@ fn instances(now: &KnownHost) -> HashMap<Supervised<'_>, u32> {
     counts
 }
 
-fn of_process(event: Event, boot_id: &str, (pid, started_at_us): LifeKey, life: &Life) -> Event {
+fn of_process(event: Event, boot_id: &str, (pid, start): LifeKey, life: &Life) -> Event {
+    let started_at_us = life.started_at_us;
     Event {
-        process: Some((boot_id.to_owned(), pid, started_at_us)),
+        process: Some(EventProcess { boot_id: boot_id.to_owned(), pid, start, started_at_us }),
         program: Some(EventProgram::clone(&life.program)),
         parent_pid: life.parent_pid,
         ..event

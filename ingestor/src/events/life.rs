@@ -2,11 +2,11 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use fleetps_nats::{Snapshot, snapshot::Process};
+use fleetps_nats::snapshot::Process;
 
 use super::{EventProgram, interner::Interner};
 
-/// A process within one boot: pid and start, in µs since 1970 UTC.
+/// A process within one boot: pid and start.
 pub(crate) type LifeKey = (u32, i64);
 
 /// A living process, as it was last seen.
@@ -15,13 +15,15 @@ pub(crate) struct Life {
     /// What it is. Equal ones are kept once for the whole fleet.
     pub(super) program: Arc<EventProgram>,
     pub(super) parent_pid: Option<u32>,
+    /// When it started by the host's clock, in µs since 1970 UTC.
+    pub(super) started_at_us: i64,
     /// CPU time, in ms.
     pub(super) cpu_time_ms: Option<u64>,
     /// Resident set.
     pub(super) resident_bytes: Option<u64>,
 }
 
-/// The `processes` of a snapshot, of which `before` were there before.
+/// The processes of a snapshot, of which `before` were there before.
 pub(super) fn lives(
     processes: &[Process],
     before: &HashMap<LifeKey, Life>,
@@ -49,8 +51,8 @@ impl Life {
             Some(known) => Arc::clone(known),
             None => interner.intern(EventProgram::of(process, parent_name)),
         };
-        let Process { parent_pid, cpu_time_ms, resident_bytes, .. } = *process;
-        Self { program, parent_pid, cpu_time_ms, resident_bytes }
+        let Process { parent_pid, started_at_us, cpu_time_ms, resident_bytes, .. } = *process;
+        Self { program, parent_pid, started_at_us, cpu_time_ms, resident_bytes }
     }
 }
 
@@ -72,22 +74,4 @@ impl EventProgram {
             && self.unit == process.unit
             && self.parent_name.as_deref() == parent_name
     }
-}
-
-/// By how much the starts of the same processes differ between two runs of an agent, in µs. An agent counts them from when
-/// the host booted, which it knows by the clock as it is when the agent starts: after the clock was set, the same processes
-/// seem to have started at other times.
-pub(super) fn shift_us(before: &HashMap<LifeKey, Life>, now: &Snapshot) -> i64 {
-    let starts: HashMap<u32, i64> = before.keys().copied().collect();
-    let (mut counts, mut common): (HashMap<i64, usize>, usize) = Default::default();
-    for process in &now.processes {
-        if let Some(started_at_us) = starts.get(&process.pid) {
-            common += 1;
-            *counts.entry(process.started_at_us.saturating_sub(*started_at_us)).or_default() += 1;
-        }
-    }
-    let most =
-        counts.into_iter().max_by_key(|(shift_us, count)| (*count, -shift_us.saturating_abs(), *shift_us));
-    // Pids that were given again are few.
-    most.filter(|(_, count)| 2 * count > common).map_or(0, |(shift_us, _)| shift_us)
 }

@@ -12,7 +12,8 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use fleetps_nats::HostName;
 
 use super::{
-    Event, EventKind, EventProgram,
+    Event, EventKind, EventProcess, EventProgram,
+    event::ProcessKey,
     supervisor::{Supervision, supervision},
 };
 
@@ -39,7 +40,9 @@ struct Slot {
 /// A start of a program.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Start {
-    process: (String, u32, i64),
+    process: ProcessKey,
+    /// When it started by the host's clock.
+    started_at_us: i64,
     at_us: i64,
     decided_ms: i64,
     lived_us: Option<i64>,
@@ -70,7 +73,7 @@ pub(crate) struct Loops {
     /// How many of them loop.
     looping: usize,
     /// The slot of each living process that was started within the time.
-    living: HashMap<(HostName, (String, u32, i64)), Slot>,
+    living: HashMap<(HostName, ProcessKey), Slot>,
 }
 
 impl Loops {
@@ -138,13 +141,15 @@ impl Loops {
     }
 
     fn start(&mut self, event: &Event) -> Option<Slot> {
-        let (slot, process) = (Slot::of(event)?, event.process.clone()?);
+        let (slot, of_event) = (Slot::of(event)?, event.process.as_ref()?);
+        let (process, started_at_us) = (of_event.key(), of_event.started_at_us);
         let decided_ms = event.decided_at_us.div_euclid(1000);
         let starts = self.slots.entry(slot.clone()).or_default();
         if let Some(last) = starts.starts.back() {
             self.ends.remove(&(last.decided_ms + LOOP_WINDOW_MS, slot.clone()));
         }
-        let start = Start { process: process.clone(), at_us: event.at_us, decided_ms, lived_us: None };
+        let (at_us, lived_us) = (event.at_us, None);
+        let start = Start { process: process.clone(), started_at_us, at_us, decided_ms, lived_us };
         starts.starts.push_back(start);
         self.ends.insert((decided_ms + LOOP_WINDOW_MS, slot.clone()));
         self.living.insert((event.host.clone(), process), slot.clone());
@@ -181,7 +186,7 @@ impl Loops {
     }
 
     fn exit(&mut self, event: &Event) {
-        let Some(process) = event.process.clone() else { return };
+        let Some(process) = event.process.as_ref().map(EventProcess::key) else { return };
         let Some(slot) = self.living.remove(&(event.host.clone(), process.clone())) else { return };
         let starts = self.slots.get_mut(&slot).map(|starts| &mut starts.starts);
         if let Some(start) =
@@ -197,7 +202,7 @@ impl Starts {
         let lives = self.starts.iter().filter(|start| start.lived_us.is_some()).count();
         let is_pool = self.together_ms.is_some_and(|together_ms| together_ms >= now_ms - LOOP_WINDOW_MS);
         let periods = self.starts.iter().zip(self.starts.iter().skip(1));
-        let period_us = |(one, next): (&Start, &Start)| next.process.2.saturating_sub(one.process.2);
+        let period_us = |(one, next): (&Start, &Start)| next.started_at_us.saturating_sub(one.started_at_us);
         !is_pool
             && lives >= LIVES
             && median(periods.map(period_us).collect()).is_some_and(|period_us| period_us <= MEDIAN_PERIOD_US)

@@ -24,7 +24,7 @@ mod supervisor;
 pub use clock::StreamClock;
 pub(crate) use detector::FORGET_AFTER_MS;
 pub use detector::{Detector, MessagePlace};
-pub use event::{Event, EventKind, EventPlace, EventProgram};
+pub use event::{Event, EventKind, EventPlace, EventProcess, EventProgram};
 pub(crate) use host::KnownHost;
 pub(crate) use loops::LOOP_WINDOW_MS;
 pub use message::{from_message, to_messages};

@@ -4,7 +4,7 @@ use askama::Template;
 use duckdb::{Params, Row, params};
 use fleetps_nats::{
     HostName,
-    model::{Role, process::PROCESS},
+    model::{Role, derived::TICK_US, process::PROCESS},
     snapshot::Process,
 };
 
@@ -18,6 +18,9 @@ use crate::{
     fields::{self, read},
     template::render,
 };
+
+/// No pid is given twice within this time, and no boot time differs by more unless the clock was set.
+pub const SAME_START_US: u64 = 2_000_000;
 
 /// One process over its life.
 #[derive(Debug, Clone, PartialEq)]
@@ -50,14 +53,14 @@ struct LivesSql<'a> {
 /// A selection of processes, as parts of `lives.sql`.
 struct Lives<'a> {
     segments: Vec<&'a SegmentIndex>,
-    which: &'static str,
+    which: String,
     only: &'static str,
     order: String,
 }
 
 impl History {
     /// The process with `pid` that started at `started_at_us`, in whichever boot, or the latest with that pid when no start is
-    /// given; `None` when none is known.
+    /// given; `None` when none is known. A start may have been told before the host's clock was corrected.
     ///
     /// # Errors
     /// When the history cannot be read.
@@ -68,11 +71,16 @@ impl History {
         started_at_us: Option<i64>,
     ) -> Result<Option<ProcessLife>, HistoryError> {
         self.ask(|reading| {
+            let segments = of_host(reading, host);
+            let host_info = reading.relation("host_info", &segments);
             let lives = Lives {
-                segments: of_host(reading, host),
-                which: "host = $1 AND pid = $2 AND ($3::BIGINT IS NULL OR epoch_us(started_at) = $3)",
+                segments,
+                which: started_at(&host_info),
                 only: "",
-                order: "last_seen DESC, started_at DESC LIMIT 1".to_owned(),
+                order: format!(
+                    "abs(epoch_us(started_at) - coalesce($3::HUGEINT, epoch_us(started_at))), \
+                     last_seen DESC, start_ticks DESC LIMIT 1"
+                ),
             };
             let found = lives.find(reading, params![host.as_str(), pid, started_at_us])?;
             Ok(found.items.into_iter().next())
@@ -92,7 +100,7 @@ impl History {
         self.ask(|reading| {
             let lives = Lives {
                 segments: of_host(reading, host),
-                which: "host = $1 AND name = $2",
+                which: "host = $1 AND name = $2".to_owned(),
                 only: "",
                 order: format!("started_at DESC, last_seen DESC, pid DESC LIMIT {limit}"),
             };
@@ -113,13 +121,23 @@ impl History {
         self.ask(|reading| {
             let lives = Lives {
                 segments: reading.segments().collect(),
-                which: "host <> $1 AND name = $2",
+                which: "host <> $1 AND name = $2".to_owned(),
                 only: "QUALIFY row_number() OVER (PARTITION BY host ORDER BY last_seen DESC, started_at DESC, pid) = 1",
                 order: format!("host LIMIT {limit}"),
             };
             lives.find(reading, params![host.as_str(), name])
         })
     }
+}
+
+/// The condition of the process $2 of the host $1 that started at $3, if that is given: about then, or as many ticks after a
+/// boot that the host told of. A start is derived from the boot, which moves when the clock is corrected.
+fn started_at(host_info: &str) -> String {
+    format!(
+        "host = $1 AND pid = $2 AND ($3::BIGINT IS NULL OR abs(epoch_us(started_at) - $3::HUGEINT) <= {SAME_START_US} \
+         OR start_ticks IN (SELECT ($3::HUGEINT - epoch_us(boot_at)) // {TICK_US} FROM {host_info} \
+         WHERE host = $1 AND ($3::HUGEINT - epoch_us(boot_at)) % {TICK_US} = 0))"
+    )
 }
 
 fn of_host<'a>(reading: &Reading<'a>, host: &HostName) -> Vec<&'a SegmentIndex> {
@@ -129,7 +147,7 @@ fn of_host<'a>(reading: &Reading<'a>, host: &HostName) -> Vec<&'a SegmentIndex> 
 impl Lives<'_> {
     fn find(&self, reading: &Reading<'_>, values: impl Params) -> Result<Listing<ProcessLife>, HistoryError> {
         let process = &reading.relation("process", &self.segments);
-        let sql = render(&LivesSql { process, which: self.which, only: self.only, order: &self.order });
+        let sql = render(&LivesSql { process, which: &self.which, only: self.only, order: &self.order });
         let mut statement = reading.connection.prepare(&sql)?;
         let rows = statement.query_map(values, |row| Ok((row.get("total")?, life(row)?)))?;
         let rows = rows.collect::<Result<Vec<(u64, Option<ProcessLife>)>, _>>()?;
@@ -148,9 +166,9 @@ fn life(row: &Row<'_>) -> duckdb::Result<Option<ProcessLife>> {
     let mut process = Process { state: '?', ..Process::default() };
     let all = PROCESS.iter().enumerate().filter(|(_, field)| field.role != Role::Figure);
     read(row, all, |place, value| process.set(place, value))?;
-    let Ok(host) = row.get::<_, String>("host")?.parse() else { return Ok(None) };
-    let boot_id = row.get("boot_id")?;
-    let identity = Identity { host, boot_id, pid: process.pid, started_at_us: process.started_at_us };
+    let Ok(host) = row.get::<_, String>("host")?.parse::<HostName>() else { return Ok(None) };
+    let boot_id: String = row.get("boot_id")?;
+    let identity = Identity::of(&host, &boot_id, &process);
     let (first_seen_us, last_seen_us) = (row.get("first_seen_us")?, row.get("last_seen_us")?);
     Ok(Some(ProcessLife { identity, process, first_seen_us, last_seen_us, has_exited: false }))
 }

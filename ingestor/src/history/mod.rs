@@ -64,7 +64,7 @@ use host_index::HostIndex;
 pub use identity::Identity;
 pub use kept::Kept;
 pub use listing::Listing;
-pub use lives::ProcessLife;
+pub use lives::{ProcessLife, SAME_START_US};
 pub use missing::MissingSegment;
 pub use moment::{NoSnapshot, PastSnapshot, SnapshotLookup};
 pub use peaks::CpuPeak;

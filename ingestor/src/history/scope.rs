@@ -15,6 +15,8 @@ use crate::segment::quote_text;
 const MAX_NAMES: usize = 64;
 /// Scopes that one connection keeps as tables. A thousand names take 60 KB.
 const MAX_SCOPES: usize = 8;
+/// The tables whose rows have a command line.
+const TABLES_WITH_COMMAND_LINES: [&str; 4] = ["process", "process_earlier", "process_history", "event"];
 /// The tables of a scope, behind its number.
 const TABLES: [&str; 2] = ["hosts", "command_lines"];
 
@@ -136,7 +138,7 @@ impl ScopeSql {
     /// The visible rows of `table` among those of `relation`, as a relation to select from.
     pub(crate) fn rows(&self, table: &str, relation: String) -> String {
         let columns = match &self.is_shown {
-            Some(is_shown) if matches!(table, "process" | "event") => {
+            Some(is_shown) if TABLES_WITH_COMMAND_LINES.contains(&table) => {
                 &format!("* REPLACE (CASE WHEN {is_shown} THEN command_line END AS command_line)")
             }
             _ => "*",

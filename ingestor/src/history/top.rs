@@ -114,7 +114,7 @@ fn top(reading: &Reading<'_>, query: &TopQuery) -> Result<Listing<TopRow>, Histo
     let (mut items, mut total) = (Vec::new(), 0);
     while let Some(row) = rows.next()? {
         items.push(top_row(row)?);
-        total = row.get(11)?;
+        total = row.get(12)?;
     }
     Ok(Listing { items, total, resolution: coarsest(&segments) })
 }
@@ -132,7 +132,7 @@ struct TopSql {
     first_edge: String,
     /// The spans after the last whole hour.
     last_edge: String,
-    /// What the processes are called.
+    /// What the processes were called, from one time to another.
     programs: String,
     /// The condition of the host.
     of_host: &'static str,
@@ -149,6 +149,14 @@ impl TopSql {
     fn growth(first: &str, last: &str) -> String {
         rate::sql_growth_within(first, last, "is_new")
     }
+
+    /// How much a counter grew in a phase of a process: since the phase before; since the start where that is within the span.
+    fn growth_of_phase(first: &str, last: &str) -> String {
+        format!(
+            "{last} - coalesce(lag({last} IGNORE NULLS) OVER life, \
+             if(started_at >= make_timestamp_ms($2::BIGINT), 0, {first}))"
+        )
+    }
 }
 
 fn sql(reading: &Reading<'_>, query: &TopQuery, segments: &[&SegmentIndex]) -> String {
@@ -164,10 +172,10 @@ fn sql(reading: &Reading<'_>, query: &TopQuery, segments: &[&SegmentIndex]) -> S
     let edge: Vec<&SegmentIndex> = summed.iter().copied().filter(at_edge).collect();
     // Only processes by themselves have an identity.
     let (key, is_alone) = match query.group {
-        TopGroup::Process => ("latest.name", true),
-        TopGroup::Name => ("latest.name", false),
-        TopGroup::User => ("latest.user_name", false),
-        TopGroup::Unit => ("latest.unit", false),
+        TopGroup::Process => ("facts.name", true),
+        TopGroup::Name => ("facts.name", false),
+        TopGroup::User => ("facts.user_name", false),
+        TopGroup::Unit => ("facts.unit", false),
         TopGroup::Host => ("host", false),
     };
     let by = match query.by {
@@ -182,7 +190,7 @@ fn sql(reading: &Reading<'_>, query: &TopQuery, segments: &[&SegmentIndex]) -> S
         span: reading.rows(Rows::SpansBetween(&at("$2"), &at("$3")), &sampled),
         first_edge: reading.rows(Rows::SpansBetween(&at("$2"), &at("$4")), &edge),
         last_edge: reading.rows(Rows::SpansBetween(&at("$5"), &at("$3")), &edge),
-        programs: reading.relation("process", segments),
+        programs: reading.relation("process_history", segments),
         of_host: of_host(host),
         key,
         is_alone,
@@ -194,20 +202,24 @@ fn sql(reading: &Reading<'_>, query: &TopQuery, segments: &[&SegmentIndex]) -> S
 fn top_row(row: &Row<'_>) -> duckdb::Result<TopRow> {
     let host = row.get::<_, Option<String>>(1)?.and_then(|host| host.parse().ok());
     let process = match host {
-        Some(host) => {
-            Some(Identity { host, boot_id: row.get(2)?, pid: row.get(3)?, started_at_us: row.get(4)? })
-        }
+        Some(host) => Some(Identity {
+            host,
+            boot_id: row.get(2)?,
+            pid: row.get(3)?,
+            start: row.get(4)?,
+            started_at_us: row.get(5)?,
+        }),
         None => None,
     };
     Ok(TopRow {
         key: row.get(0)?,
         process,
-        hosts: row.get(5)?,
-        processes: row.get(6)?,
-        cpu_time_ms: count(row, 7)?,
-        peak_resident_bytes: count(row, 8)?,
-        read_bytes: count(row, 9)?,
-        written_bytes: count(row, 10)?,
+        hosts: row.get(6)?,
+        processes: row.get(7)?,
+        cpu_time_ms: count(row, 8)?,
+        peak_resident_bytes: count(row, 9)?,
+        read_bytes: count(row, 10)?,
+        written_bytes: count(row, 11)?,
     })
 }
 

@@ -20,11 +20,11 @@ use fleetps_nats::{
 };
 
 use super::{
-    rows::{FilesystemRow, GapRow, InfoRow, ProcessKey, ProcessRow, SegmentRows, SnapshotRow},
+    rows::{EarlierRow, FilesystemRow, GapRow, InfoRow, ProcessKey, ProcessRow, SegmentRows, SnapshotRow},
     spans::{CaptureRow, SpanRow},
 };
 use crate::{
-    events::{Event, EventProgram},
+    events::{Event, EventProcess, EventProgram},
     fields::{array, facts, figure_arrays},
 };
 
@@ -58,6 +58,11 @@ fn count(values: impl Iterator<Item = Option<u64>>) -> ArrayRef {
     Arc::new(fitting.collect::<Int64Array>())
 }
 
+/// A start in ticks.
+fn ticks(values: impl Iterator<Item = Option<i64>>) -> ArrayRef {
+    Arc::new(values.collect::<Int64Array>())
+}
+
 fn number(values: impl Iterator<Item = Option<u32>>) -> ArrayRef {
     Arc::new(values.collect::<UInt32Array>())
 }
@@ -78,6 +83,11 @@ fn columns<'a, R: 'a>(
 }
 
 impl SegmentRows {
+    /// When a process started by its host's clock: the same for all that is in the segment of it.
+    fn started_at_us(&self, key: &ProcessKey) -> Option<i64> {
+        self.processes.get(key).map(|row| row.process.started_at_us)
+    }
+
     pub(super) fn gap_batch(&self, rows: &[GapRow]) -> Result<RecordBatch, ArrowError> {
         let epoch_us = self.epoch_s.saturating_mul(1_000_000);
         batch([
@@ -148,19 +158,40 @@ impl SegmentRows {
             ("host", text(rows.iter().map(|(key, _)| Some(self.names.text(key.host))))),
             ("boot_id", text(rows.iter().map(|(key, _)| Some(self.names.text(key.boot))))),
             ("pid", number(rows.iter().map(|(key, _)| Some(key.pid)))),
-            ("started_at", start(rows.iter().map(|(key, _)| Some(key.started_at_us)))),
+            ("start_ticks", ticks(rows.iter().map(|(key, _)| Some(key.start)))),
+            ("started_at", start(rows.iter().map(|(_, row)| Some(row.process.started_at_us)))),
         ];
         let processes = rows.iter().map(|(_, row)| &row.process);
         let facts = columns(FACTS.into_iter().zip(facts()), processes, Process::value);
         let after = [
             ("first_seen", time(rows.iter().map(|(_, row)| row.first_seen_us))),
             ("last_seen", time(rows.iter().map(|(_, row)| row.last_seen_us))),
+            ("facts_since", time(rows.iter().map(|(_, row)| row.facts_since_us))),
+        ];
+        RecordBatch::try_from_iter(before.into_iter().chain(facts).chain(after))
+    }
+
+    pub(super) fn earlier_batch(&self, rows: &[&EarlierRow]) -> Result<RecordBatch, ArrowError> {
+        let before = [
+            ("host", text(rows.iter().map(|row| Some(self.names.text(row.key.host))))),
+            ("boot_id", text(rows.iter().map(|row| Some(self.names.text(row.key.boot))))),
+            ("pid", number(rows.iter().map(|row| Some(row.key.pid)))),
+            ("start_ticks", ticks(rows.iter().map(|row| Some(row.key.start)))),
+            ("started_at", start(rows.iter().map(|row| Some(row.process.started_at_us)))),
+        ];
+        let processes = rows.iter().map(|row| &row.process);
+        let facts = columns(FACTS.into_iter().zip(facts()), processes, Process::value);
+        let after = [
+            ("facts_since", time(rows.iter().map(|row| row.facts_since_us))),
+            ("last_seen", time(rows.iter().map(|row| row.last_seen_us))),
         ];
         RecordBatch::try_from_iter(before.into_iter().chain(facts).chain(after))
     }
 
     pub(super) fn event_batch(&self, rows: &[&Event]) -> Result<RecordBatch, ArrowError> {
-        let process = |row: &&'_ Event| row.process.clone();
+        fn process<'a>(row: &&'a Event) -> Option<&'a EventProcess> {
+            row.process.as_ref()
+        }
         let program = |of: fn(&EventProgram) -> Option<&str>| {
             text(rows.iter().map(|row| row.program.as_ref().and_then(of)))
         };
@@ -169,15 +200,10 @@ impl SegmentRows {
             ("kind", text(rows.iter().map(|row| Some(row.kind.id())))),
             ("host", text(rows.iter().map(|row| Some(row.host.as_str())))),
             ("name", program(|program| Some(program.name.as_str()))),
-            (
-                "boot_id",
-                text(rows.iter().map(|row| row.process.as_ref().map(|(boot_id, ..)| boot_id.as_str()))),
-            ),
-            ("pid", number(rows.iter().map(|row| process(row).map(|(_, pid, _)| pid)))),
-            (
-                "started_at",
-                start(rows.iter().map(|row| process(row).map(|(_, _, started_at_us)| started_at_us))),
-            ),
+            ("boot_id", text(rows.iter().map(|row| process(row).map(|process| process.boot_id.as_str())))),
+            ("pid", number(rows.iter().map(|row| process(row).map(|process| process.pid)))),
+            ("start_ticks", ticks(rows.iter().map(|row| process(row).map(|process| process.start)))),
+            ("started_at", start(rows.iter().map(|row| process(row).map(|process| process.started_at_us)))),
             ("command_line", program(|program| program.command_line.as_deref())),
             ("user_name", program(|program| program.user_name.as_deref())),
             ("unit", program(|program| program.unit.as_deref())),
@@ -215,7 +241,8 @@ impl SegmentRows {
             ("host", text(rows.iter().map(|row| Some(self.names.text(row.key.host))))),
             ("boot_id", text(rows.iter().map(|row| Some(self.names.text(row.key.boot))))),
             ("pid", number(rows.iter().map(|row| Some(row.key.pid)))),
-            ("started_at", start(rows.iter().map(|row| Some(row.key.started_at_us)))),
+            ("start_ticks", ticks(rows.iter().map(|row| Some(row.key.start)))),
+            ("started_at", start(rows.iter().map(|row| self.started_at_us(&row.key)))),
             ("first_captured_at", time(rows.iter().map(|row| row.first_captured_at_us))),
             ("last_captured_at", time(rows.iter().map(|row| row.last_captured_at_us))),
             ("snapshots", number(rows.iter().map(|row| Some(row.snapshots())))),

@@ -88,9 +88,11 @@ pub const SCHEMA_VERSION: u32 = latest([
     complete_since(&AGENT),
 ]);
 /// Grows with every change of `schema.sql` itself.
-const TABLES_VERSION: u32 = 6;
+const TABLES_VERSION: u32 = 7;
 /// Since then, a segment has the events of its messages. Those of before are told by its samples (`history::events`).
 pub(crate) const EVENTS_SINCE_VERSION: u32 = 6;
+/// Since then, processes have `start_ticks`, and there is `process_earlier`.
+pub(crate) const TICKS_SINCE_VERSION: u32 = 7;
 
 const fn latest<const N: usize>(versions: [u32; N]) -> u32 {
     let (mut latest, mut place) = (0, 0);

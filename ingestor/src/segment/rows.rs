@@ -38,6 +38,7 @@ pub struct SegmentRows {
     pub(super) snapshots: Vec<SnapshotRow>,
     pub(super) filesystems: Vec<FilesystemRow>,
     pub(super) processes: HashMap<ProcessKey, ProcessRow>,
+    pub(super) earlier: Vec<EarlierRow>,
     pub(super) samples: Vec<SampleRow>,
     pub(super) events: Vec<Event>,
     pub(super) clock: StreamClock,
@@ -86,13 +87,24 @@ pub(super) struct ProcessKey {
     pub(super) host: u32,
     pub(super) boot: u32,
     pub(super) pid: u32,
-    pub(super) started_at_us: i64,
+    pub(super) start: i64,
 }
 
 #[derive(Debug)]
 pub(super) struct ProcessRow {
     pub(super) process: Process,
     pub(super) first_seen_us: i64,
+    pub(super) last_seen_us: i64,
+    /// Since when it is what `process` says.
+    pub(super) facts_since_us: i64,
+}
+
+/// What a process was, from one time to another.
+#[derive(Debug)]
+pub(super) struct EarlierRow {
+    pub(super) key: ProcessKey,
+    pub(super) process: Process,
+    pub(super) facts_since_us: i64,
     pub(super) last_seen_us: i64,
 }
 
@@ -120,6 +132,7 @@ impl SegmentRows {
             snapshots: Vec::new(),
             filesystems: Vec::new(),
             processes: HashMap::new(),
+            earlier: Vec::new(),
             samples: Vec::new(),
             events: Vec::new(),
             clock: StreamClock::default(),
@@ -225,23 +238,30 @@ impl SegmentRows {
     }
 
     fn push_process(&mut self, host: u32, boot: u32, captured_at_us: i64, process: &Process) {
-        let key = ProcessKey { host, boot, pid: process.pid, started_at_us: process.started_at_us };
+        let (pid, start) = process.key();
+        let key = ProcessKey { host, boot, pid, start };
         self.samples.push(SampleRow { key, captured_at_us, figures: StoredFigures::of(&process.values()) });
         match self.processes.entry(key) {
             Entry::Vacant(vacant) => {
                 self.text_bytes += process_text_bytes(process);
-                let (first_seen_us, last_seen_us) = (captured_at_us, captured_at_us);
-                vacant.insert(ProcessRow { process: process.clone(), first_seen_us, last_seen_us });
+                vacant.insert(ProcessRow {
+                    process: process.clone(),
+                    first_seen_us: captured_at_us,
+                    last_seen_us: captured_at_us,
+                    facts_since_us: captured_at_us,
+                });
             }
             Entry::Occupied(occupied) => {
                 let row = occupied.into_mut();
                 row.first_seen_us = row.first_seen_us.min(captured_at_us);
                 if captured_at_us > row.last_seen_us {
-                    row.last_seen_us = captured_at_us;
                     if !is_same_program(&row.process, process) {
                         self.text_bytes += process_text_bytes(process);
-                        row.process = process.clone();
+                        self.earlier.push(row.become_another(key, process, captured_at_us));
                     }
+                    // A clock that was set moves it; the process stays what it is.
+                    row.process.started_at_us = process.started_at_us;
+                    row.last_seen_us = captured_at_us;
                 }
             }
         }
@@ -266,6 +286,7 @@ impl SegmentRows {
     pub fn is_full(&self, max_rows: usize) -> bool {
         self.samples.len() >= max_rows
             || self.text_bytes >= MAX_TEXT_BYTES
+            || self.earlier.len() >= max_rows
             || self.snapshots.len() >= MAX_SNAPSHOTS
             || self.gaps.len() >= MAX_SNAPSHOTS
     }
@@ -281,6 +302,20 @@ impl SegmentRows {
             first_stored_s: self.first_stored_us.max(0) / 1_000_000,
             schema_version: SCHEMA_VERSION,
         }
+    }
+}
+
+impl ProcessRow {
+    /// Makes it a row of `process`, since `since_us`; gives what it was before.
+    fn become_another(&mut self, key: ProcessKey, process: &Process, since_us: i64) -> EarlierRow {
+        let earlier = EarlierRow {
+            key,
+            process: std::mem::replace(&mut self.process, process.clone()),
+            facts_since_us: self.facts_since_us,
+            last_seen_us: self.last_seen_us,
+        };
+        self.facts_since_us = since_us;
+        earlier
     }
 }
 

@@ -29,6 +29,7 @@ CREATE TABLE IF NOT EXISTS {{ catalog }}.event (
     name VARCHAR,                     -- of the process or program
     boot_id VARCHAR,                  -- boot, pid and start: the process, where it is about one
     pid UINTEGER,
+    start_ticks BIGINT,
     started_at TIMESTAMP,
     command_line VARCHAR,
     user_name VARCHAR,
@@ -97,14 +98,32 @@ CREATE TABLE IF NOT EXISTS {{ catalog }}.filesystem_sample (
     used_bytes BIGINT
 );
 
--- What hardly changes of a process, as last seen in this file: one row for every identity in process_span.
+-- What hardly changes of a process, as last seen in this file: one row for every identity (host, boot, pid, start) in
+-- process_span. A start in ticks since the boot (10 ms on Linux; where a system has none, -1 less the µs
+-- since 1970) is exact and no
+-- clock moves it; started_at is derived from it.
 CREATE TABLE IF NOT EXISTS {{ catalog }}.process (
     host VARCHAR,
     boot_id VARCHAR,
     pid UINTEGER,
+    start_ticks BIGINT,
     started_at TIMESTAMP,
     {{ fields::definitions(fields::facts()) }},
     first_seen TIMESTAMP_MS,
+    last_seen TIMESTAMP_MS,
+    facts_since TIMESTAMP_MS          -- since when it has been what this row says; before, see process_earlier
+);
+
+-- What a process was before: a row for as long as it stayed the same. Of those that called exec, took another user or
+-- another title; most processes have none.
+CREATE TABLE IF NOT EXISTS {{ catalog }}.process_earlier (
+    host VARCHAR,
+    boot_id VARCHAR,
+    pid UINTEGER,
+    start_ticks BIGINT,
+    started_at TIMESTAMP,
+    {{ fields::definitions(fields::facts()) }},
+    facts_since TIMESTAMP_MS,
     last_seen TIMESTAMP_MS
 );
 
@@ -123,6 +142,7 @@ CREATE TABLE IF NOT EXISTS {{ catalog }}.process_span (
     host VARCHAR,
     boot_id VARCHAR,
     pid UINTEGER,
+    start_ticks BIGINT,
     started_at TIMESTAMP,
     first_captured_at TIMESTAMP_MS,
     last_captured_at TIMESTAMP_MS,
@@ -141,6 +161,7 @@ CREATE TABLE IF NOT EXISTS {{ catalog }}.process_hour (
     host VARCHAR,
     boot_id VARCHAR,
     pid UINTEGER,
+    start_ticks BIGINT,
     started_at TIMESTAMP,
     hour TIMESTAMP_MS,                -- its beginning
     samples UINTEGER,

@@ -106,7 +106,7 @@ fn append(engine: &Connection, rows: &mut SegmentRows) -> Result<(), Problem> {
         place(a).cmp(&place(b)).then_with(|| a.filesystem.mount.cmp(&b.filesystem.mount))
     });
     let mut processes: Vec<_> = rows.processes.iter().collect();
-    processes.sort_unstable_by_key(|(key, _)| (rank(key.host), key.pid, key.started_at_us));
+    processes.sort_unstable_by_key(|(key, _)| (rank(key.host), key.pid, key.start));
     let mut events: Vec<_> = rows.events.iter().collect();
     events.sort_by_key(|event| (event.at_us, event.place));
     each(appender("event")?, &mut events.chunks(BATCH_ROWS).map(|chunk| rows.event_batch(chunk)))?;
@@ -121,6 +121,12 @@ fn append(engine: &Connection, rows: &mut SegmentRows) -> Result<(), Problem> {
         &mut filesystems.chunks(BATCH_ROWS).map(|chunk| rows.filesystem_batch(chunk)),
     )?;
     each(appender("process")?, &mut processes.chunks(BATCH_ROWS).map(|chunk| rows.process_batch(chunk)))?;
+    let mut earlier: Vec<_> = rows.earlier.iter().collect();
+    earlier.sort_unstable_by_key(|row| (rank(row.key.host), row.key.pid, row.key.start, row.facts_since_us));
+    each(
+        appender("process_earlier")?,
+        &mut earlier.chunks(BATCH_ROWS).map(|chunk| rows.earlier_batch(chunk)),
+    )?;
     each(appender("capture")?, &mut captures.chunks(BATCH_ROWS).map(|chunk| rows.capture_batch(chunk)))?;
     each(appender("process_span")?, &mut spans.chunks(BATCH_ROWS).map(|chunk| rows.span_batch(chunk)))
 }

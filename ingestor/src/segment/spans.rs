@@ -52,7 +52,7 @@ impl SegmentRows {
             captures.iter().map(|row| ((row.host, row.captured_at_us), row.number)).collect();
         self.samples.sort_unstable_by_key(|row| {
             let host = ranks.get(row.key.host as usize).copied();
-            (host, row.key.pid, row.key.started_at_us, row.key.boot, row.captured_at_us)
+            (host, row.key.pid, row.key.start, row.key.boot, row.captured_at_us)
         });
         let mut spans: Vec<SpanRow> = Vec::new();
         for sample in &self.samples {

@@ -20,12 +20,13 @@ use crate::{
 /// The database in memory that the copies are in.
 const SEEN: &str = "seen";
 /// The tables of hosts, and what says when a row was. Of the others, which count everybody's rows, there is nothing.
-const TABLES: [(&str, Option<&str>); 6] = [
+const TABLES: [(&str, Option<&str>); 7] = [
     ("event", Some("occurred_at")),
     ("host_info", None),
     ("host_sample", Some("captured_at")),
     ("filesystem_sample", Some("captured_at")),
     ("process", Some("last_seen")),
+    ("process_earlier", Some("last_seen")),
     ("process_hour", Some("hour")),
 ];
 

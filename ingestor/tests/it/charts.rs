@@ -154,7 +154,8 @@ fn a_process_has_its_cpu_use_from_its_start() {
     let at = |second| snapshot(second, if second < 100 { Vec::new() } else { vec![busy(second)] });
     check((0..300).step_by(10).map(at), |history| {
         let started_at_us = BEGIN_US + 95 * SECOND_US;
-        let identity = Identity { host: host(), boot_id: "boot".to_owned(), pid: 7, started_at_us };
+        let identity =
+            Identity::of(&host(), "boot", &Process { pid: 7, started_at_us, ..Process::default() });
         let metrics = history.process_metrics(&identity, span(0, 300), 3).unwrap();
         assert_eq!(metrics.points.len(), 2);
         assert!(metrics.points.iter().all(|point| point.extent("cpu_percent") == all_the_same(150.0)));
@@ -162,7 +163,7 @@ fn a_process_has_its_cpu_use_from_its_start() {
         assert_eq!(metrics.points[1].extent("resident_bytes"), all_the_same(MIB as f64));
         assert_eq!((metrics.points[0].extent("virtual_bytes"), metrics.gaps.len()), (None, 0));
         // Another start is another process.
-        let other = Identity { started_at_us: started_at_us + 1, ..identity };
+        let other = Identity { start: identity.start + 1, ..identity };
         assert_eq!(history.process_metrics(&other, span(0, 300), 3).unwrap().points, []);
     });
 }

@@ -119,6 +119,8 @@ struct Machine {
     /// Its clock is set now and then. Else its kernel is upgraded at reboots: a history cannot tell which kernel it had
     /// where a clock says two things about one time.
     clock_is_set: bool,
+    /// Whether its system counts starts in ticks since the boot.
+    counts_ticks: bool,
     runs: u32,
     sequence: u64,
     counter: u64,
@@ -137,6 +139,7 @@ impl Machine {
             boots: 0,
             clock_us: if rng.bool() { 0 } else { rng.i64(-HOUR_US..HOUR_US) },
             clock_is_set: rng.bool(),
+            counts_ticks: rng.bool(),
             runs: 0,
             sequence: 0,
             counter: 0,
@@ -207,6 +210,9 @@ impl Machine {
             let process = self.started(pid, rng);
             self.processes.insert(pid, process);
         }
+        if !self.clock_is_set {
+            self.exec(rng);
+        }
         for process in self.processes.values_mut() {
             let add = |counter: &mut Option<u64>, unit: u64, most: u64, rng: &mut Rng| {
                 *counter = counter.map(|value| value + if rng.bool() { 0 } else { unit * rng.u64(0..most) });
@@ -232,12 +238,37 @@ impl Machine {
         }
     }
 
+    /// Now and then a process becomes another program, takes another user, or writes another title. A history cannot tell which
+    /// it was where a clock says two things about one time.
+    fn exec(&mut self, rng: &mut Rng) {
+        let pids: Vec<u32> = self.processes.keys().copied().collect();
+        for pid in pids {
+            if rng.u32(0..15) > 0 {
+                continue;
+            }
+            let other = self.started(pid, rng);
+            let Some(process) = self.processes.get_mut(&pid) else { continue };
+            match rng.u32(0..3) {
+                0 => process.user_name = other.user_name,
+                1 => process.command_line = other.command_line,
+                _ => {
+                    process.name = other.name;
+                    process.executable = other.executable;
+                    process.command_line = other.command_line;
+                }
+            }
+        }
+    }
+
     fn started(&self, pid: u32, rng: &mut Rng) -> Process {
         let program = PROGRAMS[rng.usize(0..PROGRAMS.len())];
         let text = |rng: &mut Rng| (rng.u32(0..4) > 0).then(|| format!("{program} {}", rng.u32(0..3)));
         Process {
             pid,
             parent_pid: (pid > 1).then(|| rng.u32(1..=PIDS)),
+            start_ticks: self
+                .counts_ticks
+                .then(|| u64::try_from((self.now_us - self.booted_us) / 10_000).unwrap()),
             started_at_us: self.now_us + self.clock_us - rng.i64(0..self.interval_us),
             name: program.to_owned(),
             executable: text(rng),

@@ -46,12 +46,19 @@ proptest! {
     }
 
     #[test]
-    fn ages_are_alike(captured_us in moment_us(), started_us in moment_us()) {
+    fn ages_are_alike(
+        captured_us in moment_us(),
+        started_us in moment_us(),
+        monotonic_ms in prop_oneof![Just(0), 0..4_000_000_000_u64],
+        start in prop_oneof![-1..2_i64, 0..400_000_000_i64, any::<i64>()],
+    ) {
+        let (monotonic, ticks) = (format!("{monotonic_ms}::BIGINT"), format!("({start})::BIGINT"));
         let in_sql: f64 = ask(
-            &derived::sql_age_s("make_timestamp(a)", "make_timestamp(b)"),
+            &derived::sql_age_s(&monotonic, &ticks, "make_timestamp(a)", "make_timestamp(b)"),
             (Some(captured_us), Some(started_us)),
         );
-        prop_assert_eq!(in_sql, derived::age_us(captured_us, started_us) as f64 / 1e6);
+        let age_us = derived::age_at_us((monotonic_ms, captured_us), (start, started_us));
+        prop_assert_eq!(in_sql, age_us as f64 / 1e6);
     }
 
     #[test]

@@ -49,12 +49,7 @@ fn snapshots_of<'a>(published: &'a [Published], host: &HostName) -> Vec<&'a Snap
 }
 
 fn identity(host: &HostName, snapshot: &Snapshot, process: &Process) -> Identity {
-    Identity {
-        host: host.clone(),
-        boot_id: snapshot.boot_id.clone(),
-        pid: process.pid,
-        started_at_us: process.started_at_us,
-    }
+    Identity::of(host, &snapshot.boot_id, process)
 }
 
 /// What the disks read within a span, and the seconds that are known.

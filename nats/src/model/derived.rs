@@ -1,6 +1,11 @@
 //! Figures that follow from one snapshot: the age of a process, and memory in percent.
 
-use crate::Snapshot;
+use crate::{Snapshot, snapshot::Process};
+
+/// Linux counts starts in hundredths of a second, on every architecture that Rust's standard library runs on.
+pub const TICK_US: u64 = 10_000;
+/// The greatest age that is worked out from ticks, whatever a host makes up: a number that every type on the way holds.
+const MAX_AGE_US: i64 = 1 << 62;
 
 /// How old a process that started at `started_at_us` was at `captured_at_us`, in µs. Never negative: the clock may have
 /// been set back since the process started.
@@ -8,9 +13,33 @@ pub fn age_us(captured_at_us: i64, started_at_us: i64) -> i64 {
     captured_at_us.saturating_sub(started_at_us).max(0)
 }
 
-/// [`age_us`] in SQL, given expressions for two timestamps, in seconds: a DOUBLE.
-pub fn sql_age_s(captured_at: &str, started_at: &str) -> String {
-    format!("greatest(epoch_us({captured_at}) - epoch_us({started_at}), 0) / 1e6")
+/// How old a process was in a snapshot, in µs.
+pub fn process_age_us(snapshot: &Snapshot, process: &Process) -> i64 {
+    age_at_us((snapshot.monotonic_ms, snapshot.captured_at_us), (process.start(), process.started_at_us))
+}
+
+/// How old a process was at a moment, in µs: by the ticks since the boot where the system counts so, which no clock moves,
+/// and by the host's clock otherwise. `now` is the moment in ms since the boot (0 where that is unknown) and in µs since
+/// 1970 UTC; `started` is [`Process::start`] and the start in µs since 1970 UTC.
+pub fn age_at_us(now: (u64, i64), started: (i64, i64)) -> i64 {
+    let ((monotonic_ms, now_us), (start, started_at_us)) = (now, started);
+    match u64::try_from(start) {
+        Ok(ticks) if monotonic_ms > 0 => {
+            let age_us = i128::from(monotonic_ms) * 1000 - i128::from(ticks) * i128::from(TICK_US);
+            i64::try_from(age_us.clamp(0, i128::from(MAX_AGE_US))).unwrap_or(MAX_AGE_US)
+        }
+        _ => age_us(now_us, started_at_us),
+    }
+}
+
+/// [`process_age_us`] in SQL, in seconds: a DOUBLE. Given expressions for the snapshot's monotonic time in ms, for the start
+/// in ticks, and for two timestamps.
+pub fn sql_age_s(monotonic_ms: &str, start_ticks: &str, captured_at: &str, started_at: &str) -> String {
+    format!(
+        "CASE WHEN {monotonic_ms} > 0 AND {start_ticks} >= 0 \
+         THEN least(greatest({monotonic_ms}::HUGEINT * 1000 - {start_ticks}::HUGEINT * {TICK_US}, 0), {MAX_AGE_US}) \
+         ELSE greatest(epoch_us({captured_at}) - epoch_us({started_at}), 0) END / 1e6"
+    )
 }
 
 /// The memory of the machine, in bytes; `None` where the agent could not read it.

@@ -154,7 +154,7 @@ impl<'a> ProcessView<'a> {
 
     /// How long ago it had started when the snapshot was captured, in µs.
     pub fn age_us(&self) -> i64 {
-        derived::age_us(self.pair.latest.captured_at_us, self.process.started_at_us)
+        derived::process_age_us(&self.pair.latest, self.process)
     }
 
     /// Its resident set, in percent of the machine's memory.
@@ -172,7 +172,13 @@ fn counter_value(value: Value<'_>) -> Option<u64> {
 impl Process {
     /// Its identity within one boot of its host: pid and start.
     pub fn key(&self) -> (u32, i64) {
-        (self.pid, self.started_at_us)
+        (self.pid, self.start())
+    }
+
+    /// The second half of its identity: the start in ticks. Where there are none, the time of the start in µs, as -1 less
+    /// it, so that no such start is taken for ticks.
+    pub fn start(&self) -> i64 {
+        self.start_ticks.and_then(|ticks| i64::try_from(ticks).ok()).unwrap_or(-1 - self.started_at_us)
     }
 }
 

@@ -13,7 +13,7 @@ const PAGE_BYTES: u32 = 4096;
 const SECTOR_BYTES: u32 = 512;
 
 record! {
-    /// One process. Its identity is (host, boot id, pid, start time); a pid alone is none.
+    /// One process. Its identity is (host, boot id, pid, start ticks); a pid alone is none.
     #[derive(Debug, Clone, PartialEq, Default)]
     Process, PROCESS columns from pid {
         /// Process id.
@@ -22,7 +22,10 @@ record! {
         /// Parent's process id; `None` for the first process and orphans of the kernel.
         parent_pid: Option<u32> => Field::fact(Unit::Count, "UINTEGER").filter("parent").heading("PPID")
             .page(PageColumn::new(30, "parent", "Parent", "Parent PID"));
-        /// When it started, in µs since 1970 UTC; the same value in every snapshot of this boot.
+        /// When it started, exactly as the system counts it: ticks of 10 ms since the boot on Linux. No clock moves it.
+        /// Absent on systems that keep the time itself. [`Process::key`] is the identity on all.
+        start_ticks: Option<u64> => Field::fact(Unit::Count, "BIGINT").identity().since(7).on_request();
+        /// When it started by the host's clock, in µs since 1970 UTC: derived from the ticks, and corrected when the clock is.
         started_at_us: i64 => Field::time("started_at").identity().heading("AGE")
             .page(PageColumn::new(120, "age", "Age", "Age").by_default());
         /// Name, as the kernel has it.

@@ -28,8 +28,22 @@ part AS (
         greatest(span.first_captured_at, hours.first_captured_at) AS first_at,
         least(span.last_captured_at, hours.last_captured_at) AS last_at
     FROM span JOIN hours USING (host, hour_number)
+),
+-- A process that became another one in an hour has a row of that hour for each.
+phased AS (
+    {% if has_changes %}
+    SELECT part.*, NULL::TIMESTAMP_MS AS since FROM part ANTI JOIN change USING (host, boot_id, pid, start_ticks)
+    UNION ALL
+    SELECT part.*, change.since
+    FROM (FROM part SEMI JOIN change USING (host, boot_id, pid, start_ticks)) AS part
+    ASOF LEFT JOIN change
+        ON part.host = change.host AND part.boot_id = change.boot_id AND part.pid = change.pid
+        AND part.start_ticks = change.start_ticks AND part.first_at >= change.since
+    {% else %}
+    SELECT *, NULL::TIMESTAMP_MS AS since FROM part
+    {% endif %}
 )
-SELECT host, boot_id, pid, started_at, hour,
+SELECT host, boot_id, pid, start_ticks, max(started_at), hour,
     sum(samples),
     min(first_at),
     max(last_at),
@@ -44,6 +58,6 @@ SELECT host, boot_id, pid, started_at, hour,
     max(read_bytes),
     min(written_bytes),
     max(written_bytes)
-FROM part
-GROUP BY host, boot_id, pid, started_at, hour
-ORDER BY host, pid, started_at, hour
+FROM phased
+GROUP BY host, boot_id, pid, start_ticks, hour, since
+ORDER BY host, pid, start_ticks, hour, since NULLS FIRST

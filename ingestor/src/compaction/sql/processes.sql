@@ -1,8 +1,19 @@
--- One row for each process of a piece, as it was seen last. A window and not arg_max as in the view: it sorts, so it can
--- spill.
-INSERT INTO {{ CATALOG }}.process
-SELECT * REPLACE (min(first_seen) OVER (PARTITION BY host, boot_id, pid, started_at) AS first_seen)
-FROM all_rows_of_process
-WHERE host BETWEEN ? AND ? AND pid BETWEEN ? AND ?
-QUALIFY row_number() OVER (PARTITION BY host, boot_id, pid, started_at ORDER BY last_seen DESC) = 1
-ORDER BY host, pid, started_at
+-- What the processes of a chunk were from one time to another, and what they were last. Windows and not arg_max as in the
+-- view: they sort, so they can spill.
+INSERT INTO facts
+SELECT host, boot_id, pid, start_ticks, max(started_at), {{ Self::any_facts() }},
+    min(first_seen), min(facts_since), max(last_seen)
+FROM (
+    SELECT *, count(*) FILTER (begins) OVER (PARTITION BY host, boot_id, pid, start_ticks ORDER BY facts_since, last_seen)
+        AS phase
+    FROM (
+        SELECT *, lag(facts) OVER (PARTITION BY host, boot_id, pid, start_ticks ORDER BY facts_since, last_seen)
+            IS DISTINCT FROM facts AS begins
+        FROM (
+            SELECT *, row({{ fields::columns(fields::facts()) }}) AS facts
+            FROM all_rows_of_process_history
+            WHERE host BETWEEN ? AND ? AND pid BETWEEN ? AND ?
+        )
+    )
+)
+GROUP BY host, boot_id, pid, start_ticks, phase

@@ -3,7 +3,7 @@
 -- sorting them again.
 INSERT INTO {{ CATALOG }}.process_span
 WITH numbered AS (
-    SELECT span.host, boot_id, pid, started_at,
+    SELECT span.host, boot_id, pid, start_ticks, started_at,
         beginning.first_kept_at AS first_captured_at,
         ending.last_kept_at AS last_captured_at,
         beginning.kept_before + 1 AS first_number,
@@ -14,14 +14,14 @@ WITH numbered AS (
     JOIN captures AS ending ON ending.host = span.host AND ending.captured_at = span.last_captured_at
     WHERE span.host BETWEEN ? AND ? AND pid BETWEEN ? AND ?
         AND beginning.kept_before < ending.kept
-    ORDER BY span.host, pid, started_at, boot_id, first_captured_at
+    ORDER BY span.host, pid, start_ticks, boot_id, first_captured_at
 ),
 begun AS (
     SELECT *, NOT coalesce(
         first_number = lag(last_number) OVER () + 1
         AND host = lag(host) OVER ()
         AND pid = lag(pid) OVER ()
-        AND started_at = lag(started_at) OVER ()
+        AND start_ticks = lag(start_ticks) OVER ()
         AND boot_id = lag(boot_id) OVER ()
         {{ fields::same_figures() }},
         false
@@ -39,6 +39,6 @@ edges AS (
     FROM ended
     WHERE begins OR ends
 )
-SELECT host, boot_id, pid, started_at, first_captured_at, ended_at, end_number - first_number + 1, {{ fields::stored(fields::figures()) }}
+SELECT host, boot_id, pid, start_ticks, started_at, first_captured_at, ended_at, end_number - first_number + 1, {{ fields::stored(fields::figures()) }}
 FROM edges
 WHERE begins

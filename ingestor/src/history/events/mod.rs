@@ -14,7 +14,7 @@ use super::{
     silence::around,
 };
 use crate::{
-    events::{Event, EventKind},
+    events::{Event, EventKind, EventProcess},
     segment::SegmentName,
 };
 
@@ -95,8 +95,8 @@ pub fn sort_events(events: &mut [Event]) {
 impl Event {
     /// The process, if it is about one.
     pub fn identity(&self) -> Option<Identity> {
-        let (boot_id, pid, started_at_us) = self.process.clone()?;
-        Some(Identity { host: self.host.clone(), boot_id, pid, started_at_us })
+        let EventProcess { boot_id, pid, start, started_at_us } = self.process.clone()?;
+        Some(Identity { host: self.host.clone(), boot_id, pid, start, started_at_us })
     }
 }
 

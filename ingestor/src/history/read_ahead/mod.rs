@@ -61,9 +61,24 @@ pub(super) struct SnapshotWindow {
     last_us: i64,
     /// The snapshots without their processes, in the order of time.
     snapshots: Vec<Snapshot>,
-    /// The processes without figures, each with its boot.
-    processes: Vec<(String, Process)>,
+    processes: Vec<KnownProcess>,
     spans: Vec<ProcessSpan>,
+}
+
+/// A process without figures.
+#[derive(Debug)]
+struct KnownProcess {
+    boot_id: String,
+    /// What it was, and since when (µs since 1970 UTC), in the order of time; never empty.
+    phases: Vec<(i64, Process)>,
+}
+
+impl KnownProcess {
+    /// What it was at a moment; before all that is known, what it was first.
+    fn at(&self, captured_us: i64) -> Option<&Process> {
+        let begun = self.phases.partition_point(|(since_us, _)| *since_us <= captured_us);
+        self.phases.get(begun.saturating_sub(1)).map(|(_, process)| process)
+    }
 }
 
 /// A process from one snapshot of its host to another, the same in all between.
@@ -99,8 +114,9 @@ impl SnapshotWindow {
         let mut snapshot = (found.captured_at_us == captured_us).then(|| found.clone())?;
         let then = self.spans.iter().filter(|span| span.covers(captured_us));
         let processes = then.filter_map(|span| {
-            let (boot_id, process) = self.processes.get(span.process)?;
-            (*boot_id == snapshot.boot_id).then(|| span.figures.of(process))
+            let known = self.processes.get(span.process)?;
+            let process = known.at(captured_us)?;
+            (known.boot_id == snapshot.boot_id).then(|| span.figures.of(process))
         });
         snapshot.processes = processes.collect();
         snapshot.processes.sort_by_key(|process| (process.pid, process.started_at_us));
@@ -163,12 +179,13 @@ impl From<Number> for Value<'_> {
 impl Bytes for SnapshotWindow {
     fn bytes(&self) -> usize {
         // Every text by its length: a host may send some of a few letters, and some of 4 KiB.
-        let of_process = |(boot_id, process): &(String, Process)| {
-            let Process { name, executable, command_line, user_name, unit, container, .. } = process;
-            size_of::<(String, Process)>()
-                + boot_id.len()
-                + name.len()
-                + texts([executable, command_line, user_name, unit, container])
+        let of_phase = |(_, process): &(i64, Process)| {
+            let of_texts = process.values().into_iter().filter_map(Value::text).map(str::len);
+            size_of::<(i64, Process)>() + of_texts.sum::<usize>()
+        };
+        let of_process = |known: &KnownProcess| {
+            let of_phases = known.phases.iter().map(of_phase);
+            size_of::<KnownProcess>() + known.boot_id.len() + of_phases.sum::<usize>()
         };
         let of_filesystem = |filesystem: &FilesystemSample| {
             let FilesystemSample { mount, device, kind, .. } = filesystem;

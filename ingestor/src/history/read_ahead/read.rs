@@ -7,7 +7,7 @@ use duckdb::{Connection, Row, params_from_iter, types::Value};
 use fleetps_nats::{HostName, Snapshot, model::host, snapshot::Process};
 
 use super::{
-    ProcessSpan, RowLimits, SnapshotWindow,
+    KnownProcess, ProcessSpan, RowLimits, SnapshotWindow,
     rows::{self, Key},
 };
 use crate::{
@@ -51,7 +51,7 @@ struct InfosSql<'a> {
 #[derive(Template)]
 #[template(path = "history/read_ahead/processes.sql")]
 struct ProcessesSql<'a> {
-    process: &'a str,
+    process_history: &'a str,
 }
 
 impl Reading<'_> {
@@ -77,32 +77,65 @@ impl Reading<'_> {
             let rest = part.snapshots().and_then(|snapshots| Ok((snapshots, part.processes()?)));
             (rest, spans.join().unwrap_or_else(|panic| resume_unwind(panic)))
         });
-        let ((snapshots, mut processes), spans) = (rest?, spans?);
+        let ((snapshots, phases), spans) = (rest?, spans?);
         let filesystems = snapshots.iter().map(|snapshot| snapshot.filesystems.len()).sum();
-        if spans.len() >= limits.spans || processes.len().max(filesystems) >= limits.texts {
+        if spans.len() >= limits.spans || phases.len().max(filesystems) >= limits.texts {
             return Ok(None);
         }
-        let mut places: HashMap<Key, usize> =
-            processes.iter().enumerate().map(|(place, (key, _))| (key.clone(), place)).collect();
-        let mut placed = |key: Key| {
-            *places.entry(key).or_insert_with_key(|key| {
-                // Every span has its process, unless another program wrote the file.
-                let (_, pid, started_at_us) = *key;
-                processes.push((key.clone(), Process { pid, started_at_us, ..Process::default() }));
-                processes.len() - 1
-            })
-        };
+        let mut processes = KnownProcesses::of(phases);
         let spans = spans
             .into_iter()
             .map(|(key, (first_us, last_us), figures)| ProcessSpan {
-                process: placed(key),
+                process: processes.place(key),
                 first_us,
                 last_us,
                 figures,
             })
             .collect();
-        let processes = processes.into_iter().map(|((boot_id, ..), process)| (boot_id, process)).collect();
-        Ok(Some(SnapshotWindow { first_us, last_us, snapshots, processes, spans }))
+        Ok(Some(SnapshotWindow { first_us, last_us, snapshots, processes: processes.all, spans }))
+    }
+}
+
+/// Processes, and the place of each.
+#[derive(Default)]
+struct KnownProcesses {
+    places: HashMap<Key, usize>,
+    all: Vec<KnownProcess>,
+}
+
+impl KnownProcesses {
+    /// Those of which these are the phases, in any order.
+    fn of(phases: Vec<(Key, (i64, Process))>) -> Self {
+        let mut processes = Self::default();
+        for (key, phase) in phases {
+            let place = processes.place_or_new(key);
+            if let Some(known) = processes.all.get_mut(place) {
+                known.phases.push(phase);
+            }
+        }
+        for known in &mut processes.all {
+            known.phases.sort_by_key(|(since_us, _)| *since_us);
+        }
+        processes
+    }
+
+    /// The place of a process. Every span has its process, unless another program wrote the file.
+    fn place(&mut self, key: Key) -> usize {
+        let (_, pid, start) = key;
+        let place = self.place_or_new(key);
+        if let Some(known) = self.all.get_mut(place).filter(|known| known.phases.is_empty()) {
+            let process = Process { pid, start_ticks: start.try_into().ok(), ..Process::default() };
+            known.phases.push((i64::MIN, process));
+        }
+        place
+    }
+
+    fn place_or_new(&mut self, key: Key) -> usize {
+        let all = &mut self.all;
+        *self.places.entry(key).or_insert_with_key(|(boot_id, ..)| {
+            all.push(KnownProcess { boot_id: boot_id.clone(), phases: Vec::new() });
+            all.len() - 1
+        })
     }
 }
 
@@ -161,8 +194,8 @@ impl Part<'_> {
     }
 
     /// The processes that were seen meanwhile, without figures.
-    fn processes(&self) -> duckdb::Result<Vec<(Key, Process)>> {
-        let processes = ProcessesSql { process: &self.relation("process") };
+    fn processes(&self) -> duckdb::Result<Vec<(Key, (i64, Process))>> {
+        let processes = ProcessesSql { process_history: &self.relation("process_history") };
         self.rows(&processes, Some(self.limits.texts), rows::process)
     }
 

@@ -69,12 +69,13 @@ pub(super) fn filesystem(row: &Row<'_>) -> duckdb::Result<(i64, FilesystemSample
     Ok((row.get("captured_at_us")?, filesystem))
 }
 
-/// A process without its figures.
-pub(super) fn process(row: &Row<'_>) -> duckdb::Result<(Key, Process)> {
+/// A process without its figures, and since when it was this, in µs since 1970 UTC.
+pub(super) fn process(row: &Row<'_>) -> duckdb::Result<(Key, (i64, Process))> {
     let mut process = Process::default();
     let all = PROCESS.iter().enumerate().filter(|(_, field)| field.role != Role::Figure);
     read(row, all, |place, value| process.set(place, value))?;
-    Ok(((row.get("boot_id")?, process.pid, process.started_at_us), process))
+    let (pid, start) = process.key();
+    Ok(((row.get("boot_id")?, pid, start), (row.get("facts_since_us")?, process)))
 }
 
 /// The process, from when to when, and its figures then.
@@ -84,8 +85,8 @@ pub(super) type Span = (Key, (i64, i64), Figures);
 pub(super) struct Spans<'a> {
     boot_id: &'a StringArray,
     pid: &'a UInt32Array,
-    /// Start, first and last capture, in µs since 1970 UTC.
-    times: [&'a Int64Array; 3],
+    /// Start in ticks; first and last capture, in µs since 1970 UTC.
+    numbers: [&'a Int64Array; 3],
     /// Each with its index among the figures.
     figures: Vec<(usize, &'a dyn Array)>,
 }
@@ -97,8 +98,8 @@ impl<'a> Spans<'a> {
         Some(Self {
             boot_id: batch.column_by_name("boot_id")?.as_string_opt()?,
             pid: batch.column_by_name("pid")?.as_primitive_opt()?,
-            times: [
-                micros("started_at_us")?,
+            numbers: [
+                micros("start_ticks")?,
                 micros("first_captured_at_us")?,
                 micros("last_captured_at_us")?,
             ],
@@ -110,16 +111,16 @@ impl<'a> Spans<'a> {
     pub(super) fn row(&self, row: usize) -> Option<Span> {
         let is_whole = self.boot_id.is_valid(row)
             && self.pid.is_valid(row)
-            && self.times.iter().all(|times| times.is_valid(row));
+            && self.numbers.iter().all(|times| times.is_valid(row));
         if !is_whole {
             return None;
         }
-        let [started_at_us, first_us, last_us] = self.times.map(|times| times.value(row));
+        let [start, first_us, last_us] = self.numbers.map(|times| times.value(row));
         let mut figures = Figures::default();
         for (index, array) in &self.figures {
             figures.set(*index, value(*array, row));
         }
-        let key = (self.boot_id.value(row).to_owned(), self.pid.value(row), started_at_us);
+        let key = (self.boot_id.value(row).to_owned(), self.pid.value(row), start);
         Some((key, (first_us, last_us), figures))
     }
 }

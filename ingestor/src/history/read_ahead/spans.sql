@@ -1,5 +1,5 @@
 -- The spans of a host's processes, between two times.
-SELECT boot_id, pid, epoch_us(started_at) AS started_at_us, epoch_us(first_captured_at) AS first_captured_at_us,
+SELECT boot_id, pid, start_ticks, epoch_us(first_captured_at) AS first_captured_at_us,
     epoch_us(last_captured_at) AS last_captured_at_us, {{ fields::columns(fields::figures()) }}
 FROM {{ process_span }}
 WHERE host = $1 AND last_captured_at >= make_timestamp_ms($2::BIGINT)::TIMESTAMP_MS

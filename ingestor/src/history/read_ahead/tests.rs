@@ -61,7 +61,7 @@ fn every_text_counts_as_memory() {
     let long = || "x".repeat(4096);
     let window = |filesystem: FilesystemSample, host_info: HostInfo, process: Process| {
         let snapshot = Snapshot { filesystems: vec![filesystem], host_info, ..Snapshot::default() };
-        let processes = vec![(String::new(), process)];
+        let processes = vec![KnownProcess { boot_id: String::new(), phases: vec![(0, process)] }];
         SnapshotWindow { snapshots: vec![snapshot], processes, ..SnapshotWindow::default() }.bytes()
     };
     let short = window(FilesystemSample::default(), HostInfo::default(), Process::default());

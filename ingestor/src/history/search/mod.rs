@@ -4,6 +4,7 @@ mod templates;
 
 use duckdb::{Row, params_from_iter};
 use fleetps_nats::{
+    HostName,
     model::{ProcessRates, Spacing, process::PROCESS},
     snapshot::Process,
 };
@@ -28,6 +29,8 @@ pub struct Found {
     pub identity: Identity,
     /// When the snapshot was captured.
     pub captured_at_us: i64,
+    /// How old it was, in µs.
+    pub age_us: i64,
     /// The process as it was.
     pub process: Process,
     /// Installed memory of its host.
@@ -67,7 +70,7 @@ fn find(
     let samples = Rows::SamplesAt("moments", Some((&first, &last)));
     let sql = render(&ProcessesSql {
         process_sample: &reading.rows(samples, &segments),
-        process: &reading.relation("process", &segments),
+        process_history: &reading.relation("process_history", &segments),
         first: &first,
         last: &last,
         condition: condition_text,
@@ -117,12 +120,13 @@ fn found(row: &Row<'_>) -> duckdb::Result<(u64, Option<Found>)> {
     let total = row.get("total")?;
     let mut process = Process::default();
     read(row, PROCESS.iter().enumerate(), |place, value| process.set(place, value))?;
-    let Ok(host) = row.get::<_, String>("host")?.parse() else { return Ok((total, None)) };
-    let boot_id = row.get("boot_id")?;
+    let Ok(host) = row.get::<_, String>("host")?.parse::<HostName>() else { return Ok((total, None)) };
+    let boot_id: String = row.get("boot_id")?;
     let rate = |place: usize| row.get(PROCESS.get(place)?.rate?.column).ok().flatten();
     let found = Found {
-        identity: Identity { host, boot_id, pid: process.pid, started_at_us: process.started_at_us },
+        identity: Identity::of(&host, &boot_id, &process),
         captured_at_us: row.get("captured_at_us")?,
+        age_us: row.get("age_us")?,
         process,
         memory_total_bytes: row.get("memory_total_bytes")?,
         rates: ProcessRates::of(rate),

@@ -22,6 +22,7 @@ pair AS (
     WHERE {{ at_ms }} - epoch_ms(last[1].captured_at) <= last[1].silent_after_ms
 )
 SELECT host, now.boot_id AS boot_id, now.captured_at AS now_at, now.memory_total_bytes AS memory_total_bytes,
+    now.monotonic_ms AS now_monotonic_ms,
     now.monotonic_ms - previous.monotonic_ms AS elapsed_ms,
     unnest(CASE WHEN previous.boot_id = now.boot_id THEN [now.captured_at, previous.captured_at] ELSE [now.captured_at] END)
         AS captured_at

@@ -21,7 +21,7 @@ pub(super) struct MomentsSql<'a> {
 pub(super) struct ProcessesSql<'a> {
     /// The samples at `moments`.
     pub(super) process_sample: &'a str,
-    pub(super) process: &'a str,
+    pub(super) process_history: &'a str,
     /// The first of `moments`, as SQL.
     pub(super) first: &'a str,
     /// The last of `moments`, as SQL.

@@ -60,7 +60,7 @@ pub struct Layer {
 struct BreakdownSql {
     process_hour: String,
     process_sample: String,
-    /// What the processes are called.
+    /// What the processes were called, from one time to another.
     programs: String,
 }
 
@@ -103,7 +103,7 @@ pub(super) fn breakdown(
     let sql = render(&BreakdownSql {
         process_hour: reading.relation("process_hour", &summed),
         process_sample: reading.rows(Rows::SamplesBetween(&at("$2"), &at("$3")), &sampled),
-        programs: reading.relation("process", &segments),
+        programs: reading.relation("process_history", &segments),
     });
     let mut statement = reading.connection.prepare(&sql)?;
     let (from_ms, to_ms) = span.bounds_ms();

@@ -1,7 +1,23 @@
 -- The use of a host's programs in each part of a span: CPU in percent of one core, and resident bytes. $1 is the host,
 -- from $2 to $3, in parts of $4 ms.
-WITH piece AS (
-    SELECT boot_id, pid, started_at, (epoch_ms(hour) - $2) // $4 AS part,
+WITH facts AS (
+    SELECT boot_id, pid, start_ticks, started_at, name, facts_since, last_seen FROM {{ programs }} WHERE host = $1
+),
+program AS (
+    SELECT boot_id, pid, start_ticks, arg_max(name, last_seen) AS last_name,
+        arg_max(started_at, last_seen) AS started_at, min(name) <> max(name) AS has_changed
+    FROM facts
+    GROUP BY boot_id, pid, start_ticks
+),
+-- The names of processes that had several, and since when.
+change AS (
+    SELECT boot_id, pid, start_ticks, facts_since AS since, name
+    FROM facts SEMI JOIN (FROM program WHERE has_changed) USING (boot_id, pid, start_ticks)
+    QUALIFY lag(name) OVER (PARTITION BY boot_id, pid, start_ticks ORDER BY facts_since, last_seen)
+        IS DISTINCT FROM name
+),
+piece AS (
+    SELECT boot_id, pid, start_ticks, first_captured_at AS at, (epoch_ms(hour) - $2) // $4 AS part,
         cpu_time_first_ms, cpu_time_last_ms,
         if(resident_samples > 0, resident_bytes_sum, NULL) AS resident_bytes, samples,
         first_captured_at, last_captured_at
@@ -10,27 +26,36 @@ WITH piece AS (
         AND hour >= make_timestamp_ms($2::BIGINT)::TIMESTAMP_MS
         AND hour < make_timestamp_ms($3::BIGINT)::TIMESTAMP_MS
     UNION ALL
-    SELECT boot_id, pid, started_at, (epoch_ms(captured_at) - $2) // $4 AS part,
-        min(cpu_time_ms), max(cpu_time_ms), sum(resident_bytes), count(*), min(captured_at), max(captured_at)
+    SELECT boot_id, pid, start_ticks, captured_at, (epoch_ms(captured_at) - $2) // $4 AS part,
+        cpu_time_ms, cpu_time_ms, resident_bytes, 1, captured_at, captured_at
     FROM {{ process_sample }}
     WHERE host = $1
-    GROUP BY ALL
+),
+phase AS (
+    SELECT piece.*, NULL::TIMESTAMP_MS AS since, NULL::VARCHAR AS name
+    FROM piece ANTI JOIN change USING (boot_id, pid, start_ticks)
+    UNION ALL
+    SELECT piece.*, since, name
+    FROM piece ASOF JOIN change
+        ON piece.boot_id = change.boot_id AND piece.pid = change.pid AND piece.start_ticks = change.start_ticks
+        AND piece.at >= change.since
 ),
 life AS (
-    SELECT boot_id, pid, started_at, part,
+    SELECT boot_id, pid, start_ticks, since, any_value(name) AS name, part,
         min(cpu_time_first_ms) AS cpu_time_first_ms, max(cpu_time_last_ms) AS cpu_time_last_ms,
         sum(resident_bytes) AS resident_bytes, sum(samples) AS samples,
         epoch_ms(min(first_captured_at)) AS first_ms, epoch_ms(max(last_captured_at)) AS last_ms
-    FROM piece
-    GROUP BY ALL
+    FROM phase
+    GROUP BY boot_id, pid, start_ticks, since, part
 ),
 -- The use of each process since the part before; its whole use where it started after the first sample.
 used AS (
-    SELECT *, cpu_time_last_ms - coalesce(
-        lag(cpu_time_last_ms IGNORE NULLS) OVER (PARTITION BY boot_id, pid, started_at ORDER BY part),
+    SELECT life.*, last_name, cpu_time_last_ms - coalesce(
+        lag(cpu_time_last_ms IGNORE NULLS)
+            OVER (PARTITION BY boot_id, pid, start_ticks ORDER BY part, since NULLS FIRST),
         if(started_at >= (SELECT make_timestamp_ms(min(first_ms)) FROM life), 0, cpu_time_first_ms)
     ) AS cpu_ms
-    FROM life
+    FROM life JOIN program USING (boot_id, pid, start_ticks)
 ),
 -- The number of snapshots in a part, which is its longest process's (those of two boots follow each other), and the
 -- time since the last snapshot of the part before.
@@ -40,23 +65,20 @@ covered AS (
         SELECT part, sum(snapshots) AS snapshots, min(first_ms) AS first_ms, max(last_ms) AS last_ms
         FROM (
             SELECT part, max(samples) AS snapshots, min(first_ms) AS first_ms, max(last_ms) AS last_ms
-            FROM life
+            FROM (
+                SELECT boot_id, part, sum(samples) AS samples, min(first_ms) AS first_ms, max(last_ms) AS last_ms
+                FROM life
+                GROUP BY boot_id, pid, start_ticks, part
+            )
             GROUP BY part, boot_id
         )
         GROUP BY part
     )
-),
-program AS (
-    SELECT boot_id, pid, started_at, arg_max(name, last_seen) AS name
-    FROM {{ programs }}
-    WHERE host = $1
-    GROUP BY ALL
 )
-SELECT name, part,
+SELECT coalesce(name, last_name) AS name, part,
     -- CPU time in ms per second: ten times the percentage.
     ({{ Self::cpu_ms_per_s() }}) / 10,
     sum(resident_bytes)::DOUBLE / any_value(snapshots)
 FROM used
 JOIN covered USING (part)
-JOIN program USING (boot_id, pid, started_at)
-GROUP BY name, part
+GROUP BY coalesce(name, last_name), part

@@ -162,7 +162,7 @@ fn read_process(
 ) -> Result<Vec<ProcessSample>, HistoryError> {
     let sql = render(&ProcessSql { process_span: &reading.rows(Rows::SpansByFile, segments) });
     let ((from_ms, to_ms), host) = (span.bounds_ms(), &process.host);
-    let params = params![host.as_str(), process.boot_id, process.pid, process.started_at_us, from_ms, to_ms];
+    let params = params![host.as_str(), process.boot_id, process.pid, process.start, from_ms, to_ms];
     let of_segments: Vec<_> =
         segments.iter().map(|segment| reading.sample_index(segment, host)).collect::<Result<_, _>>()?;
     let mut statement = reading.connection.prepare_cached(&sql)?;
@@ -194,7 +194,8 @@ fn read_process(
 /// When its counters were zero, by the clock since the boot, where the process started in this span.
 fn counting_since_ms(samples: &[ProcessSample], process: &Identity, span: Span) -> Option<i64> {
     let first = samples.iter().min_by_key(|sample| sample.monotonic_ms)?;
-    let age_ms = derived::age_us(first.captured_at_us, process.started_at_us) / 1000;
+    let now = (u64::try_from(first.monotonic_ms).unwrap_or_default(), first.captured_at_us);
+    let age_ms = derived::age_at_us(now, (process.start, process.started_at_us)) / 1000;
     let is_of_span = process.started_at_us >= span.from_us && age_ms >= LEAST_AGE_MS;
     is_of_span.then_some(first.monotonic_ms - age_ms)
 }
@@ -213,7 +214,7 @@ fn add_hours(
     let sql = render(&ProcessHoursSql { process_hour: &reading.relation("process_hour", segments) });
     let (from_ms, to_ms) = span.bounds_ms();
     let (host, pid) = (process.host.as_str(), process.pid);
-    let params = params![host, process.boot_id, pid, process.started_at_us, from_ms, to_ms];
+    let params = params![host, process.boot_id, pid, process.start, from_ms, to_ms];
     let mut statement = reading.connection.prepare(&sql)?;
     let mut rows = statement.query(params)?;
     while let Some(row) = rows.next()? {

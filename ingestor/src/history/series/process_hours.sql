@@ -6,6 +6,6 @@ SELECT epoch_us(first_captured_at) AS first_us, epoch_us(last_captured_at) AS la
     (read_bytes_last - read_bytes_first)::DOUBLE AS read_bytes,
     (written_bytes_last - written_bytes_first)::DOUBLE AS written_bytes
 FROM {{ process_hour }}
-WHERE host = $1 AND boot_id = $2 AND pid = $3 AND started_at = make_timestamp($4::BIGINT)
+WHERE host = $1 AND boot_id = $2 AND pid = $3 AND start_ticks = $4
     AND last_captured_at >= make_timestamp_ms($5::BIGINT)::TIMESTAMP_MS
     AND first_captured_at < make_timestamp_ms($6::BIGINT)::TIMESTAMP_MS

@@ -232,7 +232,9 @@ fn living(row: &Row<'_>) -> duckdb::Result<Option<(HostName, Process)>> {
     let Ok(host) = row.get::<_, String>("host")?.parse() else { return Ok(None) };
     let (cpu_time_ms, resident_bytes) = (row.get("cpu_time_ms")?, row.get("resident_bytes")?);
     let (pid, started_at_us) = (row.get("pid")?, row.get("started_at_us")?);
-    let mut process = Process { pid, started_at_us, cpu_time_ms, resident_bytes, ..Process::default() };
+    let start_ticks = row.get::<_, i64>("start_ticks")?.try_into().ok();
+    let mut process =
+        Process { pid, start_ticks, started_at_us, cpu_time_ms, resident_bytes, ..Process::default() };
     fields::read(row, FACTS.into_iter().zip(fields::facts()), |place, value| process.set(place, value))?;
     Ok(Some((host, process)))
 }

@@ -12,7 +12,7 @@ use crate::fleet::Published;
 type Key = (String, u32, i64);
 
 fn processes(snapshot: &Snapshot) -> HashMap<Key, &Process> {
-    let key = |process: &Process| (snapshot.boot_id.clone(), process.pid, process.started_at_us);
+    let key = |process: &Process| (snapshot.boot_id.clone(), process.pid, process.start());
     snapshot.processes.iter().map(|process| (key(process), process)).collect()
 }
 
@@ -42,8 +42,7 @@ fn check_comings_and_goings(found: &Diff, before: &Snapshot, after: &Snapshot) {
     };
     let said = |alone: &[Process], of_pair: fn(&Changed) -> &Process| -> Vec<(u32, i64)> {
         let restarted = found.restarted.iter().map(of_pair);
-        let mut all: Vec<_> =
-            alone.iter().chain(restarted).map(|process| (process.pid, process.started_at_us)).collect();
+        let mut all: Vec<_> = alone.iter().chain(restarted).map(|process| process.key()).collect();
         all.sort_unstable();
         all
     };

@@ -101,8 +101,7 @@ fn check_snapshots(history: &History, published: &[Published], rng: &mut Rng) {
 }
 
 fn identity(host: &HostName, snapshot: &Snapshot, process: &Process) -> Identity {
-    let (pid, started_at_us) = (process.pid, process.started_at_us);
-    Identity { host: host.clone(), boot_id: snapshot.boot_id.clone(), pid, started_at_us }
+    Identity::of(host, &snapshot.boot_id, process)
 }
 
 fn hosts(published: &[Published]) -> BTreeSet<&HostName> {

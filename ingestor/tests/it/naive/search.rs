@@ -9,7 +9,7 @@ use fleetps_ingestor::{
 };
 use fleetps_nats::{
     HostName,
-    model::{ProcessRates, process::PROCESS},
+    model::{ProcessRates, derived, process::PROCESS},
     snapshot::Process,
 };
 
@@ -32,6 +32,7 @@ fn found(host: &HostName, past: &PastSnapshot, process: &Process) -> Found {
     Found {
         identity: identity(host, now, process),
         captured_at_us: now.captured_at_us,
+        age_us: derived::process_age_us(now, process),
         process: process.clone(),
         memory_total_bytes: now.host.memory_total_bytes,
         rates: ProcessRates::of(|place| match PROCESS[place].name {
@@ -73,6 +74,6 @@ fn fields(found: &Found) -> Fields<'_> {
         memory_percent: resident_bytes
             .zip(found.memory_total_bytes)
             .map(|(bytes, total_bytes)| 100.0 * bytes / total_bytes as f64),
-        age_s: (found.captured_at_us - process.started_at_us) as f64 / 1e6,
+        age_s: found.age_us as f64 / 1e6,
     }
 }

@@ -9,8 +9,8 @@ use fleetps_nats::snapshot::Process;
 use super::{identity, moment, some_host};
 use crate::fleet::Published;
 
-/// What one process had in the snapshots of a span.
-type Samples<'a> = HashMap<Identity, Vec<&'a Process>>;
+/// What one process had in the snapshots of a span, and when that was.
+type Samples<'a> = HashMap<Identity, Vec<(i64, &'a Process)>>;
 
 /// The group's name, and its process.
 type Group = (Option<String>, Option<Identity>);
@@ -22,25 +22,51 @@ fn samples<'a>(published: &'a [Published], query: &TopQuery) -> Samples<'a> {
         let is_within = (span.from_us..span.to_us).contains(&snapshot.captured_at_us);
         if is_within && query.host.as_ref().is_none_or(|wanted| wanted == host) {
             for process in &snapshot.processes {
-                samples.entry(identity(host, snapshot, process)).or_default().push(process);
+                let sample = (snapshot.captured_at_us, process);
+                samples.entry(identity(host, snapshot, process)).or_default().push(sample);
             }
         }
     }
+    samples.values_mut().for_each(|samples| samples.sort_by_key(|(captured_at_us, _)| *captured_at_us));
     samples
 }
 
-/// What a counter grew by; all of it for a process that started within the span.
-fn used(samples: &[&Process], is_new: bool, counter: fn(&Process) -> Option<u64>) -> Option<u64> {
-    let values = || samples.iter().filter_map(|process| counter(process));
-    let before = if is_new { 0 } else { values().min()? };
-    Some(values().max()? - before)
+/// What a counter grew by in the phase at `place` of a process: since the one before, or all of it where it started within the
+/// span.
+fn used(
+    phases: &[Vec<&Process>],
+    place: usize,
+    is_new: bool,
+    counter: fn(&Process) -> Option<u64>,
+) -> Option<u64> {
+    let values = |phase: &[&Process]| phase.iter().filter_map(|process| counter(process)).collect::<Vec<_>>();
+    let now = values(&phases[place]);
+    let earlier = phases[..place].iter().rev().find_map(|phase| values(phase).into_iter().max());
+    let before = match earlier {
+        Some(before) => before,
+        None if is_new => 0,
+        None => *now.iter().min()?,
+    };
+    Some(now.into_iter().max()? - before)
+}
+
+/// What a process was, one after the other: each as long as its program, user and unit stayed the same.
+fn phases<'a>(samples: &[(i64, &'a Process)]) -> Vec<Vec<&'a Process>> {
+    let facts = |process: &Process| (process.name.clone(), process.user_name.clone(), process.unit.clone());
+    let phases = samples.chunk_by(|(_, one), (_, other)| facts(one) == facts(other));
+    phases.map(|phase| phase.iter().map(|(_, process)| *process).collect()).collect()
 }
 
 fn top(published: &[Published], query: &TopQuery) -> Vec<TopRow> {
-    let mut groups: HashMap<Group, (TopRow, BTreeSet<String>)> = HashMap::new();
-    for (identity, samples) in samples(published, query) {
+    let mut groups: HashMap<Group, (TopRow, BTreeSet<String>, BTreeSet<Identity>)> = HashMap::new();
+    let samples = samples(published, query);
+    let phased = samples.into_iter().map(|(identity, samples)| (identity, phases(&samples)));
+    let each = phased.flat_map(|(identity, phases)| {
+        (0..phases.len()).map(move |place| (identity.clone(), phases.clone(), place))
+    });
+    for (identity, phases, place) in each {
         let is_new = identity.started_at_us >= query.span.from_us;
-        let program = samples[0];
+        let program = phases[place][0];
         let (key, process) = match query.group {
             TopGroup::Process => (Some(program.name.clone()), Some(identity.clone())),
             TopGroup::Name => (Some(program.name.clone()), None),
@@ -48,7 +74,7 @@ fn top(published: &[Published], query: &TopQuery) -> Vec<TopRow> {
             TopGroup::Unit => (program.unit.clone(), None),
             TopGroup::Host => (Some(identity.host.to_string()), None),
         };
-        let (row, hosts) = groups.entry((key.clone(), process.clone())).or_insert_with(|| {
+        let (row, hosts, processes) = groups.entry((key.clone(), process.clone())).or_insert_with(|| {
             let nothing = TopRow {
                 key,
                 process,
@@ -59,20 +85,21 @@ fn top(published: &[Published], query: &TopQuery) -> Vec<TopRow> {
                 read_bytes: None,
                 written_bytes: None,
             };
-            (nothing, BTreeSet::new())
+            (nothing, BTreeSet::new(), BTreeSet::new())
         });
         let add = |sum: &mut Option<u64>, counter: fn(&Process) -> Option<u64>| {
-            *sum = used(&samples, is_new, counter).map_or(*sum, |used| Some(sum.unwrap_or(0) + used));
+            *sum = used(&phases, place, is_new, counter).map_or(*sum, |used| Some(sum.unwrap_or(0) + used));
         };
         add(&mut row.cpu_time_ms, |process| process.cpu_time_ms);
         add(&mut row.read_bytes, |process| process.read_bytes);
         add(&mut row.written_bytes, |process| process.written_bytes);
-        let peak = samples.iter().filter_map(|process| process.resident_bytes).max();
+        let peak = phases[place].iter().filter_map(|process| process.resident_bytes).max();
         row.peak_resident_bytes = row.peak_resident_bytes.max(peak);
         hosts.insert(identity.host.to_string());
-        (row.processes, row.hosts) = (row.processes + 1, hosts.len() as u64);
+        processes.insert(identity);
+        (row.processes, row.hosts) = (processes.len() as u64, hosts.len() as u64);
     }
-    groups.into_values().map(|(row, _)| row).collect()
+    groups.into_values().map(|(row, ..)| row).collect()
 }
 
 pub fn check_top(history: &History, published: &[Published], rng: &mut Rng) {

@@ -10,6 +10,7 @@ use super::{
 use crate::model::{
     Field, Kind, Value,
     bounded::TOO_MANY,
+    derived::TICK_US,
     host::{AGENT, HOST, HOST_INFO},
     process::PROCESS,
 };
@@ -87,7 +88,8 @@ impl Decoder {
         self.decompress(message)?;
         let mut message_decoder = rmp_serde::Deserializer::from_read_ref(self.packed.as_slice());
         message_decoder.set_max_depth(MAX_DEPTH);
-        let snapshot = Snapshot::deserialize(&mut message_decoder).map_err(refusal_of)?;
+        let mut snapshot = Snapshot::deserialize(&mut message_decoder).map_err(refusal_of)?;
+        complete_starts(&mut snapshot);
         check(&snapshot, received_at_us)?;
         Ok(snapshot)
     }
@@ -133,6 +135,19 @@ fn refusal_of(error: rmp_serde::decode::Error) -> BadSnapshot {
         }
         // The text may quote the message, which is hostile: what logs it must escape it, as tracing does with `?`.
         other => BadSnapshot::NotASnapshot(other.to_string().chars().take(200).collect()),
+    }
+}
+
+/// Fills in the ticks where an agent of before has sent only times. It derived them from the boot, so they are whole numbers
+/// of ticks after it. Where they are not, its system does not count in ticks.
+fn complete_starts(snapshot: &mut Snapshot) {
+    let Some(boot_at_us) = snapshot.host_info.boot_at_us else { return };
+    for process in snapshot.processes.iter_mut().filter(|process| process.start_ticks.is_none()) {
+        let since_boot_us =
+            process.started_at_us.checked_sub(boot_at_us).and_then(|us| u64::try_from(us).ok());
+        process.start_ticks = since_boot_us
+            .filter(|since_boot_us| since_boot_us.is_multiple_of(TICK_US))
+            .map(|since_boot_us| since_boot_us / TICK_US);
     }
 }
 

@@ -1,6 +1,6 @@
 -- Processes that the next snapshot of the same boot does not have, where that snapshot lies within a span.
 WITH life AS (
-    SELECT host, boot_id, pid, started_at, max(last_seen) AS last_seen,
+    SELECT host, boot_id, pid, start_ticks, started_at, max(last_seen) AS last_seen,
         arg_max(struct_pack(name, executable, command_line, unit), last_seen) AS latest
     FROM {{ process }}
     WHERE {{ of_host }}
@@ -11,7 +11,7 @@ snapshot AS (
     FROM {{ host_sample }}
     WHERE {{ of_host }}
 )
-SELECT life.host, life.boot_id, pid, epoch_us(started_at), epoch_us(captured_at),
+SELECT life.host, life.boot_id, pid, start_ticks, epoch_us(started_at), epoch_us(captured_at),
     latest.name, latest.executable, latest.command_line, latest.unit
 FROM life
 ASOF JOIN snapshot

@@ -5,7 +5,7 @@ use duckdb::params;
 use fleetps_nats::HostName;
 
 use crate::{
-    events::{Event, EventKind, EventProgram},
+    events::{Event, EventKind, EventProcess, EventProgram},
     history::{
         HistoryError, Identity, Span,
         reading::Reading,
@@ -86,14 +86,14 @@ fn turns(
         count.add(1)?;
         // Always a host's name, unless another program wrote the file.
         let Ok(host) = row.get::<_, String>(0)?.parse() else { continue };
-        let (boot_id, pid, started_at_us) = (row.get(1)?, row.get(2)?, row.get(3)?);
+        let (boot_id, pid, start, started_at_us) = (row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?);
         turns.push(Turn {
-            at_us: row.get(4)?,
-            identity: Identity { host, boot_id, pid, started_at_us },
-            name: row.get(5)?,
-            executable: row.get(6)?,
-            command_line: row.get(7)?,
-            unit: row.get(8)?,
+            at_us: row.get(5)?,
+            identity: Identity { host, boot_id, pid, start, started_at_us },
+            name: row.get(6)?,
+            executable: row.get(7)?,
+            command_line: row.get(8)?,
+            unit: row.get(9)?,
         });
     }
     Ok(turns)
@@ -110,7 +110,7 @@ impl Turn {
     }
 
     fn into_event(self, kind: EventKind) -> Event {
-        let Identity { host, boot_id, pid, started_at_us } = self.identity;
+        let Identity { host, boot_id, pid, start, started_at_us } = self.identity;
         let program = EventProgram {
             name: self.name,
             command_line: self.command_line.or(self.executable),
@@ -118,7 +118,7 @@ impl Turn {
             ..EventProgram::default()
         };
         Event {
-            process: Some((boot_id, pid, started_at_us)),
+            process: Some(EventProcess { boot_id, pid, start, started_at_us }),
             program: Some(program),
             ..Event::of_host(kind, &host, self.at_us)
         }

@@ -68,7 +68,13 @@ mod tests {
         let host = "web-01".parse().unwrap();
         Turn {
             at_us: minute * MINUTE_US,
-            identity: Identity { host, boot_id: "b".to_owned(), pid: 7, started_at_us: minute * MINUTE_US },
+            identity: Identity {
+                host,
+                boot_id: "b".to_owned(),
+                pid: 7,
+                start: minute,
+                started_at_us: minute * MINUTE_US,
+            },
             name: name.to_owned(),
             executable: Some("/usr/bin/x".to_owned()),
             command_line: None,

@@ -1,7 +1,7 @@
 -- Processes that were first seen within a span, and not in the first snapshot of their boot: processes in that one were
 -- running before, unless their start is later.
 WITH life AS (
-    SELECT host, boot_id, pid, started_at, min(first_seen) AS first_seen,
+    SELECT host, boot_id, pid, start_ticks, started_at, min(first_seen) AS first_seen,
         arg_max(struct_pack(name, executable, command_line, unit), last_seen) AS latest
     FROM {{ process }}
     WHERE {{ of_host }}
@@ -13,7 +13,7 @@ boot AS (
     WHERE {{ of_host }}
     GROUP BY ALL
 )
-SELECT host, boot_id, pid, epoch_us(started_at), epoch_us(first_seen),
+SELECT host, boot_id, pid, start_ticks, epoch_us(started_at), epoch_us(first_seen),
     latest.name, latest.executable, latest.command_line, latest.unit
 FROM life
 JOIN boot USING (host, boot_id)
