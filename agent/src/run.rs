@@ -122,7 +122,10 @@ fn sample(
         let started = Instant::now();
         let mut snapshot = sampler.sample(outbox.dropped());
         match pack(&mut snapshot, &mut encoder) {
-            Ok(message) => outbox.push(snapshot.sequence, message, snapshot.processes.len()),
+            Ok(message) => {
+                let sampled_at = Some(Duration::from_millis(snapshot.monotonic_ms));
+                outbox.push_sampled(snapshot.sequence, message, snapshot.processes.len(), sampled_at);
+            }
             Err(error) => tracing::error!(error = %error, "a snapshot cannot be packed and is left out"),
         }
         due = next_due(due, settings.interval, started.elapsed());

@@ -18,7 +18,10 @@ use axum::{
 };
 use fleetps::testing::{live, routes, state::AppState};
 use fleetps_agent::simulate::{Fleet, SimulationSettings};
-use fleetps_nats::{HostName, Snapshot, snapshot::Encoder};
+use fleetps_nats::{
+    HostName, Snapshot,
+    snapshot::{Encoder, Sent},
+};
 use futures_util::StreamExt;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
@@ -150,7 +153,7 @@ fn send(fleet: &live::Fleet, sent: Vec<Packed>, between: Duration) {
     for (number, sent) in sent.into_iter().enumerate() {
         let due = between * u32::try_from(number).unwrap();
         std::thread::sleep(due.saturating_sub(begun.elapsed()));
-        fleet.take(sent.host, &sent.message, sent.snapshot, live::now_us());
+        fleet.take(sent.host, &sent.message, sent.snapshot, Sent::new(live::now_us(), None));
     }
 }
 

@@ -1,6 +1,9 @@
 use std::{collections::BTreeMap, sync::mpsc};
 
-use fleetps_nats::{HostName, Snapshot, snapshot::Encoder};
+use fleetps_nats::{
+    HostName, Snapshot,
+    snapshot::{Encoder, Sent},
+};
 
 use super::*;
 use crate::{auth::Role, live::steady_us};
@@ -39,7 +42,7 @@ impl Site {
             ..Snapshot::default()
         };
         let message = Encoder::new().unwrap().encode(&snapshot).unwrap();
-        self.fleet.take(host.parse().unwrap(), &message, snapshot, now_us());
+        self.fleet.take(host.parse().unwrap(), &message, snapshot, Sent::new(now_us(), None));
     }
 
     /// The fleet page for somebody with these grants.

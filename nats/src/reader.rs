@@ -20,6 +20,7 @@ use futures_util::StreamExt;
 use crate::{
     connection::reconnect_delay,
     error_chain::error_chain,
+    snapshot::Sent,
     stream::{self, StreamError},
 };
 
@@ -75,6 +76,8 @@ pub struct Delivered {
     pub header_bytes: usize,
     /// When the broker took it, in µs since 1970 UTC.
     pub stored_at_us: i64,
+    /// How old its snapshot was when it was sent, in µs, as its sender says.
+    pub age_us: Option<i64>,
     /// Messages still waiting behind it.
     pub pending: u64,
 }
@@ -204,6 +207,8 @@ impl SnapshotReader {
         }
         let stored_at_us = i64::try_from(info.published.unix_timestamp_nanos() / 1000).unwrap_or_default();
         let pending = info.pending;
+        let age = message.headers.as_ref().and_then(|headers| headers.get(stream::AGE_HEADER));
+        let age = age.map(HeaderValue::as_str);
         open.consumer_sequence = consumer_sequence;
         self.failures = 0;
         Some(Delivery::Message(Delivered {
@@ -212,6 +217,7 @@ impl SnapshotReader {
             payload: message.payload.clone(),
             header_bytes: message.headers.as_ref().map_or(0, header_bytes),
             stored_at_us,
+            age_us: Sent::new(stored_at_us, age).age_us,
             pending,
         }))
     }

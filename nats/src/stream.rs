@@ -18,6 +18,8 @@ pub const DEAD_LETTERS: &str = "DEAD";
 pub const EVENTS: &str = "EVENTS";
 /// A message header: the agent's sequence, so that a reader of one host sees what that host lost.
 pub const SEQUENCE_HEADER: &str = "Fp-Seq";
+/// The header with the age of a snapshot when it is sent, in µs by the host's monotonic clock.
+pub const AGE_HEADER: &str = "Fp-Age";
 /// How long an unread snapshot is kept: a weekend with the ingestor down loses nothing.
 pub const SNAPSHOT_MAX_AGE: Duration = Duration::from_secs(72 * 3600);
 /// How long the broker recognises a message id that it has seen: the least it takes. Ids are of no use here, because the

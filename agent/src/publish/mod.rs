@@ -25,6 +25,8 @@ use fleetps_nats::{HostName, connection::reconnect_delay, decode::worth_bytes, s
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use crate::sample::since_boot;
+
 pub use ring::{Packed, Ring};
 
 /// Bytes of packed snapshots that wait for the broker: half an hour of 300 processes every second, a day at 30 s.
@@ -57,8 +59,20 @@ impl Outbox {
     /// Leaves a packed snapshot of that many `processes` to be published. Never waits; the oldest may be dropped to make
     /// room.
     pub fn push(&self, sequence: u64, message: Vec<u8>, processes: usize) {
+        self.push_sampled(sequence, message, processes, None);
+    }
+
+    /// The same of a snapshot that was sampled at `sampled_at` since the boot, so that readers learn how old it is when it
+    /// leaves.
+    pub fn push_sampled(
+        &self,
+        sequence: u64,
+        message: Vec<u8>,
+        processes: usize,
+        sampled_at: Option<Duration>,
+    ) {
         let worth_bytes = worth_bytes(&message, processes);
-        self.ring().push(Packed { sequence, message: Bytes::from(message), worth_bytes });
+        self.ring().push(Packed { sequence, message: Bytes::from(message), sampled_at, worth_bytes });
         self.shared.pushed.notify_one();
     }
 
@@ -192,9 +206,13 @@ impl Publisher {
     }
 
     async fn publish(&self, packed: Packed) -> Result<PublishAck, jetstream::context::PublishError> {
-        let message = PublishMessage::build()
+        let mut message = PublishMessage::build()
             .payload(packed.message)
             .header(stream::SEQUENCE_HEADER, packed.sequence.to_string().as_str());
+        if let Some(sampled_at) = packed.sampled_at {
+            let age = since_boot().saturating_sub(sampled_at);
+            message = message.header(stream::AGE_HEADER, age.as_micros().to_string().as_str());
+        }
         let acknowledgement = self.jetstream.send_publish(self.subject.clone(), message).await?;
         acknowledgement.await
     }

@@ -1,7 +1,7 @@
 //! Packed snapshots that the stream does not have yet. The ring is bounded in bytes and in the rate limit that they
 //! cost, so that everything that waited is accepted when the broker is back. A full ring drops and counts the oldest.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, time::Duration};
 
 use bytes::Bytes;
 use fleetps_nats::decode::RING_WORTH_BYTES;
@@ -13,6 +13,8 @@ pub struct Packed {
     pub sequence: u64,
     /// The message.
     pub message: Bytes,
+    /// When it was sampled, by [`crate::sample::since_boot`]; absent where it is not of the present.
+    pub sampled_at: Option<Duration>,
     /// Its cost for readers, by [`fleetps_nats::decode::worth_bytes`].
     pub worth_bytes: usize,
 }
@@ -170,7 +172,7 @@ mod tests {
                 match step {
                     Step::Push(length, worth_bytes) => {
                         pushed += 1;
-                        ring.push(Packed { sequence: pushed, message: vec![0; length].into(), worth_bytes });
+                        ring.push(Packed { sequence: pushed, message: vec![0; length].into(), sampled_at: None, worth_bytes });
                     }
                     Step::Take => {
                         let taken = ring.take_flight().map(|packed| packed.sequence);
@@ -206,10 +208,10 @@ mod tests {
     fn the_oldest_makes_room_but_never_the_one_in_flight() {
         let mut ring = Ring::new(30);
         for sequence in 1..=3 {
-            ring.push(Packed { sequence, message: vec![0; 10].into(), worth_bytes: 10 });
+            ring.push(Packed { sequence, message: vec![0; 10].into(), sampled_at: None, worth_bytes: 10 });
         }
         assert_eq!(ring.take_flight().map(|packed| packed.sequence), Some(1));
-        ring.push(Packed { sequence: 4, message: vec![0; 10].into(), worth_bytes: 10 });
+        ring.push(Packed { sequence: 4, message: vec![0; 10].into(), sampled_at: None, worth_bytes: 10 });
         ring.confirm();
         assert_eq!(ring.take_flight().map(|packed| packed.sequence), Some(3));
         assert_eq!(ring.dropped(), 1);
@@ -256,7 +258,12 @@ mod tests {
             let mut sequence = 0;
             while ring.dropped() == 0 {
                 sequence += 1;
-                ring.push(Packed { sequence, message: message.clone().into(), worth_bytes });
+                ring.push(Packed {
+                    sequence,
+                    message: message.clone().into(),
+                    sampled_at: None,
+                    worth_bytes,
+                });
             }
             let mut message_decoder = MessageDecoder::new(1 << 20).unwrap();
             let delivered = |payload| Delivered {
@@ -265,6 +272,7 @@ mod tests {
                 payload,
                 header_bytes: 20,
                 stored_at_us: 1_700_000_002_000_000,
+                age_us: None,
                 pending: 0,
             };
             println!("{what}: {} snapshots of {} bytes", ring.len(), message.len());

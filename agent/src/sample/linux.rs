@@ -140,6 +140,10 @@ impl ProcFolder {
 }
 
 impl ProcessSource for ProcFolder {
+    fn count_from(&mut self, boot_at_us: i64) {
+        self.boot_at_us = boot_at_us;
+    }
+
     fn read(&mut self, into: &mut Vec<Process>) {
         into.clear();
         self.passes += 1;

@@ -71,6 +71,12 @@ impl MachineReader {
         }
     }
 
+    /// Says another boot time from now on, in µs since 1970 UTC: the clock was set.
+    pub fn count_from(&mut self, boot_at_us: i64) {
+        self.boot_at_us = boot_at_us;
+        self.info.boot_at_us = Some(boot_at_us);
+    }
+
     /// The description of the machine.
     pub fn info(&self) -> HostInfo {
         self.info.clone()

@@ -48,6 +48,9 @@ type SystemSource = portable::Sysinfo;
 /// CPU use needs two passes some time apart; counted in steps of 10 ms, it is rough below this.
 pub const FIRST_WAIT: Duration = Duration::from_millis(500);
 
+/// A clock that was set is noticed within this time; whoever sets it waits for nothing.
+const BOOT_TIME_AGE: Duration = Duration::from_secs(30);
+
 /// This system is not one that can be sampled.
 #[derive(Debug, thiserror::Error)]
 #[error("this operating system cannot be sampled; fleetps-agent runs on Linux, Windows and macOS")]
@@ -64,6 +67,7 @@ pub struct Sampler {
     os_host_name: String,
     sequence: u64,
     last_pass: Option<Duration>,
+    boot_time_checked_at: Duration,
 }
 
 impl Sampler {
@@ -79,6 +83,7 @@ impl Sampler {
             os_host_name: os_host_name(),
             sequence: 0,
             last_pass: None,
+            boot_time_checked_at: since_boot(),
             boot,
         };
         sampler.pass(since_boot(), now_us());
@@ -94,6 +99,7 @@ impl Sampler {
     pub fn sample(&mut self, dropped: u64) -> Snapshot {
         let (monotonic, captured_at_us) = (since_boot(), now_us());
         let started = Instant::now();
+        self.check_boot_time(monotonic, captured_at_us);
         let (host, mut processes) = self.pass(monotonic, captured_at_us);
         let agent = self.cost(&processes, dropped);
         let mut left_out =
@@ -109,6 +115,7 @@ impl Sampler {
             run_id: self.run_id.clone(),
             sequence: self.sequence,
             captured_at_us,
+            clock_offset_us: None,
             interval_ms: self.settings.interval_ms(),
             monotonic_ms: u64::try_from(monotonic.as_millis()).unwrap_or(u64::MAX),
             agent,
@@ -130,6 +137,19 @@ impl Sampler {
         let threads = || rows.iter().filter_map(|row| row.threads);
         host.thread_count = threads().next().is_some().then(|| threads().sum());
         (host, rows)
+    }
+
+    /// Counts starts from another boot time where the clock was set since: at most once in [`BOOT_TIME_AGE`].
+    fn check_boot_time(&mut self, monotonic: Duration, clock_us: i64) {
+        if monotonic.saturating_sub(self.boot_time_checked_at) < BOOT_TIME_AGE {
+            return;
+        }
+        self.boot_time_checked_at = monotonic;
+        if self.boot.correct(clock_us, monotonic) {
+            self.boot.keep(&self.settings.state);
+            self.source.count_from(self.boot.at_us);
+            self.machine.count_from(self.boot.at_us);
+        }
     }
 
     fn cost(&self, rows: &[Process], dropped_snapshots: u64) -> AgentCost {

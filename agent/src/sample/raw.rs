@@ -33,6 +33,9 @@ pub trait ProcessSource {
     /// Replaces the content of `into` by the processes that are there now, with what every pass reads: identity, parent,
     /// name, state and figures. One that vanishes meanwhile is left out.
     fn read(&mut self, into: &mut Vec<Process>);
+    /// Counts starts from another boot time from now on, in µs since 1970 UTC: the clock was set. Nothing where the system
+    /// keeps the time itself.
+    fn count_from(&mut self, _boot_at_us: i64) {}
     /// Reads the facts of a process.
     fn facts(&mut self, pid: u32) -> Facts;
     /// The bytes that it read and wrote; `None` when that may not be read.

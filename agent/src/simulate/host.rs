@@ -2,7 +2,7 @@
 
 use fastrand::Rng;
 use fleetps_nats::{
-    model::derived,
+    model::process::TICK_US,
     snapshot::{Process, Snapshot},
 };
 
@@ -81,7 +81,7 @@ impl Host {
     /// How many ticks after the boot a moment is.
     fn ticks(&self, at_us: i64) -> Option<u64> {
         let since_boot_us = at_us.saturating_sub(self.machine.boot_at_us());
-        u64::try_from(since_boot_us).ok().map(|us| us / derived::TICK_US)
+        u64::try_from(since_boot_us).ok().map(|us| us / TICK_US)
     }
 
     /// Starts the processes that run since the boot, in the order of starting, so that pids rise.

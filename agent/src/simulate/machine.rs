@@ -111,6 +111,7 @@ impl Machine {
         let thread_count = alive().map(|slot| programs[slot.program].threads).sum();
         let uptime_us = (captured_at_us - self.boot_at_us).max(0);
         Snapshot {
+            clock_offset_us: None,
             format: FORMAT,
             agent_version: env!("CARGO_PKG_VERSION").to_owned(),
             os_host_name: format!("{}.example.net", self.identity.name),

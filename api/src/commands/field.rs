@@ -17,6 +17,8 @@ pub(super) enum Form {
     Percent,
     Bytes,
     Milliseconds,
+    /// How far a clock is off, in ms; to the second.
+    Offset,
     /// A time, written as how long before the moment of the answer it was.
     Age,
 }
@@ -52,6 +54,12 @@ impl Field {
             Form::Percent => percent(number),
             Form::Bytes => size(number),
             Form::Milliseconds => cpu_time(value.as_u64()),
+            Form::Offset => match value.as_i64().map(|ms| ms / 1000) {
+                None => MISSING.to_owned(),
+                Some(0) => "ok".to_owned(),
+                Some(seconds) if seconds < 0 => format!("-{}", duration(-seconds)),
+                Some(seconds) => format!("+{}", duration(seconds)),
+            },
             Form::Age => {
                 let time_us = time_us(value);
                 time_us.map_or_else(|| MISSING.to_owned(), |time_us| duration((now_us - time_us) / 1_000_000))

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{config::Config, live::now_us, url::Url};
 
-const FIELDS: [Field; 9] = [
+const FIELDS: [Field; 10] = [
     Field::new("host", "HOST", Form::Text),
     Field::new("state", "STATE", Form::Text),
     Field::new("os", "SYSTEM", Form::Text),
@@ -17,6 +17,7 @@ const FIELDS: [Field; 9] = [
     Field::new("load_1", "LOAD", Form::Percent),
     Field::new("process_count", "PROCESSES", Form::Count),
     Field::new("last_seen", "SEEN", Form::Age),
+    Field::new("clock_offset_ms", "CLOCK", Form::Offset),
 ];
 
 /// Writes the table of hosts.

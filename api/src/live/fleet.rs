@@ -18,7 +18,7 @@ use fleetps_ingestor::history::{CpuPeak, Scope};
 use fleetps_nats::{
     HostName, Snapshot,
     model::{HostState, SnapshotPair, Spacing},
-    snapshot::Decoder,
+    snapshot::{Decoder, Sent},
 };
 use parking_lot::RwLock;
 use tokio::sync::watch;
@@ -58,6 +58,9 @@ struct Inner {
 #[derive(Debug, Clone)]
 pub(super) struct Kept {
     message: Arc<[u8]>,
+    sent: Sent,
+    /// When the host was booted, as it first said.
+    boot_at_us: Option<i64>,
     decoded: Option<Arc<Snapshot>>,
 }
 
@@ -139,7 +142,8 @@ impl Default for Fleet {
 
 impl Fleet {
     /// Takes a host's new snapshot: `message` as it came, and decoded. One that was sent again changes nothing.
-    pub fn take(&self, host: HostName, message: &[u8], snapshot: Snapshot, stored_at_us: i64) {
+    pub fn take(&self, host: HostName, message: &[u8], snapshot: Snapshot, sent: Sent) {
+        let stored_at_us = sent.stored_at_us;
         let is_repeat = |known: Arc<Summary>| {
             snapshot.is_repeat_of(&known.run_id, known.sequence)
                 && snapshot.captured_at_us == known.captured_at_us
@@ -155,7 +159,8 @@ impl Fleet {
         let summary =
             Summary::new(host.clone(), &snapshot, stored_at_us, stored_at_us.saturating_add(quiet_us));
         let snapshot = Arc::new(snapshot);
-        let mut latest = Kept { message: message.into(), decoded: None };
+        let boot_at_us = snapshot.host_info.boot_at_us;
+        let mut latest = Kept { message: message.into(), sent, boot_at_us, decoded: None };
         let mut inner = self.inner.write();
         let share = inner.programs.share_of(&snapshot);
         let inner = &mut *inner;
@@ -405,6 +410,10 @@ impl Kept {
             return Some(Arc::clone(decoded));
         }
         // Its times were judged when it came.
-        decoder.decode(&self.message, i64::MAX).ok().map(Arc::new)
+        let mut snapshot = decoder.decode_sent(&self.message, self.sent, i64::MAX).ok()?;
+        if let Some(boot_at_us) = self.boot_at_us {
+            snapshot.settle_boot(boot_at_us);
+        }
+        Some(Arc::new(snapshot))
     }
 }

@@ -9,7 +9,7 @@ use fleetps_nats::{
     error_chain,
     patience::patiently,
     reader::{Delivered, Delivery, SnapshotReader, Start},
-    snapshot::BadSnapshot,
+    snapshot::{BadSnapshot, Sent},
     stream,
 };
 use tokio::sync::watch;
@@ -125,7 +125,10 @@ fn take(
     match message_decoder.decode(message) {
         // Snapshots from before it was revoked or forgotten belong to the past.
         Ok((host, _)) if standing.ended_at_us(&host).is_some() => {}
-        Ok((host, snapshot)) => fleet.take(host, &message.payload, snapshot, message.stored_at_us),
+        Ok((host, snapshot)) => {
+            let sent = Sent { stored_at_us: message.stored_at_us, age_us: message.age_us };
+            fleet.take(host, &message.payload, snapshot, sent);
+        }
         Err(BadSnapshot::Flood) => progress.send_modify(|intake| intake.skipped += 1),
         Err(BadSnapshot::Revoked) => progress.send_modify(|intake| intake.revoked += 1),
         Err(refusal) => {

@@ -9,7 +9,7 @@ use fleetps_nats::{
     Snapshot,
     direct::{Batch, DirectError},
     model::staleness::SILENT_AFTER_INTERVALS,
-    snapshot::Decoder,
+    snapshot::{Decoder, Sent},
     stream, subject,
 };
 
@@ -165,7 +165,9 @@ fn start_us(summary: &Summary, at_us: i64) -> i64 {
 /// been set back.
 fn decode(decoder: &mut Decoder, message: &StreamMessage, accepted_us: i64) -> Option<Snapshot> {
     let stored_at_us = i64::try_from(message.time.unix_timestamp_nanos() / 1000).ok()?;
-    let mut snapshot = decoder.decode(&message.payload, stored_at_us.max(accepted_us)).ok()?;
+    let age = message.headers.get(stream::AGE_HEADER).map(|age| age.as_str());
+    let sent = Sent::new(stored_at_us, age);
+    let mut snapshot = decoder.decode_sent(&message.payload, sent, stored_at_us.max(accepted_us)).ok()?;
     snapshot.captured_at_us -= snapshot.captured_at_us.rem_euclid(KEPT_US);
     Some(snapshot)
 }

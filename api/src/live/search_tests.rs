@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use fleetps_nats::{
     HostName,
-    snapshot::{Encoder, Process},
+    snapshot::{Encoder, Process, Sent},
 };
 
 use super::*;
@@ -38,7 +38,7 @@ fn fleet() -> Fleet {
                 ..Snapshot::default()
             };
             let message = encoder.encode(&snapshot).unwrap();
-            fleet.take(host(number), &message, snapshot, now_us());
+            fleet.take(host(number), &message, snapshot, Sent::new(now_us(), None));
         }
     }
     fleet

@@ -3,9 +3,14 @@
 use fleetps_nats::{
     HostName, Snapshot,
     model::{HostState, Spacing, derived},
+    snapshot::MAX_OFFSET_US,
 };
 
 use super::PastHour;
+use crate::display;
+
+/// Two agents that take turns do so within this time.
+const TWO_AGENTS_US: i64 = 600_000_000;
 
 /// The process that uses most CPU.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,8 +32,14 @@ pub struct Summary {
     pub state: HostState,
     /// When the broker took its last snapshot, in µs since 1970 UTC.
     pub last_seen_us: i64,
-    /// When its last snapshot was taken, by its own clock.
+    /// When its last snapshot was taken, by its own clock; by the broker's where its own is off by more than 5 s.
     pub captured_at_us: i64,
+    /// By how much its clock is ahead of the broker's, in µs; negative behind. Absent where its agent does not say.
+    pub clock_offset_us: Option<i64>,
+    /// When two agents were last seen to take turns as this host, in µs since 1970 UTC by the broker's clock.
+    pub two_agents_us: Option<i64>,
+    /// The run of its agent before this one.
+    pub other_run_id: Option<String>,
     /// The time between two snapshots.
     pub interval_ms: u32,
     /// This run of its agent.
@@ -68,6 +79,9 @@ impl Summary {
             ),
             last_seen_us,
             captured_at_us: snapshot.captured_at_us,
+            clock_offset_us: snapshot.clock_offset_us,
+            two_agents_us: None,
+            other_run_id: None,
             interval_ms: snapshot.interval_ms,
             run_id: snapshot.run_id.clone(),
             sequence: snapshot.sequence,
@@ -87,8 +101,15 @@ impl Summary {
         summary
     }
 
-    /// The same, with an earlier summary's past hour.
+    /// The same, with an earlier summary's past hour and runs.
     pub fn after(mut self, before: &Self) -> Self {
+        let is_same_run = self.run_id == before.run_id;
+        let is_back = !is_same_run && before.other_run_id.as_ref() == Some(&self.run_id);
+        self.two_agents_us = if is_back { Some(self.last_seen_us) } else { before.two_agents_us };
+        self.other_run_id = match is_same_run {
+            true => before.other_run_id.clone(),
+            false => Some(before.run_id.clone()),
+        };
         self.past_hour.clone_from(&before.past_hour);
         self.take_cpu();
         self
@@ -99,6 +120,27 @@ impl Summary {
         if let Some(cpu_percent) = self.cpu_percent {
             self.past_hour.take(self.captured_at_us.min(self.last_seen_us), cpu_percent);
         }
+    }
+
+    /// By how much its clock is off, in µs: ahead of the broker's, or negative behind; absent where that is right.
+    pub fn clock_off_us(&self) -> Option<i64> {
+        self.clock_offset_us.filter(|offset_us| offset_us.saturating_abs() > MAX_OFFSET_US)
+    }
+
+    /// What is wrong with how it reports, in words; empty where nothing is.
+    pub fn warning(&self) -> String {
+        let clock =
+            self.clock_off_us().map(|offset_us| match display::duration(offset_us.abs() / 1_000_000) {
+                off if offset_us < 0 => format!("clock {off} behind"),
+                off => format!("clock {off} ahead"),
+            });
+        let agents = self.has_two_agents().then(|| "two machines send as this host".to_owned());
+        clock.into_iter().chain(agents).collect::<Vec<_>>().join(", ")
+    }
+
+    /// Whether two agents take turns as this host: lately, since one that was stopped says nothing.
+    pub fn has_two_agents(&self) -> bool {
+        self.two_agents_us.is_some_and(|at_us| self.last_seen_us.saturating_sub(at_us) < TWO_AGENTS_US)
     }
 
     /// Memory in use, in percent of what is installed.

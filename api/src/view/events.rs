@@ -34,6 +34,8 @@ pub fn word(kind: EventKind) -> &'static str {
         EventKind::Back => "back",
         EventKind::Booted => "booted",
         EventKind::ClockChanged => "clock changed",
+        EventKind::ClockOffset => "clock off",
+        EventKind::TwoAgents => "two agents",
         EventKind::AgentChanged => "agent changed",
         EventKind::HostChanged => "host changed",
     }
@@ -44,7 +46,11 @@ fn dot(kind: EventKind) -> &'static str {
     match kind {
         EventKind::Started | EventKind::Back | EventKind::RestartLoopEnded => "up",
         EventKind::RestartLoop => "down",
-        EventKind::Silent | EventKind::Booted | EventKind::ClockChanged => "silent",
+        EventKind::Silent
+        | EventKind::Booted
+        | EventKind::ClockChanged
+        | EventKind::ClockOffset
+        | EventKind::TwoAgents => "silent",
         EventKind::Exited | EventKind::AgentChanged | EventKind::HostChanged => "",
     }
 }

@@ -277,7 +277,7 @@ fn host_row(host: &Summary, groups: &str, now_us: i64) -> Row {
     };
     let system = host.os.as_deref().unwrap_or(display::MISSING);
     let cells = vec![
-        Cell::new("status", host.state.word()).shaded(host.state.word()),
+        Cell::new("status", host.state.word()).shaded(host.state.word()).noted(host.warning()),
         Cell::new("host", host.host.as_str())
             .linked(Url::host(host.host.as_str(), HostTab::Processes))
             .noted(groups),

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     display::{self, MISSING},
-    live::{HostState, Moment},
+    live::{HostState, Moment, Summary},
 };
 
 /// Characters of a text in a cell.
@@ -27,10 +27,20 @@ pub fn head_fields(moment: &Moment, now_us: i64) -> Vec<(&'static str, Cell)> {
         ("state", Cell::field(summary.state.word()).shaded(summary.state.word())),
         ("seen", Cell::since("", summary.last_seen_us, now_us)),
         ("facts", Cell::field(facts_line(moment.snapshot()))),
+        ("warning", Cell::field(warning(summary))),
         ("cpu", Cell::field(format!("{} %", display::percent(cpu_percent)))),
         ("memory", Cell::field(format!("{} %", display::percent(memory_percent)))),
         ("count", Cell::field(display::count(u64::from(summary.process_count)))),
     ]
+}
+
+/// What is wrong with how the host reports: whose clock the times on the page are by, where that is not its own.
+fn warning(summary: &Summary) -> String {
+    let warning = summary.warning();
+    match summary.clock_off_us() {
+        Some(_) => format!("{warning}: times here are by the server's clock, not the host's"),
+        None => warning,
+    }
 }
 
 /// "Ubuntu 24.04 · Linux 6.8 · AMD EPYC, 8 cores · 32.0 GiB · up 41 d"

@@ -18,7 +18,7 @@ use fleetps_ingestor::{
 };
 use fleetps_nats::{
     HostName, Snapshot,
-    snapshot::{Encoder, HostInfo, HostSample, Process},
+    snapshot::{Encoder, HostInfo, HostSample, Process, Sent},
 };
 use scraper::{Html, Selector};
 use tokio_util::sync::CancellationToken;
@@ -105,7 +105,7 @@ impl Site {
     pub fn tell_snapshot(&self, host: &str, snapshot: Snapshot, stored_at_us: i64) {
         let host: HostName = host.parse().unwrap();
         let message = Encoder::new().unwrap().encode(&snapshot).unwrap();
-        self.shared.fleet.take(host, &message, snapshot, stored_at_us);
+        self.shared.fleet.take(host, &message, snapshot, Sent::new(stored_at_us, None));
     }
 
     pub async fn get(&self, url: &str) -> Answer {

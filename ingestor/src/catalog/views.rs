@@ -298,13 +298,18 @@ fn rows_of(table: &str, tables: &Tables) -> Option<String> {
         "event" if *schema_version < EVENTS_SINCE_VERSION => return None,
         "process_earlier" if *schema_version < TICKS_SINCE_VERSION => return None,
         "process_history" => history_of(tables),
-        "host_sample" if !has_hours => {
-            format!("SELECT {columns}, true AS has_processes, NULL::BIGINT AS stream_sequence FROM {from}")
+        "host_sample" => {
+            let told = |since: u32, column: &str, unknown: &str| match *schema_version >= since {
+                true => column.to_owned(),
+                false => format!("{unknown} AS {column}"),
+            };
+            let later = [
+                told(HOURS_SINCE_VERSION, "has_processes", "true"),
+                told(EVENTS_SINCE_VERSION, "stream_sequence", "NULL::BIGINT"),
+                told(TICKS_SINCE_VERSION, "clock_offset_ms", "NULL::BIGINT"),
+            ];
+            format!("SELECT {columns}, {} FROM {from}", later.join(", "))
         }
-        "host_sample" if *schema_version < EVENTS_SINCE_VERSION => {
-            format!("SELECT {columns}, has_processes, NULL::BIGINT AS stream_sequence FROM {from}")
-        }
-        "host_sample" => format!("SELECT {columns}, has_processes, stream_sequence FROM {from}"),
         "process_span" if !has_spans => {
             let (identity, figures) = (identity_in(*schema_version), columns_in(figures(), *schema_version));
             format!(

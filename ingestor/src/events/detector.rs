@@ -6,7 +6,7 @@ use fleetps_nats::{HostName, Snapshot, snapshot::Process};
 
 use super::{
     Event, EventKind, EventPlace, StreamClock,
-    host::{KnownHost, between},
+    host::{KnownHost, between, first, two_agents},
     interner::Interner,
     life::lives,
     loops::Loops,
@@ -85,9 +85,14 @@ impl Detector {
         let stored_ms = place.stored_at_us.div_euclid(1000);
         let before = self.hosts.remove(host);
         let none = KnownHost::default();
-        let now = KnownHost::of(snapshot, stored_ms, before.as_ref().unwrap_or(&none), &mut self.interner);
-        if let Some(before) = &before {
-            events.extend(between(host, before, &now));
+        let mut now =
+            KnownHost::of(snapshot, stored_ms, before.as_ref().unwrap_or(&none), &mut self.interner);
+        match &before {
+            Some(before) => match two_agents(host, before, &mut now) {
+                Some(said) => events.extend(said),
+                None => events.extend(between(host, before, &now)),
+            },
+            None => events.extend(first(host, &now)),
         }
         self.expect(host, &now);
         self.hosts.insert(host.clone(), now);

@@ -1,6 +1,6 @@
 //! What happened: a row of the table `event`.
 
-use fleetps_nats::HostName;
+use fleetps_nats::{HostName, snapshot::MAX_OFFSET_US};
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
@@ -24,6 +24,10 @@ pub enum EventKind {
     Booted,
     /// The host's clock was set.
     ClockChanged,
+    /// The host's clock came to be off by more than five seconds, or is right again.
+    ClockOffset,
+    /// Two machines send with the key of one host.
+    TwoAgents,
     /// The agent runs another version.
     AgentChanged,
     /// The operating system, its kernel or the machine are others.
@@ -32,7 +36,7 @@ pub enum EventKind {
 
 impl EventKind {
     /// Every kind, in the order of the page's switch.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::Started,
         Self::Exited,
         Self::RestartLoop,
@@ -41,6 +45,8 @@ impl EventKind {
         Self::Back,
         Self::Booted,
         Self::ClockChanged,
+        Self::ClockOffset,
+        Self::TwoAgents,
         Self::AgentChanged,
         Self::HostChanged,
     ];
@@ -56,6 +62,8 @@ impl EventKind {
             Self::Back => "back",
             Self::Booted => "booted",
             Self::ClockChanged => "clock_changed",
+            Self::ClockOffset => "clock_offset",
+            Self::TwoAgents => "two_agents",
             Self::AgentChanged => "agent_changed",
             Self::HostChanged => "host_changed",
         }
@@ -148,7 +156,7 @@ pub struct Event {
     /// Its resident set then.
     pub resident_bytes: Option<u64>,
     /// In ms. Exited: how long it ran. Silent and back: how long nothing came, by the broker's clock. Clock: by how much it
-    /// was set, negative backwards. Restart loops: the median life.
+    /// was set, negative backwards; by how much it is off, negative behind. Restart loops: the median life.
     pub length_ms: Option<i64>,
     /// Restart loops: how often it was started.
     pub lives: Option<u32>,
@@ -216,7 +224,16 @@ impl Event {
                 format!("set back by {length}")
             }
             EventKind::ClockChanged => format!("set forward by {length}"),
-            EventKind::AgentChanged | EventKind::HostChanged => self.change.clone().unwrap_or_default(),
+            EventKind::ClockOffset => match self.length_ms {
+                Some(ms) if ms.saturating_mul(1000).saturating_abs() <= MAX_OFFSET_US => {
+                    "as the broker's again".to_owned()
+                }
+                Some(..0) => format!("{length} behind the broker's"),
+                _ => format!("{length} ahead of the broker's"),
+            },
+            EventKind::TwoAgents | EventKind::AgentChanged | EventKind::HostChanged => {
+                self.change.clone().unwrap_or_default()
+            }
         }
     }
 

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use fleetps_nats::{
     HostName, Snapshot,
     model::{HostState, Spacing, Value, derived, host::HOST_INFO, staleness},
-    snapshot::HostInfo,
+    snapshot::{HostInfo, MAX_OFFSET_US},
 };
 
 use super::{
@@ -20,6 +20,8 @@ use super::{
 const CLOCK_STEP_MS: i64 = 2_000;
 /// The pace of a clock is corrected by up to 500 ppm; twice that over a long time is no step.
 const CLOCK_DRIFT: i64 = 1_000;
+/// While two machines send as one host, it is told again after this time.
+const TELL_TWO_AGAIN_MS: i64 = 3_600_000;
 /// What changes by itself.
 const UNSTEADY: [&str; 2] = ["frequency_mhz", "boot_at"];
 
@@ -28,9 +30,15 @@ const UNSTEADY: [&str; 2] = ["frequency_mhz", "boot_at"];
 pub(crate) struct KnownHost {
     pub(crate) boot_id: String,
     pub(crate) run_id: String,
+    /// The run of its agent before that one, of this ingestor's time.
+    pub(crate) other_run_id: Option<String>,
+    /// When it was last told that two agents send as this host.
+    pub(crate) two_told_ms: Option<i64>,
     pub(crate) captured_ms: i64,
     pub(crate) stored_ms: i64,
     pub(crate) monotonic_ms: u64,
+    /// By how much its clock was ahead of the broker's; absent where its agent does not say.
+    pub(crate) clock_offset_ms: Option<i64>,
     pub(crate) interval_ms: u32,
     pub(crate) left_out: u32,
     /// Its agent, its name, and what it is.
@@ -45,9 +53,14 @@ pub(crate) struct KnownHost {
 impl KnownHost {
     /// The host as `snapshot` has it, which the broker took at `stored_ms`.
     pub(super) fn of(snapshot: &Snapshot, stored_ms: i64, before: &Self, interner: &mut Interner) -> Self {
+        let is_same_run = before.run_id == snapshot.run_id;
+        let last_run_id = || Some(before.run_id.clone()).filter(|run_id| !run_id.is_empty());
         Self {
             boot_id: snapshot.boot_id.clone(),
             run_id: snapshot.run_id.clone(),
+            other_run_id: if is_same_run { before.other_run_id.clone() } else { last_run_id() },
+            two_told_ms: before.two_told_ms,
+            clock_offset_ms: snapshot.clock_offset_us.map(|offset_us| offset_us.div_euclid(1000)),
             captured_ms: snapshot.captured_at_us.div_euclid(1000),
             stored_ms,
             monotonic_ms: snapshot.monotonic_ms,
@@ -61,6 +74,16 @@ impl KnownHost {
         }
     }
 
+    /// When it was captured by its own clock, in ms.
+    fn own_captured_ms(&self) -> i64 {
+        self.captured_ms.saturating_add(self.clock_offset_ms.filter(|ms| is_off(*ms)).unwrap_or_default())
+    }
+
+    /// Whether its clock is known to be off.
+    fn is_off(&self) -> bool {
+        self.clock_offset_ms.is_some_and(is_off)
+    }
+
     /// How old a process is, or would be if it lived, in µs.
     fn age_us(&self, (_, start): LifeKey, life: &Life) -> i64 {
         let now = (self.monotonic_ms, self.captured_ms.saturating_mul(1000));
@@ -71,6 +94,39 @@ impl KnownHost {
     pub(super) fn quiet_ms(&self) -> i64 {
         staleness::silent_after_ms(self.interval_ms, Spacing::EverySample)
     }
+}
+
+/// Whether a clock that is this much ahead of the broker's, or behind, counts as off.
+fn is_off(offset_ms: i64) -> bool {
+    offset_ms.saturating_mul(1000).saturating_abs() > MAX_OFFSET_US
+}
+
+/// What the first snapshot of a host says.
+pub(super) fn first(host: &HostName, now: &KnownHost) -> Option<Event> {
+    let event = Event::of_host(EventKind::ClockOffset, host, now.captured_ms.saturating_mul(1000));
+    now.is_off().then_some(Event { length_ms: now.clock_offset_ms, ..event })
+}
+
+/// That two machines send as `host`: a run of its agent sends again after another one did. Nothing else can be said then of
+/// what happened since the snapshot before, which is of another machine.
+pub(super) fn two_agents(host: &HostName, before: &KnownHost, now: &mut KnownHost) -> Option<Vec<Event>> {
+    let is_back = before.run_id != now.run_id && before.other_run_id.as_ref() == Some(&now.run_id);
+    if !is_back {
+        return None;
+    }
+    let is_told = before.two_told_ms.is_some_and(|told_ms| now.stored_ms - told_ms < TELL_TWO_AGAIN_MS);
+    if is_told {
+        return Some(Vec::new());
+    }
+    now.two_told_ms = Some(now.stored_ms);
+    let names = [&before.os_host_name, &now.os_host_name];
+    let who = match names {
+        [one, other] if one == other => "the same machine name".to_owned(),
+        [one, other] => format!("the machines {one} and {other}"),
+    };
+    let change = format!("runs {} and {} of {who} take turns", before.run_id, now.run_id);
+    let event = Event::of_host(EventKind::TwoAgents, host, now.captured_ms.saturating_mul(1000));
+    Some(vec![Event { change: Some(change), ..event }])
 }
 
 /// What happened from `before` to `now`, in a fixed order. Exits come before starts: one process takes another's place.
@@ -87,6 +143,9 @@ pub(super) fn between(host: &HostName, before: &KnownHost, now: &KnownHost) -> V
     }
     if let Some(step_ms) = clock_step_ms(before, now).filter(|_| is_same_boot) {
         events.push(Event { length_ms: Some(step_ms), ..event(EventKind::ClockChanged) });
+    }
+    if before.is_off() != now.is_off() && now.clock_offset_ms.is_some() {
+        events.push(Event { length_ms: now.clock_offset_ms, ..event(EventKind::ClockOffset) });
     }
     let changed = [
         (EventKind::AgentChanged, agent_change(before, now)),
@@ -118,7 +177,7 @@ fn back(event: Event, before: &KnownHost, now: &KnownHost) -> Event {
 /// By how much the clock was set, if it was.
 fn clock_step_ms(before: &KnownHost, now: &KnownHost) -> Option<i64> {
     let elapsed_ms = i64::try_from(now.monotonic_ms.checked_sub(before.monotonic_ms)?).ok()?;
-    let step_ms = now.captured_ms.saturating_sub(before.captured_ms).saturating_sub(elapsed_ms);
+    let step_ms = now.own_captured_ms().saturating_sub(before.own_captured_ms()).saturating_sub(elapsed_ms);
     (step_ms.saturating_abs() >= CLOCK_STEP_MS.max(elapsed_ms / CLOCK_DRIFT)).then_some(step_ms)
 }
 

@@ -4,7 +4,10 @@ use askama::Template;
 use duckdb::{Params, Row, params};
 use fleetps_nats::{
     HostName,
-    model::{Role, derived::TICK_US, process::PROCESS},
+    model::{
+        Role,
+        process::{PROCESS, TICK_US},
+    },
     snapshot::Process,
 };
 

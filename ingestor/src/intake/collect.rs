@@ -188,6 +188,7 @@ mod tests {
             payload: Encoder::new().unwrap().encode(&snapshot).unwrap().into(),
             header_bytes: 0,
             stored_at_us: NOW_US,
+            age_us: None,
             pending: 0,
         })
     }

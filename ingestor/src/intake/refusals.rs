@@ -116,6 +116,7 @@ mod tests {
             payload: payload.into(),
             header_bytes: 0,
             stored_at_us: 0,
+            age_us: None,
             pending: 0,
         }
     }

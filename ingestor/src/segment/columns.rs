@@ -11,6 +11,7 @@ use arrow::{
     record_batch::RecordBatch,
 };
 use fleetps_nats::{
+    Snapshot,
     model::{
         Field, Value,
         host::{AGENT, HOST, HOST_INFO},
@@ -132,8 +133,10 @@ impl SegmentRows {
         // Only thinning takes them away.
         let has_processes: Column = ("has_processes", Arc::new(BooleanArray::from(vec![true; rows.len()])));
         let place: Column = ("stream_sequence", count(rows.iter().map(|row| Some(row.stream_sequence))));
-        let columns =
-            before.into_iter().chain(hosts).chain([left_out]).chain(agents).chain([has_processes, place]);
+        let offset_ms = |snapshot: &Snapshot| snapshot.clock_offset_us.map(|us| us.div_euclid(1000));
+        let offsets = all().map(offset_ms).collect::<Int64Array>();
+        let last = [has_processes, place, ("clock_offset_ms", Arc::new(offsets) as ArrayRef)];
+        let columns = before.into_iter().chain(hosts).chain([left_out]).chain(agents).chain(last);
         RecordBatch::try_from_iter(columns)
     }
 

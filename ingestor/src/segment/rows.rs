@@ -192,6 +192,7 @@ impl SegmentRows {
             run_id: snapshot.run_id.clone(),
             sequence: snapshot.sequence,
             captured_at_us,
+            clock_offset_us: snapshot.clock_offset_us,
             interval_ms: snapshot.interval_ms,
             monotonic_ms: snapshot.monotonic_ms,
             agent: snapshot.agent.clone(),

@@ -41,7 +41,7 @@ CREATE TABLE IF NOT EXISTS {{ catalog }}.event (
     cpu_time_ms BIGINT,               -- exited: what it had used when it was last seen
     resident_bytes BIGINT,            -- exited: what it had then
     length_ms BIGINT,                 -- exited: how long it ran; silent, back: how long nothing came; clock_changed: by how
-                                      -- much, negative backwards; restart loops: the median life
+                                      -- much, negative backwards; clock_offset: how far ahead, negative behind; restart loops: the median life
     lives UINTEGER,                   -- restart loops: how often it was started
     since TIMESTAMP_MS,               -- restart loops: the first start
     change VARCHAR,                   -- agent_changed, host_changed, back: in words
@@ -77,7 +77,7 @@ CREATE TABLE IF NOT EXISTS {{ catalog }}.host_sample (
     boot_id VARCHAR,
     run_id VARCHAR,                   -- this run of the agent
     sequence BIGINT,                  -- the agent's count of its snapshots in this run
-    captured_at TIMESTAMP_MS,         -- by the host's clock
+    captured_at TIMESTAMP_MS,         -- by the host's clock; by the broker's where the host's is more than 5 s off
     stored_at TIMESTAMP_MS,           -- by the broker's clock
     interval_ms UINTEGER,
     monotonic_ms BIGINT,
@@ -85,7 +85,8 @@ CREATE TABLE IF NOT EXISTS {{ catalog }}.host_sample (
     processes_left_out UINTEGER,
     {{ fields::definitions(&host::AGENT) }},
     has_processes BOOLEAN,            -- false where thinning removed the rows of its processes
-    stream_sequence BIGINT            -- its place in the stream, which says what came first where clocks were set
+    stream_sequence BIGINT,           -- its place in the stream, which says what came first where clocks were set
+    clock_offset_ms BIGINT            -- by how much the host's clock was ahead of the broker's, negative behind
 );
 
 CREATE TABLE IF NOT EXISTS {{ catalog }}.filesystem_sample (

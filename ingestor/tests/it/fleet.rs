@@ -293,6 +293,7 @@ impl Machine {
         let mut processes: Vec<Process> = self.processes.values().cloned().collect();
         processes.iter_mut().for_each(|process| forget_some(process, rng));
         Snapshot {
+            clock_offset_us: None,
             format: FORMAT,
             agent_version: format!("0.{}", if self.clock_is_set { 0 } else { self.runs }),
             os_host_name: "<b>me</b>".to_owned(),

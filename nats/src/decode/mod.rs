@@ -3,6 +3,7 @@
 //! The host is the subject's. A message beyond the host's `rate_limit` is refused unread, so a flood from one host
 //! delays no other, neither in the history nor on the pages.
 
+mod boot_times;
 mod rate_limit;
 
 use std::{io, time::Instant};
@@ -10,9 +11,10 @@ use std::{io, time::Instant};
 use crate::{
     HostName, Snapshot, Standing,
     reader::Delivered,
-    snapshot::{BadSnapshot, Decoder, MAX_HEADER_BYTES},
+    snapshot::{BadSnapshot, Decoder, MAX_HEADER_BYTES, Sent},
     subject::host_of_snapshot,
 };
+use boot_times::BootTimes;
 use rate_limit::{Inside, RateLimits};
 
 pub use rate_limit::{RING_WORTH_BYTES, worth_bytes};
@@ -20,11 +22,16 @@ pub use rate_limit::{RING_WORTH_BYTES, worth_bytes};
 /// The longest part of a bad subject that is reported.
 const MAX_SUBJECT_CHARACTERS: usize = 100;
 
+/// The broker's clock was set back where a message is older than one before by this much, in µs: time daemons correct less
+/// without being noticed.
+const BROKER_STEP_US: i64 = 1_000_000;
+
 /// Unpacks messages, as far as their hosts may send them.
 pub struct MessageDecoder {
     decoder: Decoder,
     allowances: RateLimits,
     furthest: Furthest,
+    boots: BootTimes,
     standing: Option<Standing>,
 }
 
@@ -59,6 +66,7 @@ impl MessageDecoder {
             decoder: Decoder::new()?,
             allowances: RateLimits::new(host_bytes_per_s),
             furthest: Furthest { at_us: i64::MIN, since: Instant::now() },
+            boots: BootTimes::default(),
             standing: None,
         })
     }
@@ -74,7 +82,7 @@ impl MessageDecoder {
     /// # Errors
     /// When it is none, or its host has sent too much.
     pub fn decode(&mut self, delivered: &Delivered) -> Result<(HostName, Snapshot), BadSnapshot> {
-        let Delivered { subject, payload, header_bytes, stored_at_us, .. } = delivered;
+        let Delivered { subject, payload, header_bytes, stored_at_us, age_us, .. } = delivered;
         let Some(host) = host_of_snapshot(subject) else {
             return Err(BadSnapshot::BadSubject(subject.chars().take(MAX_SUBJECT_CHARACTERS).collect()));
         };
@@ -88,13 +96,23 @@ impl MessageDecoder {
             return Err(BadSnapshot::Flood);
         }
         let judged_at_us = self.furthest.reached(*stored_at_us, Instant::now());
-        let unpacked = self.decoder.decode(payload, judged_at_us);
+        let sent = Sent { stored_at_us: *stored_at_us, age_us: self.believed(*stored_at_us, *age_us) };
+        let mut unpacked = self.decoder.decode_sent(payload, sent, judged_at_us);
+        if let Ok(snapshot) = &mut unpacked {
+            self.boots.settle(&host, snapshot);
+        }
         let inside = unpacked.as_ref().ok().map(|snapshot| Inside {
             processes: snapshot.processes.len(),
             bytes: self.decoder.unpacked_bytes(),
         });
         self.allowances.charge(&host, payload.len(), inside, *stored_at_us);
         Ok((host, unpacked?))
+    }
+
+    /// The age of a snapshot that the broker took at `stored_at_us`, unless the broker's own clock was set back since an earlier
+    /// message: no host is measured by a clock that is wrong.
+    fn believed(&self, stored_at_us: i64, age_us: Option<i64>) -> Option<i64> {
+        age_us.filter(|_| stored_at_us >= self.furthest.at_us.saturating_sub(BROKER_STEP_US))
     }
 }
 
@@ -119,7 +137,7 @@ mod tests {
         };
         let payload = Encoder::new().unwrap().encode(&snapshot).unwrap().into();
         let subject = subject::snapshot(&host.parse().unwrap());
-        Delivered { sequence: 1, subject, payload, header_bytes: 0, stored_at_us, pending: 0 }
+        Delivered { sequence: 1, subject, payload, header_bytes: 0, stored_at_us, age_us: None, pending: 0 }
     }
 
     #[test]

@@ -1,9 +1,8 @@
 //! Figures that follow from one snapshot: the age of a process, and memory in percent.
 
+use super::process::TICK_US;
 use crate::{Snapshot, snapshot::Process};
 
-/// Linux counts starts in hundredths of a second, on every architecture that Rust's standard library runs on.
-pub const TICK_US: u64 = 10_000;
 /// The greatest age that is worked out from ticks, whatever a host makes up: a number that every type on the way holds.
 const MAX_AGE_US: i64 = 1 << 62;
 

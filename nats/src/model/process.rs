@@ -9,6 +9,8 @@ use super::{
 /// The units in which Linux counts: ticks of CPU time, pages of memory, sectors of disks. What another system counts more
 /// finely is cut down to them.
 const TICK_MS: u32 = 10;
+/// Starts are counted in the same ticks, on every architecture that Rust's standard library runs on.
+pub const TICK_US: u64 = TICK_MS as u64 * 1000;
 const PAGE_BYTES: u32 = 4096;
 const SECTOR_BYTES: u32 = 512;
 

@@ -31,6 +31,7 @@ pub(super) fn host_sample(row: &Row<'_>) -> duckdb::Result<Snapshot> {
         interval_ms: row.get("interval_ms")?,
         monotonic_ms: row.get("monotonic_ms")?,
         processes_left_out: row.get("processes_left_out")?,
+        clock_offset_us: row.get::<_, Option<i64>>("clock_offset_ms")?.map(|ms| ms.saturating_mul(1000)),
         ..Snapshot::default()
     };
     read(row, AGENT.iter().enumerate(), |place, value| snapshot.agent.set(place, value))?;

@@ -15,7 +15,7 @@ use fleetps_nats::{
 
 use crate::{
     catalog::{Rows, attach_empty, relation},
-    events::{Detector, Event, FORGET_AFTER_MS, KnownHost, LOOP_WINDOW_MS, StreamClock},
+    events::{Detector, Event, EventKind, FORGET_AFTER_MS, KnownHost, LOOP_WINDOW_MS, StreamClock},
     fields,
     segment::{SegmentName, attach_segment, open_engine, verify_segment},
     stored_events::{self, read_event},
@@ -79,9 +79,11 @@ fn restore(folder: &Path, segments: &[SegmentName]) -> duckdb::Result<Detector> 
     let mut detector = Detector::default();
     let hosts = restoring.hosts(&mut detector)?;
     let clock = restoring.clock(&hosts)?;
-    let silent = restoring.silent()?;
+    let silent = restoring.last_decided(EventKind::Silent)?;
+    let two_agents = restoring.last_decided(EventKind::TwoAgents)?;
     let hosts = hosts.into_iter().map(|(host, mut known)| {
         known.is_silent = silent.get(&host).is_some_and(|decided_ms| *decided_ms > known.stored_ms);
+        known.two_told_ms = two_agents.get(&host).copied();
         (host, known)
     });
     detector.restore(clock, hosts.collect());
@@ -169,11 +171,12 @@ impl Restoring {
         Ok(StreamClock { now_ms: now_ms.or(heard_ms), counted_from_ms })
     }
 
-    /// When it was last decided of each host that it is silent, in ms since 1970 UTC.
-    fn silent(&self) -> duckdb::Result<HashMap<HostName, i64>> {
+    /// When an event of this kind was last decided of each host, in ms since 1970 UTC.
+    fn last_decided(&self, kind: EventKind) -> duckdb::Result<HashMap<HostName, i64>> {
         let event = relation(Rows::Of("event"), &self.segments);
         let sql = format!(
-            "SELECT host, epoch_ms(max(decided_at)) FROM {event} WHERE kind = 'silent' GROUP BY host"
+            "SELECT host, epoch_ms(max(decided_at)) FROM {event} WHERE kind = '{}' GROUP BY host",
+            kind.id()
         );
         let mut statement = self.engine.prepare(&sql)?;
         let rows = statement.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?)))?;
@@ -219,6 +222,7 @@ fn known_host(row: &Row<'_>) -> duckdb::Result<Option<(HostName, KnownHost)>> {
         stored_ms: row.get("stored_ms")?,
         monotonic_ms: row.get("monotonic_ms")?,
         interval_ms: row.get("interval_ms")?,
+        clock_offset_ms: row.get("clock_offset_ms")?,
         left_out: row.get::<_, Option<u32>>("processes_left_out")?.unwrap_or_default(),
         agent_version: row.get::<_, Option<String>>("agent_version")?.unwrap_or_default(),
         os_host_name: row.get::<_, Option<String>>("os_host_name")?.unwrap_or_default(),

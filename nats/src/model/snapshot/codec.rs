@@ -5,14 +5,14 @@ use std::io::Read;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    BadSnapshot, FORMAT, MAX_COMPRESSED_BYTES, MAX_DECOMPRESSED_BYTES, MAX_STRING_BYTES, Process, Snapshot,
+    BadSnapshot, FORMAT, MAX_COMPRESSED_BYTES, MAX_DECOMPRESSED_BYTES, MAX_STRING_BYTES, Process, Sent,
+    Snapshot,
 };
 use crate::model::{
     Field, Kind, Value,
     bounded::TOO_MANY,
-    derived::TICK_US,
     host::{AGENT, HOST, HOST_INFO},
-    process::PROCESS,
+    process::{PROCESS, TICK_US},
 };
 
 /// Speed before size: level 1 packs a snapshot of 300 processes sevenfold in a fraction of a millisecond.
@@ -82,6 +82,16 @@ impl Decoder {
 
     /// The snapshot in `message`, checked; `received_at_us` (µs since 1970 UTC) is what its clock is judged by.
     pub fn decode(&mut self, message: &[u8], received_at_us: i64) -> Result<Snapshot, BadSnapshot> {
+        self.decode_sent(message, Sent::default(), received_at_us)
+    }
+
+    /// The same, with its times on the broker's clock where the host's is off.
+    pub fn decode_sent(
+        &mut self,
+        message: &[u8],
+        sent: Sent,
+        received_at_us: i64,
+    ) -> Result<Snapshot, BadSnapshot> {
         if message.len() > MAX_COMPRESSED_BYTES {
             return Err(BadSnapshot::TooLong(message.len()));
         }
@@ -90,6 +100,7 @@ impl Decoder {
         message_decoder.set_max_depth(MAX_DEPTH);
         let mut snapshot = Snapshot::deserialize(&mut message_decoder).map_err(refusal_of)?;
         complete_starts(&mut snapshot);
+        sent.correct(&mut snapshot);
         check(&snapshot, received_at_us)?;
         Ok(snapshot)
     }

@@ -9,11 +9,13 @@
 
 mod bad_snapshot;
 mod codec;
+mod sent;
 
 use serde::{Deserialize, Serialize};
 
 pub use bad_snapshot::BadSnapshot;
 pub use codec::{Decoder, EncodeError, Encoder};
+pub use sent::{MAX_OFFSET_US, Sent};
 
 pub use super::bounded::MAX_PROCESSES;
 use super::{bounded::bounded_list, process};
@@ -51,8 +53,13 @@ pub struct Snapshot {
     pub run_id: String,
     /// Counts this run's snapshots from 1.
     pub sequence: u64,
-    /// When the sample was taken, in µs since 1970 UTC, by the host's clock.
+    /// When the sample was taken, in µs since 1970 UTC, by the host's clock unless that is off by more than
+    /// [`MAX_OFFSET_US`].
     pub captured_at_us: i64,
+    /// By how much the host's clock was ahead of the broker's then, in µs; negative behind. Not part of the message: who
+    /// receives it works it out ([`Sent`]). Where it is more than [`MAX_OFFSET_US`], `captured_at_us` is on the broker's clock.
+    #[serde(skip)]
+    pub clock_offset_us: Option<i64>,
     /// The time between two samples, in ms.
     pub interval_ms: u32,
     /// Time since the machine booted that no clock change moves, in ms.
