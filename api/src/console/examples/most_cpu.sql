@@ -4,5 +4,5 @@ FROM (
     FROM process_span
     WHERE last_captured_at > (SELECT max(last_captured_at) FROM segment) - INTERVAL 1 DAY
     GROUP BY ALL
-) JOIN process USING (host, boot_id, pid, started_at)
+) JOIN process USING (host, boot_id, pid, start_ticks)
 GROUP BY name ORDER BY core_hours DESC LIMIT 20
