@@ -24,9 +24,8 @@ mod linux {
 
     use fleetps_agent::{
         AgentSettings,
-        sample::{Boot, Sampler, pack},
+        sample::{Boot, Packer, Sampler},
     };
-    use fleetps_nats::snapshot::Encoder;
 
     const CHILDREN: usize = 500;
     /// A second apart, as in an agent's life, so that everything that is read rarely comes around once.
@@ -45,7 +44,7 @@ mod linux {
             ..AgentSettings::default()
         };
         let mut sampler = Sampler::new(&settings, Boot::current(&settings.state)).unwrap();
-        let mut encoder = Encoder::new().unwrap();
+        let mut packer = Packer::new().unwrap();
         let (mut processes, mut bytes) = (0, 0);
         let mut wait = Duration::ZERO;
         let sampling = cost_of(passes, || {
@@ -53,7 +52,7 @@ mod linux {
             wait = settings.interval;
             let mut snapshot = sampler.sample(0);
             processes = snapshot.processes.len();
-            bytes = pack(&mut snapshot, &mut encoder).unwrap().len();
+            bytes = sampler.pack(&mut snapshot, &mut packer).unwrap().len();
         });
         let pids = pids();
         let stat = cost_of(passes, || read_files(&pids, &["stat"]));

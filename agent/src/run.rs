@@ -15,7 +15,6 @@ use fleetps_nats::{
     bounds::OutOfRange,
     connection::{Broker, ConnectionError},
     settings::Room,
-    snapshot::Encoder,
 };
 use tokio::sync::{Notify, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -23,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     host_key::HostKey,
     publish::{Outbox, Publisher, RING_BYTES},
-    sample::{Boot, FIRST_WAIT, Sampler, UnknownSystem, pack},
+    sample::{Boot, FIRST_WAIT, Packer, Sampler, UnknownSystem},
     settings::AgentSettings,
 };
 
@@ -110,7 +109,7 @@ fn sample(
 ) -> Result<(), AgentError> {
     let boot = Boot::current(&settings.state);
     let mut sampler = Sampler::new(settings, boot)?;
-    let mut encoder = Encoder::new().map_err(AgentError::Start)?;
+    let mut packer = Packer::new().map_err(AgentError::Start)?;
     let _ = announce.send(sampler.run_id().to_owned());
     let mut due = Instant::now() + settings.interval.min(FIRST_WAIT);
     loop {
@@ -121,7 +120,7 @@ fn sample(
         }
         let started = Instant::now();
         let mut snapshot = sampler.sample(outbox.dropped());
-        match pack(&mut snapshot, &mut encoder) {
+        match sampler.pack(&mut snapshot, &mut packer) {
             Ok(message) => {
                 let sampled_at = Some(Duration::from_millis(snapshot.monotonic_ms));
                 outbox.push_sampled(snapshot.sequence, message, snapshot.processes.len(), sampled_at);

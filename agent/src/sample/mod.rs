@@ -29,11 +29,11 @@ use std::time::{Duration, Instant};
 
 use fleetps_nats::{
     now_us,
-    snapshot::{AgentCost, FORMAT, HostSample, Process, Snapshot},
+    snapshot::{AgentCost, EncodeError, FORMAT, HostSample, Process, Snapshot},
 };
 
 pub use boot::{Boot, since_boot};
-pub use limits::pack;
+pub use limits::Packer;
 pub use raw::{Facts, ProcessSource, StorageBytes};
 
 use crate::settings::AgentSettings;
@@ -123,8 +123,14 @@ impl Sampler {
             host_info: self.machine.info(),
             filesystems: self.machine.filesystems(),
             processes_left_out: left_out,
+            texts_shortened: limits::count_of(&processes, self.table.shortened()),
             processes,
         }
+    }
+
+    /// The message for the last snapshot, which is shortened if need be.
+    pub fn pack(&self, snapshot: &mut Snapshot, packer: &mut Packer) -> Result<Vec<u8>, EncodeError> {
+        packer.pack(snapshot, self.table.shortened())
     }
 
     fn pass(&mut self, monotonic: Duration, clock_us: i64) -> (HostSample, Vec<Process>) {
@@ -161,6 +167,12 @@ impl Sampler {
             dropped_snapshots,
         }
     }
+}
+
+/// The command line of these parts, as a snapshot has it.
+#[cfg(test)]
+pub(crate) fn line_of(parts: &[crate::scrub::Part]) -> String {
+    text::line(parts).0
 }
 
 /// Prepares the agent's own program, where nothing else runs, for many processes.

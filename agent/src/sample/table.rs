@@ -4,13 +4,16 @@
 //! unit) are read when it appears, when its name changes (it called exec) and then once a minute, and its storage
 //! counters only when it has used the processor since or its turn comes: who does not run does not read or write.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{BTreeSet, HashMap},
+    time::Duration,
+};
 
 use fleetps_nats::{model::derived::age_at_us, snapshot::Process};
 
 use super::{
     raw::{ProcessSource, StorageBytes},
-    text::{cut, cut_option, within_budget},
+    text::{cut, cut_option, line},
 };
 use crate::scrub::{CommandLineMode, command_line};
 
@@ -27,6 +30,7 @@ pub struct Table {
     passes: u64,
     last_pass_at: Option<Duration>,
     raw: Vec<Process>,
+    shortened: BTreeSet<u32>,
 }
 
 /// A process between two passes.
@@ -38,6 +42,8 @@ struct Known {
     name: String,
     executable: Option<String>,
     command_line: Option<String>,
+    /// Whether something is missing in the command line.
+    is_shortened: bool,
     user_name: Option<String>,
     unit: Option<String>,
     container: Option<String>,
@@ -58,6 +64,11 @@ pub struct PassTime {
 }
 
 impl Table {
+    /// The pids of the last pass whose command line was shortened.
+    pub fn shortened(&self) -> &BTreeSet<u32> {
+        &self.shortened
+    }
+
     /// Reads every process once and returns the rows. `cpu_percent` is absent in the first pass.
     pub fn pass<S: ProcessSource>(
         &mut self,
@@ -67,6 +78,7 @@ impl Table {
         user_name: &dyn Fn(&str) -> Option<String>,
     ) -> Vec<Process> {
         self.passes += 1;
+        self.shortened.clear();
         let elapsed = self.last_pass_at.map(|last| at.monotonic.saturating_sub(last));
         self.last_pass_at = Some(at.monotonic);
         let mut raw = std::mem::take(&mut self.raw);
@@ -90,6 +102,9 @@ impl Table {
             {
                 known.read_facts(source, process, mode, user_name);
                 known.facts_read_at = spread(at.monotonic, process.pid, FACTS_AGE, is_known);
+            }
+            if known.is_shortened {
+                self.shortened.insert(process.pid);
             }
             known.seen_in_pass = self.passes;
             known.cpu_time_ms = process.cpu_time_ms;
@@ -134,6 +149,7 @@ impl Known {
             name: String::new(),
             executable: None,
             command_line: None,
+            is_shortened: false,
             user_name: None,
             unit: None,
             container: None,
@@ -155,7 +171,9 @@ impl Known {
         let facts = source.facts(process.pid);
         self.name.clone_from(&process.name);
         self.executable = cut_option(facts.executable);
-        self.command_line = cut_option(command_line(mode, &within_budget(facts.arguments)));
+        let command_line = command_line(mode, &facts.arguments).map(|parts| line(&parts));
+        self.is_shortened = command_line.as_ref().is_some_and(|(_, is_shortened)| *is_shortened);
+        self.command_line = command_line.map(|(text, _)| text);
         self.user_name = cut_option(facts.user_id.map(|id| user_name(&id).unwrap_or(id)));
         self.unit = cut_option(facts.unit);
         self.container = cut_option(facts.container);

@@ -18,10 +18,12 @@ mod names;
 mod own;
 mod programs;
 mod shapes;
+mod window;
 
 use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
+use window::Window;
 
 /// The replacement of a secret.
 pub const HIDDEN: &str = "***";
@@ -39,31 +41,111 @@ pub enum CommandLineMode {
     Full,
 }
 
-/// The command line to send for these arguments, joined by spaces; `None` when none is to be sent or there are none.
-pub fn command_line<Argument: AsRef<str>>(mode: CommandLineMode, arguments: &[Argument]) -> Option<String> {
-    if arguments.is_empty() {
-        return None;
-    }
+/// A part of a command line, as it may leave the host.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Part {
+    /// An argument, or the beginning of one that is too long to be looked at.
+    pub text: String,
+    /// How many bytes stand after it that were not looked at.
+    pub left_out: usize,
+}
+
+/// The parts of the command line to send for these arguments; `None` when none is to be sent or there are none.
+pub fn command_line<Argument: AsRef<str>>(
+    mode: CommandLineMode,
+    arguments: &[Argument],
+) -> Option<Vec<Part>> {
+    let length = arguments.iter().rposition(|argument| !argument.as_ref().is_empty()).map(|last| last + 1)?;
+    let arguments = &arguments[..length];
     match mode {
         CommandLineMode::Off => None,
-        CommandLineMode::Full => Some(join(arguments.iter().map(AsRef::as_ref))),
-        CommandLineMode::Scrubbed => Some(scrub(arguments)),
+        CommandLineMode::Full => Some(parts(arguments, &mut AsItIs)),
+        CommandLineMode::Scrubbed => Some(parts(arguments, &mut Words::default())),
     }
 }
 
-fn join<'a>(arguments: impl Iterator<Item = &'a str>) -> String {
-    arguments.collect::<Vec<_>>().join(" ")
+/// What is sent of arguments.
+trait Send {
+    /// An argument that is looked at whole.
+    fn whole(&mut self, argument: &str) -> String;
+
+    /// The same as a part.
+    fn part(&mut self, argument: &str) -> Part {
+        Part { text: self.whole(argument), left_out: 0 }
+    }
+
+    /// The beginning of an argument that is too long for it.
+    fn beginning(&mut self, argument: &str) -> Part;
+
+    /// Arguments that are not looked at.
+    fn pass_over<Argument: AsRef<str>>(&mut self, arguments: &[Argument]);
 }
 
-fn scrub<Argument: AsRef<str>>(arguments: &[Argument]) -> String {
-    let mut words = Words::default();
-    for argument in arguments {
-        if !words.line.is_empty() {
-            words.line.push(' ');
+/// The parts of a command line: its first and last arguments, and what was left out between them.
+fn parts<Argument: AsRef<str>>(arguments: &[Argument], send: &mut impl Send) -> Vec<Part> {
+    let Window { head, tail } = Window::of(arguments);
+    let mut parts: Vec<Part> =
+        arguments[..head].iter().map(|argument| send.part(argument.as_ref())).collect();
+    if let Some((begun, others)) = arguments[head..tail].split_first() {
+        parts.push(send.beginning(begun.as_ref()));
+        send.pass_over(others);
+        if !others.is_empty() {
+            let left_out = others.iter().map(|argument| argument.as_ref().len() + 1).sum::<usize>() - 1;
+            match parts.last_mut().filter(|part| part.left_out > 0) {
+                Some(part) => part.left_out += left_out + 1,
+                None => parts.push(Part { text: String::new(), left_out }),
+            }
         }
-        words.argument(argument.as_ref());
     }
-    words.line
+    parts.extend(arguments[tail..].iter().map(|argument| send.part(argument.as_ref())));
+    parts
+}
+
+/// Sends everything that is looked at.
+struct AsItIs;
+
+impl Send for AsItIs {
+    fn whole(&mut self, argument: &str) -> String {
+        argument.to_owned()
+    }
+
+    fn beginning(&mut self, argument: &str) -> Part {
+        let text = argument[..argument.floor_char_boundary(window::BEGINNING_BYTES)].to_owned();
+        Part { left_out: argument.len() - text.len(), text }
+    }
+
+    fn pass_over<Argument: AsRef<str>>(&mut self, _arguments: &[Argument]) {}
+}
+
+impl Send for Words {
+    fn whole(&mut self, argument: &str) -> String {
+        self.argument(argument);
+        std::mem::take(&mut self.line)
+    }
+
+    fn beginning(&mut self, argument: &str) -> Part {
+        if argument.len() <= window::BEGINNING_BYTES || self.expected == Expected::Secret {
+            return self.part(argument);
+        }
+        let (words, name) = window::beginning(argument, is_delimiter);
+        let mut text = if words.is_empty() { String::new() } else { self.whole(words) };
+        let is_secret = self.expected != Expected::Anything;
+        if !is_secret {
+            text.push_str(&self.whole(name));
+        }
+        self.skim(argument);
+        Part { text, left_out: argument.len() - words.len() - if is_secret { 0 } else { name.len() } }
+    }
+
+    fn pass_over<Argument: AsRef<str>>(&mut self, arguments: &[Argument]) {
+        let Some((last, others)) = arguments.split_last() else { return };
+        for argument in others {
+            if programs::is_known(argument.as_ref()) {
+                self.program = programs::Program::named(argument.as_ref());
+            }
+        }
+        self.skim(last.as_ref());
+    }
 }
 
 /// The expected meaning of the next word.
@@ -82,7 +164,7 @@ enum Expected {
     Authorization,
 }
 
-/// The scrubbed line so far.
+/// The scrubbed text so far.
 #[derive(Default)]
 struct Words {
     line: String,
@@ -101,6 +183,13 @@ fn is_delimiter(character: char) -> bool {
 }
 
 impl Words {
+    /// Takes from an argument that is not sent only what it says about the next one.
+    fn skim(&mut self, argument: &str) {
+        self.expected = Expected::Anything;
+        self.argument(window::lead_in(argument, is_delimiter));
+        self.line.clear();
+    }
+
     /// Adds one argument.
     fn argument(&mut self, argument: &str) {
         // The whole argument is the secret, however many words it has.
@@ -182,25 +271,29 @@ impl Words {
         shapes::hide_token(word)
     }
 
-    /// `name=value` and `name:value`; `None` when the word is neither, or the name is no secret's.
+    /// `name=value` and `name:value`; `None` when the word is neither, or the name is no secret's. A value may be a pair of
+    /// its own, as in `--set=db.password=x`.
     fn pair<'a>(&mut self, word: &'a str) -> Option<Cow<'a, str>> {
-        let position = word.find(['=', ':'])?;
-        let (name, value) = (&word[..position], &word[position + 1..]);
-        let is_header = word.as_bytes()[position] == b':';
-        if is_header && names::is_authorization(name) {
-            self.expected = Expected::Authorization;
-        } else if !names::is_secret(name) || value.starts_with("//") {
-            // `token://` is a scheme. A value may be a pair of its own, as in `--set=db.password=x`.
-            let inner = self.pair(value)?;
-            return Some(Cow::Owned(format!("{}{inner}", &word[..=position])));
-        } else if value.is_empty() && is_header {
-            self.expected = Expected::Secret;
+        let mut from = 0;
+        while let Some(position) = word[from..].find(['=', ':']).map(|position| from + position) {
+            let (name, value) = (&word[from..position], &word[position + 1..]);
+            let is_header = word.as_bytes()[position] == b':';
+            from = position + 1;
+            if is_header && names::is_authorization(name) {
+                self.expected = Expected::Authorization;
+            } else if !names::is_secret(name) || value.starts_with("//") {
+                // `token://` is a scheme.
+                continue;
+            } else if value.is_empty() && is_header {
+                self.expected = Expected::Secret;
+            }
+            if value.is_empty() {
+                return Some(Cow::Borrowed(word));
+            }
+            self.expected = Expected::Anything;
+            return Some(Cow::Owned(format!("{}{HIDDEN}", &word[..=position])));
         }
-        if value.is_empty() {
-            return Some(Cow::Borrowed(word));
-        }
-        self.expected = Expected::Anything;
-        Some(Cow::Owned(format!("{}{HIDDEN}", &word[..=position])))
+        None
     }
 }
 
@@ -228,6 +321,13 @@ mod tests {
     /// One case a line: arguments separated by `|`, ` -> `, what is sent. `\n` in an argument is a line break.
     const CORPUS: &str = include_str!("corpus.txt");
 
+    /// What is sent of a short command line.
+    fn sent<Argument: AsRef<str>>(arguments: &[Argument]) -> String {
+        let parts = command_line(CommandLineMode::Scrubbed, arguments).unwrap();
+        assert!(parts.iter().all(|part| part.left_out == 0));
+        parts.iter().map(|part| part.text.as_str()).collect::<Vec<_>>().join(" ")
+    }
+
     fn cases() -> impl Iterator<Item = (&'static str, &'static str)> {
         let lines = CORPUS.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
         lines.map(|line| line.split_once(" -> ").expect("every case has an arrow"))
@@ -239,7 +339,7 @@ mod tests {
         for (given, expected) in cases() {
             let arguments: Vec<String> =
                 given.split('|').map(|argument| argument.replace("\\n", "\n")).collect();
-            let scrubbed = command_line(CommandLineMode::Scrubbed, &arguments).unwrap();
+            let scrubbed = sent(&arguments);
             if scrubbed != expected.replace("\\n", "\n") {
                 wrong.push(format!("{given}\n  expected {expected}\n  got      {scrubbed}"));
             }
@@ -258,7 +358,9 @@ mod tests {
     fn off_sends_nothing_and_full_sends_everything() {
         let arguments = ["mysql", "-psecret"];
         assert_eq!(command_line(CommandLineMode::Off, &arguments), None);
-        assert_eq!(command_line(CommandLineMode::Full, &arguments).as_deref(), Some("mysql -psecret"));
+        let full = command_line(CommandLineMode::Full, &arguments).unwrap();
+        assert_eq!(full.iter().map(|part| part.text.as_str()).collect::<Vec<_>>(), arguments);
+        assert_eq!(command_line(CommandLineMode::Scrubbed, &["", ""]), None);
         assert_eq!(command_line::<&str>(CommandLineMode::Full, &[]), None);
     }
 
@@ -270,8 +372,105 @@ mod tests {
 
         #[test]
         fn the_value_of_a_password_flag_never_gets_through(value in "[A-Za-z0-9 ;&,'\"=:@/]{6,30}") {
-            let sent = command_line(CommandLineMode::Scrubbed, &["app", "--password", &value]).unwrap();
-            prop_assert_eq!(sent, "app --password ***");
+            prop_assert_eq!(sent(&["app", "--password", &value]), "app --password ***");
+        }
+    }
+
+    /// Everything that is sent of a command line of any length.
+    fn sent_of_any(arguments: &[String]) -> String {
+        let parts = command_line(CommandLineMode::Scrubbed, arguments).unwrap_or_default();
+        crate::sample::line_of(&parts)
+    }
+
+    /// The parts of a text that nobody may see: 6 letters in a row that only the secret has.
+    fn leaked<'a>(text: &str, secret: &'a str) -> Option<&'a str> {
+        (0..=secret.len() - 6).map(|start| &secret[start..start + 6]).find(|part| text.contains(part))
+    }
+
+    #[test]
+    fn the_end_of_a_command_line_of_megabytes_is_sent_and_its_middle_counted() {
+        let mut arguments = vec!["java".to_owned(), "-cp".to_owned(), "/opt/a.jar:".repeat(200_000)];
+        arguments.extend(["com.example.Main", "--token", "hunter2", "--port", "8080"].map(str::to_owned));
+        let text = sent_of_any(&arguments);
+        assert_eq!(text, "java -cp /opt/a.jar:…[2,199,989 bytes]… com.example.Main --token *** --port 8080");
+        // Its name stays, and what follows an argument that is not looked at is known.
+        let arguments = |filler: &str| {
+            let many = std::iter::repeat_n(filler.to_owned(), 10_000);
+            let head = ["app".to_owned(), format!("--data={}", "x".repeat(90_000))];
+            let tail = ["--password", "hunter2 and more", "end"].map(str::to_owned);
+            head.into_iter().chain(many).chain(tail).collect::<Vec<_>>()
+        };
+        for filler in ["word", "--password", "", "x y", "-p"] {
+            let text = sent_of_any(&arguments(filler));
+            assert!(text.starts_with("app --data=…[") && text.ends_with(" end"), "{text}");
+            assert!(!text.contains("hunter2"), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_first_argument_that_is_looked_at_again_is_known_by_the_one_before() {
+        let head = ["app".to_owned(), "x".repeat(20_000), "y".repeat(20_000)];
+        let mut seen = 0;
+        for shift in 0..40 {
+            // What tells that it is one is looked at with it, or is the last that is not.
+            let tail = ["--password", "SECRETSECRET", &"z".repeat(16_384 - shift)].map(str::to_owned);
+            let text = sent_of_any(&head.iter().cloned().chain(tail).collect::<Vec<_>>());
+            assert_eq!(leaked(&text, "SECRETSECRET"), None, "{shift}: {text}");
+            seen += usize::from(text.contains(&format!(" {HIDDEN} ")));
+        }
+        assert!((20..40).contains(&seen), "{seen}");
+    }
+
+    #[test]
+    fn an_argument_without_end_costs_little_and_ends_nothing() {
+        for argument in
+            [":", "=", "a:", "://", "-----BEGIN PRIVATE KEY-----", "eyJ", "\"", "--password=", "x@"]
+        {
+            sent_of_any(&["app".to_owned(), argument.repeat(16_000 / argument.len())]);
+            sent_of_any(&[argument.repeat(200_000), argument.repeat(3_000), "end".to_owned()]);
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(400))]
+
+        #[test]
+        fn a_secret_is_never_seen_wherever_a_command_line_is_cut(
+            before in prop::sample::select(vec![0_usize, 3_900, 4_060, 4_096, 15_000, 16_300, 16_380, 16_390, 50_000]),
+            after in prop::sample::select(vec![0_usize, 3_900, 4_060, 15_000, 16_300, 16_380, 16_390, 50_000]),
+            shift in 0_usize..60,
+            word in prop::sample::select(vec![5_usize, 40, 700, 100_000]),
+            is_one in any::<bool>(),
+            kind in 0_usize..8,
+            length in prop::sample::select(vec![24_usize, 40, 300, 5_000, 20_000]),
+        ) {
+            let secret: String = (0..length).map(|place| char::from(b'A' + (place * place % 23) as u8)).collect();
+            let fill = |bytes: usize| -> Vec<String> {
+                let count = bytes / (word + 1);
+                let mut fill = vec!["w".repeat(word); count];
+                fill.push("v".repeat(bytes - count * (word + 1)));
+                fill
+            };
+            let told: Vec<String> = match kind {
+                0 => vec!["--password".to_owned(), secret.clone()],
+                1 => vec![format!("--password={secret}")],
+                2 => vec![format!("postgres://mira:{secret}@db/shop")],
+                3 => vec![format!("ghp_{secret}")],
+                4 => vec!["-H".to_owned(), format!("Authorization: Bearer {secret}")],
+                5 => vec![format!("eyJhbGciOiJIUzI1NiJ9.{secret}.{secret}")],
+                6 => vec![format!("-----BEGIN PRIVATE KEY-----\n{secret}\n-----END PRIVATE KEY-----")],
+                _ => vec![format!("-p{secret}")],
+            };
+            let mut arguments = vec!["mysql".to_owned()];
+            arguments.extend(fill(before + shift));
+            arguments.extend(told);
+            arguments.extend(fill(after));
+            if is_one {
+                arguments = vec!["sh".to_owned(), "-c".to_owned(), arguments.join(" ")];
+            }
+            let text = sent_of_any(&arguments);
+            prop_assert!(text.len() <= 4096);
+            prop_assert_eq!(leaked(&text, &secret), None);
         }
     }
 }

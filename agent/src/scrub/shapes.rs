@@ -55,12 +55,14 @@ const TOKENS: [(&str, usize); 42] = [
 
 /// The text with private keys in it replaced, from their first line to their last.
 pub(super) fn without_private_keys(text: &str) -> Cow<'_, str> {
-    let Some(begin) = text.find(KEY_BEGIN).filter(|begin| text[*begin..].contains("PRIVATE KEY")) else {
-        return Cow::Borrowed(text);
-    };
-    let after_end = text[begin..].find(KEY_END).map(|end| begin + end + KEY_END.len());
-    let rest = after_end.map_or("", |start| text[start..].split_once("-----").map_or("", |(_, rest)| rest));
-    Cow::Owned(format!("{}{HIDDEN}{}", &text[..begin], without_private_keys(rest)))
+    let (mut hidden, mut rest) = (String::new(), text);
+    while let Some(begin) = rest.find(KEY_BEGIN).filter(|begin| rest[*begin..].contains("PRIVATE KEY")) {
+        hidden.push_str(&rest[..begin]);
+        hidden.push_str(HIDDEN);
+        let after_end = rest[begin..].find(KEY_END).map(|end| begin + end + KEY_END.len());
+        rest = after_end.map_or("", |start| rest[start..].split_once("-----").map_or("", |(_, rest)| rest));
+    }
+    if hidden.is_empty() { Cow::Borrowed(text) } else { Cow::Owned(hidden + rest) }
 }
 
 /// `scheme://user:password@host` with the password hidden; `None` when there is none in it.

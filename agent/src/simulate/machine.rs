@@ -132,6 +132,7 @@ impl Machine {
             host_info: self.info(),
             filesystems: self.filesystems(uptime_us),
             processes_left_out: 0,
+            texts_shortened: 0,
             processes,
         }
     }

@@ -14,6 +14,7 @@ use crate::{
     display::visible,
     tls::TlsSettings,
     url::Url,
+    view::omitted,
 };
 
 /// The server that is asked where none is named and none was started on this machine.
@@ -129,5 +130,12 @@ fn reservations(answer: &Value) -> Vec<String> {
         Some("hours") => Some("Of this time the sums of every hour are kept.".to_owned()),
         _ => None,
     };
-    missing.into_iter().chain(coarse).collect()
+    missing.into_iter().chain(coarse).chain(omitted(answer)).collect()
+}
+
+/// What a host left out of its sample, or shortened in it.
+fn omitted(answer: &Value) -> Option<String> {
+    let number = |name: &str| answer[name].as_u64().unwrap_or_default();
+    let words = omitted::words(number("processes_left_out"), number("texts_shortened"));
+    (!words.is_empty()).then(|| format!("Of this sample {words}."))
 }

@@ -24,7 +24,7 @@ use crate::{
     scoped_fleet::ScopedFleet,
     url::{HostTab, Url},
     view::{
-        Arrangement, Column, View, processes,
+        Arrangement, Column, View, omitted, processes,
         query::{FilterText, ProcessQuery},
         system,
         table::Cell,
@@ -102,6 +102,8 @@ fn view(moment: &Moment, query: &ProcessQuery, links: &Links, deadline: &Deadlin
     let matching = display::count(processes.matching as u64);
     let matching = if query.q.text.is_empty() { String::new() } else { format!("{matching} match") };
     fields.push(("matching", Cell::field(matching)));
+    let is_filtered = !query.q.text.is_empty();
+    fields.push(("omitted", Cell::field(omitted::of_snapshot(moment.snapshot(), is_filtered))));
     fields.push(host_head::earlier(moment, links));
     Ok(View { version: moment.summary.version(), fields, tables: vec![processes.table] })
 }

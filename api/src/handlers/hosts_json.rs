@@ -36,6 +36,7 @@ struct HostInFull<'a> {
     agent: &'a AgentCost,
     filesystems: Vec<Filesystem<'a>>,
     processes_left_out: u32,
+    texts_shortened: u32,
 }
 
 #[derive(Serialize)]
@@ -112,6 +113,7 @@ pub async fn one(
         agent: &snapshot.agent,
         filesystems: filesystems.collect(),
         processes_left_out: snapshot.processes_left_out,
+        texts_shortened: snapshot.texts_shortened,
     };
     Ok(json::answer_at(&scoped, resolution, &in_full))
 }

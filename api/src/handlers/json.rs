@@ -10,7 +10,10 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use fleetps_ingestor::history::{Extent, Resolution};
-use fleetps_nats::model::{Field, Kind, Value as FieldValue, process::PROCESS};
+use fleetps_nats::{
+    Snapshot,
+    model::{Field, Kind, Value as FieldValue, process::PROCESS},
+};
 use serde::{Serialize, Serializer, ser::SerializeMap};
 use serde_json::{Map, Value};
 
@@ -234,6 +237,10 @@ pub struct Processes<'a> {
     pub captured_at: String,
     /// The number of all matches, without `limit`.
     pub total: usize,
+    /// Processes that the host left out of the sample.
+    pub processes_left_out: u32,
+    /// Processes of the sample with a shortened text, which a filter did not see whole.
+    pub texts_shortened: u32,
     /// The requested ones.
     pub processes: Vec<Process<'a>>,
 }
@@ -244,6 +251,10 @@ pub struct Sample<'a> {
     /// The host and its figures.
     #[serde(flatten)]
     pub host: Host<'a>,
+    /// Processes that it left out of the sample.
+    pub processes_left_out: u32,
+    /// Processes with a shortened text.
+    pub texts_shortened: u32,
     /// Its processes.
     pub processes: Vec<Process<'a>>,
 }
@@ -252,6 +263,7 @@ impl<'a> Sample<'a> {
     /// Makes it from a moment and the host's groups.
     pub fn of(moment: &'a Moment, groups: HostGroups) -> Self {
         let processes = ProcessFacts::all(moment).iter().map(|facts| Process::of(facts, &[])).collect();
-        Self { host: Host::of(&moment.summary, groups), processes }
+        let Snapshot { processes_left_out, texts_shortened, .. } = *moment.snapshot();
+        Self { host: Host::of(&moment.summary, groups), processes_left_out, texts_shortened, processes }
     }
 }

@@ -156,6 +156,8 @@ fn answer(
         host: moment.summary.host.as_str(),
         captured_at: time_exact(moment.snapshot().captured_at_us),
         total: sorted.len(),
+        processes_left_out: moment.snapshot().processes_left_out,
+        texts_shortened: moment.snapshot().texts_shortened,
         processes: asked.map(|facts| json::Process::of(facts, &include)).collect(),
     };
     match query.format.0 {

@@ -4,7 +4,7 @@ use askama::Template;
 use axum::{http::StatusCode, response::Response};
 use fleetps_ingestor::{
     filter::{Filter, FilterError},
-    history::{Found, Listing, MissingSegment, Resolution},
+    history::{Found, Listing, MissingSegment, Omitted, Resolution, Searched},
 };
 
 use super::page::{self, Layout};
@@ -19,6 +19,7 @@ use crate::{
     scoped_fleet::ScopedFleet,
     url::Url,
     view::{
+        omitted,
         search::{self, SearchQuery},
         span::Stamp,
         table::Table,
@@ -36,6 +37,8 @@ pub struct Answer {
     pub listing: Listing<Found>,
     /// Hosts that were not searched, because it took too long.
     pub hosts_left: usize,
+    /// What the searched hosts left out of their snapshots or shortened in them.
+    pub omitted: Omitted,
     /// The moment that was searched; absent for the present.
     pub at_us: Option<i64>,
     /// Since when the broker is away, where an earlier moment than was asked for was searched for that.
@@ -55,8 +58,9 @@ pub async fn ask(
 ) -> Result<Answer, Refusal> {
     let Some(at_us) = at_us else { return search_live(scoped, filter, limit).await };
     let (at_us, away) = sealed_moment(scoped, at_us)?;
-    let listing = scoped.ask_for(asked_for, move |history| history.search(&filter, at_us, limit)).await?;
-    Ok(Answer { listing, hosts_left: 0, at_us: Some(at_us), away })
+    let Searched { listing, omitted } =
+        scoped.ask_for(asked_for, move |history| history.search(&filter, at_us, limit)).await?;
+    Ok(Answer { listing, hosts_left: 0, omitted, at_us: Some(at_us), away })
 }
 
 /// The moment that is searched; absent for the present.
@@ -89,7 +93,8 @@ fn sealed_moment(scoped: &ScopedFleet, at_us: i64) -> Result<(i64, Option<AwaySi
 async fn search_live(scoped: &ScopedFleet, filter: Filter, limit: usize) -> Result<Answer, Refusal> {
     let search = scoped.search(filter, limit).await?;
     let listing = Listing { items: search.found, total: search.total, resolution: Resolution::Samples };
-    Ok(Answer { listing, hosts_left: search.hosts_left, at_us: None, away: None })
+    let (hosts_left, omitted) = (search.hosts_left, search.omitted);
+    Ok(Answer { listing, hosts_left, omitted, at_us: None, away: None })
 }
 
 /// The page of a search.
@@ -105,6 +110,8 @@ struct SearchPage {
     total: String,
     is_cut: bool,
     hosts_left: usize,
+    /// What could not be searched, in words; empty where that is nothing.
+    omitted: String,
     /// Since when the broker is away, where an earlier moment than was asked for was searched for that.
     away: Option<Stamp>,
 }
@@ -112,12 +119,13 @@ struct SearchPage {
 impl SearchPage {
     /// The same with the matches.
     fn with(self, answer: Option<Answer>) -> Self {
-        let Some(Answer { listing, hosts_left, at_us, away }) = answer else { return self };
+        let Some(Answer { listing, hosts_left, omitted, at_us, away }) = answer else { return self };
         Self {
             table: search::table(&listing.items, at_us.is_some()),
             total: display::count(listing.total),
             is_cut: listing.total > listing.items.len() as u64,
             hosts_left,
+            omitted: omitted::of_search(&omitted),
             away: away.map(|since| Stamp::of(since.0)),
             at_us,
             ..self
@@ -166,6 +174,7 @@ pub async fn page(
         total: String::new(),
         is_cut: false,
         hosts_left: 0,
+        omitted: String::new(),
         away: None,
         at_us,
         query,

@@ -91,6 +91,9 @@ fn answered(scoped: &ScopedFleet, query: &SearchQuery, format: Format, answer: &
         "at": answer.at_us.map(time_exact),
         "total": answer.listing.total,
         "hosts_not_searched": answer.hosts_left,
+        "hosts_incomplete": answer.omitted.hosts,
+        "processes_left_out": answer.omitted.processes_left_out,
+        "texts_shortened": answer.omitted.texts_shortened,
     });
     let rows =
         answer.listing.items.iter().map(|found| serde_json::to_value(Row::of(found)).unwrap_or_default());

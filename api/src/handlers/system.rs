@@ -90,6 +90,7 @@ const GROUPS: [Group; 4] = [
             ("Last pass took", "agent_pass"),
             ("Snapshots dropped", "agent_dropped"),
             ("Processes left out", "left_out"),
+            ("Texts shortened", "shortened"),
             ("Last sample", "captured_at"),
         ],
     ),

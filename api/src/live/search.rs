@@ -14,7 +14,7 @@ use std::{
 
 use fleetps_ingestor::{
     filter::{Deadline, Filter, Stopped},
-    history::{Found, Identity, Scope},
+    history::{Found, Identity, Omitted, Scope},
 };
 use fleetps_nats::{
     Snapshot,
@@ -38,6 +38,8 @@ pub struct LiveSearch {
     pub hosts: usize,
     /// Hosts that were not searched, because it took too long.
     pub hosts_left: usize,
+    /// What the searched hosts left out of their snapshots or shortened in them.
+    pub omitted: Omitted,
     /// Snapshots that were decoded for it.
     pub decoded: usize,
 }
@@ -82,6 +84,7 @@ struct Part {
     total: u64,
     hosts: usize,
     hosts_left: usize,
+    omitted: Omitted,
     decoded: usize,
 }
 
@@ -125,6 +128,7 @@ impl Search<'_> {
         let mut pair = SnapshotPair::new(name.clone(), Arc::clone(&latest), for_filter);
         let views: Vec<ProcessView<'_>> = pair.processes().collect();
         let matches = self.filter.matching(&views, self.deadline)?;
+        part.omitted.add(Omitted::of(pair.latest().processes_left_out, pair.latest().texts_shortened));
         let matching = matches.iter().filter(|matches| **matches).count();
         part.total += matching as u64;
         // Hosts are taken by name, so what this thread has found comes before.
@@ -151,6 +155,7 @@ impl LiveSearch {
             search.total += part.total;
             search.hosts += part.hosts;
             search.hosts_left += part.hosts_left;
+            search.omitted.add(part.omitted);
             search.decoded += part.decoded;
             found.extend(part.found);
         }

@@ -20,6 +20,7 @@ mod facts;
 pub mod filter;
 pub mod fleet;
 mod fold;
+pub mod omitted;
 pub mod patch;
 pub mod process;
 pub mod processes;

@@ -149,6 +149,7 @@ fn agent_fields(snapshot: &Snapshot) -> Vec<(&'static str, Cell)> {
         ("agent_pass", text(pass.as_deref())),
         ("agent_dropped", Cell::field(display::count(agent.dropped_snapshots))),
         ("left_out", Cell::field(display::count(u64::from(snapshot.processes_left_out)))),
+        ("shortened", Cell::field(display::count(u64::from(snapshot.texts_shortened)))),
         ("captured_at", exact_time(snapshot.captured_at_us)),
     ]
 }

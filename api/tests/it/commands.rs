@@ -17,14 +17,14 @@ async fn serve(processes: Vec<Process>) -> String {
     serve_site(Site::with("web-1", processes)).await
 }
 
-async fn serve_site(site: Site) -> String {
+pub async fn serve_site(site: Site) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
     tokio::spawn(async move { axum::serve(listener, site.router).await });
     address
 }
 
-async fn fleetps(arguments: &[&str]) -> Output {
+pub async fn fleetps(arguments: &[&str]) -> Output {
     let arguments: Vec<_> = arguments.iter().map(|&argument| argument.to_owned()).collect();
     let running = move || Command::new(env!("CARGO_BIN_EXE_fleetps")).args(arguments).output().unwrap();
     tokio::task::spawn_blocking(running).await.unwrap()

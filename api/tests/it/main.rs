@@ -37,6 +37,7 @@ mod json;
 mod listener;
 mod live;
 mod modules;
+mod omitted;
 mod over_time;
 mod own_secrets;
 mod pages;

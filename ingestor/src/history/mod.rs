@@ -70,7 +70,7 @@ pub use moment::{NoSnapshot, PastSnapshot, SnapshotLookup};
 pub use peaks::CpuPeak;
 pub(crate) use scope::ScopeTables;
 pub use scope::{Hosts, Scope};
-pub use search::Found;
+pub use search::{Found, Omitted, Searched};
 pub use series::{
     Breakdown, BreakdownOf, Extent, HostMetrics, HostPoint, Layer, ProcessMetrics, ProcessPoint,
 };

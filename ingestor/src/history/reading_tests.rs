@@ -171,7 +171,10 @@ fn a_scope_of_many_hosts_answers_as_one_of_few() {
         let scoped = history.within(Arc::new(scope));
         let found = scoped.search(&Filter::default(), 6_000_000, 10).unwrap();
         let command_lines = |found: &Found| found.process.command_line.clone();
-        assert_eq!(found.items.iter().map(command_lines).collect::<Vec<_>>(), [None, Some("x".to_owned())]);
+        assert_eq!(
+            found.listing.items.iter().map(command_lines).collect::<Vec<_>>(),
+            [None, Some("x".to_owned())]
+        );
         format!(
             "{found:?} {:?} {:?} {:?} {:?}",
             scoped.top(&query).unwrap(),

@@ -126,8 +126,10 @@ impl SegmentRows {
             ("monotonic_ms", count(all().map(|snapshot| Some(snapshot.monotonic_ms)))),
         ];
         let hosts = columns(HOST.iter().enumerate(), all().map(|snapshot| &snapshot.host), HostSample::value);
-        let left_out =
-            ("processes_left_out", number(all().map(|snapshot| Some(snapshot.processes_left_out))));
+        let counts = [
+            ("processes_left_out", number(all().map(|snapshot| Some(snapshot.processes_left_out)))),
+            ("texts_shortened", number(all().map(|snapshot| Some(snapshot.texts_shortened)))),
+        ];
         let agents =
             columns(AGENT.iter().enumerate(), all().map(|snapshot| &snapshot.agent), AgentCost::value);
         // Only thinning takes them away.
@@ -136,7 +138,7 @@ impl SegmentRows {
         let offset_ms = |snapshot: &Snapshot| snapshot.clock_offset_us.map(|us| us.div_euclid(1000));
         let offsets = all().map(offset_ms).collect::<Int64Array>();
         let last = [has_processes, place, ("clock_offset_ms", Arc::new(offsets) as ArrayRef)];
-        let columns = before.into_iter().chain(hosts).chain([left_out]).chain(agents).chain(last);
+        let columns = before.into_iter().chain(hosts).chain(counts).chain(agents).chain(last);
         RecordBatch::try_from_iter(columns)
     }
 

@@ -198,6 +198,7 @@ impl SegmentRows {
             agent: snapshot.agent.clone(),
             host: snapshot.host.clone(),
             processes_left_out: snapshot.processes_left_out,
+            texts_shortened: snapshot.texts_shortened,
             // Each of these has a row of its own.
             ..Snapshot::default()
         };

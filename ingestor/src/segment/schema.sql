@@ -83,6 +83,7 @@ CREATE TABLE IF NOT EXISTS {{ catalog }}.host_sample (
     monotonic_ms BIGINT,
     {{ fields::definitions(&host::HOST) }},
     processes_left_out UINTEGER,
+    texts_shortened UINTEGER,         -- processes with a text of which the middle was left out; NULL before version 7
     {{ fields::definitions(&host::AGENT) }},
     has_processes BOOLEAN,            -- false where thinning removed the rows of its processes
     stream_sequence BIGINT,           -- its place in the stream, which says what came first where clocks were set

@@ -324,6 +324,7 @@ impl Machine {
                 },
             ],
             processes_left_out: rng.u32(0..2),
+            texts_shortened: rng.u32(0..3),
             processes,
         }
     }

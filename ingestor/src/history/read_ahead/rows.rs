@@ -32,6 +32,7 @@ pub(super) fn host_sample(row: &Row<'_>) -> duckdb::Result<Snapshot> {
         monotonic_ms: row.get("monotonic_ms")?,
         processes_left_out: row.get("processes_left_out")?,
         clock_offset_us: row.get::<_, Option<i64>>("clock_offset_ms")?.map(|ms| ms.saturating_mul(1000)),
+        texts_shortened: row.get::<_, Option<u32>>("texts_shortened")?.unwrap_or_default(),
         ..Snapshot::default()
     };
     read(row, AGENT.iter().enumerate(), |place, value| snapshot.agent.set(place, value))?;

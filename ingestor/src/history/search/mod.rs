@@ -39,13 +39,51 @@ pub struct Found {
     pub rates: ProcessRates,
 }
 
+/// What a search could not look at: processes that hosts left out of their snapshots, and texts that they shortened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Omitted {
+    /// Hosts that left out or shortened any.
+    pub hosts: u64,
+    /// Processes that were left out.
+    pub processes_left_out: u64,
+    /// Processes with a shortened text.
+    pub texts_shortened: u64,
+}
+
+impl Omitted {
+    /// What one host omitted from a snapshot.
+    pub fn of(processes_left_out: u32, texts_shortened: u32) -> Self {
+        Self {
+            hosts: u64::from(processes_left_out > 0 || texts_shortened > 0),
+            processes_left_out: processes_left_out.into(),
+            texts_shortened: texts_shortened.into(),
+        }
+    }
+
+    /// Adds what others omitted.
+    pub fn add(&mut self, other: Self) {
+        self.hosts += other.hosts;
+        self.processes_left_out += other.processes_left_out;
+        self.texts_shortened += other.texts_shortened;
+    }
+}
+
+/// The answer to a search.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Searched {
+    /// The processes that were found.
+    pub listing: Listing<Found>,
+    /// What could not be searched.
+    pub omitted: Omitted,
+}
+
 impl History {
     /// The processes that `filter` lets through, on every host, as of its last snapshot at or before `at_us` (hosts that had
     /// been silent for long then are left out), by host and pid; the first `limit`.
     ///
     /// # Errors
     /// When the history cannot be read.
-    pub fn search(&self, filter: &Filter, at_us: i64, limit: usize) -> Result<Listing<Found>, HistoryError> {
+    pub fn search(&self, filter: &Filter, at_us: i64, limit: usize) -> Result<Searched, HistoryError> {
         let condition = filter.sql();
         self.ask(|reading| {
             let (patterns, deadline) = (&reading.state.engine.patterns, reading.budget.deadline());
@@ -62,10 +100,12 @@ fn find(
     condition_text: &str,
     at_us: i64,
     limit: usize,
-) -> Result<Listing<Found>, HistoryError> {
+) -> Result<Searched, HistoryError> {
     let segments = reading.state.index.lately(at_us);
+    let resolution = coarsest(&segments);
     let Some((first, last)) = find_moments(reading, &segments, at_us)? else {
-        return Ok(Listing { total: 0, items: Vec::new(), resolution: coarsest(&segments) });
+        let listing = Listing { total: 0, items: Vec::new(), resolution };
+        return Ok(Searched { listing, omitted: Omitted::default() });
     };
     let samples = Rows::SamplesAt("moments", Some((&first, &last)));
     let sql = render(&ProcessesSql {
@@ -79,10 +119,21 @@ fn find(
     let mut statement = reading.connection.prepare(&sql)?;
     let rows = statement.query_map(params_from_iter(&condition.values), found)?;
     let rows = rows.collect::<Result<Vec<_>, _>>()?;
-    Ok(Listing {
+    let listing = Listing {
         total: rows.first().map_or(0, |(total, _)| *total),
         items: rows.into_iter().filter_map(|(_, found)| found).collect(),
-        resolution: coarsest(&segments),
+        resolution,
+    };
+    Ok(Searched { listing, omitted: omitted(reading)? })
+}
+
+/// What the hosts in the table `moments` omitted.
+fn omitted(reading: &Reading<'_>) -> duckdb::Result<Omitted> {
+    let sql = "SELECT count(*) FILTER (processes_left_out > 0 OR texts_shortened > 0), \
+        coalesce(sum(processes_left_out), 0)::UBIGINT, coalesce(sum(texts_shortened), 0)::UBIGINT \
+        FROM moments WHERE captured_at = now_at";
+    reading.connection.query_row(sql, [], |row| {
+        Ok(Omitted { hosts: row.get(0)?, processes_left_out: row.get(1)?, texts_shortened: row.get(2)? })
     })
 }
 

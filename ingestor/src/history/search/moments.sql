@@ -7,6 +7,7 @@ WITH latest AS (
         {
             'boot_id': boot_id, 'captured_at': captured_at, 'monotonic_ms': monotonic_ms,
             'memory_total_bytes': memory_total_bytes,
+            'processes_left_out': processes_left_out, 'texts_shortened': texts_shortened,
             'silent_after_ms': {{ staleness::sql_silent_after_ms(["interval_ms", "spacing_ms"]) }}
         },
         captured_at,
@@ -23,6 +24,7 @@ pair AS (
 )
 SELECT host, now.boot_id AS boot_id, now.captured_at AS now_at, now.memory_total_bytes AS memory_total_bytes,
     now.monotonic_ms AS now_monotonic_ms,
+    coalesce(now.processes_left_out, 0) AS processes_left_out, coalesce(now.texts_shortened, 0) AS texts_shortened,
     now.monotonic_ms - previous.monotonic_ms AS elapsed_ms,
     unnest(CASE WHEN previous.boot_id = now.boot_id THEN [now.captured_at, previous.captured_at] ELSE [now.captured_at] END)
         AS captured_at

@@ -5,7 +5,7 @@ use std::time::Duration;
 use fastrand::Rng;
 use fleetps_ingestor::{
     filter::{Deadline, Fields, Filter},
-    history::{Found, History, PastSnapshot, SnapshotLookup},
+    history::{Found, History, Omitted, PastSnapshot, Searched, SnapshotLookup},
 };
 use fleetps_nats::{
     HostName,
@@ -48,9 +48,11 @@ pub fn check_search(history: &History, published: &[Published], kept: &Kept, rng
     let text = ["", "cpu > 100 and not postgres", "read > 1M or unit ~ sh", "mem% >= 0.2"][rng.usize(0..4)];
     let filter = Filter::parse(text).unwrap();
     let patient = Deadline::after(Duration::from_secs(600));
-    let mut expected = Vec::new();
+    let (mut expected, mut omitted) = (Vec::new(), Omitted::default());
     for host in hosts(published) {
         let SnapshotLookup::Snapshot(past) = at_moment(published, kept, host, at_us) else { continue };
+        let latest = past.pair.latest();
+        omitted.add(Omitted::of(latest.processes_left_out, latest.texts_shortened));
         let of_host = past.pair.latest().processes.iter().map(|process| found(host, &past, process));
         let of_host: Vec<Found> = of_host.collect();
         let matching = filter.matching(of_host.iter().map(fields), &patient).unwrap();
@@ -58,7 +60,8 @@ pub fn check_search(history: &History, published: &[Published], kept: &Kept, rng
             of_host.into_iter().zip(matching).filter(|(_, matches)| *matches).map(|(found, _)| found),
         );
     }
-    let answer = history.search(&filter, at_us, 20).unwrap();
+    let Searched { listing: answer, omitted: told } = history.search(&filter, at_us, 20).unwrap();
+    assert_eq!(told, omitted, "{text:?} at {at_us}");
     assert_eq!(answer.total, expected.len() as u64, "{text:?} at {at_us}");
     expected.truncate(20);
     assert_eq!(answer.items, expected, "{text:?} at {at_us}");

@@ -76,6 +76,9 @@ pub struct Snapshot {
     pub filesystems: Vec<FilesystemSample>,
     /// Processes left out: excluded by settings, beyond the limits, or beyond what one message holds.
     pub processes_left_out: u32,
+    /// Processes with a text (command line, executable, unit) that was shortened. The text has a mark such as
+    /// `…[5,812 bytes]…` in the place of what was left out.
+    pub texts_shortened: u32,
     /// The processes, in any order, each pid once.
     #[serde(with = "process")]
     pub processes: Vec<Process>,
