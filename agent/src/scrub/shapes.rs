@@ -8,7 +8,7 @@ const KEY_BEGIN: &str = "-----BEGIN ";
 const KEY_END: &str = "-----END ";
 
 /// How a vendor's tokens start, and how long they are at least, so that `sk-learn` is none.
-const TOKENS: [(&str, usize); 42] = [
+const TOKENS: &[(&str, usize)] = &[
     ("ghp_", 20),
     ("gho_", 20),
     ("ghu_", 20),
@@ -51,6 +51,22 @@ const TOKENS: [(&str, usize); 42] = [
     ("AIza", 39),
     ("AGE-SECRET-KEY-1", 40),
     ("ATATT3", 40),
+    ("xoxe-", 20),
+    ("xoxe.", 20),
+    ("glptt-", 20),
+    ("gloas-", 20),
+    ("glft-", 20),
+    ("gsk_", 30),
+    ("nvapi-", 30),
+    ("sq0csp-", 20),
+    ("sq0atp-", 20),
+    ("NRAK-", 20),
+    ("PMAK-", 30),
+    ("rubygems_", 30),
+    ("CFPAT-", 30),
+    ("shpca_", 30),
+    ("shppa_", 30),
+    ("hvr.", 20),
 ];
 
 /// The text with private keys in it replaced, from their first line to their last.
@@ -75,6 +91,24 @@ pub(super) fn hide_url_password(word: &str) -> Option<String> {
     (colon + 1 < at).then(|| format!("{}{HIDDEN}{}", &word[..=colon], &word[at..]))
 }
 
+/// The text with the passwords of `scheme://user:password@host` hidden, where they have delimiters of words in them, too.
+pub(super) fn without_url_passwords(text: &str) -> Cow<'_, str> {
+    let (mut hidden, mut done, mut from) = (String::new(), 0, 0);
+    while let Some(start) = text[from..].find("://").map(|start| from + start + 3) {
+        let ends = |letter: char| letter.is_whitespace() || "/?#\"'<>`".contains(letter);
+        let authority = &text[start..text[start..].find(ends).map_or(text.len(), |end| start + end)];
+        from = start;
+        let Some(at) = authority.rfind('@') else { continue };
+        if let Some(colon) = authority[..at].find(':').filter(|colon| colon + 1 < at) {
+            hidden.push_str(&text[done..=start + colon]);
+            hidden.push_str(HIDDEN);
+            done = start + at;
+        }
+        from = start + at;
+    }
+    if done == 0 { Cow::Borrowed(text) } else { Cow::Owned(hidden + &text[done..]) }
+}
+
 /// The word with a token in it hidden.
 pub(super) fn hide_token(word: &str) -> Cow<'_, str> {
     if let Some(hook) = ["hooks.slack.com/services/", "discord.com/api/webhooks/"]
@@ -88,7 +122,7 @@ pub(super) fn hide_token(word: &str) -> Cow<'_, str> {
     }
     // `--header=ghp_…`, `https://ghp_…@host`.
     let mut start = 0;
-    for part in word.split(['=', '/', '@']) {
+    for part in word.split(['=', '/', '@', ':']) {
         if is_token(part) {
             return Cow::Owned(format!("{}{HIDDEN}{}", &word[..start], &word[start + part.len()..]));
         }

@@ -4,7 +4,7 @@
 //! sent, but for the name of an argument that is too long.
 
 /// Bytes of arguments that are looked at from the beginning, and again from the end: four times what is sent. Scrubbing
-/// them takes about 0.1 ms.
+/// both takes 3 ms at most.
 const LOOKED_AT_BYTES: usize = 16 << 10;
 /// Of a longer argument that does not fit, the beginning is looked at.
 pub(super) const BEGINNING_BYTES: usize = 4 << 10;

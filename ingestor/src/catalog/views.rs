@@ -10,7 +10,7 @@ use super::templates::{
 use crate::{
     fields::{columns, columns_in, facts, figures},
     segment::{
-        EVENTS_SINCE_VERSION, SCHEMA_VERSION, SHORTENED_SINCE_VERSION, SegmentName, TICKS_SINCE_VERSION, attach_statement,
+        EVENTS_SINCE_VERSION, SCHEMA_VERSION, SegmentName, TICKS_SINCE_VERSION, attach_statement,
         quote_identifier, samples_sql, schema_in,
     },
     template::render,
@@ -237,7 +237,7 @@ fn columns_of(table: &str, schema_version: u32) -> String {
         }
         "host_sample" => {
             let (host, agent) = (columns_in(&HOST, schema_version), columns_in(&AGENT, schema_version));
-            let shortened = if schema_version < SHORTENED_SINCE_VERSION { "NULL::UINTEGER AS " } else { "" };
+            let shortened = if schema_version < TICKS_SINCE_VERSION { "NULL::UINTEGER AS " } else { "" };
             format!(
                 "host, boot_id, run_id, sequence, captured_at, stored_at, interval_ms, monotonic_ms, {host}, \
                  processes_left_out, {shortened}texts_shortened, {agent}"

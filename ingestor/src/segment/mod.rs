@@ -95,7 +95,6 @@ pub(crate) const EVENTS_SINCE_VERSION: u32 = 6;
 pub(crate) const TICKS_SINCE_VERSION: u32 = 7;
 
 /// Since then, `host_sample` says how many texts were shortened.
-pub(crate) const SHORTENED_SINCE_VERSION: u32 = 7;
 
 const fn latest<const N: usize>(versions: [u32; N]) -> u32 {
     let (mut latest, mut place) = (0, 0);
