@@ -13,36 +13,48 @@ use std::{
     collections::HashMap,
     ffi::OsStr,
     fs::{self, File},
-    io::Read,
-    os::unix::{ffi::OsStrExt, fs::FileExt},
-    path::PathBuf,
+    hash::{DefaultHasher, Hash, Hasher},
+    os::{
+        fd::OwnedFd,
+        unix::{ffi::OsStrExt, fs::FileExt},
+    },
     str::FromStr,
+    time::Duration,
 };
 
 use fleetps_nats::snapshot::Process;
+use rustix::fs::{AtFlags, Mode, OFlags, StatxFlags};
 
 use super::{
-    cgroup,
-    raw::{Facts, ProcessSource, StorageBytes},
+    raw::{Details, Image, ProcessSource, RawProcess, Wanted},
+    reader::DetailReader,
 };
 
 /// The kernel counts CPU and start times for user space in hundredths of a second (USER_HZ) on every architecture that
 /// Rust's standard library runs on.
 const TICK_MS: u64 = 10;
-/// `stat` has about 300 bytes, at most some 900; `io` about 120.
+/// `stat` has about 300 bytes, at most some 900.
 const SMALL_FILE_BYTES: usize = 4096;
 /// The share of this program's open files that may stay open here; the rest is for other parts of the program.
 const SHARE_OF_OPEN_FILES: u64 = 4;
 /// Each costs the kernel about 5 KB.
 const MOST_OPEN_FILES: u64 = 4096;
-
-/// Counting more entries takes over a millisecond, for one process.
-const MOST_COUNTED_FILES: usize = 4096;
+/// A process's user is looked at in one of this many passes: whoever calls setuid is seen with the second sample.
+const OWNER_TURNS: u64 = 2;
+/// In the flags of a process: it was forked and runs no program of its own yet (PF_FORKNOEXEC).
+const HAS_NOT_CALLED_EXEC: u64 = 0x40;
+/// `stat` has 0 or 1 as addresses that may not be seen; nothing lies below 4096.
+const LEAST_ADDRESS_DIGITS: usize = 4;
+/// Threads that are looked at for one that still runs.
+const MOST_TASKS: usize = 64;
 
 /// Processes below a /proc folder.
 #[derive(Debug)]
 pub struct ProcFolder {
     folder: String,
+    /// The same, open.
+    open_folder: Option<OwnedFd>,
+    details: DetailReader,
     boot_at_us: i64,
     page_bytes: u64,
     path: String,
@@ -65,6 +77,8 @@ impl ProcFolder {
     pub fn new(folder: &str, boot_at_us: i64) -> Self {
         Self {
             folder: folder.to_owned(),
+            open_folder: rustix::fs::open(folder, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).ok(),
+            details: DetailReader::new(folder),
             boot_at_us,
             page_bytes: rustix::param::page_size() as u64,
             path: String::new(),
@@ -97,13 +111,6 @@ impl ProcFolder {
         self.buffer.get(..length?)
     }
 
-    /// The first bytes of a small file of a process; one read is a consistent moment.
-    fn small_file(&mut self, pid: u32, name: &str) -> Option<&[u8]> {
-        self.set_path(pid, name);
-        let length = File::open(&self.path).ok()?.read(&mut self.buffer).ok()?;
-        self.buffer.get(..length)
-    }
-
     fn set_path(&mut self, pid: u32, name: &str) {
         use std::fmt::Write;
         self.path.clear();
@@ -111,31 +118,43 @@ impl ProcFolder {
         let _ = write!(self.path, "{}/{pid}/{name}", self.folder);
     }
 
-    fn whole_file(&mut self, pid: u32, name: &str) -> Option<Vec<u8>> {
-        self.set_path(pid, name);
-        fs::read(&self.path).ok()
+    /// The user of a process: the kernel gives its folder to the effective one.
+    fn owner(&self, name: &OsStr) -> Option<u32> {
+        let (flags, mask) = (AtFlags::SYMLINK_NOFOLLOW | AtFlags::STATX_DONT_SYNC, StatxFlags::UID);
+        Some(rustix::fs::statx(self.open_folder.as_ref()?, name, flags, mask).ok()?.stx_uid)
     }
 
-    /// How many files it has open. Since Linux 6.2 the folder's size says so; before, its entries are counted, up to
-    /// [`MOST_COUNTED_FILES`]: beyond that it is unknown.
-    fn open_files(&mut self, pid: u32) -> Option<u32> {
-        self.set_path(pid, "fd");
-        match fs::metadata(&self.path).ok()?.len() {
-            // On older kernels, or nothing is open.
-            0 => {
-                let count = fs::read_dir(&self.path).ok()?.take(MOST_COUNTED_FILES + 1).count();
-                u32::try_from(count).ok().filter(|_| count <= MOST_COUNTED_FILES)
+    /// Fills in the memory of a process whose main thread has ended: the kernel shows it with the other threads only.
+    fn fill_in_memory(&mut self, process: &mut Process) {
+        self.set_path(process.pid, "task");
+        let Ok(tasks) = fs::read_dir(&self.path) else { return };
+        for task in tasks.flatten().take(MOST_TASKS) {
+            let read =
+                File::open(task.path().join("stat")).and_then(|file| file.read_at(&mut self.buffer, 0));
+            let stat = read.ok().and_then(|length| self.buffer.get(..length));
+            let thread = stat.and_then(|stat| parse_stat(stat, self.boot_at_us, self.page_bytes));
+            if let Some(thread) = thread.filter(|thread| thread.virtual_bytes > Some(0)) {
+                (process.resident_bytes, process.virtual_bytes) =
+                    (thread.resident_bytes, thread.virtual_bytes);
+                return;
             }
-            size => u32::try_from(size).ok(),
         }
     }
 
-    fn executable(&mut self, pid: u32) -> Option<String> {
-        self.set_path(pid, "exe");
-        let path: PathBuf = fs::read_link(&self.path).ok()?;
-        let text = path.to_string_lossy();
-        // The kernel's mark for a file that was replaced or removed since, as after an upgrade.
-        Some(text.strip_suffix(" (deleted)").unwrap_or(&text).to_owned())
+    /// The process with this folder; `None` where it ended meanwhile.
+    fn process(&mut self, name: &OsStr) -> Option<RawProcess> {
+        let pid = pid_of(name)?;
+        let (boot_at_us, page_bytes) = (self.boot_at_us, self.page_bytes);
+        let is_new = !self.open.contains_key(&pid);
+        let stat = self.stat(pid)?;
+        let mut process = parse_stat(stat, boot_at_us, page_bytes)?;
+        let image = image(stat);
+        if process.state == 'Z' && process.threads > Some(1) {
+            self.fill_in_memory(&mut process);
+        }
+        let is_its_turn = self.passes % OWNER_TURNS == u64::from(pid) % OWNER_TURNS;
+        let owner = if is_new || is_its_turn { self.owner(name) } else { None };
+        Some(RawProcess { process, image, owner })
     }
 }
 
@@ -144,41 +163,19 @@ impl ProcessSource for ProcFolder {
         self.boot_at_us = boot_at_us;
     }
 
-    fn read(&mut self, into: &mut Vec<Process>) {
+    fn read(&mut self, into: &mut Vec<RawProcess>) {
         into.clear();
         self.passes += 1;
         let Ok(entries) = fs::read_dir(&self.folder) else { return };
         for entry in entries.flatten() {
-            let Some(pid) = pid_of(&entry.file_name()) else { continue };
-            let (boot_at_us, page_bytes) = (self.boot_at_us, self.page_bytes);
-            // It may end between listing and reading: then it is simply not there.
-            let process = self.stat(pid).and_then(|stat| parse_stat(stat, boot_at_us, page_bytes));
+            let process = self.process(&entry.file_name());
             into.extend(process);
         }
         self.open.retain(|_, open| open.seen_in_pass == self.passes);
     }
 
-    fn facts(&mut self, pid: u32) -> Facts {
-        let arguments = self.whole_file(pid, "cmdline").map(|bytes| arguments(&bytes)).unwrap_or_default();
-        // Whole: what is read last stands behind lists of groups and processors of any length.
-        let status = self.whole_file(pid, "status").unwrap_or_default();
-        let status = String::from_utf8_lossy(&status);
-        let user_id = effective_user(&status);
-        let figures = Process {
-            voluntary_switches: status_field(&status, "voluntary_ctxt_switches:")
-                .and_then(|value| value.trim().parse().ok()),
-            open_files: self.open_files(pid),
-            ..Process::default()
-        };
-        let cgroups = self.whole_file(pid, "cgroup").unwrap_or_default();
-        let cgroup::Membership { unit, container } = cgroup::parse(&String::from_utf8_lossy(&cgroups));
-        Facts { executable: self.executable(pid), arguments, user_id, unit, container, figures }
-    }
-
-    fn storage(&mut self, pid: u32) -> Option<StorageBytes> {
-        let text = std::str::from_utf8(self.small_file(pid, "io")?).ok()?;
-        let value = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
-        Some(StorageBytes { read: value("read_bytes:")?, written: value("write_bytes:")? })
+    fn details(&mut self, wanted: &[Wanted], patience: Duration, give: &mut dyn FnMut(Details)) {
+        self.details.details(wanted, patience, give);
     }
 }
 
@@ -218,7 +215,9 @@ fn parse_stat(stat: &[u8], boot_at_us: i64, page_bytes: u64) -> Option<Process> 
     let parent_pid: u32 = number(fields.next()?)?;
     let user_ticks: u64 = number(fields.nth(9)?)?;
     let system_ticks: u64 = number(fields.next()?)?;
-    let nice = fields.nth(3).and_then(number);
+    let children_user_ticks: u64 = number(fields.next()?)?;
+    let children_system_ticks: u64 = number(fields.next()?)?;
+    let nice = fields.nth(1).and_then(number);
     let threads: u32 = number(fields.next()?)?;
     let start_ticks: u64 = number(fields.nth(1)?)?;
     let virtual_bytes: u64 = number(fields.next()?)?;
@@ -235,6 +234,9 @@ fn parse_stat(stat: &[u8], boot_at_us: i64, page_bytes: u64) -> Option<Process> 
         resident_bytes: Some(resident_pages.saturating_mul(page_bytes)),
         virtual_bytes: Some(virtual_bytes),
         nice,
+        ended_children_cpu_ms: Some(
+            children_user_ticks.saturating_add(children_system_ticks).saturating_mul(TICK_MS),
+        ),
         ..Process::default()
     })
 }
@@ -243,6 +245,32 @@ fn parse_stat(stat: &[u8], boot_at_us: i64, page_bytes: u64) -> Option<Process> 
 fn started_at_us(boot_at_us: i64, start_ticks: u64) -> i64 {
     let after_us = start_ticks.saturating_mul(1000 * TICK_MS);
     boot_at_us.saturating_add(i64::try_from(after_us).unwrap_or(i64::MAX))
+}
+
+/// A number that another program in the same process changes: where its code, its stack, its arguments and its
+/// environment lie, which the kernel shows to those who may look into the process, and whether it has called exec, which
+/// it shows to all. Who may not look in takes the size of its address space, which few programs change often.
+fn image(stat: &[u8]) -> Image {
+    let Some(name_end) = stat.iter().rposition(|byte| *byte == b')') else { return Image::Unknown };
+    let fields = stat[name_end + 1..].trim_ascii().split(|byte| *byte == b' ').zip(3_u32..);
+    let (mut exact, mut guess, mut sees_addresses) = (DefaultHasher::new(), DefaultHasher::new(), false);
+    for (field, number) in fields {
+        match number {
+            9 => {
+                let has_not_called_exec = self::number::<u64>(field).map(|flags| flags & HAS_NOT_CALLED_EXEC);
+                has_not_called_exec.hash(&mut exact);
+                has_not_called_exec.hash(&mut guess);
+            }
+            23 => field.hash(&mut guess),
+            // Start and end of the code, start of the stack; of the data; arguments and environment.
+            26..=28 | 45 | 46 | 48..=51 => {
+                field.hash(&mut exact);
+                sees_addresses |= field.len() >= LEAST_ADDRESS_DIGITS;
+            }
+            _ => {}
+        }
+    }
+    if sees_addresses { Image::Exact(exact.finish()) } else { Image::Guess(guess.finish()) }
 }
 
 fn state_letter(state: u8) -> char {
@@ -254,26 +282,6 @@ fn state_letter(state: u8) -> char {
         b'P' | b'K' | b'W' => 'I',
         _ => '?',
     }
-}
-
-/// The arguments, which end in zero bytes. Programs that rewrite their command line leave one long argument padded with
-/// more of them.
-fn arguments(cmdline: &[u8]) -> Vec<String> {
-    let end = cmdline.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
-    if end == 0 {
-        return Vec::new();
-    }
-    cmdline[..end].split(|byte| *byte == 0).map(|text| String::from_utf8_lossy(text).into_owned()).collect()
-}
-
-/// The effective user's id, as `ps` shows it.
-fn effective_user(status: &str) -> Option<String> {
-    status_field(status, "Uid:")?.split_whitespace().nth(1).map(str::to_owned)
-}
-
-/// The value of a field in /proc/PID/status.
-fn status_field<'a>(status: &'a str, name: &str) -> Option<&'a str> {
-    status.lines().find_map(|line| line.strip_prefix(name))
 }
 
 #[cfg(test)]

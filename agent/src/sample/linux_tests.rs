@@ -3,12 +3,13 @@
 use std::path::Path;
 
 use super::*;
+use crate::sample::raw::{Facts, StorageBytes};
 
 const PAGE_BYTES: u64 = 4096;
 
 fn stat(name: &str) -> String {
     format!(
-        "42 ({name}) S 7 42 42 0 -1 4194560 900 0 3 0 150 50 0 0 20 0 12 0 6000 104857600 2560 18446744073709551615 \
+        "42 ({name}) S 7 42 42 0 -1 4194560 900 0 3 0 150 50 4 3 20 0 12 0 6000 104857600 2560 18446744073709551615 \
          1 1 0 0 0 0 0 0 0 0 0 0 17 1 0 0 0 0 0 0 0 0 0 0 0 0 0\n"
     )
 }
@@ -28,6 +29,7 @@ fn every_field_of_stat_is_found_whatever_the_name_is() {
             resident_bytes: Some(2560 * 4096),
             virtual_bytes: Some(104_857_600),
             nice: Some(0),
+            ended_children_cpu_ms: Some(70),
             ..Process::default()
         };
         assert_eq!(process, expected);
@@ -43,13 +45,24 @@ fn a_stat_that_is_cut_anywhere_is_no_process_and_no_panic() {
     assert_eq!(parse_stat(b")(", 0, PAGE_BYTES), None);
 }
 
-#[test]
-fn arguments_end_in_zero_bytes_and_padding_is_dropped() {
-    assert_eq!(arguments(b""), Vec::<String>::new());
-    assert_eq!(arguments(b"\0\0"), Vec::<String>::new());
-    assert_eq!(arguments(b"a\0\0b\0"), ["a", "", "b"]);
-    assert_eq!(arguments(b"nginx: worker\0\0\0\0"), ["nginx: worker"]);
-    assert_eq!(arguments(b"a\xffb\0"), ["a\u{fffd}b"]);
+/// The processes that are there, in the order of their pids.
+fn read(source: &mut ProcFolder) -> Vec<Process> {
+    let mut raw = Vec::new();
+    source.read(&mut raw);
+    let mut processes: Vec<Process> = raw.into_iter().map(|raw| raw.process).collect();
+    processes.sort_by_key(|process| process.pid);
+    processes
+}
+
+/// Far longer than reading a process takes.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn details(source: &mut ProcFolder, pid: u32) -> (Facts, Option<StorageBytes>) {
+    let mut found = Vec::new();
+    let wanted = Wanted { pid, token: 1, facts: true, storage: true };
+    source.details(&[wanted], PATIENCE, &mut |details| found.push(details));
+    let details = found.remove(0);
+    (details.facts.unwrap(), details.storage.unwrap())
 }
 
 fn write(folder: &Path, pid: u32, name: &str, content: &str) {
@@ -78,27 +91,25 @@ fn a_process_that_vanishes_or_may_not_be_read_costs_its_own_row_or_field_only() 
     fs::write(folder.path().join("uptime"), "1").unwrap();
 
     let mut source = ProcFolder::new(folder.path().to_str().unwrap(), 0);
-    let mut processes = Vec::new();
-    source.read(&mut processes);
-    processes.sort_by_key(|process| process.pid);
+    let processes = read(&mut source);
     let names: Vec<&str> = processes.iter().map(|process| process.name.as_str()).collect();
     assert_eq!(names, ["whole", "denied"]);
-    let facts = source.facts(42);
-    assert_eq!(facts.arguments, ["whole", "--x"]);
+    let (facts, storage) = details(&mut source, 42);
+    assert_eq!(facts.arguments.unwrap(), ["whole", "--x"]);
     assert_eq!(facts.user_id.as_deref(), Some("1001"));
     assert_eq!(facts.figures.voluntary_switches, Some(150));
     assert_eq!(facts.unit.as_deref(), Some("whole.service"));
-    assert_eq!(source.storage(42), Some(StorageBytes { read: 4096, written: 8192 }));
-    assert_eq!((source.facts(44), source.storage(44)), (Facts::default(), None));
-    assert_eq!((source.facts(99), source.storage(99)), (Facts::default(), None));
+    assert_eq!(storage, Some(StorageBytes { read: 4096, written: 8192 }));
+    let nothing = (Facts { arguments: Some(Vec::new()), ..Facts::default() }, None);
+    assert_eq!(details(&mut source, 44), nothing);
+    assert_eq!(details(&mut source, 99), nothing);
 }
 
 #[test]
 fn a_pid_that_another_process_has_now_is_read_anew_and_what_is_gone_is_closed() {
     let mut source = ProcFolder::new("/proc", 0);
-    let mut processes = Vec::new();
     let mut child = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
-    source.read(&mut processes);
+    let processes = read(&mut source);
     assert!(processes.iter().any(|process| process.pid == child.id()));
     assert!(source.open.contains_key(&child.id()));
     child.kill().unwrap();
@@ -106,7 +117,7 @@ fn a_pid_that_another_process_has_now_is_read_anew_and_what_is_gone_is_closed() 
     // The file of the dead process, as if its pid belonged to this test now.
     let dead = source.open.remove(&child.id()).unwrap();
     source.open.insert(std::process::id(), dead);
-    source.read(&mut processes);
+    let processes = read(&mut source);
     assert!(processes.iter().all(|process| process.pid != child.id()));
     assert!(processes.iter().any(|process| process.pid == std::process::id()));
     assert!(source.open.contains_key(&std::process::id()) && !source.open.contains_key(&child.id()));
@@ -115,9 +126,8 @@ fn a_pid_that_another_process_has_now_is_read_anew_and_what_is_gone_is_closed() 
 #[test]
 fn no_more_files_stay_open_than_allowed() {
     let mut source = ProcFolder { most_open: 2, ..ProcFolder::new("/proc", 0) };
-    let mut processes = Vec::new();
     for _ in 0..2 {
-        source.read(&mut processes);
+        let processes = read(&mut source);
         assert!(source.open.len() <= 2 && processes.len() > 2);
     }
 }
@@ -130,7 +140,7 @@ fn open_files_are_as_many_as_the_kernel_lists() {
     let is_same = (0..1000).any(|_| {
         std::thread::yield_now();
         let listed = fs::read_dir(format!("/proc/{}/fd", child.id())).unwrap().count();
-        source.facts(child.id()).figures.open_files == u32::try_from(listed).ok()
+        details(&mut source, child.id()).0.figures.open_files == u32::try_from(listed).ok()
     });
     child.kill().unwrap();
     child.wait().unwrap();

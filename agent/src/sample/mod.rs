@@ -13,8 +13,11 @@
 mod boot;
 #[cfg(target_os = "linux")]
 mod cgroup;
+mod children;
 #[cfg(target_os = "linux")]
 mod diskstats;
+#[cfg(target_os = "linux")]
+mod facts;
 mod limits;
 #[cfg(target_os = "linux")]
 mod linux;
@@ -22,8 +25,11 @@ mod machine;
 #[cfg(any(not(target_os = "linux"), test))]
 mod portable;
 mod raw;
+#[cfg(target_os = "linux")]
+mod reader;
 mod table;
 mod text;
+mod users;
 
 use std::time::{Duration, Instant};
 
@@ -34,7 +40,6 @@ use fleetps_nats::{
 
 pub use boot::{Boot, since_boot};
 pub use limits::Packer;
-pub use raw::{Facts, ProcessSource, StorageBytes};
 
 use crate::settings::AgentSettings;
 use machine::MachineReader;
@@ -44,6 +49,11 @@ use table::{PassTime, Table};
 type SystemSource = linux::ProcFolder;
 #[cfg(not(target_os = "linux"))]
 type SystemSource = portable::Sysinfo;
+
+/// The machine's own users are read in a millisecond; a name service that is asked for others may take longer, and its
+/// names come with later samples.
+#[cfg(target_os = "linux")]
+const USERS_PATIENCE: Duration = Duration::from_millis(200);
 
 /// CPU use needs two passes some time apart; counted in steps of 10 ms, it is rough below this.
 pub const FIRST_WAIT: Duration = Duration::from_millis(500);
@@ -63,6 +73,8 @@ pub struct Sampler {
     source: SystemSource,
     table: Table,
     machine: MachineReader,
+    #[cfg(target_os = "linux")]
+    users: users::Users,
     run_id: String,
     os_host_name: String,
     sequence: u64,
@@ -79,6 +91,8 @@ impl Sampler {
             source: system_source(&boot)?,
             table: Table::default(),
             machine: MachineReader::new(boot.at_us).ok_or(UnknownSystem)?,
+            #[cfg(target_os = "linux")]
+            users: users::Users::new(&settings.exclude_users),
             run_id: format!("{:012x}", fastrand::u64(..) & 0xffff_ffff_ffff),
             os_host_name: os_host_name(),
             sequence: 0,
@@ -87,6 +101,8 @@ impl Sampler {
             boot,
         };
         sampler.pass(since_boot(), now_us());
+        #[cfg(target_os = "linux")]
+        sampler.users.settle(USERS_PATIENCE);
         Ok(sampler)
     }
 
@@ -102,7 +118,10 @@ impl Sampler {
         self.check_boot_time(monotonic, captured_at_us);
         let (host, mut processes) = self.pass(monotonic, captured_at_us);
         let agent = self.cost(&processes, dropped);
-        let mut left_out =
+        let before = processes.len();
+        processes.retain(|row| !self.table.is_withheld(row.pid));
+        let mut left_out = u32::try_from(before - processes.len()).unwrap_or(u32::MAX);
+        left_out +=
             limits::exclude(&mut processes, &self.settings.exclude_names, &self.settings.exclude_users);
         left_out += limits::keep_busiest(&mut processes, self.settings.most_processes());
         self.sequence += 1;
@@ -136,9 +155,14 @@ impl Sampler {
     fn pass(&mut self, monotonic: Duration, clock_us: i64) -> (HostSample, Vec<Process>) {
         let mut host = self.machine.read(monotonic);
         let at = PassTime { monotonic, clock_us };
-        let machine = &self.machine;
         let mode = self.settings.command_line;
-        let rows = self.table.pass(&mut self.source, at, mode, &|id| machine.user_name(id));
+        #[cfg(target_os = "linux")]
+        self.users.refresh();
+        #[cfg(target_os = "linux")]
+        let users = &mut self.users;
+        #[cfg(not(target_os = "linux"))]
+        let users = &mut users::GivenNames(&|id| self.machine.user_name(id));
+        let rows = self.table.pass(&mut self.source, at, mode, users);
         host.process_count = u32::try_from(rows.len()).ok();
         let threads = || rows.iter().filter_map(|row| row.threads);
         host.thread_count = threads().next().is_some().then(|| threads().sum());

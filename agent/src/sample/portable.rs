@@ -2,7 +2,9 @@
 
 use sysinfo::{Pid, ProcessRefreshKind, ProcessStatus, ProcessesToUpdate, System, UpdateKind};
 
-use super::raw::{Facts, ProcessSource, StorageBytes};
+use std::time::Duration;
+
+use super::raw::{Details, Facts, ProcessSource, RawProcess, StorageBytes, Wanted};
 use fleetps_nats::snapshot::Process;
 
 /// Processes as sysinfo reads them; one `System` for the whole run.
@@ -28,22 +30,12 @@ impl Sysinfo {
     fn process(&self, pid: u32) -> Option<&sysinfo::Process> {
         self.system.process(Pid::from_u32(pid))
     }
-}
 
-impl ProcessSource for Sysinfo {
-    fn read(&mut self, into: &mut Vec<Process>) {
-        self.system.refresh_processes_specifics(ProcessesToUpdate::All, true, self.refresh);
-        into.clear();
-        // Threads of other processes are listed on Linux when something else made sysinfo see them.
-        let processes = self.system.processes().values().filter(|process| process.thread_kind().is_none());
-        into.extend(processes.map(raw));
-    }
-
-    fn facts(&mut self, pid: u32) -> Facts {
+    fn facts(&self, pid: u32) -> Facts {
         let Some(process) = self.process(pid) else { return Facts::default() };
         Facts {
             executable: process.exe().map(|path| path.to_string_lossy().into_owned()),
-            arguments: process.cmd().iter().map(|text| text.to_string_lossy().into_owned()).collect(),
+            arguments: Some(process.cmd().iter().map(|text| text.to_string_lossy().into_owned()).collect()),
             user_id: process.user_id().map(|id| id.to_string()),
             figures: Process {
                 open_files: process.open_files().and_then(|count| u32::try_from(count).ok()),
@@ -53,9 +45,27 @@ impl ProcessSource for Sysinfo {
         }
     }
 
-    fn storage(&mut self, pid: u32) -> Option<StorageBytes> {
+    fn storage(&self, pid: u32) -> Option<StorageBytes> {
         let usage = self.process(pid)?.disk_usage();
         Some(StorageBytes { read: usage.total_read_bytes, written: usage.total_written_bytes })
+    }
+}
+
+impl ProcessSource for Sysinfo {
+    fn read(&mut self, into: &mut Vec<RawProcess>) {
+        self.system.refresh_processes_specifics(ProcessesToUpdate::All, true, self.refresh);
+        into.clear();
+        // Threads of other processes are listed on Linux when something else made sysinfo see them.
+        let processes = self.system.processes().values().filter(|process| process.thread_kind().is_none());
+        into.extend(processes.map(|process| RawProcess { process: raw(process), ..RawProcess::default() }));
+    }
+
+    fn details(&mut self, wanted: &[Wanted], _: Duration, give: &mut dyn FnMut(Details)) {
+        for wanted in wanted {
+            let facts = wanted.facts.then(|| self.facts(wanted.pid));
+            let storage = wanted.storage.then(|| self.storage(wanted.pid));
+            give(Details { pid: wanted.pid, token: wanted.token, facts, storage });
+        }
     }
 }
 
@@ -95,7 +105,8 @@ mod tests {
         let mut source = Sysinfo::new().unwrap();
         let mut processes = Vec::new();
         source.read(&mut processes);
-        let own = processes.iter().find(|process| process.pid == std::process::id()).unwrap();
+        let own = processes.iter().find(|raw| raw.process.pid == std::process::id()).unwrap();
+        let own = &own.process;
         assert!(own.resident_bytes.unwrap() > 0 && own.started_at_us > 0);
         assert!(source.facts(own.pid).executable.unwrap().contains("fleetps"));
     }

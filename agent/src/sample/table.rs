@@ -1,8 +1,9 @@
 //! From raw processes to the rows of a snapshot: derives CPU percent, and remembers processes from pass to pass.
 //!
 //! Reading a file of /proc costs more than everything else here together, so a process's facts (command line, user,
-//! unit) are read when it appears, when its name changes (it called exec) and then once a minute, and its storage
-//! counters only when it has used the processor since or its turn comes: who does not run does not read or write.
+//! unit) are read when it appears, when it runs another program, under another name or as another user, and then once a
+//! minute; and its storage counters only when it has used the processor since or its turn comes: who does not run does not
+//! read or write.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -12,8 +13,10 @@ use std::{
 use fleetps_nats::{model::derived::age_at_us, snapshot::Process};
 
 use super::{
-    raw::{ProcessSource, StorageBytes},
+    children::{EndedChildren, Member},
+    raw::{Details, Facts, Image, ProcessSource, RawProcess, StorageBytes, Wanted},
     text::{cut, cut_option, line},
+    users::UserNames,
 };
 use crate::scrub::{CommandLineMode, command_line};
 
@@ -23,35 +26,56 @@ const FACTS_AGE: Duration = Duration::from_secs(60);
 /// counted in steps of 10 ms, below which a little may have been read.
 const STORAGE_AGE: Duration = Duration::from_secs(20);
 
+/// In the first pass, the facts of all processes are read: 20,000 take about this long. Later, what is not there yet comes
+/// with the next pass.
+const FIRST_PATIENCE: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_millis(250);
+/// Where the system does not show which program a process runs, this many are looked at anew in one pass, at 0.1 ms each.
+const MOST_GUESSES: u32 = 16;
+
 /// The processes of the last pass, with what must be remembered about them.
 #[derive(Debug, Default)]
 pub struct Table {
     known: HashMap<u32, Known>,
+    ended_children: EndedChildren,
     passes: u64,
     last_pass_at: Option<Duration>,
-    raw: Vec<Process>,
+    raw: Vec<RawProcess>,
+    wanted: Vec<Wanted>,
+    members: Vec<Member>,
+    tokens: u64,
     shortened: BTreeSet<u32>,
 }
 
 /// A process between two passes.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Known {
     start: i64,
+    /// Tells it from another one with its pid, in answers that come late.
+    token: u64,
     /// The last pass that saw it.
     seen_in_pass: u64,
+    /// As of the facts.
     name: String,
+    image: Image,
+    owner: Option<u32>,
+    user_id: Option<String>,
     executable: Option<String>,
+    executable_deleted: Option<bool>,
     command_line: Option<String>,
     /// Whether something is missing in the command line.
     is_shortened: bool,
-    user_name: Option<String>,
     unit: Option<String>,
     container: Option<String>,
+    pod: Option<String>,
+    ignores_children: bool,
     figures: Process,
     facts_read_at: Duration,
     cpu_time_ms: Option<u64>,
+    cpu_percent: Option<f32>,
     storage: Option<StorageBytes>,
     storage_read_at: Duration,
+    is_withheld: bool,
 }
 
 /// When a pass takes place.
@@ -75,7 +99,7 @@ impl Table {
         source: &mut S,
         at: PassTime,
         mode: CommandLineMode,
-        user_name: &dyn Fn(&str) -> Option<String>,
+        users: &mut dyn UserNames,
     ) -> Vec<Process> {
         self.passes += 1;
         self.shortened.clear();
@@ -83,37 +107,93 @@ impl Table {
         self.last_pass_at = Some(at.monotonic);
         let mut raw = std::mem::take(&mut self.raw);
         source.read(&mut raw);
-        let mut rows = Vec::with_capacity(raw.len());
+        self.members.clear();
+        let mut guesses_left = MOST_GUESSES;
         for process in &raw {
-            let is_known = self.known.get(&process.pid).is_some_and(|known| known.start == process.start());
-            if !is_known {
-                self.known.remove(&process.pid);
-            }
-            let known = self.known.entry(process.pid).or_insert_with(|| Known::new(process));
-            let cpu_before_ms = if is_known { known.cpu_time_ms } else { cpu_of_new(process, elapsed, at) };
-            let has_run = !is_known || process.cpu_time_ms != known.cpu_time_ms || process.state == 'D';
-            if has_run || at.monotonic.saturating_sub(known.storage_read_at) >= STORAGE_AGE {
-                known.storage = source.storage(process.pid);
-                known.storage_read_at = spread(at.monotonic, process.pid, STORAGE_AGE, is_known);
-            }
-            if !is_known
-                || known.name != process.name
-                || at.monotonic.saturating_sub(known.facts_read_at) >= FACTS_AGE
-            {
-                known.read_facts(source, process, mode, user_name);
-                known.facts_read_at = spread(at.monotonic, process.pid, FACTS_AGE, is_known);
-            }
+            self.meet(process, at, elapsed, &mut guesses_left);
+        }
+        self.known.retain(|_, known| known.seen_in_pass == self.passes);
+        self.ended_children.pass(&self.members);
+        self.ask(source, mode, if elapsed.is_some() { PATIENCE } else { FIRST_PATIENCE });
+        let mut rows = Vec::with_capacity(raw.len());
+        for RawProcess { process, .. } in &raw {
+            let Some(known) = self.known.get_mut(&process.pid) else { continue };
             if known.is_shortened {
                 self.shortened.insert(process.pid);
             }
-            known.seen_in_pass = self.passes;
-            known.cpu_time_ms = process.cpu_time_ms;
-            rows.push(known.row(process, cpu_percent(process.cpu_time_ms, cpu_before_ms, elapsed)));
+            known.is_withheld = users.is_withheld(known.user_id.as_deref());
+            let mut row = known.row(process, users);
+            row.ended_children_cpu_ms =
+                process.ended_children_cpu_ms.and_then(|_| self.ended_children.of(process.pid));
+            rows.push(row);
         }
-        self.known.retain(|_, known| known.seen_in_pass == self.passes);
         self.raw = raw;
         rows
     }
+
+    /// Whether the process's user is one whose processes are not sent, or may be.
+    pub fn is_withheld(&self, pid: u32) -> bool {
+        self.known.get(&pid).is_some_and(|known| known.is_withheld)
+    }
+
+    /// Compares a process with what is known of it, and notes what has to be read.
+    fn meet(&mut self, raw: &RawProcess, at: PassTime, elapsed: Option<Duration>, guesses_left: &mut u32) {
+        let process = &raw.process;
+        let is_known =
+            self.known.get(&process.pid).is_some_and(|known| known.start == process.start());
+        if !is_known {
+            self.tokens += 1;
+            let new = Known { start: process.start(), token: self.tokens, ..Known::default() };
+            self.known.insert(process.pid, new);
+        }
+        let Some(known) = self.known.get_mut(&process.pid) else { return };
+        let cpu_before_ms = if is_known { known.cpu_time_ms } else { cpu_of_new(process, elapsed, at) };
+        let has_run = !is_known || process.cpu_time_ms != known.cpu_time_ms || process.state == 'D';
+        let storage = has_run || at.monotonic.saturating_sub(known.storage_read_at) >= STORAGE_AGE;
+        let facts = known.has_changed(raw, guesses_left)
+            || !is_known
+            || at.monotonic.saturating_sub(known.facts_read_at) >= FACTS_AGE;
+        // A process that has ended has forgotten everything: what is known of it stays.
+        let facts = facts && !(is_known && is_ended(process));
+        if storage {
+            known.storage_read_at = spread(at.monotonic, process.pid, STORAGE_AGE, is_known);
+        }
+        if facts {
+            known.name.clone_from(&process.name);
+            known.facts_read_at = spread(at.monotonic, process.pid, FACTS_AGE, is_known);
+        }
+        if storage || facts {
+            self.wanted.push(Wanted { pid: process.pid, token: known.token, facts, storage });
+        }
+        self.members.push(Member {
+            pid: process.pid,
+            parent: process.parent_pid,
+            is_known,
+            is_new: !is_known && cpu_before_ms.is_some(),
+            own_ms: process.cpu_time_ms.unwrap_or_default(),
+            children_ms: process.ended_children_cpu_ms.unwrap_or_default(),
+            ignores_children: known.ignores_children,
+        });
+        known.seen_in_pass = self.passes;
+        known.cpu_time_ms = process.cpu_time_ms;
+        known.cpu_percent = cpu_percent(process.cpu_time_ms, cpu_before_ms, elapsed);
+    }
+
+    /// Asks for what has to be read, and takes what comes.
+    fn ask<S: ProcessSource>(&mut self, source: &mut S, mode: CommandLineMode, patience: Duration) {
+        let known = &mut self.known;
+        source.details(&self.wanted, patience, &mut |details| {
+            if let Some(known) = known.get_mut(&details.pid).filter(|known| known.token == details.token) {
+                known.take(details, mode);
+            }
+        });
+        self.wanted.clear();
+    }
+}
+
+fn is_ended(process: &Process) -> bool {
+    // The main thread of one that has more has ended; the others go on.
+    matches!(process.state, 'Z' | 'X') && process.threads <= Some(1)
 }
 
 /// The CPU time that a process had used at the last pass, when it was not seen there: none, if it started since.
@@ -142,56 +222,76 @@ fn cpu_percent(now_ms: Option<u64>, before_ms: Option<u64>, elapsed: Option<Dura
 }
 
 impl Known {
-    fn new(process: &Process) -> Self {
-        Self {
-            start: process.start(),
-            seen_in_pass: 0,
-            name: String::new(),
-            executable: None,
-            command_line: None,
-            is_shortened: false,
-            user_name: None,
-            unit: None,
-            container: None,
-            figures: Process::default(),
-            facts_read_at: Duration::ZERO,
-            cpu_time_ms: None,
-            storage: None,
-            storage_read_at: Duration::ZERO,
+    /// Whether it runs another program, has another name, or another user.
+    fn has_changed(&mut self, raw: &RawProcess, guesses_left: &mut u32) -> bool {
+        let mut has_changed = self.name != raw.process.name;
+        if raw.image != self.image {
+            let is_guess = matches!(raw.image, Image::Guess(_)) && matches!(self.image, Image::Guess(_));
+            if !is_guess || *guesses_left > 0 {
+                *guesses_left -= u32::from(is_guess);
+                self.image = raw.image;
+                has_changed = true;
+            }
         }
+        if raw.owner.is_some() && raw.owner != self.owner {
+            self.owner = raw.owner;
+            self.user_id = raw.owner.map(|id| id.to_string());
+            has_changed = true;
+        }
+        has_changed
     }
 
-    fn read_facts<S: ProcessSource>(
-        &mut self,
-        source: &mut S,
-        process: &Process,
-        mode: CommandLineMode,
-        user_name: &dyn Fn(&str) -> Option<String>,
-    ) {
-        let facts = source.facts(process.pid);
-        self.name.clone_from(&process.name);
-        self.executable = cut_option(facts.executable);
-        let command_line = command_line(mode, &facts.arguments).map(|parts| line(&parts));
-        self.is_shortened = command_line.as_ref().is_some_and(|(_, is_shortened)| *is_shortened);
-        self.command_line = command_line.map(|(text, _)| text);
-        self.user_name = cut_option(facts.user_id.map(|id| user_name(&id).unwrap_or(id)));
-        self.unit = cut_option(facts.unit);
-        self.container = cut_option(facts.container);
-        self.figures = facts.figures;
+    fn take(&mut self, details: Details, mode: CommandLineMode) {
+        if let Some(storage) = details.storage {
+            self.storage = storage;
+        }
+        let Some(Facts {
+            executable,
+            executable_deleted,
+            arguments,
+            user_id,
+            unit,
+            container,
+            pod,
+            ignores_children,
+            figures,
+        }) = details.facts
+        else {
+            return;
+        };
+        self.executable = cut_option(executable);
+        self.executable_deleted = executable_deleted;
+        if let Some(arguments) = arguments {
+            let command_line = command_line(mode, &arguments).map(|parts| line(&parts));
+            self.is_shortened = command_line.as_ref().is_some_and(|(_, is_shortened)| *is_shortened);
+            self.command_line = command_line.map(|(text, _)| text);
+        }
+        if user_id.is_some() {
+            self.user_id = user_id;
+        }
+        self.unit = cut_option(unit);
+        self.container = cut_option(container);
+        self.pod = cut_option(pod);
+        self.ignores_children = ignores_children;
+        self.figures = figures;
     }
 
-    fn row(&self, process: &Process, cpu_percent: Option<f32>) -> Process {
+    fn row(&self, process: &Process, users: &mut dyn UserNames) -> Process {
         let mut row = process.clone();
         row.name = cut(row.name);
         row.executable.clone_from(&self.executable);
+        row.executable_deleted = self.executable_deleted;
         row.command_line.clone_from(&self.command_line);
-        row.user_name.clone_from(&self.user_name);
-        row.cpu_percent = cpu_percent;
+        row.user_name = cut_option(self.user_id.as_deref().map(|id| users.name_or_id(id)));
+        row.cpu_percent = self.cpu_percent;
         row.read_bytes = self.storage.map(|bytes| bytes.read);
         row.written_bytes = self.storage.map(|bytes| bytes.written);
         row.unit.clone_from(&self.unit);
         row.container.clone_from(&self.container);
+        row.pod.clone_from(&self.pod);
         row.fill_in(&self.figures);
+        // It is older than the resident set.
+        row.shared_bytes = row.shared_bytes.map(|shared| shared.min(row.resident_bytes.unwrap_or(shared)));
         row
     }
 }

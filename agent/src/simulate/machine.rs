@@ -177,6 +177,7 @@ impl Machine {
             frequency_mhz: Some(2_900),
             memory_bytes: Some(self.memory_bytes),
             boot_at_us: Some(self.boot_at_us),
+            ..HostInfo::default()
         }
     }
 

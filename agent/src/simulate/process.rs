@@ -17,6 +17,9 @@ const MAPPED_BYTES: u64 = 96 << 20;
 /// In what systems count the time of processes and the memory that they use: Linux' ticks and pages.
 const TICK_MS: u64 = 10;
 const PAGE_BYTES: u64 = 4096;
+/// The part of a program's memory that is its files and shared memory, as a divisor; it hardly changes.
+const SHARED_PART: u64 = 4;
+const SHARED_STEP_BYTES: u64 = 1 << 20;
 /// Standard input and output, a log, an event queue and libraries' own; and a connection for each thread.
 const FILES_OF_A_PROGRAM: u32 = 8;
 const FILES_OF_A_THREAD: u32 = 1;
@@ -239,6 +242,11 @@ impl Slot {
             container: self.container.map(|digits| format!("{digits:012x}")),
             open_files: is_user_process.then_some(FILES_OF_A_PROGRAM + FILES_OF_A_THREAD * program.threads),
             voluntary_switches: Some(self.counted_cpu_time_ms() / MS_BETWEEN_SWITCHES),
+            pod: None,
+            executable_deleted: self.command_line.as_deref().and_then(executable).map(|_| false),
+            ended_children_cpu_ms: Some(0),
+            shared_bytes: is_user_process
+                .then_some(whole(SHARED_STEP_BYTES, program.resident_bytes / SHARED_PART)),
             nice: Some(if program.is_kernel { KERNEL_NICE } else { 0 }),
         }
     }

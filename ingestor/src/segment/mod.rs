@@ -94,8 +94,6 @@ pub(crate) const EVENTS_SINCE_VERSION: u32 = 6;
 /// Since then, processes have `start_ticks`, and there is `process_earlier`.
 pub(crate) const TICKS_SINCE_VERSION: u32 = 7;
 
-/// Since then, `host_sample` says how many texts were shortened.
-
 const fn latest<const N: usize>(versions: [u32; N]) -> u32 {
     let (mut latest, mut place) = (0, 0);
     while place < N {

@@ -70,7 +70,7 @@ macro_rules! lists {
     )+};
 }
 
-lists!(u32, i64, String, Option<i8>, Option<u32>, Option<u64>, Option<f32>, Option<String>);
+lists!(u32, i64, String, Option<bool>, Option<i8>, Option<u32>, Option<u64>, Option<f32>, Option<String>);
 
 fn split_list<T: FieldValue + Clone, E: de::Error>(
     List(values): List<T>,

@@ -49,6 +49,8 @@ pub enum Kind {
     Text,
     /// A single letter.
     Letter,
+    /// Yes or no, as the whole number 1 or 0.
+    Flag,
     /// A number that goes up and down.
     Level,
     /// A number that only grows while the process or the boot lasts.
@@ -161,6 +163,11 @@ impl Field {
     /// A number that rarely changes.
     pub const fn fact(unit: Unit, sql_type: &'static str) -> Self {
         Self::new(Role::Fact, Kind::Level, unit, sql_type)
+    }
+
+    /// Yes or no; rarely changes.
+    pub const fn flag() -> Self {
+        Self::new(Role::Fact, Kind::Flag, Unit::Count, "BOOLEAN")
     }
 
     /// A letter that changes often.

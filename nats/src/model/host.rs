@@ -83,5 +83,7 @@ record! {
         memory_bytes: Option<u64> => Field::fact(Unit::Bytes, "BIGINT");
         /// When the machine booted, in µs since 1970 UTC.
         boot_at_us: Option<i64> => Field::time("boot_at");
+        /// What keeps the agent from seeing all processes, or all of them whole, in words; absent where nothing does.
+        limited_view: Option<String> => Field::text().since(7);
     }
 }

@@ -13,6 +13,8 @@ const TICK_MS: u32 = 10;
 pub const TICK_US: u64 = TICK_MS as u64 * 1000;
 const PAGE_BYTES: u32 = 4096;
 const SECTOR_BYTES: u32 = 512;
+/// Shared memory is stored in whole MiB: a few pages more or less, which come and go all the time, start no new span.
+const MIB: u32 = 1 << 20;
 
 record! {
     /// One process. Its identity is (host, boot id, pid, start ticks); a pid alone is none.
@@ -39,7 +41,7 @@ record! {
         /// Command line, arguments joined by spaces, scrubbed on the host; absent when withheld.
         command_line: Option<String> => Field::text().filter("cmd").heading("COMMAND")
             .page(PageColumn::new(170, "command", "Command", "Command line").by_default());
-        /// User's name, or the id where there is none.
+        /// Effective user's name, as the host's `getent` has it, or the id where there is none.
         user_name: Option<String> => Field::text().filter("user").heading("USER")
             .page(PageColumn::new(40, "user", "User", "User").by_default());
         /// State as `ps` letters: R running, S sleeping, D waiting for disk, I idle, T stopped, Z zombie, X dead, ? unknown.
@@ -73,10 +75,11 @@ record! {
             .stored("written_sectors", "BIGINT", UnitsOf(SECTOR_BYTES)).heading("WRITTEN")
             .rate(Rate::new("written_bytes_per_s", "written_per_s").filter("written").heading("WRITTEN/S")
                 .page(PageColumn::new(90, "written", "Write", "Written per second").by_default().adds_up()));
-        /// systemd unit, as in "nginx.service".
+        /// The host's systemd unit, as in "nginx.service"; absent inside a container or another pid namespace.
         unit: Option<String> => Field::text().filter("unit").on_request().heading("UNIT")
             .page(PageColumn::new(140, "unit", "Unit", "systemd unit"));
-        /// Container id, the first 12 hexadecimal digits.
+        /// Container that it runs in, or whose monitor it is: the first 12 hexadecimal digits of its id, or its name where the
+        /// runtime goes by names (LXC, systemd-nspawn).
         container: Option<String> => Field::text().filter("container").on_request().heading("CONTAINER")
             .page(PageColumn::new(150, "container", "Container", "Container"));
         /// Nice value, from -20 (first) to 19 (last).
@@ -92,6 +95,22 @@ record! {
         /// look at them.
         open_files: Option<u32> => Field::level(Unit::Count, "UINTEGER").since(5).filter("files").heading("FILES")
             .page(PageColumn::new(136, "files", "Files", "Open files"));
+        /// Kubernetes pod's uid, as in "b4f3dfaf-f987-499d-a04c-2c60eb01958c".
+        pod: Option<String> => Field::text().since(7).filter("pod").on_request().heading("POD")
+            .page(PageColumn::new(155, "pod", "Pod", "Kubernetes pod"));
+        /// Whether the executable was deleted or replaced since the process started it; absent where it cannot be read.
+        executable_deleted: Option<bool> => Field::flag().since(7).filter("deleted").on_request().heading("DELETED")
+            .page(PageColumn::new(165, "deleted", "Deleted", "Executable deleted or replaced"));
+        /// CPU time of children that ended and that it waited for, in ms, without the part that rows of these children have
+        /// shown before (counter). So the sum of this and CPU time over all processes grows as the machine's, short lives
+        /// included. Starts at zero when the agent starts.
+        ended_children_cpu_ms: Option<u64> => Field::counter(Unit::Milliseconds).since(7)
+            .stored("ended_children_ticks", "BIGINT", UnitsOf(TICK_MS)).heading("CTIME")
+            .page(PageColumn::new(132, "childrencpu", "Ended", "CPU time of ended children").adds_up());
+        /// The part of the resident set that other processes may share: mapped files and shared memory. Up to a minute old.
+        shared_bytes: Option<u64> => Field::level(Unit::Bytes, "BIGINT").since(7)
+            .stored("shared_mib", "UINTEGER", UnitsOf(MIB)).filter("shared").heading("SHR")
+            .page(PageColumn::new(65, "shared", "Shared", "Memory shared with others"));
     }
 }
 

@@ -85,6 +85,23 @@ macro_rules! whole_numbers {
 
 whole_numbers!(i8, i64, u32, u64);
 
+/// Yes is 1, no is 0.
+impl FieldValue for bool {
+    fn get(&self) -> Value<'_> {
+        Value::Integer((*self).into())
+    }
+
+    fn set(&mut self, value: Value<'_>) {
+        *self = value == Value::Integer(1);
+    }
+
+    fn fill_in(&mut self, _: &Self) {}
+
+    fn absent() -> Option<Self> {
+        None
+    }
+}
+
 impl FieldValue for f32 {
     fn get(&self) -> Value<'_> {
         Value::Float(*self)
@@ -185,6 +202,7 @@ mod tests {
         assert_eq!(read_back(None, Some(2.5_f32)), Some(2.5));
         assert_eq!(read_back(Some(1_u64), None), None);
         assert_eq!(read_back(None, Some(-20_i8)), Some(-20));
+        assert_eq!((read_back(None, Some(true)), read_back(None, Some(false))), (Some(true), Some(false)));
     }
 
     #[test]
@@ -195,6 +213,9 @@ mod tests {
         let mut name = Some("x".to_owned());
         name.set(Value::Integer(1));
         assert_eq!(name, None);
+        let mut flag = Some(true);
+        flag.set(Value::Integer(2));
+        assert_eq!(flag, None);
         assert!(!Some(u64::MAX).is_storable() && Some(i64::MAX as u64).is_storable());
     }
 
