@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use arrow::{
     array::{
-        Array, ArrayRef, AsArray, Float32Array, Int8Array, Int64Array, RecordBatch, StringArray,
-        TimestampMicrosecondArray, UInt8Array, UInt32Array,
+        Array, ArrayRef, AsArray, BooleanArray, Float32Array, Int8Array, Int64Array, RecordBatch,
+        StringArray, TimestampMicrosecondArray, UInt8Array, UInt32Array,
     },
     datatypes::{DataType, Float32Type, Float64Type, Int8Type, Int64Type, UInt8Type, UInt32Type},
 };
@@ -180,6 +180,9 @@ pub(crate) fn array<'a>(field: &Field, values: impl Iterator<Item = Value<'a>>) 
         "FLOAT" => {
             Arc::new(values.map(|value| value.number().map(|number| number as f32)).collect::<Float32Array>())
         }
+        "BOOLEAN" => {
+            Arc::new(values.map(|value| value.integer().map(|flag| flag != 0)).collect::<BooleanArray>())
+        }
         sql_type => integers(sql_type, values.map(Value::integer)),
     };
     (field.column, array)
@@ -197,6 +200,7 @@ pub(crate) fn read<'a>(
     for (place, field) in fields {
         let value = match row.get_ref(readable_name(field))? {
             ValueRef::Text(bytes) => std::str::from_utf8(bytes).map_or(Value::Absent, Value::Text),
+            ValueRef::Boolean(flag) => Value::Integer(flag.into()),
             ValueRef::TinyInt(number) => Value::Integer(number.into()),
             ValueRef::UTinyInt(number) => Value::Integer(number.into()),
             ValueRef::UInt(number) => Value::Integer(number.into()),
@@ -227,6 +231,7 @@ pub(crate) fn value(array: &dyn Array, row: usize) -> Value<'_> {
     let integer = |number: i64| Value::Integer(number);
     match array.data_type() {
         DataType::Utf8 => Value::Text(array.as_string::<i32>().value(row)),
+        DataType::Boolean => integer(array.as_boolean().value(row).into()),
         DataType::Int8 => integer(array.as_primitive::<Int8Type>().value(row).into()),
         DataType::UInt8 => integer(array.as_primitive::<UInt8Type>().value(row).into()),
         DataType::UInt32 => integer(array.as_primitive::<UInt32Type>().value(row).into()),

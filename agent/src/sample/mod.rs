@@ -6,9 +6,12 @@
 //! - mounts, users and the description of the machine are read once a minute (`machine`);
 //! - threads of processes are not listed; their number is in the same file.
 //!
-//! `raw` has the values that a source reads; `linux` and `portable` are the two sources; `cgroup` and `diskstats` are
-//! Linux's own. `table` makes rows of them and computes CPU percent, `limits` leaves rows out. `machine` reads everything
-//! around the processes; `boot` is the time from which starts are counted.
+//! `raw` has the values that a source reads; `linux` and `portable` are the two sources. `table` makes rows of them and
+//! computes CPU percent, `children` credits the CPU time of children that ended, `users` knows names, `limits` leaves rows
+//! out. `machine` reads everything around the processes; `boot` is the time from which starts are counted.
+//!
+//! What may block for ever is read by threads, and a pass takes what is there: `reader` reads one process's `facts`
+//! (`cgroup` says where it belongs), `users` asks name services. `view` says what the agent cannot see.
 
 mod boot;
 #[cfg(target_os = "linux")]
@@ -30,12 +33,14 @@ mod reader;
 mod table;
 mod text;
 mod users;
+#[cfg(target_os = "linux")]
+mod view;
 
 use std::time::{Duration, Instant};
 
 use fleetps_nats::{
     now_us,
-    snapshot::{AgentCost, EncodeError, FORMAT, HostSample, Process, Snapshot},
+    snapshot::{AgentCost, EncodeError, FORMAT, HostInfo, HostSample, Process, Snapshot},
 };
 
 pub use boot::{Boot, since_boot};
@@ -61,6 +66,18 @@ pub const FIRST_WAIT: Duration = Duration::from_millis(500);
 /// A clock that was set is noticed within this time; whoever sets it waits for nothing.
 const BOOT_TIME_AGE: Duration = Duration::from_secs(30);
 
+/// Rights and mounts hardly change while the agent runs.
+#[cfg(target_os = "linux")]
+const VIEW_AGE: Duration = Duration::from_secs(60);
+
+/// What limits the agent's view, as of some time since the boot.
+#[cfg(target_os = "linux")]
+#[derive(Default)]
+struct LimitedView {
+    limits: Option<String>,
+    read_at: Option<Duration>,
+}
+
 /// This system is not one that can be sampled.
 #[derive(Debug, thiserror::Error)]
 #[error("this operating system cannot be sampled; fleetps-agent runs on Linux, Windows and macOS")]
@@ -75,6 +92,8 @@ pub struct Sampler {
     machine: MachineReader,
     #[cfg(target_os = "linux")]
     users: users::Users,
+    #[cfg(target_os = "linux")]
+    view: LimitedView,
     run_id: String,
     os_host_name: String,
     sequence: u64,
@@ -93,6 +112,8 @@ impl Sampler {
             machine: MachineReader::new(boot.at_us).ok_or(UnknownSystem)?,
             #[cfg(target_os = "linux")]
             users: users::Users::new(&settings.exclude_users),
+            #[cfg(target_os = "linux")]
+            view: LimitedView::default(),
             run_id: format!("{:012x}", fastrand::u64(..) & 0xffff_ffff_ffff),
             os_host_name: os_host_name(),
             sequence: 0,
@@ -139,7 +160,7 @@ impl Sampler {
             monotonic_ms: u64::try_from(monotonic.as_millis()).unwrap_or(u64::MAX),
             agent,
             host,
-            host_info: self.machine.info(),
+            host_info: self.host_info(monotonic),
             filesystems: self.machine.filesystems(),
             processes_left_out: left_out,
             texts_shortened: limits::count_of(&processes, self.table.shortened()),
@@ -150,6 +171,21 @@ impl Sampler {
     /// The message for the last snapshot, which is shortened if need be.
     pub fn pack(&self, snapshot: &mut Snapshot, packer: &mut Packer) -> Result<Vec<u8>, EncodeError> {
         packer.pack(snapshot, self.table.shortened())
+    }
+
+    #[cfg(target_os = "linux")]
+    fn host_info(&mut self, now: Duration) -> HostInfo {
+        let is_old = |read_at| now.saturating_sub(read_at) >= VIEW_AGE;
+        if self.view.read_at.is_none_or(is_old) {
+            let limits = view::limits(std::path::Path::new("/proc"));
+            self.view = LimitedView { limits: limits.map(text::cut), read_at: Some(now) };
+        }
+        HostInfo { limited_view: self.view.limits.clone(), ..self.machine.info() }
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn host_info(&mut self, _: Duration) -> HostInfo {
+        self.machine.info()
     }
 
     fn pass(&mut self, monotonic: Duration, clock_us: i64) -> (HostSample, Vec<Process>) {

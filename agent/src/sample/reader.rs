@@ -207,3 +207,7 @@ fn answer(shared: &Shared, thread: u64, may_block: bool, mut reader: FactReader)
         }
     }
 }
+
+#[cfg(test)]
+#[path = "reader_tests.rs"]
+mod tests;

@@ -45,7 +45,12 @@ impl Field {
         let value = &row[self.name];
         let number = value.as_f64();
         match self.form {
-            Form::Text => value.as_str().map_or_else(|| MISSING.to_owned(), str::to_owned),
+            Form::Text => match value {
+                Value::String(text) => text.clone(),
+                Value::Bool(true) => "yes".to_owned(),
+                Value::Bool(false) => "no".to_owned(),
+                _ => MISSING.to_owned(),
+            },
             Form::Id => value.as_u64().map_or_else(|| MISSING.to_owned(), |id| id.to_string()),
             Form::Count => match number {
                 Some(number) if number < 0.0 => number.round().to_string(),

@@ -19,7 +19,7 @@ const COMMAND: &str = "command_line";
 fn fields() -> impl Iterator<Item = Field> {
     PROCESS.iter().flat_map(|field| {
         let form = match (field.kind, field.unit) {
-            (Kind::Text | Kind::Letter, _) => Form::Text,
+            (Kind::Text | Kind::Letter | Kind::Flag, _) => Form::Text,
             (Kind::Time, _) => Form::Age,
             (_, Unit::Percent) => Form::Percent,
             (_, Unit::Bytes) => Form::Bytes,

@@ -217,6 +217,9 @@ impl Serialize for Process<'_> {
                 (FieldValue::Integer(time_us), Some(Kind::Time)) => {
                     map.serialize_entry(field.name, &time_exact(time_us))?;
                 }
+                (FieldValue::Integer(flag), Some(Kind::Flag)) => {
+                    map.serialize_entry(field.name, &(flag != 0))?;
+                }
                 (FieldValue::Integer(number), _) => map.serialize_entry(field.name, &number)?,
                 (FieldValue::Float(number), _) => map.serialize_entry(field.name, &number)?,
                 (FieldValue::Text(text), _) => map.serialize_entry(field.name, text)?,

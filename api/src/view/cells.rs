@@ -21,6 +21,7 @@ pub fn cell(column: Column, facts: &ProcessFacts<'_>, memory_scale_bytes: f64) -
         }
         (Kind::Text, value) => name(id, value.text()),
         (Kind::Letter, Value::Letter(letter)) => Cell::hostile(id, letter.encode_utf8(&mut [0; 4]), 1),
+        (Kind::Flag, value) => Cell::new(id, flag(value.integer()).to_owned()),
         (Kind::Time, _) => Cell::new(id, display::duration(facts.age_s)),
         // Numbers that identify a process have no separators.
         (_, value) if field.role != Role::Figure => {
@@ -28,6 +29,15 @@ pub fn cell(column: Column, facts: &ProcessFacts<'_>, memory_scale_bytes: f64) -
             Cell::new(id, text.unwrap_or_else(|| MISSING.to_owned()))
         }
         _ => number(column, facts.number(column), memory_scale_bytes),
+    }
+}
+
+/// Yes or no, or unknown.
+fn flag(value: Option<i64>) -> &'static str {
+    match value {
+        Some(0) => "no",
+        Some(_) => "yes",
+        None => MISSING,
     }
 }
 

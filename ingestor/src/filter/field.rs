@@ -40,6 +40,8 @@ pub(super) enum Kind {
     Count,
     /// A whole number that may be negative.
     Signed,
+    /// Yes or no, as 1 or 0.
+    Flag,
     Percent,
     Bytes,
     BytesPerSecond,
@@ -117,6 +119,7 @@ impl Field {
 fn kind_of(field: &model::Field) -> Kind {
     match (field.kind, field.unit) {
         (model::Kind::Text | model::Kind::Letter, _) => Kind::Text,
+        (model::Kind::Flag, _) => Kind::Flag,
         (_, Unit::Percent) => Kind::Percent,
         (_, Unit::Bytes) => Kind::Bytes,
         _ if field.sql_type == "TINYINT" => Kind::Signed,
@@ -131,6 +134,7 @@ impl Kind {
             Self::Text => (None, "a text"),
             Self::Count => (text.parse::<u64>().ok().map(|number| number as f64), "a whole number, as in 42"),
             Self::Signed => (text.parse::<i32>().ok().map(f64::from), "a whole number, as in 5 or -5"),
+            Self::Flag => (flag(text), "yes or no"),
             Self::PerSecond => {
                 (decimal(text.strip_suffix("/s").unwrap_or(text)), "a number per second, as in 100")
             }
@@ -145,6 +149,16 @@ impl Kind {
             }
         };
         number.ok_or_else(|| format!("expected {expected}"))
+    }
+}
+
+/// Yes or no, in the words that people and programs use.
+fn flag(text: &str) -> Option<f64> {
+    let is = |words: [&str; 3]| words.iter().any(|word| text.eq_ignore_ascii_case(word));
+    match () {
+        () if is(["yes", "true", "1"]) => Some(1.0),
+        () if is(["no", "false", "0"]) => Some(0.0),
+        () => None,
     }
 }
 
@@ -199,6 +213,8 @@ mod tests {
             (Kind::BytesPerSecond, "10M/s", Ok(10.0 * 1_048_576.0)),
             (Kind::Age, "2h", Ok(7200.0)),
             (Kind::Age, "90", Ok(90.0)),
+            (Kind::Flag, "Yes", Ok(1.0)),
+            (Kind::Flag, "false", Ok(0.0)),
             (Kind::Age, "3d", Ok(259_200.0)),
         ] {
             assert_eq!(kind.read(text), expected, "{text}");
@@ -211,6 +227,8 @@ mod tests {
             (Kind::Bytes, "5X"),
             (Kind::Bytes, ""),
             (Kind::Age, "soon"),
+            (Kind::Flag, "2"),
+            (Kind::Flag, ""),
         ] {
             assert!(kind.read(text).is_err(), "{text}");
         }
