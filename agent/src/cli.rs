@@ -1,6 +1,6 @@
 //! The command line of `fleetps-agent`.
 
-use std::{error::Error, io, thread, time::Duration};
+use std::{error::Error, thread, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum, builder::RangedU64ValueParser};
 use fleetps_nats::{
@@ -95,20 +95,24 @@ pub fn execute(cli: Cli) -> Result<(), CliError> {
         file.wire.plaintext = false;
     }
     match cli.command {
-        None => runtime()?.block_on(run_agent(file)),
+        None => until_done(run_agent(file)),
         Some(Command::Once { format: Format::Json }) => print_once(&file),
-        Some(Command::Join(arguments)) => Ok(runtime()?.block_on(join::join(arguments, file))?),
+        Some(Command::Join(arguments)) => until_done(async { Ok(join::join(arguments, file).await?) }),
         Some(Command::Config) => {
             fleetps_nats::out!("{}", file.to_toml()?);
             Ok(())
         }
-        Some(Command::Simulate(arguments)) => runtime()?.block_on(run_simulation(file, arguments)),
+        Some(Command::Simulate(arguments)) => until_done(run_simulation(file, arguments)),
     }
 }
 
-/// One thread: an agent hardly ever has two things to do at once.
-fn runtime() -> io::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_current_thread().enable_all().build()
+/// Runs on one thread: an agent hardly ever has two things to do at once. What still waits for a name server or a file
+/// after the end is left behind; dropping the runtime would wait for it.
+fn until_done(program: impl Future<Output = Result<(), CliError>>) -> Result<(), CliError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let outcome = runtime.block_on(program);
+    runtime.shutdown_background();
+    outcome
 }
 
 async fn run_agent(file: AgentFile) -> Result<(), CliError> {

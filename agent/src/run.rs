@@ -26,6 +26,10 @@ use crate::{
     settings::AgentSettings,
 };
 
+/// How long the sampling thread has to end. It waits for nothing that may hang, but a kernel may stop it anywhere; the
+/// process can end without it.
+const LAST_SAMPLE: Duration = Duration::from_millis(250);
+
 /// The agent cannot go on.
 #[derive(Debug, thiserror::Error)]
 pub enum AgentError {
@@ -46,8 +50,8 @@ pub enum AgentError {
     Thread,
 }
 
-/// Samples this machine as `host` and publishes until `shutdown`; waiting snapshots then have two seconds. The broker
-/// may be absent at the start and later: sampling goes on.
+/// Samples this machine as `host` and publishes until `shutdown`; waiting snapshots then have half a second. The
+/// broker may be absent at the start and later: sampling goes on. It ends within a second, whatever hangs.
 pub async fn run(
     settings: AgentSettings,
     broker: Broker,
@@ -78,21 +82,26 @@ pub async fn run_with(
         .name("sample".to_owned())
         .spawn(move || _ = done.send(sample(&settings, &sampling, announce, &stopped)))
         .map_err(AgentError::Start)?;
-    let Ok(run_id) = announced.await else {
+    let announced = tokio::select! {
+        announced = announced => announced,
+        // The first look at the machine hangs.
+        () = shutdown.cancelled() => return Ok(()),
+    };
+    let mut ended = ended;
+    let Ok(run_id) = announced else {
         return ended.await.unwrap_or(Err(AgentError::Thread));
     };
     tracing::info!(host = %host, run = run_id, "sampling this machine");
     let stop_publishing = CancellationToken::new();
     let publisher = tokio::spawn(Publisher::new(client, &host, outbox).run(stop_publishing.clone()));
-    let mut ended = ended;
     let outcome = tokio::select! {
         () = shutdown.cancelled() => Ok(()),
         outcome = &mut ended => outcome.unwrap_or(Err(AgentError::Thread)),
     };
     // Ends the thread's wait for the next sample.
     drop(stop);
-    if outcome.is_ok() {
-        let _ = ended.await;
+    if outcome.is_ok() && tokio::time::timeout(LAST_SAMPLE, ended).await.is_err() {
+        tracing::warn!("the sampling thread does not end; ending without it");
     }
     stop_publishing.cancel();
     publisher.await.map_err(|_| AgentError::Thread)?;

@@ -36,7 +36,7 @@ const ACK_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often the state of the connection is checked while something waits for it; there is no event to wait for.
 const CONNECTION_POLL: Duration = Duration::from_millis(100);
 /// How long the last snapshots may take to leave when the agent stops.
-const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
+const FLUSH_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Where sampling leaves its snapshots; cheap to clone.
 #[derive(Debug, Clone)]
@@ -115,7 +115,7 @@ impl Publisher {
         Self { jetstream, client, outbox, subject: subject::snapshot(host) }
     }
 
-    /// Publishes until `shutdown`, then publishes the waiting snapshots for up to two seconds.
+    /// Publishes until `shutdown`, then publishes the waiting snapshots for up to half a second.
     pub async fn run(self, shutdown: CancellationToken) {
         tokio::select! {
             () = shutdown.cancelled() => {}

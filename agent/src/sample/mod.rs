@@ -3,7 +3,7 @@
 //! It is cheap because of:
 //! - one reader for the whole run, with reused buffers; one file per process and pass (`linux` says why);
 //! - facts of a process are read when it appears and then once a minute (`table`);
-//! - mounts, users and the description of the machine are read once a minute (`machine`);
+//! - mounts, users and the description of the machine are read rarely, and off this thread (`machine`);
 //! - threads of processes are not listed; their number is in the same file.
 //!
 //! `raw` has the values that a source reads; `linux` and `portable` are the two sources. `table` makes rows of them and
@@ -17,8 +17,6 @@ mod boot;
 #[cfg(target_os = "linux")]
 mod cgroup;
 mod children;
-#[cfg(target_os = "linux")]
-mod diskstats;
 #[cfg(target_os = "linux")]
 mod facts;
 mod limits;
@@ -109,7 +107,7 @@ impl Sampler {
             settings: settings.clone(),
             source: system_source(&boot)?,
             table: Table::default(),
-            machine: MachineReader::new(boot.at_us).ok_or(UnknownSystem)?,
+            machine: MachineReader::new(&boot, &settings.state).ok_or(UnknownSystem)?,
             #[cfg(target_os = "linux")]
             users: users::Users::new(&settings.exclude_users),
             #[cfg(target_os = "linux")]
@@ -161,7 +159,8 @@ impl Sampler {
             agent,
             host,
             host_info: self.host_info(monotonic),
-            filesystems: self.machine.filesystems(),
+            filesystems: self.machine.filesystems(captured_at_us),
+            interfaces: self.machine.interfaces(),
             processes_left_out: left_out,
             texts_shortened: limits::count_of(&processes, self.table.shortened()),
             processes,

@@ -3,7 +3,9 @@
 use fastrand::Rng;
 use fleetps_nats::{
     HostName,
-    snapshot::{AgentCost, FORMAT, FilesystemSample, HostInfo, HostSample, Process, Snapshot},
+    snapshot::{
+        AgentCost, FORMAT, FilesystemSample, HostInfo, HostSample, InterfaceSample, Process, Snapshot,
+    },
 };
 
 use super::{
@@ -41,6 +43,7 @@ pub(super) struct Machine {
     load: [f32; 3],
     written_bytes: f64,
     network_bytes: f64,
+    cpu_ms: f64,
     last_at_us: i64,
 }
 
@@ -63,6 +66,7 @@ impl Machine {
             load: [0.5; 3],
             written_bytes: 0.0,
             network_bytes: 0.0,
+            cpu_ms: 0.0,
             last_at_us: 0,
         }
     }
@@ -104,6 +108,7 @@ impl Machine {
             alive().map(|slot| programs[slot.program].written_bytes_per_s).sum::<f64>() * 0.8;
         self.written_bytes += written_bytes_per_s * elapsed_s;
         self.network_bytes += f64::from(cpu_percent) * (40_000.0 + 40_000.0 * rng.f64()) * elapsed_s;
+        self.cpu_ms += f64::from(cpu_percent.min(100.0)) * f64::from(self.threads) * 10.0 * elapsed_s;
         self.last_at_us = captured_at_us;
         self.sequence += 1;
         self.follow_load(cpu_percent * self.threads as f32 / 100.0, elapsed_s as f32);
@@ -127,10 +132,11 @@ impl Machine {
                 process_count: u32::try_from(processes.len()).ok(),
                 thread_count: Some(thread_count),
                 uptime_s: Some(uptime_us as u64 / 1_000_000),
-                ..self.counters(resident_bytes)
+                ..self.counters(resident_bytes, uptime_us as u64 / 1000)
             },
             host_info: self.info(),
             filesystems: self.filesystems(uptime_us),
+            interfaces: self.interfaces(),
             processes_left_out: 0,
             texts_shortened: 0,
             processes,
@@ -145,11 +151,19 @@ impl Machine {
         }
     }
 
-    fn counters(&self, resident_bytes: u64) -> HostSample {
+    fn counters(&self, resident_bytes: u64, uptime_ms: u64) -> HostSample {
         let used = (KERNEL_BYTES + resident_bytes / 10 * 8).min(self.memory_bytes / 100 * 97);
         let [load_1, load_5, load_15] =
             self.load.map(|load| (self.system.family != Family::Windows).then_some(load));
+        // Linux says it, in steps of 10 ms.
+        let is_linux = self.system.family == Family::Linux;
+        let busy_ms = self.cpu_ms as u64 / 10 * 10;
+        let idle_ms = (uptime_ms / 10 * 10 * u64::from(self.threads)).saturating_sub(busy_ms);
         HostSample {
+            cpu_time_ms: is_linux.then_some(busy_ms),
+            cpu_idle_ms: is_linux.then_some(idle_ms),
+            cpu_iowait_ms: is_linux.then_some(idle_ms / 1000 * 10),
+            interface_count: Some(2),
             load_1,
             load_5,
             load_15,
@@ -181,6 +195,39 @@ impl Machine {
         }
     }
 
+    /// The one that carries everything, and loopback.
+    fn interfaces(&self) -> Vec<InterfaceSample> {
+        let (name, loopback) = match self.system.family {
+            Family::Linux => ("eth0", "lo"),
+            Family::Windows => ("Ethernet", "Loopback Pseudo-Interface 1"),
+            Family::Mac => ("en0", "lo0"),
+        };
+        let received = self.network_bytes as u64;
+        let sent = received / 10 * 17;
+        // Bytes of a packet: many are as long as Ethernet takes.
+        const PACKET_BYTES: u64 = 900;
+        let interface = |name: &str, kind: &str, received: u64, sent: u64| InterfaceSample {
+            name: name.to_owned(),
+            kind: Some(kind.to_owned()),
+            received_bytes: Some(received),
+            sent_bytes: Some(sent),
+            received_packets: Some(received / PACKET_BYTES),
+            sent_packets: Some(sent / PACKET_BYTES),
+            received_errors: Some(0),
+            sent_errors: Some(0),
+            received_drops: Some(0),
+            sent_drops: Some(0),
+            ..InterfaceSample::default()
+        };
+        vec![
+            InterfaceSample {
+                counted_as: Some("physical".to_owned()),
+                ..interface(name, "physical", received, sent)
+            },
+            interface(loopback, "loopback", received / 20, received / 20),
+        ]
+    }
+
     /// Disks that fill slowly, in proportion to the uptime.
     fn filesystems(&self, uptime_us: i64) -> Vec<FilesystemSample> {
         let filled = 0.2 + 0.6 * (uptime_us as f64 / (2 * MAX_UPTIME_DAYS * DAY_US) as f64).min(1.0);
@@ -188,8 +235,10 @@ impl Machine {
             mount: mount.to_owned(),
             device: Some(device.to_owned()),
             kind: Some(kind.to_owned()),
-            total_bytes,
-            used_bytes: (total_bytes as f64 * share) as u64,
+            total_bytes: Some(total_bytes),
+            used_bytes: Some((total_bytes as f64 * share) as u64),
+            available_bytes: Some((total_bytes as f64 * (0.95 - share).max(0.0)) as u64),
+            ..FilesystemSample::default()
         };
         let data_bytes = self.memory_bytes * 8;
         match self.system.family {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::{http::StatusCode, response::Response};
-use fleetps_nats::snapshot::{AgentCost, HostInfo, HostSample};
+use fleetps_nats::snapshot::{AgentCost, FilesystemSample, HostInfo, HostSample, InterfaceSample};
 use serde::Serialize;
 
 use super::{json, page};
@@ -35,6 +35,7 @@ struct HostInFull<'a> {
     host_info: Info<'a>,
     agent: &'a AgentCost,
     filesystems: Vec<Filesystem<'a>>,
+    interfaces: Vec<Interface<'a>>,
     processes_left_out: u32,
     texts_shortened: u32,
 }
@@ -50,16 +51,96 @@ struct Info<'a> {
     frequency_mhz: Option<u64>,
     memory_bytes: Option<u64>,
     boot_at: Option<String>,
+    seen_from: Option<&'a str>,
     agent_version: &'a str,
 }
 
+/// Sizes are null where it does not answer or cannot be read.
 #[derive(Serialize)]
 struct Filesystem<'a> {
     mount: &'a str,
     device: Option<&'a str>,
     kind: Option<&'a str>,
-    total_bytes: u64,
-    used_bytes: u64,
+    total_bytes: Option<u64>,
+    used_bytes: Option<u64>,
+    available_bytes: Option<u64>,
+    inodes_total: Option<u64>,
+    inodes_used: Option<u64>,
+    /// The other places where the same device is mounted, as many as the snapshot has.
+    other_mounts: Vec<&'a str>,
+    other_mount_count: u32,
+    unanswered_since: Option<String>,
+    last_answer: Option<LastAnswer>,
+    error: Option<&'a str>,
+}
+
+/// What a file system said before it stopped answering.
+#[derive(Serialize)]
+struct LastAnswer {
+    answered_at: String,
+    total_bytes: Option<u64>,
+    used_bytes: Option<u64>,
+}
+
+impl<'a> Filesystem<'a> {
+    fn of(sample: &'a FilesystemSample) -> Self {
+        Self {
+            mount: &sample.mount,
+            device: sample.device.as_deref(),
+            kind: sample.kind.as_deref(),
+            total_bytes: sample.total_bytes,
+            used_bytes: sample.used_bytes,
+            available_bytes: sample.available_bytes,
+            inodes_total: sample.inodes_total,
+            inodes_used: sample.inodes_used,
+            other_mounts: sample.other_mounts().collect(),
+            other_mount_count: sample.other_mount_count.unwrap_or_default(),
+            unanswered_since: sample.unanswered_since_us.map(time_exact),
+            last_answer: sample.answered_at_us.map(|answered_at_us| LastAnswer {
+                answered_at: time_exact(answered_at_us),
+                total_bytes: sample.last_total_bytes,
+                used_bytes: sample.last_used_bytes,
+            }),
+            error: sample.error.as_deref(),
+        }
+    }
+}
+
+/// A network interface; its counters count since boot.
+#[derive(Serialize)]
+struct Interface<'a> {
+    name: &'a str,
+    kind: Option<&'a str>,
+    /// Why its bytes are in the host's totals; null where they are not.
+    counted_as: Option<&'a str>,
+    master: Option<&'a str>,
+    received_bytes: Option<u64>,
+    sent_bytes: Option<u64>,
+    received_packets: Option<u64>,
+    sent_packets: Option<u64>,
+    received_errors: Option<u64>,
+    sent_errors: Option<u64>,
+    received_drops: Option<u64>,
+    sent_drops: Option<u64>,
+}
+
+impl<'a> Interface<'a> {
+    fn of(sample: &'a InterfaceSample) -> Self {
+        Self {
+            name: &sample.name,
+            kind: sample.kind.as_deref(),
+            counted_as: sample.counted_as.as_deref(),
+            master: sample.master.as_deref(),
+            received_bytes: sample.received_bytes,
+            sent_bytes: sample.sent_bytes,
+            received_packets: sample.received_packets,
+            sent_packets: sample.sent_packets,
+            received_errors: sample.received_errors,
+            sent_errors: sample.sent_errors,
+            received_drops: sample.received_drops,
+            sent_drops: sample.sent_drops,
+        }
+    }
 }
 
 fn info<'a>(info: &'a HostInfo, agent_version: &'a str) -> Info<'a> {
@@ -73,6 +154,7 @@ fn info<'a>(info: &'a HostInfo, agent_version: &'a str) -> Info<'a> {
         frequency_mhz: info.frequency_mhz,
         memory_bytes: info.memory_bytes,
         boot_at: info.boot_at_us.map(time_exact),
+        seen_from: info.seen_from.as_deref(),
         agent_version,
     }
 }
@@ -96,13 +178,6 @@ pub async fn one(
     let when = query.resolve(now_us())?;
     let (moment, resolution) = page::moment_at(&scoped, &host, when.at_us).await?;
     let snapshot = moment.snapshot();
-    let filesystems = snapshot.filesystems.iter().map(|filesystem| Filesystem {
-        mount: &filesystem.mount,
-        device: filesystem.device.as_deref(),
-        kind: filesystem.kind.as_deref(),
-        total_bytes: filesystem.total_bytes,
-        used_bytes: filesystem.used_bytes,
-    });
     let in_full = HostInFull {
         host: json::Host::of(&moment.summary, scoped.groups(&moment.summary.host)),
         boot_id: &snapshot.boot_id,
@@ -111,7 +186,8 @@ pub async fn one(
         host_sample: &snapshot.host,
         host_info: info(&snapshot.host_info, &snapshot.agent_version),
         agent: &snapshot.agent,
-        filesystems: filesystems.collect(),
+        filesystems: snapshot.filesystems.iter().map(Filesystem::of).collect(),
+        interfaces: snapshot.interfaces.iter().map(Interface::of).collect(),
         processes_left_out: snapshot.processes_left_out,
         texts_shortened: snapshot.texts_shortened,
     };

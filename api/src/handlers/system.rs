@@ -54,6 +54,7 @@ const GROUPS: [Group; 4] = [
             ("Architecture", "architecture"),
             ("Booted", "boot_at"),
             ("Up for", "uptime"),
+            ("Seen from inside", "seen_from"),
         ],
     ),
     (

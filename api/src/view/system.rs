@@ -1,12 +1,9 @@
 //! The facts of one host: what it is, what its disks and network do, what the agent costs; and the line of facts and
 //! figures at the head of every page about it.
 
-use fleetps_nats::{Snapshot, model::derived, snapshot::FilesystemSample};
+use fleetps_nats::{Snapshot, model::derived};
 
-use super::{
-    View,
-    table::{Cell, Head, Row, Table},
-};
+use super::{View, interfaces, mounts, table::Cell};
 use crate::{
     display::{self, MISSING},
     live::{HostState, Moment, Summary},
@@ -14,8 +11,6 @@ use crate::{
 
 /// Characters of a text in a cell.
 const MAX_CELL_CHARACTERS: usize = 120;
-/// Mounts shown, the fullest first; a container host has hundreds of overlay mounts that all say the same.
-const MAX_MOUNTS: usize = 100;
 
 /// The fields of the head of every page about a host.
 pub fn head_fields(moment: &Moment, now_us: i64) -> Vec<(&'static str, Cell)> {
@@ -62,6 +57,7 @@ fn facts_line(snapshot: &Snapshot) -> String {
         processor,
         memory.map(|bytes| display::size_long(Some(bytes))),
         snapshot.host.uptime_s.map(|seconds| format!("up {}", duration(seconds))),
+        mounts::warning(snapshot),
     ];
     let known: Vec<String> = facts.into_iter().flatten().filter(|fact| !fact.is_empty()).collect();
     display::visible(&known.join(" · ")).into_owned()
@@ -77,7 +73,11 @@ pub fn view(moment: &Moment, now_us: i64) -> View {
     fields.extend(system_fields(moment.snapshot()));
     fields.extend(load_fields(moment));
     fields.extend(agent_fields(moment.snapshot()));
-    View { version: moment.summary.version(), fields, tables: vec![mounts_table(moment.snapshot())] }
+    View {
+        version: moment.summary.version(),
+        fields,
+        tables: vec![mounts::table(moment.snapshot()), interfaces::table(&moment.pair)],
+    }
 }
 
 fn text(value: Option<&str>) -> Cell {
@@ -96,6 +96,7 @@ fn system_fields(snapshot: &Snapshot) -> Vec<(&'static str, Cell)> {
         ("os_host_name", text(Some(&snapshot.os_host_name))),
         ("os", text(info.os.as_deref())),
         ("kernel", text(info.kernel.as_deref())),
+        ("seen_from", text(info.seen_from.as_deref())),
         ("architecture", text(info.architecture.as_deref())),
         ("cpu_model", text(info.cpu_model.as_deref())),
         ("cores", number(info.cores)),
@@ -152,39 +153,4 @@ fn agent_fields(snapshot: &Snapshot) -> Vec<(&'static str, Cell)> {
         ("shortened", Cell::field(display::count(u64::from(snapshot.texts_shortened)))),
         ("captured_at", exact_time(snapshot.captured_at_us)),
     ]
-}
-
-fn mounts_table(snapshot: &Snapshot) -> Table {
-    let columns = [
-        ("mount", "Mount"),
-        ("device", "Device"),
-        ("kind", "Kind"),
-        ("disk", "Used"),
-        ("size", "Used"),
-        ("size", "Size"),
-    ];
-    let units = ["", "", "", "%", "", ""];
-    let heads = columns.into_iter().zip(units).map(|((column, text), unit)| Head {
-        column,
-        text,
-        unit,
-        ..Head::default()
-    });
-    let share = |mount: &FilesystemSample| mount.used_bytes as f64 / (mount.total_bytes as f64).max(1.0);
-    let mut mounts: Vec<&FilesystemSample> = snapshot.filesystems.iter().collect();
-    mounts.sort_by(|a, b| share(b).total_cmp(&share(a)).then_with(|| a.mount.cmp(&b.mount)));
-    let row = |(number, mount): (usize, &&FilesystemSample)| {
-        let cells = vec![
-            Cell::hostile("mount", &mount.mount, MAX_CELL_CHARACTERS),
-            Cell { column: "device", ..text(mount.device.as_deref()) },
-            Cell { column: "kind", ..text(mount.kind.as_deref()) },
-            Cell::new("disk", display::percent(Some(share(mount) * 100.0)))
-                .shaded(display::shade(share(mount))),
-            Cell::new("size", display::size_long(Some(mount.used_bytes))),
-            Cell::new("size", display::size_long(Some(mount.total_bytes))),
-        ];
-        Row { id: format!("m-{number}"), cells, ..Row::default() }
-    };
-    let rows = mounts.iter().take(MAX_MOUNTS).enumerate().map(row).collect();
-    Table { id: "mounts", heads: heads.collect(), rows, ..Table::default() }
 }

@@ -2,7 +2,11 @@
 
 use std::{fmt::Write, path::Path};
 
-use fleetps_nats::model::host::{AGENT, HOST, HOST_INFO};
+use fleetps_nats::model::{
+    filesystem::FILESYSTEM,
+    host::{AGENT, HOST, HOST_INFO},
+    interface::INTERFACE,
+};
 
 use super::templates::{
     ProcessHourViewSql, ProcessViewSql, ProcessesAtMacroSql, SamplesAtSql, SpansBetweenSql, TopMacroSql,
@@ -10,7 +14,7 @@ use super::templates::{
 use crate::{
     fields::{columns, columns_in, facts, figures},
     segment::{
-        EVENTS_SINCE_VERSION, SCHEMA_VERSION, SegmentName, TICKS_SINCE_VERSION, attach_statement,
+        EVENTS_SINCE_VERSION, INTERFACES_SINCE_VERSION, SCHEMA_VERSION, SegmentName, TICKS_SINCE_VERSION, attach_statement,
         quote_identifier, samples_sql, schema_in,
     },
     template::render,
@@ -25,13 +29,14 @@ const HEAD: &str = "\
 -- Rewritten whenever segments change. Run it again to see newer ones. Times are UTC.
 ";
 /// Tables whose rows are independent of other files.
-const PLAIN_TABLES: [&str; 9] = [
+const PLAIN_TABLES: [&str; 10] = [
     "segment",
     "event",
     "gap",
     "host_info",
     "host_sample",
     "filesystem_sample",
+    "interface_sample",
     "process_earlier",
     "process_span",
     "process_sample",
@@ -243,7 +248,8 @@ fn columns_of(table: &str, schema_version: u32) -> String {
                  processes_left_out, {shortened}texts_shortened, {agent}"
             )
         }
-        "filesystem_sample" => "host, captured_at, mount, device, kind, total_bytes, used_bytes".to_owned(),
+        "filesystem_sample" => format!("host, captured_at, {}", columns_in(&FILESYSTEM, schema_version)),
+        "interface_sample" => format!("host, captured_at, {}", columns_in(&INTERFACE, schema_version)),
         "process" => {
             let since = if schema_version < TICKS_SINCE_VERSION {
                 "first_seen AS facts_since"
@@ -298,6 +304,7 @@ fn rows_of(table: &str, tables: &Tables) -> Option<String> {
         "process_hour" if !has_hours => return None,
         "event" if *schema_version < EVENTS_SINCE_VERSION => return None,
         "process_earlier" if *schema_version < TICKS_SINCE_VERSION => return None,
+        "interface_sample" if *schema_version < INTERFACES_SINCE_VERSION => return None,
         "process_history" => history_of(tables),
         "host_sample" => {
             let told = |since: u32, column: &str, unknown: &str| match *schema_version >= since {

@@ -15,6 +15,7 @@ fn columns_are_named_as_the_schema_has_them() {
         "host_info",
         "host_sample",
         "filesystem_sample",
+        "interface_sample",
         "process",
         "capture",
         "process_hour",

@@ -221,7 +221,16 @@ fn leave_out(engine: &Connection, trim: Option<&Trim>, sources: &[SegmentName]) 
     if trim.is_none_or(|trim| trim.keep != Keep::Nothing) {
         return Ok(());
     }
-    for table in ["event", "host_info", "host_sample", "filesystem_sample", "process_span", "process_hour"] {
+    let tables = [
+        "event",
+        "host_info",
+        "host_sample",
+        "filesystem_sample",
+        "interface_sample",
+        "process_span",
+        "process_hour",
+    ];
+    for table in tables {
         let (rows, of_hosts) = (relation(Rows::Of(table), sources), without_hosts(trim));
         engine.execute_batch(&format!("CREATE TEMP VIEW {table} AS FROM {rows} WHERE {of_hosts}"))?;
     }

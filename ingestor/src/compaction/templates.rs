@@ -18,7 +18,7 @@ pub(super) struct HostsSql;
 #[template(path = "compaction/sql/snapshots.sql")]
 pub(super) struct SnapshotsSql;
 
-/// Copies every snapshot; those outside the table `kept` lose their processes and filesystems.
+/// Copies every snapshot; those outside the table `kept` lose their processes, file systems and interfaces.
 #[derive(Template)]
 #[template(path = "compaction/sql/snapshots_of_minutes.sql")]
 pub(super) struct SnapshotsOfMinutesSql;

@@ -14,14 +14,16 @@ use fleetps_nats::{
     Snapshot,
     model::{
         Field, Value,
+        filesystem::FILESYSTEM,
         host::{AGENT, HOST, HOST_INFO},
+        interface::INTERFACE,
         process::FACTS,
     },
-    snapshot::{AgentCost, HostInfo, HostSample, Process},
+    snapshot::{AgentCost, FilesystemSample, HostInfo, HostSample, InterfaceSample, Process},
 };
 
 use super::{
-    rows::{EarlierRow, FilesystemRow, GapRow, InfoRow, ProcessKey, ProcessRow, SegmentRows, SnapshotRow},
+    rows::{EarlierRow, FilesystemRow, GapRow, InfoRow, InterfaceRow, ProcessKey, ProcessRow, SegmentRows, SnapshotRow},
     spans::{CaptureRow, SpanRow},
 };
 use crate::{
@@ -143,16 +145,25 @@ impl SegmentRows {
     }
 
     pub(super) fn filesystem_batch(&self, rows: &[&FilesystemRow]) -> Result<RecordBatch, ArrowError> {
-        let all = || rows.iter().map(|row| &row.filesystem);
-        batch([
-            ("host", text(rows.iter().map(|row| Some(self.names.text(row.host))))),
-            ("captured_at", time(rows.iter().map(|row| row.captured_at_us))),
-            ("mount", text(all().map(|filesystem| Some(filesystem.mount.as_str())))),
-            ("device", text(all().map(|filesystem| filesystem.device.as_deref()))),
-            ("kind", text(all().map(|filesystem| filesystem.kind.as_deref()))),
-            ("total_bytes", count(all().map(|filesystem| Some(filesystem.total_bytes)))),
-            ("used_bytes", count(all().map(|filesystem| Some(filesystem.used_bytes)))),
-        ])
+        let all = rows.iter().map(|row| &row.filesystem);
+        let columns = columns(FILESYSTEM.iter().enumerate(), all, FilesystemSample::value);
+        let moments = rows.iter().map(|row| (row.host, row.captured_at_us));
+        RecordBatch::try_from_iter(self.moments(moments).into_iter().chain(columns))
+    }
+
+    pub(super) fn interface_batch(&self, rows: &[&InterfaceRow]) -> Result<RecordBatch, ArrowError> {
+        let all = rows.iter().map(|row| &row.interface);
+        let columns = columns(INTERFACE.iter().enumerate(), all, InterfaceSample::value);
+        let moments = rows.iter().map(|row| (row.host, row.captured_at_us));
+        RecordBatch::try_from_iter(self.moments(moments).into_iter().chain(columns))
+    }
+
+    /// The columns that say of which host a row is, and when it was captured, in µs.
+    fn moments(&self, rows: impl Iterator<Item = (u32, i64)> + Clone) -> [Column; 2] {
+        [
+            ("host", text(rows.clone().map(|(host, _)| Some(self.names.text(host))))),
+            ("captured_at", time(rows.map(|(_, captured_at_us)| captured_at_us))),
+        ]
     }
 
     pub(super) fn process_batch(

@@ -56,7 +56,9 @@ pub(crate) use verify_log::VerifyLog;
 use askama::Template;
 use fleetps_nats::model::{
     complete_since,
+    filesystem::{self, FILESYSTEM},
     host::{self, AGENT, HOST, HOST_INFO},
+    interface::{self, INTERFACE},
     process::PROCESS,
 };
 
@@ -86,9 +88,13 @@ pub const SCHEMA_VERSION: u32 = latest([
     complete_since(&HOST),
     complete_since(&HOST_INFO),
     complete_since(&AGENT),
+    complete_since(&FILESYSTEM),
+    complete_since(&INTERFACE),
 ]);
 /// Grows with every change of `schema.sql` itself.
 const TABLES_VERSION: u32 = 7;
+/// Since then, a segment has the interfaces of hosts.
+pub(crate) const INTERFACES_SINCE_VERSION: u32 = 7;
 /// Since then, a segment has the events of its messages. Those of before are told by its samples (`history::events`).
 pub(crate) const EVENTS_SINCE_VERSION: u32 = 6;
 /// Since then, processes have `start_ticks`, and there is `process_earlier`.

@@ -8,7 +8,7 @@ use std::collections::{HashMap, hash_map::Entry};
 use fleetps_nats::{
     HostName, Snapshot,
     model::{Value, process::FACTS},
-    snapshot::{FilesystemSample, HostInfo, Process},
+    snapshot::{FilesystemSample, HostInfo, InterfaceSample, Process},
 };
 
 use super::{Level, SCHEMA_VERSION, SegmentName, strings::Strings};
@@ -37,6 +37,7 @@ pub struct SegmentRows {
     last_info: HashMap<u32, usize>,
     pub(super) snapshots: Vec<SnapshotRow>,
     pub(super) filesystems: Vec<FilesystemRow>,
+    pub(super) interfaces: Vec<InterfaceRow>,
     pub(super) processes: HashMap<ProcessKey, ProcessRow>,
     pub(super) earlier: Vec<EarlierRow>,
     pub(super) samples: Vec<SampleRow>,
@@ -79,6 +80,13 @@ pub(super) struct FilesystemRow {
     pub(super) host: u32,
     pub(super) captured_at_us: i64,
     pub(super) filesystem: FilesystemSample,
+}
+
+#[derive(Debug)]
+pub(super) struct InterfaceRow {
+    pub(super) host: u32,
+    pub(super) captured_at_us: i64,
+    pub(super) interface: InterfaceSample,
 }
 
 /// The identity of a process.
@@ -131,6 +139,7 @@ impl SegmentRows {
             last_info: HashMap::new(),
             snapshots: Vec::new(),
             filesystems: Vec::new(),
+            interfaces: Vec::new(),
             processes: HashMap::new(),
             earlier: Vec::new(),
             samples: Vec::new(),
@@ -184,10 +193,14 @@ impl SegmentRows {
             self.push_process(host, boot, captured_at_us, process);
         }
         let filesystems = snapshot.filesystems.clone();
-        self.text_bytes += filesystems.iter().map(filesystem_text_bytes).sum::<usize>();
+        self.text_bytes += filesystems.iter().map(|it| texts_bytes(&it.values())).sum::<usize>();
         let rows =
             filesystems.into_iter().map(|filesystem| FilesystemRow { host, captured_at_us, filesystem });
         self.filesystems.extend(rows);
+        let interfaces = snapshot.interfaces.clone();
+        self.text_bytes += interfaces.iter().map(|it| texts_bytes(&it.values())).sum::<usize>();
+        let rows = interfaces.into_iter().map(|interface| InterfaceRow { host, captured_at_us, interface });
+        self.interfaces.extend(rows);
         let snapshot = Snapshot {
             run_id: snapshot.run_id.clone(),
             sequence: snapshot.sequence,
@@ -326,21 +339,16 @@ fn is_same_program(known: &Process, now: &Process) -> bool {
     FACTS.iter().all(|place| known.value(*place) == now.value(*place))
 }
 
-fn text_bytes(text: &Option<String>) -> usize {
-    text.as_ref().map_or(0, String::len)
+fn texts_bytes(values: &[Value<'_>]) -> usize {
+    values.iter().filter_map(|value| value.text()).map(str::len).sum()
 }
 
 fn process_text_bytes(process: &Process) -> usize {
-    process.values().into_iter().filter_map(Value::text).map(str::len).sum()
-}
-
-fn filesystem_text_bytes(filesystem: &FilesystemSample) -> usize {
-    filesystem.mount.len() + text_bytes(&filesystem.device) + text_bytes(&filesystem.kind)
+    texts_bytes(&process.values())
 }
 
 fn info_text_bytes(row: &InfoRow) -> usize {
-    let texts = row.info.values().into_iter().filter_map(Value::text);
-    row.os_host_name.len() + row.agent_version.len() + texts.map(str::len).sum::<usize>()
+    row.os_host_name.len() + row.agent_version.len() + texts_bytes(&row.info.values())
 }
 
 #[cfg(test)]

@@ -93,11 +93,14 @@ CREATE TABLE IF NOT EXISTS {{ catalog }}.host_sample (
 CREATE TABLE IF NOT EXISTS {{ catalog }}.filesystem_sample (
     host VARCHAR,
     captured_at TIMESTAMP_MS,
-    mount VARCHAR,
-    device VARCHAR,
-    kind VARCHAR,
-    total_bytes BIGINT,
-    used_bytes BIGINT
+    {{ fields::definitions(&filesystem::FILESYSTEM) }}
+);
+
+-- One row per network interface and snapshot, but for the many ends of containers' interfaces on some hosts.
+CREATE TABLE IF NOT EXISTS {{ catalog }}.interface_sample (
+    host VARCHAR,
+    captured_at TIMESTAMP_MS,
+    {{ fields::definitions(&interface::INTERFACE) }}
 );
 
 -- What hardly changes of a process, as last seen in this file: one row for every identity (host, boot, pid, start) in

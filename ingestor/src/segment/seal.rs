@@ -105,6 +105,11 @@ fn append(engine: &Connection, rows: &mut SegmentRows) -> Result<(), Problem> {
         let place = |row: &super::rows::FilesystemRow| (rank(row.host), row.captured_at_us);
         place(a).cmp(&place(b)).then_with(|| a.filesystem.mount.cmp(&b.filesystem.mount))
     });
+    let mut interfaces: Vec<_> = rows.interfaces.iter().collect();
+    interfaces.sort_by(|a, b| {
+        let place = |row: &super::rows::InterfaceRow| (rank(row.host), row.captured_at_us);
+        place(a).cmp(&place(b)).then_with(|| a.interface.name.cmp(&b.interface.name))
+    });
     let mut processes: Vec<_> = rows.processes.iter().collect();
     processes.sort_unstable_by_key(|(key, _)| (rank(key.host), key.pid, key.start));
     let mut events: Vec<_> = rows.events.iter().collect();
@@ -119,6 +124,10 @@ fn append(engine: &Connection, rows: &mut SegmentRows) -> Result<(), Problem> {
     each(
         appender("filesystem_sample")?,
         &mut filesystems.chunks(BATCH_ROWS).map(|chunk| rows.filesystem_batch(chunk)),
+    )?;
+    each(
+        appender("interface_sample")?,
+        &mut interfaces.chunks(BATCH_ROWS).map(|chunk| rows.interface_batch(chunk)),
     )?;
     each(appender("process")?, &mut processes.chunks(BATCH_ROWS).map(|chunk| rows.process_batch(chunk)))?;
     let mut earlier: Vec<_> = rows.earlier.iter().collect();

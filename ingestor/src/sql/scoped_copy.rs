@@ -25,6 +25,7 @@ const TABLES: [(&str, Option<&str>); 7] = [
     ("host_info", None),
     ("host_sample", Some("captured_at")),
     ("filesystem_sample", Some("captured_at")),
+    ("interface_sample", Some("captured_at")),
     ("process", Some("last_seen")),
     ("process_earlier", Some("last_seen")),
     ("process_hour", Some("hour")),

@@ -20,7 +20,7 @@ use fleetps_nats::{
         Scale, Value,
         process::{FIGURES, PROCESS},
     },
-    snapshot::{AgentCost, FORMAT, FilesystemSample, HostInfo, HostSample, Process},
+    snapshot::{AgentCost, FORMAT, FilesystemSample, HostInfo, HostSample, InterfaceSample, Process},
 };
 
 use crate::{
@@ -313,15 +313,28 @@ impl Machine {
             filesystems: vec![
                 FilesystemSample {
                     mount: "/".to_owned(),
-                    total_bytes: 9,
-                    used_bytes: 5,
+                    total_bytes: Some(9),
+                    used_bytes: Some(5),
+                    available_bytes: Some(3),
+                    other_mounts: Some("/a\n/b".to_owned()),
+                    other_mount_count: Some(2),
                     ..Default::default()
                 },
                 FilesystemSample {
                     mount: "/'x'".to_owned(),
                     device: Some("d".to_owned()),
+                    unanswered_since_us: Some(self.booted_us),
                     ..Default::default()
                 },
+            ],
+            interfaces: vec![
+                InterfaceSample {
+                    name: "eth'0'".to_owned(),
+                    counted_as: Some("physical".to_owned()),
+                    received_bytes: Some(self.counter),
+                    ..Default::default()
+                },
+                InterfaceSample { name: "lo".to_owned(), ..Default::default() },
             ],
             processes_left_out: rng.u32(0..2),
             texts_shortened: rng.u32(0..3),

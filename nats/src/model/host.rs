@@ -35,7 +35,7 @@ record! {
         load_15: Option<f32> => Field::level(Unit::Count, "FLOAT");
         /// Installed memory.
         memory_total_bytes: Option<u64> => Field::level(Unit::Bytes, "BIGINT");
-        /// Memory in use.
+        /// Memory in use, as `free` has it: installed less available.
         memory_used_bytes: Option<u64> => Field::level(Unit::Bytes, "BIGINT");
         /// Memory that new processes can have without swapping.
         memory_available_bytes: Option<u64> => Field::level(Unit::Bytes, "BIGINT");
@@ -43,13 +43,15 @@ record! {
         swap_total_bytes: Option<u64> => Field::level(Unit::Bytes, "BIGINT");
         /// Swap space in use.
         swap_used_bytes: Option<u64> => Field::level(Unit::Bytes, "BIGINT");
-        /// Bytes read from disks since boot (counter).
+        /// Bytes read from disks since boot (counter): each once, whatever is stacked on the disk.
         disk_read_bytes: Option<u64> => Field::counter(Unit::Bytes);
         /// Bytes written to disks since boot (counter).
         disk_written_bytes: Option<u64> => Field::counter(Unit::Bytes);
-        /// Bytes received by network interfaces, without loopback (counter).
+        /// Bytes received by the machine's physical network interfaces, each once (counter); where there is none, as in a
+        /// container, by those of the default route. Bridges, bonds, VLANs and containers on top of them are not in it.
+        /// [`INTERFACE`](super::interface::INTERFACE) says which interfaces count.
         network_received_bytes: Option<u64> => Field::counter(Unit::Bytes);
-        /// Bytes sent by network interfaces, without loopback (counter).
+        /// Bytes sent by the same interfaces (counter).
         network_sent_bytes: Option<u64> => Field::counter(Unit::Bytes);
         /// Processes on the machine, including those left out of the snapshot.
         process_count: Option<u32> => Field::level(Unit::Count, "UINTEGER");
@@ -57,6 +59,16 @@ record! {
         thread_count: Option<u32> => Field::level(Unit::Count, "UINTEGER");
         /// Time since boot, in s.
         uptime_s: Option<u64> => Field::counter(Unit::Seconds);
+        /// Time since boot in which cores were busy, of all cores together, in ms (counter): user, nice, system, interrupts
+        /// and what the hypervisor gave to others. Linux only, in steps of 10 ms.
+        cpu_time_ms: Option<u64> => Field::counter(Unit::Milliseconds).since(7);
+        /// Time since boot in which cores had nothing to do, waiting for disks included, in ms (counter). With
+        /// `cpu_time_ms` it is all the time that the cores had.
+        cpu_idle_ms: Option<u64> => Field::counter(Unit::Milliseconds).since(7);
+        /// The part of `cpu_idle_ms` in which a process waited for a disk, in ms (counter).
+        cpu_iowait_ms: Option<u64> => Field::counter(Unit::Milliseconds).since(7);
+        /// Network interfaces of the machine, including those that are not in the snapshot.
+        interface_count: Option<u32> => Field::level(Unit::Count, "UINTEGER").since(7);
     }
 }
 
@@ -85,5 +97,8 @@ record! {
         boot_at_us: Option<i64> => Field::time("boot_at");
         /// What keeps the agent from seeing all processes, or all of them whole, in words; absent where nothing does.
         limited_view: Option<String> => Field::text().since(7);
+        /// The container that the agent runs in, and what it therefore sees, as in "docker: memory of the whole machine,
+        /// network of the container"; absent outside containers.
+        seen_from: Option<String> => Field::text().since(7);
     }
 }

@@ -1,7 +1,7 @@
 //! The model: every figure and fact of a process and of a host, each declared once, and the rules for what follows from
 //! them.
 //!
-//! [`process`] and [`host`] are the declarations. A line there gives a field its type, unit, column on disk, filter word,
+//! [`process`], [`host`], [`filesystem`] and [`interface`] are the declarations. A line there gives a field its type, unit, column on disk, filter word,
 //! table column and heading in terminals. The structs of a snapshot follow from it, and so do the lists on the wire, the
 //! columns of the history, the filter's fields, the page's columns and the JSON. To add a figure, add a line there, with
 //! `.since` the next schema version, and fill it in where it is read: the agent's Linux reader, its portable reader and the
@@ -16,7 +16,9 @@ mod bounded;
 mod columns;
 pub mod derived;
 mod field;
+pub mod filesystem;
 pub mod host;
+pub mod interface;
 mod pair;
 pub mod process;
 pub mod rate;

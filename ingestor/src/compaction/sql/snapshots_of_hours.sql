@@ -6,3 +6,7 @@ ORDER BY host, captured_at;
 INSERT INTO {{ CATALOG }}.filesystem_sample
 SELECT * FROM filesystem_sample SEMI JOIN kept USING (host, captured_at)
 ORDER BY host, mount, captured_at;
+
+INSERT INTO {{ CATALOG }}.interface_sample
+SELECT * FROM interface_sample SEMI JOIN kept USING (host, captured_at)
+ORDER BY host, name, captured_at;

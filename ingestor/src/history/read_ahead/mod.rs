@@ -13,7 +13,7 @@ use std::{mem::size_of, sync::Arc};
 use fleetps_nats::{
     HostName, Snapshot,
     model::{Value, process::FIGURES},
-    snapshot::{FilesystemSample, HostInfo, Process},
+    snapshot::{FilesystemSample, InterfaceSample, Process},
 };
 
 use super::{
@@ -187,17 +187,18 @@ impl Bytes for SnapshotWindow {
             let of_phases = known.phases.iter().map(of_phase);
             size_of::<KnownProcess>() + known.boot_id.len() + of_phases.sum::<usize>()
         };
-        let of_filesystem = |filesystem: &FilesystemSample| {
-            let FilesystemSample { mount, device, kind, .. } = filesystem;
-            size_of::<FilesystemSample>() + mount.len() + texts([device, kind])
-        };
+        let lengths =
+            |values: &[Value<'_>]| values.iter().filter_map(|it| it.text()).map(str::len).sum::<usize>();
+        let of_filesystem = |it: &FilesystemSample| size_of::<FilesystemSample>() + lengths(&it.values());
+        let of_interface = |it: &InterfaceSample| size_of::<InterfaceSample>() + lengths(&it.values());
         let of_snapshot = |snapshot: &Snapshot| {
-            let Snapshot { agent_version, os_host_name, boot_id, run_id, filesystems, .. } = snapshot;
-            let HostInfo { os, kernel, architecture, cpu_model, .. } = &snapshot.host_info;
+            let Snapshot { agent_version, os_host_name, boot_id, run_id, filesystems, interfaces, .. } =
+                snapshot;
             size_of::<Snapshot>()
                 + [agent_version, os_host_name, boot_id, run_id].map(String::len).iter().sum::<usize>()
-                + texts([os, kernel, architecture, cpu_model])
+                + lengths(&snapshot.host_info.values())
                 + filesystems.iter().map(of_filesystem).sum::<usize>()
+                + interfaces.iter().map(of_interface).sum::<usize>()
         };
         size_of::<Self>()
             + self.spans.len() * size_of::<ProcessSpan>()

@@ -4,7 +4,11 @@ use std::{collections::HashMap, panic::resume_unwind, thread};
 
 use askama::Template;
 use duckdb::{Connection, Row, params_from_iter, types::Value};
-use fleetps_nats::{HostName, Snapshot, model::host, snapshot::Process};
+use fleetps_nats::{
+    HostName, Snapshot,
+    model::{filesystem, host, interface},
+    snapshot::Process,
+};
 
 use super::{
     KnownProcess, ProcessSpan, RowLimits, SnapshotWindow,
@@ -38,6 +42,13 @@ struct SamplesSql<'a> {
 #[template(path = "history/read_ahead/filesystems.sql")]
 struct FilesystemsSql<'a> {
     filesystem_sample: &'a str,
+}
+
+/// The network interfaces of a host between two moments.
+#[derive(Template)]
+#[template(path = "history/read_ahead/interfaces.sql")]
+struct InterfacesSql<'a> {
+    interface_sample: &'a str,
 }
 
 /// What a host is, at all times.
@@ -79,7 +90,8 @@ impl Reading<'_> {
         });
         let ((snapshots, phases), spans) = (rest?, spans?);
         let filesystems = snapshots.iter().map(|snapshot| snapshot.filesystems.len()).sum();
-        if spans.len() >= limits.spans || phases.len().max(filesystems) >= limits.texts {
+        let interfaces = snapshots.iter().map(|snapshot| snapshot.interfaces.len()).sum();
+        if spans.len() >= limits.spans || phases.len().max(filesystems).max(interfaces) >= limits.texts {
             return Ok(None);
         }
         let mut processes = KnownProcesses::of(phases);
@@ -171,17 +183,18 @@ impl Part<'_> {
         let mut snapshots = self.rows(&samples, None, rows::host_sample)?;
         // Here and not in SQL, where each sort of a few rows takes a millisecond.
         snapshots.sort_by_key(|snapshot| snapshot.captured_at_us);
-        let mut filesystems: HashMap<i64, Vec<_>> = HashMap::new();
         let all = FilesystemsSql { filesystem_sample: &self.relation("filesystem_sample") };
-        for (captured_us, filesystem) in self.rows(&all, Some(self.limits.texts), rows::filesystem)? {
-            filesystems.entry(captured_us).or_default().push(filesystem);
-        }
+        let mut filesystems = self.by_moment(&all, rows::filesystem)?;
+        let all = InterfacesSql { interface_sample: &self.relation("interface_sample") };
+        let mut interfaces = self.by_moment(&all, rows::interface)?;
         let infos = self.question_of_all_times(&InfosSql { host_info: &self.relation("host_info") });
         let mut infos = infos.rows(self.reading.connection, rows::host_info)?;
         infos.sort_by_key(|info| info.captured_us);
         for snapshot in &mut snapshots {
             snapshot.filesystems = filesystems.remove(&snapshot.captured_at_us).unwrap_or_default();
             snapshot.filesystems.sort_by(|a, b| a.mount.cmp(&b.mount));
+            snapshot.interfaces = interfaces.remove(&snapshot.captured_at_us).unwrap_or_default();
+            snapshot.interfaces.sort_by(|a, b| a.name.cmp(&b.name));
             // The facts of the last change before it, else the first known ones.
             let changes = infos.partition_point(|info| info.captured_us <= snapshot.captured_at_us);
             if let Some(info) = infos.get(changes.saturating_sub(1)) {
@@ -197,6 +210,19 @@ impl Part<'_> {
     fn processes(&self) -> duckdb::Result<Vec<(Key, (i64, Process))>> {
         let processes = ProcessesSql { process_history: &self.relation("process_history") };
         self.rows(&processes, Some(self.limits.texts), rows::process)
+    }
+
+    /// The rows of each moment of capture, in µs since 1970 UTC.
+    fn by_moment<T>(
+        &self,
+        sql: &impl Template,
+        read: fn(&Row<'_>) -> duckdb::Result<(i64, T)>,
+    ) -> duckdb::Result<HashMap<i64, Vec<T>>> {
+        let mut by_moment: HashMap<i64, Vec<T>> = HashMap::new();
+        for (captured_us, row) in self.rows(sql, Some(self.limits.texts), read)? {
+            by_moment.entry(captured_us).or_default().push(row);
+        }
+        Ok(by_moment)
     }
 
     fn rows<T>(

@@ -9,10 +9,12 @@ use fleetps_nats::{
     Snapshot,
     model::{
         Role,
+        filesystem::FILESYSTEM,
         host::{AGENT, HOST, HOST_INFO},
+        interface::INTERFACE,
         process::PROCESS,
     },
-    snapshot::{FORMAT, FilesystemSample, HostInfo, Process},
+    snapshot::{FORMAT, FilesystemSample, HostInfo, InterfaceSample, Process},
 };
 
 use super::Figures;
@@ -61,14 +63,16 @@ pub(super) fn host_info(row: &Row<'_>) -> duckdb::Result<Described> {
 
 /// When it was captured, and what.
 pub(super) fn filesystem(row: &Row<'_>) -> duckdb::Result<(i64, FilesystemSample)> {
-    let filesystem = FilesystemSample {
-        mount: row.get("mount")?,
-        device: row.get("device")?,
-        kind: row.get("kind")?,
-        total_bytes: row.get("total_bytes")?,
-        used_bytes: row.get("used_bytes")?,
-    };
+    let mut filesystem = FilesystemSample::default();
+    read(row, FILESYSTEM.iter().enumerate(), |place, value| filesystem.set(place, value))?;
     Ok((row.get("captured_at_us")?, filesystem))
+}
+
+/// The same of an interface.
+pub(super) fn interface(row: &Row<'_>) -> duckdb::Result<(i64, InterfaceSample)> {
+    let mut interface = InterfaceSample::default();
+    read(row, INTERFACE.iter().enumerate(), |place, value| interface.set(place, value))?;
+    Ok((row.get("captured_at_us")?, interface))
 }
 
 /// A process without its figures, and since when it was this, in µs since 1970 UTC.

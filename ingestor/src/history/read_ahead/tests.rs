@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use fleetps_nats::snapshot::HostInfo;
+
 use super::*;
 use crate::{
     history::{History, SnapshotLookup},

@@ -11,7 +11,9 @@ use super::{
 use crate::model::{
     Field, Kind, Value,
     bounded::TOO_MANY,
+    filesystem::FILESYSTEM,
     host::{AGENT, HOST, HOST_INFO},
+    interface::INTERFACE,
     process::{PROCESS, TICK_US},
 };
 
@@ -183,10 +185,10 @@ fn check(snapshot: &Snapshot, received_at_us: i64) -> Result<(), BadSnapshot> {
     let info = &snapshot.host_info;
     check_record(&HOST_INFO, &info.values(), info.too_large(), received_at_us)?;
     for filesystem in &snapshot.filesystems {
-        check_text("mount", Some(&filesystem.mount))?;
-        check_text("device", filesystem.device.as_deref())?;
-        check_text("kind", filesystem.kind.as_deref())?;
-        check_counts("a file system's size", [Some(filesystem.total_bytes), Some(filesystem.used_bytes)])?;
+        check_record(&FILESYSTEM, &filesystem.values(), filesystem.too_large(), received_at_us)?;
+    }
+    for interface in &snapshot.interfaces {
+        check_record(&INTERFACE, &interface.values(), interface.too_large(), received_at_us)?;
     }
     for process in &snapshot.processes {
         check_record(&PROCESS, &process.values(), process.too_large(), received_at_us)?;

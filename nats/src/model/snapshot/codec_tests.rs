@@ -1,7 +1,9 @@
 //! Packing, unpacking and refusing.
 
 use super::*;
-use crate::snapshot::{FilesystemSample, HostInfo, HostSample, MAX_PROCESSES};
+use crate::snapshot::{
+    FilesystemSample, HostInfo, HostSample, InterfaceSample, MAX_INTERFACES, MAX_PROCESSES,
+};
 
 const NOW_US: i64 = 1_795_000_000_000_000;
 
@@ -17,7 +19,16 @@ fn snapshot() -> Snapshot {
         interval_ms: 10_000,
         host: HostSample { cpu_percent: Some(12.5), ..HostSample::default() },
         host_info: HostInfo { os: Some("Debian".to_owned()), ..HostInfo::default() },
-        filesystems: vec![FilesystemSample { mount: "/".to_owned(), total_bytes: 10, ..Default::default() }],
+        filesystems: vec![FilesystemSample {
+            mount: "/".to_owned(),
+            total_bytes: Some(10),
+            ..Default::default()
+        }],
+        interfaces: vec![InterfaceSample {
+            name: "eth0".to_owned(),
+            received_bytes: Some(1),
+            ..Default::default()
+        }],
         processes: vec![
             Process { pid: 1, name: "init".to_owned(), state: 'S', ..Process::default() },
             Process {
@@ -97,6 +108,41 @@ fn fields_and_columns_of_a_later_version_are_skipped_and_missing_ones_are_absent
     assert_eq!(snapshot.host, HostSample::default());
 }
 
+/// What version 0.1 of the agent sent, and of the ingestor read: sizes that cannot be absent.
+#[derive(Serialize, Deserialize, Default)]
+#[serde(default)]
+struct EarlierFilesystem {
+    mount: String,
+    total_bytes: u64,
+    used_bytes: u64,
+}
+
+#[test]
+fn sizes_of_file_systems_are_read_from_earlier_agents_and_by_earlier_readers() {
+    #[derive(Serialize, Deserialize, Default)]
+    #[serde(default)]
+    struct Earlier {
+        format: u32,
+        boot_id: String,
+        run_id: String,
+        sequence: u64,
+        captured_at_us: i64,
+        interval_ms: u32,
+        filesystems: Vec<EarlierFilesystem>,
+    }
+    let silent = FilesystemSample { mount: "/nas".to_owned(), ..FilesystemSample::default() };
+    let mut latest = snapshot();
+    latest.filesystems.push(silent.clone());
+    let packed = rmp_serde::to_vec_named(&latest).unwrap();
+    let mut read: Earlier = rmp_serde::from_slice(&packed).unwrap();
+    let sizes = |earlier: &Earlier| earlier.filesystems.iter().map(|it| it.total_bytes).collect::<Vec<_>>();
+    assert_eq!(sizes(&read), [10, 0], "it knows no absent size");
+    read.filesystems[1].total_bytes = 7;
+    let filesystems = decode(&message_of(&read)).unwrap().filesystems;
+    let totals: Vec<_> = filesystems.iter().map(|it| (it.total_bytes, it.used_bytes)).collect();
+    assert_eq!(totals, [(Some(10), Some(0)), (Some(7), Some(0))]);
+}
+
 #[test]
 fn every_kind_of_broken_message_has_its_refusal() {
     let with = |change: fn(&mut Snapshot)| {
@@ -153,6 +199,36 @@ fn every_kind_of_broken_message_has_its_refusal() {
         let refusal = decode(&message).expect_err(what);
         assert_eq!(refusal.reason(), reason, "{what}: {refusal}");
         assert!(BadSnapshot::REASONS.contains(&refusal.reason()));
+    }
+}
+
+#[test]
+fn file_systems_and_interfaces_that_cannot_be_right_are_refused() {
+    let with = |change: fn(&mut Snapshot)| {
+        let mut changed = snapshot();
+        change(&mut changed);
+        pack(&changed)
+    };
+    let cases = [
+        ("a size past the end", with(|s| s.filesystems[0].used_bytes = Some(u64::MAX)), "bad_number"),
+        (
+            "a mount silent since the year 9999",
+            with(|s| s.filesystems[0].unanswered_since_us = Some(253_370_764_800_000_000)),
+            "bad_time",
+        ),
+        (
+            "a long interface name",
+            with(|s| s.interfaces[0].name = "x".repeat(MAX_STRING_BYTES + 1)),
+            "string_too_long",
+        ),
+        (
+            "too many interfaces",
+            with(|s| s.interfaces = vec![InterfaceSample::default(); MAX_INTERFACES + 1]),
+            "too_many",
+        ),
+    ];
+    for (what, message, reason) in cases {
+        assert_eq!(decode(&message).expect_err(what).reason(), reason, "{what}");
     }
 }
 

@@ -20,7 +20,9 @@ pub use sent::{MAX_OFFSET_US, Sent};
 pub use super::bounded::MAX_PROCESSES;
 use super::{bounded::bounded_list, process};
 pub use crate::model::{
+    filesystem::FilesystemSample,
     host::{AgentCost, HostInfo, HostSample},
+    interface::InterfaceSample,
     process::Process,
 };
 
@@ -34,6 +36,8 @@ pub const MAX_HEADER_BYTES: usize = 1 << 10;
 pub const MAX_DECOMPRESSED_BYTES: usize = 16 << 20;
 /// Most mounted file systems in a snapshot: a container host with many overlay mounts has hundreds.
 pub const MAX_FILESYSTEMS: usize = 2_000;
+/// Most network interfaces in a snapshot.
+pub const MAX_INTERFACES: usize = 200;
 /// Longest string, in bytes; the agent cuts longer ones.
 pub const MAX_STRING_BYTES: usize = 4096;
 
@@ -74,6 +78,10 @@ pub struct Snapshot {
     /// The mounted file systems.
     #[serde(deserialize_with = "bounded_list::<_, _, MAX_FILESYSTEMS>")]
     pub filesystems: Vec<FilesystemSample>,
+    /// The network interfaces; where there are many, those that count and the busiest
+    /// ([`HostSample::interface_count`] says how many there are).
+    #[serde(deserialize_with = "bounded_list::<_, _, MAX_INTERFACES>")]
+    pub interfaces: Vec<InterfaceSample>,
     /// Processes left out: excluded by settings, beyond the limits, or beyond what one message holds.
     pub processes_left_out: u32,
     /// Processes with a text (command line, executable, unit) that was shortened. The text has a mark such as
@@ -89,20 +97,4 @@ impl Snapshot {
     pub fn is_repeat_of(&self, run_id: &str, sequence: u64) -> bool {
         (self.run_id.as_str(), self.sequence) == (run_id, sequence)
     }
-}
-
-/// One mounted file system.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub struct FilesystemSample {
-    /// Where it is mounted.
-    pub mount: String,
-    /// The mounted device, as in "/dev/sda1".
-    pub device: Option<String>,
-    /// Kind, as in "ext4".
-    pub kind: Option<String>,
-    /// Size.
-    pub total_bytes: u64,
-    /// Bytes in use.
-    pub used_bytes: u64,
 }

@@ -1,0 +1,3 @@
+SELECT epoch_us(captured_at) AS captured_at_us, {{ fields::readable(&interface::INTERFACE) }} FROM {{ interface_sample }}
+WHERE host = $1 AND captured_at BETWEEN make_timestamp_ms($2::BIGINT)::TIMESTAMP_MS AND make_timestamp_ms($3::BIGINT)::TIMESTAMP_MS
+LIMIT $4
