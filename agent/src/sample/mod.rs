@@ -46,6 +46,7 @@ pub use limits::Packer;
 
 use crate::settings::AgentSettings;
 use machine::MachineReader;
+use raw::ProcessSource;
 use table::{PassTime, Table};
 
 #[cfg(target_os = "linux")]

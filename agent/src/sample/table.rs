@@ -139,8 +139,7 @@ impl Table {
     /// Compares a process with what is known of it, and notes what has to be read.
     fn meet(&mut self, raw: &RawProcess, at: PassTime, elapsed: Option<Duration>, guesses_left: &mut u32) {
         let process = &raw.process;
-        let is_known =
-            self.known.get(&process.pid).is_some_and(|known| known.start == process.start());
+        let is_known = self.known.get(&process.pid).is_some_and(|known| known.start == process.start());
         if !is_known {
             self.tokens += 1;
             let new = Known { start: process.start(), token: self.tokens, ..Known::default() };

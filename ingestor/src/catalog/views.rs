@@ -14,8 +14,8 @@ use super::templates::{
 use crate::{
     fields::{columns, columns_in, facts, figures},
     segment::{
-        EVENTS_SINCE_VERSION, INTERFACES_SINCE_VERSION, SCHEMA_VERSION, SegmentName, TICKS_SINCE_VERSION, attach_statement,
-        quote_identifier, samples_sql, schema_in,
+        EVENTS_SINCE_VERSION, INTERFACES_SINCE_VERSION, SCHEMA_VERSION, SegmentName, TICKS_SINCE_VERSION,
+        attach_statement, quote_identifier, samples_sql, schema_in,
     },
     template::render,
 };

@@ -23,7 +23,10 @@ use fleetps_nats::{
 };
 
 use super::{
-    rows::{EarlierRow, FilesystemRow, GapRow, InfoRow, InterfaceRow, ProcessKey, ProcessRow, SegmentRows, SnapshotRow},
+    rows::{
+        EarlierRow, FilesystemRow, GapRow, InfoRow, InterfaceRow, ProcessKey, ProcessRow, SegmentRows,
+        SnapshotRow,
+    },
     spans::{CaptureRow, SpanRow},
 };
 use crate::{

@@ -20,7 +20,7 @@ use crate::{
 /// The database in memory that the copies are in.
 const SEEN: &str = "seen";
 /// The tables of hosts, and what says when a row was. Of the others, which count everybody's rows, there is nothing.
-const TABLES: [(&str, Option<&str>); 7] = [
+const TABLES: [(&str, Option<&str>); 8] = [
     ("event", Some("occurred_at")),
     ("host_info", None),
     ("host_sample", Some("captured_at")),

@@ -34,8 +34,9 @@ mod network;
 mod portable;
 mod workers;
 
+#[cfg(not(target_os = "linux"))]
+use std::collections::HashMap;
 use std::{
-    collections::HashMap,
     path::Path,
     sync::Arc,
     thread,
@@ -43,7 +44,9 @@ use std::{
 };
 
 use fleetps_nats::snapshot::{FilesystemSample, HostInfo, HostSample, InterfaceSample};
-use sysinfo::{System, Users};
+use sysinfo::System;
+#[cfg(not(target_os = "linux"))]
+use sysinfo::Users;
 
 use super::{boot::Boot, text::cut};
 use workers::{Slot, Workers};
@@ -67,6 +70,7 @@ type Machine = portable::Portable;
 pub struct MachineReader {
     machine: Machine,
     lists: Workers,
+    #[cfg(not(target_os = "linux"))]
     users: Slot<Arc<HashMap<String, String>>>,
     description: Slot<HostInfo>,
     boot_at_us: i64,
@@ -80,6 +84,7 @@ impl MachineReader {
         Some(Self {
             machine: machine(boot, state, &lists)?,
             lists,
+            #[cfg(not(target_os = "linux"))]
             users: Slot::default(),
             description: Slot::default(),
             boot_at_us: boot.at_us,
@@ -98,24 +103,36 @@ impl MachineReader {
 
     /// Asks what is due, waits for nothing.
     fn tend(&mut self) {
-        if self.users.is_older_than(SLOW_AGE) {
-            self.users.ask(&self.lists, || Arc::new(user_names()));
-        }
+        #[cfg(not(target_os = "linux"))]
+        self.tend_users();
         if self.description.is_older_than(SLOW_AGE) {
             self.description.ask(&self.lists, description);
         }
-        self.users.tell(|| "the list of users".to_owned());
         self.description.tell(|| "the description of the machine (/etc/os-release and others)".to_owned());
         self.machine.tend();
         self.lists.tend();
     }
 
+    /// On Linux, names are read for the processes that there are (`users`).
+    #[cfg(not(target_os = "linux"))]
+    fn tend_users(&mut self) {
+        if self.users.is_older_than(SLOW_AGE) {
+            self.users.ask(&self.lists, || Arc::new(user_names()));
+        }
+        self.users.tell(|| "the list of users".to_owned());
+    }
+
+    fn has_users(&self) -> bool {
+        #[cfg(not(target_os = "linux"))]
+        return self.users.answered_at().is_some();
+        #[cfg(target_os = "linux")]
+        true
+    }
+
     fn wait_for_first_answers(&mut self) {
         let began = Instant::now();
         let is_settled = |reader: &Self| {
-            reader.machine.is_settled()
-                && reader.users.answered_at().is_some()
-                && reader.description.answered_at().is_some()
+            reader.machine.is_settled() && reader.has_users() && reader.description.answered_at().is_some()
         };
         while !is_settled(self) && began.elapsed() < FIRST_ANSWERS {
             thread::sleep(POLL);
@@ -148,6 +165,7 @@ impl MachineReader {
     }
 
     /// The name of the user with this id.
+    #[cfg(not(target_os = "linux"))]
     pub fn user_name(&self, id: &str) -> Option<String> {
         self.users.answer()?.get(id).cloned()
     }
@@ -164,6 +182,7 @@ fn machine(_boot: &Boot, _state: &Path, lists: &Workers) -> Option<Machine> {
     portable::Portable::new(lists.clone())
 }
 
+#[cfg(not(target_os = "linux"))]
 fn user_names() -> HashMap<String, String> {
     let users = Users::new_with_refreshed_list();
     users
@@ -229,7 +248,6 @@ mod tests {
         assert!(sample.memory_used_bytes < sample.memory_total_bytes);
         assert!(reader.info().threads.unwrap() > 0 && reader.info().os.is_some());
         assert_eq!(reader.info().memory_bytes, sample.memory_total_bytes);
-        assert_eq!(reader.user_name("0").as_deref(), cfg!(unix).then_some("root"));
         assert!(!reader.filesystems(1).is_empty() && !reader.interfaces().is_empty());
     }
 }

@@ -207,11 +207,6 @@ impl Bytes for SnapshotWindow {
     }
 }
 
-/// The length of those that are there.
-fn texts<const N: usize>(texts: [&Option<String>; N]) -> usize {
-    texts.into_iter().flatten().map(String::len).sum()
-}
-
 impl Reading<'_> {
     /// The window of `host` in a segment that reaches at least from `first_us` to `last_us`, two times with process
     /// tables; nothing where the host is outside the scope.
