@@ -21,6 +21,7 @@ fn every_field_of_stat_is_found_whatever_the_name_is() {
         let expected = Process {
             pid: 42,
             parent_pid: Some(7),
+            start_ticks: Some(6000),
             started_at_us: 61_000_000,
             name: name.to_owned(),
             state: 'S',
