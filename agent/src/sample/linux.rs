@@ -287,3 +287,7 @@ fn state_letter(state: u8) -> char {
 #[cfg(test)]
 #[path = "linux_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "layouts_tests.rs"]
+mod layouts;

@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, missing_docs, reason = "a test that cannot go on should panic")]
 
 mod agent;
+#[cfg(target_os = "linux")]
+mod differential_processes;
 mod join;
 mod publisher;
 mod simulator;

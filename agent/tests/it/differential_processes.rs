@@ -1,0 +1,362 @@
+//! Every process of this machine as `ps` has it, beside the agent's snapshot, while others fork, call exec and setuid,
+//! move to other control groups and end.
+//!
+//! `ps` runs before and after each sample. What both say alike must be in the sample too, and what only one says may.
+//! These are the tolerances:
+//! * A process is looked for if both have it, and one of the sample's must be in one of them or have started in between.
+//! * A state is compared where it does not come and go by itself: stopped, zombie.
+//! * User, name and command line have two samples' time. Programs that rewrite their own command line have a minute, so
+//!   of a process that was not started here they are compared only while they stay the same.
+//! * Memory may differ by a MiB from what lies between: the kernel counts it for each processor, and adds up when it likes.
+//! * Ages are whole seconds in `ps`, rounded down.
+
+use std::{
+    collections::{HashMap, HashSet},
+    fs,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use fleetps_agent::{
+    AgentSettings,
+    sample::{Boot, FIRST_WAIT, Sampler},
+    scrub::CommandLineMode,
+};
+use fleetps_nats::snapshot::{Process, Snapshot};
+
+const ROUNDS: usize = 6;
+const BETWEEN: Duration = Duration::from_millis(500);
+const MEMORY_KIB: u64 = 1024;
+const AGE_S: i64 = 2;
+/// Characters of a command line that are compared: of a long one, the agent sends less than `ps` prints.
+const COMPARED: usize = 1000;
+
+/// What `ps` says of a process.
+#[derive(Debug, Clone, PartialEq)]
+struct Line {
+    parent: u32,
+    user: String,
+    state: char,
+    threads: u32,
+    nice: String,
+    resident_kib: u64,
+    virtual_kib: u64,
+    age_s: i64,
+    name: String,
+    arguments: String,
+}
+
+fn output_of_ps(columns: &str) -> String {
+    let output = Command::new("ps").args(["-eww", "-o", columns]).env("LC_ALL", "C.UTF-8").output().unwrap();
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn ps() -> HashMap<u32, Line> {
+    let names: HashMap<u32, String> = output_of_ps("pid=,comm=")
+        .lines()
+        .filter_map(|line| line.trim_start().split_once(' '))
+        .filter_map(|(pid, name)| Some((pid.parse().ok()?, name.trim_start().to_owned())))
+        .collect();
+    let lines = output_of_ps("pid=,ppid=,user:32=,stat=,nlwp=,ni=,rss=,vsz=,etimes=,args=");
+    let line = |line: &str| {
+        let mut rest = line;
+        let mut field = || {
+            let (field, after) = rest.trim_start().split_once(' ')?;
+            rest = after;
+            Some(field.to_owned())
+        };
+        let pid: u32 = field()?.parse().ok()?;
+        let line = Line {
+            parent: field()?.parse().ok()?,
+            user: field()?,
+            state: field()?.chars().next()?,
+            threads: field()?.parse().ok()?,
+            nice: field()?,
+            resident_kib: field()?.parse().ok()?,
+            virtual_kib: field()?.parse().ok()?,
+            age_s: field()?.parse().ok()?,
+            name: names.get(&pid)?.clone(),
+            arguments: rest.trim_start().to_owned(),
+        };
+        Some((pid, line))
+    };
+    lines.lines().filter_map(line).collect()
+}
+
+/// What both `ps` and the agent have of a text: no control characters, and of a long one the beginning.
+fn printed(text: &str) -> String {
+    let is_odd = |character: char| character.is_control() || matches!(character, '\u{fffd}' | ' ' | '?');
+    text.trim_end()
+        .chars()
+        .map(|character| if is_odd(character) { '?' } else { character })
+        .take(COMPARED)
+        .collect()
+}
+
+/// Names what differs between `process` and what `before` and `after` say alike.
+fn differences(
+    process: &Process,
+    before: &Line,
+    after: &Line,
+    captured_at_us: i64,
+    is_known: bool,
+) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut same = |what: &str, ps: [&str; 2], ours: &str| {
+        if ps[0] == ps[1] && ps[0] != ours {
+            found.push(format!("{} {what}: ps has {:?}, the agent {ours:?}", process.pid, ps[0]));
+        }
+    };
+    let text = |number: Option<u64>| number.map(|number| number.to_string()).unwrap_or_default();
+    same(
+        "parent",
+        [&before.parent.to_string(), &after.parent.to_string()],
+        &process.parent_pid.unwrap_or_default().to_string(),
+    );
+    same(
+        "threads",
+        [&before.threads.to_string(), &after.threads.to_string()],
+        &text(process.threads.map(u64::from)),
+    );
+    if before.nice != "-" {
+        same(
+            "nice",
+            [&before.nice, &after.nice],
+            &process.nice.map(|nice| nice.to_string()).unwrap_or_default(),
+        );
+    }
+    let lasts = |state: char| matches!(state, 'T' | 'Z').then_some(state).unwrap_or_default().to_string();
+    if before.state == after.state && lasts(before.state) != lasts(process.state) {
+        same("state", [&before.state.to_string(), &after.state.to_string()], &process.state.to_string());
+    }
+    if is_known {
+        let user = process.user_name.clone().unwrap_or_default();
+        same("user", [&before.user, &after.user], &user);
+        let name = |line: &Line| line.name.strip_suffix(" <defunct>").unwrap_or(&line.name).to_owned();
+        same("name", [&printed(&name(before)), &printed(&name(after))], &printed(&process.name));
+        // A zombie has forgotten its command line; the agent has not.
+        if before.state != 'Z' {
+            let line = process.command_line.as_deref().filter(|line| !line.is_empty());
+            let line = line.map_or_else(|| format!("[{}]", process.name), str::to_owned);
+            same("command", [&printed(&before.arguments), &printed(&after.arguments)], &printed(&line));
+        }
+    }
+    let mut between = |what: &str, ps: [u64; 2], ours: Option<u64>| {
+        let (least, most) = (ps[0].min(ps[1]), ps[0].max(ps[1]));
+        let is_in = |kib: u64| kib + MEMORY_KIB >= least && kib <= most + MEMORY_KIB;
+        // What was freed or got between may have been anything.
+        if least + MEMORY_KIB > most && !ours.is_some_and(|bytes| is_in(bytes / 1024)) {
+            found.push(format!("{} {what}: ps has {ps:?} KiB, the agent {ours:?} bytes", process.pid));
+        }
+    };
+    // `ps` has nothing of a process whose main thread has ended.
+    if before.state != 'Z' && after.state != 'Z' {
+        between("resident", [before.resident_kib, after.resident_kib], process.resident_bytes);
+        between("virtual", [before.virtual_kib, after.virtual_kib], process.virtual_bytes);
+    }
+    let age_s = (captured_at_us - process.started_at_us) / 1_000_000;
+    if age_s + AGE_S < before.age_s || age_s > after.age_s + AGE_S {
+        found.push(format!("{} age: ps has {} s, the agent {age_s} s", process.pid, before.age_s));
+    }
+    found
+}
+
+/// Processes that do what others do; ended when this is dropped.
+struct Scene {
+    children: Vec<Child>,
+    group: Option<PathBuf>,
+}
+
+impl Scene {
+    fn start(folder: &Path) -> Self {
+        let group = new_group();
+        let mut scene = Self { children: Vec::new(), group };
+        let busy = "while :; do sh -c 'i=0; while [ $i -lt 3000 ]; do i=$((i+1)); done'; sleep 0.01; done";
+        scene.run("sh", &["-c", busy]);
+        scene.run("sh", &["-c", "while :; do setpriv --reuid 1234 --clear-groups sleep 0.3; done"]);
+        // The same pid and, by a link, the same name, another program and command line.
+        let program = folder.join("ds-app");
+        std::os::unix::fs::symlink("/bin/sh", &program).unwrap();
+        scene.run(
+            program.to_str().unwrap(),
+            &["-c", "sleep 1.2; exec \"$0\" -c 'sleep 600; :' served", program.to_str().unwrap()],
+        );
+        scene.run("setpriv", &["--reuid", "4242", "--clear-groups", "sleep", "600"]);
+        scene.run("sh", &["-c", "kill -STOP $$; sleep 600"]);
+        scene.run("sh", &["-c", "exec nice -n 7 sleep 600"]);
+        scene.run("python3", &["-c", MAIN_THREAD_ENDS]);
+        scene.run(
+            "python3",
+            &["-c", "import ctypes, time\nctypes.CDLL(None).prctl(15, b'):) (renamed')\ntime.sleep(600)"],
+        );
+        // Nobody waits for it until the end.
+        scene.run("true", &[]);
+        if let Some(group) = scene.group.clone() {
+            let enter = format!("echo $$ > {}/cgroup.procs; exec sleep 601", group.display());
+            scene.run("sh", &["-c", &enter]);
+        }
+        scene
+    }
+
+    fn run(&mut self, program: &str, arguments: &[&str]) {
+        let mut command = Command::new(program);
+        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        self.children.extend(command.spawn());
+    }
+}
+
+impl Drop for Scene {
+    fn drop(&mut self) {
+        for child in &mut self.children {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        if let Some(group) = &self.group {
+            // Its last process may still be on its way out.
+            let until = Instant::now() + Duration::from_secs(10);
+            while fs::remove_dir(group).is_err() && Instant::now() < until {
+                thread::yield_now();
+            }
+        }
+    }
+}
+
+/// A thread goes on after the main one has left by the system call that ends threads.
+const MAIN_THREAD_ENDS: &str = "import ctypes, platform, threading, time\n\
+    threading.Thread(target=time.sleep, args=(600,)).start()\n\
+    ctypes.CDLL(None).syscall({'x86_64': 60, 'aarch64': 93}[platform.machine()], 0)";
+/// The container that the group's name says.
+const CONTAINER: &str = "fleetps-differential";
+
+/// A control group as LXC makes it, where this test may make one.
+fn new_group() -> Option<PathBuf> {
+    let roots = ["/sys/fs/cgroup/systemd", "/sys/fs/cgroup"];
+    let group = |root: &&str| PathBuf::from(format!("{root}/lxc.payload.{CONTAINER}"));
+    roots.iter().map(group).find(|group| fs::create_dir(group).is_ok() || group.join("cgroup.procs").exists())
+}
+
+fn sampler(folder: &Path) -> Sampler {
+    let settings = AgentSettings {
+        interval: BETWEEN,
+        command_line: CommandLineMode::Full,
+        state: folder.to_owned(),
+        ..AgentSettings::default()
+    };
+    Sampler::new(&settings, Boot::current(folder)).unwrap()
+}
+
+#[test]
+fn every_process_is_as_ps_has_it_while_others_start_exec_setuid_and_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut sampler = sampler(folder.path());
+    let scene = Scene::start(folder.path());
+    let own: HashSet<u32> = scene.children.iter().map(Child::id).collect();
+    let mut texts: HashMap<u32, Vec<Line>> = HashMap::new();
+    let (mut compared, mut wrong) = (0, Vec::new());
+    for _ in 0..ROUNDS {
+        thread::sleep(BETWEEN);
+        let before = ps();
+        let snapshot = sampler.sample(0);
+        let after = ps();
+        let sampled: HashMap<u32, &Process> =
+            snapshot.processes.iter().map(|process| (process.pid, process)).collect();
+        for (pid, line) in &before {
+            let Some(later) = after.get(pid) else { continue };
+            let seen = texts.entry(*pid).or_default();
+            seen.extend([line.clone(), later.clone()]);
+            let text = |line: &Line| (line.user.clone(), line.name.clone(), line.arguments.clone());
+            let since = if own.contains(pid) { seen.len().saturating_sub(4) } else { 0 };
+            let is_known = seen.len() > 2 && seen[since..].iter().all(|one| text(one) == text(later));
+            match sampled.get(pid) {
+                Some(process) => {
+                    wrong.extend(differences(process, line, later, snapshot.captured_at_us, is_known));
+                    compared += 1;
+                }
+                None => wrong.push(format!("{pid} ({}) is missing", line.name)),
+            }
+        }
+        for (pid, process) in &sampled {
+            let is_new = snapshot.captured_at_us - process.started_at_us < 2_000_000;
+            if !before.contains_key(pid) && !after.contains_key(pid) && !is_new {
+                wrong.push(format!("{pid} ({}) is not in ps", process.name));
+            }
+        }
+        if scene.group.is_some() {
+            check_group(&snapshot, &mut wrong);
+        }
+    }
+    assert!(wrong.is_empty(), "{compared} processes compared; these differ:\n{}", wrong.join("\n"));
+    assert!(compared > 20 * ROUNDS);
+}
+
+fn check_group(snapshot: &Snapshot, wrong: &mut Vec<String>) {
+    let is_it = |process: &&Process| process.command_line.as_deref() == Some("sleep 601");
+    match snapshot.processes.iter().find(is_it) {
+        Some(process) if process.container.as_deref() == Some(CONTAINER) && process.unit.is_none() => {}
+        found => wrong.push(format!("the process in the control group is {found:?}")),
+    }
+}
+
+/// All CPU time that processes used since the boot, in ms: without interrupts, which belong to none.
+fn busy_ms() -> u64 {
+    let text = fs::read_to_string("/proc/stat").unwrap();
+    let fields: Vec<u64> = text
+        .lines()
+        .next()
+        .unwrap()
+        .split_whitespace()
+        .skip(1)
+        .filter_map(|field| field.parse().ok())
+        .collect();
+    10 * (fields[0] + fields[1] + fields[2])
+}
+
+/// What a consumer adds up: the growth of both counters over all processes, CPU time and that of ended children.
+fn grown_ms(from: &Snapshot, to: &Snapshot) -> [u64; 2] {
+    let key = |process: &Process| (process.pid, process.started_at_us);
+    let before: HashMap<_, &Process> = from.processes.iter().map(|process| (key(process), process)).collect();
+    let both = |process: &Process| {
+        [process.cpu_time_ms, process.ended_children_cpu_ms].map(Option::unwrap_or_default)
+    };
+    let mut grown = [0, 0];
+    for process in &to.processes {
+        let earlier = before.get(&key(process)).map_or([0, 0], |earlier| both(earlier));
+        for (sum, (now, earlier)) in grown.iter_mut().zip(both(process).into_iter().zip(earlier)) {
+            *sum += now.saturating_sub(earlier);
+        }
+    }
+    grown
+}
+
+/// Eighty processes of 0.05 s, which hardly any sample sees, and everything else that runs meanwhile.
+#[test]
+fn the_cpu_time_of_processes_that_no_sample_saw_is_in_the_sum() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut sampler = sampler(folder.path());
+    thread::sleep(FIRST_WAIT);
+    let (first, before_ms) = (sampler.sample(0), busy_ms());
+    let burn = "import os, time\n\
+        for _ in range(80):\n \
+        pid = os.fork()\n \
+        if pid == 0:\n  \
+        while time.process_time() < 0.05: pass\n  \
+        os._exit(0)\n \
+        os.waitpid(pid, 0)\n";
+    let mut child = Command::new("python3").args(["-c", burn]).spawn().unwrap();
+    let mut last = first;
+    let (mut own_ms, mut ended_ms, mut is_over) = (0, 0, false);
+    while !is_over {
+        thread::sleep(BETWEEN);
+        is_over = child.try_wait().unwrap().is_some();
+        let next = sampler.sample(0);
+        let [own, ended] = grown_ms(&last, &next);
+        (own_ms, ended_ms, last) = (own_ms + own, ended_ms + ended, next);
+    }
+    let busy = busy_ms() - before_ms;
+    child.wait().unwrap();
+    let sum = own_ms + ended_ms;
+    assert!(ended_ms >= 3000, "{ended_ms} ms of ended children, who used 4000 ms at least");
+    assert!(sum * 100 >= busy * 90 && sum * 100 <= busy * 105, "{sum} ms in rows, {busy} ms of the machine");
+}
