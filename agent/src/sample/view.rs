@@ -3,13 +3,16 @@
 //!
 //! Only /proc is read, which never blocks.
 
-use std::{fs, io, path::Path};
+use std::{fs, path::Path};
 
 use super::cgroup;
 
 /// The inodes that the kernel gives to the namespaces in which it starts (include/linux/proc_ns.h).
 const FIRST_PID_NAMESPACE: &str = "pid:[4026531836]";
 const FIRST_CGROUP_NAMESPACE: &str = "cgroup:[4026531835]";
+
+/// CAP_SYS_PTRACE, as a bit of the masks in `status`.
+const MAY_LOOK_IN: u64 = 1 << 19;
 
 /// The limits of what is seen below `proc`, usually `/proc`; `None` where there are none.
 pub fn limits(proc: &Path) -> Option<String> {
@@ -50,11 +53,14 @@ fn hidden(proc: &Path) -> Option<String> {
     ))
 }
 
-/// The first process belongs to root, and shows its executable to those who may look into any process.
+/// Who may look into any process has one capability.
 fn rights(proc: &Path) -> Option<String> {
-    let error = fs::read_link(proc.join("1/exe")).err()?;
-    (error.kind() == io::ErrorKind::PermissionDenied).then(|| {
-        "may not read the executable, storage bytes and open files of other users' processes".to_owned()
+    let status = fs::read_to_string(proc.join("self/status")).ok()?;
+    let mask = status.lines().find_map(|line| line.strip_prefix("CapEff:"))?;
+    let capabilities = u64::from_str_radix(mask.trim(), 16).ok()?;
+    (capabilities & MAY_LOOK_IN == 0).then(|| {
+        "may not read the executable, storage bytes and open files of other users' processes (it lacks CAP_SYS_PTRACE)"
+            .to_owned()
     })
 }
 
@@ -77,6 +83,7 @@ mod tests {
             folder.path().display()
         );
         fs::write(own.join("mountinfo"), [b"bad \xff line\n", mount.as_bytes()].concat()).unwrap();
+        fs::write(own.join("status"), "Name:\tx\nCapEff:\t000001fffeffffff\n").unwrap();
         if has_init {
             fs::create_dir(folder.path().join("1")).unwrap();
             fs::write(folder.path().join("1/stat"), "1 (init)").unwrap();
@@ -99,6 +106,22 @@ mod tests {
         assert!(said(seen(host.0, "cgroup:[4026532201]", "0::/", "", true)).contains("host's processes"));
         let docker = format!("0::/docker/{}", "ab".repeat(32));
         assert!(said(seen(host.0, host.1, &docker, "", true)).contains("host's processes"));
+    }
+
+    #[test]
+    fn an_agent_without_the_right_to_look_into_processes_says_so() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("self")).unwrap();
+        for (status, is_limited) in [
+            ("CapEff:\t0000000000000000\n", true),
+            ("CapEff:\t00000000a80425fb\n", true),
+            ("CapEff:\t000001ffffffffff\n", false),
+            ("CapEff:\tx\n", false),
+            ("", false),
+        ] {
+            fs::write(folder.path().join("self/status"), status).unwrap();
+            assert_eq!(limits(folder.path()).is_some(), is_limited, "{status}");
+        }
     }
 
     #[test]

@@ -36,7 +36,8 @@ use crate::{
 };
 
 /// The fields that `include` can name.
-const INCLUDABLE: [Column; 4] = [Column::Command, Column::Executable, Column::Unit, Column::Container];
+const INCLUDABLE: [Column; 6] =
+    [Column::Command, Column::Executable, Column::Unit, Column::Container, Column::Pod, Column::Deleted];
 
 /// The query of the list; a parameter that it does not know is a mistake.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]

@@ -25,6 +25,8 @@ impl Column {
     pub const CpuTime: Self = Self::with_id("cputime");
     pub const Unit: Self = Self::with_id("unit");
     pub const Container: Self = Self::with_id("container");
+    pub const Pod: Self = Self::with_id("pod");
+    pub const Deleted: Self = Self::with_id("deleted");
     pub const Executable: Self = Self::with_id("executable");
     pub const Command: Self = Self::with_id("command");
 }
