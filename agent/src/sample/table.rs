@@ -73,6 +73,8 @@ struct Known {
     facts_read_at: Duration,
     cpu_time_ms: Option<u64>,
     cpu_percent: Option<f32>,
+    /// CPU time of ended children up to the last pass.
+    credited_ms: Option<u64>,
     storage: Option<StorageBytes>,
     storage_read_at: Duration,
     is_withheld: bool,
@@ -123,8 +125,10 @@ impl Table {
             }
             known.is_withheld = users.is_withheld(known.user_id.as_deref());
             let mut row = known.row(process, users);
+            let credited_ms = process.ended_children_cpu_ms.and_then(|_| self.ended_children.of(process.pid));
             row.ended_children_cpu_ms =
-                process.ended_children_cpu_ms.and_then(|_| self.ended_children.of(process.pid));
+                credited_ms.map(|ms| ms.saturating_sub(known.credited_ms.unwrap_or_default()));
+            known.credited_ms = credited_ms;
             rows.push(row);
         }
         self.raw = raw;

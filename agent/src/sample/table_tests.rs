@@ -247,9 +247,10 @@ fn ended_children_are_counted_but_for_what_their_own_rows_have_shown() {
     // It used 400 ms in all, and one that nobody saw 50 ms.
     source.processes = vec![parent(50_450)];
     assert_eq!(pass(&mut table, &mut source, 102)[0].ended_children_cpu_ms, Some(150));
+    assert_eq!(pass(&mut table, &mut source, 103)[0].ended_children_cpu_ms, Some(0));
     // Another system counts none.
     source.processes = vec![process(3, 0, 0)];
-    assert_eq!(pass(&mut table, &mut source, 103)[0].ended_children_cpu_ms, None);
+    assert_eq!(pass(&mut table, &mut source, 104)[0].ended_children_cpu_ms, None);
 }
 
 #[test]

@@ -313,19 +313,16 @@ fn busy_ms() -> u64 {
     10 * (fields[0] + fields[1] + fields[2])
 }
 
-/// What a consumer adds up: the growth of both counters over all processes, CPU time and that of ended children.
+/// What a consumer adds up of two consecutive snapshots, over all processes: the growth of CPU time, and the CPU time of
+/// children that ended between them.
 fn grown_ms(from: &Snapshot, to: &Snapshot) -> [u64; 2] {
-    let key = |process: &Process| (process.pid, process.started_at_us);
-    let before: HashMap<_, &Process> = from.processes.iter().map(|process| (key(process), process)).collect();
-    let both = |process: &Process| {
-        [process.cpu_time_ms, process.ended_children_cpu_ms].map(Option::unwrap_or_default)
-    };
+    let before: HashMap<_, &Process> =
+        from.processes.iter().map(|process| (process.key(), process)).collect();
     let mut grown = [0, 0];
     for process in &to.processes {
-        let earlier = before.get(&key(process)).map_or([0, 0], |earlier| both(earlier));
-        for (sum, (now, earlier)) in grown.iter_mut().zip(both(process).into_iter().zip(earlier)) {
-            *sum += now.saturating_sub(earlier);
-        }
+        let earlier_ms = before.get(&process.key()).and_then(|earlier| earlier.cpu_time_ms);
+        grown[0] += process.cpu_time_ms.unwrap_or_default().saturating_sub(earlier_ms.unwrap_or_default());
+        grown[1] += process.ended_children_cpu_ms.unwrap_or_default();
     }
     grown
 }

@@ -102,10 +102,10 @@ record! {
         executable_deleted: Option<bool> => Field::flag().since(7).filter("deleted").on_request().heading("DELETED")
             .page(PageColumn::new(165, "deleted", "Deleted", "Executable deleted or replaced"));
         /// CPU time of children that ended and that it waited for, in ms, without the part that rows of these children have
-        /// shown before (counter). So the sum of this and CPU time over all processes grows as the machine's, short lives
-        /// included. Starts at zero when the agent starts.
-        ended_children_cpu_ms: Option<u64> => Field::counter(Unit::Milliseconds).since(7)
-            .stored("ended_children_ticks", "BIGINT", UnitsOf(TICK_MS)).heading("CTIME")
+        /// shown before: what came to light since the snapshot before. So the sum of this over all snapshots, and of what CPU
+        /// times grew by, is the machine's, short lives included. No counter: the agent works it out anew when it starts.
+        ended_children_cpu_ms: Option<u64> => Field::level(Unit::Milliseconds, "BIGINT").since(7)
+            .stored("ended_children_ticks", "UINTEGER", UnitsOf(TICK_MS)).heading("CTIME")
             .page(PageColumn::new(132, "childrencpu", "Ended", "CPU time of ended children").adds_up());
         /// The part of the resident set that other processes may share: mapped files and shared memory. Up to a minute old.
         shared_bytes: Option<u64> => Field::level(Unit::Bytes, "BIGINT").since(7)
