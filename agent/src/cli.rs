@@ -4,7 +4,7 @@ use std::{error::Error, thread, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum, builder::RangedU64ValueParser};
 use fleetps_nats::{
-    HostName, log,
+    log,
     settings::{Flags, Origin},
     shutdown::shutdown_signal,
     snapshot::MAX_PROCESSES,
@@ -14,8 +14,9 @@ use serde_json::{Value, json};
 
 use crate::{
     join::{self, JoinArguments},
+    own_name::own_name_at,
     run,
-    sample::{Boot, FIRST_WAIT, Sampler, os_host_name},
+    sample::{Boot, FIRST_WAIT, Sampler},
     settings::{AgentFile, AgentProgram},
     simulate::{self, SimulationSettings},
 };
@@ -116,8 +117,8 @@ fn until_done(program: impl Future<Output = Result<(), CliError>>) -> Result<(),
 }
 
 async fn run_agent(file: AgentFile) -> Result<(), CliError> {
-    let host = file.host.unwrap_or_else(|| HostName::from_os_name(&os_host_name()));
     let broker = file.broker.broker(&file.wire);
+    let host = own_name_at(file.host, &file.sample.state, &broker).await;
     Ok(run::run(file.sample, broker, host, shutdown_signal()?).await?)
 }
 

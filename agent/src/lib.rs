@@ -10,6 +10,7 @@
 pub mod cli;
 mod host_key;
 pub mod join;
+mod own_name;
 pub mod publish;
 pub mod run;
 pub mod sample;
@@ -17,5 +18,6 @@ pub mod scrub;
 pub mod settings;
 pub mod simulate;
 
+pub use own_name::own_name;
 pub use run::{AgentError, run, run_with};
 pub use settings::AgentSettings;

@@ -10,6 +10,7 @@ use axum::{
     http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
+use fleetps_nats::host::MAX_HOST_BYTES;
 
 /// A request that is refused, or cannot be answered now.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,7 +48,7 @@ impl Refusal {
 
     /// No such host.
     pub fn no_such_host(host: &str) -> Self {
-        let host = crate::display::cut(host, 64);
+        let host = crate::display::cut(host, MAX_HOST_BYTES);
         let hint = "the hosts that have sent a snapshot are listed at / and /api/v1/hosts";
         Self::new(StatusCode::NOT_FOUND, format!("no host is called {host:?}"), hint)
     }

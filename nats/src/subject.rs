@@ -1,7 +1,10 @@
 //! The subjects, and which host a subject belongs to.
 //!
 //! The broker authorises an agent for its own host's subjects only, so the host in a subject is the host's identity;
-//! nothing in a payload is.
+//! nothing in a payload is. It stands there as one token ([`HostName::token`]), so that no host's subject or inbox is among
+//! another's.
+
+use std::borrow::Cow;
 
 use crate::HostName;
 
@@ -21,7 +24,7 @@ pub const ADMISSION_STATUS: &str = "fleetps-status.admission";
 
 /// Where one host's agent publishes its snapshots.
 pub fn snapshot(host: &HostName) -> String {
-    format!("fleetps.{host}.snapshot")
+    format!("fleetps.{}.snapshot", host.token())
 }
 
 /// Every host's first word after it connected.
@@ -29,32 +32,35 @@ pub const ALL_HELLOS: &str = "fleetps.*.hello";
 
 /// Where one host's agent asks, after it connected, whether there is something for it to do.
 pub fn hello(host: &HostName) -> String {
-    format!("fleetps.{host}.hello")
+    format!("fleetps.{}.hello", host.token())
 }
 
 /// The host that asks; `None` when it is no such subject.
 pub fn host_of_hello(subject: &str) -> Option<HostName> {
-    subject.strip_prefix("fleetps.")?.strip_suffix(".hello")?.parse().ok()
+    HostName::from_token(subject.strip_prefix("fleetps.")?.strip_suffix(".hello")?)
 }
 
 /// All that one host's agent may publish to: its snapshots, its hello, and the question for its settings.
 pub fn agent_publishes(host: &HostName) -> [String; 3] {
-    [snapshot(host), hello(host), format!("$JS.API.DIRECT.GET.KV_settings.$KV.settings.{host}")]
+    let settings = format!("$JS.API.DIRECT.GET.KV_settings.$KV.settings.{}", host.token());
+    [snapshot(host), hello(host), settings]
 }
 
 /// All that one host's agent may listen to: its settings, its commands and its inbox.
 pub fn agent_hears(host: &HostName) -> [String; 3] {
-    [format!("fleetps.{host}.settings"), format!("fleetps.{host}.cmd"), format!("{}.>", inbox_prefix(host))]
+    let token = host.token();
+    [format!("fleetps.{token}.settings"), format!("fleetps.{token}.cmd"), format!("{}.>", inbox_prefix(host))]
 }
 
 /// The prefix of reply subjects for one host's agent: the only inbox that agent may subscribe to.
 pub fn inbox_prefix(host: &HostName) -> String {
-    format!("_INBOX_{host}")
+    format!("_INBOX_{}", host.token())
 }
 
-/// Where a refused message of `host` goes, by the short name of the reason.
-pub fn dead_letter(host: &str, reason: &str) -> String {
-    format!("fleetps-dead.{host}.{reason}")
+/// Where a refused message of `host` goes, by the short name of the reason. Without a host, its sender is unknown.
+pub fn dead_letter(host: Option<&HostName>, reason: &str) -> String {
+    let token = host.map_or(Cow::Borrowed("unknown"), HostName::token);
+    format!("fleetps-dead.{token}.{reason}")
 }
 
 /// Where the ingestor of one partition says how it is doing.
@@ -64,7 +70,7 @@ pub fn ingestor_status(partition: u32) -> String {
 
 /// The host that a snapshot's subject names; `None` when it is no snapshot subject or the name is not allowed.
 pub fn host_of_snapshot(subject: &str) -> Option<HostName> {
-    subject.strip_prefix("fleetps.")?.strip_suffix(".snapshot")?.parse().ok()
+    HostName::from_token(subject.strip_prefix("fleetps.")?.strip_suffix(".snapshot")?)
 }
 
 #[cfg(test)]
@@ -73,14 +79,19 @@ mod tests {
 
     #[test]
     fn the_host_is_read_from_the_subject() {
-        let host: HostName = "web-01".parse().unwrap();
-        assert_eq!(host_of_snapshot(&snapshot(&host)), Some(host));
+        for name in ["web-01", "db.example.com"] {
+            let host: HostName = name.parse().unwrap();
+            assert_eq!(snapshot(&host).split('.').count(), 3);
+            assert_eq!(host_of_hello(&hello(&host)), Some(host.clone()));
+            assert_eq!(host_of_snapshot(&snapshot(&host)), Some(host));
+        }
         for subject in [
             "fleetps..snapshot",
             "fleetps.a.b.snapshot",
             "fleetps.a.hello",
             "other.a.snapshot",
             "fleetps.*.snapshot",
+            "fleetps.a=.snapshot",
         ] {
             assert_eq!(host_of_snapshot(subject), None, "{subject}");
         }

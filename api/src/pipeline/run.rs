@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use fleetps_agent::sample::os_host_name;
+use fleetps_agent::own_name;
 use fleetps_nats::{HostName, lock::FolderLock, output, server::ServerHealth};
 use tokio_util::sync::CancellationToken;
 
@@ -27,7 +27,7 @@ const STOP_WITHIN: Duration = Duration::from_secs(30);
 pub async fn run_everything(mut config: Config, ended: CancellationToken) -> anyhow::Result<()> {
     fleetps_ingestor::check_library()?;
     let _lock = FolderLock::take(&config.data)?;
-    let host = config.host.clone().unwrap_or_else(|| HostName::from_os_name(&os_host_name()));
+    let host = own_name(config.host.clone(), &config.sample.state);
     if config.broker.nats.is_none() {
         config.history = config.history.with_broker_in(config.data.join("nats"));
     }

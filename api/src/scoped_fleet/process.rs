@@ -9,7 +9,6 @@ use super::{
     travel::{self, PastLookup},
 };
 use crate::{
-    display,
     live::{HostState, Moment},
     refusal::Refusal,
     view::subject::Subject,
@@ -78,7 +77,7 @@ async fn of_the_past(scoped: &ScopedFleet, host: &HostName, life: ProcessLife) -
 fn no_such_process(host: &HostName, pid: u32) -> Refusal {
     Refusal::new(
         StatusCode::NOT_FOUND,
-        format!("no such process {pid} is known on {}", display::cut(host.as_str(), 64)),
+        format!("no such process {pid} is known on {host}"),
         "one that has just exited comes into the history within a minute; without `started` the last process with a pid is meant",
     )
 }

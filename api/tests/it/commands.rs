@@ -31,7 +31,7 @@ pub async fn fleetps(arguments: &[&str]) -> Output {
 }
 
 /// The output of a command that succeeds.
-async fn said(arguments: &[&str]) -> String {
+pub async fn said(arguments: &[&str]) -> String {
     let output = fleetps(arguments).await;
     assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()

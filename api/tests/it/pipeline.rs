@@ -26,7 +26,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::support::{PATIENCE, attributes, family, process, snapshot};
+use crate::support::{PATIENCE, attributes, family, process, snapshot, texts};
 
 async fn get(address: std::net::SocketAddr, path: &str) -> String {
     let mut socket = TcpStream::connect(address).await.unwrap();
@@ -90,6 +90,46 @@ async fn what_is_published_is_shown_also_by_a_server_started_later() {
         token.cancel();
         tokio::time::timeout(PATIENCE, task).await.expect("the server goes on").unwrap();
     }
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hosts_whose_names_differ_in_a_dot_are_each_looked_up_by_their_own_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let (server, agent) = broker(folder.path()).await;
+    let (address, (token, task)) = serve(&server).await;
+    let names = ["db.example.com", "db_example_com", "db-example-com", "DB2.Example.com"];
+    for (number, name) in (1_i64..).zip(names) {
+        let host: HostName = name.parse().unwrap();
+        let message =
+            Encoder::new().unwrap().encode(&snapshot(1, vec![process(7, 0, &format!("only-{number}"))]));
+        agent.publish(subject::snapshot(&host), message.unwrap().into()).await.unwrap();
+    }
+    let url = format!("http://{address}");
+    for (number, name) in (1..).zip(names) {
+        let own = format!("only-{number}");
+        let page = until(address, &format!("/hosts/{name}"), &own).await;
+        assert!(page.contains(&format!("<h1>{name}</h1>")), "{page}");
+        assert_eq!(page.matches("only-").count(), page.matches(&own).count(), "{page}");
+        let json = get(address, &format!("/api/v1/hosts/{name}/processes")).await;
+        assert!(json.contains(&format!("\"host\":\"{name}\"")) && json.contains(&own), "{json}");
+        let found = get(address, &format!("/api/v1/search?q=host%3D{name}")).await;
+        assert!(found.contains("\"total\":1") && found.contains(&own), "{found}");
+        let ps = crate::commands::said(&["ps", name, "--server", &url]).await;
+        assert!(ps.contains(&own) && ps.lines().count() == 2, "{ps}");
+    }
+    let fleet = scraper::Html::parse_document(&get(address, "/").await);
+    let mut shown = texts(&fleet, "#hosts td.host a");
+    shown.sort_unstable();
+    assert_eq!(shown, ["DB2.Example.com", "db-example-com", "db.example.com", "db_example_com"]);
+    for unknown in
+        ["db.example_com", "db.example", "DB.example.com", "db..example.com", "db.example.com.", ".."]
+    {
+        let answer = get(address, &format!("/api/v1/hosts/{unknown}")).await;
+        assert!(answer.contains("no host is called") || answer.contains("nothing at"), "{unknown}: {answer}");
+    }
+    token.cancel();
+    tokio::time::timeout(PATIENCE, task).await.expect("the server goes on").unwrap();
     server.stop().await;
 }
 

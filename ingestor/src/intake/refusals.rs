@@ -7,6 +7,7 @@ use std::{
 
 use async_nats::{Client, HeaderMap};
 use fleetps_nats::{
+    HostName,
     reader::Delivered,
     snapshot::BadSnapshot,
     subject::{self, host_of_snapshot},
@@ -46,9 +47,10 @@ impl Refusals {
     pub(crate) fn refuse(&mut self, delivered: &Delivered, refusal: &BadSnapshot, progress: &Progress) {
         progress.count_refused(refusal.reason());
         // A name that is not allowed could be anything, and long; the header says it.
-        let host = host_of_snapshot(&delivered.subject).map_or_else(|| "unknown".to_owned(), String::from);
-        if self.may_log(&host, refusal.reason(), Instant::now()) {
-            tracing::warn!(host, sequence = delivered.sequence, refusal = ?refusal.to_string(),
+        let host = host_of_snapshot(&delivered.subject);
+        let name = host.as_ref().map_or("unknown", HostName::as_str);
+        if self.may_log(name, refusal.reason(), Instant::now()) {
+            tracing::warn!(host = name, sequence = delivered.sequence, refusal = ?refusal.to_string(),
                 "refused a message");
         }
         // Nothing of a flood is kept: it would push out the dead letters of others. A revoked host's are not kept
@@ -56,7 +58,7 @@ impl Refusals {
         if matches!(refusal, BadSnapshot::Flood | BadSnapshot::Revoked) {
             return;
         }
-        if self.letters.try_send(dead_letter(&host, delivered, refusal)).is_err() {
+        if self.letters.try_send(dead_letter(host.as_ref(), delivered, refusal)).is_err() {
             progress.count_lost_dead_letter();
         }
     }
@@ -78,7 +80,7 @@ impl Refusals {
     }
 }
 
-fn dead_letter(host: &str, delivered: &Delivered, refusal: &BadSnapshot) -> DeadLetter {
+fn dead_letter(host: Option<&HostName>, delivered: &Delivered, refusal: &BadSnapshot) -> DeadLetter {
     // Escaped: it may quote the message, and a header must not hold a line break.
     let reason: String = refusal.to_string().escape_default().take(MAX_REASON_CHARACTERS).collect();
     let mut headers = HeaderMap::new();
@@ -156,13 +158,17 @@ mod tests {
     #[test]
     fn hostile_text_is_escaped_and_evidence_is_cut() {
         let refusal = BadSnapshot::NotASnapshot("a\r\nFp-Forged: 1\u{1b}[31m".to_owned());
-        let letter = dead_letter("a", &delivered("fleetps.a.snapshot", vec![0; 1 << 20]), &refusal);
+        let letter = dead_letter(
+            "a.b".parse().ok().as_ref(),
+            &delivered("fleetps.a=b.snapshot", vec![0; 1 << 20]),
+            &refusal,
+        );
         let reason = letter.headers.get("Fp-Refusal").unwrap().as_str();
         assert!(
             reason.chars().all(|character| character.is_ascii_graphic() || character == ' '),
             "{reason:?}"
         );
         assert_eq!(letter.payload.len(), MAX_EVIDENCE_BYTES);
-        assert_eq!(letter.subject, "fleetps-dead.a.not_a_snapshot");
+        assert_eq!(letter.subject, "fleetps-dead.a=b.not_a_snapshot");
     }
 }

@@ -76,7 +76,7 @@ pub(crate) enum Denial {
     #[error("its signature does not match the key it names")]
     BadSignature,
     #[error(
-        "its name is not valid for a new host: expected 1 to 64 letters, digits, `_` or `-`, not beginning with `-`"
+        "its name is not valid for a new host: expected letters, digits, `_` or `-`, with single dots between them, not beginning with `-`"
     )]
     BadName,
     #[error("its name looks like the name of host {0}; join it with --host NAME")]

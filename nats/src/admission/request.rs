@@ -5,7 +5,7 @@ use nkeys::{KeyPair, KeyPairType};
 use serde::Deserialize;
 
 use super::{Denial, jwt, waiting::network_of};
-use crate::HostName;
+use crate::{HostName, host::MAX_HOST_BYTES};
 
 /// The broker's request, as far as it is needed. The broker's own document on it (ADR-26) names some fields
 /// differently.
@@ -84,7 +84,7 @@ impl Question {
 
     /// The name that the client gives, as it is: for a log, shortened and escaped.
     pub(super) fn claimed_name(&self) -> String {
-        self.nats.connect_opts.user.chars().take(64).collect()
+        self.nats.connect_opts.user.chars().take(MAX_HOST_BYTES).collect()
     }
 
     /// The host and key of the client, if it signed the broker's challenge with that key. The broker does not verify
@@ -150,7 +150,7 @@ mod tests {
     #[test]
     fn a_name_that_means_several_hosts_is_refused() {
         let key = KeyPair::new_user();
-        for user in ["", "*", ">", "a.b", "a b", "web-01.>", "ü", &"x".repeat(65)] {
+        for user in ["", "*", ">", "a..b", "a.", "a.*", "a b", "web-01.>", "ü", &"x".repeat(254)] {
             let refused = question(&key.public_key(), &signed(&key, "the nonce"), user).claimant();
             assert!(matches!(refused, Err(Denial::BadName)), "{user:?}");
         }

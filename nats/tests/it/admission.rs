@@ -85,7 +85,7 @@ impl Machine {
         within(self.broker.enrol(&self.host, token)).await
     }
 
-    fn public_key(&self) -> String {
+    pub fn public_key(&self) -> String {
         key::read(self.broker.nkey_file.as_ref().unwrap()).unwrap().public_key()
     }
 

@@ -152,8 +152,20 @@ const MAY_PUBLISH: [&str; 3] =
     ["fleetps.own.snapshot", "fleetps.own.hello", "$JS.API.DIRECT.GET.KV_settings.$KV.settings.own"];
 const MAY_HEAR: [&str; 4] = ["fleetps.own.settings", "fleetps.own.cmd", "_INBOX_own.x", "_INBOX_own.>"];
 
+/// The same of a host with a dot in its name, which is none of the host `own`, nor of `own_name`.
+const DOTTED: &str = "own.name";
+const DOTTED_MAY_PUBLISH: [&str; 3] = [
+    "fleetps.own=name.snapshot",
+    "fleetps.own=name.hello",
+    "$JS.API.DIRECT.GET.KV_settings.$KV.settings.own=name",
+];
+const DOTTED_MAY_HEAR: [&str; 4] =
+    ["fleetps.own=name.settings", "fleetps.own=name.cmd", "_INBOX_own=name.x", "_INBOX_own=name.>"];
+
 fn every_subject() -> Vec<String> {
-    let of_hosts = ["own", "other", "*", ">"]
+    let names =
+        ["own", "other", "own.name", "own=name", "own_name", "own.*", "own.>", "own=*", "name", "*", ">"];
+    let of_hosts = names
         .into_iter()
         .flat_map(|host| OF_A_HOST.into_iter().map(move |subject| subject.replace("{host}", host)));
     // `>` in the middle is no wildcard but an invalid subject, which ends the connection.
@@ -169,19 +181,57 @@ async fn own(broker: &Admitting) -> Raw {
     Raw::connect(&machine.broker.url, "own", &machine.broker.nkey_file.unwrap())
 }
 
+/// Tries every subject with `raw`. Everything in its `inbox` may be heard.
+fn may_only(raw: &mut Raw, publish: &[&str], hear: &[&str], inbox: &str) {
+    let subjects = every_subject();
+    assert!(subjects.len() > 240, "{}", subjects.len());
+    for subject in &subjects {
+        assert_eq!(raw.may_publish(subject), publish.contains(&subject.as_str()), "publish {subject}");
+        let may_hear = hear.contains(&subject.as_str()) || subject.starts_with(inbox);
+        assert_eq!(raw.may_subscribe(subject, ""), may_hear, "subscribe {subject}");
+        assert_eq!(raw.may_subscribe(subject, " group"), may_hear, "subscribe {subject} in a group");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_agent_may_publish_and_hear_its_own_and_nothing_else() {
     let broker = Admitting::start(AdmissionSettings::default()).await;
     broker.fixture.jetstream().await;
-    let mut raw = own(&broker).await;
-    let subjects = every_subject();
-    assert!(subjects.len() > 100, "{}", subjects.len());
-    for subject in &subjects {
-        assert_eq!(raw.may_publish(subject), MAY_PUBLISH.contains(&subject.as_str()), "publish {subject}");
-        let may_hear = MAY_HEAR.contains(&subject.as_str());
-        assert_eq!(raw.may_subscribe(subject, ""), may_hear, "subscribe {subject}");
-        assert_eq!(raw.may_subscribe(subject, " group"), may_hear, "subscribe {subject} in a group");
+    may_only(&mut own(&broker).await, &MAY_PUBLISH, &MAY_HEAR, "_INBOX_own.");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_with_a_dot_in_its_name_may_publish_and_hear_its_own_and_nothing_else() {
+    let broker = Admitting::start(AdmissionSettings::default()).await;
+    broker.fixture.jetstream().await;
+    let token = broker.token(3).await;
+    let mut machines = Vec::new();
+    // Side by side: three hosts.
+    for name in [DOTTED, "own_name", "own-name"] {
+        let machine = broker.machine(name);
+        machine.connect(Some(&token)).await.unwrap();
+        machines.push(machine);
     }
+    for machine in &machines {
+        let record = broker.record(machine.host.as_str()).await.unwrap();
+        assert_eq!(record.keys, [machine.public_key()], "{}", machine.host);
+    }
+    let key = machines[0].broker.nkey_file.clone().unwrap();
+    let mut raw = Raw::connect(&machines[0].broker.url, DOTTED, &key);
+    may_only(&mut raw, &DOTTED_MAY_PUBLISH, &DOTTED_MAY_HEAR, "_INBOX_own=name.");
+    assert!(!raw.may_publish("fleetps.other.snapshot"));
+    until("the refusals are on record with its name", || async {
+        let audit = Audit::open(&broker.fixture.client(Part::Api).await).await.unwrap();
+        let entries = audit.read(1).await.unwrap_or_default();
+        entries
+            .into_iter()
+            .any(|chained| chained.entry.action == "host.refuse" && chained.entry.host == Some(host(DOTTED)))
+    })
+    .await;
+    // The key of one is nobody else's.
+    let foreign = Machine { host: host("own_name"), broker: machines[0].broker.clone() };
+    assert!(foreign.connect(None).await.is_err());
+    assert!(machines[0].connect(None).await.is_ok());
 }
 
 #[tokio::test(flavor = "multi_thread")]
