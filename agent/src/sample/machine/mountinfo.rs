@@ -21,15 +21,20 @@ pub(super) struct Mount {
     pub(super) source: String,
 }
 
+impl Mount {
+    /// Whether it is the first mount of all, which stands on itself.
+    fn is_first(&self) -> bool {
+        self.id == self.parent
+    }
+}
+
 /// The mounts that a path leads to: none that another one hides.
 pub(super) fn visible_mounts(mountinfo: &[u8]) -> Vec<Mount> {
     let mounts: Vec<Mount> = lines(mountinfo).filter_map(parse).collect();
     // Where the kernel lists two for one place, paths lead to the later one.
-    let on_top: HashMap<(u64, &[u8]), usize> = mounts
-        .iter()
-        .enumerate()
-        .map(|(place, mount)| ((mount.parent, mount.point.as_slice()), place))
-        .collect();
+    let places = mounts.iter().enumerate().filter(|(_, mount)| !mount.is_first());
+    let on_top: HashMap<(u64, &[u8]), usize> =
+        places.map(|(place, mount)| ((mount.parent, mount.point.as_slice()), place)).collect();
     let by_id: HashMap<u64, &Mount> = mounts.iter().map(|mount| (mount.id, mount)).collect();
     let is_visible =
         |(place, mount): &(usize, &Mount)| reached(mount, &mounts, &on_top, &by_id) == Some(*place);
@@ -46,7 +51,7 @@ fn reached(
     // What carries the root folder is outside the list; after chroot that may be the root's own file system as well.
     let mut bottom = mount;
     let mut steps = 0;
-    while let Some(parent) = by_id.get(&bottom.parent) {
+    while let Some(parent) = by_id.get(&bottom.parent).filter(|_| !bottom.is_first()) {
         bottom = parent;
         steps += 1;
         // Parents in a circle: not a list of this kernel.
@@ -54,7 +59,8 @@ fn reached(
             return None;
         }
     }
-    let (mut current, mut found) = (bottom.parent, None);
+    let first = mounts.iter().position(|mount| mount.is_first() && mount.id == bottom.id);
+    let (mut current, mut found) = (bottom.parent, first);
     for end in ends_of_parts(&mount.point) {
         let mut stacked = 0;
         while let Some(place) = on_top.get(&(current, &mount.point[..end])) {
@@ -182,6 +188,16 @@ mod tests {
             points(b"40 27 0:40 / /proc rw - proc proc rw\n41 27 8:1 / /home rw - ext4 /dev/sda1 rw\n"),
             ["/proc", "/home"]
         );
+    }
+
+    #[test]
+    fn the_first_mount_of_all_stands_on_itself() {
+        let text = b"1 1 0:2 / / rw - rootfs rootfs rw\n2 1 0:3 / /proc rw - proc proc rw\n";
+        assert_eq!(points(text), ["/", "/proc"]);
+        let over = b"1 1 0:2 / / rw - rootfs rootfs rw\n2 1 8:1 / / rw - ext4 /dev/sda1 rw\n\
+            3 2 0:3 / /proc rw - proc proc rw\n";
+        assert_eq!(visible_mounts(over)[0].kind, "ext4");
+        assert_eq!(points(over), ["/", "/proc"]);
     }
 
     #[test]

@@ -148,6 +148,11 @@ impl<T: Clone + Send + 'static> Slot<T> {
         lock(&self.shared).pending_since
     }
 
+    #[cfg(test)]
+    pub(super) fn pretend_pending_since(&self, since: Instant) {
+        lock(&self.shared).pending_since = Some(since);
+    }
+
     /// Whether the last answer is older than this, or there is none.
     pub(super) fn is_older_than(&self, age: Duration) -> bool {
         self.answered_at().is_none_or(|at| at.elapsed() >= age)
