@@ -40,7 +40,7 @@ fleetps_nats::settings! {
         pub exclude_names: Vec<String> = Vec::new(), in bounds::length(0..=MAX_EXCLUDED, LENGTH);
         /// Processes of these users are not sent.
         pub exclude_users: Vec<String> = Vec::new(), in bounds::length(0..=MAX_EXCLUDED, LENGTH);
-        /// Folder where the boot time is kept.
+        /// Folder where the boot time and counters of devices that are gone are kept.
         #[flag(Flag::takes("state", "DIR"))]
         pub state: PathBuf = default_state_folder();
     }

@@ -89,12 +89,13 @@ fn a_scope_of_many_hosts_shows_the_same_and_nothing_of_itself() {
     assert_eq!(left, "");
 }
 
-const TABLES: [&str; 9] = [
+const TABLES: [&str; 10] = [
     "segment",
     "gap",
     "host_info",
     "host_sample",
     "filesystem_sample",
+    "interface_sample",
     "process",
     "process_span",
     "process_sample",
@@ -108,7 +109,7 @@ fn rows_are_those_of_the_hosts_that_may_be_seen() {
     for table in TABLES {
         let seen = everything(ask(&history, &scope, &format!("FROM {table}")));
         assert!(!seen.contains("other"), "{table}: {seen}");
-        let is_of_hosts = !["segment", "gap", "filesystem_sample"].contains(&table);
+        let is_of_hosts = !["segment", "gap", "filesystem_sample", "interface_sample"].contains(&table);
         assert_eq!(seen.contains("own-1"), is_of_hosts, "{table}: {seen}");
     }
     let count = |scope: &Scope, table: &str| {

@@ -3,7 +3,8 @@
 //! `statvfs` of a mount whose server is gone waits for ever, and so may a name service. A [`Slot`] is one such question
 //! with its last answer; it is asked again only after its last call returned. [`Workers`] are the threads: one does all
 //! the work as long as it gets on. Another is started when none has got on for [`PATIENCE`] and something waits, up to a
-//! bound; beyond it, questions wait for their turn. A thread ends when nothing waits.
+//! bound; beyond it, questions wait for their turn. A thread ends when nothing waits. Passes are too rare to see that nobody
+//! gets on, so another thread watches for as long as something waits.
 
 use std::{
     collections::VecDeque,
@@ -34,6 +35,7 @@ struct State {
     /// For each thread, when it took what it does now.
     busy: Vec<(u64, Instant)>,
     started: u64,
+    is_watched: bool,
 }
 
 impl Workers {
@@ -45,6 +47,34 @@ impl Workers {
     fn submit(&self, job: Job) {
         lock(&self.state).queue.push_back(job);
         self.tend();
+        self.watch();
+    }
+
+    /// Tends until nothing waits, or no further thread may be started: whoever gets on takes what waits then.
+    fn watch(&self) {
+        {
+            let mut state = lock(&self.state);
+            if state.is_watched || state.queue.is_empty() {
+                return;
+            }
+            state.is_watched = true;
+        }
+        let workers = self.clone();
+        let watching = move || {
+            loop {
+                thread::sleep(PATIENCE);
+                workers.tend();
+                let mut state = lock(&workers.state);
+                if state.queue.is_empty() || state.busy.len() >= workers.most {
+                    state.is_watched = false;
+                    return;
+                }
+            }
+        };
+        let thread = thread::Builder::new().name("watch".to_owned()).stack_size(STACK_BYTES).spawn(watching);
+        if thread.is_err() {
+            lock(&self.state).is_watched = false;
+        }
     }
 
     /// Starts a thread if something waits and nobody gets on. To be called now and then.
@@ -239,6 +269,23 @@ mod tests {
         drop(releases);
         for (number, slot) in hanging.iter().enumerate() {
             wait_until("its turn", &workers, || slot.answer() == u32::try_from(number).ok());
+        }
+    }
+
+    #[test]
+    fn what_waits_behind_a_question_that_hangs_is_asked_without_another_pass() {
+        let workers = Workers::new(2);
+        let (hanging, other) = (Slot::<u32>::default(), Slot::<u32>::default());
+        let (_release, released) = mpsc::channel::<()>();
+        hanging.ask(&workers, move || {
+            let _ = released.recv();
+            1
+        });
+        other.ask(&workers, || 3);
+        let began = Instant::now();
+        while other.answer().is_none() {
+            assert!(began.elapsed() < Duration::from_secs(60), "nobody asked it");
+            thread::sleep(Duration::from_millis(1));
         }
     }
 
