@@ -100,7 +100,7 @@ mod tests {
             SnapshotPair::new("h".parse().unwrap(), snapshot(2_000, 3 << 20), Some(snapshot(1_000, 1 << 20)));
         let rows = table(&pair).rows;
         assert_eq!((rows[0].cells[0].text.as_str(), rows[0].cells[0].note.as_str()), ("eth0", ""));
-        assert_eq!(rows[0].cells[2].text, "2.0 MiB");
+        assert_eq!(rows[0].cells[2].text, "2.00 MiB");
         assert_eq!(rows[0].cells[3].text, MISSING);
         assert_eq!(rows[1].cells[0].note, "not in the host's total");
     }

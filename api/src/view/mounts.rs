@@ -65,7 +65,7 @@ fn inode_share(mount: &FilesystemSample) -> Option<f64> {
     Some((mount.inodes_used? as f64 / total as f64).min(1.0))
 }
 
-/// "does not answer since 2026-11-28 03:12:05 UTC; then 1.2 of 4.0 TiB used; also at /b and 3 more"
+/// "does not answer since 2026-11-28 03:12:05 UTC, 1.20 TiB of 4.00 TiB used at 2026-11-28 03:11:55 UTC; also at /b"
 fn note(mount: &FilesystemSample) -> String {
     let silent = mount
         .unanswered_since_us
@@ -137,11 +137,11 @@ mod tests {
         assert_eq!(texts(&rows[0])[3..], [MISSING; 5]);
         let note = &rows[0].cells[0].note;
         assert!(
-            note.starts_with("does not answer since 2026-") && note.contains("1.0 GiB of 2.0 GiB"),
+            note.starts_with("does not answer since 2026-") && note.contains("1.00 GiB of 2.00 GiB"),
             "{note}"
         );
         assert_eq!(rows[1].cells[0].note, "also at /a, /b, /c and 6 more");
-        assert_eq!((rows[1].cells[3].text.as_str(), rows[1].cells[7].text.as_str()), ("100", "25"));
+        assert_eq!((rows[1].cells[3].text.as_str(), rows[1].cells[7].text.as_str()), ("100", "25.0"));
         let warning = warning(&snapshot).unwrap();
         assert!(warning.ends_with("does not answer") && !warning.contains('\u{202e}'), "{warning}");
     }

@@ -28,7 +28,7 @@ struct Device<const N: usize> {
 }
 
 impl<const N: usize> Growing<N> {
-    /// Begins with what is to be added to the sum of today's counters, as [`Self::beyond_present`] gave it to an earlier run.
+    /// No devices yet.
     pub(super) fn new() -> Self {
         Self { devices: HashMap::new(), totals: [0; N], passes: 0 }
     }
@@ -58,6 +58,7 @@ impl<const N: usize> Growing<N> {
     }
 
     /// Gives a device another name. Nothing, where the new name is known.
+    #[cfg(any(target_os = "linux", test))]
     pub(super) fn rename(&mut self, from: &str, to: &str) {
         if !self.devices.contains_key(to)
             && let Some(device) = self.devices.remove(from)
@@ -81,6 +82,7 @@ impl<const N: usize> Growing<N> {
     }
 
     /// Adds to the totals what an earlier run of the agent had [beyond](Self::beyond_present) the counters that are there.
+    #[cfg(any(target_os = "linux", test))]
     pub(super) fn add_earlier(&mut self, beyond: [i64; N]) {
         for (total, beyond) in self.totals.iter_mut().zip(beyond) {
             *total = total.saturating_add_signed(beyond).min(LARGEST);
@@ -89,6 +91,7 @@ impl<const N: usize> Growing<N> {
 
     /// By how much the totals are more than the counters of the devices in the last pass say: what devices counted that
     /// are gone or began again.
+    #[cfg(any(target_os = "linux", test))]
     pub(super) fn beyond_present(&self) -> [i64; N] {
         let mut beyond = self.totals.map(|total| i64::try_from(total).unwrap_or(i64::MAX));
         let is_present = |device: &&Device<N>| device.is_counted && device.seen_in_pass == self.passes;

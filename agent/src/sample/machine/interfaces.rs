@@ -129,18 +129,25 @@ impl Interfaces {
         if found.is_empty() { vec![name.to_owned()] } else { found }
     }
 
-    /// Without a default route: what is neither loopback nor on top of another, and does not lead inward.
+    /// Without a default route: what is neither loopback nor on top of another, and does not lead inward by its name. Where
+    /// that leaves nothing, names count for nothing, and at last every interface does that belongs to no other.
     fn uplinks(&self) -> BTreeSet<String> {
-        let is_outer = |(name, it): &(&String, &Interface)| {
-            let is_stacked =
-                !it.lowers.is_empty() || self.all.values().any(|other| other.master.as_ref() == Some(name));
-            let is_other = matches!(
-                it.kind.as_deref(),
-                Some("loopback" | "bridge" | "bond" | "dummy" | "tunnel" | "ifb")
-            );
-            !is_stacked && !is_other && !is_inward(name)
+        let select = |is_outer: &dyn Fn(&String, &Interface) -> bool| -> BTreeSet<String> {
+            let is_loopback = |it: &Interface| it.kind.as_deref() == Some("loopback");
+            let outer = self.all.iter().filter(|(name, it)| !is_loopback(it) && is_outer(name, it));
+            outer.map(|(name, _)| name.clone()).collect()
         };
-        self.all.iter().filter(is_outer).map(|(name, _)| name.clone()).collect()
+        let is_plain = |name: &String, it: &Interface| {
+            let has_ports = self.all.values().any(|other| other.master.as_ref() == Some(name));
+            let is_other = matches!(it.kind.as_deref(), Some("bridge" | "bond" | "dummy" | "tunnel" | "ifb"));
+            it.lowers.is_empty() && !has_ports && !is_other
+        };
+        let by_name = select(&|name, it| is_plain(name, it) && !is_inward(name));
+        if !by_name.is_empty() {
+            return by_name;
+        }
+        let alone = select(&|name, it| is_plain(name, it) && it.master.is_none());
+        if alone.is_empty() { select(&|_, it| it.master.is_none()) } else { alone }
     }
 }
 

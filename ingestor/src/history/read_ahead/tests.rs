@@ -84,3 +84,54 @@ fn what_is_ahead_is_not_read_where_it_is_too_much() {
     assert_eq!(go_to(25), (24, 25), "a jump");
     assert_eq!(go_to(26), (25, 39), "14,000 ahead");
 }
+
+#[test]
+fn file_systems_and_interfaces_are_read_as_they_were_captured() {
+    let (folder, host) = (tempfile::tempdir().unwrap(), "web-01".parse().unwrap());
+    let silent = FilesystemSample {
+        mount: "/nas 'x'".to_owned(),
+        device: Some("nas:/export".to_owned()),
+        unanswered_since_us: Some(SECOND_US),
+        answered_at_us: Some(SECOND_US / 2),
+        last_used_bytes: Some(5),
+        other_mounts: Some("/a\n/b".to_owned()),
+        other_mount_count: Some(2),
+        ..FilesystemSample::default()
+    };
+    let root = FilesystemSample {
+        mount: "/".to_owned(),
+        total_bytes: Some(i64::MAX as u64),
+        used_bytes: Some(0),
+        available_bytes: Some(1),
+        inodes_total: Some(2),
+        inodes_used: Some(1),
+        ..FilesystemSample::default()
+    };
+    let loopback = InterfaceSample { name: "lo".to_owned(), ..InterfaceSample::default() };
+    let card = InterfaceSample {
+        name: "eth0".to_owned(),
+        kind: Some("physical".to_owned()),
+        counted_as: Some("physical".to_owned()),
+        master: Some("br0".to_owned()),
+        received_bytes: Some(7),
+        sent_drops: Some(3),
+        ..InterfaceSample::default()
+    };
+    let snapshot = Snapshot {
+        captured_at_us: SECOND_US,
+        interval_ms: 1000,
+        sequence: 1,
+        filesystems: vec![root, silent],
+        interfaces: vec![card, loopback],
+        ..Snapshot::default()
+    };
+    let mut rows = SegmentRows::new(0, 0, 1, 0);
+    rows.push(1, SECOND_US, &host, &snapshot);
+    seal(folder.path(), &mut rows).unwrap();
+    let history = History::open(folder.path()).unwrap();
+    let SnapshotLookup::Snapshot(past) = history.snapshot_at(&host, SECOND_US).unwrap() else {
+        panic!("nothing there");
+    };
+    let found = past.pair.latest();
+    assert_eq!((&found.filesystems, &found.interfaces), (&snapshot.filesystems, &snapshot.interfaces));
+}
