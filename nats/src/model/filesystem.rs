@@ -17,11 +17,11 @@ record! {
         device: Option<String> => Field::text();
         /// Kind, as in "ext4".
         kind: Option<String> => Field::text();
-        /// Size. Readers before 0.2 take it for zero where it is absent.
+        /// Size. Readers before schema version 7 take it for zero where it is absent.
         #[serde(skip_serializing_if = "Option::is_none")]
         total_bytes: Option<u64> => Field::level(Unit::Bytes, "BIGINT");
         /// Bytes in use: size less free blocks, as in `df`. Blocks that are reserved for root are neither used nor available.
-        /// Agents before 0.2 sent size less available bytes.
+        /// Agents before schema version 7 sent size less available bytes.
         #[serde(skip_serializing_if = "Option::is_none")]
         used_bytes: Option<u64> => Field::level(Unit::Bytes, "BIGINT");
         /// Bytes that programs without privileges can still write.

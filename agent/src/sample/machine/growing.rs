@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 /// Devices remembered, those that are gone included.
-const MAX_DEVICES: usize = 8192;
+const MAX_DEVICES: usize = 2048;
 /// SQL has no larger numbers.
 const LARGEST: u64 = i64::MAX as u64;
 
