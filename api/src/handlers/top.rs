@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use askama::Template;
 use axum::response::Response;
-use fleetps_ingestor::history::{self, Listing, MissingSegment, Resolution, TopGroup, TopRow};
+use fleetps_ingestor::history::{self, CpuUse, Listing, MissingSegment, Resolution, Top, TopGroup, TopRow};
 
 use super::{
     json::resolution_word,
@@ -62,12 +62,12 @@ impl TopRequest {
             host: self.query.host.clone(),
             limit: MAX_LINES,
         };
-        let Listing { mut items, total, resolution } =
-            scoped.ask_for(asked_for, move |history| history.top(&question)).await?;
+        let Top { lines, cpu } = scoped.ask_for(asked_for, move |history| history.top(&question)).await?;
+        let Listing { mut items, total, resolution } = lines;
         let is_whole = total <= items.len() as u64;
         let sum = if is_whole { top::sum(&items, self.query.by) } else { None };
         items.truncate(self.query.limit.get());
-        Ok(Answer { rows: items, sum, total, resolution })
+        Ok(Answer { rows: items, sum, cpu, total, resolution })
     }
 }
 
@@ -77,6 +77,8 @@ pub struct Answer {
     pub rows: Vec<TopRow>,
     /// The sum of all lines, where it is known.
     pub sum: Option<f64>,
+    /// The CPU time of all processes and machines, where it is known.
+    pub cpu: Option<CpuUse>,
     /// How many lines there are in all.
     pub total: u64,
     /// How finely the past was kept.
@@ -94,6 +96,8 @@ struct TopPage {
     table: Table,
     total: String,
     is_cut: bool,
+    /// The CPU time of all processes beside the machines', in words.
+    cpu: Option<String>,
     resolution: &'static str,
 }
 
@@ -133,6 +137,18 @@ impl TopPage {
     }
 }
 
+/// "Processes used 61 s of CPU; the machines counted 64 s, so 3 s (4.7 %) were in no process that was seen"
+fn in_words(cpu: CpuUse) -> String {
+    let [processes, machines, elsewhere] =
+        [cpu.processes_ms, cpu.machines_ms, cpu.elsewhere_ms()].map(|ms| display::cpu_time(Some(ms)));
+    let share = 100.0 * cpu.elsewhere_ms() as f64 / cpu.machines_ms.max(1) as f64;
+    let share = display::percent(Some(share));
+    format!(
+        "All processes used {processes} of CPU. The machines counted {machines}, so {elsewhere} ({share} %) was in no process \
+         that was seen"
+    )
+}
+
 /// The page.
 pub async fn page(
     layout: Layout,
@@ -148,6 +164,7 @@ pub async fn page(
         table: table.table(&answer.rows),
         is_cut: answer.total > answer.rows.len() as u64,
         total: display::count(answer.total),
+        cpu: answer.cpu.map(in_words),
         resolution: resolution_word(answer.resolution),
         query: request.query,
         span: request.span,

@@ -67,6 +67,9 @@ pub async fn list(
         "from": time_exact(request.span.span.from_us),
         "to": time_exact(request.span.span.to_us),
         "total": answer.total,
+        "cpu_time_ms_of_processes": answer.cpu.map(|cpu| cpu.processes_ms),
+        "cpu_time_ms_of_machines": answer.cpu.map(|cpu| cpu.machines_ms),
+        "cpu_time_ms_in_no_process": answer.cpu.map(|cpu| cpu.elsewhere_ms()),
     });
     let list = List {
         name: "top",

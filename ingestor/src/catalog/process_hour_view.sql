@@ -13,6 +13,8 @@ SELECT host, boot_id, pid, start_ticks, max(started_at) AS started_at, hour,
     min(read_bytes_first) AS read_bytes_first,
     max(read_bytes_last) AS read_bytes_last,
     min(written_bytes_first) AS written_bytes_first,
-    max(written_bytes_last) AS written_bytes_last
+    max(written_bytes_last) AS written_bytes_last,
+    least(sum(ended_children_cpu_ms), 9223372036854775807)::BIGINT AS ended_children_cpu_ms,
+    least(sum(shared_bytes_sum), 9223372036854775807)::BIGINT AS shared_bytes_sum
 FROM {{ hours }}
 GROUP BY host, boot_id, pid, start_ticks, hour;

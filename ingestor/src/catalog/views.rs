@@ -267,7 +267,10 @@ fn columns_of(table: &str, schema_version: u32) -> String {
             format!("{identity}, first_captured_at, last_captured_at, snapshots, {figures}")
         }
         "capture" => "host, number, captured_at".to_owned(),
-        "process_hour" => format!("{identity}, {HOUR_COLUMNS}"),
+        "process_hour" if schema_version < TICKS_SINCE_VERSION => format!(
+            "{identity}, {HOUR_COLUMNS}, NULL::BIGINT AS ended_children_cpu_ms, NULL::BIGINT AS shared_bytes_sum"
+        ),
+        "process_hour" => format!("{identity}, {HOUR_COLUMNS}, ended_children_cpu_ms, shared_bytes_sum"),
         _ => "*".to_owned(),
     }
 }

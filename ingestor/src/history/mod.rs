@@ -74,7 +74,7 @@ pub use search::{Found, Omitted, Searched};
 pub use series::{
     Breakdown, BreakdownOf, Extent, HostMetrics, HostPoint, Layer, ProcessMetrics, ProcessPoint,
 };
-pub use top::{TopBy, TopGroup, TopQuery, TopRow};
+pub use top::{CpuUse, Top, TopBy, TopGroup, TopQuery, TopRow};
 
 use crate::{
     catalog::{SkippedFile, UnreadableSegments, attach_sql},

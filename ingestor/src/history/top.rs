@@ -72,7 +72,7 @@ pub struct TopRow {
     pub hosts: u64,
     /// How many processes.
     pub processes: u64,
-    /// CPU time used.
+    /// CPU time used, with that of children that ended and that no sample has shown.
     pub cpu_time_ms: Option<u64>,
     /// The greatest resident set that one of them had.
     pub peak_resident_bytes: Option<u64>,
@@ -82,18 +82,43 @@ pub struct TopRow {
     pub written_bytes: Option<u64>,
 }
 
+/// The top, and what it is part of.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Top {
+    /// The first lines.
+    pub lines: Listing<TopRow>,
+    /// The CPU time of all; absent where a machine does not say how much it used, or only sums of hours are kept.
+    pub cpu: Option<CpuUse>,
+}
+
+/// CPU time over a span, in ms.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CpuUse {
+    /// Of all processes that were seen, and of their children that were not.
+    pub processes_ms: u64,
+    /// Of the machines, by their own count.
+    pub machines_ms: u64,
+}
+
+impl CpuUse {
+    /// What no process had: interrupts, and processes between two snapshots whom no parent waited for.
+    pub fn elsewhere_ms(&self) -> u64 {
+        self.machines_ms.saturating_sub(self.processes_ms)
+    }
+}
+
 impl History {
     /// The top over a span. Where only the sums of hours are kept, the span reaches to whole hours.
     ///
     /// # Errors
     /// When a query fails.
-    pub fn top(&self, query: &TopQuery) -> Result<Listing<TopRow>, HistoryError> {
+    pub fn top(&self, query: &TopQuery) -> Result<Top, HistoryError> {
         let query = TopQuery { span: query.span.bounded(), ..query.clone() };
         self.ask(|reading| top(reading, &query))
     }
 }
 
-fn top(reading: &Reading<'_>, query: &TopQuery) -> Result<Listing<TopRow>, HistoryError> {
+fn top(reading: &Reading<'_>, query: &TopQuery) -> Result<Top, HistoryError> {
     let (span, host) = (query.span, query.host.as_ref());
     let segments = reading.overlapping(host, span);
     let mut statement = reading.connection.prepare(&sql(reading, query, &segments))?;
@@ -111,12 +136,35 @@ fn top(reading: &Reading<'_>, query: &TopQuery) -> Result<Listing<TopRow>, Histo
         around_to_ms,
         limit
     ])?;
-    let (mut items, mut total) = (Vec::new(), 0);
+    let (mut items, mut total, mut processes_ms) = (Vec::new(), 0, Some(0));
     while let Some(row) = rows.next()? {
         items.push(top_row(row)?);
         total = row.get(12)?;
+        processes_ms = count(row, 13)?;
     }
-    Ok(Listing { items, total, resolution: coarsest(&segments) })
+    let lines = Listing { items, total, resolution: coarsest(&segments) };
+    // Sums of whole hours are of another time than the samples of the machines.
+    let machines_ms = match lines.resolution {
+        Resolution::Hours => None,
+        _ => machine_cpu_ms(reading, query, &segments)?,
+    };
+    let cpu = processes_ms.zip(machines_ms);
+    Ok(Top { lines, cpu: cpu.map(|(processes_ms, machines_ms)| CpuUse { processes_ms, machines_ms }) })
+}
+
+/// The CPU time that the machines of the query used, in ms; `None` where one of them does not say.
+fn machine_cpu_ms(
+    reading: &Reading<'_>,
+    query: &TopQuery,
+    segments: &[&SegmentIndex],
+) -> Result<Option<u64>, HistoryError> {
+    let (host_sample, host) = (reading.relation("host_sample", segments), query.host.as_ref());
+    let sql = render(&MachineCpuSql { host_sample: &host_sample, of_host: of_host(host) });
+    let (from_ms, to_ms) = query.span.bounds_ms();
+    let values = params![host.map(HostName::as_str), from_ms, to_ms];
+    let read = |row: &Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, u64>(1)?));
+    let (ms, silent) = reading.connection.query_row(&sql, values, read)?;
+    Ok(u64::try_from(ms).ok().filter(|_| silent == 0))
 }
 
 /// What groups of processes used.
@@ -142,6 +190,15 @@ struct TopSql {
     is_alone: bool,
     /// The column that the groups are sorted by.
     by: &'static str,
+}
+
+/// The CPU time of machines.
+#[derive(Template)]
+#[template(path = "history/machine_cpu.sql")]
+struct MachineCpuSql<'a> {
+    host_sample: &'a str,
+    /// The condition of the host.
+    of_host: &'static str,
 }
 
 impl TopSql {

@@ -1,4 +1,4 @@
--- The use from $2 to $3, grouped; $1 is the host, or NULL for all. The whole hours inside, from $4 to $5, are read from
+-- The use from $2 to $3, grouped; CPU time with that of children that ended and that no sample has shown; $1 is the host, or NULL for all. The whole hours inside, from $4 to $5, are read from
 -- `process_hour` where that is filled; $6 to $7 are the hours around, for segments that have nothing else.
 WITH summed AS (
     SELECT * FROM {{ process_hour }}
@@ -36,12 +36,12 @@ change AS (
 ),
 piece AS (
     SELECT host, boot_id, pid, start_ticks, first_captured_at AS at, cpu_time_first_ms, cpu_time_last_ms,
-        resident_bytes_max, read_bytes_first, read_bytes_last, written_bytes_first, written_bytes_last
+        resident_bytes_max, read_bytes_first, read_bytes_last, written_bytes_first, written_bytes_last, ended_children_cpu_ms
     FROM summed
     WHERE {{ of_host }}
     UNION ALL
     SELECT host, boot_id, pid, start_ticks, first_captured_at, cpu_time_ms, cpu_time_ms, resident_bytes,
-        read_bytes, read_bytes, written_bytes, written_bytes
+        read_bytes, read_bytes, written_bytes, written_bytes, ended_children_cpu_ms * snapshots
     FROM sampled
     WHERE {{ of_host }}
 ),
@@ -51,7 +51,8 @@ phase AS (
         min(cpu_time_first_ms) AS cpu_time_first_ms, max(cpu_time_last_ms) AS cpu_time_last_ms,
         max(resident_bytes_max) AS resident_bytes,
         min(read_bytes_first) AS read_bytes_first, max(read_bytes_last) AS read_bytes_last,
-        min(written_bytes_first) AS written_bytes_first, max(written_bytes_last) AS written_bytes_last
+        min(written_bytes_first) AS written_bytes_first, max(written_bytes_last) AS written_bytes_last,
+        sum(ended_children_cpu_ms) AS ended_children_cpu_ms
     FROM (
         SELECT piece.*, since, facts
         FROM piece ASOF JOIN change
@@ -64,7 +65,8 @@ phase AS (
 used AS (
     SELECT host, boot_id, pid, start_ticks, any_value(started_at) AS started_at, false AS has_changed,
         any_value(facts) AS facts,
-        {{ Self::growth("cpu_time_first_ms", "cpu_time_last_ms") }} AS cpu_time_ms,
+        {{ Self::growth("cpu_time_first_ms", "cpu_time_last_ms") }}
+            + coalesce(sum(ended_children_cpu_ms), 0) AS cpu_time_ms,
         max(resident_bytes_max) AS resident_bytes,
         {{ Self::growth("read_bytes_first", "read_bytes_last") }} AS read_bytes,
         {{ Self::growth("written_bytes_first", "written_bytes_last") }} AS written_bytes
@@ -75,7 +77,7 @@ used AS (
     GROUP BY host, boot_id, pid, start_ticks
     UNION ALL
     SELECT host, boot_id, pid, start_ticks, started_at, true, facts,
-        {{ Self::growth_of_phase("cpu_time_first_ms", "cpu_time_last_ms") }},
+        {{ Self::growth_of_phase("cpu_time_first_ms", "cpu_time_last_ms") }} + coalesce(ended_children_cpu_ms, 0),
         resident_bytes,
         {{ Self::growth_of_phase("read_bytes_first", "read_bytes_last") }},
         {{ Self::growth_of_phase("written_bytes_first", "written_bytes_last") }}
@@ -94,7 +96,7 @@ SELECT key, identity.host, identity.boot_id, identity.pid, identity.start_ticks,
     count(DISTINCT host), count(*) FILTER (changed IS NULL) + count(DISTINCT changed),
     sum(cpu_time_ms) AS cpu_time_ms, max(resident_bytes) AS peak_resident_bytes,
     sum(read_bytes) AS read_bytes, sum(written_bytes) AS written_bytes,
-    count(*) OVER ()
+    count(*) OVER (), sum(sum(cpu_time_ms)) OVER ()
 FROM named
 GROUP BY key, identity
 ORDER BY {{ by }} DESC NULLS LAST, key, identity

@@ -181,5 +181,7 @@ CREATE TABLE IF NOT EXISTS {{ catalog }}.process_hour (
     read_bytes_first BIGINT,
     read_bytes_last BIGINT,
     written_bytes_first BIGINT,
-    written_bytes_last BIGINT
+    written_bytes_last BIGINT,
+    ended_children_cpu_ms BIGINT,     -- sum: of children that ended, what no sample of them has shown
+    shared_bytes_sum BIGINT           -- of resident_bytes_sum, what other processes may share
 );

@@ -57,7 +57,9 @@ SELECT host, boot_id, pid, start_ticks, max(started_at), hour,
     min(read_bytes),
     max(read_bytes),
     min(written_bytes),
-    max(written_bytes)
+    max(written_bytes),
+    least(sum(ended_children_cpu_ms::HUGEINT * samples), 9223372036854775807)::BIGINT,
+    least(sum(shared_bytes::HUGEINT * samples), 9223372036854775807)::BIGINT
 FROM phased
 GROUP BY host, boot_id, pid, start_ticks, hour, since
 ORDER BY host, pid, start_ticks, hour, since NULLS FIRST

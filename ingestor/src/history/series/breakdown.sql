@@ -19,7 +19,8 @@ change AS (
 piece AS (
     SELECT boot_id, pid, start_ticks, first_captured_at AS at, (epoch_ms(hour) - $2) // $4 AS part,
         cpu_time_first_ms, cpu_time_last_ms,
-        if(resident_samples > 0, resident_bytes_sum, NULL) AS resident_bytes, samples,
+        if(resident_samples > 0, resident_bytes_sum, NULL) AS resident_bytes, shared_bytes_sum AS shared_bytes, samples,
+        ended_children_cpu_ms,
         first_captured_at, last_captured_at
     FROM {{ process_hour }}
     WHERE host = $1
@@ -27,7 +28,7 @@ piece AS (
         AND hour < make_timestamp_ms($3::BIGINT)::TIMESTAMP_MS
     UNION ALL
     SELECT boot_id, pid, start_ticks, captured_at, (epoch_ms(captured_at) - $2) // $4 AS part,
-        cpu_time_ms, cpu_time_ms, resident_bytes, 1, captured_at, captured_at
+        cpu_time_ms, cpu_time_ms, resident_bytes, shared_bytes, 1, ended_children_cpu_ms, captured_at, captured_at
     FROM {{ process_sample }}
     WHERE host = $1
 ),
@@ -43,7 +44,8 @@ phase AS (
 life AS (
     SELECT boot_id, pid, start_ticks, since, any_value(name) AS name, part,
         min(cpu_time_first_ms) AS cpu_time_first_ms, max(cpu_time_last_ms) AS cpu_time_last_ms,
-        sum(resident_bytes) AS resident_bytes, sum(samples) AS samples,
+        sum(resident_bytes) AS resident_bytes, least(sum(shared_bytes), sum(resident_bytes)) AS shared_bytes,
+        sum(samples) AS samples, coalesce(sum(ended_children_cpu_ms), 0) AS ended_children_cpu_ms,
         epoch_ms(min(first_captured_at)) AS first_ms, epoch_ms(max(last_captured_at)) AS last_ms
     FROM phase
     GROUP BY boot_id, pid, start_ticks, since, part
@@ -54,7 +56,7 @@ used AS (
         lag(cpu_time_last_ms IGNORE NULLS)
             OVER (PARTITION BY boot_id, pid, start_ticks ORDER BY part, since NULLS FIRST),
         if(started_at >= (SELECT make_timestamp_ms(min(first_ms)) FROM life), 0, cpu_time_first_ms)
-    ) AS cpu_ms
+    ) + ended_children_cpu_ms AS cpu_ms
     FROM life JOIN program USING (boot_id, pid, start_ticks)
 ),
 -- The number of snapshots in a part, which is its longest process's (those of two boots follow each other), and the
@@ -78,7 +80,8 @@ covered AS (
 SELECT coalesce(name, last_name) AS name, part,
     -- CPU time in ms per second: ten times the percentage.
     ({{ Self::cpu_ms_per_s() }}) / 10,
-    sum(resident_bytes)::DOUBLE / any_value(snapshots)
+    -- What processes share counts once: of the one that has most.
+    (sum(resident_bytes - coalesce(shared_bytes, 0)) + coalesce(max(shared_bytes), 0))::DOUBLE / any_value(snapshots)
 FROM used
 JOIN covered USING (part)
 GROUP BY coalesce(name, last_name), part

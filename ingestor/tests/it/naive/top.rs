@@ -91,6 +91,11 @@ fn top(published: &[Published], query: &TopQuery) -> Vec<TopRow> {
             *sum = used(&phases, place, is_new, counter).map_or(*sum, |used| Some(sum.unwrap_or(0) + used));
         };
         add(&mut row.cpu_time_ms, |process| process.cpu_time_ms);
+        // Only with CPU time of its own there is a sum.
+        if used(&phases, place, is_new, |process| process.cpu_time_ms).is_some() {
+            let ended = phases[place].iter().filter_map(|process| process.ended_children_cpu_ms).sum::<u64>();
+            row.cpu_time_ms = row.cpu_time_ms.map(|ms| ms + ended);
+        }
         add(&mut row.read_bytes, |process| process.read_bytes);
         add(&mut row.written_bytes, |process| process.written_bytes);
         let peak = phases[place].iter().filter_map(|process| process.resident_bytes).max();
@@ -123,9 +128,9 @@ pub fn check_top_over(history: &History, published: &[Published], span: Span, rn
         TopBy::Read => row.read_bytes,
         TopBy::Written => row.written_bytes,
     };
-    let answer = history.top(&query).unwrap();
+    let answer = history.top(&query).unwrap().lines;
     assert!(answer.items.is_sorted_by_key(|row| std::cmp::Reverse(figure(row))), "{query:?}");
-    let of_few = history.top(&TopQuery { limit: 2, ..query.clone() }).unwrap();
+    let of_few = history.top(&TopQuery { limit: 2, ..query.clone() }).unwrap().lines;
     assert_eq!(of_few.items, answer.items[..answer.items.len().min(2)], "{query:?}");
     let by_key = |mut rows: Vec<TopRow>| {
         rows.sort_by_key(|row| (row.key.clone(), row.process.clone()));
