@@ -40,6 +40,8 @@ pub struct Member {
     pub children_ms: u64,
     /// Whether it ignores the end of its children.
     pub ignores_children: bool,
+    /// Whether it has ended itself, and waits for its parent.
+    pub is_ended: bool,
 }
 
 /// The ended children of all processes.
@@ -63,6 +65,8 @@ struct Known {
 struct Due {
     ms: u64,
     ancestors: Vec<u32>,
+    /// While this one, the nearest, has not ended, nobody else can have waited.
+    parent: Option<u32>,
     passes_left: u8,
 }
 
@@ -77,7 +81,7 @@ impl EndedChildren {
         };
         self.find_dead(&is_left);
         let mut gains: Vec<u64> = members.iter().map(|member| self.gain_of(member)).collect();
-        self.settle(&place, &mut gains);
+        self.settle(members, &place, &mut gains);
         let held = held_back(members, &place, &gains);
         let mut now = HashMap::with_capacity(members.len());
         for ((member, gain), held_ms) in members.iter().zip(gains).zip(held) {
@@ -129,8 +133,9 @@ impl EndedChildren {
                 parent.is_some_and(|parent| parent.member.ignores_children && is_left(&parent.member.pid));
             if ms > 0 && !is_lost {
                 let depth = ancestors.len();
+                let parent = known.member.parent.filter(|parent| ancestors.first() == Some(parent));
                 let ancestors = ancestors.into_iter().filter(is_left).collect();
-                dead.push((depth, Due { ms, ancestors, passes_left: DUE_PASSES }));
+                dead.push((depth, Due { ms, ancestors, parent, passes_left: DUE_PASSES }));
             }
         }
         // Those deep in the tree first: they have the fewest to choose from that others do not have.
@@ -164,20 +169,28 @@ impl EndedChildren {
         }
     }
 
-    fn settle(&mut self, place: &HashMap<u32, usize>, gains: &mut [u64]) {
+    fn settle(&mut self, members: &[Member], place: &HashMap<u32, usize>, gains: &mut [u64]) {
+        let left =
+            |pid: &u32| place.get(pid).and_then(|at| members.get(*at)).filter(|member| member.is_known);
         for due in &mut self.due {
-            due.ancestors.retain(|pid| place.contains_key(pid));
+            due.ancestors.retain(|pid| left(pid).is_some());
+            due.parent = due.parent.filter(|parent| left(parent).is_some_and(|member| !member.is_ended));
         }
-        // The nearest of each first: further up, there is perhaps what others need.
-        let furthest = self.due.iter().map(|due| due.ancestors.len()).max().unwrap_or_default();
-        for distance in 0..furthest {
-            for due in self.due.iter_mut().filter(|due| due.ms > 0) {
-                let gain = due.ancestors.get(distance).and_then(|pid| place.get(pid));
-                let Some(gain) = gain.and_then(|at| gains.get_mut(*at)) else { continue };
+        // First those who can have one waiter only. Then the nearest of each: further up is perhaps what others need.
+        let (certain, mut others): (Vec<&mut Due>, Vec<&mut Due>) =
+            self.due.iter_mut().partition(|due| due.parent.is_some());
+        let furthest = others.iter().map(|due| due.ancestors.len()).max().unwrap_or_default();
+        let mut take = |distance: usize, due: &mut Due| {
+            let gain = due.ancestors.get(distance).and_then(|pid| place.get(pid));
+            if let Some(gain) = gain.and_then(|at| gains.get_mut(*at)) {
                 let taken = due.ms.min(*gain);
                 *gain -= taken;
                 due.ms -= taken;
             }
+        };
+        certain.into_iter().for_each(|due| take(0, due));
+        for distance in 0..furthest {
+            others.iter_mut().for_each(|due| take(distance, due));
         }
         self.due.retain(|due| due.ms > 0);
     }

@@ -176,6 +176,7 @@ impl Table {
             own_ms: process.cpu_time_ms.unwrap_or_default(),
             children_ms: process.ended_children_cpu_ms.unwrap_or_default(),
             ignores_children: known.ignores_children,
+            is_ended: is_ended(process),
         });
         known.seen_in_pass = self.passes;
         known.cpu_time_ms = process.cpu_time_ms;
