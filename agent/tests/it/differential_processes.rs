@@ -277,6 +277,10 @@ fn every_process_is_as_ps_has_it_while_others_start_exec_setuid_and_end() {
                 None => wrong.push(format!("{pid} ({}) is missing", line.name)),
             }
         }
+        // What these were called when the sample saw them may be another thing than in the next round.
+        for (pid, line) in after.iter().filter(|(pid, _)| !before.contains_key(pid)) {
+            texts.entry(*pid).or_default().push(line.clone());
+        }
         for (pid, process) in &sampled {
             let is_new = snapshot.captured_at_us - process.started_at_us < 2_000_000;
             if !before.contains_key(pid) && !after.contains_key(pid) && !is_new {
