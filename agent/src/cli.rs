@@ -1,9 +1,11 @@
 //! The command line of `fleetps-agent`.
 
-use std::{error::Error, thread, time::Duration};
+use std::{error::Error, io, path::PathBuf, thread, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum, builder::RangedU64ValueParser};
 use fleetps_nats::{
+    HostName,
+    connection::Broker,
     log,
     settings::{Flags, Origin},
     shutdown::shutdown_signal,
@@ -11,6 +13,7 @@ use fleetps_nats::{
     units::parse_duration,
 };
 use serde_json::{Value, json};
+use tokio::{runtime::Handle, sync::oneshot};
 
 use crate::{
     join::{self, JoinArguments},
@@ -117,9 +120,24 @@ fn until_done(program: impl Future<Output = Result<(), CliError>>) -> Result<(),
 }
 
 async fn run_agent(file: AgentFile) -> Result<(), CliError> {
+    let shutdown = shutdown_signal()?;
     let broker = file.broker.broker(&file.wire);
-    let host = own_name_at(file.host, &file.sample.state, &broker).await;
-    Ok(run::run(file.sample, broker, host, shutdown_signal()?).await?)
+    let finding = own_name(file.host, file.sample.state.clone(), broker.clone())?;
+    let Some(host) = shutdown.run_until_cancelled(finding).await else { return Ok(()) };
+    Ok(run::run(file.sample, broker, host?, shutdown).await?)
+}
+
+/// The name of this host, found by a thread of its own: its state folder may lie on a mount that never answers.
+fn own_name(
+    configured: Option<HostName>,
+    state: PathBuf,
+    broker: Broker,
+) -> io::Result<oneshot::Receiver<HostName>> {
+    let (found, name) = oneshot::channel();
+    let runtime = Handle::current();
+    let find = move || _ = found.send(runtime.block_on(own_name_at(configured, &state, &broker)));
+    thread::Builder::new().name("own-name".to_owned()).spawn(find)?;
+    Ok(name)
 }
 
 fn print_once(file: &AgentFile) -> Result<(), CliError> {

@@ -40,12 +40,12 @@ fn until(what: &str, mut is_true: impl FnMut() -> bool) {
     }
 }
 
-/// Whether the thread that samples waits in FUSE.
-fn hangs(agent: &Child) -> bool {
+/// Whether a thread of this name waits in FUSE.
+fn hangs(agent: &Child, thread: &str) -> bool {
     let tasks = fs::read_dir(format!("/proc/{}/task", agent.id())).into_iter().flatten().flatten();
     tasks.map(|task| task.path()).any(|task| {
         let text = |name: &str| fs::read_to_string(task.join(name)).unwrap_or_default();
-        text("comm").trim() == "sample" && text("wchan").contains("fuse")
+        text("comm").trim() == thread && text("wchan").contains("fuse")
     })
 }
 
@@ -72,18 +72,29 @@ fn a_mount_that_never_answers_is_in_the_first_snapshot_without_sizes_and_the_oth
 
 #[test]
 fn sigterm_ends_the_agent_where_even_its_sampling_thread_hangs() {
+    // The sampling thread reads its state folder first.
+    check_sigterm(&["--host", "dead-mount"], "sample");
+}
+
+#[test]
+fn sigterm_ends_the_agent_where_its_name_cannot_be_read() {
+    check_sigterm(&[], "own-name");
+}
+
+/// Ends an agent of which `thread` hangs because its state folder is on a dead mount.
+fn check_sigterm(settings: &[&str], thread: &str) {
     let folder = tempfile::tempdir().unwrap();
     let point = folder.path().join("dead");
     fs::create_dir_all(&point).unwrap();
-    // The sampling thread reads its state folder first.
     let state = point.join("state");
-    let arguments = ["--state", state.to_str().unwrap(), "--nats", "nats://127.0.0.1:9"];
+    let arguments =
+        [&["--state", state.to_str().unwrap(), "--nats", "nats://127.0.0.1:9"], settings].concat();
     let mut command = agent(&point, &arguments);
     let Ok(mut agent) = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn() else {
         return eprintln!("not tested: there is no python3");
     };
-    until("the sampling thread hangs, or the mount is refused", || {
-        hangs(&agent) || agent.try_wait().unwrap().is_some()
+    until("a thread hangs, or the mount is refused", || {
+        hangs(&agent, thread) || agent.try_wait().unwrap().is_some()
     });
     if let Some(status) = agent.try_wait().unwrap() {
         assert!(is_missing(status.code()), "{status}");

@@ -80,10 +80,9 @@ impl History {
                 segments,
                 which: started_at(&host_info),
                 only: "",
-                order: format!(
-                    "abs(epoch_us(started_at) - coalesce($3::HUGEINT, epoch_us(started_at))), \
+                order: "abs(epoch_us(started_at) - coalesce($3::HUGEINT, epoch_us(started_at))), \
                      last_seen DESC, start_ticks DESC LIMIT 1"
-                ),
+                    .to_owned(),
             };
             let found = lives.find(reading, params![host.as_str(), pid, started_at_us])?;
             Ok(found.items.into_iter().next())
