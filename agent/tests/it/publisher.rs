@@ -2,7 +2,10 @@
 
 use std::{process::Command, sync::atomic::Ordering, time::Duration};
 
-use fleetps_agent::publish::{Outbox, Publisher};
+use fleetps_agent::{
+    publish::{Outbox, Publisher},
+    sample::since_boot,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::support::{Stored, agent_client, host, jetstream, start_server, until, within};
@@ -27,7 +30,8 @@ async fn while_the_broker_is_away_the_oldest_are_dropped_and_counted_and_the_res
     let outbox = Outbox::new(5_000);
     let shutdown = CancellationToken::new();
     let publisher = tokio::spawn(Publisher::new(client, &host(), outbox.clone()).run(shutdown.clone()));
-    outbox.push(1, message(1), 0);
+    // Sampled when the machine was booted.
+    outbox.push_sampled(1, message(1), 0, Some(Duration::ZERO));
     until("the first is stored", || outbox.waiting() == 0).await;
 
     within(server.stop()).await;
@@ -39,10 +43,15 @@ async fn while_the_broker_is_away_the_oldest_are_dropped_and_counted_and_the_res
     let server = start_server(folder.path()).await;
     until("the rest is stored", || outbox.waiting() == 0).await;
     let mut stored = Stored::new(jetstream(&server).await);
-    let mut sequences = Vec::new();
+    let (mut sequences, mut ages_us) = (Vec::new(), Vec::new());
     for _ in 0..6 {
-        sequences.push(number(&stored.next().await.payload));
+        let delivered = stored.next().await;
+        sequences.push(number(&delivered.payload));
+        ages_us.push(delivered.age_us);
     }
+    let uptime_us = i64::try_from(since_boot().as_micros()).unwrap();
+    assert!(ages_us[0].is_some_and(|age_us| age_us > 0 && age_us <= uptime_us), "{ages_us:?}");
+    assert_eq!(ages_us[1..], [None; 5], "of those that do not say");
     // The one that was being tried when the broker went may be kept in place of the next.
     assert_eq!(sequences[2..], [9, 10, 11, 12]);
     assert!(sequences[0] == 1 && [2, 8].contains(&sequences[1]), "{sequences:?}");

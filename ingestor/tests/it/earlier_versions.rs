@@ -5,9 +5,11 @@ use std::path::Path;
 use duckdb::Connection;
 use fleetps_ingestor::{
     catalog::SegmentFolder,
+    history::History,
     merge_folder,
     segment::{SCHEMA_VERSION, SegmentRows, seal},
 };
+use fleetps_nats::{HostName, Snapshot, snapshot::Process};
 
 use crate::{publisher::snapshot, support::value};
 
@@ -145,4 +147,89 @@ fn is_read_and_merged(earlier: &Version) {
         WHERE name = 'old'";
     let most_ms = if earlier.figures == PLAIN_FIGURES { 207 } else { 200 };
     assert_eq!(value::<u64>(folder.path(), of_old), most_ms);
+}
+
+/// When a host of version 6 was booted, as two runs of its agent worked it out, and a process that started 6,000 ticks later.
+const BOOTS_US: [i64; 2] = [1_700_000_000_003_217, 1_700_000_000_009_101];
+const STARTED_US: i64 = BOOTS_US[0] + 60_000_000;
+
+/// One snapshot of version 6 with a process that counts in ticks, and one whose start is the time itself.
+fn write_sixth(folder: &Path) {
+    let connection = Connection::open_in_memory().unwrap();
+    let file = folder.join("fresh-p000-1700000000-000000000001-000000000001-20231114T221320Z-v6.duckdb");
+    connection.execute_batch(&format!("ATTACH '{}' AS old", file.display())).unwrap();
+    connection.execute_batch(&include_str!("schema_6.sql").replace("$catalog", "old")).unwrap();
+    let [first_us, again_us] = BOOTS_US;
+    connection
+        .execute_batch(&format!(
+            "USE old;
+            INSERT INTO segment BY NAME SELECT 'fresh' AS level, 2 AS \"rows\", 6 AS schema_version;
+            INSERT INTO host_info BY NAME SELECT 'host' AS host, make_timestamp(1700000100000000) AS captured_at,
+                make_timestamp(boot_us) AS boot_at FROM (VALUES ({again_us}), ({first_us})) boots (boot_us);
+            INSERT INTO host_sample BY NAME SELECT 'host' AS host, 'boot' AS boot_id, 'run' AS run_id, 1 AS sequence,
+                1000 AS interval_ms, make_timestamp(1700000100000000) AS captured_at, true AS has_processes;
+            INSERT INTO capture BY NAME SELECT 'host' AS host, 0 AS number,
+                make_timestamp(1700000100000000) AS captured_at;
+            INSERT INTO process BY NAME SELECT 'host' AS host, 'boot' AS boot_id, pid, make_timestamp(us) AS started_at,
+                'old' AS name, make_timestamp(1700000100000000) AS first_seen,
+                make_timestamp(1700000100000000) AS last_seen
+                FROM (VALUES (1, {STARTED_US}), (2, 1700000050000001)) processes (pid, us);
+            INSERT INTO process_span BY NAME SELECT host, boot_id, pid, started_at, first_seen AS first_captured_at,
+                last_seen AS last_captured_at, 1 AS snapshots, ascii('S') AS state_code FROM process;
+            INSERT INTO event BY NAME SELECT first_seen AS occurred_at, 'started' AS kind, host, name, boot_id, pid,
+                started_at, first_seen AS decided_at, 0 AS partition, make_timestamp(0) AS stream_created, 1 AS sequence,
+                0 AS number FROM process WHERE pid = 1;
+            USE memory; CHECKPOINT old; DETACH old"
+        ))
+        .unwrap();
+}
+
+#[test]
+fn a_process_of_the_sixth_version_is_the_same_in_newer_segments_and_by_earlier_links() {
+    let folder = tempfile::tempdir().unwrap();
+    write_sixth(folder.path());
+    let host: HostName = "host".parse().unwrap();
+    let mut rows = SegmentRows::new(0, 1_700_000_000, 2, 1_700_000_110_000_000);
+    // The agent has no state folder, so it worked the boot time out once more.
+    let started_at_us = STARTED_US + 4_444;
+    let process = Process {
+        pid: 1,
+        start_ticks: Some(6_000),
+        started_at_us,
+        name: "new".to_owned(),
+        state: 'S',
+        ..Process::default()
+    };
+    let later = Snapshot {
+        boot_id: "boot".to_owned(),
+        captured_at_us: 1_700_000_110_000_000,
+        processes: vec![process],
+        ..snapshot("run", 2)
+    };
+    rows.push(2, 1_700_000_110_000_000, &host, &later);
+    seal(folder.path(), &mut rows).unwrap();
+    let check = |step: &str| {
+        let starts = "SELECT string_agg(concat_ws(' ', pid, start_ticks), ', ' ORDER BY pid) FROM process";
+        assert_eq!(value::<String>(folder.path(), starts), "1 6000, 2 -1700000050000002", "{step}");
+        let joined =
+            "SELECT count(*) FROM process_sample JOIN process USING (host, boot_id, pid, start_ticks)";
+        assert_eq!(value::<u64>(folder.path(), joined), 3, "{step}");
+        let event = "SELECT start_ticks FROM event";
+        assert_eq!(value::<i64>(folder.path(), event), 6_000, "{step}");
+        let names = "SELECT string_agg(name, ', ' ORDER BY facts_since) FROM process_history WHERE pid = 1";
+        assert_eq!(value::<String>(folder.path(), names), "old, new", "{step}");
+        let history = History::open(folder.path()).unwrap();
+        // By the time of then, by that of now, and by one that another run of the agent told.
+        for told_us in [STARTED_US, started_at_us, BOOTS_US[1] + 60_000_000] {
+            let life = history.process(&host, 1, Some(told_us)).unwrap().unwrap();
+            assert_eq!((life.identity.start, life.first_seen_us), (6_000, 1_700_000_100_000_000), "{step}");
+        }
+        assert_eq!(history.process(&host, 1, Some(STARTED_US + 70_000_000)).unwrap(), None, "{step}");
+    };
+    check("before");
+    merge_folder(folder.path()).unwrap();
+    let current = SegmentFolder::scan(folder.path()).unwrap().current;
+    let versions: Vec<_> = current.iter().map(|segment| segment.name.schema_version).collect();
+    assert_eq!(versions, [SCHEMA_VERSION], "{current:?}");
+    check("after");
 }

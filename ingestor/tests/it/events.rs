@@ -308,3 +308,49 @@ fn the_stored_events_are_those_of_the_stream_whenever_the_ingestor_was_killed() 
         check(&messages, &mut rng);
     }
 }
+
+/// Snapshots of a host every second, each with its run, boot and by how much its clock is off, and what they decide.
+fn decided(snapshots: &[(&str, &str, i64)]) -> Vec<(EventKind, Option<i64>)> {
+    let (mut detector, host) = (Detector::default(), "web-01".parse().unwrap());
+    let mut events = Vec::new();
+    for (sequence, (run_id, boot_id, offset_us)) in (1..).zip(snapshots) {
+        let stored_at_us = EPOCH_S * SECOND_US + sequence * SECOND_US;
+        let snapshot = Snapshot {
+            run_id: (*run_id).to_owned(),
+            boot_id: (*boot_id).to_owned(),
+            captured_at_us: stored_at_us,
+            clock_offset_us: Some(*offset_us),
+            interval_ms: 1000,
+            monotonic_ms: u64::try_from(sequence).unwrap() * 1000,
+            ..Snapshot::default()
+        };
+        let sequence = u64::try_from(sequence).unwrap();
+        let place = MessagePlace { partition: 0, epoch_s: EPOCH_S, sequence, stored_at_us };
+        events.extend(detector.snapshot(place, &host, &snapshot));
+    }
+    events.into_iter().map(|event| (event.kind, event.length_ms)).collect()
+}
+
+#[test]
+fn a_clock_that_is_off_is_told_once_and_when_it_is_set_right_that_is_told_too() {
+    let hour_us = 3_600 * SECOND_US;
+    let of = |offsets_us: &[i64]| {
+        decided(&offsets_us.iter().map(|offset_us| ("run", "boot", *offset_us)).collect::<Vec<_>>())
+    };
+    assert_eq!(of(&[0, 4 * SECOND_US, -4 * SECOND_US]), [], "a little");
+    let off = (EventKind::ClockOffset, Some(3_600_000));
+    assert_eq!(of(&[hour_us, hour_us, hour_us + 3_000]), [off], "from the first snapshot on");
+    // Its times are on the broker's clock all the while, so what it was set by is in the offset alone.
+    let right = [(EventKind::ClockChanged, Some(-3_600_000)), (EventKind::ClockOffset, Some(0))];
+    assert_eq!(of(&[hour_us, 0, 0]), [&[off][..], &right].concat());
+}
+
+#[test]
+fn two_machines_with_one_key_are_told_once_and_nothing_else_is_made_of_it() {
+    let (a, b) = (("run-a", "boot-a", 0), ("run-b", "boot-b", 0));
+    let booted = (EventKind::Booted, None);
+    assert_eq!(decided(&[a, a, b, b]), [booted], "another boot, with a run of its own");
+    assert_eq!(decided(&[a, b, a, b, b, a, a]), [booted, (EventKind::TwoAgents, None)]);
+    let restarted = ("run-c", "boot-a", 0);
+    assert_eq!(decided(&[a, restarted, restarted]), [], "an agent that restarts");
+}

@@ -119,7 +119,10 @@ impl MessageDecoder {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{snapshot::Encoder, subject};
+    use crate::{
+        snapshot::{Encoder, HostInfo, Process},
+        subject,
+    };
 
     const DAY_US: i64 = 86_400_000_000;
     const NOW_US: i64 = 1_764_000_000_000_000;
@@ -151,6 +154,56 @@ mod tests {
         }
         let ahead = message_decoder.decode(&delivered("a", NOW_US + 2 * DAY_US, NOW_US - DAY_US));
         assert!(matches!(ahead, Err(BadSnapshot::BadTime { .. })), "{ahead:?}");
+    }
+
+    #[test]
+    fn a_host_whose_clock_is_days_off_is_heard_by_the_age_of_what_it_sends() {
+        let mut message_decoder = MessageDecoder::new(1 << 20).unwrap();
+        let mut captured_us = |wrong_us: i64, waited_us: i64, stored_at_us: i64| {
+            let said_us = stored_at_us - waited_us + wrong_us;
+            let delivered = Delivered { age_us: Some(waited_us), ..delivered("a", said_us, stored_at_us) };
+            message_decoder.decode(&delivered).unwrap().1.captured_at_us
+        };
+        for wrong_us in [-300 * DAY_US, -DAY_US, DAY_US, 40 * DAY_US] {
+            assert_eq!(captured_us(wrong_us, 0, NOW_US), NOW_US, "{wrong_us}");
+            assert_eq!(captured_us(wrong_us, DAY_US / 2, NOW_US), NOW_US - DAY_US / 2, "{wrong_us}");
+        }
+        assert_eq!(captured_us(3_000_000, 0, NOW_US), NOW_US + 3_000_000, "a little");
+        // The broker's clock is set back: it is that one which is wrong.
+        assert_eq!(captured_us(DAY_US, 0, NOW_US - DAY_US), NOW_US);
+    }
+
+    #[test]
+    fn starts_stay_where_they_are_when_an_agent_works_its_boot_out_anew() {
+        let mut message_decoder = MessageDecoder::new(1 << 20).unwrap();
+        let mut started_us = |boot_id: &str, boot_at_us: i64| {
+            let process = Process {
+                pid: 1,
+                start_ticks: Some(5),
+                started_at_us: boot_at_us + 50_000,
+                ..Process::default()
+            };
+            let snapshot = Snapshot {
+                format: crate::snapshot::FORMAT,
+                boot_id: boot_id.to_owned(),
+                run_id: "run".to_owned(),
+                interval_ms: 1000,
+                sequence: 1,
+                captured_at_us: NOW_US,
+                host_info: HostInfo { boot_at_us: Some(boot_at_us), ..HostInfo::default() },
+                processes: vec![Process { name: "init".to_owned(), state: 'S', ..process }],
+                ..Snapshot::default()
+            };
+            let payload = Encoder::new().unwrap().encode(&snapshot).unwrap().into();
+            let delivered = Delivered { payload, ..delivered("a", NOW_US, NOW_US) };
+            message_decoder.decode(&delivered).unwrap().1.processes[0].started_at_us
+        };
+        let boot_us = NOW_US - DAY_US;
+        assert_eq!(started_us("boot", boot_us), boot_us + 50_000);
+        assert_eq!(started_us("boot", boot_us + 7_123), boot_us + 50_000);
+        assert_eq!(started_us("boot", boot_us + 1_900_000), boot_us + 50_000);
+        assert_eq!(started_us("boot", boot_us + 9_000_000), boot_us + 9_050_000, "the clock was set");
+        assert_eq!(started_us("other", boot_us + 9_000_123), boot_us + 9_050_123, "another boot");
     }
 
     #[test]
