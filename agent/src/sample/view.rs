@@ -68,6 +68,8 @@ fn rights(proc: &Path) -> Option<String> {
 mod tests {
     use std::os::unix::fs::symlink;
 
+    use fleetps_nats::model::host::says_processes_are_hidden;
+
     use super::*;
 
     /// A /proc as an agent sees it: its namespaces, control group, and the options of the mount.
@@ -101,9 +103,12 @@ mod tests {
         for hides in ["hidepid=2", "hidepid=1", "hidepid=invisible", "hidepid=ptraceable", "hidepid=4"] {
             let view = said(seen(host.0, host.1, host.2, &format!(",{hides}"), false));
             assert!(view.contains("only its own processes") && view.contains(hides), "{view}");
+            assert!(says_processes_are_hidden(&view), "{view}");
         }
-        assert!(said(seen("pid:[4026532200]", host.1, "0::/", "", true)).contains("own pid namespace"));
-        assert!(said(seen(host.0, "cgroup:[4026532201]", "0::/", "", true)).contains("host's processes"));
+        let own_namespace = said(seen("pid:[4026532200]", host.1, "0::/", "", true));
+        assert!(own_namespace.contains("own pid namespace") && says_processes_are_hidden(&own_namespace));
+        let sees_all = said(seen(host.0, "cgroup:[4026532201]", "0::/", "", true));
+        assert!(sees_all.contains("host's processes") && !says_processes_are_hidden(&sees_all));
         let docker = format!("0::/docker/{}", "ab".repeat(32));
         assert!(said(seen(host.0, host.1, &docker, "", true)).contains("host's processes"));
     }

@@ -1,6 +1,6 @@
 //! Figures that follow from one snapshot: the age of a process, and memory in percent.
 
-use super::process::TICK_US;
+use super::{process::TICK_US, rate};
 use crate::{Snapshot, snapshot::Process};
 
 /// The greatest age that is worked out from ticks, whatever a host makes up: a number that every type on the way holds.
@@ -50,6 +50,17 @@ pub fn memory_total_bytes(snapshot: &Snapshot) -> Option<u64> {
 pub fn memory_percent(used_bytes: Option<u64>, total_bytes: Option<u64>) -> Option<f64> {
     let total_bytes = total_bytes.filter(|bytes| *bytes > 0)?;
     Some(used_bytes? as f64 * 100.0 / total_bytes as f64)
+}
+
+/// CPU time per second, in ms, in percent of one core, which has 1000 ms of it.
+pub fn percent_of_core(cpu_ms_per_s: f64) -> f64 {
+    cpu_ms_per_s / 10.0
+}
+
+/// What the ended children of a process used, in percent of one core over `elapsed_ms`, the time since the snapshot before;
+/// `None` where it is unknown or no time passed.
+pub fn ended_children_percent(process: &Process, elapsed_ms: i64) -> Option<f64> {
+    rate::per_second(process.ended_children_cpu_ms? as f64, elapsed_ms).map(percent_of_core)
 }
 
 /// [`memory_percent`] in SQL, given expressions for both arguments: a DOUBLE, or NULL.

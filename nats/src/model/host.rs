@@ -102,3 +102,15 @@ record! {
         seen_from: Option<String> => Field::text().since(7);
     }
 }
+
+impl HostInfo {
+    /// Whether the machine has processes that its agent does not see. Others may be seen in part.
+    pub fn hides_processes(&self) -> bool {
+        self.limited_view.as_deref().is_some_and(says_processes_are_hidden)
+    }
+}
+
+/// Whether a [`HostInfo::limited_view`] is that of an agent which sees only some of the machine's processes.
+pub fn says_processes_are_hidden(limited_view: &str) -> bool {
+    limited_view.contains("sees only")
+}

@@ -8,7 +8,7 @@
 //! simulator.
 //!
 //! The rules are read by live pages, filters, history and events alike. [`rate`] is the one for counters, [`derived`] has
-//! ages and memory in percent, [`SnapshotPair`] puts two consecutive snapshots of a host together, and [`staleness`] says
+//! ages and memory in percent, [`sums`] adds up processes, [`SnapshotPair`] puts two consecutive snapshots of a host together, and [`staleness`] says
 //! whether a host is up, silent or down. A query of the history cannot call Rust, so each rule that one needs also writes
 //! itself as SQL, beside the Rust. A test of `ingestor` asks DuckDB and Rust the same questions and compares.
 
@@ -25,6 +25,7 @@ pub mod rate;
 mod record;
 pub mod snapshot;
 pub mod staleness;
+pub mod sums;
 pub mod table;
 mod value;
 

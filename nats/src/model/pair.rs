@@ -152,6 +152,11 @@ impl<'a> ProcessView<'a> {
         ProcessRates::of(|place| self.rate_at(place))
     }
 
+    /// What its ended children used since the previous snapshot, in percent of one core.
+    pub fn ended_children_percent(&self) -> Option<f64> {
+        derived::ended_children_percent(self.process, self.pair.elapsed_ms()?)
+    }
+
     /// How long ago it had started when the snapshot was captured, in µs.
     pub fn age_us(&self) -> i64 {
         derived::process_age_us(&self.pair.latest, self.process)
