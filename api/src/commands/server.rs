@@ -4,6 +4,7 @@ use std::{path::Path, time::Duration};
 
 use anyhow::Context;
 use clap::Args;
+use fleetps_nats::model::host::says_processes_are_hidden;
 use serde_json::Value;
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 
@@ -130,7 +131,9 @@ fn reservations(answer: &Value) -> Vec<String> {
         Some("hours") => Some("Of this time the sums of every hour are kept.".to_owned()),
         _ => None,
     };
-    missing.into_iter().chain(coarse).chain(omitted(answer)).collect()
+    let limits = answer["limited_view"].as_str().filter(|limits| says_processes_are_hidden(limits));
+    let limits = limits.map(|limits| format!("The agent {limits}."));
+    missing.into_iter().chain(coarse).chain(omitted(answer)).chain(limits).collect()
 }
 
 /// What a host left out of its sample, or shortened in it.

@@ -6,7 +6,7 @@ use axum::{
     response::{self, Response},
 };
 use fleetps_ingestor::filter::{Deadline, Stopped};
-use fleetps_nats::HostName;
+use fleetps_nats::{HostName, model::sums::HostSums};
 use futures_util::FutureExt;
 
 use super::{
@@ -26,7 +26,7 @@ use crate::{
     view::{
         Arrangement, Column, View, omitted, processes,
         query::{FilterText, ProcessQuery},
-        system,
+        sums, system,
         table::Cell,
         travel::{Links, TimeQuery},
     },
@@ -104,6 +104,7 @@ fn view(moment: &Moment, query: &ProcessQuery, links: &Links, deadline: &Deadlin
     fields.push(("matching", Cell::field(matching)));
     let is_filtered = !query.q.text.is_empty();
     fields.push(("omitted", Cell::field(omitted::of_snapshot(moment.snapshot(), is_filtered))));
+    fields.push(("sums", Cell::field(sums::line(&HostSums::of(&moment.pair), moment.snapshot()))));
     fields.push(host_head::earlier(moment, links));
     Ok(View { version: moment.summary.version(), fields, tables: vec![processes.table] })
 }

@@ -51,6 +51,7 @@ struct Info<'a> {
     frequency_mhz: Option<u64>,
     memory_bytes: Option<u64>,
     boot_at: Option<String>,
+    limited_view: Option<&'a str>,
     seen_from: Option<&'a str>,
     agent_version: &'a str,
 }
@@ -154,6 +155,7 @@ fn info<'a>(info: &'a HostInfo, agent_version: &'a str) -> Info<'a> {
         frequency_mhz: info.frequency_mhz,
         memory_bytes: info.memory_bytes,
         boot_at: info.boot_at_us.map(time_exact),
+        limited_view: info.limited_view.as_deref(),
         seen_from: info.seen_from.as_deref(),
         agent_version,
     }

@@ -22,7 +22,6 @@ use crate::{
     csv::InFormat,
     display::time_exact,
     extract::{ProcessPath, Query},
-    live::ProcessRates,
     query::parameter::{self, Count, is_default},
     scoped_fleet::ScopedFleet,
     url::Url,
@@ -107,7 +106,7 @@ fn in_full<'a>(subject: &'a Subject, known: &Known) -> InFull<'a> {
     let snapshot = subject.moment.as_ref().map(|moment| moment.snapshot());
     let processes = snapshot.map(|snapshot| snapshot.processes.as_slice()).unwrap_or_default();
     let life = subject.life.as_ref();
-    let plain = ProcessFacts { process: &subject.process, rates: ProcessRates::default(), age_s: 0 };
+    let plain = ProcessFacts::alone(&subject.process, 0);
     let facts = subject::in_its_snapshot(subject).unwrap_or(plain);
     let all = |processes: Vec<&Process>| processes.into_iter().map(relative).collect();
     InFull {

@@ -159,6 +159,8 @@ fn answer(
         total: sorted.len(),
         processes_left_out: moment.snapshot().processes_left_out,
         texts_shortened: moment.snapshot().texts_shortened,
+        limited_view: moment.snapshot().host_info.limited_view.as_deref(),
+        sums: json::Sums::of(&moment.pair),
         processes: asked.map(|facts| json::Process::of(facts, &include)).collect(),
     };
     match query.format.0 {

@@ -89,6 +89,7 @@ const GROUPS: [Group; 4] = [
             ("CPU time since it started", "agent_cpu"),
             ("Memory", "agent_memory"),
             ("Last pass took", "agent_pass"),
+            ("Limited view", "limited_view"),
             ("Snapshots dropped", "agent_dropped"),
             ("Processes left out", "left_out"),
             ("Texts shortened", "shortened"),

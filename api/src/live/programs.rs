@@ -3,10 +3,13 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use fleetps_nats::Snapshot;
+use fleetps_nats::{
+    Snapshot,
+    model::{derived, sums::GroupMemory},
+};
 
 /// CPU is added up in thousandths of a percent: whole numbers, so that adding and taking off leaves exactly nothing.
-const CPU_UNITS_PER_PERCENT: f32 = 1000.0;
+const CPU_UNITS_PER_PERCENT: f64 = 1000.0;
 
 /// One program over the whole fleet.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -15,30 +18,30 @@ pub struct ProgramTotals {
     pub hosts: u64,
     /// Its processes.
     pub processes: u64,
-    /// Its CPU use, in thousandths of a percent of one core.
+    /// Its CPU use with that of its ended children, in thousandths of a percent of one core.
     pub cpu_units: u64,
-    /// Its resident memory.
-    pub resident_bytes: u64,
+    /// Its memory: what processes of one host share is counted once there.
+    pub memory_bytes: u64,
 }
 
 impl ProgramTotals {
     /// Its CPU use, in percent of one core.
     pub fn cpu_percent(&self) -> f64 {
-        self.cpu_units as f64 / f64::from(CPU_UNITS_PER_PERCENT)
+        self.cpu_units as f64 / CPU_UNITS_PER_PERCENT
     }
 
     fn add(&mut self, other: &Self) {
         self.hosts += other.hosts;
         self.processes += other.processes;
         self.cpu_units = self.cpu_units.saturating_add(other.cpu_units);
-        self.resident_bytes = self.resident_bytes.saturating_add(other.resident_bytes);
+        self.memory_bytes = self.memory_bytes.saturating_add(other.memory_bytes);
     }
 
     fn subtract(&mut self, other: &Self) {
         self.hosts = self.hosts.saturating_sub(other.hosts);
         self.processes = self.processes.saturating_sub(other.processes);
         self.cpu_units = self.cpu_units.saturating_sub(other.cpu_units);
-        self.resident_bytes = self.resident_bytes.saturating_sub(other.resident_bytes);
+        self.memory_bytes = self.memory_bytes.saturating_sub(other.memory_bytes);
     }
 }
 
@@ -54,19 +57,27 @@ pub struct Programs {
 impl Programs {
     /// The share of a host with this snapshot; names that the fleet has already are shared, not copied.
     pub fn share_of(&self, snapshot: &Snapshot) -> Share {
-        let mut by_name: HashMap<&str, ProgramTotals> = HashMap::new();
+        // Ended children are what came to light within one interval of the agent.
+        let interval_ms = i64::from(snapshot.interval_ms);
+        let mut by_name: HashMap<&str, (ProgramTotals, GroupMemory)> = HashMap::new();
         for process in &snapshot.processes {
-            let cpu_units = process.cpu_percent.unwrap_or_default() * CPU_UNITS_PER_PERCENT;
-            let entry =
-                by_name.entry(&process.name).or_insert(ProgramTotals { hosts: 1, ..Default::default() });
-            entry.add(&ProgramTotals {
-                hosts: 0,
+            let ended_percent = derived::ended_children_percent(process, interval_ms).unwrap_or_default();
+            let cpu_percent = f64::from(process.cpu_percent.unwrap_or_default()) + ended_percent;
+            let (totals, memory) = by_name
+                .entry(&process.name)
+                .or_insert((ProgramTotals { hosts: 1, ..Default::default() }, GroupMemory::default()));
+            totals.add(&ProgramTotals {
                 processes: 1,
-                cpu_units: cpu_units as u64,
-                resident_bytes: process.resident_bytes.unwrap_or_default(),
+                cpu_units: (cpu_percent * CPU_UNITS_PER_PERCENT) as u64,
+                ..ProgramTotals::default()
             });
+            memory.add(&GroupMemory::of(process));
         }
-        by_name.into_iter().map(|(name, totals)| (self.shared_name(name), totals)).collect()
+        let share = |(name, (totals, memory)): (&str, (ProgramTotals, GroupMemory))| {
+            let memory_bytes = memory.bytes().unwrap_or_default();
+            (self.shared_name(name), ProgramTotals { memory_bytes, ..totals })
+        };
+        by_name.into_iter().map(share).collect()
     }
 
     fn shared_name(&self, name: &str) -> Arc<str> {
@@ -101,7 +112,7 @@ impl Programs {
 /// The `count` busiest of `all`, by CPU, then by memory.
 pub fn busiest(mut all: Vec<(Arc<str>, ProgramTotals)>, count: usize) -> Vec<(Arc<str>, ProgramTotals)> {
     let order = |a: &(Arc<str>, ProgramTotals), b: &(Arc<str>, ProgramTotals)| {
-        let by_use = (b.1.cpu_units, b.1.resident_bytes).cmp(&(a.1.cpu_units, a.1.resident_bytes));
+        let by_use = (b.1.cpu_units, b.1.memory_bytes).cmp(&(a.1.cpu_units, a.1.memory_bytes));
         by_use.then_with(|| a.0.cmp(&b.0))
     };
     if all.len() > count {
@@ -139,12 +150,33 @@ mod tests {
         let busiest_now = busiest(&programs, 1);
         assert_eq!(&*busiest_now[0].0, "nginx");
         assert_eq!(
-            (busiest_now[0].1.hosts, busiest_now[0].1.processes, busiest_now[0].1.resident_bytes),
+            (busiest_now[0].1.hosts, busiest_now[0].1.processes, busiest_now[0].1.memory_bytes),
             (2, 3, 30)
         );
         programs.subtract(&first);
         assert_eq!(busiest(&programs, 9).len(), 1, "sshd runs nowhere any more");
         programs.subtract(&second);
         assert!(busiest(&programs, 9).is_empty());
+    }
+
+    #[test]
+    fn memory_is_shared_on_one_host_only_and_ended_children_count_for_their_parents() {
+        let worker = |ended_children_cpu_ms| Process {
+            name: "postgres".to_owned(),
+            cpu_percent: Some(2.0),
+            resident_bytes: Some(610),
+            shared_bytes: Some(600),
+            ended_children_cpu_ms,
+            ..Process::default()
+        };
+        let processes = vec![worker(Some(5_000)), worker(None), worker(Some(0))];
+        let snapshot = Snapshot { interval_ms: 10_000, processes, ..Snapshot::default() };
+        let mut programs = Programs::default();
+        programs.add(&programs.share_of(&snapshot));
+        let one_host = programs.all()[0].1;
+        assert_eq!((one_host.memory_bytes, one_host.cpu_percent()), (630, 56.0));
+        programs.add(&programs.share_of(&snapshot));
+        let both = programs.all()[0].1;
+        assert_eq!((both.hosts, both.memory_bytes, both.cpu_percent()), (2, 1260, 112.0));
     }
 }

@@ -10,7 +10,7 @@ use super::{
     Column, ProcessFacts, cells,
     table::{Cell, Head, Row, Table},
 };
-use crate::{display, live::ProcessRates, url::Url};
+use crate::{display, url::Url};
 
 /// One kind of change.
 #[derive(Debug, Clone)]
@@ -188,7 +188,7 @@ fn difference((before, after): (u64, u64)) -> String {
 
 fn facts(process: &Process, at_us: i64) -> ProcessFacts<'_> {
     let age_s = derived::age_us(at_us, process.started_at_us) / 1_000_000;
-    ProcessFacts { process, rates: ProcessRates::default(), age_s }
+    ProcessFacts::alone(process, age_s)
 }
 
 fn table(

@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 
 use fleetps_nats::{
-    model::{ProcessView, Value, table::TableColumn},
+    model::{ProcessView, Value, sums::GroupMemory, table::TableColumn},
     snapshot::Process,
 };
 
@@ -19,6 +19,8 @@ pub struct ProcessFacts<'a> {
     pub rates: ProcessRates,
     /// Seconds since it started.
     pub age_s: i64,
+    /// CPU use of its children that ended since the snapshot before, in percent of one core.
+    pub ended_children_percent: Option<f64>,
 }
 
 /// The sort key of a row.
@@ -62,11 +64,21 @@ impl SortKey<'_> {
 
 impl<'a> From<&ProcessView<'a>> for ProcessFacts<'a> {
     fn from(view: &ProcessView<'a>) -> Self {
-        Self { process: view.process, rates: view.rates(), age_s: view.age_us() / 1_000_000 }
+        Self {
+            process: view.process,
+            rates: view.rates(),
+            age_s: view.age_us() / 1_000_000,
+            ended_children_percent: view.ended_children_percent(),
+        }
     }
 }
 
 impl<'a> ProcessFacts<'a> {
+    /// A process without the snapshot before it: it has no rates.
+    pub fn alone(process: &'a Process, age_s: i64) -> Self {
+        Self { process, rates: ProcessRates::default(), age_s, ended_children_percent: None }
+    }
+
     /// Every process of `moment`, in the order of the snapshot.
     pub fn all(moment: &'a Moment) -> Vec<Self> {
         moment.pair.processes().map(|view| Self::from(&view)).collect()
@@ -92,40 +104,60 @@ impl<'a> ProcessFacts<'a> {
     }
 }
 
-/// Sums of the columns that add up; a sum of nothing known is unknown.
+/// Sums of the columns that add up; a sum of nothing known is unknown. CPU use includes children that ended since the
+/// snapshot before; memory counts once what processes share.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Sums {
     /// Processes.
     pub processes: usize,
+    memory: GroupMemory,
     /// By the columns' places.
     values: [Option<f64>; Column::COUNT],
 }
 
 impl Default for Sums {
     fn default() -> Self {
-        Self { processes: 0, values: [None; Column::COUNT] }
+        Self { processes: 0, memory: GroupMemory::default(), values: [None; Column::COUNT] }
     }
 }
 
 impl Sums {
-    /// The values of one process.
+    /// The values of one process, with its ended children.
     pub fn of(facts: &ProcessFacts<'_>) -> Self {
         let value = |column: Column| facts.number(column).filter(|_| column.adds_up());
-        Self { processes: 1, values: Column::ALL.map(value) }
+        let mut sums =
+            Self { processes: 1, memory: GroupMemory::of(facts.process), values: Column::ALL.map(value) };
+        sums.add_ended_children(facts);
+        sums
     }
 
     /// Adds another's.
     pub fn add(&mut self, other: &Self) {
         self.processes += other.processes;
+        self.memory.add(&other.memory);
         for (sum, other) in self.values.iter_mut().zip(other.values) {
-            if let Some(other) = other {
-                *sum = Some(sum.unwrap_or_default() + other);
-            }
+            add(sum, other);
+        }
+    }
+
+    /// Adds the CPU use of the ended children of a process, without its own.
+    pub fn add_ended_children(&mut self, facts: &ProcessFacts<'_>) {
+        if let Some(cpu_percent) = self.values.get_mut(Column::Cpu.place()) {
+            add(cpu_percent, facts.ended_children_percent);
         }
     }
 
     /// The sum of `column`; `None` also where it does not add up.
     pub fn number(&self, column: Column) -> Option<f64> {
-        self.values.get(column.place()).copied().flatten()
+        match column {
+            Column::Memory => self.memory.bytes().map(|bytes| bytes as f64),
+            _ => self.values.get(column.place()).copied().flatten(),
+        }
+    }
+}
+
+fn add(sum: &mut Option<f64>, part: Option<f64>) {
+    if let Some(part) = part {
+        *sum = Some(sum.unwrap_or_default() + part);
     }
 }

@@ -9,6 +9,7 @@ use super::{
     View,
     facts::SortKey,
     filter::Filter,
+    processes::TITLES_OF_SUMS,
     query::{MAX_ROWS, filter_text},
     sparkline,
     table::{Cell, Head, Link, Row, Table},
@@ -206,7 +207,7 @@ fn hosts_table(hosts: &[Arc<Summary>], query: &FleetQuery, groups_of: GroupsOf<'
         text: format!("Show all {} hosts", display::count(all as u64)),
     });
     let heads = HostColumn::ALL.map(|column| head(column, query)).into();
-    Table { id: "hosts", is_tree: false, heads, rows, more }
+    Table { id: "hosts", heads, rows, more, ..Table::default() }
 }
 
 /// Groups as they are written and read: with a space between.
@@ -314,13 +315,14 @@ fn programs_table(fleet: &FleetView) -> Table {
             Cell::new("count", display::count(totals.hosts)),
             Cell::new("procs", display::count(totals.processes)),
             Cell::new("cpu", display::percent(Some(cpu_percent))).shaded(display::shade(cpu_percent / most)),
-            Cell::new("memory", display::size(Some(totals.resident_bytes as f64))),
+            Cell::new("memory", display::size(Some(totals.memory_bytes as f64))),
         ];
         Row { id: format!("f-{id}"), cells, ..Row::default() }
     };
     Table {
         id: "programs",
         heads: columns.map(head).into(),
+        titles: TITLES_OF_SUMS,
         rows: fleet.programs.iter().map(row).collect(),
         ..Table::default()
     }

@@ -55,7 +55,6 @@ mod tests {
     use fleetps_nats::snapshot::Process;
 
     use super::*;
-    use crate::live::ProcessRates;
 
     #[test]
     fn groups_add_up_what_is_in_them() {
@@ -70,10 +69,7 @@ mod tests {
             process("b", Some("root"), Some(2.5)),
             process("b", None, None),
         ];
-        let facts: Vec<_> = processes
-            .iter()
-            .map(|process| ProcessFacts { process, rates: ProcessRates::default(), age_s: 0 })
-            .collect();
+        let facts: Vec<_> = processes.iter().map(|process| ProcessFacts::alone(process, 0)).collect();
         let shown = |query: &str| -> Vec<(String, usize, Option<f64>)> {
             let query: ProcessQuery = crate::query::read(query).unwrap();
             let groups = groups(&facts, &query);
@@ -84,5 +80,23 @@ mod tests {
         };
         assert_eq!(shown("view=program"), [("b".into(), 2, Some(2.5)), ("a".into(), 1, Some(1.0))]);
         assert_eq!(shown("view=user"), [("root".into(), 2, Some(3.5)), (NONE.into(), 1, None)]);
+    }
+
+    #[test]
+    fn a_group_counts_shared_memory_once_and_has_the_cpu_of_ended_children() {
+        let backend = Process {
+            name: "postgres".to_owned(),
+            cpu_percent: Some(1.0),
+            resident_bytes: Some(603),
+            shared_bytes: Some(600),
+            ..Process::default()
+        };
+        let processes = vec![backend; 30];
+        let mut facts: Vec<_> = processes.iter().map(|process| ProcessFacts::alone(process, 0)).collect();
+        facts[7].ended_children_percent = Some(12.5);
+        let query: ProcessQuery = crate::query::read("view=program").unwrap();
+        let sums = groups(&facts, &query)[0].sums;
+        assert_eq!(sums.number(crate::view::Column::Memory), Some(690.0));
+        assert_eq!(sums.number(crate::view::Column::Cpu), Some(42.5));
     }
 }

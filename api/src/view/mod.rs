@@ -7,7 +7,7 @@
 //! same for pages without a time; `chart` draws. `fleet` makes the table of hosts, each with a `sparkline`, `system`
 //! the facts of one host with its `mounts` and `interfaces`, `subject` the facts of one process and `process` the tables of its relatives; `audit`,
 //! `events`, `diff`, `top` and `search` make the tables of their pages. `cells` has the cells that tables of processes
-//! share.
+//! share, `sums` the line above them.
 
 mod arrangement;
 pub mod audit;
@@ -31,6 +31,7 @@ pub mod search;
 pub mod span;
 mod sparkline;
 pub mod subject;
+pub mod sums;
 pub mod system;
 pub mod table;
 pub mod timeline;

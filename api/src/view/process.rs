@@ -12,7 +12,6 @@ use super::{
 };
 use crate::{
     display,
-    live::ProcessRates,
     url::{HostTab, Url},
 };
 
@@ -81,7 +80,7 @@ pub fn relatives(id: &'static str, relatives: &[&Process], host: &str, at_us: i6
     let scale = cells::memory_scale(greatest as f64);
     let row = |(number, process): (usize, &&Process)| {
         let age_s = derived::age_us(at_us, process.started_at_us) / 1_000_000;
-        let facts = ProcessFacts { process, rates: ProcessRates::default(), age_s };
+        let facts = ProcessFacts::alone(process, age_s);
         let href = Url::process(host, process.pid, process.started_at_us);
         let mut row = vec![cells::name("name", Some(&process.name)).linked(href)];
         row.extend(RELATIVE_COLUMNS.map(|column| cells::cell(column, &facts, scale)));

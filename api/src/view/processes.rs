@@ -24,6 +24,14 @@ pub const TABLE: &str = "processes";
 const FOLD_COLUMNS: [Column; 7] =
     [Column::Name, Column::Pid, Column::Cpu, Column::Memory, Column::Read, Column::Written, Column::Threads];
 
+/// The smallest CPU use that does not read as 0.
+const SMALLEST_PERCENT: f64 = 0.05;
+/// What the figures of sums are: tooltips, since a heading has room for no more than a word.
+pub const TITLES_OF_SUMS: &[(&str, &str)] = &[
+    ("cpu", "CPU use, with that of children that ended since the sample before"),
+    ("memory", "Resident memory; what processes of one host share is counted once"),
+];
+
 /// The table, and how many processes match the filter.
 #[derive(Debug, Default)]
 pub struct ProcessTable {
@@ -124,9 +132,7 @@ impl Page<'_> {
         });
         let place = Place { level: row.level, set_size: row.set_size, position: row.position, toggle };
         let mut cells = self.cells(facts);
-        if row.below.processes > 0
-            && let Some(name) = cells.first_mut()
-        {
+        if let Some(name) = cells.first_mut() {
             name.note = below_note(&row.below);
         }
         Row { id: row_id(facts.process), class: if row.dim { "dim" } else { "" }, place: Some(place), cells }
@@ -157,6 +163,7 @@ impl Page<'_> {
         let [name, count, ..] = table.heads.as_mut_slice() else { return ProcessTable::default() };
         name.text = self.query.view.label();
         count.text = "Processes";
+        table.titles = TITLES_OF_SUMS;
         ProcessTable { table, matching: groups.iter().map(|group| group.sums.processes).sum() }
     }
 
@@ -231,8 +238,14 @@ fn row_id(process: &Process) -> String {
     format!("p{}-{:x}", process.pid, process.start())
 }
 
+/// What is below a row of the tree; empty where nothing is.
 fn below_note(below: &Sums) -> String {
-    let cpu = display::percent(below.number(Column::Cpu));
+    let cpu_percent = below.number(Column::Cpu);
+    let cpu = display::percent(cpu_percent);
+    if below.processes == 0 {
+        let is_shown = cpu_percent.is_some_and(|percent| percent >= SMALLEST_PERCENT);
+        return if is_shown { format!("ended children · {cpu} %") } else { String::new() };
+    }
     let memory = display::size(below.number(Column::Memory));
     format!("{} below · Σ {cpu} % · {memory}", display::count(below.processes as u64))
 }

@@ -74,7 +74,7 @@ pub fn table(found: &[Found], is_past: bool) -> Table {
 
 /// The derived values of a match.
 pub fn facts(found: &Found) -> ProcessFacts<'_> {
-    ProcessFacts { process: &found.process, rates: found.rates, age_s: found.age_us / 1_000_000 }
+    ProcessFacts { rates: found.rates, ..ProcessFacts::alone(&found.process, found.age_us / 1_000_000) }
 }
 
 fn row(found: &Found, is_past: bool, memory_scale_bytes: f64) -> Vec<Cell> {

@@ -22,20 +22,29 @@ pub fn head_fields(moment: &Moment, now_us: i64) -> Vec<(&'static str, Cell)> {
         ("state", Cell::field(summary.state.word()).shaded(summary.state.word())),
         ("seen", Cell::since("", summary.last_seen_us, now_us)),
         ("facts", Cell::field(facts_line(moment.snapshot()))),
-        ("warning", Cell::field(warning(summary))),
+        ("warning", Cell::field(warning(summary, moment.snapshot()))),
         ("cpu", Cell::field(format!("{} %", display::percent(cpu_percent)))),
         ("memory", Cell::field(format!("{} %", display::percent(memory_percent)))),
         ("count", Cell::field(display::count(u64::from(summary.process_count)))),
     ]
 }
 
-/// What is wrong with how the host reports: whose clock the times on the page are by, where that is not its own.
-fn warning(summary: &Summary) -> String {
-    let warning = summary.warning();
-    match summary.clock_off_us() {
-        Some(_) => format!("{warning}: times here are by the server's clock, not the host's"),
-        None => warning,
+/// What is wrong with how the host reports: whose clock the times on the page are by, where that is not its own, and what
+/// its agent does not see.
+fn warning(summary: &Summary, snapshot: &Snapshot) -> String {
+    let mut warning = summary.warning();
+    if summary.clock_off_us().is_some() {
+        warning.push_str(": times here are by the server's clock, not the host's");
     }
+    let limits = limits(snapshot).filter(|_| snapshot.host_info.hides_processes());
+    let parts = [Some(warning).filter(|warning| !warning.is_empty()), limits];
+    parts.into_iter().flatten().collect::<Vec<_>>().join(" · ")
+}
+
+/// What the agent does not see: a warning where that is whole processes, else one of the facts.
+fn limits(snapshot: &Snapshot) -> Option<String> {
+    let limits = snapshot.host_info.limited_view.as_deref().filter(|limits| !limits.is_empty())?;
+    Some(display::visible(&format!("the agent {limits}")).into_owned())
 }
 
 /// "Ubuntu 24.04 · Linux 6.8 · AMD EPYC, 8 cores · 32.0 GiB · up 41 d"
@@ -58,6 +67,7 @@ fn facts_line(snapshot: &Snapshot) -> String {
         memory.map(|bytes| display::size_long(Some(bytes))),
         snapshot.host.uptime_s.map(|seconds| format!("up {}", duration(seconds))),
         mounts::warning(snapshot),
+        limits(snapshot).filter(|_| !info.hides_processes()),
     ];
     let known: Vec<String> = facts.into_iter().flatten().filter(|fact| !fact.is_empty()).collect();
     display::visible(&known.join(" · ")).into_owned()
@@ -143,6 +153,7 @@ fn agent_fields(snapshot: &Snapshot) -> Vec<(&'static str, Cell)> {
     let pass = agent.pass_us.map(|us| format!("{:.1} ms", us as f64 / 1000.0));
     let interval = f64::from(snapshot.interval_ms) / 1000.0;
     vec![
+        ("limited_view", text(snapshot.host_info.limited_view.as_deref())),
         ("agent_version", text(Some(&snapshot.agent_version))),
         ("agent_interval", Cell::field(format!("{interval} s"))),
         ("agent_cpu", Cell::field(display::cpu_time(agent.cpu_time_ms))),

@@ -15,6 +15,8 @@ pub struct Table {
     pub is_tree: bool,
     /// Its columns.
     pub heads: Vec<Head>,
+    /// What the figures of some columns are, by the column's class: tooltips where a name does not say it.
+    pub titles: &'static [(&'static str, &'static str)],
     /// Its rows, in order.
     pub rows: Vec<Row>,
     /// The link to more rows, when not all are shown.
@@ -109,6 +111,11 @@ impl askama::filters::HtmlSafe for Row {}
 const DEEPEST_INDENT: usize = 24;
 
 impl Table {
+    /// The tooltip of a column; empty where there is none.
+    pub fn title_of(&self, head: &Head) -> &'static str {
+        self.titles.iter().find(|(column, _)| *column == head.column).map_or("", |(_, title)| title)
+    }
+
     /// Puts the rows back into the order of `before`, new ones last; whether that was another order.
     pub fn keep_order(&mut self, before: &Self) -> bool {
         let places: HashMap<&str, usize> =

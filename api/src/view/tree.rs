@@ -32,7 +32,7 @@ pub struct TreeRow {
     pub expanded: Option<bool>,
     /// Whether it is only there to show where matching rows hang.
     pub dim: bool,
-    /// The sums of the processes below it, without itself.
+    /// The sums of the processes below it, without itself, and of its ended children.
     pub below: Sums,
 }
 
@@ -84,7 +84,7 @@ pub fn arrange(processes: &[ProcessFacts<'_>], matches: &[bool], query: &Process
             rows.cut_off += 1;
             continue;
         }
-        let below = forest.below(index, &subtree);
+        let below = forest.below(index, processes, &subtree);
         let dim = !matches[index];
         rows.rows.push(TreeRow { index, level, set_size, position, expanded, dim, below });
     }
@@ -162,12 +162,13 @@ impl Forest {
         sums
     }
 
-    /// The sums of the processes below one, without itself.
-    fn below(&self, index: usize, subtree: &[Sums]) -> Sums {
+    /// The sums of the processes below one, without itself, and of its ended children.
+    fn below(&self, index: usize, processes: &[ProcessFacts<'_>], subtree: &[Sums]) -> Sums {
         let mut below = Sums::default();
         for &child in &self.children[index] {
             below.add(&subtree[child]);
         }
+        below.add_ended_children(&processes[index]);
         below
     }
 

@@ -7,7 +7,6 @@ use fleetps_nats::snapshot::Process;
 
 use super::*;
 use crate::{
-    live::ProcessRates,
     query::{order::Order, parameter::Count},
     view::Column,
 };
@@ -29,8 +28,7 @@ fn processes(given: &[Given]) -> Vec<Process> {
 }
 
 fn facts(processes: &[Process]) -> Vec<ProcessFacts<'_>> {
-    let facts = |process| ProcessFacts { process, rates: ProcessRates::default(), age_s: 0 };
-    processes.iter().map(facts).collect()
+    processes.iter().map(|process| ProcessFacts::alone(process, 0)).collect()
 }
 
 /// The visible rows as "level:pid", dim ones in brackets.
@@ -123,4 +121,20 @@ fn deep_rows_crowds_and_kernel_threads_start_collapsed() {
     let mut kernel = processes(&[(2, 0, 0, 0.0, "kthreadd"), (3, 2, 0, 0.0, "kworker")]);
     kernel.iter_mut().for_each(|process| process.resident_bytes = Some(0));
     assert_eq!(arrange(&facts(&kernel), &[true; 2], &ProcessQuery::default()).rows.len(), 1);
+}
+
+#[test]
+fn what_is_below_a_row_includes_its_ended_children_and_counts_shared_memory_once() {
+    let mut processes = processes(&FAMILY);
+    processes.iter_mut().for_each(|process| process.shared_bytes = Some(8));
+    let mut facts = facts(&processes);
+    facts[0].ended_children_percent = Some(100.0);
+    facts[3].ended_children_percent = Some(20.0);
+    let rows = arrange(&facts, &[true; 5], &ProcessQuery::default()).rows;
+    let below = |pid: u32| rows.iter().find(|row| processes[row.index].pid == pid).unwrap().below;
+    assert_eq!(below(1).number(Column::Cpu), Some(132.5), "12.5 of processes, 120 of their ended children");
+    assert_eq!(below(1).number(Column::Memory), Some(16.0), "2 of each of four, and 8 that all share");
+    assert_eq!((below(4).processes, below(4).number(Column::Cpu)), (0, Some(20.0)));
+    // The one whose children used more comes first.
+    assert_eq!(rows.iter().map(|row| processes[row.index].pid).collect::<Vec<_>>(), [1, 3, 4, 2, 5]);
 }

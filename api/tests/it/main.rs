@@ -52,6 +52,7 @@ mod service;
 mod shares;
 mod sql_page;
 mod starts;
+mod sums;
 mod support;
 mod tls;
 mod travel;
