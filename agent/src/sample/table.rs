@@ -30,6 +30,8 @@ const STORAGE_AGE: Duration = Duration::from_secs(20);
 /// with the next pass.
 const FIRST_PATIENCE: Duration = Duration::from_secs(2);
 const PATIENCE: Duration = Duration::from_millis(250);
+/// Processes that grow or shrink by less than this have their shared memory read once a minute.
+const LEAST_RESIZE_BYTES: u64 = 16 << 20;
 /// Where the system does not show which program a process runs, this many are looked at anew in one pass, at 0.1 ms each.
 const MOST_GUESSES: u32 = 16;
 
@@ -57,6 +59,8 @@ struct Known {
     seen_in_pass: u64,
     /// As of the facts.
     name: String,
+    /// As of the facts: the shared memory among them is a part of it.
+    resident_bytes: u64,
     image: Image,
     owner: Option<u32>,
     user_id: Option<String>,
@@ -155,6 +159,7 @@ impl Table {
         let storage = has_run || at.monotonic.saturating_sub(known.storage_read_at) >= STORAGE_AGE;
         let facts = known.has_changed(raw, guesses_left)
             || !is_known
+            || known.has_another_size(process)
             || at.monotonic.saturating_sub(known.facts_read_at) >= FACTS_AGE;
         // A process that has ended has forgotten everything: what is known of it stays.
         let facts = facts && !(is_known && is_ended(process));
@@ -163,6 +168,7 @@ impl Table {
         }
         if facts {
             known.name.clone_from(&process.name);
+            known.resident_bytes = process.resident_bytes.unwrap_or_default();
             known.facts_read_at = spread(at.monotonic, process.pid, FACTS_AGE, is_known);
         }
         if storage || facts {
@@ -243,6 +249,13 @@ impl Known {
             has_changed = true;
         }
         has_changed
+    }
+
+    /// Whether its resident set is another one than when its shared memory was read, which would be wrong by as much.
+    fn has_another_size(&self, process: &Process) -> bool {
+        let now_bytes = process.resident_bytes.unwrap_or_default();
+        let most_bytes = (self.resident_bytes / 4).max(LEAST_RESIZE_BYTES);
+        now_bytes.abs_diff(self.resident_bytes) > most_bytes
     }
 
     fn take(&mut self, details: Details, mode: CommandLineMode) {

@@ -235,6 +235,22 @@ fn shared_memory_is_never_more_than_the_resident_set_of_now() {
 }
 
 #[test]
+fn shared_memory_is_read_anew_when_a_process_has_another_size() {
+    let (mut table, mut source) = (Table::default(), Told::default());
+    let sized = |mib: u64| Process { resident_bytes: Some(mib << 20), ..process(1, 0, 100) };
+    let mut reads_at = |second: u64, mib: u64| {
+        let before = source.facts_asked;
+        source.processes = vec![sized(mib)];
+        pass(&mut table, &mut source, second);
+        source.facts_asked - before
+    };
+    assert_eq!(reads_at(100, 10), 1, "a new one");
+    assert_eq!((reads_at(101, 26), reads_at(102, 27)), (0, 1));
+    assert_eq!((reads_at(103, 600), reads_at(104, 600), reads_at(105, 700)), (1, 0, 0));
+    assert_eq!(reads_at(106, 400), 1, "it has shrunk");
+}
+
+#[test]
 fn ended_children_are_counted_but_for_what_their_own_rows_have_shown() {
     let (mut table, mut source) = (Table::default(), Told::default());
     let parent = |children_ms| Process { ended_children_cpu_ms: Some(children_ms), ..process(1, 0, 100) };
