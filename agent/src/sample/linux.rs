@@ -30,6 +30,8 @@ use super::{
     reader::DetailReader,
 };
 
+/// The flag of the kernel's own threads (`PF_KTHREAD`).
+const IS_KERNEL_THREAD: u32 = 0x0020_0000;
 /// The kernel counts CPU and start times for user space in hundredths of a second (USER_HZ) on every architecture that
 /// Rust's standard library runs on.
 const TICK_MS: u64 = 10;
@@ -213,7 +215,8 @@ fn parse_stat(stat: &[u8], boot_at_us: i64, page_bytes: u64) -> Option<Process> 
     let mut fields = rest.split(|byte| *byte == b' ');
     let state = *fields.next()?.first()?;
     let parent_pid: u32 = number(fields.next()?)?;
-    let user_ticks: u64 = number(fields.nth(9)?)?;
+    let flags: u32 = number(fields.nth(4)?)?;
+    let user_ticks: u64 = number(fields.nth(4)?)?;
     let system_ticks: u64 = number(fields.next()?)?;
     let children_user_ticks: u64 = number(fields.next()?)?;
     let children_system_ticks: u64 = number(fields.next()?)?;
@@ -227,7 +230,7 @@ fn parse_stat(stat: &[u8], boot_at_us: i64, page_bytes: u64) -> Option<Process> 
         parent_pid: (parent_pid > 0).then_some(parent_pid),
         start_ticks: Some(start_ticks),
         started_at_us: started_at_us(boot_at_us, start_ticks),
-        name: String::from_utf8_lossy(name).into_owned(),
+        name: String::from_utf8_lossy(steady(name, flags)).into_owned(),
         state: state_letter(state),
         threads: Some(threads),
         cpu_time_ms: Some(user_ticks.saturating_add(system_ticks).saturating_mul(TICK_MS)),
@@ -245,6 +248,18 @@ fn parse_stat(stat: &[u8], boot_at_us: i64, page_bytes: u64) -> Option<Process> 
 fn started_at_us(boot_at_us: i64, start_ticks: u64) -> i64 {
     let after_us = start_ticks.saturating_mul(1000 * TICK_MS);
     boot_at_us.saturating_add(i64::try_from(after_us).unwrap_or(i64::MAX))
+}
+
+/// The name of a process without what a worker of the kernel does at the moment: `kworker/u8:2-events_unbound` is
+/// `kworker/u8:2`, which does something else in the next. What the kernel does not run keeps any name.
+fn steady(name: &[u8], flags: u32) -> &[u8] {
+    if flags & IS_KERNEL_THREAD == 0 || !name.starts_with(b"kworker/") {
+        return name;
+    }
+    // Without a processor it is one that a queue has for itself, and the rest is its name: `kworker/R-rcu_gp`.
+    let Some(processor_end) = name.iter().position(|byte| *byte == b':') else { return name };
+    let work = name.iter().skip(processor_end).position(|byte| matches!(byte, b'-' | b'+'));
+    work.and_then(|start| name.get(..processor_end + start)).unwrap_or(name)
 }
 
 /// A number that another program in the same process changes: where its code, its stack, its arguments and its

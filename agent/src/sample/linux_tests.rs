@@ -147,3 +147,18 @@ fn open_files_are_as_many_as_the_kernel_lists() {
     child.wait().unwrap();
     assert!(is_same);
 }
+
+#[test]
+fn a_worker_of_the_kernel_has_a_name_and_not_the_work_it_does() {
+    let kernel = IS_KERNEL_THREAD | 0x8020;
+    for (name, flags, steady_name) in [
+        ("kworker/u8:2-events_unbound", kernel, "kworker/u8:2"),
+        ("kworker/0:1H+kblockd", kernel, "kworker/0:1H"),
+        ("kworker/0:1", kernel, "kworker/0:1"),
+        ("kworker/R-rcu_gp", kernel, "kworker/R-rcu_gp"),
+        ("rcu_tasks-k:1-x", kernel, "rcu_tasks-k:1-x"),
+        ("kworker/u8:2-miner", 0x40_0000, "kworker/u8:2-miner"),
+    ] {
+        assert_eq!(String::from_utf8_lossy(steady(name.as_bytes(), flags)), steady_name);
+    }
+}

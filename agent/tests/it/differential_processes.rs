@@ -79,12 +79,24 @@ fn ps() -> HashMap<u32, Line> {
             resident_kib: field()?.parse().ok()?,
             virtual_kib: field()?.parse().ok()?,
             age_s: field()?.parse().ok()?,
-            name: names.get(&pid)?.clone(),
-            arguments: rest.trim_start().to_owned(),
+            name: steady(names.get(&pid)?),
+            arguments: steady(rest.trim_start()),
         };
         Some((pid, line))
     };
     lines.lines().filter_map(line).collect()
+}
+
+/// A name, or one in brackets, without what a worker of the kernel does at the moment.
+fn steady(text: &str) -> String {
+    let bracket = if text.ends_with(']') { "]" } else { "" };
+    match text.trim_start_matches('[').strip_prefix("kworker/").and_then(|rest| rest.split_once(':')) {
+        Some((_, rest)) if rest.contains(['-', '+']) => {
+            let work = rest.find(['-', '+']).map_or(0, |start| rest.len() - start);
+            format!("{}{bracket}", &text[..text.len() - work])
+        }
+        _ => text.to_owned(),
+    }
 }
 
 /// What both `ps` and the agent have of a text: no control characters, and of a long one the beginning.

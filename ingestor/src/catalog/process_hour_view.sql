@@ -14,7 +14,9 @@ SELECT host, boot_id, pid, start_ticks, max(started_at) AS started_at, hour,
     max(read_bytes_last) AS read_bytes_last,
     min(written_bytes_first) AS written_bytes_first,
     max(written_bytes_last) AS written_bytes_last,
-    least(sum(ended_children_cpu_ms), 9223372036854775807)::BIGINT AS ended_children_cpu_ms,
-    least(sum(shared_bytes_sum), 9223372036854775807)::BIGINT AS shared_bytes_sum
+    CASE WHEN count(ended_children_cpu_ms) > 0
+        THEN least(sum(ended_children_cpu_ms), 9223372036854775807)::BIGINT END AS ended_children_cpu_ms,
+    CASE WHEN count(shared_bytes_sum) > 0
+        THEN least(sum(shared_bytes_sum), 9223372036854775807)::BIGINT END AS shared_bytes_sum
 FROM {{ hours }}
 GROUP BY host, boot_id, pid, start_ticks, hour;

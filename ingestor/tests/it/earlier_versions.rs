@@ -232,4 +232,8 @@ fn a_process_of_the_sixth_version_is_the_same_in_newer_segments_and_by_earlier_l
     let versions: Vec<_> = current.iter().map(|segment| segment.name.schema_version).collect();
     assert_eq!(versions, [SCHEMA_VERSION], "{current:?}");
     check("after");
+    // What a version did not have is unknown, also in sums.
+    let sums =
+        "SELECT count(*) FROM process_hour WHERE ended_children_cpu_ms IS NULL AND shared_bytes_sum IS NULL";
+    assert_eq!(value::<u64>(folder.path(), sums), 2);
 }

@@ -58,8 +58,10 @@ SELECT host, boot_id, pid, start_ticks, max(started_at), hour,
     max(read_bytes),
     min(written_bytes),
     max(written_bytes),
-    least(sum(ended_children_cpu_ms::HUGEINT * samples), 9223372036854775807)::BIGINT,
-    least(sum(shared_bytes::HUGEINT * samples), 9223372036854775807)::BIGINT
+    CASE WHEN count(ended_children_cpu_ms) > 0
+        THEN least(sum(ended_children_cpu_ms::HUGEINT * samples), 9223372036854775807)::BIGINT END,
+    CASE WHEN count(shared_bytes) > 0
+        THEN least(sum(shared_bytes::HUGEINT * samples), 9223372036854775807)::BIGINT END
 FROM phased
 GROUP BY host, boot_id, pid, start_ticks, hour, since
 ORDER BY host, pid, start_ticks, hour, since NULLS FIRST
