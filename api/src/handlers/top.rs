@@ -164,7 +164,7 @@ pub async fn page(
         table: table.table(&answer.rows),
         is_cut: answer.total > answer.rows.len() as u64,
         total: display::count(answer.total),
-        cpu: answer.cpu.map(in_words),
+        cpu: answer.cpu.filter(|cpu| cpu.machines_ms > 0).map(in_words),
         resolution: resolution_word(answer.resolution),
         query: request.query,
         span: request.span,

@@ -3,7 +3,7 @@
 //! ```text
 //! any  := all ("or" all)*
 //! all  := one (["and"] one)*
-//! one  := "not" one | "(" any ")" | field sign value | word
+//! one  := "not" one | "(" any ")" | field sign value | field ":" value | word
 //! ```
 
 use super::{
@@ -108,6 +108,9 @@ impl Reader {
         let start = self.at;
         let name: String = self.take_while(|character| character.is_ascii_alphabetic() || character == '%');
         let after_name = self.at;
+        if let Some(field) = Field::find(&name).filter(|_| self.is_before_value()) {
+            return self.part(field);
+        }
         self.skip_space();
         if !name.is_empty() && self.peek().is_some_and(|character| SIGNS.contains(&character)) {
             let Some(field) = Field::find(&name) else {
@@ -124,6 +127,27 @@ impl Reader {
             self.take_while(|character| !character.is_whitespace() && !matches!(character, '(' | ')' | '"'));
         self.skip_space();
         Ok(Expression::Word(lower(&(name + &rest))))
+    }
+
+    /// Whether a colon comes, and a value right behind it: `cmd:java`, as search fields elsewhere have it.
+    fn is_before_value(&self) -> bool {
+        let next = self.characters.get(self.at + 1);
+        self.peek() == Some(':')
+            && next.is_some_and(|character| !character.is_whitespace() && !matches!(character, '(' | ')'))
+    }
+
+    /// A text that occurs in a field, or the number that it is.
+    fn part(&mut self, field: Field) -> Result<Expression, FilterError> {
+        self.step();
+        let value_at = self.at;
+        let value = self.value()?;
+        let at_value = |message: String| FilterError { column: value_at + 1, message };
+        if field.kind == Kind::Text {
+            let pattern = self.pattern(&regex::escape(&value)).map_err(at_value)?;
+            return Ok(Expression::Like(field, pattern));
+        }
+        let number = field.kind.read(&value).map_err(at_value)?;
+        Ok(Expression::Number(field, Order::Equal, number))
     }
 
     fn comparison(&mut self, field: Field) -> Result<Expression, FilterError> {

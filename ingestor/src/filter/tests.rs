@@ -96,6 +96,12 @@ fn examples() {
         ("host = web-01 and (nginx or (java and not cpu < 1))", true),
         ("-Xmx2g", true),
         ("-Xmx=2g", false),
+        ("cmd:-Xmx2g and user:sho", true),
+        ("cmd:\"-jar Shop\" or name:x", true),
+        ("cmd:-Xmx.g", false),
+        ("pid:4242 not pid:42", true),
+        ("unit:nginx", false),
+        ("http://web-01", false),
     ] {
         let parsed = Filter::parse(filter).unwrap_or_else(|error| panic!("{filter}: {error}"));
         assert_eq!(parsed.matching([java().fields()], &patient()), Ok(vec![matches]), "{filter}");
