@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{config::Config, live::now_us, url::Url};
 
-const FIELDS: [Field; 10] = [
+const FIELDS: [Field; 11] = [
     Field::new("host", "HOST", Form::Text),
     Field::new("state", "STATE", Form::Text),
     Field::new("os", "SYSTEM", Form::Text),
@@ -18,6 +18,7 @@ const FIELDS: [Field; 10] = [
     Field::new("process_count", "PROCESSES", Form::Count),
     Field::new("last_seen", "SEEN", Form::Age),
     Field::new("clock_offset_ms", "CLOCK", Form::Offset),
+    Field::new("warning", "WARNING", Form::Text),
 ];
 
 /// Writes the table of hosts.

@@ -133,7 +133,7 @@ impl EventProcess {
 pub struct Event {
     /// Where it stands in the stream.
     pub place: EventPlace,
-    /// When it happened, by the host's clock.
+    /// When it happened, on the clock of its snapshot's `captured_at_us`.
     pub at_us: i64,
     /// When the broker took the message that decides it.
     pub decided_at_us: i64,

@@ -1,6 +1,7 @@
 //! The reader: answers questions about the past from the segments of the catalog.
 //!
-//! Times are µs since 1970 UTC, by the host's clock, kept to the millisecond. What is unknown is absent, never zero.
+//! Times are µs since 1970 UTC, by the host's clock (the broker's where that is off, `snapshot::Sent`), kept to the
+//! millisecond. What is unknown is absent, never zero.
 //! Nothing here writes to the history or needs the ingestor: any number of processes may read at any time.
 //!
 //! **The path of a question.** [`History`] is one for a whole program. It keeps every current segment attached to one

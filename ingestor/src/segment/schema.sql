@@ -23,7 +23,7 @@ CREATE TABLE IF NOT EXISTS {{ catalog }}.segment (
 
 -- What happened to processes and hosts, in the order of time. Decided from the stream, message by message.
 CREATE TABLE IF NOT EXISTS {{ catalog }}.event (
-    occurred_at TIMESTAMP_MS,         -- by the host's clock
+    occurred_at TIMESTAMP_MS,         -- by the same clock as captured_at
     kind VARCHAR,                     -- started, exited, restart_loop, restart_loop_ended, silent, back, booted, …
     host VARCHAR,
     name VARCHAR,                     -- of the process or program
