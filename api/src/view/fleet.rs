@@ -28,6 +28,8 @@ use crate::{
 const DEFAULT_HOSTS: usize = 250;
 /// Programs shown below the hosts.
 pub const BUSIEST_PROGRAMS: usize = 12;
+/// Hosts whose warning is said above the table: what fits a line or two. The filter finds the others by their words.
+const MAX_WARNINGS: usize = 4;
 /// Characters of a name in a cell.
 const MAX_NAME_CHARACTERS: usize = 80;
 
@@ -165,9 +167,24 @@ pub fn view(fleet: &FleetView, query: &FleetQuery, groups_of: GroupsOf<'_>, now_
             ("down", total(HostState::Down, counts.down)),
             ("processes", Cell::field(format!("{} processes", display::count(counts.processes)))),
             ("left-out", Cell::field(left_out(fleet))),
+            ("warnings", Cell::field(warnings(&fleet.hosts))),
         ],
         tables: vec![hosts_table(&fleet.hosts, query, groups_of, now_us), programs_table(fleet)],
     }
+}
+
+/// What is wrong with how hosts report, the first of them by name; empty where nothing is.
+fn warnings(hosts: &[Arc<Summary>]) -> String {
+    let warning = |host: &Arc<Summary>| {
+        let warning = host.warning();
+        (!warning.is_empty()).then(|| format!("{}: {warning}", host.host))
+    };
+    let all: Vec<String> = hosts.iter().filter_map(warning).collect();
+    let mut named: Vec<String> = all.iter().take(MAX_WARNINGS).cloned().collect();
+    if all.len() > named.len() {
+        named.push(format!("and {} more", display::count((all.len() - named.len()) as u64)));
+    }
+    named.join(" · ")
 }
 
 /// How many hosts the page leaves out, in words; empty where it leaves out none.
@@ -217,7 +234,8 @@ pub fn words(groups: &BTreeSet<String>) -> String {
 
 fn matches(filter: &Filter, host: &Summary, groups: &BTreeSet<String>) -> bool {
     let os = host.os.as_deref().unwrap_or_default();
-    let texts = [host.host.as_str(), &host.os_host_name, os, host.state.word(), &words(groups)];
+    let (words, warning) = (words(groups), host.warning());
+    let texts = [host.host.as_str(), &host.os_host_name, os, host.state.word(), &words, &warning];
     filter.matches(&texts, groups)
 }
 
@@ -278,7 +296,7 @@ fn host_row(host: &Summary, groups: &str, now_us: i64) -> Row {
     };
     let system = host.os.as_deref().unwrap_or(display::MISSING);
     let cells = vec![
-        Cell::new("status", host.state.word()).shaded(host.state.word()).noted(host.warning()),
+        Cell::new("status", host.state.word()).shaded(host.state.word()),
         Cell::new("host", host.host.as_str())
             .linked(Url::host(host.host.as_str(), HostTab::Processes))
             .noted(groups),

@@ -5,6 +5,7 @@ use axum::{
     http::{Request, StatusCode},
 };
 use fleetps::testing::live::now_us;
+use fleetps_nats::Snapshot;
 
 use crate::support::{Site, attributes, family, process, snapshot, texts};
 
@@ -31,6 +32,26 @@ async fn the_fleet_page_shows_each_host_with_its_state_figures_and_busiest_proce
     assert_eq!(texts(&html, "#programs tbody tr:first-child td")[..4], ["worker", "1", "2", "14.7"]);
     let filtered = site.page("/?q=down").await;
     assert_eq!(texts(&filtered, "#hosts td.host"), ["gone-1"]);
+}
+
+#[tokio::test]
+async fn hosts_whose_clock_is_off_and_two_machines_with_one_key_are_told_above_the_table() {
+    let site = Site::with("web-1", family());
+    assert_eq!(texts(&site.page("/").await, "[data-f=warnings]"), [""]);
+    let off = Snapshot { clock_offset_us: Some(-3_600_000_000), ..snapshot(1, family()) };
+    site.tell_snapshot("behind", off, now_us());
+    for (sequence, run_id) in [(2, "a"), (3, "b"), (4, "a")] {
+        let of_run = Snapshot { run_id: run_id.to_owned(), ..snapshot(sequence, family()) };
+        site.tell_snapshot("twice", of_run, now_us());
+    }
+    let told = ["behind: clock 1 h behind", "twice: two machines send as this host"].join(" · ");
+    assert_eq!(texts(&site.page("/").await, "[data-f=warnings]"), [told]);
+    assert_eq!(texts(&site.page("/?q=clock").await, "#hosts td.host"), ["behind"]);
+    let of_host = texts(&site.page("/hosts/behind").await, "[data-f=warning]");
+    assert_eq!(of_host, ["clock 1 h behind: times here are by the server's clock, not the host's"]);
+    let hosts = site.json("/api/v1/hosts").await;
+    let warnings: Vec<_> = hosts["hosts"].as_array().unwrap().iter().map(|host| &host["warning"]).collect();
+    assert_eq!(warnings.iter().filter(|warning| warning.is_string()).count(), 2, "{hosts}");
 }
 
 #[tokio::test]

@@ -228,8 +228,13 @@ impl Event {
                 Some(ms) if ms.saturating_mul(1000).saturating_abs() <= MAX_OFFSET_US => {
                     "as the broker's again".to_owned()
                 }
-                Some(..0) => format!("{length} behind the broker's"),
-                _ => format!("{length} ahead of the broker's"),
+                // Measured to the time that a message takes: 59m 59.9s is an hour.
+                Some(ms) => {
+                    let off = duration((ms.saturating_abs().saturating_add(500)) / 1000 * 1000);
+                    let way = if ms < 0 { "behind" } else { "ahead of" };
+                    format!("{off} {way} the broker's")
+                }
+                None => String::new(),
             },
             EventKind::TwoAgents | EventKind::AgentChanged | EventKind::HostChanged => {
                 self.change.clone().unwrap_or_default()
@@ -316,6 +321,11 @@ mod tests {
         let clock =
             |length_ms| Event { length_ms: Some(length_ms), ..event(EventKind::ClockChanged) }.detail();
         assert_eq!((clock(5_000), clock(-90_000)), ("set forward by 5s".into(), "set back by 1m 30s".into()));
+        let offset =
+            |length_ms| Event { length_ms: Some(length_ms), ..event(EventKind::ClockOffset) }.detail();
+        assert_eq!(offset(3_599_981), "1h ahead of the broker's");
+        assert_eq!(offset(-90_400), "1m 30s behind the broker's");
+        assert_eq!(offset(-17), "as the broker's again");
         let looped = Event {
             lives: Some(6),
             since_us: Some(0),
