@@ -18,6 +18,10 @@ pub struct RawProcess {
 
 /// A number for the program that a process runs: another one means that it may have called exec.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(
+    not(target_os = "linux"),
+    allow(dead_code, reason = "only Linux shows which program a process runs")
+)]
 pub enum Image {
     /// The system does not say.
     #[default]
