@@ -29,6 +29,7 @@ pub mod events;
 mod fields;
 pub mod filter;
 pub mod history;
+pub mod import;
 mod intake;
 mod library;
 pub mod query;

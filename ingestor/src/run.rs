@@ -115,9 +115,12 @@ async fn open_when_possible(
     cancel: &CancellationToken,
 ) -> Result<Option<Opened>, IngestError> {
     loop {
-        let (folder, trust_clock_until_s) = (settings.history.clone(), settings.trust_clock_until_s());
+        let (folder, partition) = (settings.history.clone(), settings.partition);
+        let trust_clock_until_s = settings.trust_clock_until_s();
         let opened = match locked {
-            Ok(lock) => blocking("opening", move || open(&folder, trust_clock_until_s, lock)).await,
+            Ok(lock) => {
+                blocking("opening", move || open(&folder, partition, trust_clock_until_s, lock)).await
+            }
             Err(error) => Err(error.into()),
         };
         let error = match opened {
@@ -141,12 +144,23 @@ async fn open_when_possible(
     }
 }
 
-fn open(folder: &Path, trust_clock_until_s: i64, lock: FolderLock) -> Result<Opened, IngestError> {
+fn open(
+    folder: &Path,
+    partition: u32,
+    trust_clock_until_s: i64,
+    lock: FolderLock,
+) -> Result<Opened, IngestError> {
     let catalog = SegmentCatalog::open(folder)?;
     let newest_s = catalog.segments().iter().map(|segment| segment.name.first_stored_s).max();
     let clock = RetentionClock::open(catalog.folder(), newest_s, trust_clock_until_s);
     let duplicates = remember_stored(&catalog, &clock)?;
-    let names: Vec<SegmentName> = catalog.segments().into_iter().map(|segment| segment.name).collect();
+    // Others are of another ingestor, or were imported.
+    let names: Vec<SegmentName> = catalog
+        .segments()
+        .into_iter()
+        .map(|segment| segment.name)
+        .filter(|name| name.partition == partition)
+        .collect();
     let detector = restore_detector(catalog.folder(), &names);
     if let Err(error) = catalog.publish() {
         // The compactor does it again; the segments that could be listed can be read meanwhile.

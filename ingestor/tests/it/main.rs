@@ -17,6 +17,7 @@ mod files;
 mod fleet;
 mod flood;
 mod hostile_messages;
+mod imports;
 mod ledger;
 mod model_in_sql;
 mod naive;
