@@ -36,6 +36,7 @@ mod filtering;
 mod fleet_views;
 mod handlers;
 mod history_service;
+mod legacy;
 mod live;
 mod middleware;
 mod pipeline;

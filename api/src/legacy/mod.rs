@@ -1,0 +1,3 @@
+//! The older systems.
+
+pub mod sqlite;

@@ -1,0 +1,349 @@
+//! The databases of the systems 001 and 002, as their back ends wrote them with SQLite.
+
+use std::path::Path;
+
+use rusqlite::{Connection, OpenFlags, Row, Statement, types::ValueRef};
+use sha2::{Digest, Sha256};
+
+/// Processes taken of one snapshot, as of one that is posted.
+const MAX_PROCESSES: usize = fleetps_nats::snapshot::MAX_PROCESSES;
+/// Bytes in a mebibyte, in which both keep the memory of processes.
+const MIB: f64 = 1_048_576.0;
+/// Bytes in a gibibyte, in which 001 keeps sizes of machines.
+const GIB: f64 = 1_073_741_824.0;
+
+/// A database cannot be imported.
+#[derive(Debug, thiserror::Error)]
+pub enum SqliteError {
+    /// SQLite cannot read it.
+    #[error("cannot read this as an SQLite database; is it one, and does nothing write it at present?")]
+    Sqlite(#[from] rusqlite::Error),
+    /// It has other tables.
+    #[error(
+        "this is the database of neither system 001 (with the table monitor_snapshot) nor 002 (with core_snapshotbatch)"
+    )]
+    OtherTables,
+    /// A time cannot be read.
+    #[error("snapshot {id} has the time {text:?}; expected one as in 2025-08-22 10:11:12.123456, in UTC")]
+    Time {
+        /// The snapshot's number.
+        id: i64,
+        /// Its time.
+        text: String,
+    },
+}
+
+/// The older system that wrote a database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeptBy {
+    /// 001.
+    System001,
+    /// 002.
+    System002,
+}
+
+/// An open database.
+pub struct OldDatabase {
+    connection: Connection,
+    kept_by: KeptBy,
+}
+
+/// A machine that has snapshots in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OldHost {
+    /// Its number.
+    pub id: i64,
+    /// Its name, as its system answers it.
+    pub name: String,
+    /// 001: the key that it posts with.
+    pub key: Option<String>,
+}
+
+/// A snapshot in it. What was not kept is absent.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct OldSnapshot {
+    /// Its number, which grows.
+    pub id: i64,
+    /// The number of its machine.
+    pub host_id: i64,
+    /// When it was captured (001) or came (002), in µs since 1970 UTC.
+    pub captured_at_us: i64,
+    /// The operating system.
+    pub os: Option<String>,
+    /// The processor.
+    pub processor: Option<String>,
+    /// 002: the architecture.
+    pub architecture: Option<String>,
+    /// Physical cores.
+    pub cores: Option<u32>,
+    /// Hardware threads.
+    pub threads: Option<u32>,
+    /// 001: the frequency.
+    pub frequency_mhz: Option<u64>,
+    /// Memory and the root file system, in bytes: size, in use, available of each.
+    pub sizes: Option<[u64; 6]>,
+    /// The processes; those beyond the most that a snapshot has are left out.
+    pub processes: Vec<OldProcess>,
+    /// How many were left out.
+    pub left_out: u32,
+}
+
+/// A process of it.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct OldProcess {
+    /// The process id.
+    pub pid: u32,
+    /// The parent's; 0 for none.
+    pub parent_pid: u32,
+    /// The name.
+    pub name: String,
+    /// CPU use in percent of one core.
+    pub cpu_percent: Option<f32>,
+    /// Resident set.
+    pub resident_bytes: Option<u64>,
+    /// 001: the command line, where its agent was set to send it.
+    pub command_line: Option<String>,
+}
+
+impl OldDatabase {
+    /// Opens `file`, to read it only.
+    ///
+    /// # Errors
+    /// When it is no database of 001 or 002.
+    pub fn open(file: &Path) -> Result<Self, SqliteError> {
+        let connection = Connection::open_with_flags(
+            file,
+            OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+        )?;
+        let has = |table: &str| connection.table_exists(None, table);
+        let kept_by = if has("monitor_snapshot")? {
+            KeptBy::System001
+        } else if has("core_snapshotbatch")? {
+            KeptBy::System002
+        } else {
+            return Err(SqliteError::OtherTables);
+        };
+        Ok(Self { connection, kept_by })
+    }
+
+    /// The system that wrote it.
+    pub fn kept_by(&self) -> KeptBy {
+        self.kept_by
+    }
+
+    /// The machines, by number.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn hosts(&self) -> Result<Vec<OldHost>, SqliteError> {
+        let sql = match self.kept_by {
+            KeptBy::System001 => "SELECT id, hostname, api_key FROM monitor_host ORDER BY id",
+            KeptBy::System002 => "SELECT id, hostname, NULL FROM core_machine ORDER BY id",
+        };
+        let host = |row: &Row<'_>| {
+            Ok(OldHost { id: row.get(0)?, name: text(row, 1).unwrap_or_default(), key: text(row, 2) })
+        };
+        let mut statement = self.connection.prepare(sql)?;
+        let hosts = statement.query_map([], host)?.collect::<Result<Vec<_>, _>>()?;
+        Ok(hosts)
+    }
+
+    /// Some bits that stay the same while it grows, and the time of its first snapshot in µs since 1970 UTC; `None` where it
+    /// has no snapshot.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn origin(&self) -> Result<Option<(u32, i64)>, SqliteError> {
+        let mut first = None;
+        self.each_snapshot(i64::MIN, |snapshot| {
+            first = Some(snapshot);
+            Ok::<_, SqliteError>(false)
+        })?;
+        let Some(first) = first else { return Ok(None) };
+        let hosts = self.hosts()?;
+        let host = hosts.iter().find(|host| host.id == first.host_id);
+        let names = first.processes.iter().map(|process| format!("{} {}", process.pid, process.name));
+        let whole = [
+            format!("{:?} {} {}", self.kept_by, first.id, first.captured_at_us),
+            host.map(|host| host.name.clone()).unwrap_or_default(),
+        ];
+        let digest = Sha256::digest(whole.into_iter().chain(names).collect::<Vec<_>>().join("\n"));
+        let bits = u32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]]);
+        Ok(Some((bits, first.captured_at_us)))
+    }
+
+    /// How many snapshots there are above the number `after`.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn count(&self, after: i64) -> Result<u64, SqliteError> {
+        let table = match self.kept_by {
+            KeptBy::System001 => "monitor_snapshot",
+            KeptBy::System002 => "core_snapshotbatch",
+        };
+        let sql = format!("SELECT count(*) FROM {table} WHERE id > ?");
+        let counted: i64 = self.connection.query_row(&sql, [after], |row| row.get(0))?;
+        Ok(counted.unsigned_abs())
+    }
+
+    /// Gives every snapshot above the number `after` to `take`, in the order of their numbers, until that says `false`.
+    ///
+    /// # Errors
+    /// When it cannot be read, or `take` fails.
+    pub fn each_snapshot<E: From<SqliteError>>(
+        &self,
+        after: i64,
+        mut take: impl FnMut(OldSnapshot) -> Result<bool, E>,
+    ) -> Result<(), E> {
+        let (snapshots, processes) = self.statements()?;
+        let sqlite = |error: rusqlite::Error| E::from(SqliteError::Sqlite(error));
+        let mut snapshots = self.connection.prepare(&snapshots).map_err(sqlite)?;
+        let mut processes = self.connection.prepare(processes).map_err(sqlite)?;
+        let mut rows = snapshots.query([after]).map_err(sqlite)?;
+        while let Some(row) = rows.next().map_err(sqlite)? {
+            let mut snapshot = self.snapshot(row)?;
+            (snapshot.processes, snapshot.left_out) =
+                of_snapshot(&mut processes, snapshot.id).map_err(sqlite)?;
+            if !take(snapshot)? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// The questions for the snapshots above a number, and for the processes of one.
+    fn statements(&self) -> Result<(String, &'static str), SqliteError> {
+        Ok(match self.kept_by {
+            // Databases of its first days say nothing about machines.
+            KeptBy::System001 if self.has_column("monitor_snapshot", "ram_gb")? => (
+                "SELECT id, host_id, captured_at, os, processor, NULL, cores, threads, cpu_freq_mhz, ram_gb, used_ram_gb, \
+                    available_ram_gb, storage_total_gb, storage_used_gb, storage_free_gb \
+                 FROM monitor_snapshot WHERE id > ? ORDER BY id"
+                    .to_owned(),
+                PROCESSES_001,
+            ),
+            KeptBy::System001 => (
+                "SELECT id, host_id, captured_at FROM monitor_snapshot WHERE id > ? ORDER BY id".to_owned(),
+                PROCESSES_001,
+            ),
+            KeptBy::System002 => (
+                "SELECT b.id, b.machine_id, b.timestamp, m.os_name, m.processor, m.architecture, m.cpu_cores, \
+                    m.cpu_threads, NULL, s.total_ram, s.used_ram, s.available_ram, s.total_disk, s.used_disk, \
+                    s.available_disk \
+                 FROM core_snapshotbatch AS b \
+                 JOIN core_machine AS m ON m.id = b.machine_id \
+                 LEFT JOIN core_machinesnapshot AS s ON s.batch_id = b.id \
+                 WHERE b.id > ? ORDER BY b.id"
+                    .to_owned(),
+                "SELECT pid, ppid, name, cpu_usage, memory_usage, NULL FROM core_processsnapshot WHERE batch_id = ? \
+                 ORDER BY id",
+            ),
+        })
+    }
+
+    fn has_column(&self, table: &str, column: &str) -> Result<bool, SqliteError> {
+        Ok(self.connection.column_exists(None, table, column)?)
+    }
+
+    fn snapshot(&self, row: &Row<'_>) -> Result<OldSnapshot, SqliteError> {
+        let id: i64 = row.get(0)?;
+        let said = text(row, 2).unwrap_or_default();
+        let captured_at_us = time_us(&said).ok_or(SqliteError::Time { id, text: said })?;
+        let mut snapshot = OldSnapshot { id, host_id: row.get(1)?, captured_at_us, ..OldSnapshot::default() };
+        if row.as_ref().column_count() == 3 {
+            return Ok(snapshot);
+        }
+        let unit = match self.kept_by {
+            KeptBy::System001 => GIB,
+            KeptBy::System002 => 1.0,
+        };
+        (snapshot.os, snapshot.processor, snapshot.architecture) = (text(row, 3), text(row, 4), text(row, 5));
+        (snapshot.cores, snapshot.threads) = (count(row, 6), count(row, 7));
+        snapshot.frequency_mhz = number(row, 8).map(whole);
+        let sizes: Option<Vec<u64>> =
+            (9..15).map(|column| Some(whole(number(row, column)? * unit))).collect();
+        snapshot.sizes = sizes.and_then(|sizes| sizes.try_into().ok());
+        Ok(snapshot)
+    }
+}
+
+const PROCESSES_001: &str = "SELECT pid, ppid, name, cpu_percent, memory_mb, cmdline FROM monitor_process \
+     WHERE snapshot_id = ? ORDER BY id";
+
+/// The processes of one snapshot, and how many were left out.
+fn of_snapshot(statement: &mut Statement<'_>, id: i64) -> rusqlite::Result<(Vec<OldProcess>, u32)> {
+    let (mut processes, mut left_out) = (Vec::new(), 0);
+    let mut rows = statement.query([id])?;
+    while let Some(row) = rows.next()? {
+        match process(row) {
+            Some(process) if processes.len() < MAX_PROCESSES => processes.push(process),
+            _ => left_out += 1,
+        }
+    }
+    Ok((processes, left_out))
+}
+
+/// A process; `None` where it has no number that a process can have.
+fn process(row: &Row<'_>) -> Option<OldProcess> {
+    Some(OldProcess {
+        pid: count(row, 0)?,
+        parent_pid: count(row, 1).unwrap_or_default(),
+        name: text(row, 2).unwrap_or_default(),
+        #[expect(clippy::cast_possible_truncation, reason = "a percentage is kept to seven digits")]
+        cpu_percent: number(row, 3).map(|percent| percent as f32),
+        resident_bytes: number(row, 4).map(|mebibytes| whole(mebibytes * MIB)),
+        command_line: text(row, 5),
+    })
+}
+
+/// A text that says something. SQLite keeps anything in any column, also bytes that are no text.
+fn text(row: &Row<'_>, column: usize) -> Option<String> {
+    let text = match row.get_ref(column).ok()? {
+        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+        ValueRef::Integer(number) => number.to_string(),
+        ValueRef::Real(number) => number.to_string(),
+        ValueRef::Null => return None,
+    };
+    Some(text).filter(|text| !text.is_empty())
+}
+
+/// A number that is not negative.
+fn number(row: &Row<'_>, column: usize) -> Option<f64> {
+    let number = match row.get_ref(column).ok()? {
+        #[expect(clippy::cast_precision_loss, reason = "bytes of a machine are far below 2^53")]
+        ValueRef::Integer(number) => number as f64,
+        ValueRef::Real(number) => number,
+        _ => return None,
+    };
+    Some(number).filter(|number| number.is_finite() && *number >= 0.0)
+}
+
+fn count(row: &Row<'_>, column: usize) -> Option<u32> {
+    match row.get_ref(column).ok()? {
+        ValueRef::Integer(number) => u32::try_from(number).ok(),
+        _ => None,
+    }
+}
+
+/// The nearest whole number.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "not negative, and what is too large becomes the largest"
+)]
+fn whole(number: f64) -> u64 {
+    number.round() as u64
+}
+
+/// A time as Django writes it into SQLite, or in ISO 8601; without a zone it is in UTC.
+fn time_us(text: &str) -> Option<i64> {
+    if let Ok(timestamp) = text.parse::<jiff::Timestamp>() {
+        return Some(timestamp.as_microsecond());
+    }
+    let civil: jiff::civil::DateTime = text.parse().ok()?;
+    Some(civil.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp().as_microsecond())
+}
+
+#[cfg(test)]
+#[path = "sqlite_tests.rs"]
+mod tests;
