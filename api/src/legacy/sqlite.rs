@@ -57,6 +57,35 @@ pub struct OldHost {
     pub name: String,
     /// 001: the key that it posts with.
     pub key: Option<String>,
+    /// 002: what its agent registered, and its settings.
+    pub registered: Option<Registered>,
+}
+
+/// A machine of 002, as its agent registered it. Sizes are in bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Registered {
+    /// Its id, 64 hexadecimal digits.
+    pub machine_id: String,
+    /// When, as text in UTC.
+    pub created_at: Option<String>,
+    /// The seconds between its posts.
+    pub polling_interval: Option<u32>,
+    /// Whether it posts.
+    pub enabled: Option<bool>,
+    /// The operating system.
+    pub os_name: Option<String>,
+    /// The architecture.
+    pub architecture: Option<String>,
+    /// The processor.
+    pub processor: Option<String>,
+    /// Physical cores.
+    pub cpu_cores: Option<u32>,
+    /// Hardware threads.
+    pub cpu_threads: Option<u32>,
+    /// Installed memory.
+    pub total_ram: Option<u64>,
+    /// The root file system.
+    pub total_storage: Option<u64>,
 }
 
 /// A snapshot in it. What was not kept is absent.
@@ -138,10 +167,19 @@ impl OldDatabase {
     pub fn hosts(&self) -> Result<Vec<OldHost>, SqliteError> {
         let sql = match self.kept_by {
             KeptBy::System001 => "SELECT id, hostname, api_key FROM monitor_host ORDER BY id",
-            KeptBy::System002 => "SELECT id, hostname, NULL FROM core_machine ORDER BY id",
+            KeptBy::System002 => {
+                "SELECT id, hostname, NULL, machine_id, created_at, polling_interval, enabled, os_name, architecture, \
+                    processor, cpu_cores, cpu_threads, total_ram, total_storage \
+                 FROM core_machine ORDER BY id"
+            }
         };
         let host = |row: &Row<'_>| {
-            Ok(OldHost { id: row.get(0)?, name: text(row, 1).unwrap_or_default(), key: text(row, 2) })
+            Ok(OldHost {
+                id: row.get(0)?,
+                name: text(row, 1).unwrap_or_default(),
+                key: text(row, 2),
+                registered: (self.kept_by == KeptBy::System002).then(|| registered(row)),
+            })
         };
         let mut statement = self.connection.prepare(sql)?;
         let hosts = statement.query_map([], host)?.collect::<Result<Vec<_>, _>>()?;
@@ -269,6 +307,22 @@ impl OldDatabase {
 
 const PROCESSES_001: &str = "SELECT pid, ppid, name, cpu_percent, memory_mb, cmdline FROM monitor_process \
      WHERE snapshot_id = ? ORDER BY id";
+
+fn registered(row: &Row<'_>) -> Registered {
+    Registered {
+        machine_id: text(row, 3).unwrap_or_default(),
+        created_at: text(row, 4),
+        polling_interval: count(row, 5),
+        enabled: count(row, 6).map(|enabled| enabled != 0),
+        os_name: text(row, 7),
+        architecture: text(row, 8),
+        processor: text(row, 9),
+        cpu_cores: count(row, 10),
+        cpu_threads: count(row, 11),
+        total_ram: number(row, 12).map(whole),
+        total_storage: number(row, 13).map(whole),
+    }
+}
 
 /// The processes of one snapshot, and how many were left out.
 fn of_snapshot(statement: &mut Statement<'_>, id: i64) -> rusqlite::Result<(Vec<OldProcess>, u32)> {

@@ -39,7 +39,12 @@ fn a_database_of_001_is_read_with_its_keys_times_and_units() {
     let (_folder, database) = database(TABLES_001);
     let database = database.unwrap();
     assert_eq!(database.kept_by(), KeptBy::System001);
-    let host = |id, name: &str, key: &str| OldHost { id, name: name.to_owned(), key: Some(key.to_owned()) };
+    let host = |id, name: &str, key: &str| OldHost {
+        id,
+        name: name.to_owned(),
+        key: Some(key.to_owned()),
+        registered: None,
+    };
     assert_eq!(database.hosts().unwrap(), [host(1, "web.example.com", "KEY-1"), host(2, "db 1", "KEY-2")]);
     let all = snapshots(&database, 0);
     assert_eq!((all.len(), database.count(0).unwrap(), database.count(7).unwrap()), (2, 2, 1));
@@ -110,7 +115,21 @@ fn a_database_of_002_is_read() {
     );
     let database = database.unwrap();
     assert_eq!(database.kept_by(), KeptBy::System002);
-    assert_eq!(database.hosts().unwrap(), [OldHost { id: 3, name: "mira".to_owned(), key: None }]);
+    let registered = Registered {
+        machine_id: "abc".to_owned(),
+        created_at: Some("2025-05-16".to_owned()),
+        polling_interval: Some(5),
+        enabled: Some(true),
+        os_name: Some("Linux".to_owned()),
+        architecture: Some("x86_64".to_owned()),
+        processor: None,
+        cpu_cores: Some(2),
+        cpu_threads: Some(4),
+        total_ram: Some(100),
+        total_storage: Some(200),
+    };
+    let host = OldHost { id: 3, name: "mira".to_owned(), key: None, registered: Some(registered) };
+    assert_eq!(database.hosts().unwrap(), [host]);
     let all = snapshots(&database, 0);
     assert_eq!((all[0].id, all[0].captured_at_us), (5, 1_747_387_260_000_001));
     assert_eq!(
