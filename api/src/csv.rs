@@ -8,7 +8,11 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value as Json;
 
 use crate::{
-    query::parameter::{self, Value, is_default},
+    query::{
+        Parameter, Parameters,
+        described::flattened,
+        parameter::{self, Value, is_default, words},
+    },
     spreadsheet::{cell, table},
     url::Url,
 };
@@ -35,6 +39,10 @@ impl Value for Format {
         }
         .to_owned()
     }
+
+    fn schema() -> Json {
+        words(["json", "csv"])
+    }
 }
 
 /// The query `T` of a route that answers in JSON or in CSV.
@@ -47,6 +55,13 @@ pub struct InFormat<T> {
     /// In which form.
     #[serde(with = "parameter", skip_serializing_if = "is_default")]
     pub format: Format,
+}
+
+impl<T: Parameters> Parameters for InFormat<T> {
+    fn parameters() -> Vec<Parameter> {
+        let format = Parameter::of("format", "The form of the answer.", |asked: &Self| &asked.format);
+        flattened(|asked: &Self| &asked.query).into_iter().chain([format]).collect()
+    }
 }
 
 /// The CSV that `json` answers `query` with, for a spreadsheet.

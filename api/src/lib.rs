@@ -2,7 +2,8 @@
 //!
 //! * **Web:** `server` runs the web server over the `state` that requests share; `connections` serves its connections,
 //!   with `tls`. `routes` is the table of addresses, `middleware` the layers around them, `extract` reads typed
-//!   arguments of a handler. `handlers` has one file per page, named as its template. `refusal` is every error answer.
+//!   arguments of a handler. `handlers` has one file per page, named as its template. `refusal` is every error answer, `openapi`
+//!   the description of the JSON interface.
 //! * **Who:** `auth` has accounts and principals, `authz` what each person may do, `scoped_fleet` what each person sees.
 //!   `audit_log` audits requests.
 //! * **What:** `live` holds the present of the fleet, fed from the broker; `history_service` asks the history;
@@ -39,6 +40,7 @@ mod history_service;
 mod legacy;
 mod live;
 mod middleware;
+mod openapi;
 mod pipeline;
 mod program;
 mod query;

@@ -27,6 +27,7 @@ use crate::{
         authorize::{Policy, authorize},
         error_pages, guard,
     },
+    openapi::{Describe, Interface, Listed, Operation},
     refusal::Refusal,
     state::AppState,
 };
@@ -40,6 +41,8 @@ pub struct Route {
     pub path: &'static str,
     /// Its principals, action and audit class.
     pub policy: Policy,
+    /// Its description, where it is a part of the JSON interface.
+    pub operation: Option<Operation>,
     handler: MethodRouter<AppState>,
 }
 
@@ -54,7 +57,11 @@ impl Route {
         let page = path.strip_prefix("/api/v1").unwrap_or(path);
         let open_to = PrincipalKind::PEOPLE;
         let policy = Policy { open_to, action, audit, shows_command_lines: false, page };
-        Self { method, path, policy, handler }
+        Self { method, path, policy, operation: None, handler }
+    }
+
+    fn described(self, operation: Operation) -> Self {
+        Self { operation: Some(operation), ..self }
     }
 
     fn open_to_all(mut self) -> Self {
@@ -83,6 +90,37 @@ fn post<T: 'static>(path: &'static str, action: Permission, handler: impl Handle
     Route::new(Method::POST, path, action, AuditClass::Changes, routing::post(handler))
 }
 
+/// A route of the JSON interface that looks. Its description is in the signature of its handler.
+fn json<T: 'static, H>(path: &'static str, action: Permission, summary: &'static str, handler: H) -> Route
+where
+    H: Handler<T, AppState> + Describe<T>,
+{
+    let operation = Operation::of(summary, &handler);
+    get(path, action, handler).described(operation)
+}
+
+/// A route of the JSON interface that changes something.
+fn post_json<T: 'static, H>(
+    path: &'static str,
+    action: Permission,
+    summary: &'static str,
+    handler: H,
+) -> Route
+where
+    H: Handler<T, AppState> + Describe<T>,
+{
+    let operation = Operation::of(summary, &handler);
+    post(path, action, handler).described(operation)
+}
+
+/// The routes that are described.
+pub fn interface() -> Interface {
+    let listed = |Route { method, path, policy, operation, .. }: Route| {
+        operation.map(|operation| Listed { method, path, policy, operation })
+    };
+    Interface(table().into_iter().filter_map(listed).collect())
+}
+
 /// Every route.
 pub fn table() -> Vec<Route> {
     vec![
@@ -104,26 +142,86 @@ pub fn table() -> Vec<Route> {
         get("/sql", Sql, sql::page),
         post("/sql", Sql, sql::ask).shows_command_lines().audited(ByHandler),
         post("/sql/cancel", Sql, sql::cancel).audited(ByHandler),
-        post("/api/v1/sql", Sql, sql::answer).shows_command_lines().audited(ByHandler),
-        get("/api/v1/sql", Sql, sql::list),
-        post("/api/v1/sql/cancel", Sql, sql::cancel_by_program).audited(ByHandler),
-        get("/api/v1/hosts", SeeHosts, hosts_json::list),
-        get("/api/v1/hosts/{host}", SeeHosts, hosts_json::one).shows_command_lines(),
-        get("/api/v1/hosts/{host}/processes", SeeHosts, processes_json::list).shows_command_lines(),
-        get("/api/v1/hosts/{host}/snapshots", SeeHosts, metrics_json::snapshots).shows_command_lines(),
-        get("/api/v1/hosts/{host}/metrics", SeeHosts, metrics_json::metrics).shows_command_lines(),
-        get("/api/v1/hosts/{host}/breakdown", SeeHosts, metrics_json::breakdown).shows_command_lines(),
-        get("/api/v1/hosts/{host}/live", SeeHosts, processes_json::live).shows_command_lines(),
-        get("/api/v1/hosts/{host}/events", SeeHosts, events_json::host).shows_command_lines(),
-        get("/api/v1/hosts/{host}/diff", SeeHosts, diff_json::list).shows_command_lines(),
-        get("/api/v1/hosts/{host}/processes/{pid}", SeeHosts, process_json::one).shows_command_lines(),
-        get("/api/v1/hosts/{host}/processes/{pid}/metrics", SeeHosts, process_json::metrics)
+        post_json("/api/v1/sql", Sql, "The answer to a question in SQL", sql::answer)
+            .shows_command_lines()
+            .audited(ByHandler),
+        json("/api/v1/sql", Sql, "The questions that are answered or wait", sql::list),
+        post_json(
+            "/api/v1/sql/cancel",
+            Sql,
+            "Cancels questions, and answers with the others",
+            sql::cancel_by_program,
+        )
+        .audited(ByHandler),
+        json("/api/v1/hosts", SeeHosts, "Every host, by name", hosts_json::list),
+        json("/api/v1/hosts/{host}", SeeHosts, "One host in full, now or at a moment", hosts_json::one)
             .shows_command_lines(),
-        get("/api/v1/events", SeeHosts, events_json::fleet).shows_command_lines(),
-        get("/api/v1/top", SeeHosts, top_json::list).shows_command_lines(),
-        get("/api/v1/search", SeeHosts, search_json::list).shows_command_lines().audited(Searches),
+        json(
+            "/api/v1/hosts/{host}/processes",
+            SeeHosts,
+            "A host's processes, now or at a moment",
+            processes_json::list,
+        )
+        .shows_command_lines(),
+        json(
+            "/api/v1/hosts/{host}/snapshots",
+            SeeHosts,
+            "When a host's snapshots were taken",
+            metrics_json::snapshots,
+        )
+        .shows_command_lines(),
+        json("/api/v1/hosts/{host}/metrics", SeeHosts, "A host's load over time", metrics_json::metrics)
+            .shows_command_lines(),
+        json(
+            "/api/v1/hosts/{host}/breakdown",
+            SeeHosts,
+            "What made up a host's CPU or memory, by program",
+            metrics_json::breakdown,
+        )
+        .shows_command_lines(),
+        json(
+            "/api/v1/hosts/{host}/live",
+            SeeHosts,
+            "Each snapshot of a host as it comes",
+            processes_json::live,
+        )
+        .shows_command_lines(),
+        json("/api/v1/hosts/{host}/events", SeeHosts, "What happened on a host", events_json::host)
+            .shows_command_lines(),
+        json(
+            "/api/v1/hosts/{host}/diff",
+            SeeHosts,
+            "What changed on a host between two moments",
+            diff_json::list,
+        )
+        .shows_command_lines(),
+        json(
+            "/api/v1/hosts/{host}/processes/{pid}",
+            SeeHosts,
+            "One process, its relatives and its earlier lives",
+            process_json::one,
+        )
+        .shows_command_lines(),
+        json(
+            "/api/v1/hosts/{host}/processes/{pid}/metrics",
+            SeeHosts,
+            "A process over time",
+            process_json::metrics,
+        )
+        .shows_command_lines(),
+        json("/api/v1/events", SeeHosts, "What happened on all hosts", events_json::fleet)
+            .shows_command_lines(),
+        json("/api/v1/top", SeeHosts, "What used most over a time", top_json::list).shows_command_lines(),
+        json(
+            "/api/v1/search",
+            SeeHosts,
+            "The processes of all hosts that a filter lets through",
+            search_json::list,
+        )
+        .shows_command_lines()
+        .audited(Searches),
         get("/audit", ReadAudit, audit::page),
-        get("/api/v1/audit", ReadAudit, audit_json::list),
+        json("/api/v1/audit", ReadAudit, "Who did what", audit_json::list),
         get("/sign-in", Anything, sign_in::page),
         post("/sign-in", Anything, sign_in::sign_in).audited(ByHandler),
         get("/welcome/{link}", Anything, welcome::page),
@@ -140,8 +238,8 @@ pub fn table() -> Vec<Route> {
         post("/users", ManageUsers, users::add).audited(ByHandler),
         get("/users/{name}", ManageUsers, users::user),
         post("/users/{name}", ManageUsers, users::change).audited(ByHandler),
-        get("/healthz", Anything, health::alive).open_to_all(),
-        get("/readyz", Anything, health::ready).open_to_all(),
+        json("/healthz", Anything, "Whether the process is up", health::alive).open_to_all(),
+        json("/readyz", Anything, "Whether the pipeline works", health::ready).open_to_all(),
         get("/assets/{version}/{file}", Anything, assets::file),
         get("/favicon.ico", Anything, assets::icon),
     ]

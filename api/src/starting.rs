@@ -23,7 +23,8 @@ use crate::{
     auth::{Addresses, Auth},
     config::Config,
     connections::{self, Connections, Limits},
-    handlers::{health, json},
+    handlers::health,
+    openapi,
     tls::{Certificates, TlsListener},
 };
 
@@ -146,7 +147,7 @@ impl Waiting {
 async fn ready(State(waiting): State<Waiting>) -> Response {
     let broker = serde_json::json!({ "ok": false, "problem": waiting.why() });
     let body = serde_json::json!({ "ready": false, "broker": broker });
-    ([(header::RETRY_AFTER, RETRY_AFTER_S)], json::answer(StatusCode::SERVICE_UNAVAILABLE, &body))
+    ([(header::RETRY_AFTER, RETRY_AFTER_S)], openapi::response(StatusCode::SERVICE_UNAVAILABLE, &body))
         .into_response()
 }
 

@@ -41,7 +41,7 @@ pub mod audit_log {
 }
 
 pub mod routes {
-    pub use crate::routes::{Route, addresses, router, table};
+    pub use crate::routes::{Route, addresses, interface, router, table};
 }
 
 pub mod authz {
@@ -64,4 +64,8 @@ pub mod view {
     pub mod when {
         pub use crate::view::when::written;
     }
+}
+
+pub mod openapi {
+    pub use crate::openapi::{Interface, Listed};
 }

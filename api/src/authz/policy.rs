@@ -54,7 +54,7 @@ impl Permission {
     ];
 
     /// The least role that may do it; `None` where no grant is needed.
-    fn role(self) -> Option<Role> {
+    pub fn role(self) -> Option<Role> {
         match self {
             Self::Anything | Self::OwnAccount => None,
             Self::SeeHosts | Self::SeeCommandLines | Self::Sql => Some(Role::Viewer),
@@ -64,7 +64,7 @@ impl Permission {
 
     /// Whether it concerns the whole fleet, so that a grant for some hosts is not enough: only an administrator of
     /// every host may make another one, and the audit names every host.
-    fn is_about_all_hosts(self) -> bool {
+    pub fn is_about_all_hosts(self) -> bool {
         matches!(self, Self::ManageUsers | Self::ReadAudit)
     }
 

@@ -59,7 +59,7 @@ pub fn sql(history: PathBuf, question: &str, format: Format) -> anyhow::Result<(
     match format {
         Format::Table => write(&table(&answered))?,
         Format::Csv => write(&String::from_utf8_lossy(&answered.csv()))?,
-        Format::Json => write(&json(&answered.json()))?,
+        Format::Json => write(&json(&serde_json::to_value(answered.json())?))?,
     }
     fleetps_nats::errln!("{}", visible(&answered.summary()));
     fleetps_nats::errln!("The limits are {}.", limits());

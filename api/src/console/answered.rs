@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
-use fleetps_ingestor::sql::{Answer, Cut, LIMITS, Row};
-use serde_json::{Value, json};
+use fleetps_ingestor::sql::{Answer, Column, Cut, LIMITS, Limits, Row};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::Serialize;
+use serde_json::{Map, Value, json};
 
 use crate::{
-    display::{count, size_long, time, time_exact},
+    display::{count, size_long, time},
+    openapi::{Time, shape},
     spreadsheet,
 };
 
@@ -19,25 +22,78 @@ pub struct Answered {
     pub took: Duration,
 }
 
+/// The answer to a question in SQL.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct SqlAnswer<'a> {
+    columns: Vec<SqlColumn<'a>>,
+    /// A value for each column; of any type.
+    rows: Vec<Vec<Value>>,
+    row_count: usize,
+    /// The limit that cut the rows off; null where they are all there.
+    #[schemars(extend("enum" = ["rows", "bytes", null]))]
+    cut_by: Option<&'static str>,
+    elapsed_ms: u64,
+    /// Whether the history was limited to what the person may see.
+    only_what_you_may_see: bool,
+    /// Since when there was all of it; null when that is as far back as the history goes.
+    history_from: Option<Time>,
+    /// Until when the history reached; null when it is empty.
+    history_to: Option<Time>,
+    /// Files of the history that could not be read, so that their rows are missing.
+    incomplete: &'a [String],
+    #[schemars(schema_with = "limits_schema")]
+    limits: &'a Limits,
+}
+
+/// A column of an answer.
+#[derive(Debug, Serialize, JsonSchema)]
+struct SqlColumn<'a> {
+    name: &'a str,
+    /// Its type, as DuckDB writes it.
+    r#type: &'a str,
+}
+
+impl<'a> SqlColumn<'a> {
+    fn of(column: &'a Column) -> Self {
+        Self { name: &column.name, r#type: &column.kind }
+    }
+}
+
+/// The limits in force; each is a whole number, or null where the system has none.
+fn limits_schema(_: &mut SchemaGenerator) -> Schema {
+    let names = match serde_json::to_value(LIMITS) {
+        Ok(Value::Object(limits)) => limits.into_iter().map(|(name, _)| name).collect(),
+        _ => Vec::new(),
+    };
+    let number = json!({"type": ["integer", "null"], "format": "int64"});
+    let properties: Map<String, Value> = names.iter().map(|name| (name.clone(), number.clone())).collect();
+    json_schema!({"type": "object", "properties": properties, "required": names})
+}
+
+shape!(SqlAnswer<'_>);
+
 impl Answered {
     /// As JSON: columns and rows as arrays, because names of columns may be anything.
-    pub fn json(&self) -> Value {
+    pub fn json(&self) -> SqlAnswer<'_> {
         let answer = &self.answer;
-        let row = |row: &Row| -> Value {
+        let row = |row: &Row| -> Vec<Value> {
             row.iter().zip(&answer.columns).map(|(value, column)| column.json(value.as_deref())).collect()
         };
-        json!({
-            "columns": answer.columns,
-            "rows": answer.rows.iter().map(row).collect::<Value>(),
-            "row_count": answer.rows.len(),
-            "cut_by": answer.cut,
-            "elapsed_ms": u64::try_from(self.took.as_millis()).unwrap_or(u64::MAX),
-            "only_what_you_may_see": answer.is_scoped,
-            "history_from": answer.history_from_us.map(time_exact),
-            "history_to": answer.history_to_us.map(time_exact),
-            "incomplete": answer.incomplete,
-            "limits": LIMITS,
-        })
+        SqlAnswer {
+            columns: answer.columns.iter().map(SqlColumn::of).collect(),
+            rows: answer.rows.iter().map(row).collect(),
+            row_count: answer.rows.len(),
+            cut_by: answer.cut.map(|cut| match cut {
+                Cut::Rows => "rows",
+                Cut::Bytes => "bytes",
+            }),
+            elapsed_ms: u64::try_from(self.took.as_millis()).unwrap_or(u64::MAX),
+            only_what_you_may_see: answer.is_scoped,
+            history_from: answer.history_from_us.map(Time),
+            history_to: answer.history_to_us.map(Time),
+            incomplete: &answer.incomplete,
+            limits: &LIMITS,
+        }
     }
 
     /// As CSV for spreadsheets.

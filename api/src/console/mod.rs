@@ -15,7 +15,7 @@ use fleetps_ingestor::{
     sql::{AskError, SqlClient},
 };
 
-pub use answered::{Answered, limits};
+pub use answered::{Answered, SqlAnswer, limits};
 pub use examples::{EXAMPLES, Example};
 pub use under_way::Question;
 use under_way::UnderWay;

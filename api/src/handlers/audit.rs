@@ -13,7 +13,10 @@ use crate::{
     csv, display,
     extract::Query,
     live::now_us,
-    query::parameter::{self, BadParameter, Count, is_default},
+    query::{
+        parameter::{self, BadParameter, Count, is_default},
+        parameters,
+    },
     refusal::Refusal,
     state::AppState,
     url::Url,
@@ -52,6 +55,16 @@ pub struct AuditQuery {
     /// The span.
     #[serde(flatten)]
     pub span: SpanQuery,
+}
+
+parameters! {
+    AuditQuery {
+        who: "A part of the person's name.",
+        action: "The action, as in `sign-in`; `token` is all that begin with `token.`.",
+        host: "Only about this host.",
+        limit: "The most entries.",
+        ..span,
+    }
 }
 
 /// The requested entries.

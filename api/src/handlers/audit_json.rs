@@ -3,19 +3,22 @@
 //! Parameters: `from`, `to`, `range`, `who` (a part of the name), `action` (`sign-in`, or `token` for all that begin with
 //! `token.`), `host`, `limit`. `older` is the address of the entries before these, when there are more.
 
-use axum::{extract::State, http::StatusCode, response::Response};
-use fleetps_nats::audit::Chained;
-use serde_json::{Value, json};
+use std::net::IpAddr;
+
+use axum::extract::State;
+use fleetps_nats::{HostName, audit::Chained};
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use super::{
     audit::{AuditQuery, AuditRequest},
-    json,
+    listing,
 };
 use crate::{
     auth::Person,
     csv::{self, Format, InFormat},
-    display::time_exact,
     extract::Query,
+    openapi::{Answer, Time, shape},
     refusal::Refusal,
     state::AppState,
     url::Url,
@@ -35,20 +38,52 @@ const COLUMNS: [&str; 10] = [
     "hash",
 ];
 
-fn row(chained: &Chained) -> Value {
+/// Who did what, the latest first.
+#[derive(Serialize, JsonSchema)]
+pub struct Audit<'a> {
+    from: Time,
+    to: Time,
+    /// How many there are, without `limit`.
+    total: u64,
+    /// The address of the entries before these, where there are more.
+    older: Option<String>,
+    /// Files of the audit that could not be read.
+    incomplete: Vec<String>,
+    entries: Vec<Row<'a>>,
+}
+
+/// An entry of the audit.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "AuditEntry")]
+struct Row<'a> {
+    sequence: u64,
+    occurred_at: Time,
+    who: &'a str,
+    address: Option<IpAddr>,
+    action: &'a str,
+    host: Option<&'a str>,
+    what: &'a str,
+    outcome: &'static str,
+    previous_hash: &'a str,
+    hash: &'a str,
+}
+
+shape!(Audit<'_>);
+
+fn row(chained: &Chained) -> Row<'_> {
     let entry = &chained.entry;
-    json!({
-        "sequence": chained.sequence,
-        "occurred_at": time_exact(entry.at_us),
-        "who": entry.who,
-        "address": entry.from,
-        "action": entry.action,
-        "host": entry.host,
-        "what": entry.what,
-        "outcome": entry.outcome.as_str(),
-        "previous_hash": chained.previous,
-        "hash": chained.hash,
-    })
+    Row {
+        sequence: chained.sequence,
+        occurred_at: Time(entry.at_us),
+        who: &entry.who,
+        address: entry.from,
+        action: &entry.action,
+        host: entry.host.as_ref().map(HostName::as_str),
+        what: &entry.what,
+        outcome: entry.outcome.as_str(),
+        previous_hash: &chained.previous,
+        hash: &chained.hash,
+    }
 }
 
 /// The entries.
@@ -56,25 +91,24 @@ pub async fn list(
     State(shared): State<AppState>,
     person: Person,
     Query(InFormat { query, format }): Query<InFormat<AuditQuery>>,
-) -> Result<Response, Refusal> {
+) -> Result<Answer<Audit<'static>>, Refusal> {
     let request = AuditRequest::of(query)?;
     let found = shared.audit_log.search(&person, request.question()).await?;
-    let rows: Vec<Value> = found.entries.iter().map(row).collect();
+    let entries: Vec<Row<'_>> = found.entries.iter().map(row).collect();
     if format == Format::Csv {
-        return Ok(csv::answer("audit", &COLUMNS, &rows));
+        return Ok(Answer::of_csv(csv::answer("audit", &COLUMNS, &listing::objects(&entries))));
     }
     let last_us = found.entries.last().map(|last| last.entry.at_us);
     let is_more = found.total > found.entries.len() as u64;
     let older = last_us
         .filter(|_| is_more)
         .map(|last_us| Url::audit().api().with(&request.older(last_us)).to_string());
-    let answer = json!({
-        "from": time_exact(request.span.span.from_us),
-        "to": time_exact(request.span.span.to_us),
-        "total": found.total,
-        "older": older,
-        "incomplete": found.unreadable.iter().map(ToString::to_string).collect::<Vec<_>>(),
-        "entries": rows,
-    });
-    Ok(json::answer(StatusCode::OK, &answer))
+    Ok(Answer::of(&Audit {
+        from: Time(request.span.span.from_us),
+        to: Time(request.span.span.to_us),
+        total: found.total,
+        older,
+        incomplete: found.unreadable.iter().map(ToString::to_string).collect(),
+        entries,
+    }))
 }

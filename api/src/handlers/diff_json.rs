@@ -2,22 +2,24 @@
 
 use std::time::Duration;
 
-use axum::{http::StatusCode, response::Response};
+use axum::http::StatusCode;
 use fleetps_ingestor::history::{Changed, Diff, NoSnapshot};
 use fleetps_nats::snapshot::Process;
+use schemars::JsonSchema;
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{
-    diff::{Answer, End, compare},
-    json::{self, AboutPast},
-    listing::{self, List},
-    no_snapshot,
+    diff::{Answer as Compared, End, compare},
+    json::AboutPast,
+    listing, no_snapshot,
 };
 use crate::{
     csv::{Format, InFormat},
     display::time_exact,
     extract::{Host, Query},
     live::now_us,
+    openapi::{Answer, Time, shape},
     refusal::Refusal,
     scoped_fleet::ScopedFleet,
     view::when::{self, SpanQuery},
@@ -42,36 +44,74 @@ const COLUMNS: [&str; 13] = [
     "unit",
 ];
 
+/// What changed on a host between two snapshots.
+#[derive(Serialize, JsonSchema)]
+pub struct Changes {
+    host: String,
+    from: Time,
+    to: Time,
+    /// Whether it booted in between.
+    rebooted: bool,
+    started: Vec<ProcessThen>,
+    gone: Vec<ProcessThen>,
+    /// The same program with another process.
+    restarted: Vec<BeforeAfter>,
+    /// Those whose memory changed most.
+    resized: Vec<BeforeAfter>,
+    /// Those that used most CPU time.
+    busy: Vec<BeforeAfter>,
+}
+
+/// A process at one of the two moments.
+#[derive(Serialize, JsonSchema)]
+struct ProcessThen {
+    pid: u32,
+    started_at: Time,
+    name: String,
+    user_name: Option<String>,
+    command_line: Option<String>,
+    unit: Option<String>,
+    resident_bytes: Option<u64>,
+    cpu_time_ms: Option<u64>,
+}
+
+/// A process at both moments.
+#[derive(Serialize, JsonSchema)]
+struct BeforeAfter {
+    before: ProcessThen,
+    after: ProcessThen,
+}
+
+shape!(Changes);
+
 /// The changes.
 pub async fn list(
     scoped: ScopedFleet,
     Host(host): Host,
     Query(InFormat { query, format }): Query<InFormat<SpanQuery>>,
-) -> Result<Response, Refusal> {
+) -> Result<Answer<AboutPast<Changes>>, Refusal> {
     let span = query.resolve(now_us(), now_us(), DEFAULT_SPAN)?;
     let (diff, resolution) = match compare(&scoped, &host, span, query.from.is_some()).await? {
-        Answer::Changed(diff, resolution) => (diff, resolution),
-        Answer::Nothing(_, NoSnapshot::UnknownHost) => return Err(Refusal::no_such_host(host.as_str())),
-        Answer::Nothing(end, nothing) => return Err(no_snapshot(end, &nothing)),
+        Compared::Changed(diff, resolution) => (diff, resolution),
+        Compared::Nothing(_, NoSnapshot::UnknownHost) => return Err(Refusal::no_such_host(host.as_str())),
+        Compared::Nothing(end, nothing) => return Err(no_snapshot(end, &nothing)),
     };
     if format == Format::Csv {
         let rows = rows(&diff);
-        let list =
-            List { name: "changes", columns: &COLUMNS, rows, resolution, about: listing::fields(json!({})) };
-        return Ok(listing::answer(&scoped, format, list));
+        return Ok(Answer::of_csv(listing::file(&scoped, resolution, "changes", &COLUMNS, &rows)));
     }
-    let answer = json!({
-        "host": host.as_str(),
-        "from": time_exact(diff.from_us),
-        "to": time_exact(diff.to_us),
-        "rebooted": diff.rebooted,
-        "started": processes(&diff.started),
-        "gone": processes(&diff.gone),
-        "restarted": pairs(&diff.restarted),
-        "resized": pairs(&diff.resized),
-        "busy": pairs(&diff.busy),
-    });
-    Ok(json::answer(StatusCode::OK, &AboutPast::new(&scoped, resolution, answer)))
+    let answer = Changes {
+        host: host.to_string(),
+        from: Time(diff.from_us),
+        to: Time(diff.to_us),
+        rebooted: diff.rebooted,
+        started: processes(&diff.started),
+        gone: processes(&diff.gone),
+        restarted: pairs(&diff.restarted),
+        resized: pairs(&diff.resized),
+        busy: pairs(&diff.busy),
+    };
+    Ok(Answer::of(&AboutPast::new(&scoped, resolution, answer)))
 }
 
 fn no_snapshot(end: End, nothing: &NoSnapshot) -> Refusal {
@@ -89,26 +129,26 @@ fn no_snapshot(end: End, nothing: &NoSnapshot) -> Refusal {
     Refusal::new(StatusCode::NOT_FOUND, format!("there is no snapshot at `{parameter}`: {what}"), hint)
 }
 
-fn process(process: &Process) -> Value {
-    json!({
-        "pid": process.pid,
-        "started_at": time_exact(process.started_at_us),
-        "name": process.name,
-        "user_name": process.user_name,
-        "command_line": process.command_line,
-        "unit": process.unit,
-        "resident_bytes": process.resident_bytes,
-        "cpu_time_ms": process.cpu_time_ms,
-    })
+fn process(process: &Process) -> ProcessThen {
+    ProcessThen {
+        pid: process.pid,
+        started_at: Time(process.started_at_us),
+        name: process.name.clone(),
+        user_name: process.user_name.clone(),
+        command_line: process.command_line.clone(),
+        unit: process.unit.clone(),
+        resident_bytes: process.resident_bytes,
+        cpu_time_ms: process.cpu_time_ms,
+    }
 }
 
-fn processes(all: &[Process]) -> Vec<Value> {
+fn processes(all: &[Process]) -> Vec<ProcessThen> {
     all.iter().map(process).collect()
 }
 
-fn pairs(all: &[Changed]) -> Vec<Value> {
+fn pairs(all: &[Changed]) -> Vec<BeforeAfter> {
     let pair =
-        |changed: &Changed| json!({"before": process(&changed.before), "after": process(&changed.after)});
+        |changed: &Changed| BeforeAfter { before: process(&changed.before), after: process(&changed.after) };
     all.iter().map(pair).collect()
 }
 

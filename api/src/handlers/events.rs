@@ -19,7 +19,10 @@ use crate::{
     extract::{Host, Query},
     history_service::AskedFor,
     live::now_us,
-    query::parameter::{self, BadParameter, Count, is_default},
+    query::{
+        parameter::{self, BadParameter, Count, is_default},
+        parameters,
+    },
     refusal::Refusal,
     scoped_fleet::ScopedFleet,
     url::{HostTab, Url},
@@ -62,6 +65,17 @@ pub struct EventsQuery {
     /// The span.
     #[serde(flatten)]
     pub span: SpanQuery,
+}
+
+parameters! {
+    EventsQuery {
+        kinds as "kind": "The kinds, with commas between; all without it.",
+        host: "Only this host.",
+        program: "Only the program of this name.",
+        text: "Only with this text in the name, command line, unit, parent's name or change.",
+        limit: "The most events.",
+        ..span,
+    }
 }
 
 /// The query of a host's page of events.

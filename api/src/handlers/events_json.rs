@@ -4,19 +4,20 @@
 //! name, command line, unit, parent's name or change), `limit`. `older` is the address of the events before these, when
 //! there are more. `total` is absent where more match a `program` or `text` than are listed.
 
-use axum::response::Response;
-use fleetps_ingestor::history::Event;
+use fleetps_ingestor::history::{Event, EventKind};
 use fleetps_nats::HostName;
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use super::{
     events::{EventsQuery, EventsRequest, ask},
+    json::AboutPast,
     listing::{self, List},
 };
 use crate::{
     csv::InFormat,
-    display::time_exact,
     extract::{Host, Query},
+    openapi::{Answer, Time, shape},
     refusal::Refusal,
     scoped_fleet::ScopedFleet,
     url::{HostTab, Url},
@@ -46,32 +47,75 @@ const COLUMNS: [&str; 20] = [
     "decided_at",
 ];
 
-fn row(event: &Event) -> Value {
+/// Something that happened. What does not apply to its kind is null.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Event")]
+struct Row<'a> {
+    occurred_at: Time,
+    #[schemars(extend("enum" = EventKind::ALL.map(EventKind::id)))]
+    kind: &'static str,
+    host: &'a str,
+    /// The program.
+    name: Option<&'a str>,
+    pid: Option<u32>,
+    boot_id: Option<String>,
+    started_at: Option<Time>,
+    detail: String,
+    command_line: Option<&'a str>,
+    user_name: Option<&'a str>,
+    unit: Option<&'a str>,
+    parent_pid: Option<u32>,
+    parent_name: Option<&'a str>,
+    supervisor: Option<&'a str>,
+    /// What the process had used when it exited.
+    cpu_time_ms: Option<u64>,
+    resident_bytes: Option<u64>,
+    length_ms: Option<i64>,
+    lives: Option<u32>,
+    since: Option<Time>,
+    decided_at: Option<Time>,
+}
+
+/// Events, the latest first.
+#[derive(Serialize, JsonSchema)]
+pub struct Events<'a> {
+    from: Time,
+    to: Time,
+    /// How many there are, without `limit`; null where more match `program` or `text` than are listed.
+    total: Option<u64>,
+    /// The address of the events before these, where there are more.
+    older: Option<String>,
+    events: Vec<Row<'a>>,
+}
+
+shape!(Events<'_>);
+
+fn row(event: &Event) -> Row<'_> {
     let process = event.identity();
     let process = process.as_ref();
     let program = event.program.as_ref();
-    json!({
-        "occurred_at": time_exact(event.at_us),
-        "kind": event.kind.id(),
-        "host": event.host.as_str(),
-        "name": event.name(),
-        "pid": process.map(|process| process.pid),
-        "boot_id": process.map(|process| &process.boot_id),
-        "started_at": process.map(|process| time_exact(process.started_at_us)),
-        "detail": event.detail(),
-        "command_line": program.and_then(|program| program.command_line.as_deref()),
-        "user_name": program.and_then(|program| program.user_name.as_deref()),
-        "unit": program.and_then(|program| program.unit.as_deref()),
-        "parent_pid": event.parent_pid,
-        "parent_name": program.and_then(|program| program.parent_name.as_deref()),
-        "supervisor": event.supervisor,
-        "cpu_time_ms": event.cpu_time_ms,
-        "resident_bytes": event.resident_bytes,
-        "length_ms": event.length_ms,
-        "lives": event.lives,
-        "since": event.since_us.map(time_exact),
-        "decided_at": (event.decided_at_us != 0).then(|| time_exact(event.decided_at_us)),
-    })
+    Row {
+        occurred_at: Time(event.at_us),
+        kind: event.kind.id(),
+        host: event.host.as_str(),
+        name: event.name(),
+        pid: process.map(|process| process.pid),
+        boot_id: process.map(|process| process.boot_id.clone()),
+        started_at: process.map(|process| Time(process.started_at_us)),
+        detail: event.detail(),
+        command_line: program.and_then(|program| program.command_line.as_deref()),
+        user_name: program.and_then(|program| program.user_name.as_deref()),
+        unit: program.and_then(|program| program.unit.as_deref()),
+        parent_pid: event.parent_pid,
+        parent_name: program.and_then(|program| program.parent_name.as_deref()),
+        supervisor: event.supervisor.as_deref(),
+        cpu_time_ms: event.cpu_time_ms,
+        resident_bytes: event.resident_bytes,
+        length_ms: event.length_ms,
+        lives: event.lives,
+        since: event.since_us.map(Time),
+        decided_at: (event.decided_at_us != 0).then_some(Time(event.decided_at_us)),
+    }
 }
 
 async fn answer(
@@ -79,21 +123,22 @@ async fn answer(
     host: Option<HostName>,
     page: Url,
     asked: InFormat<EventsQuery>,
-) -> Result<Response, Refusal> {
+) -> Result<Answer<AboutPast<Events<'static>>>, Refusal> {
     let request = EventsRequest::of(asked.query)?;
     let (listing, older) = ask(scoped, host, &request, asked.format.into()).await?;
-    let about = json!({
-        "from": time_exact(request.span.span.from_us),
-        "to": time_exact(request.span.span.to_us),
-        "total": listing.total,
-        "older": older.map(|older| page.api().with(&older).to_string()),
-    });
+    let answer = Events {
+        from: Time(request.span.span.from_us),
+        to: Time(request.span.span.to_us),
+        total: listing.total,
+        older: older.map(|older| page.api().with(&older).to_string()),
+        events: listing.items.iter().map(row).collect(),
+    };
     let list = List {
         name: "events",
         columns: &COLUMNS,
-        rows: listing.items.iter().map(row).collect(),
+        rows: |answer: &Events<'_>| listing::objects(&answer.events),
         resolution: listing.resolution,
-        about: listing::fields(about),
+        answer,
     };
     Ok(listing::answer(scoped, asked.format, list))
 }
@@ -102,7 +147,7 @@ async fn answer(
 pub async fn fleet(
     scoped: ScopedFleet,
     Query(asked): Query<InFormat<EventsQuery>>,
-) -> Result<Response, Refusal> {
+) -> Result<Answer<AboutPast<Events<'static>>>, Refusal> {
     answer(&scoped, None, Url::events(), asked).await
 }
 
@@ -111,7 +156,7 @@ pub async fn host(
     scoped: ScopedFleet,
     Host(host): Host,
     Query(asked): Query<InFormat<EventsQuery>>,
-) -> Result<Response, Refusal> {
+) -> Result<Answer<AboutPast<Events<'static>>>, Refusal> {
     let page = Url::host(host.as_str(), HostTab::Events);
     answer(&scoped, Some(host), page, asked).await
 }

@@ -2,35 +2,41 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
-use axum::{Extension, extract::State, http::StatusCode, response::Response};
+use axum::{Extension, extract::State, http::StatusCode};
+use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::json;
 use crate::{
     auth::{Person, Principal},
     authz::{Decision, HostGroups, Permission, permission_of},
     broker,
     connections::Connections,
     live::{Check, Intake},
+    openapi::{Answer, OrUnavailable, shape},
     refusal::Refusal,
     scoped_fleet::ScopedFleet,
     state::AppState,
 };
 
-#[derive(Serialize)]
-struct Alive {
+/// The process is up.
+#[derive(Serialize, JsonSchema)]
+pub struct Alive {
     alive: bool,
 }
 
-#[derive(Serialize)]
-struct Ready {
+shape!(Alive);
+shape!(Ready);
+
+/// Whether the pipeline works; the details are for a person who may see every host.
+#[derive(Serialize, JsonSchema)]
+pub struct Ready {
     ready: bool,
     #[serde(flatten)]
     details: Option<Details>,
 }
 
 /// The parts of readiness. They tell about the whole fleet.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct Details {
     broker: Part,
     intake: Part,
@@ -66,7 +72,7 @@ struct Details {
 }
 
 /// A segment, and why it cannot be read.
-#[derive(Serialize, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Serialize, JsonSchema, PartialEq, Eq, PartialOrd, Ord)]
 struct Missing {
     segment: String,
     reason: String,
@@ -79,7 +85,7 @@ impl From<(String, String)> for Missing {
 }
 
 /// Counts of refusals by reason, since each counting part was started. Zero counts are left out.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct Refused {
     /// Connections to the broker, and subjects that are not the host's own.
     broker: BTreeMap<String, u64>,
@@ -106,7 +112,7 @@ impl Refused {
 
 /// The connections to these pages. Full places leave the server ready: only requests without a signed-in person are
 /// turned away.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct Connected {
     open: usize,
     most: usize,
@@ -121,7 +127,7 @@ impl Connected {
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct Part {
     ok: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -135,8 +141,8 @@ impl From<Check> for Part {
 }
 
 /// The process is up; not which version of it, because everybody may ask.
-pub async fn alive() -> Response {
-    json::answer(StatusCode::OK, &Alive { alive: true })
+pub async fn alive() -> Answer<Alive> {
+    Answer::of(&Alive { alive: true })
 }
 
 /// Broker reachable, its records whole, intake advancing, history writable; 503 names the failed parts, for a person
@@ -144,7 +150,7 @@ pub async fn alive() -> Response {
 pub async fn ready(
     State(shared): State<AppState>,
     principal: Option<Extension<Principal>>,
-) -> Result<Response, Refusal> {
+) -> Result<OrUnavailable<Ready>, Refusal> {
     let connected = shared.broker.as_ref().is_some_and(broker::is_there);
     let broker: Part = match (shared.health.problem(), connected) {
         (Some(problem), _) => Check::Err(problem),
@@ -208,5 +214,5 @@ pub async fn ready(
             warnings,
         }
     });
-    Ok(json::answer(status, &Ready { ready, details }))
+    Ok(OrUnavailable(Answer::with(status, &Ready { ready, details })))
 }

@@ -2,37 +2,46 @@
 
 use std::sync::Arc;
 
-use axum::{http::StatusCode, response::Response};
-use fleetps_nats::snapshot::{AgentCost, FilesystemSample, HostInfo, HostSample, InterfaceSample};
+use fleetps_nats::{
+    model::host::{AGENT, HOST},
+    snapshot::{AgentCost, FilesystemSample, HostInfo, HostSample, InterfaceSample},
+};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
 
-use super::{json, page};
+use super::{
+    json::{self, AtMoment},
+    page,
+};
 use crate::{
-    display::time_exact,
     extract::{Host, Query},
     live::{Summary, now_us},
+    openapi::{Answer, Time, shape},
     refusal::Refusal,
     scoped_fleet::ScopedFleet,
     view::travel::TimeQuery,
 };
 
-#[derive(Serialize)]
-struct Hosts<'a> {
+/// Every host that one may see.
+#[derive(Serialize, JsonSchema)]
+pub struct Hosts<'a> {
     hosts: Vec<json::Host<'a>>,
     /// Hosts that are not among these, because they were not heard of for long.
     hosts_left_out: usize,
 }
 
-/// One host. The counters (`…_bytes` of disk and network) count since boot.
-#[derive(Serialize)]
-struct HostInFull<'a> {
+/// One host in full. The counters (`…_bytes` of disk and network) count since boot.
+#[derive(Serialize, JsonSchema)]
+pub struct HostInFull<'a> {
     #[serde(flatten)]
     host: json::Host<'a>,
     boot_id: &'a str,
     run_id: &'a str,
     sequence: u64,
+    #[schemars(schema_with = "host_sample")]
     host_sample: &'a HostSample,
     host_info: Info<'a>,
+    #[schemars(schema_with = "agent_cost")]
     agent: &'a AgentCost,
     filesystems: Vec<Filesystem<'a>>,
     interfaces: Vec<Interface<'a>>,
@@ -40,7 +49,19 @@ struct HostInFull<'a> {
     texts_shortened: u32,
 }
 
-#[derive(Serialize)]
+fn host_sample(_: &mut SchemaGenerator) -> Schema {
+    json::record(&HOST)
+}
+
+fn agent_cost(_: &mut SchemaGenerator) -> Schema {
+    json::record(&AGENT)
+}
+
+shape!(Hosts<'_>);
+shape!(HostInFull<'_>);
+
+/// What the machine is.
+#[derive(Serialize, JsonSchema)]
 struct Info<'a> {
     os: Option<&'a str>,
     kernel: Option<&'a str>,
@@ -50,14 +71,14 @@ struct Info<'a> {
     threads: Option<u32>,
     frequency_mhz: Option<u64>,
     memory_bytes: Option<u64>,
-    boot_at: Option<String>,
+    boot_at: Option<Time>,
     limited_view: Option<&'a str>,
     seen_from: Option<&'a str>,
     agent_version: &'a str,
 }
 
 /// Sizes are null where it does not answer or cannot be read.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct Filesystem<'a> {
     mount: &'a str,
     device: Option<&'a str>,
@@ -70,15 +91,15 @@ struct Filesystem<'a> {
     /// The other places where the same device is mounted, as many as the snapshot has.
     other_mounts: Vec<&'a str>,
     other_mount_count: u32,
-    unanswered_since: Option<String>,
+    unanswered_since: Option<Time>,
     last_answer: Option<LastAnswer>,
     error: Option<&'a str>,
 }
 
 /// What a file system said before it stopped answering.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct LastAnswer {
-    answered_at: String,
+    answered_at: Time,
     total_bytes: Option<u64>,
     used_bytes: Option<u64>,
 }
@@ -96,9 +117,9 @@ impl<'a> Filesystem<'a> {
             inodes_used: sample.inodes_used,
             other_mounts: sample.other_mounts().collect(),
             other_mount_count: sample.other_mount_count.unwrap_or_default(),
-            unanswered_since: sample.unanswered_since_us.map(time_exact),
+            unanswered_since: sample.unanswered_since_us.map(Time),
             last_answer: sample.answered_at_us.map(|answered_at_us| LastAnswer {
-                answered_at: time_exact(answered_at_us),
+                answered_at: Time(answered_at_us),
                 total_bytes: sample.last_total_bytes,
                 used_bytes: sample.last_used_bytes,
             }),
@@ -108,7 +129,7 @@ impl<'a> Filesystem<'a> {
 }
 
 /// A network interface; its counters count since boot.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct Interface<'a> {
     name: &'a str,
     kind: Option<&'a str>,
@@ -154,7 +175,7 @@ fn info<'a>(info: &'a HostInfo, agent_version: &'a str) -> Info<'a> {
         threads: info.threads,
         frequency_mhz: info.frequency_mhz,
         memory_bytes: info.memory_bytes,
-        boot_at: info.boot_at_us.map(time_exact),
+        boot_at: info.boot_at_us.map(Time),
         limited_view: info.limited_view.as_deref(),
         seen_from: info.seen_from.as_deref(),
         agent_version,
@@ -162,11 +183,11 @@ fn info<'a>(info: &'a HostInfo, agent_version: &'a str) -> Info<'a> {
 }
 
 /// Every host, by name.
-pub async fn list(scoped: ScopedFleet) -> Result<Response, Refusal> {
+pub async fn list(scoped: ScopedFleet) -> Result<Answer<Hosts<'static>>, Refusal> {
     let answering = scoped.over_fleet(|fleet, groups| {
         let of = |summary: &'_ Arc<Summary>| groups.of(&summary.host).clone();
         let hosts = fleet.hosts.iter().map(|summary| json::Host::of(summary, of(summary))).collect();
-        json::answer(StatusCode::OK, &Hosts { hosts, hosts_left_out: fleet.left_out })
+        Answer::of(&Hosts { hosts, hosts_left_out: fleet.left_out })
     });
     answering.await
 }
@@ -176,7 +197,7 @@ pub async fn one(
     scoped: ScopedFleet,
     Query(query): Query<TimeQuery>,
     Host(host): Host,
-) -> Result<Response, Refusal> {
+) -> Result<Answer<AtMoment<HostInFull<'static>>>, Refusal> {
     let when = query.resolve(now_us())?;
     let (moment, resolution) = page::moment_at(&scoped, &host, when.at_us).await?;
     let snapshot = moment.snapshot();
@@ -193,5 +214,5 @@ pub async fn one(
         processes_left_out: snapshot.processes_left_out,
         texts_shortened: snapshot.texts_shortened,
     };
-    Ok(json::answer_at(&scoped, resolution, &in_full))
+    Ok(json::answer_at(&scoped, resolution, in_full))
 }

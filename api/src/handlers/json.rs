@@ -3,60 +3,117 @@
 //! Field names are as in the history's tables; unknown values are `null`; times are RFC 3339 in UTC with microseconds;
 //! percentages of processes are of one core, those of hosts of all cores together; sizes are in bytes.
 
-use std::sync::LazyLock;
+use std::{borrow::Cow, sync::LazyLock};
 
-use axum::{
-    http::{StatusCode, header},
-    response::{IntoResponse, Response},
-};
-use fleetps_ingestor::history::{Extent, Resolution};
+use fleetps_ingestor::history::{Extent, Resolution, Span};
 use fleetps_nats::{
     Snapshot,
-    model::{Field, Kind, SnapshotPair, Value as FieldValue, process::PROCESS, sums::HostSums},
+    model::{Field, Kind, SnapshotPair, Unit, Value as FieldValue, process::PROCESS, sums::HostSums},
 };
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Serialize, Serializer, ser::SerializeMap};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::{
     authz::HostGroups,
     display::time_exact,
     live::{Moment, Summary},
+    openapi::{Answer, Shape, Time, shape},
     scoped_fleet::ScopedFleet,
     view::{Column, ProcessFacts},
 };
 
-/// An answer in JSON.
-pub fn answer(status: StatusCode, value: &impl Serialize) -> Response {
-    let body = serde_json::to_string(value).unwrap_or_default();
-    (status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
-}
-
-/// An answer about the past, with what it rests on.
-#[derive(Debug, Serialize)]
-pub struct AboutPast<T> {
+/// What an answer about the past rests on.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Past {
+    /// How finely the past was kept.
+    #[schemars(extend("enum" = ["samples", "minutes", "hours"]))]
     resolution: &'static str,
+    /// Files of the history that could not be read, so that their rows are missing.
     incomplete: Vec<String>,
     /// Since when the broker is away: what is newer than the last stored snapshot is missing then.
     #[serde(skip_serializing_if = "Option::is_none")]
-    broker_away_since: Option<String>,
+    broker_away_since: Option<Time>,
+}
+
+impl Past {
+    fn at(scoped: &ScopedFleet, resolution: Resolution) -> Self {
+        let incomplete = scoped.set_aside().into_iter().map(|set_aside| set_aside.segment).collect();
+        let broker_away_since = scoped.broker_away().map(|since| Time(since.0));
+        Self { resolution: resolution_word(resolution), incomplete, broker_away_since }
+    }
+}
+
+/// An answer about the past.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "{T}")]
+pub struct AboutPast<T> {
+    #[serde(flatten)]
+    past: Past,
     #[serde(flatten)]
     answer: T,
+}
+
+impl<T: Shape> Shape for AboutPast<T> {
+    type Of = AboutPast<T::Of>;
 }
 
 impl<T> AboutPast<T> {
     /// `answer`, which the history gave at `resolution`.
     pub fn new(scoped: &ScopedFleet, resolution: Resolution, answer: T) -> Self {
-        let incomplete = scoped.set_aside().into_iter().map(|set_aside| set_aside.segment).collect();
-        let broker_away_since = scoped.broker_away().map(|since| time_exact(since.0));
-        Self { resolution: resolution_word(resolution), incomplete, broker_away_since, answer }
+        Self { past: Past::at(scoped, resolution), answer }
     }
 }
 
-/// `value` as it is now, or as it was at a moment that is kept at `resolution`.
-pub fn answer_at(scoped: &ScopedFleet, resolution: Option<Resolution>, value: &impl Serialize) -> Response {
-    match resolution {
-        None => answer(StatusCode::OK, value),
-        Some(resolution) => answer(StatusCode::OK, &AboutPast::new(scoped, resolution, value)),
+/// An answer about the present, or about a moment of the past.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "{T}")]
+pub struct AtMoment<T> {
+    #[serde(flatten)]
+    past: Option<Past>,
+    #[serde(flatten)]
+    answer: T,
+}
+
+impl<T: Shape> Shape for AtMoment<T> {
+    type Of = AtMoment<T::Of>;
+}
+
+/// `answer` as it is now, or as it was at a moment that is kept at `resolution`.
+pub fn answer_at<T: Shape>(
+    scoped: &ScopedFleet,
+    resolution: Option<Resolution>,
+    answer: T,
+) -> Answer<AtMoment<T::Of>> {
+    let past = resolution.map(|resolution| Past::at(scoped, resolution));
+    Answer::of(&AtMoment { past, answer })
+}
+
+/// The schema of a record of the model, as it is serialised: an object with a field for each of the record's.
+pub fn record(fields: &[Field]) -> Schema {
+    object(fields.iter().map(|field| (field.name.to_owned(), value(field))), |_| true)
+}
+
+/// The schema of an object with these fields, of which some are always there.
+pub fn object(
+    fields: impl Iterator<Item = (String, Value)>,
+    is_always_there: impl Fn(&str) -> bool,
+) -> Schema {
+    let properties: Map<String, Value> = fields.collect();
+    let required: Vec<&String> = properties.keys().filter(|name| is_always_there(name)).collect();
+    json_schema!({"type": "object", "properties": properties, "required": required})
+}
+
+/// The schema of a field of the model, which may be unknown.
+fn value(field: &Field) -> Value {
+    let is_whole = field.unit != Unit::Percent && !matches!(field.sql_type, "FLOAT" | "DOUBLE");
+    match field.kind {
+        Kind::Text => json!({"type": ["string", "null"]}),
+        Kind::Letter => json!({"type": "string", "maxLength": 1}),
+        Kind::Flag => json!({"type": ["boolean", "null"]}),
+        Kind::Time => json!({"type": ["string", "null"], "format": "date-time"}),
+        Kind::Level | Kind::Counter if is_whole => json!({"type": ["integer", "null"], "format": "int64"}),
+        Kind::Level | Kind::Counter => json!({"type": ["number", "null"]}),
     }
 }
 
@@ -70,6 +127,37 @@ pub fn insert_extent(fields: &mut Map<String, Value>, name: &str, extent: Option
     insert(format!("{name}_max"), extent.map(|extent| extent.max));
 }
 
+/// A span of time.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Period {
+    from: Time,
+    to: Time,
+}
+
+impl Period {
+    /// This span.
+    pub fn of(span: &Span) -> Self {
+        Self { from: Time(span.from_us), to: Time(span.to_us) }
+    }
+}
+
+/// The schema of the points of values over time: each has the mean, and what the value was at least and at most; `whole` are
+/// further whole numbers.
+pub fn points<'a>(whole: &[&str], values: impl Iterator<Item = &'a str>) -> Schema {
+    let time = || json!({"type": "string", "format": "date-time"});
+    let number = |name: String| (name, json!({"type": ["number", "null"]}));
+    let count = |name: &&str| ((*name).to_owned(), json!({"type": ["integer", "null"], "format": "int64"}));
+    let of_a_value = |name: &str| [name.to_owned(), format!("{name}_min"), format!("{name}_max")];
+    let fixed = [
+        ("from".to_owned(), time()),
+        ("to".to_owned(), time()),
+        ("samples".to_owned(), json!({"type": "integer", "format": "int64"})),
+    ];
+    let fields =
+        fixed.into_iter().chain(whole.iter().map(count)).chain(values.flat_map(of_a_value).map(number));
+    object(fields, |_| true)
+}
+
 /// How finely the past was kept, in a word.
 pub fn resolution_word(resolution: Resolution) -> &'static str {
     match resolution {
@@ -80,18 +168,26 @@ pub fn resolution_word(resolution: Resolution) -> &'static str {
 }
 
 /// A host in a list.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct Host<'a> {
     host: &'a str,
     os_host_name: &'a str,
+    /// `silent`: nothing for 3 intervals; `down`: for 10.
+    #[schemars(extend("enum" = ["up", "silent", "down"]))]
     state: &'static str,
-    last_seen: String,
-    captured_at: String,
+    /// When its last snapshot arrived.
+    last_seen: Time,
+    /// When its last snapshot was taken.
+    captured_at: Time,
+    /// By how much its clock is ahead of the broker's; null where its agent does not say.
     clock_offset_ms: Option<i64>,
+    /// Whether two machines send with its key.
     two_agents: bool,
+    /// What is wrong with its clock or key, in words.
     warning: Option<String>,
     interval_ms: u32,
     os: Option<&'a str>,
+    /// Of all cores together.
     cpu_percent: Option<f32>,
     load_1: Option<f32>,
     memory_used_bytes: Option<u64>,
@@ -107,8 +203,8 @@ impl<'a> Host<'a> {
             host: summary.host.as_str(),
             os_host_name: &summary.os_host_name,
             state: summary.state.word(),
-            last_seen: time_exact(summary.last_seen_us),
-            captured_at: time_exact(summary.captured_at_us),
+            last_seen: Time(summary.last_seen_us),
+            captured_at: Time(summary.captured_at_us),
             clock_offset_ms: summary.clock_offset_us.map(|offset_us| offset_us.div_euclid(1000)),
             two_agents: summary.has_two_agents(),
             warning: Some(summary.warning()).filter(|warning| !warning.is_empty()),
@@ -209,6 +305,24 @@ impl<'a> Process<'a> {
     }
 }
 
+impl JsonSchema for Process<'_> {
+    fn schema_name() -> Cow<'static, str> {
+        "Process".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let of_field = |field: &ProcessField| {
+            let schema = match PROCESS.get(field.place) {
+                Some(model) if !field.is_rate => value(model),
+                _ => json!({"type": ["number", "null"]}),
+            };
+            (field.name.to_owned(), schema)
+        };
+        let always: Vec<&str> = process_fields(&[]).collect();
+        object(PROCESS_FIELDS.iter().map(of_field), |name| always.contains(&name))
+    }
+}
+
 impl Serialize for Process<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
@@ -233,13 +347,16 @@ impl Serialize for Process<'_> {
     }
 }
 
+shape!(Processes<'_>);
+shape!(Sample<'_>);
+
 /// A host's processes at one moment.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct Processes<'a> {
     /// The host.
     pub host: &'a str,
     /// When the sample was taken.
-    pub captured_at: String,
+    pub captured_at: Time,
     /// The number of all matches, without `limit`.
     pub total: usize,
     /// Processes that the host left out of the sample.
@@ -256,7 +373,7 @@ pub struct Processes<'a> {
 
 /// The figures of a sample's processes together, and what they leave of the machine's: CPU use in percent of one core, memory
 /// in bytes with what processes share counted once.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct Sums {
     cpu_percent: Option<f64>,
     ended_children_cpu_percent: Option<f64>,
@@ -286,7 +403,7 @@ impl Sums {
 }
 
 /// One sample of a host, as `live` sends them.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct Sample<'a> {
     /// The host and its figures.
     #[serde(flatten)]

@@ -1,51 +1,57 @@
 //! Lists about the past, as JSON or as CSV.
 
-use axum::{
-    http::{HeaderValue, StatusCode},
-    response::Response,
-};
+use axum::{http::HeaderValue, response::Response};
 use fleetps_ingestor::history::Resolution;
-use serde_json::{Map, Value};
+use serde::Serialize;
+use serde_json::Value;
 
-use super::json::{self, AboutPast, resolution_word};
+use super::json::{AboutPast, resolution_word};
 use crate::{
     csv::{self, Format},
+    openapi::{Answer, Shape},
     scoped_fleet::ScopedFleet,
 };
 
 /// A list to answer with.
 #[derive(Debug)]
-pub struct List<'a> {
-    /// The rows' name in JSON, and the file's.
+pub struct List<'a, T> {
+    /// The name of the file.
     pub name: &'static str,
     /// The columns of the CSV form, each a field of every row.
     pub columns: &'a [&'a str],
-    /// The rows, objects.
-    pub rows: Vec<Value>,
+    /// The rows of the CSV form, objects.
+    pub rows: fn(&T) -> Vec<Value>,
     /// How finely the past was kept.
     pub resolution: Resolution,
-    /// Further fields of the JSON form.
-    pub about: Map<String, Value>,
+    /// The JSON form.
+    pub answer: T,
 }
 
 /// The list as JSON, or with `?format=csv` as CSV, whose headers then say how far it can be relied on.
-pub fn answer(scoped: &ScopedFleet, format: Format, list: List<'_>) -> Response {
+pub fn answer<T: Shape>(scoped: &ScopedFleet, format: Format, list: List<'_, T>) -> Answer<AboutPast<T::Of>> {
     if format == Format::Json {
-        let mut answer = list.about;
-        answer.insert(list.name.to_owned(), list.rows.into());
-        return json::answer(StatusCode::OK, &AboutPast::new(scoped, list.resolution, answer));
+        return Answer::of(&AboutPast::new(scoped, list.resolution, list.answer));
     }
-    let mut response = csv::answer(list.name, list.columns, &list.rows);
+    let rows = (list.rows)(&list.answer);
+    Answer::of_csv(file(scoped, list.resolution, list.name, list.columns, &rows))
+}
+
+/// Rows as CSV, whose headers say how far it can be relied on.
+pub fn file(
+    scoped: &ScopedFleet,
+    resolution: Resolution,
+    name: &str,
+    columns: &[&str],
+    rows: &[Value],
+) -> Response {
+    let mut response = csv::answer(name, columns, rows);
     let headers = response.headers_mut();
-    headers.insert("fleetps-resolution", HeaderValue::from_static(resolution_word(list.resolution)));
+    headers.insert("fleetps-resolution", HeaderValue::from_static(resolution_word(resolution)));
     headers.insert("fleetps-incomplete", HeaderValue::from(scoped.set_aside().len()));
     response
 }
 
-/// The fields of a JSON object.
-pub fn fields(object: Value) -> Map<String, Value> {
-    match object {
-        Value::Object(fields) => fields,
-        _ => Map::new(),
-    }
+/// Rows as the objects that CSV is made from.
+pub fn objects<T: Serialize>(rows: &[T]) -> Vec<Value> {
+    rows.iter().map(|row| serde_json::to_value(row).unwrap_or_default()).collect()
 }

@@ -4,21 +4,24 @@
 //! of a value under its own name, and what it was at least and at most under `…_min` and `…_max`. `breakdown` takes `of`
 //! (`cpu` or `memory`), `parts` and `layers`. `snapshots` takes `limit`.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
-use axum::{http::StatusCode, response::Response};
 use fleetps_ingestor::history::{Breakdown, BreakdownOf, HostPoint, Span};
-use fleetps_nats::HostName;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::json::{self, AboutPast};
+use super::json::{self, AboutPast, Period};
 use crate::{
     csv::{self, Format, InFormat},
     display::time_exact,
     extract::{Host, Query},
     live::now_us,
-    query::parameter::{self, BadParameter, Count, is_default},
+    openapi::{Answer, Time, shape},
+    query::{
+        parameter::{self, BadParameter, Count, is_default},
+        parameters,
+    },
     refusal::Refusal,
     scoped_fleet::ScopedFleet,
     view::{
@@ -77,6 +80,29 @@ pub struct SnapshotsQuery {
     span: SpanQuery,
 }
 
+parameters! {
+    MetricsQuery {
+        points: "The most points.",
+        ..span,
+    }
+}
+
+parameters! {
+    BreakdownQuery {
+        of: "What is broken down.",
+        parts: "Into how many parts the span is cut.",
+        layers: "The most programs; the rest is `other`.",
+        ..span,
+    }
+}
+
+parameters! {
+    SnapshotsQuery {
+        limit: "The most snapshots.",
+        ..span,
+    }
+}
+
 impl parameter::Value for BreakdownOf {
     fn read(given: &str) -> Result<Self, String> {
         match given {
@@ -93,6 +119,10 @@ impl parameter::Value for BreakdownOf {
         }
         .to_owned()
     }
+
+    fn schema() -> Value {
+        parameter::words(["cpu", "memory"])
+    }
 }
 
 fn resolved(span: &SpanQuery) -> Result<Span, BadParameter> {
@@ -100,12 +130,67 @@ fn resolved(span: &SpanQuery) -> Result<Span, BadParameter> {
     span.resolve(now_us, now_us, DEFAULT_SPAN)
 }
 
-/// The fields with which every answer begins.
-fn head(host: &HostName, span: Span) -> Map<String, Value> {
-    let head =
-        [("host", host.to_string()), ("from", time_exact(span.from_us)), ("to", time_exact(span.to_us))];
-    head.into_iter().map(|(name, text)| (name.to_owned(), Value::String(text))).collect()
+/// A host's load over time.
+#[derive(Serialize, JsonSchema)]
+pub struct HostOverTime {
+    host: String,
+    from: Time,
+    to: Time,
+    /// When nothing was heard of it.
+    gaps: Vec<Period>,
+    #[schemars(with = "Vec<PointFields>")]
+    points: Vec<Value>,
 }
+
+/// A point: the mean of each value, and what it was at least and at most.
+struct PointFields;
+
+impl JsonSchema for PointFields {
+    fn schema_name() -> Cow<'static, str> {
+        "HostPoint".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json::points(&["memory_total_bytes"], values().map(|(name, _)| name))
+    }
+}
+
+/// What made up a host's CPU or memory.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Breakdown")]
+pub struct BrokenDown {
+    host: String,
+    from: Time,
+    to: Time,
+    /// The ends of the parts: one more than there are values.
+    bounds: Vec<Time>,
+    layers: Vec<Layer>,
+    /// What is in none of the layers, in each part.
+    other: Vec<Option<f64>>,
+}
+
+/// A program's share.
+#[derive(Serialize, JsonSchema)]
+struct Layer {
+    name: String,
+    /// Its value in each part; null where nothing is known.
+    values: Vec<Option<f64>>,
+}
+
+/// When snapshots were taken.
+#[derive(Serialize, JsonSchema)]
+pub struct Snapshots {
+    host: String,
+    from: Time,
+    to: Time,
+    /// How many there are, without `limit`.
+    total: u64,
+    captured_at: Vec<Time>,
+}
+
+shape!(HostOverTime);
+shape!(BrokenDown);
+shape!(Snapshots);
 
 /// Values that no chart shows.
 const MORE: [(&str, Read); 2] =
@@ -120,7 +205,7 @@ pub async fn metrics(
     scoped: ScopedFleet,
     Host(host): Host,
     Query(InFormat { query, format }): Query<InFormat<MetricsQuery>>,
-) -> Result<Response, Refusal> {
+) -> Result<Answer<AboutPast<HostOverTime>>, Refusal> {
     let span = resolved(&query.span)?;
     let (name, points) = (host.clone(), query.points.get());
     let newer = scoped.newer(&name, span).await.snapshots;
@@ -130,13 +215,16 @@ pub async fn metrics(
     if format == Format::Csv {
         let columns = columns();
         let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
-        return Ok(csv::answer(&format!("{host}-metrics"), &columns, &rows));
+        return Ok(Answer::of_csv(csv::answer(&format!("{host}-metrics"), &columns, &rows)));
     }
-    let gap = |gap: &Span| json!({"from": time_exact(gap.from_us), "to": time_exact(gap.to_us)});
-    let mut answer = head(&host, span);
-    answer.insert("points".to_owned(), Value::Array(rows));
-    answer.insert("gaps".to_owned(), metrics.gaps.iter().map(gap).collect());
-    Ok(json::answer(StatusCode::OK, &AboutPast::new(&scoped, metrics.resolution, answer)))
+    let answer = HostOverTime {
+        host: host.to_string(),
+        from: Time(span.from_us),
+        to: Time(span.to_us),
+        gaps: metrics.gaps.iter().map(Period::of).collect(),
+        points: rows,
+    };
+    Ok(Answer::of(&AboutPast::new(&scoped, metrics.resolution, answer)))
 }
 
 fn columns() -> Vec<String> {
@@ -163,7 +251,7 @@ pub async fn breakdown(
     scoped: ScopedFleet,
     Host(host): Host,
     Query(InFormat { query, format }): Query<InFormat<BreakdownQuery>>,
-) -> Result<Response, Refusal> {
+) -> Result<Answer<AboutPast<BrokenDown>>, Refusal> {
     let span = resolved(&query.span)?;
     let (name, of) = (host.clone(), query.of);
     let (parts, layers) = (query.parts.get(), query.layers.get());
@@ -171,15 +259,19 @@ pub async fn breakdown(
         scoped.ask_for(format, move |history| history.breakdown(&name, span, of, parts, layers)).await?;
     if format == Format::Csv {
         let columns = ["from", "to", "name", "value"];
-        return Ok(csv::answer(&format!("{host}-breakdown"), &columns, &breakdown_rows(&breakdown)));
+        let rows = breakdown_rows(&breakdown);
+        return Ok(Answer::of_csv(csv::answer(&format!("{host}-breakdown"), &columns, &rows)));
     }
-    let bounds: Vec<String> = breakdown.bounds_us.iter().map(|bound_us| time_exact(*bound_us)).collect();
-    let layers = breakdown.layers.iter().map(|layer| json!({"name": layer.name, "values": layer.values}));
-    let mut answer = head(&host, span);
-    answer.insert("bounds".to_owned(), bounds.into());
-    answer.insert("layers".to_owned(), layers.collect());
-    answer.insert("other".to_owned(), breakdown.other.clone().into());
-    Ok(json::answer(StatusCode::OK, &AboutPast::new(&scoped, breakdown.resolution, answer)))
+    let layers = breakdown.layers.into_iter().map(|layer| Layer { name: layer.name, values: layer.values });
+    let answer = BrokenDown {
+        host: host.to_string(),
+        from: Time(span.from_us),
+        to: Time(span.to_us),
+        bounds: breakdown.bounds_us.into_iter().map(Time).collect(),
+        layers: layers.collect(),
+        other: breakdown.other,
+    };
+    Ok(Answer::of(&AboutPast::new(&scoped, breakdown.resolution, answer)))
 }
 
 /// A row for each program and part.
@@ -204,18 +296,23 @@ pub async fn snapshots(
     scoped: ScopedFleet,
     Host(host): Host,
     Query(InFormat { query, format }): Query<InFormat<SnapshotsQuery>>,
-) -> Result<Response, Refusal> {
+) -> Result<Answer<AboutPast<Snapshots>>, Refusal> {
     let span = resolved(&query.span)?;
     let (name, limit) = (host.clone(), query.limit.get());
     let listed = scoped.ask_for(format, move |history| history.snapshots(&name, span, limit)).await?;
-    let moments: Vec<String> = listed.items.iter().map(|captured_us| time_exact(*captured_us)).collect();
+    let moments: Vec<Time> = listed.items.iter().copied().map(Time).collect();
     if format == Format::Csv {
         let rows: Vec<Value> =
             moments.iter().map(|captured_at| json!({"captured_at": captured_at})).collect();
-        return Ok(csv::answer(&format!("{host}-snapshots"), &["captured_at"], &rows));
+        let file = csv::answer(&format!("{host}-snapshots"), &["captured_at"], &rows);
+        return Ok(Answer::of_csv(file));
     }
-    let mut answer = head(&host, span);
-    answer.insert("total".to_owned(), listed.total.into());
-    answer.insert("captured_at".to_owned(), moments.into());
-    Ok(json::answer(StatusCode::OK, &AboutPast::new(&scoped, listed.resolution, answer)))
+    let answer = Snapshots {
+        host: host.to_string(),
+        from: Time(span.from_us),
+        to: Time(span.to_us),
+        total: listed.total,
+        captured_at: moments,
+    };
+    Ok(Answer::of(&AboutPast::new(&scoped, listed.resolution, answer)))
 }

@@ -7,6 +7,7 @@ use axum::response::{self, Redirect, Response};
 use fleetps_ingestor::history::{Listing, MissingSegment, ProcessLife, ProcessMetrics, Resolution, Span};
 use fleetps_nats::{HostName, snapshot::Process};
 use serde::{Deserialize, Serialize};
+use serde_json::{Value as Json, json};
 
 use super::page::{self, Layout};
 use crate::{
@@ -59,6 +60,11 @@ impl Value for Started {
 
     fn written(&self) -> String {
         time_exact(self.0)
+    }
+
+    fn schema() -> Json {
+        let microseconds = json!({"type": "string", "pattern": "^[1-9][0-9]{0,15}$"});
+        json!({"anyOf": [{"type": "string", "format": "date-time"}, microseconds]})
     }
 }
 

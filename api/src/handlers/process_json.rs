@@ -4,17 +4,17 @@
 //! Parameters: `started` (without it, the address with the start of the process that is meant); for metrics `from`, `to`,
 //! `range` and `points`.
 
-use axum::{
-    http::StatusCode,
-    response::{self, Response},
-};
+use std::borrow::Cow;
+
+use axum::response;
 use fleetps_ingestor::history::{ProcessLife, ProcessPoint, Span};
 use fleetps_nats::snapshot::Process;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::{
-    json::{self, AboutPast},
+    json::{self, AboutPast, Period},
     listing::{self, List},
     process::{Known, Started, span, visit},
 };
@@ -22,7 +22,11 @@ use crate::{
     csv::InFormat,
     display::time_exact,
     extract::{ProcessPath, Query},
-    query::parameter::{self, Count, is_default},
+    openapi::{Answer, Time, shape},
+    query::{
+        parameter::{self, Count, is_default},
+        parameters,
+    },
     scoped_fleet::ScopedFleet,
     url::Url,
     view::{
@@ -65,31 +69,77 @@ pub struct ProcessMetricsQuery {
     span: SpanQuery,
 }
 
+parameters! {
+    ProcessJsonQuery {
+        started: "When it started; without it, the answer leads to the process that is meant now.",
+    }
+}
+
+parameters! {
+    ProcessMetricsQuery {
+        started: "When it started; without it, the answer leads to the process that is meant now.",
+        points: "The most points.",
+        ..span,
+    }
+}
+
 /// A process in full; `captured_at` is the snapshot that its figures are of.
-#[derive(Serialize)]
-struct InFull<'a> {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ProcessInFull")]
+pub struct InFull<'a> {
     host: &'a str,
     boot_id: &'a str,
-    captured_at: Option<String>,
+    captured_at: Option<Time>,
     is_live: bool,
     has_exited: bool,
-    first_seen: Option<String>,
-    last_seen: Option<String>,
+    first_seen: Option<Time>,
+    last_seen: Option<Time>,
     #[serde(flatten)]
     process: json::Process<'a>,
-    ancestors: Vec<Value>,
-    children: Vec<Value>,
-    siblings: Vec<Value>,
-    incarnations: Vec<Value>,
-    elsewhere: Vec<Value>,
+    /// Its parent first.
+    ancestors: Vec<Relative<'a>>,
+    children: Vec<Relative<'a>>,
+    siblings: Vec<Relative<'a>>,
+    /// Others of the same program on its host, the latest first.
+    incarnations: Vec<Life<'a>>,
+    /// The last of the same program on each other host.
+    elsewhere: Vec<Life<'a>>,
 }
+
+/// A process that it has to do with.
+#[derive(Serialize, JsonSchema)]
+struct Relative<'a> {
+    pid: u32,
+    started_at: Time,
+    name: &'a str,
+    user_name: Option<&'a str>,
+    cpu_percent: Option<f32>,
+    resident_bytes: Option<u64>,
+    command_line: Option<&'a str>,
+}
+
+/// A process of the same program.
+#[derive(Serialize, JsonSchema)]
+struct Life<'a> {
+    host: &'a str,
+    boot_id: &'a str,
+    pid: u32,
+    started_at: Time,
+    first_seen: Time,
+    last_seen: Time,
+    has_exited: bool,
+    user_name: Option<&'a str>,
+    command_line: Option<&'a str>,
+}
+
+shape!(InFull<'_>);
 
 /// The process.
 pub async fn one(
     scoped: ScopedFleet,
     path: ProcessPath,
     Query(query): Query<ProcessJsonQuery>,
-) -> response::Result<Response> {
+) -> response::Result<Answer<AboutPast<InFull<'static>>>> {
     let full = |started| {
         let query = ProcessJsonQuery { started: Some(started) };
         Url::pid(path.host.as_str(), path.pid).api().with(&query)
@@ -98,25 +148,24 @@ pub async fn one(
     let nothing = Span { from_us: 0, to_us: 1 };
     let known = Known::of(&scoped, &subject, nothing).await?;
     let resolution = known.incarnations.resolution.max(known.elsewhere.resolution);
-    let answer = AboutPast::new(&scoped, resolution, in_full(&subject, &known));
-    Ok(json::answer(StatusCode::OK, &answer))
+    Ok(Answer::of(&AboutPast::new(&scoped, resolution, in_full(&subject, &known))))
 }
 
-fn in_full<'a>(subject: &'a Subject, known: &Known) -> InFull<'a> {
+fn in_full<'a>(subject: &'a Subject, known: &'a Known) -> InFull<'a> {
     let snapshot = subject.moment.as_ref().map(|moment| moment.snapshot());
     let processes = snapshot.map(|snapshot| snapshot.processes.as_slice()).unwrap_or_default();
     let life = subject.life.as_ref();
     let plain = ProcessFacts::alone(&subject.process, 0);
     let facts = subject::in_its_snapshot(subject).unwrap_or(plain);
-    let all = |processes: Vec<&Process>| processes.into_iter().map(relative).collect();
+    let all = |processes: Vec<&'a Process>| processes.into_iter().map(relative).collect();
     InFull {
         host: subject.identity.host.as_str(),
         boot_id: &subject.identity.boot_id,
-        captured_at: snapshot.map(|snapshot| time_exact(snapshot.captured_at_us)),
+        captured_at: snapshot.map(|snapshot| Time(snapshot.captured_at_us)),
         is_live: subject.is_live,
         has_exited: subject.has_exited(),
-        first_seen: life.map(|life| time_exact(life.first_seen_us)),
-        last_seen: life.map(|life| time_exact(life.last_seen_us)),
+        first_seen: life.map(|life| Time(life.first_seen_us)),
+        last_seen: life.map(|life| Time(life.last_seen_us)),
         process: json::Process::of(&facts, &json::on_request().collect::<Vec<_>>()),
         ancestors: all(process::ancestors(processes, &subject.process)),
         children: all(process::children(processes, &subject.process)),
@@ -126,30 +175,60 @@ fn in_full<'a>(subject: &'a Subject, known: &Known) -> InFull<'a> {
     }
 }
 
-fn relative(process: &Process) -> Value {
-    json!({
-        "pid": process.pid,
-        "started_at": time_exact(process.started_at_us),
-        "name": process.name,
-        "user_name": process.user_name,
-        "cpu_percent": process.cpu_percent,
-        "resident_bytes": process.resident_bytes,
-        "command_line": process.command_line,
-    })
+fn relative(process: &Process) -> Relative<'_> {
+    Relative {
+        pid: process.pid,
+        started_at: Time(process.started_at_us),
+        name: &process.name,
+        user_name: process.user_name.as_deref(),
+        cpu_percent: process.cpu_percent,
+        resident_bytes: process.resident_bytes,
+        command_line: process.command_line.as_deref(),
+    }
 }
 
-fn life_fields(life: &ProcessLife) -> Value {
-    json!({
-        "host": life.identity.host.as_str(),
-        "boot_id": life.identity.boot_id,
-        "pid": life.identity.pid,
-        "started_at": time_exact(life.identity.started_at_us),
-        "first_seen": time_exact(life.first_seen_us),
-        "last_seen": time_exact(life.last_seen_us),
-        "has_exited": life.has_exited,
-        "user_name": life.process.user_name,
-        "command_line": life.process.command_line,
-    })
+fn life_fields(life: &ProcessLife) -> Life<'_> {
+    Life {
+        host: life.identity.host.as_str(),
+        boot_id: &life.identity.boot_id,
+        pid: life.identity.pid,
+        started_at: Time(life.identity.started_at_us),
+        first_seen: Time(life.first_seen_us),
+        last_seen: Time(life.last_seen_us),
+        has_exited: life.has_exited,
+        user_name: life.process.user_name.as_deref(),
+        command_line: life.process.command_line.as_deref(),
+    }
+}
+
+/// A process over time.
+#[derive(Serialize, JsonSchema)]
+pub struct ProcessOverTime {
+    host: String,
+    boot_id: String,
+    pid: u32,
+    started_at: Time,
+    from: Time,
+    to: Time,
+    /// When nothing was heard of the host.
+    gaps: Vec<Period>,
+    #[schemars(with = "Vec<PointFields>")]
+    points: Vec<Value>,
+}
+
+shape!(ProcessOverTime);
+
+/// A point: the mean of each value, and what it was at least and at most.
+struct PointFields;
+
+impl JsonSchema for PointFields {
+    fn schema_name() -> Cow<'static, str> {
+        "ProcessPoint".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json::points(&[], values_over_time())
+    }
 }
 
 /// The process over time.
@@ -157,7 +236,7 @@ pub async fn metrics(
     scoped: ScopedFleet,
     path: ProcessPath,
     Query(asked): Query<InFormat<ProcessMetricsQuery>>,
-) -> response::Result<Response> {
+) -> response::Result<Answer<AboutPast<ProcessOverTime>>> {
     let full = |started| {
         let query = ProcessMetricsQuery { started: Some(started), ..asked.query.clone() };
         Url::pid_metrics(path.host.as_str(), path.pid).with(&InFormat { query, format: asked.format })
@@ -168,16 +247,16 @@ pub async fn metrics(
     let (identity, points) = (subject.identity.clone(), query.points.get());
     let metrics =
         scoped.ask_for(format, move |history| history.process_metrics(&identity, span, points)).await?;
-    let gaps: Vec<Value> = metrics.gaps.iter().map(span_fields).collect();
-    let about = json!({
-        "host": subject.identity.host.as_str(),
-        "boot_id": subject.identity.boot_id,
-        "pid": subject.identity.pid,
-        "started_at": time_exact(subject.identity.started_at_us),
-        "from": time_exact(span.from_us),
-        "to": time_exact(span.to_us),
-        "gaps": gaps,
-    });
+    let answer = ProcessOverTime {
+        host: subject.identity.host.to_string(),
+        boot_id: subject.identity.boot_id.clone(),
+        pid: subject.identity.pid,
+        started_at: Time(subject.identity.started_at_us),
+        from: Time(span.from_us),
+        to: Time(span.to_us),
+        gaps: metrics.gaps.iter().map(Period::of).collect(),
+        points: metrics.points.iter().map(point).collect(),
+    };
     let of_a_value = |name: &str| [name.to_owned(), format!("{name}_min"), format!("{name}_max")];
     let columns: Vec<String> = ["from", "to", "samples"]
         .map(str::to_owned)
@@ -188,15 +267,11 @@ pub async fn metrics(
     let list = List {
         name: "points",
         columns: &columns,
-        rows: metrics.points.iter().map(point).collect(),
+        rows: |answer: &ProcessOverTime| answer.points.clone(),
         resolution: metrics.resolution,
-        about: listing::fields(about),
+        answer,
     };
     Ok(listing::answer(&scoped, format, list))
-}
-
-fn span_fields(span: &Span) -> Value {
-    json!({"from": time_exact(span.from_us), "to": time_exact(span.to_us)})
 }
 
 fn point(point: &ProcessPoint) -> Value {

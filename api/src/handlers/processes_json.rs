@@ -12,19 +12,21 @@ use fleetps_ingestor::{
 };
 use futures_util::stream;
 use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
 
 use super::{
-    json::{self, Processes},
+    json::{self, AtMoment, Processes, Sample},
     page, push,
 };
 use crate::{
     csv::{self, Format},
-    display::time_exact,
     extract::{Host, Query},
     live::{Moment, now_us},
+    openapi::{Answer, Stream, Time},
     query::{
         order::{Direction, Order, SortColumn},
-        parameter::{self, BadParameter, Count, Value, is_default},
+        parameter::{self, BadParameter, Count, Value, is_default, words},
+        parameters,
     },
     refusal::Refusal,
     scoped_fleet::ScopedFleet,
@@ -61,6 +63,19 @@ pub struct ListQuery {
     format: StrictFormat,
 }
 
+parameters! {
+    ListQuery {
+        q: "A filter, as in `java and mem > 2G`.",
+        sort: "The field to sort by; figures from the greatest, names from A. A `-` before it puts the greatest first.",
+        dir: "The direction.",
+        limit: "The most processes.",
+        offset: "How many to leave out before the first.",
+        include: "Fields that are left out otherwise, with commas between.",
+        at: "The moment: a time with its zone, `now`, or how long ago; the present without it.",
+        format: "The form of the answer.",
+    }
+}
+
 /// A field to sort by; a `-` before it puts the greatest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Sort {
@@ -83,6 +98,11 @@ impl Value for Sort {
     fn written(&self) -> String {
         format!("{}{}", if self.descending_by_default { "-" } else { "" }, self.column.field())
     }
+
+    fn schema() -> Json {
+        let turned = Column::ALL.map(|column| format!("-{}", column.field()));
+        words(Column::ALL.map(Column::field).into_iter().chain(turned.iter().map(String::as_str)))
+    }
 }
 
 /// A field that only `include` adds.
@@ -97,6 +117,10 @@ impl Value for Included {
 
     fn written(&self) -> String {
         self.0.field().to_owned()
+    }
+
+    fn schema() -> Json {
+        words(INCLUDABLE.map(Column::field))
     }
 }
 
@@ -115,6 +139,10 @@ impl Value for StrictFormat {
     fn written(&self) -> String {
         self.0.written()
     }
+
+    fn schema() -> Json {
+        Format::schema()
+    }
 }
 
 impl ListQuery {
@@ -131,7 +159,7 @@ pub async fn list(
     scoped: ScopedFleet,
     Query(query): Query<ListQuery>,
     Host(host): Host,
-) -> Result<Response, Refusal> {
+) -> Result<Answer<AtMoment<Processes<'static>>>, Refusal> {
     if let Err(error) = &query.q.filter {
         return Err(BadParameter::new("q", &query.q.text, format!("another filter: {error}")).into());
     }
@@ -149,13 +177,13 @@ fn answer(
     resolution: Option<Resolution>,
     query: &ListQuery,
     deadline: &Deadline,
-) -> Result<Response, Stopped> {
+) -> Result<Answer<AtMoment<Processes<'static>>>, Stopped> {
     let sorted = processes::sorted(moment, &query.processes(), deadline)?;
     let asked = sorted.iter().skip(query.offset.get()).take(query.limit.get());
     let include: Vec<Column> = query.include.iter().map(|included| included.0).collect();
     let answer = Processes {
         host: moment.summary.host.as_str(),
-        captured_at: time_exact(moment.snapshot().captured_at_us),
+        captured_at: Time(moment.snapshot().captured_at_us),
         total: sorted.len(),
         processes_left_out: moment.snapshot().processes_left_out,
         texts_shortened: moment.snapshot().texts_shortened,
@@ -164,8 +192,8 @@ fn answer(
         processes: asked.map(|facts| json::Process::of(facts, &include)).collect(),
     };
     match query.format.0 {
-        Format::Csv => Ok(as_csv(&answer, &include)),
-        Format::Json => Ok(json::answer_at(scoped, resolution, &answer)),
+        Format::Csv => Ok(Answer::of_csv(as_csv(&answer, &include))),
+        Format::Json => Ok(json::answer_at(scoped, resolution, answer)),
     }
 }
 
@@ -178,7 +206,7 @@ fn as_csv(answer: &Processes<'_>, include: &[Column]) -> Response {
 
 /// Every sample as it comes, the present one first: events called `snapshot`. A reader that is slower than the samples
 /// misses some, never gets old ones.
-pub async fn live(scoped: ScopedFleet, Host(host): Host) -> Result<Response, Refusal> {
+pub async fn live(scoped: ScopedFleet, Host(host): Host) -> Result<Stream<Sample<'static>>, Refusal> {
     page::moment_of(&scoped, &host)?;
     let mut changed = scoped.watch_host(&host)?;
     changed.mark_changed();
@@ -189,10 +217,9 @@ pub async fn live(scoped: ScopedFleet, Host(host): Host) -> Result<Response, Ref
             changed = changed.changed() => changed.ok()?,
         }
         let moment = scoped.moment(&name)?;
-        let data =
-            serde_json::to_string(&json::Sample::of(&moment, scoped.groups(&name))).unwrap_or_default();
+        let data = serde_json::to_string(&Sample::of(&moment, scoped.groups(&name))).unwrap_or_default();
         let event = Event::default().event("snapshot").id(moment.summary.version()).data(data);
         Some((Ok(event), (scoped, changed, name)))
     });
-    push::answer(&scoped, events)
+    Ok(Stream::of(push::answer(&scoped, events)?))
 }

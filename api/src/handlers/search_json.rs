@@ -2,21 +2,21 @@
 //!
 //! Parameters: `q` (the filter), `at` (a moment; without it, the present), `limit`.
 
-use axum::{http::StatusCode, response::Response};
+use axum::http::StatusCode;
 use fleetps_ingestor::history::Found;
+use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::json;
 
 use super::{
-    json,
+    json::{self, AboutPast},
     listing::{self, List},
     page,
-    search::{Answer, ask, moment},
+    search::{Answer as Listed, ask, moment},
 };
 use crate::{
     csv::{Format, InFormat},
-    display::time_exact,
     extract::Query,
+    openapi::{Answer, Time, shape},
     refusal::Refusal,
     scoped_fleet::ScopedFleet,
     view::search::{self, SearchQuery},
@@ -49,11 +49,12 @@ const FIRST_COLUMNS: [&str; 22] = [
 ];
 
 /// A process that was found.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "FoundProcess")]
 struct Row<'a> {
     host: &'a str,
     boot_id: &'a str,
-    captured_at: String,
+    captured_at: Time,
     #[serde(flatten)]
     process: json::Process<'a>,
 }
@@ -63,17 +64,36 @@ impl<'a> Row<'a> {
         Self {
             host: found.identity.host.as_str(),
             boot_id: &found.identity.boot_id,
-            captured_at: time_exact(found.captured_at_us),
+            captured_at: Time(found.captured_at_us),
             process: json::Process::of(&search::facts(found), &json::on_request().collect::<Vec<_>>()),
         }
     }
 }
 
+/// The processes that a filter lets through.
+#[derive(Serialize, JsonSchema)]
+pub struct Search<'a> {
+    q: &'a str,
+    /// The moment that was searched; null for the present.
+    at: Option<Time>,
+    /// How many there are, without `limit`.
+    total: u64,
+    /// Hosts that were not searched, because it would have taken too long.
+    hosts_not_searched: usize,
+    /// Hosts of which processes or texts are missing.
+    hosts_incomplete: u64,
+    processes_left_out: u64,
+    texts_shortened: u64,
+    processes: Vec<Row<'a>>,
+}
+
+shape!(Search<'_>);
+
 /// The processes.
 pub async fn list(
     scoped: ScopedFleet,
     Query(InFormat { query, format }): Query<InFormat<SearchQuery>>,
-) -> Result<Response, Refusal> {
+) -> Result<Answer<AboutPast<Search<'static>>>, Refusal> {
     let filter = query.q.filter.clone().map_err(|error| {
         Refusal::new(
             StatusCode::BAD_REQUEST,
@@ -85,27 +105,31 @@ pub async fn list(
     page::aside(move || answered(&scoped, &query, format, &answer)).await
 }
 
-fn answered(scoped: &ScopedFleet, query: &SearchQuery, format: Format, answer: &Answer) -> Response {
-    let about = json!({
-        "q": query.q.text,
-        "at": answer.at_us.map(time_exact),
-        "total": answer.listing.total,
-        "hosts_not_searched": answer.hosts_left,
-        "hosts_incomplete": answer.omitted.hosts,
-        "processes_left_out": answer.omitted.processes_left_out,
-        "texts_shortened": answer.omitted.texts_shortened,
-    });
-    let rows =
-        answer.listing.items.iter().map(|found| serde_json::to_value(Row::of(found)).unwrap_or_default());
+fn answered(
+    scoped: &ScopedFleet,
+    query: &SearchQuery,
+    format: Format,
+    answer: &Listed,
+) -> Answer<AboutPast<Search<'static>>> {
+    let found = Search {
+        q: &query.q.text,
+        at: answer.at_us.map(Time),
+        total: answer.listing.total,
+        hosts_not_searched: answer.hosts_left,
+        hosts_incomplete: answer.omitted.hosts,
+        processes_left_out: answer.omitted.processes_left_out,
+        texts_shortened: answer.omitted.texts_shortened,
+        processes: answer.listing.items.iter().map(Row::of).collect(),
+    };
     let everything: Vec<_> = json::on_request().collect();
     let others = json::process_fields(&everything).filter(|name| !FIRST_COLUMNS.contains(name));
     let columns: Vec<&str> = FIRST_COLUMNS.into_iter().chain(others).collect();
     let list = List {
         name: "processes",
         columns: &columns,
-        rows: rows.collect(),
+        rows: |found: &Search<'_>| listing::objects(&found.processes),
         resolution: answer.listing.resolution,
-        about: listing::fields(about),
+        answer: found,
     };
     listing::answer(scoped, format, list)
 }

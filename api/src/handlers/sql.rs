@@ -5,22 +5,25 @@
 use askama::Template;
 use axum::{
     body::Bytes,
+    extract::{FromRequest, Request},
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value as Json, json};
 
-use super::{
-    json,
-    page::{self, Layout},
-};
+use super::page::{self, Layout};
 use crate::{
-    console::{Answered, EXAMPLES, Example, Question, limits},
+    console::{Answered, EXAMPLES, Example, Question, SqlAnswer, limits},
     csv::{self, Format, InFormat},
-    display::{cut, time, time_exact, visible},
+    display::{cut, time, visible},
     extract::{Form, Query},
-    query::parameter::{self, BadParameter, Value, is_default},
+    openapi::{Answer, Argument, Takes, Time, shape},
+    query::{
+        parameter::{self, BadParameter, Value, is_default},
+        parameters,
+    },
     refusal::Refusal,
     scoped_fleet::ScopedFleet,
     url::Url,
@@ -65,6 +68,16 @@ pub struct CancelQuery {
 /// A query that has nothing but a format.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NoParameters {}
+
+parameters! {
+    CancelQuery {
+        question: "The number of the question; without it, all of one's own.",
+    }
+}
+
+parameters! {
+    NoParameters {}
+}
 
 /// The outcome of a question.
 enum Outcome {
@@ -150,41 +163,85 @@ impl Value for QuestionNumber {
     fn written(&self) -> String {
         self.0.to_string()
     }
+
+    fn schema() -> Json {
+        json!({"type": "integer", "format": "int64", "minimum": 0})
+    }
 }
 
+/// The questions that are answered or wait.
+#[derive(Serialize, JsonSchema)]
+pub struct Questions {
+    questions: Vec<UnderWay>,
+}
+
+/// A question that is answered or waits.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Question")]
+struct UnderWay {
+    /// Its number, by which it can be cancelled.
+    question: u64,
+    who: String,
+    /// The beginning of it.
+    sql: String,
+    asked_at: Time,
+    /// Whether it is its turn.
+    is_answered_now: bool,
+}
+
+shape!(Questions);
+
 /// `GET /api/v1/sql`: the questions that are answered or wait, one's own or, for who administers everything, all.
-pub async fn list(scoped: ScopedFleet) -> Response {
-    let one = |question: &Question| {
-        json!({
-            "question": question.number,
-            "who": question.who,
-            "sql": question.sql,
-            "asked_at": time_exact(question.asked_at_us),
-            "is_answered_now": question.is_answered_now,
-        })
+pub async fn list(scoped: ScopedFleet) -> Answer<Questions> {
+    let one = |question: Question| UnderWay {
+        question: question.number,
+        who: question.who,
+        sql: question.sql,
+        asked_at: Time(question.asked_at_us),
+        is_answered_now: question.is_answered_now,
     };
-    let questions: Vec<_> = scoped.sql_questions().iter().map(one).collect();
-    json::answer(StatusCode::OK, &json!({"questions": questions}))
+    Answer::of(&Questions { questions: scoped.sql_questions().into_iter().map(one).collect() })
 }
 
 /// `POST /api/v1/sql/cancel`: cancels the question that the parameter `question` names, else all of the person's own;
 /// answers with the questions still under way.
-pub async fn cancel_by_program(scoped: ScopedFleet, Query(query): Query<CancelQuery>) -> Response {
+pub async fn cancel_by_program(scoped: ScopedFleet, Query(query): Query<CancelQuery>) -> Answer<Questions> {
     scoped.cancel_sql(query.question.map(|QuestionNumber(number)| number));
     list(scoped).await
 }
 
-/// `POST /api/v1/sql`: the question is the body, or the field `sql` of a JSON object; `?format=csv` answers in CSV.
+/// The question of a program: the body, or the field `sql` of a JSON object.
+#[derive(Debug)]
+pub struct SqlBody(String);
+
+impl<S: Send + Sync> FromRequest<S> for SqlBody {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Response> {
+        let headers = request.headers().clone();
+        let body = Bytes::from_request(request, state).await.map_err(IntoResponse::into_response)?;
+        question(&headers, &body).map(Self).map_err(IntoResponse::into_response)
+    }
+}
+
+impl Argument for SqlBody {
+    fn describe(takes: &mut Takes) {
+        let sql = json!({"type": "string", "description": "One statement of DuckDB that only reads."});
+        let object = json!({"type": "object", "properties": {"sql": sql}, "required": ["sql"]});
+        takes.body = vec![("text/plain", sql), ("application/json", object)];
+    }
+}
+
+/// `POST /api/v1/sql`: the answer to a question; `?format=csv` answers in CSV.
 pub async fn answer(
     scoped: ScopedFleet,
     Query(asked): Query<InFormat<NoParameters>>,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Result<Response, Refusal> {
-    let answered = scoped.ask_sql(question(&headers, &body)?).await?;
+    SqlBody(question): SqlBody,
+) -> Result<Answer<SqlAnswer<'static>>, Refusal> {
+    let answered = scoped.ask_sql(question).await?;
     match asked.format {
-        Format::Csv => Ok(csv::file("answer", answered.csv())),
-        Format::Json => Ok(json::answer(StatusCode::OK, &answered.json())),
+        Format::Csv => Ok(Answer::of_csv(csv::file("answer", answered.csv()))),
+        Format::Json => Ok(Answer::of(&answered.json())),
     }
 }
 
@@ -204,5 +261,5 @@ fn question(headers: &HeaderMap, body: &Bytes) -> Result<String, Refusal> {
 
 fn json_file(answered: &Answered) -> Response {
     let headers = [(header::CONTENT_DISPOSITION, "attachment; filename=\"answer.json\"")];
-    (headers, json::answer(StatusCode::OK, &answered.json())).into_response()
+    (headers, Answer::of(&answered.json())).into_response()
 }

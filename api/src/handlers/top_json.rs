@@ -3,18 +3,19 @@
 //! Parameters: `by` (`cpu`, `memory`, `read`, `written`), `group` (`process`, `name`, `user`, `unit`, `host`), `from`, `to`,
 //! `range`, `host`, `limit`.
 
-use axum::response::Response;
 use fleetps_ingestor::history::{TopBy, TopRow};
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use super::{
+    json::AboutPast,
     listing::{self, List},
     top::TopRequest,
 };
 use crate::{
     csv::InFormat,
-    display::time_exact,
     extract::Query,
+    openapi::{Answer, Time, shape},
     refusal::Refusal,
     scoped_fleet::ScopedFleet,
     view::top::{self, GROUPS, ORDERS, TopQuery, id},
@@ -36,47 +37,91 @@ const COLUMNS: [&str; 12] = [
     "share_percent",
 ];
 
-fn line(row: &TopRow, by: TopBy, sum: Option<f64>) -> Value {
+/// What used most over a time.
+#[derive(Serialize, JsonSchema)]
+pub struct Top<'a> {
+    #[schemars(extend("enum" = ORDERS.map(|(_, id, _)| id)))]
+    by: &'static str,
+    #[schemars(extend("enum" = GROUPS.map(|(_, id, _)| id)))]
+    group: &'static str,
+    from: Time,
+    to: Time,
+    /// How many lines there are, without `limit`.
+    total: u64,
+    /// CPU time of all processes.
+    cpu_time_ms_of_processes: Option<u64>,
+    /// CPU time of the machines by their own count.
+    cpu_time_ms_of_machines: Option<u64>,
+    /// What was in no process.
+    cpu_time_ms_in_no_process: Option<u64>,
+    top: Vec<Line<'a>>,
+}
+
+/// A process, a program, a user, a unit or a host.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "TopLine")]
+struct Line<'a> {
+    /// Its name; null for what has none.
+    key: Option<&'a str>,
+    /// Where lines are processes: its host, and what names it there.
+    host: Option<&'a str>,
+    pid: Option<u32>,
+    boot_id: Option<&'a str>,
+    started_at: Option<Time>,
+    hosts: u64,
+    processes: u64,
+    cpu_time_ms: Option<u64>,
+    peak_resident_bytes: Option<u64>,
+    read_bytes: Option<u64>,
+    written_bytes: Option<u64>,
+    /// Of what all lines used; null where they are ordered by peaks, which have no sum.
+    share_percent: Option<f64>,
+}
+
+shape!(Top<'_>);
+
+fn line(row: &TopRow, by: TopBy, sum: Option<f64>) -> Line<'_> {
     let process = row.process.as_ref();
-    json!({
-        "key": row.key,
-        "host": process.map(|process| process.host.as_str()),
-        "pid": process.map(|process| process.pid),
-        "boot_id": process.map(|process| &process.boot_id),
-        "started_at": process.map(|process| time_exact(process.started_at_us)),
-        "hosts": row.hosts,
-        "processes": row.processes,
-        "cpu_time_ms": row.cpu_time_ms,
-        "peak_resident_bytes": row.peak_resident_bytes,
-        "read_bytes": row.read_bytes,
-        "written_bytes": row.written_bytes,
-        "share_percent": top::share(row, by, sum),
-    })
+    Line {
+        key: row.key.as_deref(),
+        host: process.map(|process| process.host.as_str()),
+        pid: process.map(|process| process.pid),
+        boot_id: process.map(|process| process.boot_id.as_str()),
+        started_at: process.map(|process| Time(process.started_at_us)),
+        hosts: row.hosts,
+        processes: row.processes,
+        cpu_time_ms: row.cpu_time_ms,
+        peak_resident_bytes: row.peak_resident_bytes,
+        read_bytes: row.read_bytes,
+        written_bytes: row.written_bytes,
+        share_percent: top::share(row, by, sum),
+    }
 }
 
 /// The lines.
 pub async fn list(
     scoped: ScopedFleet,
     Query(InFormat { query, format }): Query<InFormat<TopQuery>>,
-) -> Result<Response, Refusal> {
+) -> Result<Answer<AboutPast<Top<'static>>>, Refusal> {
     let request = TopRequest::of(query)?;
     let answer = request.ask(&scoped, format.into()).await?;
-    let about = json!({
-        "by": id(request.query.by, &ORDERS),
-        "group": id(request.query.group, &GROUPS),
-        "from": time_exact(request.span.span.from_us),
-        "to": time_exact(request.span.span.to_us),
-        "total": answer.total,
-        "cpu_time_ms_of_processes": answer.cpu.map(|cpu| cpu.processes_ms),
-        "cpu_time_ms_of_machines": answer.cpu.map(|cpu| cpu.machines_ms),
-        "cpu_time_ms_in_no_process": answer.cpu.map(|cpu| cpu.elsewhere_ms()),
-    });
+    let lines = Top {
+        by: id(request.query.by, &ORDERS),
+        group: id(request.query.group, &GROUPS),
+        from: Time(request.span.span.from_us),
+        to: Time(request.span.span.to_us),
+        total: answer.total,
+        cpu_time_ms_of_processes: answer.cpu.map(|cpu| cpu.processes_ms),
+        cpu_time_ms_of_machines: answer.cpu.map(|cpu| cpu.machines_ms),
+        cpu_time_ms_in_no_process: answer.cpu.map(|cpu| cpu.elsewhere_ms()),
+        top: answer.rows.iter().map(|row| line(row, request.query.by, answer.sum)).collect(),
+    };
     let list = List {
         name: "top",
         columns: &COLUMNS,
-        rows: answer.rows.iter().map(|row| line(row, request.query.by, answer.sum)).collect(),
+        rows: |lines: &Top<'_>| listing::objects(&lines.top),
         resolution: answer.resolution,
-        about: listing::fields(about),
+        answer: lines,
     };
     Ok(listing::answer(&scoped, format, list))
 }

@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::parameter::{Value, optional};
+use serde_json::Value as Json;
+
+use super::parameter::{Value, optional, words};
 
 /// Which way a table is sorted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +30,10 @@ impl Value for Direction {
             Self::Descending => "desc",
         }
         .to_owned()
+    }
+
+    fn schema() -> Json {
+        words(["asc", "desc"])
     }
 }
 

@@ -6,11 +6,12 @@
 
 use std::fmt;
 
-use fleetps_nats::HostName;
+use fleetps_nats::{HostName, host::MAX_HOST_BYTES};
 use serde::{
     Deserializer, Serializer,
     de::{Error, SeqAccess, Visitor},
 };
+use serde_json::{Value as Json, json};
 
 /// A parameter has a value it cannot have.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -42,6 +43,11 @@ pub trait Value: Sized {
 
     /// Writes it so that [`Value::read`] reads it again.
     fn written(&self) -> String;
+
+    /// The JSON schema of what [`Value::read`] reads; any text where nothing else is said.
+    fn schema() -> Json {
+        json!({"type": "string"})
+    }
 }
 
 /// Whether a value is left out of URLs.
@@ -166,6 +172,11 @@ pub fn choice<T: Copy, const N: usize>(
     found.ok_or_else(|| format!("one of {}", all.map(name).join(", ")))
 }
 
+/// The schema of a value that is one of these words.
+pub fn words<'a>(words: impl IntoIterator<Item = &'a str>) -> Json {
+    json!({"type": "string", "enum": words.into_iter().collect::<Vec<_>>()})
+}
+
 /// A whole number of at most `MOST`; what is below `LEAST` counts as that.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Count<const USUAL: usize, const MOST: usize, const LEAST: usize = 0>(usize);
@@ -200,6 +211,10 @@ impl<const USUAL: usize, const MOST: usize, const LEAST: usize> Value for Count<
     fn written(&self) -> String {
         self.0.to_string()
     }
+
+    fn schema() -> Json {
+        json!({"type": "integer", "format": "int64", "minimum": 0, "maximum": MOST, "default": USUAL})
+    }
 }
 
 /// A process id.
@@ -211,6 +226,10 @@ impl Value for u32 {
     fn written(&self) -> String {
         self.to_string()
     }
+
+    fn schema() -> Json {
+        json!({"type": "integer", "format": "int64", "minimum": 0, "maximum": u32::MAX})
+    }
 }
 
 impl Value for HostName {
@@ -220,6 +239,10 @@ impl Value for HostName {
 
     fn written(&self) -> String {
         self.to_string()
+    }
+
+    fn schema() -> Json {
+        json!({"type": "string", "maxLength": MAX_HOST_BYTES, "pattern": r"^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$"})
     }
 }
 

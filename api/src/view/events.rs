@@ -1,6 +1,7 @@
 //! The table of what happened.
 
 use fleetps_ingestor::history::{Event, EventKind};
+use serde_json::Value as Json;
 
 use super::{
     cells,
@@ -8,7 +9,7 @@ use super::{
     travel::host_at,
 };
 use crate::{
-    query::parameter::{Value, choice},
+    query::parameter::{Value, choice, words},
     url::{HostTab, Url},
 };
 
@@ -20,6 +21,10 @@ impl Value for EventKind {
 
     fn written(&self) -> String {
         self.id().to_owned()
+    }
+
+    fn schema() -> Json {
+        words(EventKind::ALL.map(EventKind::id))
     }
 }
 

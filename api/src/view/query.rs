@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use fleetps_ingestor::filter::{Filter, FilterError};
 use serde::{Deserialize, Serialize};
+use serde_json::{Value as Json, json};
 
 use super::{Arrangement, Column, travel::TimeQuery};
 use crate::query::{
@@ -132,6 +133,10 @@ impl Value for FilterText {
 
     fn written(&self) -> String {
         self.text.clone()
+    }
+
+    fn schema() -> Json {
+        json!({"type": "string", "maxLength": MAX_FILTER_BYTES})
     }
 }
 

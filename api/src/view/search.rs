@@ -11,7 +11,10 @@ use super::{
     when::TimeParam,
 };
 use crate::{
-    query::parameter::{self, Count, is_default},
+    query::{
+        parameter::{self, Count, is_default},
+        parameters,
+    },
     url::{HostTab, Url},
 };
 
@@ -46,6 +49,14 @@ pub struct SearchQuery {
     /// The most processes.
     #[serde(with = "parameter", skip_serializing_if = "is_default")]
     pub limit: Count<DEFAULT_FOUND, MAX_FOUND>,
+}
+
+parameters! {
+    SearchQuery {
+        q: "The filter over processes, as in `java and mem > 2G`.",
+        at: "The moment: a time with its zone, `now`, or how long ago; the present without it.",
+        limit: "The most processes.",
+    }
 }
 
 /// The table; `is_past` when hosts should be shown as they were then.

@@ -3,6 +3,7 @@
 use fleetps_ingestor::history::{Identity, Span, TopBy, TopGroup, TopRow};
 use fleetps_nats::HostName;
 use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
 
 use super::{
     cells,
@@ -13,7 +14,10 @@ use super::{
 };
 use crate::{
     display,
-    query::parameter::{self, Count, Value, choice, is_default},
+    query::{
+        parameter::{self, Count, Value, choice, is_default, words},
+        parameters,
+    },
     url::Url,
 };
 
@@ -47,6 +51,10 @@ impl Value for TopBy {
     fn written(&self) -> String {
         id(*self, &ORDERS).to_owned()
     }
+
+    fn schema() -> Json {
+        words(ORDERS.map(|(_, id, _)| id))
+    }
 }
 
 impl Value for TopGroup {
@@ -56,6 +64,10 @@ impl Value for TopGroup {
 
     fn written(&self) -> String {
         id(*self, &GROUPS).to_owned()
+    }
+
+    fn schema() -> Json {
+        words(GROUPS.map(|(_, id, _)| id))
     }
 }
 
@@ -83,6 +95,16 @@ pub struct TopQuery {
     /// Over which time.
     #[serde(flatten)]
     pub span: SpanQuery,
+}
+
+parameters! {
+    TopQuery {
+        by: "What the lines are ordered by.",
+        group: "What a line adds up.",
+        host: "Only this host.",
+        limit: "The most lines.",
+        ..span,
+    }
 }
 
 /// Common parts of a top's rows.

@@ -8,7 +8,10 @@ use serde::{Deserialize, Serialize};
 
 use super::when::{RANGES, SpanQuery, TimeParam, micros};
 use crate::{
-    query::parameter::{self, BadParameter},
+    query::{
+        parameter::{self, BadParameter},
+        parameters,
+    },
     url::{HostTab, Url},
 };
 
@@ -25,6 +28,13 @@ pub struct TimeQuery {
     /// The span.
     #[serde(flatten)]
     pub span: SpanQuery,
+}
+
+parameters! {
+    TimeQuery {
+        at: "The moment: a time with its zone, `now`, or how long ago; the present without it.",
+        ..span,
+    }
 }
 
 impl TimeQuery {

@@ -7,10 +7,12 @@ use std::time::Duration;
 use fleetps_ingestor::history::Span;
 use fleetps_nats::units;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value as Json, json};
 
 use crate::query::{
     BadParameter,
     parameter::{self, Value},
+    parameters,
 };
 
 /// The ranges that pages offer, and what they are called there.
@@ -89,6 +91,11 @@ impl Value for TimeParam {
             Self::At(time_us) => written_to(*time_us, if time_us % 1_000 == 0 { 3 } else { 6 }),
         }
     }
+
+    fn schema() -> Json {
+        let ago = json!({"type": "string", "pattern": "^(now|-[1-9][0-9]{0,5}(ms|s|m|h|d))$"});
+        json!({"anyOf": [{"type": "string", "format": "date-time"}, ago], "examples": ["2026-11-21T03:12:00Z", "-15m"]})
+    }
 }
 
 /// A length of time as far as it can be written: in whole milliseconds, and neither too short nor too long.
@@ -108,6 +115,10 @@ impl Value for Duration {
     fn written(&self) -> String {
         units::format_duration(*self)
     }
+
+    fn schema() -> Json {
+        json!({"type": "string", "pattern": "^[1-9][0-9]{0,5}(ms|s|m|h|d)$", "examples": ["1h", "30d"]})
+    }
 }
 
 /// The part of a query that says a span. Links keep it as it was given: `range=1h` goes on meaning the last hour.
@@ -123,6 +134,14 @@ pub struct SpanQuery {
     /// The length, where the beginning is not given.
     #[serde(with = "parameter::optional", skip_serializing_if = "Option::is_none")]
     pub range: Option<Duration>,
+}
+
+parameters! {
+    SpanQuery {
+        from: "The beginning: a time with its zone, `now`, or how long ago.",
+        to: "The end; now without it.",
+        range: "The length, where the beginning is not given.",
+    }
 }
 
 impl SpanQuery {

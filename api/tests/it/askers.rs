@@ -9,7 +9,6 @@ use fleetps::testing::{
     config::QuestionSettings,
     connections::{Connections, Limits, serve},
     history_service::{AskedFor, HistoryService},
-    routes,
     tls::TlsListener,
 };
 use fleetps_ingestor::history::{History, Scope, Span};
@@ -43,7 +42,7 @@ impl Front {
         let limits = QuestionSettings { page_within, ..QuestionSettings::default() };
         let history = History::open(site.folder.path()).unwrap();
         site.shared.past = HistoryService::new(limits, site.shared.shutdown.clone()).over(history);
-        let router = routes::router(site.shared.clone());
+        let router = crate::described::router(site.shared.clone());
         let endless =
             Router::new().route("/endless/{name}", get(endless)).with_state(site.shared.past.clone());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

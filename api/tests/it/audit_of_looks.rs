@@ -2,7 +2,6 @@
 
 use fleetps::testing::{
     auth::{Person, Role},
-    routes,
     routes::table,
 };
 use fleetps_nats::audit::{Audit, Chained, Outcome};
@@ -43,7 +42,7 @@ async fn whoever_was_shown_a_command_line_is_on_record_whichever_route_showed_it
     let (records, server, audit) = records(folder.path()).await;
     let mut site = site();
     site.shared.audit_log = records;
-    site.router = routes::router(site.shared.clone());
+    site.router = crate::described::router(site.shared.clone());
     let (mut shown, mut asked) = (Vec::new(), 0);
     for route in table() {
         // The rest are other words for the same.
@@ -82,7 +81,7 @@ async fn a_page_about_many_hosts_is_one_look_with_its_json_and_another_page_is_a
     let (records, server, audit) = records(folder.path()).await;
     let mut site = site();
     site.shared.audit_log = records;
-    site.router = routes::router(site.shared.clone());
+    site.router = crate::described::router(site.shared.clone());
     let anna = called("anna", false);
     for url in
         ["/events", "/api/v1/events?limit=5", "/events?kind=exited", "/top", "/", "/api/v1/hosts", "/search"]
@@ -109,7 +108,7 @@ async fn asking_for_a_host_that_is_hidden_or_none_is_answered_alike_and_on_recor
     let (records, server, audit) = records(folder.path()).await;
     let mut site = site();
     site.shared.audit_log = records;
-    site.router = routes::router(site.shared.clone());
+    site.router = crate::described::router(site.shared.clone());
     let curious = Person { name: "curious".to_owned(), ..person(Role::Viewer, Some("own"), false) };
     let pages: Vec<_> =
         table().into_iter().filter(|route| route.method == "GET" && route.path.contains("{host}")).collect();

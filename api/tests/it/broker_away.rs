@@ -4,7 +4,7 @@
 use std::{process::Command, time::Duration};
 
 use axum::http::StatusCode;
-use fleetps::testing::{auth::SignInSettings, display::time_exact, live::now_us, routes};
+use fleetps::testing::{auth::SignInSettings, display::time_exact, live::now_us};
 use fleetps_nats::server::{ManagedServer, Part, ServerSettings};
 use tokio::time::Instant;
 
@@ -136,7 +136,7 @@ async fn site_with_broker() -> (Site, ManagedServer) {
     .await
     .unwrap();
     site.shared.broker = Some(server.broker(Part::Api).connect("test").await.unwrap());
-    site.router = routes::router(site.shared.clone());
+    site.router = crate::described::router(site.shared.clone());
     site.tell_snapshot("web-1", snapshot(100, family()), now_us());
     (site, server)
 }

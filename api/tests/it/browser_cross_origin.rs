@@ -6,7 +6,6 @@ use std::sync::Arc;
 use axum::{Router, extract::Request, http::Method, middleware, response::Html, routing::get};
 use fleetps::testing::{
     auth::{Accounts, By, Secret, SignInSettings},
-    routes,
     routes::table,
 };
 use fleetps_nats::{
@@ -51,7 +50,7 @@ impl Scene {
         site.shared.broker = Some(server.broker(Part::Api).connect("test").await.unwrap());
         let seen = Arc::<Mutex<Vec<Seen>>>::default();
         let log = Arc::clone(&seen);
-        site.router = routes::router(site.shared.clone()).layer(middleware::from_fn(
+        site.router = crate::described::router(site.shared.clone()).layer(middleware::from_fn(
             move |request: Request, next: middleware::Next| {
                 let log = Arc::clone(&log);
                 async move {

@@ -2,7 +2,7 @@
 
 use std::process::{Command, Output, Stdio};
 
-use fleetps::testing::{history_service::HistoryService, routes};
+use fleetps::testing::history_service::HistoryService;
 use fleetps_ingestor::history::History;
 use fleetps_nats::snapshot::Process;
 use tokio::net::TcpListener;
@@ -42,7 +42,7 @@ async fn the_past_is_listed_as_the_present_is() {
     let (_data, history) = history();
     let mut site = Site::new();
     site.shared.past = HistoryService::of(History::open(&history).unwrap());
-    site.router = routes::router(site.shared.clone());
+    site.router = crate::described::router(site.shared.clone());
     let server = serve_site(site).await;
     let ps = ["ps", "web-1", "--columns", "pid,started_at", "--server", &server, "--at"];
     let output = fleetps(&[&ps[..], &["2025-11-21T08:30:25Z"]].concat()).await;

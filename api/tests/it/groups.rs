@@ -11,7 +11,6 @@ use fleetps::testing::{
     auth::{Person, Principal, Role},
     display::time_exact,
     live::now_us,
-    routes,
 };
 use fleetps_nats::{
     audit::Audit,
@@ -39,7 +38,7 @@ async fn site(folder: &std::path::Path) -> (ManagedServer, Site) {
     site.shared.broker = Some(client.clone());
     let history = site.folder.path().to_owned();
     site.shared.audit_log = AuditLog::open(&client, history, CancellationToken::new()).await.unwrap();
-    site.router = routes::router(site.shared.clone());
+    site.router = crate::described::router(site.shared.clone());
     tokio::spawn(site.shared.groups.clone().follow(client, site.shared.shutdown.clone()));
     (server, site)
 }

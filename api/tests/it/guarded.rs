@@ -7,10 +7,7 @@ use axum::{
     body::{Body, BodyDataStream},
     http::{Request, StatusCode, header, request::Builder},
 };
-use fleetps::testing::{
-    auth::{Accounts, Addresses, By, Grant, People, SignInSettings, UserName},
-    routes,
-};
+use fleetps::testing::auth::{Accounts, Addresses, By, Grant, People, SignInSettings, UserName};
 use fleetps_nats::{
     audit::{Audit, Chained},
     server::{ManagedServer, Part, ServerSettings},
@@ -46,7 +43,7 @@ impl Guarded {
         let addresses = Addresses::new(&settings, false);
         let accounts = Accounts::open(&client, audit, settings, None).await.unwrap();
         site.shared.people = People::of(accounts, addresses);
-        site.router = routes::router(site.shared.clone());
+        site.router = crate::described::router(site.shared.clone());
         Self { site, server }
     }
 

@@ -23,6 +23,7 @@ mod closed_pipe;
 mod commands;
 mod console;
 mod console_scoped;
+mod described;
 #[cfg(unix)]
 mod files;
 mod flood;

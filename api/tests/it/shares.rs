@@ -11,7 +11,7 @@ use fleetps::testing::{
     connections::Limits,
     console::Console,
     history_service::AskedFor,
-    routes, state,
+    state,
 };
 use fleetps_ingestor::history::{History, Scope};
 use futures_util::{FutureExt, StreamExt};
@@ -51,7 +51,7 @@ async fn open(site: &Site, who: &str, url: &str) -> Result<BodyDataStream, Answe
 async fn one_viewer_has_a_share_of_the_live_pages_and_several_make_room() {
     let mut site = Site::with("web-1", family());
     site.shared.live_pages = state::live_pages(Limits::of(Some(200)));
-    site.router = routes::router(site.shared.clone());
+    site.router = crate::described::router(site.shared.clone());
     let urls = ["/live", "/hosts/web-1/live", "/hosts/web-1/system/live", "/api/v1/hosts/web-1/live"];
     let mut streams = Vec::new();
     for viewer in 0..10 {
@@ -108,7 +108,7 @@ async fn nobody_keeps_others_from_sql_and_an_administrator_sees_and_cancels() {
     let (_data, folder) = history();
     let mut site = Site::new();
     site.shared.console = Console::new(Some(sql_client(&folder)));
-    site.router = routes::router(site.shared.clone());
+    site.router = crate::described::router(site.shared.clone());
     let site = Arc::new(site);
     let anna = person("anna", Role::Viewer);
     let ask = |who: &Person, sql: &'static str| {

@@ -7,10 +7,7 @@ use axum::{
     http::{Request, StatusCode},
 };
 use fantoccini::Locator;
-use fleetps::testing::{
-    console::{Console, EXAMPLES},
-    routes,
-};
+use fleetps::testing::console::{Console, EXAMPLES};
 use fleetps_ingestor::history::Scope;
 use futures_util::FutureExt;
 use scraper::Html;
@@ -28,7 +25,7 @@ pub const SLOW: &str = "SELECT count(*) FROM range(1000000000) a, range(1000) b"
 fn site(history: &Path) -> Site {
     let mut site = Site::with("web-1", family());
     site.shared.console = Console::new(Some(sql_client(history)));
-    site.router = routes::router(site.shared.clone());
+    site.router = crate::described::router(site.shared.clone());
     site
 }
 

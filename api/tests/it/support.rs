@@ -10,7 +10,7 @@ use axum::{
     body::{Body, to_bytes},
     http::{Request, StatusCode},
 };
-use fleetps::testing::{history_service::HistoryService, live::now_us, routes, state::AppState};
+use fleetps::testing::{history_service::HistoryService, live::now_us, state::AppState};
 use fleetps_ingestor::{
     events::{Detector, MessagePlace},
     history::History,
@@ -86,7 +86,7 @@ impl Site {
     }
 
     fn over(shared: AppState, folder: tempfile::TempDir) -> Self {
-        Self { router: routes::router(shared.clone()), shared, sequence: AtomicI64::new(0), folder }
+        Self { router: crate::described::router(shared.clone()), shared, sequence: AtomicI64::new(0), folder }
     }
 
     /// A site with one host that has these processes.

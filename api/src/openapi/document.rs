@@ -1,0 +1,209 @@
+//! The OpenAPI document of the routes that are described.
+
+use axum::http::Method;
+use schemars::{SchemaGenerator, generate::SchemaSettings};
+use serde_json::{Map, Value as Json, json};
+
+use super::{
+    answer::{Content, Described, Problem},
+    operation::{Operation, id},
+};
+use crate::{auth::Role, authz::Permission, middleware::authorize::Policy, query::Parameter};
+
+/// Where schemas are in the document, for `$ref`.
+const SCHEMAS: &str = "/components/schemas";
+/// What the document says about itself.
+const ABOUT: &str = "Every process of every host, now and at any past moment. Times are RFC 3339 in UTC; unknown values \
+    are null; percentages of processes are of one core, those of hosts of all cores together. New fields may be added to \
+    answers at any time; none is removed or changes its type without a line in the changelog.";
+
+/// A route that is described.
+#[derive(Clone)]
+pub struct Listed {
+    /// The method.
+    pub method: Method,
+    /// The address, with places to fill in.
+    pub path: &'static str,
+    /// Who may ask.
+    pub policy: Policy,
+    /// The description.
+    pub operation: Operation,
+}
+
+/// Every route that is described.
+#[derive(Clone, Default)]
+pub struct Interface(pub Vec<Listed>);
+
+impl Interface {
+    /// The same with those routes only whose action `may` says yes to.
+    pub fn for_whom(&self, may: impl Fn(Permission) -> bool) -> Self {
+        Self(self.0.iter().filter(|route| may(route.policy.action)).cloned().collect())
+    }
+
+    /// The OpenAPI 3.1 document.
+    pub fn document(&self) -> Json {
+        let mut generator = SchemaSettings::draft2020_12()
+            .for_serialize()
+            .with(|settings| {
+                settings.definitions_path = SCHEMAS.into();
+                settings.meta_schema = None;
+            })
+            .into_generator();
+        let problem = generator.subschema_for::<Problem>().to_value();
+        let mut paths: Map<String, Json> = Map::new();
+        for route in &self.0 {
+            let methods = paths.entry(route.path).or_insert_with(|| json!({}));
+            methods[route.method.as_str().to_ascii_lowercase()] = operation(route, &problem, &mut generator);
+        }
+        let mut schemas = Json::Object(generator.take_definitions(true));
+        for schema in [&mut schemas].into_iter().chain(paths.values_mut()) {
+            whole_numbers_of_64_bits(schema);
+        }
+        let token = json!({"type": "http", "scheme": "bearer", "description":
+            "An API token, made on the page of one's account; at most what its person may do."});
+        json!({
+            "openapi": "3.1.0",
+            "info": {"title": "fleetps", "version": env!("CARGO_PKG_VERSION"), "description": ABOUT,
+                "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"}},
+            "servers": [{"url": "/"}],
+            "paths": paths,
+            "components": {"schemas": schemas, "securitySchemes": {"token": token}},
+        })
+    }
+}
+
+fn operation(route: &Listed, problem: &Json, generator: &mut SchemaGenerator) -> Json {
+    let Listed { policy, operation, .. } = route;
+    let takes = &operation.takes;
+    let parameters: Vec<Json> = takes
+        .path
+        .iter()
+        .map(|place| parameter(place, "path"))
+        .chain(takes.query.iter().map(|place| parameter(place, "query")))
+        .collect();
+    let is_csv = takes.query.iter().any(|parameter| parameter.name == "format");
+    let mut responses = Map::new();
+    for described in (operation.answers)(generator) {
+        responses.insert(described.status.to_string(), answer(&described, is_csv));
+    }
+    for (status, description) in refusals(route) {
+        let refusal = json!({"schema": problem});
+        let entry = responses.entry(status.to_string());
+        let response = entry.or_insert_with(|| json!({"description": description, "content": {}}));
+        let content = &mut response["content"]["application/json"];
+        *content = match content["schema"].take() {
+            Json::Null => refusal,
+            own => json!({"schema": {"anyOf": [own, problem]}}),
+        };
+        if matches!(status, 429 | 503) {
+            response["headers"] = json!({"Retry-After": {"description":
+                "After how many seconds the same may be answered otherwise, where that is known.",
+                "schema": {"type": "integer"}}});
+        }
+    }
+    let mut described = json!({
+        "operationId": id(&route.method, route.path),
+        "summary": operation.summary,
+        "description": who_may(policy.action),
+        "parameters": parameters,
+        "responses": responses,
+        "security": security(policy.action),
+    });
+    if !takes.body.is_empty() {
+        let content: Map<String, Json> =
+            takes.body.iter().map(|(kind, schema)| ((*kind).to_owned(), json!({"schema": schema}))).collect();
+        described["requestBody"] = json!({"required": true, "content": content});
+    }
+    described
+}
+
+fn parameter(parameter: &Parameter, place: &str) -> Json {
+    let mut described = json!({
+        "name": parameter.name,
+        "in": place,
+        "required": place == "path",
+        "description": parameter.description,
+        "schema": parameter.schema,
+    });
+    if parameter.schema["type"] == "array" {
+        described["style"] = "form".into();
+        described["explode"] = false.into();
+    }
+    described
+}
+
+fn answer(described: &Described, is_csv: bool) -> Json {
+    match &described.content {
+        Content::Json(schema) => {
+            let mut content = json!({"application/json": {"schema": schema}});
+            if is_csv {
+                content["text/csv"] = json!({"schema": {"type": "string"}});
+            }
+            json!({"description": "The answer.", "content": content})
+        }
+        Content::Events(schema) => json!({
+            "description": "Server-sent events. The data of each is JSON with the schema `x-event-data`.",
+            "content": {"text/event-stream": {"schema": {"type": "string"}, "x-event-data": schema}},
+        }),
+        Content::Elsewhere => json!({
+            "description": "The answer is at the address in `location`.",
+            "headers": {"Location": {"required": true, "schema": {"type": "string", "format": "uri-reference"}}},
+        }),
+    }
+}
+
+/// The refusals of a route, which are all `{error, hint}`.
+fn refusals(route: &Listed) -> Vec<(u16, &'static str)> {
+    let takes = &route.operation.takes;
+    let needs_person = route.policy.action != Permission::Anything;
+    let all = [
+        (400, "The request cannot be read: the hint says what was expected.", true),
+        (401, "The request has no token that is known.", needs_person),
+        (403, "The token's person may not do this, or asks from an address that is not allowed.", true),
+        (404, "There is no such thing, or it may not be seen.", !takes.path.is_empty()),
+        (408, "The body was not sent in time.", !takes.body.is_empty()),
+        (413, "The body is too long.", route.method != Method::GET),
+        (421, "The request names another server.", true),
+        (429, "Too many requests.", true),
+        (500, "A fault of the server, which its log has.", true),
+        (503, "It cannot be answered now; trying again later may help.", true),
+        (504, "The question took too long; a shorter range is quicker.", takes.looks_at_hosts),
+    ];
+    all.into_iter().filter(|(.., is_there)| *is_there).map(|(status, words, _)| (status, words)).collect()
+}
+
+/// The roles that a token needs, beside the token.
+fn security(action: Permission) -> Json {
+    match (action, action.role()) {
+        (Permission::Anything, _) => json!([{}]),
+        (_, None) => json!([{"token": []}]),
+        (_, Some(role)) => json!([{"token": [role.name()]}]),
+    }
+}
+
+fn who_may(action: Permission) -> String {
+    let of_all = if action.is_about_all_hosts() { " of every host" } else { "" };
+    match (action, action.role()) {
+        (Permission::Anything, _) => "Everybody may ask.".to_owned(),
+        (_, None) => "Needs a token.".to_owned(),
+        (_, Some(Role::Viewer)) => "Needs a token; shows the hosts that its person may see.".to_owned(),
+        (_, Some(role)) => format!("Needs a token with the role {}{of_all}.", role.name()),
+    }
+}
+
+/// Whole numbers are at most of 64 bits, and the document says so in one way: JSON has no sign in its formats.
+fn whole_numbers_of_64_bits(schema: &mut Json) {
+    match schema {
+        Json::Object(fields) => {
+            let is_whole = |format: &Json| {
+                format.as_str().is_some_and(|format| format.starts_with("uint") || format.starts_with("int"))
+            };
+            if let Some(format) = fields.get_mut("format").filter(|format| is_whole(format)) {
+                *format = "int64".into();
+            }
+            fields.values_mut().for_each(whole_numbers_of_64_bits);
+        }
+        Json::Array(elements) => elements.iter_mut().for_each(whole_numbers_of_64_bits),
+        _ => {}
+    }
+}

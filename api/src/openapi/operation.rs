@@ -1,0 +1,145 @@
+//! Reads the description of a route from its handler's signature.
+
+use axum::{
+    Extension,
+    extract::State,
+    http::{HeaderMap, Method},
+};
+use schemars::SchemaGenerator;
+use serde_json::Value as Json;
+
+use super::answer::{Answers, Described};
+use crate::{
+    auth::{Person, Principal},
+    extract::{Host, ProcessPath, Query},
+    query::{Parameter, Parameters},
+    scoped_fleet::ScopedFleet,
+    state::AppState,
+};
+
+/// What a handler takes from a request.
+#[derive(Debug, Clone, Default)]
+pub struct Takes {
+    /// Parameters of the query.
+    pub query: Vec<Parameter>,
+    /// Parameters of the path.
+    pub path: Vec<Parameter>,
+    /// Media types of the body with the schema of each; none where it reads no body.
+    pub body: Vec<(&'static str, Json)>,
+    /// Whether it looks at hosts, so that the history may be asked.
+    pub looks_at_hosts: bool,
+}
+
+/// An argument of a handler that is described.
+pub trait Argument {
+    /// Adds what it takes.
+    fn describe(_takes: &mut Takes) {}
+}
+
+impl<Q: Parameters> Argument for Query<Q> {
+    fn describe(takes: &mut Takes) {
+        takes.query.extend(Q::parameters());
+    }
+}
+
+impl Argument for Host {
+    fn describe(takes: &mut Takes) {
+        takes.path.push(Parameter::of("host", "The name of the host.", |host: &Self| &host.0));
+    }
+}
+
+impl Argument for ProcessPath {
+    fn describe(takes: &mut Takes) {
+        takes.path.push(Parameter::of("host", "The name of the host.", |path: &Self| &path.host));
+        takes.path.push(Parameter::of("pid", "The process id.", |path: &Self| &path.pid));
+    }
+}
+
+impl Argument for ScopedFleet {
+    fn describe(takes: &mut Takes) {
+        takes.looks_at_hosts = true;
+    }
+}
+
+impl Argument for Person {}
+impl Argument for HeaderMap {}
+impl Argument for State<AppState> {}
+impl Argument for Option<Extension<Principal>> {}
+
+/// A handler whose description is in its signature; `T` are its arguments, as for [`axum::handler::Handler`].
+pub trait Describe<T> {
+    /// What it takes.
+    fn takes() -> Takes;
+    /// What it answers.
+    fn answers(generator: &mut SchemaGenerator) -> Vec<Described>;
+}
+
+impl<F, Fut> Describe<((),)> for F
+where
+    F: FnOnce() -> Fut,
+    Fut: Future,
+    Fut::Output: Answers,
+{
+    fn takes() -> Takes {
+        Takes::default()
+    }
+
+    fn answers(generator: &mut SchemaGenerator) -> Vec<Described> {
+        Fut::Output::describe(generator)
+    }
+}
+
+macro_rules! describe {
+    ($($argument:ident),+) => {
+        impl<F, Fut, M, $($argument),+> Describe<(M, $($argument,)+)> for F
+        where
+            F: FnOnce($($argument),+) -> Fut,
+            Fut: Future,
+            Fut::Output: Answers,
+            $($argument: Argument,)+
+        {
+            fn takes() -> Takes {
+                let mut takes = Takes::default();
+                $($argument::describe(&mut takes);)+
+                takes
+            }
+
+            fn answers(generator: &mut SchemaGenerator) -> Vec<Described> {
+                Fut::Output::describe(generator)
+            }
+        }
+    };
+}
+
+describe!(A);
+describe!(A, B);
+describe!(A, B, C);
+describe!(A, B, C, D);
+describe!(A, B, C, D, E);
+describe!(A, B, C, D, E, G);
+
+/// The description of a route, without its address and policy.
+#[derive(Clone)]
+pub struct Operation {
+    /// What it is for, in a line.
+    pub summary: &'static str,
+    /// What it takes.
+    pub takes: Takes,
+    /// What it answers.
+    pub answers: fn(&mut SchemaGenerator) -> Vec<Described>,
+}
+
+impl Operation {
+    /// The description of a handler.
+    pub fn of<T, H: Describe<T>>(summary: &'static str, _handler: &H) -> Self {
+        Self { summary, takes: H::takes(), answers: H::answers }
+    }
+}
+
+/// The name of an operation in programs that are made from the document, as in `get_hosts_host_processes`.
+pub fn id(method: &Method, path: &str) -> String {
+    let words = path.strip_prefix("/api/v1").unwrap_or(path);
+    let words = words.split(|character: char| !character.is_ascii_alphanumeric());
+    let words: Vec<&str> = words.filter(|word| !word.is_empty()).collect();
+    format!("{}_{}", method.as_str().to_ascii_lowercase(), words.join("_"))
+}
