@@ -29,6 +29,7 @@ use crate::{
     },
     refusal::Refusal,
     state::AppState,
+    websocket,
 };
 
 /// A handler at an address, with its policy.
@@ -122,6 +123,8 @@ pub fn table() -> Vec<Route> {
         get("/api/v1/events", SeeHosts, events_json::fleet).shows_command_lines(),
         get("/api/v1/top", SeeHosts, top_json::list).shows_command_lines(),
         get("/api/v1/search", SeeHosts, search_json::list).shows_command_lines().audited(Searches),
+        // Each topic that is watched there is audited as the route that it mirrors.
+        get("/api/v1/ws", SeeHosts, websocket::open).shows_command_lines().audited(ByHandler),
         get("/audit", ReadAudit, audit::page),
         get("/api/v1/audit", ReadAudit, audit_json::list),
         get("/sign-in", Anything, sign_in::page),

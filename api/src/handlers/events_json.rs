@@ -46,7 +46,8 @@ const COLUMNS: [&str; 20] = [
     "decided_at",
 ];
 
-fn row(event: &Event) -> Value {
+/// An event in a list.
+pub fn row(event: &Event) -> Value {
     let process = event.identity();
     let process = process.as_ref();
     let program = event.program.as_ref();

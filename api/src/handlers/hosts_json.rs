@@ -16,11 +16,13 @@ use crate::{
     view::travel::TimeQuery,
 };
 
+/// The list of hosts.
 #[derive(Serialize)]
-struct Hosts<'a> {
-    hosts: Vec<json::Host<'a>>,
+pub struct Hosts<'a> {
+    /// The hosts, by name.
+    pub hosts: Vec<json::Host<'a>>,
     /// Hosts that are not among these, because they were not heard of for long.
-    hosts_left_out: usize,
+    pub hosts_left_out: usize,
 }
 
 /// One host. The counters (`…_bytes` of disk and network) count since boot.

@@ -56,3 +56,4 @@ mod sums;
 mod support;
 mod tls;
 mod travel;
+mod websocket;
