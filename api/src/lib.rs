@@ -3,7 +3,8 @@
 //! * **Web:** `server` runs the web server over the `state` that requests share; `connections` serves its connections,
 //!   with `tls`. `routes` is the table of addresses, `middleware` the layers around them, `extract` reads typed
 //!   arguments of a handler. `handlers` has one file per page, named as its template. `refusal` is every error answer, `openapi`
-//!   the description of the JSON interface.
+//!   the description of the JSON interface. `websocket` serves programs several live topics on one connection; `sockets` is
+//!   what all of these share.
 //! * **Who:** `auth` has accounts and principals, `authz` what each person may do, `scoped_fleet` what each person sees.
 //!   `audit_log` audits requests.
 //! * **What:** `live` holds the present of the fleet, fed from the broker; `history_service` asks the history;
@@ -50,6 +51,7 @@ mod routes;
 mod scoped_fleet;
 mod server;
 mod shares;
+mod sockets;
 mod spreadsheet;
 mod starting;
 mod state;
@@ -57,5 +59,6 @@ pub mod testing;
 mod tls;
 mod url;
 mod view;
+mod websocket;
 
 pub use program::main;

@@ -30,6 +30,7 @@ use crate::{
     openapi::{Describe, Interface, Listed, Operation},
     refusal::Refusal,
     state::AppState,
+    websocket,
 };
 
 /// A handler at an address, with its policy.
@@ -220,6 +221,8 @@ pub fn table() -> Vec<Route> {
         )
         .shows_command_lines()
         .audited(Searches),
+        // Each topic that is watched there is audited as the route that it mirrors.
+        get("/api/v1/ws", SeeHosts, websocket::open).shows_command_lines().audited(ByHandler),
         get("/audit", ReadAudit, audit::page),
         json("/api/v1/audit", ReadAudit, "Who did what", audit_json::list),
         get("/sign-in", Anything, sign_in::page),

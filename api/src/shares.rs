@@ -125,6 +125,11 @@ impl Shares {
         Ok(share)
     }
 
+    /// The limits.
+    pub fn bounds(&self) -> Bounds {
+        self.0.bounds
+    }
+
     /// How many are in use, and how many wait.
     pub fn in_use(&self) -> (usize, usize) {
         let state = self.0.state.lock();

@@ -20,6 +20,7 @@ use crate::{
     live::{AdmissionReports, Arrivals, Fleet, IngestorReports, Intake, LatestEvents},
     recovery::StateHealth,
     shares::{Bounds, Shares},
+    sockets::Sockets,
 };
 
 /// Open pages kept up to date at once. Each costs its last view, up to about a megabyte.
@@ -75,6 +76,8 @@ pub struct AppState {
     pub absence: Absence,
     /// Pages kept up to date.
     pub live_pages: Shares,
+    /// The WebSockets.
+    pub sockets: Sockets,
     /// Searches through the present.
     pub searches: Shares,
     /// Filters over one host.
@@ -105,6 +108,7 @@ impl AppState {
             broker,
             absence: Absence::default(),
             live_pages: live_pages(Limits::of_this_process()),
+            sockets: Sockets::new(Limits::of_this_process()),
             searches: Shares::new(SEARCHES),
             filters: Shares::new(filtering::FILTERS),
             shutdown,

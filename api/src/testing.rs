@@ -19,7 +19,7 @@ pub mod display {
 }
 
 pub mod live {
-    pub use crate::live::{Fleet, HostState, Intake, Shown, follow, now_us, steady_us};
+    pub use crate::live::{Fleet, HostState, Intake, LatestEvents, Shown, follow, now_us, steady_us};
 }
 
 pub mod history_service {
@@ -54,6 +54,10 @@ pub mod server {
 
 pub mod state {
     pub use crate::state::{AppState, live_pages};
+}
+
+pub mod sockets {
+    pub use crate::sockets::{SocketFigures, Sockets};
 }
 
 pub mod tls {

@@ -124,6 +124,11 @@ impl SnapshotReader {
         }
     }
 
+    /// When the stream that it reads was made, in seconds since 1970 UTC; `None` before the first message.
+    pub fn created_s(&self) -> Option<i64> {
+        self.created_s
+    }
+
     /// Makes the consumer; the new creation time when the stream is another one than before.
     async fn reopen(&mut self) -> Result<Option<i64>, ReadError> {
         let stream = stream::open_snapshots(&self.jetstream).await?;

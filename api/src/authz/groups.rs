@@ -19,6 +19,7 @@ use fleetps_nats::{
     hosts::{self, HostRecord},
 };
 use parking_lot::RwLock;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::policy::{HostGroups, Permission, grants_allow};
@@ -41,6 +42,8 @@ struct Known {
     tagged: Arc<TaggedHosts>,
     /// The scopes of people who see some hosts, by their grants, as of `tagged`.
     scopes: HashMap<Vec<Grant>, Arc<Scope>>,
+    /// Tells of every change.
+    changed: watch::Sender<()>,
 }
 
 /// The tags of all hosts at one time.
@@ -97,7 +100,15 @@ impl Groups {
             (grants, scope)
         });
         let scopes = scopes.collect();
-        *self.0.write() = Known { tagged, scopes };
+        let mut known = self.0.write();
+        let changed = known.changed.clone();
+        *known = Known { tagged, scopes, changed };
+        known.changed.send_replace(());
+    }
+
+    /// Tells of every change of the tags.
+    pub fn watch(&self) -> watch::Receiver<()> {
+        self.0.read().changed.subscribe()
     }
 
     /// Follows the broker's bucket of hosts until `shutdown`. Until it has answered once, hosts have no groups, so that

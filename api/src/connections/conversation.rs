@@ -57,21 +57,24 @@ pub(super) async fn hold(
 ) {
     let end = place.0.end.clone();
     let talking = async {
-        let Some(acceptor) = acceptor else {
-            return answer(socket, peer, place, router, shutdown).await;
-        };
-        match tokio::time::timeout(HANDSHAKE_WITHIN, acceptor.accept(socket)).await {
-            Ok(Ok(stream)) => answer(stream, peer, place, router, shutdown).await,
-            Ok(Err(error)) => tracing::debug!(%error, peer = %peer.0, "a TLS handshake failed"),
-            Err(_) => place.0.connections.too_slow(),
+        match acceptor {
+            None => answer(socket, peer, place.clone(), router, shutdown).await,
+            Some(acceptor) => match tokio::time::timeout(HANDSHAKE_WITHIN, acceptor.accept(socket)).await {
+                Ok(Ok(stream)) => answer(stream, peer, place.clone(), router, shutdown).await,
+                Ok(Err(error)) => tracing::debug!(%error, peer = %peer.0, "a TLS handshake failed"),
+                Err(_) => place.0.connections.too_slow(),
+            },
         }
+        // A WebSocket has a task of its own.
+        place.0.kept.close();
+        place.0.kept.wait().await;
     };
     end.run_until_cancelled(talking).await;
 }
 
 async fn answer<T>(stream: T, peer: Peer, place: Place, router: Router, shutdown: CancellationToken)
 where
-    T: AsyncRead + AsyncWrite + Unpin,
+    T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let (router, asking) = (TowerToHyperService::new(router), place.clone());
     let has_asked = Arc::new(AtomicBool::new(false));
@@ -88,7 +91,8 @@ where
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_WITHIN)
         .max_buf_size(MAX_HEAD_BYTES)
-        .serve_connection(TokioIo::new(Impatient::new(stream, TAKEN_WITHIN)), service);
+        .serve_connection(TokioIo::new(Impatient::new(stream, TAKEN_WITHIN)), service)
+        .with_upgrades();
     let mut connection = pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
@@ -117,14 +121,14 @@ struct Busy(Place);
 
 impl Busy {
     fn new(place: Place) -> Self {
-        place.set_busy(true);
+        place.begin_answer();
         Self(place)
     }
 }
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        self.0.set_busy(false);
+        self.0.end_answer();
     }
 }
 

@@ -4,7 +4,7 @@
 //! `limits` says how many, by the files that this process may open; `places` assigns them; `conversation` serves one
 //! connection; `stall` ends one whose client does not read its answer. Every step of a client has a deadline: the
 //! handshake 5 s, the head of a request 10 s (and the wait for the next one), its body 30 s, each part of an answer 30
-//! s.
+//! s. A connection that becomes a WebSocket keeps its place ([`Kept`]) and the deadline of each part.
 
 mod conversation;
 mod limits;
@@ -17,7 +17,7 @@ use std::{
     net::IpAddr,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
     time::{Duration, Instant},
 };
@@ -25,7 +25,10 @@ use std::{
 use axum::Router;
 use parking_lot::Mutex;
 use tokio::net::TcpStream;
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::{
+    sync::{CancellationToken, WaitForCancellationFuture},
+    task::{TaskTracker, task_tracker::TaskTrackerToken},
+};
 
 pub use limits::Limits;
 use places::{Full, Owner, Register};
@@ -79,6 +82,17 @@ struct Holder {
     connections: Connections,
     number: u64,
     end: CancellationToken,
+    /// How many answers are under way on it.
+    answers: AtomicUsize,
+    /// What goes on after the answers.
+    kept: TaskTracker,
+}
+
+/// A connection that goes on after its answer, as a WebSocket does. Until it is dropped it counts as being answered, and the
+/// server waits for it when it ends.
+pub struct Kept {
+    place: Place,
+    _going_on: TaskTrackerToken,
 }
 
 impl Connections {
@@ -141,7 +155,8 @@ impl Connections {
         match entered {
             Ok((number, pushed_out)) => {
                 self.count_pushed_out(pushed_out + usize::from(is_scarce));
-                Ok(Place(Arc::new(Holder { connections: self.clone(), number, end })))
+                let (answers, kept) = (AtomicUsize::new(0), TaskTracker::new());
+                Ok(Place(Arc::new(Holder { connections: self.clone(), number, end, answers, kept })))
             }
             Err(full) => {
                 *self.0.refused.lock() = Some(Instant::now());
@@ -201,8 +216,41 @@ impl Place {
         Ok(())
     }
 
-    fn set_busy(&self, is_busy: bool) {
-        self.0.connections.0.register.lock().set_busy(self.0.number, is_busy);
+    /// Keeps the connection after its answer.
+    pub fn keep(&self) -> Kept {
+        self.begin_answer();
+        Kept { place: self.clone(), _going_on: self.0.kept.token() }
+    }
+
+    /// Notes that an answer begins; a WebSocket begins before the answer that leads to it has ended.
+    fn begin_answer(&self) {
+        if self.0.answers.fetch_add(1, Relaxed) == 0 {
+            self.0.connections.0.register.lock().set_busy(self.0.number, true);
+        }
+    }
+
+    fn end_answer(&self) {
+        if self.0.answers.fetch_sub(1, Relaxed) == 1 {
+            self.0.connections.0.register.lock().set_busy(self.0.number, false);
+        }
+    }
+}
+
+impl Kept {
+    /// Ends when the connection has to make room.
+    pub fn pushed_out(&self) -> WaitForCancellationFuture<'_> {
+        self.place.0.end.cancelled()
+    }
+
+    /// Counts a client that missed a deadline.
+    pub fn count_too_slow(&self) {
+        self.place.0.connections.too_slow();
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        self.place.end_answer();
     }
 }
 

@@ -50,7 +50,7 @@ const COLUMNS: [&str; 20] = [
 /// Something that happened. What does not apply to its kind is null.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Event")]
-struct Row<'a> {
+pub struct Row<'a> {
     occurred_at: Time,
     #[schemars(extend("enum" = EventKind::ALL.map(EventKind::id)))]
     kind: &'static str,
@@ -90,7 +90,8 @@ pub struct Events<'a> {
 
 shape!(Events<'_>);
 
-fn row(event: &Event) -> Row<'_> {
+/// An event in a list.
+pub fn row(event: &Event) -> Row<'_> {
     let process = event.identity();
     let process = process.as_ref();
     let program = event.program.as_ref();

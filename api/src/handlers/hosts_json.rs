@@ -25,9 +25,10 @@ use crate::{
 /// Every host that one may see.
 #[derive(Serialize, JsonSchema)]
 pub struct Hosts<'a> {
-    hosts: Vec<json::Host<'a>>,
+    /// The hosts, by name.
+    pub hosts: Vec<json::Host<'a>>,
     /// Hosts that are not among these, because they were not heard of for long.
-    hosts_left_out: usize,
+    pub hosts_left_out: usize,
 }
 
 /// One host in full. The counters (`…_bytes` of disk and network) count since boot.

@@ -24,7 +24,8 @@ use parking_lot::RwLock;
 use tokio::sync::watch;
 
 use super::{
-    Moment, ProgramTotals, Summary,
+    Moment, Position, ProgramTotals, Summary,
+    fleet_changes::{FleetChanges, Gone},
     left_out::LeftOut,
     programs::{self, Programs, Share},
 };
@@ -48,6 +49,10 @@ struct Inner {
     processes: u64,
     /// Hosts that were not heard of for long.
     left_out: LeftOut,
+    /// Hosts that went lately.
+    gone: Gone,
+    /// Until where the stream is taken in.
+    position: Position,
     /// When the broker stored the last of all snapshots.
     heard_until_us: i64,
     /// Counts the changes; the same number as watchers see.
@@ -73,6 +78,10 @@ struct Host {
     previous: Option<Kept>,
     share: Share,
     changed: watch::Sender<()>,
+    /// The version of the fleet in which it last changed.
+    changed_in: u64,
+    /// The version of the fleet in which its last snapshot came.
+    sampled_in: u64,
 }
 
 /// How many hosts are in which state.
@@ -141,8 +150,21 @@ impl Default for Fleet {
 }
 
 impl Fleet {
-    /// Takes a host's new snapshot: `message` as it came, and decoded. One that was sent again changes nothing.
+    /// Takes a host's new snapshot that no stream has.
     pub fn take(&self, host: HostName, message: &[u8], snapshot: Snapshot, sent: Sent) {
+        self.take_at(Position::default(), host, message, snapshot, sent);
+    }
+
+    /// Takes a host's new snapshot at a place of the stream: `message` as it came, and decoded. One that was sent again
+    /// changes nothing.
+    pub fn take_at(
+        &self,
+        position: Position,
+        host: HostName,
+        message: &[u8],
+        snapshot: Snapshot,
+        sent: Sent,
+    ) {
         let stored_at_us = sent.stored_at_us;
         let is_repeat = |known: Arc<Summary>| {
             snapshot.is_repeat_of(&known.run_id, known.sequence)
@@ -156,8 +178,8 @@ impl Fleet {
         let first_heard_us = || steady_us.saturating_sub(super::now_us().saturating_sub(stored_at_us).max(0));
         let heard_us = known_heard_us.unwrap_or_else(first_heard_us);
         let quiet_us = steady_us.saturating_sub(heard_us);
-        let summary =
-            Summary::new(host.clone(), &snapshot, stored_at_us, stored_at_us.saturating_add(quiet_us));
+        let now_us = stored_at_us.saturating_add(quiet_us);
+        let summary = Summary { position, ..Summary::new(host.clone(), &snapshot, stored_at_us, now_us) };
         let snapshot = Arc::new(snapshot);
         let boot_at_us = snapshot.host_info.boot_at_us;
         let mut latest = Kept { message: message.into(), sent, boot_at_us, decoded: None };
@@ -165,6 +187,8 @@ impl Fleet {
         let share = inner.programs.share_of(&snapshot);
         let inner = &mut *inner;
         inner.heard_until_us = inner.heard_until_us.max(stored_at_us);
+        inner.position = if position.is_behind(inner.position) { position } else { inner.position };
+        let next_version = inner.version + 1;
         match inner.hosts.get_mut(&host) {
             Some(known) => {
                 inner.programs.subtract(&known.counted_share());
@@ -177,6 +201,7 @@ impl Fleet {
                 known.share = share;
                 known.heard_us = heard_us;
                 known.summary = Arc::new(summary.after(&known.summary));
+                (known.changed_in, known.sampled_in) = (next_version, next_version);
                 inner.programs.add(&known.counted_share());
                 inner.processes += known.counted_processes();
                 known.changed.send_replace(());
@@ -185,7 +210,17 @@ impl Fleet {
                 inner.left_out.remove(&host);
                 let summary = Arc::new(summary);
                 let changed = watch::Sender::new(());
-                let new = Host { summary, heard_us, latest, previous: None, share, changed };
+                let (changed_in, sampled_in) = (next_version, next_version);
+                let new = Host {
+                    summary,
+                    heard_us,
+                    latest,
+                    previous: None,
+                    share,
+                    changed,
+                    changed_in,
+                    sampled_in,
+                };
                 inner.programs.add(&new.counted_share());
                 inner.processes += new.counted_processes();
                 inner.hosts.insert(host, new);
@@ -237,11 +272,13 @@ impl Fleet {
         }
         let mut inner = self.inner.write();
         let inner = &mut *inner;
+        let next_version = inner.version + 1;
         for host in inner.hosts.values_mut() {
             let state = state_of(host);
             if state == host.summary.state {
                 continue;
             }
+            host.changed_in = next_version;
             inner.programs.subtract(&host.counted_share());
             inner.processes -= host.counted_processes();
             Arc::make_mut(&mut host.summary).state = state;
@@ -269,12 +306,14 @@ impl Fleet {
             }
         }
         let mut inner = self.inner.write();
-        let Inner { hosts, programs, processes, left_out, .. } = &mut *inner;
+        let next_version = inner.version + 1;
+        let Inner { hosts, programs, processes, left_out, gone, .. } = &mut *inner;
         left_out.set_after(down_for);
         for (host, left) in hosts.extract_if(.., |host, known| is_gone(host, known)) {
             programs.subtract(&left.counted_share());
             *processes -= left.counted_processes();
             left.changed.send_replace(());
+            gone.add(next_version, &left.summary);
             left_out.add(host);
         }
         left_out.retain(|host| !is_ended(host));
@@ -327,6 +366,33 @@ impl Fleet {
         taken.with(programs::busiest(sums.all(), programs))
     }
 
+    /// The hosts in `scope` that are others than in the version `since` of the fleet, and those that went; every host where
+    /// that is not known, or there is no such version. Takes as long as there are hosts.
+    pub fn changes(&self, scope: &Scope, since: Option<u64>) -> FleetChanges {
+        let inner = self.inner.read();
+        let since = since.filter(|since| inner.gone.knows_since(*since) && *since <= inner.version);
+        let mut changes = FleetChanges {
+            version: inner.version,
+            position: inner.position,
+            is_whole: since.is_none(),
+            left_out: inner.left_out.hosts().filter(|host| scope.sees(host)).count(),
+            ..FleetChanges::default()
+        };
+        let from = since.unwrap_or_default();
+        for (_, known) in inner.hosts.iter().filter(|(host, _)| scope.sees(host)) {
+            changes.taken += known.summary.taken;
+            if since.is_none() || known.changed_in > from {
+                changes.sampled += u64::from(known.sampled_in > from);
+                changes.hosts.push(Arc::clone(&known.summary));
+            }
+        }
+        if let Some(since) = since {
+            let is_back = |host: &HostName| inner.hosts.contains_key(host);
+            inner.gone.since(since, |host| scope.sees(host), is_back, &mut changes);
+        }
+        changes
+    }
+
     /// The snapshots of every host in `scope` that is not down, by name. Takes as long as there are hosts.
     pub(super) fn kept(&self, scope: &Scope) -> Vec<KeptHost> {
         let inner = self.inner.read();
@@ -368,6 +434,11 @@ impl Fleet {
     /// Tells of every change in the fleet.
     pub fn watch(&self) -> watch::Receiver<u64> {
         self.changed.subscribe()
+    }
+
+    /// Until where the stream is taken in.
+    pub fn position(&self) -> Position {
+        self.inner.read().position
     }
 
     /// Tells of every change of one host.

@@ -15,7 +15,7 @@ use fleetps_nats::{
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::Fleet;
+use super::{Fleet, Position};
 
 /// How often the hosts' states are recomputed: the shortest time that a person reads off a page.
 const AGE_EVERY: Duration = Duration::from_secs(1);
@@ -95,7 +95,8 @@ pub async fn follow(
         match delivery {
             Delivery::Message(message) => {
                 let behind = message.pending;
-                take(fleet, &mut message_decoder, &standing, &message, progress);
+                let position = Position::new(reader.created_s().unwrap_or_default(), message.sequence);
+                take(fleet, &mut message_decoder, &standing, (position, &message), progress);
                 if behind == 0 {
                     progress.send_if_modified(|intake| !std::mem::replace(&mut intake.caught_up, true));
                 }
@@ -119,7 +120,7 @@ fn take(
     fleet: &Fleet,
     message_decoder: &mut MessageDecoder,
     standing: &Standing,
-    message: &Delivered,
+    (position, message): (Position, &Delivered),
     progress: &watch::Sender<Intake>,
 ) {
     match message_decoder.decode(message) {
@@ -127,7 +128,7 @@ fn take(
         Ok((host, _)) if standing.ended_at_us(&host).is_some() => {}
         Ok((host, snapshot)) => {
             let sent = Sent { stored_at_us: message.stored_at_us, age_us: message.age_us };
-            fleet.take(host, &message.payload, snapshot, sent);
+            fleet.take_at(position, host, &message.payload, snapshot, sent);
         }
         Err(BadSnapshot::Flood) => progress.send_modify(|intake| intake.skipped += 1),
         Err(BadSnapshot::Revoked) => progress.send_modify(|intake| intake.revoked += 1),

@@ -1,6 +1,6 @@
 //! The events that are in no segment yet, as the ingestor decides them.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use async_nats::{
     Client,
@@ -12,22 +12,28 @@ use futures_util::StreamExt;
 use parking_lot::RwLock;
 use tokio_util::sync::CancellationToken;
 
+use super::EventLog;
+
 /// Memory of the events that are kept: some 100,000 usual ones, ten minutes of 2,000 hosts. Beyond that the oldest go; they
 /// are in a segment within a minute.
 const MAX_BYTES: usize = 64 << 20;
 
-/// The latest events, by their places in the stream.
+/// The latest events, by their places in the stream of snapshots.
 #[derive(Debug, Default)]
-pub struct LatestEvents(RwLock<Latest>);
+pub struct LatestEvents {
+    latest: RwLock<Latest>,
+    /// The same in the order in which they were decided, sealed or not.
+    pub log: EventLog,
+}
 
 #[derive(Debug, Default)]
 struct Latest {
-    events: BTreeMap<EventPlace, Event>,
+    events: BTreeMap<EventPlace, Arc<Event>>,
     bytes: usize,
 }
 
 impl Latest {
-    fn insert(&mut self, event: Event) {
+    fn insert(&mut self, event: Arc<Event>) {
         self.bytes += event.bytes();
         let before = self.events.insert(event.place, event);
         self.bytes -= before.map_or(0, |before| before.bytes());
@@ -49,8 +55,8 @@ impl Latest {
 
 impl LatestEvents {
     /// Takes events that were decided. Those that came before count once.
-    pub fn take(&self, events: Vec<Event>) {
-        let mut latest = self.0.write();
+    pub fn take(&self, events: impl IntoIterator<Item = Arc<Event>>) {
+        let mut latest = self.latest.write();
         events.into_iter().for_each(|event| latest.insert(event));
     }
 
@@ -60,13 +66,13 @@ impl LatestEvents {
         let is_later = |place: &EventPlace| {
             sealed.get(&place.partition).is_none_or(|sealed| (place.epoch_s, place.sequence) > *sealed)
         };
-        let latest = self.0.read();
+        let latest = self.latest.read();
         let later = latest.events.iter().filter(|(place, _)| is_later(place)).map(|(_, event)| event);
-        let found = later.filter(|event| wants(event)).cloned().collect();
+        let found = later.filter(|event| wants(event)).map(|event| Event::clone(event)).collect();
         let has_old = latest.events.keys().any(|place| !is_later(place));
         drop(latest);
         if has_old {
-            self.0.write().retain(is_later);
+            self.latest.write().retain(is_later);
         }
         found
     }
@@ -91,10 +97,16 @@ impl LatestEvents {
     /// Reads the stream of events from what it still has, until that breaks off.
     async fn read(&self, client: &Client) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         let events = jetstream::new(client.clone()).get_stream(stream::EVENTS).await?;
+        let created_s = events.cached_info().created.unix_timestamp();
+        let state = &events.cached_info().state;
+        self.log.open(created_s, state.first_sequence, state.last_sequence);
         let consumer = events.create_consumer(pull::OrderedConfig::default()).await?;
         let mut messages = consumer.messages().await?;
         while let Some(message) = messages.next().await {
-            self.take(from_message(&message?.payload));
+            let message = message?;
+            let decided: Vec<_> = from_message(&message.payload).into_iter().map(Arc::new).collect();
+            self.log.take(message.info()?.stream_sequence, &decided);
+            self.take(decided);
         }
         Ok(())
     }
@@ -118,7 +130,7 @@ mod tests {
     #[test]
     fn events_that_are_in_a_segment_are_forgotten_and_repeats_count_once() {
         let latest = LatestEvents::default();
-        latest.take(vec![event(1), event(2), event(2), event(3)]);
+        latest.take([event(1), event(2), event(2), event(3)].map(Arc::new));
         assert_eq!(sequences(&latest.after(&BTreeMap::new(), |_| true)), [1, 2, 3]);
         assert_eq!(sequences(&latest.after(&[(0, (7, 2))].into(), |_| true)), [3]);
         assert_eq!(sequences(&latest.after(&BTreeMap::new(), |_| true)), [3]);
@@ -129,11 +141,11 @@ mod tests {
     fn what_is_kept_is_bounded() {
         let latest = LatestEvents::default();
         let long = |sequence| Event { change: Some("x".repeat(1 << 20)), ..event(sequence) };
-        latest.take((0..100).map(long).collect());
+        latest.take((0..100).map(long).map(Arc::new));
         let kept = latest.after(&BTreeMap::new(), |_| true);
         assert_eq!((kept.len(), kept[0].place.sequence), (63, 37));
         // What is sealed makes room.
         latest.after(&[(0, (7, 98))].into(), |_| true);
-        assert_eq!(latest.0.read().bytes, long(99).bytes());
+        assert_eq!(latest.latest.read().bytes, long(99).bytes());
     }
 }

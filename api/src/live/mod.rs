@@ -4,28 +4,34 @@
 //! kept decoded for each host (the rest stays compressed until a page asks for it), with its CPU peaks of the
 //! `past_hour`. `programs` adds up the fleet's programs as snapshots arrive; `left_out` counts hosts that were not heard
 //! of for long; `search` filters the processes of all hosts. `moment` is one host's latest snapshot with the one before
-//! it, decoded; `recent` reads earlier ones from the stream. `readiness` is how the ingestors are doing, `arrivals`
+//! it, decoded; `recent` reads earlier ones from the stream, and `replay` all of a host from a `position` on. `readiness` is how the ingestors are doing, `arrivals`
 //! whether published snapshots are stored, `admission` the refusals of the broker, `latest_events` what the ingestor
-//! decided that is in no segment yet.
+//! decided that is in no segment yet, `event_log` the same in the order of its stream.
 //! Nothing here is stored: after a restart the broker delivers the last snapshot of every host again.
 
 mod admission;
 mod arrivals;
+mod event_log;
 mod fleet;
+mod fleet_changes;
 mod intake;
 mod latest_events;
 mod left_out;
 mod moment;
 mod past_hour;
+mod position;
 mod programs;
 mod readiness;
 pub mod recent;
+pub mod replay;
 mod search;
 mod summary;
 
 pub use admission::{AdmissionReports, watch_admission};
 pub use arrivals::{Arrivals, watch_arrivals};
+pub use event_log::{EventLog, Told};
 pub use fleet::{Fleet, FleetView};
+pub use fleet_changes::FleetChanges;
 pub use fleetps_nats::{
     model::{HostState, ProcessRates},
     now_us, steady_us,
@@ -34,6 +40,7 @@ pub use intake::{Intake, Shown, follow};
 pub use latest_events::LatestEvents;
 pub use moment::{Moment, withhold_command_lines};
 pub use past_hour::PastHour;
+pub use position::{NotAPosition, Position};
 pub use programs::ProgramTotals;
 pub use readiness::{Check, IngestorReports, watch_ingestors};
 pub use search::LiveSearch;

@@ -39,6 +39,9 @@ pub enum RecentError {
     /// The broker is away.
     #[error(transparent)]
     Away(#[from] Away),
+    /// The stream cannot be opened.
+    #[error("the stream of snapshots cannot be opened")]
+    Stream(#[source] stream::StreamError),
     /// There is nothing to unpack with.
     #[error("snapshots cannot be unpacked")]
     Unpack(#[from] std::io::Error),

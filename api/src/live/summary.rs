@@ -6,7 +6,7 @@ use fleetps_nats::{
     snapshot::MAX_OFFSET_US,
 };
 
-use super::PastHour;
+use super::{PastHour, Position};
 use crate::display;
 
 /// Two agents that take turns do so within this time.
@@ -28,6 +28,10 @@ pub struct Summary {
     pub host: HostName,
     /// Its name in its own operating system.
     pub os_host_name: String,
+    /// Where its last snapshot stands in the stream.
+    pub position: Position,
+    /// How many of its snapshots came since this server started.
+    pub taken: u64,
     /// Whether it is heard of.
     pub state: HostState,
     /// When the broker took its last snapshot, in µs since 1970 UTC.
@@ -72,6 +76,8 @@ impl Summary {
         let mut summary = Self {
             host,
             os_host_name: snapshot.os_host_name.clone(),
+            position: Position::default(),
+            taken: 1,
             state: HostState::after(
                 now_us.saturating_sub(last_seen_us),
                 snapshot.interval_ms,
@@ -110,6 +116,7 @@ impl Summary {
             true => before.other_run_id.clone(),
             false => Some(before.run_id.clone()),
         };
+        self.taken = before.taken.saturating_add(1);
         self.past_hour.clone_from(&before.past_hour);
         self.take_cpu();
         self

@@ -64,10 +64,19 @@ pub async fn authenticate(State(people): State<People>, mut request: Request, ne
 /// The credentials of a request. A token counts more than a cookie: it was sent on purpose.
 fn credential(headers: &HeaderMap, came: ClientInfo) -> Option<Credential> {
     let bearer = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    match bearer.and_then(|text| text.strip_prefix("Bearer ")) {
+    match bearer.and_then(|text| text.strip_prefix("Bearer ")).or_else(|| socket_token(headers)) {
         Some(token) => tokens::read(token.trim()).map(Credential::Token),
         None => read_cookie(Cookie::Session, headers, came).map(Credential::Session),
     }
+}
+
+/// The token that a script in a browser sends with a WebSocket, for which it can set no other header: as a protocol
+/// `bearer.TOKEN` that it offers.
+fn socket_token(headers: &HeaderMap) -> Option<&str> {
+    let offers =
+        headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).iter().filter_map(|value| value.to_str().ok());
+    let mut protocols = offers.flat_map(|offer| offer.split(',')).map(str::trim);
+    protocols.find_map(|protocol| protocol.strip_prefix("bearer."))
 }
 
 /// Also before a sign-in: the secret in the cookie then belongs to no session, and is replaced at the sign-in.

@@ -52,6 +52,11 @@ pub async fn check_origin(request: Request, next: Next) -> Response {
     Refusal::new(StatusCode::FORBIDDEN, "a page of another site sent this request", hint).into_response()
 }
 
+/// Whether a page of this server sent a request, as far as its browser says; of a program nothing is known.
+pub fn is_own_page(uri: &Uri, headers: &HeaderMap) -> bool {
+    is_own(headers, host_of(uri, headers))
+}
+
 fn is_own(headers: &HeaderMap, host: Option<&str>) -> bool {
     let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or_default());
     // `none` is a request that the user made, by a bookmark, say.

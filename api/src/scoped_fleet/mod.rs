@@ -4,12 +4,16 @@
 //! Hidden hosts and withheld command lines are left out where they are loaded: here from the present and the stream, in
 //! the history from the past. Filters, searches, totals and limits come after that.
 //!
-//! `travel` is one host at one past moment, `process` one process, `groups` changes what a host belongs to.
+//! `travel` is one host at one past moment, `process` one process, `groups` changes what a host belongs to, `live` is what
+//! WebSockets follow.
 
 mod events;
 mod groups;
+mod live;
 pub mod process;
 pub mod travel;
+
+pub use live::Look;
 
 use std::{sync::Arc, time::Duration};
 

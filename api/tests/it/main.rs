@@ -57,3 +57,4 @@ mod sums;
 mod support;
 mod tls;
 mod travel;
+mod websocket;
