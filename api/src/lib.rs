@@ -37,6 +37,7 @@ mod fleet_views;
 mod handlers;
 mod history_service;
 mod live;
+mod metrics;
 mod middleware;
 mod pipeline;
 mod program;

@@ -3,7 +3,7 @@
 //! `intake` reads the stream of snapshots from the broker into a `fleet` of hosts, on a thread of its own. `summary` is
 //! kept decoded for each host (the rest stays compressed until a page asks for it), with its CPU peaks of the
 //! `past_hour`. `programs` adds up the fleet's programs as snapshots arrive; `left_out` counts hosts that were not heard
-//! of for long; `search` filters the processes of all hosts. `moment` is one host's latest snapshot with the one before
+//! of for long; `search` filters the processes of all hosts; `tracked` keeps what metrics of hosts say. `moment` is one host's latest snapshot with the one before
 //! it, decoded; `recent` reads earlier ones from the stream. `readiness` is how the ingestors are doing, `arrivals`
 //! whether published snapshots are stored, `admission` the refusals of the broker, `latest_events` what the ingestor
 //! decided that is in no segment yet.
@@ -22,10 +22,11 @@ mod readiness;
 pub mod recent;
 mod search;
 mod summary;
+mod tracked;
 
 pub use admission::{AdmissionReports, watch_admission};
 pub use arrivals::{Arrivals, watch_arrivals};
-pub use fleet::{Fleet, FleetView};
+pub use fleet::{Fleet, FleetView, HostMetrics};
 pub use fleetps_nats::{
     model::{HostState, ProcessRates},
     now_us, steady_us,
@@ -35,6 +36,7 @@ pub use latest_events::LatestEvents;
 pub use moment::{Moment, withhold_command_lines};
 pub use past_hour::PastHour;
 pub use programs::ProgramTotals;
-pub use readiness::{Check, IngestorReports, watch_ingestors};
+pub use readiness::{BELIEVED_FOR, Check, IngestorReports, watch_ingestors};
 pub use search::LiveSearch;
 pub use summary::Summary;
+pub use tracked::{Figures, ProgramUse};
