@@ -33,6 +33,7 @@ use crate::{
     auth::Grant,
     authz::Groups,
     live::{Fleet, now_us},
+    metrics::Bounded,
     view::{
         View,
         fleet::{self, BUSIEST_PROGRAMS, FleetQuery},
@@ -159,6 +160,14 @@ impl FleetViews {
             work()
         });
         working.await
+    }
+
+    /// How many processors work on what takes as long as there are hosts. What comes meanwhile waits; each request is one
+    /// of a connection, which are bounded.
+    pub fn bounded(&self) -> Bounded {
+        let limit = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let in_use = limit.saturating_sub(self.processors.available_permits());
+        Bounded { of: "work-over-the-fleet", in_use: in_use as u64, limit: limit as u64, refused: 0 }
     }
 
     /// Pages that are known, looked at or not.

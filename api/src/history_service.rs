@@ -20,6 +20,7 @@ use crate::{
     csv::Format,
     display,
     live::{Check, Fleet, Intake, now_us},
+    metrics::Bounded,
     refusal::Refusal,
     shares::{Bounds, Shares},
 };
@@ -87,6 +88,15 @@ impl HistoryService {
     /// How many questions are under way, and how many wait for their turn.
     pub fn questions(&self) -> (usize, usize) {
         self.room.in_use()
+    }
+
+    /// How full the room for questions is, and the memory of the caches.
+    pub fn bounded(&self) -> Vec<Bounded> {
+        let caches = self.history.read().as_ref().map(History::caches);
+        let cache = |(of, in_use, limit)| Bounded { of, in_use, limit, refused: 0 };
+        let mut all = self.room.bounded("questions", Some("questions-waiting"));
+        all.extend(caches.into_iter().flatten().map(cache));
+        all
     }
 
     /// The history as far as it is in `scope`; absent while the folder cannot be read.

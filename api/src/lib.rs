@@ -40,6 +40,7 @@ mod handlers;
 mod history_service;
 mod legacy;
 mod live;
+mod metrics;
 mod middleware;
 mod openapi;
 mod pipeline;

@@ -2,6 +2,8 @@
 //!
 //! A route that looks at one host counts as showing its command lines, whichever part of the host it shows.
 
+use std::sync::Arc;
+
 use axum::{
     Router,
     handler::Handler,
@@ -14,11 +16,14 @@ use tower_http::compression::CompressionLayer;
 use crate::{
     audit_log::AuditClass::{self, ByHandler, FailedChanges, Searches},
     auth::PrincipalKind,
-    authz::Permission::{self, Anything, ManageHosts, ManageUsers, OwnAccount, ReadAudit, SeeHosts, Sql},
+    authz::Permission::{
+        self, Anything, ManageHosts, ManageUsers, OwnAccount, ReadAudit, ReadHostMetrics, ReadMetrics,
+        SeeHosts, Sql,
+    },
     handlers::{
         account, assets, audit, audit_json, diff, diff_json, events, events_json, fleet, groups, health,
-        history, host, hosts_json, metrics_json, process, process_json, processes_json, search, search_json,
-        sign_in, sql, system, timeline, top, top_json, users, welcome,
+        history, host, hosts_json, metrics, metrics_json, process, process_json, processes_json, search,
+        search_json, sign_in, sql, system, timeline, top, top_json, users, welcome,
     },
     middleware::{
         absence::say_absence,
@@ -26,6 +31,7 @@ use crate::{
         authenticate::authenticate,
         authorize::{Policy, authorize},
         error_pages, guard,
+        observe::observe,
     },
     openapi::{Describe, Interface, Listed, Operation},
     refusal::Refusal,
@@ -241,6 +247,8 @@ pub fn table() -> Vec<Route> {
         post("/users", ManageUsers, users::add).audited(ByHandler),
         get("/users/{name}", ManageUsers, users::user),
         post("/users/{name}", ManageUsers, users::change).audited(ByHandler),
+        get("/metrics", ReadMetrics, metrics::own),
+        get("/metrics/hosts", ReadHostMetrics, metrics::hosts),
         json("/healthz", Anything, "Whether the process is up", health::alive).open_to_all(),
         json("/readyz", Anything, "Whether the pipeline works", health::ready).open_to_all(),
         get("/assets/{version}/{file}", Anything, assets::file),
@@ -263,7 +271,7 @@ pub fn addresses(shared: AppState) -> Router {
 
 /// The whole web server.
 pub fn router(shared: AppState) -> Router {
-    let people = shared.people.clone();
+    let (people, times) = (shared.people.clone(), Arc::clone(&shared.request_times));
     addresses(shared.clone())
         .layer(from_fn_with_state(people.clone(), admit))
         .layer(from_fn(guard::check_origin))
@@ -273,4 +281,5 @@ pub fn router(shared: AppState) -> Router {
         .layer(CompressionLayer::new())
         .layer(from_fn_with_state(people, guard::check_host))
         .layer(from_fn(guard::secure))
+        .layer(from_fn_with_state(times, observe))
 }

@@ -62,6 +62,7 @@ pub async fn run(
     shared.people = people.clone();
     let connections = Connections::new(Limits::of_this_process(), people.addresses().clone());
     shared.connections = connections.clone();
+    shared.certificate = door.certificate();
     let (progress, mut caught_up) = watch::channel(Intake::default());
     shared.intake = caught_up.clone();
     let intake = {

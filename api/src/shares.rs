@@ -6,7 +6,10 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -15,7 +18,7 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
-use crate::refusal::Refusal;
+use crate::{metrics::Bounded, refusal::Refusal};
 
 /// When a request that found no share may find one. Most take less than a second.
 const AGAIN_AFTER: Duration = Duration::from_secs(2);
@@ -61,6 +64,8 @@ pub struct Shares(Arc<Inner>);
 struct Inner {
     bounds: Bounds,
     state: Mutex<State>,
+    /// What was refused or withdrawn.
+    refused: AtomicU64,
 }
 
 /// A person's share, or the wait for it, until it is dropped.
@@ -98,7 +103,7 @@ struct Waiter {
 impl Shares {
     /// Shares of something with these limits.
     pub fn new(bounds: Bounds) -> Self {
-        Self(Arc::new(Inner { bounds, state: Mutex::default() }))
+        Self(Arc::new(Inner { bounds, state: Mutex::default(), refused: AtomicU64::default() }))
     }
 
     /// A share for `person`, as soon as it is their turn.
@@ -114,13 +119,13 @@ impl Shares {
     /// # Errors
     /// When they wait for their whole share already, too many others wait, or it takes too long.
     pub async fn take_within(&self, person: &str, wait: Duration) -> Result<Share, NoShare> {
-        let (share, ready) = self.enter(person)?;
+        let (share, ready) = self.enter(person).inspect_err(|_| self.count_refused())?;
         if let Some(ready) = ready {
-            let all = NoShare::All(self.0.bounds.what);
-            tokio::time::timeout(wait.min(self.0.bounds.wait), ready)
-                .await
-                .map_err(|_| all)?
-                .map_err(|_| all)?;
+            let waited = tokio::time::timeout(wait.min(self.0.bounds.wait), ready).await;
+            if !matches!(waited, Ok(Ok(()))) {
+                self.count_refused();
+                return Err(NoShare::All(self.0.bounds.what));
+            }
         }
         Ok(share)
     }
@@ -128,6 +133,22 @@ impl Shares {
     /// The limits.
     pub fn bounds(&self) -> Bounds {
         self.0.bounds
+    }
+
+    /// How full it is: `of` is its name, and `waiting` that of what waits for it, where something may.
+    pub fn bounded(&self, of: &'static str, waiting: Option<&'static str>) -> Vec<Bounded> {
+        let (in_use, waits) = self.in_use();
+        let bounds = &self.0.bounds;
+        let refused = self.0.refused.load(Relaxed);
+        let room = Bounded { of, in_use: in_use as u64, limit: bounds.most as u64, refused };
+        // A request that finds no room to wait is refused all the same, and counted once.
+        let waiting =
+            waiting.map(|of| Bounded { of, in_use: waits as u64, limit: bounds.waiting as u64, refused: 0 });
+        [Some(room), waiting].into_iter().flatten().collect()
+    }
+
+    fn count_refused(&self) {
+        self.0.refused.fetch_add(1, Relaxed);
     }
 
     /// How many are in use, and how many wait.
@@ -141,14 +162,21 @@ impl Shares {
     /// # Errors
     /// When the person has a whole share, or no other person has more than this one would have then.
     pub fn take_now(&self, person: &str) -> Result<Share, NoShare> {
+        self.enter_now(person).inspect_err(|_| self.count_refused())
+    }
+
+    fn enter_now(&self, person: &str) -> Result<Share, NoShare> {
         let Bounds { what, most, of_a_person, .. } = self.0.bounds;
         let mut state = self.0.state.lock();
         let own = state.held(person);
         if own >= of_a_person {
             return Err(NoShare::Own { most: of_a_person, what });
         }
-        if state.in_use >= most && !state.withdraw_from_more_than(own + 1) {
-            return Err(NoShare::All(what));
+        if state.in_use >= most {
+            if !state.withdraw_from_more_than(own + 1) {
+                return Err(NoShare::All(what));
+            }
+            self.count_refused();
         }
         let share = self.share(person, &mut state);
         state.hold(person, share.number, share.withdrawn.clone());

@@ -18,9 +18,11 @@ use crate::{
     fleet_views::FleetViews,
     history_service::HistoryService,
     live::{AdmissionReports, Arrivals, Fleet, IngestorReports, Intake, LatestEvents},
+    metrics::RequestTimes,
     recovery::StateHealth,
     shares::{Bounds, Shares},
     sockets::Sockets,
+    tls::CertificateEnd,
 };
 
 /// Open pages kept up to date at once. Each costs its last view, up to about a megabyte.
@@ -82,6 +84,10 @@ pub struct AppState {
     pub searches: Shares,
     /// Filters over one host.
     pub filters: Shares,
+    /// How long answers took.
+    pub request_times: Arc<RequestTimes>,
+    /// When the certificate of the pages ends; absent without TLS.
+    pub certificate: Option<CertificateEnd>,
     /// Ends when the server does.
     pub shutdown: CancellationToken,
 }
@@ -111,6 +117,8 @@ impl AppState {
             sockets: Sockets::new(Limits::of_this_process()),
             searches: Shares::new(SEARCHES),
             filters: Shares::new(filtering::FILTERS),
+            request_times: Arc::default(),
+            certificate: None,
             shutdown,
         }
     }

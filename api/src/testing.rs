@@ -22,6 +22,10 @@ pub mod live {
     pub use crate::live::{Fleet, HostState, Intake, LatestEvents, Shown, follow, now_us, steady_us};
 }
 
+pub mod metrics {
+    pub use crate::metrics::{Family, Kind, names::ALL};
+}
+
 pub mod history_service {
     pub use crate::history_service::{AskedFor, HistoryService};
 }

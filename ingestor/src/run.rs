@@ -34,7 +34,7 @@ use crate::{
     retention_clock::RetentionClock,
     segment::SegmentName,
     settings::IngestorSettings,
-    status::{Progress, publish_status},
+    status::{DEAD_LETTERS, EVENTS, Progress, publish_status},
     streams,
 };
 
@@ -191,12 +191,15 @@ async fn run_parts(
     let (incoming_in, incoming) = mpsc::channel(WAITING_DELIVERIES);
     let (segments_in, segments) = sync_channel(WAITING_SEGMENTS);
     let (letters_in, letters) = mpsc::channel(WAITING_DEAD_LETTERS);
+    progress.watch_channel("deliveries", &incoming_in);
+    progress.watch_channel(DEAD_LETTERS, &letters_in);
     let interrupt = Arc::new(Interrupt::default());
 
     let numbering = (settings.partition, start.epoch_s);
     let message_decoder =
         MessageDecoder::new(settings.host_bytes_per_s).map_err(failed("unpacking"))?.with_standing(standing);
     let (published_in, published) = mpsc::channel(WAITING_EVENTS);
+    progress.watch_channel(EVENTS, &published_in);
     let Consuming { consumers, threads, decided, awaited } =
         consume((numbering, settings.seal_rows), detector, segments_in, published_in, &progress)
             .map_err(failed("a consumer of the stream"))?;

@@ -2,27 +2,60 @@
 
 use std::{
     collections::BTreeMap,
+    fmt,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicI64, AtomicU64, Ordering::Relaxed},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use async_nats::Client;
 use fleetps_nats::{
     snapshot::BadSnapshot,
-    status::{IngestorStatus, STATUS_LOOK, StatusTimer},
+    status::{IngestorStatus, QueueStatus, STATUS_LOOK, StatusTimer},
     subject,
 };
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
+
+use crate::catalog::SegmentMeta;
+
+/// The queue of refused messages that wait to be published.
+pub(crate) const DEAD_LETTERS: &str = "dead-letters";
+/// The queue of events that wait to be published.
+pub(crate) const EVENTS: &str = "events";
+
+/// A queue between two parts, and how many wait in it.
+struct Queue {
+    name: &'static str,
+    bound: usize,
+    waiting: Box<dyn Fn() -> usize + Send>,
+}
+
+impl fmt::Debug for Queue {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Queue").field("name", &self.name).finish_non_exhaustive()
+    }
+}
 
 /// The counters. Each stands for itself, so no order between them is needed.
 #[derive(Debug, Default)]
 pub(crate) struct Progress {
     sealed_sequence: AtomicU64,
     read_sequence: AtomicU64,
+    read_stored_us: AtomicI64,
     pending: AtomicU64,
+    /// Snapshots that were handed to the segment writer.
+    taken: AtomicU64,
+    unsealed_since_us: AtomicI64,
+    seals: AtomicU64,
+    seal_ms: AtomicU64,
+    merges: AtomicU64,
+    merge_ms: AtomicU64,
+    merge_failures: AtomicU64,
+    segments: Mutex<Vec<(String, u64, u64)>>,
+    queues: Mutex<Vec<Queue>>,
     stored: AtomicU64,
     duplicates: AtomicU64,
     refused: [AtomicU64; BadSnapshot::REASONS.len()],
@@ -40,9 +73,10 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    /// The messages up to `sequence` are read; `pending` wait in the stream.
-    pub(crate) fn set_read(&self, sequence: u64, pending: u64) {
+    /// The messages up to `sequence`, which the broker stored at `stored_at_us`, are read; `pending` wait in the stream.
+    pub(crate) fn set_read(&self, (sequence, stored_at_us): (u64, i64), pending: u64) {
         self.read_sequence.store(sequence, Relaxed);
+        self.read_stored_us.store(stored_at_us, Relaxed);
         self.pending.store(pending, Relaxed);
     }
 
@@ -50,6 +84,74 @@ impl Progress {
     pub(crate) fn set_sealed(&self, sequence: u64, snapshots: u64) {
         self.sealed_sequence.store(sequence, Relaxed);
         self.stored.fetch_add(snapshots, Relaxed);
+    }
+
+    /// A snapshot that the broker stored at `stored_at_us` was handed over to be sealed.
+    pub(crate) fn count_taken(&self, stored_at_us: i64) {
+        if self.taken.fetch_add(1, Relaxed) == self.stored.load(Relaxed) {
+            self.unsealed_since_us.store(stored_at_us, Relaxed);
+        }
+    }
+
+    /// A segment was sealed, which took this long; the broker stored its last snapshot at `last_stored_us`.
+    pub(crate) fn count_seal(&self, took: Duration, last_stored_us: Option<i64>) {
+        self.seals.fetch_add(1, Relaxed);
+        self.seal_ms.fetch_add(ms(took), Relaxed);
+        if let Some(last_stored_us) = last_stored_us {
+            self.unsealed_since_us.store(last_stored_us, Relaxed);
+        }
+    }
+
+    /// A segment was made of others, or could not be, which took this long.
+    pub(crate) fn count_merge(&self, took: Duration, is_made: bool) {
+        let count = if is_made { &self.merges } else { &self.merge_failures };
+        count.fetch_add(1, Relaxed);
+        self.merge_ms.fetch_add(ms(took), Relaxed);
+    }
+
+    /// The segments in use.
+    pub(crate) fn set_segments(&self, segments: &[SegmentMeta]) {
+        let mut by_level: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
+        for segment in segments {
+            let (count, bytes) = by_level.entry(segment.name.level.as_str()).or_default();
+            *count += 1;
+            *bytes = bytes.saturating_add(segment.bytes);
+        }
+        let named = by_level.into_iter().map(|(level, (count, bytes))| (level.to_owned(), count, bytes));
+        *self.segments.lock().unwrap_or_else(PoisonError::into_inner) = named.collect();
+    }
+
+    /// Reports a queue of `bound` places, of which `waiting` says how many are taken.
+    pub(crate) fn watch_queue(
+        &self,
+        name: &'static str,
+        bound: usize,
+        waiting: impl Fn() -> usize + Send + 'static,
+    ) {
+        let queue = Queue { name, bound, waiting: Box::new(waiting) };
+        self.queues.lock().unwrap_or_else(PoisonError::into_inner).push(queue);
+    }
+
+    /// The same for a channel; it still ends when its last sender is dropped.
+    pub(crate) fn watch_channel<T: Send + 'static>(&self, name: &'static str, sender: &mpsc::Sender<T>) {
+        let (bound, weak) = (sender.max_capacity(), sender.downgrade());
+        self.watch_queue(name, bound, move || {
+            weak.upgrade().map_or(0, |sender| sender.max_capacity().saturating_sub(sender.capacity()))
+        });
+    }
+
+    fn queues(&self) -> Vec<QueueStatus> {
+        let queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
+        let status = |queue: &Queue| {
+            let dropped = match queue.name {
+                DEAD_LETTERS => self.lost_dead_letters.load(Relaxed),
+                EVENTS => self.unpublished_events.load(Relaxed),
+                _ => 0,
+            };
+            let (waiting, bound) = ((queue.waiting)() as u64, queue.bound as u64);
+            QueueStatus { name: queue.name.to_owned(), waiting, bound, dropped }
+        };
+        queues.iter().map(status).collect()
     }
 
     pub(crate) fn count_duplicate(&self) {
@@ -131,7 +233,17 @@ impl Progress {
     pub(crate) fn status(&self, partition: u32) -> IngestorStatus {
         let refused = BadSnapshot::REASONS.iter().zip(&self.refused);
         let reasons = first_of(&self.set_aside);
+        let waits_to_be_sealed = self.taken.load(Relaxed) > self.stored.load(Relaxed);
         IngestorStatus {
+            read_stored_us: self.read_stored_us.load(Relaxed),
+            unsealed_since_us: if waits_to_be_sealed { self.unsealed_since_us.load(Relaxed) } else { 0 },
+            segments: self.segments.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            seals: self.seals.load(Relaxed),
+            seal_ms: self.seal_ms.load(Relaxed),
+            merges: self.merges.load(Relaxed),
+            merge_ms: self.merge_ms.load(Relaxed),
+            merge_failures: self.merge_failures.load(Relaxed),
+            queues: self.queues(),
             partition,
             written_at_us: jiff::Timestamp::now().as_microsecond(),
             sealed_sequence: self.sealed_sequence.load(Relaxed),
@@ -160,6 +272,10 @@ impl Progress {
             waits_for_clock: self.waits_for_clock.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         }
     }
+}
+
+fn ms(took: Duration) -> u64 {
+    u64::try_from(took.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// As many of them as a status says, in a message of some 100 KB.

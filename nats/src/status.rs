@@ -83,6 +83,39 @@ pub struct IngestorStatus {
     pub waits_for_clock: Option<String>,
     /// Hosts that take more than their share of the history, so that less is kept of them; with their share.
     pub beyond_share: Vec<String>,
+    /// When the broker stored the message that was read last, in µs since 1970 UTC; 0 where none was.
+    pub read_stored_us: i64,
+    /// Since when snapshots wait to be sealed: when the broker stored the last sealed one, or the first that waits, in µs
+    /// since 1970 UTC; 0 where none wait.
+    pub unsealed_since_us: i64,
+    /// The segments in use: the name of each level, their number and their bytes.
+    pub segments: Vec<(String, u64, u64)>,
+    /// Segments sealed since it started.
+    pub seals: u64,
+    /// The time that this took, in ms.
+    pub seal_ms: u64,
+    /// Segments made of others since it started.
+    pub merges: u64,
+    /// The time that this took, in ms.
+    pub merge_ms: u64,
+    /// Merges that failed since it started.
+    pub merge_failures: u64,
+    /// The queues between its parts.
+    pub queues: Vec<QueueStatus>,
+}
+
+/// A bounded queue.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct QueueStatus {
+    /// Its name, as in `deliveries`.
+    pub name: String,
+    /// How many wait in it.
+    pub waiting: u64,
+    /// How many can.
+    pub bound: u64,
+    /// What was dropped because it was full; a queue for which the sender waits drops nothing.
+    pub dropped: u64,
 }
 
 impl IngestorStatus {

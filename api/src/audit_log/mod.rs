@@ -28,6 +28,7 @@ use writer::Writer;
 use crate::{
     auth::Person,
     broker,
+    metrics::Bounded,
     refusal::Refusal,
     shares::{Bounds, Shares},
 };
@@ -112,6 +113,13 @@ impl AuditLog {
         let AuditFolder { damaged, skipped, .. } = found.unwrap_or_default();
         let skipped = skipped.into_iter().map(|file| file.file_name);
         damaged.iter().map(ToString::to_string).chain(skipped).collect()
+    }
+
+    /// How full the room for searches and for entries that wait is.
+    pub fn bounded(&self) -> Vec<Bounded> {
+        let Some(open) = &self.0 else { return Vec::new() };
+        let searches = open.searches.bounded("audit-searches", Some("audit-searches-waiting"));
+        searches.into_iter().chain(open.writer.bounded()).collect()
     }
 
     /// Finds entries for `who`, when it is their turn.

@@ -13,7 +13,10 @@ use fleetps_nats::{
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::shares::{Bounds, Share, Shares};
+use crate::{
+    metrics::Bounded,
+    shares::{Bounds, Share, Shares},
+};
 
 /// Entries that wait for the broker, of up to 5 KiB each. Who does a lot while it is away loses entries of their own only.
 const WAITING: Bounds = Bounds {
@@ -55,6 +58,12 @@ impl Writer {
             }
         });
         Self { waiting, room: Shares::new(WAITING), lost: AtomicU64::new(0) }
+    }
+
+    /// How full the queue is; what was refused is in the log only.
+    pub(super) fn bounded(&self) -> Option<Bounded> {
+        let queue = self.room.bounded("audit-entries-waiting", None).into_iter().next()?;
+        Some(Bounded { refused: self.lost.load(Relaxed), ..queue })
     }
 
     /// Takes an entry; where too many wait already, it is logged instead.

@@ -18,6 +18,7 @@ use super::{
     users::{self, User},
     uses::{Uses, Writing},
 };
+use crate::metrics::Bounded;
 
 /// How often an open page checks whether its session has expired; a session that is ended closes its pages at once.
 const LOOK_EVERY: Duration = Duration::from_secs(20);
@@ -89,6 +90,11 @@ impl Accounts {
     /// The audit of people's actions.
     pub fn audit(&self) -> &Audit {
         &self.audit
+    }
+
+    /// How full the room for hashes of passwords is.
+    pub fn bounded(&self) -> Vec<Bounded> {
+        self.passwords.bounded()
     }
 
     /// How many hashes of passwords were computed so far.

@@ -25,6 +25,8 @@ pub struct Grant {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
+    /// Reads metrics: for a program that collects them and sees nothing else.
+    Metrics,
     /// Looks.
     Viewer,
     /// Looks, and acts on hosts.
@@ -37,7 +39,7 @@ pub enum Role {
 #[derive(Debug, thiserror::Error)]
 pub enum NotAGrant {
     /// No such role.
-    #[error("{0:?} is no role: expected viewer, operator or administrator")]
+    #[error("{0:?} is no role: expected metrics, viewer, operator or administrator")]
     Role(String),
     /// No group.
     #[error(transparent)]
@@ -49,11 +51,12 @@ pub enum NotAGrant {
 
 impl Role {
     /// Every role, the least first.
-    pub const ALL: [Self; 3] = [Self::Viewer, Self::Operator, Self::Administrator];
+    pub const ALL: [Self; 4] = [Self::Metrics, Self::Viewer, Self::Operator, Self::Administrator];
 
     /// As text.
     pub fn name(self) -> &'static str {
         match self {
+            Self::Metrics => "metrics",
             Self::Viewer => "viewer",
             Self::Operator => "operator",
             Self::Administrator => "administrator",
@@ -77,6 +80,11 @@ impl Grant {
     /// Whether this is for an administrator of the whole fleet.
     pub fn administers_all(&self) -> bool {
         self.role == Role::Administrator && self.groups.is_none()
+    }
+
+    /// What it lets somebody see in metrics of hosts: the same hosts, whatever the role, and no command lines.
+    pub fn for_metrics(&self) -> Self {
+        Self { role: self.role.max(Role::Viewer), hides_command_lines: true, ..self.clone() }
     }
 
     /// The intersection of this grant and another one.

@@ -10,7 +10,10 @@ use std::{
 use argon2::{Argon2, PasswordHasher, PasswordVerifier, password_hash::phc::PasswordHash};
 
 use super::network;
-use crate::shares::{Bounds, Shares};
+use crate::{
+    metrics::Bounded,
+    shares::{Bounds, Shares},
+};
 
 /// The 3,000 most common of at least eight characters in the list of Royce Williams that Django has (BSD licence).
 const COMMON: &str = include_str!("common_passwords.txt");
@@ -51,6 +54,11 @@ impl Default for Passwords {
 }
 
 impl Passwords {
+    /// How full the room for hashes is.
+    pub fn bounded(&self) -> Vec<Bounded> {
+        self.turns.bounded("password-checks", Some("password-checks-waiting"))
+    }
+
     /// The hash of a password that came from an address, with a salt of its own, as a PHC string.
     ///
     /// # Errors

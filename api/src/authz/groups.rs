@@ -23,7 +23,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::policy::{HostGroups, Permission, grants_allow};
-use crate::auth::Grant;
+use crate::{auth::Grant, metrics::Bounded};
 
 /// How soon the broker is asked again after it did not say which hosts there are.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
@@ -152,6 +152,13 @@ impl Groups {
 
     async fn records(client: &Client) -> Result<WatchedBucket<HostRecord>, BucketError> {
         hosts::open(client).await?.follow().await
+    }
+
+    /// How many scopes are kept. When there is no room, all of them are forgotten and worked out again.
+    pub fn bounded(&self) -> Bounded {
+        let known = self.0.read();
+        let (in_use, limit) = (known.scopes.len() as u64, MAX_SCOPES as u64);
+        Bounded { of: "scopes", in_use, limit, refused: 0 }
     }
 
     /// The tags of `host`.

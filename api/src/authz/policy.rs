@@ -14,6 +14,10 @@ pub enum Permission {
     Anything,
     /// To look after oneself: one's own password, sessions and tokens.
     OwnAccount,
+    /// To read how fleetps itself is: its queues, refusals, times.
+    ReadMetrics,
+    /// To read the metrics of hosts, those that one may see.
+    ReadHostMetrics,
     /// To see hosts and their processes, now and at any past moment, those that one may see.
     SeeHosts,
     /// To see the command lines of processes.
@@ -42,9 +46,11 @@ pub enum Decision {
 impl Permission {
     /// Every action.
     #[cfg(test)]
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 10] = [
         Self::Anything,
         Self::OwnAccount,
+        Self::ReadMetrics,
+        Self::ReadHostMetrics,
         Self::SeeHosts,
         Self::SeeCommandLines,
         Self::Sql,
@@ -57,15 +63,16 @@ impl Permission {
     pub fn role(self) -> Option<Role> {
         match self {
             Self::Anything | Self::OwnAccount => None,
+            Self::ReadMetrics | Self::ReadHostMetrics => Some(Role::Metrics),
             Self::SeeHosts | Self::SeeCommandLines | Self::Sql => Some(Role::Viewer),
             Self::ManageHosts | Self::ManageUsers | Self::ReadAudit => Some(Role::Administrator),
         }
     }
 
     /// Whether it concerns the whole fleet, so that a grant for some hosts is not enough: only an administrator of
-    /// every host may make another one, and the audit names every host.
+    /// every host may make another one, the audit names every host, and fleetps's own metrics count all of them.
     pub fn is_about_all_hosts(self) -> bool {
-        matches!(self, Self::ManageUsers | Self::ReadAudit)
+        matches!(self, Self::ManageUsers | Self::ReadAudit | Self::ReadMetrics)
     }
 
     /// Its words in refusals.
@@ -73,6 +80,8 @@ impl Permission {
         match self {
             Self::Anything => "look at this",
             Self::OwnAccount => "manage an account",
+            Self::ReadMetrics => "read metrics of fleetps",
+            Self::ReadHostMetrics => "read metrics of hosts",
             Self::SeeHosts => "see hosts",
             Self::SeeCommandLines => "see command lines",
             Self::Sql => "ask in SQL",
@@ -157,6 +166,18 @@ mod tests {
             let manages = [ManageHosts, ManageUsers, ReadAudit].map(|action| permission_of(role, action));
             assert_eq!(manages, [role == Role::Administrator; 3], "{role:?}");
         }
+    }
+
+    #[test]
+    fn whoever_reads_metrics_sees_nothing_else_and_those_of_fleetps_only_with_every_host() {
+        let allowed = |of: Option<&[&str]>| {
+            let reads = person(vec![grant(Role::Metrics, of)]);
+            let may = |action: &Permission| permission_of(&reads, *action, None) == Decision::Allowed;
+            Permission::ALL.into_iter().filter(may).collect::<Vec<_>>()
+        };
+        use Permission::{Anything, OwnAccount, ReadHostMetrics, ReadMetrics};
+        assert_eq!(allowed(None), [Anything, OwnAccount, ReadMetrics, ReadHostMetrics]);
+        assert_eq!(allowed(Some(&["web"])), [Anything, OwnAccount, ReadHostMetrics]);
     }
 
     #[test]

@@ -35,6 +35,7 @@ use places::{Full, Owner, Register};
 
 use crate::{
     auth::{Addresses, Person, network},
+    metrics::Bounded,
     tls::TlsListener,
 };
 
@@ -134,6 +135,25 @@ impl Connections {
         ];
         let counted = by_reason.map(|(reason, count)| (reason, count.load(Relaxed)));
         counted.into_iter().filter(|(_, count)| *count > 0).collect()
+    }
+
+    /// How full they are; of all, and of those without a signed-in person.
+    pub fn bounded(&self) -> [Bounded; 2] {
+        let (register, counts) = (self.0.register.lock(), &self.0.counts);
+        let (limits, strangers) = (register.limits(), register.strangers());
+        let refused = [&counts.pushed_out, &counts.refused, &counts.failed];
+        let refused = refused.map(|count| count.load(Relaxed)).iter().sum();
+        let room = |of, in_use: usize, limit: usize, refused| Bounded {
+            of,
+            in_use: in_use as u64,
+            limit: limit as u64,
+            refused,
+        };
+        [
+            room("connections", register.len(), limits.most, refused),
+            // What is refused or makes room is counted with all of them.
+            room("connections-not-signed-in", strangers, limits.strangers, 0),
+        ]
     }
 
     /// A place for a connection with a peer; `descriptor` is its file descriptor, where the system has such a thing.

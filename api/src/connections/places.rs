@@ -74,6 +74,11 @@ impl Register {
         self.limits
     }
 
+    /// How many there are without a signed-in person.
+    pub(super) fn strangers(&self) -> usize {
+        self.strangers
+    }
+
     pub(super) fn len(&self) -> usize {
         self.entries.len()
     }

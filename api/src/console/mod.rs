@@ -21,6 +21,7 @@ pub use under_way::Question;
 use under_way::UnderWay;
 
 use crate::{
+    metrics::Bounded,
     refusal::Refusal,
     shares::{Bounds, Shares},
 };
@@ -65,7 +66,8 @@ impl Console {
             () = cancelled.cancelled() => return Err(refusal(AskError::Cancelled)),
         };
         asked.is_answered_now();
-        tracing::info!(?sql, "a question over the history");
+        // Not what it asks: people paste secrets into questions, and the audit has it.
+        tracing::info!(characters = sql.chars().count(), "a question over the history");
         let answering = tokio::task::spawn_blocking(move || {
             // The next one's turn is when the process of this one is gone.
             let _turn = turn;
@@ -77,6 +79,11 @@ impl Console {
             Ok(answered) => answered.map_err(refusal),
             Err(error) => Err(Refusal::fault("could not ask the history", &error)),
         }
+    }
+
+    /// How full the room for questions is.
+    pub fn bounded(&self) -> Vec<Bounded> {
+        self.turns.bounded("sql-questions", Some("sql-questions-waiting"))
     }
 
     /// The questions that are answered or wait, in the order in which they were asked.

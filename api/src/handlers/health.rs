@@ -145,23 +145,45 @@ pub async fn alive() -> Answer<Alive> {
     Answer::of(&Alive { alive: true })
 }
 
+/// The parts that readiness is made of.
+pub struct Parts {
+    /// Whether the broker can be reached and works.
+    pub broker: Check,
+    /// Whether snapshots are read from the stream.
+    pub intake: Check,
+    /// Whether the history is written and can be read.
+    pub history: Check,
+    /// Whether the broker's records are whole.
+    pub state: Check,
+}
+
+impl Parts {
+    /// How they are now.
+    pub fn now(shared: &AppState, now: Instant) -> Self {
+        let connected = shared.broker.as_ref().is_some_and(broker::is_there);
+        let broker = match (shared.health.problem(), connected) {
+            (Some(problem), _) => Check::Err(problem),
+            (None, true) => Ok(()),
+            (None, false) => Err("the broker cannot be reached; trying again all the time".to_owned()),
+        };
+        Self {
+            broker,
+            intake: shared.ingestors.intake(now).and_then(|()| shared.arrivals.check()),
+            history: shared.ingestors.history(now).and_then(|()| shared.past.check()),
+            state: shared.records_health.whole(),
+        }
+    }
+}
+
 /// Broker reachable, its records whole, intake advancing, history writable; 503 names the failed parts, for a person
 /// who may see every host.
 pub async fn ready(
     State(shared): State<AppState>,
     principal: Option<Extension<Principal>>,
 ) -> Result<OrUnavailable<Ready>, Refusal> {
-    let connected = shared.broker.as_ref().is_some_and(broker::is_there);
-    let broker: Part = match (shared.health.problem(), connected) {
-        (Some(problem), _) => Check::Err(problem),
-        (None, true) => Ok(()),
-        (None, false) => Err("the broker cannot be reached; trying again all the time".to_owned()),
-    }
-    .into();
     let now = Instant::now();
-    let intake: Part = shared.ingestors.intake(now).and_then(|()| shared.arrivals.check()).into();
-    let history: Part = shared.ingestors.history(now).and_then(|()| shared.past.check()).into();
-    let state: Part = shared.records_health.whole().into();
+    let Parts { broker, intake, history, state } = Parts::now(&shared, now);
+    let [broker, intake, history, state] = [broker, intake, history, state].map(Part::from);
     let ready = broker.ok && intake.ok && history.ok && state.ok;
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let sees_all = |person: &Person| {

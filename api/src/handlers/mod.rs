@@ -17,6 +17,7 @@ pub mod host_head;
 pub mod hosts_json;
 pub mod json;
 pub mod listing;
+pub mod metrics;
 pub mod metrics_json;
 pub mod no_snapshot;
 pub mod nothing;

@@ -28,6 +28,7 @@ use super::{
     fleet_changes::{FleetChanges, Gone},
     left_out::LeftOut,
     programs::{self, Programs, Share},
+    tracked::{TrackedHost, Tracking},
 };
 
 /// Minutes of hosts that are recalled while others wait: some hundred microseconds.
@@ -37,6 +38,8 @@ const RECALLED_AT_ONCE: usize = 600;
 #[derive(Debug)]
 pub struct Fleet {
     inner: RwLock<Inner>,
+    /// The hosts whose metrics are read.
+    tracking: Tracking,
     /// Counts the changes; starts at a number of its own in every run, so that a page of an earlier run never
     /// matches.
     changed: watch::Sender<u64>,
@@ -122,6 +125,17 @@ pub(super) struct KeptHost {
     pub(super) previous: Option<Kept>,
 }
 
+/// What a host's metrics are made of.
+#[derive(Debug)]
+pub struct HostMetrics {
+    /// Its summary.
+    pub summary: Arc<Summary>,
+    /// Its programs, by the latest snapshot; none unless it is up.
+    pub programs: Share,
+    /// Its figures and counters; absent unless it is up.
+    pub tracked: Option<TrackedHost>,
+}
+
 /// What is taken of the fleet under its lock.
 struct Taken {
     hosts: Vec<Arc<Summary>>,
@@ -145,7 +159,11 @@ impl Default for Fleet {
     fn default() -> Self {
         let version = u64::try_from(super::now_us()).unwrap_or_default();
         let inner = Inner { version, ..Inner::default() };
-        Self { inner: RwLock::new(inner), changed: watch::Sender::new(version) }
+        Self {
+            inner: RwLock::new(inner),
+            tracking: Tracking::default(),
+            changed: watch::Sender::new(version),
+        }
     }
 }
 
@@ -180,6 +198,7 @@ impl Fleet {
         let quiet_us = steady_us.saturating_sub(heard_us);
         let now_us = stored_at_us.saturating_add(quiet_us);
         let summary = Summary { position, ..Summary::new(host.clone(), &snapshot, stored_at_us, now_us) };
+        self.tracking.take(&host, &snapshot, steady_us);
         let snapshot = Arc::new(snapshot);
         let boot_at_us = snapshot.host_info.boot_at_us;
         let mut latest = Kept { message: message.into(), sent, boot_at_us, decoded: None };
@@ -399,6 +418,29 @@ impl Fleet {
         let is_seen =
             |(host, known): &(&HostName, &Host)| known.summary.state != HostState::Down && scope.sees(host);
         inner.hosts.iter().filter(is_seen).map(|(_, known)| known.kept()).collect()
+    }
+
+    /// The hosts in `scope` that `is_wanted`, by name, for their metrics: those that are up are tracked from now on. Takes as
+    /// long as there are hosts, and longer at first, since their snapshots are decoded.
+    pub fn metrics(&self, scope: &Scope, is_wanted: impl Fn(&HostName) -> bool) -> Vec<HostMetrics> {
+        let (wanted, now_us) = {
+            let inner = self.inner.read();
+            let is_seen = |host: &HostName| scope.sees(host) && is_wanted(host);
+            let wanted = inner.hosts.iter().filter(|(host, _)| is_seen(host));
+            let wanted: Vec<_> = wanted.map(|(_, known)| (known.kept(), known.counted_share())).collect();
+            (wanted, super::steady_us())
+        };
+        let mut decoder = Decoder::new().ok();
+        let metrics = wanted.into_iter().map(|(kept, programs)| {
+            let summary = Arc::clone(&kept.summary);
+            let tracked = (summary.state == HostState::Up).then(|| {
+                let tracked = self.tracking.track(&summary.host, now_us);
+                tracked.begin(|| kept.latest.decode(decoder.as_mut()?), now_us);
+                tracked
+            });
+            HostMetrics { summary, programs, tracked }
+        });
+        metrics.collect()
     }
 
     /// Another number when anything is another.

@@ -13,6 +13,7 @@ use parking_lot::RwLock;
 use tokio_util::sync::CancellationToken;
 
 use super::EventLog;
+use crate::metrics::Bounded;
 
 /// Memory of the events that are kept: some 100,000 usual ones, ten minutes of 2,000 hosts. Beyond that the oldest go; they
 /// are in a segment within a minute.
@@ -30,6 +31,8 @@ pub struct LatestEvents {
 struct Latest {
     events: BTreeMap<EventPlace, Arc<Event>>,
     bytes: usize,
+    /// Events that made room for newer ones.
+    dropped: u64,
 }
 
 impl Latest {
@@ -40,11 +43,12 @@ impl Latest {
         while self.bytes > MAX_BYTES {
             let Some((_, oldest)) = self.events.pop_first() else { return };
             self.bytes -= oldest.bytes();
+            self.dropped += 1;
         }
     }
 
     fn retain(&mut self, is_kept: impl Fn(&EventPlace) -> bool) {
-        let Self { events, bytes } = self;
+        let Self { events, bytes, .. } = self;
         events.retain(|place, event| {
             let is_kept = is_kept(place);
             *bytes -= if is_kept { 0 } else { event.bytes() };
@@ -54,6 +58,13 @@ impl Latest {
 }
 
 impl LatestEvents {
+    /// How full their memory is.
+    pub fn bounded(&self) -> Bounded {
+        let latest = self.0.read();
+        let (in_use, limit) = (latest.bytes as u64, MAX_BYTES as u64);
+        Bounded { of: "latest-events-bytes", in_use, limit, refused: latest.dropped }
+    }
+
     /// Takes events that were decided. Those that came before count once.
     pub fn take(&self, events: impl IntoIterator<Item = Arc<Event>>) {
         let mut latest = self.latest.write();

@@ -3,8 +3,9 @@
 //! `intake` reads the stream of snapshots from the broker into a `fleet` of hosts, on a thread of its own. `summary` is
 //! kept decoded for each host (the rest stays compressed until a page asks for it), with its CPU peaks of the
 //! `past_hour`. `programs` adds up the fleet's programs as snapshots arrive; `left_out` counts hosts that were not heard
-//! of for long; `search` filters the processes of all hosts. `moment` is one host's latest snapshot with the one before
-//! it, decoded; `recent` reads earlier ones from the stream, and `replay` all of a host from a `position` on. `readiness` is how the ingestors are doing, `arrivals`
+//! of for long; `search` filters the processes of all hosts; `tracked` keeps what metrics of hosts say. `moment` is one
+//! host's latest snapshot with the one before it, decoded; `recent` reads earlier ones from the stream, and `replay` all of a
+//! host from a `position` on. `readiness` is how the ingestors are doing, `arrivals`
 //! whether published snapshots are stored, `admission` the refusals of the broker, `latest_events` what the ingestor
 //! decided that is in no segment yet, `event_log` the same in the order of its stream.
 //! Nothing here is stored: after a restart the broker delivers the last snapshot of every host again.
@@ -26,11 +27,12 @@ pub mod recent;
 pub mod replay;
 mod search;
 mod summary;
+mod tracked;
 
 pub use admission::{AdmissionReports, watch_admission};
 pub use arrivals::{Arrivals, watch_arrivals};
 pub use event_log::{EventLog, Told};
-pub use fleet::{Fleet, FleetView};
+pub use fleet::{Fleet, FleetView, HostMetrics};
 pub use fleet_changes::FleetChanges;
 pub use fleetps_nats::{
     model::{HostState, ProcessRates},
@@ -42,6 +44,7 @@ pub use moment::{Moment, withhold_command_lines};
 pub use past_hour::PastHour;
 pub use position::{NotAPosition, Position};
 pub use programs::ProgramTotals;
-pub use readiness::{Check, IngestorReports, watch_ingestors};
+pub use readiness::{BELIEVED_FOR, Check, IngestorReports, watch_ingestors};
 pub use search::LiveSearch;
 pub use summary::Summary;
+pub use tracked::{Figures, ProgramUse};

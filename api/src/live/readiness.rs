@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
 /// A status is believed for three times the interval: two may be lost.
-pub(super) const BELIEVED_FOR: Duration = Duration::from_secs(3 * STATUS_INTERVAL_S);
+pub const BELIEVED_FOR: Duration = Duration::from_secs(3 * STATUS_INTERVAL_S);
 /// How long to wait before subscribing again after it failed.
 const SUBSCRIBE_AGAIN: Duration = Duration::from_secs(2);
 /// Partitions are few; what claims to be more of them is not kept.
@@ -51,6 +51,13 @@ impl IngestorReports {
             None => now,
         };
         reports.insert(status.partition, Report { status, received: now, advanced });
+    }
+
+    /// The last word of every ingestor, and how long ago that was.
+    pub fn all(&self, now: Instant) -> Vec<(IngestorStatus, Duration)> {
+        let reports = self.by_partition.lock();
+        let age = |report: &Report| now.saturating_duration_since(report.received);
+        reports.values().map(|report| (report.status.clone(), age(report))).collect()
     }
 
     /// How many messages were refused, by reason, since each of them started.

@@ -101,7 +101,8 @@ impl Asked {
         let accept = request.headers().get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
         let is_stream = accept.is_some_and(|accept| accept.contains("text/event-stream"));
         let page = request.uri().path_and_query().map(ToString::to_string);
-        let is_page = request.method() == Method::GET && !is_api && !is_stream && path != "/readyz";
+        let is_for_programs = is_api || is_stream || path == "/readyz" || path.starts_with("/metrics");
+        let is_page = request.method() == Method::GET && !is_for_programs;
         Self {
             came: request.extensions().get().copied(),
             principal: Principal::of(request.extensions()).cloned(),

@@ -1,4 +1,4 @@
-//! Refusals get the face that suits the address: JSON below /api and for the health checks, a page elsewhere.
+//! Refusals get the face that suits the address: JSON below /api, for metrics and for the health checks, a page elsewhere.
 
 use askama::Template;
 use axum::{
@@ -33,7 +33,8 @@ pub async fn render_errors(request: Request, next: Next) -> Response {
     };
     let allow = response.headers().get(header::ALLOW).cloned();
     let retry_after = refusal.retry_after;
-    let json = path.starts_with("/api/") || path == "/healthz" || path == "/readyz";
+    let json =
+        path.starts_with("/api/") || path.starts_with("/metrics") || path == "/healthz" || path == "/readyz";
     let mut dressed = if json { refusal.into_json() } else { page(layout, refusal) };
     if let Some(allow) = allow {
         dressed.headers_mut().insert(header::ALLOW, allow);

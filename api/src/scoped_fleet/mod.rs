@@ -28,14 +28,14 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    auth::Person,
+    auth::{Grant, Person},
     authz::{Decision, HostGroups, Permission, TaggedHosts, permission_of},
     broker::AwaySince,
     console::{Answered, Question},
     filtering,
     fleet_views::FleetPage,
     history_service::AskedFor,
-    live::{FleetView, LiveSearch, Moment, Summary, recent},
+    live::{FleetView, HostMetrics, LiveSearch, Moment, Summary, recent},
     refusal::Refusal,
     shares::Share,
     state::AppState,
@@ -73,6 +73,34 @@ impl ScopedFleet {
         let views = shared.fleet_views.clone();
         let finding = views.aside(move || Self::new(shared, person));
         finding.await.map_err(|error| Refusal::fault("could not find out which hosts you see", &error))
+    }
+
+    /// The view of `person` in metrics of hosts: somebody may read these without seeing the hosts otherwise.
+    ///
+    /// # Errors
+    /// When working out which hosts these are panicked.
+    pub async fn for_metrics(shared: AppState, person: Person) -> Result<Self, Refusal> {
+        let grants = person.grants.iter().map(Grant::for_metrics).collect();
+        Self::of(shared, Person { grants, ..person }).await
+    }
+
+    /// Does `work` with what the metrics of hosts are made of: of all that are seen, or of those in `group`. On a thread that
+    /// serves no requests.
+    ///
+    /// # Errors
+    /// When it panicked.
+    pub async fn metrics<T: Send + 'static>(
+        &self,
+        group: Option<String>,
+        work: impl FnOnce(Vec<HostMetrics>) -> T + Send + 'static,
+    ) -> Result<T, Refusal> {
+        let (fleet, groups, scope) = (Arc::clone(&self.shared.fleet), self.shared.groups.now(), self.scope());
+        let working = self.shared.fleet_views.aside(move || {
+            let is_wanted =
+                |host: &HostName| group.as_ref().is_none_or(|group| groups.of(host).contains(group));
+            work(fleet.metrics(&scope, is_wanted))
+        });
+        working.await.map_err(|error| Refusal::fault("could not collect the metrics", &error))
     }
 
     fn new(shared: AppState, person: Person) -> Self {

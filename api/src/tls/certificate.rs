@@ -22,6 +22,8 @@ use rustls::{
     sign::CertifiedKey,
 };
 
+use super::end::end_of;
+
 /// How often the files are checked for changes; certificates are renewed days before they expire.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
@@ -76,6 +78,18 @@ pub struct Certificates {
     unusable: Arc<AtomicU64>,
 }
 
+/// When the certificate in use ends. A clone is of the same.
+#[derive(Debug, Clone)]
+pub struct CertificateEnd(Arc<Current>);
+
+impl CertificateEnd {
+    /// The end, in seconds since 1970 UTC; `None` where the certificate does not say it in a way that is understood.
+    pub fn ends_s(&self) -> Option<i64> {
+        let key = Arc::clone(&self.0.0.read());
+        end_of(key.cert.first()?)
+    }
+}
+
 /// The certificate for the next handshake.
 #[derive(Debug)]
 struct Current(RwLock<Arc<CertifiedKey>>);
@@ -107,6 +121,11 @@ impl Certificates {
     /// How often the files had changed and could not be used.
     pub fn unusable(&self) -> Arc<AtomicU64> {
         Arc::clone(&self.unusable)
+    }
+
+    /// When it ends, also after it was read again.
+    pub(super) fn end(&self) -> CertificateEnd {
+        CertificateEnd(Arc::clone(&self.current))
     }
 
     /// How connections are made with it.

@@ -8,7 +8,7 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
-use super::Certificates;
+use super::{CertificateEnd, Certificates};
 
 /// A client that takes nothing for this long is cut off by the system, also after the last byte was handed to it.
 const STALLED_AFTER: Duration = Duration::from_secs(30);
@@ -24,6 +24,7 @@ pub struct Peer(pub SocketAddr);
 pub struct TlsListener {
     tcp: TcpListener,
     acceptor: Option<TlsAcceptor>,
+    certificate: Option<CertificateEnd>,
     /// Reads the certificate again, as long as the door is there.
     _following: JoinSet<()>,
 }
@@ -31,15 +32,21 @@ pub struct TlsListener {
 impl TlsListener {
     /// Without TLS.
     pub fn plaintext(tcp: TcpListener) -> Self {
-        Self { tcp, acceptor: None, _following: JoinSet::new() }
+        Self { tcp, acceptor: None, certificate: None, _following: JoinSet::new() }
     }
 
     /// With TLS, by the certificate that there is now or comes later. To be called within a runtime.
     pub fn secure(tcp: TcpListener, certificates: Certificates) -> Self {
         let mut door = Self::plaintext(tcp);
         door.acceptor = Some(TlsAcceptor::from(Arc::clone(certificates.config())));
+        door.certificate = Some(certificates.end());
         door._following.spawn(certificates.follow());
         door
+    }
+
+    /// When its certificate ends; `None` without TLS.
+    pub fn certificate(&self) -> Option<CertificateEnd> {
+        self.certificate.clone()
     }
 
     /// The TLS acceptor; `None` without TLS.

@@ -139,9 +139,11 @@ fn allowed(role: Role, of_all_hosts: bool, action: Permission) -> bool {
     match action {
         Permission::Anything
         | Permission::OwnAccount
+        | Permission::ReadHostMetrics
         | Permission::SeeHosts
         | Permission::SeeCommandLines
         | Permission::Sql => true,
+        Permission::ReadMetrics => of_all_hosts,
         Permission::ManageHosts => role == Role::Administrator,
         Permission::ManageUsers | Permission::ReadAudit => role == Role::Administrator && of_all_hosts,
     }

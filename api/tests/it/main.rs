@@ -37,6 +37,7 @@ mod hostile_processes;
 mod json;
 mod listener;
 mod live;
+mod metrics;
 mod modules;
 mod omitted;
 mod over_time;

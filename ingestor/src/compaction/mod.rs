@@ -97,7 +97,9 @@ impl Compactor {
         let looked = self.catalog.look_again(self.settings.quarantine_after);
         self.progress.set_set_aside(self.catalog.missing_files());
         looked?;
-        failures.forget_gone(&self.catalog.segments());
+        let segments = self.catalog.segments();
+        self.progress.set_segments(&segments);
+        failures.forget_gone(&segments);
         self.progress.set_failed_merges(failures.reasons());
         let warning = disk::warning(self.catalog.folder());
         self.progress.set_disk_warning(warning.map(|warning| warning.to_string()));
@@ -123,7 +125,12 @@ impl Compactor {
 
     /// Does a task. A plan that fails waits, unless one of its sources is at fault, which is then left out.
     fn perform(&self, task: &Task, failures: &mut Failures) -> Result<(), CompactionError> {
+        let began = Instant::now();
         let made = perform(&self.catalog, task, &self.interrupt);
+        // A merge that was interrupted by the end did not fail.
+        if !matches!(task, Task::Remove(_)) && (made.is_ok() || !self.cancel.is_cancelled()) {
+            self.progress.count_merge(began.elapsed(), made.is_ok());
+        }
         let (Err(error), false) = (&made, self.cancel.is_cancelled()) else { return made };
         let sources = match task {
             Task::Make(plan) => plan.sources.as_slice(),

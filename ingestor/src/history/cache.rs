@@ -29,6 +29,12 @@ impl<K: Eq + Hash, V: Bytes> SizedCache<K, V> {
         Self(Mutex::new(Cache::with_weighter(usual_count, max_bytes as u64, ByBytes)))
     }
 
+    /// The bytes in use, and the bound.
+    pub(super) fn bytes(&self) -> (u64, u64) {
+        let cache = self.0.lock();
+        (cache.weight(), cache.capacity())
+    }
+
     /// The value under `key`, if it is kept.
     pub(super) fn get(&self, key: &K) -> Option<Arc<V>> {
         self.0.lock().get(key).map(|measured| Arc::clone(&measured.value))

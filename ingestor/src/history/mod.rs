@@ -160,6 +160,16 @@ impl History {
         self.state().index.last_us(host)
     }
 
+    /// The memory of each cache: its name, the bytes in use, and the bound.
+    pub fn caches(&self) -> [(&'static str, u64, u64); 2] {
+        let engine = &self.state().engine;
+        let of = |name, (bytes, bound)| (name, bytes, bound);
+        [
+            of("sample-index-bytes", engine.sample_indexes.bytes()),
+            of("read-ahead-bytes", engine.windows.bytes()),
+        ]
+    }
+
     /// The segments that cannot be read, in the order of time. Every page and answer about the past says so when there
     /// are any.
     pub fn missing_segments(&self) -> Vec<MissingSegment> {

@@ -63,7 +63,7 @@ impl Collector {
         match incoming {
             Incoming::Message(delivered) => {
                 self.message(&delivered);
-                self.progress.set_read(delivered.sequence, delivered.pending);
+                self.progress.set_read((delivered.sequence, delivered.stored_at_us), delivered.pending);
             }
             Incoming::Lost { first, last } => {
                 self.consumers.iter_mut().for_each(|consumer| consumer.lose(first, last));
@@ -87,6 +87,7 @@ impl Collector {
         match self.message_decoder.decode(delivered) {
             Ok((host, snapshot)) if self.is_new(&host, &snapshot, stored_at_us) => {
                 self.hear(&host, stored_at_us, snapshot.captured_at_us);
+                self.progress.count_taken(stored_at_us);
                 self.give(at, &host, snapshot);
             }
             Ok(_) => {

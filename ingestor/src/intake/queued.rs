@@ -4,6 +4,7 @@ use std::{
     io,
     sync::{
         Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
         mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
     },
     thread::JoinHandle,
@@ -31,6 +32,8 @@ enum Call {
 pub(crate) struct Queued {
     name: &'static str,
     calls: SyncSender<Call>,
+    /// The calls in the queue, and one that waits for room.
+    queued: Arc<AtomicUsize>,
     progress: Arc<Progress>,
 }
 
@@ -45,13 +48,17 @@ impl Queued {
         progress: Arc<Progress>,
     ) -> io::Result<(Self, JoinHandle<()>)> {
         let (calls, waiting) = sync_channel(WAITING_CALLS);
-        let thread = std::thread::Builder::new().name(name.to_owned());
-        let thread = thread.spawn(move || consume(consumer, &waiting))?;
-        Ok((Self { name, calls, progress }, thread))
+        let queued = Arc::new(AtomicUsize::new(0));
+        let watched = Arc::clone(&queued);
+        progress.watch_queue(name, WAITING_CALLS, move || watched.load(Relaxed).min(WAITING_CALLS));
+        let (thread, taken) = (std::thread::Builder::new().name(name.to_owned()), Arc::clone(&queued));
+        let thread = thread.spawn(move || consume(consumer, &waiting, &taken))?;
+        Ok((Self { name, calls, queued, progress }, thread))
     }
 
     /// Queues a call. An error is told by the next call that can.
     fn call(&self, call: Call) -> Result<(), Ended> {
+        self.queued.fetch_add(1, Relaxed);
         match self.calls.try_send(call) {
             Ok(()) => Ok(()),
             Err(TrySendError::Disconnected(_)) => Err(Ended),
@@ -63,8 +70,9 @@ impl Queued {
     }
 }
 
-fn consume(mut consumer: impl SnapshotConsumer, calls: &Receiver<Call>) {
+fn consume(mut consumer: impl SnapshotConsumer, calls: &Receiver<Call>, queued: &AtomicUsize) {
     while let Ok(call) = calls.recv() {
+        queued.fetch_sub(1, Relaxed);
         let done = match call {
             Call::Take(at, host, snapshot) => {
                 consumer.take(at, &host, snapshot);

@@ -1,6 +1,9 @@
 //! Seals the collected rows with what their messages decided, however long that takes: a batch is kept until it is on disk.
 
-use std::{sync::mpsc::Receiver, time::Duration};
+use std::{
+    sync::mpsc::Receiver,
+    time::{Duration, Instant},
+};
 
 use fleetps_nats::{disk::Disk, error_chain, units::format_bytes};
 use tokio_util::sync::CancellationToken;
@@ -64,7 +67,9 @@ fn seal_one(
     catalog: &SegmentCatalog,
     progress: &Progress,
 ) -> Result<(), crate::segment::SealError> {
+    let began = Instant::now();
     let name = seal(catalog.folder(), rows)?;
+    progress.count_seal(began.elapsed(), rows.last_stored_us());
     progress.set_sealed(name.last_sequence, rows.snapshot_count() as u64);
     tracing::debug!(segment = %name, rows = rows.len(), "sealed a segment");
     // The segment is safe; when this fails, the compactor does it again.

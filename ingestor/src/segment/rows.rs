@@ -182,6 +182,11 @@ impl SegmentRows {
         (self.events, self.clock) = (events, clock);
     }
 
+    /// When the broker took the last snapshot in it, in µs since 1970 UTC; `None` without one.
+    pub(crate) fn last_stored_us(&self) -> Option<i64> {
+        self.snapshots.last().map(|snapshot| snapshot.stored_at_us)
+    }
+
     /// Adds the snapshot of `host` that the broker took at `stored_at_us` as `sequence`.
     pub fn push(&mut self, sequence: u64, stored_at_us: i64, host: &HostName, snapshot: &Snapshot) {
         self.cover(sequence);
