@@ -80,7 +80,7 @@ struct Shared {
 }
 
 /// What is known of a host.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Host {
     /// What came last; `None` while it is not known. Locked while a post of the host is stored.
     last: tokio::sync::Mutex<Option<Last>>,
@@ -150,6 +150,7 @@ pub enum NotStored {
 #[derive(Debug)]
 pub struct Entered {
     _place: OwnedSemaphorePermit,
+    _of_host: Counted,
 }
 
 impl Gate {
@@ -167,16 +168,19 @@ impl Gate {
         Self { shared: Arc::new(shared) }
     }
 
-    /// A place for one post, to be held from before its body is read until it is answered.
+    /// A place for one post of `host`, to be held from before its body is read until it is answered.
     ///
     /// # Errors
-    /// [`NotStored::Busy`] when 256 are under way, and [`NotStored::Unavailable`] while there is no connection to the broker.
-    pub fn enter(&self) -> Result<Entered, NotStored> {
+    /// [`NotStored::TooMuch`] when 4 of this host are under way, [`NotStored::Busy`] when 256 of all are, and
+    /// [`NotStored::Unavailable`] while there is no connection to the broker.
+    pub fn enter(&self, host: &HostName) -> Result<Entered, NotStored> {
         if !broker::is_there(&self.shared.client) {
             return Err(NotStored::Unavailable);
         }
-        let place = Arc::clone(&self.shared.posts).try_acquire_owned();
-        place.map(|place| Entered { _place: place }).map_err(|_| NotStored::Busy)
+        let too_much = NotStored::TooMuch { retry_after: retry_after(Duration::ZERO) };
+        let of_host = Counted::one_more(self.shared.host(host)).ok_or(too_much)?;
+        let place = Arc::clone(&self.shared.posts).try_acquire_owned().map_err(|_| NotStored::Busy)?;
+        Ok(Entered { _place: place, _of_host: of_host })
     }
 
     /// Puts a snapshot of `host` into the stream; returns when the stream has it, after 8 s at most. Safe to cancel: the
@@ -189,8 +193,6 @@ impl Gate {
             return Err(BadSnapshot::TooLong(incoming.message.len()).into());
         }
         let known = self.shared.host(host);
-        let _counted = Counted::one_more(&known)
-            .ok_or(NotStored::TooMuch { retry_after: retry_after(Duration::ZERO) })?;
         let storing = async {
             let mut last = known.last.lock().await;
             self.shared.store(host, &incoming, &mut last).await
@@ -301,17 +303,18 @@ impl Shared {
 }
 
 /// One of the posts of a host under way.
-struct Counted<'a>(&'a Host);
+#[derive(Debug)]
+struct Counted(Arc<Host>);
 
-impl<'a> Counted<'a> {
+impl Counted {
     /// `None` where there are too many.
-    fn one_more(host: &'a Host) -> Option<Self> {
+    fn one_more(host: Arc<Host>) -> Option<Self> {
         let counted = Self(host);
-        (host.posts.fetch_add(1, Relaxed) < MAX_POSTS_OF_A_HOST).then_some(counted)
+        (counted.0.posts.fetch_add(1, Relaxed) < MAX_POSTS_OF_A_HOST).then_some(counted)
     }
 }
 
-impl Drop for Counted<'_> {
+impl Drop for Counted {
     fn drop(&mut self) {
         self.0.posts.fetch_sub(1, Relaxed);
     }

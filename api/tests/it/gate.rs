@@ -38,7 +38,7 @@ fn with_body(sequence: i64, body: &str) -> Incoming {
 }
 
 async fn store(gate: &Gate, incoming: Incoming) -> Result<Stored, NotStored> {
-    let _entered = gate.enter()?;
+    let _entered = gate.enter(&host())?;
     tokio::time::timeout(PATIENCE, gate.store(&host(), incoming)).await.expect("the gate does not answer")
 }
 
@@ -151,7 +151,7 @@ async fn what_readers_would_not_take_is_not_stored() {
     assert!(matches!(store(&gate, other).await, Err(NotStored::Mislabelled)));
     assert_eq!(stored(&client).await, 0);
     server.stop().await;
-    assert!(matches!(gate.enter(), Err(NotStored::Unavailable)));
+    assert!(matches!(gate.enter(&host()), Err(NotStored::Unavailable)));
 }
 
 #[tokio::test]
