@@ -19,12 +19,12 @@ mod decoders;
 mod record;
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use async_nats::jetstream::{
@@ -37,6 +37,8 @@ use async_nats::jetstream::{
 use bytes::Bytes;
 use fleetps_nats::{
     HostName,
+    admission::Refusals,
+    dead_letter::DeadLetter,
     decode::{Allowance, Rate},
     now_us,
     snapshot::{BadSnapshot, MAX_COMPRESSED_BYTES},
@@ -77,6 +79,7 @@ struct Shared {
     decoders: Decoders,
     posts: Arc<Semaphore>,
     hosts: Mutex<HashMap<HostName, Arc<Host>>>,
+    refusals: Refusals,
 }
 
 /// What is known of a host.
@@ -146,6 +149,20 @@ pub enum NotStored {
     },
 }
 
+impl NotStored {
+    /// A short name to count by; of an invalid snapshot, that of dead letters.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::TooMuch { .. } => "flood",
+            Self::Busy => "busy",
+            Self::Unavailable => "unavailable",
+            Self::Invalid(refusal) => refusal.reason(),
+            Self::Mislabelled => "mislabelled",
+            Self::Unproven { .. } => "unproven",
+        }
+    }
+}
+
 /// The place of one post among those under way; the next may enter when it is dropped.
 #[derive(Debug)]
 pub struct Entered {
@@ -164,6 +181,7 @@ impl Gate {
             decoders: Decoders::default(),
             posts: Arc::new(Semaphore::new(MAX_POSTS)),
             hosts: Mutex::default(),
+            refusals: Refusals::default(),
         };
         Self { shared: Arc::new(shared) }
     }
@@ -178,9 +196,12 @@ impl Gate {
             return Err(NotStored::Unavailable);
         }
         let too_much = NotStored::TooMuch { retry_after: retry_after(Duration::ZERO) };
-        let of_host = Counted::one_more(self.shared.host(host)).ok_or(too_much)?;
-        let place = Arc::clone(&self.shared.posts).try_acquire_owned().map_err(|_| NotStored::Busy)?;
-        Ok(Entered { _place: place, _of_host: of_host })
+        let of_host = Counted::one_more(self.shared.host(host)).ok_or(too_much);
+        let entered = of_host.and_then(|of_host| {
+            let place = Arc::clone(&self.shared.posts).try_acquire_owned().map_err(|_| NotStored::Busy)?;
+            Ok(Entered { _place: place, _of_host: of_host })
+        });
+        entered.inspect_err(|refused| _ = self.shared.refusals.count(refused.reason(), Instant::now()))
     }
 
     /// Puts a snapshot of `host` into the stream; returns when the stream has it, after 8 s at most. Safe to cancel: the
@@ -197,11 +218,37 @@ impl Gate {
             let mut last = known.last.lock().await;
             self.shared.store(host, &incoming, &mut last).await
         };
-        tokio::time::timeout(WITHIN, storing).await.unwrap_or(Err(NotStored::Unavailable))
+        let stored = tokio::time::timeout(WITHIN, storing).await.unwrap_or(Err(NotStored::Unavailable));
+        if let Err(refused) = &stored {
+            self.shared.note(host, &incoming, refused).await;
+        }
+        stored
+    }
+
+    /// How many posts were not stored, by reason.
+    pub fn refused(&self) -> BTreeMap<&'static str, u64> {
+        self.shared.refusals.all()
     }
 }
 
 impl Shared {
+    /// Counts a refusal, and keeps what can be no snapshot. One of each reason is logged in a minute.
+    async fn note(&self, host: &HostName, incoming: &Incoming, refused: &NotStored) {
+        // Every run begins with it.
+        if matches!(refused, NotStored::Unproven { .. }) {
+            return;
+        }
+        if let Some(times) = self.refusals.count(refused.reason(), Instant::now()) {
+            tracing::warn!(host = %host, times, reason = %refused, "did not store a post");
+        }
+        if let NotStored::Invalid(refusal) = refused {
+            let letter = DeadLetter::new(Some(host), &incoming.message, None, refusal);
+            if let Err(error) = letter.publish(&self.client).await {
+                tracing::warn!(%error, "a refused post could not be put into the stream DEAD");
+            }
+        }
+    }
+
     fn host(&self, name: &HostName) -> Arc<Host> {
         let mut hosts = self.hosts.lock();
         if let Some(host) = hosts.get(name) {
