@@ -4,9 +4,7 @@ use std::{error::Error, io, path::PathBuf, thread, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum, builder::RangedU64ValueParser};
 use fleetps_nats::{
-    HostName,
-    connection::Broker,
-    log,
+    HostName, log,
     settings::{Flags, Origin},
     shutdown::shutdown_signal,
     snapshot::MAX_PROCESSES,
@@ -17,8 +15,8 @@ use tokio::{runtime::Handle, sync::oneshot};
 
 use crate::{
     join::{self, JoinArguments},
-    own_name::own_name_at,
-    run,
+    own_name::{self, own_name_at},
+    run::{self, Uplink},
     sample::{Boot, FIRST_WAIT, Sampler},
     settings::{AgentFile, AgentProgram},
     simulate::{self, SimulationSettings},
@@ -92,7 +90,7 @@ pub fn execute(cli: Cli) -> Result<(), CliError> {
     let layers = flags.layers()?;
     let mut file = AgentFile::of(&layers)?;
     if let Some(Command::Join(arguments)) = &cli.command
-        && file.broker.nats.as_deref().is_none_or(|url| !arguments.is_to(url))
+        && [&file.broker.nats, &file.server].into_iter().flatten().all(|url| !arguments.is_to(url))
         && matches!(layers.origin("wire", "plaintext"), Origin::File { .. })
     {
         // An earlier broker reached without TLS says nothing about another.
@@ -121,21 +119,27 @@ fn until_done(program: impl Future<Output = Result<(), CliError>>) -> Result<(),
 
 async fn run_agent(file: AgentFile) -> Result<(), CliError> {
     let shutdown = shutdown_signal()?;
-    let broker = file.broker.broker(&file.wire);
-    let finding = own_name(file.host, file.sample.state.clone(), broker.clone())?;
+    let uplink = file.uplink();
+    let finding = own_name(file.host, file.sample.state.clone(), uplink.clone())?;
     let Some(host) = shutdown.run_until_cancelled(finding).await else { return Ok(()) };
-    Ok(run::run(file.sample, broker, host?, shutdown).await?)
+    Ok(run::run(file.sample, uplink, host?, shutdown).await?)
 }
 
 /// The name of this host, found by a thread of its own: its state folder may lie on a mount that never answers.
 fn own_name(
     configured: Option<HostName>,
     state: PathBuf,
-    broker: Broker,
+    uplink: Uplink,
 ) -> io::Result<oneshot::Receiver<HostName>> {
     let (found, name) = oneshot::channel();
     let runtime = Handle::current();
-    let find = move || _ = found.send(runtime.block_on(own_name_at(configured, &state, &broker)));
+    let find = move || {
+        let name = match uplink {
+            Uplink::Broker(broker) => runtime.block_on(own_name_at(configured, &state, &broker)),
+            Uplink::Server(_) => own_name::own_name(configured, &state),
+        };
+        let _ = found.send(name);
+    };
     thread::Builder::new().name("own-name".to_owned()).spawn(find)?;
     Ok(name)
 }

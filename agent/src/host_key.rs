@@ -4,7 +4,11 @@
 //! announced, and it replaces the present one only when it was accepted. If the agent ends in between, the present key
 //! is still valid, and the next hello starts over.
 
-use std::{fs, io, path::PathBuf, sync::Arc};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use async_nats::Client;
 use fleetps_nats::{
@@ -26,11 +30,13 @@ pub(crate) struct HostKey {
 
 /// The key could not be changed now; it is tried again after the next connection.
 #[derive(Debug, thiserror::Error)]
-enum ChangeError {
+pub(crate) enum ChangeError {
     #[error("no answer to the hello")]
     Ask(#[from] async_nats::RequestError),
     #[error("the answer to the hello cannot be understood")]
     Answer(#[from] serde_json::Error),
+    #[error("the next key cannot be announced")]
+    Announce(#[source] io::Error),
     #[error("the next key was not accepted")]
     NotAccepted,
     #[error(transparent)]
@@ -39,6 +45,41 @@ enum ChangeError {
     Replace { path: PathBuf, source: io::Error },
     #[error("cannot reconnect")]
     Reconnect(#[from] async_nats::client::ReconnectError),
+}
+
+/// A key that is to take the place of the present one.
+struct NextKey {
+    public: String,
+    file: PathBuf,
+}
+
+impl NextKey {
+    fn make(present: &Path) -> Result<Self, KeyError> {
+        let file = present.with_extension("next");
+        // Left by a change that did not end.
+        let _ = fs::remove_file(&file);
+        Ok(Self { public: key::make(&file)?, file })
+    }
+
+    fn replace(self, present: &Path) -> Result<(), ChangeError> {
+        fs::rename(&self.file, present)
+            .map_err(|source| ChangeError::Replace { path: present.to_owned(), source })
+    }
+}
+
+/// Changes the key in `file` to a new one that `announce` tells the fleet of, and that the fleet accepts.
+///
+/// # Errors
+/// When it is not accepted, or a file cannot be written; the present key then stays.
+pub(crate) fn change(
+    file: &Path,
+    announce: impl FnOnce(String) -> io::Result<bool>,
+) -> Result<(), ChangeError> {
+    let next = NextKey::make(file)?;
+    if !announce(next.public.clone()).map_err(ChangeError::Announce)? {
+        return Err(ChangeError::NotAccepted);
+    }
+    next.replace(file)
 }
 
 impl HostKey {
@@ -60,14 +101,11 @@ impl HostKey {
         if !self.ask(&Hello::default()).await?.rotate {
             return Ok(());
         }
-        let next_file = file.with_extension("next");
-        // Left by a change that did not end.
-        let _ = fs::remove_file(&next_file);
-        let next_key = key::make(&next_file)?;
-        if !self.ask(&Hello { next_key: Some(next_key) }).await?.accepted {
+        let next = NextKey::make(file)?;
+        if !self.ask(&Hello { next_key: Some(next.public.clone()) }).await?.accepted {
             return Err(ChangeError::NotAccepted);
         }
-        fs::rename(&next_file, file).map_err(|source| ChangeError::Replace { path: file.clone(), source })?;
+        next.replace(file)?;
         tracing::info!(host = %self.host, "this host has a new key");
         // Its first use ends the former one.
         Ok(self.client.force_reconnect().await?)

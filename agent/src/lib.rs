@@ -1,8 +1,8 @@
 //! The agent: samples every process of one host and publishes it; also simulates whole fleets.
 //!
 //! `sample` takes a snapshot, `scrub` replaces secrets in its command lines, `publish` brings it into the stream, `run`
-//! connects them. `host_key` says hello and rotates the key on request, `settings` has the settings, `simulate` makes
-//! fleets that do not exist, `join` enrols this host, `cli` is the command line.
+//! connects them. `host_key` says hello and rotates the key on request, `settings` has the settings, `server` speaks HTTP with a
+//! web server, `simulate` makes fleets that do not exist, `join` enrols this host, `cli` is the command line.
 
 // They panic when the pipe is closed; `fleetps_nats::output` does not.
 #![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
@@ -15,9 +15,10 @@ pub mod publish;
 pub mod run;
 pub mod sample;
 pub mod scrub;
+pub mod server;
 pub mod settings;
 pub mod simulate;
 
 pub use own_name::own_name;
-pub use run::{AgentError, run, run_with};
+pub use run::{AgentError, Uplink, run, run_with};
 pub use settings::AgentSettings;

@@ -16,13 +16,17 @@ use fleetps_nats::{
     connection::{Broker, ConnectionError},
     settings::Room,
 };
-use tokio::sync::{Notify, oneshot};
+use tokio::{
+    sync::{Notify, oneshot},
+    task::JoinHandle,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     host_key::HostKey,
     publish::{Outbox, Publisher, RING_BYTES},
     sample::{Boot, FIRST_WAIT, Packer, Sampler, UnknownSystem},
+    server::{Server, ServerError, Session},
     settings::AgentSettings,
 };
 
@@ -39,6 +43,9 @@ pub enum AgentError {
     /// The broker's settings are wrong.
     #[error(transparent)]
     Connection(#[from] ConnectionError),
+    /// The server's settings are wrong.
+    #[error(transparent)]
+    Server(#[from] ServerError),
     /// This system cannot be sampled.
     #[error(transparent)]
     System(#[from] UnknownSystem),
@@ -50,30 +57,75 @@ pub enum AgentError {
     Thread,
 }
 
+/// Where the snapshots go.
+#[derive(Debug, Clone)]
+pub enum Uplink {
+    /// To a broker.
+    Broker(Broker),
+    /// To a web server, which puts them into the stream.
+    Server(Server),
+}
+
+impl From<Broker> for Uplink {
+    fn from(broker: Broker) -> Self {
+        Self::Broker(broker)
+    }
+}
+
+/// An [`Uplink`] in use.
+enum Link {
+    Broker(async_nats::Client, JoinHandle<()>),
+    Server(Session),
+}
+
+impl Link {
+    /// Begins to connect, without waiting for it.
+    async fn open(uplink: Uplink, host: &HostName) -> Result<Self, AgentError> {
+        let broker = match uplink {
+            Uplink::Broker(broker) => broker,
+            Uplink::Server(server) => return Ok(Self::Server(server.session(host)?)),
+        };
+        let connected = Arc::new(Notify::new());
+        let client = broker.connect_agent(host, Arc::clone(&connected)).await?;
+        let key = HostKey { client: client.clone(), host: host.clone(), file: broker.nkey_file };
+        Ok(Self::Broker(client, tokio::spawn(key.keep(connected))))
+    }
+
+    fn publisher(&self, host: &HostName, run_id: String, outbox: Outbox) -> Publisher {
+        match self {
+            Self::Broker(client, _) => Publisher::new(client.clone(), host, outbox),
+            Self::Server(session) => Publisher::through_server(session.clone(), run_id, outbox),
+        }
+    }
+
+    fn close(self) {
+        if let Self::Broker(_, keeping_the_key) = self {
+            keeping_the_key.abort();
+        }
+    }
+}
+
 /// Samples this machine as `host` and publishes until `shutdown`; waiting snapshots then have half a second. The
 /// broker may be absent at the start and later: sampling goes on. It ends within a second, whatever hangs.
 pub async fn run(
     settings: AgentSettings,
-    broker: Broker,
+    uplink: impl Into<Uplink>,
     host: HostName,
     shutdown: CancellationToken,
 ) -> Result<(), AgentError> {
-    run_with(settings, broker, host, Outbox::new(RING_BYTES), shutdown).await
+    run_with(settings, uplink, host, Outbox::new(RING_BYTES), shutdown).await
 }
 
 /// [`run`] through `outbox`, which tells how many snapshots wait.
 pub async fn run_with(
     settings: AgentSettings,
-    broker: Broker,
+    uplink: impl Into<Uplink>,
     host: HostName,
     outbox: Outbox,
     shutdown: CancellationToken,
 ) -> Result<(), AgentError> {
     settings.check()?;
-    let connected = Arc::new(Notify::new());
-    let client = broker.connect_agent(&host, Arc::clone(&connected)).await?;
-    let key = HostKey { client: client.clone(), host: host.clone(), file: broker.nkey_file };
-    let keeping_the_key = tokio::spawn(key.keep(connected));
+    let link = Link::open(uplink.into(), &host).await?;
     let (stop, stopped) = mpsc::channel();
     let (announce, announced) = oneshot::channel();
     let (done, ended) = oneshot::channel();
@@ -93,7 +145,8 @@ pub async fn run_with(
     };
     tracing::info!(host = %host, run = run_id, "sampling this machine");
     let stop_publishing = CancellationToken::new();
-    let publisher = tokio::spawn(Publisher::new(client, &host, outbox).run(stop_publishing.clone()));
+    let publisher = link.publisher(&host, run_id, outbox);
+    let publisher = tokio::spawn(publisher.run(stop_publishing.clone()));
     let outcome = tokio::select! {
         () = shutdown.cancelled() => Ok(()),
         outcome = &mut ended => outcome.unwrap_or(Err(AgentError::Thread)),
@@ -105,7 +158,7 @@ pub async fn run_with(
     }
     stop_publishing.cancel();
     publisher.await.map_err(|_| AgentError::Thread)?;
-    keeping_the_key.abort();
+    link.close();
     outcome
 }
 

@@ -69,6 +69,18 @@ impl Refusal {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, error, hint)
     }
 
+    /// A post is longer than the longest snapshot.
+    pub fn too_long_post() -> Self {
+        let hint = "send at most 1 MiB; the agent's setting `top` limits the processes";
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "this post is too long", hint)
+    }
+
+    /// This server has no broker.
+    pub fn no_broker() -> Self {
+        let hint = "send this to a server that has one";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "this server has no broker", hint)
+    }
+
     /// A fault of this program.
     pub fn fault(what: &str, error: &dyn std::fmt::Display) -> Self {
         tracing::error!(%error, "{what}");

@@ -22,13 +22,14 @@ use crate::{
     },
     handlers::{
         account, assets, audit, audit_json, diff, diff_json, events, events_json, fleet, groups, health,
-        history, host, hosts_json, metrics, metrics_json, process, process_json, processes_json, search,
-        search_json, sign_in, sql, system, timeline, top, top_json, users, welcome,
+        history, host, hosts_json, ingest, ingest_admission, metrics, metrics_json, process, process_json,
+        processes_json, search, search_json, sign_in, sql, system, timeline, top, top_json, users, welcome,
     },
     middleware::{
         absence::say_absence,
         admit::admit,
         authenticate::authenticate,
+        authenticate_host::authenticate_host,
         authorize::{Policy, authorize},
         error_pages, guard,
         observe::observe,
@@ -73,6 +74,11 @@ impl Route {
 
     fn open_to_all(mut self) -> Self {
         self.policy.open_to = PrincipalKind::ALL;
+        self
+    }
+
+    fn open_to_hosts(mut self) -> Self {
+        self.policy.open_to = PrincipalKind::HOSTS;
         self
     }
 
@@ -251,6 +257,9 @@ pub fn table() -> Vec<Route> {
         get("/metrics/hosts", ReadHostMetrics, metrics::hosts),
         json("/healthz", Anything, "Whether the process is up", health::alive).open_to_all(),
         json("/readyz", Anything, "Whether the pipeline works", health::ready).open_to_all(),
+        post("/api/v1/ingest", Anything, ingest::post).open_to_hosts(),
+        post("/api/v1/hello", Anything, ingest_admission::hello).open_to_hosts(),
+        post("/api/v1/enrol", Anything, ingest_admission::enrol).open_to_all(),
         get("/assets/{version}/{file}", Anything, assets::file),
         get("/favicon.ico", Anything, assets::icon),
     ]
@@ -276,8 +285,9 @@ pub fn router(shared: AppState) -> Router {
         .layer(from_fn_with_state(people.clone(), admit))
         .layer(from_fn(guard::check_origin))
         .layer(from_fn(error_pages::render_errors))
-        .layer(from_fn_with_state(shared, say_absence))
+        .layer(from_fn_with_state(shared.clone(), say_absence))
         .layer(from_fn_with_state(people.clone(), authenticate))
+        .layer(from_fn_with_state(shared, authenticate_host))
         .layer(CompressionLayer::new())
         .layer(from_fn_with_state(people, guard::check_host))
         .layer(from_fn(guard::secure))

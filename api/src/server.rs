@@ -14,6 +14,7 @@ use crate::{
     config::QuestionSettings,
     connections::{self, Connections, Limits},
     console::Console,
+    gate::Gate,
     history_service::HistoryService,
     live::{self, Intake},
     recovery::StateHealth,
@@ -60,6 +61,7 @@ pub async fn run(
     shared.audit_log = records?;
     shared.console = Console::new(Some(SqlClient::with_this_program(history.clone())?));
     shared.people = people.clone();
+    shared.gate = Some(Gate::new(client.clone(), host_bytes_per_s));
     let connections = Connections::new(Limits::of_this_process(), people.addresses().clone());
     shared.connections = connections.clone();
     shared.certificate = door.certificate();
@@ -77,7 +79,9 @@ pub async fn run(
             (Arc::clone(&shared.latest_events), client.clone(), shutdown.clone());
         tokio::spawn(async move { events.follow(&client, shutdown).await })
     };
-    let groups = tokio::spawn(shared.groups.clone().follow(client.clone(), shutdown.clone()));
+    let groups = shared.groups.clone().follow(client.clone(), shutdown.clone());
+    let host_keys = shared.host_keys.clone().follow(client.clone(), shutdown.clone());
+    let groups = tokio::spawn(async { tokio::join!(groups, host_keys) });
     let absence = tokio::spawn(shared.absence.clone().watch(client.clone(), shutdown.clone()));
     let reports = {
         let (ingestors, admission) = (Arc::clone(&shared.ingestors), Arc::clone(&shared.admission));

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     audit_log::AuditLog,
-    auth::{Addresses, People},
+    auth::{Addresses, HostKeys, People},
     authz::Groups,
     broker::{Absence, AwaySince},
     config::QuestionSettings,
@@ -16,6 +16,7 @@ use crate::{
     console::Console,
     filtering,
     fleet_views::FleetViews,
+    gate::Gate,
     history_service::HistoryService,
     live::{AdmissionReports, Arrivals, Fleet, IngestorReports, Intake, LatestEvents},
     metrics::RequestTimes,
@@ -74,6 +75,10 @@ pub struct AppState {
     pub connections: Connections,
     /// The broker; absent where pages are tested without one.
     pub broker: Option<async_nats::Client>,
+    /// The way into the stream for snapshots that come over HTTP; absent without a broker.
+    pub gate: Option<Gate>,
+    /// The keys by which hosts sign what they send over HTTP.
+    pub host_keys: HostKeys,
     /// Since when it is away.
     pub absence: Absence,
     /// Pages kept up to date.
@@ -112,6 +117,8 @@ impl AppState {
             people: People::anybody(Addresses::default()),
             connections: Connections::new(Limits::of_this_process(), Addresses::default()),
             broker,
+            gate: None,
+            host_keys: HostKeys::default(),
             absence: Absence::default(),
             live_pages: live_pages(Limits::of_this_process()),
             sockets: Sockets::new(Limits::of_this_process()),

@@ -3,12 +3,12 @@
 //! * **Contract:** `model` declares every field of a process and of a host, `snapshot` is the message that agents
 //!   send, `host` and `subject` name things.
 //! * **Streams:** `stream` declares them, `reader` reads snapshots in order, `direct` reads several messages at once,
-//!   `decode` decodes them within each host's rate limit, `standing` knows since when a revoked host's messages no
+//!   `decode` decodes them within each host's rate limit, `dead_letter` keeps what was refused, `standing` knows since when a revoked host's messages no
 //!   longer count.
 //! * **Buckets:** `bucket` keeps values under keys, `hosts` is the bucket of hosts, `admission` decides which
 //!   connection may speak for which host.
 //! * **Connections:** `connection` opens them, `tls_options` protects them, `key` reads and makes keys, `patience`
-//!   waits for a broker.
+//!   waits for a broker, `signed` signs what hosts send over HTTP.
 //! * **Reports:** `status` publishes how a part is doing, `audit` writes who did what.
 //! * **Broker:** `server` (feature `managed`) finds, installs and runs a local nats-server.
 //! * **Tools:** `settings` declares and merges settings, `bounds` checks their range, `units` parses durations and
@@ -25,6 +25,7 @@ pub mod bounds;
 pub mod bucket;
 mod clock;
 pub mod connection;
+pub mod dead_letter;
 pub mod decode;
 pub mod direct;
 pub mod disk;
@@ -43,6 +44,7 @@ pub mod reader;
 pub mod server;
 pub mod settings;
 pub mod shutdown;
+pub mod signed;
 mod standing;
 pub mod status;
 pub mod stream;

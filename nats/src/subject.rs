@@ -35,6 +35,9 @@ pub fn hello(host: &HostName) -> String {
     format!("fleetps.{}.hello", host.token())
 }
 
+/// Where a web server asks whether a host that speaks HTTP is admitted. Agents cannot publish there.
+pub const ENROL: &str = "fleetps-enrol";
+
 /// The host that asks; `None` when it is no such subject.
 pub fn host_of_hello(subject: &str) -> Option<HostName> {
     HostName::from_token(subject.strip_prefix("fleetps.")?.strip_suffix(".hello")?)

@@ -14,12 +14,15 @@ use std::{
 use clap::Args;
 use fleetps_nats::{
     HostName,
+    admission::Enrolled,
     connection::{Broker, BrokerSettings, ConnectionError},
     key::{self, KeyError},
 };
 
 use crate::{
+    run::Uplink,
     sample::os_host_name,
+    server::{Server, ServerError, Session},
     settings::{AgentFile, AgentSettings},
 };
 
@@ -35,7 +38,7 @@ const ROOT_STATE_FOLDER: &str = "/var/lib/fleetps-agent";
 /// The fleet to join, and this host's name in it.
 #[derive(Debug, Args)]
 pub struct JoinArguments {
-    /// Address of the broker, as in nats://fleet.example.com:4222
+    /// Address of the broker, as in nats://fleet.example.com:4222, or of a web server, as in https://fleet.example.com
     url: String,
     /// The enrolment token, from `fleetps enrol-token`; without one, this host waits for approval
     #[arg(long, env = "FLEETPS_ENROL_TOKEN", hide_env_values = true)]
@@ -87,9 +90,18 @@ pub enum JoinError {
     /// The broker cannot be reached.
     #[error(transparent)]
     Connection(ConnectionError),
+    /// The web server cannot be reached, or cannot decide.
+    #[error(transparent)]
+    Server(#[from] ServerError),
+    /// The web server could not decide.
+    #[error("the server could not decide whether {host} is admitted; join again in a few seconds")]
+    Undecided {
+        /// The name.
+        host: HostName,
+    },
     /// The broker does not let this host in, in spite of its token.
     #[error(
-        "the broker does not admit {host} with this token: it may be too old or used up, or the name may be another \
+        "{host} is not admitted with this token: it may be too old or used up, or the name may be another \
          machine's, or revoked. `fleetps host list` and the log of fleetps say which; `fleetps host forget {host}` frees \
          the name"
     )]
@@ -117,9 +129,11 @@ pub async fn join(arguments: JoinArguments, mut file: AgentFile) -> Result<(), J
     let key_file = file.broker.nkey.take().unwrap_or_else(|| state_folder.join("host.nk"));
     let public_key = key_in(&key_file)?;
     file.wire.ca = file.wire.ca.map(|ca| keep_authority(&ca, &config_folder)).transpose()?;
-    file.broker = BrokerSettings { nats: Some(arguments.url), nkey: Some(key_file) };
+    let is_server = Server::is_address(&arguments.url);
+    file.server = is_server.then(|| arguments.url.clone());
+    file.broker = BrokerSettings { nats: Some(arguments.url).filter(|_| !is_server), nkey: Some(key_file) };
     file.host = Some(host.clone());
-    let is_admitted = introduce(&file.broker.broker(&file.wire), &host, arguments.token.as_deref()).await?;
+    let is_admitted = introduce(file.uplink(), &host, arguments.token).await?;
     if is_first {
         file.sample.state = state_folder;
     }
@@ -167,8 +181,33 @@ fn unwritten(path: &Path) -> impl FnOnce(io::Error) -> JoinError {
     move |source| JoinError::Write { path, source }
 }
 
-/// Whether the broker lets the host in.
-async fn introduce(broker: &Broker, host: &HostName, token: Option<&str>) -> Result<bool, JoinError> {
+/// Whether the host is let in.
+async fn introduce(uplink: Uplink, host: &HostName, token: Option<String>) -> Result<bool, JoinError> {
+    match uplink {
+        Uplink::Broker(broker) => introduce_to_broker(&broker, host, token.as_deref()).await,
+        Uplink::Server(server) => {
+            let session = server.session(host)?;
+            let host = host.clone();
+            let asking = tokio::task::spawn_blocking(move || introduce_to_server(&session, host, token));
+            asking.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
+        }
+    }
+}
+
+fn introduce_to_server(session: &Session, host: HostName, token: Option<String>) -> Result<bool, JoinError> {
+    match session.enrol(token.as_deref())? {
+        Enrolled::Admitted => Ok(true),
+        Enrolled::Undecided => Err(JoinError::Undecided { host }),
+        Enrolled::Waiting | Enrolled::Refused if token.is_some() => Err(JoinError::Refused { host }),
+        Enrolled::Waiting | Enrolled::Refused => Ok(false),
+    }
+}
+
+async fn introduce_to_broker(
+    broker: &Broker,
+    host: &HostName,
+    token: Option<&str>,
+) -> Result<bool, JoinError> {
     match broker.enrol(host, token).await {
         Ok(_) => Ok(true),
         Err(error) if !error.is_refusal() => Err(JoinError::Connection(error)),

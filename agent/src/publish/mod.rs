@@ -6,8 +6,10 @@
 //! ingestor recognises it by host, run and sequence. It has no message id, because ids are shared by all hosts of the
 //! stream: who knows or guesses one can make the message vanish.
 //!
-//! It publishes only while the connection is up: the client would otherwise keep copies and send them much later.
+//! There are two ways: `nats` to the broker, `http` through a web server. The ring and the order are the same for both.
 
+mod http;
+mod nats;
 mod ring;
 
 use std::{
@@ -15,26 +17,20 @@ use std::{
     time::Duration,
 };
 
-use async_nats::{
-    Client,
-    connection::State,
-    jetstream::{self, Context, context::PublishErrorKind, message::PublishMessage, publish::PublishAck},
-};
+use async_nats::Client;
 use bytes::Bytes;
-use fleetps_nats::{HostName, connection::reconnect_delay, decode::worth_bytes, stream, subject};
+use fleetps_nats::{HostName, connection::reconnect_delay, decode::worth_bytes};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::sample::since_boot;
+use crate::server::Session;
+use http::ServerWay;
+use nats::BrokerWay;
 
 pub use ring::{Packed, Ring};
 
 /// Bytes of packed snapshots that wait for the broker: half an hour of 300 processes every second, a day at 30 s.
 pub const RING_BYTES: usize = 16 << 20;
-/// How long a broker may take to acknowledge; a leader election in a cluster takes 8 s, and a repeat is harmless.
-const ACK_TIMEOUT: Duration = Duration::from_secs(5);
-/// How often the state of the connection is checked while something waits for it; there is no event to wait for.
-const CONNECTION_POLL: Duration = Duration::from_millis(100);
 /// How long the last snapshots may take to leave when the agent stops.
 const FLUSH_TIMEOUT: Duration = Duration::from_millis(500);
 
@@ -94,25 +90,38 @@ impl Outbox {
 
 /// Publishes what one host leaves in its outbox.
 pub struct Publisher {
-    jetstream: Context,
-    client: Client,
+    way: Way,
     outbox: Outbox,
-    subject: String,
+    host: HostName,
+}
+
+/// How a snapshot gets into the stream.
+enum Way {
+    Broker(BrokerWay),
+    Server(ServerWay),
 }
 
 /// The outcome of one attempt.
 #[derive(Debug, PartialEq, Eq)]
 enum Attempt {
     Stored,
-    TryAgain,
+    /// It is worth another try, after this time at the least.
+    TryAgain(Duration),
+    /// It is worth another try now: the server has said what was missing.
+    AtOnce,
     NeverFits,
 }
 
 impl Publisher {
     /// A publisher of what `host` leaves in `outbox`, over `client`.
     pub fn new(client: Client, host: &HostName, outbox: Outbox) -> Self {
-        let jetstream = jetstream::ContextBuilder::new().timeout(ACK_TIMEOUT).build(client.clone());
-        Self { jetstream, client, outbox, subject: subject::snapshot(host) }
+        Self { way: Way::Broker(BrokerWay::new(client, host)), outbox, host: host.clone() }
+    }
+
+    /// The same through a web server, of the snapshots of `run`.
+    pub fn through_server(session: Session, run: String, outbox: Outbox) -> Self {
+        let host = session.host().clone();
+        Self { way: Way::Server(ServerWay::new(session, run)), outbox, host }
     }
 
     /// Publishes until `shutdown`, then publishes the waiting snapshots for up to half a second.
@@ -125,9 +134,9 @@ impl Publisher {
         self.outbox.ring().release();
         if tokio::time::timeout(FLUSH_TIMEOUT, self.flush()).await.is_err() {
             tracing::warn!(
-                subject = self.subject,
+                host = %self.host,
                 waiting = self.outbox.waiting(),
-                "stopped before the broker took every snapshot; those waiting are lost"
+                "stopped before the stream took every snapshot; those waiting are lost"
             );
         }
     }
@@ -146,79 +155,35 @@ impl Publisher {
             if self.outbox.ring().is_empty() {
                 return;
             }
-            self.connected().await;
+            if let Way::Broker(way) = &self.way {
+                way.connected().await;
+            }
             let Some(packed) = self.outbox.ring().take_flight() else { return };
-            match self.attempt(packed).await {
+            let attempt = match &self.way {
+                Way::Broker(way) => way.attempt(packed).await,
+                Way::Server(way) => way.attempt(packed).await,
+            };
+            match attempt {
                 Attempt::Stored => {
                     self.outbox.ring().confirm();
                     failures = 0;
                 }
                 Attempt::NeverFits => self.outbox.ring().give_up(),
-                Attempt::TryAgain => {
+                // So that a server which asks for something else each time is not asked all the time.
+                Attempt::AtOnce if failures == 0 => {
                     self.outbox.ring().release();
-                    tokio::time::sleep(reconnect_delay(failures)).await;
                     failures += 1;
                 }
+                Attempt::AtOnce => self.put_off(Duration::ZERO, &mut failures).await,
+                Attempt::TryAgain(wait) => self.put_off(wait, &mut failures).await,
             }
         }
     }
 
-    async fn connected(&self) {
-        while self.client.connection_state() != State::Connected {
-            tokio::time::sleep(CONNECTION_POLL).await;
-        }
+    /// Waits before the next attempt: drawn at random, and longer with each failure.
+    async fn put_off(&self, wait: Duration, failures: &mut usize) {
+        self.outbox.ring().release();
+        tokio::time::sleep(wait + reconnect_delay(*failures)).await;
+        *failures += 1;
     }
-
-    async fn disconnected(&self) {
-        while self.client.connection_state() == State::Connected {
-            tokio::time::sleep(CONNECTION_POLL).await;
-        }
-    }
-
-    async fn attempt(&self, packed: Packed) -> Attempt {
-        let sequence = packed.sequence;
-        tokio::select! {
-            result = self.publish(packed) => match result {
-                Ok(acknowledgement) if is_of_this_message(&acknowledgement) => Attempt::Stored,
-                Ok(_) => {
-                    tracing::warn!(
-                        subject = self.subject, sequence,
-                        "the broker did not store a snapshot but takes it for another one; publishing again"
-                    );
-                    Attempt::TryAgain
-                }
-                Err(error) if error.kind() == PublishErrorKind::MaxPayloadExceeded => {
-                    tracing::error!(
-                        subject = self.subject, sequence, error = %error,
-                        "dropping a snapshot that the broker never takes; raise its max_payload to 1 MiB or more"
-                    );
-                    Attempt::NeverFits
-                }
-                Err(error) => {
-                    // Right after a broker's start "no stream" only means "not yet".
-                    tracing::debug!(subject = self.subject, sequence, error = %error, "publishing again");
-                    Attempt::TryAgain
-                }
-            },
-            // The acknowledgement was lost with the connection: no use waiting for the timeout.
-            () = self.disconnected() => Attempt::TryAgain,
-        }
-    }
-
-    async fn publish(&self, packed: Packed) -> Result<PublishAck, jetstream::context::PublishError> {
-        let mut message = PublishMessage::build()
-            .payload(packed.message)
-            .header(stream::SEQUENCE_HEADER, packed.sequence.to_string().as_str());
-        if let Some(sampled_at) = packed.sampled_at {
-            let age = since_boot().saturating_sub(sampled_at);
-            message = message.header(stream::AGE_HEADER, age.as_micros().to_string().as_str());
-        }
-        let acknowledgement = self.jetstream.send_publish(self.subject.clone(), message).await?;
-        acknowledgement.await
-    }
-}
-
-/// Whether it says that the message is in the stream now. A message without an id is never a duplicate.
-fn is_of_this_message(acknowledgement: &PublishAck) -> bool {
-    acknowledgement.stream == stream::SNAPSHOTS && !acknowledgement.duplicate
 }

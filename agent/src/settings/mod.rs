@@ -13,7 +13,7 @@ use fleetps_nats::{
     units,
 };
 
-use crate::scrub::CommandLineMode;
+use crate::{run::Uplink, scrub::CommandLineMode, server::Server};
 
 /// More often than this a pass would cost more than it tells: the kernel counts CPU time in steps of 10 ms.
 const MIN_INTERVAL: Duration = Duration::from_millis(100);
@@ -60,6 +60,16 @@ fleetps_nats::settings! {
     }
 }
 
+fleetps_nats::settings! {
+    /// The web server that takes the snapshots of a host that cannot reach the broker.
+    #[derive(Eq)]
+    pub struct ServerSettings in "" {
+        /// Address of a web server of fleetps, as in https://fleet.example.com: snapshots go there over HTTP, and not to a broker.
+        #[flag(Flag::takes("server", "URL"))]
+        pub server: Option<String> = None;
+    }
+}
+
 impl AgentSettings {
     /// The most processes that one snapshot may have.
     pub fn most_processes(&self) -> usize {
@@ -79,6 +89,7 @@ pub struct AgentProgram;
 impl Program for AgentProgram {
     const ROOMS: &'static [RoomInfo] = &[
         RoomInfo::of::<BrokerSettings>(),
+        RoomInfo::of::<ServerSettings>(),
         RoomInfo::of::<TlsOptions>(),
         RoomInfo::of::<HostSettings>(),
         RoomInfo::of::<AgentSettings>(),
@@ -94,6 +105,8 @@ impl Program for AgentProgram {
 pub struct AgentFile {
     /// The broker, and the key for it.
     pub broker: BrokerSettings,
+    /// The web server in place of a broker, where there is one.
+    pub server: Option<String>,
     /// How the connection to it is protected.
     pub wire: TlsOptions,
     /// This host's name; `None` for the machine's own.
@@ -110,10 +123,24 @@ impl AgentFile {
     pub fn of(layers: &Layers) -> Result<Self, SettingsError> {
         Ok(Self {
             broker: layers.room()?,
+            server: layers.room::<ServerSettings>()?.server,
             wire: layers.room()?,
             host: layers.room::<HostSettings>()?.host,
             sample: layers.room()?,
         })
+    }
+
+    /// Where the snapshots go.
+    pub fn uplink(&self) -> Uplink {
+        match &self.server {
+            Some(url) => Uplink::Server(self.server_at(url)),
+            None => Uplink::Broker(self.broker.broker(&self.wire)),
+        }
+    }
+
+    /// The web server at `url`, reached as these settings say.
+    pub(crate) fn server_at(&self, url: &str) -> Server {
+        Server { url: url.to_owned(), nkey_file: self.broker.nkey.clone(), wire: self.wire.clone() }
     }
 
     /// The settings of the file alone; without one, the defaults.
@@ -134,6 +161,7 @@ impl AgentFile {
         let host = HostSettings { host: self.host.clone() };
         let rooms = [
             Printed::of(&self.broker)?,
+            Printed::of(&ServerSettings { server: self.server.clone() })?,
             Printed::of(&host)?,
             Printed::of(&self.wire)?,
             Printed::of(&self.sample)?,

@@ -4,6 +4,8 @@
 //! role on some hosts; `authz` decides what that allows. For every request `middleware::authenticate` finds the
 //! principal by `cookie` or token, and its `address`.
 //!
+//! `host_keys` says which host has signed a request.
+//!
 //! `accounts` is everything that is known of people: `users`, `sessions`, `tokens`, `links` and `browsers`, each `replicated` by
 //! the broker and followed in memory; `signing_in` and `managing` change it, and `record` writes that into the audit.
 //! `uses` is when each was used last. `password`, `secret` and `throttle` are the tools; `local` lets commands on this
@@ -15,6 +17,7 @@ mod browsers;
 mod cookie;
 mod error;
 mod grant;
+mod host_keys;
 mod links;
 mod local;
 mod managing;
@@ -39,6 +42,7 @@ pub use address::{Addresses, ClientInfo};
 pub use cookie::{Cookie, read as read_cookie, set as set_cookie};
 pub use error::AuthError;
 pub use grant::{Grant, NotAGrant, Role, groups};
+pub use host_keys::{HostKeys, NotAdmitted};
 pub use local::Local;
 pub use person::{FormToken, Person};
 pub use principal::{Principal, PrincipalKind};

@@ -14,7 +14,7 @@ use crate::refusal::Refusal;
 pub enum Principal {
     /// A user, by a session or an API token.
     User(Person),
-    /// A host of the fleet. Nothing authenticates one yet, and only the health checks are open to it.
+    /// A host of the fleet, by its signature: it sends snapshots.
     Host(HostName),
     /// This machine: its commands, by the token in the data folder; where sign-in is off, everybody who reaches the server,
     /// which then listens on loopback only.
@@ -35,6 +35,8 @@ pub enum PrincipalKind {
 impl PrincipalKind {
     /// The principals that use pages and JSON.
     pub const PEOPLE: &[Self] = &[Self::User, Self::ThisMachine];
+    /// The principals that send snapshots.
+    pub const HOSTS: &[Self] = &[Self::Host];
     /// Every kind.
     pub const ALL: &[Self] = &[Self::User, Self::Host, Self::ThisMachine];
 }

@@ -11,6 +11,7 @@ use crate::{
     authz::{Decision, HostGroups, Permission, permission_of},
     broker,
     connections::Connections,
+    gate::Gate,
     live::{Check, Intake},
     openapi::{Answer, OrUnavailable, shape},
     refusal::Refusal,
@@ -93,6 +94,8 @@ struct Refused {
     history: BTreeMap<String, u64>,
     /// Snapshots that these pages do not show: beyond their host's rate limit, or invalid.
     pages: BTreeMap<&'static str, u64>,
+    /// Posts of snapshots: not of the host that they name, or not stored.
+    ingest: BTreeMap<&'static str, u64>,
     /// Connections to these pages that made room for others or found none, and clients that were too slow.
     connections: BTreeMap<&'static str, u64>,
 }
@@ -101,10 +104,12 @@ impl Refused {
     fn so_far(shared: &AppState) -> Self {
         let Intake { skipped, ignored, revoked, .. } = *shared.intake.borrow();
         let pages = [("flood", skipped), ("no-snapshot", ignored), ("revoked", revoked)].into_iter();
+        let not_stored = shared.gate.as_ref().map(Gate::refused).unwrap_or_default();
         Self {
             broker: shared.admission.refused(),
             history: shared.ingestors.refused(),
             pages: pages.filter(|(_, count)| *count > 0).collect(),
+            ingest: shared.host_keys.refusals().all().into_iter().chain(not_stored).collect(),
             connections: shared.connections.refused(),
         }
     }

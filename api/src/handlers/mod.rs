@@ -15,6 +15,8 @@ pub mod history;
 pub mod host;
 pub mod host_head;
 pub mod hosts_json;
+pub mod ingest;
+pub mod ingest_admission;
 pub mod json;
 pub mod listing;
 pub mod metrics;

@@ -55,7 +55,7 @@ pub async fn authorize(
 ) -> Result<Response, Refusal> {
     let principal = Principal::of(request.extensions()).cloned();
     if principal.as_ref().is_some_and(|principal| !policy.open_to.contains(&principal.kind())) {
-        return Err(not_open());
+        return Err(not_open(policy.open_to));
     }
     if policy.action == Permission::Anything {
         return Ok(next.run(request).await);
@@ -97,7 +97,11 @@ fn decide(shared: &AppState, person: &Person, action: Permission, host: Option<&
     permission_of(person, action, name.map(|name| shared.groups.of(&name)).as_ref())
 }
 
-fn not_open() -> Refusal {
+fn not_open(open_to: &[PrincipalKind]) -> Refusal {
+    if open_to == PrincipalKind::HOSTS {
+        let hint = "fleetps-agent signs what it sends; docs/hosts.md says how";
+        return Refusal::new(StatusCode::FORBIDDEN, "this address is for hosts", hint);
+    }
     let hint = "hosts send snapshots; pages and JSON are for people who are signed in";
     Refusal::new(StatusCode::FORBIDDEN, "this address is not for hosts", hint)
 }

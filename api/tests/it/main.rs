@@ -27,6 +27,7 @@ mod described;
 #[cfg(unix)]
 mod files;
 mod flood;
+mod gate;
 mod groups;
 mod guarded;
 mod history;

@@ -4,12 +4,13 @@
 use std::{sync::Arc, time::Instant};
 
 use fleetps_nats::{
-    HostName, Snapshot, decode::MessageDecoder, reader::Delivered, snapshot::BadSnapshot, subject,
+    HostName, Snapshot, dead_letter::DeadLetter, decode::MessageDecoder, reader::Delivered,
+    snapshot::BadSnapshot, subject,
 };
 use tokio::sync::mpsc;
 
 use super::{
-    DeadLetter, Duplicates, Incoming,
+    Duplicates, Incoming,
     consumer::{Ended, Skipped, SnapshotConsumer, StreamPosition},
     refusals::Refusals,
 };

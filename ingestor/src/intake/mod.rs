@@ -28,7 +28,7 @@ pub(crate) use duplicates::Duplicates;
 use event_writer::Awaited;
 pub(crate) use publish_events::{WAITING_EVENTS, publish_events};
 pub(crate) use reading::{StartPosition, StreamState, Ticker, read_stream};
-pub(crate) use refusals::{DeadLetter, publish_dead_letters};
+pub(crate) use refusals::publish_dead_letters;
 pub use restore::restore_detector;
 pub(crate) use sealing::seal_all;
 pub(crate) use segment_writer::SegmentWriter;

@@ -5,12 +5,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use async_nats::{Client, HeaderMap};
+use async_nats::Client;
 use fleetps_nats::{
-    HostName,
-    reader::Delivered,
-    snapshot::BadSnapshot,
-    subject::{self, host_of_snapshot},
+    HostName, dead_letter::DeadLetter, reader::Delivered, snapshot::BadSnapshot, subject::host_of_snapshot,
 };
 use tokio::sync::mpsc;
 
@@ -20,17 +17,6 @@ use crate::status::Progress;
 const LOG_EVERY: Duration = Duration::from_secs(60);
 /// Hosts and reasons remembered for that. When it is full of recent ones, further ones are not logged, only counted.
 const MAX_LOGGED: usize = 1000;
-/// The part of a refused message that is kept: enough to see what it is, and 1,000 of them fit the broker's stream.
-const MAX_EVIDENCE_BYTES: usize = 64 << 10;
-/// The longest reason in a header.
-const MAX_REASON_CHARACTERS: usize = 500;
-
-/// A refused message, on its way to the dead letters.
-pub(crate) struct DeadLetter {
-    subject: String,
-    headers: HeaderMap,
-    payload: bytes::Bytes,
-}
 
 /// Decides what becomes of refused messages.
 pub(crate) struct Refusals {
@@ -58,7 +44,8 @@ impl Refusals {
         if matches!(refusal, BadSnapshot::Flood | BadSnapshot::Revoked) {
             return;
         }
-        if self.letters.try_send(dead_letter(host.as_ref(), delivered, refusal)).is_err() {
+        let letter = DeadLetter::new(host.as_ref(), &delivered.payload, Some(delivered.sequence), refusal);
+        if self.letters.try_send(letter).is_err() {
             progress.count_lost_dead_letter();
         }
     }
@@ -80,26 +67,10 @@ impl Refusals {
     }
 }
 
-fn dead_letter(host: Option<&HostName>, delivered: &Delivered, refusal: &BadSnapshot) -> DeadLetter {
-    // Escaped: it may quote the message, and a header must not hold a line break.
-    let reason: String = refusal.to_string().escape_default().take(MAX_REASON_CHARACTERS).collect();
-    let mut headers = HeaderMap::new();
-    headers.insert("Fp-Refusal", reason);
-    headers.insert("Fp-Stream-Sequence", delivered.sequence.to_string());
-    headers.insert("Fp-Bytes", delivered.payload.len().to_string());
-    let kept = delivered.payload.len().min(MAX_EVIDENCE_BYTES);
-    DeadLetter {
-        subject: subject::dead_letter(host, refusal.reason()),
-        headers,
-        payload: delivered.payload.slice(..kept),
-    }
-}
-
 /// Publishes refused messages as they come, until the channel closes.
 pub(crate) async fn publish_dead_letters(client: Client, mut letters: mpsc::Receiver<DeadLetter>) {
     while let Some(letter) = letters.recv().await {
-        if let Err(error) = client.publish_with_headers(letter.subject, letter.headers, letter.payload).await
-        {
+        if let Err(error) = letter.publish(&client).await {
             tracing::warn!(error = %error, "a refused message could not be put into the stream DEAD");
         }
     }
@@ -153,22 +124,5 @@ mod tests {
             refusals.refuse(&delivered("fleetps.a.snapshot", vec![]), &BadSnapshot::TooLongInside, &progress);
         }
         assert_eq!(progress.status(0).lost_dead_letters, 2);
-    }
-
-    #[test]
-    fn hostile_text_is_escaped_and_evidence_is_cut() {
-        let refusal = BadSnapshot::NotASnapshot("a\r\nFp-Forged: 1\u{1b}[31m".to_owned());
-        let letter = dead_letter(
-            "a.b".parse().ok().as_ref(),
-            &delivered("fleetps.a=b.snapshot", vec![0; 1 << 20]),
-            &refusal,
-        );
-        let reason = letter.headers.get("Fp-Refusal").unwrap().as_str();
-        assert!(
-            reason.chars().all(|character| character.is_ascii_graphic() || character == ' '),
-            "{reason:?}"
-        );
-        assert_eq!(letter.payload.len(), MAX_EVIDENCE_BYTES);
-        assert_eq!(letter.subject, "fleetps-dead.a=b.not_a_snapshot");
     }
 }

@@ -10,6 +10,9 @@
 //! the connections of a host, `disconnect` ends those of revoked hosts, `hello` rotates keys. `refusals` counts by
 //! reason and `reporting` publishes the counts.
 //!
+//! A host that speaks HTTP is admitted by the same steps: the web server checks its signature ([`crate::signed`]) and asks
+//! (`enrolment`).
+//!
 //! The broker only logs what it refuses to an admitted host. Where its log is at hand, `broker_log` follows it,
 //! `violations` parses and counts, and `watching` writes the audit.
 //!
@@ -24,6 +27,7 @@ mod connections;
 mod decide;
 mod disconnect;
 mod ending;
+mod enrolment;
 mod hello;
 mod jwt;
 mod refusals;
@@ -49,7 +53,9 @@ use crate::{
 pub(crate) use broker_log::BrokerLog;
 #[cfg(all(test, feature = "managed"))]
 pub(crate) use disconnect::{count, disconnect_by};
+pub use enrolment::{Enrolled, Enrolment};
 pub use hello::{Hello, Welcome};
+pub use refusals::Refusals;
 pub use service::{AdmissionKeys, AdmissionService};
 pub use token::{EnrolmentToken, EnrolmentTokens, TOKENS};
 pub use waiting::{MAX_WAITING, MAX_WAITING_OF_NETWORK};

@@ -11,7 +11,7 @@ const LOG_EVERY: Duration = Duration::from_secs(60);
 
 /// How often each reason was given.
 #[derive(Debug, Default)]
-pub(super) struct Refusals {
+pub struct Refusals {
     reasons: Mutex<BTreeMap<&'static str, Counted>>,
 }
 
@@ -24,7 +24,7 @@ struct Counted {
 
 impl Refusals {
     /// Counts one; how many to speak of now, if it is time to.
-    pub(super) fn count(&self, reason: &'static str, now: Instant) -> Option<u64> {
+    pub fn count(&self, reason: &'static str, now: Instant) -> Option<u64> {
         let mut reasons = self.reasons.lock().unwrap_or_else(PoisonError::into_inner);
         let counted = reasons.entry(reason).or_default();
         counted.all += 1;
@@ -44,7 +44,7 @@ impl Refusals {
     }
 
     /// All of them, by reason.
-    pub(super) fn all(&self) -> BTreeMap<&'static str, u64> {
+    pub fn all(&self) -> BTreeMap<&'static str, u64> {
         let reasons = self.reasons.lock().unwrap_or_else(PoisonError::into_inner);
         reasons.iter().map(|(reason, counted)| (*reason, counted.all)).collect()
     }

@@ -9,8 +9,9 @@ use super::{
     connections::Next,
     decide::Admitted,
     disconnect,
+    enrolment::{Enrolled, Enrolment},
     hello::{self, Hello},
-    request::Question,
+    request::{Credentials, Question},
     response,
     service::Shared,
 };
@@ -20,6 +21,13 @@ use crate::{
     error_chain, now_us, subject,
 };
 
+/// Who asks to be let in, for the log and the audit.
+struct Asker<'a> {
+    /// The name that it gives, as it is.
+    name: String,
+    address: &'a str,
+}
+
 impl Shared {
     /// Answers one question of the broker.
     pub(super) async fn answer_question(self: Arc<Self>, message: Message) {
@@ -28,10 +36,11 @@ impl Shared {
             return;
         };
         let now_s = jiff::Timestamp::now().as_second();
-        let answered = match self.admit(&question).await {
+        let asker = Asker { name: question.claimed_name(), address: question.address() };
+        let answered = match self.admit_connection(&asker, question.claimant()).await {
             Ok(host) => response::admit(&question, &host, &self.issuer, now_s),
             Err(refusal) => {
-                self.note(&question, &refusal);
+                self.note(&asker, &refusal);
                 response::refuse(&question, &refusal.to_string(), &self.issuer, now_s)
             }
         };
@@ -44,23 +53,53 @@ impl Shared {
         }
     }
 
-    async fn admit(&self, question: &Question) -> Result<HostName, Denial> {
-        let claimant = question.claimant()?;
-        let host = claimant.host.clone();
-        match self.rules.decide(&claimant).await? {
-            // A new host has no connections, and those of a former key are ended.
-            Admitted::Known => self.check_connections(&host).await?,
+    async fn admit_connection(
+        &self,
+        asker: &Asker<'_>,
+        claimant: Result<Credentials, Denial>,
+    ) -> Result<HostName, Denial> {
+        let claimant = claimant?;
+        // A new host has no connections, and those of a former key are ended.
+        if self.admit(asker, &claimant).await? == Admitted::Known {
+            self.check_connections(&claimant.host).await?;
+        }
+        Ok(claimant.host)
+    }
+
+    async fn admit(&self, asker: &Asker<'_>, claimant: &Credentials) -> Result<Admitted, Denial> {
+        let host = &claimant.host;
+        let admitted = self.rules.decide(claimant).await?;
+        match admitted {
+            Admitted::Known => {}
             Admitted::New => {
-                tracing::info!(host = %host, from = question.address(), "admitted a new host");
-                self.write_down(question, "host.admit", String::new(), Outcome::Done);
+                tracing::info!(host = %host, from = asker.address, "admitted a new host");
+                self.write_down(asker, "host.admit", String::new(), Outcome::Done);
             }
             Admitted::WithNewKey => {
                 tracing::info!(host = %host, "the host uses its new key; the former one is no longer valid");
-                self.write_down(question, "host.key", String::new(), Outcome::Done);
-                self.disconnect(&host).await;
+                self.write_down(asker, "host.key", String::new(), Outcome::Done);
+                self.disconnect(host).await;
             }
         }
-        Ok(host)
+        Ok(admitted)
+    }
+
+    /// Answers a web server's question about a host that speaks HTTP.
+    pub(super) async fn answer_enrolment(self: Arc<Self>, message: Message) {
+        let (Some(enrolment), Some(reply)) = (Enrolment::read(&message.payload), message.reply) else {
+            return;
+        };
+        let asker = Asker { name: enrolment.host.to_string(), address: &enrolment.address };
+        let answer = match self.admit(&asker, &enrolment.credentials()).await {
+            Ok(_) => Enrolled::Admitted,
+            Err(refusal) => {
+                self.note(&asker, &refusal);
+                Enrolled::of(&refusal)
+            }
+        };
+        let answer = serde_json::to_vec(&answer).unwrap_or_default();
+        // A host that hears nothing asks again.
+        let _ = self.fleet.publish(reply, answer.into()).await;
     }
 
     /// Whether `host` may make one more connection. Where the servers do not say how many it has, it may.
@@ -76,26 +115,25 @@ impl Shared {
         if may { Ok(()) } else { Err(Denial::TooManyConnections) }
     }
 
-    fn note(&self, question: &Question, refusal: &Denial) {
+    fn note(&self, asker: &Asker<'_>, refusal: &Denial) {
         if let Some(times) = self.refusals.count(refusal.reason(), Instant::now()) {
             tracing::warn!(
-                host = ?question.claimed_name(), from = question.address(), times, reason = error_chain(refusal),
-                "refused a connection to the broker"
+                host = ?asker.name, from = asker.address, times, reason = error_chain(refusal),
+                "refused a host"
             );
             let what = format!("{refusal} ({} since last written down: {times})", refusal.reason());
-            self.write_down(question, "host.refuse", what, Outcome::Refused);
+            self.write_down(asker, "host.refuse", what, Outcome::Refused);
         }
     }
 
     /// Audits it in the background, so that the host does not wait.
-    fn write_down(&self, question: &Question, action: &str, what: String, outcome: Outcome) {
-        let name = question.claimed_name();
+    fn write_down(&self, asker: &Asker<'_>, action: &str, what: String, outcome: Outcome) {
         self.record(AuditEntry {
             at_us: now_us(),
-            who: format!("host {name}"),
-            from: question.address().parse().ok(),
+            who: format!("host {}", asker.name),
+            from: asker.address.parse().ok(),
             action: action.to_owned(),
-            host: name.parse().ok(),
+            host: asker.name.parse().ok(),
             what,
             outcome,
         });

@@ -100,6 +100,7 @@ impl AdmissionService {
         let changes = rules.hosts.feed();
         let questions = auth.queue_subscribe(QUESTIONS, GROUP.to_owned()).await?;
         let hellos = fleet.queue_subscribe(subject::ALL_HELLOS, GROUP.to_owned()).await?;
+        let enrolments = fleet.queue_subscribe(subject::ENROL, GROUP.to_owned()).await?;
         auth.flush().await?;
         let issuer = key::read(&keys.issuer)?;
         let (audit, refusals) = (Audit::open(&fleet).await?, Refusals::default());
@@ -115,6 +116,7 @@ impl AdmissionService {
         let _ = is_known.await;
         tasks.spawn(answer_all(Arc::clone(&shared), questions, Shared::answer_question));
         tasks.spawn(answer_all(Arc::clone(&shared), hellos, Shared::answer_hello));
+        tasks.spawn(answer_all(Arc::clone(&shared), enrolments, Shared::answer_enrolment));
         if let Some(log) = &keys.log {
             tasks.spawn(Arc::clone(&shared).watch(BrokerLog::from_its_end(log)));
         }

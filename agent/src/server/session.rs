@@ -1,0 +1,182 @@
+//! The conversation of one host with its server.
+
+use std::{
+    io,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use fleetps_nats::{
+    HostName,
+    admission::{Enrolled, Hello, Welcome},
+    key,
+    signed::{self, Label, SignedRequest},
+};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use ureq::{Agent, http::StatusCode};
+
+use super::ServerError;
+
+/// The longest answer: a few lines of JSON.
+const MAX_ANSWER_BYTES: u64 = 64 << 10;
+/// The longest that a server may tell a host to wait.
+const MAX_RETRY_AFTER_S: u64 = 60;
+
+/// The conversation of one host with its server; cheap to clone. Its calls block.
+#[derive(Debug, Clone)]
+pub struct Session {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    client: Agent,
+    url: String,
+    host: HostName,
+    /// Read at every request, so that it can be changed.
+    nkey_file: PathBuf,
+    /// The host's last message in the stream, as far as the server said.
+    after: AtomicU64,
+}
+
+/// What the server says to a snapshot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// The stream has it.
+    Taken,
+    /// It is to be sent again, after this time where the server named one.
+    Again(Option<Duration>),
+    /// The host is not admitted, as far as the server knows.
+    NotAdmitted,
+    /// The server never takes it, for this reason.
+    Never(String),
+}
+
+/// An answer of the server.
+struct Said {
+    status: StatusCode,
+    retry_after: Option<Duration>,
+    body: Value,
+}
+
+impl Session {
+    pub(super) fn new(client: Agent, url: String, host: HostName, nkey_file: PathBuf) -> Self {
+        let shared = Shared { client, url, host, nkey_file, after: AtomicU64::new(0) };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// The host that speaks.
+    pub fn host(&self) -> &HostName {
+        &self.shared.host
+    }
+
+    /// Asks to be admitted, with an enrolment token where there is one.
+    ///
+    /// # Errors
+    /// When the server does not answer, or not as fleetps does.
+    pub fn enrol(&self, token: Option<&str>) -> Result<Enrolled, ServerError> {
+        let said = self.send(signed::ENROL, None, json!({ "token": token }).to_string().as_bytes())?;
+        Enrolled::deserialize(&said.body["state"]).map_err(|_| self.unexpected(&said))
+    }
+
+    /// Posts a packed snapshot; says which one it is by its `run`, `sequence` and `age`.
+    ///
+    /// # Errors
+    /// When the server does not answer; it may have the snapshot all the same.
+    pub fn post(
+        &self,
+        run: &str,
+        sequence: u64,
+        age: Option<Duration>,
+        message: &Bytes,
+    ) -> Result<Answer, ServerError> {
+        let label = Label { run: run.to_owned(), sequence, age, after: self.shared.after.load(Relaxed) };
+        let said = self.send(signed::INGEST, Some(label), message)?;
+        Ok(match said.status {
+            StatusCode::ACCEPTED => {
+                self.keep_after(&said.body["sequence"]);
+                if said.body["rotate"] == true {
+                    self.rotate();
+                }
+                Answer::Taken
+            }
+            StatusCode::CONFLICT if self.keep_after(&said.body["after"]) => {
+                Answer::Again(Some(Duration::ZERO))
+            }
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Answer::NotAdmitted,
+            StatusCode::PAYLOAD_TOO_LARGE | StatusCode::UNPROCESSABLE_ENTITY => Answer::Never(said.error()),
+            _ => {
+                let (status, error) = (said.status.as_u16(), said.error());
+                tracing::debug!(status, error, "the server does not take a snapshot now");
+                Answer::Again(said.retry_after)
+            }
+        })
+    }
+
+    fn keep_after(&self, sequence: &Value) -> bool {
+        let Some(sequence) = sequence.as_u64() else { return false };
+        self.shared.after.store(sequence, Relaxed);
+        true
+    }
+
+    /// Changes this host's key, as after a hello at the broker. What fails is tried again with the next snapshot.
+    fn rotate(&self) {
+        let changed = crate::host_key::change(&self.shared.nkey_file, |next_key| {
+            let hello = serde_json::to_vec(&Hello { next_key: Some(next_key) }).map_err(io::Error::from)?;
+            let said = self.send(signed::HELLO, None, &hello).map_err(io::Error::other)?;
+            Ok(Welcome::deserialize(&said.body).is_ok_and(|welcome| welcome.accepted))
+        });
+        match changed {
+            Ok(()) => {
+                tracing::info!(host = %self.shared.host, "this host has a new key");
+                // Its first use ends the former one.
+                if let Err(error) = self.enrol(None) {
+                    tracing::debug!(%error, "the new key was not shown yet");
+                }
+            }
+            Err(error) => {
+                tracing::warn!(error = fleetps_nats::error_chain(&error), "this host's key was not changed");
+            }
+        }
+    }
+
+    fn send(&self, path: &str, label: Option<Label>, body: &[u8]) -> Result<Said, ServerError> {
+        let Shared { client, url, host, nkey_file, .. } = &*self.shared;
+        let key = key::read(nkey_file)?;
+        let headers = SignedRequest::new(path, host, &key, label, body).sign(&key);
+        let headers = headers.map_err(key::KeyError::from)?;
+        let mut request =
+            client.post(format!("{url}{path}")).header("content-type", "application/octet-stream");
+        for (name, value) in headers {
+            request = request.header(name, value);
+        }
+        let unreachable = |source| ServerError::Unreachable { url: url.clone(), source: Box::new(source) };
+        let mut answer = request.send(body).map_err(unreachable)?;
+        let retry_after = answer.headers().get("retry-after");
+        let retry_after = retry_after.and_then(|value| value.to_str().ok()?.parse().ok());
+        let retry_after = retry_after.map(|seconds: u64| Duration::from_secs(seconds.min(MAX_RETRY_AFTER_S)));
+        let text =
+            answer.body_mut().with_config().limit(MAX_ANSWER_BYTES).read_to_vec().map_err(unreachable)?;
+        // A proxy on the way may answer with a page.
+        let body = serde_json::from_slice(&text).unwrap_or_default();
+        Ok(Said { status: answer.status(), retry_after, body })
+    }
+
+    fn unexpected(&self, said: &Said) -> ServerError {
+        ServerError::Answer { url: self.shared.url.clone(), status: said.status.as_u16(), said: said.error() }
+    }
+}
+
+impl Said {
+    /// The error that the server names; it goes to a log or a terminal.
+    fn error(&self) -> String {
+        let error = self.body["error"].as_str().unwrap_or("it does not answer as fleetps does");
+        error.escape_debug().take(300).collect()
+    }
+}
