@@ -18,6 +18,10 @@ pub mod display {
     pub use crate::display::{is_treacherous, time_exact};
 }
 
+pub mod gate {
+    pub use crate::gate::{BodyHash, Entered, Gate, Incoming, NotStored, Stored};
+}
+
 pub mod live {
     pub use crate::live::{Fleet, HostState, Intake, Shown, follow, now_us, steady_us};
 }

@@ -26,6 +26,7 @@ mod console_scoped;
 #[cfg(unix)]
 mod files;
 mod flood;
+mod gate;
 mod groups;
 mod guarded;
 mod history;

@@ -15,9 +15,9 @@ use crate::{
     subject::host_of_snapshot,
 };
 use boot_times::BootTimes;
-use rate_limit::{Inside, RateLimits};
+use rate_limit::RateLimits;
 
-pub use rate_limit::{RING_WORTH_BYTES, worth_bytes};
+pub use rate_limit::{Allowance, Inside, RING_WORTH_BYTES, Rate, worth_bytes};
 
 /// The longest part of a bad subject that is reported.
 const MAX_SUBJECT_CHARACTERS: usize = 100;

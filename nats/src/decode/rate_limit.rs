@@ -5,7 +5,7 @@
 //! holds a full ring of an agent, which arrives at once after the broker was away; the agent counts waiting snapshots
 //! in the same way ([`worth_bytes`]). The excess is refused unread, which costs next to nothing.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use crate::HostName;
 
@@ -13,6 +13,9 @@ use crate::HostName;
 /// and a third more for what it sends meanwhile. Rings of earlier agents, of 16 MiB in any compression, fit with three
 /// times the usual compression.
 const FULL_S: f64 = 64.0;
+/// The same where messages are let into the stream: readers count by the time at which the broker stored a message, which
+/// comes some seconds later at most.
+const SENT_FULL_S: f64 = 56.0;
 /// The most that may wait in an agent's ring, as counted here.
 pub const RING_WORTH_BYTES: usize = 48 << 20;
 /// The cost of any message besides its bytes: fetching it from the broker.
@@ -30,10 +33,39 @@ const MAX_HOSTS: usize = 100_000;
 /// The allowances of all hosts.
 #[derive(Debug)]
 pub(super) struct RateLimits {
+    rate: Rate,
+    hosts: HashMap<HostName, Allowance>,
+    rest: Allowance,
+}
+
+/// How fast an allowance refills, and how much it holds.
+#[derive(Debug, Clone, Copy)]
+pub struct Rate {
     bytes_per_us: f64,
     full_bytes: f64,
-    hosts: HashMap<HostName, RateLimit>,
-    rest: RateLimit,
+}
+
+impl Rate {
+    /// What readers of the stream let each host send: `bytes_per_s` over a longer time, and 64 times as much at once.
+    pub fn of_readers(bytes_per_s: u64) -> Self {
+        Self { bytes_per_us: bytes_per_s as f64 / 1e6, full_bytes: bytes_per_s as f64 * FULL_S }
+    }
+
+    /// What is let into the stream on behalf of a host: a little less at once, so that readers never refuse what was let in.
+    pub fn of_senders(bytes_per_s: u64) -> Self {
+        Self { full_bytes: bytes_per_s as f64 * SENT_FULL_S, ..Self::of_readers(bytes_per_s) }
+    }
+
+    /// The whole allowance at `now_us`.
+    pub fn full(&self, now_us: i64) -> Allowance {
+        Allowance { left_bytes: self.full_bytes, at_us: now_us }
+    }
+
+    /// How long an allowance of nothing takes to let a message of `bytes` through, less what `allowance` has.
+    pub fn wait(&self, allowance: &Allowance, bytes: usize) -> Duration {
+        let missing_bytes = (bytes + MESSAGE_BYTES) as f64 - allowance.left_bytes;
+        Duration::from_micros((missing_bytes.max(0.0) / self.bytes_per_us.max(f64::MIN_POSITIVE)) as u64)
+    }
 }
 
 /// The cost of a message for its readers, in bytes: its length, the unpacked length that it declares, and the number of
@@ -45,11 +77,11 @@ pub fn worth_bytes(message: &[u8], processes: usize) -> usize {
 
 /// The content of a message.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Inside {
+pub struct Inside {
     /// Processes.
-    pub(super) processes: usize,
+    pub processes: usize,
     /// Its length when it was decompressed.
-    pub(super) bytes: usize,
+    pub bytes: usize,
 }
 
 impl Inside {
@@ -58,46 +90,40 @@ impl Inside {
     }
 }
 
-#[derive(Debug, Clone, Copy)]
-struct RateLimit {
-    left_bytes: f64,
-    at_us: i64,
+/// What one host may still send.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Allowance {
+    /// In bytes; below 0 after a message whose content cost more than was left.
+    pub left_bytes: f64,
+    /// As of this time, in µs of the clock that refills it.
+    pub at_us: i64,
 }
 
 impl RateLimits {
     /// Limits that fill by `bytes_per_s`.
     pub(super) fn new(bytes_per_s: u64) -> Self {
-        let full_bytes = bytes_per_s as f64 * FULL_S;
-        let rest = RateLimit { left_bytes: full_bytes, at_us: 0 };
-        Self { bytes_per_us: bytes_per_s as f64 / 1e6, full_bytes, hosts: HashMap::new(), rest }
+        let rate = Rate::of_readers(bytes_per_s);
+        Self { rate, hosts: HashMap::new(), rest: rate.full(0) }
     }
 
     /// Whether a message of `bytes` that the broker took at `now_us` may be unpacked; if so it is paid for.
     pub(super) fn take(&mut self, host: &HostName, bytes: usize, now_us: i64) -> bool {
-        let (bytes_per_us, full_bytes) = (self.bytes_per_us, self.full_bytes);
-        let allowance = self.of(host, now_us);
-        allowance.fill(bytes_per_us, full_bytes, now_us);
-        let cost = (bytes + MESSAGE_BYTES) as f64;
-        let is_allowed = allowance.left_bytes >= cost;
-        if is_allowed {
-            allowance.left_bytes -= cost;
-        }
-        is_allowed
+        let rate = self.rate;
+        self.of(host, now_us).take(&rate, bytes, now_us)
     }
 
     /// Charges the content of a message of `bytes` after decoding; `None` where it was no snapshot.
     pub(super) fn charge(&mut self, host: &HostName, bytes: usize, inside: Option<Inside>, now_us: i64) {
-        let worth = inside.map_or(REFUSED_BYTES, Inside::worth);
-        self.of(host, now_us).left_bytes -= worth.saturating_sub(bytes) as f64;
+        self.of(host, now_us).charge(bytes, inside);
     }
 
-    fn of(&mut self, host: &HostName, now_us: i64) -> &mut RateLimit {
+    fn of(&mut self, host: &HostName, now_us: i64) -> &mut Allowance {
         if !self.hosts.contains_key(host) {
             if self.hosts.len() >= MAX_HOSTS {
                 self.forget_full(now_us);
             }
             if self.hosts.len() < MAX_HOSTS {
-                self.hosts.insert(host.clone(), RateLimit { left_bytes: self.full_bytes, at_us: now_us });
+                self.hosts.insert(host.clone(), self.rate.full(now_us));
             }
         }
         self.hosts.get_mut(host).unwrap_or(&mut self.rest)
@@ -105,19 +131,36 @@ impl RateLimits {
 
     /// A host whose allowance is full again is as good as unknown.
     fn forget_full(&mut self, now_us: i64) {
-        let (bytes_per_us, full_bytes) = (self.bytes_per_us, self.full_bytes);
+        let rate = self.rate;
         self.hosts.retain(|_, allowance| {
-            allowance.fill(bytes_per_us, full_bytes, now_us);
-            allowance.left_bytes < full_bytes
+            allowance.fill(&rate, now_us);
+            allowance.left_bytes < rate.full_bytes
         });
     }
 }
 
-impl RateLimit {
+impl Allowance {
+    /// Whether a message of `bytes` may be decoded at `now_us`; if so it is paid for.
+    pub fn take(&mut self, rate: &Rate, bytes: usize, now_us: i64) -> bool {
+        self.fill(rate, now_us);
+        let cost = (bytes + MESSAGE_BYTES) as f64;
+        let is_allowed = self.left_bytes >= cost;
+        if is_allowed {
+            self.left_bytes -= cost;
+        }
+        is_allowed
+    }
+
+    /// Charges the content of a message of `bytes` after decoding; `None` where it was no snapshot.
+    pub fn charge(&mut self, bytes: usize, inside: Option<Inside>) {
+        let worth = inside.map_or(REFUSED_BYTES, Inside::worth);
+        self.left_bytes -= worth.saturating_sub(bytes) as f64;
+    }
+
     /// Follows the clock both ways: a step back adds nothing, and time counts on from there.
-    fn fill(&mut self, bytes_per_us: f64, full_bytes: f64, now_us: i64) {
+    fn fill(&mut self, rate: &Rate, now_us: i64) {
         let passed_us = now_us.saturating_sub(self.at_us).max(0);
-        self.left_bytes = (self.left_bytes + passed_us as f64 * bytes_per_us).min(full_bytes);
+        self.left_bytes = (self.left_bytes + passed_us as f64 * rate.bytes_per_us).min(rate.full_bytes);
         self.at_us = now_us;
     }
 }

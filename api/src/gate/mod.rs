@@ -1,0 +1,322 @@
+//! The gate: the way into the stream for snapshots that come over HTTP.
+//!
+//! An agent that speaks NATS publishes by itself; for one that speaks HTTP the web server does, under the subject of the host
+//! that the caller has authenticated. [`Gate::store`] answers when the stream has the snapshot, so what it accepted survives a
+//! kill of the web server. Nothing is kept here that could be lost: `record` says in headers of each message what came before
+//! it, and after a start that is read back from the host's last message.
+//!
+//! **Each snapshot once, in order.** A host's posts are stored one at a time. Each is published on the condition that the host's
+//! last message in the stream is the one that is known here, so neither a second web server nor a publication that arrives late
+//! comes between. A repeat is recognised by run and sequence, or by the body of a post that has neither.
+//!
+//! **Replays.** A snapshot of a run that is not known is taken only after the message that its sender names
+//! ([`Incoming::after`]). A recorded post of an earlier run names another one, at whatever time it is replayed.
+//!
+//! **Limits** are those of readers of the stream (`fleetps_nats::decode`), applied before the message is decoded; what remains of
+//! a host's allowance is in the headers too. A bounded number of posts is under way at once ([`Gate::enter`]).
+
+mod decoders;
+mod record;
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use async_nats::jetstream::{
+    self, Context,
+    context::{PublishError, PublishErrorKind},
+    message::PublishMessage,
+    publish::PublishAck,
+    stream::DirectGetErrorKind,
+};
+use bytes::Bytes;
+use fleetps_nats::{
+    HostName,
+    decode::{Allowance, Rate},
+    now_us,
+    snapshot::{BadSnapshot, MAX_COMPRESSED_BYTES},
+    stream, subject,
+};
+use parking_lot::Mutex;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::broker;
+use decoders::Decoders;
+use record::Last;
+
+pub use record::BodyHash;
+
+/// How long the stream may take to acknowledge: agents of earlier systems wait 10 s, and a leader election takes as long.
+const WITHIN: Duration = Duration::from_secs(8);
+/// Posts under way at once: each holds a message of at most 1 MiB, and 1,000 posts/s that take 50 ms each are 50.
+const MAX_POSTS: usize = 256;
+/// Posts of one host under way at once: an agent has one, and another of a connection that broke.
+const MAX_POSTS_OF_A_HOST: usize = 4;
+/// How often a post is tried again because another message of its host came first.
+const MAX_TRIES: usize = 4;
+/// Hosts remembered, of up to a kilobyte. Beyond them all are forgotten, and read back from the stream.
+const MAX_HOSTS: usize = 50_000;
+/// Within this time a host that sends too much is told to try again.
+const RETRY_AFTER_S: std::ops::RangeInclusive<u64> = 1..=30;
+
+/// The way into the stream for snapshots that come over HTTP. Cheap to clone.
+#[derive(Clone)]
+pub struct Gate {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    client: async_nats::Client,
+    jetstream: Context,
+    rate: Rate,
+    decoders: Decoders,
+    posts: Arc<Semaphore>,
+    hosts: Mutex<HashMap<HostName, Arc<Host>>>,
+}
+
+/// What is known of a host.
+#[derive(Default)]
+struct Host {
+    /// What came last; `None` while it is not known. Locked while a post of the host is stored.
+    last: tokio::sync::Mutex<Option<Last>>,
+    /// Posts under way.
+    posts: AtomicUsize,
+}
+
+/// A snapshot of an authenticated host.
+#[derive(Debug, Clone)]
+pub struct Incoming {
+    /// The packed snapshot: MessagePack, compressed by zstd.
+    pub message: Bytes,
+    /// The run that the snapshot inside names.
+    pub run: String,
+    /// The sequence that the snapshot inside names; it grows within a run.
+    pub sequence: u64,
+    /// How old the snapshot is, where that is known.
+    pub age: Option<Duration>,
+    /// The hash of the post that the snapshot was made from, where the post itself had no sequence: a repeat is then recognised
+    /// by it alone.
+    pub body: Option<BodyHash>,
+    /// Takes a snapshot of a run that is not known only if the host's last message in the stream has this sequence, 0 for none.
+    /// `None` takes it in any case.
+    pub after: Option<u64>,
+}
+
+/// The stream has the snapshot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stored {
+    /// Its sequence in the stream. Of a repeat that is recognised by its run, that of the host's last message.
+    pub sequence: u64,
+    /// It came before, and was not stored again.
+    pub is_repeat: bool,
+}
+
+/// The stream does not have the snapshot, as far as is known.
+#[derive(Debug, thiserror::Error)]
+pub enum NotStored {
+    /// The host sends more than one host may.
+    #[error("the host sends more than one host may (setting host_bytes_per_s)")]
+    TooMuch {
+        /// It may send again after this time, of 1 to 30 s.
+        retry_after: Duration,
+    },
+    /// Too many posts are under way.
+    #[error("too many posts are under way")]
+    Busy,
+    /// The stream did not acknowledge in time, or the broker is away. The snapshot may be stored all the same; a repeat is
+    /// recognised.
+    #[error("the stream does not acknowledge just now")]
+    Unavailable,
+    /// It is no snapshot that readers would take.
+    #[error(transparent)]
+    Invalid(#[from] BadSnapshot),
+    /// The snapshot inside has another run or sequence than the post.
+    #[error("the snapshot has another run or sequence than its post names")]
+    Mislabelled,
+    /// The run is not known, and [`Incoming::after`] is not the host's last message.
+    #[error("the first snapshot of a run names the host's last message in the stream; that is {after}")]
+    Unproven {
+        /// The sequence of the host's last message in the stream; 0 for none.
+        after: u64,
+    },
+}
+
+/// The place of one post among those under way; the next may enter when it is dropped.
+#[derive(Debug)]
+pub struct Entered {
+    _place: OwnedSemaphorePermit,
+}
+
+impl Gate {
+    /// A gate to the stream of `client`, where every host may send `host_bytes_per_s` over a longer time.
+    pub fn new(client: async_nats::Client, host_bytes_per_s: u64) -> Self {
+        let jetstream = jetstream::ContextBuilder::new().timeout(WITHIN).build(client.clone());
+        let shared = Shared {
+            client,
+            jetstream,
+            rate: Rate::of_senders(host_bytes_per_s),
+            decoders: Decoders::default(),
+            posts: Arc::new(Semaphore::new(MAX_POSTS)),
+            hosts: Mutex::default(),
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// A place for one post, to be held from before its body is read until it is answered.
+    ///
+    /// # Errors
+    /// [`NotStored::Busy`] when 256 are under way, and [`NotStored::Unavailable`] while there is no connection to the broker.
+    pub fn enter(&self) -> Result<Entered, NotStored> {
+        if !broker::is_there(&self.shared.client) {
+            return Err(NotStored::Unavailable);
+        }
+        let place = Arc::clone(&self.shared.posts).try_acquire_owned();
+        place.map(|place| Entered { _place: place }).map_err(|_| NotStored::Busy)
+    }
+
+    /// Puts a snapshot of `host` into the stream; returns when the stream has it, after 8 s at most. Safe to cancel: the
+    /// snapshot may then be stored or not, and a repeat is recognised.
+    ///
+    /// # Errors
+    /// When it cannot be stored, or the stream does not say that it was.
+    pub async fn store(&self, host: &HostName, incoming: Incoming) -> Result<Stored, NotStored> {
+        if incoming.message.len() > MAX_COMPRESSED_BYTES {
+            return Err(BadSnapshot::TooLong(incoming.message.len()).into());
+        }
+        let known = self.shared.host(host);
+        let _counted = Counted::one_more(&known)
+            .ok_or(NotStored::TooMuch { retry_after: retry_after(Duration::ZERO) })?;
+        let storing = async {
+            let mut last = known.last.lock().await;
+            self.shared.store(host, &incoming, &mut last).await
+        };
+        tokio::time::timeout(WITHIN, storing).await.unwrap_or(Err(NotStored::Unavailable))
+    }
+}
+
+impl Shared {
+    fn host(&self, name: &HostName) -> Arc<Host> {
+        let mut hosts = self.hosts.lock();
+        if let Some(host) = hosts.get(name) {
+            return Arc::clone(host);
+        }
+        if hosts.len() >= MAX_HOSTS {
+            hosts.retain(|_, host| Arc::strong_count(host) > 1);
+        }
+        Arc::clone(hosts.entry(name.clone()).or_default())
+    }
+
+    /// Stores a post; `known` is `None` afterwards where the outcome is not known.
+    async fn store(
+        &self,
+        host: &HostName,
+        incoming: &Incoming,
+        known: &mut Option<Last>,
+    ) -> Result<Stored, NotStored> {
+        let mut paid_bytes = None;
+        for _ in 0..MAX_TRIES {
+            let mut last = match known.take() {
+                Some(last) => last,
+                None => self.read_last(host).await?,
+            };
+            if let Some(answer) = last.answer(incoming) {
+                *known = Some(last);
+                return answer;
+            }
+            match paid_bytes {
+                Some(paid_bytes) => last.allowance.left_bytes -= paid_bytes,
+                None => {
+                    let checked = self.check(incoming, &mut last.allowance).await;
+                    paid_bytes = Some(checked.inspect_err(|_| *known = Some(last.clone()))?);
+                }
+            }
+            match self.publish(host, incoming, &last).await {
+                Ok(sequence) => {
+                    last.stored(incoming, sequence);
+                    *known = Some(last);
+                    return Ok(Stored { sequence, is_repeat: false });
+                }
+                // Another message of the host came first.
+                Err(error) if error.kind() == PublishErrorKind::WrongLastSequence => {}
+                Err(error) => {
+                    tracing::debug!(host = %host, error = %error, "a snapshot was not stored");
+                    return Err(NotStored::Unavailable);
+                }
+            }
+        }
+        Err(NotStored::Unavailable)
+    }
+
+    /// Whether the snapshot is one, and within `allowance`; returns how many bytes of that it took.
+    async fn check(&self, incoming: &Incoming, allowance: &mut Allowance) -> Result<f64, NotStored> {
+        let bytes = incoming.message.len();
+        if !allowance.take(&self.rate, bytes, now_us()) {
+            return Err(NotStored::TooMuch { retry_after: retry_after(self.rate.wait(allowance, bytes)) });
+        }
+        let full_bytes = allowance.left_bytes + bytes as f64;
+        let decoded = self.decoders.decode(incoming).await;
+        allowance.charge(bytes, decoded.as_ref().ok().map(|decoded| decoded.inside));
+        let decoded = decoded?;
+        if decoded.run_id != incoming.run || decoded.sequence != incoming.sequence {
+            return Err(NotStored::Mislabelled);
+        }
+        Ok(full_bytes - allowance.left_bytes)
+    }
+
+    async fn read_last(&self, host: &HostName) -> Result<Last, NotStored> {
+        let full = self.rate.full(now_us());
+        let stream = self.jetstream.get_stream_no_info(stream::SNAPSHOTS).await;
+        let stream = stream.map_err(|_| NotStored::Unavailable)?;
+        match stream.direct_get_last_for_subject(subject::snapshot(host)).await {
+            Ok(message) => Ok(Last::of(&message, full)),
+            Err(error) if error.kind() == DirectGetErrorKind::NotFound => Ok(Last::none(full)),
+            Err(error) => {
+                tracing::debug!(host = %host, error = %error, "the last snapshot of a host cannot be read");
+                Err(NotStored::Unavailable)
+            }
+        }
+    }
+
+    async fn publish(&self, host: &HostName, incoming: &Incoming, last: &Last) -> Result<u64, PublishError> {
+        let mut message = PublishMessage::build()
+            .payload(incoming.message.clone())
+            .expected_last_subject_sequence(last.sequence)
+            .header(stream::SEQUENCE_HEADER, incoming.sequence.to_string().as_str());
+        if let Some(age) = incoming.age {
+            message = message.header(stream::AGE_HEADER, age.as_micros().to_string().as_str());
+        }
+        for (name, value) in last.headers_with(incoming) {
+            message = message.header(name, value.as_str());
+        }
+        let acknowledgement: PublishAck =
+            self.jetstream.send_publish(subject::snapshot(host), message).await?.await?;
+        let is_stored = acknowledgement.stream == stream::SNAPSHOTS && !acknowledgement.duplicate;
+        if is_stored { Ok(acknowledgement.sequence) } else { Err(PublishError::new(PublishErrorKind::Other)) }
+    }
+}
+
+/// One of the posts of a host under way.
+struct Counted<'a>(&'a Host);
+
+impl<'a> Counted<'a> {
+    /// `None` where there are too many.
+    fn one_more(host: &'a Host) -> Option<Self> {
+        let counted = Self(host);
+        (host.posts.fetch_add(1, Relaxed) < MAX_POSTS_OF_A_HOST).then_some(counted)
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.posts.fetch_sub(1, Relaxed);
+    }
+}
+
+fn retry_after(wait: Duration) -> Duration {
+    Duration::from_secs(wait.as_secs().saturating_add(1).clamp(*RETRY_AFTER_S.start(), *RETRY_AFTER_S.end()))
+}
