@@ -1,6 +1,6 @@
 //! The hosts that are known to the broker: which keys may speak for a name, and what a host belongs to.
 
-use std::{collections::BTreeSet, str::FromStr, time::Duration};
+use std::{collections::BTreeSet, net::IpAddr, str::FromStr, time::Duration};
 
 use async_nats::Client;
 use serde::{Deserialize, Serialize};
@@ -50,7 +50,7 @@ pub async fn end_waiting(bucket: &Bucket<HostRecord>, name: &str) -> Result<bool
     if value.admission != Admission::Waiting {
         return Ok(false);
     }
-    if value.groups.is_empty() {
+    if value.groups.is_empty() && value.legacy.is_none() {
         return bucket.delete_if(name, revision, WAITING_REMEMBERED).await;
     }
     let before = HostRecord { keys: Vec::new(), admission: Admission::Admitted, network: None, ..value };
@@ -89,6 +89,7 @@ pub async fn admit(bucket: &Bucket<HostRecord>, host: &HostName, key: &str) -> R
         token: None,
         rotate: false,
         network: None,
+        legacy: None,
     };
     if bucket.create(host.as_str(), &record).await? {
         return Ok(true);
@@ -98,7 +99,8 @@ pub async fn admit(bucket: &Bucket<HostRecord>, host: &HostName, key: &str) -> R
         return Ok(known.keys.iter().any(|known| known == key));
     }
     // An administrator has put it into groups before it ever came.
-    bucket.update(host.as_str(), &HostRecord { groups: known.groups, ..record }, revision).await
+    let record = HostRecord { groups: known.groups, legacy: known.legacy, ..record };
+    bucket.update(host.as_str(), &record, revision).await
 }
 
 /// The record of a host.
@@ -122,9 +124,37 @@ pub struct HostRecord {
     /// The network that a host waits in, as in `192.0.2.0/24`; `None` for any other.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub network: Option<String>,
+    /// The agent of an older system that posts as this host; `None` for hosts of which only agents of fleetps speak.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub legacy: Option<LegacyAgent>,
+}
+
+/// An agent of an older system, which posts JSON over HTTP. Its key is none of [`HostRecord::keys`], so that an agent of
+/// fleetps can take the name with an enrolment token. What the older agent posts from then on is not stored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LegacyAgent {
+    /// The older system: `000` to `003`.
+    pub system: String,
+    /// The SHA-256 of its key, as hexadecimal digits; absent where its system has no keys.
+    pub key: Option<String>,
+    /// What it calls itself, letter for letter: its host name, machine id or agent id.
+    pub name: String,
+    /// Whether nobody else has its key. Otherwise any machine with the key may post as this host.
+    pub verified: bool,
+    /// The address that it first posted from.
+    #[serde(default)]
+    pub first_from: Option<IpAddr>,
+    /// What it said of its machine when it registered, as JSON; for systems whose agents do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub machine: Option<serde_json::Value>,
 }
 
 impl HostRecord {
+    /// Whether an agent of fleetps has taken the place of the older one, whose posts are no longer stored.
+    pub fn is_superseded(&self) -> bool {
+        self.legacy.is_some() && self.has_key() && self.admission == Admission::Admitted
+    }
+
     /// Whether some key may speak for this name, or would if it were admitted. A host that was put into groups before it came
     /// has none, and is otherwise as good as unknown.
     pub fn has_key(&self) -> bool {

@@ -169,6 +169,7 @@ mod tests {
             token: None,
             rotate: false,
             network: None,
+            legacy: None,
         });
         Told::Change { key: key.to_owned(), value, at_us }
     }

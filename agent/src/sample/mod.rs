@@ -229,6 +229,14 @@ impl Sampler {
     }
 }
 
+/// A command line whose arguments were joined by spaces before it came here, with secrets replaced and of at most 4 KiB, and
+/// whether something is missing in it; `None` where it is empty. A secret with a blank in it is replaced up to the blank.
+pub fn scrubbed_line(joined: &str) -> Option<(String, bool)> {
+    let words: Vec<&str> = joined.split(' ').collect();
+    crate::scrub::command_line(crate::scrub::CommandLineMode::Scrubbed, &words)
+        .map(|parts| text::line(&parts))
+}
+
 /// The command line of these parts, as a snapshot has it.
 #[cfg(test)]
 pub(crate) fn line_of(parts: &[crate::scrub::Part]) -> String {

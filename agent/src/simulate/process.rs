@@ -247,6 +247,7 @@ impl Slot {
             ended_children_cpu_ms: Some(0),
             shared_bytes: is_user_process
                 .then_some(whole(SHARED_STEP_BYTES, program.resident_bytes / SHARED_PART)),
+            sent_memory_percent: None,
             nice: Some(if program.is_kernel { KERNEL_NICE } else { 0 }),
         }
     }

@@ -75,6 +75,7 @@ struct Info<'a> {
     boot_at: Option<Time>,
     limited_view: Option<&'a str>,
     seen_from: Option<&'a str>,
+    source: Option<&'a str>,
     agent_version: &'a str,
 }
 
@@ -179,6 +180,7 @@ fn info<'a>(info: &'a HostInfo, agent_version: &'a str) -> Info<'a> {
         boot_at: info.boot_at_us.map(Time),
         limited_view: info.limited_view.as_deref(),
         seen_from: info.seen_from.as_deref(),
+        source: info.source.as_deref(),
         agent_version,
     }
 }

@@ -187,6 +187,7 @@ pub struct Host<'a> {
     warning: Option<String>,
     interval_ms: u32,
     os: Option<&'a str>,
+    source: Option<&'a str>,
     /// Of all cores together.
     cpu_percent: Option<f32>,
     load_1: Option<f32>,
@@ -210,6 +211,7 @@ impl<'a> Host<'a> {
             warning: Some(summary.warning()).filter(|warning| !warning.is_empty()),
             interval_ms: summary.interval_ms,
             os: summary.os.as_deref(),
+            source: summary.source.as_deref(),
             cpu_percent: summary.cpu_percent,
             load_1: summary.load_1,
             memory_used_bytes: summary.memory_used_bytes,

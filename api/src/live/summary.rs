@@ -52,6 +52,8 @@ pub struct Summary {
     pub sequence: u64,
     /// Operating system with version.
     pub os: Option<String>,
+    /// Where its snapshots come from; absent for an agent of fleetps.
+    pub source: Option<String>,
     /// CPU use in percent of all cores together.
     pub cpu_percent: Option<f32>,
     /// The same of every minute of the past hour.
@@ -92,6 +94,7 @@ impl Summary {
             run_id: snapshot.run_id.clone(),
             sequence: snapshot.sequence,
             os: snapshot.host_info.os.clone(),
+            source: snapshot.host_info.source.clone(),
             cpu_percent: snapshot.host.cpu_percent,
             past_hour: PastHour::default(),
             load_1: snapshot.host.load_1,

@@ -73,5 +73,6 @@ fn by_configuration(groups: HostGroups) -> HostRecord {
         token: None,
         rotate: false,
         network: None,
+        legacy: None,
     }
 }

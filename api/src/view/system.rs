@@ -61,6 +61,7 @@ fn facts_line(snapshot: &Snapshot) -> String {
     };
     let memory = derived::memory_total_bytes(snapshot);
     let facts = [
+        info.source.clone(),
         info.os.clone(),
         info.kernel.clone(),
         processor,
@@ -154,6 +155,7 @@ fn agent_fields(snapshot: &Snapshot) -> Vec<(&'static str, Cell)> {
     let interval = f64::from(snapshot.interval_ms) / 1000.0;
     vec![
         ("limited_view", text(snapshot.host_info.limited_view.as_deref())),
+        ("source", text(snapshot.host_info.source.as_deref())),
         ("agent_version", text(Some(&snapshot.agent_version))),
         ("agent_interval", Cell::field(format!("{interval} s"))),
         ("agent_cpu", Cell::field(display::cpu_time(agent.cpu_time_ms))),

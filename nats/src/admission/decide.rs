@@ -128,6 +128,7 @@ impl Rules {
             return if created { Ok(()) } else { Err(Denial::Busy) };
         };
         record.groups.extend(known.groups);
+        record.legacy = known.legacy;
         self.replace(claimant, &record, revision).await
     }
 
@@ -151,5 +152,6 @@ fn new_record(claimant: &Credentials, admission: Admission) -> HostRecord {
         token: None,
         rotate: false,
         network: None,
+        legacy: None,
     }
 }

@@ -129,6 +129,7 @@ mod tests {
             token: None,
             rotate: false,
             network: Some(network.to_owned()),
+            legacy: None,
         }
     }
 

@@ -100,6 +100,9 @@ record! {
         /// The container that the agent runs in, and what it therefore sees, as in "docker: memory of the whole machine,
         /// network of the container"; absent outside containers.
         seen_from: Option<String> => Field::text().since(7);
+        /// Where its snapshots come from, as in "legacy 001" for an agent of the older system 001 and "legacy 001, unverified"
+        /// where its key is no proof of its name; absent for an agent of fleetps.
+        source: Option<String> => Field::text().since(8);
     }
 }
 

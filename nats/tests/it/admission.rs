@@ -298,6 +298,7 @@ async fn a_host_that_was_put_into_groups_before_it_came_enrols_like_any_other_an
         token: None,
         rotate: false,
         network: None,
+        legacy: None,
     };
     for name in ["web-01", "this-one"] {
         assert!(broker.hosts.create(name, &tagged).await.unwrap());
@@ -335,6 +336,7 @@ async fn a_host_that_was_put_into_groups_before_it_came_may_wait_to_be_approved(
         token: None,
         rotate: false,
         network: None,
+        legacy: None,
     };
     assert!(broker.hosts.create("web-01", &tagged).await.unwrap());
     let machine = broker.machine("web-01");

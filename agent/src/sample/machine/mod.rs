@@ -150,6 +150,7 @@ impl MachineReader {
         HostInfo {
             boot_at_us: Some(self.boot_at_us),
             seen_from: self.machine.seen_from().map(cut),
+            source: None,
             ..self.description.answer().unwrap_or_default()
         }
     }
