@@ -8,7 +8,7 @@
 //! * **What:** `live` holds the present of the fleet, fed from the broker; `history_service` asks the history;
 //!   `console` asks in SQL. `filtering` evaluates filters over the present with a deadline; `shares` limits what one
 //!   person has of anything; `broker` asks the broker for a request.
-//!   `fleet_views` renders the fleet page once for everybody who looks at the same.
+//!   `prometheus` answers questions of monitoring systems; `fleet_views` renders the fleet page once for everybody who looks at the same.
 //! * **How it looks:** `view` makes the rows of a page, and the patches that keep an open page up to date; `display`
 //!   writes numbers, times and hostile strings; `csv` and `spreadsheet` write tables; `url` writes addresses.
 //! * **Program:** `pipeline` runs every part in one process, as `cli` and `config` say (`starting` answers until then);
@@ -40,6 +40,7 @@ mod live;
 mod middleware;
 mod pipeline;
 mod program;
+mod prometheus;
 mod query;
 mod recovery;
 mod refusal;
