@@ -23,7 +23,8 @@ use crate::{
     handlers::{
         account, assets, audit, audit_json, diff, diff_json, events, events_json, fleet, groups, health,
         history, host, hosts_json, ingest, ingest_admission, metrics, metrics_json, process, process_json,
-        processes_json, search, search_json, sign_in, sql, system, timeline, top, top_json, users, welcome,
+        processes_json, prometheus, search, search_json, sign_in, sql, system, timeline, top, top_json, users,
+        welcome,
     },
     middleware::{
         absence::say_absence,
@@ -134,8 +135,31 @@ pub fn interface() -> Interface {
     Interface(table().into_iter().filter_map(listed).collect())
 }
 
+/// A question of a monitoring system, which also comes as a form.
+fn asks<H: Handler<T, AppState>, T: 'static>(path: &'static str, handler: H) -> [Route; 2] {
+    let form = routing::post(handler.clone());
+    [get(path, SeeHosts, handler), Route::new(Method::POST, path, SeeHosts, AuditClass::Looks, form)]
+}
+
 /// Every route.
 pub fn table() -> Vec<Route> {
+    let mut routes = pages_and_json();
+    routes.extend(asks("/prometheus/api/v1/query", prometheus::query));
+    routes.extend(asks("/prometheus/api/v1/query_range", prometheus::query_range));
+    routes.extend(asks("/prometheus/api/v1/series", prometheus::series));
+    routes.extend(asks("/prometheus/api/v1/labels", prometheus::labels));
+    routes.extend(asks("/prometheus/api/v1/query_exemplars", prometheus::exemplars));
+    routes.extend([
+        get("/prometheus/api/v1/label/{label}/values", SeeHosts, prometheus::label_values),
+        get("/prometheus/api/v1/metadata", SeeHosts, prometheus::metadata),
+        get("/prometheus/api/v1/status/buildinfo", SeeHosts, prometheus::build_info),
+        get("/prometheus/api/v1/rules", SeeHosts, prometheus::rules),
+        get("/prometheus/api/v1/alerts", SeeHosts, prometheus::alerts),
+    ]);
+    routes
+}
+
+fn pages_and_json() -> Vec<Route> {
     vec![
         get("/", SeeHosts, fleet::page),
         get("/live", SeeHosts, fleet::live),

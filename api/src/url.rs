@@ -11,6 +11,14 @@ use crate::display;
 /// The characters that stay unescaped in a path: the unreserved ones of RFC 3986.
 const PART: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
+/// Below this, answers are as Prometheus has them.
+pub const PROMETHEUS: &str = "/prometheus/";
+
+/// Whether an address is for programs, which get JSON and no way to the sign-in.
+pub fn is_of_programs(path: &str) -> bool {
+    path.starts_with("/api/") || path.starts_with(PROMETHEUS)
+}
+
 /// A URL of this server: a path, and what stands behind it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Url {

@@ -27,6 +27,7 @@ pub mod page;
 pub mod process;
 pub mod process_json;
 pub mod processes_json;
+pub mod prometheus;
 pub mod push;
 pub mod search;
 pub mod search_json;

@@ -71,7 +71,7 @@ pub async fn around(stream: Stream<'_>, summary: &Summary, at_us: i64) -> Result
     Ok(found)
 }
 
-/// Snapshots of the host of `summary` without their processes, in the order of capture: from a few before `from_us` on,
+/// Snapshots of the host of `summary`, without their processes unless `is_whole`, in the order of capture: from a few before `from_us` on,
 /// as far as the stream has them, and at most 400, or 64 MiB unpacked.
 ///
 /// # Errors
@@ -80,9 +80,12 @@ pub async fn since(
     stream: Stream<'_>,
     summary: &Summary,
     from_us: i64,
+    is_whole: bool,
 ) -> Result<Vec<Snapshot>, RecentError> {
     let mut found = read(stream, summary, from_us, i64::MAX).await?;
-    found.iter_mut().for_each(|snapshot| snapshot.processes = Vec::new());
+    if !is_whole {
+        found.iter_mut().for_each(|snapshot| snapshot.processes = Vec::new());
+    }
     Ok(found)
 }
 

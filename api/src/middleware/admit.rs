@@ -18,7 +18,7 @@ use crate::{
     connections::Place,
     extract::{field, with_next},
     refusal::Refusal,
-    url::Url,
+    url::{self, Url},
 };
 
 /// The longest form: a long question in SQL.
@@ -97,7 +97,7 @@ struct Asked {
 impl Asked {
     fn of(request: &Request) -> Self {
         let path = request.uri().path();
-        let is_api = path.starts_with("/api/");
+        let is_api = url::is_of_programs(path);
         let accept = request.headers().get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
         let is_stream = accept.is_some_and(|accept| accept.contains("text/event-stream"));
         let page = request.uri().path_and_query().map(ToString::to_string);

@@ -8,7 +8,7 @@ use axum::{
     response::{Html, IntoResponse, Response},
 };
 
-use crate::{handlers::page::Layout, refusal::Refusal};
+use crate::{handlers::page::Layout, prometheus, refusal::Refusal, url};
 
 /// The page of a refusal.
 #[derive(Template)]
@@ -33,9 +33,15 @@ pub async fn render_errors(request: Request, next: Next) -> Response {
     };
     let allow = response.headers().get(header::ALLOW).cloned();
     let retry_after = refusal.retry_after;
-    let json =
-        path.starts_with("/api/") || path.starts_with("/metrics") || path == "/healthz" || path == "/readyz";
-    let mut dressed = if json { refusal.into_json() } else { page(layout, refusal) };
+    let json = url::is_of_programs(&path)
+        || path.starts_with("/metrics")
+        || path == "/healthz"
+        || path == "/readyz";
+    let mut dressed = match json {
+        _ if path.starts_with(url::PROMETHEUS) => prometheus::refuse(&refusal),
+        true => refusal.into_json(),
+        false => page(layout, refusal),
+    };
     if let Some(allow) = allow {
         dressed.headers_mut().insert(header::ALLOW, allow);
     }

@@ -10,6 +10,7 @@
 mod events;
 mod groups;
 mod live;
+mod measured;
 pub mod process;
 pub mod travel;
 
@@ -219,6 +220,11 @@ impl ScopedFleet {
     /// The snapshots of a host within `span` that may be in no segment yet, without their processes, in the order of
     /// capture. Where the broker is away they are missing, because older ones can still be shown.
     pub async fn newer(&self, host: &HostName, span: Span) -> Newer {
+        self.newer_with(host, span, false).await
+    }
+
+    /// The same, with their processes where `is_whole`.
+    async fn newer_with(&self, host: &HostName, span: Span, is_whole: bool) -> Newer {
         let (Some(stream), Some(summary)) = (self.stream(), self.summary(host)) else {
             return Newer::default();
         };
@@ -228,7 +234,7 @@ impl ScopedFleet {
         if from_us >= span.to_us.min(summary.captured_at_us) {
             return Newer { away: away(), ..Newer::default() };
         }
-        match recent::since(stream, &summary, from_us).await {
+        match recent::since(stream, &summary, from_us, is_whole).await {
             Ok(snapshots) => Newer { snapshots, away: None },
             Err(error) => {
                 tracing::debug!(%error, %host, "cannot read the newest snapshots; charts end with the last segment");

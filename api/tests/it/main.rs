@@ -49,6 +49,7 @@ mod past_hour;
 mod patterns;
 mod pipeline;
 mod program;
+mod prometheus;
 mod readme;
 mod recovery;
 mod service;

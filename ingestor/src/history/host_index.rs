@@ -121,6 +121,15 @@ impl HostIndex {
         self.of_host(host).iter().map(|held| held.range.last_us).max()
     }
 
+    /// Every host with the times of its first and its last snapshot, and the interval between two as it was set last.
+    pub(super) fn heard(&self) -> impl Iterator<Item = (&HostName, i64, i64, u32)> {
+        self.hosts.iter().filter_map(|(host, of_host)| {
+            let first_us = of_host.all.iter().map(|held| held.range.first_us).min()?;
+            let last = of_host.all.iter().max_by_key(|held| held.range.last_us)?;
+            Some((host, first_us, last.range.last_us, last.range.interval_ms))
+        })
+    }
+
     /// The segments with snapshots of `host`, or of any host, from around `span` ([`SegmentIndex::overlaps`]).
     pub(super) fn overlapping(&self, host: Option<&HostName>, span: Span) -> Vec<&SegmentIndex> {
         match host {

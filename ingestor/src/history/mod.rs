@@ -23,7 +23,7 @@
 //! **Scope.** A question is answered from the rows of its `scope` (hosts and command lines that a person may see), as if
 //! there were no others: `reading` restricts the rows of a table before anything filters, counts or limits them.
 //!
-//! **One file for each question:** `moment` (a process table), `diff`, `events`, `series`, `top`, `search`, `lives`, `peaks`,
+//! **One file for each question:** `moment` (a process table), `diff`, `events`, `series`, `figures`, `top`, `search`, `lives`, `peaks`,
 //! `identity`, `kept`. Rates, ages and staleness are the rules of `fleetps_nats::model`.
 
 mod boots;
@@ -32,6 +32,7 @@ mod columns;
 mod diff;
 mod engine;
 mod events;
+mod figures;
 mod host_index;
 mod identity;
 mod kept;
@@ -61,6 +62,10 @@ pub use crate::events::{Event, EventKind};
 pub use diff::{Changed, Diff, diff};
 use engine::Engine;
 pub use events::{EventList, EventQuery, sort_events};
+pub use figures::{
+    Bucket, FigureSeries, Figures, Grid, HeardHost, HostFigure, ProgramFigure, ProgramName, ProgramQuery,
+    ProgramReading,
+};
 use host_index::HostIndex;
 pub use identity::Identity;
 pub use kept::Kept;

@@ -1,0 +1,500 @@
+//! Reads a question: the part of PromQL that is supported, and a refusal with its column for the rest.
+
+use super::{
+    ast::{
+        Aggregate, AggregateOperator, At, Binary, EachFunction, Expr, Grouping, Kind, Operator, Selector,
+        WindowFunction,
+    },
+    lex::{self, Token, Word},
+    matcher::Matcher,
+    problem::Problem,
+};
+
+/// How deep brackets and functions may be nested.
+const MAX_DEPTH: usize = 48;
+/// The most parts of a question; a chain of operators is as deep as it is long.
+const MAX_PARTS: usize = 400;
+/// The most selectors: each is at least one query.
+pub(super) const MAX_SELECTORS: usize = 16;
+/// The longest window and offset, in ms: a hundred years.
+const MAX_LENGTH_MS: i64 = 100 * 365 * 86_400_000;
+/// The most series that `topk` is asked for.
+const MAX_TOP: f64 = 10_000.0;
+
+/// The label that holds a metric's name.
+pub(crate) const NAME: &str = "__name__";
+
+const WINDOW_FUNCTIONS: [(&str, WindowFunction); 9] = [
+    ("rate", WindowFunction::Rate),
+    ("increase", WindowFunction::Increase),
+    ("irate", WindowFunction::Irate),
+    ("avg_over_time", WindowFunction::Avg),
+    ("min_over_time", WindowFunction::Min),
+    ("max_over_time", WindowFunction::Max),
+    ("sum_over_time", WindowFunction::Sum),
+    ("count_over_time", WindowFunction::Count),
+    ("last_over_time", WindowFunction::Last),
+];
+const EACH_FUNCTIONS: [(&str, EachFunction); 4] = [
+    ("abs", EachFunction::Abs),
+    ("ceil", EachFunction::Ceil),
+    ("floor", EachFunction::Floor),
+    ("round", EachFunction::Round),
+];
+const AGGREGATES: [&str; 7] = ["sum", "avg", "min", "max", "count", "topk", "bottomk"];
+/// The operators with how tightly they bind.
+const OPERATORS: [(&str, Operator, u8); 12] = [
+    ("==", Operator::Equal, COMPARISONS),
+    ("!=", Operator::NotEqual, COMPARISONS),
+    ("<=", Operator::LessOrEqual, COMPARISONS),
+    (">=", Operator::GreaterOrEqual, COMPARISONS),
+    ("<", Operator::Less, COMPARISONS),
+    (">", Operator::Greater, COMPARISONS),
+    ("+", Operator::Add, SUMS),
+    ("-", Operator::Subtract, SUMS),
+    ("*", Operator::Multiply, PRODUCTS),
+    ("/", Operator::Divide, PRODUCTS),
+    ("%", Operator::Remainder, PRODUCTS),
+    ("^", Operator::Power, POWERS),
+];
+const COMPARISONS: u8 = 1;
+const SUMS: u8 = 2;
+const PRODUCTS: u8 = 3;
+const POWERS: u8 = 4;
+
+/// Reads a question.
+///
+/// # Errors
+/// When it is not in the supported part of PromQL.
+pub(super) fn parse(text: &str) -> Result<Expr, Problem> {
+    let mut parser = Parser::new(text)?;
+    let expr = parser.expression(0)?;
+    match parser.peek() {
+        Word::End => Ok(expr),
+        word => Err(Problem::at(parser.column(), format!("{} is not expected here", words(word)))),
+    }
+}
+
+/// Reads a selector by itself, as `match[]` has it.
+///
+/// # Errors
+/// When it is none.
+pub(crate) fn parse_selector(text: &str) -> Result<Selector, Problem> {
+    let expr = parse(text)?;
+    match expr.kind {
+        Kind::Instant(selector) => Ok(selector),
+        _ => Err(Problem::at(expr.column, "expected a selector, as in fleetps_host_up{host=\"web-01\"}")),
+    }
+}
+
+struct Parser {
+    tokens: Vec<Token>,
+    place: usize,
+    depth: usize,
+    parts: usize,
+    selectors: usize,
+}
+
+impl Parser {
+    fn new(text: &str) -> Result<Self, Problem> {
+        Ok(Self { tokens: lex::tokens(text)?, place: 0, depth: 0, parts: 0, selectors: 0 })
+    }
+
+    fn token(&self) -> Option<&Token> {
+        self.tokens.get(self.place).or(self.tokens.last())
+    }
+
+    fn peek(&self) -> &Word {
+        self.token().map_or(&Word::End, |token| &token.word)
+    }
+
+    fn column(&self) -> usize {
+        self.token().map_or(1, |token| token.column)
+    }
+
+    fn next(&mut self) -> Word {
+        let word = self.peek().clone();
+        self.place += 1;
+        word
+    }
+
+    fn takes(&mut self, sign: &'static str) -> bool {
+        let is_it = *self.peek() == Word::Sign(sign);
+        self.place += usize::from(is_it);
+        is_it
+    }
+
+    fn expect(&mut self, sign: &'static str) -> Result<(), Problem> {
+        match self.takes(sign) {
+            true => Ok(()),
+            false => Err(self.unexpected(&format!("`{sign}`"))),
+        }
+    }
+
+    fn unexpected(&self, expected: &str) -> Problem {
+        Problem::at(self.column(), format!("expected {expected}, found {}", words(self.peek())))
+    }
+
+    fn takes_keyword(&mut self, keyword: &str) -> bool {
+        let is_it = matches!(self.peek(), Word::Name(name) if name.eq_ignore_ascii_case(keyword));
+        self.place += usize::from(is_it);
+        is_it
+    }
+
+    /// An expression whose operators bind more tightly than `above`.
+    fn expression(&mut self, above: u8) -> Result<Expr, Problem> {
+        self.depth += 1;
+        if self.depth > MAX_DEPTH {
+            return Err(Problem::at(self.column(), format!("this is nested more than {MAX_DEPTH} deep")));
+        }
+        let mut left = self.operand()?;
+        while let Some((operator, binds)) = self.operator()? {
+            if binds <= above {
+                break;
+            }
+            self.place += 1;
+            let column = left.column;
+            let is_bool = operator.is_comparison() && self.takes_keyword("bool");
+            let matching = self.matching()?;
+            // Powers are read from the right.
+            let right = self.expression(if binds == POWERS { binds - 1 } else { binds })?;
+            let binary = Binary { operator, is_bool, matching, left, right };
+            left = self.part(Kind::Binary(Box::new(binary)), column)?;
+        }
+        self.depth -= 1;
+        Ok(left)
+    }
+
+    fn part(&mut self, kind: Kind, column: usize) -> Result<Expr, Problem> {
+        self.parts += 1;
+        match self.parts > MAX_PARTS {
+            true => Err(Problem::at(column, format!("this question has more than {MAX_PARTS} parts"))),
+            false => Ok(Expr { kind, column }),
+        }
+    }
+
+    fn operator(&self) -> Result<Option<(Operator, u8)>, Problem> {
+        match self.peek() {
+            Word::Sign(sign) => {
+                let found = OPERATORS.iter().find(|(known, ..)| known == sign);
+                Ok(found.map(|(_, operator, binds)| (*operator, *binds)))
+            }
+            Word::Name(name) if matches!(name.as_str(), "and" | "or" | "unless" | "atan2") => {
+                Err(Problem::at(self.column(), format!("`{name}` is not supported here")))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// `on (…)` or `ignoring (…)` behind an operator.
+    fn matching(&mut self) -> Result<Option<Grouping>, Problem> {
+        let matching = if self.takes_keyword("on") {
+            Grouping::By(self.labels()?)
+        } else if self.takes_keyword("ignoring") {
+            Grouping::Without(self.labels()?)
+        } else {
+            return Ok(None);
+        };
+        match self.peek() {
+            Word::Name(name) if name.starts_with("group_") => Err(Problem::at(
+                self.column(),
+                format!("`{name}` is not supported; both sides need the same labels"),
+            )),
+            _ => Ok(Some(matching)),
+        }
+    }
+
+    fn labels(&mut self) -> Result<Vec<String>, Problem> {
+        self.expect("(")?;
+        let mut labels = Vec::new();
+        while !self.takes(")") {
+            match self.next() {
+                Word::Name(label) => labels.push(label),
+                _ => {
+                    self.place -= 1;
+                    return Err(self.unexpected("the name of a label"));
+                }
+            }
+            if !self.takes(",") {
+                self.expect(")")?;
+                break;
+            }
+        }
+        Ok(labels)
+    }
+
+    fn operand(&mut self) -> Result<Expr, Problem> {
+        let column = self.column();
+        match self.peek().clone() {
+            Word::Number(value) => {
+                self.place += 1;
+                self.part(Kind::Number(value), column)
+            }
+            Word::Sign("-") => {
+                self.place += 1;
+                let of = self.expression(PRODUCTS)?;
+                self.part(Kind::Negate(Box::new(of)), column)
+            }
+            Word::Sign("+") => {
+                self.place += 1;
+                self.expression(PRODUCTS)
+            }
+            Word::Sign("(") => {
+                self.place += 1;
+                let inner = self.expression(0)?;
+                self.expect(")")?;
+                self.refuse_modifier("an expression in brackets")?;
+                Ok(inner)
+            }
+            Word::Sign("{") => self.instant(None),
+            Word::Name(name) => self.named(name, column),
+            _ => Err(self.unexpected("a metric, a function or a number")),
+        }
+    }
+
+    fn named(&mut self, name: String, column: usize) -> Result<Expr, Problem> {
+        let lower = name.to_ascii_lowercase();
+        let behind = self.tokens.get(self.place + 1).map(|token| &token.word);
+        let is_call = behind == Some(&Word::Sign("("));
+        let is_grouped = matches!(behind, Some(Word::Name(word)) if matches!(word.to_ascii_lowercase().as_str(), "by" | "without"));
+        if AGGREGATES.contains(&lower.as_str()) && (is_call || is_grouped) {
+            self.place += 1;
+            return self.aggregate(&lower, column);
+        }
+        if !is_call {
+            return match lower.as_str() {
+                "inf" | "nan" => {
+                    self.place += 1;
+                    self.part(Kind::Number(if lower == "inf" { f64::INFINITY } else { f64::NAN }), column)
+                }
+                _ => {
+                    self.place += 1;
+                    self.instant(Some((name, column)))
+                }
+            };
+        }
+        self.place += 2;
+        if let Some((_, function)) = WINDOW_FUNCTIONS.iter().find(|(known, _)| *known == name) {
+            let selector = self.selector()?;
+            self.expect(")")?;
+            if selector.range_ms.is_none() {
+                let error = format!("{name} needs a window behind its metric, as in [5m]");
+                return Err(Problem::at(selector.column, error));
+            }
+            return self.part(Kind::Window(*function, selector), column);
+        }
+        if let Some((_, function)) = EACH_FUNCTIONS.iter().find(|(known, _)| *known == name) {
+            let of = self.expression(0)?;
+            self.expect(")")?;
+            return self.part(Kind::Each(*function, Box::new(of)), column);
+        }
+        let known = WINDOW_FUNCTIONS.iter().map(|(name, _)| *name).chain(AGGREGATES);
+        let known: Vec<&str> = known.chain(EACH_FUNCTIONS.iter().map(|(name, _)| *name)).collect();
+        let name = crate::display::cut(&name, 40);
+        Err(Problem::at(
+            column,
+            format!("the function {name} is not supported; there are {}", known.join(", ")),
+        ))
+    }
+
+    fn aggregate(&mut self, name: &str, column: usize) -> Result<Expr, Problem> {
+        let before = self.grouping()?;
+        self.expect("(")?;
+        let operator = match name {
+            "sum" => AggregateOperator::Sum,
+            "avg" => AggregateOperator::Avg,
+            "min" => AggregateOperator::Min,
+            "max" => AggregateOperator::Max,
+            "count" => AggregateOperator::Count,
+            _ => {
+                let column = self.column();
+                let count = match self.next() {
+                    Word::Number(count) if (0.0..=MAX_TOP).contains(&count) => count as usize,
+                    _ => return Err(Problem::at(column, format!("expected a number from 0 to {MAX_TOP}"))),
+                };
+                self.expect(",")?;
+                if name == "topk" { AggregateOperator::Top(count) } else { AggregateOperator::Bottom(count) }
+            }
+        };
+        let of = Box::new(self.expression(0)?);
+        self.expect(")")?;
+        let after = self.grouping()?;
+        if before.is_some() && after.is_some() {
+            return Err(Problem::at(column, format!("{name} has two groupings")));
+        }
+        let grouping = before.or(after).unwrap_or(Grouping::By(Vec::new()));
+        self.refuse_modifier("an aggregation")?;
+        self.part(Kind::Aggregate(Aggregate { operator, grouping, of }), column)
+    }
+
+    fn grouping(&mut self) -> Result<Option<Grouping>, Problem> {
+        if self.takes_keyword("by") {
+            Ok(Some(Grouping::By(self.labels()?)))
+        } else if self.takes_keyword("without") {
+            Ok(Some(Grouping::Without(self.labels()?)))
+        } else {
+            Ok(None)
+        }
+    }
+
+    fn instant(&mut self, name: Option<(String, usize)>) -> Result<Expr, Problem> {
+        let selector = self.selector_of(name)?;
+        let column = selector.column;
+        match selector.range_ms {
+            Some(_) => Err(Problem::at(column, "a window needs a function, as in rate(…[5m])")),
+            None => self.part(Kind::Instant(selector), column),
+        }
+    }
+
+    /// A selector within a function of windows.
+    fn selector(&mut self) -> Result<Selector, Problem> {
+        let column = self.column();
+        let behind = self.tokens.get(self.place + 1).map(|token| &token.word);
+        match self.peek().clone() {
+            Word::Name(name) if behind != Some(&Word::Sign("(")) => {
+                self.place += 1;
+                self.selector_of(Some((name, column)))
+            }
+            Word::Sign("{") => self.selector_of(None),
+            _ => Err(Problem::at(
+                column,
+                "expected a metric with a window, as in fleetps_host_cpu_percent[5m]; windows of expressions are not supported",
+            )),
+        }
+    }
+
+    fn selector_of(&mut self, name: Option<(String, usize)>) -> Result<Selector, Problem> {
+        let column = name.as_ref().map_or(self.column(), |(_, column)| *column);
+        let mut matchers: Vec<Matcher> = name.into_iter().map(|(name, _)| Matcher::is(NAME, name)).collect();
+        if self.takes("{") {
+            while !self.takes("}") {
+                matchers.push(self.matcher()?);
+                if !self.takes(",") {
+                    self.expect("}")?;
+                    break;
+                }
+            }
+        }
+        if matchers.is_empty() {
+            return Err(Problem::at(column, "this selects everything; name a metric"));
+        }
+        self.selectors += 1;
+        if self.selectors > MAX_SELECTORS {
+            return Err(Problem::at(
+                column,
+                format!("this question has more than {MAX_SELECTORS} selectors"),
+            ));
+        }
+        let range_ms = self.range()?;
+        let number = self.selectors - 1;
+        let mut selector = Selector { matchers, range_ms, offset_ms: 0, at: None, number, column };
+        loop {
+            if self.takes_keyword("offset") {
+                let sign = if self.takes("-") { -1 } else { 1 };
+                selector.offset_ms = sign * self.length()?;
+            } else if self.takes("@") {
+                selector.at = Some(self.at()?);
+            } else {
+                return Ok(selector);
+            }
+        }
+    }
+
+    fn matcher(&mut self) -> Result<Matcher, Problem> {
+        let column = self.column();
+        let Word::Name(label) = self.next() else {
+            self.place -= 1;
+            return Err(self.unexpected("the name of a label"));
+        };
+        let operator = match self.next() {
+            Word::Sign(operator @ ("=" | "!=" | "=~" | "!~")) => operator,
+            _ => {
+                self.place -= 1;
+                return Err(self.unexpected("one of = != =~ !~"));
+            }
+        };
+        match self.next() {
+            Word::Text(value) => Matcher::new(label, operator, value, column),
+            _ => {
+                self.place -= 1;
+                Err(self.unexpected("a text in quotes"))
+            }
+        }
+    }
+
+    fn range(&mut self) -> Result<Option<i64>, Problem> {
+        if !self.takes("[") {
+            return Ok(None);
+        }
+        let range_ms = self.length()?;
+        if *self.peek() == Word::Sign(":") {
+            return Err(Problem::at(self.column(), "subqueries are not supported"));
+        }
+        self.expect("]")?;
+        match range_ms {
+            0 => Err(Problem::at(self.column(), "a window cannot be empty")),
+            range_ms => Ok(Some(range_ms)),
+        }
+    }
+
+    /// A length of time in ms: `5m`, or seconds as a number.
+    fn length(&mut self) -> Result<i64, Problem> {
+        let column = self.column();
+        let length_ms = match self.next() {
+            Word::Duration(length_ms) => length_ms,
+            Word::Number(seconds) => (seconds * 1000.0).round() as i64,
+            _ => {
+                self.place -= 1;
+                return Err(self.unexpected("a length of time, as in 5m"));
+            }
+        };
+        match length_ms <= MAX_LENGTH_MS {
+            true => Ok(length_ms),
+            false => Err(Problem::at(column, "this is longer than a hundred years")),
+        }
+    }
+
+    fn at(&mut self) -> Result<At, Problem> {
+        let column = self.column();
+        let is_negative = self.takes("-");
+        match self.next() {
+            Word::Number(seconds) if (seconds * 1000.0).abs() < 1e15 => {
+                let ms = (seconds * 1000.0).round() as i64;
+                Ok(At::Ms(if is_negative { -ms } else { ms }))
+            }
+            Word::Name(name) if !is_negative && matches!(name.as_str(), "start" | "end") => {
+                self.expect("(")?;
+                self.expect(")")?;
+                Ok(if name == "start" { At::Start } else { At::End })
+            }
+            _ => Err(Problem::at(column, "expected seconds since 1970 UTC, start() or end()")),
+        }
+    }
+
+    fn refuse_modifier(&self, what: &str) -> Result<(), Problem> {
+        let is_modifier = match self.peek() {
+            Word::Sign(sign) => matches!(*sign, "[" | "@"),
+            Word::Name(name) => name.eq_ignore_ascii_case("offset"),
+            _ => false,
+        };
+        match is_modifier {
+            true => Err(Problem::at(
+                self.column(),
+                format!("subqueries, offset and @ of {what} are not supported"),
+            )),
+            false => Ok(()),
+        }
+    }
+}
+
+/// A word as an error names it.
+fn words(word: &Word) -> String {
+    match word {
+        Word::Name(name) => format!("{:?}", crate::display::cut(name, 40)),
+        Word::Number(_) => "a number".to_owned(),
+        Word::Duration(_) => "a length of time".to_owned(),
+        Word::Text(_) => "a text".to_owned(),
+        Word::Sign(sign) => format!("`{sign}`"),
+        Word::End => "the end".to_owned(),
+    }
+}

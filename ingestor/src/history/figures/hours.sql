@@ -1,0 +1,38 @@
+-- The mean of a level of programs in each hour, all their processes together, by the sums of hours; buckets as in `host.sql`.
+WITH {% include "history/figures/programs.sql" %}
+hours AS (
+    SELECT host, boot_id, pid, start_ticks, hour, first_captured_at AS at, samples, resident_samples,
+        resident_bytes_sum, least(shared_bytes_sum, resident_bytes_sum) AS shared_bytes_sum
+    FROM {{ process_hour }}
+    WHERE {{ of_hosts }}
+        AND hour >= make_timestamp_ms($4::BIGINT)::TIMESTAMP_MS AND hour < make_timestamp_ms($5::BIGINT)::TIMESTAMP_MS
+),
+-- The snapshots in an hour: as many as its longest process was in; those of two boots follow each other.
+covered AS (
+    SELECT host, hour, sum(snapshots) AS snapshots
+    FROM (SELECT host, boot_id, hour, max(samples) AS snapshots FROM hours GROUP BY host, boot_id, hour)
+    GROUP BY host, hour
+),
+sample AS (
+    FROM hours SEMI JOIN program USING (host, boot_id, pid, start_ticks)
+),
+named AS (
+    SELECT sample.*, facts
+    FROM sample JOIN (FROM program WHERE NOT has_changed) USING (host, boot_id, pid, start_ticks)
+    UNION ALL
+    SELECT sample.*, facts
+    FROM sample ASOF JOIN change
+        ON sample.host = change.host AND sample.boot_id = change.boot_id AND sample.pid = change.pid
+        AND sample.start_ticks = change.start_ticks AND sample.at >= change.since
+),
+summed AS (
+    SELECT host, facts, epoch_ms(hour) + 1 AS at_ms, ({{ value }})::DOUBLE / any_value(snapshots) AS value
+    FROM named JOIN covered USING (host, hour)
+    WHERE {{ wanted }}
+    GROUP BY host, facts, hour
+)
+SELECT host, facts.name, facts.user_name, facts.unit, {{ Self::bucket("at_ms") }} AS bucket,
+    count(value)::BIGINT, sum(value), min(value), max(value), arg_max(value, at_ms), max(at_ms)::BIGINT
+FROM summed
+WHERE value IS NOT NULL
+GROUP BY host, facts, bucket

@@ -1,0 +1,42 @@
+-- A level of programs, all their processes together, gathered in buckets as in `host.sql`: of every snapshot, or of the last in
+-- each bucket.
+WITH moments AS MATERIALIZED (
+{% if is_every %}
+    SELECT host, captured_at
+{% else %}
+    SELECT host, max(captured_at) AS captured_at
+{% endif %}
+    FROM {{ host_sample }}
+    WHERE {{ of_hosts }} AND has_processes
+        AND captured_at > make_timestamp_ms($4::BIGINT)::TIMESTAMP_MS
+        AND captured_at <= make_timestamp_ms($5::BIGINT)::TIMESTAMP_MS
+{% if !is_every %}
+    GROUP BY host, {{ Self::bucket("epoch_ms(captured_at)") }}
+{% endif %}
+),
+{% include "history/figures/programs.sql" %}
+sample AS (
+    SELECT host, boot_id, pid, start_ticks, captured_at AS at, cpu_time_ms, read_bytes,
+        written_bytes, resident_bytes, least(shared_bytes, resident_bytes) AS shared_bytes
+    FROM {{ samples }} SEMI JOIN program USING (host, boot_id, pid, start_ticks)
+),
+named AS (
+    SELECT sample.*, facts
+    FROM sample JOIN (FROM program WHERE NOT has_changed) USING (host, boot_id, pid, start_ticks)
+    UNION ALL
+    SELECT sample.*, facts
+    FROM sample ASOF JOIN change
+        ON sample.host = change.host AND sample.boot_id = change.boot_id AND sample.pid = change.pid
+        AND sample.start_ticks = change.start_ticks AND sample.at >= change.since
+),
+summed AS (
+    SELECT host, facts, epoch_ms(at) AS at_ms, ({{ value }})::DOUBLE AS value
+    FROM named
+    WHERE {{ wanted }}
+    GROUP BY host, facts, at
+)
+SELECT host, facts.name, facts.user_name, facts.unit, {{ Self::bucket("at_ms") }} AS bucket,
+    count(value)::BIGINT, sum(value), min(value), max(value), arg_max(value, at_ms), max(at_ms)::BIGINT
+FROM summed
+WHERE value IS NOT NULL
+GROUP BY host, facts, bucket
