@@ -23,8 +23,8 @@ use crate::{
     handlers::{
         account, assets, audit, audit_json, diff, diff_json, events, events_json, fleet, groups, health,
         history, host, hosts_json, ingest, ingest_admission, metrics, metrics_json, process, process_json,
-        processes_json, prometheus, search, search_json, sign_in, sql, system, timeline, top, top_json, users,
-        welcome,
+        processes_json, prometheus, search, search_json, sign_in, sql, system, timeline, top, top_json,
+        users, welcome,
     },
     middleware::{
         absence::say_absence,

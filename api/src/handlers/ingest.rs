@@ -16,10 +16,10 @@ use fleetps_nats::{
 };
 use serde::Serialize;
 
-use super::json;
 use crate::{
     auth::Principal,
     gate::{Incoming, NotStored, Stored},
+    openapi::response,
     refusal::Refusal,
     state::AppState,
 };
@@ -87,7 +87,7 @@ pub async fn post(
     match storing.await {
         Ok(Ok(Stored { sequence, is_repeat })) => {
             let rotate = shared.host_keys.is_to_rotate(&host);
-            Ok(json::answer(StatusCode::ACCEPTED, &Taken { sequence, duplicate: is_repeat, rotate }))
+            Ok(response(StatusCode::ACCEPTED, &Taken { sequence, duplicate: is_repeat, rotate }))
         }
         Ok(Err(refusal)) => Err(refusal),
         Err(refused) => not_stored(&refused),
@@ -148,5 +148,5 @@ fn not_stored(refused: &NotStored) -> Result<Response, Refusal> {
         }
     };
     let answer = NotTaken { error: refused.to_string(), hint, reason: refused.reason(), after };
-    Ok(json::answer(status, &answer))
+    Ok(response(status, &answer))
 }

@@ -14,8 +14,8 @@ use fleetps_nats::{
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::{ingest, json};
-use crate::{auth::ClientInfo, broker, refusal::Refusal, state::AppState};
+use super::ingest;
+use crate::{auth::ClientInfo, broker, openapi::response, refusal::Refusal, state::AppState};
 
 /// What a host brings that asks to be admitted.
 #[derive(Debug, Default, Deserialize)]
@@ -56,7 +56,7 @@ pub async fn enrol(
         Enrolled::Refused => StatusCode::FORBIDDEN,
         Enrolled::Undecided => StatusCode::SERVICE_UNAVAILABLE,
     };
-    Ok(json::answer(status, &Answer { state }))
+    Ok(response(status, &Answer { state }))
 }
 
 /// Takes the next key of the host that signed this request.
@@ -68,7 +68,7 @@ pub async fn hello(
     let (host, signed) = ingest::sender(&request, signed)?;
     let hello: Hello = understood(&ingest::read(request.into_body(), &signed).await?)?;
     let welcome: Welcome = asked(&shared, subject::hello(&host), &hello).await?;
-    Ok(json::answer(StatusCode::OK, &welcome))
+    Ok(response(StatusCode::OK, &welcome))
 }
 
 fn understood<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {

@@ -60,7 +60,7 @@ impl Latest {
 impl LatestEvents {
     /// How full their memory is.
     pub fn bounded(&self) -> Bounded {
-        let latest = self.0.read();
+        let latest = self.latest.read();
         let (in_use, limit) = (latest.bytes as u64, MAX_BYTES as u64);
         Bounded { of: "latest-events-bytes", in_use, limit, refused: latest.dropped }
     }

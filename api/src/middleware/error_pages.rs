@@ -33,10 +33,8 @@ pub async fn render_errors(request: Request, next: Next) -> Response {
     };
     let allow = response.headers().get(header::ALLOW).cloned();
     let retry_after = refusal.retry_after;
-    let json = url::is_of_programs(&path)
-        || path.starts_with("/metrics")
-        || path == "/healthz"
-        || path == "/readyz";
+    let json =
+        url::is_of_programs(&path) || path.starts_with("/metrics") || path == "/healthz" || path == "/readyz";
     let mut dressed = match json {
         _ if path.starts_with(url::PROMETHEUS) => prometheus::refuse(&refusal),
         true => refusal.into_json(),
