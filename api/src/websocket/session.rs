@@ -185,6 +185,9 @@ impl Session {
         ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (mut idle_since, mut asked_at) = (Instant::now(), None);
         loop {
+            if !topics.is_empty() {
+                idle_since = Instant::now();
+            }
             let (message, is_last) = tokio::select! {
                 biased;
                 Some(said) = said.recv() => match self.follow(&mut topics, said) {
@@ -213,9 +216,6 @@ impl Session {
             }
             if is_last {
                 return End::LastTopicGone;
-            }
-            if !topics.is_empty() {
-                idle_since = Instant::now();
             }
             // A long message may have kept the client from being heard.
             asked_at = None;

@@ -61,3 +61,8 @@ mod support;
 mod tls;
 mod travel;
 mod websocket;
+mod websocket_docs;
+mod websocket_hostile;
+mod websocket_resume;
+mod websocket_rights;
+mod websocket_slow;
