@@ -1,18 +1,22 @@
 //! One host over time: `/api/v1/hosts/{host}/metrics`, `…/breakdown` and `…/snapshots`, as JSON or as CSV.
 //!
 //! All take `from`, `to` and `range` (an hour until now without them). `metrics` takes `points`; each point has the mean
-//! of a value under its own name, and what it was at least and at most under `…_min` and `…_max`. `breakdown` takes `of`
+//! of a value under its own name, and what it was at least and at most under `…_min` and `…_max`; with `shape=series` each
+//! value is a row. `breakdown` takes `of`
 //! (`cpu` or `memory`), `parts` and `layers`. `snapshots` takes `limit`.
 
 use std::time::Duration;
 
 use axum::{http::StatusCode, response::Response};
-use fleetps_ingestor::history::{Breakdown, BreakdownOf, HostPoint, Span};
+use fleetps_ingestor::history::{Breakdown, BreakdownOf, Extent, HostPoint, Span};
 use fleetps_nats::HostName;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::json::{self, AboutPast};
+use super::{
+    json::{self, AboutPast},
+    shape::{self, InShape, Shape},
+};
 use crate::{
     csv::{self, Format, InFormat},
     display::time_exact,
@@ -119,13 +123,17 @@ fn values() -> impl Iterator<Item = (&'static str, Read)> {
 pub async fn metrics(
     scoped: ScopedFleet,
     Host(host): Host,
-    Query(InFormat { query, format }): Query<InFormat<MetricsQuery>>,
+    Query(InShape { query: InFormat { query, format }, shape }): Query<InShape<InFormat<MetricsQuery>>>,
 ) -> Result<Response, Refusal> {
     let span = resolved(&query.span)?;
     let (name, points) = (host.clone(), query.points.get());
     let newer = scoped.newer(&name, span).await.snapshots;
     let metrics =
         scoped.ask_for(format, move |history| history.host_metrics(&name, span, points, &newer)).await?;
+    if shape == Shape::Series {
+        let rows: Vec<Value> = metrics.points.iter().flat_map(|point| values_of(&host, point)).collect();
+        return Ok(shape::answer(&format!("{host}-metrics"), format, &SERIES_COLUMNS, &rows));
+    }
     let rows: Vec<Value> = metrics.points.iter().map(row).collect();
     if format == Format::Csv {
         let columns = columns();
@@ -137,6 +145,19 @@ pub async fn metrics(
     answer.insert("points".to_owned(), Value::Array(rows));
     answer.insert("gaps".to_owned(), metrics.gaps.iter().map(gap).collect());
     Ok(json::answer(StatusCode::OK, &AboutPast::new(&scoped, metrics.resolution, answer)))
+}
+
+/// The columns of a value of a host.
+const SERIES_COLUMNS: [&str; 6] = ["time", "host", "name", "value", "min", "max"];
+
+/// The values of a point, each as a row.
+fn values_of(host: &HostName, point: &HostPoint) -> Vec<Value> {
+    let time = time_exact(point.to_us);
+    let row = |(name, read): (&str, Read)| {
+        let Extent { min, mean, max } = read(point)?;
+        Some(json!({"time": time, "host": host, "name": name, "value": mean, "min": min, "max": max}))
+    };
+    values().filter_map(row).collect()
 }
 
 fn columns() -> Vec<String> {

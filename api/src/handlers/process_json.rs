@@ -8,7 +8,7 @@ use axum::{
     http::StatusCode,
     response::{self, Response},
 };
-use fleetps_ingestor::history::{ProcessLife, ProcessPoint, Span};
+use fleetps_ingestor::history::{Extent, ProcessLife, ProcessPoint, Span};
 use fleetps_nats::snapshot::Process;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -17,6 +17,7 @@ use super::{
     json::{self, AboutPast},
     listing::{self, List},
     process::{Known, Started, span, visit},
+    shape::{self, InShape, Shape},
 };
 use crate::{
     csv::InFormat,
@@ -156,11 +157,12 @@ fn life_fields(life: &ProcessLife) -> Value {
 pub async fn metrics(
     scoped: ScopedFleet,
     path: ProcessPath,
-    Query(asked): Query<InFormat<ProcessMetricsQuery>>,
+    Query(InShape { query: asked, shape }): Query<InShape<InFormat<ProcessMetricsQuery>>>,
 ) -> response::Result<Response> {
     let full = |started| {
         let query = ProcessMetricsQuery { started: Some(started), ..asked.query.clone() };
-        Url::pid_metrics(path.host.as_str(), path.pid).with(&InFormat { query, format: asked.format })
+        let query = InFormat { query, format: asked.format };
+        Url::pid_metrics(path.host.as_str(), path.pid).with(&InShape { query, shape })
     };
     let subject = visit(&scoped, &path, asked.query.started, full).await?;
     let InFormat { query, format } = asked;
@@ -168,6 +170,10 @@ pub async fn metrics(
     let (identity, points) = (subject.identity.clone(), query.points.get());
     let metrics =
         scoped.ask_for(format, move |history| history.process_metrics(&identity, span, points)).await?;
+    if shape == Shape::Series {
+        let rows: Vec<Value> = metrics.points.iter().flat_map(|point| values_of(&subject, point)).collect();
+        return Ok(shape::answer("points", format, &SERIES_COLUMNS, &rows));
+    }
     let gaps: Vec<Value> = metrics.gaps.iter().map(span_fields).collect();
     let about = json!({
         "host": subject.identity.host.as_str(),
@@ -193,6 +199,23 @@ pub async fn metrics(
         about: listing::fields(about),
     };
     Ok(listing::answer(&scoped, format, list))
+}
+
+/// The columns of a value of a process.
+const SERIES_COLUMNS: [&str; 8] = ["time", "host", "pid", "program", "name", "value", "min", "max"];
+
+/// The values of a point, each as a row.
+fn values_of(subject: &Subject, point: &ProcessPoint) -> Vec<Value> {
+    let (host, pid) = (subject.identity.host.as_str(), subject.identity.pid);
+    let (time, program) = (time_exact(point.to_us), &subject.process.name);
+    let row = |name: &str| {
+        let Extent { min, mean, max } = point.extent(name)?;
+        Some(json!({
+            "time": time, "host": host, "pid": pid, "program": program, "name": name,
+            "value": mean, "min": min, "max": max,
+        }))
+    };
+    values_over_time().filter_map(row).collect()
 }
 
 fn span_fields(span: &Span) -> Value {

@@ -5,13 +5,14 @@
 use axum::{http::StatusCode, response::Response};
 use fleetps_ingestor::history::Found;
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{
     json,
     listing::{self, List},
     page,
     search::{Answer, ask, moment},
+    shape::{self, InShape, Shape},
 };
 use crate::{
     csv::{Format, InFormat},
@@ -72,7 +73,7 @@ impl<'a> Row<'a> {
 /// The processes.
 pub async fn list(
     scoped: ScopedFleet,
-    Query(InFormat { query, format }): Query<InFormat<SearchQuery>>,
+    Query(InShape { query: InFormat { query, format }, shape }): Query<InShape<InFormat<SearchQuery>>>,
 ) -> Result<Response, Refusal> {
     let filter = query.q.filter.clone().map_err(|error| {
         Refusal::new(
@@ -82,7 +83,34 @@ pub async fn list(
         )
     })?;
     let answer = ask(&scoped, filter, moment(&query), query.limit.get(), format.into()).await?;
-    page::aside(move || answered(&scoped, &query, format, &answer)).await
+    page::aside(move || match shape {
+        Shape::Full => answered(&scoped, &query, format, &answer),
+        Shape::Series => {
+            let rows: Vec<Value> = answer.listing.items.iter().map(value).collect();
+            shape::answer("processes", format, &SERIES_COLUMNS, &rows)
+        }
+    })
+    .await
+}
+
+/// The columns of a process that was found as values of one moment.
+const SERIES_COLUMNS: [&str; 9] =
+    ["time", "host", "pid", "program", "user", "unit", "value", "resident_bytes", "cpu_time_ms"];
+
+/// A process as values of one moment; `value` is its CPU use in percent of one core.
+fn value(found: &Found) -> Value {
+    let process = &found.process;
+    json!({
+        "time": time_exact(found.captured_at_us),
+        "host": found.identity.host.as_str(),
+        "pid": found.identity.pid,
+        "program": process.name,
+        "user": process.user_name,
+        "unit": process.unit,
+        "value": process.cpu_percent,
+        "resident_bytes": process.resident_bytes,
+        "cpu_time_ms": process.cpu_time_ms,
+    })
 }
 
 fn answered(scoped: &ScopedFleet, query: &SearchQuery, format: Format, answer: &Answer) -> Response {

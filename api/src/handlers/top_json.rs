@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::{
     listing::{self, List},
+    shape::{self, InShape, Shape},
     top::TopRequest,
 };
 use crate::{
@@ -54,13 +55,40 @@ fn line(row: &TopRow, by: TopBy, sum: Option<f64>) -> Value {
     })
 }
 
+/// The columns of a line as one value.
+const SERIES_COLUMNS: [&str; 6] = ["time", "host", "pid", "key", "processes", "value"];
+
+/// A line as one value, of what the top is ordered by: ms of CPU time or bytes.
+fn value(row: &TopRow, by: TopBy, time: &str) -> Value {
+    let process = row.process.as_ref();
+    json!({
+        "time": time,
+        "host": process.map(|process| process.host.as_str()),
+        "pid": process.map(|process| process.pid),
+        "key": row.key,
+        "processes": row.processes,
+        "value": match by {
+            TopBy::Cpu => row.cpu_time_ms,
+            TopBy::Memory => row.peak_resident_bytes,
+            TopBy::Read => row.read_bytes,
+            TopBy::Written => row.written_bytes,
+        },
+    })
+}
+
 /// The lines.
 pub async fn list(
     scoped: ScopedFleet,
-    Query(InFormat { query, format }): Query<InFormat<TopQuery>>,
+    Query(InShape { query: InFormat { query, format }, shape }): Query<InShape<InFormat<TopQuery>>>,
 ) -> Result<Response, Refusal> {
     let request = TopRequest::of(query)?;
     let answer = request.ask(&scoped, format.into()).await?;
+    if shape == Shape::Series {
+        let time = time_exact(request.span.span.to_us);
+        let row = |row: &TopRow| value(row, request.query.by, &time);
+        let rows: Vec<Value> = answer.rows.iter().map(row).collect();
+        return Ok(shape::answer("top", format, &SERIES_COLUMNS, &rows));
+    }
     let about = json!({
         "by": id(request.query.by, &ORDERS),
         "group": id(request.query.group, &GROUPS),

@@ -95,14 +95,14 @@ async fn figures_of_hosts_are_what_their_snapshots_said() {
     assert_eq!(of("fleetps_host_up", 205).await, [pair("web-1", 1.0), pair("web-2", 1.0)]);
     assert_eq!(of("fleetps_host_up", 400).await, [pair("web-1", 1.0), pair("web-2", 0.0)]);
     assert_eq!(of("fleetps_host_cpu_percent", 400).await, [pair("web-1", 40.0)], "web-2 is silent");
-    assert_eq!(of("rate(fleetps_host_network_receive_bytes_total[1m])", 205).await, [
-        pair("web-1", 1000.0),
-        pair("web-2", 1000.0)
-    ]);
-    assert_eq!(of("increase(fleetps_host_network_receive_bytes_total[1m])", 200).await, [
-        pair("web-1", 60_000.0),
-        pair("web-2", 60_000.0)
-    ]);
+    assert_eq!(
+        of("rate(fleetps_host_network_receive_bytes_total[1m])", 205).await,
+        [pair("web-1", 1000.0), pair("web-2", 1000.0)]
+    );
+    assert_eq!(
+        of("increase(fleetps_host_network_receive_bytes_total[1m])", 200).await,
+        [pair("web-1", 60_000.0), pair("web-2", 60_000.0)]
+    );
     assert_eq!(of("max_over_time(fleetps_host_cpu_percent[1m])", 200).await[0], pair("web-1", 20.0));
     assert_eq!(of("min_over_time(fleetps_host_cpu_percent[1m])", 200).await[0], pair("web-1", 15.0));
     assert_eq!(of("avg_over_time(fleetps_host_cpu_percent[1m])", 200).await[0], pair("web-1", 17.5));
@@ -123,19 +123,20 @@ async fn figures_of_programs_are_the_sums_of_their_processes() {
     let only = "host=\"web-1\"";
     let rate = format!("rate(fleetps_program_cpu_seconds_total{{{only}}}[1m])");
     assert_eq!(values(&site, &rate, 205, "program").await, [pair("app", 0.4), pair("idle", 0.0)]);
-    assert_eq!(of("sum by (program) (increase(fleetps_program_cpu_seconds_total[1m]))", 200).await, [
-        pair("app", 48.0),
-        pair("idle", 0.0)
-    ]);
+    assert_eq!(
+        of("sum by (program) (increase(fleetps_program_cpu_seconds_total[1m]))", 200).await,
+        [pair("app", 48.0), pair("idle", 0.0)]
+    );
     let processes = of("sum by (program) (fleetps_program_processes)", 205).await;
     assert_eq!(processes, [pair("app", 4.0), pair("idle", 2.0)]);
     let resident = of("fleetps_program_resident_bytes{host=\"web-1\",program=~\"app|nothing\"}", 205).await;
     assert_eq!(resident, [pair("app", f64::from(20 << 20))]);
     let mean = of("avg_over_time(fleetps_program_processes{host=\"web-1\",user=\"\"}[2m])", 205).await;
     assert_eq!(mean, [pair("idle", 1.0)]);
-    assert_eq!(of("topk(1, sum by (program) (rate(fleetps_program_cpu_seconds_total[5m])))", 200).await, [
-        pair("app", 0.8)
-    ]);
+    assert_eq!(
+        of("topk(1, sum by (program) (rate(fleetps_program_cpu_seconds_total[5m])))", 200).await,
+        [pair("app", 0.8)]
+    );
 }
 
 #[tokio::test]
@@ -200,7 +201,8 @@ async fn what_grafana_asks_first_is_answered() {
         let body: Value = serde_json::from_str(&answer.body).unwrap();
         assert_eq!(body["data"][0], first, "{path}: {body}");
     }
-    let series = site.get(&format!("/prometheus/api/v1/series?{within}&match[]=fleetps_program_processes")).await;
+    let series =
+        site.get(&format!("/prometheus/api/v1/series?{within}&match[]=fleetps_program_processes")).await;
     let body: Value = serde_json::from_str(&series.body).unwrap();
     assert_eq!(body["data"].as_array().unwrap().len(), 4, "{body}");
 }
