@@ -1,17 +1,22 @@
 //! One host over time: `/api/v1/hosts/{host}/metrics`, `…/breakdown` and `…/snapshots`, as JSON or as CSV.
 //!
 //! All take `from`, `to` and `range` (an hour until now without them). `metrics` takes `points`; each point has the mean
-//! of a value under its own name, and what it was at least and at most under `…_min` and `…_max`. `breakdown` takes `of`
+//! of a value under its own name, and what it was at least and at most under `…_min` and `…_max`; with `shape=series` each
+//! value is a row. `breakdown` takes `of`
 //! (`cpu` or `memory`), `parts` and `layers`. `snapshots` takes `limit`.
 
 use std::{borrow::Cow, time::Duration};
 
-use fleetps_ingestor::history::{Breakdown, BreakdownOf, HostPoint, Span};
+use fleetps_ingestor::history::{Breakdown, BreakdownOf, Extent, HostPoint, Span};
+use fleetps_nats::HostName;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::json::{self, AboutPast, Period};
+use super::{
+    json::{self, AboutPast, Period},
+    shape::{InEither, InShape, Shape},
+};
 use crate::{
     csv::{self, Format, InFormat},
     display::time_exact,
@@ -204,18 +209,23 @@ fn values() -> impl Iterator<Item = (&'static str, Read)> {
 pub async fn metrics(
     scoped: ScopedFleet,
     Host(host): Host,
-    Query(InFormat { query, format }): Query<InFormat<MetricsQuery>>,
-) -> Result<Answer<AboutPast<HostOverTime>>, Refusal> {
+    Query(InShape { query: InFormat { query, format }, shape }): Query<InShape<InFormat<MetricsQuery>>>,
+) -> Result<InEither<AboutPast<HostOverTime>, HostValue>, Refusal> {
     let span = resolved(&query.span)?;
     let (name, points) = (host.clone(), query.points.get());
     let newer = scoped.newer(&name, span).await.snapshots;
     let metrics =
         scoped.ask_for(format, move |history| history.host_metrics(&name, span, points, &newer)).await?;
+    if shape == Shape::Series {
+        let values: Vec<HostValue> =
+            metrics.points.iter().flat_map(|point| values_of(&host, point)).collect();
+        return Ok(InEither::series(&format!("{host}-metrics"), format, &SERIES_COLUMNS, &values));
+    }
     let rows: Vec<Value> = metrics.points.iter().map(row).collect();
     if format == Format::Csv {
         let columns = columns();
         let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
-        return Ok(Answer::of_csv(csv::answer(&format!("{host}-metrics"), &columns, &rows)));
+        return Ok(Answer::of_csv(csv::answer(&format!("{host}-metrics"), &columns, &rows)).into());
     }
     let answer = HostOverTime {
         host: host.to_string(),
@@ -224,7 +234,30 @@ pub async fn metrics(
         gaps: metrics.gaps.iter().map(Period::of).collect(),
         points: rows,
     };
-    Ok(Answer::of(&AboutPast::new(&scoped, metrics.resolution, answer)))
+    Ok(Answer::of(&AboutPast::new(&scoped, metrics.resolution, answer)).into())
+}
+
+/// The columns of a value of a host.
+const SERIES_COLUMNS: [&str; 6] = ["time", "host", "name", "value", "min", "max"];
+
+/// A value of a host over a time that ends at `time`: its mean, and what it was at least and at most.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct HostValue {
+    time: Time,
+    host: String,
+    name: &'static str,
+    value: f64,
+    min: f64,
+    max: f64,
+}
+
+/// The values of a point, each as a row.
+fn values_of(host: &HostName, point: &HostPoint) -> Vec<HostValue> {
+    let row = |(name, read): (&'static str, Read)| {
+        let Extent { min, mean, max } = read(point)?;
+        Some(HostValue { time: Time(point.to_us), host: host.to_string(), name, value: mean, min, max })
+    };
+    values().filter_map(row).collect()
 }
 
 fn columns() -> Vec<String> {

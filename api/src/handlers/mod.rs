@@ -32,6 +32,7 @@ pub mod push;
 pub mod search;
 pub mod search_json;
 pub mod session;
+pub mod shape;
 pub mod sign_in;
 pub mod sql;
 pub mod system;

@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 
 use axum::response;
-use fleetps_ingestor::history::{ProcessLife, ProcessPoint, Span};
+use fleetps_ingestor::history::{Extent, ProcessLife, ProcessPoint, Span};
 use fleetps_nats::snapshot::Process;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
@@ -17,6 +17,7 @@ use super::{
     json::{self, AboutPast, Period},
     listing::{self, List},
     process::{Known, Started, span, visit},
+    shape::{InEither, InShape, Shape},
 };
 use crate::{
     csv::InFormat,
@@ -235,11 +236,12 @@ impl JsonSchema for PointFields {
 pub async fn metrics(
     scoped: ScopedFleet,
     path: ProcessPath,
-    Query(asked): Query<InFormat<ProcessMetricsQuery>>,
-) -> response::Result<Answer<AboutPast<ProcessOverTime>>> {
+    Query(InShape { query: asked, shape }): Query<InShape<InFormat<ProcessMetricsQuery>>>,
+) -> response::Result<InEither<AboutPast<ProcessOverTime>, ProcessValue>> {
     let full = |started| {
         let query = ProcessMetricsQuery { started: Some(started), ..asked.query.clone() };
-        Url::pid_metrics(path.host.as_str(), path.pid).with(&InFormat { query, format: asked.format })
+        let query = InFormat { query, format: asked.format };
+        Url::pid_metrics(path.host.as_str(), path.pid).with(&InShape { query, shape })
     };
     let subject = visit(&scoped, &path, asked.query.started, full).await?;
     let InFormat { query, format } = asked;
@@ -247,6 +249,11 @@ pub async fn metrics(
     let (identity, points) = (subject.identity.clone(), query.points.get());
     let metrics =
         scoped.ask_for(format, move |history| history.process_metrics(&identity, span, points)).await?;
+    if shape == Shape::Series {
+        let values: Vec<ProcessValue> =
+            metrics.points.iter().flat_map(|point| values_of(&subject, point)).collect();
+        return Ok(InEither::series("points", format, &SERIES_COLUMNS, &values));
+    }
     let answer = ProcessOverTime {
         host: subject.identity.host.to_string(),
         boot_id: subject.identity.boot_id.clone(),
@@ -271,7 +278,41 @@ pub async fn metrics(
         resolution: metrics.resolution,
         answer,
     };
-    Ok(listing::answer(&scoped, format, list))
+    Ok(listing::answer(&scoped, format, list).into())
+}
+
+/// The columns of a value of a process.
+const SERIES_COLUMNS: [&str; 8] = ["time", "host", "pid", "program", "name", "value", "min", "max"];
+
+/// A value of a process over a time that ends at `time`: its mean, and what it was at least and at most.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct ProcessValue {
+    time: Time,
+    host: String,
+    pid: u32,
+    program: String,
+    name: &'static str,
+    value: f64,
+    min: f64,
+    max: f64,
+}
+
+/// The values of a point, each as a row.
+fn values_of(subject: &Subject, point: &ProcessPoint) -> Vec<ProcessValue> {
+    let row = |name: &'static str| {
+        let Extent { min, mean, max } = point.extent(name)?;
+        Some(ProcessValue {
+            time: Time(point.to_us),
+            host: subject.identity.host.to_string(),
+            pid: subject.identity.pid,
+            program: subject.process.name.clone(),
+            name,
+            value: mean,
+            min,
+            max,
+        })
+    };
+    values_over_time().filter_map(row).collect()
 }
 
 fn point(point: &ProcessPoint) -> Value {

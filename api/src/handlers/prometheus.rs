@@ -12,6 +12,7 @@ use axum::{
     extract::{FromRequest, Path, Request},
     response::{IntoResponse, Response},
 };
+use fleetps_ingestor::history::EventKind;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::DeserializeOwned};
 use serde_json::{Value as Json, json};
 
@@ -256,7 +257,8 @@ fn labels_json(labels: &Labels) -> Json {
 /// The names of labels.
 pub async fn labels(scoped: ScopedFleet, Asked(asked): Asked<SeriesQuery>) -> Result<Response, Refusal> {
     if asked.matches.is_empty() {
-        let all = [NAME, metric::GROUP, metric::HOST, metric::PROGRAM, metric::UNIT, metric::USER];
+        let all =
+            [NAME, metric::GROUP, metric::HOST, metric::KIND, metric::PROGRAM, metric::UNIT, metric::USER];
         return Ok(success(&json!(asked.limited(all))));
     }
     let list = |sets: BTreeSet<Labels>| {
@@ -281,7 +283,10 @@ pub async fn label_values(
             return simple(metric::METRICS.iter().map(|metric| metric.name.to_owned()).collect());
         }
         metric::GROUP => return simple(scoped.known_hosts().await?.groups(asked.within_ms())),
-        NAME | metric::HOST | metric::PROGRAM | metric::USER | metric::UNIT => {}
+        metric::KIND if asked.matches.is_empty() => {
+            return simple(EventKind::ALL.into_iter().map(|kind| kind.id().to_owned()).collect());
+        }
+        NAME | metric::HOST | metric::KIND | metric::PROGRAM | metric::USER | metric::UNIT => {}
         _ => return simple(BTreeSet::new()),
     }
     let mut asked_of = asked.clone();

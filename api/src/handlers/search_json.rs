@@ -12,6 +12,7 @@ use super::{
     listing::{self, List},
     page,
     search::{Answer as Listed, ask, moment},
+    shape::{InEither, InShape, Shape},
 };
 use crate::{
     csv::{Format, InFormat},
@@ -92,8 +93,8 @@ shape!(Search<'_>);
 /// The processes.
 pub async fn list(
     scoped: ScopedFleet,
-    Query(InFormat { query, format }): Query<InFormat<SearchQuery>>,
-) -> Result<Answer<AboutPast<Search<'static>>>, Refusal> {
+    Query(InShape { query: InFormat { query, format }, shape }): Query<InShape<InFormat<SearchQuery>>>,
+) -> Result<InEither<AboutPast<Search<'static>>, FoundValue>, Refusal> {
     let filter = query.q.filter.clone().map_err(|error| {
         Refusal::new(
             StatusCode::BAD_REQUEST,
@@ -102,7 +103,47 @@ pub async fn list(
         )
     })?;
     let answer = ask(&scoped, filter, moment(&query), query.limit.get(), format.into()).await?;
-    page::aside(move || answered(&scoped, &query, format, &answer)).await
+    page::aside(move || match shape {
+        Shape::Full => answered(&scoped, &query, format, &answer).into(),
+        Shape::Series => {
+            let values: Vec<FoundValue> = answer.listing.items.iter().map(value).collect();
+            InEither::series("processes", format, &SERIES_COLUMNS, &values)
+        }
+    })
+    .await
+}
+
+/// The columns of a process that was found as values of one moment.
+const SERIES_COLUMNS: [&str; 9] =
+    ["time", "host", "pid", "program", "user", "unit", "value", "resident_bytes", "cpu_time_ms"];
+
+/// A process as values of one moment; `value` is its CPU use in percent of one core.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct FoundValue {
+    time: Time,
+    host: String,
+    pid: u32,
+    program: String,
+    user: Option<String>,
+    unit: Option<String>,
+    value: Option<f32>,
+    resident_bytes: Option<u64>,
+    cpu_time_ms: Option<u64>,
+}
+
+fn value(found: &Found) -> FoundValue {
+    let process = &found.process;
+    FoundValue {
+        time: Time(found.captured_at_us),
+        host: found.identity.host.to_string(),
+        pid: found.identity.pid,
+        program: process.name.clone(),
+        user: process.user_name.clone(),
+        unit: process.unit.clone(),
+        value: process.cpu_percent,
+        resident_bytes: process.resident_bytes,
+        cpu_time_ms: process.cpu_time_ms,
+    }
 }
 
 fn answered(

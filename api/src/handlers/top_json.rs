@@ -10,12 +10,13 @@ use serde::Serialize;
 use super::{
     json::AboutPast,
     listing::{self, List},
+    shape::{InEither, InShape, Shape},
     top::TopRequest,
 };
 use crate::{
     csv::InFormat,
     extract::Query,
-    openapi::{Answer, Time, shape},
+    openapi::{Time, shape},
     refusal::Refusal,
     scoped_fleet::ScopedFleet,
     view::top::{self, GROUPS, ORDERS, TopQuery, id},
@@ -98,13 +99,49 @@ fn line(row: &TopRow, by: TopBy, sum: Option<f64>) -> Line<'_> {
     }
 }
 
+/// The columns of a line as one value.
+const SERIES_COLUMNS: [&str; 6] = ["time", "host", "pid", "key", "processes", "value"];
+
+/// A line as one value, of what the top is ordered by: ms of CPU time or bytes.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct TopValue {
+    time: Time,
+    host: Option<String>,
+    pid: Option<u32>,
+    key: Option<String>,
+    processes: u64,
+    value: Option<u64>,
+}
+
+fn value(row: &TopRow, by: TopBy, time: Time) -> TopValue {
+    let process = row.process.as_ref();
+    TopValue {
+        time,
+        host: process.map(|process| process.host.to_string()),
+        pid: process.map(|process| process.pid),
+        key: row.key.clone(),
+        processes: row.processes,
+        value: match by {
+            TopBy::Cpu => row.cpu_time_ms,
+            TopBy::Memory => row.peak_resident_bytes,
+            TopBy::Read => row.read_bytes,
+            TopBy::Written => row.written_bytes,
+        },
+    }
+}
+
 /// The lines.
 pub async fn list(
     scoped: ScopedFleet,
-    Query(InFormat { query, format }): Query<InFormat<TopQuery>>,
-) -> Result<Answer<AboutPast<Top<'static>>>, Refusal> {
+    Query(InShape { query: InFormat { query, format }, shape }): Query<InShape<InFormat<TopQuery>>>,
+) -> Result<InEither<AboutPast<Top<'static>>, TopValue>, Refusal> {
     let request = TopRequest::of(query)?;
     let answer = request.ask(&scoped, format.into()).await?;
+    if shape == Shape::Series {
+        let row = |row: &TopRow| value(row, request.query.by, Time(request.span.span.to_us));
+        let values: Vec<TopValue> = answer.rows.iter().map(row).collect();
+        return Ok(InEither::series("top", format, &SERIES_COLUMNS, &values));
+    }
     let lines = Top {
         by: id(request.query.by, &ORDERS),
         group: id(request.query.group, &GROUPS),
@@ -123,5 +160,5 @@ pub async fn list(
         resolution: answer.resolution,
         answer: lines,
     };
-    Ok(listing::answer(&scoped, format, list))
+    Ok(listing::answer(&scoped, format, list).into())
 }

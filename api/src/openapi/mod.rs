@@ -18,6 +18,6 @@ mod document;
 mod operation;
 
 pub(crate) use answer::shape;
-pub use answer::{Answer, OrUnavailable, Shape, Stream, Time, response};
+pub use answer::{Answer, Answers, Content, Described, OrUnavailable, Shape, Stream, Time, response};
 pub use document::{Interface, Listed};
 pub use operation::{Argument, Describe, Operation, Takes};

@@ -2,13 +2,13 @@
 
 use std::{
     cell::Cell,
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
 
 use fleetps_ingestor::history::{
-    Bucket, FigureSeries, Figures, History, HistoryError, HostFigure, ProgramFigure, ProgramName,
-    ProgramQuery, ProgramReading,
+    Bucket, Event, EventKind, EventQuery, FigureSeries, Figures, History, HistoryError, HostFigure,
+    ProgramFigure, ProgramName, ProgramQuery, ProgramReading, Span,
 };
 use fleetps_nats::{HostName, model::HostState};
 
@@ -30,6 +30,10 @@ use super::{
 const MAX_POINTS: usize = 2_000_000;
 /// The most buckets that are looked at for all windows of a selector: some tenths of a second.
 const MAX_WORK: usize = 200_000_000;
+/// The most events of a question.
+const MAX_EVENTS: usize = 10_000;
+/// The labels that are conditions on events.
+const EVENT_LABELS: [&str; 5] = [NAME, metric::HOST, metric::GROUP, metric::KIND, metric::PROGRAM];
 /// The most series that are listed by their labels.
 const MAX_LABEL_SETS: usize = 20_000;
 /// For so long the last stored value of a host that is up stands for the newer ones, where the stream is not read: a segment
@@ -124,6 +128,7 @@ impl Reader<'_> {
         }
         match selection.metric.source {
             Source::Up => self.up(selection),
+            Source::Events => self.events(selection),
             Source::Host(field) => match HostFigure::of(field) {
                 Some(figure) if has_no_program(selection) => self.host(selection, figure),
                 _ => Ok(Vec::new()),
@@ -276,6 +281,66 @@ impl Reader<'_> {
         }
         all.retain(|series| !series.is_empty());
         Ok(all)
+    }
+
+    /// How many events there were in each window, by host, kind and program.
+    fn events(&self, selection: &Selection) -> Result<Vec<Series>, Failure> {
+        let mut series: BTreeMap<Labels, BTreeMap<i64, Bucket>> = BTreeMap::new();
+        for (labels, at_ms) in self.happened(selection)? {
+            let place = selection.grid.bucket(at_ms);
+            series.entry(labels).or_default().entry(place).or_default().growth += 1.0;
+        }
+        self.count(series.len(), selection.windows.steps, selection)?;
+        let one = |(labels, buckets): (Labels, BTreeMap<i64, Bucket>)| {
+            let buckets: Vec<(i64, Bucket)> = buckets.into_iter().collect();
+            let sum = |window: &[(i64, Bucket)]| Some(window.iter().map(|(_, bucket)| bucket.growth).sum());
+            Series { labels, values: selection.windows.of(&buckets).map(sum).collect() }
+        };
+        Ok(series.into_iter().map(one).collect())
+    }
+
+    /// The events within the time of a selection, with their labels.
+    fn happened(&self, selection: &Selection) -> Result<Vec<(Labels, i64)>, Failure> {
+        let matchers = &selection.selector.matchers;
+        let accepts = |label: &str, value: &str| {
+            matchers.iter().filter(|matcher| matcher.label == label).all(|matcher| matcher.accepts(value))
+        };
+        let kinds: Vec<EventKind> =
+            EventKind::ALL.into_iter().filter(|kind| accepts(metric::KIND, kind.id())).collect();
+        if kinds.is_empty() {
+            return Ok(Vec::new());
+        }
+        let grid = selection.grid;
+        let us = |ms: i64| ms.saturating_mul(1000).saturating_add(1);
+        let end_ms = grid.begin_ms.saturating_add(grid.width_ms.saturating_mul(grid.count));
+        let query = EventQuery {
+            host: selection.hosts.first().filter(|_| selection.hosts.len() == 1).cloned(),
+            kinds,
+            ..EventQuery::of(Span { from_us: us(grid.begin_ms), to_us: us(end_ms) }, MAX_EVENTS + 1)
+        };
+        let found = self.history.events(&query)?.items;
+        if found.len() > MAX_EVENTS {
+            let error = format!(
+                "these are more than {MAX_EVENTS} events; select some by kind, or take a shorter time"
+            );
+            return Err(Problem::at(selection.selector.column, error).into());
+        }
+        let is_selected = |event: &Event| {
+            selection.hosts.binary_search(&event.host).is_ok()
+                && accepts(metric::PROGRAM, event.name().unwrap_or_default())
+                && matchers
+                    .iter()
+                    .all(|matcher| EVENT_LABELS.contains(&matcher.label.as_str()) || matcher.accepts(""))
+        };
+        let told = |event: Event| {
+            let mut labels = Labels::from([
+                (metric::HOST, Arc::from(event.host.as_str())),
+                (metric::KIND, Arc::from(event.kind.id())),
+            ]);
+            labels.extend(event.name().map(|name| (metric::PROGRAM, Arc::from(name))));
+            (labels, event.at_us.div_euclid(1000))
+        };
+        Ok(found.into_iter().filter(is_selected).map(told).collect())
     }
 
     /// 1 or 0 at each step between when a host was first heard of and when it leaves the fleet.
@@ -482,6 +547,14 @@ pub(crate) fn label_sets(
             let selection = Selection::over(selector, metric, known, (start_ms, end_ms));
             let found = match selection.metric.source {
                 Source::Program(_) => reader.programs_seen(&selection)?,
+                Source::Events => {
+                    let happened = reader.happened(&selection)?.into_iter();
+                    let named = |(mut labels, _): (Labels, i64)| {
+                        labels.insert(NAME, Arc::from(metric.name));
+                        labels
+                    };
+                    happened.map(named).collect()
+                }
                 _ if !has_no_program(&selection) => Vec::new(),
                 _ => selection.hosts.iter().map(|host| labels(&selection, host, None)).collect(),
             };

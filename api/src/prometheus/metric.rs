@@ -13,6 +13,8 @@ pub(crate) const PROGRAM: &str = "program";
 pub(crate) const USER: &str = "user";
 /// The systemd unit of a program; absent where there is none.
 pub(crate) const UNIT: &str = "unit";
+/// The kind of an event.
+pub(crate) const KIND: &str = "kind";
 /// Selects hosts by a group that they are in. No series has it: a host may be in several.
 pub(crate) const GROUP: &str = "group";
 
@@ -39,6 +41,8 @@ pub(crate) struct Metric {
 pub(crate) enum Source {
     /// Whether the host was up.
     Up,
+    /// What happened to hosts and their processes.
+    Events,
     /// A number of the host, by its name in the model.
     Host(&'static str),
     /// A figure of programs.
@@ -58,6 +62,7 @@ impl Metric {
     pub(crate) fn is_counter(&self) -> bool {
         match self.source {
             Source::Up => false,
+            Source::Events => true,
             Source::Host(field) => HostFigure::of(field).is_some_and(HostFigure::is_counter),
             Source::Program(figure) => figure.is_counter(),
         }
@@ -83,7 +88,13 @@ const fn program(
 }
 
 /// Every metric, by name.
-pub(crate) const METRICS: [Metric; 26] = [
+pub(crate) const METRICS: [Metric; 27] = [
+    Metric::new(
+        "fleetps_events_total",
+        "",
+        Source::Events,
+        "What happened to hosts and processes, by kind and program; take increase.",
+    ),
     host(
         "fleetps_host_cpu_idle_seconds_total",
         "cpu_idle_ms",

@@ -219,7 +219,10 @@ fn check(function: Option<WindowFunction>, metric: &Metric, column: usize) -> Re
             column,
             format!("of {name} there is only avg_over_time, the part of the time in which it was 1"),
         )),
-        (Source::Up, _) | (_, None) => Ok(()),
+        (Source::Events, function) if function != Some(Increase) => {
+            Err(Problem::at(column, format!("{name} has no value at one moment; take increase")))
+        }
+        (Source::Up | Source::Events, _) | (_, None) => Ok(()),
         _ if is_of_counters && !metric.is_counter() => Err(Problem::at(
             column,
             format!("{name} goes up and down, so it has no rate; take avg_over_time"),

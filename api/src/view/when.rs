@@ -72,6 +72,10 @@ impl Value for TimeParam {
             let ago = units::parse_duration(ago).map_err(|_| EXPECTED.to_owned())?;
             return Ok(Self::Ago(kept(ago)));
         }
+        // Links of dashboards have ms since 1970 UTC.
+        if let Some(time_ms) = epoch_ms(text) {
+            return Ok(Self::At(time_ms.saturating_mul(1_000)));
+        }
         // In a URL that was typed, the plus of a zone has become a space.
         let time = text.parse::<jiff::Timestamp>().or_else(|_| text.replace(' ', "+").parse());
         time.map(|time| Self::At(time.as_microsecond())).map_err(|_| {
@@ -96,6 +100,12 @@ impl Value for TimeParam {
         let ago = json!({"type": "string", "pattern": "^(now|-[1-9][0-9]{0,5}(ms|s|m|h|d))$"});
         json!({"anyOf": [{"type": "string", "format": "date-time"}, ago], "examples": ["2026-11-21T03:12:00Z", "-15m"]})
     }
+}
+
+/// Milliseconds since 1970 UTC; those of the years 1973 to 5138 have these numbers of digits.
+fn epoch_ms(text: &str) -> Option<i64> {
+    let is_one = matches!(text.len(), 12..=14) && text.bytes().all(|digit| digit.is_ascii_digit());
+    text.parse().ok().filter(|_| is_one)
 }
 
 /// A length of time as far as it can be written: in whole milliseconds, and neither too short nor too long.
@@ -205,6 +215,7 @@ mod tests {
             ("2025-11-21T09:00:00+01:00", NOW_US),
             ("2025-11-21T09:00:00 01:00", NOW_US),
             ("2025-11-21T08:00:00.250Z", NOW_US + 250_000),
+            ("1763712000250", NOW_US + 250_000),
         ] {
             assert_eq!(moment(text), Ok(expected_us), "{text}");
         }
@@ -214,7 +225,7 @@ mod tests {
     fn a_time_without_a_zone_is_refused_with_what_is_missing() {
         let refusal = moment("2026-11-21 03:12:00").unwrap_err();
         assert!(refusal.contains("2026-11-21T03:12:00Z"), "{refusal:?}");
-        for text in ["", "yesterday", "-", "-15", "15m", "12345", "2026-13-01T00:00:00Z"] {
+        for text in ["", "yesterday", "-", "-15", "15m", "12345", "1763712000", "2026-13-01T00:00:00Z"] {
             assert!(moment(text).is_err(), "{text}");
         }
     }
