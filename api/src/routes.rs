@@ -2,8 +2,10 @@
 //!
 //! A route that looks at one host counts as showing its command lines, whichever part of the host it shows.
 
+use std::sync::Arc;
+
 use axum::{
-    Router,
+    Extension, Router,
     handler::Handler,
     http::Method,
     middleware::{from_fn, from_fn_with_state},
@@ -16,7 +18,7 @@ use crate::{
     auth::PrincipalKind,
     authz::Permission::{self, Anything, ManageHosts, ManageUsers, OwnAccount, ReadAudit, SeeHosts, Sql},
     handlers::{
-        account, assets, audit, audit_json, diff, diff_json, events, events_json, fleet, groups, health,
+        account, api, assets, audit, audit_json, diff, diff_json, events, events_json, fleet, groups, health,
         history, host, hosts_json, metrics_json, process, process_json, processes_json, search, search_json,
         sign_in, sql, system, timeline, top, top_json, users, welcome,
     },
@@ -116,7 +118,7 @@ where
 /// The routes that are described.
 pub fn interface() -> Interface {
     let listed = |Route { method, path, policy, operation, .. }: Route| {
-        operation.map(|operation| Listed { method, path, policy, operation })
+        operation.map(|operation| Listed { method, path, action: policy.action, operation })
     };
     Interface(table().into_iter().filter_map(listed).collect())
 }
@@ -220,6 +222,8 @@ pub fn table() -> Vec<Route> {
         )
         .shows_command_lines()
         .audited(Searches),
+        get("/api", OwnAccount, api::page),
+        json("/api/v1/openapi.json", OwnAccount, "This document, as far as one may use it", api::document),
         get("/audit", ReadAudit, audit::page),
         json("/api/v1/audit", ReadAudit, "Who did what", audit_json::list),
         get("/sign-in", Anything, sign_in::page),
@@ -256,6 +260,7 @@ pub fn addresses(shared: AppState) -> Router {
         .fold(Router::new(), guarded)
         .fallback(async |uri: axum::http::Uri| Refusal::no_such_path(uri.path()))
         .with_state(shared.clone())
+        .layer(Extension(Arc::new(interface())))
 }
 
 /// The whole web server.

@@ -67,5 +67,5 @@ pub mod view {
 }
 
 pub mod openapi {
-    pub use crate::openapi::{Interface, Listed};
+    pub use crate::openapi::{Interface, Listed, outline};
 }

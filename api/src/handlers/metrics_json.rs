@@ -13,11 +13,11 @@ use serde_json::{Map, Value, json};
 
 use super::json::{self, AboutPast, Period};
 use crate::{
+    answer::{Answer, Time, shape},
     csv::{self, Format, InFormat},
     display::time_exact,
     extract::{Host, Query},
     live::now_us,
-    openapi::{Answer, Time, shape},
     query::{
         parameter::{self, BadParameter, Count, is_default},
         parameters,

@@ -19,10 +19,10 @@ use super::{
     process::{Known, Started, span, visit},
 };
 use crate::{
+    answer::{Answer, Time, shape},
     csv::InFormat,
     display::time_exact,
     extract::{ProcessPath, Query},
-    openapi::{Answer, Time, shape},
     query::{
         parameter::{self, Count, is_default},
         parameters,

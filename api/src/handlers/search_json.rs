@@ -14,9 +14,9 @@ use super::{
     search::{Answer as Listed, ask, moment},
 };
 use crate::{
+    answer::{Answer, Time, shape},
     csv::{Format, InFormat},
     extract::Query,
-    openapi::{Answer, Time, shape},
     refusal::Refusal,
     scoped_fleet::ScopedFleet,
     view::search::{self, SearchQuery},

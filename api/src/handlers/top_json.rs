@@ -13,9 +13,9 @@ use super::{
     top::TopRequest,
 };
 use crate::{
+    answer::{Answer, Time, shape},
     csv::InFormat,
     extract::Query,
-    openapi::{Answer, Time, shape},
     refusal::Refusal,
     scoped_fleet::ScopedFleet,
     view::top::{self, GROUPS, ORDERS, TopQuery, id},

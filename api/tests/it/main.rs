@@ -39,6 +39,7 @@ mod listener;
 mod live;
 mod modules;
 mod omitted;
+mod openapi;
 mod over_time;
 mod own_secrets;
 mod pages;
