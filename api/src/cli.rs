@@ -37,6 +37,8 @@ pub enum Command {
     Serve,
     /// Print the settings file that stands for the flags, variables and file in force
     Config,
+    /// Print the OpenAPI document of the JSON interface
+    Openapi,
     /// Make the keys for a broker set up by hand in DIR, those that are missing, and print its configuration
     BrokerKeys {
         /// The folder for the keys

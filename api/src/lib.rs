@@ -2,9 +2,9 @@
 //!
 //! * **Web:** `server` runs the web server over the `state` that requests share; `connections` serves its connections,
 //!   with `tls`. `routes` is the table of addresses, `middleware` the layers around them, `extract` reads typed
-//!   arguments of a handler. `handlers` has one file per page, named as its template. `refusal` is every error answer, `openapi`
-//!   the description of the JSON interface. `websocket` serves programs several live topics on one connection; `sockets` is
-//!   what all of these share.
+//!   arguments of a handler. `handlers` has one file per page, named as its template. `answer` is every answer in JSON, `refusal`
+//!   every error; `openapi` is the description of the JSON interface. `websocket` serves programs several live topics on one
+//!   connection; `sockets` is what all of these share.
 //! * **Who:** `auth` has accounts and principals, `authz` what each person may do, `scoped_fleet` what each person sees.
 //!   `audit_log` audits requests.
 //! * **What:** `live` holds the present of the fleet, fed from the broker; `history_service` asks the history;
@@ -22,6 +22,7 @@
 // They panic when the pipe is closed; `fleetps_nats::output` does not.
 #![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
 
+mod answer;
 mod audit_log;
 mod auth;
 mod authz;

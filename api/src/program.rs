@@ -34,6 +34,10 @@ fn run(Cli { command, flags, recover }: Cli) -> anyhow::Result<()> {
             fleetps_nats::out!("{}", config()?.to_toml()?);
             Ok(())
         }
+        Some(Command::Openapi) => {
+            fleetps_nats::out!("{:#}\n", crate::routes::interface().document());
+            Ok(())
+        }
         Some(Command::BrokerKeys { dir }) => {
             fleetps_nats::out!("{}", fleetps_nats::server::by_hand(&dir)?);
             Ok(())

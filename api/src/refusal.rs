@@ -42,7 +42,7 @@ impl Refusal {
         Self::new(
             StatusCode::NOT_FOUND,
             format!("there is nothing at {path}"),
-            "the fleet is at /, its JSON at /api/v1/hosts",
+            "the fleet is at /, its JSON at /api/v1/hosts, all of it described at /api",
         )
     }
 

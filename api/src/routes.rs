@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use axum::{
-    Router,
+    Extension, Router,
     handler::Handler,
     http::Method,
     middleware::{from_fn, from_fn_with_state},
@@ -21,7 +21,7 @@ use crate::{
         SeeHosts, Sql,
     },
     handlers::{
-        account, assets, audit, audit_json, diff, diff_json, events, events_json, fleet, groups, health,
+        account, api, assets, audit, audit_json, diff, diff_json, events, events_json, fleet, groups, health,
         history, host, hosts_json, ingest, ingest_admission, metrics, metrics_json, process, process_json,
         processes_json, prometheus, search, search_json, sign_in, sql, system, timeline, top, top_json,
         users, welcome,
@@ -130,7 +130,7 @@ where
 /// The routes that are described.
 pub fn interface() -> Interface {
     let listed = |Route { method, path, policy, operation, .. }: Route| {
-        operation.map(|operation| Listed { method, path, policy, operation })
+        operation.map(|operation| Listed { method, path, action: policy.action, operation })
     };
     Interface(table().into_iter().filter_map(listed).collect())
 }
@@ -259,6 +259,8 @@ fn pages_and_json() -> Vec<Route> {
         .audited(Searches),
         // Each topic that is watched there is audited as the route that it mirrors.
         get("/api/v1/ws", SeeHosts, websocket::open).shows_command_lines().audited(ByHandler),
+        get("/api", OwnAccount, api::page),
+        json("/api/v1/openapi.json", OwnAccount, "This document, as far as one may use it", api::document),
         get("/audit", ReadAudit, audit::page),
         json("/api/v1/audit", ReadAudit, "Who did what", audit_json::list),
         get("/sign-in", Anything, sign_in::page),
@@ -300,6 +302,7 @@ pub fn addresses(shared: AppState) -> Router {
         .fold(Router::new(), guarded)
         .fallback(async |uri: axum::http::Uri| Refusal::no_such_path(uri.path()))
         .with_state(shared.clone())
+        .layer(Extension(Arc::new(interface())))
 }
 
 /// The whole web server.

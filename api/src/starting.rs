@@ -20,11 +20,11 @@ use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use crate::{
+    answer,
     auth::{Addresses, Auth},
     config::Config,
     connections::{self, Connections, Limits},
     handlers::health,
-    openapi,
     tls::{Certificates, TlsListener},
 };
 
@@ -147,7 +147,7 @@ impl Waiting {
 async fn ready(State(waiting): State<Waiting>) -> Response {
     let broker = serde_json::json!({ "ok": false, "problem": waiting.why() });
     let body = serde_json::json!({ "ready": false, "broker": broker });
-    ([(header::RETRY_AFTER, RETRY_AFTER_S)], openapi::response(StatusCode::SERVICE_UNAVAILABLE, &body))
+    ([(header::RETRY_AFTER, RETRY_AFTER_S)], answer::response(StatusCode::SERVICE_UNAVAILABLE, &body))
         .into_response()
 }
 

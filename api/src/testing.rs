@@ -79,5 +79,5 @@ pub mod view {
 }
 
 pub mod openapi {
-    pub use crate::openapi::{Interface, Listed};
+    pub use crate::openapi::{Interface, Listed, outline};
 }

@@ -155,6 +155,16 @@ impl Url {
         Self::of(&["sql", "cancel"])
     }
 
+    /// The description of the JSON interface.
+    pub fn interface() -> Self {
+        Self::of(&["api"])
+    }
+
+    /// The same as an OpenAPI document.
+    pub fn openapi() -> Self {
+        Self::of(&["openapi.json"]).api()
+    }
+
     /// The audit.
     pub fn audit() -> Self {
         Self::of(&["audit"])

@@ -58,6 +58,8 @@ fn all() -> Vec<Url> {
         Url::user("anna"),
         Url::ready(),
         Url::asset("1", "base.css"),
+        Url::interface(),
+        Url::openapi(),
     ];
     let of_a_host = tabs.map(|tab| Url::host("h", tab));
     with_json

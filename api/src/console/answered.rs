@@ -8,8 +8,8 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::{
+    answer::{Time, shape},
     display::{count, size_long, time},
-    openapi::{Time, shape},
     spreadsheet,
 };
 

@@ -15,10 +15,10 @@ use super::{
     listing,
 };
 use crate::{
+    answer::{Answer, Time, shape},
     auth::Person,
     csv::{self, Format, InFormat},
     extract::Query,
-    openapi::{Answer, Time, shape},
     refusal::Refusal,
     state::AppState,
     url::Url,

@@ -15,11 +15,11 @@ use super::{
     listing, no_snapshot,
 };
 use crate::{
+    answer::{Answer, Time, shape},
     csv::{Format, InFormat},
     display::time_exact,
     extract::{Host, Query},
     live::now_us,
-    openapi::{Answer, Time, shape},
     refusal::Refusal,
     scoped_fleet::ScopedFleet,
     view::when::{self, SpanQuery},

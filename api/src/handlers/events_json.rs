@@ -15,9 +15,9 @@ use super::{
     listing::{self, List},
 };
 use crate::{
+    answer::{Answer, Time, shape},
     csv::InFormat,
     extract::{Host, Query},
-    openapi::{Answer, Time, shape},
     refusal::Refusal,
     scoped_fleet::ScopedFleet,
     url::{HostTab, Url},

@@ -7,13 +7,13 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::{
+    answer::{Answer, OrUnavailable, shape},
     auth::{Person, Principal},
     authz::{Decision, HostGroups, Permission, permission_of},
     broker,
     connections::Connections,
     gate::Gate,
     live::{Check, Intake},
-    openapi::{Answer, OrUnavailable, shape},
     refusal::Refusal,
     scoped_fleet::ScopedFleet,
     state::AppState,

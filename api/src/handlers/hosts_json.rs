@@ -14,9 +14,9 @@ use super::{
     page,
 };
 use crate::{
+    answer::{Answer, Time, shape},
     extract::{Host, Query},
     live::{Summary, now_us},
-    openapi::{Answer, Time, shape},
     refusal::Refusal,
     scoped_fleet::ScopedFleet,
     view::travel::TimeQuery,

@@ -19,7 +19,7 @@ use serde::Serialize;
 use crate::{
     auth::Principal,
     gate::{Incoming, NotStored, Stored},
-    openapi::response,
+    answer::response,
     refusal::Refusal,
     state::AppState,
 };

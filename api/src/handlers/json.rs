@@ -15,10 +15,10 @@ use serde::{Serialize, Serializer, ser::SerializeMap};
 use serde_json::{Map, Value, json};
 
 use crate::{
+    answer::{Answer, Shape, Time, shape},
     authz::HostGroups,
     display::time_exact,
     live::{Moment, Summary},
-    openapi::{Answer, Shape, Time, shape},
     scoped_fleet::ScopedFleet,
     view::{Column, ProcessFacts},
 };

@@ -7,8 +7,8 @@ use serde_json::Value;
 
 use super::json::{AboutPast, resolution_word};
 use crate::{
+    answer::{Answer, Shape},
     csv::{self, Format},
-    openapi::{Answer, Shape},
     scoped_fleet::ScopedFleet,
 };
 

@@ -18,11 +18,11 @@ use super::{
     shape::{InEither, InShape, Shape},
 };
 use crate::{
+    answer::{Answer, Time, shape},
     csv::{self, Format, InFormat},
     display::time_exact,
     extract::{Host, Query},
     live::now_us,
-    openapi::{Answer, Time, shape},
     query::{
         parameter::{self, BadParameter, Count, is_default},
         parameters,

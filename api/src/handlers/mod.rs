@@ -1,6 +1,7 @@
 //! One file per page: what it reads from the URL, its template, and its live updates.
 
 pub mod account;
+pub mod api;
 pub mod assets;
 pub mod audit;
 pub mod audit_json;

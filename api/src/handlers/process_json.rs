@@ -20,10 +20,10 @@ use super::{
     shape::{InEither, InShape, Shape},
 };
 use crate::{
+    answer::{Answer, Time, shape},
     csv::InFormat,
     display::time_exact,
     extract::{ProcessPath, Query},
-    openapi::{Answer, Time, shape},
     query::{
         parameter::{self, Count, is_default},
         parameters,

@@ -19,10 +19,10 @@ use super::{
     page, push,
 };
 use crate::{
+    answer::{Answer, Stream, Time},
     csv::{self, Format},
     extract::{Host, Query},
     live::{Moment, now_us},
-    openapi::{Answer, Stream, Time},
     query::{
         order::{Direction, Order, SortColumn},
         parameter::{self, BadParameter, Count, Value, is_default, words},

@@ -15,9 +15,9 @@ use super::{
     shape::{InEither, InShape, Shape},
 };
 use crate::{
+    answer::{Answer, Time, shape},
     csv::{Format, InFormat},
     extract::Query,
-    openapi::{Answer, Time, shape},
     refusal::Refusal,
     scoped_fleet::ScopedFleet,
     view::search::{self, SearchQuery},

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use super::listing::objects;
 use crate::{
     csv::{self, Format},
-    openapi::{Answer, Answers, Content, Described, response},
+    answer::{Answer, Answers, Content, Described, response},
     query::{
         Parameter, Parameters,
         described::flattened,

@@ -15,11 +15,12 @@ use serde_json::{Value as Json, json};
 
 use super::page::{self, Layout};
 use crate::{
+    answer::{Answer, Time, shape},
     console::{Answered, EXAMPLES, Example, Question, SqlAnswer, limits},
     csv::{self, Format, InFormat},
     display::{cut, time, visible},
     extract::{Form, Query},
-    openapi::{Answer, Argument, Takes, Time, shape},
+    openapi::{Argument, Takes},
     query::{
         parameter::{self, BadParameter, Value, is_default},
         parameters,

@@ -14,9 +14,9 @@ use super::{
     top::TopRequest,
 };
 use crate::{
+    answer::{Time, shape},
     csv::InFormat,
     extract::Query,
-    openapi::{Time, shape},
     refusal::Refusal,
     scoped_fleet::ScopedFleet,
     view::top::{self, GROUPS, ORDERS, TopQuery, id},

@@ -1,17 +1,23 @@
 //! The OpenAPI document of the routes that are described.
 
-use axum::http::Method;
+use std::sync::Arc;
+
+use axum::{Extension, http::Method};
 use schemars::{SchemaGenerator, generate::SchemaSettings};
 use serde_json::{Map, Value as Json, json};
 
-use super::{
+use super::operation::{Argument, Operation, Takes, id};
+use crate::{
     answer::{Content, Described, Problem},
-    operation::{Operation, id},
+    auth::Role,
+    authz::Permission,
+    query::Parameter,
 };
-use crate::{auth::Role, authz::Permission, middleware::authorize::Policy, query::Parameter};
 
 /// Where schemas are in the document, for `$ref`.
 const SCHEMAS: &str = "/components/schemas";
+/// Where the refusals that routes share are.
+const REFUSALS: &str = "/components/responses";
 /// What the document says about itself.
 const ABOUT: &str = "Every process of every host, now and at any past moment. Times are RFC 3339 in UTC; unknown values \
     are null; percentages of processes are of one core, those of hosts of all cores together. New fields may be added to \
@@ -24,8 +30,8 @@ pub struct Listed {
     pub method: Method,
     /// The address, with places to fill in.
     pub path: &'static str,
-    /// Who may ask.
-    pub policy: Policy,
+    /// What must be allowed.
+    pub action: Permission,
     /// The description.
     pub operation: Operation,
 }
@@ -34,10 +40,12 @@ pub struct Listed {
 #[derive(Clone, Default)]
 pub struct Interface(pub Vec<Listed>);
 
+impl Argument for Extension<Arc<Interface>> {}
+
 impl Interface {
     /// The same with those routes only whose action `may` says yes to.
     pub fn for_whom(&self, may: impl Fn(Permission) -> bool) -> Self {
-        Self(self.0.iter().filter(|route| may(route.policy.action)).cloned().collect())
+        Self(self.0.iter().filter(|route| may(route.action)).cloned().collect())
     }
 
     /// The OpenAPI 3.1 document.
@@ -67,13 +75,17 @@ impl Interface {
                 "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"}},
             "servers": [{"url": "/"}],
             "paths": paths,
-            "components": {"schemas": schemas, "securitySchemes": {"token": token}},
+            "components": {
+                "schemas": schemas,
+                "responses": shared_refusals(&problem),
+                "securitySchemes": {"token": token},
+            },
         })
     }
 }
 
 fn operation(route: &Listed, problem: &Json, generator: &mut SchemaGenerator) -> Json {
-    let Listed { policy, operation, .. } = route;
+    let Listed { action, operation, .. } = route;
     let takes = &operation.takes;
     let parameters: Vec<Json> = takes
         .path
@@ -86,28 +98,20 @@ fn operation(route: &Listed, problem: &Json, generator: &mut SchemaGenerator) ->
     for described in (operation.answers)(generator) {
         responses.insert(described.status.to_string(), answer(&described, is_csv));
     }
-    for (status, description) in refusals(route) {
-        let refusal = json!({"schema": problem});
-        let entry = responses.entry(status.to_string());
-        let response = entry.or_insert_with(|| json!({"description": description, "content": {}}));
-        let content = &mut response["content"]["application/json"];
-        *content = match content["schema"].take() {
-            Json::Null => refusal,
-            own => json!({"schema": {"anyOf": [own, problem]}}),
-        };
-        if matches!(status, 429 | 503) {
-            response["headers"] = json!({"Retry-After": {"description":
-                "After how many seconds the same may be answered otherwise, where that is known.",
-                "schema": {"type": "integer"}}});
+    for (status, ..) in refusals(route) {
+        let shared = json!({"$ref": format!("#{REFUSALS}/{status}")});
+        let response = responses.entry(status.to_string()).or_insert(shared);
+        if let Some(own) = response.pointer_mut("/content/application~1json/schema") {
+            *own = json!({"anyOf": [own.take(), problem]});
         }
     }
     let mut described = json!({
         "operationId": id(&route.method, route.path),
         "summary": operation.summary,
-        "description": who_may(policy.action),
+        "description": who_may(*action),
         "parameters": parameters,
         "responses": responses,
-        "security": security(policy.action),
+        "security": security(*action),
     });
     if !takes.body.is_empty() {
         let content: Map<String, Json> =
@@ -152,24 +156,54 @@ fn answer(described: &Described, is_csv: bool) -> Json {
     }
 }
 
+/// The refusals that routes share, by status.
+fn shared_refusals(problem: &Json) -> Json {
+    let of = |(status, words, _): (u16, &str, bool)| {
+        let mut refusal = json!({"description": words, "content": {"application/json": {"schema": problem}}});
+        if matches!(status, 429 | 503) {
+            refusal["headers"] = json!({"Retry-After": {"description":
+                "After how many seconds the same may be answered otherwise, where that is known.",
+                "schema": {"type": "integer"}}});
+        }
+        (status.to_string(), refusal)
+    };
+    let everything =
+        Takes { looks_at_hosts: true, path: Vec::new(), query: Vec::new(), body: vec![("", Json::Null)] };
+    all_refusals(&everything, true, true).into_iter().map(of).collect()
+}
+
 /// The refusals of a route, which are all `{error, hint}`.
 fn refusals(route: &Listed) -> Vec<(u16, &'static str)> {
     let takes = &route.operation.takes;
-    let needs_person = route.policy.action != Permission::Anything;
-    let all = [
+    let needs_person = route.action != Permission::Anything;
+    all_refusals(takes, needs_person, route.method != Method::GET)
+        .into_iter()
+        .filter(|(.., is_there)| *is_there)
+        .map(|(status, words, _)| (status, words))
+        .collect()
+}
+
+/// Every refusal, and whether a route has it that takes this.
+fn all_refusals(takes: &Takes, needs_person: bool, changes: bool) -> [(u16, &'static str, bool); 13] {
+    [
         (400, "The request cannot be read: the hint says what was expected.", true),
         (401, "The request has no token that is known.", needs_person),
         (403, "The token's person may not do this, or asks from an address that is not allowed.", true),
-        (404, "There is no such thing, or it may not be seen.", !takes.path.is_empty()),
+        (
+            404,
+            "There is no such thing, or it may not be seen.",
+            !takes.path.is_empty() || takes.looks_at_hosts,
+        ),
         (408, "The body was not sent in time.", !takes.body.is_empty()),
-        (413, "The body is too long.", route.method != Method::GET),
+        (409, "The question was cancelled.", !takes.body.is_empty()),
+        (413, "The body is too long.", changes),
         (421, "The request names another server.", true),
+        (422, "The question asks for too much; the hint says what would be less.", takes.looks_at_hosts),
         (429, "Too many requests.", true),
         (500, "A fault of the server, which its log has.", true),
         (503, "It cannot be answered now; trying again later may help.", true),
         (504, "The question took too long; a shorter range is quicker.", takes.looks_at_hosts),
-    ];
-    all.into_iter().filter(|(.., is_there)| *is_there).map(|(status, words, _)| (status, words)).collect()
+    ]
 }
 
 /// The roles that a token needs, beside the token.

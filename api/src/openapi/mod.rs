@@ -5,19 +5,18 @@
 //!
 //! * its arguments ([`Argument`]) say which parameters and which body it reads: the query's struct lists them with
 //!   `parameters!`, and the compiler refuses a list that leaves a field out;
-//! * its result ([`Answers`]) says what it answers: an [`Answer`] of a struct is made from such a struct only, and the
+//! * its result ([`Answers`](crate::answer::Answers)) says what it answers: an [`Answer`](crate::answer::Answer) of a struct is made from such a struct only, and the
 //!   struct's `JsonSchema` follows its `Serialize`;
-//! * its policy says who may ask, and with it which refusals there are.
+//! * its action says who may ask, and with it which refusals there are.
 //!
-//! `answer` has the types of answers, `operation` reads signatures, `document` writes the document, whole or as far as
-//! one person may use it. The tests validate every answer that they get against it, and take a field that it does not have
+//! `operation` reads signatures, `document` writes the document, whole or as far as
+//! one person may use it, `outline` says a schema in lines. The tests validate every answer that they get against it, and take a field that it does not have
 //! for a mistake.
 
-mod answer;
 mod document;
 mod operation;
+mod outline;
 
-pub(crate) use answer::shape;
-pub use answer::{Answer, Answers, Content, Described, OrUnavailable, Shape, Stream, Time, response};
 pub use document::{Interface, Listed};
 pub use operation::{Argument, Describe, Operation, Takes};
+pub use outline::{Line, kind, outline};

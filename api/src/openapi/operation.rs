@@ -8,8 +8,8 @@ use axum::{
 use schemars::SchemaGenerator;
 use serde_json::Value as Json;
 
-use super::answer::{Answers, Described};
 use crate::{
+    answer::{Answers, Described},
     auth::{Person, Principal},
     extract::{Host, ProcessPath, Query},
     query::{Parameter, Parameters},

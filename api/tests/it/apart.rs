@@ -9,7 +9,10 @@ use std::{
 
 use fleetps_nats::server::find_or_install;
 
-use crate::program::{Running, ask, fleetps, fleetps_on, until};
+use crate::{
+    described::got,
+    program::{Running, ask, fleetps, fleetps_on, until},
+};
 
 /// A program that ends with the test.
 struct Started(Child);
@@ -148,8 +151,7 @@ fn a_broker_by_hand_an_ingestor_a_web_server_and_a_host_that_joined_are_a_fleet(
     let token = enrolment_token(&mut command);
     assert!(said(&mut join(&url, &token, joined.path())).contains("web-01 is admitted"));
     let agent = agent(joined.path());
-    let get =
-        |path: &str| ureq::get(format!("{address}{path}")).call().ok()?.body_mut().read_to_string().ok();
+    let get = |path: &str| got(&address, path).map(|(_, body)| body);
     until("the host is up", || get("/api/v1/hosts").filter(|hosts| hosts.contains("\"up\"")));
     until("everything is ready", || get("/readyz").filter(|answer| answer.contains("\"ready\":true")));
     // Told long before the segment is sealed, when the ingestor ends.
@@ -189,9 +191,7 @@ impl Parts {
 
     /// The status of the answer, and its body.
     fn get(&self, path: &str) -> Option<(u16, String)> {
-        let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
-        let mut answer = agent.get(format!("{}{path}", self.address)).call().ok()?;
-        Some((answer.status().as_u16(), answer.body_mut().read_to_string().ok()?))
+        got(&self.address, path)
     }
 
     fn until_ready(&self) {

@@ -48,12 +48,20 @@ fn is_interface(path: &str) -> bool {
     path.starts_with("/api/") || matches!(path, "/healthz" | "/readyz")
 }
 
-/// Compares what a program answered to a GET of `url`, below its host, with the description.
-pub fn check_got(url: &str, status: u16, kind: &str, body: &str) {
-    let path = url.split('?').next().unwrap();
-    if is_interface(path) {
-        check(&Method::GET, path, status, kind, Some(body).filter(|_| kind.starts_with("application/json")));
+/// What the program at `address` answers to a GET of `path`, with any status, compared with its description; none where it
+/// does not answer.
+pub fn got(address: &str, path: &str) -> Option<(u16, String)> {
+    let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+    let mut answer = agent.get(format!("{address}{path}")).call().ok()?;
+    let status = answer.status().as_u16();
+    let kind = answer.headers().get("content-type").and_then(|kind| kind.to_str().ok()).map(str::to_owned);
+    let body = answer.body_mut().read_to_string().ok()?;
+    let (kind, place) = (kind.unwrap_or_default(), path.split('?').next().unwrap_or_default());
+    if is_interface(place) {
+        let json = Some(body.as_str()).filter(|_| kind.starts_with("application/json"));
+        check(&Method::GET, place, status, &kind, json);
     }
+    Some((status, body))
 }
 
 /// Compares an answer with its description; without a body, only its status and its type.
@@ -67,6 +75,8 @@ pub fn check(method: &Method, path: &str, status: u16, kind: &str, body: Option<
     let schema = match interface.responses(method, path) {
         Some(responses) => {
             let response = &responses[&status.to_string()];
+            let shared = response["$ref"].as_str().map(|place| place.trim_start_matches('#'));
+            let response = shared.map_or(response, |place| interface.document.pointer(place).unwrap());
             assert!(response.is_object(), "{what}: this status is not described");
             if kind.is_empty() {
                 return;
@@ -101,7 +111,7 @@ pub fn validate(what: &str, schema: &Value, value: &Value) {
 /// The document, closed: what it does not name may not be there.
 static INTERFACE: LazyLock<Described> = LazyLock::new(|| {
     let mut document = routes::interface().document();
-    close(&mut document["components"]["schemas"]);
+    close(&mut document["components"]);
     close(&mut document["paths"]);
     Described { document, validators: Mutex::default() }
 });

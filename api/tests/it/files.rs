@@ -12,6 +12,7 @@ use serde_json::Value;
 use crate::{
     chance::{rounds, seeds},
     console::until,
+    described::got,
     program::{Running, fleetps},
 };
 
@@ -45,9 +46,7 @@ fn start(data: &Path, arguments: &[&str]) -> Started {
 
 /// The JSON at an address, with any status.
 fn json(address: &str, path: &str) -> Option<Value> {
-    let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
-    let text = agent.get(format!("{address}{path}")).call().ok()?.body_mut().read_to_string().ok()?;
-    serde_json::from_str(&text).ok()
+    serde_json::from_str(&got(address, path)?.1).ok()
 }
 
 /// Stops a program that is up; asserts that it answers first.

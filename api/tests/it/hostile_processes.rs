@@ -16,6 +16,7 @@ use serde_json::Value;
 
 use crate::{
     console::until,
+    described::got,
     hostile_corpus::corpus,
     program::{Running, fleetps},
     support::texts,
@@ -81,8 +82,7 @@ fn treacherous(text: &str) -> Option<char> {
 }
 
 fn try_get(running: &Running, path: &str) -> Option<String> {
-    let mut answer = ureq::get(format!("{}{path}", running.address)).call().ok()?;
-    answer.body_mut().read_to_string().ok()
+    got(&running.address, path).filter(|(status, _)| *status < 400).map(|(_, body)| body)
 }
 
 fn get(running: &Running, path: &str) -> String {

@@ -23,6 +23,7 @@ use tokio::{
 
 use crate::{
     chance::rounds,
+    described::got,
     guarded::Guarded,
     program::{Running, fleetps, until},
     support::{PATIENCE, Site, family, process},
@@ -343,8 +344,8 @@ fn silent_connections_beyond_the_open_files_end_nothing_and_the_history_goes_on(
     let address = running.address.strip_prefix("http://").unwrap().to_owned();
     let mut silent: Vec<Blocking> = Vec::new();
     let json = |path: &str| -> Option<Value> {
-        let mut answer = ureq::get(format!("{}{path}", running.address)).call().ok()?;
-        serde_json::from_str(&answer.body_mut().read_to_string().ok()?).ok()
+        let (status, body) = got(&running.address, path)?;
+        serde_json::from_str(&body).ok().filter(|_| status < 400)
     };
     let segments = || std::fs::read_dir(data.path().join("history")).map_or(0, |files| files.count());
     until("the history begins", || (segments() > 1).then_some(()));

@@ -41,6 +41,7 @@ mod live;
 mod metrics;
 mod modules;
 mod omitted;
+mod openapi;
 mod over_time;
 mod own_secrets;
 mod pages;

@@ -9,6 +9,8 @@ use std::{
 
 use serde_json::Value;
 
+use crate::described::got;
+
 /// Starting takes under a second, a sample two; this is for a machine that does ten other things.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -37,8 +39,8 @@ impl Running {
     }
 
     fn get(&self, path: &str) -> Option<Value> {
-        let mut answer = ureq::get(format!("{}{path}", self.address)).call().ok()?;
-        serde_json::from_str(&answer.body_mut().read_to_string().ok()?).ok()
+        let (status, body) = got(&self.address, path)?;
+        serde_json::from_str(&body).ok().filter(|_| status < 400)
     }
 
     /// The value that `find` finds in the JSON at `path`, as soon as it does.

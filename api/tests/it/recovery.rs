@@ -15,7 +15,10 @@ use fleetps_nats::{
 };
 use serde_json::{Value, json};
 
-use crate::program::{fleetps, until};
+use crate::{
+    described::got,
+    program::{fleetps, until},
+};
 
 /// A running `fleetps` with sign-in, and what it printed at its start.
 struct Started {
@@ -51,8 +54,7 @@ impl Started {
     }
 
     fn status(&self, path: &str) -> Option<u16> {
-        let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
-        agent.get(format!("{}{path}", self.address)).call().ok().map(|answer| answer.status().as_u16())
+        got(&self.address, path).map(|(status, _)| status)
     }
 
     fn stop(mut self) {

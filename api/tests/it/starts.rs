@@ -16,6 +16,7 @@ use fleetps_nats::server::find_or_install;
 
 use crate::{
     chance::{chance, rounds},
+    described::got,
     program::{brokers_of, fleetps_on, until},
 };
 
@@ -35,9 +36,7 @@ impl Starting {
 
     /// The status and the body of what is at `path`.
     fn get(&self, path: &str) -> Option<(u16, String)> {
-        let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
-        let mut answer = agent.get(format!("{}{path}", self.address)).call().ok()?;
-        Some((answer.status().as_u16(), answer.body_mut().read_to_string().ok()?))
+        got(&self.address, path)
     }
 
     /// Waits until readiness has this status and says `wanted`.

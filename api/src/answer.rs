@@ -1,4 +1,4 @@
-//! What routes answer: a response with the type of its content.
+//! What routes of the JSON interface answer: a response with the type of its content, from which `openapi` describes it.
 
 use std::marker::PhantomData;
 
@@ -21,12 +21,12 @@ pub trait Shape: Serialize {
 /// `shape!(Hosts<'_>)` or `shape!(Alive)`: a struct that derives `JsonSchema` is an answer.
 macro_rules! shape {
     ($name:ident) => {
-        impl $crate::openapi::Shape for $name {
+        impl $crate::answer::Shape for $name {
             type Of = Self;
         }
     };
     ($name:ident<'_>) => {
-        impl $crate::openapi::Shape for $name<'_> {
+        impl $crate::answer::Shape for $name<'_> {
             type Of = $name<'static>;
         }
     };
