@@ -89,6 +89,7 @@ pub fn execute(cli: Cli) -> Result<(), CliError> {
     }
     let layers = flags.layers()?;
     let mut file = AgentFile::of(&layers)?;
+    file.log.apply();
     if let Some(Command::Join(arguments)) = &cli.command
         && [&file.broker.nats, &file.server].into_iter().flatten().all(|url| !arguments.is_to(url))
         && matches!(layers.origin("wire", "plaintext"), Origin::File { .. })

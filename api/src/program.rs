@@ -26,7 +26,11 @@ pub fn main() -> ExitCode {
 }
 
 fn run(Cli { command, flags, recover }: Cli) -> anyhow::Result<()> {
-    let config = || Config::of(&flags.layers()?, flags.file(), recover);
+    let config = || {
+        let config = Config::of(&flags.layers()?, flags.file(), recover)?;
+        config.log.apply();
+        anyhow::Ok(config)
+    };
     match command {
         None => until_a_signal(pipeline::run_everything, config()?),
         Some(Command::Serve) => until_a_signal(pipeline::serve, config()?),

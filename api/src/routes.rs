@@ -29,7 +29,7 @@ use crate::{
     middleware::{
         absence::say_absence,
         admit::admit,
-        authenticate::authenticate,
+        authenticate::{authenticate, let_read_metrics},
         authenticate_host::authenticate_host,
         authorize::{Policy, authorize},
         error_pages, guard,
@@ -293,11 +293,28 @@ fn pages_and_json() -> Vec<Route> {
 
 /// Every route behind its policy, for authenticated requests.
 pub fn addresses(shared: AppState) -> Router {
+    guarded(table(), shared)
+}
+
+/// Metrics alone, for everybody on this machine.
+pub fn metrics_router(shared: AppState) -> Router {
+    let times = Arc::clone(&shared.request_times);
+    let routes = table().into_iter().filter(|route| route.path.starts_with("/metrics")).collect();
+    guarded(routes, shared)
+        .layer(from_fn(error_pages::render_errors))
+        .layer(from_fn(let_read_metrics))
+        .layer(CompressionLayer::new())
+        .layer(from_fn(guard::check_loopback_name))
+        .layer(from_fn(guard::secure))
+        .layer(from_fn_with_state(times, observe))
+}
+
+fn guarded(routes: Vec<Route>, shared: AppState) -> Router {
     let guarded = |router: Router<AppState>, route: Route| {
         let check = from_fn_with_state((route.policy, shared.clone()), authorize);
         router.route(route.path, route.handler.route_layer(check))
     };
-    table()
+    routes
         .into_iter()
         .fold(Router::new(), guarded)
         .fallback(async |uri: axum::http::Uri| Refusal::no_such_path(uri.path()))

@@ -5,12 +5,13 @@ use std::{sync::Arc, time::Duration};
 use anyhow::Context;
 use fleetps_ingestor::{IngestorSettings, sql::SqlClient};
 use fleetps_nats::{patience::patiently, server::ServerHealth};
+use futures_util::future::OptionFuture;
 use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     audit_log::AuditLog,
-    auth::People,
+    auth::{Addresses, People},
     config::QuestionSettings,
     connections::{self, Connections, Limits},
     console::Console,
@@ -25,6 +26,9 @@ use crate::{
 
 /// How long the first page may wait for the hosts' last snapshots: longer, and showing what there is serves better.
 const CATCH_UP_FOR: Duration = Duration::from_secs(2);
+/// Connections to where this machine reads metrics: a few programs, with a few each.
+const READERS: Limits =
+    Limits { most: 32, strangers: 32, of_a_network: 32, of_a_person: 32, highest_descriptor: u64::MAX };
 /// How long open requests may take to end after the shutdown began.
 const END_WITHIN: Duration = Duration::from_secs(3);
 
@@ -37,14 +41,28 @@ pub struct Health {
     pub records: StateHealth,
 }
 
-/// Serves pages and JSON at `door` until `shutdown`, with the present from the broker of `client` and the past from the
+/// Where requests come in.
+pub struct Doors {
+    /// For pages and JSON.
+    pub pages: TlsListener,
+    /// For metrics, to everybody on this machine; without it, these are read where the pages are.
+    pub metrics: Option<TlsListener>,
+}
+
+impl From<TlsListener> for Doors {
+    fn from(pages: TlsListener) -> Self {
+        Self { pages, metrics: None }
+    }
+}
+
+/// Serves pages and JSON at `doors` until `shutdown`, with the present from the broker of `client` and the past from the
 /// folder of `settings`, which answers within `questions`, to `people`; `health` is what readiness says of that broker. The first request is
 /// answered when the hosts' last snapshots have come, or after two seconds.
 ///
 /// # Errors
 /// When this program does not find itself, to answer questions in SQL, or a part panics.
 pub async fn run(
-    door: TlsListener,
+    doors: impl Into<Doors>,
     client: async_nats::Client,
     health: Health,
     settings: IngestorSettings,
@@ -52,6 +70,7 @@ pub async fn run(
     people: People,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
+    let doors = doors.into();
     let IngestorSettings { history, host_bytes_per_s, keep_down_hosts, .. } = settings;
     let mut shared = AppState::new(Some(client.clone()), shutdown.clone());
     shared.past = HistoryService::new(questions, shutdown.clone());
@@ -64,7 +83,7 @@ pub async fn run(
     shared.gate = Some(Gate::new(client.clone(), host_bytes_per_s));
     let connections = Connections::new(Limits::of_this_process(), people.addresses().clone());
     shared.connections = connections.clone();
-    shared.certificate = door.certificate();
+    shared.certificate = doors.pages.certificate();
     let (progress, mut caught_up) = watch::channel(Intake::default());
     shared.intake = caught_up.clone();
     let intake = {
@@ -112,7 +131,7 @@ pub async fn run(
     let recalling = tokio::spawn(recalling);
     let _ = tokio::time::timeout(CATCH_UP_FOR, caught_up.wait_for(|intake| intake.caught_up)).await;
 
-    serve(door, shared, connections, shutdown).await;
+    serve(doors, shared, connections, shutdown).await;
     latest_events.await?;
     intake.await.context("the live intake panicked")?;
     past.await?;
@@ -125,8 +144,13 @@ pub async fn run(
 }
 
 /// Serves requests until `shutdown`, and those that are open then a little longer.
-async fn serve(door: TlsListener, shared: AppState, connections: Connections, shutdown: CancellationToken) {
-    let serving = connections::serve(door, routes::router(shared), connections, shutdown.clone());
+async fn serve(doors: Doors, shared: AppState, connections: Connections, shutdown: CancellationToken) {
+    let metrics = doors.metrics.map(|door| {
+        let connections = Connections::new(READERS, Addresses::default());
+        connections::serve(door, routes::metrics_router(shared.clone()), connections, shutdown.clone())
+    });
+    let pages = connections::serve(doors.pages, routes::router(shared), connections, shutdown.clone());
+    let serving = async { _ = tokio::join!(pages, OptionFuture::from(metrics)) };
     let hard_end = async {
         shutdown.cancelled().await;
         tokio::time::sleep(END_WITHIN).await;

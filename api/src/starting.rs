@@ -25,6 +25,7 @@ use crate::{
     config::Config,
     connections::{self, Connections, Limits},
     handlers::health,
+    server::Doors,
     tls::{Certificates, TlsListener},
 };
 
@@ -45,7 +46,12 @@ pub(crate) async fn listen(config: &Config) -> anyhow::Result<(Listeners, String
         _ => {}
     }
     let listener = listener.into_std()?;
-    let doors = Listeners { first: door(config, listener.try_clone()?)?, then: door(config, listener)? };
+    let metrics = match config.web.metrics_listen {
+        Some(address) => Some(bind(address).await?),
+        None => None,
+    };
+    let doors =
+        Listeners { first: door(config, listener.try_clone()?)?, then: door(config, listener)?, metrics };
     let scheme = if config.tls.files(&config.data)?.is_some() { "https" } else { "http" };
     Ok((doors, format!("{scheme}://{address}")))
 }
@@ -66,8 +72,8 @@ async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
             bound => {
                 return bound.with_context(|| {
                     format!(
-                        "cannot listen on {address}; if another program has that port, choose one with --listen \
-                         127.0.0.1:0"
+                        "cannot listen on {address}; if another program has that port, choose another with \
+                         --listen or --metrics-listen"
                     )
                 });
             }
@@ -90,12 +96,21 @@ pub(crate) struct Listeners {
     pub(crate) first: TlsListener,
     /// From then on.
     pub(crate) then: TlsListener,
+    /// Where this machine reads metrics, from then on.
+    pub(crate) metrics: Option<TcpListener>,
 }
 
 impl Listeners {
     /// Begins to answer at the first.
-    pub(crate) fn open(self, config: &Config, health: ServerHealth) -> (TlsListener, Starting) {
-        (self.then, Starting::serve(self.first, config.web.auth, health))
+    pub(crate) fn open(self, config: &Config, health: ServerHealth) -> (Doors, Starting) {
+        let doors = Doors { pages: self.then, metrics: self.metrics.map(TlsListener::plaintext) };
+        (doors, Starting::serve(self.first, config.web.auth, health))
+    }
+
+    /// Where metrics are read, as a line for whoever started it; empty where they are not.
+    pub(crate) fn metrics_line(&self) -> String {
+        let address = self.metrics.as_ref().and_then(|metrics| metrics.local_addr().ok());
+        address.map_or_else(String::new, |address| format!("\n    metrics   http://{address}/metrics"))
     }
 }
 

@@ -6,6 +6,7 @@ use fleetps_nats::{
     TlsOptions,
     admission::AdmissionSettings,
     connection::{Broker, BrokerSettings, DEFAULT_BROKER},
+    log::LogSettings,
     settings::{Flags, Layers, Printed, Program, RoomInfo, SettingsError},
 };
 
@@ -37,6 +38,7 @@ impl Program for IngestorProgram {
         RoomInfo::of::<AdmissionSettings>(),
         RoomInfo::of::<DataSettings>(),
         RoomInfo::of::<IngestorSettings>(),
+        RoomInfo::of::<LogSettings>(),
     ];
     const DEFAULTS: &'static [(&'static str, &'static str, &'static str)] = &[("", "nats", DEFAULT_BROKER)];
 }
@@ -49,6 +51,7 @@ pub(crate) struct Settings {
     pub(crate) admission: AdmissionSettings,
     data: DataSettings,
     pub(crate) history: IngestorSettings,
+    pub(crate) log: LogSettings,
 }
 
 impl Settings {
@@ -62,6 +65,7 @@ impl Settings {
             broker: layers.room()?,
             wire: layers.room()?,
             admission: layers.room()?,
+            log: layers.room()?,
             history: IngestorSettings { history: data.data.join("history"), ..history },
             data,
         })
@@ -79,6 +83,7 @@ impl Settings {
     pub(crate) fn to_toml(&self) -> anyhow::Result<String> {
         let rooms = [
             Printed::of(&self.data)?,
+            Printed::of(&self.log)?,
             Printed::of(&self.broker)?,
             Printed::of(&self.wire)?,
             Printed::of(&self.admission)?,

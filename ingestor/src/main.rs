@@ -20,6 +20,7 @@ async fn main() -> ExitCode {
 
 async fn run(cli: Cli) -> anyhow::Result<()> {
     let settings = Settings::of(&cli.flags.layers()?)?;
+    settings.log.apply();
     if let Some(Command::Config) = cli.command {
         fleetps_nats::out!("{}", settings.to_toml()?);
         return Ok(());

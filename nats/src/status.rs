@@ -140,6 +140,8 @@ pub struct AdmissionStatus {
     pub refused: BTreeMap<String, u64>,
     /// Networks in which no place to wait for approval is left, so that the longest waiting make room.
     pub full_networks: Vec<String>,
+    /// What it works on at a time.
+    pub queues: Vec<QueueStatus>,
 }
 
 impl AdmissionStatus {

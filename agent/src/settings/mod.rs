@@ -8,6 +8,7 @@ use std::{
 use fleetps_nats::{
     HostName, TlsOptions, bounds,
     connection::{BrokerSettings, DEFAULT_BROKER},
+    log::LogSettings,
     settings::{Flag, Layers, Printed, Program, RoomInfo, SettingsError},
     snapshot::MAX_PROCESSES,
     units,
@@ -93,6 +94,7 @@ impl Program for AgentProgram {
         RoomInfo::of::<TlsOptions>(),
         RoomInfo::of::<HostSettings>(),
         RoomInfo::of::<AgentSettings>(),
+        RoomInfo::of::<LogSettings>(),
     ];
     const DEFAULTS: &'static [(&'static str, &'static str, &'static str)] = &[("", "nats", DEFAULT_BROKER)];
     // `join` and `simulate` have their own.
@@ -113,6 +115,8 @@ pub struct AgentFile {
     pub host: Option<HostName>,
     /// The sampling settings.
     pub sample: AgentSettings,
+    /// How events are logged.
+    pub log: LogSettings,
 }
 
 impl AgentFile {
@@ -127,6 +131,7 @@ impl AgentFile {
             wire: layers.room()?,
             host: layers.room::<HostSettings>()?.host,
             sample: layers.room()?,
+            log: layers.room()?,
         })
     }
 
@@ -163,6 +168,7 @@ impl AgentFile {
             Printed::of(&self.broker)?,
             Printed::of(&ServerSettings { server: self.server.clone() })?,
             Printed::of(&host)?,
+            Printed::of(&self.log)?,
             Printed::of(&self.wire)?,
             Printed::of(&self.sample)?,
         ];

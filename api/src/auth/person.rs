@@ -4,7 +4,7 @@ use std::{convert::Infallible, net::IpAddr};
 
 use axum::{extract::FromRequestParts, http::request::Parts};
 
-use super::{Grant, UserName};
+use super::{Grant, Role, UserName};
 
 /// The name in the audit where sign-in is off.
 const NOBODY: &str = "nobody in particular";
@@ -32,6 +32,12 @@ impl Person {
     /// A command on this machine, by the token in the data folder.
     pub(super) fn local(from: IpAddr) -> Self {
         Self { name: UserName::LOCAL.to_owned(), grants: vec![Grant::EVERYTHING], session: None, from }
+    }
+
+    /// A program on this machine that reads metrics where these need no sign-in.
+    pub fn reading_metrics(from: IpAddr) -> Self {
+        let grant = Grant { role: Role::Metrics, ..Grant::EVERYTHING };
+        Self { name: UserName::LOCAL.to_owned(), grants: vec![grant], session: None, from }
     }
 
     /// Whether this is the person of a server without sign-in; no user can have that name.

@@ -12,6 +12,7 @@ use fleetps_nats::{
     HostName, TlsOptions,
     admission::AdmissionSettings,
     connection::{Broker, BrokerSettings},
+    log::LogSettings,
     server::{Part, PublicServer},
     settings::{Layers, Printed, Program, RoomInfo},
 };
@@ -44,6 +45,7 @@ impl Program for FleetpsProgram {
         RoomInfo::of::<IngestorSettings>(),
         RoomInfo::of::<QuestionSettings>(),
         RoomInfo::of::<BackupSettings>(),
+        RoomInfo::of::<LogSettings>(),
     ];
     const COMPUTED_DEFAULTS: &'static [(&'static str, &'static str, &'static str)] =
         &[("sample", "state", "`agent` in the data folder")];
@@ -86,6 +88,8 @@ pub struct Config {
     pub questions: QuestionSettings,
     /// Backups that are taken by themselves.
     pub backup: BackupSettings,
+    /// How events are logged.
+    pub log: LogSettings,
     /// Whether this start brings back what the broker lost; a flag only, because it is not for every start.
     pub recover: bool,
     /// The file that these were read from, for backups.
@@ -113,6 +117,7 @@ impl Config {
             history: layers.room()?,
             questions: layers.room()?,
             backup: layers.room()?,
+            log: layers.room()?,
             recover,
             settings_file,
         };
@@ -139,6 +144,13 @@ impl Config {
              Leave out --auth off, or listen on 127.0.0.1 or [::1] and reach it from elsewhere through an SSH tunnel: \
              ssh -L 8080:127.0.0.1:8080 <this machine>",
         );
+        if let Some(metrics) = self.web.metrics_listen {
+            anyhow::ensure!(
+                metrics.ip().is_loopback(),
+                "cannot serve metrics on {metrics}: everybody who reaches that address could read them. Listen on 127.0.0.1 or \
+                 [::1]; on other addresses the pages have /metrics, for an API token with the role metrics",
+            );
+        }
         self.tls.check(listen, &self.data)
     }
 
@@ -176,6 +188,7 @@ impl Config {
         let rooms = [
             Printed::of(&DataSettings { data: self.data.clone() })?,
             Printed::of(&self.web)?,
+            Printed::of(&self.log)?,
             Printed::of(&self.managed)?,
             Printed::of(&self.broker)?,
             Printed::of(&HostSettings { host: self.host.clone() })?,

@@ -23,6 +23,9 @@ fleetps_nats::settings! {
         /// Address where pages are served; port 0 takes a free one.
         #[flag(Flag::takes("listen", "ADDR"))]
         pub listen: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
+        /// Loopback address where this machine reads metrics without signing in, as in 127.0.0.1:9464; without it, nowhere.
+        #[flag(Flag::takes("metrics-listen", "ADDR"))]
+        pub metrics_listen: Option<SocketAddr> = None;
         /// Whether users have to sign in: on or off; off lets everybody on this machine do everything.
         #[flag(Flag::takes("auth", "ON|OFF"))]
         pub auth: Auth = Auth::On;

@@ -6,7 +6,10 @@ use std::{
 };
 
 use async_nats::Client;
-use fleetps_nats::{status::AdmissionStatus, subject};
+use fleetps_nats::{
+    status::{AdmissionStatus, QueueStatus},
+    subject,
+};
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
@@ -22,6 +25,7 @@ pub struct AdmissionReports {
 struct Report {
     refused: BTreeMap<String, u64>,
     full_networks: Vec<String>,
+    queues: Vec<QueueStatus>,
     received: Instant,
 }
 
@@ -30,14 +34,19 @@ impl AdmissionReports {
     pub fn take(&self, status: AdmissionStatus, now: Instant) {
         let mut reports = self.by_service.lock();
         reports.retain(|_, report| now.saturating_duration_since(report.received) <= BELIEVED_FOR);
-        let AdmissionStatus { service, refused, full_networks } = status;
-        reports.insert(service, Report { refused, full_networks, received: now });
+        let AdmissionStatus { service, refused, full_networks, queues } = status;
+        reports.insert(service, Report { refused, full_networks, queues, received: now });
     }
 
     /// How many connections and subjects were refused, by reason, since each of those that run was started.
     pub fn refused(&self) -> BTreeMap<String, u64> {
         let reports = self.by_service.lock();
         sums(reports.values().flat_map(|report| report.refused.clone()))
+    }
+
+    /// What each of them works on at a time.
+    pub fn queues(&self) -> Vec<QueueStatus> {
+        self.by_service.lock().values().flat_map(|report| report.queues.clone()).collect()
     }
 
     /// Whether hosts that wait to be approved all have a place.
@@ -79,6 +88,7 @@ mod tests {
             service: service.to_owned(),
             refused: BTreeMap::from([("revoked".to_owned(), count)]),
             full_networks: if count == 2 { vec!["192.0.2.0/24".to_owned()] } else { Vec::new() },
+            ..AdmissionStatus::default()
         };
         let refused = || reports.refused().get("revoked").copied();
         reports.take(status("a", 1), start);

@@ -26,8 +26,16 @@ const RETRY_AFTER: HeaderValue = HeaderValue::from_static("5");
 
 /// Where sign-in is off, lets only requests to a loopback name through.
 pub async fn check_host(State(people): State<People>, request: Request, next: Next) -> Response {
+    match people.accounts().is_some() && host_of(request.uri(), request.headers()).is_some() {
+        true => next.run(request).await,
+        false => check_loopback_name(request, next).await,
+    }
+}
+
+/// Lets only requests to a loopback name through.
+pub async fn check_loopback_name(request: Request, next: Next) -> Response {
     match host_of(request.uri(), request.headers()) {
-        Some(host) if people.accounts().is_some() || is_loopback(host) => next.run(request).await,
+        Some(host) if is_loopback(host) => next.run(request).await,
         host => {
             let called = crate::display::cut(host.unwrap_or("nothing"), 100).into_owned();
             let refusal = Refusal::new(

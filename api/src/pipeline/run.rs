@@ -34,15 +34,16 @@ pub async fn run_everything(mut config: Config, ended: CancellationToken) -> any
     let Some(listening) = ended.run_until_cancelled(listen(&config)).await else { return Ok(()) };
     let (doors, address) = listening?;
     let health = ServerHealth::default();
-    let (door, starting) = doors.open(&config, health.clone());
+    let metrics = doors.metrics_line();
+    let (doors, starting) = doors.open(&config, health.clone());
     let Some(brokers) = Brokers::open(&config, &health, &ended).await? else { return Ok(()) };
     let config = agent::without_broken_agent(config, &brokers);
     let mut parts = Parts::default();
-    let entrance = Entrance { door, starting, address: address.clone() };
+    let entrance = Entrance { doors, starting, address: address.clone() };
     let start = start(&mut parts, &config, &brokers, &host, entrance);
     let outcome = match ended.run_until_cancelled(start).await {
         Some(Ok(sign_in)) => {
-            output::announce(format_args!("{}", started(&config, &(address + &sign_in), &host)));
+            output::announce(format_args!("{}", started(&config, &(address + &sign_in + &metrics), &host)));
             parts.until(&ended).await
         }
         Some(Err(error)) => Err(error),

@@ -21,7 +21,8 @@ pub async fn serve(config: Config, ended: CancellationToken) -> anyhow::Result<(
     fleetps_ingestor::check_library()?;
     let Some(listening) = ended.run_until_cancelled(listen(&config)).await else { return Ok(()) };
     let (doors, address) = listening?;
-    let (door, starting) = doors.open(&config, ServerHealth::default());
+    let metrics = doors.metrics_line();
+    let (doors, starting) = doors.open(&config, ServerHealth::default());
     let start = async {
         let client = patiently("the web server", || broker.connect("fleetps serve")).await?;
         let found = find_losses(&client, &config, None).await?;
@@ -36,13 +37,13 @@ pub async fn serve(config: Config, ended: CancellationToken) -> anyhow::Result<(
     let Some(started) = ended.run_until_cancelled(start).await else { return Ok(()) };
     let (client, _admission, people, health, sign_in) = started?;
     starting.end().await;
-    output::announce(format_args!("fleetps serves {address}{sign_in}\nstop it with Ctrl-C\n"));
+    output::announce(format_args!("fleetps serves {address}{sign_in}{metrics}\nstop it with Ctrl-C\n"));
     let stop_saving = ended.child_token();
     let saving = recovery::keep_saving(client.clone(), &config.data, &health, stop_saving.clone());
     let of_broker = server::Health { broker: ServerHealth::default(), records: health.clone() };
     let serving = async {
         let Config { history, questions, .. } = config;
-        let served = server::run(door, client, of_broker, history, questions, people, ended).await;
+        let served = server::run(doors, client, of_broker, history, questions, people, ended).await;
         // Also where serving failed: the program then ends.
         stop_saving.cancel();
         served

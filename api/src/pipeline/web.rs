@@ -11,14 +11,13 @@ use crate::{
     backups::{Backups, keep_backing_up},
     config::Config,
     recovery::{self, Found, StateHealth},
-    server,
+    server::{self, Doors},
     starting::Starting,
-    tls::TlsListener,
 };
 
-/// Where pages are served: the door, what answers there until the server does, and the address.
+/// Where pages are served: the doors, what answers there until the server does, and the address.
 pub(super) struct Entrance {
-    pub(super) door: TlsListener,
+    pub(super) doors: Doors,
     pub(super) starting: Starting,
     pub(super) address: String,
 }
@@ -40,7 +39,7 @@ pub(super) async fn start(
     entrance.starting.end().await;
     let health = server::Health { broker: brokers.health(), records };
     let (history, questions, stop) = (config.history.clone(), config.questions, parts.stop_token());
-    let serving = server::run(entrance.door, client, health, history, questions, people, stop);
+    let serving = server::run(entrance.doors, client, health, history, questions, people, stop);
     parts.spawn("the web server", serving);
     Ok(sign_in)
 }

@@ -22,7 +22,8 @@ impl Shared {
             let refused: BTreeMap<_, _> = refused.map(|(reason, count)| (reason.to_owned(), count)).collect();
             let mut full_networks = self.rules.roll().waiting.full_networks();
             full_networks.truncate(MAX_NETWORKS);
-            let status = AdmissionStatus { service: service.clone(), refused, full_networks };
+            let queues = self.queues();
+            let status = AdmissionStatus { service: service.clone(), refused, full_networks, queues };
             if !timer.is_due(status.clone(), Instant::now()) {
                 continue;
             }

@@ -18,7 +18,9 @@ use super::{
 use crate::{
     audit::{Audit, AuditEntry},
     connection::Broker,
-    error_chain, hosts, key, subject,
+    error_chain, hosts, key,
+    status::QueueStatus,
+    subject,
 };
 
 /// Where the broker asks.
@@ -76,6 +78,8 @@ pub(super) struct Shared {
     pub(super) connections: Connections,
     pub(super) said: Hellos,
     pub(super) ending: Semaphore,
+    /// For answers to the broker, to hosts that say hello, and to web servers that ask for hosts.
+    pub(super) places: [Arc<Semaphore>; 3],
     audit: Audit,
 }
 
@@ -106,17 +110,19 @@ impl AdmissionService {
         let (audit, refusals) = (Audit::open(&fleet).await?, Refusals::default());
         let (connections, ending) = (Connections::default(), Semaphore::new(MAX_ENDED_AT_ONCE));
         let said = Hellos::default();
+        let places = [0; 3].map(|_| Arc::new(Semaphore::new(MAX_AT_ONCE)));
+        let [answering, greeting, enrolling] = places.clone();
         let shared =
-            Shared { rules, issuer, auth, fleet, system, refusals, connections, said, ending, audit };
+            Shared { rules, issuer, auth, fleet, system, refusals, connections, said, ending, places, audit };
         let shared = Arc::new(shared);
         let mut tasks = tokio::task::JoinSet::new();
         let (known, is_known) = oneshot::channel();
         tasks.spawn(Arc::clone(&shared).follow_hosts(changes, known));
         // Before the roll is read, every name would seem free and no host would seem to wait.
         let _ = is_known.await;
-        tasks.spawn(answer_all(Arc::clone(&shared), questions, Shared::answer_question));
-        tasks.spawn(answer_all(Arc::clone(&shared), hellos, Shared::answer_hello));
-        tasks.spawn(answer_all(Arc::clone(&shared), enrolments, Shared::answer_enrolment));
+        tasks.spawn(answer_all(Arc::clone(&shared), answering, questions, Shared::answer_question));
+        tasks.spawn(answer_all(Arc::clone(&shared), greeting, hellos, Shared::answer_hello));
+        tasks.spawn(answer_all(Arc::clone(&shared), enrolling, enrolments, Shared::answer_enrolment));
         if let Some(log) = &keys.log {
             tasks.spawn(Arc::clone(&shared).watch(BrokerLog::from_its_end(log)));
         }
@@ -151,10 +157,10 @@ impl AdmissionService {
 /// Works on each message in a task of its own.
 async fn answer_all<Work: Future<Output = ()> + Send + 'static>(
     shared: Arc<Shared>,
+    places: Arc<Semaphore>,
     mut messages: Subscriber,
     work: fn(Arc<Shared>, Message) -> Work,
 ) {
-    let places = Arc::new(Semaphore::new(MAX_AT_ONCE));
     while let Some(message) = messages.next().await {
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
         let work = work(Arc::clone(&shared), message);
@@ -166,6 +172,24 @@ async fn answer_all<Work: Future<Output = ()> + Send + 'static>(
 }
 
 impl Shared {
+    /// How many answers are worked on, and hosts whose earlier connections are ended. What finds no place waits with the
+    /// broker.
+    pub(super) fn queues(&self) -> Vec<QueueStatus> {
+        let [answers, hellos, enrolments] = &self.places;
+        let of = |name: &str, places: &Semaphore, bound: usize| QueueStatus {
+            name: name.to_owned(),
+            waiting: bound.saturating_sub(places.available_permits()) as u64,
+            bound: bound as u64,
+            dropped: 0,
+        };
+        vec![
+            of("answers", answers, MAX_AT_ONCE),
+            of("hellos", hellos, MAX_AT_ONCE),
+            of("enrolments", enrolments, MAX_AT_ONCE),
+            of("endings", &self.ending, MAX_ENDED_AT_ONCE),
+        ]
+    }
+
     /// The same, for an entry that is whole.
     pub(super) fn record(&self, entry: AuditEntry) {
         let audit = self.audit.clone();

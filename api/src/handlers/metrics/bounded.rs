@@ -23,7 +23,7 @@ fn here(shared: &AppState) -> Vec<Bounded> {
     all
 }
 
-/// Writes them, with the queues of the ingestors, as they say themselves. Several ingestors' queues of one name are added
+/// Writes them, with the queues of ingestors and admission, as these say themselves. Several queues of one name are added
 /// up.
 pub(super) fn write(shared: &AppState, now: Instant, exposition: &mut Exposition) {
     let mut all: Vec<(String, [u64; 3])> = here(shared)
@@ -31,8 +31,10 @@ pub(super) fn write(shared: &AppState, now: Instant, exposition: &mut Exposition
         .map(|Bounded { of, in_use, limit, refused }| (of.to_owned(), [in_use, limit, refused]))
         .collect();
     let reports = shared.ingestors.all(now).into_iter().filter(|(_, age)| *age <= BELIEVED_FOR);
-    for queue in reports.flat_map(|(status, _)| status.queues) {
-        let name = format!("ingest-{}", queue.name);
+    let of_ingestors = reports.flat_map(|(status, _)| status.queues).map(|queue| ("ingest", queue));
+    let of_admission = shared.admission.queues().into_iter().map(|queue| ("admission", queue));
+    for (part, queue) in of_ingestors.chain(of_admission) {
+        let name = format!("{part}-{}", queue.name);
         let counts = [queue.waiting, queue.bound, queue.dropped];
         match all.iter_mut().find(|(known, _)| *known == name) {
             Some((_, known)) => {
