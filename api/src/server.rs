@@ -15,6 +15,7 @@ use crate::{
     connections::{self, Connections, Limits},
     console::Console,
     history_service::HistoryService,
+    legacy::{self, LegacyDoor},
     live::{self, Intake},
     recovery::StateHealth,
     routes,
@@ -36,6 +37,20 @@ pub struct Health {
     pub records: StateHealth,
 }
 
+/// Where requests come in.
+pub struct Doors {
+    /// Of pages and JSON.
+    pub pages: TlsListener,
+    /// Of older systems, where they are answered.
+    pub legacy: Option<LegacyDoor>,
+}
+
+impl From<TlsListener> for Doors {
+    fn from(pages: TlsListener) -> Self {
+        Self { pages, legacy: None }
+    }
+}
+
 /// Serves pages and JSON at `door` until `shutdown`, with the present from the broker of `client` and the past from the
 /// folder of `settings`, which answers within `questions`, to `people`; `health` is what readiness says of that broker. The first request is
 /// answered when the hosts' last snapshots have come, or after two seconds.
@@ -43,7 +58,7 @@ pub struct Health {
 /// # Errors
 /// When this program does not find itself, to answer questions in SQL, or a part panics.
 pub async fn run(
-    door: TlsListener,
+    door: impl Into<Doors>,
     client: async_nats::Client,
     health: Health,
     settings: IngestorSettings,
@@ -79,6 +94,7 @@ pub async fn run(
     let groups = tokio::spawn(shared.groups.clone().follow(client.clone(), shutdown.clone()));
     let absence = tokio::spawn(shared.absence.clone().watch(client.clone(), shutdown.clone()));
     let reports = {
+        let client = client.clone();
         let (ingestors, admission) = (Arc::clone(&shared.ingestors), Arc::clone(&shared.admission));
         let arrivals = Arc::clone(&shared.arrivals);
         let shutdown = shutdown.clone();
@@ -107,7 +123,15 @@ pub async fn run(
     let recalling = tokio::spawn(recalling);
     let _ = tokio::time::timeout(CATCH_UP_FOR, caught_up.wait_for(|intake| intake.caught_up)).await;
 
-    serve(door, shared, connections, shutdown).await;
+    let Doors { pages, legacy } = door.into();
+    let legacy = legacy.map(|door| {
+        let (shared, shutdown) = (shared.clone(), shutdown.clone());
+        tokio::spawn(legacy::serve(door, client.clone(), shared, host_bytes_per_s, shutdown))
+    });
+    serve(pages, shared, connections, shutdown).await;
+    if let Some(legacy) = legacy {
+        tokio::time::timeout(END_WITHIN, legacy).await.unwrap_or(Ok(()))?;
+    }
     latest_events.await?;
     intake.await.context("the live intake panicked")?;
     past.await?;

@@ -3,7 +3,7 @@
 #![allow(missing_docs, reason = "each module has the name of the one that it is a part of")]
 
 pub mod config {
-    pub use crate::config::QuestionSettings;
+    pub use crate::config::{LegacySettings, QuestionSettings};
 }
 
 pub mod connections {
@@ -44,6 +44,10 @@ pub mod audit_log {
     pub use crate::audit_log::AuditLog;
 }
 
+pub mod legacy {
+    pub use crate::legacy::{KeyHash, LegacyDoor, System, WINDOWS, Window};
+}
+
 pub mod routes {
     pub use crate::routes::{Route, addresses, router, table};
 }
@@ -53,7 +57,7 @@ pub mod authz {
 }
 
 pub mod server {
-    pub use crate::server::{Health, run};
+    pub use crate::server::{Doors, Health, run};
 }
 
 pub mod state {
@@ -61,7 +65,7 @@ pub mod state {
 }
 
 pub mod tls {
-    pub use crate::tls::{Certificates, TlsFiles, TlsListener, make, make_client};
+    pub use crate::tls::{Certificates, TlsFiles, TlsListener, TlsSettings, make, make_client};
 }
 
 pub mod view {

@@ -21,7 +21,7 @@ use crate::{
     tls::TlsSettings,
 };
 
-pub use rooms::{BackupSettings, LocalHosts, ManagedBroker, QuestionSettings, WebSettings};
+pub use rooms::{BackupSettings, LegacySettings, LocalHosts, ManagedBroker, QuestionSettings, WebSettings};
 
 /// The program `fleetps`, as far as its settings go.
 #[derive(Debug)]
@@ -43,6 +43,7 @@ impl Program for FleetpsProgram {
         RoomInfo::of::<LocalHosts>(),
         RoomInfo::of::<IngestorSettings>(),
         RoomInfo::of::<QuestionSettings>(),
+        RoomInfo::of::<LegacySettings>(),
         RoomInfo::of::<BackupSettings>(),
     ];
     const COMPUTED_DEFAULTS: &'static [(&'static str, &'static str, &'static str)] =
@@ -84,6 +85,8 @@ pub struct Config {
     pub history: IngestorSettings,
     /// How long questions about the past may take.
     pub questions: QuestionSettings,
+    /// The listener for older systems.
+    pub legacy: LegacySettings,
     /// Backups that are taken by themselves.
     pub backup: BackupSettings,
     /// Whether this start brings back what the broker lost; a flag only, because it is not for every start.
@@ -112,6 +115,7 @@ impl Config {
             local: layers.room()?,
             history: layers.room()?,
             questions: layers.room()?,
+            legacy: layers.room()?,
             backup: layers.room()?,
             recover,
             settings_file,
@@ -139,7 +143,21 @@ impl Config {
              Leave out --auth off, or listen on 127.0.0.1 or [::1] and reach it from elsewhere through an SSH tunnel: \
              ssh -L 8080:127.0.0.1:8080 <this machine>",
         );
-        self.tls.check(listen, &self.data)
+        self.tls.check(listen, &self.data)?;
+        self.check_legacy_listen()
+    }
+
+    /// Whether older systems may be answered on their address.
+    fn check_legacy_listen(&self) -> anyhow::Result<()> {
+        let Some(listen) = self.legacy.listen else { return Ok(()) };
+        let is_safe =
+            listen.ip().is_loopback() || self.legacy.plaintext || self.tls.files(&self.data)?.is_some();
+        anyhow::ensure!(
+            is_safe,
+            "cannot answer older systems on {listen} without TLS: keys and command lines would cross the network as they are. \
+             Agents of older systems speak plaintext; if this network may see it, say --legacy-plaintext",
+        );
+        Ok(())
     }
 
     /// The broker that was named; `None` where fleetps runs its own.
@@ -187,6 +205,7 @@ impl Config {
             Printed::of(&self.sample)?,
             Printed::of(&self.history)?,
             Printed::of(&self.questions)?,
+            Printed::of(&self.legacy)?,
             Printed::of(&self.backup)?,
         ];
         Ok(Printed::settings_file("fleetps", &rooms))

@@ -71,7 +71,7 @@ pub(super) async fn hold(
 
 async fn answer<T>(stream: T, peer: Peer, place: Place, router: Router, shutdown: CancellationToken)
 where
-    T: AsyncRead + AsyncWrite + Unpin,
+    T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let (router, asking) = (TowerToHyperService::new(router), place.clone());
     let has_asked = Arc::new(AtomicBool::new(false));
@@ -88,7 +88,8 @@ where
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_WITHIN)
         .max_buf_size(MAX_HEAD_BYTES)
-        .serve_connection(TokioIo::new(Impatient::new(stream, TAKEN_WITHIN)), service);
+        .serve_connection(TokioIo::new(Impatient::new(stream, TAKEN_WITHIN)), service)
+        .with_upgrades();
     let mut connection = pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
