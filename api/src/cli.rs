@@ -8,8 +8,8 @@ use fleetps_nats::settings::Flags;
 
 use crate::{
     commands::{
-        Asked, AuditCommand, EnrolTokenArgs, Format, HistoryCommand, HostCommand, PsArgs, TlsCommand,
-        TopArgs, UserCommand,
+        Asked, AuditCommand, EnrolTokenArgs, Format, HistoryCommand, HostCommand, LegacyCommand, PsArgs,
+        TlsCommand, TopArgs, UserCommand,
     },
     config::FleetpsProgram,
 };
@@ -72,6 +72,9 @@ pub enum Command {
     /// Look after hosts: which may publish, and what they belong to
     #[command(subcommand)]
     Host(HostCommand),
+    /// Let hosts of older systems in, whose agents post JSON over HTTP
+    #[command(subcommand)]
+    Legacy(LegacyCommand),
     /// Look after the files of the history: which cannot be read, and why
     #[command(subcommand)]
     History(HistoryCommand),

@@ -14,6 +14,7 @@
 //!   `fleet_views` renders the fleet page once for everybody who looks at the same.
 //! * **How it looks:** `view` makes the rows of a page, and the patches that keep an open page up to date; `display`
 //!   writes numbers, times and hostile strings; `csv` and `spreadsheet` write tables; `url` writes addresses.
+//! * **Older systems:** `legacy` answers their agents and pages at an address of its own.
 //! * **Program:** `pipeline` runs every part in one process, as `cli` and `config` say (`starting` answers until then);
 //!   `commands` answers in a terminal. `recovery` saves and restores the broker's records, `backups` takes backups.
 //!

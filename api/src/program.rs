@@ -57,6 +57,7 @@ fn run(Cli { command, flags, recover }: Cli) -> anyhow::Result<()> {
         Some(Command::User(asked)) => commands::user(&config()?, asked),
         Some(Command::EnrolToken(args)) => commands::enrol_token(&config()?, args),
         Some(Command::Host(asked)) => commands::host(&config()?, asked),
+        Some(Command::Legacy(asked)) => commands::legacy(&config()?, asked),
         Some(Command::History(asked)) => commands::history(&config()?, &asked),
         Some(Command::Backup { dir }) => commands::backup(&config()?, &dir),
         Some(Command::Restore { dir, check }) => commands::restore(&config()?, &dir, check),

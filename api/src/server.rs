@@ -17,6 +17,7 @@ use crate::{
     console::Console,
     gate::Gate,
     history_service::HistoryService,
+    legacy::{self, LegacyDoor},
     live::{self, Intake},
     recovery::StateHealth,
     routes,
@@ -47,11 +48,13 @@ pub struct Doors {
     pub pages: TlsListener,
     /// For metrics, to everybody on this machine; without it, these are read where the pages are.
     pub metrics: Option<TlsListener>,
+    /// For older systems, where they are answered.
+    pub legacy: Option<LegacyDoor>,
 }
 
 impl From<TlsListener> for Doors {
     fn from(pages: TlsListener) -> Self {
-        Self { pages, metrics: None }
+        Self { pages, metrics: None, legacy: None }
     }
 }
 
@@ -80,7 +83,8 @@ pub async fn run(
     shared.audit_log = records?;
     shared.console = Console::new(Some(SqlClient::with_this_program(history.clone())?));
     shared.people = people.clone();
-    shared.gate = Some(Gate::new(client.clone(), host_bytes_per_s));
+    let gate = Gate::new(client.clone(), host_bytes_per_s);
+    shared.gate = Some(gate.clone());
     let connections = Connections::new(Limits::of_this_process(), people.addresses().clone());
     shared.connections = connections.clone();
     shared.certificate = doors.pages.certificate();
@@ -103,6 +107,7 @@ pub async fn run(
     let groups = tokio::spawn(async { tokio::join!(groups, host_keys) });
     let absence = tokio::spawn(shared.absence.clone().watch(client.clone(), shutdown.clone()));
     let reports = {
+        let client = client.clone();
         let (ingestors, admission) = (Arc::clone(&shared.ingestors), Arc::clone(&shared.admission));
         let arrivals = Arc::clone(&shared.arrivals);
         let shutdown = shutdown.clone();
@@ -131,7 +136,15 @@ pub async fn run(
     let recalling = tokio::spawn(recalling);
     let _ = tokio::time::timeout(CATCH_UP_FOR, caught_up.wait_for(|intake| intake.caught_up)).await;
 
+    let mut doors = doors;
+    let legacy = doors.legacy.take().map(|door| {
+        let (shared, shutdown) = (shared.clone(), shutdown.clone());
+        tokio::spawn(legacy::serve(door, client.clone(), shared, gate, shutdown))
+    });
     serve(doors, shared, connections, shutdown).await;
+    if let Some(legacy) = legacy {
+        tokio::time::timeout(END_WITHIN, legacy).await.unwrap_or(Ok(()))?;
+    }
     latest_events.await?;
     intake.await.context("the live intake panicked")?;
     past.await?;

@@ -103,7 +103,8 @@ pub(crate) struct Listeners {
 impl Listeners {
     /// Begins to answer at the first.
     pub(crate) fn open(self, config: &Config, health: ServerHealth) -> (Doors, Starting) {
-        let doors = Doors { pages: self.then, metrics: self.metrics.map(TlsListener::plaintext) };
+        let doors =
+            Doors { pages: self.then, metrics: self.metrics.map(TlsListener::plaintext), legacy: None };
         (doors, Starting::serve(self.first, config.web.auth, health))
     }
 

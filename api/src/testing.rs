@@ -3,7 +3,7 @@
 #![allow(missing_docs, reason = "each module has the name of the one that it is a part of")]
 
 pub mod config {
-    pub use crate::config::QuestionSettings;
+    pub use crate::config::{LegacySettings, QuestionSettings};
 }
 
 pub mod connections {
@@ -48,6 +48,10 @@ pub mod audit_log {
     pub use crate::audit_log::AuditLog;
 }
 
+pub mod legacy {
+    pub use crate::legacy::{KeyHash, LegacyDoor, System, WINDOWS, Window};
+}
+
 pub mod routes {
     pub use crate::routes::{Route, addresses, interface, router, table};
 }
@@ -57,7 +61,7 @@ pub mod authz {
 }
 
 pub mod server {
-    pub use crate::server::{Health, run};
+    pub use crate::server::{Doors, Health, run};
 }
 
 pub mod state {
@@ -69,7 +73,7 @@ pub mod sockets {
 }
 
 pub mod tls {
-    pub use crate::tls::{Certificates, TlsFiles, TlsListener, make, make_client};
+    pub use crate::tls::{Certificates, TlsFiles, TlsListener, TlsSettings, make, make_client};
 }
 
 pub mod view {

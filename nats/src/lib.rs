@@ -20,6 +20,7 @@
 #![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
 
 pub mod admission;
+pub mod agent_settings;
 pub mod audit;
 pub mod bounds;
 pub mod bucket;

@@ -22,7 +22,7 @@ use crate::{
     tls::TlsSettings,
 };
 
-pub use rooms::{BackupSettings, LocalHosts, ManagedBroker, QuestionSettings, WebSettings};
+pub use rooms::{BackupSettings, LegacySettings, LocalHosts, ManagedBroker, QuestionSettings, WebSettings};
 
 /// The program `fleetps`, as far as its settings go.
 #[derive(Debug)]
@@ -44,6 +44,7 @@ impl Program for FleetpsProgram {
         RoomInfo::of::<LocalHosts>(),
         RoomInfo::of::<IngestorSettings>(),
         RoomInfo::of::<QuestionSettings>(),
+        RoomInfo::of::<LegacySettings>(),
         RoomInfo::of::<BackupSettings>(),
         RoomInfo::of::<LogSettings>(),
     ];
@@ -86,6 +87,8 @@ pub struct Config {
     pub history: IngestorSettings,
     /// How long questions about the past may take.
     pub questions: QuestionSettings,
+    /// The listener for older systems.
+    pub legacy: LegacySettings,
     /// Backups that are taken by themselves.
     pub backup: BackupSettings,
     /// How events are logged.
@@ -116,6 +119,7 @@ impl Config {
             local: layers.room()?,
             history: layers.room()?,
             questions: layers.room()?,
+            legacy: layers.room()?,
             backup: layers.room()?,
             log: layers.room()?,
             recover,
@@ -151,7 +155,21 @@ impl Config {
                  [::1]; on other addresses the pages have /metrics, for an API token with the role metrics",
             );
         }
-        self.tls.check(listen, &self.data)
+        self.tls.check(listen, &self.data)?;
+        self.check_legacy_listen()
+    }
+
+    /// Whether older systems may be answered on their address.
+    fn check_legacy_listen(&self) -> anyhow::Result<()> {
+        let Some(listen) = self.legacy.listen else { return Ok(()) };
+        let is_safe =
+            listen.ip().is_loopback() || self.legacy.plaintext || self.tls.files(&self.data)?.is_some();
+        anyhow::ensure!(
+            is_safe,
+            "cannot answer older systems on {listen} without TLS: keys and command lines would cross the network as they are. \
+             Agents of older systems speak plaintext; if this network may see it, say --legacy-plaintext",
+        );
+        Ok(())
     }
 
     /// The broker that was named; `None` where fleetps runs its own.
@@ -200,6 +218,7 @@ impl Config {
             Printed::of(&self.sample)?,
             Printed::of(&self.history)?,
             Printed::of(&self.questions)?,
+            Printed::of(&self.legacy)?,
             Printed::of(&self.backup)?,
         ];
         Ok(Printed::settings_file("fleetps", &rooms))

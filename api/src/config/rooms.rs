@@ -8,7 +8,9 @@ use std::{
 
 use fleetps_nats::{bounds, settings::Flag, units};
 
-use crate::auth::Auth;
+use ipnet::IpNet;
+
+use crate::auth::{Auth, Grant};
 
 /// Simulated hosts at most: ten times what a fleet of one server has.
 const MAX_DEMO_HOSTS: usize = 100_000;
@@ -90,5 +92,56 @@ fleetps_nats::settings! {
         /// Number of backups kept. Files that did not change are in the folder once.
         // A week of days: a loss that is noticed late can still be repaired.
         pub keep: usize = 7, in bounds::number(1..=1000, "none would be no backup, and each takes some room");
+    }
+}
+
+/// Origins, names and networks in a list, at most: each request is compared with all of them.
+const MAX_LISTED: usize = 100;
+const LISTED: &str = "each request is compared with all of them";
+
+fleetps_nats::settings! {
+    /// The listener for agents and pages of older systems, which post and read JSON over HTTP (docs/legacy.md).
+    #[derive(Eq)]
+    pub struct LegacySettings in "legacy" {
+        /// Address where agents and pages of older systems are answered, as in 127.0.0.1:8000; without it, nowhere.
+        #[flag(Flag::takes("legacy-listen", "ADDR"))]
+        pub listen: Option<SocketAddr> = None;
+        /// What everybody who reaches that address may see, without a sign-in, as in viewer:legacy:no-command-lines; without
+        /// it, nothing. An operator may also change settings of agents and queue actions.
+        #[serde(with = "grant")]
+        #[flag(Flag::takes("legacy-readers", "GRANT"))]
+        pub readers: Option<Grant> = None;
+        /// Origins of pages that may ask, as in http://localhost:5173; null is a page opened from a file.
+        pub origins: Vec<String> = Vec::new(), in bounds::length(0..=MAX_LISTED, LISTED);
+        /// Names by which agents and pages call this listener, besides addresses and localhost.
+        pub names: Vec<String> = Vec::new(), in bounds::length(0..=MAX_LISTED, LISTED);
+        /// Networks from which agents of system 002, which have no keys, may post.
+        pub allowed_from: Vec<IpNet> = Vec::new(), in bounds::length(0..=MAX_LISTED, LISTED);
+        /// Folder whose files are served there, such as the page of system 001.
+        pub pages: Option<PathBuf> = None;
+        /// Whether command lines are kept, with secrets replaced.
+        pub command_lines: bool = true;
+        /// Answer other machines there without TLS, as agents of older systems speak.
+        #[flag(Flag::sets("legacy-plaintext"))]
+        pub plaintext: bool = false;
+    }
+}
+
+/// A grant as text, as people write it.
+mod grant {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    use crate::auth::Grant;
+
+    pub(super) fn serialize<S: Serializer>(grant: &Option<Grant>, serializer: S) -> Result<S::Ok, S::Error> {
+        match grant {
+            Some(grant) => serializer.collect_str(grant),
+            None => serializer.serialize_none(),
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Grant>, D::Error> {
+        let text = Option::<String>::deserialize(deserializer)?;
+        text.map(|text| text.parse().map_err(D::Error::custom)).transpose()
     }
 }

@@ -167,7 +167,7 @@ impl NotStored {
 #[derive(Debug)]
 pub struct Entered {
     _place: OwnedSemaphorePermit,
-    _of_host: Counted,
+    _of_host: Option<Counted>,
 }
 
 impl Gate {
@@ -199,8 +199,21 @@ impl Gate {
         let of_host = Counted::one_more(self.shared.host(host)).ok_or(too_much);
         let entered = of_host.and_then(|of_host| {
             let place = Arc::clone(&self.shared.posts).try_acquire_owned().map_err(|_| NotStored::Busy)?;
-            Ok(Entered { _place: place, _of_host: of_host })
+            Ok(Entered { _place: place, _of_host: Some(of_host) })
         });
+        entered.inspect_err(|refused| _ = self.shared.refusals.count(refused.reason(), Instant::now()))
+    }
+
+    /// The same for a post whose host is not known before its body is read; who reads it bounds the posts of one host.
+    ///
+    /// # Errors
+    /// [`NotStored::Busy`] when 256 are under way, and [`NotStored::Unavailable`] while there is no connection to the broker.
+    pub fn enter_unnamed(&self) -> Result<Entered, NotStored> {
+        if !broker::is_there(&self.shared.client) {
+            return Err(NotStored::Unavailable);
+        }
+        let place = Arc::clone(&self.shared.posts).try_acquire_owned().map_err(|_| NotStored::Busy);
+        let entered = place.map(|place| Entered { _place: place, _of_host: None });
         entered.inspect_err(|refused| _ = self.shared.refusals.count(refused.reason(), Instant::now()))
     }
 

@@ -17,9 +17,9 @@ use fleetps_nats::{
 use serde::Serialize;
 
 use crate::{
+    answer::response,
     auth::Principal,
     gate::{Incoming, NotStored, Stored},
-    answer::response,
     refusal::Refusal,
     state::AppState,
 };

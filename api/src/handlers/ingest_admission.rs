@@ -15,7 +15,7 @@ use fleetps_nats::{
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::ingest;
-use crate::{auth::ClientInfo, broker, answer::response, refusal::Refusal, state::AppState};
+use crate::{answer::response, auth::ClientInfo, broker, refusal::Refusal, state::AppState};
 
 /// What a host brings that asks to be admitted.
 #[derive(Debug, Default, Deserialize)]

@@ -14,8 +14,8 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::listing::objects;
 use crate::{
-    csv::{self, Format},
     answer::{Answer, Answers, Content, Described, response},
+    csv::{self, Format},
     query::{
         Parameter, Parameters,
         described::flattened,

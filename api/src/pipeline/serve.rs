@@ -8,7 +8,7 @@ use super::{
     auth::{first_sign_in, people},
     losses::find_losses,
 };
-use crate::{config::Config, recovery, server, starting::listen};
+use crate::{config::Config, legacy::LegacyDoor, recovery, server, starting::listen};
 
 /// Serves pages and JSON for a broker that runs elsewhere, until `ended`.
 ///
@@ -37,6 +37,8 @@ pub async fn serve(config: Config, ended: CancellationToken) -> anyhow::Result<(
     let Some(started) = ended.run_until_cancelled(start).await else { return Ok(()) };
     let (client, _admission, people, health, sign_in) = started?;
     starting.end().await;
+    let legacy = LegacyDoor::open(&config.legacy, &config.tls, &config.data).await?;
+    let doors = server::Doors { legacy, ..doors };
     output::announce(format_args!("fleetps serves {address}{sign_in}{metrics}\nstop it with Ctrl-C\n"));
     let stop_saving = ended.child_token();
     let saving = recovery::keep_saving(client.clone(), &config.data, &health, stop_saving.clone());

@@ -10,6 +10,7 @@ use super::{
 use crate::{
     backups::{Backups, keep_backing_up},
     config::Config,
+    legacy::LegacyDoor,
     recovery::{self, Found, StateHealth},
     server::{self, Doors},
     starting::Starting,
@@ -38,8 +39,10 @@ pub(super) async fn start(
     keep_state(parts, client.clone(), config, records.clone());
     entrance.starting.end().await;
     let health = server::Health { broker: brokers.health(), records };
+    let legacy = LegacyDoor::open(&config.legacy, &config.tls, &config.data).await?;
+    let doors = Doors { legacy, ..entrance.doors };
     let (history, questions, stop) = (config.history.clone(), config.questions, parts.stop_token());
-    let serving = server::run(entrance.doors, client, health, history, questions, people, stop);
+    let serving = server::run(doors, client, health, history, questions, people, stop);
     parts.spawn("the web server", serving);
     Ok(sign_in)
 }

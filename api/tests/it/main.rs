@@ -36,6 +36,7 @@ mod hostile_corpus;
 mod hostile_over_time;
 mod hostile_processes;
 mod json;
+mod legacy;
 mod listener;
 mod live;
 mod metrics;

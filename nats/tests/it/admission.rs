@@ -14,7 +14,7 @@ use fleetps_nats::{
     audit::Audit,
     bucket::Bucket,
     connection::{Broker, ConnectionError},
-    hosts::{self, Admission, HostRecord},
+    hosts::{self, Admission, HostRecord, LegacyAgent},
     key,
     server::Part,
     subject,
@@ -321,6 +321,39 @@ async fn a_host_that_was_put_into_groups_before_it_came_enrols_like_any_other_an
     assert_eq!((record.keys, record.groups), (vec![key], tagged.groups));
     let other = broker.machine("this-one").public_key();
     assert!(!within(hosts::admit(&broker.hosts, &host("this-one"), &other)).await.unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_with_a_token_takes_the_name_of_an_older_one_which_is_remembered() {
+    let broker = Admitting::start(AdmissionSettings::default()).await;
+    let older = LegacyAgent {
+        system: "001".to_owned(),
+        key: Some("0".repeat(64)),
+        name: "web 1".to_owned(),
+        verified: true,
+        first_from: None,
+        machine: None,
+    };
+    let record = HostRecord {
+        keys: Vec::new(),
+        admission: Admission::Admitted,
+        groups: BTreeSet::from(["legacy".to_owned()]),
+        first_contact_at_us: 0,
+        token: None,
+        rotate: false,
+        network: None,
+        legacy: Some(older.clone()),
+    };
+    assert!(broker.hosts.create("web-01", &record).await.unwrap() && !record.is_superseded());
+    let machine = broker.machine("web-01");
+    assert!(is_refused(machine.connect(None).await), "without a token it is another machine");
+    let token = broker.token(1).await;
+    machine.connect(Some(&token)).await.unwrap();
+    let record = broker.record("web-01").await.unwrap();
+    assert!(
+        record.is_superseded() && record.keys == [machine.public_key()] && record.groups.contains("legacy")
+    );
+    assert_eq!(record.legacy, Some(older));
 }
 
 #[tokio::test(flavor = "multi_thread")]

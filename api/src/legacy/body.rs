@@ -1,0 +1,446 @@
+//! Reads the body of a post: bounded in bytes, time, depth and number of processes, before anything is made of it.
+//!
+//! A body takes room only for what has come of it, so slow senders of long bodies keep nobody else out. Values are read into
+//! [`Given`], which holds a number, a text or neither; what an older system does not know is passed over without being kept.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use axum::{
+    body::{Body, Bytes},
+    http::{HeaderMap, StatusCode, header},
+};
+use fleetps_nats::snapshot::MAX_PROCESSES;
+use futures_util::StreamExt;
+use serde::{
+    Deserialize, Deserializer,
+    de::{DeserializeOwned, IgnoredAny, MapAccess, SeqAccess, Visitor},
+};
+use serde_json::{Map, Value, json};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::Fault;
+
+/// Longest body: 20,000 processes with command lines of 700 bytes.
+pub const MAX_BODY_BYTES: usize = 16 << 20;
+/// Room for all bodies at once, in KiB: sixteen of the longest, or a thousand ordinary ones of 256 KB.
+const ALL_BODIES_KIB: usize = 256 << 10;
+/// How long a body may take, as on the other listener.
+const BODY_WITHIN: Duration = Duration::from_secs(30);
+/// Deepest nesting: the older systems need four levels.
+const MAX_DEPTH: usize = 32;
+
+/// The room that bodies take.
+#[derive(Debug, Clone)]
+pub struct Room(Arc<Semaphore>);
+
+/// A body, and the room that it takes.
+#[derive(Debug)]
+pub struct Read {
+    /// Its bytes.
+    pub bytes: Bytes,
+    _room: Vec<OwnedSemaphorePermit>,
+}
+
+impl Default for Room {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(ALL_BODIES_KIB)))
+    }
+}
+
+impl Room {
+    /// The whole of `body`, which says that it is JSON.
+    ///
+    /// # Errors
+    /// When it is too long, takes too long, says to be something else, or there is no room.
+    pub async fn read(&self, headers: &HeaderMap, body: Body) -> Result<Read, Fault> {
+        check_head(headers)?;
+        let reading = tokio::time::timeout(BODY_WITHIN, self.collect(body));
+        reading.await.unwrap_or_else(|_| {
+            let detail = "the body took longer than 30 s";
+            Err(Fault::new(StatusCode::REQUEST_TIMEOUT, "slow-body", detail))
+        })
+    }
+
+    async fn collect(&self, body: Body) -> Result<Read, Fault> {
+        let (mut parts, mut bytes, mut room) = (body.into_data_stream(), Vec::new(), Vec::new());
+        while let Some(part) = parts.next().await {
+            let detail = "the body ended before its end";
+            let part = part.map_err(|_| Fault::new(StatusCode::BAD_REQUEST, "cut-body", detail))?;
+            if bytes.len() + part.len() > MAX_BODY_BYTES {
+                return Err(too_long());
+            }
+            let kib = u32::try_from(part.len() / 1024 + 1).unwrap_or(u32::MAX);
+            let more = Arc::clone(&self.0).try_acquire_many_owned(kib);
+            room.push(more.map_err(|_| {
+                let (status, wait) = (StatusCode::SERVICE_UNAVAILABLE, Duration::from_secs(5));
+                Fault::for_now(status, "no-room", "too many long bodies are under way", wait)
+            })?);
+            bytes.extend_from_slice(&part);
+        }
+        Ok(Read { bytes: bytes.into(), _room: room })
+    }
+}
+
+fn too_long() -> Fault {
+    Fault::too_large("the body is longer than 16 MiB")
+}
+
+/// Refuses by the head alone.
+fn check_head(headers: &HeaderMap) -> Result<(), Fault> {
+    let text = |name| headers.get(name).and_then(|value: &axum::http::HeaderValue| value.to_str().ok());
+    let kind = text(header::CONTENT_TYPE).unwrap_or_default();
+    let media_type = kind.split(';').next().unwrap_or_default().trim();
+    if !media_type.eq_ignore_ascii_case("application/json") {
+        let kind: String = kind.chars().take(100).collect();
+        let detail = format!("Unsupported media type \"{kind}\" in request.");
+        return Err(Fault::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "media-type", detail));
+    }
+    let declared = text(header::CONTENT_LENGTH).and_then(|length| length.parse::<usize>().ok());
+    match declared {
+        Some(length) if length > MAX_BODY_BYTES => Err(too_long()),
+        _ => Ok(()),
+    }
+}
+
+/// The JSON in `bytes`.
+///
+/// # Errors
+/// When it is no JSON, is nested too deeply, or has another shape.
+pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Fault> {
+    if is_too_deep(bytes) {
+        return Err(Fault::not_json("it is nested too deeply"));
+    }
+    serde_json::from_slice(bytes).map_err(|error| {
+        let text = error.to_string();
+        match text.starts_with(TOO_MANY) {
+            true => Fault::too_large("the body has more processes than a snapshot may have"),
+            false => Fault::not_json(&text.chars().take(200).collect::<String>()),
+        }
+    })
+}
+
+/// Counts brackets outside of texts; what is no JSON is found later.
+fn is_too_deep(bytes: &[u8]) -> bool {
+    let (mut depth, mut is_text, mut is_escaped) = (0_usize, false, false);
+    for byte in bytes {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' if is_text => is_escaped = true,
+            b'"' => is_text = !is_text,
+            b'[' | b'{' if !is_text => depth += 1,
+            b']' | b'}' if !is_text => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth > MAX_DEPTH {
+            return true;
+        }
+    }
+    false
+}
+
+/// A value as it was sent.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub enum Given {
+    /// The field is not there.
+    #[default]
+    Absent,
+    /// `null`.
+    Null,
+    /// A whole number.
+    Whole(i64),
+    /// Another number.
+    Number(f64),
+    /// A text.
+    Text(String),
+    /// True or false.
+    Flag(bool),
+    /// A list or an object.
+    Other,
+}
+
+impl<'de> Deserialize<'de> for Given {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct AnyValue;
+        impl<'de> Visitor<'de> for AnyValue {
+            type Value = Given;
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a value")
+            }
+            fn visit_unit<E>(self) -> Result<Given, E> {
+                Ok(Given::Null)
+            }
+            fn visit_bool<E>(self, value: bool) -> Result<Given, E> {
+                Ok(Given::Flag(value))
+            }
+            fn visit_i64<E>(self, value: i64) -> Result<Given, E> {
+                Ok(Given::Whole(value))
+            }
+            fn visit_u64<E>(self, value: u64) -> Result<Given, E> {
+                Ok(i64::try_from(value).map_or(Given::Number(value as f64), Given::Whole))
+            }
+            fn visit_f64<E>(self, value: f64) -> Result<Given, E> {
+                Ok(Given::Number(value))
+            }
+            fn visit_str<E>(self, value: &str) -> Result<Given, E> {
+                Ok(Given::Text(value.to_owned()))
+            }
+            fn visit_string<E>(self, value: String) -> Result<Given, E> {
+                Ok(Given::Text(value))
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Given, A::Error> {
+                while list.next_element::<IgnoredAny>()?.is_some() {}
+                Ok(Given::Other)
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Given, A::Error> {
+                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+                Ok(Given::Other)
+            }
+        }
+        deserializer.deserialize_any(AnyValue)
+    }
+}
+
+/// The beginning of the error of a list that is too long.
+const TOO_MANY: &str = "too many elements";
+
+/// A list as it was sent, of at most as many elements as a snapshot may have processes; `None` for anything else.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GivenList<T>(pub Option<Vec<T>>);
+
+impl<T> Default for GivenList<T> {
+    fn default() -> Self {
+        Self(None)
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for GivenList<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct List<T>(std::marker::PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for List<T> {
+            type Value = GivenList<T>;
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a list")
+            }
+            fn visit_unit<E>(self) -> Result<Self::Value, E> {
+                Ok(GivenList(None))
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+                let mut elements = Vec::new();
+                while let Some(element) = list.next_element()? {
+                    if elements.len() >= MAX_PROCESSES {
+                        return Err(serde::de::Error::custom(TOO_MANY));
+                    }
+                    elements.push(element);
+                }
+                Ok(GivenList(Some(elements)))
+            }
+        }
+        deserializer.deserialize_any(List(std::marker::PhantomData))
+    }
+}
+
+/// Reads fields, and collects what is wrong with them: `{field: [sentence]}`, as the older systems say it.
+#[derive(Debug, Default)]
+pub struct Fields {
+    faults: Map<String, Value>,
+}
+
+impl Fields {
+    /// Notes a fault.
+    pub fn fault(&mut self, field: &str, sentence: &str) {
+        self.faults.insert(field.to_owned(), json!([sentence]));
+    }
+
+    /// Notes the faults of what is nested in a field.
+    pub fn nested(&mut self, field: &str, faults: Value) {
+        self.faults.insert(field.to_owned(), faults);
+    }
+
+    /// The faults so far, as a value.
+    pub fn faults(self) -> Option<Value> {
+        (!self.faults.is_empty()).then_some(Value::Object(self.faults))
+    }
+
+    /// Everything that was noted.
+    ///
+    /// # Errors
+    /// When something was.
+    pub fn end(self) -> Result<(), Fault> {
+        if self.faults.is_empty() { Ok(()) } else { Err(Fault::of_fields(self.faults)) }
+    }
+
+    /// A text that must be there, of 1 to `most` characters.
+    pub fn text(&mut self, field: &str, given: Given, most: usize) -> String {
+        self.optional_text(field, given, most).unwrap_or_else(|| {
+            self.required(field);
+            String::new()
+        })
+    }
+
+    /// A text that may be absent or null; an empty one is a fault.
+    pub fn optional_text(&mut self, field: &str, given: Given, most: usize) -> Option<String> {
+        let text = self.any_text(field, given, most)?;
+        if text.trim().is_empty() {
+            self.fault(field, "This field may not be blank.");
+        }
+        Some(text)
+    }
+
+    /// A text that may be absent, null or empty.
+    pub fn any_text(&mut self, field: &str, given: Given, most: usize) -> Option<String> {
+        let text = match given {
+            Given::Text(text) => text,
+            Given::Whole(number) => number.to_string(),
+            Given::Number(number) => number.to_string(),
+            Given::Absent | Given::Null => return None,
+            Given::Flag(_) | Given::Other => {
+                self.fault(field, "Not a valid string.");
+                return Some(String::new());
+            }
+        };
+        if text.chars().count() > most {
+            self.fault(field, &format!("Ensure this field has no more than {most} characters."));
+        }
+        Some(text)
+    }
+
+    /// A number that must be there and is not negative.
+    pub fn number(&mut self, field: &str, given: Given) -> f64 {
+        self.optional_number(field, given).unwrap_or_else(|| {
+            self.required(field);
+            0.0
+        })
+    }
+
+    /// The same where it may be absent or null.
+    pub fn optional_number(&mut self, field: &str, given: Given) -> Option<f64> {
+        let number = match given {
+            Given::Whole(number) => number as f64,
+            Given::Number(number) => number,
+            Given::Text(text) => text.trim().parse().unwrap_or(f64::NAN),
+            Given::Absent | Given::Null => return None,
+            Given::Flag(_) | Given::Other => f64::NAN,
+        };
+        if !number.is_finite() {
+            self.fault(field, "A valid number is required.");
+            return Some(0.0);
+        }
+        if number < 0.0 {
+            self.fault(field, "Ensure this value is greater than or equal to 0.");
+        }
+        Some(number)
+    }
+
+    /// A whole number that must be there, from 0 to `most`.
+    pub fn whole(&mut self, field: &str, given: Given, most: i64) -> i64 {
+        self.optional_whole(field, given, most).unwrap_or_else(|| {
+            self.required(field);
+            0
+        })
+    }
+
+    /// The same where it may be absent or null.
+    pub fn optional_whole(&mut self, field: &str, given: Given, most: i64) -> Option<i64> {
+        let number = match given {
+            Given::Whole(number) => Some(number),
+            Given::Number(number) if number.fract() == 0.0 && number.abs() < 9e15 => Some(number as i64),
+            Given::Text(text) => text.trim().parse().ok(),
+            Given::Absent | Given::Null => return None,
+            Given::Number(_) | Given::Flag(_) | Given::Other => None,
+        };
+        match number {
+            None => self.fault(field, "A valid integer is required."),
+            Some(number) if number < 0 => {
+                self.fault(field, "Ensure this value is greater than or equal to 0.");
+            }
+            Some(number) if number > most => {
+                self.fault(field, &format!("Ensure this value is less than or equal to {most}."));
+            }
+            Some(_) => {}
+        }
+        Some(number.unwrap_or_default())
+    }
+
+    /// The elements of a list that must be there, each read by `read`.
+    pub fn list<T, R>(
+        &mut self,
+        field: &str,
+        given: GivenList<T>,
+        mut read: impl FnMut(&mut Self, T) -> R,
+    ) -> Vec<R> {
+        let Some(elements) = given.0 else {
+            self.required(field);
+            return Vec::new();
+        };
+        let (mut faults, mut all) = (Vec::new(), Vec::with_capacity(elements.len()));
+        for element in elements {
+            let mut own = Self::default();
+            all.push(read(&mut own, element));
+            faults.push(own.faults().unwrap_or_else(|| json!({})));
+        }
+        if faults.iter().any(|fault| fault.as_object().is_some_and(|fields| !fields.is_empty())) {
+            // As many as people read; a list of 20,000 faults says nothing more.
+            faults.truncate(100);
+            self.nested(field, Value::Array(faults));
+        }
+        all
+    }
+
+    fn required(&mut self, field: &str) {
+        if !self.faults.contains_key(field) {
+            self.fault(field, "This field is required.");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, Default, Deserialize)]
+    #[serde(default)]
+    struct Post {
+        name: Given,
+        processes: GivenList<Given>,
+    }
+
+    #[test]
+    fn what_is_deep_or_no_json_is_refused_and_nothing_overflows() {
+        for bytes in [
+            "[".repeat(1_000),
+            format!("{{\"other\": {}1{}}}", "[".repeat(1_000), "]".repeat(1_000)),
+            "{\"a\":".repeat(1_000_000),
+            "{".to_owned(),
+            "{\"name\": NaN}".to_owned(),
+            "\u{0}".to_owned(),
+            String::new(),
+        ] {
+            let fault = parse::<Post>(bytes.as_bytes()).unwrap_err();
+            assert_eq!(fault.status(), StatusCode::BAD_REQUEST, "{}", &bytes[..bytes.len().min(20)]);
+        }
+        let text = format!("{{\"name\": \"{}\"}}", "[{\\\"".repeat(100));
+        assert!(parse::<Post>(text.as_bytes()).is_ok(), "brackets in a text are text");
+        let many = format!("{{\"processes\": [{}1]}}", "1,".repeat(MAX_PROCESSES));
+        assert_eq!(parse::<Post>(many.as_bytes()).unwrap_err().status(), StatusCode::PAYLOAD_TOO_LARGE);
+    }
+
+    #[test]
+    fn faults_name_the_field_as_the_older_systems_do() {
+        let mut fields = Fields::default();
+        let post: Post = parse(br#"{"name": " ", "processes": [1, "x", null]}"#).unwrap();
+        fields.text("name", post.name, 10);
+        let read = |fields: &mut Fields, given| fields.whole("pid", given, 100);
+        assert_eq!(fields.list("processes", post.processes, read), [1, 0, 0]);
+        fields.number("cpu", Given::Flag(true));
+        fields.text("cmdline", Given::Absent, 5);
+        assert_eq!(
+            fields.faults().unwrap(),
+            json!({
+                "name": ["This field may not be blank."],
+                "processes": [{}, {"pid": ["A valid integer is required."]}, {"pid": ["This field is required."]}],
+                "cpu": ["A valid number is required."],
+                "cmdline": ["This field is required."],
+            })
+        );
+    }
+}

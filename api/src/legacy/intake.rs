@@ -1,0 +1,489 @@
+//! From a translated post to a message in the stream.
+//!
+//! The agents of older systems send neither the start of a process nor a boot, so both are taken from the host's snapshot
+//! before: a process of the same pid, name and parent goes on, and any other starts now. Its start is therefore a lower bound
+//! of its age. What an older system does not send stays absent, and the host says so ([`HostInfo::limited_view`]).
+//!
+//! A post is answered when the stream has it, and when the live pages have it or half a second has passed, so that a page which
+//! asks next sees it. Repeats are recognised by the body of the post.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use axum::http::StatusCode;
+use bytes::Bytes;
+use fleetps_ingestor::history::Scope;
+use fleetps_nats::{
+    HostName, Snapshot, error_chain, now_us,
+    snapshot::{
+        EncodeError, Encoder, FORMAT, FilesystemSample, HostInfo, HostSample, MAX_STRING_BYTES, Process,
+    },
+    subject,
+};
+use parking_lot::Mutex;
+use tokio::sync::Semaphore;
+
+use super::{Fault, Legacy, LegacyHost, System};
+use crate::{
+    gate::{BodyHash, Incoming},
+    live::{Fleet, Moment},
+};
+
+/// How long a post may take in all: agents wait 10 s for an answer.
+const WITHIN: Duration = Duration::from_millis(8_500);
+/// How long an answer waits for the live pages to have what the stream has: they do within milliseconds.
+const SHOWN_WITHIN: Duration = Duration::from_millis(500);
+/// Posts of one host under way at once, as in the gate.
+const MAX_POSTS_OF_A_HOST: usize = 4;
+/// Snapshots made at once: each takes a processor for milliseconds, and up to 50 MB where it has 20,000 processes.
+const MAX_MADE_AT_ONCE: usize = 4;
+/// Hosts remembered; those without a post under way are forgotten beyond it.
+const MAX_HOSTS: usize = 50_000;
+/// Boot times of one boot differ by less, in µs: they are worked out from whole seconds of two clocks.
+const SAME_BOOT_US: u64 = 5_000_000;
+/// The longest interval that is believed: a host is judged silent by it.
+const MAX_INTERVAL_MS: i64 = 3_600_000;
+/// Bodies of one host that are remembered, as in the gate.
+const MAX_BODIES: usize = 32;
+/// An agent that sends the same again does so within 36 s: three tries of 10 s, with 2 s and 4 s between. A machine on which
+/// nothing changed sends the same, too, and is not silent.
+const AGAIN_WITHIN: Duration = Duration::from_secs(45);
+/// The most of a refused post that is kept.
+const MAX_DEAD_BYTES: usize = 64 << 10;
+
+/// A post, translated.
+#[derive(Debug, Default)]
+pub struct Post {
+    /// What the machine calls itself.
+    pub os_host_name: String,
+    /// When it was captured by its own clock, in µs since 1970 UTC; the server's clock where it does not say.
+    pub captured_at_us: Option<i64>,
+    /// Time since its boot, in s.
+    pub uptime_s: Option<u64>,
+    /// Its load.
+    pub host: HostSample,
+    /// Its description.
+    pub info: HostInfo,
+    /// Its file systems.
+    pub filesystems: Vec<FilesystemSample>,
+    /// Its processes, without starts.
+    pub processes: Vec<Process>,
+    /// Processes with a text that was shortened.
+    pub texts_shortened: u32,
+}
+
+/// A post that is answered with 2xx.
+#[derive(Debug, Clone, Copy)]
+pub struct Accepted {
+    /// The sequence in the stream; of one that is not stored, that of the host's last message.
+    pub sequence: u64,
+}
+
+/// What is known of the hosts that post.
+#[derive(Debug)]
+pub struct Posting {
+    hosts: Mutex<HashMap<HostName, Arc<tokio::sync::Mutex<State>>>>,
+    making: Semaphore,
+    /// Names this run of the server, which counts its snapshots by itself: two servers never give the same number.
+    run_id: String,
+    said: Mutex<Option<Instant>>,
+}
+
+/// What is known of one host.
+#[derive(Debug, Default)]
+struct State {
+    sequence: u64,
+    captured_at_us: Option<i64>,
+    gap_ms: Option<i64>,
+    /// The greatest time of capture, and the sequence in the stream of that.
+    latest: Option<(i64, u64)>,
+    bodies: Bodies,
+}
+
+impl Posting {
+    /// Nobody has posted yet.
+    pub fn new() -> Self {
+        let run_id = format!("legacy-{:x}-{:x}", now_us(), std::process::id());
+        Self {
+            hosts: Mutex::default(),
+            making: Semaphore::new(MAX_MADE_AT_ONCE),
+            run_id,
+            said: Mutex::default(),
+        }
+    }
+
+    fn of(&self, host: &HostName) -> Option<Arc<tokio::sync::Mutex<State>>> {
+        let mut hosts = self.hosts.lock();
+        if hosts.len() >= MAX_HOSTS && !hosts.contains_key(host) {
+            hosts.retain(|_, state| Arc::strong_count(state) > 1);
+        }
+        let state = hosts.entry(host.clone()).or_default();
+        (Arc::strong_count(state) <= MAX_POSTS_OF_A_HOST).then(|| Arc::clone(state))
+    }
+
+    /// The greatest time of capture that this server has stored of `host`, and the sequence in the stream of that.
+    pub async fn latest(&self, host: &HostName) -> Option<(i64, u64)> {
+        let state = self.hosts.lock().get(host).cloned()?;
+        let state = state.lock().await;
+        state.latest
+    }
+}
+
+impl Legacy {
+    /// Puts a post of `known` into the stream; `body` is what it was made from.
+    ///
+    /// # Errors
+    /// When it cannot be stored, or is no snapshot.
+    pub async fn store(
+        &self,
+        system: System,
+        known: &LegacyHost,
+        post: Post,
+        body: &Bytes,
+    ) -> Result<Accepted, Fault> {
+        if known.record.is_superseded() {
+            self.registry.count_superseded();
+            let sequence = self.last_message(&known.host).await?.map_or(0, |message| message.sequence);
+            return Ok(Accepted { sequence });
+        }
+        let Some(state) = self.posting.of(&known.host) else {
+            let (status, wait) = (StatusCode::TOO_MANY_REQUESTS, Duration::from_secs(1));
+            return Err(Fault::for_now(status, "flood", "this host has too many posts under way", wait));
+        };
+        let storing = async {
+            let mut state = state.lock().await;
+            self.store_next(system, known, post, body, &mut state).await
+        };
+        match tokio::time::timeout(WITHIN, storing).await {
+            Ok(Err(fault)) => {
+                if fault.status() == StatusCode::BAD_REQUEST {
+                    self.bury(Some(&known.host), &fault, body);
+                }
+                Err(fault)
+            }
+            Ok(stored) => stored,
+            Err(_) => Err(Fault::unavailable()),
+        }
+    }
+
+    async fn store_next(
+        &self,
+        system: System,
+        known: &LegacyHost,
+        post: Post,
+        body: &Bytes,
+        state: &mut State,
+    ) -> Result<Accepted, Fault> {
+        let host = &known.host;
+        let run_id = self.posting.run_id.clone();
+        let sequence = state.sequence + 1;
+        shown(&self.shared.fleet, host, &run_id, state.sequence).await;
+        let captured_at_us = post.captured_at_us.unwrap_or_else(now_us);
+        let interval_ms = state.interval_ms(system, captured_at_us);
+        let making =
+            Making { system, known: known.clone(), post, captured_at_us, interval_ms, run_id, sequence };
+        let hash = state.bodies.hash_of(system, body);
+        let message = self.make(making).await?;
+        let incoming = Incoming {
+            message,
+            run: self.posting.run_id.clone(),
+            sequence,
+            age: None,
+            body: Some(hash),
+            after: None,
+        };
+        let stored = self.gate.store(host, incoming).await?;
+        if stored.is_repeat {
+            self.counts.count("repeat");
+            return Ok(Accepted { sequence: stored.sequence });
+        }
+        self.counts.count("stored");
+        state.bodies.stored(body);
+        state.sequence = sequence;
+        state.took(captured_at_us, stored.sequence);
+        shown(&self.shared.fleet, host, &self.posting.run_id, sequence).await;
+        Ok(Accepted { sequence: stored.sequence })
+    }
+
+    /// Makes the message on a thread that serves no requests.
+    async fn make(&self, making: Making) -> Result<Bytes, Fault> {
+        let _turn = self.posting.making.acquire().await;
+        let fleet = Arc::clone(&self.shared.fleet);
+        let made = tokio::task::spawn_blocking(move || {
+            let before = fleet.moment(&Scope::everything(), &making.known.host);
+            let snapshot = making.snapshot(before.as_ref().map(Moment::snapshot));
+            let mut encoder = Encoder::new().map_err(EncodeError::Compress)?;
+            encoder.encode(&snapshot)
+        });
+        match made.await {
+            Ok(Ok(message)) => Ok(message.into()),
+            Ok(Err(EncodeError::TooLong(_))) => {
+                Err(Fault::too_large("the snapshot packs to more than 1 MiB"))
+            }
+            Ok(Err(error)) => {
+                tracing::error!(error = error_chain(&error), "a post cannot be packed");
+                Err(Fault::unavailable())
+            }
+            Err(error) => {
+                tracing::error!(%error, "making a snapshot of a post panicked");
+                Err(Fault::unavailable())
+            }
+        }
+    }
+
+    /// Keeps the beginning of a post that cannot be a snapshot, as evidence; of an unknown sender it is only counted.
+    pub fn bury(&self, host: Option<&HostName>, fault: &Fault, body: &Bytes) {
+        let Some(host) = host else { return };
+        let mut said = self.posting.said.lock();
+        if said.is_none_or(|said| said.elapsed() >= Duration::from_secs(60)) {
+            *said = Some(Instant::now());
+            let counts = self.counts.all();
+            tracing::warn!(%host, reason = fault.reason(), ?counts, "posts of older systems are refused");
+        }
+        let (client, letter) = (self.client.clone(), body.slice(..body.len().min(MAX_DEAD_BYTES)));
+        let subject = subject::dead_letter(Some(host), &fault.reason().replace('-', "_"));
+        tokio::spawn(async move { client.publish(subject, letter).await });
+    }
+}
+
+/// Returns when the live pages have this snapshot of `host`, or half a second has passed.
+async fn shown(fleet: &Fleet, host: &HostName, run_id: &str, sequence: u64) {
+    let mut changes = fleet.watch();
+    let is_shown = || {
+        let summary = fleet.summary(host);
+        summary.is_some_and(|summary| summary.run_id == run_id && summary.sequence >= sequence)
+    };
+    let waiting = async {
+        while sequence > 0 && !is_shown() {
+            if changes.changed().await.is_err() {
+                return;
+            }
+        }
+    };
+    let _ = tokio::time::timeout(SHOWN_WITHIN, waiting).await;
+}
+
+impl State {
+    /// The time between two posts, in ms: the lesser of the last two gaps, so that one pause is none.
+    fn interval_ms(&self, system: System, captured_at_us: i64) -> u32 {
+        let usual_ms = i64::from(system.interval_ms());
+        let gap_ms = self.gap_to(captured_at_us);
+        let interval_ms = match (self.gap_ms, gap_ms) {
+            (Some(before_ms), Some(gap_ms)) => before_ms.min(gap_ms),
+            _ => usual_ms,
+        };
+        u32::try_from(interval_ms.clamp(1_000, MAX_INTERVAL_MS)).unwrap_or(system.interval_ms())
+    }
+
+    fn gap_to(&self, captured_at_us: i64) -> Option<i64> {
+        let gap_ms = captured_at_us.saturating_sub(self.captured_at_us?) / 1_000;
+        (gap_ms > 0).then_some(gap_ms)
+    }
+
+    fn took(&mut self, captured_at_us: i64, sequence: u64) {
+        self.gap_ms = self.gap_to(captured_at_us).or(self.gap_ms);
+        self.captured_at_us = Some(captured_at_us);
+        if self.latest.is_none_or(|(latest_us, _)| captured_at_us >= latest_us) {
+            self.latest = Some((captured_at_us, sequence));
+        }
+    }
+}
+
+/// What the last bodies of a host were.
+///
+/// The bodies of systems 001 and 003 have a time, so the same body is the same post. Those of 000 have none: the same body as
+/// the last one is a try of the same post, unless too much time has passed; the same as an earlier one is another post. System
+/// 002 sends copies of what was refused after an outage of any length, so the same body is the same post there, too.
+#[derive(Debug, Default)]
+struct Bodies {
+    last: VecDeque<BodyHash>,
+    stored_at: Option<Instant>,
+}
+
+impl Bodies {
+    fn hash_of(&self, system: System, body: &[u8]) -> BodyHash {
+        let plain = BodyHash::of(body);
+        if system != System::S000 {
+            return plain;
+        }
+        let is_last = self.last.front() == Some(&plain);
+        let is_soon = self.stored_at.is_none_or(|at| at.elapsed() < AGAIN_WITHIN);
+        let is_another = if is_last { !is_soon } else { self.last.contains(&plain) };
+        match is_another {
+            true => BodyHash::of(&[body, &now_us().to_le_bytes()].concat()),
+            false => plain,
+        }
+    }
+
+    fn stored(&mut self, body: &[u8]) {
+        self.last.push_front(BodyHash::of(body));
+        self.last.truncate(MAX_BODIES);
+        self.stored_at = Some(Instant::now());
+    }
+}
+
+/// What a snapshot is made of.
+struct Making {
+    system: System,
+    known: LegacyHost,
+    post: Post,
+    captured_at_us: i64,
+    interval_ms: u32,
+    run_id: String,
+    sequence: u64,
+}
+
+impl Making {
+    fn snapshot(self, before: Option<&Snapshot>) -> Snapshot {
+        let Self { system, known, post, captured_at_us, interval_ms, run_id, sequence } = self;
+        // Processes of an agent of fleetps, which had the name before, have other starts.
+        let before = before.filter(|before| before.host_info.source.is_some());
+        let boot = Boot::of(&known, captured_at_us, post.uptime_s, before);
+        let mut processes = last_of_each_pid(post.processes);
+        let goes_on = before.filter(|before| before.boot_id == boot.id);
+        set_starts(&mut processes, captured_at_us, goes_on);
+        let verified = known.agent().is_some_and(|agent| agent.verified);
+        let source =
+            if verified { format!("legacy {system}") } else { format!("legacy {system}, unverified") };
+        let info = HostInfo {
+            source: Some(source),
+            limited_view: Some(system.limited_view().to_owned()),
+            boot_at_us: boot.at_us,
+            ..post.info
+        };
+        Snapshot {
+            format: FORMAT,
+            agent_version: format!("legacy {system}"),
+            os_host_name: cut(post.os_host_name),
+            boot_id: boot.id,
+            run_id,
+            sequence,
+            captured_at_us,
+            interval_ms,
+            monotonic_ms: u64::try_from(captured_at_us / 1_000).unwrap_or_default(),
+            host: HostSample { uptime_s: post.uptime_s, ..post.host },
+            host_info: info,
+            filesystems: post.filesystems,
+            texts_shortened: post.texts_shortened,
+            processes,
+            ..Snapshot::default()
+        }
+    }
+}
+
+/// A boot of a machine.
+struct Boot {
+    id: String,
+    at_us: Option<i64>,
+}
+
+impl Boot {
+    /// The boot that a post is of: the one before where its time is the same within a few seconds. Where no time is sent, there
+    /// is one boot for each enrolment.
+    fn of(known: &LegacyHost, captured_at_us: i64, uptime_s: Option<u64>, before: Option<&Snapshot>) -> Self {
+        let uptime_us = uptime_s.and_then(|seconds| i64::try_from(seconds).ok()?.checked_mul(1_000_000));
+        let Some(at_us) = uptime_us.and_then(|uptime_us| captured_at_us.checked_sub(uptime_us)) else {
+            return Self { id: format!("enrolled-{}", known.record.first_contact_at_us), at_us: None };
+        };
+        let same = before.filter(|before| {
+            before.host_info.boot_at_us.is_some_and(|before_us| before_us.abs_diff(at_us) <= SAME_BOOT_US)
+        });
+        match same {
+            Some(before) => Self { id: before.boot_id.clone(), at_us: before.host_info.boot_at_us },
+            None => Self { id: format!("booted-{}", at_us / 1_000_000), at_us: Some(at_us) },
+        }
+    }
+}
+
+/// A process that had the same pid, name and parent before goes on; any other starts now.
+fn set_starts(processes: &mut [Process], now_us: i64, before: Option<&Snapshot>) {
+    let known: HashMap<u32, &Process> = before
+        .into_iter()
+        .flat_map(|before| &before.processes)
+        .map(|process| (process.pid, process))
+        .collect();
+    for process in processes {
+        let same = known
+            .get(&process.pid)
+            .filter(|known| known.name == process.name && known.parent_pid == process.parent_pid);
+        process.started_at_us = same.map_or(now_us, |known| known.started_at_us);
+    }
+}
+
+/// The last of the processes that have the same pid.
+fn last_of_each_pid(processes: Vec<Process>) -> Vec<Process> {
+    let mut places: HashMap<u32, usize> = HashMap::with_capacity(processes.len());
+    let mut all: Vec<Process> = Vec::with_capacity(processes.len());
+    for process in processes {
+        match places.get(&process.pid) {
+            Some(place) => all[*place] = process,
+            None => {
+                places.insert(process.pid, all.len());
+                all.push(process);
+            }
+        }
+    }
+    all
+}
+
+/// The text, cut to what a snapshot takes.
+pub fn cut(mut text: String) -> String {
+    if text.len() > MAX_STRING_BYTES {
+        text.truncate(text.floor_char_boundary(MAX_STRING_BYTES));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn process(pid: u32, name: &str) -> Process {
+        Process { pid, name: name.to_owned(), state: '?', ..Process::default() }
+    }
+
+    #[test]
+    fn a_process_goes_on_while_pid_name_and_parent_are_the_same() {
+        let mut first = vec![process(1, "init"), process(7, "shop")];
+        set_starts(&mut first, 100, None);
+        let before = Snapshot { processes: first, ..Snapshot::default() };
+        let mut then = vec![process(1, "init"), process(7, "other"), process(8, "new")];
+        set_starts(&mut then, 200, Some(&before));
+        let starts: Vec<i64> = then.iter().map(|process| process.started_at_us).collect();
+        assert_eq!(starts, [100, 200, 200]);
+    }
+
+    #[test]
+    fn of_two_processes_with_one_pid_the_last_counts() {
+        let all = last_of_each_pid(vec![process(1, "a"), process(2, "b"), process(1, "c")]);
+        let names: Vec<&str> = all.iter().map(|process| process.name.as_str()).collect();
+        assert_eq!(names, ["c", "b"]);
+    }
+
+    #[test]
+    fn the_interval_is_learnt_and_one_pause_is_none() {
+        let mut state = State::default();
+        let mut intervals = Vec::new();
+        for second in [0, 60, 120, 4_000, 4_060] {
+            let at_us = second * 1_000_000;
+            intervals.push(state.interval_ms(System::S000, at_us));
+            state.took(at_us, 1);
+        }
+        assert_eq!(intervals, [10_000, 10_000, 60_000, 60_000, 60_000]);
+    }
+
+    #[test]
+    fn the_same_body_is_the_same_post_of_000_only_right_after_it() {
+        let mut bodies = Bodies::default();
+        let plain = BodyHash::of(b"a");
+        assert_eq!(bodies.hash_of(System::S000, b"a"), plain);
+        bodies.stored(b"a");
+        assert_eq!(bodies.hash_of(System::S000, b"a"), plain);
+        bodies.stored(b"b");
+        assert_ne!(bodies.hash_of(System::S000, b"a"), plain);
+        assert_eq!(bodies.hash_of(System::S002, b"a"), plain);
+    }
+}
