@@ -51,11 +51,11 @@ pub struct HostInFull<'a> {
 }
 
 fn host_sample(_: &mut SchemaGenerator) -> Schema {
-    json::record(&HOST)
+    json::record(&HOST, &HostSample::default().values())
 }
 
 fn agent_cost(_: &mut SchemaGenerator) -> Schema {
-    json::record(&AGENT)
+    json::record(&AGENT, &AgentCost::default().values())
 }
 
 shape!(Hosts<'_>);

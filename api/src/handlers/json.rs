@@ -89,9 +89,11 @@ pub fn answer_at<T: Shape>(
     Answer::of(&AtMoment { past, answer })
 }
 
-/// The schema of a record of the model, as it is serialised: an object with a field for each of the record's.
-pub fn record(fields: &[Field]) -> Schema {
-    object(fields.iter().map(|field| (field.name.to_owned(), value(field))), |_| true)
+/// The schema of a record of the model, as it is serialised: an object with a field for each of the record's. Those that
+/// are absent in `empty`, the values of a default one, may be unknown.
+pub fn record(fields: &[Field], empty: &[FieldValue<'_>]) -> Schema {
+    let of_field = |(field, empty): (&Field, &FieldValue<'_>)| (field.name.to_owned(), value(field, empty));
+    object(fields.iter().zip(empty).map(of_field), |_| true)
 }
 
 /// The schema of an object with these fields, of which some are always there.
@@ -104,12 +106,20 @@ pub fn object(
     json_schema!({"type": "object", "properties": properties, "required": required})
 }
 
-/// The schema of a field of the model, which may be unknown.
-fn value(field: &Field) -> Value {
+/// The schema of a field of the model, which may be unknown where it is absent in a default record.
+fn value(field: &Field, empty: &FieldValue<'_>) -> Value {
+    let mut schema = known_or_not(field);
+    if !matches!(empty, FieldValue::Absent) {
+        schema["type"] = schema["type"][0].take();
+    }
+    schema
+}
+
+fn known_or_not(field: &Field) -> Value {
     let is_whole = field.unit != Unit::Percent && !matches!(field.sql_type, "FLOAT" | "DOUBLE");
     match field.kind {
         Kind::Text => json!({"type": ["string", "null"]}),
-        Kind::Letter => json!({"type": "string", "maxLength": 1}),
+        Kind::Letter => json!({"type": ["string", "null"], "maxLength": 1}),
         Kind::Flag => json!({"type": ["boolean", "null"]}),
         Kind::Time => json!({"type": ["string", "null"], "format": "date-time"}),
         Kind::Level | Kind::Counter if is_whole => json!({"type": ["integer", "null"], "format": "int64"}),
@@ -313,9 +323,10 @@ impl JsonSchema for Process<'_> {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let empty = fleetps_nats::snapshot::Process::default();
         let of_field = |field: &ProcessField| {
             let schema = match PROCESS.get(field.place) {
-                Some(model) if !field.is_rate => value(model),
+                Some(model) if !field.is_rate => value(model, &empty.value(field.place)),
                 _ => json!({"type": ["number", "null"]}),
             };
             (field.name.to_owned(), schema)

@@ -65,7 +65,7 @@ impl Interface {
         }
         let mut schemas = Json::Object(generator.take_definitions(true));
         for schema in [&mut schemas].into_iter().chain(paths.values_mut()) {
-            whole_numbers_of_64_bits(schema);
+            tidy(schema);
         }
         let token = json!({"type": "http", "scheme": "bearer", "description":
             "An API token, made on the page of one's account; at most what its person may do."});
@@ -225,8 +225,9 @@ fn who_may(action: Permission) -> String {
     }
 }
 
-/// Whole numbers are at most of 64 bits, and the document says so in one way: JSON has no sign in its formats.
-fn whole_numbers_of_64_bits(schema: &mut Json) {
+/// Whole numbers are of 64 bits, and the document says so in one way: JSON has no sign in its formats. Items of any type
+/// are `{}`: not every program that makes clients reads `true`.
+fn tidy(schema: &mut Json) {
     match schema {
         Json::Object(fields) => {
             let is_whole = |format: &Json| {
@@ -235,9 +236,12 @@ fn whole_numbers_of_64_bits(schema: &mut Json) {
             if let Some(format) = fields.get_mut("format").filter(|format| is_whole(format)) {
                 *format = "int64".into();
             }
-            fields.values_mut().for_each(whole_numbers_of_64_bits);
+            if let Some(items) = fields.get_mut("items").filter(|items| **items == Json::Bool(true)) {
+                *items = json!({});
+            }
+            fields.values_mut().for_each(tidy);
         }
-        Json::Array(elements) => elements.iter_mut().for_each(whole_numbers_of_64_bits),
+        Json::Array(elements) => elements.iter_mut().for_each(tidy),
         _ => {}
     }
 }

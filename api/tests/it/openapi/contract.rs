@@ -7,16 +7,12 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
-    path::Path,
 };
 
 use fleetps::testing::{openapi::outline, routes::interface};
 use serde_json::{Value, json};
 
-use super::operations;
-
-const CONTRACT: &str = include_str!("contract.txt");
-const CHANGELOG: &str = include_str!("../../../../CHANGELOG.md");
+use super::{file, operations};
 
 /// A part of the contract: the route, and what of it.
 type Part = (String, String);
@@ -121,14 +117,16 @@ fn is_told((route, what): &Part, changelog: &str) -> bool {
 #[test]
 fn what_programs_rely_on_stays_unless_the_changelog_says_otherwise() {
     let now = contract(&interface().document());
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/openapi/contract.txt");
+    let path = file("api/tests/it/openapi/contract.txt");
     if std::env::var_os("FLEETPS_RENEW_CONTRACT").is_some() {
         fs::write(&path, written(&now)).unwrap();
         return;
     }
-    let untold: Vec<String> = broken(&read(CONTRACT), &now)
+    let promised = fs::read_to_string(&path).unwrap();
+    let changelog = fs::read_to_string(file("CHANGELOG.md")).unwrap();
+    let untold: Vec<String> = broken(&read(&promised), &now)
         .into_iter()
-        .filter(|(part, _)| !is_told(part, CHANGELOG))
+        .filter(|(part, _)| !is_told(part, &changelog))
         .map(|((route, what), how)| format!("{route}: {what} {how}"))
         .collect();
     assert!(
