@@ -16,10 +16,11 @@ use tokio::{runtime::Handle, sync::oneshot};
 use crate::{
     join::{self, JoinArguments},
     own_name::{self, own_name_at},
-    run::{self, Uplink},
+    run,
     sample::{Boot, FIRST_WAIT, Sampler},
     settings::{AgentFile, AgentProgram},
     simulate::{self, SimulationSettings},
+    uplink::Uplink,
 };
 
 /// Any failure, to be printed with its causes.

@@ -97,7 +97,7 @@ impl HostKey {
         }
     }
 
-    async fn hello(&self, file: &PathBuf) -> Result<(), ChangeError> {
+    async fn hello(&self, file: &Path) -> Result<(), ChangeError> {
         if !self.ask(&Hello::default()).await?.rotate {
             return Ok(());
         }

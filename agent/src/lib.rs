@@ -2,7 +2,7 @@
 //!
 //! `sample` takes a snapshot, `scrub` replaces secrets in its command lines, `publish` brings it into the stream, `run`
 //! connects them. `host_key` says hello and rotates the key on request, `settings` has the settings, `server` speaks HTTP with a
-//! web server, `simulate` makes fleets that do not exist, `join` enrols this host, `cli` is the command line.
+//! web server, `uplink` says which way is taken, `simulate` makes fleets that do not exist, `join` enrols this host, `cli` is the command line.
 
 // They panic when the pipe is closed; `fleetps_nats::output` does not.
 #![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
@@ -18,7 +18,9 @@ pub mod scrub;
 pub mod server;
 pub mod settings;
 pub mod simulate;
+mod uplink;
 
 pub use own_name::own_name;
-pub use run::{AgentError, Uplink, run, run_with};
+pub use run::{AgentError, run, run_with};
 pub use settings::AgentSettings;
+pub use uplink::Uplink;

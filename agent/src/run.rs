@@ -10,12 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use fleetps_nats::{
-    HostName,
-    bounds::OutOfRange,
-    connection::{Broker, ConnectionError},
-    settings::Room,
-};
+use fleetps_nats::{HostName, bounds::OutOfRange, connection::ConnectionError, settings::Room};
 use tokio::{
     sync::{Notify, oneshot},
     task::JoinHandle,
@@ -26,8 +21,9 @@ use crate::{
     host_key::HostKey,
     publish::{Outbox, Publisher, RING_BYTES},
     sample::{Boot, FIRST_WAIT, Packer, Sampler, UnknownSystem},
-    server::{Server, ServerError, Session},
+    server::{ServerError, Session},
     settings::AgentSettings,
+    uplink::Uplink,
 };
 
 /// How long the sampling thread has to end. It waits for nothing that may hang, but a kernel may stop it anywhere; the
@@ -55,21 +51,6 @@ pub enum AgentError {
     /// The sampling thread panicked.
     #[error("the sampling thread ended unexpectedly; please report this")]
     Thread,
-}
-
-/// Where the snapshots go.
-#[derive(Debug, Clone)]
-pub enum Uplink {
-    /// To a broker.
-    Broker(Broker),
-    /// To a web server, which puts them into the stream.
-    Server(Server),
-}
-
-impl From<Broker> for Uplink {
-    fn from(broker: Broker) -> Self {
-        Self::Broker(broker)
-    }
 }
 
 /// An [`Uplink`] in use.

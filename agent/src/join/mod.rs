@@ -20,10 +20,10 @@ use fleetps_nats::{
 };
 
 use crate::{
-    run::Uplink,
     sample::os_host_name,
     server::{Server, ServerError, Session},
     settings::{AgentFile, AgentSettings},
+    uplink::Uplink,
 };
 
 pub use service::ServiceError;

@@ -97,7 +97,7 @@ pub struct Publisher {
 
 /// How a snapshot gets into the stream.
 enum Way {
-    Broker(BrokerWay),
+    Broker(Box<BrokerWay>),
     Server(ServerWay),
 }
 
@@ -115,7 +115,7 @@ enum Attempt {
 impl Publisher {
     /// A publisher of what `host` leaves in `outbox`, over `client`.
     pub fn new(client: Client, host: &HostName, outbox: Outbox) -> Self {
-        Self { way: Way::Broker(BrokerWay::new(client, host)), outbox, host: host.clone() }
+        Self { way: Way::Broker(Box::new(BrokerWay::new(client, host))), outbox, host: host.clone() }
     }
 
     /// The same through a web server, of the snapshots of `run`.

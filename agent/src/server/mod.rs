@@ -6,7 +6,12 @@
 
 mod session;
 
-use std::{fs, io, net::IpAddr, path::PathBuf, time::Duration};
+use std::{
+    fs, io,
+    net::IpAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use fleetps_nats::{HostName, TlsOptions, key::KeyError};
 use ureq::{
@@ -156,16 +161,16 @@ fn of_this_machine() -> RootCerts {
     if certificates.is_empty() { RootCerts::WebPki } else { RootCerts::new_with_certs(&certificates) }
 }
 
-fn certificate(file: &PathBuf) -> Result<Certificate<'static>, ServerError> {
+fn certificate(file: &Path) -> Result<Certificate<'static>, ServerError> {
     Certificate::from_pem(&read(file)?).map_err(unusable(file))
 }
 
-fn read(file: &PathBuf) -> Result<Vec<u8>, ServerError> {
-    fs::read(file).map_err(|source| ServerError::Certificate { path: file.clone(), source })
+fn read(file: &Path) -> Result<Vec<u8>, ServerError> {
+    fs::read(file).map_err(|source| ServerError::Certificate { path: file.to_owned(), source })
 }
 
-fn unusable(file: &PathBuf) -> impl FnOnce(ureq::Error) -> ServerError {
-    |source| ServerError::Certificate { path: file.clone(), source: io::Error::other(source) }
+fn unusable(file: &Path) -> impl FnOnce(ureq::Error) -> ServerError {
+    |source| ServerError::Certificate { path: file.to_owned(), source: io::Error::other(source) }
 }
 
 fn is_this_machine(host: &str) -> bool {

@@ -14,7 +14,7 @@ use fleetps_nats::{
     units,
 };
 
-use crate::{run::Uplink, scrub::CommandLineMode, server::Server};
+use crate::{scrub::CommandLineMode, server::Server, uplink::Uplink};
 
 /// More often than this a pass would cost more than it tells: the kernel counts CPU time in steps of 10 ms.
 const MIN_INTERVAL: Duration = Duration::from_millis(100);

@@ -23,6 +23,7 @@ use std::{
 };
 
 use axum::Router;
+use fleetps_nats::HostName;
 use parking_lot::Mutex;
 use tokio::net::TcpStream;
 use tokio_util::{
@@ -223,11 +224,25 @@ impl Place {
     /// # Errors
     /// The most that one person may have, when they have as many and all of them are being answered.
     pub fn give_to(&self, person: &Person) -> Result<(), usize> {
-        let Holder { connections, number, .. } = &*self.0;
         let owner = match person.is_nobody_in_particular() {
             true => Owner::Anybody,
             false => Owner::Person(person.name.clone()),
         };
+        self.give(owner)
+    }
+
+    /// Counts this connection as the host's that signed what came over it, so that it makes no room for strangers of its
+    /// network.
+    ///
+    /// # Errors
+    /// As of a person.
+    pub fn give_to_host(&self, host: &HostName) -> Result<(), usize> {
+        // No person's name has a blank.
+        self.give(Owner::Person(format!("host {host}")))
+    }
+
+    fn give(&self, owner: Owner) -> Result<(), usize> {
+        let Holder { connections, number, .. } = &*self.0;
         let mut register = connections.0.register.lock();
         let of_a_person = register.limits().of_a_person;
         let given = register.give(*number, owner);

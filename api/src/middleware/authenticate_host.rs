@@ -16,6 +16,7 @@ use fleetps_nats::{
 
 use crate::{
     auth::{ClientInfo, NotAdmitted, Principal},
+    connections::Place,
     display::cut,
     refusal::Refusal,
     state::AppState,
@@ -36,6 +37,12 @@ pub async fn authenticate_host(State(shared): State<AppState>, mut request: Requ
     let came = shared.people.addresses().came(peer, request.headers());
     match check(&shared, &request, came) {
         Ok(signed) => {
+            let place = request.extensions().get::<Place>();
+            if let Some(Err(most)) = place.map(|place| place.give_to_host(&signed.host)) {
+                let error = format!("this host has {most} connections to this server, and all are in use");
+                let hint = "send over one connection";
+                return answered(Refusal::new(StatusCode::TOO_MANY_REQUESTS, error, hint));
+            }
             request.extensions_mut().insert(Principal::Host(signed.host.clone()));
             request.extensions_mut().insert(signed);
             next.run(request).await

@@ -161,7 +161,15 @@ async fn nothing_but_what_is_open_to_everybody_is_answered_when_nobody_is_signed
         .collect();
     let to_sign_in = ["/sign-in", "/sign-in", "/welcome/{link}", "/welcome/{link}"];
     assert_eq!(open[..4], to_sign_in);
-    assert_eq!(open[4..], ["/healthz", "/readyz", "/assets/{version}/{file}", "/favicon.ico"]);
+    let of_hosts = ["/api/v1/ingest", "/api/v1/hello", "/api/v1/enrol"];
+    assert_eq!(open[4..6], ["/healthz", "/readyz"]);
+    assert_eq!(open[6..9], of_hosts);
+    assert_eq!(open[9..], ["/assets/{version}/{file}", "/favicon.ico"]);
+    for route in table().iter().filter(|route| route.policy.open_to == PrincipalKind::HOSTS) {
+        let request = Request::post(route.path).body(Body::empty()).unwrap();
+        let answer = addresses(site.shared.clone()).oneshot(request).await.unwrap();
+        assert_eq!(answer.status(), StatusCode::UNAUTHORIZED, "{}", route.path);
+    }
     for route in table().iter().filter(|route| route.policy.action != Permission::Anything) {
         let url = &urls(route, OWN)[0];
         let request = Request::builder().method(route.method.clone()).uri(url).body(Body::empty()).unwrap();
@@ -178,7 +186,8 @@ async fn each_role_does_what_it_may_and_nothing_else() {
         for route in table() {
             let answer = ask(&site, &person, &route, &urls(&route, OWN)[0]).await;
             let is_refused = matches!(answer.status, StatusCode::FORBIDDEN | StatusCode::UNAUTHORIZED);
-            let may = allowed(role, group.is_none(), route.policy.action);
+            let is_open = route.policy.open_to.contains(&PrincipalKind::User);
+            let may = is_open && allowed(role, group.is_none(), route.policy.action);
             assert_eq!(!is_refused, may, "{role:?} of {group:?}: {} {}", route.method, route.path);
         }
     }
@@ -192,11 +201,15 @@ async fn a_host_comes_to_no_page_and_no_json_and_is_asked_for_no_form_token() {
         let host = Principal::Host(OWN.parse().unwrap());
         let answer = ask_as(&site, host, &route, &urls(&route, OWN)[0]).await;
         let is_open = route.policy.open_to.contains(&PrincipalKind::Host);
+        if route.policy.open_to == PrincipalKind::HOSTS {
+            // It did not sign this request.
+            assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{}", route.path);
+        }
         assert_eq!(answer.status != StatusCode::FORBIDDEN, is_open, "{} {}", route.method, route.path);
         assert!(is_open || answer.body.contains("not for hosts"), "{}: {}", route.path, answer.body);
         open.extend(is_open.then_some(route.path));
     }
-    assert_eq!(open, ["/healthz", "/readyz"]);
+    assert_eq!(open, ["/healthz", "/readyz", "/api/v1/ingest", "/api/v1/hello", "/api/v1/enrol"]);
 }
 
 #[tokio::test]

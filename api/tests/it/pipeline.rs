@@ -248,9 +248,9 @@ fn link(page: &str, id: &str) -> String {
     attributes(&scraper::Html::parse_document(body), &format!("#{id}"), "href")[0].clone()
 }
 
-type End = (CancellationToken, tokio::task::JoinHandle<()>);
+pub type End = (CancellationToken, tokio::task::JoinHandle<()>);
 
-async fn serve(server: &ManagedServer) -> (std::net::SocketAddr, End) {
+pub async fn serve(server: &ManagedServer) -> (std::net::SocketAddr, End) {
     serve_over(server, &std::env::temp_dir().join("fleetps-no-history")).await
 }
 
