@@ -32,6 +32,8 @@ use crate::{
 const PING_EVERY: Duration = Duration::from_secs(15);
 /// A client that says nothing for this long after it was asked is gone: two more pings had no answer.
 const PONG_WITHIN: Duration = Duration::from_secs(45);
+/// How often to look whether a session or token has ended by itself: a socket ends within a second. From memory.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// How long a socket without a topic stays.
 const IDLE_FOR: Duration = Duration::from_secs(60);
 /// Messages that a client may send at once, pongs included: as many topics as a socket has.
@@ -166,7 +168,16 @@ impl Session {
             return std::future::pending().await;
         };
         let Access { credential, principal, came } = access;
-        Accounts::until_other(accounts, credential, principal, *came).await;
+        // What ends by itself, such as a token whose time is over, tells nobody.
+        let ended_by_itself = async {
+            while accounts.recognise(credential, *came).as_ref() == Some(principal) {
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
+        };
+        tokio::select! {
+            () = Accounts::until_other(accounts, credential, principal, *came) => {}
+            () = ended_by_itself => {}
+        }
         match accounts.recognise(credential, *came) {
             Some(_) => End::OtherGrants,
             None => End::SignedOut,

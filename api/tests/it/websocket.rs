@@ -93,7 +93,11 @@ impl Client {
         let mut request = format!("ws://{address}/api/v1/ws").into_client_request().unwrap();
         for (name, value) in headers {
             let name: header::HeaderName = name.parse().unwrap();
-            request.headers_mut().append(name, value.parse().unwrap());
+            let value = value.parse().unwrap();
+            match name == header::HOST {
+                true => request.headers_mut().insert(name, value).is_some(),
+                false => request.headers_mut().append(name, value),
+            };
         }
         match client_async(request, socket).await {
             Ok((stream, answer)) => Ok(Self { stream, headers: answer.headers().clone() }),
@@ -143,7 +147,7 @@ impl Client {
 
     /// Nothing more is on its way: what is asked now is answered next.
     pub async fn nothing_came(&mut self) {
-        self.say(json!({"unwatch": "events", "host": "marker"})).await;
+        self.say(json!({"unwatch": "host", "host": "marker"})).await;
         let answer = self.next().await;
         assert_eq!(answer["type"], "error", "{answer}");
     }

@@ -102,7 +102,7 @@ async fn where_nobody_signs_in_a_page_of_another_site_opens_no_socket() {
         assert_eq!(opened.err().map(|(status, _)| status.as_u16()), expected, "{origin}");
     }
     let rebound = Client::open(front.address, &[("host", "attacker.example.com")]).await;
-    assert_ne!(rebound.err().map(|(status, _)| status), None);
+    assert_eq!(rebound.err().map(|(status, _)| status), Some(StatusCode::MISDIRECTED_REQUEST));
 }
 
 #[tokio::test(flavor = "multi_thread")]
