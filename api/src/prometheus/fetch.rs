@@ -30,6 +30,8 @@ use super::{
 const MAX_POINTS: usize = 2_000_000;
 /// The most buckets that are looked at for all windows of a selector: some tenths of a second.
 const MAX_WORK: usize = 200_000_000;
+/// A host that is not in the fleet any more was silent for so long at least before it was gone: long enough for an alert.
+const GONE_MS: i64 = 3_600_000;
 /// The most events of a question.
 const MAX_EVENTS: usize = 10_000;
 /// The labels that are conditions on events.
@@ -75,6 +77,7 @@ pub(crate) fn answer(
     let mut found = Found::new();
     for selection in &question.selections {
         let mut series = reader.read(selection)?;
+        series.sort_unstable_by(|a, b| a.labels.cmp(&b.labels));
         if selection.selector.at.is_some() {
             let steps = question.steps.count;
             reader.count(series.len(), steps, selection)?;
@@ -353,7 +356,7 @@ impl Reader<'_> {
     ) -> Vec<Option<f64>> {
         let validity = self.validity(host, spacing_ms);
         let values = instants(selection, buckets, &validity);
-        let down_for_ms = i64::try_from(self.known.down_for.as_millis()).unwrap_or(i64::MAX);
+        let down_for_ms = i64::try_from(self.known.down_for.as_millis()).unwrap_or(i64::MAX).max(GONE_MS);
         let gone_ms = match known.now {
             Some(_) => i64::MAX,
             None => known.last_ms.saturating_add(down_for_ms),

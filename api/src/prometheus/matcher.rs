@@ -90,8 +90,26 @@ fn whole(pattern: &str, column: usize) -> Result<Regex, Problem> {
     })
 }
 
+/// The pattern as Prometheus reads it: `\<` and `\>` are these letters there, and here the beginning and the end of a word.
+fn as_prometheus(pattern: &str) -> String {
+    let (mut read, mut letters) = (String::with_capacity(pattern.len()), pattern.chars());
+    while let Some(letter) = letters.next() {
+        match letter {
+            '\\' => match letters.next() {
+                Some(plain @ ('<' | '>')) => read.push(plain),
+                escaped => {
+                    read.push(letter);
+                    read.extend(escaped);
+                }
+            },
+            plain => read.push(plain),
+        }
+    }
+    read
+}
+
 fn build(pattern: &str) -> Result<Regex, regex::Error> {
-    RegexBuilder::new(pattern)
+    RegexBuilder::new(&as_prometheus(pattern))
         .size_limit(MAX_COMPILED_BYTES)
         .dfa_size_limit(MAX_COMPILED_BYTES)
         .nest_limit(MAX_NESTING)

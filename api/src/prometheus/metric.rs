@@ -179,7 +179,8 @@ pub(crate) const METRICS: [Metric; 27] = [
         ProgramFigure::CpuTime,
         "seconds",
         "CPU time of a program's processes, with that of their ended children.",
-    ),
+    )
+    .from_ms(),
     program("fleetps_program_processes", ProgramFigure::Processes, "", "Processes of a program."),
     program(
         "fleetps_program_read_bytes_total",

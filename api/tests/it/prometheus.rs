@@ -191,7 +191,7 @@ async fn what_grafana_asks_first_is_answered() {
     }
     let within = format!("start={start}&end={end}");
     for (path, first) in [
-        (format!("label/__name__/values?{within}"), "fleetps_host_cpu_idle_seconds_total"),
+        (format!("label/__name__/values?{within}"), "fleetps_events_total"),
         (format!("label/host/values?{within}"), "web-1"),
         (format!("label/program/values?{within}&match[]=fleetps_program_processes"), "app"),
         (format!("label/host/values?{within}&match[]=fleetps_host_up%7Bhost!%3D%22web-1%22%7D"), "web-2"),

@@ -6,6 +6,7 @@
 //! agent's interval, and the rest every COARSE_S seconds (60), which is what thinning leaves.
 #![allow(clippy::unwrap_used, missing_docs, reason = "a benchmark that cannot go on should panic")]
 
+mod figures;
 mod later;
 mod load;
 mod make;
@@ -89,4 +90,11 @@ fn ask_everything(folder: &Path, size: Size) {
     report("top, 24 h", all.top(20, DAY_US));
     report("top, 7 d", all.top(10, 7 * DAY_US));
     report("search at a moment", all.search());
+    let database = history.database().unwrap();
+    report("figures of a host, 24 h", all.host_day());
+    report("a rate of a host, 24 h", all.host_day_rate());
+    report("the same in plain SQL, 24 h", all.host_day_in_sql(&database));
+    report("CPU of a program of a host, all days", all.program_hours(size.days, false));
+    report("CPU of a program of all, all days", all.program_hours(size.days, true));
+    report("the same in plain SQL, all days", all.program_hours_in_sql(size.days, &database));
 }

@@ -1,8 +1,9 @@
 -- The mean of a level of programs in each hour, all their processes together, by the sums of hours; buckets as in `host.sql`.
 WITH {% include "history/figures/programs.sql" %}
 hours AS (
-    SELECT host, boot_id, pid, start_ticks, hour, first_captured_at AS at, samples, resident_samples,
-        resident_bytes_sum, least(shared_bytes_sum, resident_bytes_sum) AS shared_bytes_sum
+    SELECT host, boot_id, pid, start_ticks, hour, first_captured_at AS seen_at, samples, resident_samples,
+        resident_bytes_sum,
+        CASE WHEN shared_bytes_sum IS NOT NULL THEN least(shared_bytes_sum, resident_bytes_sum) END AS shared_bytes_sum
     FROM {{ process_hour }}
     WHERE {{ of_hosts }}
         AND hour >= make_timestamp_ms($4::BIGINT)::TIMESTAMP_MS AND hour < make_timestamp_ms($5::BIGINT)::TIMESTAMP_MS
@@ -23,7 +24,7 @@ named AS (
     SELECT sample.*, facts
     FROM sample ASOF JOIN change
         ON sample.host = change.host AND sample.boot_id = change.boot_id AND sample.pid = change.pid
-        AND sample.start_ticks = change.start_ticks AND sample.at >= change.since
+        AND sample.start_ticks = change.start_ticks AND sample.seen_at >= change.since
 ),
 summed AS (
     SELECT host, facts, epoch_ms(hour) + 1 AS at_ms, ({{ value }})::DOUBLE / any_value(snapshots) AS value

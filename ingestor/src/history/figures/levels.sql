@@ -16,8 +16,8 @@ WITH moments AS MATERIALIZED (
 ),
 {% include "history/figures/programs.sql" %}
 sample AS (
-    SELECT host, boot_id, pid, start_ticks, captured_at AS at, cpu_time_ms, read_bytes,
-        written_bytes, resident_bytes, least(shared_bytes, resident_bytes) AS shared_bytes
+    SELECT host, boot_id, pid, start_ticks, captured_at AS seen_at, cpu_time_ms, read_bytes,
+        written_bytes, resident_bytes, CASE WHEN shared_bytes IS NOT NULL THEN least(shared_bytes, resident_bytes) END AS shared_bytes
     FROM {{ samples }} SEMI JOIN program USING (host, boot_id, pid, start_ticks)
 ),
 named AS (
@@ -27,13 +27,13 @@ named AS (
     SELECT sample.*, facts
     FROM sample ASOF JOIN change
         ON sample.host = change.host AND sample.boot_id = change.boot_id AND sample.pid = change.pid
-        AND sample.start_ticks = change.start_ticks AND sample.at >= change.since
+        AND sample.start_ticks = change.start_ticks AND sample.seen_at >= change.since
 ),
 summed AS (
-    SELECT host, facts, epoch_ms(at) AS at_ms, ({{ value }})::DOUBLE AS value
+    SELECT host, facts, epoch_ms(seen_at) AS at_ms, ({{ value }})::DOUBLE AS value
     FROM named
     WHERE {{ wanted }}
-    GROUP BY host, facts, at
+    GROUP BY host, facts, seen_at
 )
 SELECT host, facts.name, facts.user_name, facts.unit, {{ Self::bucket("at_ms") }} AS bucket,
     count(value)::BIGINT, sum(value), min(value), max(value), arg_max(value, at_ms), max(at_ms)::BIGINT

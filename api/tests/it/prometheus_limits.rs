@@ -1,0 +1,192 @@
+//! What is asked of Prometheus's interface by those who may see little, and by those who mean harm.
+
+use axum::http::StatusCode;
+use fleetps::testing::{
+    auth::{PrincipalKind, Role},
+    routes::table,
+};
+use fleetps_nats::{Snapshot, snapshot::Process};
+use serde_json::Value;
+
+use crate::{
+    authz::{OTHER, OWN, ask, person, site as two_hosts},
+    prometheus::{BEGIN_S, encoded, site},
+    support::{BEGIN_US, Site, process, snapshot_at},
+};
+
+#[tokio::test]
+async fn nobody_hears_of_a_host_that_they_do_not_see() {
+    let site = two_hosts();
+    let person = person(Role::Viewer, Some("own"), false);
+    let (time, start) = ((BEGIN_S + 55).to_string(), (BEGIN_S - 10).to_string());
+    let mut answered = 0;
+    for route in table().into_iter().filter(|route| route.path.starts_with("/prometheus/")) {
+        assert_eq!(route.policy.open_to, PrincipalKind::PEOPLE, "{}", route.path);
+        let path = route.path;
+        for label in ["host", "program", "user", "unit", "group", "__name__", "kind"] {
+            for query in [
+                "fleetps_host_up",
+                "count(fleetps_host_up)",
+                "fleetps_host_load1",
+                "sum by (host) (fleetps_program_processes)",
+                "rate(fleetps_program_cpu_seconds_total[1m])",
+                "avg_over_time(fleetps_program_resident_bytes[1m])",
+                "increase(fleetps_events_total[1m])",
+                "fleetps_host_up{group=\"other\"}",
+                "fleetps_host_up{host=\"other-1\"}",
+                "fleetps_host_up{host=~\"other.*|own.*\"}",
+            ] {
+                let selector =
+                    query.split(['(', ')', '[']).find(|part| part.starts_with("fleetps_")).unwrap();
+                let pairs = [
+                    ("query", query),
+                    ("time", &time),
+                    ("start", &start),
+                    ("end", &time),
+                    ("step", "10"),
+                    ("match[]", selector),
+                ];
+                let url = format!("{}?{}", path.replace("{label}", label), encoded(&pairs));
+                let answer = ask(&site, &person, &route, &url).await;
+                assert_eq!(answer.status, StatusCode::OK, "{url}: {}", answer.body);
+                let echoes = answer.body.replace(query, "");
+                assert!(!echoes.contains(OTHER) && !echoes.contains("other"), "{url}: {}", answer.body);
+                assert!(!answer.body.contains("hunter2"), "{url}");
+                answered += usize::from(answer.body.contains(OWN));
+                if query == "count(fleetps_host_up)" && path.ends_with("/query") {
+                    let body: Value = serde_json::from_str(&answer.body).unwrap();
+                    assert_eq!(body["data"]["result"][0]["value"][1], "1", "{url}: {body}");
+                }
+            }
+        }
+    }
+    assert!(answered > 50, "{answered} answers were about the host that is seen");
+}
+
+#[tokio::test]
+async fn a_question_that_would_take_too_much_is_refused() {
+    let site = site();
+    let deep = format!("{}1{}", "(".repeat(100_000), ")".repeat(100_000));
+    let nested = format!("{}fleetps_host_up{}", "abs(".repeat(60), ")".repeat(60));
+    let negatives = format!("{}1", "-".repeat(5_000));
+    let chain = vec!["1"; 5_000].join("+");
+    let powers = vec!["2"; 2_000].join("^");
+    let selectors = vec!["fleetps_host_up"; 40].join("+");
+    let long_regex = format!("fleetps_host_up{{host=~\"{}\"}}", "a|".repeat(6_000));
+    let hostile = [
+        deep.as_str(),
+        &nested,
+        &negatives,
+        &chain,
+        &powers,
+        &selectors,
+        &long_regex,
+        "fleetps_host_up{host=~\"(((a{100}){100}){100})\"}",
+        "fleetps_host_up{host=~\"(?P<a\"}",
+        "{__name__=~\".+\"}",
+        "rate(fleetps_host_cpu_seconds_total[9999999999999y])",
+        "fleetps_host_up offset 99999999999999999999y",
+        "fleetps_host_up @ 1e300",
+        "topk(1e300, fleetps_host_up)",
+        "fleetps_host_up{\u{0}}",
+        "\"",
+        "{",
+        "}{",
+        "sum by (host",
+        "fleetps_host_up[5m:1s]",
+    ];
+    for query in hostile {
+        let answer = site.form("/prometheus/api/v1/query", &[("query", query)]).await;
+        let answer = site.send(answer).await;
+        let body: Value = serde_json::from_str(&answer.body).unwrap();
+        assert_eq!(
+            answer.status,
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "{}: {body}",
+            &query[..query.len().min(80)]
+        );
+        assert_eq!(body["errorType"], "bad_data", "{body}");
+        assert!(answer.body.len() < 2_000, "an error of {} bytes", answer.body.len());
+    }
+}
+
+#[tokio::test]
+async fn times_and_steps_that_would_take_too_much_are_refused() {
+    let site = site();
+    for (start, end, step, status) in [
+        ("0", "1e10", "1", StatusCode::UNPROCESSABLE_ENTITY),
+        ("0", "1e9", "0.001", StatusCode::UNPROCESSABLE_ENTITY),
+        ("0", "100", "0", StatusCode::UNPROCESSABLE_ENTITY),
+        ("100", "0", "1", StatusCode::UNPROCESSABLE_ENTITY),
+        ("0", "100", "-1", StatusCode::BAD_REQUEST),
+        ("0", "100", "NaN", StatusCode::BAD_REQUEST),
+        ("-inf", "inf", "1", StatusCode::BAD_REQUEST),
+        ("1e300", "1e301", "1e299", StatusCode::BAD_REQUEST),
+        ("x", "1", "1", StatusCode::BAD_REQUEST),
+        ("-60000000000", "253402300799", "253402300799", StatusCode::OK),
+        ("0", "1", "1", StatusCode::OK),
+    ] {
+        for query in [
+            "fleetps_host_up",
+            "rate(fleetps_program_cpu_seconds_total[100y])",
+            "fleetps_host_load1 offset -99y",
+        ] {
+            let pairs = [("query", query), ("start", start), ("end", end), ("step", step)];
+            let answer = site.get(&format!("/prometheus/api/v1/query_range?{}", encoded(&pairs))).await;
+            // A window that has no common measure with its step is refused as well.
+            let is_expected = answer.status == status || answer.status == StatusCode::UNPROCESSABLE_ENTITY;
+            assert!(is_expected, "{pairs:?}: {} {}", answer.status, answer.body);
+            serde_json::from_str::<Value>(&answer.body).unwrap();
+        }
+    }
+    let missing = site.get("/prometheus/api/v1/query_range?query=1").await;
+    assert!(missing.body.contains("parameter start is missing"), "{}", missing.body);
+}
+
+#[tokio::test]
+async fn hostile_names_of_programs_stay_texts() {
+    let names = ["a\"b\\c\nd", "'; DROP TABLE process; --", "<script>", "\u{202e}gnp", "{}|.*", "€ nő"];
+    let told = |second: i64| -> Snapshot {
+        let named = |(pid, name): (u32, &&str)| Process { cpu_time_ms: Some(10), ..process(pid, 1, name) };
+        snapshot_at(second, (10..).zip(&names).map(named).collect())
+    };
+    let site = Site::with_history(vec![(0..6).map(|step| ("web-1", told(step * 10))).collect()]);
+    for name in names {
+        for operator in ["=", "=~"] {
+            let value = match operator {
+                "=" => name.to_owned(),
+                _ => regex_escaped(name),
+            };
+            let quoted = value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+            let query = format!("fleetps_program_processes{{program{operator}\"{quoted}\"}}");
+            let time = (BEGIN_US / 1_000_000 + 50).to_string();
+            let pairs = [("query", query.as_str()), ("time", &time)];
+            let body = site.json(&format!("/prometheus/api/v1/query?{}", encoded(&pairs))).await;
+            let found = body["data"]["result"].as_array().unwrap();
+            assert_eq!(found.len(), 1, "{query}: {body}");
+            assert_eq!(found[0]["metric"]["program"], name, "{body}");
+        }
+    }
+}
+
+fn regex_escaped(text: &str) -> String {
+    let escaped = |letter: char| match letter {
+        letter if letter.is_ascii_punctuation() => format!("\\{letter}"),
+        letter => letter.to_string(),
+    };
+    text.chars().map(escaped).collect()
+}
+
+#[tokio::test]
+async fn refusals_of_the_server_are_in_prometheus_form_as_well() {
+    let site = Site::new();
+    let answer = site.get("/prometheus/api/v1/query?query=fleetps_host_up").await;
+    let body: Value = serde_json::from_str(&answer.body).unwrap();
+    assert_eq!(
+        (answer.status, &body["errorType"]),
+        (StatusCode::SERVICE_UNAVAILABLE, &Value::from("unavailable"))
+    );
+    let answer = site.get("/prometheus/api/v1/nothing").await;
+    let body: Value = serde_json::from_str(&answer.body).unwrap();
+    assert_eq!((answer.status, &body["status"]), (StatusCode::NOT_FOUND, &Value::from("error")));
+}
