@@ -125,6 +125,11 @@ pub fn interface() -> Interface {
 
 /// Every route.
 pub fn table() -> Vec<Route> {
+    [pages(), json_of_hosts(), json_of_fleet(), of_people(), of_the_server()].concat()
+}
+
+/// Pages about the fleet, and their live updates.
+fn pages() -> Vec<Route> {
     vec![
         get("/", SeeHosts, fleet::page),
         get("/live", SeeHosts, fleet::live),
@@ -144,17 +149,14 @@ pub fn table() -> Vec<Route> {
         get("/sql", Sql, sql::page),
         post("/sql", Sql, sql::ask).shows_command_lines().audited(ByHandler),
         post("/sql/cancel", Sql, sql::cancel).audited(ByHandler),
-        post_json("/api/v1/sql", Sql, "The answer to a question in SQL", sql::answer)
-            .shows_command_lines()
-            .audited(ByHandler),
-        json("/api/v1/sql", Sql, "The questions that are answered or wait", sql::list),
-        post_json(
-            "/api/v1/sql/cancel",
-            Sql,
-            "Cancels questions, and answers with the others",
-            sql::cancel_by_program,
-        )
-        .audited(ByHandler),
+        get("/api", OwnAccount, api::page),
+        get("/audit", ReadAudit, audit::page),
+    ]
+}
+
+/// JSON about hosts.
+fn json_of_hosts() -> Vec<Route> {
+    vec![
         json("/api/v1/hosts", SeeHosts, "Every host, by name", hosts_json::list),
         json("/api/v1/hosts/{host}", SeeHosts, "One host in full, now or at a moment", hosts_json::one)
             .shows_command_lines(),
@@ -211,6 +213,23 @@ pub fn table() -> Vec<Route> {
             process_json::metrics,
         )
         .shows_command_lines(),
+    ]
+}
+
+/// JSON about the whole fleet.
+fn json_of_fleet() -> Vec<Route> {
+    vec![
+        post_json("/api/v1/sql", Sql, "The answer to a question in SQL", sql::answer)
+            .shows_command_lines()
+            .audited(ByHandler),
+        json("/api/v1/sql", Sql, "The questions that are answered or wait", sql::list),
+        post_json(
+            "/api/v1/sql/cancel",
+            Sql,
+            "Cancels questions, and answers with the others",
+            sql::cancel_by_program,
+        )
+        .audited(ByHandler),
         json("/api/v1/events", SeeHosts, "What happened on all hosts", events_json::fleet)
             .shows_command_lines(),
         json("/api/v1/top", SeeHosts, "What used most over a time", top_json::list).shows_command_lines(),
@@ -222,10 +241,14 @@ pub fn table() -> Vec<Route> {
         )
         .shows_command_lines()
         .audited(Searches),
-        get("/api", OwnAccount, api::page),
         json("/api/v1/openapi.json", OwnAccount, "This document, as far as one may use it", api::document),
-        get("/audit", ReadAudit, audit::page),
         json("/api/v1/audit", ReadAudit, "Who did what", audit_json::list),
+    ]
+}
+
+/// Signing in, accounts and users.
+fn of_people() -> Vec<Route> {
+    vec![
         get("/sign-in", Anything, sign_in::page),
         post("/sign-in", Anything, sign_in::sign_in).audited(ByHandler),
         get("/welcome/{link}", Anything, welcome::page),
@@ -242,6 +265,12 @@ pub fn table() -> Vec<Route> {
         post("/users", ManageUsers, users::add).audited(ByHandler),
         get("/users/{name}", ManageUsers, users::user),
         post("/users/{name}", ManageUsers, users::change).audited(ByHandler),
+    ]
+}
+
+/// Health, and the files of pages.
+fn of_the_server() -> Vec<Route> {
+    vec![
         json("/healthz", Anything, "Whether the process is up", health::alive).open_to_all(),
         json("/readyz", Anything, "Whether the pipeline works", health::ready).open_to_all(),
         get("/assets/{version}/{file}", Anything, assets::file),
