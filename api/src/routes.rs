@@ -143,23 +143,48 @@ fn asks<H: Handler<T, AppState>, T: 'static>(path: &'static str, handler: H) -> 
 
 /// Every route.
 pub fn table() -> Vec<Route> {
-    let mut routes = pages_and_json();
-    routes.extend(asks("/prometheus/api/v1/query", prometheus::query));
-    routes.extend(asks("/prometheus/api/v1/query_range", prometheus::query_range));
-    routes.extend(asks("/prometheus/api/v1/series", prometheus::series));
-    routes.extend(asks("/prometheus/api/v1/labels", prometheus::labels));
-    routes.extend(asks("/prometheus/api/v1/query_exemplars", prometheus::exemplars));
-    routes.extend([
+    [
+        pages(),
+        json_of_hosts(),
+        json_of_fleet(),
+        for_monitoring(),
+        of_people(),
+        from_hosts(),
+        of_the_server(),
+    ]
+    .concat()
+}
+
+/// Figures for monitoring systems.
+fn for_monitoring() -> Vec<Route> {
+    let mut routes = vec![
+        get("/metrics", ReadMetrics, metrics::own),
+        get("/metrics/hosts", ReadHostMetrics, metrics::hosts),
         get("/prometheus/api/v1/label/{label}/values", SeeHosts, prometheus::label_values),
         get("/prometheus/api/v1/metadata", SeeHosts, prometheus::metadata),
         get("/prometheus/api/v1/status/buildinfo", SeeHosts, prometheus::build_info),
         get("/prometheus/api/v1/rules", SeeHosts, prometheus::rules),
         get("/prometheus/api/v1/alerts", SeeHosts, prometheus::alerts),
-    ]);
+    ];
+    routes.extend(asks("/prometheus/api/v1/query", prometheus::query));
+    routes.extend(asks("/prometheus/api/v1/query_range", prometheus::query_range));
+    routes.extend(asks("/prometheus/api/v1/series", prometheus::series));
+    routes.extend(asks("/prometheus/api/v1/labels", prometheus::labels));
+    routes.extend(asks("/prometheus/api/v1/query_exemplars", prometheus::exemplars));
     routes
 }
 
-fn pages_and_json() -> Vec<Route> {
+/// What hosts send that speak HTTP.
+fn from_hosts() -> Vec<Route> {
+    vec![
+        post("/api/v1/ingest", Anything, ingest::post).open_to_hosts(),
+        post("/api/v1/hello", Anything, ingest_admission::hello).open_to_hosts(),
+        post("/api/v1/enrol", Anything, ingest_admission::enrol).open_to_all(),
+    ]
+}
+
+/// Pages about the fleet, and their live updates.
+fn pages() -> Vec<Route> {
     vec![
         get("/", SeeHosts, fleet::page),
         get("/live", SeeHosts, fleet::live),
@@ -179,17 +204,14 @@ fn pages_and_json() -> Vec<Route> {
         get("/sql", Sql, sql::page),
         post("/sql", Sql, sql::ask).shows_command_lines().audited(ByHandler),
         post("/sql/cancel", Sql, sql::cancel).audited(ByHandler),
-        post_json("/api/v1/sql", Sql, "The answer to a question in SQL", sql::answer)
-            .shows_command_lines()
-            .audited(ByHandler),
-        json("/api/v1/sql", Sql, "The questions that are answered or wait", sql::list),
-        post_json(
-            "/api/v1/sql/cancel",
-            Sql,
-            "Cancels questions, and answers with the others",
-            sql::cancel_by_program,
-        )
-        .audited(ByHandler),
+        get("/api", OwnAccount, api::page),
+        get("/audit", ReadAudit, audit::page),
+    ]
+}
+
+/// JSON about hosts.
+fn json_of_hosts() -> Vec<Route> {
+    vec![
         json("/api/v1/hosts", SeeHosts, "Every host, by name", hosts_json::list),
         json("/api/v1/hosts/{host}", SeeHosts, "One host in full, now or at a moment", hosts_json::one)
             .shows_command_lines(),
@@ -246,6 +268,23 @@ fn pages_and_json() -> Vec<Route> {
             process_json::metrics,
         )
         .shows_command_lines(),
+    ]
+}
+
+/// JSON about the whole fleet.
+fn json_of_fleet() -> Vec<Route> {
+    vec![
+        post_json("/api/v1/sql", Sql, "The answer to a question in SQL", sql::answer)
+            .shows_command_lines()
+            .audited(ByHandler),
+        json("/api/v1/sql", Sql, "The questions that are answered or wait", sql::list),
+        post_json(
+            "/api/v1/sql/cancel",
+            Sql,
+            "Cancels questions, and answers with the others",
+            sql::cancel_by_program,
+        )
+        .audited(ByHandler),
         json("/api/v1/events", SeeHosts, "What happened on all hosts", events_json::fleet)
             .shows_command_lines(),
         json("/api/v1/top", SeeHosts, "What used most over a time", top_json::list).shows_command_lines(),
@@ -259,10 +298,14 @@ fn pages_and_json() -> Vec<Route> {
         .audited(Searches),
         // Each topic that is watched there is audited as the route that it mirrors.
         get("/api/v1/ws", SeeHosts, websocket::open).shows_command_lines().audited(ByHandler),
-        get("/api", OwnAccount, api::page),
         json("/api/v1/openapi.json", OwnAccount, "This document, as far as one may use it", api::document),
-        get("/audit", ReadAudit, audit::page),
         json("/api/v1/audit", ReadAudit, "Who did what", audit_json::list),
+    ]
+}
+
+/// Signing in, accounts and users.
+fn of_people() -> Vec<Route> {
+    vec![
         get("/sign-in", Anything, sign_in::page),
         post("/sign-in", Anything, sign_in::sign_in).audited(ByHandler),
         get("/welcome/{link}", Anything, welcome::page),
@@ -279,13 +322,14 @@ fn pages_and_json() -> Vec<Route> {
         post("/users", ManageUsers, users::add).audited(ByHandler),
         get("/users/{name}", ManageUsers, users::user),
         post("/users/{name}", ManageUsers, users::change).audited(ByHandler),
-        get("/metrics", ReadMetrics, metrics::own),
-        get("/metrics/hosts", ReadHostMetrics, metrics::hosts),
+    ]
+}
+
+/// Health, and the files of pages.
+fn of_the_server() -> Vec<Route> {
+    vec![
         json("/healthz", Anything, "Whether the process is up", health::alive).open_to_all(),
         json("/readyz", Anything, "Whether the pipeline works", health::ready).open_to_all(),
-        post("/api/v1/ingest", Anything, ingest::post).open_to_hosts(),
-        post("/api/v1/hello", Anything, ingest_admission::hello).open_to_hosts(),
-        post("/api/v1/enrol", Anything, ingest_admission::enrol).open_to_all(),
         get("/assets/{version}/{file}", Anything, assets::file),
         get("/favicon.ico", Anything, assets::icon),
     ]

@@ -92,13 +92,29 @@ impl Shown {
                 .iter()
                 .map(|given| Given {
                     name: text(&given["name"]),
-                    kind: kind(&given["schema"]),
+                    kind: values(&given["schema"]),
                     words: text(&given["description"]),
                 })
                 .collect(),
             others: content.keys().filter(|kind| *kind != "application/json").cloned().collect(),
             fields: schema.map(|schema| outline(document, schema)).unwrap_or_default(),
         }
+    }
+}
+
+/// The values of a parameter in words.
+fn values(schema: &Json) -> String {
+    let bounds = match (&schema["minimum"], &schema["maximum"]) {
+        (Json::Number(least), Json::Number(most)) => format!(", {least} to {most}"),
+        _ => String::new(),
+    };
+    let usual = match &schema["default"] {
+        Json::Null => String::new(),
+        usual => format!(", usually {usual}"),
+    };
+    match &schema["items"] {
+        Json::Null => format!("{}{bounds}{usual}", kind(schema)),
+        items => format!("several of {}", kind(items)),
     }
 }
 

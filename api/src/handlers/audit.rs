@@ -60,7 +60,7 @@ pub struct AuditQuery {
 parameters! {
     AuditQuery {
         who: "A part of the person's name.",
-        action: "The action, as in `sign-in`; `token` is all that begin with `token.`.",
+        action: "The action, as in sign-in; token is all that begin so.",
         host: "Only about this host.",
         limit: "The most entries.",
         ..span,

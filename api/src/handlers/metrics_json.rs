@@ -96,7 +96,7 @@ parameters! {
     BreakdownQuery {
         of: "What is broken down.",
         parts: "Into how many parts the span is cut.",
-        layers: "The most programs; the rest is `other`.",
+        layers: "The most programs; the rest is other.",
         ..span,
     }
 }

@@ -64,8 +64,12 @@ impl Layout {
 
     /// Whether the person may manage users, which exist where people sign in.
     pub fn manages_users(&self) -> bool {
-        self.permission_of(Permission::ManageUsers)
-            && self.person.as_ref().is_some_and(|person| person.session.is_some())
+        self.permission_of(Permission::ManageUsers) && self.has_account()
+    }
+
+    /// Whether the person has an account, which exists where people sign in.
+    pub fn has_account(&self) -> bool {
+        self.person.as_ref().is_some_and(|person| person.session.is_some())
     }
 
     fn permission_of(&self, action: Permission) -> bool {

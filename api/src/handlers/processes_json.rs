@@ -65,13 +65,13 @@ pub struct ListQuery {
 
 parameters! {
     ListQuery {
-        q: "A filter, as in `java and mem > 2G`.",
-        sort: "The field to sort by; figures from the greatest, names from A. A `-` before it puts the greatest first.",
+        q: "A filter, as in java and mem > 2G.",
+        sort: "The field to sort by; figures from the greatest, names from A. A - before it puts the greatest first.",
         dir: "The direction.",
         limit: "The most processes.",
         offset: "How many to leave out before the first.",
         include: "Fields that are left out otherwise, with commas between.",
-        at: "The moment: a time with its zone, `now`, or how long ago; the present without it.",
+        at: "The moment: a time with its zone, now, or how long ago; the present without it.",
         format: "The form of the answer.",
     }
 }

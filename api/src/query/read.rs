@@ -31,7 +31,9 @@ fn refused<T: DeserializeOwned>(pairs: &[Pair<'_>], error: &Error) -> BadParamet
     let counts: Vec<usize> = (1..=pairs.len()).collect();
     let good = counts.partition_point(|count| parse::<T>(&pairs[..*count]).is_ok());
     let (name, value) = pairs.get(good).or(pairs.last()).cloned().unwrap_or_default();
-    BadParameter::new(&name, &value, expected(&error.to_string()))
+    // Others behind it may be wrong too, and the whole query's error may be theirs.
+    let of_its_own = parse::<T>(pairs.get(..=good).unwrap_or(pairs)).err();
+    BadParameter::new(&name, &value, expected(&of_its_own.as_ref().unwrap_or(error).to_string()))
 }
 
 /// The error's text completes "expected …"; an unknown parameter has serde's own text.
@@ -76,6 +78,8 @@ mod tests {
             ("pids=1&rows=x", "rows", "x", "a whole number from 0 to 10"),
             ("rows=2&pids=1,b", "pids", "1,b", "process ids with commas between; \"b\" is not one"),
             ("rows=1&rwos=2&pids=1", "rwos", "2", "another name: rows or pids"),
+            ("pids=b&rows=x", "pids", "b", "process ids with commas between"),
+            ("rows=x&pids=b", "rows", "x", "a whole number from 0 to 10"),
         ] {
             let refusal = read::<Strict>(text).unwrap_err();
             assert_eq!(

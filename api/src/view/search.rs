@@ -53,8 +53,8 @@ pub struct SearchQuery {
 
 parameters! {
     SearchQuery {
-        q: "The filter over processes, as in `java and mem > 2G`.",
-        at: "The moment: a time with its zone, `now`, or how long ago; the present without it.",
+        q: "The filter over processes, as in java and mem > 2G.",
+        at: "The moment: a time with its zone, now, or how long ago; the present without it.",
         limit: "The most processes.",
     }
 }

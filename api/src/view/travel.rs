@@ -32,7 +32,7 @@ pub struct TimeQuery {
 
 parameters! {
     TimeQuery {
-        at: "The moment: a time with its zone, `now`, or how long ago; the present without it.",
+        at: "The moment: a time with its zone, now, or how long ago; the present without it.",
         ..span,
     }
 }

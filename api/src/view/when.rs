@@ -148,7 +148,7 @@ pub struct SpanQuery {
 
 parameters! {
     SpanQuery {
-        from: "The beginning: a time with its zone, `now`, or how long ago.",
+        from: "The beginning: a time with its zone, now, or how long ago.",
         to: "The end; now without it.",
         range: "The length, where the beginning is not given.",
     }

@@ -2,7 +2,7 @@
 //! that is broken needs a line in the changelog which says so.
 //!
 //! `contract.txt` is of the last release, or of the first document before there is one. After a release it is written anew:
-//! `FLEETPS_RENEW_CONTRACT=1 cargo test -p fleetps --test it -- openapi::contract`.
+//! `FLEETPS_TEST_RENEW_CONTRACT=1 cargo test -p fleetps --test it -- openapi::contract`.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -118,7 +118,7 @@ fn is_told((route, what): &Part, changelog: &str) -> bool {
 fn what_programs_rely_on_stays_unless_the_changelog_says_otherwise() {
     let now = contract(&interface().document());
     let path = file("api/tests/it/openapi/contract.txt");
-    if std::env::var_os("FLEETPS_RENEW_CONTRACT").is_some() {
+    if std::env::var_os("FLEETPS_TEST_RENEW_CONTRACT").is_some() {
         fs::write(&path, written(&now)).unwrap();
         return;
     }
