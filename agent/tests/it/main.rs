@@ -8,5 +8,6 @@ mod differential_machine;
 mod differential_processes;
 mod join;
 mod publisher;
+mod server;
 mod simulator;
 mod support;

@@ -55,6 +55,8 @@ pub use record::BodyHash;
 
 /// How long the stream may take to acknowledge: agents of earlier systems wait 10 s, and a leader election takes as long.
 const WITHIN: Duration = Duration::from_secs(8);
+/// How often the state of the connection is looked at while an acknowledgement is waited for.
+const CONNECTION_POLL: Duration = Duration::from_millis(100);
 /// Posts under way at once: each holds a message of at most 1 MiB, and 1,000 posts/s that take 50 ms each are 50.
 const MAX_POSTS: usize = 256;
 /// Posts of one host under way at once: an agent has one, and another of a connection that broke.
@@ -297,7 +299,12 @@ impl Shared {
                     paid_bytes = Some(checked.inspect_err(|_| *known = Some(last.clone()))?);
                 }
             }
-            match self.publish(host, incoming, &last).await {
+            let published = tokio::select! {
+                published = self.publish(host, incoming, &last) => published,
+                // The acknowledgement was lost with the connection: no use waiting for the timeout.
+                () = self.disconnected() => return Err(NotStored::Unavailable),
+            };
+            match published {
                 Ok(sequence) => {
                     last.stored(incoming, sequence);
                     *known = Some(last);
@@ -341,6 +348,12 @@ impl Shared {
                 tracing::debug!(host = %host, error = %error, "the last snapshot of a host cannot be read");
                 Err(NotStored::Unavailable)
             }
+        }
+    }
+
+    async fn disconnected(&self) {
+        while broker::is_there(&self.client) {
+            tokio::time::sleep(CONNECTION_POLL).await;
         }
     }
 

@@ -2,9 +2,15 @@
 
 use std::{
     fs,
-    io::{BufRead, BufReader},
+    io::{self, BufRead, BufReader, Write},
+    net::{TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
 };
 
 use fleetps_nats::server::find_or_install;
@@ -88,6 +94,72 @@ fn a_host_joins_over_tls_with_one_command_and_trusts_nobody_else() {
     assert!(joined.contains("web-01 is admitted"), "{joined}");
     let _agent = agent(folder.path());
     until("the host is listed", || said(fleetps(data.path()).arg("hosts")).contains("web-01").then_some(()));
+    running.stop();
+}
+
+/// A proxy that lets connections through; how many it has let through.
+fn proxy() -> (String, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let count = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&count);
+    thread::spawn(move || {
+        for inner in listener.incoming() {
+            counted.fetch_add(1, Ordering::SeqCst);
+            thread::spawn(move || let_through(inner.unwrap()));
+        }
+    });
+    (address, count)
+}
+
+fn let_through(inner: TcpStream) {
+    let mut lines = BufReader::new(inner.try_clone().unwrap()).lines();
+    let first = lines.next().unwrap().unwrap();
+    while lines.next().is_some_and(|line| !line.unwrap().is_empty()) {}
+    let target = first.strip_prefix("CONNECT ").and_then(|rest| rest.split(' ').next()).unwrap();
+    let outer = TcpStream::connect(target).unwrap();
+    let (mut to_outer, mut from_outer) = (outer.try_clone().unwrap(), outer);
+    let (mut to_inner, mut from_inner) = (inner.try_clone().unwrap(), inner);
+    to_inner.write_all(b"HTTP/1.1 200 OK\r\n\r\n").unwrap();
+    thread::spawn(move || io::copy(&mut from_inner, &mut to_outer));
+    let _ = io::copy(&mut from_outer, &mut to_inner);
+}
+
+#[test]
+fn a_host_joins_and_sends_over_https_through_the_proxy_that_the_environment_names() {
+    let [data, folder] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    said(fleetps(data.path()).args(["tls", "init"]));
+    let running = Running::start(data.path(), &["--no-agent", "--auth", "on"]);
+    let token = enrolment_token(fleetps(data.path()).args(["--uses", "1"]));
+    let (proxy, count) = proxy();
+    let joining = || {
+        let mut command = join(&running.address, &token, folder.path());
+        command.env("HTTPS_PROXY", &proxy).env_remove("NO_PROXY").env_remove("no_proxy");
+        command
+    };
+    let stranger = joining().output().unwrap();
+    assert!(!stranger.status.success(), "it trusts an authority that nobody named");
+    let authority = data.path().join("tls/ca.pem");
+    let joined = said(joining().arg("--ca").arg(&authority));
+    assert!(joined.contains("web-01 is admitted"), "{joined}");
+    let proxied = count.load(Ordering::SeqCst);
+    assert!(proxied >= 2, "{proxied}");
+    let settings = fs::read_to_string(folder.path().join("agent.toml")).unwrap();
+    assert!(settings.contains(&format!("server = \"{}\"", running.address)), "{settings}");
+    assert!(!settings.contains(&token));
+    // Again, past the proxy.
+    said(joining().env("NO_PROXY", "127.0.0.1"));
+    assert_eq!(count.load(Ordering::SeqCst), proxied);
+
+    let config = folder.path().join("agent.toml");
+    let mut agent = program("fleetps-agent");
+    agent.arg("--config").arg(config).args(["--interval", "500ms"]).env("HTTPS_PROXY", &proxy);
+    let _agent = Started::start(agent.env_remove("NO_PROXY").env_remove("no_proxy"));
+    until("the host is up", || {
+        Some(said(fleetps(data.path()).arg("hosts")))
+            .filter(|hosts| hosts.contains("web-01") && hosts.contains("up"))
+    });
+    assert!(count.load(Ordering::SeqCst) > proxied);
     running.stop();
 }
 

@@ -193,3 +193,31 @@ async fn a_flood_is_cut_where_readers_would_cut_it_also_by_a_gate_that_begins_an
     }
     server.stop().await;
 }
+
+#[tokio::test]
+async fn what_a_broker_that_hangs_takes_later_is_not_stored_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let (server, _) = broker(folder.path()).await;
+    let client = server.broker(Part::Api).connect("test").await.unwrap();
+    let gate = Gate::new(client.clone(), BYTES_PER_S);
+    store(&gate, incoming("a", 1, 0)).await.unwrap();
+    let signal = |name: &str| {
+        let pid = server.pid().to_string();
+        assert!(std::process::Command::new("kill").args([name, &pid]).status().unwrap().success());
+    };
+    signal("-STOP");
+    let hung = store(&gate, incoming("a", 2, 0)).await;
+    assert!(matches!(hung, Err(NotStored::Unavailable)), "{hung:?}");
+    signal("-CONT");
+    let again = async {
+        loop {
+            match store(&gate, incoming("a", 2, 0)).await {
+                Ok(stored) => return stored,
+                Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+            }
+        }
+    };
+    assert_eq!(tokio::time::timeout(PATIENCE, again).await.unwrap().sequence, 2);
+    assert_eq!(stored(&client).await, 2);
+    server.stop().await;
+}

@@ -156,6 +156,7 @@ async fn what_is_too_long_or_no_snapshot_is_refused_by_its_reason() {
     let world = World::start(AdmissionSettings::default()).await;
     let session = world.admitted("web-1").await;
     let send = async |body: Vec<u8>| Raw::of(&world, "web-1", "web-1", 7, body).send(world.address).await;
+    assert_eq!(post(&session, "raw", 1).await, Answer::Taken);
     // Nothing of it is read: none is sent.
     let long = Raw::of(&world, "web-1", "web-1", 7, Vec::new());
     assert_eq!(long.send_with(world.address, 16 << 20).await.0, 413);

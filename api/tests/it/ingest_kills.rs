@@ -115,6 +115,8 @@ async fn what_hosts_were_told_is_taken_is_in_the_history_once_whoever_is_killed(
     let settings = IngestorSettings {
         history: folder.path().join("history"),
         seal_interval: Duration::from_secs(2),
+        upkeep_interval: Duration::from_millis(100),
+        max_stream_bytes: 64 << 20,
         ..IngestorSettings::default()
     };
     let ingestor = server.broker(Part::Ingestor).connect("ingestor").await.unwrap();
