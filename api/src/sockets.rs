@@ -43,6 +43,15 @@ const LARGE: Bounds = Bounds {
     // A slow client may take as long for one; then it is another one's turn.
     wait: Duration::from_secs(600),
 };
+/// Messages that are read from the stream and unpacked at once, each some milliseconds.
+const REPLAYS: Bounds = Bounds {
+    what: "samples of the past being read",
+    most: 4,
+    of_a_person: 2,
+    waiting: MOST,
+    waiting_of_a_person: MOST_OF_A_PERSON,
+    wait: Duration::from_secs(10),
+};
 /// Messages of one feed that are kept for others: clients that are a step behind the newest take the one before.
 const KEPT: usize = 4;
 
@@ -54,6 +63,7 @@ pub struct Sockets(Arc<Inner>);
 struct Inner {
     places: Shares,
     large: Shares,
+    replays: Shares,
     feeds: Mutex<HashMap<FeedKey, Weak<Feed>>>,
     open: AtomicUsize,
     topics: AtomicUsize,
@@ -155,6 +165,7 @@ impl Sockets {
         Self(Arc::new(Inner {
             places,
             large: Shares::new(LARGE),
+            replays: Shares::new(REPLAYS),
             feeds: Mutex::default(),
             open: AtomicUsize::new(0),
             topics: AtomicUsize::new(0),
@@ -181,12 +192,20 @@ impl Sockets {
         Ok(OpenSocket { sockets: self.clone(), share })
     }
 
-    /// A place for a message of [`LARGE_BYTES`] or more, when it is the turn of `person`.
+    /// A place for a message of 256 KiB or more, when it is the turn of `person`.
     ///
     /// # Errors
     /// When it takes too long.
     pub async fn large_message(&self, person: &str) -> Result<Share, NoShare> {
         self.0.large.take(person).await
+    }
+
+    /// A turn to read one sample of the past from the stream, when it is that of `person`.
+    ///
+    /// # Errors
+    /// When it takes too long.
+    pub async fn replay(&self, person: &str) -> Result<Share, NoShare> {
+        self.0.replays.take(person).await
     }
 
     /// The feed that is shared by all who watch this.

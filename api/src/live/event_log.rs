@@ -124,12 +124,10 @@ impl EventLog {
             entry.sequence < from.sequence || entry.sequence == from.sequence && entry.number < number
         };
         let start = log.events.partition_point(is_before);
-        let mut looked_at = 0;
-        for entry in log.events.range(start..) {
+        for (looked_at, entry) in log.events.range(start..).enumerate() {
             if looked_at == MAX_LOOKED_AT || told.events.len() == most {
                 return told;
             }
-            looked_at += 1;
             told.position =
                 Position { epoch_s: log.epoch_s, sequence: entry.sequence, parts: Some(entry.number + 1) };
             if wants(&entry.event) {

@@ -33,7 +33,7 @@ const PING_EVERY: Duration = Duration::from_secs(15);
 /// A client that says nothing for this long after it was asked is gone: two more pings had no answer.
 const PONG_WITHIN: Duration = Duration::from_secs(45);
 /// How often to look whether a session or token has ended by itself: a socket ends within a second. From memory.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
+const LOOK_EVERY: Duration = Duration::from_millis(300);
 /// How long a socket without a topic stays.
 const IDLE_FOR: Duration = Duration::from_secs(60);
 /// Messages that a client may send at once, pongs included: as many topics as a socket has.
@@ -41,7 +41,7 @@ const BURST: u32 = 64;
 /// After that one in this time, which is more than a person or program that reads the answers needs. Faster ones wait.
 const PACE: Duration = Duration::from_millis(50);
 /// How long a client may take to answer a close.
-const CLOSED_WITHIN: Duration = Duration::from_secs(1);
+const CLOSED_WITHIN: Duration = Duration::from_millis(300);
 
 /// Who opened a socket, and how that is known.
 pub(super) struct Access {

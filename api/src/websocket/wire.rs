@@ -36,8 +36,9 @@ const MAX_WAITING_BYTES: usize = 256 << 10;
 const PART_WITHIN: Duration = Duration::from_secs(30);
 /// See [`PART_WITHIN`].
 const PART_BYTES: usize = 256 << 10;
-/// How long a close may take: it says why, and is no reason to keep a client that does not read.
-const CLOSE_WITHIN: Duration = Duration::from_millis(500);
+/// How long a close may take: it says why, and is no reason to keep a client that does not read. With the client's answer it
+/// is less than the second within which rights end.
+const CLOSE_WITHIN: Duration = Duration::from_millis(200);
 
 /// Why a message could not be sent.
 #[derive(Debug)]

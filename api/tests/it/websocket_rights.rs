@@ -160,7 +160,7 @@ async fn a_hidden_host_answers_as_none_and_one_that_goes_out_of_sight_ends() {
             let refusal = &front.site.get("/api/v1/hosts/HOST").await.body;
             let refusal: serde_json::Value = serde_json::from_str(refusal).unwrap();
             let expected = json!({"topic": "host", "host": "HOST", "type": "error", "error": refusal["error"], "hint": refusal["hint"]});
-            assert_eq!(answer, expected.to_string().replace("HOST", "HOST"));
+            assert_eq!(answer, expected.to_string());
         }
     }
     client.say(json!({"watch": "fleet"})).await;

@@ -85,7 +85,10 @@ impl FleetTopic {
         if self.feed.0 != key(scoped) {
             self.feed = feed(scoped);
         }
-        let is_large = from.is_none() && scoped.host_count() * HOST_BYTES >= LARGE_BYTES;
+        // Each version is one host's, most often.
+        let changed = from.map_or(u64::MAX, |from| fleet.saturating_sub(from.fleet));
+        let changed = usize::try_from(changed).unwrap_or(usize::MAX).min(scoped.host_count());
+        let is_large = changed.saturating_mul(HOST_BYTES) >= LARGE_BYTES;
         let place = match is_large {
             true => {
                 match tokio::time::timeout(PLACE_WITHIN, scoped.sockets().large_message(scoped.who())).await {

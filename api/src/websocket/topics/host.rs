@@ -140,6 +140,8 @@ impl HostTopic {
         self.changed.mark_unchanged();
         let Ok(place) = place(scoped, summary).await else { return Step::Nothing };
         let Some(replay) = &mut self.replay else { return Step::Nothing };
+        let turn = tokio::time::timeout(PLACE_WITHIN, scoped.sockets().replay(scoped.who()));
+        let Ok(Ok(_turn)) = turn.await else { return Step::Nothing };
         let next = scoped.replay(replay).await;
         let until = replay.position();
         match next {
