@@ -257,8 +257,17 @@ fn labels_json(labels: &Labels) -> Json {
 /// The names of labels.
 pub async fn labels(scoped: ScopedFleet, Asked(asked): Asked<SeriesQuery>) -> Result<Response, Refusal> {
     if asked.matches.is_empty() {
-        let all =
-            [NAME, metric::GROUP, metric::HOST, metric::KIND, metric::PROGRAM, metric::UNIT, metric::USER];
+        let all = [
+            NAME,
+            metric::GROUP,
+            metric::HOST,
+            metric::KIND,
+            metric::MINUTES,
+            metric::MODE,
+            metric::PROGRAM,
+            metric::UNIT,
+            metric::USER,
+        ];
         return Ok(success(&json!(asked.limited(all))));
     }
     let list = |sets: BTreeSet<Labels>| {
@@ -286,7 +295,20 @@ pub async fn label_values(
         metric::KIND if asked.matches.is_empty() => {
             return simple(EventKind::ALL.into_iter().map(|kind| kind.id().to_owned()).collect());
         }
-        NAME | metric::HOST | metric::KIND | metric::PROGRAM | metric::USER | metric::UNIT => {}
+        metric::MINUTES | metric::MODE if asked.matches.is_empty() => {
+            let fixed = metric::METRICS.iter().filter_map(|metric| metric.label);
+            return simple(
+                fixed.filter(|(known, _)| *known == label).map(|(_, value)| value.to_owned()).collect(),
+            );
+        }
+        NAME
+        | metric::HOST
+        | metric::KIND
+        | metric::MINUTES
+        | metric::MODE
+        | metric::PROGRAM
+        | metric::USER
+        | metric::UNIT => {}
         _ => return simple(BTreeSet::new()),
     }
     let mut asked_of = asked.clone();
@@ -311,6 +333,7 @@ pub async fn metadata(Asked(asked): Asked<MetadataQuery>) -> Response {
         let about = json!([{"type": metric.kind(), "help": metric.help, "unit": metric.unit}]);
         (metric.name.to_owned(), about)
     };
+    // Metrics of one name are described alike.
     let all: BTreeMap<String, Json> = metric::METRICS.iter().filter(is_asked).map(about).collect();
     success(&json!(all))
 }

@@ -132,6 +132,8 @@ impl Reader<'_> {
         match selection.metric.source {
             Source::Up => self.up(selection),
             Source::Events => self.events(selection),
+            Source::Idle if has_no_program(selection) => self.host(selection, HostFigure::IdleTime),
+            Source::Idle => Ok(Vec::new()),
             Source::Host(field) => match HostFigure::of(field) {
                 Some(figure) if has_no_program(selection) => self.host(selection, figure),
                 _ => Ok(Vec::new()),
@@ -278,7 +280,7 @@ impl Reader<'_> {
             let buckets = found.get(host).map(|series| series.buckets.as_slice()).unwrap_or_default();
             let values = match selection.function {
                 None => self.is_up(selection, (host, known), buckets, figures.spacing_ms),
-                Some(_) => self.part_up(selection, known, buckets),
+                Some(_) => self.part_up(selection, (host, known), buckets, figures.spacing_ms),
             };
             all.push(Series { labels: labels(selection, host, None), values });
         }
@@ -368,21 +370,33 @@ impl Reader<'_> {
         values.into_iter().enumerate().map(at).collect()
     }
 
-    /// The part of each window in which a host was up, since it was first heard of.
+    /// The part of each window in which a host was up, since it was first heard of: the time between its samples, and after
+    /// the last one while that says how it is.
     fn part_up(
         &self,
         selection: &Selection,
-        known: &KnownHost,
+        (host, known): (&HostName, &KnownHost),
         buckets: &[(i64, Bucket)],
+        spacing_ms: u32,
     ) -> Vec<Option<f64>> {
+        let validity = self.validity(host, spacing_ms);
         let range_ms = selection.selector.range_ms.unwrap_or(1);
-        let part = |(step, window): (usize, &[(i64, Bucket)])| {
-            let at_ms = selection.times.at_ms(step);
-            let length_ms = range_ms.min(at_ms.saturating_sub(known.first_ms));
-            let up_ms: f64 = window.iter().map(|(_, bucket)| bucket.elapsed_ms).sum();
-            (length_ms > 0 && at_ms <= now_ms()).then(|| (up_ms / length_ms as f64).min(1.0))
+        let since_ms = |latest: Option<&Bucket>, at_ms: i64| {
+            let is_valid = |bucket: &&Bucket| validity.is_valid((bucket.last_ms, bucket.interval_ms), at_ms);
+            latest.filter(is_valid).map_or(0.0, |bucket| at_ms.saturating_sub(bucket.last_ms) as f64)
         };
-        selection.windows.of(buckets).enumerate().map(part).collect()
+        let ends = selection.windows.before(buckets).zip(selection.windows.latest(buckets));
+        let all = selection.windows.of(buckets).zip(ends).enumerate();
+        let part = |(step, (window, (before, latest)))| {
+            let at_ms = selection.times.at_ms(step);
+            let window: &[(i64, Bucket)] = window;
+            let length_ms = range_ms.min(at_ms.saturating_sub(known.first_ms));
+            let between_ms: f64 = window.iter().map(|(_, bucket)| bucket.elapsed_ms).sum();
+            let up_ms =
+                between_ms + since_ms(latest, at_ms) - since_ms(before, at_ms.saturating_sub(range_ms));
+            (length_ms > 0 && at_ms <= now_ms()).then(|| (up_ms / length_ms as f64).clamp(0.0, 1.0))
+        };
+        all.map(part).collect()
     }
 
     fn programs(&self, selection: &Selection, figure: ProgramFigure) -> Result<Vec<Series>, Failure> {
@@ -447,8 +461,8 @@ fn of_summary(now: &crate::live::Summary, figure: HostFigure) -> Option<f64> {
 
 /// The value at each step: the last until then, while it says how the host is.
 fn instants(selection: &Selection, buckets: &[(i64, Bucket)], validity: &Validity<'_>) -> Vec<Option<f64>> {
-    let value = |(step, latest): (usize, Option<&(i64, Bucket)>)| {
-        let (_, bucket) = latest?;
+    let value = |(step, latest): (usize, Option<&Bucket>)| {
+        let bucket = latest?;
         let at_ms = selection.times.at_ms(step);
         validity.is_valid((bucket.last_ms, bucket.interval_ms), at_ms).then_some(bucket.last)
     };
@@ -462,15 +476,14 @@ fn instants_of_program(
     times: &[(i64, Bucket)],
     validity: &Validity<'_>,
 ) -> Vec<Option<f64>> {
-    let all = selection.windows.latest(buckets).zip(selection.windows.latest(times)).enumerate();
-    let value = |(step, (latest, of_host)): (usize, (Option<&(i64, Bucket)>, Option<&(i64, Bucket)>))| {
-        let ((_, bucket), (_, of_host)) = (latest?, of_host?);
-        let at_ms = selection.times.at_ms(step);
+    let of_host = selection.windows.latest(times);
+    let value = |(step, (latest, of_host)): (usize, (Option<&Bucket>, Option<&Bucket>))| {
+        let (bucket, of_host) = (latest?, of_host?);
         let is_in_last = bucket.last_ms >= of_host.last_ms;
-        (is_in_last && validity.is_valid((of_host.last_ms, of_host.interval_ms), at_ms))
-            .then_some(bucket.last)
+        let is_valid = validity.is_valid((of_host.last_ms, of_host.interval_ms), selection.times.at_ms(step));
+        (is_in_last && is_valid).then_some(bucket.last)
     };
-    all.map(value).collect()
+    selection.windows.latest(buckets).zip(of_host).enumerate().map(value).collect()
 }
 
 fn windows(
@@ -502,6 +515,8 @@ fn scaled(selection: &Selection, values: Vec<Option<f64>>) -> Vec<Option<f64>> {
 fn has_no_program(selection: &Selection) -> bool {
     selection.selector.matchers.iter().all(|matcher| match matcher.label.as_str() {
         NAME | metric::HOST | metric::GROUP => true,
+        // The metric was chosen by it.
+        label if selection.metric.label.is_some_and(|(known, _)| known == label) => true,
         _ => matcher.accepts(""),
     })
 }
@@ -523,6 +538,7 @@ fn labels(selection: &Selection, host: &HostName, program: Option<&ProgramName>)
     if matches!(selection.function, None | Some(WindowFunction::Last)) {
         labels.insert(NAME, Arc::from(selection.metric.name));
     }
+    labels.extend(selection.metric.label.map(|(label, value)| (label, Arc::from(value))));
     if let Some(program) = program {
         labels.insert(metric::PROGRAM, Arc::from(program.name.as_str()));
         let further = [(metric::USER, &program.user), (metric::UNIT, &program.unit)];

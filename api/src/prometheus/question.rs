@@ -164,7 +164,14 @@ fn collect<'a>(expr: &'a Expr, all: &mut Vec<(Option<WindowFunction>, &'a Select
 pub(super) fn metrics_of(selector: &Selector) -> impl Iterator<Item = &'static Metric> {
     METRICS.iter().filter(|metric| {
         let names = || selector.matchers.iter().filter(|matcher| matcher.label == NAME);
-        names().all(|matcher| matcher.accepts(metric.name))
+        let is_of = |(label, value): (&str, &str)| {
+            selector
+                .matchers
+                .iter()
+                .filter(|matcher| matcher.label == label)
+                .all(|matcher| matcher.accepts(value))
+        };
+        names().all(|matcher| matcher.accepts(metric.name)) && metric.label.is_none_or(is_of)
     })
 }
 

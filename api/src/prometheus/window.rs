@@ -36,16 +36,14 @@ impl Windows {
         })
     }
 
-    /// The last bucket until each step, with its number.
-    pub(super) fn latest<'a>(
-        self,
-        buckets: &'a [(i64, Bucket)],
-    ) -> impl Iterator<Item = Option<&'a (i64, Bucket)>> + use<'a> {
-        (0..self.steps).map(move |step| {
-            let (_, last) = self.bounds(step);
-            let end = buckets.partition_point(|(place, _)| *place <= last);
-            end.checked_sub(1).and_then(|place| buckets.get(place))
-        })
+    /// The last bucket until each step.
+    pub(super) fn latest(self, buckets: &[(i64, Bucket)]) -> impl Iterator<Item = Option<&Bucket>> {
+        (0..self.steps).map(move |step| last_until(buckets, self.bounds(step).1))
+    }
+
+    /// The last bucket before the window of each step.
+    pub(super) fn before(self, buckets: &[(i64, Bucket)]) -> impl Iterator<Item = Option<&Bucket>> {
+        (0..self.steps).map(move |step| last_until(buckets, self.bounds(step).0 - 1))
     }
 
     /// Buckets that are looked at for one series, at most.
@@ -53,6 +51,11 @@ impl Windows {
         let length = usize::try_from(self.length).unwrap_or(usize::MAX);
         self.steps.saturating_mul(length.min(buckets).max(1))
     }
+}
+
+fn last_until(buckets: &[(i64, Bucket)], last: i64) -> Option<&Bucket> {
+    let end = buckets.partition_point(|(place, _)| *place <= last);
+    buckets.get(end.checked_sub(1)?).map(|(_, bucket)| bucket)
 }
 
 /// The age in ms from which on a sample says nothing about its host any more.

@@ -10,7 +10,7 @@ use fleetps_nats::{
 };
 use serde_json::Value;
 
-use crate::support::{Answer, BEGIN_US, Site, process, snapshot_at};
+use crate::support::{Answer, BEGIN_US, Site, process, snapshot_at, time_at};
 
 /// The beginning of the histories of these tests, in s since 1970 UTC.
 pub const BEGIN_S: i64 = BEGIN_US / 1_000_000;
@@ -96,11 +96,11 @@ async fn figures_of_hosts_are_what_their_snapshots_said() {
     assert_eq!(of("fleetps_host_up", 400).await, [pair("web-1", 1.0), pair("web-2", 0.0)]);
     assert_eq!(of("fleetps_host_cpu_percent", 400).await, [pair("web-1", 40.0)], "web-2 is silent");
     assert_eq!(
-        of("rate(fleetps_host_network_receive_bytes_total[1m])", 205).await,
+        of("rate(fleetps_host_network_received_bytes_total[1m])", 205).await,
         [pair("web-1", 1000.0), pair("web-2", 1000.0)]
     );
     assert_eq!(
-        of("increase(fleetps_host_network_receive_bytes_total[1m])", 200).await,
+        of("increase(fleetps_host_network_received_bytes_total[1m])", 200).await,
         [pair("web-1", 60_000.0), pair("web-2", 60_000.0)]
     );
     assert_eq!(of("max_over_time(fleetps_host_cpu_percent[1m])", 200).await[0], pair("web-1", 20.0));
@@ -129,7 +129,7 @@ async fn figures_of_programs_are_the_sums_of_their_processes() {
     );
     let processes = of("sum by (program) (fleetps_program_processes)", 205).await;
     assert_eq!(processes, [pair("app", 4.0), pair("idle", 2.0)]);
-    let resident = of("fleetps_program_resident_bytes{host=\"web-1\",program=~\"app|nothing\"}", 205).await;
+    let resident = of("fleetps_program_memory_bytes{host=\"web-1\",program=~\"app|nothing\"}", 205).await;
     assert_eq!(resident, [pair("app", f64::from(20 << 20))]);
     let mean = of("avg_over_time(fleetps_program_processes{host=\"web-1\",user=\"\"}[2m])", 205).await;
     assert_eq!(mean, [pair("idle", 1.0)]);
@@ -205,4 +205,45 @@ async fn what_grafana_asks_first_is_answered() {
         site.get(&format!("/prometheus/api/v1/series?{within}&match[]=fleetps_program_processes")).await;
     let body: Value = serde_json::from_str(&series.body).unwrap();
     assert_eq!(body["data"].as_array().unwrap().len(), 4, "{body}");
+}
+
+#[tokio::test]
+async fn the_time_in_which_a_host_was_up_is_known_to_the_second() {
+    let site = site();
+    // Of the five minutes before, web-2 was heard of until 290, and then silent.
+    for (second, up) in [(200, 1.0), (297, 1.0), (590, 0.0)] {
+        let found = values(&site, "avg_over_time(fleetps_host_up{host=\"web-2\"}[5m])", second, "host").await;
+        assert_eq!(found, [("web-2".to_owned(), up)], "{second}");
+    }
+    let found = values(&site, "avg_over_time(fleetps_host_up{host=\"web-2\"}[5m])", 440, "host").await;
+    assert_eq!(found, [("web-2".to_owned(), 0.5)]);
+}
+
+#[tokio::test]
+async fn the_shape_of_series_is_a_flat_list() {
+    let site = site();
+    let span = format!("from={}&to={}", time_at(0), time_at(60));
+    for (url, value) in [
+        (format!("/api/v1/hosts/web-1/metrics?{span}&points=1"), "max"),
+        (
+            format!("/api/v1/hosts/web-1/processes/10/metrics?{span}&points=1&started=2026-09-21T14:13:20Z"),
+            "pid",
+        ),
+        (format!("/api/v1/top?{span}&by=cpu"), "key"),
+        (format!("/api/v1/search?q=app&at={}", time_at(55)), "program"),
+    ] {
+        let rows = site.json(&format!("{url}&shape=series")).await;
+        let rows = rows.as_array().unwrap_or_else(|| panic!("{url}: {rows}"));
+        assert!(!rows.is_empty(), "{url}");
+        for row in rows {
+            let fields = row.as_object().unwrap();
+            assert!(fields["time"].as_str().unwrap().ends_with('Z'), "{url}: {row}");
+            assert!(fields.contains_key("value") && fields.contains_key(value), "{url}: {row}");
+            assert!(fields.values().all(|field| !field.is_object() && !field.is_array()), "{url}: {row}");
+        }
+        let csv = site.get(&format!("{url}&shape=series&format=csv")).await.body;
+        assert!(csv.starts_with("time,host,"), "{url}: {csv}");
+        assert_eq!(csv.lines().count(), rows.len() + 1, "{url}: {csv}");
+    }
+    assert_eq!(site.get("/api/v1/top?shape=round").await.status, StatusCode::BAD_REQUEST);
 }

@@ -27,10 +27,10 @@ async fn nobody_hears_of_a_host_that_they_do_not_see() {
             for query in [
                 "fleetps_host_up",
                 "count(fleetps_host_up)",
-                "fleetps_host_load1",
+                "fleetps_host_load",
                 "sum by (host) (fleetps_program_processes)",
                 "rate(fleetps_program_cpu_seconds_total[1m])",
-                "avg_over_time(fleetps_program_resident_bytes[1m])",
+                "avg_over_time(fleetps_program_memory_bytes[1m])",
                 "increase(fleetps_events_total[1m])",
                 "fleetps_host_up{group=\"other\"}",
                 "fleetps_host_up{host=\"other-1\"}",
@@ -129,7 +129,7 @@ async fn times_and_steps_that_would_take_too_much_are_refused() {
         for query in [
             "fleetps_host_up",
             "rate(fleetps_program_cpu_seconds_total[100y])",
-            "fleetps_host_load1 offset -99y",
+            "fleetps_host_load offset -99y",
         ] {
             let pairs = [("query", query), ("start", start), ("end", end), ("step", step)];
             let answer = site.get(&format!("/prometheus/api/v1/query_range?{}", encoded(&pairs))).await;

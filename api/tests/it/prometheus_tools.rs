@@ -8,11 +8,13 @@ use tokio::net::TcpListener;
 
 use crate::prometheus::{BEGIN_S, site};
 
-/// Where it is, if it is.
+/// Where it is, if it is; a named one must be there.
 fn promtool() -> Option<String> {
     let named = std::env::var("FLEETPS_PROMTOOL").ok();
-    let tool = named.unwrap_or_else(|| "promtool".to_owned());
-    Command::new(&tool).arg("--version").output().ok().map(|_| tool)
+    let tool = named.clone().unwrap_or_else(|| "promtool".to_owned());
+    let answer = Command::new(&tool).arg("--version").output();
+    assert!(answer.is_ok() || named.is_none(), "{tool}: {answer:?}");
+    answer.ok().map(|_| tool)
 }
 
 async fn run(tool: String, arguments: Vec<String>) -> String {
@@ -42,7 +44,7 @@ async fn promtool_understands_every_answer() {
         run(tool.clone(), ["query".to_owned()].into_iter().chain::<Vec<String>>(arguments).collect())
     };
     let instant =
-        ask(&["instant", &at, &server, "sum(rate(fleetps_host_network_receive_bytes_total[1m]))"]).await;
+        ask(&["instant", &at, &server, "sum(rate(fleetps_host_network_received_bytes_total[1m]))"]).await;
     assert!(instant.contains("{} => 2000 @"), "{instant}");
     let program = "rate(fleetps_program_cpu_seconds_total{program=\"app\",host=\"web-1\"}[1m])";
     let instant = ask(&["instant", &at, &server, program]).await;

@@ -56,6 +56,8 @@ pub enum HostFigure {
     TimeOfTables,
     /// The same for all samples: the time in which the host was heard of.
     Time,
+    /// The time in which cores were idle and no process waited for a disk, in ms (counter).
+    IdleTime,
     /// A number of the model.
     Of(&'static Field),
 }
@@ -184,7 +186,7 @@ impl HostFigure {
     pub fn is_counter(self) -> bool {
         match self {
             Self::Heard => false,
-            Self::TimeOfTables | Self::Time => true,
+            Self::TimeOfTables | Self::Time | Self::IdleTime => true,
             Self::Of(field) => field.kind == Kind::Counter,
         }
     }
@@ -193,6 +195,7 @@ impl HostFigure {
         match self {
             Self::Heard => "1",
             Self::TimeOfTables | Self::Time => "monotonic_ms",
+            Self::IdleTime => "cpu_idle_ms - coalesce(cpu_iowait_ms, 0)",
             Self::Of(field) => field.column,
         }
     }
