@@ -124,14 +124,8 @@ pub async fn run(
     let _ = tokio::time::timeout(CATCH_UP_FOR, caught_up.wait_for(|intake| intake.caught_up)).await;
 
     let Doors { pages, legacy } = door.into();
-    let legacy = legacy.map(|door| {
-        let (shared, shutdown) = (shared.clone(), shutdown.clone());
-        tokio::spawn(legacy::serve(door, client.clone(), shared, host_bytes_per_s, shutdown))
-    });
-    serve(pages, shared, connections, shutdown).await;
-    if let Some(legacy) = legacy {
-        tokio::time::timeout(END_WITHIN, legacy).await.unwrap_or(Ok(()))?;
-    }
+    let legacy = older_systems(legacy, client, shared.clone(), host_bytes_per_s, shutdown.clone());
+    serve(pages, legacy, shared, connections, shutdown).await;
     latest_events.await?;
     intake.await.context("the live intake panicked")?;
     past.await?;
@@ -144,15 +138,35 @@ pub async fn run(
 }
 
 /// Serves requests until `shutdown`, and those that are open then a little longer.
-async fn serve(door: TlsListener, shared: AppState, connections: Connections, shutdown: CancellationToken) {
-    let serving = connections::serve(door, routes::router(shared), connections, shutdown.clone());
+async fn serve(
+    door: TlsListener,
+    older_systems: impl Future<Output = ()>,
+    shared: AppState,
+    connections: Connections,
+    shutdown: CancellationToken,
+) {
+    let pages = connections::serve(door, routes::router(shared), connections, shutdown.clone());
+    let serving = async { tokio::join!(pages, older_systems) };
     let hard_end = async {
         shutdown.cancelled().await;
         tokio::time::sleep(END_WITHIN).await;
     };
     tokio::select! {
-        () = serving => {}
+        _ = serving => {}
         () = hard_end => tracing::info!("some requests did not end in time and were cut off"),
+    }
+}
+
+/// Answers older systems until `shutdown`, where they have a door.
+async fn older_systems(
+    door: Option<LegacyDoor>,
+    client: async_nats::Client,
+    shared: AppState,
+    host_bytes_per_s: u64,
+    shutdown: CancellationToken,
+) {
+    if let Some(door) = door {
+        legacy::serve(door, client, shared, host_bytes_per_s, shutdown).await;
     }
 }
 
