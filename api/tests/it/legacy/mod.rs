@@ -7,6 +7,7 @@ mod s000;
 mod s001;
 mod s002;
 mod s003;
+mod sealed;
 mod ws;
 
 use std::{collections::BTreeSet, net::SocketAddr, path::PathBuf, time::Duration};
