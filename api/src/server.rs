@@ -137,14 +137,8 @@ pub async fn run(
     let _ = tokio::time::timeout(CATCH_UP_FOR, caught_up.wait_for(|intake| intake.caught_up)).await;
 
     let mut doors = doors;
-    let legacy = doors.legacy.take().map(|door| {
-        let (shared, shutdown) = (shared.clone(), shutdown.clone());
-        tokio::spawn(legacy::serve(door, client.clone(), shared, gate, shutdown))
-    });
-    serve(doors, shared, connections, shutdown).await;
-    if let Some(legacy) = legacy {
-        tokio::time::timeout(END_WITHIN, legacy).await.unwrap_or(Ok(()))?;
-    }
+    let legacy = older_systems(doors.legacy.take(), client, shared.clone(), gate, shutdown.clone());
+    serve(doors, legacy, shared, connections, shutdown).await;
     latest_events.await?;
     intake.await.context("the live intake panicked")?;
     past.await?;
@@ -157,20 +151,39 @@ pub async fn run(
 }
 
 /// Serves requests until `shutdown`, and those that are open then a little longer.
-async fn serve(doors: Doors, shared: AppState, connections: Connections, shutdown: CancellationToken) {
+async fn serve(
+    doors: Doors,
+    older_systems: impl Future<Output = ()>,
+    shared: AppState,
+    connections: Connections,
+    shutdown: CancellationToken,
+) {
     let metrics = doors.metrics.map(|door| {
         let connections = Connections::new(READERS, Addresses::default());
         connections::serve(door, routes::metrics_router(shared.clone()), connections, shutdown.clone())
     });
     let pages = connections::serve(doors.pages, routes::router(shared), connections, shutdown.clone());
-    let serving = async { _ = tokio::join!(pages, OptionFuture::from(metrics)) };
+    let serving = async { _ = tokio::join!(pages, OptionFuture::from(metrics), older_systems) };
     let hard_end = async {
         shutdown.cancelled().await;
         tokio::time::sleep(END_WITHIN).await;
     };
     tokio::select! {
-        () = serving => {}
+        _ = serving => {}
         () = hard_end => tracing::info!("some requests did not end in time and were cut off"),
+    }
+}
+
+/// Answers older systems until `shutdown`, where they have a door.
+async fn older_systems(
+    door: Option<LegacyDoor>,
+    client: async_nats::Client,
+    shared: AppState,
+    gate: Gate,
+    shutdown: CancellationToken,
+) {
+    if let Some(door) = door {
+        legacy::serve(door, client, shared, gate, shutdown).await;
     }
 }
 

@@ -85,7 +85,8 @@ pub fn host(config: &Config, command: HostCommand) -> anyhow::Result<()> {
 async fn list(hosts: &Bucket<HostRecord>) -> anyhow::Result<String> {
     let row = |(name, Entry { value: record, .. }): (String, Entry<HostRecord>)| {
         let groups: Vec<_> = record.groups.iter().cloned().collect();
-        let key = record.keys.first().cloned().unwrap_or_default();
+        let older = record.legacy.as_ref().map(|agent| format!("legacy {}", agent.system));
+        let key = record.keys.first().cloned().or(older).unwrap_or_default();
         let network = record.network.as_ref().filter(|_| record.admission == Admission::Waiting);
         let state = network.map_or_else(|| state(&record).to_owned(), |network| format!("waits ({network})"));
         vec![name, state, groups.join(" "), time(record.first_contact_at_us), key]

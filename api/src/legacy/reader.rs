@@ -10,12 +10,15 @@ use fleetps_nats::{HostName, audit::Outcome, hosts::Admission};
 
 use tokio::sync::watch;
 
-use super::{Fault, Legacy, LegacyHost, System};
+use super::{Fault, Legacy, LegacyHost, System, stream_reads::Stored};
 use crate::{
     audit_log::{Asked, AuditClass},
     auth::{Grant, Person, Role},
     live::{Moment, Summary},
-    scoped_fleet::ScopedFleet,
+    scoped_fleet::{
+        ScopedFleet,
+        travel::{self, PastLookup},
+    },
     tls::Peer,
 };
 
@@ -154,6 +157,18 @@ impl Reader {
             all
         });
         listing.await.map_err(|_| Fault::unavailable())
+    }
+
+    /// The snapshot that had this sequence in the stream, from the history; `None` where it is not kept, or there is no history.
+    pub async fn sealed_by_sequence(&self, sequence: u64) -> Option<Stored> {
+        let (host, at_us) =
+            self.scoped.ask(move |history| history.by_sequence(sequence)).await.ok().flatten()?;
+        match travel::to(&self.scoped, &host, at_us).await.ok()? {
+            PastLookup::PastMoment(past) if past.moment.snapshot().captured_at_us == at_us => {
+                Some(Stored { sequence, host, snapshot: past.moment.snapshot().clone() })
+            }
+            _ => None,
+        }
     }
 
     /// Tells of every change in the fleet.

@@ -342,8 +342,11 @@ async fn processes(
 ) -> Result<Response, Fault> {
     let unknown = || Fault::new(StatusCode::NOT_FOUND, "not-found", "snapshot not found");
     let sequence = id.parse::<u64>().map_err(|_| unknown())?;
-    let found = legacy.by_sequence(sequence).await?.filter(|found| reader.sees(&found.host));
-    let found = found.ok_or_else(unknown)?;
+    let found = match legacy.by_sequence(sequence).await? {
+        Some(found) => Some(found),
+        None => reader.sealed_by_sequence(sequence).await,
+    };
+    let found = found.filter(|found| reader.sees(&found.host)).ok_or_else(unknown)?;
     let shows_command_lines = reader.scoped.scope().sees_command_lines(&found.host);
     let listed: Vec<ListedProcess<'_>> = found
         .snapshot

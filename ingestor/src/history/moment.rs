@@ -75,7 +75,36 @@ struct SnapshotsSql<'a> {
     host_sample: &'a str,
 }
 
+/// Whose snapshot had a sequence in the stream, and when it was captured.
+#[derive(Template)]
+#[template(path = "history/by_sequence.sql")]
+struct BySequenceSql<'a> {
+    host_sample: &'a str,
+}
+
 impl History {
+    /// Whose snapshot had this sequence in the stream, and when it was captured, in µs since 1970 UTC; `None` where its
+    /// processes are not kept. Where the stream was made anew, the last one that had it.
+    ///
+    /// # Errors
+    /// When the history cannot be read.
+    pub fn by_sequence(&self, stream_sequence: u64) -> Result<Option<(HostName, i64)>, HistoryError> {
+        self.ask(|reading| {
+            let mut segments = reading.overlapping(None, Span { from_us: i64::MIN, to_us: i64::MAX });
+            segments.retain(|segment| {
+                (segment.name.first_sequence..=segment.name.last_sequence).contains(&stream_sequence)
+            });
+            if segments.is_empty() {
+                return Ok(None);
+            }
+            let sql = render(&BySequenceSql { host_sample: &reading.relation("host_sample", &segments) });
+            let mut statement = reading.connection.prepare(&sql)?;
+            let rows = statement.query_map(params![stream_sequence], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            let found = rows.collect::<Result<Vec<(String, i64)>, _>>()?.pop();
+            Ok(found.and_then(|(host, captured_us)| Some((host.parse().ok()?, captured_us))))
+        })
+    }
+
     /// The snapshot of `host` at `at_us`: the last one captured then or before.
     ///
     /// # Errors

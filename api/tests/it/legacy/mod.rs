@@ -7,6 +7,7 @@ mod s000;
 mod s001;
 mod s002;
 mod s003;
+mod sealed;
 mod ws;
 
 use std::{collections::BTreeSet, net::SocketAddr, path::PathBuf, time::Duration};
@@ -104,8 +105,8 @@ impl Scene {
         let client = self.broker.as_ref().unwrap().broker(Part::Api).connect("web").await.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         self.pages = listener.local_addr().unwrap();
-        let door = LegacyDoor::open(&self.settings, &TlsSettings::default(), self.folder.path());
-        let door = door.await.unwrap().unwrap();
+        let tls = TlsSettings::default();
+        let door = LegacyDoor::open(&self.settings, &tls, self.folder.path()).await.unwrap().unwrap();
         self.legacy = door.address();
         let history: PathBuf = self.folder.path().join("history");
         let settings = IngestorSettings { history, ..IngestorSettings::default() };

@@ -47,7 +47,7 @@ async fn a_newcomer_gets_a_suffix_where_a_host_with_a_key_has_the_name_or_one_th
     let machine = json!({"hostname": "web-01", "processes": []});
     assert_eq!(scene.enrol("/api/processes/", Some(("api-key", "all")), &machine).await.status, 200);
     let names: Vec<Value> = scene.hosts().await.iter().map(|host| host["host"].clone()).collect();
-    assert_eq!(names, ["WEB-O1-001", "web-01-000", "web-01-001"]);
+    assert_eq!(names, ["WEB-O1-001-2", "web-01-000", "web-01-001"]);
     assert_eq!(records.get("web-01").await.unwrap().unwrap().value, native("UA"));
     let listed = scene.get("/api/v1/snapshots/latest?hostname=web-01").await.json();
     assert_eq!(listed["process_count"], 1, "found by its own name: {listed}");

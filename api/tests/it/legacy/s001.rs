@@ -133,7 +133,8 @@ async fn on_the_pages(scene: &Scene) {
 async fn one_that_comes_late_is_not_the_latest_and_starts_stay_through_a_kill() {
     let mut scene = Scene::with_operators().await;
     scene.allow(System::S001, 5).await;
-    let now = jiff::Timestamp::now();
+    // Kept to the microsecond.
+    let now = jiff::Timestamp::from_microsecond(jiff::Timestamp::now().as_microsecond()).unwrap();
     let at = |back_s: i64| (now - jiff::SignedDuration::from_secs(back_s)).to_string();
     let body = |back_s: i64, pid: u32| {
         ingest("web", &at(back_s), json!([process_001(1, 0, "init", ""), process_001(pid, 1, "shop", "")]))
