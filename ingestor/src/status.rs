@@ -24,7 +24,7 @@ use crate::catalog::SegmentMeta;
 /// The queue of refused messages that wait to be published.
 pub(crate) const DEAD_LETTERS: &str = "dead-letters";
 /// The queue of events that wait to be published.
-pub(crate) const EVENTS: &str = "events";
+pub(crate) const EVENTS: &str = "events-to-publish";
 
 /// A queue between two parts, and how many wait in it.
 struct Queue {

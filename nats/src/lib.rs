@@ -35,6 +35,7 @@ pub mod hosts;
 pub mod key;
 pub mod lock;
 pub mod log;
+pub mod log_settings;
 pub mod model;
 pub mod output;
 pub mod patience;
