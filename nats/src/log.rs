@@ -26,6 +26,11 @@ static IS_JSON: AtomicBool = AtomicBool::new(false);
 /// The variable with the format, which is read before the settings are.
 const FORMAT_VARIABLE: &str = "FLEETPS_LOG_FORMAT";
 
+/// The variable with the log filter: a level such as `debug`, or directives such as `warn,fleetps_nats=debug`.
+pub const VARIABLE: &str = "FLEETPS_LOG";
+/// The agent's log variable before 0.2; read for one release where [`VARIABLE`] is not set.
+pub const OLD_AGENT_VARIABLE: &str = "RUST_LOG";
+
 /// Writes the log as JSON from now on, or as text.
 pub fn set_json(is_json: bool) {
     IS_JSON.store(is_json, Relaxed);

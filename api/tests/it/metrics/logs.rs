@@ -100,17 +100,7 @@ fn a_session_in_the_log_is_a_line_of_json_for_each_event_with_request_ids_and_wi
     );
     let body = answer.body_mut().read_to_string().unwrap();
     assert!(body.contains("route=\"/welcome/{link}\",method=\"POST\",status=\"3xx\""), "{body}");
-    // The metrics of this machine need no token, and there is nothing else there.
-    let status = |path: &str| {
-        let base = metrics.strip_suffix("/metrics").unwrap();
-        anna.agent.get(format!("{base}{path}")).call().unwrap().status().as_u16()
-    };
-    assert_eq!(
-        ["/metrics", "/metrics/hosts", "/", "/api/v1/hosts", "/sign-in", "/readyz"].map(status),
-        [200, 200, 404, 404, 404, 404]
-    );
-    let foreign = anna.agent.get(&metrics).header("host", "fleet.example.com").call().unwrap();
-    assert_eq!(foreign.status().as_u16(), 421, "a page of another site that points at this machine");
+    check_loopback_metrics(&anna.agent, &metrics);
 
     let text = until("the access log", || {
         let text = fs::read_to_string(&log).unwrap();
@@ -119,6 +109,33 @@ fn a_session_in_the_log_is_a_line_of_json_for_each_event_with_request_ids_and_wi
     Command::new("kill").arg("-TERM").arg(child.id().to_string()).status().unwrap();
     assert!(child.wait().unwrap().success());
     let text = text.clone() + &fs::read_to_string(&log).unwrap();
+    let mut secrets = [anna.secrets, stranger.secrets].concat();
+    secrets.extend([link_secret, token, PASSWORD.to_owned(), wrong.to_owned()]);
+    secrets.extend([sql_secret.to_owned(), search_secret.to_owned()]);
+    assert!(secrets.len() > 8);
+    check_events(&text);
+    for secret in secrets {
+        let found = text.lines().find(|line| line.contains(&secret));
+        assert!(found.is_none(), "{secret} is logged: {found:?}");
+    }
+}
+
+/// The metrics of this machine need no token, and there is nothing else there.
+fn check_loopback_metrics(agent: &ureq::Agent, metrics: &str) {
+    let status = |path: &str| {
+        let base = metrics.strip_suffix("/metrics").unwrap();
+        agent.get(format!("{base}{path}")).call().unwrap().status().as_u16()
+    };
+    assert_eq!(
+        ["/metrics", "/metrics/hosts", "/", "/api/v1/hosts", "/sign-in", "/readyz"].map(status),
+        [200, 200, 404, 404, 404, 404]
+    );
+    let foreign = agent.get(metrics).header("host", "fleet.example.com").call().unwrap();
+    assert_eq!(foreign.status().as_u16(), 421, "a page of another site that points at this machine");
+}
+
+/// Each event is a line of JSON, and says its request.
+fn check_events(text: &str) {
     let events: Vec<Value> = text
         .lines()
         .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
@@ -132,12 +149,4 @@ fn a_session_in_the_log_is_a_line_of_json_for_each_event_with_request_ids_and_wi
         (&"/metrics".into(), &200.into())
     );
     assert!(events.iter().filter(access).any(|event| event["span"]["route"] == "/welcome/{link}"));
-    let mut secrets = [anna.secrets, stranger.secrets].concat();
-    secrets.extend([link_secret, token, PASSWORD.to_owned(), wrong.to_owned()]);
-    secrets.extend([sql_secret.to_owned(), search_secret.to_owned()]);
-    assert!(secrets.len() > 8);
-    for secret in secrets {
-        let found = text.lines().find(|line| line.contains(&secret));
-        assert!(found.is_none(), "{secret} is logged: {found:?}");
-    }
 }
