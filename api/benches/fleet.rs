@@ -1,4 +1,4 @@
-//! Questions about the whole fleet while its hosts send: the fleet page, the list of hosts, searches, a page that asks
+//! Questions about the whole fleet while its hosts send: the fleet page, the list of hosts, searches, metrics, a page that asks
 //! nothing of the fleet, and the processor time of open pages.
 //!
 //! `cargo bench -p fleetps --bench fleet -- 2000 200` (hosts, processes); takes about a minute.
@@ -40,6 +40,12 @@ const SEARCHES: [(&str, &str); 3] = [
     ("search by a rate", "/search?q=read+%3E+100M"),
 ];
 
+const METRICS: [(&str, &str); 3] = [
+    ("metrics of fleetps", "/metrics"),
+    ("metrics of hosts", "/metrics/hosts"),
+    ("metrics of hosts and their programs", "/metrics/hosts?programs=20"),
+];
+
 /// A snapshot, packed before anything is measured.
 struct Packed {
     host: HostName,
@@ -65,6 +71,11 @@ async fn measure(hosts: usize, processes: usize) {
     {
         times(&site.router, what, url).await;
     }
+    site.take_all("taking a snapshot of each host");
+    for (what, url) in METRICS {
+        times(&site.router, what, url).await;
+    }
+    site.take_all("the same while metrics are read");
     for pages in [0, 1, OPEN_PAGES] {
         site.open_pages(pages).await;
     }
@@ -107,6 +118,14 @@ impl Site {
             send(&site.shared.fleet, sent, Duration::ZERO);
         }
         site
+    }
+
+    /// Takes one more snapshot of every host.
+    fn take_all(&mut self, what: &str) {
+        let sent = self.packed(self.hosts);
+        let began = Instant::now();
+        send(&self.shared.fleet, sent, Duration::ZERO);
+        println!("  {what}: {:.1} ms", began.elapsed().as_secs_f64() * 1000.0);
     }
 
     /// Snapshots of one host after the other, packed before anything is measured.

@@ -11,6 +11,7 @@
 //!   `console` asks in SQL. `filtering` evaluates filters over the present with a deadline; `shares` limits what one
 //!   person has of anything; `broker` asks the broker for a request.
 //!   `gate` puts snapshots that came over HTTP into the stream. `prometheus` answers questions of monitoring systems;
+//!   `metrics` declares what is measured, and writes it for Prometheus.
 //!   `fleet_views` renders the fleet page once for everybody who looks at the same.
 //! * **How it looks:** `view` makes the rows of a page, and the patches that keep an open page up to date; `display`
 //!   writes numbers, times and hostile strings; `csv` and `spreadsheet` write tables; `url` writes addresses.

@@ -6,7 +6,7 @@ use fleetps_nats::{
     TlsOptions,
     admission::AdmissionSettings,
     connection::{Broker, BrokerSettings, DEFAULT_BROKER},
-    log::LogSettings,
+    log_settings::LogSettings,
     settings::{Flags, Layers, Printed, Program, RoomInfo, SettingsError},
 };
 

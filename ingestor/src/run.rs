@@ -17,7 +17,6 @@ use fleetps_nats::{
     patience::patiently,
     stream::StreamError,
 };
-use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -188,18 +187,15 @@ async fn run_parts(
     parts: Parts,
 ) -> Result<(), IngestError> {
     let Parts { catalog, progress, clock, start, duplicates, detector, standing, stop } = parts;
-    let (incoming_in, incoming) = mpsc::channel(WAITING_DELIVERIES);
+    let (incoming_in, incoming) = progress.channel("deliveries", WAITING_DELIVERIES);
     let (segments_in, segments) = sync_channel(WAITING_SEGMENTS);
-    let (letters_in, letters) = mpsc::channel(WAITING_DEAD_LETTERS);
-    progress.watch_channel("deliveries", &incoming_in);
-    progress.watch_channel(DEAD_LETTERS, &letters_in);
+    let (letters_in, letters) = progress.channel(DEAD_LETTERS, WAITING_DEAD_LETTERS);
     let interrupt = Arc::new(Interrupt::default());
 
     let numbering = (settings.partition, start.epoch_s);
     let message_decoder =
         MessageDecoder::new(settings.host_bytes_per_s).map_err(failed("unpacking"))?.with_standing(standing);
-    let (published_in, published) = mpsc::channel(WAITING_EVENTS);
-    progress.watch_channel(EVENTS, &published_in);
+    let (published_in, published) = progress.channel(EVENTS, WAITING_EVENTS);
     let Consuming { consumers, threads, decided, awaited } =
         consume((numbering, settings.seal_rows), detector, segments_in, published_in, &progress)
             .map_err(failed("a consumer of the stream"))?;

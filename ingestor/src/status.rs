@@ -24,7 +24,7 @@ use crate::catalog::SegmentMeta;
 /// The queue of refused messages that wait to be published.
 pub(crate) const DEAD_LETTERS: &str = "dead-letters";
 /// The queue of events that wait to be published.
-pub(crate) const EVENTS: &str = "events";
+pub(crate) const EVENTS: &str = "events-to-publish";
 
 /// A queue between two parts, and how many wait in it.
 struct Queue {
@@ -132,12 +132,18 @@ impl Progress {
         self.queues.lock().unwrap_or_else(PoisonError::into_inner).push(queue);
     }
 
-    /// The same for a channel; it still ends when its last sender is dropped.
-    pub(crate) fn watch_channel<T: Send + 'static>(&self, name: &'static str, sender: &mpsc::Sender<T>) {
-        let (bound, weak) = (sender.max_capacity(), sender.downgrade());
+    /// A channel of `bound` places that is reported. It ends when its last sender is dropped, as any other.
+    pub(crate) fn channel<T: Send + 'static>(
+        &self,
+        name: &'static str,
+        bound: usize,
+    ) -> (mpsc::Sender<T>, mpsc::Receiver<T>) {
+        let (sender, receiver) = mpsc::channel(bound);
+        let weak = sender.downgrade();
         self.watch_queue(name, bound, move || {
             weak.upgrade().map_or(0, |sender| sender.max_capacity().saturating_sub(sender.capacity()))
         });
+        (sender, receiver)
     }
 
     fn queues(&self) -> Vec<QueueStatus> {

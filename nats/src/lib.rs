@@ -37,6 +37,7 @@ pub mod hosts;
 pub mod key;
 pub mod lock;
 pub mod log;
+pub mod log_settings;
 pub mod model;
 pub mod output;
 pub mod patience;

@@ -8,7 +8,6 @@ use std::{
     sync::atomic::{AtomicBool, Ordering::Relaxed},
 };
 
-use serde::{Deserialize, Serialize};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::{
     EnvFilter,
@@ -20,45 +19,22 @@ use tracing_subscriber::{
     registry::LookupSpan,
 };
 
-use crate::{output, settings::Flag};
+use crate::output;
 
 /// Whether the log is JSON: settings are read after it has begun.
 static IS_JSON: AtomicBool = AtomicBool::new(false);
 /// The variable with the format, which is read before the settings are.
 const FORMAT_VARIABLE: &str = "FLEETPS_LOG_FORMAT";
 
-/// How events are written.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum LogFormat {
-    /// For people.
-    #[default]
-    Text,
-    /// For programs: a line of JSON for each event.
-    Json,
-}
-
-crate::settings! {
-    /// How events are logged.
-    #[derive(Copy, Eq)]
-    pub struct LogSettings in "" {
-        /// How the log on standard error is written: text, or json for one line of JSON for each event.
-        #[flag(Flag::takes("log-format", "TEXT|JSON"))]
-        pub log_format: LogFormat = LogFormat::Text;
-    }
-}
-
-impl LogSettings {
-    /// Writes the log like this from now on.
-    pub fn apply(self) {
-        IS_JSON.store(self.log_format == LogFormat::Json, Relaxed);
-    }
-}
-
 /// The variable with the log filter: a level such as `debug`, or directives such as `warn,fleetps_nats=debug`.
 pub const VARIABLE: &str = "FLEETPS_LOG";
 /// The agent's log variable before 0.2; read for one release where [`VARIABLE`] is not set.
 pub const OLD_AGENT_VARIABLE: &str = "RUST_LOG";
+
+/// Writes the log as JSON from now on, or as text.
+pub fn set_json(is_json: bool) {
+    IS_JSON.store(is_json, Relaxed);
+}
 
 /// Starts the log. `default` is the filter where [`VARIABLE`] is not set or cannot be parsed; `old_variable` is a name
 /// that is still read, with a warning.

@@ -8,7 +8,7 @@ use std::{
 use fleetps_nats::{
     HostName, TlsOptions, bounds,
     connection::{BrokerSettings, DEFAULT_BROKER},
-    log::LogSettings,
+    log_settings::LogSettings,
     settings::{Flag, Layers, Printed, Program, RoomInfo, SettingsError},
     snapshot::MAX_PROCESSES,
     units,

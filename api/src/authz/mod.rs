@@ -1,6 +1,6 @@
 //! Authorization: who may do what on which host. This is the one place that decides; what no rule allows is denied.
 //!
-//! **Grants.** A person has grants: a role (viewer, operator, administrator) on every host or on the hosts with any of
+//! **Grants.** A person has grants: a role (metrics, viewer, operator, administrator) on every host or on the hosts with any of
 //! some groups, with or without command lines. Of several grants, the widest that fits counts.
 //!
 //! **Decision.** `permission_of` takes a person, a [`Permission`] and the groups of a host, as the server knows them,

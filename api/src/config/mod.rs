@@ -12,7 +12,7 @@ use fleetps_nats::{
     HostName, TlsOptions,
     admission::AdmissionSettings,
     connection::{Broker, BrokerSettings},
-    log::LogSettings,
+    log_settings::LogSettings,
     server::{Part, PublicServer},
     settings::{Layers, Printed, Program, RoomInfo},
 };

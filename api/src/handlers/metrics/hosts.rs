@@ -4,7 +4,10 @@
 //! their names, then their file systems and programs: so in a fleet that is too large, the same hosts have all of theirs
 //! in every answer. `fleetps_series_dropped` says how many are missing.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    sync::Arc,
+};
 
 use fleetps_nats::{model::HostState, snapshot::FilesystemSample, steady_us};
 
@@ -118,11 +121,10 @@ fn plan<'a>(hosts: &'a [HostMetrics], count: usize, room: &mut Room) -> Vec<Row<
 
 /// Puts something under its label, unless another has the same one or there is no room.
 fn place<T>(placed: &mut BTreeMap<String, T>, name: &str, what: T, series: usize, room: &mut Room) {
-    let name = label(name).into_owned();
-    if placed.contains_key(&name) {
-        room.dropped += series as u64;
-    } else if room.take(series) {
-        placed.insert(name, what);
+    match placed.entry(label(name).into_owned()) {
+        Entry::Occupied(_) => room.dropped += series as u64,
+        Entry::Vacant(entry) if room.take(series) => _ = entry.insert(what),
+        Entry::Vacant(_) => {}
     }
 }
 

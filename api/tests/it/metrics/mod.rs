@@ -1,7 +1,11 @@
 //! Metrics: read by a strict parser of our own and by the Python client's, named as the manual says, and for those only who
 //! may read them.
 
+mod bounds;
+mod hosts;
+mod logs;
 mod parsed;
+mod whole;
 
 use std::time::Duration;
 
@@ -62,6 +66,16 @@ async fn token(guarded: &Guarded, name: &str, grant: &str, scope: &str) -> Strin
     guarded.accounts().make_token(&person, scope, scope.parse().unwrap(), hour).await.unwrap()
 }
 
+/// What a program with this token is answered; without one where it is empty.
+async fn asked_with(guarded: &Guarded, token: &str, url: &str) -> (StatusCode, String) {
+    let mut request = Request::get(url).header("host", "localhost");
+    if !token.is_empty() {
+        request = request.header("authorization", format!("Bearer {token}"));
+    }
+    let answer = guarded.site.send(request.body(Body::empty()).unwrap()).await;
+    (answer.status, answer.body)
+}
+
 /// Whether a scrape has every family that the program declares for this address, each with its kind, labels and help.
 fn check_declared(scrape: &Scrape, of: &str) {
     let declared: Vec<&&Family> = ALL.iter().filter(|family| is_of(family, of)).collect();
@@ -112,19 +126,13 @@ fn the_manual_has_every_metric_with_its_kind_labels_and_help() {
 async fn metrics_are_for_tokens_that_may_read_them_and_a_token_may_read_nothing_else() {
     let guarded = Guarded::new(Default::default()).await;
     let _anna = guarded.anna().await;
-    let ask = async |token: Option<&str>, url: &str| {
-        let mut request = Request::get(url).header("host", "localhost");
-        if let Some(token) = token {
-            request = request.header("authorization", format!("Bearer {token}"));
-        }
-        let answer = guarded.site.send(request.body(Body::empty()).unwrap()).await;
-        (answer.status, answer.body)
-    };
-    guarded.user("Bert", "viewer").await;
-    guarded.user("Carl", "administrator:web").await;
-    let metrics = token(&guarded, "Bert", "viewer", "metrics").await;
-    let viewer = token(&guarded, "Bert", "viewer", "viewer").await;
-    let of_web = token(&guarded, "Carl", "administrator:web", "metrics").await;
+    let ask =
+        async |token: Option<&str>, url: &str| asked_with(&guarded, token.unwrap_or_default(), url).await;
+    guarded.user("bert", "viewer").await;
+    guarded.user("carl", "administrator:web").await;
+    let metrics = token(&guarded, "bert", "viewer", "metrics").await;
+    let viewer = token(&guarded, "bert", "viewer", "viewer").await;
+    let of_web = token(&guarded, "carl", "administrator:web", "metrics").await;
     let (status, body) = ask(None, "/metrics").await;
     assert_eq!(
         status,
