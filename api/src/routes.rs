@@ -143,16 +143,8 @@ fn asks<H: Handler<T, AppState>, T: 'static>(path: &'static str, handler: H) -> 
 
 /// Every route.
 pub fn table() -> Vec<Route> {
-    [
-        pages(),
-        json_of_hosts(),
-        json_of_fleet(),
-        for_monitoring(),
-        of_people(),
-        from_hosts(),
-        of_the_server(),
-    ]
-    .concat()
+    [pages(), json_of_hosts(), json_of_fleet(), for_monitoring(), of_people(), from_hosts(), of_the_server()]
+        .concat()
 }
 
 /// Figures for monitoring systems.
