@@ -212,13 +212,13 @@ fn check_signatures(sender: &Sender) {
     let headers = signed.sign(&key).unwrap();
     let header =
         |name: &str| headers.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_str());
-    let begun = Instant::now();
+    let before_s = processor_time(std::process::id());
     for _ in 0..CHECKS {
         let read = SignedRequest::read(signed::INGEST, header).unwrap();
         read.verify(header(signed::SIGNATURE)).unwrap();
     }
-    let each_us = begun.elapsed().as_secs_f64() * 1e6 / f64::from(CHECKS);
-    println!("reading and checking one signature: {each_us:.1} µs");
+    let each_us = (processor_time(std::process::id()) - before_s) * 1e6 / f64::from(CHECKS);
+    println!("reading and checking one signature: {each_us:.1} µs of processor time");
 }
 
 /// How soon a snapshot is in the JSON of its host, from the beginning of its post.

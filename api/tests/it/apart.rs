@@ -130,7 +130,7 @@ fn a_host_joins_and_sends_over_https_through_the_proxy_that_the_environment_name
     let [data, folder] = [(); 2].map(|()| tempfile::tempdir().unwrap());
     said(fleetps(data.path()).args(["tls", "init"]));
     let running = Running::start(data.path(), &["--no-agent", "--auth", "on"]);
-    let token = enrolment_token(fleetps(data.path()).args(["--uses", "1"]));
+    let token = enrolment_token(&mut fleetps(data.path()));
     let (proxy, count) = proxy();
     let joining = || {
         let mut command = join(&running.address, &token, folder.path());

@@ -165,7 +165,7 @@ async fn what_is_too_long_or_no_snapshot_is_refused_by_its_reason() {
         (bomb(200), "too_long_inside"),
         (bomb(2), "not_a_snapshot"),
         (b"not a snapshot".to_vec(), "not_zstd"),
-        (Vec::new(), "not_zstd"),
+        (Vec::new(), "not_a_snapshot"),
         (packed("raw", 8).to_vec(), "mislabelled"),
     ] {
         let (status, said) = send(body).await;
