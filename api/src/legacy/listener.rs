@@ -30,7 +30,7 @@ use fleetps_nats::{error_chain, patience::patiently};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::{Fault, Legacy, fault::Reason, pages, s000, s001, s002, s003};
+use super::{Fault, Legacy, fault::Reason, pages, push, s000, s001, s002, s003};
 use crate::{
     config::LegacySettings,
     connections::{self, Connections, Limits},
@@ -117,6 +117,7 @@ fn router(legacy: Arc<Legacy>) -> Router {
         .merge(s001::routes())
         .merge(s002::routes())
         .merge(s003::routes())
+        .merge(push::routes())
         .fallback(pages::file)
         .layer(from_fn_with_state(Arc::clone(&legacy), check))
         .with_state(legacy)

@@ -6,13 +6,14 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use axum::{
-    Extension,
+    Extension, Router,
     extract::{
         State,
         ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade},
     },
     http::StatusCode,
     response::{IntoResponse, Response},
+    routing::get,
 };
 use fleetps_nats::HostName;
 use serde::Deserialize;
@@ -41,6 +42,11 @@ const SILENT_FOR: Duration = Duration::from_secs(70);
 const GATHERED: Duration = Duration::from_millis(100);
 /// The code of a close for a message that cannot be understood, as system 002 closes.
 const FAILED: u16 = 1011;
+
+/// The routes of both systems.
+pub fn routes() -> Router<Arc<Legacy>> {
+    Router::new().route("/ws/snapshot/", get(machines)).route("/ws", get(servers))
+}
 
 /// The sockets that are open.
 #[derive(Debug)]
@@ -127,7 +133,7 @@ fn open<Work: Future<Output = Result<(), Gone>> + Send>(
 }
 
 /// The socket of system 002: a page subscribes to one machine at a time.
-pub async fn machines(
+async fn machines(
     State(legacy): State<Arc<Legacy>>,
     reader: Reader,
     connection: Option<Extension<Place>>,
@@ -236,7 +242,7 @@ fn version(reader: &Reader, host: &HostName) -> Option<(String, u64)> {
 }
 
 /// The socket of system 003: every post of every server, and every queued action.
-pub async fn servers(
+async fn servers(
     State(legacy): State<Arc<Legacy>>,
     reader: Reader,
     connection: Option<Extension<Place>>,

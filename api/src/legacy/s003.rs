@@ -62,7 +62,6 @@ pub fn routes() -> Router<Arc<Legacy>> {
         .route("/servers/{id}", get(server))
         .route("/actions/{agent}", post(act))
         .route("/actions/queue/{agent}", get(queue))
-        .route("/ws", get(super::push::servers))
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -12,7 +12,7 @@ use axum::{
     Router,
     http::{HeaderMap, StatusCode},
     response::{IntoResponse, Response},
-    routing::{get, post},
+    routing::get,
 };
 use serde_json::json;
 
@@ -37,11 +37,6 @@ pub fn routes() -> Router<Arc<Legacy>> {
         .route("/api/snapshot-batch", get(moved).post(batches::take))
         .route("/api/snapshot-batch/{id}/", get(batches::one))
         .route("/api/snapshot-batch/{id}", get(moved))
-        .route("/ws/snapshot/", post(no_post).get(super::push::machines))
-}
-
-async fn no_post() -> Fault {
-    Fault::new(StatusCode::METHOD_NOT_ALLOWED, "method", "Method \"POST\" not allowed.")
 }
 
 /// The same address with a slash at its end.
