@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use fastrand::Rng;
-use fleetps_ingestor::compaction::merge_folder;
+use fleetps_ingestor::merge_folder;
 use fleetps_nats::{
     Snapshot,
     snapshot::{HostSample, Process},
