@@ -95,6 +95,24 @@ fn the_greatest_are_chosen_at_each_step() {
     assert_eq!(values[2], [Some(3.0), Some(3.0)]);
 }
 
+#[test]
+fn a_question_that_took_too_long_is_a_timeout_and_refusals_keep_their_status() {
+    use axum::http::StatusCode;
+
+    use super::refuse;
+    use crate::refusal::Refusal;
+
+    for (status, told) in [
+        (StatusCode::GATEWAY_TIMEOUT, StatusCode::SERVICE_UNAVAILABLE),
+        (StatusCode::SERVICE_UNAVAILABLE, StatusCode::SERVICE_UNAVAILABLE),
+        (StatusCode::TOO_MANY_REQUESTS, StatusCode::TOO_MANY_REQUESTS),
+        (StatusCode::UNAUTHORIZED, StatusCode::UNAUTHORIZED),
+        (StatusCode::INTERNAL_SERVER_ERROR, StatusCode::INTERNAL_SERVER_ERROR),
+    ] {
+        assert_eq!(refuse(&Refusal::new(status, "no", "wait")).status(), told);
+    }
+}
+
 proptest! {
     #[test]
     fn any_text_is_read_or_refused(text in "\\PC{0,200}") {
