@@ -49,7 +49,7 @@ pub mod audit_log {
 }
 
 pub mod legacy {
-    pub use crate::legacy::{KeyHash, LegacyDoor, System, WINDOWS, Window};
+    pub use crate::legacy::{Import, KeyHash, LegacyDoor, Report, System, WINDOWS, Window};
 }
 
 pub mod routes {

@@ -22,8 +22,8 @@ use super::table::{Heading, render};
 use crate::{
     auth::By,
     config::Config,
-    display::time,
-    legacy::{KeyHash, System, WINDOWS, Window},
+    display::{count, time},
+    legacy::{Import, KeyHash, Report, System, WINDOWS, Window},
 };
 
 /// The longest key that is read from a file, in bytes.
@@ -41,6 +41,19 @@ pub enum LegacyCommand {
     },
     /// List what is let in, and the hosts of older systems
     List,
+    /// Bring the hosts and the history of system 001 or 002 from its SQLite database, while everything runs; again for what came
+    /// since. Needs the data folder
+    Import(ImportArgs),
+}
+
+/// What is imported.
+#[derive(Debug, Args)]
+pub struct ImportArgs {
+    /// The database, as in db.sqlite3
+    file: PathBuf,
+    /// A group for hosts that are new, as in web or env=prod; may be given again
+    #[arg(long, value_name = "GROUP")]
+    group: Vec<Group>,
 }
 
 /// What is let in.
@@ -83,6 +96,7 @@ pub fn legacy(config: &Config, command: LegacyCommand) -> anyhow::Result<()> {
                 Ok(())
             }
             LegacyCommand::List => list(&client, &windows).await,
+            LegacyCommand::Import(args) => import(config, &client, args).await,
         }
     })
 }
@@ -131,6 +145,47 @@ async fn allow(client: &Client, windows: &Bucket<Window>, args: AllowArgs) -> an
     windows.put(system.number(), &window).await.context("nothing was changed")?;
     fleetps_nats::outln!("lets in {uses} new hosts of system {system} within {ttl_text}{how}");
     Ok(())
+}
+
+async fn import(config: &Config, client: &Client, args: ImportArgs) -> anyhow::Result<()> {
+    let ImportArgs { file, group } = args;
+    let named = file.display().to_string();
+    ensure!(
+        config.history.history.is_dir(),
+        "there is no history in {}; import where the data folder is, and name it with --data DIR",
+        config.history.history.display()
+    );
+    record(client, "legacy.import", format!("the database {named}")).await?;
+    let import = Import {
+        file,
+        history: config.history.history.clone(),
+        keep: config.history.keep_hours,
+        groups: group.into_iter().map(String::from).collect(),
+        command_lines: config.legacy.command_lines,
+    };
+    let report = import.run(client).await.with_context(|| format!("cannot import {named}"))?;
+    fleetps_nats::out!("{}", told(&report));
+    Ok(())
+}
+
+/// What an import did, in lines.
+fn told(report: &Report) -> String {
+    let Report { system, new_hosts, without_name, snapshots, known, too_old, unusable } = report;
+    let hosts = if new_hosts.is_empty() { "none".to_owned() } else { new_hosts.join(" ") };
+    let mut lines = vec![
+        format!("added {} snapshots of system {system}", count(*snapshots)),
+        format!("new hosts: {hosts}"),
+    ];
+    let mut note = |number: u64, what: &str| {
+        if number > 0 {
+            lines.push(format!("{} {what}", count(number)));
+        }
+    };
+    note(*known, "were in the history already");
+    note(*too_old, "are older than is kept (setting keep_hours), and were left out");
+    note(*unusable, "are of no machine, or of more than a day from now, and were left out");
+    note(without_name.len() as u64, "machines were left out, because every name for them is taken");
+    lines.join("\n") + "\n"
 }
 
 /// The hash of the key in a file, without a line break at its end.

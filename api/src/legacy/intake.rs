@@ -73,6 +73,8 @@ pub struct Post {
     pub processes: Vec<Process>,
     /// Processes with a text that was shortened.
     pub texts_shortened: u32,
+    /// Processes that are not among these.
+    pub left_out: u32,
 }
 
 /// A post that is answered with 2xx.
@@ -94,7 +96,7 @@ pub struct Posting {
 
 /// What is known of one host.
 #[derive(Debug, Default)]
-struct State {
+pub(super) struct State {
     sequence: u64,
     captured_at_us: Option<i64>,
     gap_ms: Option<i64>,
@@ -268,7 +270,7 @@ async fn shown(fleet: &Fleet, host: &HostName, run_id: &str, sequence: u64) {
 
 impl State {
     /// The time between two posts, in ms: the lesser of the last two gaps, so that one pause is none.
-    fn interval_ms(&self, system: System, captured_at_us: i64) -> u32 {
+    pub(super) fn interval_ms(&self, system: System, captured_at_us: i64) -> u32 {
         let usual_ms = i64::from(system.interval_ms());
         let gap_ms = self.gap_to(captured_at_us);
         let interval_ms = match (self.gap_ms, gap_ms) {
@@ -283,7 +285,7 @@ impl State {
         (gap_ms > 0).then_some(gap_ms)
     }
 
-    fn took(&mut self, captured_at_us: i64, sequence: u64) {
+    pub(super) fn took(&mut self, captured_at_us: i64, sequence: u64) {
         self.gap_ms = self.gap_to(captured_at_us).or(self.gap_ms);
         self.captured_at_us = Some(captured_at_us);
         if self.latest.is_none_or(|(latest_us, _)| captured_at_us >= latest_us) {
@@ -326,18 +328,19 @@ impl Bodies {
 }
 
 /// What a snapshot is made of.
-struct Making {
-    system: System,
-    known: LegacyHost,
-    post: Post,
-    captured_at_us: i64,
-    interval_ms: u32,
-    run_id: String,
-    sequence: u64,
+pub(super) struct Making {
+    pub(super) system: System,
+    pub(super) known: LegacyHost,
+    pub(super) post: Post,
+    pub(super) captured_at_us: i64,
+    pub(super) interval_ms: u32,
+    pub(super) run_id: String,
+    pub(super) sequence: u64,
 }
 
 impl Making {
-    fn snapshot(self, before: Option<&Snapshot>) -> Snapshot {
+    /// The snapshot, after the one `before` it.
+    pub(super) fn snapshot(self, before: Option<&Snapshot>) -> Snapshot {
         let Self { system, known, post, captured_at_us, interval_ms, run_id, sequence } = self;
         // Processes of an agent of fleetps, which had the name before, have other starts.
         let before = before.filter(|before| before.host_info.source.is_some());
@@ -368,6 +371,7 @@ impl Making {
             host_info: info,
             filesystems: post.filesystems,
             texts_shortened: post.texts_shortened,
+            processes_left_out: post.left_out,
             processes,
             ..Snapshot::default()
         }

@@ -10,12 +10,14 @@
 //! * `body` reads JSON within bounds, `intake` makes a snapshot of it, and the gate puts it into the stream before the answer.
 //! * `reader` is everybody who reads here, with one grant; what they see goes through `ScopedFleet` as for all others.
 //!   `stream_reads` has single messages of the stream, `push` the WebSockets.
+//! * `import` brings what 001 and 002 kept into the history, from the databases that `sqlite` reads.
 //! * `agent_settings` keeps interval and enabled of system 002, `actions` queues those of system 003.
 
 mod actions;
 mod body;
 mod counts;
 mod fault;
+mod import;
 mod intake;
 mod listener;
 mod pages;
@@ -26,7 +28,7 @@ mod s000;
 mod s001;
 mod s002;
 mod s003;
-pub mod sqlite;
+mod sqlite;
 mod stream_reads;
 mod system;
 mod time;
@@ -47,6 +49,7 @@ use push::Sockets;
 use registry::{LegacyHost, NotAdmitted, Registry, Sender};
 
 pub use counts::Counts;
+pub use import::{Import, Report};
 pub use listener::{LegacyDoor, serve};
 pub use system::System;
 pub use windows::{BUCKET as WINDOWS, KeyHash, Window};

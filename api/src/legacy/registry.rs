@@ -428,7 +428,7 @@ fn host_name(sender: &Sender) -> String {
 }
 
 /// The names that a new host can have, its own first.
-fn names(system: System, name: &str) -> impl Iterator<Item = HostName> {
+pub(super) fn names(system: System, name: &str) -> impl Iterator<Item = HostName> {
     let short = &name[..name.floor_char_boundary(MAX_HOST_BYTES - MAX_SUFFIX_BYTES)];
     let short = short.trim_end_matches('.').to_owned();
     let with_suffix = move |number: usize| match number {

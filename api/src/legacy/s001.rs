@@ -177,6 +177,7 @@ fn translate(given: Ingest, keeps_command_lines: bool) -> Result<(String, Post),
         filesystems,
         processes,
         texts_shortened,
+        left_out: 0,
     };
     Ok((name, post))
 }

@@ -5,6 +5,8 @@ use std::path::Path;
 use rusqlite::{Connection, OpenFlags, Row, Statement, types::ValueRef};
 use sha2::{Digest, Sha256};
 
+use super::{System, time::read_time};
+
 /// Processes taken of one snapshot, as of one that is posted.
 const MAX_PROCESSES: usize = fleetps_nats::snapshot::MAX_PROCESSES;
 /// Bytes in a mebibyte, in which both keep the memory of processes.
@@ -33,19 +35,10 @@ pub enum SqliteError {
     },
 }
 
-/// The older system that wrote a database.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum KeptBy {
-    /// 001.
-    System001,
-    /// 002.
-    System002,
-}
-
 /// An open database.
 pub struct OldDatabase {
     connection: Connection,
-    kept_by: KeptBy,
+    system: System,
 }
 
 /// A machine that has snapshots in it.
@@ -145,19 +138,19 @@ impl OldDatabase {
             OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
         )?;
         let has = |table: &str| connection.table_exists(None, table);
-        let kept_by = if has("monitor_snapshot")? {
-            KeptBy::System001
+        let system = if has("monitor_snapshot")? {
+            System::S001
         } else if has("core_snapshotbatch")? {
-            KeptBy::System002
+            System::S002
         } else {
             return Err(SqliteError::OtherTables);
         };
-        Ok(Self { connection, kept_by })
+        Ok(Self { connection, system })
     }
 
     /// The system that wrote it.
-    pub fn kept_by(&self) -> KeptBy {
-        self.kept_by
+    pub fn system(&self) -> System {
+        self.system
     }
 
     /// The machines, by number.
@@ -165,9 +158,9 @@ impl OldDatabase {
     /// # Errors
     /// When it cannot be read.
     pub fn hosts(&self) -> Result<Vec<OldHost>, SqliteError> {
-        let sql = match self.kept_by {
-            KeptBy::System001 => "SELECT id, hostname, api_key FROM monitor_host ORDER BY id",
-            KeptBy::System002 => {
+        let sql = match self.system {
+            System::S001 => "SELECT id, hostname, api_key FROM monitor_host ORDER BY id",
+            _ => {
                 "SELECT id, hostname, NULL, machine_id, created_at, polling_interval, enabled, os_name, architecture, \
                     processor, cpu_cores, cpu_threads, total_ram, total_storage \
                  FROM core_machine ORDER BY id"
@@ -178,7 +171,7 @@ impl OldDatabase {
                 id: row.get(0)?,
                 name: text(row, 1).unwrap_or_default(),
                 key: text(row, 2),
-                registered: (self.kept_by == KeptBy::System002).then(|| registered(row)),
+                registered: (self.system == System::S002).then(|| registered(row)),
             })
         };
         let mut statement = self.connection.prepare(sql)?;
@@ -202,26 +195,12 @@ impl OldDatabase {
         let host = hosts.iter().find(|host| host.id == first.host_id);
         let names = first.processes.iter().map(|process| format!("{} {}", process.pid, process.name));
         let whole = [
-            format!("{:?} {} {}", self.kept_by, first.id, first.captured_at_us),
+            format!("{} {} {}", self.system, first.id, first.captured_at_us),
             host.map(|host| host.name.clone()).unwrap_or_default(),
         ];
         let digest = Sha256::digest(whole.into_iter().chain(names).collect::<Vec<_>>().join("\n"));
         let bits = u32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]]);
         Ok(Some((bits, first.captured_at_us)))
-    }
-
-    /// How many snapshots there are above the number `after`.
-    ///
-    /// # Errors
-    /// When it cannot be read.
-    pub fn count(&self, after: i64) -> Result<u64, SqliteError> {
-        let table = match self.kept_by {
-            KeptBy::System001 => "monitor_snapshot",
-            KeptBy::System002 => "core_snapshotbatch",
-        };
-        let sql = format!("SELECT count(*) FROM {table} WHERE id > ?");
-        let counted: i64 = self.connection.query_row(&sql, [after], |row| row.get(0))?;
-        Ok(counted.unsigned_abs())
     }
 
     /// Gives every snapshot above the number `after` to `take`, in the order of their numbers, until that says `false`.
@@ -251,20 +230,20 @@ impl OldDatabase {
 
     /// The questions for the snapshots above a number, and for the processes of one.
     fn statements(&self) -> Result<(String, &'static str), SqliteError> {
-        Ok(match self.kept_by {
+        Ok(match self.system {
             // Databases of its first days say nothing about machines.
-            KeptBy::System001 if self.has_column("monitor_snapshot", "ram_gb")? => (
+            System::S001 if self.has_column("monitor_snapshot", "ram_gb")? => (
                 "SELECT id, host_id, captured_at, os, processor, NULL, cores, threads, cpu_freq_mhz, ram_gb, used_ram_gb, \
                     available_ram_gb, storage_total_gb, storage_used_gb, storage_free_gb \
                  FROM monitor_snapshot WHERE id > ? ORDER BY id"
                     .to_owned(),
                 PROCESSES_001,
             ),
-            KeptBy::System001 => (
+            System::S001 => (
                 "SELECT id, host_id, captured_at FROM monitor_snapshot WHERE id > ? ORDER BY id".to_owned(),
                 PROCESSES_001,
             ),
-            KeptBy::System002 => (
+            _ => (
                 "SELECT b.id, b.machine_id, b.timestamp, m.os_name, m.processor, m.architecture, m.cpu_cores, \
                     m.cpu_threads, NULL, s.total_ram, s.used_ram, s.available_ram, s.total_disk, s.used_disk, \
                     s.available_disk \
@@ -286,14 +265,14 @@ impl OldDatabase {
     fn snapshot(&self, row: &Row<'_>) -> Result<OldSnapshot, SqliteError> {
         let id: i64 = row.get(0)?;
         let said = text(row, 2).unwrap_or_default();
-        let captured_at_us = time_us(&said).ok_or(SqliteError::Time { id, text: said })?;
+        let captured_at_us = read_time(&said).ok_or(SqliteError::Time { id, text: said })?;
         let mut snapshot = OldSnapshot { id, host_id: row.get(1)?, captured_at_us, ..OldSnapshot::default() };
         if row.as_ref().column_count() == 3 {
             return Ok(snapshot);
         }
-        let unit = match self.kept_by {
-            KeptBy::System001 => GIB,
-            KeptBy::System002 => 1.0,
+        let unit = match self.system {
+            System::S001 => GIB,
+            _ => 1.0,
         };
         (snapshot.os, snapshot.processor, snapshot.architecture) = (text(row, 3), text(row, 4), text(row, 5));
         (snapshot.cores, snapshot.threads) = (count(row, 6), count(row, 7));
@@ -387,15 +366,6 @@ fn count(row: &Row<'_>, column: usize) -> Option<u32> {
 )]
 fn whole(number: f64) -> u64 {
     number.round() as u64
-}
-
-/// A time as Django writes it into SQLite, or in ISO 8601; without a zone it is in UTC.
-fn time_us(text: &str) -> Option<i64> {
-    if let Ok(timestamp) = text.parse::<jiff::Timestamp>() {
-        return Some(timestamp.as_microsecond());
-    }
-    let civil: jiff::civil::DateTime = text.parse().ok()?;
-    Some(civil.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp().as_microsecond())
 }
 
 #[cfg(test)]

@@ -60,7 +60,8 @@ impl Machine {
         kept.and_then(|kept| serde_json::from_value(kept).ok()).unwrap_or_default()
     }
 
-    fn kept(&self) -> Value {
+    /// As it is kept in the record.
+    pub fn kept(&self) -> Value {
         serde_json::to_value(self).unwrap_or_default()
     }
 }

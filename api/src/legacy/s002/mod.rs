@@ -19,6 +19,7 @@ use serde_json::json;
 use super::{Fault, Legacy, NotAdmitted, Sender, System, fault::answer, s001::not_admitted};
 
 pub use batches::message;
+pub use machines::Machine;
 
 const SYSTEM: System = System::S002;
 

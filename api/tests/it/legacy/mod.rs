@@ -2,6 +2,7 @@
 
 mod browser;
 mod hostile;
+mod import;
 mod names;
 mod s000;
 mod s001;

@@ -13,7 +13,7 @@ use crate::support::PATIENCE;
 
 impl Scene {
     /// Waits until the history has this many snapshots of a host.
-    async fn sealed(&self, host: &str, wanted: u64) {
+    pub async fn sealed(&self, host: &str, wanted: u64) {
         let waiting = async {
             while self.fleet(&format!("/api/v1/hosts/{host}/snapshots")).await["total"] != wanted {
                 tokio::time::sleep(Duration::from_millis(50)).await;
