@@ -38,7 +38,7 @@ const ROOT_STATE_FOLDER: &str = "/var/lib/fleetps-agent";
 /// The fleet to join, and this host's name in it.
 #[derive(Debug, Args)]
 pub struct JoinArguments {
-    /// Address of the broker, as in nats://fleet.example.com:4222, or of a web server, as in https://fleet.example.com
+    /// Address of the broker, as in nats://fleet.example.com:4222, or of a web server (https://…)
     url: String,
     /// The enrolment token, from `fleetps enrol-token`; without one, this host waits for approval
     #[arg(long, env = "FLEETPS_ENROL_TOKEN", hide_env_values = true)]
