@@ -1,6 +1,6 @@
 //! The events that are in no segment yet, as the ingestor decides them.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use async_nats::{
     Client,
@@ -18,6 +18,9 @@ use crate::metrics::Bounded;
 /// Memory of the events that are kept: some 100,000 usual ones, ten minutes of 2,000 hosts. Beyond that the oldest go; they
 /// are in a segment within a minute.
 const MAX_BYTES: usize = 64 << 20;
+
+/// How often to look whether the stream is still the same one: a broker that was restarted has made it anew.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 /// The latest events, by their places in the stream of snapshots.
 #[derive(Debug, Default)]
@@ -105,21 +108,33 @@ impl LatestEvents {
         shutdown.run_until_cancelled(following).await;
     }
 
-    /// Reads the stream of events from what it still has, until that breaks off.
+    /// Reads the stream of events from what it still has, until that breaks off or the stream is made anew: the client library
+    /// goes on at the old sequence then, and delivers nothing.
     async fn read(&self, client: &Client) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-        let events = jetstream::new(client.clone()).get_stream(stream::EVENTS).await?;
+        let jetstream = jetstream::new(client.clone());
+        let events = jetstream.get_stream(stream::EVENTS).await?;
         let created_s = events.cached_info().created.unix_timestamp();
         let state = &events.cached_info().state;
         self.log.open(created_s, state.first_sequence, state.last_sequence);
         let consumer = events.create_consumer(pull::OrderedConfig::default()).await?;
         let mut messages = consumer.messages().await?;
-        while let Some(message) = messages.next().await {
-            let message = message?;
+        let mut look = tokio::time::interval(LOOK_EVERY);
+        loop {
+            let message = tokio::select! {
+                message = messages.next() => message,
+                _ = look.tick() => {
+                    let now = jetstream.get_stream(stream::EVENTS).await?;
+                    if now.cached_info().created.unix_timestamp() != created_s {
+                        return Ok(());
+                    }
+                    continue;
+                }
+            };
+            let Some(message) = message.transpose()? else { return Ok(()) };
             let decided: Vec<_> = from_message(&message.payload).into_iter().map(Arc::new).collect();
             self.log.take(message.info()?.stream_sequence, &decided);
             self.take(decided);
         }
-        Ok(())
     }
 }
 
