@@ -33,8 +33,8 @@ fn site() -> (Site, String) {
     let names: Vec<String> = fleet.host_names().iter().map(ToString::to_string).collect();
     let mut told = Vec::new();
     for step in 0..LENGTH_S / 10 {
-        for host in 0..HOSTS {
-            told.push((names[host].as_str(), fleet.snapshot(host, BEGIN_US + step * 10_000_000)));
+        for (host, name) in names.iter().enumerate() {
+            told.push((name.as_str(), fleet.snapshot(host, BEGIN_US + step * 10_000_000)));
         }
     }
     (Site::with_history(vec![told]), names[0].clone())

@@ -217,8 +217,16 @@ async fn compare(site: &Site, all: &BTreeMap<&str, Told>, end: i64, length: i64)
     for (query, expected) in hosts {
         assert_same(&format!("{query} at {end}"), &values(site, &query, end, "host").await, &expected);
     }
+    compare_programs(site, all, end, length).await;
+    let all: f64 = HOSTS.iter().filter_map(|host| Some(window(host).received()?.0)).sum();
+    let found = values(site, &format!("sum(increase({metric}[{length}s]))"), end, "").await;
+    assert!(found.first().is_none_or(|(_, found)| (found - all).abs() < 1e-6), "{found:?} {all} at {end}");
+}
+
+async fn compare_programs(site: &Site, all: &BTreeMap<&str, Told>, end: i64, length: i64) {
     for host in HOSTS {
-        let (used, time) = window(host).programs();
+        let window = Window { told: all[host].iter().map(|(_, snapshot)| snapshot).collect(), end, length };
+        let (used, time) = window.programs();
         let selector = format!("fleetps_program_cpu_seconds_total{{host=\"{host}\"}}");
         // A program that was seen and used nothing is 0, one that was not seen is absent.
         let found = |query: String| async move {
@@ -238,7 +246,7 @@ async fn compare(site: &Site, all: &BTreeMap<&str, Told>, end: i64, length: i64)
         assert_same(&format!("{query} at {end}"), &found(query).await, &expected(time));
         let query = format!("sum by (program) (fleetps_program_memory_bytes{{host=\"{host}\"}})");
         let mut resident = BTreeMap::new();
-        let told = window(host).told;
+        let told = window.told;
         let last =
             told.iter().rev().find(|snapshot| second_of(snapshot) <= end && end - second_of(snapshot) <= 30);
         for process in last.map(|snapshot| snapshot.processes.as_slice()).unwrap_or_default() {
@@ -246,9 +254,6 @@ async fn compare(site: &Site, all: &BTreeMap<&str, Told>, end: i64, length: i64)
         }
         assert_same(&format!("{query} at {end}"), &values(site, &query, end, "program").await, &resident);
     }
-    let all: f64 = HOSTS.iter().filter_map(|host| Some(window(host).received()?.0)).sum();
-    let found = values(site, &format!("sum(increase({metric}[{length}s]))"), end, "").await;
-    assert!(found.first().is_none_or(|(_, found)| (found - all).abs() < 1e-6), "{found:?} {all} at {end}");
 }
 
 /// Five hours of one host with a snapshot a minute, none of them at the full hour.

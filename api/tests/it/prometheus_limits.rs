@@ -23,7 +23,11 @@ async fn nobody_hears_of_a_host_that_they_do_not_see() {
     for route in table().into_iter().filter(|route| route.path.starts_with("/prometheus/")) {
         assert_eq!(route.policy.open_to, PrincipalKind::PEOPLE, "{}", route.path);
         let path = route.path;
-        for label in ["host", "program", "user", "unit", "group", "__name__", "kind"] {
+        let labels: &[&str] = match path.contains("{label}") {
+            true => &["host", "program", "user", "unit", "group", "__name__", "kind"],
+            false => &[""],
+        };
+        for label in labels {
             for query in [
                 "fleetps_host_up",
                 "count(fleetps_host_up)",
@@ -60,7 +64,7 @@ async fn nobody_hears_of_a_host_that_they_do_not_see() {
             }
         }
     }
-    assert!(answered > 50, "{answered} answers were about the host that is seen");
+    assert!(answered > 20, "{answered} answers were about the host that is seen");
 }
 
 #[tokio::test]
