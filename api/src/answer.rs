@@ -100,6 +100,25 @@ impl<T> IntoResponse for OrUnavailable<T> {
     }
 }
 
+/// The connection becomes another one, which speaks the protocol of that name.
+#[derive(Debug)]
+pub struct Upgraded {
+    response: Response,
+}
+
+impl Upgraded {
+    /// What this response begins.
+    pub fn of(response: impl IntoResponse) -> Self {
+        Self { response: response.into_response() }
+    }
+}
+
+impl IntoResponse for Upgraded {
+    fn into_response(self) -> Response {
+        self.response
+    }
+}
+
 /// What an answer holds.
 #[derive(Debug, Clone)]
 pub enum Content {
@@ -109,6 +128,8 @@ pub enum Content {
     Events(Schema),
     /// Nothing: the header `location` leads on.
     Elsewhere,
+    /// Nothing: what follows is no HTTP.
+    Upgrade,
 }
 
 /// A status with its content.
@@ -142,6 +163,12 @@ impl<T: JsonSchema> Answers for OrUnavailable<T> {
     fn describe(generator: &mut SchemaGenerator) -> Vec<Described> {
         let content = Content::Json(generator.subschema_for::<T>());
         [200, 503].map(|status| Described { status, content: content.clone() }).into()
+    }
+}
+
+impl Answers for Upgraded {
+    fn describe(_: &mut SchemaGenerator) -> Vec<Described> {
+        vec![Described { status: 101, content: Content::Upgrade }]
     }
 }
 

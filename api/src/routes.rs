@@ -73,6 +73,14 @@ impl Route {
         Self { operation: Some(operation), ..self }
     }
 
+    /// Says what the body is, where no argument of the handler does.
+    fn with_body(mut self, kind: &'static str, schema: serde_json::Value) -> Self {
+        if let Some(operation) = &mut self.operation {
+            operation.takes.body.push((kind, schema));
+        }
+        self
+    }
+
     fn open_to_all(mut self) -> Self {
         self.policy.open_to = PrincipalKind::ALL;
         self
@@ -168,10 +176,29 @@ fn for_monitoring() -> Vec<Route> {
 
 /// What hosts send that speak HTTP.
 fn from_hosts() -> Vec<Route> {
+    let packed = serde_json::json!({
+        "description": "A snapshot: MessagePack, compressed by zstd. docs/hosts.md says how a host signs it.",
+    });
     vec![
-        post("/api/v1/ingest", Anything, ingest::post).open_to_hosts(),
-        post("/api/v1/hello", Anything, ingest_admission::hello).open_to_hosts(),
-        post("/api/v1/enrol", Anything, ingest_admission::enrol).open_to_all(),
+        post_json("/api/v1/ingest", Anything, "Takes a snapshot of the host that signed it", ingest::post)
+            .open_to_hosts()
+            .with_body("application/octet-stream", packed),
+        post_json(
+            "/api/v1/hello",
+            Anything,
+            "Takes the next key of the host that signed it",
+            ingest_admission::hello,
+        )
+        .open_to_hosts()
+        .with_body("application/json", serde_json::json!({"type": "object"})),
+        post_json(
+            "/api/v1/enrol",
+            Anything,
+            "Whether the host that signed it is admitted; with a token, lets it in",
+            ingest_admission::enrol,
+        )
+        .open_to_all()
+        .with_body("application/json", serde_json::json!({"type": "object"})),
     ]
 }
 
@@ -289,7 +316,9 @@ fn json_of_fleet() -> Vec<Route> {
         .shows_command_lines()
         .audited(Searches),
         // Each topic that is watched there is audited as the route that it mirrors.
-        get("/api/v1/ws", SeeHosts, websocket::open).shows_command_lines().audited(ByHandler),
+        json("/api/v1/ws", SeeHosts, "Live topics on a WebSocket (docs/websocket.md)", websocket::open)
+            .shows_command_lines()
+            .audited(ByHandler),
         json("/api/v1/openapi.json", OwnAccount, "This document, as far as one may use it", api::document),
         json("/api/v1/audit", ReadAudit, "Who did what", audit_json::list),
     ]

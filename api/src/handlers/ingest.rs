@@ -7,17 +7,18 @@ use axum::{
     body::{Body, Bytes, to_bytes},
     extract::{Request, State},
     http::StatusCode,
-    response::Response,
+    response::{IntoResponse, Response},
 };
 use fleetps_nats::{
     HostName,
     signed::{SignedRequest, body_hash},
     snapshot::MAX_COMPRESSED_BYTES,
 };
+use schemars::{JsonSchema, SchemaGenerator};
 use serde::Serialize;
 
 use crate::{
-    answer::response,
+    answer::{Answers, Content, Described, Problem, response},
     auth::Principal,
     gate::{Incoming, NotStored, Stored},
     refusal::Refusal,
@@ -30,7 +31,7 @@ const BODY_WITHIN: Duration = Duration::from_secs(15);
 const AGAIN_AFTER: Duration = Duration::from_secs(5);
 
 /// The answer to a snapshot that the stream has.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct Taken {
     /// Its place in the stream; of a repeat, that of the host's last message.
     sequence: u64,
@@ -41,7 +42,7 @@ struct Taken {
 }
 
 /// Why a post was not taken, for a program.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct NotTaken<'a> {
     error: String,
     hint: &'a str,
@@ -52,12 +53,32 @@ struct NotTaken<'a> {
     after: Option<u64>,
 }
 
+/// The answer to a post.
+#[derive(Debug)]
+pub struct Posted(Response);
+
+impl IntoResponse for Posted {
+    fn into_response(self) -> Response {
+        self.0
+    }
+}
+
+impl Answers for Posted {
+    fn describe(generator: &mut SchemaGenerator) -> Vec<Described> {
+        let taken = generator.subschema_for::<Taken>();
+        let not_taken = generator.subschema_for::<NotTaken<'static>>();
+        let unsigned = generator.subschema_for::<Problem>();
+        let all = [(202, taken), (401, unsigned), (409, not_taken.clone()), (422, not_taken)];
+        all.map(|(status, schema)| Described { status, content: Content::Json(schema) }).into()
+    }
+}
+
 /// Takes a snapshot of the host that signed this post.
 pub async fn post(
     State(shared): State<AppState>,
     signed: Option<Extension<SignedRequest>>,
     request: Request,
-) -> Result<Response, Refusal> {
+) -> Result<Posted, Refusal> {
     let (host, signed) = sender(&request, signed)?;
     let Some(label) = signed.label.clone() else {
         let hint = "send the headers Fp-Run, Fp-Seq and Fp-After";
@@ -87,7 +108,7 @@ pub async fn post(
     match storing.await {
         Ok(Ok(Stored { sequence, is_repeat })) => {
             let rotate = shared.host_keys.is_to_rotate(&host);
-            Ok(response(StatusCode::ACCEPTED, &Taken { sequence, duplicate: is_repeat, rotate }))
+            Ok(Posted(response(StatusCode::ACCEPTED, &Taken { sequence, duplicate: is_repeat, rotate })))
         }
         Ok(Err(refusal)) => Err(refusal),
         Err(refused) => not_stored(&refused),
@@ -128,7 +149,7 @@ pub(super) async fn read(body: Body, signed: &SignedRequest) -> Result<Bytes, Re
 }
 
 /// The answer to a snapshot that was not stored: 429 and 503 are worth another try, 409 with what is asked for, and 422 is not.
-fn not_stored(refused: &NotStored) -> Result<Response, Refusal> {
+fn not_stored(refused: &NotStored) -> Result<Posted, Refusal> {
     let for_now = |status, hint, wait| Err(Refusal::new(status, refused.to_string(), hint).for_now(wait));
     let again = "send it again after the time in Retry-After";
     let (status, hint, after) = match refused {
@@ -148,5 +169,5 @@ fn not_stored(refused: &NotStored) -> Result<Response, Refusal> {
         }
     };
     let answer = NotTaken { error: refused.to_string(), hint, reason: refused.reason(), after };
-    Ok(response(status, &answer))
+    Ok(Posted(response(status, &answer)))
 }

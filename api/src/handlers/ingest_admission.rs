@@ -5,17 +5,24 @@ use axum::{
     body::Bytes,
     extract::{Request, State},
     http::{HeaderMap, StatusCode, Uri},
-    response::Response,
+    response::{IntoResponse, Response},
 };
 use fleetps_nats::{
-    admission::{Enrolled, Enrolment, Hello, Welcome},
+    admission::{self, Enrolled, Hello, Welcome},
     signed::{self, SignedRequest, body_hash},
     subject,
 };
+use schemars::{JsonSchema, SchemaGenerator};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::ingest;
-use crate::{answer::response, auth::ClientInfo, broker, refusal::Refusal, state::AppState};
+use crate::{
+    answer::{Answers, Content, Described, Problem, response},
+    auth::ClientInfo,
+    broker,
+    refusal::Refusal,
+    state::AppState,
+};
 
 /// What a host brings that asks to be admitted.
 #[derive(Debug, Default, Deserialize)]
@@ -24,9 +31,57 @@ struct Asked {
     token: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
-struct Answer {
+#[derive(Debug, Serialize, JsonSchema)]
+struct Enrolment {
+    #[schemars(with = "String", extend("enum" = ["admitted", "waiting", "refused", "undecided"]))]
     state: Enrolled,
+}
+
+/// Whether a host is admitted, also by its status.
+#[derive(Debug)]
+pub struct Decided(Response);
+
+impl IntoResponse for Decided {
+    fn into_response(self) -> Response {
+        self.0
+    }
+}
+
+impl Answers for Decided {
+    fn describe(generator: &mut SchemaGenerator) -> Vec<Described> {
+        let state = generator.subschema_for::<Enrolment>();
+        [200, 202, 403, 503].map(|status| Described { status, content: Content::Json(state.clone()) }).into()
+    }
+}
+
+/// The answer to a host that said hello.
+#[derive(Debug)]
+pub struct Greeted(Response);
+
+impl IntoResponse for Greeted {
+    fn into_response(self) -> Response {
+        self.0
+    }
+}
+
+/// What the host is to do, and whether the key that it announced is good from now on.
+#[derive(JsonSchema)]
+#[schemars(rename = "Welcome")]
+#[expect(dead_code, reason = "the shape of the answer of admission")]
+struct WelcomeFields {
+    /// The host is to make a new key and to announce it.
+    rotate: bool,
+    /// The key that was announced is good from now on.
+    accepted: bool,
+}
+
+impl Answers for Greeted {
+    fn describe(generator: &mut SchemaGenerator) -> Vec<Described> {
+        let (welcome, unsigned) =
+            (generator.subschema_for::<WelcomeFields>(), generator.subschema_for::<Problem>());
+        let all = [(200, welcome), (401, unsigned)];
+        all.map(|(status, schema)| Described { status, content: Content::Json(schema) }).into()
+    }
 }
 
 /// Lets a host ask whether it is admitted; the answer has the state, and a status that says the same.
@@ -36,7 +91,7 @@ pub async fn enrol(
     uri: Uri,
     headers: HeaderMap,
     body: Bytes,
-) -> Result<Response, Refusal> {
+) -> Result<Decided, Refusal> {
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let signed = SignedRequest::read(uri.path(), header);
     let checked = signed.and_then(|signed| signed.verify(header(signed::SIGNATURE)).map(|()| signed));
@@ -48,7 +103,8 @@ pub async fn enrol(
         return Err(unsigned("the body is not the one that was signed".to_owned()));
     }
     let token = understood::<Asked>(&body)?.token;
-    let enrolment = Enrolment { host: signed.host, key: signed.key, address: came.from.to_string(), token };
+    let enrolment =
+        admission::Enrolment { host: signed.host, key: signed.key, address: came.from.to_string(), token };
     let state = asked(&shared, subject::ENROL.to_owned(), &enrolment).await?;
     let status = match state {
         Enrolled::Admitted => StatusCode::OK,
@@ -56,7 +112,7 @@ pub async fn enrol(
         Enrolled::Refused => StatusCode::FORBIDDEN,
         Enrolled::Undecided => StatusCode::SERVICE_UNAVAILABLE,
     };
-    Ok(response(status, &Answer { state }))
+    Ok(Decided(response(status, &Enrolment { state })))
 }
 
 /// Takes the next key of the host that signed this request.
@@ -64,11 +120,11 @@ pub async fn hello(
     State(shared): State<AppState>,
     signed: Option<Extension<SignedRequest>>,
     request: Request,
-) -> Result<Response, Refusal> {
+) -> Result<Greeted, Refusal> {
     let (host, signed) = ingest::sender(&request, signed)?;
     let hello: Hello = understood(&ingest::read(request.into_body(), &signed).await?)?;
     let welcome: Welcome = asked(&shared, subject::hello(&host), &hello).await?;
-    Ok(response(StatusCode::OK, &welcome))
+    Ok(Greeted(response(StatusCode::OK, &welcome)))
 }
 
 fn understood<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {

@@ -38,8 +38,15 @@ use crate::{
 };
 
 /// The fields that `include` can name.
-const INCLUDABLE: [Column; 6] =
-    [Column::Command, Column::Executable, Column::Unit, Column::Container, Column::Pod, Column::Deleted];
+const INCLUDABLE: [Column; 7] = [
+    Column::Command,
+    Column::Executable,
+    Column::Unit,
+    Column::Container,
+    Column::Pod,
+    Column::Deleted,
+    Column::SentMemory,
+];
 
 /// The query of the list; a parameter that it does not know is a mistake.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]

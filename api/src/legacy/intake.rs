@@ -9,7 +9,10 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::{Duration, Instant},
 };
 
@@ -28,7 +31,7 @@ use tokio::sync::Semaphore;
 
 use super::{Fault, Legacy, LegacyHost, System};
 use crate::{
-    gate::{BodyHash, Incoming},
+    gate::{BodyHash, Incoming, NotStored},
     live::{Fleet, Moment},
 };
 
@@ -89,15 +92,22 @@ pub struct Accepted {
 pub struct Posting {
     hosts: Mutex<HashMap<HostName, Arc<tokio::sync::Mutex<State>>>>,
     making: Semaphore,
-    /// Names this run of the server, which counts its snapshots by itself: two servers never give the same number.
-    run_id: String,
+    /// The beginning of the names of runs. A run counts by itself, and no two servers have the same one.
+    run_prefix: String,
+    runs: AtomicU64,
     said: Mutex<Option<Instant>>,
 }
 
 /// What is known of one host.
 #[derive(Debug, Default)]
 pub(super) struct State {
+    /// Of the numbers: begun anew when the host was forgotten meanwhile.
+    run_id: String,
+    /// The last number that was used. One whose post may be stored, as far as is known, is never used again: readers would
+    /// take the second for a repeat.
     sequence: u64,
+    /// The last number that was stored.
+    stored: u64,
     captured_at_us: Option<i64>,
     gap_ms: Option<i64>,
     /// The greatest time of capture, and the sequence in the stream of that.
@@ -108,11 +118,12 @@ pub(super) struct State {
 impl Posting {
     /// Nobody has posted yet.
     pub fn new() -> Self {
-        let run_id = format!("legacy-{:x}-{:x}", now_us(), std::process::id());
+        let run_prefix = format!("legacy-{:x}-{:x}", now_us(), std::process::id());
         Self {
             hosts: Mutex::default(),
             making: Semaphore::new(MAX_MADE_AT_ONCE),
-            run_id,
+            run_prefix,
+            runs: AtomicU64::new(0),
             said: Mutex::default(),
         }
     }
@@ -122,7 +133,12 @@ impl Posting {
         if hosts.len() >= MAX_HOSTS && !hosts.contains_key(host) {
             hosts.retain(|_, state| Arc::strong_count(state) > 1);
         }
-        let state = hosts.entry(host.clone()).or_default();
+        let new = || {
+            let number = self.runs.fetch_add(1, Relaxed);
+            let run_id = format!("{}-{number:x}", self.run_prefix);
+            Arc::new(tokio::sync::Mutex::new(State { run_id, ..State::default() }))
+        };
+        let state = hosts.entry(host.clone()).or_insert_with(new);
         (Arc::strong_count(state) <= MAX_POSTS_OF_A_HOST).then(|| Arc::clone(state))
     }
 
@@ -180,33 +196,37 @@ impl Legacy {
         state: &mut State,
     ) -> Result<Accepted, Fault> {
         let host = &known.host;
-        let run_id = self.posting.run_id.clone();
+        let run_id = state.run_id.clone();
         let sequence = state.sequence + 1;
-        shown(&self.shared.fleet, host, &run_id, state.sequence).await;
+        shown(&self.shared.fleet, host, &run_id, state.stored).await;
         let captured_at_us = post.captured_at_us.unwrap_or_else(now_us);
         let interval_ms = state.interval_ms(system, captured_at_us);
         let making =
             Making { system, known: known.clone(), post, captured_at_us, interval_ms, run_id, sequence };
         let hash = state.bodies.hash_of(system, body);
         let message = self.make(making).await?;
-        let incoming = Incoming {
-            message,
-            run: self.posting.run_id.clone(),
-            sequence,
-            age: None,
-            body: Some(hash),
-            after: None,
-        };
-        let stored = self.gate.store(host, incoming).await?;
-        if stored.is_repeat {
-            self.counts.count("repeat");
-            return Ok(Accepted { sequence: stored.sequence });
-        }
-        self.counts.count("stored");
-        state.bodies.stored(body);
+        let (run, body_hash) = (state.run_id.clone(), Some(hash));
+        let incoming = Incoming { message, run, sequence, age: None, body: body_hash, after: None };
         state.sequence = sequence;
+        let stored = match self.gate.store(host, incoming).await {
+            Ok(stored) if stored.is_repeat => {
+                state.sequence -= 1;
+                self.counts.count("repeat");
+                return Ok(Accepted { sequence: stored.sequence });
+            }
+            Ok(stored) => stored,
+            // It may be stored all the same.
+            Err(error @ NotStored::Unavailable) => return Err(error.into()),
+            Err(error) => {
+                state.sequence -= 1;
+                return Err(error.into());
+            }
+        };
+        self.counts.count("stored");
+        state.stored = sequence;
+        state.bodies.stored(body);
         state.took(captured_at_us, stored.sequence);
-        shown(&self.shared.fleet, host, &self.posting.run_id, sequence).await;
+        shown(&self.shared.fleet, host, &state.run_id, sequence).await;
         Ok(Accepted { sequence: stored.sequence })
     }
 

@@ -149,6 +149,7 @@ fn answer(described: &Described, is_csv: bool) -> Json {
             "description": "Server-sent events. The data of each is JSON with the schema `x-event-data`.",
             "content": {"text/event-stream": {"schema": {"type": "string"}, "x-event-data": schema}},
         }),
+        Content::Upgrade => json!({"description": "The connection is a WebSocket from here on."}),
         Content::Elsewhere => json!({
             "description": "The answer is at the address in `location`.",
             "headers": {"Location": {"required": true, "schema": {"type": "string", "format": "uri-reference"}}},

@@ -2,15 +2,17 @@
 
 use axum::{
     Extension,
-    extract::State,
-    http::{HeaderMap, Method},
+    body::Bytes,
+    extract::{Request, State},
+    http::{HeaderMap, Method, Uri},
 };
+use fleetps_nats::signed::SignedRequest;
 use schemars::SchemaGenerator;
 use serde_json::Value as Json;
 
 use crate::{
     answer::{Answers, Described},
-    auth::{Person, Principal},
+    auth::{ClientInfo, Person, Principal},
     extract::{Host, ProcessPath, Query},
     query::{Parameter, Parameters},
     scoped_fleet::ScopedFleet,
@@ -65,6 +67,12 @@ impl Argument for Person {}
 impl Argument for HeaderMap {}
 impl Argument for State<AppState> {}
 impl Argument for Option<Extension<Principal>> {}
+impl Argument for Option<Extension<SignedRequest>> {}
+impl Argument for Extension<ClientInfo> {}
+impl Argument for Uri {}
+// What their body is, the route says.
+impl Argument for Request {}
+impl Argument for Bytes {}
 
 /// A handler whose description is in its signature; `T` are its arguments, as for [`axum::handler::Handler`].
 pub trait Describe<T> {

@@ -18,6 +18,7 @@ impl Column {
     pub const User: Self = Self::with_id("user");
     pub const Cpu: Self = Self::with_id("cpu");
     pub const Memory: Self = Self::with_id("memory");
+    pub const SentMemory: Self = Self::with_id("sentmemory");
     pub const Read: Self = Self::with_id("read");
     pub const Written: Self = Self::with_id("written");
     pub const Threads: Self = Self::with_id("threads");

@@ -22,7 +22,6 @@ use axum::{
     body::Body,
     extract::{Request, State},
     http::{HeaderMap, HeaderValue, StatusCode, header},
-    response::{IntoResponse, Response},
 };
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
@@ -32,6 +31,7 @@ use tokio_tungstenite::{
 };
 
 use crate::{
+    answer::Upgraded,
     auth::{ClientInfo, Credential, Person, Principal},
     connections::Place,
     middleware::guard,
@@ -53,7 +53,7 @@ pub async fn open(
     scoped: ScopedFleet,
     person: Person,
     mut request: Request,
-) -> Result<Response, Refusal> {
+) -> Result<Upgraded, Refusal> {
     let mut response = create_response_with_body(&request, Body::empty).map_err(|error| {
         let hint = "open it with a WebSocket client, as ws://… or wss://…/api/v1/ws";
         Refusal::new(StatusCode::BAD_REQUEST, format!("this is no WebSocket: {error}"), hint)
@@ -87,7 +87,7 @@ pub async fn open(
             Err(error) => tracing::debug!(%error, "a connection did not become a WebSocket"),
         }
     });
-    Ok(response.into_response())
+    Ok(Upgraded::of(response))
 }
 
 /// Refuses sockets that a page of another site opens with the user's cookie, or because this server knows everybody.

@@ -112,8 +112,9 @@ record! {
             .stored("shared_mib", "UINTEGER", UnitsOf(MIB)).filter("shared").heading("SHR")
             .page(PageColumn::new(65, "shared", "Shared", "Memory shared with others"));
         /// Its part of the machine's memory in percent, as the sender says it. Only from agents that send neither bytes nor the
-        /// size of that memory.
-        sent_memory_percent: Option<f32> => Field::level(Unit::Percent, "FLOAT").since(8).on_request().heading("%MEM")
+        /// size of that memory. The history keeps tenths.
+        sent_memory_percent: Option<f32> => Field::level(Unit::Percent, "FLOAT").since(8)
+            .stored("sent_memory_tenths", "UINTEGER", Tenths).on_request().heading("%MEM")
             .page(PageColumn::new(67, "sentmemory", "Memory %", "Memory in percent, as sent"));
     }
 }

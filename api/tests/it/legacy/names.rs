@@ -37,7 +37,8 @@ fn body(name: &str) -> Value {
 async fn a_newcomer_gets_a_suffix_where_a_host_with_a_key_has_the_name_or_one_that_looks_like_it() {
     let scene = Scene::with_operators().await;
     let records = hosts::open(&scene.client).await.unwrap();
-    assert!(records.create("web-01", &native("UA")).await.unwrap());
+    let record = native("UA");
+    assert!(records.create("web-01", &record).await.unwrap());
     scene.allow_with(System::S000, 5, Some("all"), false).await;
     scene.allow(System::S001, 5).await;
     let taken = scene.enrol("/api/v1/ingest", Some(("x-api-key", "a")), &body("web-01")).await;
@@ -48,7 +49,7 @@ async fn a_newcomer_gets_a_suffix_where_a_host_with_a_key_has_the_name_or_one_th
     assert_eq!(scene.enrol("/api/processes/", Some(("api-key", "all")), &machine).await.status, 200);
     let names: Vec<Value> = scene.hosts().await.iter().map(|host| host["host"].clone()).collect();
     assert_eq!(names, ["WEB-O1-001-2", "web-01-000", "web-01-001"]);
-    assert_eq!(records.get("web-01").await.unwrap().unwrap().value, native("UA"));
+    assert_eq!(records.get("web-01").await.unwrap().unwrap().value, record);
     let listed = scene.get("/api/v1/snapshots/latest?hostname=web-01").await.json();
     assert_eq!(listed["process_count"], 1, "found by its own name: {listed}");
     scene.close().await;
