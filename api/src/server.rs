@@ -73,7 +73,7 @@ pub async fn run(
     people: People,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
-    let doors = doors.into();
+    let mut doors = doors.into();
     let IngestorSettings { history, host_bytes_per_s, keep_down_hosts, .. } = settings;
     let mut shared = AppState::new(Some(client.clone()), shutdown.clone());
     shared.past = HistoryService::new(questions, shutdown.clone());
@@ -106,37 +106,14 @@ pub async fn run(
     let host_keys = shared.host_keys.clone().follow(client.clone(), shutdown.clone());
     let groups = tokio::spawn(async { tokio::join!(groups, host_keys) });
     let absence = tokio::spawn(shared.absence.clone().watch(client.clone(), shutdown.clone()));
-    let reports = {
-        let client = client.clone();
-        let (ingestors, admission) = (Arc::clone(&shared.ingestors), Arc::clone(&shared.admission));
-        let arrivals = Arc::clone(&shared.arrivals);
-        let shutdown = shutdown.clone();
-        tokio::spawn(async move {
-            tokio::join!(
-                live::watch_ingestors(client.clone(), &ingestors, shutdown.clone()),
-                live::watch_arrivals(client.clone(), &arrivals, shutdown.clone()),
-                live::watch_admission(client.clone(), &admission, shutdown.clone())
-            );
-        })
-    };
-    let tidying = {
-        let shutdown = shutdown.clone();
-        tokio::spawn(async move {
-            if let Some(accounts) = people.accounts() {
-                tokio::select! {
-                    () = accounts.tidy() => {}
-                    () = shutdown.cancelled() => {}
-                }
-            }
-        })
-    };
+    let reports = tokio::spawn(watch_reports(shared.clone(), client.clone(), shutdown.clone()));
+    let tidying = tokio::spawn(tidy(people, shutdown.clone()));
     let past = tokio::spawn(shared.past.clone().follow(history, shutdown.clone()));
     let recalling =
         shared.past.clone().recall(Arc::clone(&shared.fleet), caught_up.clone(), shutdown.clone());
     let recalling = tokio::spawn(recalling);
     let _ = tokio::time::timeout(CATCH_UP_FOR, caught_up.wait_for(|intake| intake.caught_up)).await;
 
-    let mut doors = doors;
     let legacy = older_systems(doors.legacy.take(), client, shared.clone(), gate, shutdown.clone());
     serve(doors, legacy, shared, connections, shutdown).await;
     latest_events.await?;
@@ -148,6 +125,22 @@ pub async fn run(
     reports.await?;
     tidying.await?;
     Ok(())
+}
+
+/// Follows what the other parts say of themselves.
+async fn watch_reports(shared: AppState, client: async_nats::Client, shutdown: CancellationToken) {
+    tokio::join!(
+        live::watch_ingestors(client.clone(), &shared.ingestors, shutdown.clone()),
+        live::watch_arrivals(client.clone(), &shared.arrivals, shutdown.clone()),
+        live::watch_admission(client.clone(), &shared.admission, shutdown.clone())
+    );
+}
+
+/// Removes what has ended from the records of people.
+async fn tidy(people: People, shutdown: CancellationToken) {
+    if let Some(accounts) = people.accounts() {
+        shutdown.run_until_cancelled(accounts.tidy()).await;
+    }
 }
 
 /// Serves requests until `shutdown`, and those that are open then a little longer.
