@@ -119,7 +119,9 @@ fn no_url_is_put_together_by_hand() {
         .filter_map(|route| route.path.split('/').nth(1).filter(|part| !part.is_empty()).map(str::to_owned))
         .collect();
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let elsewhere = files(&folder, "rs").into_iter().filter(|(file, _)| !file.contains("/url"));
+    // The addresses of older systems are theirs, on a listener of their own.
+    let is_elsewhere = |file: &str| !file.contains("/url") && !file.contains("/legacy/");
+    let elsewhere = files(&folder, "rs").into_iter().filter(|(file, _)| is_elsewhere(file));
     for (file, text) in elsewhere {
         for text in ["format!(", "Redirect::to("].into_iter().flat_map(|call| text.split(call).skip(1)) {
             let literal = text.trim_start().trim_start_matches('&').strip_prefix('"');
