@@ -27,6 +27,7 @@ use crate::{
     handlers::health,
     server::Doors,
     tls::{Certificates, TlsListener},
+    url::Url,
 };
 
 /// How long another program may have the port of the pages; then it is one that keeps it.
@@ -111,7 +112,8 @@ impl Listeners {
     /// Where metrics are read, as a line for whoever started it; empty where they are not.
     pub(crate) fn metrics_line(&self) -> String {
         let address = self.metrics.as_ref().and_then(|metrics| metrics.local_addr().ok());
-        address.map_or_else(String::new, |address| format!("\n    metrics   http://{address}/metrics"))
+        address
+            .map_or_else(String::new, |address| format!("\n    metrics   http://{address}{}", Url::metrics()))
     }
 }
 

@@ -170,6 +170,11 @@ impl Url {
         Self::of(&["audit"])
     }
 
+    /// How fleetps itself is, for Prometheus.
+    pub fn metrics() -> Self {
+        Self::of(&["metrics"])
+    }
+
     /// The form that begins a session.
     pub fn sign_in() -> Self {
         Self::of(&["sign-in"])

@@ -45,6 +45,7 @@ fn all() -> Vec<Url> {
         Url::pid_metrics("h", 1),
         Url::sql(),
         Url::sql_cancel(),
+        Url::metrics(),
         Url::sign_in(),
         Url::sign_out(),
         Url::confirm(),
