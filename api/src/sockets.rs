@@ -23,6 +23,7 @@ use crate::{
     auth::Grant,
     connections::Limits,
     live::Position,
+    metrics::Bounded,
     shares::{Bounds, NoShare, Share, Shares},
 };
 
@@ -151,6 +152,17 @@ pub struct OpenSocket {
 }
 
 impl Sockets {
+    /// How many there are, and what they wait for.
+    pub fn bounded(&self) -> Vec<Bounded> {
+        let Inner { places, large, replays, .. } = &*self.0;
+        [
+            places.bounded("websockets", None),
+            large.bounded("websocket-large-messages", Some("websocket-large-messages-waiting")),
+            replays.bounded("websocket-replays", Some("websocket-replays-waiting")),
+        ]
+        .concat()
+    }
+
     /// None yet. Half of the connections are left for everything else.
     pub fn new(limits: Limits) -> Self {
         let most = MOST.min(limits.most / 2);

@@ -47,7 +47,7 @@ use fleetps_nats::{
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::broker;
+use crate::{broker, metrics::Bounded};
 use decoders::Decoders;
 use record::Last;
 
@@ -238,6 +238,13 @@ impl Gate {
             self.shared.note(host, &incoming, refused).await;
         }
         stored
+    }
+
+    /// How many posts are under way.
+    pub fn bounded(&self) -> Bounded {
+        let under_way = MAX_POSTS.saturating_sub(self.shared.posts.available_permits());
+        let refused = self.refused().get("busy").copied().unwrap_or_default();
+        Bounded { of: "http-posts", in_use: under_way as u64, limit: MAX_POSTS as u64, refused }
     }
 
     /// How many posts were not stored, by reason.

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use crate::{
+    gate::Gate,
     live::BELIEVED_FOR,
     metrics::{Bounded, Exposition, names},
     state::AppState,
@@ -19,6 +20,8 @@ fn here(shared: &AppState) -> Vec<Bounded> {
     all.extend(shared.console.bounded());
     all.extend(shared.audit_log.bounded());
     all.extend(shared.people.accounts().into_iter().flat_map(|accounts| accounts.bounded()));
+    all.extend(shared.gate.as_ref().map(Gate::bounded));
+    all.extend(shared.sockets.bounded());
     all.extend([shared.fleet_views.bounded(), shared.groups.bounded(), shared.latest_events.bounded()]);
     all
 }

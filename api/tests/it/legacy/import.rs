@@ -52,7 +52,7 @@ async fn import(scene: &Scene, file: &Path) -> Report {
 async fn hosts_and_history_of_001_move_over_once() {
     let scene = Scene::with_operators().await;
     let file = scene.folder.path().join("db.sqlite3");
-    database(&file, 0..40);
+    database(&file, 5..45);
     let first = import(&scene, &file).await;
     let hosts = vec!["web.example.com".to_owned(), "B_ro_1".to_owned()];
     assert_eq!(
@@ -61,11 +61,11 @@ async fn hosts_and_history_of_001_move_over_once() {
     );
     let again = import(&scene, &file).await;
     assert_eq!(again, Report { system: "001", known: 81, ..Report::default() });
-    database(&file, 40..50);
+    database(&file, 45..55);
     assert_eq!(import(&scene, &file).await.snapshots, 20);
 
     scene.sealed("web.example.com", 50).await;
-    let at = jiff::Timestamp::now() - jiff::SignedDuration::from_mins(30);
+    let at = jiff::Timestamp::now() - jiff::SignedDuration::from_mins(20);
     let then = scene.fleet(&format!("/api/v1/hosts/web.example.com/processes?at={at}")).await;
     let line = then["processes"][1]["command_line"].as_str().unwrap();
     assert!(line.starts_with("mysql --password=") && !line.contains("hunter2"), "{line}");

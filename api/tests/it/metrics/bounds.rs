@@ -7,7 +7,7 @@ use std::{
 };
 
 /// The gauges of a pipeline in one process, with their limits where these are the same everywhere.
-pub const GAUGES: [(&str, Option<f64>); 27] = [
+pub const GAUGES: [(&str, Option<f64>); 34] = [
     ("connections", None),
     ("connections-not-signed-in", None),
     ("live-pages", None),
@@ -27,6 +27,12 @@ pub const GAUGES: [(&str, Option<f64>); 27] = [
     ("work-over-the-fleet", None),
     ("scopes", Some(256.0)),
     ("latest-events-bytes", Some(67_108_864.0)),
+    ("http-posts", Some(256.0)),
+    ("websockets", None),
+    ("websocket-large-messages", Some(8.0)),
+    ("websocket-large-messages-waiting", Some(2_000.0)),
+    ("websocket-replays", Some(4.0)),
+    ("websocket-replays-waiting", Some(2_000.0)),
     ("ingest-deliveries", Some(64.0)),
     ("ingest-dead-letters", Some(256.0)),
     ("ingest-events-to-publish", Some(10_000.0)),
@@ -34,6 +40,7 @@ pub const GAUGES: [(&str, Option<f64>); 27] = [
     ("ingest-events", Some(16.0)),
     ("admission-answers", Some(64.0)),
     ("admission-hellos", Some(64.0)),
+    ("admission-enrolments", Some(64.0)),
     ("admission-endings", Some(8.0)),
 ];
 
@@ -45,8 +52,23 @@ const PLACES: &[(&str, usize, &str)] = &[
     ("api/src/console/mod.rs", 1, "sql-questions, sql-questions-waiting"),
     ("api/src/filtering.rs", 1, "filters, filters-waiting"),
     ("api/src/fleet_views.rs", 1, "work-over-the-fleet"),
+    ("api/src/gate/decoders.rs", 1, "none: what is decoded is among http-posts"),
+    ("api/src/gate/mod.rs", 1, "http-posts"),
     ("api/src/history_service.rs", 1, "questions, questions-waiting"),
+    ("api/src/legacy/body.rs", 1, "none: the bodies of posts that are among http-posts"),
+    ("api/src/legacy/intake.rs", 1, "none: what is made of posts that are among http-posts"),
+    (
+        "api/src/legacy/push.rs",
+        1,
+        "none: the pages of older systems, 128 at once, have a listener of their own",
+    ),
+    (
+        "api/src/sockets.rs",
+        3,
+        "websockets; websocket-large-messages, websocket-large-messages-waiting; websocket-replays, websocket-replays-waiting",
+    ),
     ("api/src/state.rs", 2, "live-pages; fleet-searches, fleet-searches-waiting"),
+    ("api/src/websocket/session.rs", 1, "none: the one request of a socket that waits"),
     ("ingestor/src/history/engine.rs", 2, "sample-index-bytes; read-ahead-bytes"),
     ("ingestor/src/intake/queued.rs", 1, "ingest-rows, ingest-events"),
     (
@@ -57,7 +79,11 @@ const PLACES: &[(&str, usize, &str)] = &[
     ("ingestor/src/status.rs", 1, "makes those of ingestor/src/run.rs"),
     ("ingestor/src/sql/client.rs", 1, "none: the one answer of a question"),
     ("ingestor/src/sql/worker.rs", 1, "none: the one question of a process"),
-    ("nats/src/admission/service.rs", 2, "admission-answers, admission-hellos; admission-endings"),
+    (
+        "nats/src/admission/service.rs",
+        2,
+        "admission-answers, admission-hellos, admission-enrolments; admission-endings",
+    ),
     ("nats/src/bucket/feed.rs", 1, "none: the sender waits, and the broker keeps what changes"),
     ("nats/src/server/supervisor.rs", 1, "none: the one answer of a start"),
 ];

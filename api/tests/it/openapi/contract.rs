@@ -39,8 +39,9 @@ fn contract(document: &Value) -> BTreeMap<Part, BTreeSet<String>> {
                 promise(format!("takes {name}={}", choice.as_str().unwrap_or("null")), BTreeSet::new());
             }
         }
-        let content = operation["responses"]["200"]["content"].as_object().unwrap();
-        for (kind, content) in content {
+        let good =
+            operation["responses"].as_object().unwrap().iter().filter(|(status, _)| status.starts_with('2'));
+        for (kind, content) in good.filter_map(|(_, response)| response["content"].as_object()).flatten() {
             promise(format!("answers {kind}"), BTreeSet::new());
             let data = &content["x-event-data"];
             let schema = if data.is_null() { &content["schema"] } else { data };

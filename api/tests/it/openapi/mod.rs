@@ -183,8 +183,10 @@ fn the_example_in_python_reads_a_fleet() {
     let example = manual.split("```python\n").nth(1).unwrap().split("```").next().unwrap();
     let data = tempfile::tempdir().unwrap();
     let running = Running::start_command(fleetps(data.path()).args(["--demo", "3"]));
-    running.until("a host has processes", "/api/v1/search?q=pid+%3E+0", |found| {
-        found["total"].as_u64().filter(|total| *total > 3)
+    running.until("three hosts have processes", "/api/v1/hosts", |found| {
+        let hosts = found["hosts"].as_array()?;
+        let busy = hosts.iter().filter(|host| host["process_count"].as_u64().unwrap_or_default() > 3).count();
+        (busy >= 3).then_some(())
     });
     let script = example.replace("https://fleetps.example.com", &running.address);
     assert_ne!(script, example);
