@@ -1,6 +1,6 @@
 //! Prometheus's own `promtool` asks a real server.
 //!
-//! Debian's package `prometheus` has it. `FLEETPS_PROMTOOL` names another; without either the test says that it was left out.
+//! Debian's package `prometheus` has it. `PROMTOOL` names another; without either the test says that it was left out.
 
 use std::process::Command;
 
@@ -10,7 +10,7 @@ use crate::prometheus::{BEGIN_S, site};
 
 /// Where it is, if it is; a named one must be there.
 fn promtool() -> Option<String> {
-    let named = std::env::var("FLEETPS_PROMTOOL").ok();
+    let named = std::env::var("PROMTOOL").ok();
     let tool = named.clone().unwrap_or_else(|| "promtool".to_owned());
     let answer = Command::new(&tool).arg("--version").output();
     assert!(answer.is_ok() || named.is_none(), "{tool}: {answer:?}");
@@ -30,7 +30,7 @@ async fn run(tool: String, arguments: Vec<String>) -> String {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn promtool_understands_every_answer() {
     let Some(tool) = promtool() else {
-        eprintln!("left out: there is no promtool here (apt-get install prometheus, or FLEETPS_PROMTOOL)");
+        eprintln!("left out: there is no promtool here (apt-get install prometheus, or PROMTOOL)");
         return;
     };
     let site = site();
