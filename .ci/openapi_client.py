@@ -29,6 +29,8 @@ processes = until("processes", lambda: get_hosts_host_processes.sync(names[0], c
 assert all(isinstance(process.pid, int) and process.name for process in processes), processes
 
 events = until("events", lambda: get_events.sync(client=client, range_="1h", limit=5).events)
+# Hosts that have come since are among those of the events.
+names = sorted(host.host for host in get_hosts.sync(client=client).hosts)
 assert all(event.host in names and event.occurred_at.tzinfo for event in events), events
 
 top = until("what used most", lambda: get_top.sync(client=client, group=GetTopGroup.NAME, limit=5).top)
