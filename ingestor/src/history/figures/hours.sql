@@ -8,11 +8,24 @@ hours AS (
     WHERE {{ of_hosts }}
         AND hour >= make_timestamp_ms($4::BIGINT)::TIMESTAMP_MS AND hour < make_timestamp_ms($5::BIGINT)::TIMESTAMP_MS
 ),
--- The snapshots in an hour: as many as its longest process was in; those of two boots follow each other.
-covered AS (
+-- The snapshots in an hour. Rolling up leaves one a minute; there it is as many as the longest process was in, if those are more.
+-- Those of two boots follow each other.
+kept AS (
+    SELECT host, date_trunc('hour', captured_at)::TIMESTAMP_MS AS hour, count(*) AS snapshots
+    FROM {{ host_sample }}
+    WHERE {{ of_hosts }}
+        AND captured_at >= make_timestamp_ms($4::BIGINT)::TIMESTAMP_MS
+        AND captured_at < make_timestamp_ms($5::BIGINT)::TIMESTAMP_MS
+    GROUP BY ALL
+),
+longest AS (
     SELECT host, hour, sum(snapshots) AS snapshots
     FROM (SELECT host, boot_id, hour, max(samples) AS snapshots FROM hours GROUP BY host, boot_id, hour)
     GROUP BY host, hour
+),
+covered AS (
+    SELECT host, hour, greatest(longest.snapshots, coalesce(kept.snapshots, 0)) AS snapshots
+    FROM longest LEFT JOIN kept USING (host, hour)
 ),
 sample AS (
     FROM hours SEMI JOIN program USING (host, boot_id, pid, start_ticks)

@@ -343,6 +343,7 @@ impl LevelsSql {
 #[derive(Template)]
 #[template(path = "history/figures/hours.sql")]
 struct HoursSql {
+    host_sample: String,
     process_hour: String,
     programs: String,
     of_hosts: &'static str,
@@ -543,6 +544,7 @@ fn program_hours(
     let summed: Vec<_> = segments.iter().copied().filter(|segment| segment.has_hours()).collect();
     let (names, of_hosts) = hosts_sql(hosts);
     let sql = render(&HoursSql {
+        host_sample: reading.relation("host_sample", &segments),
         process_hour: reading.relation("process_hour", &summed),
         programs: reading.relation("process_history", &segments),
         of_hosts,
