@@ -23,10 +23,8 @@ use fleetps_nats::{
 };
 
 use super::{
-    rows::{
-        EarlierRow, FilesystemRow, GapRow, InfoRow, InterfaceRow, ProcessKey, ProcessRow, SegmentRows,
-        SnapshotRow,
-    },
+    process_row::{EarlierRow, ProcessRow},
+    rows::{FilesystemRow, GapRow, InfoRow, InterfaceRow, ProcessKey, SegmentRows, SnapshotRow},
     spans::{CaptureRow, SpanRow},
 };
 use crate::{
@@ -190,19 +188,22 @@ impl SegmentRows {
         RecordBatch::try_from_iter(before.into_iter().chain(facts).chain(after))
     }
 
-    pub(super) fn earlier_batch(&self, rows: &[&EarlierRow]) -> Result<RecordBatch, ArrowError> {
+    pub(super) fn earlier_batch(
+        &self,
+        rows: &[(&ProcessKey, &EarlierRow)],
+    ) -> Result<RecordBatch, ArrowError> {
         let before = [
-            ("host", text(rows.iter().map(|row| Some(self.names.text(row.key.host))))),
-            ("boot_id", text(rows.iter().map(|row| Some(self.names.text(row.key.boot))))),
-            ("pid", number(rows.iter().map(|row| Some(row.key.pid)))),
-            ("start_ticks", ticks(rows.iter().map(|row| Some(row.key.start)))),
-            ("started_at", start(rows.iter().map(|row| Some(row.process.started_at_us)))),
+            ("host", text(rows.iter().map(|(key, _)| Some(self.names.text(key.host))))),
+            ("boot_id", text(rows.iter().map(|(key, _)| Some(self.names.text(key.boot))))),
+            ("pid", number(rows.iter().map(|(key, _)| Some(key.pid)))),
+            ("start_ticks", ticks(rows.iter().map(|(key, _)| Some(key.start)))),
+            ("started_at", start(rows.iter().map(|(_, row)| Some(row.process.started_at_us)))),
         ];
-        let processes = rows.iter().map(|row| &row.process);
+        let processes = rows.iter().map(|(_, row)| &row.process);
         let facts = columns(FACTS.into_iter().zip(facts()), processes, Process::value);
         let after = [
-            ("facts_since", time(rows.iter().map(|row| row.facts_since_us))),
-            ("last_seen", time(rows.iter().map(|row| row.last_seen_us))),
+            ("facts_since", time(rows.iter().map(|(_, row)| row.facts_since_us))),
+            ("last_seen", time(rows.iter().map(|(_, row)| row.last_seen_us))),
         ];
         RecordBatch::try_from_iter(before.into_iter().chain(facts).chain(after))
     }

@@ -27,6 +27,7 @@ mod fault;
 mod file;
 mod level;
 mod name;
+mod process_row;
 mod resolution;
 mod row_counts;
 mod rows;
@@ -44,7 +45,7 @@ pub(crate) use file::{
     publish_segment, quote_identifier, quote_text,
 };
 pub use level::Level;
-pub use name::{SegmentName, current_and_covered};
+pub use name::{FIRST_IMPORTED_PARTITION, SegmentName, current_and_covered};
 pub(crate) use name::{TIME_FORMAT, parse_time};
 pub use resolution::Resolution;
 pub(crate) use row_counts::RowCounts;

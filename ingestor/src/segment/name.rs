@@ -18,6 +18,9 @@ const DAMAGED_EXTENSION: &str = ".damaged";
 /// The time in a name: compact, sortable, without a colon (which Windows refuses).
 pub(crate) const TIME_FORMAT: &str = "%Y%m%dT%H%M%SZ";
 
+/// Partitions of streams end below this ([`crate::IngestorSettings`]); those of imports begin here.
+pub const FIRST_IMPORTED_PARTITION: u32 = 1024;
+
 /// The part of a stream that a segment holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SegmentName {
@@ -87,6 +90,11 @@ impl SegmentName {
     /// The numbering that its sequences belong to.
     pub fn numbering(&self) -> (u32, i64) {
         (self.partition, self.epoch_s)
+    }
+
+    /// Whether it came from the database of another system, whose own numbers are its sequences, and not from a stream.
+    pub fn is_imported(&self) -> bool {
+        self.partition >= FIRST_IMPORTED_PARTITION
     }
 
     /// Whether some sequence is in both.

@@ -7,11 +7,11 @@ use std::collections::{HashMap, hash_map::Entry};
 
 use fleetps_nats::{
     HostName, Snapshot,
-    model::{Value, process::FACTS},
+    model::Value,
     snapshot::{FilesystemSample, HostInfo, InterfaceSample, Process},
 };
 
-use super::{Level, SCHEMA_VERSION, SegmentName, strings::Strings};
+use super::{Level, SCHEMA_VERSION, SegmentName, process_row::ProcessRow, strings::Strings};
 use crate::{
     events::{Event, StreamClock},
     fields::StoredFigures,
@@ -39,7 +39,8 @@ pub struct SegmentRows {
     pub(super) filesystems: Vec<FilesystemRow>,
     pub(super) interfaces: Vec<InterfaceRow>,
     pub(super) processes: HashMap<ProcessKey, ProcessRow>,
-    pub(super) earlier: Vec<EarlierRow>,
+    /// How many of what processes were before: the sum of [`ProcessRow::earlier`].
+    earlier: usize,
     pub(super) samples: Vec<SampleRow>,
     pub(super) events: Vec<Event>,
     pub(super) clock: StreamClock,
@@ -99,24 +100,6 @@ pub(super) struct ProcessKey {
 }
 
 #[derive(Debug)]
-pub(super) struct ProcessRow {
-    pub(super) process: Process,
-    pub(super) first_seen_us: i64,
-    pub(super) last_seen_us: i64,
-    /// Since when it is what `process` says.
-    pub(super) facts_since_us: i64,
-}
-
-/// What a process was, from one time to another.
-#[derive(Debug)]
-pub(super) struct EarlierRow {
-    pub(super) key: ProcessKey,
-    pub(super) process: Process,
-    pub(super) facts_since_us: i64,
-    pub(super) last_seen_us: i64,
-}
-
-#[derive(Debug)]
 pub(super) struct SampleRow {
     pub(super) key: ProcessKey,
     pub(super) captured_at_us: i64,
@@ -141,7 +124,7 @@ impl SegmentRows {
             filesystems: Vec::new(),
             interfaces: Vec::new(),
             processes: HashMap::new(),
-            earlier: Vec::new(),
+            earlier: 0,
             samples: Vec::new(),
             events: Vec::new(),
             clock: StreamClock::default(),
@@ -261,30 +244,16 @@ impl SegmentRows {
         let (pid, start) = process.key();
         let key = ProcessKey { host, boot, pid, start };
         self.samples.push(SampleRow { key, captured_at_us, figures: StoredFigures::of(&process.values()) });
-        match self.processes.entry(key) {
+        let added = match self.processes.entry(key) {
             Entry::Vacant(vacant) => {
+                vacant.insert(ProcessRow::new(captured_at_us, process));
                 self.text_bytes += process_text_bytes(process);
-                vacant.insert(ProcessRow {
-                    process: process.clone(),
-                    first_seen_us: captured_at_us,
-                    last_seen_us: captured_at_us,
-                    facts_since_us: captured_at_us,
-                });
+                return;
             }
-            Entry::Occupied(occupied) => {
-                let row = occupied.into_mut();
-                row.first_seen_us = row.first_seen_us.min(captured_at_us);
-                if captured_at_us > row.last_seen_us {
-                    if !is_same_program(&row.process, process) {
-                        self.text_bytes += process_text_bytes(process);
-                        self.earlier.push(row.become_another(key, process, captured_at_us));
-                    }
-                    // A clock that was set moves it; the process stays what it is.
-                    row.process.started_at_us = process.started_at_us;
-                    row.last_seen_us = captured_at_us;
-                }
-            }
-        }
+            Entry::Occupied(occupied) => occupied.into_mut().see(captured_at_us, process),
+        };
+        self.earlier += added;
+        self.text_bytes += added * process_text_bytes(process);
     }
 
     /// Rows of processes so far.
@@ -306,7 +275,7 @@ impl SegmentRows {
     pub fn is_full(&self, max_rows: usize) -> bool {
         self.samples.len() >= max_rows
             || self.text_bytes >= MAX_TEXT_BYTES
-            || self.earlier.len() >= max_rows
+            || self.earlier >= max_rows
             || self.snapshots.len() >= MAX_SNAPSHOTS
             || self.gaps.len() >= MAX_SNAPSHOTS
     }
@@ -323,25 +292,6 @@ impl SegmentRows {
             schema_version: SCHEMA_VERSION,
         }
     }
-}
-
-impl ProcessRow {
-    /// Makes it a row of `process`, since `since_us`; gives what it was before.
-    fn become_another(&mut self, key: ProcessKey, process: &Process, since_us: i64) -> EarlierRow {
-        let earlier = EarlierRow {
-            key,
-            process: std::mem::replace(&mut self.process, process.clone()),
-            facts_since_us: self.facts_since_us,
-            last_seen_us: self.last_seen_us,
-        };
-        self.facts_since_us = since_us;
-        earlier
-    }
-}
-
-/// Whether nothing of a process changed that its row in `process` says.
-fn is_same_program(known: &Process, now: &Process) -> bool {
-    FACTS.iter().all(|place| known.value(*place) == now.value(*place))
 }
 
 fn texts_bytes(values: &[Value<'_>]) -> usize {

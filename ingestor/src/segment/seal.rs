@@ -130,8 +130,9 @@ fn append(engine: &Connection, rows: &mut SegmentRows) -> Result<(), Problem> {
         &mut interfaces.chunks(BATCH_ROWS).map(|chunk| rows.interface_batch(chunk)),
     )?;
     each(appender("process")?, &mut processes.chunks(BATCH_ROWS).map(|chunk| rows.process_batch(chunk)))?;
-    let mut earlier: Vec<_> = rows.earlier.iter().collect();
-    earlier.sort_unstable_by_key(|row| (rank(row.key.host), row.key.pid, row.key.start, row.facts_since_us));
+    let mut earlier: Vec<_> =
+        rows.processes.iter().flat_map(|(key, row)| row.earlier.iter().map(move |row| (key, row))).collect();
+    earlier.sort_unstable_by_key(|(key, row)| (rank(key.host), key.pid, key.start, row.facts_since_us));
     each(
         appender("process_earlier")?,
         &mut earlier.chunks(BATCH_ROWS).map(|chunk| rows.earlier_batch(chunk)),
