@@ -23,11 +23,12 @@ use crate::{
     compaction::{CompactionError, merge_folder},
     events::{Detector, Event, MessagePlace},
     intake::restore_detector,
-    segment::{FileError, FolderError, SealError, SegmentName, SegmentRows, publish_segment, seal},
+    segment::{
+        FIRST_IMPORTED_PARTITION, FileError, FolderError, SealError, SegmentName, SegmentRows,
+        publish_segment, seal,
+    },
 };
 
-/// Partitions of streams end below this ([`crate::IngestorSettings`]); those of imports begin here.
-const FIRST_PARTITION: u32 = 1024;
 /// Partitions of imports: a million, so that two databases in one history hardly ever share one.
 const PARTITIONS: u32 = 1 << 20;
 /// Rows of processes in a segment before merging; as many as the ingestor seals at once.
@@ -113,7 +114,7 @@ impl Import {
             _ => {}
         }
         fs::create_dir(&workshop).map_err(failed(&workshop))?;
-        let numbering = (FIRST_PARTITION + source.fingerprint % PARTITIONS, source.begun_s.max(0));
+        let numbering = (FIRST_IMPORTED_PARTITION + source.fingerprint % PARTITIONS, source.begun_s.max(0));
         let stored = stored(history, numbering)?;
         let stored_sequence = stored.iter().map(|name| name.last_sequence).max().unwrap_or_default();
         let detector =

@@ -56,6 +56,14 @@ impl AgentSettingsBucket {
         self.current.get(&host.token()).map(|asked| *asked).unwrap_or_default()
     }
 
+    /// Forgets what was asked of the agent of `host`.
+    ///
+    /// # Errors
+    /// When the broker does not answer.
+    pub async fn forget(&self, host: &HostName) -> Result<(), BucketError> {
+        self.bucket.delete(&host.token()).await
+    }
+
     /// Changes what is asked of the agent of `host`, and returns what it is then.
     ///
     /// # Errors

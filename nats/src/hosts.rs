@@ -149,7 +149,28 @@ pub struct LegacyAgent {
     pub machine: Option<serde_json::Value>,
 }
 
+impl LegacyAgent {
+    /// Whether `other` is the same agent: of the same system, with the same key, under the same name.
+    pub fn is_same(&self, other: &Self) -> bool {
+        (&self.system, &self.key, &self.name) == (&other.system, &other.key, &other.name)
+    }
+}
+
 impl HostRecord {
+    /// The record of a host that an agent of an older system posts as.
+    pub fn of_legacy(agent: LegacyAgent, groups: BTreeSet<String>) -> Self {
+        Self {
+            keys: Vec::new(),
+            admission: Admission::Admitted,
+            groups,
+            first_contact_at_us: crate::now_us(),
+            token: None,
+            rotate: false,
+            network: None,
+            legacy: Some(agent),
+        }
+    }
+
     /// Whether an agent of fleetps has taken the place of the older one, whose posts are no longer stored.
     pub fn is_superseded(&self) -> bool {
         self.legacy.is_some() && self.has_key() && self.admission == Admission::Admitted

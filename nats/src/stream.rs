@@ -123,7 +123,7 @@ impl StreamError {
 
 /// Whether the broker says that there is no such stream. Anything else says nothing about it: the broker may be starting, or
 /// too busy.
-pub(crate) fn is_missing(error: &GetStreamError) -> bool {
+pub fn is_missing(error: &GetStreamError) -> bool {
     matches!(error.kind(), GetStreamErrorKind::JetStream(error) if error.error_code() == ErrorCode::STREAM_NOT_FOUND)
 }
 

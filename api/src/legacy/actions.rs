@@ -4,8 +4,6 @@
 //! no two servers answer with the same one, and one whose answer is lost is not repeated: it may have been carried out. An action
 //! that was not asked for soon is dropped: who queued it does not expect it any longer.
 
-use std::time::Duration;
-
 use async_nats::Client;
 use fleetps_nats::{
     HostName,
@@ -86,27 +84,19 @@ impl Actions {
         Ok(None)
     }
 
-    /// Takes what waits for the agent of `host`, after a while of at most `patience`; none where nothing came.
+    /// Returns when something waits for the agent of `host`.
+    pub async fn waiting(&self, host: &HostName) {
+        let mut current = self.current.clone();
+        while current.get(host.as_str()).is_none_or(|waiting| !waiting.iter().any(is_current)) {
+            current.changed().await;
+        }
+    }
+
+    /// Takes what waits for the agent of `host` out of its queue.
     ///
     /// # Errors
     /// When the broker does not answer.
-    pub async fn take(&self, host: &HostName, patience: Duration) -> Result<Vec<Action>, BucketError> {
-        let mut current = self.current.clone();
-        let taking = async {
-            loop {
-                let taken = self.take_now(host).await?;
-                if !taken.is_empty() {
-                    return Ok(taken);
-                }
-                while current.get(host.as_str()).is_none_or(|waiting| !waiting.iter().any(is_current)) {
-                    current.changed().await;
-                }
-            }
-        };
-        tokio::time::timeout(patience, taking).await.unwrap_or_else(|_| Ok(Vec::new()))
-    }
-
-    async fn take_now(&self, host: &HostName) -> Result<Vec<Action>, BucketError> {
+    pub async fn take(&self, host: &HostName) -> Result<Vec<Action>, BucketError> {
         let Some(Entry { mut value, revision }) = self.bucket.get(host.as_str()).await? else {
             return Ok(Vec::new());
         };

@@ -1,6 +1,7 @@
 //! Reads the body of a post: bounded in bytes, time, depth and number of processes, before anything is made of it.
 //!
-//! A body takes room only for what has come of it, so slow senders of long bodies keep nobody else out. Values are read into
+//! A body takes room only for what has come of it, and none of the gate's places before all of it has come, so slow senders keep
+//! nobody else out. Values are read into
 //! [`Given`], which holds a number, a text or neither; what an older system does not know is passed over without being kept.
 
 use std::{fmt, sync::Arc, time::Duration};
@@ -26,6 +27,8 @@ pub const MAX_BODY_BYTES: usize = 16 << 20;
 const ALL_BODIES_KIB: usize = 256 << 10;
 /// How long a body may take, as on the other listener.
 const BODY_WITHIN: Duration = Duration::from_secs(30);
+/// Faulty elements of a list that are told: as many as people read; 20,000 say nothing more.
+const MAX_FAULTS: usize = 100;
 /// Deepest nesting: the older systems need four levels.
 const MAX_DEPTH: usize = 32;
 
@@ -378,15 +381,17 @@ impl Fields {
             all.push(read(&mut own, element));
             faults.push(own.faults().unwrap_or_else(|| json!({})));
         }
-        if faults.iter().any(|fault| fault.as_object().is_some_and(|fields| !fields.is_empty())) {
-            // As many as people read; a list of 20,000 faults says nothing more.
-            faults.truncate(100);
+        let is_fault = |fault: &Value| fault.as_object().is_some_and(|fields| !fields.is_empty());
+        let faulty = faults.iter().enumerate().filter(|(_, fault)| is_fault(fault)).map(|(place, _)| place);
+        if let Some(last) = faulty.take(MAX_FAULTS).last() {
+            faults.truncate(last + 1);
             self.nested(field, Value::Array(faults));
         }
         all
     }
 
-    fn required(&mut self, field: &str) {
+    /// Notes that a field is not there, unless another fault of it is known.
+    pub fn required(&mut self, field: &str) {
         if !self.faults.contains_key(field) {
             self.fault(field, "This field is required.");
         }
@@ -422,6 +427,18 @@ mod tests {
         assert!(parse::<Post>(text.as_bytes()).is_ok(), "brackets in a text are text");
         let many = format!("{{\"processes\": [{}1]}}", "1,".repeat(MAX_PROCESSES));
         assert_eq!(parse::<Post>(many.as_bytes()).unwrap_err().status(), StatusCode::PAYLOAD_TOO_LARGE);
+    }
+
+    #[test]
+    fn the_first_hundred_faults_of_a_list_are_told_wherever_they_stand() {
+        let mut fields = Fields::default();
+        let good_then_bad = (0..500).map(|place| if place < 300 { Given::Whole(1) } else { Given::Null });
+        let read = |fields: &mut Fields, given| fields.whole("pid", given, 100);
+        fields.list("processes", GivenList(Some(good_then_bad.collect())), read);
+        let faults = fields.faults().unwrap();
+        let told = faults["processes"].as_array().unwrap();
+        assert_eq!((told.len(), &told[299]), (400, &json!({})));
+        assert!(told[300..].iter().all(|fault| fault["pid"].is_array()));
     }
 
     #[test]

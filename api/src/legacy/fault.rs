@@ -6,10 +6,14 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use fleetps_nats::{bucket::BucketError, error_chain};
 use serde_json::{Map, Value, json};
 
+use super::registry::NotAdmitted;
 use crate::gate::NotStored;
 
+/// How long an agent is to wait when too many new hosts came at once: 50 more may come within that time.
+const TOO_FAST_FOR: Duration = Duration::from_secs(10);
 /// How long an agent is to wait when the stream does not acknowledge: a broker that was restarted is back by then.
 const UNAVAILABLE_FOR: Duration = Duration::from_secs(5);
 
@@ -65,6 +69,12 @@ impl Fault {
         Self::for_now(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail, UNAVAILABLE_FOR)
     }
 
+    /// A bucket of the broker cannot be used.
+    pub fn of_bucket(error: &BucketError) -> Self {
+        tracing::warn!(error = error_chain(error), "the broker's records of older hosts cannot be used");
+        Self::unavailable()
+    }
+
     /// The short name of its reason.
     pub fn reason(&self) -> &'static str {
         self.reason
@@ -91,6 +101,21 @@ impl From<NotStored> for Fault {
                 Self::unavailable()
             }
             NotStored::Invalid(bad) => Self::new(StatusCode::BAD_REQUEST, bad.reason(), bad.to_string()),
+        }
+    }
+}
+
+/// What every system says alike.
+impl From<NotAdmitted> for Fault {
+    fn from(why: NotAdmitted) -> Self {
+        let (reason, text) = (why.reason(), why.to_string());
+        match why {
+            NotAdmitted::BadName => Self::of_field("hostname", "This name is empty or too long."),
+            NotAdmitted::TooFast => Self::for_now(StatusCode::TOO_MANY_REQUESTS, reason, &text, TOO_FAST_FOR),
+            NotAdmitted::Bucket(error) => Self::of_bucket(&error),
+            NotAdmitted::Away(_) => Self::unavailable(),
+            NotAdmitted::NoName => Self::new(StatusCode::CONFLICT, reason, text),
+            _ => Self::new(StatusCode::FORBIDDEN, reason, text),
         }
     }
 }

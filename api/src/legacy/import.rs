@@ -18,16 +18,20 @@ use super::{
     sqlite::{OldDatabase, OldHost, OldProcess, OldSnapshot, Registered, SqliteError},
     time::read_time,
 };
-use async_nats::Client;
+use async_nats::{
+    Client,
+    jetstream::{self, stream::DirectGetErrorKind},
+};
 use fleetps_agent::sample::scrubbed_line;
 use fleetps_ingestor::import::{self, ImportError, ImportSource};
 use fleetps_nats::{
     HostName, Snapshot,
     agent_settings::AgentSettingsBucket,
     bucket::{Bucket, BucketError, Entry},
-    hosts::{self, Admission, HostRecord, LegacyAgent},
+    hosts::{self, HostRecord, LegacyAgent},
     now_us,
     snapshot::{FilesystemSample, HostInfo, HostSample, Process},
+    stream, subject,
 };
 
 /// A snapshot that is said to be of later than this from now is not believed: clocks are off by seconds.
@@ -76,6 +80,9 @@ pub enum Failed {
     /// The broker's records of hosts cannot be used.
     #[error(transparent)]
     Bucket(#[from] BucketError),
+    /// The stream of snapshots cannot be asked which names are in use.
+    #[error("the broker does not say which host names are in use")]
+    Stream(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The history cannot be written.
     #[error(transparent)]
     History(#[from] ImportError),
@@ -120,7 +127,7 @@ impl Import {
             let is_new = found.is_none();
             let admitted = match found {
                 Some(found) => Some(found),
-                None => self.make(&bucket, &mut records, system, &host, agent).await?,
+                None => self.make(client, &bucket, &mut records, system, &host, agent).await?,
             };
             let Some(admitted) = admitted else {
                 report.without_name.push(host.name.clone());
@@ -138,6 +145,7 @@ impl Import {
     /// Makes the record of a new host under the first name that is free and looks like no other.
     async fn make(
         &self,
+        client: &Client,
         bucket: &Bucket<HostRecord>,
         records: &mut HashMap<String, HostRecord>,
         system: System,
@@ -146,19 +154,13 @@ impl Import {
     ) -> Result<Option<LegacyHost>, Failed> {
         let looks: BTreeSet<String> =
             records.keys().filter_map(|name| Some(name.parse::<HostName>().ok()?.look())).collect();
-        let record = HostRecord {
-            keys: Vec::new(),
-            admission: Admission::Admitted,
-            groups: self.groups.clone(),
-            first_contact_at_us: now_us(),
-            token: None,
-            rotate: false,
-            network: None,
-            legacy: Some(agent),
-        };
+        let record = HostRecord::of_legacy(agent, self.groups.clone());
         let own = HostName::from_os_name(&host.name);
         for name in names(system, own.as_str()).filter(|name| name.is_plain()) {
-            if looks.contains(&name.look()) || !bucket.create(name.as_str(), &record).await? {
+            if looks.contains(&name.look())
+                || has_sent(client, &name).await?
+                || !bucket.create(name.as_str(), &record).await?
+            {
                 continue;
             }
             records.insert(name.to_string(), record.clone());
@@ -195,14 +197,24 @@ impl Import {
     }
 }
 
+/// Whether the stream has something of `host`: one that the broker's own configuration admits has no record.
+async fn has_sent(client: &Client, host: &HostName) -> Result<bool, Failed> {
+    let stream = match jetstream::new(client.clone()).get_stream(stream::SNAPSHOTS).await {
+        Ok(stream) => stream,
+        // No server has begun yet.
+        Err(error) if stream::is_missing(&error) => return Ok(false),
+        Err(error) => return Err(Failed::Stream(Box::new(error))),
+    };
+    match stream.direct_get_last_for_subject(subject::snapshot(host)).await {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == DirectGetErrorKind::NotFound => Ok(false),
+        Err(error) => Err(Failed::Stream(Box::new(error))),
+    }
+}
+
 /// The host that `agent` posts as, if it is known.
 fn find(records: &HashMap<String, HostRecord>, agent: &LegacyAgent) -> Option<LegacyHost> {
-    let is_its = |record: &HostRecord| {
-        let known = record.legacy.as_ref();
-        known.is_some_and(|known| {
-            (&known.system, &known.name, &known.key) == (&agent.system, &agent.name, &agent.key)
-        })
-    };
+    let is_its = |record: &HostRecord| record.legacy.as_ref().is_some_and(|known| known.is_same(agent));
     let (name, record) = records.iter().filter(|(_, record)| is_its(record)).min_by_key(|(name, _)| *name)?;
     Some(LegacyHost { host: name.parse().ok()?, record: Arc::new(record.clone()) })
 }
@@ -279,7 +291,7 @@ impl Translator {
             post: post_of(known, old, self.command_lines),
         };
         let snapshot = making.snapshot(before.as_ref());
-        state.took(captured_at_us, snapshot.sequence);
+        state.took(captured_at_us);
         *before = Some(snapshot.clone());
         snapshot
     }

@@ -24,7 +24,6 @@ use fleetps_nats::{
     snapshot::{
         EncodeError, Encoder, FORMAT, FilesystemSample, HostInfo, HostSample, MAX_STRING_BYTES, Process,
     },
-    subject,
 };
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
@@ -54,8 +53,8 @@ const MAX_BODIES: usize = 32;
 /// An agent that sends the same again does so within 36 s: three tries of 10 s, with 2 s and 4 s between. A machine on which
 /// nothing changed sends the same, too, and is not silent.
 const AGAIN_WITHIN: Duration = Duration::from_secs(45);
-/// The most of a refused post that is kept.
-const MAX_DEAD_BYTES: usize = 64 << 10;
+/// How often it is logged that posts are refused.
+const SAID_EVERY: Duration = Duration::from_secs(60);
 
 /// A post, translated.
 #[derive(Debug, Default)]
@@ -90,7 +89,7 @@ pub struct Accepted {
 /// What is known of the hosts that post.
 #[derive(Debug)]
 pub struct Posting {
-    hosts: Mutex<HashMap<HostName, Arc<tokio::sync::Mutex<State>>>>,
+    hosts: Mutex<HashMap<HostName, Arc<OneHost>>>,
     making: Semaphore,
     /// The beginning of the names of runs. A run counts by itself, and no two servers have the same one.
     run_prefix: String,
@@ -99,6 +98,15 @@ pub struct Posting {
 }
 
 /// What is known of one host.
+#[derive(Debug, Default)]
+struct OneHost {
+    /// Held by the post that is being stored.
+    state: tokio::sync::Mutex<State>,
+    /// The greatest time of capture, and the sequence in the stream of that.
+    latest: Mutex<Option<(i64, u64)>>,
+}
+
+/// What the next snapshot of one host is numbered and judged by.
 #[derive(Debug, Default)]
 pub(super) struct State {
     /// Of the numbers: begun anew when the host was forgotten meanwhile.
@@ -110,8 +118,6 @@ pub(super) struct State {
     stored: u64,
     captured_at_us: Option<i64>,
     gap_ms: Option<i64>,
-    /// The greatest time of capture, and the sequence in the stream of that.
-    latest: Option<(i64, u64)>,
     bodies: Bodies,
 }
 
@@ -128,25 +134,24 @@ impl Posting {
         }
     }
 
-    fn of(&self, host: &HostName) -> Option<Arc<tokio::sync::Mutex<State>>> {
+    fn of(&self, host: &HostName) -> Option<Arc<OneHost>> {
         let mut hosts = self.hosts.lock();
         if hosts.len() >= MAX_HOSTS && !hosts.contains_key(host) {
-            hosts.retain(|_, state| Arc::strong_count(state) > 1);
+            hosts.retain(|_, host| Arc::strong_count(host) > 1);
         }
         let new = || {
             let number = self.runs.fetch_add(1, Relaxed);
             let run_id = format!("{}-{number:x}", self.run_prefix);
-            Arc::new(tokio::sync::Mutex::new(State { run_id, ..State::default() }))
+            let state = tokio::sync::Mutex::new(State { run_id, ..State::default() });
+            Arc::new(OneHost { state, latest: Mutex::default() })
         };
-        let state = hosts.entry(host.clone()).or_insert_with(new);
-        (Arc::strong_count(state) <= MAX_POSTS_OF_A_HOST).then(|| Arc::clone(state))
+        let known = hosts.entry(host.clone()).or_insert_with(new);
+        (Arc::strong_count(known) <= MAX_POSTS_OF_A_HOST).then(|| Arc::clone(known))
     }
 
     /// The greatest time of capture that this server has stored of `host`, and the sequence in the stream of that.
-    pub async fn latest(&self, host: &HostName) -> Option<(i64, u64)> {
-        let state = self.hosts.lock().get(host).cloned()?;
-        let state = state.lock().await;
-        state.latest
+    pub fn latest(&self, host: &HostName) -> Option<(i64, u64)> {
+        self.hosts.lock().get(host).and_then(|known| *known.latest.lock())
     }
 }
 
@@ -167,24 +172,28 @@ impl Legacy {
             let sequence = self.last_message(&known.host).await?.map_or(0, |message| message.sequence);
             return Ok(Accepted { sequence });
         }
-        let Some(state) = self.posting.of(&known.host) else {
+        let Some(one) = self.posting.of(&known.host) else {
             let (status, wait) = (StatusCode::TOO_MANY_REQUESTS, Duration::from_secs(1));
             return Err(Fault::for_now(status, "flood", "this host has too many posts under way", wait));
         };
         let storing = async {
-            let mut state = state.lock().await;
-            self.store_next(system, known, post, body, &mut state).await
-        };
-        match tokio::time::timeout(WITHIN, storing).await {
-            Ok(Err(fault)) => {
-                if fault.status() == StatusCode::BAD_REQUEST {
-                    self.bury(Some(&known.host), &fault, body);
-                }
-                Err(fault)
+            let mut state = one.state.lock().await;
+            let captured_at_us = post.captured_at_us.unwrap_or_else(now_us);
+            let accepted = self.store_next(system, known, post, captured_at_us, body, &mut state).await?;
+            let mut latest = one.latest.lock();
+            if latest.is_none_or(|(latest_us, _)| captured_at_us >= latest_us) {
+                *latest = Some((captured_at_us, accepted.sequence));
             }
-            Ok(stored) => stored,
-            Err(_) => Err(Fault::unavailable()),
+            Ok(accepted)
+        };
+        let stored =
+            tokio::time::timeout(WITHIN, storing).await.unwrap_or_else(|_| Err(Fault::unavailable()));
+        if let Err(fault) = &stored
+            && fault.status() == StatusCode::BAD_REQUEST
+        {
+            self.say_refused(&known.host, fault);
         }
+        stored
     }
 
     async fn store_next(
@@ -192,6 +201,7 @@ impl Legacy {
         system: System,
         known: &LegacyHost,
         post: Post,
+        captured_at_us: i64,
         body: &Bytes,
         state: &mut State,
     ) -> Result<Accepted, Fault> {
@@ -199,7 +209,6 @@ impl Legacy {
         let run_id = state.run_id.clone();
         let sequence = state.sequence + 1;
         shown(&self.shared.fleet, host, &run_id, state.stored).await;
-        let captured_at_us = post.captured_at_us.unwrap_or_else(now_us);
         let interval_ms = state.interval_ms(system, captured_at_us);
         let making =
             Making { system, known: known.clone(), post, captured_at_us, interval_ms, run_id, sequence };
@@ -225,7 +234,7 @@ impl Legacy {
         self.counts.count("stored");
         state.stored = sequence;
         state.bodies.stored(body);
-        state.took(captured_at_us, stored.sequence);
+        state.took(captured_at_us);
         shown(&self.shared.fleet, host, &state.run_id, sequence).await;
         Ok(Accepted { sequence: stored.sequence })
     }
@@ -256,18 +265,14 @@ impl Legacy {
         }
     }
 
-    /// Keeps the beginning of a post that cannot be a snapshot, as evidence; of an unknown sender it is only counted.
-    pub fn bury(&self, host: Option<&HostName>, fault: &Fault, body: &Bytes) {
-        let Some(host) = host else { return };
+    /// Logs that posts of `host` cannot be snapshots; the gate has kept what it was given.
+    fn say_refused(&self, host: &HostName, fault: &Fault) {
         let mut said = self.posting.said.lock();
-        if said.is_none_or(|said| said.elapsed() >= Duration::from_secs(60)) {
+        if said.is_none_or(|said| said.elapsed() >= SAID_EVERY) {
             *said = Some(Instant::now());
             let counts = self.counts.all();
             tracing::warn!(%host, reason = fault.reason(), ?counts, "posts of older systems are refused");
         }
-        let (client, letter) = (self.client.clone(), body.slice(..body.len().min(MAX_DEAD_BYTES)));
-        let subject = subject::dead_letter(Some(host), &fault.reason().replace('-', "_"));
-        tokio::spawn(async move { client.publish(subject, letter).await });
     }
 }
 
@@ -305,12 +310,9 @@ impl State {
         (gap_ms > 0).then_some(gap_ms)
     }
 
-    pub(super) fn took(&mut self, captured_at_us: i64, sequence: u64) {
+    pub(super) fn took(&mut self, captured_at_us: i64) {
         self.gap_ms = self.gap_to(captured_at_us).or(self.gap_ms);
         self.captured_at_us = Some(captured_at_us);
-        if self.latest.is_none_or(|(latest_us, _)| captured_at_us >= latest_us) {
-            self.latest = Some((captured_at_us, sequence));
-        }
     }
 }
 
@@ -494,7 +496,7 @@ mod tests {
         for second in [0, 60, 120, 4_000, 4_060] {
             let at_us = second * 1_000_000;
             intervals.push(state.interval_ms(System::S000, at_us));
-            state.took(at_us, 1);
+            state.took(at_us);
         }
         assert_eq!(intervals, [10_000, 10_000, 60_000, 60_000, 60_000]);
     }

@@ -126,12 +126,13 @@ fn router(legacy: Arc<Legacy>) -> Router {
 /// Checks name and origin, and finishes every answer.
 async fn check(State(legacy): State<Arc<Legacy>>, request: Request, next: Next) -> Response {
     let host = request.uri().authority().cloned().or_else(|| host_of(request.headers()));
+    let is_unreadable = host.is_none() && request.headers().contains_key(HOST);
     let (method, settings) = (request.method().clone(), &legacy.settings);
     let origin = match allowed_origin(request.headers(), host.as_ref(), settings) {
         Ok(origin) => origin,
         Err(fault) => return finish(&legacy, &method, fault.into_response(), None),
     };
-    if !is_own_name(host.as_ref(), settings) {
+    if is_unreadable || !is_own_name(host.as_ref(), settings) {
         let detail = "this listener does not answer to that name; its setting names in [legacy] lists those that it answers to";
         let fault = Fault::new(StatusCode::MISDIRECTED_REQUEST, "other-name-of-server", detail);
         return finish(&legacy, &method, fault.into_response(), None);

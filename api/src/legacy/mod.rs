@@ -1,6 +1,6 @@
 //! The listener for agents and pages of older systems, which post and read JSON over HTTP and move over unchanged.
 //!
-//! Four systems are known, by their numbers: `s000` to `s003`, each with its paths, its bodies and its answers byte for byte.
+//! Four systems are known, by their numbers: `s000` to `s003`, each with its paths, its bodies and its answers.
 //! What they have in common is here:
 //!
 //! * `listener` is an address of its own, off by default: some of their paths are paths of fleetps with another answer, and their
@@ -34,13 +34,15 @@ mod system;
 mod time;
 mod windows;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use async_nats::Client;
+use axum::http::StatusCode;
 use fleetps_nats::{agent_settings::AgentSettingsBucket, bucket::BucketError};
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
 
-use crate::{config::LegacySettings, gate::Gate, state::AppState};
+use crate::{broker, config::LegacySettings, gate::Gate, state::AppState};
 use actions::Actions;
 use body::Room;
 use fault::Fault;
@@ -67,9 +69,34 @@ pub struct Legacy {
     sockets: Sockets,
     actions: Actions,
     agent_settings: AgentSettingsBucket,
+    long_answers: Semaphore,
 }
 
+/// Answers of up to 100 MB that are made at once.
+const LONG_ANSWERS: usize = 2;
+/// How long a page is to wait while others are made.
+const LONG_ANSWER_WAIT: Duration = Duration::from_secs(5);
+
 impl Legacy {
+    /// A turn to make an answer that may be long.
+    ///
+    /// # Errors
+    /// When as many are being made as may be.
+    fn long_answer(&self) -> Result<SemaphorePermit<'_>, Fault> {
+        let detail = "too many long answers are being made";
+        let busy = |_| Fault::for_now(StatusCode::SERVICE_UNAVAILABLE, "busy", detail, LONG_ANSWER_WAIT);
+        self.long_answers.try_acquire().map_err(busy)
+    }
+
+    /// The answer to `question`, which asks a bucket of the broker.
+    ///
+    /// # Errors
+    /// At once while there is no connection, after 3 s without an answer, and when the bucket cannot be used.
+    async fn ask<T>(&self, question: impl Future<Output = Result<T, BucketError>>) -> Result<T, Fault> {
+        let answer = broker::ask(&self.client, question).await.map_err(|_| Fault::unavailable())?;
+        answer.map_err(|error| Fault::of_bucket(&error))
+    }
+
     /// Opens what it needs of the broker, and follows it until `shutdown`.
     ///
     /// # Errors
@@ -104,6 +131,7 @@ impl Legacy {
             sockets: Sockets::new(shutdown),
             actions,
             agent_settings,
+            long_answers: Semaphore::new(LONG_ANSWERS),
         }))
     }
 }

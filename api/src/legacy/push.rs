@@ -159,9 +159,7 @@ impl Followed {
     /// Looks for the machine, which may not have sent anything yet.
     fn find(&mut self, reader: &Reader) {
         if self.host.is_none() {
-            let host = reader.hosts_of(System::S002).into_iter();
-            let host = host.filter(|known| known.agent().is_some_and(|agent| agent.name == self.machine_id));
-            let host = host.map(|known| known.host).next();
+            let host = reader.named(System::S002, &self.machine_id).map(|known| known.host);
             self.host = host.and_then(|host| Some((host.clone(), reader.scoped.watch_host(&host).ok()?)));
         }
     }

@@ -1,6 +1,9 @@
 //! Who reads on this listener: everybody who reaches it, with the one grant that the settings name.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use axum::{
     extract::{ConnectInfo, FromRequestParts},
@@ -121,13 +124,27 @@ impl Reader {
         self.legacy.shared.audit_log.note(&self.person, action, Some(host.clone()), what, Outcome::Done);
     }
 
-    /// The host that is called `name`: by an agent of an older system, of `system` first, or in the fleet.
+    /// The host that [`Self::all`] lists as `name`: of that name in the fleet, or else the first of those that call themselves
+    /// so, those of `system` before others.
     pub fn host_of(&self, system: System, name: &str) -> Option<HostName> {
+        let is_listed = |host: &HostName| self.sees(host) && self.is_known(host);
+        let of_fleet = name.parse::<HostName>().ok().filter(is_listed);
+        let first =
+            |named: Vec<LegacyHost>| named.into_iter().map(|known| known.host).filter(is_listed).min();
         let registry = &self.legacy.registry;
-        let of_system = registry.named(system, name).into_iter();
-        let named = of_system.chain(registry.of_any_system(name)).map(|known| known.host);
-        let of_fleet = name.parse::<HostName>().ok().into_iter();
-        named.chain(of_fleet).find(|host| self.sees(host) && self.is_known(host))
+        of_fleet
+            .or_else(|| first(registry.named(system, name)))
+            .or_else(|| first(registry.of_any_system(name)))
+    }
+
+    /// The host of `system` that calls itself `name`, if it may be seen.
+    pub fn named(&self, system: System, name: &str) -> Option<LegacyHost> {
+        let named = self.legacy.registry.named(system, name).into_iter();
+        named.filter(|known| self.is_listed(known)).min_by(|a, b| a.host.cmp(&b.host))
+    }
+
+    fn is_listed(&self, known: &LegacyHost) -> bool {
+        self.sees(&known.host) && known.record.admission != Admission::Revoked
     }
 
     fn is_known(&self, host: &HostName) -> bool {
@@ -137,21 +154,26 @@ impl Reader {
     /// The hosts of `system` that may be seen, by name.
     pub fn hosts_of(&self, system: System) -> Vec<LegacyHost> {
         let mut hosts = self.legacy.registry.all(system);
-        hosts.retain(|known| self.sees(&known.host) && known.record.admission != Admission::Revoked);
+        hosts.retain(|known| self.is_listed(known));
         hosts
     }
 
-    /// Every host that has sent something, by what it calls itself, as the older systems list them.
+    /// Every host that has sent something, by what it calls itself, as `system` lists them.
     ///
     /// # Errors
     /// When going through them fails.
-    pub async fn all(&self) -> Result<BTreeMap<String, Arc<Summary>>, Fault> {
-        let listing = self.scoped.over_fleet(|fleet, _| {
+    pub async fn all(&self, system: System) -> Result<BTreeMap<String, Arc<Summary>>, Fault> {
+        let own: BTreeSet<HostName> = self.hosts_of(system).into_iter().map(|known| known.host).collect();
+        let listing = self.scoped.over_fleet(move |fleet, _| {
+            let of_fleet: BTreeSet<&str> = fleet.hosts.iter().map(|summary| summary.host.as_str()).collect();
             let mut all = BTreeMap::new();
-            for summary in &fleet.hosts {
+            let (first, others): (Vec<_>, Vec<_>) =
+                fleet.hosts.iter().partition(|summary| own.contains(&summary.host));
+            for summary in first.into_iter().chain(others) {
                 let name = called(summary);
-                // Two may call themselves the same; the second goes by its name in the fleet.
-                let name = if all.contains_key(&name) { summary.host.to_string() } else { name };
+                // Two may call themselves the same, or one as another's name in the fleet, which only one host has.
+                let is_taken = all.contains_key(&name) || of_fleet.contains(name.as_str());
+                let name = if is_taken { summary.host.to_string() } else { name };
                 all.insert(name, Arc::clone(summary));
             }
             all

@@ -21,10 +21,8 @@ use fleetps_nats::{
     HostName,
     audit::Outcome,
     bucket::{Bucket, BucketError, Entry, WatchedBucket},
-    error_chain,
     host::MAX_HOST_BYTES,
     hosts::{self, Admission, HostRecord, LegacyAgent},
-    now_us,
 };
 use parking_lot::{Mutex, RwLock};
 use serde_json::Value;
@@ -37,6 +35,7 @@ use super::{
 use crate::{
     audit_log::AuditLog,
     auth::{Grant, Person},
+    broker::{self, Away},
     live::Fleet,
 };
 
@@ -50,6 +49,9 @@ const MAX_SUFFIX_BYTES: usize = 8;
 /// are some 350 writes to the broker's disk.
 const NEW_AT_ONCE: f64 = 50.0;
 const NEW_EVERY: Duration = Duration::from_millis(200);
+
+/// How often a change of a host's address is put on record: a machine behind two addresses changes with every post.
+const ADDRESS_EVERY: Duration = Duration::from_secs(60);
 
 /// Who posts.
 #[derive(Debug, Clone)]
@@ -114,6 +116,9 @@ pub enum NotAdmitted {
     /// The broker does not answer.
     #[error("the broker's buckets cannot be used")]
     Bucket(#[from] BucketError),
+    /// The broker is away, or answers too slowly.
+    #[error(transparent)]
+    Away(#[from] Away),
 }
 
 impl NotAdmitted {
@@ -129,12 +134,14 @@ impl NotAdmitted {
             Self::NoName => "no-name",
             Self::TooFast => "too-fast",
             Self::Bucket(_) => "bucket",
+            Self::Away(_) => "unavailable",
         }
     }
 }
 
 /// The hosts of older systems.
 pub struct Registry {
+    client: Client,
     hosts: Bucket<HostRecord>,
     windows: Windows,
     fleet: Arc<Fleet>,
@@ -144,8 +151,8 @@ pub struct Registry {
     /// Held while a new host is let in, so that two posts of it make one.
     enrolling: tokio::sync::Mutex<()>,
     pace: Mutex<Pace>,
-    /// The last addresses of hosts without keys.
-    addresses: Mutex<HashMap<HostName, IpAddr>>,
+    /// The last addresses of hosts without keys, and when a change of them was last put on record.
+    addresses: Mutex<HashMap<HostName, (IpAddr, Option<Instant>)>>,
 }
 
 impl Registry {
@@ -164,6 +171,7 @@ impl Registry {
         let windows = Windows::open(client).await?;
         let records = hosts.follow().await?;
         let registry = Arc::new(Self {
+            client: client.clone(),
             hosts,
             windows,
             fleet,
@@ -260,6 +268,10 @@ impl Registry {
         if !self.pace.lock().may(Instant::now()) {
             return Err(NotAdmitted::TooFast);
         }
+        broker::ask(&self.client, self.admit_new(sender, machine)).await?
+    }
+
+    async fn admit_new(&self, sender: &Sender, machine: Option<Value>) -> Result<LegacyHost, NotAdmitted> {
         let _alone = self.enrolling.lock().await;
         // Another post may have let it in meanwhile.
         if let Some(known) = self.find(sender)? {
@@ -308,22 +320,15 @@ impl Registry {
         if !host.is_plain() || is_like_another {
             return Ok(None);
         }
-        let mut record = HostRecord {
-            keys: Vec::new(),
-            admission: Admission::Admitted,
-            groups: window.groups.clone(),
-            first_contact_at_us: now_us(),
-            token: None,
-            rotate: false,
-            network: None,
-            legacy: Some(agent.clone()),
-        };
+        let mut record = HostRecord::of_legacy(agent.clone(), window.groups.clone());
         match self.hosts.get(host.as_str()).await? {
             // A host that the broker's own configuration admits has no record.
             None if self.fleet.summary(host).is_some() => Ok(None),
             None => Ok(self.hosts.create(host.as_str(), &record).await?.then_some(record)),
             // Another server let it in in this moment.
-            Some(Entry { value, .. }) if value.legacy.as_ref() == Some(agent) => Ok(Some(value)),
+            Some(Entry { value, .. }) if value.legacy.as_ref().is_some_and(|other| other.is_same(agent)) => {
+                Ok(Some(value))
+            }
             // An administrator has put it into groups before it came: groups that only a key of its own can claim.
             Some(Entry { value, revision })
                 if agent.verified
@@ -345,8 +350,11 @@ impl Registry {
             return;
         }
         let first = known.agent().and_then(|agent| agent.first_from);
-        let before = self.addresses.lock().insert(known.host.clone(), sender.from).or(first);
-        if let Some(before) = before.filter(|before| *before != sender.from) {
+        let mut addresses = self.addresses.lock();
+        let last = addresses.entry(known.host.clone()).or_insert((first.unwrap_or(sender.from), None));
+        let before = std::mem::replace(&mut last.0, sender.from);
+        if before != sender.from && last.1.is_none_or(|noted| noted.elapsed() >= ADDRESS_EVERY) {
+            last.1 = Some(Instant::now());
             self.note(sender, "legacy.address", Some(&known.host), format!("{before} → {}", sender.from));
         }
     }
@@ -390,7 +398,7 @@ impl Registry {
         self.index.read().named(system, name).to_vec()
     }
 
-    /// The hosts of `system` or, without one, of all older systems that call themselves `name`.
+    /// The hosts of all older systems that call themselves `name`.
     pub fn of_any_system(&self, name: &str) -> Vec<LegacyHost> {
         let index = self.index.read();
         System::ALL.iter().flat_map(|system| index.named(*system, name).to_vec()).collect()
@@ -515,11 +523,6 @@ impl Pace {
         }
         is_allowed
     }
-}
-
-/// Logs why a bucket could not be used.
-pub fn log_bucket(error: &BucketError) {
-    tracing::warn!(error = error_chain(error), "the broker's records of older hosts cannot be used");
 }
 
 #[cfg(test)]

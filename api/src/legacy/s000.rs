@@ -20,13 +20,12 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use super::{
-    Fault, KeyHash, Legacy, NotAdmitted, Sender, System,
+    Fault, KeyHash, Legacy, Sender, System,
     body::{Fields, Given, GivenList, parse},
     fault::answer,
     intake::{Post, cut},
     reader::{From, Parameters, Reader},
     registry::MAX_NAME_CHARACTERS,
-    s001::not_admitted,
     time::written_exactly,
 };
 use crate::live::Moment;
@@ -89,18 +88,13 @@ async fn take(
     if !legacy.registry.may_be_known(SYSTEM, &key) {
         return Err(unauthorized());
     }
-    let _place = legacy.gate.enter_unnamed()?;
     let body = legacy.room.read(&headers, body).await?;
+    let _place = legacy.gate.enter_unnamed()?;
     let (name, post) = translate(parse(&body.bytes)?)?;
     let sender = Sender { system: SYSTEM, key: Some(key), name, host_name: None, from };
-    let known = legacy.registry.admit(&sender, None).await.map_err(refused)?;
+    let known = legacy.registry.admit(&sender, None).await?;
     legacy.store(SYSTEM, &known, post, &body.bytes).await?;
     Ok(answer(StatusCode::OK, &json!({ "status": "success" })))
-}
-
-fn refused(why: NotAdmitted) -> Fault {
-    let (reason, text) = (why.reason(), why.to_string());
-    not_admitted(why, reason, text)
 }
 
 fn translate(given: GivenMachine) -> Result<(String, Post), Fault> {
@@ -117,7 +111,11 @@ fn translate(given: GivenMachine) -> Result<(String, Post), Fault> {
 fn process(fields: &mut Fields, given: GivenProcess) -> Process {
     let pid = fields.whole("pid", given.pid, i64::from(u32::MAX));
     let parent = fields.optional_whole("parent_pid", given.parent_pid, i64::from(u32::MAX));
-    let name = fields.text("name", given.name, MAX_NAME_CHARACTERS);
+    // It takes empty names, but none that is absent.
+    let name = fields.any_text("name", given.name, MAX_NAME_CHARACTERS).unwrap_or_else(|| {
+        fields.required("name");
+        String::new()
+    });
     let cpu_percent = fields.number("cpu_usage", given.cpu_usage);
     let memory_percent = fields.number("memory_usage", given.memory_usage);
     Process {
@@ -152,14 +150,15 @@ struct ListedProcess {
 }
 
 /// Every machine with every process.
-async fn latest(reader: Reader) -> Result<Response, Fault> {
-    let all = reader.all().await?;
+async fn latest(State(legacy): State<Arc<Legacy>>, reader: Reader) -> Result<Response, Fault> {
+    let all = reader.all(SYSTEM).await?;
     let processes: u64 = all.values().map(|summary| u64::from(summary.process_count)).sum();
     if processes > MAX_LISTED {
         let detail = "there are too many processes for one list; the server's setting readers in [legacy] can name a group";
         let wait = std::time::Duration::from_secs(60);
         return Err(Fault::for_now(StatusCode::SERVICE_UNAVAILABLE, "too-many", detail, wait));
     }
+    let _turn = legacy.long_answer()?;
     let scoped = reader.scoped.clone();
     let listing = tokio::task::spawn_blocking(move || {
         let machine = |(hostname, summary): (String, Arc<crate::live::Summary>)| {

@@ -26,9 +26,10 @@ use super::{
     fault::answer,
     intake::{Post, cut},
     reader::{From, Parameters, Reader},
-    registry::{MAX_NAME_CHARACTERS, log_bucket},
+    registry::MAX_NAME_CHARACTERS,
     time::{read_time, written_time},
 };
+use crate::live::Summary;
 
 const SYSTEM: System = System::S001;
 /// The longest command line that is taken, in characters; less of it is kept.
@@ -96,8 +97,8 @@ async fn ingest(
     if !legacy.registry.may_be_known(SYSTEM, &key) {
         return Err(refused(NotAdmitted::Closed(SYSTEM)));
     }
-    let _place = legacy.gate.enter_unnamed()?;
     let body = legacy.room.read(&headers, body).await?;
+    let _place = legacy.gate.enter_unnamed()?;
     let (name, post) = translate(parse(&body.bytes)?, legacy.settings.command_lines)?;
     let sender = Sender { system: SYSTEM, key: Some(key), name, host_name: None, from };
     let known = legacy.registry.admit(&sender, None).await.map_err(refused)?;
@@ -109,29 +110,11 @@ async fn ingest(
 
 /// Why a post is not taken, in the words of this system.
 fn refused(why: NotAdmitted) -> Fault {
-    let (reason, text) = (why.reason(), why.to_string());
     match why {
         NotAdmitted::OtherKey | NotAdmitted::OtherName => {
-            Fault::new(StatusCode::FORBIDDEN, reason, "Invalid API key for host")
+            Fault::new(StatusCode::FORBIDDEN, why.reason(), "Invalid API key for host")
         }
-        other => not_admitted(other, reason, text),
-    }
-}
-
-/// The same for what every system says alike.
-pub fn not_admitted(why: NotAdmitted, reason: &'static str, text: String) -> Fault {
-    match why {
-        NotAdmitted::BadName => Fault::of_field("hostname", "This name is empty or too long."),
-        NotAdmitted::TooFast => {
-            let wait = std::time::Duration::from_secs(10);
-            Fault::for_now(StatusCode::TOO_MANY_REQUESTS, reason, &text, wait)
-        }
-        NotAdmitted::Bucket(error) => {
-            log_bucket(&error);
-            Fault::unavailable()
-        }
-        NotAdmitted::NoName => Fault::new(StatusCode::CONFLICT, reason, text),
-        _ => Fault::new(StatusCode::FORBIDDEN, reason, text),
+        other => other.into(),
     }
 }
 
@@ -251,11 +234,16 @@ struct ListedHost {
 }
 
 /// Every host, by what it calls itself.
-async fn hosts(reader: Reader) -> Result<Response, Fault> {
-    let all = reader.all().await?;
+async fn hosts(State(legacy): State<Arc<Legacy>>, reader: Reader) -> Result<Response, Fault> {
+    let all = reader.all(SYSTEM).await?;
+    // The last one may have come late.
+    let greatest_us = |summary: &Summary| {
+        let latest = legacy.posting.latest(&summary.host);
+        latest.map_or(summary.captured_at_us, |(latest_us, _)| latest_us.max(summary.captured_at_us))
+    };
     let listed: Vec<ListedHost> = all
         .into_iter()
-        .map(|(hostname, summary)| ListedHost { hostname, last_seen: written_time(summary.captured_at_us) })
+        .map(|(hostname, summary)| ListedHost { hostname, last_seen: written_time(greatest_us(&summary)) })
         .collect();
     Ok(answer(StatusCode::OK, &listed))
 }
@@ -277,15 +265,10 @@ async fn latest(
         let none = || Fault::new(StatusCode::NOT_FOUND, "not-found", "no snapshots");
         return Err(if is_enrolled { none() } else { unknown() });
     };
-    let last = legacy.last_message(&host).await?;
-    let last = match last {
-        Some(message) => legacy.by_sequence(message.sequence).await?,
-        None => None,
-    };
     let none = || Fault::new(StatusCode::NOT_FOUND, "not-found", "no snapshots");
-    let mut last = last.ok_or_else(none)?;
+    let mut last = legacy.last_snapshot(&host).await?.ok_or_else(none)?;
     // One that came late is not the latest.
-    if let Some((latest_us, sequence)) = legacy.posting.latest(&host).await
+    if let Some((latest_us, sequence)) = legacy.posting.latest(&host)
         && latest_us > last.snapshot.captured_at_us
         && let Some(latest) = legacy.by_sequence(sequence).await?.filter(|latest| latest.host == host)
     {

@@ -18,14 +18,16 @@ use fleetps_nats::{
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
+use tokio::time::Instant;
 
 use super::{
     Fault, KeyHash, Legacy, LegacyHost, NotAdmitted, Sender, System,
+    actions::Action,
     body::{Fields, Given, GivenList, parse},
     fault::answer,
     intake::{Post, cut},
     reader::{From, Reader},
-    registry::{MAX_NAME_CHARACTERS, log_bucket},
+    registry::MAX_NAME_CHARACTERS,
 };
 
 const SYSTEM: System = System::S003;
@@ -116,18 +118,10 @@ fn token(headers: &HeaderMap) -> Result<KeyHash, Fault> {
 }
 
 fn refused(why: NotAdmitted) -> Fault {
-    let (reason, text) = (why.reason(), why.to_string());
     match why {
-        NotAdmitted::OtherKey => Fault::new(StatusCode::UNAUTHORIZED, reason, "Invalid agent token"),
-        NotAdmitted::BadName => unprocessable(&json!({ "agentId": [text] })),
-        NotAdmitted::TooFast => {
-            Fault::for_now(StatusCode::TOO_MANY_REQUESTS, reason, &text, Duration::from_secs(10))
-        }
-        NotAdmitted::Bucket(error) => {
-            log_bucket(&error);
-            Fault::unavailable()
-        }
-        _ => Fault::new(StatusCode::FORBIDDEN, reason, text),
+        NotAdmitted::OtherKey => Fault::new(StatusCode::UNAUTHORIZED, why.reason(), "Invalid agent token"),
+        NotAdmitted::BadName => unprocessable(&json!({ "agentId": [why.to_string()] })),
+        other => other.into(),
     }
 }
 
@@ -192,8 +186,8 @@ async fn register(
     if !legacy.registry.may_be_known(SYSTEM, &key) {
         return Err(refused(NotAdmitted::Closed(SYSTEM)));
     }
-    let _place = legacy.gate.enter_unnamed()?;
     let body = legacy.room.read(&headers, body).await?;
+    let _place = legacy.gate.enter_unnamed()?;
     let given: Registration = read(&body.bytes)?;
     let mut fields = Fields::default();
     let name = fields.text("agentId", given.agent_id, MAX_NAME_CHARACTERS);
@@ -217,8 +211,8 @@ async fn metrics(
     if !legacy.registry.may_be_known(SYSTEM, &key) {
         return Err(refused(NotAdmitted::Closed(SYSTEM)));
     }
-    let _place = legacy.gate.enter_unnamed()?;
     let body = legacy.room.read(&headers, body).await?;
+    let _place = legacy.gate.enter_unnamed()?;
     let (said, post) = translate(&id, read(&body.bytes)?)?;
     if said.is_some_and(|said| said != id) {
         let detail = "the agentId of the body is another agent's";
@@ -383,8 +377,7 @@ async fn act(
     body: Body,
 ) -> Result<Response, Fault> {
     reader.may_act()?;
-    let known = reader.hosts_of(SYSTEM).into_iter().find(|known| agent_id(known) == agent);
-    let host = known.ok_or_else(not_found)?.host;
+    let host = reader.named(SYSTEM, &agent).ok_or_else(not_found)?.host;
     let body = legacy.room.read(&headers, body).await?;
     let given: GivenAction = read(&body.bytes)?;
     let mut fields = Fields::default();
@@ -398,10 +391,7 @@ async fn act(
         fields.fault("target", "expected the name of a service");
     }
     end(fields)?;
-    let queued = legacy.actions.queue(&host, &cmd, &target).await.map_err(|error| {
-        log_bucket(&error);
-        Fault::unavailable()
-    })?;
+    let queued = legacy.ask(legacy.actions.queue(&host, &cmd, &target)).await?;
     let full = || {
         let detail = "too many actions wait for this agent";
         Fault::for_now(StatusCode::TOO_MANY_REQUESTS, "too-many-actions", detail, Duration::from_secs(30))
@@ -429,16 +419,25 @@ async fn queue(
     let known =
         found.ok_or_else(|| Fault::new(StatusCode::UNAUTHORIZED, "unknown-host", "Invalid agent token"))?;
     let host: HostName = known.host;
-    let taking = legacy.actions.take(&host, POLL);
+    let taking = take(&legacy, &host);
     let taken = legacy.shared.shutdown.run_until_cancelled(taking).await.unwrap_or_else(|| Ok(Vec::new()));
-    let actions = taken.map_err(|error| {
-        log_bucket(&error);
-        Fault::unavailable()
-    })?;
+    let actions = taken?;
     if actions.is_empty() {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
     let what = actions.iter().map(|action| format!("{} {}", action.cmd, action.target)).collect::<Vec<_>>();
     legacy.registry.note(&sender, "legacy.action-taken", Some(&host), what.join(", "));
     Ok(answer(StatusCode::OK, &actions))
+}
+
+/// What waits for the agent of `host`, after a while of at most [`POLL`]. Only the wait is cut off: what was taken out of the
+/// queue is answered.
+async fn take(legacy: &Legacy, host: &HostName) -> Result<Vec<Action>, Fault> {
+    let until = Instant::now() + POLL;
+    loop {
+        let taken = legacy.ask(legacy.actions.take(host)).await?;
+        if !taken.is_empty() || tokio::time::timeout_at(until, legacy.actions.waiting(host)).await.is_err() {
+            return Ok(taken);
+        }
+    }
 }

@@ -1,5 +1,7 @@
 //! Messages of the stream, as the pages of older systems ask for them: one by its number, a host's last, and its recent ones.
 
+use std::collections::VecDeque;
+
 use async_nats::jetstream::{self, message::StreamMessage, stream::DirectGetErrorKind};
 use fleetps_nats::{
     HostName, Snapshot,
@@ -15,8 +17,8 @@ use crate::{broker, display::time_exact};
 
 /// Messages asked for at once: up to 1 MiB each.
 const BATCH: usize = 20;
-/// The most unpacked bytes of one answer.
-const MAX_UNPACKED_BYTES: usize = 64 << 20;
+/// The most processes of the snapshots of one answer: some 64 MB, at 320 bytes of one without a command line.
+const MAX_PROCESSES_UNPACKED: usize = 200_000;
 
 /// A snapshot of the stream.
 #[derive(Debug)]
@@ -30,7 +32,16 @@ pub struct Stored {
 }
 
 impl Legacy {
-    /// The last message of `host`; `None` where the stream has none any longer.
+    /// The last snapshot of `host`; `None` where the stream has none any longer.
+    ///
+    /// # Errors
+    /// When the broker does not answer.
+    pub async fn last_snapshot(&self, host: &HostName) -> Result<Option<Stored>, Fault> {
+        let Some(message) = self.last_message(host).await? else { return Ok(None) };
+        unpacked(vec![message]).await.map(|mut snapshots| snapshots.pop())
+    }
+
+    /// The same without looking into it.
     ///
     /// # Errors
     /// When the broker does not answer.
@@ -72,32 +83,35 @@ impl Legacy {
         broker::ask(&self.client, asking).await.map_err(|_| Fault::unavailable())?
     }
 
-    /// The snapshots of `host` that the stream took since `from_us`, oldest first; at most `most`, those that came first.
+    /// The snapshots of `host` that the stream took since `from_us`, oldest first; at most `most`, those that came last. Every
+    /// message since then is looked at, so `from_us` is to be not far back.
     ///
     /// # Errors
     /// When the broker does not answer.
     pub async fn since(&self, host: &HostName, from_us: i64, most: usize) -> Result<Vec<Stored>, Fault> {
-        let (subject, mut found, mut bytes) = (subject::snapshot(host), Vec::new(), 0);
+        let (subject, mut found) = (subject::snapshot(host), VecDeque::new());
+        let mut processes = 0;
         let from_time = Some(time_exact(from_us.clamp(0, now_us())));
         let mut batch = Batch { count: BATCH, subject: &subject, from_sequence: None, from_time };
-        while found.len() < most && bytes < MAX_UNPACKED_BYTES {
+        loop {
             let answer = broker::ask(&self.client, batch.get(&self.client, stream::SNAPSHOTS)).await;
             let messages = answer.map_err(|_| Fault::unavailable())?.map_err(|_| Fault::unavailable())?;
             let is_last = messages.len() < BATCH;
             batch.from_time = None;
             batch.from_sequence = messages.last().map(|message| message.sequence + 1);
             let snapshots = unpacked(messages).await?;
-            bytes += snapshots
-                .iter()
-                .map(|stored| stored.snapshot.processes.len() * size_of::<usize>() * 40)
-                .sum::<usize>();
-            found.extend(snapshots);
+            for stored in snapshots {
+                processes += stored.snapshot.processes.len();
+                found.push_back(stored);
+                while found.len() > most || (processes > MAX_PROCESSES_UNPACKED && found.len() > 1) {
+                    processes -=
+                        found.pop_front().map_or(0, |oldest: Stored| oldest.snapshot.processes.len());
+                }
+            }
             if is_last {
-                break;
+                return Ok(found.into());
             }
         }
-        found.truncate(most);
-        Ok(found)
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::{fs, path::Path};
 
+use fleetps_nats::lock::{FolderLock, LockError};
+
 use crate::{
     audit::AuditName,
     segment::{FolderError, SegmentName, make_read_only},
@@ -29,8 +31,12 @@ pub(super) fn remove_temporary(folder: &Path) -> std::io::Result<()> {
         if !(file_name.ends_with(".tmp") || file_name.ends_with(".tmp.wal")) {
             continue;
         }
-        tracing::info!(file = %file_name, "removing what was not complete");
         let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
+        // An import that runs holds its folder, until this one may have it.
+        if is_folder && matches!(FolderLock::take(&entry.path()), Err(LockError::Held { .. })) {
+            continue;
+        }
+        tracing::info!(file = %file_name, "removing what was not complete");
         let removed =
             if is_folder { fs::remove_dir_all(entry.path()) } else { fs::remove_file(entry.path()) };
         if let Err(error) = removed {

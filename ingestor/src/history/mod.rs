@@ -72,7 +72,7 @@ pub use kept::Kept;
 pub use listing::Listing;
 pub use lives::{ProcessLife, SAME_START_US};
 pub use missing::MissingSegment;
-pub use moment::{NoSnapshot, PastSnapshot, SnapshotLookup};
+pub use moment::{NoSnapshot, PastSnapshot, SealedSnapshot, SnapshotLookup};
 pub use peaks::CpuPeak;
 pub(crate) use scope::ScopeTables;
 pub use scope::{Hosts, Scope};

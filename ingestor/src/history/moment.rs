@@ -1,6 +1,6 @@
 //! The process table as it was at a moment.
 
-use std::sync::Arc;
+use std::{cmp::Reverse, sync::Arc};
 
 use askama::Template;
 use duckdb::params;
@@ -68,11 +68,21 @@ pub enum NoSnapshot {
     },
 }
 
+/// A snapshot of a host that a segment has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SealedSnapshot {
+    /// When it was captured, in µs since 1970 UTC.
+    pub captured_at_us: i64,
+    /// Its sequence in the stream; `None` for one that was imported.
+    pub stream_sequence: Option<u64>,
+}
+
 /// When a host's process tables were captured.
 #[derive(Template)]
 #[template(path = "history/snapshots.sql")]
 struct SnapshotsSql<'a> {
     host_sample: &'a str,
+    newest_first: bool,
 }
 
 /// Whose snapshot had a sequence in the stream, and when it was captured.
@@ -92,7 +102,8 @@ impl History {
         self.ask(|reading| {
             let mut segments = reading.overlapping(None, Span { from_us: i64::MIN, to_us: i64::MAX });
             segments.retain(|segment| {
-                (segment.name.first_sequence..=segment.name.last_sequence).contains(&stream_sequence)
+                let sequences = segment.name.first_sequence..=segment.name.last_sequence;
+                !segment.name.is_imported() && sequences.contains(&stream_sequence)
             });
             if segments.is_empty() {
                 return Ok(None);
@@ -125,7 +136,10 @@ impl History {
     pub fn snapshots(&self, host: &HostName, span: Span, limit: usize) -> Result<Listing<i64>, HistoryError> {
         self.ask(|reading| {
             let segments = reading.overlapping(Some(host), span);
-            let sql = render(&SnapshotsSql { host_sample: &reading.relation("host_sample", &segments) });
+            let sql = render(&SnapshotsSql {
+                host_sample: &reading.relation("host_sample", &segments),
+                newest_first: false,
+            });
             let mut statement = reading.connection.prepare(&sql)?;
             let params = params![host.as_str(), ceil_ms(span.from_us), ceil_ms(span.to_us), limit];
             let rows = statement.query_map(params, |row| Ok((row.get(0)?, row.get(1)?)))?;
@@ -135,6 +149,41 @@ impl History {
                 items: rows.into_iter().map(|(captured_us, _)| captured_us).collect(),
                 resolution: coarsest(&segments),
             })
+        })
+    }
+
+    /// The snapshots of `host` that have a process table within `span`, newest first; the newest `limit`.
+    ///
+    /// # Errors
+    /// When the history cannot be read.
+    pub fn newest_snapshots(
+        &self,
+        host: &HostName,
+        span: Span,
+        limit: usize,
+    ) -> Result<Vec<SealedSnapshot>, HistoryError> {
+        self.ask(|reading| {
+            let segments = reading.overlapping(Some(host), span);
+            let (imported, of_stream): (Vec<_>, Vec<_>) =
+                segments.into_iter().partition(|segment| segment.name.is_imported());
+            let mut found = Vec::new();
+            for segments in [imported, of_stream] {
+                let is_of_stream = segments.first().is_some_and(|segment| !segment.name.is_imported());
+                let sql = render(&SnapshotsSql {
+                    host_sample: &reading.relation("host_sample", &segments),
+                    newest_first: true,
+                });
+                let mut statement = reading.connection.prepare(&sql)?;
+                let params = params![host.as_str(), ceil_ms(span.from_us), ceil_ms(span.to_us), limit];
+                let snapshot = |row: &duckdb::Row<'_>| {
+                    let stream_sequence = row.get::<_, Option<u64>>(2)?.filter(|_| is_of_stream);
+                    Ok(SealedSnapshot { captured_at_us: row.get(0)?, stream_sequence })
+                };
+                found.extend(statement.query_map(params, snapshot)?.collect::<Result<Vec<_>, _>>()?);
+            }
+            found.sort_by_key(|snapshot| Reverse(snapshot.captured_at_us));
+            found.truncate(limit);
+            Ok(found)
         })
     }
 }

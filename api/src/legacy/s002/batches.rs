@@ -8,7 +8,7 @@ use axum::{
     http::{HeaderMap, StatusCode},
     response::Response,
 };
-use fleetps_ingestor::history::Span;
+use fleetps_ingestor::history::{SealedSnapshot, Span};
 use fleetps_nats::{
     HostName, Snapshot, now_us,
     snapshot::{FilesystemSample, HostInfo, HostSample, Process},
@@ -28,7 +28,7 @@ use super::{
     },
     SYSTEM, check_from,
     machines::{Machine, of_reader},
-    own_address, refused, sender,
+    own_address, sender,
     tree::{Node, flat, tree},
 };
 use crate::scoped_fleet::travel::{self, PastLookup};
@@ -39,13 +39,12 @@ const MAX_MIB: f64 = 1e11;
 /// Snapshots on a page where nothing else is asked, and at most.
 const USUAL_PAGE: usize = 100;
 const MAX_PAGE: usize = 500;
-/// The most snapshots that a list counts: a day at one every 5 s, and some more.
+/// The most snapshots that a list counts, the newest: a day at one every 5 s, and some more.
 const MAX_LISTED: usize = 20_000;
-/// How far back the stream is looked through for what is in no segment yet, in µs: an ingestor seals every 30 s, and may be
-/// away for a while.
-const UNSEALED_US: i64 = 600 * 1_000_000;
-/// The most snapshots that are in no segment yet.
+/// The most snapshots that are in no segment yet: an ingestor seals every 30 s, and may be away for a while.
 const MAX_UNSEALED: usize = 600;
+/// The most processes of a page: 100 MB of JSON at 250 bytes each.
+const MAX_PROCESSES_OF_A_PAGE: usize = 400_000;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
@@ -84,11 +83,11 @@ pub(in super::super) async fn take(
     body: Body,
 ) -> Result<Response, Fault> {
     check_from(&legacy, from)?;
-    let _place = legacy.gate.enter_unnamed()?;
     let body = legacy.room.read(&headers, body).await?;
+    let _place = legacy.gate.enter_unnamed()?;
     let (machine_id, mut post) = translate(parse(&body.bytes)?)?;
     let sender = sender(machine_id, None, from);
-    let Some(known) = legacy.registry.find(&sender).map_err(refused)? else {
+    let Some(known) = legacy.registry.find(&sender)? else {
         let sentence = format!("Machine with ID '{}' not found.", sender.name);
         return Err(Fault::with_body(StatusCode::BAD_REQUEST, "unknown-host", json!([sentence])));
     };
@@ -294,15 +293,15 @@ impl Asked {
 enum Listed {
     /// It is in no segment yet.
     Fresh(u64, Box<Snapshot>),
-    /// It was captured then.
-    Sealed(i64),
+    /// A segment has it.
+    Sealed(SealedSnapshot),
 }
 
 impl Listed {
     fn captured_at_us(&self) -> i64 {
         match self {
             Self::Fresh(_, snapshot) => snapshot.captured_at_us,
-            Self::Sealed(captured_at_us) => *captured_at_us,
+            Self::Sealed(snapshot) => snapshot.captured_at_us,
         }
     }
 }
@@ -318,8 +317,9 @@ pub(in super::super) async fn list(
     let Some(machine_id) = asked.machine_id.as_deref().filter(|id| !id.is_empty()) else {
         return Ok(answer(StatusCode::OK, &json!([])));
     };
-    let listed = match of_reader(&reader, machine_id) {
-        Some(known) => snapshots(&legacy, &reader, &known, asked.since_us()).await?,
+    let known = of_reader(&reader, machine_id);
+    let listed = match &known {
+        Some(known) => snapshots(&legacy, &reader, known, asked.since_us()).await?,
         None => Vec::new(),
     };
     let (size, count) = (asked.page_size(), listed.len());
@@ -328,22 +328,18 @@ pub(in super::super) async fn list(
     let invalid = || Fault::new(StatusCode::NOT_FOUND, "not-found", "Invalid page.");
     let page = page.filter(|page| (1..=last).contains(page)).ok_or_else(invalid)?;
     let of_page = listed.into_iter().skip((page - 1) * size).take(size);
-    let host = of_reader(&reader, machine_id).map(|known| known.host);
-    let mut results: Vec<(u64, Snapshot)> = Vec::new();
-    for one in of_page {
-        match (one, &host) {
-            (Listed::Fresh(id, snapshot), _) => results.push((id, *snapshot)),
-            (Listed::Sealed(at_us), Some(host)) => results.extend(sealed(&reader, host, at_us).await?),
-            (Listed::Sealed(_), None) => {}
-        }
-    }
-    let own = own_address(&headers);
-    let next = (page < last).then(|| asked.url(&own, page + 1));
-    let previous = (page > 1).then(|| asked.url(&own, page - 1));
     let processes = match asked.include_process_tree.as_deref() {
         Some("0" | "false" | "False") => Processes::None,
         _ => Processes::Trees,
     };
+    let _turn = legacy.long_answer()?;
+    let results = match known {
+        Some(known) => of_list(&reader, &known.host, of_page, processes).await?,
+        None => Vec::new(),
+    };
+    let own = own_address(&headers);
+    let next = (page < last).then(|| asked.url(&own, page + 1));
+    let previous = (page > 1).then(|| asked.url(&own, page - 1));
     // Trees of hundreds of snapshots are megabytes.
     let writing = tokio::task::spawn_blocking(move || {
         let results: Vec<Written<'_>> =
@@ -369,18 +365,17 @@ async fn snapshots(
 ) -> Result<Vec<Listed>, Fault> {
     let host = &known.host;
     let Some(since_us) = since_us else {
-        let last = legacy.last_message(host).await?.map(|message| message.sequence);
-        let last = match last {
-            Some(sequence) => legacy.by_sequence(sequence).await?,
-            None => None,
-        };
-        return Ok(last
+        return Ok(legacy
+            .last_snapshot(host)
+            .await?
             .into_iter()
             .map(|last| Listed::Fresh(last.sequence, Box::new(last.snapshot)))
             .collect());
     };
     let sealed_until_us = reader.scoped.history().and_then(|history| history.last_us(host));
-    let unsealed_us = sealed_until_us.map_or(since_us, |us| us.max(now_us() - UNSEALED_US)).max(since_us);
+    let interval_us = reader.scoped.summary(host).map_or(0, |summary| i64::from(summary.interval_ms) * 1_000);
+    let as_many_us = now_us().saturating_sub(interval_us.saturating_mul(MAX_UNSEALED as i64));
+    let unsealed_us = sealed_until_us.unwrap_or(since_us).max(since_us).max(as_many_us);
     let fresh = legacy.since(host, unsealed_us.max(0), MAX_UNSEALED).await?;
     let is_listed = |captured_at_us: i64| captured_at_us >= since_us;
     let mut listed: Vec<Listed> = fresh
@@ -394,22 +389,55 @@ async fn snapshots(
         .collect();
     if let Some(until_us) = sealed_until_us.filter(|until_us| is_listed(*until_us)) {
         let (name, span) = (host.clone(), Span { from_us: since_us, to_us: until_us + 1 });
-        let asking = reader.scoped.ask(move |history| history.snapshots(&name, span, MAX_LISTED));
+        let asking = reader.scoped.ask(move |history| history.newest_snapshots(&name, span, MAX_LISTED));
         let sealed = asking.await.map_err(|_| Fault::unavailable())?;
-        listed.extend(sealed.items.into_iter().map(Listed::Sealed));
+        listed.extend(sealed.into_iter().map(Listed::Sealed));
     }
     listed.sort_by_key(|one| Reverse(one.captured_at_us()));
     Ok(listed)
 }
 
-/// A snapshot of the history. Its number is its time: its sequence in the stream is not at hand.
-async fn sealed(reader: &Reader, host: &HostName, at_us: i64) -> Result<Option<(u64, Snapshot)>, Fault> {
+/// The snapshots of a page, with their numbers. Processes are left out where they are not asked for.
+async fn of_list(
+    reader: &Reader,
+    host: &HostName,
+    of_page: impl Iterator<Item = Listed>,
+    asked: Processes,
+) -> Result<Vec<(u64, Snapshot)>, Fault> {
+    let (mut results, mut processes) = (Vec::new(), 0);
+    for one in of_page {
+        let found = match one {
+            Listed::Fresh(id, snapshot) => Some((id, *snapshot)),
+            Listed::Sealed(which) => sealed(reader, host, which).await?,
+        };
+        let Some((id, mut snapshot)) = found else { continue };
+        if asked == Processes::None {
+            snapshot.processes = Vec::new();
+        }
+        processes += snapshot.processes.len();
+        if processes > MAX_PROCESSES_OF_A_PAGE {
+            let detail = "the page has more than 400,000 processes; ask for a smaller page_size";
+            return Err(Fault::new(StatusCode::BAD_REQUEST, "too-many", detail));
+        }
+        results.push((id, snapshot));
+    }
+    Ok(results)
+}
+
+/// A snapshot of the history, and its number: that of one that was imported is its time in ms, because the old numbers and
+/// those of the stream are alike.
+async fn sealed(
+    reader: &Reader,
+    host: &HostName,
+    which: SealedSnapshot,
+) -> Result<Option<(u64, Snapshot)>, Fault> {
     // The history keeps times to the millisecond.
-    let found = travel::to(&reader.scoped, host, at_us.saturating_add(999)).await;
+    let found = travel::to(&reader.scoped, host, which.captured_at_us.saturating_add(999)).await;
     match found.map_err(|_| Fault::unavailable())? {
         PastLookup::PastMoment(past) => {
             let snapshot = past.moment.snapshot().clone();
-            Ok(Some((u64::try_from(snapshot.captured_at_us / 1000).unwrap_or_default(), snapshot)))
+            let time_ms = u64::try_from(snapshot.captured_at_us / 1000).unwrap_or_default();
+            Ok(Some((which.stream_sequence.unwrap_or(time_ms), snapshot)))
         }
         PastLookup::Nothing(_) => Ok(None),
     }
@@ -423,7 +451,10 @@ pub(in super::super) async fn one(
 ) -> Result<Response, Fault> {
     let none = || Fault::new(StatusCode::NOT_FOUND, "not-found", "No SnapshotBatch matches the given query.");
     let sequence = id.parse::<u64>().map_err(|_| none())?;
-    let found = legacy.by_sequence(sequence).await?;
+    let found = match legacy.by_sequence(sequence).await? {
+        Some(found) => Some(found),
+        None => reader.sealed_by_sequence(sequence).await,
+    };
     let is_of_system = |host: &HostName| reader.hosts_of(SYSTEM).iter().any(|known| known.host == *host);
     let found = found.filter(|found| is_of_system(&found.host)).ok_or_else(none)?;
     Ok(answer(StatusCode::OK, &Written::of(found.sequence, &found.snapshot, Processes::Flat)))

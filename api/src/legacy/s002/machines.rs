@@ -8,7 +8,7 @@ use axum::{
     http::{HeaderMap, StatusCode},
     response::{IntoResponse, Response},
 };
-use fleetps_nats::now_us;
+use fleetps_nats::{agent_settings::AskedOfAgent, now_us};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -18,10 +18,10 @@ use super::{
         body::{Fields, Given, parse},
         fault::answer,
         reader::{From, Reader},
-        registry::{MAX_NAME_CHARACTERS, log_bucket},
+        registry::MAX_NAME_CHARACTERS,
         time::written_exactly,
     },
-    SYSTEM, check_from, is_allowed_from, refused, sender,
+    SYSTEM, check_from, is_allowed_from, sender,
 };
 
 /// Seconds between two posts where nobody asked for others.
@@ -90,7 +90,7 @@ struct Asked {
 }
 
 impl GivenMachine {
-    /// Reads what is given over what is known; everything must be given where `is_whole`.
+    /// Reads what is given over what is known; `machine_id` and `hostname` must be given where `is_whole`.
     fn over(self, known: &Machine, is_whole: bool) -> Result<(Option<String>, Machine, Asked), Fault> {
         let mut fields = Fields::default();
         let machine_id = fields.optional_text("machine_id", self.machine_id, MAX_NAME_CHARACTERS);
@@ -180,47 +180,45 @@ pub(super) async fn register(
     body: Body,
 ) -> Result<Response, Fault> {
     check_from(&legacy, from)?;
-    let _place = legacy.gate.enter_unnamed()?;
     let body = legacy.room.read(&headers, body).await?;
+    let _place = legacy.gate.enter_unnamed()?;
     let given: GivenMachine = parse(&body.bytes)?;
     let first = Machine { created_at_us: now_us(), ..Machine::default() };
     let (machine_id, machine, asked) = given.over(&first, true)?;
     let sender = sender(machine_id.unwrap_or_default(), Some(machine.hostname.clone()), from);
-    if let Some(known) = legacy.registry.find(&sender).map_err(refused)? {
+    if let Some(known) = legacy.registry.find(&sender)? {
         let machine = Machine { created_at_us: Machine::of(&known).created_at_us, ..machine };
         if machine != Machine::of(&known) {
             set_machine(&legacy, &known, &machine).await?;
         }
-        let known = legacy.registry.find(&sender).map_err(refused)?.unwrap_or(known);
+        let known = legacy.registry.find(&sender)?.unwrap_or(known);
         return Ok(answer(StatusCode::OK, &written(&legacy, &known)));
     }
-    let known = legacy.registry.admit(&sender, Some(machine.kept())).await.map_err(refused)?;
-    let said = ask(&legacy, &known, asked).await?;
+    let known = legacy.registry.admit(&sender, Some(machine.kept())).await?;
+    let said = ask(&legacy, &known, asked, true).await?;
     Ok(answer(StatusCode::CREATED, &said))
 }
 
 async fn set_machine(legacy: &Legacy, known: &LegacyHost, machine: &Machine) -> Result<(), Fault> {
-    legacy.registry.set_machine(known, machine.kept()).await.map_err(|error| {
-        log_bucket(&error);
-        Fault::unavailable()
-    })
+    legacy.ask(legacy.registry.set_machine(known, machine.kept())).await
 }
 
-/// Asks the machine's agent for other settings, and returns the machine as it is then.
-async fn ask(legacy: &Legacy, known: &LegacyHost, asked: Asked) -> Result<Value, Fault> {
+/// Asks the machine's agent for other settings, and returns the machine as it is then. What was asked of a host of the same
+/// name before is not asked of one that `is_new`.
+async fn ask(legacy: &Legacy, known: &LegacyHost, asked: Asked, is_new: bool) -> Result<Value, Fault> {
     let mut said = written(legacy, known);
-    if asked.interval_s.is_none() && asked.enabled.is_none() {
+    let is_left = is_new && legacy.agent_settings.of(&known.host) != AskedOfAgent::default();
+    if asked.interval_s.is_none() && asked.enabled.is_none() && !is_left {
         return Ok(said);
     }
     let changed = legacy.agent_settings.change(&known.host, |settings| {
+        if is_new {
+            *settings = AskedOfAgent::default();
+        }
         settings.interval_ms = asked.interval_s.map(|seconds| seconds * 1000).or(settings.interval_ms);
         settings.enabled = asked.enabled.or(settings.enabled);
     });
-    let changed = changed.await.map_err(|error| {
-        log_bucket(&error);
-        Fault::unavailable()
-    })?;
-    let changed = changed.ok_or_else(Fault::unavailable)?;
+    let changed = legacy.ask(changed).await?.ok_or_else(Fault::unavailable)?;
     said["polling_interval"] = json!(changed.interval_ms.map_or(USUAL_INTERVAL_S, |ms| ms.div_ceil(1000)));
     said["enabled"] = json!(changed.enabled.unwrap_or(true));
     Ok(said)
@@ -244,16 +242,15 @@ pub(super) async fn one(
     Path(id): Path<String>,
 ) -> Result<Response, Fault> {
     let known = match is_allowed_from(&legacy, from) {
-        true => legacy.registry.find(&sender(id, None, from)).map_err(refused)?,
+        true => legacy.registry.find(&sender(id, None, from))?,
         false => of_reader(&reader?, &id),
     };
     Ok(answer(StatusCode::OK, &written(&legacy, &known.ok_or_else(no_machine)?)))
 }
 
 /// The machine of this id, if it may be seen.
-pub(super) fn of_reader(reader: &Reader, id: &str) -> Option<LegacyHost> {
-    let is_it = |known: &LegacyHost| known.agent().is_some_and(|agent| agent.name == id);
-    reader.hosts_of(SYSTEM).into_iter().find(is_it)
+pub fn of_reader(reader: &Reader, id: &str) -> Option<LegacyHost> {
+    reader.named(SYSTEM, id)
 }
 
 /// Changes the fields that are given.
@@ -298,7 +295,7 @@ async fn edit(
         set_machine(&legacy, &known, &machine).await?;
     }
     let known = of_reader(&reader, &id).unwrap_or(known);
-    let said = ask(&legacy, &known, asked).await?;
+    let said = ask(&legacy, &known, asked, false).await?;
     let what = format!("polling_interval {}, enabled {}", said["polling_interval"], said["enabled"]);
     reader.note("legacy.settings", &known.host, what);
     Ok(answer(StatusCode::OK, &said))
@@ -312,10 +309,8 @@ pub(super) async fn forget(
 ) -> Result<Response, Fault> {
     reader.may_forget()?;
     let known = of_reader(&reader, &id).ok_or_else(no_machine)?;
-    legacy.registry.forget(&known.host).await.map_err(|error| {
-        log_bucket(&error);
-        Fault::unavailable()
-    })?;
+    legacy.ask(legacy.registry.forget(&known.host)).await?;
+    legacy.ask(legacy.agent_settings.forget(&known.host)).await?;
     reader.note("legacy.forget", &known.host, id);
     Ok(StatusCode::NO_CONTENT.into_response())
 }

@@ -16,7 +16,7 @@ use axum::{
 };
 use serde_json::json;
 
-use super::{Fault, Legacy, NotAdmitted, Sender, System, fault::answer, s001::not_admitted};
+use super::{Fault, Legacy, Sender, System, fault::answer};
 
 pub use batches::message;
 pub use machines::Machine;
@@ -75,9 +75,4 @@ fn check_from(legacy: &Legacy, from: IpAddr) -> Result<(), Fault> {
 
 fn sender(machine_id: String, host_name: Option<String>, from: IpAddr) -> Sender {
     Sender { system: SYSTEM, key: None, name: machine_id, host_name, from }
-}
-
-fn refused(why: NotAdmitted) -> Fault {
-    let (reason, text) = (why.reason(), why.to_string());
-    not_admitted(why, reason, text)
 }

@@ -3,6 +3,7 @@
 use std::{collections::BTreeSet, path::Path, time::Duration};
 
 use fleetps::testing::legacy::{Import, Report};
+use fleetps_nats::subject;
 use serde_json::json;
 
 use super::{Scene, ingest, process_001};
@@ -61,6 +62,8 @@ async fn hosts_and_history_of_001_move_over_once() {
     );
     let again = import(&scene, &file).await;
     assert_eq!(again, Report { system: "001", known: 81, ..Report::default() });
+    let unnumbered = scene.get("/api/v1/snapshots/21/processes").await;
+    assert_eq!(unnumbered.status, 404, "a number of the old database is none of the stream");
     database(&file, 45..55);
     assert_eq!(import(&scene, &file).await.snapshots, 20);
 
@@ -81,5 +84,18 @@ async fn hosts_and_history_of_001_move_over_once() {
     assert_eq!(scene.hosts().await[0]["host"], "B_ro_1");
     let stranger = scene.post("/api/v1/ingest", Some(("x-api-key", "key-3")), &body).await;
     assert_eq!(stranger.status, 403);
+    scene.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_name_of_a_host_that_the_brokers_configuration_admits_stays_its_own() {
+    let scene = Scene::with_operators().await;
+    let subject = subject::snapshot(&"web.example.com".parse().unwrap());
+    let jetstream = async_nats::jetstream::new(scene.client.clone());
+    jetstream.publish(subject, "sent".into()).await.unwrap().await.unwrap();
+    let file = scene.folder.path().join("db.sqlite3");
+    database(&file, 5..6);
+    let report = import(&scene, &file).await;
+    assert_eq!(report.new_hosts, ["web.example.com-001", "B_ro_1"]);
     scene.close().await;
 }

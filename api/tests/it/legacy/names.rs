@@ -52,6 +52,13 @@ async fn a_newcomer_gets_a_suffix_where_a_host_with_a_key_has_the_name_or_one_th
     assert_eq!(records.get("web-01").await.unwrap().unwrap().value, record);
     let listed = scene.get("/api/v1/snapshots/latest?hostname=web-01").await.json();
     assert_eq!(listed["process_count"], 1, "found by its own name: {listed}");
+    let listed = scene.get("/api/v1/hosts").await.json();
+    let names: Vec<&Value> = listed.as_array().unwrap().iter().map(|host| &host["hostname"]).collect();
+    assert_eq!(names, ["WEB-O1", "web-01", "web-01-000"], "each under a name of its own");
+    for (name, processes) in [("WEB-O1", 1), ("web-01", 1), ("web-01-000", 0)] {
+        let latest = scene.get(&format!("/api/v1/snapshots/latest?hostname={name}")).await.json();
+        assert_eq!(latest["process_count"], processes, "{name}: {latest}");
+    }
     scene.close().await;
 }
 

@@ -60,6 +60,8 @@ async fn machines_post_with_the_key_of_all_and_the_page_reads_every_one() {
     assert_eq!(hosts[0]["source"], "legacy 000, unverified");
 
     replaced(&scene, &first).await;
+    let nameless = json!([{"pid": 4, "name": "", "cpu_usage": 0, "memory_usage": 0, "parent_pid": null}]);
+    assert_eq!(scene.post(PATH, Some(KEY), &body("other", nameless)).await.status, 200);
     for wrong in [json!({}), json!({"hostname": "other", "processes": [{"pid": 1}]}), json!({"hostname": ""})]
     {
         let answer = scene.post(PATH, Some(KEY), &wrong).await;

@@ -1,6 +1,7 @@
 //! System 002: no keys; machines register, ask for their settings and post batches; pages read trees and listen.
 
 use fleetps::testing::{config::LegacySettings, legacy::System};
+use fleetps_nats::hosts;
 use serde_json::{Value, json};
 
 use super::{Scene, ws::Socket};
@@ -133,6 +134,37 @@ async fn lists(scene: &Scene) {
     let id = result["machine_snapshot"]["id"].as_u64().unwrap();
     let one = scene.get(&format!("{BATCH}{id}/")).await.json();
     assert_eq!(one["processes"].as_array().unwrap().len(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_machine_that_registers_anew_is_asked_nothing_of_what_was_asked_before_it_was_forgotten() {
+    let scene = Scene::open(LegacySettings {
+        readers: Some("administrator".parse().unwrap()),
+        allowed_from: vec!["127.0.0.1/32".parse().unwrap()],
+        ..LegacySettings::default()
+    })
+    .await;
+    scene.allow(System::S002, 3).await;
+    let path = format!("/api/machine/{ID}/");
+    let records = hosts::open(&scene.client).await.unwrap();
+    let made = scene.enrol("/api/machine/", None, &machine("web")).await;
+    assert_eq!(made.status, 201);
+    for is_by_the_page in [true, false] {
+        let body = json!({"polling_interval": 60, "enabled": false}).to_string();
+        assert_eq!(scene.ask("PATCH", &path, &[], Some(&body)).await.status, 200);
+        scene.until(&path, |answer| answer.json()["enabled"] == false).await;
+        match is_by_the_page {
+            true => assert_eq!(scene.ask("DELETE", &path, &[], None).await.status, 204),
+            false => hosts::forget(&records, &"web".parse().unwrap()).await.unwrap(),
+        }
+        scene.until(&path, |answer| answer.status == 404).await;
+        let anew = scene.post("/api/machine/", None, &machine("web")).await;
+        let said = anew.json();
+        assert_eq!((anew.status, &said["polling_interval"]), (201, &json!(5)), "{said}");
+        assert_eq!(said["enabled"], true, "{said}");
+        scene.until(&path, |answer| answer.json()["enabled"] == true).await;
+    }
+    scene.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -79,6 +79,9 @@ async fn what_only_segments_have_is_answered_from_them() {
         .collect();
     assert_eq!((&all["count"], used), (&json!(3), vec![&json!(3), &json!(2), &json!(1)]));
     assert_eq!(all["results"][2]["process_tree"][0]["name"], "init");
+    let id = &all["results"][2]["machine_snapshot"]["id"];
+    let one = scene.get(&format!("/api/snapshot-batch/{id}/")).await.json();
+    assert_eq!((&one["machine_snapshot"]["used_ram"], &one["machine_snapshot"]["id"]), (&json!(1), id));
     let now = jiff::Timestamp::now();
     for (host, source) in [("web", "legacy 001"), ("laptop", "legacy 000, unverified")] {
         let then = scene.fleet(&format!("/api/v1/hosts/{host}?at={now}")).await;
