@@ -18,7 +18,7 @@
 //! Fp-Run       of a snapshot: its run
 //! Fp-Seq       of a snapshot: its sequence within the run
 //! Fp-Age       of a snapshot: its age in µs by the host's monotonic clock, where that is known
-//! Fp-After     of a snapshot: the sequence of the host's last message in the stream, as far as the host knows; 0 for none
+//! Fp-After     of a snapshot: what the server asked for, the sequence of the host's last message in the stream; 0 at first
 //! Fp-Body      the SHA-256 of the body, in hexadecimal
 //! ```
 //!
