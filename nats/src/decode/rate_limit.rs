@@ -233,6 +233,19 @@ mod tests {
     }
 
     #[test]
+    fn the_costs_that_are_named_are_those_that_are_paid() {
+        let rate = Rate::of_senders(1 << 20);
+        let mut allowance = rate.full(0);
+        let full_bytes = allowance.left_bytes;
+        let inside = Inside { processes: 100, bytes: 9000 };
+        let paid_bytes = allowance.take(&rate, 100, 0).unwrap() + allowance.charge(100, Some(inside));
+        assert_eq!(paid_bytes, (MESSAGE_BYTES + 100 * PROCESS_BYTES) as f64);
+        assert_eq!(allowance.left_bytes, full_bytes - paid_bytes);
+        assert_eq!(allowance.take(&rate, 64 * MIB, 0), None);
+        assert_eq!(allowance.left_bytes, full_bytes - paid_bytes);
+    }
+
+    #[test]
     fn made_up_names_are_bounded_and_leave_the_known_ones_theirs() {
         let mut allowances = RateLimits::new(1 << 20);
         assert!(allowances.take(&host("good"), 100, 0));
