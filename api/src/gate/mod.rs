@@ -335,8 +335,8 @@ impl Shared {
         Err(NotStored::Unavailable)
     }
 
-    /// Whether the snapshot is one, and within `allowance`; returns how many bytes of that it took. Where this is cancelled, as by a
-    /// sender that hangs up, it took as many as a message that is refused: decoding goes on all the same.
+    /// Checks that the snapshot is one, and within `allowance`; returns its cost in bytes. When this is cancelled, as by a sender
+    /// that hangs up, decoding goes on all the same, and the cost is that of a message that is refused.
     async fn check(&self, incoming: &Incoming, allowance: &mut Allowance) -> Result<f64, NotStored> {
         let bytes = incoming.message.len();
         let Some(of_message) = allowance.take(&self.rate, bytes, now_us()) else {

@@ -67,7 +67,7 @@ impl Last {
     /// Nothing came yet, or the stream has removed it. Only `random` then tells a post that is signed now from one that was
     /// recorded when nothing had come yet either.
     pub(super) fn none(allowance: Allowance, random: u64) -> Self {
-        let proof = random % NO_SEQUENCE | NO_SEQUENCE;
+        let proof = NO_SEQUENCE + random % NO_SEQUENCE;
         Self { sequence: 0, proof, allowance, runs: Vec::new(), bodies: Vec::new() }
     }
 
