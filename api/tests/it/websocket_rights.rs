@@ -101,6 +101,16 @@ async fn where_nobody_signs_in_a_page_of_another_site_opens_no_socket() {
         let opened = Client::open(front.address, &[("origin", origin)]).await;
         assert_eq!(opened.err().map(|(status, _)| status.as_u16()), expected, "{origin}");
     }
+    // A token of the right form proves nothing here; a program on this machine may send one that it has.
+    let token = format!("fleetps_{}", "A".repeat(43));
+    let (offer, bearer) = (format!("fleetps.v1, bearer.{token}"), format!("Bearer {token}"));
+    for made_up in [("sec-websocket-protocol", &*offer), ("authorization", &*bearer)] {
+        let foreign = Client::open(front.address, &[made_up, ("origin", "http://example.com")]).await;
+        assert_eq!(foreign.err().map(|(status, _)| status), Some(StatusCode::FORBIDDEN), "{made_up:?}");
+        let cross = Client::open(front.address, &[made_up, ("sec-fetch-site", "cross-site")]).await;
+        assert_eq!(cross.err().map(|(status, _)| status), Some(StatusCode::FORBIDDEN), "{made_up:?}");
+        Client::open(front.address, &[made_up]).await.unwrap();
+    }
     let rebound = Client::open(front.address, &[("host", "attacker.example.com")]).await;
     assert_eq!(rebound.err().map(|(status, _)| status), Some(StatusCode::MISDIRECTED_REQUEST));
 }
