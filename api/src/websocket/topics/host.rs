@@ -11,7 +11,7 @@ use axum::{body::Bytes, http::StatusCode};
 use fleetps_nats::{HostName, error_chain};
 use tokio::{sync::watch, time::Instant};
 
-use super::Step;
+use super::{Step, place_for};
 use crate::{
     broker::Away,
     handlers::json,
@@ -22,8 +22,8 @@ use crate::{
     },
     refusal::Refusal,
     scoped_fleet::ScopedFleet,
-    shares::Share,
-    sockets::{Feed, FeedKey, LARGE_BYTES, Mark, Prepared},
+    shares::{NoShare, Share},
+    sockets::{Feed, FeedKey, Mark, Prepared},
     websocket::{
         message::{Outgoing, Type},
         request::Topic,
@@ -32,8 +32,6 @@ use crate::{
 
 /// A process in JSON takes about as much.
 const PROCESS_BYTES: usize = 700;
-/// How long a message waits for a place before the socket's other topics have a turn.
-const PLACE_WITHIN: Duration = Duration::from_secs(1);
 
 /// A host, for one client.
 pub(in crate::websocket) struct HostTopic {
@@ -140,8 +138,7 @@ impl HostTopic {
         self.changed.mark_unchanged();
         let Ok(place) = place(scoped, summary).await else { return Step::Nothing };
         let Some(replay) = &mut self.replay else { return Step::Nothing };
-        let turn = tokio::time::timeout(PLACE_WITHIN, scoped.sockets().replay(scoped.who()));
-        let Ok(Ok(_turn)) = turn.await else { return Step::Nothing };
+        let Ok(_turn) = scoped.sockets().replay(scoped.who()).await else { return Step::Nothing };
         let next = scoped.replay(replay).await;
         let until = replay.position();
         match next {
@@ -182,14 +179,10 @@ pub(super) fn broker_away(error: &RecentError) -> Refusal {
     Refusal::new(StatusCode::SERVICE_UNAVAILABLE, Away.to_string(), hint)
 }
 
-/// A place for the message of a large host; a small one needs none.
-async fn place(scoped: &ScopedFleet, summary: &Summary) -> Result<Option<Share>, ()> {
+/// A place for the message of a host.
+async fn place(scoped: &ScopedFleet, summary: &Summary) -> Result<Option<Share>, NoShare> {
     let processes = usize::try_from(summary.process_count).unwrap_or(usize::MAX);
-    if processes.saturating_mul(PROCESS_BYTES) < LARGE_BYTES {
-        return Ok(None);
-    }
-    let waiting = tokio::time::timeout(PLACE_WITHIN, scoped.sockets().large_message(scoped.who()));
-    waiting.await.map_err(|_| ())?.map(Some).map_err(|_| ())
+    place_for(scoped, processes.saturating_mul(PROCESS_BYTES)).await
 }
 
 fn mark(scoped: &ScopedFleet, summary: &Summary) -> Mark {
