@@ -51,7 +51,8 @@ pub(in crate::websocket) struct HostTopic {
 struct Seen {
     /// How many snapshots had come by then.
     taken: u64,
-    mark: Mark,
+    /// The present that it was sent; absent while it has only been told of a gap before the present.
+    mark: Option<Mark>,
 }
 
 impl HostTopic {
@@ -109,7 +110,7 @@ impl HostTopic {
     async fn newest(&mut self, scoped: &ScopedFleet, summary: &Summary) -> Step {
         self.changed.mark_unchanged();
         let now = mark(scoped, summary);
-        if self.seen.is_some_and(|seen| seen.mark == now) {
+        if self.seen.is_some_and(|seen| seen.mark == Some(now)) {
             self.is_due = false;
             return Step::Nothing;
         }
@@ -126,7 +127,7 @@ impl HostTopic {
         };
         self.is_due = false;
         let (taken, position) = (prepared.taken.0, prepared.position);
-        let before = self.seen.replace(Seen { taken, mark: prepared.to });
+        let before = self.seen.replace(Seen { taken, mark: Some(prepared.to) });
         let skipped = before.map_or(0, |seen| taken.saturating_sub(seen.taken + 1));
         scoped.sockets().count_skipped(skipped);
         let message = Outgoing::data(&self.topic, Type::Snapshot, position, prepared.data.clone());
@@ -145,6 +146,12 @@ impl HostTopic {
             Ok(Some(Replayed::Moment(moment))) => Step::send(self.past(scoped, &moment).at(place)),
             Ok(Some(Replayed::Gap(from, to))) => {
                 scoped.sockets().count_gap();
+                if !summary.position.is_behind(to) {
+                    // The stream has no sample of the host any longer, so the present is next. What comes meanwhile is
+                    // counted as skipped.
+                    self.replay = None;
+                    self.seen = Some(Seen { taken: summary.taken.saturating_sub(1), mark: None });
+                }
                 Step::send(Outgoing::gap(&self.topic, (from, to)))
             }
             Ok(Some(Replayed::End)) => {
@@ -152,7 +159,7 @@ impl HostTopic {
                 self.is_due = summary.position.is_behind(until);
                 if summary.position == until {
                     self.replay = None;
-                    self.seen = Some(Seen { taken: summary.taken, mark: mark(scoped, summary) });
+                    self.seen = Some(Seen { taken: summary.taken, mark: Some(mark(scoped, summary)) });
                 }
                 Step::Nothing
             }
