@@ -27,7 +27,7 @@ use tokio_tungstenite::{
 
 use crate::support::{PATIENCE, Site, family, process};
 
-/// A site at a real address. A request says in the header `x-person` who sends it, as `NAME GRANT`.
+/// A site at a real address. A request says in the header `x-person` who sends it, as `NAME GRANT …`.
 pub struct Front {
     pub site: Site,
     pub connections: Connections,
@@ -65,8 +65,8 @@ impl Front {
 
 async fn as_said(mut request: Request, next: Next) -> axum::response::Response {
     if let Some(said) = request.headers().get("x-person") {
-        let (name, grant) = said.to_str().unwrap().split_once(' ').unwrap();
-        let grants: Vec<Grant> = vec![grant.parse().unwrap()];
+        let (name, grants) = said.to_str().unwrap().split_once(' ').unwrap();
+        let grants: Vec<Grant> = grants.split(' ').map(|grant| grant.parse().unwrap()).collect();
         let person = Person { name: name.to_owned(), grants, session: None, from: [127, 0, 0, 1].into() };
         request.extensions_mut().insert(Principal::User(person));
     }

@@ -55,6 +55,15 @@ struct Seen {
     mark: Option<Mark>,
 }
 
+/// Why there is no present to send.
+#[derive(Debug)]
+enum NotPrepared {
+    /// There is no such host.
+    Gone,
+    /// Command lines may be seen that could not be a moment ago, or the other way round.
+    OtherRights,
+}
+
 impl HostTopic {
     /// A host for a client that has seen it until `since`, or nothing.
     ///
@@ -115,15 +124,19 @@ impl HostTopic {
             return Step::Nothing;
         }
         let Ok(place) = place(scoped, summary).await else { return Step::Nothing };
-        let key = FeedKey::Host(self.host.clone(), scoped.sees_command_lines(&self.host));
+        let sees_command_lines = scoped.sees_command_lines(&self.host);
+        let key = FeedKey::Host(self.host.clone(), sees_command_lines);
         let feed = match &self.feed {
             Some((known, feed)) if *known == key => Arc::clone(feed),
             _ => scoped.sockets().feed(&key),
         };
         self.feed = Some((key, Arc::clone(&feed)));
-        let prepared = match feed.prepared(None, now, Duration::ZERO, prepare(scoped, &self.host)).await {
-            Ok(prepared) => prepared,
-            Err(gone) => return Step::end(gone),
+        let preparing = prepare(scoped, &self.host, sees_command_lines);
+        let prepared = match feed.prepared(None, now, Duration::ZERO, preparing).await {
+            Ok(prepared) if scoped.sees_command_lines(&self.host) == sees_command_lines => prepared,
+            // Rights changed while others prepared it: the next step takes the other feed.
+            Ok(_) | Err(NotPrepared::OtherRights) => return Step::Nothing,
+            Err(NotPrepared::Gone) => return Step::end(Refusal::no_such_host(self.host.as_str())),
         };
         self.is_due = false;
         let (taken, position) = (prepared.taken.0, prepared.position);
@@ -198,10 +211,17 @@ fn mark(scoped: &ScopedFleet, summary: &Summary) -> Mark {
     Mark { fleet: version.finish(), groups: scoped.versions().1 }
 }
 
-/// The present sample, for everybody who sees as much of it.
-async fn prepare(scoped: &ScopedFleet, host: &HostName) -> Result<Prepared, Refusal> {
+/// The present sample, for everybody who sees command lines of the host, or for everybody who does not.
+async fn prepare(
+    scoped: &ScopedFleet,
+    host: &HostName,
+    with_command_lines: bool,
+) -> Result<Prepared, NotPrepared> {
     let begun = Instant::now();
-    let moment = scoped.moment(host).ok_or_else(|| Refusal::no_such_host(host.as_str()))?;
+    let (moment, has_command_lines) = scoped.moment_as_seen(host).ok_or(NotPrepared::Gone)?;
+    if has_command_lines != with_command_lines {
+        return Err(NotPrepared::OtherRights);
+    }
     let sample = json::Sample::of(&moment, scoped.groups(host));
     let data = Bytes::from(serde_json::to_vec(&sample).unwrap_or_default());
     Ok(Prepared {
