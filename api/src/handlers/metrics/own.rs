@@ -7,7 +7,7 @@ use fleetps_nats::status::IngestorStatus;
 use super::{bounded, process};
 use crate::{
     handlers::health::Parts,
-    live::{BELIEVED_FOR, Intake, now_us},
+    live::{BELIEVED_FOR, now_us},
     metrics::{Exposition, Family, RequestTimes, Value, names},
     state::AppState,
 };
@@ -109,12 +109,12 @@ fn refusals(shared: &AppState, exposition: &mut Exposition) {
     for (reason, count) in shared.admission.refused() {
         refused.add(&[&reason], count);
     }
-    let Intake { skipped, ignored, revoked, restarts, .. } = *shared.intake.borrow();
+    let intake = *shared.intake.borrow();
     let mut left_alone = exposition.family(&names::LIVE_IGNORED);
-    for (reason, count) in [("flood", skipped), ("no-snapshot", ignored), ("revoked", revoked)] {
+    for (reason, count) in intake.refused() {
         left_alone.add(&[reason], count);
     }
-    exposition.one(&names::LIVE_RESTARTS, restarts);
+    exposition.one(&names::LIVE_RESTARTS, intake.restarts);
     let mut connections = exposition.family(&names::CONNECTIONS_REFUSED);
     for (reason, count) in shared.connections.refused() {
         connections.add(&[reason], count);
