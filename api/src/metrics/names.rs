@@ -88,11 +88,11 @@ families! {
     /// The time from a request to the beginning of its answer, by route, method and class of status.
     HTTP_REQUEST_DURATION: Histogram "fleetps_http_request_duration_seconds" ["route", "method", "status"];
     /// How much of something bounded is in use: a queue, what goes on at once, or a cache (of a name in -bytes, in bytes).
-    BOUNDED_IN_USE: Gauge "fleetps_bounded_in_use" ["of"];
+    BOUNDED_IN_USE: Gauge "fleetps_bounded_in_use" ["of", "partition"];
     /// How much of it there is.
-    BOUNDED_LIMIT: Gauge "fleetps_bounded_limit" ["of"];
+    BOUNDED_LIMIT: Gauge "fleetps_bounded_limit" ["of", "partition"];
     /// What was refused, dropped or pushed out for want of it.
-    BOUNDED_REFUSED: Counter "fleetps_bounded_refused" ["of"];
+    BOUNDED_REFUSED: Counter "fleetps_bounded_refused" ["of", "partition"];
 
     /// Whether a host is heard of. One that is silent or down has no other series.
     HOST_UP: Gauge "fleetps_host_up" ["host"];
