@@ -87,6 +87,20 @@ families! {
     CONNECTIONS_REFUSED: Counter "fleetps_connections_refused" ["reason"];
     /// The time from a request to the beginning of its answer, by route, method and class of status.
     HTTP_REQUEST_DURATION: Histogram "fleetps_http_request_duration_seconds" ["route", "method", "status"];
+    /// Topics that are watched on WebSockets.
+    WEBSOCKET_TOPICS: Gauge "fleetps_websocket_topics" [];
+    /// WebSockets that were opened.
+    WEBSOCKET_OPENED: Counter "fleetps_websocket_opened" [];
+    /// Messages that were sent on WebSockets, without those of the protocol itself.
+    WEBSOCKET_MESSAGES: Counter "fleetps_websocket_messages" [];
+    /// Their bytes.
+    WEBSOCKET_BYTES: Counter "fleetps_websocket_bytes" [];
+    /// Samples that were not sent because a later one of the same host was.
+    WEBSOCKET_SKIPPED: Counter "fleetps_websocket_skipped" [];
+    /// Gaps that clients were told of.
+    WEBSOCKET_GAPS: Counter "fleetps_websocket_gaps" [];
+    /// WebSockets that were closed or refused, by reason.
+    WEBSOCKET_CLOSED: Counter "fleetps_websocket_closed" ["reason"];
     /// How much of something bounded is in use: a queue, what goes on at once, or a cache (of a name in -bytes, in bytes).
     BOUNDED_IN_USE: Gauge "fleetps_bounded_in_use" ["of", "partition"];
     /// How much of it there is.
