@@ -14,7 +14,8 @@ use super::{
 
 /// The most points of a series, as Prometheus has it.
 const MAX_STEPS: i64 = 11_000;
-/// The most buckets of a series: some hundred for each of the most steps. More are asked for only where a step and a window have no common measure.
+/// The most buckets of a series: some hundred for each of the most steps. More are asked for only where a step and a window
+/// have no common measure.
 const MAX_BUCKETS: i64 = 1_000_000;
 /// The least and the most time before a window that is read for its first pair of samples: three minutes are three samples
 /// where one a minute is kept.
