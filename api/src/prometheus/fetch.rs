@@ -420,9 +420,15 @@ impl Reader<'_> {
         }
         figures.series.retain(|series| is_selected(selection, series.program.as_ref()));
         self.check_work(&figures.series, selection)?;
-        let times = match is_growth || selection.function.is_none() && !selection.is_hourly {
-            true => self.host_figures(selection, HostFigure::TimeOfTables)?,
-            false => Figures::default(),
+        let times = match reading {
+            // What is in no segment yet is in no full hour.
+            ProgramReading::GrowthOfHours => {
+                self.history.host_figures(&hosts, selection.grid, HostFigure::TimeOfBoots)?
+            }
+            ProgramReading::Growth | ProgramReading::Last => {
+                self.host_figures(selection, HostFigure::TimeOfTables)?
+            }
+            ProgramReading::Every | ProgramReading::MeanOfHours => Figures::default(),
         };
         let times: HashMap<HostName, Vec<(i64, Bucket)>> =
             times.series.into_iter().map(|series| (series.host, series.buckets)).collect();

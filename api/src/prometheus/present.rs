@@ -112,7 +112,9 @@ fn elapsed_ms(earlier: &Snapshot, later: &Snapshot) -> Option<f64> {
 fn host_value(snapshot: &Snapshot, figure: HostFigure) -> Option<f64> {
     match figure {
         HostFigure::Heard => Some(1.0),
-        HostFigure::TimeOfTables | HostFigure::Time => Some(snapshot.monotonic_ms as f64),
+        HostFigure::TimeOfTables | HostFigure::Time | HostFigure::TimeOfBoots => {
+            Some(snapshot.monotonic_ms as f64)
+        }
         HostFigure::IdleTime => {
             let idle_ms = snapshot.host.cpu_idle_ms?;
             Some(idle_ms as f64 - snapshot.host.cpu_iowait_ms.unwrap_or_default() as f64)

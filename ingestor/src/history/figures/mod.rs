@@ -9,7 +9,8 @@
 //! sample that was lost in between changes nothing. That of a program is the sum of its processes', each from its first
 //! sample on, or from its start where that is seen.
 //!
-//! **Hours.** Where a question is about whole hours, programs are read from the sums of hours instead.
+//! **Hours.** Where a question is about whole hours, programs are read from the sums of hours instead. What grew during a
+//! silence is in these, so the time that belongs to them has silences too ([`HostFigure::TimeOfBoots`]).
 
 mod read;
 
@@ -56,6 +57,8 @@ pub enum HostFigure {
     TimeOfTables,
     /// The same for all samples: the time in which the host was heard of.
     Time,
+    /// The same with silences, from the first sample of each boot to its last: what the sums of hours are over.
+    TimeOfBoots,
     /// The time in which cores were idle and no process waited for a disk, in ms (counter).
     IdleTime,
     /// A number of the model.
@@ -186,7 +189,7 @@ impl HostFigure {
     pub fn is_counter(self) -> bool {
         match self {
             Self::Heard => false,
-            Self::TimeOfTables | Self::Time | Self::IdleTime => true,
+            Self::TimeOfTables | Self::Time | Self::TimeOfBoots | Self::IdleTime => true,
             Self::Of(field) => field.kind == Kind::Counter,
         }
     }
@@ -194,7 +197,7 @@ impl HostFigure {
     fn column(self) -> &'static str {
         match self {
             Self::Heard => "1",
-            Self::TimeOfTables | Self::Time => "monotonic_ms",
+            Self::TimeOfTables | Self::Time | Self::TimeOfBoots => "monotonic_ms",
             Self::IdleTime => "cpu_idle_ms - coalesce(cpu_iowait_ms, 0)",
             Self::Of(field) => field.column,
         }
@@ -279,6 +282,8 @@ struct HostSql<'a> {
     which: &'static str,
     value: &'static str,
     is_counter: bool,
+    /// Whether pairs with a silence between them count.
+    has_silences: bool,
     spacing_ms: String,
 }
 
@@ -453,6 +458,7 @@ fn host_figures(
         which: if is_of_tables { "has_processes" } else { ANYTHING },
         value: figure.column(),
         is_counter: figure.is_counter(),
+        has_silences: figure == HostFigure::TimeOfBoots,
         spacing_ms: spacing_ms.to_string(),
     });
     let (from_ms, to_ms) = grid.read_ms();
@@ -488,7 +494,8 @@ fn program_growth(
     let (names, of_hosts) = hosts_sql(hosts);
     let (counter, unit) = query.figure.counter();
     let (more_of_hour, more_of_span) = match query.figure {
-        ProgramFigure::CpuTime => ("ended_children_cpu_ms", "ended_children_cpu_ms * snapshots"),
+        ProgramFigure::CpuTime if is_hourly => ("ended_children_cpu_ms", "ended_children_cpu_ms * snapshots"),
+        ProgramFigure::CpuTime => ("ended_children_cpu_ms", "ended_children_cpu_ms"),
         _ => ("0", "0"),
     };
     let sql = render(&GrowthSql {
