@@ -16,6 +16,9 @@ const MAX_DEPTH: usize = 48;
 const MAX_PARTS: usize = 400;
 /// The most selectors: each is at least one query.
 pub(super) const MAX_SELECTORS: usize = 16;
+/// The most conditions of all selectors together: Grafana's dashboards have three of a selector, and each may be a regular
+/// expression.
+const MAX_MATCHERS: usize = 64;
 /// The longest window and offset, in ms: a hundred years.
 const MAX_LENGTH_MS: i64 = 100 * 365 * 86_400_000;
 /// The most series that `topk` is asked for.
@@ -67,24 +70,34 @@ const POWERS: u8 = 4;
 /// # Errors
 /// When it is not in the supported part of PromQL.
 pub(super) fn parse(text: &str) -> Result<Expr, Problem> {
-    let mut parser = Parser::new(text)?;
+    parse_after(text, &mut 0)
+}
+
+/// The same of a question that others belong to, which have so many conditions.
+fn parse_after(text: &str, matchers: &mut usize) -> Result<Expr, Problem> {
+    let mut parser = Parser::new(text, *matchers)?;
     let expr = parser.expression(0)?;
+    *matchers = parser.matchers;
     match parser.peek() {
         Word::End => Ok(expr),
         word => Err(Problem::at(parser.column(), format!("{} is not expected here", words(word)))),
     }
 }
 
-/// Reads a selector by itself, as `match[]` has it.
+/// Reads selectors by themselves, as `match[]` has them.
 ///
 /// # Errors
-/// When it is none.
-pub(crate) fn parse_selector(text: &str) -> Result<Selector, Problem> {
-    let expr = parse(text)?;
-    match expr.kind {
-        Kind::Instant(selector) => Ok(selector),
-        _ => Err(Problem::at(expr.column, "expected a selector, as in fleetps_host_up{host=\"web-01\"}")),
-    }
+/// When one is none.
+pub(crate) fn parse_selectors(texts: &[String]) -> Result<Vec<Selector>, Problem> {
+    let mut matchers = 0;
+    let one = |text: &String| {
+        let expr = parse_after(text, &mut matchers)?;
+        match expr.kind {
+            Kind::Instant(selector) => Ok(selector),
+            _ => Err(Problem::at(expr.column, "expected a selector, as in fleetps_host_up{host=\"web-01\"}")),
+        }
+    };
+    texts.iter().map(one).collect()
 }
 
 struct Parser {
@@ -93,11 +106,12 @@ struct Parser {
     depth: usize,
     parts: usize,
     selectors: usize,
+    matchers: usize,
 }
 
 impl Parser {
-    fn new(text: &str) -> Result<Self, Problem> {
-        Ok(Self { tokens: lex::tokens(text)?, place: 0, depth: 0, parts: 0, selectors: 0 })
+    fn new(text: &str, matchers: usize) -> Result<Self, Problem> {
+        Ok(Self { tokens: lex::tokens(text)?, place: 0, depth: 0, parts: 0, selectors: 0, matchers })
     }
 
     fn token(&self) -> Option<&Token> {
@@ -402,6 +416,11 @@ impl Parser {
 
     fn matcher(&mut self) -> Result<Matcher, Problem> {
         let column = self.column();
+        self.matchers += 1;
+        if self.matchers > MAX_MATCHERS {
+            let error = format!("this question has more than {MAX_MATCHERS} conditions on labels");
+            return Err(Problem::at(column, error));
+        }
         let Word::Name(label) = self.next() else {
             self.place -= 1;
             return Err(self.unexpected("the name of a label"));
