@@ -230,8 +230,7 @@ fn paired(
         };
         let values = series.values.iter().zip(&other.values).map(value).collect();
         let mut labels = match &binary.matching {
-            Some(Grouping::By(_)) => key.clone(),
-            Some(Grouping::Without(_)) => key.clone(),
+            Some(_) => key.clone(),
             None => series.labels.clone(),
         };
         if keeps {

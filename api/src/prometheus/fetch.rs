@@ -34,6 +34,8 @@ const MAX_WORK: usize = 200_000_000;
 const GONE_MS: i64 = 3_600_000;
 /// The most events of a question.
 const MAX_EVENTS: usize = 10_000;
+/// Events are asked for by host and program in so many queries at most.
+const MAX_EVENT_QUERIES: usize = 16;
 /// The labels that are conditions on events.
 const EVENT_LABELS: [&str; 5] = [NAME, metric::HOST, metric::GROUP, metric::KIND, metric::PROGRAM];
 /// The most series that are listed by their labels.
@@ -157,8 +159,11 @@ impl Reader<'_> {
         }
     }
 
+    /// Counts the values of all series, and the work that windows over them take.
     fn check_work(&self, series: &[FigureSeries], selection: &Selection) -> Result<(), Problem> {
-        self.count(series.len(), selection.windows.steps, selection)?;
+        // A host may have values without a series: of `up`, which is 0 then.
+        let hosts = if matches!(selection.metric.source, Source::Up) { selection.hosts.len() } else { 0 };
+        self.count(series.len().max(hosts), selection.windows.steps, selection)?;
         let work = series.iter().map(|series| selection.windows.work(series.buckets.len()));
         match work.fold(0, usize::saturating_add) > MAX_WORK {
             true => Err(Problem::at(
@@ -174,7 +179,7 @@ impl Reader<'_> {
         let hosts = self.known.asked(&selection.hosts);
         let mut figures = self.history.host_figures(&hosts, selection.grid, figure)?;
         for (host, newer) in self.newer(selection) {
-            let sealed_ms = self.sealed_ms(host);
+            let sealed_ms = sealed_ms(&figures, host);
             present::add_host(&mut figures.series, host, newer, sealed_ms, selection.grid, figure);
         }
         self.add_summaries(&mut figures, selection, figure);
@@ -189,10 +194,6 @@ impl Reader<'_> {
         hosts.filter_map(|host| Some((host, self.present.newer.get(host)?.as_slice())))
     }
 
-    fn sealed_ms(&self, host: &HostName) -> i64 {
-        self.history.last_us(host).map_or(i64::MIN, |last_us| last_us.div_euclid(1000))
-    }
-
     /// Of hosts whose stream is not read, what the fleet page knows.
     fn add_summaries(&self, figures: &mut Figures, selection: &Selection, figure: HostFigure) {
         let places: HashMap<HostName, usize> =
@@ -200,46 +201,15 @@ impl Reader<'_> {
         for host in selection.hosts.iter().filter(|host| !self.present.newer.contains_key(host)) {
             let Some(now) = self.known.hosts.get(host).and_then(|known| known.now.as_ref()) else { continue };
             let last_ms = now.captured_at_us.div_euclid(1000);
-            let end_ms = selection.grid.begin_ms + selection.grid.width_ms * selection.grid.count;
-            let is_newer = last_ms > self.sealed_ms(host);
-            let is_read = last_ms <= end_ms && last_ms > selection.grid.begin_ms - selection.grid.reach_ms;
-            let Some(value) = of_summary(now, figure).filter(|_| is_newer && is_read) else { continue };
-            let bucket = Bucket {
-                samples: 1.0,
-                sum: value,
-                min: value,
-                max: value,
-                last: value,
-                last_ms,
-                interval_ms: now.interval_ms.into(),
-                ..Bucket::default()
-            };
-            let place = selection.grid.bucket(last_ms);
+            let is_newer = last_ms > sealed_ms(figures, host) && present::is_in(selection.grid, last_ms);
+            let Some(value) = of_summary(now, figure).filter(|_| is_newer) else { continue };
+            let bucket = present::one(value, last_ms, now.interval_ms, None);
+            let newer = vec![(selection.grid.bucket(last_ms), bucket)];
             match places.get(host).and_then(|place| figures.series.get_mut(*place)) {
-                Some(series) if series.buckets.last().is_none_or(|(last, _)| *last < place) => {
-                    series.buckets.push((place, bucket));
+                Some(series) => present::append(&mut series.buckets, newer),
+                None => {
+                    figures.series.push(FigureSeries { host: host.clone(), program: None, buckets: newer });
                 }
-                Some(series) => {
-                    if let Some((last, known)) = series.buckets.last_mut().filter(|(last, _)| *last == place)
-                    {
-                        debug_assert!(*last == place);
-                        *known = Bucket {
-                            samples: known.samples + 1.0,
-                            sum: known.sum + value,
-                            min: known.min.min(value),
-                            max: known.max.max(value),
-                            last: value,
-                            last_ms,
-                            interval_ms: bucket.interval_ms,
-                            ..*known
-                        };
-                    }
-                }
-                None => figures.series.push(FigureSeries {
-                    host: host.clone(),
-                    program: None,
-                    buckets: vec![(place, bucket)],
-                }),
             }
         }
     }
@@ -270,7 +240,6 @@ impl Reader<'_> {
         let figure = if selection.function.is_some() { HostFigure::Time } else { HostFigure::Heard };
         let figures = self.host_figures(selection, figure)?;
         self.check_work(&figures.series, selection)?;
-        self.count(selection.hosts.len(), selection.windows.steps, selection)?;
         let found: HashMap<&HostName, &FigureSeries> =
             figures.series.iter().map(|series| (&series.host, series)).collect();
         let mut all = Vec::new();
@@ -315,21 +284,7 @@ impl Reader<'_> {
         if kinds.is_empty() {
             return Ok(Vec::new());
         }
-        let grid = selection.grid;
-        let us = |ms: i64| ms.saturating_mul(1000).saturating_add(1);
-        let end_ms = grid.begin_ms.saturating_add(grid.width_ms.saturating_mul(grid.count));
-        let query = EventQuery {
-            host: selection.hosts.first().filter(|_| selection.hosts.len() == 1).cloned(),
-            kinds,
-            ..EventQuery::of(Span { from_us: us(grid.begin_ms), to_us: us(end_ms) }, MAX_EVENTS + 1)
-        };
-        let found = self.history.events(&query)?.items;
-        if found.len() > MAX_EVENTS {
-            let error = format!(
-                "these are more than {MAX_EVENTS} events; select some by kind, or take a shorter time"
-            );
-            return Err(Problem::at(selection.selector.column, error).into());
-        }
+        let found = self.events_of(selection, &kinds)?;
         let is_selected = |event: &Event| {
             selection.hosts.binary_search(&event.host).is_ok()
                 && accepts(metric::PROGRAM, event.name().unwrap_or_default())
@@ -346,6 +301,44 @@ impl Reader<'_> {
             (labels, event.at_us.div_euclid(1000))
         };
         Ok(found.into_iter().filter(is_selected).map(told).collect())
+    }
+
+    /// The events of a selection's time, hosts and kinds: asked for by host and program where these are few, so that others are
+    /// not among the most.
+    fn events_of(&self, selection: &Selection, kinds: &[EventKind]) -> Result<Vec<Event>, Failure> {
+        let grid = selection.grid;
+        let us = |ms: i64| ms.saturating_mul(1000).saturating_add(1);
+        let end_ms = grid.begin_ms.saturating_add(grid.width_ms.saturating_mul(grid.count));
+        let span = Span { from_us: us(grid.begin_ms), to_us: us(end_ms) };
+        let few = |texts: usize| (1..=MAX_EVENT_QUERIES).contains(&texts);
+        // What is of no program has no name, so an empty one cannot be asked for.
+        let names =
+            only(selection, metric::PROGRAM).filter(|names| names.iter().all(|name| !name.is_empty()));
+        let names = match names.filter(|names| few(names.len())) {
+            Some(names) => names.into_iter().map(Some).collect(),
+            None => vec![None],
+        };
+        let hosts = match few(selection.hosts.len() * names.len()) {
+            true => selection.hosts.iter().cloned().map(Some).collect(),
+            false => vec![None],
+        };
+        let mut found = Vec::new();
+        for (host, program) in hosts.iter().flat_map(|host| names.iter().map(move |name| (host, name))) {
+            let query = EventQuery {
+                host: host.clone(),
+                program: program.clone(),
+                kinds: kinds.to_vec(),
+                ..EventQuery::of(span, MAX_EVENTS + 1 - found.len())
+            };
+            found.extend(self.history.events(&query)?.items);
+            if found.len() > MAX_EVENTS {
+                let error = format!(
+                    "these are more than {MAX_EVENTS} events; select some by kind, host or program, or take a shorter time"
+                );
+                return Err(Problem::at(selection.selector.column, error).into());
+            }
+        }
+        Ok(found)
     }
 
     /// 1 or 0 at each step between when a host was first heard of and when it leaves the fleet.
@@ -413,7 +406,7 @@ impl Reader<'_> {
         let mut figures = self.history.program_figures(&hosts, selection.grid, &query)?;
         if !selection.is_hourly {
             for (host, newer) in self.newer(selection) {
-                let sealed_ms = self.sealed_ms(host);
+                let sealed_ms = sealed_ms(&figures, host);
                 let what = (figure, is_growth);
                 present::add_programs(&mut figures.series, host, newer, sealed_ms, selection.grid, what);
             }
@@ -449,6 +442,11 @@ impl Reader<'_> {
         };
         Ok(figures.series.iter().map(one).filter(|series| !series.is_empty()).collect())
     }
+}
+
+/// Until when the segments that figures were read from have a host, in ms since 1970 UTC.
+fn sealed_ms(figures: &Figures, host: &HostName) -> i64 {
+    figures.sealed_us.get(host).map_or(i64::MIN, |sealed_us| sealed_us.div_euclid(1000))
 }
 
 fn now_ms() -> i64 {
@@ -610,17 +608,19 @@ impl Reader<'_> {
     }
 }
 
+/// The values that a label can have, where these are few and known.
+fn only(selection: &Selection, label: &str) -> Option<Vec<String>> {
+    let matchers = selection.selector.matchers.iter();
+    matchers.filter(|matcher| matcher.label == label).find_map(Matcher::only_values)
+}
+
 /// The programs that a selection is about, as the history is asked for them.
 fn asked(selection: &Selection, figure: ProgramFigure, reading: ProgramReading) -> ProgramQuery {
-    let only = |label: &str| {
-        let matchers = selection.selector.matchers.iter();
-        matchers.filter(|matcher| matcher.label == label).find_map(Matcher::only_values)
-    };
     ProgramQuery {
         figure,
-        names: only(metric::PROGRAM),
-        users: only(metric::USER),
-        units: only(metric::UNIT),
+        names: only(selection, metric::PROGRAM),
+        users: only(selection, metric::USER),
+        units: only(selection, metric::UNIT),
         reading,
     }
 }

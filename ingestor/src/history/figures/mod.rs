@@ -14,6 +14,8 @@
 
 mod read;
 
+use std::collections::HashMap;
+
 use askama::Template;
 use duckdb::params;
 use fleetps_nats::{
@@ -164,6 +166,9 @@ pub struct Figures {
     pub series: Vec<FigureSeries>,
     /// The least time between two samples that are kept, in ms.
     pub spacing_ms: u32,
+    /// When the last snapshot was captured that the answer may have, by host, in µs since 1970 UTC: later ones are in no segment
+    /// that was read.
+    pub sealed_us: HashMap<HostName, i64>,
 }
 
 /// A host that the history knows.
@@ -463,7 +468,22 @@ fn host_figures(
     });
     let (from_ms, to_ms) = grid.read_ms();
     let values = params![names, grid.begin_ms, grid.width_ms, from_ms, to_ms];
-    Ok(Figures { series: read::host_buckets(reading, &sql, values)?, spacing_ms })
+    Ok(Figures {
+        series: read::host_buckets(reading, &sql, values)?,
+        spacing_ms,
+        sealed_us: sealed_us(reading, hosts),
+    })
+}
+
+/// Until when the segments of this reading have each host.
+fn sealed_us(reading: &Reading<'_>, hosts: &Hosts) -> HashMap<HostName, i64> {
+    match hosts {
+        Hosts::All => reading.heard().map(|(host, last_us)| (host.clone(), last_us)).collect(),
+        Hosts::Only(names) => {
+            let known = |host: &HostName| Some((host.clone(), reading.last_us(host)?));
+            names.iter().filter_map(known).collect()
+        }
+    }
 }
 
 /// The condition of the programs that are asked for, on a column `facts`.
@@ -514,7 +534,11 @@ fn program_growth(
     });
     let (from_ms, to_ms) = grid.read_ms();
     let values = params![names, grid.begin_ms, grid.width_ms, from_ms, to_ms];
-    Ok(Figures { series: read::program_growth(reading, &sql, values, grid)?, spacing_ms })
+    Ok(Figures {
+        series: read::program_growth(reading, &sql, values, grid)?,
+        spacing_ms,
+        sealed_us: sealed_us(reading, hosts),
+    })
 }
 
 fn program_levels(
@@ -538,7 +562,11 @@ fn program_levels(
     });
     let (from_ms, to_ms) = grid.read_ms();
     let values = params![names, grid.begin_ms, grid.width_ms, from_ms, to_ms];
-    Ok(Figures { series: read::program_levels(reading, &sql, values)?, spacing_ms })
+    Ok(Figures {
+        series: read::program_levels(reading, &sql, values)?,
+        spacing_ms,
+        sealed_us: sealed_us(reading, hosts),
+    })
 }
 
 fn program_hours(
@@ -561,5 +589,9 @@ fn program_hours(
     let (from_ms, to_ms) = grid.read_ms();
     let values = params![names, grid.begin_ms, grid.width_ms, from_ms, to_ms];
     let spacing_ms = coarsest(&segments).spacing().least_ms();
-    Ok(Figures { series: read::program_levels(reading, &sql, values)?, spacing_ms })
+    Ok(Figures {
+        series: read::program_levels(reading, &sql, values)?,
+        spacing_ms,
+        sealed_us: sealed_us(reading, hosts),
+    })
 }
