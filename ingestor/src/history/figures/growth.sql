@@ -37,21 +37,13 @@ piece AS (
     FROM {{ process_span }}
     WHERE {{ of_hosts }}
 ),
-grown AS (
+sample AS (
     SELECT host, boot_id, pid, start_ticks, started_at, seen_at, seen_until, first, last, coalesce(more, 0) AS more,
         lag(last IGNORE NULLS) OVER life AS before
     FROM piece SEMI JOIN program USING (host, boot_id, pid, start_ticks)
     WINDOW life AS (PARTITION BY host, boot_id, pid, start_ticks ORDER BY seen_at)
 ),
-named AS (
-    SELECT grown.*, facts
-    FROM grown JOIN (FROM program WHERE NOT has_changed) USING (host, boot_id, pid, start_ticks)
-    UNION ALL
-    SELECT grown.*, facts
-    FROM grown ASOF JOIN change
-        ON grown.host = change.host AND grown.boot_id = change.boot_id AND grown.pid = change.pid
-        AND grown.start_ticks = change.start_ticks AND grown.seen_at >= change.since
-),
+{% include "history/figures/named.sql" %}
 chosen AS (
     SELECT * FROM named WHERE {{ wanted }}
 ),

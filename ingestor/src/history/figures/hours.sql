@@ -34,15 +34,7 @@ covered AS (
 sample AS (
     FROM hours SEMI JOIN program USING (host, boot_id, pid, start_ticks)
 ),
-named AS (
-    SELECT sample.*, facts
-    FROM sample JOIN (FROM program WHERE NOT has_changed) USING (host, boot_id, pid, start_ticks)
-    UNION ALL
-    SELECT sample.*, facts
-    FROM sample ASOF JOIN change
-        ON sample.host = change.host AND sample.boot_id = change.boot_id AND sample.pid = change.pid
-        AND sample.start_ticks = change.start_ticks AND sample.seen_at >= change.since
-),
+{% include "history/figures/named.sql" %}
 lived AS (
     SELECT host, facts, hour, sum(samples) AS samples, sum(resident_bytes_sum) AS resident_bytes_sum,
         sum(shared_bytes_sum) AS shared_bytes_sum
@@ -55,8 +47,4 @@ summed AS (
     FROM lived JOIN covered USING (host, hour)
     GROUP BY host, facts, hour
 )
-SELECT host, facts.name, facts.user_name, facts.unit, {{ Self::bucket("at_ms") }} AS bucket,
-    count(value)::BIGINT, sum(value), min(value), max(value), arg_max(value, at_ms), max(at_ms)::BIGINT
-FROM summed
-WHERE value IS NOT NULL
-GROUP BY host, facts, bucket
+{% include "history/figures/gathered.sql" %}
