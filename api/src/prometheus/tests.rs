@@ -6,12 +6,18 @@ use fleetps_nats::model::host::HOST;
 use proptest::prelude::*;
 
 use super::{
-    evaluate::{Found, Value, evaluate},
+    ast::Expr,
+    evaluate::{self, Found, Value},
     lex::duration_ms,
     metric::{METRICS, Source},
     parse::parse,
+    problem::Problem,
     series::{Labels, Series},
 };
+
+fn evaluate(expr: &Expr, found: &Found, steps: usize) -> Result<Value, Problem> {
+    evaluate::evaluate(expr, found, steps, &|| Ok(()))
+}
 
 fn number(text: &str) -> f64 {
     match evaluate(&parse(text).unwrap(), &Found::new(), 1).unwrap() {

@@ -22,7 +22,7 @@ use std::collections::HashMap;
 use duckdb::{params_from_iter, types::Value};
 use fleetps_nats::HostName;
 
-use self::sql::{GrowthSql, HostSql, HoursSql, LevelsSql};
+use self::sql::{GrowthSql, HostSql, HoursSql, LevelsSql, NamesSql};
 pub use self::{
     figure::{HostFigure, ProgramFigure, ProgramQuery, ProgramReading},
     grid::Grid,
@@ -142,6 +142,27 @@ impl History {
         figure: HostFigure,
     ) -> Result<Figures, HistoryError> {
         self.ask(|reading| host_figures(Asked::new(reading, hosts, grid), figure))
+    }
+
+    /// The programs of a question that there were on `hosts` within a grid's time, whatever its figure and reading are.
+    ///
+    /// # Errors
+    /// When a query fails.
+    pub fn program_names(
+        &self,
+        hosts: &Hosts,
+        grid: Grid,
+        query: &ProgramQuery,
+    ) -> Result<Vec<(HostName, ProgramName)>, HistoryError> {
+        self.ask(|reading| program_names(&Asked::new(reading, hosts, grid), query))
+    }
+
+    /// Whether the question may go on, for what is worked out of answers.
+    ///
+    /// # Errors
+    /// When its time is over, or its asker is gone.
+    pub fn check_deadline(&self) -> Result<(), HistoryError> {
+        Ok(self.budget.deadline().check()?)
     }
 
     /// A figure of the programs on `hosts`.
@@ -312,4 +333,17 @@ fn program_hours(asked: Asked<'_>, query: &ProgramQuery) -> Result<Figures, Hist
         value: query.figure.level_of_hours(),
     });
     asked.buckets(&sql, true)
+}
+
+fn program_names(
+    asked: &Asked<'_>,
+    query: &ProgramQuery,
+) -> Result<Vec<(HostName, ProgramName)>, HistoryError> {
+    let sql = render(&NamesSql {
+        programs: asked.relation("process_history"),
+        of_hosts: asked.of_hosts,
+        wanted: wanted(query),
+    });
+    let [hosts, .., from_ms, to_ms] = asked.values();
+    read::program_names(asked.reading, &sql, params_from_iter([hosts, from_ms, to_ms]))
 }

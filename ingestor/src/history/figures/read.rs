@@ -97,6 +97,21 @@ pub(super) fn buckets(
     Ok(gathered.into_series())
 }
 
+/// Programs by host, in the order of `names.sql`.
+pub(super) fn program_names(
+    reading: &Reading<'_>,
+    sql: &str,
+    values: impl Params,
+) -> Result<Vec<(HostName, ProgramName)>, HistoryError> {
+    let mut found = Vec::new();
+    each_row(reading, sql, values, |batch, row| {
+        let text = |column| text(batch, column, row).unwrap_or_default().to_owned();
+        found.push((text(0).parse().ok()?, ProgramName { name: text(1), user: text(2), unit: text(3) }));
+        Some(1)
+    })?;
+    Ok(found)
+}
+
 /// Counters of programs, in the order of `growth.sql`: a program has a bucket wherever it was there.
 pub(super) fn program_growth(
     reading: &Reading<'_>,

@@ -94,3 +94,12 @@ impl HoursSql {
         bucket_sql(at_ms)
     }
 }
+
+/// The names of programs.
+#[derive(Template)]
+#[template(path = "history/figures/names.sql")]
+pub(super) struct NamesSql {
+    pub(super) programs: String,
+    pub(super) of_hosts: &'static str,
+    pub(super) wanted: String,
+}
