@@ -16,6 +16,8 @@ mod figure;
 mod grid;
 mod read;
 mod sql;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 

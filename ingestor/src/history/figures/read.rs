@@ -148,7 +148,7 @@ pub(super) fn program_growth(
 }
 
 /// The same places in ranges that do not touch: very many processes of a program may have been in the same ones.
-fn together(mut ranges: Vec<(i64, i64)>) -> Vec<(i64, i64)> {
+pub(super) fn together(mut ranges: Vec<(i64, i64)>) -> Vec<(i64, i64)> {
     ranges.sort_unstable();
     ranges.dedup_by(|(first, last), (_, until)| {
         let touches = *first <= *until + 1;
