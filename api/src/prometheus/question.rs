@@ -256,9 +256,14 @@ fn times(selector: &Selector, steps: Steps) -> Steps {
 }
 
 fn is_hourly(function: Option<WindowFunction>, metric: &Metric, selector: &Selector, times: Steps) -> bool {
+    use WindowFunction::{Avg, Last};
     let Source::Program(figure) = metric.source else { return false };
-    // What a counter stands at is not among the sums of hours.
-    if figure.is_counter() && function.is_none() {
+    // What a counter stands at is not among the sums of hours, nor are the extremes of a level.
+    let has_sums = match figure.is_counter() {
+        true => function.is_some(),
+        false => matches!(function, None | Some(Avg | Last)),
+    };
+    if !has_sums {
         return false;
     }
     let are_hours = |length_ms: i64| length_ms > 0 && length_ms % HOUR_MS == 0;
