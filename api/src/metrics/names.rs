@@ -87,6 +87,10 @@ families! {
     CONNECTIONS_REFUSED: Counter "fleetps_connections_refused" ["reason"];
     /// The time from a request to the beginning of its answer, by route, method and class of status.
     HTTP_REQUEST_DURATION: Histogram "fleetps_http_request_duration_seconds" ["route", "method", "status"];
+    /// Snapshots that hosts posted and that were not stored, by reason.
+    POSTS_REFUSED: Counter "fleetps_http_posts_refused" ["reason"];
+    /// Requests of older systems, by what became of them: stored, a repeat, or why they were refused.
+    LEGACY_REQUESTS: Counter "fleetps_legacy_requests" ["outcome"];
     /// Topics that are watched on WebSockets.
     WEBSOCKET_TOPICS: Gauge "fleetps_websocket_topics" [];
     /// WebSockets that were opened.

@@ -6,6 +6,7 @@ use fleetps_nats::status::IngestorStatus;
 
 use super::{bounded, process};
 use crate::{
+    gate::Gate,
     handlers::health::Parts,
     live::{BELIEVED_FOR, now_us},
     metrics::{Exposition, Family, RequestTimes, Value, names},
@@ -120,6 +121,14 @@ fn refusals(shared: &AppState, exposition: &mut Exposition) {
     let mut connections = exposition.family(&names::CONNECTIONS_REFUSED);
     for (reason, count) in shared.connections.refused() {
         connections.add(&[reason], count);
+    }
+    let mut posts = exposition.family(&names::POSTS_REFUSED);
+    for (reason, count) in shared.gate.iter().flat_map(Gate::refused) {
+        posts.add(&[reason], count);
+    }
+    let mut legacy = exposition.family(&names::LEGACY_REQUESTS);
+    for (outcome, count) in shared.legacy_requests.all() {
+        legacy.add(&[outcome], count);
     }
 }
 

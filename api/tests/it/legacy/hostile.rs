@@ -57,6 +57,12 @@ async fn bodies_that_are_deep_long_or_no_json_are_refused() {
     let listed = scene.get(&format!("/api/v1/snapshots/{id}/processes")).await.json();
     assert_eq!(listed.as_array().unwrap().len(), 2, "{listed}");
     assert_eq!(scene.stored().await, 2);
+    let metrics = super::ask_at(scene.pages, "GET", "/metrics", &[], None).await.body;
+    for (outcome, count) in [("stored", 2), ("not-json", 1)] {
+        let series = format!("fleetps_legacy_requests_total{{outcome=\"{outcome}\"}} ");
+        let found = metrics.lines().find_map(|line| line.strip_prefix(&series)).unwrap_or_default();
+        assert!(found.parse::<f64>().is_ok_and(|found| found >= f64::from(count)), "{outcome}: {metrics}");
+    }
     scene.close().await;
 }
 
