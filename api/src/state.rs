@@ -18,7 +18,7 @@ use crate::{
     fleet_views::FleetViews,
     gate::Gate,
     history_service::HistoryService,
-    live::{AdmissionReports, Arrivals, Fleet, IngestorReports, Intake, LatestEvents},
+    live::{AdmissionReports, Alerts, Arrivals, Fleet, IngestorReports, Intake, LatestEvents},
     metrics::RequestTimes,
     recovery::StateHealth,
     shares::{Bounds, Shares},
@@ -47,6 +47,8 @@ pub struct AppState {
     pub fleet: Arc<Fleet>,
     /// What happened that is in no segment yet.
     pub latest_events: Arc<LatestEvents>,
+    /// The alerts, and what became of others.
+    pub alerts: Arc<Alerts>,
     /// The fleet pages that are looked at.
     pub fleet_views: FleetViews,
     /// The past.
@@ -103,6 +105,7 @@ impl AppState {
         Self {
             fleet: Arc::default(),
             latest_events: Arc::default(),
+            alerts: Arc::default(),
             fleet_views: FleetViews::default(),
             past: HistoryService::new(QuestionSettings::default(), shutdown.clone()),
             console: Console::new(None),

@@ -5,6 +5,7 @@ use fleetps_nats::{
 };
 
 use super::*;
+use crate::alerts::Severity;
 
 const INTERVAL_MS: u32 = 10_000;
 
@@ -63,7 +64,7 @@ fn processes(processes: Vec<Process>) -> Snapshot {
 }
 
 fn words(changes: &[AlertChange]) -> Vec<(String, String, Change)> {
-    changes.iter().map(|it| (it.alert.rule.clone(), it.alert.instance.clone(), it.change)).collect()
+    changes.iter().map(|it| (it.alert.rule.clone(), it.alert.instance(), it.change)).collect()
 }
 
 fn said(rule: &str, instance: &str, change: Change) -> (String, String, Change) {

@@ -148,6 +148,16 @@ impl Instance {
         }
     }
 
+    /// One of which `known` is all that is known: it is raised.
+    pub(super) fn raised_at(known: Raise) -> Self {
+        Self { raised: Some(known), known: Some(known), ..Self::default() }
+    }
+
+    /// Whether the last value that counted was too much.
+    pub(super) fn is_raised(&self) -> bool {
+        self.raised.is_some()
+    }
+
     /// Ends it, because there is no such instance any longer; the alert that people know of, if any.
     pub(super) fn end(&mut self) -> Option<Raise> {
         std::mem::take(self).known

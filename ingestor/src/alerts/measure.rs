@@ -18,8 +18,10 @@ const CULPRITS: usize = 5;
 /// What an instance of a rule is, within its host.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum Key {
+pub enum Key {
+    /// The host itself.
     Host,
+    /// One process.
     Process {
         /// The process id.
         pid: u32,
@@ -28,14 +30,16 @@ pub(super) enum Key {
         /// Its name when the alert was raised.
         name: String,
     },
-    /// A program, a unit or a user, by name; a file system by where it is mounted.
+    /// A program, a unit or a user, by name; a file system by where it is mounted; a program that loops with what starts it.
     Named(String),
+    /// The instances of a rule beyond those that are remembered.
+    Others,
 }
 
 impl fmt::Display for Key {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Host => Ok(()),
+            Self::Host | Self::Others => Ok(()),
             Self::Process { pid, name, .. } => write!(formatter, "{name} ({pid})"),
             Self::Named(name) => formatter.write_str(name),
         }
@@ -81,7 +85,7 @@ impl<'a> Measured<'a> {
             Measure::Disk => snapshot.filesystems.iter().filter_map(disk_value).collect(),
             Measure::Count => self.counts(rule)?,
             Measure::Process(figure) => self.sums(rule, figure)?,
-            Measure::Silent => BTreeMap::new(),
+            Measure::Silent | Measure::RestartLoop => BTreeMap::new(),
         })
     }
 
@@ -116,6 +120,11 @@ impl<'a> Measured<'a> {
         Ok(self.fields.iter().zip(matching).filter(|(_, matches)| *matches).map(|(fields, _)| fields))
     }
 
+    /// Whether the snapshot has this process, whatever the filter says of it.
+    pub(super) fn has_process(&self, pid: u32, start: i64) -> bool {
+        self.fields.iter().any(|fields| fields.process.key() == (pid, start))
+    }
+
     /// The processes that make the value of an instance what it is, those with the largest part first.
     pub(super) fn culprits(&self, rule: &Rule, key: &Key) -> Vec<Culprit> {
         let Some(figure) = (match rule.measure {
@@ -123,7 +132,7 @@ impl<'a> Measured<'a> {
             Measure::Host(HostFigure::MemoryPercent | HostFigure::SwapPercent) => Figure::find("mem"),
             Measure::Disk => Figure::find("write").or_else(|| Figure::find("cpu")),
             Measure::Host(_) | Measure::Count => Figure::find("cpu"),
-            Measure::Silent => None,
+            Measure::Silent | Measure::RestartLoop => None,
         }) else {
             return Vec::new();
         };
@@ -171,6 +180,16 @@ fn host_value(pair: &SnapshotPair, figure: HostFigure) -> Option<f64> {
             derived::memory_percent(host.memory_used_bytes, derived::memory_total_bytes(pair.latest()))
         }
         HostFigure::SwapPercent => derived::memory_percent(host.swap_used_bytes, host.swap_total_bytes),
+        HostFigure::ClockOffset => {
+            let offset_us = pair.latest().clock_offset_us?;
+            Some(offset_us.unsigned_abs() as f64 / 1e6)
+        }
+        HostFigure::DroppedSnapshots => {
+            let (latest, before, elapsed_ms) = (pair.latest(), pair.previous()?, pair.elapsed_ms()?);
+            let is_same_run = before.run_id == latest.run_id;
+            let dropped = |snapshot: &Snapshot| is_same_run.then_some(snapshot.agent.dropped_snapshots);
+            rate::of_counter(dropped(before), dropped(latest), elapsed_ms)
+        }
         HostFigure::Level(place) => host.value(place).number(),
         HostFigure::Rate(place) => {
             let counter = |host: &HostSample| {

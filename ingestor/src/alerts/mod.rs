@@ -12,14 +12,30 @@
 //! **What is not known changes nothing.** A gap stops the clocks of all instances of a host, a value that is absent those of
 //! its instance; neither raises or clears an alert. That a host is silent is an alert of its own (`silent`).
 
+mod alert;
+mod built_in;
 mod evaluator;
 mod instance;
+mod known_host;
 mod measure;
+mod moment;
 mod rule;
+mod saved;
 mod sentence;
+mod state;
+mod transition;
 
-pub use evaluator::{Alert, AlertChange, Change, Evaluator, MAX_INSTANCES};
+pub use alert::{Alert, AlertChange, Change};
+pub use built_in::{BuiltIn, built_in};
+pub use evaluator::{Evaluator, HostGroups};
 pub use instance::{FLAPPING_CHANGES, FLAPPING_WITHIN_US, SETTLED_AFTER_US};
-pub use measure::Culprit;
+pub use measure::{Culprit, Key};
 pub use rule::{HostFigure, Lasting, Measure, Over, Rule, Severity, Threshold};
+pub use saved::{ALERT_RULES, BadRule, MAX_RULES, RuleEntry, SavedRule, open_rules, rules_in_force};
 pub use sentence::SentenceError;
+pub use state::EvaluatorState;
+pub use transition::Transition;
+
+/// Instances of one rule that are remembered, in the whole fleet; one more is told once, and then left alone. A rule that so
+/// many are beyond at once is wrong, or the fleet is.
+pub const MAX_INSTANCES: usize = 1_000;

@@ -1,6 +1,6 @@
 //! What a rule says.
 
-use std::{fmt, time::Duration};
+use std::{collections::BTreeSet, fmt, time::Duration};
 
 use fleetps_nats::model::{Kind, Unit, host::HOST};
 use serde::{Deserialize, Serialize};
@@ -28,6 +28,8 @@ pub struct Rule {
     pub lasting: Lasting,
     /// The sentence that it was made of.
     pub sentence: String,
+    /// The groups whose hosts it is for: those in any of them; every host where it is absent.
+    pub groups: Option<BTreeSet<String>>,
 }
 
 /// How bad it is.
@@ -56,6 +58,8 @@ pub enum Measure {
     Disk,
     /// How long a host has sent nothing beyond the three intervals after which it counts as silent, in s.
     Silent,
+    /// A supervised program that is started again and again, as the event of that name has it.
+    RestartLoop,
 }
 
 /// A number of the machine.
@@ -69,6 +73,10 @@ pub enum HostFigure {
     Level(usize),
     /// A counter's growth per second.
     Rate(usize),
+    /// How far the host's clock is off from the broker's, either way, in s.
+    ClockOffset,
+    /// Snapshots per second that the agent dropped, because it could not send them in time.
+    DroppedSnapshots,
 }
 
 /// What one value is of.
@@ -165,6 +173,8 @@ impl HostFigure {
         match word {
             "memory" => return Some(Self::MemoryPercent),
             "swap" => return Some(Self::SwapPercent),
+            "clock_offset" => return Some(Self::ClockOffset),
+            "dropped_snapshots/s" => return Some(Self::DroppedSnapshots),
             _ => {}
         }
         let (column, kind) = match word.strip_suffix("/s") {
@@ -182,7 +192,8 @@ impl HostFigure {
             Kind::Counter => Some(format!("{}/s", field.column)),
             _ => None,
         });
-        ["memory", "swap"].map(str::to_owned).into_iter().chain(of_model)
+        let own = ["memory", "swap", "clock_offset", "dropped_snapshots/s"];
+        own.map(str::to_owned).into_iter().chain(of_model)
     }
 
     /// Its word.
@@ -190,6 +201,8 @@ impl HostFigure {
         match self {
             Self::MemoryPercent => "memory".to_owned(),
             Self::SwapPercent => "swap".to_owned(),
+            Self::ClockOffset => "clock_offset".to_owned(),
+            Self::DroppedSnapshots => "dropped_snapshots/s".to_owned(),
             Self::Level(place) => HOST[place].column.to_owned(),
             Self::Rate(place) => format!("{}/s", HOST[place].column),
         }
@@ -197,30 +210,55 @@ impl HostFigure {
 
     /// Whether it is the growth of a counter.
     pub fn is_rate(self) -> bool {
-        matches!(self, Self::Rate(_))
+        matches!(self, Self::Rate(_) | Self::DroppedSnapshots)
     }
 
     /// The unit of its values.
     pub fn unit(self) -> Unit {
         match self {
             Self::MemoryPercent | Self::SwapPercent => Unit::Percent,
+            Self::ClockOffset => Unit::Seconds,
+            Self::DroppedSnapshots => Unit::Count,
             Self::Level(place) | Self::Rate(place) => HOST[place].unit,
         }
     }
 }
 
 impl Measure {
+    /// The unit of its values, and whether they are per second.
+    pub fn unit(self) -> (Unit, bool) {
+        match self {
+            Self::Host(figure) => (figure.unit(), figure.is_rate()),
+            Self::Process(figure) => figure.unit(),
+            Self::Disk => (Unit::Percent, false),
+            Self::Silent => (Unit::Seconds, false),
+            Self::Count | Self::RestartLoop => (Unit::Count, false),
+        }
+    }
+
     /// Whether it takes two snapshots to know.
     pub fn is_rate(self) -> bool {
         match self {
             Self::Host(figure) => figure.is_rate(),
             Self::Process(figure) => figure.is_rate(),
-            Self::Count | Self::Disk | Self::Silent => false,
+            Self::Count | Self::Disk | Self::Silent | Self::RestartLoop => false,
         }
     }
 }
 
 impl Rule {
+    /// Whether it is for a host that belongs to `groups`.
+    pub fn is_for(&self, groups: Option<&BTreeSet<String>>) -> bool {
+        let Some(wanted) = &self.groups else { return true };
+        groups.is_some_and(|groups| !wanted.is_disjoint(groups))
+    }
+
+    /// Whether `other` says the same under the same revision, so that what is known of the one holds for the other.
+    pub fn is_same(&self, other: &Self) -> bool {
+        let of = |rule: &Self| (rule.id.clone(), rule.revision, rule.sentence.clone(), rule.groups.clone());
+        of(self) == of(other)
+    }
+
     /// Whether it takes two snapshots of a host to evaluate.
     pub fn needs_previous(&self) -> bool {
         self.measure.is_rate() || self.filter.asks_for_rates()

@@ -3,6 +3,7 @@
 //! ```text
 //! rule    := measure sign value ["clear" value] [lasting] ["over" over] ["where" filter]
 //!          | "silent" ["for" duration]
+//!          | "restart_loop"
 //! measure := "count" | "disk" | a figure of the host, as `memory` or `load_1` | a number of the filter language, as `cpu`
 //! sign    := ">" | "<"
 //! lasting := "for" duration | number "of" number
@@ -50,7 +51,7 @@ impl Rule {
         let read = words.rule()?;
         let Parts { measure, over, filter, threshold, lasting } = read;
         let (id, sentence) = (id.to_owned(), sentence.to_owned());
-        Ok(Self { id, revision, severity, measure, over, filter, threshold, lasting, sentence })
+        Ok(Self { id, revision, severity, measure, over, filter, threshold, lasting, sentence, groups: None })
     }
 }
 
@@ -129,6 +130,9 @@ impl<'a> Words<'a> {
         if name == "silent" {
             return self.silent();
         }
+        if name == "restart_loop" {
+            return self.restart_loop();
+        }
         let over = self.find_over()?;
         let filter = self.read_filter()?;
         let (measure, over) = measured(&name, over, &filter).map_err(|message| error(column, message))?;
@@ -155,6 +159,19 @@ impl<'a> Words<'a> {
         let threshold = Threshold { is_above: true, raise, clear: 0.0 };
         let lasting = Lasting::For(Duration::ZERO);
         Ok(Parts { measure: Measure::Silent, over: Over::Host, filter, threshold, lasting })
+    }
+
+    fn restart_loop(&mut self) -> Result<Parts, SentenceError> {
+        if let Some((column, word)) = self.next() {
+            return Err(error(column, format!("`restart_loop` stands alone, without `{word}`")));
+        }
+        if let Some((column, _)) = self.filter {
+            return Err(error(column - 5, "`restart_loop` stands alone, without `where`"));
+        }
+        let (measure, over, filter) = (Measure::RestartLoop, Over::Program, Filter::default());
+        // A program loops or does not: one or none.
+        let threshold = Threshold { is_above: true, raise: 0.5, clear: 0.5 };
+        Ok(Parts { measure, over, filter, threshold, lasting: Lasting::For(Duration::ZERO) })
     }
 
     /// What stands behind `over`, wherever that is.
@@ -282,7 +299,7 @@ fn unknown(name: &str) -> String {
     let of_processes = Figure::words().collect::<Vec<_>>().join(", ");
     let of_hosts = HostFigure::words().collect::<Vec<_>>().join(", ");
     format!(
-        "there is no `{name}` to measure; there are count, disk, silent; of hosts {of_hosts}; of processes {of_processes}"
+        "there is no `{name}` to measure; there are count, disk, silent, restart_loop; of hosts {of_hosts}; of processes {of_processes}"
     )
 }
 
@@ -290,7 +307,7 @@ fn read_value(measure: Measure, text: &str) -> Result<f64, String> {
     let unit = match measure {
         Measure::Process(figure) => return figure.read(text),
         Measure::Disk => Unit::Percent,
-        Measure::Count | Measure::Silent => Unit::Count,
+        Measure::Count | Measure::Silent | Measure::RestartLoop => Unit::Count,
         Measure::Host(figure) => figure.unit(),
     };
     let number = match unit {

@@ -1,5 +1,7 @@
 //! The filter language's numbers, for whoever compares them by another rule.
 
+use fleetps_nats::model::Unit;
+
 use super::{
     Fields,
     field::{Field, Kind, Value},
@@ -35,6 +37,18 @@ impl Figure {
         match self.0.of(fields) {
             Value::Number(number) => number,
             Value::Text(_) | Value::Letter(_) => None,
+        }
+    }
+
+    /// The unit of its values: bytes and counts may be of a second, and ages are in s.
+    pub fn unit(self) -> (Unit, bool) {
+        match self.0.kind {
+            Kind::Percent => (Unit::Percent, false),
+            Kind::Bytes => (Unit::Bytes, false),
+            Kind::BytesPerSecond => (Unit::Bytes, true),
+            Kind::PerSecond => (Unit::Count, true),
+            Kind::Age => (Unit::Seconds, false),
+            Kind::Text | Kind::Flag | Kind::Count | Kind::Signed => (Unit::Count, false),
         }
     }
 
