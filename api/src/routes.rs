@@ -266,6 +266,13 @@ fn of_alerts() -> Vec<Route> {
         json("/api/v1/alerts", SeeHosts, "The alerts that are open", alerts_json::open),
         json("/api/v1/alerts/history", SeeHosts, "What became of alerts", alerts_json::history),
         json("/api/v1/alerts/rules", SeeHosts, "The rules of alerts", alerts_json::rules),
+        post_json(
+            "/api/v1/alerts/test",
+            SeeHosts,
+            "What a rule would have said in the past",
+            alerts_json::test,
+        )
+        .audited(AuditClass::Looks),
         change_json(
             Method::PUT,
             "/api/v1/alerts/rules/{id}",

@@ -160,6 +160,11 @@ impl Url {
         Self::of(&["alerts", "new"])
     }
 
+    /// Where a rule is tried on the past.
+    pub fn alert_test() -> Self {
+        Self::of(&["alerts", "test"])
+    }
+
     /// A rule of alerts.
     pub fn alert_rule(id: &str) -> Self {
         Self::of(&["alerts", "rules", id])

@@ -20,7 +20,7 @@ use fleetps_nats::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    alert_keeper::AlertKeeper,
+    alert_keeper::{AlertKeeper, CHECKPOINT_EVERY},
     audit_keeper,
     catalog::SegmentCatalog,
     compaction::{Compactor, Interrupt},
@@ -238,6 +238,7 @@ async fn run_parts(
         host_bytes_per_s: settings.host_bytes_per_s,
         folder: settings.history.clone(),
         progress: Arc::clone(&alert_progress),
+        checkpoint_every: settings.seal_interval.min(CHECKPOINT_EVERY),
     };
     let alerts = tokio::spawn(alerts.keep(stop.clone()));
     let streams = tokio::spawn(streams::keep(jetstream.clone(), settings.clone(), stop.clone()));

@@ -9,6 +9,6 @@ mod visit;
 
 pub use form::{Form, field};
 pub use next::{NextQuery, own_page, with_next};
-pub use path::{Host, ProcessPath};
+pub use path::{Host, ProcessPath, RuleId};
 pub use query::Query;
 pub use signed_in::{Confirmed, SignedIn, accounts};

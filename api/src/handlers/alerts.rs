@@ -1,28 +1,33 @@
 //! Alerts: those that are open, what became of others, and the rules.
 
+use std::{collections::BTreeSet, time::Duration};
+
 use askama::Template;
 use axum::{
     http::{HeaderMap, StatusCode},
     response::{IntoResponse, Redirect, Response},
 };
-use fleetps_ingestor::alerts::{RuleEntry, Severity};
-use fleetps_nats::{HostName, hosts::read_groups};
+use fleetps_ingestor::{
+    alerts::{Rule, RuleEntry, Severity},
+    history::Span,
+};
+use fleetps_nats::{HostName, hosts::read_groups, units};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    alerts_json::RuleId,
     page::{self, Layout},
     push::{self, Live},
 };
 use crate::{
     display,
-    extract::{Form, Query},
+    extract::{Form, Query, RuleId},
+    live::now_us,
     query::{
         parameter::{self, Count, Value, is_default},
         parameters,
     },
     refusal::Refusal,
-    scoped_fleet::{AlertFilter, NewRule, ScopedFleet, no_such_rule},
+    scoped_fleet::{AlertFilter, NewRule, ScopedFleet, Tried, bad_rule, no_such_rule},
     url::Url,
     view::{View, alerts, table::Table},
 };
@@ -31,6 +36,11 @@ use crate::{
 const DEFAULT_CHANGES: usize = 200;
 /// The most changes at once: all that are kept.
 const MAX_CHANGES: usize = 50_000;
+
+/// How far back a rule is tried where nothing is said.
+pub const USUAL_RANGE: Duration = Duration::from_secs(86_400);
+/// The longest time that a rule is tried on: as long as every sample is kept.
+const MOST_RANGE: Duration = Duration::from_secs(7 * 86_400);
 
 /// The query of open alerts.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -211,6 +221,14 @@ struct RulePage {
     may_change: bool,
     /// Alerts of it that are open, and how often it raised one.
     counts: (usize, usize),
+    /// What it would have said in the past, if that was asked.
+    tried: Option<TriedRule>,
+}
+
+/// What a rule would have said, as the page shows it.
+struct TriedRule {
+    words: String,
+    table: Table,
 }
 
 impl RulePage {
@@ -227,7 +245,8 @@ impl RulePage {
         let may_change = scoped.may_change_rules(rule.groups());
         let counts = scoped.alert_counts(&rule.id);
         let tabs = Tabs { current: "Rules" };
-        Self { layout, tabs, is_new: false, form, rule: Some(rule), problem: None, may_change, counts }
+        let (rule, problem, tried) = (Some(rule), None, None);
+        Self { layout, tabs, is_new: false, form, rule, problem, may_change, counts, tried }
     }
 
     /// Where a saved rule can be removed, the word for that.
@@ -261,16 +280,8 @@ pub async fn new_rule(
     let form = RuleForm { sentence: query.sentence, enabled: true, ..RuleForm::default() };
     let may_change = scoped.may_change_some_rules();
     let tabs = Tabs { current: "Rules" };
-    page::render(&RulePage {
-        layout,
-        tabs,
-        is_new: true,
-        form,
-        rule: None,
-        problem: None,
-        may_change,
-        counts: (0, 0),
-    })
+    let (rule, problem, counts, tried) = (None, None, (0, 0), None);
+    page::render(&RulePage { layout, tabs, is_new: true, form, rule, problem, may_change, counts, tried })
 }
 
 /// The page of one rule.
@@ -290,6 +301,10 @@ pub async fn change(layout: Layout, scoped: ScopedFleet, form: Form) -> Result<R
         note: form.field("note").replace("\r\n", "\n"),
         revision: form.field("revision").parse().unwrap_or_default(),
     };
+    let is_new = filled.revision == 0 && form.is_ticked("new");
+    if form.is_ticked("try") {
+        return try_on_page(layout, &scoped, filled, is_new, &form.field("range")).await;
+    }
     let done = match form.is_ticked("remove") {
         true => scoped.remove_rule(&filled.id).await.map(|()| Url::alert_rules()),
         false => save(&scoped, &filled).await.map(|()| Url::alert_rule(&filled.id)),
@@ -297,25 +312,89 @@ pub async fn change(layout: Layout, scoped: ScopedFleet, form: Form) -> Result<R
     match done {
         Ok(url) => Ok(Redirect::to(&url.to_string()).into_response()),
         Err(problem) if problem.status == StatusCode::BAD_REQUEST => {
-            let (status, is_new) = (problem.status, filled.revision == 0 && form.is_ticked("new"));
-            let tabs = Tabs { current: "Rules" };
-            let (rule, problem, may_change, counts) = (None, Some(problem), true, (0, 0));
-            let page = RulePage { layout, tabs, is_new, form: filled, rule, problem, may_change, counts };
+            let status = problem.status;
+            let page = edited(layout, filled, is_new, Some(problem), None);
             Ok((status, page::render(&page)?).into_response())
         }
         Err(problem) => Err(problem),
     }
 }
 
-async fn save(scoped: &ScopedFleet, form: &RuleForm) -> Result<(), Refusal> {
-    let groups = read_groups(&form.groups).map_err(|error| {
+/// The page of a rule that is not saved yet.
+fn edited(
+    layout: Layout,
+    form: RuleForm,
+    is_new: bool,
+    problem: Option<Refusal>,
+    tried: Option<TriedRule>,
+) -> RulePage {
+    let (tabs, rule, may_change, counts) = (Tabs { current: "Rules" }, None, true, (0, 0));
+    RulePage { layout, tabs, is_new, form, rule, problem, may_change, counts, tried }
+}
+
+/// The page with what the rule of the form would have said; nothing is saved.
+async fn try_on_page(
+    layout: Layout,
+    scoped: &ScopedFleet,
+    form: RuleForm,
+    is_new: bool,
+    range: &str,
+) -> Result<Response, Refusal> {
+    let range = units::parse_duration(range).unwrap_or(USUAL_RANGE);
+    let groups = groups_of(&form.groups);
+    let tried = match groups {
+        Ok(groups) => try_rule(scoped, &form.sentence, groups, range).await,
+        Err(problem) => Err(problem),
+    };
+    let (problem, tried) = match tried {
+        Ok(tried) => (None, Some(tried)),
+        Err(problem) => (Some(problem), None),
+    };
+    let status = problem.as_ref().map_or(StatusCode::OK, |problem| problem.status);
+    let sentence = form.sentence.clone();
+    let tried = tried.map(|tried| TriedRule {
+        words: alerts::tried_words(&tried, range),
+        table: alerts::episodes_table(&tried, &sentence),
+    });
+    let page = edited(layout, form, is_new, problem, tried);
+    Ok((status, page::render(&page)?).into_response())
+}
+
+/// The groups of a form; none for every host.
+fn groups_of(text: &str) -> Result<Option<BTreeSet<String>>, Refusal> {
+    let groups = read_groups(text).map_err(|error| {
         Refusal::new(StatusCode::BAD_REQUEST, error.to_string(), "write groups as in: web env=prod")
     })?;
+    Ok((!groups.is_empty()).then_some(groups))
+}
+
+/// What a rule would have said within `range` until now.
+///
+/// # Errors
+/// When it is no rule, the range is too long, or the history cannot be read in time.
+pub async fn try_rule(
+    scoped: &ScopedFleet,
+    sentence: &str,
+    groups: Option<BTreeSet<String>>,
+    range: Duration,
+) -> Result<Tried, Refusal> {
+    if range > MOST_RANGE || range.is_zero() {
+        let error = format!("{} is no time to try a rule on", units::format_duration(range));
+        return Err(Refusal::new(StatusCode::BAD_REQUEST, error, "take up to 7d"));
+    }
+    let rule = Rule::parse("test", 0, Severity::default(), sentence);
+    let rule = rule.map_err(|error| bad_rule(error.into()))?;
+    let to_us = now_us();
+    let from_us = to_us.saturating_sub(i64::try_from(range.as_micros()).unwrap_or(i64::MAX));
+    scoped.back_test(rule, groups, Span { from_us, to_us }).await
+}
+
+async fn save(scoped: &ScopedFleet, form: &RuleForm) -> Result<(), Refusal> {
     let new = NewRule {
         sentence: form.sentence.clone(),
         severity: form.severity,
         enabled: form.enabled,
-        groups: (!groups.is_empty()).then_some(groups),
+        groups: groups_of(&form.groups)?,
         note: form.note.clone(),
         replaces: Some(form.revision),
     };

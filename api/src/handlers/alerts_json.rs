@@ -1,27 +1,33 @@
 //! `/api/v1/alerts`: the open alerts, what became of others, and the rules.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use axum::{
     body::Bytes,
-    extract::{FromRequest, FromRequestParts, RawPathParams, Request},
-    http::{StatusCode, request::Parts},
+    extract::{FromRequest, Request},
+    http::StatusCode,
     response::{IntoResponse, Response},
 };
-use fleetps_ingestor::alerts::{Change, Culprit, RuleEntry, Severity, Transition};
+use fleetps_ingestor::{
+    alerts::{Change, Culprit, RuleEntry, Severity, Transition},
+    history::Episode,
+};
+use fleetps_nats::units;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::alerts::{AlertsQuery, ChangesQuery};
+use super::{
+    alerts::{AlertsQuery, ChangesQuery, USUAL_RANGE, try_rule},
+    json::AboutPast,
+};
 use crate::{
     answer::{Answer, Time, shape},
-    extract::Query,
+    extract::{Query, RuleId},
     live::OpenAlert,
     openapi::{Argument, Takes},
-    query::Parameter,
     refusal::Refusal,
-    scoped_fleet::{NewRule, ScopedFleet},
+    scoped_fleet::{NewRule, ScopedFleet, Tried},
 };
 
 /// The alerts that are open now, the worst first and then the newest.
@@ -233,24 +239,138 @@ pub async fn remove(scoped: ScopedFleet, RuleId(id): RuleId) -> Result<Answer<Al
     rules(scoped).await
 }
 
-/// The rule that the path names.
-#[derive(Debug)]
-pub struct RuleId(pub String);
+/// What a rule would have said in the past.
+#[derive(Serialize, JsonSchema)]
+pub struct AlertTest {
+    sentence: String,
+    from: Time,
+    to: Time,
+    /// Hosts that were evaluated.
+    hosts: u64,
+    /// Snapshots of them.
+    snapshots: u64,
+    /// How often it would have told somebody.
+    told: u64,
+    /// The same with other times that it must last.
+    others: Vec<OtherLasting>,
+    /// How many episodes there are.
+    total: u64,
+    /// The times in which an alert would have been open; the first 1,000.
+    episodes: Vec<EpisodeRow>,
+}
 
-impl<S: Send + Sync> FromRequestParts<S> for RuleId {
+/// How often a rule would have told somebody that must last for another time.
+#[derive(Serialize, JsonSchema)]
+struct OtherLasting {
+    /// As in a rule: `for 5m`, `3 of 5`.
+    lasting: String,
+    told: u64,
+}
+
+/// A time in which an alert would have been open.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "AlertEpisode")]
+struct EpisodeRow {
+    host: String,
+    instance: String,
+    from: Time,
+    /// Null where it was open at the end.
+    to: Option<Time>,
+    /// Why it ended.
+    #[schemars(extend("enum" = ends()))]
+    end: Option<&'static str>,
+    /// The value that raised it.
+    value: Option<f64>,
+    culprits: Vec<CulpritRow>,
+}
+
+fn ends() -> Vec<Option<&'static str>> {
+    let ends = Change::ALL.into_iter().filter(|change| change.is_end());
+    ends.map(|change| Some(change.id())).chain([None]).collect()
+}
+
+shape!(AlertTest);
+
+/// `POST /api/v1/alerts/test`: what a rule would have said in the past.
+pub async fn test(
+    scoped: ScopedFleet,
+    TestBody { sentence, groups, range }: TestBody,
+) -> Result<Answer<AboutPast<AlertTest>>, Refusal> {
+    let tried = try_rule(&scoped, &sentence, groups, range).await?;
+    let episode = |episode: &Episode| EpisodeRow {
+        host: episode.host.to_string(),
+        instance: episode.key.to_string(),
+        from: Time(episode.from_us),
+        to: episode.end.map(|(at_us, _)| Time(at_us)),
+        end: episode.end.map(|(_, change)| change.id()),
+        value: episode.value,
+        culprits: culprits(&episode.culprits),
+    };
+    let Tried { test, lastings, span } = tried;
+    let others = lastings.iter().zip(&test.told).skip(1);
+    let answer = AlertTest {
+        sentence,
+        from: Time(span.from_us),
+        to: Time(span.to_us),
+        hosts: test.hosts,
+        snapshots: test.snapshots,
+        told: test.told.first().copied().unwrap_or_default(),
+        others: others
+            .map(|(lasting, told)| OtherLasting { lasting: lasting.to_string(), told: *told })
+            .collect(),
+        total: test.episode_count,
+        episodes: test.episodes.iter().map(episode).collect(),
+    };
+    Ok(Answer::of(&AboutPast::new(&scoped, test.resolution, answer)))
+}
+
+/// A rule that is to be tried, as it is sent.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TestBody {
+    sentence: String,
+    #[serde(default)]
+    groups: Option<BTreeSet<String>>,
+    #[serde(default = "usual_range", with = "units::duration")]
+    range: Duration,
+}
+
+fn usual_range() -> Duration {
+    USUAL_RANGE
+}
+
+impl<S: Send + Sync> FromRequest<S> for TestBody {
     type Rejection = Response;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
-        let places =
-            RawPathParams::from_request_parts(parts, state).await.map_err(IntoResponse::into_response)?;
-        let id = places.iter().find(|(place, _)| *place == "id").map(|(_, id)| id.to_owned());
-        Ok(Self(id.unwrap_or_default()))
+    async fn from_request(request: Request, state: &S) -> Result<Self, Response> {
+        let body = Bytes::from_request(request, state).await.map_err(IntoResponse::into_response)?;
+        serde_json::from_slice(&body).map_err(|error| {
+            let hint = "send a JSON object as in {\"sentence\": \"cpu > 90% for 10m\", \"range\": \"1d\"}";
+            Refusal::new(StatusCode::BAD_REQUEST, format!("the body is no test: {error}"), hint)
+                .into_response()
+        })
     }
 }
 
-impl Argument for RuleId {
+impl Argument for TestBody {
     fn describe(takes: &mut Takes) {
-        takes.path.push(Parameter::of("id", "The id of the rule.", |id: &Self| &id.0));
+        let text = |words: &str| json!({"type": "string", "description": words});
+        let groups = json!({
+            "type": ["array", "null"],
+            "items": {"type": "string"},
+            "description": "The groups whose hosts it is tried on; all hosts without it.",
+        });
+        let body = json!({
+            "type": "object",
+            "properties": {
+                "sentence": text("The rule, as in cpu > 90% for 10m over program."),
+                "groups": groups,
+                "range": text("How far back it is tried, as in 6h; at most 7d, and 1d without it."),
+            },
+            "required": ["sentence"],
+            "additionalProperties": false,
+        });
+        takes.body = vec![("application/json", body)];
     }
 }
 

@@ -4,8 +4,10 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use axum::http::StatusCode;
 use fleetps_ingestor::alerts::{
-    BadRule, Change, MAX_RULES, RuleEntry, SavedRule, Severity, Transition, open_rules, rules_in_force,
+    BadRule, Change, Lasting, MAX_RULES, Rule, RuleEntry, SavedRule, Severity, Transition, open_rules,
+    rules_in_force,
 };
+use fleetps_ingestor::history::{BackTest, Span};
 use fleetps_nats::{HostName, audit::Outcome, error_chain, now_us};
 use tokio::sync::watch;
 
@@ -51,6 +53,17 @@ pub struct NewRule {
     pub replaces: Option<u64>,
 }
 
+/// What a rule would have said.
+#[derive(Debug, Clone)]
+pub struct Tried {
+    /// What it would have said, and how often others would have told somebody.
+    pub test: BackTest,
+    /// How long it must last: of the rule, and of those that were tried beside it.
+    pub lastings: Vec<Lasting>,
+    /// When.
+    pub span: Span,
+}
+
 impl ScopedFleet {
     /// The open alerts, the worst first and then the newest.
     pub fn open_alerts(&self, filter: &AlertFilter) -> Vec<OpenAlert> {
@@ -82,6 +95,27 @@ impl ScopedFleet {
             it.change.change == Change::Raised && scope.sees(&it.change.alert.host) && filter.wants(it)
         };
         (self.open_alerts(&filter).len(), self.shared.alerts.changes(0, is_raise).1)
+    }
+
+    /// What a rule would have said within `span` of the hosts that the person may see, and of these the ones in `groups`; with
+    /// rules beside it that tell less.
+    ///
+    /// # Errors
+    /// When the history cannot be read, or it takes too long.
+    pub async fn back_test(
+        &self,
+        rule: Rule,
+        groups: Option<BTreeSet<String>>,
+        span: Span,
+    ) -> Result<Tried, Refusal> {
+        let tagged = self.shared.groups.now();
+        let steadier = rule.steadier();
+        let rules: Vec<Rule> = std::iter::once(rule).chain(steadier).collect();
+        let lastings = rules.iter().map(|rule| rule.lasting).collect();
+        let is_for =
+            move |host: &HostName| groups.as_ref().is_none_or(|groups| !groups.is_disjoint(tagged.of(host)));
+        let test = self.ask(move |history| history.back_test(&rules, span, &is_for)).await?;
+        Ok(Tried { test, lastings, span })
     }
 
     /// Whether the person may change rules for some hosts.
@@ -208,7 +242,7 @@ impl ScopedFleet {
 }
 
 /// The refusal of a rule that is none.
-fn bad_rule(error: BadRule) -> Refusal {
+pub fn bad_rule(error: BadRule) -> Refusal {
     let hint = "a rule reads as in: cpu > 90% clear 80% for 10m over program where user:www-data";
     Refusal::new(StatusCode::BAD_REQUEST, error.to_string(), hint)
 }

@@ -1,9 +1,12 @@
 //! The tables of alerts and of rules.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use fleetps_ingestor::alerts::{AlertChange, Change, Culprit, Rule, RuleEntry, Severity, Transition};
-use fleetps_nats::model::Unit;
+use fleetps_ingestor::{
+    alerts::{AlertChange, Change, Culprit, Rule, RuleEntry, Severity, Transition},
+    history::{Episode, Resolution},
+};
+use fleetps_nats::{model::Unit, units};
 use serde_json::Value as Json;
 
 use super::{
@@ -15,11 +18,16 @@ use crate::{
     display,
     live::OpenAlert,
     query::parameter::{Value, choice, words},
+    scoped_fleet::Tried,
     url::{HostTab, Url},
 };
 
 /// Culprits named in a row; the others are in the JSON.
 const SHOWN_CULPRITS: usize = 3;
+/// Open alerts on a page: the worst, and of these the newest; more are a storm.
+const SHOWN_ALERTS: usize = 500;
+/// Episodes on a page.
+const SHOWN_EPISODES: usize = 200;
 
 impl Value for Severity {
     fn read(given: &str) -> Result<Self, String> {
@@ -88,11 +96,16 @@ fn open_table(open: &[OpenAlert]) -> Table {
             cells::name("unit", Some(&alert.instance())),
             Cell::new("value", value_of(&open.raised.change)),
             Cell::moment("when", alert.raised_at_us).linked(host_at(host, alert.raised_at_us)),
-            cells::path("detail", Some(&culprits(&open.raised.change))),
+            cells::path("detail", Some(&culprits(&open.raised.change.culprits))),
         ];
         Row { id: format!("a-{}", alert.id), cells, ..Row::default() }
     };
-    Table { id: "alerts", heads: heads(&columns), rows: open.iter().map(row).collect(), ..Table::default() }
+    Table {
+        id: "alerts",
+        heads: heads(&columns),
+        rows: open.iter().take(SHOWN_ALERTS).map(row).collect(),
+        ..Table::default()
+    }
 }
 
 /// The changes of alerts.
@@ -118,7 +131,7 @@ pub fn history_table(changes: &[Arc<Transition>]) -> Table {
             rule_cell(&alert.rule, &alert.sentence),
             cells::name("unit", Some(&alert.instance())),
             Cell::new("value", value_of(&transition.change)),
-            cells::path("detail", Some(&culprits(&transition.change))),
+            cells::path("detail", Some(&culprits(&transition.change.culprits))),
         ];
         Row { id: format!("t-{number}"), cells, ..Row::default() }
     };
@@ -159,6 +172,63 @@ pub fn rules_table(rules: &[RuleEntry], counts: impl Fn(&str) -> (usize, usize))
     };
     let rows = rules.iter().map(row).collect();
     Table { id: "rules", heads: heads(&columns), rows, ..Table::default() }
+}
+
+/// The times in which an alert of a rule that was tried would have been open.
+pub fn episodes_table(tried: &Tried, sentence: &str) -> Table {
+    let columns = [
+        ("when", "From"),
+        ("seen", "For"),
+        ("what", "End"),
+        ("host", "Host"),
+        ("unit", "What"),
+        ("value", "Value"),
+        ("detail", "Most by"),
+    ];
+    let unit = Rule::parse("test", 0, Severity::Info, sentence).map(|rule| rule.measure.unit()).ok();
+    let row = |(number, episode): (usize, &Episode)| {
+        let host = episode.host.as_str();
+        let to_us = episode.end.map_or(tried.span.to_us, |(to_us, _)| to_us);
+        let (end, shade) = episode.end.map_or(("open", "silent"), |(_, end)| (word(end), dot(end)));
+        let value = episode.value.zip(unit).map(|(value, unit)| with_unit(value, unit));
+        let cells = vec![
+            Cell::moment("when", episode.from_us).linked(host_at(host, episode.from_us)),
+            Cell::new("seen", display::duration(to_us.saturating_sub(episode.from_us) / 1_000_000)),
+            Cell::new("what", end).shaded(shade),
+            Cell::new("host", host).linked(Url::host(host, HostTab::Processes)),
+            cells::name("unit", Some(&episode.key.to_string())),
+            Cell::new("value", value.unwrap_or_default()),
+            cells::path("detail", Some(&culprits(&episode.culprits))),
+        ];
+        Row { id: format!("e-{number}"), cells, ..Row::default() }
+    };
+    let shown = tried.test.episodes.iter().take(SHOWN_EPISODES).enumerate();
+    Table { id: "episodes", heads: heads(&columns), rows: shown.map(row).collect(), ..Table::default() }
+}
+
+/// "In the last 1d it would have told somebody 14 times; 3 of 5: 2 times. 20 hosts, …"
+pub fn tried_words(tried: &Tried, range: Duration) -> String {
+    let times = |count: u64| match count {
+        1 => "once".to_owned(),
+        count => format!("{} times", display::count(count)),
+    };
+    let test = &tried.test;
+    let mut told = tried.lastings.iter().zip(&test.told);
+    let own = told.next().map_or(0, |(_, told)| *told);
+    let others: Vec<String> = told.map(|(lasting, told)| format!("“{lasting}”: {}", times(*told))).collect();
+    let others = if others.is_empty() { String::new() } else { format!("; with {}", others.join(", ")) };
+    let kept = match test.resolution {
+        Resolution::Samples => "every sample",
+        Resolution::Minutes => "one sample a minute",
+        Resolution::Hours => "only hours of a part",
+    };
+    format!(
+        "In the last {} it would have told somebody {}{others}. Looked at {} snapshots of {} hosts; kept is {kept}.",
+        units::format_duration(range),
+        times(own),
+        display::count(test.snapshots),
+        display::count(test.hosts)
+    )
 }
 
 fn rule_cell(id: &str, title: &str) -> Cell {
@@ -224,11 +294,11 @@ fn number(value: f64) -> String {
     if value.fract() == 0.0 { format!("{value:.0}") } else { format!("{value:.2}") }
 }
 
-fn culprits(change: &AlertChange) -> String {
+fn culprits(culprits: &[Culprit]) -> String {
     let name = |culprit: &Culprit| format!("{} ({})", culprit.name, culprit.pid);
-    let mut named: Vec<String> = change.culprits.iter().take(SHOWN_CULPRITS).map(name).collect();
-    if change.culprits.len() > named.len() {
-        named.push(format!("and {} more", change.culprits.len() - named.len()));
+    let mut named: Vec<String> = culprits.iter().take(SHOWN_CULPRITS).map(name).collect();
+    if culprits.len() > named.len() {
+        named.push(format!("and {} more", culprits.len() - named.len()));
     }
     named.join(", ")
 }

@@ -32,8 +32,8 @@ use crate::{
     status::Progress,
 };
 
-/// How often what is remembered is written down: what comes after it is evaluated again after a crash.
-const CHECKPOINT_EVERY: Duration = Duration::from_secs(10);
+/// How often what is remembered is written down at least: what comes after it is evaluated again after a crash.
+pub(crate) const CHECKPOINT_EVERY: Duration = Duration::from_secs(10);
 /// Changes that wait to be published, of some 800 bytes; when it is full, evaluation waits, and the stream is the buffer.
 const WAITING_CHANGES: usize = 1_000;
 /// How soon evaluation is begun anew after it broke off.
@@ -49,6 +49,8 @@ pub(crate) struct AlertKeeper {
     /// The folder of the segments.
     pub(crate) folder: PathBuf,
     pub(crate) progress: Arc<Progress>,
+    /// How often what is remembered is written down.
+    pub(crate) checkpoint_every: Duration,
 }
 
 /// Why evaluation broke off.
@@ -92,7 +94,7 @@ impl AlertKeeper {
         let stop = cancel.child_token();
         let keeping = tokio::spawn(following.keep(stop.clone()));
         let reading = (jetstream, ticker);
-        read_stream(reading, start, CHECKPOINT_EVERY, incoming_in, stop.clone()).await;
+        read_stream(reading, start, self.checkpoint_every, incoming_in, stop.clone()).await;
         stop.cancel();
         let _ = keeping.await;
         let published = publishing.await;

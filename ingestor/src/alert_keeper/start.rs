@@ -88,13 +88,17 @@ impl Begin {
         let last = last_changes(jetstream, keeper.partition).await?;
         let highest = last.iter().map(|it| (it.place.epoch_s, it.place.sequence)).max();
         let start = StartPosition::find(state, highest, now_s);
-        let mut evaluator = Evaluator::default();
-        for open in last.iter().filter(|transition| transition.is_open()) {
-            evaluator.resume(&open.change.alert, open.decided_at_us.div_euclid(1000));
-        }
         let from_ms = now_s.saturating_mul(1000) - EVALUATED_MS;
         let sequence = first_since(keeper, from_ms).await?.unwrap_or(state.last + 1);
         let start = StartPosition { sequence: sequence.max(state.first).max(1), ..start };
+        let mut evaluator = Evaluator::default();
+        // What was raised by a message that is evaluated is raised by it again.
+        let is_before = |open: &Transition| {
+            (open.place.epoch_s, open.change.alert.raised_by) < (start.epoch_s, start.sequence)
+        };
+        for open in last.iter().filter(|it| it.is_open() && is_before(it)) {
+            evaluator.resume(&open.change.alert, open.decided_at_us.div_euclid(1000));
+        }
         Ok(Self { start, evaluated: None, stored_at_us: 0, evaluator, loops: Vec::new() })
     }
 }

@@ -214,6 +214,16 @@ impl Evaluator {
         self.hosts.keys()
     }
 
+    /// The processes of a host of which something is remembered: pid, and the other half of the identity.
+    pub(crate) fn processes_of(&self, host: &HostName) -> BTreeSet<(u32, i64)> {
+        let instances = self.hosts.get(host).into_iter().flat_map(|known| known.instances.values());
+        let process = |key: &Key| match key {
+            Key::Process { pid, start, .. } => Some((*pid, *start)),
+            _ => None,
+        };
+        instances.flat_map(Instances::keys).filter_map(process).collect()
+    }
+
     /// Takes a snapshot that was evaluated before [`Self::state`] was asked for: it may be the last of its host, which is not
     /// in the state.
     pub fn recall(&mut self, host: &HostName, snapshot: &Arc<Snapshot>) {

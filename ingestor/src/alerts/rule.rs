@@ -2,10 +2,16 @@
 
 use std::{collections::BTreeSet, fmt, time::Duration};
 
-use fleetps_nats::model::{Kind, Unit, host::HOST};
+use fleetps_nats::{
+    model::{Kind, Unit, host::HOST},
+    units,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::filter::{Figure, Filter};
+
+/// Rules that are tried beside one: each costs as much.
+const MAX_STEADIER: usize = 2;
 
 /// When something needs a person, and how much.
 #[derive(Debug, Clone, PartialEq)]
@@ -134,6 +140,16 @@ pub enum Lasting {
     },
 }
 
+impl fmt::Display for Lasting {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::For(length) if length.is_zero() => formatter.write_str("at once"),
+            Self::For(length) => write!(formatter, "for {}", units::format_duration(*length)),
+            Self::Samples { hits, of } => write!(formatter, "{hits} of {of}"),
+        }
+    }
+}
+
 impl Severity {
     /// All, the worst last.
     pub const ALL: [Self; 3] = [Self::Info, Self::Warning, Self::Critical];
@@ -247,6 +263,24 @@ impl Measure {
 }
 
 impl Rule {
+    /// The same rule with other times that it must last, which tell less: to be tried beside it. None of a rule that has no such
+    /// time.
+    pub fn steadier(&self) -> Vec<Self> {
+        if matches!(self.measure, Measure::Silent | Measure::RestartLoop) {
+            return Vec::new();
+        }
+        let minutes = |minutes: u64| Lasting::For(Duration::from_secs(60 * minutes));
+        let others = [Lasting::Samples { hits: 3, of: 5 }, minutes(5), minutes(15), minutes(60)];
+        let is_longer = |other: &Lasting| match (self.lasting, other) {
+            (Lasting::For(mine), Lasting::For(other)) => *other > mine,
+            (Lasting::For(mine), Lasting::Samples { .. }) => mine.is_zero(),
+            (Lasting::Samples { .. }, Lasting::For(_)) => true,
+            (Lasting::Samples { .. }, Lasting::Samples { .. }) => false,
+        };
+        let rule = |lasting| Self { lasting, ..self.clone() };
+        others.into_iter().filter(is_longer).take(MAX_STEADIER).map(rule).collect()
+    }
+
     /// Whether it is for a host that belongs to `groups`.
     pub fn is_for(&self, groups: Option<&BTreeSet<String>>) -> bool {
         let Some(wanted) = &self.groups else { return true };

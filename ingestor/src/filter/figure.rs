@@ -27,6 +27,11 @@ impl Figure {
         self.0.word
     }
 
+    /// Its column, where that is one of the process itself and no more than it has to be known.
+    pub(crate) fn own_column(self) -> Option<&'static str> {
+        self.0.is_own().then_some(self.0.column)
+    }
+
     /// Whether it is the growth of a counter, which takes two snapshots to know.
     pub fn is_rate(self) -> bool {
         self.0.is_rate()
