@@ -102,11 +102,12 @@ pub struct AppState {
 impl AppState {
     /// Nothing known yet.
     pub fn new(broker: Option<async_nats::Client>, shutdown: CancellationToken) -> Self {
+        let alerts: Arc<Alerts> = Arc::default();
         Self {
             fleet: Arc::default(),
             latest_events: Arc::default(),
-            alerts: Arc::default(),
-            fleet_views: FleetViews::default(),
+            alerts: Arc::clone(&alerts),
+            fleet_views: FleetViews::of(alerts),
             past: HistoryService::new(QuestionSettings::default(), shutdown.clone()),
             console: Console::new(None),
             groups: Groups::default(),

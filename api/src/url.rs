@@ -140,6 +140,11 @@ impl Url {
         Self::of(&["alerts"])
     }
 
+    /// The open alerts of a host.
+    pub fn alerts_of(host: &str) -> Self {
+        Self::alerts().with(&[("host", host)])
+    }
+
     /// The live updates of the open alerts.
     pub fn alerts_live() -> Self {
         Self::of(&["alerts", "live"])

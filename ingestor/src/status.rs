@@ -130,7 +130,10 @@ impl Progress {
         waiting: impl Fn() -> usize + Send + 'static,
     ) {
         let queue = Queue { name, bound, waiting: Box::new(waiting) };
-        self.queues.lock().unwrap_or_else(PoisonError::into_inner).push(queue);
+        let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
+        // A part that is begun anew has another one.
+        queues.retain(|queue| queue.name != name);
+        queues.push(queue);
     }
 
     /// A channel of `bound` places that is reported. It ends when its last sender is dropped, as any other.

@@ -10,8 +10,8 @@ use async_nats::{
     Client,
     jetstream::{self, consumer::pull},
 };
-use fleetps_ingestor::alerts::{Change, Transition};
-use fleetps_nats::{connection::reconnect_delay, error_chain, stream};
+use fleetps_ingestor::alerts::{Change, Severity, Transition};
+use fleetps_nats::{HostName, connection::reconnect_delay, error_chain, stream};
 use futures_util::StreamExt;
 use parking_lot::RwLock;
 use tokio::sync::watch;
@@ -106,6 +106,19 @@ impl Alerts {
         };
         open.sort_by_cached_key(order);
         open
+    }
+
+    /// How many alerts are open on each host for which `sees` says so, and the worst of them.
+    pub fn of_hosts(&self, sees: impl Fn(&HostName) -> bool) -> HashMap<HostName, (usize, Severity)> {
+        let mut of_hosts: HashMap<HostName, (usize, Severity)> = HashMap::new();
+        for open in self.known.read().open.values() {
+            let alert = &open.last.change.alert;
+            if sees(&alert.host) {
+                let (count, worst) = of_hosts.entry(alert.host.clone()).or_default();
+                (*count, *worst) = (*count + 1, alert.severity.max(*worst));
+            }
+        }
+        of_hosts
     }
 
     /// The latest changes for which `wants` is true, newest first, at most `limit`; and how many there are in all.

@@ -237,12 +237,16 @@ fn rule_cell(id: &str, title: &str) -> Cell {
 }
 
 fn severity(severity: Severity) -> Cell {
-    let shade = match severity {
+    Cell::new("status", severity.word()).shaded(shade(severity))
+}
+
+/// The colour of a severity: that of a state of hosts.
+pub fn shade(severity: Severity) -> &'static str {
+    match severity {
         Severity::Critical => "down",
         Severity::Warning => "silent",
         Severity::Info => "",
-    };
-    Cell::new("status", severity.word()).shaded(shade)
+    }
 }
 
 /// The word for a change on pages.

@@ -23,7 +23,6 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use async_nats::{Client, jetstream};
 use fleetps_nats::{Standing, decode::MessageDecoder, error_chain, patience::patiently, stream};
-use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use self::{evaluate::Evaluation, publish::Publisher, rules::Following, start::Begin};
@@ -82,7 +81,7 @@ impl AlertKeeper {
         self.progress.set_alerts(|status| status.error = None);
         let decoder = MessageDecoder::new(self.host_bytes_per_s)?.with_standing(standing.clone());
         let (incoming_in, incoming) = self.progress.channel("alert-deliveries", WAITING_DELIVERIES);
-        let (changes_in, changes) = mpsc::channel(WAITING_CHANGES);
+        let (changes_in, changes) = self.progress.channel("alert-changes", WAITING_CHANGES);
         let (awaited, start) = (Arc::new(Awaited::default()), begin.start);
         let evaluation =
             Evaluation::new(self, begin, following.news(), (decoder, standing), Arc::clone(&awaited));
