@@ -15,6 +15,7 @@ use super::ScopedFleet;
 use crate::{
     authz::{Decision, HostGroups, Permission, permission_of},
     broker,
+    history_service::AskedFor,
     live::OpenAlert,
     refusal::Refusal,
 };
@@ -114,7 +115,8 @@ impl ScopedFleet {
         let lastings = rules.iter().map(|rule| rule.lasting).collect();
         let is_for =
             move |host: &HostName| groups.as_ref().is_none_or(|groups| !groups.is_disjoint(tagged.of(host)));
-        let test = self.ask(move |history| history.back_test(&rules, span, &is_for)).await?;
+        let test =
+            self.ask_for(AskedFor::Export, move |history| history.back_test(&rules, span, &is_for)).await?;
         Ok(Tried { test, lastings, span })
     }
 

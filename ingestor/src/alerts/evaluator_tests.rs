@@ -44,12 +44,20 @@ impl Stream {
         self.evaluator.tick(place, clock)
     }
 
-    fn send(&mut self, name: &str, mut snapshot: Snapshot) -> Vec<AlertChange> {
+    /// The snapshot with the time that it is.
+    fn as_sent(&self, snapshot: Snapshot) -> Snapshot {
+        Snapshot {
+            boot_id: format!("boot-{}", self.boot),
+            captured_at_us: self.at_us,
+            monotonic_ms: u64::try_from(self.at_us / 1000).unwrap(),
+            interval_ms: INTERVAL_MS,
+            ..snapshot
+        }
+    }
+
+    fn send(&mut self, name: &str, snapshot: Snapshot) -> Vec<AlertChange> {
         (self.at_us, self.sequence) = (self.at_us + 10_000_000, self.sequence + 1);
-        snapshot.boot_id = format!("boot-{}", self.boot);
-        snapshot.captured_at_us = self.at_us;
-        snapshot.monotonic_ms = u64::try_from(self.at_us / 1000).unwrap();
-        snapshot.interval_ms = INTERVAL_MS;
+        let snapshot = self.as_sent(snapshot);
         let (place, clock) = self.place();
         self.evaluator.snapshot(place, clock, &host(name), &Arc::new(snapshot))
     }
@@ -202,37 +210,54 @@ fn what_one_rule_remembers_is_bounded() {
     assert_eq!(stream.send("b", busy(1)).len(), 200, "there is room now");
 }
 
-/// The plainest way to evaluate `cpu > 50 clear 30 for 20s over program` over whole lists of samples.
-fn plain(samples: &[Option<f64>]) -> Vec<(usize, Change)> {
-    let (mut told, mut raised, mut index) = (Vec::new(), false, 0);
-    while index < samples.len() {
+/// A sample of an instance, as the plainest way keeps it: its value, and the seconds since the host's sample before, if no gap
+/// lies between.
+type Sample = (Option<f64>, Option<u64>);
+
+/// The plainest way to evaluate `cpu > 50 clear 30 for 20s over program` over whole lists of samples: looks back from each one
+/// for as long as the value was such, over samples that are unknown, and adds up the time that was observed.
+fn plain(samples: &[Sample]) -> Vec<(usize, Change)> {
+    let (mut told, mut raised, mut from) = (Vec::new(), false, 0);
+    for index in 0..samples.len() {
         let is_such = |value: f64| if raised { value <= 30.0 } else { value > 50.0 };
-        let known: Vec<f64> = samples[..=index].iter().flatten().copied().collect();
-        let from =
-            told.last().map_or(0, |(last, _): &(usize, Change)| samples[..=*last].iter().flatten().count());
-        let such = known[from..].iter().rev().take_while(|value| is_such(**value)).count();
-        if samples[index].is_some() && such >= 3 {
+        let Some(value) = samples[index].0 else { continue };
+        if !is_such(value) {
+            continue;
+        }
+        let known: Vec<&Sample> = samples[from..=index].iter().filter(|(value, _)| value.is_some()).collect();
+        let such = known.iter().rev().take_while(|(value, _)| value.is_some_and(is_such)).count();
+        // The first of them begins the time.
+        let observed_s: u64 =
+            known[known.len() - such + 1..].iter().filter_map(|(_, since_s)| *since_s).sum();
+        if observed_s >= 20 {
             raised = !raised;
+            from = index + 1;
             told.push((index, if raised { Change::Raised } else { Change::Cleared }));
         }
-        index += 1;
     }
     told
 }
 
 #[test]
-fn random_streams_are_evaluated_as_the_plainest_way_does() {
+fn random_streams_with_gaps_are_evaluated_as_the_plainest_way_does() {
     let seed = fastrand::u64(..);
     println!("seed {seed}");
     let mut rng = Rng::with_seed(seed);
-    for _ in 0..200 {
-        let samples: Vec<Option<f64>> =
-            (0..60).map(|_| (rng.u8(..10) > 0).then(|| f64::from(rng.u8(..4)) * 20.0 + 5.0)).collect();
+    let mut compared = 0;
+    for _ in 0..300 {
         let mut stream = Stream::of(&[("r", "cpu > 50 clear 30 for 20s over program")]);
-        let mut found = Vec::new();
-        for (index, sample) in samples.iter().enumerate() {
-            let cpu_percent = sample.map(|value| value as f32);
-            let process = Process { pid: 1, name: "x".to_owned(), cpu_percent, ..Process::default() };
+        let (mut samples, mut found) = (Vec::new(), Vec::new());
+        for index in 0..60 {
+            let is_gap = index > 0 && rng.u8(..12) == 0;
+            if is_gap {
+                stream.pass(rng.i64(31..500));
+            }
+            let value = (rng.u8(..10) > 0).then(|| f64::from(rng.u8(..4)) * 20.0 + 5.0);
+            samples.push((value, (index > 0 && !is_gap).then_some(10)));
+            let cpu_percent = value.map(|value| value as f32);
+            // Another process of the same program, now and then.
+            let pid = u32::from(rng.u8(..15));
+            let process = Process { pid, name: "x".to_owned(), cpu_percent, ..Process::default() };
             let changes = stream.send("a", processes(vec![process]));
             found.extend(changes.iter().map(|change| (index, change.change)));
         }
@@ -241,7 +266,125 @@ fn random_streams_are_evaluated_as_the_plainest_way_does() {
         let steady = found.iter().position(|(_, change)| *change == Change::Flapping).unwrap_or(found.len());
         assert_eq!(found[..steady], expected[..steady], "seed {seed}: {samples:?}");
         assert!(steady < found.len() || found.len() == expected.len(), "seed {seed}: {samples:?}");
+        compared += steady;
     }
+    assert!(compared > 300, "only {compared} changes");
+}
+
+#[test]
+fn an_evaluator_that_goes_on_decides_as_one_that_was_never_stopped() {
+    let rules = [
+        ("sum", "cpu > 50 clear 30 for 20s over program"),
+        ("one", "cpu > 60 2 of 4 over process"),
+        ("rate", "read > 1M clear 1K over program"),
+        ("silent", "silent for 30s"),
+        ("none", "count < 1 for 10s where name:b"),
+    ];
+    let seed = fastrand::u64(..);
+    println!("seed {seed}");
+    let mut rng = Rng::with_seed(seed);
+    let mut told = 0;
+    for _ in 0..60 {
+        let (mut whole, mut stopped) = (Stream::of(&rules), Stream::of(&rules));
+        let mut last: HashMap<&str, Snapshot> = HashMap::new();
+        let mut read_bytes = 0;
+        for _ in 0..80 {
+            if rng.u8(..15) == 0 {
+                let seconds = rng.i64(1..200);
+                assert_eq!(whole.pass(seconds), stopped.pass(seconds), "seed {seed}");
+            }
+            if rng.u8(..8) == 0 {
+                let written = rmp_serde::to_vec_named(&stopped.evaluator.state()).unwrap();
+                let state: EvaluatorState<'static> = rmp_serde::from_slice(&written).unwrap();
+                stopped.evaluator = Evaluator::restore(state);
+                // What a host that is not silent sent last is read again.
+                for (name, snapshot) in &last {
+                    stopped.evaluator.recall(&host(name), &Arc::new(snapshot.clone()));
+                }
+            }
+            let name = ["h1", "h2"][rng.usize(..2)];
+            read_bytes += u64::from(rng.u8(..3)) << 24;
+            let all = ["a", "b"].into_iter().filter(|_| rng.u8(..6) > 0).map(|program| Process {
+                read_bytes: Some(read_bytes),
+                ..process(u32::from(rng.u8(1..4)), program, f32::from(rng.u8(..10)) * 10.0)
+            });
+            let snapshot = processes(all.collect());
+            let changes = whole.send(name, snapshot.clone());
+            assert_eq!(stopped.send(name, snapshot.clone()), changes, "seed {seed}");
+            last.insert(name, whole.as_sent(snapshot));
+            told += changes.len();
+        }
+    }
+    assert!(told > 500, "only {told} changes");
+}
+
+#[test]
+fn a_hole_in_the_stream_neither_raises_nor_ends_a_silence() {
+    let mut stream = Stream::of(&[("silent", "silent for 1m")]);
+    stream.send("a", processes(Vec::new()));
+    assert_eq!(words(&stream.pass(100)), [said("silent", "", Change::Raised)]);
+    // As after the broker was away: silence counts from now on.
+    (stream.at_us, stream.sequence) = (stream.at_us + 3_600_000_000, stream.sequence + 1);
+    let (place, clock) = stream.place();
+    let clock = StreamClock { counted_from_ms: clock.now_ms, ..clock };
+    assert_eq!(stream.evaluator.tick(place, clock), []);
+    assert_eq!(words(&stream.send("a", processes(Vec::new()))), [said("silent", "", Change::Cleared)]);
+    (stream.at_us, stream.sequence) = (stream.at_us + 3_600_000_000, stream.sequence + 1);
+    let (place, clock) = stream.place();
+    let clock = StreamClock { counted_from_ms: clock.now_ms, ..clock };
+    assert_eq!(stream.evaluator.tick(place, clock), []);
+    let awaited_ms = stream.evaluator.awaited_ms().unwrap();
+    assert_eq!(awaited_ms, clock.now_ms.unwrap() + 90_000, "three intervals and a minute from the hole on");
+}
+
+#[test]
+fn a_restart_loop_is_an_alert_from_its_event_to_the_one_of_its_end() {
+    let mut stream = Stream::of(&[("loop", "restart_loop")]);
+    stream.send("a", processes(Vec::new()));
+    let (place, _) = stream.place();
+    let event = |kind| {
+        let event = Event::of_host(kind, &host("a"), stream.at_us);
+        let program = crate::events::EventProgram { name: "job".to_owned(), ..Default::default() };
+        let supervisor = Some("job.service".to_owned());
+        Event { program: Some(program), supervisor, lives: Some(6), ..event }
+    };
+    let (begun, ended) = (event(EventKind::RestartLoop), event(EventKind::RestartLoopEnded));
+    let raised = stream.evaluator.events(place, &[begun]);
+    assert_eq!(words(&raised), [said("loop", "job (job.service)", Change::Raised)]);
+    assert_eq!(raised[0].value, Some(6.0));
+    assert_eq!(words(&stream.send("a", processes(Vec::new()))), []);
+    let (place, _) = stream.place();
+    let cleared = stream.evaluator.events(place, &[ended]);
+    assert_eq!(words(&cleared), [said("loop", "job (job.service)", Change::Cleared)]);
+    assert_eq!(cleared[0].alert, raised[0].alert);
+}
+
+#[test]
+fn a_rule_for_some_groups_is_for_the_hosts_in_any_of_them() {
+    let mut stream = Stream::of(&[]);
+    let of_web = Rule { groups: Some(["web".to_owned()].into()), ..rule("one", "cpu > 90% over process") };
+    stream.evaluator.set_rules(vec![of_web], 0);
+    let busy = || processes(vec![process(1, "x", 99.0)]);
+    let in_group = |group: &str| HostGroups::from([(host("a"), [group.to_owned()].into())]);
+    assert_eq!(stream.send("a", busy()), []);
+    stream.evaluator.set_groups(in_group("web"));
+    assert_eq!(words(&stream.send("a", busy())), [said("one", "x (1)", Change::Raised)]);
+    assert_eq!(stream.send("b", busy()), []);
+    stream.evaluator.set_groups(in_group("db"));
+    assert_eq!(words(&stream.send("a", busy())), [said("one", "x (1)", Change::RuleChanged)]);
+}
+
+#[test]
+fn an_alert_of_which_only_the_last_change_is_known_goes_on() {
+    let mut stream = Stream::of(&[("sum", "cpu > 90% over program"), ("silent", "silent")]);
+    let raised = stream.send("a", processes(vec![process(1, "x", 99.0)]));
+    let mut next = Stream::of(&[("sum", "cpu > 90% over program"), ("silent", "silent")]);
+    (next.at_us, next.sequence) = (stream.at_us, stream.sequence);
+    next.evaluator.resume(&raised[0].alert, stream.at_us / 1000);
+    assert_eq!(next.send("a", processes(vec![process(2, "x", 98.0)])), []);
+    let cleared = next.send("a", processes(vec![process(2, "x", 1.0)]));
+    assert_eq!(words(&cleared), [said("sum", "x", Change::Cleared)]);
+    assert_eq!(cleared[0].alert, raised[0].alert);
 }
 
 #[test]
