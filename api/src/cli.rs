@@ -8,8 +8,8 @@ use fleetps_nats::settings::Flags;
 
 use crate::{
     commands::{
-        Asked, AuditCommand, EnrolTokenArgs, Format, HistoryCommand, HostCommand, LegacyCommand, PsArgs,
-        TlsCommand, TopArgs, UserCommand,
+        AlertCommand, Asked, AuditCommand, EnrolTokenArgs, Format, HistoryCommand, HostCommand,
+        LegacyCommand, PsArgs, TlsCommand, TopArgs, UserCommand,
     },
     config::FleetpsProgram,
 };
@@ -58,6 +58,9 @@ pub enum Command {
     Ps(PsArgs),
     /// Show who used most over any time: CPU, memory or disk
     Top(TopArgs),
+    /// See alerts and their rules, change rules, and try them on the past
+    #[command(subcommand)]
+    Alert(AlertCommand),
     /// Make certificates, for browsers and agents to reach this machine safely
     #[command(subcommand)]
     Tls(TlsCommand),

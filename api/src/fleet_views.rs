@@ -32,11 +32,11 @@ use tokio::{
 use crate::{
     auth::Grant,
     authz::Groups,
-    live::{Fleet, now_us},
+    live::{Alerts, Fleet, now_us},
     metrics::Bounded,
     view::{
         View,
-        fleet::{self, BUSIEST_PROGRAMS, FleetQuery},
+        fleet::{self, BUSIEST_PROGRAMS, FleetQuery, OfHosts},
         patch::{MIN_BETWEEN, MIN_BETWEEN_ORDERS, PAUSE, Patch},
     },
 };
@@ -54,6 +54,7 @@ pub struct FleetViews {
     pages: Arc<Mutex<HashMap<Key, Weak<Page>>>>,
     /// For what takes as long as there are hosts.
     processors: Arc<Semaphore>,
+    alerts: Arc<Alerts>,
 }
 
 /// What a page shows.
@@ -114,12 +115,17 @@ type SharedPatch = Arc<OnceCell<Option<Arc<str>>>>;
 
 impl Default for FleetViews {
     fn default() -> Self {
-        let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        Self { pages: Arc::default(), processors: Arc::new(Semaphore::new(processors)) }
+        Self::of(Arc::default())
     }
 }
 
 impl FleetViews {
+    /// No pages yet; they show how many of these alerts each host has.
+    pub fn of(alerts: Arc<Alerts>) -> Self {
+        let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        Self { pages: Arc::default(), processors: Arc::new(Semaphore::new(processors)), alerts }
+    }
+
     /// The page of `fleet` with `query` for somebody who has these grants, and `scope` by them.
     pub fn page(
         &self,
@@ -228,6 +234,7 @@ impl FleetPage {
         is_watched: bool,
     ) -> Result<Arc<Rendering>, JoinError> {
         let (fleet, groups) = (Arc::clone(&self.fleet), self.groups.clone());
+        let alerts = Arc::clone(&self.views.alerts);
         let Key { grants, query } = self.page.key.clone();
         let begun = Instant::now();
         let kept = before.filter(|_| is_watched);
@@ -237,7 +244,9 @@ impl FleetPage {
             let scope =
                 grants.map_or_else(|| Arc::new(Scope::everything()), |grants| groups.scope_of(&grants));
             let known = fleet.view(&scope, BUSIEST_PROGRAMS);
-            let mut view = fleet::view(&known, &query, &|host| tagged.of(host), now_us());
+            let alerts = alerts.of_hosts(|host| scope.sees(host));
+            let of_host = OfHosts { groups: &|host| tagged.of(host), alerts: &alerts };
+            let mut view = fleet::view(&known, &query, of_host, now_us());
             let (order_kept, reorder_at) = keep_order(&mut view, kept.as_deref(), begun);
             Rendering {
                 is_empty: known.hosts.is_empty() && known.left_out == 0,

@@ -17,14 +17,14 @@ use crate::{
     audit_log::AuditClass::{self, ByHandler, FailedChanges, Searches},
     auth::PrincipalKind,
     authz::Permission::{
-        self, Anything, ManageHosts, ManageUsers, OwnAccount, ReadAudit, ReadHostMetrics, ReadMetrics,
-        SeeHosts, Sql,
+        self, Anything, ManageAlerts, ManageHosts, ManageUsers, OwnAccount, ReadAudit, ReadHostMetrics,
+        ReadMetrics, SeeHosts, Sql,
     },
     handlers::{
-        account, api, assets, audit, audit_json, diff, diff_json, events, events_json, fleet, groups, health,
-        history, host, hosts_json, ingest, ingest_admission, metrics, metrics_json, process, process_json,
-        processes_json, prometheus, search, search_json, sign_in, sql, system, timeline, top, top_json,
-        users, welcome,
+        account, alerts, alerts_json, api, assets, audit, audit_json, diff, diff_json, events, events_json,
+        fleet, groups, health, history, host, hosts_json, ingest, ingest_admission, metrics, metrics_json,
+        process, process_json, processes_json, prometheus, search, search_json, sign_in, sql, system,
+        timeline, top, top_json, users, welcome,
     },
     middleware::{
         absence::say_absence,
@@ -135,6 +135,22 @@ where
     post(path, action, handler).described(operation)
 }
 
+/// A route of the JSON interface that replaces or removes something.
+fn change_json<T: 'static, H>(
+    method: Method,
+    path: &'static str,
+    action: Permission,
+    summary: &'static str,
+    handler: H,
+) -> Route
+where
+    H: Handler<T, AppState> + Describe<T>,
+{
+    let operation = Operation::of(summary, &handler);
+    let handler = if method == Method::PUT { routing::put(handler) } else { routing::delete(handler) };
+    Route::new(method, path, action, FailedChanges, handler).described(operation)
+}
+
 /// The routes that are described.
 pub fn interface() -> Interface {
     let listed = |Route { method, path, policy, operation, .. }: Route| {
@@ -152,8 +168,17 @@ fn asks<H: Handler<T, AppState>, T: 'static>(path: &'static str, handler: H) -> 
 
 /// Every route.
 pub fn table() -> Vec<Route> {
-    [pages(), json_of_hosts(), json_of_fleet(), for_monitoring(), of_people(), from_hosts(), of_the_server()]
-        .concat()
+    [
+        pages(),
+        of_alerts(),
+        json_of_hosts(),
+        json_of_fleet(),
+        for_monitoring(),
+        of_people(),
+        from_hosts(),
+        of_the_server(),
+    ]
+    .concat()
 }
 
 /// Figures for monitoring systems.
@@ -226,6 +251,43 @@ fn pages() -> Vec<Route> {
         post("/sql/cancel", Sql, sql::cancel).audited(ByHandler),
         get("/api", OwnAccount, api::page),
         get("/audit", ReadAudit, audit::page),
+    ]
+}
+
+/// Alerts and their rules.
+fn of_alerts() -> Vec<Route> {
+    vec![
+        get("/alerts", SeeHosts, alerts::page),
+        get("/alerts/live", SeeHosts, alerts::live),
+        get("/alerts/history", SeeHosts, alerts::history),
+        get("/alerts/rules", SeeHosts, alerts::rules),
+        get("/alerts/rules/{id}", SeeHosts, alerts::rule),
+        get("/alerts/new", SeeHosts, alerts::new_rule),
+        post("/alerts/rules", ManageAlerts, alerts::change).audited(FailedChanges),
+        json("/api/v1/alerts", SeeHosts, "The alerts that are open", alerts_json::open),
+        json("/api/v1/alerts/history", SeeHosts, "What became of alerts", alerts_json::history),
+        json("/api/v1/alerts/rules", SeeHosts, "The rules of alerts", alerts_json::rules),
+        post_json(
+            "/api/v1/alerts/test",
+            SeeHosts,
+            "What a rule would have said in the past",
+            alerts_json::test,
+        )
+        .audited(AuditClass::Looks),
+        change_json(
+            Method::PUT,
+            "/api/v1/alerts/rules/{id}",
+            ManageAlerts,
+            "Saves a rule; a built-in one of this id no longer counts",
+            alerts_json::save,
+        ),
+        change_json(
+            Method::DELETE,
+            "/api/v1/alerts/rules/{id}",
+            ManageAlerts,
+            "Removes a saved rule; a built-in one of this id counts again",
+            alerts_json::remove,
+        ),
     ]
 }
 

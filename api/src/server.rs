@@ -102,6 +102,10 @@ pub async fn run(
             (Arc::clone(&shared.latest_events), client.clone(), shutdown.clone());
         tokio::spawn(async move { events.follow(&client, shutdown).await })
     };
+    let alerts = {
+        let (alerts, client, shutdown) = (Arc::clone(&shared.alerts), client.clone(), shutdown.clone());
+        tokio::spawn(async move { alerts.follow(&client, shutdown).await })
+    };
     let groups = shared.groups.clone().follow(client.clone(), shutdown.clone());
     let host_keys = shared.host_keys.clone().follow(client.clone(), shutdown.clone());
     let groups = tokio::spawn(async { tokio::join!(groups, host_keys) });
@@ -117,6 +121,7 @@ pub async fn run(
     let legacy = older_systems(doors.legacy.take(), client, shared.clone(), gate, shutdown.clone());
     serve(doors, legacy, shared, connections, shutdown).await;
     latest_events.await?;
+    alerts.await?;
     intake.await.context("the live intake panicked")?;
     past.await?;
     recalling.await?;

@@ -19,7 +19,7 @@ use crate::{
     fleet_views::FleetViews,
     gate::Gate,
     history_service::HistoryService,
-    live::{AdmissionReports, Arrivals, Fleet, IngestorReports, Intake, LatestEvents},
+    live::{AdmissionReports, Alerts, Arrivals, Fleet, IngestorReports, Intake, LatestEvents},
     metrics::RequestTimes,
     recovery::StateHealth,
     shares::{Bounds, Shares},
@@ -48,6 +48,8 @@ pub struct AppState {
     pub fleet: Arc<Fleet>,
     /// What happened that is in no segment yet.
     pub latest_events: Arc<LatestEvents>,
+    /// The alerts, and what became of others.
+    pub alerts: Arc<Alerts>,
     /// The fleet pages that are looked at.
     pub fleet_views: FleetViews,
     /// The past.
@@ -103,10 +105,12 @@ pub struct AppState {
 impl AppState {
     /// Nothing known yet.
     pub fn new(broker: Option<async_nats::Client>, shutdown: CancellationToken) -> Self {
+        let alerts: Arc<Alerts> = Arc::default();
         Self {
             fleet: Arc::default(),
             latest_events: Arc::default(),
-            fleet_views: FleetViews::default(),
+            alerts: Arc::clone(&alerts),
+            fleet_views: FleetViews::of(alerts),
             past: HistoryService::new(QuestionSettings::default(), shutdown.clone()),
             console: Console::new(None),
             groups: Groups::default(),

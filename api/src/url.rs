@@ -135,6 +135,46 @@ impl Url {
         Self::of(&["events"])
     }
 
+    /// The open alerts.
+    pub fn alerts() -> Self {
+        Self::of(&["alerts"])
+    }
+
+    /// The open alerts of a host.
+    pub fn alerts_of(host: &str) -> Self {
+        Self::alerts().with(&[("host", host)])
+    }
+
+    /// The live updates of the open alerts.
+    pub fn alerts_live() -> Self {
+        Self::of(&["alerts", "live"])
+    }
+
+    /// What became of alerts.
+    pub fn alert_history() -> Self {
+        Self::of(&["alerts", "history"])
+    }
+
+    /// The rules of alerts.
+    pub fn alert_rules() -> Self {
+        Self::of(&["alerts", "rules"])
+    }
+
+    /// The form for a new rule.
+    pub fn new_alert_rule() -> Self {
+        Self::of(&["alerts", "new"])
+    }
+
+    /// Where a rule is tried on the past.
+    pub fn alert_test() -> Self {
+        Self::of(&["alerts", "test"])
+    }
+
+    /// A rule of alerts.
+    pub fn alert_rule(id: &str) -> Self {
+        Self::of(&["alerts", "rules", id])
+    }
+
     /// The top users.
     pub fn top() -> Self {
         Self::of(&["top"])

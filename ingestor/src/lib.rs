@@ -7,7 +7,7 @@
 //!
 //! `segment` is the format on disk, `catalog` knows which segments exist and publishes that in `attach.sql`. Above it,
 //! `intake` fills segments from the stream, `compaction` merges, downsamples and removes them, and `history` reads
-//! them, each question within a budget (`query`); these three do not know each other. `sql` answers a person's SQL. `audit` is the format of the audit,
+//! them, each question within a budget (`query`); these three do not know each other. `alerts` decides from snapshots what needs a person, and `alert_keeper` has it do that on the stream. `sql` answers a person's SQL. `audit` is the format of the audit,
 //! `audit_keeper` moves it from the stream to segments of its own. [`run`] runs everything; `history` and `sql` need
 //! none of the writers.
 //!
@@ -17,6 +17,8 @@
 // They panic when the pipe is closed; `fleetps_nats::output` does not.
 #![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
 
+mod alert_keeper;
+pub mod alerts;
 pub mod audit;
 mod audit_keeper;
 pub mod backup;

@@ -20,6 +20,7 @@ use fleetps_nats::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    alert_keeper::{AlertKeeper, CHECKPOINT_EVERY},
     audit_keeper,
     catalog::SegmentCatalog,
     compaction::{Compactor, Interrupt},
@@ -207,6 +208,7 @@ async fn run_parts(
         let (catalog, progress, stop) = (Arc::clone(&catalog), Arc::clone(&progress), stop.clone());
         thread("seal", move || seal_all((&segments, &decided), &catalog, &progress, &stop))?
     };
+    let (alert_client, alert_progress) = (client.clone(), Arc::clone(&progress));
     let (audited, audit_clock) = (Arc::clone(&catalog), Arc::clone(&clock));
     let compactor = Compactor {
         settings: settings.clone(),
@@ -230,6 +232,15 @@ async fn run_parts(
         ))
     });
 
+    let alerts = AlertKeeper {
+        client: alert_client,
+        partition: settings.partition,
+        host_bytes_per_s: settings.host_bytes_per_s,
+        folder: settings.history.clone(),
+        progress: Arc::clone(&alert_progress),
+        checkpoint_every: settings.seal_interval.min(CHECKPOINT_EVERY),
+    };
+    let alerts = tokio::spawn(alerts.keep(stop.clone()));
     let streams = tokio::spawn(streams::keep(jetstream.clone(), settings.clone(), stop.clone()));
 
     read_stream(
@@ -258,7 +269,7 @@ async fn run_parts(
     if let Some(auditing) = auditing {
         let _ = auditing.await;
     }
-    let _ = streams.await;
+    let _ = tokio::join!(streams, alerts);
     Ok(())
 }
 

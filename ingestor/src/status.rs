@@ -13,7 +13,7 @@ use std::{
 use async_nats::Client;
 use fleetps_nats::{
     snapshot::BadSnapshot,
-    status::{IngestorStatus, QueueStatus, STATUS_LOOK, StatusTimer},
+    status::{AlertStatus, IngestorStatus, QueueStatus, STATUS_LOOK, StatusTimer},
     subject,
 };
 use tokio::sync::mpsc;
@@ -70,6 +70,7 @@ pub(crate) struct Progress {
     failed_merges: Mutex<Vec<(String, String)>>,
     waits_for_clock: Mutex<Option<String>>,
     beyond_share: Mutex<Vec<String>>,
+    alerts: Mutex<AlertStatus>,
 }
 
 impl Progress {
@@ -129,7 +130,10 @@ impl Progress {
         waiting: impl Fn() -> usize + Send + 'static,
     ) {
         let queue = Queue { name, bound, waiting: Box::new(waiting) };
-        self.queues.lock().unwrap_or_else(PoisonError::into_inner).push(queue);
+        let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
+        // A part that is begun anew has another one.
+        queues.retain(|queue| queue.name != name);
+        queues.push(queue);
     }
 
     /// A channel of `bound` places that is reported. It ends when its last sender is dropped, as any other.
@@ -235,6 +239,11 @@ impl Progress {
         *self.beyond_share.lock().unwrap_or_else(PoisonError::into_inner) = hosts;
     }
 
+    /// Changes what is said of the evaluation of alerts.
+    pub(crate) fn set_alerts(&self, change: impl FnOnce(&mut AlertStatus)) {
+        change(&mut self.alerts.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
     /// All of it, as the message says it.
     pub(crate) fn status(&self, partition: u32) -> IngestorStatus {
         let refused = BadSnapshot::REASONS.iter().zip(&self.refused);
@@ -275,6 +284,7 @@ impl Progress {
             set_aside_reasons: reasons,
             failed_merges: first_of(&self.failed_merges),
             beyond_share: self.beyond_share.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            alerts: self.alerts.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             waits_for_clock: self.waits_for_clock.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         }
     }

@@ -29,6 +29,7 @@ pub(crate) async fn keep(jetstream: jetstream::Context, settings: IngestorSettin
     let mut said = String::new();
     // Events are told from the beginning; where that fails, the first look says so.
     let _ = stop.run_until_cancelled(stream::ensure_events(&jetstream)).await;
+    let _ = stop.run_until_cancelled(stream::ensure_alerts(&jetstream)).await;
     while stop.run_until_cancelled(tokio::time::sleep(LOOK_EVERY)).await.is_some() {
         let Some(Err(error)) = stop.run_until_cancelled(look(&jetstream, &settings)).await else {
             said.clear();
@@ -64,7 +65,8 @@ async fn look(jetstream: &jetstream::Context, settings: &IngestorSettings) -> Re
         tracing::warn!("the stream may take {now} instead of {before}, because of the room on its disk");
     }
     ensure(jetstream, room).await?;
-    stream::ensure_events(jetstream).await
+    stream::ensure_events(jetstream).await?;
+    stream::ensure_alerts(jetstream).await
 }
 
 /// How large the stream is and may be.

@@ -102,6 +102,32 @@ pub struct IngestorStatus {
     pub merge_failures: u64,
     /// The queues between its parts.
     pub queues: Vec<QueueStatus>,
+    /// The evaluation of alerts.
+    pub alerts: AlertStatus,
+}
+
+/// How the evaluation of alerts is doing. It reads the stream by itself.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct AlertStatus {
+    /// The last stream sequence that was evaluated.
+    pub read_sequence: u64,
+    /// When the broker stored that message, in µs since 1970 UTC; 0 where none was.
+    pub read_stored_us: i64,
+    /// Messages in the stream that were not evaluated yet.
+    pub pending: u64,
+    /// Rules that are evaluated.
+    pub rules: u64,
+    /// Instances of rules of which something is remembered.
+    pub instances: u64,
+    /// Changes of alerts that were published since it started.
+    pub published: u64,
+    /// Changes that were not, because the stream of alerts had them.
+    pub repeated: u64,
+    /// Alerts that were not raised, because their rule had too many.
+    pub beyond: u64,
+    /// Why alerts cannot be evaluated or published now; absent while they can.
+    pub error: Option<String>,
 }
 
 /// A bounded queue.

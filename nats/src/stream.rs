@@ -16,6 +16,8 @@ pub const SNAPSHOTS: &str = "SNAP";
 pub const DEAD_LETTERS: &str = "DEAD";
 /// The stream of what happened lately: the events that are in no segment yet.
 pub const EVENTS: &str = "EVENTS";
+/// The stream of what became of alerts, each change once.
+pub const ALERTS: &str = "ALERT";
 /// A message header: the agent's sequence, so that a reader of one host sees what that host lost.
 pub const SEQUENCE_HEADER: &str = "Fp-Seq";
 /// The header with the age of a snapshot when it is sent, in µs by the host's monotonic clock.
@@ -33,6 +35,14 @@ const DEAD_LETTER_MAX_BYTES: i64 = 64 << 20;
 const EVENT_MAX_AGE: Duration = Duration::from_secs(600);
 /// Some 100,000 events of 300 bytes, and half of what the managed broker has in memory for streams and consumers.
 const EVENT_MAX_BYTES: i64 = 32 << 20;
+
+/// As long as samples of one a minute are kept, three times over: a quarter can be looked back at.
+const ALERT_MAX_AGE: Duration = Duration::from_secs(90 * 24 * 3600);
+/// Some 80,000 changes of 800 bytes; the oldest make room.
+const ALERT_MAX_BYTES: i64 = 64 << 20;
+/// How long the broker recognises a change that is published again: ten times as long as an ingestor takes to follow another
+/// one. After that the last change of the instance tells.
+const ALERT_DUPLICATE_WINDOW: Duration = Duration::from_secs(300);
 
 /// A stream could not be made or brought up to date.
 #[derive(Debug, thiserror::Error)]
@@ -79,6 +89,16 @@ pub async fn ensure(jetstream: &Context, snapshot_max_bytes: i64) -> Result<(), 
 /// Makes sure that the stream of events exists. Without it nothing is lost: events are seen when their segment is sealed.
 pub async fn ensure_events(jetstream: &Context) -> Result<(), StreamError> {
     ensure_one(jetstream, EVENTS, events()).await
+}
+
+/// Makes sure that the stream of alerts exists.
+pub async fn ensure_alerts(jetstream: &Context) -> Result<(), StreamError> {
+    ensure_one(jetstream, ALERTS, alerts()).await
+}
+
+/// The stream of alerts, with its state as of now.
+pub async fn open_alerts(jetstream: &Context) -> Result<Stream, StreamError> {
+    jetstream.get_stream(ALERTS).await.map_err(|source| StreamError::Get { name: ALERTS, source })
 }
 
 /// The stream of snapshots, with its state as of now.
@@ -168,6 +188,22 @@ fn events() -> Config {
         max_bytes: EVENT_MAX_BYTES,
         // What is lost with the broker is in a segment within a minute.
         storage: StorageType::Memory,
+        ..Config::default()
+    }
+}
+
+fn alerts() -> Config {
+    Config {
+        name: ALERTS.to_owned(),
+        subjects: vec![subject::ALL_ALERTS.to_owned()],
+        retention: RetentionPolicy::Limits,
+        discard: DiscardPolicy::Old,
+        max_age: ALERT_MAX_AGE,
+        max_bytes: ALERT_MAX_BYTES,
+        duplicate_window: ALERT_DUPLICATE_WINDOW,
+        storage: StorageType::File,
+        allow_direct: true,
+        deny_delete: true,
         ..Config::default()
     }
 }

@@ -15,6 +15,8 @@ pub const ALL_SNAPSHOTS: &str = "fleetps.*.snapshot";
 pub const TICK: &str = "fleetps-tick";
 /// What happened, as the ingestor decides it: [`crate::stream::EVENTS`].
 pub const EVENTS: &str = "fleetps-event";
+/// What became of alerts, as the ingestor evaluates them: [`crate::stream::ALERTS`].
+pub const ALL_ALERTS: &str = "fleetps-alert.>";
 /// Every message that was refused.
 pub const ALL_DEAD_LETTERS: &str = "fleetps-dead.>";
 /// How each ingestor is doing.
@@ -64,6 +66,12 @@ pub fn inbox_prefix(host: &HostName) -> String {
 pub fn dead_letter(host: Option<&HostName>, reason: &str) -> String {
     let token = host.map_or(Cow::Borrowed("unknown"), HostName::token);
     format!("fleetps-dead.{token}.{reason}")
+}
+
+/// Where the changes of one instance's alerts go: `instance` is the name of a rule on one host, process, program, …, as
+/// hexadecimal digits.
+pub fn alert(partition: u32, instance: &str) -> String {
+    format!("fleetps-alert.{partition}.{instance}")
 }
 
 /// Where the ingestor of one partition says how it is doing.

@@ -24,6 +24,8 @@ pub enum Permission {
     SeeCommandLines,
     /// To ask the history in SQL, about the hosts that one may see.
     Sql,
+    /// To change the rules by which alerts are raised, for the hosts that one operates.
+    ManageAlerts,
     /// To change what the server keeps of hosts: tags, admission.
     ManageHosts,
     /// To make, change and end people and what they are granted.
@@ -46,7 +48,7 @@ pub enum Decision {
 impl Permission {
     /// Every action.
     #[cfg(test)]
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::Anything,
         Self::OwnAccount,
         Self::ReadMetrics,
@@ -54,6 +56,7 @@ impl Permission {
         Self::SeeHosts,
         Self::SeeCommandLines,
         Self::Sql,
+        Self::ManageAlerts,
         Self::ManageHosts,
         Self::ManageUsers,
         Self::ReadAudit,
@@ -65,6 +68,7 @@ impl Permission {
             Self::Anything | Self::OwnAccount => None,
             Self::ReadMetrics | Self::ReadHostMetrics => Some(Role::Metrics),
             Self::SeeHosts | Self::SeeCommandLines | Self::Sql => Some(Role::Viewer),
+            Self::ManageAlerts => Some(Role::Operator),
             Self::ManageHosts | Self::ManageUsers | Self::ReadAudit => Some(Role::Administrator),
         }
     }
@@ -85,6 +89,7 @@ impl Permission {
             Self::SeeHosts => "see hosts",
             Self::SeeCommandLines => "see command lines",
             Self::Sql => "ask in SQL",
+            Self::ManageAlerts => "change alert rules",
             Self::ManageHosts => "manage hosts",
             Self::ManageUsers => "manage users",
             Self::ReadAudit => "read the audit",

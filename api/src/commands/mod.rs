@@ -1,6 +1,7 @@
 //! The commands that answer in a terminal, one file per command. Strings from hosts are escaped so that they cannot
 //! drive the terminal.
 
+mod alert;
 mod audit;
 mod backup;
 mod enrol_token;
@@ -18,6 +19,7 @@ mod top;
 mod tree;
 mod user;
 
+pub use alert::{AlertCommand, alert};
 pub use audit::{AuditCommand, audit};
 pub use backup::{backup, restore};
 pub use enrol_token::{EnrolTokenArgs, enrol_token};

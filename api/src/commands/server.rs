@@ -6,7 +6,10 @@ use anyhow::Context;
 use clap::Args;
 use fleetps_nats::model::host::says_processes_are_hidden;
 use serde_json::Value;
-use ureq::tls::{Certificate, RootCerts, TlsConfig};
+use ureq::{
+    http::{Method, Request},
+    tls::{Certificate, RootCerts, TlsConfig},
+};
 
 use super::field::rows;
 use crate::{
@@ -51,7 +54,22 @@ impl Asked {
         parameters: &[(&str, String)],
         table: impl FnOnce(&Value) -> String,
     ) -> anyhow::Result<()> {
-        let answer = self.server(&config.data).get(path, parameters, roots(config)?)?;
+        let given = parameters.iter().map(|(name, value)| (*name, value.as_str()));
+        let path = path.clone().with(&given.collect::<Vec<_>>());
+        self.show_answer(config, (Method::GET, &path, None), table)
+    }
+
+    /// Asks for a change, or for an answer that takes a body, and writes the answer in the same way.
+    ///
+    /// # Errors
+    /// When the server cannot be reached, or refuses.
+    pub(super) fn show_answer(
+        &self,
+        config: &Config,
+        (method, path, body): (Method, &Url, Option<Value>),
+        table: impl FnOnce(&Value) -> String,
+    ) -> anyhow::Result<()> {
+        let answer = self.server(&config.data).ask(method, path, body, roots(config)?)?;
         for line in reservations(&answer) {
             fleetps_nats::errln!("{}", visible(&line));
         }
@@ -77,7 +95,13 @@ impl Asked {
 }
 
 impl Local {
-    fn get(&self, path: &Url, parameters: &[(&str, String)], roots: RootCerts) -> anyhow::Result<Value> {
+    fn ask(
+        &self,
+        method: Method,
+        path: &Url,
+        body: Option<Value>,
+        roots: RootCerts,
+    ) -> anyhow::Result<Value> {
         let url = format!("{}{path}", self.server.trim_end_matches('/'));
         let config = ureq::Agent::config_builder()
             .timeout_global(Some(PATIENCE))
@@ -86,12 +110,19 @@ impl Local {
             .proxy(None)
             .tls_config(TlsConfig::builder().root_certs(roots).build())
             .build();
-        let mut request = ureq::Agent::new_with_config(config).get(&url);
+        let mut request = Request::builder().method(method).uri(&url);
         if let Some(token) = &self.token {
             request = request.header("authorization", format!("Bearer {token}"));
         }
-        let given = parameters.iter().map(|(name, value)| (*name, value.as_str()));
-        let mut answer = request.query_pairs(given).call().with_context(|| {
+        let agent = ureq::Agent::new_with_config(config);
+        let asked = match body {
+            Some(body) => {
+                let request = request.header("content-type", "application/json");
+                agent.run(request.body(body.to_string())?)
+            }
+            None => agent.run(request.body(())?),
+        };
+        let mut answer = asked.with_context(|| {
             format!(
                 "cannot reach fleetps at {}; start it with `fleetps`, or name another one with --server URL",
                 self.server

@@ -22,6 +22,20 @@ pub struct ProcessPath {
     pub pid: u32,
 }
 
+/// The rule of alerts that the path names.
+#[derive(Debug, Clone)]
+pub struct RuleId(pub String);
+
+impl<S: Send + Sync> FromRequestParts<S> for RuleId {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
+        let places =
+            RawPathParams::from_request_parts(parts, state).await.map_err(IntoResponse::into_response)?;
+        Ok(Self(place(&places, "id").to_owned()))
+    }
+}
+
 impl<S: Send + Sync> FromRequestParts<S> for Host {
     type Rejection = Response;
 

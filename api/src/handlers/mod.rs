@@ -1,6 +1,8 @@
 //! One file per page: what it reads from the URL, its template, and its live updates.
 
 pub mod account;
+pub mod alerts;
+pub mod alerts_json;
 pub mod api;
 pub mod assets;
 pub mod audit;

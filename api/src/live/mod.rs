@@ -7,10 +7,11 @@
 //! host's latest snapshot with the one before it, decoded; `recent` reads earlier ones from the stream, and `replay` all of a
 //! host from a `position` on. `readiness` is how the ingestors are doing, `arrivals`
 //! whether published snapshots are stored, `admission` the refusals of the broker, `latest_events` what the ingestor
-//! decided that is in no segment yet, `event_log` the same in the order of its stream.
+//! decided that is in no segment yet, `event_log` the same in the order of its stream, `alerts` what became of alerts.
 //! Nothing here is stored: after a restart the broker delivers the last snapshot of every host again.
 
 mod admission;
+mod alerts;
 mod arrivals;
 mod event_log;
 mod fleet;
@@ -30,6 +31,7 @@ mod summary;
 mod tracked;
 
 pub use admission::{AdmissionReports, watch_admission};
+pub use alerts::{Alerts, OpenAlert};
 pub use arrivals::{Arrivals, watch_arrivals};
 pub use event_log::{EventLog, Told};
 pub use fleet::{Fleet, FleetView, HostMetrics};

@@ -107,7 +107,11 @@ impl IngestorReports {
 
     /// The ingestors' warnings.
     pub fn warnings(&self, now: Instant) -> Vec<String> {
-        self.of_fresh(now, |status| status.disk_warning.iter().cloned().collect())
+        self.of_fresh(now, |status| {
+            let alerts = status.alerts.error.as_ref();
+            let alerts = alerts.map(|error| format!("alerts cannot be evaluated or published: {error}"));
+            status.disk_warning.iter().cloned().chain(alerts).collect()
+        })
     }
 
     /// Whether snapshots are being read from the stream.

@@ -34,6 +34,8 @@ families! {
     HOSTS: Gauge "fleetps_hosts" ["state"];
     /// Hosts that were not heard of for long and are shown no more.
     HOSTS_LEFT_OUT: Gauge "fleetps_hosts_left_out" [];
+    /// Alerts that are open, by severity.
+    ALERTS: Gauge "fleetps_alerts" ["severity"];
     /// Processes of the hosts that are up.
     PROCESSES: Gauge "fleetps_processes" [];
 
@@ -59,6 +61,20 @@ families! {
     WAITS: Counter "fleetps_ingest_waits" ["partition", "consumer"];
     /// Events that were stored and could not be published.
     UNPUBLISHED_EVENTS: Counter "fleetps_ingest_events_unpublished" ["partition"];
+    /// For how long the message whose alerts were evaluated last has been in the stream, while others wait; 0 while none do.
+    ALERT_LAG: Gauge "fleetps_alert_lag_seconds" ["partition"];
+    /// Rules of alerts that are evaluated.
+    ALERT_RULES: Gauge "fleetps_alert_rules" ["partition"];
+    /// Processes, programs, hosts and others of which a rule remembers something.
+    ALERT_INSTANCES: Gauge "fleetps_alert_instances" ["partition"];
+    /// Changes of alerts that were published.
+    ALERT_CHANGES: Counter "fleetps_alert_changes_published" ["partition"];
+    /// Changes of alerts that were decided again, and were in the stream.
+    ALERT_REPEATS: Counter "fleetps_alert_changes_repeated" ["partition"];
+    /// Alerts that were not raised, because their rule had too many.
+    ALERTS_BEYOND: Counter "fleetps_alerts_not_raised" ["partition"];
+    /// Whether alerts can be evaluated and published.
+    ALERTS_WORK: Gauge "fleetps_alerts_work" ["partition"];
     /// Segments in use, by level: fresh, hour, day and those of less resolution.
     SEGMENTS: Gauge "fleetps_segments" ["partition", "level"];
     /// Their size on disk.

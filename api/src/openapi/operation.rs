@@ -13,7 +13,7 @@ use serde_json::Value as Json;
 use crate::{
     answer::{Answers, Described},
     auth::{ClientInfo, Person, Principal},
-    extract::{Host, ProcessPath, Query},
+    extract::{Host, ProcessPath, Query, RuleId},
     query::{Parameter, Parameters},
     scoped_fleet::ScopedFleet,
     state::AppState,
@@ -54,6 +54,12 @@ impl Argument for ProcessPath {
     fn describe(takes: &mut Takes) {
         takes.path.push(Parameter::of("host", "The name of the host.", |path: &Self| &path.host));
         takes.path.push(Parameter::of("pid", "The process id.", |path: &Self| &path.pid));
+    }
+}
+
+impl Argument for RuleId {
+    fn describe(takes: &mut Takes) {
+        takes.path.push(Parameter::of("id", "The id of the rule.", |id: &Self| &id.0));
     }
 }
 

@@ -5,8 +5,9 @@
 //! the history from the past. Filters, searches, totals and limits come after that.
 //!
 //! `travel` is one host at one past moment, `process` one process, `groups` changes what a host belongs to, `live` is what
-//! WebSockets follow.
+//! WebSockets follow, `alerts` are alerts and their rules.
 
+mod alerts;
 mod events;
 mod groups;
 mod live;
@@ -14,6 +15,7 @@ mod measured;
 pub mod process;
 pub mod travel;
 
+pub use alerts::{AlertFilter, NewRule, Tried, bad_rule, no_such_rule};
 pub use live::Look;
 
 use std::{sync::Arc, time::Duration};

@@ -1,12 +1,16 @@
 //! The table of hosts, the totals above it, and the busiest programs below it.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
 
+use fleetps_ingestor::alerts::Severity;
 use fleetps_nats::HostName;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    View,
+    View, alerts,
     facts::SortKey,
     filter::Filter,
     processes::TITLES_OF_SUMS,
@@ -40,6 +44,8 @@ pub enum HostColumn {
     State,
     /// Its name.
     Host,
+    /// How many alerts are open on it; sorted by the worst.
+    Alerts,
     /// Its operating system.
     System,
     /// CPU use in percent of all cores.
@@ -61,9 +67,10 @@ pub enum HostColumn {
 }
 
 impl HostColumn {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 12] = [
         Self::State,
         Self::Host,
+        Self::Alerts,
         Self::System,
         Self::Cpu,
         Self::PastHour,
@@ -80,6 +87,7 @@ impl HostColumn {
         match self {
             Self::State => ("status", "State", ""),
             Self::Host => ("host", "Host", ""),
+            Self::Alerts => ("alerts", "Alerts", ""),
             Self::System => ("system", "System", ""),
             Self::Cpu => ("cpu", "CPU", "%"),
             Self::PastHour => ("hour", "1 h", ""),
@@ -144,11 +152,23 @@ impl SortColumn for HostColumn {
     }
 }
 
-/// The groups of a host.
-type GroupsOf<'a> = &'a dyn Fn(&HostName) -> &'a BTreeSet<String>;
+/// What is known of hosts beside their snapshots.
+#[derive(Clone, Copy)]
+pub struct OfHosts<'a> {
+    /// The groups of a host.
+    pub groups: &'a dyn Fn(&HostName) -> &'a BTreeSet<String>,
+    /// How many alerts are open on hosts that have some, and the worst of them.
+    pub alerts: &'a HashMap<HostName, (usize, Severity)>,
+}
 
-/// The fleet page as of `now_us`, with the groups of hosts. Takes as long as there are hosts.
-pub fn view(fleet: &FleetView, query: &FleetQuery, groups_of: GroupsOf<'_>, now_us: i64) -> View {
+impl OfHosts<'_> {
+    fn alerts(&self, host: &HostName) -> Option<(usize, Severity)> {
+        self.alerts.get(host).copied()
+    }
+}
+
+/// The fleet page as of `now_us`, with the groups and alerts of hosts. Takes as long as there are hosts.
+pub fn view(fleet: &FleetView, query: &FleetQuery, of_hosts: OfHosts<'_>, now_us: i64) -> View {
     let counts = fleet.counts;
     let total = |state: HostState, count: usize| {
         let shade = if count == 0 { "none" } else { state.word() };
@@ -165,12 +185,24 @@ pub fn view(fleet: &FleetView, query: &FleetQuery, groups_of: GroupsOf<'_>, now_
             ("up", total(HostState::Up, counts.up)),
             ("silent", total(HostState::Silent, counts.silent)),
             ("down", total(HostState::Down, counts.down)),
+            ("alerts", alerts_total(of_hosts)),
             ("processes", Cell::field(format!("{} processes", display::count(counts.processes)))),
             ("left-out", Cell::field(left_out(fleet))),
             ("warnings", Cell::field(warnings(&fleet.hosts))),
         ],
-        tables: vec![hosts_table(&fleet.hosts, query, groups_of, now_us), programs_table(fleet)],
+        tables: vec![hosts_table(&fleet.hosts, query, of_hosts, now_us), programs_table(fleet)],
     }
+}
+
+/// How many alerts are open, in the colour of the worst.
+fn alerts_total(of_hosts: OfHosts<'_>) -> Cell {
+    let count = of_hosts.alerts.values().map(|(count, _)| count).sum::<usize>();
+    let worst = of_hosts.alerts.values().map(|(_, worst)| *worst).max();
+    let text = match count {
+        1 => "1 alert".to_owned(),
+        count => format!("{} alerts", display::count(count as u64)),
+    };
+    Cell::field(text).shaded(worst.map_or("none", alerts::shade))
 }
 
 /// What is wrong with how hosts report, the first of them by name; empty where nothing is.
@@ -200,13 +232,13 @@ fn left_out(fleet: &FleetView) -> String {
 
 /// Every host is looked at once: whether it matches, and by what it sorts. Only the rows that are shown are put in order
 /// and written.
-fn hosts_table(hosts: &[Arc<Summary>], query: &FleetQuery, groups_of: GroupsOf<'_>, now_us: i64) -> Table {
+fn hosts_table(hosts: &[Arc<Summary>], query: &FleetQuery, of_hosts: OfHosts<'_>, now_us: i64) -> Table {
     let filter = Filter::parse(&query.q.0);
-    let order = query.order;
+    let (order, groups_of) = (query.order, of_hosts.groups);
     let mut matching: Vec<(SortKey<'_>, &Summary)> = hosts
         .iter()
         .filter(|host| filter.is_empty() || matches(&filter, host, groups_of(&host.host)))
-        .map(|host| (sort_key(host, order.column, now_us), host.as_ref()))
+        .map(|host| (sort_key(host, order.column, of_hosts, now_us), host.as_ref()))
         .collect();
     let compare = |(a_key, a): &(SortKey<'_>, &Summary), (b_key, b): &(SortKey<'_>, &Summary)| {
         a_key.compare(b_key, order.descending).then_with(|| a.host.cmp(&b.host))
@@ -217,8 +249,7 @@ fn hosts_table(hosts: &[Arc<Summary>], query: &FleetQuery, groups_of: GroupsOf<'
         matching.truncate(shown);
     }
     matching.sort_unstable_by(compare);
-    let rows: Vec<Row> =
-        matching.iter().map(|(_, host)| host_row(host, &words(groups_of(&host.host)), now_us)).collect();
+    let rows: Vec<Row> = matching.iter().map(|(_, host)| host_row(host, of_hosts, now_us)).collect();
     let more = (rows.len() < all).then(|| Link {
         href: Url::fleet().with(&FleetQuery { rows: Count::MOST, ..query.clone() }),
         text: format!("Show all {} hosts", display::count(all as u64)),
@@ -253,12 +284,17 @@ fn head(column: HostColumn, query: &FleetQuery) -> Head {
 }
 
 /// A host that is not up has no present values, only what it was.
-fn sort_key(host: &Summary, column: HostColumn, now_us: i64) -> SortKey<'_> {
+fn sort_key<'a>(host: &'a Summary, column: HostColumn, of_hosts: OfHosts<'_>, now_us: i64) -> SortKey<'a> {
     let up = host.state == HostState::Up;
     let now = |value: Option<f64>| SortKey::from(value.filter(|_| up));
     match column {
         HostColumn::State => SortKey::Number(f64::from(host.state as u8)),
         HostColumn::Host => SortKey::Text(host.host.as_str()),
+        HostColumn::Alerts => {
+            let (count, worst) = of_hosts.alerts(&host.host).unwrap_or_default();
+            // No host has as many alerts.
+            SortKey::Number(f64::from(worst as u8) * 1e6 * f64::from(u8::from(count > 0)) + count as f64)
+        }
         HostColumn::System => host.os.as_deref().into(),
         HostColumn::Cpu => now(host.cpu_percent.map(f64::from)),
         HostColumn::PastHour => peak(&host.past_hour.until(now_us)).map(f64::from).into(),
@@ -285,7 +321,8 @@ fn past_hour(host: &Summary, now_us: i64) -> Cell {
     Cell::new("hour", text).drawn(sparkline::outline(&percent))
 }
 
-fn host_row(host: &Summary, groups: &str, now_us: i64) -> Row {
+fn host_row(host: &Summary, of_hosts: OfHosts<'_>, now_us: i64) -> Row {
+    let groups = words((of_hosts.groups)(&host.host));
     let up = host.state == HostState::Up;
     let cpu_percent = host.cpu_percent.filter(|_| up).map(f64::from);
     let memory_percent = host.memory_percent().filter(|_| up);
@@ -300,6 +337,7 @@ fn host_row(host: &Summary, groups: &str, now_us: i64) -> Row {
         Cell::new("host", host.host.as_str())
             .linked(Url::host(host.host.as_str(), HostTab::Processes))
             .noted(groups),
+        alerts_of(host, of_hosts),
         Cell::hostile("system", system, MAX_NAME_CHARACTERS),
         Cell::new("cpu", display::percent(cpu_percent))
             .shaded(display::shade(cpu_percent.unwrap_or_default() / 100.0)),
@@ -313,6 +351,13 @@ fn host_row(host: &Summary, groups: &str, now_us: i64) -> Row {
         Cell::since("seen", host.last_seen_us, now_us),
     ];
     Row { id: format!("h-{}", host.host), cells, ..Row::default() }
+}
+
+/// How many alerts are open on a host, in the colour of the worst; empty where none is.
+fn alerts_of(host: &Summary, of_hosts: OfHosts<'_>) -> Cell {
+    let Some((count, worst)) = of_hosts.alerts(&host.host) else { return Cell::new("alerts", "") };
+    let url = Url::alerts_of(host.host.as_str());
+    Cell::new("alerts", display::count(count as u64)).shaded(alerts::shade(worst)).linked(url)
 }
 
 fn programs_table(fleet: &FleetView) -> Table {

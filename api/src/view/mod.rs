@@ -6,9 +6,10 @@
 //! times and ranges in queries, `travel` keeps them in links, `timeline` is the strip that moves them, `span` does the
 //! same for pages without a time; `chart` draws. `fleet` makes the table of hosts, each with a `sparkline`, `system`
 //! the facts of one host with its `mounts` and `interfaces`, `subject` the facts of one process and `process` the tables
-//! of its relatives; `audit`, `events`, `diff`, `top` and `search` make the tables of their pages. `cells` has the cells
-//! that tables of processes share, `sums` the line above them.
+//! of its relatives; `audit`, `alerts`, `events`, `diff`, `top` and `search` make the tables of their pages. `cells` has
+//! the cells that tables of processes share, `sums` the line above them.
 
+pub mod alerts;
 mod arrangement;
 pub mod audit;
 mod cells;

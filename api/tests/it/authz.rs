@@ -14,6 +14,7 @@ use fleetps::testing::{
     authz::Permission,
     routes::{Route, addresses, table},
 };
+use fleetps_ingestor::alerts::Change;
 use fleetps_nats::{Snapshot, snapshot::Process};
 use futures_util::StreamExt;
 use tower::ServiceExt;
@@ -65,6 +66,9 @@ pub fn site() -> Site {
         }
     }
     let tags = |host: &str, tag: &str| (host.parse().unwrap(), [tag.to_owned()].into());
+    for host in [OWN, OTHER] {
+        site.shared.alerts.take(crate::alerts::transition(host, "java", Change::Raised));
+    }
     site.shared.groups.set(BTreeMap::from([tags(OWN, "own"), tags(OTHER, "other")]));
     site
 }
@@ -144,6 +148,7 @@ fn allowed(role: Role, of_all_hosts: bool, action: Permission) -> bool {
         | Permission::SeeCommandLines
         | Permission::Sql => true,
         Permission::ReadMetrics => of_all_hosts,
+        Permission::ManageAlerts => role >= Role::Operator,
         Permission::ManageHosts => role == Role::Administrator,
         Permission::ManageUsers | Permission::ReadAudit => role == Role::Administrator && of_all_hosts,
     }

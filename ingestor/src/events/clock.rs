@@ -34,7 +34,7 @@ impl StreamClock {
     }
 
     /// When a host falls silent that was heard last at `heard_ms` and may be quiet for `quiet_ms`.
-    pub(super) fn silent_at_ms(&self, heard_ms: i64, quiet_ms: i64) -> i64 {
+    pub(crate) fn silent_at_ms(&self, heard_ms: i64, quiet_ms: i64) -> i64 {
         heard_ms.max(self.counted_from_ms.unwrap_or(i64::MIN)).saturating_add(quiet_ms)
     }
 }

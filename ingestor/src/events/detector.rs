@@ -132,8 +132,9 @@ impl Detector {
     }
 
     /// Takes note of a loop that began before these events and has had so many `lives` since.
-    pub(crate) fn replay_loop(&mut self, begun: &Event, lives: u32) {
-        self.loops.set_lives(begun, lives);
+    /// False where none of its starts is known.
+    pub(crate) fn replay_loop(&mut self, begun: &Event, lives: u32) -> bool {
+        self.loops.set_lives(begun, lives)
     }
 
     /// What happened by the time of a message.

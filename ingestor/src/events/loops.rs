@@ -97,18 +97,19 @@ impl Loops {
         match event.kind {
             EventKind::Started => _ = self.start(event),
             EventKind::Exited => self.exit(event),
-            EventKind::RestartLoop => self.set_lives(event, event.lives.unwrap_or_default()),
+            EventKind::RestartLoop => _ = self.set_lives(event, event.lives.unwrap_or_default()),
             _ => {}
         }
     }
 
     /// Says of a program that it loops, as `begun` says, and how often it was started until now.
-    pub(super) fn set_lives(&mut self, begun: &Event, lives: u32) {
-        if let Some(starts) = Slot::of(begun).and_then(|slot| self.slots.get_mut(&slot)) {
-            let since_us = begun.since_us.unwrap_or(begun.at_us);
-            self.looping += usize::from(starts.looping.is_none());
-            starts.looping = Some(Looping { since_us, lives });
-        }
+    /// False where it is not known.
+    pub(super) fn set_lives(&mut self, begun: &Event, lives: u32) -> bool {
+        let Some(starts) = Slot::of(begun).and_then(|slot| self.slots.get_mut(&slot)) else { return false };
+        let since_us = begun.since_us.unwrap_or(begun.at_us);
+        self.looping += usize::from(starts.looping.is_none());
+        starts.looping = Some(Looping { since_us, lives });
+        true
     }
 
     /// The loops that ended by `now_ms` of the broker's clock.

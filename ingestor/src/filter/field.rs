@@ -99,6 +99,11 @@ impl Field {
         matches!(self.source, Source::Rate(_))
     }
 
+    /// Whether it is of the process itself, and nothing else has to be known.
+    pub(super) fn is_own(self) -> bool {
+        matches!(self.source, Source::Process(_))
+    }
+
     /// Its value in a process.
     pub(super) fn of<'a>(self, fields: &Fields<'a>) -> Value<'a> {
         match self.source {

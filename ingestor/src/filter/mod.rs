@@ -10,6 +10,7 @@
 
 mod expression;
 mod field;
+mod figure;
 mod in_sql;
 mod parse;
 mod pattern;
@@ -20,6 +21,7 @@ mod tests;
 pub use crate::query::{Deadline, Stopped};
 use expression::Expression;
 use field::Field;
+pub use figure::Figure;
 use fleetps_nats::{
     model::{ProcessRates, ProcessView},
     snapshot::Process,

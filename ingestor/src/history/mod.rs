@@ -23,9 +23,10 @@
 //! **Scope.** A question is answered from the rows of its `scope` (hosts and command lines that a person may see), as if
 //! there were no others: `reading` restricts the rows of a table before anything filters, counts or limits them.
 //!
-//! **One file for each question:** `moment` (a process table), `diff`, `events`, `series`, `figures`, `top`, `search`, `lives`, `peaks`,
+//! **One file for each question:** `back_test` (what a rule of alerts would have said), `moment` (a process table), `diff`, `events`, `series`, `figures`, `top`, `search`, `lives`, `peaks`,
 //! `identity`, `kept`. Rates, ages and staleness are the rules of `fleetps_nats::model`.
 
+mod back_test;
 mod boots;
 mod cache;
 mod columns;
@@ -59,6 +60,7 @@ use fleetps_nats::HostName;
 use parking_lot::{Mutex, RwLock};
 
 pub use crate::events::{Event, EventKind};
+pub use back_test::{BackTest, Episode, MAX_EPISODES};
 pub use diff::{Changed, Diff, diff};
 use engine::Engine;
 pub use events::{EventList, EventQuery, sort_events};

@@ -38,7 +38,8 @@ impl Default for Awaited {
 }
 
 impl Awaited {
-    fn set(&self, at_ms: Option<i64>) {
+    /// A tick at `at_ms` of the broker's clock may decide something; none ever where it is absent.
+    pub(crate) fn set(&self, at_ms: Option<i64>) {
         self.0.store(at_ms.unwrap_or(i64::MAX), Relaxed);
     }
 

@@ -25,7 +25,7 @@ pub(crate) use collect::Collector;
 pub(crate) use consuming::{Consuming, consume};
 pub(crate) use decided::DecidedEvents;
 pub(crate) use duplicates::Duplicates;
-use event_writer::Awaited;
+pub(crate) use event_writer::Awaited;
 pub(crate) use publish_events::{WAITING_EVENTS, publish_events};
 pub(crate) use reading::{StartPosition, StreamState, Ticker, read_stream};
 pub(crate) use refusals::publish_dead_letters;

@@ -24,8 +24,13 @@ fn here(shared: &AppState) -> Vec<Bounded> {
     all.extend(shared.people.accounts().into_iter().flat_map(|accounts| accounts.bounded()));
     all.extend(shared.gate.as_ref().map(Gate::bounded));
     all.extend(shared.sockets.bounded());
-    all.extend([shared.fleet_views.bounded(), shared.groups.bounded(), shared.latest_events.bounded()]);
-    all.push(shared.latest_events.log.bounded());
+    all.extend([
+        shared.fleet_views.bounded(),
+        shared.groups.bounded(),
+        shared.latest_events.bounded(),
+        shared.latest_events.log.bounded(),
+        shared.alerts.bounded(),
+    ]);
     all
 }
 

@@ -2,13 +2,14 @@
 
 use std::time::{Duration, Instant};
 
+use fleetps_ingestor::alerts::Severity;
 use fleetps_nats::status::IngestorStatus;
 
 use super::{bounded, process};
 use crate::{
     gate::Gate,
     handlers::health::Parts,
-    live::{BELIEVED_FOR, now_us},
+    live::{BELIEVED_FOR, OpenAlert, now_us},
     metrics::{Exposition, Family, RequestTimes, Value, names},
     sockets::SocketFigures,
     state::AppState,
@@ -45,6 +46,12 @@ fn hosts(shared: &AppState, exposition: &mut Exposition) {
         hosts.add(&[state], count);
     }
     exposition.one(&names::HOSTS_LEFT_OUT, view.left_out);
+    let open = shared.alerts.open(|_| true);
+    let mut alerts = exposition.family(&names::ALERTS);
+    for severity in Severity::ALL {
+        let is_such = |open: &&OpenAlert| open.last.change.alert.severity == severity;
+        alerts.add(&[severity.word()], open.iter().filter(is_such).count());
+    }
     exposition.one(&names::PROCESSES, counts.processes);
 }
 
@@ -52,7 +59,7 @@ fn hosts(shared: &AppState, exposition: &mut Exposition) {
 type Number = (&'static Family, fn(&IngestorStatus) -> Value);
 
 /// The numbers that every ingestor says of itself.
-const OF_INGESTORS: [Number; 13] = [
+const OF_INGESTORS: [Number; 20] = [
     (&names::READ_SEQUENCE, |status| status.read_sequence.into()),
     (&names::SEALED_SEQUENCE, |status| status.sealed_sequence.into()),
     (&names::PENDING, |status| status.pending.into()),
@@ -67,6 +74,16 @@ const OF_INGESTORS: [Number; 13] = [
     (&names::STORED, |status| status.stored.into()),
     (&names::DUPLICATES, |status| status.duplicates.into()),
     (&names::UNPUBLISHED_EVENTS, |status| status.unpublished_events.into()),
+    (&names::ALERT_LAG, |status| match status.alerts.pending {
+        0 => 0_u64.into(),
+        _ => age_s(status.alerts.read_stored_us).into(),
+    }),
+    (&names::ALERT_RULES, |status| status.alerts.rules.into()),
+    (&names::ALERT_INSTANCES, |status| status.alerts.instances.into()),
+    (&names::ALERT_CHANGES, |status| status.alerts.published.into()),
+    (&names::ALERT_REPEATS, |status| status.alerts.repeated.into()),
+    (&names::ALERTS_BEYOND, |status| status.alerts.beyond.into()),
+    (&names::ALERTS_WORK, |status| status.alerts.error.is_none().into()),
     (&names::SEALS, |status| status.seals.into()),
     (&names::SEAL_SECONDS, |status| seconds(status.seal_ms).into()),
     (&names::MERGES, |status| status.merges.into()),

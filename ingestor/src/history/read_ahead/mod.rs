@@ -128,6 +128,49 @@ impl SnapshotWindow {
     }
 }
 
+/// The snapshots of a window one after the other, in the order of time: each costs as much as it has processes.
+#[derive(Debug)]
+pub(super) struct Sweep {
+    window: SnapshotWindow,
+    /// The snapshot that is next.
+    at: usize,
+    /// The first span that has not begun; they are in the order of their beginnings.
+    next_span: usize,
+    /// The spans that have begun and may go on.
+    going_on: Vec<usize>,
+}
+
+impl Sweep {
+    fn of(mut window: SnapshotWindow) -> Self {
+        window.spans.sort_by_key(|span| span.first_us);
+        Self { window, at: 0, next_span: 0, going_on: Vec::new() }
+    }
+}
+
+impl Iterator for Sweep {
+    type Item = Snapshot;
+
+    fn next(&mut self) -> Option<Snapshot> {
+        let mut snapshot = self.window.snapshots.get_mut(self.at).map(std::mem::take)?;
+        self.at += 1;
+        let (at_us, spans) = (snapshot.captured_at_us, &self.window.spans);
+        while spans.get(self.next_span).is_some_and(|span| span.first_us <= at_us) {
+            self.going_on.push(self.next_span);
+            self.next_span += 1;
+        }
+        self.going_on.retain(|place| spans.get(*place).is_some_and(|span| span.covers(at_us)));
+        let processes = self.going_on.iter().filter_map(|place| {
+            let span = spans.get(*place)?;
+            let known = self.window.processes.get(span.process)?;
+            let process = known.at(at_us)?;
+            (known.boot_id == snapshot.boot_id).then(|| span.figures.of(process))
+        });
+        snapshot.processes = processes.collect();
+        snapshot.processes.sort_by_key(|process| (process.pid, process.started_at_us));
+        Some(snapshot)
+    }
+}
+
 impl ProcessSpan {
     fn covers(&self, captured_us: i64) -> bool {
         self.first_us <= captured_us && captured_us <= self.last_us

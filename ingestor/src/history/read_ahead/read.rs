@@ -11,7 +11,7 @@ use fleetps_nats::{
 };
 
 use super::{
-    KnownProcess, ProcessSpan, RowLimits, SnapshotWindow,
+    KnownProcess, ProcessSpan, RowLimits, SnapshotWindow, Sweep,
     rows::{self, Key},
 };
 use crate::{
@@ -28,6 +28,8 @@ use crate::{
 #[template(path = "history/read_ahead/spans.sql")]
 struct SpansSql<'a> {
     process_span: &'a str,
+    /// The condition of spans whose processes are wanted, where not all are.
+    relevant: Option<&'a str>,
 }
 
 /// The samples of a host between two moments.
@@ -75,7 +77,7 @@ impl Reading<'_> {
         limits: RowLimits,
     ) -> Result<Option<SnapshotWindow>, HistoryError> {
         let part = Part { reading: self, segment, host, first_us, last_us, limits };
-        let spans = SpansSql { process_span: &part.relation("process_span") };
+        let spans = SpansSql { process_span: &part.relation("process_span"), relevant: None };
         let spans = part.question(&spans, Some(limits.spans));
         // Beside the others, which together take as long.
         let (rest, spans) = thread::scope(|scope| {
@@ -105,6 +107,39 @@ impl Reading<'_> {
             })
             .collect();
         Ok(Some(SnapshotWindow { first_us, last_us, snapshots, processes: processes.all, spans }))
+    }
+}
+
+impl Reading<'_> {
+    /// The snapshots of `host` in a segment from one moment to another, in the order of time, with those processes of which
+    /// some span meets the SQL condition `relevant`; with all where there is none, and without any where `is_bare`.
+    pub(in crate::history) fn snapshots_between(
+        &self,
+        segment: &SegmentIndex,
+        host: &HostName,
+        (first_us, last_us): (i64, i64),
+        (relevant, is_bare): (Option<&str>, bool),
+    ) -> Result<Sweep, HistoryError> {
+        let limits = RowLimits::ALL;
+        let part = Part { reading: self, segment, host, first_us, last_us, limits };
+        let snapshots = part.snapshots()?;
+        let (mut processes, mut spans) = (KnownProcesses::default(), Vec::new());
+        if !is_bare {
+            let sql = SpansSql { process_span: &part.relation("process_span"), relevant };
+            let question = part.question(&sql, Some(limits.spans));
+            spans = read_spans(self.connection, &question, self.budget.count_rows())?;
+            if !spans.is_empty() {
+                processes = KnownProcesses::of(part.processes()?);
+            }
+        }
+        let place = |(key, (first_us, last_us), figures)| ProcessSpan {
+            process: processes.place(key),
+            first_us,
+            last_us,
+            figures,
+        };
+        let spans = spans.into_iter().map(place).collect();
+        Ok(Sweep::of(SnapshotWindow { first_us, last_us, snapshots, processes: processes.all, spans }))
     }
 }
 

@@ -1,0 +1,208 @@
+//! The alerts, as the ingestors publish them to the stream `ALERT`: those that are open, and what became of others.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
+
+use async_nats::{
+    Client,
+    jetstream::{self, consumer::pull},
+};
+use fleetps_ingestor::alerts::{Change, Severity, Transition};
+use fleetps_nats::{HostName, connection::reconnect_delay, error_chain, stream};
+use futures_util::StreamExt;
+use parking_lot::RwLock;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::metrics::Bounded;
+
+/// Changes that are kept, of some 1 KB each in memory: more than half of what the broker keeps. Beyond that the oldest go.
+const MAX_CHANGES: usize = 50_000;
+/// How often to look whether the stream is still the same one.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+
+/// The alerts that are known.
+#[derive(Debug, Default)]
+pub struct Alerts {
+    known: RwLock<Known>,
+    changed: watch::Sender<u64>,
+}
+
+/// An alert that is open.
+#[derive(Debug, Clone)]
+pub struct OpenAlert {
+    /// The change that raised it: with the culprits of that moment.
+    pub raised: Arc<Transition>,
+    /// Its last change.
+    pub last: Arc<Transition>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    /// Whether all that the stream had was read once.
+    is_read: bool,
+    /// By the instance of the rule.
+    open: HashMap<String, OpenAlert>,
+    /// The latest last.
+    changes: VecDeque<Arc<Transition>>,
+    dropped: u64,
+}
+
+impl Known {
+    fn take(&mut self, transition: Transition) {
+        let (instance, is_open) = (transition.change.alert.instance_id(), transition.is_open());
+        let last = Arc::new(transition);
+        if is_open {
+            let before = self.open.remove(&instance);
+            let is_same = |before: &OpenAlert| before.last.change.alert.id == last.change.alert.id;
+            let raised = before.filter(is_same).map_or_else(|| Arc::clone(&last), |before| before.raised);
+            self.open.insert(instance, OpenAlert { raised, last: Arc::clone(&last) });
+        } else if last.change.change != Change::TooMany {
+            self.open.remove(&instance);
+        }
+        self.changes.push_back(last);
+        if self.changes.len() > MAX_CHANGES {
+            self.changes.pop_front();
+            self.dropped += 1;
+        }
+    }
+}
+
+impl Alerts {
+    /// How full their memory is.
+    pub fn bounded(&self) -> Bounded {
+        let known = self.known.read();
+        let (in_use, limit) = (known.changes.len() as u64, MAX_CHANGES as u64);
+        Bounded { of: "alert-changes", in_use, limit, refused: known.dropped }
+    }
+
+    /// Whether all that there is was read once.
+    pub fn is_read(&self) -> bool {
+        self.known.read().is_read
+    }
+
+    /// Tells of every change, by a number that grows.
+    pub fn watch(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
+    /// Grows with every change.
+    pub fn version(&self) -> u64 {
+        *self.changed.borrow()
+    }
+
+    /// The open alerts for which `wants` is true, the worst first and then the newest.
+    pub fn open(&self, wants: impl Fn(&Transition) -> bool) -> Vec<OpenAlert> {
+        let known = self.known.read();
+        let mut open: Vec<OpenAlert> =
+            known.open.values().filter(|open| wants(&open.last)).cloned().collect();
+        drop(known);
+        let order = |open: &OpenAlert| {
+            let alert = &open.last.change.alert;
+            (std::cmp::Reverse(alert.severity), std::cmp::Reverse(alert.raised_at_us), alert.id.clone())
+        };
+        open.sort_by_cached_key(order);
+        open
+    }
+
+    /// How many alerts are open on each host for which `sees` says so, and the worst of them.
+    pub fn of_hosts(&self, sees: impl Fn(&HostName) -> bool) -> HashMap<HostName, (usize, Severity)> {
+        let mut of_hosts: HashMap<HostName, (usize, Severity)> = HashMap::new();
+        for open in self.known.read().open.values() {
+            let alert = &open.last.change.alert;
+            if sees(&alert.host) {
+                let (count, worst) = of_hosts.entry(alert.host.clone()).or_default();
+                (*count, *worst) = (*count + 1, alert.severity.max(*worst));
+            }
+        }
+        of_hosts
+    }
+
+    /// The latest changes for which `wants` is true, newest first, at most `limit`; and how many there are in all.
+    pub fn changes(
+        &self,
+        limit: usize,
+        wants: impl Fn(&Transition) -> bool,
+    ) -> (Vec<Arc<Transition>>, usize) {
+        let known = self.known.read();
+        let (mut found, mut total) = (Vec::new(), 0);
+        for change in known.changes.iter().rev().filter(|change| wants(change)) {
+            total += 1;
+            if found.len() < limit {
+                found.push(Arc::clone(change));
+            }
+        }
+        (found, total)
+    }
+
+    /// Takes a change that was published.
+    pub fn take(&self, transition: Transition) {
+        self.known.write().take(transition);
+        self.changed.send_modify(|version| *version += 1);
+    }
+
+    /// Keeps up with the stream until `shutdown`.
+    pub async fn follow(&self, client: &Client, shutdown: CancellationToken) {
+        let following = async {
+            let mut failures = 0;
+            loop {
+                match self.read(client).await {
+                    Ok(()) => failures = 0,
+                    // Readiness tells of a broker that is away. The stream is made when the ingestor starts.
+                    Err(error) => tracing::debug!("the alerts: {}", error_chain(&*error)),
+                }
+                tokio::time::sleep(reconnect_delay(failures)).await;
+                failures += 1;
+            }
+        };
+        shutdown.run_until_cancelled(following).await;
+    }
+
+    /// Reads the stream from its beginning, until that breaks off or the stream is made anew. What was known stays until all is
+    /// read again.
+    async fn read(&self, client: &Client) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        let jetstream = jetstream::new(client.clone());
+        let alerts = jetstream.get_stream(stream::ALERTS).await?;
+        let created_s = alerts.cached_info().created.unix_timestamp();
+        let mut anew = (alerts.cached_info().state.messages > 0).then(Known::default);
+        if anew.is_none() {
+            self.replace(Known::default());
+        }
+        let consumer = alerts.create_consumer(pull::OrderedConfig::default()).await?;
+        let mut messages = consumer.messages().await?;
+        let mut look = tokio::time::interval(LOOK_EVERY);
+        loop {
+            let message = tokio::select! {
+                message = messages.next() => message,
+                _ = look.tick() => {
+                    let now = jetstream.get_stream(stream::ALERTS).await?;
+                    if now.cached_info().created.unix_timestamp() != created_s {
+                        return Ok(());
+                    }
+                    continue;
+                }
+            };
+            let Some(message) = message.transpose()? else { return Ok(()) };
+            let is_last = message.info()?.pending == 0;
+            // One that is none is of a later version.
+            let transition = Transition::from_message(&message.payload);
+            match &mut anew {
+                Some(known) => {
+                    transition.into_iter().for_each(|transition| known.take(transition));
+                    if is_last && let Some(known) = anew.take() {
+                        self.replace(known);
+                    }
+                }
+                None => transition.into_iter().for_each(|transition| self.take(transition)),
+            }
+        }
+    }
+
+    fn replace(&self, known: Known) {
+        *self.known.write() = Known { is_read: true, ..known };
+        self.changed.send_modify(|version| *version += 1);
+    }
+}

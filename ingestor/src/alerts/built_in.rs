@@ -1,0 +1,102 @@
+//! The rules that are on from the start.
+//!
+//! They are quiet on a healthy fleet: what a busy host does for an hour is no alert. What takes more than the stream's present
+//! to know is none of these yet: a disk that will be full, a process that leaks, a program that was always there and is gone,
+//! processes that the kernel killed for want of memory, and fleetps's own state.
+
+use super::rule::Severity;
+
+/// A rule that needs nobody to write it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BuiltIn {
+    /// Its id. A saved rule of this id takes its place.
+    pub id: &'static str,
+    /// How bad it is.
+    pub severity: Severity,
+    /// The rule.
+    pub sentence: &'static str,
+    /// What it means, and what to look at.
+    pub note: &'static str,
+}
+
+/// All of them.
+pub fn built_in() -> &'static [BuiltIn] {
+    &BUILT_IN
+}
+
+static BUILT_IN: [BuiltIn; 9] = [
+    BuiltIn {
+        id: "host-silent",
+        severity: Severity::Critical,
+        // After the three intervals by which a page says "silent": one that is booted is back by then or not soon.
+        sentence: "silent for 1m",
+        note: "The host sends nothing: it is down, cut off, or its agent does not run. Its other rules wait meanwhile.",
+    },
+    BuiltIn {
+        id: "disk-full",
+        severity: Severity::Critical,
+        sentence: "disk > 97% clear 95% for 2m",
+        note: "Hardly anything can be written to this file system.",
+    },
+    BuiltIn {
+        id: "disk-nearly-full",
+        severity: Severity::Warning,
+        // A backup or a build that fills a disk for some minutes is no news.
+        sentence: "disk > 90% clear 87% for 30m",
+        note: "The file system has been nearly full for half an hour. The named processes write most at present.",
+    },
+    BuiltIn {
+        id: "memory-nearly-gone",
+        severity: Severity::Critical,
+        sentence: "memory > 95% clear 90% for 5m",
+        note: "Less than a twentieth of the memory is available; the kernel may end processes soon.",
+    },
+    BuiltIn {
+        id: "restart-loop",
+        severity: Severity::Warning,
+        sentence: "restart_loop",
+        note: "A service starts and exits again and again. Its log says why.",
+    },
+    BuiltIn {
+        id: "core-pegged",
+        severity: Severity::Warning,
+        sentence: "cpu > 95% clear 80% for 4h over process",
+        note: "One process has kept a core busy for hours. If it has nothing to do, it is in an endless loop.",
+    },
+    BuiltIn {
+        id: "cpu-busy",
+        severity: Severity::Info,
+        sentence: "cpu > 95% clear 85% for 1h",
+        note: "All cores of the host have been busy for an hour.",
+    },
+    BuiltIn {
+        id: "clock-off",
+        severity: Severity::Warning,
+        sentence: "clock_offset > 5 clear 4 for 5m",
+        note: "The host's clock is off by more than five seconds. Is its time service running?",
+    },
+    BuiltIn {
+        id: "agent-drops",
+        severity: Severity::Info,
+        sentence: "dropped_snapshots/s > 0 for 1m",
+        note: "The agent could not send snapshots in time and dropped some: a part of the host's history is missing.",
+    },
+];
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::alerts::Rule;
+
+    #[test]
+    fn every_one_is_a_rule_and_has_an_id_of_its_own() {
+        let ids: BTreeSet<&str> = built_in().iter().map(|rule| rule.id).collect();
+        assert_eq!(ids.len(), built_in().len());
+        for BuiltIn { id, severity, sentence, note } in built_in() {
+            let rule = Rule::parse(id, 0, *severity, sentence);
+            assert!(rule.is_ok() && note.ends_with(['.', '?']), "{id}: {rule:?}");
+        }
+    }
+}

@@ -1,0 +1,329 @@
+//! Evaluates every rule on every host, message by message.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+    time::Duration,
+};
+
+use fleetps_nats::{HostName, Snapshot, model::SnapshotPair};
+
+use super::{
+    alert::{Alert, AlertChange, Change},
+    instance::{Instance, Observation},
+    known_host::{Instances, KnownHost},
+    measure::{Key, Measured},
+    moment::{Count, Moment},
+    rule::{Measure, Rule},
+    state::{EvaluatorState, Told},
+};
+use crate::{
+    events::{Event, EventKind, FORGET_AFTER_MS, MessagePlace, StreamClock},
+    filter::Deadline,
+};
+
+/// How long all rules together may take for one snapshot: thousands of times what they do. What takes longer is a filter that
+/// is not worth its price; its values count as unknown.
+const WITHIN: Duration = Duration::from_secs(1);
+
+/// The groups of each host that has some.
+pub type HostGroups = HashMap<HostName, BTreeSet<String>>;
+
+/// Evaluates rules: a function of the rules and of the messages of the stream, in their order.
+#[derive(Debug, Default)]
+pub struct Evaluator {
+    rules: Vec<Arc<Rule>>,
+    needs_previous: bool,
+    groups: HostGroups,
+    hosts: HashMap<HostName, KnownHost>,
+    /// Instances that are remembered of each rule, by its id.
+    counts: HashMap<String, Count>,
+    /// The second of the stream's time in which silent hosts were looked for last.
+    looked_s: Option<i64>,
+    /// From when on the passing of time may decide something, in ms by the broker's clock.
+    awaited_ms: Option<i64>,
+}
+
+impl Evaluator {
+    /// Evaluates `rules` from now on; alerts of rules that are gone or changed end.
+    pub fn set_rules(&mut self, rules: Vec<Rule>, at_us: i64) -> Vec<AlertChange> {
+        let is_kept = |old: &Rule| rules.iter().any(|new| new.is_same(old));
+        let ended: Vec<Arc<Rule>> = self.rules.iter().filter(|old| !is_kept(old)).cloned().collect();
+        let mut changes = Vec::new();
+        for rule in &ended {
+            self.counts.remove(&rule.id);
+            for host in self.sorted_hosts() {
+                let known = self.hosts.get_mut(&host).and_then(|known| known.instances.remove(&rule.id));
+                changes.extend(end_all(rule, &host, known.unwrap_or_default(), Change::RuleChanged, at_us));
+            }
+        }
+        self.needs_previous = rules.iter().any(Rule::needs_previous);
+        if !self.needs_previous {
+            self.hosts.values_mut().for_each(|known| known.previous = None);
+        }
+        self.rules = rules.into_iter().map(Arc::new).collect();
+        self.looked_s = None;
+        changes
+    }
+
+    /// Says which groups hosts belong to from now on; rules for some groups follow with the next snapshot of a host.
+    pub fn set_groups(&mut self, groups: HostGroups) {
+        self.groups = groups;
+    }
+
+    /// The rules.
+    pub fn rules(&self) -> impl Iterator<Item = &Rule> {
+        self.rules.iter().map(Arc::as_ref)
+    }
+
+    /// How many instances are remembered, of all rules.
+    pub fn instance_count(&self) -> usize {
+        self.counts.values().map(|count| count.instances).sum()
+    }
+
+    /// Alerts that were not raised, because their rule had [`super::MAX_INSTANCES`].
+    pub fn beyond(&self) -> u64 {
+        self.counts.values().map(|count| count.beyond).sum()
+    }
+
+    /// From when on the passing of time may decide something, in ms by the broker's clock.
+    pub fn awaited_ms(&self) -> Option<i64> {
+        self.awaited_ms
+    }
+
+    /// Takes `snapshot` of `host`, the message at `place`, when `clock` was the time of the stream. One that was captured before
+    /// the last one says nothing: it arrived late.
+    pub fn snapshot(
+        &mut self,
+        place: MessagePlace,
+        clock: StreamClock,
+        host: &HostName,
+        snapshot: &Arc<Snapshot>,
+    ) -> Vec<AlertChange> {
+        let mut before = self.hosts.remove(host);
+        if let Some(mut later) = before.take_if(|before| before.is_later(snapshot)) {
+            later.stored_ms = place.stored_at_us.div_euclid(1000);
+            self.hosts.insert(host.clone(), later);
+            return self.tick(place, clock);
+        }
+        let mut changes = Vec::new();
+        let mut now = KnownHost::of(snapshot, place.stored_at_us, self.needs_previous);
+        let since_ms = before.as_ref().and_then(|before| before.observed_ms(&now));
+        let is_same_boot = before.as_ref().is_some_and(|before| before.is_same_boot(&now));
+        // Over a gap nothing is measured, so that a restart needs to read no further back than a silence is long.
+        let previous =
+            before.as_ref().and_then(|before| before.previous.clone()).filter(|_| since_ms.is_some());
+        now.instances = before.map(|before| before.instances).unwrap_or_default();
+        let pair = SnapshotPair::new(host.clone(), Arc::clone(snapshot), previous);
+        let measured = Measured::of(&pair, Deadline::after(WITHIN));
+        let sequence = place.sequence;
+        let moment = Moment { host, measured: &measured, snapshot, sequence, since_ms, is_same_boot };
+        for rule in &self.rules {
+            let known = now.instances.remove(&rule.id).unwrap_or_default();
+            let count = self.counts.entry(rule.id.clone()).or_default();
+            count.instances = count.instances.saturating_sub(known.len());
+            if !rule.is_for(self.groups.get(host)) {
+                changes.extend(end_all(rule, host, known, Change::RuleChanged, snapshot.captured_at_us));
+                continue;
+            }
+            let known = moment.evaluate(rule, known, count, &mut changes);
+            count.instances += known.len();
+            if !known.is_empty() {
+                now.instances.insert(rule.id.clone(), known);
+            }
+        }
+        self.hosts.insert(host.clone(), now);
+        changes.extend(self.tick(place, clock));
+        changes
+    }
+
+    /// Takes note of what happened by the message at `place`: programs that are restarted again and again.
+    pub fn events(&mut self, place: MessagePlace, events: &[Event]) -> Vec<AlertChange> {
+        let value = |kind| match kind {
+            EventKind::RestartLoop => Some(1.0),
+            EventKind::RestartLoopEnded => Some(0.0),
+            _ => None,
+        };
+        let mut changes = Vec::new();
+        for event in events {
+            let Some(value) = value(event.kind) else { continue };
+            for rule in self.rules.iter().filter(|rule| rule.measure == Measure::RestartLoop) {
+                let is_for = rule.is_for(self.groups.get(&event.host));
+                let Some(known) = self.hosts.get_mut(&event.host).filter(|_| is_for) else { continue };
+                let count = self.counts.entry(rule.id.clone()).or_default();
+                changes.extend(known.loops(rule, place, event, value, count));
+            }
+        }
+        changes
+    }
+
+    /// Takes note that time has passed, by the message at `place`: hosts fall silent, and are forgotten in the end.
+    pub fn tick(&mut self, place: MessagePlace, clock: StreamClock) -> Vec<AlertChange> {
+        let Some(now_ms) = clock.now_ms else { return Vec::new() };
+        let now_s = Some(now_ms.div_euclid(1000));
+        if std::mem::replace(&mut self.looked_s, now_s) == now_s {
+            return Vec::new();
+        }
+        let mut changes = Vec::new();
+        let forgotten = |known: &KnownHost| now_ms.saturating_sub(known.stored_ms) > FORGET_AFTER_MS;
+        let mut gone: Vec<HostName> =
+            self.hosts.iter().filter(|(_, known)| forgotten(known)).map(|(host, _)| host.clone()).collect();
+        gone.sort();
+        for host in gone {
+            changes.extend(self.forget(&host, place.stored_at_us));
+        }
+        self.awaited_ms = None;
+        let silent: Vec<Arc<Rule>> =
+            self.rules.iter().filter(|rule| rule.measure == Measure::Silent).cloned().collect();
+        for rule in silent {
+            let mut told = Vec::new();
+            let count = self.counts.entry(rule.id.clone()).or_default();
+            for (host, known) in &mut self.hosts {
+                if !rule.is_for(self.groups.get(host)) {
+                    continue;
+                }
+                let before = known.instances.get(&rule.id).map_or(0, Instances::len);
+                told.extend(known.pass_time(&rule, host, place, clock));
+                let after = known.instances.get(&rule.id).map_or(0, Instances::len);
+                count.instances = count.instances.saturating_sub(before) + after;
+                self.awaited_ms =
+                    [self.awaited_ms, known.awaited_ms(&rule, clock)].into_iter().flatten().min();
+            }
+            told.sort_by(|a: &AlertChange, b: &AlertChange| a.alert.host.cmp(&b.alert.host));
+            changes.extend(told);
+        }
+        changes
+    }
+
+    /// Forgets a host that was revoked, or forgotten by a person; its alerts end.
+    pub fn forget(&mut self, host: &HostName, at_us: i64) -> Vec<AlertChange> {
+        let Some(mut known) = self.hosts.remove(host) else { return Vec::new() };
+        let mut changes = Vec::new();
+        for rule in &self.rules {
+            let Some(instances) = known.instances.remove(&rule.id) else { continue };
+            if let Some(count) = self.counts.get_mut(&rule.id) {
+                count.instances = count.instances.saturating_sub(instances.len());
+            }
+            changes.extend(end_all(rule, host, instances, Change::Gone, at_us));
+        }
+        changes
+    }
+
+    /// The hosts that are known.
+    pub fn hosts(&self) -> impl Iterator<Item = &HostName> {
+        self.hosts.keys()
+    }
+
+    /// The processes of a host of which something is remembered: pid, and the other half of the identity.
+    pub(crate) fn processes_of(&self, host: &HostName) -> BTreeSet<(u32, i64)> {
+        let instances = self.hosts.get(host).into_iter().flat_map(|known| known.instances.values());
+        let process = |key: &Key| match key {
+            Key::Process { pid, start, .. } => Some((*pid, *start)),
+            _ => None,
+        };
+        instances.flat_map(Instances::keys).filter_map(process).collect()
+    }
+
+    /// Takes a snapshot that was evaluated before [`Self::state`] was asked for: it may be the last of its host, which is not
+    /// in the state.
+    pub fn recall(&mut self, host: &HostName, snapshot: &Arc<Snapshot>) {
+        if self.needs_previous
+            && let Some(known) = self.hosts.get_mut(host)
+        {
+            known.recall(snapshot);
+        }
+    }
+
+    /// Goes on with an alert of which only the last change is known, which was decided at `decided_ms` by the broker's clock.
+    pub fn resume(&mut self, alert: &Alert, decided_ms: i64) {
+        let known = self.hosts.entry(alert.host.clone()).or_insert_with(|| KnownHost::heard_at(decided_ms));
+        known.stored_ms = known.stored_ms.max(decided_ms);
+        let instance = Instance::raised_at((alert.raised_at_us, alert.raised_by));
+        let instances = known.instances.entry(alert.rule.clone()).or_default();
+        if instances.insert(alert.key.clone(), instance).is_none() {
+            self.counts.entry(alert.rule.clone()).or_default().instances += 1;
+        }
+    }
+
+    /// All that is remembered, but for the last snapshots.
+    pub fn state(&self) -> EvaluatorState<'_> {
+        let told = self.counts.iter().filter(|(_, count)| count.is_told).map(|(rule, _)| rule.clone());
+        let rules = self.rules.iter().map(|rule| Told::of(rule)).collect();
+        EvaluatorState { rules, hosts: std::borrow::Cow::Borrowed(&self.hosts), told: told.collect() }
+    }
+
+    /// Goes on with what another one remembered.
+    pub fn restore(state: EvaluatorState<'_>) -> Self {
+        let rules: Vec<Arc<Rule>> = state.rules.iter().filter_map(Told::rule).map(Arc::new).collect();
+        let mut hosts = state.hosts.into_owned();
+        let mut counts: HashMap<String, Count> = HashMap::new();
+        for known in hosts.values_mut() {
+            known.instances.retain(|id, _| rules.iter().any(|rule| rule.id == *id));
+            for (rule, instances) in &known.instances {
+                counts.entry(rule.clone()).or_default().instances += instances.len();
+            }
+        }
+        for rule in state.told {
+            counts.entry(rule).or_default().is_told = true;
+        }
+        let needs_previous = rules.iter().any(|rule| rule.needs_previous());
+        Self { rules, needs_previous, hosts, counts, ..Self::default() }
+    }
+
+    fn sorted_hosts(&self) -> Vec<HostName> {
+        let mut hosts: Vec<HostName> = self.hosts.keys().cloned().collect();
+        hosts.sort();
+        hosts
+    }
+}
+
+impl KnownHost {
+    /// What a rule about restart loops says of one that began (`value` is one) or ended (none).
+    fn loops(
+        &mut self,
+        rule: &Rule,
+        place: MessagePlace,
+        event: &Event,
+        value: f64,
+        count: &mut Count,
+    ) -> Option<AlertChange> {
+        let name = event.name().unwrap_or_default();
+        let key = Key::Named(match &event.supervisor {
+            Some(by) => format!("{name} ({by})"),
+            None => name.to_owned(),
+        });
+        let at_us = event.at_us;
+        let instances = self.instances.entry(rule.id.clone()).or_default();
+        count.instances = count.instances.saturating_sub(instances.len());
+        let instance = instances.entry(key.clone()).or_default();
+        let observed = Observation { value: Some(value), at_us, sequence: place.sequence, since_ms: Some(0) };
+        let told = instance.step(rule, observed);
+        instances.retain(|_, instance| !instance.is_idle(at_us));
+        count.instances += instances.len();
+        if instances.is_empty() {
+            self.instances.remove(&rule.id);
+        }
+        let (told, raise) = told?;
+        let alert = Alert::of(rule, &event.host, &key, raise);
+        let lives = event.lives.map(f64::from);
+        Some(AlertChange { alert, change: told.into(), at_us, value: lives, culprits: Vec::new() })
+    }
+}
+
+/// The ends of the alerts of a rule on a host.
+fn end_all(
+    rule: &Rule,
+    host: &HostName,
+    instances: Instances,
+    why: Change,
+    at_us: i64,
+) -> impl Iterator<Item = AlertChange> {
+    instances.into_iter().filter_map(move |(key, mut instance)| {
+        let raise = instance.end()?;
+        Some(AlertChange::end(Alert::of(rule, host, &key, raise), why, at_us))
+    })
+}
+
+#[cfg(test)]
+#[path = "evaluator_tests.rs"]
+mod tests;

@@ -1,0 +1,406 @@
+use fastrand::Rng;
+use fleetps_nats::{
+    model::process::PROCESS,
+    snapshot::{FilesystemSample, HostSample, Process},
+};
+
+use super::*;
+use crate::alerts::Severity;
+
+const INTERVAL_MS: u32 = 10_000;
+
+fn rule(id: &str, sentence: &str) -> Rule {
+    Rule::parse(id, 1, Severity::Warning, sentence).unwrap()
+}
+
+fn host(name: &str) -> HostName {
+    name.parse().unwrap()
+}
+
+/// A stream of one host's snapshots, one in 10 s.
+struct Stream {
+    evaluator: Evaluator,
+    sequence: u64,
+    at_us: i64,
+    boot: u32,
+}
+
+impl Stream {
+    fn of(rules: &[(&str, &str)]) -> Self {
+        let mut evaluator = Evaluator::default();
+        evaluator.set_rules(rules.iter().map(|(id, sentence)| rule(id, sentence)).collect(), 0);
+        Self { evaluator, sequence: 0, at_us: 1_000_000_000_000, boot: 1 }
+    }
+
+    fn place(&self) -> (MessagePlace, StreamClock) {
+        let place =
+            MessagePlace { partition: 0, epoch_s: 1, sequence: self.sequence, stored_at_us: self.at_us };
+        (place, StreamClock { now_ms: Some(self.at_us / 1000), counted_from_ms: None })
+    }
+
+    fn pass(&mut self, seconds: i64) -> Vec<AlertChange> {
+        (self.at_us, self.sequence) = (self.at_us + seconds * 1_000_000, self.sequence + 1);
+        let (place, clock) = self.place();
+        self.evaluator.tick(place, clock)
+    }
+
+    /// The snapshot with the time that it is.
+    fn as_sent(&self, snapshot: Snapshot) -> Snapshot {
+        Snapshot {
+            boot_id: format!("boot-{}", self.boot),
+            captured_at_us: self.at_us,
+            monotonic_ms: u64::try_from(self.at_us / 1000).unwrap(),
+            interval_ms: INTERVAL_MS,
+            ..snapshot
+        }
+    }
+
+    fn send(&mut self, name: &str, snapshot: Snapshot) -> Vec<AlertChange> {
+        (self.at_us, self.sequence) = (self.at_us + 10_000_000, self.sequence + 1);
+        let snapshot = self.as_sent(snapshot);
+        let (place, clock) = self.place();
+        self.evaluator.snapshot(place, clock, &host(name), &Arc::new(snapshot))
+    }
+}
+
+fn process(pid: u32, name: &str, cpu_percent: f32) -> Process {
+    Process { pid, name: name.to_owned(), cpu_percent: Some(cpu_percent), ..Process::default() }
+}
+
+fn processes(processes: Vec<Process>) -> Snapshot {
+    Snapshot { processes, ..Snapshot::default() }
+}
+
+fn words(changes: &[AlertChange]) -> Vec<(String, String, Change)> {
+    changes.iter().map(|it| (it.alert.rule.clone(), it.alert.instance(), it.change)).collect()
+}
+
+fn said(rule: &str, instance: &str, change: Change) -> (String, String, Change) {
+    (rule.to_owned(), instance.to_owned(), change)
+}
+
+#[test]
+fn rules_look_at_processes_programs_hosts_and_file_systems() {
+    let mut stream = Stream::of(&[
+        ("one", "cpu > 90% over process"),
+        ("all", "cpu > 150% over program where name:java"),
+        ("gone", "count < 1 where name:nginx"),
+        ("memory", "memory > 90%"),
+        ("disk", "disk > 80%"),
+    ]);
+    let full = FilesystemSample {
+        mount: "/data".to_owned(),
+        total_bytes: Some(100),
+        used_bytes: Some(85),
+        ..FilesystemSample::default()
+    };
+    let sample =
+        HostSample { memory_total_bytes: Some(100), memory_used_bytes: Some(95), ..HostSample::default() };
+    let mut snapshot =
+        processes(vec![process(1, "java", 95.0), process(2, "java", 60.0), process(3, "nginx", 1.0)]);
+    (snapshot.host, snapshot.filesystems) = (sample, vec![full]);
+    let changes = stream.send("a", snapshot);
+    assert_eq!(
+        words(&changes),
+        [
+            said("one", "java (1)", Change::Raised),
+            said("all", "java", Change::Raised),
+            said("memory", "", Change::Raised),
+            said("disk", "/data", Change::Raised),
+        ]
+    );
+    let culprits: Vec<_> = changes[1].culprits.iter().map(|culprit| (culprit.pid, culprit.value)).collect();
+    assert_eq!((changes[1].value, culprits), (Some(155.0), vec![(1, 95.0), (2, 60.0)]));
+    // The program starts anew: its own alert goes on, that of the process has ended.
+    let changes = stream.send("a", processes(vec![process(7, "java", 160.0)]));
+    assert_eq!(
+        words(&changes),
+        [
+            said("one", "java (1)", Change::Exited),
+            said("one", "java (7)", Change::Raised),
+            said("gone", "", Change::Raised),
+        ],
+        "neither memory nor the disk is known now"
+    );
+    let none = || processes(vec![process(3, "nginx", 0.0)]);
+    assert_eq!(
+        words(&stream.send("a", none())),
+        [said("one", "java (7)", Change::Exited), said("gone", "", Change::Cleared)]
+    );
+    // After three intervals.
+    assert_eq!(words(&stream.send("a", none())), [said("disk", "/data", Change::Gone)]);
+    assert_eq!(words(&stream.send("a", none())), [said("all", "java", Change::Gone)]);
+}
+
+#[test]
+fn a_host_that_is_silent_is_told_once_and_its_other_alerts_stay() {
+    let mut stream = Stream::of(&[("silent", "silent for 1m"), ("cpu", "cpu > 90% over process")]);
+    assert_eq!(
+        words(&stream.send("a", processes(vec![process(1, "x", 99.0)]))),
+        [said("cpu", "x (1)", Change::Raised)]
+    );
+    // Three intervals, and a minute.
+    assert_eq!(words(&stream.pass(90)), []);
+    let raised = stream.pass(1);
+    assert_eq!(words(&raised), [said("silent", "", Change::Raised)]);
+    assert_eq!(words(&stream.pass(600)), []);
+    let back = stream.send("a", processes(vec![process(1, "x", 99.0)]));
+    assert_eq!(words(&back), [said("silent", "", Change::Cleared)]);
+    assert_eq!(back[0].alert, raised[0].alert);
+    // Thirty days later nobody expects it any longer.
+    stream.pass(100);
+    let forgotten = stream.pass(31 * 24 * 3600);
+    assert_eq!(words(&forgotten), [said("silent", "", Change::Gone), said("cpu", "x (1)", Change::Gone)]);
+}
+
+#[test]
+fn a_boot_ends_the_alerts_of_processes_and_a_gap_adds_no_time() {
+    let mut stream =
+        Stream::of(&[("one", "cpu > 90% for 20s over process"), ("host", "cpu > 90% for 20s where name:x")]);
+    let busy = || processes(vec![process(1, "x", 99.0)]);
+    let changes: Vec<usize> = (0..2).map(|_| stream.send("a", busy()).len()).collect();
+    assert_eq!(changes, [0, 0]);
+    stream.pass(3600);
+    assert_eq!(words(&stream.send("a", busy())), [], "the gap does not count");
+    assert_eq!(
+        words(&stream.send("a", busy())),
+        [said("one", "x (1)", Change::Raised), said("host", "x (1)", Change::Raised)]
+    );
+    stream.boot = 2;
+    assert_eq!(
+        words(&stream.send("a", busy())),
+        [said("one", "x (1)", Change::Exited), said("host", "x (1)", Change::Exited)]
+    );
+}
+
+#[test]
+fn a_snapshot_that_arrives_late_says_nothing() {
+    let mut stream = Stream::of(&[("one", "cpu > 90% over process")]);
+    stream.send("a", processes(vec![process(1, "x", 1.0)]));
+    let (place, clock) = stream.place();
+    let mut late = processes(vec![process(1, "x", 99.0)]);
+    (late.boot_id, late.captured_at_us) = ("boot-1".to_owned(), stream.at_us - 1);
+    assert_eq!(stream.evaluator.snapshot(place, clock, &host("a"), &Arc::new(late)), []);
+}
+
+#[test]
+fn a_rule_that_is_changed_ends_its_alerts_and_begins_anew() {
+    let mut stream = Stream::of(&[("one", "cpu > 90% over process"), ("other", "cpu > 95% over process")]);
+    let busy = || processes(vec![process(1, "x", 99.0)]);
+    let before = stream.send("a", busy());
+    let changed = Rule { revision: 2, ..rule("one", "cpu > 80% over process") };
+    let ended = stream.evaluator.set_rules(vec![changed, rule("other", "cpu > 95% over process")], 7);
+    assert_eq!(words(&ended), [said("one", "x (1)", Change::RuleChanged)]);
+    let after = stream.send("a", busy());
+    assert_eq!(words(&after), [said("one", "x (1)", Change::Raised)]);
+    assert_ne!(before[0].alert.id, after[0].alert.id);
+}
+
+#[test]
+fn what_one_rule_remembers_is_bounded() {
+    let mut stream = Stream::of(&[("one", "cpu > 90% over process")]);
+    let busy = |first| processes((first..first + 600).map(|pid| process(pid, "x", 99.0)).collect());
+    assert_eq!(stream.send("a", busy(1)).len(), 600);
+    let more = stream.send("b", busy(1));
+    assert_eq!(more.len(), 401);
+    assert_eq!(more.iter().filter(|change| change.change == Change::TooMany).count(), 1);
+    assert_eq!(stream.send("b", busy(1)), []);
+    let exited = stream.send("a", processes(Vec::new()));
+    assert!(exited.len() == 600 && exited.iter().all(|change| change.change == Change::Exited));
+    assert_eq!(stream.send("b", busy(1)).len(), 200, "there is room now");
+}
+
+/// A sample of an instance, as the plainest way keeps it: its value, and the seconds since the host's sample before, if no gap
+/// lies between.
+type Sample = (Option<f64>, Option<u64>);
+
+/// The plainest way to evaluate `cpu > 50 clear 30 for 20s over program` over whole lists of samples: looks back from each one
+/// for as long as the value was such, over samples that are unknown, and adds up the time that was observed.
+fn plain(samples: &[Sample]) -> Vec<(usize, Change)> {
+    let (mut told, mut raised, mut from) = (Vec::new(), false, 0);
+    for index in 0..samples.len() {
+        let is_such = |value: f64| if raised { value <= 30.0 } else { value > 50.0 };
+        let Some(value) = samples[index].0 else { continue };
+        if !is_such(value) {
+            continue;
+        }
+        let known: Vec<&Sample> = samples[from..=index].iter().filter(|(value, _)| value.is_some()).collect();
+        let such = known.iter().rev().take_while(|(value, _)| value.is_some_and(is_such)).count();
+        // The first of them begins the time.
+        let observed_s: u64 =
+            known[known.len() - such + 1..].iter().filter_map(|(_, since_s)| *since_s).sum();
+        if observed_s >= 20 {
+            raised = !raised;
+            from = index + 1;
+            told.push((index, if raised { Change::Raised } else { Change::Cleared }));
+        }
+    }
+    told
+}
+
+#[test]
+fn random_streams_with_gaps_are_evaluated_as_the_plainest_way_does() {
+    let seed = fastrand::u64(..);
+    println!("seed {seed}");
+    let mut rng = Rng::with_seed(seed);
+    let mut compared = 0;
+    for _ in 0..300 {
+        let mut stream = Stream::of(&[("r", "cpu > 50 clear 30 for 20s over program")]);
+        let (mut samples, mut found) = (Vec::new(), Vec::new());
+        for index in 0..60 {
+            let is_gap = index > 0 && rng.u8(..12) == 0;
+            if is_gap {
+                stream.pass(rng.i64(31..500));
+            }
+            let value = (rng.u8(..10) > 0).then(|| f64::from(rng.u8(..4)) * 20.0 + 5.0);
+            samples.push((value, (index > 0 && !is_gap).then_some(10)));
+            let cpu_percent = value.map(|value| value as f32);
+            // Another process of the same program, now and then.
+            let pid = u32::from(rng.u8(..15));
+            let process = Process { pid, name: "x".to_owned(), cpu_percent, ..Process::default() };
+            let changes = stream.send("a", processes(vec![process]));
+            found.extend(changes.iter().map(|change| (index, change.change)));
+        }
+        let expected = plain(&samples);
+        // From where it flaps on, nothing is told.
+        let steady = found.iter().position(|(_, change)| *change == Change::Flapping).unwrap_or(found.len());
+        assert_eq!(found[..steady], expected[..steady], "seed {seed}: {samples:?}");
+        assert!(steady < found.len() || found.len() == expected.len(), "seed {seed}: {samples:?}");
+        compared += steady;
+    }
+    assert!(compared > 300, "only {compared} changes");
+}
+
+#[test]
+fn an_evaluator_that_goes_on_decides_as_one_that_was_never_stopped() {
+    let rules = [
+        ("sum", "cpu > 50 clear 30 for 20s over program"),
+        ("one", "cpu > 60 2 of 4 over process"),
+        ("rate", "read > 1M clear 1K over program"),
+        ("silent", "silent for 30s"),
+        ("none", "count < 1 for 10s where name:b"),
+    ];
+    let seed = fastrand::u64(..);
+    println!("seed {seed}");
+    let mut rng = Rng::with_seed(seed);
+    let mut told = 0;
+    for _ in 0..60 {
+        let (mut whole, mut stopped) = (Stream::of(&rules), Stream::of(&rules));
+        let mut last: HashMap<&str, Snapshot> = HashMap::new();
+        let mut read_bytes = 0;
+        for _ in 0..80 {
+            if rng.u8(..15) == 0 {
+                let seconds = rng.i64(1..200);
+                assert_eq!(whole.pass(seconds), stopped.pass(seconds), "seed {seed}");
+            }
+            if rng.u8(..8) == 0 {
+                let written = rmp_serde::to_vec_named(&stopped.evaluator.state()).unwrap();
+                let state: EvaluatorState<'static> = rmp_serde::from_slice(&written).unwrap();
+                stopped.evaluator = Evaluator::restore(state);
+                // What a host that is not silent sent last is read again.
+                for (name, snapshot) in &last {
+                    stopped.evaluator.recall(&host(name), &Arc::new(snapshot.clone()));
+                }
+            }
+            let name = ["h1", "h2"][rng.usize(..2)];
+            read_bytes += u64::from(rng.u8(..3)) << 24;
+            let all = ["a", "b"].into_iter().filter(|_| rng.u8(..6) > 0).map(|program| Process {
+                read_bytes: Some(read_bytes),
+                ..process(u32::from(rng.u8(1..4)), program, f32::from(rng.u8(..10)) * 10.0)
+            });
+            let snapshot = processes(all.collect());
+            let changes = whole.send(name, snapshot.clone());
+            assert_eq!(stopped.send(name, snapshot.clone()), changes, "seed {seed}");
+            last.insert(name, whole.as_sent(snapshot));
+            told += changes.len();
+        }
+    }
+    assert!(told > 500, "only {told} changes");
+}
+
+#[test]
+fn a_hole_in_the_stream_neither_raises_nor_ends_a_silence() {
+    let mut stream = Stream::of(&[("silent", "silent for 1m")]);
+    stream.send("a", processes(Vec::new()));
+    assert_eq!(words(&stream.pass(100)), [said("silent", "", Change::Raised)]);
+    // As after the broker was away: silence counts from now on.
+    (stream.at_us, stream.sequence) = (stream.at_us + 3_600_000_000, stream.sequence + 1);
+    let (place, clock) = stream.place();
+    let clock = StreamClock { counted_from_ms: clock.now_ms, ..clock };
+    assert_eq!(stream.evaluator.tick(place, clock), []);
+    assert_eq!(words(&stream.send("a", processes(Vec::new()))), [said("silent", "", Change::Cleared)]);
+    (stream.at_us, stream.sequence) = (stream.at_us + 3_600_000_000, stream.sequence + 1);
+    let (place, clock) = stream.place();
+    let clock = StreamClock { counted_from_ms: clock.now_ms, ..clock };
+    assert_eq!(stream.evaluator.tick(place, clock), []);
+    let awaited_ms = stream.evaluator.awaited_ms().unwrap();
+    assert_eq!(awaited_ms, clock.now_ms.unwrap() + 90_000, "three intervals and a minute from the hole on");
+}
+
+#[test]
+fn a_restart_loop_is_an_alert_from_its_event_to_the_one_of_its_end() {
+    let mut stream = Stream::of(&[("loop", "restart_loop")]);
+    stream.send("a", processes(Vec::new()));
+    let (place, _) = stream.place();
+    let event = |kind| {
+        let event = Event::of_host(kind, &host("a"), stream.at_us);
+        let program = crate::events::EventProgram { name: "job".to_owned(), ..Default::default() };
+        let supervisor = Some("job.service".to_owned());
+        Event { program: Some(program), supervisor, lives: Some(6), ..event }
+    };
+    let (begun, ended) = (event(EventKind::RestartLoop), event(EventKind::RestartLoopEnded));
+    let raised = stream.evaluator.events(place, &[begun]);
+    assert_eq!(words(&raised), [said("loop", "job (job.service)", Change::Raised)]);
+    assert_eq!(raised[0].value, Some(6.0));
+    assert_eq!(words(&stream.send("a", processes(Vec::new()))), []);
+    let (place, _) = stream.place();
+    let cleared = stream.evaluator.events(place, &[ended]);
+    assert_eq!(words(&cleared), [said("loop", "job (job.service)", Change::Cleared)]);
+    assert_eq!(cleared[0].alert, raised[0].alert);
+}
+
+#[test]
+fn a_rule_for_some_groups_is_for_the_hosts_in_any_of_them() {
+    let mut stream = Stream::of(&[]);
+    let of_web = Rule { groups: Some(["web".to_owned()].into()), ..rule("one", "cpu > 90% over process") };
+    stream.evaluator.set_rules(vec![of_web], 0);
+    let busy = || processes(vec![process(1, "x", 99.0)]);
+    let in_group = |group: &str| HostGroups::from([(host("a"), [group.to_owned()].into())]);
+    assert_eq!(stream.send("a", busy()), []);
+    stream.evaluator.set_groups(in_group("web"));
+    assert_eq!(words(&stream.send("a", busy())), [said("one", "x (1)", Change::Raised)]);
+    assert_eq!(stream.send("b", busy()), []);
+    stream.evaluator.set_groups(in_group("db"));
+    assert_eq!(words(&stream.send("a", busy())), [said("one", "x (1)", Change::RuleChanged)]);
+}
+
+#[test]
+fn an_alert_of_which_only_the_last_change_is_known_goes_on() {
+    let mut stream = Stream::of(&[("sum", "cpu > 90% over program"), ("silent", "silent")]);
+    let raised = stream.send("a", processes(vec![process(1, "x", 99.0)]));
+    let mut next = Stream::of(&[("sum", "cpu > 90% over program"), ("silent", "silent")]);
+    (next.at_us, next.sequence) = (stream.at_us, stream.sequence);
+    next.evaluator.resume(&raised[0].alert, stream.at_us / 1000);
+    assert_eq!(next.send("a", processes(vec![process(2, "x", 98.0)])), []);
+    let cleared = next.send("a", processes(vec![process(2, "x", 1.0)]));
+    assert_eq!(words(&cleared), [said("sum", "x", Change::Cleared)]);
+    assert_eq!(cleared[0].alert, raised[0].alert);
+}
+
+#[test]
+fn the_same_stream_gives_the_same_alerts() {
+    assert!(PROCESS.iter().any(|field| field.filter_word == Some("cpu")));
+    let run = || {
+        let mut stream = Stream::of(&[("one", "cpu > 90% over process"), ("silent", "silent")]);
+        let mut all = stream.send("a", processes(vec![process(1, "x", 99.0)]));
+        all.extend(stream.send("b", processes(vec![process(1, "x", 99.0), process(2, "y", 98.0)])));
+        all.extend(stream.pass(500));
+        all
+    };
+    let (first, again) = (run(), run());
+    assert_eq!(first, again);
+    let mut ids: Vec<&str> = first.iter().map(|change| change.alert.id.as_str()).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!((ids.len(), first.len()), (5, 5));
+}

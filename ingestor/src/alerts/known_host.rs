@@ -1,0 +1,130 @@
+//! What is remembered of a host between two of its messages.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+
+use fleetps_nats::{
+    HostName, Snapshot,
+    model::{Spacing, staleness},
+};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    alert::{Alert, AlertChange},
+    instance::{Instance, Observation},
+    measure::Key,
+    rule::Rule,
+};
+use crate::events::{MessagePlace, StreamClock};
+
+/// The instances of one rule on a host of which something is to be remembered.
+pub(super) type Instances = BTreeMap<Key, Instance>;
+
+/// What is known of a host.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(super) struct KnownHost {
+    boot_id: String,
+    captured_at_us: i64,
+    pub(super) stored_ms: i64,
+    monotonic_ms: u64,
+    interval_ms: u32,
+    /// The last snapshot, where some rule needs it. Not kept over a restart: it is read again.
+    #[serde(skip)]
+    pub(super) previous: Option<Arc<Snapshot>>,
+    /// By the rule's id.
+    pub(super) instances: HashMap<String, Instances>,
+}
+
+impl KnownHost {
+    pub(super) fn of(snapshot: &Arc<Snapshot>, stored_at_us: i64, keeps: bool) -> Self {
+        Self {
+            boot_id: snapshot.boot_id.clone(),
+            captured_at_us: snapshot.captured_at_us,
+            stored_ms: stored_at_us.div_euclid(1000),
+            monotonic_ms: snapshot.monotonic_ms,
+            interval_ms: snapshot.interval_ms,
+            previous: keeps.then(|| Arc::clone(snapshot)),
+            instances: HashMap::new(),
+        }
+    }
+
+    /// One of which only an alert is known, which was decided at `stored_ms`.
+    pub(super) fn heard_at(stored_ms: i64) -> Self {
+        Self { stored_ms, ..Self::default() }
+    }
+
+    /// Takes `snapshot` for the last one if it is that: it is read again after a restart.
+    pub(super) fn recall(&mut self, snapshot: &Arc<Snapshot>) {
+        let last = (&self.boot_id, self.captured_at_us, self.monotonic_ms);
+        if last == (&snapshot.boot_id, snapshot.captured_at_us, snapshot.monotonic_ms) {
+            self.previous = Some(Arc::clone(snapshot));
+        }
+    }
+
+    pub(super) fn is_same_boot(&self, next: &Self) -> bool {
+        self.boot_id == next.boot_id
+    }
+
+    /// Whether it was captured after `snapshot`, which arrived late.
+    pub(super) fn is_later(&self, snapshot: &Snapshot) -> bool {
+        self.boot_id == snapshot.boot_id && snapshot.captured_at_us <= self.captured_at_us
+    }
+
+    /// The time from this snapshot to the next one, in ms; absent where the host was silent meanwhile, or booted.
+    pub(super) fn observed_ms(&self, next: &Self) -> Option<u64> {
+        let elapsed_ms =
+            next.monotonic_ms.checked_sub(self.monotonic_ms).filter(|_| self.is_same_boot(next))?;
+        let longest_ms =
+            staleness::silent_after_ms(self.interval_ms.max(next.interval_ms), Spacing::EverySample);
+        Some(elapsed_ms)
+            .filter(|elapsed_ms| i64::try_from(*elapsed_ms).is_ok_and(|elapsed_ms| elapsed_ms <= longest_ms))
+    }
+
+    /// When it falls silent, in ms by the broker's clock. One that was never heard of since a start says nothing.
+    fn silent_at_ms(&self, clock: StreamClock) -> Option<i64> {
+        let quiet_ms = staleness::silent_after_ms(self.interval_ms, Spacing::EverySample);
+        (self.interval_ms > 0).then(|| clock.silent_at_ms(self.stored_ms, quiet_ms))
+    }
+
+    /// When the rule `rule` about silence raises an alert unless something comes, in ms by the broker's clock.
+    pub(super) fn awaited_ms(&self, rule: &Rule, clock: StreamClock) -> Option<i64> {
+        if self.silence(rule).is_some_and(Instance::is_raised) {
+            return None;
+        }
+        Some(self.silent_at_ms(clock)?.saturating_add((rule.threshold.raise * 1000.0) as i64))
+    }
+
+    fn silence(&self, rule: &Rule) -> Option<&Instance> {
+        self.instances.get(&rule.id)?.get(&Key::Host)
+    }
+
+    /// What a rule about silence says of the host now: that it is silent. That it is no longer only a snapshot says.
+    pub(super) fn pass_time(
+        &mut self,
+        rule: &Rule,
+        host: &HostName,
+        place: MessagePlace,
+        clock: StreamClock,
+    ) -> Option<AlertChange> {
+        let silent_ms = clock.now_ms.unwrap_or_default().saturating_sub(self.silent_at_ms(clock)?).max(0);
+        let seconds = silent_ms as f64 / 1000.0;
+        let is_raised = self.silence(rule).is_some_and(Instance::is_raised);
+        let value = (!is_raised && rule.threshold.is_hit(seconds)).then_some(seconds);
+        if value.is_none() && self.silence(rule).is_none() {
+            return None;
+        }
+        let at_us = place.stored_at_us;
+        let instances = self.instances.entry(rule.id.clone()).or_default();
+        let instance = instances.entry(Key::Host).or_default();
+        let observed = Observation { value, at_us, sequence: place.sequence, since_ms: Some(0) };
+        let told = instance.step(rule, observed);
+        if instance.is_idle(at_us) {
+            self.instances.remove(&rule.id);
+        }
+        let (told, raise) = told?;
+        let alert = Alert::of(rule, host, &Key::Host, raise);
+        Some(AlertChange { alert, change: told.into(), at_us, value, culprits: Vec::new() })
+    }
+}

@@ -1,0 +1,352 @@
+//! Reads a rule as people type it.
+//!
+//! ```text
+//! rule    := measure sign value ["clear" value] [lasting] ["over" over] ["where" filter]
+//!          | "silent" ["for" duration]
+//!          | "restart_loop"
+//! measure := "count" | "disk" | a figure of the host, as `memory` or `load_1` | a number of the filter language, as `cpu`
+//! sign    := ">" | "<"
+//! lasting := "for" duration | number "of" number
+//! over    := "host" | "process" | "program" | "unit" | "user" | "filesystem"
+//! ```
+//!
+//! As in `cpu > 90% for 10m over program where user:www-data` and `disk > 90% clear 85%`. What stands behind `where` is a filter
+//! as on every page. Of a host without a filter, `cpu` is its own, in percent of all cores; with one it is the sum of those
+//! processes, in percent of one core.
+
+use std::time::Duration;
+
+use fleetps_nats::{model::Unit, units};
+
+use super::rule::{HostFigure, Lasting, Measure, Over, Rule, Severity, Threshold};
+use crate::filter::{Figure, Filter, FilterError};
+
+/// Longest sentence, in bytes: the longest filter, and as much again.
+const MAX_BYTES: usize = 2_000;
+/// The longest time that anything must last: a state that takes a week to be noticed is a report.
+const MAX_FOR: Duration = Duration::from_secs(7 * 24 * 3600);
+/// The most samples that are looked back at: they fit into a word, and ten minutes at 10 s are as many.
+const MAX_SAMPLES: u8 = 60;
+/// How far within the threshold a value must be to be well, where the rule does not say: a tenth.
+const CLEAR_AT: f64 = 0.9;
+
+/// The text is no rule. `Display` says where, and what was expected.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("column {column}: {message}")]
+pub struct SentenceError {
+    /// Where, in characters from 1.
+    pub column: usize,
+    /// The problem, and what was expected.
+    pub message: String,
+}
+
+impl Rule {
+    /// Reads a rule as people type it; module documentation has the language.
+    ///
+    /// # Errors
+    /// Where and why it is none.
+    pub fn parse(id: &str, revision: u64, severity: Severity, sentence: &str) -> Result<Self, SentenceError> {
+        let sentence = sentence.trim();
+        let mut words = Words::of(sentence)?;
+        let read = words.rule()?;
+        let Parts { measure, over, filter, threshold, lasting } = read;
+        let (id, sentence) = (id.to_owned(), sentence.to_owned());
+        Ok(Self { id, revision, severity, measure, over, filter, threshold, lasting, sentence, groups: None })
+    }
+}
+
+struct Parts {
+    measure: Measure,
+    over: Over,
+    filter: Filter,
+    threshold: Threshold,
+    lasting: Lasting,
+}
+
+/// A word, and the column where it begins.
+type Word<'a> = (usize, &'a str);
+
+struct Words<'a> {
+    words: Vec<Word<'a>>,
+    at: usize,
+    /// The filter, and the column where it begins.
+    filter: Option<Word<'a>>,
+    /// The column behind the last word.
+    end: usize,
+}
+
+impl<'a> Words<'a> {
+    fn of(text: &'a str) -> Result<Self, SentenceError> {
+        if text.len() > MAX_BYTES {
+            return Err(error(1, format!("a rule has at most {MAX_BYTES} bytes")));
+        }
+        let (mut words, mut filter, mut rest, mut column) = (Vec::new(), None, text, 1);
+        loop {
+            let trimmed = rest.trim_start();
+            column += rest[..rest.len() - trimmed.len()].chars().count();
+            if trimmed.is_empty() {
+                break;
+            }
+            let length = trimmed.find(char::is_whitespace).unwrap_or(trimmed.len());
+            let (word, behind) = trimmed.split_at(length);
+            if word.eq_ignore_ascii_case("where") {
+                filter = Some((column + 5, behind));
+                break;
+            }
+            // Signs need no blanks around them.
+            let mut at = column;
+            for part in split_signs(word) {
+                words.push((at, part));
+                at += part.chars().count();
+            }
+            column += word.chars().count();
+            rest = behind;
+        }
+        let end = words.last().map_or(1, |(column, word)| column + word.chars().count() + 1);
+        Ok(Self { words, at: 0, filter, end })
+    }
+
+    fn next(&mut self) -> Option<Word<'a>> {
+        let word = self.words.get(self.at).copied();
+        self.at += 1;
+        word
+    }
+
+    fn expect(&mut self, what: &str) -> Result<Word<'a>, SentenceError> {
+        let end = self.end;
+        self.next().ok_or_else(|| error(end, format!("expected {what}")))
+    }
+
+    /// Goes on behind the word `word` if that is next.
+    fn keyword(&mut self, word: &str) -> bool {
+        let is_next = self.words.get(self.at).is_some_and(|(_, next)| next.eq_ignore_ascii_case(word));
+        self.at += usize::from(is_next);
+        is_next
+    }
+
+    fn rule(&mut self) -> Result<Parts, SentenceError> {
+        let (column, name) = self.expect("what is measured, as in `cpu > 90% for 10m`")?;
+        let name = name.to_ascii_lowercase();
+        if name == "silent" {
+            return self.silent();
+        }
+        if name == "restart_loop" {
+            return self.restart_loop();
+        }
+        let over = self.find_over()?;
+        let filter = self.read_filter()?;
+        let (measure, over) = measured(&name, over, &filter).map_err(|message| error(column, message))?;
+        let threshold = self.threshold(measure)?;
+        let lasting = self.lasting()?;
+        if self.keyword("over") {
+            self.next();
+        }
+        self.nothing_more()?;
+        Ok(Parts { measure, over, filter, threshold, lasting })
+    }
+
+    fn silent(&mut self) -> Result<Parts, SentenceError> {
+        let lasting = self.lasting()?;
+        let Lasting::For(length) = lasting else {
+            return Err(error(self.end, "a host that is silent sends no samples; say `silent for 2m`"));
+        };
+        self.nothing_more()?;
+        let filter = self.read_filter()?;
+        if !filter.is_empty() {
+            return Err(error(self.end, "`silent` is a host's; there are no processes to choose by `where`"));
+        }
+        let raise = length.as_secs_f64();
+        let threshold = Threshold { is_above: true, raise, clear: 0.0 };
+        let lasting = Lasting::For(Duration::ZERO);
+        Ok(Parts { measure: Measure::Silent, over: Over::Host, filter, threshold, lasting })
+    }
+
+    fn restart_loop(&mut self) -> Result<Parts, SentenceError> {
+        if let Some((column, word)) = self.next() {
+            return Err(error(column, format!("`restart_loop` stands alone, without `{word}`")));
+        }
+        if let Some((column, _)) = self.filter {
+            return Err(error(column - 5, "`restart_loop` stands alone, without `where`"));
+        }
+        let (measure, over, filter) = (Measure::RestartLoop, Over::Program, Filter::default());
+        // A program loops or does not: one or none.
+        let threshold = Threshold { is_above: true, raise: 0.5, clear: 0.5 };
+        Ok(Parts { measure, over, filter, threshold, lasting: Lasting::For(Duration::ZERO) })
+    }
+
+    /// What stands behind `over`, wherever that is.
+    fn find_over(&self) -> Result<Option<Over>, SentenceError> {
+        let Some(place) = self.words.iter().position(|(_, word)| word.eq_ignore_ascii_case("over")) else {
+            return Ok(None);
+        };
+        let words = Over::ALL.map(Over::word).join(", ");
+        let Some((column, word)) = self.words.get(place + 1) else {
+            return Err(error(self.end, format!("expected one of {words}")));
+        };
+        let over = Over::ALL.into_iter().find(|over| over.word().eq_ignore_ascii_case(word));
+        over.map(Some).ok_or_else(|| error(*column, format!("`{word}` is not one of {words}")))
+    }
+
+    fn read_filter(&self) -> Result<Filter, SentenceError> {
+        let Some((column, text)) = self.filter else { return Ok(Filter::default()) };
+        let at = |FilterError { column: within, message }| error(column + within - 1, message);
+        let filter = Filter::parse(text).map_err(at)?;
+        if filter.is_empty() {
+            return Err(error(column, "expected a filter behind `where`, as in `where name:java`"));
+        }
+        Ok(filter)
+    }
+
+    fn threshold(&mut self, measure: Measure) -> Result<Threshold, SentenceError> {
+        let (column, sign) = self.expect("> or <")?;
+        let is_above = match sign {
+            ">" => true,
+            "<" => false,
+            other => return Err(error(column, format!("expected > or <, not `{other}`"))),
+        };
+        let raise = self.value(measure)?;
+        let clear = match self.keyword("clear") {
+            true => Some((self.words.get(self.at).map_or(self.end, |word| word.0), self.value(measure)?)),
+            false => None,
+        };
+        if let Some((column, clear)) = clear
+            && (if is_above { clear > raise } else { clear < raise })
+        {
+            let message = "the value at which it is well again lies beyond the one at which it is raised";
+            return Err(error(column, message));
+        }
+        let usual = match (measure, is_above) {
+            (Measure::Count, _) => raise,
+            (_, true) => raise * CLEAR_AT,
+            (_, false) => raise / CLEAR_AT,
+        };
+        Ok(Threshold { is_above, raise, clear: clear.map_or(usual, |(_, clear)| clear) })
+    }
+
+    fn value(&mut self, measure: Measure) -> Result<f64, SentenceError> {
+        let (column, text) = self.expect("a value")?;
+        read_value(measure, text).map_err(|message| error(column, message))
+    }
+
+    fn lasting(&mut self) -> Result<Lasting, SentenceError> {
+        if self.keyword("for") {
+            let (column, text) = self.expect("a length of time, as in 5m")?;
+            let length = units::parse_duration(text).map_err(|message| error(column, message))?;
+            return match length <= MAX_FOR {
+                true => Ok(Lasting::For(length)),
+                false => Err(error(column, "nothing may have to last longer than 7d")),
+            };
+        }
+        let is_of = self.words.get(self.at + 1).is_some_and(|(_, word)| word.eq_ignore_ascii_case("of"));
+        if !is_of {
+            return Ok(Lasting::For(Duration::ZERO));
+        }
+        let number = |(column, text): Word<'_>| match text.parse::<u8>() {
+            Ok(number) if (1..=MAX_SAMPLES).contains(&number) => Ok((column, number)),
+            _ => Err(error(column, format!("expected a number of samples from 1 to {MAX_SAMPLES}"))),
+        };
+        let (column, hits) = number(self.expect("a number of samples")?)?;
+        self.next();
+        let (_, of) = number(self.expect("a number of samples")?)?;
+        match hits <= of {
+            true => Ok(Lasting::Samples { hits, of }),
+            false => Err(error(column, format!("{hits} of {of} samples are more than all of them"))),
+        }
+    }
+
+    fn nothing_more(&mut self) -> Result<(), SentenceError> {
+        let expected = "expected `clear`, `for`, as in `3 of 5`, `over` or `where`";
+        self.next().map_or(Ok(()), |(column, word)| Err(error(column, format!("{expected}, not `{word}`"))))
+    }
+}
+
+/// The measure that people call `name`, and what it is of.
+fn measured(name: &str, over: Option<Over>, filter: &Filter) -> Result<(Measure, Over), String> {
+    let of_processes = |figure: Figure| Measure::Process(figure);
+    let figure = Figure::find(name);
+    let own = HostFigure::find(if name == "cpu" { "cpu_percent" } else { name });
+    match (name, over) {
+        ("disk", None | Some(Over::Filesystem)) => Ok((Measure::Disk, Over::Filesystem)),
+        ("disk", Some(_)) => Err("`disk` is measured over filesystem".to_owned()),
+        (_, Some(Over::Filesystem)) => Err("over filesystem there is only `disk`".to_owned()),
+        ("count", Some(Over::Process)) => {
+            Err("one process is always one; count over program or host".to_owned())
+        }
+        ("count", over) => Ok((Measure::Count, over.unwrap_or(Over::Host))),
+        (_, Some(Over::Process | Over::Program | Over::Unit | Over::User)) => {
+            let over = over.unwrap_or(Over::Process);
+            figure.map(|figure| (of_processes(figure), over)).ok_or_else(|| unknown(name))
+        }
+        (_, Some(Over::Host)) if !filter.is_empty() => match figure {
+            Some(figure) => Ok((of_processes(figure), Over::Host)),
+            None => Err(format!("with `where`, {}", unknown(name))),
+        },
+        (_, None) if !filter.is_empty() && figure.is_some() => {
+            figure.map(|figure| (of_processes(figure), Over::Process)).ok_or_else(|| unknown(name))
+        }
+        _ => match (own, figure) {
+            (Some(_), _) if !filter.is_empty() => {
+                Err(format!("`{name}` is a host's own; there are no processes to choose by `where`"))
+            }
+            (Some(own), _) => Ok((Measure::Host(own), Over::Host)),
+            (None, Some(figure)) => Ok((of_processes(figure), over.unwrap_or(Over::Process))),
+            (None, None) => Err(unknown(name)),
+        },
+    }
+}
+
+fn unknown(name: &str) -> String {
+    let of_processes = Figure::words().collect::<Vec<_>>().join(", ");
+    let of_hosts = HostFigure::words().collect::<Vec<_>>().join(", ");
+    format!(
+        "there is no `{name}` to measure; there are count, disk, silent, restart_loop; of hosts {of_hosts}; of processes {of_processes}"
+    )
+}
+
+fn read_value(measure: Measure, text: &str) -> Result<f64, String> {
+    let unit = match measure {
+        Measure::Process(figure) => return figure.read(text),
+        Measure::Disk => Unit::Percent,
+        Measure::Count | Measure::Silent | Measure::RestartLoop => Unit::Count,
+        Measure::Host(figure) => figure.unit(),
+    };
+    let number = match unit {
+        Unit::Percent => text.strip_suffix('%').unwrap_or(text).parse().map_err(|_| "a number, as in 90%"),
+        Unit::Bytes => {
+            let text = text.strip_suffix("/s").unwrap_or(text);
+            Figure::find("mem")
+                .map_or(Err(String::new()), |bytes| bytes.read(text))
+                .map_err(|_| "a size, as in 500M")
+        }
+        _ => text.parse().map_err(|_| "a number, as in 42 or 1.5"),
+    };
+    let number: Result<f64, &str> = number;
+    match number {
+        Ok(number) if number.is_finite() && number >= 0.0 => Ok(number),
+        Ok(_) => Err("expected a number from zero up".to_owned()),
+        Err(expected) => Err(format!("expected {expected}")),
+    }
+}
+
+/// The parts of a word with signs as parts of their own.
+fn split_signs(word: &str) -> impl Iterator<Item = &str> {
+    let mut rest = word;
+    std::iter::from_fn(move || {
+        let first = rest.chars().next()?;
+        let length = match first {
+            '<' | '>' => 1,
+            _ => rest.find(['<', '>']).unwrap_or(rest.len()),
+        };
+        let (part, behind) = rest.split_at(length);
+        rest = behind;
+        Some(part)
+    })
+}
+
+fn error(column: usize, message: impl Into<String>) -> SentenceError {
+    SentenceError { column, message: message.into() }
+}
+
+#[cfg(test)]
+#[path = "sentence_tests.rs"]
+mod tests;

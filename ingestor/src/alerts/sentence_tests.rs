@@ -1,0 +1,110 @@
+use super::*;
+
+fn read(sentence: &str) -> Result<Rule, SentenceError> {
+    Rule::parse("rule", 1, Severity::Warning, sentence)
+}
+
+fn figure(word: &str) -> Measure {
+    Measure::Process(Figure::find(word).unwrap())
+}
+
+fn own(word: &str) -> Measure {
+    Measure::Host(HostFigure::find(word).unwrap())
+}
+
+#[test]
+fn a_sentence_says_what_is_measured_over_what_and_when_that_is_too_much() {
+    let minutes = |minutes: u64| Lasting::For(Duration::from_secs(60 * minutes));
+    for (sentence, measure, over, raise, clear, lasting) in [
+        ("cpu > 90%", own("cpu_percent"), Over::Host, 90.0, 81.0, minutes(0)),
+        ("memory>95% clear 90 for 5m", own("memory"), Over::Host, 95.0, 90.0, minutes(5)),
+        ("load_1 > 8 3 of 5", own("load_1"), Over::Host, 8.0, 7.2, Lasting::Samples { hits: 3, of: 5 }),
+        (
+            "network_sent_bytes/s > 100M",
+            own("network_sent_bytes/s"),
+            Over::Host,
+            104_857_600.0,
+            94_371_840.0,
+            minutes(0),
+        ),
+        ("cpu > 95% for 1h over process", figure("cpu"), Over::Process, 95.0, 85.5, minutes(60)),
+        (
+            "mem > 4G over program where user:www-data",
+            figure("mem"),
+            Over::Program,
+            4_294_967_296.0,
+            3_865_470_566.4,
+            minutes(0),
+        ),
+        ("CPU > 200 OVER host WHERE name:java", figure("cpu"), Over::Host, 200.0, 180.0, minutes(0)),
+        ("mem% > 20 where name:java", figure("mem%"), Over::Process, 20.0, 18.0, minutes(0)),
+        ("threads > 500", figure("threads"), Over::Process, 500.0, 450.0, minutes(0)),
+        ("disk > 90% clear 85% for 10m", Measure::Disk, Over::Filesystem, 90.0, 85.0, minutes(10)),
+        ("count > 5 over user where name:ssh", Measure::Count, Over::User, 5.0, 5.0, minutes(0)),
+    ] {
+        let rule = read(sentence).unwrap_or_else(|error| panic!("{sentence}: {error}"));
+        assert_eq!((rule.measure, rule.over, rule.lasting), (measure, over, lasting), "{sentence}");
+        assert_eq!((rule.threshold.is_above, rule.threshold.raise), (true, raise), "{sentence}");
+        assert!((rule.threshold.clear - clear).abs() < 1e-6, "{sentence}: {}", rule.threshold.clear);
+        assert_eq!(rule.sentence, sentence);
+    }
+    let gone = read("count < 1 for 1m where cmd:nginx").unwrap();
+    assert_eq!((gone.measure, gone.over), (Measure::Count, Over::Host));
+    assert_eq!(gone.threshold, Threshold { is_above: false, raise: 1.0, clear: 1.0 });
+    let silent = read("silent for 2m").unwrap();
+    assert_eq!((silent.measure, silent.over, silent.threshold.raise), (Measure::Silent, Over::Host, 120.0));
+}
+
+#[test]
+fn what_is_no_rule_is_refused_at_its_column_with_what_was_expected() {
+    for (sentence, column, part) in [
+        ("", 1, "expected what is measured"),
+        ("colour > 5", 1, "there is no `colour`"),
+        ("cpu", 5, "expected > or <"),
+        ("cpu = 5", 5, "expected > or <, not `=`"),
+        ("cpu >", 7, "expected a value"),
+        ("cpu > much", 7, "expected a number"),
+        ("cpu > -5", 7, "from zero up"),
+        ("cpu > nan", 7, "from zero up"),
+        ("cpu > 90% clear 95%", 17, "lies beyond"),
+        ("count < 3 clear 1", 17, "lies beyond"),
+        ("cpu > 90% for ever", 15, "not a duration"),
+        ("cpu > 90% for 8d", 15, "7d"),
+        ("cpu > 90% 5 of 3", 11, "more than all"),
+        ("cpu > 90% 0 of 3", 11, "from 1 to 60"),
+        ("cpu > 90% over planet", 16, "not one of host"),
+        ("cpu > 90% over", 16, "expected one of"),
+        ("cpu > 90% over host please", 21, "not `please`"),
+        ("mem > 1G where", 15, "expected a filter"),
+        ("mem > 1G where name >", 22, ""),
+        ("memory > 90% where name:java", 1, "there are no processes to choose"),
+        ("disk > 90% over host", 1, "over filesystem"),
+        ("count > 1 over process", 1, "one process is always one"),
+        ("silent 3 of 5", 15, "sends no samples"),
+    ] {
+        let refused = read(sentence).unwrap_err();
+        assert!(refused.message.contains(part), "{sentence}: {refused}");
+        assert_eq!(refused.column, column, "{sentence}: {refused}");
+    }
+    assert!(read(&"x".repeat(3_000)).is_err());
+}
+
+#[test]
+fn every_word_that_is_offered_can_be_measured() {
+    for word in Figure::words() {
+        let value = if word == "age" { "5m" } else { "1" };
+        read(&format!("{word} > {value} over process")).unwrap_or_else(|error| panic!("{word}: {error}"));
+    }
+    for word in HostFigure::words() {
+        let rule = read(&format!("{word} > 1")).unwrap_or_else(|error| panic!("{word}: {error}"));
+        let Measure::Host(found) = rule.measure else { panic!("{word}") };
+        assert_eq!(found.word(), word);
+    }
+}
+
+proptest::proptest! {
+    #[test]
+    fn nothing_that_is_typed_is_a_panic(text in "(cpu|mem|count|disk|silent|over|where|for|of|[<>%0-9a-z:\" ().ü])* ?.{0,20}") {
+        let _ = read(&text);
+    }
+}

@@ -1,0 +1,46 @@
+//! What an evaluator remembers, for the time in which it does not run.
+
+use std::{
+    borrow::Cow,
+    collections::{BTreeSet, HashMap},
+};
+
+use fleetps_nats::HostName;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    known_host::KnownHost,
+    rule::{Rule, Severity},
+};
+
+/// All that an evaluator remembers, but for the last snapshots of hosts.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct EvaluatorState<'a> {
+    pub(super) rules: Vec<Told>,
+    pub(super) hosts: Cow<'a, HashMap<HostName, KnownHost>>,
+    /// The rules of which it was told that they have too many instances.
+    pub(super) told: BTreeSet<String>,
+}
+
+/// A rule as it was evaluated.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Told {
+    id: String,
+    revision: u64,
+    severity: Severity,
+    sentence: String,
+    groups: Option<BTreeSet<String>>,
+}
+
+impl Told {
+    pub(super) fn of(rule: &Rule) -> Self {
+        let Rule { id, revision, severity, sentence, groups, .. } = rule.clone();
+        Self { id, revision, severity, sentence, groups }
+    }
+
+    /// The rule; `None` where an earlier version understood another language.
+    pub(super) fn rule(&self) -> Option<Rule> {
+        let rule = Rule::parse(&self.id, self.revision, self.severity, &self.sentence).ok()?;
+        Some(Rule { groups: self.groups.clone(), ..rule })
+    }
+}

@@ -1,0 +1,67 @@
+//! The filter language's numbers, for whoever compares them by another rule.
+
+use fleetps_nats::model::Unit;
+
+use super::{
+    Fields,
+    field::{Field, Kind, Value},
+};
+
+/// A number of a process that has a word in the filter language.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Figure(Field);
+
+impl Figure {
+    /// The number that people call `word`; `None` where there is none.
+    pub fn find(word: &str) -> Option<Self> {
+        Field::find(word).filter(|field| !matches!(field.kind, Kind::Text | Kind::Flag)).map(Self)
+    }
+
+    /// The words of all.
+    pub fn words() -> impl Iterator<Item = &'static str> {
+        Field::all().filter(|field| !matches!(field.kind, Kind::Text | Kind::Flag)).map(|field| field.word)
+    }
+
+    /// Its word.
+    pub fn word(self) -> &'static str {
+        self.0.word
+    }
+
+    /// Its column, where that is one of the process itself and no more than it has to be known.
+    pub(crate) fn own_column(self) -> Option<&'static str> {
+        self.0.is_own().then_some(self.0.column)
+    }
+
+    /// Whether it is the growth of a counter, which takes two snapshots to know.
+    pub fn is_rate(self) -> bool {
+        self.0.is_rate()
+    }
+
+    /// Its value in a process; `None` where it is unknown.
+    pub fn of(self, fields: &Fields<'_>) -> Option<f64> {
+        match self.0.of(fields) {
+            Value::Number(number) => number,
+            Value::Text(_) | Value::Letter(_) => None,
+        }
+    }
+
+    /// The unit of its values: bytes and counts may be of a second, and ages are in s.
+    pub fn unit(self) -> (Unit, bool) {
+        match self.0.kind {
+            Kind::Percent => (Unit::Percent, false),
+            Kind::Bytes => (Unit::Bytes, false),
+            Kind::BytesPerSecond => (Unit::Bytes, true),
+            Kind::PerSecond => (Unit::Count, true),
+            Kind::Age => (Unit::Seconds, false),
+            Kind::Text | Kind::Flag | Kind::Count | Kind::Signed => (Unit::Count, false),
+        }
+    }
+
+    /// Reads a value of it as people type it, as in `80%`, `4G` or `2h`.
+    ///
+    /// # Errors
+    /// What was expected.
+    pub fn read(self, text: &str) -> Result<f64, String> {
+        self.0.kind.read(text)
+    }
+}

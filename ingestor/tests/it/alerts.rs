@@ -1,0 +1,302 @@
+//! Alerts are a function of the stream: each change is published once, whoever evaluates it and whenever that was killed.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use async_nats::jetstream::{self, consumer::pull};
+use fastrand::Rng;
+use fleetps_ingestor::{
+    alerts::{Change, Evaluator, Rule, SavedRule, Severity, Transition, open_rules, rules_in_force},
+    events::{Detector, MessagePlace},
+};
+use fleetps_nats::{
+    HostName, Snapshot,
+    decode::MessageDecoder,
+    reader::{Delivery, SnapshotReader, Start},
+    server::Part,
+    snapshot::{Encoder, FORMAT, Process},
+    stream, subject,
+};
+use futures_util::StreamExt;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    chance::{chance, rounds},
+    support::{Fixture, kill, within},
+};
+
+/// Hosts that publish.
+const HOSTS: usize = 3;
+/// Programs on each.
+const PROGRAMS: u32 = 12;
+const RULES: [(&str, &str); 4] = [
+    ("busy", "cpu > 50 clear 40 over program"),
+    ("lasting", "cpu > 20 for 20s over program"),
+    ("often", "mem > 1G 2 of 4 over process"),
+    ("reads", "read > 1M clear 1K over program"),
+];
+
+/// A host whose programs come and go.
+struct Host {
+    jetstream: jetstream::Context,
+    name: HostName,
+    encoder: Encoder,
+    rng: Rng,
+    sequence: u64,
+    read_bytes: Vec<u64>,
+}
+
+impl Host {
+    async fn new(fixture: &Fixture, number: usize, rng: Rng) -> Self {
+        let (encoder, name) = (Encoder::new().unwrap(), format!("host-{number}").parse().unwrap());
+        let read_bytes = vec![0; PROGRAMS as usize];
+        Self { jetstream: fixture.hosts().await, name, encoder, rng, sequence: 0, read_bytes }
+    }
+
+    fn process(&mut self, number: u32, started_at_us: i64) -> Process {
+        // Sometimes it is another process of the same program.
+        let pid = 100 * (number + 1) + u32::from(self.rng.u8(..20) == 0);
+        let reads = &mut self.read_bytes[number as usize];
+        *reads += if self.rng.u8(..8) == 0 { 100 << 20 } else { 0 };
+        let read_bytes = Some(*reads);
+        Process {
+            pid,
+            parent_pid: Some(1),
+            started_at_us,
+            start_ticks: Some(u64::from(pid)),
+            name: format!("program-{number}"),
+            cpu_percent: (self.rng.u8(..10) > 0).then(|| f32::from(self.rng.u8(..12)) * 10.0),
+            resident_bytes: Some(u64::from(self.rng.u8(..4)) << 29),
+            read_bytes,
+            ..Process::default()
+        }
+    }
+
+    /// The next snapshot: ten seconds after the one before, or after a gap.
+    fn snapshot(&mut self, began_us: i64) -> Snapshot {
+        self.sequence += if self.rng.u8(..25) == 0 { 9 } else { 1 };
+        let captured_at_us = began_us + i64::try_from(self.sequence).unwrap() * 10_000_000;
+        let started_at_us = began_us - 3_600_000_000;
+        let all: Vec<u32> = (0..PROGRAMS).filter(|_| self.rng.u8(..12) > 0).collect();
+        let processes = all.into_iter().map(|number| self.process(number, started_at_us)).collect();
+        Snapshot {
+            format: FORMAT,
+            boot_id: "boot".to_owned(),
+            run_id: "run".to_owned(),
+            sequence: self.sequence,
+            captured_at_us,
+            monotonic_ms: self.sequence * 10_000,
+            interval_ms: 10_000,
+            processes,
+            ..Snapshot::default()
+        }
+    }
+
+    async fn publish(&mut self, began_us: i64) {
+        let snapshot = self.snapshot(began_us);
+        let message = self.encoder.encode(&snapshot).unwrap();
+        let published = self.jetstream.publish(subject::snapshot(&self.name), message.into()).await.unwrap();
+        within(published.into_future()).await.unwrap();
+    }
+}
+
+/// Publishes from every host until told to stop, as if for days.
+async fn publish(
+    fixture: &Fixture,
+    rng: &mut Rng,
+    stop: CancellationToken,
+) -> Vec<tokio::task::JoinHandle<()>> {
+    // Long ago, so that none of it is of the future.
+    let began_us = fleetps_nats::now_us() - 20 * 86_400_000_000;
+    let mut publishing = Vec::new();
+    for number in 0..HOSTS {
+        let (mut host, stop) = (Host::new(fixture, number, rng.fork()).await, stop.clone());
+        publishing.push(tokio::spawn(async move {
+            while !stop.is_cancelled() {
+                host.publish(began_us).await;
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        }));
+    }
+    publishing
+}
+
+async fn save_rules(fixture: &Fixture) -> Vec<Rule> {
+    let rules = open_rules(&fixture.client(Part::Ingestor).await).await.unwrap();
+    for (id, sentence) in RULES {
+        let saved = SavedRule {
+            sentence: sentence.to_owned(),
+            severity: Severity::Warning,
+            enabled: true,
+            groups: None,
+            note: String::new(),
+            changed_by: "ada".to_owned(),
+            changed_at_us: 0,
+        };
+        assert!(rules.create(id, &saved).await.unwrap());
+    }
+    let entries = rules_in_force(rules.all().await.unwrap());
+    entries.into_iter().map(|entry| entry.rule.unwrap()).collect()
+}
+
+/// What one evaluator says that reads the whole stream, as it is appended.
+async fn expected(fixture: &Fixture, rules: Vec<Rule>) -> Vec<Transition> {
+    let jetstream = fixture.jetstream().await;
+    let snapshots = stream::open_snapshots(&jetstream).await.unwrap();
+    let info = snapshots.cached_info();
+    let (last, epoch_s) = (info.state.last_sequence, info.created.unix_timestamp());
+    let mut reader = SnapshotReader::new(jetstream, Start::Sequence(1), None);
+    let mut decoder = MessageDecoder::new(1 << 30).unwrap();
+    let (mut detector, mut evaluator) = (Detector::default(), Evaluator::default());
+    evaluator.set_rules(rules, 0);
+    let mut appended: BTreeMap<String, Transition> = BTreeMap::new();
+    let mut all = Vec::new();
+    for sequence in 1..=last {
+        let Delivery::Message(delivered) = within(reader.next()).await else { panic!("something is lost") };
+        assert_eq!(delivered.sequence, sequence);
+        let stored_at_us = delivered.stored_at_us;
+        let place = MessagePlace { partition: 0, epoch_s, sequence, stored_at_us };
+        let changes = match decoder.decode(&delivered) {
+            Ok((host, snapshot)) => {
+                detector.snapshot(place, &host, &snapshot);
+                evaluator.snapshot(place, detector.clock(), &host, &Arc::new(snapshot))
+            }
+            Err(_) => {
+                detector.tick(place);
+                evaluator.tick(place, detector.clock())
+            }
+        };
+        for (number, change) in (0..).zip(changes) {
+            let place = fleetps_ingestor::events::EventPlace { partition: 0, epoch_s, sequence, number };
+            let instance = change.alert.instance_id();
+            let transition = Transition { place, decided_at_us: stored_at_us, change };
+            if let Some(next) = transition.behind(appended.get(&instance)) {
+                appended.insert(instance, next.clone());
+                all.push(next);
+            }
+        }
+    }
+    all
+}
+
+/// What the stream of alerts has.
+async fn published(fixture: &Fixture) -> Vec<Transition> {
+    let alerts = stream::open_alerts(&fixture.jetstream().await).await.unwrap();
+    let mut left = alerts.cached_info().state.messages;
+    let consumer = alerts.create_consumer(pull::OrderedConfig::default()).await.unwrap();
+    let (mut messages, mut found) = (consumer.messages().await.unwrap(), Vec::new());
+    while left > 0 {
+        let message = within(messages.next()).await.unwrap().unwrap();
+        found.push(Transition::from_message(&message.payload).unwrap());
+        left -= 1;
+    }
+    found
+}
+
+/// Waits until the stream of alerts has as many changes as are expected, and compares each.
+async fn assert_published(fixture: &Fixture, rules: Vec<Rule>) -> usize {
+    let expected = expected(fixture, rules).await;
+    let jetstream = fixture.jetstream().await;
+    let waiting = async {
+        loop {
+            let alerts = stream::open_alerts(&jetstream).await.unwrap();
+            if alerts.cached_info().state.messages >= expected.len() as u64 {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let in_time = tokio::time::timeout(crate::support::PATIENCE, waiting).await;
+    let found = published(fixture).await;
+    for (found, expected) in found.iter().zip(&expected) {
+        assert_eq!(found, expected);
+    }
+    assert_eq!(found.len(), expected.len());
+    assert!(in_time.is_ok());
+    expected.len()
+}
+
+async fn until_published(fixture: &Fixture, more_than: u64) -> u64 {
+    let jetstream = fixture.jetstream().await;
+    let waiting = async {
+        loop {
+            let alerts = stream::open_alerts(&jetstream).await;
+            let count = alerts.map_or(0, |alerts| alerts.cached_info().state.messages);
+            if count > more_than {
+                return count;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    within(waiting).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kills_of_the_evaluator_lose_no_change_and_publish_none_twice() {
+    let mut chance = chance();
+    let fixture = Fixture::start().await;
+    let rules = save_rules(&fixture).await;
+    let stop = CancellationToken::new();
+    let publishing = publish(&fixture, &mut chance, stop.clone()).await;
+    let mut ingestor = fixture.process();
+    let mut count = 0;
+    for _ in 0..rounds(3) {
+        count = until_published(&fixture, count).await;
+        tokio::time::sleep(Duration::from_millis(chance.u64(0..900))).await;
+        kill(&mut ingestor);
+        if chance.bool() {
+            // It goes on with what the stream of alerts has.
+            let _ = std::fs::remove_file(fixture.history().join("alerts-0.state"));
+        }
+        ingestor = fixture.process();
+    }
+    until_published(&fixture, count).await;
+    stop.cancel();
+    for host in publishing {
+        within(host).await.unwrap();
+    }
+    let changes = assert_published(&fixture, rules).await;
+    assert!(changes > 100, "only {changes} changes");
+    kill(&mut ingestor);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_alert_of_a_rule_that_is_switched_off_ends() {
+    let fixture = Fixture::start().await;
+    save_rules(&fixture).await;
+    let mut host = Host::new(&fixture, 1, Rng::with_seed(1)).await;
+    let ingestor = fixture.ingestor(fixture.settings()).await;
+    let began_us = fleetps_nats::now_us() - 86_400_000_000;
+    let jetstream = fixture.jetstream().await;
+    let publishing = async {
+        loop {
+            host.publish(began_us).await;
+            let alerts = stream::open_alerts(&jetstream).await;
+            if alerts.is_ok_and(|alerts| alerts.cached_info().state.messages > 20) {
+                return;
+            }
+        }
+    };
+    within(publishing).await;
+    let rules = open_rules(&fixture.client(Part::Ingestor).await).await.unwrap();
+    for (id, _) in RULES {
+        let saved = rules.get(id).await.unwrap().unwrap();
+        let off = SavedRule { enabled: false, ..saved.value };
+        assert!(rules.update(id, &off, saved.revision).await.unwrap());
+    }
+    let ending = async {
+        loop {
+            host.publish(began_us).await;
+            let mut last: BTreeMap<String, Transition> = BTreeMap::new();
+            for transition in published(&fixture).await {
+                last.insert(transition.change.alert.instance_id(), transition);
+            }
+            let is_ended = |it: &Transition| it.change.change == Change::RuleChanged;
+            if last.values().all(|it| !it.is_open()) && last.values().any(is_ended) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    within(ending).await;
+    ingestor.stop().await;
+}
