@@ -103,6 +103,8 @@ record! {
         /// Where its snapshots come from, as in "legacy 001" for an agent of the older system 001 and "legacy 001, unverified"
         /// where its key is no proof of its name; absent for an agent of fleetps.
         source: Option<String> => Field::text().since(8);
+        /// Whether this is the last snapshot until sampling goes on: the fleet has asked the agent to pause. Absent otherwise.
+        paused: Option<bool> => Field::flag().since(9);
     }
 }
 
