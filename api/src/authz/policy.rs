@@ -24,6 +24,8 @@ pub enum Permission {
     SeeCommandLines,
     /// To ask the history in SQL, about the hosts that one may see.
     Sql,
+    /// To change how hosts are sampled.
+    ControlHosts,
     /// To change what the server keeps of hosts: tags, admission.
     ManageHosts,
     /// To make, change and end people and what they are granted.
@@ -46,7 +48,7 @@ pub enum Decision {
 impl Permission {
     /// Every action.
     #[cfg(test)]
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::Anything,
         Self::OwnAccount,
         Self::ReadMetrics,
@@ -54,6 +56,7 @@ impl Permission {
         Self::SeeHosts,
         Self::SeeCommandLines,
         Self::Sql,
+        Self::ControlHosts,
         Self::ManageHosts,
         Self::ManageUsers,
         Self::ReadAudit,
@@ -65,6 +68,7 @@ impl Permission {
             Self::Anything | Self::OwnAccount => None,
             Self::ReadMetrics | Self::ReadHostMetrics => Some(Role::Metrics),
             Self::SeeHosts | Self::SeeCommandLines | Self::Sql => Some(Role::Viewer),
+            Self::ControlHosts => Some(Role::Operator),
             Self::ManageHosts | Self::ManageUsers | Self::ReadAudit => Some(Role::Administrator),
         }
     }
@@ -85,6 +89,7 @@ impl Permission {
             Self::SeeHosts => "see hosts",
             Self::SeeCommandLines => "see command lines",
             Self::Sql => "ask in SQL",
+            Self::ControlHosts => "change how hosts are sampled",
             Self::ManageHosts => "manage hosts",
             Self::ManageUsers => "manage users",
             Self::ReadAudit => "read the audit",
@@ -158,13 +163,14 @@ mod tests {
 
     #[test]
     fn each_role_may_do_its_own_and_what_those_before_it_may() {
-        use Permission::{ManageHosts, ManageUsers, ReadAudit, SeeCommandLines, SeeHosts, Sql};
+        use Permission::{ControlHosts, ManageHosts, ManageUsers, ReadAudit, SeeCommandLines, SeeHosts, Sql};
         let of_all = |role| person(vec![grant(role, None)]);
         let permission_of = |role, action| permission_of(&of_all(role), action, None) == Decision::Allowed;
         for role in [Role::Viewer, Role::Operator, Role::Administrator] {
             assert!([SeeHosts, SeeCommandLines, Sql].into_iter().all(|action| permission_of(role, action)));
             let manages = [ManageHosts, ManageUsers, ReadAudit].map(|action| permission_of(role, action));
             assert_eq!(manages, [role == Role::Administrator; 3], "{role:?}");
+            assert_eq!(permission_of(role, ControlHosts), role >= Role::Operator, "{role:?}");
         }
     }
 

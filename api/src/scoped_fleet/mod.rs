@@ -4,7 +4,7 @@
 //! Hidden hosts and withheld command lines are left out where they are loaded: here from the present and the stream, in
 //! the history from the past. Filters, searches, totals and limits come after that.
 //!
-//! `travel` is one host at one past moment, `process` one process, `groups` changes what a host belongs to, `live` is what
+//! `travel` is one host at one past moment, `process` one process, `groups` changes what a host belongs to, `settings` how it is sampled, `live` is what
 //! WebSockets follow.
 
 mod events;
@@ -12,6 +12,7 @@ mod groups;
 mod live;
 mod measured;
 pub mod process;
+mod settings;
 pub mod travel;
 
 pub use live::Look;

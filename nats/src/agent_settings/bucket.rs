@@ -75,6 +75,12 @@ impl AgentSettingsBucket {
         resolve(of_host.as_deref(), of_groups.iter().map(|(group, asked)| (*group, &**asked)))
     }
 
+    /// The hosts of which something is asked by themselves.
+    pub fn hosts(&self) -> Vec<HostName> {
+        let keys = self.current.all().into_iter();
+        keys.filter_map(|(key, _)| HostName::from_token(key.strip_prefix("host/")?)).collect()
+    }
+
     /// Returns when something may have changed since this was called last.
     pub async fn changed(&mut self) {
         self.current.changed().await;
