@@ -163,6 +163,7 @@ pub fn view(fleet: &FleetView, query: &FleetQuery, groups_of: GroupsOf<'_>, now_
         fields: vec![
             ("hosts", Cell::field(hosts)),
             ("up", total(HostState::Up, counts.up)),
+            ("paused", total(HostState::Paused, counts.paused)),
             ("silent", total(HostState::Silent, counts.silent)),
             ("down", total(HostState::Down, counts.down)),
             ("processes", Cell::field(format!("{} processes", display::count(counts.processes)))),

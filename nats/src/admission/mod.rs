@@ -58,6 +58,7 @@ pub(crate) use disconnect::{count, disconnect_by};
 pub use enrolment::{Enrolled, Enrolment};
 pub use hello::{Hello, Welcome};
 pub use refusals::Refusals;
+#[cfg(feature = "managed")]
 pub(crate) use service::CONTROL_KEY;
 pub use service::{AdmissionKeys, AdmissionService};
 pub use token::{EnrolmentToken, EnrolmentTokens, TOKENS};

@@ -109,6 +109,11 @@ record! {
 }
 
 impl HostInfo {
+    /// Whether sampling pauses after this snapshot.
+    pub fn is_paused(&self) -> bool {
+        self.paused == Some(true)
+    }
+
     /// Whether the machine has processes that its agent does not see. Others may be seen in part.
     pub fn hides_processes(&self) -> bool {
         self.limited_view.as_deref().is_some_and(says_processes_are_hidden)
