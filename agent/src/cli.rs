@@ -16,6 +16,7 @@ use tokio::{runtime::Handle, sync::oneshot};
 use crate::{
     join::{self, JoinArguments},
     own_name::{self, own_name_at},
+    publish::{Outbox, RING_BYTES},
     run,
     sample::{Boot, FIRST_WAIT, Sampler},
     settings::{AgentFile, AgentProgram},
@@ -124,7 +125,8 @@ async fn run_agent(file: AgentFile) -> Result<(), CliError> {
     let uplink = file.uplink();
     let finding = own_name(file.host, file.sample.state.clone(), uplink.clone())?;
     let Some(host) = shutdown.run_until_cancelled(finding).await else { return Ok(()) };
-    Ok(run::run(file.sample, uplink, host?, shutdown).await?)
+    let outbox = Outbox::new(RING_BYTES);
+    Ok(run::run_controlled(file.sample, file.remote, uplink, host?, outbox, shutdown).await?)
 }
 
 /// The name of this host, found by a thread of its own: its state folder may lie on a mount that never answers.

@@ -8,6 +8,7 @@ use std::{
     fs, io,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use async_nats::Client;
@@ -20,13 +21,20 @@ use fleetps_nats::{
 };
 use tokio::sync::Notify;
 
+use crate::remote::Remote;
+
 /// The key with which this host speaks.
 pub(crate) struct HostKey {
     pub(crate) client: Client,
     pub(crate) host: HostName,
     /// Where it is; `None` where the broker wants none.
     pub(crate) file: Option<PathBuf>,
+    /// What is reported with a hello, and gets what its answer asks for.
+    pub(crate) remote: Remote,
 }
+
+/// A hello is repeated after this time: what is asked of a host comes by a message, which can be lost.
+const AGAIN: Duration = Duration::from_secs(300);
 
 /// The key could not be changed now; it is tried again after the next connection.
 #[derive(Debug, thiserror::Error)]
@@ -86,8 +94,13 @@ impl HostKey {
     /// Says hello after every connection, and does what the answer says; for as long as it is let.
     pub(crate) async fn keep(self, connected: Arc<Notify>) {
         let Some(file) = self.file.clone() else { return };
+        let mut applied = self.remote.applied();
         loop {
-            connected.notified().await;
+            tokio::select! {
+                () = connected.notified() => {}
+                _ = applied.changed(), if self.remote.is_controlled() => {}
+                () = tokio::time::sleep(AGAIN), if self.remote.is_controlled() => {}
+            }
             match self.hello(&file).await {
                 Ok(()) => {}
                 // A broker without admission, or one whose admission is just not there.
@@ -98,11 +111,14 @@ impl HostKey {
     }
 
     async fn hello(&self, file: &Path) -> Result<(), ChangeError> {
-        if !self.ask(&Hello::default()).await?.rotate {
+        let applied = self.remote.applied().borrow().clone();
+        let welcome = self.ask(&Hello { applied: Some(applied), ..Hello::default() }).await?;
+        self.remote.take_answer(welcome.settings);
+        if !welcome.rotate {
             return Ok(());
         }
         let next = NextKey::make(file)?;
-        if !self.ask(&Hello { next_key: Some(next.public.clone()) }).await?.accepted {
+        if !self.ask(&Hello { next_key: Some(next.public.clone()), ..Hello::default() }).await?.accepted {
             return Err(ChangeError::NotAccepted);
         }
         next.replace(file)?;

@@ -1,9 +1,9 @@
 //! The agent: samples every process of one host and publishes it; also simulates whole fleets.
 //!
-//! `sample` takes a snapshot, `scrub` replaces secrets in its command lines, `publish` brings it into the stream, `run`
-//! connects them. `host_key` says hello and rotates the key on request, `settings` has the settings, `server` speaks HTTP with a
-//! web server, `uplink` says which way is taken, `simulate` makes fleets that do not exist, `join` enrols this host, `cli` is
-//! the command line.
+//! `sample` takes a snapshot, `sampling` is the thread that does so in time, `scrub` replaces secrets in its command lines,
+//! `publish` brings it into the stream, `run` connects them. `host_key` says hello and rotates the key on request, `remote`
+//! takes settings that the fleet asks for, `settings` has the settings, `server` speaks HTTP with a web server, `uplink`
+//! says which way is taken, `simulate` makes fleets that do not exist, `join` enrols this host, `cli` is the command line.
 
 // They panic when the pipe is closed; `fleetps_nats::output` does not.
 #![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
@@ -13,8 +13,10 @@ mod host_key;
 pub mod join;
 mod own_name;
 pub mod publish;
+pub mod remote;
 pub mod run;
 pub mod sample;
+mod sampling;
 pub mod scrub;
 pub mod server;
 pub mod settings;
@@ -22,6 +24,6 @@ pub mod simulate;
 mod uplink;
 
 pub use own_name::own_name;
-pub use run::{AgentError, run, run_with};
+pub use run::{AgentError, run, run_controlled, run_with};
 pub use settings::AgentSettings;
 pub use uplink::Uplink;

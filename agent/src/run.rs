@@ -2,15 +2,13 @@
 
 use std::{
     io,
-    sync::{
-        Arc,
-        mpsc::{self, RecvTimeoutError},
-    },
+    sync::{Arc, mpsc},
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use fleetps_nats::{HostName, bounds::OutOfRange, connection::ConnectionError, settings::Room};
+use fleetps_nats::{HostName, bounds::OutOfRange, connection::ConnectionError, settings::Room, subject};
+use futures_util::StreamExt;
 use tokio::{
     sync::{Notify, oneshot},
     task::JoinHandle,
@@ -20,7 +18,9 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     host_key::HostKey,
     publish::{Outbox, Publisher, RING_BYTES},
-    sample::{Boot, FIRST_WAIT, Packer, Sampler, UnknownSystem},
+    remote::{Order, Remote, RemoteSettings},
+    sample::UnknownSystem,
+    sampling,
     server::{ServerError, Session},
     settings::AgentSettings,
     uplink::Uplink,
@@ -55,34 +55,57 @@ pub enum AgentError {
 
 /// An [`Uplink`] in use.
 enum Link {
-    Broker(async_nats::Client, JoinHandle<()>),
-    Server(Session),
+    Broker(async_nats::Client, Vec<JoinHandle<()>>),
+    Server(Session, JoinHandle<()>),
 }
 
 impl Link {
     /// Begins to connect, without waiting for it.
-    async fn open(uplink: Uplink, host: &HostName) -> Result<Self, AgentError> {
+    async fn open(uplink: Uplink, host: &HostName, remote: &Remote) -> Result<Self, AgentError> {
         let broker = match uplink {
             Uplink::Broker(broker) => broker,
-            Uplink::Server(server) => return Ok(Self::Server(server.session(host)?)),
+            Uplink::Server(server) => {
+                let session = server.session(host)?.with_remote(remote.clone());
+                let reporting = tokio::spawn(session.clone().exchange_settings());
+                return Ok(Self::Server(session, reporting));
+            }
         };
         let connected = Arc::new(Notify::new());
         let client = broker.connect_agent(host, Arc::clone(&connected)).await?;
-        let key = HostKey { client: client.clone(), host: host.clone(), file: broker.nkey_file };
-        Ok(Self::Broker(client, tokio::spawn(key.keep(connected))))
+        let (host, file, remote) = (host.clone(), broker.nkey_file, remote.clone());
+        let listening = listen(client.clone(), host.clone(), remote.clone());
+        let key = HostKey { client: client.clone(), host, file, remote };
+        Ok(Self::Broker(client, vec![tokio::spawn(listening), tokio::spawn(key.keep(connected))]))
     }
 
     fn publisher(&self, host: &HostName, run_id: String, outbox: Outbox) -> Publisher {
         match self {
             Self::Broker(client, _) => Publisher::new(client.clone(), host, outbox),
-            Self::Server(session) => Publisher::through_server(session.clone(), run_id, outbox),
+            Self::Server(session, _) => Publisher::through_server(session.clone(), run_id, outbox),
         }
     }
 
     fn close(self) {
-        if let Self::Broker(_, keeping_the_key) = self {
-            keeping_the_key.abort();
+        match self {
+            Self::Broker(_, tasks) => tasks.iter().for_each(JoinHandle::abort),
+            Self::Server(_, reporting) => reporting.abort(),
         }
+    }
+}
+
+/// Hears on this host's own subject what is asked of it, for as long as it is let. A host that pinned no control key does not
+/// listen.
+async fn listen(client: async_nats::Client, host: HostName, remote: Remote) {
+    if !remote.is_controlled() {
+        return;
+    }
+    match client.subscribe(subject::settings(&host)).await {
+        Ok(mut frames) => {
+            while let Some(message) = frames.next().await {
+                remote.take(&message.payload);
+            }
+        }
+        Err(error) => tracing::warn!(%error, "cannot listen for settings; they come with the next hello"),
     }
 }
 
@@ -105,15 +128,30 @@ pub async fn run_with(
     outbox: Outbox,
     shutdown: CancellationToken,
 ) -> Result<(), AgentError> {
+    run_controlled(settings, RemoteSettings::default(), uplink, host, outbox, shutdown).await
+}
+
+/// [`run_with`], where the fleet may change what `remote` lets it.
+pub async fn run_controlled(
+    settings: AgentSettings,
+    remote: RemoteSettings,
+    uplink: impl Into<Uplink>,
+    host: HostName,
+    outbox: Outbox,
+    shutdown: CancellationToken,
+) -> Result<(), AgentError> {
     settings.check()?;
-    let link = Link::open(uplink.into(), &host).await?;
-    let (stop, stopped) = mpsc::channel();
+    remote.check()?;
+    let remote = Remote::new(host.clone(), settings, remote);
+    let link = Link::open(uplink.into(), &host, &remote).await?;
+    let (orders, told) = mpsc::channel();
+    let stop = StopOnDrop(orders.clone());
     let (announce, announced) = oneshot::channel();
     let (done, ended) = oneshot::channel();
-    let sampling = outbox.clone();
+    let leaving = outbox.clone();
     thread::Builder::new()
         .name("sample".to_owned())
-        .spawn(move || _ = done.send(sample(&settings, &sampling, announce, &stopped)))
+        .spawn(move || _ = done.send(sampling::run(&remote, orders, leaving, announce, &told)))
         .map_err(AgentError::Start)?;
     let announced = tokio::select! {
         announced = announced => announced,
@@ -143,46 +181,12 @@ pub async fn run_with(
     outcome
 }
 
-/// Samples until the channel closes.
-fn sample(
-    settings: &AgentSettings,
-    outbox: &Outbox,
-    announce: oneshot::Sender<String>,
-    stopped: &mpsc::Receiver<()>,
-) -> Result<(), AgentError> {
-    let boot = Boot::current(&settings.state);
-    let mut sampler = Sampler::new(settings, boot)?;
-    let mut packer = Packer::new().map_err(AgentError::Start)?;
-    let _ = announce.send(sampler.run_id().to_owned());
-    let mut due = Instant::now() + settings.interval.min(FIRST_WAIT);
-    loop {
-        let wait = due.saturating_duration_since(Instant::now());
-        match stopped.recv_timeout(wait) {
-            Err(RecvTimeoutError::Timeout) => {}
-            Ok(()) | Err(RecvTimeoutError::Disconnected) => return Ok(()),
-        }
-        let started = Instant::now();
-        let mut snapshot = sampler.sample(outbox.dropped());
-        match sampler.pack(&mut snapshot, &mut packer) {
-            Ok(message) => {
-                let sampled_at = Some(Duration::from_millis(snapshot.monotonic_ms));
-                outbox.push_sampled(snapshot.sequence, message, snapshot.processes.len(), sampled_at);
-            }
-            Err(error) => tracing::error!(error = %error, "a snapshot cannot be packed and is left out"),
-        }
-        due = next_due(due, settings.interval, started.elapsed());
-    }
-}
+/// Tells the sampling thread to stop when it is dropped, wherever this run ends.
+struct StopOnDrop(mpsc::Sender<Order>);
 
-/// The next moment on the grid of intervals; moments that went by while sampling took too long are left out.
-fn next_due(due: Instant, interval: Duration, took: Duration) -> Instant {
-    if took > interval {
-        tracing::warn!(
-            took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
-            "taking a sample took longer than the interval; make the interval longer"
-        );
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        // A thread that has ended hears nothing.
+        let _ = self.0.send(Order::Stop);
     }
-    let next = due + interval;
-    let now = Instant::now();
-    if next >= now { next } else { now + interval }
 }

@@ -17,14 +17,14 @@ use crate::{
     audit_log::AuditClass::{self, ByHandler, FailedChanges, Searches},
     auth::PrincipalKind,
     authz::Permission::{
-        self, Anything, ManageAlerts, ManageHosts, ManageUsers, OwnAccount, ReadAudit, ReadHostMetrics,
-        ReadMetrics, SeeHosts, Sql,
+        self, Anything, ControlHosts, ManageAlerts, ManageHosts, ManageUsers, OwnAccount, ReadAudit,
+        ReadHostMetrics, ReadMetrics, SeeHosts, Sql,
     },
     handlers::{
         account, alerts, alerts_json, api, assets, audit, audit_json, diff, diff_json, events, events_json,
         fleet, groups, health, history, host, hosts_json, ingest, ingest_admission, metrics, metrics_json,
-        process, process_json, processes_json, prometheus, search, search_json, sign_in, sql, system,
-        timeline, top, top_json, users, welcome,
+        process, process_json, processes_json, prometheus, search, search_json, settings, settings_json,
+        sign_in, sql, system, timeline, top, top_json, users, welcome,
     },
     middleware::{
         absence::say_absence,
@@ -151,6 +151,21 @@ where
     Route::new(method, path, action, FailedChanges, handler).described(operation)
 }
 
+/// A route of the JSON interface that changes a part of something.
+fn patch_json<T: 'static, H>(
+    path: &'static str,
+    action: Permission,
+    summary: &'static str,
+    handler: H,
+) -> Route
+where
+    H: Handler<T, AppState> + Describe<T>,
+{
+    let operation = Operation::of(summary, &handler);
+    Route::new(Method::PATCH, path, action, AuditClass::FailedChanges, routing::patch(handler))
+        .described(operation)
+}
+
 /// The routes that are described.
 pub fn interface() -> Interface {
     let listed = |Route { method, path, policy, operation, .. }: Route| {
@@ -172,6 +187,7 @@ pub fn table() -> Vec<Route> {
         pages(),
         of_alerts(),
         json_of_hosts(),
+        json_of_settings(),
         json_of_fleet(),
         for_monitoring(),
         of_people(),
@@ -238,6 +254,7 @@ fn pages() -> Vec<Route> {
         get("/hosts/{host}/system", SeeHosts, system::page).shows_command_lines(),
         get("/hosts/{host}/system/live", SeeHosts, system::live).shows_command_lines(),
         post("/hosts/{host}/groups", ManageHosts, groups::change).audited(FailedChanges),
+        post("/hosts/{host}/settings", ControlHosts, settings::change).audited(FailedChanges),
         get("/hosts/{host}/history", SeeHosts, history::page).shows_command_lines(),
         get("/hosts/{host}/timeline.svg", SeeHosts, timeline::picture).shows_command_lines(),
         get("/hosts/{host}/events", SeeHosts, events::host_page).shows_command_lines(),
@@ -350,6 +367,39 @@ fn json_of_hosts() -> Vec<Route> {
             process_json::metrics,
         )
         .shows_command_lines(),
+    ]
+}
+
+/// JSON about how hosts are sampled.
+fn json_of_settings() -> Vec<Route> {
+    let change = || settings_json::body();
+    vec![
+        json(
+            "/api/v1/hosts/{host}/settings",
+            SeeHosts,
+            "How a host is sampled, and who decided that",
+            settings_json::of_host,
+        ),
+        patch_json(
+            "/api/v1/hosts/{host}/settings",
+            ControlHosts,
+            "Asks a host for other settings",
+            settings_json::change_host,
+        )
+        .with_body("application/json", change()),
+        json(
+            "/api/v1/groups/{group}/settings",
+            ControlHosts,
+            "What is asked of the hosts of a group",
+            settings_json::of_group,
+        ),
+        patch_json(
+            "/api/v1/groups/{group}/settings",
+            ControlHosts,
+            "Asks the hosts of a group for other settings",
+            settings_json::change_group,
+        )
+        .with_body("application/json", change()),
     ]
 }
 

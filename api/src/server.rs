@@ -15,6 +15,7 @@ use crate::{
     config::QuestionSettings,
     connections::{self, Connections, Limits},
     console::Console,
+    control::ControlKey,
     gate::Gate,
     history_service::HistoryService,
     legacy::{self, LegacyDoor},
@@ -50,11 +51,13 @@ pub struct Doors {
     pub metrics: Option<TlsListener>,
     /// For older systems, where they are answered.
     pub legacy: Option<LegacyDoor>,
+    /// The key that signs what is asked of agents; without it, nothing is.
+    pub control_key: Option<ControlKey>,
 }
 
 impl From<TlsListener> for Doors {
     fn from(pages: TlsListener) -> Self {
-        Self { pages, metrics: None, legacy: None }
+        Self { pages, metrics: None, legacy: None, control_key: None }
     }
 }
 
@@ -108,7 +111,9 @@ pub async fn run(
     };
     let groups = shared.groups.clone().follow(client.clone(), shutdown.clone());
     let host_keys = shared.host_keys.clone().follow(client.clone(), shutdown.clone());
-    let groups = tokio::spawn(async { tokio::join!(groups, host_keys) });
+    let (control, control_key) = (shared.control.clone(), doors.control_key.take());
+    let control = control.follow(client.clone(), control_key, shared.groups.clone(), shutdown.clone());
+    let groups = tokio::spawn(async { tokio::join!(groups, host_keys, control) });
     let absence = tokio::spawn(shared.absence.clone().watch(client.clone(), shutdown.clone()));
     let reports = tokio::spawn(watch_reports(shared.clone(), client.clone(), shutdown.clone()));
     let tidying = tokio::spawn(tidy(people, shutdown.clone()));

@@ -104,8 +104,12 @@ pub(crate) struct Listeners {
 impl Listeners {
     /// Begins to answer at the first.
     pub(crate) fn open(self, config: &Config, health: ServerHealth) -> (Doors, Starting) {
-        let doors =
-            Doors { pages: self.then, metrics: self.metrics.map(TlsListener::plaintext), legacy: None };
+        let doors = Doors {
+            pages: self.then,
+            metrics: self.metrics.map(TlsListener::plaintext),
+            legacy: None,
+            control_key: None,
+        };
         (doors, Starting::serve(self.first, config.web.auth, health))
     }
 

@@ -14,6 +14,7 @@ use crate::{
     config::QuestionSettings,
     connections::{Connections, Limits},
     console::Console,
+    control::Control,
     counts::Counts,
     filtering,
     fleet_views::FleetViews,
@@ -82,6 +83,8 @@ pub struct AppState {
     pub gate: Option<Gate>,
     /// Requests of older systems, by what became of them.
     pub legacy_requests: Counts,
+    /// What is asked of agents.
+    pub control: Control,
     /// The keys by which hosts sign what they send over HTTP.
     pub host_keys: HostKeys,
     /// Since when it is away.
@@ -126,6 +129,7 @@ impl AppState {
             broker,
             gate: None,
             legacy_requests: Counts::default(),
+            control: Control::default(),
             host_keys: HostKeys::default(),
             absence: Absence::default(),
             live_pages: live_pages(Limits::of_this_process()),

@@ -95,6 +95,11 @@ impl Url {
         Self::of(&["hosts", host, "groups"])
     }
 
+    /// Where it is changed how a host is sampled.
+    pub fn host_settings(host: &str) -> Self {
+        Self::of(&["hosts", host, "settings"])
+    }
+
     /// The picture of a host's timeline.
     pub fn timeline(host: &str) -> Self {
         Self::of(&["hosts", host, "timeline.svg"])

@@ -43,6 +43,9 @@ pub const HELLO: &str = "/api/v1/hello";
 const VERSION: &str = "fleetps-signed-1";
 /// The header with the signature.
 pub const SIGNATURE: &str = "fp-signature";
+/// The header with the revision of the last settings that a host believed, 0 for none. It is not signed: it only spares an
+/// answer the settings that the host has.
+pub const SETTINGS: &str = "fp-settings";
 /// The header with the host's name.
 pub const HOST: &str = "fp-host";
 const KEY: &str = "fp-key";

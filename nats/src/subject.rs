@@ -45,6 +45,11 @@ pub fn host_of_hello(subject: &str) -> Option<HostName> {
     HostName::from_token(subject.strip_prefix("fleetps.")?.strip_suffix(".hello")?)
 }
 
+/// Where a host's agent hears that other settings are asked of it.
+pub fn settings(host: &HostName) -> String {
+    format!("fleetps.{}.settings", host.token())
+}
+
 /// All that one host's agent may publish to: its snapshots, its hello, and the question for its settings.
 pub fn agent_publishes(host: &HostName) -> [String; 3] {
     let settings = format!("$JS.API.DIRECT.GET.KV_settings.$KV.settings.{}", host.token());
@@ -54,7 +59,7 @@ pub fn agent_publishes(host: &HostName) -> [String; 3] {
 /// All that one host's agent may listen to: its settings, its commands and its inbox.
 pub fn agent_hears(host: &HostName) -> [String; 3] {
     let token = host.token();
-    [format!("fleetps.{token}.settings"), format!("fleetps.{token}.cmd"), format!("{}.>", inbox_prefix(host))]
+    [settings(host), format!("fleetps.{token}.cmd"), format!("{}.>", inbox_prefix(host))]
 }
 
 /// The prefix of reply subjects for one host's agent: the only inbox that agent may subscribe to.

@@ -9,14 +9,17 @@ mod service;
 use std::{
     fs, io,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use clap::Args;
 use fleetps_nats::{
     HostName,
-    admission::Enrolled,
+    admission::{Enrolled, Hello, Welcome},
+    agent_settings::is_control_key,
     connection::{Broker, BrokerSettings, ConnectionError},
     key::{self, KeyError},
+    subject,
 };
 
 use crate::{
@@ -30,6 +33,8 @@ pub use service::ServiceError;
 
 /// The name of the settings file.
 const SETTINGS: &str = "agent.toml";
+/// How long admission may take to answer a hello: it reads a few records.
+const HELLO_WITHIN: Duration = Duration::from_secs(5);
 /// Where the settings go when this is run by root.
 const ROOT_CONFIG_FOLDER: &str = "/etc/fleetps";
 /// Where the key goes then; the service gets it as its state folder.
@@ -133,7 +138,11 @@ pub async fn join(arguments: JoinArguments, mut file: AgentFile) -> Result<(), J
     file.server = is_server.then(|| arguments.url.clone());
     file.broker = BrokerSettings { nats: Some(arguments.url).filter(|_| !is_server), nkey: Some(key_file) };
     file.host = Some(host.clone());
-    let is_admitted = introduce(file.uplink(), &host, arguments.token).await?;
+    let (is_admitted, control_key) = introduce(file.uplink(), &host, arguments.token).await?;
+    // One that is pinned stays: whoever joins again may have been led to another fleet.
+    if file.remote.control_key.is_none() {
+        file.remote.control_key = control_key.filter(|key| is_control_key(key));
+    }
     if is_first {
         file.sample.state = state_folder;
     }
@@ -149,6 +158,9 @@ pub async fn join(arguments: JoinArguments, mut file: AgentFile) -> Result<(), J
         );
     }
     fleetps_nats::outln!("Its settings are in {}.", config.display());
+    if is_admitted && file.remote.control_key.is_none() {
+        fleetps_nats::outln!("This fleet has named no control key, so that it cannot change these settings.");
+    }
     if arguments.no_service || !service::install(&config, &file.sample.state, arguments.disk_io)? {
         let config = config.display();
         fleetps_nats::outln!(
@@ -181,8 +193,12 @@ fn unwritten(path: &Path) -> impl FnOnce(io::Error) -> JoinError {
     move |source| JoinError::Write { path, source }
 }
 
-/// Whether the host is let in.
-async fn introduce(uplink: Uplink, host: &HostName, token: Option<String>) -> Result<bool, JoinError> {
+/// Whether the host is let in, and the fleet's control key where it is.
+async fn introduce(
+    uplink: Uplink,
+    host: &HostName,
+    token: Option<String>,
+) -> Result<(bool, Option<String>), JoinError> {
     match uplink {
         Uplink::Broker(broker) => introduce_to_broker(&broker, host, token.as_deref()).await,
         Uplink::Server(server) => {
@@ -194,12 +210,19 @@ async fn introduce(uplink: Uplink, host: &HostName, token: Option<String>) -> Re
     }
 }
 
-fn introduce_to_server(session: &Session, host: HostName, token: Option<String>) -> Result<bool, JoinError> {
+fn introduce_to_server(
+    session: &Session,
+    host: HostName,
+    token: Option<String>,
+) -> Result<(bool, Option<String>), JoinError> {
     match session.enrol(token.as_deref())? {
-        Enrolled::Admitted => Ok(true),
+        Enrolled::Admitted => {
+            let said = session.hello(&Hello::default());
+            Ok((true, said.ok().and_then(|welcome| welcome.control_key)))
+        }
         Enrolled::Undecided => Err(JoinError::Undecided { host }),
         Enrolled::Waiting | Enrolled::Refused if token.is_some() => Err(JoinError::Refused { host }),
-        Enrolled::Waiting | Enrolled::Refused => Ok(false),
+        Enrolled::Waiting | Enrolled::Refused => Ok((false, None)),
     }
 }
 
@@ -207,13 +230,21 @@ async fn introduce_to_broker(
     broker: &Broker,
     host: &HostName,
     token: Option<&str>,
-) -> Result<bool, JoinError> {
+) -> Result<(bool, Option<String>), JoinError> {
     match broker.enrol(host, token).await {
-        Ok(_) => Ok(true),
+        Ok(client) => Ok((true, control_key(&client, host).await)),
         Err(error) if !error.is_refusal() => Err(JoinError::Connection(error)),
         Err(_) if token.is_some() => Err(JoinError::Refused { host: host.clone() }),
-        Err(_) => Ok(false),
+        Err(_) => Ok((false, None)),
     }
+}
+
+/// The fleet's control key; absent where admission does not answer, or knows none.
+async fn control_key(client: &async_nats::Client, host: &HostName) -> Option<String> {
+    let hello = serde_json::to_vec(&Hello::default()).ok()?;
+    let asking = client.request(subject::hello(host), hello.into());
+    let answer = tokio::time::timeout(HELLO_WITHIN, asking).await.ok()?.ok()?;
+    serde_json::from_slice::<Welcome>(&answer.payload).ok()?.control_key
 }
 
 fn folders(given: Option<&Path>) -> (PathBuf, PathBuf) {

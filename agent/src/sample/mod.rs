@@ -126,6 +126,19 @@ impl Sampler {
         Ok(sampler)
     }
 
+    /// Samples with other settings from the next snapshot on.
+    pub fn set(&mut self, settings: AgentSettings) {
+        if settings.command_line != self.settings.command_line {
+            self.table.forget_command_lines();
+        }
+        #[cfg(target_os = "linux")]
+        if settings.exclude_users != self.settings.exclude_users {
+            self.users = users::Users::new(&settings.exclude_users);
+            self.users.settle(USERS_PATIENCE);
+        }
+        self.settings = settings;
+    }
+
     /// Identifies this run.
     pub fn run_id(&self) -> &str {
         &self.run_id

@@ -139,6 +139,14 @@ impl Table {
         rows
     }
 
+    /// Forgets every command line, and reads them anew in the next pass: they leave the host in another way from now on.
+    pub fn forget_command_lines(&mut self) {
+        for known in self.known.values_mut() {
+            (known.command_line, known.is_shortened) = (None, false);
+            known.facts_read_at = Duration::ZERO;
+        }
+    }
+
     /// Whether the process's user is one whose processes are not sent, or may be.
     pub fn is_withheld(&self, pid: u32) -> bool {
         self.known.get(&pid).is_some_and(|known| known.is_withheld)

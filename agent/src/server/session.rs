@@ -14,6 +14,7 @@ use bytes::Bytes;
 use fleetps_nats::{
     HostName,
     admission::{Enrolled, Hello, Welcome},
+    agent_settings::SignedFrame,
     key,
     signed::{self, Label, SignedRequest},
 };
@@ -22,9 +23,14 @@ use serde_json::{Value, json};
 use ureq::{Agent, http::StatusCode};
 
 use super::{ServerError, outage::Outage};
+use crate::remote::Remote;
 
-/// The longest answer: a few lines of JSON.
-const MAX_ANSWER_BYTES: u64 = 64 << 10;
+/// The longest answer: a few lines of JSON, and a frame in them, whose quotes are written as two letters.
+const MAX_ANSWER_BYTES: u64 = 160 << 10;
+/// How often a paused host asks whether it is to go on: as often as it would send otherwise.
+const ASK_WHILE_PAUSED: Duration = Duration::from_secs(10);
+/// How often another host says what is in force: settings come with the answers to its posts.
+const ASK_AGAIN: Duration = Duration::from_secs(300);
 /// The longest that a server may tell a host to wait.
 const MAX_RETRY_AFTER_S: u64 = 60;
 
@@ -32,6 +38,8 @@ const MAX_RETRY_AFTER_S: u64 = 60;
 #[derive(Debug, Clone)]
 pub struct Session {
     shared: Arc<Shared>,
+    /// What is told to the server, and gets what it asks for.
+    remote: Option<Remote>,
 }
 
 #[derive(Debug)]
@@ -70,7 +78,52 @@ impl Session {
     pub(super) fn new(client: Agent, url: String, host: HostName, nkey_file: PathBuf) -> Self {
         let after = AtomicU64::new(0);
         let shared = Shared { client, url, host, nkey_file, after, outage: Outage::default() };
-        Self { shared: Arc::new(shared) }
+        Self { shared: Arc::new(shared), remote: None }
+    }
+
+    /// The same, where the server may ask for settings.
+    #[must_use]
+    pub fn with_remote(self, remote: Remote) -> Self {
+        Self { remote: Some(remote), ..self }
+    }
+
+    /// Tells the server at each change what is in force here, and asks again while nothing is sent, for as long as it is let.
+    pub(crate) async fn exchange_settings(self) {
+        let Some(remote) = self.remote.clone().filter(Remote::is_controlled) else { return };
+        let mut applied = remote.applied();
+        loop {
+            let session = self.clone();
+            // A panic is on record; the next turn tries again.
+            let _ = tokio::task::spawn_blocking(move || session.say_hello()).await;
+            let is_paused = applied.borrow_and_update().in_force.enabled == Some(false);
+            let wait = if is_paused { ASK_WHILE_PAUSED } else { ASK_AGAIN };
+            let _ = tokio::time::timeout(wait, applied.changed()).await;
+        }
+    }
+
+    /// Says what is in force here, and takes what is asked.
+    fn say_hello(&self) {
+        let Some(remote) = &self.remote else { return };
+        let applied = remote.applied().borrow().clone();
+        match self.hello(&Hello { applied: Some(applied), ..Hello::default() }) {
+            Ok(welcome) => remote.take_answer(welcome.settings),
+            Err(error) => {
+                tracing::debug!(error = fleetps_nats::error_chain(&error), "no answer to the hello")
+            }
+        }
+    }
+
+    /// The server's answer to a hello.
+    ///
+    /// # Errors
+    /// When the server does not answer, or not as fleetps does.
+    pub fn hello(&self, hello: &Hello) -> Result<Welcome, ServerError> {
+        let body = serde_json::to_vec(hello).unwrap_or_default();
+        let said = self.send(signed::HELLO, None, &body)?;
+        match said.status {
+            StatusCode::OK => Welcome::deserialize(&said.body).map_err(|_| self.unexpected(&said)),
+            _ => Err(self.unexpected(&said)),
+        }
     }
 
     /// The host that speaks.
@@ -104,6 +157,9 @@ impl Session {
             // A proxy may say 202 of its own.
             StatusCode::ACCEPTED if self.keep_after(&said.body["sequence"]) => {
                 self.shared.outage.end(&self.shared.host);
+                if let Some(remote) = &self.remote {
+                    remote.take_answer(SignedFrame::deserialize(&said.body["settings"]).ok());
+                }
                 if said.body["rotate"] == true {
                     self.rotate();
                 }
@@ -136,7 +192,8 @@ impl Session {
     /// Changes this host's key, as after a hello at the broker. What fails is tried again with the next snapshot.
     fn rotate(&self) {
         let changed = crate::host_key::change(&self.shared.nkey_file, |next_key| {
-            let hello = serde_json::to_vec(&Hello { next_key: Some(next_key) }).map_err(io::Error::from)?;
+            let hello = serde_json::to_vec(&Hello { next_key: Some(next_key), ..Hello::default() })
+                .map_err(io::Error::from)?;
             let said = self.send(signed::HELLO, None, &hello).map_err(io::Error::other)?;
             Ok(Welcome::deserialize(&said.body).is_ok_and(|welcome| welcome.accepted))
         });
@@ -159,8 +216,10 @@ impl Session {
         let key = key::read(nkey_file)?;
         let headers = SignedRequest::new(path, host, &key, label, body).sign(&key);
         let headers = headers.map_err(key::KeyError::from)?;
+        let known = self.remote.as_ref().map(Remote::last_revision).unwrap_or_default();
         let mut request =
             client.post(format!("{url}{path}")).header("content-type", "application/octet-stream");
+        request = request.header(signed::SETTINGS, known.to_string());
         for (name, value) in headers {
             request = request.header(name, value);
         }

@@ -14,7 +14,7 @@ use fleetps_nats::{
     units,
 };
 
-use crate::{scrub::CommandLineMode, server::Server, uplink::Uplink};
+use crate::{remote::RemoteSettings, scrub::CommandLineMode, server::Server, uplink::Uplink};
 
 /// More often than this a pass would cost more than it tells: the kernel counts CPU time in steps of 10 ms.
 const MIN_INTERVAL: Duration = Duration::from_millis(100);
@@ -94,6 +94,7 @@ impl Program for AgentProgram {
         RoomInfo::of::<TlsOptions>(),
         RoomInfo::of::<HostSettings>(),
         RoomInfo::of::<AgentSettings>(),
+        RoomInfo::of::<RemoteSettings>(),
         RoomInfo::of::<LogSettings>(),
     ];
     const DEFAULTS: &'static [(&'static str, &'static str, &'static str)] = &[("", "nats", DEFAULT_BROKER)];
@@ -115,6 +116,8 @@ pub struct AgentFile {
     pub host: Option<HostName>,
     /// The sampling settings.
     pub sample: AgentSettings,
+    /// What the fleet may change on this host.
+    pub remote: RemoteSettings,
     /// How events are logged.
     pub log: LogSettings,
 }
@@ -134,6 +137,7 @@ impl AgentFile {
             wire: layers.room()?,
             host: layers.room::<HostSettings>()?.host,
             sample: layers.room()?,
+            remote: layers.room()?,
             log: layers.room()?,
         })
     }
@@ -174,6 +178,7 @@ impl AgentFile {
             Printed::of(&self.log)?,
             Printed::of(&self.wire)?,
             Printed::of(&self.sample)?,
+            Printed::of(&self.remote)?,
         ];
         Ok(Printed::settings_file("fleetps-agent", &rooms))
     }

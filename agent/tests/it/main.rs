@@ -8,6 +8,7 @@ mod differential_machine;
 mod differential_processes;
 mod join;
 mod publisher;
+mod remote;
 mod server;
 mod simulator;
 mod support;

@@ -65,6 +65,11 @@ impl TaggedHosts {
         self.version
     }
 
+    /// The hosts that have tags, or have a record.
+    pub fn hosts(&self) -> impl Iterator<Item = &HostName> {
+        self.hosts.keys()
+    }
+
     /// The hosts on which these grants allow this, among those that have tags.
     fn hosts_of(&self, grants: &[Grant], action: Permission) -> Hosts {
         let is_allowed = |groups: &HostGroups| grants_allow(grants, action, groups);

@@ -26,6 +26,8 @@ pub enum Permission {
     Sql,
     /// To change the rules by which alerts are raised, for the hosts that one operates.
     ManageAlerts,
+    /// To change how hosts are sampled.
+    ControlHosts,
     /// To change what the server keeps of hosts: tags, admission.
     ManageHosts,
     /// To make, change and end people and what they are granted.
@@ -57,6 +59,7 @@ impl Permission {
         Self::SeeCommandLines,
         Self::Sql,
         Self::ManageAlerts,
+        Self::ControlHosts,
         Self::ManageHosts,
         Self::ManageUsers,
         Self::ReadAudit,
@@ -69,6 +72,7 @@ impl Permission {
             Self::ReadMetrics | Self::ReadHostMetrics => Some(Role::Metrics),
             Self::SeeHosts | Self::SeeCommandLines | Self::Sql => Some(Role::Viewer),
             Self::ManageAlerts => Some(Role::Operator),
+            Self::ControlHosts => Some(Role::Operator),
             Self::ManageHosts | Self::ManageUsers | Self::ReadAudit => Some(Role::Administrator),
         }
     }
@@ -90,6 +94,7 @@ impl Permission {
             Self::SeeCommandLines => "see command lines",
             Self::Sql => "ask in SQL",
             Self::ManageAlerts => "change alert rules",
+            Self::ControlHosts => "change how hosts are sampled",
             Self::ManageHosts => "manage hosts",
             Self::ManageUsers => "manage users",
             Self::ReadAudit => "read the audit",
@@ -163,13 +168,14 @@ mod tests {
 
     #[test]
     fn each_role_may_do_its_own_and_what_those_before_it_may() {
-        use Permission::{ManageHosts, ManageUsers, ReadAudit, SeeCommandLines, SeeHosts, Sql};
+        use Permission::{ControlHosts, ManageHosts, ManageUsers, ReadAudit, SeeCommandLines, SeeHosts, Sql};
         let of_all = |role| person(vec![grant(role, None)]);
         let permission_of = |role, action| permission_of(&of_all(role), action, None) == Decision::Allowed;
         for role in [Role::Viewer, Role::Operator, Role::Administrator] {
             assert!([SeeHosts, SeeCommandLines, Sql].into_iter().all(|action| permission_of(role, action)));
             let manages = [ManageHosts, ManageUsers, ReadAudit].map(|action| permission_of(role, action));
             assert_eq!(manages, [role == Role::Administrator; 3], "{role:?}");
+            assert_eq!(permission_of(role, ControlHosts), role >= Role::Operator, "{role:?}");
         }
     }
 

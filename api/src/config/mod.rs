@@ -6,7 +6,7 @@ mod tests;
 
 use std::path::PathBuf;
 
-use fleetps_agent::{AgentSettings, settings::HostSettings};
+use fleetps_agent::{AgentSettings, remote::RemoteSettings, settings::HostSettings};
 use fleetps_ingestor::{DataSettings, IngestorSettings};
 use fleetps_nats::{
     HostName, TlsOptions,
@@ -19,10 +19,13 @@ use fleetps_nats::{
 
 use crate::{
     auth::{Auth, SignInSettings},
+    control::ControlKey,
     tls::TlsSettings,
 };
 
-pub use rooms::{BackupSettings, LegacySettings, LocalHosts, ManagedBroker, QuestionSettings, WebSettings};
+pub use rooms::{
+    BackupSettings, ControlSettings, LegacySettings, LocalHosts, ManagedBroker, QuestionSettings, WebSettings,
+};
 
 /// The program `fleetps`, as far as its settings go.
 #[derive(Debug)]
@@ -39,8 +42,10 @@ impl Program for FleetpsProgram {
         RoomInfo::of::<BrokerSettings>(),
         RoomInfo::of::<TlsOptions>(),
         RoomInfo::of::<AdmissionSettings>(),
+        RoomInfo::of::<ControlSettings>(),
         RoomInfo::of::<HostSettings>(),
         RoomInfo::of::<AgentSettings>(),
+        RoomInfo::of::<RemoteSettings>(),
         RoomInfo::of::<LocalHosts>(),
         RoomInfo::of::<IngestorSettings>(),
         RoomInfo::of::<QuestionSettings>(),
@@ -77,10 +82,14 @@ pub struct Config {
     pub wire: TlsOptions,
     /// How hosts are admitted to the broker.
     pub admission: AdmissionSettings,
+    /// How what is asked of agents is signed.
+    pub control: ControlSettings,
     /// This host's name in the fleet; the machine's own where it is left out.
     pub host: Option<HostName>,
     /// How this host is sampled.
     pub sample: AgentSettings,
+    /// What the fleet may change on this host.
+    pub remote: RemoteSettings,
     /// Which hosts are sampled by this process.
     pub local: LocalHosts,
     /// How the history is stored.
@@ -114,8 +123,10 @@ impl Config {
             broker: layers.room()?,
             wire: layers.room()?,
             admission: layers.room()?,
+            control: layers.room()?,
             host: layers.room::<HostSettings>()?.host,
             sample: layers.room()?,
+            remote: layers.room()?,
             local: layers.room()?,
             history: layers.room()?,
             questions: layers.room()?,
@@ -172,6 +183,17 @@ impl Config {
         Ok(())
     }
 
+    /// The key that signs what is asked of agents, for a broker that was set up by hand: the one that is named, or the one beside
+    /// the keys of admission. `None` where there is none, so that nothing can be asked.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn control_key(&self) -> anyhow::Result<Option<ControlKey>> {
+        let beside = self.admission.keys.as_ref().map(|folder| folder.join("control.nk"));
+        let file = self.control.key_file.clone().or(beside.filter(|file| file.exists()));
+        Ok(file.map(|file| fleetps_nats::key::read(&file)).transpose()?.map(ControlKey::from))
+    }
+
     /// The broker that was named; `None` where fleetps runs its own.
     pub fn given_broker(&self) -> Option<Broker> {
         let wire = TlsOptions { plaintext: self.tls.plaintext || self.wire.plaintext, ..self.wire.clone() };
@@ -214,8 +236,10 @@ impl Config {
             Printed::of(&self.tls)?,
             Printed::of(&self.wire)?,
             Printed::of(&self.admission)?,
+            Printed::of(&self.control)?,
             Printed::of(&self.sign_in)?,
             Printed::of(&self.sample)?,
+            Printed::of(&self.remote)?,
             Printed::of(&self.history)?,
             Printed::of(&self.questions)?,
             Printed::of(&self.legacy)?,

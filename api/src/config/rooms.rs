@@ -65,6 +65,17 @@ fleetps_nats::settings! {
 }
 
 fleetps_nats::settings! {
+    /// How what is asked of agents is signed.
+    #[derive(Eq)]
+    pub struct ControlSettings in "control" {
+        /// File of the fleet's control key, for a broker set up by hand; without it, control.nk in the folder of the admission
+        /// keys. Without either, nothing is asked of agents.
+        #[flag(Flag::takes("control-key-file", "FILE"))]
+        pub key_file: Option<PathBuf> = None;
+    }
+}
+
+fleetps_nats::settings! {
     /// Which hosts this process samples.
     #[derive(Eq)]
     pub struct LocalHosts in "" {

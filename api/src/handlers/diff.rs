@@ -15,7 +15,7 @@ use super::{
 use crate::{
     csv,
     extract::{Host, Query},
-    live::{HostState, Moment, now_us},
+    live::{Moment, now_us},
     query::parameter::{self, Count, is_default},
     refusal::Refusal,
     scoped_fleet::{
@@ -93,9 +93,8 @@ pub async fn compare(
 
 /// `host` at a moment. The newest snapshot is at hand, whether it is in the history yet or not.
 async fn at(scoped: &ScopedFleet, host: &HostName, at_us: i64) -> Result<PastLookup, Refusal> {
-    let is_it = |moment: &Moment| {
-        moment.summary.state != HostState::Down && moment.snapshot().captured_at_us <= at_us
-    };
+    let is_it =
+        |moment: &Moment| moment.summary.state.is_current() && moment.snapshot().captured_at_us <= at_us;
     match scoped.moment(host).filter(is_it) {
         Some(moment) => {
             let resolution = Resolution::Samples;

@@ -111,6 +111,11 @@ impl HostHead {
         Url::host_groups(self.host.as_str())
     }
 
+    /// Where it is changed how the host is sampled.
+    pub fn settings_url(&self) -> Url {
+        Url::host_settings(self.host.as_str())
+    }
+
     /// The groups of the host, and where the fleet's hosts are that are in them.
     pub fn group_links(&self) -> Vec<(&str, Url)> {
         let link = |group: &String| {

@@ -11,7 +11,8 @@ use axum::{
 };
 use fleetps_nats::{
     HostName,
-    signed::{SignedRequest, body_hash},
+    agent_settings::SignedFrame,
+    signed::{self, SignedRequest, body_hash},
     snapshot::MAX_COMPRESSED_BYTES,
 };
 use schemars::{JsonSchema, SchemaGenerator};
@@ -39,6 +40,10 @@ struct Taken {
     duplicate: bool,
     /// The host is to make itself a new key, and to announce it.
     rotate: bool,
+    /// The settings that are asked of the host, signed; absent where it has them already.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<serde_json::Value>")]
+    settings: Option<SignedFrame>,
 }
 
 /// Why a post was not taken, for a program.
@@ -81,6 +86,7 @@ pub async fn post(
     request: Request,
 ) -> Result<Posted, Refusal> {
     let (host, signed) = sender(&request, signed)?;
+    let known = request.headers().get(signed::SETTINGS).and_then(|known| known.to_str().ok()?.parse().ok());
     let Some(label) = signed.label.clone() else {
         let hint = "send the headers Fp-Run, Fp-Seq and Fp-After";
         return Err(Refusal::new(
@@ -105,7 +111,9 @@ pub async fn post(
     match gate.store(&host, incoming).await {
         Ok(Stored { sequence, is_repeat }) => {
             let rotate = shared.host_keys.is_to_rotate(&host);
-            Ok(Posted(response(StatusCode::ACCEPTED, &Taken { sequence, duplicate: is_repeat, rotate })))
+            let settings = known.and_then(|revision| shared.control.frame_after(&host, revision));
+            let taken = Taken { sequence, duplicate: is_repeat, rotate, settings };
+            Ok(Posted(response(StatusCode::ACCEPTED, &taken)))
         }
         Err(refused) => not_stored(&refused),
     }

@@ -74,6 +74,10 @@ struct WelcomeFields {
     rotate: bool,
     /// The key that was announced is good from now on.
     accepted: bool,
+    /// The public half of the fleet's control key.
+    control_key: Option<String>,
+    /// The settings that are asked of the host, signed.
+    settings: Option<serde_json::Value>,
 }
 
 impl Answers for Greeted {

@@ -182,8 +182,8 @@ pub fn resolution_word(resolution: Resolution) -> &'static str {
 pub struct Host<'a> {
     host: &'a str,
     os_host_name: &'a str,
-    /// `silent`: nothing for 3 intervals; `down`: for 10.
-    #[schemars(extend("enum" = ["up", "silent", "down"]))]
+    /// `paused`: asked to take no samples; `silent`: nothing for 3 intervals; `down`: for 10.
+    #[schemars(extend("enum" = ["up", "paused", "silent", "down"]))]
     state: &'static str,
     /// When its last snapshot arrived.
     last_seen: Time,

@@ -35,6 +35,8 @@ pub mod push;
 pub mod search;
 pub mod search_json;
 pub mod session;
+pub mod settings;
+pub mod settings_json;
 pub mod shape;
 pub mod sign_in;
 pub mod sql;

@@ -12,6 +12,7 @@ use super::{
     host_head::{self, HostHead},
     page::{self, Layout},
     push::{self, Live},
+    settings::{self, Section},
     visit::visit,
 };
 use crate::{
@@ -39,6 +40,8 @@ struct SystemPage {
     live_url: Url,
     /// The host's groups, to be changed; absent for a person who may not.
     groups_to_change: Option<String>,
+    /// How the host is sampled; absent where that is not known.
+    settings: Option<Section>,
 }
 
 /// A group of facts: its head, and for each fact what it is called and the field that says it.
@@ -118,7 +121,8 @@ pub async fn page(
     let view = view(&moment, &links);
     let groups_to_change =
         scoped.permission_of(Permission::ManageHosts, &host).then(|| words(&scoped.groups(&host)));
-    Ok(page::render(&SystemPage { layout, view, live_url, groups_to_change, head })?)
+    let settings = head.is_live().then(|| settings::section(&scoped, &host)).flatten();
+    Ok(page::render(&SystemPage { layout, view, live_url, groups_to_change, settings, head })?)
 }
 
 fn links(host: &HostName, when: When) -> Links {

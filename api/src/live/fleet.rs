@@ -92,6 +92,8 @@ struct Host {
 pub struct FleetCounts {
     /// Hosts that are up.
     pub up: usize,
+    /// Hosts that were asked to take no samples.
+    pub paused: usize,
     /// Hosts that are silent.
     pub silent: usize,
     /// Hosts that are down.
@@ -149,8 +151,9 @@ impl Taken {
     fn with(self, programs: Vec<(Arc<str>, ProgramTotals)>) -> FleetView {
         let Self { hosts, processes, left_out, down_for, version } = self;
         let count = |state| hosts.iter().filter(|summary| summary.state == state).count();
-        let (up, silent, down) = (count(HostState::Up), count(HostState::Silent), count(HostState::Down));
-        let counts = FleetCounts { up, silent, down, processes };
+        let (up, paused) = (count(HostState::Up), count(HostState::Paused));
+        let (silent, down) = (count(HostState::Silent), count(HostState::Down));
+        let counts = FleetCounts { up, paused, silent, down, processes };
         FleetView { hosts, counts, programs, left_out, down_for, version }
     }
 }
@@ -284,6 +287,7 @@ impl Fleet {
         let state_of = |host: &Host| {
             let quiet_us = now_us.saturating_sub(host.heard_us);
             HostState::after(quiet_us, host.summary.interval_ms, Spacing::EverySample)
+                .or_paused(host.summary.is_paused)
         };
         // Most often none has another, and pages read meanwhile.
         if self.inner.read().hosts.values().all(|host| state_of(host) == host.summary.state) {
@@ -412,11 +416,11 @@ impl Fleet {
         changes
     }
 
-    /// The snapshots of every host in `scope` that is not down, by name. Takes as long as there are hosts.
+    /// The snapshots of every host in `scope` that is up or silent, by name. Takes as long as there are hosts.
     pub(super) fn kept(&self, scope: &Scope) -> Vec<KeptHost> {
         let inner = self.inner.read();
         let is_seen =
-            |(host, known): &(&HostName, &Host)| known.summary.state != HostState::Down && scope.sees(host);
+            |(host, known): &(&HostName, &Host)| known.summary.state.is_current() && scope.sees(host);
         inner.hosts.iter().filter(is_seen).map(|(_, known)| known.kept()).collect()
     }
 
@@ -494,7 +498,7 @@ impl Host {
     fn counted_share(&self) -> Share {
         match self.summary.state {
             HostState::Up => Arc::clone(&self.share),
-            HostState::Silent | HostState::Down => Share::default(),
+            HostState::Paused | HostState::Silent | HostState::Down => Share::default(),
         }
     }
 

@@ -34,6 +34,8 @@ pub struct Summary {
     pub taken: u64,
     /// Whether it is heard of.
     pub state: HostState,
+    /// Whether its last snapshot says that sampling pauses.
+    pub is_paused: bool,
     /// When the broker took its last snapshot, in µs since 1970 UTC.
     pub last_seen_us: i64,
     /// When its last snapshot was taken, by its own clock; by the broker's where its own is off by more than 5 s.
@@ -84,7 +86,9 @@ impl Summary {
                 now_us.saturating_sub(last_seen_us),
                 snapshot.interval_ms,
                 Spacing::EverySample,
-            ),
+            )
+            .or_paused(snapshot.host_info.is_paused()),
+            is_paused: snapshot.host_info.is_paused(),
             last_seen_us,
             captured_at_us: snapshot.captured_at_us,
             clock_offset_us: snapshot.clock_offset_us,

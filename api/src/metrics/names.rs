@@ -30,7 +30,7 @@ families! {
     /// When the certificate of the pages ends, in seconds since 1970. Absent without TLS.
     CERTIFICATE_EXPIRY: Gauge "fleetps_certificate_expiry_timestamp_seconds" [];
 
-    /// Hosts by state: up, silent or down.
+    /// Hosts by state: up, paused, silent or down.
     HOSTS: Gauge "fleetps_hosts" ["state"];
     /// Hosts that were not heard of for long and are shown no more.
     HOSTS_LEFT_OUT: Gauge "fleetps_hosts_left_out" [];

@@ -2,7 +2,12 @@
 
 use std::time::Duration;
 
-use fleetps_agent::simulate::SimulationSettings;
+use fleetps_agent::{
+    publish::{Outbox, RING_BYTES},
+    remote::RemoteSettings,
+    run_controlled,
+    simulate::SimulationSettings,
+};
 use fleetps_nats::{HostName, error_chain, server::Part};
 
 use super::{broker::Brokers, parts::Parts};
@@ -28,10 +33,14 @@ pub(super) fn without_broken_agent(mut config: Config, brokers: &Brokers) -> Con
 pub(super) fn start(parts: &mut Parts, config: &Config, brokers: &Brokers, host: &HostName) {
     let (settings, broker) = (config.sample.clone(), brokers.of(Part::Agent));
     let (host, stop) = (host.clone(), parts.stop_token());
+    let control_key = config.remote.control_key.clone().or_else(|| brokers.public_control_key());
+    let remote = RemoteSettings { control_key, ..config.remote.clone() };
     parts.spawn("the agent", async move {
-        while let Err(error) =
-            fleetps_agent::run(settings.clone(), broker.clone(), host.clone(), stop.clone()).await
-        {
+        let run = || {
+            let (settings, remote, outbox) = (settings.clone(), remote.clone(), Outbox::new(RING_BYTES));
+            run_controlled(settings, remote, broker.clone(), host.clone(), outbox, stop.clone())
+        };
+        while let Err(error) = run().await {
             let error = anyhow::Error::from(error);
             tracing::error!("this machine is not sampled: {error:#}; trying again");
             if stop.run_until_cancelled(tokio::time::sleep(AGENT_AGAIN)).await.is_none() {

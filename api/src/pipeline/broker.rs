@@ -9,7 +9,7 @@ use fleetps_nats::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::config::Config;
+use crate::{config::Config, control::ControlKey};
 
 /// The broker's space besides the snapshots: refused messages and its own files.
 const BESIDE_THE_STREAM_BYTES: u64 = 1 << 30;
@@ -91,6 +91,22 @@ impl Brokers {
                 });
                 Ok(admission.await?)
             }
+        }
+    }
+
+    /// The key that signs what is asked of agents: the managed broker's, or the one that the settings name.
+    pub(super) fn control_key(&self, config: &Config) -> anyhow::Result<Option<ControlKey>> {
+        match self {
+            Self::Managed(server) => Ok(Some(server.control_key()?.into())),
+            Self::Given(_) => config.control_key(),
+        }
+    }
+
+    /// Its public half, which the agent beside the managed broker pins; `None` for another broker.
+    pub(super) fn public_control_key(&self) -> Option<String> {
+        match self {
+            Self::Managed(server) => Some(server.control_key().ok()?.public_key()),
+            Self::Given(_) => None,
         }
     }
 

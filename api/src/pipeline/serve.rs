@@ -38,7 +38,7 @@ pub async fn serve(config: Config, ended: CancellationToken) -> anyhow::Result<(
     let (client, _admission, people, health, sign_in) = started?;
     starting.end().await;
     let legacy = LegacyDoor::open(&config.legacy, &config.tls, &config.data).await?;
-    let doors = server::Doors { legacy, ..doors };
+    let doors = server::Doors { legacy, control_key: config.control_key()?, ..doors };
     output::announce(format_args!("fleetps serves {address}{sign_in}{metrics}\nstop it with Ctrl-C\n"));
     let stop_saving = ended.child_token();
     let saving = recovery::keep_saving(client.clone(), &config.data, &health, stop_saving.clone());

@@ -40,7 +40,7 @@ pub(super) async fn start(
     entrance.starting.end().await;
     let health = server::Health { broker: brokers.health(), records };
     let legacy = LegacyDoor::open(&config.legacy, &config.tls, &config.data).await?;
-    let doors = Doors { legacy, ..entrance.doors };
+    let doors = Doors { legacy, control_key: brokers.control_key(config)?, ..entrance.doors };
     let (history, questions, stop) = (config.history.clone(), config.questions, parts.stop_token());
     let serving = server::run(doors, client, health, history, questions, people, stop);
     parts.spawn("the web server", serving);

@@ -4,8 +4,8 @@
 //! Hidden hosts and withheld command lines are left out where they are loaded: here from the present and the stream, in
 //! the history from the past. Filters, searches, totals and limits come after that.
 //!
-//! `travel` is one host at one past moment, `process` one process, `groups` changes what a host belongs to, `live` is what
-//! WebSockets follow, `alerts` are alerts and their rules.
+//! `travel` is one host at one past moment, `process` one process, `groups` changes what a host belongs to, `settings` how
+//! it is sampled, `live` is what WebSockets follow, `alerts` are alerts and their rules.
 
 mod alerts;
 mod events;
@@ -13,6 +13,7 @@ mod groups;
 mod live;
 mod measured;
 pub mod process;
+mod settings;
 pub mod travel;
 
 pub use alerts::{AlertFilter, NewRule, Tried, bad_rule, no_such_rule};

@@ -8,11 +8,7 @@ use super::{
     ScopedFleet,
     travel::{self, PastLookup},
 };
-use crate::{
-    live::{HostState, Moment},
-    refusal::Refusal,
-    view::subject::Subject,
-};
+use crate::{live::Moment, refusal::Refusal, view::subject::Subject};
 
 /// The process with `pid` that started at `started_at_us`; without that the running one with that pid, or the last one
 /// that had it.
@@ -25,7 +21,7 @@ pub async fn find(
     pid: u32,
     started_at_us: Option<i64>,
 ) -> Result<Subject, Refusal> {
-    let live = scoped.moment(host).filter(|moment| moment.summary.state != HostState::Down);
+    let live = scoped.moment(host).filter(|moment| moment.summary.state.is_current());
     // A start may have been told before the host's clock was corrected a little.
     let is_it = |process: &&Process| {
         process.pid == pid

@@ -125,10 +125,12 @@ fn by_held(
                     let pair = SnapshotPair::new(held.host().clone(), Arc::new(previous.clone()), None);
                     past(moment(pair), (sealed_us, later_us), None)
                 }
-                HostState::Silent | HostState::Down => PastLookup::Nothing(NoSnapshot::Gap {
-                    before_us: previous.captured_at_us,
-                    after_us: latest.captured_at_us,
-                }),
+                HostState::Paused | HostState::Silent | HostState::Down => {
+                    PastLookup::Nothing(NoSnapshot::Gap {
+                        before_us: previous.captured_at_us,
+                        after_us: latest.captured_at_us,
+                    })
+                }
             })
         }
         // A host that is so new that nothing of it is stored.

@@ -37,6 +37,8 @@ pub fn word(kind: EventKind) -> &'static str {
         EventKind::RestartLoopEnded => "loop ended",
         EventKind::Silent => "silent",
         EventKind::Back => "back",
+        EventKind::Paused => "paused",
+        EventKind::Resumed => "resumed",
         EventKind::Booted => "booted",
         EventKind::ClockChanged => "clock changed",
         EventKind::ClockOffset => "clock off",
@@ -49,7 +51,8 @@ pub fn word(kind: EventKind) -> &'static str {
 /// The dot before the word: the colours of states.
 fn dot(kind: EventKind) -> &'static str {
     match kind {
-        EventKind::Started | EventKind::Back | EventKind::RestartLoopEnded => "up",
+        EventKind::Started | EventKind::Back | EventKind::Resumed | EventKind::RestartLoopEnded => "up",
+        EventKind::Paused => "paused",
         EventKind::RestartLoop => "down",
         EventKind::Silent
         | EventKind::Booted

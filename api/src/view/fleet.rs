@@ -183,6 +183,7 @@ pub fn view(fleet: &FleetView, query: &FleetQuery, of_hosts: OfHosts<'_>, now_us
         fields: vec![
             ("hosts", Cell::field(hosts)),
             ("up", total(HostState::Up, counts.up)),
+            ("paused", total(HostState::Paused, counts.paused)),
             ("silent", total(HostState::Silent, counts.silent)),
             ("down", total(HostState::Down, counts.down)),
             ("alerts", alerts_total(of_hosts)),

@@ -31,7 +31,7 @@ pub async fn records(folder: &Path) -> (AuditLog, ManagedServer, Audit) {
         program: None,
         public: None,
         simulator: false,
-        max_file_store_bytes: 256 << 20,
+        max_file_store_bytes: 1 << 30,
     };
     let server = ManagedServer::start(settings).await.unwrap();
     let client = server.broker(Part::Api).connect("test").await.unwrap();

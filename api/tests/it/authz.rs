@@ -113,7 +113,7 @@ async fn ask_as(site: &Site, principal: Principal, route: &Route, url: &str) -> 
 /// The addresses of a route about `host`, each with everything that it can be asked for.
 pub fn urls(route: &Route, host: &str) -> Vec<String> {
     let path = route.path.replace("{host}", host).replace("{pid}", "10");
-    let path = path.replace("{version}", "0").replace("{file}", "nothing.css");
+    let path = path.replace("{group}", "own").replace("{version}", "0").replace("{file}", "nothing.css");
     let (from, at, to) = (time_at(0), time_at(45), time_at(60));
     let started = "started=2026-09-21T14:13:20Z";
     let all = [
@@ -148,7 +148,7 @@ fn allowed(role: Role, of_all_hosts: bool, action: Permission) -> bool {
         | Permission::SeeCommandLines
         | Permission::Sql => true,
         Permission::ReadMetrics => of_all_hosts,
-        Permission::ManageAlerts => role >= Role::Operator,
+        Permission::ManageAlerts | Permission::ControlHosts => role >= Role::Operator,
         Permission::ManageHosts => role == Role::Administrator,
         Permission::ManageUsers | Permission::ReadAudit => role == Role::Administrator && of_all_hosts,
     }

@@ -33,7 +33,7 @@ async fn broker(data: &Path, asks_for_certificates: bool) -> ManagedServer {
         program: None,
         public: Some(PublicServer { listen: "127.0.0.1:0".parse().unwrap(), tls }),
         simulator: false,
-        max_file_store_bytes: 256 << 20,
+        max_file_store_bytes: 1 << 30,
     };
     ManagedServer::start(settings).await.unwrap()
 }

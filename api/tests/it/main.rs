@@ -64,6 +64,7 @@ mod prometheus_tools;
 mod readme;
 mod recovery;
 mod service;
+mod settings;
 mod shares;
 mod sql_page;
 mod starts;

@@ -58,7 +58,7 @@ pub async fn broker(folder: &std::path::Path) -> (ManagedServer, async_nats::Cli
         program: None,
         public: None,
         simulator: true,
-        max_file_store_bytes: 256 << 20,
+        max_file_store_bytes: 1 << 30,
     })
     .await
     .unwrap();

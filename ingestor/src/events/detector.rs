@@ -165,7 +165,8 @@ impl Detector {
 
     /// Sets the deadline of a host that is known as this.
     fn expect(&mut self, host: &HostName, known: &KnownHost) {
-        if known.is_silent {
+        // One that pauses sends nothing, and is not silent.
+        if known.is_silent || known.info.is_paused() {
             self.silences.remove(host);
             self.forgets.set(host, known.stored_ms.saturating_add(FORGET_AFTER_MS));
         } else {

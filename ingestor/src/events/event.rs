@@ -20,6 +20,10 @@ pub enum EventKind {
     Silent,
     /// The first snapshot after that.
     Back,
+    /// The host was asked to take no samples, at the time of its last snapshot.
+    Paused,
+    /// The first snapshot after that.
+    Resumed,
     /// The host was booted, at the time of the first snapshot of the boot.
     Booted,
     /// The host's clock was set.
@@ -36,13 +40,15 @@ pub enum EventKind {
 
 impl EventKind {
     /// Every kind, in the order of the page's switch.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::Started,
         Self::Exited,
         Self::RestartLoop,
         Self::RestartLoopEnded,
         Self::Silent,
         Self::Back,
+        Self::Paused,
+        Self::Resumed,
         Self::Booted,
         Self::ClockChanged,
         Self::ClockOffset,
@@ -60,6 +66,8 @@ impl EventKind {
             Self::RestartLoopEnded => "restart_loop_ended",
             Self::Silent => "silent",
             Self::Back => "back",
+            Self::Paused => "paused",
+            Self::Resumed => "resumed",
             Self::Booted => "booted",
             Self::ClockChanged => "clock_changed",
             Self::ClockOffset => "clock_offset",
@@ -215,7 +223,8 @@ impl Event {
             EventKind::RestartLoop | EventKind::RestartLoopEnded => self.restart_loop(&length),
             EventKind::Silent if length.is_empty() => String::new(),
             EventKind::Silent => format!("nothing came for {length}"),
-            EventKind::Booted => String::new(),
+            EventKind::Booted | EventKind::Paused => String::new(),
+            EventKind::Resumed => format!("after {length}"),
             EventKind::Back => match &self.change {
                 Some(change) => format!("after {length}; {change}"),
                 None => format!("after {length}"),

@@ -23,7 +23,7 @@ const CLOCK_DRIFT: i64 = 1_000;
 /// While two machines send as one host, it is told again after this time.
 const TELL_TWO_AGAIN_MS: i64 = 3_600_000;
 /// What changes by itself.
-const UNSTEADY: [&str; 2] = ["frequency_mhz", "boot_at"];
+const UNSTEADY: [&str; 3] = ["frequency_mhz", "boot_at", "paused"];
 
 /// A host as its last snapshot had it. Times are in ms since 1970 UTC.
 #[derive(Debug, Clone, Default)]
@@ -137,6 +137,14 @@ pub(super) fn between(host: &HostName, before: &KnownHost, now: &KnownHost) -> V
     let mut events = Vec::new();
     if before.is_silent {
         events.push(back(event(EventKind::Back), before, now));
+    }
+    match (before.info.is_paused(), now.info.is_paused()) {
+        (false, true) => events.push(event(EventKind::Paused)),
+        (true, false) => {
+            let length_ms = Some(now.captured_ms.saturating_sub(before.captured_ms));
+            events.push(Event { length_ms, ..event(EventKind::Resumed) });
+        }
+        _ => {}
     }
     if !is_same_boot {
         events.push(event(EventKind::Booted));

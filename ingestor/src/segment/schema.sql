@@ -24,7 +24,7 @@ CREATE TABLE IF NOT EXISTS {{ catalog }}.segment (
 -- What happened to processes and hosts, in the order of time. Decided from the stream, message by message.
 CREATE TABLE IF NOT EXISTS {{ catalog }}.event (
     occurred_at TIMESTAMP_MS,         -- by the same clock as captured_at
-    kind VARCHAR,                     -- started, exited, restart_loop, restart_loop_ended, silent, back, booted, …
+    kind VARCHAR,                     -- started, exited, restart_loop, restart_loop_ended, silent, back, paused, booted, …
     host VARCHAR,
     name VARCHAR,                     -- of the process or program
     boot_id VARCHAR,                  -- boot, pid and start: the process, where it is about one

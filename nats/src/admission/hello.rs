@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     HostName,
+    agent_settings::{Applied, SignedFrame},
     bucket::{Bucket, BucketError, Entry},
     hosts::{Admission, HostRecord},
 };
@@ -57,15 +58,25 @@ pub struct Hello {
     /// The public half of the key that it wants to use from now on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_key: Option<String>,
+    /// The settings in force there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub applied: Option<Applied>,
 }
 
 /// The answer.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Welcome {
     /// The host is to make a new key and to announce it.
     pub rotate: bool,
     /// The key that was announced is good from now on.
     pub accepted: bool,
+    /// The public half of the fleet's control key, for a host that joins; absent where the fleet has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub control_key: Option<String>,
+    /// The settings that are asked of this host; absent where none ever were.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub settings: Option<SignedFrame>,
 }
 
 /// Answers what `host` said; the broker has checked that it is this host.
@@ -74,7 +85,7 @@ pub(super) async fn welcome(
     host: &HostName,
     hello: Hello,
 ) -> Result<Welcome, BucketError> {
-    let nothing = Welcome { rotate: false, accepted: false };
+    let nothing = Welcome::default();
     let known = hosts.get(host.as_str()).await?;
     // The agent of the broker's own machine is known by the broker's configuration alone.
     let Some(Entry { value: record, revision }) = known else { return Ok(nothing) };

@@ -7,7 +7,8 @@
 //! A request passes three steps: `request` parses it and verifies the signature, `decide` looks the host up or enrols
 //! it (`token`), `response` signs what the connection may do. `service` runs the tasks, `responder` answers each
 //! request. `roll` follows all hosts in memory, with `waiting` for those that wait for approval. `connections` limits
-//! the connections of a host, `disconnect` ends those of revoked hosts, `hello` rotates keys. `refusals` counts by
+//! the connections of a host, `disconnect` ends those of revoked hosts, `hello` rotates keys, and
+//! `control_desk` hands out what is asked of agents and keeps what they applied. `refusals` counts by
 //! reason and `reporting` publishes the counts.
 //!
 //! A host that speaks HTTP is admitted by the same steps: the web server checks its signature ([`crate::signed`]) and asks
@@ -24,6 +25,7 @@
 
 mod broker_log;
 mod connections;
+mod control_desk;
 mod decide;
 mod disconnect;
 mod ending;
@@ -56,6 +58,8 @@ pub(crate) use disconnect::{count, disconnect_by};
 pub use enrolment::{Enrolled, Enrolment};
 pub use hello::{Hello, Welcome};
 pub use refusals::Refusals;
+#[cfg(feature = "managed")]
+pub(crate) use service::CONTROL_KEY;
 pub use service::{AdmissionKeys, AdmissionService};
 pub use token::{EnrolmentToken, EnrolmentTokens, TOKENS};
 pub use waiting::{MAX_WAITING, MAX_WAITING_OF_NETWORK};

@@ -148,8 +148,13 @@ impl Shared {
             self.refusals.add("too-many-hellos", 1);
             return;
         }
-        let Ok(hello) = serde_json::from_slice::<Hello>(&message.payload) else { return };
-        match hello::welcome(&self.rules.hosts, &host, hello).await {
+        let Ok(mut hello) = serde_json::from_slice::<Hello>(&message.payload) else { return };
+        let applied = hello.applied.take();
+        let welcomed = async {
+            let welcome = hello::welcome(&self.rules.hosts, &host, hello).await?;
+            self.control.answer(&host, applied, welcome).await
+        };
+        match welcomed.await {
             Ok(welcome) => {
                 let answer = serde_json::to_vec(&welcome).unwrap_or_default();
                 // A host that hears nothing asks again when it connects the next time.

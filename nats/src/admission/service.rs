@@ -13,7 +13,7 @@ use tokio::sync::{Semaphore, oneshot};
 
 use super::{
     AdmissionError, AdmissionSettings, EnrolmentTokens, broker_log::BrokerLog, connections::Connections,
-    decide::Rules, hello::Hellos, refusals::Refusals,
+    control_desk::ControlDesk, decide::Rules, hello::Hellos, refusals::Refusals,
 };
 use crate::{
     audit::{Audit, AuditEntry},
@@ -27,6 +27,8 @@ use crate::{
 const QUESTIONS: &str = "$SYS.REQ.USER.AUTH";
 /// The queue group: each question goes to one member.
 const GROUP: &str = "fleetps-admission";
+/// The control key's file among the keys.
+pub(crate) const CONTROL_KEY: &str = "control.nk";
 /// Answers being worked on at a time. More wait with the broker, which gives up after 1.5 s; hosts then try again.
 const MAX_AT_ONCE: usize = 64;
 /// Hosts whose earlier connections are ended at the same time; each asks every server.
@@ -38,6 +40,7 @@ pub struct AdmissionKeys {
     auth: Broker,
     system: Broker,
     issuer: PathBuf,
+    control: PathBuf,
     log: Option<PathBuf>,
 }
 
@@ -49,6 +52,7 @@ impl AdmissionKeys {
             auth: broker("auth.nk"),
             system: broker("system.nk"),
             issuer: folder.join("issuer.nk"),
+            control: folder.join(CONTROL_KEY),
             log: None,
         }
     }
@@ -80,6 +84,7 @@ pub(super) struct Shared {
     pub(super) ending: Semaphore,
     /// For answers to the broker, to hosts that say hello, and to web servers that ask for hosts.
     pub(super) places: [Arc<Semaphore>; 3],
+    pub(super) control: ControlDesk,
     audit: Audit,
 }
 
@@ -107,14 +112,26 @@ impl AdmissionService {
         let enrolments = fleet.queue_subscribe(subject::ENROL, GROUP.to_owned()).await?;
         auth.flush().await?;
         let issuer = key::read(&keys.issuer)?;
+        let control = ControlDesk::open(&fleet, &keys.control).await?;
         let (audit, refusals) = (Audit::open(&fleet).await?, Refusals::default());
         let (connections, ending) = (Connections::default(), Semaphore::new(MAX_ENDED_AT_ONCE));
         let said = Hellos::default();
         let places = [0; 3].map(|_| Arc::new(Semaphore::new(MAX_AT_ONCE)));
         let [answering, greeting, enrolling] = places.clone();
-        let shared =
-            Shared { rules, issuer, auth, fleet, system, refusals, connections, said, ending, places, audit };
-        let shared = Arc::new(shared);
+        let shared = Arc::new(Shared {
+            rules,
+            issuer,
+            auth,
+            fleet,
+            system,
+            refusals,
+            connections,
+            said,
+            ending,
+            places,
+            control,
+            audit,
+        });
         let mut tasks = tokio::task::JoinSet::new();
         let (known, is_known) = oneshot::channel();
         tasks.spawn(Arc::clone(&shared).follow_hosts(changes, known));

@@ -103,10 +103,17 @@ record! {
         /// Where its snapshots come from, as in "legacy 001" for an agent of the older system 001 and "legacy 001, unverified"
         /// where its key is no proof of its name; absent for an agent of fleetps.
         source: Option<String> => Field::text().since(8);
+        /// Whether this is the last snapshot until sampling goes on: the fleet has asked the agent to pause. Absent otherwise.
+        paused: Option<bool> => Field::flag().since(9);
     }
 }
 
 impl HostInfo {
+    /// Whether sampling pauses after this snapshot.
+    pub fn is_paused(&self) -> bool {
+        self.paused == Some(true)
+    }
+
     /// Whether the machine has processes that its agent does not see. Others may be seen in part.
     pub fn hides_processes(&self) -> bool {
         self.limited_view.as_deref().is_some_and(says_processes_are_hidden)

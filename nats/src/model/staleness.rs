@@ -1,4 +1,4 @@
-//! Whether a host is up, silent or down, and for how long a snapshot says how its host is.
+//! Whether a host is up, paused, silent or down, and for how long a snapshot says how its host is.
 //!
 //! A host sends a snapshot every `interval_ms`, which each snapshot says. The age of its last snapshot, in such
 //! intervals, is all that is known of a host that no longer sends. Live pages ask for the state now, the history for
@@ -24,6 +24,8 @@ pub enum HostState {
     Down,
     /// No snapshot for [`SILENT_AFTER_INTERVALS`].
     Silent,
+    /// It was asked to take no samples, and its last snapshot says so.
+    Paused,
     /// Its snapshots arrive.
     Up,
 }
@@ -61,11 +63,23 @@ impl HostState {
         }
     }
 
+    /// The same of a host whose last snapshot says whether it pauses.
+    #[must_use]
+    pub fn or_paused(self, is_paused: bool) -> Self {
+        if is_paused { Self::Paused } else { self }
+    }
+
+    /// Whether its processes are known now, or were a moment ago.
+    pub fn is_current(self) -> bool {
+        matches!(self, Self::Up | Self::Silent)
+    }
+
     /// The word for it, in pages, JSON and filters.
     pub fn word(self) -> &'static str {
         match self {
             Self::Up => "up",
             Self::Silent => "silent",
+            Self::Paused => "paused",
             Self::Down => "down",
         }
     }

@@ -144,7 +144,8 @@ pub fn by_hand(folder: &Path) -> Result<String, ServerError> {
         ("UD_PUBLIC_KEY_OF_THE_SYSTEM", Part::System),
         ("AD_PUBLIC_KEY_OF_THE_ISSUER", Part::Issuer),
     ];
-    let keys = Keys::load_or_make(folder, &values.map(|(_, part)| part))?;
+    let parts: Vec<Part> = values.iter().map(|(_, part)| *part).chain([Part::Control]).collect();
+    let keys = Keys::load_or_make(folder, &parts)?;
     values
         .iter()
         .try_fold(BY_HAND.to_owned(), |text, (name, part)| Ok(text.replace(name, &keys.public(*part)?)))

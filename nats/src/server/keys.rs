@@ -9,7 +9,7 @@ use std::{
 use nkeys::KeyPair;
 
 use super::ServerError;
-use crate::key;
+use crate::{admission::CONTROL_KEY, key};
 
 /// A part that connects to the managed server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,11 +28,21 @@ pub enum Part {
     Issuer,
     /// Looks after the server itself.
     System,
+    /// Signs what is asked of agents; it is of a type that the broker lets in nowhere.
+    Control,
 }
 
 impl Part {
-    pub(super) const ALL: [Self; 7] =
-        [Self::Ingestor, Self::Api, Self::Agent, Self::Simulator, Self::Auth, Self::Issuer, Self::System];
+    pub(super) const ALL: [Self; 8] = [
+        Self::Ingestor,
+        Self::Api,
+        Self::Agent,
+        Self::Simulator,
+        Self::Auth,
+        Self::Issuer,
+        Self::System,
+        Self::Control,
+    ];
 
     fn file_name(self) -> &'static str {
         match self {
@@ -43,12 +53,14 @@ impl Part {
             Self::Auth => "auth.nk",
             Self::Issuer => "issuer.nk",
             Self::System => "system.nk",
+            Self::Control => CONTROL_KEY,
         }
     }
 
     fn new_key(self) -> KeyPair {
         match self {
             Self::Issuer => KeyPair::new_account(),
+            Self::Control => KeyPair::new_operator(),
             _ => KeyPair::new_user(),
         }
     }

@@ -26,6 +26,7 @@ mod watch;
 
 use std::path::{Path, PathBuf};
 
+use nkeys::KeyPair;
 use tokio_util::sync::CancellationToken;
 
 pub use config::by_hand;
@@ -42,7 +43,8 @@ use crate::{
     bucket,
     connection::Broker,
     error_chain::error_chain,
-    file, hosts, key,
+    file, hosts,
+    key::{self, KeyError},
 };
 
 /// How `part` connects to the managed server of the data folder `data`, from another process than the one that runs it.
@@ -120,6 +122,14 @@ impl ManagedServer {
     /// How `part` connects to it.
     pub fn broker(&self, part: Part) -> Broker {
         self.local.clone().broker(self.supervisor.port(), self.keys.file(part))
+    }
+
+    /// The key that signs what is asked of agents.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn control_key(&self) -> Result<KeyPair, KeyError> {
+        key::read(&self.keys.file(Part::Control))
     }
 
     /// Begins to answer its questions about connections, and admits this machine's own agent as `this_host`.

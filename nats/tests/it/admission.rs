@@ -249,10 +249,12 @@ async fn a_new_key_is_good_once_announced_and_its_first_use_ends_the_former_one(
     })
     .await;
     assert!(is_refused(next.connect(None).await));
-    let announced = hello(&client, "web-01", &Hello { next_key: Some(next.public_key()) }).await;
+    let announced =
+        hello(&client, "web-01", &Hello { next_key: Some(next.public_key()), ..Hello::default() }).await;
     assert!(announced.accepted);
     for rubbish in ["", "UX", &former.public_key()] {
-        let refused = hello(&client, "web-01", &Hello { next_key: Some(rubbish.to_owned()) }).await;
+        let refused =
+            hello(&client, "web-01", &Hello { next_key: Some(rubbish.to_owned()), ..Hello::default() }).await;
         assert!(!refused.accepted, "{rubbish}");
     }
     former.connect(None).await.unwrap();

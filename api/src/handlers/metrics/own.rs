@@ -42,7 +42,9 @@ fn hosts(shared: &AppState, exposition: &mut Exposition) {
     let view = shared.fleet.view(&fleetps_ingestor::history::Scope::everything(), 0);
     let counts = view.counts;
     let mut hosts = exposition.family(&names::HOSTS);
-    for (state, count) in [("up", counts.up), ("silent", counts.silent), ("down", counts.down)] {
+    for (state, count) in
+        [("up", counts.up), ("paused", counts.paused), ("silent", counts.silent), ("down", counts.down)]
+    {
         hosts.add(&[state], count);
     }
     exposition.one(&names::HOSTS_LEFT_OUT, view.left_out);

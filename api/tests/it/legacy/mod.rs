@@ -114,7 +114,12 @@ impl Scene {
         let token = CancellationToken::new();
         let shutdown = token.clone();
         let serving = tokio::spawn(async move {
-            let doors = Doors { pages: TlsListener::plaintext(listener), metrics: None, legacy: Some(door) };
+            let doors = Doors {
+                pages: TlsListener::plaintext(listener),
+                metrics: None,
+                legacy: Some(door),
+                control_key: None,
+            };
             let people = People::anybody(Addresses::default());
             let (health, questions) = (Health::default(), QuestionSettings::default());
             server::run(doors, client, health, settings, questions, people, shutdown).await.unwrap();

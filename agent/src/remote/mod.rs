@@ -1,0 +1,205 @@
+//! Settings that the fleet asks of this host.
+//!
+//! A frame ([`fleetps_nats::agent_settings`]) comes with the answer to a hello, on the host's own subject, or with the answer to a
+//! post. It is believed when the control key that this host pinned has signed it, for this host, and when it is newer than the one
+//! in force. A believed frame goes to the sampling thread at once and to a file in the state folder, from which the next run
+//! takes it, whether or not the broker is there. `effective` merges it with the host's own settings.
+//!
+//! Without a pinned key nothing is believed, and the agent does not even listen.
+
+mod effective;
+mod store;
+
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc},
+};
+
+use fleetps_nats::{
+    HostName,
+    agent_settings::{Applied, AskedOfAgent, Kind, NotBelieved, Setting, SignedFrame},
+    bounds,
+    settings::Flag,
+};
+use tokio::sync::watch;
+
+use crate::settings::AgentSettings;
+use effective::{effective, in_force, own};
+use store::Store;
+
+pub use effective::Sampling;
+
+/// The file of the frame in force, in the state folder.
+const FILE: &str = "remote-settings.json";
+
+fleetps_nats::settings! {
+    /// What the fleet may change on this host.
+    #[derive(Eq)]
+    pub struct RemoteSettings in "remote" {
+        /// Public half of the fleet's control key, which `join` writes here; without it nothing is changed from elsewhere.
+        #[flag(Flag::takes("control-key", "KEY"))]
+        pub control_key: Option<String> = None;
+        /// Settings that only this file changes: interval, enabled, command_line, top, max_processes, exclude_names, exclude_users.
+        pub pinned: Vec<Setting> = Vec::new(), in bounds::length(0..=Setting::ALL.len(), EACH);
+    }
+}
+
+const EACH: &str = "each setting is named once";
+
+/// What the sampling thread is told.
+#[derive(Debug)]
+pub(crate) enum Order {
+    /// To sample in another way from now on.
+    Sample(Box<Sampling>),
+    /// To end.
+    Stop,
+}
+
+/// The settings in force on this host; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Remote(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    host: HostName,
+    own: AgentSettings,
+    settings: RemoteSettings,
+    store: Store,
+    state: Mutex<State>,
+    applied: watch::Sender<Applied>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// The last frame that was believed.
+    frame: Option<SignedFrame>,
+    /// Where the sampling thread hears of it; absent before it runs.
+    orders: Option<mpsc::Sender<Order>>,
+}
+
+impl Remote {
+    /// The settings of `host`, whose own are `own`.
+    pub fn new(host: HostName, own_settings: AgentSettings, settings: RemoteSettings) -> Self {
+        let applied = Applied {
+            in_force: in_force(&effective(&own_settings, &settings.pinned, None)),
+            pinned: settings.pinned.iter().copied().collect(),
+            own: own(&own_settings),
+            is_controlled: settings.control_key.is_some(),
+            ..Applied::default()
+        };
+        let store = Store::new(own_settings.state.join(FILE));
+        let (state, applied) = (Mutex::default(), watch::Sender::new(applied));
+        Self(Arc::new(Shared { host, own: own_settings, settings, store, state, applied }))
+    }
+
+    /// Whether this host pinned a control key.
+    pub fn is_controlled(&self) -> bool {
+        self.0.settings.control_key.is_some()
+    }
+
+    /// What is in force, followed.
+    pub fn applied(&self) -> watch::Receiver<Applied> {
+        self.0.applied.subscribe()
+    }
+
+    /// How this host is sampled at the start: by the last frame that was believed, also in an earlier run. Blocks, as files may.
+    pub(crate) fn begin(&self, orders: mpsc::Sender<Order>) -> Sampling {
+        let kept = self.is_controlled().then(|| self.0.store.read()).flatten();
+        let mut state = self.state();
+        state.orders = Some(orders);
+        // One that came meanwhile is newer.
+        if let Some(frame) = kept.filter(|_| state.frame.is_none()) {
+            match self.open(&frame) {
+                Ok(_) => state.frame = Some(frame),
+                Err(error) => tracing::warn!(%error, "the settings kept by an earlier run are not believed"),
+            }
+        }
+        let asked = state.frame.as_ref().and_then(|frame| self.open(frame).ok());
+        effective(&self.0.own, &self.0.settings.pinned, asked.map(|asked| (asked, self.revision(&state))))
+    }
+
+    /// The sampling thread does what it was told.
+    pub(crate) fn confirm(&self, sampling: &Sampling) {
+        self.0.applied.send_modify(|applied| {
+            (applied.revision, applied.in_force) = (sampling.revision, in_force(sampling));
+        });
+    }
+
+    /// Takes a frame as it travels; says in the log and to the fleet where it is not believed.
+    pub fn take(&self, bytes: &[u8]) {
+        if self.is_controlled() {
+            let accepted = SignedFrame::read(bytes).and_then(|frame| self.accept(frame));
+            self.note(accepted);
+        }
+    }
+
+    /// The same for a frame that came with an answer, which may be the one in force.
+    pub fn take_answer(&self, frame: Option<SignedFrame>) {
+        let Some(frame) = frame.filter(|_| self.is_controlled()) else { return };
+        if self.state().frame.as_ref() != Some(&frame) {
+            let accepted = self.accept(frame);
+            self.note(accepted);
+        }
+    }
+
+    fn note(&self, accepted: Result<(), NotBelieved>) {
+        let problem = accepted.err().map(|error| error.to_string());
+        if let Some(problem) = &problem {
+            tracing::warn!(problem, "settings from elsewhere are not believed");
+        }
+        self.0.applied.send_if_modified(|applied| {
+            let is_new = applied.problem != problem;
+            applied.problem = problem;
+            is_new
+        });
+    }
+
+    fn accept(&self, frame: SignedFrame) -> Result<(), NotBelieved> {
+        let asked = self.open(&frame)?;
+        let mut state = self.state();
+        if state.frame.as_ref().is_some_and(|known| frame.revision() <= known.revision()) {
+            return Err(NotBelieved::Old);
+        }
+        tracing::info!(revision = frame.revision(), "other settings are asked of this host");
+        let sampling = effective(&self.0.own, &self.0.settings.pinned, Some((asked, Some(frame.revision()))));
+        self.0.store.write(frame.to_bytes());
+        state.frame = Some(frame);
+        if let Some(orders) = &state.orders {
+            // The thread may have ended, and the program is about to.
+            let _ = orders.send(Order::Sample(Box::new(sampling)));
+        }
+        Ok(())
+    }
+
+    fn open(&self, frame: &SignedFrame) -> Result<AskedOfAgent, NotBelieved> {
+        let pinned = self.0.settings.control_key.as_deref().ok_or(NotBelieved::OtherKey)?;
+        let body = frame.open(Kind::Settings, &self.0.host, pinned)?;
+        let asked: AskedOfAgent = serde_json::from_str(body).map_err(|_| NotBelieved::Body)?;
+        asked.check().map_err(|_| NotBelieved::Body)?;
+        Ok(asked)
+    }
+
+    fn revision(&self, state: &State) -> Option<i64> {
+        state.frame.as_ref().map(SignedFrame::revision)
+    }
+
+    /// The revision of the last frame that was believed, 0 for none.
+    pub fn last_revision(&self) -> i64 {
+        let state = self.state();
+        self.revision(&state).unwrap_or_default()
+    }
+
+    /// Plain data: a panic elsewhere leaves nothing half done in it.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The file that a run of the agent with this state folder keeps the frame in force in.
+pub fn kept_in(state: &std::path::Path) -> PathBuf {
+    state.join(FILE)
+}
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;

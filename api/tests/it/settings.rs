@@ -1,0 +1,318 @@
+//! Settings that the fleet asks for, from the request to a real agent and back, over the broker and over HTTP.
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use async_nats::Client;
+use fleetps::testing::{
+    auth::{Addresses, People},
+    config::QuestionSettings,
+    server::{self, Doors, Health},
+    tls::TlsListener,
+};
+use fleetps_ingestor::IngestorSettings;
+use fleetps_nats::{
+    admission::{AdmissionService, AdmissionSettings, EnrolmentTokens},
+    agent_settings::{Kind, SignedFrame},
+    hosts::{self, Group},
+    server::{ManagedServer, Part},
+    subject,
+};
+use nkeys::KeyPair;
+use serde_json::{Value, json};
+use tokio::{net::TcpListener, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    ingest::{blocking, until},
+    pipeline::broker,
+    support::PATIENCE,
+};
+
+/// A broker, its admission, and a web server that signs what is asked of agents.
+struct Scene {
+    server: ManagedServer,
+    client: Client,
+    address: SocketAddr,
+    folder: tempfile::TempDir,
+    admission: JoinHandle<()>,
+    serving: (CancellationToken, JoinHandle<()>),
+}
+
+impl Scene {
+    async fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let (server, _) = broker(folder.path()).await;
+        let admission =
+            server.admission(&"here".parse().unwrap(), AdmissionSettings::default()).await.unwrap();
+        let admission = tokio::spawn(AdmissionService::run(admission));
+        let client = server.broker(Part::Api).connect("test").await.unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let control_key = Some(server.control_key().unwrap().into());
+        let doors = Doors { control_key, ..TlsListener::plaintext(listener).into() };
+        let (token, web) = (CancellationToken::new(), client.clone());
+        let history = folder.path().join("no-history");
+        let settings = IngestorSettings { history, ..IngestorSettings::default() };
+        let people = People::anybody(Addresses::default());
+        let (health, questions) = (Health::default(), QuestionSettings::default());
+        let serving = server::run(doors, web, health, settings, questions, people, token.clone());
+        let serving = tokio::spawn(async move { serving.await.unwrap() });
+        Self { server, client, address, folder, admission, serving: (token, serving) }
+    }
+
+    async fn stop(self) {
+        self.serving.0.cancel();
+        tokio::time::timeout(PATIENCE, self.serving.1).await.expect("the server goes on").unwrap();
+        self.admission.abort();
+        self.server.stop().await;
+    }
+
+    /// Has `host` join at `url`, and starts its agent; `more` goes to its settings file.
+    async fn agent(&self, host: &str, url: &str, more: &str) -> Agent {
+        let tokens = EnrolmentTokens::open(&self.client).await.unwrap();
+        let groups = ["web".parse::<Group>().unwrap()];
+        let token = tokens.make(Duration::from_secs(600), 1, groups).await.unwrap();
+        let folder = self.folder.path().join(host);
+        let mut join = Command::new(agent_program());
+        join.args(["join", url, "--token", &token, "--host", host, "--no-service", "--folder"]).arg(&folder);
+        let joined = blocking(move || join.output().unwrap()).await;
+        assert!(joined.status.success(), "{}", String::from_utf8_lossy(&joined.stderr));
+        let config = folder.join("agent.toml");
+        let text = std::fs::read_to_string(&config).unwrap();
+        assert!(text.contains(&self.server.control_key().unwrap().public_key()), "{text}");
+        if !more.is_empty() {
+            std::fs::write(&config, text.replace("pinned = []", more)).unwrap();
+        }
+        let agent = Agent::start(config);
+        until("the host is up", async || self.json("/api/v1/hosts").await.1.to_string().contains(host)).await;
+        until("it has reported", async || self.settings(host).await["settings"][0]["in_force"] == 10_000)
+            .await;
+        agent
+    }
+
+    async fn ask(&self, method: &'static str, path: &str, body: &Value) -> (u16, Value) {
+        let (url, body) = (format!("http://{}{path}", self.address), body.to_string());
+        blocking(move || {
+            let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+            let mut answer = match method {
+                "PATCH" => agent.patch(url).send(body).unwrap(),
+                _ => agent.get(url).call().unwrap(),
+            };
+            let status = answer.status().as_u16();
+            let text = answer.body_mut().read_to_string().unwrap();
+            (status, serde_json::from_str(&text).unwrap_or(Value::String(text)))
+        })
+        .await
+    }
+
+    async fn json(&self, path: &str) -> (u16, Value) {
+        self.ask("GET", path, &Value::Null).await
+    }
+
+    async fn settings(&self, host: &str) -> Value {
+        self.json(&format!("/api/v1/hosts/{host}/settings")).await.1
+    }
+
+    async fn change(&self, host: &str, body: Value) -> (u16, Value) {
+        self.ask("PATCH", &format!("/api/v1/hosts/{host}/settings"), &body).await
+    }
+
+    /// Waits until a setting has this value, which was decided so.
+    async fn until_in_force(&self, host: &str, name: &str, value: &Value, decided: &str) {
+        until(&format!("{host}: {name} is {value}, {decided}"), async || {
+            let known = self.settings(host).await;
+            let one = known["settings"].as_array().unwrap().iter().find(|one| one["name"] == name).unwrap();
+            one["in_force"] == *value && one["decided_by"] == decided && known["is_applied"] == true
+        })
+        .await;
+    }
+
+    async fn until_state(&self, host: &str, state: &str) {
+        until(&format!("{host} is {state}"), async || {
+            let hosts = self.json("/api/v1/hosts").await.1;
+            let found = hosts["hosts"].as_array().unwrap().iter().find(|one| one["host"] == host).cloned();
+            found.is_some_and(|host| host["state"] == state)
+        })
+        .await;
+    }
+}
+
+/// The agent's program, which the build of all tests puts beside the one that is tested.
+fn agent_program() -> PathBuf {
+    Path::new(env!("CARGO_BIN_EXE_fleetps")).with_file_name("fleetps-agent")
+}
+
+/// A running agent, killed when dropped.
+struct Agent(Child);
+
+impl Agent {
+    fn start(config: PathBuf) -> Self {
+        let mut command = Command::new(agent_program());
+        Self(command.arg("--config").arg(config).stderr(Stdio::null()).spawn().unwrap())
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+const OF_HOST: &str = "asked of this host";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_asked_of_a_host_or_its_group_is_applied_reported_and_shown_with_who_decided() {
+    let scene = Scene::start().await;
+    let agent = scene.agent("web-01", &scene.server.url(), "").await;
+    assert_eq!(scene.settings("web-01").await["settings"][0]["decided_by"], "default");
+
+    let (status, _) = scene.change("web-01", json!({"interval_ms": 300, "why": "a test"})).await;
+    assert_eq!(status, 200);
+    scene.until_in_force("web-01", "interval_ms", &json!(300), OF_HOST).await;
+    until("it sends as often", async || scene.json("/api/v1/hosts/web-01").await.1["interval_ms"] == 300)
+        .await;
+
+    let group = json!({"interval_ms": 700, "top": 5, "exclude_names": ["none"]});
+    assert_eq!(scene.ask("PATCH", "/api/v1/groups/web/settings", &group).await.0, 200);
+    scene.until_in_force("web-01", "top", &json!(5), "asked of the group web").await;
+    scene.until_in_force("web-01", "interval_ms", &json!(300), OF_HOST).await;
+    until("it sends so many", async || {
+        let listed = scene.json("/api/v1/hosts/web-01/processes").await.1;
+        listed["processes"].as_array().is_some_and(|processes| processes.len() == 5)
+    })
+    .await;
+    scene.change("web-01", json!({"interval_ms": null})).await;
+    scene.until_in_force("web-01", "interval_ms", &json!(700), "asked of the group web").await;
+
+    let page = scene.json("/hosts/web-01/system").await.1;
+    let page = page.as_str().unwrap();
+    for text in
+        ["Sampling settings", "asked of the group web", "Change for web-01", "Change for every host of web"]
+    {
+        assert!(page.contains(text), "{text}: {page}");
+    }
+    // A host that leaves the group does what it did before.
+    let records = hosts::open(&scene.client).await.unwrap();
+    let mut entry = records.get("web-01").await.unwrap().unwrap();
+    entry.value.groups.clear();
+    assert!(records.update("web-01", &entry.value, entry.revision).await.unwrap());
+    scene.until_in_force("web-01", "interval_ms", &json!(10_000), "default").await;
+    drop(agent);
+    scene.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_is_not_to_be_sampled_is_paused_and_goes_on_when_it_is_over_either_way() {
+    let scene = Scene::start().await;
+    let url = format!("http://{}", scene.address);
+    let agents =
+        [scene.agent("web-01", &scene.server.url(), "").await, scene.agent("web-02", &url, "").await];
+    for host in ["web-01", "web-02"] {
+        scene.change(host, json!({"interval_ms": 200})).await;
+        scene.until_in_force(host, "interval_ms", &json!(200), OF_HOST).await;
+        scene.change(host, json!({"enabled": false})).await;
+        scene.until_state(host, "paused").await;
+        scene.until_in_force(host, "enabled", &json!(false), OF_HOST).await;
+    }
+    // Ten intervals after its last snapshot, a host that is not paused is down.
+    let paused = Instant::now();
+    while paused.elapsed() < Duration::from_millis(2500) {
+        scene.until_state("web-01", "paused").await;
+    }
+    assert!(scene.json("/?q=paused").await.1.as_str().unwrap().contains("/hosts/web-02"));
+    for host in ["web-01", "web-02"] {
+        scene.change(host, json!({"enabled": null})).await;
+        scene.until_state(host, "up").await;
+    }
+    drop(agents);
+    scene.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_host_pins_what_is_out_of_range_and_what_is_unknown_is_refused_by_name() {
+    let scene = Scene::start().await;
+    let agent = scene.agent("web-01", &scene.server.url(), r#"pinned = ["interval"]"#).await;
+    let (status, answer) = scene.change("web-01", json!({"interval_ms": 500})).await;
+    assert!(status == 409 && answer["error"].as_str().unwrap().contains("pins interval_ms"), "{answer}");
+    scene.ask("PATCH", "/api/v1/groups/web/settings", &json!({"interval_ms": 500, "top": 3})).await;
+    scene.until_in_force("web-01", "top", &json!(3), "asked of the group web").await;
+    scene.until_in_force("web-01", "interval_ms", &json!(10_000), "pinned by the host's own file").await;
+    for (body, says) in [
+        (json!({"interval_ms": 1}), "100 to 86400000"),
+        (json!({"command_line": "full"}), "scrubbed"),
+        (json!({"max_processes": 0}), "1 to 20000"),
+        (json!({"exclude_names": "x"}), "a list of at most 100"),
+        (json!({"intervall_ms": 500}), "there is no setting"),
+        (json!({"why": 1, "top": 1}), "why"),
+        (json!({}), "nothing is asked"),
+        (json!([]), "cannot be read"),
+    ] {
+        let (status, answer) = scene.change("web-01", body.clone()).await;
+        assert!(status == 400 && answer["error"].as_str().unwrap().contains(says), "{body}: {answer}");
+    }
+    assert_eq!(scene.change("nosuch", json!({"top": 1})).await.0, 404);
+    assert_eq!(scene.json("/api/v1/hosts/nosuch/settings").await.0, 404);
+    drop(agent);
+    scene.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_frame_that_is_forged_replayed_or_for_another_host_is_refused_and_said() {
+    let scene = Scene::start().await;
+    let agent = scene.agent("web-01", &scene.server.url(), "").await;
+    let host = "web-01".parse().unwrap();
+    let mut frames = scene.client.subscribe(subject::settings(&host)).await.unwrap();
+    scene.client.flush().await.unwrap();
+    scene.change("web-01", json!({"top": 4})).await;
+    let told = tokio::time::timeout(PATIENCE, futures_util::StreamExt::next(&mut frames)).await;
+    let replayed = told.unwrap().unwrap().payload;
+    scene.until_in_force("web-01", "top", &json!(4), OF_HOST).await;
+    scene.change("web-01", json!({"top": 7})).await;
+    scene.until_in_force("web-01", "top", &json!(7), OF_HOST).await;
+
+    let key = scene.server.control_key().unwrap();
+    let sign = |host: &str, key: &KeyPair| {
+        let body = r#"{"enabled":false}"#.to_owned();
+        SignedFrame::sign(Kind::Settings, &host.parse().unwrap(), 0, body, key).unwrap().to_bytes()
+    };
+    let forged = [
+        (replayed.to_vec(), "older than the one in force"),
+        (sign("web-02", &key), "for another host"),
+        (sign("web-01", &KeyPair::new_operator()), "another key"),
+        (b"{}".to_vec(), "no frame"),
+    ];
+    for (frame, problem) in forged {
+        scene.client.publish(subject::settings(&host), frame.into()).await.unwrap();
+        until(problem, async || {
+            scene.settings("web-01").await["problem"].as_str().is_some_and(|said| said.contains(problem))
+        })
+        .await;
+        assert_eq!(scene.settings("web-01").await["settings"][1]["in_force"], true, "{problem}");
+    }
+    drop(agent);
+    scene.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "measures, and asserts nothing about time"]
+async fn measures_how_long_a_change_takes_to_be_applied_and_known() {
+    let scene = Scene::start().await;
+    let agent = scene.agent("web-01", &scene.server.url(), "").await;
+    let mut took: Vec<Duration> = Vec::new();
+    for number in 1..=200 {
+        let asked = Instant::now();
+        scene.change("web-01", json!({"top": number})).await;
+        while scene.settings("web-01").await["settings"][3]["in_force"] != number {}
+        took.push(asked.elapsed());
+    }
+    took.sort_unstable();
+    eprintln!("asked → applied and reported, of {}: p50 {:?}, p99 {:?}", took.len(), took[100], took[198]);
+    drop(agent);
+    scene.stop().await;
+}
