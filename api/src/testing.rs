@@ -30,6 +30,10 @@ pub mod metrics {
     pub use crate::metrics::{Family, Kind, names::ALL};
 }
 
+pub mod notify {
+    pub use crate::notify::*;
+}
+
 pub mod history_service {
     pub use crate::history_service::{AskedFor, HistoryService};
 }

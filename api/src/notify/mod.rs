@@ -1,0 +1,34 @@
+//! Notifications: what happened is told once, to those who should know.
+//!
+//! * **What:** `notification` is plain data; `words` are the sentences that channels share.
+//! * **To whom:** `route` chooses channels by severity, group, rule and hour (`matcher`, `schedule`), `silence` keeps back,
+//!   `group` makes one message of a burst.
+//! * **How:** `channel` is a channel's record, `send` reaches its receiver, `failure` says whether to try again.
+//! * **Surely:** `outbox` keeps what is to be sent in the broker, and sends it until the receiver has it.
+//!
+//! Nothing here knows what an alert is or reads the fleet: whoever decides hands over a [`Notification`].
+
+mod channel;
+#[cfg(test)]
+mod examples;
+mod failure;
+mod group;
+mod matcher;
+mod notification;
+mod outbox;
+mod route;
+mod schedule;
+mod send;
+mod silence;
+mod words;
+
+pub use channel::{BadChannel, Channel, check_id};
+pub use failure::{Again, Failure, Sent};
+pub use group::{Grouping, Message, Threads, group};
+pub use matcher::Matcher;
+pub use notification::{Chart, Culprit, Facts, Figure, Kind, Notification, Point, Severity, Subject};
+pub use outbox::{Counts, Courier, Outbox, OutboxError, Pace, Record, State};
+pub use route::{KeptBack, Plan, Planned, Quiet, Route, Rules, Why, plan};
+pub use schedule::{Day, Schedule};
+pub use send::{Allowed, Sender};
+pub use silence::{Silence, When, silenced_by};

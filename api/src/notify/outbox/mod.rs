@@ -1,0 +1,282 @@
+//! The outbox: nothing is lost, and a kill sends at most one message twice.
+//!
+//! A notification for a channel is a message of the stream `NOTIFY`, a work queue, under a message id made of both; so it
+//! is put there once however often that is tried within the stream's window. `courier` takes it, and `record` says what
+//! became of it, in a bucket under the same id:
+//!
+//! ```text
+//! (none) ─▶ sending ─▶ sent
+//!             │  ▲ └──▶ undeliverable   kept and listed
+//!             ▼  │
+//!           waiting      until the pause is over
+//! ```
+//!
+//! Before anything is sent, `sending` is written with the revision that was read, so of two couriers one sends. After it,
+//! the outcome is written, and then the stream's message is acknowledged. A courier that is killed leaves `sending`; when
+//! its lease is over the next one sends again, which may be a repetition: the receiver recognises it by the mail's
+//! `Message-ID`, the webhook's `Idempotency-Key`. A record that says `sent` outlives the stream's window, so what is put
+//! there late is not sent again.
+
+mod courier;
+mod record;
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use async_nats::{
+    Client, HeaderMap,
+    jetstream::{
+        self, Context,
+        consumer::{AckPolicy, PullConsumer, pull},
+        stream::{Config, DiscardPolicy, RetentionPolicy, StorageType},
+    },
+};
+use fleetps_nats::{bucket::Bucket, now_us};
+use serde::{Deserialize, Serialize};
+
+use super::{notification::Notification, send::key_of};
+
+pub use courier::{Courier, Pace};
+pub use record::{Record, State};
+
+/// The stream.
+pub const STREAM: &str = "NOTIFY";
+/// The bucket of records.
+pub const BUCKET: &str = "notify_outbox";
+/// Its subjects: one for each channel.
+const SUBJECTS: &str = "fleetps-notify.*";
+/// Some 10,000 messages with charts: a receiver that is away for a day while a fleet has trouble.
+const MAX_BYTES: i64 = 64 << 20;
+/// What a message takes: [`Notification::cleaned`] bounds it to a third of this.
+const MAX_MESSAGE_BYTES: i32 = 64 << 10;
+/// What nobody took for a week is no news any longer.
+const MAX_AGE: Duration = Duration::from_secs(7 * 24 * 3600);
+/// How long the broker recognises a message id: ten times what handing over an evaluation takes. Records recognise it
+/// after that.
+const DUPLICATE_WINDOW: Duration = Duration::from_secs(600);
+
+/// The outbox could not be used.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {action} the outbox of notifications")]
+pub struct OutboxError {
+    action: &'static str,
+    source: Box<dyn std::error::Error + Send + Sync>,
+}
+
+impl fleetps_nats::patience::Passing for OutboxError {
+    fn is_passing(&self) -> bool {
+        true
+    }
+}
+
+fn failed<E: Into<Box<dyn std::error::Error + Send + Sync>>>(
+    action: &'static str,
+) -> impl FnOnce(E) -> OutboxError {
+    move |source| OutboxError { action, source: source.into() }
+}
+
+/// What was counted since the start.
+#[derive(Debug, Default)]
+pub struct Counts {
+    /// Notifications that were put into the outbox.
+    pub put: AtomicU64,
+    /// … that were there already.
+    pub repeats: AtomicU64,
+    /// … that the full outbox, or the broker, did not take.
+    pub refused: AtomicU64,
+    /// Notifications that a receiver took.
+    pub sent: AtomicU64,
+    /// Attempts that failed and are made again.
+    pub retried: AtomicU64,
+    /// Attempts after one that may have arrived, because its courier was killed.
+    pub perhaps_twice: AtomicU64,
+    /// Notifications that no receiver took.
+    pub undeliverable: AtomicU64,
+    /// Records that made room for newer ones.
+    pub forgotten: AtomicU64,
+}
+
+impl Counts {
+    fn add(counter: &AtomicU64) {
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Every counter with its name.
+    pub fn all(&self) -> [(&'static str, u64); 8] {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        [
+            ("put", read(&self.put)),
+            ("repeats", read(&self.repeats)),
+            ("refused", read(&self.refused)),
+            ("sent", read(&self.sent)),
+            ("retried", read(&self.retried)),
+            ("perhaps_twice", read(&self.perhaps_twice)),
+            ("undeliverable", read(&self.undeliverable)),
+            ("forgotten", read(&self.forgotten)),
+        ]
+    }
+}
+
+/// A notification on its way to a channel.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Parcel {
+    notification: Notification,
+    /// When it was put into the outbox, in µs since 1970 UTC.
+    put_at_us: i64,
+    /// Quiet hours: not to be sent before, in µs since 1970 UTC.
+    #[serde(default)]
+    not_before_us: Option<i64>,
+    /// Which time it was put there on purpose: a person sends again what was undeliverable.
+    #[serde(default)]
+    round: u32,
+}
+
+/// The outbox; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Outbox {
+    jetstream: Context,
+    records: Bucket<Record>,
+    counts: Arc<Counts>,
+}
+
+impl Outbox {
+    /// Opens the outbox; makes its stream and its bucket where they are missing.
+    ///
+    /// # Errors
+    /// When the broker does not answer or has no room.
+    pub async fn open(client: &Client) -> Result<Self, OutboxError> {
+        let jetstream = jetstream::new(client.clone());
+        jetstream.create_or_update_stream(config()).await.map_err(failed("open"))?;
+        let records = Bucket::open(client, BUCKET).await.map_err(failed("open"))?;
+        Ok(Self { jetstream, records, counts: Arc::default() })
+    }
+
+    /// What was counted.
+    pub fn counts(&self) -> &Counts {
+        &self.counts
+    }
+
+    /// Puts a notification for `channel` there, unless it is there or was sent; `true` when it is new. It is the broker's
+    /// when this returns.
+    ///
+    /// # Errors
+    /// When the broker does not answer or the outbox is full; then it is not there.
+    pub async fn put(
+        &self,
+        channel: &str,
+        notification: &Notification,
+        not_before_us: Option<i64>,
+    ) -> Result<bool, OutboxError> {
+        let notification = notification.clone().cleaned();
+        let parcel = Parcel { notification, put_at_us: now_us(), not_before_us, round: 0 };
+        let put = self.publish(channel, &parcel).await;
+        match &put {
+            Ok(true) => Counts::add(&self.counts.put),
+            Ok(false) => Counts::add(&self.counts.repeats),
+            Err(_) => Counts::add(&self.counts.refused),
+        }
+        put
+    }
+
+    async fn publish(&self, channel: &str, parcel: &Parcel) -> Result<bool, OutboxError> {
+        let body = serde_json::to_vec(parcel).map_err(failed("write to"))?;
+        let mut headers = HeaderMap::new();
+        let id = format!("{}.{}", record_key(channel, &parcel.notification.id), parcel.round);
+        headers.insert(async_nats::header::NATS_MESSAGE_ID, id);
+        let published = self.jetstream.publish_with_headers(subject(channel), headers, body.into()).await;
+        let taken = published.map_err(failed("write to"))?.await.map_err(failed("write to"))?;
+        Ok(!taken.duplicate)
+    }
+
+    /// What became of every notification that is remembered, the latest change first.
+    ///
+    /// # Errors
+    /// When the broker does not answer.
+    pub async fn records(&self) -> Result<Vec<(String, Record)>, OutboxError> {
+        let all = self.records.all().await.map_err(failed("read"))?;
+        let mut records: Vec<_> = all.into_iter().map(|(key, entry)| (key, entry.value)).collect();
+        records.sort_by_key(|(_, record)| std::cmp::Reverse(record.at_us));
+        Ok(records)
+    }
+
+    /// Sends again what was undeliverable; `false` where nothing with that key is.
+    ///
+    /// # Errors
+    /// When the broker does not answer or the outbox is full.
+    pub async fn send_again(&self, key: &str) -> Result<bool, OutboxError> {
+        let Some(entry) = self.records.get(key).await.map_err(failed("read"))? else { return Ok(false) };
+        let State::Undeliverable { notification } = &entry.value.state else { return Ok(false) };
+        let round = entry.value.round.saturating_add(1);
+        let notification = (**notification).clone();
+        let parcel = Parcel { notification, put_at_us: now_us(), not_before_us: None, round };
+        self.publish(&entry.value.channel, &parcel).await
+    }
+
+    /// Forgets a channel that was removed: what waits for it is not sent.
+    ///
+    /// # Errors
+    /// When the broker does not answer.
+    pub async fn forget(&self, channel: &str) -> Result<(), OutboxError> {
+        let stream = self.jetstream.get_stream(STREAM).await.map_err(failed("open"))?;
+        stream.purge().filter(subject(channel)).await.map_err(failed("empty"))?;
+        // It may not have had a courier yet.
+        let _missing = stream.delete_consumer(&consumer_name(channel)).await;
+        Ok(())
+    }
+
+    /// The consumer of a channel's messages, which all couriers share.
+    async fn consumer(&self, channel: &str, pace: &Pace) -> Result<PullConsumer, OutboxError> {
+        let stream = self.jetstream.get_stream(STREAM).await.map_err(failed("open"))?;
+        let name = consumer_name(channel);
+        let config = pull::Config {
+            durable_name: Some(name.clone()),
+            filter_subject: subject(channel),
+            ack_policy: AckPolicy::Explicit,
+            // Longer than a lease: who is still at it is not disturbed.
+            ack_wait: pace.lease * 2,
+            max_deliver: -1,
+            // Those whose pause is not over count, too.
+            max_ack_pending: MAX_PENDING,
+            ..pull::Config::default()
+        };
+        stream.create_consumer(config).await.map_err(failed("read"))
+    }
+}
+
+/// Messages of one channel that couriers have or that wait for their next attempt. More of them wait in the stream.
+const MAX_PENDING: i64 = 1_000;
+
+/// The subject of a channel's messages.
+fn subject(channel: &str) -> String {
+    format!("fleetps-notify.{channel}")
+}
+
+fn consumer_name(channel: &str) -> String {
+    format!("courier-{channel}")
+}
+
+/// The key of the record of a notification for a channel.
+fn record_key(channel: &str, notification: &str) -> String {
+    format!("{channel}.{}", key_of(notification))
+}
+
+fn config() -> Config {
+    Config {
+        name: STREAM.to_owned(),
+        subjects: vec![SUBJECTS.to_owned()],
+        retention: RetentionPolicy::WorkQueue,
+        // What is full refuses: who puts it there tries again, and nothing that waits is dropped.
+        discard: DiscardPolicy::New,
+        max_bytes: MAX_BYTES,
+        max_message_size: MAX_MESSAGE_BYTES,
+        max_age: MAX_AGE,
+        duplicate_window: DUPLICATE_WINDOW,
+        storage: StorageType::File,
+        ..Config::default()
+    }
+}
