@@ -50,7 +50,7 @@ pub enum Decision {
 impl Permission {
     /// Every action.
     #[cfg(test)]
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 12] = [
         Self::Anything,
         Self::OwnAccount,
         Self::ReadMetrics,
