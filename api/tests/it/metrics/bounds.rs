@@ -59,6 +59,11 @@ const PLACES: &[(&str, usize, &str)] = &[
     ("api/src/legacy/body.rs", 1, "none: the bodies of posts that are among http-posts"),
     ("api/src/legacy/intake.rs", 1, "none: what is made of posts that are among http-posts"),
     (
+        "api/src/legacy/mod.rs",
+        1,
+        "none: the long answers of older systems, two at once, are refused with a reason that fleetps_legacy_requests counts",
+    ),
+    (
         "api/src/legacy/push.rs",
         1,
         "none: the pages of older systems, 128 at once, have a listener of their own",
