@@ -27,9 +27,13 @@ use crate::{
         parameters,
     },
     refusal::Refusal,
-    scoped_fleet::{AlertFilter, NewRule, ScopedFleet, Tried, bad_rule, no_such_rule},
+    scoped_fleet::{AlertFilter, NewRule, ScopedFleet, bad_rule, no_such_rule},
     url::Url,
-    view::{View, alerts, table::Table},
+    view::{
+        View,
+        alerts::{self, Tried},
+        table::Table,
+    },
 };
 
 /// Changes on a page or in an answer by default: about ten screens.

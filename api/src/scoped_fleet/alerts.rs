@@ -4,10 +4,9 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use axum::http::StatusCode;
 use fleetps_ingestor::alerts::{
-    BadRule, Change, Lasting, MAX_RULES, Rule, RuleEntry, SavedRule, Severity, Transition, open_rules,
-    rules_in_force,
+    BadRule, Change, MAX_RULES, Rule, RuleEntry, SavedRule, Severity, Transition, open_rules, rules_in_force,
 };
-use fleetps_ingestor::history::{BackTest, Span};
+use fleetps_ingestor::history::Span;
 use fleetps_nats::{HostName, audit::Outcome, error_chain, now_us};
 use tokio::sync::watch;
 
@@ -18,6 +17,7 @@ use crate::{
     history_service::AskedFor,
     live::OpenAlert,
     refusal::Refusal,
+    view::alerts::Tried,
 };
 
 /// Which alerts.
@@ -52,17 +52,6 @@ pub struct NewRule {
     pub note: String,
     /// The revision that it replaces, where another one is to be refused: 0 for a rule that is to be new.
     pub replaces: Option<u64>,
-}
-
-/// What a rule would have said.
-#[derive(Debug, Clone)]
-pub struct Tried {
-    /// What it would have said, and how often others would have told somebody.
-    pub test: BackTest,
-    /// How long it must last: of the rule, and of those that were tried beside it.
-    pub lastings: Vec<Lasting>,
-    /// When.
-    pub span: Span,
 }
 
 impl ScopedFleet {

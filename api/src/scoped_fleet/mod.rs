@@ -15,7 +15,7 @@ mod measured;
 pub mod process;
 pub mod travel;
 
-pub use alerts::{AlertFilter, NewRule, Tried, bad_rule, no_such_rule};
+pub use alerts::{AlertFilter, NewRule, bad_rule, no_such_rule};
 pub use live::Look;
 
 use std::{sync::Arc, time::Duration};

@@ -271,7 +271,8 @@ impl<'a> OfHost<'a> {
             }
             let (host, from_us) = (alert.host, alert.raised_at_us);
             match change {
-                Change::Raised => {
+                // One that flaps may be told only then.
+                Change::Raised | Change::Flapping if !self.open.contains_key(&alert.id) => {
                     let episode = Episode { host, key: alert.key, from_us, end: None, value, culprits };
                     self.open.insert(alert.id, episode);
                 }
