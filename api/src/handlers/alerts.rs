@@ -50,18 +50,18 @@ const MOST_RANGE: Duration = Duration::from_secs(7 * 86_400);
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct AlertsQuery {
-    /// Only of this host.
-    #[serde(with = "parameter::optional", skip_serializing_if = "is_default")]
-    pub host: Option<HostName>,
     /// Only of the rule of this id.
     #[serde(with = "parameter", skip_serializing_if = "is_default")]
     pub rule: String,
+    /// Only of this host.
+    #[serde(with = "parameter::optional", skip_serializing_if = "is_default")]
+    pub host: Option<HostName>,
 }
 
 parameters! {
     AlertsQuery {
-        host: "Only of this host.",
         rule: "Only of the rule of this id.",
+        host: "Only of this host.",
     }
 }
 

@@ -250,7 +250,7 @@ fn conflict(id: &str) -> Refusal {
 /// The refusal of a rule that is not there.
 pub fn no_such_rule(id: &str) -> Refusal {
     let id = crate::display::cut(id, 64);
-    let hint = "the rules are listed at /alerts?show=rules and /api/v1/alerts/rules";
+    let hint = "the rules are listed at /alerts/rules and /api/v1/alerts/rules";
     Refusal::new(StatusCode::NOT_FOUND, format!("no rule is called {id:?}"), hint)
 }
 
