@@ -87,7 +87,7 @@ fn main() {
         println!("{part:<10} {us:>8.1} µs a snapshot, {:>5.2} % of a core for 1,000 hosts", us / 100.0);
     }
     println!("{changes} changes of {sequence} snapshots, {rows_in_all} rows");
-    while merge_folder(folder.path()).unwrap() {}
+    merge_folder(folder.path()).unwrap();
     let history = History::open(folder.path()).unwrap();
     let span = Span { from_us: begun_us, to_us: fleetps_nats::now_us() };
     for sentence in TRIED {

@@ -169,7 +169,7 @@ impl ScopedFleet {
             return Err(conflict(id));
         }
         self.write_rule(id, &saved, revision).await?;
-        let was = before.as_ref().map_or_else(|| "none".to_owned(), |before| in_words(before));
+        let was = before.as_ref().map_or_else(|| "none".to_owned(), in_words);
         let is = words(&saved.sentence, saved.severity, saved.enabled, saved.groups.as_ref());
         let what = format!("{id}: {was} → {is}");
         self.shared.audit_log.note(&self.person, "alert-rule.save", None, what, Outcome::Done);
