@@ -35,6 +35,7 @@ mod commands;
 mod config;
 mod connections;
 mod console;
+mod counts;
 mod csv;
 mod display;
 mod extract;

@@ -75,6 +75,11 @@ impl Refusal {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "this post is too long", hint)
     }
 
+    /// A host's request is not signed as it must be.
+    pub fn unsigned(status: StatusCode, error: impl Into<String>) -> Self {
+        Self::new(status, error, "fleetps-agent signs what it sends; docs/hosts.md says how")
+    }
+
     /// This server has no broker.
     pub fn no_broker() -> Self {
         let hint = "send this to a server that has one";

@@ -154,7 +154,8 @@ where
 /// The routes that are described.
 pub fn interface() -> Interface {
     let listed = |Route { method, path, policy, operation, .. }: Route| {
-        operation.map(|operation| Listed { method, path, action: policy.action, operation })
+        let Policy { open_to, action, .. } = policy;
+        operation.map(|operation| Listed { method, path, open_to, action, operation })
     };
     Interface(table().into_iter().filter_map(listed).collect())
 }

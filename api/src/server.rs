@@ -59,8 +59,8 @@ impl From<TlsListener> for Doors {
 }
 
 /// Serves pages and JSON at `doors` until `shutdown`, with the present from the broker of `client` and the past from the
-/// folder of `settings`, which answers within `questions`, to `people`; `health` is what readiness says of that broker. The first request is
-/// answered when the hosts' last snapshots have come, or after two seconds.
+/// folder of `settings`, which answers within `questions`, to `people`; `health` is what readiness says of that broker. The
+/// first request is answered when the hosts' last snapshots have come, or after two seconds.
 ///
 /// # Errors
 /// When this program does not find itself, to answer questions in SQL, or a part panics.

@@ -41,8 +41,7 @@ const LARGE: Bounds = Bounds {
     of_a_person: 2,
     waiting: MOST,
     waiting_of_a_person: MOST_OF_A_PERSON,
-    // A slow client may take as long for one; then it is another one's turn.
-    wait: Duration::from_secs(600),
+    wait: PLACE_WITHIN,
 };
 /// Messages that are read from the stream and unpacked at once, each some milliseconds.
 const REPLAYS: Bounds = Bounds {
@@ -51,8 +50,10 @@ const REPLAYS: Bounds = Bounds {
     of_a_person: 2,
     waiting: MOST,
     waiting_of_a_person: MOST_OF_A_PERSON,
-    wait: Duration::from_secs(10),
+    wait: PLACE_WITHIN,
 };
+/// How long a topic waits for a place or a turn before the socket's other topics have theirs.
+const PLACE_WITHIN: Duration = Duration::from_secs(1);
 /// Messages of one feed that are kept for others: clients that are a step behind the newest take the one before.
 const KEPT: usize = 4;
 
@@ -207,7 +208,7 @@ impl Sockets {
     /// A place for a message of 256 KiB or more, when it is the turn of `person`.
     ///
     /// # Errors
-    /// When it takes too long.
+    /// When that takes longer than a second.
     pub async fn large_message(&self, person: &str) -> Result<Share, NoShare> {
         self.0.large.take(person).await
     }
@@ -215,7 +216,7 @@ impl Sockets {
     /// A turn to read one sample of the past from the stream, when it is that of `person`.
     ///
     /// # Errors
-    /// When it takes too long.
+    /// When that takes longer than a second.
     pub async fn replay(&self, person: &str) -> Result<Share, NoShare> {
         self.0.replays.take(person).await
     }

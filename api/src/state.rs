@@ -14,6 +14,7 @@ use crate::{
     config::QuestionSettings,
     connections::{Connections, Limits},
     console::Console,
+    counts::Counts,
     filtering,
     fleet_views::FleetViews,
     gate::Gate,
@@ -79,6 +80,8 @@ pub struct AppState {
     pub broker: Option<async_nats::Client>,
     /// The way into the stream for snapshots that come over HTTP; absent without a broker.
     pub gate: Option<Gate>,
+    /// Requests of older systems, by what became of them.
+    pub legacy_requests: Counts,
     /// The keys by which hosts sign what they send over HTTP.
     pub host_keys: HostKeys,
     /// Since when it is away.
@@ -122,6 +125,7 @@ impl AppState {
             connections: Connections::new(Limits::of_this_process(), Addresses::default()),
             broker,
             gate: None,
+            legacy_requests: Counts::default(),
             host_keys: HostKeys::default(),
             absence: Absence::default(),
             live_pages: live_pages(Limits::of_this_process()),

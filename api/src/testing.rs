@@ -69,7 +69,7 @@ pub mod state {
 }
 
 pub mod sockets {
-    pub use crate::sockets::{SocketFigures, Sockets};
+    pub use crate::sockets::{FeedKey, Mark, SocketFigures, Sockets};
 }
 
 pub mod tls {

@@ -1,5 +1,8 @@
 //! What the fleet asks of a host's agent: how often it samples, and whether it does. Kept by the broker in the bucket
 //! `settings`, under the host's subject token, where the host itself may read it.
+//!
+//! The web server answers agents of the older system 002 with it (`api/src/legacy/`), and an import of that system writes it.
+//! `fleetps-agent` does not read it yet: its own settings alone count.
 
 use std::time::Duration;
 
@@ -64,7 +67,8 @@ impl AgentSettingsBucket {
         self.bucket.delete(&host.token()).await
     }
 
-    /// Changes what is asked of the agent of `host`, and returns what it is then.
+    /// Changes what is asked of the agent of `host`, and returns what it is then; `None` where it was not changed, because
+    /// others changed it first 10 times in a row.
     ///
     /// # Errors
     /// When the broker does not answer.

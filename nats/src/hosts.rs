@@ -106,7 +106,8 @@ pub async fn admit(bucket: &Bucket<HostRecord>, host: &HostName, key: &str) -> R
 /// The record of a host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HostRecord {
-    /// The public keys that may speak for this name, the one in use first; a second one while the key is being changed.
+    /// The public keys that may speak for this name, the one in use first; up to three more while the key is being changed,
+    /// the last announced first.
     pub keys: Vec<String>,
     /// Whether it may.
     pub admission: Admission,

@@ -3,8 +3,8 @@
 //! * **Contract:** `model` declares every field of a process and of a host, `snapshot` is the message that agents
 //!   send, `host` and `subject` name things.
 //! * **Streams:** `stream` declares them, `reader` reads snapshots in order, `direct` reads several messages at once,
-//!   `decode` decodes them within each host's rate limit, `dead_letter` keeps what was refused, `standing` knows since when a revoked host's messages no
-//!   longer count.
+//!   `decode` decodes them within each host's rate limit, `dead_letter` keeps what was refused, `standing` knows since
+//!   when a revoked host's messages no longer count.
 //! * **Buckets:** `bucket` keeps values under keys, `hosts` is the bucket of hosts, `admission` decides which
 //!   connection may speak for which host.
 //! * **Connections:** `connection` opens them, `tls_options` protects them, `key` reads and makes keys, `patience`

@@ -1,9 +1,10 @@
 //! Requests over HTTP that a host signs with its key: how they are signed, and how a signature is checked.
 //!
-//! A host that cannot reach the broker sends the same snapshots over HTTP ([`INGEST`]). No secret crosses the network: the host
-//! signs each request with the key that it would answer the broker's challenge with, so a proxy that ends TLS can read a
+//! A host that cannot reach the broker sends the same snapshots over HTTP ([`INGEST`]). The host signs each request with the key
+//! that it would answer the broker's challenge with, and the key never crosses the network, so a proxy that ends TLS can read a
 //! request, but not make or change one. The signature covers the body's hash and not the body, so a server knows who sends
-//! before it reads any of that.
+//! before it reads any of that. One secret does cross: the enrolment token in the body of a first [`ENROL`]. A proxy that ends
+//! TLS could enrol another host with it, so behind one a token is for one use, or the host waits for approval.
 //!
 //! Signed is this text, in UTF-8, each line ended by a line feed. A line whose header is absent is empty:
 //!
@@ -17,7 +18,7 @@
 //! Fp-Run       of a snapshot: its run
 //! Fp-Seq       of a snapshot: its sequence within the run
 //! Fp-Age       of a snapshot: its age in µs by the host's monotonic clock, where that is known
-//! Fp-After     of a snapshot: the sequence of the host's last message in the stream, as far as the host knows; 0 for none
+//! Fp-After     of a snapshot: what the server asked for, the sequence of the host's last message in the stream; 0 at first
 //! Fp-Body      the SHA-256 of the body, in hexadecimal
 //! ```
 //!
@@ -42,7 +43,8 @@ pub const HELLO: &str = "/api/v1/hello";
 const VERSION: &str = "fleetps-signed-1";
 /// The header with the signature.
 pub const SIGNATURE: &str = "fp-signature";
-const HOST: &str = "fp-host";
+/// The header with the host's name.
+pub const HOST: &str = "fp-host";
 const KEY: &str = "fp-key";
 const TIME: &str = "fp-time";
 const RUN: &str = "fp-run";

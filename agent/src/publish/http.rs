@@ -48,9 +48,16 @@ fn post(session: &Session, run: &str, packed: &Packed) -> Attempt {
 /// Asks to be admitted, as an agent does that connects to the broker.
 fn ask_in(session: &Session) -> Attempt {
     match session.enrol(None) {
-        Ok(Enrolled::Admitted) => Attempt::TryAgain(Duration::ZERO),
         Ok(state) => {
-            tracing::debug!(host = %session.host(), ?state, "the server does not admit this host");
+            let (cause, why) = match state {
+                Enrolled::Admitted => {
+                    ("refused", "it refused what this host signed, and says that the host is admitted now")
+                }
+                Enrolled::Waiting => ("waiting", "this host waits to be approved"),
+                Enrolled::Refused => ("not admitted", "it does not admit this host; join again with a token"),
+                Enrolled::Undecided => ("undecided", "it could not decide whether this host is admitted"),
+            };
+            session.report(cause, why);
             Attempt::TryAgain(Duration::ZERO)
         }
         Err(error) => put_off(session, &error),
@@ -58,6 +65,12 @@ fn ask_in(session: &Session) -> Attempt {
 }
 
 fn put_off(session: &Session, error: &ServerError) -> Attempt {
-    tracing::debug!(host = %session.host(), error = error_chain(error), "posting again");
+    let cause = match error {
+        ServerError::Unreachable { .. } => "unreachable",
+        ServerError::Answer { .. } => "answer",
+        ServerError::Key(_) => "key",
+        _ => "settings",
+    };
+    session.report(cause, &error_chain(error));
     Attempt::TryAgain(Duration::ZERO)
 }

@@ -29,7 +29,7 @@ use nats::BrokerWay;
 
 pub use ring::{Packed, Ring};
 
-/// Bytes of packed snapshots that wait for the broker: half an hour of 300 processes every second, a day at 30 s.
+/// Bytes of packed snapshots that wait for the stream: half an hour of 300 processes every second, a day at 30 s.
 pub const RING_BYTES: usize = 16 << 20;
 /// How long the last snapshots may take to leave when the agent stops.
 const FLUSH_TIMEOUT: Duration = Duration::from_millis(500);
@@ -107,7 +107,8 @@ enum Attempt {
     Stored,
     /// It is worth another try, after this time at the least.
     TryAgain(Duration),
-    /// It is worth another try now: the server has said what was missing.
+    /// The server has said which `after` it wants: it is worth another try with that now, and is put off when it is asked
+    /// for another one again.
     AtOnce,
     NeverFits,
 }

@@ -1,9 +1,11 @@
 //! A web server of fleetps that takes this host's snapshots over HTTP, for hosts that cannot reach the broker.
 //!
-//! The host signs each request with its key ([`fleetps_nats::signed`]), as it answers the broker's challenge; no secret crosses
-//! the network. A proxy is used where the environment names one (`HTTPS_PROXY`, `NO_PROXY`). `session` is the conversation;
-//! its calls block, so they belong on a thread of their own.
+//! The host signs each request with its key ([`fleetps_nats::signed`]), as it answers the broker's challenge; the key never
+//! crosses the network, and of secrets only the enrolment token of a first request does. A proxy is used where the environment
+//! names one (`HTTPS_PROXY`, `NO_PROXY`). `session` is the conversation; its calls block, so they belong on a thread of their
+//! own. `outage` says in the log when the server takes nothing.
 
+mod outage;
 mod session;
 
 use std::{
@@ -17,13 +19,14 @@ use fleetps_nats::{HostName, TlsOptions, key::KeyError};
 use ureq::{
     Agent,
     http::Uri,
-    tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig},
+    tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConfig, parse_pem},
 };
 
 pub use session::{Answer, Session};
 
-/// How long an answer may take: the server waits 8 s for its stream.
-const WITHIN: Duration = Duration::from_secs(15);
+/// How long a request may take: 5 s for the connection, 15 s that the server gives the body, 8 s that it gives its stream, and
+/// 2 s for the answer. Less would send the same snapshot again and again over a slow line.
+const WITHIN: Duration = Duration::from_secs(30);
 /// How long a connection may take to be made, with TLS.
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 /// How long a connection is kept for the next snapshot: the server closes one that says nothing for 10 s.
@@ -137,14 +140,14 @@ impl Server {
 
     fn tls(&self) -> Result<TlsConfig, ServerError> {
         let roots = match &self.wire.ca {
-            Some(file) => RootCerts::new_with_certs(&[certificate(file)?]),
+            Some(file) => RootCerts::new_with_certs(&certificates(file)?),
             None => of_this_machine(),
         };
         let config = TlsConfig::builder().root_certs(roots);
         let config = match (&self.wire.certificate, &self.wire.key) {
             (Some(own), Some(key_file)) => {
                 let key = PrivateKey::from_pem(&read(key_file)?).map_err(unusable(key_file))?;
-                config.client_cert(Some(ClientCert::new_with_certs(&[certificate(own)?], key)))
+                config.client_cert(Some(ClientCert::new_with_certs(&certificates(own)?, key)))
             }
             (None, None) => config,
             _ => return Err(ServerError::HalfCertificate),
@@ -161,8 +164,17 @@ fn of_this_machine() -> RootCerts {
     if certificates.is_empty() { RootCerts::WebPki } else { RootCerts::new_with_certs(&certificates) }
 }
 
-fn certificate(file: &Path) -> Result<Certificate<'static>, ServerError> {
-    Certificate::from_pem(&read(file)?).map_err(unusable(file))
+/// All of them: a bundle of authorities, or a certificate with those between it and its authority.
+fn certificates(file: &Path) -> Result<Vec<Certificate<'static>>, ServerError> {
+    let pem = read(file)?;
+    let certificates = parse_pem(&pem).filter_map(|item| match item {
+        Ok(PemItem::Certificate(certificate)) => Some(Ok(certificate)),
+        Ok(_) => None,
+        Err(error) => Some(Err(error)),
+    });
+    let certificates: Vec<_> = certificates.collect::<Result<_, _>>().map_err(unusable(file))?;
+    let none = || unusable(file)(ureq::Error::Tls("it has no certificate"));
+    if certificates.is_empty() { Err(none()) } else { Ok(certificates) }
 }
 
 fn read(file: &Path) -> Result<Vec<u8>, ServerError> {

@@ -21,7 +21,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use ureq::{Agent, http::StatusCode};
 
-use super::ServerError;
+use super::{ServerError, outage::Outage};
 
 /// The longest answer: a few lines of JSON.
 const MAX_ANSWER_BYTES: u64 = 64 << 10;
@@ -43,6 +43,7 @@ struct Shared {
     nkey_file: PathBuf,
     /// The host's last message in the stream, as far as the server said.
     after: AtomicU64,
+    outage: Outage,
 }
 
 /// What the server says to a snapshot.
@@ -67,7 +68,8 @@ struct Said {
 
 impl Session {
     pub(super) fn new(client: Agent, url: String, host: HostName, nkey_file: PathBuf) -> Self {
-        let shared = Shared { client, url, host, nkey_file, after: AtomicU64::new(0) };
+        let after = AtomicU64::new(0);
+        let shared = Shared { client, url, host, nkey_file, after, outage: Outage::default() };
         Self { shared: Arc::new(shared) }
     }
 
@@ -99,8 +101,9 @@ impl Session {
         let label = Label { run: run.to_owned(), sequence, age, after: self.shared.after.load(Relaxed) };
         let said = self.send(signed::INGEST, Some(label), message)?;
         Ok(match said.status {
-            StatusCode::ACCEPTED => {
-                self.keep_after(&said.body["sequence"]);
+            // A proxy may say 202 of its own.
+            StatusCode::ACCEPTED if self.keep_after(&said.body["sequence"]) => {
+                self.shared.outage.end(&self.shared.host);
                 if said.body["rotate"] == true {
                     self.rotate();
                 }
@@ -112,11 +115,16 @@ impl Session {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Answer::NotAdmitted,
             StatusCode::PAYLOAD_TOO_LARGE | StatusCode::UNPROCESSABLE_ENTITY => Answer::Never(said.error()),
             _ => {
-                let (status, error) = (said.status.as_u16(), said.error());
-                tracing::debug!(status, error, "the server does not take a snapshot now");
+                let cause = said.status.canonical_reason().unwrap_or("another status");
+                self.report(cause, &self.unexpected(&said).to_string());
                 Answer::Again(said.retry_after)
             }
         })
+    }
+
+    /// Notes that the server does not take a snapshot: `cause` is a short name to count by, `why` says it in words.
+    pub(crate) fn report(&self, cause: &'static str, why: &str) {
+        self.shared.outage.report(&self.shared.host, cause, why);
     }
 
     fn keep_after(&self, sequence: &Value) -> bool {

@@ -107,7 +107,7 @@ impl Program for AgentProgram {
 pub struct AgentFile {
     /// The broker, and the key for it.
     pub broker: BrokerSettings,
-    /// The web server in place of a broker, where there is one.
+    /// The web server in place of a broker, where there is one; `None` where a stronger layer names a broker.
     pub server: Option<String>,
     /// How the connection to it is protected.
     pub wire: TlsOptions,
@@ -125,9 +125,12 @@ impl AgentFile {
     /// # Errors
     /// When a value is outside its range.
     pub fn of(layers: &Layers) -> Result<Self, SettingsError> {
+        // `--nats` means that broker, although the file names a server.
+        let is_to_broker = layers.origin("", "nats").is_stronger_than(&layers.origin("", "server"));
+        let server = layers.room::<ServerSettings>()?.server;
         Ok(Self {
             broker: layers.room()?,
-            server: layers.room::<ServerSettings>()?.server,
+            server: server.filter(|_| !is_to_broker),
             wire: layers.room()?,
             host: layers.room::<HostSettings>()?.host,
             sample: layers.room()?,
@@ -194,7 +197,7 @@ fn default_state_folder() -> PathBuf {
 
 #[cfg(test)]
 mod tests {
-    use fleetps_nats::settings::Room;
+    use fleetps_nats::settings::{Given, Origin, Room};
 
     use super::*;
 
@@ -213,6 +216,35 @@ mod tests {
         let path = folder.path().join("agent.toml");
         std::fs::write(&path, text).unwrap();
         AgentFile::read(Some(&path))
+    }
+
+    #[test]
+    fn a_broker_on_the_command_line_counts_over_a_server_in_the_file_and_the_other_way_round() {
+        let flag = || Origin::Flag("--x".to_owned());
+        let variable = || Origin::Variable("FLEETPS_X".to_owned());
+        let file = |line| Origin::File { path: std::path::Path::new("agent.toml").into(), line };
+        for (nats, server, is_to_server) in [
+            (None, Some(file(1)), true),
+            (Some(file(1)), Some(file(2)), true),
+            (Some(file(2)), Some(file(1)), true),
+            (Some(file(1)), Some(flag()), true),
+            (Some(variable()), Some(flag()), true),
+            (Some(flag()), Some(flag()), true),
+            (Some(variable()), Some(file(1)), false),
+            (Some(flag()), Some(file(1)), false),
+            (Some(flag()), Some(variable()), false),
+            (Some(flag()), None, false),
+        ] {
+            let mut layers = Layers::of::<AgentProgram>().unwrap();
+            let given = [("nats", "nats://a", nats.clone()), ("server", "https://b", server.clone())];
+            for (key, url, origin) in
+                given.into_iter().filter_map(|(key, url, origin)| Some((key, url, origin?)))
+            {
+                layers.set("", key, Given::Text(url), origin).unwrap();
+            }
+            let uplink = AgentFile::of(&layers).unwrap().uplink();
+            assert_eq!(matches!(uplink, Uplink::Server(_)), is_to_server, "{nats:?} {server:?}");
+        }
     }
 
     #[test]

@@ -110,6 +110,26 @@ async fn what_the_server_or_a_proxy_answers_decides_what_becomes_of_a_snapshot()
 }
 
 #[tokio::test]
+async fn a_202_that_names_no_sequence_is_none_of_the_server_and_the_snapshot_is_sent_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let (url, came) = fake(&[
+        (202, "<html>Your request was accepted</html>"),
+        (202, "{}"),
+        (202, r#"{"sequence":"12"}"#),
+        (202, r#"{"sequence":12,"duplicate":false,"rotate":false}"#),
+    ]);
+    let outbox = Outbox::new(1 << 20);
+    let shutdown = CancellationToken::new();
+    let publisher = Publisher::through_server(session(&url, &folder), "run".to_owned(), outbox.clone());
+    let publisher = tokio::spawn(publisher.run(shutdown.clone()));
+    outbox.push(1, vec![7; 1000], 0);
+    until("nothing is waiting", || outbox.waiting() == 0).await;
+    shutdown.cancel();
+    within(publisher).await.unwrap();
+    assert_eq!(came.lock().unwrap().len(), 4);
+}
+
+#[tokio::test]
 async fn without_a_server_it_waits_and_stops_at_once_and_bad_settings_are_named() {
     let folder = tempfile::tempdir().unwrap();
     let session = session("http://127.0.0.1:9", &folder);

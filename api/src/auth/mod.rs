@@ -54,8 +54,11 @@ pub use signing_in::{SignIn, Visit};
 pub use tokens::{ApiToken, BUCKET as API_TOKENS};
 pub use users::{BUCKET as USERS, SignsIn, User, UserName};
 
+use axum::http::StatusCode;
 use throttle::Throttle;
 pub use throttle::network;
+
+use crate::refusal::Refusal;
 
 /// Questions for JSON from one person: a hundred at once, then fifty a second; more than any page or script needs that
 /// looks at the answers.
@@ -105,17 +108,17 @@ impl People {
     /// Counts a request for JSON of the person `name`.
     ///
     /// # Errors
-    /// The time to wait, when there have been too many.
-    pub fn check_json(&self, name: &str) -> Result<(), Duration> {
-        self.0.json.check(name)
+    /// When there have been too many, with the time to wait.
+    pub fn check_json(&self, name: &str) -> Result<(), Refusal> {
+        self.0.json.check(name).map_err(|wait| too_often(JSON.1, wait))
     }
 
     /// Counts any other request of the person `name` from a network.
     ///
     /// # Errors
-    /// The time to wait, when there have been too many.
-    pub fn check_pages(&self, name: Option<&str>, from: Option<IpAddr>) -> Result<(), Duration> {
-        self.0.pages.check((name, from))
+    /// When there have been too many, with the time to wait.
+    pub fn check_pages(&self, name: Option<&str>, from: Option<IpAddr>) -> Result<(), Refusal> {
+        self.0.pages.check((name, from)).map_err(|wait| too_often(PAGES.1, wait))
     }
 
     /// The secret that form tokens come from where there is no session; `None` where the system had no random numbers.
@@ -127,4 +130,9 @@ impl People {
     pub fn accounts(&self) -> Option<&Accounts> {
         self.0.accounts.as_ref()
     }
+}
+
+fn too_often(period: Duration, wait: Duration) -> Refusal {
+    let hint = format!("ask less often: {:.0} times a second", 1.0 / period.as_secs_f64());
+    Refusal::new(StatusCode::TOO_MANY_REQUESTS, "you ask too often", hint).for_now(wait)
 }

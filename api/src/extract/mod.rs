@@ -1,6 +1,7 @@
 //! Extractors: what handlers take from a request as typed arguments.
 
 mod form;
+mod header;
 mod next;
 mod path;
 mod query;
@@ -8,6 +9,7 @@ mod signed_in;
 mod visit;
 
 pub use form::{Form, field};
+pub use header::header_text;
 pub use next::{NextQuery, own_page, with_next};
 pub use path::{Host, ProcessPath, RuleId};
 pub use query::Query;

@@ -10,7 +10,8 @@
 //! comes between. A repeat is recognised by run and sequence, or by the body of a post that has neither.
 //!
 //! **Replays.** A snapshot of a run that is not known is taken only after the message that its sender names
-//! ([`Incoming::after`]). A recorded post of an earlier run names another one, at whatever time it is replayed.
+//! ([`Incoming::after`]). A recorded post of an earlier run names another one, at whatever time it is replayed. While the stream
+//! has no message of the host, its sender must name a random number of this gate.
 //!
 //! **Limits** are those of readers of the stream (`fleetps_nats::decode`), applied before the message is decoded; what remains of
 //! a host's allowance is in the headers too. A bounded number of posts is under way at once ([`Gate::enter`]).
@@ -107,8 +108,8 @@ pub struct Incoming {
     /// The hash of the post that the snapshot was made from, where the post itself had no sequence: a repeat is then recognised
     /// by it alone.
     pub body: Option<BodyHash>,
-    /// Takes a snapshot of a run that is not known only if the host's last message in the stream has this sequence, 0 for none.
-    /// `None` takes it in any case.
+    /// Takes a snapshot of a run that is not known only if this is what [`NotStored::Unproven`] asks for. `None` takes it in any
+    /// case.
     pub after: Option<u64>,
 }
 
@@ -130,6 +131,9 @@ pub enum NotStored {
         /// It may send again after this time, of 1 to 30 s.
         retry_after: Duration,
     },
+    /// Too many posts of the host are under way.
+    #[error("too many posts of this host are under way")]
+    AtOnce,
     /// Too many posts are under way.
     #[error("too many posts are under way")]
     Busy,
@@ -143,10 +147,12 @@ pub enum NotStored {
     /// The snapshot inside has another run or sequence than the post.
     #[error("the snapshot has another run or sequence than its post names")]
     Mislabelled,
-    /// The run is not known, and [`Incoming::after`] is not the host's last message.
-    #[error("the first snapshot of a run names the host's last message in the stream; that is {after}")]
+    /// The run is not known, and [`Incoming::after`] is not what it must be.
+    #[error(
+        "the first snapshot of a run names the host's last message in the stream, or what stands for it: {after}"
+    )]
     Unproven {
-        /// The sequence of the host's last message in the stream; 0 for none.
+        /// The sequence of the host's last message in the stream; where there is none, a random number of 2⁵² and above.
         after: u64,
     },
 }
@@ -156,6 +162,7 @@ impl NotStored {
     pub fn reason(&self) -> &'static str {
         match self {
             Self::TooMuch { .. } => "flood",
+            Self::AtOnce => "at-once",
             Self::Busy => "busy",
             Self::Unavailable => "unavailable",
             Self::Invalid(refusal) => refusal.reason(),
@@ -191,19 +198,12 @@ impl Gate {
     /// A place for one post of `host`, to be held from before its body is read until it is answered.
     ///
     /// # Errors
-    /// [`NotStored::TooMuch`] when 4 of this host are under way, [`NotStored::Busy`] when 256 of all are, and
+    /// [`NotStored::AtOnce`] when 4 of this host are under way, [`NotStored::Busy`] when 256 of all are, and
     /// [`NotStored::Unavailable`] while there is no connection to the broker.
     pub fn enter(&self, host: &HostName) -> Result<Entered, NotStored> {
-        if !broker::is_there(&self.shared.client) {
-            return Err(NotStored::Unavailable);
-        }
-        let too_much = NotStored::TooMuch { retry_after: retry_after(Duration::ZERO) };
-        let of_host = Counted::one_more(self.shared.host(host)).ok_or(too_much);
-        let entered = of_host.and_then(|of_host| {
-            let place = Arc::clone(&self.shared.posts).try_acquire_owned().map_err(|_| NotStored::Busy)?;
-            Ok(Entered { _place: place, _of_host: Some(of_host) })
-        });
-        entered.inspect_err(|refused| _ = self.shared.refusals.count(refused.reason(), Instant::now()))
+        let of_host = Counted::one_more(self.shared.host(host)).ok_or(NotStored::AtOnce);
+        let entered = of_host.and_then(|of_host| self.shared.place(Some(of_host)));
+        entered.inspect_err(|refused| self.shared.count(Some(host), refused))
     }
 
     /// The same for a post whose host is not known before its body is read; who reads it bounds the posts of one host.
@@ -211,12 +211,7 @@ impl Gate {
     /// # Errors
     /// [`NotStored::Busy`] when 256 are under way, and [`NotStored::Unavailable`] while there is no connection to the broker.
     pub fn enter_unnamed(&self) -> Result<Entered, NotStored> {
-        if !broker::is_there(&self.shared.client) {
-            return Err(NotStored::Unavailable);
-        }
-        let place = Arc::clone(&self.shared.posts).try_acquire_owned().map_err(|_| NotStored::Busy);
-        let entered = place.map(|place| Entered { _place: place, _of_host: None });
-        entered.inspect_err(|refused| _ = self.shared.refusals.count(refused.reason(), Instant::now()))
+        self.shared.place(None).inspect_err(|refused| self.shared.count(None, refused))
     }
 
     /// Puts a snapshot of `host` into the stream; returns when the stream has it, after 8 s at most. Safe to cancel: the
@@ -254,15 +249,29 @@ impl Gate {
 }
 
 impl Shared {
-    /// Counts a refusal, and keeps what can be no snapshot. One of each reason is logged in a minute.
+    fn place(&self, of_host: Option<Counted>) -> Result<Entered, NotStored> {
+        if !broker::is_there(&self.client) {
+            return Err(NotStored::Unavailable);
+        }
+        let place = Arc::clone(&self.posts).try_acquire_owned().map_err(|_| NotStored::Busy)?;
+        Ok(Entered { _place: place, _of_host: of_host })
+    }
+
+    /// Counts a refusal; one of each reason is logged in a minute.
+    fn count(&self, host: Option<&HostName>, refused: &NotStored) {
+        if let Some(times) = self.refusals.count(refused.reason(), Instant::now()) {
+            let host = host.map(tracing::field::display);
+            tracing::warn!(host, times, reason = %refused, "did not store a post");
+        }
+    }
+
+    /// Counts a refusal, and keeps what can be no snapshot.
     async fn note(&self, host: &HostName, incoming: &Incoming, refused: &NotStored) {
         // Every run begins with it.
         if matches!(refused, NotStored::Unproven { .. }) {
             return;
         }
-        if let Some(times) = self.refusals.count(refused.reason(), Instant::now()) {
-            tracing::warn!(host = %host, times, reason = %refused, "did not store a post");
-        }
+        self.count(Some(host), refused);
         if let NotStored::Invalid(refusal) = refused {
             let letter = DeadLetter::new(Some(host), &incoming.message, None, refusal);
             if let Err(error) = letter.publish(&self.client).await {
@@ -291,21 +300,19 @@ impl Shared {
     ) -> Result<Stored, NotStored> {
         let mut paid_bytes = None;
         for _ in 0..MAX_TRIES {
-            let mut last = match known.take() {
+            let last = match known {
                 Some(last) => last,
-                None => self.read_last(host).await?,
+                None => known.insert(self.read_last(host).await?),
             };
             if let Some(answer) = last.answer(incoming) {
-                *known = Some(last);
                 return answer;
             }
             match paid_bytes {
                 Some(paid_bytes) => last.allowance.left_bytes -= paid_bytes,
-                None => {
-                    let checked = self.check(incoming, &mut last.allowance).await;
-                    paid_bytes = Some(checked.inspect_err(|_| *known = Some(last.clone()))?);
-                }
+                None => paid_bytes = Some(self.check(incoming, &mut last.allowance).await?),
             }
+            let mut last = last.clone();
+            *known = None;
             let published = tokio::select! {
                 published = self.publish(host, incoming, &last) => published,
                 // The acknowledgement was lost with the connection: no use waiting for the timeout.
@@ -328,20 +335,21 @@ impl Shared {
         Err(NotStored::Unavailable)
     }
 
-    /// Whether the snapshot is one, and within `allowance`; returns how many bytes of that it took.
+    /// Checks that the snapshot is one, and within `allowance`; returns its cost in bytes. When this is cancelled, as by a sender
+    /// that hangs up, decoding goes on all the same, and the cost is that of a message that is refused.
     async fn check(&self, incoming: &Incoming, allowance: &mut Allowance) -> Result<f64, NotStored> {
         let bytes = incoming.message.len();
-        if !allowance.take(&self.rate, bytes, now_us()) {
+        let Some(of_message) = allowance.take(&self.rate, bytes, now_us()) else {
             return Err(NotStored::TooMuch { retry_after: retry_after(self.rate.wait(allowance, bytes)) });
-        }
-        let full_bytes = allowance.left_bytes + bytes as f64;
-        let decoded = self.decoders.decode(incoming).await;
-        allowance.charge(bytes, decoded.as_ref().ok().map(|decoded| decoded.inside));
-        let decoded = decoded?;
+        };
+        let of_refused = allowance.charge(bytes, None);
+        let decoded = self.decoders.decode(incoming).await?;
+        allowance.left_bytes += of_refused;
+        let of_content = allowance.charge(bytes, Some(decoded.inside));
         if decoded.run_id != incoming.run || decoded.sequence != incoming.sequence {
             return Err(NotStored::Mislabelled);
         }
-        Ok(full_bytes - allowance.left_bytes)
+        Ok(of_message + of_content)
     }
 
     async fn read_last(&self, host: &HostName) -> Result<Last, NotStored> {
@@ -350,7 +358,10 @@ impl Shared {
         let stream = stream.map_err(|_| NotStored::Unavailable)?;
         match stream.direct_get_last_for_subject(subject::snapshot(host)).await {
             Ok(message) => Ok(Last::of(&message, full)),
-            Err(error) if error.kind() == DirectGetErrorKind::NotFound => Ok(Last::none(full)),
+            Err(error) if error.kind() == DirectGetErrorKind::NotFound => {
+                let random = getrandom::u64().map_err(|_| NotStored::Unavailable)?;
+                Ok(Last::none(full, random))
+            }
             Err(error) => {
                 tracing::debug!(host = %host, error = %error, "the last snapshot of a host cannot be read");
                 Err(NotStored::Unavailable)

@@ -22,6 +22,10 @@ const MAX_BODIES: usize = 32;
 /// Bytes of a hash that are kept: only the host itself could make two that are the same.
 const HASH_BYTES: usize = 6;
 
+/// From here on a number is no sequence of the stream, which at a billion messages a day comes here in 12,000 years. Numbers of
+/// twice this are exact in every JSON reader.
+const NO_SEQUENCE: u64 = 1 << 52;
+
 /// The beginning of the SHA-256 of something.
 type ShortHash = [u8; HASH_BYTES];
 
@@ -49,6 +53,8 @@ struct Seen {
 pub(super) struct Last {
     /// The sequence in the stream of the host's last message; 0 where there is none.
     pub(super) sequence: u64,
+    /// What the first snapshot of a run must name: `sequence`, or where there is none, a number that only this gate knows.
+    proof: u64,
     /// What the host may still send.
     pub(super) allowance: Allowance,
     /// The latest first.
@@ -58,9 +64,11 @@ pub(super) struct Last {
 }
 
 impl Last {
-    /// Nothing came yet, as far as the stream knows.
-    pub(super) fn none(allowance: Allowance) -> Self {
-        Self { sequence: 0, allowance, runs: Vec::new(), bodies: Vec::new() }
+    /// Nothing came yet, or the stream has removed it. Only `random` then tells a post that is signed now from one that was
+    /// recorded when nothing had come yet either.
+    pub(super) fn none(allowance: Allowance, random: u64) -> Self {
+        let proof = NO_SEQUENCE + random % NO_SEQUENCE;
+        Self { sequence: 0, proof, allowance, runs: Vec::new(), bodies: Vec::new() }
     }
 
     /// What the host's last `message` says; `full` is the allowance of a host whose message says nothing of it.
@@ -72,18 +80,18 @@ impl Last {
         let sequence = message.sequence;
         let runs = read(header(RUNS_HEADER), 0).take(MAX_RUNS).collect();
         let bodies = read(header(BODIES_HEADER), sequence).take(MAX_BODIES).collect();
-        Self { sequence, allowance, runs, bodies }
+        Self { sequence, proof: sequence, allowance, runs, bodies }
     }
 
     /// The answer to a snapshot that is not to be stored after this: it came before, or its run is not known and it does not
-    /// name the host's last message.
+    /// name the host's last message, or what it must name where there is none.
     pub(super) fn answer(&self, incoming: &Incoming) -> Option<Result<Stored, NotStored>> {
         if let Some(sequence) = self.repeated(incoming) {
             return Some(Ok(Stored { sequence, is_repeat: true }));
         }
-        let is_proven = incoming.after.is_none_or(|after| after == self.sequence);
+        let is_proven = incoming.after.is_none_or(|after| after == self.proof);
         let is_taken = is_proven || self.run_of(incoming).is_some();
-        (!is_taken).then_some(Err(NotStored::Unproven { after: self.sequence }))
+        (!is_taken).then_some(Err(NotStored::Unproven { after: self.proof }))
     }
 
     /// The sequence in the stream of a snapshot that came before.
@@ -102,7 +110,7 @@ impl Last {
 
     /// Takes note of a snapshot that the stream has at `sequence` now.
     pub(super) fn stored(&mut self, incoming: &Incoming, sequence: u64) {
-        self.sequence = sequence;
+        (self.sequence, self.proof) = (sequence, sequence);
         self.take(incoming, sequence);
     }
 

@@ -1,4 +1,5 @@
-//! The description of the JSON interface: `/api/v1/openapi.json`, and the page `/api`. Both are of what the person who asks may use.
+//! The description of the JSON interface: `/api/v1/openapi.json`, and the page `/api`. Both are of what the person who asks
+//! may use.
 
 use std::sync::Arc;
 
@@ -37,7 +38,7 @@ impl JsonSchema for OpenApi {
 }
 
 fn document_for(interface: &Interface, person: &Person) -> Json {
-    interface.for_whom(|action| permission_of(person, action, None) == Decision::Allowed).document()
+    interface.for_people(|action| permission_of(person, action, None) == Decision::Allowed).document()
 }
 
 /// The document.

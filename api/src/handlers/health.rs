@@ -13,7 +13,7 @@ use crate::{
     broker,
     connections::Connections,
     gate::Gate,
-    live::{Check, Intake},
+    live::Check,
     refusal::Refusal,
     scoped_fleet::ScopedFleet,
     state::AppState,
@@ -102,8 +102,7 @@ struct Refused {
 
 impl Refused {
     fn so_far(shared: &AppState) -> Self {
-        let Intake { skipped, ignored, revoked, .. } = *shared.intake.borrow();
-        let pages = [("flood", skipped), ("no-snapshot", ignored), ("revoked", revoked)].into_iter();
+        let pages = shared.intake.borrow().refused().into_iter();
         let not_stored = shared.gate.as_ref().map(Gate::refused).unwrap_or_default();
         Self {
             broker: shared.admission.refused(),

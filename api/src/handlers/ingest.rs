@@ -27,8 +27,8 @@ use crate::{
 
 /// How long a body may take: the longest at 70 KB a second, or a usual one over the slowest telephone.
 const BODY_WITHIN: Duration = Duration::from_secs(15);
-/// How soon a post is sent again that could not be stored now: a broker that was restarted is back by then.
-const AGAIN_AFTER: Duration = Duration::from_secs(5);
+/// How soon a request of a host is sent again that could not be answered now: a broker that was restarted is back by then.
+pub(super) const AGAIN_AFTER: Duration = Duration::from_secs(5);
 
 /// The answer to a snapshot that the stream has.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -48,7 +48,8 @@ struct NotTaken<'a> {
     hint: &'a str,
     /// A short name, the same as for snapshots that come by the broker.
     reason: &'a str,
-    /// The sequence of the host's last message in the stream, which the first snapshot of a run must name.
+    /// What the first snapshot of a run must name: the sequence of the host's last message in the stream, or where there is none,
+    /// a random number of 2⁵² and above.
     #[serde(skip_serializing_if = "Option::is_none")]
     after: Option<u64>,
 }
@@ -89,28 +90,23 @@ pub async fn post(
         ));
     };
     let Some(gate) = &shared.gate else { return Err(Refusal::no_broker()) };
-    let storing = async {
-        let _entered = gate.enter(&host)?;
-        let message = match read(request.into_body(), &signed).await {
-            Ok(message) => message,
-            Err(refusal) => return Ok(Err(refusal)),
-        };
-        let incoming = Incoming {
-            message,
-            run: label.run,
-            sequence: label.sequence,
-            age: label.age,
-            body: None,
-            after: Some(label.after),
-        };
-        gate.store(&host, incoming).await.map(Ok)
+    let _entered = match gate.enter(&host) {
+        Ok(entered) => entered,
+        Err(refused) => return not_stored(&refused),
     };
-    match storing.await {
-        Ok(Ok(Stored { sequence, is_repeat })) => {
+    let incoming = Incoming {
+        message: read(request.into_body(), &signed).await?,
+        run: label.run,
+        sequence: label.sequence,
+        age: label.age,
+        body: None,
+        after: Some(label.after),
+    };
+    match gate.store(&host, incoming).await {
+        Ok(Stored { sequence, is_repeat }) => {
             let rotate = shared.host_keys.is_to_rotate(&host);
             Ok(Posted(response(StatusCode::ACCEPTED, &Taken { sequence, duplicate: is_repeat, rotate })))
         }
-        Ok(Err(refusal)) => Err(refusal),
         Err(refused) => not_stored(&refused),
     }
 }
@@ -125,10 +121,7 @@ pub(super) fn sender(
 ) -> Result<(HostName, SignedRequest), Refusal> {
     match (Principal::of(request.extensions()), signed) {
         (Some(Principal::Host(host)), Some(Extension(signed))) => Ok((host.clone(), signed)),
-        _ => {
-            let hint = "fleetps-agent signs what it sends; docs/hosts.md says how";
-            Err(Refusal::new(StatusCode::UNAUTHORIZED, "no host signed this request", hint))
-        }
+        _ => Err(Refusal::unsigned(StatusCode::UNAUTHORIZED, "no host signed this request")),
     }
 }
 
@@ -158,6 +151,7 @@ fn not_stored(refused: &NotStored) -> Result<Posted, Refusal> {
             let wait = retry_after.saturating_sub(Duration::from_secs(1));
             return for_now(StatusCode::TOO_MANY_REQUESTS, again, wait);
         }
+        NotStored::AtOnce => return for_now(StatusCode::TOO_MANY_REQUESTS, again, Duration::ZERO),
         NotStored::Busy | NotStored::Unavailable => {
             return for_now(StatusCode::SERVICE_UNAVAILABLE, again, AGAIN_AFTER);
         }

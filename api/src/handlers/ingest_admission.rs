@@ -4,7 +4,7 @@ use axum::{
     Extension,
     body::Bytes,
     extract::{Request, State},
-    http::{HeaderMap, StatusCode, Uri},
+    http::{HeaderMap, StatusCode, Uri, header},
     response::{IntoResponse, Response},
 };
 use fleetps_nats::{
@@ -15,11 +15,12 @@ use fleetps_nats::{
 use schemars::{JsonSchema, SchemaGenerator};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::ingest;
+use super::ingest::{self, AGAIN_AFTER};
 use crate::{
     answer::{Answers, Content, Described, Problem, response},
     auth::ClientInfo,
     broker,
+    extract::header_text,
     refusal::Refusal,
     state::AppState,
 };
@@ -92,7 +93,7 @@ pub async fn enrol(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Decided, Refusal> {
-    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let header = |name: &str| header_text(&headers, name);
     let signed = SignedRequest::read(uri.path(), header);
     let checked = signed.and_then(|signed| signed.verify(header(signed::SIGNATURE)).map(|()| signed));
     let unsigned = |error: String| {
@@ -112,7 +113,11 @@ pub async fn enrol(
         Enrolled::Refused => StatusCode::FORBIDDEN,
         Enrolled::Undecided => StatusCode::SERVICE_UNAVAILABLE,
     };
-    Ok(Decided(response(status, &Enrolment { state })))
+    let mut decided = response(status, &Enrolment { state });
+    if state == Enrolled::Undecided {
+        decided.headers_mut().insert(header::RETRY_AFTER, AGAIN_AFTER.as_secs().into());
+    }
+    Ok(Decided(decided))
 }
 
 /// Takes the next key of the host that signed this request.
@@ -144,8 +149,10 @@ async fn asked<T: DeserializeOwned>(
     let nobody = |_| {
         let hint = "admission runs with fleetps beside the broker; send this again in a few seconds";
         Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "nothing admits hosts just now", hint)
+            .for_now(AGAIN_AFTER)
     };
-    let answer = broker::ask(client, client.request(subject, question.into())).await?.map_err(nobody)?;
+    let answer = broker::ask(client, client.request(subject, question.into())).await;
+    let answer = answer.map_err(|away| Refusal::from(away).for_now(AGAIN_AFTER))?.map_err(nobody)?;
     serde_json::from_slice(&answer.payload)
         .map_err(|error| Refusal::fault("cannot understand admission", &error))
 }

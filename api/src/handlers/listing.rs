@@ -44,7 +44,11 @@ pub fn file(
     columns: &[&str],
     rows: &[Value],
 ) -> Response {
-    let mut response = csv::answer(name, columns, rows);
+    about_past(scoped, resolution, csv::answer(name, columns, rows))
+}
+
+/// The same, with headers that say how far it can be relied on: an answer in rows has no other place for that.
+pub fn about_past(scoped: &ScopedFleet, resolution: Resolution, mut response: Response) -> Response {
     let headers = response.headers_mut();
     headers.insert("fleetps-resolution", HeaderValue::from_static(resolution_word(resolution)));
     headers.insert("fleetps-incomplete", HeaderValue::from(scoped.set_aside().len()));

@@ -2,8 +2,7 @@
 //!
 //! All take `from`, `to` and `range` (an hour until now without them). `metrics` takes `points`; each point has the mean
 //! of a value under its own name, and what it was at least and at most under `…_min` and `…_max`; with `shape=series` each
-//! value is a row. `breakdown` takes `of`
-//! (`cpu` or `memory`), `parts` and `layers`. `snapshots` takes `limit`.
+//! value is a row. `breakdown` takes `of` (`cpu` or `memory`), `parts` and `layers`. `snapshots` takes `limit`.
 
 use std::{borrow::Cow, time::Duration};
 
@@ -15,11 +14,12 @@ use serde_json::{Map, Value, json};
 
 use super::{
     json::{self, AboutPast, Period},
-    shape::{InEither, InShape, Shape},
+    listing,
+    shape::{InEither, InShape, Series, Shape},
 };
 use crate::{
     answer::{Answer, Time, shape},
-    csv::{self, Format, InFormat},
+    csv::{Format, InFormat},
     display::time_exact,
     extract::{Host, Query},
     live::now_us,
@@ -219,13 +219,17 @@ pub async fn metrics(
     if shape == Shape::Series {
         let values: Vec<HostValue> =
             metrics.points.iter().flat_map(|point| values_of(&host, point)).collect();
-        return Ok(InEither::series(&format!("{host}-metrics"), format, &SERIES_COLUMNS, &values));
+        let (columns, resolution) = (&SERIES_COLUMNS, metrics.resolution);
+        let series = Series { name: &format!("{host}-metrics"), columns, resolution, values: &values };
+        return Ok(InEither::series(&scoped, format, series));
     }
     let rows: Vec<Value> = metrics.points.iter().map(row).collect();
     if format == Format::Csv {
         let columns = columns();
         let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
-        return Ok(Answer::of_csv(csv::answer(&format!("{host}-metrics"), &columns, &rows)).into());
+        let name = format!("{host}-metrics");
+        let csv = listing::file(&scoped, metrics.resolution, &name, &columns, &rows);
+        return Ok(Answer::of_csv(csv).into());
     }
     let answer = HostOverTime {
         host: host.to_string(),
@@ -293,7 +297,8 @@ pub async fn breakdown(
     if format == Format::Csv {
         let columns = ["from", "to", "name", "value"];
         let rows = breakdown_rows(&breakdown);
-        return Ok(Answer::of_csv(csv::answer(&format!("{host}-breakdown"), &columns, &rows)));
+        let name = format!("{host}-breakdown");
+        return Ok(Answer::of_csv(listing::file(&scoped, breakdown.resolution, &name, &columns, &rows)));
     }
     let layers = breakdown.layers.into_iter().map(|layer| Layer { name: layer.name, values: layer.values });
     let answer = BrokenDown {
@@ -337,8 +342,8 @@ pub async fn snapshots(
     if format == Format::Csv {
         let rows: Vec<Value> =
             moments.iter().map(|captured_at| json!({"captured_at": captured_at})).collect();
-        let file = csv::answer(&format!("{host}-snapshots"), &["captured_at"], &rows);
-        return Ok(Answer::of_csv(file));
+        let name = format!("{host}-snapshots");
+        return Ok(Answer::of_csv(listing::file(&scoped, listed.resolution, &name, &["captured_at"], &rows)));
     }
     let answer = Snapshots {
         host: host.to_string(),

@@ -17,7 +17,7 @@ use super::{
     json::{self, AboutPast, Period},
     listing::{self, List},
     process::{Known, Started, span, visit},
-    shape::{InEither, InShape, Shape},
+    shape::{InEither, InShape, Series, Shape},
 };
 use crate::{
     answer::{Answer, Time, shape},
@@ -252,7 +252,9 @@ pub async fn metrics(
     if shape == Shape::Series {
         let values: Vec<ProcessValue> =
             metrics.points.iter().flat_map(|point| values_of(&subject, point)).collect();
-        return Ok(InEither::series("points", format, &SERIES_COLUMNS, &values));
+        let (columns, resolution) = (&SERIES_COLUMNS, metrics.resolution);
+        let series = Series { name: "points", columns, resolution, values: &values };
+        return Ok(InEither::series(&scoped, format, series));
     }
     let answer = ProcessOverTime {
         host: subject.identity.host.to_string(),

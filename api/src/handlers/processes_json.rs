@@ -1,4 +1,5 @@
-//! `/api/v1/hosts/{host}/processes`: one host's processes, now or `at` a moment; `/api/v1/hosts/{host}/live`: every sample as it comes.
+//! `/api/v1/hosts/{host}/processes`: one host's processes, now or `at` a moment; `/api/v1/hosts/{host}/live`: every sample
+//! as it comes.
 //!
 //! Parameters of the list: `q` (a filter), `sort` (a field; a `-` before it puts the greatest first, without one
 //! each field goes its usual way: figures from the greatest, names from A), `dir` (`asc` or `desc`), `limit`, `offset`,

@@ -18,9 +18,7 @@ use serde_json::{Value as Json, json};
 
 use crate::{
     live::now_us,
-    prometheus::{
-        Labels, NAME, Problem, Question, Selector, Steps, instant, metric, parse_selector, range, success,
-    },
+    prometheus::{Labels, NAME, Problem, Steps, instant, metric, range, success},
     query::{
         self,
         parameter::{self, Value, is_default},
@@ -192,12 +190,7 @@ async fn answered(
         Ok(steps) => steps,
         Err(problem) => return Ok(problem.into_response()),
     };
-    let known = scoped.known_hosts().await?;
-    let question = match Question::new(text, steps, &known) {
-        Ok(question) => question,
-        Err(problem) => return Ok(problem.into_response()),
-    };
-    Ok(match scoped.ask_prometheus(question, known).await? {
+    Ok(match scoped.ask_prometheus(text.to_owned(), steps).await? {
         Ok(value) => write(value, steps),
         Err(problem) => problem.into_response(),
     })
@@ -211,13 +204,6 @@ impl SeriesQuery {
     fn within_ms(&self) -> (i64, i64) {
         let end_ms = self.end.map_or_else(now_ms, |end| end.0);
         (self.start.map_or(end_ms.saturating_sub(USUAL_SPAN_MS), |start| start.0), end_ms)
-    }
-
-    fn selectors(&self) -> Result<Vec<Selector>, Problem> {
-        if self.matches.len() > MAX_MATCHES {
-            return Err(Problem::of_all(format!("these are more than {MAX_MATCHES} selectors")));
-        }
-        self.matches.iter().map(|text| parse_selector(text)).collect()
     }
 
     fn limited<T>(&self, all: impl IntoIterator<Item = T>) -> Vec<T> {
@@ -239,12 +225,11 @@ async fn listed(
     asked: &SeriesQuery,
     list: impl FnOnce(BTreeSet<Labels>) -> Vec<Json>,
 ) -> Result<Response, Refusal> {
-    let selectors = match asked.selectors() {
-        Ok(selectors) => selectors,
-        Err(problem) => return Ok(problem.into_response()),
-    };
-    let known = scoped.known_hosts().await?;
-    Ok(match scoped.label_sets(selectors, known, asked.within_ms()).await? {
+    if asked.matches.len() > MAX_MATCHES {
+        let problem = Problem::of_all(format!("these are more than {MAX_MATCHES} selectors"));
+        return Ok(problem.into_response());
+    }
+    Ok(match scoped.label_sets(asked.matches.clone(), asked.within_ms()).await? {
         Ok(sets) => success(&Json::Array(list(sets))),
         Err(problem) => problem.into_response(),
     })

@@ -12,7 +12,7 @@ use super::{
     listing::{self, List},
     page,
     search::{Answer as Listed, ask, moment},
-    shape::{InEither, InShape, Shape},
+    shape::{InEither, InShape, Series, Shape},
 };
 use crate::{
     answer::{Answer, Time, shape},
@@ -107,7 +107,9 @@ pub async fn list(
         Shape::Full => answered(&scoped, &query, format, &answer).into(),
         Shape::Series => {
             let values: Vec<FoundValue> = answer.listing.items.iter().map(value).collect();
-            InEither::series("processes", format, &SERIES_COLUMNS, &values)
+            let (columns, resolution) = (&SERIES_COLUMNS, answer.listing.resolution);
+            let series = Series { name: "processes", columns, resolution, values: &values };
+            InEither::series(&scoped, format, series)
         }
     })
     .await

@@ -9,10 +9,11 @@ use axum::{
     http::StatusCode,
     response::{IntoResponse, Response},
 };
+use fleetps_ingestor::history::Resolution;
 use schemars::{JsonSchema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::listing::objects;
+use super::listing::{about_past, objects};
 use crate::{
     answer::{Answer, Answers, Content, Described, response},
     csv::{self, Format},
@@ -21,6 +22,7 @@ use crate::{
         described::flattened,
         parameter::{self, Value, is_default},
     },
+    scoped_fleet::ScopedFleet,
 };
 
 /// The parameter `shape`.
@@ -71,6 +73,19 @@ impl<T: Parameters> Parameters for InShape<T> {
     }
 }
 
+/// Values with their times.
+#[derive(Debug)]
+pub struct Series<'a, V> {
+    /// The name of the file.
+    pub name: &'a str,
+    /// The columns of the CSV form, each a field of every value.
+    pub columns: &'a [&'a str],
+    /// How finely the past was kept.
+    pub resolution: Resolution,
+    /// The values.
+    pub values: &'a [V],
+}
+
 /// An answer in either shape: `T`, or a list of values `V`.
 #[derive(Debug)]
 pub struct InEither<T, V> {
@@ -79,13 +94,14 @@ pub struct InEither<T, V> {
 }
 
 impl<T, V: Serialize> InEither<T, V> {
-    /// The values as a list, or as CSV with these columns.
-    pub fn series(name: &str, format: Format, columns: &[&str], values: &[V]) -> Self {
+    /// The values as a list, or as CSV with these columns. Headers say how far they can be relied on.
+    pub fn series(scoped: &ScopedFleet, format: Format, series: Series<'_, V>) -> Self {
+        let Series { name, columns, resolution, values } = series;
         let response = match format {
             Format::Json => response(StatusCode::OK, &values),
             Format::Csv => csv::answer(name, columns, &objects(values)),
         };
-        Self { response, of: PhantomData }
+        Self { response: about_past(scoped, resolution, response), of: PhantomData }
     }
 }
 

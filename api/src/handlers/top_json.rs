@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::{
     json::AboutPast,
     listing::{self, List},
-    shape::{InEither, InShape, Shape},
+    shape::{InEither, InShape, Series, Shape},
     top::TopRequest,
 };
 use crate::{
@@ -140,7 +140,9 @@ pub async fn list(
     if shape == Shape::Series {
         let row = |row: &TopRow| value(row, request.query.by, Time(request.span.span.to_us));
         let values: Vec<TopValue> = answer.rows.iter().map(row).collect();
-        return Ok(InEither::series("top", format, &SERIES_COLUMNS, &values));
+        let (columns, resolution) = (&SERIES_COLUMNS, answer.resolution);
+        let series = Series { name: "top", columns, resolution, values: &values };
+        return Ok(InEither::series(&scoped, format, series));
     }
     let lines = Top {
         by: id(request.query.by, &ORDERS),

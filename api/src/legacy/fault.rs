@@ -93,6 +93,10 @@ impl From<NotStored> for Fault {
                 let detail = "this host sends more than one host may";
                 Self::for_now(StatusCode::TOO_MANY_REQUESTS, "flood", detail, retry_after)
             }
+            NotStored::AtOnce => {
+                let detail = "too many posts of this host are under way";
+                Self::for_now(StatusCode::TOO_MANY_REQUESTS, "at-once", detail, Duration::from_secs(1))
+            }
             NotStored::Busy => {
                 let detail = "too many posts are under way";
                 Self::for_now(StatusCode::SERVICE_UNAVAILABLE, "busy", detail, UNAVAILABLE_FOR)

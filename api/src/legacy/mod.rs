@@ -15,7 +15,6 @@
 
 mod actions;
 mod body;
-mod counts;
 mod fault;
 mod import;
 mod intake;
@@ -42,7 +41,7 @@ use fleetps_nats::{agent_settings::AgentSettingsBucket, bucket::BucketError};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
 
-use crate::{broker, config::LegacySettings, gate::Gate, state::AppState};
+use crate::{broker, config::LegacySettings, counts::Counts, gate::Gate, state::AppState};
 use actions::Actions;
 use body::Room;
 use fault::Fault;
@@ -50,7 +49,6 @@ use intake::Posting;
 use push::Sockets;
 use registry::{LegacyHost, NotAdmitted, Registry, Sender};
 
-pub use counts::Counts;
 pub use import::{Import, Report};
 pub use listener::{LegacyDoor, serve};
 pub use system::System;
@@ -108,7 +106,7 @@ impl Legacy {
         gate: Gate,
         shutdown: CancellationToken,
     ) -> Result<Arc<Self>, BucketError> {
-        let counts = Counts::default();
+        let counts = shared.legacy_requests.clone();
         let registry = Registry::open(
             &client,
             Arc::clone(&shared.fleet),

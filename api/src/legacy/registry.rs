@@ -29,13 +29,14 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Counts, KeyHash, System,
+    KeyHash, System,
     windows::{Window, Windows},
 };
 use crate::{
     audit_log::AuditLog,
     auth::{Grant, Person},
     broker::{self, Away},
+    counts::Counts,
     live::Fleet,
 };
 

@@ -14,6 +14,7 @@ use parking_lot::RwLock;
 use tokio::sync::watch;
 
 use super::Position;
+use crate::metrics::Bounded;
 
 /// Memory of the events that are kept, most of which [`LatestEvents`](super::LatestEvents) shares: some 100,000 usual
 /// ones, as many as the broker keeps. Beyond that the oldest go.
@@ -42,6 +43,8 @@ struct Log {
     /// Those of `events`: the ingestor decides what it has not sealed anew when it is restarted.
     places: HashSet<EventPlace>,
     bytes: usize,
+    /// Events that made room for newer ones.
+    dropped: u64,
 }
 
 #[derive(Debug)]
@@ -64,11 +67,18 @@ pub struct Told {
 }
 
 impl EventLog {
+    /// How full its memory is.
+    pub fn bounded(&self) -> Bounded {
+        let log = self.log.read();
+        let (in_use, limit) = (log.bytes as u64, MAX_BYTES as u64);
+        Bounded { of: "event-log-bytes", in_use, limit, refused: log.dropped }
+    }
+
     /// Begins to read a stream that was made at `epoch_s` and has the messages `first` to `last`.
     pub fn open(&self, epoch_s: i64, first: u64, last: u64) {
         let mut log = self.log.write();
         if log.epoch_s != epoch_s {
-            *log = Log { epoch_s, first, next: first, ..Log::default() };
+            *log = Log { epoch_s, first, next: first, dropped: log.dropped, ..Log::default() };
         } else if first > log.next {
             log.begin_at(first);
         }
@@ -156,6 +166,7 @@ impl Log {
             let Some(Entry { sequence, event, .. }) = self.events.pop_front() else { return };
             self.bytes -= event.bytes();
             self.places.remove(&event.place);
+            self.dropped += 1;
             self.first = sequence + 1;
         }
     }
@@ -250,7 +261,11 @@ mod tests {
             };
             log.take(sequence, &[long(0), long(1)]);
         }
-        assert!(log.log.read().bytes <= MAX_BYTES);
+        let bounded = log.bounded();
+        assert!(bounded.in_use <= bounded.limit);
+        let kept = log.log.read().events.len() as u64;
+        assert_eq!((kept, bounded.refused), (kept, 80 - kept), "what made room is counted");
+        assert!(bounded.refused > 10);
         let told = log.after("9-1".parse().unwrap(), 1, |_| true);
         let (_, begin) = told.gap.unwrap();
         assert!(begin.sequence > 5 && told.events[0].1.place.sequence >= begin.sequence, "{begin}");

@@ -1,6 +1,9 @@
 //! What changed in the fleet since a version of it, so that a reader of changes keeps one number and not the fleet.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::{HashSet, VecDeque},
+    sync::Arc,
+};
 
 use fleetps_nats::HostName;
 
@@ -61,10 +64,11 @@ impl Gone {
         is_back: impl Fn(&HostName) -> bool,
         changes: &mut FleetChanges,
     ) {
+        let mut told = HashSet::new();
         for (_, host, taken) in self.hosts.iter().rev().take_while(|(gone_in, _, _)| *gone_in > version) {
             if sees(host) {
                 changes.taken += taken;
-                if !is_back(host) && !changes.gone.contains(host) {
+                if !is_back(host) && told.insert(host) {
                     changes.gone.push(host.clone());
                 }
             }

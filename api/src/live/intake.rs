@@ -40,6 +40,13 @@ pub struct Intake {
     pub restarts: u64,
 }
 
+impl Intake {
+    /// How many messages were left alone, by reason.
+    pub fn refused(&self) -> [(&'static str, u64); 3] {
+        [("flood", self.skipped), ("no-snapshot", self.ignored), ("revoked", self.revoked)]
+    }
+}
+
 /// Which hosts are shown, and what of them.
 #[derive(Debug, Clone, Copy)]
 pub struct Shown {

@@ -71,8 +71,8 @@ pub async fn around(stream: Stream<'_>, summary: &Summary, at_us: i64) -> Result
     Ok(found)
 }
 
-/// Snapshots of the host of `summary`, without their processes unless `is_whole`, in the order of capture: from a few before `from_us` on,
-/// as far as the stream has them, and at most 400, or 64 MiB unpacked.
+/// Snapshots of the host of `summary`, without their processes unless `is_whole`, in the order of capture: from a few before
+/// `from_us` on, as far as the stream has them, and at most 400, or 64 MiB unpacked.
 ///
 /// # Errors
 /// When the broker is away or does not answer soon.

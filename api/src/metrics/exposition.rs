@@ -124,7 +124,7 @@ impl Exposition {
 }
 
 impl Samples<'_> {
-    /// Adds a series, with the values of the family's labels in order.
+    /// Adds a series, with the values of the family's labels in order. One without a value is left out, which is the same.
     pub fn add(&mut self, labels: &[&str], value: impl Into<Value>) {
         let (suffix, value) = (self.family.sample_suffix(), value.into());
         self.line(suffix, labels, None, value);
@@ -146,7 +146,8 @@ impl Samples<'_> {
         push_all(text, [self.family.name, suffix]);
         let named = self.family.labels.iter().copied().zip(labels.iter().copied());
         let mut before = '{';
-        for (name, value) in named.chain(bound.map(|bound| ("le", bound))) {
+        let all = named.chain(bound.map(|bound| ("le", bound)));
+        for (name, value) in all.filter(|(_, value)| !value.is_empty()) {
             text.push(before);
             push_all(text, [name, "=\""]);
             push_label(text, value);

@@ -103,12 +103,30 @@ families! {
     CONNECTIONS_REFUSED: Counter "fleetps_connections_refused" ["reason"];
     /// The time from a request to the beginning of its answer, by route, method and class of status.
     HTTP_REQUEST_DURATION: Histogram "fleetps_http_request_duration_seconds" ["route", "method", "status"];
+    /// Snapshots that hosts posted and that were not stored, by reason.
+    POSTS_REFUSED: Counter "fleetps_http_posts_refused" ["reason"];
+    /// Requests of older systems, by what became of them: stored, a repeat, or why they were refused.
+    LEGACY_REQUESTS: Counter "fleetps_legacy_requests" ["outcome"];
+    /// Topics that are watched on WebSockets.
+    WEBSOCKET_TOPICS: Gauge "fleetps_websocket_topics" [];
+    /// WebSockets that were opened.
+    WEBSOCKET_OPENED: Counter "fleetps_websocket_opened" [];
+    /// Messages that were sent on WebSockets, without those of the protocol itself.
+    WEBSOCKET_MESSAGES: Counter "fleetps_websocket_messages" [];
+    /// Their bytes.
+    WEBSOCKET_BYTES: Counter "fleetps_websocket_bytes" [];
+    /// Samples that were not sent because a later one of the same host was.
+    WEBSOCKET_SKIPPED: Counter "fleetps_websocket_skipped" [];
+    /// Gaps that clients were told of.
+    WEBSOCKET_GAPS: Counter "fleetps_websocket_gaps" [];
+    /// WebSockets that were closed or refused, by reason.
+    WEBSOCKET_CLOSED: Counter "fleetps_websocket_closed" ["reason"];
     /// How much of something bounded is in use: a queue, what goes on at once, or a cache (of a name in -bytes, in bytes).
-    BOUNDED_IN_USE: Gauge "fleetps_bounded_in_use" ["of"];
+    BOUNDED_IN_USE: Gauge "fleetps_bounded_in_use" ["of", "partition"];
     /// How much of it there is.
-    BOUNDED_LIMIT: Gauge "fleetps_bounded_limit" ["of"];
+    BOUNDED_LIMIT: Gauge "fleetps_bounded_limit" ["of", "partition"];
     /// What was refused, dropped or pushed out for want of it.
-    BOUNDED_REFUSED: Counter "fleetps_bounded_refused" ["of"];
+    BOUNDED_REFUSED: Counter "fleetps_bounded_refused" ["of", "partition"];
 
     /// Whether a host is heard of. One that is silent or down has no other series.
     HOST_UP: Gauge "fleetps_host_up" ["host"];

@@ -1,5 +1,7 @@
 //! Authenticates hosts, which sign their requests: before anything of the body is read.
 
+use std::time::Duration;
+
 use axum::{
     extract::{ConnectInfo, Request, State},
     http::{HeaderMap, StatusCode, header},
@@ -18,10 +20,14 @@ use crate::{
     auth::{ClientInfo, NotAdmitted, Principal},
     connections::Place,
     display::cut,
+    extract::header_text,
     refusal::Refusal,
     state::AppState,
     tls::Peer,
 };
+
+/// How soon a request is sent again that could not be judged now: hosts are read, or a broker is back, within this time.
+const AGAIN_AFTER: Duration = Duration::from_secs(5);
 
 /// Puts the [`Principal`] and the [`SignedRequest`] into a request of a host; refuses one that names a host and is not of it.
 /// Every other request passes as it is.
@@ -41,28 +47,24 @@ pub async fn authenticate_host(State(shared): State<AppState>, mut request: Requ
             if let Some(Err(most)) = place.map(|place| place.give_to_host(&signed.host)) {
                 let error = format!("this host has {most} connections to this server, and all are in use");
                 let hint = "send over one connection";
-                return answered(Refusal::new(StatusCode::TOO_MANY_REQUESTS, error, hint));
+                let refusal = Refusal::new(StatusCode::TOO_MANY_REQUESTS, error, hint);
+                return answered(refusal.for_now(AGAIN_AFTER));
             }
             request.extensions_mut().insert(Principal::Host(signed.host.clone()));
             request.extensions_mut().insert(signed);
             next.run(request).await
         }
         Err(refused) => {
-            note(&shared, text(request.headers(), "fp-host").unwrap_or_default(), came, &refused);
+            note(&shared, header_text(request.headers(), signed::HOST).unwrap_or_default(), came, &refused);
             answered(refusal_of(&refused))
         }
     }
 }
 
-/// The value of a header, where it is text.
-fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    headers.get(name).and_then(|value| value.to_str().ok())
-}
-
 /// The length is known before the body comes, so nothing of one that is too long is read.
 fn check_size(headers: &HeaderMap) -> Result<(), Refusal> {
-    let length =
-        text(headers, header::CONTENT_LENGTH.as_str()).and_then(|length| length.parse::<usize>().ok());
+    let length = header_text(headers, header::CONTENT_LENGTH.as_str());
+    let length = length.and_then(|length| length.parse::<usize>().ok());
     match length {
         Some(bytes) if bytes <= MAX_COMPRESSED_BYTES => Ok(()),
         Some(_) => Err(Refusal::too_long_post()),
@@ -74,7 +76,7 @@ fn check_size(headers: &HeaderMap) -> Result<(), Refusal> {
 }
 
 fn check(shared: &AppState, request: &Request, came: ClientInfo) -> Result<SignedRequest, NotAdmitted> {
-    let header = |name: &str| text(request.headers(), name);
+    let header = |name: &str| header_text(request.headers(), name);
     let signed = SignedRequest::read(request.uri().path(), header)?;
     shared.host_keys.check(&signed, header(signed::SIGNATURE), came.from)?;
     Ok(signed)
@@ -99,7 +101,9 @@ fn refusal_of(refused: &NotAdmitted) -> Refusal {
         NotAdmitted::Unsigned(NotSigned::Signature) => NotAdmitted::OtherKey.to_string(),
         other => other.to_string(),
     };
-    Refusal::new(status, error, hint)
+    let refusal = Refusal::new(status, error, hint);
+    let is_for_now = matches!(refused, NotAdmitted::NotRead | NotAdmitted::TooManyWrong);
+    if is_for_now { refusal.for_now(AGAIN_AFTER) } else { refusal }
 }
 
 /// Counts a refusal; one of each reason is logged and audited in a minute.

@@ -99,8 +99,7 @@ fn decide(shared: &AppState, person: &Person, action: Permission, host: Option<&
 
 fn not_open(open_to: &[PrincipalKind]) -> Refusal {
     if open_to == PrincipalKind::HOSTS {
-        let hint = "fleetps-agent signs what it sends; docs/hosts.md says how";
-        return Refusal::new(StatusCode::FORBIDDEN, "this address is for hosts", hint);
+        return Refusal::unsigned(StatusCode::FORBIDDEN, "this address is for hosts");
     }
     let hint = "hosts send snapshots; pages and JSON are for people who are signed in";
     Refusal::new(StatusCode::FORBIDDEN, "this address is not for hosts", hint)

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use axum::{Extension, http::Method};
+use fleetps_nats::signed::SIGNATURE;
 use schemars::{SchemaGenerator, generate::SchemaSettings};
 use serde_json::{Map, Value as Json, json};
 
 use super::operation::{Argument, Operation, Takes, id};
 use crate::{
     answer::{Content, Described, Problem},
-    auth::Role,
+    auth::{PrincipalKind, Role},
     authz::Permission,
     query::Parameter,
 };
@@ -18,6 +19,8 @@ use crate::{
 const SCHEMAS: &str = "/components/schemas";
 /// Where the refusals that routes share are.
 const REFUSALS: &str = "/components/responses";
+/// How hosts prove who they are, for `security`.
+const HOST_SIGNATURE: &str = "host_signature";
 /// What the document says about itself.
 const ABOUT: &str = "Every process of every host, now and at any past moment. Times are RFC 3339 in UTC; unknown values \
     are null; percentages of processes are of one core, those of hosts of all cores together. New fields may be added to \
@@ -30,10 +33,23 @@ pub struct Listed {
     pub method: Method,
     /// The address, with places to fill in.
     pub path: &'static str,
+    /// Which principals may ask.
+    pub open_to: &'static [PrincipalKind],
     /// What must be allowed.
     pub action: Permission,
     /// The description.
     pub operation: Operation,
+}
+
+impl Listed {
+    /// Whether it is a route by which hosts send something; people may use some of these, too.
+    fn is_for_hosts(&self) -> bool {
+        self.open_to.contains(&PrincipalKind::Host) && self.method != Method::GET
+    }
+
+    fn is_for_hosts_only(&self) -> bool {
+        self.open_to == PrincipalKind::HOSTS
+    }
 }
 
 /// Every route that is described.
@@ -43,9 +59,10 @@ pub struct Interface(pub Vec<Listed>);
 impl Argument for Extension<Arc<Interface>> {}
 
 impl Interface {
-    /// The same with those routes only whose action `may` says yes to.
-    pub fn for_whom(&self, may: impl Fn(Permission) -> bool) -> Self {
-        Self(self.0.iter().filter(|route| may(route.action)).cloned().collect())
+    /// The same with those routes only that people may ask and whose action `may` says yes to.
+    pub fn for_people(&self, may: impl Fn(Permission) -> bool) -> Self {
+        let is_theirs = |route: &&Listed| !route.is_for_hosts_only() && may(route.action);
+        Self(self.0.iter().filter(is_theirs).cloned().collect())
     }
 
     /// The OpenAPI 3.1 document.
@@ -69,6 +86,11 @@ impl Interface {
         }
         let token = json!({"type": "http", "scheme": "bearer", "description":
             "An API token, made on the page of one's account; at most what its person may do."});
+        let mut schemes = json!({"token": token});
+        if self.0.iter().any(Listed::is_for_hosts_only) {
+            schemes[HOST_SIGNATURE] = json!({"type": "apiKey", "in": "header", "name": SIGNATURE, "description":
+                "A signature by the host's key, with other headers beside it (docs/hosts.md)."});
+        }
         json!({
             "openapi": "3.1.0",
             "info": {"title": "fleetps", "version": env!("CARGO_PKG_VERSION"), "description": ABOUT,
@@ -78,14 +100,14 @@ impl Interface {
             "components": {
                 "schemas": schemas,
                 "responses": shared_refusals(&problem),
-                "securitySchemes": {"token": token},
+                "securitySchemes": schemes,
             },
         })
     }
 }
 
 fn operation(route: &Listed, problem: &Json, generator: &mut SchemaGenerator) -> Json {
-    let Listed { action, operation, .. } = route;
+    let operation = &route.operation;
     let takes = &operation.takes;
     let parameters: Vec<Json> = takes
         .path
@@ -96,22 +118,24 @@ fn operation(route: &Listed, problem: &Json, generator: &mut SchemaGenerator) ->
     let is_csv = takes.query.iter().any(|parameter| parameter.name == "format");
     let mut responses = Map::new();
     for described in (operation.answers)(generator) {
-        responses.insert(described.status.to_string(), answer(&described, is_csv));
+        let words = words_of_refusal(route, described.status).unwrap_or("The answer.");
+        responses.insert(described.status.to_string(), answer(&described, words, is_csv));
     }
-    for (status, ..) in refusals(route) {
+    for (status, _) in refusals(route) {
         let shared = json!({"$ref": format!("#{REFUSALS}/{status}")});
         let response = responses.entry(status.to_string()).or_insert(shared);
-        if let Some(own) = response.pointer_mut("/content/application~1json/schema") {
+        let own = response.pointer_mut("/content/application~1json/schema");
+        if let Some(own) = own.filter(|own| *own != problem) {
             *own = json!({"anyOf": [own.take(), problem]});
         }
     }
     let mut described = json!({
         "operationId": id(&route.method, route.path),
         "summary": operation.summary,
-        "description": who_may(*action),
+        "description": who_may(route),
         "parameters": parameters,
         "responses": responses,
-        "security": security(*action),
+        "security": security(route),
     });
     if !takes.body.is_empty() {
         let content: Map<String, Json> =
@@ -136,14 +160,14 @@ fn parameter(parameter: &Parameter, place: &str) -> Json {
     described
 }
 
-fn answer(described: &Described, is_csv: bool) -> Json {
+fn answer(described: &Described, words: &str, is_csv: bool) -> Json {
     match &described.content {
         Content::Json(schema) => {
             let mut content = json!({"application/json": {"schema": schema}});
             if is_csv {
                 content["text/csv"] = json!({"schema": {"type": "string"}});
             }
-            json!({"description": "The answer.", "content": content})
+            json!({"description": words, "content": content})
         }
         Content::Events(schema) => json!({
             "description": "Server-sent events. The data of each is JSON with the schema `x-event-data`.",
@@ -170,22 +194,46 @@ fn shared_refusals(problem: &Json) -> Json {
     };
     let everything =
         Takes { looks_at_hosts: true, path: Vec::new(), query: Vec::new(), body: vec![("", Json::Null)] };
-    all_refusals(&everything, true, true).into_iter().map(of).collect()
+    all_refusals(&everything, true, true, true).into_iter().map(of).collect()
 }
 
 /// The refusals of a route, which are all `{error, hint}`.
 fn refusals(route: &Listed) -> Vec<(u16, &'static str)> {
-    let takes = &route.operation.takes;
+    let all = all_refusals_of(route).into_iter().filter(|(.., is_there)| *is_there);
+    all.map(|(status, words, _)| (status, words)).collect()
+}
+
+/// What a route means by a status, where that is a refusal.
+fn words_of_refusal(route: &Listed, status: u16) -> Option<&'static str> {
+    let for_hosts = words_for_hosts(status).filter(|_| route.is_for_hosts());
+    let shared = || all_refusals_of(route).into_iter().find(|(known, ..)| *known == status);
+    for_hosts.or_else(|| shared().map(|(_, words, _)| words))
+}
+
+/// What a host is told by a status that means something else to people.
+fn words_for_hosts(status: u16) -> Option<&'static str> {
+    match status {
+        401 => Some("The request is not signed by a key that is the host's."),
+        403 => Some("The host is not let in, or asks from an address that is not allowed."),
+        409 => Some("The run is new: sign the snapshot again, with `after` as `Fp-After`."),
+        422 => Some("This is no snapshot that can be stored; sending it again does not help."),
+        _ => None,
+    }
+}
+
+fn all_refusals_of(route: &Listed) -> [(u16, &'static str, bool); 14] {
     let needs_person = route.action != Permission::Anything;
-    all_refusals(takes, needs_person, route.method != Method::GET)
-        .into_iter()
-        .filter(|(.., is_there)| *is_there)
-        .map(|(status, words, _)| (status, words))
-        .collect()
+    let is_change = route.method != Method::GET;
+    all_refusals(&route.operation.takes, needs_person, is_change, route.is_for_hosts_only())
 }
 
 /// Every refusal, and whether a route has it that takes this.
-fn all_refusals(takes: &Takes, needs_person: bool, changes: bool) -> [(u16, &'static str, bool); 13] {
+fn all_refusals(
+    takes: &Takes,
+    needs_person: bool,
+    changes: bool,
+    is_of_hosts: bool,
+) -> [(u16, &'static str, bool); 14] {
     [
         (400, "The request cannot be read: the hint says what was expected.", true),
         (401, "The request has no token that is known.", needs_person),
@@ -201,6 +249,7 @@ fn all_refusals(takes: &Takes, needs_person: bool, changes: bool) -> [(u16, &'st
             "The question was cancelled, or what is to be changed is another by now.",
             !takes.body.is_empty() || (changes && !takes.path.is_empty()),
         ),
+        (411, "The length of the body is not known.", is_of_hosts),
         (413, "The body is too long.", changes),
         (421, "The request names another server.", true),
         (422, "The question asks for too much; the hint says what would be less.", takes.looks_at_hosts),
@@ -212,17 +261,20 @@ fn all_refusals(takes: &Takes, needs_person: bool, changes: bool) -> [(u16, &'st
 }
 
 /// The roles that a token needs, beside the token.
-fn security(action: Permission) -> Json {
-    match (action, action.role()) {
+fn security(route: &Listed) -> Json {
+    match (route.action, route.action.role()) {
+        _ if route.is_for_hosts_only() => json!([{HOST_SIGNATURE: []}]),
         (Permission::Anything, _) => json!([{}]),
         (_, None) => json!([{"token": []}]),
         (_, Some(role)) => json!([{"token": [role.name()]}]),
     }
 }
 
-fn who_may(action: Permission) -> String {
+fn who_may(route: &Listed) -> String {
+    let action = route.action;
     let of_all = if action.is_about_all_hosts() { " of every host" } else { "" };
     match (action, action.role()) {
+        _ if route.is_for_hosts_only() => "For hosts: signed by the host's key (docs/hosts.md).".to_owned(),
         (Permission::Anything, _) => "Everybody may ask.".to_owned(),
         (_, None) => "Needs a token.".to_owned(),
         (_, Some(Role::Viewer)) => "Needs a token; shows the hosts that its person may see.".to_owned(),

@@ -45,7 +45,18 @@ fn add(document: &Json, schema: &Json, place: &str, depth: usize, lines: &mut Ve
         lines.push(line(kind(resolved)));
         add(document, &resolved["items"], &format!("{place}[]"), deeper, lines);
     } else if let Some(choices) = ["anyOf", "oneOf"].iter().find_map(|name| resolved[*name].as_array()) {
-        choices.iter().for_each(|choice| add(document, choice, place, deeper, lines));
+        let mut of_choices = Vec::new();
+        let known = choices.iter().filter(|choice| !is_null(choice));
+        known.for_each(|choice| add(document, choice, place, deeper, &mut of_choices));
+        let (own, within): (Vec<Line>, Vec<Line>) =
+            of_choices.into_iter().partition(|line| line.place == place);
+        let null = choices.iter().any(is_null).then_some("null");
+        let kinds = joined(own.iter().map(|line| line.kind.as_str()).chain(null));
+        let words = own.iter().map(|line| line.words.as_str()).find(|words| !words.is_empty());
+        let words = words.unwrap_or_default().to_owned();
+        let own = (!own.is_empty()).then(|| line(kinds));
+        lines.extend(own.map(|line| if line.words.is_empty() { Line { words, ..line } } else { line }));
+        lines.extend(within);
     } else {
         lines.push(line(kind(resolved)));
     }
@@ -57,13 +68,36 @@ fn followed<'a>(document: &'a Json, schema: &'a Json) -> &'a Json {
     named.unwrap_or(schema)
 }
 
+fn is_null(schema: &Json) -> bool {
+    schema["type"] == "null"
+}
+
+/// Several types in words, each once: first all types, then the choices of those that have some.
+fn joined<'a>(kinds: impl Iterator<Item = &'a str>) -> String {
+    let (mut types, mut choices): (Vec<&str>, Vec<&str>) = (Vec::new(), Vec::new());
+    for kind in kinds {
+        let (of_kind, of_choices) = kind.split_once(": ").unwrap_or((kind, ""));
+        for single in of_kind.split(" or ").filter(|single| !types.contains(single)).collect::<Vec<_>>() {
+            types.push(single);
+        }
+        choices.extend(Some(of_choices).filter(|choices| !choices.is_empty()));
+    }
+    let types = types.join(" or ");
+    if choices.is_empty() { types } else { format!("{types}: {}", choices.join(", ")) }
+}
+
 /// The type of a value in words.
 pub fn kind(schema: &Json) -> String {
     let types = match &schema["type"] {
         Json::String(one) => one.clone(),
         Json::Array(several) => several.iter().filter_map(Json::as_str).collect::<Vec<_>>().join(" or "),
-        _ if schema["anyOf"].is_array() => "string".to_owned(),
-        _ => "any".to_owned(),
+        _ => match schema["anyOf"].as_array() {
+            Some(choices) => {
+                let kinds: Vec<String> = choices.iter().map(kind).collect();
+                return joined(kinds.iter().map(String::as_str));
+            }
+            None => "any".to_owned(),
+        },
     };
     let choices = schema["enum"].as_array().map(|choices| {
         choices.iter().map(|choice| choice.as_str().unwrap_or("null")).collect::<Vec<_>>().join(", ")
@@ -72,5 +106,39 @@ pub fn kind(schema: &Json) -> String {
         (Some(choices), _) => format!("{types}: {choices}"),
         (None, Some("date-time")) => types.replace("string", "time"),
         (None, _) => types,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_choice_of_types_is_one_line_with_all_of_them_and_null_is_none_of_its_own() {
+        let document = json!({"schemas": {"Disk": {"type": "object", "description": "A disk.",
+            "properties": {"bytes": {"type": "integer"}}, "required": ["bytes"]}}});
+        let disk = json!({"$ref": "#/schemas/Disk"});
+        let state = json!({"type": "string", "enum": ["up", "down"]});
+        let schema = json!({"properties": {
+            "disk": {"anyOf": [disk, {"type": "null"}]},
+            "named": {"description": "Its own words.", "anyOf": [disk, {"type": "null"}]},
+            "state": {"anyOf": [state, {"type": "null"}]},
+            "value": {"oneOf": [{"type": ["integer", "null"]}, {"type": "string"}]},
+        }, "required": ["disk", "named", "state", "value"]});
+        let lines = outline(&document, &schema);
+        let lines: Vec<_> =
+            lines.iter().map(|line| (line.place.as_str(), line.kind.as_str(), line.words.as_str())).collect();
+        let expected = [
+            ("disk", "object or null", "A disk."),
+            ("disk.bytes", "integer", ""),
+            ("named", "object or null", "Its own words."),
+            ("named.bytes", "integer", ""),
+            ("state", "string or null: up, down", ""),
+            ("value", "integer or null or string", ""),
+        ];
+        assert_eq!(lines, expected);
+        assert_eq!(kind(&json!({"anyOf": [{"type": "integer"}, state]})), "integer or string: up, down");
     }
 }

@@ -22,35 +22,41 @@ pub(crate) enum Value {
 /// What selectors found, by their numbers.
 pub(super) type Found = HashMap<usize, Vec<Series>>;
 
-/// The value of `expr` at `steps` steps.
+/// The value of `expr` at `steps` steps. `check` is called before each part and says whether there is time for it.
 ///
 /// # Errors
-/// When two sides do not go together.
-pub(super) fn evaluate(expr: &Expr, found: &Found, steps: usize) -> Result<Value, Problem> {
+/// When two sides do not go together, and those of `check`.
+pub(super) fn evaluate<E: From<Problem>>(
+    expr: &Expr,
+    found: &Found,
+    steps: usize,
+    check: &impl Fn() -> Result<(), E>,
+) -> Result<Value, E> {
+    check()?;
     Ok(match &expr.kind {
         Kind::Number(number) => Value::Scalar(vec![*number; steps]),
         Kind::Instant(selector) | Kind::Window(_, selector) => {
             Value::Vector(found.get(&selector.number).cloned().unwrap_or_default())
         }
         Kind::Each(function, of) => {
-            let value = evaluate(of, found, steps)?;
+            let value = evaluate(of, found, steps, check)?;
             match value {
                 Value::Vector(_) => each(value, |value| apply(*function, value)),
                 Value::Scalar(_) => {
-                    return Err(Problem::at(of.column, "expected series here, found a number"));
+                    return Err(Problem::at(of.column, "expected series here, found a number").into());
                 }
             }
         }
-        Kind::Negate(of) => each(evaluate(of, found, steps)?, |value| -value),
-        Kind::Aggregate(aggregate) => match evaluate(&aggregate.of, found, steps)? {
+        Kind::Negate(of) => each(evaluate(of, found, steps, check)?, |value| -value),
+        Kind::Aggregate(aggregate) => match evaluate(&aggregate.of, found, steps, check)? {
             Value::Vector(series) => Value::Vector(self::aggregate(aggregate, series, steps)),
             Value::Scalar(_) => {
-                return Err(Problem::at(aggregate.of.column, "expected series here, found a number"));
+                return Err(Problem::at(aggregate.of.column, "expected series here, found a number").into());
             }
         },
         Kind::Binary(binary) => {
             let (left, right) =
-                (evaluate(&binary.left, found, steps)?, evaluate(&binary.right, found, steps)?);
+                (evaluate(&binary.left, found, steps, check)?, evaluate(&binary.right, found, steps, check)?);
             self::binary(binary, expr.column, left, right)?
         }
     })
@@ -230,8 +236,7 @@ fn paired(
         };
         let values = series.values.iter().zip(&other.values).map(value).collect();
         let mut labels = match &binary.matching {
-            Some(Grouping::By(_)) => key.clone(),
-            Some(Grouping::Without(_)) => key.clone(),
+            Some(_) => key.clone(),
             None => series.labels.clone(),
         };
         if keeps {

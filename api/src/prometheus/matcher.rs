@@ -1,13 +1,16 @@
 //! Conditions on labels.
 
+use std::collections::BTreeSet;
+
 use regex::{Regex, RegexBuilder};
 
 use super::problem::Problem;
 
 /// The longest regular expression, in bytes: Grafana writes a list of chosen hosts as one.
 const MAX_REGEX_BYTES: usize = 8 << 10;
-/// The most memory for a compiled one.
-const MAX_COMPILED_BYTES: usize = 1 << 20;
+/// The most memory for a compiled one, and again for what it remembers while it looks: with all conditions of a question
+/// some tens of MiB.
+const MAX_COMPILED_BYTES: usize = 256 << 10;
 /// How deep one may be nested.
 const MAX_NESTING: u32 = 32;
 
@@ -24,7 +27,10 @@ pub(crate) struct Matcher {
 enum Condition {
     Is(String),
     IsNot(String),
-    Matches(String, Regex),
+    /// A list of plain texts, which no regular expression is compiled for.
+    IsAmong(BTreeSet<String>),
+    IsNotAmong(BTreeSet<String>),
+    Matches(Regex),
     MatchesNot(Regex),
 }
 
@@ -42,11 +48,15 @@ impl Matcher {
         let condition = match operator {
             "=" => Condition::Is(value),
             "!=" => Condition::IsNot(value),
-            "=~" => {
-                let regex = whole(&value, column)?;
-                Condition::Matches(value, regex)
+            operator => {
+                check_length(&value, column)?;
+                match (operator == "=~", alternatives(&value)) {
+                    (true, Some(texts)) => Condition::IsAmong(texts),
+                    (false, Some(texts)) => Condition::IsNotAmong(texts),
+                    (true, None) => Condition::Matches(whole(&value, column)?),
+                    (false, None) => Condition::MatchesNot(whole(&value, column)?),
+                }
             }
-            _ => Condition::MatchesNot(whole(&value, column)?),
         };
         Ok(Self { label, condition })
     }
@@ -56,32 +66,41 @@ impl Matcher {
         match &self.condition {
             Condition::Is(wanted) => value == wanted,
             Condition::IsNot(unwanted) => value != unwanted,
-            Condition::Matches(_, regex) => regex.is_match(value),
+            Condition::IsAmong(wanted) => wanted.contains(value),
+            Condition::IsNotAmong(unwanted) => !unwanted.contains(value),
+            Condition::Matches(regex) => regex.is_match(value),
             Condition::MatchesNot(regex) => !regex.is_match(value),
         }
     }
 
     /// Whether it says what a value must not be.
     pub(super) fn is_negative(&self) -> bool {
-        matches!(self.condition, Condition::IsNot(_) | Condition::MatchesNot(_))
+        use Condition::{IsNot, IsNotAmong, MatchesNot};
+        matches!(self.condition, IsNot(_) | IsNotAmong(_) | MatchesNot(_))
     }
 
     /// All values that can meet it, where these are few and known: of `=`, and of `=~` that is a list of plain texts.
     pub(super) fn only_values(&self) -> Option<Vec<String>> {
         match &self.condition {
             Condition::Is(value) => Some(vec![value.clone()]),
-            Condition::Matches(pattern, _) => alternatives(pattern),
-            Condition::IsNot(_) | Condition::MatchesNot(_) => None,
+            Condition::IsAmong(values) => Some(values.iter().cloned().collect()),
+            _ => None,
         }
+    }
+}
+
+fn check_length(pattern: &str, column: usize) -> Result<(), Problem> {
+    match pattern.len() > MAX_REGEX_BYTES {
+        true => {
+            let error = format!("this regular expression is longer than {MAX_REGEX_BYTES} bytes");
+            Err(Problem::at(column, error))
+        }
+        false => Ok(()),
     }
 }
 
 /// The regular expression over a whole value, as Prometheus anchors it.
 fn whole(pattern: &str, column: usize) -> Result<Regex, Problem> {
-    if pattern.len() > MAX_REGEX_BYTES {
-        let error = format!("this regular expression is longer than {MAX_REGEX_BYTES} bytes");
-        return Err(Problem::at(column, error));
-    }
     // By itself first: it must not close the brackets around it.
     build(pattern).and_then(|_| build(&format!("^(?s:{pattern})$"))).map_err(|error| {
         let why = error.to_string();
@@ -117,19 +136,21 @@ fn build(pattern: &str) -> Result<Regex, regex::Error> {
 }
 
 /// The texts of a regular expression that is nothing but texts with `|` between, in one pair of brackets or none.
-fn alternatives(pattern: &str) -> Option<Vec<String>> {
+fn alternatives(pattern: &str) -> Option<BTreeSet<String>> {
     let inner = pattern.strip_prefix('(').and_then(|inner| inner.strip_suffix(')')).unwrap_or(pattern);
-    let (mut all, mut text) = (Vec::new(), String::new());
+    let (mut all, mut text) = (BTreeSet::new(), String::new());
     let mut letters = inner.chars();
     while let Some(letter) = letters.next() {
         match letter {
-            '|' => all.push(std::mem::take(&mut text)),
+            '|' => {
+                all.insert(std::mem::take(&mut text));
+            }
             '\\' => text.push(letters.next().filter(char::is_ascii_punctuation)?),
             '.' | '*' | '+' | '?' | '(' | ')' | '[' | ']' | '{' | '}' | '^' | '$' => return None,
             plain => text.push(plain),
         }
     }
-    all.push(text);
+    all.insert(text);
     Some(all)
 }
 

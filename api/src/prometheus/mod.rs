@@ -13,7 +13,7 @@
 //! extrapolated, and growth counts in the window in which it was seen, so windows next to each other add up. A value is that
 //! of the last snapshot until its host is silent, and not for five minutes. docs/grafana.md says more.
 //!
-//! **Limits.** Everything that a question can make large is bounded: its length, depth, parts, selectors, regular expressions,
+//! **Limits.** Everything that a question can make large is bounded: its length, depth, parts, selectors, conditions,
 //! steps, buckets, values and work. The history adds its turn, its rows and its deadline.
 
 mod answer;
@@ -34,12 +34,11 @@ mod tests;
 mod window;
 
 pub(crate) use answer::{instant, range, success};
-pub(crate) use ast::Selector;
 pub(crate) use evaluate::Value;
 pub(crate) use fetch::{Failure, answer, label_sets};
 pub(crate) use known::KnownHosts;
 pub(crate) use lex::duration_ms;
-pub(crate) use parse::{NAME, parse_selector};
+pub(crate) use parse::{NAME, parse_selectors};
 pub(crate) use present::Present;
 pub(crate) use problem::{Problem, refuse};
 pub(crate) use question::{Question, Steps};

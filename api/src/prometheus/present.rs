@@ -1,6 +1,6 @@
 //! What is in no segment yet: snapshots that only the stream has, put into the buckets of the history.
 
-use std::collections::{BTreeMap, HashMap, btree_map::Entry};
+use std::collections::{BTreeMap, HashMap};
 
 use fleetps_ingestor::history::{Bucket, FigureSeries, Grid, HostFigure, ProgramFigure, ProgramName};
 use fleetps_nats::{
@@ -78,12 +78,14 @@ pub(super) fn add_programs(
     }
 }
 
-fn is_in(grid: Grid, at_ms: i64) -> bool {
+/// Whether a moment is in the time that is read.
+pub(super) fn is_in(grid: Grid, at_ms: i64) -> bool {
     let end_ms = grid.begin_ms.saturating_add(grid.width_ms.saturating_mul(grid.count));
     at_ms <= end_ms && at_ms > grid.begin_ms.saturating_sub(grid.reach_ms)
 }
 
-fn one(value: f64, at_ms: i64, interval_ms: u32, pair: Option<(f64, f64)>) -> Bucket {
+/// A bucket of one sample, with its growth and the time of that.
+pub(super) fn one(value: f64, at_ms: i64, interval_ms: u32, pair: Option<(f64, f64)>) -> Bucket {
     let (growth, elapsed_ms) = pair.unwrap_or_default();
     Bucket {
         samples: 1.0,
@@ -112,7 +114,9 @@ fn elapsed_ms(earlier: &Snapshot, later: &Snapshot) -> Option<f64> {
 fn host_value(snapshot: &Snapshot, figure: HostFigure) -> Option<f64> {
     match figure {
         HostFigure::Heard => Some(1.0),
-        HostFigure::TimeOfTables | HostFigure::Time => Some(snapshot.monotonic_ms as f64),
+        HostFigure::TimeOfTables | HostFigure::Time | HostFigure::TimeOfBoots => {
+            Some(snapshot.monotonic_ms as f64)
+        }
         HostFigure::IdleTime => {
             let idle_ms = snapshot.host.cpu_idle_ms?;
             Some(idle_ms as f64 - snapshot.host.cpu_iowait_ms.unwrap_or_default() as f64)
@@ -198,28 +202,25 @@ fn add(
     if buckets.is_empty() {
         return;
     }
-    let known = series.iter_mut().find(|known| known.host == *host && known.program == program);
-    let into = match known {
-        Some(known) => &mut known.buckets,
+    match series.iter_mut().find(|known| known.host == *host && known.program == program) {
+        Some(known) => append(&mut known.buckets, buckets),
         None => {
-            series.push(FigureSeries { host: host.clone(), program, buckets: Vec::new() });
-            let Some(new) = series.last_mut() else { return };
-            &mut new.buckets
-        }
-    };
-    let mut all: BTreeMap<i64, Bucket> = std::mem::take(into).into_iter().collect();
-    for (place, bucket) in buckets {
-        match all.entry(place) {
-            Entry::Vacant(vacant) => {
-                vacant.insert(bucket);
-            }
-            Entry::Occupied(mut known) => {
-                let before = *known.get();
-                known.insert(joined(before, bucket));
-            }
+            let mut new = Vec::new();
+            append(&mut new, buckets);
+            series.push(FigureSeries { host: host.clone(), program, buckets: new });
         }
     }
-    *into = all.into_iter().collect();
+}
+
+/// Puts buckets, which are in the order of time, behind earlier ones.
+pub(super) fn append(into: &mut Vec<(i64, Bucket)>, later: Vec<(i64, Bucket)>) {
+    for (place, bucket) in later {
+        match into.last_mut() {
+            // A clock that was set back makes nothing of a bucket before the last.
+            Some((last, known)) if *last >= place => *known = joined(*known, bucket),
+            _ => into.push((place, bucket)),
+        }
+    }
 }
 
 /// A bucket with a later one.

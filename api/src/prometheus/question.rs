@@ -14,7 +14,8 @@ use super::{
 
 /// The most points of a series, as Prometheus has it.
 const MAX_STEPS: i64 = 11_000;
-/// The most buckets of a series: some hundred for each of the most steps. More are asked for only where a step and a window have no common measure.
+/// The most buckets of a series: some hundred for each of the most steps. More are asked for only where a step and a window
+/// have no common measure.
 const MAX_BUCKETS: i64 = 1_000_000;
 /// The least and the most time before a window that is read for its first pair of samples: three minutes are three samples
 /// where one a minute is kept.
@@ -255,9 +256,14 @@ fn times(selector: &Selector, steps: Steps) -> Steps {
 }
 
 fn is_hourly(function: Option<WindowFunction>, metric: &Metric, selector: &Selector, times: Steps) -> bool {
+    use WindowFunction::{Avg, Last};
     let Source::Program(figure) = metric.source else { return false };
-    // What a counter stands at is not among the sums of hours.
-    if figure.is_counter() && function.is_none() {
+    // What a counter stands at is not among the sums of hours, nor are the extremes of a level.
+    let has_sums = match figure.is_counter() {
+        true => function.is_some(),
+        false => matches!(function, None | Some(Avg | Last)),
+    };
+    if !has_sums {
         return false;
     }
     let are_hours = |length_ms: i64| length_ms > 0 && length_ms % HOUR_MS == 0;

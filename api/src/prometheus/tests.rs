@@ -6,12 +6,18 @@ use fleetps_nats::model::host::HOST;
 use proptest::prelude::*;
 
 use super::{
-    evaluate::{Found, Value, evaluate},
+    ast::Expr,
+    evaluate::{self, Found, Value},
     lex::duration_ms,
     metric::{METRICS, Source},
     parse::parse,
+    problem::Problem,
     series::{Labels, Series},
 };
+
+fn evaluate(expr: &Expr, found: &Found, steps: usize) -> Result<Value, Problem> {
+    evaluate::evaluate(expr, found, steps, &|| Ok(()))
+}
 
 fn number(text: &str) -> f64 {
     match evaluate(&parse(text).unwrap(), &Found::new(), 1).unwrap() {
@@ -111,6 +117,24 @@ fn a_question_that_took_too_long_is_a_timeout_and_refusals_keep_their_status() {
     ] {
         assert_eq!(refuse(&Refusal::new(status, "no", "wait")).status(), told);
     }
+}
+
+#[test]
+fn metrics_that_are_also_scraped_have_the_same_help() {
+    use crate::metrics::{Kind, names};
+
+    // What these say here differs: a host that is silent is 0, and counters do not begin with the first scrape.
+    let differ = ["fleetps_host_up", "fleetps_program_cpu_seconds_total"];
+    let mut same = 0;
+    for family in names::ALL {
+        let end = if family.kind == Kind::Counter { "_total" } else { "" };
+        let name = format!("{}{end}", family.name);
+        for metric in METRICS.iter().filter(|metric| metric.name == name && !differ.contains(&metric.name)) {
+            assert_eq!(metric.help, family.help, "{name}");
+            same += 1;
+        }
+    }
+    assert!(same > 15, "{same} metrics are in both");
 }
 
 proptest! {

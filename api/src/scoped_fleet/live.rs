@@ -151,10 +151,7 @@ impl ScopedFleet {
         if self.shared.people.accounts().is_none() {
             return Ok(());
         }
-        self.shared.people.check_json(&self.person.name).map_err(|wait| {
-            let hint = "ask less often: 50 times a second";
-            Refusal::new(StatusCode::TOO_MANY_REQUESTS, "you ask too often", hint).for_now(wait)
-        })
+        self.shared.people.check_json(&self.person.name)
     }
 
     /// Audits a look, as a request for the same would be.

@@ -1,13 +1,13 @@
 //! Questions of monitoring systems, within what one person sees.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use futures_util::{StreamExt, stream};
 
 use super::ScopedFleet;
 use crate::{
     history_service::AskedFor,
-    prometheus::{self, Failure, KnownHosts, Labels, Present, Problem, Question, Selector, Value},
+    prometheus::{self, Failure, KnownHosts, Labels, Present, Problem, Question, Steps, Value},
     refusal::Refusal,
 };
 
@@ -30,31 +30,42 @@ impl ScopedFleet {
         known.await.map(Arc::new)
     }
 
-    /// Answers a question about hosts that are `known`.
+    /// Answers a question. It is read within the person's turn: its conditions may take long to compile, and are tried on
+    /// every host.
     ///
     /// # Errors
     /// When there is no history here, or it cannot answer in time.
     pub async fn ask_prometheus(
         &self,
-        question: Question,
-        known: Arc<KnownHosts>,
+        text: String,
+        steps: Steps,
     ) -> Result<Result<Value, Problem>, Refusal> {
+        let known = self.known_hosts().await?;
+        let hosts = Arc::clone(&known);
+        let read = move |_: &_| Ok(Question::new(&text, steps, &hosts));
+        let question = match self.ask_for(AskedFor::Page, read).await? {
+            Ok(question) => question,
+            Err(problem) => return Ok(Err(problem)),
+        };
         let present = self.present(&question).await;
         let asked = move |history: &_| told(prometheus::answer(history, &question, &known, &present));
         self.ask_for(AskedFor::Page, asked).await
     }
 
-    /// The labels of the series that `selectors` are about, within a time in ms since 1970 UTC.
+    /// The labels of the series that selectors are about, within a time in ms since 1970 UTC.
     ///
     /// # Errors
     /// When there is no history here, or it cannot answer in time.
     pub async fn label_sets(
         &self,
-        selectors: Vec<Selector>,
-        known: Arc<KnownHosts>,
+        selectors: Vec<String>,
         within_ms: (i64, i64),
-    ) -> Result<Result<std::collections::BTreeSet<Labels>, Problem>, Refusal> {
-        let asked = move |history: &_| told(prometheus::label_sets(history, &selectors, &known, within_ms));
+    ) -> Result<Result<BTreeSet<Labels>, Problem>, Refusal> {
+        let known = self.known_hosts().await?;
+        let asked = move |history: &_| {
+            let found = prometheus::parse_selectors(&selectors).map_err(Failure::from);
+            told(found.and_then(|selectors| prometheus::label_sets(history, &selectors, &known, within_ms)))
+        };
         self.ask_for(AskedFor::Page, asked).await
     }
 

@@ -161,6 +161,12 @@ impl ScopedFleet {
         self.shared.fleet.moment(&self.scope(), host)
     }
 
+    /// One host now, and whether its command lines are seen in it.
+    pub fn moment_as_seen(&self, host: &HostName) -> Option<(Moment, bool)> {
+        let scope = self.scope();
+        Some((self.shared.fleet.moment(&scope, host)?, scope.sees_command_lines(host)))
+    }
+
     /// One host's summary.
     pub fn summary(&self, host: &HostName) -> Option<Arc<Summary>> {
         self.shared.fleet.summary(host).filter(|_| self.scope().sees(host))

@@ -5,9 +5,9 @@
 //! `fold`. `query` is the part of its URL that says how, `column` lists the columns, `filter` selects hosts. `when` is
 //! times and ranges in queries, `travel` keeps them in links, `timeline` is the strip that moves them, `span` does the
 //! same for pages without a time; `chart` draws. `fleet` makes the table of hosts, each with a `sparkline`, `system`
-//! the facts of one host with its `mounts` and `interfaces`, `subject` the facts of one process and `process` the tables of its relatives; `audit`, `alerts`,
-//! `events`, `diff`, `top` and `search` make the tables of their pages. `cells` has the cells that tables of processes
-//! share, `sums` the line above them.
+//! the facts of one host with its `mounts` and `interfaces`, `subject` the facts of one process and `process` the tables
+//! of its relatives; `audit`, `alerts`, `events`, `diff`, `top` and `search` make the tables of their pages. `cells` has the cells
+//! that tables of processes share, `sums` the line above them.
 
 pub mod alerts;
 mod arrangement;

@@ -221,6 +221,7 @@ impl Session {
                 () = sleep_until(idle_since + IDLE_FOR), if topics.is_empty() => return End::Idle,
                 next = topics.next() => next,
             };
+            let begun = Instant::now();
             match wire::send(sink, message).await {
                 Ok(bytes) => self.scoped.sockets().count_message(bytes),
                 Err(not_sent) => return not_sent.into(),
@@ -228,8 +229,10 @@ impl Session {
             if is_last {
                 return End::LastTopicGone;
             }
-            // A long message may have kept the client from being heard.
-            asked_at = None;
+            // A message that took so long may have kept the client from being asked and heard.
+            if begun.elapsed() >= PING_EVERY {
+                asked_at = None;
+            }
         }
     }
 

@@ -36,6 +36,9 @@ const MAX_WAITING_BYTES: usize = 256 << 10;
 const PART_WITHIN: Duration = Duration::from_secs(30);
 /// See [`PART_WITHIN`].
 const PART_BYTES: usize = 256 << 10;
+/// The longest for one message, whatever its length: others may wait for its place. The largest, of some 14 MB, is then
+/// taken with 24 KB a second.
+const MESSAGE_WITHIN: Duration = Duration::from_secs(600);
 /// How long a close may take: it says why, and is no reason to keep a client that does not read. With the client's answer it
 /// is less than the second within which rights end.
 const CLOSE_WITHIN: Duration = Duration::from_millis(200);
@@ -69,7 +72,8 @@ pub(super) async fn send(
 ) -> Result<usize, NotSent> {
     let (parts, _place) = message.into_parts();
     let bytes = parts.iter().map(Bytes::len).sum::<usize>();
-    let within = PART_WITHIN * u32::try_from(bytes.div_ceil(PART_BYTES).max(1)).unwrap_or(u32::MAX);
+    let parts_within = PART_WITHIN * u32::try_from(bytes.div_ceil(PART_BYTES).max(1)).unwrap_or(u32::MAX);
+    let within = parts_within.min(MESSAGE_WITHIN);
     let sending = async {
         if bytes <= FRAGMENT_BYTES {
             let whole = Bytes::from(parts.concat());

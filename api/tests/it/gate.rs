@@ -11,6 +11,7 @@ use fleetps_nats::{
     snapshot::{BadSnapshot, Encoder, MAX_HEADER_BYTES},
     stream, subject,
 };
+use futures_util::FutureExt;
 
 use crate::{
     pipeline::broker,
@@ -19,6 +20,9 @@ use crate::{
 
 /// The rate limit of a host.
 const BYTES_PER_S: u64 = 1 << 20;
+
+/// The gate asks for a number from here on where the stream has nothing of the host.
+const NO_SEQUENCE: u64 = 1 << 52;
 
 fn host() -> HostName {
     "web-1.example.com".parse().unwrap()
@@ -37,7 +41,17 @@ fn with_body(sequence: i64, body: &str) -> Incoming {
     Incoming { body: Some(BodyHash::of(body.as_bytes())), after: None, ..incoming("legacy", sequence, 0) }
 }
 
+/// Posts as an agent does: where the stream has nothing of the host, again with the number that the gate asks for.
 async fn store(gate: &Gate, incoming: Incoming) -> Result<Stored, NotStored> {
+    match post(gate, incoming.clone()).await {
+        Err(NotStored::Unproven { after }) if after >= NO_SEQUENCE => {
+            post(gate, Incoming { after: Some(after), ..incoming }).await
+        }
+        answer => answer,
+    }
+}
+
+async fn post(gate: &Gate, incoming: Incoming) -> Result<Stored, NotStored> {
     let _entered = gate.enter(&host())?;
     tokio::time::timeout(PATIENCE, gate.store(&host(), incoming)).await.expect("the gate does not answer")
 }
@@ -104,6 +118,77 @@ async fn a_recorded_post_of_an_earlier_run_is_never_taken_again() {
     }
     assert_eq!(stored(&client).await, 44);
     server.stop().await;
+}
+
+#[tokio::test]
+async fn once_the_stream_has_forgotten_a_host_a_recorded_run_is_not_taken_either() {
+    let folder = tempfile::tempdir().unwrap();
+    let (server, _) = broker(folder.path()).await;
+    let client = server.broker(Part::Api).connect("test").await.unwrap();
+    let gate = Gate::new(client.clone(), BYTES_PER_S);
+    let asked = async |gate: &Gate, after| match post(gate, incoming("a", 1, after)).await {
+        Err(NotStored::Unproven { after }) => after,
+        other => panic!("{other:?}"),
+    };
+    // Of an agent that knows of no message, and of one that was told to name this number.
+    let recorded = [0, asked(&gate, 0).await];
+    assert_eq!(asked(&gate, 0).await, recorded[1], "it holds until a snapshot is stored");
+    let stored_at = post(&gate, incoming("a", 1, recorded[1])).await.unwrap().sequence;
+    post(&gate, incoming("a", 2, stored_at)).await.unwrap();
+
+    let stream = jetstream::new(client.clone()).get_stream(stream::SNAPSHOTS).await.unwrap();
+    stream.purge().await.unwrap();
+    let new_gate = Gate::new(client.clone(), BYTES_PER_S);
+    for after in recorded {
+        assert!(asked(&new_gate, after).await >= NO_SEQUENCE);
+        // This gate still knows the run.
+        assert!(post(&gate, incoming("a", 1, after)).await.unwrap().is_repeat);
+    }
+    assert_eq!(stored(&client).await, 0);
+    // The run itself goes on at both.
+    assert!(!store(&gate, incoming("a", 3, stored_at + 1)).await.unwrap().is_repeat);
+    assert!(!store(&new_gate, incoming("a", 4, stored_at + 1)).await.unwrap().is_repeat);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_sender_that_hangs_up_while_its_post_is_decoded_pays_for_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let (server, _) = broker(folder.path()).await;
+    let client = server.broker(Part::Api).connect("test").await.unwrap();
+    let gate = Gate::new(client.clone(), 16 << 10);
+    store(&gate, incoming("a", 1, 0)).await.unwrap();
+    // The allowance holds 896 KiB, and each costs 256 KiB.
+    for _ in 0..4 {
+        let answer = gate.store(&host(), incoming("a", 2, 0)).now_or_never();
+        assert!(answer.is_none(), "it was not decoded: {answer:?}");
+    }
+    let refused = post(&gate, incoming("a", 2, 0)).await;
+    assert!(matches!(refused, Err(NotStored::TooMuch { .. })), "{refused:?}");
+    assert_eq!(stored(&client).await, 1);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_host_has_four_posts_under_way_and_others_have_theirs() {
+    let folder = tempfile::tempdir().unwrap();
+    let (server, _) = broker(folder.path()).await;
+    let client = server.broker(Part::Api).connect("test").await.unwrap();
+    let gate = Gate::new(client, BYTES_PER_S);
+    let mut entered: Vec<_> = (0..4).map(|_| gate.enter(&host()).unwrap()).collect();
+    for _ in 0..2 {
+        let refused = gate.enter(&host()).unwrap_err();
+        assert!(matches!(refused, NotStored::AtOnce), "{refused:?}");
+    }
+    gate.enter(&"web-2.example.com".parse().unwrap()).unwrap();
+    gate.enter_unnamed().unwrap();
+    entered.pop();
+    gate.enter(&host()).unwrap();
+    assert_eq!(gate.refused(), [("at-once", 2)].into());
+    server.stop().await;
+    assert!(matches!(gate.enter(&host()), Err(NotStored::Unavailable)));
+    assert!(matches!(gate.enter_unnamed(), Err(NotStored::Unavailable)));
+    assert_eq!(gate.refused(), [("at-once", 2), ("unavailable", 2)].into());
 }
 
 #[tokio::test]

@@ -193,7 +193,14 @@ async fn bodies_that_never_come_take_the_places_of_their_own_host_only() {
         socket.write_all(head.as_bytes()).unwrap();
         socket.write_all(&raw.body[..1]).unwrap();
     }
-    until("its places are taken", async || raw.send(world.address).await.0 == 429).await;
+    let mut refused = String::new();
+    until("its places are taken", async || {
+        let (status, said) = raw.send(world.address).await;
+        refused = said;
+        status == 429
+    })
+    .await;
+    assert!(refused.contains("retry-after: "), "{refused}");
     // Strangers have no place at all.
     let stranger = Raw::of(&world, "slow", "quick", 7, raw.body.clone());
     let mut strangers: Vec<_> = (0..40).map(|_| connect(world.address)).collect();

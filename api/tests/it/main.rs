@@ -58,6 +58,7 @@ mod program;
 mod prometheus;
 mod prometheus_dashboards;
 mod prometheus_exact;
+mod prometheus_hours;
 mod prometheus_limits;
 mod prometheus_tools;
 mod readme;

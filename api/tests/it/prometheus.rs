@@ -241,6 +241,11 @@ async fn the_shape_of_series_is_a_flat_list() {
             assert!(fields.contains_key("value") && fields.contains_key(value), "{url}: {row}");
             assert!(fields.values().all(|field| !field.is_object() && !field.is_array()), "{url}: {row}");
         }
+        for form in ["shape=series", "shape=series&format=csv", "format=csv"] {
+            let headers = site.get(&format!("{url}&{form}")).await.headers;
+            assert_eq!(headers["fleetps-resolution"], "samples", "{url}&{form}");
+            assert_eq!(headers["fleetps-incomplete"], "0", "{url}&{form}");
+        }
         let csv = site.get(&format!("{url}&shape=series&format=csv")).await.body;
         assert!(csv.starts_with("time,host,"), "{url}: {csv}");
         assert_eq!(csv.lines().count(), rows.len() + 1, "{url}: {csv}");

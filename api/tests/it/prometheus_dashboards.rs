@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, fs, path::Path};
 
 use axum::http::StatusCode;
 use fleetps_agent::simulate::{Fleet, SimulationSettings};
+use fleetps_ingestor::history::EventKind;
 use serde_json::Value;
 
 use crate::{
@@ -40,11 +41,13 @@ fn site() -> (Site, String) {
     (Site::with_history(vec![told]), names[0].clone())
 }
 
+/// The windows that a step of 30 s is tried with: itself, and what `$__rate_interval` makes of it.
+const WINDOWS: [&str; 2] = ["30s", "40s"];
+
 /// A text of a dashboard with its variables as Grafana fills them.
-fn filled(text: &str, host: &str, program: &str) -> String {
+fn filled(text: &str, host: &str, program: &str, window: &str) -> String {
     [
-        ("$__rate_interval", "1m"),
-        ("$__interval", "30s"),
+        ("$__interval", window),
         ("$__range", "10m"),
         ("${program:percentencode}", program),
         ("${__field.labels.program:percentencode}", program),
@@ -78,8 +81,10 @@ async fn every_question_of_the_dashboards_has_an_answer() {
         let panels = each(&dashboard, "/panels").flat_map(|panel| each(panel, "/targets"));
         let questions: Vec<&str> =
             annotations.chain(panels.filter_map(|target| target["expr"].as_str())).collect();
-        for question in questions {
-            let query = filled(question, &host, &program);
+        let with_windows = questions
+            .iter()
+            .flat_map(|question| WINDOWS.map(|window| filled(question, &host, &program, window)));
+        for query in with_windows {
             assert!(!query.contains('$'), "{name}: {query}");
             let (start, end) = (start.to_string(), end.to_string());
             let pairs = [("query", query.as_str()), ("start", &start), ("end", &end), ("step", "30")];
@@ -97,7 +102,7 @@ async fn every_question_of_the_dashboards_has_an_answer() {
             let inner =
                 definition.strip_prefix("label_values(").and_then(|rest| rest.strip_suffix(')')).unwrap();
             let (metric, label) = inner.rsplit_once(", ").unwrap_or(("", inner));
-            let metric = filled(metric, &host, &program);
+            let metric = filled(metric, &host, &program, WINDOWS[0]);
             let mut pairs = vec![("start", start.to_string()), ("end", end.to_string())];
             if !metric.is_empty() {
                 pairs.push(("match[]", metric));
@@ -111,7 +116,30 @@ async fn every_question_of_the_dashboards_has_an_answer() {
             assert!(label == "group" || !body["data"].as_array().unwrap().is_empty(), "{name}: {definition}");
         }
     }
-    assert!(asked > 30, "{asked} questions were found");
+    assert!(asked > 60, "{asked} questions were found");
+}
+
+#[test]
+fn windows_are_as_long_as_steps_and_events_are_those_of_note() {
+    for (name, dashboard) in dashboards() {
+        let text = dashboard.to_string();
+        assert!(
+            !text.contains("$__rate_interval"),
+            "{name}: its windows have no short common measure with steps"
+        );
+        for panel in each(&dashboard, "/panels") {
+            let is_windowed =
+                each(panel, "/targets").any(|target| target.to_string().contains("$__interval"));
+            assert!(!is_windowed || panel["interval"] == "30s", "{name}: {}", panel["title"]);
+        }
+    }
+    let events = &dashboards()["events.json"];
+    let mut variables = each(events, "/templating/list");
+    let kind = variables.find(|variable| variable["name"] == "kind").unwrap();
+    let shown: Vec<&str> = each(kind, "/current/value").map(|kind| kind.as_str().unwrap()).collect();
+    let all = EventKind::ALL.iter().map(|kind| kind.id());
+    let of_note: Vec<&str> = all.filter(|kind| !matches!(*kind, "started" | "exited")).collect();
+    assert_eq!(shown, of_note);
 }
 
 #[tokio::test]
@@ -126,7 +154,7 @@ async fn every_panel_links_to_the_moment() {
             assert!(!links.is_empty(), "{name}: {title} has no link");
             for link in links {
                 assert!(link.contains("${__value.time}"), "{name}: {title}: {link}");
-                let url = filled(&link.replace("${__value.time}", &at_ms), &host, "nginx");
+                let url = filled(&link.replace("${__value.time}", &at_ms), &host, "nginx", WINDOWS[0]);
                 assert!(!url.contains('$'), "{name}: {title}: {url}");
                 let answer = site.get(&url).await;
                 assert_eq!(answer.status, StatusCode::OK, "{name}: {title}: {url}");

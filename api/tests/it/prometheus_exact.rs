@@ -22,7 +22,7 @@ const HOSTS: [&str; 3] = ["a-1", "b-1", "c-1"];
 /// Growth of a counter of CPU time is in ticks.
 const TICK_MS: u64 = 10;
 
-type Told = Vec<(&'static str, Snapshot)>;
+pub type Told = Vec<(&'static str, Snapshot)>;
 
 /// One host's life.
 fn host(rng: &mut Rng, name: &'static str) -> Told {
@@ -146,7 +146,7 @@ impl Window<'_> {
     }
 }
 
-fn assert_same(what: &str, found: &[(String, f64)], expected: &BTreeMap<String, f64>) {
+pub fn assert_same(what: &str, found: &[(String, f64)], expected: &BTreeMap<String, f64>) {
     let found: BTreeMap<String, f64> = found.iter().cloned().collect();
     assert_eq!(found.keys().collect::<Vec<_>>(), expected.keys().collect::<Vec<_>>(), "{what}");
     for (label, value) in &found {
@@ -284,7 +284,7 @@ fn hours(rng: &mut Rng) -> Told {
 }
 
 /// The values of each program at the full hours from the second to the fifth.
-async fn at_full_hours(site: &Site, query: &str, step: i64) -> Vec<BTreeMap<String, f64>> {
+pub async fn at_full_hours(site: &Site, query: &str, step: i64) -> Vec<BTreeMap<String, f64>> {
     let (start, end) = ((BEGIN_S + 2 * 3_600).to_string(), (BEGIN_S + 5 * 3_600).to_string());
     let step_text = step.to_string();
     let pairs = [("query", query), ("start", start.as_str()), ("end", &end), ("step", &step_text)];
@@ -340,4 +340,51 @@ async fn the_sums_of_hours_say_the_same_as_their_samples() {
             assert_same(&format!("processes {place}"), &found, &expected);
         }
     }
+}
+
+/// The value of a question at the end of each of `count` minutes, one behind the other.
+async fn each_minute(site: &Site, query: &str, first: i64, count: i64) -> Vec<f64> {
+    let mut all = Vec::new();
+    for minute in 0..count {
+        all.extend(
+            values(site, query, first + minute * 60, "program").await.first().map(|(_, value)| *value),
+        );
+    }
+    all
+}
+
+/// Five minutes of a host with one process, as `told` makes it.
+fn one_process(told: impl Fn(i64) -> Option<Process>) -> Site {
+    let at = |step: i64| {
+        let snapshot = snapshot_at(step * 10, told(step * 10).into_iter().collect());
+        ("a-1", Snapshot { monotonic_ms: u64::try_from(step * 10_000 + 1_000_000).unwrap(), ..snapshot })
+    };
+    Site::with_history(vec![(0..=30).map(at).collect()])
+}
+
+#[tokio::test]
+async fn what_ended_children_used_counts_in_each_snapshot_that_says_so() {
+    let shell =
+        |_| Some(Process { cpu_time_ms: Some(70), ended_children_cpu_ms: Some(500), ..process(10, 1, "sh") });
+    let site = one_process(shell);
+    let query = "increase(fleetps_program_cpu_seconds_total[1m])";
+    assert_eq!(each_minute(&site, query, 60, 5).await, [3.0; 5]);
+}
+
+#[tokio::test]
+async fn a_process_that_is_seen_long_after_its_start_counts_from_there() {
+    // It started a minute before it is seen, within the time that is asked for.
+    let late = |second: i64| {
+        let used = u64::try_from(50_000 + second * 100).unwrap();
+        let started_at_us = BEGIN_US + 60_000_000;
+        (second >= 120).then(|| Process {
+            cpu_time_ms: Some(used),
+            started_at_us,
+            start_ticks: Some(106_000),
+            ..process(10, 1, "late")
+        })
+    };
+    let site = one_process(late);
+    let query = "increase(fleetps_program_cpu_seconds_total[3m])";
+    assert_eq!(values(&site, query, 180, "program").await, [("late".to_owned(), 6.0)]);
 }

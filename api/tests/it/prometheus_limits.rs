@@ -76,6 +76,7 @@ async fn a_question_that_would_take_too_much_is_refused() {
     let chain = vec!["1"; 5_000].join("+");
     let powers = vec!["2"; 2_000].join("^");
     let selectors = vec!["fleetps_host_up"; 40].join("+");
+    let matchers = format!("fleetps_host_up{{{}}}", vec!["host=~\"a.*\""; 65].join(","));
     let long_regex = format!("fleetps_host_up{{host=~\"{}\"}}", "a|".repeat(6_000));
     let hostile = [
         deep.as_str(),
@@ -85,6 +86,9 @@ async fn a_question_that_would_take_too_much_is_refused() {
         &powers,
         &selectors,
         &long_regex,
+        &matchers,
+        // More than 512 KiB when it is compiled.
+        "fleetps_host_up{host=~\"a{5000}b{5000}c{5000}d{5000}\"}",
         "fleetps_host_up{host=~\"(((a{100}){100}){100})\"}",
         "fleetps_host_up{host=~\"(?P<a\"}",
         "{__name__=~\".+\"}",
@@ -112,6 +116,66 @@ async fn a_question_that_would_take_too_much_is_refused() {
         assert_eq!(body["errorType"], "bad_data", "{body}");
         assert!(answer.body.len() < 2_000, "an error of {} bytes", answer.body.len());
     }
+}
+
+#[tokio::test]
+async fn conditions_are_counted_over_all_selectors_and_lists_of_hosts_are_cheap() {
+    let site = site();
+    let one = format!("fleetps_host_up{{{}}}", vec!["host!~\"b.*\""; 40].join(","));
+    let start = BEGIN_S.to_string();
+    let two = [("start", start.as_str()), ("match[]", &one), ("match[]", &one)];
+    let answer = site.get(&format!("/prometheus/api/v1/series?{}", encoded(&two))).await;
+    assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{}", answer.body);
+    assert!(answer.body.contains("64 conditions"), "{}", answer.body);
+    // What Grafana makes of many chosen hosts.
+    let hosts: Vec<String> = (0..400).map(|host| format!("web\\\\-{host:010}")).collect();
+    let query = format!("count(fleetps_host_up{{host=~\"(web\\\\-1|{})\"}})", hosts.join("|"));
+    let found = crate::prometheus::values(&site, &query, 205, "").await;
+    assert_eq!(found, [(String::new(), 1.0)]);
+}
+
+#[tokio::test]
+async fn points_are_counted_once() {
+    let at = |host: &String| (host.clone(), snapshot_at(0, Vec::new()));
+    let hosts: Vec<String> = (0..100).map(|host| format!("web-{host}")).collect();
+    let told: Vec<(String, Snapshot)> = hosts.iter().map(at).collect();
+    let site =
+        Site::with_history(vec![told.iter().map(|(host, told)| (host.as_str(), told.clone())).collect()]);
+    let (start, end) = (BEGIN_S.to_string(), (BEGIN_S + 10_999).to_string());
+    // 1,100,000 of the 2,000,000 points that there may be.
+    let pairs =
+        [("query", "count(fleetps_host_up)"), ("start", start.as_str()), ("end", &end), ("step", "1")];
+    let answer = site.get(&format!("/prometheus/api/v1/query_range?{}", encoded(&pairs))).await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
+}
+
+#[tokio::test]
+async fn events_of_a_program_or_of_some_hosts_are_found_among_very_many() {
+    let many = |second: i64| {
+        let started_at_us = BEGIN_US + 1_000_000;
+        let one =
+            |pid| Process { started_at_us, start_ticks: Some(u64::from(pid)), ..process(pid, 1, "many") };
+        let few = (second > 0)
+            .then(|| Process { start_ticks: Some(5), ..Process { name: "few".to_owned(), ..one(9) } });
+        let all = (10..if second > 0 { 10_100 } else { 10 }).map(one).chain(few);
+        snapshot_at(second, all.collect())
+    };
+    let few =
+        |second: i64| snapshot_at(second, if second > 0 { vec![process(9, 1, "few")] } else { Vec::new() });
+    let told = [0, 10]
+        .into_iter()
+        .flat_map(|second| [("a-1", few(second)), ("b-1", few(second)), ("c-1", many(second))]);
+    let site = Site::with_history(vec![told.collect()]);
+    let counted = |selector: &'static str| {
+        let query =
+            format!("sum by (host) (increase(fleetps_events_total{{kind=\"started\",{selector}}}[1m]))");
+        let site = &site;
+        async move { crate::prometheus::values(site, &query, 20, "host").await }
+    };
+    let pair = |host: &str| (host.to_owned(), 1.0);
+    assert_eq!(counted("program=\"few\"").await, [pair("a-1"), pair("b-1"), pair("c-1")]);
+    assert_eq!(counted("program=~\"few|other\",host!=\"a-1\"").await, [pair("b-1"), pair("c-1")]);
+    assert_eq!(counted("host=~\"a-1|b-1\"").await, [pair("a-1"), pair("b-1")]);
 }
 
 #[tokio::test]

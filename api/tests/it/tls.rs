@@ -11,6 +11,8 @@ use fleetps::testing::{
     connections::serve,
     tls::{Certificates, TlsFiles, TlsListener, make},
 };
+use fleetps_agent::server::{Server, ServerError};
+use fleetps_nats::TlsOptions;
 use rustls::{
     ClientConfig, RootCertStore,
     pki_types::{CertificateDer, ServerName, pem::PemObject},
@@ -95,6 +97,40 @@ async fn whoever_trusts_the_authority_is_served_and_nobody_else_connects() {
         wrong_authority.contains("UnknownIssuer") || wrong_authority.contains("BadSignature"),
         "{wrong_authority}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_trusts_each_authority_of_its_file() {
+    let [folder, elsewhere] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    let authority = |of: &tempfile::TempDir| std::fs::read_to_string(of.path().join("ca.pem")).unwrap();
+    for of in [&folder, &elsewhere] {
+        make(of.path(), &[]).unwrap();
+    }
+    let (address, _end) = serve_from(folder.path()).await;
+    let nkey_file = folder.path().join("host.nk");
+    fleetps_nats::key::make(&nkey_file).unwrap();
+    let ca = folder.path().join("bundle.pem");
+    let enrol = async |bundle: String| {
+        std::fs::write(&ca, bundle).unwrap();
+        let wire = TlsOptions { ca: Some(ca.clone()), ..TlsOptions::default() };
+        let server = Server { url: format!("https://{address}"), nkey_file: Some(nkey_file.clone()), wire };
+        let session = server.session(&"web-1".parse().unwrap())?;
+        tokio::task::spawn_blocking(move || session.enrol(None)).await.unwrap()
+    };
+    let (own, other) = (authority(&folder), authority(&elsewhere));
+    for bundle in [own.clone(), format!("{own}{other}"), format!("{other}{own}")] {
+        let answer = enrol(bundle).await;
+        assert!(
+            matches!(answer, Err(ServerError::Answer { status: 503, .. })),
+            "it has no broker: {answer:?}"
+        );
+    }
+    let stranger = enrol(other).await;
+    assert!(matches!(stranger, Err(ServerError::Unreachable { .. })), "{stranger:?}");
+    for nothing in ["", "no certificate\n"] {
+        let unusable = enrol(nothing.to_owned()).await;
+        assert!(matches!(unusable, Err(ServerError::Certificate { .. })), "{unusable:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -27,7 +27,7 @@ use tokio_tungstenite::{
 
 use crate::support::{PATIENCE, Site, family, process};
 
-/// A site at a real address. A request says in the header `x-person` who sends it, as `NAME GRANT`.
+/// A site at a real address. A request says in the header `x-person` who sends it, as `NAME GRANT …`.
 pub struct Front {
     pub site: Site,
     pub connections: Connections,
@@ -65,8 +65,8 @@ impl Front {
 
 async fn as_said(mut request: Request, next: Next) -> axum::response::Response {
     if let Some(said) = request.headers().get("x-person") {
-        let (name, grant) = said.to_str().unwrap().split_once(' ').unwrap();
-        let grants: Vec<Grant> = vec![grant.parse().unwrap()];
+        let (name, grants) = said.to_str().unwrap().split_once(' ').unwrap();
+        let grants: Vec<Grant> = grants.split(' ').map(|grant| grant.parse().unwrap()).collect();
         let person = Person { name: name.to_owned(), grants, session: None, from: [127, 0, 0, 1].into() };
         request.extensions_mut().insert(Principal::User(person));
     }
@@ -189,6 +189,21 @@ async fn a_host_is_sent_as_the_json_route_has_it_and_then_with_every_sample() {
     assert_eq!(client.next().await, json!({"topic": "host", "host": "web-1", "type": "end"}));
     front.site.tell("web-1", family());
     client.nothing_came().await;
+    drop(client);
+    let is_closed = |site: &Site| site.shared.sockets.figures().closed.contains_key("by-client");
+    front.until("the socket has ended", is_closed).await;
+    let metrics = front.site.get("/metrics").await.body;
+    for series in [
+        "topics 0",
+        "opened_total 1",
+        "messages_total 4",
+        "skipped_total 0",
+        "gaps_total 0",
+        "closed_total{reason=\"by-client\"} 1",
+    ] {
+        assert!(metrics.contains(&format!("\nfleetps_websocket_{series}\n")), "{series}: {metrics}");
+    }
+    assert!(!metrics.contains("\nfleetps_websocket_bytes_total 0\n"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

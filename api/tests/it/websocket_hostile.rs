@@ -167,9 +167,16 @@ async fn a_socket_without_a_topic_ends_and_one_with_a_topic_stays_as_long_as_its
     client.next().await;
     let waiting = tokio::time::timeout(Duration::from_secs(40), client.message());
     assert!(waiting.await.is_err(), "it answers pings, and stays");
-    // It no longer reads, so it answers nothing; its system still takes what comes.
+    // It no longer reads, so it answers nothing; its system still takes what comes, also while that is a sample every 5 s.
+    let looks = std::cell::Cell::new(0);
     front
-        .until("it is still there", |site| site.shared.sockets.figures().closed.contains_key("no-pong"))
+        .until("it is still there", |site| {
+            looks.set(looks.get() + 1);
+            if looks.get() % 500 == 0 {
+                site.tell("web-1", family());
+            }
+            site.shared.sockets.figures().closed.contains_key("no-pong")
+        })
         .await;
     drop(client);
     let _ = Client::open(front.address, &[]).await.unwrap();

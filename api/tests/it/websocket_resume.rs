@@ -251,6 +251,28 @@ async fn what_the_stream_no_longer_has_is_a_gap_and_so_is_a_stream_that_was_made
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn after_a_gap_a_host_that_says_nothing_sends_its_present() {
+    let live = Live::new().await;
+    live.publish_snapshot("web-01", &numbered(1)).await;
+    live.publish_snapshot("web-01", &numbered(2)).await;
+    let (_, first) = live.watch(json!({"watch": "host", "host": "web-01"})).await;
+    for number in 3..=9 {
+        live.publish("db-01", number).await;
+    }
+    let snapshots = live.jetstream.get_stream(stream::SNAPSHOTS).await.unwrap();
+    snapshots.purge().sequence(6).await.unwrap();
+    let (mut client, gap) = live.watch(json!({"watch": "host", "host": "web-01", "since": "1-1"})).await;
+    assert_eq!((&gap["type"], &gap["from"]), (&json!("gap"), &json!("1-1")));
+    let present = client.next().await;
+    assert_eq!((pids(&present), &present["skipped"]), (1_002, &json!(0)));
+    assert_eq!(present["position"], first["position"]);
+    live.publish_snapshot("web-01", &numbered(3)).await;
+    let next = client.next().await;
+    assert_eq!((pids(&next), &next["skipped"]), (1_003, &json!(0)));
+    live.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn every_event_comes_once_across_interruptions_or_a_gap_says_so() {
     let mut live = Live::new().await;
     let numbers = |message: &Value| -> Vec<i64> {

@@ -6,6 +6,7 @@ use axum::http::StatusCode;
 use fleetps::testing::{
     auth::{By, Grant, Person, Role, SignInSettings},
     live::steady_us,
+    sockets::{FeedKey, Mark},
 };
 use fleetps_nats::audit::Outcome;
 use serde_json::json;
@@ -100,6 +101,16 @@ async fn where_nobody_signs_in_a_page_of_another_site_opens_no_socket() {
     ] {
         let opened = Client::open(front.address, &[("origin", origin)]).await;
         assert_eq!(opened.err().map(|(status, _)| status.as_u16()), expected, "{origin}");
+    }
+    // A token of the right form proves nothing here; a program on this machine may send one that it has.
+    let token = format!("fleetps_{}", "A".repeat(43));
+    let (offer, bearer) = (format!("fleetps.v1, bearer.{token}"), format!("Bearer {token}"));
+    for made_up in [("sec-websocket-protocol", &*offer), ("authorization", &*bearer)] {
+        let foreign = Client::open(front.address, &[made_up, ("origin", "http://example.com")]).await;
+        assert_eq!(foreign.err().map(|(status, _)| status), Some(StatusCode::FORBIDDEN), "{made_up:?}");
+        let cross = Client::open(front.address, &[made_up, ("sec-fetch-site", "cross-site")]).await;
+        assert_eq!(cross.err().map(|(status, _)| status), Some(StatusCode::FORBIDDEN), "{made_up:?}");
+        Client::open(front.address, &[made_up]).await.unwrap();
     }
     let rebound = Client::open(front.address, &[("host", "attacker.example.com")]).await;
     assert_eq!(rebound.err().map(|(status, _)| status), Some(StatusCode::MISDIRECTED_REQUEST));
@@ -225,6 +236,41 @@ async fn withheld_command_lines_are_withheld_here_too_also_where_another_person_
     for (client, is_shown) in [(&mut sees, true), (&mut blind, false)] {
         assert_eq!(client.next().await.to_string().contains("--password="), is_shown);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_for_those_who_see_no_command_lines_has_none_when_rights_change_while_it_is_made() {
+    let front = Front::new(authz::site()).await;
+    let host: fleetps_nats::HostName = OWN.parse().unwrap();
+    let tag = |tag: &str| {
+        front.site.shared.groups.set(BTreeMap::from([(host.clone(), [tag.to_owned()].into())]));
+    };
+    tag("other");
+    // Another client prepares the message for those who see none, for as long as this says.
+    let feed = front.site.shared.sockets.feed(&FeedKey::Host(host.clone(), false));
+    let (done, until_done) = tokio::sync::oneshot::channel::<()>();
+    let (begun, until_begun) = tokio::sync::oneshot::channel::<()>();
+    let of_another = std::sync::Arc::clone(&feed);
+    tokio::spawn(async move {
+        let making = async {
+            begun.send(()).unwrap();
+            until_done.await.unwrap();
+            Err(())
+        };
+        let mark = Mark { fleet: 0, groups: 0 };
+        of_another.prepared(None, mark, Duration::ZERO, making).await.unwrap_err();
+    });
+    until_begun.await.unwrap();
+    let mut bert = front.open("bert viewer:no-command-lines viewer:own").await;
+    bert.say(json!({"watch": "host", "host": OWN})).await;
+    // The test, the other client, and bert's topic with its step.
+    front.until("bert does not wait", |_| std::sync::Arc::strong_count(&feed) >= 4).await;
+    tag("own");
+    done.send(()).unwrap();
+    assert!(bert.next().await.to_string().contains("--password="), "bert sees them now");
+    let mut cleo = front.open("cleo viewer:no-command-lines").await;
+    cleo.say(json!({"watch": "host", "host": OWN})).await;
+    assert!(!cleo.next().await.to_string().contains("--password="));
 }
 
 #[tokio::test(flavor = "multi_thread")]

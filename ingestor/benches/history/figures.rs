@@ -57,7 +57,7 @@ impl Questions<'_> {
     pub fn host_day_in_sql(&mut self, database: &Connection) -> Times {
         times(50, || {
             let ((host, _), to_ms) = (self.one_host(), self.until(DAY_US));
-            rows(database, PLAIN_HOST, host.as_str(), (to_ms - 24 * HOUR_MS, to_ms));
+            rows(database, PLAIN_HOST, host.as_str(), (to_ms - 24 * HOUR_MS, to_ms)).unwrap();
         })
     }
 
@@ -81,9 +81,14 @@ impl Questions<'_> {
     }
 
     /// The same in plain SQL, of all hosts.
-    pub fn program_hours_in_sql(&mut self, days: i64, database: &Connection) -> Times {
+    ///
+    /// # Errors
+    /// When DuckDB does not have the memory for it, as it may with very many processes.
+    pub fn program_hours_in_sql(&mut self, days: i64, database: &Connection) -> duckdb::Result<Times> {
         let end_ms = self.held.to_us / 1000 / HOUR_MS * HOUR_MS;
-        times(5, || rows(database, PLAIN_PROGRAM, "nginx", (end_ms - days * 24 * HOUR_MS, end_ms)))
+        let ask = || rows(database, PLAIN_PROGRAM, "nginx", (end_ms - days * 24 * HOUR_MS, end_ms));
+        ask()?;
+        Ok(times(5, || ask().unwrap()))
     }
 }
 
@@ -97,8 +102,9 @@ fn program(name: &str) -> ProgramQuery {
     }
 }
 
-fn rows(database: &Connection, sql: &str, text: &str, (from_ms, to_ms): (i64, i64)) {
-    let mut statement = database.prepare(sql).unwrap();
-    let mut found = statement.query(params![text, from_ms, to_ms]).unwrap();
-    while found.next().unwrap().is_some() {}
+fn rows(database: &Connection, sql: &str, text: &str, (from_ms, to_ms): (i64, i64)) -> duckdb::Result<()> {
+    let mut statement = database.prepare(sql)?;
+    let mut found = statement.query(params![text, from_ms, to_ms])?;
+    while found.next()?.is_some() {}
+    Ok(())
 }

@@ -96,5 +96,8 @@ fn ask_everything(folder: &Path, size: Size) {
     report("the same in plain SQL, 24 h", all.host_day_in_sql(&database));
     report("CPU of a program of a host, all days", all.program_hours(size.days, false));
     report("CPU of a program of all, all days", all.program_hours(size.days, true));
-    report("the same in plain SQL, all days", all.program_hours_in_sql(size.days, &database));
+    match all.program_hours_in_sql(size.days, &database) {
+        Ok(times) => report("the same in plain SQL, all days", times),
+        Err(error) => println!("{:<26} {error}", "the same in plain SQL, all days"),
+    }
 }

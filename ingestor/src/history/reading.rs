@@ -60,6 +60,12 @@ impl<'a> Reading<'a> {
         self.state.index.last_us(host)
     }
 
+    /// The hosts in the scope, each with when its last snapshot that is in a segment was captured.
+    pub(crate) fn heard(&self) -> impl Iterator<Item = (&'a HostName, i64)> {
+        let heard = self.state.index.heard().map(|(host, _, last_us, _)| (host, last_us));
+        heard.filter(|(host, _)| self.scope.sees(host))
+    }
+
     /// The rows of a table of hosts in these segments that are in the scope, as something to select from. Without segments
     /// it has no rows.
     pub(crate) fn relation(&self, table: &str, segments: &[&SegmentIndex]) -> String {

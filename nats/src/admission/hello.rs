@@ -20,6 +20,9 @@ use crate::{
 /// connected; each reads the host's record, and one with a key writes it.
 const AT_ONCE: f64 = 50.0;
 const PER_S: f64 = 5.0;
+/// Keys of one host: the one in use, and what it announced before the first use of a next one. A host announces one, and
+/// another where it did not learn that the first was accepted.
+const MAX_KEYS: usize = 4;
 /// Hosts with a count of their own. When it is full, all are counted anew.
 const MAX_HOSTS: usize = 100_000;
 
@@ -80,14 +83,21 @@ pub(super) async fn welcome(
     }
     let Some(next) = hello.next_key else { return Ok(Welcome { rotate: record.rotate, ..nothing }) };
     let is_key = KeyPair::from_public_key(&next).is_ok_and(|key| key.key_pair_type() == KeyPairType::User);
-    let present = record.keys.first().cloned();
-    if !is_key || present.as_ref() == Some(&next) {
+    if !is_key || record.keys.first() == Some(&next) {
         return Ok(nothing);
     }
-    let changed = HostRecord { keys: present.into_iter().chain([next]).collect(), ..record };
+    let changed = HostRecord { keys: with_next(&record.keys, next), ..record };
     // Where the record was changed meanwhile, the host asks again at its next connection.
     let accepted = hosts.update(host.as_str(), &changed, revision).await?;
     Ok(Welcome { accepted, ..nothing })
+}
+
+/// The present key, the next one, and those announced earlier, the latest first. A hello that arrives late or twice
+/// displaces none of them, so the host may use whichever it kept; its first use ends all others.
+fn with_next(keys: &[String], next: String) -> Vec<String> {
+    let present = keys.first().cloned();
+    let earlier: Vec<_> = keys.iter().skip(1).filter(|key| **key != next).cloned().collect();
+    present.into_iter().chain([next]).chain(earlier).take(MAX_KEYS).collect()
 }
 
 #[cfg(test)]
@@ -106,5 +116,19 @@ mod tests {
         };
         assert_eq!([answered(0), answered(1), answered(1), answered(3)], [50, 5, 0, 10]);
         assert!(hellos.may(&quiet, start));
+    }
+
+    #[test]
+    fn an_announced_key_displaces_no_other_until_there_are_four() {
+        let mut keys = vec!["K1".to_owned()];
+        let mut announced = |next: &str| {
+            keys = with_next(&keys, next.to_owned());
+            keys.join(" ")
+        };
+        assert_eq!(announced("K2"), "K1 K2");
+        assert_eq!(announced("K3"), "K1 K3 K2");
+        assert_eq!(announced("K2"), "K1 K2 K3");
+        assert_eq!(announced("K4"), "K1 K4 K2 K3");
+        assert_eq!(announced("K5"), "K1 K5 K4 K2");
     }
 }

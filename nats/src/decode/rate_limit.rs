@@ -61,7 +61,7 @@ impl Rate {
         Allowance { left_bytes: self.full_bytes, at_us: now_us }
     }
 
-    /// How long an allowance of nothing takes to let a message of `bytes` through, less what `allowance` has.
+    /// How long until `allowance` lets a message of `bytes` through.
     pub fn wait(&self, allowance: &Allowance, bytes: usize) -> Duration {
         let missing_bytes = (bytes + MESSAGE_BYTES) as f64 - allowance.left_bytes;
         Duration::from_micros((missing_bytes.max(0.0) / self.bytes_per_us.max(f64::MIN_POSITIVE)) as u64)
@@ -109,7 +109,7 @@ impl RateLimits {
     /// Whether a message of `bytes` that the broker took at `now_us` may be unpacked; if so it is paid for.
     pub(super) fn take(&mut self, host: &HostName, bytes: usize, now_us: i64) -> bool {
         let rate = self.rate;
-        self.of(host, now_us).take(&rate, bytes, now_us)
+        self.of(host, now_us).take(&rate, bytes, now_us).is_some()
     }
 
     /// Charges the content of a message of `bytes` after decoding; `None` where it was no snapshot.
@@ -140,21 +140,25 @@ impl RateLimits {
 }
 
 impl Allowance {
-    /// Whether a message of `bytes` may be decoded at `now_us`; if so it is paid for.
-    pub fn take(&mut self, rate: &Rate, bytes: usize, now_us: i64) -> bool {
+    /// Pays for a message of `bytes` that is to be decoded at `now_us`, and returns its cost in bytes; `None` where too
+    /// little is left.
+    pub fn take(&mut self, rate: &Rate, bytes: usize, now_us: i64) -> Option<f64> {
         self.fill(rate, now_us);
         let cost = (bytes + MESSAGE_BYTES) as f64;
         let is_allowed = self.left_bytes >= cost;
-        if is_allowed {
-            self.left_bytes -= cost;
-        }
-        is_allowed
+        is_allowed.then(|| self.pay(cost))
     }
 
-    /// Charges the content of a message of `bytes` after decoding; `None` where it was no snapshot.
-    pub fn charge(&mut self, bytes: usize, inside: Option<Inside>) {
+    /// Charges the content of a message of `bytes` after decoding; `None` where it was no snapshot. Returns its cost in
+    /// bytes, which comes on top of that of [`Self::take`].
+    pub fn charge(&mut self, bytes: usize, inside: Option<Inside>) -> f64 {
         let worth = inside.map_or(REFUSED_BYTES, Inside::worth);
-        self.left_bytes -= worth.saturating_sub(bytes) as f64;
+        self.pay(worth.saturating_sub(bytes) as f64)
+    }
+
+    fn pay(&mut self, cost: f64) -> f64 {
+        self.left_bytes -= cost;
+        cost
     }
 
     /// Follows the clock both ways: a step back adds nothing, and time counts on from there.
@@ -226,6 +230,19 @@ mod tests {
             count += 1;
         }
         assert!((28..40).contains(&count), "{count}");
+    }
+
+    #[test]
+    fn the_costs_that_are_named_are_those_that_are_paid() {
+        let rate = Rate::of_senders(1 << 20);
+        let mut allowance = rate.full(0);
+        let full_bytes = allowance.left_bytes;
+        let inside = Inside { processes: 100, bytes: 9000 };
+        let paid_bytes = allowance.take(&rate, 100, 0).unwrap() + allowance.charge(100, Some(inside));
+        assert_eq!(paid_bytes, (MESSAGE_BYTES + 100 * PROCESS_BYTES) as f64);
+        assert_eq!(allowance.left_bytes, full_bytes - paid_bytes);
+        assert_eq!(allowance.take(&rate, 64 * MIB, 0), None);
+        assert_eq!(allowance.left_bytes, full_bytes - paid_bytes);
     }
 
     #[test]

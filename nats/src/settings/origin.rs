@@ -21,6 +21,20 @@ pub enum Origin {
 }
 
 impl Origin {
+    /// Whether a value that was given here counts over one that was given at `other`. Two places in files are alike.
+    pub fn is_stronger_than(&self, other: &Self) -> bool {
+        self.strength() > other.strength()
+    }
+
+    fn strength(&self) -> u8 {
+        match self {
+            Self::Default => 0,
+            Self::File { .. } => 1,
+            Self::Variable(_) => 2,
+            Self::Flag(_) => 3,
+        }
+    }
+
     /// The same without a line.
     pub(super) fn source(&self) -> String {
         match self {

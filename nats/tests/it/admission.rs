@@ -267,6 +267,21 @@ async fn a_new_key_is_good_once_announced_and_its_first_use_ends_the_former_one(
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_hello_that_arrives_late_or_again_does_not_lock_out_the_key_announced_since() {
+    let broker = Admitting::start(AdmissionSettings::default()).await;
+    let token = broker.token(1).await;
+    let [former, late, next] = [(); 3].map(|()| broker.machine("web-01"));
+    let client = former.connect(Some(&token)).await.unwrap();
+    for machine in [&late, &next, &late] {
+        let announced = hello(&client, "web-01", &Hello { next_key: Some(machine.public_key()) }).await;
+        assert!(announced.accepted);
+    }
+    next.connect(None).await.unwrap();
+    assert!(is_refused(late.connect(None).await) && is_refused(former.connect(None).await));
+    assert_eq!(broker.record("web-01").await.unwrap().keys, [next.public_key()]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn without_admission_those_who_are_connected_go_on_and_others_come_in_when_it_is_back() {
     let broker = Admitting::start(AdmissionSettings::default()).await;
     broker.fixture.jetstream().await;

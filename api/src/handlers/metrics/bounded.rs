@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+use fleetps_nats::status::QueueStatus;
+
 use crate::{
     gate::Gate,
     live::BELIEVED_FOR,
@@ -28,34 +30,35 @@ fn here(shared: &AppState) -> Vec<Bounded> {
         shared.latest_events.bounded(),
         shared.alerts.bounded(),
     ]);
+    all.push(shared.latest_events.log.bounded());
     all
 }
 
-/// Writes them, with the queues of ingestors and admission, as these say themselves. Several queues of one name are added
-/// up.
+/// A series of each family: what it is of, the partition where it is an ingestor's, and the three values.
+type Series = (String, String, [u64; 3]);
+
+/// Writes them, with the queues of ingestors and admission, as these say themselves.
 pub(super) fn write(shared: &AppState, now: Instant, exposition: &mut Exposition) {
-    let mut all: Vec<(String, [u64; 3])> = here(shared)
-        .into_iter()
-        .map(|Bounded { of, in_use, limit, refused }| (of.to_owned(), [in_use, limit, refused]))
-        .collect();
+    let of_this = here(shared).into_iter().map(|Bounded { of, in_use, limit, refused }| -> Series {
+        (of.to_owned(), String::new(), [in_use, limit, refused])
+    });
     let reports = shared.ingestors.all(now).into_iter().filter(|(_, age)| *age <= BELIEVED_FOR);
-    let of_ingestors = reports.flat_map(|(status, _)| status.queues).map(|queue| ("ingest", queue));
-    let of_admission = shared.admission.queues().into_iter().map(|queue| ("admission", queue));
-    for (part, queue) in of_ingestors.chain(of_admission) {
-        let name = format!("{part}-{}", queue.name);
-        let counts = [queue.waiting, queue.bound, queue.dropped];
-        match all.iter_mut().find(|(known, _)| *known == name) {
-            Some((_, known)) => {
-                known.iter_mut().zip(counts).for_each(|(sum, count)| *sum = sum.saturating_add(count));
-            }
-            None => all.push((name, counts)),
-        }
-    }
+    let of_ingestors = reports.flat_map(|(status, _)| {
+        let partition = status.partition.to_string();
+        status.queues.into_iter().map(move |queue| series("ingest", partition.clone(), queue))
+    });
+    let of_admission = shared.admission.queues(now).into_iter();
+    let of_admission = of_admission.map(|queue| series("admission", String::new(), queue));
+    let all: Vec<Series> = of_this.chain(of_ingestors).chain(of_admission).collect();
     let families = [names::BOUNDED_IN_USE, names::BOUNDED_LIMIT, names::BOUNDED_REFUSED];
     for (place, family) in families.iter().enumerate() {
         let mut samples = exposition.family(family);
-        for (name, counts) in &all {
-            samples.add(&[name], counts[place]);
+        for (of, partition, values) in &all {
+            samples.add(&[of, partition], values[place]);
         }
     }
+}
+
+fn series(part: &str, partition: String, queue: QueueStatus) -> Series {
+    (format!("{part}-{}", queue.name), partition, [queue.waiting, queue.bound, queue.dropped])
 }

@@ -7,9 +7,11 @@ use fleetps_nats::status::IngestorStatus;
 
 use super::{bounded, process};
 use crate::{
+    gate::Gate,
     handlers::health::Parts,
-    live::{BELIEVED_FOR, Intake, OpenAlert, now_us},
+    live::{BELIEVED_FOR, OpenAlert, now_us},
     metrics::{Exposition, Family, RequestTimes, Value, names},
+    sockets::SocketFigures,
     state::AppState,
 };
 
@@ -31,6 +33,7 @@ pub(super) fn write(shared: &AppState, exposition: &mut Exposition) {
     exposition.one(&names::SEGMENTS_UNREADABLE, shared.ingestors.set_aside(now).len());
     refusals(shared, exposition);
     shared.request_times.write(exposition.family(RequestTimes::FAMILY));
+    sockets(&shared.sockets.figures(), exposition);
     bounded::write(shared, now, exposition);
     process::write(exposition);
 }
@@ -126,15 +129,36 @@ fn refusals(shared: &AppState, exposition: &mut Exposition) {
     for (reason, count) in shared.admission.refused() {
         refused.add(&[&reason], count);
     }
-    let Intake { skipped, ignored, revoked, restarts, .. } = *shared.intake.borrow();
+    let intake = *shared.intake.borrow();
     let mut left_alone = exposition.family(&names::LIVE_IGNORED);
-    for (reason, count) in [("flood", skipped), ("no-snapshot", ignored), ("revoked", revoked)] {
+    for (reason, count) in intake.refused() {
         left_alone.add(&[reason], count);
     }
-    exposition.one(&names::LIVE_RESTARTS, restarts);
+    exposition.one(&names::LIVE_RESTARTS, intake.restarts);
     let mut connections = exposition.family(&names::CONNECTIONS_REFUSED);
     for (reason, count) in shared.connections.refused() {
         connections.add(&[reason], count);
+    }
+    let mut posts = exposition.family(&names::POSTS_REFUSED);
+    for (reason, count) in shared.gate.iter().flat_map(Gate::refused) {
+        posts.add(&[reason], count);
+    }
+    let mut legacy = exposition.family(&names::LEGACY_REQUESTS);
+    for (outcome, count) in shared.legacy_requests.all() {
+        legacy.add(&[outcome], count);
+    }
+}
+
+fn sockets(figures: &SocketFigures, exposition: &mut Exposition) {
+    exposition.one(&names::WEBSOCKET_TOPICS, figures.topics);
+    exposition.one(&names::WEBSOCKET_OPENED, figures.opened);
+    exposition.one(&names::WEBSOCKET_MESSAGES, figures.messages);
+    exposition.one(&names::WEBSOCKET_BYTES, figures.bytes);
+    exposition.one(&names::WEBSOCKET_SKIPPED, figures.skipped);
+    exposition.one(&names::WEBSOCKET_GAPS, figures.gaps);
+    let mut closed = exposition.family(&names::WEBSOCKET_CLOSED);
+    for (reason, count) in &figures.closed {
+        closed.add(&[reason], *count);
     }
 }
 

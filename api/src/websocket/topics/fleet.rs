@@ -1,19 +1,19 @@
 //! The fleet: every host at first, then those that changed.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use axum::body::Bytes;
 use fleetps_nats::HostName;
 use serde::Serialize;
 use tokio::{sync::watch, time::Instant};
 
-use super::{Step, host::broker_away};
+use super::{Step, host::broker_away, place_for};
 use crate::{
     handlers::{hosts_json::Hosts, json},
     live::Position,
     refusal::Refusal,
     scoped_fleet::ScopedFleet,
-    sockets::{Feed, FeedKey, LARGE_BYTES, Mark, Prepared},
+    sockets::{Feed, FeedKey, Mark, Prepared},
     view::patch::{MIN_BETWEEN, PAUSE},
     websocket::{
         message::{Outgoing, Type},
@@ -23,8 +23,6 @@ use crate::{
 
 /// A host in the list takes about as much.
 const HOST_BYTES: usize = 450;
-/// How long a message waits for a place before the socket's other topics have a turn.
-const PLACE_WITHIN: Duration = Duration::from_secs(1);
 
 /// The fleet, for one client.
 pub(in crate::websocket) struct FleetTopic {
@@ -88,15 +86,8 @@ impl FleetTopic {
         // Each version is one host's, most often.
         let changed = from.map_or(u64::MAX, |from| fleet.saturating_sub(from.fleet));
         let changed = usize::try_from(changed).unwrap_or(usize::MAX).min(scoped.host_count());
-        let is_large = changed.saturating_mul(HOST_BYTES) >= LARGE_BYTES;
-        let place = match is_large {
-            true => {
-                match tokio::time::timeout(PLACE_WITHIN, scoped.sockets().large_message(scoped.who())).await {
-                    Ok(Ok(place)) => Some(place),
-                    _ => return Step::Nothing,
-                }
-            }
-            false => None,
+        let Ok(place) = place_for(scoped, changed.saturating_mul(HOST_BYTES)).await else {
+            return Step::Nothing;
         };
         let prepared = match self.feed.1.prepared(from, now, MIN_BETWEEN, prepare(scoped, from, groups)).await
         {

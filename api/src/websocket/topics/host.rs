@@ -11,7 +11,7 @@ use axum::{body::Bytes, http::StatusCode};
 use fleetps_nats::{HostName, error_chain};
 use tokio::{sync::watch, time::Instant};
 
-use super::Step;
+use super::{Step, place_for};
 use crate::{
     broker::Away,
     handlers::json,
@@ -22,8 +22,8 @@ use crate::{
     },
     refusal::Refusal,
     scoped_fleet::ScopedFleet,
-    shares::Share,
-    sockets::{Feed, FeedKey, LARGE_BYTES, Mark, Prepared},
+    shares::{NoShare, Share},
+    sockets::{Feed, FeedKey, Mark, Prepared},
     websocket::{
         message::{Outgoing, Type},
         request::Topic,
@@ -32,8 +32,6 @@ use crate::{
 
 /// A process in JSON takes about as much.
 const PROCESS_BYTES: usize = 700;
-/// How long a message waits for a place before the socket's other topics have a turn.
-const PLACE_WITHIN: Duration = Duration::from_secs(1);
 
 /// A host, for one client.
 pub(in crate::websocket) struct HostTopic {
@@ -53,7 +51,17 @@ pub(in crate::websocket) struct HostTopic {
 struct Seen {
     /// How many snapshots had come by then.
     taken: u64,
-    mark: Mark,
+    /// The present that it was sent; absent while it has only been told of a gap before the present.
+    mark: Option<Mark>,
+}
+
+/// Why there is no present to send.
+#[derive(Debug)]
+enum NotPrepared {
+    /// There is no such host.
+    Gone,
+    /// Command lines may be seen that could not be a moment ago, or the other way round.
+    OtherRights,
 }
 
 impl HostTopic {
@@ -111,24 +119,28 @@ impl HostTopic {
     async fn newest(&mut self, scoped: &ScopedFleet, summary: &Summary) -> Step {
         self.changed.mark_unchanged();
         let now = mark(scoped, summary);
-        if self.seen.is_some_and(|seen| seen.mark == now) {
+        if self.seen.is_some_and(|seen| seen.mark == Some(now)) {
             self.is_due = false;
             return Step::Nothing;
         }
         let Ok(place) = place(scoped, summary).await else { return Step::Nothing };
-        let key = FeedKey::Host(self.host.clone(), scoped.sees_command_lines(&self.host));
+        let sees_command_lines = scoped.sees_command_lines(&self.host);
+        let key = FeedKey::Host(self.host.clone(), sees_command_lines);
         let feed = match &self.feed {
             Some((known, feed)) if *known == key => Arc::clone(feed),
             _ => scoped.sockets().feed(&key),
         };
         self.feed = Some((key, Arc::clone(&feed)));
-        let prepared = match feed.prepared(None, now, Duration::ZERO, prepare(scoped, &self.host)).await {
-            Ok(prepared) => prepared,
-            Err(gone) => return Step::end(gone),
+        let preparing = prepare(scoped, &self.host, sees_command_lines);
+        let prepared = match feed.prepared(None, now, Duration::ZERO, preparing).await {
+            Ok(prepared) if scoped.sees_command_lines(&self.host) == sees_command_lines => prepared,
+            // Rights changed while others prepared it: the next step takes the other feed.
+            Ok(_) | Err(NotPrepared::OtherRights) => return Step::Nothing,
+            Err(NotPrepared::Gone) => return Step::end(Refusal::no_such_host(self.host.as_str())),
         };
         self.is_due = false;
         let (taken, position) = (prepared.taken.0, prepared.position);
-        let before = self.seen.replace(Seen { taken, mark: prepared.to });
+        let before = self.seen.replace(Seen { taken, mark: Some(prepared.to) });
         let skipped = before.map_or(0, |seen| taken.saturating_sub(seen.taken + 1));
         scoped.sockets().count_skipped(skipped);
         let message = Outgoing::data(&self.topic, Type::Snapshot, position, prepared.data.clone());
@@ -140,14 +152,19 @@ impl HostTopic {
         self.changed.mark_unchanged();
         let Ok(place) = place(scoped, summary).await else { return Step::Nothing };
         let Some(replay) = &mut self.replay else { return Step::Nothing };
-        let turn = tokio::time::timeout(PLACE_WITHIN, scoped.sockets().replay(scoped.who()));
-        let Ok(Ok(_turn)) = turn.await else { return Step::Nothing };
+        let Ok(_turn) = scoped.sockets().replay(scoped.who()).await else { return Step::Nothing };
         let next = scoped.replay(replay).await;
         let until = replay.position();
         match next {
             Ok(Some(Replayed::Moment(moment))) => Step::send(self.past(scoped, &moment).at(place)),
             Ok(Some(Replayed::Gap(from, to))) => {
                 scoped.sockets().count_gap();
+                if !summary.position.is_behind(to) {
+                    // The stream has no sample of the host any longer, so the present is next. What comes meanwhile is
+                    // counted as skipped.
+                    self.replay = None;
+                    self.seen = Some(Seen { taken: summary.taken.saturating_sub(1), mark: None });
+                }
                 Step::send(Outgoing::gap(&self.topic, (from, to)))
             }
             Ok(Some(Replayed::End)) => {
@@ -155,7 +172,7 @@ impl HostTopic {
                 self.is_due = summary.position.is_behind(until);
                 if summary.position == until {
                     self.replay = None;
-                    self.seen = Some(Seen { taken: summary.taken, mark: mark(scoped, summary) });
+                    self.seen = Some(Seen { taken: summary.taken, mark: Some(mark(scoped, summary)) });
                 }
                 Step::Nothing
             }
@@ -182,14 +199,10 @@ pub(super) fn broker_away(error: &RecentError) -> Refusal {
     Refusal::new(StatusCode::SERVICE_UNAVAILABLE, Away.to_string(), hint)
 }
 
-/// A place for the message of a large host; a small one needs none.
-async fn place(scoped: &ScopedFleet, summary: &Summary) -> Result<Option<Share>, ()> {
+/// A place for the message of a host.
+async fn place(scoped: &ScopedFleet, summary: &Summary) -> Result<Option<Share>, NoShare> {
     let processes = usize::try_from(summary.process_count).unwrap_or(usize::MAX);
-    if processes.saturating_mul(PROCESS_BYTES) < LARGE_BYTES {
-        return Ok(None);
-    }
-    let waiting = tokio::time::timeout(PLACE_WITHIN, scoped.sockets().large_message(scoped.who()));
-    waiting.await.map_err(|_| ())?.map(Some).map_err(|_| ())
+    place_for(scoped, processes.saturating_mul(PROCESS_BYTES)).await
 }
 
 fn mark(scoped: &ScopedFleet, summary: &Summary) -> Mark {
@@ -198,10 +211,17 @@ fn mark(scoped: &ScopedFleet, summary: &Summary) -> Mark {
     Mark { fleet: version.finish(), groups: scoped.versions().1 }
 }
 
-/// The present sample, for everybody who sees as much of it.
-async fn prepare(scoped: &ScopedFleet, host: &HostName) -> Result<Prepared, Refusal> {
+/// The present sample, for everybody who sees command lines of the host, or for everybody who does not.
+async fn prepare(
+    scoped: &ScopedFleet,
+    host: &HostName,
+    with_command_lines: bool,
+) -> Result<Prepared, NotPrepared> {
     let begun = Instant::now();
-    let moment = scoped.moment(host).ok_or_else(|| Refusal::no_such_host(host.as_str()))?;
+    let (moment, has_command_lines) = scoped.moment_as_seen(host).ok_or(NotPrepared::Gone)?;
+    if has_command_lines != with_command_lines {
+        return Err(NotPrepared::OtherRights);
+    }
     let sample = json::Sample::of(&moment, scoped.groups(host));
     let data = Bytes::from(serde_json::to_vec(&sample).unwrap_or_default());
     Ok(Prepared {

@@ -10,7 +10,12 @@ mod host;
 use futures_util::future::select_all;
 
 use super::{message::Outgoing, request::Topic};
-use crate::{refusal::Refusal, scoped_fleet::ScopedFleet};
+use crate::{
+    refusal::Refusal,
+    scoped_fleet::ScopedFleet,
+    shares::{NoShare, Share},
+    sockets::LARGE_BYTES,
+};
 
 pub(super) use events::EventsTopic;
 pub(super) use fleet::FleetTopic;
@@ -37,6 +42,18 @@ impl Step {
 
     fn end(reason: Refusal) -> Self {
         Self::End(Box::new(reason))
+    }
+}
+
+/// A place for a message of about this length; a small one needs none. A topic that finds none lets the socket's other
+/// topics have a turn.
+///
+/// # Errors
+/// When none is free within a second.
+async fn place_for(scoped: &ScopedFleet, bytes: usize) -> Result<Option<Share>, NoShare> {
+    match bytes < LARGE_BYTES {
+        true => Ok(None),
+        false => scoped.sockets().large_message(scoped.who()).await.map(Some),
     }
 }
 

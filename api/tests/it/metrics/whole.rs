@@ -42,7 +42,11 @@ fn a_pipeline_with_hosts_tells_how_far_it_is_and_what_its_programs_use() {
     assert!(first.value("fleetps_ingest_seal_lag_seconds", &of_0).unwrap() < 60.0);
     assert!(first.value("process_resident_memory_bytes", &[]).unwrap() > 1e6);
     assert!(first.series("fleetps_segment_bytes").all(|sample| sample.value > 0.0));
-    let bounded = |name: &str| first.value("fleetps_bounded_limit", &[("of", name)]);
+    let bounded = |name: &str| {
+        let of_ingestor = [("of", name), of_0[0]];
+        let labels = if name.starts_with("ingest-") { &of_ingestor[..] } else { &of_ingestor[..1] };
+        first.value("fleetps_bounded_limit", labels)
+    };
     for (name, limit) in super::bounds::GAUGES {
         let known = bounded(name).unwrap_or_else(|| panic!("{name} has no gauge"));
         assert!(limit.is_none_or(|limit| limit == known), "{name}: {known}");

@@ -7,7 +7,7 @@ use std::{collections::BTreeSet, fs, path::Path, process::Command};
 
 use axum::http::{Method, StatusCode};
 use fleetps::testing::{
-    auth::Role,
+    auth::{PrincipalKind, Role},
     authz::Permission,
     routes::{Route, interface, table},
 };
@@ -71,6 +71,13 @@ fn every_route_of_the_json_interface_is_described_with_its_refusals_and_who_may_
         for status in refusals {
             assert!(responses.contains_key(status), "{what}: {status}");
         }
+        let is_of_hosts = operation["security"] == serde_json::json!([{"host_signature": []}]);
+        assert_eq!(is_of_hosts, matches!(path.as_str(), "/api/v1/ingest" | "/api/v1/hello"), "{what}");
+        assert_eq!(responses.contains_key("411"), is_of_hosts, "{what}");
+        let is_refusal = |status: &str| matches!(status, "401" | "409" | "411" | "422");
+        for (status, response) in responses.iter().filter(|(status, _)| is_refusal(status)) {
+            assert_ne!(response["description"], "The answer.", "{what}: {status}");
+        }
         let is_good = |(status, response): (&String, &serde_json::Value)| {
             status == "101" || status.starts_with('2') && response["content"].is_object()
         };
@@ -114,11 +121,21 @@ async fn a_person_gets_the_part_of_the_document_that_the_person_may_use() {
         let paths: Vec<String> = document["paths"].as_object().unwrap().keys().cloned().collect();
         (paths, document)
     };
-    let all = table().into_iter().filter(|route| route.operation.is_some()).map(|route| route.path);
+    let is_of_people =
+        |route: &Route| route.operation.is_some() && route.policy.open_to != PrincipalKind::HOSTS;
+    let all = table().into_iter().filter(is_of_people).map(|route| route.path);
     let all: BTreeSet<&str> = all.collect();
     let (administrators, whole) = paths(person(Role::Administrator, None, false)).await;
     assert_eq!(administrators, all.iter().copied().collect::<Vec<_>>());
-    assert_eq!(whole, interface().document());
+    assert_eq!(whole, interface().for_people(|_| true).document());
+    assert!(
+        all.contains("/api/v1/enrol") && !all.contains("/api/v1/ingest") && !all.contains("/api/v1/hello")
+    );
+    assert!(whole["components"]["securitySchemes"].get("host_signature").is_none());
+    assert_eq!(
+        interface().document()["components"]["securitySchemes"]["host_signature"]["name"],
+        "fp-signature"
+    );
     let needs_all =
         |path: &&str| matches!(route(path).policy.action, Permission::ReadAudit | Permission::ManageUsers);
     let others: Vec<&str> = all.iter().copied().filter(|path| !needs_all(path)).collect();

@@ -3,13 +3,18 @@
 WITH {% include "history/figures/programs.sql" %}
 pair AS (
 {% if is_hourly %}
-    SELECT NULL::VARCHAR AS host, NULL::TIMESTAMP_MS AS seen_at WHERE false
+    -- Every snapshot: what hours lack does not matter to their sums.
+    SELECT host, boot_id, captured_at AS earlier_at
+    FROM {{ host_sample }}
+    WHERE {{ of_hosts }}
+        AND captured_at > make_timestamp_ms($4::BIGINT)::TIMESTAMP_MS
+        AND captured_at <= make_timestamp_ms($5::BIGINT)::TIMESTAMP_MS
 {% else %}
-    -- The snapshots that follow another one without a silence.
-    SELECT host, captured_at AS seen_at
+    -- The snapshots that follow another one without a silence, with the time of that.
+    SELECT host, boot_id, captured_at AS seen_at, earlier_at
     FROM (
-        SELECT host, captured_at, interval_ms, monotonic_ms - lag(monotonic_ms) OVER boot AS passed_ms,
-            lag(interval_ms) OVER boot AS earlier_interval_ms
+        SELECT host, boot_id, captured_at, interval_ms, monotonic_ms - lag(monotonic_ms) OVER boot AS passed_ms,
+            lag(interval_ms) OVER boot AS earlier_interval_ms, lag(captured_at) OVER boot AS earlier_at
         FROM {{ host_sample }}
         WHERE {{ of_hosts }} AND has_processes
             AND captured_at > make_timestamp_ms($4::BIGINT)::TIMESTAMP_MS
@@ -32,32 +37,43 @@ piece AS (
     FROM {{ process_span }}
     WHERE {{ of_hosts }}
 ),
-grown AS (
-    SELECT host, boot_id, pid, start_ticks, seen_at, seen_until,
-        last - coalesce(lag(last IGNORE NULLS) OVER life,
-            if(started_at >= make_timestamp_ms($4::BIGINT), 0, first)) + coalesce(more, 0) AS growth
+sample AS (
+    SELECT host, boot_id, pid, start_ticks, started_at, seen_at, seen_until, first, last, coalesce(more, 0) AS more,
+        lag(last IGNORE NULLS) OVER life AS before
     FROM piece SEMI JOIN program USING (host, boot_id, pid, start_ticks)
     WINDOW life AS (PARTITION BY host, boot_id, pid, start_ticks ORDER BY seen_at)
 ),
-named AS (
-    SELECT grown.*, facts
-    FROM grown JOIN (FROM program WHERE NOT has_changed) USING (host, boot_id, pid, start_ticks)
-    UNION ALL
-    SELECT grown.*, facts
-    FROM grown ASOF JOIN change
-        ON grown.host = change.host AND grown.boot_id = change.boot_id AND grown.pid = change.pid
-        AND grown.start_ticks = change.start_ticks AND grown.seen_at >= change.since
-),
+{% include "history/figures/named.sql" %}
 chosen AS (
     SELECT * FROM named WHERE {{ wanted }}
 ),
+-- What a process had used before it was first seen counts where it started after the snapshot before.
 counted AS (
-    SELECT host, facts, {{ Self::bucket(self.moment_ms("seen_at")) }} AS bucket, growth
-    FROM chosen {% if !is_hourly %}SEMI JOIN pair USING (host, seen_at){% endif %}
-    WHERE growth > 0
+{% if is_hourly %}
+    SELECT host, facts, {{ Self::bucket(self.moment_ms("seen_at")) }} AS bucket, last - before + more AS growth
+    FROM chosen
+    WHERE before IS NOT NULL
+    UNION ALL
+    SELECT chosen.host, facts, {{ Self::bucket(self.moment_ms("seen_at")) }},
+        last - if(started_at >= earlier_at, 0, first) + more
+    FROM (FROM chosen WHERE before IS NULL) AS chosen ASOF LEFT JOIN pair
+        ON chosen.host = pair.host AND chosen.boot_id = pair.boot_id AND chosen.seen_at > pair.earlier_at
+{% else %}
+    SELECT host, facts, {{ Self::bucket(self.moment_ms("seen_at")) }} AS bucket,
+        last - coalesce(before, if(started_at >= earlier_at, 0, first)) + more AS growth
+    FROM chosen JOIN pair USING (host, boot_id, seen_at)
+    UNION ALL
+    -- What ended children had used is told by each snapshot anew.
+    SELECT chosen.host, facts, {{ Self::bucket(self.moment_ms("pair.seen_at")) }}, more
+    FROM chosen JOIN pair
+        ON chosen.host = pair.host AND chosen.boot_id = pair.boot_id
+        AND pair.seen_at > chosen.seen_at AND pair.seen_at <= chosen.seen_until
+    WHERE more > 0 AND chosen.seen_at < chosen.seen_until
+{% endif %}
 )
 SELECT host, facts.name, facts.user_name, facts.unit, bucket, bucket, sum(growth)::DOUBLE
 FROM counted
+WHERE growth > 0
 GROUP BY host, facts, bucket
 UNION ALL
 SELECT DISTINCT host, facts.name, facts.user_name, facts.unit,

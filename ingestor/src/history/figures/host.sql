@@ -13,7 +13,9 @@ WITH sample AS (
 paired AS (
 {% if is_counter %}
     SELECT *, CASE WHEN grown >= 0 AND passed_ms > 0
+{% if !has_silences %}
             AND passed_ms <= {{ staleness::sql_silent_after_ms(["interval_ms", "earlier_interval_ms", spacing_ms.as_str()]) }}
+{% endif %}
         THEN grown END AS growth
     FROM (
         SELECT *, value - lag(value) OVER boot AS grown, monotonic_ms - lag(monotonic_ms) OVER boot AS passed_ms,

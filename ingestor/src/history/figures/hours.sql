@@ -8,8 +8,8 @@ hours AS (
     WHERE {{ of_hosts }}
         AND hour >= make_timestamp_ms($4::BIGINT)::TIMESTAMP_MS AND hour < make_timestamp_ms($5::BIGINT)::TIMESTAMP_MS
 ),
--- The snapshots in an hour. Rolling up leaves one a minute; there it is as many as the longest process was in, if those are more.
--- Those of two boots follow each other.
+-- The snapshots in an hour. Rolling up leaves one a minute; there it is as many as the longest process was in, if those are more:
+-- it has a row in each file with a part of the hour. Those of two boots follow each other.
 kept AS (
     SELECT host, date_trunc('hour', captured_at)::TIMESTAMP_MS AS hour, count(*) AS snapshots
     FROM {{ host_sample }}
@@ -20,7 +20,11 @@ kept AS (
 ),
 longest AS (
     SELECT host, hour, sum(snapshots) AS snapshots
-    FROM (SELECT host, boot_id, hour, max(samples) AS snapshots FROM hours GROUP BY host, boot_id, hour)
+    FROM (
+        SELECT host, boot_id, hour, max(samples) AS snapshots
+        FROM (SELECT host, boot_id, hour, sum(samples) AS samples FROM hours GROUP BY host, boot_id, pid, start_ticks, hour)
+        GROUP BY host, boot_id, hour
+    )
     GROUP BY host, hour
 ),
 covered AS (
@@ -30,23 +34,17 @@ covered AS (
 sample AS (
     FROM hours SEMI JOIN program USING (host, boot_id, pid, start_ticks)
 ),
-named AS (
-    SELECT sample.*, facts
-    FROM sample JOIN (FROM program WHERE NOT has_changed) USING (host, boot_id, pid, start_ticks)
-    UNION ALL
-    SELECT sample.*, facts
-    FROM sample ASOF JOIN change
-        ON sample.host = change.host AND sample.boot_id = change.boot_id AND sample.pid = change.pid
-        AND sample.start_ticks = change.start_ticks AND sample.seen_at >= change.since
+{% include "history/figures/named.sql" %}
+lived AS (
+    SELECT host, facts, hour, sum(samples) AS samples, sum(resident_bytes_sum) AS resident_bytes_sum,
+        sum(shared_bytes_sum) AS shared_bytes_sum
+    FROM named
+    WHERE {{ wanted }}
+    GROUP BY host, boot_id, pid, start_ticks, facts, hour
 ),
 summed AS (
     SELECT host, facts, epoch_ms(hour) + 1 AS at_ms, ({{ value }})::DOUBLE / any_value(snapshots) AS value
-    FROM named JOIN covered USING (host, hour)
-    WHERE {{ wanted }}
+    FROM lived JOIN covered USING (host, hour)
     GROUP BY host, facts, hour
 )
-SELECT host, facts.name, facts.user_name, facts.unit, {{ Self::bucket("at_ms") }} AS bucket,
-    count(value)::BIGINT, sum(value), min(value), max(value), arg_max(value, at_ms), max(at_ms)::BIGINT
-FROM summed
-WHERE value IS NOT NULL
-GROUP BY host, facts, bucket
+{% include "history/figures/gathered.sql" %}

@@ -20,23 +20,11 @@ sample AS (
         written_bytes, resident_bytes, CASE WHEN shared_bytes IS NOT NULL THEN least(shared_bytes, resident_bytes) END AS shared_bytes
     FROM {{ samples }} SEMI JOIN program USING (host, boot_id, pid, start_ticks)
 ),
-named AS (
-    SELECT sample.*, facts
-    FROM sample JOIN (FROM program WHERE NOT has_changed) USING (host, boot_id, pid, start_ticks)
-    UNION ALL
-    SELECT sample.*, facts
-    FROM sample ASOF JOIN change
-        ON sample.host = change.host AND sample.boot_id = change.boot_id AND sample.pid = change.pid
-        AND sample.start_ticks = change.start_ticks AND sample.seen_at >= change.since
-),
+{% include "history/figures/named.sql" %}
 summed AS (
     SELECT host, facts, epoch_ms(seen_at) AS at_ms, ({{ value }})::DOUBLE AS value
     FROM named
     WHERE {{ wanted }}
     GROUP BY host, facts, seen_at
 )
-SELECT host, facts.name, facts.user_name, facts.unit, {{ Self::bucket("at_ms") }} AS bucket,
-    count(value)::BIGINT, sum(value), min(value), max(value), arg_max(value, at_ms), max(at_ms)::BIGINT
-FROM summed
-WHERE value IS NOT NULL
-GROUP BY host, facts, bucket
+{% include "history/figures/gathered.sql" %}

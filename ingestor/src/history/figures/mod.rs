@@ -9,19 +9,28 @@
 //! sample that was lost in between changes nothing. That of a program is the sum of its processes', each from its first
 //! sample on, or from its start where that is seen.
 //!
-//! **Hours.** Where a question is about whole hours, programs are read from the sums of hours instead.
+//! **Hours.** Where a question is about whole hours, programs are read from the sums of hours instead. What grew during a
+//! silence is in these, so the time that belongs to them has silences too ([`HostFigure::TimeOfBoots`]).
 
+mod figure;
+mod grid;
 mod read;
+mod sql;
+#[cfg(test)]
+mod tests;
 
-use askama::Template;
-use duckdb::params;
-use fleetps_nats::{
-    HostName,
-    model::{Field, Kind, host::HOST, staleness},
+use std::collections::HashMap;
+
+use duckdb::{params_from_iter, types::Value};
+use fleetps_nats::HostName;
+
+use self::sql::{GrowthSql, HostSql, HoursSql, LevelsSql, NamesSql};
+pub use self::{
+    figure::{HostFigure, ProgramFigure, ProgramQuery, ProgramReading},
+    grid::Grid,
 };
-
 use super::{
-    History, HistoryError, Hosts, Resolution, Span,
+    History, HistoryError, Hosts, Resolution,
     reading::{Reading, coarsest},
 };
 use crate::{
@@ -33,80 +42,6 @@ use crate::{
 
 /// The condition that lets everything through.
 const ANYTHING: &str = "true";
-
-/// Equal buckets of time, one behind the other. Times are in whole milliseconds, which is what the history keeps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Grid {
-    /// Where bucket 0 begins, in ms since 1970 UTC; what was captured then is not in it.
-    pub begin_ms: i64,
-    /// How long a bucket is, at least 1 ms.
-    pub width_ms: i64,
-    /// How many there are.
-    pub count: i64,
-    /// How far back before the first bucket samples are read, in ms: they make bucket -1.
-    pub reach_ms: i64,
-}
-
-/// A figure of a host.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum HostFigure {
-    /// 1 for every sample.
-    Heard,
-    /// The time between samples with a process table, as a counter of milliseconds.
-    TimeOfTables,
-    /// The same for all samples: the time in which the host was heard of.
-    Time,
-    /// The time in which cores were idle and no process waited for a disk, in ms (counter).
-    IdleTime,
-    /// A number of the model.
-    Of(&'static Field),
-}
-
-/// A figure of a program.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ProgramFigure {
-    /// CPU time in ms, with that of children that ended (counter).
-    CpuTime,
-    /// Bytes read from storage (counter).
-    Read,
-    /// Bytes written to storage (counter).
-    Written,
-    /// Resident bytes; what its processes share counts once.
-    Resident,
-    /// Processes.
-    Processes,
-}
-
-/// A question about programs.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ProgramQuery {
-    /// The figure.
-    pub figure: ProgramFigure,
-    /// Only programs of these names, users and units; those without a user or unit count as having an empty one.
-    pub names: Option<Vec<String>>,
-    /// Only of these users.
-    pub users: Option<Vec<String>>,
-    /// Only of these units.
-    pub units: Option<Vec<String>>,
-    /// What is asked of it.
-    pub reading: ProgramReading,
-}
-
-/// What is asked of a figure of programs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ProgramReading {
-    /// By how much a counter grew.
-    Growth,
-    /// The same by the sums of hours: the buckets are whole hours.
-    GrowthOfHours,
-    /// The value in the last snapshot of each bucket; of a counter, the sum of what the processes of then have counted.
-    Last,
-    /// The values in every snapshot.
-    Every,
-    /// The mean of each hour by the sums of hours; only of levels.
-    MeanOfHours,
-}
-
 /// A program: what its processes are called, of whom, and in which unit. Hostile.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ProgramName {
@@ -161,6 +96,9 @@ pub struct Figures {
     pub series: Vec<FigureSeries>,
     /// The least time between two samples that are kept, in ms.
     pub spacing_ms: u32,
+    /// When the last snapshot was captured that the answer may have, by host, in µs since 1970 UTC: later ones are in no segment
+    /// that was read.
+    pub sealed_us: HashMap<HostName, i64>,
 }
 
 /// A host that the history knows.
@@ -174,187 +112,6 @@ pub struct HeardHost {
     pub last_us: i64,
     /// The time between two, in ms, as it was set last.
     pub interval_ms: u32,
-}
-
-impl HostFigure {
-    /// The number of a host that the model has under `name`; `None` where it has none.
-    pub fn of(name: &str) -> Option<Self> {
-        HOST.iter().find(|field| field.name == name && field.is_number()).map(Self::Of)
-    }
-
-    /// Whether it only grows.
-    pub fn is_counter(self) -> bool {
-        match self {
-            Self::Heard => false,
-            Self::TimeOfTables | Self::Time | Self::IdleTime => true,
-            Self::Of(field) => field.kind == Kind::Counter,
-        }
-    }
-
-    fn column(self) -> &'static str {
-        match self {
-            Self::Heard => "1",
-            Self::TimeOfTables | Self::Time => "monotonic_ms",
-            Self::IdleTime => "cpu_idle_ms - coalesce(cpu_iowait_ms, 0)",
-            Self::Of(field) => field.column,
-        }
-    }
-}
-
-impl ProgramFigure {
-    /// Whether it only grows.
-    pub fn is_counter(self) -> bool {
-        matches!(self, Self::CpuTime | Self::Read | Self::Written)
-    }
-
-    /// The columns of a counter: its name, and the unit behind it.
-    fn counter(self) -> (&'static str, &'static str) {
-        match self {
-            Self::Read => ("read_bytes", ""),
-            Self::Written => ("written_bytes", ""),
-            Self::CpuTime | Self::Resident | Self::Processes => ("cpu_time", "_ms"),
-        }
-    }
-
-    /// A level in SQL, over the processes of a program in one snapshot.
-    fn level(self) -> &'static str {
-        match self {
-            Self::CpuTime => "sum(cpu_time_ms)",
-            Self::Read => "sum(read_bytes)",
-            Self::Written => "sum(written_bytes)",
-            Self::Processes => "count(*)",
-            Self::Resident => {
-                "sum(resident_bytes - coalesce(shared_bytes, 0)) + coalesce(max(shared_bytes), 0)"
-            }
-        }
-    }
-
-    /// The same over the sums of an hour, still to be divided by its snapshots.
-    fn level_of_hours(self) -> &'static str {
-        match self {
-            Self::Processes => "sum(samples)",
-            _ => {
-                "sum(resident_bytes_sum - coalesce(shared_bytes_sum, 0)) + coalesce(max(shared_bytes_sum), 0)"
-            }
-        }
-    }
-}
-
-impl Grid {
-    /// The time that is read: from behind the first until the second, in ms.
-    fn read_ms(self) -> (i64, i64) {
-        let length_ms = self.width_ms.saturating_mul(self.count);
-        (self.begin_ms.saturating_sub(self.reach_ms), self.begin_ms.saturating_add(length_ms))
-    }
-
-    /// The bucket of what was captured at `at_ms`; -1 before the first.
-    pub fn bucket(self, at_ms: i64) -> i64 {
-        match at_ms <= self.begin_ms {
-            true => -1,
-            false => (at_ms - self.begin_ms - 1) / self.width_ms.max(1),
-        }
-    }
-
-    /// What is read, as a span.
-    fn span(self) -> Span {
-        let (from_ms, to_ms) = self.read_ms();
-        let us = |ms: i64| ms.saturating_mul(1000);
-        // Until and with the last moment.
-        Span { from_us: us(from_ms), to_us: us(to_ms).saturating_add(1) }.bounded()
-    }
-}
-
-/// [`Grid::bucket`] in SQL, for an expression in ms.
-fn bucket_sql(at_ms: &str) -> String {
-    format!("(CASE WHEN {at_ms} <= $2::BIGINT THEN -1 ELSE ({at_ms} - $2::BIGINT - 1) // $3::BIGINT END)")
-}
-
-/// A figure of hosts.
-#[derive(Template)]
-#[template(path = "history/figures/host.sql")]
-struct HostSql<'a> {
-    host_sample: &'a str,
-    of_hosts: &'static str,
-    /// The condition of the samples.
-    which: &'static str,
-    value: &'static str,
-    is_counter: bool,
-    spacing_ms: String,
-}
-
-impl HostSql<'_> {
-    fn bucket(at_ms: &str) -> String {
-        bucket_sql(at_ms)
-    }
-}
-
-/// A counter of programs.
-#[derive(Template)]
-#[template(path = "history/figures/growth.sql")]
-struct GrowthSql {
-    host_sample: String,
-    process_hour: String,
-    process_span: String,
-    programs: String,
-    of_hosts: &'static str,
-    wanted: String,
-    counter: &'static str,
-    unit: &'static str,
-    more_of_hour: &'static str,
-    more_of_span: &'static str,
-    is_hourly: bool,
-    spacing_ms: String,
-}
-
-impl GrowthSql {
-    fn bucket(at_ms: String) -> String {
-        bucket_sql(&at_ms)
-    }
-
-    /// A moment in ms; of an hour, the first of it.
-    fn moment_ms(&self, column: &str) -> String {
-        match self.is_hourly {
-            true => format!("(epoch_ms({column}) // 3600000 * 3600000 + 1)"),
-            false => format!("epoch_ms({column})"),
-        }
-    }
-}
-
-/// A level of programs.
-#[derive(Template)]
-#[template(path = "history/figures/levels.sql")]
-struct LevelsSql {
-    host_sample: String,
-    samples: String,
-    programs: String,
-    of_hosts: &'static str,
-    wanted: String,
-    value: &'static str,
-    is_every: bool,
-}
-
-impl LevelsSql {
-    fn bucket(at_ms: &str) -> String {
-        bucket_sql(at_ms)
-    }
-}
-
-/// The same by the sums of hours.
-#[derive(Template)]
-#[template(path = "history/figures/hours.sql")]
-struct HoursSql {
-    host_sample: String,
-    process_hour: String,
-    programs: String,
-    of_hosts: &'static str,
-    wanted: String,
-    value: &'static str,
-}
-
-impl HoursSql {
-    fn bucket(at_ms: &str) -> String {
-        bucket_sql(at_ms)
-    }
 }
 
 impl History {
@@ -386,7 +143,28 @@ impl History {
         grid: Grid,
         figure: HostFigure,
     ) -> Result<Figures, HistoryError> {
-        self.ask(|reading| host_figures(reading, hosts, grid, figure))
+        self.ask(|reading| host_figures(Asked::new(reading, hosts, grid), figure))
+    }
+
+    /// The programs of a question that there were on `hosts` within a grid's time, whatever its figure and reading are.
+    ///
+    /// # Errors
+    /// When a query fails.
+    pub fn program_names(
+        &self,
+        hosts: &Hosts,
+        grid: Grid,
+        query: &ProgramQuery,
+    ) -> Result<Vec<(HostName, ProgramName)>, HistoryError> {
+        self.ask(|reading| program_names(&Asked::new(reading, hosts, grid), query))
+    }
+
+    /// Whether the question may go on, for what is worked out of answers.
+    ///
+    /// # Errors
+    /// When its time is over, or its asker is gone.
+    pub fn check_deadline(&self) -> Result<(), HistoryError> {
+        Ok(self.budget.deadline().check()?)
     }
 
     /// A figure of the programs on `hosts`.
@@ -399,65 +177,93 @@ impl History {
         grid: Grid,
         query: &ProgramQuery,
     ) -> Result<Figures, HistoryError> {
-        self.ask(|reading| match query.reading {
-            ProgramReading::Growth | ProgramReading::GrowthOfHours => {
-                program_growth(reading, hosts, grid, query)
+        self.ask(|reading| {
+            let asked = Asked::new(reading, hosts, grid);
+            match query.reading {
+                ProgramReading::Growth | ProgramReading::GrowthOfHours => program_growth(asked, query),
+                ProgramReading::Last | ProgramReading::Every => program_levels(asked, query),
+                ProgramReading::MeanOfHours => program_hours(asked, query),
             }
-            ProgramReading::Last | ProgramReading::Every => program_levels(reading, hosts, grid, query),
-            ProgramReading::MeanOfHours => program_hours(reading, hosts, grid, query),
         })
     }
 }
 
-/// The hosts of a question as the parameter `$1`, and the condition that goes with it.
-fn hosts_sql(hosts: &Hosts) -> (Option<String>, &'static str) {
-    match hosts {
-        Hosts::All => (None, "$1::VARCHAR IS NULL"),
-        Hosts::Only(names) if names.len() == 1 => {
-            (names.first().map(|host| host.as_str().to_owned()), "host = $1")
-        }
-        Hosts::Only(names) => {
-            // No name has a space.
-            let names: Vec<&str> = names.iter().map(HostName::as_str).collect();
-            (Some(names.join(" ")), "host IN (SELECT unnest(string_split($1, ' ')))")
-        }
+/// A question while it is answered: which segments and hosts it is about.
+struct Asked<'a> {
+    reading: &'a Reading<'a>,
+    hosts: &'a Hosts,
+    grid: Grid,
+    segments: Vec<&'a SegmentIndex>,
+    /// The condition of the hosts, which the parameter `$1` belongs to.
+    of_hosts: &'static str,
+    spacing_ms: u32,
+}
+
+impl<'a> Asked<'a> {
+    fn new(reading: &'a Reading<'a>, hosts: &'a Hosts, grid: Grid) -> Self {
+        let only = match hosts {
+            Hosts::Only(names) if names.len() == 1 => names.first(),
+            _ => None,
+        };
+        let of_hosts = match (hosts, only) {
+            (Hosts::All, _) => "$1::VARCHAR IS NULL",
+            (_, Some(_)) => "host = $1",
+            (_, None) => "host IN (SELECT unnest(string_split($1, ' ')))",
+        };
+        let segments = reading.overlapping(only, grid.span());
+        let spacing_ms = coarsest(&segments).spacing().least_ms();
+        Self { reading, hosts, grid, segments, of_hosts, spacing_ms }
+    }
+
+    /// The parameters of every query: the hosts with spaces between, as no name has one, and the times.
+    fn values(&self) -> [Value; 5] {
+        let hosts = match self.hosts {
+            Hosts::All => Value::Null,
+            Hosts::Only(names) => {
+                let names: Vec<&str> = names.iter().map(HostName::as_str).collect();
+                Value::Text(names.join(" "))
+            }
+        };
+        let (from_ms, to_ms) = self.grid.read_ms();
+        let [begin, width, from, to] =
+            [self.grid.begin_ms, self.grid.width_ms, from_ms, to_ms].map(Value::BigInt);
+        [hosts, begin, width, from, to]
+    }
+
+    /// The rows of a table of hosts in all segments.
+    fn relation(&self, table: &str) -> String {
+        self.reading.relation(table, &self.segments)
+    }
+
+    fn buckets(self, sql: &str, has_program: bool) -> Result<Figures, HistoryError> {
+        let values = params_from_iter(self.values());
+        let series = read::buckets(self.reading, sql, values, has_program)?;
+        Ok(self.into_figures(series))
+    }
+
+    fn into_figures(self, series: Vec<FigureSeries>) -> Figures {
+        let heard = self.reading.heard().filter(|(host, _)| self.hosts.contains(host));
+        let sealed_us = heard.map(|(host, last_us)| (host.clone(), last_us)).collect();
+        Figures { series, spacing_ms: self.spacing_ms, sealed_us }
     }
 }
 
-fn segments<'a>(reading: &Reading<'a>, hosts: &Hosts, grid: Grid) -> Vec<&'a SegmentIndex> {
-    let host = match hosts {
-        Hosts::Only(names) if names.len() == 1 => names.first(),
-        _ => None,
-    };
-    reading.overlapping(host, grid.span())
-}
-
-fn host_figures(
-    reading: &Reading<'_>,
-    hosts: &Hosts,
-    grid: Grid,
-    figure: HostFigure,
-) -> Result<Figures, HistoryError> {
-    let segments = segments(reading, hosts, grid);
-    let (names, of_hosts) = hosts_sql(hosts);
+fn host_figures(mut asked: Asked<'_>, figure: HostFigure) -> Result<Figures, HistoryError> {
     let is_of_tables = figure == HostFigure::TimeOfTables;
     // Thinning keeps every sample of a host, without its processes; rolling up leaves the last of each minute.
-    let spacing = match coarsest(&segments) {
-        Resolution::Minutes if !is_of_tables => Resolution::Samples,
-        kept => kept,
-    };
-    let spacing_ms = spacing.spacing().least_ms();
+    if coarsest(&asked.segments) == Resolution::Minutes && !is_of_tables {
+        asked.spacing_ms = Resolution::Samples.spacing().least_ms();
+    }
     let sql = render(&HostSql {
-        host_sample: &reading.relation("host_sample", &segments),
-        of_hosts,
+        host_sample: &asked.relation("host_sample"),
+        of_hosts: asked.of_hosts,
         which: if is_of_tables { "has_processes" } else { ANYTHING },
         value: figure.column(),
         is_counter: figure.is_counter(),
-        spacing_ms: spacing_ms.to_string(),
+        has_silences: figure == HostFigure::TimeOfBoots,
+        spacing_ms: asked.spacing_ms.to_string(),
     });
-    let (from_ms, to_ms) = grid.read_ms();
-    let values = params![names, grid.begin_ms, grid.width_ms, from_ms, to_ms];
-    Ok(Figures { series: read::host_buckets(reading, &sql, values)?, spacing_ms })
+    asked.buckets(&sql, false)
 }
 
 /// The condition of the programs that are asked for, on a column `facts`.
@@ -474,85 +280,72 @@ fn wanted(query: &ProgramQuery) -> String {
     if all.is_empty() { ANYTHING.to_owned() } else { all.join(" AND ") }
 }
 
-fn program_growth(
-    reading: &Reading<'_>,
-    hosts: &Hosts,
-    grid: Grid,
-    query: &ProgramQuery,
-) -> Result<Figures, HistoryError> {
-    let segments = segments(reading, hosts, grid);
+fn program_growth(asked: Asked<'_>, query: &ProgramQuery) -> Result<Figures, HistoryError> {
+    let reading = asked.reading;
     let is_hourly = query.reading == ProgramReading::GrowthOfHours;
-    let spacing_ms = coarsest(&segments).spacing().least_ms();
     let (summed, sampled): (Vec<_>, Vec<_>) =
-        segments.iter().partition(|segment| is_hourly && segment.has_hours());
-    let (names, of_hosts) = hosts_sql(hosts);
+        asked.segments.iter().partition(|segment| is_hourly && segment.has_hours());
     let (counter, unit) = query.figure.counter();
     let (more_of_hour, more_of_span) = match query.figure {
-        ProgramFigure::CpuTime => ("ended_children_cpu_ms", "ended_children_cpu_ms * snapshots"),
+        ProgramFigure::CpuTime if is_hourly => ("ended_children_cpu_ms", "ended_children_cpu_ms * snapshots"),
+        ProgramFigure::CpuTime => ("ended_children_cpu_ms", "ended_children_cpu_ms"),
         _ => ("0", "0"),
     };
     let sql = render(&GrowthSql {
-        host_sample: reading.relation("host_sample", &segments),
+        host_sample: asked.relation("host_sample"),
         process_hour: reading.relation("process_hour", &summed),
         process_span: reading.rows(Rows::SpansBetween(&at("$4"), &at("($5::BIGINT + 1)")), &sampled),
-        programs: reading.relation("process_history", &segments),
-        of_hosts,
+        programs: asked.relation("process_history"),
+        of_hosts: asked.of_hosts,
         wanted: wanted(query),
         counter,
         unit,
         more_of_hour,
         more_of_span,
         is_hourly,
-        spacing_ms: spacing_ms.to_string(),
+        spacing_ms: asked.spacing_ms.to_string(),
     });
-    let (from_ms, to_ms) = grid.read_ms();
-    let values = params![names, grid.begin_ms, grid.width_ms, from_ms, to_ms];
-    Ok(Figures { series: read::program_growth(reading, &sql, values, grid)?, spacing_ms })
+    let values = params_from_iter(asked.values());
+    let series = read::program_growth(reading, &sql, values, asked.grid)?;
+    Ok(asked.into_figures(series))
 }
 
-fn program_levels(
-    reading: &Reading<'_>,
-    hosts: &Hosts,
-    grid: Grid,
-    query: &ProgramQuery,
-) -> Result<Figures, HistoryError> {
-    let segments = segments(reading, hosts, grid);
-    let spacing_ms = coarsest(&segments).spacing().least_ms();
-    let (names, of_hosts) = hosts_sql(hosts);
+fn program_levels(asked: Asked<'_>, query: &ProgramQuery) -> Result<Figures, HistoryError> {
     let samples = Rows::SamplesAt("moments", Some((&at("$4"), &at("$5"))));
     let sql = render(&LevelsSql {
-        host_sample: reading.relation("host_sample", &segments),
-        samples: reading.rows(samples, &segments),
-        programs: reading.relation("process_history", &segments),
-        of_hosts,
+        host_sample: asked.relation("host_sample"),
+        samples: asked.reading.rows(samples, &asked.segments),
+        programs: asked.relation("process_history"),
+        of_hosts: asked.of_hosts,
         wanted: wanted(query),
         value: query.figure.level(),
         is_every: query.reading == ProgramReading::Every,
     });
-    let (from_ms, to_ms) = grid.read_ms();
-    let values = params![names, grid.begin_ms, grid.width_ms, from_ms, to_ms];
-    Ok(Figures { series: read::program_levels(reading, &sql, values)?, spacing_ms })
+    asked.buckets(&sql, true)
 }
 
-fn program_hours(
-    reading: &Reading<'_>,
-    hosts: &Hosts,
-    grid: Grid,
-    query: &ProgramQuery,
-) -> Result<Figures, HistoryError> {
-    let segments = segments(reading, hosts, grid);
-    let summed: Vec<_> = segments.iter().copied().filter(|segment| segment.has_hours()).collect();
-    let (names, of_hosts) = hosts_sql(hosts);
+fn program_hours(asked: Asked<'_>, query: &ProgramQuery) -> Result<Figures, HistoryError> {
+    let summed: Vec<_> = asked.segments.iter().copied().filter(|segment| segment.has_hours()).collect();
     let sql = render(&HoursSql {
-        host_sample: reading.relation("host_sample", &segments),
-        process_hour: reading.relation("process_hour", &summed),
-        programs: reading.relation("process_history", &segments),
-        of_hosts,
+        host_sample: asked.relation("host_sample"),
+        process_hour: asked.reading.relation("process_hour", &summed),
+        programs: asked.relation("process_history"),
+        of_hosts: asked.of_hosts,
         wanted: wanted(query),
         value: query.figure.level_of_hours(),
     });
-    let (from_ms, to_ms) = grid.read_ms();
-    let values = params![names, grid.begin_ms, grid.width_ms, from_ms, to_ms];
-    let spacing_ms = coarsest(&segments).spacing().least_ms();
-    Ok(Figures { series: read::program_levels(reading, &sql, values)?, spacing_ms })
+    asked.buckets(&sql, true)
+}
+
+fn program_names(
+    asked: &Asked<'_>,
+    query: &ProgramQuery,
+) -> Result<Vec<(HostName, ProgramName)>, HistoryError> {
+    let sql = render(&NamesSql {
+        programs: asked.relation("process_history"),
+        of_hosts: asked.of_hosts,
+        wanted: wanted(query),
+    });
+    let [hosts, .., from_ms, to_ms] = asked.values();
+    read::program_names(asked.reading, &sql, params_from_iter([hosts, from_ms, to_ms]))
 }

@@ -20,20 +20,29 @@ use crate::history::{
 #[derive(Default)]
 struct Gathered {
     places: HashMap<String, Option<usize>>,
-    series: Vec<(HostName, Option<ProgramName>, BTreeMap<i64, Bucket>)>,
+    series: Vec<GatheredSeries>,
     /// Made anew for every row.
     key: String,
 }
 
+struct GatheredSeries {
+    host: HostName,
+    program: Option<ProgramName>,
+    buckets: BTreeMap<i64, Bucket>,
+    /// Where it was seen: first and last buckets.
+    seen: Vec<(i64, i64)>,
+}
+
+impl GatheredSeries {
+    fn held(&self) -> usize {
+        self.buckets.len() + self.seen.len()
+    }
+}
+
 impl Gathered {
-    /// The buckets of the series in this row, whose first columns are the host and, if `has_program`, name, user and unit;
+    /// The series in this row, whose first columns are the host and, if `has_program`, name, user and unit;
     /// `None` where the host has no host's name, which only another program writes.
-    fn buckets(
-        &mut self,
-        batch: &RecordBatch,
-        row: usize,
-        has_program: bool,
-    ) -> Option<&mut BTreeMap<i64, Bucket>> {
+    fn series(&mut self, batch: &RecordBatch, row: usize, has_program: bool) -> Option<&mut GatheredSeries> {
         self.key.clear();
         for column in 0..if has_program { 4 } else { 1 } {
             let text = text(batch, column, row).unwrap_or_default();
@@ -49,64 +58,58 @@ impl Gathered {
                 let place = text(0).parse().ok().map(|host: HostName| {
                     let program =
                         has_program.then(|| ProgramName { name: text(1), user: text(2), unit: text(3) });
-                    self.series.push((host, program, BTreeMap::new()));
+                    let (buckets, seen) = (BTreeMap::new(), Vec::new());
+                    self.series.push(GatheredSeries { host, program, buckets, seen });
                     self.series.len() - 1
                 });
                 self.places.insert(self.key.clone(), place);
                 place
             }
         };
-        self.series.get_mut(place?).map(|(.., buckets)| buckets)
+        self.series.get_mut(place?)
     }
 
     fn into_series(self) -> Vec<FigureSeries> {
-        let series = self.series.into_iter().map(|(host, program, buckets)| FigureSeries {
-            host,
-            program,
-            buckets: buckets.into_iter().collect(),
+        let series = self.series.into_iter().map(|series| FigureSeries {
+            host: series.host,
+            program: series.program,
+            buckets: series.buckets.into_iter().collect(),
         });
         series.collect()
     }
 }
 
-/// Of hosts, in the order of `host.sql`.
-pub(super) fn host_buckets(
+/// Of hosts in the order of `host.sql`, or of levels of programs in the order of `gathered.sql`, which has no columns of growth.
+pub(super) fn buckets(
     reading: &Reading<'_>,
     sql: &str,
     values: impl Params,
+    has_program: bool,
 ) -> Result<Vec<FigureSeries>, HistoryError> {
     let mut gathered = Gathered::default();
+    let column = if has_program { 4 } else { 1 };
     each_row(reading, sql, values, |batch, row| {
-        let float = |column| number::<Float64Type>(batch, column, row);
-        let bucket = level(batch, row, 1)?;
-        let bucket = Bucket {
-            interval_ms: number::<Int64Type>(batch, 8, row).unwrap_or_default(),
-            growth: float(9).unwrap_or_default(),
-            elapsed_ms: float(10).unwrap_or_default(),
-            last_pair: float(11).zip(float(12)),
-            ..bucket
-        };
-        let place = number::<Int64Type>(batch, 1, row)?;
-        gathered.buckets(batch, row, false)?.insert(place, bucket);
+        let bucket = level(batch, row, column)?;
+        let place = number::<Int64Type>(batch, column, row)?;
+        gathered.series(batch, row, has_program)?.buckets.insert(place, bucket);
         Some(1)
     })?;
     Ok(gathered.into_series())
 }
 
-/// Levels of programs, in the order of `levels.sql`.
-pub(super) fn program_levels(
+/// Programs by host, in the order of `names.sql`.
+pub(super) fn program_names(
     reading: &Reading<'_>,
     sql: &str,
     values: impl Params,
-) -> Result<Vec<FigureSeries>, HistoryError> {
-    let mut gathered = Gathered::default();
+) -> Result<Vec<(HostName, ProgramName)>, HistoryError> {
+    let mut found = Vec::new();
     each_row(reading, sql, values, |batch, row| {
-        let bucket = level(batch, row, 4)?;
-        let place = number::<Int64Type>(batch, 4, row)?;
-        gathered.buckets(batch, row, true)?.insert(place, bucket);
+        let text = |column| text(batch, column, row).unwrap_or_default().to_owned();
+        found.push((text(0).parse().ok()?, ProgramName { name: text(1), user: text(2), unit: text(3) }));
         Some(1)
     })?;
-    Ok(gathered.into_series())
+    Ok(found)
 }
 
 /// Counters of programs, in the order of `growth.sql`: a program has a bucket wherever it was there.
@@ -121,17 +124,43 @@ pub(super) fn program_growth(
         let first = number::<Int64Type>(batch, 4, row)?.clamp(-1, grid.count);
         let last = number::<Int64Type>(batch, 5, row)?.clamp(-1, grid.count - 1);
         let growth = number::<Float64Type>(batch, 6, row)?;
-        let buckets = gathered.buckets(batch, row, true)?;
-        let before = buckets.len();
-        for place in first..=last {
-            buckets.entry(place).or_default().growth += if place == first { growth } else { 0.0 };
+        let series = gathered.series(batch, row, true)?;
+        let before = series.held();
+        if first == last {
+            series.buckets.entry(first).or_default().growth += growth;
+        } else if first < last {
+            series.seen.push((first, last));
         }
-        Some(buckets.len() - before)
+        Some(series.held() - before)
     })?;
+    let mut held = reading.count_rows();
+    for series in &mut gathered.series {
+        reading.check()?;
+        let before = series.held();
+        for (first, last) in together(std::mem::take(&mut series.seen)) {
+            for place in first..=last {
+                series.buckets.entry(place).or_default();
+            }
+        }
+        held.add(series.held().saturating_sub(before))?;
+    }
     Ok(gathered.into_series())
 }
 
-/// The six columns of values behind the number of the bucket, which is in `column`.
+/// The same places in ranges that do not touch: very many processes of a program may have been in the same ones.
+pub(super) fn together(mut ranges: Vec<(i64, i64)>) -> Vec<(i64, i64)> {
+    ranges.sort_unstable();
+    ranges.dedup_by(|(first, last), (_, until)| {
+        let touches = *first <= *until + 1;
+        if touches {
+            *until = (*until).max(*last);
+        }
+        touches
+    });
+    ranges
+}
+
+/// The columns of values behind the number of the bucket, which is in `column`.
 fn level(batch: &RecordBatch, row: usize, column: usize) -> Option<Bucket> {
     let float = |offset| number::<Float64Type>(batch, column + offset, row);
     Some(Bucket {
@@ -141,7 +170,10 @@ fn level(batch: &RecordBatch, row: usize, column: usize) -> Option<Bucket> {
         max: float(4)?,
         last: float(5)?,
         last_ms: number::<Int64Type>(batch, column + 6, row)?,
-        ..Bucket::default()
+        interval_ms: number::<Int64Type>(batch, column + 7, row).unwrap_or_default(),
+        growth: float(8).unwrap_or_default(),
+        elapsed_ms: float(9).unwrap_or_default(),
+        last_pair: float(10).zip(float(11)),
     })
 }
 

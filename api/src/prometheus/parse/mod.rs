@@ -1,12 +1,14 @@
 //! Reads a question: the part of PromQL that is supported, and a refusal with its column for the rest.
 
+mod selector;
+
+pub(super) use self::selector::MAX_SELECTORS;
 use super::{
     ast::{
-        Aggregate, AggregateOperator, At, Binary, EachFunction, Expr, Grouping, Kind, Operator, Selector,
+        Aggregate, AggregateOperator, Binary, EachFunction, Expr, Grouping, Kind, Operator, Selector,
         WindowFunction,
     },
     lex::{self, Token, Word},
-    matcher::Matcher,
     problem::Problem,
 };
 
@@ -14,10 +16,6 @@ use super::{
 const MAX_DEPTH: usize = 48;
 /// The most parts of a question; a chain of operators is as deep as it is long.
 const MAX_PARTS: usize = 400;
-/// The most selectors: each is at least one query.
-pub(super) const MAX_SELECTORS: usize = 16;
-/// The longest window and offset, in ms: a hundred years.
-const MAX_LENGTH_MS: i64 = 100 * 365 * 86_400_000;
 /// The most series that `topk` is asked for.
 const MAX_TOP: f64 = 10_000.0;
 
@@ -67,24 +65,34 @@ const POWERS: u8 = 4;
 /// # Errors
 /// When it is not in the supported part of PromQL.
 pub(super) fn parse(text: &str) -> Result<Expr, Problem> {
-    let mut parser = Parser::new(text)?;
+    parse_after(text, &mut 0)
+}
+
+/// The same of a question that others belong to, which have so many conditions.
+fn parse_after(text: &str, matchers: &mut usize) -> Result<Expr, Problem> {
+    let mut parser = Parser::new(text, *matchers)?;
     let expr = parser.expression(0)?;
+    *matchers = parser.matchers;
     match parser.peek() {
         Word::End => Ok(expr),
         word => Err(Problem::at(parser.column(), format!("{} is not expected here", words(word)))),
     }
 }
 
-/// Reads a selector by itself, as `match[]` has it.
+/// Reads selectors by themselves, as `match[]` has them.
 ///
 /// # Errors
-/// When it is none.
-pub(crate) fn parse_selector(text: &str) -> Result<Selector, Problem> {
-    let expr = parse(text)?;
-    match expr.kind {
-        Kind::Instant(selector) => Ok(selector),
-        _ => Err(Problem::at(expr.column, "expected a selector, as in fleetps_host_up{host=\"web-01\"}")),
-    }
+/// When one is none.
+pub(crate) fn parse_selectors(texts: &[String]) -> Result<Vec<Selector>, Problem> {
+    let mut matchers = 0;
+    let one = |text: &String| {
+        let expr = parse_after(text, &mut matchers)?;
+        match expr.kind {
+            Kind::Instant(selector) => Ok(selector),
+            _ => Err(Problem::at(expr.column, "expected a selector, as in fleetps_host_up{host=\"web-01\"}")),
+        }
+    };
+    texts.iter().map(one).collect()
 }
 
 struct Parser {
@@ -93,11 +101,12 @@ struct Parser {
     depth: usize,
     parts: usize,
     selectors: usize,
+    matchers: usize,
 }
 
 impl Parser {
-    fn new(text: &str) -> Result<Self, Problem> {
-        Ok(Self { tokens: lex::tokens(text)?, place: 0, depth: 0, parts: 0, selectors: 0 })
+    fn new(text: &str, matchers: usize) -> Result<Self, Problem> {
+        Ok(Self { tokens: lex::tokens(text)?, place: 0, depth: 0, parts: 0, selectors: 0, matchers })
     }
 
     fn token(&self) -> Option<&Token> {
@@ -334,140 +343,6 @@ impl Parser {
             Ok(Some(Grouping::Without(self.labels()?)))
         } else {
             Ok(None)
-        }
-    }
-
-    fn instant(&mut self, name: Option<(String, usize)>) -> Result<Expr, Problem> {
-        let selector = self.selector_of(name)?;
-        let column = selector.column;
-        match selector.range_ms {
-            Some(_) => Err(Problem::at(column, "a window needs a function, as in rate(…[5m])")),
-            None => self.part(Kind::Instant(selector), column),
-        }
-    }
-
-    /// A selector within a function of windows.
-    fn selector(&mut self) -> Result<Selector, Problem> {
-        let column = self.column();
-        let behind = self.tokens.get(self.place + 1).map(|token| &token.word);
-        match self.peek().clone() {
-            Word::Name(name) if behind != Some(&Word::Sign("(")) => {
-                self.place += 1;
-                self.selector_of(Some((name, column)))
-            }
-            Word::Sign("{") => self.selector_of(None),
-            _ => Err(Problem::at(
-                column,
-                "expected a metric with a window, as in fleetps_host_cpu_percent[5m]; windows of expressions are not supported",
-            )),
-        }
-    }
-
-    fn selector_of(&mut self, name: Option<(String, usize)>) -> Result<Selector, Problem> {
-        let column = name.as_ref().map_or(self.column(), |(_, column)| *column);
-        let mut matchers: Vec<Matcher> = name.into_iter().map(|(name, _)| Matcher::is(NAME, name)).collect();
-        if self.takes("{") {
-            while !self.takes("}") {
-                matchers.push(self.matcher()?);
-                if !self.takes(",") {
-                    self.expect("}")?;
-                    break;
-                }
-            }
-        }
-        if matchers.is_empty() {
-            return Err(Problem::at(column, "this selects everything; name a metric"));
-        }
-        self.selectors += 1;
-        if self.selectors > MAX_SELECTORS {
-            return Err(Problem::at(
-                column,
-                format!("this question has more than {MAX_SELECTORS} selectors"),
-            ));
-        }
-        let range_ms = self.range()?;
-        let number = self.selectors - 1;
-        let mut selector = Selector { matchers, range_ms, offset_ms: 0, at: None, number, column };
-        loop {
-            if self.takes_keyword("offset") {
-                let sign = if self.takes("-") { -1 } else { 1 };
-                selector.offset_ms = sign * self.length()?;
-            } else if self.takes("@") {
-                selector.at = Some(self.at()?);
-            } else {
-                return Ok(selector);
-            }
-        }
-    }
-
-    fn matcher(&mut self) -> Result<Matcher, Problem> {
-        let column = self.column();
-        let Word::Name(label) = self.next() else {
-            self.place -= 1;
-            return Err(self.unexpected("the name of a label"));
-        };
-        let operator = match self.next() {
-            Word::Sign(operator @ ("=" | "!=" | "=~" | "!~")) => operator,
-            _ => {
-                self.place -= 1;
-                return Err(self.unexpected("one of = != =~ !~"));
-            }
-        };
-        match self.next() {
-            Word::Text(value) => Matcher::new(label, operator, value, column),
-            _ => {
-                self.place -= 1;
-                Err(self.unexpected("a text in quotes"))
-            }
-        }
-    }
-
-    fn range(&mut self) -> Result<Option<i64>, Problem> {
-        if !self.takes("[") {
-            return Ok(None);
-        }
-        let range_ms = self.length()?;
-        if *self.peek() == Word::Sign(":") {
-            return Err(Problem::at(self.column(), "subqueries are not supported"));
-        }
-        self.expect("]")?;
-        match range_ms {
-            0 => Err(Problem::at(self.column(), "a window cannot be empty")),
-            range_ms => Ok(Some(range_ms)),
-        }
-    }
-
-    /// A length of time in ms: `5m`, or seconds as a number.
-    fn length(&mut self) -> Result<i64, Problem> {
-        let column = self.column();
-        let length_ms = match self.next() {
-            Word::Duration(length_ms) => length_ms,
-            Word::Number(seconds) => (seconds * 1000.0).round() as i64,
-            _ => {
-                self.place -= 1;
-                return Err(self.unexpected("a length of time, as in 5m"));
-            }
-        };
-        match length_ms <= MAX_LENGTH_MS {
-            true => Ok(length_ms),
-            false => Err(Problem::at(column, "this is longer than a hundred years")),
-        }
-    }
-
-    fn at(&mut self) -> Result<At, Problem> {
-        let column = self.column();
-        let is_negative = self.takes("-");
-        match self.next() {
-            Word::Number(seconds) if (seconds * 1000.0).abs() < 1e15 => {
-                let ms = (seconds * 1000.0).round() as i64;
-                Ok(At::Ms(if is_negative { -ms } else { ms }))
-            }
-            Word::Name(name) if !is_negative && matches!(name.as_str(), "start" | "end") => {
-                self.expect("(")?;
-                self.expect(")")?;
-                Ok(if name == "start" { At::Start } else { At::End })
-            }
-            _ => Err(Problem::at(column, "expected seconds since 1970 UTC, start() or end()")),
         }
     }
 

@@ -1,4 +1,4 @@
-//! Counts of posts by what became of them.
+//! Counts of requests by what became of them.
 
 use std::{collections::BTreeMap, sync::Arc};
 
