@@ -208,7 +208,7 @@ async fn run_parts(
         let (catalog, progress, stop) = (Arc::clone(&catalog), Arc::clone(&progress), stop.clone());
         thread("seal", move || seal_all((&segments, &decided), &catalog, &progress, &stop))?
     };
-    let (alert_client, alert_progress) = (client.clone(), Arc::clone(&progress));
+    let alerts = tokio::spawn(alert_keeper(&client, &settings, &progress).keep(stop.clone()));
     let (audited, audit_clock) = (Arc::clone(&catalog), Arc::clone(&clock));
     let compactor = Compactor {
         settings: settings.clone(),
@@ -221,26 +221,8 @@ async fn run_parts(
     let compacting = thread("compact", move || compactor.run())?;
     let letters = tokio::spawn(publish_dead_letters(client.clone(), letters));
     let publishing = tokio::spawn(publish_events(client.clone(), published));
-    // One of the ingestors keeps the audit, which is not divided.
-    let auditing = (settings.partition == 0).then(|| {
-        tokio::spawn(audit_keeper::keep(
-            client.clone(),
-            settings.clone(),
-            audited,
-            (Arc::clone(&progress), audit_clock),
-            stop.clone(),
-        ))
-    });
-
-    let alerts = AlertKeeper {
-        client: alert_client,
-        partition: settings.partition,
-        host_bytes_per_s: settings.host_bytes_per_s,
-        folder: settings.history.clone(),
-        progress: Arc::clone(&alert_progress),
-        checkpoint_every: settings.seal_interval.min(CHECKPOINT_EVERY),
-    };
-    let alerts = tokio::spawn(alerts.keep(stop.clone()));
+    let shared = (Arc::clone(&progress), audit_clock);
+    let auditing = keep_audit(client.clone(), &settings, audited, shared, &stop);
     let streams = tokio::spawn(streams::keep(jetstream.clone(), settings.clone(), stop.clone()));
 
     read_stream(
@@ -271,6 +253,30 @@ async fn run_parts(
     }
     let _ = tokio::join!(streams, alerts);
     Ok(())
+}
+
+/// The evaluation of alerts of this ingestor's partition.
+fn alert_keeper(client: &Client, settings: &IngestorSettings, progress: &Arc<Progress>) -> AlertKeeper {
+    AlertKeeper {
+        client: client.clone(),
+        partition: settings.partition,
+        host_bytes_per_s: settings.host_bytes_per_s,
+        folder: settings.history.clone(),
+        progress: Arc::clone(progress),
+        checkpoint_every: settings.seal_interval.min(CHECKPOINT_EVERY),
+    }
+}
+
+/// Keeps the audit, which is not divided: one of the ingestors does it.
+fn keep_audit(
+    client: Client,
+    settings: &IngestorSettings,
+    catalog: Arc<SegmentCatalog>,
+    shared: (Arc<Progress>, Arc<RetentionClock>),
+    stop: &CancellationToken,
+) -> Option<tokio::task::JoinHandle<()>> {
+    let keep = || audit_keeper::keep(client, settings.clone(), catalog, shared, stop.clone());
+    (settings.partition == 0).then(|| tokio::spawn(keep()))
 }
 
 async fn find_start(

@@ -27,9 +27,13 @@ use crate::{
         parameters,
     },
     refusal::Refusal,
-    scoped_fleet::{AlertFilter, NewRule, ScopedFleet, Tried, bad_rule, no_such_rule},
+    scoped_fleet::{AlertFilter, NewRule, ScopedFleet, bad_rule, no_such_rule},
     url::Url,
-    view::{View, alerts, table::Table},
+    view::{
+        View,
+        alerts::{self, Tried},
+        table::Table,
+    },
 };
 
 /// Changes on a page or in an answer by default: about ten screens.
@@ -46,18 +50,18 @@ const MOST_RANGE: Duration = Duration::from_secs(7 * 86_400);
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct AlertsQuery {
-    /// Only of this host.
-    #[serde(with = "parameter::optional", skip_serializing_if = "is_default")]
-    pub host: Option<HostName>,
     /// Only of the rule of this id.
     #[serde(with = "parameter", skip_serializing_if = "is_default")]
     pub rule: String,
+    /// Only of this host.
+    #[serde(with = "parameter::optional", skip_serializing_if = "is_default")]
+    pub host: Option<HostName>,
 }
 
 parameters! {
     AlertsQuery {
-        host: "Only of this host.",
         rule: "Only of the rule of this id.",
+        host: "Only of this host.",
     }
 }
 

@@ -27,7 +27,8 @@ use crate::{
     live::OpenAlert,
     openapi::{Argument, Takes},
     refusal::Refusal,
-    scoped_fleet::{NewRule, ScopedFleet, Tried},
+    scoped_fleet::{NewRule, ScopedFleet},
+    view::alerts::Tried,
 };
 
 /// The alerts that are open now, the worst first and then the newest.

@@ -244,7 +244,11 @@ fn all_refusals(
             !takes.path.is_empty() || takes.looks_at_hosts,
         ),
         (408, "The body was not sent in time.", !takes.body.is_empty()),
-        (409, "The question was cancelled.", !takes.body.is_empty()),
+        (
+            409,
+            "The question was cancelled, or what is to be changed is another by now.",
+            !takes.body.is_empty() || (changes && !takes.path.is_empty()),
+        ),
         (411, "The length of the body is not known.", is_of_hosts),
         (413, "The body is too long.", changes),
         (421, "The request names another server.", true),

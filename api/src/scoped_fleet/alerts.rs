@@ -4,10 +4,9 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use axum::http::StatusCode;
 use fleetps_ingestor::alerts::{
-    BadRule, Change, Lasting, MAX_RULES, Rule, RuleEntry, SavedRule, Severity, Transition, open_rules,
-    rules_in_force,
+    BadRule, Change, MAX_RULES, Rule, RuleEntry, SavedRule, Severity, Transition, open_rules, rules_in_force,
 };
-use fleetps_ingestor::history::{BackTest, Span};
+use fleetps_ingestor::history::Span;
 use fleetps_nats::{HostName, audit::Outcome, error_chain, now_us};
 use tokio::sync::watch;
 
@@ -18,6 +17,7 @@ use crate::{
     history_service::AskedFor,
     live::OpenAlert,
     refusal::Refusal,
+    view::alerts::Tried,
 };
 
 /// Which alerts.
@@ -52,17 +52,6 @@ pub struct NewRule {
     pub note: String,
     /// The revision that it replaces, where another one is to be refused: 0 for a rule that is to be new.
     pub replaces: Option<u64>,
-}
-
-/// What a rule would have said.
-#[derive(Debug, Clone)]
-pub struct Tried {
-    /// What it would have said, and how often others would have told somebody.
-    pub test: BackTest,
-    /// How long it must last: of the rule, and of those that were tried beside it.
-    pub lastings: Vec<Lasting>,
-    /// When.
-    pub span: Span,
 }
 
 impl ScopedFleet {
@@ -180,7 +169,7 @@ impl ScopedFleet {
             return Err(conflict(id));
         }
         self.write_rule(id, &saved, revision).await?;
-        let was = before.as_ref().map_or_else(|| "none".to_owned(), |before| in_words(before));
+        let was = before.as_ref().map_or_else(|| "none".to_owned(), in_words);
         let is = words(&saved.sentence, saved.severity, saved.enabled, saved.groups.as_ref());
         let what = format!("{id}: {was} → {is}");
         self.shared.audit_log.note(&self.person, "alert-rule.save", None, what, Outcome::Done);
@@ -261,7 +250,7 @@ fn conflict(id: &str) -> Refusal {
 /// The refusal of a rule that is not there.
 pub fn no_such_rule(id: &str) -> Refusal {
     let id = crate::display::cut(id, 64);
-    let hint = "the rules are listed at /alerts?show=rules and /api/v1/alerts/rules";
+    let hint = "the rules are listed at /alerts/rules and /api/v1/alerts/rules";
     Refusal::new(StatusCode::NOT_FOUND, format!("no rule is called {id:?}"), hint)
 }
 

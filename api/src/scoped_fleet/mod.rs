@@ -16,7 +16,7 @@ pub mod process;
 mod settings;
 pub mod travel;
 
-pub use alerts::{AlertFilter, NewRule, Tried, bad_rule, no_such_rule};
+pub use alerts::{AlertFilter, NewRule, bad_rule, no_such_rule};
 pub use live::Look;
 
 use std::{sync::Arc, time::Duration};

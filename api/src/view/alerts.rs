@@ -3,14 +3,14 @@
 use std::{sync::Arc, time::Duration};
 
 use fleetps_ingestor::{
-    alerts::{AlertChange, Change, Culprit, Rule, RuleEntry, Severity, Transition},
-    history::{Episode, Resolution},
+    alerts::{AlertChange, Change, Culprit, Lasting, Rule, RuleEntry, Severity, Transition},
+    history::{BackTest, Episode, Resolution, Span},
 };
 use fleetps_nats::{model::Unit, units};
 use serde_json::Value as Json;
 
 use super::{
-    View, cells,
+    View, cells, severity,
     table::{Cell, Head, Row, Table},
     travel::host_at,
 };
@@ -18,9 +18,19 @@ use crate::{
     display,
     live::OpenAlert,
     query::parameter::{Value, choice, words},
-    scoped_fleet::Tried,
     url::{HostTab, Url},
 };
+
+/// What a rule would have said.
+#[derive(Debug, Clone)]
+pub struct Tried {
+    /// What it would have said, and how often others would have told somebody.
+    pub test: BackTest,
+    /// How long it must last: of the rule, and of those that were tried beside it.
+    pub lastings: Vec<Lasting>,
+    /// When.
+    pub span: Span,
+}
 
 /// Culprits named in a row; the others are in the JSON.
 const SHOWN_CULPRITS: usize = 3;
@@ -85,7 +95,7 @@ fn open_table(open: &[OpenAlert]) -> Table {
     let row = |open: &OpenAlert| {
         let alert = &open.last.change.alert;
         let host = alert.host.as_str();
-        let mut severity = severity(alert.severity);
+        let mut severity = severity_cell(alert.severity);
         if open.last.change.change == Change::Flapping {
             severity = severity.noted("flapping");
         }
@@ -125,7 +135,7 @@ pub fn history_table(changes: &[Arc<Transition>]) -> Table {
         let host = alert.host.as_str();
         let cells = vec![
             Cell::moment("when", *at_us).linked(host_at(host, *at_us)),
-            severity(alert.severity),
+            severity_cell(alert.severity),
             Cell::new("what", word(*change)).shaded(dot(*change)),
             Cell::new("host", host).linked(Url::host(host, HostTab::Processes)),
             rule_cell(&alert.rule, &alert.sentence),
@@ -161,7 +171,7 @@ pub fn rules_table(rules: &[RuleEntry], counts: impl Fn(&str) -> (usize, usize))
         };
         let cells = vec![
             rule_cell(&rule.id, rule.note()).noted(is_on),
-            severity(rule.severity()),
+            severity_cell(rule.severity()),
             cells::path("detail", Some(&sentence)),
             cells::name("unit", Some(&hosts)),
             Cell::new("count", display::count(open as u64)),
@@ -236,17 +246,8 @@ fn rule_cell(id: &str, title: &str) -> Cell {
     Cell { title: (!title.is_empty()).then(|| display::visible(title).into_owned()), ..cell }
 }
 
-fn severity(severity: Severity) -> Cell {
-    Cell::new("status", severity.word()).shaded(shade(severity))
-}
-
-/// The colour of a severity: that of a state of hosts.
-pub fn shade(severity: Severity) -> &'static str {
-    match severity {
-        Severity::Critical => "down",
-        Severity::Warning => "silent",
-        Severity::Info => "",
-    }
+fn severity_cell(severity: Severity) -> Cell {
+    Cell::new("status", severity.word()).shaded(severity::shade(severity))
 }
 
 /// The word for a change on pages.

@@ -10,12 +10,12 @@ use fleetps_nats::HostName;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    View, alerts,
+    View,
     facts::SortKey,
     filter::Filter,
     processes::TITLES_OF_SUMS,
     query::{MAX_ROWS, filter_text},
-    sparkline,
+    severity, sparkline,
     table::{Cell, Head, Link, Row, Table},
 };
 use crate::{
@@ -203,7 +203,7 @@ fn alerts_total(of_hosts: OfHosts<'_>) -> Cell {
         1 => "1 alert".to_owned(),
         count => format!("{} alerts", display::count(count as u64)),
     };
-    Cell::field(text).shaded(worst.map_or("none", alerts::shade))
+    Cell::field(text).shaded(worst.map_or("none", severity::shade))
 }
 
 /// What is wrong with how hosts report, the first of them by name; empty where nothing is.
@@ -358,7 +358,7 @@ fn host_row(host: &Summary, of_hosts: OfHosts<'_>, now_us: i64) -> Row {
 fn alerts_of(host: &Summary, of_hosts: OfHosts<'_>) -> Cell {
     let Some((count, worst)) = of_hosts.alerts(&host.host) else { return Cell::new("alerts", "") };
     let url = Url::alerts_of(host.host.as_str());
-    Cell::new("alerts", display::count(count as u64)).shaded(alerts::shade(worst)).linked(url)
+    Cell::new("alerts", display::count(count as u64)).shaded(severity::shade(worst)).linked(url)
 }
 
 fn programs_table(fleet: &FleetView) -> Table {

@@ -29,6 +29,7 @@ pub mod process;
 pub mod processes;
 pub mod query;
 pub mod search;
+mod severity;
 pub mod span;
 mod sparkline;
 pub mod subject;

@@ -67,7 +67,7 @@ async fn open_alerts_are_on_their_page_on_the_fleets_and_in_json_until_they_end(
     let page = site.page("/alerts").await;
     assert_eq!(texts(&page, "h1, [data-f=critical]"), ["1 alert", "1 critical"]);
     let cells = texts(&page, "#alerts tbody td");
-    assert_eq!(cells[..5], ["critical", "web-1", "busy", "java", "3.0 GB"]);
+    assert_eq!(cells[..5], ["critical", "web-1", "busy", "java", "3.00 GB"]);
     assert_eq!(cells[6], "java (10)");
     let fleet = site.page("/").await;
     assert_eq!(texts(&fleet, "a[data-f=alerts], #hosts td.alerts"), ["1 alert", "1"]);

@@ -16,6 +16,7 @@ use fleetps_nats::{HostName, Snapshot};
 
 use super::{
     Event, EventKind, EventQuery, History, HistoryError, Resolution, Span,
+    read_ahead::Wanted,
     reading::{Reading, coarsest},
     sample_index::SampleKind,
 };
@@ -214,7 +215,9 @@ impl<'a> OfHost<'a> {
             Some(known) => format!("{condition} OR {known}"),
             None => condition,
         });
-        self.reading.snapshots_between(segment, self.host, part, (relevant.as_deref(), is_bare))
+        let filesystems = self.first.measure == Measure::Disk;
+        let wanted = Wanted { filesystems, processes: !is_bare, relevant: relevant.as_deref() };
+        self.reading.snapshots_between(segment, self.host, part, wanted)
     }
 
     /// The SQL condition of the processes of which something is remembered: their end is to be seen.
@@ -271,7 +274,8 @@ impl<'a> OfHost<'a> {
             }
             let (host, from_us) = (alert.host, alert.raised_at_us);
             match change {
-                Change::Raised => {
+                // One that flaps may be told only then.
+                Change::Raised | Change::Flapping if !self.open.contains_key(&alert.id) => {
                     let episode = Episode { host, key: alert.key, from_us, end: None, value, culprits };
                     self.open.insert(alert.id, episode);
                 }

@@ -7,6 +7,7 @@ use fastrand::Rng;
 use fleetps_ingestor::{
     alerts::{Change, Evaluator, Rule, SavedRule, Severity, Transition, open_rules, rules_in_force},
     events::{Detector, MessagePlace},
+    history::{History, MAX_EPISODES, Span},
 };
 use fleetps_nats::{
     HostName, Snapshot,
@@ -106,14 +107,14 @@ async fn publish(
     stop: CancellationToken,
 ) -> Vec<tokio::task::JoinHandle<()>> {
     // Long ago, so that none of it is of the future.
-    let began_us = fleetps_nats::now_us() - 20 * 86_400_000_000;
+    let began_us = (fleetps_nats::now_us() - 20 * 86_400_000_000) / 1000 * 1000;
     let mut publishing = Vec::new();
     for number in 0..HOSTS {
         let (mut host, stop) = (Host::new(fixture, number, rng.fork()).await, stop.clone());
         publishing.push(tokio::spawn(async move {
             while !stop.is_cancelled() {
                 host.publish(began_us).await;
-                tokio::time::sleep(Duration::from_millis(10)).await;
+                tokio::time::sleep(Duration::from_millis(30)).await;
             }
         }));
     }
@@ -134,8 +135,13 @@ async fn save_rules(fixture: &Fixture) -> Vec<Rule> {
         };
         assert!(rules.create(id, &saved).await.unwrap());
     }
-    let entries = rules_in_force(rules.all().await.unwrap());
-    entries.into_iter().map(|entry| entry.rule.unwrap()).collect()
+    rules_of(&fixture.client(Part::Ingestor).await).await
+}
+
+/// The rules that are evaluated.
+async fn rules_of(client: &async_nats::Client) -> Vec<Rule> {
+    let saved = open_rules(client).await.unwrap().all().await.unwrap();
+    rules_in_force(saved).into_iter().map(|entry| entry.rule.unwrap()).collect()
 }
 
 /// What one evaluator says that reads the whole stream, as it is appended.
@@ -243,7 +249,7 @@ async fn kills_of_the_evaluator_lose_no_change_and_publish_none_twice() {
         count = until_published(&fixture, count).await;
         tokio::time::sleep(Duration::from_millis(chance.u64(0..900))).await;
         kill(&mut ingestor);
-        if chance.bool() {
+        if chance.u8(..4) == 0 {
             // It goes on with what the stream of alerts has.
             let _ = std::fs::remove_file(fixture.history().join("alerts-0.state"));
         }
@@ -299,4 +305,69 @@ async fn an_alert_of_a_rule_that_is_switched_off_ends() {
     };
     within(ending).await;
     ingestor.stop().await;
+}
+
+/// An episode: rule, host, what, from when, and when and why it ended.
+type Told = (String, String, String, i64, Option<(i64, Change)>);
+
+/// The episodes that these changes make.
+fn episodes(changes: &[Transition]) -> Vec<Told> {
+    let mut found: BTreeMap<&str, Told> = BTreeMap::new();
+    for Transition { change, .. } in changes {
+        let alert = &change.alert;
+        match change.change {
+            Change::Raised | Change::Flapping if !found.contains_key(alert.id.as_str()) => {
+                let (rule, host, what) = (alert.rule.clone(), alert.host.to_string(), alert.instance());
+                found.insert(&alert.id, (rule, host, what, alert.raised_at_us, None));
+            }
+            ended if ended.is_end() => {
+                found.get_mut(alert.id.as_str()).unwrap().4 = Some((change.at_us, ended));
+            }
+            _ => {}
+        }
+    }
+    let mut all: Vec<Told> = found.into_values().collect();
+    all.sort_by(|a, b| format!("{a:?}").cmp(&format!("{b:?}")));
+    all
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_raised_is_what_a_trial_on_the_past_finds() {
+    let fixture = Fixture::start().await;
+    save_rules(&fixture).await;
+    let ingestor = fixture.ingestor(fixture.settings()).await;
+    let (mut rng, stop) = (chance(), CancellationToken::new());
+    let publishing = publish(&fixture, &mut rng, stop.clone()).await;
+    let mut count = 0;
+    while count < 200 {
+        count = until_published(&fixture, count).await;
+    }
+    stop.cancel();
+    for host in publishing {
+        within(host).await.unwrap();
+    }
+    let last = stream::open_snapshots(&fixture.jetstream().await).await.unwrap();
+    let messages = last.cached_info().state.last_sequence;
+    fixture.until_count("SELECT count(*) FROM host_sample", messages).await;
+    assert_published(&fixture, rules_of(&fixture.client(Part::Ingestor).await).await).await;
+    ingestor.stop().await;
+    let raised = episodes(&published(&fixture).await);
+    let history = History::open(&fixture.history()).unwrap();
+    let span = Span { from_us: 0, to_us: fleetps_nats::now_us() };
+    let mut tried = Vec::new();
+    for (id, sentence) in RULES {
+        let rule = Rule::parse(id, 0, Severity::Warning, sentence).unwrap();
+        let test = history.back_test(&[rule], span, &|_| true).unwrap();
+        assert!(test.episode_count < MAX_EPISODES as u64);
+        let episode = |it: fleetps_ingestor::history::Episode| {
+            (id.to_owned(), it.host.to_string(), it.key.to_string(), it.from_us, it.end)
+        };
+        tried.extend(test.episodes.into_iter().map(episode));
+    }
+    tried.sort_by(|a, b| format!("{a:?}").cmp(&format!("{b:?}")));
+    for (raised, tried) in raised.iter().zip(&tried) {
+        assert_eq!(raised, tried);
+    }
+    assert_eq!(raised.len(), tried.len());
+    assert!(raised.len() > 50, "only {} episodes", raised.len());
 }

@@ -16,6 +16,8 @@ use fleetps_nats::{
     snapshot::{FilesystemSample, InterfaceSample, Process},
 };
 
+pub(super) use read::Wanted;
+
 use super::{
     HistoryError,
     cache::{Bytes, SizedCache},

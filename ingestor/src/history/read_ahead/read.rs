@@ -87,7 +87,7 @@ impl Reading<'_> {
                     read_spans(&pooled.connection, &spans, budget.count_rows())
                 })
             });
-            let rest = part.snapshots().and_then(|snapshots| Ok((snapshots, part.processes()?)));
+            let rest = part.snapshots(true, true).and_then(|snapshots| Ok((snapshots, part.processes()?)));
             (rest, spans.join().unwrap_or_else(|panic| resume_unwind(panic)))
         });
         let ((snapshots, phases), spans) = (rest?, spans?);
@@ -111,21 +111,21 @@ impl Reading<'_> {
 }
 
 impl Reading<'_> {
-    /// The snapshots of `host` in a segment from one moment to another, in the order of time, with those processes of which
-    /// some span meets the SQL condition `relevant`; with all where there is none, and without any where `is_bare`.
+    /// The snapshots of `host` in a segment from one moment to another, in the order of time, with what is `wanted` of them and
+    /// without interfaces.
     pub(in crate::history) fn snapshots_between(
         &self,
         segment: &SegmentIndex,
         host: &HostName,
         (first_us, last_us): (i64, i64),
-        (relevant, is_bare): (Option<&str>, bool),
+        wanted: Wanted<'_>,
     ) -> Result<Sweep, HistoryError> {
         let limits = RowLimits::ALL;
         let part = Part { reading: self, segment, host, first_us, last_us, limits };
-        let snapshots = part.snapshots()?;
+        let snapshots = part.snapshots(wanted.filesystems, false)?;
         let (mut processes, mut spans) = (KnownProcesses::default(), Vec::new());
-        if !is_bare {
-            let sql = SpansSql { process_span: &part.relation("process_span"), relevant };
+        if wanted.processes {
+            let sql = SpansSql { process_span: &part.relation("process_span"), relevant: wanted.relevant };
             let question = part.question(&sql, Some(limits.spans));
             spans = read_spans(self.connection, &question, self.budget.count_rows())?;
             if !spans.is_empty() {
@@ -201,6 +201,15 @@ fn read_spans(
     Ok(spans)
 }
 
+/// What is read of snapshots.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::history) struct Wanted<'a> {
+    pub(in crate::history) filesystems: bool,
+    pub(in crate::history) processes: bool,
+    /// The SQL condition that some span of a process must meet; all processes are read where there is none.
+    pub(in crate::history) relevant: Option<&'a str>,
+}
+
 /// The rows to read of a segment and host: everything between two times (µs since 1970 UTC), both included.
 struct Part<'a> {
     reading: &'a Reading<'a>,
@@ -213,15 +222,20 @@ struct Part<'a> {
 
 impl Part<'_> {
     /// The snapshots without their processes, in the order of time.
-    fn snapshots(&self) -> duckdb::Result<Vec<Snapshot>> {
+    fn snapshots(&self, with_filesystems: bool, with_interfaces: bool) -> duckdb::Result<Vec<Snapshot>> {
         let samples = SamplesSql { host_sample: &self.relation("host_sample") };
         let mut snapshots = self.rows(&samples, None, rows::host_sample)?;
         // Here and not in SQL, where each sort of a few rows takes a millisecond.
         snapshots.sort_by_key(|snapshot| snapshot.captured_at_us);
-        let all = FilesystemsSql { filesystem_sample: &self.relation("filesystem_sample") };
-        let mut filesystems = self.by_moment(&all, rows::filesystem)?;
-        let all = InterfacesSql { interface_sample: &self.relation("interface_sample") };
-        let mut interfaces = self.by_moment(&all, rows::interface)?;
+        let (mut filesystems, mut interfaces) = (HashMap::new(), HashMap::new());
+        if with_filesystems {
+            let all = FilesystemsSql { filesystem_sample: &self.relation("filesystem_sample") };
+            filesystems = self.by_moment(&all, rows::filesystem)?;
+        }
+        if with_interfaces {
+            let all = InterfacesSql { interface_sample: &self.relation("interface_sample") };
+            interfaces = self.by_moment(&all, rows::interface)?;
+        }
         let infos = self.question_of_all_times(&InfosSql { host_info: &self.relation("host_info") });
         let mut infos = infos.rows(self.reading.connection, rows::host_info)?;
         infos.sort_by_key(|info| info.captured_us);

@@ -1,0 +1,113 @@
+//! What the evaluation of alerts costs for each snapshot, and how long a rule is tried on the past:
+//! `cargo bench -p fleetps-ingestor --bench alerts -- [HOSTS [PROCESSES [ROUNDS]]]`, 20 hosts with 300 processes for 2,160 rounds
+//! of 10 s (6 hours) unless told otherwise.
+#![allow(clippy::unwrap_used, missing_docs, reason = "a benchmark that cannot go on should panic")]
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use fleetps_agent::simulate::{Fleet, SimulationSettings};
+use fleetps_ingestor::{
+    alerts::{Evaluator, Rule, Severity, built_in},
+    events::{Detector, MessagePlace},
+    history::{History, Span},
+    merge_folder,
+    segment::{SegmentRows, seal},
+};
+use fleetps_nats::snapshot::{Decoder, Encoder};
+
+const ROUND_US: i64 = 10_000_000;
+/// Rules beside the built-in ones, so that there are 50.
+const OWN: [&str; 41] = {
+    let mut rules = ["cpu > 90% for 10m over program"; 41];
+    rules[1] = "mem > 4G over program where user:www-data";
+    rules[2] = "cpu > 200 over host where name:java";
+    rules[3] = "count < 1 for 1m where cmd:nginx";
+    rules[4] = "read > 100M for 1m over program";
+    rules[5] = "threads > 5000 over process";
+    rules[6] = "load_1 > 32 for 10m";
+    rules[7] = "disk_written_bytes/s > 500M for 10m";
+    rules[8] = "count > 500 over user";
+    rules[9] = "mem% > 40 over unit";
+    rules
+};
+const TRIED: [&str; 6] = [
+    "memory > 90% for 5m",
+    "disk > 90% for 5m",
+    "cpu > 95% clear 90% for 1h over process",
+    "mem > 2G over process where user:www-data",
+    "cpu > 90% for 10m over program",
+    "count < 1 for 1m where cmd:nginx",
+];
+
+fn main() {
+    let given: Vec<i64> = std::env::args().filter_map(|argument| argument.parse().ok()).collect();
+    let [hosts, processes, rounds] =
+        [(0, 20), (1, 300), (2, 2_160)].map(|(place, usual)| given.get(place).copied().unwrap_or(usual));
+    let (hosts, processes) = (usize::try_from(hosts).unwrap(), usize::try_from(processes).unwrap());
+    let run_id = "bench".to_owned();
+    let mut fleet =
+        Fleet::new(&SimulationSettings { hosts, processes, run_id, ..SimulationSettings::default() });
+    let names = fleet.host_names().to_vec();
+    let folder = tempfile::tempdir().unwrap();
+    let begun_us = fleetps_nats::now_us() - rounds * ROUND_US;
+    let (mut encoder, mut decoder) = (Encoder::new().unwrap(), Decoder::new().unwrap());
+    let (mut detector, mut evaluator) = (Detector::default(), Evaluator::default());
+    evaluator.set_rules(rules(), 0);
+    let mut rows = SegmentRows::new(0, 1, 1, begun_us);
+    let (mut sequence, mut rows_in_all, mut changes) = (0, 0, 0);
+    let mut took = [Duration::ZERO; 3];
+    for round in 0..rounds {
+        for (place, host) in names.iter().enumerate() {
+            sequence += 1;
+            let stored_at_us = begun_us + round * ROUND_US;
+            let message = encoder.encode(&fleet.snapshot(place, stored_at_us)).unwrap();
+            let start = Instant::now();
+            let snapshot = Arc::new(decoder.decode(&message, stored_at_us).unwrap());
+            let decoded = Instant::now();
+            let at = MessagePlace { partition: 0, epoch_s: 1, sequence, stored_at_us };
+            detector.snapshot(at, host, &snapshot);
+            let detected = Instant::now();
+            changes += evaluator.snapshot(at, detector.clock(), host, &snapshot).len();
+            let parts = [decoded - start, detected - decoded, detected.elapsed()];
+            took.iter_mut().zip(parts).for_each(|(sum, part)| *sum += part);
+            rows_in_all += snapshot.processes.len();
+            rows.push(sequence, stored_at_us, host, &snapshot);
+            if rows.is_full(500_000) {
+                seal(folder.path(), &mut rows).unwrap();
+                rows = SegmentRows::new(0, 1, sequence + 1, stored_at_us);
+            }
+        }
+    }
+    seal(folder.path(), &mut rows).unwrap();
+    for (part, took) in ["decode", "events", "50 rules"].into_iter().zip(took) {
+        let us = took.as_secs_f64() * 1e6 / sequence as f64;
+        println!("{part:<10} {us:>8.1} µs a snapshot, {:>5.2} % of a core for 1,000 hosts", us / 100.0);
+    }
+    println!("{changes} changes of {sequence} snapshots, {rows_in_all} rows");
+    merge_folder(folder.path()).unwrap();
+    let history = History::open(folder.path()).unwrap();
+    let span = Span { from_us: begun_us, to_us: fleetps_nats::now_us() };
+    for sentence in TRIED {
+        let rule = Rule::parse("r", 0, Severity::Info, sentence).unwrap();
+        let start = Instant::now();
+        let test = history.back_test(&[rule], span, &|_| true).unwrap();
+        println!(
+            "{sentence:<44} {:>7.2} s, told {} times, {} episodes, {} snapshots",
+            start.elapsed().as_secs_f64(),
+            test.told[0],
+            test.episode_count,
+            test.snapshots
+        );
+    }
+}
+
+fn rules() -> Vec<Rule> {
+    let own = OWN.iter().enumerate().map(|(number, sentence)| {
+        Rule::parse(&format!("own-{number}"), 1, Severity::Warning, sentence).unwrap()
+    });
+    let built_in = built_in().iter().map(|it| Rule::parse(it.id, 0, it.severity, it.sentence).unwrap());
+    built_in.chain(own).collect()
+}
