@@ -27,6 +27,8 @@ use crate::remote::Remote;
 
 /// The longest answer: a few lines of JSON, and a frame in them, whose quotes are written as two letters.
 const MAX_ANSWER_BYTES: u64 = 160 << 10;
+/// The shortest time between two hellos: admission answers five of a host in a second.
+const HELLOS_APART: Duration = Duration::from_millis(250);
 /// How often a paused host asks whether it is to go on: as often as it would send otherwise.
 const ASK_WHILE_PAUSED: Duration = Duration::from_secs(10);
 /// How often another host says what is in force: settings come with the answers to its posts.
@@ -94,6 +96,7 @@ impl Session {
             // A panic is on record; the next turn tries again.
             let _ = tokio::task::spawn_blocking(move || session.say_hello()).await;
             let is_paused = applied.borrow_and_update().in_force.enabled == Some(false);
+            tokio::time::sleep(HELLOS_APART).await;
             let wait = if is_paused { ASK_WHILE_PAUSED } else { ASK_AGAIN };
             let _ = tokio::time::timeout(wait, applied.changed()).await;
         }

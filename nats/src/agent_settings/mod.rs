@@ -18,5 +18,5 @@ mod frame;
 
 pub use applied::Applied;
 pub use asked::{AskedOfAgent, BadSetting, CommandLines, Decider, Resolved, Setting, resolve};
-pub use bucket::{APPLIED, ASKED, AgentSettingsBucket, SETTINGS, applied_bucket, frames};
+pub use bucket::{APPLIED, ASKED, AgentSettingsBucket, SETTINGS, applied_bucket, forget, frames};
 pub use frame::{Kind, MAX_FRAME_BYTES, NotBelieved, SignedFrame, is_control_key};
