@@ -16,13 +16,14 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    asked::Asked,
     host_key::HostKey,
     publish::{Outbox, Publisher, RING_BYTES},
-    remote::{Order, Remote, RemoteSettings},
+    remote::{Order, Remote},
     sample::UnknownSystem,
     sampling,
     server::{ServerError, Session},
-    settings::AgentSettings,
+    settings::{AgentSettings, RemoteSettings},
     uplink::Uplink,
 };
 
@@ -65,15 +66,16 @@ impl Link {
         let broker = match uplink {
             Uplink::Broker(broker) => broker,
             Uplink::Server(server) => {
-                let session = server.session(host)?.with_remote(remote.clone());
+                let session = server.session(host)?.with_remote(Arc::new(remote.clone()));
                 let reporting = tokio::spawn(session.clone().report());
                 return Ok(Self::Server(session, reporting));
             }
         };
         let connected = Arc::new(Notify::new());
         let client = broker.connect_agent(host, Arc::clone(&connected)).await?;
-        let (host, file, remote) = (host.clone(), broker.nkey_file, remote.clone());
+        let (host, file) = (host.clone(), broker.nkey_file);
         let listening = listen(client.clone(), host.clone(), remote.clone());
+        let remote = Arc::new(remote.clone());
         let key = HostKey { client: client.clone(), host, file, remote };
         Ok(Self::Broker(client, vec![tokio::spawn(listening), tokio::spawn(key.keep(connected))]))
     }

@@ -17,13 +17,14 @@ use std::{
 
 use fleetps_nats::{
     HostName,
-    agent_settings::{Applied, AskedOfAgent, Kind, NotBelieved, Setting, SignedFrame},
-    bounds,
-    settings::Flag,
+    agent_settings::{Applied, AskedOfAgent, Kind, NotBelieved, SignedFrame},
 };
 use tokio::sync::watch;
 
-use crate::settings::AgentSettings;
+use crate::{
+    asked::Asked,
+    settings::{AgentSettings, RemoteSettings},
+};
 use effective::{effective, in_force, own};
 use store::Store;
 
@@ -31,20 +32,6 @@ pub use effective::Sampling;
 
 /// The file of the frame in force, in the state folder.
 const FILE: &str = "remote-settings.json";
-
-fleetps_nats::settings! {
-    /// What the fleet may change on this host.
-    #[derive(Eq)]
-    pub struct RemoteSettings in "remote" {
-        /// Public half of the fleet's control key, which `join` writes here; without it nothing is changed from elsewhere.
-        #[flag(Flag::takes("control-key", "KEY"))]
-        pub control_key: Option<String> = None;
-        /// Settings that only this file changes: interval, enabled, command_line, top, max_processes, exclude_names, exclude_users.
-        pub pinned: Vec<Setting> = Vec::new(), in bounds::length(0..=Setting::ALL.len(), EACH);
-    }
-}
-
-const EACH: &str = "each setting is named once";
 
 /// What the sampling thread is told.
 #[derive(Debug)]
@@ -92,16 +79,6 @@ impl Remote {
         Self(Arc::new(Shared { host, own: own_settings, settings, store, state, applied }))
     }
 
-    /// Whether this host pinned a control key.
-    pub fn is_controlled(&self) -> bool {
-        self.0.settings.control_key.is_some()
-    }
-
-    /// What is in force, followed.
-    pub fn applied(&self) -> watch::Receiver<Applied> {
-        self.0.applied.subscribe()
-    }
-
     /// How this host is sampled at the start: by the last frame that was believed, also in an earlier run. Blocks, as files may.
     pub(crate) fn begin(&self, orders: mpsc::Sender<Order>) -> Sampling {
         let kept = self.is_controlled().then(|| self.0.store.read()).flatten();
@@ -129,15 +106,6 @@ impl Remote {
     pub fn take(&self, bytes: &[u8]) {
         if self.is_controlled() {
             let accepted = SignedFrame::read(bytes).and_then(|frame| self.accept(frame));
-            self.note(accepted);
-        }
-    }
-
-    /// The same for a frame that came with an answer, which may be the one in force.
-    pub fn take_answer(&self, frame: Option<SignedFrame>) {
-        let Some(frame) = frame.filter(|_| self.is_controlled()) else { return };
-        if self.state().frame.as_ref() != Some(&frame) {
-            let accepted = self.accept(frame);
             self.note(accepted);
         }
     }
@@ -183,15 +151,32 @@ impl Remote {
         state.frame.as_ref().map(SignedFrame::revision)
     }
 
-    /// The revision of the last frame that was believed, 0 for none.
-    pub fn last_revision(&self) -> i64 {
-        let state = self.state();
-        self.revision(&state).unwrap_or_default()
-    }
-
     /// Plain data: a panic elsewhere leaves nothing half done in it.
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Asked for Remote {
+    fn is_controlled(&self) -> bool {
+        self.0.settings.control_key.is_some()
+    }
+
+    fn applied(&self) -> watch::Receiver<Applied> {
+        self.0.applied.subscribe()
+    }
+
+    fn take_answer(&self, frame: Option<SignedFrame>) {
+        let Some(frame) = frame.filter(|_| self.is_controlled()) else { return };
+        if self.state().frame.as_ref() != Some(&frame) {
+            let accepted = self.accept(frame);
+            self.note(accepted);
+        }
+    }
+
+    fn last_revision(&self) -> i64 {
+        let state = self.state();
+        self.revision(&state).unwrap_or_default()
     }
 }
 

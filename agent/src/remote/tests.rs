@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use fleetps_nats::agent_settings::Setting;
 use nkeys::KeyPair;
 
 use super::*;

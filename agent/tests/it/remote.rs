@@ -3,10 +3,7 @@
 use std::time::Duration;
 
 use fleetps_agent::{
-    AgentSettings,
-    publish::Outbox,
-    remote::{RemoteSettings, kept_in},
-    run_controlled,
+    AgentSettings, publish::Outbox, remote::kept_in, run_controlled, settings::RemoteSettings,
 };
 use fleetps_nats::{
     agent_settings::{Kind, SignedFrame},
