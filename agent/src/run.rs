@@ -7,10 +7,12 @@ use std::{
     time::Duration,
 };
 
+use async_nats::connection::State;
+use bytes::Bytes;
 use fleetps_nats::{HostName, bounds::OutOfRange, connection::ConnectionError, settings::Room, subject};
 use futures_util::StreamExt;
 use tokio::{
-    sync::{Notify, oneshot},
+    sync::{Notify, oneshot, watch},
     task::JoinHandle,
 };
 use tokio_util::sync::CancellationToken;
@@ -80,6 +82,21 @@ impl Link {
         Ok(Self::Broker(client, vec![tokio::spawn(listening), tokio::spawn(key.keep(connected))]))
     }
 
+    /// Publishes what is sampled for those who watch, the newest only; nobody takes it where a server takes this host's snapshots.
+    fn publish_sharp(&mut self, host: &HostName, mut sharp: watch::Receiver<Bytes>) {
+        let Self::Broker(client, tasks) = self else { return };
+        let (client, subject) = (client.clone(), subject::sharp(host));
+        tasks.push(tokio::spawn(async move {
+            while sharp.changed().await.is_ok() {
+                let message = sharp.borrow_and_update().clone();
+                // The client would keep it while it is away, and send it much later.
+                if client.connection_state() == State::Connected {
+                    let _ = client.publish(subject.clone(), message).await;
+                }
+            }
+        }));
+    }
+
     fn publisher(&self, host: &HostName, run_id: String, outbox: Outbox) -> Publisher {
         match self {
             Self::Broker(client, _) => Publisher::new(client.clone(), host, outbox),
@@ -145,7 +162,9 @@ pub async fn run_controlled(
     settings.check()?;
     remote.check()?;
     let remote = Remote::new(host.clone(), settings, remote);
-    let link = Link::open(uplink.into(), &host, &remote).await?;
+    let mut link = Link::open(uplink.into(), &host, &remote).await?;
+    let (sharp_out, sharp) = watch::channel(Bytes::new());
+    link.publish_sharp(&host, sharp);
     let (orders, told) = mpsc::channel();
     let stop = StopOnDrop(orders.clone());
     let (announce, announced) = oneshot::channel();
@@ -153,7 +172,7 @@ pub async fn run_controlled(
     let leaving = outbox.clone();
     thread::Builder::new()
         .name("sample".to_owned())
-        .spawn(move || _ = done.send(sampling::run(&remote, orders, leaving, announce, &told)))
+        .spawn(move || _ = done.send(sampling::run(&remote, orders, leaving, sharp_out, announce, &told)))
         .map_err(AgentError::Start)?;
     let announced = tokio::select! {
         announced = announced => announced,

@@ -17,7 +17,7 @@ use std::{
 
 use fleetps_nats::{
     HostName,
-    agent_settings::{Applied, AskedOfAgent, Kind, NotBelieved, SignedFrame},
+    agent_settings::{Applied, AskedOfAgent, Kind, NotBelieved, SignedFrame, Watch},
 };
 use tokio::sync::watch;
 
@@ -38,6 +38,8 @@ const FILE: &str = "remote-settings.json";
 pub(crate) enum Order {
     /// To sample in another way from now on.
     Sample(Box<Sampling>),
+    /// To sample more often for a while.
+    Watch(Watch),
     /// To end.
     Stop,
 }
@@ -60,6 +62,8 @@ struct Shared {
 struct State {
     /// The last frame that was believed.
     frame: Option<SignedFrame>,
+    /// The revision of the last wish of somebody who watches, 0 for none.
+    watched: i64,
     /// Where the sampling thread hears of it; absent before it runs.
     orders: Option<mpsc::Sender<Order>>,
 }
@@ -105,8 +109,32 @@ impl Remote {
     /// Takes a frame as it travels; says in the log and to the fleet where it is not believed.
     pub fn take(&self, bytes: &[u8]) {
         if self.is_controlled() {
-            let accepted = SignedFrame::read(bytes).and_then(|frame| self.accept(frame));
-            self.note(accepted);
+            match SignedFrame::read(bytes) {
+                Ok(frame) if frame.kind() == Kind::Watch => self.watch(&frame),
+                read => self.note(read.and_then(|frame| self.accept(frame))),
+            }
+        }
+    }
+
+    /// Takes the wish of somebody who watches. One that is no newer than the last is no fault: the clocks of two servers differ.
+    fn watch(&self, frame: &SignedFrame) {
+        let read = || {
+            let pinned = self.0.settings.control_key.as_deref().ok_or(NotBelieved::OtherKey)?;
+            let body = frame.open(Kind::Watch, &self.0.host, pinned)?;
+            serde_json::from_str::<Watch>(body).map_err(|_| NotBelieved::Body)
+        };
+        match read() {
+            Ok(watch) => {
+                let mut state = self.state();
+                if frame.revision() > state.watched {
+                    state.watched = frame.revision();
+                    let interval = watch.interval().max(self.0.settings.watched_interval);
+                    let watch = Watch::new(interval, watch.lease());
+                    // The thread may have ended, and the program is about to.
+                    let _ = state.orders.as_ref().map(|orders| orders.send(Order::Watch(watch)));
+                }
+            }
+            Err(error) => self.note(Err(error)),
         }
     }
 

@@ -62,9 +62,17 @@ fleetps_nats::settings! {
         pub control_key: Option<String> = None;
         /// Settings that only this file changes: interval, enabled, command_line, top, max_processes, exclude_names, exclude_users.
         pub pinned: Vec<Setting> = Vec::new(), in bounds::length(0..=Setting::ALL.len(), EACH);
+        /// Shortest time between two samples while somebody watches this host; nothing is sampled more often for that where it
+        /// is not below the usual interval.
+        #[serde(with = "units::duration")]
+        pub watched_interval: Duration = Duration::from_secs(1), in bounds::duration(MIN_WATCHED..=MAX_WATCHED, WATCHED);
     }
 }
 
+const MIN_WATCHED: Duration = Duration::from_millis(100);
+const MAX_WATCHED: Duration = Duration::from_secs(24 * 3600);
+const WATCHED: &str =
+    "the kernel counts CPU time in steps of 10 ms, and nobody is sampled more rarely than once a day";
 const EACH: &str = "each setting is named once";
 
 fleetps_nats::settings! {
