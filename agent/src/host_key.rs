@@ -19,9 +19,9 @@ use fleetps_nats::{
     key::{self, KeyError},
     subject,
 };
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time::Instant};
 
-use crate::remote::Remote;
+use crate::asked::Asked;
 
 /// The key with which this host speaks.
 pub(crate) struct HostKey {
@@ -30,9 +30,11 @@ pub(crate) struct HostKey {
     /// Where it is; `None` where the broker wants none.
     pub(crate) file: Option<PathBuf>,
     /// What is reported with a hello, and gets what its answer asks for.
-    pub(crate) remote: Remote,
+    pub(crate) remote: Arc<dyn Asked>,
 }
 
+/// The shortest time between two hellos: admission answers five of a host in a second.
+const APART: Duration = Duration::from_millis(250);
 /// A hello is repeated after this time: what is asked of a host comes by a message, which can be lost.
 const AGAIN: Duration = Duration::from_secs(300);
 
@@ -101,12 +103,16 @@ impl HostKey {
                 _ = applied.changed(), if self.remote.is_controlled() => {}
                 () = tokio::time::sleep(AGAIN), if self.remote.is_controlled() => {}
             }
-            match self.hello(&file).await {
+            let said = self.hello(&file).await;
+            let next = Instant::now() + APART;
+            match said {
                 Ok(()) => {}
                 // A broker without admission, or one whose admission is just not there.
                 Err(ChangeError::Ask(error)) => tracing::debug!(error = %error, "no answer to the hello"),
                 Err(error) => tracing::warn!(error = error_chain(&error), "this host's key was not changed"),
             }
+            // The first of several changes is reported at once, and the last soon.
+            tokio::time::sleep_until(next).await;
         }
     }
 

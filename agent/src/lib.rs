@@ -2,12 +2,14 @@
 //!
 //! `sample` takes a snapshot, `sampling` is the thread that does so in time, `scrub` replaces secrets in its command lines,
 //! `publish` brings it into the stream, `run` connects them. `host_key` says hello and rotates the key on request, `remote`
-//! takes settings that the fleet asks for, `settings` has the settings, `server` speaks HTTP with a web server, `uplink`
-//! says which way is taken, `simulate` makes fleets that do not exist, `join` enrols this host, `cli` is the command line.
+//! takes settings that the fleet asks for (`asked` is what others see of it), `settings` has the settings, `server` speaks
+//! HTTP with a web server, `uplink` says which way is taken, `simulate` makes fleets that do not exist, `join` enrols this
+//! host, `cli` is the command line.
 
 // They panic when the pipe is closed; `fleetps_nats::output` does not.
 #![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
 
+mod asked;
 pub mod cli;
 mod host_key;
 pub mod join;

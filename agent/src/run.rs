@@ -7,22 +7,25 @@ use std::{
     time::Duration,
 };
 
+use async_nats::connection::State;
+use bytes::Bytes;
 use fleetps_nats::{HostName, bounds::OutOfRange, connection::ConnectionError, settings::Room, subject};
 use futures_util::StreamExt;
 use tokio::{
-    sync::{Notify, oneshot},
+    sync::{Notify, oneshot, watch},
     task::JoinHandle,
 };
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    asked::Asked,
     host_key::HostKey,
     publish::{Outbox, Publisher, RING_BYTES},
-    remote::{Order, Remote, RemoteSettings},
+    remote::{Order, Remote},
     sample::UnknownSystem,
     sampling,
     server::{ServerError, Session},
-    settings::AgentSettings,
+    settings::{AgentSettings, RemoteSettings},
     uplink::Uplink,
 };
 
@@ -65,17 +68,33 @@ impl Link {
         let broker = match uplink {
             Uplink::Broker(broker) => broker,
             Uplink::Server(server) => {
-                let session = server.session(host)?.with_remote(remote.clone());
+                let session = server.session(host)?.with_remote(Arc::new(remote.clone()));
                 let reporting = tokio::spawn(session.clone().exchange_settings());
                 return Ok(Self::Server(session, reporting));
             }
         };
         let connected = Arc::new(Notify::new());
         let client = broker.connect_agent(host, Arc::clone(&connected)).await?;
-        let (host, file, remote) = (host.clone(), broker.nkey_file, remote.clone());
+        let (host, file) = (host.clone(), broker.nkey_file);
         let listening = listen(client.clone(), host.clone(), remote.clone());
+        let remote = Arc::new(remote.clone());
         let key = HostKey { client: client.clone(), host, file, remote };
         Ok(Self::Broker(client, vec![tokio::spawn(listening), tokio::spawn(key.keep(connected))]))
+    }
+
+    /// Publishes what is sampled for those who watch, the newest only; nobody takes it where a server takes this host's snapshots.
+    fn publish_sharp(&mut self, host: &HostName, mut sharp: watch::Receiver<Bytes>) {
+        let Self::Broker(client, tasks) = self else { return };
+        let (client, subject) = (client.clone(), subject::sharp(host));
+        tasks.push(tokio::spawn(async move {
+            while sharp.changed().await.is_ok() {
+                let message = sharp.borrow_and_update().clone();
+                // The client would keep it while it is away, and send it much later.
+                if client.connection_state() == State::Connected {
+                    let _ = client.publish(subject.clone(), message).await;
+                }
+            }
+        }));
     }
 
     fn publisher(&self, host: &HostName, run_id: String, outbox: Outbox) -> Publisher {
@@ -143,7 +162,9 @@ pub async fn run_controlled(
     settings.check()?;
     remote.check()?;
     let remote = Remote::new(host.clone(), settings, remote);
-    let link = Link::open(uplink.into(), &host, &remote).await?;
+    let mut link = Link::open(uplink.into(), &host, &remote).await?;
+    let (sharp_out, sharp) = watch::channel(Bytes::new());
+    link.publish_sharp(&host, sharp);
     let (orders, told) = mpsc::channel();
     let stop = StopOnDrop(orders.clone());
     let (announce, announced) = oneshot::channel();
@@ -151,7 +172,7 @@ pub async fn run_controlled(
     let leaving = outbox.clone();
     thread::Builder::new()
         .name("sample".to_owned())
-        .spawn(move || _ = done.send(sampling::run(&remote, orders, leaving, announce, &told)))
+        .spawn(move || _ = done.send(sampling::run(&remote, orders, leaving, sharp_out, announce, &told)))
         .map_err(AgentError::Start)?;
     let announced = tokio::select! {
         announced = announced => announced,

@@ -5,7 +5,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::sync::oneshot;
+use bytes::Bytes;
+use tokio::sync::{oneshot, watch};
+
+use fleetps_nats::{agent_settings::Watch, snapshot::Snapshot};
 
 use crate::{
     publish::Outbox,
@@ -13,6 +16,10 @@ use crate::{
     run::AgentError,
     sample::{Boot, FIRST_WAIT, Packer, Sampler},
 };
+
+/// Sampling for those who watch takes at most a twentieth of a core: a host of 500 processes has a tenth of that every second, and
+/// one of 20,000 is sampled every few seconds.
+const SHARE_OF_A_CORE: u32 = 20;
 
 /// Samples until it is told to stop.
 ///
@@ -22,6 +29,7 @@ pub(crate) fn run(
     remote: &Remote,
     orders: mpsc::Sender<Order>,
     outbox: Outbox,
+    sharp_out: watch::Sender<Bytes>,
     announce: oneshot::Sender<String>,
     told: &mpsc::Receiver<Order>,
 ) -> Result<(), AgentError> {
@@ -32,7 +40,7 @@ pub(crate) fn run(
     let _ = announce.send(sampler.run_id().to_owned());
     remote.confirm(&sampling);
     let due = Instant::now() + sampling.settings.interval.min(FIRST_WAIT);
-    Schedule { remote, sampling, sampler, packer, outbox, due }.follow(told);
+    Schedule { remote, sampling, sampler, packer, outbox, due, sharp_out, sharp: None }.follow(told);
     Ok(())
 }
 
@@ -44,24 +52,66 @@ struct Schedule<'a> {
     packer: Packer,
     outbox: Outbox,
     due: Instant,
+    /// Where snapshots between those of the stream go; nobody listens there where a server takes this host's snapshots.
+    sharp_out: watch::Sender<Bytes>,
+    sharp: Option<Sharp>,
 }
 
 impl Schedule<'_> {
     fn follow(mut self, told: &mpsc::Receiver<Order>) {
         loop {
             let order = match self.sampling.enabled {
-                true => told.recv_timeout(self.due.saturating_duration_since(Instant::now())),
+                true => told.recv_timeout(self.next().saturating_duration_since(Instant::now())),
                 false => told.recv().map_err(|_| RecvTimeoutError::Disconnected),
             };
             match order {
                 Ok(Order::Sample(next)) => self.change(*next),
+                Ok(Order::Watch(wish)) => self.watch(wish),
                 Ok(Order::Stop) | Err(RecvTimeoutError::Disconnected) => return,
+                Err(RecvTimeoutError::Timeout) if self.due > Instant::now() => self.sample_sharp(),
                 Err(RecvTimeoutError::Timeout) => {
                     let started = Instant::now();
                     self.sample(false);
                     self.due = next_due(self.due, self.sampling.settings.interval, started.elapsed());
                 }
             }
+        }
+    }
+
+    /// When something is to be done next.
+    fn next(&self) -> Instant {
+        self.sharp.as_ref().map_or(self.due, |sharp| self.due.min(sharp.due))
+    }
+
+    /// Samples more often until the lease ends. A host that does so anyway has nothing to do.
+    fn watch(&mut self, wish: Watch) {
+        let is_sharper = wish.interval() < self.sampling.settings.interval;
+        if !self.sampling.enabled || !is_sharper || self.sharp_out.receiver_count() == 0 {
+            return;
+        }
+        if self.sharp.is_none() {
+            self.sharp = Sharp::beside(&self.sampler, wish);
+        }
+        if let Some(sharp) = &mut self.sharp {
+            sharp.renew(wish);
+        }
+    }
+
+    /// A snapshot between two of the stream: of the same run, as the last one with newer values.
+    fn sample_sharp(&mut self) {
+        let Some(sharp) = &mut self.sharp else { return };
+        if Instant::now() >= sharp.until {
+            self.sharp = None;
+            return;
+        }
+        let snapshot = sharp.sample(self.outbox.dropped());
+        let (run_id, sequence) = (self.sampler.run_id().to_owned(), self.sampler.sequence());
+        let mut snapshot = Snapshot { run_id, sequence, ..snapshot };
+        // Before the first of the stream there is none to go on from.
+        if sequence > 0
+            && let Ok(message) = sharp.sampler.pack(&mut snapshot, &mut sharp.packer)
+        {
+            self.sharp_out.send_replace(message.into());
         }
     }
 
@@ -73,6 +123,8 @@ impl Schedule<'_> {
         let now = Instant::now();
         let latest = if self.sampling.enabled { now + next.settings.interval } else { now };
         self.due = self.due.min(latest);
+        // It is made anew, with these settings, when the lease is renewed.
+        self.sharp = None;
         self.sampler.set(next.settings.clone());
         self.sampling = next;
         self.remote.confirm(&self.sampling);
@@ -89,6 +141,45 @@ impl Schedule<'_> {
             }
             Err(error) => tracing::error!(error = %error, "a snapshot cannot be packed and is left out"),
         }
+    }
+}
+
+/// Samples for those who watch. It has a sampler of its own, so that what the stream gets, CPU percent over whole intervals included,
+/// does not depend on who looks.
+struct Sharp {
+    sampler: Sampler,
+    packer: Packer,
+    wished: Duration,
+    interval: Duration,
+    due: Instant,
+    until: Instant,
+}
+
+impl Sharp {
+    fn beside(sampler: &Sampler, wish: Watch) -> Option<Self> {
+        let sampler = sampler.another().ok()?;
+        let (packer, interval, now) = (Packer::new().ok()?, wish.interval(), Instant::now());
+        let due = now + interval.min(FIRST_WAIT);
+        Some(Self { sampler, packer, wished: interval, interval, due, until: now })
+    }
+
+    fn renew(&mut self, wish: Watch) {
+        self.until = Instant::now() + wish.lease();
+        self.wished = wish.interval();
+    }
+
+    /// Takes a snapshot, and slows down where that takes more than its share of a core.
+    fn sample(&mut self, dropped: u64) -> Snapshot {
+        let started = Instant::now();
+        let snapshot = self.sampler.sample(dropped);
+        let affordable = started.elapsed() * SHARE_OF_A_CORE;
+        let interval = self.wished.max(affordable);
+        if interval > self.wished && self.interval == self.wished {
+            tracing::info!(?interval, wished = ?self.wished, "somebody watches this host; sampling it as often as wished costs too much");
+        }
+        self.interval = interval;
+        self.due = next_due(self.due, self.interval, started.elapsed());
+        snapshot
     }
 }
 

@@ -70,6 +70,7 @@ pub mod testing;
 mod tls;
 mod url;
 mod view;
+mod watching;
 mod websocket;
 
 pub use program::main;

@@ -24,6 +24,7 @@ use crate::{
     routes,
     state::AppState,
     tls::TlsListener,
+    watching,
 };
 
 /// How long the first page may wait for the hosts' last snapshots: longer, and showing what there is serves better.
@@ -116,6 +117,9 @@ pub async fn run(
     let groups = tokio::spawn(async { tokio::join!(groups, host_keys, control) });
     let absence = tokio::spawn(shared.absence.clone().watch(client.clone(), shutdown.clone()));
     let reports = tokio::spawn(watch_reports(shared.clone(), client.clone(), shutdown.clone()));
+    let (watched, fleet) = (shared.control.clone(), Arc::clone(&shared.fleet));
+    let sharpening = watching::sharpen(client.clone(), watched, fleet, host_bytes_per_s, shutdown.clone());
+    let sharpening = tokio::spawn(sharpening);
     let tidying = tokio::spawn(tidy(people, shutdown.clone()));
     let past = tokio::spawn(shared.past.clone().follow(history, shutdown.clone()));
     let recalling =
@@ -134,6 +138,7 @@ pub async fn run(
     absence.await?;
     reports.await?;
     tidying.await?;
+    sharpening.await?;
     Ok(())
 }
 

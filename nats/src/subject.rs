@@ -50,10 +50,24 @@ pub fn settings(host: &HostName) -> String {
     format!("fleetps.{}.settings", host.token())
 }
 
-/// All that one host's agent may publish to: its snapshots, its hello, and the question for its settings.
-pub fn agent_publishes(host: &HostName) -> [String; 3] {
+/// Every host's snapshots between those of the stream, while somebody watches the host; nothing stores them.
+pub const ALL_SHARP: &str = "fleetps.*.sharp";
+
+/// Where one host's agent publishes snapshots while somebody watches.
+pub fn sharp(host: &HostName) -> String {
+    format!("fleetps.{}.sharp", host.token())
+}
+
+/// The host that such a subject names; `None` when it is none.
+pub fn host_of_sharp(subject: &str) -> Option<HostName> {
+    HostName::from_token(subject.strip_prefix("fleetps.")?.strip_suffix(".sharp")?)
+}
+
+/// All that one host's agent may publish to: its snapshots, those while somebody watches, its hello, and the question for its
+/// settings.
+pub fn agent_publishes(host: &HostName) -> [String; 4] {
     let settings = format!("$JS.API.DIRECT.GET.KV_settings.$KV.settings.{}", host.token());
-    [snapshot(host), hello(host), settings]
+    [snapshot(host), sharp(host), hello(host), settings]
 }
 
 /// All that one host's agent may listen to: its settings, its commands and its inbox.

@@ -17,13 +17,14 @@ use std::{
 
 use fleetps_nats::{
     HostName,
-    agent_settings::{Applied, AskedOfAgent, Kind, NotBelieved, Setting, SignedFrame},
-    bounds,
-    settings::Flag,
+    agent_settings::{Applied, AskedOfAgent, Kind, NotBelieved, SignedFrame, Watch},
 };
 use tokio::sync::watch;
 
-use crate::settings::AgentSettings;
+use crate::{
+    asked::Asked,
+    settings::{AgentSettings, RemoteSettings},
+};
 use effective::{effective, in_force, own};
 use store::Store;
 
@@ -32,25 +33,13 @@ pub use effective::Sampling;
 /// The file of the frame in force, in the state folder.
 const FILE: &str = "remote-settings.json";
 
-fleetps_nats::settings! {
-    /// What the fleet may change on this host.
-    #[derive(Eq)]
-    pub struct RemoteSettings in "remote" {
-        /// Public half of the fleet's control key, which `join` writes here; without it nothing is changed from elsewhere.
-        #[flag(Flag::takes("control-key", "KEY"))]
-        pub control_key: Option<String> = None;
-        /// Settings that only this file changes: interval, enabled, command_line, top, max_processes, exclude_names, exclude_users.
-        pub pinned: Vec<Setting> = Vec::new(), in bounds::length(0..=Setting::ALL.len(), EACH);
-    }
-}
-
-const EACH: &str = "each setting is named once";
-
 /// What the sampling thread is told.
 #[derive(Debug)]
 pub(crate) enum Order {
     /// To sample in another way from now on.
     Sample(Box<Sampling>),
+    /// To sample more often for a while.
+    Watch(Watch),
     /// To end.
     Stop,
 }
@@ -73,6 +62,8 @@ struct Shared {
 struct State {
     /// The last frame that was believed.
     frame: Option<SignedFrame>,
+    /// The revision of the last wish of somebody who watches, 0 for none.
+    watched: i64,
     /// Where the sampling thread hears of it; absent before it runs.
     orders: Option<mpsc::Sender<Order>>,
 }
@@ -90,16 +81,6 @@ impl Remote {
         let store = Store::new(own_settings.state.join(FILE));
         let (state, applied) = (Mutex::default(), watch::Sender::new(applied));
         Self(Arc::new(Shared { host, own: own_settings, settings, store, state, applied }))
-    }
-
-    /// Whether this host pinned a control key.
-    pub fn is_controlled(&self) -> bool {
-        self.0.settings.control_key.is_some()
-    }
-
-    /// What is in force, followed.
-    pub fn applied(&self) -> watch::Receiver<Applied> {
-        self.0.applied.subscribe()
     }
 
     /// How this host is sampled at the start: by the last frame that was believed, also in an earlier run. Blocks, as files may.
@@ -128,17 +109,32 @@ impl Remote {
     /// Takes a frame as it travels; says in the log and to the fleet where it is not believed.
     pub fn take(&self, bytes: &[u8]) {
         if self.is_controlled() {
-            let accepted = SignedFrame::read(bytes).and_then(|frame| self.accept(frame));
-            self.note(accepted);
+            match SignedFrame::read(bytes) {
+                Ok(frame) if frame.kind() == Kind::Watch => self.watch(&frame),
+                read => self.note(read.and_then(|frame| self.accept(frame))),
+            }
         }
     }
 
-    /// The same for a frame that came with an answer, which may be the one in force.
-    pub fn take_answer(&self, frame: Option<SignedFrame>) {
-        let Some(frame) = frame.filter(|_| self.is_controlled()) else { return };
-        if self.state().frame.as_ref() != Some(&frame) {
-            let accepted = self.accept(frame);
-            self.note(accepted);
+    /// Takes the wish of somebody who watches. One that is no newer than the last is no fault: the clocks of two servers differ.
+    fn watch(&self, frame: &SignedFrame) {
+        let read = || {
+            let pinned = self.0.settings.control_key.as_deref().ok_or(NotBelieved::OtherKey)?;
+            let body = frame.open(Kind::Watch, &self.0.host, pinned)?;
+            serde_json::from_str::<Watch>(body).map_err(|_| NotBelieved::Body)
+        };
+        match read() {
+            Ok(watch) => {
+                let mut state = self.state();
+                if frame.revision() > state.watched {
+                    state.watched = frame.revision();
+                    let interval = watch.interval().max(self.0.settings.watched_interval);
+                    let watch = Watch::new(interval, watch.lease());
+                    // The thread may have ended, and the program is about to.
+                    let _ = state.orders.as_ref().map(|orders| orders.send(Order::Watch(watch)));
+                }
+            }
+            Err(error) => self.note(Err(error)),
         }
     }
 
@@ -183,15 +179,32 @@ impl Remote {
         state.frame.as_ref().map(SignedFrame::revision)
     }
 
-    /// The revision of the last frame that was believed, 0 for none.
-    pub fn last_revision(&self) -> i64 {
-        let state = self.state();
-        self.revision(&state).unwrap_or_default()
-    }
-
     /// Plain data: a panic elsewhere leaves nothing half done in it.
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Asked for Remote {
+    fn is_controlled(&self) -> bool {
+        self.0.settings.control_key.is_some()
+    }
+
+    fn applied(&self) -> watch::Receiver<Applied> {
+        self.0.applied.subscribe()
+    }
+
+    fn take_answer(&self, frame: Option<SignedFrame>) {
+        let Some(frame) = frame.filter(|_| self.is_controlled()) else { return };
+        if self.state().frame.as_ref() != Some(&frame) {
+            let accepted = self.accept(frame);
+            self.note(accepted);
+        }
+    }
+
+    fn last_revision(&self) -> i64 {
+        let state = self.state();
+        self.revision(&state).unwrap_or_default()
     }
 }
 

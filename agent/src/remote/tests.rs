@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use fleetps_nats::agent_settings::Setting;
 use nkeys::KeyPair;
 
 use super::*;
@@ -23,7 +24,11 @@ impl Scene {
     fn remote(&self, pinned: &[Setting]) -> (Remote, mpsc::Receiver<Order>, Sampling) {
         let own = AgentSettings { state: self.folder.path().to_owned(), ..AgentSettings::default() };
         let control_key = Some(self.key.public_key());
-        let remote = Remote::new(host(), own, RemoteSettings { control_key, pinned: pinned.to_vec() });
+        let remote = Remote::new(
+            host(),
+            own,
+            RemoteSettings { control_key, pinned: pinned.to_vec(), ..RemoteSettings::default() },
+        );
         let (sender, orders) = mpsc::channel();
         let sampling = remote.begin(sender);
         (remote, orders, sampling)

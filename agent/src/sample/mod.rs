@@ -126,6 +126,11 @@ impl Sampler {
         Ok(sampler)
     }
 
+    /// Another sampler of this machine with the same settings, which takes its own baseline. Reads nothing that may hang.
+    pub fn another(&self) -> Result<Self, UnknownSystem> {
+        Self::new(&self.settings, self.boot.clone())
+    }
+
     /// Samples with other settings from the next snapshot on.
     pub fn set(&mut self, settings: AgentSettings) {
         if settings.command_line != self.settings.command_line {
@@ -137,6 +142,11 @@ impl Sampler {
             self.users.settle(USERS_PATIENCE);
         }
         self.settings = settings;
+    }
+
+    /// How many snapshots it has taken.
+    pub fn sequence(&self) -> u64 {
+        self.sequence
     }
 
     /// Identifies this run.

@@ -23,10 +23,12 @@ use serde_json::{Value, json};
 use ureq::{Agent, http::StatusCode};
 
 use super::{ServerError, outage::Outage};
-use crate::remote::Remote;
+use crate::asked::Asked;
 
 /// The longest answer: a few lines of JSON, and a frame in them, whose quotes are written as two letters.
 const MAX_ANSWER_BYTES: u64 = 160 << 10;
+/// The shortest time between two hellos: admission answers five of a host in a second.
+const HELLOS_APART: Duration = Duration::from_millis(250);
 /// How often a paused host asks whether it is to go on: as often as it would send otherwise.
 const ASK_WHILE_PAUSED: Duration = Duration::from_secs(10);
 /// How often another host says what is in force: settings come with the answers to its posts.
@@ -39,7 +41,7 @@ const MAX_RETRY_AFTER_S: u64 = 60;
 pub struct Session {
     shared: Arc<Shared>,
     /// What is told to the server, and gets what it asks for.
-    remote: Option<Remote>,
+    remote: Option<Arc<dyn Asked>>,
 }
 
 #[derive(Debug)]
@@ -83,19 +85,20 @@ impl Session {
 
     /// The same, where the server may ask for settings.
     #[must_use]
-    pub fn with_remote(self, remote: Remote) -> Self {
+    pub(crate) fn with_remote(self, remote: Arc<dyn Asked>) -> Self {
         Self { remote: Some(remote), ..self }
     }
 
     /// Tells the server at each change what is in force here, and asks again while nothing is sent, for as long as it is let.
     pub(crate) async fn exchange_settings(self) {
-        let Some(remote) = self.remote.clone().filter(Remote::is_controlled) else { return };
+        let Some(remote) = self.remote.clone().filter(|remote| remote.is_controlled()) else { return };
         let mut applied = remote.applied();
         loop {
             let session = self.clone();
             // A panic is on record; the next turn tries again.
             let _ = tokio::task::spawn_blocking(move || session.say_hello()).await;
             let is_paused = applied.borrow_and_update().in_force.enabled == Some(false);
+            tokio::time::sleep(HELLOS_APART).await;
             let wait = if is_paused { ASK_WHILE_PAUSED } else { ASK_AGAIN };
             let _ = tokio::time::timeout(wait, applied.changed()).await;
         }
@@ -216,7 +219,7 @@ impl Session {
         let key = key::read(nkey_file)?;
         let headers = SignedRequest::new(path, host, &key, label, body).sign(&key);
         let headers = headers.map_err(key::KeyError::from)?;
-        let known = self.remote.as_ref().map(Remote::last_revision).unwrap_or_default();
+        let known = self.remote.as_ref().map(|remote| remote.last_revision()).unwrap_or_default();
         let mut request =
             client.post(format!("{url}{path}")).header("content-type", "application/octet-stream");
         request = request.header(signed::SETTINGS, known.to_string());

@@ -6,7 +6,9 @@ use std::{
 };
 
 use fleetps_nats::{
-    HostName, TlsOptions, bounds,
+    HostName, TlsOptions,
+    agent_settings::Setting,
+    bounds,
     connection::{BrokerSettings, DEFAULT_BROKER},
     log_settings::LogSettings,
     settings::{Flag, Layers, Printed, Program, RoomInfo, SettingsError},
@@ -14,7 +16,7 @@ use fleetps_nats::{
     units,
 };
 
-use crate::{remote::RemoteSettings, scrub::CommandLineMode, server::Server, uplink::Uplink};
+use crate::{scrub::CommandLineMode, server::Server, uplink::Uplink};
 
 /// More often than this a pass would cost more than it tells: the kernel counts CPU time in steps of 10 ms.
 const MIN_INTERVAL: Duration = Duration::from_millis(100);
@@ -50,6 +52,28 @@ fleetps_nats::settings! {
 const STEPS: &str = "the kernel counts CPU time in steps of 10 ms, and readers refuse more than a day";
 const MOST: &str = "readers accept at most this many processes of a host; leave it out for all of them";
 const LENGTH: &str = "each is compared with every process";
+
+fleetps_nats::settings! {
+    /// What the fleet may change on this host.
+    #[derive(Eq)]
+    pub struct RemoteSettings in "remote" {
+        /// Public half of the fleet's control key, which `join` writes here; without it nothing is changed from elsewhere.
+        #[flag(Flag::takes("control-key", "KEY"))]
+        pub control_key: Option<String> = None;
+        /// Settings that only this file changes: interval, enabled, command_line, top, max_processes, exclude_names, exclude_users.
+        pub pinned: Vec<Setting> = Vec::new(), in bounds::length(0..=Setting::ALL.len(), EACH);
+        /// Shortest time between two samples while somebody watches this host; nothing is sampled more often for that where it
+        /// is not below the usual interval.
+        #[serde(with = "units::duration")]
+        pub watched_interval: Duration = Duration::from_secs(1), in bounds::duration(MIN_WATCHED..=MAX_WATCHED, WATCHED);
+    }
+}
+
+const MIN_WATCHED: Duration = Duration::from_millis(100);
+const MAX_WATCHED: Duration = Duration::from_secs(24 * 3600);
+const WATCHED: &str =
+    "the kernel counts CPU time in steps of 10 ms, and nobody is sampled more rarely than once a day";
+const EACH: &str = "each setting is named once";
 
 fleetps_nats::settings! {
     /// This host's name.

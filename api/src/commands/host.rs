@@ -6,7 +6,7 @@ use anyhow::{Context, bail};
 use async_nats::Client;
 use clap::Subcommand;
 use fleetps_nats::{
-    HostName,
+    HostName, agent_settings,
     audit::{Audit, AuditEntry, Outcome},
     bucket::{Bucket, Entry},
     hosts::{self, Admission, Group, HostRecord, MAX_GROUPS},
@@ -76,6 +76,9 @@ pub fn host(config: &Config, command: HostCommand) -> anyhow::Result<()> {
             return Ok(());
         }
         let done = carry_out(&hosts, &command).await;
+        if let (Ok(_), HostCommand::Forget { name: Some(name), .. }) = (&done, &command) {
+            agent_settings::forget(&client, name).await?;
+        }
         record(&client, &command, &done).await?;
         fleetps_nats::outln!("{}", done?.told);
         Ok(())

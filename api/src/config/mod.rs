@@ -6,7 +6,10 @@ mod tests;
 
 use std::path::PathBuf;
 
-use fleetps_agent::{AgentSettings, remote::RemoteSettings, settings::HostSettings};
+use fleetps_agent::{
+    AgentSettings,
+    settings::{HostSettings, RemoteSettings},
+};
 use fleetps_ingestor::{DataSettings, IngestorSettings};
 use fleetps_nats::{
     HostName, TlsOptions,

@@ -9,10 +9,10 @@ mod shown;
 
 use std::{collections::BTreeSet, fmt, sync::Arc, time::Duration};
 
-use async_nats::Client;
+use async_nats::{Client, client::PublishError};
 use fleetps_nats::{
     HostName,
-    agent_settings::{self, AgentSettingsBucket, Applied, AskedOfAgent, Kind, Resolved, SignedFrame},
+    agent_settings::{self, AgentSettingsBucket, Applied, AskedOfAgent, Kind, Resolved, SignedFrame, Watch},
     bucket::{Bucket, BucketError, Entry, WatchedBucket},
     error_chain, subject,
 };
@@ -120,6 +120,22 @@ impl Control {
         self.0.read().as_ref().map(|open| open.asked.of_group(group))
     }
 
+    /// Asks `host` for more samples, where it takes such wishes.
+    ///
+    /// # Errors
+    /// When there is no connection.
+    pub async fn watch(&self, host: &HostName, watch: Watch) -> Result<(), PublishError> {
+        let Some(open) = self.0.read().clone() else { return Ok(()) };
+        let is_controlled = open.applied.get(&host.token()).is_some_and(|applied| applied.is_controlled);
+        let Some(ControlKey(key)) = open.key.filter(|_| is_controlled) else { return Ok(()) };
+        let body = serde_json::to_string(&watch).unwrap_or_default();
+        match SignedFrame::sign(Kind::Watch, host, 0, body, &key) {
+            Ok(frame) => open.client.publish(subject::settings(host), frame.to_bytes().into()).await,
+            // A key without its private half was refused at the start.
+            Err(_) => Ok(()),
+        }
+    }
+
     /// The frame for `host`, unless that has the one of this `revision`.
     pub fn frame_after(&self, host: &HostName, revision: i64) -> Option<SignedFrame> {
         let frame = self.0.read().as_ref()?.sent.get(&host.token())?;
@@ -211,7 +227,14 @@ impl Open {
 
     async fn try_to_send(&self, host: &HostName, asked: &AskedOfAgent, key: &KeyPair) -> Result<(), NotSent> {
         let token = host.token();
-        let known = self.frames.get(&token).await?;
+        // What is there and cannot be read is no frame, and is written over.
+        let known = match self.frames.get(&token).await {
+            Ok(known) => known,
+            Err(_) => {
+                let frame = SignedFrame::sign(Kind::Settings, host, 0, serde_json::to_string(asked)?, key)?;
+                return Ok(self.frames.put(&token, &frame).await?);
+            }
+        };
         if known.as_ref().is_some_and(|known| says(&known.value, asked, key)) {
             return Ok(());
         }

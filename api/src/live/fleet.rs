@@ -251,6 +251,30 @@ impl Fleet {
         self.has_changed(inner);
     }
 
+    /// Takes a snapshot of a host that is watched, which is in no stream: as the last one that is, with newer values. One that comes
+    /// late, or of another run, is left alone.
+    pub fn take_sharp(&self, host: HostName, message: &[u8], snapshot: Snapshot, sent: Sent) {
+        let Some(known) = self.summary(&host) else { return };
+        let is_later = snapshot.run_id == known.run_id
+            && snapshot.sequence >= known.sequence
+            && snapshot.captured_at_us > known.captured_at_us;
+        if is_later && !known.is_paused {
+            self.take_at(known.position, host, message, snapshot, sent);
+        }
+    }
+
+    /// Whether somebody watches this host.
+    pub fn is_watched(&self, host: &HostName) -> bool {
+        self.inner.read().hosts.get(host).is_some_and(|known| known.changed.receiver_count() > 0)
+    }
+
+    /// The hosts that somebody watches. Takes as long as there are hosts.
+    pub fn watched_hosts(&self) -> Vec<HostName> {
+        let inner = self.inner.read();
+        let watched = inner.hosts.iter().filter(|(_, known)| known.changed.receiver_count() > 0);
+        watched.map(|(host, _)| host.clone()).collect()
+    }
+
     /// Counts a change, while nobody can look: what is seen with a version is always the same.
     fn has_changed(&self, inner: &mut Inner) {
         inner.version += 1;

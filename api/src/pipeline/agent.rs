@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use fleetps_agent::{
     publish::{Outbox, RING_BYTES},
-    remote::RemoteSettings,
     run_controlled,
+    settings::RemoteSettings,
     simulate::SimulationSettings,
 };
 use fleetps_nats::{HostName, error_chain, server::Part};

@@ -19,12 +19,19 @@ use fleetps_nats::{
     admission::{AdmissionService, AdmissionSettings, EnrolmentTokens},
     agent_settings::{Kind, SignedFrame},
     hosts::{self, Group},
+    now_us,
     server::{ManagedServer, Part},
+    snapshot::Decoder,
     subject,
 };
+use futures_util::StreamExt;
 use nkeys::KeyPair;
 use serde_json::{Value, json};
-use tokio::{net::TcpListener, task::JoinHandle};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    task::JoinHandle,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -270,7 +277,7 @@ async fn a_frame_that_is_forged_replayed_or_for_another_host_is_refused_and_said
     let mut frames = scene.client.subscribe(subject::settings(&host)).await.unwrap();
     scene.client.flush().await.unwrap();
     scene.change("web-01", json!({"top": 4})).await;
-    let told = tokio::time::timeout(PATIENCE, futures_util::StreamExt::next(&mut frames)).await;
+    let told = tokio::time::timeout(PATIENCE, frames.next()).await;
     let replayed = told.unwrap().unwrap().payload;
     scene.until_in_force("web-01", "top", &json!(4), OF_HOST).await;
     scene.change("web-01", json!({"top": 7})).await;
@@ -299,6 +306,51 @@ async fn a_frame_that_is_forged_replayed_or_for_another_host_is_refused_and_said
     scene.stop().await;
 }
 
+/// Watches `host` until this many samples have come, and leaves.
+async fn watch(address: SocketAddr, host: &str, samples: usize) {
+    let mut socket = TcpStream::connect(address).await.unwrap();
+    let request = format!(
+        "GET /api/v1/hosts/{host}/live HTTP/1.1\r\nhost: localhost\r\naccept: text/event-stream\r\n\r\n"
+    );
+    socket.write_all(request.as_bytes()).await.unwrap();
+    let (mut came, mut buffer) = (String::new(), vec![0; 64 << 10]);
+    while came.matches("event: snapshot").count() < samples {
+        let read =
+            tokio::time::timeout(PATIENCE, socket.read(&mut buffer)).await.expect("no more samples").unwrap();
+        assert!(read > 0, "the server ends the stream: {came}");
+        came.push_str(&String::from_utf8_lossy(&buffer[..read]));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_somebody_watches_a_host_it_samples_every_second_and_the_history_has_none_of_it() {
+    let scene = Scene::start().await;
+    let agent = scene.agent("web-01", &scene.server.url(), "").await;
+    let mut sharp = scene.client.subscribe(subject::ALL_SHARP).await.unwrap();
+    // Of the usual interval of ten seconds, six samples would take longer than anybody waits.
+    tokio::join!(watch(scene.address, "web-01", 6), watch(scene.address, "web-01", 6));
+    // Nobody watches any longer: the lease ends by itself.
+    let (mut decoder, mut captured_us, mut sequence) = (Decoder::new().unwrap(), Vec::new(), 0);
+    let until_quiet = async {
+        while let Ok(message) = tokio::time::timeout(Duration::from_secs(5), sharp.next()).await {
+            let message = message.unwrap();
+            assert_eq!(message.subject.as_str(), "fleetps.web-01.sharp");
+            let snapshot = decoder.decode(&message.payload, now_us()).unwrap();
+            assert!(snapshot.interval_ms == 10_000 && !snapshot.processes.is_empty());
+            captured_us.push(snapshot.captured_at_us);
+            sequence = snapshot.sequence;
+        }
+    };
+    tokio::time::timeout(PATIENCE, until_quiet).await.expect("it goes on although nobody watches");
+    assert!(captured_us.len() > 6 && captured_us.is_sorted(), "{captured_us:?}");
+    // Those of the stream are counted as if nobody had looked.
+    let stream = async_nats::jetstream::new(scene.client.clone()).get_stream("SNAP").await.unwrap();
+    let stored = stream.cached_info().state.messages;
+    assert!((sequence..=sequence + 2).contains(&stored), "{stored} stored, {sequence} by the last");
+    drop(agent);
+    scene.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "measures, and asserts nothing about time"]
 async fn measures_how_long_a_change_takes_to_be_applied_and_known() {
@@ -310,6 +362,8 @@ async fn measures_how_long_a_change_takes_to_be_applied_and_known() {
         scene.change("web-01", json!({"top": number})).await;
         while scene.settings("web-01").await["settings"][3]["in_force"] != number {}
         took.push(asked.elapsed());
+        // A host says hello, and so what it applied, four times a second at most.
+        tokio::time::sleep(Duration::from_millis(300)).await;
     }
     took.sort_unstable();
     eprintln!("asked → applied and reported, of {}: p50 {:?}, p99 {:?}", took.len(), took[100], took[198]);

@@ -49,7 +49,8 @@ impl ControlDesk {
                 self.applied.put(&token, &applied).await?;
             }
         }
-        let settings = self.frames.get(&token).await?.map(|entry| entry.value);
+        // A host that hears of no settings asks again; one that cannot be read is signed anew when something is asked.
+        let settings = self.frames.get(&token).await.ok().flatten().map(|entry| entry.value);
         Ok(Welcome { control_key: self.key.clone(), settings, ..welcome })
     }
 }

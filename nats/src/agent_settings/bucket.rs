@@ -29,6 +29,17 @@ pub async fn frames(client: &Client) -> Result<Bucket<SignedFrame>, BucketError>
     Bucket::open(client, SETTINGS).await
 }
 
+/// Forgets what was asked of `host`, what was signed for it and what it applied, so that another machine of that name has nothing of
+/// it.
+///
+/// # Errors
+/// When the broker does not answer.
+pub async fn forget(client: &Client, host: &HostName) -> Result<(), BucketError> {
+    Bucket::<AskedOfAgent>::open(client, ASKED).await?.delete(&host_key(host)).await?;
+    frames(client).await?.delete(&host.token()).await?;
+    applied_bucket(client).await?.delete(&host.token()).await
+}
+
 /// Opens the bucket of what hosts applied.
 ///
 /// # Errors

@@ -31,6 +31,8 @@ pub const MAX_FRAME_BYTES: usize = 64 << 10;
 pub enum Kind {
     /// The settings of an agent: [`AskedOfAgent`](super::AskedOfAgent).
     Settings,
+    /// More samples for a while, because somebody watches: [`Watch`](super::Watch).
+    Watch,
 }
 
 /// A frame for one host.
@@ -126,6 +128,11 @@ impl SignedFrame {
         Ok(&self.body)
     }
 
+    /// What it asks for, unchecked.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
     /// Which of a host's frames it is: each has a larger number than the one before.
     pub fn revision(&self) -> i64 {
         self.revision
@@ -144,6 +151,7 @@ impl SignedFrame {
     fn text(&self) -> String {
         let kind = match self.kind {
             Kind::Settings => "settings",
+            Kind::Watch => "watch",
         };
         let body = HEXLOWER.encode(&body_hash(self.body.as_bytes()));
         let (host, revision) = (self.host.as_str(), self.revision.to_string());

@@ -3,7 +3,8 @@
 //! * `asked` declares each setting with its range, and says which of host and groups decides;
 //! * `bucket` keeps what was asked for hosts and for groups, what was signed for each host, and what each host applied;
 //! * `frame` signs what is sent to a host, and checks it there;
-//! * `applied` is what a host reports.
+//! * `applied` is what a host reports;
+//! * `watch` asks for more samples while somebody looks.
 //!
 //! A web server resolves groups to hosts and signs the outcome with the control key of the fleet, which is no login of the
 //! broker. The signed frame is kept in the bucket [`SETTINGS`] under the host's subject token, and published to
@@ -15,8 +16,11 @@ mod applied;
 mod asked;
 mod bucket;
 mod frame;
+mod watch;
 
 pub use applied::Applied;
 pub use asked::{AskedOfAgent, BadSetting, CommandLines, Decider, Resolved, Setting, resolve};
-pub use bucket::{APPLIED, ASKED, AgentSettingsBucket, SETTINGS, applied_bucket, frames};
+pub use bucket::{APPLIED, ASKED, AgentSettingsBucket, SETTINGS, applied_bucket, forget, frames};
+pub use watch::Watch;
+
 pub use frame::{Kind, MAX_FRAME_BYTES, NotBelieved, SignedFrame, is_control_key};

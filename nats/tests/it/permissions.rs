@@ -90,6 +90,7 @@ const OF_A_HOST: [&str; 22] = [
     "fleetps.{host}",
     "fleetps.{host}.snapshot",
     "fleetps.{host}.snapshot.more",
+    "fleetps.{host}.sharp",
     "fleetps.{host}.hello",
     "fleetps.{host}.settings",
     "fleetps.{host}.cmd",
@@ -148,14 +149,19 @@ const OF_NO_HOST: [&str; 33] = [
     "$O.X.C.x",
 ];
 
-const MAY_PUBLISH: [&str; 3] =
-    ["fleetps.own.snapshot", "fleetps.own.hello", "$JS.API.DIRECT.GET.KV_settings.$KV.settings.own"];
+const MAY_PUBLISH: [&str; 3] = [
+    "fleetps.own.snapshot",
+    "fleetps.own.sharp",
+    "fleetps.own.hello",
+    "$JS.API.DIRECT.GET.KV_settings.$KV.settings.own",
+];
 const MAY_HEAR: [&str; 4] = ["fleetps.own.settings", "fleetps.own.cmd", "_INBOX_own.x", "_INBOX_own.>"];
 
 /// The same of a host with a dot in its name, which is none of the host `own`, nor of `own_name`.
 const DOTTED: &str = "own.name";
 const DOTTED_MAY_PUBLISH: [&str; 3] = [
     "fleetps.own=name.snapshot",
+    "fleetps.own=name.sharp",
     "fleetps.own=name.hello",
     "$JS.API.DIRECT.GET.KV_settings.$KV.settings.own=name",
 ];
