@@ -22,7 +22,9 @@ use crate::{
     tls::TlsSettings,
 };
 
-pub use rooms::{BackupSettings, LegacySettings, LocalHosts, ManagedBroker, QuestionSettings, WebSettings};
+pub use rooms::{
+    BackupSettings, LegacySettings, LocalHosts, ManagedBroker, NotifySettings, QuestionSettings, WebSettings,
+};
 
 /// The program `fleetps`, as far as its settings go.
 #[derive(Debug)]
@@ -45,6 +47,7 @@ impl Program for FleetpsProgram {
         RoomInfo::of::<IngestorSettings>(),
         RoomInfo::of::<QuestionSettings>(),
         RoomInfo::of::<LegacySettings>(),
+        RoomInfo::of::<NotifySettings>(),
         RoomInfo::of::<BackupSettings>(),
         RoomInfo::of::<LogSettings>(),
     ];
@@ -89,6 +92,8 @@ pub struct Config {
     pub questions: QuestionSettings,
     /// The listener for older systems.
     pub legacy: LegacySettings,
+    /// What channels of notifications may do.
+    pub notify: NotifySettings,
     /// Backups that are taken by themselves.
     pub backup: BackupSettings,
     /// How events are logged.
@@ -120,6 +125,7 @@ impl Config {
             history: layers.room()?,
             questions: layers.room()?,
             legacy: layers.room()?,
+            notify: layers.room()?,
             backup: layers.room()?,
             log: layers.room()?,
             recover,

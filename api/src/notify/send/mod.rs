@@ -68,8 +68,7 @@ impl Sender {
     }
 
     /// The same with one time limit for everything, and Slack at another address: for tests.
-    #[cfg(test)]
-    pub(crate) fn with_limit(self, limit: Duration, slack_api: &str) -> Self {
+    pub fn with_limit(self, limit: Duration, slack_api: &str) -> Self {
         let slack_api = slack_api.to_owned();
         Self { http_limit: limit, mail_limit: limit, command_limit: limit, slack_api, ..self }
     }
