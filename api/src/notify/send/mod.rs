@@ -73,11 +73,6 @@ impl Sender {
         Self { http_limit: limit, mail_limit: limit, command_limit: limit, slack_api, ..self }
     }
 
-    /// The longest that [`Sender::send`] takes.
-    pub fn limit(&self) -> Duration {
-        self.http_limit.max(self.mail_limit).max(self.command_limit)
-    }
-
     /// Sends to `channel`. `opening` is what the channel said when the first message of the thread was sent.
     ///
     /// # Errors

@@ -93,14 +93,17 @@ fn named(number: usize) -> Notification {
 async fn what_is_put_there_twice_is_sent_once_and_what_follows_comes_after() {
     let office = Office::new().await;
     let (receiver, address) = Receiver::start().await;
-    office.webhook("hook", format!("{address}/ok"), None).await;
+    office.webhook("hook", format!("{address}/fails-first"), None).await;
     assert!(office.outbox.put("hook", &notification("a", "a"), None).await.unwrap());
     assert!(!office.outbox.put("hook", &notification("a", "a"), None).await.unwrap());
     assert!(office.outbox.put("hook", &resolved("a"), None).await.unwrap());
-    let (courier, ended) = office.courier(PACE);
+    let (courier, ended) = office.courier(Pace { first_pause: Duration::from_millis(200), ..PACE });
     office.until("both are sent", all_sent(2)).await;
-    let kinds: Vec<String> =
-        receiver.at("ok").iter().map(|got| got.json()["kind"].as_str().unwrap().to_owned()).collect();
+    let kinds: Vec<String> = receiver
+        .at("fails-first")
+        .iter()
+        .map(|got| got.json()["kind"].as_str().unwrap().to_owned())
+        .collect();
     assert_eq!(kinds, ["raised", "resolved"]);
     assert_eq!((office.count("put"), office.count("repeats"), office.count("sent")), (2, 1, 2));
     ended.cancel();

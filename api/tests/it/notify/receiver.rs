@@ -92,6 +92,11 @@ async fn answer(
             keep();
             StatusCode::NO_CONTENT.into_response()
         }
+        "fails-first" if number == 0 => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+        "fails-first" => {
+            keep();
+            StatusCode::OK.into_response()
+        }
         "busy" => busy(),
         "broken" => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
         "gone" => StatusCode::GONE.into_response(),
