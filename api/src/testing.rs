@@ -31,7 +31,12 @@ pub mod metrics {
 }
 
 pub mod notify {
-    pub use crate::notify::*;
+    pub use crate::notify::{
+        Again, Allowed, BUCKET, BadChannel, Channel, Chart, Counts, Courier, Culprit, Day, Facts, Failure,
+        Figure, Grouping, KeptBack, Kind, MAX_ROUTES, Matcher, Message, Notification, Outbox, OutboxError,
+        Pace, Plan, Planned, Point, Quiet, Record, Route, Rules, Schedule, Sender, Sent, Severity, Silence,
+        State, Subject, Threads, When, Why, check_id, group, plan, silenced_by,
+    };
 }
 
 pub mod history_service {

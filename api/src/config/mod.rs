@@ -27,7 +27,8 @@ use crate::{
 };
 
 pub use rooms::{
-    BackupSettings, ControlSettings, LegacySettings, LocalHosts, ManagedBroker, QuestionSettings, WebSettings,
+    BackupSettings, ControlSettings, LegacySettings, LocalHosts, ManagedBroker, NotifySettings,
+    QuestionSettings, WebSettings,
 };
 
 /// The program `fleetps`, as far as its settings go.
@@ -53,6 +54,7 @@ impl Program for FleetpsProgram {
         RoomInfo::of::<IngestorSettings>(),
         RoomInfo::of::<QuestionSettings>(),
         RoomInfo::of::<LegacySettings>(),
+        RoomInfo::of::<NotifySettings>(),
         RoomInfo::of::<BackupSettings>(),
         RoomInfo::of::<LogSettings>(),
     ];
@@ -101,6 +103,8 @@ pub struct Config {
     pub questions: QuestionSettings,
     /// The listener for older systems.
     pub legacy: LegacySettings,
+    /// What channels of notifications may do.
+    pub notify: NotifySettings,
     /// Backups that are taken by themselves.
     pub backup: BackupSettings,
     /// How events are logged.
@@ -134,6 +138,7 @@ impl Config {
             history: layers.room()?,
             questions: layers.room()?,
             legacy: layers.room()?,
+            notify: layers.room()?,
             backup: layers.room()?,
             log: layers.room()?,
             recover,

@@ -138,6 +138,18 @@ fleetps_nats::settings! {
     }
 }
 
+fleetps_nats::settings! {
+    /// What channels of notifications may do on this machine and in its networks (docs/notifications.md). Channels are records
+    /// of the broker, and cannot widen this.
+    #[derive(Eq)]
+    pub struct NotifySettings in "notify" {
+        /// Networks that webhooks may reach although they are not public, as in 10.0.0.0/8.
+        pub networks: Vec<IpNet> = Vec::new(), in bounds::length(0..=MAX_LISTED, "each address of a receiver is compared with all of them");
+        /// Programs that channels may run, by absolute path.
+        pub programs: Vec<PathBuf> = Vec::new(), in bounds::length(0..=MAX_LISTED, "each is one that an administrator may run as fleetps");
+    }
+}
+
 /// A grant as text, as people write it.
 mod grant {
     use serde::{Deserialize, Deserializer, Serializer, de::Error};

@@ -16,7 +16,9 @@ use std::{
     time::Duration,
 };
 
-use super::notification::{Kind, MAX_ALSO, MAX_FIRST_HOSTS, Notification, Subject};
+use serde::{Deserialize, Serialize};
+
+use super::notification::{Figure, Kind, MAX_ALSO, MAX_FIRST_HOSTS, Notification, Subject};
 
 /// Alerts whose threads are remembered: ten for each of ten thousand hosts. What comes later opens a thread of its own.
 const MAX_OPEN: usize = 100_000;
@@ -47,8 +49,9 @@ pub struct Message {
     pub alerts: Vec<String>,
 }
 
-/// Which message opened the thread of each alert that is open.
-#[derive(Debug, Clone, Default)]
+/// Which message opened the thread of each alert that is open. Kept beside the position in the stream of transitions, or
+/// worked out again from the transitions before it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Threads(HashMap<String, String>);
 
 impl Threads {
@@ -186,6 +189,11 @@ fn message(
     };
     if let Some((rule, subject)) = about {
         notification.subject = subject;
+        // What is one host's is not shown as that of all.
+        let host = host(lead).unwrap_or_default();
+        notification.title = format!("{}, for example on {host}", lead.title);
+        notification.facts.value = Figure::default();
+        (notification.culprits, notification.chart) = (Vec::new(), None);
         // The other hosts of the same rule are counted already.
         others.retain(|other| other.rule != rule);
     }
@@ -237,7 +245,7 @@ mod tests {
         }
     }
 
-    /// Channel, so to speak: what was raised becomes known.
+    /// The messages of a channel that was told of these.
     fn said(transitions: Vec<Notification>, threads: &mut Threads) -> Vec<Notification> {
         let messages = group(transitions, Grouping::default(), threads);
         messages.iter().for_each(|message| threads.sent(message));
@@ -285,6 +293,12 @@ mod tests {
         let first = (0..5).map(|host| format!("host-{host:03}")).collect();
         assert_eq!(raised[0].subject, Subject::Hosts { count: 500, first });
         assert_eq!((raised[0].rule.as_str(), raised[0].also_count), ("silent", 333));
+        assert_eq!(raised[0].title, "silent on host-000, for example on host-000");
+        assert_eq!(
+            (raised[0].culprits.len(), &raised[0].chart),
+            (0, &None),
+            "one host's are not those of all"
+        );
         let resolved = said(all(Kind::Resolved, 900), &mut threads);
         assert_eq!(resolved.len(), 1);
         assert_eq!((&resolved[0].thread, threads.len()), (&raised[0].id, 0));
@@ -357,6 +371,6 @@ mod tests {
             assert_eq!(group(turned.clone(), Grouping::default(), &Threads::default()), expected);
         }
         let stood_for: usize = expected.iter().map(|message| message.alerts.len()).sum();
-        assert_eq!(stood_for, 40 - 0, "every transition is in one message");
+        assert_eq!(stood_for, 40, "every transition is in one message");
     }
 }

@@ -22,13 +22,37 @@ mod send;
 mod silence;
 mod words;
 
-pub use channel::{BadChannel, Channel, check_id};
+use fleetps_nats::{bucket::Bucket, patience::patiently};
+use tokio_util::sync::CancellationToken;
+
+pub use channel::{BUCKET, BadChannel, Channel, check_id};
 pub use failure::{Again, Failure, Sent};
 pub use group::{Grouping, Message, Threads, group};
 pub use matcher::Matcher;
 pub use notification::{Chart, Culprit, Facts, Figure, Kind, Notification, Point, Severity, Subject};
 pub use outbox::{Counts, Courier, Outbox, OutboxError, Pace, Record, State};
-pub use route::{KeptBack, Plan, Planned, Quiet, Route, Rules, Why, plan};
+pub use route::{KeptBack, MAX_ROUTES, Plan, Planned, Quiet, Route, Rules, Why, plan};
 pub use schedule::{Day, Schedule};
 pub use send::{Allowed, Sender};
 pub use silence::{Silence, When, silenced_by};
+
+/// Delivers what is in the outbox of the broker of `client` until `ended`, to the channels that are there; `allowed` is
+/// what they may do. Waits for a broker that is away.
+pub async fn run(client: async_nats::Client, allowed: Allowed, ended: CancellationToken) {
+    let open = async {
+        let outbox = patiently("notifications", || Outbox::open(&client)).await?;
+        let follow = || async { Bucket::<Channel>::open(&client, BUCKET).await?.follow().await };
+        let channels = patiently("notifications", follow).await?;
+        anyhow::Ok((outbox, channels))
+    };
+    match ended.run_until_cancelled(open).await {
+        Some(Ok((outbox, channels))) => {
+            Courier::new(outbox, Sender::new(allowed), Pace::default()).run(channels, ended).await;
+        }
+        Some(Err(error)) => {
+            tracing::error!("no notification is sent: {error:#}");
+            ended.cancelled().await;
+        }
+        None => {}
+    }
+}

@@ -7,8 +7,9 @@ use tokio_util::sync::CancellationToken;
 use super::{
     auth::{first_sign_in, people},
     losses::find_losses,
+    web::allowed,
 };
-use crate::{config::Config, legacy::LegacyDoor, recovery, server, starting::listen};
+use crate::{config::Config, legacy::LegacyDoor, notify, recovery, server, starting::listen};
 
 /// Serves pages and JSON for a broker that runs elsewhere, until `ended`.
 ///
@@ -43,6 +44,7 @@ pub async fn serve(config: Config, ended: CancellationToken) -> anyhow::Result<(
     let stop_saving = ended.child_token();
     let saving = recovery::keep_saving(client.clone(), &config.data, &health, stop_saving.clone());
     let of_broker = server::Health { broker: ServerHealth::default(), records: health.clone() };
+    let notifying = notify::run(client.clone(), allowed(&config), stop_saving.clone());
     let serving = async {
         let Config { history, questions, .. } = config;
         let served = server::run(doors, client, of_broker, history, questions, people, ended).await;
@@ -50,5 +52,5 @@ pub async fn serve(config: Config, ended: CancellationToken) -> anyhow::Result<(
         stop_saving.cancel();
         served
     };
-    tokio::join!(serving, saving).0
+    tokio::join!(serving, saving, notifying).0
 }

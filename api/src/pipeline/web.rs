@@ -11,6 +11,7 @@ use crate::{
     backups::{Backups, keep_backing_up},
     config::Config,
     legacy::LegacyDoor,
+    notify,
     recovery::{self, Found, StateHealth},
     server::{self, Doors},
     starting::Starting,
@@ -41,10 +42,20 @@ pub(super) async fn start(
     let health = server::Health { broker: brokers.health(), records };
     let legacy = LegacyDoor::open(&config.legacy, &config.tls, &config.data).await?;
     let doors = Doors { legacy, control_key: brokers.control_key(config)?, ..entrance.doors };
+    let notifying = notify::run(client.clone(), allowed(config), parts.stop_token());
+    parts.spawn("notifications", async {
+        notifying.await;
+        Ok(())
+    });
     let (history, questions, stop) = (config.history.clone(), config.questions, parts.stop_token());
     let serving = server::run(doors, client, health, history, questions, people, stop);
     parts.spawn("the web server", serving);
     Ok(sign_in)
+}
+
+/// What channels of notifications may do here.
+pub(super) fn allowed(config: &Config) -> notify::Allowed {
+    notify::Allowed { networks: config.notify.networks.clone(), programs: config.notify.programs.clone() }
 }
 
 /// Saves the broker's records from now on, and takes scheduled backups.

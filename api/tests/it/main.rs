@@ -45,6 +45,8 @@ mod listener;
 mod live;
 mod metrics;
 mod modules;
+#[cfg(unix)]
+mod notify;
 mod omitted;
 mod openapi;
 mod over_time;

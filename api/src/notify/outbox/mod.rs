@@ -50,8 +50,8 @@ pub const STREAM: &str = "NOTIFY";
 pub const BUCKET: &str = "notify_outbox";
 /// Its subjects: one for each channel.
 const SUBJECTS: &str = "fleetps-notify.*";
-/// Some 10,000 messages with charts: a receiver that is away for a day while a fleet has trouble.
-const MAX_BYTES: i64 = 64 << 20;
+/// Some 4,000 messages with charts: a receiver that is away for a day while a fleet has trouble.
+const MAX_BYTES: i64 = 32 << 20;
 /// What a message takes: [`Notification::cleaned`] bounds it to a third of this.
 const MAX_MESSAGE_BYTES: i32 = 64 << 10;
 /// What nobody took for a week is no news any longer.

@@ -68,15 +68,9 @@ impl Sender {
     }
 
     /// The same with one time limit for everything, and Slack at another address: for tests.
-    #[cfg(test)]
-    pub(crate) fn with_limit(self, limit: Duration, slack_api: &str) -> Self {
+    pub fn with_limit(self, limit: Duration, slack_api: &str) -> Self {
         let slack_api = slack_api.to_owned();
         Self { http_limit: limit, mail_limit: limit, command_limit: limit, slack_api, ..self }
-    }
-
-    /// The longest that [`Sender::send`] takes.
-    pub fn limit(&self) -> Duration {
-        self.http_limit.max(self.mail_limit).max(self.command_limit)
     }
 
     /// Sends to `channel`. `opening` is what the channel said when the first message of the thread was sent.
