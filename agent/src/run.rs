@@ -23,7 +23,7 @@ use crate::{
     publish::{Outbox, Publisher, RING_BYTES},
     remote::{Order, Remote},
     sample::UnknownSystem,
-    sampling,
+    sampling::{self, SamplingError},
     server::{ServerError, Session},
     settings::{AgentSettings, RemoteSettings},
     uplink::Uplink,
@@ -54,6 +54,15 @@ pub enum AgentError {
     /// The sampling thread panicked.
     #[error("the sampling thread ended unexpectedly; please report this")]
     Thread,
+}
+
+impl From<SamplingError> for AgentError {
+    fn from(error: SamplingError) -> Self {
+        match error {
+            SamplingError::System(error) => Self::System(error),
+            SamplingError::Start(error) => Self::Start(error),
+        }
+    }
 }
 
 /// An [`Uplink`] in use.
@@ -172,7 +181,10 @@ pub async fn run_controlled(
     let leaving = outbox.clone();
     thread::Builder::new()
         .name("sample".to_owned())
-        .spawn(move || _ = done.send(sampling::run(&remote, orders, leaving, sharp_out, announce, &told)))
+        .spawn(move || {
+            let outcome = sampling::run(&remote, orders, leaving, sharp_out, announce, &told);
+            let _ = done.send(outcome.map_err(AgentError::from));
+        })
         .map_err(AgentError::Start)?;
     let announced = tokio::select! {
         announced = announced => announced,

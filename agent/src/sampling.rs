@@ -1,6 +1,7 @@
 //! The sampling thread: a snapshot at every moment of the grid of intervals, and whatever it is told in between.
 
 use std::{
+    io,
     sync::mpsc::{self, RecvTimeoutError},
     time::{Duration, Instant},
 };
@@ -13,13 +14,21 @@ use fleetps_nats::{agent_settings::Watch, snapshot::Snapshot};
 use crate::{
     publish::Outbox,
     remote::{Order, Remote, Sampling},
-    run::AgentError,
-    sample::{Boot, FIRST_WAIT, Packer, Sampler},
+    sample::{Boot, FIRST_WAIT, Packer, Sampler, UnknownSystem},
 };
 
 /// Sampling for those who watch takes at most a twentieth of a core: a host of 500 processes has a tenth of that every second, and
 /// one of 20,000 is sampled every few seconds.
 const SHARE_OF_A_CORE: u32 = 20;
+
+/// Sampling cannot begin.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SamplingError {
+    #[error(transparent)]
+    System(#[from] UnknownSystem),
+    #[error("cannot start sampling")]
+    Start(#[source] io::Error),
+}
 
 /// Samples until it is told to stop.
 ///
@@ -32,11 +41,11 @@ pub(crate) fn run(
     sharp_out: watch::Sender<Bytes>,
     announce: oneshot::Sender<String>,
     told: &mpsc::Receiver<Order>,
-) -> Result<(), AgentError> {
+) -> Result<(), SamplingError> {
     let sampling = remote.begin(orders);
     let boot = Boot::current(&sampling.settings.state);
     let sampler = Sampler::new(&sampling.settings, boot)?;
-    let packer = Packer::new().map_err(AgentError::Start)?;
+    let packer = Packer::new().map_err(SamplingError::Start)?;
     let _ = announce.send(sampler.run_id().to_owned());
     remote.confirm(&sampling);
     let due = Instant::now() + sampling.settings.interval.min(FIRST_WAIT);

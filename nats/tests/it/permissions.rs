@@ -86,7 +86,7 @@ fn is_permitted(errors: &[String]) -> bool {
 }
 
 /// Every kind of subject, for one host or several.
-const OF_A_HOST: [&str; 22] = [
+const OF_A_HOST: [&str; 23] = [
     "fleetps.{host}",
     "fleetps.{host}.snapshot",
     "fleetps.{host}.snapshot.more",
@@ -149,7 +149,7 @@ const OF_NO_HOST: [&str; 33] = [
     "$O.X.C.x",
 ];
 
-const MAY_PUBLISH: [&str; 3] = [
+const MAY_PUBLISH: [&str; 4] = [
     "fleetps.own.snapshot",
     "fleetps.own.sharp",
     "fleetps.own.hello",
@@ -159,7 +159,7 @@ const MAY_HEAR: [&str; 4] = ["fleetps.own.settings", "fleetps.own.cmd", "_INBOX_
 
 /// The same of a host with a dot in its name, which is none of the host `own`, nor of `own_name`.
 const DOTTED: &str = "own.name";
-const DOTTED_MAY_PUBLISH: [&str; 3] = [
+const DOTTED_MAY_PUBLISH: [&str; 4] = [
     "fleetps.own=name.snapshot",
     "fleetps.own=name.sharp",
     "fleetps.own=name.hello",
