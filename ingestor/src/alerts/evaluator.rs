@@ -14,7 +14,7 @@ use super::{
     known_host::{Instances, KnownHost},
     measure::{Key, Measured},
     moment::{Count, Moment},
-    rule::{Measure, Rule},
+    rule::{Measure, Needs, Rule},
     state::{EvaluatorState, Told},
 };
 use crate::{
@@ -33,7 +33,7 @@ pub type HostGroups = HashMap<HostName, BTreeSet<String>>;
 #[derive(Debug, Default)]
 pub struct Evaluator {
     rules: Vec<Arc<Rule>>,
-    needs_previous: bool,
+    needs: Needs,
     groups: HostGroups,
     hosts: HashMap<HostName, KnownHost>,
     /// Instances that are remembered of each rule, by its id.
@@ -57,8 +57,8 @@ impl Evaluator {
                 changes.extend(end_all(rule, &host, known.unwrap_or_default(), Change::RuleChanged, at_us));
             }
         }
-        self.needs_previous = rules.iter().any(Rule::needs_previous);
-        if !self.needs_previous {
+        self.needs = rules.iter().map(Rule::needs).max().unwrap_or_default();
+        if self.needs == Needs::Nothing {
             self.hosts.values_mut().for_each(|known| known.previous = None);
         }
         self.rules = rules.into_iter().map(Arc::new).collect();
@@ -107,7 +107,7 @@ impl Evaluator {
             return self.tick(place, clock);
         }
         let mut changes = Vec::new();
-        let mut now = KnownHost::of(snapshot, place.stored_at_us, self.needs_previous);
+        let mut now = KnownHost::of(snapshot, place.stored_at_us, self.needs);
         let since_ms = before.as_ref().and_then(|before| before.observed_ms(&now));
         let is_same_boot = before.as_ref().is_some_and(|before| before.is_same_boot(&now));
         // Over a gap nothing is measured, so that a restart needs to read no further back than a silence is long.
@@ -227,10 +227,8 @@ impl Evaluator {
     /// Takes a snapshot that was evaluated before [`Self::state`] was asked for: it may be the last of its host, which is not
     /// in the state.
     pub fn recall(&mut self, host: &HostName, snapshot: &Arc<Snapshot>) {
-        if self.needs_previous
-            && let Some(known) = self.hosts.get_mut(host)
-        {
-            known.recall(snapshot);
+        if let Some(known) = self.hosts.get_mut(host) {
+            known.recall(snapshot, self.needs);
         }
     }
 
@@ -266,8 +264,8 @@ impl Evaluator {
         for rule in state.told {
             counts.entry(rule).or_default().is_told = true;
         }
-        let needs_previous = rules.iter().any(|rule| rule.needs_previous());
-        Self { rules, needs_previous, hosts, counts, ..Self::default() }
+        let needs = rules.iter().map(|rule| rule.needs()).max().unwrap_or_default();
+        Self { rules, needs, hosts, counts, ..Self::default() }
     }
 
     fn sorted_hosts(&self) -> Vec<HostName> {

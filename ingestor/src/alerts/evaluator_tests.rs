@@ -379,6 +379,29 @@ fn a_rule_for_some_groups_is_for_the_hosts_in_any_of_them() {
 }
 
 #[test]
+fn of_the_snapshot_before_only_what_rules_need_is_kept() {
+    let written = |bytes| {
+        let host = HostSample { disk_written_bytes: Some(bytes), ..HostSample::default() };
+        Snapshot { host, ..processes(vec![process(1, "x", 1.0)]) }
+    };
+    let kept = |stream: &Stream| {
+        let known = stream.evaluator.hosts.get(&host("a")).unwrap();
+        known.previous.as_ref().map(|snapshot| snapshot.processes.len())
+    };
+    for (sentence, kept_processes) in [
+        ("cpu > 90% over process", None),
+        ("disk_written_bytes/s > 1M", Some(0)),
+        ("cpu > 90% over process where write > 1M", Some(1)),
+    ] {
+        let mut stream = Stream::of(&[("r", sentence)]);
+        stream.send("a", written(0));
+        assert_eq!(kept(&stream), kept_processes, "{sentence}");
+        let is_of_host = kept_processes == Some(0);
+        assert_eq!(stream.send("a", written(100 << 20)).len(), usize::from(is_of_host), "{sentence}");
+    }
+}
+
+#[test]
 fn an_alert_of_which_only_the_last_change_is_known_goes_on() {
     let mut stream = Stream::of(&[("sum", "cpu > 90% over program"), ("silent", "silent")]);
     let raised = stream.send("a", processes(vec![process(1, "x", 99.0)]));

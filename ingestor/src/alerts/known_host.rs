@@ -15,7 +15,7 @@ use super::{
     alert::{Alert, AlertChange},
     instance::{Instance, Observation},
     measure::Key,
-    rule::Rule,
+    rule::{Needs, Rule},
 };
 use crate::events::{MessagePlace, StreamClock};
 
@@ -38,14 +38,14 @@ pub(super) struct KnownHost {
 }
 
 impl KnownHost {
-    pub(super) fn of(snapshot: &Arc<Snapshot>, stored_at_us: i64, keeps: bool) -> Self {
+    pub(super) fn of(snapshot: &Arc<Snapshot>, stored_at_us: i64, needs: Needs) -> Self {
         Self {
             boot_id: snapshot.boot_id.clone(),
             captured_at_us: snapshot.captured_at_us,
             stored_ms: stored_at_us.div_euclid(1000),
             monotonic_ms: snapshot.monotonic_ms,
             interval_ms: snapshot.interval_ms,
-            previous: keeps.then(|| Arc::clone(snapshot)),
+            previous: kept(snapshot, needs),
             instances: HashMap::new(),
         }
     }
@@ -56,10 +56,10 @@ impl KnownHost {
     }
 
     /// Takes `snapshot` for the last one if it is that: it is read again after a restart.
-    pub(super) fn recall(&mut self, snapshot: &Arc<Snapshot>) {
+    pub(super) fn recall(&mut self, snapshot: &Arc<Snapshot>, needs: Needs) {
         let last = (&self.boot_id, self.captured_at_us, self.monotonic_ms);
         if last == (&snapshot.boot_id, snapshot.captured_at_us, snapshot.monotonic_ms) {
-            self.previous = Some(Arc::clone(snapshot));
+            self.previous = kept(snapshot, needs);
         }
     }
 
@@ -126,5 +126,24 @@ impl KnownHost {
         let (told, raise) = told?;
         let alert = Alert::of(rule, host, &Key::Host, raise);
         Some(AlertChange { alert, change: told.into(), at_us, value, culprits: Vec::new() })
+    }
+}
+
+/// What is kept of a snapshot for the one after it.
+fn kept(snapshot: &Arc<Snapshot>, needs: Needs) -> Option<Arc<Snapshot>> {
+    match needs {
+        Needs::Nothing => None,
+        Needs::Processes => Some(Arc::clone(snapshot)),
+        Needs::Host => Some(Arc::new(Snapshot {
+            boot_id: snapshot.boot_id.clone(),
+            run_id: snapshot.run_id.clone(),
+            sequence: snapshot.sequence,
+            captured_at_us: snapshot.captured_at_us,
+            interval_ms: snapshot.interval_ms,
+            monotonic_ms: snapshot.monotonic_ms,
+            agent: snapshot.agent.clone(),
+            host: snapshot.host.clone(),
+            ..Snapshot::default()
+        })),
     }
 }

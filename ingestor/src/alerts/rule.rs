@@ -103,6 +103,18 @@ pub enum Over {
     Filesystem,
 }
 
+/// What is needed of the snapshot before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub(super) enum Needs {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// The host's own counters.
+    Host,
+    /// Its processes as well: some 100 KB of each host are kept in memory.
+    Processes,
+}
+
 /// When it is too much, and when it is well again.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Threshold {
@@ -293,9 +305,14 @@ impl Rule {
         of(self) == of(other)
     }
 
-    /// Whether it takes two snapshots of a host to evaluate.
-    pub fn needs_previous(&self) -> bool {
-        self.measure.is_rate() || self.filter.asks_for_rates()
+    /// What it takes of the snapshot before to evaluate one.
+    pub(super) fn needs(&self) -> Needs {
+        match self.measure {
+            Measure::Process(figure) if figure.is_rate() => Needs::Processes,
+            _ if self.filter.asks_for_rates() => Needs::Processes,
+            measure if measure.is_rate() => Needs::Host,
+            _ => Needs::Nothing,
+        }
     }
 }
 
