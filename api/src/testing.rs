@@ -35,7 +35,7 @@ pub mod notify {
         Again, Allowed, BUCKET, BadChannel, Channel, Chart, Counts, Courier, Culprit, Day, Facts, Failure,
         Figure, Grouping, KeptBack, Kind, MAX_ROUTES, Matcher, Message, Notification, Outbox, OutboxError,
         Pace, Plan, Planned, Point, Quiet, Record, Route, Rules, Schedule, Sender, Sent, Severity, Silence,
-        State, Subject, Threads, When, Why, check_id, group, plan, silenced_by,
+        State, Subject, Threads, When, Why, check, check_id, group, plan, silenced_by,
     };
 }
 

@@ -5,8 +5,6 @@ use std::fmt;
 use lettre::message::Mailbox;
 use serde::{Deserialize, Serialize};
 
-use super::send::{check_command, check_mail, check_url};
-
 /// The bucket of channels; a key is a channel's id.
 pub const BUCKET: &str = "notify_channels";
 /// The longest id. It is a part of subjects and of consumers' names.
@@ -178,34 +176,6 @@ impl BadChannel {
 }
 
 impl Channel {
-    /// Whether this can be kept; what the server's settings allow is asked when it sends.
-    ///
-    /// # Errors
-    /// Names the first field that is wrong.
-    pub fn check(&self) -> Result<(), BadChannel> {
-        short("name", &self.name)?;
-        if let Some(fallback) = &self.fallback {
-            check_id(fallback).map_err(|problem| BadChannel::new("fallback", problem.problem))?;
-        }
-        match &self.means {
-            Means::Mail(mail) => check_mail(mail),
-            Means::SlackWebhook(slack) => check_url("url", slack.url.reveal()),
-            Means::SlackToken(slack) => {
-                short("token", slack.token.reveal())?;
-                let is_id = |letter: char| letter.is_ascii_uppercase() || letter.is_ascii_digit();
-                match slack.conversation.chars().all(is_id) && (2..=40).contains(&slack.conversation.len()) {
-                    true => Ok(()),
-                    false => Err(BadChannel::new(
-                        "conversation",
-                        "expected the id of a conversation, as in C0123456789",
-                    )),
-                }
-            }
-            Means::Webhook(webhook) => check_url("url", &webhook.url),
-            Means::Command(command) => check_command(command),
-        }
-    }
-
     /// The same without what is secret, to show it.
     pub fn without_secrets(&self) -> Self {
         let mut shown = self.clone();
@@ -285,6 +255,7 @@ pub(super) fn mailbox(field: &'static str, text: &str) -> Result<Mailbox, BadCha
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::notify::send::check;
 
     fn webhook(url: &str, secret: &str) -> Channel {
         let means = Means::Webhook(Webhook { url: url.to_owned(), secret: secret.into(), authority: None });
@@ -311,7 +282,7 @@ mod tests {
     fn a_channel_is_what_its_record_says_and_unknown_fields_are_refused() {
         let text = r#"{"name":"m","means":{"kind":"mail","server":"127.0.0.1","tls":"none","from":"a@b.example","to":["c@d.example"]}}"#;
         let channel: Channel = serde_json::from_str(text).unwrap();
-        assert_eq!(channel.check(), Ok(()));
+        assert_eq!(check(&channel), Ok(()));
         assert!(serde_json::from_str::<Channel>(&text.replace("\"server\"", "\"sever\"")).is_err());
         assert!(serde_json::from_str::<Channel>(&text.replace("\"none\"", "\"opportunistic\"")).is_err());
     }
@@ -331,8 +302,7 @@ mod tests {
                 to: vec!["c@d.example".to_owned()],
             };
             change(&mut mail);
-            Channel { name: "m".to_owned(), means: Means::Mail(mail), fallback: None }
-                .check()
+            check(&Channel { name: "m".to_owned(), means: Means::Mail(mail), fallback: None })
                 .map_err(|bad| bad.field)
         };
         assert_eq!(mail(|_| ()), Ok(()));
@@ -351,7 +321,7 @@ mod tests {
             "https://a.example/\n",
             "https://ä.example/",
         ] {
-            assert_eq!(webhook(url, "").check().map_err(|bad| bad.field), Err("url"), "{url}");
+            assert_eq!(check(&webhook(url, "")).map_err(|bad| bad.field), Err("url"), "{url}");
         }
         for id in ["", "A", "a.b", "a>b", &"a".repeat(41)] {
             assert!(check_id(id).is_err(), "{id}");

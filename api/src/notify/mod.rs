@@ -33,7 +33,7 @@ pub use notification::{Chart, Culprit, Facts, Figure, Kind, Notification, Point,
 pub use outbox::{Counts, Courier, Outbox, OutboxError, Pace, Record, State};
 pub use route::{KeptBack, MAX_ROUTES, Plan, Planned, Quiet, Route, Rules, Why, plan};
 pub use schedule::{Day, Schedule};
-pub use send::{Allowed, Sender};
+pub use send::{Allowed, Sender, check};
 pub use silence::{Silence, When, silenced_by};
 
 /// Delivers what is in the outbox of the broker of `client` until `ended`, to the channels that are there; `allowed` is

@@ -31,7 +31,7 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Whether a command can be kept.
-pub(in crate::notify) fn check(command: &Command) -> Result<(), BadChannel> {
+pub(super) fn check(command: &Command) -> Result<(), BadChannel> {
     channel::short("program", &command.program)?;
     if !command.program.starts_with('/') {
         return Err(BadChannel::new("program", "expected an absolute path, as in /usr/local/bin/page"));

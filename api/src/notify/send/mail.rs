@@ -99,7 +99,7 @@ fn chart_words(notification: &Notification) -> String {
 }
 
 /// Whether a mail channel can be kept.
-pub(in crate::notify) fn check(mail: &Mail) -> Result<(), BadChannel> {
+pub(super) fn check(mail: &Mail) -> Result<(), BadChannel> {
     channel::short("server", &mail.server)?;
     let is_host = |letter: char| letter.is_ascii_alphanumeric() || ".-:".contains(letter);
     if !mail.server.chars().all(is_host) {

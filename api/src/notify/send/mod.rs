@@ -18,13 +18,10 @@ use ipnet::IpNet;
 use sha2::{Digest, Sha256};
 
 use super::{
-    channel::{BadChannel, Channel, Means},
+    channel::{BadChannel, Channel, Means, check_id, short},
     failure::{Failure, Sent},
     notification::Notification,
 };
-
-pub(super) use command::check as check_command;
-pub(super) use mail::check as check_mail;
 
 /// How long a receiver may take, resolving names and connecting included: a chat's servers answer in a second, and a courier
 /// waits for one receiver at a time.
@@ -113,8 +110,36 @@ pub(super) fn key_of(id: &str) -> String {
     key
 }
 
+/// Whether a channel can be kept; what the server's settings allow is asked when it sends.
+///
+/// # Errors
+/// Names the first field that is wrong.
+pub fn check(channel: &Channel) -> Result<(), BadChannel> {
+    short("name", &channel.name)?;
+    if let Some(fallback) = &channel.fallback {
+        check_id(fallback).map_err(|bad| BadChannel::new("fallback", bad.problem))?;
+    }
+    match &channel.means {
+        Means::Mail(mail) => mail::check(mail),
+        Means::SlackWebhook(slack) => check_url("url", slack.url.reveal()),
+        Means::SlackToken(slack) => {
+            short("token", slack.token.reveal())?;
+            let is_id = |letter: char| letter.is_ascii_uppercase() || letter.is_ascii_digit();
+            match slack.conversation.chars().all(is_id) && (2..=40).contains(&slack.conversation.len()) {
+                true => Ok(()),
+                false => Err(BadChannel::new(
+                    "conversation",
+                    "expected the id of a conversation, as in C0123456789",
+                )),
+            }
+        }
+        Means::Webhook(webhook) => check_url("url", &webhook.url),
+        Means::Command(command) => command::check(command),
+    }
+}
+
 /// Whether a text can be the address of a receiver.
-pub(super) fn check_url(field: &'static str, text: &str) -> Result<(), BadChannel> {
+fn check_url(field: &'static str, text: &str) -> Result<(), BadChannel> {
     match address::parse_url(text) {
         Some(_) => Ok(()),
         None => Err(BadChannel::new(

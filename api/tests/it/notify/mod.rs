@@ -9,7 +9,7 @@ mod webhook;
 use std::time::Duration;
 
 use fleetps::testing::notify::{
-    Allowed, Channel, Culprit, Facts, Kind, Notification, Sender, Severity, Subject,
+    Allowed, Channel, Culprit, Facts, Kind, Notification, Sender, Severity, Subject, check,
 };
 
 /// The time limit of an attempt: short, for receivers that hang.
@@ -24,7 +24,7 @@ fn sender() -> Sender {
 fn channel(means: serde_json::Value) -> Channel {
     let channel = serde_json::json!({ "name": "test", "means": means });
     let channel: Channel = serde_json::from_value(channel).unwrap();
-    channel.check().unwrap();
+    check(&channel).unwrap();
     channel
 }
 
