@@ -275,7 +275,9 @@ async fn a_hello_that_arrives_late_or_again_does_not_lock_out_the_key_announced_
     let [former, late, next] = [(); 3].map(|()| broker.machine("web-01"));
     let client = former.connect(Some(&token)).await.unwrap();
     for machine in [&late, &next, &late] {
-        let announced = hello(&client, "web-01", &Hello { next_key: Some(machine.public_key()) }).await;
+        let announced =
+            hello(&client, "web-01", &Hello { next_key: Some(machine.public_key()), ..Hello::default() })
+                .await;
         assert!(announced.accepted);
     }
     next.connect(None).await.unwrap();
