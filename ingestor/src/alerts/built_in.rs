@@ -43,7 +43,7 @@ static BUILT_IN: [BuiltIn; 9] = [
         severity: Severity::Warning,
         // A backup or a build that fills a disk for some minutes is no news.
         sentence: "disk > 90% clear 87% for 30m",
-        note: "The file system has been nearly full for half an hour. The named processes write most at present.",
+        note: "The file system has been nearly full for half an hour. The named processes have written most since they started.",
     },
     BuiltIn {
         id: "memory-nearly-gone",

@@ -98,6 +98,7 @@ fn rules_look_at_processes_programs_hosts_and_file_systems() {
         HostSample { memory_total_bytes: Some(100), memory_used_bytes: Some(95), ..HostSample::default() };
     let mut snapshot =
         processes(vec![process(1, "java", 95.0), process(2, "java", 60.0), process(3, "nginx", 1.0)]);
+    snapshot.processes[2].written_bytes = Some(7);
     (snapshot.host, snapshot.filesystems) = (sample, vec![full]);
     let changes = stream.send("a", snapshot);
     assert_eq!(
@@ -111,6 +112,8 @@ fn rules_look_at_processes_programs_hosts_and_file_systems() {
     );
     let culprits: Vec<_> = changes[1].culprits.iter().map(|culprit| (culprit.pid, culprit.value)).collect();
     assert_eq!((changes[1].value, culprits), (Some(155.0), vec![(1, 95.0), (2, 60.0)]));
+    let writers: Vec<_> = changes[3].culprits.iter().map(|culprit| (culprit.pid, culprit.value)).collect();
+    assert_eq!(writers, [(3, 7.0)]);
     // The program starts anew: its own alert goes on, that of the process has ended.
     let changes = stream.send("a", processes(vec![process(7, "java", 160.0)]));
     assert_eq!(
@@ -391,7 +394,7 @@ fn of_the_snapshot_before_only_what_rules_need_is_kept() {
     for (sentence, kept_processes) in [
         ("cpu > 90% over process", None),
         ("disk_written_bytes/s > 1M", Some(0)),
-        ("cpu > 90% over process where write > 1M", Some(1)),
+        ("cpu > 90% over process where written > 1M", Some(1)),
     ] {
         let mut stream = Stream::of(&[("r", sentence)]);
         stream.send("a", written(0));

@@ -55,8 +55,8 @@ pub struct Culprit {
     pub start: i64,
     /// Its name: a text from the host.
     pub name: String,
-    /// Its part: of what is measured where that is of processes; otherwise CPU in percent of one core, or resident bytes where
-    /// memory is measured.
+    /// Its part: of what is measured where that is of processes; otherwise CPU in percent of one core, resident bytes where
+    /// memory is measured, and bytes written since the process started where a disk is.
     pub value: f64,
 }
 
@@ -130,7 +130,7 @@ impl<'a> Measured<'a> {
         let Some(figure) = (match rule.measure {
             Measure::Process(figure) => Some(figure),
             Measure::Host(HostFigure::MemoryPercent | HostFigure::SwapPercent) => Figure::find("mem"),
-            Measure::Disk => Figure::find("write").or_else(|| Figure::find("cpu")),
+            Measure::Disk => return self.writers(),
             Measure::Host(_) | Measure::Count => Figure::find("cpu"),
             Measure::Silent | Measure::RestartLoop => None,
         }) else {
@@ -142,7 +142,7 @@ impl<'a> Measured<'a> {
         };
         // A filter that took too long raised no alert.
         let Ok(matching) = self.matching(rule) else { return Vec::new() };
-        let mut parts: Vec<Culprit> = matching
+        let parts: Vec<Culprit> = matching
             .filter(is_part)
             .filter_map(|fields| {
                 let (pid, start) = fields.process.key();
@@ -150,10 +150,25 @@ impl<'a> Measured<'a> {
                 Some(Culprit { pid, start, name: fields.process.name.clone(), value })
             })
             .collect();
-        parts.sort_by(|a, b| b.value.total_cmp(&a.value).then_with(|| a.pid.cmp(&b.pid)));
-        parts.truncate(CULPRITS);
-        parts
+        largest(parts)
     }
+
+    /// The processes that have written most since they started. What they write at present takes two snapshots to know.
+    fn writers(&self) -> Vec<Culprit> {
+        let writer = |fields: &Fields<'_>| {
+            let (pid, start) = fields.process.key();
+            let value = fields.process.written_bytes.filter(|bytes| *bytes > 0)? as f64;
+            Some(Culprit { pid, start, name: fields.process.name.clone(), value })
+        };
+        largest(self.fields.iter().filter_map(writer).collect())
+    }
+}
+
+/// Those with the largest parts, the largest first.
+fn largest(mut parts: Vec<Culprit>) -> Vec<Culprit> {
+    parts.sort_by(|a, b| b.value.total_cmp(&a.value).then_with(|| a.pid.cmp(&b.pid)));
+    parts.truncate(CULPRITS);
+    parts
 }
 
 /// The instance that a process belongs to; `None` where it belongs to none, such as a process without a unit.
