@@ -51,6 +51,11 @@ struct HtmlPart<'a> {
     chart_words: String,
 }
 
+impl HtmlPart<'_> {
+    /// The address of the chart, which is a part of the mail.
+    const CHART: &'static str = "cid:chart";
+}
+
 impl<'a> HtmlPart<'a> {
     fn of(notification: &'a Notification) -> Self {
         let (first_hosts, more_hosts) = match &notification.subject {
