@@ -151,22 +151,30 @@ async fn once_the_stream_has_forgotten_a_host_a_recorded_run_is_not_taken_either
     server.stop().await;
 }
 
-#[tokio::test]
-async fn a_sender_that_hangs_up_while_its_post_is_decoded_pays_for_it() {
-    let folder = tempfile::tempdir().unwrap();
-    let (server, _) = broker(folder.path()).await;
-    let client = server.broker(Part::Api).connect("test").await.unwrap();
-    let gate = Gate::new(client.clone(), 16 << 10);
-    store(&gate, incoming("a", 1, 0)).await.unwrap();
-    // The allowance holds 896 KiB, and each costs 256 KiB.
-    for _ in 0..4 {
-        let answer = gate.store(&host(), incoming("a", 2, 0)).now_or_never();
-        assert!(answer.is_none(), "it was not decoded: {answer:?}");
-    }
-    let refused = post(&gate, incoming("a", 2, 0)).await;
-    assert!(matches!(refused, Err(NotStored::TooMuch { .. })), "{refused:?}");
-    assert_eq!(stored(&client).await, 1);
-    server.stop().await;
+#[test]
+fn a_sender_that_hangs_up_while_its_post_is_decoded_pays_for_it() {
+    // What decodes runs on threads for such work. There is one, and the test keeps it busy.
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().max_blocking_threads(1).build();
+    runtime.unwrap().block_on(async {
+        let folder = tempfile::tempdir().unwrap();
+        let (server, _) = broker(folder.path()).await;
+        let client = server.broker(Part::Api).connect("test").await.unwrap();
+        let gate = Gate::new(client.clone(), 16 << 10);
+        store(&gate, incoming("a", 1, 0)).await.unwrap();
+        let (end, ended) = std::sync::mpsc::channel::<()>();
+        let busy = tokio::task::spawn_blocking(move || ended.recv());
+        // The allowance holds 896 KiB, and each costs 256 KiB.
+        for _ in 0..4 {
+            let answer = gate.store(&host(), incoming("a", 2, 0)).now_or_never();
+            assert!(answer.is_none(), "it was not decoded: {answer:?}");
+        }
+        drop(end);
+        busy.await.unwrap().unwrap_err();
+        let refused = post(&gate, incoming("a", 2, 0)).await;
+        assert!(matches!(refused, Err(NotStored::TooMuch { .. })), "{refused:?}");
+        assert_eq!(stored(&client).await, 1);
+        server.stop().await;
+    });
 }
 
 #[tokio::test]
