@@ -23,8 +23,9 @@
 //! **Scope.** A question is answered from the rows of its `scope` (hosts and command lines that a person may see), as if
 //! there were no others: `reading` restricts the rows of a table before anything filters, counts or limits them.
 //!
-//! **One file for each question:** `back_test` (what a rule of alerts would have said), `moment` (a process table), `diff`, `events`, `series`, `figures`, `top`, `search`, `lives`, `peaks`,
-//! `identity`, `kept`. Rates, ages and staleness are the rules of `fleetps_nats::model`.
+//! **One file for each question:** `back_test` (what a rule of alerts would have said), `moment` (a process table), `diff`,
+//! `events`, `series`, `figures`, `top`, `search`, `lives`, `peaks`, `identity`, `kept`. Rates, ages and staleness are the
+//! rules of `fleetps_nats::model`.
 
 mod back_test;
 mod boots;
