@@ -1,23 +1,12 @@
-//! The route table: each address with its handler and its policy (principals, action, audit class, command lines).
-//!
-//! A route that looks at one host counts as showing its command lines, whichever part of the host it shows.
+//! Every route, with its policy.
 
-use std::sync::Arc;
+use axum::http::Method;
 
-use axum::{
-    Extension, Router,
-    handler::Handler,
-    http::Method,
-    middleware::{from_fn, from_fn_with_state},
-    routing::{self, MethodRouter},
-};
-use tower_http::compression::CompressionLayer;
-
+use super::route::{Route, asks, change_json, get, json, post, post_json};
 use crate::{
     audit_log::AuditClass::{self, ByHandler, FailedChanges, Searches},
-    auth::PrincipalKind,
     authz::Permission::{
-        self, Anything, ControlHosts, ManageAlerts, ManageHosts, ManageUsers, OwnAccount, ReadAudit,
+        Anything, ControlHosts, ManageAlerts, ManageHosts, ManageUsers, OwnAccount, ReadAudit,
         ReadHostMetrics, ReadMetrics, SeeHosts, Sql,
     },
     handlers::{
@@ -26,160 +15,8 @@ use crate::{
         process, process_json, processes_json, prometheus, search, search_json, settings, settings_json,
         sign_in, sql, system, timeline, top, top_json, users, welcome,
     },
-    middleware::{
-        absence::say_absence,
-        admit::admit,
-        authenticate::{authenticate, let_read_metrics},
-        authenticate_host::authenticate_host,
-        authorize::{Policy, authorize},
-        error_pages, guard,
-        observe::observe,
-    },
-    openapi::{Describe, Interface, Listed, Operation},
-    refusal::Refusal,
-    state::AppState,
     websocket,
 };
-
-/// A handler at an address, with its policy.
-#[derive(Clone)]
-pub struct Route {
-    /// The method.
-    pub method: Method,
-    /// The address, with places to fill in.
-    pub path: &'static str,
-    /// Its principals, action and audit class.
-    pub policy: Policy,
-    /// Its description, where it is a part of the JSON interface.
-    pub operation: Option<Operation>,
-    handler: MethodRouter<AppState>,
-}
-
-impl Route {
-    fn new(
-        method: Method,
-        path: &'static str,
-        action: Permission,
-        audit: AuditClass,
-        handler: MethodRouter<AppState>,
-    ) -> Self {
-        let page = path.strip_prefix("/api/v1").unwrap_or(path);
-        let open_to = PrincipalKind::PEOPLE;
-        let policy = Policy { open_to, action, audit, shows_command_lines: false, page };
-        Self { method, path, policy, operation: None, handler }
-    }
-
-    fn described(self, operation: Operation) -> Self {
-        Self { operation: Some(operation), ..self }
-    }
-
-    /// Says what the body is, where no argument of the handler does.
-    fn with_body(mut self, kind: &'static str, schema: serde_json::Value) -> Self {
-        if let Some(operation) = &mut self.operation {
-            operation.takes.body.push((kind, schema));
-        }
-        self
-    }
-
-    fn open_to_all(mut self) -> Self {
-        self.policy.open_to = PrincipalKind::ALL;
-        self
-    }
-
-    fn open_to_hosts(mut self) -> Self {
-        self.policy.open_to = PrincipalKind::HOSTS;
-        self
-    }
-
-    fn shows_command_lines(mut self) -> Self {
-        self.policy.shows_command_lines = true;
-        self
-    }
-
-    fn audited(mut self, audit: AuditClass) -> Self {
-        self.policy.audit = audit;
-        self
-    }
-}
-
-/// A route that people look at.
-fn get<T: 'static>(path: &'static str, action: Permission, handler: impl Handler<T, AppState>) -> Route {
-    Route::new(Method::GET, path, action, AuditClass::Looks, routing::get(handler))
-}
-
-/// A route by which people change something.
-fn post<T: 'static>(path: &'static str, action: Permission, handler: impl Handler<T, AppState>) -> Route {
-    Route::new(Method::POST, path, action, AuditClass::Changes, routing::post(handler))
-}
-
-/// A route of the JSON interface that looks. Its description is in the signature of its handler.
-fn json<T: 'static, H>(path: &'static str, action: Permission, summary: &'static str, handler: H) -> Route
-where
-    H: Handler<T, AppState> + Describe<T>,
-{
-    let operation = Operation::of(summary, &handler);
-    get(path, action, handler).described(operation)
-}
-
-/// A route of the JSON interface that changes something.
-fn post_json<T: 'static, H>(
-    path: &'static str,
-    action: Permission,
-    summary: &'static str,
-    handler: H,
-) -> Route
-where
-    H: Handler<T, AppState> + Describe<T>,
-{
-    let operation = Operation::of(summary, &handler);
-    post(path, action, handler).described(operation)
-}
-
-/// A route of the JSON interface that replaces or removes something.
-fn change_json<T: 'static, H>(
-    method: Method,
-    path: &'static str,
-    action: Permission,
-    summary: &'static str,
-    handler: H,
-) -> Route
-where
-    H: Handler<T, AppState> + Describe<T>,
-{
-    let operation = Operation::of(summary, &handler);
-    let handler = if method == Method::PUT { routing::put(handler) } else { routing::delete(handler) };
-    Route::new(method, path, action, FailedChanges, handler).described(operation)
-}
-
-/// A route of the JSON interface that changes a part of something.
-fn patch_json<T: 'static, H>(
-    path: &'static str,
-    action: Permission,
-    summary: &'static str,
-    handler: H,
-) -> Route
-where
-    H: Handler<T, AppState> + Describe<T>,
-{
-    let operation = Operation::of(summary, &handler);
-    Route::new(Method::PATCH, path, action, AuditClass::FailedChanges, routing::patch(handler))
-        .described(operation)
-}
-
-/// The routes that are described.
-pub fn interface() -> Interface {
-    let listed = |Route { method, path, policy, operation, .. }: Route| {
-        let Policy { open_to, action, .. } = policy;
-        operation.map(|operation| Listed { method, path, open_to, action, operation })
-    };
-    Interface(table().into_iter().filter_map(listed).collect())
-}
-
-/// A question of a monitoring system, which also comes as a form.
-fn asks<H: Handler<T, AppState>, T: 'static>(path: &'static str, handler: H) -> [Route; 2] {
-    let form = routing::post(handler.clone());
-    [get(path, SeeHosts, handler), Route::new(Method::POST, path, SeeHosts, AuditClass::Looks, form)]
-}
 
 /// Every route.
 pub fn table() -> Vec<Route> {
@@ -380,7 +217,8 @@ fn json_of_settings() -> Vec<Route> {
             "How a host is sampled, and who decided that",
             settings_json::of_host,
         ),
-        patch_json(
+        change_json(
+            Method::PATCH,
             "/api/v1/hosts/{host}/settings",
             ControlHosts,
             "Asks a host for other settings",
@@ -393,7 +231,8 @@ fn json_of_settings() -> Vec<Route> {
             "What is asked of the hosts of a group",
             settings_json::of_group,
         ),
-        patch_json(
+        change_json(
+            Method::PATCH,
             "/api/v1/groups/{group}/settings",
             ControlHosts,
             "Asks the hosts of a group for other settings",
@@ -467,51 +306,4 @@ fn of_the_server() -> Vec<Route> {
         get("/assets/{version}/{file}", Anything, assets::file),
         get("/favicon.ico", Anything, assets::icon),
     ]
-}
-
-/// Every route behind its policy, for authenticated requests.
-pub fn addresses(shared: AppState) -> Router {
-    guarded(table(), shared)
-}
-
-/// Metrics alone, for everybody on this machine.
-pub fn metrics_router(shared: AppState) -> Router {
-    let times = Arc::clone(&shared.request_times);
-    let routes = table().into_iter().filter(|route| route.path.starts_with("/metrics")).collect();
-    guarded(routes, shared)
-        .layer(from_fn(error_pages::render_errors))
-        .layer(from_fn(let_read_metrics))
-        .layer(CompressionLayer::new())
-        .layer(from_fn(guard::check_loopback_name))
-        .layer(from_fn(guard::secure))
-        .layer(from_fn_with_state(times, observe))
-}
-
-fn guarded(routes: Vec<Route>, shared: AppState) -> Router {
-    let guarded = |router: Router<AppState>, route: Route| {
-        let check = from_fn_with_state((route.policy, shared.clone()), authorize);
-        router.route(route.path, route.handler.route_layer(check))
-    };
-    routes
-        .into_iter()
-        .fold(Router::new(), guarded)
-        .fallback(async |uri: axum::http::Uri| Refusal::no_such_path(uri.path()))
-        .with_state(shared.clone())
-        .layer(Extension(Arc::new(interface())))
-}
-
-/// The whole web server.
-pub fn router(shared: AppState) -> Router {
-    let (people, times) = (shared.people.clone(), Arc::clone(&shared.request_times));
-    addresses(shared.clone())
-        .layer(from_fn_with_state(people.clone(), admit))
-        .layer(from_fn(guard::check_origin))
-        .layer(from_fn(error_pages::render_errors))
-        .layer(from_fn_with_state(shared.clone(), say_absence))
-        .layer(from_fn_with_state(people.clone(), authenticate))
-        .layer(from_fn_with_state(shared, authenticate_host))
-        .layer(CompressionLayer::new())
-        .layer(from_fn_with_state(people, guard::check_host))
-        .layer(from_fn(guard::secure))
-        .layer(from_fn_with_state(times, observe))
 }
