@@ -12,7 +12,8 @@ use std::{
 
 use super::{
     KeyHash, LegacyHost, System,
-    intake::{Making, Post, State, cut},
+    intake::State,
+    making::{Making, Post, cut},
     registry::names,
     s002::Machine,
     sqlite::{OldDatabase, OldHost, OldProcess, OldSnapshot, Registered, SqliteError},

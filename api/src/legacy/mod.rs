@@ -6,8 +6,9 @@
 //! * `listener` is an address of its own, off by default: some of their paths are paths of fleetps with another answer, and their
 //!   pages read without a key and from other origins. Nothing of that weakens the other listener. It checks the name that it is
 //!   called by and the origin of pages, and has the same limits of connections and the same deadlines.
-//! * `registry` says which host a post is of, by its key; `windows` when new hosts are let in.
-//! * `body` reads JSON within bounds, `intake` makes a snapshot of it, and the gate puts it into the stream before the answer.
+//! * `registry` says which host a post is of, by its key and an `index` of all; `windows` when new hosts are let in.
+//! * `body` reads JSON within bounds and `fields` what is in it, `making` makes a snapshot of it, `intake` numbers it and answers once the gate has put it into
+//!   the stream.
 //! * `reader` is everybody who reads here, with one grant; what they see goes through `ScopedFleet` as for all others.
 //!   `stream_reads` has single messages of the stream, `push` the WebSockets.
 //! * `import` brings what 001 and 002 kept into the history, from the databases that `sqlite` reads.
@@ -16,9 +17,12 @@
 mod actions;
 mod body;
 mod fault;
+mod fields;
 mod import;
+mod index;
 mod intake;
 mod listener;
+mod making;
 mod pages;
 mod push;
 mod reader;
@@ -45,9 +49,10 @@ use crate::{broker, config::LegacySettings, counts::Counts, gate::Gate, state::A
 use actions::Actions;
 use body::Room;
 use fault::Fault;
+use index::LegacyHost;
 use intake::Posting;
 use push::Sockets;
-use registry::{LegacyHost, NotAdmitted, Registry, Sender};
+use registry::{NotAdmitted, Registry, Sender};
 
 pub use import::{Import, Report};
 pub use listener::{LegacyDoor, serve};

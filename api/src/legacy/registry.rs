@@ -10,7 +10,7 @@
 //! stored ([`HostRecord::is_superseded`]).
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::HashMap,
     net::IpAddr,
     sync::Arc,
     time::{Duration, Instant},
@@ -30,6 +30,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     KeyHash, System,
+    index::{Index, LegacyHost},
     windows::{Window, Windows},
 };
 use crate::{
@@ -67,22 +68,6 @@ pub struct Sender {
     pub host_name: Option<String>,
     /// Its address.
     pub from: IpAddr,
-}
-
-/// A host of an older system.
-#[derive(Debug, Clone)]
-pub struct LegacyHost {
-    /// Its name in the fleet.
-    pub host: HostName,
-    /// Its record.
-    pub record: Arc<HostRecord>,
-}
-
-impl LegacyHost {
-    /// What is known of its agent.
-    pub fn agent(&self) -> Option<&LegacyAgent> {
-        self.record.legacy.as_ref()
-    }
 }
 
 /// Why a post is of no host.
@@ -202,7 +187,7 @@ impl Registry {
     /// Whether a post with this key may be of some host: of a known one, or of a new one while a window is open. Known before
     /// the body is read.
     pub fn may_be_known(&self, system: System, key: &KeyHash) -> bool {
-        let is_key_of_a_host = || self.index.read().keys.contains_key(&(system, Some(key.clone())));
+        let is_key_of_a_host = || self.index.read().one_with(system, Some(key)).is_some();
         let opens = |window: Window| match (system, window.shared_key) {
             // One key for the whole fleet: no other is a key at all.
             (System::S000, shared) => {
@@ -220,7 +205,7 @@ impl Registry {
     pub fn find(&self, sender: &Sender) -> Result<Option<LegacyHost>, NotAdmitted> {
         let index = self.index.read();
         let named = index.named(sender.system, &sender.name);
-        let own = named.iter().find(|known| key_of(known) == sender.key);
+        let own = named.iter().find(|known| known.key() == sender.key);
         if let Some(known) = own {
             return match known.record.admission {
                 Admission::Revoked => Err(NotAdmitted::Revoked),
@@ -233,7 +218,7 @@ impl Registry {
         if named.iter().any(|known| known.agent().is_some_and(|agent| agent.verified)) {
             return Err(NotAdmitted::OtherKey);
         }
-        match index.keys.contains_key(&(sender.system, sender.key.clone())) {
+        match index.one_with(sender.system, sender.key.as_ref()).is_some() {
             true => Err(NotAdmitted::OtherName),
             false => Ok(None),
         }
@@ -243,7 +228,7 @@ impl Registry {
     fn is_shared(&self, index: &Index, sender: &Sender) -> bool {
         let Some(key) = &sender.key else { return true };
         let is_of_unverified = || {
-            let hosts = index.keys.get(&(sender.system, sender.key.clone()));
+            let hosts = index.one_with(sender.system, sender.key.as_ref());
             hosts.is_some_and(|host| !host.agent().is_some_and(|agent| agent.verified))
         };
         key.is_known() || self.windows.is_shared(sender.system, key) || is_of_unverified()
@@ -408,8 +393,7 @@ impl Registry {
     /// Every host of `system`, by name.
     pub fn all(&self, system: System) -> Vec<LegacyHost> {
         let index = self.index.read();
-        let of_system = index.names.iter().filter(|((of, _), _)| *of == system);
-        let mut all: Vec<LegacyHost> = of_system.flat_map(|(_, hosts)| hosts.clone()).collect();
+        let mut all: Vec<LegacyHost> = index.of_system(system).cloned().collect();
         all.sort_by(|a, b| a.host.cmp(&b.host));
         all
     }
@@ -418,10 +402,6 @@ impl Registry {
     pub fn count_superseded(&self) {
         self.counts.count("superseded");
     }
-}
-
-fn key_of(known: &LegacyHost) -> Option<KeyHash> {
-    known.agent().and_then(|agent| agent.key.clone()).map(KeyHash)
 }
 
 /// Who an agent of an older system is in the audit.
@@ -446,65 +426,6 @@ pub(super) fn names(system: System, name: &str) -> impl Iterator<Item = HostName
     };
     let own = name.parse().ok();
     own.into_iter().chain((1..=MAX_SUFFIXES).filter_map(move |number| with_suffix(number).parse().ok()))
-}
-
-/// What is known of all hosts.
-#[derive(Debug, Default)]
-struct Index {
-    /// The hosts of older systems, by system and what they call themselves.
-    names: HashMap<(System, String), Vec<LegacyHost>>,
-    /// One of the hosts that have a key.
-    keys: HashMap<(System, Option<KeyHash>), LegacyHost>,
-    /// How names look, and which have that look.
-    looks: BTreeMap<String, Vec<HostName>>,
-}
-
-impl Index {
-    fn of(records: &WatchedBucket<HostRecord>) -> Self {
-        let mut index = Self::default();
-        for (name, record) in records.all() {
-            if let Ok(host) = name.parse::<HostName>() {
-                index.insert(LegacyHost { host, record });
-            }
-        }
-        index
-    }
-
-    /// Takes what is known of one host now.
-    fn add(&mut self, known: LegacyHost) {
-        self.remove(&known.host);
-        self.insert(known);
-    }
-
-    fn insert(&mut self, known: LegacyHost) {
-        let LegacyHost { host, record } = &known;
-        if record.admission != Admission::Waiting && (record.has_key() || record.legacy.is_some()) {
-            self.looks.entry(host.look()).or_default().push(host.clone());
-        }
-        let Some(agent) = &record.legacy else { return };
-        let Ok(system) = agent.system.parse::<System>() else { return };
-        self.keys.insert((system, key_of(&known)), known.clone());
-        self.names.entry((system, agent.name.clone())).or_default().push(known);
-    }
-
-    fn remove(&mut self, host: &HostName) {
-        if let Some(alike) = self.looks.get_mut(&host.look()) {
-            alike.retain(|other| other != host);
-        }
-        for hosts in self.names.values_mut() {
-            hosts.retain(|known| known.host != *host);
-        }
-        self.keys.retain(|_, known| known.host != *host);
-    }
-
-    fn named(&self, system: System, name: &str) -> &[LegacyHost] {
-        self.names.get(&(system, name.to_owned())).map_or(&[], Vec::as_slice)
-    }
-
-    /// Whether people would take `host` for another host that there is.
-    fn looks_like(&self, host: &HostName) -> bool {
-        self.looks.get(&host.look()).is_some_and(|alike| alike.iter().any(|other| other != host))
-    }
 }
 
 /// How fast new hosts may come.

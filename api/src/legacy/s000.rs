@@ -21,9 +21,10 @@ use sha2::{Digest, Sha256};
 
 use super::{
     Fault, KeyHash, Legacy, Sender, System,
-    body::{Fields, Given, GivenList, parse},
+    body::parse,
     fault::answer,
-    intake::{Post, cut},
+    fields::{Fields, Given, GivenList},
+    making::{Post, cut},
     reader::{From, Parameters, Reader},
     registry::MAX_NAME_CHARACTERS,
     time::written_exactly,

@@ -22,9 +22,10 @@ use serde_json::{Value, json};
 
 use super::{
     Fault, KeyHash, Legacy, NotAdmitted, Sender, System,
-    body::{Fields, Given, GivenList, parse},
+    body::parse,
     fault::answer,
-    intake::{Post, cut},
+    fields::{Fields, Given, GivenList},
+    making::{Post, cut},
     reader::{From, Parameters, Reader},
     registry::MAX_NAME_CHARACTERS,
     time::{read_time, written_time},

@@ -23,9 +23,10 @@ use tokio::time::Instant;
 use super::{
     Fault, KeyHash, Legacy, LegacyHost, NotAdmitted, Sender, System,
     actions::Action,
-    body::{Fields, Given, GivenList, parse},
+    body::parse,
     fault::answer,
-    intake::{Post, cut},
+    fields::{Fields, Given, GivenList},
+    making::{Post, cut},
     reader::{From, Reader},
     registry::MAX_NAME_CHARACTERS,
 };

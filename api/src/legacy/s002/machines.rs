@@ -15,8 +15,9 @@ use serde_json::{Value, json};
 use super::{
     super::{
         Fault, Legacy, LegacyHost,
-        body::{Fields, Given, parse},
+        body::parse,
         fault::answer,
+        fields::{Fields, Given},
         reader::{From, Reader},
         registry::MAX_NAME_CHARACTERS,
         time::written_exactly,

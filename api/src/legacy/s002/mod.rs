@@ -1,8 +1,10 @@
 //! System 002: no keys; machines register, ask for their settings and post batches, and a page reads them as trees.
 //!
-//! `machines` has registration and settings, `batches` takes and lists snapshots, `tree` makes the trees.
+//! `machines` has registration and settings, `batches` takes snapshots, `lists` has them in pages, `tree` makes the
+//! trees.
 
 mod batches;
+mod lists;
 mod machines;
 mod tree;
 
@@ -18,7 +20,7 @@ use serde_json::json;
 
 use super::{Fault, Legacy, Sender, System, fault::answer};
 
-pub use batches::message;
+pub use lists::message;
 pub use machines::Machine;
 
 const SYSTEM: System = System::S002;
@@ -34,9 +36,9 @@ pub fn routes() -> Router<Arc<Legacy>> {
             get(machines::one).patch(machines::change).put(machines::replace).delete(machines::forget),
         )
         .route("/api/machine/{id}", get(moved))
-        .route("/api/snapshot-batch/", get(batches::list).post(batches::take))
+        .route("/api/snapshot-batch/", get(lists::list).post(batches::take))
         .route("/api/snapshot-batch", get(moved).post(batches::take))
-        .route("/api/snapshot-batch/{id}/", get(batches::one))
+        .route("/api/snapshot-batch/{id}/", get(lists::one))
         .route("/api/snapshot-batch/{id}", get(moved))
 }
 
