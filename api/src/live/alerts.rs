@@ -3,26 +3,20 @@
 use std::{
     collections::{HashMap, VecDeque},
     sync::Arc,
-    time::Duration,
 };
 
-use async_nats::{
-    Client,
-    jetstream::{self, consumer::pull},
-};
+use async_nats::Client;
 use fleetps_ingestor::alerts::{Change, Severity, Transition};
-use fleetps_nats::{HostName, connection::reconnect_delay, error_chain, stream};
-use futures_util::StreamExt;
+use fleetps_nats::{HostName, stream};
 use parking_lot::RwLock;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::followed_stream::{BrokenOff, FollowedStream, keep_reading};
 use crate::metrics::Bounded;
 
 /// Changes that are kept, of some 1 KB each in memory: more than half of what the broker keeps. Beyond that the oldest go.
 const MAX_CHANGES: usize = 50_000;
-/// How often to look whether the stream is still the same one.
-const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 /// The alerts that are known.
 #[derive(Debug, Default)]
@@ -146,46 +140,17 @@ impl Alerts {
 
     /// Keeps up with the stream until `shutdown`.
     pub async fn follow(&self, client: &Client, shutdown: CancellationToken) {
-        let following = async {
-            let mut failures = 0;
-            loop {
-                match self.read(client).await {
-                    Ok(()) => failures = 0,
-                    // Readiness tells of a broker that is away. The stream is made when the ingestor starts.
-                    Err(error) => tracing::debug!("the alerts: {}", error_chain(&*error)),
-                }
-                tokio::time::sleep(reconnect_delay(failures)).await;
-                failures += 1;
-            }
-        };
-        shutdown.run_until_cancelled(following).await;
+        keep_reading("the alerts", shutdown, || self.read(client)).await;
     }
 
-    /// Reads the stream from its beginning, until that breaks off or the stream is made anew. What was known stays until all is
-    /// read again.
-    async fn read(&self, client: &Client) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-        let jetstream = jetstream::new(client.clone());
-        let alerts = jetstream.get_stream(stream::ALERTS).await?;
-        let created_s = alerts.cached_info().created.unix_timestamp();
-        let mut anew = (alerts.cached_info().state.messages > 0).then(Known::default);
+    /// Reads the stream from its beginning, until that breaks off. What was known stays until all is read again.
+    async fn read(&self, client: &Client) -> Result<(), BrokenOff> {
+        let mut alerts = FollowedStream::open(client, stream::ALERTS).await?;
+        let mut anew = (alerts.info.state.messages > 0).then(Known::default);
         if anew.is_none() {
             self.replace(Known::default());
         }
-        let consumer = alerts.create_consumer(pull::OrderedConfig::default()).await?;
-        let mut messages = consumer.messages().await?;
-        let mut look = tokio::time::interval(LOOK_EVERY);
-        loop {
-            let message = tokio::select! {
-                message = messages.next() => message,
-                _ = look.tick() => {
-                    let now = jetstream.get_stream(stream::ALERTS).await?;
-                    if now.cached_info().created.unix_timestamp() != created_s {
-                        return Ok(());
-                    }
-                    continue;
-                }
-            };
-            let Some(message) = message.transpose()? else { return Ok(()) };
+        while let Some(message) = alerts.next().await? {
             let is_last = message.info()?.pending == 0;
             // One that is none is of a later version.
             let transition = Transition::from_message(&message.payload);
@@ -199,6 +164,7 @@ impl Alerts {
                 None => transition.into_iter().for_each(|transition| self.take(transition)),
             }
         }
+        Ok(())
     }
 
     fn replace(&self, known: Known) {

@@ -1,26 +1,22 @@
 //! The events that are in no segment yet, as the ingestor decides them.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc};
 
-use async_nats::{
-    Client,
-    jetstream::{self, consumer::pull},
-};
+use async_nats::Client;
 use fleetps_ingestor::events::{Event, EventPlace, from_message};
-use fleetps_nats::{connection::reconnect_delay, error_chain, stream};
-use futures_util::StreamExt;
+use fleetps_nats::stream;
 use parking_lot::RwLock;
 use tokio_util::sync::CancellationToken;
 
-use super::EventLog;
+use super::{
+    EventLog,
+    followed_stream::{BrokenOff, FollowedStream, keep_reading},
+};
 use crate::metrics::Bounded;
 
 /// Memory of the events that are kept: some 100,000 usual ones, ten minutes of 2,000 hosts. Beyond that the oldest go; they
 /// are in a segment within a minute.
 const MAX_BYTES: usize = 64 << 20;
-
-/// How often to look whether the stream is still the same one: a broker that was restarted has made it anew.
-const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 /// The latest events, by their places in the stream of snapshots.
 #[derive(Debug, Default)]
@@ -93,48 +89,19 @@ impl LatestEvents {
 
     /// Keeps up with what the ingestor decides, until `shutdown`.
     pub async fn follow(&self, client: &Client, shutdown: CancellationToken) {
-        let following = async {
-            let mut failures = 0;
-            loop {
-                match self.read(client).await {
-                    Ok(()) => failures = 0,
-                    // Readiness tells of a broker that is away. The stream is made when the ingestor starts.
-                    Err(error) => tracing::debug!("the latest events: {}", error_chain(&*error)),
-                }
-                tokio::time::sleep(reconnect_delay(failures)).await;
-                failures += 1;
-            }
-        };
-        shutdown.run_until_cancelled(following).await;
+        keep_reading("the latest events", shutdown, || self.read(client)).await;
     }
 
-    /// Reads the stream of events from what it still has, until that breaks off or the stream is made anew: the client library
-    /// goes on at the old sequence then, and delivers nothing.
-    async fn read(&self, client: &Client) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-        let jetstream = jetstream::new(client.clone());
-        let events = jetstream.get_stream(stream::EVENTS).await?;
-        let created_s = events.cached_info().created.unix_timestamp();
-        let state = &events.cached_info().state;
-        self.log.open(created_s, state.first_sequence, state.last_sequence);
-        let consumer = events.create_consumer(pull::OrderedConfig::default()).await?;
-        let mut messages = consumer.messages().await?;
-        let mut look = tokio::time::interval(LOOK_EVERY);
-        loop {
-            let message = tokio::select! {
-                message = messages.next() => message,
-                _ = look.tick() => {
-                    let now = jetstream.get_stream(stream::EVENTS).await?;
-                    if now.cached_info().created.unix_timestamp() != created_s {
-                        return Ok(());
-                    }
-                    continue;
-                }
-            };
-            let Some(message) = message.transpose()? else { return Ok(()) };
+    async fn read(&self, client: &Client) -> Result<(), BrokenOff> {
+        let mut events = FollowedStream::open(client, stream::EVENTS).await?;
+        let state = &events.info.state;
+        self.log.open(events.info.created.unix_timestamp(), state.first_sequence, state.last_sequence);
+        while let Some(message) = events.next().await? {
             let decided: Vec<_> = from_message(&message.payload).into_iter().map(Arc::new).collect();
             self.log.take(message.info()?.stream_sequence, &decided);
             self.take(decided);
         }
+        Ok(())
     }
 }
 

@@ -5,8 +5,8 @@
 //! `past_hour`. `programs` adds up the fleet's programs as snapshots arrive; `left_out` counts hosts that were not heard
 //! of for long; `search` filters the processes of all hosts; `tracked` keeps what metrics of hosts say. `moment` is one
 //! host's latest snapshot with the one before it, decoded; `recent` reads earlier ones from the stream, and `replay` all of a
-//! host from a `position` on. `readiness` is how the ingestors are doing, `arrivals`
-//! whether published snapshots are stored, `admission` the refusals of the broker, `latest_events` what the ingestor
+//! host from a `position` on. `readiness` is how the ingestors are doing, `arrivals` whether published snapshots are
+//! stored, `admission` the refusals of the broker. By way of `followed_stream`, `latest_events` is what the ingestor
 //! decided that is in no segment yet, `event_log` the same in the order of its stream, `alerts` what became of alerts.
 //! Nothing here is stored: after a restart the broker delivers the last snapshot of every host again.
 
@@ -16,6 +16,7 @@ mod arrivals;
 mod event_log;
 mod fleet;
 mod fleet_changes;
+mod followed_stream;
 mod intake;
 mod latest_events;
 mod left_out;
