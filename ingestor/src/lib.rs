@@ -7,9 +7,10 @@
 //!
 //! `segment` is the format on disk, `catalog` knows which segments exist and publishes that in `attach.sql`. Above it,
 //! `intake` fills segments from the stream, `compaction` merges, downsamples and removes them, and `history` reads
-//! them, each question within a budget (`query`); these three do not know each other. `alerts` decides from snapshots what needs a person, and `alert_keeper` has it do that on the stream. `sql` answers a person's SQL. `audit` is the format of the audit,
-//! `audit_keeper` moves it from the stream to segments of its own. [`run`] runs everything; `history` and `sql` need
-//! none of the writers.
+//! them, each question within a budget (`query`); these three do not know each other. `alerts` decides from snapshots
+//! what needs a person, and `alert_keeper` has it do that on the stream. `sql` answers a person's SQL. `audit` is the
+//! format of the audit, `audit_keeper` moves it from the stream to segments of its own. [`run`] runs everything;
+//! `history` and `sql` need none of the writers.
 //!
 //! **Exactly once.** The history is a function of the stream: segments' names say which sequences they hold, and a
 //! start resumes after the highest. Nothing is acknowledged, so nothing can be acknowledged too early.

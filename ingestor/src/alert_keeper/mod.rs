@@ -8,10 +8,10 @@
 //! that is of an earlier message, and on the condition that nobody has appended another meanwhile. So a change that is
 //! decided again after a crash, or by two evaluators, is in the stream once.
 //!
-//! **Where it goes on.** A `checkpoint` beside the segments has all that is remembered after some message. It is written when
-//! every change until then is published. A start reads ten minutes of messages before it once more, for what is too large to
-//! be kept: the last snapshot of every host, and the processes that it had. Without a checkpoint the open alerts are read from the
-//! stream `ALERT`, and the last quarter of an hour is evaluated.
+//! **Where it goes on.** A `checkpoint` beside the segments has all that is remembered after some message. It is
+//! written when every change until then is published. A start reads ten minutes of messages before it once more, for
+//! what is too large to be kept: the last snapshot of every host, and the processes that it had. Without a checkpoint
+//! the open alerts are read from the stream `ALERT`, and the last quarter of an hour is evaluated.
 
 mod checkpoint;
 mod evaluate;

@@ -1,4 +1,5 @@
-//! Finds the snapshots next to a moment, in whichever segment they are. What comes first and last is decided by when it was captured.
+//! Finds the snapshots next to a moment, in whichever segment they are. What comes first and last is decided by when it
+//! was captured.
 
 use std::sync::Arc;
 

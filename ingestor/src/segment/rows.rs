@@ -245,15 +245,11 @@ impl SegmentRows {
         let key = ProcessKey { host, boot, pid, start };
         self.samples.push(SampleRow { key, captured_at_us, figures: StoredFigures::of(&process.values()) });
         let added = match self.processes.entry(key) {
-            Entry::Vacant(vacant) => {
-                vacant.insert(ProcessRow::new(captured_at_us, process));
-                self.text_bytes += process_text_bytes(process);
-                return;
-            }
+            Entry::Vacant(vacant) => vacant.insert(ProcessRow::new(captured_at_us, process)).added(),
             Entry::Occupied(occupied) => occupied.into_mut().see(captured_at_us, process),
         };
-        self.earlier += added;
-        self.text_bytes += added * process_text_bytes(process);
+        self.earlier += added.earlier;
+        self.text_bytes += added.text_bytes;
     }
 
     /// Rows of processes so far.
@@ -296,10 +292,6 @@ impl SegmentRows {
 
 fn texts_bytes(values: &[Value<'_>]) -> usize {
     values.iter().filter_map(|value| value.text()).map(str::len).sum()
-}
-
-fn process_text_bytes(process: &Process) -> usize {
-    texts_bytes(&process.values())
 }
 
 fn info_text_bytes(row: &InfoRow) -> usize {
