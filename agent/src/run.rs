@@ -91,7 +91,8 @@ impl Link {
         Ok(Self::Broker(client, vec![tokio::spawn(listening), tokio::spawn(key.keep(connected))]))
     }
 
-    /// Publishes what is sampled for those who watch, the newest only; nobody takes it where a server takes this host's snapshots.
+    /// Publishes what is sampled for those who watch, the newest only; nobody takes it where a server takes this host's
+    /// snapshots.
     fn publish_sharp(&mut self, host: &HostName, mut sharp: watch::Receiver<Bytes>) {
         let Self::Broker(client, tasks) = self else { return };
         let (client, subject) = (client.clone(), subject::sharp(host));

@@ -17,8 +17,8 @@ use crate::{
     sample::{Boot, FIRST_WAIT, Packer, Sampler, UnknownSystem},
 };
 
-/// Sampling for those who watch takes at most a twentieth of a core: a host of 500 processes has a tenth of that every second, and
-/// one of 20,000 is sampled every few seconds.
+/// Sampling for those who watch takes at most a twentieth of a core: a host of 500 processes has a tenth of that every
+/// second, and one of 20,000 is sampled every few seconds.
 const SHARE_OF_A_CORE: u32 = 20;
 
 /// Sampling cannot begin.
@@ -49,7 +49,12 @@ pub(crate) fn run(
     let _ = announce.send(sampler.run_id().to_owned());
     remote.confirm(&sampling);
     let due = Instant::now() + sampling.settings.interval.min(FIRST_WAIT);
-    Schedule { remote, sampling, sampler, packer, outbox, due, sharp_out, sharp: None }.follow(told);
+    let mut schedule = Schedule { remote, sampling, sampler, packer, outbox, due, sharp_out, sharp: None };
+    if !schedule.sampling.enabled {
+        // The run before may have ended before the stream had its last snapshot, which says that none follows.
+        schedule.sample(true);
+    }
+    schedule.follow(told);
     Ok(())
 }
 
@@ -113,15 +118,8 @@ impl Schedule<'_> {
             self.sharp = None;
             return;
         }
-        let snapshot = sharp.sample(self.outbox.dropped());
-        let (run_id, sequence) = (self.sampler.run_id().to_owned(), self.sampler.sequence());
-        let mut snapshot = Snapshot { run_id, sequence, ..snapshot };
-        // Before the first of the stream there is none to go on from.
-        if sequence > 0
-            && let Ok(message) = sharp.sampler.pack(&mut snapshot, &mut sharp.packer)
-        {
-            self.sharp_out.send_replace(message.into());
-        }
+        let message = sharp.sample(self.outbox.dropped(), self.sampler.run_id(), self.sampler.sequence());
+        message.map(|message| self.sharp_out.send_replace(message));
     }
 
     /// Samples in another way from now on. Before a pause one more snapshot is taken, which says that none follows.
@@ -153,8 +151,8 @@ impl Schedule<'_> {
     }
 }
 
-/// Samples for those who watch. It has a sampler of its own, so that what the stream gets, CPU percent over whole intervals included,
-/// does not depend on who looks.
+/// Samples for those who watch. It has a sampler of its own, so that what the stream gets, CPU percent over whole
+/// intervals included, does not depend on who looks.
 struct Sharp {
     sampler: Sampler,
     packer: Packer,
@@ -177,10 +175,14 @@ impl Sharp {
         self.wished = wish.interval();
     }
 
-    /// Takes a snapshot, and slows down where that takes more than its share of a core.
-    fn sample(&mut self, dropped: u64) -> Snapshot {
+    /// Takes a snapshot and packs it, as the last one of the stream with newer values; slows down where that takes more than its
+    /// share of a core. `None` before the first of the stream, from which it would go on.
+    fn sample(&mut self, dropped: u64, run_id: &str, sequence: u64) -> Option<Bytes> {
         let started = Instant::now();
         let snapshot = self.sampler.sample(dropped);
+        let mut snapshot = Snapshot { run_id: run_id.to_owned(), sequence, ..snapshot };
+        let packed =
+            (sequence > 0).then(|| self.sampler.pack(&mut snapshot, &mut self.packer).ok()).flatten();
         let affordable = started.elapsed() * SHARE_OF_A_CORE;
         let interval = self.wished.max(affordable);
         if interval > self.wished && self.interval == self.wished {
@@ -188,7 +190,7 @@ impl Sharp {
         }
         self.interval = interval;
         self.due = next_due(self.due, self.interval, started.elapsed());
-        snapshot
+        packed.map(Bytes::from)
     }
 }
 

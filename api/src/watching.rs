@@ -1,8 +1,9 @@
-//! Watching sharpens: while somebody watches a host live, its agent is asked to sample every second, and what it sends besides goes
-//! to the live pages only.
+//! Watching sharpens: while somebody watches a host live, its agent is asked to sample every second, and what it sends
+//! besides goes to the live pages only.
 //!
-//! A wish is a lease that is renewed while anybody watches, whoever and through whatever; without it the agent goes back to its usual
-//! interval by itself. The samples are in no stream, so what the history has does not depend on who looks.
+//! A wish is a lease that is renewed while anybody watches, whoever and through whatever; without it the agent goes
+//! back to its usual interval by itself. The samples are in no stream, so what the history has does not depend on who
+//! looks.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -28,8 +29,8 @@ const LOOK: Duration = Duration::from_millis(500);
 /// How soon it is tried again to listen.
 const AGAIN: Duration = Duration::from_secs(1);
 
-/// Asks the hosts that are watched for more samples, and takes these, until `shutdown`. `host_bytes_per_s` limits what one host may
-/// send besides its snapshots, as it does for these.
+/// Asks the hosts that are watched for more samples, and takes these, until `shutdown`. `host_bytes_per_s` limits what
+/// one host may send besides its snapshots, as it does for these.
 pub async fn sharpen(
     client: Client,
     control: Control,

@@ -1,9 +1,10 @@
 //! Settings that the fleet asks of this host.
 //!
-//! A frame ([`fleetps_nats::agent_settings`]) comes with the answer to a hello, on the host's own subject, or with the answer to a
-//! post. It is believed when the control key that this host pinned has signed it, for this host, and when it is newer than the one
-//! in force. A believed frame goes to the sampling thread at once and to a file in the state folder, from which the next run
-//! takes it, whether or not the broker is there. `effective` merges it with the host's own settings.
+//! A frame ([`fleetps_nats::agent_settings`]) comes with the answer to a hello, on the host's own subject, or with the
+//! answer to a post. It is believed when the control key that this host pinned has signed it, for this host, and when
+//! it is newer than the one in force. A believed frame goes to the sampling thread at once and to a file in the state
+//! folder, from which the next run takes it, whether or not the broker is there. `effective` merges it with the host's
+//! own settings.
 //!
 //! Without a pinned key nothing is believed, and the agent does not even listen.
 
@@ -91,7 +92,11 @@ impl Remote {
         // One that came meanwhile is newer.
         if let Some(frame) = kept.filter(|_| state.frame.is_none()) {
             match self.open(&frame) {
-                Ok(_) => state.frame = Some(frame),
+                Ok(_) => {
+                    // A wish to watch from before it is none of this run.
+                    state.watched = frame.revision();
+                    state.frame = Some(frame);
+                }
                 Err(error) => tracing::warn!(%error, "the settings kept by an earlier run are not believed"),
             }
         }
@@ -196,7 +201,8 @@ impl Asked for Remote {
 
     fn take_answer(&self, frame: Option<SignedFrame>) {
         let Some(frame) = frame.filter(|_| self.is_controlled()) else { return };
-        if self.state().frame.as_ref() != Some(&frame) {
+        // An answer may have been on its way while a newer frame came by message.
+        if frame.revision() > self.last_revision() {
             let accepted = self.accept(frame);
             self.note(accepted);
         }

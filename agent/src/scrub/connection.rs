@@ -7,8 +7,8 @@ use super::{HIDDEN, names};
 /// Longest name of a value.
 const MAX_NAME_BYTES: usize = 60;
 
-/// The text with its named secrets hidden; `None` where it is no connection string, or has none. What stands before the first semicolon may be
-/// anything, as `jdbc:sqlserver://db`.
+/// The text with its named secrets hidden; `None` where it is no connection string, or has none. What stands before the
+/// first semicolon may be anything, as `jdbc:sqlserver://db`.
 pub(super) fn scrub(text: &str) -> Option<String> {
     let (first, others) = text.split_once(';')?;
     let is_last_empty = others.trim().is_empty();

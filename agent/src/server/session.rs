@@ -94,10 +94,12 @@ impl Session {
         let Some(remote) = self.remote.clone().filter(|remote| remote.is_controlled()) else { return };
         let mut applied = remote.applied();
         loop {
+            // What changes during the hello is told by the next one.
+            applied.mark_unchanged();
             let session = self.clone();
             // A panic is on record; the next turn tries again.
             let _ = tokio::task::spawn_blocking(move || session.say_hello()).await;
-            let is_paused = applied.borrow_and_update().in_force.enabled == Some(false);
+            let is_paused = applied.borrow().in_force.enabled == Some(false);
             tokio::time::sleep(HELLOS_APART).await;
             let wait = if is_paused { ASK_WHILE_PAUSED } else { ASK_AGAIN };
             let _ = tokio::time::timeout(wait, applied.changed()).await;

@@ -8,7 +8,8 @@
 //! * User, name and command line have two samples' time. Programs that rewrite their own command line have a minute, so
 //!   of a process that was not started here they are compared only while they stay the same.
 //! * Threads come and go: two more or fewer may.
-//! * Memory may differ by a MiB and a fiftieth from what lies between: the kernel counts it for each processor, and adds up when it likes.
+//! * Memory may differ by a MiB and a fiftieth from what lies between: the kernel counts it for each processor, and
+//!   adds up when it likes.
 //! * Ages are whole seconds in `ps`, rounded down.
 
 use std::{

@@ -44,6 +44,8 @@ struct Known {
     scopes: HashMap<Vec<Grant>, Arc<Scope>>,
     /// Tells of every change.
     changed: watch::Sender<()>,
+    /// Whether the broker has answered once.
+    is_known: bool,
 }
 
 /// The tags of all hosts at one time.
@@ -90,13 +92,17 @@ impl TaggedHosts {
 impl Groups {
     /// Takes what the tags are now. Takes as long as there are hosts, and readers do not wait for it.
     pub fn set(&self, hosts: BTreeMap<HostName, HostGroups>) {
-        let (before, in_use) = {
+        let (before, in_use, is_known) = {
             let known = self.0.read();
             // The others are worked out again when somebody comes who has them.
             let in_use = known.scopes.iter().filter(|(_, scope)| Arc::strong_count(scope) > 1);
-            (Arc::clone(&known.tagged), in_use.map(|(grants, _)| grants.clone()).collect::<Vec<_>>())
+            (
+                Arc::clone(&known.tagged),
+                in_use.map(|(grants, _)| grants.clone()).collect::<Vec<_>>(),
+                known.is_known,
+            )
         };
-        if before.hosts == hosts {
+        if before.hosts == hosts && is_known {
             return;
         }
         let tagged = Arc::new(TaggedHosts { hosts, version: before.version + 1 });
@@ -107,8 +113,13 @@ impl Groups {
         let scopes = scopes.collect();
         let mut known = self.0.write();
         let changed = known.changed.clone();
-        *known = Known { tagged, scopes, changed };
+        *known = Known { tagged, scopes, changed, is_known: true };
         known.changed.send_replace(());
+    }
+
+    /// Whether the broker has said once which tags there are. Until then, that a host has none means nothing.
+    pub fn is_known(&self) -> bool {
+        self.0.read().is_known
     }
 
     /// Tells of every change of the tags.

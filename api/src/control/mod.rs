@@ -1,9 +1,9 @@
 //! What is asked of agents: kept for hosts and groups, resolved to each host, signed, and sent.
 //!
-//! Whoever asks only writes to the bucket of what is asked. Every web server with the control key follows that bucket and the groups
-//! of hosts, and signs a new frame for each host of which something else is asked now; of two servers that do so at once, the
-//! later one finds that nothing is left to do. So a change of a group or of its members reaches the hosts as one of the host
-//! itself does, and what was asked while no server ran is sent when one starts.
+//! Whoever asks only writes to the bucket of what is asked. Every web server with the control key follows that bucket
+//! and the groups of hosts, and signs a new frame for each host of which something else is asked now; of two servers
+//! that do so at once, the later one finds that nothing is left to do. So a change of a group or of its members reaches
+//! the hosts as one of the host itself does, and what was asked while no server ran is sent when one starts.
 
 mod shown;
 
@@ -14,7 +14,7 @@ use fleetps_nats::{
     HostName,
     agent_settings::{self, AgentSettingsBucket, Applied, AskedOfAgent, Kind, Resolved, SignedFrame, Watch},
     bucket::{Bucket, BucketError, Entry, WatchedBucket},
-    error_chain, subject,
+    error_chain, now_us, subject,
 };
 use futures_util::{StreamExt, stream};
 use nkeys::KeyPair;
@@ -27,7 +27,8 @@ pub use shown::{SettingsOfHost, Target};
 
 /// How soon the broker is asked again after it did not say what is asked of agents.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
-/// Frames that are signed and sent at a time: a group may have thousands of hosts, and the broker answers each within a millisecond.
+/// Frames that are signed and sent at a time: a group may have thousands of hosts, and the broker answers each within a
+/// millisecond.
 const SENT_AT_ONCE: usize = 32;
 
 /// The private half of the fleet's control key.
@@ -72,6 +73,10 @@ enum NotSent {
     #[error("others sign for this host all the time")]
     Busy,
 }
+
+/// A report of a host counts where its frame is not signed later than this from now: a revision is a time of signing, and what a
+/// host says is its own word.
+const BELIEVED_AHEAD_US: i64 = 24 * 3600 * 1_000_000;
 
 impl Control {
     /// Follows what is asked until `shutdown`, and sends it where there is a `key`.
@@ -136,14 +141,19 @@ impl Control {
         }
     }
 
-    /// The frame for `host`, unless that has the one of this `revision`.
-    pub fn frame_after(&self, host: &HostName, revision: i64) -> Option<SignedFrame> {
-        let frame = self.0.read().as_ref()?.sent.get(&host.token())?;
-        (frame.revision() != revision).then(|| (*frame).clone())
+    /// Whether this server can ask anything of hosts; `None` before the broker has answered.
+    pub fn can_sign(&self) -> Option<bool> {
+        self.0.read().as_ref().map(|open| open.key.is_some())
     }
 
-    /// Asks `target` for something else; returns what was asked of it before and what is now. `None` when nothing is known yet, or
-    /// others change the same all the time.
+    /// The frame for `host`, unless that has the one of this `revision` or a later one.
+    pub fn frame_after(&self, host: &HostName, revision: i64) -> Option<SignedFrame> {
+        let frame = self.0.read().as_ref()?.sent.get(&host.token())?;
+        (frame.revision() > revision).then(|| (*frame).clone())
+    }
+
+    /// Asks `target` for something else; returns what was asked of it before and what is now. `None` when nothing is
+    /// known yet, or others change the same all the time.
     ///
     /// # Errors
     /// When the broker does not answer.
@@ -183,6 +193,12 @@ impl Open {
     async fn send_all(mut self, groups: Groups) {
         let Some(ControlKey(key)) = self.key.clone() else { return };
         let mut regrouped = groups.watch();
+        // Without its groups, a host would be asked for less than it is asked for.
+        while !groups.is_known() {
+            if regrouped.changed().await.is_err() {
+                return;
+            }
+        }
         loop {
             let (open, tagged, signer) = (self.clone(), groups.now(), Arc::clone(&key));
             let finding = tokio::task::spawn_blocking(move || {
@@ -203,6 +219,10 @@ impl Open {
             }
             tokio::select! {
                 () = self.asked.changed() => {}
+                // What this or another server sent may be older than what is asked by now, and a host may have a frame that the fleet
+                // no longer has.
+                () = self.sent.changed() => {}
+                () = self.applied.changed() => {}
                 changed = regrouped.changed() => if changed.is_err() { return },
             }
         }
@@ -210,10 +230,18 @@ impl Open {
 
     /// Whether `host` has no frame that asks for this. One of which nothing is asked and never was needs none.
     fn is_new(&self, host: &HostName, resolved: &Resolved, key: &KeyPair) -> bool {
+        let in_force = self.in_force(host);
         match self.sent.get(&host.token()) {
-            Some(frame) => !says(&frame, &resolved.asked, key),
-            None => !resolved.asked.is_empty(),
+            Some(frame) => !says(&frame, &resolved.asked, key) || in_force > Some(frame.revision()),
+            None => !resolved.asked.is_empty() || in_force.is_some(),
         }
+    }
+
+    /// The revision of the frame that `host` says is in force there. It may have one that the fleet no longer has: the host was
+    /// forgotten and joined again, or the broker was restored from a backup.
+    fn in_force(&self, host: &HostName) -> Option<i64> {
+        let revision = self.applied.get(&host.token())?.revision?;
+        (revision <= now_us().saturating_add(BELIEVED_AHEAD_US)).then_some(revision)
     }
 
     /// Whether it was sent, or a later change will be.
@@ -227,22 +255,23 @@ impl Open {
 
     async fn try_to_send(&self, host: &HostName, asked: &AskedOfAgent, key: &KeyPair) -> Result<(), NotSent> {
         let token = host.token();
-        // What is there and cannot be read is no frame, and is written over.
         let known = match self.frames.get(&token).await {
-            Ok(known) => known,
-            Err(_) => {
-                let frame = SignedFrame::sign(Kind::Settings, host, 0, serde_json::to_string(asked)?, key)?;
-                return Ok(self.frames.put(&token, &frame).await?);
-            }
+            Ok(known) => Some(known),
+            Err(error) if error.is_unreadable() => None,
+            Err(error) => return Err(error.into()),
         };
-        if known.as_ref().is_some_and(|known| says(&known.value, asked, key)) {
+        let revision = known.as_ref().and_then(|known| known.as_ref()).map(|known| known.value.revision());
+        let in_force = self.in_force(host);
+        if in_force <= revision && known.iter().flatten().any(|known| says(&known.value, asked, key)) {
             return Ok(());
         }
-        let after = known.as_ref().map(|known| known.value.revision()).unwrap_or_default();
+        let after = revision.max(in_force).unwrap_or_default();
         let frame = SignedFrame::sign(Kind::Settings, host, after, serde_json::to_string(asked)?, key)?;
         let is_written = match known {
-            Some(Entry { revision, .. }) => self.frames.update(&token, &frame, revision).await?,
-            None => self.frames.create(&token, &frame).await?,
+            Some(Some(Entry { revision, .. })) => self.frames.update(&token, &frame, revision).await?,
+            Some(None) => self.frames.create(&token, &frame).await?,
+            // What is there and cannot be read is no frame, and is written over.
+            None => self.frames.put(&token, &frame).await.map(|()| true)?,
         };
         if !is_written {
             return Err(NotSent::Busy);

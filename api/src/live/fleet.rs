@@ -251,8 +251,8 @@ impl Fleet {
         self.has_changed(inner);
     }
 
-    /// Takes a snapshot of a host that is watched, which is in no stream: as the last one that is, with newer values. One that comes
-    /// late, or of another run, is left alone.
+    /// Takes a snapshot of a host that is watched, which is in no stream: as the last one that is, with newer values.
+    /// One that comes late, or of another run, is left alone.
     pub fn take_sharp(&self, host: HostName, message: &[u8], snapshot: Snapshot, sent: Sent) {
         let Some(known) = self.summary(&host) else { return };
         let is_later = snapshot.run_id == known.run_id
@@ -342,7 +342,9 @@ impl Fleet {
     pub fn leave_out(&self, now_us: i64, down_for: Duration, is_ended: impl Fn(&HostName) -> bool) {
         let longest_us = i64::try_from(down_for.as_micros()).unwrap_or(i64::MAX);
         let is_gone = |host: &HostName, known: &Host| {
-            now_us.saturating_sub(known.heard_us) > longest_us || is_ended(host)
+            // A paused host says nothing because it is asked to.
+            let is_silent = !known.summary.is_paused && now_us.saturating_sub(known.heard_us) > longest_us;
+            is_silent || is_ended(host)
         };
         // Most often none is, and pages read meanwhile.
         {

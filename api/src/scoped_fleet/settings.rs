@@ -51,8 +51,8 @@ impl ScopedFleet {
         permission_of(&self.person, Permission::ControlHosts, Some(&tags)) == Decision::Allowed
     }
 
-    /// Asks a host or a group for other settings, and writes down what was asked before, what is now, and why. `changes` are values
-    /// in their range; null asks for nothing.
+    /// Asks a host or a group for other settings, and writes down what was asked before, what is now, and why.
+    /// `changes` are values in their range; null asks for nothing.
     ///
     /// # Errors
     /// When the host takes no settings or has pinned one of these, or the broker refuses the change.
@@ -62,6 +62,11 @@ impl ScopedFleet {
         changes: &[(Setting, serde_json::Value)],
         why: &str,
     ) -> Result<AskedOfAgent, Refusal> {
+        if self.shared.control.can_sign() == Some(false) {
+            let error = "this server has no control key, so it asks nothing of hosts";
+            let hint = "ask a server that has it; docs/control.md says how one gets it";
+            return Err(Refusal::new(StatusCode::CONFLICT, error, hint));
+        }
         match target {
             Target::Host(host) => check_host(host, &self.settings(host)?, changes)?,
             Target::Group(group) => drop(self.settings_of_group(group)?),

@@ -17,7 +17,7 @@ use fleetps::testing::{
 use fleetps_ingestor::IngestorSettings;
 use fleetps_nats::{
     admission::{AdmissionService, AdmissionSettings, EnrolmentTokens},
-    agent_settings::{Kind, SignedFrame},
+    agent_settings::{self, Kind, SignedFrame},
     hosts::{self, Group},
     now_us,
     server::{ManagedServer, Part},
@@ -238,6 +238,22 @@ async fn a_host_that_is_not_to_be_sampled_is_paused_and_goes_on_when_it_is_over_
         scene.until_state(host, "up").await;
     }
     drop(agents);
+    scene.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_kept_what_the_fleet_has_no_more_is_asked_anew() {
+    let scene = Scene::start().await;
+    let agent = scene.agent("web-01", &scene.server.url(), "").await;
+    assert_eq!(scene.change("web-01", json!({"enabled": false})).await.0, 200);
+    scene.until_state("web-01", "paused").await;
+    drop(agent);
+    // As after it was forgotten: nothing is asked of it, and it does not know.
+    agent_settings::forget(&scene.client, &"web-01".parse().unwrap()).await.unwrap();
+    let agent = Agent::start(scene.folder.path().join("web-01/agent.toml"));
+    scene.until_in_force("web-01", "enabled", &json!(true), "default").await;
+    scene.until_state("web-01", "up").await;
+    drop(agent);
     scene.stop().await;
 }
 

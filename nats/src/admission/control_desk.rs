@@ -9,8 +9,8 @@ use super::{AdmissionError, hello::Welcome};
 use crate::{
     HostName,
     agent_settings::{self, Applied, SignedFrame},
-    bucket::{Bucket, BucketError},
-    key,
+    bucket::Bucket,
+    error_chain, key,
 };
 
 /// The buckets, and the public half of the control key.
@@ -39,18 +39,21 @@ impl ControlDesk {
         host: &HostName,
         applied: Option<Applied>,
         welcome: Welcome,
-    ) -> Result<Welcome, BucketError> {
+    ) -> Welcome {
         let token = host.token();
         if let Some(applied) = applied {
             let applied = applied.within_limits();
             // Each host says it after every connection; what is the same takes no room in the broker's log.
-            let known = self.applied.get(&token).await?;
-            if known.is_none_or(|known| known.value != applied) {
-                self.applied.put(&token, &applied).await?;
+            let known = self.applied.get(&token).await.ok().flatten();
+            // A report that cannot be kept keeps no host from its key and its settings.
+            if known.is_none_or(|known| known.value != applied)
+                && let Err(error) = self.applied.put(&token, &applied).await
+            {
+                tracing::warn!(%host, error = error_chain(&error), "what a host applied is not kept");
             }
         }
         // A host that hears of no settings asks again; one that cannot be read is signed anew when something is asked.
         let settings = self.frames.get(&token).await.ok().flatten().map(|entry| entry.value);
-        Ok(Welcome { control_key: self.key.clone(), settings, ..welcome })
+        Welcome { control_key: self.key.clone(), settings, ..welcome }
     }
 }

@@ -150,12 +150,9 @@ impl Shared {
         }
         let Ok(mut hello) = serde_json::from_slice::<Hello>(&message.payload) else { return };
         let applied = hello.applied.take();
-        let welcomed = async {
-            let welcome = hello::welcome(&self.rules.hosts, &host, hello).await?;
-            self.control.answer(&host, applied, welcome).await
-        };
-        match welcomed.await {
+        match hello::welcome(&self.rules.hosts, &host, hello).await {
             Ok(welcome) => {
+                let welcome = self.control.answer(&host, applied, welcome).await;
                 let answer = serde_json::to_vec(&welcome).unwrap_or_default();
                 // A host that hears nothing asks again when it connects the next time.
                 let _ = self.fleet.publish(reply, answer.into()).await;

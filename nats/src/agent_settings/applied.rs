@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{AskedOfAgent, Setting};
 
@@ -18,13 +18,21 @@ pub struct Applied {
     /// The values in force.
     pub in_force: AskedOfAgent,
     /// The settings that are asked in vain: the host's own file says so.
+    #[serde(deserialize_with = "known")]
     pub pinned: BTreeSet<Setting>,
     /// The settings that the host's own file or command line sets to something else than the default.
+    #[serde(deserialize_with = "known")]
     pub own: BTreeSet<Setting>,
     /// Whether the host pinned a control key; otherwise nothing can be asked of it.
     pub is_controlled: bool,
     /// Why the last frame was not believed; absent after one that was.
     pub problem: Option<String>,
+}
+
+/// The settings of these names. Those that only a later version has are left out.
+fn known<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeSet<Setting>, D::Error> {
+    let names = Vec::<serde_json::Value>::deserialize(deserializer)?;
+    Ok(names.into_iter().filter_map(|name| serde_json::from_value(name).ok()).collect())
 }
 
 impl Applied {

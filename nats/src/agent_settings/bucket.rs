@@ -1,6 +1,6 @@
 //! What is asked of agents, what was signed for them, and what they applied, as the broker keeps it.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use async_nats::Client;
 use data_encoding::HEXLOWER;
@@ -11,13 +11,15 @@ use crate::{
     bucket::{Bucket, BucketError, Entry, WatchedBucket},
 };
 
-/// The bucket of what is asked: of a host under `host/` and its subject token, of a group under `group/` and its name in hexadecimal.
-/// Hosts cannot read it.
+/// The bucket of what is asked: of a host under `host/` and its subject token, of a group under `group/` and its name
+/// in hexadecimal. Hosts cannot read it.
 pub const ASKED: &str = "asked_settings";
 /// The bucket of signed frames, under the subject token of the host, which may read its own.
 pub const SETTINGS: &str = "settings";
 /// The bucket of what hosts applied, under their subject tokens.
 pub const APPLIED: &str = "applied_settings";
+/// How long the broker remembers that a record was brought elsewhere: as long as it takes others to see it.
+const TAKEN_OVER_FOR: Duration = Duration::from_secs(600);
 /// How often a change is tried that others are faster with.
 const MAX_ATTEMPTS: usize = 10;
 
@@ -29,8 +31,8 @@ pub async fn frames(client: &Client) -> Result<Bucket<SignedFrame>, BucketError>
     Bucket::open(client, SETTINGS).await
 }
 
-/// Forgets what was asked of `host`, what was signed for it and what it applied, so that another machine of that name has nothing of
-/// it.
+/// Forgets what was asked of `host`, what was signed for it and what it applied, so that another machine of that name
+/// has nothing of it.
 ///
 /// # Errors
 /// When the broker does not answer.
@@ -62,6 +64,7 @@ impl AgentSettingsBucket {
     /// When the broker does not answer or cannot make it.
     pub async fn open(client: &Client) -> Result<Self, BucketError> {
         let bucket = Bucket::open(client, ASKED).await?;
+        take_over(client, &bucket).await?;
         let current = bucket.follow().await?;
         Ok(Self { bucket, current })
     }
@@ -135,7 +138,15 @@ impl AgentSettingsBucket {
         change: impl Fn(&mut AskedOfAgent),
     ) -> Result<Option<AskedOfAgent>, BucketError> {
         for _ in 0..MAX_ATTEMPTS {
-            let known: Option<Entry<AskedOfAgent>> = self.bucket.get(key).await?;
+            let known: Option<Entry<AskedOfAgent>> = match self.bucket.get(key).await {
+                // What cannot be read asks for nothing, and is written over.
+                Err(error) if error.is_unreadable() => {
+                    let mut asked = AskedOfAgent::default();
+                    change(&mut asked);
+                    return self.bucket.put(key, &asked).await.map(|()| Some(asked));
+                }
+                known => known?,
+            };
             let mut asked = known.as_ref().map(|entry| entry.value.clone()).unwrap_or_default();
             change(&mut asked);
             let is_written = match known {
@@ -157,4 +168,21 @@ fn host_key(host: &HostName) -> String {
 /// Names of groups may have dots at places where keys may not.
 fn group_key(group: &str) -> String {
     format!("group/{}", HEXLOWER.encode(group.as_bytes()))
+}
+
+/// Brings what was asked of hosts before there were frames, when it lay where these are now, to where it is now.
+async fn take_over(client: &Client, asked: &Bucket<AskedOfAgent>) -> Result<(), BucketError> {
+    let former = Bucket::<serde_json::Value>::open(client, SETTINGS).await?;
+    for (token, Entry { value, revision }) in former.all().await? {
+        let Some(host) = HostName::from_token(&token).filter(|_| value.get("signature").is_none()) else {
+            continue;
+        };
+        if let Ok(value) = serde_json::from_value::<AskedOfAgent>(value)
+            && !value.is_empty()
+        {
+            asked.create(&host_key(&host), &value).await?;
+        }
+        former.delete_if(&token, revision, TAKEN_OVER_FOR).await?;
+    }
+    Ok(())
 }

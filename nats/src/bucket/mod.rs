@@ -65,6 +65,13 @@ pub struct BucketError {
     source: Box<dyn std::error::Error + Send + Sync>,
 }
 
+impl BucketError {
+    /// Whether the value is there and cannot be understood.
+    pub fn is_unreadable(&self) -> bool {
+        self.action == "understand"
+    }
+}
+
 impl Passing for BucketError {
     fn is_passing(&self) -> bool {
         true

@@ -3,6 +3,8 @@
 use std::process::Command;
 
 use fleetps_nats::{
+    HostName,
+    agent_settings::{self, AgentSettingsBucket, Kind, SignedFrame},
     bucket::{Bucket, WatchedBucket},
     server::Part,
 };
@@ -101,4 +103,27 @@ async fn only_a_stream_that_the_broker_says_is_not_there_is_made() {
     let jetstream = async_nats::jetstream::new(client);
     let refusal = within(fleetps_nats::stream::ensure(&jetstream, 1 << 20)).await.unwrap_err();
     assert!(matches!(refusal, fleetps_nats::stream::StreamError::Get { .. }), "{refusal}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_asked_of_hosts_by_earlier_versions_is_still_asked() {
+    let fixture = start().await;
+    let client = fixture.client(Part::Api).await;
+    let host: HostName = "db-01.example.com".parse().unwrap();
+    let former = Bucket::<serde_json::Value>::open(&client, agent_settings::SETTINGS).await.unwrap();
+    let asked = serde_json::json!({"interval_ms": 60_000, "enabled": false});
+    assert!(former.create(&host.token(), &asked).await.unwrap());
+    let key = nkeys::KeyPair::new_operator();
+    let other: HostName = "web-01".parse().unwrap();
+    let frame = SignedFrame::sign(Kind::Settings, &other, 0, "{}".to_owned(), &key).unwrap();
+    let frames = agent_settings::frames(&client).await.unwrap();
+    assert!(frames.create(&other.token(), &frame).await.unwrap());
+    for _ in 0..2 {
+        let settings = AgentSettingsBucket::open(&client).await.unwrap();
+        until("it is asked", async || settings.of(&host).interval_ms == Some(60_000)).await;
+        assert_eq!(settings.of(&host).enabled, Some(false));
+        assert!(settings.of(&other).is_empty());
+        assert_eq!(former.get(&host.token()).await.unwrap(), None);
+        assert_eq!(frames.get(&other.token()).await.unwrap().unwrap().value, frame);
+    }
 }
