@@ -8,8 +8,8 @@ use fleetps_nats::settings::Flags;
 
 use crate::{
     commands::{
-        AlertCommand, Asked, AuditCommand, EnrolTokenArgs, Format, HistoryCommand, HostCommand,
-        LegacyCommand, PsArgs, TlsCommand, TopArgs, UserCommand,
+        AlertCommand, Asked, AuditCommand, ControlKeyCommand, EnrolTokenArgs, Format, HistoryCommand,
+        HostCommand, LegacyCommand, PsArgs, TlsCommand, TopArgs, UserCommand,
     },
     config::FleetpsProgram,
 };
@@ -72,6 +72,9 @@ pub enum Command {
     User(UserCommand),
     /// Make a token with which new hosts enrol themselves
     EnrolToken(EnrolTokenArgs),
+    /// Look after the key that signs what is asked of hosts
+    #[command(subcommand)]
+    ControlKey(ControlKeyCommand),
     /// Look after hosts: which may publish, and what they belong to
     #[command(subcommand)]
     Host(HostCommand),

@@ -57,6 +57,7 @@ fn run(Cli { command, flags, recover }: Cli) -> anyhow::Result<()> {
         Some(Command::Audit(asked)) => commands::audit(&config()?, &asked),
         Some(Command::User(asked)) => commands::user(&config()?, asked),
         Some(Command::EnrolToken(args)) => commands::enrol_token(&config()?, args),
+        Some(Command::ControlKey(asked)) => commands::control_key(&config()?, &asked),
         Some(Command::Host(asked)) => commands::host(&config()?, asked),
         Some(Command::Legacy(asked)) => commands::legacy(&config()?, asked),
         Some(Command::History(asked)) => commands::history(&config()?, &asked),

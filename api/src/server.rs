@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::Context;
 use fleetps_ingestor::{IngestorSettings, sql::SqlClient};
-use fleetps_nats::{patience::patiently, server::ServerHealth};
+use fleetps_nats::{agent_settings::ControlKey, patience::patiently, server::ServerHealth};
 use futures_util::future::OptionFuture;
 use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
@@ -15,7 +15,6 @@ use crate::{
     config::QuestionSettings,
     connections::{self, Connections, Limits},
     console::Console,
-    control::ControlKey,
     gate::Gate,
     history_service::HistoryService,
     legacy::{self, LegacyDoor},

@@ -6,6 +6,9 @@
 //! folder, from which the next run takes it, whether or not the broker is there. `effective` merges it with the host's
 //! own settings.
 //!
+//! A host trusts the key of the last frame that it believed, at first the one that it pinned, and keys that follow it
+//! ([`fleetps_nats::agent_settings::Succession`]): an older key has no say any more.
+//!
 //! Without a pinned key nothing is believed, and the agent does not even listen.
 
 mod effective;
@@ -63,6 +66,8 @@ struct Shared {
 struct State {
     /// The last frame that was believed.
     frame: Option<SignedFrame>,
+    /// The last frame that came before the sampling thread ran, unchecked.
+    early: Option<SignedFrame>,
     /// The revision of the last wish of somebody who watches, 0 for none.
     watched: i64,
     /// Where the sampling thread hears of it; absent before it runs.
@@ -88,10 +93,8 @@ impl Remote {
     pub(crate) fn begin(&self, orders: mpsc::Sender<Order>) -> Sampling {
         let kept = self.is_controlled().then(|| self.0.store.read()).flatten();
         let mut state = self.state();
-        state.orders = Some(orders);
-        // One that came meanwhile is newer.
-        if let Some(frame) = kept.filter(|_| state.frame.is_none()) {
-            match self.open(&frame) {
+        if let Some(frame) = kept {
+            match self.open(&frame, &state) {
                 Ok(_) => {
                     // A wish to watch from before it is none of this run.
                     state.watched = frame.revision();
@@ -100,7 +103,13 @@ impl Remote {
                 Err(error) => tracing::warn!(%error, "the settings kept by an earlier run are not believed"),
             }
         }
-        let asked = state.frame.as_ref().and_then(|frame| self.open(frame).ok());
+        if let Some(early) = state.early.take().filter(|early| Some(early.revision()) > self.revision(&state))
+        {
+            let believed = self.believe(early, &mut state);
+            self.note(believed);
+        }
+        state.orders = Some(orders);
+        let asked = state.frame.as_ref().and_then(|frame| self.open(frame, &state).ok());
         effective(&self.0.own, &self.0.settings.pinned, asked.map(|asked| (asked, self.revision(&state))))
     }
 
@@ -123,14 +132,13 @@ impl Remote {
 
     /// Takes the wish of somebody who watches. One that is no newer than the last is no fault: the clocks of two servers differ.
     fn watch(&self, frame: &SignedFrame) {
+        let mut state = self.state();
         let read = || {
-            let pinned = self.0.settings.control_key.as_deref().ok_or(NotBelieved::OtherKey)?;
-            let body = frame.open(Kind::Watch, &self.0.host, pinned)?;
+            let body = frame.open(Kind::Watch, &self.0.host, self.trusted(&state)?)?;
             serde_json::from_str::<Watch>(body).map_err(|_| NotBelieved::Body)
         };
         match read() {
             Ok(watch) => {
-                let mut state = self.state();
                 if frame.revision() > state.watched {
                     state.watched = frame.revision();
                     let interval = watch.interval().max(self.0.settings.watched_interval);
@@ -156,8 +164,17 @@ impl Remote {
     }
 
     fn accept(&self, frame: SignedFrame) -> Result<(), NotBelieved> {
-        let asked = self.open(&frame)?;
         let mut state = self.state();
+        if state.orders.is_none() {
+            // Which key an earlier run trusted is not read yet.
+            state.early = Some(frame);
+            return Ok(());
+        }
+        self.believe(frame, &mut state)
+    }
+
+    fn believe(&self, frame: SignedFrame, state: &mut State) -> Result<(), NotBelieved> {
+        let asked = self.open(&frame, state)?;
         if state.frame.as_ref().is_some_and(|known| frame.revision() <= known.revision()) {
             return Err(NotBelieved::Old);
         }
@@ -172,9 +189,14 @@ impl Remote {
         Ok(())
     }
 
-    fn open(&self, frame: &SignedFrame) -> Result<AskedOfAgent, NotBelieved> {
+    /// The key that this host trusts: that of the frame in force, else the pinned one.
+    fn trusted<'a>(&'a self, state: &'a State) -> Result<&'a str, NotBelieved> {
         let pinned = self.0.settings.control_key.as_deref().ok_or(NotBelieved::OtherKey)?;
-        let body = frame.open(Kind::Settings, &self.0.host, pinned)?;
+        Ok(state.frame.as_ref().map_or(pinned, SignedFrame::key))
+    }
+
+    fn open(&self, frame: &SignedFrame, state: &State) -> Result<AskedOfAgent, NotBelieved> {
+        let body = frame.open(Kind::Settings, &self.0.host, self.trusted(state)?)?;
         let asked: AskedOfAgent = serde_json::from_str(body).map_err(|_| NotBelieved::Body)?;
         asked.check().map_err(|_| NotBelieved::Body)?;
         Ok(asked)

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use fleetps_nats::agent_settings::Setting;
+use fleetps_nats::agent_settings::{ControlKey, Setting};
 use nkeys::KeyPair;
 
 use super::*;
@@ -118,4 +118,43 @@ fn what_the_host_itself_leaves_out_stays_left_out() {
     assert_eq!(sampling.settings.exclude_users, ["secret", "a"]);
     assert_eq!(effective(&own, &[], Some((AskedOfAgent::default(), Some(1)))).settings, own);
     assert_eq!(super::own(&own).into_iter().collect::<Vec<_>>(), [Setting::ExcludeUsers]);
+}
+
+#[test]
+fn a_key_that_follows_the_pinned_one_is_trusted_and_then_no_older_one_any_more() {
+    let scene = Scene::new();
+    let file = scene.folder.path().join("control.nk");
+    fleetps_nats::key::write(&scene.key, &file).unwrap();
+    let newer = ControlKey::rotate(&file).unwrap();
+    let sign = |after| newer.sign(Kind::Settings, &host(), after, "{}".to_owned()).unwrap();
+    let (remote, orders, _) = scene.remote(&[]);
+    let old = scene.frame(&host(), 0, "{}");
+    remote.take(&old.to_bytes());
+    assert!(told(&orders).is_some());
+    let first = sign(old.revision());
+    remote.take(&first.to_bytes());
+    assert!(told(&orders).is_some(), "{:?}", remote.applied().borrow().problem);
+    let stolen = scene.frame(&host(), first.revision(), r#"{"enabled":false}"#);
+    let refused = |remote: &Remote, orders: &mpsc::Receiver<Order>| {
+        remote.take(&stolen.to_bytes());
+        told(orders).is_none() && remote.applied().borrow().problem == Some(NotBelieved::OtherKey.to_string())
+    };
+    assert!(refused(&remote, &orders));
+
+    // Another run, which the stolen key reaches before its sampling begins.
+    let kept = || std::fs::read(kept_in(scene.folder.path())).ok() == Some(first.to_bytes());
+    let deadline = std::time::Instant::now() + Duration::from_secs(60);
+    while !kept() && std::time::Instant::now() < deadline {
+        std::thread::yield_now();
+    }
+    let settings = RemoteSettings { control_key: Some(scene.key.public_key()), ..RemoteSettings::default() };
+    let own = AgentSettings { state: scene.folder.path().to_owned(), ..AgentSettings::default() };
+    let next = Remote::new(host(), own, settings);
+    next.take(&stolen.to_bytes());
+    let (sender, orders) = mpsc::channel();
+    assert_eq!(next.begin(sender).revision, Some(first.revision()));
+    assert_eq!(next.applied().borrow().problem, Some(NotBelieved::OtherKey.to_string()));
+    assert!(refused(&next, &orders));
+    next.take(&sign(stolen.revision()).to_bytes());
+    assert!(told(&orders).is_some() && next.applied().borrow().problem.is_none());
 }

@@ -14,15 +14,15 @@ use fleetps_ingestor::{DataSettings, IngestorSettings};
 use fleetps_nats::{
     HostName, TlsOptions,
     admission::AdmissionSettings,
+    agent_settings::ControlKey,
     connection::{Broker, BrokerSettings},
     log_settings::LogSettings,
-    server::{Part, PublicServer},
+    server::{self, Part, PublicServer},
     settings::{Layers, Printed, Program, RoomInfo},
 };
 
 use crate::{
     auth::{Auth, SignInSettings},
-    control::ControlKey,
     tls::TlsSettings,
 };
 
@@ -197,9 +197,18 @@ impl Config {
     /// # Errors
     /// When it cannot be read.
     pub fn control_key(&self) -> anyhow::Result<Option<ControlKey>> {
+        Ok(self.given_control_key_file().map(|file| ControlKey::read(&file)).transpose()?)
+    }
+
+    fn given_control_key_file(&self) -> Option<PathBuf> {
         let beside = self.admission.keys.as_ref().map(|folder| folder.join("control.nk"));
-        let file = self.control.key_file.clone().or(beside.filter(|file| file.exists()));
-        Ok(file.map(|file| fleetps_nats::key::read(&file)).transpose()?.map(ControlKey::from))
+        self.control.key_file.clone().or(beside.filter(|file| file.exists()))
+    }
+
+    /// The file of the control key: the one that the settings name, or that of the managed broker.
+    pub fn control_key_file(&self) -> PathBuf {
+        let managed = || server::key_file(&self.data, Part::Control);
+        self.given_control_key_file().unwrap_or_else(managed)
     }
 
     /// The broker that was named; `None` where fleetps runs its own.

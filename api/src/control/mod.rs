@@ -7,17 +7,18 @@
 
 mod shown;
 
-use std::{collections::BTreeSet, fmt, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use async_nats::{Client, client::PublishError};
 use fleetps_nats::{
     HostName,
-    agent_settings::{self, AgentSettingsBucket, Applied, AskedOfAgent, Kind, Resolved, SignedFrame, Watch},
+    agent_settings::{
+        self, AgentSettingsBucket, Applied, AskedOfAgent, ControlKey, Kind, Resolved, SignedFrame, Watch,
+    },
     bucket::{Bucket, BucketError, Entry, WatchedBucket},
     error_chain, now_us, subject,
 };
 use futures_util::{StreamExt, stream};
-use nkeys::KeyPair;
 use parking_lot::RwLock;
 use tokio_util::sync::CancellationToken;
 
@@ -30,22 +31,6 @@ const ASK_AGAIN: Duration = Duration::from_secs(1);
 /// Frames that are signed and sent at a time: a group may have thousands of hosts, and the broker answers each within a
 /// millisecond.
 const SENT_AT_ONCE: usize = 32;
-
-/// The private half of the fleet's control key.
-#[derive(Clone)]
-pub struct ControlKey(Arc<KeyPair>);
-
-impl fmt::Debug for ControlKey {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_tuple("ControlKey").field(&self.0.public_key()).finish()
-    }
-}
-
-impl From<KeyPair> for ControlKey {
-    fn from(key: KeyPair) -> Self {
-        Self(Arc::new(key))
-    }
-}
 
 /// What is asked of agents, and what they say; a clone is the same. Nothing is known before the broker has answered once.
 #[derive(Debug, Clone, Default)]
@@ -132,9 +117,9 @@ impl Control {
     pub async fn watch(&self, host: &HostName, watch: Watch) -> Result<(), PublishError> {
         let Some(open) = self.0.read().clone() else { return Ok(()) };
         let is_controlled = open.applied.get(&host.token()).is_some_and(|applied| applied.is_controlled);
-        let Some(ControlKey(key)) = open.key.filter(|_| is_controlled) else { return Ok(()) };
+        let Some(key) = open.key.filter(|_| is_controlled) else { return Ok(()) };
         let body = serde_json::to_string(&watch).unwrap_or_default();
-        match SignedFrame::sign(Kind::Watch, host, 0, body, &key) {
+        match key.sign(Kind::Watch, host, 0, body) {
             Ok(frame) => open.client.publish(subject::settings(host), frame.to_bytes().into()).await,
             // A key without its private half was refused at the start.
             Err(_) => Ok(()),
@@ -191,7 +176,7 @@ impl Open {
 
     /// Sends each host what is asked of it, now and after every change.
     async fn send_all(mut self, groups: Groups) {
-        let Some(ControlKey(key)) = self.key.clone() else { return };
+        let Some(key) = self.key.clone() else { return };
         let mut regrouped = groups.watch();
         // Without its groups, a host would be asked for less than it is asked for.
         while !groups.is_known() {
@@ -200,7 +185,7 @@ impl Open {
             }
         }
         loop {
-            let (open, tagged, signer) = (self.clone(), groups.now(), Arc::clone(&key));
+            let (open, tagged, signer) = (self.clone(), groups.now(), key.clone());
             let finding = tokio::task::spawn_blocking(move || {
                 let mut hosts: BTreeSet<HostName> = tagged.hosts().cloned().collect();
                 hosts.extend(open.asked.hosts());
@@ -229,12 +214,17 @@ impl Open {
     }
 
     /// Whether `host` has no frame that asks for this. One of which nothing is asked and never was needs none.
-    fn is_new(&self, host: &HostName, resolved: &Resolved, key: &KeyPair) -> bool {
+    fn is_new(&self, host: &HostName, resolved: &Resolved, key: &ControlKey) -> bool {
         let in_force = self.in_force(host);
         match self.sent.get(&host.token()) {
             Some(frame) => !says(&frame, &resolved.asked, key) || in_force > Some(frame.revision()),
-            None => !resolved.asked.is_empty() || in_force.is_some(),
+            None => !resolved.asked.is_empty() || in_force.is_some() || self.trusts_an_older(host, key),
         }
+    }
+
+    /// Whether `host` may trust a key that this one follows: with its first frame of this one it no longer does.
+    fn trusts_an_older(&self, host: &HostName, key: &ControlKey) -> bool {
+        key.has_followed() && self.applied.get(&host.token()).is_some_and(|applied| applied.is_controlled)
     }
 
     /// The revision of the frame that `host` says is in force there. It may have one that the fleet no longer has: the host was
@@ -245,7 +235,7 @@ impl Open {
     }
 
     /// Whether it was sent, or a later change will be.
-    async fn send(&self, host: HostName, resolved: Resolved, key: &KeyPair) -> bool {
+    async fn send(&self, host: HostName, resolved: Resolved, key: &ControlKey) -> bool {
         let sent = self.try_to_send(&host, &resolved.asked, key).await;
         sent.inspect_err(|error| {
             tracing::warn!(%host, error = error_chain(error), "what is asked of a host was not sent; trying again");
@@ -253,7 +243,12 @@ impl Open {
         .is_ok()
     }
 
-    async fn try_to_send(&self, host: &HostName, asked: &AskedOfAgent, key: &KeyPair) -> Result<(), NotSent> {
+    async fn try_to_send(
+        &self,
+        host: &HostName,
+        asked: &AskedOfAgent,
+        key: &ControlKey,
+    ) -> Result<(), NotSent> {
         let token = host.token();
         let known = match self.frames.get(&token).await {
             Ok(known) => Some(known),
@@ -266,7 +261,7 @@ impl Open {
             return Ok(());
         }
         let after = revision.max(in_force).unwrap_or_default();
-        let frame = SignedFrame::sign(Kind::Settings, host, after, serde_json::to_string(asked)?, key)?;
+        let frame = key.sign(Kind::Settings, host, after, serde_json::to_string(asked)?)?;
         let is_written = match known {
             Some(Some(Entry { revision, .. })) => self.frames.update(&token, &frame, revision).await?,
             Some(None) => self.frames.create(&token, &frame).await?,
@@ -285,7 +280,7 @@ impl Open {
 }
 
 /// Whether `frame` asks for this, signed with this key.
-fn says(frame: &SignedFrame, asked: &AskedOfAgent, key: &KeyPair) -> bool {
-    frame.key() == key.public_key()
+fn says(frame: &SignedFrame, asked: &AskedOfAgent, key: &ControlKey) -> bool {
+    frame.key() == key.public()
         && serde_json::from_str::<AskedOfAgent>(frame.body()).is_ok_and(|said| said == *asked)
 }

@@ -3,13 +3,14 @@
 use fleetps_nats::{
     HostName,
     admission::AdmissionService,
+    agent_settings::ControlKey,
     connection::{Broker, reconnect_delay},
     patience::patiently,
     server::{ManagedServer, Part, ServerError, ServerHealth, ServerSettings},
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{config::Config, control::ControlKey};
+use crate::config::Config;
 
 /// The broker's space besides the snapshots: refused messages and its own files.
 const BESIDE_THE_STREAM_BYTES: u64 = 1 << 30;
@@ -97,7 +98,7 @@ impl Brokers {
     /// The key that signs what is asked of agents: the managed broker's, or the one that the settings name.
     pub(super) fn control_key(&self, config: &Config) -> anyhow::Result<Option<ControlKey>> {
         match self {
-            Self::Managed(server) => Ok(Some(server.control_key()?.into())),
+            Self::Managed(server) => Ok(Some(server.control_key()?)),
             Self::Given(_) => config.control_key(),
         }
     }
@@ -105,7 +106,7 @@ impl Brokers {
     /// Its public half, which the agent beside the managed broker pins; `None` for another broker.
     pub(super) fn public_control_key(&self) -> Option<String> {
         match self {
-            Self::Managed(server) => Some(server.control_key().ok()?.public_key()),
+            Self::Managed(server) => Some(server.control_key().ok()?.public()),
             Self::Given(_) => None,
         }
     }

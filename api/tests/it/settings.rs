@@ -17,7 +17,7 @@ use fleetps::testing::{
 use fleetps_ingestor::IngestorSettings;
 use fleetps_nats::{
     admission::{AdmissionService, AdmissionSettings, EnrolmentTokens},
-    agent_settings::{self, Kind, SignedFrame},
+    agent_settings::{self, ControlKey, Kind},
     hosts::{self, Group},
     now_us,
     server::{ManagedServer, Part},
@@ -58,18 +58,34 @@ impl Scene {
             server.admission(&"here".parse().unwrap(), AdmissionSettings::default()).await.unwrap();
         let admission = tokio::spawn(AdmissionService::run(admission));
         let client = server.broker(Part::Api).connect("test").await.unwrap();
+        let (address, serving) = Self::serve(&server, &client, folder.path()).await;
+        Self { server, client, address, folder, admission, serving }
+    }
+
+    /// Starts a web server with the control key that there is now.
+    async fn serve(
+        server: &ManagedServer,
+        client: &Client,
+        folder: &Path,
+    ) -> (SocketAddr, (CancellationToken, JoinHandle<()>)) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let control_key = Some(server.control_key().unwrap().into());
+        let control_key = Some(server.control_key().unwrap());
         let doors = Doors { control_key, ..TlsListener::plaintext(listener).into() };
         let (token, web) = (CancellationToken::new(), client.clone());
-        let history = folder.path().join("no-history");
+        let history = folder.join("no-history");
         let settings = IngestorSettings { history, ..IngestorSettings::default() };
         let people = People::anybody(Addresses::default());
         let (health, questions) = (Health::default(), QuestionSettings::default());
         let serving = server::run(doors, web, health, settings, questions, people, token.clone());
-        let serving = tokio::spawn(async move { serving.await.unwrap() });
-        Self { server, client, address, folder, admission, serving: (token, serving) }
+        (address, (token, tokio::spawn(async move { serving.await.unwrap() })))
+    }
+
+    /// Ends the web server and starts another.
+    async fn serve_anew(&mut self) {
+        self.serving.0.cancel();
+        tokio::time::timeout(PATIENCE, &mut self.serving.1).await.expect("the server goes on").unwrap();
+        (self.address, self.serving) = Self::serve(&self.server, &self.client, self.folder.path()).await;
     }
 
     async fn stop(self) {
@@ -91,7 +107,7 @@ impl Scene {
         assert!(joined.status.success(), "{}", String::from_utf8_lossy(&joined.stderr));
         let config = folder.join("agent.toml");
         let text = std::fs::read_to_string(&config).unwrap();
-        assert!(text.contains(&self.server.control_key().unwrap().public_key()), "{text}");
+        assert!(text.contains(&self.server.control_key().unwrap().public()), "{text}");
         if !more.is_empty() {
             std::fs::write(&config, text.replace("pinned = []", more)).unwrap();
         }
@@ -300,14 +316,14 @@ async fn a_frame_that_is_forged_replayed_or_for_another_host_is_refused_and_said
     scene.until_in_force("web-01", "top", &json!(7), OF_HOST).await;
 
     let key = scene.server.control_key().unwrap();
-    let sign = |host: &str, key: &KeyPair| {
+    let sign = |host: &str, key: &ControlKey| {
         let body = r#"{"enabled":false}"#.to_owned();
-        SignedFrame::sign(Kind::Settings, &host.parse().unwrap(), 0, body, key).unwrap().to_bytes()
+        key.sign(Kind::Settings, &host.parse().unwrap(), 0, body).unwrap().to_bytes()
     };
     let forged = [
         (replayed.to_vec(), "older than the one in force"),
         (sign("web-02", &key), "for another host"),
-        (sign("web-01", &KeyPair::new_operator()), "another key"),
+        (sign("web-01", &KeyPair::new_operator().into()), "another key"),
         (b"{}".to_vec(), "no frame"),
     ];
     for (frame, problem) in forged {
@@ -319,6 +335,45 @@ async fn a_frame_that_is_forged_replayed_or_for_another_host_is_refused_and_said
         assert_eq!(scene.settings("web-01").await["settings"][1]["in_force"], true, "{problem}");
     }
     drop(agent);
+    scene.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_control_key_is_trusted_by_the_hosts_that_pinned_the_old_one_also_those_that_were_away() {
+    let mut scene = Scene::start().await;
+    let asked = scene.agent("web-01", &scene.server.url(), "").await;
+    let unasked = scene.agent("web-02", &scene.server.url(), "").await;
+    let away = scene.agent("web-03", &scene.server.url(), "").await;
+    scene.change("web-01", json!({"top": 4})).await;
+    scene.until_in_force("web-01", "top", &json!(4), OF_HOST).await;
+    let config = scene.folder.path().join("web-03/agent.toml");
+    drop(away);
+    let old = scene.server.control_key().unwrap();
+    let file = fleetps_nats::server::key_file(scene.folder.path(), Part::Control);
+    let new = ControlKey::rotate(&file).unwrap();
+    scene.serve_anew().await;
+    let away = Agent::start(config);
+    let frames = agent_settings::frames(&scene.client).await.unwrap();
+    let applied = agent_settings::applied_bucket(&scene.client).await.unwrap();
+    for host in ["web-01", "web-02", "web-03"] {
+        until(host, async || {
+            let frame = frames.get(host).await.unwrap().map(|frame| frame.value);
+            let applied = applied.get(host).await.unwrap().and_then(|applied| applied.value.revision);
+            frame.is_some_and(|frame| frame.key() == new.public() && applied == Some(frame.revision()))
+        })
+        .await;
+    }
+    scene.change("web-02", json!({"top": 9})).await;
+    scene.until_in_force("web-02", "top", &json!(9), OF_HOST).await;
+    // Whoever has the old key has no say any more, also of the host of which nothing was asked.
+    let host = "web-03".parse().unwrap();
+    let stolen = old.sign(Kind::Settings, &host, now_us() + 1_000_000, r#"{"enabled":false}"#.to_owned());
+    scene.client.publish(subject::settings(&host), stolen.unwrap().to_bytes().into()).await.unwrap();
+    until("the old key is refused", async || {
+        scene.settings("web-03").await["problem"].as_str().is_some_and(|said| said.contains("another key"))
+    })
+    .await;
+    drop((asked, unasked, away));
     scene.stop().await;
 }
 

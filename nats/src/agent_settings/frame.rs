@@ -16,9 +16,10 @@
 //! a frame that is no newer than the one it has, so that a frame cannot be replayed, whatever the host's clock says.
 
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
-use nkeys::{KeyPair, KeyPairType};
+use nkeys::KeyPair;
 use serde::{Deserialize, Serialize};
 
+use super::succession::{MAX_SUCCESSIONS, Succession, trusts};
 use crate::{HostName, now_us, signed::body_hash};
 
 const VERSION: &str = "fleetps-control-1";
@@ -45,6 +46,9 @@ pub struct SignedFrame {
     revision: i64,
     body: String,
     signature: String,
+    /// How its key follows older ones, for hosts that trust one of these. Signed by those.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    successions: Vec<Succession>,
 }
 
 /// A frame that a host does not believe.
@@ -59,8 +63,10 @@ pub enum NotBelieved {
     /// It is for another host.
     #[error("it is for another host")]
     OtherHost,
-    /// It names another key than the one that was pinned.
-    #[error("it is signed with another key than the one pinned when this host joined")]
+    /// It names another key than the one that was pinned, and none that follows that one.
+    #[error(
+        "it is signed with another key than the one pinned when this host joined, and none that follows it"
+    )]
     OtherKey,
     /// The signature is wrong.
     #[error("its signature is wrong")]
@@ -86,10 +92,17 @@ impl SignedFrame {
         key: &KeyPair,
     ) -> Result<Self, nkeys::error::Error> {
         let revision = now_us().max(after.saturating_add(1));
-        let (host, signature) = (host.clone(), String::new());
-        let mut frame = Self { kind, host, key: key.public_key(), revision, body, signature };
+        let (host, signature, successions) = (host.clone(), String::new(), Vec::new());
+        let mut frame = Self { kind, host, key: key.public_key(), revision, body, signature, successions };
         frame.signature = BASE64URL_NOPAD.encode(&key.sign(frame.text().as_bytes())?);
         Ok(frame)
+    }
+
+    /// The same with the last of these, by which a host that trusts an older key finds this one.
+    #[must_use]
+    pub fn with_successions(self, successions: &[Succession]) -> Self {
+        let first = successions.len().saturating_sub(MAX_SUCCESSIONS);
+        Self { successions: successions[first..].to_vec(), ..self }
     }
 
     /// Reads a frame; nothing of it is believed yet.
@@ -107,21 +120,22 @@ impl SignedFrame {
         serde_json::to_vec(self).unwrap_or_default()
     }
 
-    /// What the frame asks of `host`, if the holder of the key with the public half `pinned` has signed it.
+    /// What the frame asks of `host`, if the holder of the key with the public half `trusted`, or of one that follows it, has
+    /// signed it.
     ///
     /// # Errors
-    /// When it is of another kind, for another host, or not signed with that key.
-    pub fn open(&self, kind: Kind, host: &HostName, pinned: &str) -> Result<&str, NotBelieved> {
+    /// When it is of another kind, for another host, or not signed with such a key.
+    pub fn open(&self, kind: Kind, host: &HostName, trusted: &str) -> Result<&str, NotBelieved> {
         if self.kind != kind {
             return Err(NotBelieved::Kind);
         }
         if self.host != *host {
             return Err(NotBelieved::OtherHost);
         }
-        if self.key != pinned {
+        if !trusts(trusted, &self.key, &self.successions) {
             return Err(NotBelieved::OtherKey);
         }
-        let key = KeyPair::from_public_key(pinned).map_err(|_| NotBelieved::OtherKey)?;
+        let key = KeyPair::from_public_key(&self.key).map_err(|_| NotBelieved::OtherKey)?;
         let signature =
             BASE64URL_NOPAD.decode(self.signature.as_bytes()).map_err(|_| NotBelieved::Signature)?;
         key.verify(self.text().as_bytes(), &signature).map_err(|_| NotBelieved::Signature)?;
@@ -159,17 +173,12 @@ impl SignedFrame {
     }
 }
 
-/// Whether `text` is the public half of a control key. It is of a type that no broker lets in as a login.
-pub fn is_control_key(text: &str) -> bool {
-    KeyPair::from_public_key(text)
-        .is_ok_and(|key| key.key_pair_type() == KeyPairType::Operator && key.public_key() == text)
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::agent_settings::is_control_key;
 
     fn host() -> HostName {
         "web-01.example.com".parse().unwrap()

@@ -3,6 +3,7 @@
 //! * `asked` declares each setting with its range, and says which of host and groups decides;
 //! * `bucket` keeps what was asked for hosts and for groups, what was signed for each host, and what each host applied;
 //! * `frame` signs what is sent to a host, and checks it there;
+//! * `control_key` is the key that signs, and `succession` how another takes its place;
 //! * `applied` is what a host reports;
 //! * `watch` asks for more samples while somebody looks.
 //!
@@ -15,7 +16,9 @@
 mod applied;
 mod asked;
 mod bucket;
+mod control_key;
 mod frame;
+mod succession;
 mod watch;
 
 pub use applied::Applied;
@@ -23,4 +26,6 @@ pub use asked::{AskedOfAgent, BadSetting, CommandLines, Decider, Resolved, Setti
 pub use bucket::{APPLIED, ASKED, AgentSettingsBucket, SETTINGS, applied_bucket, forget, frames};
 pub use watch::Watch;
 
-pub use frame::{Kind, MAX_FRAME_BYTES, NotBelieved, SignedFrame, is_control_key};
+pub use control_key::{ControlKey, RotationError};
+pub use frame::{Kind, MAX_FRAME_BYTES, NotBelieved, SignedFrame};
+pub use succession::{MAX_SUCCESSIONS, Succession, is_control_key};

@@ -26,7 +26,6 @@ mod watch;
 
 use std::path::{Path, PathBuf};
 
-use nkeys::KeyPair;
 use tokio_util::sync::CancellationToken;
 
 pub use config::by_hand;
@@ -40,6 +39,7 @@ pub use settings::{PublicServer, ServerSettings, ServerTls};
 use crate::{
     HostName,
     admission::{AdmissionError, AdmissionKeys, AdmissionService, AdmissionSettings},
+    agent_settings::ControlKey,
     bucket,
     connection::Broker,
     error_chain::error_chain,
@@ -67,6 +67,11 @@ pub fn broker_in(data: &Path, part: Part) -> Result<Broker, ServerError> {
 /// When none was ever run there, or its files cannot be read by this user.
 pub fn public_key_in(data: &Path, part: Part) -> Result<String, ServerError> {
     keys::Keys::in_folder(&data.join("nats").join("keys")).public(part)
+}
+
+/// The file with the key of `part` of the managed server of the data folder `data`.
+pub fn key_file(data: &Path, part: Part) -> PathBuf {
+    keys::Keys::in_folder(&data.join("nats").join("keys")).file(part)
 }
 
 /// A running nats-server. It is stopped when this is dropped, and ends by itself when this process ends, even by
@@ -128,8 +133,8 @@ impl ManagedServer {
     ///
     /// # Errors
     /// When it cannot be read.
-    pub fn control_key(&self) -> Result<KeyPair, KeyError> {
-        key::read(&self.keys.file(Part::Control))
+    pub fn control_key(&self) -> Result<ControlKey, KeyError> {
+        ControlKey::read(&self.keys.file(Part::Control))
     }
 
     /// Begins to answer its questions about connections, and admits this machine's own agent as `this_host`.
