@@ -2,7 +2,8 @@
 //!
 //! `sample` takes a snapshot, `sampling` is the thread that does so in time, `scrub` replaces secrets in its command lines,
 //! `publish` brings it into the stream, `run` connects them. `host_key` says hello and rotates the key on request, `remote`
-//! takes settings that the fleet asks for (`asked` is what others see of it), `settings` has the settings, `server` speaks
+//! takes settings that the fleet asks for (`asked` is what others see of it), `policy` decides about commands, `control` is the
+//! helper that executes them, `forward` passes them to it, `settings` has the settings, `server` speaks
 //! HTTP with a web server, `uplink` says which way is taken, `simulate` makes fleets that do not exist, `join` enrols this
 //! host, `cli` is the command line.
 
@@ -14,6 +15,7 @@ pub mod cli;
 mod host_key;
 pub mod join;
 mod own_name;
+pub mod policy;
 pub mod publish;
 pub mod remote;
 pub mod run;
