@@ -12,6 +12,9 @@
 
 mod asked;
 pub mod cli;
+#[cfg(target_os = "linux")]
+pub mod control;
+mod forward;
 mod host_key;
 pub mod join;
 mod own_name;
@@ -28,6 +31,6 @@ pub mod simulate;
 mod uplink;
 
 pub use own_name::own_name;
-pub use run::{AgentError, run, run_controlled, run_with};
+pub use run::{AgentError, run, run_commanded, run_controlled, run_with};
 pub use settings::AgentSettings;
 pub use uplink::Uplink;
