@@ -9,6 +9,8 @@
 //!   connection may speak for which host.
 //! * **Connections:** `connection` opens them, `tls_options` protects them, `key` reads and makes keys, `patience`
 //!   waits for a broker, `signed` signs what hosts send over HTTP.
+//! * **Control:** `agent_settings` is what the fleet asks of a host's agent and how that is signed, `command` what it tells a host
+//!   to do.
 //! * **Reports:** `status` publishes how a part is doing, `audit` writes who did what.
 //! * **Broker:** `server` (feature `managed`) finds, installs and runs a local nats-server.
 //! * **Tools:** `settings` declares and merges settings, `bounds` checks their range, `units` parses durations and
@@ -25,6 +27,7 @@ pub mod audit;
 pub mod bounds;
 pub mod bucket;
 mod clock;
+pub mod command;
 pub mod connection;
 pub mod dead_letter;
 pub mod decode;

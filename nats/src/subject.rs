@@ -50,6 +50,11 @@ pub fn settings(host: &HostName) -> String {
     format!("fleetps.{}.settings", host.token())
 }
 
+/// Where a host is asked about commands: [`Ask`](crate::command::Ask), one reply each.
+pub fn commands(host: &HostName) -> String {
+    format!("fleetps.{}.cmd", host.token())
+}
+
 /// Every host's snapshots between those of the stream, while somebody watches the host; nothing stores them.
 pub const ALL_SHARP: &str = "fleetps.*.sharp";
 
@@ -72,8 +77,7 @@ pub fn agent_publishes(host: &HostName) -> [String; 4] {
 
 /// All that one host's agent may listen to: its settings, its commands and its inbox.
 pub fn agent_hears(host: &HostName) -> [String; 3] {
-    let token = host.token();
-    [settings(host), format!("fleetps.{token}.cmd"), format!("{}.>", inbox_prefix(host))]
+    [settings(host), commands(host), format!("{}.>", inbox_prefix(host))]
 }
 
 /// The prefix of reply subjects for one host's agent: the only inbox that agent may subscribe to.

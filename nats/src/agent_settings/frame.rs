@@ -13,7 +13,8 @@
 //!
 //! The signature (ed25519) is URL-safe Base64 without padding. The revision only grows: it is when the frame was signed, in µs
 //! since 1970 UTC by the clock of the server that signs, or one more than the former revision where that is more. A host refuses
-//! a frame that is no newer than the one it has, so that a frame cannot be replayed, whatever the host's clock says.
+//! a frame that is no newer than the one it has, so that a frame cannot be replayed, whatever the host's clock says. A command
+//! has a ticket for that ([`crate::command`]), and its revision counts for nothing.
 
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
 use nkeys::KeyPair;
@@ -34,6 +35,8 @@ pub enum Kind {
     Settings,
     /// More samples for a while, because somebody watches: [`Watch`](super::Watch).
     Watch,
+    /// A command: [`Command`](crate::command::Command).
+    Command,
 }
 
 /// A frame for one host.
@@ -166,6 +169,7 @@ impl SignedFrame {
         let kind = match self.kind {
             Kind::Settings => "settings",
             Kind::Watch => "watch",
+            Kind::Command => "command",
         };
         let body = HEXLOWER.encode(&body_hash(self.body.as_bytes()));
         let (host, revision) = (self.host.as_str(), self.revision.to_string());

@@ -3,7 +3,7 @@
 
 use std::{
     collections::BTreeMap,
-    io::{BufRead, BufReader, Write},
+    io::{BufRead, BufReader, Read, Write},
     net::TcpStream,
     path::Path,
 };
@@ -14,7 +14,7 @@ use fleetps_nats::{
     audit::{self, Audit, Outcome},
     key,
     server::Part,
-    stream,
+    stream, subject,
 };
 use futures_util::{FutureExt, StreamExt, TryStreamExt};
 
@@ -67,6 +67,21 @@ impl Raw {
             }
         }
         errors
+    }
+
+    /// Waits for a message, and returns where its sender waits for the answer.
+    fn asked(&mut self) -> String {
+        loop {
+            let line = self.line();
+            assert!(!line.is_empty() && !line.starts_with("-ERR"), "{line}");
+            // Subject, subscription, reply, sizes; the broker adds a header to what comes from another account.
+            if let Some(message) = line.strip_prefix("MSG ").or_else(|| line.strip_prefix("HMSG ")) {
+                let fields: Vec<&str> = message.split(' ').collect();
+                let bytes: usize = fields[fields.len() - 1].parse().unwrap();
+                self.reader.read_exact(&mut vec![0; bytes + "\r\n".len()]).unwrap();
+                return fields[2].to_owned();
+            }
+        }
     }
 
     fn may_publish(&mut self, subject: &str) -> bool {
@@ -377,18 +392,21 @@ async fn stream_select_all(
 #[tokio::test(flavor = "multi_thread")]
 async fn an_agent_answers_a_command_once_and_only_where_it_was_asked() {
     let broker = Admitting::start(AdmissionSettings::default()).await;
-    let token = broker.token(1).await;
-    let agent = broker.machine("own").connect(Some(&token)).await.unwrap();
-    let mut commands = agent.subscribe("fleetps.own.cmd").await.unwrap();
-    agent.flush().await.unwrap();
-    let answering = tokio::spawn(async move {
-        let command = commands.next().await.unwrap();
-        agent.publish(command.reply.unwrap(), "done".into()).await.unwrap();
-        agent.flush().await.unwrap();
+    let mut raw = own(&broker).await;
+    assert!(raw.may_subscribe(&subject::commands(&host("own")), ""));
+    assert!(raw.errors("SUB fleetps.own.cmd 9\r\n").is_empty());
+    let fleet = broker.fixture.client(Part::Api).await;
+    let asking = tokio::spawn(async move { within(fleet.request("fleetps.own.cmd", "do".into())).await });
+    let answering = tokio::task::spawn_blocking(move || {
+        let reply = raw.asked();
+        // Elsewhere it may publish as little as before.
+        let elsewhere = ["fleetps.other.snapshot", "fleetps.own.cmd", "_INBOX.x", "_INBOX_other.x"];
+        assert!(!elsewhere.into_iter().any(|subject| raw.may_publish(subject)));
+        assert!(!raw.may_publish(&format!("{reply}.more")));
+        assert!(raw.may_publish(&reply), "the answer");
+        assert!(!raw.may_publish(&reply), "a second answer");
     });
-    let fleet = broker.fixture.client(fleetps_nats::server::Part::Api).await;
-    let answer = within(fleet.request("fleetps.own.cmd", "do".into())).await.unwrap();
-    assert_eq!(answer.payload.as_ref(), b"done");
+    assert_eq!(within(asking).await.unwrap().unwrap().payload.as_ref(), b"x");
     within(answering).await.unwrap();
 }
 
