@@ -3,8 +3,8 @@
 //! `sample` takes a snapshot, `sampling` is the thread that does so in time, `scrub` replaces secrets in its command lines,
 //! `publish` brings it into the stream, `run` connects them. `host_key` says hello and rotates the key on request, `remote`
 //! takes settings that the fleet asks for (`asked` is what others see of it), `policy` decides about commands, `control` is the
-//! helper that executes them, `forward` passes them to it, `settings` has the settings, `server` speaks
-//! HTTP with a web server, `uplink` says which way is taken, `simulate` makes fleets that do not exist, `join` enrols this
+//! helper that executes them, `forward` passes them to it, `exchange` hears over HTTP what the broker would say, `settings` has the settings,
+//! `server` speaks HTTP with a web server, `uplink` says which way is taken, `simulate` makes fleets that do not exist, `join` enrols this
 //! host, `cli` is the command line.
 
 // They panic when the pipe is closed; `fleetps_nats::output` does not.
@@ -14,6 +14,7 @@ mod asked;
 pub mod cli;
 #[cfg(target_os = "linux")]
 pub mod control;
+mod exchange;
 mod forward;
 mod host_key;
 pub mod join;

@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     asked::Asked,
+    exchange::{self, Exchange},
     forward::Forward,
     host_key::HostKey,
     publish::{Outbox, Publisher, RING_BYTES},
@@ -69,7 +70,7 @@ impl From<SamplingError> for AgentError {
 /// An [`Uplink`] in use.
 enum Link {
     Broker(async_nats::Client, Vec<JoinHandle<()>>),
-    Server(Session, JoinHandle<()>),
+    Server(Session, Vec<JoinHandle<()>>),
 }
 
 impl Link {
@@ -85,7 +86,8 @@ impl Link {
             Uplink::Server(server) => {
                 let session = server.session(host)?.with_remote(Arc::new(remote.clone()));
                 let reporting = tokio::spawn(session.clone().exchange_settings());
-                return Ok(Self::Server(session, reporting));
+                let exchange = Exchange { session: session.clone(), remote: remote.clone(), forward };
+                return Ok(Self::Server(session, vec![reporting, tokio::spawn(exchange.run())]));
             }
         };
         let connected = Arc::new(Notify::new());
@@ -99,11 +101,16 @@ impl Link {
         Ok(Self::Broker(client, tasks))
     }
 
-    /// Publishes what is sampled for those who watch, the newest only; nobody takes it where a server takes this host's
-    /// snapshots.
+    /// Publishes what is sampled for those who watch, the newest only.
     fn publish_sharp(&mut self, host: &HostName, mut sharp: watch::Receiver<Bytes>) {
-        let Self::Broker(client, tasks) = self else { return };
-        let (client, subject) = (client.clone(), subject::sharp(host));
+        let (client, tasks) = match self {
+            Self::Broker(client, tasks) => (client.clone(), tasks),
+            Self::Server(session, tasks) => {
+                tasks.push(tokio::spawn(exchange::post_sharp(session.clone(), sharp)));
+                return;
+            }
+        };
+        let subject = subject::sharp(host);
         tasks.push(tokio::spawn(async move {
             while sharp.changed().await.is_ok() {
                 let message = sharp.borrow_and_update().clone();
@@ -124,8 +131,7 @@ impl Link {
 
     fn close(self) {
         match self {
-            Self::Broker(_, tasks) => tasks.iter().for_each(JoinHandle::abort),
-            Self::Server(_, reporting) => reporting.abort(),
+            Self::Broker(_, tasks) | Self::Server(_, tasks) => tasks.iter().for_each(JoinHandle::abort),
         }
     }
 }

@@ -66,7 +66,7 @@ struct Schedule<'a> {
     packer: Packer,
     outbox: Outbox,
     due: Instant,
-    /// Where snapshots between those of the stream go; nobody listens there where a server takes this host's snapshots.
+    /// Where snapshots between those of the stream go.
     sharp_out: watch::Sender<Bytes>,
     sharp: Option<Sharp>,
 }
@@ -116,9 +116,11 @@ impl Schedule<'_> {
         let Some(sharp) = &mut self.sharp else { return };
         if Instant::now() >= sharp.until {
             self.sharp = None;
+            self.remote.slowed(None);
             return;
         }
         let message = sharp.sample(self.outbox.dropped(), self.sampler.run_id(), self.sampler.sequence());
+        self.remote.slowed(sharp.slowed_to());
         message.map(|message| self.sharp_out.send_replace(message));
     }
 
@@ -132,6 +134,7 @@ impl Schedule<'_> {
         self.due = self.due.min(latest);
         // It is made anew, with these settings, when the lease is renewed.
         self.sharp = None;
+        self.remote.slowed(None);
         self.sampler.set(next.settings.clone());
         self.sampling = next;
         self.remote.confirm(&self.sampling);
@@ -173,6 +176,11 @@ impl Sharp {
     fn renew(&mut self, wish: Watch) {
         self.until = Instant::now() + wish.lease();
         self.wished = wish.interval();
+    }
+
+    /// How often it samples, where that is less often than is wished.
+    fn slowed_to(&self) -> Option<Duration> {
+        (self.interval > self.wished).then_some(self.interval)
     }
 
     /// Takes a snapshot and packs it, as the last one of the stream with newer values; slows down where that takes more than its

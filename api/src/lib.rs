@@ -10,7 +10,7 @@
 //! * **What:** `live` holds the present of the fleet, fed from the broker; `history_service` asks the history;
 //!   `console` asks in SQL. `filtering` evaluates filters over the present with a deadline; `shares` limits what one
 //!   person has of anything; `broker` asks the broker for a request.
-//!   `gate` puts snapshots that came over HTTP into the stream. `prometheus` answers questions of monitoring systems;
+//!   `gate` puts snapshots that came over HTTP into the stream; `lines` hand hosts that speak HTTP what the broker says to them. `prometheus` answers questions of monitoring systems;
 //!   `metrics` declares what is measured, and writes it for Prometheus.
 //!   `fleet_views` renders the fleet page once for everybody who looks at the same.
 //! * **Notifications:** `notify` tells people and programs what happened, by mail, chat, webhook or a command.
@@ -47,6 +47,7 @@ mod gate;
 mod handlers;
 mod history_service;
 mod legacy;
+mod lines;
 mod live;
 mod metrics;
 mod middleware;

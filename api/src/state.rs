@@ -20,6 +20,7 @@ use crate::{
     fleet_views::FleetViews,
     gate::Gate,
     history_service::HistoryService,
+    lines::Lines,
     live::{AdmissionReports, Alerts, Arrivals, Fleet, IngestorReports, Intake, LatestEvents},
     metrics::RequestTimes,
     recovery::StateHealth,
@@ -81,6 +82,8 @@ pub struct AppState {
     pub broker: Option<async_nats::Client>,
     /// The way into the stream for snapshots that come over HTTP; absent without a broker.
     pub gate: Option<Gate>,
+    /// The lines to hosts that speak HTTP.
+    pub lines: Lines,
     /// Requests of older systems, by what became of them.
     pub legacy_requests: Counts,
     /// What is asked of agents.
@@ -128,6 +131,7 @@ impl AppState {
             connections: Connections::new(Limits::of_this_process(), Addresses::default()),
             broker,
             gate: None,
+            lines: Lines::new(shutdown.clone()),
             legacy_requests: Counts::default(),
             control: Control::default(),
             host_keys: HostKeys::default(),

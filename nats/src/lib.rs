@@ -34,6 +34,7 @@ pub mod decode;
 pub mod direct;
 pub mod disk;
 mod error_chain;
+pub mod exchange;
 pub mod file;
 pub mod host;
 pub mod hosts;

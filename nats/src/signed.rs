@@ -39,6 +39,10 @@ pub const INGEST: &str = "/api/v1/ingest";
 pub const ENROL: &str = "/api/v1/enrol";
 /// Where an admitted host announces its next key.
 pub const HELLO: &str = "/api/v1/hello";
+/// Where an admitted host hears what is asked of it ([`crate::exchange`]).
+pub const EXCHANGE: &str = "/api/v1/exchange";
+/// Where an admitted host posts snapshots for those who watch, between those of the stream.
+pub const SHARP: &str = "/api/v1/sharp";
 
 const VERSION: &str = "fleetps-signed-1";
 /// The header with the signature.

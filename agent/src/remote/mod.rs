@@ -17,6 +17,7 @@ mod store;
 use std::{
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc},
+    time::Duration,
 };
 
 use fleetps_nats::{
@@ -117,6 +118,16 @@ impl Remote {
     pub(crate) fn confirm(&self, sampling: &Sampling) {
         self.0.applied.send_modify(|applied| {
             (applied.revision, applied.in_force) = (sampling.revision, in_force(sampling));
+        });
+    }
+
+    /// Says to the fleet that this host is sampled for those who watch as seldom as this; `None` for as often as they wish.
+    pub(crate) fn slowed(&self, to: Option<Duration>) {
+        let slowed_to_s = to.map(|interval| interval.as_secs_f64().ceil() as u64);
+        self.0.applied.send_if_modified(|applied| {
+            let is_new = applied.slowed_to_s != slowed_to_s;
+            applied.slowed_to_s = slowed_to_s;
+            is_new
         });
     }
 

@@ -15,6 +15,7 @@ use fleetps_nats::{
     HostName,
     admission::{Enrolled, Hello, Welcome},
     agent_settings::SignedFrame,
+    exchange::{Brought, HELD, Heard},
     key,
     signed::{self, Label, SignedRequest},
 };
@@ -22,11 +23,11 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use ureq::{Agent, http::StatusCode};
 
-use super::{ServerError, outage::Outage};
+use super::{ServerError, WITHIN, outage::Outage};
 use crate::asked::Asked;
 
-/// The longest answer: a few lines of JSON, and a frame in them, whose quotes are written as two letters.
-const MAX_ANSWER_BYTES: u64 = 160 << 10;
+/// The longest answer: two frames and 16 questions of at most 64 KiB each, whose quotes are written as two letters.
+const MAX_ANSWER_BYTES: u64 = 3 << 20;
 /// The shortest time between two hellos: admission answers five of a host in a second.
 const HELLOS_APART: Duration = Duration::from_millis(250);
 /// How often a paused host asks whether it is to go on: as often as it would send otherwise.
@@ -131,6 +132,28 @@ impl Session {
         }
     }
 
+    /// Brings answers, and hears what is asked; the server may hold back its answer for [`HELD`].
+    ///
+    /// # Errors
+    /// When the server does not answer, or not as fleetps does: an earlier one knows no such requests.
+    pub(crate) fn exchange(&self, brought: &Brought) -> Result<Heard, ServerError> {
+        let body = serde_json::to_vec(brought).unwrap_or_default();
+        let within = if brought.waits { HELD + WITHIN } else { WITHIN };
+        let said = self.send_within(signed::EXCHANGE, None, &body, within)?;
+        match said.status {
+            StatusCode::OK => Heard::deserialize(&said.body).map_err(|_| self.unexpected(&said)),
+            _ => Err(self.unexpected(&said)),
+        }
+    }
+
+    /// Posts a packed snapshot for those who watch.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    pub(crate) fn post_sharp(&self, message: &Bytes) -> Result<(), ServerError> {
+        self.send(signed::SHARP, None, message).map(drop)
+    }
+
     /// The host that speaks.
     pub fn host(&self) -> &HostName {
         &self.shared.host
@@ -217,14 +240,24 @@ impl Session {
     }
 
     fn send(&self, path: &str, label: Option<Label>, body: &[u8]) -> Result<Said, ServerError> {
+        self.send_within(path, label, body, WITHIN)
+    }
+
+    fn send_within(
+        &self,
+        path: &str,
+        label: Option<Label>,
+        body: &[u8],
+        within: Duration,
+    ) -> Result<Said, ServerError> {
         let Shared { client, url, host, nkey_file, .. } = &*self.shared;
         let key = key::read(nkey_file)?;
         let headers = SignedRequest::new(path, host, &key, label, body).sign(&key);
         let headers = headers.map_err(key::KeyError::from)?;
         let known = self.remote.as_ref().map(|remote| remote.last_revision()).unwrap_or_default();
-        let mut request =
-            client.post(format!("{url}{path}")).header("content-type", "application/octet-stream");
-        request = request.header(signed::SETTINGS, known.to_string());
+        let request = client.post(format!("{url}{path}")).config().timeout_global(Some(within)).build();
+        let request = request.header("content-type", "application/octet-stream");
+        let mut request = request.header(signed::SETTINGS, known.to_string());
         for (name, value) in headers {
             request = request.header(name, value);
         }

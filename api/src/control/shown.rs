@@ -112,7 +112,7 @@ mod tests {
             pinned: [Setting::Top].into(),
             own: [Setting::Top, Setting::ExcludeNames].into(),
             is_controlled: true,
-            problem: None,
+            ..Applied::default()
         };
         let resolved = resolve(None, [("web", &asked)]);
         let shown =

@@ -136,7 +136,7 @@ pub async fn hello(
     Ok(Greeted(response(StatusCode::OK, &welcome)))
 }
 
-fn understood<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
+pub(super) fn understood<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
     serde_json::from_slice(body).map_err(|error| {
         Refusal::new(StatusCode::BAD_REQUEST, format!("the body cannot be read: {error}"), "send JSON")
     })

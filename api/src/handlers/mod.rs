@@ -20,6 +20,7 @@ pub mod host_head;
 pub mod hosts_json;
 pub mod ingest;
 pub mod ingest_admission;
+pub mod ingest_exchange;
 pub mod json;
 pub mod listing;
 pub mod metrics;

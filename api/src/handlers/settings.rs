@@ -71,13 +71,20 @@ pub fn section(scoped: &ScopedFleet, host: &HostName) -> Option<Section> {
 }
 
 fn note(known: &SettingsOfHost) -> String {
-    let problem = known.applied.as_ref().and_then(|applied| applied.problem.as_deref());
+    let applied = known.applied.as_ref();
+    let problem = applied.and_then(|applied| applied.problem.as_deref());
+    let slowed_to_s = applied.and_then(|applied| applied.slowed_to_s);
     match (known.obstacle(), problem) {
         (Some(obstacle), _) => format!("These cannot be changed from here: {obstacle}."),
         (None, Some(problem)) => format!("The host did not believe the last settings: {problem}."),
         (None, None) if known.applied.is_none() => "The host has not reported its settings.".to_owned(),
         (None, None) if !known.is_applied() => "The host has not applied the last change yet.".to_owned(),
-        (None, None) => String::new(),
+        (None, None) => slowed_to_s.map_or_else(String::new, |seconds| {
+            format!(
+                "Somebody watches this host. It is sampled every {seconds} s for that: more often would take more than a twentieth \
+                 of one of its cores."
+            )
+        }),
     }
 }
 

@@ -42,6 +42,9 @@ pub struct HostSettings {
     obstacle: Option<&'static str>,
     /// Why the host did not believe the last settings; null where it did.
     problem: Option<String>,
+    /// How often the host is sampled while somebody watches, in whole seconds, where more often would take more than a twentieth of
+    /// a core there; null otherwise.
+    slowed_to_s: Option<u64>,
 }
 
 /// What is asked of the hosts of a group.
@@ -116,6 +119,7 @@ impl HostSettings {
             is_applied: known.is_applied(),
             obstacle: known.obstacle(),
             problem: known.applied.as_ref().and_then(|applied| applied.problem.clone()),
+            slowed_to_s: known.applied.as_ref().and_then(|applied| applied.slowed_to_s),
             asked_of_host: known.own,
         }
     }

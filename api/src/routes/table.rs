@@ -11,9 +11,9 @@ use crate::{
     },
     handlers::{
         account, alerts, alerts_json, api, assets, audit, audit_json, diff, diff_json, events, events_json,
-        fleet, groups, health, history, host, hosts_json, ingest, ingest_admission, metrics, metrics_json,
-        process, process_json, processes_json, prometheus, search, search_json, settings, settings_json,
-        sign_in, sql, system, timeline, top, top_json, users, welcome,
+        fleet, groups, health, history, host, hosts_json, ingest, ingest_admission, ingest_exchange, metrics,
+        metrics_json, process, process_json, processes_json, prometheus, search, search_json, settings,
+        settings_json, sign_in, sql, system, timeline, top, top_json, users, welcome,
     },
     websocket,
 };
@@ -61,7 +61,7 @@ fn from_hosts() -> Vec<Route> {
     vec![
         post_json("/api/v1/ingest", Anything, "Takes a snapshot of the host that signed it", ingest::post)
             .open_to_hosts()
-            .with_body("application/octet-stream", packed),
+            .with_body("application/octet-stream", packed.clone()),
         post_json(
             "/api/v1/hello",
             Anything,
@@ -70,6 +70,22 @@ fn from_hosts() -> Vec<Route> {
         )
         .open_to_hosts()
         .with_body("application/json", serde_json::json!({"type": "object"})),
+        post_json(
+            "/api/v1/exchange",
+            Anything,
+            "What is asked of the host that signed it, as soon as there is something; takes its answers",
+            ingest_exchange::exchange,
+        )
+        .open_to_hosts()
+        .with_body("application/json", serde_json::json!({"type": "object"})),
+        post_json(
+            "/api/v1/sharp",
+            Anything,
+            "Takes a sample of the host that signed it for those who watch it; nothing keeps it",
+            ingest_exchange::sharp,
+        )
+        .open_to_hosts()
+        .with_body("application/octet-stream", packed),
         post_json(
             "/api/v1/enrol",
             Anything,

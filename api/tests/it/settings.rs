@@ -18,9 +18,11 @@ use fleetps_ingestor::IngestorSettings;
 use fleetps_nats::{
     admission::{AdmissionService, AdmissionSettings, EnrolmentTokens},
     agent_settings::{self, ControlKey, Kind},
+    exchange::{Brought, Heard},
     hosts::{self, Group},
     now_us,
     server::{ManagedServer, Part},
+    signed::{self, SignedRequest},
     snapshot::Decoder,
     subject,
 };
@@ -377,6 +379,47 @@ async fn a_new_control_key_is_trusted_by_the_hosts_that_pinned_the_old_one_also_
     scene.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_over_http_hears_of_settings_while_it_sends_nothing_and_a_recorded_question_takes_nothing_away()
+ {
+    let scene = Scene::start().await;
+    let agent = scene.agent("web-01", &format!("http://{}", scene.address), "").await;
+    // A day until its next post.
+    scene.change("web-01", json!({"interval_ms": 86_400_000})).await;
+    scene.until_in_force("web-01", "interval_ms", &json!(86_400_000), OF_HOST).await;
+    for top in 1..=3 {
+        scene.change("web-01", json!({"top": top})).await;
+        scene.until_in_force("web-01", "top", &json!(top), OF_HOST).await;
+    }
+    // Somebody asks the host over the broker, as if it was there; the agent's helper is not.
+    let host = "web-01".parse().unwrap();
+    let ask = fleetps_nats::command::Ask::Ticket.to_bytes();
+    let answer = scene.client.request(subject::commands(&host), ask.into()).await.unwrap();
+    let answer = fleetps_nats::command::Answer::read(&answer.payload).unwrap();
+    assert!(matches!(answer, fleetps_nats::command::Answer::Refused { .. }), "{answer:?}");
+    // One that names another line hears nothing but the line.
+    let key = fleetps_nats::key::read(&scene.folder.path().join("web-01/host.nk")).unwrap();
+    let brought = Brought { line: Some(7), answers: Vec::new(), waits: true };
+    let body = serde_json::to_vec(&brought).unwrap();
+    let headers = SignedRequest::new(signed::EXCHANGE, &host, &key, None, &body).sign(&key).unwrap();
+    let url = format!("http://{}{}", scene.address, signed::EXCHANGE);
+    let heard = blocking(move || {
+        let request =
+            headers.iter().fold(ureq::post(url), |request, (name, value)| request.header(*name, value));
+        request.send(&body).unwrap().body_mut().read_json::<Heard>().unwrap()
+    });
+    let heard = heard.await;
+    assert!(heard.line != 7 && heard.questions.is_empty() && heard.frames.is_empty(), "{heard:?}");
+    drop(agent);
+    // Nobody listens for it any longer.
+    until("it is gone", async || {
+        let ask = fleetps_nats::command::Ask::Ticket.to_bytes();
+        scene.client.request(subject::commands(&host), ask.into()).await.is_err()
+    })
+    .await;
+    scene.stop().await;
+}
+
 /// Watches `host` until this many samples have come, and leaves.
 async fn watch(address: SocketAddr, host: &str, samples: usize) {
     let mut socket = TcpStream::connect(address).await.unwrap();
@@ -396,7 +439,20 @@ async fn watch(address: SocketAddr, host: &str, samples: usize) {
 #[tokio::test(flavor = "multi_thread")]
 async fn while_somebody_watches_a_host_it_samples_every_second_and_the_history_has_none_of_it() {
     let scene = Scene::start().await;
-    let agent = scene.agent("web-01", &scene.server.url(), "").await;
+    let url = scene.server.url();
+    is_sampled_sharply(scene, url).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_over_http_is_sampled_every_second_too_while_somebody_watches() {
+    let scene = Scene::start().await;
+    let url = format!("http://{}", scene.address);
+    is_sampled_sharply(scene, url).await;
+}
+
+/// Watches an agent that sends to `url`, and leaves.
+async fn is_sampled_sharply(scene: Scene, url: String) {
+    let agent = scene.agent("web-01", &url, "").await;
     let mut sharp = scene.client.subscribe(subject::ALL_SHARP).await.unwrap();
     // Of the usual interval of ten seconds, six samples would take longer than anybody waits.
     tokio::join!(watch(scene.address, "web-01", 6), watch(scene.address, "web-01", 6));

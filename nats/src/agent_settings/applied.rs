@@ -27,6 +27,9 @@ pub struct Applied {
     pub is_controlled: bool,
     /// Why the last frame was not believed; absent after one that was.
     pub problem: Option<String>,
+    /// How often the host is sampled for those who watch, in whole seconds, where it is less often than they wish: a sample takes
+    /// more of a core than an agent spends. Absent otherwise.
+    pub slowed_to_s: Option<u64>,
 }
 
 /// The settings of these names. Those that only a later version has are left out.

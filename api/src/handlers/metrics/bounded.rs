@@ -26,6 +26,7 @@ fn here(shared: &AppState) -> Vec<Bounded> {
     all.extend(shared.sockets.bounded());
     all.extend([
         shared.fleet_views.bounded(),
+        shared.lines.bounded(),
         shared.groups.bounded(),
         shared.latest_events.bounded(),
         shared.latest_events.log.bounded(),

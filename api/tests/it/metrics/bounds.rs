@@ -30,6 +30,7 @@ pub const GAUGES: [(&str, Option<f64>); 38] = [
     ("event-log-bytes", Some(67_108_864.0)),
     ("alert-changes", Some(50_000.0)),
     ("http-posts", Some(256.0)),
+    ("http-lines", Some(4_096.0)),
     ("websockets", None),
     ("websocket-large-messages", Some(8.0)),
     ("websocket-large-messages-waiting", Some(2_000.0)),
