@@ -63,6 +63,16 @@ impl Expression {
         }
     }
 
+    /// Whether it searches by a regular expression, which may take milliseconds.
+    pub(super) fn has_patterns(&self) -> bool {
+        match self {
+            Self::Word(_) | Self::Same(..) | Self::Number(..) => false,
+            Self::Like(_, pattern) => !pattern.is_plain(),
+            Self::Not(inner) => inner.has_patterns(),
+            Self::All(inner) | Self::Any(inner) => inner.iter().any(Self::has_patterns),
+        }
+    }
+
     pub(super) fn matches(&self, fields: &Fields<'_>) -> bool {
         match self {
             Self::Word(word) => {

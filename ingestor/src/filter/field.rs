@@ -186,6 +186,9 @@ fn bytes(text: &str) -> Option<f64> {
 
 /// The letters of `text`, each as its small one: what DuckDB's `lower` does, which knows no letters that become two.
 pub(super) fn lower(text: &str) -> String {
+    if text.is_ascii() {
+        return text.to_ascii_lowercase();
+    }
     let mut small = String::with_capacity(text.len());
     for character in text.chars() {
         let _ = write!(small, "{}", character.to_lowercase().next().unwrap_or(character));
