@@ -9,7 +9,7 @@ use fleetps_nats::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::rule::HostFigure;
+use super::rule::{HostFigure, Over};
 
 /// Processes named as those that make a value what it is.
 const CULPRITS: usize = 5;
@@ -64,6 +64,19 @@ impl Key {
     pub(super) fn of_process(process: &Process) -> Self {
         let (pid, start) = process.key();
         Self::Process { pid, start, name: process.name.clone() }
+    }
+}
+
+/// The instance that a process belongs to; `None` where it belongs to none, such as a process without a unit.
+pub(crate) fn key_of(over: Over, process: &Process) -> Option<Key> {
+    let named = |name: Option<&String>| Some(Key::Named(name?.clone()));
+    match over {
+        Over::Host => Some(Key::Host),
+        Over::Process => Some(Key::of_process(process)),
+        Over::Program => named(Some(&process.name)),
+        Over::Unit => named(process.unit.as_ref()),
+        Over::User => named(process.user_name.as_ref()),
+        Over::Filesystem => None,
     }
 }
 

@@ -49,6 +49,8 @@ pub(super) struct Measured<'a> {
     users: OnceCell<Groups<'a>>,
     /// Whether each process passes, by the filter's place in the plan.
     matching: Vec<OnceCell<Result<Vec<bool>, Stopped>>>,
+    /// The value of each process, by the figure's place in the plan.
+    figures: Vec<OnceCell<Vec<Option<f64>>>>,
     /// By the sum's place in the plan.
     totals: Vec<OnceCell<Result<Vec<Total>, Stopped>>>,
 }
@@ -123,6 +125,7 @@ impl<'a> Measured<'a> {
             units: OnceCell::new(),
             users: OnceCell::new(),
             matching: plan.filters.iter().map(|_| OnceCell::new()).collect(),
+            figures: plan.figures.iter().map(|_| OnceCell::new()).collect(),
             totals: plan.sums.iter().map(|_| OnceCell::new()).collect(),
         }
     }
@@ -176,36 +179,36 @@ impl<'a> Measured<'a> {
         cell.get_or_init(|| self.add_up(*sum)).as_deref().map_err(|stopped| *stopped)
     }
 
+    /// The value of each process.
+    fn of_figure(&self, place: usize) -> &[Option<f64>] {
+        let (Some(cell), Some(figure)) = (self.figures.get(place), self.plan.figures.get(place)) else {
+            return &[];
+        };
+        cell.get_or_init(|| self.fields().iter().map(|fields| figure.of(fields)).collect())
+    }
+
     fn add_up(&self, sum: Sum) -> Result<Vec<Total>, Stopped> {
-        let fields = self.fields();
-        let groups = self.groups(sum.over);
+        let matching = self.matching(sum.filter)?;
+        let (figures, groups) = (sum.figure.map(|figure| self.of_figure(figure)), self.groups(sum.over));
         let count = match (sum.over, groups) {
             (Over::Host, _) => 1,
             (_, Some(groups)) => groups.names.len(),
-            (_, None) => fields.len(),
+            (_, None) => matching.len(),
         };
-        let nobody =
-            if sum.over == Over::Host && sum.figure.is_none() { Total::Of(0.0) } else { Total::Nobody };
-        let mut totals = vec![nobody; count];
-        for (place, fields) in fields.iter().enumerate().filter_map(self.passing(sum.filter)?) {
+        let is_count_of_host = sum.over == Over::Host && sum.figure.is_none();
+        let mut totals = vec![if is_count_of_host { Total::Of(0.0) } else { Total::Nobody }; count];
+        for (place, _) in matching.iter().enumerate().filter(|(_, matches)| **matches) {
             let group = match (sum.over, groups) {
                 (Over::Host, _) => Some(0),
                 (_, Some(groups)) => groups.of_processes.get(place).copied().flatten(),
                 (_, None) => Some(place),
             };
+            let value = figures.map_or(Some(1.0), |figures| figures.get(place).copied().flatten());
             if let Some(total) = group.and_then(|group| totals.get_mut(group)) {
-                *total = total.and(sum.figure.map_or(Some(1.0), |figure| figure.of(fields)));
+                *total = total.and(value);
             }
         }
         Ok(totals)
-    }
-
-    /// Lets the processes through that a filter does.
-    fn passing<T>(&self, filter: usize) -> Result<impl Fn((usize, T)) -> Option<(usize, T)>, Stopped> {
-        let matching = self.matching(filter)?;
-        Ok(move |(place, it): (usize, T)| {
-            matching.get(place).is_some_and(|matches| *matches).then_some((place, it))
-        })
     }
 
     /// The key of the instance with this number.
@@ -263,17 +266,18 @@ impl<'a> Measured<'a> {
     /// The processes of an instance of a sum that have the largest parts in it.
     fn parts(&self, sum: Sum, key: &Key) -> Vec<Culprit> {
         let Some(number) = self.number(sum.over, key) else { return Vec::new() };
-        let Some(figure) = sum.figure.or_else(|| Figure::find("cpu")) else { return Vec::new() };
+        let figure = sum.figure.and_then(|figure| self.plan.figures.get(figure)).copied();
+        let Some(figure) = figure.or_else(|| Figure::find("cpu")) else { return Vec::new() };
         // A filter that took too long raised no alert.
-        let Ok(passing) = self.passing(sum.filter) else { return Vec::new() };
+        let Ok(matching) = self.matching(sum.filter) else { return Vec::new() };
         let is_part = |place: usize| match (sum.over, self.groups(sum.over)) {
             (Over::Host, _) => true,
             (_, Some(groups)) => groups.of_processes.get(place).copied().flatten() == Some(number),
             (_, None) => place == number,
         };
-        let passing = self.fields().iter().enumerate().filter_map(passing);
-        let parts = passing.filter(|(place, _)| is_part(*place));
-        largest(parts.filter_map(|(_, fields)| Culprit::of(fields.process, figure.of(fields))).collect())
+        let all = self.fields().iter().zip(matching).enumerate();
+        let parts = all.filter(|(place, (_, matches))| **matches && is_part(*place));
+        largest(parts.filter_map(|(_, (fields, _))| Culprit::of(fields.process, figure.of(fields))).collect())
     }
 }
 

@@ -4,7 +4,7 @@ use fastrand::Rng;
 use fleetps_nats::{Snapshot, snapshot::Process};
 
 use super::*;
-use crate::alerts::Severity;
+use crate::alerts::{Severity, key_of};
 
 const SENTENCES: [&str; 16] = [
     "cpu > 60 over program",
@@ -47,19 +47,6 @@ fn pair(rng: &mut Rng) -> SnapshotPair {
     latest.host.memory_total_bytes = Some(1000);
     let previous = (rng.u8(..4) > 0).then(|| Arc::new(snapshot(20_000, some_processes(rng, 0))));
     SnapshotPair::new("a".parse().unwrap(), Arc::new(latest), previous)
-}
-
-/// The instance that a process belongs to.
-fn key_of(over: Over, process: &Process) -> Option<Key> {
-    let named = |name: Option<&String>| Some(Key::Named(name?.clone()));
-    match over {
-        Over::Host => Some(Key::Host),
-        Over::Process => Some(Key::of_process(process)),
-        Over::Program => named(Some(&process.name)),
-        Over::Unit => named(process.unit.as_ref()),
-        Over::User => named(process.user_name.as_ref()),
-        Over::Filesystem => None,
-    }
 }
 
 /// The value of every instance of a rule, in the plainest way.

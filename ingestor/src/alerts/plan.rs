@@ -1,13 +1,14 @@
-//! What rules have in common: each filter is evaluated once for a snapshot, and each sum is added up once, however many rules
+//! What rules have in common: each filter and figure is evaluated once for a snapshot, and each sum is added up once, however many rules
 //! ask for it.
 
 use super::rule::{Measure, Over, Rule};
 use crate::filter::{Figure, Filter};
 
-/// The filters and sums of some rules, each once.
+/// The filters, figures and sums of some rules, each once.
 #[derive(Debug, Default)]
 pub(super) struct Plan {
     pub(super) filters: Vec<Filter>,
+    pub(super) figures: Vec<Figure>,
     pub(super) sums: Vec<Sum>,
     /// The place of each rule's sum; absent for rules that ask for none.
     of_rules: Vec<Option<usize>>,
@@ -16,8 +17,8 @@ pub(super) struct Plan {
 /// Processes added up or counted.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Sum {
-    /// What is added up; processes are counted where it is absent.
-    pub(super) figure: Option<Figure>,
+    /// The place of the figure that is added up; processes are counted where it is absent.
+    pub(super) figure: Option<usize>,
     /// The processes of one value.
     pub(super) over: Over,
     /// The place of the filter of processes that count.
@@ -53,6 +54,7 @@ impl Plan {
 
     fn sum(&mut self, figure: Option<Figure>, rule: &Rule) -> usize {
         let filter = place_of(&mut self.filters, rule.filter.clone());
+        let figure = figure.map(|figure| place_of(&mut self.figures, figure));
         place_of(&mut self.sums, Sum { figure, over: rule.over, filter })
     }
 }
@@ -84,6 +86,6 @@ mod tests {
         let rules = sentences.map(|sentence| Rule::parse("r", 0, Severity::Info, sentence).unwrap());
         let plan = Plan::of(&rules);
         assert_eq!(plan.of_rules, [Some(0), Some(0), Some(1), Some(2), Some(3), None, Some(3)]);
-        assert_eq!((plan.filters.len(), plan.sums.len()), (2, 4));
+        assert_eq!((plan.filters.len(), plan.figures.len(), plan.sums.len()), (2, 2, 4));
     }
 }

@@ -101,7 +101,20 @@ impl Field {
 
     /// Whether it is of the process itself, and nothing else has to be known.
     pub(super) fn is_own(self) -> bool {
-        matches!(self.source, Source::Process(_))
+        self.own_place().is_some()
+    }
+
+    /// Its place among the fields of a process, where it is one of them.
+    pub(super) fn own_place(self) -> Option<usize> {
+        match self.source {
+            Source::Process(place) => Some(place),
+            _ => None,
+        }
+    }
+
+    /// Whether it is the name of the process's host.
+    pub(super) fn is_host(self) -> bool {
+        self.source == Source::Host
     }
 
     /// Its value in a process.

@@ -18,6 +18,8 @@ mod sql;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
+
 pub use crate::query::{Deadline, Stopped};
 use expression::Expression;
 use field::Field;
@@ -128,6 +130,19 @@ impl Filter {
     /// Whether it asks for the growth of a counter, which takes two snapshots to know.
     pub fn asks_for_rates(&self) -> bool {
         self.expression.as_ref().is_some_and(|expression| expression.asks_for(Field::is_rate))
+    }
+
+    /// The places in the model's list of a process's fields that it asks for; `None` where it needs more than the process and the
+    /// name of its host.
+    pub(crate) fn own_places(&self) -> Option<BTreeSet<usize>> {
+        let mut places = BTreeSet::new();
+        let is_own = self.expression.as_ref().is_none_or(|expression| expression.own_places(&mut places));
+        is_own.then_some(places)
+    }
+
+    /// Whether it lets a process through. The caller looks at its deadline, because one may take milliseconds.
+    pub(crate) fn matches(&self, fields: &Fields<'_>) -> bool {
+        self.expression.as_ref().is_none_or(|expression| expression.matches(fields))
     }
 
     /// Whether it lets each of these processes through, in order. Looks at `deadline` before each that a pattern is searched in,

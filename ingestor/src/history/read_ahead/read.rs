@@ -6,7 +6,7 @@ use askama::Template;
 use duckdb::{Connection, Row, params_from_iter, types::Value};
 use fleetps_nats::{
     HostName, Snapshot,
-    model::{filesystem, host, interface},
+    model::{Field, filesystem, host, interface},
     snapshot::Process,
 };
 
@@ -28,6 +28,7 @@ use crate::{
 #[template(path = "history/read_ahead/spans.sql")]
 struct SpansSql<'a> {
     process_span: &'a str,
+    figures: Vec<&'a Field>,
     /// The condition of spans whose processes are wanted, where not all are.
     relevant: Option<&'a str>,
 }
@@ -77,7 +78,8 @@ impl Reading<'_> {
         limits: RowLimits,
     ) -> Result<Option<SnapshotWindow>, HistoryError> {
         let part = Part { reading: self, segment, host, first_us, last_us, limits };
-        let spans = SpansSql { process_span: &part.relation("process_span"), relevant: None };
+        let figures = fields::figures().collect();
+        let spans = SpansSql { process_span: &part.relation("process_span"), figures, relevant: None };
         let spans = part.question(&spans, Some(limits.spans));
         // Beside the others, which together take as long.
         let (rest, spans) = thread::scope(|scope| {
@@ -123,23 +125,25 @@ impl Reading<'_> {
         let limits = RowLimits::ALL;
         let part = Part { reading: self, segment, host, first_us, last_us, limits };
         let snapshots = part.snapshots(wanted.filesystems, false)?;
-        let (mut processes, mut spans) = (KnownProcesses::default(), Vec::new());
+        let (mut processes, mut spans) = (Vec::new(), Vec::new());
         if wanted.processes {
-            let sql = SpansSql { process_span: &part.relation("process_span"), relevant: wanted.relevant };
-            let question = part.question(&sql, Some(limits.spans));
-            spans = read_spans(self.connection, &question, self.budget.count_rows())?;
-            if !spans.is_empty() {
-                processes = KnownProcesses::of(part.processes()?);
-            }
+            (processes, spans) = part.spans(fields::figures().collect(), wanted.relevant)?;
         }
-        let place = |(key, (first_us, last_us), figures)| ProcessSpan {
-            process: processes.place(key),
-            first_us,
-            last_us,
-            figures,
-        };
-        let spans = spans.into_iter().map(place).collect();
-        Ok(Sweep::of(SnapshotWindow { first_us, last_us, snapshots, processes: processes.all, spans }))
+        Ok(Sweep::of(SnapshotWindow { first_us, last_us, snapshots, processes, spans }))
+    }
+
+    /// The spans of `host` in a segment from one moment to another, in any order, with these figures and no others. Only processes
+    /// of which some span meets the SQL condition `relevant`, where there is one.
+    pub(in crate::history) fn spans_between(
+        &self,
+        segment: &SegmentIndex,
+        host: &HostName,
+        (first_us, last_us): (i64, i64),
+        figures: Vec<&Field>,
+        relevant: Option<&str>,
+    ) -> Result<(Vec<KnownProcess>, Vec<ProcessSpan>), HistoryError> {
+        let limits = RowLimits::ALL;
+        Part { reading: self, segment, host, first_us, last_us, limits }.spans(figures, relevant)
     }
 }
 
@@ -253,6 +257,29 @@ impl Part<'_> {
             }
         }
         Ok(snapshots)
+    }
+
+    /// The processes of which some span is `relevant`, and their spans with these figures.
+    fn spans(
+        &self,
+        figures: Vec<&Field>,
+        relevant: Option<&str>,
+    ) -> Result<(Vec<KnownProcess>, Vec<ProcessSpan>), HistoryError> {
+        let sql = SpansSql { process_span: &self.relation("process_span"), figures, relevant };
+        let question = self.question(&sql, Some(self.limits.spans));
+        let spans = read_spans(self.reading.connection, &question, self.reading.budget.count_rows())?;
+        if spans.is_empty() {
+            return Ok((Vec::new(), Vec::new()));
+        }
+        let mut processes = KnownProcesses::of(self.processes()?);
+        let place = |(key, (first_us, last_us), figures)| ProcessSpan {
+            process: processes.place(key),
+            first_us,
+            last_us,
+            figures,
+        };
+        let spans = spans.into_iter().map(place).collect();
+        Ok((processes.all, spans))
     }
 
     /// The processes that were seen meanwhile, without figures.
