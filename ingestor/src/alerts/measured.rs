@@ -168,7 +168,7 @@ impl<'a> Measured<'a> {
         let (Some(cell), Some(filter)) = (self.matching.get(filter), self.plan.filters.get(filter)) else {
             return Ok(&[]);
         };
-        let matching = || filter.matching(self.fields().iter().copied(), &self.deadline);
+        let matching = || filter.matching_lent(self.fields(), &self.deadline);
         cell.get_or_init(matching).as_deref().map_err(|stopped| *stopped)
     }
 

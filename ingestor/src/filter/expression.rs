@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use fleetps_nats::model::{self, process::PROCESS};
+
 use super::{
     Fields,
     field::{Field, Value, lower},
@@ -68,7 +70,11 @@ impl Expression {
     /// Adds the places of the process's own fields that it asks for; whether it needs no more than them and the host's name.
     pub(super) fn own_places(&self, places: &mut BTreeSet<usize>) -> bool {
         match self {
-            Self::Word(_) => true,
+            Self::Word(_) => {
+                let searched = |field: &model::Field| matches!(field.name, "name" | "command_line");
+                places.extend((0..PROCESS.len()).filter(|place| searched(&PROCESS[*place])));
+                true
+            }
             Self::Same(field, _) | Self::Like(field, _) | Self::Number(field, ..) => {
                 places.extend(field.own_place());
                 field.is_own() || field.is_host()

@@ -155,17 +155,36 @@ impl Filter {
         processes: impl IntoIterator<Item: Into<Fields<'a>>>,
         deadline: &Deadline,
     ) -> Result<Vec<bool>, Stopped> {
-        let Some(expression) = &self.expression else {
-            return Ok(processes.into_iter().map(|_| true).collect());
-        };
+        self.each(processes, deadline, |expression, process| expression.matches(&process.into()))
+    }
+
+    /// The same of values that are lent.
+    ///
+    /// # Errors
+    /// When the deadline came first.
+    pub(crate) fn matching_lent(
+        &self,
+        processes: &[Fields<'_>],
+        deadline: &Deadline,
+    ) -> Result<Vec<bool>, Stopped> {
+        self.each(processes, deadline, Expression::matches)
+    }
+
+    fn each<T>(
+        &self,
+        rows: impl IntoIterator<Item = T>,
+        deadline: &Deadline,
+        matches: impl Fn(&Expression, T) -> bool,
+    ) -> Result<Vec<bool>, Stopped> {
+        let Some(expression) = &self.expression else { return Ok(rows.into_iter().map(|_| true).collect()) };
         let checked = if expression.has_patterns() { 1 } else { UNCHECKED };
-        let matches = |(number, process): (usize, _)| {
+        let test = |(number, row): (usize, T)| {
             if number % checked == 0 {
                 deadline.check()?;
             }
-            Ok(expression.matches(&Into::into(process)))
+            Ok(matches(expression, row))
         };
-        processes.into_iter().enumerate().map(matches).collect()
+        rows.into_iter().enumerate().map(test).collect()
     }
 
     /// The same as a condition in SQL.

@@ -3,7 +3,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use askama::Template;
-use fleetps_nats::{HostName, Snapshot, model::process::PROCESS};
+use fleetps_nats::{HostName, Snapshot, snapshot::Process};
 
 use super::{
     BackTest, Episode,
@@ -13,9 +13,10 @@ use crate::{
     alerts::{AlertChange, Change, Evaluator, Measure, Over, Rule, Values},
     catalog::SegmentIndex,
     events::{MessagePlace, StreamClock},
+    filter::Fields,
     history::{
         Event, HistoryError, Span,
-        read_ahead::Wanted,
+        read_ahead::{SpansAsked, Wanted},
         reading::Reading,
         sample_index::{SampleIndex, SampleKind, SampleRef},
     },
@@ -31,6 +32,23 @@ const TOGETHER: usize = 2_000;
 struct LeftOutSql<'a> {
     host_sample: &'a str,
 }
+
+/// The processes whose sums may be beyond a threshold.
+#[derive(Template)]
+#[template(path = "history/back_test/may_raise.sql")]
+struct MayRaiseSql<'a> {
+    /// The name by which processes are summed.
+    group: &'a str,
+    /// The greatest value of a process in an hour.
+    greatest: &'a str,
+    process_history: &'a str,
+    process_hour: &'a str,
+    raise: &'a str,
+    slack: f64,
+}
+
+/// Hours have the greatest value as it was measured, and spans have it rounded to tenths.
+const SLACK: f64 = 0.1;
 
 /// The evaluation of one host.
 pub(super) struct OfHost<'a> {
@@ -122,9 +140,22 @@ impl<'a> OfHost<'a> {
         (span, test): (Span, &mut BackTest),
     ) -> Result<(), HistoryError> {
         let Some(part) = ends(samples) else { return Ok(()) };
-        let relevant = self.relevant();
-        let figures = asked.places.iter().filter_map(|place| PROCESS.get(*place)).collect();
-        let spans = self.reading.spans_between(segment, self.host, part, figures, relevant.as_deref())?;
+        let (filter, host) = (&self.first.filter, self.host.as_str());
+        let passes = |process: &Process| {
+            self.reading.check()?;
+            let is_known = self.first.over == Over::Process && self.knows(process);
+            Ok(is_known || filter.matches(&Fields::of(host, process)))
+        };
+        let is_filtered = !filter.is_empty() && !asked.filters_figures;
+        let (relevant, condition) = (self.relevant(), self.may_raise(segment));
+        let asked_spans = SpansAsked {
+            facts: &asked.facts,
+            figures: asked.figures(),
+            is_wanted: is_filtered.then_some(&passes),
+            relevant: relevant.as_deref(),
+            condition: condition.as_deref(),
+        };
+        let spans = self.reading.spans_between(segment, self.host, part, &asked_spans)?;
         let mut sums = Sums::of((self.first, asked), self.host, spans, self.reading)?;
         let (boots, left_out) = (index.boots(), self.left_out(segment)?);
         for sample in samples {
@@ -141,6 +172,37 @@ impl<'a> OfHost<'a> {
             self.take(Arc::new(snapshot), Some(&sums), span, test);
         }
         Ok(())
+    }
+
+    /// The SQL condition of spans of processes whose sums may be beyond the threshold in some hour of this part, where hours are
+    /// summed up and there is no instance of which anything else has to be known.
+    fn may_raise(&self, segment: &SegmentIndex) -> Option<String> {
+        let Rule { threshold, over, .. } = self.first;
+        let greatest = greatest_in_an_hour(self.first.measure)?;
+        let group = match over {
+            Over::Host => "''",
+            Over::Program => "name",
+            Over::Unit => "unit",
+            Over::User => "user_name",
+            Over::Process | Over::Filesystem => return None,
+        };
+        let has_hours = segment.has_hours() && !segment.name.is_imported();
+        if !has_hours || !threshold.is_above || self.evaluator.instance_count() > 0 {
+            return None;
+        }
+        let relation = |table| self.reading.relation_of_host(table, segment, self.host);
+        Some(render(&MayRaiseSql {
+            group,
+            greatest,
+            process_history: &relation("process_history"),
+            process_hour: &relation("process_hour"),
+            raise: &format!("{:?}::DOUBLE", threshold.raise),
+            slack: SLACK,
+        }))
+    }
+
+    fn knows(&self, process: &Process) -> bool {
+        self.evaluator.processes_of(self.host).contains(&process.key())
     }
 
     /// How many processes were left out of snapshots, by when they were captured.
@@ -251,6 +313,16 @@ impl<'a> OfHost<'a> {
                 _ => {}
             }
         }
+    }
+}
+
+/// The column of the greatest value of a process in an hour, where there is one.
+fn greatest_in_an_hour(measure: Measure) -> Option<&'static str> {
+    let Measure::Process(figure) = measure else { return None };
+    match figure.own_column()? {
+        "cpu_percent" => Some("cpu_percent_max"),
+        "resident_bytes" => Some("resident_bytes_max"),
+        _ => None,
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a rule of alerts would have said, had there been it: the evaluator's own function over the snapshots that are kept.
 //!
-//! Hosts are evaluated one after the other, each from a little before the time that is asked about, so that what lasts is known
+//! Two hosts are evaluated at a time, each from a little before the time that is asked about, so that what lasts is known
 //! to last. Where one snapshot a minute is kept, the rule sees one a minute; where only hours are, it sees nothing: the answer
 //! says how finely the past was kept. Three things differ from the evaluation of the stream. Snapshots come in the order of
 //! their capture, and by that time a host is silent. That the broker or the ingestor was away is taken for silence of hosts.
@@ -15,7 +15,12 @@ mod sums;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
+use std::{
+    collections::{BTreeSet, HashMap},
+    panic::resume_unwind,
+    sync::atomic::{AtomicUsize, Ordering},
+    thread,
+};
 
 use fleetps_nats::HostName;
 
@@ -94,24 +99,40 @@ impl History {
         };
         let before_us = rules.iter().map(lasts_us).max().unwrap_or_default().max(BEFORE_US);
         let read = Span { from_us: span.from_us.saturating_sub(before_us), to_us: span.to_us };
-        self.ask(|reading| {
+        let (hosts, resolution) = self.ask(|reading| {
             let segments = reading.overlapping(None, read);
-            let mut hosts: Vec<&HostName> =
-                segments.iter().flat_map(|segment| segment.hosts().iter().map(|(host, _)| host)).collect();
-            hosts.sort_unstable();
-            hosts.dedup();
+            let hosts = segments.iter().flat_map(|segment| segment.hosts().iter().map(|(host, _)| host));
+            let hosts: BTreeSet<&HostName> =
+                hosts.filter(|host| reading.scope.sees(host) && is_for(host)).collect();
+            Ok((hosts.into_iter().cloned().collect::<Vec<_>>(), coarsest(&segments)))
+        })?;
+        let next = AtomicUsize::new(0);
+        let test_some = || {
             let mut test = BackTest::none(rules.len());
-            test.resolution = coarsest(&segments);
-            for host in hosts.into_iter().filter(|host| reading.scope.sees(host) && is_for(host)) {
+            while let Some(host) = hosts.get(next.fetch_add(1, Ordering::Relaxed)) {
                 let events = loops.get(host).map_or(&[][..], Vec::as_slice);
-                OfHost::new(reading, (first, rules), host, events, by_spans)
-                    .evaluate(read, span, &mut test)?;
+                let of_host = self.ask(|reading| {
+                    let mut test = BackTest::none(rules.len());
+                    let of_host = OfHost::new(reading, (first, rules), host, events, by_spans);
+                    of_host.evaluate(read, span, &mut test)?;
+                    Ok(test)
+                });
+                // What fails for one host is the answer; no further one is begun.
+                test.add(of_host.inspect_err(|_| next.store(hosts.len(), Ordering::Relaxed))?);
             }
-            test.episodes.sort_by(|a, b| (a.from_us, &a.host, &a.key).cmp(&(b.from_us, &b.host, &b.key)));
-            test.episode_count = test.episodes.len() as u64;
-            test.episodes.truncate(MAX_EPISODES);
-            Ok(test)
-        })
+            Ok::<_, HistoryError>(test)
+        };
+        let mut test = thread::scope(|scope| {
+            let other = scope.spawn(test_some);
+            let mut test = test_some()?;
+            test.add(other.join().unwrap_or_else(|panic| resume_unwind(panic))?);
+            Ok::<_, HistoryError>(test)
+        })?;
+        test.resolution = resolution;
+        test.episodes.sort_by(|a, b| (a.from_us, &a.host, &a.key).cmp(&(b.from_us, &b.host, &b.key)));
+        test.episode_count = test.episodes.len() as u64;
+        test.episodes.truncate(MAX_EPISODES);
+        Ok(test)
     }
 
     /// The beginnings and ends of restart loops on each host, in the order of time.
@@ -136,6 +157,13 @@ impl BackTest {
             snapshots: 0,
             resolution: Resolution::Samples,
         }
+    }
+
+    /// Adds what was found of other hosts.
+    fn add(&mut self, other: Self) {
+        self.episodes.extend(other.episodes);
+        self.told.iter_mut().zip(other.told).for_each(|(told, more)| *told += more);
+        (self.hosts, self.snapshots) = (self.hosts + other.hosts, self.snapshots + other.snapshots);
     }
 }
 

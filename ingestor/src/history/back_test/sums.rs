@@ -11,12 +11,13 @@ use std::{
 
 use fleetps_nats::{
     HostName,
-    model::{Role, process::PROCESS},
+    model::{Field, Role, process::PROCESS},
     snapshot::Process,
 };
 
 use crate::{
     alerts::{Culprit, Key, Measure, Over, Planned, Rule, Total, ValueOf, Values, key_of, largest},
+    fields::facts_with_places,
     filter::{Fields, Figure, Stopped},
     history::{
         HistoryError,
@@ -32,9 +33,11 @@ pub(super) struct Asked {
     /// By what the processes of a sum are ranked.
     part: Figure,
     /// The figures that are read, by their places in [`PROCESS`].
-    pub(super) places: BTreeSet<usize>,
+    places: BTreeSet<usize>,
+    /// The facts of processes that are read, with their places.
+    pub(super) facts: Vec<(usize, &'static Field)>,
     /// Whether the filter asks for figures, and not only for what hardly changes of a process.
-    filters_figures: bool,
+    pub(super) filters_figures: bool,
 }
 
 impl Asked {
@@ -46,12 +49,26 @@ impl Asked {
             Measure::Host(_) | Measure::Disk | Measure::Silent | Measure::RestartLoop => return None,
         };
         let part = figure.or_else(|| Figure::find("cpu"))?;
+        let own = rule.filter.own_places()?;
+        let of_over = match rule.over {
+            Over::Unit => "unit",
+            Over::User => "user_name",
+            Over::Host | Over::Process | Over::Program | Over::Filesystem => "name",
+        };
+        let is_read = |(place, field): &(usize, &Field)| {
+            own.contains(place) || field.name == "name" || field.name == of_over
+        };
+        let facts = facts_with_places().filter(is_read).collect();
         let is_figure = |place: &usize| PROCESS.get(*place).is_some_and(|field| field.role == Role::Figure);
-        let mut places = rule.filter.own_places()?;
-        places.retain(is_figure);
+        let mut places: BTreeSet<usize> = own.into_iter().filter(is_figure).collect();
         let filters_figures = !places.is_empty();
         places.insert(part.own_place()?);
-        Some(Self { figure, part, places, filters_figures })
+        Some(Self { figure, part, places, facts, filters_figures })
+    }
+
+    /// The figures that are read.
+    pub(super) fn figures(&self) -> Vec<&'static Field> {
+        self.places.iter().filter_map(|place| PROCESS.get(*place)).collect()
     }
 }
 

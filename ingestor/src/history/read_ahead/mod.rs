@@ -16,7 +16,7 @@ use fleetps_nats::{
     snapshot::{FilesystemSample, InterfaceSample, Process},
 };
 
-pub(super) use read::Wanted;
+pub(super) use read::{SpansAsked, Wanted};
 
 use super::{
     HistoryError,
