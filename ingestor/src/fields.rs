@@ -12,13 +12,18 @@ use arrow::{
 };
 use duckdb::{Row, types::ValueRef};
 use fleetps_nats::model::{
-    Field, Kind, Scale, Value,
+    Field, Kind, Role, Scale, Value,
     process::{FACTS, FIGURES, PROCESS},
 };
 
 /// The facts of a process: stored once, until they change.
 pub(crate) fn facts() -> impl Iterator<Item = &'static Field> + Clone {
     FACTS.iter().filter_map(|place| PROCESS.get(*place))
+}
+
+/// The same, each with its place in [`PROCESS`]; without those that are part of the identity.
+pub(crate) fn facts_with_places() -> impl Iterator<Item = (usize, &'static Field)> + Clone {
+    PROCESS.iter().enumerate().filter(|(_, field)| field.role == Role::Fact)
 }
 
 /// The figures of a process: stored for every span of samples.

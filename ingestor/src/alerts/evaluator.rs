@@ -10,15 +10,18 @@ use fleetps_nats::{HostName, Snapshot, model::SnapshotPair};
 
 use super::{
     alert::{Alert, AlertChange, Change},
-    instance::{Instance, Observation},
+    instance::Instance,
     known_host::{Instances, KnownHost},
-    measure::{Key, Measured},
-    moment::{Count, Moment},
+    measure::Key,
+    measured::{Measured, Values},
+    moment::Moment,
+    plan::Plan,
+    room::{Count, Room},
     rule::{Measure, Needs, Rule},
     state::{EvaluatorState, Told},
 };
 use crate::{
-    events::{Event, EventKind, FORGET_AFTER_MS, MessagePlace, StreamClock},
+    events::{Event, FORGET_AFTER_MS, MessagePlace, StreamClock},
     filter::Deadline,
 };
 
@@ -33,6 +36,7 @@ pub type HostGroups = HashMap<HostName, BTreeSet<String>>;
 #[derive(Debug, Default)]
 pub struct Evaluator {
     rules: Vec<Arc<Rule>>,
+    plan: Plan,
     needs: Needs,
     groups: HostGroups,
     hosts: HashMap<HostName, KnownHost>,
@@ -53,14 +57,17 @@ impl Evaluator {
         for rule in &ended {
             self.counts.remove(&rule.id);
             for host in self.sorted_hosts() {
-                let known = self.hosts.get_mut(&host).and_then(|known| known.instances.remove(&rule.id));
-                changes.extend(end_all(rule, &host, known.unwrap_or_default(), Change::RuleChanged, at_us));
+                let Some(known) = self.hosts.get_mut(&host) else { continue };
+                known.too_many.remove(&rule.id);
+                let instances = known.instances.remove(&rule.id).unwrap_or_default();
+                changes.extend(end_all(rule, &host, instances, Change::RuleChanged, at_us));
             }
         }
         self.needs = rules.iter().map(Rule::needs).max().unwrap_or_default();
         if self.needs == Needs::Nothing {
             self.hosts.values_mut().for_each(|known| known.previous = None);
         }
+        self.plan = Plan::of(&rules);
         self.rules = rules.into_iter().map(Arc::new).collect();
         self.looked_s = None;
         changes
@@ -100,34 +107,59 @@ impl Evaluator {
         host: &HostName,
         snapshot: &Arc<Snapshot>,
     ) -> Vec<AlertChange> {
+        self.take((place, clock), host, snapshot, None)
+    }
+
+    /// The same of a snapshot whose `values` were measured before; it needs no processes then.
+    pub(crate) fn measured(
+        &mut self,
+        at: (MessagePlace, StreamClock),
+        host: &HostName,
+        snapshot: &Arc<Snapshot>,
+        values: &dyn Values,
+    ) -> Vec<AlertChange> {
+        self.take(at, host, snapshot, Some(values))
+    }
+
+    fn take(
+        &mut self,
+        (place, clock): (MessagePlace, StreamClock),
+        host: &HostName,
+        snapshot: &Arc<Snapshot>,
+        values: Option<&dyn Values>,
+    ) -> Vec<AlertChange> {
         let mut before = self.hosts.remove(host);
         if let Some(mut later) = before.take_if(|before| before.is_later(snapshot)) {
             later.stored_ms = place.stored_at_us.div_euclid(1000);
             self.hosts.insert(host.clone(), later);
             return self.tick(place, clock);
         }
-        let mut changes = Vec::new();
         let mut now = KnownHost::of(snapshot, place.stored_at_us, self.needs);
         let since_ms = before.as_ref().and_then(|before| before.observed_ms(&now));
         let is_same_boot = before.as_ref().is_some_and(|before| before.is_same_boot(&now));
         // Over a gap nothing is measured, so that a restart needs to read no further back than a silence is long.
         let previous =
             before.as_ref().and_then(|before| before.previous.clone()).filter(|_| since_ms.is_some());
-        now.instances = before.map(|before| before.instances).unwrap_or_default();
+        if let Some(before) = before {
+            (now.instances, now.too_many) = (before.instances, before.too_many);
+        }
         let pair = SnapshotPair::new(host.clone(), Arc::clone(snapshot), previous);
-        let measured = Measured::of(&pair, Deadline::after(WITHIN));
-        let sequence = place.sequence;
-        let moment = Moment { host, measured: &measured, snapshot, sequence, since_ms, is_same_boot };
-        for rule in &self.rules {
+        let measured = Measured::of(&pair, (&self.plan, self.needs), Deadline::after(WITHIN));
+        let (values, sequence) = (values.unwrap_or(&measured), place.sequence);
+        let moment = Moment { host, values, snapshot, sequence, since_ms, is_same_boot };
+        let groups = self.groups.get(host);
+        let mut changes = Vec::new();
+        for (number, rule) in self.rules.iter().enumerate() {
             let known = now.instances.remove(&rule.id).unwrap_or_default();
-            let count = self.counts.entry(rule.id.clone()).or_default();
+            let count = count_of(&mut self.counts, rule);
             count.instances = count.instances.saturating_sub(known.len());
-            if !rule.is_for(self.groups.get(host)) {
+            if !rule.is_for(groups) {
                 changes.extend(end_all(rule, host, known, Change::RuleChanged, snapshot.captured_at_us));
                 continue;
             }
-            let known = moment.evaluate(rule, known, count, &mut changes);
-            count.instances += known.len();
+            let mut room = Room { rule: &rule.id, fleet: count, told: &mut now.too_many };
+            let known = moment.evaluate(self.plan.planned(number, rule), known, &mut room, &mut changes);
+            room.settle(known.len());
             if !known.is_empty() {
                 now.instances.insert(rule.id.clone(), known);
             }
@@ -139,19 +171,12 @@ impl Evaluator {
 
     /// Takes note of what happened by the message at `place`: programs that are restarted again and again.
     pub fn events(&mut self, place: MessagePlace, events: &[Event]) -> Vec<AlertChange> {
-        let value = |kind| match kind {
-            EventKind::RestartLoop => Some(1.0),
-            EventKind::RestartLoopEnded => Some(0.0),
-            _ => None,
-        };
         let mut changes = Vec::new();
-        for event in events {
-            let Some(value) = value(event.kind) else { continue };
+        for event in events.iter().filter(|event| event.kind.is_of_loop()) {
             for rule in self.rules.iter().filter(|rule| rule.measure == Measure::RestartLoop) {
                 let is_for = rule.is_for(self.groups.get(&event.host));
                 let Some(known) = self.hosts.get_mut(&event.host).filter(|_| is_for) else { continue };
-                let count = self.counts.entry(rule.id.clone()).or_default();
-                changes.extend(known.loops(rule, place, event, value, count));
+                changes.extend(known.note_loop(rule, place, event, count_of(&mut self.counts, rule)));
             }
         }
         changes
@@ -265,7 +290,8 @@ impl Evaluator {
             counts.entry(rule).or_default().is_told = true;
         }
         let needs = rules.iter().map(|rule| rule.needs()).max().unwrap_or_default();
-        Self { rules, needs, hosts, counts, ..Self::default() }
+        let plan = Plan::of(rules.iter().map(Arc::as_ref));
+        Self { rules, plan, needs, hosts, counts, ..Self::default() }
     }
 
     fn sorted_hosts(&self) -> Vec<HostName> {
@@ -275,37 +301,9 @@ impl Evaluator {
     }
 }
 
-impl KnownHost {
-    /// What a rule about restart loops says of one that began (`value` is one) or ended (none).
-    fn loops(
-        &mut self,
-        rule: &Rule,
-        place: MessagePlace,
-        event: &Event,
-        value: f64,
-        count: &mut Count,
-    ) -> Option<AlertChange> {
-        let name = event.name().unwrap_or_default();
-        let key = Key::Named(match &event.supervisor {
-            Some(by) => format!("{name} ({by})"),
-            None => name.to_owned(),
-        });
-        let at_us = event.at_us;
-        let instances = self.instances.entry(rule.id.clone()).or_default();
-        count.instances = count.instances.saturating_sub(instances.len());
-        let instance = instances.entry(key.clone()).or_default();
-        let observed = Observation { value: Some(value), at_us, sequence: place.sequence, since_ms: Some(0) };
-        let told = instance.step(rule, observed);
-        instances.retain(|_, instance| !instance.is_idle(at_us));
-        count.instances += instances.len();
-        if instances.is_empty() {
-            self.instances.remove(&rule.id);
-        }
-        let (told, raise) = told?;
-        let alert = Alert::of(rule, &event.host, &key, raise);
-        let lives = event.lives.map(f64::from);
-        Some(AlertChange { alert, change: told.into(), at_us, value: lives, culprits: Vec::new() })
-    }
+/// The instances of a rule in the whole fleet.
+fn count_of<'a>(counts: &'a mut HashMap<String, Count>, rule: &Rule) -> &'a mut Count {
+    counts.entry(rule.id.clone()).or_default()
 }
 
 /// The ends of the alerts of a rule on a host.

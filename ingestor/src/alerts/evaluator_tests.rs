@@ -5,7 +5,7 @@ use fleetps_nats::{
 };
 
 use super::*;
-use crate::alerts::Severity;
+use crate::{alerts::Severity, events::EventKind};
 
 const INTERVAL_MS: u32 = 10_000;
 
@@ -199,18 +199,65 @@ fn a_rule_that_is_changed_ends_its_alerts_and_begins_anew() {
     assert_ne!(before[0].alert.id, after[0].alert.id);
 }
 
+/// The changes that are no alerts of processes.
+fn too_many(changes: &[AlertChange]) -> Vec<Option<f64>> {
+    changes.iter().filter(|it| it.change == Change::TooMany).map(|it| it.value).collect()
+}
+
 #[test]
-fn what_one_rule_remembers_is_bounded() {
+fn what_one_rule_remembers_of_the_fleet_is_bounded() {
     let mut stream = Stream::of(&[("one", "cpu > 90% over process")]);
-    let busy = |first| processes((first..first + 600).map(|pid| process(pid, "x", 99.0)).collect());
-    assert_eq!(stream.send("a", busy(1)).len(), 600);
-    let more = stream.send("b", busy(1));
-    assert_eq!(more.len(), 401);
-    assert_eq!(more.iter().filter(|change| change.change == Change::TooMany).count(), 1);
-    assert_eq!(stream.send("b", busy(1)), []);
-    let exited = stream.send("a", processes(Vec::new()));
-    assert!(exited.len() == 600 && exited.iter().all(|change| change.change == Change::Exited));
-    assert_eq!(stream.send("b", busy(1)).len(), 200, "there is room now");
+    let busy = |count| processes((1..=count).map(|pid| process(pid, "x", 99.0)).collect());
+    for number in 0..10 {
+        assert_eq!(stream.send(&format!("h{number}"), busy(99)).len(), 99);
+    }
+    let more = stream.send("b", busy(20));
+    assert_eq!((more.len(), too_many(&more)), (11, vec![Some(1000.0)]));
+    assert_eq!(stream.send("c", busy(1)), [], "it was told");
+    assert_eq!(stream.evaluator.beyond(), 11);
+    let exited = stream.send("h1", processes(Vec::new()));
+    assert!(exited.len() == 99 && exited.iter().all(|change| change.change == Change::Exited));
+    assert_eq!(stream.send("b", busy(20)).len(), 10, "there is room now");
+}
+
+#[test]
+fn one_host_cannot_use_up_the_room_of_all() {
+    let rules = [("one", "cpu > 90% over process"), ("all", "cpu > 90% over program")];
+    let mut stream = Stream::of(&rules);
+    let busy = |count| processes((1..=count).map(|pid| process(pid, "x", 99.0)).collect());
+    let of_host = stream.send("a", busy(2_000));
+    assert_eq!(
+        (of_host.len(), too_many(&of_host)),
+        (102, vec![Some(100.0)]),
+        "100, the program, and too many"
+    );
+    assert_eq!(stream.send("a", busy(2_000)), [], "it is told once");
+    assert_eq!(too_many(&stream.send("b", busy(150))), [Some(100.0)], "and once of each host");
+    assert_eq!(stream.send("c", busy(5)).len(), 6);
+    // What was told outlives a restart, and is told again after it was less for once.
+    let written = rmp_serde::to_vec_named(&stream.evaluator.state()).unwrap();
+    stream.evaluator = Evaluator::restore(rmp_serde::from_slice(&written).unwrap());
+    assert_eq!(stream.send("a", busy(2_000)), []);
+    assert_eq!(stream.send("a", busy(10)).len(), 90);
+    assert_eq!(too_many(&stream.send("a", busy(101))), [Some(100.0)]);
+}
+
+#[test]
+fn restart_loops_of_one_host_are_bounded_too() {
+    let mut stream = Stream::of(&[("loop", "restart_loop")]);
+    stream.send("a", processes(Vec::new()));
+    let (place, _) = stream.place();
+    let event = |kind, number: u32| {
+        let name = format!("job-{number}");
+        let program = crate::events::EventProgram { name, ..Default::default() };
+        Event { program: Some(program), ..Event::of_host(kind, &host("a"), stream.at_us) }
+    };
+    let begun: Vec<Event> = (0..120).map(|number| event(EventKind::RestartLoop, number)).collect();
+    let ended: Vec<Event> = (0..120).map(|number| event(EventKind::RestartLoopEnded, number)).collect();
+    let raised = stream.evaluator.events(place, &begun);
+    assert_eq!((raised.len(), too_many(&raised)), (101, vec![Some(100.0)]));
+    assert_eq!(stream.evaluator.events(place, &begun), []);
+    assert_eq!(stream.evaluator.events(place, &ended).len(), 100);
 }
 
 /// A sample of an instance, as the plainest way keeps it: its value, and the seconds since the host's sample before, if no gap

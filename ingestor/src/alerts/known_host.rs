@@ -1,7 +1,7 @@
 //! What is remembered of a host between two of its messages.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
 
@@ -35,6 +35,9 @@ pub(super) struct KnownHost {
     pub(super) previous: Option<Arc<Snapshot>>,
     /// By the rule's id.
     pub(super) instances: HashMap<String, Instances>,
+    /// The rules of which it was told that they have too many instances here.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub(super) too_many: BTreeSet<String>,
 }
 
 impl KnownHost {
@@ -47,6 +50,7 @@ impl KnownHost {
             interval_ms: snapshot.interval_ms,
             previous: kept(snapshot, needs),
             instances: HashMap::new(),
+            too_many: BTreeSet::new(),
         }
     }
 

@@ -1,16 +1,15 @@
-//! What a snapshot says of a rule: one value for each instance.
+//! What a value is of, and the values that are no sums over processes.
 
-use std::{collections::BTreeMap, fmt};
+use std::fmt;
 
 use fleetps_nats::{
     Snapshot,
     model::{SnapshotPair, derived, host::HOST, rate},
-    snapshot::{FilesystemSample, HostSample},
+    snapshot::{FilesystemSample, HostSample, Process},
 };
 use serde::{Deserialize, Serialize};
 
-use super::rule::{HostFigure, Measure, Over, Rule};
-use crate::filter::{Deadline, Fields, Figure, Stopped};
+use super::rule::{HostFigure, Over};
 
 /// Processes named as those that make a value what it is.
 const CULPRITS: usize = 5;
@@ -60,127 +59,20 @@ pub struct Culprit {
     pub value: f64,
 }
 
-/// The values of a snapshot, for every rule.
-pub(super) struct Measured<'a> {
-    pair: &'a SnapshotPair,
-    fields: Vec<Fields<'a>>,
-    deadline: Deadline,
-}
-
-impl<'a> Measured<'a> {
-    /// The latest snapshot of `pair`, to be measured until `deadline`.
-    pub(super) fn of(pair: &'a SnapshotPair, deadline: Deadline) -> Self {
-        let fields = pair.processes().map(|view| Fields::from(&view)).collect();
-        Self { pair, fields, deadline }
+impl Key {
+    /// A process.
+    pub(super) fn of_process(process: &Process) -> Self {
+        let (pid, start) = process.key();
+        Self::Process { pid, start, name: process.name.clone() }
     }
-
-    /// The value of each instance of `rule`; absent where it is not known.
-    ///
-    /// # Errors
-    /// When the filter took too long.
-    pub(super) fn values(&self, rule: &Rule) -> Result<BTreeMap<Key, Option<f64>>, Stopped> {
-        let snapshot = self.pair.latest();
-        Ok(match rule.measure {
-            Measure::Host(figure) => BTreeMap::from([(Key::Host, host_value(self.pair, figure))]),
-            Measure::Disk => snapshot.filesystems.iter().filter_map(disk_value).collect(),
-            Measure::Count => self.counts(rule)?,
-            Measure::Process(figure) => self.sums(rule, figure)?,
-            Measure::Silent | Measure::RestartLoop => BTreeMap::new(),
-        })
-    }
-
-    fn counts(&self, rule: &Rule) -> Result<BTreeMap<Key, Option<f64>>, Stopped> {
-        let mut counts: BTreeMap<Key, Option<f64>> = BTreeMap::new();
-        if rule.over == Over::Host {
-            counts.insert(Key::Host, Some(0.0));
-        }
-        for fields in self.matching(rule)? {
-            if let Some(key) = key_of(rule.over, fields) {
-                let count = counts.entry(key).or_insert(Some(0.0));
-                *count = count.map(|count| count + 1.0);
-            }
-        }
-        Ok(counts)
-    }
-
-    fn sums(&self, rule: &Rule, figure: Figure) -> Result<BTreeMap<Key, Option<f64>>, Stopped> {
-        let mut sums: BTreeMap<Key, Option<f64>> = BTreeMap::new();
-        for fields in self.matching(rule)? {
-            let Some(key) = key_of(rule.over, fields) else { continue };
-            let sum = sums.entry(key).or_insert(None);
-            if let Some(value) = figure.of(fields) {
-                *sum = Some(sum.unwrap_or_default() + value);
-            }
-        }
-        Ok(sums)
-    }
-
-    fn matching(&self, rule: &Rule) -> Result<impl Iterator<Item = &Fields<'a>>, Stopped> {
-        let matching = rule.filter.matching(self.fields.iter().copied(), &self.deadline)?;
-        Ok(self.fields.iter().zip(matching).filter(|(_, matches)| *matches).map(|(fields, _)| fields))
-    }
-
-    /// Whether the snapshot has this process, whatever the filter says of it.
-    pub(super) fn has_process(&self, pid: u32, start: i64) -> bool {
-        self.fields.iter().any(|fields| fields.process.key() == (pid, start))
-    }
-
-    /// The processes that make the value of an instance what it is, those with the largest part first.
-    pub(super) fn culprits(&self, rule: &Rule, key: &Key) -> Vec<Culprit> {
-        let Some(figure) = (match rule.measure {
-            Measure::Process(figure) => Some(figure),
-            Measure::Host(HostFigure::MemoryPercent | HostFigure::SwapPercent) => Figure::find("mem"),
-            Measure::Disk => return self.writers(),
-            Measure::Host(_) | Measure::Count => Figure::find("cpu"),
-            Measure::Silent | Measure::RestartLoop => None,
-        }) else {
-            return Vec::new();
-        };
-        let of_processes = matches!(rule.measure, Measure::Process(_) | Measure::Count);
-        let is_part = |fields: &&Fields<'_>| {
-            *key == Key::Host || !of_processes || key_of(rule.over, fields).as_ref() == Some(key)
-        };
-        // A filter that took too long raised no alert.
-        let Ok(matching) = self.matching(rule) else { return Vec::new() };
-        let parts: Vec<Culprit> = matching
-            .filter(is_part)
-            .filter_map(|fields| {
-                let (pid, start) = fields.process.key();
-                let value = figure.of(fields).filter(|value| *value > 0.0)?;
-                Some(Culprit { pid, start, name: fields.process.name.clone(), value })
-            })
-            .collect();
-        largest(parts)
-    }
-
-    /// The processes that have written most since they started. What they write at present takes two snapshots to know.
-    fn writers(&self) -> Vec<Culprit> {
-        let writer = |fields: &Fields<'_>| {
-            let (pid, start) = fields.process.key();
-            let value = fields.process.written_bytes.filter(|bytes| *bytes > 0)? as f64;
-            Some(Culprit { pid, start, name: fields.process.name.clone(), value })
-        };
-        largest(self.fields.iter().filter_map(writer).collect())
-    }
-}
-
-/// Those with the largest parts, the largest first.
-fn largest(mut parts: Vec<Culprit>) -> Vec<Culprit> {
-    parts.sort_by(|a, b| b.value.total_cmp(&a.value).then_with(|| a.pid.cmp(&b.pid)));
-    parts.truncate(CULPRITS);
-    parts
 }
 
 /// The instance that a process belongs to; `None` where it belongs to none, such as a process without a unit.
-fn key_of(over: Over, fields: &Fields<'_>) -> Option<Key> {
-    let process = fields.process;
+pub(crate) fn key_of(over: Over, process: &Process) -> Option<Key> {
     let named = |name: Option<&String>| Some(Key::Named(name?.clone()));
     match over {
         Over::Host => Some(Key::Host),
-        Over::Process => {
-            let (pid, start) = process.key();
-            Some(Key::Process { pid, start, name: process.name.clone() })
-        }
+        Over::Process => Some(Key::of_process(process)),
         Over::Program => named(Some(&process.name)),
         Over::Unit => named(process.unit.as_ref()),
         Over::User => named(process.user_name.as_ref()),
@@ -188,7 +80,24 @@ fn key_of(over: Over, fields: &Fields<'_>) -> Option<Key> {
     }
 }
 
-fn host_value(pair: &SnapshotPair, figure: HostFigure) -> Option<f64> {
+impl Culprit {
+    /// A process with this part; `None` where it has none.
+    pub(crate) fn of(process: &Process, value: Option<f64>) -> Option<Self> {
+        let value = value.filter(|value| *value > 0.0)?;
+        let (pid, start) = process.key();
+        Some(Self { pid, start, name: process.name.clone(), value })
+    }
+}
+
+/// Those with the largest parts, the largest first.
+pub(crate) fn largest(mut parts: Vec<Culprit>) -> Vec<Culprit> {
+    parts.sort_by(|a, b| b.value.total_cmp(&a.value).then_with(|| a.pid.cmp(&b.pid)));
+    parts.truncate(CULPRITS);
+    parts
+}
+
+/// The value of a figure of the machine; `None` where it is not known.
+pub(super) fn host_value(pair: &SnapshotPair, figure: HostFigure) -> Option<f64> {
     let Snapshot { host, .. } = pair.latest();
     match figure {
         HostFigure::MemoryPercent => {
@@ -218,7 +127,7 @@ fn host_value(pair: &SnapshotPair, figure: HostFigure) -> Option<f64> {
 }
 
 /// Used space of a file system, in percent of what its users can have; nothing of one that does not answer.
-fn disk_value(filesystem: &FilesystemSample) -> Option<(Key, Option<f64>)> {
+pub(super) fn disk_value(filesystem: &FilesystemSample) -> (Key, Option<f64>) {
     let used = filesystem.used_share().map(|share| share * 100.0);
-    Some((Key::Named(filesystem.mount.clone()), used))
+    (Key::Named(filesystem.mount.clone()), used)
 }

@@ -1,7 +1,7 @@
 //! Alerts: rules that say when something needs a person, and what they find in the stream.
 //!
 //! A rule is one sentence ([`Rule`], read by `sentence`): what is measured, when that is too much, and for how long. What a
-//! snapshot says of it is worked out by `measure`, one value for each instance: a host, a process, a program, a unit, a user
+//! snapshot says of it is worked out by `measured`, one value for each instance: a host, a process, a program, a unit, a user
 //! or a file system. `instance` decides from these values, one after the other, when an alert is raised and cleared, and
 //! [`Evaluator`] does that for every rule and host.
 //!
@@ -17,8 +17,12 @@ mod built_in;
 mod evaluator;
 mod instance;
 mod known_host;
+mod loops;
 mod measure;
+mod measured;
 mod moment;
+mod plan;
+mod room;
 mod rule;
 mod saved;
 mod sentence;
@@ -30,6 +34,9 @@ pub use built_in::{BuiltIn, built_in};
 pub use evaluator::{Evaluator, HostGroups};
 pub use instance::{FLAPPING_CHANGES, FLAPPING_WITHIN_US, SETTLED_AFTER_US};
 pub use measure::{Culprit, Key};
+pub(crate) use measure::{key_of, largest};
+pub(crate) use measured::{Total, ValueOf, Values};
+pub(crate) use plan::Planned;
 pub use rule::{HostFigure, Lasting, Measure, Over, Rule, Severity, Threshold};
 pub use saved::{ALERT_RULES, BadRule, MAX_RULES, RuleEntry, SavedRule, open_rules, rules_in_force};
 pub use sentence::SentenceError;
@@ -39,3 +46,5 @@ pub use transition::Transition;
 /// Instances of one rule that are remembered, in the whole fleet; one more is told once, and then left alone. A rule that so
 /// many are beyond at once is wrong, or the fleet is.
 pub const MAX_INSTANCES: usize = 1_000;
+/// Instances of one rule that are remembered of one host, so that it takes ten hosts to use up everybody's.
+pub const MAX_INSTANCES_OF_HOST: usize = 100;

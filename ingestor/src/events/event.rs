@@ -77,6 +77,11 @@ impl EventKind {
         }
     }
 
+    /// Whether it is the beginning or the end of a restart loop.
+    pub(crate) fn is_of_loop(self) -> bool {
+        matches!(self, Self::RestartLoop | Self::RestartLoopEnded)
+    }
+
     /// The kind with this name; `None` where there is none, such as one of a later version.
     pub fn of_id(id: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.id() == id)

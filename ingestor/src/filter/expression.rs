@@ -1,5 +1,9 @@
 //! The expression of a filter, and its evaluation for a process.
 
+use std::collections::BTreeSet;
+
+use fleetps_nats::model::{self, process::PROCESS};
+
 use super::{
     Fields,
     field::{Field, Value, lower},
@@ -60,6 +64,33 @@ impl Expression {
             Self::Same(field, _) | Self::Like(field, _) | Self::Number(field, ..) => is_such(*field),
             Self::Not(inner) => inner.asks_for(is_such),
             Self::All(inner) | Self::Any(inner) => inner.iter().any(|inner| inner.asks_for(is_such)),
+        }
+    }
+
+    /// Adds the places of the process's own fields that it asks for; whether it needs no more than them and the host's name.
+    pub(super) fn own_places(&self, places: &mut BTreeSet<usize>) -> bool {
+        match self {
+            Self::Word(_) => {
+                let searched = |field: &model::Field| matches!(field.name, "name" | "command_line");
+                places.extend((0..PROCESS.len()).filter(|place| searched(&PROCESS[*place])));
+                true
+            }
+            Self::Same(field, _) | Self::Like(field, _) | Self::Number(field, ..) => {
+                places.extend(field.own_place());
+                field.is_own() || field.is_host()
+            }
+            Self::Not(inner) => inner.own_places(places),
+            Self::All(inner) | Self::Any(inner) => inner.iter().all(|inner| inner.own_places(places)),
+        }
+    }
+
+    /// Whether it searches by a regular expression, which may take milliseconds.
+    pub(super) fn has_patterns(&self) -> bool {
+        match self {
+            Self::Word(_) | Self::Same(..) | Self::Number(..) => false,
+            Self::Like(_, pattern) => !pattern.is_plain(),
+            Self::Not(inner) => inner.has_patterns(),
+            Self::All(inner) | Self::Any(inner) => inner.iter().any(Self::has_patterns),
         }
     }
 

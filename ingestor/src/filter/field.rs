@@ -101,7 +101,20 @@ impl Field {
 
     /// Whether it is of the process itself, and nothing else has to be known.
     pub(super) fn is_own(self) -> bool {
-        matches!(self.source, Source::Process(_))
+        self.own_place().is_some()
+    }
+
+    /// Its place among the fields of a process, where it is one of them.
+    pub(super) fn own_place(self) -> Option<usize> {
+        match self.source {
+            Source::Process(place) => Some(place),
+            _ => None,
+        }
+    }
+
+    /// Whether it is the name of the process's host.
+    pub(super) fn is_host(self) -> bool {
+        self.source == Source::Host
     }
 
     /// Its value in a process.
@@ -186,6 +199,9 @@ fn bytes(text: &str) -> Option<f64> {
 
 /// The letters of `text`, each as its small one: what DuckDB's `lower` does, which knows no letters that become two.
 pub(super) fn lower(text: &str) -> String {
+    if text.is_ascii() {
+        return text.to_ascii_lowercase();
+    }
     let mut small = String::with_capacity(text.len());
     for character in text.chars() {
         let _ = write!(small, "{}", character.to_lowercase().next().unwrap_or(character));

@@ -32,6 +32,11 @@ impl Figure {
         self.0.is_own().then_some(self.0.column)
     }
 
+    /// Its place in the model's list of a process's fields, where it is one of them.
+    pub(crate) fn own_place(self) -> Option<usize> {
+        self.0.own_place()
+    }
+
     /// Whether it is the growth of a counter, which takes two snapshots to know.
     pub fn is_rate(self) -> bool {
         self.0.is_rate()

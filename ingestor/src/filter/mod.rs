@@ -18,6 +18,8 @@ mod sql;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
+
 pub use crate::query::{Deadline, Stopped};
 use expression::Expression;
 use field::Field;
@@ -28,6 +30,9 @@ use fleetps_nats::{
 };
 pub use in_sql::AskedPatterns;
 use pattern::Pattern;
+
+/// Processes between two looks at the clock where no pattern is searched: of the longest texts, they take a millisecond.
+const UNCHECKED: usize = 16;
 
 /// A filter; the empty one lets everything through.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -69,10 +74,17 @@ impl<'a> Fields<'a> {
 
 impl<'a> From<&ProcessView<'a>> for Fields<'a> {
     fn from(view: &ProcessView<'a>) -> Self {
+        Self::with_rates(view, view.rates())
+    }
+}
+
+impl<'a> Fields<'a> {
+    /// The values of a process with these rates; for filters that ask for none, the default saves working them out.
+    pub(crate) fn with_rates(view: &ProcessView<'a>, rates: ProcessRates) -> Self {
         Self {
             host: view.host().as_str(),
             process: view.process,
-            rates: view.rates(),
+            rates,
             memory_percent: view.memory_percent(),
             age_s: view.age_us() as f64 / 1e6,
         }
@@ -120,8 +132,21 @@ impl Filter {
         self.expression.as_ref().is_some_and(|expression| expression.asks_for(Field::is_rate))
     }
 
-    /// Whether it lets each of these processes through, in order. Looks at `deadline` before each, because one may take
-    /// milliseconds.
+    /// The places in the model's list of a process's fields that it asks for; `None` where it needs more than the process and the
+    /// name of its host.
+    pub(crate) fn own_places(&self) -> Option<BTreeSet<usize>> {
+        let mut places = BTreeSet::new();
+        let is_own = self.expression.as_ref().is_none_or(|expression| expression.own_places(&mut places));
+        is_own.then_some(places)
+    }
+
+    /// Whether it lets a process through. The caller looks at its deadline, because one may take milliseconds.
+    pub(crate) fn matches(&self, fields: &Fields<'_>) -> bool {
+        self.expression.as_ref().is_none_or(|expression| expression.matches(fields))
+    }
+
+    /// Whether it lets each of these processes through, in order. Looks at `deadline` before each that a pattern is searched in,
+    /// because one may take milliseconds, and otherwise before each [`UNCHECKED`].
     ///
     /// # Errors
     /// When the deadline came first.
@@ -130,11 +155,36 @@ impl Filter {
         processes: impl IntoIterator<Item: Into<Fields<'a>>>,
         deadline: &Deadline,
     ) -> Result<Vec<bool>, Stopped> {
-        let matches = |process| match &self.expression {
-            None => Ok(true),
-            Some(expression) => deadline.check().map(|()| expression.matches(&Into::into(process))),
+        self.each(processes, deadline, |expression, process| expression.matches(&process.into()))
+    }
+
+    /// The same of values that are lent.
+    ///
+    /// # Errors
+    /// When the deadline came first.
+    pub(crate) fn matching_lent(
+        &self,
+        processes: &[Fields<'_>],
+        deadline: &Deadline,
+    ) -> Result<Vec<bool>, Stopped> {
+        self.each(processes, deadline, Expression::matches)
+    }
+
+    fn each<T>(
+        &self,
+        rows: impl IntoIterator<Item = T>,
+        deadline: &Deadline,
+        matches: impl Fn(&Expression, T) -> bool,
+    ) -> Result<Vec<bool>, Stopped> {
+        let Some(expression) = &self.expression else { return Ok(rows.into_iter().map(|_| true).collect()) };
+        let checked = if expression.has_patterns() { 1 } else { UNCHECKED };
+        let test = |(number, row): (usize, T)| {
+            if number % checked == 0 {
+                deadline.check()?;
+            }
+            Ok(matches(expression, row))
         };
-        processes.into_iter().map(matches).collect()
+        rows.into_iter().enumerate().map(test).collect()
     }
 
     /// The same as a condition in SQL.

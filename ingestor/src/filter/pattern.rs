@@ -29,6 +29,8 @@ const TOO_LARGE: &str =
 pub(super) struct Pattern {
     regex: Regex,
     text: String,
+    /// Whether it has nothing but characters that stand for themselves.
+    is_plain: bool,
 }
 
 impl PartialEq for Pattern {
@@ -43,16 +45,26 @@ impl Pattern {
         let mut parser = regex_syntax::ast::parse::ParserBuilder::new().nest_limit(MAX_DEPTH).build();
         let mut tree = parse(&mut parser, text)?;
         common(&mut tree)?;
+        let is_plain = match &tree {
+            Ast::Empty(_) | Ast::Literal(_) => true,
+            Ast::Concat(parts) => parts.asts.iter().all(|part| matches!(part, Ast::Literal(_))),
+            _ => false,
+        };
         let text = tree.to_string();
         let mut builder = regex::RegexBuilder::new(&text);
         let built = builder.size_limit(MAX_COMPILED_BYTES).dfa_size_limit(MAX_CACHE_BYTES).build();
         let regex = built.map_err(|_| TOO_LARGE.to_owned())?;
-        Ok(Self { regex, text })
+        Ok(Self { regex, text, is_plain })
     }
 
     /// Whether it occurs in `text`.
     pub(super) fn matches(&self, text: &str) -> bool {
         self.regex.is_match(text)
+    }
+
+    /// Whether it is a text that is searched as it is, which takes no longer than reading the other one.
+    pub(super) fn is_plain(&self) -> bool {
+        self.is_plain
     }
 
     /// The text that means the same to both engines.

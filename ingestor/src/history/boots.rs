@@ -22,6 +22,11 @@ impl Boots {
         self.0.get(boot_id).copied()
     }
 
+    /// The boots by their numbers.
+    pub(super) fn names(&self) -> HashMap<u32, &str> {
+        self.0.iter().map(|(boot_id, number)| (*number, boot_id.as_str())).collect()
+    }
+
     /// Their memory.
     pub(super) fn bytes(&self) -> usize {
         self.0.keys().map(|boot_id| size_of::<(String, u32)>() + boot_id.len()).sum()

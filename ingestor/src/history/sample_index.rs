@@ -1,7 +1,7 @@
 //! The samples of one host in one segment: when each was captured, and whether it has a process table. Nearly every
 //! question about a host begins with that, so indexes stay in memory once they are read.
 
-use std::mem::size_of;
+use std::{collections::HashMap, mem::size_of};
 
 use arrow::{
     array::RecordBatch,
@@ -37,7 +37,8 @@ pub(super) struct SampleRef {
     pub(super) interval_ms: u32,
     /// Whether there is a process table of it.
     pub(super) has_table: bool,
-    boot: u32,
+    /// The boot's number in the index.
+    pub(super) boot: u32,
 }
 
 /// Which samples are looked for.
@@ -84,6 +85,11 @@ impl SampleIndex {
         // Sorted here and not in SQL, which takes longer for nearly sorted rows.
         all.sort_by_key(|sample| sample.captured_us);
         Ok(Self { boots, all })
+    }
+
+    /// The boots by their numbers.
+    pub(super) fn boots(&self) -> HashMap<u32, &str> {
+        self.boots.names()
     }
 
     /// All of them.

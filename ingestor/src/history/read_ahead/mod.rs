@@ -8,7 +8,7 @@ mod rows;
 #[cfg(test)]
 mod tests;
 
-use std::{mem::size_of, sync::Arc};
+use std::{collections::BTreeSet, mem::size_of, sync::Arc};
 
 use fleetps_nats::{
     HostName, Snapshot,
@@ -16,7 +16,7 @@ use fleetps_nats::{
     snapshot::{FilesystemSample, InterfaceSample, Process},
 };
 
-pub(super) use read::Wanted;
+pub(super) use read::{SpansAsked, Wanted};
 
 use super::{
     HistoryError,
@@ -69,10 +69,10 @@ pub(super) struct SnapshotWindow {
 
 /// A process without figures.
 #[derive(Debug)]
-struct KnownProcess {
-    boot_id: String,
+pub(in crate::history) struct KnownProcess {
+    pub(in crate::history) boot_id: String,
     /// What it was, and since when (µs since 1970 UTC), in the order of time; never empty.
-    phases: Vec<(i64, Process)>,
+    pub(in crate::history) phases: Vec<(i64, Process)>,
 }
 
 impl KnownProcess {
@@ -85,17 +85,17 @@ impl KnownProcess {
 
 /// A process from one snapshot of its host to another, the same in all between.
 #[derive(Debug)]
-struct ProcessSpan {
+pub(in crate::history) struct ProcessSpan {
     /// Its place among the processes.
-    process: usize,
-    first_us: i64,
-    last_us: i64,
-    figures: Figures,
+    pub(in crate::history) process: usize,
+    pub(in crate::history) first_us: i64,
+    pub(in crate::history) last_us: i64,
+    pub(in crate::history) figures: Figures,
 }
 
 /// The figures of a process, in the order of [`FIGURES`].
 #[derive(Debug, Clone, Copy, Default)]
-struct Figures([Number; FIGURES.len()]);
+pub(in crate::history) struct Figures([Number; FIGURES.len()]);
 
 /// A figure, in a third less memory than a [`Value`], which could be a text.
 #[derive(Debug, Clone, Copy, Default)]
@@ -184,6 +184,13 @@ impl Figures {
     fn set(&mut self, index: usize, value: Value<'_>) {
         if let Some(figure) = self.0.get_mut(index) {
             *figure = value.into();
+        }
+    }
+
+    /// Gives `process` those of these figures that are at `places` in the model's list of its fields.
+    pub(in crate::history) fn give(&self, process: &mut Process, places: &BTreeSet<usize>) {
+        for (place, figure) in FIGURES.into_iter().zip(self.0).filter(|(place, _)| places.contains(place)) {
+            process.set(place, figure.into());
         }
     }
 

@@ -1,12 +1,16 @@
 //! Reads a window.
 
-use std::{collections::HashMap, panic::resume_unwind, thread};
+use std::{
+    collections::{BTreeSet, HashMap},
+    panic::resume_unwind,
+    thread,
+};
 
 use askama::Template;
 use duckdb::{Connection, Row, params_from_iter, types::Value};
 use fleetps_nats::{
     HostName, Snapshot,
-    model::{filesystem, host, interface},
+    model::{Field, filesystem, host, interface},
     snapshot::Process,
 };
 
@@ -28,6 +32,9 @@ use crate::{
 #[template(path = "history/read_ahead/spans.sql")]
 struct SpansSql<'a> {
     process_span: &'a str,
+    figures: Vec<&'a Field>,
+    /// The condition of spans that are wanted.
+    condition: Option<&'a str>,
     /// The condition of spans whose processes are wanted, where not all are.
     relevant: Option<&'a str>,
 }
@@ -65,6 +72,7 @@ struct InfosSql<'a> {
 #[template(path = "history/read_ahead/processes.sql")]
 struct ProcessesSql<'a> {
     process_history: &'a str,
+    facts: Vec<&'a Field>,
 }
 
 impl Reading<'_> {
@@ -77,7 +85,13 @@ impl Reading<'_> {
         limits: RowLimits,
     ) -> Result<Option<SnapshotWindow>, HistoryError> {
         let part = Part { reading: self, segment, host, first_us, last_us, limits };
-        let spans = SpansSql { process_span: &part.relation("process_span"), relevant: None };
+        let figures = fields::figures().collect();
+        let spans = SpansSql {
+            process_span: &part.relation("process_span"),
+            figures,
+            condition: None,
+            relevant: None,
+        };
         let spans = part.question(&spans, Some(limits.spans));
         // Beside the others, which together take as long.
         let (rest, spans) = thread::scope(|scope| {
@@ -96,17 +110,8 @@ impl Reading<'_> {
         if spans.len() >= limits.spans || phases.len().max(filesystems).max(interfaces) >= limits.texts {
             return Ok(None);
         }
-        let mut processes = KnownProcesses::of(phases);
-        let spans = spans
-            .into_iter()
-            .map(|(key, (first_us, last_us), figures)| ProcessSpan {
-                process: processes.place(key),
-                first_us,
-                last_us,
-                figures,
-            })
-            .collect();
-        Ok(Some(SnapshotWindow { first_us, last_us, snapshots, processes: processes.all, spans }))
+        let (processes, spans) = KnownProcesses::of(phases).with(spans);
+        Ok(Some(SnapshotWindow { first_us, last_us, snapshots, processes, spans }))
     }
 }
 
@@ -123,24 +128,37 @@ impl Reading<'_> {
         let limits = RowLimits::ALL;
         let part = Part { reading: self, segment, host, first_us, last_us, limits };
         let snapshots = part.snapshots(wanted.filesystems, false)?;
-        let (mut processes, mut spans) = (KnownProcesses::default(), Vec::new());
+        let (mut processes, mut spans) = (Vec::new(), Vec::new());
         if wanted.processes {
-            let sql = SpansSql { process_span: &part.relation("process_span"), relevant: wanted.relevant };
-            let question = part.question(&sql, Some(limits.spans));
-            spans = read_spans(self.connection, &question, self.budget.count_rows())?;
-            if !spans.is_empty() {
-                processes = KnownProcesses::of(part.processes()?);
-            }
+            (processes, spans) = part.spans(wanted.relevant)?;
         }
-        let place = |(key, (first_us, last_us), figures)| ProcessSpan {
-            process: processes.place(key),
-            first_us,
-            last_us,
-            figures,
-        };
-        let spans = spans.into_iter().map(place).collect();
-        Ok(Sweep::of(SnapshotWindow { first_us, last_us, snapshots, processes: processes.all, spans }))
+        Ok(Sweep::of(SnapshotWindow { first_us, last_us, snapshots, processes, spans }))
     }
+
+    /// The spans of `host` in a segment from one moment to another, in any order, with what is `asked` and nothing else.
+    pub(in crate::history) fn spans_between(
+        &self,
+        segment: &SegmentIndex,
+        host: &HostName,
+        (first_us, last_us): (i64, i64),
+        asked: &SpansAsked<'_>,
+    ) -> Result<(Vec<KnownProcess>, Vec<ProcessSpan>), HistoryError> {
+        let limits = RowLimits::ALL;
+        Part { reading: self, segment, host, first_us, last_us, limits }.spans_of(asked)
+    }
+}
+
+/// What is read of spans.
+pub(in crate::history) struct SpansAsked<'a> {
+    /// Facts of processes beside their identity, with their places in the model's list.
+    pub(in crate::history) facts: &'a [(usize, &'a Field)],
+    pub(in crate::history) figures: Vec<&'a Field>,
+    /// Whether a process is wanted for its facts; all are where it is absent.
+    pub(in crate::history) is_wanted: Option<&'a dyn Fn(&Process) -> Result<bool, HistoryError>>,
+    /// The SQL condition that some span of a process must meet.
+    pub(in crate::history) relevant: Option<&'a str>,
+    /// The SQL condition that each span must meet.
+    pub(in crate::history) condition: Option<&'a str>,
 }
 
 /// Processes, and the place of each.
@@ -164,6 +182,18 @@ impl KnownProcesses {
             known.phases.sort_by_key(|(since_us, _)| *since_us);
         }
         processes
+    }
+
+    /// The processes with these spans.
+    fn with(mut self, spans: Vec<rows::Span>) -> (Vec<KnownProcess>, Vec<ProcessSpan>) {
+        let place = |(key, (first_us, last_us), figures)| ProcessSpan {
+            process: self.place(key),
+            first_us,
+            last_us,
+            figures,
+        };
+        let spans = spans.into_iter().map(place).collect();
+        (self.all, spans)
     }
 
     /// The place of a process. Every span has its process, unless another program wrote the file.
@@ -255,10 +285,67 @@ impl Part<'_> {
         Ok(snapshots)
     }
 
+    /// The processes of which some span is `relevant`, and their spans with all figures.
+    fn spans(&self, relevant: Option<&str>) -> Result<(Vec<KnownProcess>, Vec<ProcessSpan>), HistoryError> {
+        let spans = self.rows_of_spans(fields::figures().collect(), None, relevant)?;
+        match spans.is_empty() {
+            true => Ok((Vec::new(), Vec::new())),
+            false => Ok(KnownProcesses::of(self.processes()?).with(spans)),
+        }
+    }
+
+    /// What is asked of spans. Processes are read first, because those that are not wanted are most of them.
+    fn spans_of(
+        &self,
+        asked: &SpansAsked<'_>,
+    ) -> Result<(Vec<KnownProcess>, Vec<ProcessSpan>), HistoryError> {
+        let facts: Vec<&Field> = asked.facts.iter().map(|(_, field)| *field).collect();
+        let sql = ProcessesSql { process_history: &self.relation("process_history"), facts };
+        let phases = self.rows(&sql, Some(self.limits.texts), |row| rows::process(row, asked.facts))?;
+        let Some(is_wanted) = asked.is_wanted else {
+            let spans = self.rows_of_spans(asked.figures.clone(), asked.condition, asked.relevant)?;
+            return Ok(KnownProcesses::of(phases).with(spans));
+        };
+        let mut wanted: BTreeSet<&Key> = BTreeSet::new();
+        for (key, (_, process)) in &phases {
+            if is_wanted(process)? {
+                wanted.insert(key);
+            }
+        }
+        if wanted.is_empty() {
+            return Ok((Vec::new(), Vec::new()));
+        }
+        let pairs: BTreeSet<(u32, i64)> = wanted.iter().map(|(_, pid, start)| (*pid, *start)).collect();
+        let pairs: Vec<String> = pairs.into_iter().map(|(pid, start)| format!("({pid}, {start})")).collect();
+        let of_wanted = format!("(pid, start_ticks) IN ({})", pairs.join(", "));
+        let condition = match asked.condition {
+            Some(condition) => format!("{of_wanted} AND {condition}"),
+            None => of_wanted,
+        };
+        let mut spans = self.rows_of_spans(asked.figures.clone(), Some(&condition), asked.relevant)?;
+        // Another boot may have had the same pid and start.
+        spans.retain(|(key, ..)| wanted.contains(key));
+        let phases = phases.iter().filter(|(key, _)| wanted.contains(key)).cloned().collect();
+        Ok(KnownProcesses::of(phases).with(spans))
+    }
+
+    fn rows_of_spans(
+        &self,
+        figures: Vec<&Field>,
+        condition: Option<&str>,
+        relevant: Option<&str>,
+    ) -> Result<Vec<rows::Span>, HistoryError> {
+        let sql = SpansSql { process_span: &self.relation("process_span"), figures, condition, relevant };
+        let question = self.question(&sql, Some(self.limits.spans));
+        read_spans(self.reading.connection, &question, self.reading.budget.count_rows())
+    }
+
     /// The processes that were seen meanwhile, without figures.
     fn processes(&self) -> duckdb::Result<Vec<(Key, (i64, Process))>> {
-        let processes = ProcessesSql { process_history: &self.relation("process_history") };
-        self.rows(&processes, Some(self.limits.texts), rows::process)
+        let all: Vec<(usize, &Field)> = fields::facts_with_places().collect();
+        let facts = all.iter().map(|(_, field)| *field).collect();
+        let processes = ProcessesSql { process_history: &self.relation("process_history"), facts };
+        self.rows(&processes, Some(self.limits.texts), |row| rows::process(row, &all))
     }
 
     /// The rows of each moment of capture, in µs since 1970 UTC.
@@ -278,7 +365,7 @@ impl Part<'_> {
         &self,
         sql: &impl Template,
         max_rows: Option<usize>,
-        read: fn(&Row<'_>) -> duckdb::Result<T>,
+        read: impl FnMut(&Row<'_>) -> duckdb::Result<T>,
     ) -> duckdb::Result<Vec<T>> {
         self.question(sql, max_rows).rows(self.reading.connection, read)
     }
@@ -311,7 +398,7 @@ impl Question {
     fn rows<T>(
         &self,
         connection: &Connection,
-        read: fn(&Row<'_>) -> duckdb::Result<T>,
+        read: impl FnMut(&Row<'_>) -> duckdb::Result<T>,
     ) -> duckdb::Result<Vec<T>> {
         let mut statement = connection.prepare_cached(&self.sql)?;
         statement.query_map(params_from_iter(&self.values), read)?.collect()

@@ -8,7 +8,7 @@ use duckdb::Row;
 use fleetps_nats::{
     Snapshot,
     model::{
-        Role,
+        Field, Role,
         filesystem::FILESYSTEM,
         host::{AGENT, HOST, HOST_INFO},
         interface::INTERFACE,
@@ -75,11 +75,12 @@ pub(super) fn interface(row: &Row<'_>) -> duckdb::Result<(i64, InterfaceSample)>
     Ok((row.get("captured_at_us")?, interface))
 }
 
-/// A process without its figures, and since when it was this, in µs since 1970 UTC.
-pub(super) fn process(row: &Row<'_>) -> duckdb::Result<(Key, (i64, Process))> {
+/// A process with its identity and these facts, each with its place in the model's list; and since when it was this, in µs since
+/// 1970 UTC.
+pub(super) fn process(row: &Row<'_>, facts: &[(usize, &Field)]) -> duckdb::Result<(Key, (i64, Process))> {
     let mut process = Process::default();
-    let all = PROCESS.iter().enumerate().filter(|(_, field)| field.role != Role::Figure);
-    read(row, all, |place, value| process.set(place, value))?;
+    let identity = PROCESS.iter().enumerate().filter(|(_, field)| field.role == Role::Identity);
+    read(row, identity.chain(facts.iter().copied()), |place, value| process.set(place, value))?;
     let (pid, start) = process.key();
     Ok(((row.get("boot_id")?, pid, start), (row.get("facts_since_us")?, process)))
 }

@@ -1,0 +1,341 @@
+//! The evaluation of one host: reads what a rule needs of the past, and hands it to the evaluator.
+
+use std::{collections::HashMap, sync::Arc};
+
+use askama::Template;
+use fleetps_nats::{HostName, Snapshot, snapshot::Process};
+
+use super::{
+    BackTest, Episode,
+    sums::{Asked, Sums},
+};
+use crate::{
+    alerts::{AlertChange, Change, Evaluator, Measure, Over, Rule, Values},
+    catalog::SegmentIndex,
+    events::{MessagePlace, StreamClock},
+    filter::Fields,
+    history::{
+        Event, HistoryError, Span,
+        read_ahead::{SpansAsked, Wanted},
+        reading::Reading,
+        sample_index::{SampleIndex, SampleKind, SampleRef},
+    },
+    template::render,
+};
+
+/// Snapshots that are read at a time: with 300 processes some 200,000 spans.
+const TOGETHER: usize = 2_000;
+
+/// The snapshots of a host without all of its processes.
+#[derive(Template)]
+#[template(path = "history/back_test/left_out.sql")]
+struct LeftOutSql<'a> {
+    host_sample: &'a str,
+}
+
+/// The processes whose sums may be beyond a threshold.
+#[derive(Template)]
+#[template(path = "history/back_test/may_raise.sql")]
+struct MayRaiseSql<'a> {
+    /// The name by which processes are summed.
+    group: &'a str,
+    /// The greatest value of a process in an hour.
+    greatest: &'a str,
+    process_history: &'a str,
+    process_hour: &'a str,
+    raise: &'a str,
+    slack: f64,
+}
+
+/// Hours have the greatest value as it was measured, and spans have it rounded to tenths.
+const SLACK: f64 = 0.1;
+
+/// The evaluation of one host.
+pub(super) struct OfHost<'a> {
+    reading: &'a Reading<'a>,
+    rules: &'a [Rule],
+    first: &'a Rule,
+    host: &'a HostName,
+    /// The beginnings and ends of restart loops, in the order of time.
+    loops: &'a [Event],
+    evaluator: Evaluator,
+    /// Counts what would be the messages of a stream.
+    sequence: u64,
+    /// The alerts that are open, of the first rule.
+    open: HashMap<String, Episode>,
+    /// What is asked of the spans of processes, where these say it.
+    asked: Option<Asked>,
+}
+
+impl<'a> OfHost<'a> {
+    pub(super) fn new(
+        reading: &'a Reading<'a>,
+        (first, rules): (&'a Rule, &'a [Rule]),
+        host: &'a HostName,
+        loops: &'a [Event],
+        by_spans: bool,
+    ) -> Self {
+        let mut evaluator = Evaluator::default();
+        // Every revision is another rule; whose hosts they are was decided before.
+        let numbered =
+            |(number, rule): (usize, &Rule)| Rule { id: number.to_string(), groups: None, ..rule.clone() };
+        evaluator.set_rules(rules.iter().enumerate().map(numbered).collect(), 0);
+        let asked = Asked::of(first).filter(|_| by_spans);
+        Self { reading, rules, first, host, loops, evaluator, sequence: 0, open: HashMap::new(), asked }
+    }
+
+    pub(super) fn evaluate(
+        mut self,
+        read: Span,
+        span: Span,
+        test: &mut BackTest,
+    ) -> Result<(), HistoryError> {
+        let mut segments = self.reading.overlapping(Some(self.host), read);
+        segments.sort_by_key(|segment| segment.range(self.host).map(|range| range.first_us));
+        let asked = self.asked.take();
+        let mut snapshots = 0;
+        for segment in segments {
+            let index = self.reading.sample_index(segment, self.host)?;
+            let is_read = |sample: &&SampleRef| {
+                SampleKind::WithTable.includes(sample) && read.contains(sample.captured_us)
+            };
+            let samples: Vec<SampleRef> = index.all().iter().filter(is_read).copied().collect();
+            snapshots += samples.iter().filter(|sample| span.contains(sample.captured_us)).count();
+            for samples in samples.chunks(TOGETHER) {
+                self.reading.check()?;
+                match &asked {
+                    Some(asked) => self.take_sums(segment, (&index, samples), asked, (span, test))?,
+                    None => self.take_snapshots(segment, samples, (span, test))?,
+                }
+            }
+        }
+        if snapshots > 0 {
+            (test.hosts, test.snapshots) = (test.hosts + 1, test.snapshots + snapshots as u64);
+        }
+        self.pass_time(span.to_us, span, test);
+        let open = std::mem::take(&mut self.open);
+        test.episodes.extend(open.into_values());
+        Ok(())
+    }
+
+    fn take_snapshots(
+        &mut self,
+        segment: &SegmentIndex,
+        samples: &[SampleRef],
+        (span, test): (Span, &mut BackTest),
+    ) -> Result<(), HistoryError> {
+        let Some(part) = ends(samples) else { return Ok(()) };
+        for snapshot in self.snapshots(segment, part)? {
+            self.take(Arc::new(snapshot), None, span, test);
+        }
+        Ok(())
+    }
+
+    /// Takes samples without laying out their processes.
+    fn take_sums(
+        &mut self,
+        segment: &SegmentIndex,
+        (index, samples): (&SampleIndex, &[SampleRef]),
+        asked: &Asked,
+        (span, test): (Span, &mut BackTest),
+    ) -> Result<(), HistoryError> {
+        let Some(part) = ends(samples) else { return Ok(()) };
+        let (filter, host) = (&self.first.filter, self.host.as_str());
+        let passes = |process: &Process| {
+            self.reading.check()?;
+            let is_known = self.first.over == Over::Process && self.knows(process);
+            Ok(is_known || filter.matches(&Fields::of(host, process)))
+        };
+        let is_filtered = !filter.is_empty() && !asked.filters_figures;
+        let (relevant, condition) = (self.relevant(), self.may_raise(segment));
+        let asked_spans = SpansAsked {
+            facts: &asked.facts,
+            figures: asked.figures(),
+            is_wanted: is_filtered.then_some(&passes),
+            relevant: relevant.as_deref(),
+            condition: condition.as_deref(),
+        };
+        let spans = self.reading.spans_between(segment, self.host, part, &asked_spans)?;
+        let mut sums = Sums::of((self.first, asked), self.host, spans, self.reading)?;
+        let (boots, left_out) = (index.boots(), self.left_out(segment)?);
+        for sample in samples {
+            let boot_id = boots.get(&sample.boot).copied().unwrap_or_default();
+            sums.go_to(sample.captured_us, boot_id);
+            let snapshot = Snapshot {
+                boot_id: boot_id.to_owned(),
+                captured_at_us: sample.captured_us,
+                monotonic_ms: u64::try_from(sample.monotonic_ms).unwrap_or_default(),
+                interval_ms: sample.interval_ms,
+                processes_left_out: left_out.get(&sample.captured_us).copied().unwrap_or_default(),
+                ..Snapshot::default()
+            };
+            self.take(Arc::new(snapshot), Some(&sums), span, test);
+        }
+        Ok(())
+    }
+
+    /// The SQL condition of spans of processes whose sums may be beyond the threshold in some hour of this part, where hours are
+    /// summed up and there is no instance of which anything else has to be known.
+    fn may_raise(&self, segment: &SegmentIndex) -> Option<String> {
+        let Rule { threshold, over, .. } = self.first;
+        let greatest = greatest_in_an_hour(self.first.measure)?;
+        let group = match over {
+            Over::Host => "''",
+            Over::Program => "name",
+            Over::Unit => "unit",
+            Over::User => "user_name",
+            Over::Process | Over::Filesystem => return None,
+        };
+        let has_hours = segment.has_hours() && !segment.name.is_imported();
+        if !has_hours || !threshold.is_above || self.evaluator.instance_count() > 0 {
+            return None;
+        }
+        let relation = |table| self.reading.relation_of_host(table, segment, self.host);
+        Some(render(&MayRaiseSql {
+            group,
+            greatest,
+            process_history: &relation("process_history"),
+            process_hour: &relation("process_hour"),
+            raise: &format!("{:?}::DOUBLE", threshold.raise),
+            slack: SLACK,
+        }))
+    }
+
+    fn knows(&self, process: &Process) -> bool {
+        self.evaluator.processes_of(self.host).contains(&process.key())
+    }
+
+    /// How many processes were left out of snapshots, by when they were captured.
+    fn left_out(&self, segment: &SegmentIndex) -> Result<HashMap<i64, u32>, HistoryError> {
+        let host_sample = self.reading.relation_of_host("host_sample", segment, self.host);
+        let sql = render(&LeftOutSql { host_sample: &host_sample });
+        let mut statement = self.reading.connection.prepare_cached(&sql)?;
+        let rows = statement.query_map([self.host.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        Ok(rows.collect::<duckdb::Result<_>>()?)
+    }
+
+    fn snapshots(
+        &self,
+        segment: &SegmentIndex,
+        part: (i64, i64),
+    ) -> Result<impl Iterator<Item = Snapshot> + use<>, HistoryError> {
+        let is_bare = matches!(
+            self.first.measure,
+            Measure::Host(_) | Measure::Disk | Measure::Silent | Measure::RestartLoop
+        );
+        let relevant = self.relevant();
+        let filesystems = self.first.measure == Measure::Disk;
+        let wanted = Wanted { filesystems, processes: !is_bare, relevant: relevant.as_deref() };
+        self.reading.snapshots_between(segment, self.host, part, wanted)
+    }
+
+    /// The SQL condition of spans whose processes may have an alert, or have one.
+    fn relevant(&self) -> Option<String> {
+        let condition = relevant(self.first)?;
+        Some(match self.known() {
+            Some(known) => format!("{condition} OR {known}"),
+            None => condition,
+        })
+    }
+
+    /// The SQL condition of the processes of which something is remembered: their end is to be seen.
+    fn known(&self) -> Option<String> {
+        let known = self.evaluator.processes_of(self.host);
+        let pair = |(pid, start): (u32, i64)| format!("({pid}, {start})");
+        let pairs: Vec<String> = known.into_iter().map(pair).collect();
+        (!pairs.is_empty()).then(|| format!("(pid, start_ticks) IN ({})", pairs.join(", ")))
+    }
+
+    fn take(
+        &mut self,
+        snapshot: Arc<Snapshot>,
+        values: Option<&dyn Values>,
+        span: Span,
+        test: &mut BackTest,
+    ) {
+        let at_us = snapshot.captured_at_us;
+        self.pass_time(at_us, span, test);
+        let (place, clock) = self.message(at_us);
+        let changes = match values {
+            Some(values) => self.evaluator.measured((place, clock), self.host, &snapshot, values),
+            None => self.evaluator.snapshot(place, clock, self.host, &snapshot),
+        };
+        self.note(changes, span, test);
+        let due = self.loops.iter().take_while(|event| event.at_us <= at_us).count();
+        let (events, rest) = self.loops.split_at(due);
+        self.loops = rest;
+        let changes = self.evaluator.events(place, events);
+        self.note(changes, span, test);
+    }
+
+    /// Lets time pass until `until_us`, where it decides something before.
+    fn pass_time(&mut self, until_us: i64, span: Span, test: &mut BackTest) {
+        // Each rule may raise one alert of silence.
+        for _ in 0..self.rules.len() {
+            let Some(awaited_ms) = self.evaluator.awaited_ms() else { return };
+            let at_us = awaited_ms.saturating_add(1_000).saturating_mul(1000);
+            if at_us >= until_us {
+                return;
+            }
+            let (place, clock) = self.message(at_us);
+            let changes = self.evaluator.tick(place, clock);
+            self.note(changes, span, test);
+        }
+    }
+
+    /// The next message, at `at_us`.
+    fn message(&mut self, at_us: i64) -> (MessagePlace, StreamClock) {
+        self.sequence += 1;
+        let place = MessagePlace { partition: 0, epoch_s: 0, sequence: self.sequence, stored_at_us: at_us };
+        (place, StreamClock { now_ms: Some(at_us.div_euclid(1000)), counted_from_ms: None })
+    }
+
+    fn note(&mut self, changes: Vec<AlertChange>, span: Span, test: &mut BackTest) {
+        for AlertChange { alert, change, at_us, value, culprits } in changes {
+            let is_told = matches!(change, Change::Raised | Change::Flapping) && span.contains(at_us);
+            if let Some(told) = alert.rule.parse().ok().and_then(|place: usize| test.told.get_mut(place)) {
+                *told += u64::from(is_told);
+            }
+            if alert.rule != "0" {
+                continue;
+            }
+            let (host, from_us) = (alert.host, alert.raised_at_us);
+            match change {
+                // One that flaps may be told only then.
+                Change::Raised | Change::Flapping if !self.open.contains_key(&alert.id) => {
+                    let episode = Episode { host, key: alert.key, from_us, end: None, value, culprits };
+                    self.open.insert(alert.id, episode);
+                }
+                _ if change.is_end() => {
+                    let ended = self.open.remove(&alert.id).filter(|_| at_us >= span.from_us);
+                    test.episodes.extend(ended.map(|open| Episode { end: Some((at_us, change)), ..open }));
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+/// The column of the greatest value of a process in an hour, where there is one.
+fn greatest_in_an_hour(measure: Measure) -> Option<&'static str> {
+    let Measure::Process(figure) = measure else { return None };
+    match figure.own_column()? {
+        "cpu_percent" => Some("cpu_percent_max"),
+        "resident_bytes" => Some("resident_bytes_max"),
+        _ => None,
+    }
+}
+
+/// The first and the last time.
+fn ends(samples: &[SampleRef]) -> Option<(i64, i64)> {
+    Some((samples.first()?.captured_us, samples.last()?.captured_us))
+}
+
+/// The SQL condition of spans whose processes may have an alert; `None` where all have to be looked at.
+pub(super) fn relevant(rule: &Rule) -> Option<String> {
+    let Measure::Process(figure) = rule.measure else { return None };
+    let threshold = rule.threshold;
+    let column = figure.own_column().filter(|_| rule.over == Over::Process && threshold.is_above)?;
+    // As many digits as tell the number from any other. Figures are compared as they are stored.
+    Some(format!("{column} > {:?}::DOUBLE", threshold.clear))
+}

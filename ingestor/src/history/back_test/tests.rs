@@ -1,0 +1,136 @@
+//! Tests of trials on the past.
+
+use std::path::Path;
+
+use fastrand::Rng;
+use fleetps_nats::{Snapshot, snapshot::Process};
+
+use super::{host::relevant, *};
+use crate::{
+    alerts::Severity,
+    merge_folder,
+    segment::{SegmentRows, seal},
+};
+
+#[test]
+fn only_processes_above_a_threshold_are_read_where_single_ones_are_measured() {
+    let condition = |sentence| relevant(&Rule::parse("r", 0, Severity::Info, sentence).unwrap());
+    assert_eq!(condition("cpu > 90% clear 80% over process").as_deref(), Some("cpu_percent > 80.0::DOUBLE"));
+    for all in ["cpu > 90%", "cpu < 5 over process", "cpu > 90 over program", "read > 1M over process"] {
+        assert_eq!(condition(all), None, "{all}");
+    }
+}
+
+const SENTENCES: [&str; 20] = [
+    "cpu > 100 clear 40 over program",
+    "cpu > 100 clear 40 for 20s over program where user:a",
+    "cpu > 60 2 of 4 over process",
+    "cpu > 60 clear 20 over process where not name:n1",
+    "cpu < 20 clear 30 over unit",
+    "cpu > 150 over user where cpu > 40",
+    "cpu > 400 clear 350 over host where name ~ ^n",
+    "cpu > 1 over host where name:none",
+    "cpu > 50 over program where host:h and user:a",
+    "mem > 200K for 10s over program",
+    "mem > 150K over unit where mem > 50K and not user:a",
+    "cpu > 250 over program",
+    "mem > 400K over user",
+    "count > 3 over program",
+    "count < 3 for 20s where name:n2",
+    "count < 1 where name:none",
+    "count > 2 over unit where cpu > 50",
+    "read > 1K over program",
+    "age > 30s over unit",
+    "mem% > 30 over user",
+];
+
+/// A host whose processes come, go, change their names and boot, and are not always all there.
+struct Host {
+    rng: Rng,
+    at_us: i64,
+    boots: u32,
+    processes: Vec<Process>,
+}
+
+impl Host {
+    fn change(&mut self, process: &mut Process) {
+        let rng = &mut self.rng;
+        let name = |rng: &mut Rng, letter: char, of: u8| format!("{letter}{}", rng.u8(..of));
+        match rng.u8(..12) {
+            0 => process.name = name(rng, 'n', 4),
+            1 => process.user_name = (rng.u8(..4) > 0).then(|| name(rng, 'a', 3)),
+            2 => process.unit = (rng.u8(..3) > 0).then(|| name(rng, 'u', 3)),
+            3 | 4 => process.cpu_percent = (rng.u8(..6) > 0).then(|| f32::from(rng.u8(..100)) / 10.0 * 9.0),
+            5 => process.resident_bytes = (rng.u8(..6) > 0).then(|| u64::from(rng.u8(..40)) * 4096),
+            6 => process.read_bytes = Some(process.read_bytes.unwrap_or_default() + u64::from(rng.u16(..))),
+            7 => process.started_at_us = self.at_us / 10_000 * 10_000,
+            _ => {}
+        }
+        process.start_ticks = u64::try_from(process.started_at_us / 10_000).ok();
+    }
+
+    fn next(&mut self) -> Snapshot {
+        self.at_us += if self.rng.u8(..20) == 0 { self.rng.i64(3..200) } else { 10 } * 1_000_000;
+        self.boots += u32::from(self.rng.u8(..60) == 0);
+        let mut processes = std::mem::take(&mut self.processes);
+        processes.iter_mut().for_each(|process| self.change(process));
+        self.processes = processes.clone();
+        processes.retain(|_| self.rng.u8(..15) > 0);
+        Snapshot {
+            boot_id: format!("boot-{}", if self.rng.u8(..30) == 0 { 0 } else { self.boots }),
+            captured_at_us: self.at_us,
+            monotonic_ms: u64::try_from(self.at_us / 1000).unwrap(),
+            interval_ms: 10_000,
+            processes_left_out: u32::from(self.rng.u8(..10) == 0),
+            processes,
+            ..Snapshot::default()
+        }
+    }
+}
+
+fn seal_some(folder: &Path, seed: u64) -> Span {
+    let mut rng = Rng::with_seed(seed);
+    let processes = (1..=12).map(|pid| Process { pid, state: 'S', ..Process::default() }).collect();
+    let mut host = Host { rng: rng.fork(), at_us: 1_700_000_000_000_000, boots: 1, processes };
+    let (from_us, name) = (host.at_us, "h".parse().unwrap());
+    let mut rows = SegmentRows::new(0, 1, 1, from_us);
+    for sequence in 1..=300 {
+        let mut snapshot = host.next();
+        snapshot.host.memory_total_bytes = Some(1 << 20);
+        rows.push(sequence, host.at_us, &name, &snapshot);
+        if rng.u8(..60) == 0 {
+            seal(folder, &mut rows).unwrap();
+            rows = SegmentRows::new(0, 1, sequence + 1, host.at_us);
+        }
+    }
+    if !rows.is_empty() {
+        seal(folder, &mut rows).unwrap();
+    }
+    Span { from_us, to_us: host.at_us + 1 }
+}
+
+#[test]
+fn sums_of_spans_decide_what_whole_snapshots_do() {
+    let seed = fastrand::u64(..);
+    println!("seed {seed}");
+    let (mut told, mut ended) = (0, 0);
+    let folder = tempfile::tempdir().unwrap();
+    let span = seal_some(folder.path(), seed);
+    for is_merged in [false, true] {
+        if is_merged {
+            merge_folder(folder.path()).unwrap();
+        }
+        let history = History::open(folder.path()).unwrap();
+        for sentence in SENTENCES {
+            let rule = Rule::parse("r", 0, Severity::Info, sentence).unwrap();
+            let rules = [&[rule.clone()][..], &rule.steadier()].concat();
+            let test = |by_spans| history.back_test_by(&rules, span, &|_| true, by_spans).unwrap();
+            let (by_spans, whole) = (test(true), test(false));
+            let differs = by_spans.episodes.iter().zip(&whole.episodes).find(|(a, b)| a != b);
+            assert!(by_spans == whole, "seed {seed}, merged {is_merged}: {sentence}: {differs:?}");
+            told += whole.told.iter().sum::<u64>();
+            ended += whole.episodes.iter().filter(|episode| episode.end.is_some()).count();
+        }
+    }
+    assert!(told > 100 && ended > 100, "{told} told, {ended} ended");
+}
