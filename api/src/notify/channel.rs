@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 pub const BUCKET: &str = "notify_channels";
 /// The longest id. It is a part of subjects and of consumers' names.
 const MAX_ID: usize = 40;
+/// Channels at most: each has a consumer of the broker and a task.
+pub const MAX_CHANNELS: usize = 100;
 /// The longest name, address or argument.
 const MAX_TEXT: usize = 1_000;
 /// Recipients of one mail: more is a mailing list's work.

@@ -16,6 +16,7 @@ mod group;
 mod matcher;
 mod notification;
 mod outbox;
+mod records;
 mod route;
 mod schedule;
 mod send;
@@ -25,13 +26,17 @@ mod words;
 use fleetps_nats::{bucket::Bucket, patience::patiently};
 use tokio_util::sync::CancellationToken;
 
-pub use channel::{BUCKET, BadChannel, Channel, check_id};
+pub use channel::{BUCKET, BadChannel, Channel, MAX_CHANNELS, Means, check_id};
 pub use failure::{Again, Failure, Sent};
 pub use group::{Grouping, Message, Threads, group};
 pub use matcher::Matcher;
 pub use notification::{Chart, Culprit, Facts, Figure, Kind, Notification, Point, Severity, Subject};
 pub use outbox::{Counts, Courier, Outbox, OutboxError, Pace, Record, State};
-pub use route::{KeptBack, MAX_ROUTES, Plan, Planned, Quiet, Route, Rules, Why, plan};
+pub use records::{
+    ACKNOWLEDGEMENTS, Acknowledgement, MAX_ACKNOWLEDGEMENTS, MAX_SILENCES, ROUTES, RecordError, Records,
+    RouteList, SILENCES,
+};
+pub use route::{Escalation, KeptBack, MAX_ROUTES, Plan, Planned, Quiet, Route, Rules, Why, plan};
 pub use schedule::{Day, Schedule};
 pub use send::{Allowed, Sender, check};
 pub use silence::{Silence, When, silenced_by};

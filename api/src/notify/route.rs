@@ -4,12 +4,17 @@
 //! hosts fail at once. What follows on an alert (that it goes on, flaps, is over) goes to the channels that were told of
 //! its beginning and to no others: an alert that was silenced ends silently, and one that was told ends where it was told.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::RangeInclusive,
+    time::Duration,
+};
 
+use fleetps_nats::units;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    channel::{BadChannel, check_id},
+    channel::{BadChannel, check_id, short},
     group::{Grouping, Message, Threads, group},
     matcher::Matcher,
     notification::{Kind, Notification, Severity},
@@ -22,10 +27,17 @@ const MAX_CHANNELS: usize = 20;
 /// Routes at most: each is asked for every transition.
 pub const MAX_ROUTES: usize = 200;
 
+/// The shortest and the longest time until somebody else is told: less is no time to answer, and after a day it is the next
+/// person's turn anyway.
+const ESCALATED_AFTER: RangeInclusive<Duration> = Duration::from_secs(60)..=Duration::from_secs(24 * 3600);
+
 /// Where notifications go.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Route {
+    /// What people call it; may be empty.
+    #[serde(default)]
+    pub name: String,
     /// What it is about.
     #[serde(default)]
     pub matcher: Matcher,
@@ -37,6 +49,20 @@ pub struct Route {
     /// Whether later routes are not asked where this one matches.
     #[serde(default)]
     pub is_last: bool,
+    /// Who else is told where nobody acknowledges the alert in time.
+    #[serde(default)]
+    pub escalate: Option<Escalation>,
+}
+
+/// Who else is told where nobody acknowledges an alert in time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Escalation {
+    /// In time: from the moment at which the alert was decided.
+    #[serde(with = "units::duration")]
+    pub after: Duration,
+    /// The ids of the channels that are told then.
+    pub channels: Vec<String>,
 }
 
 /// Hours in which a route waits for their end.
@@ -60,11 +86,17 @@ impl Route {
     /// # Errors
     /// Names the field that is wrong.
     pub fn check(&self) -> Result<(), BadChannel> {
-        self.matcher.check()?;
-        if !(1..=MAX_CHANNELS).contains(&self.channels.len()) {
-            return Err(BadChannel::new("channels", format!("expected 1 to {MAX_CHANNELS}")));
+        if !self.name.is_empty() {
+            short("name", &self.name)?;
         }
-        self.channels.iter().try_for_each(|id| check_id(id))?;
+        self.matcher.check()?;
+        check_channels(&self.channels)?;
+        if let Some(escalation) = &self.escalate {
+            check_channels(&escalation.channels)?;
+            if !ESCALATED_AFTER.contains(&escalation.after) {
+                return Err(BadChannel::new("escalate", "expected a time from 1m to 24h"));
+            }
+        }
         self.quiet.as_ref().map_or(Ok(()), |quiet| quiet.hours.check())
     }
 
@@ -73,6 +105,13 @@ impl Route {
         let quiet = self.quiet.as_ref().filter(|quiet| notification.severity < quiet.unless)?;
         quiet.hours.end_of(notification.at_us)
     }
+}
+
+fn check_channels(ids: &[String]) -> Result<(), BadChannel> {
+    if !(1..=MAX_CHANNELS).contains(&ids.len()) {
+        return Err(BadChannel::new("channels", format!("expected 1 to {MAX_CHANNELS}")));
+    }
+    ids.iter().try_for_each(|id| check_id(id))
 }
 
 /// What a batch is planned by.
@@ -265,6 +304,8 @@ mod tests {
             when: When::Once { from_us: AT_US, until_us: AT_US + 1 },
             why: "test".to_owned(),
             who: "anna".to_owned(),
+            within: None,
+            made_at_us: 0,
         };
         rules.silences.insert("s1".to_owned(), silence);
         let mut threads = BTreeMap::new();
