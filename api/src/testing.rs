@@ -14,6 +14,12 @@ pub mod console {
     pub use crate::console::{Console, EXAMPLES};
 }
 
+pub mod dispatch {
+    pub use crate::dispatch::{
+        Acknowledged, DispatchFigures, DispatchSettings, Dispatching, Muted, World, run,
+    };
+}
+
 pub mod display {
     pub use crate::display::{is_treacherous, time_exact};
 }
@@ -32,10 +38,12 @@ pub mod metrics {
 
 pub mod notify {
     pub use crate::notify::{
-        Again, Allowed, BUCKET, BadChannel, Channel, Chart, Counts, Courier, Culprit, Day, Facts, Failure,
-        Figure, Grouping, KeptBack, Kind, MAX_ROUTES, Matcher, Message, Notification, Outbox, OutboxError,
-        Pace, Plan, Planned, Point, Quiet, Record, Route, Rules, Schedule, Sender, Sent, Severity, Silence,
-        State, Subject, Threads, When, Why, check, check_id, group, plan, silenced_by,
+        ACKNOWLEDGEMENTS, Acknowledgement, Again, Allowed, BUCKET, BadChannel, Channel, Chart, Counts,
+        Courier, Culprit, Day, Escalation, Facts, Failure, Figure, Grouping, KeptBack, Kind,
+        MAX_ACKNOWLEDGEMENTS, MAX_CHANNELS, MAX_ROUTES, MAX_SILENCES, Matcher, Means, Message, Notification,
+        Outbox, OutboxError, Pace, Plan, Planned, Point, Quiet, ROUTES, Record, RecordError, Records, Route,
+        RouteList, Rules, SILENCES, Schedule, Sender, Sent, Severity, Silence, State, Subject, Threads, When,
+        Why, check, check_id, group, plan, silenced_by,
     };
 }
 

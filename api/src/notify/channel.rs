@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 pub const BUCKET: &str = "notify_channels";
 /// The longest id. It is a part of subjects and of consumers' names.
 const MAX_ID: usize = 40;
+/// Channels at most: each has a consumer of the broker and a task.
+pub const MAX_CHANNELS: usize = 100;
 /// The longest name, address or argument.
 const MAX_TEXT: usize = 1_000;
 /// Recipients of one mail: more is a mailing list's work.
@@ -41,6 +43,8 @@ pub enum Means {
     Webhook(Webhook),
     /// A program on the server.
     Command(Command),
+    /// An outside watcher that hears every minute that alerts are evaluated, and of no alert.
+    Heartbeat(Heartbeat),
 }
 
 /// Mail over SMTP.
@@ -130,6 +134,14 @@ pub struct Command {
     pub arguments: Vec<String>,
 }
 
+/// An outside watcher, such as a dead man's switch: it tells somebody when it hears nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Heartbeat {
+    /// The address that is posted to, which is a secret.
+    pub url: Secret,
+}
+
 /// A secret: written to the broker, never shown or logged.
 #[derive(Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -176,6 +188,11 @@ impl BadChannel {
 }
 
 impl Channel {
+    /// Whether alerts can be sent to it.
+    pub fn hears_of_alerts(&self) -> bool {
+        !matches!(self.means, Means::Heartbeat(_))
+    }
+
     /// The same without what is secret, to show it.
     pub fn without_secrets(&self) -> Self {
         let mut shown = self.clone();
@@ -194,6 +211,7 @@ impl Channel {
                     == (&old.server, old.port, old.tls, &old.authority, &old.user)
             }
             (Means::SlackWebhook(_), Means::SlackWebhook(_))
+            | (Means::Heartbeat(_), Means::Heartbeat(_))
             | (Means::SlackToken(_), Means::SlackToken(_)) => true,
             (Means::Webhook(new), Means::Webhook(old)) => new.url == old.url,
             _ => false,
@@ -212,6 +230,7 @@ impl Channel {
             Means::SlackWebhook(slack) => Some(&mut slack.url),
             Means::SlackToken(slack) => Some(&mut slack.token),
             Means::Webhook(webhook) => Some(&mut webhook.secret),
+            Means::Heartbeat(heartbeat) => Some(&mut heartbeat.url),
             Means::Command(_) => None,
         }
     }

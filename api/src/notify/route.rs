@@ -4,12 +4,17 @@
 //! hosts fail at once. What follows on an alert (that it goes on, flaps, is over) goes to the channels that were told of
 //! its beginning and to no others: an alert that was silenced ends silently, and one that was told ends where it was told.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::RangeInclusive,
+    time::Duration,
+};
 
+use fleetps_nats::units;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    channel::{BadChannel, check_id},
+    channel::{BadChannel, Channel, check_id, short},
     group::{Grouping, Message, Threads, group},
     matcher::Matcher,
     notification::{Kind, Notification, Severity},
@@ -22,10 +27,17 @@ const MAX_CHANNELS: usize = 20;
 /// Routes at most: each is asked for every transition.
 pub const MAX_ROUTES: usize = 200;
 
+/// The shortest and the longest time until somebody else is told: less is no time to answer, and after a day it is the next
+/// person's turn anyway.
+const ESCALATED_AFTER: RangeInclusive<Duration> = Duration::from_secs(60)..=Duration::from_secs(24 * 3600);
+
 /// Where notifications go.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Route {
+    /// What people call it; may be empty.
+    #[serde(default)]
+    pub name: String,
     /// What it is about.
     #[serde(default)]
     pub matcher: Matcher,
@@ -37,6 +49,20 @@ pub struct Route {
     /// Whether later routes are not asked where this one matches.
     #[serde(default)]
     pub is_last: bool,
+    /// Who else is told where nobody acknowledges the alert in time.
+    #[serde(default)]
+    pub escalate: Option<Escalation>,
+}
+
+/// Who else is told where nobody acknowledges an alert in time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Escalation {
+    /// In time: from the moment at which the alert was decided.
+    #[serde(with = "units::duration")]
+    pub after: Duration,
+    /// The ids of the channels that are told then.
+    pub channels: Vec<String>,
 }
 
 /// Hours in which a route waits for their end.
@@ -60,11 +86,17 @@ impl Route {
     /// # Errors
     /// Names the field that is wrong.
     pub fn check(&self) -> Result<(), BadChannel> {
-        self.matcher.check()?;
-        if !(1..=MAX_CHANNELS).contains(&self.channels.len()) {
-            return Err(BadChannel::new("channels", format!("expected 1 to {MAX_CHANNELS}")));
+        if !self.name.is_empty() {
+            short("name", &self.name)?;
         }
-        self.channels.iter().try_for_each(|id| check_id(id))?;
+        self.matcher.check()?;
+        check_channels(&self.channels)?;
+        if let Some(escalation) = &self.escalate {
+            check_channels(&escalation.channels)?;
+            if !ESCALATED_AFTER.contains(&escalation.after) {
+                return Err(BadChannel::new("escalate", "expected a time from 1m to 24h"));
+            }
+        }
         self.quiet.as_ref().map_or(Ok(()), |quiet| quiet.hours.check())
     }
 
@@ -73,6 +105,13 @@ impl Route {
         let quiet = self.quiet.as_ref().filter(|quiet| notification.severity < quiet.unless)?;
         quiet.hours.end_of(notification.at_us)
     }
+}
+
+fn check_channels(ids: &[String]) -> Result<(), BadChannel> {
+    if !(1..=MAX_CHANNELS).contains(&ids.len()) {
+        return Err(BadChannel::new("channels", format!("expected 1 to {MAX_CHANNELS}")));
+    }
+    ids.iter().try_for_each(|id| check_id(id))
 }
 
 /// What a batch is planned by.
@@ -109,6 +148,10 @@ pub struct KeptBack {
 /// Why nobody is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Why {
+    /// It is long over: a host sent it late.
+    Late,
+    /// Its rule was changed: the new one speaks for itself.
+    RuleChanged,
     /// A silence or maintenance window, by id.
     Silenced(String),
     /// No route is about it.
@@ -117,11 +160,37 @@ pub enum Why {
     BeganUntold,
 }
 
+impl Why {
+    /// Its name in metrics.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Late => "late",
+            Self::RuleChanged => "rule_changed",
+            Self::Silenced(_) => "silenced",
+            Self::NoRoute => "no_route",
+            Self::BeganUntold => "began_untold",
+        }
+    }
+}
+
+/// An alert that is escalated where nobody acknowledges it in time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ToEscalate {
+    /// The alert's thread, as [`Notification::thread`] of its transitions.
+    pub alert: String,
+    /// By its route.
+    pub escalation: Escalation,
+    /// Quiet hours: the time begins at their end, in µs since 1970 UTC.
+    pub waits_until_us: Option<i64>,
+}
+
 /// What is to be sent.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Plan {
     /// In the order of channels and of time.
     pub messages: Vec<Planned>,
+    /// Alerts that begin here and wait to be acknowledged.
+    pub to_escalate: Vec<ToEscalate>,
     /// What is not sent, and why.
     pub kept_back: Vec<KeptBack>,
 }
@@ -129,17 +198,66 @@ pub struct Plan {
 /// The channels of a notification and until when each waits; the earliest where several routes lead to one.
 fn routed<'a>(routes: &'a [Route], notification: &Notification) -> BTreeMap<&'a str, Option<i64>> {
     let mut channels: BTreeMap<&str, Option<i64>> = BTreeMap::new();
-    for route in routes.iter().filter(|route| route.matcher.holds_of(notification)) {
+    for route in matching(routes, notification) {
         let until = route.waits_until(notification);
         for channel in &route.channels {
             // `None` is the least of optional values: now is before any time.
             channels.entry(channel).and_modify(|waits| *waits = (*waits).min(until)).or_insert(until);
         }
+    }
+    channels
+}
+
+/// The routes that are about a notification, up to the last that is asked.
+fn matching<'a>(routes: &'a [Route], notification: &Notification) -> Vec<&'a Route> {
+    let mut matching: Vec<&Route> = Vec::new();
+    for route in routes.iter().filter(|route| route.matcher.holds_of(notification)) {
+        matching.push(route);
         if route.is_last {
             break;
         }
     }
-    channels
+    matching
+}
+
+/// The route that there is until a list of routes is saved: warnings and worse to every channel, but to those that are told what
+/// another could not deliver. `None` where there is no channel.
+pub fn built_in_route<'a>(channels: impl IntoIterator<Item = (&'a str, &'a Channel)>) -> Option<Route> {
+    let channels: BTreeMap<&str, &Channel> =
+        channels.into_iter().filter(|(_, channel)| channel.hears_of_alerts()).collect();
+    let fallbacks: BTreeSet<&str> =
+        channels.values().filter_map(|channel| channel.fallback.as_deref()).collect();
+    let mut told: Vec<String> =
+        channels.keys().filter(|id| !fallbacks.contains(*id)).map(|id| (*id).to_owned()).collect();
+    if told.is_empty() {
+        // Each is the other's fallback.
+        told = channels.keys().map(|id| (*id).to_owned()).collect();
+    }
+    let matcher = Matcher { severity: Some(Severity::Warning), ..Matcher::default() };
+    let route = Route {
+        name: "built in".to_owned(),
+        matcher,
+        channels: told,
+        quiet: None,
+        is_last: false,
+        escalate: None,
+    };
+    (!route.channels.is_empty()).then_some(route)
+}
+
+/// Plans what is escalated: each of the batch to its own channels, at once.
+pub fn plan_escalated(
+    batch: Vec<(Notification, Vec<String>)>,
+    rules: &Rules,
+    threads: &mut BTreeMap<String, Threads>,
+) -> Plan {
+    let mut plan = Plan::default();
+    let routed = batch.into_iter().map(|(transition, channels)| {
+        let channels = channels.into_iter().map(|channel| (channel, None)).collect();
+        (transition, channels, Why::NoRoute)
+    });
+    plan.add(routed.collect(), rules, threads);
+    plan
 }
 
 /// Plans a batch of transitions: a function of these, the rules and `threads`, which has the open alerts of each channel
@@ -148,6 +266,9 @@ pub fn plan(batch: Vec<Notification>, rules: &Rules, threads: &mut BTreeMap<Stri
     let (begin, follow): (Vec<_>, Vec<_>) =
         batch.into_iter().partition(|transition| matches!(transition.kind, Kind::Raised | Kind::Test));
     let mut plan = Plan::default();
+    for transition in begin.iter().filter(|transition| transition.kind == Kind::Raised) {
+        plan.note_escalations(transition, rules);
+    }
     let beginning = begin.into_iter().map(|transition| {
         let channels = routed(&rules.routes, &transition);
         let channels = channels.into_iter().map(|(channel, until)| (channel.to_owned(), until)).collect();
@@ -168,6 +289,17 @@ pub fn plan(batch: Vec<Notification>, rules: &Rules, threads: &mut BTreeMap<Stri
 type Routed = (Notification, Vec<(String, Option<i64>)>, Why);
 
 impl Plan {
+    fn note_escalations(&mut self, transition: &Notification, rules: &Rules) {
+        if rules.silences.values().any(|silence| silence.keeps_back(transition)) {
+            return;
+        }
+        let of_route = |route: &Route| {
+            let (alert, waits_until_us) = (transition.thread.clone(), route.waits_until(transition));
+            Some(ToEscalate { alert, escalation: route.escalate.clone()?, waits_until_us })
+        };
+        self.to_escalate.extend(matching(&rules.routes, transition).into_iter().filter_map(of_route));
+    }
+
     fn add(&mut self, transitions: Vec<Routed>, rules: &Rules, threads: &mut BTreeMap<String, Threads>) {
         let mut batches: BTreeMap<(String, Option<i64>), Vec<Notification>> = BTreeMap::new();
         let mut seen = BTreeSet::new();
@@ -265,6 +397,8 @@ mod tests {
             when: When::Once { from_us: AT_US, until_us: AT_US + 1 },
             why: "test".to_owned(),
             who: "anna".to_owned(),
+            within: None,
+            made_at_us: 0,
         };
         rules.silences.insert("s1".to_owned(), silence);
         let mut threads = BTreeMap::new();

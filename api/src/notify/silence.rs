@@ -1,12 +1,14 @@
 //! Silences and maintenance windows: what is not sent for a while, by whom and why. What they keep back is counted and
 //! listed by its reason; an alert is the same with or without them.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use super::{
     channel::{BadChannel, short},
     matcher::Matcher,
-    notification::{Kind, Notification},
+    notification::{Kind, Notification, Subject},
     schedule::Schedule,
 };
 
@@ -26,6 +28,12 @@ pub struct Silence {
     pub why: String,
     /// Who made it.
     pub who: String,
+    /// The groups whose hosts it can hold for at most, those that its maker may silence; every host where it is absent.
+    #[serde(default)]
+    pub within: Option<BTreeSet<String>>,
+    /// When it was made, in µs since 1970 UTC.
+    #[serde(default)]
+    pub made_at_us: i64,
 }
 
 /// When a silence holds.
@@ -83,7 +91,14 @@ impl Silence {
         notification.kind != Kind::Test
             && self.holds_at(notification.at_us)
             && self.matcher.holds_of(notification)
+            && self.within.as_ref().is_none_or(|within| is_within(within, notification))
     }
+}
+
+/// Whether a notification is about a host in one of these groups. One about many hosts is not: others may be among them.
+fn is_within(within: &BTreeSet<String>, notification: &Notification) -> bool {
+    let is_of_host = matches!(notification.subject, Subject::Host(_));
+    is_of_host && notification.groups.iter().any(|group| within.contains(group))
 }
 
 /// The id of the silence that keeps a notification back, the first by id.
@@ -106,6 +121,27 @@ mod tests {
             when: When::Once { from_us, until_us },
             why: "disk is exchanged".to_owned(),
             who: "anna".to_owned(),
+            within: None,
+            made_at_us: 0,
+        }
+    }
+
+    #[test]
+    fn nobody_silences_hosts_beyond_the_groups_that_it_is_within() {
+        let within = |groups: &[&str]| Silence {
+            within: Some(groups.iter().map(|group| (*group).to_owned()).collect()),
+            ..once(AT_US, AT_US + 1, &[])
+        };
+        let of_many =
+            Notification { subject: Subject::Hosts { count: 12, first: Vec::new() }, ..examples::raised() };
+        assert!(within(&["web", "db"]).keeps_back(&examples::raised()));
+        for (silence, notification) in [
+            (within(&["db"]), examples::raised()),
+            (within(&[]), examples::raised()),
+            (within(&["web"]), Notification { groups: Vec::new(), ..examples::raised() }),
+            (within(&["web"]), of_many),
+        ] {
+            assert!(!silence.keeps_back(&notification), "{silence:?}");
         }
     }
 

@@ -114,6 +114,15 @@ impl<T: Serialize + DeserializeOwned> Bucket<T> {
         Ok(Self { store, values: PhantomData })
     }
 
+    /// The bucket `name` of the client's account; `None` where it is missing. Makes none.
+    ///
+    /// # Errors
+    /// When the broker does not answer.
+    pub async fn find(client: &Client, name: &str) -> Result<Option<Self>, BucketError> {
+        let store = census::existing(&jetstream::new(client.clone()), name).await?;
+        Ok(store.map(|store| Self { store, values: PhantomData }))
+    }
+
     /// The value of `key`, if there is one.
     ///
     /// # Errors
@@ -186,7 +195,7 @@ impl<T: Serialize + DeserializeOwned> Bucket<T> {
     ///
     /// # Errors
     /// When the broker does not answer or `key` is none.
-    pub(crate) async fn delete_if(
+    pub async fn delete_if(
         &self,
         key: &str,
         revision: u64,

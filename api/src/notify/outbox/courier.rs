@@ -14,14 +14,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Counts, Outbox, OutboxError, Parcel, Record, State, failed, record_key};
 use crate::notify::{
-    channel::Channel,
+    channel::{Channel, MAX_CHANNELS},
     failure::{Again, Failure, Sent},
     notification::Notification,
     send::Sender,
 };
 
-/// Channels that have couriers: each has a consumer and a task.
-const MAX_CHANNELS: usize = 100;
 /// How long one request for a message stays open.
 const EXPIRES: Duration = Duration::from_secs(20);
 /// The pause after the broker did not answer.
