@@ -108,7 +108,12 @@ pub async fn run(
     };
     let alerts = {
         let (alerts, client, shutdown) = (Arc::clone(&shared.alerts), client.clone(), shutdown.clone());
-        tokio::spawn(async move { alerts.follow(&client, shutdown).await })
+        tokio::spawn(async move {
+            tokio::join!(
+                alerts.follow(&client, shutdown.clone()),
+                alerts.follow_acknowledgements(&client, shutdown)
+            );
+        })
     };
     let groups = shared.groups.clone().follow(client.clone(), shutdown.clone());
     let host_keys = shared.host_keys.clone().follow(client.clone(), shutdown.clone());

@@ -10,6 +10,7 @@ use fleetps_nats::HostName;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    alert_link,
     host_head::HostHead,
     page::{self, Layout},
     visit::visit_span,
@@ -27,7 +28,7 @@ use crate::{
     scoped_fleet::ScopedFleet,
     url::{HostTab, Url},
     view::{
-        View, events,
+        View, alert_on, events,
         span::{PageSpan, RangeLink},
         system,
         table::Table,
@@ -144,6 +145,7 @@ struct ListedEvents {
     table: Table,
     total: String,
     older: Option<Url>,
+    alert: Option<Url>,
 }
 
 /// A place in the switch between kinds.
@@ -157,11 +159,12 @@ impl ListedEvents {
     fn new(
         page: Url,
         query: EventsQuery,
-        listing: EventList,
-        older: Option<EventsQuery>,
+        (listing, older): (EventList, Option<EventsQuery>),
         with_host: bool,
+        alert: Option<Url>,
     ) -> Self {
         Self {
+            alert,
             table: events::table(&listing.items, with_host),
             total: listing.total.map(display::count).unwrap_or_default(),
             older: older.map(|older| page.clone().with(&older)),
@@ -242,6 +245,11 @@ fn older(listing: &mut EventList, request: &EventsRequest) -> Option<EventsQuery
     Some(EventsQuery { span: request.span.until(last_us.saturating_add(1)), ..query })
 }
 
+/// Where a rule about such events is made.
+fn alert(scoped: &ScopedFleet, query: &EventsQuery, host: Option<&HostName>) -> Option<Url> {
+    alert_link::link(scoped, alert_on::events(&query.kinds, &query.program, host), host)
+}
+
 /// The events on all hosts, as a page.
 pub async fn fleet_page(
     layout: Layout,
@@ -249,12 +257,13 @@ pub async fn fleet_page(
     Query(query): Query<EventsQuery>,
 ) -> Result<Response, Refusal> {
     let request = EventsRequest::of(query)?;
-    let (listing, older) = ask(&scoped, None, &request, AskedFor::Page).await?;
+    let listed = ask(&scoped, None, &request, AskedFor::Page).await?;
+    let alert = alert(&scoped, &request.query, request.query.host.as_ref());
     page::render(&EventsPage {
         layout,
         set_aside: scoped.set_aside(),
         span: request.span,
-        list: ListedEvents::new(Url::events(), request.query, listing, older, true),
+        list: ListedEvents::new(Url::events(), request.query, listed, true, alert),
     })
 }
 
@@ -274,12 +283,13 @@ pub async fn host_page(
     let visited = visit_span(&scoped, &host, HostTab::Events, links).await?;
     let (head, moment) = visited.moment(&layout)?;
     let request = EventsRequest { query, span };
-    let (listing, older) = ask(&scoped, Some(host), &request, AskedFor::Page).await?;
+    let alert = alert(&scoped, &request.query, Some(&host));
+    let listed = ask(&scoped, Some(host), &request, AskedFor::Page).await?;
     let page = HostEventsPage {
         layout,
         head,
         view: View { fields: system::head_fields(&moment, now_us()), ..View::default() },
-        list: ListedEvents::new(page, request.query, listing, older, false),
+        list: ListedEvents::new(page, request.query, listed, false, alert),
     };
     Ok(page::render(&page)?)
 }

@@ -9,7 +9,10 @@ use fleetps_nats::{HostName, snapshot::Process};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
-use super::page::{self, Layout};
+use super::{
+    alert_link,
+    page::{self, Layout},
+};
 use crate::{
     csv,
     display::{self, time_exact},
@@ -20,6 +23,7 @@ use crate::{
     scoped_fleet::{ScopedFleet, process::find},
     url::{HostTab, Url},
     view::{
+        alert_on,
         chart::processes::{self as charts, Panel},
         process,
         query::{FilterText, quoted},
@@ -159,6 +163,8 @@ struct ProcessPage {
     relatives: Vec<Relatives>,
     span: PageSpan,
     panels: Vec<Panel>,
+    /// Rules about its program: what of it, and the form.
+    alerts: Vec<(&'static str, Url)>,
 }
 
 /// A table of other processes.
@@ -242,12 +248,19 @@ pub async fn page(
         ancestry: process::ancestry(&ancestors.unwrap_or_default(), host.as_str()),
         relatives: relatives(&found, &known, host.as_str()),
         panels: charts::panels(&known.metrics, span.span),
+        alerts: alerts(&scoped, &host, &found.process.name),
         name: display::visible(&found.process.name).into_owned(),
         host,
         subject: found,
         span,
     };
     Ok(page::render(&page)?)
+}
+
+/// Where rules about the program `name` are made.
+fn alerts(scoped: &ScopedFleet, host: &HostName, name: &str) -> Vec<(&'static str, Url)> {
+    let link = |(label, proposal)| Some((label, alert_link::link(scoped, Some(proposal), Some(host))?));
+    alert_on::program(host, name).into_iter().filter_map(link).collect()
 }
 
 /// The span of its charts: the last hour, or of a process that is gone its last one.

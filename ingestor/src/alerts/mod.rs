@@ -32,7 +32,7 @@ pub use instance::{FLAPPING_CHANGES, FLAPPING_WITHIN_US, SETTLED_AFTER_US};
 pub use measure::{Culprit, Key};
 pub use rule::{HostFigure, Lasting, Measure, Over, Rule, Severity, Threshold};
 pub use saved::{ALERT_RULES, BadRule, MAX_RULES, RuleEntry, SavedRule, open_rules, rules_in_force};
-pub use sentence::SentenceError;
+pub use sentence::{SentenceError, without_filter};
 pub use state::EvaluatorState;
 pub use transition::Transition;
 

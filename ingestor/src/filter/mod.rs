@@ -120,6 +120,12 @@ impl Filter {
         self.expression.as_ref().is_some_and(|expression| expression.asks_for(Field::is_rate))
     }
 
+    /// Whether what it lets through depends on command lines, so that its results tell of them. A word that names no field
+    /// is looked for in command lines as well.
+    pub fn asks_for_command_lines(&self) -> bool {
+        self.expression.as_ref().is_some_and(Expression::asks_for_command_lines)
+    }
+
     /// Whether it lets each of these processes through, in order. Looks at `deadline` before each, because one may take
     /// milliseconds.
     ///
