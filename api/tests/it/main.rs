@@ -72,6 +72,7 @@ mod recovery;
 mod service;
 mod settings;
 mod shares;
+mod silences;
 mod sql_page;
 mod starts;
 mod sums;
