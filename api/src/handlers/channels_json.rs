@@ -12,8 +12,8 @@ use crate::{
         parameters,
     },
     refusal::Refusal,
-    scoped_fleet::{ChannelEntry, Delivery, ScopedFleet},
-    view::channels::state,
+    scoped_fleet::{ChannelEntry, ScopedFleet},
+    view::channels::{Delivery, state},
 };
 
 /// Deliveries in an answer by default: about ten screens.

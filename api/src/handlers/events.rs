@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     alert_link,
+    alerts::AlertsQuery,
     host_head::HostHead,
     page::{self, Layout},
     visit::visit_span,
@@ -146,6 +147,8 @@ struct ListedEvents {
     total: String,
     older: Option<Url>,
     alert: Option<Url>,
+    /// The host that the page is about.
+    about: Option<HostName>,
 }
 
 /// A place in the switch between kinds.
@@ -160,12 +163,13 @@ impl ListedEvents {
         page: Url,
         query: EventsQuery,
         (listing, older): (EventList, Option<EventsQuery>),
-        with_host: bool,
+        about: Option<HostName>,
         alert: Option<Url>,
     ) -> Self {
         Self {
             alert,
-            table: events::table(&listing.items, with_host),
+            table: events::table(&listing.items, about.is_none()),
+            about,
             total: listing.total.map(display::count).unwrap_or_default(),
             older: older.map(|older| page.clone().with(&older)),
             json: page.clone().api(),
@@ -182,6 +186,12 @@ impl ListedEvents {
         };
         let all = std::iter::once(link("all", Vec::new()));
         all.chain(EventKind::ALL.map(|kind| link(events::word(kind), vec![kind]))).collect()
+    }
+
+    /// What became of alerts, of the same host.
+    fn alerts(&self) -> Url {
+        let host = self.about.clone().or(self.query.host.clone());
+        Url::alert_history().with(&AlertsQuery { host, ..AlertsQuery::default() })
     }
 
     /// The rest of the query, for the form that asks for a text.
@@ -263,7 +273,7 @@ pub async fn fleet_page(
         layout,
         set_aside: scoped.set_aside(),
         span: request.span,
-        list: ListedEvents::new(Url::events(), request.query, listed, true, alert),
+        list: ListedEvents::new(Url::events(), request.query, listed, None, alert),
     })
 }
 
@@ -284,12 +294,13 @@ pub async fn host_page(
     let (head, moment) = visited.moment(&layout)?;
     let request = EventsRequest { query, span };
     let alert = alert(&scoped, &request.query, Some(&host));
+    let about = host.clone();
     let listed = ask(&scoped, Some(host), &request, AskedFor::Page).await?;
     let page = HostEventsPage {
         layout,
         head,
         view: View { fields: system::head_fields(&moment, now_us()), ..View::default() },
-        list: ListedEvents::new(page, request.query, listed, false, alert),
+        list: ListedEvents::new(page, request.query, listed, Some(about), alert),
     };
     Ok(page::render(&page)?)
 }

@@ -13,8 +13,8 @@ use crate::{
     live::now_us,
     notify::{Matcher, Schedule, Silence, When},
     refusal::Refusal,
-    scoped_fleet::{NewSilence, ScopedFleet, SilenceEntry},
-    view::silences::once,
+    scoped_fleet::{NewSilence, ScopedFleet},
+    view::silences::{SilenceEntry, once},
 };
 
 /// The silences and maintenance windows that one may see, those that hold first.

@@ -1,16 +1,27 @@
 //! Alerts of the hosts that a person may see.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
 
 use fleetps_ingestor::{
-    alerts::{Change, Rule, Transition, without_filter},
+    alerts::{AlertChange, Change, Key, Rule, Transition, without_filter},
     history::{Scope, Span},
 };
 use fleetps_nats::HostName;
 use tokio::sync::watch;
 
 use super::ScopedFleet;
-use crate::{history_service::AskedFor, live::OpenAlert, refusal::Refusal, view::alerts::Tried};
+use crate::{
+    history_service::AskedFor,
+    live::OpenAlert,
+    refusal::Refusal,
+    view::{alerts::Tried, chart::bands::Band},
+};
+
+/// Alerts that a chart shows: more are one band.
+const MAX_BANDS: usize = 200;
 
 /// Which alerts.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -55,6 +66,37 @@ impl ScopedFleet {
         let wants = |it: &Transition| scope.sees(&it.change.alert.host) && filter.wants(it);
         let (changes, total) = self.shared.alerts.changes(limit, wants);
         (changes.iter().map(|change| as_seen(&scope, change)).collect(), total)
+    }
+
+    /// When alerts of a host were open within `span`, the latest first, at most [`MAX_BANDS`]; of those whose instance `wants`
+    /// is true for. As far as changes are kept.
+    pub fn alert_bands(&self, host: &HostName, span: Span, wants: impl Fn(&Key) -> bool) -> Vec<Band> {
+        let filter = AlertFilter { host: Some(host.clone()), ..AlertFilter::default() };
+        let (changes, _) = self.alert_changes(&filter, usize::MAX);
+        let mut bands: HashMap<&str, Band> = HashMap::new();
+        // The oldest first, so that an end comes after its beginning.
+        for AlertChange { alert, change, at_us, .. } in changes.iter().rev().map(|it| &it.change) {
+            if *change == Change::TooMany || !wants(&alert.key) {
+                continue;
+            }
+            let band = bands.entry(&alert.id).or_insert_with(|| Band {
+                id: alert.id.clone(),
+                rule: alert.rule.clone(),
+                instance: alert.instance(),
+                severity: alert.severity,
+                from_us: alert.raised_at_us,
+                to_us: None,
+            });
+            if change.is_end() {
+                band.to_us = Some(*at_us);
+            }
+        }
+        let is_within =
+            |band: &Band| band.from_us < span.to_us && band.to_us.is_none_or(|to_us| to_us >= span.from_us);
+        let mut bands: Vec<Band> = bands.into_values().filter(is_within).collect();
+        bands.sort_by(|a, b| (b.from_us, &b.id).cmp(&(a.from_us, &a.id)));
+        bands.truncate(MAX_BANDS);
+        bands
     }
 
     /// Tells of every change of alerts, by a number that grows.

@@ -18,6 +18,7 @@ use crate::{
         BadChannel, Channel, MAX_CHANNELS, Notification, Outbox, Record, RecordError, Records, Route, State,
     },
     refusal::Refusal,
+    view::channels::Delivery,
 };
 
 /// How long somebody who tries a channel waits for what becomes of it: a receiver of HTTP has 10 s.
@@ -38,15 +39,6 @@ pub struct ChannelEntry {
     pub has_secret: bool,
     /// The channel.
     pub channel: Channel,
-}
-
-/// A notification on its way to a channel, or what became of it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Delivery {
-    /// Its id.
-    pub id: String,
-    /// What became of it.
-    pub record: Record,
 }
 
 impl ScopedFleet {

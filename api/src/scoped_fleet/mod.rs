@@ -25,9 +25,9 @@ pub mod travel;
 pub use alert_routes::Routes;
 pub use alert_rules::{NewRule, bad_rule, no_such_rule};
 pub use alerts::AlertFilter;
-pub use channels::{ChannelEntry, Delivery};
+pub use channels::ChannelEntry;
 pub use live::Look;
-pub use silences::{NewSilence, SilenceEntry};
+pub use silences::NewSilence;
 
 use std::{sync::Arc, time::Duration};
 

@@ -14,29 +14,13 @@ use crate::{
     display,
     notify::{Facts, Kind, Matcher, Notification, Severity, Silence, Subject, When},
     refusal::Refusal,
+    view::silences::SilenceEntry,
 };
 
 /// The latest alerts that silences are compared with, to say what they muted: some days of a busy fleet.
 const LOOKED_AT: usize = 2_000;
 /// Of these, those that are named.
 const NAMED: usize = 5;
-
-/// A silence, as a person may see it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct SilenceEntry {
-    /// Its id.
-    pub id: String,
-    /// The silence, without what is hidden.
-    pub silence: Silence,
-    /// Whether it holds now.
-    pub holds: bool,
-    /// Whether the person may end it.
-    pub may_end: bool,
-    /// How many of the latest alerts it muted.
-    pub muted: usize,
-    /// The latest of them: rule and host.
-    pub latest: Vec<(String, String)>,
-}
 
 /// A silence that is to be made.
 #[derive(Debug, Clone, PartialEq)]

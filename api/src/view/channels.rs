@@ -5,7 +5,6 @@ use serde_json::{Map, Value, json};
 use crate::{
     display,
     notify::{Channel, Means, Record, State},
-    scoped_fleet::Delivery,
 };
 
 /// The kinds of channels: the name in records, and on pages.
@@ -153,6 +152,15 @@ pub fn state(state: &State) -> (&'static str, &'static str) {
         State::Sent { .. } => ("sent", "up"),
         State::Undeliverable { .. } => ("undeliverable", "down"),
     }
+}
+
+/// A notification on its way to a channel, or what became of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Delivery {
+    /// Its id.
+    pub id: String,
+    /// What became of it.
+    pub record: Record,
 }
 
 /// A notification and what became of it, as a page shows it.

@@ -6,8 +6,7 @@ use fleetps_nats::units;
 
 use crate::{
     display,
-    notify::{Day, Escalation, Matcher, Quiet, Route, Schedule, Severity, When},
-    scoped_fleet::SilenceEntry,
+    notify::{Day, Escalation, Matcher, Quiet, Route, Schedule, Severity, Silence, When},
 };
 
 /// What a matcher is about.
@@ -140,6 +139,23 @@ pub fn read_route(typed: &impl Fn(&str) -> String, channels: &[String]) -> Resul
         is_last: !typed("is_last").is_empty(),
         escalate,
     })
+}
+
+/// A silence, as a person may see it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SilenceEntry {
+    /// Its id.
+    pub id: String,
+    /// The silence, without what is hidden.
+    pub silence: Silence,
+    /// Whether it holds now.
+    pub holds: bool,
+    /// Whether the person may end it.
+    pub may_end: bool,
+    /// How many of the latest alerts it muted.
+    pub muted: usize,
+    /// The latest of them: rule and host.
+    pub latest: Vec<(String, String)>,
 }
 
 /// A silence as a page shows it.
