@@ -13,7 +13,8 @@
 //!   `gate` puts snapshots that came over HTTP into the stream. `prometheus` answers questions of monitoring systems;
 //!   `metrics` declares what is measured, and writes it for Prometheus.
 //!   `fleet_views` renders the fleet page once for everybody who looks at the same.
-//! * **Notifications:** `notify` tells people and programs what happened, by mail, chat, webhook or a command.
+//! * **Notifications:** `dispatch` decides who is told of which alert; `notify` tells people and programs what happened, by mail,
+//!   chat, webhook or a command.
 //! * **How it looks:** `view` makes the rows of a page, and the patches that keep an open page up to date; `display`
 //!   writes numbers, times and hostile strings; `csv` and `spreadsheet` write tables; `url` writes addresses.
 //! * **Older systems:** `legacy` answers their agents and pages at an address of its own.
@@ -39,6 +40,7 @@ mod console;
 mod control;
 mod counts;
 mod csv;
+mod dispatch;
 mod display;
 mod extract;
 mod filtering;

@@ -16,6 +16,7 @@ use crate::{
     connections::{self, Connections, Limits},
     console::Console,
     control::ControlKey,
+    dispatch::{self, DispatchSettings, World},
     gate::Gate,
     history_service::HistoryService,
     legacy::{self, LegacyDoor},
@@ -54,11 +55,13 @@ pub struct Doors {
     pub legacy: Option<LegacyDoor>,
     /// The key that signs what is asked of agents; without it, nothing is.
     pub control_key: Option<ControlKey>,
+    /// How people are told of alerts; without it, nobody is.
+    pub dispatch: Option<DispatchSettings>,
 }
 
 impl From<TlsListener> for Doors {
     fn from(pages: TlsListener) -> Self {
-        Self { pages, metrics: None, legacy: None, control_key: None }
+        Self { pages, metrics: None, legacy: None, control_key: None, dispatch: None }
     }
 }
 
@@ -108,13 +111,10 @@ pub async fn run(
     };
     let alerts = {
         let (alerts, client, shutdown) = (Arc::clone(&shared.alerts), client.clone(), shutdown.clone());
-        tokio::spawn(async move {
-            tokio::join!(
-                alerts.follow(&client, shutdown.clone()),
-                alerts.follow_acknowledgements(&client, shutdown)
-            );
-        })
+        tokio::spawn(async move { alerts.follow(&client, shutdown).await })
     };
+    let telling =
+        tokio::spawn(tell_people(shared.clone(), doors.dispatch.take(), client.clone(), shutdown.clone()));
     let groups = shared.groups.clone().follow(client.clone(), shutdown.clone());
     let host_keys = shared.host_keys.clone().follow(client.clone(), shutdown.clone());
     let (control, control_key) = (shared.control.clone(), doors.control_key.take());
@@ -136,6 +136,7 @@ pub async fn run(
     serve(doors, legacy, shared, connections, shutdown).await;
     latest_events.await?;
     alerts.await?;
+    telling.await?;
     intake.await.context("the live intake panicked")?;
     past.await?;
     recalling.await?;
@@ -145,6 +146,26 @@ pub async fn run(
     tidying.await?;
     sharpening.await?;
     Ok(())
+}
+
+/// Tells people of alerts, and follows who looks after them.
+async fn tell_people(
+    shared: AppState,
+    settings: Option<DispatchSettings>,
+    client: async_nats::Client,
+    shutdown: CancellationToken,
+) {
+    let acknowledged = shared.acknowledged.clone().follow(client.clone(), shutdown.clone());
+    let world = World {
+        alerts: shared.alerts.clone(),
+        fleet: shared.fleet.clone(),
+        groups: shared.groups.clone(),
+        past: shared.past.clone(),
+        ingestors: shared.ingestors.clone(),
+    };
+    let telling =
+        settings.map(|settings| dispatch::run(shared.dispatching, world, settings, client, shutdown));
+    tokio::join!(acknowledged, OptionFuture::from(telling));
 }
 
 /// Follows what the other parts say of themselves.

@@ -16,6 +16,7 @@ use crate::{
     console::Console,
     control::Control,
     counts::Counts,
+    dispatch::{Acknowledged, Dispatching},
     filtering,
     fleet_views::FleetViews,
     gate::Gate,
@@ -51,6 +52,10 @@ pub struct AppState {
     pub latest_events: Arc<LatestEvents>,
     /// The alerts, and what became of others.
     pub alerts: Arc<Alerts>,
+    /// Who looks after which alert.
+    pub acknowledged: Acknowledged,
+    /// How alerts are told to people.
+    pub dispatching: Dispatching,
     /// The fleet pages that are looked at.
     pub fleet_views: FleetViews,
     /// The past.
@@ -113,6 +118,8 @@ impl AppState {
             fleet: Arc::default(),
             latest_events: Arc::default(),
             alerts: Arc::clone(&alerts),
+            acknowledged: Acknowledged::default(),
+            dispatching: Dispatching::default(),
             fleet_views: FleetViews::of(alerts),
             past: HistoryService::new(QuestionSettings::default(), shutdown.clone()),
             console: Console::new(None),

@@ -14,6 +14,12 @@ pub mod console {
     pub use crate::console::{Console, EXAMPLES};
 }
 
+pub mod dispatch {
+    pub use crate::dispatch::{
+        Acknowledged, DispatchFigures, DispatchSettings, Dispatching, Muted, World, run,
+    };
+}
+
 pub mod display {
     pub use crate::display::{is_treacherous, time_exact};
 }

@@ -160,6 +160,21 @@ impl Url {
         Self::of(&["alerts", "history"])
     }
 
+    /// The form that acknowledges alerts: `alert` by id, or those of `host` and `rule`.
+    pub fn acknowledge_alerts() -> Self {
+        Self::of(&["alerts", "acknowledge"])
+    }
+
+    /// The silences and maintenance windows.
+    pub fn silences() -> Self {
+        Self::of(&["alerts", "silences"])
+    }
+
+    /// The form for a new silence: of `host`, `rule` or `group`.
+    pub fn new_silence() -> Self {
+        Self::of(&["alerts", "silences", "new"])
+    }
+
     /// The rules of alerts.
     pub fn alert_rules() -> Self {
         Self::of(&["alerts", "rules"])
@@ -188,11 +203,6 @@ impl Url {
     /// Where an alert is acknowledged.
     pub fn acknowledge(id: &str) -> Self {
         Self::of(&["alerts", id, "acknowledge"])
-    }
-
-    /// The silences and maintenance windows.
-    pub fn silences() -> Self {
-        Self::of(&["alerts", "silences"])
     }
 
     /// A silence.

@@ -23,6 +23,7 @@ use fleetps_nats::{
 use crate::{
     auth::{Auth, SignInSettings},
     control::ControlKey,
+    notify::is_link,
     tls::TlsSettings,
 };
 
@@ -146,6 +147,7 @@ impl Config {
         };
         let config = config.with_folders();
         config.check_listen()?;
+        config.check_address()?;
         Ok(config)
     }
 
@@ -156,6 +158,16 @@ impl Config {
             self.sample.state = self.data.join("agent");
         }
         self
+    }
+
+    /// Whether links can be made of the address that people are told.
+    fn check_address(&self) -> anyhow::Result<()> {
+        match &self.notify.address {
+            Some(address) if !is_link(address) => anyhow::bail!(
+                "notify.address is {address:?}, which is no address of a page; expected one as in https://ps.example.com"
+            ),
+            _ => Ok(()),
+        }
     }
 
     /// Whether pages may be served on the address.

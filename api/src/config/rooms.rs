@@ -143,6 +143,8 @@ fleetps_nats::settings! {
     /// of the broker, and cannot widen this.
     #[derive(Eq)]
     pub struct NotifySettings in "notify" {
+        /// Where people reach this server, for links in messages, as in https://ps.example.com; without it, where it listens.
+        pub address: Option<String> = None;
         /// Networks that webhooks may reach although they are not public, as in 10.0.0.0/8.
         pub networks: Vec<IpNet> = Vec::new(), in bounds::length(0..=MAX_LISTED, "each address of a receiver is compared with all of them");
         /// Programs that channels may run, by absolute path.

@@ -7,22 +7,13 @@ use std::{
 
 use async_nats::Client;
 use fleetps_ingestor::alerts::{Change, Severity, Transition};
-use fleetps_nats::{
-    HostName,
-    bucket::{Bucket, WatchedBucket},
-    error_chain,
-    patience::patiently,
-    stream,
-};
+use fleetps_nats::{HostName, stream};
 use parking_lot::RwLock;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::followed_stream::{BrokenOff, FollowedStream, keep_reading};
-use crate::{
-    metrics::Bounded,
-    notify::{ACKNOWLEDGEMENTS, Acknowledgement},
-};
+use crate::{metrics::Bounded, notify::Acknowledgement};
 
 /// Changes that are kept, of some 1 KB each in memory: more than half of what the broker keeps. Beyond that the oldest go.
 const MAX_CHANGES: usize = 50_000;
@@ -31,8 +22,6 @@ const MAX_CHANGES: usize = 50_000;
 #[derive(Debug, Default)]
 pub struct Alerts {
     known: RwLock<Known>,
-    /// By the alert's id.
-    acknowledged: RwLock<HashMap<String, Arc<Acknowledgement>>>,
     changed: watch::Sender<u64>,
 }
 
@@ -43,7 +32,7 @@ pub struct OpenAlert {
     pub raised: Arc<Transition>,
     /// Its last change.
     pub last: Arc<Transition>,
-    /// Who looks after it.
+    /// Who looks after it, where that was asked.
     pub acknowledged: Option<Arc<Acknowledgement>>,
 }
 
@@ -108,11 +97,6 @@ impl Alerts {
         let mut open: Vec<OpenAlert> =
             known.open.values().filter(|open| wants(&open.last)).cloned().collect();
         drop(known);
-        let acknowledged = self.acknowledged.read();
-        for alert in &mut open {
-            alert.acknowledged = acknowledged.get(&alert.last.change.alert.id).cloned();
-        }
-        drop(acknowledged);
         let order = |open: &OpenAlert| {
             let alert = &open.last.change.alert;
             (std::cmp::Reverse(alert.severity), std::cmp::Reverse(alert.raised_at_us), alert.id.clone())
@@ -157,45 +141,9 @@ impl Alerts {
         self.changed.send_modify(|version| *version += 1);
     }
 
-    /// Takes what is acknowledged, by the alert's id.
-    pub fn set_acknowledged(&self, all: HashMap<String, Arc<Acknowledgement>>) {
-        let mut known = self.acknowledged.write();
-        if *known != all {
-            *known = all;
-            drop(known);
-            self.changed.send_modify(|version| *version += 1);
-        }
-    }
-
-    /// Takes a change that this server made: that the alert `id` is acknowledged, or no longer.
-    pub fn note_acknowledged(&self, id: &str, acknowledgement: Option<Acknowledgement>) {
-        let mut known = self.acknowledged.write();
-        match acknowledgement {
-            Some(acknowledgement) => _ = known.insert(id.to_owned(), Arc::new(acknowledgement)),
-            None => _ = known.remove(id),
-        }
-        drop(known);
+    /// Tells who follows that something else about alerts changed: who looks after them.
+    pub fn touch(&self) {
         self.changed.send_modify(|version| *version += 1);
-    }
-
-    /// Keeps up with what is acknowledged until `shutdown`.
-    pub async fn follow_acknowledgements(&self, client: &Client, shutdown: CancellationToken) {
-        let follow = || async { Bucket::open(client, ACKNOWLEDGEMENTS).await?.follow().await };
-        let following = async {
-            let mut bucket: WatchedBucket<Acknowledgement> =
-                match patiently("the acknowledgements of alerts", follow).await {
-                    Ok(bucket) => bucket,
-                    Err(error) => {
-                        tracing::error!("what is acknowledged is not shown: {}", error_chain(&error));
-                        return;
-                    }
-                };
-            loop {
-                self.set_acknowledged(bucket.all().into_iter().collect());
-                bucket.changed().await;
-            }
-        };
-        shutdown.run_until_cancelled(following).await;
     }
 
     /// Keeps up with the stream until `shutdown`.

@@ -36,6 +36,22 @@ families! {
     HOSTS_LEFT_OUT: Gauge "fleetps_hosts_left_out" [];
     /// Alerts that are open, by severity.
     ALERTS: Gauge "fleetps_alerts" ["severity"];
+    /// Messages about alerts that this server decided to send.
+    NOTIFICATIONS_DISPATCHED: Counter "fleetps_notifications_dispatched" [];
+    /// Changes of alerts that nobody is told of, by reason: late, rule_changed, silenced, no_route, began_untold.
+    NOTIFICATIONS_KEPT_BACK: Counter "fleetps_notifications_kept_back" ["reason"];
+    /// What this server did with the outbox: put, repeats, refused, sent, retried, perhaps_twice, undeliverable, forgotten.
+    NOTIFICATIONS: Counter "fleetps_notifications" ["what"];
+    /// Messages that wait in the outbox.
+    NOTIFICATIONS_WAITING: Gauge "fleetps_notifications_waiting" [];
+    /// How old the oldest message in the outbox is; 0 where none waits. In quiet hours messages wait on purpose.
+    NOTIFICATIONS_OLDEST: Gauge "fleetps_notifications_oldest_waiting_seconds" [];
+    /// When a watcher last heard that alerts are evaluated, in seconds since 1970. Absent until one did.
+    HEARTBEAT: Gauge "fleetps_heartbeat_last_success_timestamp_seconds" [];
+    /// Times that no watcher took that alerts are evaluated.
+    HEARTBEATS_FAILED: Counter "fleetps_heartbeats_failed" [];
+    /// Times that no watcher was told, because alerts are not evaluated or not told.
+    HEARTBEATS_WITHHELD: Counter "fleetps_heartbeats_withheld" [];
     /// Processes of the hosts that are up.
     PROCESSES: Gauge "fleetps_processes" [];
 

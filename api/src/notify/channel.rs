@@ -45,6 +45,8 @@ pub enum Means {
     Webhook(Webhook),
     /// A program on the server.
     Command(Command),
+    /// An outside watcher that hears every minute that alerts are evaluated, and of no alert.
+    Heartbeat(Heartbeat),
 }
 
 /// Mail over SMTP.
@@ -150,6 +152,7 @@ impl Means {
             Self::SlackToken(_) => "slack_token",
             Self::Webhook(_) => "webhook",
             Self::Command(_) => "command",
+            Self::Heartbeat(_) => "heartbeat",
         }
     }
 
@@ -162,8 +165,19 @@ impl Means {
             // Behind the host there may be a key.
             Self::Webhook(webhook) => webhook.url.splitn(4, '/').take(3).collect::<Vec<_>>().join("/"),
             Self::Command(command) => command.program.clone(),
+            Self::Heartbeat(_) => "an outside watcher".to_owned(),
         }
     }
+}
+
+/// An outside watcher, such as a dead man's switch: it tells somebody when it hears nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "HeartbeatChannel")]
+pub struct Heartbeat {
+    /// The address that is posted to, which is a secret.
+    #[serde(default, skip_serializing_if = "Secret::is_empty")]
+    pub url: Secret,
 }
 
 /// A secret: written to the broker, never shown or logged.
@@ -226,6 +240,11 @@ impl BadChannel {
 }
 
 impl Channel {
+    /// Whether alerts can be sent to it.
+    pub fn hears_of_alerts(&self) -> bool {
+        !matches!(self.means, Means::Heartbeat(_))
+    }
+
     /// The same without what is secret, to show it.
     pub fn without_secrets(&self) -> Self {
         let mut shown = self.clone();
@@ -244,6 +263,7 @@ impl Channel {
                     == (&old.server, old.port, old.tls, &old.authority, &old.user)
             }
             (Means::SlackWebhook(_), Means::SlackWebhook(_))
+            | (Means::Heartbeat(_), Means::Heartbeat(_))
             | (Means::SlackToken(_), Means::SlackToken(_)) => true,
             (Means::Webhook(new), Means::Webhook(old)) => new.url == old.url,
             _ => false,
@@ -263,6 +283,7 @@ impl Channel {
             Means::SlackWebhook(slack) => Some(&slack.url),
             Means::SlackToken(slack) => Some(&slack.token),
             Means::Webhook(webhook) => Some(&webhook.secret),
+            Means::Heartbeat(heartbeat) => Some(&heartbeat.url),
             Means::Command(_) => None,
         };
         secret.is_some_and(|secret| !secret.is_empty())
@@ -274,6 +295,7 @@ impl Channel {
             Means::SlackWebhook(slack) => Some(&mut slack.url),
             Means::SlackToken(slack) => Some(&mut slack.token),
             Means::Webhook(webhook) => Some(&mut webhook.secret),
+            Means::Heartbeat(heartbeat) => Some(&mut heartbeat.url),
             Means::Command(_) => None,
         }
     }

@@ -50,6 +50,8 @@ pub(crate) fn raised() -> Notification {
             culprit("rsyslogd", 655, "root", "96 MiB", ""),
         ],
         link: "https://ps.example.com/hosts/web-01.example.com?at=2026-11-28T14:00:00Z".to_owned(),
+        acknowledge: "https://ps.example.com/alerts/acknowledge?alert=0f3a9c".to_owned(),
+        silence: "https://ps.example.com/alerts/silences/new?host=web-01.example.com".to_owned(),
         chart: Some(Chart {
             points: (0..60)
                 .map(|minute| Point { at_us: AT_US + (minute - 60) * MINUTE_US, value: value(minute) })
@@ -66,6 +68,8 @@ pub(crate) fn resolved() -> Notification {
     notification.kind = Kind::Resolved;
     notification.title = "71 % of memory is in use again".to_owned();
     notification.at_us += 20 * MINUTE_US;
+    notification.acknowledge.clear();
+    notification.silence.clear();
     notification
 }
 
@@ -79,6 +83,8 @@ pub(crate) fn saying(words: &str) -> Notification {
         &mut notification.id,
         &mut notification.thread,
         &mut notification.link,
+        &mut notification.acknowledge,
+        &mut notification.silence,
         &mut facts.measure,
         &mut facts.value.text,
         &mut facts.threshold.text,

@@ -20,8 +20,9 @@ use serde::{Deserialize, Serialize};
 
 use super::notification::{Figure, Kind, MAX_ALSO, MAX_FIRST_HOSTS, Notification, Subject};
 
-/// Alerts whose threads are remembered: ten for each of ten thousand hosts. What comes later opens a thread of its own.
-const MAX_OPEN: usize = 100_000;
+/// Alerts whose threads are remembered for a channel: two for each of ten thousand hosts. What comes later is told, and its end
+/// is not.
+pub const MAX_OPEN: usize = 20_000;
 
 /// How transitions are grouped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,12 +68,33 @@ impl Threads {
                 Kind::Resolved => {
                     self.0.remove(alert);
                 }
-                Kind::Raised if self.0.len() < MAX_OPEN => {
-                    self.0.insert(alert.clone(), message.notification.id.clone());
+                // One that is escalated may be known here already.
+                Kind::Raised | Kind::Escalated if self.0.len() < MAX_OPEN => {
+                    let thread = message.notification.thread.clone();
+                    self.0.entry(alert.clone()).or_insert(thread);
                 }
                 _ => {}
             }
         }
+    }
+
+    /// The alerts that are open.
+    #[cfg(test)]
+    pub fn alerts(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+
+    /// Forgets an alert: nothing more is said of it.
+    pub fn forget(&mut self, alert: &str) {
+        self.0.remove(alert);
+    }
+
+    /// Forgets alerts until `most` are left; how many that were.
+    pub fn shrink_to(&mut self, most: usize) -> usize {
+        let surplus = self.0.len().saturating_sub(most);
+        let alerts: Vec<String> = self.0.keys().take(surplus).cloned().collect();
+        alerts.iter().for_each(|alert| self.forget(alert));
+        surplus
     }
 
     /// How many alerts are open.
@@ -205,17 +227,20 @@ fn message(
     Some(Message { notification, alerts: transitions.iter().map(|of| of.thread.clone()).collect() })
 }
 
-/// The thread that most of the alerts were said to begin in, the first by id among equals; a new one for what begins.
+/// The thread that most of the alerts were said to begin in, the first by id among equals; a new one for what begins, and
+/// where none of them was said to begin.
 fn thread(transitions: &[Notification], first: &Notification, threads: &Threads) -> String {
     if matches!(first.kind, Kind::Raised | Kind::Test) {
         return first.id.clone();
     }
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     for transition in transitions {
-        *counts.entry(threads.of(&transition.thread).unwrap_or(&transition.thread)).or_default() += 1;
+        if let Some(thread) = threads.of(&transition.thread) {
+            *counts.entry(thread).or_default() += 1;
+        }
     }
     let most = counts.into_iter().min_by_key(|(thread, count)| (Reverse(*count), *thread));
-    most.map_or_else(|| first.thread.clone(), |(thread, _)| thread.to_owned())
+    most.map_or_else(|| first.id.clone(), |(thread, _)| thread.to_owned())
 }
 
 #[cfg(test)]

@@ -6,7 +6,9 @@
 //! * **How:** `channel` is a channel's record, `send` reaches its receiver, `failure` says whether to try again.
 //! * **Surely:** `outbox` keeps what is to be sent in the broker, and sends it until the receiver has it.
 //!
-//! Nothing here knows what an alert is or reads the fleet: whoever decides hands over a [`Notification`].
+//! `records` is what people say: channels, routes, silences, acknowledgements.
+//!
+//! Nothing here knows what an alert is or reads the fleet: `dispatch` decides, and hands over a [`Notification`].
 
 mod channel;
 #[cfg(test)]
@@ -23,41 +25,56 @@ mod send;
 mod silence;
 mod words;
 
-use fleetps_nats::{bucket::Bucket, patience::patiently};
-use tokio_util::sync::CancellationToken;
+use std::time::Duration;
+
+use fleetps_nats::{
+    bucket::{Bucket, WatchedBucket},
+    error_chain,
+};
 
 pub use channel::{BUCKET, BadChannel, Channel, MAX_CHANNELS, Means, check_id};
 pub use failure::{Again, Failure, Sent};
+#[cfg(test)]
+pub use group::MAX_OPEN;
 pub use group::{Grouping, Message, Threads, group};
 pub use matcher::Matcher;
-pub use notification::{Chart, Culprit, Facts, Figure, Kind, Notification, Point, Severity, Subject};
+pub use notification::{
+    Chart, Culprit, Facts, Figure, Kind, Notification, Point, Severity, Subject, is_link,
+};
 pub use outbox::{Counts, Courier, Outbox, OutboxError, Pace, Record, State};
 pub use records::{
     ACKNOWLEDGEMENTS, Acknowledgement, MAX_ACKNOWLEDGEMENTS, MAX_SILENCES, ROUTES, RecordError, Records,
     RouteList, SILENCES,
 };
-pub use route::{Escalation, KeptBack, MAX_ROUTES, Plan, Planned, Quiet, Route, Rules, Why, plan};
+pub use route::{
+    Escalation, KeptBack, MAX_ROUTES, Plan, Planned, Quiet, Route, Rules, Why, built_in_route, plan,
+    plan_escalated,
+};
 pub use schedule::{Day, Schedule};
 pub use send::{Allowed, Sender, check};
 pub use silence::{Silence, When, silenced_by};
 
-/// Delivers what is in the outbox of the broker of `client` until `ended`, to the channels that are there; `allowed` is
-/// what they may do. Waits for a broker that is away.
-pub async fn run(client: async_nats::Client, allowed: Allowed, ended: CancellationToken) {
-    let open = async {
-        let outbox = patiently("notifications", || Outbox::open(&client)).await?;
-        let follow = || async { Bucket::<Channel>::open(&client, BUCKET).await?.follow().await };
-        let channels = patiently("notifications", follow).await?;
-        anyhow::Ok((outbox, channels))
-    };
-    match ended.run_until_cancelled(open).await {
-        Some(Ok((outbox, channels))) => {
-            Courier::new(outbox, Sender::new(allowed), Pace::default()).run(channels, ended).await;
+/// How often it is looked whether there is a channel, where there is none.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+
+/// The channels, once there is one, and whether there was none at first. Until then nothing is made in the broker.
+pub async fn first_channels(client: &async_nats::Client) -> (WatchedBucket<Channel>, bool) {
+    let mut there_was_none = false;
+    loop {
+        match Bucket::<Channel>::find(client, BUCKET).await {
+            Ok(Some(bucket)) => match bucket.follow().await {
+                Ok(mut channels) => {
+                    while channels.all().is_empty() {
+                        there_was_none = true;
+                        channels.changed().await;
+                    }
+                    return (channels, there_was_none);
+                }
+                Err(error) => tracing::debug!("the channels: {}", error_chain(&error)),
+            },
+            Ok(None) => there_was_none = true,
+            Err(error) => tracing::debug!("the channels: {}", error_chain(&error)),
         }
-        Some(Err(error)) => {
-            tracing::error!("no notification is sent: {error:#}");
-            ended.cancelled().await;
-        }
-        None => {}
+        tokio::time::sleep(LOOK_EVERY).await;
     }
 }

@@ -37,6 +37,8 @@ pub enum Kind {
     Still,
     /// It begins and ends so often that nothing more is said until it is calm.
     Flapping,
+    /// Nobody acknowledged it in time, and somebody else is told.
+    Escalated,
     /// Somebody tries a channel.
     Test,
 }
@@ -192,6 +194,13 @@ pub struct Notification {
     /// The page of this moment; empty where there is none.
     #[serde(default)]
     pub link: String,
+    /// The form that acknowledges what this is about; empty where there is nothing to acknowledge. Following the link changes
+    /// nothing: mail scanners do.
+    #[serde(default)]
+    pub acknowledge: String,
+    /// The form that silences the like of it; empty where there is none.
+    #[serde(default)]
+    pub silence: String,
     /// The measure around the moment.
     #[serde(default)]
     pub chart: Option<Chart>,
@@ -215,6 +224,8 @@ impl Notification {
             also_count: 0,
             culprits: Vec::new(),
             link,
+            acknowledge: String::new(),
+            silence: String::new(),
             chart: None,
         }
     }
@@ -231,8 +242,19 @@ impl Notification {
             Kind::Resolved => "Resolved".to_owned(),
             Kind::Still => format!("Still {}", self.severity.word().to_lowercase()),
             Kind::Flapping => "Flapping".to_owned(),
+            Kind::Escalated => format!("Unacknowledged {}", self.severity.word().to_lowercase()),
             Kind::Test => "Test".to_owned(),
         }
+    }
+
+    /// Its links that are there, each with its words; the moment first.
+    pub fn links(&self) -> Vec<(&'static str, &str)> {
+        let all =
+            [("This moment", &self.link), ("Acknowledge", &self.acknowledge), ("Silence", &self.silence)];
+        all.into_iter()
+            .filter(|(_, link)| !link.is_empty())
+            .map(|(words, link)| (words, link.as_str()))
+            .collect()
     }
 
     /// All of it in one line.
@@ -274,8 +296,10 @@ impl Notification {
                 clean(text, MAX_TEXT);
             }
         }
-        if !is_link(&self.link) {
-            self.link.clear();
+        for link in [&mut self.link, &mut self.acknowledge, &mut self.silence] {
+            if !is_link(link) {
+                link.clear();
+            }
         }
         self.chart = self.chart.and_then(clean_chart);
         self

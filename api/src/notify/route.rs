@@ -15,7 +15,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    channel::{BadChannel, check_id, short},
+    channel::{BadChannel, Channel, check_id, short},
     group::{Grouping, Message, Threads, group},
     matcher::Matcher,
     notification::{Kind, Notification, Severity},
@@ -150,6 +150,10 @@ pub struct KeptBack {
 /// Why nobody is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Why {
+    /// It is long over: a host sent it late.
+    Late,
+    /// Its rule was changed: the new one speaks for itself.
+    RuleChanged,
     /// A silence or maintenance window, by id.
     Silenced(String),
     /// No route is about it.
@@ -158,11 +162,37 @@ pub enum Why {
     BeganUntold,
 }
 
+impl Why {
+    /// Its name in metrics.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Late => "late",
+            Self::RuleChanged => "rule_changed",
+            Self::Silenced(_) => "silenced",
+            Self::NoRoute => "no_route",
+            Self::BeganUntold => "began_untold",
+        }
+    }
+}
+
+/// An alert that is escalated where nobody acknowledges it in time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ToEscalate {
+    /// The alert's thread, as [`Notification::thread`] of its transitions.
+    pub alert: String,
+    /// By its route.
+    pub escalation: Escalation,
+    /// Quiet hours: the time begins at their end, in µs since 1970 UTC.
+    pub waits_until_us: Option<i64>,
+}
+
 /// What is to be sent.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Plan {
     /// In the order of channels and of time.
     pub messages: Vec<Planned>,
+    /// Alerts that begin here and wait to be acknowledged.
+    pub to_escalate: Vec<ToEscalate>,
     /// What is not sent, and why.
     pub kept_back: Vec<KeptBack>,
 }
@@ -170,17 +200,66 @@ pub struct Plan {
 /// The channels of a notification and until when each waits; the earliest where several routes lead to one.
 fn routed<'a>(routes: &'a [Route], notification: &Notification) -> BTreeMap<&'a str, Option<i64>> {
     let mut channels: BTreeMap<&str, Option<i64>> = BTreeMap::new();
-    for route in routes.iter().filter(|route| route.matcher.holds_of(notification)) {
+    for route in matching(routes, notification) {
         let until = route.waits_until(notification);
         for channel in &route.channels {
             // `None` is the least of optional values: now is before any time.
             channels.entry(channel).and_modify(|waits| *waits = (*waits).min(until)).or_insert(until);
         }
+    }
+    channels
+}
+
+/// The routes that are about a notification, up to the last that is asked.
+fn matching<'a>(routes: &'a [Route], notification: &Notification) -> Vec<&'a Route> {
+    let mut matching: Vec<&Route> = Vec::new();
+    for route in routes.iter().filter(|route| route.matcher.holds_of(notification)) {
+        matching.push(route);
         if route.is_last {
             break;
         }
     }
-    channels
+    matching
+}
+
+/// The route that there is until a list of routes is saved: warnings and worse to every channel, but to those that are told what
+/// another could not deliver. `None` where there is no channel.
+pub fn built_in_route<'a>(channels: impl IntoIterator<Item = (&'a str, &'a Channel)>) -> Option<Route> {
+    let channels: BTreeMap<&str, &Channel> =
+        channels.into_iter().filter(|(_, channel)| channel.hears_of_alerts()).collect();
+    let fallbacks: BTreeSet<&str> =
+        channels.values().filter_map(|channel| channel.fallback.as_deref()).collect();
+    let mut told: Vec<String> =
+        channels.keys().filter(|id| !fallbacks.contains(*id)).map(|id| (*id).to_owned()).collect();
+    if told.is_empty() {
+        // Each is the other's fallback.
+        told = channels.keys().map(|id| (*id).to_owned()).collect();
+    }
+    let matcher = Matcher { severity: Some(Severity::Warning), ..Matcher::default() };
+    let route = Route {
+        name: "built in".to_owned(),
+        matcher,
+        channels: told,
+        quiet: None,
+        is_last: false,
+        escalate: None,
+    };
+    (!route.channels.is_empty()).then_some(route)
+}
+
+/// Plans what is escalated: each of the batch to its own channels, at once.
+pub fn plan_escalated(
+    batch: Vec<(Notification, Vec<String>)>,
+    rules: &Rules,
+    threads: &mut BTreeMap<String, Threads>,
+) -> Plan {
+    let mut plan = Plan::default();
+    let routed = batch.into_iter().map(|(transition, channels)| {
+        let channels = channels.into_iter().map(|channel| (channel, None)).collect();
+        (transition, channels, Why::NoRoute)
+    });
+    plan.add(routed.collect(), rules, threads);
+    plan
 }
 
 /// Plans a batch of transitions: a function of these, the rules and `threads`, which has the open alerts of each channel
@@ -189,6 +268,9 @@ pub fn plan(batch: Vec<Notification>, rules: &Rules, threads: &mut BTreeMap<Stri
     let (begin, follow): (Vec<_>, Vec<_>) =
         batch.into_iter().partition(|transition| matches!(transition.kind, Kind::Raised | Kind::Test));
     let mut plan = Plan::default();
+    for transition in begin.iter().filter(|transition| transition.kind == Kind::Raised) {
+        plan.note_escalations(transition, rules);
+    }
     let beginning = begin.into_iter().map(|transition| {
         let channels = routed(&rules.routes, &transition);
         let channels = channels.into_iter().map(|(channel, until)| (channel.to_owned(), until)).collect();
@@ -209,6 +291,17 @@ pub fn plan(batch: Vec<Notification>, rules: &Rules, threads: &mut BTreeMap<Stri
 type Routed = (Notification, Vec<(String, Option<i64>)>, Why);
 
 impl Plan {
+    fn note_escalations(&mut self, transition: &Notification, rules: &Rules) {
+        if rules.silences.values().any(|silence| silence.keeps_back(transition)) {
+            return;
+        }
+        let of_route = |route: &Route| {
+            let (alert, waits_until_us) = (transition.thread.clone(), route.waits_until(transition));
+            Some(ToEscalate { alert, escalation: route.escalate.clone()?, waits_until_us })
+        };
+        self.to_escalate.extend(matching(&rules.routes, transition).into_iter().filter_map(of_route));
+    }
+
     fn add(&mut self, transitions: Vec<Routed>, rules: &Rules, threads: &mut BTreeMap<String, Threads>) {
         let mut batches: BTreeMap<(String, Option<i64>), Vec<Notification>> = BTreeMap::new();
         let mut seen = BTreeSet::new();

@@ -33,7 +33,8 @@ pub(super) fn culprit_line(culprit: &Culprit) -> String {
         "" => String::new(),
         change => format!(", {change}"),
     };
-    format!("{} ({}, {}) {}{change}", culprit.name, culprit.pid, culprit.user, culprit.value)
+    let user = if culprit.user.is_empty() { String::new() } else { format!(", {}", culprit.user) };
+    format!("{} ({}{user}) {}{change}", culprit.name, culprit.pid, culprit.value)
 }
 
 /// A moment as people read it.

@@ -7,9 +7,9 @@ use tokio_util::sync::CancellationToken;
 use super::{
     auth::{first_sign_in, people},
     losses::find_losses,
-    web::allowed,
+    web::dispatching,
 };
-use crate::{config::Config, legacy::LegacyDoor, notify, recovery, server, starting::listen};
+use crate::{config::Config, legacy::LegacyDoor, recovery, server, starting::listen};
 
 /// Serves pages and JSON for a broker that runs elsewhere, until `ended`.
 ///
@@ -39,12 +39,12 @@ pub async fn serve(config: Config, ended: CancellationToken) -> anyhow::Result<(
     let (client, _admission, people, health, sign_in) = started?;
     starting.end().await;
     let legacy = LegacyDoor::open(&config.legacy, &config.tls, &config.data).await?;
-    let doors = server::Doors { legacy, control_key: config.control_key()?, ..doors };
+    let dispatch = Some(dispatching(&config, &address));
+    let doors = server::Doors { legacy, control_key: config.control_key()?, dispatch, ..doors };
     output::announce(format_args!("fleetps serves {address}{sign_in}{metrics}\nstop it with Ctrl-C\n"));
     let stop_saving = ended.child_token();
     let saving = recovery::keep_saving(client.clone(), &config.data, &health, stop_saving.clone());
     let of_broker = server::Health { broker: ServerHealth::default(), records: health.clone() };
-    let notifying = notify::run(client.clone(), allowed(&config), stop_saving.clone());
     let serving = async {
         let Config { history, questions, .. } = config;
         let served = server::run(doors, client, of_broker, history, questions, people, ended).await;
@@ -52,5 +52,5 @@ pub async fn serve(config: Config, ended: CancellationToken) -> anyhow::Result<(
         stop_saving.cancel();
         served
     };
-    tokio::join!(serving, saving, notifying).0
+    tokio::join!(serving, saving).0
 }

@@ -9,9 +9,10 @@ use super::{
 };
 use crate::{
     backups::{Backups, keep_backing_up},
-    config::Config,
+    config::{Config, NotifySettings},
+    dispatch::DispatchSettings,
     legacy::LegacyDoor,
-    notify,
+    notify::Allowed,
     recovery::{self, Found, StateHealth},
     server::{self, Doors},
     starting::Starting,
@@ -41,21 +42,19 @@ pub(super) async fn start(
     entrance.starting.end().await;
     let health = server::Health { broker: brokers.health(), records };
     let legacy = LegacyDoor::open(&config.legacy, &config.tls, &config.data).await?;
-    let doors = Doors { legacy, control_key: brokers.control_key(config)?, ..entrance.doors };
-    let notifying = notify::run(client.clone(), allowed(config), parts.stop_token());
-    parts.spawn("notifications", async {
-        notifying.await;
-        Ok(())
-    });
+    let dispatch = Some(dispatching(config, &entrance.address));
+    let doors = Doors { legacy, control_key: brokers.control_key(config)?, dispatch, ..entrance.doors };
     let (history, questions, stop) = (config.history.clone(), config.questions, parts.stop_token());
     let serving = server::run(doors, client, health, history, questions, people, stop);
     parts.spawn("the web server", serving);
     Ok(sign_in)
 }
 
-/// What channels of notifications may do here.
-pub(super) fn allowed(config: &Config) -> notify::Allowed {
-    notify::Allowed { networks: config.notify.networks.clone(), programs: config.notify.programs.clone() }
+/// How people are told of alerts by the server at `address`.
+pub(super) fn dispatching(config: &Config, address: &str) -> DispatchSettings {
+    let NotifySettings { networks, programs, address: public } = config.notify.clone();
+    let address = public.unwrap_or_else(|| address.to_owned());
+    DispatchSettings::new(Allowed { networks, programs }, address)
 }
 
 /// Saves the broker's records from now on, and takes scheduled backups.

@@ -117,6 +117,8 @@ fn of_alerts() -> Vec<Route> {
         get("/alerts", SeeHosts, alerts::page),
         get("/alerts/live", SeeHosts, alerts::live),
         get("/alerts/history", SeeHosts, alerts::history),
+        get("/alerts/acknowledge", SeeHosts, alert::acknowledge_page),
+        post("/alerts/acknowledge", ManageAlerts, alert::acknowledge_all).audited(FailedChanges),
         get("/alerts/{id}", SeeHosts, alert::page),
         post("/alerts/{id}/acknowledge", ManageAlerts, alert::acknowledge).audited(FailedChanges),
         get("/alerts/rules", SeeHosts, alerts::rules),
@@ -221,6 +223,7 @@ fn of_channels() -> Vec<Route> {
 fn of_silences() -> Vec<Route> {
     vec![
         get("/alerts/silences", SeeHosts, silences::page),
+        get("/alerts/silences/new", SeeHosts, silences::page),
         post("/alerts/silences", ManageAlerts, silences::change).audited(FailedChanges),
         json(
             "/api/v1/alerts/silences",

@@ -61,7 +61,8 @@ impl ScopedFleet {
         let what = format!("{id}: {} {}{why}", alert.rule, alert.instance());
         let host = Some(alert.host.clone());
         self.shared.audit_log.note(&self.person, action, host, what, Outcome::Done);
-        self.shared.alerts.note_acknowledged(id, (!is_withdrawn).then_some(by));
+        self.shared.acknowledged.note(id, (!is_withdrawn).then_some(by));
+        self.shared.alerts.touch();
         self.alert(id)?.0.ok_or_else(|| is_over(id))
     }
 }

@@ -50,6 +50,7 @@ impl ScopedFleet {
         let wants = |alert: &Transition| scope.sees(&alert.change.alert.host) && filter.wants(alert);
         let mut open = self.shared.alerts.open(wants);
         for alert in &mut open {
+            alert.acknowledged = self.shared.acknowledged.of(&alert.last.change.alert.id);
             let raised = as_seen(&scope, &alert.raised);
             alert.last = match Arc::ptr_eq(&alert.raised, &alert.last) {
                 true => Arc::clone(&raised),

@@ -82,7 +82,8 @@ fn heads(columns: &[(&'static str, &'static str)]) -> Vec<Head> {
     columns.iter().map(|(column, text)| Head { column, text, ..Head::default() }).collect()
 }
 
-fn open_table(open: &[OpenAlert], may_acknowledge: bool) -> Table {
+/// The table of open alerts.
+pub fn open_table(open: &[OpenAlert], may_acknowledge: bool) -> Table {
     let columns = [
         ("status", "Severity"),
         ("host", "Host"),

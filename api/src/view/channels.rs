@@ -8,12 +8,13 @@ use crate::{
 };
 
 /// The kinds of channels: the name in records, and on pages.
-pub const KINDS: [(&str, &str); 5] = [
+pub const KINDS: [(&str, &str); 6] = [
     ("mail", "Mail"),
     ("slack_webhook", "Slack webhook"),
     ("slack_token", "Slack bot"),
     ("webhook", "Webhook"),
     ("command", "Program"),
+    ("heartbeat", "Heartbeat"),
 ];
 
 /// How a field is filled in.
@@ -88,6 +89,9 @@ const COMMAND: [Field; 2] = [
     field("arguments", "Arguments, one a line", Input::Lines, ""),
 ];
 
+const HEARTBEAT: [Field; 1] =
+    [field("url", "Address of the watcher", Input::Secret, "https://watcher.example.com/…")];
+
 /// A kind as pages call it.
 pub fn label(kind: &str) -> &'static str {
     KINDS.iter().find(|(known, _)| *known == kind).map_or("Unknown", |(_, label)| label)
@@ -101,6 +105,7 @@ pub fn fields(kind: &str) -> &'static [Field] {
         "slack_token" => &SLACK_TOKEN,
         "webhook" => &WEBHOOK,
         "command" => &COMMAND,
+        "heartbeat" => &HEARTBEAT,
         _ => &[],
     }
 }
@@ -230,6 +235,7 @@ mod tests {
             json!({"kind": "slack_token", "token": "hush", "conversation": "C01"}),
             json!({"kind": "webhook", "url": "https://a.example", "secret": "hush", "authority": "PEM"}),
             json!({"kind": "command", "program": "/bin/x", "arguments": ["a", "b"]}),
+            json!({"kind": "heartbeat", "url": "https://hush.example"}),
         ];
         assert_eq!(records.len(), KINDS.len());
         for (record, (kind, _)) in records.into_iter().zip(KINDS) {

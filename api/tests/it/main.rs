@@ -29,6 +29,7 @@ mod commands;
 mod console;
 mod console_scoped;
 mod described;
+mod dispatch;
 #[cfg(unix)]
 mod files;
 mod flood;

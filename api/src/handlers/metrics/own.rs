@@ -7,6 +7,7 @@ use fleetps_nats::status::IngestorStatus;
 
 use super::{bounded, process};
 use crate::{
+    dispatch::DispatchFigures,
     gate::Gate,
     handlers::health::Parts,
     live::{BELIEVED_FOR, OpenAlert, now_us},
@@ -54,7 +55,25 @@ fn hosts(shared: &AppState, exposition: &mut Exposition) {
         let is_such = |open: &&OpenAlert| open.last.change.alert.severity == severity;
         alerts.add(&[severity.word()], open.iter().filter(is_such).count());
     }
+    notifications(&shared.dispatching.figures(), exposition);
     exposition.one(&names::PROCESSES, counts.processes);
+}
+
+fn notifications(figures: &DispatchFigures, exposition: &mut Exposition) {
+    exposition.one(&names::NOTIFICATIONS_DISPATCHED, figures.dispatched);
+    let mut kept_back = exposition.family(&names::NOTIFICATIONS_KEPT_BACK);
+    for (reason, count) in &figures.kept_back {
+        kept_back.add(&[reason], *count);
+    }
+    let mut outbox = exposition.family(&names::NOTIFICATIONS);
+    for (what, count) in &figures.outbox {
+        outbox.add(&[what], *count);
+    }
+    exposition.one(&names::NOTIFICATIONS_WAITING, figures.waiting);
+    exposition.one(&names::NOTIFICATIONS_OLDEST, figures.oldest_waiting_s);
+    process::optional(exposition, &names::HEARTBEAT, figures.beat_s);
+    exposition.one(&names::HEARTBEATS_FAILED, figures.beats_failed);
+    exposition.one(&names::HEARTBEATS_WITHHELD, figures.beats_withheld);
 }
 
 /// One number of an ingestor.

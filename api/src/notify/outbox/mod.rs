@@ -184,13 +184,25 @@ impl Outbox {
     }
 
     async fn publish(&self, channel: &str, parcel: &Parcel) -> Result<bool, OutboxError> {
-        let body = serde_json::to_vec(parcel).map_err(failed("write to"))?;
+        let body = packed(parcel).map_err(failed("write to"))?;
         let mut headers = HeaderMap::new();
         let id = format!("{}.{}", record_key(channel, &parcel.notification.id), parcel.round);
         headers.insert(async_nats::header::NATS_MESSAGE_ID, id);
         let published = self.jetstream.publish_with_headers(subject(channel), headers, body.into()).await;
         let taken = published.map_err(failed("write to"))?.await.map_err(failed("write to"))?;
         Ok(!taken.duplicate)
+    }
+
+    /// How many messages wait, and when the oldest was put there, in µs since 1970 UTC.
+    ///
+    /// # Errors
+    /// When the broker does not answer.
+    pub async fn waiting(&self) -> Result<(u64, i64), OutboxError> {
+        let stream = self.jetstream.get_stream(STREAM).await.map_err(failed("read"))?;
+        let state = &stream.cached_info().state;
+        let oldest_us =
+            i64::try_from(state.first_timestamp.unix_timestamp_nanos() / 1000).unwrap_or_default();
+        Ok((state.messages, oldest_us))
     }
 
     /// What became of every notification that is remembered, the latest change first.
@@ -256,6 +268,22 @@ impl Outbox {
         stream.create_consumer(config).await.map_err(failed("read"))
     }
 }
+
+/// The message of a parcel. One that would be refused for its size, and stop all behind it, goes without what it shows beside
+/// its words.
+fn packed(parcel: &Parcel) -> serde_json::Result<Vec<u8>> {
+    let body = serde_json::to_vec(parcel)?;
+    if body.len() + MAX_HEADER_BYTES <= MAX_MESSAGE_BYTES as usize {
+        return Ok(body);
+    }
+    let mut parcel = parcel.clone();
+    let notification = &mut parcel.notification;
+    (notification.chart, notification.culprits, notification.also) = (None, Vec::new(), Vec::new());
+    serde_json::to_vec(&parcel)
+}
+
+/// Room for the headers of a message: its id.
+const MAX_HEADER_BYTES: usize = 1 << 10;
 
 /// Messages of one channel that couriers have or that wait for their next attempt. More of them wait in the stream.
 const MAX_PENDING: i64 = 1_000;

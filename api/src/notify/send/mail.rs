@@ -275,11 +275,9 @@ fn text(notification: &Notification) -> String {
         lines.extend([String::new(), part.chart_words]);
     }
     lines.push(String::new());
-    for (name, value) in [("Runbook", &notification.facts.runbook), ("This moment", &notification.link)] {
-        if !value.is_empty() {
-            lines.push(format!("{name}: {value}"));
-        }
-    }
+    let runbook = Some(("Runbook", notification.facts.runbook.as_str())).filter(|(_, text)| !text.is_empty());
+    let links = runbook.into_iter().chain(notification.links());
+    lines.extend(links.map(|(name, value)| format!("{name}: {value}")));
     lines.join("\r\n") + "\r\n"
 }
 

@@ -20,7 +20,7 @@ use sha2::{Digest, Sha256};
 use super::{
     channel::{BadChannel, Channel, Means, check_id, short},
     failure::{Failure, Sent},
-    notification::Notification,
+    notification::{Kind, Notification},
 };
 
 /// How long a receiver may take, resolving names and connecting included: a chat's servers answer in a second, and a courier
@@ -96,10 +96,38 @@ impl Sender {
                 let post = webhook::post(webhook, &notification, fleetps_nats::now_us());
                 http::post(post, networks(), self.http_limit).await?.judge()
             }
+            Means::Heartbeat(heartbeat) if notification.kind == Kind::Test => {
+                self.beat(heartbeat.url.reveal(), true).await
+            }
+            Means::Heartbeat(_) => {
+                Err(Failure::lasting("this channel hears that alerts are evaluated, and of no alert"))
+            }
             Means::Command(command) => {
                 command::run(command, &self.allowed.programs, &notification, self.command_limit).await
             }
         }
+    }
+}
+
+impl Sender {
+    /// Tells an outside watcher at `url` that alerts are evaluated.
+    ///
+    /// # Errors
+    /// When it did not take that, or the server's settings don't allow the address.
+    pub async fn beat(&self, url: &str, is_test: bool) -> Result<Sent, Failure> {
+        let body = serde_json::json!({
+            "version": 1,
+            "kind": if is_test { "test" } else { "heartbeat" },
+            "at_us": fleetps_nats::now_us(),
+        });
+        let post = http::Post {
+            url: url.to_owned(),
+            headers: Vec::new(),
+            body: body.to_string().into_bytes(),
+            authority: None,
+            reads_answer: false,
+        };
+        http::post(post, self.allowed.networks.clone(), self.http_limit).await?.judge()
     }
 }
 
@@ -134,6 +162,7 @@ pub fn check(channel: &Channel) -> Result<(), BadChannel> {
             }
         }
         Means::Webhook(webhook) => check_url("url", &webhook.url),
+        Means::Heartbeat(heartbeat) => check_url("url", heartbeat.url.reveal()),
         Means::Command(command) => command::check(command),
     }
 }

@@ -108,8 +108,10 @@ fn text(notification: &Notification) -> String {
         false if runbook.is_empty() => {}
         false => lines.push(format!("Runbook: {}", escaped(runbook))),
     }
-    if !notification.link.is_empty() {
-        lines.push(linked(&notification.link, &format!("Open {}", moment(notification.at_us))));
+    let links: Vec<String> =
+        notification.links().into_iter().map(|(words, link)| linked(link, words)).collect();
+    if !links.is_empty() {
+        lines.push(format!("{}: {}", moment(notification.at_us), links.join(" · ")));
     }
     lines.join("\n")
 }

@@ -119,6 +119,7 @@ impl Scene {
                 metrics: None,
                 legacy: Some(door),
                 control_key: None,
+                dispatch: None,
             };
             let people = People::anybody(Addresses::default());
             let (health, questions) = (Health::default(), QuestionSettings::default());

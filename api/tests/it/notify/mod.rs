@@ -46,6 +46,8 @@ fn notification(id: &str, words: &str) -> Notification {
         also_count: 0,
         culprits: vec![culprit],
         link: "https://ps.example.com/hosts/web-1".to_owned(),
+        acknowledge: String::new(),
+        silence: String::new(),
         chart: None,
     }
 }

@@ -88,7 +88,7 @@ async fn answer(
     };
     let busy = || (StatusCode::TOO_MANY_REQUESTS, [(header::RETRY_AFTER, "7")]).into_response();
     match path.as_str() {
-        "ok" => {
+        "ok" | "ok2" => {
             keep();
             StatusCode::NO_CONTENT.into_response()
         }
