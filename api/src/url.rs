@@ -195,6 +195,66 @@ impl Url {
         Self::of(&["alerts", "rules", id])
     }
 
+    /// An alert.
+    pub fn alert(id: &str) -> Self {
+        Self::of(&["alerts", id])
+    }
+
+    /// Where an alert is acknowledged.
+    pub fn acknowledge(id: &str) -> Self {
+        Self::of(&["alerts", id, "acknowledge"])
+    }
+
+    /// A silence.
+    pub fn silence(id: &str) -> Self {
+        Self::of(&["alerts", "silences", id])
+    }
+
+    /// The routes by which notifications go to channels.
+    pub fn alert_routes() -> Self {
+        Self::of(&["alerts", "routes"])
+    }
+
+    /// The form for a new route.
+    pub fn new_alert_route() -> Self {
+        Self::of(&["alerts", "new-route"])
+    }
+
+    /// The route at this place, counted from 1.
+    pub fn alert_route(place: usize) -> Self {
+        Self::of(&["alerts", "routes", &place.to_string()])
+    }
+
+    /// The channels of notifications.
+    pub fn channels() -> Self {
+        Self::of(&["alerts", "channels"])
+    }
+
+    /// The form for a new channel.
+    pub fn new_channel() -> Self {
+        Self::of(&["alerts", "new-channel"])
+    }
+
+    /// A channel of notifications.
+    pub fn channel(id: &str) -> Self {
+        Self::of(&["alerts", "channels", id])
+    }
+
+    /// Where a channel is tried.
+    pub fn channel_test(id: &str) -> Self {
+        Self::of(&["alerts", "channels", id, "test"])
+    }
+
+    /// What became of notifications, and where undeliverable ones are sent again.
+    pub fn deliveries() -> Self {
+        Self::of(&["alerts", "deliveries"])
+    }
+
+    /// Where an undeliverable notification is sent again.
+    pub fn delivery_again(id: &str) -> Self {
+        Self::of(&["alerts", "deliveries", id, "again"])
+    }
+
     /// The top users.
     pub fn top() -> Self {
         Self::of(&["top"])

@@ -26,6 +26,8 @@ pub enum Permission {
     Sql,
     /// To change the rules by which alerts are raised, for the hosts that one operates.
     ManageAlerts,
+    /// To make, change and try the channels that notifications go to, and the routes that lead there.
+    ManageChannels,
     /// To change how hosts are sampled.
     ControlHosts,
     /// To change what the server keeps of hosts: tags, admission.
@@ -50,7 +52,7 @@ pub enum Decision {
 impl Permission {
     /// Every action.
     #[cfg(test)]
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 13] = [
         Self::Anything,
         Self::OwnAccount,
         Self::ReadMetrics,
@@ -59,6 +61,7 @@ impl Permission {
         Self::SeeCommandLines,
         Self::Sql,
         Self::ManageAlerts,
+        Self::ManageChannels,
         Self::ControlHosts,
         Self::ManageHosts,
         Self::ManageUsers,
@@ -73,14 +76,17 @@ impl Permission {
             Self::SeeHosts | Self::SeeCommandLines | Self::Sql => Some(Role::Viewer),
             Self::ManageAlerts => Some(Role::Operator),
             Self::ControlHosts => Some(Role::Operator),
-            Self::ManageHosts | Self::ManageUsers | Self::ReadAudit => Some(Role::Administrator),
+            Self::ManageChannels | Self::ManageHosts | Self::ManageUsers | Self::ReadAudit => {
+                Some(Role::Administrator)
+            }
         }
     }
 
     /// Whether it concerns the whole fleet, so that a grant for some hosts is not enough: only an administrator of
-    /// every host may make another one, the audit names every host, and fleetps's own metrics count all of them.
+    /// every host may make another one, the audit and notifications name every host, and fleetps's own metrics count all of
+    /// them.
     pub fn is_about_all_hosts(self) -> bool {
-        matches!(self, Self::ManageUsers | Self::ReadAudit | Self::ReadMetrics)
+        matches!(self, Self::ManageUsers | Self::ManageChannels | Self::ReadAudit | Self::ReadMetrics)
     }
 
     /// Its words in refusals.
@@ -94,6 +100,7 @@ impl Permission {
             Self::SeeCommandLines => "see command lines",
             Self::Sql => "ask in SQL",
             Self::ManageAlerts => "change alert rules",
+            Self::ManageChannels => "manage channels of notifications",
             Self::ControlHosts => "change how hosts are sampled",
             Self::ManageHosts => "manage hosts",
             Self::ManageUsers => "manage users",

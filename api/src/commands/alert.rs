@@ -9,16 +9,19 @@ use ureq::http::Method;
 
 use super::{
     Asked,
-    field::{Field, Form, rows, time_us},
-    table::render,
+    alert_channel::{ChannelCommand, channel},
+    alert_silence::{RouteCommand, SilenceCommand, route, silence},
+    field::{Field, Form, listed, rows, time_us},
 };
-use crate::{config::Config, live::now_us, url::Url};
+use crate::{config::Config, url::Url};
 
-const ALERTS: [Field; 6] = [
+const ALERTS: [Field; 8] = [
+    Field::new("id", "ID", Form::Text),
     Field::new("severity", "SEVERITY", Form::Text),
     Field::new("host", "HOST", Form::Text),
     Field::new("rule", "RULE", Form::Text),
     Field::new("raised_at", "AGE", Form::Age),
+    Field::new("acknowledged_by", "ACKNOWLEDGED", Form::Text),
     Field::new("sentence", "SENTENCE", Form::Text),
     // It may be long.
     Field::new("instance", "WHAT", Form::Text),
@@ -60,6 +63,29 @@ pub enum AlertCommand {
         #[command(flatten)]
         asked: Asked,
     },
+    /// Say that you look after an open alert
+    Ack {
+        /// The alert's id, as `list` has it
+        id: String,
+        /// What is done about it
+        #[arg(long, default_value = "")]
+        why: String,
+        /// Take an acknowledgement back instead
+        #[arg(long)]
+        withdraw: bool,
+        /// The server to ask
+        #[command(flatten)]
+        asked: Asked,
+    },
+    /// Silence alerts for a time or in hours of every week, and end that
+    #[command(subcommand)]
+    Silence(SilenceCommand),
+    /// See and change the routes by which notifications go to channels
+    #[command(subcommand)]
+    Route(RouteCommand),
+    /// See, change and try the channels that notifications go to
+    #[command(subcommand)]
+    Channel(ChannelCommand),
     /// Show what a rule would have said in the past, saved or not
     Test {
         /// The rule, as in `cpu > 90% for 10m over program`
@@ -110,17 +136,26 @@ pub struct AddArgs {
 /// When the server cannot be reached or refuses.
 pub fn alert(config: &Config, command: &AlertCommand) -> anyhow::Result<()> {
     match command {
-        AlertCommand::List { rules: false, asked } => {
-            asked.show(config, &Url::alerts().api(), &[], |answer| table(answer, "alerts", &ALERTS))
-        }
+        AlertCommand::List { rules: false, asked } => asked.show(config, &Url::alerts().api(), &[], open),
         AlertCommand::List { rules: true, asked } => {
-            asked.show(config, &Url::alert_rules().api(), &[], |answer| table(answer, "rules", &RULES))
+            asked.show(config, &Url::alert_rules().api(), &[], |answer| listed(answer, "rules", &RULES))
         }
         AlertCommand::Add(args) => add(config, args),
         AlertCommand::Remove { id, asked } => {
             let url = Url::alert_rule(id).api();
             asked.show_answer(config, (Method::DELETE, &url, None), |_| format!("The rule {id} is removed\n"))
         }
+        AlertCommand::Ack { id, why, withdraw, asked } => {
+            let (method, body, done) = match withdraw {
+                true => (Method::DELETE, None, "is no longer acknowledged"),
+                false => (Method::POST, Some(json!({"why": why})), "is acknowledged"),
+            };
+            let url = Url::acknowledge(id).api();
+            asked.show_answer(config, (method, &url, body), |_| format!("The alert {id} {done}\n"))
+        }
+        AlertCommand::Silence(command) => silence(config, command),
+        AlertCommand::Route(command) => route(config, command),
+        AlertCommand::Channel(command) => channel(config, command),
         AlertCommand::Test { sentence, range, groups, asked } => {
             let body = json!({"sentence": sentence, "range": range, "groups": given(groups)});
             asked.show_answer(config, (Method::POST, &Url::alert_test().api(), Some(body)), tried)
@@ -153,11 +188,12 @@ fn given(groups: &[String]) -> Option<&[String]> {
     (!groups.is_empty()).then_some(groups)
 }
 
-fn table(answer: &Value, name: &str, fields: &[Field]) -> String {
-    let now_us = now_us();
-    let cells =
-        rows(answer, name).iter().map(|row| fields.iter().map(|field| field.cell(row, now_us)).collect());
-    render(&fields.iter().map(Field::heading).collect::<Vec<_>>(), cells)
+fn open(answer: &Value) -> String {
+    let mut answer = answer.clone();
+    for alert in answer["alerts"].as_array_mut().into_iter().flatten() {
+        alert["acknowledged_by"] = alert["acknowledged"]["who"].clone();
+    }
+    listed(&answer, "alerts", &ALERTS)
 }
 
 /// What a rule would have said.
@@ -174,7 +210,7 @@ fn tried(answer: &Value) -> String {
         text += &format!("With \"{lasting}\": {} times.\n", number(&other["told"]));
     }
     if time_us(&answer["from"]).is_some() && !rows(answer, "episodes").is_empty() {
-        text += &table(answer, "episodes", &EPISODES);
+        text += &listed(answer, "episodes", &EPISODES);
     }
     text
 }

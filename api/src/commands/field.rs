@@ -2,8 +2,11 @@
 
 use serde_json::Value;
 
-use super::table::Heading;
-use crate::display::{MISSING, count, cpu_time, duration, percent, size};
+use super::table::{Heading, render};
+use crate::{
+    display::{MISSING, count, cpu_time, duration, percent, size},
+    live::now_us,
+};
 
 /// How a value is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,4 +84,12 @@ pub(super) fn time_us(value: &Value) -> Option<i64> {
 /// The rows that an answer has under `name`.
 pub(super) fn rows<'a>(answer: &'a Value, name: &str) -> &'a [Value] {
     answer[name].as_array().map_or(&[], Vec::as_slice)
+}
+
+/// The rows that an answer has under `name`, as a table of these fields.
+pub(super) fn listed(answer: &Value, name: &str, fields: &[Field]) -> String {
+    let now_us = now_us();
+    let cells =
+        rows(answer, name).iter().map(|row| fields.iter().map(|field| field.cell(row, now_us)).collect());
+    render(&fields.iter().map(Field::heading).collect::<Vec<_>>(), cells)
 }

@@ -2,6 +2,8 @@
 //! drive the terminal.
 
 mod alert;
+mod alert_channel;
+mod alert_silence;
 mod audit;
 mod backup;
 mod control_key;

@@ -1,6 +1,10 @@
 //! Who looks after which alert: a copy of the broker's records, for pages and for escalation.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use async_nats::Client;
 use fleetps_nats::{
@@ -15,6 +19,9 @@ use crate::notify::{ACKNOWLEDGEMENTS, Acknowledgement};
 /// How often it is looked whether there is an acknowledgement, until there was one.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
+/// How soon the copy has what was written: the broker tells followers at once.
+const COPIED_WITHIN: Duration = Duration::from_secs(2);
+
 /// The acknowledgements by the alert's id; cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub struct Acknowledged(Arc<RwLock<Known>>);
@@ -22,26 +29,30 @@ pub struct Acknowledged(Arc<RwLock<Known>>);
 #[derive(Debug, Default)]
 struct Known {
     followed: Option<WatchedBucket<Acknowledgement>>,
-    /// What this server wrote before it followed the records.
-    noted: BTreeMap<String, Arc<Acknowledgement>>,
+    /// What this server wrote itself, and when; the copy has it a moment later.
+    noted: BTreeMap<String, (Option<Arc<Acknowledgement>>, Instant)>,
 }
 
 impl Acknowledged {
     /// Who looks after an alert.
     pub fn of(&self, alert: &str) -> Option<Arc<Acknowledgement>> {
         let known = self.0.read();
-        match &known.followed {
-            Some(followed) => followed.get(alert),
-            None => known.noted.get(alert).cloned(),
+        match (known.noted.get(alert), &known.followed) {
+            (Some((noted, at)), followed) if followed.is_none() || at.elapsed() < COPIED_WITHIN => {
+                noted.clone()
+            }
+            (_, Some(followed)) => followed.get(alert),
+            (_, None) => None,
         }
     }
 
-    /// Notes what was just written, so that the page that follows shows it.
-    pub fn note(&self, alert: &str, by: Acknowledgement) {
+    /// Notes what was just written, that somebody looks after an alert or nobody does, so that the page that follows shows it.
+    pub fn note(&self, alert: &str, by: Option<Acknowledgement>) {
         let mut known = self.0.write();
-        if known.followed.is_none() {
-            known.noted.insert(alert.to_owned(), Arc::new(by));
+        if known.followed.is_some() {
+            known.noted.retain(|_, (_, at)| at.elapsed() < COPIED_WITHIN);
         }
+        known.noted.insert(alert.to_owned(), (by.map(Arc::new), Instant::now()));
     }
 
     /// Follows the records until `shutdown`. Makes none.

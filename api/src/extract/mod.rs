@@ -2,6 +2,7 @@
 
 mod form;
 mod header;
+mod json_body;
 mod next;
 mod path;
 mod query;
@@ -10,7 +11,8 @@ mod visit;
 
 pub use form::{Form, field};
 pub use header::header_text;
+pub use json_body::{JsonBody, JsonShape};
 pub use next::{NextQuery, own_page, with_next};
-pub use path::{Host, ProcessPath, RuleId};
+pub use path::{AlertId, ChannelId, DeliveryId, Host, ProcessPath, RuleId, SilenceId};
 pub use query::Query;
 pub use signed_in::{Confirmed, SignedIn, accounts};

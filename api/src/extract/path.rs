@@ -22,18 +22,44 @@ pub struct ProcessPath {
     pub pid: u32,
 }
 
-/// The rule of alerts that the path names.
-#[derive(Debug, Clone)]
-pub struct RuleId(pub String);
+/// An id in the path, as it stands there.
+macro_rules! id {
+    ($(#[$about:meta])* $name:ident) => {
+        $(#[$about])*
+        #[derive(Debug, Clone)]
+        pub struct $name(pub String);
 
-impl<S: Send + Sync> FromRequestParts<S> for RuleId {
-    type Rejection = Response;
+        impl<S: Send + Sync> FromRequestParts<S> for $name {
+            type Rejection = Response;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
-        let places =
-            RawPathParams::from_request_parts(parts, state).await.map_err(IntoResponse::into_response)?;
-        Ok(Self(place(&places, "id").to_owned()))
-    }
+            async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
+                let places = RawPathParams::from_request_parts(parts, state).await;
+                let places = places.map_err(IntoResponse::into_response)?;
+                Ok(Self(place(&places, "id").to_owned()))
+            }
+        }
+    };
+}
+
+id! {
+    /// The rule of alerts that the path names.
+    RuleId
+}
+id! {
+    /// The channel of notifications that the path names.
+    ChannelId
+}
+id! {
+    /// The silence that the path names.
+    SilenceId
+}
+id! {
+    /// The alert that the path names.
+    AlertId
+}
+id! {
+    /// The delivery of a notification that the path names.
+    DeliveryId
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Host {

@@ -15,6 +15,7 @@ use fleetps_nats::{HostName, hosts::read_groups, units};
 use serde::{Deserialize, Serialize};
 
 use super::{
+    alert_tabs::Tabs,
     page::{self, Layout},
     push::{self, Live},
 };
@@ -31,6 +32,7 @@ use crate::{
     url::Url,
     view::{
         View,
+        alert_on::{NewRuleQuery, proposed_id},
         alerts::{self, Tried},
         table::Table,
     },
@@ -87,19 +89,7 @@ parameters! {
 impl AlertsQuery {
     /// Which alerts it asks for.
     pub fn filter(&self) -> AlertFilter {
-        AlertFilter { host: self.host.clone(), rule: self.rule.clone() }
-    }
-}
-
-/// Above the pages of alerts: which of them this is.
-struct Tabs {
-    current: &'static str,
-}
-
-impl Tabs {
-    fn links(&self) -> [(&'static str, Url, bool); 3] {
-        let tab = |name: &'static str, url| (name, url, self.current == name);
-        [tab("Now", Url::alerts()), tab("History", Url::alert_history()), tab("Rules", Url::alert_rules())]
+        AlertFilter { host: self.host.clone(), rule: self.rule.clone(), ..AlertFilter::default() }
     }
 }
 
@@ -118,7 +108,7 @@ struct AlertsPage {
 
 fn view_of(scoped: &ScopedFleet, query: &AlertsQuery) -> View {
     let version = *scoped.watch_alerts().borrow();
-    alerts::view(&scoped.open_alerts(&query.filter()), version)
+    alerts::view(&scoped.open_alerts(&query.filter()), version, scoped.may_change_some_rules())
 }
 
 /// The page.
@@ -266,22 +256,16 @@ impl RulePage {
     }
 }
 
-/// The query of the form for a new rule: what it begins with.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct NewRuleQuery {
-    /// The sentence.
-    #[serde(with = "parameter", skip_serializing_if = "is_default")]
-    pub sentence: String,
-}
-
 /// The form for a new rule.
 pub async fn new_rule(
     layout: Layout,
     scoped: ScopedFleet,
     Query(query): Query<NewRuleQuery>,
 ) -> Result<Response, Refusal> {
-    let form = RuleForm { sentence: query.sentence, enabled: true, ..RuleForm::default() };
+    let NewRuleQuery { sentence, groups } = query;
+    let rules = scoped.alert_rules().await?;
+    let id = proposed_id(&sentence, &rules.iter().map(|rule| rule.id.as_str()).collect());
+    let form = RuleForm { id, sentence, groups, enabled: true, ..RuleForm::default() };
     let may_change = scoped.may_change_some_rules();
     let tabs = Tabs { current: "Rules" };
     let (rule, problem, counts, tried) = (None, None, (0, 0), None);
@@ -310,18 +294,23 @@ pub async fn change(layout: Layout, scoped: ScopedFleet, form: Form) -> Result<R
         return try_on_page(layout, &scoped, filled, is_new, &form.field("range")).await;
     }
     let done = match form.is_ticked("remove") {
-        true => scoped.remove_rule(&filled.id).await.map(|()| Url::alert_rules()),
+        true => scoped.remove_rule(&filled.id, Some(filled.revision)).await.map(|()| Url::alert_rules()),
         false => save(&scoped, &filled).await.map(|()| Url::alert_rule(&filled.id)),
     };
     match done {
         Ok(url) => Ok(Redirect::to(&url.to_string()).into_response()),
-        Err(problem) if problem.status == StatusCode::BAD_REQUEST => {
+        Err(problem) if stays_in_form(problem.status) => {
             let status = problem.status;
             let page = edited(layout, filled, is_new, Some(problem), None);
             Ok((status, page::render(&page)?).into_response())
         }
         Err(problem) => Err(problem),
     }
+}
+
+/// Whether what was refused so can be mended in the form.
+fn stays_in_form(status: StatusCode) -> bool {
+    matches!(status, StatusCode::BAD_REQUEST | StatusCode::FORBIDDEN | StatusCode::CONFLICT)
 }
 
 /// The page of a rule that is not saved yet.

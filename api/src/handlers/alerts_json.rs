@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     answer::{Answer, Time, shape},
-    extract::{Query, RuleId},
+    extract::{AlertId, JsonBody, JsonShape, Query, RuleId},
     live::OpenAlert,
     openapi::{Argument, Takes},
     refusal::Refusal,
@@ -56,7 +56,7 @@ pub struct AlertRules {
 /// Something that needs a person.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Alert")]
-struct AlertRow {
+pub struct AlertRow {
     /// The same in every answer and message about it.
     id: String,
     rule: String,
@@ -76,6 +76,17 @@ struct AlertRow {
     value: Option<f64>,
     /// The processes that made the value what it was, those with the largest part first.
     culprits: Vec<CulpritRow>,
+    /// Who looks after it; null while nobody does.
+    acknowledged: Option<AcknowledgedRow>,
+}
+
+/// Somebody looks after an alert.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Acknowledgement")]
+struct AcknowledgedRow {
+    who: String,
+    why: String,
+    at: Time,
 }
 
 /// A change of an alert.
@@ -140,6 +151,7 @@ pub struct RuleRow {
 }
 
 shape!(OpenAlerts);
+shape!(AlertRow);
 shape!(AlertChanges);
 shape!(AlertRules);
 shape!(RuleRow);
@@ -164,6 +176,11 @@ fn alert(open: &OpenAlert) -> AlertRow {
         is_flapping: open.last.change.change == Change::Flapping,
         value: raised.value,
         culprits: culprits(&raised.culprits),
+        acknowledged: open.acknowledged.as_ref().map(|by| AcknowledgedRow {
+            who: by.who.clone(),
+            why: by.why.clone(),
+            at: Time(by.at_us),
+        }),
     }
 }
 
@@ -212,6 +229,34 @@ pub async fn open(scoped: ScopedFleet, Query(query): Query<AlertsQuery>) -> Answ
     Answer::of(&OpenAlerts { is_complete: scoped.knows_alerts(), alerts })
 }
 
+/// An acknowledgement as it is sent.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AcknowledgeBody {
+    /// What is done about it; may be empty.
+    #[serde(default)]
+    why: String,
+}
+
+impl JsonShape for AcknowledgeBody {
+    const NAME: &'static str = "acknowledgement";
+    const EXAMPLE: &'static str = "{\"why\": \"I look at it\"}";
+}
+
+/// `POST /api/v1/alerts/{id}/acknowledge`: says that one looks after an alert.
+pub async fn acknowledge(
+    scoped: ScopedFleet,
+    AlertId(id): AlertId,
+    JsonBody(AcknowledgeBody { why }): JsonBody<AcknowledgeBody>,
+) -> Result<Answer<AlertRow>, Refusal> {
+    Ok(Answer::of(&alert(&scoped.acknowledge(&id, &why, false).await?)))
+}
+
+/// `DELETE /api/v1/alerts/{id}/acknowledge`: takes that back.
+pub async fn withdraw(scoped: ScopedFleet, AlertId(id): AlertId) -> Result<Answer<AlertRow>, Refusal> {
+    Ok(Answer::of(&alert(&scoped.acknowledge(&id, "", true).await?)))
+}
+
 /// `GET /api/v1/alerts/history`: what became of alerts.
 pub async fn history(scoped: ScopedFleet, Query(query): Query<ChangesQuery>) -> Answer<AlertChanges> {
     let (changes, total) = scoped.alert_changes(&query.alerts.filter(), query.limit.get());
@@ -236,7 +281,7 @@ pub async fn save(
 
 /// `DELETE /api/v1/alerts/rules/{id}`: removes a saved rule; answers with the rules that there are then.
 pub async fn remove(scoped: ScopedFleet, RuleId(id): RuleId) -> Result<Answer<AlertRules>, Refusal> {
-    scoped.remove_rule(&id).await?;
+    scoped.remove_rule(&id, None).await?;
     rules(scoped).await
 }
 

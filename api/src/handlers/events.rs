@@ -10,6 +10,8 @@ use fleetps_nats::HostName;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    alert_link,
+    alerts::AlertsQuery,
     host_head::HostHead,
     page::{self, Layout},
     visit::visit_span,
@@ -27,7 +29,7 @@ use crate::{
     scoped_fleet::ScopedFleet,
     url::{HostTab, Url},
     view::{
-        View, events,
+        View, alert_on, events,
         span::{PageSpan, RangeLink},
         system,
         table::Table,
@@ -144,6 +146,9 @@ struct ListedEvents {
     table: Table,
     total: String,
     older: Option<Url>,
+    alert: Option<Url>,
+    /// The host that the page is about.
+    about: Option<HostName>,
 }
 
 /// A place in the switch between kinds.
@@ -157,12 +162,14 @@ impl ListedEvents {
     fn new(
         page: Url,
         query: EventsQuery,
-        listing: EventList,
-        older: Option<EventsQuery>,
-        with_host: bool,
+        (listing, older): (EventList, Option<EventsQuery>),
+        about: Option<HostName>,
+        alert: Option<Url>,
     ) -> Self {
         Self {
-            table: events::table(&listing.items, with_host),
+            alert,
+            table: events::table(&listing.items, about.is_none()),
+            about,
             total: listing.total.map(display::count).unwrap_or_default(),
             older: older.map(|older| page.clone().with(&older)),
             json: page.clone().api(),
@@ -179,6 +186,12 @@ impl ListedEvents {
         };
         let all = std::iter::once(link("all", Vec::new()));
         all.chain(EventKind::ALL.map(|kind| link(events::word(kind), vec![kind]))).collect()
+    }
+
+    /// What became of alerts, of the same host.
+    fn alerts(&self) -> Url {
+        let host = self.about.clone().or(self.query.host.clone());
+        Url::alert_history().with(&AlertsQuery { host, ..AlertsQuery::default() })
     }
 
     /// The rest of the query, for the form that asks for a text.
@@ -242,6 +255,11 @@ fn older(listing: &mut EventList, request: &EventsRequest) -> Option<EventsQuery
     Some(EventsQuery { span: request.span.until(last_us.saturating_add(1)), ..query })
 }
 
+/// Where a rule about such events is made.
+fn alert(scoped: &ScopedFleet, query: &EventsQuery, host: Option<&HostName>) -> Option<Url> {
+    alert_link::link(scoped, alert_on::events(&query.kinds, &query.program, host), host)
+}
+
 /// The events on all hosts, as a page.
 pub async fn fleet_page(
     layout: Layout,
@@ -249,12 +267,13 @@ pub async fn fleet_page(
     Query(query): Query<EventsQuery>,
 ) -> Result<Response, Refusal> {
     let request = EventsRequest::of(query)?;
-    let (listing, older) = ask(&scoped, None, &request, AskedFor::Page).await?;
+    let listed = ask(&scoped, None, &request, AskedFor::Page).await?;
+    let alert = alert(&scoped, &request.query, request.query.host.as_ref());
     page::render(&EventsPage {
         layout,
         set_aside: scoped.set_aside(),
         span: request.span,
-        list: ListedEvents::new(Url::events(), request.query, listing, older, true),
+        list: ListedEvents::new(Url::events(), request.query, listed, None, alert),
     })
 }
 
@@ -274,12 +293,14 @@ pub async fn host_page(
     let visited = visit_span(&scoped, &host, HostTab::Events, links).await?;
     let (head, moment) = visited.moment(&layout)?;
     let request = EventsRequest { query, span };
-    let (listing, older) = ask(&scoped, Some(host), &request, AskedFor::Page).await?;
+    let alert = alert(&scoped, &request.query, Some(&host));
+    let about = host.clone();
+    let listed = ask(&scoped, Some(host), &request, AskedFor::Page).await?;
     let page = HostEventsPage {
         layout,
         head,
         view: View { fields: system::head_fields(&moment, now_us()), ..View::default() },
-        list: ListedEvents::new(page, request.query, listing, older, false),
+        list: ListedEvents::new(page, request.query, listed, Some(about), alert),
     };
     Ok(page::render(&page)?)
 }

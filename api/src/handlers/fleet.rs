@@ -12,12 +12,13 @@ use super::{
 };
 use crate::{
     extract::Query,
+    query::order::Order,
     refusal::Refusal,
     scoped_fleet::ScopedFleet,
     url::Url,
     view::{
         View,
-        fleet::{FleetQuery, HostFilterText},
+        fleet::{FleetQuery, HostColumn, HostFilterText},
     },
 };
 
@@ -38,6 +39,12 @@ impl FleetPage {
     /// The hidden fields of the filter's form, so that the page keeps its view.
     fn carried(&self) -> Vec<(String, String)> {
         Url::fleet().with(&FleetQuery { order: self.query.order, ..FleetQuery::default() }).parameters()
+    }
+
+    /// The hosts with the worst open alerts first, and whether that is what is shown.
+    fn trouble_first(&self) -> (Url, bool) {
+        let order = Order { column: HostColumn::Alerts, descending: true };
+        (Url::fleet().with(&FleetQuery { order, ..self.query.clone() }), self.query.order == order)
     }
 
     /// The hosts that are in this state.

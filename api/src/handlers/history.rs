@@ -19,7 +19,10 @@ use crate::{
     url::{HostTab, Url},
     view::{
         View,
-        chart::panel::{self, Panel, ValueRow},
+        chart::{
+            bands::{self, BandLine},
+            panel::{self, Panel, ValueRow},
+        },
         span::Stamp,
         system,
         travel::{Links, TimeQuery},
@@ -45,6 +48,8 @@ struct HistoryPage {
     panels: Vec<Panel>,
     values: Vec<ValueRow>,
     values_at_us: i64,
+    /// The alerts that were open meanwhile.
+    alerts: Vec<BandLine>,
     resolution: &'static str,
     kept: Vec<(&'static str, i64)>,
     /// Since when the broker is away, where the charts end earlier for that.
@@ -81,17 +86,21 @@ pub async fn page(
     };
     let span = when.span(now_us);
     let Newer { snapshots, away } = scoped.newer(&host, span).await;
+    let bands = scoped.alert_bands(&host, span, |_| true);
     let answers = scoped.ask(move |history| ask(history, &host, span, &snapshots)).await?;
     let metrics = without_the_newest_gap(answers.metrics, span, now_us);
     let values_at_us =
         when.at_us.unwrap_or_else(|| metrics.points.last().map_or(span.to_us, |point| point.to_us));
+    let mut panels = panel::panels(&metrics, span, [&answers.cpu, &answers.memory]);
+    panels.iter_mut().for_each(|panel| bands::draw(&mut panel.chart, &bands, span));
     page::render(&HistoryPage {
         layout,
+        alerts: bands::lines(&bands),
         metrics_url: head.timeline.metrics.clone(),
         head,
         view,
         span,
-        panels: panel::panels(&metrics, span, [&answers.cpu, &answers.memory]),
+        panels,
         values: panel::values(&metrics, values_at_us),
         values_at_us,
         resolution: in_words(metrics.resolution),

@@ -10,6 +10,7 @@ use fleetps_nats::{HostName, model::sums::HostSums};
 use futures_util::FutureExt;
 
 use super::{
+    alert_link,
     host_head::{self, HostHead},
     page::{self, Layout},
     push::{self, Live},
@@ -24,7 +25,7 @@ use crate::{
     scoped_fleet::ScopedFleet,
     url::{HostTab, Url},
     view::{
-        Arrangement, Column, View, omitted, processes,
+        Arrangement, Column, View, alert_on, omitted, processes,
         query::{FilterText, ProcessQuery},
         sums, system,
         table::Cell,
@@ -42,6 +43,7 @@ struct HostPage {
     query: ProcessQuery,
     view: View,
     live_url: Url,
+    alert: Option<Url>,
 }
 
 /// A place in the switch between arrangements.
@@ -132,6 +134,7 @@ pub async fn page(
         layout,
         view: filtered(&scoped, *moment, &query, &links).await?,
         live_url: Url::host_live(host.as_str()).with(&query),
+        alert: alert_link::link(&scoped, alert_on::processes(&host, &query), Some(&host)),
         head,
         page: Url::host(host.as_str(), HostTab::Processes),
         query,

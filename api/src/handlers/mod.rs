@@ -1,12 +1,19 @@
 //! One file per page: what it reads from the URL, its template, and its live updates.
 
 pub mod account;
+pub mod alert;
+mod alert_link;
+pub mod alert_routes;
+pub mod alert_routes_json;
+mod alert_tabs;
 pub mod alerts;
 pub mod alerts_json;
 pub mod api;
 pub mod assets;
 pub mod audit;
 pub mod audit_json;
+pub mod channels;
+pub mod channels_json;
 pub mod diff;
 pub mod diff_json;
 pub mod events;
@@ -40,6 +47,8 @@ pub mod settings;
 pub mod settings_json;
 pub mod shape;
 pub mod sign_in;
+pub mod silences;
+pub mod silences_json;
 pub mod sql;
 pub mod system;
 pub mod timeline;

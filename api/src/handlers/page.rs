@@ -62,6 +62,11 @@ impl Layout {
         self.permission_of(Permission::ReadAudit)
     }
 
+    /// Whether the person may manage channels of notifications.
+    pub fn manages_channels(&self) -> bool {
+        self.permission_of(Permission::ManageChannels)
+    }
+
     /// Whether the person may manage users, which exist where people sign in.
     pub fn manages_users(&self) -> bool {
         self.permission_of(Permission::ManageUsers) && self.has_account()

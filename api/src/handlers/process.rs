@@ -4,12 +4,16 @@ use std::time::Duration;
 
 use askama::Template;
 use axum::response::{self, Redirect, Response};
+use fleetps_ingestor::alerts::Key;
 use fleetps_ingestor::history::{Listing, MissingSegment, ProcessLife, ProcessMetrics, Resolution, Span};
 use fleetps_nats::{HostName, snapshot::Process};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
-use super::page::{self, Layout};
+use super::{
+    alert_link,
+    page::{self, Layout},
+};
 use crate::{
     csv,
     display::{self, time_exact},
@@ -20,7 +24,11 @@ use crate::{
     scoped_fleet::{ScopedFleet, process::find},
     url::{HostTab, Url},
     view::{
-        chart::processes::{self as charts, Panel},
+        alert_on,
+        chart::{
+            bands::{self, BandLine},
+            processes::{self as charts, Panel},
+        },
         process,
         query::{FilterText, quoted},
         search::SearchQuery,
@@ -159,6 +167,10 @@ struct ProcessPage {
     relatives: Vec<Relatives>,
     span: PageSpan,
     panels: Vec<Panel>,
+    /// Rules about its program: what of it, and the form.
+    new_rules: Vec<(&'static str, Url)>,
+    /// The alerts about it or its program that were open meanwhile.
+    alerts: Vec<BandLine>,
 }
 
 /// A table of other processes.
@@ -234,6 +246,9 @@ pub async fn page(
     let ancestors =
         found.moment.as_ref().map(|moment| process::ancestors(&moment.snapshot().processes, &found.process));
     let host = path.host;
+    let bands = scoped.alert_bands(&host, span.span, |key| is_about(key, &found.process));
+    let mut panels = charts::panels(&known.metrics, span.span);
+    panels.iter_mut().for_each(|panel| bands::draw(&mut panel.chart, &bands, span.span));
     let page = ProcessPage {
         layout,
         set_aside: scoped.set_aside(),
@@ -241,13 +256,30 @@ pub async fn page(
         figures: subject::figures(&found),
         ancestry: process::ancestry(&ancestors.unwrap_or_default(), host.as_str()),
         relatives: relatives(&found, &known, host.as_str()),
-        panels: charts::panels(&known.metrics, span.span),
+        panels,
+        alerts: bands::lines(&bands),
+        new_rules: new_rules(&scoped, &host, &found.process.name),
         name: display::visible(&found.process.name).into_owned(),
         host,
         subject: found,
         span,
     };
     Ok(page::render(&page)?)
+}
+
+/// Whether an alert is about a process, or all of its program.
+fn is_about(key: &Key, process: &Process) -> bool {
+    match key {
+        Key::Process { pid, start, .. } => (*pid, *start) == process.key(),
+        Key::Named(name) => *name == process.name,
+        Key::Host | Key::Others => false,
+    }
+}
+
+/// Where rules about the program `name` are made.
+fn new_rules(scoped: &ScopedFleet, host: &HostName, name: &str) -> Vec<(&'static str, Url)> {
+    let link = |(label, proposal)| Some((label, alert_link::link(scoped, Some(proposal), Some(host))?));
+    alert_on::program(host, name).into_iter().filter_map(link).collect()
 }
 
 /// The span of its charts: the last hour, or of a process that is gone its last one.

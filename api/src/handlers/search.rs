@@ -7,7 +7,10 @@ use fleetps_ingestor::{
     history::{Found, Listing, MissingSegment, Omitted, Resolution, Searched},
 };
 
-use super::page::{self, Layout};
+use super::{
+    alert_link,
+    page::{self, Layout},
+};
 use crate::{
     broker::AwaySince,
     csv, display,
@@ -19,7 +22,7 @@ use crate::{
     scoped_fleet::ScopedFleet,
     url::Url,
     view::{
-        omitted,
+        alert_on, omitted,
         search::{self, SearchQuery},
         span::Stamp,
         table::Table,
@@ -114,6 +117,7 @@ struct SearchPage {
     omitted: String,
     /// Since when the broker is away, where an earlier moment than was asked for was searched for that.
     away: Option<Stamp>,
+    alert: Option<Url>,
 }
 
 impl SearchPage {
@@ -177,6 +181,7 @@ pub async fn page(
         omitted: String::new(),
         away: None,
         at_us,
+        alert: alert_link::link(&scoped, alert_on::search(&query.q), None),
         query,
     };
     let answer = match filter {

@@ -14,7 +14,10 @@ use crate::{
     live::now_us,
     refusal::Refusal,
     scoped_fleet::ScopedFleet,
-    view::{chart::hosts, when::SpanQuery},
+    view::{
+        chart::{bands, hosts},
+        when::SpanQuery,
+    },
 };
 
 /// Points requested: about one for every two pixels of a wide page.
@@ -33,9 +36,11 @@ pub async fn picture(
     let now_us = now_us();
     let span = query.resolve(now_us, now_us, USUAL)?;
     let newer = scoped.newer(&host, span).await;
+    let bands = scoped.alert_bands(&host, span, |_| true);
     let metrics =
         scoped.ask(move |history| history.host_metrics(&host, span, POINTS, &newer.snapshots)).await?;
-    let chart = hosts::timeline(&without_the_newest_gap(metrics, span, now_us), span);
+    let mut chart = hosts::timeline(&without_the_newest_gap(metrics, span, now_us), span);
+    bands::draw(&mut chart, &bands, span);
     let svg = chart.render().map_err(|error| Refusal::fault("could not draw the timeline", &error))?;
     Ok(([(header::CONTENT_TYPE, "image/svg+xml")], svg).into_response())
 }

@@ -7,6 +7,7 @@ use axum::response::Response;
 use fleetps_ingestor::history::{self, CpuUse, Listing, MissingSegment, Resolution, Top, TopGroup, TopRow};
 
 use super::{
+    alert_link,
     json::resolution_word,
     page::{self, Layout},
 };
@@ -20,6 +21,7 @@ use crate::{
     scoped_fleet::ScopedFleet,
     url::Url,
     view::{
+        alert_on,
         span::{PageSpan, RangeLink},
         table::Table,
         top::{self, GROUPS, MAX_LINES, TopQuery, TopTable},
@@ -99,6 +101,7 @@ struct TopPage {
     /// The CPU time of all processes beside the machines', in words.
     cpu: Option<String>,
     resolution: &'static str,
+    alert: Option<Url>,
 }
 
 /// A place in the switch between groups.
@@ -166,6 +169,7 @@ pub async fn page(
         total: display::count(answer.total),
         cpu: answer.cpu.filter(|cpu| cpu.machines_ms > 0).map(in_words),
         resolution: resolution_word(answer.resolution),
+        alert: alert_link::link(&scoped, alert_on::top(&request.query), request.query.host.as_ref()),
         query: request.query,
         span: request.span,
     })

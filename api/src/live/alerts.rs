@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::followed_stream::{BrokenOff, FollowedStream, keep_reading};
-use crate::metrics::Bounded;
+use crate::{metrics::Bounded, notify::Acknowledgement};
 
 /// Changes that are kept, of some 1 KB each in memory: more than half of what the broker keeps. Beyond that the oldest go.
 const MAX_CHANGES: usize = 50_000;
@@ -32,6 +32,8 @@ pub struct OpenAlert {
     pub raised: Arc<Transition>,
     /// Its last change.
     pub last: Arc<Transition>,
+    /// Who looks after it, where that was asked.
+    pub acknowledged: Option<Arc<Acknowledgement>>,
 }
 
 #[derive(Debug, Default)]
@@ -53,7 +55,8 @@ impl Known {
             let before = self.open.remove(&instance);
             let is_same = |before: &OpenAlert| before.last.change.alert.id == last.change.alert.id;
             let raised = before.filter(is_same).map_or_else(|| Arc::clone(&last), |before| before.raised);
-            self.open.insert(instance, OpenAlert { raised, last: Arc::clone(&last) });
+            let open = OpenAlert { raised, last: Arc::clone(&last), acknowledged: None };
+            self.open.insert(instance, open);
         } else if last.change.change != Change::TooMany {
             self.open.remove(&instance);
         }
@@ -135,6 +138,11 @@ impl Alerts {
     /// Takes a change that was published.
     pub fn take(&self, transition: Transition) {
         self.known.write().take(transition);
+        self.changed.send_modify(|version| *version += 1);
+    }
+
+    /// Tells who follows that something else about alerts changed: who looks after them.
+    pub fn touch(&self) {
         self.changed.send_modify(|version| *version += 1);
     }
 

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use lettre::message::Mailbox;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 /// The bucket of channels; a key is a channel's id.
@@ -30,8 +31,9 @@ pub struct Channel {
 }
 
 /// How a channel is reached.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case")]
+#[schemars(rename = "ChannelMeans")]
 pub enum Means {
     /// Mail over SMTP.
     Mail(Mail),
@@ -48,8 +50,9 @@ pub enum Means {
 }
 
 /// Mail over SMTP.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "MailChannel")]
 pub struct Mail {
     /// The relay's name or address.
     pub server: String,
@@ -66,7 +69,7 @@ pub struct Mail {
     #[serde(default)]
     pub user: Option<String>,
     /// The user's password.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Secret::is_empty")]
     pub password: Secret,
     /// The name by which this machine greets the relay; the domain of `from` where it is left out.
     #[serde(default)]
@@ -79,7 +82,7 @@ pub struct Mail {
 
 /// How a connection to a relay is protected. There is no way to accept what the network offers: it could be a man in the
 /// middle who does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum MailTls {
     /// STARTTLS, or nothing is sent.
@@ -92,31 +95,36 @@ pub enum MailTls {
 }
 
 /// Slack, by an incoming webhook: one line of text, without threads.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "SlackWebhookChannel")]
 pub struct SlackWebhook {
     /// The address that Slack made, which is a secret.
+    #[serde(default, skip_serializing_if = "Secret::is_empty")]
     pub url: Secret,
 }
 
 /// Slack, by a bot's token: everything in one message, answers in its thread.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "SlackTokenChannel")]
 pub struct SlackToken {
     /// The bot's token, with the scope `chat:write`.
+    #[serde(default, skip_serializing_if = "Secret::is_empty")]
     pub token: Secret,
     /// The id of the conversation, as in C0123456789.
     pub conversation: String,
 }
 
 /// A signed post of JSON.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "WebhookChannel")]
 pub struct Webhook {
     /// Where it goes: `https`, or `http` within the networks that the server's settings name.
     pub url: String,
     /// The key of the signature.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Secret::is_empty")]
     pub secret: Secret,
     /// Certificate authorities of the receiver in PEM, where it has no public certificate.
     #[serde(default)]
@@ -124,8 +132,9 @@ pub struct Webhook {
 }
 
 /// A program on the server, which reads JSON on its standard input.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "CommandChannel")]
 pub struct Command {
     /// Its absolute path, one of those that the server's settings name.
     pub program: String,
@@ -134,11 +143,40 @@ pub struct Command {
     pub arguments: Vec<String>,
 }
 
+impl Means {
+    /// The name of its kind, as records have it.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Mail(_) => "mail",
+            Self::SlackWebhook(_) => "slack_webhook",
+            Self::SlackToken(_) => "slack_token",
+            Self::Webhook(_) => "webhook",
+            Self::Command(_) => "command",
+            Self::Heartbeat(_) => "heartbeat",
+        }
+    }
+
+    /// Where it leads, for people, without what may be secret.
+    pub fn target(&self) -> String {
+        match self {
+            Self::Mail(mail) => mail.to.join(", "),
+            Self::SlackWebhook(_) => "Slack".to_owned(),
+            Self::SlackToken(slack) => format!("Slack, {}", slack.conversation),
+            // Behind the host there may be a key.
+            Self::Webhook(webhook) => webhook.url.splitn(4, '/').take(3).collect::<Vec<_>>().join("/"),
+            Self::Command(command) => command.program.clone(),
+            Self::Heartbeat(_) => "an outside watcher".to_owned(),
+        }
+    }
+}
+
 /// An outside watcher, such as a dead man's switch: it tells somebody when it hears nothing.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "HeartbeatChannel")]
 pub struct Heartbeat {
     /// The address that is posted to, which is a secret.
+    #[serde(default, skip_serializing_if = "Secret::is_empty")]
     pub url: Secret,
 }
 
@@ -162,6 +200,20 @@ impl Secret {
 impl From<&str> for Secret {
     fn from(text: &str) -> Self {
         Self(text.to_owned())
+    }
+}
+
+impl JsonSchema for Secret {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Secret".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "string", "writeOnly": true})
     }
 }
 
@@ -222,6 +274,19 @@ impl Channel {
         {
             *secret = kept;
         }
+    }
+
+    /// Whether it has a secret.
+    pub fn has_secret(&self) -> bool {
+        let secret = match &self.means {
+            Means::Mail(mail) => Some(&mail.password),
+            Means::SlackWebhook(slack) => Some(&slack.url),
+            Means::SlackToken(slack) => Some(&slack.token),
+            Means::Webhook(webhook) => Some(&webhook.secret),
+            Means::Heartbeat(heartbeat) => Some(&heartbeat.url),
+            Means::Command(_) => None,
+        };
+        secret.is_some_and(|secret| !secret.is_empty())
     }
 
     fn secret_mut(&mut self) -> Option<&mut Secret> {

@@ -1,5 +1,6 @@
 //! Which notifications a route, a silence or a maintenance window is about.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -13,7 +14,7 @@ const MAX_LISTED: usize = 100;
 const MAX_NAME: usize = 260;
 
 /// What must hold of a notification; an empty list holds of all. In names, `*` stands for any characters.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Matcher {
     /// At least this severity.

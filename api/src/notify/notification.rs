@@ -3,6 +3,7 @@
 //! Every string is hostile. [`Notification::cleaned`] bounds each and makes characters visible that would hide or reorder
 //! text; each channel escapes what its own format needs.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::display::{cut, visible};
@@ -43,8 +44,9 @@ pub enum Kind {
 }
 
 /// How much it matters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(rename = "LeastSeverity")]
 pub enum Severity {
     /// Worth knowing.
     Info,
@@ -55,6 +57,9 @@ pub enum Severity {
 }
 
 impl Severity {
+    /// Every severity, the worst last.
+    pub const ALL: [Self; 3] = [Self::Info, Self::Warning, Self::Critical];
+
     /// As people read it.
     pub fn word(self) -> &'static str {
         match self {

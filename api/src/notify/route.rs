@@ -11,6 +11,7 @@ use std::{
 };
 
 use fleetps_nats::units;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -32,7 +33,7 @@ pub const MAX_ROUTES: usize = 200;
 const ESCALATED_AFTER: RangeInclusive<Duration> = Duration::from_secs(60)..=Duration::from_secs(24 * 3600);
 
 /// Where notifications go.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Route {
     /// What people call it; may be empty.
@@ -55,18 +56,19 @@ pub struct Route {
 }
 
 /// Who else is told where nobody acknowledges an alert in time.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Escalation {
     /// In time: from the moment at which the alert was decided.
     #[serde(with = "units::duration")]
+    #[schemars(with = "String")]
     pub after: Duration,
     /// The ids of the channels that are told then.
     pub channels: Vec<String>,
 }
 
 /// Hours in which a route waits for their end.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Quiet {
     /// The hours.

@@ -5,12 +5,13 @@ use jiff::{
     civil::{Date, Time, Weekday},
     tz::TimeZone,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::channel::BadChannel;
 
 /// A day of the week.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[allow(missing_docs, reason = "the days have their names")]
 pub enum Day {
@@ -24,6 +25,30 @@ pub enum Day {
 }
 
 impl Day {
+    /// Every day, in the order of the week.
+    pub const ALL: [Self; 7] = [
+        Self::Monday,
+        Self::Tuesday,
+        Self::Wednesday,
+        Self::Thursday,
+        Self::Friday,
+        Self::Saturday,
+        Self::Sunday,
+    ];
+
+    /// Its name, as records have it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Monday => "monday",
+            Self::Tuesday => "tuesday",
+            Self::Wednesday => "wednesday",
+            Self::Thursday => "thursday",
+            Self::Friday => "friday",
+            Self::Saturday => "saturday",
+            Self::Sunday => "sunday",
+        }
+    }
+
     fn of(date: Date) -> Self {
         match date.weekday() {
             Weekday::Monday => Self::Monday,
@@ -38,7 +63,7 @@ impl Day {
 }
 
 /// From one time of day to another, on some days of the week. Hours past midnight belong to the day on which they began.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Schedule {
     /// The time zone by its IANA name, as in Europe/Berlin.

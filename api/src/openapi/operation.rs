@@ -7,13 +7,15 @@ use axum::{
     http::{HeaderMap, Method, Uri},
 };
 use fleetps_nats::signed::SignedRequest;
-use schemars::SchemaGenerator;
+use schemars::{SchemaGenerator, generate::SchemaSettings};
 use serde_json::Value as Json;
 
 use crate::{
     answer::{Answers, Described},
     auth::{ClientInfo, Person, Principal},
-    extract::{Host, ProcessPath, Query, RuleId},
+    extract::{
+        AlertId, ChannelId, DeliveryId, Host, JsonBody, JsonShape, ProcessPath, Query, RuleId, SilenceId,
+    },
     query::{Parameter, Parameters},
     scoped_fleet::ScopedFleet,
     state::AppState,
@@ -57,9 +59,34 @@ impl Argument for ProcessPath {
     }
 }
 
-impl Argument for RuleId {
+/// Ids in the path.
+macro_rules! ids {
+    ($($name:ident: $about:literal),+) => {
+        $(impl Argument for $name {
+            fn describe(takes: &mut Takes) {
+                takes.path.push(Parameter::of("id", $about, |id: &Self| &id.0));
+            }
+        })+
+    };
+}
+
+ids! {
+    RuleId: "The id of the rule.",
+    ChannelId: "The id of the channel.",
+    DeliveryId: "The id of the delivery.",
+    SilenceId: "The id of the silence.",
+    AlertId: "The id of the alert."
+}
+
+impl<T: JsonShape> Argument for JsonBody<T> {
     fn describe(takes: &mut Takes) {
-        takes.path.push(Parameter::of("id", "The id of the rule.", |id: &Self| &id.0));
+        // It stands alone in the document, so nothing in it can point elsewhere.
+        let settings = SchemaSettings::draft2020_12().with(|settings| {
+            settings.inline_subschemas = true;
+            settings.meta_schema = None;
+        });
+        let schema = settings.into_generator().into_root_schema_for::<T>();
+        takes.body = vec![("application/json", schema.to_value())];
     }
 }
 

@@ -5,19 +5,29 @@
 //! the history from the past. Filters, searches, totals and limits come after that.
 //!
 //! `travel` is one host at one past moment, `process` one process, `groups` changes what a host belongs to, `settings` how
-//! it is sampled, `live` is what WebSockets follow, `alerts` are alerts and their rules.
+//! it is sampled, `live` is what WebSockets follow, `alerts` are alerts, `alert_rules` the rules by which they are
+//! raised.
 
+mod acknowledging;
+mod alert_routes;
+mod alert_rules;
 mod alerts;
+mod channels;
 mod events;
 mod groups;
 mod live;
 mod measured;
 pub mod process;
 mod settings;
+mod silences;
 pub mod travel;
 
-pub use alerts::{AlertFilter, NewRule, bad_rule, no_such_rule};
+pub use alert_routes::Routes;
+pub use alert_rules::{NewRule, bad_rule, no_such_rule};
+pub use alerts::AlertFilter;
+pub use channels::ChannelEntry;
 pub use live::Look;
+pub use silences::NewSilence;
 
 use std::{sync::Arc, time::Duration};
 

@@ -53,8 +53,8 @@ impl Value for Severity {
     }
 }
 
-/// The open alerts as of `now_us`.
-pub fn view(open: &[OpenAlert], version: u64) -> View {
+/// The open alerts; `may_acknowledge` is whether the person may acknowledge some.
+pub fn view(open: &[OpenAlert], version: u64, may_acknowledge: bool) -> View {
     let worst = |severity| open.iter().filter(|open| open.last.change.alert.severity == severity).count();
     let count = |severity: Severity, shade| {
         let count = worst(severity);
@@ -74,7 +74,7 @@ pub fn view(open: &[OpenAlert], version: u64) -> View {
             ("warning", count(Severity::Warning, "silent")),
             ("info", count(Severity::Info, "")),
         ],
-        tables: vec![open_table(open)],
+        tables: vec![open_table(open, may_acknowledge)],
     }
 }
 
@@ -82,7 +82,8 @@ fn heads(columns: &[(&'static str, &'static str)]) -> Vec<Head> {
     columns.iter().map(|(column, text)| Head { column, text, ..Head::default() }).collect()
 }
 
-fn open_table(open: &[OpenAlert]) -> Table {
+/// The table of open alerts.
+pub fn open_table(open: &[OpenAlert], may_acknowledge: bool) -> Table {
     let columns = [
         ("status", "Severity"),
         ("host", "Host"),
@@ -91,6 +92,7 @@ fn open_table(open: &[OpenAlert]) -> Table {
         ("value", "Value"),
         ("when", "Since"),
         ("detail", "Most by"),
+        ("user", "Acknowledged"),
     ];
     let row = |open: &OpenAlert| {
         let alert = &open.last.change.alert;
@@ -107,6 +109,7 @@ fn open_table(open: &[OpenAlert]) -> Table {
             Cell::new("value", value_of(&open.raised.change)),
             Cell::moment("when", alert.raised_at_us).linked(host_at(host, alert.raised_at_us)),
             cells::path("detail", Some(&culprits(&open.raised.change.culprits))),
+            acknowledged(open, may_acknowledge),
         ];
         Row { id: format!("a-{}", alert.id), cells, ..Row::default() }
     };
@@ -115,6 +118,21 @@ fn open_table(open: &[OpenAlert]) -> Table {
         heads: heads(&columns),
         rows: open.iter().take(SHOWN_ALERTS).map(row).collect(),
         ..Table::default()
+    }
+}
+
+/// Who looks after an alert, or the way to the form that says so.
+fn acknowledged(open: &OpenAlert, may_acknowledge: bool) -> Cell {
+    let url = Url::alert(&open.last.change.alert.id);
+    match &open.acknowledged {
+        Some(by) => {
+            let why =
+                if by.why.is_empty() { String::new() } else { format!(": {}", display::visible(&by.why)) };
+            let title = Some(format!("{}{why}", display::time(by.at_us)));
+            Cell { title, ..cells::name("user", Some(&by.who)).linked(url) }
+        }
+        None if may_acknowledge => Cell::new("user", "Acknowledge").linked(url.at("acknowledge")),
+        None => Cell::new("user", "nobody").linked(url),
     }
 }
 
@@ -246,6 +264,11 @@ fn rule_cell(id: &str, title: &str) -> Cell {
     Cell { title: (!title.is_empty()).then(|| display::visible(title).into_owned()), ..cell }
 }
 
+/// The colour of a severity.
+pub fn shade(severity: Severity) -> &'static str {
+    severity::shade(severity)
+}
+
 fn severity_cell(severity: Severity) -> Cell {
     Cell::new("status", severity.word()).shaded(severity::shade(severity))
 }
@@ -270,6 +293,18 @@ fn dot(change: Change) -> &'static str {
         Change::Cleared => "up",
         Change::Exited | Change::Gone | Change::RuleChanged => "",
     }
+}
+
+/// The facts of an alert: what they are called, and their texts.
+pub fn facts(change: &AlertChange) -> Vec<(&'static str, String)> {
+    let alert = &change.alert;
+    let all = [
+        ("Sentence", display::visible(&alert.sentence).into_owned()),
+        ("What", display::visible(&alert.instance()).into_owned()),
+        ("Value", value_of(change)),
+        ("Most by", display::visible(&culprits(&change.culprits)).into_owned()),
+    ];
+    all.into_iter().filter(|(_, text)| !text.is_empty()).collect()
 }
 
 /// The value of a change with its unit; empty where there is none.

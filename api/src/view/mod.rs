@@ -6,13 +6,16 @@
 //! times and ranges in queries, `travel` keeps them in links, `timeline` is the strip that moves them, `span` does the
 //! same for pages without a time; `chart` draws. `fleet` makes the table of hosts, each with a `sparkline`, `system`
 //! the facts of one host with its `mounts` and `interfaces`, `subject` the facts of one process and `process` the tables
-//! of its relatives; `audit`, `alerts`, `events`, `diff`, `top` and `search` make the tables of their pages. `cells` has
+//! of its relatives; `silences` are silences and routes in words and in forms, `channels` the fields of their form and
+//! what became of notifications; `alert_on` are the rules that pages propose; `audit`, `alerts`, `events`, `diff`, `top` and `search` make the tables of their pages. `cells` has
 //! the cells that tables of processes share, `sums` the line above them.
 
+pub mod alert_on;
 pub mod alerts;
 mod arrangement;
 pub mod audit;
 mod cells;
+pub mod channels;
 pub mod chart;
 mod column;
 pub mod diff;
@@ -30,6 +33,7 @@ pub mod processes;
 pub mod query;
 pub mod search;
 mod severity;
+pub mod silences;
 pub mod span;
 mod sparkline;
 pub mod subject;

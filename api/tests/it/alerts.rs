@@ -43,16 +43,22 @@ pub fn transition(host: &str, program: &str, change: Change) -> Transition {
     Transition { place, decided_at_us: at_us, change }
 }
 
-fn by(person: &Person, mut request: Request<Body>) -> Request<Body> {
+pub fn by(person: &Person, mut request: Request<Body>) -> Request<Body> {
     request.extensions_mut().insert(Principal::User(person.clone()));
     request
 }
 
-async fn get(site: &Site, person: &Person, url: &str) -> Answer {
+pub async fn get(site: &Site, person: &Person, url: &str) -> Answer {
     site.send(by(person, Request::get(url).header("host", "localhost").body(Body::empty()).unwrap())).await
 }
 
-async fn send(site: &Site, person: &Person, method: &str, url: &str, body: &Value) -> (StatusCode, Value) {
+pub async fn send(
+    site: &Site,
+    person: &Person,
+    method: &str,
+    url: &str,
+    body: &Value,
+) -> (StatusCode, Value) {
     let request = Request::builder().method(method).uri(url).header("host", "localhost");
     let request = request.header("content-type", "application/json").body(Body::from(body.to_string()));
     let answer = site.send(by(person, request.unwrap())).await;
@@ -194,7 +200,8 @@ async fn a_rule_is_tried_on_the_past_before_it_is_saved() {
     assert_eq!(texts(&page, "#episodes td.host, #episodes td.what"), ["cleared", "web-1"]);
 }
 
-async fn with_broker(folder: &std::path::Path) -> (ManagedServer, Site) {
+/// A site with a broker, and an audit in it.
+pub async fn with_broker(folder: &std::path::Path) -> (ManagedServer, Site) {
     let (server, _) = broker(folder).await;
     let client = server.broker(Part::Api).connect("test").await.unwrap();
     let mut site = Site::new();

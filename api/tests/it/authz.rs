@@ -150,7 +150,9 @@ fn allowed(role: Role, of_all_hosts: bool, action: Permission) -> bool {
         Permission::ReadMetrics => of_all_hosts,
         Permission::ManageAlerts | Permission::ControlHosts => role >= Role::Operator,
         Permission::ManageHosts => role == Role::Administrator,
-        Permission::ManageUsers | Permission::ReadAudit => role == Role::Administrator && of_all_hosts,
+        Permission::ManageUsers | Permission::ManageChannels | Permission::ReadAudit => {
+            role == Role::Administrator && of_all_hosts
+        }
     }
 }
 

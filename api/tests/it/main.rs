@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, missing_docs, reason = "a test that cannot go on should panic")]
 
 mod accounts;
+mod alert_on;
+mod alert_rights;
 mod alerts;
 mod apart;
 mod askers;
@@ -20,6 +22,8 @@ mod browser_travel;
 #[path = "../../../ingestor/tests/it/chance.rs"]
 #[allow(dead_code, reason = "the ingestor's tests use the rest")]
 mod chance;
+#[cfg(unix)]
+mod channels;
 mod closed_pipe;
 mod commands;
 mod console;
@@ -69,6 +73,7 @@ mod recovery;
 mod service;
 mod settings;
 mod shares;
+mod silences;
 mod sql_page;
 mod starts;
 mod sums;

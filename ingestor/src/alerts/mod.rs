@@ -39,7 +39,7 @@ pub(crate) use measured::{Total, ValueOf, Values};
 pub(crate) use plan::Planned;
 pub use rule::{HostFigure, Lasting, Measure, Over, Rule, Severity, Threshold};
 pub use saved::{ALERT_RULES, BadRule, MAX_RULES, RuleEntry, SavedRule, open_rules, rules_in_force};
-pub use sentence::SentenceError;
+pub use sentence::{SentenceError, without_filter};
 pub use state::EvaluatorState;
 pub use transition::Transition;
 

@@ -55,6 +55,17 @@ impl Rule {
     }
 }
 
+/// The sentence without what stands behind `where`, for people who may not see what the filter asks for: `count < 1 where …`.
+/// It still reads as a rule. Itself where it has no filter.
+pub fn without_filter(sentence: &str) -> String {
+    match Words::of(sentence) {
+        Ok(Words { filter: Some((column, _)), .. }) => {
+            sentence.chars().take(column - 1).chain(" …".chars()).collect()
+        }
+        _ => sentence.to_owned(),
+    }
+}
+
 struct Parts {
     measure: Measure,
     over: Over,

@@ -108,3 +108,18 @@ proptest::proptest! {
         let _ = read(&text);
     }
 }
+
+#[test]
+fn a_sentence_without_its_filter_still_says_what_is_measured() {
+    for (sentence, without) in [
+        ("count < 1 for 1m where cmd:--password=hunter2", "count < 1 for 1m where …"),
+        ("ä > 1 WHERE cmd:x where y", "ä > 1 WHERE …"),
+        ("mem>4G  over program   where java", "mem>4G  over program   where …"),
+        ("cpu > 90%", "cpu > 90%"),
+        ("", ""),
+    ] {
+        assert_eq!(without_filter(sentence), without);
+    }
+    let unit = |sentence: &str| read(sentence).unwrap().measure.unit();
+    assert_eq!(unit("mem > 4G where cmd:x"), unit(&without_filter("mem > 4G where cmd:x")));
+}

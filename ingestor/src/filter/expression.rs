@@ -94,6 +94,16 @@ impl Expression {
         }
     }
 
+    /// Whether what it lets through depends on command lines: words occur in them, too.
+    pub(super) fn asks_for_command_lines(&self) -> bool {
+        match self {
+            Self::Word(_) => true,
+            Self::Same(field, _) | Self::Like(field, _) | Self::Number(field, ..) => field.is_command_line(),
+            Self::Not(inner) => inner.asks_for_command_lines(),
+            Self::All(inner) | Self::Any(inner) => inner.iter().any(Self::asks_for_command_lines),
+        }
+    }
+
     pub(super) fn matches(&self, fields: &Fields<'_>) -> bool {
         match self {
             Self::Word(word) => {

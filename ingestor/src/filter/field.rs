@@ -99,6 +99,11 @@ impl Field {
         matches!(self.source, Source::Rate(_))
     }
 
+    /// Whether it is the command line, which some people may not see.
+    pub(super) fn is_command_line(self) -> bool {
+        self.column == "command_line"
+    }
+
     /// Whether it is of the process itself, and nothing else has to be known.
     pub(super) fn is_own(self) -> bool {
         self.own_place().is_some()

@@ -132,6 +132,12 @@ impl Filter {
         self.expression.as_ref().is_some_and(|expression| expression.asks_for(Field::is_rate))
     }
 
+    /// Whether what it lets through depends on command lines, so that its results tell of them. A word that names no field
+    /// is looked for in command lines as well.
+    pub fn asks_for_command_lines(&self) -> bool {
+        self.expression.as_ref().is_some_and(Expression::asks_for_command_lines)
+    }
+
     /// The places in the model's list of a process's fields that it asks for; `None` where it needs more than the process and the
     /// name of its host.
     pub(crate) fn own_places(&self) -> Option<BTreeSet<usize>> {

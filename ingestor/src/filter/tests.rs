@@ -322,6 +322,21 @@ fn a_filter_has_a_bounded_number_of_patterns() {
 }
 
 #[test]
+fn a_filter_tells_whether_it_asks_for_command_lines() {
+    for (text, asks) in [
+        ("", false),
+        ("name:java and mem > 2G", false),
+        ("cmd:java", true),
+        ("name = a or not (user = root and CMD ~ x)", true),
+        ("java", true),
+        ("cpu > 1 \"java\"", true),
+        ("not (name = a)", false),
+    ] {
+        assert_eq!(Filter::parse(text).unwrap().asks_for_command_lines(), asks, "{text}");
+    }
+}
+
+#[test]
 fn a_filter_tells_whether_it_asks_for_rates() {
     for (text, asks) in [
         ("", false),

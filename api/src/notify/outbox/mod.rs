@@ -216,6 +216,15 @@ impl Outbox {
         Ok(records)
     }
 
+    /// What became of a notification for a channel; `None` while no courier has taken it.
+    ///
+    /// # Errors
+    /// When the broker does not answer.
+    pub async fn became_of(&self, channel: &str, notification: &str) -> Result<Option<Record>, OutboxError> {
+        let entry = self.records.get(&record_key(channel, notification)).await.map_err(failed("read"))?;
+        Ok(entry.map(|entry| entry.value))
+    }
+
     /// Sends again what was undeliverable; `false` where nothing with that key is.
     ///
     /// # Errors

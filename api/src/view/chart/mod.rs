@@ -2,9 +2,11 @@
 //!
 //! A chart is a box of [`WIDTH`] × [`HEIGHT`] units with `shapes` in it. `line` makes the shapes of a value over time
 //! (the mean as a line, the band between smallest and greatest behind it, so that a spike of one sample is never lost),
-//! `stack` those of a breakdown. A time without snapshots is a gap in both. `hosts` lists the charts of a host, `panel`
+//! `stack` those of a breakdown. A time without snapshots is a gap in both. `bands` draws
+//! when alerts were open. `hosts` lists the charts of a host, `panel`
 //! is the frame around them on a page.
 
+pub mod bands;
 pub mod hosts;
 pub mod line;
 pub mod panel;

@@ -16,7 +16,7 @@ use fleetps::testing::notify::{
 const LIMIT: Duration = Duration::from_secs(3);
 
 /// A sender that may reach this machine.
-fn sender() -> Sender {
+pub fn sender() -> Sender {
     let networks = vec!["127.0.0.0/8".parse().unwrap()];
     Sender::new(Allowed { networks, programs: Vec::new() }).with_limit(LIMIT, "http://127.0.0.1:9/")
 }

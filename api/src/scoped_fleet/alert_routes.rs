@@ -1,0 +1,83 @@
+//! The routes by which notifications go to channels: one list, because their order matters, for administrators of every host.
+
+use axum::http::StatusCode;
+use fleetps_nats::{audit::Outcome, now_us};
+
+use super::{ScopedFleet, channels::bad_record};
+use crate::{
+    display,
+    notify::{BadChannel, Route, RouteList},
+    refusal::Refusal,
+};
+
+/// The longest list that the audit writes down, in characters.
+const MAX_AUDITED: usize = 4_000;
+
+/// All routes.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Routes {
+    /// In the order in which they are asked.
+    pub routes: Vec<Route>,
+    /// Grows with every change; 0 until there is one.
+    pub revision: u64,
+    /// Who changed them last, and when in µs since 1970 UTC.
+    pub changed: Option<(String, i64)>,
+}
+
+impl ScopedFleet {
+    /// The routes.
+    ///
+    /// # Errors
+    /// When the person may not, or the broker does not answer.
+    pub async fn routes(&self) -> Result<Routes, Refusal> {
+        self.may_manage()?;
+        let records = self.records()?;
+        let list = self.ask_broker("read the routes", records.routes()).await?;
+        Ok(list.map_or_else(Routes::default, |list| Routes {
+            revision: list.revision,
+            changed: Some((list.value.changed_by, list.value.changed_at_us)),
+            routes: list.value.routes,
+        }))
+    }
+
+    /// Saves all routes, and writes down what they were and became. `replaces` is the revision that they replace, where another
+    /// one is to be refused.
+    ///
+    /// # Errors
+    /// When a route is wrong or names a channel that there is not, they were changed meanwhile, the person may not, or the
+    /// broker refuses.
+    pub async fn save_routes(&self, routes: Vec<Route>, replaces: Option<u64>) -> Result<Routes, Refusal> {
+        let before = self.routes().await?;
+        let known: Vec<String> = self.channels().await?.into_iter().map(|channel| channel.id).collect();
+        let named = routes.iter().flat_map(|route| {
+            route.channels.iter().chain(route.escalate.iter().flat_map(|escalation| &escalation.channels))
+        });
+        if let Some(unknown) = named.into_iter().find(|id| !known.contains(id)) {
+            let problem = format!("there is no channel {:?}", display::cut(unknown, 64));
+            return Err(bad_record(BadChannel { field: "channels", problem }));
+        }
+        if replaces.is_some_and(|replaces| replaces != before.revision) {
+            return Err(conflict());
+        }
+        let list = RouteList { routes, changed_by: self.person.name.clone(), changed_at_us: now_us() };
+        let records = self.records()?;
+        let revision = (before.revision > 0).then_some(before.revision);
+        if !self.ask_records("save the routes", records.save_routes(&list, revision)).await? {
+            return Err(conflict());
+        }
+        let what = format!("{} → {}", in_words(&before.routes), in_words(&list.routes));
+        self.shared.audit_log.note(&self.person, "route.save", None, what, Outcome::Done);
+        self.routes().await
+    }
+}
+
+fn conflict() -> Refusal {
+    let hint = "look at them again, and repeat the change";
+    Refusal::new(StatusCode::CONFLICT, "the routes were changed meanwhile", hint)
+}
+
+fn in_words(routes: &[Route]) -> String {
+    // Structs of texts can always be written.
+    let text = serde_json::to_string(routes).unwrap_or_default();
+    display::cut(&text, MAX_AUDITED).into_owned()
+}

@@ -1,0 +1,330 @@
+//! Silences, routes and acknowledgements on pages, in JSON and in a terminal: who may silence which hosts, and who sees what.
+
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use fleetps::testing::{
+    auth::{Person, Role},
+    notify::Records,
+};
+use fleetps_ingestor::alerts::Change;
+use fleetps_nats::server::ManagedServer;
+use scraper::Html;
+use serde_json::{Value, json};
+
+use crate::{
+    alerts::{by, get, send, transition, with_broker},
+    authz::person,
+    commands::{said, serve_site},
+    support::{PATIENCE, Site, attributes, process, texts},
+};
+
+const SILENCES: &str = "/api/v1/alerts/silences";
+
+/// A site with a broker, two hosts with a group and an open alert each.
+async fn site(folder: &std::path::Path) -> (ManagedServer, Site) {
+    let (server, site) = with_broker(folder).await;
+    let tags = |host: &str, tag: &str| (host.parse().unwrap(), [tag.to_owned()].into());
+    site.shared.groups.set([tags("own-1", "own"), tags("other-1", "other")].into());
+    for (host, id) in [("own-1", "0a01"), ("other-1", "0b02")] {
+        site.tell(host, vec![process(10, 0, "java")]);
+        let mut raised = transition(host, "java", Change::Raised);
+        raised.change.alert.id = id.to_owned();
+        raised.change.at_us = fleetps::testing::live::now_us() + 1_000_000;
+        site.shared.alerts.take(raised);
+    }
+    (server, site)
+}
+
+fn own(role: Role) -> Person {
+    person(role, Some("own"), false)
+}
+
+fn all(role: Role) -> Person {
+    person(role, None, false)
+}
+
+async fn form(site: &Site, who: &Person, url: &str, fields: &[(&str, &str)]) -> crate::support::Answer {
+    site.send(by(who, site.form(url, fields).await)).await
+}
+
+async fn listed(site: &Site, who: &Person) -> Vec<Value> {
+    let answer = get(site, who, SILENCES).await;
+    let answer: Value = serde_json::from_str(&answer.body).unwrap();
+    answer["silences"].as_array().unwrap().clone()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn operators_silence_hosts_of_their_groups_and_no_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_server, site) = site(folder.path()).await;
+    let everything = json!({"for": "2h", "why": "an exchange"});
+    assert_eq!(send(&site, &all(Role::Viewer), "POST", SILENCES, &everything).await.0, StatusCode::FORBIDDEN);
+    let (status, silence) = send(&site, &own(Role::Operator), "POST", SILENCES, &everything).await;
+    assert_eq!((status, &silence["within"]), (StatusCode::OK, &json!(["own"])), "{silence}");
+    // It holds for their host, and not for the other one, whatever it names.
+    assert_eq!(
+        (&silence["muted"], &silence["latest"]),
+        (&json!(1), &json!([{"rule": "busy", "host": "own-1"}]))
+    );
+    let named = json!({"matcher": {"hosts": ["other-1"]}, "for": "2h", "why": "x"});
+    let (_, silence) = send(&site, &own(Role::Operator), "POST", SILENCES, &named).await;
+    assert_eq!(silence["muted"].as_u64().unwrap_or_default(), 0, "{silence}");
+    let (_, of_all) = send(&site, &all(Role::Operator), "POST", SILENCES, &named).await;
+    assert_eq!((&of_all["within"], &of_all["muted"]), (&Value::Null, &json!(1)), "{of_all}");
+    // Nobody reads of hosts that are hidden from them, nor ends what is for these.
+    for url in [SILENCES, "/alerts/silences"] {
+        let seen = get(&site, &own(Role::Operator), url).await.body;
+        assert!(!seen.contains("other-1"), "{url}: {seen}");
+        assert!(get(&site, &all(Role::Viewer), url).await.body.contains("other-1"), "{url}");
+    }
+    let url = format!("{SILENCES}/{}", of_all["id"].as_str().unwrap());
+    assert_eq!(send(&site, &own(Role::Operator), "DELETE", &url, &json!({})).await.0, StatusCode::NOT_FOUND);
+    let (_, rule) = send(
+        &site,
+        &all(Role::Operator),
+        "POST",
+        SILENCES,
+        &json!({"matcher": {"rules": ["busy"]}, "for": "1h", "why": "y"}),
+    )
+    .await;
+    let rule = format!("{SILENCES}/{}", rule["id"].as_str().unwrap());
+    assert_eq!(send(&site, &own(Role::Operator), "DELETE", &rule, &json!({})).await.0, StatusCode::FORBIDDEN);
+    assert_eq!(send(&site, &all(Role::Operator), "DELETE", &rule, &json!({})).await.0, StatusCode::OK);
+    assert_eq!(send(&site, &all(Role::Viewer), "DELETE", &url, &json!({})).await.0, StatusCode::FORBIDDEN);
+    // What is over stays listed, and holds no longer.
+    assert!(listed(&site, &all(Role::Viewer)).await.iter().any(|silence| silence["holds"] == false));
+    let administrator = all(Role::Administrator);
+    let audited = async {
+        while !get(&site, &administrator, "/api/v1/audit?action=silence&range=1h")
+            .await
+            .body
+            .contains("within own; why: an exchange")
+        {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, audited).await.expect("the silence is not in the audit");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_silence_is_made_in_a_form_that_a_link_fills_in_and_ended_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_server, site) = site(folder.path()).await;
+    let operator = all(Role::Operator);
+    let page = Html::parse_document(&get(&site, &operator, "/alerts/0a01").await.body);
+    let links = attributes(&page, "form a.quiet", "href");
+    assert_eq!(links, ["/alerts/silences?rule=busy&host=own-1"]);
+    let page = Html::parse_document(&get(&site, &operator, &links[0]).await.body);
+    let values = |name: &str| attributes(&page, &format!("#silence input[name={name}]"), "value");
+    assert_eq!((values("rules"), values("hosts")), (vec!["busy".to_owned()], vec!["own-1".to_owned()]));
+    assert!(listed(&site, &operator).await.is_empty(), "a GET changes nothing");
+    let hostile = "\"><script>alert(1)</script>\u{202e}";
+    for (fields, expected) in [
+        (vec![("for", "soon"), ("why", hostile)], "for: expected"),
+        (vec![("for", "2h"), ("severity", "awful"), ("why", "x")], "severity"),
+        (vec![("for", "2h")], "why: is missing"),
+        (
+            vec![
+                ("repeat", "weekly"),
+                ("from", "22:00"),
+                ("until", "25:00"),
+                ("hosts", "own-1"),
+                ("why", "x"),
+            ],
+            "until",
+        ),
+        (vec![("repeat", "weekly"), ("from", "22:00"), ("until", "07:00"), ("why", "x")], "says nothing"),
+    ] {
+        let answer = form(&site, &operator, "/alerts/silences", &fields).await;
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{expected}");
+        let page = Html::parse_document(&answer.body);
+        assert!(texts(&page, ".problem")[0].contains(expected), "{:?}", texts(&page, ".problem"));
+        assert!(!answer.body.contains("<script>alert"), "{}", answer.body);
+    }
+    let weekly = [
+        ("repeat", "weekly"),
+        ("from", "22:00"),
+        ("until", "07:00"),
+        ("zone", "Europe/Berlin"),
+        ("day_saturday", "1"),
+        ("hosts", hostile),
+        ("why", hostile),
+    ];
+    for fields in [&[("for", "2h"), ("rules", "busy"), ("why", hostile)][..], &weekly] {
+        assert_eq!(form(&site, &operator, "/alerts/silences", fields).await.status, StatusCode::SEE_OTHER);
+    }
+    let body = get(&site, &operator, "/alerts/silences").await.body;
+    assert!(!body.contains("<script>alert") && !body.contains('\u{202e}'), "{body}");
+    let page = Html::parse_document(&body);
+    assert_eq!(texts(&page, "#silences .word")[0], "silent");
+    assert!(texts(&page, "#silences td").iter().any(|text| text == "Sat 22:00–07:00 Europe/Berlin"));
+    for id in attributes(&page, "#silences input[name=end]", "value") {
+        assert_eq!(
+            form(&site, &operator, "/alerts/silences", &[("end", &id)]).await.status,
+            StatusCode::SEE_OTHER
+        );
+    }
+    let page = Html::parse_document(&get(&site, &operator, "/alerts/silences").await.body);
+    assert!(attributes(&page, "#silences input[name=end]", "value").is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_alert_is_acknowledged_by_operators_of_its_host_and_says_by_whom() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_server, site) = site(folder.path()).await;
+    let url = "/api/v1/alerts/0b02/acknowledge";
+    let why = json!({"why": "<b>I look\u{202e}</b>"});
+    assert_eq!(send(&site, &own(Role::Operator), "POST", url, &why).await.0, StatusCode::NOT_FOUND);
+    assert_eq!(get(&site, &own(Role::Operator), "/alerts/0b02").await.status, StatusCode::NOT_FOUND);
+    assert_eq!(send(&site, &all(Role::Viewer), "POST", url, &why).await.0, StatusCode::FORBIDDEN);
+    assert_eq!(get(&site, &all(Role::Operator), "/alerts/0b02").await.status, StatusCode::OK);
+    let (status, alert) = send(&site, &all(Role::Operator), "POST", url, &why).await;
+    assert_eq!((status, &alert["acknowledged"]["why"]), (StatusCode::OK, &why["why"]), "{alert}");
+    assert_eq!(send(&site, &all(Role::Operator), "POST", url, &why).await.0, StatusCode::CONFLICT);
+    let client = site.shared.broker.clone().unwrap();
+    assert_eq!(Records::new(client).acknowledgements().await.unwrap().len(), 1);
+    for page in ["/alerts/0b02", "/alerts"] {
+        let body = get(&site, &all(Role::Viewer), page).await.body;
+        assert!(
+            !body.contains("<b>I look") && !body.contains('\u{202e}') && body.contains("I look"),
+            "{page}: {body}"
+        );
+    }
+    let page = Html::parse_document(&get(&site, &all(Role::Operator), "/alerts").await.body);
+    let mut shown = texts(&page, "#alerts td.user");
+    shown.sort();
+    assert_eq!(shown, ["Acknowledge", &person(Role::Operator, None, false).name]);
+    let back = form(&site, &all(Role::Operator), "/alerts/0b02/acknowledge", &[("withdraw", "1")]).await;
+    assert_eq!(back.status, StatusCode::SEE_OTHER, "{}", back.body);
+    let page = Html::parse_document(&get(&site, &all(Role::Operator), "/alerts/0b02").await.body);
+    assert_eq!(texts(&page, "#acknowledged"), ["Nobody looks after it yet."]);
+    let done = form(&site, &own(Role::Operator), "/alerts/0a01/acknowledge", &[("why", "")]).await;
+    assert_eq!(done.status, StatusCode::SEE_OTHER, "{}", done.body);
+    let mut over = transition("own-1", "java", Change::Cleared);
+    over.change.alert.id = "0a01".to_owned();
+    site.shared.alerts.take(over);
+    let (status, _) =
+        send(&site, &all(Role::Operator), "POST", "/api/v1/alerts/0a01/acknowledge", &json!({})).await;
+    assert_eq!(status, StatusCode::CONFLICT, "it is over");
+    let page = Html::parse_document(&get(&site, &own(Role::Viewer), "/alerts/0a01").await.body);
+    assert_eq!(texts(&page, "#changes td.what"), ["cleared", "raised"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn routes_are_a_list_that_administrators_of_every_host_change_in_json_and_in_forms() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_server, site) = site(folder.path()).await;
+    let (boss, url) = (all(Role::Administrator), "/api/v1/alerts/routes");
+    for id in ["ops", "boss"] {
+        let body = json!({"name": id, "means": {"kind": "webhook", "url": "https://a.example/"}});
+        send(&site, &boss, "PUT", &format!("/api/v1/alerts/channels/{id}"), &body).await;
+    }
+    for who in [all(Role::Operator), own(Role::Administrator)] {
+        assert_eq!(send(&site, &who, "PUT", url, &json!({"routes": []})).await.0, StatusCode::FORBIDDEN);
+        assert_eq!(get(&site, &who, "/alerts/routes").await.status, StatusCode::FORBIDDEN);
+    }
+    let routes = json!([{"name": "nights", "matcher": {"severity": "critical"}, "channels": ["ops"],
+        "escalate": {"after": "15m", "channels": ["boss"]},
+        "quiet": {"hours": {"zone": "UTC", "days": ["saturday"], "from": "22:00", "until": "07:00"}}}]);
+    let (status, saved) = send(&site, &boss, "PUT", url, &json!({"routes": routes, "revision": 0})).await;
+    assert_eq!(
+        (status, &saved["routes"][0]["escalate"]["after"]),
+        (StatusCode::OK, &json!("15m")),
+        "{saved}"
+    );
+    let stale = json!({"routes": [], "revision": 0});
+    assert_eq!(send(&site, &boss, "PUT", url, &stale).await.0, StatusCode::CONFLICT);
+    let unknown = json!({"routes": [{"channels": ["nosuch"]}]});
+    let (status, refused) = send(&site, &boss, "PUT", url, &unknown).await;
+    assert_eq!(status, StatusCode::BAD_REQUEST);
+    assert!(refused["error"].as_str().unwrap().contains("no channel"), "{refused}");
+    let (status, _) = send(&site, &boss, "DELETE", "/api/v1/alerts/channels/boss", &json!({})).await;
+    assert_eq!(status, StatusCode::CONFLICT, "a route leads there");
+    // The form of a route has all of it.
+    let page = Html::parse_document(&get(&site, &boss, "/alerts/routes/1").await.body);
+    assert_eq!(attributes(&page, "#route input[name=after]", "value"), ["15m"]);
+    assert_eq!(
+        attributes(&page, "#route input[checked]", "name"),
+        ["channel_ops", "day_saturday", "escalate_boss"]
+    );
+    let revision = attributes(&page, "#route input[name=revision]", "value").swap_remove(0);
+    let hostile = "</h1><script>alert(1)</script>";
+    let fields = [
+        ("place", "0"),
+        ("revision", &revision),
+        ("name", hostile),
+        ("channel_boss", "1"),
+        ("hosts", hostile),
+    ];
+    assert_eq!(form(&site, &boss, "/alerts/routes", &fields).await.status, StatusCode::SEE_OTHER);
+    for page in ["/alerts/routes", "/alerts/routes/2"] {
+        let body = get(&site, &boss, page).await.body;
+        assert!(!body.contains("<script>alert") && body.contains("alert(1)"), "{page}: {body}");
+    }
+    let names = async || {
+        let list: Value = serde_json::from_str(&get(&site, &boss, url).await.body).unwrap();
+        let names = list["routes"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|route| route["channels"][0].as_str().unwrap().to_owned());
+        (names.collect::<Vec<_>>(), list["revision"].as_u64().unwrap().to_string())
+    };
+    let (before, revision) = names().await;
+    assert_eq!(before, ["ops", "boss"]);
+    let press = async |what: &str, place: &str, revision: &str| {
+        let fields = [("place", place), ("revision", revision), ("do", what), ("channel_ops", "1")];
+        form(&site, &boss, "/alerts/routes", &fields).await.status
+    };
+    assert_eq!(press("up", "2", &revision).await, StatusCode::SEE_OTHER);
+    assert_eq!(press("down", "1", &revision).await, StatusCode::CONFLICT, "somebody else was faster");
+    let (moved, revision) = names().await;
+    assert_eq!(moved, ["boss", "ops"]);
+    assert_eq!(press("remove", "1", &revision).await, StatusCode::SEE_OTHER);
+    assert_eq!(names().await.0, ["ops"]);
+    for place in ["0", "9", "x", "-1", "99999999999999999999999"] {
+        assert_eq!(
+            get(&site, &boss, &format!("/alerts/routes/{place}")).await.status,
+            StatusCode::NOT_FOUND,
+            "{place}"
+        );
+    }
+    let (_, revision) = names().await;
+    assert_eq!(press("save", "7", &revision).await, StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn silences_routes_and_acknowledgements_are_made_in_a_terminal() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_broker, site) = site(folder.path()).await;
+    let server = serve_site(site).await;
+    let run =
+        async |arguments: &[&str]| said(&[&["alert"], arguments, &["--server", &server]].concat()).await;
+    assert_eq!(run(&["ack", "0a01", "--why", "I look"]).await, "The alert 0a01 is acknowledged\n");
+    let open = run(&["list"]).await;
+    assert!(open.contains("0a01") && open.contains("ACKNOWLEDGED"), "{open}");
+    assert_eq!(run(&["ack", "0a01", "--withdraw"]).await, "The alert 0a01 is no longer acknowledged\n");
+    let added = run(&["silence", "add", "--host", "own-*", "--for", "2h", "--why", "an exchange"]).await;
+    let id = added.split(' ').nth(2).unwrap();
+    run(&[
+        "silence",
+        "add",
+        "--rule",
+        "busy",
+        "--weekly",
+        "22:00-07:00",
+        "--day",
+        "saturday",
+        "--why",
+        "backup",
+    ])
+    .await;
+    let listed = run(&["silence", "list"]).await;
+    assert!(listed.contains(id) && listed.contains("weekly 22:00-07:00 UTC"), "{listed}");
+    assert_eq!(run(&["silence", "end", id]).await, format!("The silence {id} is over\n"));
+    let file = folder.path().join("routes.json");
+    std::fs::write(&file, r#"{"routes": []}"#).unwrap();
+    assert_eq!(run(&["route", "set", "--file", file.to_str().unwrap()]).await, "The routes are saved\n");
+    assert!(run(&["route", "list"]).await.contains("\"routes\":[]"));
+}
