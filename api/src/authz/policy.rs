@@ -28,6 +28,8 @@ pub enum Permission {
     ManageAlerts,
     /// To change how hosts are sampled.
     ControlHosts,
+    /// To command hosts: to start and stop units, and to signal processes.
+    Command,
     /// To change what the server keeps of hosts: tags, admission.
     ManageHosts,
     /// To make, change and end people and what they are granted.
@@ -50,7 +52,7 @@ pub enum Decision {
 impl Permission {
     /// Every action.
     #[cfg(test)]
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 13] = [
         Self::Anything,
         Self::OwnAccount,
         Self::ReadMetrics,
@@ -60,6 +62,7 @@ impl Permission {
         Self::Sql,
         Self::ManageAlerts,
         Self::ControlHosts,
+        Self::Command,
         Self::ManageHosts,
         Self::ManageUsers,
         Self::ReadAudit,
@@ -72,7 +75,7 @@ impl Permission {
             Self::ReadMetrics | Self::ReadHostMetrics => Some(Role::Metrics),
             Self::SeeHosts | Self::SeeCommandLines | Self::Sql => Some(Role::Viewer),
             Self::ManageAlerts => Some(Role::Operator),
-            Self::ControlHosts => Some(Role::Operator),
+            Self::ControlHosts | Self::Command => Some(Role::Operator),
             Self::ManageHosts | Self::ManageUsers | Self::ReadAudit => Some(Role::Administrator),
         }
     }
@@ -95,6 +98,7 @@ impl Permission {
             Self::Sql => "ask in SQL",
             Self::ManageAlerts => "change alert rules",
             Self::ControlHosts => "change how hosts are sampled",
+            Self::Command => "command hosts",
             Self::ManageHosts => "manage hosts",
             Self::ManageUsers => "manage users",
             Self::ReadAudit => "read the audit",
@@ -121,8 +125,10 @@ pub fn permission_of(person: &Person, action: Permission, host: Option<&HostGrou
     if action.role().is_none() {
         return Decision::Allowed;
     }
+    // A token without that scope is denied what a role would allow.
+    let is_in_scope = action != Permission::Command || person.may_command;
     let reaching = || person.grants.iter().filter(|grant| host.is_none_or(|host| grant.is_for(host)));
-    if reaching().any(|grant| grant.allows(action)) {
+    if is_in_scope && reaching().any(|grant| grant.allows(action)) {
         Decision::Allowed
     } else if host.is_some() && !reaching().any(|grant| grant.allows(Permission::SeeHosts)) {
         Decision::NotFound
@@ -201,6 +207,18 @@ mod tests {
         for action in [Permission::ManageUsers, Permission::ReadAudit] {
             assert_eq!(permission_of(&webmaster, action, None), Decision::Denied);
         }
+    }
+
+    #[test]
+    fn a_token_without_the_scope_commands_nothing_whatever_its_grants() {
+        let with = |may_command| Person { may_command, ..person(vec![Grant::EVERYTHING]) };
+        for (may_command, expected) in [(true, Decision::Allowed), (false, Decision::Denied)] {
+            let on = |host| permission_of(&with(may_command), Permission::Command, host);
+            assert_eq!((on(None), on(Some(&groups(&["web"])))), (expected, expected));
+        }
+        assert_eq!(permission_of(&with(false), Permission::ControlHosts, None), Decision::Allowed);
+        let viewer = person(vec![grant(Role::Viewer, None)]);
+        assert_eq!(permission_of(&viewer, Permission::Command, None), Decision::Denied);
     }
 
     #[test]

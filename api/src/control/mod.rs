@@ -41,6 +41,13 @@ impl fmt::Debug for ControlKey {
     }
 }
 
+impl ControlKey {
+    /// Both halves.
+    pub fn pair(&self) -> &KeyPair {
+        &self.0
+    }
+}
+
 impl From<KeyPair> for ControlKey {
     fn from(key: KeyPair) -> Self {
         Self(Arc::new(key))

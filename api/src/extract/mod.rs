@@ -11,6 +11,6 @@ mod visit;
 pub use form::{Form, field};
 pub use header::header_text;
 pub use next::{NextQuery, own_page, with_next};
-pub use path::{Host, ProcessPath, RuleId};
+pub use path::{CommandPath, Host, ProcessPath, RuleId};
 pub use query::Query;
 pub use signed_in::{Confirmed, SignedIn, accounts};

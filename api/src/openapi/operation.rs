@@ -13,7 +13,7 @@ use serde_json::Value as Json;
 use crate::{
     answer::{Answers, Described},
     auth::{ClientInfo, Person, Principal},
-    extract::{Host, ProcessPath, Query, RuleId},
+    extract::{CommandPath, Host, ProcessPath, Query, RuleId},
     query::{Parameter, Parameters},
     scoped_fleet::ScopedFleet,
     state::AppState,
@@ -60,6 +60,12 @@ impl Argument for ProcessPath {
 impl Argument for RuleId {
     fn describe(takes: &mut Takes) {
         takes.path.push(Parameter::of("id", "The id of the rule.", |id: &Self| &id.0));
+    }
+}
+
+impl Argument for CommandPath {
+    fn describe(takes: &mut Takes) {
+        takes.path.push(Parameter::of("id", "The id of the command, or of a plan.", |id: &Self| &id.0));
     }
 }
 

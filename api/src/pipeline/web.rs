@@ -41,7 +41,8 @@ pub(super) async fn start(
     entrance.starting.end().await;
     let health = server::Health { broker: brokers.health(), records };
     let legacy = LegacyDoor::open(&config.legacy, &config.tls, &config.data).await?;
-    let doors = Doors { legacy, control_key: brokers.control_key(config)?, ..entrance.doors };
+    let (control_key, commands_need_reason) = (brokers.control_key(config)?, config.control.needs_reason());
+    let doors = Doors { legacy, control_key, commands_need_reason, ..entrance.doors };
     let notifying = notify::run(client.clone(), allowed(config), parts.stop_token());
     parts.spawn("notifications", async {
         notifying.await;

@@ -6,11 +6,11 @@ use super::route::{Route, asks, change_json, get, json, post, post_json};
 use crate::{
     audit_log::AuditClass::{self, ByHandler, FailedChanges, Searches},
     authz::Permission::{
-        Anything, ControlHosts, ManageAlerts, ManageHosts, ManageUsers, OwnAccount, ReadAudit,
+        Anything, Command, ControlHosts, ManageAlerts, ManageHosts, ManageUsers, OwnAccount, ReadAudit,
         ReadHostMetrics, ReadMetrics, SeeHosts, Sql,
     },
     handlers::{
-        account, alerts, alerts_json, api, assets, audit, audit_json, diff, diff_json, events, events_json,
+        account, alerts, alerts_json, api, assets, audit, audit_json, commands_json, diff, diff_json, events, events_json,
         fleet, groups, health, history, host, hosts_json, ingest, ingest_admission, metrics, metrics_json,
         process, process_json, processes_json, prometheus, search, search_json, settings, settings_json,
         sign_in, sql, system, timeline, top, top_json, users, welcome,
@@ -25,6 +25,7 @@ pub fn table() -> Vec<Route> {
         of_alerts(),
         json_of_hosts(),
         json_of_settings(),
+        of_commands(),
         json_of_fleet(),
         for_monitoring(),
         of_people(),
@@ -239,6 +240,37 @@ fn json_of_settings() -> Vec<Route> {
             settings_json::change_group,
         )
         .with_body("application/json", change()),
+    ]
+}
+
+/// Commands to hosts.
+fn of_commands() -> Vec<Route> {
+    vec![
+        json("/api/v1/commands", SeeHosts, "Commands to hosts, the latest first", commands_json::list)
+            .shows_command_lines(),
+        json("/api/v1/commands/{id}", SeeHosts, "What became of a command, or of a plan", commands_json::one)
+            .shows_command_lines(),
+        post_json(
+            "/api/v1/hosts/{host}/commands",
+            Command,
+            "Commands a host: a unit, or a signal to a process",
+            commands_json::ask_host,
+        )
+        .shows_command_lines()
+        .audited(FailedChanges)
+        .with_body("application/json", commands_json::body()),
+        post_json("/api/v1/commands", Command, "Commands several hosts", commands_json::ask_several)
+            .shows_command_lines()
+            .audited(FailedChanges)
+            .with_body("application/json", commands_json::body_of_several()),
+        change_json(
+            Method::DELETE,
+            "/api/v1/commands/{id}",
+            Command,
+            "Cancels what was not sent yet of a command",
+            commands_json::cancel,
+        )
+        .shows_command_lines(),
     ]
 }
 

@@ -5,9 +5,10 @@
 //! the history from the past. Filters, searches, totals and limits come after that.
 //!
 //! `travel` is one host at one past moment, `process` one process, `groups` changes what a host belongs to, `settings` how
-//! it is sampled, `live` is what WebSockets follow, `alerts` are alerts and their rules.
+//! it is sampled, `live` is what WebSockets follow, `commands` are commands to hosts, `alerts` are alerts and their rules.
 
 mod alerts;
+mod commands;
 mod events;
 mod groups;
 mod live;
@@ -17,6 +18,7 @@ mod settings;
 pub mod travel;
 
 pub use alerts::{AlertFilter, NewRule, bad_rule, no_such_rule};
+pub use commands::MAX_TARGETS;
 pub use live::Look;
 
 use std::{sync::Arc, time::Duration};

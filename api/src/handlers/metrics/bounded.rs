@@ -24,6 +24,7 @@ fn here(shared: &AppState) -> Vec<Bounded> {
     all.extend(shared.people.accounts().into_iter().flat_map(|accounts| accounts.bounded()));
     all.extend(shared.gate.as_ref().map(Gate::bounded));
     all.extend(shared.sockets.bounded());
+    all.extend(shared.commands.bounded());
     all.extend([
         shared.fleet_views.bounded(),
         shared.groups.bounded(),
