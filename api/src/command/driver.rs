@@ -26,7 +26,10 @@ use super::{
     record::{CommandRecord, State, Step},
     store::{Store, StoreError},
 };
-use crate::{audit_log::{AuditLog, NotAudited}, control::ControlKey};
+use crate::{
+    audit_log::{AuditLog, NotAudited},
+    control::ControlKey,
+};
 
 /// How long a helper may take for a ticket, which costs it nothing. One on a machine that swaps takes a second.
 const TICKET_WITHIN: Duration = Duration::from_secs(3);
@@ -118,7 +121,9 @@ impl Driver {
             Err(error @ (NoAnswer::NotThere | NoAnswer::Silent)) => {
                 Err(Step::now(State::NotThere).saying(sentence(&error)))
             }
-            Err(error @ (NoAnswer::BrokerAway | NoAnswer::Unreadable(_))) => Err(cancelled(&error.to_string())),
+            Err(error @ (NoAnswer::BrokerAway | NoAnswer::Unreadable(_))) => {
+                Err(cancelled(&error.to_string()))
+            }
         }
     }
 

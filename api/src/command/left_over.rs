@@ -52,7 +52,9 @@ impl Open {
         let mut beats = loop {
             match self.driver.client.subscribe(ALL_BEATS).await {
                 Ok(beats) => break beats,
-                Err(error) => tracing::warn!(%error, "cannot hear which servers look after commands; trying again"),
+                Err(error) => {
+                    tracing::warn!(%error, "cannot hear which servers look after commands; trying again")
+                }
             }
             tokio::time::sleep(BEAT_EVERY).await;
         };
@@ -95,7 +97,9 @@ impl Open {
         match self.driver.store.change(&record.id, claim).await {
             Ok(Some(record)) => self.settle_in_background(record, permit),
             Ok(None) => {}
-            Err(error) => tracing::warn!(command = %record.id, %error, "a command that was left over is tried again"),
+            Err(error) => {
+                tracing::warn!(command = %record.id, %error, "a command that was left over is tried again")
+            }
         }
     }
 

@@ -40,10 +40,11 @@ use tokio_util::sync::CancellationToken;
 
 pub use plan::Pace;
 pub use record::{CommandRecord, PlanPlace, State, Step, Was, without_command_line};
-pub use store::{BUCKET, Store, StoreError};
+pub use store::StoreError;
 
 use crate::{audit_log::AuditLog, control::ControlKey, metrics::Bounded};
 use driver::Driver;
+use store::Store;
 
 /// Commands that are not over, of this server: each waits for its host, and a person looks at them.
 const MAX_UNDER_WAY: usize = 1_000;
@@ -281,13 +282,15 @@ impl Open {
             async move { store.create(record).await }
         });
         writing.buffer_unordered(WRITTEN_AT_ONCE).try_collect::<()>().await?;
-        let Some((first, plan)) = records.first().and_then(|first| Some((first, first.plan.as_ref()?))) else {
+        let Some((first, plan)) = records.first().and_then(|first| Some((first, first.plan.as_ref()?)))
+        else {
             return Ok(());
         };
         let hosts: Vec<&str> = records.iter().map(|record| record.host.as_str()).collect();
         let what = format!("plan {}: {} on {} ({})", plan.id, first.what, hosts.join(" "), plan.of);
         let why = if first.why.is_empty() { String::new() } else { format!("; why: {}", first.why) };
-        let entry = AuditEntry { host: None, ..driver::entry(first, "command.plan", what + &why, Outcome::Done) };
+        let entry =
+            AuditEntry { host: None, ..driver::entry(first, "command.plan", what + &why, Outcome::Done) };
         self.driver.audit.write(entry).await.map(|_| ()).map_err(NotAsked::Audit)
     }
 
@@ -315,7 +318,10 @@ impl Open {
     async fn tidy(&self) {
         loop {
             if let Err(error) = self.store.tidy(now_us()).await {
-                tracing::warn!(error = error_chain(&error), "old commands could not be removed; trying again later");
+                tracing::warn!(
+                    error = error_chain(&error),
+                    "old commands could not be removed; trying again later"
+                );
             }
             tokio::time::sleep(TIDY_EVERY).await;
         }

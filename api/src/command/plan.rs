@@ -59,7 +59,9 @@ impl Driver {
 
     async fn stop(&self, id: &CommandId, failures: usize) {
         let Some(record) = self.store.get(id.as_str()) else { return };
-        let said = format!("It was not sent: the plan was stopped after {failures} of its commands did not succeed.");
+        let said = format!(
+            "It was not sent: the plan was stopped after {failures} of its commands did not succeed."
+        );
         self.enter_surely(&record, Step::now(State::Cancelled).saying(said)).await;
     }
 }

@@ -223,8 +223,7 @@ impl Step {
 impl CommandRecord {
     /// The step that it is at.
     pub fn last(&self) -> &Step {
-        const NONE: &Step =
-            &Step { state: State::Asked, at_us: 0, reason: None, detail: String::new() };
+        const NONE: &Step = &Step { state: State::Asked, at_us: 0, reason: None, detail: String::new() };
         self.steps.last().unwrap_or(NONE)
     }
 
@@ -259,7 +258,8 @@ impl CommandRecord {
     /// As the audit has it: `restart nginx.service, command abc…; why: a test; process …`. A command line comes last, so that it
     /// can be cut for people who may not see it ([`without_command_line`]).
     pub fn words(&self) -> String {
-        let plan = self.plan.as_ref().map(|plan| format!(", {} of {} in {}", plan.number + 1, plan.of, plan.id));
+        let plan =
+            self.plan.as_ref().map(|plan| format!(", {} of {} in {}", plan.number + 1, plan.of, plan.id));
         let why = if self.why.is_empty() { String::new() } else { format!("; why: {}", self.why) };
         let was = self.was.as_ref().map(|was| format!("; process: {}", was.words())).unwrap_or_default();
         format!("{}, command {}{}{why}{was}", self.what, self.id, plan.unwrap_or_default())
@@ -357,7 +357,9 @@ mod tests {
     #[test]
     fn the_audit_says_what_the_process_was_and_its_command_line_can_be_cut() {
         let words = record().words();
-        for part in ["TERM to process 7", "; why: it leaks", "; process: java", "; command line: java -jar a.jar"] {
+        for part in
+            ["TERM to process 7", "; why: it leaks", "; process: java", "; command line: java -jar a.jar"]
+        {
             assert!(words.contains(part), "{part}: {words}");
         }
         assert!(!without_command_line(&words).contains("a.jar"));

@@ -65,7 +65,9 @@ impl Driver {
                 Found::Known
             }
             Ok(Answer::Refused { reason: Reason::UnknownCommand, .. }) => Found::Unknown,
-            Ok(Answer::Refused { reason, .. }) => Found::Nothing(reason.words().trim_end_matches('.').to_owned()),
+            Ok(Answer::Refused { reason, .. }) => {
+                Found::Nothing(reason.words().trim_end_matches('.').to_owned())
+            }
             Ok(_) => Found::Nothing("the host answered something else".to_owned()),
             Err(error) => Found::Nothing(error.to_string()),
         }
@@ -106,13 +108,17 @@ fn verdict(what: &What, sight: &Sight) -> Step {
         What::Signal { signal, .. } if !sight.exists && !signal.ends_within().is_zero() => {
             done("the process is gone".to_owned())
         }
-        What::Unit { action: UnitAction::Start, .. } if is(&["active"]) => done(format!("the unit is {state}")),
+        What::Unit { action: UnitAction::Start, .. } if is(&["active"]) => {
+            done(format!("the unit is {state}"))
+        }
         What::Unit { action: UnitAction::Stop, .. } if is(&["inactive", "failed"]) => {
             done(format!("the unit is {state}"))
         }
         _ => {
             let seen = if sight.exists { state.as_str() } else { "not there" };
-            let said = format!("The host does not know whether it was executed. Looked at again, the target is {seen}.");
+            let said = format!(
+                "The host does not know whether it was executed. Looked at again, the target is {seen}."
+            );
             Step::now(State::Unknown).saying(said)
         }
     }

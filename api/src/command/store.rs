@@ -12,7 +12,6 @@ use std::{
 
 use async_nats::Client;
 use fleetps_nats::{
-    HostName,
     bucket::{Bucket, BucketError, WatchedBucket},
     command::CommandId,
 };
@@ -23,9 +22,9 @@ use super::record::CommandRecord;
 use crate::broker::{self, Away};
 
 /// The bucket of records; a key is the id of a command.
-pub const BUCKET: &str = "commands";
+const BUCKET: &str = "commands";
 /// The most records. They take about 1 KB each, and their bucket 16 MiB.
-pub const MAX_RECORDS: usize = 10_000;
+pub(super) const MAX_RECORDS: usize = 10_000;
 /// Older records are removed; the audit keeps what was done for longer.
 const KEPT_FOR: Duration = Duration::from_secs(30 * 24 * 3600);
 /// The most bytes of all records, at which the oldest make room: what the bucket has, less what the broker adds to each.
@@ -49,7 +48,7 @@ pub enum StoreError {
 
 /// The records; a clone is the same.
 #[derive(Debug, Clone)]
-pub struct Store {
+pub(super) struct Store {
     client: Client,
     bucket: Bucket<CommandRecord>,
     copy: WatchedBucket<CommandRecord>,
@@ -82,7 +81,7 @@ impl Store {
     }
 
     /// Tells of every change.
-    pub fn watch(&self) -> watch::Receiver<u64> {
+    pub(super) fn watch(&self) -> watch::Receiver<u64> {
         self.changed.subscribe()
     }
 
@@ -91,14 +90,14 @@ impl Store {
     }
 
     /// The record of this id, as far as this server knows.
-    pub fn get(&self, id: &str) -> Option<Arc<CommandRecord>> {
+    pub(super) fn get(&self, id: &str) -> Option<Arc<CommandRecord>> {
         let written = self.written.read().get(id).cloned();
         let copied = self.copy.get(id);
         [written, copied].into_iter().flatten().max_by_key(|record| record.version)
     }
 
     /// Every record, the latest asked first.
-    pub fn all(&self) -> Vec<Arc<CommandRecord>> {
+    pub(super) fn all(&self) -> Vec<Arc<CommandRecord>> {
         let mut all: BTreeMap<String, Arc<CommandRecord>> = self.copy.all().into_iter().collect();
         for (id, written) in self.written.read().iter() {
             if all.get(id).is_none_or(|copied| copied.version < written.version) {
@@ -111,7 +110,7 @@ impl Store {
     }
 
     /// The records that people ask for by this id: one, or those of a plan by their number.
-    pub fn asked_as(&self, id: &CommandId) -> Vec<Arc<CommandRecord>> {
+    pub(super) fn asked_as(&self, id: &CommandId) -> Vec<Arc<CommandRecord>> {
         if let Some(record) = self.get(id.as_str()) {
             return vec![record];
         }
@@ -119,11 +118,6 @@ impl Store {
         of_plan.retain(|record| record.asked_as() == id);
         of_plan.sort_by_key(|record| number(record));
         of_plan
-    }
-
-    /// Those of one host that are not over.
-    pub fn open_on(&self, host: &HostName) -> usize {
-        self.all().iter().filter(|record| record.host == *host && !record.is_over).count()
     }
 
     /// Writes a new record.
@@ -171,7 +165,7 @@ impl Store {
     }
 
     /// How many records there are.
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.copy.all().len()
     }
 }

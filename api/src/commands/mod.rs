@@ -4,6 +4,7 @@
 mod alert;
 mod audit;
 mod backup;
+mod command;
 mod enrol_token;
 mod field;
 mod history;
@@ -22,6 +23,7 @@ mod user;
 pub use alert::{AlertCommand, alert};
 pub use audit::{AuditCommand, audit};
 pub use backup::{backup, restore};
+pub use command::{CommandCommand, command};
 pub use enrol_token::{EnrolTokenArgs, enrol_token};
 pub use history::{HistoryCommand, history};
 pub use host::{HostCommand, host};

@@ -13,7 +13,10 @@ use super::{
     session::signed_in,
 };
 use crate::{
-    auth::{Accounts, AuthError, Grant, NotAGrant, Person, Role, Session, Visit, groups, tokens::{ApiToken, TokenScope}},
+    auth::{
+        Accounts, AuthError, Grant, NotAGrant, Person, Role, Session, Visit, groups,
+        tokens::{ApiToken, TokenScope},
+    },
     extract::{Confirmed, Form, SignedIn, accounts},
     live::now_us,
     refusal::Refusal,
@@ -122,7 +125,9 @@ pub async fn make_token(
     let days = form.field("days").parse().ok().filter(|days| DAYS.contains(days)).unwrap_or(DAYS[0]);
     let holds = Duration::from_secs(days * 24 * 3600);
     let made = match grant_of(&form) {
-        Ok(grant) => accounts.make_token(&who.person, &form.field("name"), scope_of(grant, &form), holds).await,
+        Ok(grant) => {
+            accounts.make_token(&who.person, &form.field("name"), scope_of(grant, &form), holds).await
+        }
         Err(error) => Err(error),
     };
     match made {

@@ -313,9 +313,11 @@ pub fn body() -> Json {
 pub fn body_of_several() -> Json {
     let mut fields = unit_fields();
     let number = |words: &str| json!({"type": "integer", "format": "int64", "minimum": 1, "maximum": MAX_TARGETS, "description": words});
-    fields["hosts"] = json!({"type": "array", "items": {"type": "string"}, "minItems": 1, "maxItems": MAX_TARGETS});
+    fields["hosts"] =
+        json!({"type": "array", "items": {"type": "string"}, "minItems": 1, "maxItems": MAX_TARGETS});
     fields["parallel"] = number("Hosts at a time, after the first; 5 without it.");
-    fields["stop_after"] = number("Hosts on which it may not succeed before the rest is cancelled; 1 without it.");
+    fields["stop_after"] =
+        number("Hosts on which it may not succeed before the rest is cancelled; 1 without it.");
     json!({"type": "object", "properties": fields, "required": ["hosts", "action", "unit"], "additionalProperties": false})
 }
 

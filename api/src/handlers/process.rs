@@ -5,12 +5,16 @@ use std::time::Duration;
 use askama::Template;
 use axum::response::{self, Redirect, Response};
 use fleetps_ingestor::history::{Listing, MissingSegment, ProcessLife, ProcessMetrics, Resolution, Span};
-use fleetps_nats::{HostName, snapshot::Process};
+use fleetps_nats::{HostName, command::UnitName, snapshot::Process};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
-use super::page::{self, Layout};
+use super::{
+    commands::NewCommandQuery,
+    page::{self, Layout},
+};
 use crate::{
+    authz::Permission,
     csv,
     display::{self, time_exact},
     extract::{ProcessPath, Query},
@@ -159,6 +163,8 @@ struct ProcessPage {
     relatives: Vec<Relatives>,
     span: PageSpan,
     panels: Vec<Panel>,
+    /// The commands that the person may send from here: what they are called, and where their form is.
+    commands: Vec<Link>,
 }
 
 /// A table of other processes.
@@ -242,12 +248,35 @@ pub async fn page(
         ancestry: process::ancestry(&ancestors.unwrap_or_default(), host.as_str()),
         relatives: relatives(&found, &known, host.as_str()),
         panels: charts::panels(&known.metrics, span.span),
+        commands: commands(&scoped, &found),
         name: display::visible(&found.process.name).into_owned(),
         host,
         subject: found,
         span,
     };
     Ok(page::render(&page)?)
+}
+
+/// The commands that may be sent from the page of a process that runs: a signal, and a restart of its unit.
+fn commands(scoped: &ScopedFleet, subject: &Subject) -> Vec<Link> {
+    let (host, process) = (&subject.identity.host, &subject.process);
+    if !subject.is_live || !scoped.permission_of(Permission::Command, host) {
+        return Vec::new();
+    }
+    let link = |text: String, query: NewCommandQuery| {
+        let query = NewCommandQuery { host: host.to_string(), ..query };
+        Link { text, href: Url::new_command().with(&query) }
+    };
+    let signal = process.start_ticks.map(|_| {
+        let query = NewCommandQuery { pids: vec![process.pid], ..NewCommandQuery::default() };
+        link("Signal…".to_owned(), query)
+    });
+    let unit: Option<UnitName> = process.unit.as_ref().and_then(|unit| unit.parse().ok());
+    let restart = unit.map(|unit| {
+        let query = NewCommandQuery { unit: unit.to_string(), ..NewCommandQuery::default() };
+        link(format!("Restart {unit}…"), query)
+    });
+    signal.into_iter().chain(restart).collect()
 }
 
 /// The span of its charts: the last hour, or of a process that is gone its last one.

@@ -81,9 +81,10 @@ impl ScopedFleet {
         let bad = |error: &str, hint| Err(Refusal::new(StatusCode::BAD_REQUEST, error, hint));
         let why = why.trim();
         match () {
-            () if why.is_empty() && self.commands_need_reason() => {
-                bad("a command needs a reason on this server", "say why, as in: restart after the new release")
-            }
+            () if why.is_empty() && self.commands_need_reason() => bad(
+                "a command needs a reason on this server",
+                "say why, as in: restart after the new release",
+            ),
             () if why.len() > MAX_WHY_BYTES || why.chars().any(char::is_control) => {
                 bad("the reason is too long or has control characters", "write one line of at most 1 KiB")
             }
@@ -190,9 +191,10 @@ fn check_count(count: usize) -> Result<(), Refusal> {
 impl From<NotAsked> for Refusal {
     fn from(error: NotAsked) -> Self {
         let (status, hint) = match &error {
-            NotAsked::NotKnown => {
-                (StatusCode::SERVICE_UNAVAILABLE, "send this again in a second; a server without a broker has none")
-            }
+            NotAsked::NotKnown => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "send this again in a second; a server without a broker has none",
+            ),
             NotAsked::NoKey => {
                 (StatusCode::CONFLICT, "ask a server that has it; docs/control.md says how one gets it")
             }

@@ -6,7 +6,7 @@
 //! times and ranges in queries, `travel` keeps them in links, `timeline` is the strip that moves them, `span` does the
 //! same for pages without a time; `chart` draws. `fleet` makes the table of hosts, each with a `sparkline`, `system`
 //! the facts of one host with its `mounts` and `interfaces`, `subject` the facts of one process and `process` the tables
-//! of its relatives; `audit`, `alerts`, `events`, `diff`, `top` and `search` make the tables of their pages. `cells` has
+//! of its relatives; `audit`, `alerts`, `commands`, `events`, `diff`, `top` and `search` make the tables of their pages. `cells` has
 //! the cells that tables of processes share, `sums` the line above them.
 
 pub mod alerts;
@@ -15,6 +15,7 @@ pub mod audit;
 mod cells;
 pub mod chart;
 mod column;
+pub mod commands;
 pub mod diff;
 pub mod events;
 mod facts;

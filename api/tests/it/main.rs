@@ -21,6 +21,7 @@ mod browser_travel;
 #[allow(dead_code, reason = "the ingestor's tests use the rest")]
 mod chance;
 mod closed_pipe;
+mod command;
 mod commands;
 mod console;
 mod console_scoped;
