@@ -3,7 +3,6 @@
 use std::{
     collections::{HashMap, HashSet},
     sync::Arc,
-    time::Duration,
 };
 
 use async_nats::Client;
@@ -22,8 +21,6 @@ pub enum Turn {
     Usual,
     /// It is heard, done, and not answered.
     Unanswered,
-    /// It is not heard.
-    Unheard,
     /// It is answered so.
     Say(Box<Answer>),
 }
@@ -171,7 +168,6 @@ fn turn(helper: &mut Helper, director: &mut Director, ask: Ask) -> Option<Answer
             helper.answer(&ask);
             None
         }
-        Turn::Unheard => None,
         Turn::Say(answer) => Some(*answer),
     }
 }
@@ -179,6 +175,3 @@ fn turn(helper: &mut Helper, director: &mut Director, ask: Ask) -> Option<Answer
 pub fn is_run(ask: &Ask) -> bool {
     matches!(ask, Ask::Run { .. })
 }
-
-/// Longer than this no wait of a test helps.
-pub const NEVER: Duration = Duration::from_secs(3600);

@@ -24,17 +24,21 @@ async fn what_a_killed_server_had_sent_is_settled_by_another_and_what_it_had_not
     let (_, answer) = first.ask("POST", "/api/v1/commands", &body).await;
     let id = answer["id"].as_str().unwrap().to_owned();
     first.until_state(&id, "running").await;
-    first.kill();
+    first.kill().await;
 
     let second = scene.web(true).await;
     second.knows("web-01");
     second.knows("web-02");
     let read = second.command(&id).await;
     assert_eq!(read["commands"][0]["state"], "running", "readable after a restart: {read}");
-    second.until_state(&id, "unknown").await;
+    until("another looks after it", async || {
+        states(&second.command(&id).await["commands"][0]).contains(&"unknown")
+    })
+    .await;
     host.helper.lock().runs_for = 1;
     let over = second.when_over(&id).await;
-    assert_eq!(over["commands"][0]["state"], "done", "{over}");
+    let steps = ["asked", "published", "accepted", "running", "unknown", "running", "done"];
+    assert_eq!(states(&over["commands"][0])[..7], steps, "{over}");
     assert_eq!(states(&over["commands"][1]), ["waiting", "cancelled"]);
     assert!(last_words(&over["commands"][1]).contains("has ended"), "{over}");
     assert_eq!((host.executed().len(), host.count(is_run)), (1, 1));

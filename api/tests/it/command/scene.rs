@@ -1,7 +1,5 @@
 //! A broker with admission, a web server that commands, and fake hosts.
 
-use std::path::Path;
-
 use async_nats::Client;
 use axum::{
     body::Body,
@@ -39,6 +37,7 @@ pub struct Scene {
 pub struct Web {
     pub site: Site,
     following: JoinHandle<()>,
+    shutdown: CancellationToken,
 }
 
 impl Scene {
@@ -69,8 +68,8 @@ impl Scene {
         site.shared.broker = Some(client.clone());
         site.router = crate::described::router(site.shared.clone());
         let key = has_key.then(|| self.server.control_key().unwrap().into());
-        let following = site.shared.commands.clone().follow(client, key, records, shutdown);
-        let web = Web { site, following: tokio::spawn(following) };
+        let following = site.shared.commands.clone().follow(client, key, records, shutdown.clone());
+        let web = Web { site, following: tokio::spawn(following), shutdown };
         until("commands are known", async || web.site.shared.commands.can_sign().is_some()).await;
         web
     }
@@ -183,9 +182,10 @@ impl Web {
         until(state, async || self.command(id).await["commands"][0]["state"] == state).await;
     }
 
-    /// Ends without a word, as a process that is killed.
-    pub fn kill(self) {
-        self.following.abort();
+    /// Ends in the middle of everything, as a process that is killed.
+    pub async fn kill(self) {
+        self.shutdown.cancel();
+        tokio::time::timeout(PATIENCE, self.following).await.expect("it goes on").unwrap();
     }
 }
 
@@ -197,10 +197,4 @@ pub fn states(command: &Value) -> Vec<&str> {
 
 pub fn last_words(command: &Value) -> &str {
     command["steps"].as_array().unwrap().last().unwrap()["words"].as_str().unwrap()
-}
-
-/// The path of a folder that this scene may use.
-pub fn below(scene: &Scene, name: &str) -> std::path::PathBuf {
-    let folder: &Path = scene.folder.path();
-    folder.join(name)
 }
