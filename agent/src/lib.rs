@@ -2,7 +2,8 @@
 //!
 //! `sample` takes a snapshot, `sampling` is the thread that does so in time, `scrub` replaces secrets in its command lines,
 //! `publish` brings it into the stream, `run` connects them. `host_key` says hello and rotates the key on request, `remote`
-//! takes settings that the fleet asks for (`asked` is what others see of it), `settings` has the settings, `server` speaks
+//! takes settings that the fleet asks for (`asked` is what others see of it), `policy` decides about commands, `control` is the
+//! helper that executes them, `forward` passes them to it, `settings` has the settings, `server` speaks
 //! HTTP with a web server, `uplink` says which way is taken, `simulate` makes fleets that do not exist, `join` enrols this
 //! host, `cli` is the command line.
 
@@ -11,9 +12,13 @@
 
 mod asked;
 pub mod cli;
+#[cfg(target_os = "linux")]
+pub mod control;
+mod forward;
 mod host_key;
 pub mod join;
 mod own_name;
+pub mod policy;
 pub mod publish;
 pub mod remote;
 pub mod run;
@@ -26,6 +31,6 @@ pub mod simulate;
 mod uplink;
 
 pub use own_name::own_name;
-pub use run::{AgentError, run, run_controlled, run_with};
+pub use run::{AgentError, run, run_commanded, run_controlled, run_with};
 pub use settings::AgentSettings;
 pub use uplink::Uplink;

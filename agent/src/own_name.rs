@@ -16,6 +16,12 @@ const NAME_FILE: &str = "host-name";
 /// A file that earlier versions kept there.
 const EARLIER_FILE: &str = "boot.json";
 
+/// The machine's own name, where the settings have none.
+#[cfg(target_os = "linux")]
+pub(crate) fn machine_name() -> HostName {
+    HostName::from_os_name(&os_host_name())
+}
+
 /// This host's name; `configured` is the one in its settings, `state` its state folder.
 pub fn own_name(configured: Option<HostName>, state: &Path) -> HostName {
     configured.unwrap_or_else(|| Names::of(&os_host_name()).in_folder(state))

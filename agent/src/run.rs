@@ -19,13 +19,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     asked::Asked,
+    forward::Forward,
     host_key::HostKey,
     publish::{Outbox, Publisher, RING_BYTES},
     remote::{Order, Remote},
     sample::UnknownSystem,
     sampling::{self, SamplingError},
     server::{ServerError, Session},
-    settings::{AgentSettings, RemoteSettings},
+    settings::{AgentSettings, CommandSettings, RemoteSettings},
     uplink::Uplink,
 };
 
@@ -73,7 +74,12 @@ enum Link {
 
 impl Link {
     /// Begins to connect, without waiting for it.
-    async fn open(uplink: Uplink, host: &HostName, remote: &Remote) -> Result<Self, AgentError> {
+    async fn open(
+        uplink: Uplink,
+        host: &HostName,
+        remote: &Remote,
+        forward: Forward,
+    ) -> Result<Self, AgentError> {
         let broker = match uplink {
             Uplink::Broker(broker) => broker,
             Uplink::Server(server) => {
@@ -86,9 +92,11 @@ impl Link {
         let client = broker.connect_agent(host, Arc::clone(&connected)).await?;
         let (host, file) = (host.clone(), broker.nkey_file);
         let listening = listen(client.clone(), host.clone(), remote.clone());
+        let commanded = obey(client.clone(), host.clone(), remote.clone(), forward);
         let remote = Arc::new(remote.clone());
         let key = HostKey { client: client.clone(), host, file, remote };
-        Ok(Self::Broker(client, vec![tokio::spawn(listening), tokio::spawn(key.keep(connected))]))
+        let tasks = vec![tokio::spawn(listening), tokio::spawn(commanded), tokio::spawn(key.keep(connected))];
+        Ok(Self::Broker(client, tasks))
     }
 
     /// Publishes what is sampled for those who watch, the newest only; nobody takes it where a server takes this host's
@@ -138,6 +146,13 @@ async fn listen(client: async_nats::Client, host: HostName, remote: Remote) {
     }
 }
 
+/// Passes on what is asked about commands; a host that pinned no control key does not listen.
+async fn obey(client: async_nats::Client, host: HostName, remote: Remote, forward: Forward) {
+    if remote.is_controlled() {
+        forward.run(client, host).await;
+    }
+}
+
 /// Samples this machine as `host` and publishes until `shutdown`; waiting snapshots then have half a second. The
 /// broker may be absent at the start and later: sampling goes on. It ends within a second, whatever hangs.
 pub async fn run(
@@ -169,10 +184,25 @@ pub async fn run_controlled(
     outbox: Outbox,
     shutdown: CancellationToken,
 ) -> Result<(), AgentError> {
+    let commands = CommandSettings::default();
+    run_commanded(settings, (remote, commands), uplink, host, outbox, shutdown).await
+}
+
+/// [`run_controlled`], where what the fleet asks about `commands` is passed on to the control helper.
+pub async fn run_commanded(
+    settings: AgentSettings,
+    (remote, commands): (RemoteSettings, CommandSettings),
+    uplink: impl Into<Uplink>,
+    host: HostName,
+    outbox: Outbox,
+    shutdown: CancellationToken,
+) -> Result<(), AgentError> {
     settings.check()?;
     remote.check()?;
+    commands.check()?;
+    let forward = Forward::new(&commands);
     let remote = Remote::new(host.clone(), settings, remote);
-    let mut link = Link::open(uplink.into(), &host, &remote).await?;
+    let mut link = Link::open(uplink.into(), &host, &remote, forward).await?;
     let (sharp_out, sharp) = watch::channel(Bytes::new());
     link.publish_sharp(&host, sharp);
     let (orders, told) = mpsc::channel();

@@ -42,7 +42,11 @@ use fleetps_nats::{
 };
 
 pub use boot::{Boot, since_boot};
+#[cfg(target_os = "linux")]
+pub(crate) use cgroup::parse as membership;
 pub use limits::Packer;
+#[cfg(target_os = "linux")]
+pub(crate) use users::{UserNames, Users};
 
 use crate::settings::AgentSettings;
 use machine::MachineReader;

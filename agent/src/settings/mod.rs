@@ -1,5 +1,7 @@
 //! The settings of the agent. `fleetps-agent config` prints those in force as a file.
 
+mod commands;
+
 use std::{
     path::{Path, PathBuf},
     time::Duration,
@@ -17,6 +19,8 @@ use fleetps_nats::{
 };
 
 use crate::{scrub::CommandLineMode, server::Server, uplink::Uplink};
+
+pub use commands::CommandSettings;
 
 /// More often than this a pass would cost more than it tells: the kernel counts CPU time in steps of 10 ms.
 const MIN_INTERVAL: Duration = Duration::from_millis(100);
@@ -119,6 +123,7 @@ impl Program for AgentProgram {
         RoomInfo::of::<HostSettings>(),
         RoomInfo::of::<AgentSettings>(),
         RoomInfo::of::<RemoteSettings>(),
+        RoomInfo::of::<CommandSettings>(),
         RoomInfo::of::<LogSettings>(),
     ];
     const DEFAULTS: &'static [(&'static str, &'static str, &'static str)] = &[("", "nats", DEFAULT_BROKER)];
@@ -142,6 +147,8 @@ pub struct AgentFile {
     pub sample: AgentSettings,
     /// What the fleet may change on this host.
     pub remote: RemoteSettings,
+    /// What the fleet may do on this host.
+    pub commands: CommandSettings,
     /// How events are logged.
     pub log: LogSettings,
 }
@@ -162,6 +169,7 @@ impl AgentFile {
             host: layers.room::<HostSettings>()?.host,
             sample: layers.room()?,
             remote: layers.room()?,
+            commands: layers.room()?,
             log: layers.room()?,
         })
     }
@@ -203,6 +211,7 @@ impl AgentFile {
             Printed::of(&self.wire)?,
             Printed::of(&self.sample)?,
             Printed::of(&self.remote)?,
+            Printed::of(&self.commands)?,
         ];
         Ok(Printed::settings_file("fleetps-agent", &rooms))
     }

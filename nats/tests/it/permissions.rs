@@ -3,7 +3,7 @@
 
 use std::{
     collections::BTreeMap,
-    io::{BufRead, BufReader, Write},
+    io::{BufRead, BufReader, Read, Write},
     net::TcpStream,
     path::Path,
 };
@@ -73,13 +73,14 @@ impl Raw {
     fn asked(&mut self) -> String {
         loop {
             let line = self.line();
-            if let Some(message) = line.strip_prefix("MSG ") {
-                // Subject, subscription, reply, size; then the payload.
-                let reply = message.split(' ').nth(2).unwrap().to_owned();
-                self.line();
-                return reply;
+            assert!(!line.is_empty() && !line.starts_with("-ERR"), "{line}");
+            // Subject, subscription, reply, sizes; the broker adds a header to what comes from another account.
+            if let Some(message) = line.strip_prefix("MSG ").or_else(|| line.strip_prefix("HMSG ")) {
+                let fields: Vec<&str> = message.split(' ').collect();
+                let bytes: usize = fields[fields.len() - 1].parse().unwrap();
+                self.reader.read_exact(&mut vec![0; bytes + "\r\n".len()]).unwrap();
+                return fields[2].to_owned();
             }
-            assert!(!line.starts_with("-ERR"), "{line}");
         }
     }
 

@@ -1,5 +1,8 @@
 //! The command line of `fleetps-agent`.
 
+#[cfg(target_os = "linux")]
+mod control_cli;
+
 use std::{error::Error, io, path::PathBuf, thread, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum, builder::RangedU64ValueParser};
@@ -49,9 +52,16 @@ enum Command {
     Join(JoinArguments),
     /// Prints the settings as a file
     Config,
+    /// Commands from the fleet on this host: who may do what, and the helper that does it
+    #[cfg(target_os = "linux")]
+    #[command(subcommand)]
+    Control(ControlCommand),
     /// Publishes a fleet that does not exist, for demonstrations, tests and load
     Simulate(SimulateArguments),
 }
+
+#[cfg(target_os = "linux")]
+use control_cli::ControlCommand;
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Format {
@@ -107,6 +117,12 @@ pub fn execute(cli: Cli) -> Result<(), CliError> {
             fleetps_nats::out!("{}", file.to_toml()?);
             Ok(())
         }
+        #[cfg(target_os = "linux")]
+        Some(Command::Control(command)) => {
+            let config =
+                flags.file().ok_or("which settings file? Say --config FILE: nothing else is believed")?;
+            until_done(control_cli::execute(command, config, file))
+        }
         Some(Command::Simulate(arguments)) => until_done(run_simulation(file, arguments)),
     }
 }
@@ -126,7 +142,8 @@ async fn run_agent(file: AgentFile) -> Result<(), CliError> {
     let finding = own_name(file.host, file.sample.state.clone(), uplink.clone())?;
     let Some(host) = shutdown.run_until_cancelled(finding).await else { return Ok(()) };
     let outbox = Outbox::new(RING_BYTES);
-    Ok(run::run_controlled(file.sample, file.remote, uplink, host?, outbox, shutdown).await?)
+    let asked = (file.remote, file.commands);
+    Ok(run::run_commanded(file.sample, asked, uplink, host?, outbox, shutdown).await?)
 }
 
 /// The name of this host, found by a thread of its own: its state folder may lie on a mount that never answers.
