@@ -100,6 +100,16 @@ impl<T> IntoResponse for OrUnavailable<T> {
     }
 }
 
+/// An answer that comes with 200, or with 202 while what was asked for still goes on.
+#[derive(Debug)]
+pub struct OrAccepted<T>(pub Answer<T>);
+
+impl<T> IntoResponse for OrAccepted<T> {
+    fn into_response(self) -> Response {
+        self.0.into_response()
+    }
+}
+
 /// The connection becomes another one, which speaks the protocol of that name.
 #[derive(Debug)]
 pub struct Upgraded {
@@ -163,6 +173,13 @@ impl<T: JsonSchema> Answers for OrUnavailable<T> {
     fn describe(generator: &mut SchemaGenerator) -> Vec<Described> {
         let content = Content::Json(generator.subschema_for::<T>());
         [200, 503].map(|status| Described { status, content: content.clone() }).into()
+    }
+}
+
+impl<T: JsonSchema> Answers for OrAccepted<T> {
+    fn describe(generator: &mut SchemaGenerator) -> Vec<Described> {
+        let content = Content::Json(generator.subschema_for::<T>());
+        [200, 202].map(|status| Described { status, content: content.clone() }).into()
     }
 }
 

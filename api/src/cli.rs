@@ -8,8 +8,8 @@ use fleetps_nats::settings::Flags;
 
 use crate::{
     commands::{
-        AlertCommand, Asked, AuditCommand, ControlKeyCommand, EnrolTokenArgs, Format, HistoryCommand,
-        HostCommand, LegacyCommand, PsArgs, TlsCommand, TopArgs, UserCommand,
+        AlertCommand, Asked, AuditCommand, CommandCommand, ControlKeyCommand, EnrolTokenArgs, Format,
+        HistoryCommand, HostCommand, LegacyCommand, PsArgs, TlsCommand, TopArgs, UserCommand,
     },
     config::FleetpsProgram,
 };
@@ -61,6 +61,9 @@ pub enum Command {
     /// See alerts and their rules, change rules, and try them on the past
     #[command(subcommand)]
     Alert(AlertCommand),
+    /// Have hosts start, stop, restart or reload a unit, or signal a process, and see what becomes of it
+    #[command(subcommand)]
+    Command(CommandCommand),
     /// Make certificates, for browsers and agents to reach this machine safely
     #[command(subcommand)]
     Tls(TlsCommand),

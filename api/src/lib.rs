@@ -10,7 +10,8 @@
 //! * **What:** `live` holds the present of the fleet, fed from the broker; `history_service` asks the history;
 //!   `console` asks in SQL. `filtering` evaluates filters over the present with a deadline; `shares` limits what one
 //!   person has of anything; `broker` asks the broker for a request.
-//!   `gate` puts snapshots that came over HTTP into the stream; `lines` hand hosts that speak HTTP what the broker says to them. `prometheus` answers questions of monitoring systems;
+//!   `control` asks hosts for settings, `command` commands them. `gate` puts snapshots that came over HTTP into the stream;
+//!   `lines` hand hosts that speak HTTP what the broker says to them. `prometheus` answers questions of monitoring systems;
 //!   `metrics` declares what is measured, and writes it for Prometheus.
 //!   `fleet_views` renders the fleet page once for everybody who looks at the same.
 //! * **Notifications:** `dispatch` decides who is told of which alert; `notify` tells people and programs what happened, by mail,
@@ -33,6 +34,7 @@ mod authz;
 mod backups;
 mod broker;
 mod cli;
+mod command;
 mod commands;
 mod config;
 mod connections;

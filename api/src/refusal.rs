@@ -53,6 +53,13 @@ impl Refusal {
         Self::new(StatusCode::NOT_FOUND, format!("no host is called {host:?}"), hint)
     }
 
+    /// No such command.
+    pub fn no_such_command(id: &str) -> Self {
+        let id = crate::display::cut(id, 64);
+        let hint = "the commands of the last 30 days are listed at /commands and /api/v1/commands";
+        Self::new(StatusCode::NOT_FOUND, format!("no command has the id {id:?}"), hint)
+    }
+
     /// The request is not authenticated.
     pub fn not_signed_in() -> Self {
         Self::new(StatusCode::UNAUTHORIZED, "nobody is signed in", "sign in, or send an API token")

@@ -56,11 +56,20 @@ pub struct Doors {
     pub control_key: Option<ControlKey>,
     /// How people are told of alerts; without it, nobody is.
     pub dispatch: Option<DispatchSettings>,
+    /// Whether a command to a host needs a reason.
+    pub commands_need_reason: bool,
 }
 
 impl From<TlsListener> for Doors {
     fn from(pages: TlsListener) -> Self {
-        Self { pages, metrics: None, legacy: None, control_key: None, dispatch: None }
+        Self {
+            pages,
+            metrics: None,
+            legacy: None,
+            control_key: None,
+            commands_need_reason: false,
+            dispatch: None,
+        }
     }
 }
 
@@ -117,8 +126,11 @@ pub async fn run(
     let groups = shared.groups.clone().follow(client.clone(), shutdown.clone());
     let host_keys = shared.host_keys.clone().follow(client.clone(), shutdown.clone());
     let (control, control_key) = (shared.control.clone(), doors.control_key.take());
+    shared.commands_need_reason = doors.commands_need_reason;
+    let (commands, audit_log) = (shared.commands.clone(), shared.audit_log.clone());
+    let commands = commands.follow(client.clone(), control_key.clone(), audit_log, shutdown.clone());
     let control = control.follow(client.clone(), control_key, shared.groups.clone(), shutdown.clone());
-    let groups = tokio::spawn(async { tokio::join!(groups, host_keys, control) });
+    let groups = tokio::spawn(async { tokio::join!(groups, host_keys, control, commands) });
     let absence = tokio::spawn(shared.absence.clone().watch(client.clone(), shutdown.clone()));
     let reports = tokio::spawn(watch_reports(shared.clone(), client.clone(), shutdown.clone()));
     let (watched, fleet) = (shared.control.clone(), Arc::clone(&shared.fleet));

@@ -109,6 +109,7 @@ impl Listeners {
             metrics: self.metrics.map(TlsListener::plaintext),
             legacy: None,
             control_key: None,
+            commands_need_reason: false,
             dispatch: None,
         };
         (doors, Starting::serve(self.first, config.web.auth, health))

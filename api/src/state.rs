@@ -11,6 +11,7 @@ use crate::{
     auth::{Addresses, HostKeys, People},
     authz::Groups,
     broker::{Absence, AwaySince},
+    command::Commands,
     config::QuestionSettings,
     connections::{Connections, Limits},
     console::Console,
@@ -93,6 +94,10 @@ pub struct AppState {
     pub legacy_requests: Counts,
     /// What is asked of agents.
     pub control: Control,
+    /// Commands to hosts.
+    pub commands: Commands,
+    /// Whether a command needs a reason.
+    pub commands_need_reason: bool,
     /// The keys by which hosts sign what they send over HTTP.
     pub host_keys: HostKeys,
     /// Since when it is away.
@@ -141,6 +146,8 @@ impl AppState {
             lines: Lines::new(shutdown.clone()),
             legacy_requests: Counts::default(),
             control: Control::default(),
+            commands: Commands::default(),
+            commands_need_reason: false,
             host_keys: HostKeys::default(),
             absence: Absence::default(),
             live_pages: live_pages(Limits::of_this_process()),

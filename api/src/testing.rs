@@ -57,7 +57,7 @@ pub mod auth {
         Secret, Session, SignInSettings, UserName, set_cookie,
     };
     pub mod tokens {
-        pub use crate::auth::tokens::text;
+        pub use crate::auth::tokens::{TokenScope, text};
     }
 }
 

@@ -255,6 +255,46 @@ impl Url {
         Self::of(&["alerts", "deliveries", id, "again"])
     }
 
+    /// The commands to hosts.
+    pub fn commands() -> Self {
+        Self::of(&["commands"])
+    }
+
+    /// The live updates of the commands to hosts.
+    pub fn commands_live() -> Self {
+        Self::of(&["commands", "live"])
+    }
+
+    /// The commands to one host.
+    pub fn commands_of(host: &str) -> Self {
+        Self::commands().with(&[("host", host)])
+    }
+
+    /// A command, or a plan of several.
+    pub fn command(id: &str) -> Self {
+        Self::of(&["commands", id])
+    }
+
+    /// The live updates of a command.
+    pub fn command_live(id: &str) -> Self {
+        Self::of(&["commands", id, "live"])
+    }
+
+    /// Where a command is cancelled.
+    pub fn cancel_command(id: &str) -> Self {
+        Self::of(&["commands", id, "cancel"])
+    }
+
+    /// The form for a new command.
+    pub fn new_command() -> Self {
+        Self::of(&["commands", "new"])
+    }
+
+    /// Where a host is commanded by programs.
+    pub fn host_commands(host: &str) -> Self {
+        Self::of(&["hosts", host, "commands"])
+    }
+
     /// The top users.
     pub fn top() -> Self {
         Self::of(&["top"])

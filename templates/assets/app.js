@@ -4,6 +4,7 @@
 // live.js      one stream of patches per open page
 // patch.js     a patch into the page, without moving anything under the pointer
 // rows.js      the tree's numbering, a row's details
+// signal.js    which processes of the table are to be signalled
 // keys.js      the key map, and the help made from it
 // times.js     times in the reader's zone
 // timeline.js  the timeline and the charts: values under the pointer, travel by click, zoom by drag
@@ -13,6 +14,7 @@ import { start as startNavigation } from "./navigate.js";
 import { start as startLive } from "./live.js";
 import { start as startKeys } from "./keys.js";
 import { start as startRows } from "./rows.js";
+import { start as startSignal } from "./signal.js";
 import { start as startTimes } from "./times.js";
 import { start as startTimeline } from "./timeline.js";
 import { start as startTheme } from "./switch.js";
@@ -20,6 +22,7 @@ import { start as startTheme } from "./switch.js";
 startTheme();
 startTimes();
 startRows();
+startSignal();
 startNavigation();
 startTimeline();
 startKeys();

@@ -1,6 +1,7 @@
 // The key map, and the help that is made from it.
 import { isFrozen, setFrozen } from "./patch.js";
 import { current, detail, focusRow, move, parentOf } from "./rows.js";
+import { mark, signal } from "./signal.js";
 import { step } from "./steps.js";
 
 const click = (element) => element?.click();
@@ -25,6 +26,8 @@ const KEYS = [
   { keys: ["ArrowRight"], does: "Expand, or to the first child", run: expand, needs: "row" },
   { keys: ["ArrowLeft"], does: "Collapse, or to the parent", run: collapse, needs: "row" },
   { keys: ["Enter"], does: "The row in full, or open its host", run: enter, needs: "row" },
+  { keys: ["x"], does: "Mark the process, or let it go", run: () => mark(current()), needs: "row" },
+  { keys: ["s"], does: "Signal the marked processes, or this one", run: () => signal(current()), needs: "row" },
   { keys: ["t"], does: "Tree or flat", run: () => click(inView("Tree")?.ariaCurrent ? inView("Flat") : inView("Tree")) },
   { keys: ["["], does: "The snapshot before", run: (event) => step("earlier", event.repeat) },
   { keys: ["]"], does: "The snapshot after", run: (event) => step("later", event.repeat) },

@@ -100,7 +100,8 @@ function sameFrame(shown, row) {
 
 function replaceRow(shown, row) {
   const focused = document.activeElement === shown;
-  row.className = [row.className, shown.classList.contains("fresh") ? "fresh" : ""].join(" ").trim();
+  const kept = ["fresh", "marked"].filter((name) => shown.classList.contains(name));
+  row.className = [row.className, ...kept].join(" ").trim();
   shown.replaceWith(row);
   if (focused) { row.tabIndex = -1; row.focus({ preventScroll: true }); }
 }

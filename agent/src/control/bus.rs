@@ -8,6 +8,8 @@ use zbus::{Connection, Message, OwnedObjectPath, OwnedVariant, connection::Build
 
 use super::{refusal::Refusal, verdict::UnitState};
 
+const BUS: &str = "org.freedesktop.DBus";
+const BUS_PATH: &str = "/org/freedesktop/DBus";
 const SYSTEMD: &str = "org.freedesktop.systemd1";
 const MANAGER_PATH: &str = "/org/freedesktop/systemd1";
 pub(super) const MANAGER: &str = "org.freedesktop.systemd1.Manager";
@@ -37,14 +39,9 @@ impl Manager {
             Ok(connection) => connection.map_err(|error| no_bus(&error.to_string()))?,
             Err(_) => return Err(no_bus("it does not answer")),
         };
-        let owner = call(
-            &connection,
-            ("org.freedesktop.DBus", "/org/freedesktop/DBus"),
-            "org.freedesktop.DBus",
-            "GetNameOwner",
-            &(SYSTEMD,),
-        );
-        let owner = owner.await.and_then(|message| Ok(message.body().deserialize::<String>()?));
+        let bus = (BUS, BUS_PATH);
+        let owner = call(&connection, bus, BUS, "GetNameOwner", &(SYSTEMD,)).await;
+        let owner = owner.and_then(|message| message.body().deserialize::<String>());
         let owner = owner.map_err(|error| no_bus(&error.to_string()))?;
         Ok(Self { connection, owner })
     }
@@ -81,16 +78,25 @@ impl Manager {
         is_there.then_some(unit).ok_or_else(missing)
     }
 
-    /// Begins a job for the unit with this primary name; the job's path.
-    pub(super) async fn begin(&self, action: UnitAction, unit: &str) -> Result<OwnedObjectPath, Refusal> {
+    /// Begins a job for the unit with this primary name: the job's path, or `None` where the answer was lost, so that nobody knows
+    /// whether it has begun.
+    pub(super) async fn begin(
+        &self,
+        action: UnitAction,
+        unit: &str,
+    ) -> Result<Option<OwnedObjectPath>, Refusal> {
         let method = match action {
             UnitAction::Start => "StartUnit",
             UnitAction::Stop => "StopUnit",
             UnitAction::Restart => "RestartUnit",
             UnitAction::Reload => "ReloadUnit",
         };
-        let answer = self.manager(method, &(unit, MODE)).await?;
-        answer.body().deserialize().map_err(|error| refusal(&error))
+        let body = (unit, MODE);
+        match call(&self.connection, (SYSTEMD, MANAGER_PATH), MANAGER, method, &body).await {
+            Ok(answer) => answer.body().deserialize().map(Some).map_err(|error| refusal(&error)),
+            Err(error) if is_lost(&error) => Ok(None),
+            Err(error) => Err(refusal(&error)),
+        }
     }
 
     async fn properties(
@@ -127,6 +133,22 @@ async fn call<B: Serialize + zbus::wire::DynamicType>(
 
 fn no_bus(problem: &str) -> Refusal {
     Refusal::internal(format!("cannot reach systemd over D-Bus: {problem}"))
+}
+
+/// Whether the call may have been received although there is no answer.
+fn is_lost(error: &zbus::Error) -> bool {
+    match error {
+        zbus::Error::InputOutput(_) => true,
+        zbus::Error::FDO(error) => matches!(
+            **error,
+            fdo::Error::NoReply(_)
+                | fdo::Error::Timeout(_)
+                | fdo::Error::TimedOut(_)
+                | fdo::Error::Disconnected(_)
+                | fdo::Error::IOError(_)
+        ),
+        _ => false,
+    }
 }
 
 /// What an error of the bus or of systemd means.

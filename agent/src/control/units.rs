@@ -113,7 +113,10 @@ impl Units {
     ) -> Result<String, Refusal> {
         let job = manager.begin(action, &before.id).await?;
         report.goes_on(Stage::Running, format!("before: {}", before.words()));
-        let result = jobs.result(&job, self.job_within).await;
+        let result = match &job {
+            Some(job) => jobs.result(job, self.job_within).await,
+            None => None,
+        };
         let name: UnitName =
             before.id.parse().map_err(|_| Refusal::internal("the unit has another name now"))?;
         let after = match manager.unit(&name).await {

@@ -54,6 +54,10 @@ pub struct JoinArguments {
     /// Let the service see what other users' processes read and write on disk; for that it can read every file
     #[arg(long)]
     disk_io: bool,
+    /// Let the fleet send commands: installs the control helper, which does what [control] of the settings allows
+    #[cfg(target_os = "linux")]
+    #[arg(long, conflicts_with = "no_service")]
+    control: bool,
     /// Do not install a service
     #[arg(long)]
     no_service: bool,
@@ -146,6 +150,10 @@ pub async fn join(arguments: JoinArguments, mut file: AgentFile) -> Result<(), J
     if is_first {
         file.sample.state = state_folder;
     }
+    #[cfg(target_os = "linux")]
+    if arguments.control {
+        file.commands.enabled = true;
+    }
     let config = config_folder.join(SETTINGS);
     let text = file.to_toml()?;
     fleetps_nats::file::replace(&config, text.as_bytes()).map_err(unwritten(&config))?;
@@ -166,7 +174,27 @@ pub async fn join(arguments: JoinArguments, mut file: AgentFile) -> Result<(), J
         fleetps_nats::outln!(
             "No service was installed. Start the agent with:\n\n  fleetps-agent --config {config}"
         );
+        return Ok(());
     }
+    #[cfg(target_os = "linux")]
+    if arguments.control {
+        install_control(&config, &file)?;
+    }
+    Ok(())
+}
+
+/// Installs the control helper, and says what is left to do for this host's owner.
+#[cfg(target_os = "linux")]
+fn install_control(config: &Path, file: &AgentFile) -> Result<(), ServiceError> {
+    use crate::control::{USER, polkit_rule};
+    let policy = file.commands.policy();
+    service::install_control(config, USER, &polkit_rule(&policy, USER))?;
+    let (config, lines) = (config.display(), policy.units.len() + policy.signals.len());
+    fleetps_nats::outln!(
+        "Commands are on, and {lines} lines of [control] in {config} allow some. After a change of `units` there:\n\n  \
+         fleetps-agent --config {config} control polkit > {}",
+        service::polkit_file().display()
+    );
     Ok(())
 }
 

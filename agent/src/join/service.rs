@@ -12,6 +12,17 @@ const USER: &str = "fleetps-agent";
 /// Where the service's program is: not in a home folder, from where it could be changed.
 const PROGRAM: &str = "/usr/local/bin/fleetps-agent";
 
+const SYSTEM_UNITS: &str = "/etc/systemd/system";
+/// The units of the control helper, with the folder's and the program's usual places in them.
+const CONTROL_UNITS: [(&str, &str); 2] = [
+    ("fleetps-control.socket", include_str!("../../packaging/fleetps-control.socket")),
+    ("fleetps-control.service", include_str!("../../packaging/fleetps-control.service")),
+];
+const USUAL_CONFIG: &str = "/etc/fleetps/agent.toml";
+/// Where polkit reads the rules of this machine.
+const POLKIT_FOLDER: &str = "/etc/polkit-1/rules.d";
+const POLKIT_FILE: &str = "50-fleetps-control.rules";
+
 /// The service cannot be installed.
 #[derive(Debug, thiserror::Error)]
 pub enum ServiceError {
@@ -53,18 +64,51 @@ pub(super) fn install(config: &Path, state: &Path, sees_disk_io: bool) -> Result
         fleetps_nats::outln!("Installing a service takes root: sudo fleetps-agent join …");
         return Ok(false);
     }
-    if run("id", &["--user", USER]).is_err() {
-        run("useradd", &["--system", "--no-create-home", "--shell", "/usr/sbin/nologin", USER])?;
-    }
+    make_user(USER)?;
     run("chown", &["--recursive", &format!("{USER}:"), &state.to_string_lossy()])?;
     put_program()?;
-    fs::write(UNIT_FILE, unit(config, sees_disk_io))
-        .map_err(|source| ServiceError::Write { path: UNIT_FILE.into(), source })?;
+    write(Path::new(UNIT_FILE), &unit(config, sees_disk_io))?;
     run("systemctl", &["daemon-reload"])?;
     run("systemctl", &["enable", "--quiet", USER])?;
     run("systemctl", &["restart", USER])?;
     fleetps_nats::outln!("The service {USER} runs: systemctl status {USER}");
     Ok(true)
+}
+
+/// Installs the control helper, which runs as `user`, and its rule of polkit. The agent is installed already.
+pub(super) fn install_control(config: &Path, user: &str, rule: &str) -> Result<(), ServiceError> {
+    make_user(user)?;
+    for (name, text) in CONTROL_UNITS {
+        let text = text.replace(USUAL_CONFIG, &config.to_string_lossy());
+        write(&Path::new(SYSTEM_UNITS).join(name), &text)?;
+    }
+    run("systemctl", &["daemon-reload"])?;
+    run("systemctl", &["enable", "--quiet", "--now", CONTROL_UNITS[0].0])?;
+    let folder = Path::new(POLKIT_FOLDER);
+    if folder.is_dir() {
+        write(&polkit_file(), rule)
+    } else {
+        fleetps_nats::outln!(
+            "There is no {POLKIT_FOLDER}: processes can be signalled, units cannot be touched."
+        );
+        Ok(())
+    }
+}
+
+/// Where the rule of polkit goes.
+pub(super) fn polkit_file() -> PathBuf {
+    Path::new(POLKIT_FOLDER).join(POLKIT_FILE)
+}
+
+fn make_user(user: &str) -> Result<(), ServiceError> {
+    if run("id", &["--user", user]).is_err() {
+        run("useradd", &["--system", "--no-create-home", "--shell", "/usr/sbin/nologin", user])?;
+    }
+    Ok(())
+}
+
+fn write(path: &Path, text: &str) -> Result<(), ServiceError> {
+    fs::write(path, text).map_err(|source| ServiceError::Write { path: path.to_owned(), source })
 }
 
 /// The capabilities: the first shows executables of other users' processes, the second opens their files in /proc that
@@ -106,6 +150,29 @@ fn run(program: &str, arguments: &[&str]) -> Result<(), ServiceError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_control_helper_has_one_capability_no_network_and_a_socket_for_the_agents_group() {
+        let [(socket_name, socket), (_, service)] = CONTROL_UNITS;
+        let program = format!("ExecStart={PROGRAM} --config {USUAL_CONFIG} control run");
+        for line in [
+            program.as_str(),
+            "User=fleetps-control",
+            "AmbientCapabilities=CAP_KILL",
+            "CapabilityBoundingSet=CAP_KILL",
+            "NoNewPrivileges=yes",
+            "PrivateNetwork=yes",
+            "RestrictAddressFamilies=AF_UNIX",
+            &format!("Requires={socket_name}"),
+        ] {
+            assert!(service.lines().any(|found| found == line), "{line}");
+        }
+        let default = crate::settings::CommandSettings::default().socket;
+        let listens = format!("ListenStream={}", default.display());
+        for line in [listens.as_str(), "SocketGroup=fleetps-agent", "SocketMode=0660"] {
+            assert!(socket.lines().any(|found| found == line), "{line}");
+        }
+    }
 
     #[test]
     fn the_unit_starts_it_always_as_a_user_with_one_capability() {

@@ -121,7 +121,8 @@ fn what_the_machine_or_fleetps_depends_on_is_refused_whatever_the_lines_say() {
     assert!(reason == Reason::Protected && line.contains("runs the broker"), "{line}");
     assert!(policy.unit(&unit(UnitAction::Stop, "mq.service")).is_allowed());
 
-    let changes: [(&str, fn(&mut ProcessSubject)); 9] = [
+    type Change = fn(&mut ProcessSubject);
+    let changes: [(&str, Change); 9] = [
         ("process 1 ", |subject| subject.pid = 1),
         ("the kernel's own", |subject| subject.is_kernel = true),
         ("is the agent", |subject| subject.own = Some("is the agent")),

@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, missing_docs, reason = "a test that cannot go on should panic")]
 
 mod agent;
+#[cfg(target_os = "linux")]
+mod control;
 mod dead_mount;
 mod differential_machine;
 #[cfg(target_os = "linux")]

@@ -27,7 +27,7 @@ use writer::Writer;
 
 use crate::{
     auth::Person,
-    broker,
+    broker::{self, Away},
     metrics::Bounded,
     refusal::Refusal,
     shares::{Bounds, Shares},
@@ -49,6 +49,20 @@ const SEARCHES: Bounds = Bounds {
 /// The audit. A clone is the same one. Without a broker nothing is audited, and nothing can be read.
 #[derive(Clone, Default)]
 pub struct AuditLog(Option<Arc<Open>>);
+
+/// An entry could not be written.
+#[derive(Debug, thiserror::Error)]
+pub enum NotAudited {
+    /// This server has no broker, and so no audit.
+    #[error("there is no audit here")]
+    NoAudit,
+    /// The broker does not answer.
+    #[error(transparent)]
+    Away(#[from] Away),
+    /// The broker does not take it.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
+}
 
 struct Open {
     client: Client,
@@ -104,6 +118,15 @@ impl AuditLog {
                 outcome,
             });
         }
+    }
+
+    /// Audits an action before it is done: when this returns, the broker has the entry, of which this is the sequence.
+    ///
+    /// # Errors
+    /// When it was not written, or it is unknown whether it was. The action must then not be done.
+    pub async fn write(&self, entry: AuditEntry) -> Result<u64, NotAudited> {
+        let open = self.0.as_ref().ok_or(NotAudited::NoAudit)?;
+        Ok(broker::ask(&open.client, open.audit.record(entry)).await??)
     }
 
     /// Audits what no person did, in the background, in the same way.

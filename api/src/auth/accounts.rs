@@ -36,8 +36,14 @@ pub enum Credential {
     Token(Secret),
 }
 
-/// A name, its grants, and the key of the session where it is one.
-type Known = (String, Vec<Grant>, Option<String>);
+/// Whose credentials they are.
+struct Known {
+    name: String,
+    grants: Vec<Grant>,
+    /// The key of the session where it is one.
+    session: Option<String>,
+    may_command: bool,
+}
 
 /// Everything that is known of people. The rest of it: `signing_in` and `managing`.
 #[derive(Debug)]
@@ -104,21 +110,22 @@ impl Accounts {
 
     /// The principal with these credentials; `None` when they are invalid or have expired. From memory.
     pub fn recognise(&self, credential: &Credential, came: ClientInfo) -> Option<Principal> {
-        let (name, grants, session) = match credential {
+        let Known { name, grants, session, may_command } = match credential {
             Credential::Token(secret) if self.local.as_ref() == Some(&secret.key()) => {
                 return Some(Principal::ThisMachine(Person::local(came.from)));
             }
             Credential::Session(secret) => self.by_session(secret.key())?,
             Credential::Token(secret) => self.by_token(&secret.key())?,
         };
-        Some(Principal::User(Person { name, grants, session, from: came.from }))
+        Some(Principal::User(Person { name, grants, session, from: came.from, may_command }))
     }
 
     fn by_session(&self, key: String) -> Option<Known> {
         let session = self.sessions.get(&key)?;
         let user = self.users.get(&session.user)?;
         let holds = session.is_of(&user) && self.is_within_limits(&key, &session, now_us());
-        Some((session.user.clone(), user.grants.clone(), Some(key))).filter(|_| holds)
+        let (name, grants) = (session.user.clone(), user.grants.clone());
+        holds.then_some(Known { name, grants, session: Some(key), may_command: true })
     }
 
     fn by_token(&self, key: &str) -> Option<Known> {
@@ -126,7 +133,8 @@ impl Accounts {
         let user = self.users.get(&token.user)?;
         let holds = !user.is_disabled && !token.has_ended(now_us());
         let grants = user.grants.iter().map(|grant| grant.within(&token.scope)).collect();
-        Some((token.user.clone(), grants, None)).filter(|_| holds)
+        let (name, may_command) = (token.user.clone(), token.may_command);
+        holds.then_some(Known { name, grants, session: None, may_command })
     }
 
     /// Notes that a session or token is used: here at once, and with the broker aside, at most once a minute.

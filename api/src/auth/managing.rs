@@ -8,7 +8,7 @@ use super::{
     Accounts, By, Grant, Person, Secret,
     error::AuthError,
     sessions::Session,
-    tokens::{self, ApiToken},
+    tokens::{self, ApiToken, TokenScope},
     users::{User, UserName},
 };
 use crate::display::is_treacherous;
@@ -161,9 +161,10 @@ impl Accounts {
         &self,
         person: &Person,
         name: &str,
-        scope: Grant,
+        scope: impl Into<TokenScope>,
         holds: Duration,
     ) -> Result<String, AuthError> {
+        let scope = scope.into();
         let name = name.split_whitespace().collect::<Vec<_>>().join(" ");
         let name = name.as_str();
         let what = format!("{name}: {scope}");
@@ -174,7 +175,7 @@ impl Accounts {
         &self,
         person: &Person,
         name: &str,
-        scope: Grant,
+        TokenScope { grant: scope, may_command }: TokenScope,
         holds: Duration,
     ) -> Result<String, AuthError> {
         if name.is_empty() || name.chars().count() > tokens::MAX_NAME {
@@ -205,6 +206,7 @@ impl Accounts {
             name: name.to_owned(),
             user: person.name.clone(),
             scope,
+            may_command,
             made_at_us: now_us,
             expires_at_us: now_us.saturating_add(holds_us),
             used_at_us: None,

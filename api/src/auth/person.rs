@@ -21,23 +21,44 @@ pub struct Person {
     pub session: Option<String>,
     /// The address that the request came from.
     pub from: IpAddr,
+    /// Whether it comes with the power to command hosts, as far as the grants reach: an API token has it only where its
+    /// owner gave it.
+    pub may_command: bool,
 }
 
 impl Person {
     /// The person of every request where sign-in is off.
     pub fn nobody_in_particular(from: IpAddr) -> Self {
-        Self { name: NOBODY.to_owned(), grants: vec![Grant::EVERYTHING], session: None, from }
+        Self {
+            name: NOBODY.to_owned(),
+            grants: vec![Grant::EVERYTHING],
+            session: None,
+            from,
+            may_command: true,
+        }
     }
 
     /// A command on this machine, by the token in the data folder.
     pub(super) fn local(from: IpAddr) -> Self {
-        Self { name: UserName::LOCAL.to_owned(), grants: vec![Grant::EVERYTHING], session: None, from }
+        Self {
+            name: UserName::LOCAL.to_owned(),
+            grants: vec![Grant::EVERYTHING],
+            session: None,
+            from,
+            may_command: true,
+        }
     }
 
     /// A program on this machine that reads metrics where these need no sign-in.
     pub fn reading_metrics(from: IpAddr) -> Self {
         let grant = Grant { role: Role::Metrics, ..Grant::EVERYTHING };
-        Self { name: UserName::LOCAL.to_owned(), grants: vec![grant], session: None, from }
+        Self {
+            name: UserName::LOCAL.to_owned(),
+            grants: vec![grant],
+            session: None,
+            from,
+            may_command: false,
+        }
     }
 
     /// Whether this is the person of a server without sign-in; no user can have that name.

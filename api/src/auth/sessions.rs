@@ -13,6 +13,9 @@ pub(super) const BUCKET: &str = "sessions";
 pub(super) const MAX_PER_USER: usize = 20;
 /// For this long after the password was given, dangerous actions do not ask for it again.
 const CONFIRMED_FOR: Duration = Duration::from_secs(15 * 60);
+/// The same for commands to hosts, which end processes: as long as it takes to look at what one of them did and to send the
+/// next.
+const CONFIRMED_FOR_COMMANDS: Duration = Duration::from_secs(5 * 60);
 /// Using a session is noted at most this often, because each note is a message to the broker.
 pub(super) const NOTED_EVERY: Duration = Duration::from_secs(60);
 /// The most that is kept of what a browser says it is.
@@ -63,6 +66,11 @@ impl Session {
     /// Whether the password was given a short while ago.
     pub fn is_confirmed(&self, now_us: i64) -> bool {
         is_within(self.confirmed_at_us, CONFIRMED_FOR, now_us)
+    }
+
+    /// The same for commands to hosts.
+    pub fn is_confirmed_for_commands(&self, now_us: i64) -> bool {
+        is_within(self.confirmed_at_us, CONFIRMED_FOR_COMMANDS, now_us)
     }
 
     /// Adapts the session to a user whose sessions are valid from a time in the future, because the clock was set back:

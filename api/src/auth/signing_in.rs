@@ -70,6 +70,11 @@ impl Accounts {
         self.sessions.get(session).is_some_and(|session| session.is_confirmed(now_us()))
     }
 
+    /// The same for commands to hosts, before which it is asked for more often.
+    pub fn is_confirmed_for_commands(&self, session: &str) -> bool {
+        self.sessions.get(session).is_some_and(|session| session.is_confirmed_for_commands(now_us()))
+    }
+
     /// Checks the password of the user `name`, who must be enabled; returns the stored name.
     async fn check(&self, name: &str, password: String, visit: &Visit) -> Result<UserName, AuthError> {
         let typed = name.trim().to_lowercase();

@@ -30,6 +30,8 @@ pub enum Permission {
     ManageChannels,
     /// To change how hosts are sampled.
     ControlHosts,
+    /// To command hosts: to start and stop units, and to signal processes.
+    Command,
     /// To change what the server keeps of hosts: tags, admission.
     ManageHosts,
     /// To make, change and end people and what they are granted.
@@ -63,6 +65,7 @@ impl Permission {
         Self::ManageAlerts,
         Self::ManageChannels,
         Self::ControlHosts,
+        Self::Command,
         Self::ManageHosts,
         Self::ManageUsers,
         Self::ReadAudit,
@@ -75,7 +78,7 @@ impl Permission {
             Self::ReadMetrics | Self::ReadHostMetrics => Some(Role::Metrics),
             Self::SeeHosts | Self::SeeCommandLines | Self::Sql => Some(Role::Viewer),
             Self::ManageAlerts => Some(Role::Operator),
-            Self::ControlHosts => Some(Role::Operator),
+            Self::ControlHosts | Self::Command => Some(Role::Operator),
             Self::ManageChannels | Self::ManageHosts | Self::ManageUsers | Self::ReadAudit => {
                 Some(Role::Administrator)
             }
@@ -102,6 +105,7 @@ impl Permission {
             Self::ManageAlerts => "change alert rules",
             Self::ManageChannels => "manage channels of notifications",
             Self::ControlHosts => "change how hosts are sampled",
+            Self::Command => "command hosts",
             Self::ManageHosts => "manage hosts",
             Self::ManageUsers => "manage users",
             Self::ReadAudit => "read the audit",
@@ -128,8 +132,10 @@ pub fn permission_of(person: &Person, action: Permission, host: Option<&HostGrou
     if action.role().is_none() {
         return Decision::Allowed;
     }
+    // A token without that scope is denied what a role would allow.
+    let is_in_scope = action != Permission::Command || person.may_command;
     let reaching = || person.grants.iter().filter(|grant| host.is_none_or(|host| grant.is_for(host)));
-    if reaching().any(|grant| grant.allows(action)) {
+    if is_in_scope && reaching().any(|grant| grant.allows(action)) {
         Decision::Allowed
     } else if host.is_some() && !reaching().any(|grant| grant.allows(Permission::SeeHosts)) {
         Decision::NotFound
@@ -208,6 +214,18 @@ mod tests {
         for action in [Permission::ManageUsers, Permission::ReadAudit] {
             assert_eq!(permission_of(&webmaster, action, None), Decision::Denied);
         }
+    }
+
+    #[test]
+    fn a_token_without_the_scope_commands_nothing_whatever_its_grants() {
+        let with = |may_command| Person { may_command, ..person(vec![Grant::EVERYTHING]) };
+        for (may_command, expected) in [(true, Decision::Allowed), (false, Decision::Denied)] {
+            let on = |host| permission_of(&with(may_command), Permission::Command, host);
+            assert_eq!((on(None), on(Some(&groups(&["web"])))), (expected, expected));
+        }
+        assert_eq!(permission_of(&with(false), Permission::ControlHosts, None), Decision::Allowed);
+        let viewer = person(vec![grant(Role::Viewer, None)]);
+        assert_eq!(permission_of(&viewer, Permission::Command, None), Decision::Denied);
     }
 
     #[test]

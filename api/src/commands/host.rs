@@ -230,5 +230,6 @@ async fn record(client: &Client, command: &HostCommand, done: &anyhow::Result<Do
         what,
         outcome,
     };
-    Ok(Audit::open(client).await?.record(entry).await?)
+    Audit::open(client).await?.record(entry).await?;
+    Ok(())
 }

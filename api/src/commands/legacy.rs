@@ -240,5 +240,6 @@ async fn record(client: &Client, action: &str, what: String) -> anyhow::Result<(
         what,
         outcome: Outcome::Done,
     };
-    Ok(Audit::open(client).await?.record(entry).await?)
+    Audit::open(client).await?.record(entry).await?;
+    Ok(())
 }

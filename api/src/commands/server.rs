@@ -7,6 +7,7 @@ use clap::Args;
 use fleetps_nats::model::host::says_processes_are_hidden;
 use serde_json::Value;
 use ureq::{
+    config::RedirectAuthHeaders,
     http::{Method, Request},
     tls::{Certificate, RootCerts, TlsConfig},
 };
@@ -69,13 +70,30 @@ impl Asked {
         (method, path, body): (Method, &Url, Option<Value>),
         table: impl FnOnce(&Value) -> String,
     ) -> anyhow::Result<()> {
-        let answer = self.server(&config.data).ask(method, path, body, roots(config)?)?;
+        let answer = self.answer(config, (method, path, body))?;
         for line in reservations(&answer) {
             fleetps_nats::errln!("{}", visible(&line));
         }
+        self.write(&answer, table)
+    }
+
+    /// The answer of the server.
+    ///
+    /// # Errors
+    /// When it cannot be reached, or refuses.
+    pub(super) fn answer(
+        &self,
+        config: &Config,
+        (method, path, body): (Method, &Url, Option<Value>),
+    ) -> anyhow::Result<Value> {
+        self.server(&config.data).ask(method, path, body, roots(config)?)
+    }
+
+    /// Writes an answer: as it is with `--json`, otherwise as `table` makes of it.
+    pub(super) fn write(&self, answer: &Value, table: impl FnOnce(&Value) -> String) -> anyhow::Result<()> {
         match self.json {
-            true => super::write(&super::json(&answer)),
-            false => super::write(&table(&answer)),
+            true => super::write(&super::json(answer)),
+            false => super::write(&table(answer)),
         }
     }
 
@@ -108,6 +126,8 @@ impl Local {
             .http_status_as_error(false)
             // The server is this machine's, or at the other end of a tunnel that begins here.
             .proxy(None)
+            // A process is found at an address with its start.
+            .redirect_auth_headers(RedirectAuthHeaders::SameHost)
             .tls_config(TlsConfig::builder().root_certs(roots).build())
             .build();
         let mut request = Request::builder().method(method).uri(&url);

@@ -7,6 +7,7 @@ use std::{
 };
 
 use fleetps_nats::{bounds, settings::Flag, units};
+use serde::{Deserialize, Serialize};
 
 use ipnet::IpNet;
 
@@ -72,6 +73,26 @@ fleetps_nats::settings! {
         /// keys. Without either, nothing is asked of agents.
         #[flag(Flag::takes("control-key-file", "FILE"))]
         pub key_file: Option<PathBuf> = None;
+        /// Whether a person must give a reason for a command to a host: optional or required. It goes to the audit.
+        pub reason: Reason = Reason::Optional;
+    }
+}
+
+/// Whether a command needs a reason.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Reason {
+    /// It may have one.
+    #[default]
+    Optional,
+    /// It is refused without one.
+    Required,
+}
+
+impl ControlSettings {
+    /// Whether a command needs a reason.
+    pub fn needs_reason(&self) -> bool {
+        self.reason == Reason::Required
     }
 }
 

@@ -16,6 +16,12 @@ impl Form {
         field(&self.0, name)
     }
 
+    /// Every value of a field that is repeated, in their order.
+    pub fn fields(&self, name: &str) -> Vec<String> {
+        let found = form_urlencoded::parse(&self.0).filter(|(key, _)| key == name);
+        found.map(|(_, value)| value.into_owned()).collect()
+    }
+
     /// Whether a box is ticked.
     pub fn is_ticked(&self, name: &str) -> bool {
         !self.field(name).is_empty()

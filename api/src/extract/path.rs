@@ -5,7 +5,7 @@ use axum::{
     http::request::Parts,
     response::{IntoResponse, Response},
 };
-use fleetps_nats::HostName;
+use fleetps_nats::{HostName, command::CommandId};
 
 use crate::{query::BadParameter, refusal::Refusal};
 
@@ -20,6 +20,21 @@ pub struct ProcessPath {
     pub host: HostName,
     /// The process id.
     pub pid: u32,
+}
+
+/// The command that the path names. Text that is no id is refused as an unknown one.
+#[derive(Debug, Clone)]
+pub struct CommandPath(pub CommandId);
+
+impl<S: Send + Sync> FromRequestParts<S> for CommandPath {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
+        let places =
+            RawPathParams::from_request_parts(parts, state).await.map_err(IntoResponse::into_response)?;
+        let text = place(&places, "id");
+        text.parse().map(Self).map_err(|_| Refusal::no_such_command(text).into_response())
+    }
 }
 
 /// An id in the path, as it stands there.

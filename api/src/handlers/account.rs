@@ -13,7 +13,10 @@ use super::{
     session::signed_in,
 };
 use crate::{
-    auth::{Accounts, AuthError, Grant, NotAGrant, Person, Role, Session, Visit, groups, tokens::ApiToken},
+    auth::{
+        Accounts, AuthError, Grant, NotAGrant, Person, Role, Session, Visit, groups,
+        tokens::{ApiToken, TokenScope},
+    },
     extract::{Confirmed, Form, SignedIn, accounts},
     live::now_us,
     refusal::Refusal,
@@ -57,6 +60,11 @@ impl AccountPage {
             now_us: now_us(),
             person,
         }
+    }
+
+    /// Whether a token of this person could command hosts.
+    fn offers_commands(&self) -> bool {
+        self.roles.contains(&Role::Operator)
     }
 
     fn after(mut self, error: AuthError) -> Result<Response, Refusal> {
@@ -117,7 +125,9 @@ pub async fn make_token(
     let days = form.field("days").parse().ok().filter(|days| DAYS.contains(days)).unwrap_or(DAYS[0]);
     let holds = Duration::from_secs(days * 24 * 3600);
     let made = match grant_of(&form) {
-        Ok(scope) => accounts.make_token(&who.person, &form.field("name"), scope, holds).await,
+        Ok(grant) => {
+            accounts.make_token(&who.person, &form.field("name"), scope_of(grant, &form), holds).await
+        }
         Err(error) => Err(error),
     };
     match made {
@@ -127,6 +137,10 @@ pub async fn make_token(
         }
         Err(error) => AccountPage::of(layout, who, accounts).after(error),
     }
+}
+
+fn scope_of(grant: Grant, form: &Form) -> TokenScope {
+    TokenScope { grant, may_command: form.is_ticked("command") }
 }
 
 /// Revokes a token.

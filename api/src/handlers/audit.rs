@@ -5,11 +5,14 @@ use std::time::Duration;
 use askama::Template;
 use axum::{extract::State, response::Response};
 use fleetps_ingestor::audit;
+use fleetps_nats::audit::Chained;
 use serde::{Deserialize, Serialize};
 
 use super::page::{self, Layout};
 use crate::{
     auth::Person,
+    authz::{Decision, Permission, permission_of},
+    command::without_command_line,
     csv, display,
     extract::Query,
     live::now_us,
@@ -136,6 +139,18 @@ impl AuditPage {
     }
 }
 
+/// Takes the command lines of signalled processes off, where the person may not see them.
+pub fn withhold_command_lines(shared: &AppState, person: &Person, entries: &mut [Chained]) {
+    for Chained { entry, .. } in
+        entries.iter_mut().filter(|chained| chained.entry.action.starts_with("command."))
+    {
+        let groups = entry.host.as_ref().map(|host| shared.groups.of(host));
+        if permission_of(person, Permission::SeeCommandLines, groups.as_ref()) != Decision::Allowed {
+            entry.what = without_command_line(&entry.what).to_owned();
+        }
+    }
+}
+
 /// The audit as a page.
 pub async fn page(
     layout: Layout,
@@ -144,7 +159,8 @@ pub async fn page(
     Query(query): Query<AuditQuery>,
 ) -> Result<Response, Refusal> {
     let request = AuditRequest::of(query)?;
-    let found = shared.audit_log.search(&person, request.question()).await?;
+    let mut found = shared.audit_log.search(&person, request.question()).await?;
+    withhold_command_lines(&shared, &person, &mut found.entries);
     let last_us = found.entries.last().map(|last| last.entry.at_us);
     let is_more = found.total > found.entries.len() as u64;
     page::render(&AuditPage {

@@ -11,7 +11,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{
-    audit::{AuditQuery, AuditRequest},
+    audit::{AuditQuery, AuditRequest, withhold_command_lines},
     listing,
 };
 use crate::{
@@ -93,7 +93,8 @@ pub async fn list(
     Query(InFormat { query, format }): Query<InFormat<AuditQuery>>,
 ) -> Result<Answer<Audit<'static>>, Refusal> {
     let request = AuditRequest::of(query)?;
-    let found = shared.audit_log.search(&person, request.question()).await?;
+    let mut found = shared.audit_log.search(&person, request.question()).await?;
+    withhold_command_lines(&shared, &person, &mut found.entries);
     let entries: Vec<Row<'_>> = found.entries.iter().map(row).collect();
     if format == Format::Csv {
         return Ok(Answer::of_csv(csv::answer("audit", &COLUMNS, &listing::objects(&entries))));

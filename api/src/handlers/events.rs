@@ -29,7 +29,7 @@ use crate::{
     scoped_fleet::ScopedFleet,
     url::{HostTab, Url},
     view::{
-        View, alert_on, events,
+        View, alert_on, commands, events,
         span::{PageSpan, RangeLink},
         system,
         table::Table,
@@ -42,6 +42,8 @@ use crate::{
 const DEFAULT_EVENTS: usize = 200;
 /// The most events at once: a host with thousands of processes loses them all in one moment when it is booted.
 const MAX_EVENTS: usize = 20_000;
+/// Commands on a host's page: the latest; all have a page of their own.
+const SHOWN_COMMANDS: usize = 10;
 /// The span of events anywhere unless one is given.
 const DEFAULT_SPAN: Duration = Duration::from_secs(86_400);
 
@@ -135,6 +137,14 @@ struct HostEventsPage {
     head: HostHead,
     view: View,
     list: ListedEvents,
+    /// The latest commands to the host; without rows where there are none.
+    commands: Table,
+}
+
+impl HostEventsPage {
+    fn commands_url(&self) -> Url {
+        Url::commands_of(self.head.host.as_str())
+    }
 }
 
 /// A list of events with the links around it.
@@ -293,6 +303,7 @@ pub async fn host_page(
     let visited = visit_span(&scoped, &host, HostTab::Events, links).await?;
     let (head, moment) = visited.moment(&layout)?;
     let request = EventsRequest { query, span };
+    let (commands, _) = scoped.commands(Some(&host), SHOWN_COMMANDS);
     let alert = alert(&scoped, &request.query, Some(&host));
     let about = host.clone();
     let listed = ask(&scoped, Some(host), &request, AskedFor::Page).await?;
@@ -301,6 +312,7 @@ pub async fn host_page(
         head,
         view: View { fields: system::head_fields(&moment, now_us()), ..View::default() },
         list: ListedEvents::new(page, request.query, listed, Some(about), alert),
+        commands: commands::table(&commands, false),
     };
     Ok(page::render(&page)?)
 }

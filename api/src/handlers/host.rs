@@ -11,12 +11,14 @@ use futures_util::FutureExt;
 
 use super::{
     alert_link,
+    commands::NewCommandQuery,
     host_head::{self, HostHead},
     page::{self, Layout},
     push::{self, Live},
     visit::visit,
 };
 use crate::{
+    authz::Permission,
     display,
     extract::{Host, Query},
     live::{Moment, now_us},
@@ -44,6 +46,8 @@ struct HostPage {
     view: View,
     live_url: Url,
     alert: Option<Url>,
+    /// Where processes of the table are signalled; absent where the person may not.
+    signal_url: Option<Url>,
 }
 
 /// A place in the switch between arrangements.
@@ -135,11 +139,17 @@ pub async fn page(
         view: filtered(&scoped, *moment, &query, &links).await?,
         live_url: Url::host_live(host.as_str()).with(&query),
         alert: alert_link::link(&scoped, alert_on::processes(&host, &query), Some(&host)),
+        signal_url: signal_url(&scoped, &host).filter(|_| head.is_live()),
         head,
         page: Url::host(host.as_str(), HostTab::Processes),
         query,
     };
     Ok(page::render(&page)?)
+}
+
+fn signal_url(scoped: &ScopedFleet, host: &HostName) -> Option<Url> {
+    let query = NewCommandQuery { host: host.to_string(), ..NewCommandQuery::default() };
+    scoped.permission_of(Permission::Command, host).then(|| Url::new_command().with(&query))
 }
 
 /// Its live updates.

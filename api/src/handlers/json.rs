@@ -308,12 +308,19 @@ fn has(include: &[Column], field: &ProcessField) -> bool {
 pub struct Process<'a> {
     facts: ProcessFacts<'a>,
     include: Vec<Column>,
+    /// Whether it has every field, also those that no column shows.
+    is_whole: bool,
 }
 
 impl<'a> Process<'a> {
     /// Makes it from a process, with the columns of `include`.
     pub fn of(facts: &ProcessFacts<'a>, include: &[Column]) -> Self {
-        Self { facts: *facts, include: include.to_vec() }
+        Self { facts: *facts, include: include.to_vec(), is_whole: false }
+    }
+
+    /// The same with every field.
+    pub fn whole(facts: &ProcessFacts<'a>) -> Self {
+        Self { facts: *facts, include: Vec::new(), is_whole: true }
     }
 }
 
@@ -339,7 +346,7 @@ impl JsonSchema for Process<'_> {
 impl Serialize for Process<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
-        for field in PROCESS_FIELDS.iter().filter(|field| has(&self.include, field)) {
+        for field in PROCESS_FIELDS.iter().filter(|field| self.is_whole || has(&self.include, field)) {
             let value = self.facts.process.value(field.place);
             match (value, PROCESS.get(field.place).map(|field| field.kind)) {
                 _ if field.is_rate => map.serialize_entry(field.name, &self.facts.rates.at(field.place))?,

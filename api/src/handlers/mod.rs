@@ -14,6 +14,8 @@ pub mod audit;
 pub mod audit_json;
 pub mod channels;
 pub mod channels_json;
+pub mod commands;
+pub mod commands_json;
 pub mod diff;
 pub mod diff_json;
 pub mod events;

@@ -72,6 +72,11 @@ impl Layout {
         self.permission_of(Permission::ManageUsers) && self.has_account()
     }
 
+    /// Whether the person may command some hosts.
+    pub fn commands_hosts(&self) -> bool {
+        self.permission_of(Permission::Command)
+    }
+
     /// Whether the person has an account, which exists where people sign in.
     pub fn has_account(&self) -> bool {
         self.person.as_ref().is_some_and(|person| person.session.is_some())

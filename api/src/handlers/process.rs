@@ -6,15 +6,17 @@ use askama::Template;
 use axum::response::{self, Redirect, Response};
 use fleetps_ingestor::alerts::Key;
 use fleetps_ingestor::history::{Listing, MissingSegment, ProcessLife, ProcessMetrics, Resolution, Span};
-use fleetps_nats::{HostName, snapshot::Process};
+use fleetps_nats::{HostName, command::UnitName, snapshot::Process};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
 use super::{
     alert_link,
+    commands::NewCommandQuery,
     page::{self, Layout},
 };
 use crate::{
+    authz::Permission,
     csv,
     display::{self, time_exact},
     extract::{ProcessPath, Query},
@@ -171,6 +173,8 @@ struct ProcessPage {
     new_rules: Vec<(&'static str, Url)>,
     /// The alerts about it or its program that were open meanwhile.
     alerts: Vec<BandLine>,
+    /// The commands that the person may send from here: what they are called, and where their form is.
+    commands: Vec<Link>,
 }
 
 /// A table of other processes.
@@ -259,6 +263,7 @@ pub async fn page(
         panels,
         alerts: bands::lines(&bands),
         new_rules: new_rules(&scoped, &host, &found.process.name),
+        commands: commands(&scoped, &found),
         name: display::visible(&found.process.name).into_owned(),
         host,
         subject: found,
@@ -280,6 +285,28 @@ fn is_about(key: &Key, process: &Process) -> bool {
 fn new_rules(scoped: &ScopedFleet, host: &HostName, name: &str) -> Vec<(&'static str, Url)> {
     let link = |(label, proposal)| Some((label, alert_link::link(scoped, Some(proposal), Some(host))?));
     alert_on::program(host, name).into_iter().filter_map(link).collect()
+}
+
+/// The commands that may be sent from the page of a process that runs: a signal, and a restart of its unit.
+fn commands(scoped: &ScopedFleet, subject: &Subject) -> Vec<Link> {
+    let (host, process) = (&subject.identity.host, &subject.process);
+    if !subject.is_live || !scoped.permission_of(Permission::Command, host) {
+        return Vec::new();
+    }
+    let link = |text: String, query: NewCommandQuery| {
+        let query = NewCommandQuery { host: host.to_string(), ..query };
+        Link { text, href: Url::new_command().with(&query) }
+    };
+    let signal = process.start_ticks.map(|_| {
+        let query = NewCommandQuery { pids: vec![process.pid], ..NewCommandQuery::default() };
+        link("Signal…".to_owned(), query)
+    });
+    let unit: Option<UnitName> = process.unit.as_ref().and_then(|unit| unit.parse().ok());
+    let restart = unit.map(|unit| {
+        let query = NewCommandQuery { unit: unit.to_string(), ..NewCommandQuery::default() };
+        link(format!("Restart {unit}…"), query)
+    });
+    signal.into_iter().chain(restart).collect()
 }
 
 /// The span of its charts: the last hour, or of a process that is gone its last one.

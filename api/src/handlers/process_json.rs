@@ -167,7 +167,7 @@ fn in_full<'a>(subject: &'a Subject, known: &'a Known) -> InFull<'a> {
         has_exited: subject.has_exited(),
         first_seen: life.map(|life| Time(life.first_seen_us)),
         last_seen: life.map(|life| Time(life.last_seen_us)),
-        process: json::Process::of(&facts, &json::on_request().collect::<Vec<_>>()),
+        process: json::Process::whole(&facts),
         ancestors: all(process::ancestors(processes, &subject.process)),
         children: all(process::children(processes, &subject.process)),
         siblings: all(process::siblings(processes, &subject.process)),

@@ -81,7 +81,13 @@ impl FromRequestParts<Arc<Legacy>> for Reader {
                 "nobody may read here; the server's setting readers in [legacy] names what may be seen";
             Fault::new(StatusCode::FORBIDDEN, "no-readers", detail)
         })?;
-        let person = Person { name: NAME.to_owned(), grants: vec![grant.clone()], session: None, from };
+        let person = Person {
+            name: NAME.to_owned(),
+            grants: vec![grant.clone()],
+            session: None,
+            from,
+            may_command: false,
+        };
         let scoped = ScopedFleet::of(legacy.shared.clone(), person.clone());
         let scoped = scoped.await.map_err(|_| Fault::unavailable())?;
         Ok(Self { scoped, grant, person, legacy: Arc::clone(legacy) })

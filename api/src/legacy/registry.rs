@@ -407,7 +407,7 @@ impl Registry {
 /// Who an agent of an older system is in the audit.
 pub fn agent_person(system: System, from: IpAddr) -> Person {
     let grants: Vec<Grant> = Vec::new();
-    Person { name: format!("agent of system {system}"), grants, session: None, from }
+    Person { name: format!("agent of system {system}"), grants, session: None, from, may_command: false }
 }
 
 /// The name in the fleet that a new host has first choice of.

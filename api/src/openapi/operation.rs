@@ -14,7 +14,8 @@ use crate::{
     answer::{Answers, Described},
     auth::{ClientInfo, Person, Principal},
     extract::{
-        AlertId, ChannelId, DeliveryId, Host, JsonBody, JsonShape, ProcessPath, Query, RuleId, SilenceId,
+        AlertId, ChannelId, CommandPath, DeliveryId, Host, JsonBody, JsonShape, ProcessPath, Query, RuleId,
+        SilenceId,
     },
     query::{Parameter, Parameters},
     scoped_fleet::ScopedFleet,
@@ -87,6 +88,12 @@ impl<T: JsonShape> Argument for JsonBody<T> {
         });
         let schema = settings.into_generator().into_root_schema_for::<T>();
         takes.body = vec![("application/json", schema.to_value())];
+    }
+}
+
+impl Argument for CommandPath {
+    fn describe(takes: &mut Takes) {
+        takes.path.push(Parameter::of("id", "The id of the command, or of a plan.", |id: &Self| &id.0));
     }
 }
 

@@ -40,7 +40,8 @@ pub async fn serve(config: Config, ended: CancellationToken) -> anyhow::Result<(
     starting.end().await;
     let legacy = LegacyDoor::open(&config.legacy, &config.tls, &config.data).await?;
     let dispatch = Some(dispatching(&config, &address));
-    let doors = server::Doors { legacy, control_key: config.control_key()?, dispatch, ..doors };
+    let (control_key, commands_need_reason) = (config.control_key()?, config.control.needs_reason());
+    let doors = server::Doors { legacy, control_key, commands_need_reason, dispatch, ..doors };
     output::announce(format_args!("fleetps serves {address}{sign_in}{metrics}\nstop it with Ctrl-C\n"));
     let stop_saving = ended.child_token();
     let saving = recovery::keep_saving(client.clone(), &config.data, &health, stop_saving.clone());

@@ -43,7 +43,8 @@ pub(super) async fn start(
     let health = server::Health { broker: brokers.health(), records };
     let legacy = LegacyDoor::open(&config.legacy, &config.tls, &config.data).await?;
     let dispatch = Some(dispatching(config, &entrance.address));
-    let doors = Doors { legacy, control_key: brokers.control_key(config)?, dispatch, ..entrance.doors };
+    let (control_key, commands_need_reason) = (brokers.control_key(config)?, config.control.needs_reason());
+    let doors = Doors { legacy, control_key, commands_need_reason, dispatch, ..entrance.doors };
     let (history, questions, stop) = (config.history.clone(), config.questions, parts.stop_token());
     let serving = server::run(doors, client, health, history, questions, people, stop);
     parts.spawn("the web server", serving);

@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use fleetps_nats::{HostName, host::MAX_HOST_BYTES};
+use fleetps_nats::{HostName, command::CommandId, host::MAX_HOST_BYTES};
 use serde::{
     Deserializer, Serializer,
     de::{Error, SeqAccess, Visitor},
@@ -243,6 +243,20 @@ impl Value for HostName {
 
     fn schema() -> Json {
         json!({"type": "string", "maxLength": MAX_HOST_BYTES, "pattern": r"^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$"})
+    }
+}
+
+impl Value for CommandId {
+    fn read(given: &str) -> Result<Self, String> {
+        given.parse().map_err(|_| "the id of a command, 26 letters and digits".to_owned())
+    }
+
+    fn written(&self) -> String {
+        self.to_string()
+    }
+
+    fn schema() -> Json {
+        json!({"type": "string", "pattern": "^[a-z2-7]{26}$"})
     }
 }
 

@@ -6,11 +6,16 @@ use super::route::{Route, asks, change_json, get, json, post, post_json};
 use crate::{
     audit_log::AuditClass::{self, ByHandler, FailedChanges, Searches},
     authz::Permission::{
-        Anything, ControlHosts, ManageAlerts, ManageChannels, ManageHosts, ManageUsers, OwnAccount,
+        Anything, Command, ControlHosts, ManageAlerts, ManageChannels, ManageHosts, ManageUsers, OwnAccount,
         ReadAudit, ReadHostMetrics, ReadMetrics, SeeHosts, Sql,
     },
     handlers::{
-        account, alert, alert_routes, alert_routes_json, alerts, alerts_json, api, assets, audit, audit_json, channels, channels_json, diff, diff_json, events, events_json, fleet, groups, health, history, host, hosts_json, ingest, ingest_admission, ingest_exchange, metrics, metrics_json, process, process_json, processes_json, prometheus, search, search_json, settings, settings_json, sign_in, silences, silences_json, sql, system, timeline, top, top_json, users, welcome,
+        account, alert, alert_routes, alert_routes_json, alerts, alerts_json, api, assets, audit, audit_json,
+        channels, channels_json, commands, commands_json, diff, diff_json, events, events_json, fleet,
+        groups, health, history, host, hosts_json, ingest, ingest_admission, ingest_exchange, metrics,
+        metrics_json, process, process_json, processes_json, prometheus, search, search_json, settings,
+        settings_json, sign_in, silences, silences_json, sql, system, timeline, top, top_json, users,
+        welcome,
     },
     websocket,
 };
@@ -24,6 +29,7 @@ pub fn table() -> Vec<Route> {
         of_silences(),
         json_of_hosts(),
         json_of_settings(),
+        of_commands(),
         json_of_fleet(),
         for_monitoring(),
         of_people(),
@@ -371,6 +377,44 @@ fn json_of_settings() -> Vec<Route> {
             settings_json::change_group,
         )
         .with_body("application/json", change()),
+    ]
+}
+
+/// Commands to hosts.
+fn of_commands() -> Vec<Route> {
+    vec![
+        get("/commands", SeeHosts, commands::list).shows_command_lines(),
+        get("/commands/live", SeeHosts, commands::list_live).shows_command_lines(),
+        get("/commands/new", Command, commands::new).shows_command_lines(),
+        get("/commands/{id}", SeeHosts, commands::one).shows_command_lines(),
+        get("/commands/{id}/live", SeeHosts, commands::one_live).shows_command_lines(),
+        post("/commands", Command, commands::send).shows_command_lines().audited(FailedChanges),
+        post("/commands/{id}/cancel", Command, commands::cancel).audited(FailedChanges),
+        json("/api/v1/commands", SeeHosts, "Commands to hosts, the latest first", commands_json::list)
+            .shows_command_lines(),
+        json("/api/v1/commands/{id}", SeeHosts, "What became of a command, or of a plan", commands_json::one)
+            .shows_command_lines(),
+        post_json(
+            "/api/v1/hosts/{host}/commands",
+            Command,
+            "Commands a host: a unit, or a signal to a process",
+            commands_json::ask_host,
+        )
+        .shows_command_lines()
+        .audited(FailedChanges)
+        .with_body("application/json", commands_json::body()),
+        post_json("/api/v1/commands", Command, "Commands several hosts", commands_json::ask_several)
+            .shows_command_lines()
+            .audited(FailedChanges)
+            .with_body("application/json", commands_json::body_of_several()),
+        change_json(
+            Method::DELETE,
+            "/api/v1/commands/{id}",
+            Command,
+            "Cancels what was not sent yet of a command",
+            commands_json::cancel,
+        )
+        .shows_command_lines(),
     ]
 }
 

@@ -5,14 +5,15 @@
 //! the history from the past. Filters, searches, totals and limits come after that.
 //!
 //! `travel` is one host at one past moment, `process` one process, `groups` changes what a host belongs to, `settings` how
-//! it is sampled, `live` is what WebSockets follow, `alerts` are alerts, `alert_rules` the rules by which they are
-//! raised.
+//! it is sampled, `live` is what WebSockets follow, `commands` are commands to hosts, `alerts` are alerts, `alert_rules`
+//! the rules by which they are raised.
 
 mod acknowledging;
 mod alert_routes;
 mod alert_rules;
 mod alerts;
 mod channels;
+mod commands;
 mod events;
 mod groups;
 mod live;
@@ -26,6 +27,7 @@ pub use alert_routes::Routes;
 pub use alert_rules::{NewRule, bad_rule, no_such_rule};
 pub use alerts::AlertFilter;
 pub use channels::ChannelEntry;
+pub use commands::MAX_TARGETS;
 pub use live::Look;
 pub use silences::NewSilence;
 

@@ -7,7 +7,8 @@
 //! same for pages without a time; `chart` draws. `fleet` makes the table of hosts, each with a `sparkline`, `system`
 //! the facts of one host with its `mounts` and `interfaces`, `subject` the facts of one process and `process` the tables
 //! of its relatives; `silences` are silences and routes in words and in forms, `channels` the fields of their form and
-//! what became of notifications; `alert_on` are the rules that pages propose; `audit`, `alerts`, `events`, `diff`, `top` and `search` make the tables of their pages. `cells` has
+//! what became of notifications; `alert_on` are the rules that pages propose; `audit`, `alerts`, `commands`, `events`, `diff`,
+//! `top` and `search` make the tables of their pages. `cells` has
 //! the cells that tables of processes share, `sums` the line above them.
 
 pub mod alert_on;
@@ -18,6 +19,7 @@ mod cells;
 pub mod channels;
 pub mod chart;
 mod column;
+pub mod commands;
 pub mod diff;
 pub mod events;
 mod facts;

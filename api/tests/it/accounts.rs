@@ -24,7 +24,12 @@ async fn nothing_that_changes_something_is_done_without_the_token_of_a_page() {
     let posts: Vec<_> = routes::table().into_iter().filter(|route| route.method == "POST").collect();
     assert!(posts.len() >= 12);
     for route in posts {
-        let path = route.path.replace("{link}", "x").replace("{name}", "anna").replace("{host}", "web-1");
+        let path = route
+            .path
+            .replace("{link}", "x")
+            .replace("{name}", "anna")
+            .replace("{host}", "web-1")
+            .replace("{id}", "x");
         for fields in [vec![], vec![("form_token", "")], vec![("form_token", token.as_str())]] {
             let answer = anna.post(&path, &fields).await;
             assert_eq!(answer.status, StatusCode::FORBIDDEN, "{path} {fields:?}");

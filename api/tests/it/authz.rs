@@ -148,7 +148,7 @@ fn allowed(role: Role, of_all_hosts: bool, action: Permission) -> bool {
         | Permission::SeeCommandLines
         | Permission::Sql => true,
         Permission::ReadMetrics => of_all_hosts,
-        Permission::ManageAlerts | Permission::ControlHosts => role >= Role::Operator,
+        Permission::ManageAlerts | Permission::ControlHosts | Permission::Command => role >= Role::Operator,
         Permission::ManageHosts => role == Role::Administrator,
         Permission::ManageUsers | Permission::ManageChannels | Permission::ReadAudit => {
             role == Role::Administrator && of_all_hosts

@@ -58,7 +58,7 @@ impl Guarded {
 
     /// A person with a browser that has no cookie yet.
     pub fn visitor(&self) -> Visitor {
-        Visitor { router: self.site.router.clone(), cookie: Arc::default(), browser: Arc::default() }
+        Visitor::of(self.site.router.clone())
     }
 
     /// Where a first administrator comes in.
@@ -106,6 +106,11 @@ pub struct Visitor {
 }
 
 impl Visitor {
+    /// One in front of this server, without a cookie yet.
+    pub fn of(router: Router) -> Self {
+        Self { router, cookie: Arc::default(), browser: Arc::default() }
+    }
+
     pub fn cookie(&self) -> String {
         self.cookie.lock().clone()
     }

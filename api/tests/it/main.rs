@@ -25,6 +25,7 @@ mod chance;
 #[cfg(unix)]
 mod channels;
 mod closed_pipe;
+mod command;
 mod commands;
 mod console;
 mod console_scoped;

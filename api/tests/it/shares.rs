@@ -26,7 +26,7 @@ use crate::{
 
 fn person(name: &str, role: Role) -> Person {
     let grants = vec![Grant { role, groups: None, hides_command_lines: false }];
-    Person { name: name.to_owned(), grants, session: None, from: IpAddr::from([127, 0, 0, 1]) }
+    Person { name: name.to_owned(), grants, ..Person::nobody_in_particular(IpAddr::from([127, 0, 0, 1])) }
 }
 
 async fn send(site: &Site, who: &Person, method: Method, url: &str, body: &str) -> axum::response::Response {

@@ -67,7 +67,8 @@ async fn as_said(mut request: Request, next: Next) -> axum::response::Response {
     if let Some(said) = request.headers().get("x-person") {
         let (name, grants) = said.to_str().unwrap().split_once(' ').unwrap();
         let grants: Vec<Grant> = grants.split(' ').map(|grant| grant.parse().unwrap()).collect();
-        let person = Person { name: name.to_owned(), grants, session: None, from: [127, 0, 0, 1].into() };
+        let person =
+            Person { name: name.to_owned(), grants, ..Person::nobody_in_particular([127, 0, 0, 1].into()) };
         request.extensions_mut().insert(Principal::User(person));
     }
     next.run(request).await

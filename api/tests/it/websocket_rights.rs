@@ -28,8 +28,8 @@ async fn guarded() -> (Guarded, Front, Visitor, Person, String) {
     let anna = Person {
         name: "anna".to_owned(),
         grants: vec![EVERYTHING],
-        session: None,
-        from: [127, 0, 0, 1].into(),
+        may_command: false,
+        ..Person::nobody_in_particular([127, 0, 0, 1].into())
     };
     let day = Duration::from_secs(86_400);
     let token = guarded.accounts().make_token(&anna, "script", EVERYTHING, day).await.unwrap();

@@ -14,8 +14,8 @@ use super::BackupError;
 /// The folder of the files, in a backup and in a data folder made from it.
 pub(super) const FOLDER: &str = "state";
 /// Buckets that no backup has. After a restore everybody signs in anew, and a link that was used in the meantime does not
-/// work a second time.
-const NOT_KEPT: [&str; 3] = ["sessions", "sign_in_links", "known_browsers"];
+/// work a second time. What became of commands is in the audit, and none goes on after a restore.
+const NOT_KEPT: [&str; 4] = ["sessions", "sign_in_links", "known_browsers", "commands"];
 
 /// The values of buckets: by the bucket's name, by key.
 pub type Buckets = BTreeMap<String, BTreeMap<String, Value>>;

@@ -109,12 +109,12 @@ impl Audit {
         Ok(Self { client: client.clone(), jetstream, stream, end: Arc::default() })
     }
 
-    /// Writes an entry down; when this returns, the broker has it.
+    /// Writes an entry down, and returns its sequence; when this returns, the broker has it.
     ///
     /// # Errors
     /// When the entry was not written, or it is unknown whether it was. An action that must be audited must then not be
     /// done.
-    pub async fn record(&self, entry: AuditEntry) -> Result<(), AuditError> {
+    pub async fn record(&self, entry: AuditEntry) -> Result<u64, AuditError> {
         let entry = entry.within_limits();
         let mut end = self.end.lock().await;
         for _ in 0..MAX_ATTEMPTS {
@@ -126,7 +126,7 @@ impl Audit {
             match self.append(&last, &next).await {
                 Ok(()) => {
                     *end = Some(next.link());
-                    return Ok(());
+                    return Ok(next.sequence);
                 }
                 Err(error) if error.kind() == PublishErrorKind::WrongLastSequence => {
                     tokio::time::sleep(Duration::from_millis(fastrand::u64(0..=MAX_WAIT_MS))).await;

@@ -2,13 +2,12 @@
 
 use std::time::Duration;
 
-use nkeys::KeyPair;
 use serde::{Deserialize, Serialize};
 
 use super::{CommandId, Ticket, What};
 use crate::{
     HostName,
-    agent_settings::{Kind, NotBelieved, SignedFrame},
+    agent_settings::{ControlKey, Kind, NotBelieved, SignedFrame},
 };
 
 /// How long a ticket works, and so the longest life of a command that has not begun.
@@ -86,13 +85,13 @@ impl Command {
     ///
     /// # Errors
     /// When `key` has no private half.
-    pub fn sign(&self, host: &HostName, key: &KeyPair) -> Result<SignedFrame, nkeys::error::Error> {
+    pub fn sign(&self, host: &HostName, key: &ControlKey) -> Result<SignedFrame, nkeys::error::Error> {
         // Texts and numbers always become JSON.
         let body = serde_json::to_string(self).unwrap_or_default();
-        SignedFrame::sign(Kind::Command, host, 0, body, key)
+        key.sign(Kind::Command, host, 0, body)
     }
 
-    /// The command in `frame`, if the holder of the key with the public half `pinned` has signed it for `host`, and every value
+    /// The command in `frame`, if the holder of the key with the public half `pinned`, or of one that follows it, has signed it for `host`, and every value
     /// is in its range. Whether its ticket still works only the helper knows that gave it out.
     ///
     /// # Errors

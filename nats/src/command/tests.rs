@@ -7,7 +7,7 @@ use serde_json::json;
 use super::*;
 use crate::{
     HostName,
-    agent_settings::{Kind, NotBelieved, SignedFrame},
+    agent_settings::{ControlKey, Kind, NotBelieved, SignedFrame},
 };
 
 fn host() -> HostName {
@@ -43,16 +43,16 @@ fn terminate() -> Command {
 }
 
 /// What a host that pinned `key` makes of a question in these bytes.
-fn believed(bytes: &[u8], key: &KeyPair) -> Option<Command> {
+fn believed(bytes: &[u8], key: &ControlKey) -> Option<Command> {
     match Ask::read(bytes) {
-        Ok(Ask::Run { frame }) => Command::open(&frame, &host(), &key.public_key()).ok(),
+        Ok(Ask::Run { frame }) => Command::open(&frame, &host(), &key.public()).ok(),
         _ => None,
     }
 }
 
 #[test]
 fn questions_and_answers_are_read_as_they_were_written() {
-    let key = KeyPair::new_operator();
+    let key = ControlKey::from(KeyPair::new_operator());
     let id = CommandId::new().unwrap();
     for ask in [
         Ask::Ticket,
@@ -132,17 +132,17 @@ fn what_a_host_says_at_length_is_cut() {
 
 #[test]
 fn a_command_is_believed_by_its_host_alone_and_as_a_command_alone() {
-    let (key, other) = (KeyPair::new_operator(), KeyPair::new_operator());
+    let (key, other) = (ControlKey::from(KeyPair::new_operator()), ControlKey::from(KeyPair::new_operator()));
     for command in [restart(), terminate()] {
         let frame = command.sign(&host(), &key).unwrap();
-        let pinned = key.public_key();
+        let pinned = key.public();
         assert_eq!(Command::open(&frame, &host(), &pinned), Ok(command));
         assert_eq!(Command::open(&frame, &"web-02".parse().unwrap(), &pinned), Err(NotBelieved::OtherHost));
-        assert_eq!(Command::open(&frame, &host(), &other.public_key()), Err(NotBelieved::OtherKey));
+        assert_eq!(Command::open(&frame, &host(), &other.public()), Err(NotBelieved::OtherKey));
         for kind in [Kind::Settings, Kind::Watch] {
             assert_eq!(frame.open(kind, &host(), &pinned), Err(NotBelieved::Kind));
             let body = frame.body().to_owned();
-            let wrong = SignedFrame::sign(kind, &host(), 0, body, &key).unwrap();
+            let wrong = key.sign(kind, &host(), 0, body).unwrap();
             assert_eq!(Command::open(&wrong, &host(), &pinned), Err(NotBelieved::Kind));
         }
     }
@@ -150,9 +150,9 @@ fn a_command_is_believed_by_its_host_alone_and_as_a_command_alone() {
 
 #[test]
 fn a_signed_command_that_is_out_of_range_is_not_believed() {
-    let key = KeyPair::new_operator();
+    let key = ControlKey::from(KeyPair::new_operator());
     let opened = |command: &Command| {
-        Command::open(&command.sign(&host(), &key).unwrap(), &host(), &key.public_key()).map(drop)
+        Command::open(&command.sign(&host(), &key).unwrap(), &host(), &key.public()).map(drop)
     };
     let process = |process| What::Signal { signal: Signal::Kill, process };
     let changes: [fn(&mut Command); 6] = [
@@ -174,8 +174,8 @@ fn a_signed_command_that_is_out_of_range_is_not_believed() {
     }
     let mut more: serde_json::Value = serde_json::to_value(restart()).unwrap();
     more["shell"] = json!("rm");
-    let frame = SignedFrame::sign(Kind::Command, &host(), 0, more.to_string(), &key).unwrap();
-    assert_eq!(Command::open(&frame, &host(), &key.public_key()), Err(NotBelieved::Body));
+    let frame = key.sign(Kind::Command, &host(), 0, more.to_string()).unwrap();
+    assert_eq!(Command::open(&frame, &host(), &key.public()), Err(NotBelieved::Body));
 }
 
 #[test]
@@ -248,7 +248,7 @@ proptest! {
     fn of_a_hundred_thousand_mutated_commands_none_is_believed_that_says_something_else(
         changes in prop::collection::vec((any::<u8>(), any::<usize>(), any::<u8>()), 100),
     ) {
-        let (key, other) = (KeyPair::new_operator(), KeyPair::new_operator());
+        let (key, other) = (ControlKey::from(KeyPair::new_operator()), ControlKey::from(KeyPair::new_operator()));
         let meant = terminate();
         let signed = meant.sign(&host(), &key).unwrap();
         let told = |frame: &serde_json::Value| json!({"ask": "run", "frame": frame}).to_string().into_bytes();
@@ -265,7 +265,7 @@ proptest! {
             with("kind", json!("settings")),
             with("body", json!(serde_json::to_string(&elsewhere).unwrap())),
             with("revision", json!(signed.revision() + 1)),
-            with("key", json!(other.public_key())),
+            with("key", json!(other.public())),
             told(&serde_json::to_value(meant.sign(&host(), &other).unwrap()).unwrap()),
             told(&serde_json::to_value(meant.sign(&"web-02".parse().unwrap(), &key).unwrap()).unwrap()),
         ];

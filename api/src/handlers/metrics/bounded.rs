@@ -25,6 +25,7 @@ fn here(shared: &AppState) -> Vec<Bounded> {
     all.extend(shared.gate.as_ref().map(Gate::bounded));
     all.extend(shared.sockets.bounded());
     all.extend(shared.dispatching.bounded());
+    all.extend(shared.commands.bounded());
     all.extend([
         shared.fleet_views.bounded(),
         shared.lines.bounded(),

@@ -115,6 +115,7 @@ impl Scene {
         let shutdown = token.clone();
         let serving = tokio::spawn(async move {
             let doors = Doors {
+                commands_need_reason: false,
                 pages: TlsListener::plaintext(listener),
                 metrics: None,
                 legacy: Some(door),

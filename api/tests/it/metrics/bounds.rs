@@ -7,7 +7,7 @@ use std::{
 };
 
 /// The gauges of a pipeline in one process, with their limits where these are the same everywhere.
-pub const GAUGES: [(&str, Option<f64>); 38] = [
+pub const GAUGES: [(&str, Option<f64>); 39] = [
     ("connections", None),
     ("connections-not-signed-in", None),
     ("live-pages", None),
@@ -36,6 +36,7 @@ pub const GAUGES: [(&str, Option<f64>); 38] = [
     ("websocket-large-messages-waiting", Some(2_000.0)),
     ("websocket-replays", Some(4.0)),
     ("websocket-replays-waiting", Some(2_000.0)),
+    ("commands", Some(1_000.0)),
     ("ingest-deliveries", Some(64.0)),
     ("ingest-dead-letters", Some(256.0)),
     ("ingest-events-to-publish", Some(10_000.0)),
@@ -54,6 +55,7 @@ const PLACES: &[(&str, usize, &str)] = &[
     ("api/src/audit_log/mod.rs", 1, "audit-searches, audit-searches-waiting"),
     ("api/src/audit_log/writer.rs", 2, "audit-entries-waiting, which is the smaller bound"),
     ("api/src/auth/password.rs", 1, "password-checks, password-checks-waiting; only where people sign in"),
+    ("api/src/command/mod.rs", 1, "commands"),
     ("api/src/console/mod.rs", 1, "sql-questions, sql-questions-waiting"),
     ("api/src/filtering.rs", 1, "filters, filters-waiting"),
     ("api/src/fleet_views.rs", 1, "work-over-the-fleet"),

@@ -63,7 +63,7 @@ async fn token(guarded: &Guarded, name: &str, grant: &str, scope: &str) -> Strin
     let person =
         Person { name: name.to_owned(), grants, ..Person::nobody_in_particular([127, 0, 0, 1].into()) };
     let hour = Duration::from_secs(3600);
-    guarded.accounts().make_token(&person, scope, scope.parse().unwrap(), hour).await.unwrap()
+    guarded.accounts().make_token(&person, scope, scope.parse::<Grant>().unwrap(), hour).await.unwrap()
 }
 
 /// What a program with this token is answered; without one where it is empty.

@@ -1,0 +1,86 @@
+//! `fleetps-agent control …` as a program.
+
+use std::{
+    os::unix::net::UnixStream,
+    process::{Command, Output, Stdio},
+};
+
+use fleetps_nats::command::{Answer, Ask};
+
+use super::desk::{Desk, Running, own_processes};
+
+fn control(desk: &Desk, arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_fleetps-agent"));
+    // No bus, and none of the machine's own.
+    command.env("DBUS_SYSTEM_BUS_ADDRESS", format!("unix:path={}", desk.folder().join("no-bus").display()));
+    command.arg("--config").arg(desk.config()).arg("control").args(arguments).output().unwrap()
+}
+
+fn said(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+#[tokio::test]
+async fn a_host_explains_who_may_do_what_and_which_line_decides() {
+    let process = Running::sleeping();
+    let pid = process.pid().to_string();
+    let desk = Desk::start(&format!("{}\nunits = [\"restart nginx.service\"]", own_processes()));
+    for (arguments, is_allowed, expected) in [
+        (["restart", "nginx"], true, "restart nginx.service: allowed by line 1 of [control] units"),
+        (["restart", "nginx"], true, "Only the name was looked at"),
+        (["restart", "nginx"], true, &format!("signed with the control key {}", desk.key.public_key())),
+        (["stop", "nginx"], false, "none of the 1 lines of [control] units allows stop of nginx.service"),
+        (["stop", "dbus"], false, "dbus.service is always refused (dbus*)"),
+        (["TERM", &pid], true, "allowed by line 1 of [control] signals"),
+        (["sigterm", &pid], true, "allowed by line 1 of [control] signals"),
+        (["TERM", "1"], false, "process 1 is always refused"),
+        (["TERM", "2147483647"], false, "there is no process 2147483647"),
+        (["freeze", "nginx"], false, "expected start, stop, restart, reload and a unit"),
+    ] {
+        let output = control(&desk, &[&["explain"], arguments.as_slice()].concat());
+        assert_eq!(output.status.success(), is_allowed, "{arguments:?}: {}", said(&output));
+        assert!(said(&output).contains(expected), "{arguments:?}: {}", said(&output));
+    }
+    desk.write("enabled = false");
+    let output = control(&desk, &["explain", "TERM", &pid]);
+    assert!(!output.status.success() && said(&output).contains("enabled = false"), "{}", said(&output));
+}
+
+#[tokio::test]
+async fn the_rule_of_polkit_is_what_the_file_says() {
+    let desk = Desk::start("enabled = true\nunits = [\"restart,reload nginx.service\"]");
+    let output = control(&desk, &["polkit", "--user", "helper"]);
+    let rule = String::from_utf8(output.stdout).unwrap();
+    assert!(rule.contains(r#"[["restart", "reload"], /^nginx\.service$/]"#), "{rule}");
+    assert!(rule.contains(r#"subject.user != "helper""#), "{rule}");
+}
+
+#[tokio::test]
+async fn without_a_settings_file_nothing_is_believed() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_fleetps-agent"));
+    let output = command.args(["control", "explain", "restart", "nginx"]).output().unwrap();
+    assert!(!output.status.success() && said(&output).contains("--config FILE"), "{}", said(&output));
+}
+
+#[tokio::test]
+async fn the_helper_takes_the_socket_that_systemd_listens_on_and_ends_when_told() {
+    let mut desk = Desk::start(&own_processes());
+    desk.stop();
+    std::fs::remove_file(&desk.socket).unwrap();
+    // As systemd does: the socket is descriptor 3 of the process that is told so.
+    let script = "import os, socket, sys\n\
+        s = socket.socket(socket.AF_UNIX); s.bind(sys.argv[1]); s.listen()\n\
+        os.dup2(s.fileno(), 3, inheritable=True)\n\
+        os.environ.update(LISTEN_FDS='1', LISTEN_PID=str(os.getpid()))\n\
+        os.execv(sys.argv[2], sys.argv[2:])";
+    let mut python = Command::new("python3");
+    python.args(["-c", script]).arg(&desk.socket).arg(env!("CARGO_BIN_EXE_fleetps-agent"));
+    python.arg("--config").arg(desk.config()).args(["control", "run"]).stdin(Stdio::null());
+    let mut helper = Running(python.spawn().unwrap());
+    super::desk::until("it listens", || UnixStream::connect(&desk.socket).is_ok()).await;
+    let answer = desk.ask(&Ask::Ticket).await;
+    assert!(matches!(answer, Answer::Ticket { .. }), "{answer:?}");
+    let pid = rustix::process::Pid::from_raw(i32::try_from(helper.pid()).unwrap()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    super::desk::until("it has ended", || !helper.is_running()).await;
+}

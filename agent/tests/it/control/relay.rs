@@ -1,0 +1,143 @@
+//! The whole way: a server asks over the broker, the agent passes it on, the helper answers.
+
+use std::time::{Duration, Instant};
+
+use fleetps_agent::{
+    AgentSettings,
+    publish::Outbox,
+    run_commanded,
+    settings::{CommandSettings, RemoteSettings},
+};
+use fleetps_nats::{
+    command::{Answer, Ask, Reason, Signal, Stage},
+    server::{ManagedServer, Part},
+    subject,
+};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::desk::{Desk, Running, command, outcome, own_processes, signal};
+use crate::support::{admit, host, start_server, within};
+
+/// An agent that passes questions on to the helper of `desk`.
+fn agent(
+    server: &ManagedServer,
+    desk: &Desk,
+    enabled: bool,
+    stop: &CancellationToken,
+) -> JoinHandle<Result<(), fleetps_agent::run::AgentError>> {
+    let settings = AgentSettings {
+        interval: Duration::from_secs(600),
+        state: desk.folder().join("state"),
+        ..AgentSettings::default()
+    };
+    let control_key = Some(desk.key.public_key());
+    let remote = RemoteSettings { control_key, ..RemoteSettings::default() };
+    let commands = CommandSettings { enabled, socket: desk.socket.clone(), ..CommandSettings::default() };
+    let (broker, outbox) = (server.broker(Part::Agent), Outbox::new(16 << 20));
+    tokio::spawn(run_commanded(settings, (remote, commands), broker, host(), outbox, stop.clone()))
+}
+
+/// Asks until the agent listens.
+async fn asked(fleet: &async_nats::Client, ask: &Ask) -> Answer {
+    let asking = async {
+        loop {
+            match fleet.request(subject::commands(&host()), ask.to_bytes().into()).await {
+                Ok(answer) => return Answer::read(&answer.payload).unwrap(),
+                Err(error) if error.kind() == async_nats::RequestErrorKind::NoResponders => {
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
+                Err(error) => panic!("{error}"),
+            }
+        }
+    };
+    within(asking).await
+}
+
+#[tokio::test]
+async fn a_process_is_signalled_over_the_broker_and_its_end_is_told_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = start_server(folder.path()).await;
+    let _admission = admit(&server).await;
+    let mut desk = Desk::start(&own_processes());
+    let stop = CancellationToken::new();
+    let running = agent(&server, &desk, true, &stop);
+    let fleet = server.broker(Part::Api).connect("test").await.unwrap();
+    for _ in 0..5 {
+        let process = Running::sleeping();
+        let Answer::Ticket { ticket, .. } = asked(&fleet, &Ask::Ticket).await else { panic!("it is given") };
+        let began = Instant::now();
+        let command = command(ticket, signal(Signal::Term, process.identity()));
+        let mut progress = asked(&fleet, &desk.sign(&command)).await;
+        let ended = loop {
+            let Answer::Stage(known) = progress else { panic!("{progress:?}") };
+            if known.stage.is_final() {
+                break known;
+            }
+            progress = asked(&fleet, &Ask::Wait { id: command.id.clone(), known: Some(known.stage) }).await;
+        };
+        println!("signalled, gone and told in {:?}", began.elapsed());
+        assert_eq!((outcome(&ended), ended.gone), ((Stage::Done, None), Some(true)), "{ended:?}");
+    }
+    // Two lines are no question.
+    let mut lines = Ask::Ticket.to_bytes();
+    lines.extend(b"\n{\"ask\":\"ticket\"}");
+    let request = fleet.request(subject::commands(&host()), lines.into());
+    let refused = Answer::read(&within(request).await.unwrap().payload).unwrap();
+    assert!(matches!(refused, Answer::Refused { reason: Reason::NotBelieved, .. }), "{refused:?}");
+    desk.stop();
+    std::fs::remove_file(&desk.socket).unwrap();
+    let refused = asked(&fleet, &Ask::Ticket).await;
+    assert!(matches!(refused, Answer::Refused { reason: Reason::NoHelper, .. }), "{refused:?}");
+    stop.cancel();
+    within(running).await.unwrap().unwrap();
+    within(server.stop()).await;
+}
+
+#[tokio::test]
+async fn a_host_with_commands_off_says_so_and_asks_no_helper() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = start_server(folder.path()).await;
+    let _admission = admit(&server).await;
+    let desk = Desk::start(&own_processes());
+    let stop = CancellationToken::new();
+    let running = agent(&server, &desk, false, &stop);
+    let fleet = server.broker(Part::Api).connect("test").await.unwrap();
+    let refused = asked(&fleet, &Ask::Ticket).await;
+    assert!(matches!(refused, Answer::Refused { reason: Reason::Off, .. }), "{refused:?}");
+    stop.cancel();
+    within(running).await.unwrap().unwrap();
+    within(server.stop()).await;
+}
+
+#[tokio::test]
+async fn sixteen_questions_are_passed_on_at_once_and_no_more() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = start_server(folder.path()).await;
+    let _admission = admit(&server).await;
+    let mut desk = Desk::start(&own_processes());
+    // A helper that takes connections and never answers.
+    desk.stop();
+    std::fs::remove_file(&desk.socket).unwrap();
+    let silent = tokio::net::UnixListener::bind(&desk.socket).unwrap();
+    let stop = CancellationToken::new();
+    let running = agent(&server, &desk, true, &stop);
+    let fleet = server.broker(Part::Api).connect("test").await.unwrap();
+    let ask = |client: async_nats::Client| tokio::spawn(async move { asked(&client, &Ask::Ticket).await });
+    let mut waiting = vec![ask(fleet.clone())];
+    let mut taken = vec![within(silent.accept()).await.unwrap()];
+    for _ in 1..16 {
+        waiting.push(ask(fleet.clone()));
+        taken.push(within(silent.accept()).await.unwrap());
+    }
+    let refused = asked(&fleet, &Ask::Ticket).await;
+    assert!(matches!(refused, Answer::Refused { reason: Reason::TooMany, .. }), "{refused:?}");
+    drop(taken);
+    for answer in waiting {
+        let answer = within(answer).await.unwrap();
+        assert!(matches!(answer, Answer::Refused { reason: Reason::NoHelper, .. }), "{answer:?}");
+    }
+    stop.cancel();
+    within(running).await.unwrap().unwrap();
+    within(server.stop()).await;
+}

@@ -1,0 +1,330 @@
+//! Commands to hosts: to start and stop units, and to signal processes.
+//!
+//! * `record` is one command to one host with every state that it was in, `store` keeps the records in the broker;
+//! * `driver` sends one command and follows it, over the `line` to its host; `settle` finds out what became of one whose
+//!   host was lost; `plan` does several;
+//! * `left_over` takes over what a server that has ended did not finish.
+//!
+//! A host executes a command only with a ticket that its own helper gave out (`fleetps_nats::command`). So nothing here can
+//! execute one twice or late: this side decides who may ask, writes everything down first, and says what is known.
+
+mod driver;
+mod left_over;
+mod line;
+mod plan;
+mod record;
+mod settle;
+mod store;
+
+use std::{
+    fmt,
+    net::IpAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use async_nats::Client;
+use fleetps_nats::{
+    HostName,
+    agent_settings::ControlKey,
+    audit::{AuditEntry, Outcome},
+    command::{CommandId, What},
+    error_chain, now_us,
+};
+use futures_util::{StreamExt, TryStreamExt, stream};
+use parking_lot::RwLock;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio_util::sync::CancellationToken;
+
+pub use plan::Pace;
+pub use record::{CommandRecord, PlanPlace, State, Step, Was, without_command_line};
+pub use store::StoreError;
+
+use crate::{audit_log::AuditLog, metrics::Bounded};
+use driver::Driver;
+use store::Store;
+
+/// Commands that are not over, of this server: each waits for its host, and a person looks at them.
+const MAX_UNDER_WAY: usize = 1_000;
+/// Records of a plan that are written at a time.
+const WRITTEN_AT_ONCE: usize = 32;
+/// How soon the broker is asked again after it did not say which commands there are.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
+/// How often old records are looked for.
+const TIDY_EVERY: Duration = Duration::from_secs(60);
+
+/// Commands; a clone is the same. Nothing can be asked before the broker has answered once.
+#[derive(Clone, Default)]
+pub struct Commands(Arc<RwLock<Option<Open>>>);
+
+impl fmt::Debug for Commands {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_tuple("Commands").field(&self.0.read().is_some()).finish()
+    }
+}
+
+#[derive(Clone)]
+struct Open {
+    store: Store,
+    driver: Driver,
+    /// The run of this server.
+    server: String,
+    room: Arc<Semaphore>,
+    /// Orders for which there was no room.
+    refused: Arc<AtomicU64>,
+    shutdown: CancellationToken,
+}
+
+/// What somebody asks for.
+#[derive(Debug, Clone)]
+pub struct Order {
+    /// To each host what; never empty.
+    pub targets: Vec<OrderTarget>,
+    /// Who asks.
+    pub who: String,
+    /// From where.
+    pub from: IpAddr,
+    /// Why; may be empty.
+    pub why: String,
+    /// How several go.
+    pub pace: Pace,
+}
+
+/// One command of an order.
+#[derive(Debug, Clone)]
+pub struct OrderTarget {
+    /// The host.
+    pub host: HostName,
+    /// What it is told to do.
+    pub what: What,
+    /// What the process is that is signalled.
+    pub was: Option<Was>,
+}
+
+/// A command cannot be asked for.
+#[derive(Debug, thiserror::Error)]
+pub enum NotAsked {
+    /// The broker has not answered yet, or there is none.
+    #[error("the commands are not known yet")]
+    NotKnown,
+    /// Nothing can be signed.
+    #[error("this server has no control key, so it asks nothing of hosts")]
+    NoKey,
+    /// There are too many.
+    #[error("too many commands are under way; at most {MAX_UNDER_WAY} are at once")]
+    TooMany,
+    /// There is no room for records.
+    #[error("there is no room for more commands; the broker keeps {}", store::MAX_RECORDS)]
+    Full,
+    /// The broker does not take it.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The plan could not be written down.
+    #[error("it could not be written down in the audit")]
+    Audit(#[source] crate::audit_log::NotAudited),
+    /// The system has no random numbers for its id.
+    #[error("the system has no random numbers")]
+    Random(#[from] getrandom::Error),
+}
+
+impl Commands {
+    /// Follows the commands until `shutdown`, and sends them where there is a `key`.
+    pub async fn follow(
+        self,
+        client: Client,
+        key: Option<ControlKey>,
+        audit: AuditLog,
+        shutdown: CancellationToken,
+    ) {
+        let Some(server) = CommandId::new().ok().map(String::from) else { return };
+        let opening = async {
+            loop {
+                match Store::open(&client).await {
+                    Ok(store) => return store,
+                    Err(error) => tracing::warn!(
+                        "cannot read the commands to hosts: {}; trying again",
+                        error_chain(&error)
+                    ),
+                }
+                tokio::time::sleep(ASK_AGAIN).await;
+            }
+        };
+        let Some(store) = shutdown.run_until_cancelled(opening).await else { return };
+        let driver = Driver { client, key, store: store.clone(), audit };
+        let room = Arc::new(Semaphore::new(MAX_UNDER_WAY));
+        let (refused, shutdown_too) = (Arc::default(), shutdown.clone());
+        let open = Open { store, driver, server, room, refused, shutdown: shutdown_too };
+        *self.0.write() = Some(open.clone());
+        let following = async {
+            tokio::join!(open.store.follow(), open.tidy(), open.beat(), open.take_over());
+        };
+        shutdown.run_until_cancelled(following).await;
+        shutdown.cancelled().await;
+        self.0.write().take();
+    }
+
+    /// Whether this server can command hosts; `None` before the broker has answered.
+    pub fn can_sign(&self) -> Option<bool> {
+        self.0.read().as_ref().map(|open| open.driver.key.is_some())
+    }
+
+    /// Every command that is known, the latest asked first.
+    pub fn all(&self) -> Vec<Arc<CommandRecord>> {
+        self.0.read().as_ref().map(|open| open.store.all()).unwrap_or_default()
+    }
+
+    /// The commands that people ask for by this id: one, or those of a plan in their order.
+    pub fn asked_as(&self, id: &CommandId) -> Vec<Arc<CommandRecord>> {
+        self.0.read().as_ref().map(|open| open.store.asked_as(id)).unwrap_or_default()
+    }
+
+    /// Tells of every change; `None` before the broker has answered.
+    pub fn watch(&self) -> Option<watch::Receiver<u64>> {
+        self.0.read().as_ref().map(|open| open.store.watch())
+    }
+
+    /// How many commands are under way.
+    pub fn bounded(&self) -> Option<Bounded> {
+        let open = self.0.read().clone()?;
+        let (in_use, limit) = (open.under_way() as u64, MAX_UNDER_WAY as u64);
+        Some(Bounded { of: "commands", in_use, limit, refused: open.refused.load(Relaxed) })
+    }
+
+    /// Begins what is asked for, and returns the id to ask for it by. Everything else goes on in the background.
+    ///
+    /// # Errors
+    /// When it cannot be signed or written down, or there is too much. Nothing is sent then.
+    pub async fn order(&self, order: Order) -> Result<CommandId, NotAsked> {
+        let open = self.0.read().clone().ok_or(NotAsked::NotKnown)?;
+        if open.driver.key.is_none() {
+            return Err(NotAsked::NoKey);
+        }
+        let permit = open.take_room(order.targets.len())?;
+        if open.store.len() + order.targets.len() > store::MAX_RECORDS {
+            open.refused.fetch_add(1, Relaxed);
+            return Err(NotAsked::Full);
+        }
+        let records = open.records(&order)?;
+        let asked_as = records.first().map(|record| record.asked_as().clone()).ok_or(NotAsked::NotKnown)?;
+        let ids: Vec<CommandId> = records.iter().map(|record| record.id.clone()).collect();
+        if let Err(error) = open.write(&records).await {
+            open.withdraw(records, permit);
+            return Err(error);
+        }
+        let (driver, pace) = (open.driver.clone(), order.pace);
+        open.in_background(permit, async move { driver.carry_out(ids, pace).await });
+        Ok(asked_as)
+    }
+
+    /// Cancels a command that was not sent yet; whether it was. Who does it is named in its record.
+    ///
+    /// # Errors
+    /// When the broker does not answer.
+    pub async fn cancel(&self, id: &CommandId, by: &str) -> Result<bool, StoreError> {
+        let Some(open) = self.0.read().clone() else { return Ok(false) };
+        let step = Step::now(State::Cancelled).saying(format!("It was not sent: {by} cancelled it."));
+        let cancel = |record: &mut CommandRecord| record.state().is_unsent() && record.enter(step.clone());
+        let cancelled = open.store.change(id, cancel).await?;
+        if let Some(record) = &cancelled {
+            let record = CommandRecord { who: by.to_owned(), ..record.clone() };
+            open.driver.note(&record, &step);
+        }
+        Ok(cancelled.is_some())
+    }
+}
+
+impl Open {
+    fn under_way(&self) -> usize {
+        MAX_UNDER_WAY.saturating_sub(self.room.available_permits())
+    }
+
+    fn take_room(&self, commands: usize) -> Result<OwnedSemaphorePermit, NotAsked> {
+        let count = u32::try_from(commands).unwrap_or(u32::MAX);
+        Arc::clone(&self.room).try_acquire_many_owned(count).map_err(|_| {
+            self.refused.fetch_add(1, Relaxed);
+            NotAsked::TooMany
+        })
+    }
+
+    /// The records of an order, before anything was done.
+    fn records(&self, order: &Order) -> Result<Vec<CommandRecord>, NotAsked> {
+        let plan = if order.targets.len() > 1 { Some(CommandId::new()?) } else { None };
+        let state = if plan.is_some() { State::Waiting } else { State::Asked };
+        let record = |(number, target): (usize, &OrderTarget)| {
+            let OrderTarget { host, what, was } = target.clone();
+            let place = |id: &CommandId| PlanPlace { id: id.clone(), number, of: order.targets.len() };
+            Ok(CommandRecord {
+                id: CommandId::new()?,
+                host,
+                what,
+                who: order.who.clone(),
+                from: order.from,
+                why: order.why.clone(),
+                asked_at_us: now_us(),
+                plan: plan.as_ref().map(place),
+                was,
+                steps: vec![Step::now(state)],
+                is_over: false,
+                server: self.server.clone(),
+                version: 0,
+            })
+        };
+        order.targets.iter().enumerate().map(record).collect()
+    }
+
+    /// Writes the records down, and of a plan that there is one.
+    async fn write(&self, records: &[CommandRecord]) -> Result<(), NotAsked> {
+        let store = self.store.clone();
+        let writing = stream::iter(records.to_vec()).map(|record| {
+            let store = store.clone();
+            async move { store.create(record).await }
+        });
+        writing.buffer_unordered(WRITTEN_AT_ONCE).try_collect::<()>().await?;
+        let Some((first, plan)) = records.first().and_then(|first| Some((first, first.plan.as_ref()?)))
+        else {
+            return Ok(());
+        };
+        let hosts: Vec<&str> = records.iter().map(|record| record.host.as_str()).collect();
+        let what = format!("plan {}: {} on {} ({})", plan.id, first.what, hosts.join(" "), plan.of);
+        let why = if first.why.is_empty() { String::new() } else { format!("; why: {}", first.why) };
+        let entry =
+            AuditEntry { host: None, ..driver::entry(first, "command.plan", what + &why, Outcome::Done) };
+        self.driver.audit.write(entry).await.map(|_| ()).map_err(NotAsked::Audit)
+    }
+
+    /// Ends records of an order that could not be written down as a whole, as soon as the broker takes that.
+    fn withdraw(&self, records: Vec<CommandRecord>, permit: OwnedSemaphorePermit) {
+        let driver = self.driver.clone();
+        self.in_background(permit, async move {
+            for record in &records {
+                let said = "It was not sent: it could not be written down as a whole.";
+                driver.enter_surely(record, Step::now(State::Cancelled).saying(said)).await;
+            }
+        });
+    }
+
+    /// Does `work` until it is done or the server ends; another server then finds what is left over.
+    fn in_background(&self, permit: OwnedSemaphorePermit, work: impl Future<Output = ()> + Send + 'static) {
+        let shutdown = self.shutdown.clone();
+        tokio::spawn(async move {
+            shutdown.run_until_cancelled(work).await;
+            drop(permit);
+        });
+    }
+
+    /// Removes old records, for as long as this is awaited.
+    async fn tidy(&self) {
+        loop {
+            if let Err(error) = self.store.tidy(now_us()).await {
+                tracing::warn!(
+                    error = error_chain(&error),
+                    "old commands could not be removed; trying again later"
+                );
+            }
+            tokio::time::sleep(TIDY_EVERY).await;
+        }
+    }
+}

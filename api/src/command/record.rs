@@ -1,0 +1,375 @@
+//! The record of one command to one host: what was asked, by whom and why, and each state that it was in.
+
+use std::net::IpAddr;
+
+use fleetps_nats::{
+    HostName,
+    command::{CommandId, Reason, Stage, What},
+    now_us,
+    snapshot::Process,
+};
+use serde::{Deserialize, Serialize};
+
+/// The most steps of a record. A command takes six; the rest is for hosts that come and go while it is settled.
+const MAX_STEPS: usize = 24;
+/// The longest detail that is kept of a step, in bytes: a few lines. What a host says may have four times that.
+const MAX_DETAIL_BYTES: usize = 1024;
+/// The longest command line that is kept of a signalled process, in bytes.
+const MAX_COMMAND_LINE_BYTES: usize = 1024;
+
+/// A command to one host.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CommandRecord {
+    /// Its id, which the host knows it by.
+    pub id: CommandId,
+    /// The host.
+    pub host: HostName,
+    /// What it is told to do.
+    pub what: What,
+    /// Who asked, as the audit names them.
+    pub who: String,
+    /// The address that it was asked from.
+    pub from: IpAddr,
+    /// Why, as they said; may be empty.
+    pub why: String,
+    /// When it was asked, in µs since 1970 UTC by the clock of the server that took it.
+    pub asked_at_us: i64,
+    /// The plan that it is a part of; absent for a command to one host.
+    pub plan: Option<PlanPlace>,
+    /// What the process was when it was to be signalled; absent for units, and where no snapshot has it.
+    pub was: Option<Was>,
+    /// Its states, the first first; never empty.
+    pub steps: Vec<Step>,
+    /// Whether no state follows.
+    pub is_over: bool,
+    /// The run of the server that looks after it.
+    pub server: String,
+    /// Grows with every change.
+    pub version: u64,
+}
+
+/// The place of a command in a plan for several.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlanPlace {
+    /// The plan.
+    pub id: CommandId,
+    /// Its number in it, from 0.
+    pub number: usize,
+    /// How many there are.
+    pub of: usize,
+}
+
+/// What a process was.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Was {
+    /// Its name.
+    pub name: String,
+    /// Its command line, scrubbed on the host; only for people who may see command lines there.
+    pub command_line: Option<String>,
+    /// Its effective user.
+    pub user_name: Option<String>,
+    /// Its systemd unit.
+    pub unit: Option<String>,
+    /// Its CPU use, in percent of one core.
+    pub cpu_percent: Option<f32>,
+    /// Its resident set.
+    pub resident_bytes: Option<u64>,
+    /// When it started, in µs since 1970 UTC.
+    pub started_at_us: i64,
+}
+
+/// The state that a command came into.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Step {
+    /// Which.
+    pub state: State,
+    /// When this server knew of it, in µs since 1970 UTC.
+    pub at_us: i64,
+    /// The host's reason, where it gave one.
+    #[serde(default)]
+    pub reason: Option<Reason>,
+    /// What else there is to say. It may come from the host.
+    #[serde(default)]
+    pub detail: String,
+}
+
+/// How far a command is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// It waits for its turn in a plan. Nothing was signed.
+    Waiting,
+    /// It is asked; the audit comes first, and nothing is sent yet.
+    Asked,
+    /// It is signed, and sent from now on.
+    Published,
+    /// The host has taken it.
+    Accepted,
+    /// The host executes it.
+    Running,
+    /// The host has executed it.
+    Done,
+    /// The host tried, and did not succeed.
+    Failed,
+    /// The host does not execute it.
+    Refused,
+    /// It came to the host too late, and is never executed.
+    Expired,
+    /// The host was not there, so it was not executed.
+    NotThere,
+    /// The connection was lost after it was sent: it may have been executed, or not.
+    Unknown,
+    /// It was never sent.
+    Cancelled,
+}
+
+impl State {
+    /// All of them.
+    pub const ALL: [Self; 12] = [
+        Self::Waiting,
+        Self::Asked,
+        Self::Published,
+        Self::Accepted,
+        Self::Running,
+        Self::Done,
+        Self::Failed,
+        Self::Refused,
+        Self::Expired,
+        Self::NotThere,
+        Self::Unknown,
+        Self::Cancelled,
+    ];
+
+    /// Its name in JSON and in the audit.
+    pub fn id(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Asked => "asked",
+            Self::Published => "published",
+            Self::Accepted => "accepted",
+            Self::Running => "running",
+            Self::Done => "done",
+            Self::Failed => "failed",
+            Self::Refused => "refused",
+            Self::Expired => "expired",
+            Self::NotThere => "not_there",
+            Self::Unknown => "unknown",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    /// Its word for people.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Published => "sent",
+            Self::NotThere => "not there",
+            other => other.id(),
+        }
+    }
+
+    /// Whether nothing follows. [`State::Unknown`] ends too, when nothing more can be found out.
+    pub fn is_final(self) -> bool {
+        use State::{Cancelled, Done, Expired, Failed, NotThere, Refused};
+        matches!(self, Done | Failed | Refused | Expired | NotThere | Cancelled)
+    }
+
+    /// Whether nothing of it can have reached a host.
+    pub fn is_unsent(self) -> bool {
+        matches!(self, Self::Waiting | Self::Asked)
+    }
+}
+
+impl From<Stage> for State {
+    fn from(stage: Stage) -> Self {
+        match stage {
+            Stage::Accepted => Self::Accepted,
+            Stage::Running => Self::Running,
+            Stage::Done => Self::Done,
+            Stage::Failed => Self::Failed,
+            Stage::Refused => Self::Refused,
+            Stage::Expired => Self::Expired,
+        }
+    }
+}
+
+impl Step {
+    /// A step that is taken now.
+    pub fn now(state: State) -> Self {
+        Self { state, at_us: now_us(), reason: None, detail: String::new() }
+    }
+
+    /// The same with this to say; what is too long is cut.
+    #[must_use]
+    pub fn saying(self, detail: impl Into<String>) -> Self {
+        let mut detail = detail.into();
+        detail.truncate(detail.floor_char_boundary(MAX_DETAIL_BYTES));
+        Self { detail, ..self }
+    }
+
+    /// The same with the host's reason.
+    #[must_use]
+    pub fn because(self, reason: Option<Reason>) -> Self {
+        Self { reason, ..self }
+    }
+
+    /// What there is to say for people: the reason as a sentence, and the detail.
+    pub fn words(&self) -> String {
+        let reason = self.reason.map(Reason::words).unwrap_or_default();
+        let parts = [reason, &self.detail];
+        parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
+    }
+}
+
+impl CommandRecord {
+    /// The step that it is at.
+    pub fn last(&self) -> &Step {
+        const NONE: &Step = &Step { state: State::Asked, at_us: 0, reason: None, detail: String::new() };
+        self.steps.last().unwrap_or(NONE)
+    }
+
+    /// How far it is.
+    pub fn state(&self) -> State {
+        self.last().state
+    }
+
+    /// When it was sent last; absent before that.
+    pub fn published_at_us(&self) -> Option<i64> {
+        self.steps.iter().rev().find(|step| step.state == State::Published).map(|step| step.at_us)
+    }
+
+    /// Takes a step; whether it changed anything. A command that is over stays as it is.
+    pub fn enter(&mut self, step: Step) -> bool {
+        if self.is_over || (self.state() == step.state && self.last().detail == step.detail) {
+            return false;
+        }
+        self.is_over = step.state.is_final();
+        if self.steps.len() >= MAX_STEPS {
+            self.steps.pop();
+        }
+        self.steps.push(step);
+        true
+    }
+
+    /// The id by which people ask for it: its plan's, where it is a part of one.
+    pub fn asked_as(&self) -> &CommandId {
+        self.plan.as_ref().map_or(&self.id, |plan| &plan.id)
+    }
+
+    /// As the audit has it: `restart nginx.service, command abc…; why: a test; process …`. A command line comes last, so that it
+    /// can be cut for people who may not see it ([`without_command_line`]).
+    pub fn words(&self) -> String {
+        let plan =
+            self.plan.as_ref().map(|plan| format!(", {} of {} in {}", plan.number + 1, plan.of, plan.id));
+        let why = if self.why.is_empty() { String::new() } else { format!("; why: {}", self.why) };
+        let was = self.was.as_ref().map(|was| format!("; process: {}", was.words())).unwrap_or_default();
+        format!("{}, command {}{}{why}{was}", self.what, self.id, plan.unwrap_or_default())
+    }
+}
+
+/// What stands before a command line in the audit.
+const COMMAND_LINE: &str = "; command line: ";
+
+/// The text of an audit entry about a command without the command line of its process.
+pub fn without_command_line(what: &str) -> &str {
+    what.split_once(COMMAND_LINE).map_or(what, |(before, _)| before)
+}
+
+impl Was {
+    /// What `process` is.
+    pub fn of(process: &Process) -> Self {
+        let mut command_line = process.command_line.clone();
+        if let Some(text) = &mut command_line {
+            text.truncate(text.floor_char_boundary(MAX_COMMAND_LINE_BYTES));
+        }
+        Self {
+            name: process.name.clone(),
+            command_line,
+            user_name: process.user_name.clone(),
+            unit: process.unit.clone(),
+            cpu_percent: process.cpu_percent,
+            resident_bytes: process.resident_bytes,
+            started_at_us: process.started_at_us,
+        }
+    }
+
+    fn words(&self) -> String {
+        let part = |name: &str, value: Option<String>| value.map(|value| format!(", {name} {value}"));
+        let parts = [
+            part("user", self.user_name.clone()),
+            part("unit", self.unit.clone()),
+            part("cpu", self.cpu_percent.map(|percent| format!("{percent:.1} %"))),
+            part("memory", self.resident_bytes.map(|bytes| crate::display::size(Some(bytes as f64)))),
+        ];
+        let parts: String = parts.into_iter().flatten().collect();
+        // Its own texts cannot begin what is cut.
+        let plain = format!("{}{parts}", self.name).replace(COMMAND_LINE, " ");
+        let command_line = self.command_line.as_ref().map(|text| format!("{COMMAND_LINE}{text}"));
+        plain + &command_line.unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use fleetps_nats::command::{ProcessId, Signal};
+
+    use super::*;
+
+    fn record() -> CommandRecord {
+        let process = ProcessId { boot_id: "boot".to_owned(), pid: 7, start_ticks: 9 };
+        let was = Process { pid: 7, name: "java; command line: x".to_owned(), ..Process::default() };
+        let was = Process { command_line: Some("java -jar a.jar".to_owned()), ..was };
+        CommandRecord {
+            id: CommandId::new().unwrap(),
+            host: "web-01".parse().unwrap(),
+            what: What::Signal { signal: Signal::Term, process },
+            who: "anna".to_owned(),
+            from: Ipv4Addr::LOCALHOST.into(),
+            why: "it leaks".to_owned(),
+            asked_at_us: 1,
+            plan: None,
+            was: Some(Was::of(&was)),
+            steps: vec![Step::now(State::Asked)],
+            is_over: false,
+            server: String::new(),
+            version: 0,
+        }
+    }
+
+    #[test]
+    fn what_is_over_stays_as_it_is_and_steps_are_bounded() {
+        let mut record = record();
+        for number in 0..100 {
+            let state = if number % 2 == 0 { State::Unknown } else { State::Running };
+            assert!(record.enter(Step::now(state)));
+            assert!(!record.enter(Step::now(state)), "the same again");
+        }
+        assert_eq!(record.steps.len(), MAX_STEPS);
+        assert!(record.enter(Step::now(State::Done).saying("ä".repeat(5_000))));
+        assert!(record.is_over && record.last().detail.len() <= MAX_DETAIL_BYTES);
+        assert!(!record.enter(Step::now(State::Failed)));
+        assert_eq!(record.state(), State::Done);
+        let text = serde_json::to_string(&record).unwrap();
+        assert_eq!(serde_json::from_str::<CommandRecord>(&text).unwrap(), record);
+    }
+
+    #[test]
+    fn the_audit_says_what_the_process_was_and_its_command_line_can_be_cut() {
+        let words = record().words();
+        for part in
+            ["TERM to process 7", "; why: it leaks", "; process: java", "; command line: java -jar a.jar"]
+        {
+            assert!(words.contains(part), "{part}: {words}");
+        }
+        assert!(!without_command_line(&words).contains("a.jar"));
+        assert!(without_command_line(&words).contains("process: java"));
+    }
+
+    #[test]
+    fn every_state_has_the_name_that_json_has() {
+        for state in State::ALL {
+            assert_eq!(serde_json::to_value(state).unwrap(), state.id());
+        }
+    }
+}

@@ -1,0 +1,418 @@
+//! `/api/v1/commands` and `/api/v1/hosts/{host}/commands`: asking for commands to hosts, and what became of them.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{body::Bytes, http::StatusCode};
+use fleetps_nats::{
+    HostName,
+    command::{CommandId, MAX_WHY_BYTES, ProcessId, Reason, Signal, UnitAction, UnitName, What},
+    units,
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::{Value as Json, json};
+use tokio::time::Instant;
+
+use crate::{
+    answer::{Answer, OrAccepted, Time, shape},
+    command::{CommandRecord, Pace, State},
+    extract::{CommandPath, Host, Query},
+    query::{
+        parameter::{self, Count, Value, is_default},
+        parameters,
+    },
+    refusal::Refusal,
+    scoped_fleet::{MAX_TARGETS, ScopedFleet},
+};
+
+/// Commands in a list by default.
+const DEFAULT_COMMANDS: usize = 100;
+/// The most commands in a list: all that are kept.
+const MAX_COMMANDS: usize = 10_000;
+/// The longest that an answer is held back: proxies end a request after a minute.
+const MAX_WAIT: Duration = Duration::from_secs(55);
+
+/// How long an answer may be held back until a command is over.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct WaitFor(Duration);
+
+impl Value for WaitFor {
+    fn read(given: &str) -> Result<Self, String> {
+        let expected = || "a time as in 10s, at most 55s".to_owned();
+        let wait = units::parse_duration(given).ok().filter(|wait| *wait <= MAX_WAIT);
+        wait.map(Self).ok_or_else(expected)
+    }
+
+    fn written(&self) -> String {
+        units::format_duration(self.0)
+    }
+}
+
+/// The query of a command.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CommandQuery {
+    #[serde(with = "parameter", skip_serializing_if = "is_default")]
+    wait: WaitFor,
+}
+
+parameters! {
+    CommandQuery {
+        wait: "How long to wait until it is over, as in 10s; without it, not at all.",
+    }
+}
+
+/// The query of a list of commands.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CommandsQuery {
+    #[serde(with = "parameter::optional", skip_serializing_if = "Option::is_none")]
+    host: Option<HostName>,
+    #[serde(with = "parameter", skip_serializing_if = "is_default")]
+    limit: Count<DEFAULT_COMMANDS, MAX_COMMANDS, 1>,
+}
+
+parameters! {
+    CommandsQuery {
+        host: "Only to this host.",
+        limit: "The most commands.",
+    }
+}
+
+/// A command, or a plan of several.
+#[derive(Serialize, JsonSchema)]
+pub struct Command {
+    /// The id to ask for it by.
+    id: String,
+    /// Whether nothing more becomes of it, on any host.
+    is_over: bool,
+    /// What becomes of it on each host, in the order of the plan.
+    commands: Vec<CommandRow>,
+}
+
+/// Commands, the latest first.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Commands")]
+pub struct CommandList {
+    /// How many there are, without `limit`.
+    total: usize,
+    commands: Vec<CommandRow>,
+}
+
+/// A command to one host.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "CommandToHost")]
+struct CommandRow {
+    id: String,
+    /// The plan that it is a part of; null for a command to one host.
+    plan: Option<String>,
+    host: String,
+    /// What the host is told to do with a unit; null for a signal.
+    #[schemars(extend("enum" = actions()))]
+    action: Option<&'static str>,
+    unit: Option<String>,
+    /// The signal to a process; null for a unit.
+    #[schemars(extend("enum" = signals()))]
+    signal: Option<&'static str>,
+    process: Option<Process>,
+    who: String,
+    why: String,
+    asked_at: Time,
+    #[schemars(extend("enum" = State::ALL.map(State::id)))]
+    state: &'static str,
+    is_over: bool,
+    /// Every state that it was in, the first first.
+    steps: Vec<StepRow>,
+}
+
+/// The process that is signalled, and what it was.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "SignalledProcess")]
+struct Process {
+    boot_id: String,
+    pid: u32,
+    start_ticks: u64,
+    /// Null, as what follows, where no snapshot had the process.
+    name: Option<String>,
+    /// Null also for people who may not see command lines.
+    command_line: Option<String>,
+    user_name: Option<String>,
+    unit: Option<String>,
+    cpu_percent: Option<f32>,
+    resident_bytes: Option<u64>,
+    started_at: Option<Time>,
+}
+
+/// A state that a command came into.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "CommandStep")]
+struct StepRow {
+    #[schemars(extend("enum" = State::ALL.map(State::id)))]
+    state: &'static str,
+    at: Time,
+    /// The host's reason, by its name.
+    #[schemars(schema_with = "reason_schema")]
+    reason: Option<Reason>,
+    /// The reason as a sentence, and what else there is to say.
+    words: String,
+}
+
+shape!(Command);
+shape!(CommandList);
+
+fn reason_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    let mut names: Vec<Json> = Reason::ALL.into_iter().map(|reason| json!(reason)).collect();
+    names.push(Json::Null);
+    schemars::json_schema!({"enum": names})
+}
+
+fn actions() -> Vec<Option<&'static str>> {
+    UnitAction::ALL.map(|action| Some(action.name())).into_iter().chain([None]).collect()
+}
+
+fn signals() -> Vec<Option<&'static str>> {
+    Signal::ALL.map(|signal| Some(signal.name())).into_iter().chain([None]).collect()
+}
+
+impl CommandRow {
+    fn of(scoped: &ScopedFleet, record: &CommandRecord) -> Self {
+        let (action, unit, signal, process) = match &record.what {
+            What::Unit { action, unit } => (Some(action.name()), Some(unit.to_string()), None, None),
+            What::Signal { signal, process } => {
+                (None, None, Some(signal.name()), Some(Process::of(scoped, record, process)))
+            }
+        };
+        let step = |step: &crate::command::Step| StepRow {
+            state: step.state.id(),
+            at: Time(step.at_us),
+            reason: step.reason,
+            words: step.words(),
+        };
+        Self {
+            id: record.id.to_string(),
+            plan: record.plan.as_ref().map(|plan| plan.id.to_string()),
+            host: record.host.to_string(),
+            action,
+            unit,
+            signal,
+            process,
+            who: record.who.clone(),
+            why: record.why.clone(),
+            asked_at: Time(record.asked_at_us),
+            state: record.state().id(),
+            is_over: record.is_over,
+            steps: record.steps.iter().map(step).collect(),
+        }
+    }
+}
+
+impl Process {
+    fn of(scoped: &ScopedFleet, record: &CommandRecord, id: &ProcessId) -> Self {
+        let was = record.was.clone();
+        let command_line = was.as_ref().and_then(|was| was.command_line.clone());
+        Self {
+            boot_id: id.boot_id.clone(),
+            pid: id.pid,
+            start_ticks: id.start_ticks,
+            name: was.as_ref().map(|was| was.name.clone()),
+            command_line: command_line.filter(|_| scoped.sees_command_lines(&record.host)),
+            user_name: was.as_ref().and_then(|was| was.user_name.clone()),
+            unit: was.as_ref().and_then(|was| was.unit.clone()),
+            cpu_percent: was.as_ref().and_then(|was| was.cpu_percent),
+            resident_bytes: was.as_ref().and_then(|was| was.resident_bytes),
+            started_at: was.as_ref().map(|was| Time(was.started_at_us)),
+        }
+    }
+}
+
+/// What is asked for: a unit with an action, or a process with a signal.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Asked {
+    action: Option<UnitAction>,
+    unit: Option<UnitName>,
+    signal: Option<Signal>,
+    process: Option<ProcessId>,
+    #[serde(default)]
+    why: String,
+}
+
+/// The same for several hosts.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AskedOfSeveral {
+    hosts: Vec<HostName>,
+    action: UnitAction,
+    unit: UnitName,
+    #[serde(default)]
+    why: String,
+    parallel: Option<usize>,
+    stop_after: Option<usize>,
+}
+
+const EXAMPLE: &str = r#"send {"action": "restart", "unit": "nginx.service"} or {"signal": "TERM", "process": {"boot_id": …, "pid": …, "start_ticks": …}}"#;
+
+fn bad(error: impl Into<String>, hint: &str) -> Refusal {
+    Refusal::new(StatusCode::BAD_REQUEST, error, hint)
+}
+
+fn read<T: DeserializeOwned>(body: &[u8], example: &str) -> Result<T, Refusal> {
+    serde_json::from_slice(body).map_err(|error| bad(format!("the body cannot be read: {error}"), example))
+}
+
+impl Asked {
+    fn what(self) -> Result<What, Refusal> {
+        match (self.action, self.unit, self.signal, self.process) {
+            (Some(action), Some(unit), None, None) => Ok(What::Unit { action, unit }),
+            (None, None, Some(signal), Some(process)) => Ok(What::Signal { signal, process }),
+            _ => Err(bad("a command has an action and a unit, or a signal and a process", EXAMPLE)),
+        }
+    }
+}
+
+/// How a plan goes, by what was sent.
+///
+/// # Errors
+/// When a number is out of range.
+pub fn pace(parallel: Option<usize>, stop_after: Option<usize>) -> Result<Pace, Refusal> {
+    let usual = Pace::default();
+    let in_range = |name: &str, given: Option<usize>, usual: usize| match given.unwrap_or(usual) {
+        number @ 1..=MAX_TARGETS => Ok(number),
+        number => Err(bad(format!("{name} cannot be {number}"), "take a number from 1 to 500")),
+    };
+    Ok(Pace {
+        parallel: in_range("parallel", parallel, usual.parallel)?,
+        stop_after: in_range("stop_after", stop_after, usual.stop_after)?,
+    })
+}
+
+fn unit_fields() -> Json {
+    json!({
+        "action": {"enum": UnitAction::ALL.map(UnitAction::name)},
+        "unit": {"type": "string", "maxLength": 255, "description": "A unit's name, as in nginx.service."},
+        "why": {"type": "string", "maxLength": MAX_WHY_BYTES, "description": "The reason, for the audit."},
+    })
+}
+
+/// The schema of a command to one host, for the routes.
+pub fn body() -> Json {
+    let mut fields = unit_fields();
+    fields["signal"] = json!({"enum": Signal::ALL.map(Signal::name)});
+    let pid = json!({"type": "integer", "format": "int64", "minimum": 1, "maximum": i32::MAX});
+    fields["process"] = json!({
+        "type": "object",
+        "description": "boot_id, pid and start_ticks as GET /api/v1/hosts/{host}/processes/{pid} has them.",
+        "properties": {"boot_id": {"type": "string"}, "pid": pid, "start_ticks": {"type": "integer", "format": "int64", "minimum": 0}},
+        "required": ["boot_id", "pid", "start_ticks"],
+        "additionalProperties": false,
+    });
+    json!({"type": "object", "properties": fields, "additionalProperties": false})
+}
+
+/// The schema of a command to several hosts, for the routes.
+pub fn body_of_several() -> Json {
+    let mut fields = unit_fields();
+    let number = |words: &str| json!({"type": "integer", "format": "int64", "minimum": 1, "maximum": MAX_TARGETS, "description": words});
+    fields["hosts"] =
+        json!({"type": "array", "items": {"type": "string"}, "minItems": 1, "maxItems": MAX_TARGETS});
+    fields["parallel"] = number("Hosts at a time, after the first; 5 without it.");
+    fields["stop_after"] =
+        number("Hosts on which it may not succeed before the rest is cancelled; 1 without it.");
+    json!({"type": "object", "properties": fields, "required": ["hosts", "action", "unit"], "additionalProperties": false})
+}
+
+/// Commands one host.
+pub async fn ask_host(
+    scoped: ScopedFleet,
+    Query(query): Query<CommandQuery>,
+    Host(host): Host,
+    body: Bytes,
+) -> Result<OrAccepted<Command>, Refusal> {
+    let asked: Asked = read(&body, EXAMPLE)?;
+    let why = asked.why.clone();
+    let id = scoped.command(vec![(host, asked.what()?)], &why, Pace::default()).await?;
+    answer(&scoped, id, query.wait).await
+}
+
+/// Commands several hosts.
+pub async fn ask_several(
+    scoped: ScopedFleet,
+    Query(query): Query<CommandQuery>,
+    body: Bytes,
+) -> Result<OrAccepted<Command>, Refusal> {
+    let example = r#"send {"hosts": ["web-01", "web-02"], "action": "restart", "unit": "nginx.service"}"#;
+    let AskedOfSeveral { hosts, action, unit, why, parallel, stop_after } = read(&body, example)?;
+    let pace = pace(parallel, stop_after)?;
+    let targets = each_once(hosts)?.into_iter().map(|host| (host, What::Unit { action, unit: unit.clone() }));
+    let id = scoped.command(targets.collect(), &why, pace).await?;
+    answer(&scoped, id, query.wait).await
+}
+
+/// The hosts, if each is named once.
+///
+/// # Errors
+/// When one is named twice.
+pub fn each_once(hosts: Vec<HostName>) -> Result<Vec<HostName>, Refusal> {
+    let mut seen = std::collections::BTreeSet::new();
+    match hosts.iter().find(|host| !seen.insert(*host)) {
+        Some(twice) => Err(bad(format!("{twice} is named twice"), "name each host once")),
+        None => Ok(hosts),
+    }
+}
+
+/// What becomes of a command.
+pub async fn one(
+    scoped: ScopedFleet,
+    Query(query): Query<CommandQuery>,
+    CommandPath(id): CommandPath,
+) -> Result<OrAccepted<Command>, Refusal> {
+    answer(&scoped, id, query.wait).await
+}
+
+/// Cancels what was not sent yet of a command.
+pub async fn cancel(
+    scoped: ScopedFleet,
+    CommandPath(id): CommandPath,
+) -> Result<OrAccepted<Command>, Refusal> {
+    scoped.cancel_command(&id).await?;
+    answer(&scoped, id, WaitFor::default()).await
+}
+
+/// The latest commands.
+pub async fn list(
+    scoped: ScopedFleet,
+    Query(query): Query<CommandsQuery>,
+) -> Result<Answer<CommandList>, Refusal> {
+    let (records, total) = scoped.commands(query.host.as_ref(), query.limit.get());
+    let commands = records.iter().map(|record| CommandRow::of(&scoped, record)).collect();
+    Ok(Answer::of(&CommandList { total, commands }))
+}
+
+async fn answer(scoped: &ScopedFleet, id: CommandId, wait: WaitFor) -> Result<OrAccepted<Command>, Refusal> {
+    let records = until_over(scoped, &id, wait.0).await?;
+    let is_over = records.iter().all(|record| record.is_over);
+    let commands = records.iter().map(|record| CommandRow::of(scoped, record)).collect();
+    let command = Command { id: id.to_string(), is_over, commands };
+    let status = if is_over { StatusCode::OK } else { StatusCode::ACCEPTED };
+    Ok(OrAccepted(Answer::with(status, &command)))
+}
+
+/// The records of a command when it is over, or when the time is.
+async fn until_over(
+    scoped: &ScopedFleet,
+    id: &CommandId,
+    wait: Duration,
+) -> Result<Vec<Arc<CommandRecord>>, Refusal> {
+    let mut records = scoped.command_of(id)?;
+    let until = Instant::now() + wait;
+    let mut changed = scoped.watch_commands()?;
+    while records.iter().any(|record| !record.is_over) {
+        tokio::select! {
+            told = changed.changed() => if told.is_err() { break },
+            () = tokio::time::sleep_until(until) => break,
+            () = scoped.shutdown().cancelled() => break,
+        }
+        records = scoped.command_of(id)?;
+    }
+    Ok(records)
+}

@@ -1,0 +1,74 @@
+//! A web server that is killed: another one finds out what became of its commands, and sends nothing.
+
+use serde_json::{Value, json};
+
+use super::{
+    helper::{Turn, is_run},
+    scene::{Scene, last_words, states},
+};
+use crate::ingest::until;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_killed_server_had_sent_is_settled_by_another_and_what_it_had_not_is_cancelled() {
+    let scene = Scene::start().await;
+    let (first, host) = (scene.web(true).await, scene.host("web-01").await);
+    first.knows("web-01");
+    first.knows("web-02");
+    host.directed(|helper, ask| {
+        if is_run(ask) {
+            helper.runs_for = usize::MAX;
+        }
+        Turn::Usual
+    });
+    let body = json!({"hosts": ["web-01", "web-02"], "action": "restart", "unit": "nginx.service"});
+    let (_, answer) = first.ask("POST", "/api/v1/commands", &body).await;
+    let id = answer["id"].as_str().unwrap().to_owned();
+    first.until_state(&id, "running").await;
+    first.kill().await;
+
+    let second = scene.web(true).await;
+    second.knows("web-01");
+    second.knows("web-02");
+    let read = second.command(&id).await;
+    assert_eq!(read["commands"][0]["state"], "running", "readable after a restart: {read}");
+    until("another looks after it", async || {
+        states(&second.command(&id).await["commands"][0]).contains(&"unknown")
+    })
+    .await;
+    host.helper.lock().runs_for = 1;
+    let over = second.when_over(&id).await;
+    let steps = ["asked", "published", "accepted", "running", "unknown", "running", "done"];
+    assert_eq!(states(&over["commands"][0])[..7], steps, "{over}");
+    assert_eq!(states(&over["commands"][1]), ["waiting", "cancelled"]);
+    assert!(last_words(&over["commands"][1]).contains("has ended"), "{over}");
+    assert_eq!((host.executed().len(), host.count(is_run)), (1, 1));
+    scene.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_leaves_the_commands_of_one_that_lives_alone_and_sees_them() {
+    let scene = Scene::start().await;
+    let (first, host) = (scene.web(true).await, scene.host("web-01").await);
+    let second = scene.web(true).await;
+    for web in [&first, &second] {
+        web.knows("web-01");
+    }
+    host.directed(|helper, ask| {
+        if is_run(ask) {
+            helper.runs_for = usize::MAX;
+        }
+        Turn::Usual
+    });
+    let id = first.restart("web-01").await;
+    second.until_state(&id, "running").await;
+    // As long as it takes to find that a server has ended, and then some.
+    let since = std::time::Instant::now();
+    until("time passes", async || since.elapsed().as_secs() > 14).await;
+    assert_eq!(second.command(&id).await["commands"][0]["state"], "running");
+    host.helper.lock().runs_for = 1;
+    let over = second.when_over(&id).await;
+    assert_eq!(states(&over["commands"][0]), ["asked", "published", "accepted", "running", "done"]);
+    let (status, _) = second.ask("DELETE", &format!("/api/v1/commands/{id}"), &Value::Null).await;
+    assert_eq!(status.as_u16(), 409);
+    scene.stop().await;
+}

@@ -1,0 +1,8 @@
+//! Commands to hosts: the server's side of them, against hosts that answer as they are told.
+
+pub mod helper;
+mod left_over;
+mod plans;
+mod rights;
+pub mod scene;
+mod sent;
