@@ -54,7 +54,7 @@ pub enum Decision {
 impl Permission {
     /// Every action.
     #[cfg(test)]
-    const ALL: [Self; 13] = [
+    const ALL: [Self; 14] = [
         Self::Anything,
         Self::OwnAccount,
         Self::ReadMetrics,

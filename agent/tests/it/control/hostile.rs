@@ -3,7 +3,7 @@
 use std::{fs, os::unix::fs::PermissionsExt};
 
 use fleetps_nats::{
-    agent_settings::{ControlKey, Kind, SignedFrame},
+    agent_settings::{ControlKey, Kind},
     command::{Answer, Ask, MAX_MESSAGE_BYTES, Reason, Signal, Stage},
 };
 use futures_util::future::join_all;

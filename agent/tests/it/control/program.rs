@@ -28,7 +28,7 @@ async fn a_host_explains_who_may_do_what_and_which_line_decides() {
     for (arguments, is_allowed, expected) in [
         (["restart", "nginx"], true, "restart nginx.service: allowed by line 1 of [control] units"),
         (["restart", "nginx"], true, "Only the name was looked at"),
-        (["restart", "nginx"], true, &format!("signed with the control key {}", desk.key.public_key())),
+        (["restart", "nginx"], true, &format!("signed with the control key {}", desk.key.public())),
         (["stop", "nginx"], false, "none of the 1 lines of [control] units allows stop of nginx.service"),
         (["stop", "dbus"], false, "dbus.service is always refused (dbus*)"),
         (["TERM", &pid], true, "allowed by line 1 of [control] signals"),

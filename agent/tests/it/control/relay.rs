@@ -31,7 +31,7 @@ fn agent(
         state: desk.folder().join("state"),
         ..AgentSettings::default()
     };
-    let control_key = Some(desk.key.public_key());
+    let control_key = Some(desk.key.public());
     let remote = RemoteSettings { control_key, ..RemoteSettings::default() };
     let commands = CommandSettings { enabled, socket: desk.socket.clone(), ..CommandSettings::default() };
     let (broker, outbox) = (server.broker(Part::Agent), Outbox::new(16 << 20));

@@ -92,7 +92,7 @@ impl Scene {
 
     /// A host whose helper does what it is told.
     pub async fn host(&self, host: &str) -> FakeHost {
-        let pinned = self.server.control_key().unwrap().public_key();
+        let pinned = self.server.control_key().unwrap().public();
         FakeHost::listen(self.agent(host).await, host, &pinned).await
     }
 
