@@ -244,6 +244,7 @@ impl Helper {
         }
         let held = Held::of(process)?;
         let mut subject = held.subject(signal, &self.users);
+        held.is_still_there()?;
         subject.own = own.process(process.pid).or_else(|| own.of_unit(subject.unit.as_deref()));
         let line = Refusal::unless_allowed(terms.rules.policy.process(&subject))?;
         Ok((held, line))

@@ -1,6 +1,12 @@
 //! One process, as /proc says, and the boot. Everything here can be read without any right over the process.
 
-use std::{collections::BTreeSet, fs, sync::Mutex, time::Duration};
+use std::{
+    collections::BTreeSet,
+    fs,
+    os::fd::{AsRawFd, OwnedFd},
+    sync::Mutex,
+    time::Duration,
+};
 
 use crate::sample::{UserNames, Users, membership};
 
@@ -85,6 +91,13 @@ pub(super) fn only_uid(pid: u32) -> Option<u32> {
 pub(super) fn shares_pids(pid: u32) -> bool {
     let status = fs::read(format!("/proc/{pid}/status")).unwrap_or_default();
     numbers(&status, "NSpid:") == [pid]
+}
+
+/// The pid that the process of a pidfd has; `None` once it is gone for good.
+pub(super) fn pid_of_pidfd(pidfd: &OwnedFd) -> Option<u32> {
+    let info = fs::read(format!("/proc/self/fdinfo/{}", pidfd.as_raw_fd())).ok()?;
+    // -1 where it is gone, which is no number here.
+    numbers(&info, "Pid:").first().copied()
 }
 
 /// The numbers in the line of a status file that begins with `name`. The name of the process stands in a line before, and has

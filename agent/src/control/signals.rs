@@ -69,6 +69,18 @@ impl Held {
         }
     }
 
+    /// Whether it is still there, so that what was read of its pid meanwhile is its own: the pid is given to no other process
+    /// before this one is gone for good.
+    ///
+    /// # Errors
+    /// When it has ended.
+    pub(super) fn is_still_there(&self) -> Result<(), Refusal> {
+        let has_pid = procfs::pid_of_pidfd(&self.pidfd) == Some(self.pid);
+        let is_there = has_pid && Stat::of(self.pid).is_some_and(|now| !now.has_ended());
+        let ended = || Refusal::new(Reason::NoSuchProcess, format!("process {} has just ended", self.pid));
+        is_there.then_some(()).ok_or_else(ended)
+    }
+
     /// Its name, as the kernel has it.
     pub(super) fn name(&self) -> &str {
         &self.stat.name

@@ -70,7 +70,7 @@ async fn the_helper_takes_the_socket_that_systemd_listens_on_and_ends_when_told(
     // As systemd does: the socket is descriptor 3 of the process that is told so.
     let script = "import os, socket, sys\n\
         s = socket.socket(socket.AF_UNIX); s.bind(sys.argv[1]); s.listen()\n\
-        os.dup2(s.fileno(), 3, inheritable=True)\n\
+        os.dup2(s.fileno(), 3); os.set_inheritable(3, True)\n\
         os.environ.update(LISTEN_FDS='1', LISTEN_PID=str(os.getpid()))\n\
         os.execv(sys.argv[2], sys.argv[2:])";
     let mut python = Command::new("python3");
