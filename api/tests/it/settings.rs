@@ -168,7 +168,7 @@ impl Scene {
 }
 
 /// The agent's program, which the build of all tests puts beside the one that is tested.
-fn agent_program() -> PathBuf {
+pub fn agent_program() -> PathBuf {
     Path::new(env!("CARGO_BIN_EXE_fleetps")).with_file_name("fleetps-agent")
 }
 

@@ -3,6 +3,8 @@
 pub mod helper;
 mod left_over;
 mod plans;
+#[cfg(target_os = "linux")]
+mod real;
 mod rights;
 pub mod scene;
 mod sent;
