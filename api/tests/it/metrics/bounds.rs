@@ -29,6 +29,8 @@ pub const GAUGES: [(&str, Option<f64>); 40] = [
     ("latest-events-bytes", Some(67_108_864.0)),
     ("event-log-bytes", Some(67_108_864.0)),
     ("alert-changes", Some(50_000.0)),
+    ("alerts-to-dispatch", Some(1_000.0)),
+    ("alerts-to-escalate", Some(10_000.0)),
     ("http-posts", Some(256.0)),
     ("http-lines", Some(4_096.0)),
     ("websockets", None),
