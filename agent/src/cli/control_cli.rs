@@ -70,6 +70,9 @@ async fn run(config: PathBuf, socket: PathBuf) -> Result<(), CliError> {
         tracing::warn!(problem, "no command is executed until the settings file can be used");
     }
     tracing::info!(config = %config.display(), "executing commands that the settings file allows");
-    listener.serve(Arc::new(Helper::new(HelperOptions::new(config))), shutdown).await;
+    // systemd names the folder that it made for the helper.
+    let state = std::env::var_os("STATE_DIRECTORY").map(PathBuf::from);
+    let options = HelperOptions { state, ..HelperOptions::new(config) };
+    listener.serve(Arc::new(Helper::new(options)), shutdown).await;
     Ok(())
 }

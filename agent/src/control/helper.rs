@@ -25,6 +25,7 @@ use super::{
     rules_file::{Rules, RulesFile},
     signals::{self, Held},
     tickets::{Taken, Tickets},
+    trust::Trust,
     units::{Own, Units},
 };
 
@@ -33,6 +34,9 @@ const JOB_WITHIN: Duration = Duration::from_secs(100);
 /// How long the first answer to a command may take. Deciding about a unit takes three calls of systemd, each with a limit of its
 /// own that is shorter.
 const DECIDE_WITHIN: Duration = Duration::from_secs(8);
+
+/// The file that says which control key is trusted, in the helper's own folder.
+const TRUSTED: &str = "trusted-key.json";
 
 /// How a helper works.
 #[derive(Debug, Clone)]
@@ -43,6 +47,8 @@ pub struct HelperOptions {
     pub bus: Option<String>,
     /// How long a job of systemd may take.
     pub job_within: Duration,
+    /// The helper's own folder; without one it forgets at its end which control key it trusts.
+    pub state: Option<PathBuf>,
 }
 
 /// The one who asks: a process on the other side of the socket.
@@ -58,6 +64,7 @@ pub struct Helper {
     file: RulesFile,
     units: Units,
     users: UserBook,
+    trust: Trust,
     state: Mutex<State>,
 }
 
@@ -87,18 +94,19 @@ struct Terms {
 impl HelperOptions {
     /// The usual, with this settings file.
     pub fn new(config: impl Into<PathBuf>) -> Self {
-        Self { config: config.into(), bus: None, job_within: JOB_WITHIN }
+        Self { config: config.into(), bus: None, job_within: JOB_WITHIN, state: None }
     }
 }
 
 impl Helper {
     /// A new run, which knows no ticket yet.
     pub fn new(options: HelperOptions) -> Self {
-        let HelperOptions { config, bus, job_within } = options;
+        let HelperOptions { config, bus, job_within, state } = options;
         Self {
             file: RulesFile::new(config),
             units: Units { address: bus, job_within },
             users: UserBook::new(),
+            trust: Trust::kept_in(state.map(|folder| folder.join(TRUSTED))),
             state: Mutex::default(),
         }
     }
@@ -151,10 +159,11 @@ impl Helper {
 
     async fn run(self: &Arc<Self>, frame: &SignedFrame, asker: Asker) -> Result<Answer, Refusal> {
         let (rules, pinned) = self.rules()?;
-        let command = Command::open(frame, &rules.host, &pinned).map_err(|error| {
+        let command = Command::open(frame, &rules.host, &self.trust.of(&pinned)).map_err(|error| {
             tracing::warn!(%error, "a command is not believed");
             Refusal::new(Reason::NotBelieved, error.to_string())
         })?;
+        self.trust.believed(&pinned, frame.key());
         tracing::info!(command = %command.id, what = %command.what, who = command.who, why = command.why, "asked");
         let id = command.id.clone();
         let mut followed = match self.admit(&command)? {

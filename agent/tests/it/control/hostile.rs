@@ -4,7 +4,7 @@ use std::{fs, os::unix::fs::PermissionsExt};
 
 use fleetps_nats::{
     agent_settings::{ControlKey, Kind},
-    command::{Answer, Ask, MAX_MESSAGE_BYTES, Reason, Signal, Stage},
+    command::{Answer, Ask, MAX_MESSAGE_BYTES, ProcessId, Reason, Signal, Stage},
 };
 use futures_util::future::join_all;
 use nkeys::KeyPair;
@@ -130,6 +130,34 @@ async fn forged_retargeted_and_mutated_frames_execute_nothing() {
     let done = desk.ask_bytes(&good).await.unwrap();
     assert_eq!(desk.end(command.id, done).await.stage, Stage::Done);
     until("the one that is signed is executed", || noted(&file, "one") == 1).await;
+}
+
+#[tokio::test]
+async fn after_a_command_of_a_newer_control_key_the_older_one_commands_nothing_also_in_the_next_run() {
+    let state = tempfile::tempdir().unwrap();
+    let mut desk =
+        Desk::start_with(&own_processes(), |options| options.state = Some(state.path().to_owned()));
+    let file = state.path().join("control.nk");
+    let pair = KeyPair::new_operator();
+    fleetps_nats::key::write(&pair, &file).unwrap();
+    desk.key = ControlKey::from(pair);
+    desk.write(&own_processes());
+    let old = desk.key.clone();
+    desk.key = ControlKey::rotate(&file).unwrap();
+    let missing =
+        || signal(Signal::Usr1, ProcessId { pid: 1, start_ticks: 1, ..Running::sleeping().identity() });
+    for _ in 0..2 {
+        let command = desk.command(missing()).await;
+        let answer = desk.ask(&Ask::Run { frame: command.sign(&host(), &desk.key).unwrap() }).await;
+        assert!(matches!(answer, Answer::Stage(_)), "{answer:?}");
+        let command = desk.command(missing()).await;
+        let answer = desk.ask(&Ask::Run { frame: command.sign(&host(), &old).unwrap() }).await;
+        assert_eq!(refusal(&answer), Some(Reason::NotBelieved), "{answer:?}");
+        desk.restart();
+    }
+    let command = desk.command(missing()).await;
+    let answer = desk.ask(&Ask::Run { frame: command.sign(&host(), &old).unwrap() }).await;
+    assert_eq!(refusal(&answer), Some(Reason::NotBelieved), "{answer:?}");
 }
 
 #[tokio::test]
