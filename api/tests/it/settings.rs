@@ -126,6 +126,7 @@ impl Scene {
             let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
             let mut answer = match method {
                 "PATCH" => agent.patch(url).send(body).unwrap(),
+                "POST" => agent.post(url).send(body).unwrap(),
                 _ => agent.get(url).call().unwrap(),
             };
             let status = answer.status().as_u16();
@@ -418,6 +419,47 @@ async fn a_host_over_http_hears_of_settings_while_it_sends_nothing_and_a_recorde
         scene.client.request(subject::commands(&host), ask.into()).await.is_err()
     })
     .await;
+    scene.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_over_http_takes_commands() {
+    let scene = Scene::start().await;
+    drop(scene.agent("web-01", &format!("http://{}", scene.address), "").await);
+    let folder = scene.folder.path().join("web-01");
+    let config = folder.join("agent.toml");
+    let text = std::fs::read_to_string(&config).unwrap();
+    let socket_line = format!("socket = {:?}", folder.join("socket"));
+    let text = text
+        .replacen("enabled = false", "enabled = true", 1)
+        .replacen("socket = \"/run/fleetps-control/socket\"", &socket_line, 1)
+        .replacen("signals = []", "signals = [\"TERM user:0\"]", 1);
+    assert!(text.contains(&socket_line) && text.contains("TERM user:0"), "{text}");
+    std::fs::write(&config, text).unwrap();
+    let mut helper = Command::new(agent_program());
+    let helper = helper.arg("--config").arg(&config).args(["control", "run"]).stderr(Stdio::null());
+    let helper = Agent(helper.spawn().unwrap());
+    let mut victim = Agent(Command::new("sleep").arg("86400").spawn().unwrap());
+    let agent = Agent::start(config);
+    let (pid, mut identity) = (victim.0.id(), Value::Null);
+    until("the process is sent", async || {
+        let (_, found) = scene.json(&format!("/api/v1/hosts/web-01/processes?q=pid+%3D+{pid}")).await;
+        let Some(started) = found["processes"][0]["started_at"].as_str() else { return false };
+        let (_, process) =
+            scene.json(&format!("/api/v1/hosts/web-01/processes/{pid}?started={started}")).await;
+        identity = json!({"boot_id": process["boot_id"], "pid": pid, "start_ticks": process["start_ticks"]});
+        process["start_ticks"].is_u64()
+    })
+    .await;
+    let asked = json!({"signal": "TERM", "process": identity, "why": "a test"});
+    // The host listens as soon as its first request waits.
+    until("it is done", async || {
+        let (_, answer) = scene.ask("POST", "/api/v1/hosts/web-01/commands?wait=10s", &asked).await;
+        answer["commands"][0]["state"] == "done"
+    })
+    .await;
+    until("it has ended", async || victim.0.try_wait().unwrap().is_some()).await;
+    drop((agent, helper));
     scene.stop().await;
 }
 
