@@ -37,6 +37,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    command::real::own_processes,
     ingest::{blocking, until},
     pipeline::broker,
     support::PATIENCE,
@@ -433,8 +434,8 @@ async fn a_host_over_http_takes_commands() {
     let text = text
         .replacen("enabled = false", "enabled = true", 1)
         .replacen("socket = \"/run/fleetps-control/socket\"", &socket_line, 1)
-        .replacen("signals = []", "signals = [\"TERM user:0\"]", 1);
-    assert!(text.contains(&socket_line) && text.contains("TERM user:0"), "{text}");
+        .replacen("signals = []", &own_processes(), 1);
+    assert!(text.contains(&socket_line) && text.contains(&own_processes()), "{text}");
     std::fs::write(&config, text).unwrap();
     let mut helper = Command::new(agent_program());
     let helper = helper.arg("--config").arg(&config).args(["control", "run"]).stderr(Stdio::null());

@@ -4,7 +4,7 @@ pub mod helper;
 mod left_over;
 mod plans;
 #[cfg(target_os = "linux")]
-mod real;
+pub mod real;
 mod rights;
 pub mod scene;
 mod sent;

@@ -95,7 +95,7 @@ async fn join(scene: &Scene, host: &str, folder: &Path) {
 }
 
 /// A line that lets the fleet signal the processes of whoever runs the tests.
-fn own_processes() -> String {
+pub fn own_processes() -> String {
     let user = Command::new("id").arg("-u").output().unwrap().stdout;
     format!("signals = [\"* user:{}\"]", String::from_utf8(user).unwrap().trim())
 }
