@@ -1,8 +1,12 @@
 //! The evaluation of one host: reads what a rule needs of the past, and hands it to the evaluator.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
 
 use askama::Template;
+use duckdb::{Row, params};
 use fleetps_nats::{HostName, Snapshot, snapshot::Process};
 
 use super::{
@@ -10,7 +14,7 @@ use super::{
     sums::{Asked, Sums},
 };
 use crate::{
-    alerts::{AlertChange, Change, Evaluator, Measure, Over, Rule, Values},
+    alerts::{AlertChange, Change, Evaluator, Key, Measure, Over, Rule, Values, key_of},
     catalog::SegmentIndex,
     events::{MessagePlace, StreamClock},
     filter::Fields,
@@ -21,6 +25,7 @@ use crate::{
         sample_index::{SampleIndex, SampleKind, SampleRef},
     },
     template::render,
+    time::floor_ms,
 };
 
 /// Snapshots that are read at a time: with 300 processes some 200,000 spans.
@@ -33,7 +38,7 @@ struct LeftOutSql<'a> {
     host_sample: &'a str,
 }
 
-/// The processes whose sums may be beyond a threshold.
+/// The sums that may be beyond a threshold.
 #[derive(Template)]
 #[template(path = "history/back_test/may_raise.sql")]
 struct MayRaiseSql<'a> {
@@ -140,20 +145,26 @@ impl<'a> OfHost<'a> {
         (span, test): (Span, &mut BackTest),
     ) -> Result<(), HistoryError> {
         let Some(part) = ends(samples) else { return Ok(()) };
-        let (filter, host) = (&self.first.filter, self.host.as_str());
-        let passes = |process: &Process| {
-            self.reading.check()?;
-            let is_known = self.first.over == Over::Process && self.knows(process);
-            Ok(is_known || filter.matches(&Fields::of(host, process)))
-        };
+        let (Rule { filter, over, .. }, host) = (self.first, self.host.as_str());
+        let may_matter = self.may_matter(segment, part)?;
         let is_filtered = !filter.is_empty() && !asked.filters_figures;
-        let (relevant, condition) = (self.relevant(), self.may_raise(segment));
+        // That a process has exited is to be seen, whatever the filter says of it by then.
+        let known = self.evaluator.processes_of(self.host);
+        let is_wanted = |process: &Process| {
+            self.reading.check()?;
+            let matters =
+                |keys: &BTreeSet<Key>| key_of(*over, process).is_some_and(|key| keys.contains(&key));
+            if may_matter.as_ref().is_some_and(|keys| !matters(keys)) {
+                return Ok(false);
+            }
+            Ok(known.contains(&process.key()) || !is_filtered || filter.matches(&Fields::of(host, process)))
+        };
+        let relevant = self.relevant();
         let asked_spans = SpansAsked {
             facts: &asked.facts,
             figures: asked.figures(),
-            is_wanted: is_filtered.then_some(&passes),
+            is_wanted: (is_filtered || may_matter.is_some()).then_some(&is_wanted),
             relevant: relevant.as_deref(),
-            condition: condition.as_deref(),
         };
         let spans = self.reading.spans_between(segment, self.host, part, &asked_spans)?;
         let mut sums = Sums::of((self.first, asked), self.host, spans, self.reading)?;
@@ -174,35 +185,42 @@ impl<'a> OfHost<'a> {
         Ok(())
     }
 
-    /// The SQL condition of spans of processes whose sums may be beyond the threshold in some hour of this part, where hours are
-    /// summed up and there is no instance of which anything else has to be known.
-    fn may_raise(&self, segment: &SegmentIndex) -> Option<String> {
+    /// The sums that may be beyond the threshold in some hour of this part, and those of which something is remembered; `None`
+    /// where hours are not summed up, or do not say it.
+    fn may_matter(
+        &self,
+        segment: &SegmentIndex,
+        (first_us, last_us): (i64, i64),
+    ) -> Result<Option<BTreeSet<Key>>, HistoryError> {
         let Rule { threshold, over, .. } = self.first;
-        let greatest = greatest_in_an_hour(self.first.measure)?;
         let group = match over {
             Over::Host => "''",
             Over::Program => "name",
             Over::Unit => "unit",
             Over::User => "user_name",
-            Over::Process | Over::Filesystem => return None,
+            Over::Process | Over::Filesystem => return Ok(None),
         };
         let has_hours = segment.has_hours() && !segment.name.is_imported();
-        if !has_hours || !threshold.is_above || self.evaluator.instance_count() > 0 {
-            return None;
-        }
+        let greatest = greatest_in_an_hour(self.first.measure).filter(|_| has_hours && threshold.is_above);
+        let Some(greatest) = greatest else { return Ok(None) };
         let relation = |table| self.reading.relation_of_host(table, segment, self.host);
-        Some(render(&MayRaiseSql {
+        let sql = render(&MayRaiseSql {
             group,
             greatest,
             process_history: &relation("process_history"),
             process_hour: &relation("process_hour"),
             raise: &format!("{:?}::DOUBLE", threshold.raise),
             slack: SLACK,
-        }))
-    }
-
-    fn knows(&self, process: &Process) -> bool {
-        self.evaluator.processes_of(self.host).contains(&process.key())
+        });
+        let mut statement = self.reading.connection.prepare_cached(&sql)?;
+        let params = params![self.host.as_str(), floor_ms(first_us), floor_ms(last_us)];
+        let key = |row: &Row<'_>| {
+            let named: String = row.get(0)?;
+            Ok(if *over == Over::Host { Key::Host } else { Key::Named(named) })
+        };
+        let mut keys = statement.query_map(params, key)?.collect::<duckdb::Result<BTreeSet<Key>>>()?;
+        keys.extend(self.evaluator.keys_of(self.host));
+        Ok(Some(keys))
     }
 
     /// How many processes were left out of snapshots, by when they were captured.
@@ -221,10 +239,10 @@ impl<'a> OfHost<'a> {
     ) -> Result<impl Iterator<Item = Snapshot> + use<>, HistoryError> {
         let is_bare = matches!(
             self.first.measure,
-            Measure::Host(_) | Measure::Disk | Measure::Silent | Measure::RestartLoop
+            Measure::Host(_) | Measure::Disk | Measure::DiskFullIn | Measure::Silent | Measure::RestartLoop
         );
         let relevant = self.relevant();
-        let filesystems = self.first.measure == Measure::Disk;
+        let filesystems = matches!(self.first.measure, Measure::Disk | Measure::DiskFullIn);
         let wanted = Wanted { filesystems, processes: !is_bare, relevant: relevant.as_deref() };
         self.reading.snapshots_between(segment, self.host, part, wanted)
     }

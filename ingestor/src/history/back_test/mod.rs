@@ -35,6 +35,9 @@ const MAX_LOOPS: usize = 20_000;
 /// As long as flapping is looked back at, at least, a rule is evaluated before the time that is asked about, in µs.
 const BEFORE_US: i64 = 3_600_000_000;
 
+/// A week, which a forecast is made of.
+const FORECAST_US: i64 = 7 * 24 * BEFORE_US;
+
 /// What rules would have said.
 #[derive(Debug, Clone, PartialEq)]
 pub struct BackTest {
@@ -167,8 +170,11 @@ impl BackTest {
     }
 }
 
-/// How long it must last, in µs.
+/// How far a rule looks back, in µs: as long as it must last, and for a forecast as long as that knows.
 fn lasts_us(rule: &Rule) -> i64 {
+    if rule.measure == Measure::DiskFullIn {
+        return FORECAST_US;
+    }
     match rule.lasting {
         Lasting::For(length) => i64::try_from(length.as_micros()).unwrap_or(i64::MAX),
         Lasting::Samples { .. } => 0,

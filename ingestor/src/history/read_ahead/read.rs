@@ -157,8 +157,6 @@ pub(in crate::history) struct SpansAsked<'a> {
     pub(in crate::history) is_wanted: Option<&'a dyn Fn(&Process) -> Result<bool, HistoryError>>,
     /// The SQL condition that some span of a process must meet.
     pub(in crate::history) relevant: Option<&'a str>,
-    /// The SQL condition that each span must meet.
-    pub(in crate::history) condition: Option<&'a str>,
 }
 
 /// Processes, and the place of each.
@@ -303,7 +301,7 @@ impl Part<'_> {
         let sql = ProcessesSql { process_history: &self.relation("process_history"), facts };
         let phases = self.rows(&sql, Some(self.limits.texts), |row| rows::process(row, asked.facts))?;
         let Some(is_wanted) = asked.is_wanted else {
-            let spans = self.rows_of_spans(asked.figures.clone(), asked.condition, asked.relevant)?;
+            let spans = self.rows_of_spans(asked.figures.clone(), None, asked.relevant)?;
             return Ok(KnownProcesses::of(phases).with(spans));
         };
         let mut wanted: BTreeSet<&Key> = BTreeSet::new();
@@ -318,11 +316,7 @@ impl Part<'_> {
         let pairs: BTreeSet<(u32, i64)> = wanted.iter().map(|(_, pid, start)| (*pid, *start)).collect();
         let pairs: Vec<String> = pairs.into_iter().map(|(pid, start)| format!("({pid}, {start})")).collect();
         let of_wanted = format!("(pid, start_ticks) IN ({})", pairs.join(", "));
-        let condition = match asked.condition {
-            Some(condition) => format!("{of_wanted} AND {condition}"),
-            None => of_wanted,
-        };
-        let mut spans = self.rows_of_spans(asked.figures.clone(), Some(&condition), asked.relevant)?;
+        let mut spans = self.rows_of_spans(asked.figures.clone(), Some(&of_wanted), asked.relevant)?;
         // Another boot may have had the same pid and start.
         spans.retain(|(key, ..)| wanted.contains(key));
         let phases = phases.iter().filter(|(key, _)| wanted.contains(key)).cloned().collect();
