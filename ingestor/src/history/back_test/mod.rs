@@ -7,10 +7,12 @@
 //! The bound of instances counts for each host.
 //!
 //! **What is read** ([`host`]). A rule about hosts needs no processes. One about a number that the spans of processes have is
-//! worked out from these ([`sums`]): of single processes above a threshold only those that were ever above the value at which an
-//! alert is cleared; the others raise nothing. Anything else, such as rates, lays out every process of every snapshot.
+//! worked out from these ([`sums`]), of the processes that may matter ([`relevant`]): single ones only if they were ever above the
+//! value at which an alert is cleared, sums only if the greatest values of an hour are beyond the threshold. Anything else, such as
+//! rates, lays out every process of every snapshot.
 
 mod host;
+mod relevant;
 mod sums;
 #[cfg(test)]
 mod tests;
