@@ -164,6 +164,8 @@ impl Machine {
             cpu_idle_ms: is_linux.then_some(idle_ms),
             cpu_iowait_ms: is_linux.then_some(idle_ms / 1000 * 10),
             interface_count: Some(2),
+            // Nothing on it is ever out of memory.
+            oom_kills: is_linux.then_some(0),
             load_1,
             load_5,
             load_15,

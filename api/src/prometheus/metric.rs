@@ -101,7 +101,7 @@ const fn program(
 }
 
 /// Every metric, by name.
-pub(crate) const METRICS: [Metric; 27] = [
+pub(crate) const METRICS: [Metric; 28] = [
     Metric::new("fleetps_events_total", "", Source::Events, "What happened to hosts and processes, by kind and program; take increase."),
     host("fleetps_host_cpu_percent", "cpu_percent", "percent", "CPU use over the last interval, in percent of all cores together."),
     host("fleetps_host_cpu_seconds_total", "cpu_time_ms", "seconds", "Time of all cores together since boot: busy, idle, or idle while a process waits for a disk (iowait).").in_ms().with(MODE, "busy"),
@@ -118,6 +118,7 @@ pub(crate) const METRICS: [Metric; 27] = [
     host("fleetps_host_memory_used_bytes", "memory_used_bytes", "bytes", "Memory in use: installed less available."),
     host("fleetps_host_network_received_bytes_total", "network_received_bytes", "bytes", "Bytes received by the machine's own interfaces since boot, each once."),
     host("fleetps_host_network_sent_bytes_total", "network_sent_bytes", "bytes", "Bytes sent by them since boot."),
+    host("fleetps_host_oom_kills_total", "oom_kills", "", "Processes that the kernel has ended since boot for want of memory."),
     host("fleetps_host_processes", "process_count", "", "Processes on the machine, including those that its agent leaves out."),
     host("fleetps_host_swap_total_bytes", "swap_total_bytes", "bytes", "Swap space."),
     host("fleetps_host_swap_used_bytes", "swap_used_bytes", "bytes", "Swap space in use."),

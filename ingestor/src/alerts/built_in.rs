@@ -1,8 +1,7 @@
 //! The rules that are on from the start.
 //!
-//! They are quiet on a healthy fleet: what a busy host does for an hour is no alert. What takes more than the stream's present
-//! to know is none of these yet: a disk that will be full, a process that leaks, a program that was always there and is gone,
-//! processes that the kernel killed for want of memory, and fleetps's own state.
+//! They are quiet on a healthy fleet: what a busy host does for an hour is no alert. None of these yet are a process that leaks, a
+//! program that was always there and is gone, and fleetps's own state.
 
 use super::rule::Severity;
 
@@ -24,7 +23,7 @@ pub fn built_in() -> &'static [BuiltIn] {
     &BUILT_IN
 }
 
-static BUILT_IN: [BuiltIn; 9] = [
+static BUILT_IN: [BuiltIn; 11] = [
     BuiltIn {
         id: "host-silent",
         severity: Severity::Critical,
@@ -46,10 +45,23 @@ static BUILT_IN: [BuiltIn; 9] = [
         note: "The file system has been nearly full for half an hour. The named processes have written most since they started.",
     },
     BuiltIn {
+        id: "disk-full-soon",
+        severity: Severity::Warning,
+        // Over a weekend it is too late on Monday.
+        sentence: "disk_full_in < 2d clear 3d for 30m",
+        note: "The file system has grown steadily over a day and a week, and is full within two days if it goes on so.",
+    },
+    BuiltIn {
         id: "memory-nearly-gone",
         severity: Severity::Critical,
         sentence: "memory > 95% clear 90% for 5m",
         note: "Less than a twentieth of the memory is available; the kernel may end processes soon.",
+    },
+    BuiltIn {
+        id: "out-of-memory",
+        severity: Severity::Warning,
+        sentence: "oom_kills/s > 0",
+        note: "The kernel has ended a process, because the host or a group of processes was out of memory. Its log names it.",
     },
     BuiltIn {
         id: "restart-loop",

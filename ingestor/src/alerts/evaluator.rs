@@ -10,6 +10,7 @@ use fleetps_nats::{HostName, Snapshot, model::SnapshotPair};
 
 use super::{
     alert::{Alert, AlertChange, Change},
+    growth::Growths,
     instance::Instance,
     known_host::{Instances, KnownHost},
     measure::Key,
@@ -70,6 +71,9 @@ impl Evaluator {
         self.plan = Plan::of(&rules);
         self.rules = rules.into_iter().map(Arc::new).collect();
         self.looked_s = None;
+        if !self.forecasts() {
+            self.hosts.values_mut().for_each(|known| known.growths = Growths::default());
+        }
         changes
     }
 
@@ -142,11 +146,16 @@ impl Evaluator {
             before.as_ref().and_then(|before| before.previous.clone()).filter(|_| since_ms.is_some());
         if let Some(before) = before {
             (now.instances, now.too_many) = (before.instances, before.too_many);
+            now.growths = before.growths;
+        }
+        if self.forecasts() {
+            now.growths.note(snapshot);
         }
         let pair = SnapshotPair::new(host.clone(), Arc::clone(snapshot), previous);
         let measured = Measured::of(&pair, (&self.plan, self.needs), Deadline::after(WITHIN));
         let (values, sequence) = (values.unwrap_or(&measured), place.sequence);
-        let moment = Moment { host, values, snapshot, sequence, since_ms, is_same_boot };
+        let growths = std::mem::take(&mut now.growths);
+        let moment = Moment { host, values, snapshot, sequence, since_ms, is_same_boot, growths: &growths };
         let groups = self.groups.get(host);
         let mut changes = Vec::new();
         for (number, rule) in self.rules.iter().enumerate() {
@@ -164,9 +173,15 @@ impl Evaluator {
                 now.instances.insert(rule.id.clone(), known);
             }
         }
+        now.growths = growths;
         self.hosts.insert(host.clone(), now);
         changes.extend(self.tick(place, clock));
         changes
+    }
+
+    /// Whether some rule asks when file systems will be full.
+    fn forecasts(&self) -> bool {
+        self.rules.iter().any(|rule| rule.measure == Measure::DiskFullIn)
     }
 
     /// Takes note of what happened by the message at `place`: programs that are restarted again and again.
@@ -239,14 +254,19 @@ impl Evaluator {
         self.hosts.keys()
     }
 
-    /// The processes of a host of which something is remembered: pid, and the other half of the identity.
-    pub(crate) fn processes_of(&self, host: &HostName) -> BTreeSet<(u32, i64)> {
+    /// The instances of a host of which something is remembered.
+    pub(crate) fn keys_of(&self, host: &HostName) -> BTreeSet<Key> {
         let instances = self.hosts.get(host).into_iter().flat_map(|known| known.instances.values());
-        let process = |key: &Key| match key {
-            Key::Process { pid, start, .. } => Some((*pid, *start)),
+        instances.flat_map(Instances::keys).cloned().collect()
+    }
+
+    /// The processes among them: pid, and the other half of the identity.
+    pub(crate) fn processes_of(&self, host: &HostName) -> BTreeSet<(u32, i64)> {
+        let process = |key: Key| match key {
+            Key::Process { pid, start, .. } => Some((pid, start)),
             _ => None,
         };
-        instances.flat_map(Instances::keys).filter_map(process).collect()
+        self.keys_of(host).into_iter().filter_map(process).collect()
     }
 
     /// Takes a snapshot that was evaluated before [`Self::state`] was asked for: it may be the last of its host, which is not

@@ -413,6 +413,73 @@ fn a_restart_loop_is_an_alert_from_its_event_to_the_one_of_its_end() {
     assert_eq!(cleared[0].alert, raised[0].alert);
 }
 
+/// A disk of 1,000 MiB of which so many are used.
+fn disk(used_mib: u64) -> Snapshot {
+    let mib = |mib: u64| Some(mib << 20);
+    let disk = FilesystemSample {
+        mount: "/data".to_owned(),
+        total_bytes: mib(1_000),
+        used_bytes: mib(used_mib),
+        available_bytes: mib(1_000 - used_mib),
+        ..FilesystemSample::default()
+    };
+    Snapshot { filesystems: vec![disk], ..processes(vec![process(1, "writer", 1.0)]) }
+}
+
+#[test]
+fn a_disk_that_will_be_full_soon_is_told_before_it_is_and_a_restart_changes_nothing() {
+    let rules = [("soon", "disk_full_in < 2d clear 3d"), ("full", "disk > 97%")];
+    let (mut stream, mut again) = (Stream::of(&rules), Stream::of(&rules));
+    let mut told = Vec::new();
+    for hour in 0..60 {
+        // Ten MiB an hour, until somebody cleans up.
+        let used = if hour < 40 { 500 + 10 * hour } else { 300 };
+        for stream in [&mut stream, &mut again] {
+            stream.pass(1800);
+            stream.pass(1790);
+        }
+        let mut snapshot = disk(used);
+        snapshot.processes[0].written_bytes = Some(5);
+        let changes = stream.send("a", snapshot.clone());
+        assert_eq!(again.send("a", snapshot), changes, "hour {hour}");
+        let written = rmp_serde::to_vec_named(&again.evaluator.state()).unwrap();
+        again.evaluator = Evaluator::restore(rmp_serde::from_slice(&written).unwrap());
+        told.extend(changes.into_iter().map(|change| (hour, change)));
+    }
+    let words: Vec<_> = told.iter().map(|(hour, it)| (*hour, it.alert.rule.as_str(), it.change)).collect();
+    let [(begun, "soon", Change::Raised), (cleared, "soon", Change::Cleared)] = words[..] else {
+        panic!("{words:?}")
+    };
+    // Most of a day must be known; what is left then lasts another.
+    assert!((20..30).contains(&begun) && (40..43).contains(&cleared), "{begun} and {cleared}");
+    let left_s = told[0].1.value.unwrap();
+    assert!((0.8..1.2).contains(&(left_s / 3600.0 / (50.0 - begun as f64))), "{left_s} s at {begun}");
+    assert_eq!(told[0].1.culprits[0].name, "writer");
+}
+
+#[test]
+fn what_the_kernel_ends_for_want_of_memory_is_told_once_for_each_time() {
+    let mut stream = Stream::of(&[("oom", "oom_kills/s > 0")]);
+    let killed = |kills| {
+        let large = Process { resident_bytes: Some(9 << 30), ..process(2, "large", 1.0) };
+        let host = HostSample { oom_kills: kills, ..HostSample::default() };
+        Snapshot { host, ..processes(vec![process(1, "busy", 99.0), large]) }
+    };
+    // One that was killed before the first snapshot, and a kernel that does not count, say nothing.
+    let (mut all, mut culprits) = (Vec::new(), Vec::new());
+    for kills in [None, Some(3), Some(3), Some(4), Some(4), Some(4), None, Some(5)] {
+        let changes = stream.send("a", killed(kills));
+        culprits.extend(changes.iter().flat_map(|it| it.culprits.clone()).map(|it| it.name));
+        all.push(changes.iter().map(|it| it.change).collect::<Vec<_>>());
+    }
+    let none = Vec::new;
+    assert_eq!(
+        all,
+        [none(), none(), none(), vec![Change::Raised], vec![Change::Cleared], none(), none(), none()]
+    );
+    assert_eq!(culprits, ["large"]);
+}
+
 #[test]
 fn a_rule_for_some_groups_is_for_the_hosts_in_any_of_them() {
     let mut stream = Stream::of(&[]);

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     alert::{Alert, AlertChange},
+    growth::Growths,
     instance::{Instance, Observation},
     measure::Key,
     rule::{Needs, Rule},
@@ -38,6 +39,9 @@ pub(super) struct KnownHost {
     /// The rules of which it was told that they have too many instances here.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub(super) too_many: BTreeSet<String>,
+    /// How its file systems have grown, where some rule asks when they will be full.
+    #[serde(default, skip_serializing_if = "Growths::is_empty")]
+    pub(super) growths: Growths,
 }
 
 impl KnownHost {
@@ -51,6 +55,7 @@ impl KnownHost {
             previous: kept(snapshot, needs),
             instances: HashMap::new(),
             too_many: BTreeSet::new(),
+            growths: Growths::default(),
         }
     }
 

@@ -13,7 +13,7 @@ use fleetps_nats::model::{ProcessRates, ProcessView, SnapshotPair};
 use super::{
     measure::{Culprit, Key, disk_value, host_value, largest},
     plan::{Plan, Planned, Sum},
-    rule::{HostFigure, Measure, Needs, Over, Rule},
+    rule::{Measure, Needs, Over, Rule},
 };
 use crate::filter::{Deadline, Fields, Figure, Stopped};
 
@@ -300,9 +300,9 @@ impl Values for Measured<'_> {
         let sum = planned.sum.and_then(|sum| self.plan.sums.get(sum));
         match (planned.rule.measure, sum) {
             (Measure::Process(_) | Measure::Count, Some(sum)) => self.parts(*sum, key),
-            (Measure::Host(HostFigure::MemoryPercent | HostFigure::SwapPercent), _) => self.largest_of("mem"),
+            (Measure::Host(figure), _) if figure.is_of_memory() => self.largest_of("mem"),
             (Measure::Host(_), _) => self.largest_of("cpu"),
-            (Measure::Disk, _) => self.writers(),
+            (Measure::Disk | Measure::DiskFullIn, _) => self.writers(),
             _ => Vec::new(),
         }
     }

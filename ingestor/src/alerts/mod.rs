@@ -15,6 +15,7 @@
 mod alert;
 mod built_in;
 mod evaluator;
+mod growth;
 mod instance;
 mod known_host;
 mod loops;

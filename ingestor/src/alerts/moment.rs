@@ -1,9 +1,10 @@
 //! One snapshot, as the rules look at it.
 
-use fleetps_nats::{HostName, Snapshot};
+use fleetps_nats::{HostName, Snapshot, snapshot::FilesystemSample};
 
 use super::{
     alert::{Alert, AlertChange, Change},
+    growth::Growths,
     instance::{Instance, Observation},
     known_host::Instances,
     measure::Key,
@@ -24,6 +25,8 @@ pub(super) struct Moment<'a> {
     pub(super) sequence: u64,
     pub(super) since_ms: Option<u64>,
     pub(super) is_same_boot: bool,
+    /// How the host's file systems have grown until now.
+    pub(super) growths: &'a Growths,
 }
 
 impl Moment<'_> {
@@ -40,9 +43,13 @@ impl Moment<'_> {
             Measure::RestartLoop => return known,
             _ => {}
         }
-        // A filter that took too long says nothing.
         let keys: Vec<&Key> = known.keys().collect();
-        let Ok(values) = self.values.values(planned, &keys) else { return known };
+        let values = match planned.rule.measure {
+            Measure::DiskFullIn => Ok(self.disks_full_in()),
+            _ => self.values.values(planned, &keys),
+        };
+        // A filter that took too long says nothing.
+        let Ok(values) = values else { return known };
         let mut kept = self.keep_present(planned, known, &values, changes);
         for (key, value) in values {
             let before = kept.remove(&key);
@@ -91,6 +98,13 @@ impl Moment<'_> {
             }
         }
         kept
+    }
+
+    /// When each file system will be full.
+    fn disks_full_in(&self) -> ValueOf {
+        let full_in =
+            |disk: &FilesystemSample| (Key::Named(disk.mount.clone()), self.growths.full_in_s(disk));
+        self.snapshot.filesystems.iter().map(full_in).collect()
     }
 
     /// The host is heard of: its silence is over.

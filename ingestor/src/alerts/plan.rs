@@ -40,7 +40,11 @@ impl Plan {
             let sum = match rule.measure {
                 Measure::Process(figure) => Some(plan.sum(Some(figure), rule)),
                 Measure::Count => Some(plan.sum(None, rule)),
-                Measure::Host(_) | Measure::Disk | Measure::Silent | Measure::RestartLoop => None,
+                Measure::Host(_)
+                | Measure::Disk
+                | Measure::DiskFullIn
+                | Measure::Silent
+                | Measure::RestartLoop => None,
             };
             plan.of_rules.push(sum);
         }

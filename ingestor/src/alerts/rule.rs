@@ -62,6 +62,8 @@ pub enum Measure {
     Count,
     /// Used space of a file system, in percent of what its users can have.
     Disk,
+    /// When a file system will be full if it goes on as in the last day and week, in s.
+    DiskFullIn,
     /// How long a host has sent nothing beyond the three intervals after which it counts as silent, in s.
     Silent,
     /// A supervised program that is started again and again, as the event of that name has it.
@@ -236,6 +238,18 @@ impl HostFigure {
         }
     }
 
+    /// Whether it is about memory: the processes that explain it are those with most of it.
+    pub(super) fn is_of_memory(self) -> bool {
+        match self {
+            Self::MemoryPercent | Self::SwapPercent => true,
+            Self::Level(place) | Self::Rate(place) => {
+                let name = HOST[place].name;
+                name.starts_with("memory_") || name.starts_with("swap_") || name == "oom_kills"
+            }
+            Self::ClockOffset | Self::DroppedSnapshots => false,
+        }
+    }
+
     /// Whether it is the growth of a counter.
     pub fn is_rate(self) -> bool {
         matches!(self, Self::Rate(_) | Self::DroppedSnapshots)
@@ -259,7 +273,7 @@ impl Measure {
             Self::Host(figure) => (figure.unit(), figure.is_rate()),
             Self::Process(figure) => figure.unit(),
             Self::Disk => (Unit::Percent, false),
-            Self::Silent => (Unit::Seconds, false),
+            Self::Silent | Self::DiskFullIn => (Unit::Seconds, false),
             Self::Count | Self::RestartLoop => (Unit::Count, false),
         }
     }
@@ -269,7 +283,7 @@ impl Measure {
         match self {
             Self::Host(figure) => figure.is_rate(),
             Self::Process(figure) => figure.is_rate(),
-            Self::Count | Self::Disk | Self::Silent | Self::RestartLoop => false,
+            Self::Count | Self::Disk | Self::DiskFullIn | Self::Silent | Self::RestartLoop => false,
         }
     }
 }

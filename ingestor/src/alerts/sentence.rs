@@ -4,7 +4,7 @@
 //! rule    := measure sign value ["clear" value] [lasting] ["over" over] ["where" filter]
 //!          | "silent" ["for" duration]
 //!          | "restart_loop"
-//! measure := "count" | "disk" | a figure of the host, as `memory` or `load_1` | a number of the filter language, as `cpu`
+//! measure := "count" | "disk" | "disk_full_in" | a figure of the host, as `memory` or `load_1` | a number of the filter language, as `cpu`
 //! sign    := ">" | "<"
 //! lasting := "for" duration | number "of" number
 //! over    := "host" | "process" | "program" | "unit" | "user" | "filesystem"
@@ -278,8 +278,11 @@ fn measured(name: &str, over: Option<Over>, filter: &Filter) -> Result<(Measure,
     let own = HostFigure::find(if name == "cpu" { "cpu_percent" } else { name });
     match (name, over) {
         ("disk", None | Some(Over::Filesystem)) => Ok((Measure::Disk, Over::Filesystem)),
-        ("disk", Some(_)) => Err("`disk` is measured over filesystem".to_owned()),
-        (_, Some(Over::Filesystem)) => Err("over filesystem there is only `disk`".to_owned()),
+        ("disk_full_in", None | Some(Over::Filesystem)) => Ok((Measure::DiskFullIn, Over::Filesystem)),
+        ("disk" | "disk_full_in", Some(_)) => Err(format!("`{name}` is measured over filesystem")),
+        (_, Some(Over::Filesystem)) => {
+            Err("over filesystem there are only `disk` and `disk_full_in`".to_owned())
+        }
         ("count", Some(Over::Process)) => {
             Err("one process is always one; count over program or host".to_owned())
         }
@@ -310,13 +313,18 @@ fn unknown(name: &str) -> String {
     let of_processes = Figure::words().collect::<Vec<_>>().join(", ");
     let of_hosts = HostFigure::words().collect::<Vec<_>>().join(", ");
     format!(
-        "there is no `{name}` to measure; there are count, disk, silent, restart_loop; of hosts {of_hosts}; of processes {of_processes}"
+        "there is no `{name}` to measure; there are count, disk, disk_full_in, silent, restart_loop; of hosts {of_hosts}; of processes {of_processes}"
     )
 }
 
 fn read_value(measure: Measure, text: &str) -> Result<f64, String> {
     let unit = match measure {
         Measure::Process(figure) => return figure.read(text),
+        Measure::DiskFullIn => {
+            return units::parse_duration(text)
+                .map(|length| length.as_secs_f64())
+                .map_err(|it| it.to_string());
+        }
         Measure::Disk => Unit::Percent,
         Measure::Count | Measure::Silent | Measure::RestartLoop => Unit::Count,
         Measure::Host(figure) => figure.unit(),

@@ -51,6 +51,9 @@ fn a_sentence_says_what_is_measured_over_what_and_when_that_is_too_much() {
     let gone = read("count < 1 for 1m where cmd:nginx").unwrap();
     assert_eq!((gone.measure, gone.over), (Measure::Count, Over::Host));
     assert_eq!(gone.threshold, Threshold { is_above: false, raise: 1.0, clear: 1.0 });
+    let soon = read("disk_full_in < 2d clear 3d for 30m").unwrap();
+    assert_eq!((soon.measure, soon.over), (Measure::DiskFullIn, Over::Filesystem));
+    assert_eq!(soon.threshold, Threshold { is_above: false, raise: 172_800.0, clear: 259_200.0 });
     let silent = read("silent for 2m").unwrap();
     assert_eq!((silent.measure, silent.over, silent.threshold.raise), (Measure::Silent, Over::Host, 120.0));
 }

@@ -109,6 +109,7 @@ impl Linux {
             cpu_idle_ms: time.map(|time| time.idle_ms),
             cpu_iowait_ms: time.map(|time| time.iowait_ms),
             interface_count: Some(self.network.interface_count()),
+            oom_kills: memory::oom_kills(&self.proc_folder),
             ..HostSample::default()
         }
     }

@@ -1,4 +1,5 @@
-//! Memory and load, from `/proc/meminfo` and `/proc/loadavg`, as `free` and `uptime` say them.
+//! Memory and load, from `/proc/meminfo` and `/proc/loadavg`, as `free` and `uptime` say them, and kills for want of memory from
+//! `/proc/vmstat`.
 
 use std::path::Path;
 
@@ -51,6 +52,16 @@ fn before_3_14(value: &dyn Fn(&[u8]) -> Option<u64>) -> Option<u64> {
     Some(sum.saturating_sub(value(b"Shmem").unwrap_or_default()))
 }
 
+/// Processes that were ended for want of memory since boot; absent before Linux 4.13.
+pub(super) fn oom_kills(proc_folder: &Path) -> Option<u64> {
+    parse_oom_kills(&whole_file(&proc_folder.join("vmstat")))
+}
+
+fn parse_oom_kills(vmstat: &[u8]) -> Option<u64> {
+    let line = lines(vmstat).find_map(|line| line.strip_prefix(b"oom_kill "))?;
+    number(fields(line).next()?).map(|kills| kills.min(i64::MAX as u64))
+}
+
 /// The load averages over 1, 5 and 15 minutes.
 pub(super) fn load(proc_folder: &Path) -> [Option<f32>; 3] {
     let bytes = whole_file(&proc_folder.join("loadavg"));
@@ -73,6 +84,14 @@ mod tests {
         );
         assert_eq!((memory.used, memory.available), (Some(300 * KIB), Some(700 * KIB)));
         assert_eq!((memory.swap_total, memory.swap_used), (Some(50 * KIB), Some(10 * KIB)));
+    }
+
+    #[test]
+    fn kills_for_want_of_memory_are_known_where_the_kernel_counts_them() {
+        assert_eq!(parse_oom_kills(b"nr_free_pages 5\noom_kill_x 9\noom_kill 3\nswap_ra 1\n"), Some(3));
+        for vmstat in [&b""[..], b"oom_kill \n", b"oom_kill many\n", b"oom_kill\xff 3\n"] {
+            assert_eq!(parse_oom_kills(vmstat), None);
+        }
     }
 
     #[test]

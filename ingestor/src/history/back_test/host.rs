@@ -1,6 +1,9 @@
 //! The evaluation of one host: reads what a rule needs of the past, and hands it to the evaluator.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
 
 use askama::Template;
 use fleetps_nats::{HostName, Snapshot, snapshot::Process};
@@ -10,7 +13,7 @@ use super::{
     sums::{Asked, Sums},
 };
 use crate::{
-    alerts::{AlertChange, Change, Evaluator, Measure, Over, Rule, Values},
+    alerts::{AlertChange, Change, Evaluator, Key, Measure, Rule, Values, key_of},
     catalog::SegmentIndex,
     events::{MessagePlace, StreamClock},
     filter::Fields,
@@ -33,32 +36,15 @@ struct LeftOutSql<'a> {
     host_sample: &'a str,
 }
 
-/// The processes whose sums may be beyond a threshold.
-#[derive(Template)]
-#[template(path = "history/back_test/may_raise.sql")]
-struct MayRaiseSql<'a> {
-    /// The name by which processes are summed.
-    group: &'a str,
-    /// The greatest value of a process in an hour.
-    greatest: &'a str,
-    process_history: &'a str,
-    process_hour: &'a str,
-    raise: &'a str,
-    slack: f64,
-}
-
-/// Hours have the greatest value as it was measured, and spans have it rounded to tenths.
-const SLACK: f64 = 0.1;
-
 /// The evaluation of one host.
 pub(super) struct OfHost<'a> {
-    reading: &'a Reading<'a>,
+    pub(super) reading: &'a Reading<'a>,
     rules: &'a [Rule],
-    first: &'a Rule,
-    host: &'a HostName,
+    pub(super) first: &'a Rule,
+    pub(super) host: &'a HostName,
     /// The beginnings and ends of restart loops, in the order of time.
     loops: &'a [Event],
-    evaluator: Evaluator,
+    pub(super) evaluator: Evaluator,
     /// Counts what would be the messages of a stream.
     sequence: u64,
     /// The alerts that are open, of the first rule.
@@ -140,20 +126,26 @@ impl<'a> OfHost<'a> {
         (span, test): (Span, &mut BackTest),
     ) -> Result<(), HistoryError> {
         let Some(part) = ends(samples) else { return Ok(()) };
-        let (filter, host) = (&self.first.filter, self.host.as_str());
-        let passes = |process: &Process| {
-            self.reading.check()?;
-            let is_known = self.first.over == Over::Process && self.knows(process);
-            Ok(is_known || filter.matches(&Fields::of(host, process)))
-        };
+        let (Rule { filter, over, .. }, host) = (self.first, self.host.as_str());
+        let may_matter = self.may_matter(segment, part)?;
         let is_filtered = !filter.is_empty() && !asked.filters_figures;
-        let (relevant, condition) = (self.relevant(), self.may_raise(segment));
+        // That a process has exited is to be seen, whatever the filter says of it by then.
+        let known = self.evaluator.processes_of(self.host);
+        let is_wanted = |process: &Process| {
+            self.reading.check()?;
+            let matters =
+                |keys: &BTreeSet<Key>| key_of(*over, process).is_some_and(|key| keys.contains(&key));
+            if may_matter.as_ref().is_some_and(|keys| !matters(keys)) {
+                return Ok(false);
+            }
+            Ok(known.contains(&process.key()) || !is_filtered || filter.matches(&Fields::of(host, process)))
+        };
+        let relevant = self.relevant();
         let asked_spans = SpansAsked {
             facts: &asked.facts,
             figures: asked.figures(),
-            is_wanted: is_filtered.then_some(&passes),
+            is_wanted: (is_filtered || may_matter.is_some()).then_some(&is_wanted),
             relevant: relevant.as_deref(),
-            condition: condition.as_deref(),
         };
         let spans = self.reading.spans_between(segment, self.host, part, &asked_spans)?;
         let mut sums = Sums::of((self.first, asked), self.host, spans, self.reading)?;
@@ -174,37 +166,6 @@ impl<'a> OfHost<'a> {
         Ok(())
     }
 
-    /// The SQL condition of spans of processes whose sums may be beyond the threshold in some hour of this part, where hours are
-    /// summed up and there is no instance of which anything else has to be known.
-    fn may_raise(&self, segment: &SegmentIndex) -> Option<String> {
-        let Rule { threshold, over, .. } = self.first;
-        let greatest = greatest_in_an_hour(self.first.measure)?;
-        let group = match over {
-            Over::Host => "''",
-            Over::Program => "name",
-            Over::Unit => "unit",
-            Over::User => "user_name",
-            Over::Process | Over::Filesystem => return None,
-        };
-        let has_hours = segment.has_hours() && !segment.name.is_imported();
-        if !has_hours || !threshold.is_above || self.evaluator.instance_count() > 0 {
-            return None;
-        }
-        let relation = |table| self.reading.relation_of_host(table, segment, self.host);
-        Some(render(&MayRaiseSql {
-            group,
-            greatest,
-            process_history: &relation("process_history"),
-            process_hour: &relation("process_hour"),
-            raise: &format!("{:?}::DOUBLE", threshold.raise),
-            slack: SLACK,
-        }))
-    }
-
-    fn knows(&self, process: &Process) -> bool {
-        self.evaluator.processes_of(self.host).contains(&process.key())
-    }
-
     /// How many processes were left out of snapshots, by when they were captured.
     fn left_out(&self, segment: &SegmentIndex) -> Result<HashMap<i64, u32>, HistoryError> {
         let host_sample = self.reading.relation_of_host("host_sample", segment, self.host);
@@ -221,29 +182,12 @@ impl<'a> OfHost<'a> {
     ) -> Result<impl Iterator<Item = Snapshot> + use<>, HistoryError> {
         let is_bare = matches!(
             self.first.measure,
-            Measure::Host(_) | Measure::Disk | Measure::Silent | Measure::RestartLoop
+            Measure::Host(_) | Measure::Disk | Measure::DiskFullIn | Measure::Silent | Measure::RestartLoop
         );
         let relevant = self.relevant();
-        let filesystems = self.first.measure == Measure::Disk;
+        let filesystems = matches!(self.first.measure, Measure::Disk | Measure::DiskFullIn);
         let wanted = Wanted { filesystems, processes: !is_bare, relevant: relevant.as_deref() };
         self.reading.snapshots_between(segment, self.host, part, wanted)
-    }
-
-    /// The SQL condition of spans whose processes may have an alert, or have one.
-    fn relevant(&self) -> Option<String> {
-        let condition = relevant(self.first)?;
-        Some(match self.known() {
-            Some(known) => format!("{condition} OR {known}"),
-            None => condition,
-        })
-    }
-
-    /// The SQL condition of the processes of which something is remembered: their end is to be seen.
-    fn known(&self) -> Option<String> {
-        let known = self.evaluator.processes_of(self.host);
-        let pair = |(pid, start): (u32, i64)| format!("({pid}, {start})");
-        let pairs: Vec<String> = known.into_iter().map(pair).collect();
-        (!pairs.is_empty()).then(|| format!("(pid, start_ticks) IN ({})", pairs.join(", ")))
     }
 
     fn take(
@@ -316,26 +260,7 @@ impl<'a> OfHost<'a> {
     }
 }
 
-/// The column of the greatest value of a process in an hour, where there is one.
-fn greatest_in_an_hour(measure: Measure) -> Option<&'static str> {
-    let Measure::Process(figure) = measure else { return None };
-    match figure.own_column()? {
-        "cpu_percent" => Some("cpu_percent_max"),
-        "resident_bytes" => Some("resident_bytes_max"),
-        _ => None,
-    }
-}
-
 /// The first and the last time.
 fn ends(samples: &[SampleRef]) -> Option<(i64, i64)> {
     Some((samples.first()?.captured_us, samples.last()?.captured_us))
-}
-
-/// The SQL condition of spans whose processes may have an alert; `None` where all have to be looked at.
-pub(super) fn relevant(rule: &Rule) -> Option<String> {
-    let Measure::Process(figure) = rule.measure else { return None };
-    let threshold = rule.threshold;
-    let column = figure.own_column().filter(|_| rule.over == Over::Process && threshold.is_above)?;
-    // As many digits as tell the number from any other. Figures are compared as they are stored.
-    Some(format!("{column} > {:?}::DOUBLE", threshold.clear))
 }

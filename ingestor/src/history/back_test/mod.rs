@@ -7,10 +7,12 @@
 //! The bound of instances counts for each host.
 //!
 //! **What is read** ([`host`]). A rule about hosts needs no processes. One about a number that the spans of processes have is
-//! worked out from these ([`sums`]): of single processes above a threshold only those that were ever above the value at which an
-//! alert is cleared; the others raise nothing. Anything else, such as rates, lays out every process of every snapshot.
+//! worked out from these ([`sums`]), of the processes that may matter ([`relevant`]): single ones only if they were ever above the
+//! value at which an alert is cleared, sums only if the greatest values of an hour are beyond the threshold. Anything else, such as
+//! rates, lays out every process of every snapshot.
 
 mod host;
+mod relevant;
 mod sums;
 #[cfg(test)]
 mod tests;
@@ -34,6 +36,9 @@ pub const MAX_EPISODES: usize = 1_000;
 const MAX_LOOPS: usize = 20_000;
 /// As long as flapping is looked back at, at least, a rule is evaluated before the time that is asked about, in µs.
 const BEFORE_US: i64 = 3_600_000_000;
+
+/// A week, which a forecast is made of.
+const FORECAST_US: i64 = 7 * 24 * BEFORE_US;
 
 /// What rules would have said.
 #[derive(Debug, Clone, PartialEq)]
@@ -167,8 +172,11 @@ impl BackTest {
     }
 }
 
-/// How long it must last, in µs.
+/// How far a rule looks back, in µs: as long as it must last, and for a forecast as long as that knows.
 fn lasts_us(rule: &Rule) -> i64 {
+    if rule.measure == Measure::DiskFullIn {
+        return FORECAST_US;
+    }
     match rule.lasting {
         Lasting::For(length) => i64::try_from(length.as_micros()).unwrap_or(i64::MAX),
         Lasting::Samples { .. } => 0,

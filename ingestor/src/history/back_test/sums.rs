@@ -46,7 +46,11 @@ impl Asked {
         let figure = match rule.measure {
             Measure::Process(figure) => Some(figure),
             Measure::Count => None,
-            Measure::Host(_) | Measure::Disk | Measure::Silent | Measure::RestartLoop => return None,
+            Measure::Host(_)
+            | Measure::Disk
+            | Measure::DiskFullIn
+            | Measure::Silent
+            | Measure::RestartLoop => return None,
         };
         let part = figure.or_else(|| Figure::find("cpu"))?;
         let own = rule.filter.own_places()?;

@@ -5,7 +5,7 @@ use std::path::Path;
 use fastrand::Rng;
 use fleetps_nats::{Snapshot, snapshot::Process};
 
-use super::{host::relevant, *};
+use super::{relevant::relevant, *};
 use crate::{
     alerts::Severity,
     merge_folder,

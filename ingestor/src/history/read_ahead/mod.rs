@@ -5,6 +5,7 @@
 
 mod read;
 mod rows;
+mod spans;
 #[cfg(test)]
 mod tests;
 
@@ -16,7 +17,8 @@ use fleetps_nats::{
     snapshot::{FilesystemSample, InterfaceSample, Process},
 };
 
-pub(super) use read::{SpansAsked, Wanted};
+pub(super) use read::Wanted;
+pub(super) use spans::SpansAsked;
 
 use super::{
     HistoryError,

@@ -1,10 +1,6 @@
 //! Reads a window.
 
-use std::{
-    collections::{BTreeSet, HashMap},
-    panic::resume_unwind,
-    thread,
-};
+use std::{collections::HashMap, panic::resume_unwind, thread};
 
 use askama::Template;
 use duckdb::{Connection, Row, params_from_iter, types::Value};
@@ -134,43 +130,18 @@ impl Reading<'_> {
         }
         Ok(Sweep::of(SnapshotWindow { first_us, last_us, snapshots, processes, spans }))
     }
-
-    /// The spans of `host` in a segment from one moment to another, in any order, with what is `asked` and nothing else.
-    pub(in crate::history) fn spans_between(
-        &self,
-        segment: &SegmentIndex,
-        host: &HostName,
-        (first_us, last_us): (i64, i64),
-        asked: &SpansAsked<'_>,
-    ) -> Result<(Vec<KnownProcess>, Vec<ProcessSpan>), HistoryError> {
-        let limits = RowLimits::ALL;
-        Part { reading: self, segment, host, first_us, last_us, limits }.spans_of(asked)
-    }
-}
-
-/// What is read of spans.
-pub(in crate::history) struct SpansAsked<'a> {
-    /// Facts of processes beside their identity, with their places in the model's list.
-    pub(in crate::history) facts: &'a [(usize, &'a Field)],
-    pub(in crate::history) figures: Vec<&'a Field>,
-    /// Whether a process is wanted for its facts; all are where it is absent.
-    pub(in crate::history) is_wanted: Option<&'a dyn Fn(&Process) -> Result<bool, HistoryError>>,
-    /// The SQL condition that some span of a process must meet.
-    pub(in crate::history) relevant: Option<&'a str>,
-    /// The SQL condition that each span must meet.
-    pub(in crate::history) condition: Option<&'a str>,
 }
 
 /// Processes, and the place of each.
 #[derive(Default)]
-struct KnownProcesses {
+pub(super) struct KnownProcesses {
     places: HashMap<Key, usize>,
     all: Vec<KnownProcess>,
 }
 
 impl KnownProcesses {
     /// Those of which these are the phases, in any order.
-    fn of(phases: Vec<(Key, (i64, Process))>) -> Self {
+    pub(super) fn of(phases: Vec<(Key, (i64, Process))>) -> Self {
         let mut processes = Self::default();
         for (key, phase) in phases {
             let place = processes.place_or_new(key);
@@ -185,7 +156,7 @@ impl KnownProcesses {
     }
 
     /// The processes with these spans.
-    fn with(mut self, spans: Vec<rows::Span>) -> (Vec<KnownProcess>, Vec<ProcessSpan>) {
+    pub(super) fn with(mut self, spans: Vec<rows::Span>) -> (Vec<KnownProcess>, Vec<ProcessSpan>) {
         let place = |(key, (first_us, last_us), figures)| ProcessSpan {
             process: self.place(key),
             first_us,
@@ -241,13 +212,13 @@ pub(in crate::history) struct Wanted<'a> {
 }
 
 /// The rows to read of a segment and host: everything between two times (µs since 1970 UTC), both included.
-struct Part<'a> {
-    reading: &'a Reading<'a>,
-    segment: &'a SegmentIndex,
-    host: &'a HostName,
-    first_us: i64,
-    last_us: i64,
-    limits: RowLimits,
+pub(super) struct Part<'a> {
+    pub(super) reading: &'a Reading<'a>,
+    pub(super) segment: &'a SegmentIndex,
+    pub(super) host: &'a HostName,
+    pub(super) first_us: i64,
+    pub(super) last_us: i64,
+    pub(super) limits: RowLimits,
 }
 
 impl Part<'_> {
@@ -294,42 +265,8 @@ impl Part<'_> {
         }
     }
 
-    /// What is asked of spans. Processes are read first, because those that are not wanted are most of them.
-    fn spans_of(
-        &self,
-        asked: &SpansAsked<'_>,
-    ) -> Result<(Vec<KnownProcess>, Vec<ProcessSpan>), HistoryError> {
-        let facts: Vec<&Field> = asked.facts.iter().map(|(_, field)| *field).collect();
-        let sql = ProcessesSql { process_history: &self.relation("process_history"), facts };
-        let phases = self.rows(&sql, Some(self.limits.texts), |row| rows::process(row, asked.facts))?;
-        let Some(is_wanted) = asked.is_wanted else {
-            let spans = self.rows_of_spans(asked.figures.clone(), asked.condition, asked.relevant)?;
-            return Ok(KnownProcesses::of(phases).with(spans));
-        };
-        let mut wanted: BTreeSet<&Key> = BTreeSet::new();
-        for (key, (_, process)) in &phases {
-            if is_wanted(process)? {
-                wanted.insert(key);
-            }
-        }
-        if wanted.is_empty() {
-            return Ok((Vec::new(), Vec::new()));
-        }
-        let pairs: BTreeSet<(u32, i64)> = wanted.iter().map(|(_, pid, start)| (*pid, *start)).collect();
-        let pairs: Vec<String> = pairs.into_iter().map(|(pid, start)| format!("({pid}, {start})")).collect();
-        let of_wanted = format!("(pid, start_ticks) IN ({})", pairs.join(", "));
-        let condition = match asked.condition {
-            Some(condition) => format!("{of_wanted} AND {condition}"),
-            None => of_wanted,
-        };
-        let mut spans = self.rows_of_spans(asked.figures.clone(), Some(&condition), asked.relevant)?;
-        // Another boot may have had the same pid and start.
-        spans.retain(|(key, ..)| wanted.contains(key));
-        let phases = phases.iter().filter(|(key, _)| wanted.contains(key)).cloned().collect();
-        Ok(KnownProcesses::of(phases).with(spans))
-    }
-
-    fn rows_of_spans(
+    /// The spans between two times that meet these conditions, in any order.
+    pub(super) fn rows_of_spans(
         &self,
         figures: Vec<&Field>,
         condition: Option<&str>,
@@ -342,10 +279,17 @@ impl Part<'_> {
 
     /// The processes that were seen meanwhile, without figures.
     fn processes(&self) -> duckdb::Result<Vec<(Key, (i64, Process))>> {
-        let all: Vec<(usize, &Field)> = fields::facts_with_places().collect();
-        let facts = all.iter().map(|(_, field)| *field).collect();
-        let processes = ProcessesSql { process_history: &self.relation("process_history"), facts };
-        self.rows(&processes, Some(self.limits.texts), |row| rows::process(row, &all))
+        self.processes_with(&fields::facts_with_places().collect::<Vec<_>>())
+    }
+
+    /// The same with these facts and no others, each with its place in the model's list.
+    pub(super) fn processes_with(
+        &self,
+        facts: &[(usize, &Field)],
+    ) -> duckdb::Result<Vec<(Key, (i64, Process))>> {
+        let read = facts.iter().map(|(_, field)| *field).collect();
+        let sql = ProcessesSql { process_history: &self.relation("process_history"), facts: read };
+        self.rows(&sql, Some(self.limits.texts), |row| rows::process(row, facts))
     }
 
     /// The rows of each moment of capture, in µs since 1970 UTC.
