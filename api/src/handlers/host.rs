@@ -10,8 +10,8 @@ use fleetps_nats::{HostName, model::sums::HostSums};
 use futures_util::FutureExt;
 
 use super::{
-    commands::NewCommandQuery,
     host_head::{self, HostHead},
+    new_command::NewCommandQuery,
     page::{self, Layout},
     push::{self, Live},
     visit::visit,

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
 use super::{
-    commands::NewCommandQuery,
+    new_command::NewCommandQuery,
     page::{self, Layout},
 };
 use crate::{
