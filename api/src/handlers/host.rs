@@ -11,8 +11,8 @@ use futures_util::FutureExt;
 
 use super::{
     alert_link,
-    commands::NewCommandQuery,
     host_head::{self, HostHead},
+    new_command::NewCommandQuery,
     page::{self, Layout},
     push::{self, Live},
     visit::visit,

@@ -34,6 +34,7 @@ pub mod json;
 pub mod listing;
 pub mod metrics;
 pub mod metrics_json;
+pub mod new_command;
 pub mod no_snapshot;
 pub mod nothing;
 pub mod page;

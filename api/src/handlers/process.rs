@@ -12,7 +12,7 @@ use serde_json::{Value as Json, json};
 
 use super::{
     alert_link,
-    commands::NewCommandQuery,
+    new_command::NewCommandQuery,
     page::{self, Layout},
 };
 use crate::{

@@ -13,9 +13,9 @@ use crate::{
         account, alert, alert_routes, alert_routes_json, alerts, alerts_json, api, assets, audit, audit_json,
         channels, channels_json, commands, commands_json, diff, diff_json, events, events_json, fleet,
         groups, health, history, host, hosts_json, ingest, ingest_admission, ingest_exchange, metrics,
-        metrics_json, process, process_json, processes_json, prometheus, search, search_json, settings,
-        settings_json, sign_in, silences, silences_json, sql, system, timeline, top, top_json, users,
-        welcome,
+        metrics_json, new_command, process, process_json, processes_json, prometheus, search, search_json,
+        settings, settings_json, sign_in, silences, silences_json, sql, system, timeline, top, top_json,
+        users, welcome,
     },
     websocket,
 };
@@ -385,10 +385,10 @@ fn of_commands() -> Vec<Route> {
     vec![
         get("/commands", SeeHosts, commands::list).shows_command_lines(),
         get("/commands/live", SeeHosts, commands::list_live).shows_command_lines(),
-        get("/commands/new", Command, commands::new).shows_command_lines(),
+        get("/commands/new", Command, new_command::new).shows_command_lines(),
         get("/commands/{id}", SeeHosts, commands::one).shows_command_lines(),
         get("/commands/{id}/live", SeeHosts, commands::one_live).shows_command_lines(),
-        post("/commands", Command, commands::send).shows_command_lines().audited(FailedChanges),
+        post("/commands", Command, new_command::send).shows_command_lines().audited(FailedChanges),
         post("/commands/{id}/cancel", Command, commands::cancel).audited(FailedChanges),
         json("/api/v1/commands", SeeHosts, "Commands to hosts, the latest first", commands_json::list)
             .shows_command_lines(),

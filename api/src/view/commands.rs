@@ -9,7 +9,7 @@ use super::{
     table::{Cell, Head, Row, Table},
 };
 use crate::{
-    command::{CommandRecord, State},
+    command::{CommandRecord, State, Was},
     display,
     url::{HostTab, Url},
 };
@@ -39,6 +39,21 @@ pub fn what(record: &CommandRecord) -> String {
         What::Unit { .. } => record.what.to_string(),
         What::Signal { .. } => format!("{}{}", record.what, name.unwrap_or_default()),
     }
+}
+
+/// What a process was, with labels; its command line where it may be seen.
+pub fn facts(was: &Was, sees_command_line: bool) -> Vec<(&'static str, Cell)> {
+    let text = |text: Option<&str>| Cell::hostile("", text.unwrap_or(display::MISSING), 240);
+    let command_line = was.command_line.as_deref().filter(|_| sees_command_line);
+    vec![
+        ("Process", text(Some(&was.name))),
+        ("User", text(was.user_name.as_deref())),
+        ("Unit", text(was.unit.as_deref())),
+        ("CPU", Cell::field(display::percent(was.cpu_percent.map(f64::from)))),
+        ("Memory", Cell::field(display::size(was.resident_bytes.map(|bytes| bytes as f64)))),
+        ("Started", Cell::moment("", was.started_at_us)),
+        ("Command line", Cell { column: "mono", ..text(command_line) }),
+    ]
 }
 
 /// A table of commands called `commands`, with their hosts where these differ.
