@@ -124,6 +124,7 @@ fn measure(rule: &Rule) -> String {
         Measure::Process(figure) => figure.word().to_owned(),
         Measure::Count => "processes".to_owned(),
         Measure::Disk => "used space".to_owned(),
+        Measure::DiskFullIn => "time until it is full".to_owned(),
         Measure::Silent => "silence".to_owned(),
         Measure::RestartLoop => "starts".to_owned(),
     }
@@ -151,11 +152,18 @@ fn title(change: &AlertChange, rule: Option<&Rule>) -> String {
         (Change::Raised, Some(rule)) => match rule.measure {
             Measure::Silent => "sends nothing".to_owned(),
             Measure::RestartLoop => format!("{} is started again and again", named()),
+            Measure::DiskFullIn => match change.value {
+                Some(value) => {
+                    format!("{} will be full in {}", named(), with_unit(value, rule.measure.unit()))
+                }
+                None => format!("{} will be full soon", named()),
+            },
             _ => of(&beyond(change, rule)),
         },
         (Change::Cleared, Some(rule)) => match (rule.measure, change.value) {
             (Measure::Silent, _) => "sends again".to_owned(),
             (Measure::RestartLoop, _) => format!("{} is no longer started again and again", named()),
+            (Measure::DiskFullIn, _) => format!("{} will not be full soon", named()),
             (_, Some(value)) => of(&format!("{} {} again", is(rule), with_unit(value, rule.measure.unit()))),
             (_, None) => of(&format!("{} well again", is(rule))),
         },

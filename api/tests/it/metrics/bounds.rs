@@ -7,7 +7,7 @@ use std::{
 };
 
 /// The gauges of a pipeline in one process, with their limits where these are the same everywhere.
-pub const GAUGES: [(&str, Option<f64>); 40] = [
+pub const GAUGES: [(&str, Option<f64>); 42] = [
     ("connections", None),
     ("connections-not-signed-in", None),
     ("live-pages", None),
