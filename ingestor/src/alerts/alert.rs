@@ -56,7 +56,7 @@ pub enum Change {
     Gone,
     /// The rule was changed or removed, or is no longer for this host.
     RuleChanged,
-    /// The rule has more than [`super::MAX_INSTANCES`]; further ones are left alone.
+    /// The rule has [`super::MAX_INSTANCES_OF_HOST`] on the host, or [`super::MAX_INSTANCES`]; further ones are left alone.
     TooMany,
 }
 

@@ -92,7 +92,7 @@ impl Evaluator {
         self.counts.values().map(|count| count.instances).sum()
     }
 
-    /// Alerts that were not raised, because their rule had [`super::MAX_INSTANCES`].
+    /// Alerts that were not raised, because there was no room for them.
     pub fn beyond(&self) -> u64 {
         self.counts.values().map(|count| count.beyond).sum()
     }

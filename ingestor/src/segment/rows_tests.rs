@@ -88,7 +88,7 @@ fn the_name_covers_gaps_and_refused_messages_too() {
     rows.cover(16);
     assert_eq!(
         rows.name().to_string(),
-        "fresh-p000-0000001000-000000000010-000000000016-19700101T000005Z-v9.duckdb"
+        "fresh-p000-0000001000-000000000010-000000000016-19700101T000005Z-v10.duckdb"
     );
 }
 
