@@ -55,6 +55,43 @@ async fn the_rule_of_polkit_is_what_the_file_says() {
     assert!(rule.contains(r#"subject.user != "helper""#), "{rule}");
 }
 
+/// The rule as polkit runs it, in Node: it is the same language.
+#[tokio::test]
+async fn polkit_allows_the_user_what_the_file_does_and_nothing_else() {
+    let desk = Desk::start(
+        "enabled = true\nunits = [\"restart,reload nginx.service\", \"* app-*.service\", \"* *.target\"]",
+    );
+    let rule = String::from_utf8(control(&desk, &["polkit"]).stdout).unwrap();
+    let units = "org.freedesktop.systemd1.manage-units";
+    let asked = [
+        (units, "fleetps-control", "nginx.service", "restart", "yes"),
+        (units, "fleetps-control", "nginx.service", "stop", "no"),
+        (units, "fleetps-control", "nginx.service", "kill", "no"),
+        (units, "fleetps-control", "xnginx.service", "restart", "no"),
+        (units, "fleetps-control", "nginxXservice", "restart", "no"),
+        (units, "fleetps-control", "app-a.b.service", "start", "yes"),
+        (units, "fleetps-control", "app.service", "start", "no"),
+        (units, "fleetps-control", "some.target", "start", "yes"),
+        (units, "fleetps-control", "reboot.target", "start", "no"),
+        (units, "fleetps-control", "", "", "no"),
+        (units, "ann", "nginx.service", "restart", "none"),
+        ("org.freedesktop.systemd1.manage-unit-files", "fleetps-control", "nginx.service", "restart", "none"),
+    ];
+    let asked = serde_json::to_string(&asked).unwrap();
+    let script = format!(
+        "let rule; const polkit = {{addRule: (f) => rule = f, Result: {{YES: 'yes', NO: 'no', NOT_HANDLED: 'none'}}}};
+        {rule}
+        for (const [id, user, unit, verb, expected] of {asked}) {{
+          const said = rule({{id, lookup: (key) => ({{unit, verb}})[key]}}, {{user}});
+          if (said != expected) throw new Error([id, user, unit, verb, said, expected].join(' '));
+        }}"
+    );
+    match Command::new("node").args(["-e", &script]).output() {
+        Ok(output) => assert!(output.status.success(), "{}", said(&output)),
+        Err(error) => println!("SKIPPED: no node ({error})"),
+    }
+}
+
 #[tokio::test]
 async fn without_a_settings_file_nothing_is_believed() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_fleetps-agent"));
