@@ -1,16 +1,21 @@
 //! Passes what the fleet asks about commands on to the control helper, and its answers back.
 //!
 //! The agent itself has no right to do anything, verifies nothing and remembers nothing: it carries lines from the broker to a
-//! socket. A host that pinned no control key does not listen. One with commands off says so, which costs nothing and spares a
+//! socket. Where a command was passed on and the answer was lost, it stays silent. A host that pinned no control key does not listen. One with commands off says so, which costs nothing and spares a
 //! person the guess why nobody answers.
 
-use std::{io, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use async_nats::{Client, Message};
 use bytes::Bytes;
 use fleetps_nats::{
     HostName,
-    command::{Answer, MAX_MESSAGE_BYTES, Reason, WAIT},
+    command::{Answer, Ask, MAX_MESSAGE_BYTES, Reason, WAIT},
     subject,
 };
 use futures_util::StreamExt;
@@ -63,24 +68,48 @@ impl Forward {
         let Some(reply) = message.reply else { return };
         let answer = match has_place {
             true => self.answer(&message.payload).await,
-            false => refused(Reason::TooMany, "the agent passes on 16 questions at once"),
+            false => Some(refused(Reason::TooMany, "the agent passes on 16 questions at once")),
         };
+        let Some(answer) = answer else { return };
         if let Err(error) = client.publish(reply, answer).await {
             tracing::debug!(%error, "an answer about a command is lost");
         }
     }
 
-    /// The helper's answer, or why there is none.
-    pub(crate) async fn answer(&self, question: &[u8]) -> Bytes {
-        let Some(socket) = &self.socket else { return refused(Reason::Off, "[control] enabled = false") };
+    /// The helper's answer, or why there is none. `None` where a command was passed on and the answer was lost: it may have been
+    /// executed, so a refusal would be wrong, and the server finds out by asking again.
+    async fn answer(&self, question: &[u8]) -> Option<Bytes> {
+        let Some(socket) = &self.socket else {
+            return Some(refused(Reason::Off, "[control] enabled = false"));
+        };
         if question.len() > MAX_MESSAGE_BYTES || question.contains(&b'\n') {
-            return refused(Reason::NotBelieved, "it is no line of at most 64 KiB");
+            return Some(refused(Reason::NotBelieved, "it is no line of at most 64 KiB"));
         }
-        match tokio::time::timeout(ANSWER_WITHIN, pass_on(socket, question)).await {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(error)) => refused(Reason::NoHelper, format!("{}: {error}", socket.display())),
-            Err(_) => refused(Reason::NoHelper, "it does not answer"),
-        }
+        let no_helper =
+            |problem: String| refused(Reason::NoHelper, format!("{}: {problem}", socket.display()));
+        let problem = match tokio::time::timeout(ANSWER_WITHIN, pass_on(socket, question)).await {
+            Ok(Ok(answer)) => return Some(answer),
+            Ok(Err(NotAnswered::NotConnected(error))) => return Some(no_helper(error.to_string())),
+            Ok(Err(NotAnswered::Lost(error))) => error.to_string(),
+            Err(_) => "it does not answer".to_owned(),
+        };
+        tracing::warn!(socket = %socket.display(), problem, "the control helper's answer is lost");
+        let may_be_executed = matches!(Ask::read(question), Ok(Ask::Run { .. }));
+        (!may_be_executed).then(|| no_helper(problem))
+    }
+}
+
+/// Why the helper has not answered.
+enum NotAnswered {
+    /// Nothing was passed on.
+    NotConnected(io::Error),
+    /// The question was passed on, or a part of it.
+    Lost(io::Error),
+}
+
+impl From<io::Error> for NotAnswered {
+    fn from(error: io::Error) -> Self {
+        Self::Lost(error)
     }
 }
 
@@ -90,24 +119,24 @@ fn refused(reason: Reason, detail: impl Into<String>) -> Bytes {
 
 /// Asks the helper one question.
 #[cfg(unix)]
-async fn pass_on(socket: &std::path::Path, question: &[u8]) -> io::Result<Bytes> {
+async fn pass_on(socket: &Path, question: &[u8]) -> Result<Bytes, NotAnswered> {
     use tokio::{
         io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
         net::UnixStream,
     };
-    let mut stream = UnixStream::connect(socket).await?;
+    let mut stream = UnixStream::connect(socket).await.map_err(NotAnswered::NotConnected)?;
     stream.write_all(question).await?;
     stream.write_all(b"\n").await?;
     let mut answer = Vec::new();
     BufReader::new(stream).take(MAX_MESSAGE_BYTES as u64 + 1).read_until(b'\n', &mut answer).await?;
     match answer.pop_if(|last| *last == b'\n') {
         Some(_) => Ok(answer.into()),
-        None => Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the answer has no end")),
+        None => Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the answer has no end").into()),
     }
 }
 
 /// There is no helper on other systems.
 #[cfg(not(unix))]
-async fn pass_on(_: &std::path::Path, _: &[u8]) -> io::Result<Bytes> {
-    Err(io::ErrorKind::Unsupported.into())
+async fn pass_on(_: &Path, _: &[u8]) -> Result<Bytes, NotAnswered> {
+    Err(NotAnswered::NotConnected(io::ErrorKind::Unsupported.into()))
 }

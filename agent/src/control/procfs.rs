@@ -41,7 +41,7 @@ impl Stat {
         let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
         let flags: u32 = fields.get(6)?.parse().ok()?;
         Some(Self {
-            name: name.to_owned(),
+            name: harmless(name),
             state: fields.first()?.chars().next()?,
             is_kernel: flags & IS_KERNEL_THREAD != 0,
             start_ticks: fields.get(19)?.parse().ok()?,
@@ -68,6 +68,13 @@ impl Stat {
             _ => "?",
         }
     }
+}
+
+/// A text of a process or a service, which may hold anything, without what moves a terminal's cursor.
+pub(super) fn harmless(text: &str) -> String {
+    let of_text =
+        |character: char| if character.is_control() { char::REPLACEMENT_CHARACTER } else { character };
+    text.chars().map(of_text).collect()
 }
 
 /// The boot, as in snapshots.
@@ -142,6 +149,7 @@ mod tests {
             assert_eq!((stat.name.as_str(), stat.state, stat.start_ticks), (name, 'S', 4711), "{name}");
             assert!(!stat.is_kernel);
         }
+        assert_eq!(Stat::parse(&line("a\x1b[2J", 0)).unwrap().name, "a\u{fffd}[2J");
         assert!(Stat::parse(&line("kworker/0:1", 0x0420_8060)).unwrap().is_kernel);
         for text in ["", "7", "7 (a", "7 (a) S", "7 (a) S 1 7 7 0 -1 x 1 2 3 4 5 6 7 8 20 0 1 0 4711"] {
             assert_eq!(Stat::parse(text.as_bytes()), None, "{text}");

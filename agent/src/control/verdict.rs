@@ -6,7 +6,7 @@ use std::collections::{BTreeSet, HashMap};
 use fleetps_nats::command::{Reason, Sight, UnitAction, UnitName};
 use zbus::OwnedVariant;
 
-use super::refusal::Refusal;
+use super::{procfs::harmless, refusal::Refusal};
 
 /// The state of a unit.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -38,8 +38,7 @@ pub(super) struct UnitState {
 impl UnitState {
     /// The state in the properties of a unit that was asked for as `name`.
     pub(super) fn read(name: &UnitName, found: &HashMap<String, OwnedVariant>) -> Self {
-        let text =
-            |key: &str| found.get(key).and_then(|value| <&str>::try_from(value).ok()).map(str::to_owned);
+        let text = |key: &str| found.get(key).and_then(|value| <&str>::try_from(value).ok()).map(harmless);
         let number = |key: &str| found.get(key).and_then(|value| u64::try_from(value).ok());
         let names = found.get("Names").and_then(|names| Vec::<String>::try_from(names.clone()).ok());
         Self {

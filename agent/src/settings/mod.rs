@@ -246,6 +246,8 @@ mod tests {
         file.sample.top = Some(5);
         file.sample.interval = Duration::from_millis(1500);
         file.host = Some("web-01".parse().unwrap());
+        file.commands.units.push("restart,reload nginx.service".parse().unwrap());
+        file.commands.signals.push("TERM user:www-data unit:app-*.service".parse().unwrap());
         assert_eq!(read(&file.to_toml().unwrap()).unwrap(), file);
     }
 
@@ -297,6 +299,7 @@ mod tests {
             ("[sample]\nintervall = 3", "did you mean interval?"),
             ("[sample]\ninterval = \"10 apples\"", "10 apples"),
             ("[sample]\ncommand_line = \"none\"", "scrubbed"),
+            ("[control]\nunits = [\"restart nginx\"]", "column 9"),
             ("nats = 3", "line 1"),
         ] {
             let error = read(text).unwrap_err();

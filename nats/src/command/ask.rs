@@ -25,7 +25,8 @@ const MAX_RULE_BYTES: usize = 512;
 pub enum Ask {
     /// For a new ticket. Answered by [`Answer::Ticket`].
     Ticket,
-    /// To execute a command. Answered by its [`Answer::Stage`] at once, which is mostly [`Stage::Accepted`].
+    /// To execute a command. Answered by its [`Answer::Stage`] as soon as it is decided, which takes 10 s at most and mostly some
+    /// milliseconds. Refused, it was not executed; without an answer, it may have been.
     Run {
         /// A frame of [`Kind::Command`](crate::agent_settings::Kind::Command), whose body is a
         /// [`Command`](super::Command) as JSON.

@@ -161,6 +161,32 @@ async fn after_a_command_of_a_newer_control_key_the_older_one_commands_nothing_a
 }
 
 #[tokio::test]
+async fn another_user_is_not_answered_whatever_the_mode_of_the_socket_says() {
+    if !rustix::process::geteuid().is_root() {
+        println!("SKIPPED: it takes root to be somebody else");
+        return;
+    }
+    let desk = Desk::start(&own_processes());
+    for (path, mode) in [(desk.folder(), 0o755), (&desk.socket, 0o666)] {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    }
+    let asked = |user: u32, group: u32| {
+        let script = "import os, socket, sys\n\
+            os.setgroups([]); os.setgid(int(sys.argv[2])); os.setuid(int(sys.argv[3]))\n\
+            s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[1])\n\
+            s.sendall(b'{\"ask\":\"ticket\"}\\n'); print(s.makefile().readline())";
+        let mut python = tokio::process::Command::new("python3");
+        let ids = [group, user].map(|id| id.to_string());
+        python.args(["-c", script]).arg(&desk.socket).args(ids);
+        async move { String::from_utf8_lossy(&python.output().await.unwrap().stdout).into_owned() }
+    };
+    // 65534 is nobody. In the socket's group, it is as good as the agent.
+    let group = rustix::process::getegid().as_raw();
+    assert!(crate::support::within(asked(65534, group)).await.contains("ticket"));
+    assert!(!crate::support::within(asked(65534, 65534)).await.contains("answer"));
+}
+
+#[tokio::test]
 async fn a_settings_file_that_others_can_write_allows_nothing() {
     let desk = Desk::start(&own_processes());
     let mode = |path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();

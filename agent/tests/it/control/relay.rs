@@ -13,6 +13,7 @@ use fleetps_nats::{
     server::{ManagedServer, Part},
     subject,
 };
+use futures_util::FutureExt;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -105,6 +106,37 @@ async fn a_host_with_commands_off_says_so_and_asks_no_helper() {
     let fleet = server.broker(Part::Api).connect("test").await.unwrap();
     let refused = asked(&fleet, &Ask::Ticket).await;
     assert!(matches!(refused, Answer::Refused { reason: Reason::Off, .. }), "{refused:?}");
+    stop.cancel();
+    within(running).await.unwrap().unwrap();
+    within(server.stop()).await;
+}
+
+#[tokio::test]
+async fn a_command_whose_answer_is_lost_is_not_said_to_be_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = start_server(folder.path()).await;
+    let _admission = admit(&server).await;
+    let mut desk = Desk::start(&own_processes());
+    let process = Running::sleeping();
+    let run = desk.sign(&desk.command(signal(Signal::Cont, process.identity())).await);
+    // A helper that ends when it is asked something.
+    desk.stop();
+    std::fs::remove_file(&desk.socket).unwrap();
+    let ending = tokio::net::UnixListener::bind(&desk.socket).unwrap();
+    let end = async || drop(within(ending.accept()).await.unwrap());
+    let stop = CancellationToken::new();
+    let running = agent(&server, &desk, true, &stop);
+    let fleet = server.broker(Part::Api).connect("test").await.unwrap();
+    let asks = fleet.clone();
+    let mut silent = tokio::spawn(async move { asked(&asks, &run).await });
+    end().await;
+    let asks = fleet.clone();
+    let refused = tokio::spawn(async move { asked(&asks, &Ask::Ticket).await });
+    end().await;
+    let refused = within(refused).await.unwrap();
+    assert!(matches!(refused, Answer::Refused { reason: Reason::NoHelper, .. }), "{refused:?}");
+    assert!((&mut silent).now_or_never().is_none(), "it may have been executed");
+    silent.abort();
     stop.cancel();
     within(running).await.unwrap().unwrap();
     within(server.stop()).await;
