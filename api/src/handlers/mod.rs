@@ -7,6 +7,7 @@ pub mod api;
 pub mod assets;
 pub mod audit;
 pub mod audit_json;
+pub mod command_rows;
 pub mod commands;
 pub mod commands_json;
 pub mod diff;
