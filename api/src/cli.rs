@@ -62,8 +62,8 @@ pub enum Command {
     #[command(subcommand)]
     Alert(AlertCommand),
     /// Have hosts start, stop, restart or reload a unit, or signal a process, and see what becomes of it
-    #[command(subcommand)]
-    Command(CommandCommand),
+    #[command(subcommand, name = "command")]
+    ToHosts(CommandCommand),
     /// Make certificates, for browsers and agents to reach this machine safely
     #[command(subcommand)]
     Tls(TlsCommand),

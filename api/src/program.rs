@@ -53,7 +53,7 @@ fn run(Cli { command, flags, recover }: Cli) -> anyhow::Result<()> {
         Some(Command::Ps(args)) => commands::ps(&args, &config()?),
         Some(Command::Top(args)) => commands::top(&args, &config()?),
         Some(Command::Alert(asked)) => commands::alert(&config()?, &asked),
-        Some(Command::Command(asked)) => commands::command(&config()?, &asked),
+        Some(Command::ToHosts(asked)) => commands::command(&config()?, &asked),
         Some(Command::Tls(asked)) => commands::tls(&config()?, &asked),
         Some(Command::Audit(asked)) => commands::audit(&config()?, &asked),
         Some(Command::User(asked)) => commands::user(&config()?, asked),

@@ -1,6 +1,6 @@
 //! Commands to hosts: to start and stop units, and to signal processes.
 //!
-//! * `record` is one command to one host with every state that it was in, `store` keeps the records in the broker;
+//! * `order` is what a person asks for, `record` is one command to one host with every state that it was in, `store` keeps the records in the broker;
 //! * `driver` sends one command and follows it, over the `line` to its host; `settle` finds out what became of one whose
 //!   host was lost; `plan` does several;
 //! * `left_over` takes over what a server that has ended did not finish.
@@ -11,6 +11,7 @@
 mod driver;
 mod left_over;
 mod line;
+mod order;
 mod plan;
 mod record;
 mod settle;
@@ -18,7 +19,6 @@ mod store;
 
 use std::{
     fmt,
-    net::IpAddr,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -28,10 +28,9 @@ use std::{
 
 use async_nats::Client;
 use fleetps_nats::{
-    HostName,
     agent_settings::ControlKey,
     audit::{AuditEntry, Outcome},
-    command::{CommandId, What},
+    command::CommandId,
     error_chain, now_us,
 };
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -39,6 +38,7 @@ use parking_lot::RwLock;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
+pub use order::{NotAsked, Order, OrderTarget};
 pub use plan::Pace;
 pub use record::{CommandRecord, PlanPlace, State, Step, Was, without_command_line};
 pub use store::StoreError;
@@ -76,58 +76,6 @@ struct Open {
     /// Orders for which there was no room.
     refused: Arc<AtomicU64>,
     shutdown: CancellationToken,
-}
-
-/// What somebody asks for.
-#[derive(Debug, Clone)]
-pub struct Order {
-    /// To each host what; never empty.
-    pub targets: Vec<OrderTarget>,
-    /// Who asks.
-    pub who: String,
-    /// From where.
-    pub from: IpAddr,
-    /// Why; may be empty.
-    pub why: String,
-    /// How several go.
-    pub pace: Pace,
-}
-
-/// One command of an order.
-#[derive(Debug, Clone)]
-pub struct OrderTarget {
-    /// The host.
-    pub host: HostName,
-    /// What it is told to do.
-    pub what: What,
-    /// What the process is that is signalled.
-    pub was: Option<Was>,
-}
-
-/// A command cannot be asked for.
-#[derive(Debug, thiserror::Error)]
-pub enum NotAsked {
-    /// The broker has not answered yet, or there is none.
-    #[error("the commands are not known yet")]
-    NotKnown,
-    /// Nothing can be signed.
-    #[error("this server has no control key, so it asks nothing of hosts")]
-    NoKey,
-    /// There are too many.
-    #[error("too many commands are under way; at most {MAX_UNDER_WAY} are at once")]
-    TooMany,
-    /// There is no room for records.
-    #[error("there is no room for more commands; the broker keeps {}", store::MAX_RECORDS)]
-    Full,
-    /// The broker does not take it.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The plan could not be written down.
-    #[error("it could not be written down in the audit")]
-    Audit(#[source] crate::audit_log::NotAudited),
-    /// The system has no random numbers for its id.
-    #[error("the system has no random numbers")]
-    Random(#[from] getrandom::Error),
 }
 
 impl Commands {

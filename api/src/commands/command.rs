@@ -128,9 +128,7 @@ pub fn command(config: &Config, command: &CommandCommand) -> anyhow::Result<()> 
             let of_host = host.iter().map(|host| ("host", host.clone())).collect::<Vec<_>>();
             asked.show(config, &Url::commands().api(), &of_host, |answer| table(rows(answer, "commands")))
         }
-        CommandCommand::Show(IdArgs { id, asked }) => {
-            asked.show(config, &Url::command(id).api(), &[], |answer| steps(answer))
-        }
+        CommandCommand::Show(IdArgs { id, asked }) => asked.show(config, &Url::command(id).api(), &[], steps),
         CommandCommand::Cancel(IdArgs { id, asked }) => {
             asked.show_answer(config, (Method::DELETE, &Url::command(id).api(), None), steps)
         }

@@ -5,17 +5,17 @@ use std::{sync::Arc, time::Duration};
 use axum::{body::Bytes, http::StatusCode};
 use fleetps_nats::{
     HostName,
-    command::{CommandId, MAX_WHY_BYTES, ProcessId, Reason, Signal, UnitAction, UnitName, What},
+    command::{CommandId, MAX_WHY_BYTES, ProcessId, Signal, UnitAction, UnitName, What},
     units,
 };
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Value as Json, json};
 use tokio::time::Instant;
 
+use super::command_rows::{Command, CommandList};
 use crate::{
-    answer::{Answer, OrAccepted, Time, shape},
-    command::{CommandRecord, Pace, State},
+    answer::{Answer, OrAccepted},
+    command::{CommandRecord, Pace},
     extract::{CommandPath, Host, Query},
     query::{
         parameter::{self, Count, Value, is_default},
@@ -74,154 +74,8 @@ pub struct CommandsQuery {
 
 parameters! {
     CommandsQuery {
-        host: "Only to this host.",
         limit: "The most commands.",
-    }
-}
-
-/// A command, or a plan of several.
-#[derive(Serialize, JsonSchema)]
-pub struct Command {
-    /// The id to ask for it by.
-    id: String,
-    /// Whether nothing more becomes of it, on any host.
-    is_over: bool,
-    /// What becomes of it on each host, in the order of the plan.
-    commands: Vec<CommandRow>,
-}
-
-/// Commands, the latest first.
-#[derive(Serialize, JsonSchema)]
-#[schemars(rename = "Commands")]
-pub struct CommandList {
-    /// How many there are, without `limit`.
-    total: usize,
-    commands: Vec<CommandRow>,
-}
-
-/// A command to one host.
-#[derive(Serialize, JsonSchema)]
-#[schemars(rename = "CommandToHost")]
-struct CommandRow {
-    id: String,
-    /// The plan that it is a part of; null for a command to one host.
-    plan: Option<String>,
-    host: String,
-    /// What the host is told to do with a unit; null for a signal.
-    #[schemars(extend("enum" = actions()))]
-    action: Option<&'static str>,
-    unit: Option<String>,
-    /// The signal to a process; null for a unit.
-    #[schemars(extend("enum" = signals()))]
-    signal: Option<&'static str>,
-    process: Option<Process>,
-    who: String,
-    why: String,
-    asked_at: Time,
-    #[schemars(extend("enum" = State::ALL.map(State::id)))]
-    state: &'static str,
-    is_over: bool,
-    /// Every state that it was in, the first first.
-    steps: Vec<StepRow>,
-}
-
-/// The process that is signalled, and what it was.
-#[derive(Serialize, JsonSchema)]
-#[schemars(rename = "SignalledProcess")]
-struct Process {
-    boot_id: String,
-    pid: u32,
-    start_ticks: u64,
-    /// Null, as what follows, where no snapshot had the process.
-    name: Option<String>,
-    /// Null also for people who may not see command lines.
-    command_line: Option<String>,
-    user_name: Option<String>,
-    unit: Option<String>,
-    cpu_percent: Option<f32>,
-    resident_bytes: Option<u64>,
-    started_at: Option<Time>,
-}
-
-/// A state that a command came into.
-#[derive(Serialize, JsonSchema)]
-#[schemars(rename = "CommandStep")]
-struct StepRow {
-    #[schemars(extend("enum" = State::ALL.map(State::id)))]
-    state: &'static str,
-    at: Time,
-    /// The host's reason, by its name.
-    #[schemars(schema_with = "reason_schema")]
-    reason: Option<Reason>,
-    /// The reason as a sentence, and what else there is to say.
-    words: String,
-}
-
-shape!(Command);
-shape!(CommandList);
-
-fn reason_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-    let mut names: Vec<Json> = Reason::ALL.into_iter().map(|reason| json!(reason)).collect();
-    names.push(Json::Null);
-    schemars::json_schema!({"enum": names})
-}
-
-fn actions() -> Vec<Option<&'static str>> {
-    UnitAction::ALL.map(|action| Some(action.name())).into_iter().chain([None]).collect()
-}
-
-fn signals() -> Vec<Option<&'static str>> {
-    Signal::ALL.map(|signal| Some(signal.name())).into_iter().chain([None]).collect()
-}
-
-impl CommandRow {
-    fn of(scoped: &ScopedFleet, record: &CommandRecord) -> Self {
-        let (action, unit, signal, process) = match &record.what {
-            What::Unit { action, unit } => (Some(action.name()), Some(unit.to_string()), None, None),
-            What::Signal { signal, process } => {
-                (None, None, Some(signal.name()), Some(Process::of(scoped, record, process)))
-            }
-        };
-        let step = |step: &crate::command::Step| StepRow {
-            state: step.state.id(),
-            at: Time(step.at_us),
-            reason: step.reason,
-            words: step.words(),
-        };
-        Self {
-            id: record.id.to_string(),
-            plan: record.plan.as_ref().map(|plan| plan.id.to_string()),
-            host: record.host.to_string(),
-            action,
-            unit,
-            signal,
-            process,
-            who: record.who.clone(),
-            why: record.why.clone(),
-            asked_at: Time(record.asked_at_us),
-            state: record.state().id(),
-            is_over: record.is_over,
-            steps: record.steps.iter().map(step).collect(),
-        }
-    }
-}
-
-impl Process {
-    fn of(scoped: &ScopedFleet, record: &CommandRecord, id: &ProcessId) -> Self {
-        let was = record.was.clone();
-        let command_line = was.as_ref().and_then(|was| was.command_line.clone());
-        Self {
-            boot_id: id.boot_id.clone(),
-            pid: id.pid,
-            start_ticks: id.start_ticks,
-            name: was.as_ref().map(|was| was.name.clone()),
-            command_line: command_line.filter(|_| scoped.sees_command_lines(&record.host)),
-            user_name: was.as_ref().and_then(|was| was.user_name.clone()),
-            unit: was.as_ref().and_then(|was| was.unit.clone()),
-            cpu_percent: was.as_ref().and_then(|was| was.cpu_percent),
-            resident_bytes: was.as_ref().and_then(|was| was.resident_bytes),
-            started_at: was.as_ref().map(|was| Time(was.started_at_us)),
-        }
+        host: "Only to this host.",
     }
 }
 
@@ -384,16 +238,13 @@ pub async fn list(
     Query(query): Query<CommandsQuery>,
 ) -> Result<Answer<CommandList>, Refusal> {
     let (records, total) = scoped.commands(query.host.as_ref(), query.limit.get());
-    let commands = records.iter().map(|record| CommandRow::of(&scoped, record)).collect();
-    Ok(Answer::of(&CommandList { total, commands }))
+    Ok(Answer::of(&CommandList::of(&scoped, &records, total)))
 }
 
 async fn answer(scoped: &ScopedFleet, id: CommandId, wait: WaitFor) -> Result<OrAccepted<Command>, Refusal> {
     let records = until_over(scoped, &id, wait.0).await?;
-    let is_over = records.iter().all(|record| record.is_over);
-    let commands = records.iter().map(|record| CommandRow::of(scoped, record)).collect();
-    let command = Command { id: id.to_string(), is_over, commands };
-    let status = if is_over { StatusCode::OK } else { StatusCode::ACCEPTED };
+    let command = Command::of(scoped, &id, &records);
+    let status = if command.is_over() { StatusCode::OK } else { StatusCode::ACCEPTED };
     Ok(OrAccepted(Answer::with(status, &command)))
 }
 

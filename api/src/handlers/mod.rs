@@ -14,6 +14,7 @@ pub mod audit;
 pub mod audit_json;
 pub mod channels;
 pub mod channels_json;
+pub mod command_rows;
 pub mod commands;
 pub mod commands_json;
 pub mod diff;

@@ -61,7 +61,7 @@ pub fn table(records: &[Arc<CommandRecord>], with_host: bool) -> Table {
     let columns = [
         ("when", "Asked"),
         ("host", "Host"),
-        ("what", "Command"),
+        ("verb", "Command"),
         ("status", "State"),
         ("name", "Who"),
         ("detail", "Why"),
@@ -73,7 +73,7 @@ pub fn table(records: &[Arc<CommandRecord>], with_host: bool) -> Table {
         let cells = [
             Cell::moment("when", record.asked_at_us).linked(url.clone()),
             Cell::new("host", host).linked(Url::host(host, HostTab::Processes)),
-            cells::name("what", Some(&what(record))).linked(url),
+            cells::name("verb", Some(&what(record))).linked(url),
             state_cell(record.state()),
             cells::name("name", Some(&record.who)),
             cells::path("detail", Some(&record.why)),
@@ -154,7 +154,7 @@ fn hosts(records: &[Arc<CommandRecord>]) -> Table {
         let last = record.last();
         let cells = vec![
             Cell::new("host", record.host.as_str()).linked(Url::command(record.id.as_str())),
-            cells::name("what", Some(&what(record))),
+            cells::name("verb", Some(&what(record))),
             state_cell(record.state()),
             Cell::moment("when", last.at_us),
             Cell::hostile("said", &last.words(), 240),
@@ -162,6 +162,6 @@ fn hosts(records: &[Arc<CommandRecord>]) -> Table {
         Row { id: format!("c-{}", record.id), cells, ..Row::default() }
     };
     let columns =
-        [("host", "Host"), ("what", "Command"), ("status", "State"), ("when", "Since"), ("said", "Detail")];
+        [("host", "Host"), ("verb", "Command"), ("status", "State"), ("when", "Since"), ("said", "Detail")];
     Table { id: "plan", heads: heads(&columns), rows: records.iter().map(row).collect(), ..Table::default() }
 }

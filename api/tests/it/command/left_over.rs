@@ -72,3 +72,40 @@ async fn a_server_leaves_the_commands_of_one_that_lives_alone_and_sees_them() {
     assert_eq!(status.as_u16(), 409);
     scene.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_the_broker_is_killed_again_and_again_nothing_is_executed_twice_or_without_an_entry_before() {
+    let scene = Scene::start().await;
+    let (web, host) = (scene.web(true).await, scene.host("web-01").await);
+    web.knows("web-01");
+    let mut ids = Vec::new();
+    for number in 0..60 {
+        if number % 20 == 10 {
+            let pid = scene.server.pid().to_string();
+            assert!(std::process::Command::new("kill").args(["-9", &pid]).status().unwrap().success());
+        }
+        let body = json!({"action": "restart", "unit": "nginx.service"});
+        let (status, answer) = web.ask("POST", "/api/v1/hosts/web-01/commands", &body).await;
+        // While it is away, nothing is taken.
+        match status.is_success() {
+            true => ids.push(answer["id"].as_str().unwrap().to_owned()),
+            false => assert!(status.is_server_error(), "{answer}"),
+        }
+        if number % 20 == 15 {
+            until("the broker is back", async || web.site.shared.broker_away().is_none()).await;
+        }
+    }
+    for id in &ids {
+        web.when_over(id).await;
+    }
+    let executed = host.executed();
+    let once: std::collections::BTreeSet<_> = executed.iter().map(|command| command.id.to_string()).collect();
+    assert_eq!(once.len(), executed.len(), "none twice");
+    for command in &executed {
+        let entry = scene.audit.read(command.audit.unwrap()).await.unwrap().swap_remove(0).entry;
+        assert!(entry.what.contains(command.id.as_str()), "{entry:?}");
+        assert!(["command.ask", "command.again"].contains(&entry.action.as_str()), "{entry:?}");
+    }
+    assert!(!executed.is_empty() && scene.server.restarts() > 0);
+    scene.stop().await;
+}

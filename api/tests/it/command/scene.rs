@@ -157,7 +157,8 @@ impl Web {
     pub async fn restart(&self, host: &str) -> String {
         let body = json!({"action": "restart", "unit": "nginx.service", "why": "a test"});
         let (status, answer) = self.ask("POST", &format!("/api/v1/hosts/{host}/commands"), &body).await;
-        assert_eq!(status, StatusCode::ACCEPTED, "{answer}");
+        // 202, or 200 where it is over already.
+        assert!(status.is_success(), "{answer}");
         answer["id"].as_str().unwrap().to_owned()
     }
 
