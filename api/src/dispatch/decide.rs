@@ -88,8 +88,9 @@ fn headlines(told: &[Told]) -> Headlines {
 }
 
 impl Told {
+    /// Whether nobody has to acknowledge it any longer. What has no end cannot be acknowledged.
     fn ends(&self) -> bool {
-        self.notification.kind == Kind::Resolved
+        self.notification.kind == Kind::Resolved || self.case == Case::Endless
     }
 }
 

@@ -175,6 +175,12 @@ impl LedgerStore {
         Ok(Self { jetstream })
     }
 
+    /// The revision of the ledger, 0 where there is none or the broker does not say. Makes no stream.
+    pub(super) async fn revision(client: Client) -> u64 {
+        let stream = jetstream::new(client).get_stream(STREAM).await;
+        stream.map(|stream| stream.cached_info().state.last_sequence).unwrap_or_default()
+    }
+
     /// The ledger; `None` where none was ever written. One that cannot be read counts as none: what follows it is decided
     /// anew from the end of the stream.
     pub(super) async fn load(&self) -> Result<Option<Held>, Failure> {

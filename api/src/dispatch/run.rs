@@ -63,13 +63,13 @@ pub async fn run(
     ended: CancellationToken,
 ) {
     let begin = async {
-        let (channels, there_was_none) = first_channels(&client).await;
+        let (channels, without) = first_channels(&client, || LedgerStore::revision(client.clone())).await;
         let outbox = patiently("notifications", || Outbox::open(&client)).await?;
         dispatching.0.now.write().outbox = Some(outbox.clone());
         let people = People::follow(&client, channels).await?;
-        anyhow::Ok((outbox, people, there_was_none))
+        anyhow::Ok((outbox, people, without))
     };
-    let (outbox, people, there_was_none) = match ended.run_until_cancelled(begin).await {
+    let (outbox, people, without) = match ended.run_until_cancelled(begin).await {
         Some(Ok(begun)) => begun,
         Some(Err(error)) => {
             tracing::error!("no notification is sent: {error:#}");
@@ -93,7 +93,7 @@ pub async fn run(
         world,
         dispatching,
     };
-    let beside = async { tokio::join!(dispatcher.keep(there_was_none), beating, counting, tidying) };
+    let beside = async { tokio::join!(dispatcher.keep(without), beating, counting, tidying) };
     tokio::join!(courier.run(channels, ended.clone()), ended.run_until_cancelled(beside));
 }
 
@@ -202,11 +202,12 @@ struct AlertStream {
 }
 
 impl Dispatcher {
-    /// Dispatches, and begins anew whenever that breaks off. Where there was no channel, what happened before is not told.
-    async fn keep(self, mut from_now_on: bool) {
+    /// Dispatches, and begins anew whenever that breaks off. What happened without a channel is not told: where there was none
+    /// while the ledger had the revision `without`, and nobody wrote it since.
+    async fn keep(self, without: Option<u64>) {
         let mut failures = 0;
         loop {
-            let Err(error) = self.follow(&mut from_now_on, &mut failures).await;
+            let Err(error) = self.follow(without, &mut failures).await;
             let error = error_chain(&*error);
             if failures == 0 {
                 tracing::warn!("alerts wait to be told: {error}; trying again");
@@ -219,13 +220,13 @@ impl Dispatcher {
     /// Dispatches until something goes wrong.
     async fn follow(
         &self,
-        from_now_on: &mut bool,
+        without: Option<u64>,
         failures: &mut usize,
     ) -> Result<std::convert::Infallible, Failure> {
         self.groups_known().await;
         let store = LedgerStore::open(&self.client).await?;
         let mut changed = self.world.alerts.watch();
-        let mut held = self.begin(&store, from_now_on).await?;
+        let mut held = self.begin(&store, without).await?;
         let mut pending = Pending::default();
         let mut read_until = held.ledger.position;
         loop {
@@ -261,12 +262,12 @@ impl Dispatcher {
     }
 
     /// Where to go on.
-    async fn begin(&self, store: &LedgerStore, from_now_on: &mut bool) -> Result<Held, Failure> {
+    async fn begin(&self, store: &LedgerStore, without: Option<u64>) -> Result<Held, Failure> {
         let (AlertStream { made, last_sequence }, is_new) = self.stream_of_alerts().await?;
         let Held { ledger, revision } = store.load().await?.unwrap_or_default();
         let end = if is_new { 0 } else { last_sequence };
         let ledger = match () {
-            () if *from_now_on || ledger.made.is_empty() => Ledger::beginning(made, end),
+            () if without == Some(revision) || ledger.made.is_empty() => Ledger::beginning(made, end),
             // The broker lost it, and ingestors append to a new one.
             () if ledger.made != made => Ledger { made, position: 0, ..ledger },
             // It lost its end in a power failure.
@@ -274,10 +275,7 @@ impl Dispatcher {
             () => return Ok(Held { ledger, revision }),
         };
         match store.save(&ledger, revision).await? {
-            Saved::As(revision) => {
-                *from_now_on = false;
-                Ok(Held { ledger, revision })
-            }
+            Saved::As(revision) => Ok(Held { ledger, revision }),
             Saved::Raced | Saved::TooLarge => Err("another server began to tell of alerts".into()),
         }
     }

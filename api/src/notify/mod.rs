@@ -28,7 +28,7 @@ mod words;
 use std::time::Duration;
 
 use fleetps_nats::{
-    bucket::{Bucket, WatchedBucket},
+    bucket::{Bucket, BucketError, WatchedBucket},
     error_chain,
 };
 
@@ -57,24 +57,35 @@ pub use silence::{Silence, When, silenced_by};
 /// How often it is looked whether there is a channel, where there is none.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
-/// The channels, once there is one, and whether there was none at first. Until then nothing is made in the broker.
-pub async fn first_channels(client: &async_nats::Client) -> (WatchedBucket<Channel>, bool) {
-    let mut there_was_none = false;
+/// The channels, once there is one; and where there was none at first, what `noted` said before that was seen last. Until there is
+/// one, nothing is made in the broker.
+pub async fn first_channels<T, F: Future<Output = T>>(
+    client: &async_nats::Client,
+    noted: impl Fn() -> F,
+) -> (WatchedBucket<Channel>, Option<T>) {
+    let mut without = None;
     loop {
-        match Bucket::<Channel>::find(client, BUCKET).await {
-            Ok(Some(bucket)) => match bucket.follow().await {
-                Ok(mut channels) => {
-                    while channels.all().is_empty() {
-                        there_was_none = true;
-                        channels.changed().await;
-                    }
-                    return (channels, there_was_none);
+        let note = noted().await;
+        match find_channels(client).await {
+            Ok(Some(mut channels)) => {
+                if channels.all().is_empty() {
+                    without = Some(note);
                 }
-                Err(error) => tracing::debug!("the channels: {}", error_chain(&error)),
-            },
-            Ok(None) => there_was_none = true,
+                while channels.all().is_empty() {
+                    channels.changed().await;
+                }
+                return (channels, without);
+            }
+            Ok(None) => without = Some(note),
             Err(error) => tracing::debug!("the channels: {}", error_chain(&error)),
         }
         tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+async fn find_channels(client: &async_nats::Client) -> Result<Option<WatchedBucket<Channel>>, BucketError> {
+    match Bucket::find(client, BUCKET).await? {
+        Some(bucket) => bucket.follow().await.map(Some),
+        None => Ok(None),
     }
 }

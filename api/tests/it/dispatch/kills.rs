@@ -4,7 +4,7 @@ use super::*;
 use crate::chance::{chance, rounds};
 
 /// Kills of a person who waits; more by `FLEETPS_TEST_SCALE`.
-const KILLS: usize = 10;
+const KILLS: usize = 5;
 /// Each so many kills the broker is killed as well.
 const BROKER_EVERY: usize = 5;
 /// Alerts that begin between two kills; each ends before the next but one.

@@ -98,6 +98,12 @@ impl Scene {
     async fn start(&self) -> Running {
         let running = self.start_at_once();
         running.until("it begins", |dispatching| dispatching.outbox().is_some()).await;
+        self.has_ledger().await;
+        running
+    }
+
+    /// Waits until somebody wrote from where on alerts are told.
+    async fn has_ledger(&self) {
         let began = async {
             let ledger = jetstream::new(self.client.clone());
             loop {
@@ -108,8 +114,7 @@ impl Scene {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
-        tokio::time::timeout(PATIENCE, began).await.expect("it wrote no ledger");
-        running
+        tokio::time::timeout(PATIENCE, began).await.expect("there is no ledger");
     }
 
     fn start_at_once(&self) -> Running {

@@ -18,7 +18,11 @@ async fn what_a_host_sends_becomes_a_message_through_ingestor_and_web_server() {
     let rule = json!({ "sentence": "count < 1 where name:java", "changed_by": "anna", "changed_at_us": 1, "note": "start it" });
     rules.put("no-java", &serde_json::from_value(rule).unwrap()).await.unwrap();
     let (end, folder) = (CancellationToken::new(), tempfile::tempdir().unwrap());
-    let settings = IngestorSettings { history: folder.path().join("history"), ..IngestorSettings::default() };
+    let settings = IngestorSettings {
+        history: folder.path().join("history"),
+        max_stream_bytes: 64 << 20,
+        ..IngestorSettings::default()
+    };
     let of_ingestor = scene.server.broker(Part::Ingestor).connect("ingestor").await.unwrap();
     let ingesting = tokio::spawn(fleetps_ingestor::run(of_ingestor, settings.clone(), end.clone()));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -27,13 +31,7 @@ async fn what_a_host_sends_becomes_a_message_through_ingestor_and_web_server() {
     let questions = QuestionSettings::default();
     let serving = server::run(doors, client, Health::default(), settings, questions, people, end.clone());
     let serving = tokio::spawn(serving);
-    let began = async {
-        let jetstream = jetstream::new(scene.client.clone());
-        while jetstream.get_stream("DISPATCH").await.is_err() {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, began).await.expect("nothing is dispatched");
+    scene.has_ledger().await;
     let agent = scene.server.broker(Part::Simulator);
     let agent = agent.connect_later("agent", "_INBOX_simulator").await.unwrap();
     let host: HostName = "web-1".parse().unwrap();
@@ -41,18 +39,10 @@ async fn what_a_host_sends_becomes_a_message_through_ingestor_and_web_server() {
         let message = Encoder::new().unwrap().encode(&snapshot(sequence, processes)).unwrap();
         agent.request(subject::snapshot(&host), message.into()).await.unwrap();
     };
-    // The ledger may begin a moment after its stream: whatever was before is not told, so it comes and goes until it is.
-    let mut sequence = 0;
-    let told = async {
-        while scene.receiver.got().is_empty() {
-            for processes in [vec![process(10, 1, "java")], vec![process(1, 0, "init")]] {
-                sequence += 1;
-                tell(sequence, processes).await;
-                tokio::time::sleep(Duration::from_millis(500)).await;
-            }
-        }
-    };
-    tokio::time::timeout(PATIENCE, told).await.expect("nothing is told");
+    tell(1, vec![process(1, 0, "init")]).await;
+    scene.until("it is told", |got| !got.is_empty()).await;
+    tell(2, vec![process(1, 0, "init"), process(10, 1, "java")]).await;
+    scene.until("its end is told", |got| got.len() > 1).await;
     let message = scene.receiver.got()[0].json();
     assert_eq!((&message["kind"], &message["rule"]), (&json!("raised"), &json!("no-java")));
     assert_eq!(message["title"], "processes are 0, fewer than 1");
@@ -60,6 +50,7 @@ async fn what_a_host_sends_becomes_a_message_through_ingestor_and_web_server() {
         (&message["subject"]["host"], &message["facts"]["runbook"]),
         (&json!("web-1"), &json!("start it"))
     );
+    assert_eq!(scene.receiver.got()[1].json()["title"], "processes are 1 again");
     end.cancel();
     serving.await.unwrap().unwrap();
     ingesting.await.unwrap().unwrap();
