@@ -80,7 +80,7 @@ pub async fn page(layout: Layout, scoped: ScopedFleet, AlertId(id): AlertId) -> 
         silence: may_acknowledge.then(|| Url::silences().with(&query)),
         note: display::visible(&note.unwrap_or_default()).into_owned(),
         facts: alerts::facts(&first.change),
-        table: alerts::history_table(&changes),
+        table: alerts::changes_table(&changes),
         id,
     })
 }

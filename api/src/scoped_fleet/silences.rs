@@ -8,11 +8,11 @@ use axum::http::StatusCode;
 use fleetps_ingestor::alerts::{Change, Severity as Grave, Transition};
 use fleetps_nats::{audit::Outcome, bucket::Entry, now_us};
 
-use super::ScopedFleet;
+use super::{ScopedFleet, channels::bad_record};
 use crate::{
     authz::{HostGroups, Permission},
     display,
-    notify::{Facts, Kind, Matcher, Notification, Severity, Silence, Subject, When},
+    notify::{BadChannel, Facts, Kind, Matcher, Notification, Severity, Silence, Subject, When},
     refusal::Refusal,
     view::silences::SilenceEntry,
 };
@@ -39,6 +39,9 @@ impl ScopedFleet {
     /// # Errors
     /// When the broker does not answer.
     pub async fn silences(&self) -> Result<Vec<SilenceEntry>, Refusal> {
+        if self.shared.broker.is_none() {
+            return Ok(Vec::new());
+        }
         let records = self.records()?;
         let all = self.ask_broker("read the silences", records.silences()).await?;
         let (raised, now_us) = (self.latest_raised(), now_us());
@@ -72,6 +75,11 @@ impl ScopedFleet {
         let NewSilence { matcher, when, why } = new;
         let (who, made_at_us) = (self.person.name.clone(), now_us());
         let silence = Silence { matcher, when, why, who, within, made_at_us };
+        // The same for names that are hidden and for names that nothing has.
+        if self.as_shown(silence.clone()).as_ref() != Some(&silence) {
+            let problem = "a name is of no host or group that you see".to_owned();
+            return Err(bad_record(BadChannel { field: "matcher", problem }));
+        }
         let records = self.records()?;
         let id = self.ask_records("keep the silence", records.add_silence(&silence, made_at_us)).await?;
         self.shared.audit_log.note(&self.person, "silence.add", None, in_words(&id, &silence), Outcome::Done);
@@ -108,12 +116,16 @@ impl ScopedFleet {
         let scope = self.scope();
         let sees_group =
             |group: &String| self.may_on(Permission::SeeHosts, Some(&HostGroups::from([group.clone()])));
-        // A pattern stands for hosts that nobody here can name.
-        let sees_host = |name: &String| name.parse().is_ok_and(|host| scope.sees(&host));
+        // A pattern is one's own within one's groups; beyond them it may tell how others call their hosts.
+        let is_own = silence.within.is_some();
+        let sees_host = |name: &String| match name.contains('*') {
+            true => is_own,
+            false => name.parse().is_ok_and(|host| scope.sees(&host)),
+        };
         let is_left = |before: usize, after: usize| before == 0 || after > 0;
         let before = (silence.matcher.hosts.len(), silence.matcher.groups.len());
         silence.matcher.hosts.retain(sees_host);
-        silence.matcher.groups.retain(sees_group);
+        silence.matcher.groups.retain(|name| if name.contains('*') { is_own } else { sees_group(name) });
         let is_within = match &mut silence.within {
             Some(within) => {
                 within.retain(sees_group);

@@ -97,7 +97,8 @@ pub fn open_table(open: &[OpenAlert], may_acknowledge: bool) -> Table {
     let row = |open: &OpenAlert| {
         let alert = &open.last.change.alert;
         let host = alert.host.as_str();
-        let mut severity = severity_cell(alert.severity);
+        // On a narrow screen it is the way to everything else.
+        let mut severity = severity_cell(alert.severity).linked(Url::alert(&alert.id));
         if open.last.change.change == Change::Flapping {
             severity = severity.noted("flapping");
         }
@@ -165,6 +166,15 @@ pub fn history_table(changes: &[Arc<Transition>]) -> Table {
     };
     let rows = changes.iter().enumerate().map(row).collect();
     Table { id: "changes", heads: heads(&columns), rows, ..Table::default() }
+}
+
+/// What became of one alert: the changes without what they have in common.
+pub fn changes_table(changes: &[Arc<Transition>]) -> Table {
+    let is_own = |column: &str| !matches!(column, "host" | "name" | "unit" | "status");
+    let mut table = history_table(changes);
+    table.heads.retain(|head| is_own(head.column));
+    table.rows.iter_mut().for_each(|row| row.cells.retain(|cell| is_own(cell.column)));
+    table
 }
 
 /// The rules, each with how many alerts of it are open and how often it raised one.

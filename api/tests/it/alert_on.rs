@@ -35,7 +35,7 @@ async fn every_page_with_something_to_measure_leads_to_a_rule_about_it() {
     let of_host = "where host = \"own-1\"";
     for (url, sentence, groups) in [
         (
-            "/search?q=worker+and+mem+>+1M".to_owned(),
+            "/search?q=worker+and+mem+%3E+1M".to_owned(),
             "count > 0 for 5m where worker and mem > 1M".to_owned(),
             "",
         ),

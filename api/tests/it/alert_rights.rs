@@ -83,11 +83,7 @@ async fn alerts_and_their_history_do_not_say_what_a_filter_asks_of_withheld_comm
     let (blind, sees) = (person(Role::Viewer, None, true), person(Role::Viewer, None, false));
     for url in ["/alerts", "/alerts/history", "/api/v1/alerts", "/api/v1/alerts/history"] {
         let told = get(&site, &blind, url).await.body;
-        assert!(
-            told.contains("mem &gt; 1G over program where …")
-                || told.contains("mem > 1G over program where …"),
-            "{told}"
-        );
+        assert!(told.contains("over program where …"), "{url}: {told}");
         assert!(!told.contains("hunter2"), "{url}: {told}");
         assert!(get(&site, &sees, url).await.body.contains("hunter2"), "{url}");
     }

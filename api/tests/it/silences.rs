@@ -30,7 +30,7 @@ async fn site(folder: &std::path::Path) -> (ManagedServer, Site) {
         site.tell(host, vec![process(10, 0, "java")]);
         let mut raised = transition(host, "java", Change::Raised);
         raised.change.alert.id = id.to_owned();
-        raised.change.at_us = fleetps::testing::live::now_us() + 1_000_000;
+        raised.change.at_us = fleetps::testing::live::now_us() + 600_000_000;
         site.shared.alerts.take(raised);
     }
     (server, site)
@@ -68,8 +68,16 @@ async fn operators_silence_hosts_of_their_groups_and_no_others() {
         (&json!(1), &json!([{"rule": "busy", "host": "own-1"}]))
     );
     let named = json!({"matcher": {"hosts": ["other-1"]}, "for": "2h", "why": "x"});
-    let (_, silence) = send(&site, &own(Role::Operator), "POST", SILENCES, &named).await;
-    assert_eq!(silence["muted"].as_u64().unwrap_or_default(), 0, "{silence}");
+    let nosuch = json!({"matcher": {"hosts": ["nosuch-1"]}, "for": "2h", "why": "x"});
+    let [hidden, unknown] = [&named, &nosuch];
+    let hidden = send(&site, &own(Role::Operator), "POST", SILENCES, hidden).await;
+    assert_eq!(
+        (hidden.0, &hidden),
+        (StatusCode::BAD_REQUEST, &send(&site, &own(Role::Operator), "POST", SILENCES, unknown).await)
+    );
+    let pattern = json!({"matcher": {"hosts": ["*-1"]}, "for": "2h", "why": "x"});
+    let (_, silence) = send(&site, &own(Role::Operator), "POST", SILENCES, &pattern).await;
+    assert_eq!((&silence["muted"], &silence["latest"][0]["host"]), (&json!(1), &json!("own-1")), "{silence}");
     let (_, of_all) = send(&site, &all(Role::Operator), "POST", SILENCES, &named).await;
     assert_eq!((&of_all["within"], &of_all["muted"]), (&Value::Null, &json!(1)), "{of_all}");
     // Nobody reads of hosts that are hidden from them, nor ends what is for these.

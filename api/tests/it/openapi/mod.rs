@@ -136,8 +136,10 @@ async fn a_person_gets_the_part_of_the_document_that_the_person_may_use() {
         interface().document()["components"]["securitySchemes"]["host_signature"]["name"],
         "fp-signature"
     );
-    let needs_all =
-        |path: &&str| matches!(route(path).policy.action, Permission::ReadAudit | Permission::ManageUsers);
+    let needs_all = |path: &&str| {
+        let action = route(path).policy.action;
+        matches!(action, Permission::ReadAudit | Permission::ManageUsers | Permission::ManageChannels)
+    };
     let others: Vec<&str> = all.iter().copied().filter(|path| !needs_all(path)).collect();
     for person in [person(Role::Viewer, None, false), person(Role::Administrator, Some("own"), false)] {
         let (shown, document) = paths(person).await;
