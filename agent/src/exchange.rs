@@ -70,7 +70,7 @@ impl Exchange {
 }
 
 async fn answer(session: &Session, forward: &Forward, line: u64, question: HostQuestion) {
-    let answer = forward.answer(question.question.as_bytes()).await;
+    let Some(answer) = forward.answer(question.question.as_bytes()).await else { return };
     let answer = String::from_utf8_lossy(&answer).into_owned();
     let answers = vec![HostAnswer { to: question.id, answer }];
     let said = ask(session, Brought { line: Some(line), answers, waits: false }).await;

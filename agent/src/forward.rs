@@ -78,7 +78,7 @@ impl Forward {
 
     /// The helper's answer, or why there is none. `None` where a command was passed on and the answer was lost: it may have been
     /// executed, so a refusal would be wrong, and the server finds out by asking again.
-    async fn answer(&self, question: &[u8]) -> Option<Bytes> {
+    pub(crate) async fn answer(&self, question: &[u8]) -> Option<Bytes> {
         let Some(socket) = &self.socket else {
             return Some(refused(Reason::Off, "[control] enabled = false"));
         };
