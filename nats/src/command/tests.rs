@@ -7,7 +7,7 @@ use serde_json::json;
 use super::*;
 use crate::{
     HostName,
-    agent_settings::{ControlKey, Kind, NotBelieved, SignedFrame},
+    agent_settings::{ControlKey, Kind, NotBelieved},
 };
 
 fn host() -> HostName {
