@@ -16,6 +16,8 @@ pub const MAX_MESSAGE_BYTES: usize = 64 << 10;
 pub const WAIT: Duration = Duration::from_secs(5);
 /// The most lines of a host's file that an answer has.
 const MAX_RULES: usize = 128;
+/// Their bytes in all, so that the answer fits although JSON writes a backslash of a unit's name as two.
+const MAX_RULES_BYTES: usize = 24 << 10;
 /// The longest of these lines, in bytes.
 const MAX_RULE_BYTES: usize = 512;
 
@@ -167,6 +169,11 @@ impl Allowed {
     fn within_limits(mut self) -> Self {
         self.rules.truncate(MAX_RULES);
         self.rules.iter_mut().for_each(|rule| cut(rule, MAX_RULE_BYTES));
+        let mut room = MAX_RULES_BYTES;
+        self.rules.retain(|rule| {
+            room = room.saturating_sub(rule.len());
+            room > 0
+        });
         self
     }
 }

@@ -131,6 +131,21 @@ fn what_a_host_says_at_length_is_cut() {
 }
 
 #[test]
+fn the_longest_answer_fits_into_a_message() {
+    let rules = vec![format!("* {}*.service", r"a\x2d".repeat(70)); 200];
+    let allows = Allowed { rules, ..Allowed::default() };
+    let ticket = Answer::Ticket {
+        ticket: Ticket::new().unwrap(),
+        boot_id: "5f0c".to_owned(),
+        valid_ms: 60_000,
+        allows,
+    };
+    let bytes = ticket.within_limits().to_bytes();
+    let Ok(Answer::Ticket { allows, .. }) = Answer::read(&bytes) else { panic!("{} bytes", bytes.len()) };
+    assert!(allows.rules.len() > 50, "{}", allows.rules.len());
+}
+
+#[test]
 fn a_command_is_believed_by_its_host_alone_and_as_a_command_alone() {
     let (key, other) = (ControlKey::from(KeyPair::new_operator()), ControlKey::from(KeyPair::new_operator()));
     for command in [restart(), terminate()] {

@@ -17,7 +17,7 @@ use futures_util::FutureExt;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::desk::{Desk, Running, command, outcome, own_processes, signal};
+use super::desk::{Desk, Running, command, noted, outcome, own_processes, signal, until};
 use crate::support::{admit, host, start_server, within};
 
 /// An agent that passes questions on to the helper of `desk`.
@@ -45,10 +45,8 @@ async fn asked(fleet: &async_nats::Client, ask: &Ask) -> Answer {
         loop {
             match fleet.request(subject::commands(&host()), ask.to_bytes().into()).await {
                 Ok(answer) => return Answer::read(&answer.payload).unwrap(),
-                Err(error) if error.kind() == async_nats::RequestErrorKind::NoResponders => {
-                    tokio::time::sleep(Duration::from_millis(10)).await;
-                }
-                Err(error) => panic!("{error}"),
+                // Nobody listens yet, or the broker is away.
+                Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
             }
         }
     };
@@ -106,6 +104,42 @@ async fn a_host_with_commands_off_says_so_and_asks_no_helper() {
     let fleet = server.broker(Part::Api).connect("test").await.unwrap();
     let refused = asked(&fleet, &Ask::Ticket).await;
     assert!(matches!(refused, Answer::Refused { reason: Reason::Off, .. }), "{refused:?}");
+    stop.cancel();
+    within(running).await.unwrap().unwrap();
+    within(server.stop()).await;
+}
+
+#[tokio::test]
+async fn a_broker_that_is_killed_in_the_middle_neither_repeats_nor_forgets_a_command() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = start_server(folder.path()).await;
+    let _admission = admit(&server).await;
+    let desk = Desk::start(&own_processes());
+    let file = desk.folder().join("noted");
+    let process = Running::noting(&file);
+    until("it is ready", || noted(&file, "ready") == 1).await;
+    let stop = CancellationToken::new();
+    let running = agent(&server, &desk, true, &stop);
+    let fleet = server.broker(Part::Api).connect("test").await.unwrap();
+    let Answer::Ticket { ticket, .. } = asked(&fleet, &Ask::Ticket).await else { panic!("it is given") };
+    let command = command(ticket, signal(Signal::Usr1, process.identity()));
+    let run = desk.sign(&command);
+    let first = asked(&fleet, &run).await;
+    assert!(matches!(&first, Answer::Stage(progress) if progress.stage == Stage::Done), "{first:?}");
+
+    let before = server.pid();
+    let pid = rustix::process::Pid::from_raw(i32::try_from(before).unwrap()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    until("the broker is back", || server.pid() != before).await;
+    // The question and the command again, as a server does that has heard nothing.
+    let question = Ask::Wait { id: command.id.clone(), known: None };
+    for ask in [&question, &run] {
+        let again = asked(&fleet, ask).await;
+        assert!(matches!(&again, Answer::Stage(progress) if progress.stage == Stage::Done), "{again:?}");
+    }
+    desk.run(signal(Signal::Usr2, process.identity())).await;
+    until("the last is noted", || noted(&file, "two") == 1).await;
+    assert_eq!(noted(&file, "one"), 1);
     stop.cancel();
     within(running).await.unwrap().unwrap();
     within(server.stop()).await;
