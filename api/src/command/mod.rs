@@ -201,6 +201,7 @@ impl Open {
     fn records(&self, order: &Order) -> Result<Vec<CommandRecord>, NotAsked> {
         let plan = if order.targets.len() > 1 { Some(CommandId::new()?) } else { None };
         let state = if plan.is_some() { State::Waiting } else { State::Asked };
+        let asked_at_us = now_us();
         let record = |(number, target): (usize, &OrderTarget)| {
             let OrderTarget { host, what, was } = target.clone();
             let place = |id: &CommandId| PlanPlace { id: id.clone(), number, of: order.targets.len() };
@@ -211,7 +212,7 @@ impl Open {
                 who: order.who.clone(),
                 from: order.from,
                 why: order.why.clone(),
-                asked_at_us: now_us(),
+                asked_at_us,
                 plan: plan.as_ref().map(place),
                 was,
                 steps: vec![Step::now(state)],
