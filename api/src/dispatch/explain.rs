@@ -1,25 +1,32 @@
-//! What a message says beyond its transitions: who a process belongs to, and the measure before that moment.
+//! What a message says beyond its transitions: who a process belongs to, what it was like an hour before, and the measure until
+//! that moment.
 //!
 //! All of it may be missing: an alert is not held up by a history that is busy.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use fleetps_ingestor::history::{HostPoint, Scope, Span};
-use fleetps_nats::HostName;
+use fleetps_ingestor::history::{HostPoint, Scope, SnapshotLookup, Span};
+use fleetps_nats::{HostName, model::Unit, snapshot::Process};
 
 use super::{World, burst::Read, ledger::Outgoing};
 use crate::{
+    display,
     history_service::AskedFor,
     live::{Fleet, Moment},
-    notify::{Kind, Point, Subject},
+    notify::{Culprit, Kind, Notification, Point, Subject},
+    view::alerts::with_unit,
 };
 
 /// Hosts of a burst whose snapshots are decoded: one takes a millisecond. Where more fail at once, no single process explains it.
 const MAX_LOOKED_AT: usize = 50;
-/// Messages of a burst that get a chart.
-const MAX_CHARTS: usize = 10;
-/// How long all charts of a burst may take.
-const CHARTS_WITHIN: Duration = Duration::from_secs(3);
+/// Messages of a burst for which the history is asked.
+const MAX_EXPLAINED: usize = 10;
+/// How long the history may take for all of them.
+const EXPLAINED_WITHIN: Duration = Duration::from_secs(3);
+/// A process is compared with what it was this long before …
+const BEFORE_US: i64 = 3600 * 1_000_000;
+/// … where the host was heard of within this before that.
+const HEARD_WITHIN_US: i64 = 600 * 1_000_000;
 /// How far back a chart goes.
 const CHART_US: i64 = 3600 * 1_000_000;
 /// One for each half minute.
@@ -45,17 +52,29 @@ pub(super) async fn moments(fleet: &Arc<Fleet>, reads: &[Read]) -> HashMap<HostN
     decoding.await.unwrap_or_default()
 }
 
-/// Draws the charts of messages that want one, and leaves out those that cannot be drawn.
-pub(super) async fn draw_charts(world: &World, outgoing: &mut [Outgoing]) {
-    let _in_time = tokio::time::timeout(CHARTS_WITHIN, async {
-        let mut drawn: HashMap<String, Vec<Point>> = HashMap::new();
-        for message in outgoing.iter_mut().filter(|message| message.notification.chart.is_some()) {
+/// What the history knows of a message.
+#[derive(Default, Clone)]
+struct Explained {
+    points: Vec<Point>,
+    changes: Vec<String>,
+}
+
+/// Adds what the history knows, as far as it says so soon; charts that cannot be drawn are left out.
+pub(super) async fn explain(world: &World, outgoing: &mut [Outgoing]) {
+    let _in_time = tokio::time::timeout(EXPLAINED_WITHIN, async {
+        let mut explained: HashMap<String, Explained> = HashMap::new();
+        for message in outgoing.iter_mut() {
             let id = message.notification.id.clone();
-            if !drawn.contains_key(&id) && drawn.len() < MAX_CHARTS {
-                drawn.insert(id.clone(), points(world, message).await.unwrap_or_default());
+            if !explained.contains_key(&id) && explained.len() < MAX_EXPLAINED {
+                explained.insert(id.clone(), of_message(world, message).await);
             }
-            if let (Some(chart), Some(points)) = (&mut message.notification.chart, drawn.get(&id)) {
+            let Some(Explained { points, changes }) = explained.get(&id) else { continue };
+            let notification = &mut message.notification;
+            if let Some(chart) = &mut notification.chart {
                 chart.points.clone_from(points);
+            }
+            for (culprit, change) in notification.culprits.iter_mut().zip(changes) {
+                culprit.change.clone_from(change);
             }
         }
     })
@@ -65,13 +84,68 @@ pub(super) async fn draw_charts(world: &World, outgoing: &mut [Outgoing]) {
     }
 }
 
+async fn of_message(world: &World, message: &Outgoing) -> Explained {
+    let notification = &message.notification;
+    if !matches!(notification.kind, Kind::Raised | Kind::Escalated) {
+        return Explained::default();
+    }
+    let points = match &notification.chart {
+        Some(_) => points(world, message).await.unwrap_or_default(),
+        None => Vec::new(),
+    };
+    let changes = match notification.culprits.is_empty() {
+        true => Vec::new(),
+        false => changes(world, notification).await.unwrap_or_default(),
+    };
+    Explained { points, changes }
+}
+
+/// What each process was like an hour before: "was 8.1 GB at 13:00 UTC". `None` where that is not known.
+async fn changes(world: &World, notification: &Notification) -> Option<Vec<String>> {
+    let Subject::Host(host) = &notification.subject else { return None };
+    let value = before(&notification.facts.measure)?;
+    let (host, wanted_us): (HostName, i64) =
+        (host.parse().ok()?, notification.at_us.saturating_sub(BEFORE_US));
+    let asking =
+        world.past.ask("notifications", AskedFor::Page, Arc::new(Scope::everything()), move |past| {
+            past.snapshot_at(&host, wanted_us)
+        });
+    let SnapshotLookup::Snapshot(past) = asking.await.ok()? else { return None };
+    let snapshot = past.pair.latest();
+    let heard_us = snapshot.captured_at_us;
+    if wanted_us.saturating_sub(heard_us) > HEARD_WITHIN_US {
+        return None;
+    }
+    let at = display::clock(heard_us);
+    let of = |culprit: &Culprit| {
+        let is_it = |process: &&Process| process.pid == culprit.pid && process.name == culprit.name;
+        match snapshot.processes.iter().find(is_it) {
+            Some(process) => value(process).map(|value| format!("was {value} at {at}")).unwrap_or_default(),
+            None => format!("not there at {at}"),
+        }
+    };
+    Some(notification.culprits.iter().map(of).collect())
+}
+
+type ValueOf = fn(&Process) -> Option<String>;
+
+/// The part of a process in what is measured, as culprits have it; `None` where it is another one, or is not kept.
+fn before(measure: &str) -> Option<ValueOf> {
+    match measure {
+        "memory" | "swap" | "mem" => {
+            Some(|process| process.resident_bytes.map(|bytes| with_unit(bytes as f64, (Unit::Bytes, false))))
+        }
+        "cpu" | "cpu_percent" | "load_1" | "load_5" | "load_15" => Some(|process| {
+            process.cpu_percent.map(|percent| with_unit(f64::from(percent), (Unit::Percent, false)))
+        }),
+        _ => None,
+    }
+}
+
 /// The measure of a message's host in the hour before; `None` where it is not kept.
 async fn points(world: &World, message: &Outgoing) -> Option<Vec<Point>> {
     let notification = &message.notification;
     let Subject::Host(host) = &notification.subject else { return None };
-    if !matches!(notification.kind, Kind::Raised | Kind::Escalated) {
-        return None;
-    }
     let (host, at_us): (HostName, i64) = (host.parse().ok()?, notification.at_us);
     let of_point = drawn(&notification.facts.measure)?;
     let span = Span { from_us: at_us.saturating_sub(CHART_US), to_us: at_us };

@@ -430,7 +430,7 @@ impl Dispatcher {
         is_least: bool,
     ) -> Result<Option<Held>, Failure> {
         let Decided { mut ledger, kept_back, not_escalated } = decided;
-        explain::draw_charts(&self.world, &mut ledger.outgoing).await;
+        explain::explain(&self.world, &mut ledger.outgoing).await;
         loop {
             match store.save(&ledger, held.revision).await? {
                 Saved::As(revision) => {

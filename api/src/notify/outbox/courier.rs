@@ -173,7 +173,12 @@ impl Courier {
         let behind = self.is_behind_opening(id, &parcel.notification).await?;
         match self.due(entry.as_ref(), &parcel, now) {
             Due::Done => return acknowledge(message, AckKind::Ack).await,
-            Due::In(wait) => return put_back(message, wait).await,
+            Due::In(wait) => {
+                if entry.is_none() {
+                    self.note_waiting(id, &key, &parcel, now).await?;
+                }
+                return put_back(message, wait).await;
+            }
             Due::Now if behind.is_waiting => return put_back(message, BEHIND_OPENING).await,
             Due::Now => {}
         }
@@ -182,6 +187,16 @@ impl Courier {
         };
         let outcome = self.sender.send(channel, &parcel.notification, behind.receipt.as_deref()).await;
         self.settle(channel, leased, &parcel, message, outcome).await
+    }
+
+    /// Writes that a message waits for the end of quiet hours: it is listed, and what follows in its thread stays behind it.
+    async fn note_waiting(&self, id: &str, key: &str, parcel: &Parcel, now: i64) -> Result<(), OutboxError> {
+        let Some(not_before_us) = parcel.not_before_us else { return Ok(()) };
+        let state = State::Waiting { not_before_us };
+        let record = Record { state, attempts: 0, ..Record::sending(id, parcel, now, now) };
+        // Another courier may have written it.
+        self.records.create(key, &record).await.map_err(failed("write to"))?;
+        Ok(())
     }
 
     /// Whether a message is to be sent now.
@@ -322,14 +337,16 @@ impl Courier {
     /// Removes records of what has long been over, and the oldest where there are too many.
     async fn sweep(&self) {
         let Ok(mut records) = self.outbox.records().await else { return };
-        records.retain(|(_, record)| record.state.is_final());
         let now = now_us();
+        let is_old = |record: &Record| micros_between(record.at_us, now) > self.pace.remember;
+        // Nothing is tried for that long: its channel was removed, or the stream dropped it.
+        records.retain(|(_, record)| record.state.is_final() || is_old(record));
         let (mut kept, mut undeliverable) = (0, 0);
         for (key, record) in records {
             let is_undeliverable = matches!(record.state, State::Undeliverable { .. });
             kept += 1;
             undeliverable += usize::from(is_undeliverable);
-            let is_old = micros_between(record.at_us, now) > self.pace.remember;
+            let is_old = is_old(&record);
             let is_too_many = kept > MAX_RECORDS || (is_undeliverable && undeliverable > MAX_UNDELIVERABLE);
             if !is_old && !is_too_many {
                 continue;

@@ -1,6 +1,7 @@
 use std::{collections::BTreeSet, process::Command};
 
 use super::*;
+use crate::chance::{chance, rounds};
 
 /// Kills of a person who waits; more by `FLEETPS_TEST_SCALE`.
 const KILLS: usize = 10;
@@ -9,16 +10,9 @@ const BROKER_EVERY: usize = 5;
 /// Alerts that begin between two kills; each ends before the next but one.
 const ALERTS: usize = 3;
 
-fn kills() -> usize {
-    let scale = std::env::var("FLEETPS_TEST_SCALE").unwrap_or_else(|_| "1".to_owned());
-    KILLS * scale.parse::<usize>().expect("FLEETPS_TEST_SCALE is a whole number")
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn over_kills_of_all_that_tells_nothing_is_lost_and_what_comes_twice_is_recognised() {
-    let seed = fastrand::u64(..);
-    println!("seed {seed}");
-    let mut random = fastrand::Rng::with_seed(seed);
+    let mut random = chance();
     let mut scene = Scene::new().await;
     scene.channel("hook", "flaky").await;
     // Alerts of hosts that differ are messages of their own, whatever burst they are in.
@@ -28,7 +22,7 @@ async fn over_kills_of_all_that_tells_nothing_is_lost_and_what_comes_twice_is_re
         fleet_wide: usize::MAX,
     };
     let mut running = scene.start().await;
-    let (kills, mut brokers) = (kills(), BTreeSet::new());
+    let (kills, mut brokers) = (rounds(KILLS), BTreeSet::new());
     let host = |number: usize| format!("h-{number:04}");
     for kill in 1..=kills {
         let begin = (kill - 1) * ALERTS..kill * ALERTS;

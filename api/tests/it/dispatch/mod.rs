@@ -1,9 +1,11 @@
 //! Alerts become messages: through the real stream, ledger and outbox, to receivers of HTTP.
 
 mod escalation;
+mod explained;
 mod heartbeat;
 mod kills;
 mod storms;
+mod whole;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -111,9 +113,14 @@ impl Scene {
     }
 
     fn start_at_once(&self) -> Running {
-        let ended = CancellationToken::new();
-        let shared = AppState::new(Some(self.client.clone()), ended.clone());
+        let shared = AppState::new(Some(self.client.clone()), CancellationToken::new());
         shared.groups.set(BTreeMap::new());
+        self.start_over(shared)
+    }
+
+    /// Starts one that knows what `shared` has.
+    fn start_over(&self, shared: AppState) -> Running {
+        let ended = CancellationToken::new();
         let world = World {
             alerts: Arc::clone(&shared.alerts),
             fleet: Arc::clone(&shared.fleet),
@@ -121,13 +128,7 @@ impl Scene {
             past: shared.past.clone(),
             ingestors: Arc::clone(&shared.ingestors),
         };
-        let allowed = Allowed { networks: vec!["127.0.0.0/8".parse().unwrap()], programs: Vec::new() };
-        let settings = DispatchSettings {
-            grouping: self.grouping,
-            pace: PACE,
-            beat_every: self.beat_every,
-            ..DispatchSettings::new(allowed, "https://ps.example.com".to_owned())
-        };
+        let settings = self.settings();
         let alerts = Arc::clone(&shared.alerts);
         let (client, until) = (self.client.clone(), ended.clone());
         let dispatching = run(shared.dispatching.clone(), world, settings, client.clone(), until.clone());
@@ -135,6 +136,16 @@ impl Scene {
             tokio::join!(alerts.follow(&client, until), dispatching);
         });
         Running { task, ended, shared }
+    }
+
+    fn settings(&self) -> DispatchSettings {
+        let allowed = Allowed { networks: vec!["127.0.0.0/8".parse().unwrap()], programs: Vec::new() };
+        DispatchSettings {
+            grouping: self.grouping,
+            pace: PACE,
+            beat_every: self.beat_every,
+            ..DispatchSettings::new(allowed, "https://ps.example.com".to_owned())
+        }
     }
 
     /// Publishes as the ingestor does: each once, however often it is tried.

@@ -7,7 +7,7 @@ use std::{
 };
 
 /// The gauges of a pipeline in one process, with their limits where these are the same everywhere.
-pub const GAUGES: [(&str, Option<f64>); 38] = [
+pub const GAUGES: [(&str, Option<f64>); 40] = [
     ("connections", None),
     ("connections-not-signed-in", None),
     ("live-pages", None),
@@ -29,6 +29,8 @@ pub const GAUGES: [(&str, Option<f64>); 38] = [
     ("latest-events-bytes", Some(67_108_864.0)),
     ("event-log-bytes", Some(67_108_864.0)),
     ("alert-changes", Some(50_000.0)),
+    ("alerts-to-dispatch", Some(1_000.0)),
+    ("alerts-to-escalate", Some(10_000.0)),
     ("http-posts", Some(256.0)),
     ("websockets", None),
     ("websocket-large-messages", Some(8.0)),
