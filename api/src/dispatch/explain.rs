@@ -17,7 +17,8 @@ use crate::{
     view::alerts::with_unit,
 };
 
-/// Hosts of a burst whose snapshots are decoded: one takes a millisecond. Where more fail at once, no single process explains it.
+/// Hosts of a burst whose snapshots are decoded: one takes a millisecond. Where more fail at once, no single process
+/// explains it.
 const MAX_LOOKED_AT: usize = 50;
 /// Messages of a burst for which the history is asked.
 const MAX_EXPLAINED: usize = 10;

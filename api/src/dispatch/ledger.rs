@@ -111,8 +111,8 @@ impl Ledger {
         Ok(serde_json::from_slice(&unpacked)?)
     }
 
-    /// Makes it smaller, where it does not fit: first what messages show beside their words, then the open alerts of the channel
-    /// that has most, and at last messages. How many alerts or messages that forgot.
+    /// Makes it smaller, where it does not fit: first what messages show beside their words, then the open alerts of the
+    /// channel that has most, and at last messages. How many alerts or messages that forgot.
     pub(super) fn shrink(&mut self) -> u64 {
         let mut has_more = false;
         for Outgoing { notification, .. } in &mut self.outgoing {

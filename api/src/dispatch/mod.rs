@@ -1,7 +1,7 @@
 //! What becomes of alerts is told: this room joins the stream of alerts to the outbox of notifications.
 //!
-//! * `run` follows the stream, `burst` says where a burst of it ends, `translate` makes a notification of a transition,
-//!   `explain` adds what the fleet and the history know, `decide` plans a burst, `links` leads back here.
+//! * `run` follows the stream (`alert_stream`), `burst` says where a burst of it ends, `translate` makes a notification of a transition,
+//!   `explain` adds what the fleet and the history know, `decide` plans a burst by what `people` say, `links` leads back here.
 //! * `ledger` is what is decided, one value of the broker: the position in the stream, which channel was told of which open
 //!   alert, what is escalated when, and what the outbox may not have yet.
 //! * `acknowledged` is who looks after which alert, `heartbeat` tells an outside watcher that alerts are evaluated.
@@ -16,6 +16,7 @@
 //! what happened before.
 
 mod acknowledged;
+mod alert_stream;
 mod burst;
 mod decide;
 #[cfg(test)]
@@ -24,6 +25,7 @@ mod explain;
 mod heartbeat;
 mod ledger;
 mod links;
+mod people;
 mod run;
 mod translate;
 

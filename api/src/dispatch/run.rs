@@ -1,51 +1,37 @@
 //! Follows the stream of alerts, decides its bursts, and hands over what is to be sent.
 
 use std::{
-    collections::BTreeSet,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
-use async_nats::{
-    Client,
-    jetstream::{self, Context},
-};
-use fleetps_ingestor::alerts::{SavedRule, Transition, built_in, open_rules};
-use fleetps_nats::{
-    bucket::{Bucket, WatchedBucket},
-    connection::reconnect_delay,
-    direct::Batch,
-    error_chain, now_us,
-    patience::patiently,
-    stream, subject,
-};
+use async_nats::Client;
+use fleetps_nats::{connection::reconnect_delay, error_chain, now_us, patience::patiently};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{
     DispatchSettings, Dispatching, Failure, World,
+    alert_stream::{AlertReader, AlertStream},
     burst::{Pending, Read},
     decide::{By, Decided, decide, escalate},
     explain,
     heartbeat::beat,
     ledger::{Held, Ledger, LedgerStore, Saved, Waiting},
     links::Links,
+    people::People,
     translate::{Beside, told},
 };
 use crate::{
     authz::TaggedHosts,
-    notify::{
-        Acknowledgement, Channel, Courier, Grouping, Kind, Notification, Outbox, ROUTES, Records, RouteList,
-        Rules, SILENCES, Sender, Silence, built_in_route, first_channels,
-    },
+    live::Alerts,
+    notify::{Courier, Grouping, Kind, Notification, Outbox, Records, Sender, first_channels},
 };
 
 /// How often the stream is looked at although nothing tells of a change.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
-/// How often it is asked whether the stream of alerts is there: the ingestor makes it when it starts.
+/// How often it is asked which groups there are, until that is known.
 const ASK_EVERY: Duration = Duration::from_secs(2);
-/// Transitions that are asked for at once, of some 800 bytes.
-const BATCH: usize = 200;
 /// Escalations that are decided at once: each asks the broker for its alert.
 const MAX_DUE: usize = 500;
 /// How often it is counted what waits in the outbox.
@@ -84,7 +70,7 @@ pub async fn run(
     let counting = keep_counting(dispatching.clone(), outbox.clone());
     let tidying = keep_tidy(world.alerts.clone(), Records::new(client.clone()));
     let dispatcher = Dispatcher {
-        jetstream: jetstream::new(client.clone()),
+        stream: AlertReader::new(client.clone()),
         client,
         outbox,
         links: Links::to(&settings.address),
@@ -109,7 +95,7 @@ async fn keep_counting(dispatching: Dispatching, outbox: Outbox) {
 }
 
 /// Removes acknowledgements of alerts that are over.
-async fn keep_tidy(alerts: Arc<crate::live::Alerts>, records: Records) {
+async fn keep_tidy(alerts: Arc<Alerts>, records: Records) {
     loop {
         tokio::time::sleep(TIDY_EVERY).await;
         if !alerts.is_read() {
@@ -122,83 +108,16 @@ async fn keep_tidy(alerts: Arc<crate::live::Alerts>, records: Records) {
     }
 }
 
-/// What people say, as the broker keeps it.
-struct People {
-    channels: WatchedBucket<Channel>,
-    routes: WatchedBucket<RouteList>,
-    silences: WatchedBucket<Silence>,
-    acknowledged: WatchedBucket<Acknowledgement>,
-    rules: WatchedBucket<SavedRule>,
-}
-
-impl People {
-    async fn follow(
-        client: &Client,
-        channels: WatchedBucket<Channel>,
-    ) -> Result<Self, fleetps_nats::bucket::BucketError> {
-        let routes = || async { Bucket::open(client, ROUTES).await?.follow().await };
-        let silences = || async { Bucket::open(client, SILENCES).await?.follow().await };
-        let acknowledged =
-            || async { Bucket::open(client, crate::notify::ACKNOWLEDGEMENTS).await?.follow().await };
-        let rules = || async { open_rules(client).await?.follow().await };
-        Ok(Self {
-            channels,
-            routes: patiently("notifications", routes).await?,
-            silences: patiently("notifications", silences).await?,
-            acknowledged: patiently("notifications", acknowledged).await?,
-            rules: patiently("notifications", rules).await?,
-        })
-    }
-
-    /// The channels that hear of alerts.
-    fn channel_ids(&self) -> BTreeSet<String> {
-        let all = self.channels.all();
-        all.into_iter().filter(|(_, channel)| channel.hears_of_alerts()).map(|(id, _)| id).collect()
-    }
-
-    /// What is decided by now. A burst is cut already, so grouping does not cut it once more.
-    fn rules(&self, grouping: Grouping) -> Rules {
-        let channels = self.channels.all();
-        let saved = self.routes.all().into_iter().next();
-        let mut routes = match saved {
-            Some((_, list)) => list.routes.clone(),
-            None => built_in_route(channels.iter().map(|(id, channel)| (id.as_str(), &**channel)))
-                .into_iter()
-                .collect(),
-        };
-        let existing = self.channel_ids();
-        routes.iter_mut().for_each(|route| route.channels.retain(|channel| existing.contains(channel)));
-        let silences =
-            self.silences.all().into_iter().map(|(id, silence)| (id, (*silence).clone())).collect();
-        let grouping = Grouping { quiet: Duration::MAX, longest: Duration::MAX, ..grouping };
-        Rules { routes, silences, grouping }
-    }
-
-    /// What a rule says to do.
-    fn note(&self, rule: &str) -> String {
-        let saved = self.rules.get(rule).map(|saved| saved.note.clone()).filter(|note| !note.is_empty());
-        let built_in = || built_in().iter().find(|it| it.id == rule).map(|it| it.note.to_owned());
-        saved.or_else(built_in).unwrap_or_default()
-    }
-}
-
 /// Decides and hands over.
 struct Dispatcher {
     client: Client,
-    jetstream: Context,
+    stream: AlertReader,
     outbox: Outbox,
     links: Links,
     grouping: Grouping,
     people: People,
     world: World,
     dispatching: Dispatching,
-}
-
-/// The stream of alerts as it is now.
-struct AlertStream {
-    /// When it was made.
-    made: String,
-    last_sequence: u64,
 }
 
 impl Dispatcher {
@@ -232,7 +151,7 @@ impl Dispatcher {
         loop {
             self.hand_over(&store, &mut held).await?;
             changed.mark_unchanged();
-            self.read(&held.ledger, &mut read_until, &mut pending).await?;
+            self.stream.read(&held.ledger, &mut read_until, &mut pending).await?;
             *failures = 0;
             let burst = pending.burst(self.grouping, Instant::now());
             let due = self.due(&held.ledger, now_us());
@@ -263,7 +182,7 @@ impl Dispatcher {
 
     /// Where to go on.
     async fn begin(&self, store: &LedgerStore, without: Option<u64>) -> Result<Held, Failure> {
-        let (AlertStream { made, last_sequence }, is_new) = self.stream_of_alerts().await?;
+        let (AlertStream { made, last_sequence }, is_new) = self.stream.once_there().await?;
         let Held { ledger, revision } = store.load().await?.unwrap_or_default();
         let end = if is_new { 0 } else { last_sequence };
         let ledger = match () {
@@ -278,57 +197,6 @@ impl Dispatcher {
             Saved::As(revision) => Ok(Held { ledger, revision }),
             Saved::Raced | Saved::TooLarge => Err("another server began to tell of alerts".into()),
         }
-    }
-
-    /// The stream of alerts, once it is there, and whether it was not there at first.
-    async fn stream_of_alerts(&self) -> Result<(AlertStream, bool), Failure> {
-        let mut is_new = false;
-        loop {
-            match self.look().await {
-                Ok(found) => return Ok((found, is_new)),
-                Err(error) if error.is_missing() => is_new = true,
-                Err(error) => return Err(error.into()),
-            }
-            tokio::time::sleep(ASK_EVERY).await;
-        }
-    }
-
-    async fn look(&self) -> Result<AlertStream, stream::StreamError> {
-        let stream = stream::open_alerts(&self.jetstream).await?;
-        let info = stream.cached_info();
-        Ok(AlertStream { made: info.created.to_string(), last_sequence: info.state.last_sequence })
-    }
-
-    /// Reads what the stream has behind `read_until`, as far as there is room.
-    async fn read(
-        &self,
-        ledger: &Ledger,
-        read_until: &mut u64,
-        pending: &mut Pending,
-    ) -> Result<(), Failure> {
-        let AlertStream { made, last_sequence } = self.look().await?;
-        if made != ledger.made || last_sequence < *read_until {
-            return Err("the stream of alerts is another one".into());
-        }
-        while *read_until < last_sequence && pending.room() > 0 {
-            let batch = Batch {
-                count: BATCH.min(pending.room()),
-                subject: subject::ALL_ALERTS,
-                from_sequence: Some(*read_until + 1),
-                from_time: None,
-            };
-            let messages = batch.get(&self.client, stream::ALERTS).await?;
-            let Some(last) = messages.last() else { break };
-            *read_until = last.sequence;
-            let read_at = Instant::now();
-            for message in &messages {
-                // One that is none is of a later version.
-                if let Some(transition) = Transition::from_message(&message.payload) {
-                    pending.push(Read { sequence: message.sequence, transition, read_at });
-                }
-            }
-        }
-        Ok(())
     }
 
     /// The escalations that are due.
@@ -399,12 +267,7 @@ impl Dispatcher {
 
     /// What is said of an alert that nobody acknowledged; `None` where the stream no longer has it.
     async fn escalated(&self, waiting: &Waiting) -> Result<Option<Notification>, Failure> {
-        let from_sequence = Some(waiting.sequence);
-        let batch = Batch { count: 1, subject: subject::ALL_ALERTS, from_sequence, from_time: None };
-        let messages = batch.get(&self.client, stream::ALERTS).await?;
-        let message = messages.first().filter(|message| message.sequence == waiting.sequence);
-        let transition = message.and_then(|message| Transition::from_message(&message.payload));
-        let Some(transition) = transition else { return Ok(None) };
+        let Some(transition) = self.stream.at(waiting.sequence).await? else { return Ok(None) };
         let alert = &transition.change.alert;
         let (groups, note): (Arc<TaggedHosts>, _) = (self.world.groups.now(), self.people.note(&alert.rule));
         let beside = Beside { groups: groups.of(&alert.host), note: &note, moment: None };

@@ -57,8 +57,8 @@ pub use silence::{Silence, When, silenced_by};
 /// How often it is looked whether there is a channel, where there is none.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
-/// The channels, once there is one; and where there was none at first, what `noted` said before that was seen last. Until there is
-/// one, nothing is made in the broker.
+/// The channels, once there is one; and where there was none at first, what `noted` said before that was seen last. Until
+/// there is one, nothing is made in the broker.
 pub async fn first_channels<T, F: Future<Output = T>>(
     client: &async_nats::Client,
     noted: impl Fn() -> F,

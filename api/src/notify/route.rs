@@ -222,8 +222,8 @@ fn matching<'a>(routes: &'a [Route], notification: &Notification) -> Vec<&'a Rou
     matching
 }
 
-/// The route that there is until a list of routes is saved: warnings and worse to every channel, but to those that are told what
-/// another could not deliver. `None` where there is no channel.
+/// The route that there is until a list of routes is saved: warnings and worse to every channel, but to those that are told
+/// what another could not deliver. `None` where there is no channel.
 pub fn built_in_route<'a>(channels: impl IntoIterator<Item = (&'a str, &'a Channel)>) -> Option<Route> {
     let channels: BTreeMap<&str, &Channel> =
         channels.into_iter().filter(|(_, channel)| channel.hears_of_alerts()).collect();

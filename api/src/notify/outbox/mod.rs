@@ -285,8 +285,8 @@ fn packed(parcel: &Parcel) -> serde_json::Result<Vec<u8>> {
 /// Room for the headers of a message: its id.
 const MAX_HEADER_BYTES: usize = 1 << 10;
 
-/// Messages of one channel that couriers have or that wait for their next attempt: more than the outbox holds. With fewer, those
-/// of quiet hours would hold up the grave ones that do not wait.
+/// Messages of one channel that couriers have or that wait for their next attempt: more than the outbox holds. With fewer,
+/// those of quiet hours would hold up the grave ones that do not wait.
 const MAX_PENDING: i64 = 50_000;
 
 /// The subject of a channel's messages.

@@ -153,6 +153,8 @@ fn everything_that_is_bounded_has_a_gauge_or_a_reason_why_not() {
             "latest-events-bytes",
             "event-log-bytes",
             "alert-changes",
+            "alerts-to-dispatch",
+            "alerts-to-escalate",
         ];
         assert!(PLACES.iter().any(|place| is_written(&place)) || of_memory.contains(&gauge), "{gauge}");
     }
