@@ -336,3 +336,34 @@ async fn silences_routes_and_acknowledgements_are_made_in_a_terminal() {
     assert_eq!(run(&["route", "set", "--file", file.to_str().unwrap()]).await, "The routes are saved\n");
     assert!(run(&["route", "list"]).await.contains("\"routes\":[]"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_link_of_a_message_leads_to_a_form_that_acknowledges_what_it_stands_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_server, site) = site(folder.path()).await;
+    let operator = all(Role::Operator);
+    let one = get(&site, &operator, "/alerts/acknowledge?alert=0a01").await;
+    assert_eq!(
+        (one.status, one.headers["location"].to_str().unwrap()),
+        (StatusCode::SEE_OTHER, "/alerts/0a01#acknowledge")
+    );
+    let page =
+        Html::parse_document(&get(&site, &operator, "/alerts/acknowledge?host=own-1&rule=busy").await.body);
+    assert_eq!(texts(&page, "#acknowledge button"), ["Acknowledge 1"]);
+    let nothing = Html::parse_document(&get(&site, &operator, "/alerts/acknowledge").await.body);
+    assert!(texts(&nothing, "#acknowledge button").is_empty(), "nobody means all of the fleet");
+    let page = Html::parse_document(&get(&site, &operator, "/alerts").await.body);
+    assert_eq!(texts(&page, "#alerts td.user"), ["Acknowledge", "Acknowledge"], "a GET changes nothing");
+    for (fields, left) in [(vec![("why", "x")], 2), (vec![("host", "own-1"), ("rule", "busy")], 1)] {
+        let answer = form(&site, &operator, "/alerts/acknowledge", &fields).await;
+        assert_eq!(answer.status, StatusCode::SEE_OTHER, "{}", answer.body);
+        let page = Html::parse_document(&get(&site, &operator, "/alerts").await.body);
+        let waiting =
+            texts(&page, "#alerts td.user").into_iter().filter(|text| text == "Acknowledge").count();
+        assert_eq!(waiting, left);
+    }
+    let hidden = form(&site, &own(Role::Operator), "/alerts/acknowledge", &[("host", "other-1")]).await;
+    assert_eq!(hidden.status, StatusCode::SEE_OTHER);
+    let page = Html::parse_document(&get(&site, &operator, "/alerts?host=other-1").await.body);
+    assert_eq!(texts(&page, "#alerts td.user"), ["Acknowledge"]);
+}
