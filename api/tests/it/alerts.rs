@@ -269,3 +269,33 @@ async fn rules_are_saved_by_operators_of_their_hosts_with_revisions_and_who_chan
     };
     tokio::time::timeout(PATIENCE, audited).await.expect("the changes are not in the audit");
 }
+
+#[tokio::test]
+async fn charts_show_when_alerts_were_open_and_list_them() {
+    let site = busy();
+    site.tell("web-1", vec![process(10, 1, "java")]);
+    site.shared.alerts.take(transition("web-1", "java", Change::Raised));
+    site.shared.alerts.take(transition("web-1", "java", Change::Cleared));
+    let page = site.page("/hosts/web-1/history").await;
+    assert_eq!(texts(&page, "#alerts-then .word"), ["critical"]);
+    assert_eq!(texts(&page, "#alerts-then a"), ["busy: java"]);
+    assert_eq!(attributes(&page, "#alerts-then a", "href"), ["/alerts/id-of-web-1"]);
+    assert_eq!(attributes(&page, "#chart-cpu path.alert", "class"), ["alert critical"]);
+    let earlier = site.page("/hosts/web-1/history?from=-2h&to=-1h").await;
+    assert!(texts(&earlier, "#alerts-then .word").is_empty());
+    assert!(attributes(&earlier, "path.alert", "class").is_empty());
+    assert!(site.get("/hosts/web-1/timeline.svg").await.body.contains("alert critical"));
+}
+
+#[tokio::test]
+async fn the_fleet_page_puts_trouble_first_on_request() {
+    let site = Site::with("a-1", vec![process(10, 0, "java")]);
+    site.tell("z-1", vec![process(10, 0, "java")]);
+    site.shared.alerts.take(transition("z-1", "java", Change::Raised));
+    let page = site.page("/").await;
+    assert_eq!(texts(&page, "#hosts td.host"), ["a-1", "z-1"]);
+    let link = attributes(&page, "#trouble", "href").swap_remove(0);
+    let page = site.page(&link).await;
+    assert_eq!(texts(&page, "#hosts td.host"), ["z-1", "a-1"]);
+    assert_eq!(attributes(&page, "#trouble", "aria-current"), ["true"]);
+}

@@ -219,6 +219,60 @@ async fn an_alert_is_acknowledged_by_operators_of_its_host_and_says_by_whom() {
     assert_eq!(texts(&page, "#changes td.what"), ["cleared", "raised"]);
 }
 
+/// The form of a route has all of it, and its buttons move and remove it.
+async fn routes_are_changed_in_forms(site: &Site, boss: &Person, url: &str) {
+    let page = Html::parse_document(&get(site, boss, "/alerts/routes/1").await.body);
+    assert_eq!(attributes(&page, "#route input[name=after]", "value"), ["15m"]);
+    assert_eq!(
+        attributes(&page, "#route input[checked]", "name"),
+        ["channel_ops", "day_saturday", "escalate_boss"]
+    );
+    let revision = attributes(&page, "#route input[name=revision]", "value").swap_remove(0);
+    let hostile = "</h1><script>alert(1)</script>";
+    let fields = [
+        ("place", "0"),
+        ("revision", &revision),
+        ("name", hostile),
+        ("channel_boss", "1"),
+        ("hosts", hostile),
+    ];
+    assert_eq!(form(site, boss, "/alerts/routes", &fields).await.status, StatusCode::SEE_OTHER);
+    for page in ["/alerts/routes", "/alerts/routes/2"] {
+        let body = get(site, boss, page).await.body;
+        assert!(!body.contains("<script>alert") && body.contains("alert(1)"), "{page}: {body}");
+    }
+    let names = async || {
+        let list: Value = serde_json::from_str(&get(site, boss, url).await.body).unwrap();
+        let names = list["routes"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|route| route["channels"][0].as_str().unwrap().to_owned());
+        (names.collect::<Vec<_>>(), list["revision"].as_u64().unwrap().to_string())
+    };
+    let (before, revision) = names().await;
+    assert_eq!(before, ["ops", "boss"]);
+    let press = async |what: &str, place: &str, revision: &str| {
+        let fields = [("place", place), ("revision", revision), ("do", what), ("channel_ops", "1")];
+        form(site, boss, "/alerts/routes", &fields).await.status
+    };
+    assert_eq!(press("up", "2", &revision).await, StatusCode::SEE_OTHER);
+    assert_eq!(press("down", "1", &revision).await, StatusCode::CONFLICT, "somebody else was faster");
+    let (moved, revision) = names().await;
+    assert_eq!(moved, ["boss", "ops"]);
+    assert_eq!(press("remove", "1", &revision).await, StatusCode::SEE_OTHER);
+    assert_eq!(names().await.0, ["ops"]);
+    for place in ["0", "9", "x", "-1", "99999999999999999999999"] {
+        assert_eq!(
+            get(site, boss, &format!("/alerts/routes/{place}")).await.status,
+            StatusCode::NOT_FOUND,
+            "{place}"
+        );
+    }
+    let (_, revision) = names().await;
+    assert_eq!(press("save", "7", &revision).await, StatusCode::BAD_REQUEST);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn routes_are_a_list_that_administrators_of_every_host_change_in_json_and_in_forms() {
     let folder = tempfile::tempdir().unwrap();
@@ -249,57 +303,7 @@ async fn routes_are_a_list_that_administrators_of_every_host_change_in_json_and_
     assert!(refused["error"].as_str().unwrap().contains("no channel"), "{refused}");
     let (status, _) = send(&site, &boss, "DELETE", "/api/v1/alerts/channels/boss", &json!({})).await;
     assert_eq!(status, StatusCode::CONFLICT, "a route leads there");
-    // The form of a route has all of it.
-    let page = Html::parse_document(&get(&site, &boss, "/alerts/routes/1").await.body);
-    assert_eq!(attributes(&page, "#route input[name=after]", "value"), ["15m"]);
-    assert_eq!(
-        attributes(&page, "#route input[checked]", "name"),
-        ["channel_ops", "day_saturday", "escalate_boss"]
-    );
-    let revision = attributes(&page, "#route input[name=revision]", "value").swap_remove(0);
-    let hostile = "</h1><script>alert(1)</script>";
-    let fields = [
-        ("place", "0"),
-        ("revision", &revision),
-        ("name", hostile),
-        ("channel_boss", "1"),
-        ("hosts", hostile),
-    ];
-    assert_eq!(form(&site, &boss, "/alerts/routes", &fields).await.status, StatusCode::SEE_OTHER);
-    for page in ["/alerts/routes", "/alerts/routes/2"] {
-        let body = get(&site, &boss, page).await.body;
-        assert!(!body.contains("<script>alert") && body.contains("alert(1)"), "{page}: {body}");
-    }
-    let names = async || {
-        let list: Value = serde_json::from_str(&get(&site, &boss, url).await.body).unwrap();
-        let names = list["routes"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|route| route["channels"][0].as_str().unwrap().to_owned());
-        (names.collect::<Vec<_>>(), list["revision"].as_u64().unwrap().to_string())
-    };
-    let (before, revision) = names().await;
-    assert_eq!(before, ["ops", "boss"]);
-    let press = async |what: &str, place: &str, revision: &str| {
-        let fields = [("place", place), ("revision", revision), ("do", what), ("channel_ops", "1")];
-        form(&site, &boss, "/alerts/routes", &fields).await.status
-    };
-    assert_eq!(press("up", "2", &revision).await, StatusCode::SEE_OTHER);
-    assert_eq!(press("down", "1", &revision).await, StatusCode::CONFLICT, "somebody else was faster");
-    let (moved, revision) = names().await;
-    assert_eq!(moved, ["boss", "ops"]);
-    assert_eq!(press("remove", "1", &revision).await, StatusCode::SEE_OTHER);
-    assert_eq!(names().await.0, ["ops"]);
-    for place in ["0", "9", "x", "-1", "99999999999999999999999"] {
-        assert_eq!(
-            get(&site, &boss, &format!("/alerts/routes/{place}")).await.status,
-            StatusCode::NOT_FOUND,
-            "{place}"
-        );
-    }
-    let (_, revision) = names().await;
-    assert_eq!(press("save", "7", &revision).await, StatusCode::BAD_REQUEST);
+    routes_are_changed_in_forms(&site, &boss, url).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -335,4 +339,35 @@ async fn silences_routes_and_acknowledgements_are_made_in_a_terminal() {
     std::fs::write(&file, r#"{"routes": []}"#).unwrap();
     assert_eq!(run(&["route", "set", "--file", file.to_str().unwrap()]).await, "The routes are saved\n");
     assert!(run(&["route", "list"]).await.contains("\"routes\":[]"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_link_of_a_message_leads_to_a_form_that_acknowledges_what_it_stands_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_server, site) = site(folder.path()).await;
+    let operator = all(Role::Operator);
+    let one = get(&site, &operator, "/alerts/acknowledge?alert=0a01").await;
+    assert_eq!(
+        (one.status, one.headers["location"].to_str().unwrap()),
+        (StatusCode::SEE_OTHER, "/alerts/0a01#acknowledge")
+    );
+    let page =
+        Html::parse_document(&get(&site, &operator, "/alerts/acknowledge?host=own-1&rule=busy").await.body);
+    assert_eq!(texts(&page, "#acknowledge button"), ["Acknowledge 1"]);
+    let nothing = Html::parse_document(&get(&site, &operator, "/alerts/acknowledge").await.body);
+    assert!(texts(&nothing, "#acknowledge button").is_empty(), "nobody means all of the fleet");
+    let page = Html::parse_document(&get(&site, &operator, "/alerts").await.body);
+    assert_eq!(texts(&page, "#alerts td.user"), ["Acknowledge", "Acknowledge"], "a GET changes nothing");
+    for (fields, left) in [(vec![("why", "x")], 2), (vec![("host", "own-1"), ("rule", "busy")], 1)] {
+        let answer = form(&site, &operator, "/alerts/acknowledge", &fields).await;
+        assert_eq!(answer.status, StatusCode::SEE_OTHER, "{}", answer.body);
+        let page = Html::parse_document(&get(&site, &operator, "/alerts").await.body);
+        let waiting =
+            texts(&page, "#alerts td.user").into_iter().filter(|text| text == "Acknowledge").count();
+        assert_eq!(waiting, left);
+    }
+    let hidden = form(&site, &own(Role::Operator), "/alerts/acknowledge", &[("host", "other-1")]).await;
+    assert_eq!(hidden.status, StatusCode::SEE_OTHER);
+    let page = Html::parse_document(&get(&site, &operator, "/alerts?host=other-1").await.body);
+    assert_eq!(texts(&page, "#alerts td.user"), ["Acknowledge"]);
 }
