@@ -7,11 +7,11 @@ use clap::{Parser, Subcommand};
 use fleetps_nats::settings::Flags;
 
 use crate::{
-    commands::{
+    config::FleetpsProgram,
+    terminal::{
         AlertCommand, Asked, AuditCommand, CommandCommand, ControlKeyCommand, EnrolTokenArgs, Format,
         HistoryCommand, HostCommand, LegacyCommand, PsArgs, TlsCommand, TopArgs, UserCommand,
     },
-    config::FleetpsProgram,
 };
 
 /// `ps` and `top` for a whole fleet, with a memory. Without a command: the whole pipeline on this machine.

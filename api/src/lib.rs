@@ -20,7 +20,7 @@
 //!   writes numbers, times and hostile strings; `csv` and `spreadsheet` write tables; `url` writes addresses.
 //! * **Older systems:** `legacy` answers their agents and pages at an address of its own.
 //! * **Program:** `pipeline` runs every part in one process, as `cli` and `config` say (`starting` answers until then);
-//!   `commands` answers in a terminal. `recovery` saves and restores the broker's records, `backups` takes backups.
+//!   `terminal` has the commands that a person types, one file each. `recovery` saves and restores the broker's records, `backups` takes backups.
 //!
 //! The program takes `main` from here; benchmarks and integration tests take `testing`.
 
@@ -35,7 +35,6 @@ mod backups;
 mod broker;
 mod cli;
 mod command;
-mod commands;
 mod config;
 mod connections;
 mod console;
@@ -71,6 +70,7 @@ mod sockets;
 mod spreadsheet;
 mod starting;
 mod state;
+mod terminal;
 pub mod testing;
 mod tls;
 mod url;

@@ -10,9 +10,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     cli::{Cli, Command},
-    commands,
     config::Config,
-    pipeline,
+    pipeline, terminal,
 };
 
 /// How long work that cannot be interrupted may keep the program from ending.
@@ -47,23 +46,23 @@ fn run(Cli { command, flags, recover }: Cli) -> anyhow::Result<()> {
             Ok(())
         }
         Some(Command::Sql { question, format }) => {
-            commands::sql(config()?.history.history, &question, format)
+            terminal::sql(config()?.history.history, &question, format)
         }
-        Some(Command::Hosts(asked)) => commands::hosts(&asked, &config()?),
-        Some(Command::Ps(args)) => commands::ps(&args, &config()?),
-        Some(Command::Top(args)) => commands::top(&args, &config()?),
-        Some(Command::Alert(asked)) => commands::alert(&config()?, &asked),
-        Some(Command::ToHosts(asked)) => commands::command(&config()?, &asked),
-        Some(Command::Tls(asked)) => commands::tls(&config()?, &asked),
-        Some(Command::Audit(asked)) => commands::audit(&config()?, &asked),
-        Some(Command::User(asked)) => commands::user(&config()?, asked),
-        Some(Command::EnrolToken(args)) => commands::enrol_token(&config()?, args),
-        Some(Command::ControlKey(asked)) => commands::control_key(&config()?, &asked),
-        Some(Command::Host(asked)) => commands::host(&config()?, asked),
-        Some(Command::Legacy(asked)) => commands::legacy(&config()?, asked),
-        Some(Command::History(asked)) => commands::history(&config()?, &asked),
-        Some(Command::Backup { dir }) => commands::backup(&config()?, &dir),
-        Some(Command::Restore { dir, check }) => commands::restore(&config()?, &dir, check),
+        Some(Command::Hosts(asked)) => terminal::hosts(&asked, &config()?),
+        Some(Command::Ps(args)) => terminal::ps(&args, &config()?),
+        Some(Command::Top(args)) => terminal::top(&args, &config()?),
+        Some(Command::Alert(asked)) => terminal::alert(&config()?, &asked),
+        Some(Command::ToHosts(asked)) => terminal::command(&config()?, &asked),
+        Some(Command::Tls(asked)) => terminal::tls(&config()?, &asked),
+        Some(Command::Audit(asked)) => terminal::audit(&config()?, &asked),
+        Some(Command::User(asked)) => terminal::user(&config()?, asked),
+        Some(Command::EnrolToken(args)) => terminal::enrol_token(&config()?, args),
+        Some(Command::ControlKey(asked)) => terminal::control_key(&config()?, &asked),
+        Some(Command::Host(asked)) => terminal::host(&config()?, asked),
+        Some(Command::Legacy(asked)) => terminal::legacy(&config()?, asked),
+        Some(Command::History(asked)) => terminal::history(&config()?, &asked),
+        Some(Command::Backup { dir }) => terminal::backup(&config()?, &dir),
+        Some(Command::Restore { dir, check }) => terminal::restore(&config()?, &dir, check),
         Some(Command::SqlWorker { history }) => Ok(fleetps_ingestor::sql::serve(&history)?),
     }
 }

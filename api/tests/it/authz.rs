@@ -168,8 +168,9 @@ async fn nothing_but_what_is_open_to_everybody_is_answered_when_nobody_is_signed
         .collect();
     let to_sign_in = ["/sign-in", "/sign-in", "/welcome/{link}", "/welcome/{link}"];
     assert_eq!(open[..4], to_sign_in);
-    assert_eq!(open[4..7], ["/api/v1/ingest", "/api/v1/hello", "/api/v1/enrol"]);
-    assert_eq!(open[7..], ["/healthz", "/readyz", "/assets/{version}/{file}", "/favicon.ico"]);
+    let of_hosts = ["/api/v1/ingest", "/api/v1/hello", "/api/v1/exchange", "/api/v1/sharp", "/api/v1/enrol"];
+    assert_eq!(open[4..9], of_hosts);
+    assert_eq!(open[9..], ["/healthz", "/readyz", "/assets/{version}/{file}", "/favicon.ico"]);
     for route in table().iter().filter(|route| route.policy.open_to == PrincipalKind::HOSTS) {
         let request = Request::post(route.path).body(Body::empty()).unwrap();
         let answer = addresses(site.shared.clone()).oneshot(request).await.unwrap();
@@ -214,7 +215,16 @@ async fn a_host_comes_to_no_page_and_no_json_and_is_asked_for_no_form_token() {
         assert!(is_open || answer.body.contains("not for hosts"), "{}: {}", route.path, answer.body);
         open.extend(is_open.then_some(route.path));
     }
-    assert_eq!(open, ["/api/v1/ingest", "/api/v1/hello", "/api/v1/enrol", "/healthz", "/readyz"]);
+    let expected = [
+        "/api/v1/ingest",
+        "/api/v1/hello",
+        "/api/v1/exchange",
+        "/api/v1/sharp",
+        "/api/v1/enrol",
+        "/healthz",
+        "/readyz",
+    ];
+    assert_eq!(open, expected);
 }
 
 #[tokio::test]

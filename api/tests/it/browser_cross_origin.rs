@@ -178,7 +178,8 @@ async fn no_page_of_another_origin_changes_anything_with_the_cookie_of_somebody_
     let mut tried = 0;
     for route in table().into_iter().filter(|route| route.method == Method::POST) {
         let path = route.path.replace("{link}", &scene.link.text()).replace("{name}", "bert");
-        let path = path.replace("{host}", "web-1");
+        let path = path.replace("{host}", "web-1").replace("{id}", "disk-full").replace("{place}", "1");
+        assert!(!path.contains('{'), "{path}");
         let url = format!("{}{path}", scene.browser.address);
         for (from, is_same_site) in [("127.0.0.1", true), ("localhost", false)] {
             for script in [by_form(&url, &fields), by_fetch(&url, &fields)] {

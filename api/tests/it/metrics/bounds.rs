@@ -104,8 +104,15 @@ const PLACES: &[(&str, usize, &str)] = &[
 ];
 
 /// How something that is bounded is written.
-const PATTERNS: [&str; 5] =
-    ["channel(", "channel::<", "Semaphore::new(", "Shares::new(Bounds {", ": Bounds = Bounds {"];
+const PATTERNS: [&str; 7] = [
+    "mpsc::channel(",
+    "sync_channel(",
+    "progress.channel(",
+    "channel::<",
+    "Semaphore::new(",
+    "Shares::new(Bounds {",
+    ": Bounds = Bounds {",
+];
 
 fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).unwrap() {
