@@ -117,7 +117,7 @@ impl Line {
         let count = state.waiting.len().min(MAX_QUESTIONS);
         let questions: Vec<_> = state.waiting.drain(..count).collect();
         let is_something = !frames.is_empty() || !questions.is_empty();
-        is_something.then(|| Heard { line: self.name, frames, questions })
+        is_something.then_some(Heard { line: self.name, frames, questions })
     }
 
     /// Keeps a frame for the host, the newest of its kind.

@@ -152,7 +152,7 @@ impl Filter {
     }
 
     /// Whether it lets each of these processes through, in order. Looks at `deadline` before each that a pattern is searched in,
-    /// because one may take milliseconds, and otherwise before each [`UNCHECKED`].
+    /// because one may take milliseconds, and otherwise before each 16th.
     ///
     /// # Errors
     /// When the deadline came first.

@@ -67,7 +67,7 @@ impl Scene {
         let mut site = Site::with_records(records.clone());
         site.shared.broker = Some(client.clone());
         site.router = crate::described::router(site.shared.clone());
-        let key = has_key.then(|| self.server.control_key().unwrap().into());
+        let key = has_key.then(|| self.server.control_key().unwrap());
         let following = site.shared.commands.clone().follow(client, key, records, shutdown.clone());
         let web = Web { site, following: tokio::spawn(following), shutdown };
         until("commands are known", async || web.site.shared.commands.can_sign().is_some()).await;

@@ -162,6 +162,7 @@ fn everything_that_is_bounded_has_a_gauge_or_a_reason_why_not() {
             "alert-changes",
             "alerts-to-dispatch",
             "alerts-to-escalate",
+            "http-lines",
         ];
         assert!(PLACES.iter().any(|place| is_written(&place)) || of_memory.contains(&gauge), "{gauge}");
     }
