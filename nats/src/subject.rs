@@ -21,6 +21,8 @@ pub const ALL_ALERTS: &str = "fleetps-alert.>";
 pub const ALL_DEAD_LETTERS: &str = "fleetps-dead.>";
 /// How each ingestor is doing.
 pub const ALL_INGESTOR_STATUS: &str = "fleetps-status.ingestor.*";
+/// Every web server that looks after commands says that it runs.
+pub const ALL_COMMANDERS: &str = "fleetps-status.commands.*";
 /// Where admission publishes counts of refusals.
 pub const ADMISSION_STATUS: &str = "fleetps-status.admission";
 
@@ -100,6 +102,11 @@ pub fn alert(partition: u32, instance: &str) -> String {
 /// Where the ingestor of one partition says how it is doing.
 pub fn ingestor_status(partition: u32) -> String {
     format!("fleetps-status.ingestor.{partition}")
+}
+
+/// Where the web server of this run says that it looks after commands.
+pub fn commander(run: &str) -> String {
+    format!("fleetps-status.commands.{run}")
 }
 
 /// The host that a snapshot's subject names; `None` when it is no snapshot subject or the name is not allowed.

@@ -1,6 +1,6 @@
 //! Commands of servers that have ended: each is looked after by another one, so that none stays open for ever.
 //!
-//! A server says every two seconds that it looks after commands, while it does. One that was not heard of for ten has ended.
+//! A server says every two seconds that it runs. One that was not heard of for ten has ended.
 //! What it had not sent is cancelled; of the rest it is found out what became of it, and nothing is sent.
 
 use std::{
@@ -9,8 +9,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use fleetps_nats::subject;
 use futures_util::StreamExt;
-
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::{
@@ -18,8 +18,6 @@ use super::{
     record::{CommandRecord, State, Step},
 };
 
-/// Where servers say that they look after commands; nothing stores it.
-const ALL_BEATS: &str = "fleetps-status.commands.*";
 /// How often a server says so. Two that are lost are no end.
 const BEAT_EVERY: Duration = Duration::from_secs(2);
 /// A server that was not heard of for this long has ended.
@@ -27,18 +25,35 @@ const ENDED_AFTER: Duration = Duration::from_secs(10);
 /// Servers that are remembered: far more than there are.
 const MAX_SERVERS: usize = 1_000;
 
-fn beat(server: &str) -> String {
-    format!("fleetps-status.commands.{server}")
+/// The other servers, and when each was heard of last.
+#[derive(Debug, Default)]
+struct Others(HashMap<String, Instant>);
+
+impl Others {
+    fn heard(&mut self, server: &str, now: Instant) {
+        if self.0.len() < MAX_SERVERS || self.0.contains_key(server) {
+            self.0.insert(server.to_owned(), now);
+        }
+    }
+
+    /// Whether a server has not been heard of for long; one that never was may have begun just now.
+    fn has_ended(&mut self, server: &str, now: Instant) -> bool {
+        let last = self.0.entry(server.to_owned()).or_insert(now);
+        now.duration_since(*last) > ENDED_AFTER
+    }
+
+    fn forget(&mut self, now: Instant) {
+        self.0.retain(|_, last| now.duration_since(*last) < 10 * ENDED_AFTER);
+    }
 }
 
 impl Open {
-    /// Says that this server looks after commands, while it does.
+    /// Says that this server looks after commands, also while there are none: one that begins with the next would be taken for
+    /// ended until it says so.
     pub(super) async fn beat(&self) {
-        let subject = beat(&self.server);
+        let subject = subject::commander(&self.server);
         loop {
-            if self.under_way() > 0
-                && let Err(error) = self.driver.client.publish(subject.clone(), "".into()).await
-            {
+            if let Err(error) = self.driver.client.publish(subject.clone(), "".into()).await {
                 tracing::debug!(%error, "cannot say that this server looks after commands");
             }
             tokio::time::sleep(BEAT_EVERY).await;
@@ -47,10 +62,9 @@ impl Open {
 
     /// Takes over what other servers have left.
     pub(super) async fn take_over(&self) {
-        let mut heard: HashMap<String, Instant> = HashMap::new();
-        let began = Instant::now();
+        let mut others = Others::default();
         let mut beats = loop {
-            match self.driver.client.subscribe(ALL_BEATS).await {
+            match self.driver.client.subscribe(subject::ALL_COMMANDERS).await {
                 Ok(beats) => break beats,
                 Err(error) => {
                     tracing::warn!(%error, "cannot hear which servers look after commands; trying again")
@@ -63,21 +77,18 @@ impl Open {
             tokio::select! {
                 beat = beats.next() => match beat {
                     Some(message) => {
-                        let server = message.subject.rsplit('.').next().unwrap_or_default().to_owned();
-                        if heard.len() < MAX_SERVERS || heard.contains_key(&server) {
-                            heard.insert(server, Instant::now());
-                        }
+                        others.heard(message.subject.rsplit('.').next().unwrap_or_default(), Instant::now());
                     }
                     None => return,
                 },
                 _ = look.tick() => {
-                    let since = |server: &str| heard.get(server).copied().unwrap_or(began);
-                    for record in self.driver.store.all().iter().filter(|record| !record.is_over) {
-                        if record.server != self.server && since(&record.server).elapsed() > ENDED_AFTER {
+                    let all = self.driver.store.all();
+                    for record in all.iter().filter(|record| !record.is_over && record.server != self.server) {
+                        if others.has_ended(&record.server, Instant::now()) {
                             self.adopt(record).await;
                         }
                     }
-                    heard.retain(|_, last| last.elapsed() < 10 * ENDED_AFTER);
+                    others.forget(Instant::now());
                 }
             }
         }
@@ -113,5 +124,23 @@ impl Open {
                 driver.settle(&record).await;
             }
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_has_ended_that_was_silent_for_long_and_not_one_that_was_never_heard_of() {
+        let (mut others, began) = (Others::default(), Instant::now());
+        let after = |times: u32| began + ENDED_AFTER * times / 2;
+        assert!(!others.has_ended("new", began) && !others.has_ended("new", after(1)));
+        assert!(others.has_ended("new", after(3)));
+        others.heard("idle", after(3));
+        others.heard("idle", after(20));
+        assert!(!others.has_ended("idle", after(21)) && others.has_ended("idle", after(23)));
+        others.forget(after(50));
+        assert!(others.0.is_empty() && !others.has_ended("idle", after(50)), "it is looked at anew");
     }
 }

@@ -1,8 +1,9 @@
-//! The routes: `table` has each address with its handler and its policy (principals, action, audit class, command lines),
-//! `route` is how one is written. Here they become a server.
+//! The routes: `table` has each address with its handler and its policy (principals, action, audit class, command lines), those
+//! of alerts in `alerts`; `route` is how one is written. Here they become a server.
 //!
 //! A route that looks at one host counts as showing its command lines, whichever part of the host it shows.
 
+mod alerts;
 mod route;
 mod table;
 
