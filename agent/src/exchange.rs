@@ -21,7 +21,9 @@ use crate::{
 const AGAIN: Duration = Duration::from_secs(5);
 /// At most: settings come with the answers to posts meanwhile.
 const AT_MOST: Duration = Duration::from_secs(320);
-/// Questions that are answered at once. The forwarder has 16 places; a refusal takes some time, too.
+/// How soon a server is asked again that has another line than the last: several servers behind one address take turns.
+const RENAMED: Duration = Duration::from_secs(1);
+/// Questions that are answered at once. The forwarder passes on 16; to refuse the others takes a request, too.
 const MAX_UNDER_WAY: usize = 32;
 
 /// The conversation besides snapshots.
@@ -47,6 +49,7 @@ impl Exchange {
             match heard {
                 Ok(Heard { line: named, frames, questions }) => {
                     let is_nothing = frames.is_empty() && questions.is_empty() && line == Some(named);
+                    let is_renamed = line.is_some_and(|known| known != named);
                     line = Some(named);
                     frames.iter().for_each(|frame| self.remote.take(&frame.to_bytes()));
                     for question in questions {
@@ -55,6 +58,9 @@ impl Exchange {
                             let (session, forward) = (self.session.clone(), Arc::clone(&forward));
                             under_way.spawn(async move { answer(&session, &forward, named, question).await });
                         }
+                    }
+                    if is_renamed {
+                        tokio::time::sleep(RENAMED).await;
                     }
                     if !is_nothing || asked.elapsed() > HELD / 2 {
                         wait = AGAIN;

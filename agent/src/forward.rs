@@ -33,11 +33,14 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(WAIT.as_secs() + 5);
 pub(crate) struct Forward {
     /// The helper's socket; absent where commands are off.
     socket: Option<PathBuf>,
+    /// For each question under way, whichever way it came.
+    places: Arc<Semaphore>,
 }
 
 impl Forward {
     pub(crate) fn new(settings: &CommandSettings) -> Self {
-        Self { socket: settings.enabled.then(|| settings.socket.clone()) }
+        let socket = settings.enabled.then(|| settings.socket.clone());
+        Self { socket, places: Arc::new(Semaphore::new(AT_ONCE)) }
     }
 
     /// Hears what is asked of `host`, for as long as it is let.
@@ -46,7 +49,7 @@ impl Forward {
             Ok(asked) => asked,
             Err(error) => return tracing::warn!(%error, "cannot listen for commands; this host takes none"),
         };
-        let (forward, places) = (Arc::new(self), Arc::new(Semaphore::new(AT_ONCE)));
+        let forward = Arc::new(self);
         // Dropped with this, as are the questions in it.
         let mut tasks = JoinSet::new();
         loop {
@@ -54,8 +57,7 @@ impl Forward {
                 message = asked.next() => match message {
                     Some(message) => {
                         let (forward, client) = (Arc::clone(&forward), client.clone());
-                        let place = Arc::clone(&places).try_acquire_owned();
-                        tasks.spawn(async move { forward.reply(&client, message, place.is_ok()).await; drop(place) });
+                        tasks.spawn(async move { forward.reply(&client, message).await });
                     }
                     None => return,
                 },
@@ -64,13 +66,9 @@ impl Forward {
         }
     }
 
-    async fn reply(&self, client: &Client, message: Message, has_place: bool) {
+    async fn reply(&self, client: &Client, message: Message) {
         let Some(reply) = message.reply else { return };
-        let answer = match has_place {
-            true => self.answer(&message.payload).await,
-            false => Some(refused(Reason::TooMany, "the agent passes on 16 questions at once")),
-        };
-        let Some(answer) = answer else { return };
+        let Some(answer) = self.answer(&message.payload).await else { return };
         if let Err(error) = client.publish(reply, answer).await {
             tracing::debug!(%error, "an answer about a command is lost");
         }
@@ -81,6 +79,9 @@ impl Forward {
     pub(crate) async fn answer(&self, question: &[u8]) -> Option<Bytes> {
         let Some(socket) = &self.socket else {
             return Some(refused(Reason::Off, "[control] enabled = false"));
+        };
+        let Ok(_place) = self.places.try_acquire() else {
+            return Some(refused(Reason::TooMany, "the agent passes on 16 questions at once"));
         };
         if question.len() > MAX_MESSAGE_BYTES || question.contains(&b'\n') {
             return Some(refused(Reason::NotBelieved, "it is no line of at most 64 KiB"));

@@ -2,7 +2,7 @@
 //!
 //! `sample` takes a snapshot, `sampling` is the thread that does so in time, `scrub` replaces secrets in its command lines,
 //! `publish` brings it into the stream, `run` connects them. `host_key` says hello and rotates the key on request, `remote`
-//! takes settings that the fleet asks for (`asked` is what others see of it), `policy` decides about commands, `control` is the
+//! takes settings that the fleet asks for (`asked` is what others see of it), `trust` says which control key counts, `policy` decides about commands, `control` is the
 //! helper that executes them, `forward` passes them to it, `exchange` hears over HTTP what the broker would say, `settings` has the settings,
 //! `server` speaks HTTP with a web server, `uplink` says which way is taken, `simulate` makes fleets that do not exist, `join` enrols this
 //! host, `cli` is the command line.
@@ -29,6 +29,7 @@ pub mod scrub;
 pub mod server;
 pub mod settings;
 pub mod simulate;
+mod trust;
 mod uplink;
 
 pub use own_name::own_name;

@@ -18,8 +18,6 @@ use crate::agent_settings::SignedFrame;
 pub const HELD: Duration = Duration::from_secs(20);
 /// The most questions of one answer, and the most answers of one request.
 pub const MAX_QUESTIONS: usize = 16;
-/// The longest request: as many answers as there may be, each with its quotes written as two letters.
-pub const MAX_BROUGHT_BYTES: usize = 2 << 20;
 
 /// What a host brings.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,7 +25,7 @@ pub const MAX_BROUGHT_BYTES: usize = 2 << 20;
 pub struct Brought {
     /// The number that the server named last; absent at first.
     pub line: Option<u64>,
-    /// Answers to questions that it heard, at most 16.
+    /// Answers to questions that it heard, at most 16, and 1 MiB in all.
     pub answers: Vec<HostAnswer>,
     /// Whether it waits for something new; otherwise it only brings answers.
     pub waits: bool,

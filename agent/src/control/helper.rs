@@ -25,14 +25,14 @@ use super::{
     rules_file::{Rules, RulesFile},
     signals::{self, Held},
     tickets::{Taken, Tickets},
-    trust::Trust,
     units::{Own, Units},
 };
+use crate::trust::Trust;
 
 /// How long a job of systemd may take: its own limit for starting a service, 90 s, and some.
 const JOB_WITHIN: Duration = Duration::from_secs(100);
-/// How long the first answer to a command may take. Deciding about a unit takes three calls of systemd, each with a limit of its
-/// own that is shorter.
+/// How long the first answer to a command may take. To decide about a unit takes a few calls of systemd, of 2 s each at most;
+/// where they take longer, the answer is that the command is accepted, and what is decided follows.
 const DECIDE_WITHIN: Duration = Duration::from_secs(8);
 
 /// The file that says which control key is trusted, in the helper's own folder.
@@ -102,11 +102,13 @@ impl Helper {
     /// A new run, which knows no ticket yet.
     pub fn new(options: HelperOptions) -> Self {
         let HelperOptions { config, bus, job_within, state } = options;
+        let trust = Trust::kept_in(state.map(|folder| folder.join(TRUSTED)));
+        trust.read();
         Self {
             file: RulesFile::new(config),
             units: Units { address: bus, job_within },
             users: UserBook::new(),
-            trust: Trust::kept_in(state.map(|folder| folder.join(TRUSTED))),
+            trust,
             state: Mutex::default(),
         }
     }
@@ -159,11 +161,14 @@ impl Helper {
 
     async fn run(self: &Arc<Self>, frame: &SignedFrame, asker: Asker) -> Result<Answer, Refusal> {
         let (rules, pinned) = self.rules()?;
-        let command = Command::open(frame, &rules.host, &self.trust.of(&pinned)).map_err(|error| {
+        let trusted = self.trust.of(&pinned);
+        let command = Command::open(frame, &rules.host, &trusted).map_err(|error| {
             tracing::warn!(%error, "a command is not believed");
             Refusal::new(Reason::NotBelieved, error.to_string())
         })?;
-        self.trust.believed(&pinned, frame.key());
+        if self.trust.believed(&pinned, &trusted, frame.key()) {
+            self.trust.keep();
+        }
         tracing::info!(command = %command.id, what = %command.what, who = command.who, why = command.why, "asked");
         let id = command.id.clone();
         let mut followed = match self.admit(&command)? {
@@ -182,15 +187,13 @@ impl Helper {
 
     /// Takes a command that is believed, once: its ticket is used up. Otherwise what is known of it already.
     fn admit(&self, command: &Command) -> Result<Result<Admitted, Followed>, Refusal> {
-        let (id, ticket) = (command.id.clone(), command.ticket.clone());
+        let id = command.id.clone();
         let (mut state, now) = (self.state(), clock::now());
         let State { tickets, rate, ledger } = &mut *state;
-        if let Some((known, followed)) = ledger.find(&id) {
-            let is_same = *known == ticket;
-            let other = || Refusal::new(Reason::UnknownTicket, "this id was used with another ticket");
-            return is_same.then_some(Err(followed)).ok_or_else(other);
+        if let Some(followed) = ledger.find(&id) {
+            return Ok(Err(followed));
         }
-        let taken = tickets.take(&ticket, command.valid(), now);
+        let taken = tickets.take(&command.ticket, command.valid(), now);
         if taken == Taken::Unknown {
             return Err(Refusal::new(
                 Reason::UnknownTicket,
@@ -198,7 +201,7 @@ impl Helper {
             ));
         }
         let too_many = || Refusal::new(Reason::TooMany, "too many commands run");
-        let sender = ledger.add(id.clone(), ticket, now).ok_or_else(too_many)?;
+        let sender = ledger.add(id.clone(), now).ok_or_else(too_many)?;
         let (followed, report) = (sender.subscribe(), Report::new(id, sender));
         match taken {
             Taken::Until(until) if rate.take(now) => Ok(Ok(Admitted { report, followed, until })),
@@ -260,7 +263,7 @@ impl Helper {
     }
 
     async fn wait(&self, id: &CommandId, known: Option<Stage>) -> Result<Answer, Refusal> {
-        let followed = self.state().ledger.find(id).map(|(_, followed)| followed);
+        let followed = self.state().ledger.find(id);
         let unknown = || {
             Refusal::new(
                 Reason::UnknownCommand,

@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, time::Duration};
 
-use fleetps_nats::command::{CommandId, Progress, Ticket};
+use fleetps_nats::command::{CommandId, Progress};
 use tokio::sync::watch;
 
 /// The most commands that are remembered.
@@ -20,33 +20,26 @@ pub(super) struct Ledger(VecDeque<Entry>);
 #[derive(Debug)]
 struct Entry {
     id: CommandId,
-    ticket: Ticket,
     at: Duration,
     state: Followed,
 }
 
 impl Ledger {
-    /// The ticket and the state of a command.
-    pub(super) fn find(&self, id: &CommandId) -> Option<(&Ticket, Followed)> {
-        let entry = self.0.iter().find(|entry| entry.id == *id)?;
-        Some((&entry.ticket, entry.state.clone()))
+    /// The state of a command.
+    pub(super) fn find(&self, id: &CommandId) -> Option<Followed> {
+        self.0.iter().find(|entry| entry.id == *id).map(|entry| entry.state.clone())
     }
 
     /// Remembers a command, whose state is sent by what this returns. Where there is no room, the oldest that has ended makes it;
     /// `None` if none has.
-    pub(super) fn add(
-        &mut self,
-        id: CommandId,
-        ticket: Ticket,
-        now: Duration,
-    ) -> Option<watch::Sender<Option<Progress>>> {
+    pub(super) fn add(&mut self, id: CommandId, now: Duration) -> Option<watch::Sender<Option<Progress>>> {
         self.0.retain(|entry| !entry.has_ended() || now.saturating_sub(entry.at) < KEEP);
         if self.0.len() >= MAX_COMMANDS {
             let place = self.0.iter().position(Entry::has_ended)?;
             self.0.remove(place);
         }
         let (state, followed) = watch::channel(None);
-        self.0.push_back(Entry { id, ticket, at: now, state: followed });
+        self.0.push_back(Entry { id, at: now, state: followed });
         Some(state)
     }
 }
@@ -68,7 +61,7 @@ mod tests {
     }
 
     fn add(ledger: &mut Ledger, id: &CommandId, seconds: u64) -> Option<watch::Sender<Option<Progress>>> {
-        ledger.add(id.clone(), Ticket::new().unwrap(), Duration::from_secs(seconds))
+        ledger.add(id.clone(), Duration::from_secs(seconds))
     }
 
     #[test]

@@ -7,7 +7,7 @@
 //! 1. `listener` takes connections of the agent's group alone, a bounded number of them, and reads bounded lines; one line is an
 //!    [`Ask`](fleetps_nats::command::Ask), and is answered by one line.
 //! 2. `helper` gives out `tickets` and opens signed commands. The settings file is read again for each (`rules_file`), so a
-//!    change counts from the next command on; `trust` says which control key counts. A command uses its ticket up; `rate` bounds how many there are, and `ledger`
+//!    change counts from the next command on. A command uses its ticket up; `rate` bounds how many there are, and `ledger`
 //!    remembers what became of them.
 //! 3. `signals` names a process by a pidfd, compares boot, pid and start (`procfs`), asks the policy and sends. What is reused
 //!    later cannot be hit, as the pidfd names the process and not the pid.
@@ -33,7 +33,6 @@ mod report;
 mod rules_file;
 mod signals;
 mod tickets;
-mod trust;
 mod units;
 mod verdict;
 

@@ -56,7 +56,7 @@ pub struct JoinArguments {
     disk_io: bool,
     /// Let the fleet send commands: installs the control helper, which does what [control] of the settings allows
     #[cfg(target_os = "linux")]
-    #[arg(long, conflicts_with = "no_service")]
+    #[arg(long, conflicts_with_all = ["no_service", "folder"])]
     control: bool,
     /// Do not install a service
     #[arg(long)]
@@ -174,6 +174,13 @@ pub async fn join(arguments: JoinArguments, mut file: AgentFile) -> Result<(), J
         fleetps_nats::outln!(
             "No service was installed. Start the agent with:\n\n  fleetps-agent --config {config}"
         );
+        #[cfg(target_os = "linux")]
+        if arguments.control {
+            fleetps_nats::outln!(
+                "Nor was the control helper, without which no command is executed:\n\n  \
+                 fleetps-agent --config {config} control run"
+            );
+        }
         return Ok(());
     }
     #[cfg(target_os = "linux")]
@@ -188,7 +195,7 @@ pub async fn join(arguments: JoinArguments, mut file: AgentFile) -> Result<(), J
 fn install_control(config: &Path, file: &AgentFile) -> Result<(), ServiceError> {
     use crate::control::{USER, polkit_rule};
     let policy = file.commands.policy();
-    service::install_control(config, USER, &polkit_rule(&policy, USER))?;
+    service::install_control(USER, &polkit_rule(&policy, USER))?;
     let (config, lines) = (config.display(), policy.units.len() + policy.signals.len());
     fleetps_nats::outln!(
         "Commands are on, and {lines} lines of [control] in {config} allow some. After a change of `units` there:\n\n  \

@@ -13,12 +13,11 @@ const USER: &str = "fleetps-agent";
 const PROGRAM: &str = "/usr/local/bin/fleetps-agent";
 
 const SYSTEM_UNITS: &str = "/etc/systemd/system";
-/// The units of the control helper, with the folder's and the program's usual places in them.
+/// The units of the control helper, which name the usual places of settings and program.
 const CONTROL_UNITS: [(&str, &str); 2] = [
     ("fleetps-control.socket", include_str!("../../packaging/fleetps-control.socket")),
     ("fleetps-control.service", include_str!("../../packaging/fleetps-control.service")),
 ];
-const USUAL_CONFIG: &str = "/etc/fleetps/agent.toml";
 /// Where polkit reads the rules of this machine.
 const POLKIT_FOLDER: &str = "/etc/polkit-1/rules.d";
 const POLKIT_FILE: &str = "50-fleetps-control.rules";
@@ -76,14 +75,15 @@ pub(super) fn install(config: &Path, state: &Path, sees_disk_io: bool) -> Result
 }
 
 /// Installs the control helper, which runs as `user`, and its rule of polkit. The agent is installed already.
-pub(super) fn install_control(config: &Path, user: &str, rule: &str) -> Result<(), ServiceError> {
+pub(super) fn install_control(user: &str, rule: &str) -> Result<(), ServiceError> {
     make_user(user)?;
     for (name, text) in CONTROL_UNITS {
-        let text = text.replace(USUAL_CONFIG, &config.to_string_lossy());
-        write(&Path::new(SYSTEM_UNITS).join(name), &text)?;
+        write(&Path::new(SYSTEM_UNITS).join(name), text)?;
     }
     run("systemctl", &["daemon-reload"])?;
     run("systemctl", &["enable", "--quiet", "--now", CONTROL_UNITS[0].0])?;
+    // One that runs is of the program that was there before.
+    run("systemctl", &["try-restart", CONTROL_UNITS[1].0])?;
     let folder = Path::new(POLKIT_FOLDER);
     if folder.is_dir() {
         write(&polkit_file(), rule)
@@ -154,7 +154,7 @@ mod tests {
     #[test]
     fn the_control_helper_has_one_capability_no_network_and_a_socket_for_the_agents_group() {
         let [(socket_name, socket), (_, service)] = CONTROL_UNITS;
-        let program = format!("ExecStart={PROGRAM} --config {USUAL_CONFIG} control run");
+        let program = format!("ExecStart={PROGRAM} --config /etc/fleetps/agent.toml control run");
         for line in [
             program.as_str(),
             "User=fleetps-control",

@@ -7,7 +7,7 @@
 //! own settings.
 //!
 //! A host trusts the key of the last frame that it believed, at first the one that it pinned, and keys that follow it
-//! ([`fleetps_nats::agent_settings::Succession`]): an older key has no say any more.
+//! ([`fleetps_nats::agent_settings::Succession`]): an older key has no say any more (`trust`).
 //!
 //! Without a pinned key nothing is believed, and the agent does not even listen.
 
@@ -15,8 +15,10 @@ mod effective;
 mod store;
 
 use std::{
+    cmp::Ordering,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc},
+    thread,
     time::Duration,
 };
 
@@ -29,6 +31,7 @@ use tokio::sync::watch;
 use crate::{
     asked::Asked,
     settings::{AgentSettings, RemoteSettings},
+    trust::Trust,
 };
 use effective::{effective, in_force, own};
 use store::Store;
@@ -37,6 +40,8 @@ pub use effective::Sampling;
 
 /// The file of the frame in force, in the state folder.
 const FILE: &str = "remote-settings.json";
+/// The file that says which control key is trusted, in the state folder.
+const TRUSTED: &str = "trusted-key.json";
 
 /// What the sampling thread is told.
 #[derive(Debug)]
@@ -59,6 +64,7 @@ struct Shared {
     own: AgentSettings,
     settings: RemoteSettings,
     store: Store,
+    trust: Arc<Trust>,
     state: Mutex<State>,
     applied: watch::Sender<Applied>,
 }
@@ -86,16 +92,21 @@ impl Remote {
             ..Applied::default()
         };
         let store = Store::new(own_settings.state.join(FILE));
+        let trust = Arc::new(Trust::kept_in(Some(own_settings.state.join(TRUSTED))));
         let (state, applied) = (Mutex::default(), watch::Sender::new(applied));
-        Self(Arc::new(Shared { host, own: own_settings, settings, store, state, applied }))
+        Self(Arc::new(Shared { host, own: own_settings, settings, store, trust, state, applied }))
     }
 
     /// How this host is sampled at the start: by the last frame that was believed, also in an earlier run. Blocks, as files may.
     pub(crate) fn begin(&self, orders: mpsc::Sender<Order>) -> Sampling {
-        let kept = self.is_controlled().then(|| self.0.store.read()).flatten();
+        let kept = self.is_controlled().then(|| {
+            self.0.trust.read();
+            self.0.store.read()
+        });
+        let kept = kept.flatten();
         let mut state = self.state();
         if let Some(frame) = kept {
-            match self.open(&frame, &state) {
+            match self.open(&frame) {
                 Ok(_) => {
                     // A wish to watch from before it is none of this run.
                     state.watched = frame.revision();
@@ -110,7 +121,7 @@ impl Remote {
             self.note(believed);
         }
         state.orders = Some(orders);
-        let asked = state.frame.as_ref().and_then(|frame| self.open(frame, &state).ok());
+        let asked = state.frame.as_ref().and_then(|frame| self.open(frame).ok());
         effective(&self.0.own, &self.0.settings.pinned, asked.map(|asked| (asked, self.revision(&state))))
     }
 
@@ -145,7 +156,7 @@ impl Remote {
     fn watch(&self, frame: &SignedFrame) {
         let mut state = self.state();
         let read = || {
-            let body = frame.open(Kind::Watch, &self.0.host, self.trusted(&state)?)?;
+            let body = self.open_kind(Kind::Watch, frame)?;
             serde_json::from_str::<Watch>(body).map_err(|_| NotBelieved::Body)
         };
         match read() {
@@ -185,9 +196,12 @@ impl Remote {
     }
 
     fn believe(&self, frame: SignedFrame, state: &mut State) -> Result<(), NotBelieved> {
-        let asked = self.open(&frame, state)?;
-        if state.frame.as_ref().is_some_and(|known| frame.revision() <= known.revision()) {
-            return Err(NotBelieved::Old);
+        let asked = self.open(&frame)?;
+        match state.frame.as_ref().map(|known| frame.revision().cmp(&known.revision())) {
+            Some(Ordering::Less) => return Err(NotBelieved::Old),
+            // It came by two ways.
+            Some(Ordering::Equal) => return Ok(()),
+            Some(Ordering::Greater) | None => {}
         }
         tracing::info!(revision = frame.revision(), "other settings are asked of this host");
         let sampling = effective(&self.0.own, &self.0.settings.pinned, Some((asked, Some(frame.revision()))));
@@ -200,17 +214,27 @@ impl Remote {
         Ok(())
     }
 
-    /// The key that this host trusts: that of the frame in force, else the pinned one.
-    fn trusted<'a>(&'a self, state: &'a State) -> Result<&'a str, NotBelieved> {
-        let pinned = self.0.settings.control_key.as_deref().ok_or(NotBelieved::OtherKey)?;
-        Ok(state.frame.as_ref().map_or(pinned, SignedFrame::key))
-    }
-
-    fn open(&self, frame: &SignedFrame, state: &State) -> Result<AskedOfAgent, NotBelieved> {
-        let body = frame.open(Kind::Settings, &self.0.host, self.trusted(state)?)?;
+    fn open(&self, frame: &SignedFrame) -> Result<AskedOfAgent, NotBelieved> {
+        let body = self.open_kind(Kind::Settings, frame)?;
         let asked: AskedOfAgent = serde_json::from_str(body).map_err(|_| NotBelieved::Body)?;
         asked.check().map_err(|_| NotBelieved::Body)?;
         Ok(asked)
+    }
+
+    /// The body of a frame that is believed. The key that signed it is trusted from then on, and no older one.
+    fn open_kind<'a>(&self, kind: Kind, frame: &'a SignedFrame) -> Result<&'a str, NotBelieved> {
+        let pinned = self.0.settings.control_key.as_deref().ok_or(NotBelieved::OtherKey)?;
+        let trusted = self.0.trust.of(pinned);
+        let body = frame.open(kind, &self.0.host, &trusted)?;
+        if self.0.trust.believed(pinned, &trusted, frame.key()) {
+            let trust = Arc::clone(&self.0.trust);
+            // The state folder may lie on a mount that hangs.
+            let keeping = thread::Builder::new().name("keep-key".to_owned()).spawn(move || trust.keep());
+            if let Err(error) = keeping {
+                tracing::warn!(%error, "which control key is trusted is not kept for the next run");
+            }
+        }
+        Ok(body)
     }
 
     fn revision(&self, state: &State) -> Option<i64> {

@@ -135,16 +135,7 @@ pub(super) fn sender(
 
 /// The body, if it is the one that was signed.
 pub(super) async fn read(body: Body, signed: &SignedRequest) -> Result<Bytes, Refusal> {
-    read_within(body, signed, MAX_COMPRESSED_BYTES).await
-}
-
-/// The same, of at most `max_bytes`.
-pub(super) async fn read_within(
-    body: Body,
-    signed: &SignedRequest,
-    max_bytes: usize,
-) -> Result<Bytes, Refusal> {
-    let reading = tokio::time::timeout(BODY_WITHIN, to_bytes(body, max_bytes)).await;
+    let reading = tokio::time::timeout(BODY_WITHIN, to_bytes(body, MAX_COMPRESSED_BYTES)).await;
     let read = reading.map_err(|_| {
         let error = format!("this post was not sent within {} s", BODY_WITHIN.as_secs());
         Refusal::new(StatusCode::REQUEST_TIMEOUT, error, "send it again, faster")

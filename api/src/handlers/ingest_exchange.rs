@@ -9,9 +9,8 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use fleetps_nats::{
-    exchange::{Brought, HELD, MAX_BROUGHT_BYTES},
+    exchange::{Brought, HELD},
     signed::SignedRequest,
-    snapshot::MAX_COMPRESSED_BYTES,
     subject,
 };
 use schemars::{JsonSchema, SchemaGenerator};
@@ -23,6 +22,7 @@ use super::{
 };
 use crate::{
     answer::{Answers, Content, Described, Problem, response},
+    gate::NotStored,
     refusal::Refusal,
     state::AppState,
 };
@@ -102,9 +102,11 @@ pub async fn exchange(
     request: Request,
 ) -> Result<Exchanged, Refusal> {
     let (host, signed) = ingest::sender(&request, signed)?;
-    let Some(client) = &shared.broker else { return Err(Refusal::no_broker()) };
-    let brought: Brought =
-        understood(&ingest::read_within(request.into_body(), &signed, MAX_BROUGHT_BYTES).await?)?;
+    let (Some(client), Some(gate)) = (&shared.broker, &shared.gate) else { return Err(Refusal::no_broker()) };
+    let brought: Brought = {
+        let _place = gate.enter(&host).map_err(busy)?;
+        understood(&ingest::read(request.into_body(), &signed).await?)?
+    };
     let heard = shared.lines.exchange(client, &host, brought, HELD).await;
     let heard = heard.map_err(|full| {
         Refusal::new(StatusCode::SERVICE_UNAVAILABLE, full.to_string(), "ask again later").for_now(LATER)
@@ -120,16 +122,18 @@ pub async fn sharp(
 ) -> Result<Sharpened, Refusal> {
     let (host, signed) = ingest::sender(&request, signed)?;
     let (Some(client), Some(gate)) = (&shared.broker, &shared.gate) else { return Err(Refusal::no_broker()) };
-    let busy = |full: crate::gate::NotStored| {
-        Refusal::new(StatusCode::SERVICE_UNAVAILABLE, full.to_string(), "send the next one")
-            .for_now(AGAIN_AFTER)
-    };
     let _place = gate.enter(&host).map_err(busy)?;
     let taken = shared.lines.may_sharpen(&host);
     if taken {
-        let message = ingest::read_within(request.into_body(), &signed, MAX_COMPRESSED_BYTES).await?;
+        let message = ingest::read(request.into_body(), &signed).await?;
         // One that is lost is followed by a newer one.
         let _ = client.publish(subject::sharp(&host), message).await;
     }
     Ok(Sharpened(response(StatusCode::ACCEPTED, &PassedOn { taken })))
+}
+
+/// No place for one more body that is read.
+fn busy(full: NotStored) -> Refusal {
+    let hint = "ask again after the time in Retry-After";
+    Refusal::new(StatusCode::SERVICE_UNAVAILABLE, full.to_string(), hint).for_now(AGAIN_AFTER)
 }

@@ -39,9 +39,9 @@ pub enum RotationError {
     /// The key that is there cannot be read, or the new one cannot be written.
     #[error(transparent)]
     Key(#[from] KeyError),
-    /// The file beside the key cannot be written, or the new key cannot be put in its place.
-    #[error("cannot write {path}")]
-    Write {
+    /// The file beside the key cannot be read or written, or the new key cannot be put in its place.
+    #[error("cannot read or write {path}; nothing is signed with another key")]
+    File {
         /// The file.
         path: PathBuf,
         /// The cause.
@@ -73,24 +73,27 @@ impl ControlKey {
         let next = path.with_added_extension("next");
         let failed = |path: &Path| {
             let path = path.to_owned();
-            |source| RotationError::Write { path, source }
+            |source| RotationError::File { path, source }
         };
         match fs::remove_file(&next) {
             // A rotation that was killed has left it; nobody uses it.
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(&next)(error)),
             _ => {}
         }
+        let beside = beside(path);
+        // What cannot be read would be written over, and with it what hosts know older keys by.
+        let mut successions = successions(path).map_err(failed(&beside))?;
         let newer = KeyPair::new_operator();
         key::write(&newer, &next)?;
-        let mut successions = read_successions(path);
         let own = older.public_key();
         // What such a rotation said of this key leads nowhere.
         successions.retain(|known| known.older() != own);
         successions.push(Succession::sign(&older, &newer.public_key())?);
         let first = successions.len().saturating_sub(MAX_SUCCESSIONS);
-        let beside = beside(path);
         let text = serde_json::to_vec_pretty(&successions[first..]).unwrap_or_default();
         file::replace(&beside, &text).map_err(failed(&beside))?;
+        // Root may do this for the user that the servers run as.
+        give_to_owner_of(path, &[next.as_path(), beside.as_path()]).map_err(failed(path))?;
         fs::rename(&next, path).map_err(failed(path))?;
         Ok(Self::read(path)?)
     }
@@ -125,18 +128,33 @@ fn beside(path: &Path) -> PathBuf {
     path.with_extension("successions.json")
 }
 
+/// The successions beside the key in `path`; none where there is no such file.
+fn successions(path: &Path) -> io::Result<Vec<Succession>> {
+    match file::read(&beside(path)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        read => Ok(serde_json::from_slice(&read?)?),
+    }
+}
+
 fn read_successions(path: &Path) -> Vec<Succession> {
-    let beside = beside(path);
-    let read = match file::read(&beside) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Vec::new(),
-        read => read,
-    };
-    let parsed = read.and_then(|bytes| serde_json::from_slice(&bytes).map_err(io::Error::from));
-    parsed.unwrap_or_else(|error| {
-        let path = beside.display();
+    successions(path).unwrap_or_else(|error| {
+        let path = beside(path);
+        let path = path.display();
         tracing::error!(%path, %error, "cannot read how the control key follows older ones: hosts that trust one of these do nothing that is asked");
         Vec::new()
     })
+}
+
+#[cfg(unix)]
+fn give_to_owner_of(path: &Path, files: &[&Path]) -> io::Result<()> {
+    use std::os::unix::fs::{MetadataExt, chown};
+    let owner = fs::metadata(path)?;
+    files.iter().try_for_each(|file| chown(file, Some(owner.uid()), Some(owner.gid())))
+}
+
+#[cfg(not(unix))]
+fn give_to_owner_of(_: &Path, _: &[&Path]) -> io::Result<()> {
+    Ok(())
 }
 
 #[cfg(test)]
@@ -184,6 +202,14 @@ mod tests {
         let newest = ControlKey::rotate(&path).unwrap().sign(Kind::Watch, &host, 0, String::new()).unwrap();
         assert_eq!(newest.open(Kind::Watch, &host, &first), Ok(""));
         fs::write(beside(&path), "[{").unwrap();
-        assert!(!ControlKey::read(&path).unwrap().has_followed());
+        let before = ControlKey::read(&path).unwrap();
+        assert!(!before.has_followed());
+        assert!(matches!(ControlKey::rotate(&path), Err(RotationError::File { .. })));
+        assert_eq!(
+            fs::read_to_string(beside(&path)).unwrap(),
+            "[{",
+            "what cannot be read is not written over"
+        );
+        assert_eq!(ControlKey::read(&path).unwrap().public(), before.public());
     }
 }

@@ -13,7 +13,7 @@ const MAX_STATE_BYTES: usize = 64;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Stage {
-    /// It is believed and allowed, and begins at once.
+    /// It is believed, and begins as soon as the host has found that it is allowed.
     Accepted,
     /// It is being executed: a unit's job runs, or the end of a process that was signalled is waited for.
     Running,
