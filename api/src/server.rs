@@ -166,7 +166,8 @@ async fn tell_people(
     client: async_nats::Client,
     shutdown: CancellationToken,
 ) {
-    let acknowledged = shared.acknowledged.clone().follow(client.clone(), shutdown.clone());
+    let acknowledged =
+        shared.acknowledged.clone().follow(client.clone(), Arc::clone(&shared.alerts), shutdown.clone());
     let world = World {
         alerts: shared.alerts.clone(),
         fleet: shared.fleet.clone(),

@@ -38,6 +38,9 @@ const RUN_WITHIN: Duration = Duration::from_secs(10);
 pub(super) const MARGIN: Duration = Duration::from_secs(2);
 /// How long a host may execute a command. systemd gives up on a unit after 90 s, a stop and a start each.
 pub(super) const RUNS_FOR: Duration = Duration::from_secs(300);
+/// How often a host is asked at most how far its command is. It holds its answer back until that changes, which it does twice;
+/// one that answers at once all the time keeps the broker no busier than this.
+const ASK_EVERY: Duration = Duration::from_millis(100);
 /// How often a command is sent at most: again only where the first was certainly not executed.
 const MAX_ATTEMPTS: u32 = 2;
 
@@ -50,6 +53,9 @@ pub(super) struct Driver {
     pub(super) store: Store,
     pub(super) audit: AuditLog,
 }
+
+/// What a step does to a record; whether it changed anything.
+type Change = fn(&mut CommandRecord, Step) -> bool;
 
 /// How an attempt ended.
 enum Attempt {
@@ -167,6 +173,7 @@ impl Driver {
         let line = Line::to(&self.client, &record.host);
         let until = Instant::now() + RUNS_FOR;
         while known.is_some() && Instant::now() < until {
+            let asked = Instant::now();
             let question = Ask::Wait { id: record.id.clone(), known };
             match line.ask(&question, WAIT + MARGIN).await {
                 Ok(Answer::Stage(progress)) if progress.id == record.id => {
@@ -178,6 +185,7 @@ impl Driver {
                 }
                 _ => known = None,
             }
+            tokio::time::sleep(ASK_EVERY.saturating_sub(asked.elapsed())).await;
         }
         self.settle(record).await;
     }
@@ -202,17 +210,36 @@ impl Driver {
 
     /// Takes a step and audits it; `None` where the command is over, or was at this step.
     async fn enter(&self, id: &CommandId, step: Step) -> Result<Option<CommandRecord>, StoreError> {
-        let entered = self.store.change(id, |record| record.enter(step.clone())).await?;
-        if let Some(record) = &entered {
-            self.note(record, &step);
-        }
-        Ok(entered)
+        self.write(id, &step, CommandRecord::enter).await
     }
 
-    /// The same, however long the broker is away.
+    async fn write(
+        &self,
+        id: &CommandId,
+        step: &Step,
+        change: Change,
+    ) -> Result<Option<CommandRecord>, StoreError> {
+        let changed = self.store.change(id, |record| change(record, step.clone())).await?;
+        let taken = taken(changed, self.store.get(id.as_str()), step);
+        if let Some(record) = &taken {
+            self.note(record, step);
+        }
+        Ok(taken)
+    }
+
+    /// Takes a step, however long the broker is away.
     pub(super) async fn enter_surely(&self, record: &CommandRecord, step: Step) {
+        self.write_surely(record, step, CommandRecord::enter).await;
+    }
+
+    /// Ends it with this step, also where that is [`State::Unknown`], however long the broker is away.
+    pub(super) async fn close(&self, record: &CommandRecord, step: Step) {
+        self.write_surely(record, step, CommandRecord::close).await;
+    }
+
+    async fn write_surely(&self, record: &CommandRecord, step: Step, change: Change) {
         let mut failures = 0;
-        while let Err(error) = self.enter(&record.id, step.clone()).await {
+        while let Err(error) = self.write(&record.id, &step, change).await {
             tracing::warn!(command = %record.id, error = error_chain(&error), "a command's state is not written down yet");
             tokio::time::sleep(reconnect_delay(failures)).await;
             failures += 1;
@@ -242,6 +269,16 @@ impl Driver {
             self.audit.note_entry(entry(record, &action, what, outcome(step.state)));
         }
     }
+}
+
+/// The record, if it has taken this very step: just now, or before, when the acknowledgement was lost and it was tried again.
+fn taken(
+    changed: Option<CommandRecord>,
+    known: Option<Arc<CommandRecord>>,
+    step: &Step,
+) -> Option<CommandRecord> {
+    let record = changed.or_else(|| known.map(Arc::unwrap_or_clone));
+    record.filter(|record| record.last() == step)
 }
 
 /// The entry of the audit about a command.
@@ -277,4 +314,23 @@ pub(super) fn sentence(error: &impl std::fmt::Display) -> String {
     let mut characters = text.chars();
     let first = characters.next().map(char::to_uppercase);
     first.into_iter().flatten().chain(characters).chain(['.']).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::record::tests::record;
+
+    #[test]
+    fn a_step_that_was_written_without_an_acknowledgement_counts_as_taken_and_that_of_others_does_not() {
+        let step = Step::now(State::Done).saying("The process is gone.");
+        let mut written = record();
+        assert!(written.enter(step.clone()) && !written.enter(step.clone()), "tried again, it is there");
+        let known = || Some(Arc::new(written.clone()));
+        assert_eq!(taken(None, known(), &step), Some(written.clone()));
+        assert_eq!(taken(Some(written.clone()), known(), &step), Some(written.clone()));
+        let other = Step { at_us: step.at_us + 1, ..step.clone() };
+        assert_eq!(taken(None, known(), &other), None, "somebody else found the same");
+        assert_eq!(taken(None, None, &step), None);
+    }
 }

@@ -2,48 +2,74 @@
 //!
 //! A server says every two seconds that it runs. One that was not heard of for ten has ended.
 //! What it had not sent is cancelled; of the rest it is found out what became of it, and nothing is sent.
+//!
+//! A server hears itself too. While it does not, the broker is away and nobody can be heard: no server counts as ended.
 
 use std::{
     collections::HashMap,
-    sync::Arc,
     time::{Duration, Instant},
 };
 
 use fleetps_nats::subject;
 use futures_util::StreamExt;
-use tokio::sync::OwnedSemaphorePermit;
 
 use super::{
     Open,
     record::{CommandRecord, State, Step},
+    room::Place,
 };
 
 /// How often a server says so. Two that are lost are no end.
 const BEAT_EVERY: Duration = Duration::from_secs(2);
 /// A server that was not heard of for this long has ended.
 const ENDED_AFTER: Duration = Duration::from_secs(10);
+/// A server that has not heard itself for this long, three beats, hears nobody.
+const DEAF_AFTER: Duration = Duration::from_secs(6);
 /// Servers that are remembered: far more than there are.
 const MAX_SERVERS: usize = 1_000;
 
 /// The other servers, and when each was heard of last.
-#[derive(Debug, Default)]
-struct Others(HashMap<String, Instant>);
+#[derive(Debug)]
+struct Others {
+    /// The run of this server, which hears itself too.
+    own: String,
+    own_heard: Option<Instant>,
+    last: HashMap<String, Instant>,
+}
 
 impl Others {
+    fn of(own: &str) -> Self {
+        Self { own: own.to_owned(), own_heard: None, last: HashMap::new() }
+    }
+
     fn heard(&mut self, server: &str, now: Instant) {
-        if self.0.len() < MAX_SERVERS || self.0.contains_key(server) {
-            self.0.insert(server.to_owned(), now);
+        if server == self.own {
+            // The others were not heard either, so each is given its time anew.
+            if !self.hears(now) {
+                self.last.clear();
+            }
+            self.own_heard = Some(now);
+        } else if self.last.len() < MAX_SERVERS || self.last.contains_key(server) {
+            self.last.insert(server.to_owned(), now);
         }
     }
 
-    /// Whether a server has not been heard of for long; one that never was may have begun just now.
+    /// Whether anybody could be heard lately.
+    fn hears(&self, now: Instant) -> bool {
+        self.own_heard.is_some_and(|heard| now.duration_since(heard) <= DEAF_AFTER)
+    }
+
+    /// Whether a server has not been heard of for long, while it could be; one that never was may have begun just now.
     fn has_ended(&mut self, server: &str, now: Instant) -> bool {
-        let last = self.0.entry(server.to_owned()).or_insert(now);
+        if !self.hears(now) {
+            return false;
+        }
+        let last = self.last.entry(server.to_owned()).or_insert(now);
         now.duration_since(*last) > ENDED_AFTER
     }
 
     fn forget(&mut self, now: Instant) {
-        self.0.retain(|_, last| now.duration_since(*last) < 10 * ENDED_AFTER);
+        self.last.retain(|_, last| now.duration_since(*last) < 10 * ENDED_AFTER);
     }
 }
 
@@ -62,7 +88,7 @@ impl Open {
 
     /// Takes over what other servers have left.
     pub(super) async fn take_over(&self) {
-        let mut others = Others::default();
+        let mut others = Others::of(&self.server);
         let mut beats = loop {
             match self.driver.client.subscribe(subject::ALL_COMMANDERS).await {
                 Ok(beats) => break beats,
@@ -96,7 +122,7 @@ impl Open {
 
     /// Looks after a command of a server that has ended.
     async fn adopt(&self, record: &CommandRecord) {
-        let Ok(permit) = Arc::clone(&self.room).try_acquire_owned() else { return };
+        let Some(place) = self.room.take_one_left(&record.who) else { return };
         let former = record.server.clone();
         let claim = |record: &mut CommandRecord| {
             let is_left = !record.is_over && record.server == former;
@@ -106,7 +132,7 @@ impl Open {
             is_left
         };
         match self.driver.store.change(&record.id, claim).await {
-            Ok(Some(record)) => self.settle_in_background(record, permit),
+            Ok(Some(record)) => self.settle_in_background(record, place),
             Ok(None) => {}
             Err(error) => {
                 tracing::warn!(command = %record.id, %error, "a command that was left over is tried again")
@@ -114,9 +140,10 @@ impl Open {
         }
     }
 
-    fn settle_in_background(&self, record: CommandRecord, permit: OwnedSemaphorePermit) {
+    fn settle_in_background(&self, record: CommandRecord, place: Place) {
         let driver = self.driver.clone();
-        self.in_background(permit, async move {
+        self.in_background(async move {
+            let _until_it_is_over = place;
             if record.state().is_unsent() {
                 let said = "It was not sent: the server that looked after it has ended.";
                 driver.enter_surely(&record, Step::now(State::Cancelled).saying(said)).await;
@@ -133,14 +160,40 @@ mod tests {
 
     #[test]
     fn a_server_has_ended_that_was_silent_for_long_and_not_one_that_was_never_heard_of() {
-        let (mut others, began) = (Others::default(), Instant::now());
+        let (mut others, began) = (Others::of("own"), Instant::now());
         let after = |times: u32| began + ENDED_AFTER * times / 2;
+        let hears_itself = |others: &mut Others, times: std::ops::RangeInclusive<u32>| {
+            times.for_each(|times| others.heard("own", after(times)));
+        };
+        hears_itself(&mut others, 0..=1);
         assert!(!others.has_ended("new", began) && !others.has_ended("new", after(1)));
+        hears_itself(&mut others, 2..=3);
         assert!(others.has_ended("new", after(3)));
         others.heard("idle", after(3));
+        hears_itself(&mut others, 4..=20);
         others.heard("idle", after(20));
+        hears_itself(&mut others, 21..=23);
         assert!(!others.has_ended("idle", after(21)) && others.has_ended("idle", after(23)));
         others.forget(after(50));
-        assert!(others.0.is_empty() && !others.has_ended("idle", after(50)), "it is looked at anew");
+        assert!(others.last.is_empty());
+        hears_itself(&mut others, 24..=50);
+        assert!(!others.has_ended("idle", after(50)), "it is looked at anew");
+    }
+
+    #[test]
+    fn nobody_has_ended_while_the_broker_is_away_and_after_that_each_has_its_time_anew() {
+        let (mut others, began) = (Others::of("own"), Instant::now());
+        let after = |times: u32| began + ENDED_AFTER * times / 2;
+        assert!(!others.has_ended("lives", began), "nobody is judged before this server has heard itself");
+        others.heard("own", began);
+        others.heard("lives", began);
+        assert!(!others.has_ended("lives", after(20)), "the broker was away");
+        others.heard("own", after(20));
+        assert!(!others.has_ended("lives", after(20)) && !others.has_ended("ended", after(20)));
+        for times in 21..=23 {
+            others.heard("own", after(times));
+            others.heard("lives", after(times));
+        }
+        assert!(!others.has_ended("lives", after(23)) && others.has_ended("ended", after(23)));
     }
 }

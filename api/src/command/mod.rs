@@ -2,7 +2,7 @@
 //!
 //! * `order` is what a person asks for, `record` is one command to one host with every state that it was in, `store` keeps the records in the broker;
 //! * `driver` sends one command and follows it, over the `line` to its host; `settle` finds out what became of one whose
-//!   host was lost; `plan` does several;
+//!   host was lost; `plan` does several; `room` bounds how many there are at once;
 //! * `left_over` takes over what a server that has ended did not finish.
 //!
 //! A host executes a command only with a ticket that its own helper gave out (`fleetps_nats::command`). So nothing here can
@@ -14,11 +14,13 @@ mod line;
 mod order;
 mod plan;
 mod record;
+mod room;
 mod settle;
 mod store;
 
 use std::{
     fmt,
+    net::IpAddr,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -35,7 +37,7 @@ use fleetps_nats::{
 };
 use futures_util::{StreamExt, TryStreamExt, stream};
 use parking_lot::RwLock;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 pub use order::{NotAsked, Order, OrderTarget};
@@ -45,10 +47,9 @@ pub use store::StoreError;
 
 use crate::{audit_log::AuditLog, metrics::Bounded};
 use driver::Driver;
+use room::{MAX_UNDER_WAY, Place, Room};
 use store::Store;
 
-/// Commands that are not over, of this server: each waits for its host, and a person looks at them.
-const MAX_UNDER_WAY: usize = 1_000;
 /// Records of a plan that are written at a time.
 const WRITTEN_AT_ONCE: usize = 32;
 /// How soon the broker is asked again after it did not say which commands there are.
@@ -72,7 +73,7 @@ struct Open {
     driver: Driver,
     /// The run of this server.
     server: String,
-    room: Arc<Semaphore>,
+    room: Room,
     /// Orders for which there was no room.
     refused: Arc<AtomicU64>,
     shutdown: CancellationToken,
@@ -102,8 +103,7 @@ impl Commands {
         };
         let Some(store) = shutdown.run_until_cancelled(opening).await else { return };
         let driver = Driver { client, key, store: store.clone(), audit };
-        let room = Arc::new(Semaphore::new(MAX_UNDER_WAY));
-        let (refused, shutdown_too) = (Arc::default(), shutdown.clone());
+        let (room, refused, shutdown_too) = (Room::default(), Arc::default(), shutdown.clone());
         let open = Open { store, driver, server, room, refused, shutdown: shutdown_too };
         *self.0.write() = Some(open.clone());
         let following = async {
@@ -137,64 +137,75 @@ impl Commands {
     /// How many commands are under way.
     pub fn bounded(&self) -> Option<Bounded> {
         let open = self.0.read().clone()?;
-        let (in_use, limit) = (open.under_way() as u64, MAX_UNDER_WAY as u64);
+        let (in_use, limit) = (open.room.in_use() as u64, MAX_UNDER_WAY as u64);
         Some(Bounded { of: "commands", in_use, limit, refused: open.refused.load(Relaxed) })
     }
 
-    /// Begins what is asked for, and returns the id to ask for it by. Everything else goes on in the background.
+    /// Begins what is asked for, and returns the id to ask for it by. Everything else goes on in the background. It is a task of
+    /// its own: what was begun is finished, also when the client that asks hangs up.
     ///
     /// # Errors
     /// When it cannot be signed or written down, or there is too much. Nothing is sent then.
     pub async fn order(&self, order: Order) -> Result<CommandId, NotAsked> {
         let open = self.0.read().clone().ok_or(NotAsked::NotKnown)?;
-        if open.driver.key.is_none() {
-            return Err(NotAsked::NoKey);
-        }
-        let permit = open.take_room(order.targets.len())?;
-        if open.store.len() + order.targets.len() > store::MAX_RECORDS {
-            open.refused.fetch_add(1, Relaxed);
-            return Err(NotAsked::Full);
-        }
-        let records = open.records(&order)?;
-        let asked_as = records.first().map(|record| record.asked_as().clone()).ok_or(NotAsked::NotKnown)?;
-        let ids: Vec<CommandId> = records.iter().map(|record| record.id.clone()).collect();
-        if let Err(error) = open.write(&records).await {
-            open.withdraw(records, permit);
-            return Err(error);
-        }
-        let (driver, pace) = (open.driver.clone(), order.pace);
-        open.in_background(permit, async move { driver.carry_out(ids, pace).await });
-        Ok(asked_as)
+        tokio::spawn(async move { open.order(order).await }).await?
     }
 
-    /// Cancels a command that was not sent yet; whether it was. Who does it is named in its record.
+    /// Cancels those of these commands that were not sent yet, and returns how many these were; also when the client that asks
+    /// hangs up. Their records name who does it, and the audit the address, too.
     ///
     /// # Errors
     /// When the broker does not answer.
-    pub async fn cancel(&self, id: &CommandId, by: &str) -> Result<bool, StoreError> {
-        let Some(open) = self.0.read().clone() else { return Ok(false) };
-        let step = Step::now(State::Cancelled).saying(format!("It was not sent: {by} cancelled it."));
-        let cancel = |record: &mut CommandRecord| record.state().is_unsent() && record.enter(step.clone());
-        let cancelled = open.store.change(id, cancel).await?;
-        if let Some(record) = &cancelled {
-            let record = CommandRecord { who: by.to_owned(), ..record.clone() };
-            open.driver.note(&record, &step);
-        }
-        Ok(cancelled.is_some())
+    pub async fn cancel(&self, ids: Vec<CommandId>, by: &str, from: IpAddr) -> Result<usize, NotAsked> {
+        let open = self.0.read().clone().ok_or(NotAsked::NotKnown)?;
+        let by = by.to_owned();
+        Ok(tokio::spawn(async move { open.cancel(&ids, &by, from).await }).await??)
     }
 }
 
 impl Open {
-    fn under_way(&self) -> usize {
-        MAX_UNDER_WAY.saturating_sub(self.room.available_permits())
+    async fn order(&self, order: Order) -> Result<CommandId, NotAsked> {
+        if self.driver.key.is_none() {
+            return Err(NotAsked::NoKey);
+        }
+        let places = self.take_room(&order).inspect_err(|_| {
+            self.refused.fetch_add(1, Relaxed);
+        })?;
+        let records = self.records(&order)?;
+        let asked_as = records.first().map(|record| record.asked_as().clone()).ok_or(NotAsked::NotKnown)?;
+        if let Err(error) = self.write(&records).await {
+            self.withdraw(records, places);
+            return Err(error);
+        }
+        let commands: Vec<_> = records.into_iter().map(|record| record.id).zip(places).collect();
+        let (driver, pace) = (self.driver.clone(), order.pace);
+        self.in_background(async move { driver.carry_out(commands, pace).await });
+        Ok(asked_as)
     }
 
-    fn take_room(&self, commands: usize) -> Result<OwnedSemaphorePermit, NotAsked> {
-        let count = u32::try_from(commands).unwrap_or(u32::MAX);
-        Arc::clone(&self.room).try_acquire_many_owned(count).map_err(|_| {
-            self.refused.fetch_add(1, Relaxed);
-            NotAsked::TooMany
-        })
+    async fn cancel(&self, ids: &[CommandId], by: &str, from: IpAddr) -> Result<usize, StoreError> {
+        let mut cancelled = 0;
+        for id in ids {
+            let said = format!("It was not sent: {by} cancelled it.");
+            let step = Step::now(State::Cancelled).by(by).saying(said);
+            let cancel =
+                |record: &mut CommandRecord| record.state().is_unsent() && record.enter(step.clone());
+            if let Some(record) = self.store.change(id, cancel).await? {
+                // The audit names who cancels, and not who asked.
+                self.driver.note(&CommandRecord { who: by.to_owned(), from, ..record }, &step);
+                cancelled += 1;
+            }
+        }
+        Ok(cancelled)
+    }
+
+    fn take_room(&self, order: &Order) -> Result<Vec<Place>, NotAsked> {
+        let count = order.targets.len();
+        let places = self.room.take(&order.who, count)?;
+        match self.store.len() + count > store::MAX_RECORDS {
+            true => Err(NotAsked::Full),
+            false => Ok(places),
+        }
     }
 
     /// The records of an order, before anything was done.
@@ -236,19 +247,16 @@ impl Open {
         else {
             return Ok(());
         };
-        let hosts: Vec<&str> = records.iter().map(|record| record.host.as_str()).collect();
-        let what = format!("plan {}: {} on {} ({})", plan.id, first.what, hosts.join(" "), plan.of);
-        let why = if first.why.is_empty() { String::new() } else { format!("; why: {}", first.why) };
-        let entry =
-            AuditEntry { host: None, ..driver::entry(first, "command.plan", what + &why, Outcome::Done) };
+        let entry = driver::entry(first, "command.plan", plan_words(first, plan, records), Outcome::Done);
+        let entry = AuditEntry { host: None, ..entry };
         self.driver.audit.write(entry).await.map(|_| ()).map_err(NotAsked::Audit)
     }
 
     /// Ends records of an order that could not be written down as a whole, as soon as the broker takes that.
-    fn withdraw(&self, records: Vec<CommandRecord>, permit: OwnedSemaphorePermit) {
+    fn withdraw(&self, records: Vec<CommandRecord>, places: Vec<Place>) {
         let driver = self.driver.clone();
-        self.in_background(permit, async move {
-            for record in &records {
+        self.in_background(async move {
+            for (record, _place) in records.iter().zip(places) {
                 let said = "It was not sent: it could not be written down as a whole.";
                 driver.enter_surely(record, Step::now(State::Cancelled).saying(said)).await;
             }
@@ -256,12 +264,9 @@ impl Open {
     }
 
     /// Does `work` until it is done or the server ends; another server then finds what is left over.
-    fn in_background(&self, permit: OwnedSemaphorePermit, work: impl Future<Output = ()> + Send + 'static) {
+    fn in_background(&self, work: impl Future<Output = ()> + Send + 'static) {
         let shutdown = self.shutdown.clone();
-        tokio::spawn(async move {
-            shutdown.run_until_cancelled(work).await;
-            drop(permit);
-        });
+        tokio::spawn(async move { shutdown.run_until_cancelled(work).await });
     }
 
     /// Removes old records, for as long as this is awaited.
@@ -276,4 +281,12 @@ impl Open {
             tokio::time::sleep(TIDY_EVERY).await;
         }
     }
+}
+
+/// A plan as the audit has it. The hosts come last: where there are many, an entry is cut within them.
+fn plan_words(first: &CommandRecord, plan: &PlanPlace, records: &[CommandRecord]) -> String {
+    let hosts: Vec<&str> = records.iter().map(|record| record.host.as_str()).collect();
+    let why = if first.why.is_empty() { String::new() } else { format!("; why: {}", first.why) };
+    let of = plan.of;
+    format!("plan {}: {}, {of} commands{why}; hosts: {}", plan.id, first.what, hosts.join(" "))
 }

@@ -5,9 +5,9 @@ use std::net::IpAddr;
 use fleetps_nats::{HostName, command::What};
 
 use super::{
-    MAX_UNDER_WAY,
     plan::Pace,
     record::Was,
+    room::{MAX_OF_A_PERSON, MAX_UNDER_WAY},
     store::{MAX_RECORDS, StoreError},
 };
 use crate::audit_log::NotAudited;
@@ -50,6 +50,9 @@ pub enum NotAsked {
     /// There are too many.
     #[error("too many commands are under way; at most {MAX_UNDER_WAY} are at once")]
     TooMany,
+    /// There are too many of this person.
+    #[error("too many commands of {0} are under way; at most {MAX_OF_A_PERSON} of one person are at once")]
+    TooManyOf(String),
     /// There is no room for records.
     #[error("there is no room for more commands; the broker keeps {}", MAX_RECORDS)]
     Full,
@@ -62,4 +65,7 @@ pub enum NotAsked {
     /// The system has no random numbers for its id.
     #[error("the system has no random numbers")]
     Random(#[from] getrandom::Error),
+    /// The server ends, or the task that took it has panicked.
+    #[error("it was interrupted")]
+    Interrupted(#[from] tokio::task::JoinError),
 }

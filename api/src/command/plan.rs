@@ -1,8 +1,8 @@
 //! A plan: several commands, one after the other or some at a time.
 //!
-//! The first goes alone. Then as many go at a time as the plan says, until as many have failed as it bears; the others are
-//! cancelled. A command is signed only when its turn comes, so that a plan that is stopped leaves nothing that could be
-//! executed.
+//! They go one at a time until one is done. Then as many go at a time as the plan says. When as many have failed as it bears, the
+//! others are cancelled; every end but `done` is a failure, except that a person has cancelled the command. A command is signed
+//! only when its turn comes, so that a plan that is stopped leaves nothing that could be executed.
 
 use fleetps_nats::command::CommandId;
 use futures_util::{StreamExt, stream::FuturesUnordered};
@@ -10,12 +10,13 @@ use futures_util::{StreamExt, stream::FuturesUnordered};
 use super::{
     driver::Driver,
     record::{State, Step},
+    room::Place,
 };
 
 /// How a plan goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pace {
-    /// Commands that go on at a time, after the first.
+    /// Commands that go on at a time, after the first that is done.
     pub parallel: usize,
     /// Commands that may fail before the rest is cancelled, at least 1.
     pub stop_after: usize,
@@ -28,33 +29,47 @@ impl Default for Pace {
     }
 }
 
+/// How a command of a plan ended.
+enum End {
+    Done,
+    /// A person has cancelled it.
+    CalledOff,
+    Failed,
+}
+
 impl Driver {
-    /// Does the commands of a plan; returns when all of them are over.
-    pub(super) async fn carry_out(&self, commands: Vec<CommandId>, pace: Pace) {
+    /// Does the commands of a plan, each of which gives its place back when it is over; returns when all of them are.
+    pub(super) async fn carry_out(&self, commands: Vec<(CommandId, Place)>, pace: Pace) {
         let mut waiting = commands.into_iter();
         let mut under_way = FuturesUnordered::new();
         let (mut at_once, mut failures) = (1, 0);
         loop {
             while under_way.len() < at_once && failures < pace.stop_after {
-                let Some(id) = waiting.next() else { break };
+                let Some((id, place)) = waiting.next() else { break };
                 under_way.push(async move {
                     self.drive(&id).await;
-                    self.has_failed(&id)
+                    drop(place);
+                    self.end_of(&id)
                 });
             }
-            let Some(has_failed) = under_way.next().await else { break };
-            failures += usize::from(has_failed);
-            at_once = pace.parallel.max(1);
+            match under_way.next().await {
+                None => break,
+                Some(End::Done) => at_once = pace.parallel.max(1),
+                Some(End::CalledOff) => {}
+                Some(End::Failed) => failures += 1,
+            }
         }
-        for id in waiting {
+        for (id, _place) in waiting {
             self.stop(&id, failures).await;
         }
     }
 
-    /// Whether the plan counts it as a failure. What a person has cancelled is none.
-    fn has_failed(&self, id: &CommandId) -> bool {
-        let state = self.store.get(id.as_str()).map(|record| record.state());
-        !matches!(state, None | Some(State::Done | State::Cancelled))
+    fn end_of(&self, id: &CommandId) -> End {
+        match self.store.get(id.as_str()) {
+            Some(record) if record.state() == State::Done => End::Done,
+            Some(record) if record.is_called_off() => End::CalledOff,
+            _ => End::Failed,
+        }
     }
 
     async fn stop(&self, id: &CommandId, failures: usize) {

@@ -10,7 +10,8 @@ use fleetps_nats::{
 };
 use serde::{Deserialize, Serialize};
 
-/// The most steps of a record. A command takes six; the rest is for hosts that come and go while it is settled.
+/// The most steps of a record. A command takes six; the rest is for hosts that come and go while it is settled. A host that says
+/// something else all the time is not written down beyond them: only that it was lost, and how the command ends.
 const MAX_STEPS: usize = 24;
 /// The longest detail that is kept of a step, in bytes: a few lines. What a host says may have four times that.
 const MAX_DETAIL_BYTES: usize = 1024;
@@ -91,6 +92,9 @@ pub struct Step {
     /// What else there is to say. It may come from the host.
     #[serde(default)]
     pub detail: String,
+    /// The person who took it; absent for what hosts and servers do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
 }
 
 /// How far a command is.
@@ -195,7 +199,7 @@ impl From<Stage> for State {
 impl Step {
     /// A step that is taken now.
     pub fn now(state: State) -> Self {
-        Self { state, at_us: now_us(), reason: None, detail: String::new() }
+        Self { state, at_us: now_us(), reason: None, detail: String::new(), by: None }
     }
 
     /// The same with this to say; what is too long is cut.
@@ -212,6 +216,12 @@ impl Step {
         Self { reason, ..self }
     }
 
+    /// The same, taken by this person.
+    #[must_use]
+    pub fn by(self, person: &str) -> Self {
+        Self { by: Some(person.to_owned()), ..self }
+    }
+
     /// What there is to say for people: the reason as a sentence, and the detail.
     pub fn words(&self) -> String {
         let reason = self.reason.map(Reason::words).unwrap_or_default();
@@ -223,7 +233,8 @@ impl Step {
 impl CommandRecord {
     /// The step that it is at.
     pub fn last(&self) -> &Step {
-        const NONE: &Step = &Step { state: State::Asked, at_us: 0, reason: None, detail: String::new() };
+        const NONE: &Step =
+            &Step { state: State::Asked, at_us: 0, reason: None, detail: String::new(), by: None };
         self.steps.last().unwrap_or(NONE)
     }
 
@@ -237,16 +248,35 @@ impl CommandRecord {
         self.steps.iter().rev().find(|step| step.state == State::Published).map(|step| step.at_us)
     }
 
-    /// Takes a step; whether it changed anything. A command that is over stays as it is.
+    /// Whether nothing follows because a person has cancelled it.
+    pub fn is_called_off(&self) -> bool {
+        self.state() == State::Cancelled && self.last().by.is_some()
+    }
+
+    /// Takes a step; whether it changed anything. A command that is over stays as it is, and one with as many steps as are kept
+    /// takes only a last one, or [`State::Unknown`].
     pub fn enter(&mut self, step: Step) -> bool {
         if self.is_over || (self.state() == step.state && self.last().detail == step.detail) {
             return false;
         }
-        self.is_over = step.state.is_final();
         if self.steps.len() >= MAX_STEPS {
+            if !step.state.is_final() && step.state != State::Unknown {
+                return false;
+            }
             self.steps.pop();
         }
+        self.is_over = step.state.is_final();
         self.steps.push(step);
+        true
+    }
+
+    /// Takes the last step, also where that is [`State::Unknown`]; whether it changed anything.
+    pub fn close(&mut self, step: Step) -> bool {
+        if self.is_over {
+            return false;
+        }
+        self.enter(step);
+        self.is_over = true;
         true
     }
 
@@ -309,14 +339,15 @@ impl Was {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::net::Ipv4Addr;
 
     use fleetps_nats::command::{ProcessId, Signal};
 
     use super::*;
 
-    fn record() -> CommandRecord {
+    /// A command that was asked, and nothing else.
+    pub(in crate::command) fn record() -> CommandRecord {
         let process = ProcessId { boot_id: "boot".to_owned(), pid: 7, start_ticks: 9 };
         let was = Process { pid: 7, name: "java; command line: x".to_owned(), ..Process::default() };
         let was = Process { command_line: Some("java -jar a.jar".to_owned()), ..was };
@@ -340,11 +371,17 @@ mod tests {
     #[test]
     fn what_is_over_stays_as_it_is_and_steps_are_bounded() {
         let mut record = record();
-        for number in 0..100 {
+        for number in 1..MAX_STEPS {
             let state = if number % 2 == 0 { State::Unknown } else { State::Running };
             assert!(record.enter(Step::now(state)));
             assert!(!record.enter(Step::now(state)), "the same again");
         }
+        assert_eq!((record.steps.len(), record.state()), (MAX_STEPS, State::Running));
+        // A host that says something else all the time is heard no more, until it says how the command has ended.
+        assert!(
+            !record.enter(Step::now(State::Accepted)) && !record.enter(Step::now(State::Running).saying("x"))
+        );
+        assert!(record.enter(Step::now(State::Unknown)) && !record.enter(Step::now(State::Running)));
         assert_eq!(record.steps.len(), MAX_STEPS);
         assert!(record.enter(Step::now(State::Done).saying("ä".repeat(5_000))));
         assert!(record.is_over && record.last().detail.len() <= MAX_DETAIL_BYTES);
@@ -352,6 +389,25 @@ mod tests {
         assert_eq!(record.state(), State::Done);
         let text = serde_json::to_string(&record).unwrap();
         assert_eq!(serde_json::from_str::<CommandRecord>(&text).unwrap(), record);
+    }
+
+    #[test]
+    fn the_end_of_what_stays_unknown_is_one_change_and_who_has_cancelled_is_known() {
+        let mut lost = record();
+        assert!(lost.enter(Step::now(State::Unknown).saying("lost")) && !lost.is_over);
+        let end = Step::now(State::Unknown).saying("nothing was found out");
+        assert!(lost.close(end.clone()) && !lost.close(end.clone()));
+        assert!(lost.is_over && !lost.is_called_off());
+        assert_eq!(*lost.last(), end);
+        for (step, is_called_off) in [
+            (Step::now(State::Cancelled).by("anna"), true),
+            (Step::now(State::Cancelled).saying("The audit is away."), false),
+        ] {
+            let mut cancelled = record();
+            assert!(cancelled.enter(step) && cancelled.is_called_off() == is_called_off);
+        }
+        let old = serde_json::json!({"state": "cancelled", "at_us": 1});
+        assert_eq!(serde_json::from_value::<Step>(old).unwrap().by, None, "of an earlier version");
     }
 
     #[test]

@@ -43,8 +43,13 @@ impl Driver {
         let mut said = String::new();
         while Instant::now() < until && !self.is_over(&record.id) {
             match self.find(record).await {
-                Found::Known => until = begun + RUNS_FOR,
-                Found::Unknown if !self.has_lapsed(record) => {}
+                Found::Known => {
+                    until = begun + RUNS_FOR;
+                    said = "the host says that it still runs".to_owned();
+                }
+                Found::Unknown if !self.has_lapsed(record) => {
+                    said = "the host does not know it".to_owned();
+                }
                 Found::Unknown => match self.look(record).await {
                     Ok(step) => return self.close(record, step).await,
                     Err(error) => said = error.to_string(),
@@ -86,15 +91,6 @@ impl Driver {
         match Line::to(&self.client, &record.host).ask(&question, ANSWER_WITHIN).await? {
             Answer::Looked(sight) => Ok(verdict(&record.what, &sight)),
             _ => Err(NoAnswer::Unreadable("it is none to this question".to_owned())),
-        }
-    }
-
-    /// Ends it with this step, also where that is [`State::Unknown`].
-    async fn close(&self, record: &CommandRecord, step: Step) {
-        self.enter_surely(record, step).await;
-        let close = |record: &mut CommandRecord| !std::mem::replace(&mut record.is_over, true);
-        if let Err(error) = self.store.change(&record.id, close).await {
-            tracing::warn!(command = %record.id, %error, "a command's end is not written down");
         }
     }
 }

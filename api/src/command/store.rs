@@ -14,6 +14,7 @@ use async_nats::Client;
 use fleetps_nats::{
     bucket::{Bucket, BucketError, WatchedBucket},
     command::CommandId,
+    now_us,
 };
 use parking_lot::RwLock;
 use tokio::sync::watch;
@@ -54,7 +55,8 @@ pub(super) struct Store {
     copy: WatchedBucket<CommandRecord>,
     /// What this server wrote and the copy may not have yet, by id.
     written: Arc<RwLock<HashMap<String, Arc<CommandRecord>>>>,
-    /// Tells of every change, by a number that grows.
+    /// Tells of every change, by a number that grows, also from one run of the server to the next: pages name it as the version
+    /// that they show.
     changed: watch::Sender<u64>,
 }
 
@@ -63,7 +65,7 @@ impl Store {
     pub(super) async fn open(client: &Client) -> Result<Self, BucketError> {
         let bucket = Bucket::open(client, BUCKET).await?;
         let copy = bucket.follow().await?;
-        let changed = watch::Sender::new(0);
+        let changed = watch::Sender::new(u64::try_from(now_us()).unwrap_or_default());
         Ok(Self { client: client.clone(), bucket, copy, written: Arc::default(), changed })
     }
 

@@ -14,7 +14,10 @@ use fleetps_nats::{
 use parking_lot::RwLock;
 use tokio_util::sync::CancellationToken;
 
-use crate::notify::{ACKNOWLEDGEMENTS, Acknowledgement};
+use crate::{
+    live::Alerts,
+    notify::{ACKNOWLEDGEMENTS, Acknowledgement},
+};
 
 /// How often it is looked whether there is an acknowledgement, until there was one.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
@@ -55,24 +58,35 @@ impl Acknowledged {
         known.noted.insert(alert.to_owned(), (by.map(Arc::new), Instant::now()));
     }
 
-    /// Follows the records until `shutdown`. Makes none.
-    pub async fn follow(self, client: Client, shutdown: CancellationToken) {
-        let following = async {
-            loop {
-                match Self::find(&client).await {
-                    Ok(Some(followed)) => {
-                        let mut known = self.0.write();
-                        known.noted.clear();
-                        known.followed = Some(followed);
-                        return;
-                    }
-                    Ok(None) => {}
-                    Err(error) => tracing::debug!("acknowledgements: {}", error_chain(&error)),
-                }
-                tokio::time::sleep(LOOK_EVERY).await;
+    /// Follows the records until `shutdown`, and tells those who watch `alerts` of every change, whichever server made it. Makes no
+    /// records.
+    pub async fn follow(self, client: Client, alerts: Arc<Alerts>, shutdown: CancellationToken) {
+        shutdown.run_until_cancelled(self.keep_current(&client, &alerts)).await;
+    }
+
+    async fn keep_current(&self, client: &Client, alerts: &Alerts) {
+        let mut followed = Self::wait_for(client).await;
+        {
+            let mut known = self.0.write();
+            known.noted.clear();
+            known.followed = Some(followed.clone());
+        }
+        loop {
+            alerts.touch();
+            followed.changed().await;
+        }
+    }
+
+    /// The copy of the records, once there is one.
+    async fn wait_for(client: &Client) -> WatchedBucket<Acknowledgement> {
+        loop {
+            match Self::find(client).await {
+                Ok(Some(followed)) => return followed,
+                Ok(None) => {}
+                Err(error) => tracing::debug!("acknowledgements: {}", error_chain(&error)),
             }
-        };
-        shutdown.run_until_cancelled(following).await;
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
     }
 
     async fn find(

@@ -45,6 +45,12 @@ impl Pending {
         self.0.front()
     }
 
+    /// Whether an alert is over by the last that is pending of it.
+    pub(super) fn ends(&self, alert: &str) -> bool {
+        let last = self.0.iter().rev().find(|read| read.transition.change.alert.id == alert);
+        last.is_some_and(|read| !read.transition.is_open())
+    }
+
     /// The first `count`.
     pub(super) fn take(&self, count: usize) -> Vec<Read> {
         self.0.iter().take(count).cloned().collect()
@@ -114,6 +120,19 @@ mod tests {
         }
         let full = pending(&vec![(0, 0); MAX_PENDING], start);
         assert_eq!((full.burst(GROUPING, start), full.room()), (MAX_PENDING, 0));
+    }
+
+    #[test]
+    fn an_alert_ends_by_the_last_that_is_pending_of_it() {
+        let mut pending = Pending::default();
+        let changes =
+            [("a", Change::Raised), ("b", Change::Raised), ("a", Change::Cleared), ("c", Change::Gone)];
+        for (sequence, (rule, change)) in (1..).zip(changes) {
+            let transition = transition("web-1", rule, change);
+            pending.push(Read { sequence, transition, read_at: Instant::now() });
+        }
+        let ended = ["web-1-a", "web-1-b", "web-1-c", "web-1-d"].map(|alert| pending.ends(alert));
+        assert_eq!(ended, [true, false, true, false]);
     }
 
     #[test]

@@ -21,6 +21,8 @@ pub(super) struct Decided {
     pub(super) kept_back: Vec<KeptBack>,
     /// Alerts that are not escalated for want of room.
     pub(super) not_escalated: u64,
+    /// Alerts that are told and whose end will not be, for want of room.
+    pub(super) forgotten: u64,
 }
 
 /// What decisions are made by.
@@ -37,8 +39,9 @@ pub(super) struct By<'a> {
 pub(super) fn decide(ledger: &Ledger, told: Vec<Told>, position: u64, by: &By<'_>) -> Decided {
     let mut decided = Decided::beginning(ledger, by);
     decided.ledger.position = position;
+    // The first of an alert is its beginning: the last that is collected under a key stays.
     let sequences: BTreeMap<String, u64> =
-        told.iter().map(|told| (told.notification.thread.clone(), told.sequence)).collect();
+        told.iter().rev().map(|told| (told.notification.thread.clone(), told.sequence)).collect();
     let ended: BTreeSet<String> =
         told.iter().filter(|it| it.ends()).map(|it| it.notification.thread.clone()).collect();
     let endless: Vec<String> = told
@@ -52,7 +55,7 @@ pub(super) fn decide(ledger: &Ledger, told: Vec<Told>, position: u64, by: &By<'_
     decided.ledger.escalations.retain(|waiting| !ended.contains(&waiting.alert));
     decided.escalate_later(&plan, &ended, &sequences, by.now_us);
     decided.take(plan, &headlines, by);
-    decided.forget(&endless);
+    decided.ledger.forget(&endless);
     decided
 }
 
@@ -99,7 +102,7 @@ impl Decided {
         let mut ledger = ledger.clone();
         ledger.threads.retain(|channel, threads| by.channels.contains(channel) && !threads.is_empty());
         ledger.muted.retain(|silence, _| by.rules.silences.contains_key(silence));
-        Self { ledger, kept_back: Vec::new(), not_escalated: 0 }
+        Self { ledger, kept_back: Vec::new(), not_escalated: 0, forgotten: 0 }
     }
 
     /// Keeps back what nobody is told of in any case; returns the others.
@@ -110,7 +113,7 @@ impl Decided {
                 Case::Usual | Case::Endless => batch.push(notification),
                 Case::Late => self.keep_back(notification.id, Why::Late),
                 Case::RuleChanged => {
-                    self.forget(std::slice::from_ref(&notification.thread));
+                    self.ledger.forget([&notification.thread]);
                     self.keep_back(notification.id, Why::RuleChanged);
                 }
             }
@@ -120,12 +123,6 @@ impl Decided {
 
     fn keep_back(&mut self, id: String, why: Why) {
         self.kept_back.push(KeptBack { id, why });
-    }
-
-    fn forget(&mut self, alerts: &[String]) {
-        for threads in self.ledger.threads.values_mut() {
-            alerts.iter().for_each(|alert| threads.forget(alert));
-        }
     }
 
     fn escalate_later(
@@ -152,6 +149,7 @@ impl Decided {
 
     /// Takes what is planned.
     fn take(&mut self, plan: Plan, headlines: &Headlines, by: &By<'_>) {
+        self.forgotten += plan.forgotten as u64;
         for Planned { channel, message, not_before_us } in plan.messages {
             let notification = by.links.onto(message);
             self.ledger.outgoing.push(Outgoing { channel, notification, not_before_us });

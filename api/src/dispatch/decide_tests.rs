@@ -28,7 +28,7 @@ fn rules(routes: Vec<Route>) -> Rules {
 fn decided(ledger: &Ledger, transitions: &[Transition], rules: &Rules) -> Decided {
     let first = ledger.position + 1;
     let groups = BTreeSet::from(["web".to_owned()]);
-    let beside = Beside { groups: &groups, note: "", moment: None };
+    let beside = Beside { groups: &groups, note: "", moment: None, is_over: true };
     let all: Vec<Told> = (first..)
         .zip(transitions)
         .map(|(sequence, transition)| told(sequence, transition, &beside))
@@ -140,7 +140,7 @@ fn escalated(ledger: &Ledger, rules: &Rules, is_acknowledged: bool) -> Decided {
         .iter()
         .filter(|_| !is_acknowledged)
         .map(|waiting| {
-            let beside = Beside { groups: &groups, note: "", moment: None };
+            let beside = Beside { groups: &groups, note: "", moment: None, is_over: false };
             let raised = told(waiting.sequence, &transition("web-1", "memory", Change::Raised), &beside);
             let id = format!("{}-escalated", waiting.alert);
             (Notification { id, kind: Kind::Escalated, ..raised.notification }, waiting.channels.clone())
@@ -175,6 +175,29 @@ fn what_is_acknowledged_or_over_is_not_escalated() {
     assert!(over.ledger.escalations.is_empty());
     let at_once = [transition("web-1", "x", Change::Raised), transition("web-1", "x", Change::Cleared)];
     assert!(decided(&Ledger::default(), &at_once, &rules).ledger.escalations.is_empty());
+}
+
+#[test]
+fn an_escalation_is_of_the_beginning_whatever_followed_in_the_same_burst() {
+    let mut flapping = transition("web-1", "memory", Change::Flapping);
+    flapping.place.sequence += 1;
+    let burst = [transition("web-1", "memory", Change::Raised), flapping];
+    let raised = decided(&Ledger::default(), &burst, &escalating());
+    let waiting: Vec<u64> = raised.ledger.escalations.iter().map(|waiting| waiting.sequence).collect();
+    assert_eq!((waiting, raised.ledger.position), (vec![1], 2));
+}
+
+#[test]
+fn what_is_told_and_cannot_be_remembered_is_counted() {
+    let rules = rules(vec![route(&["mail"])]);
+    let raised =
+        Notification { kind: Kind::Raised, ..Notification::test("n".to_owned(), "", String::new(), 1) };
+    let alerts = (0..crate::notify::MAX_OPEN).map(|number| number.to_string()).collect();
+    let mut ledger = Ledger::default();
+    let threads = ledger.threads.entry("mail".to_owned()).or_default();
+    assert_eq!(threads.sent(&crate::notify::Message { notification: raised, alerts }), 0);
+    let told = decided(&ledger, &[transition("web-1", "memory", Change::Raised)], &rules);
+    assert_eq!((said(&told).len(), told.forgotten), (1, 1));
 }
 
 #[test]

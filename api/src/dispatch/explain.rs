@@ -106,7 +106,7 @@ async fn changes(world: &World, notification: &Notification) -> Option<Vec<Strin
     let Subject::Host(host) = &notification.subject else { return None };
     let value = before(&notification.facts.measure)?;
     let (host, wanted_us): (HostName, i64) =
-        (host.parse().ok()?, notification.at_us.saturating_sub(BEFORE_US));
+        (host.parse().ok()?, measured_us(notification).saturating_sub(BEFORE_US));
     let asking =
         world.past.ask("notifications", AskedFor::Page, Arc::new(Scope::everything()), move |past| {
             past.snapshot_at(&host, wanted_us)
@@ -126,6 +126,14 @@ async fn changes(world: &World, notification: &Notification) -> Option<Vec<Strin
         }
     };
     Some(notification.culprits.iter().map(of).collect())
+}
+
+/// When the figures of a message were measured: those of an escalation when the alert was raised.
+fn measured_us(notification: &Notification) -> i64 {
+    match notification.kind {
+        Kind::Escalated => notification.facts.since_us.unwrap_or(notification.at_us),
+        _ => notification.at_us,
+    }
 }
 
 type ValueOf = fn(&Process) -> Option<String>;
@@ -158,10 +166,15 @@ async fn points(world: &World, message: &Outgoing) -> Option<Vec<Point>> {
     let gaps = metrics.gaps.iter().map(|gap| Point { at_us: gap.from_us, value: None });
     let known = metrics.points.iter().map(|point| Point { at_us: point.to_us, value: of_point(point) });
     let mut points: Vec<Point> = known.chain(gaps).collect();
-    // What raised it is in no segment yet.
-    points.push(Point { at_us, value: notification.facts.value.number });
+    points.extend(last_point(notification));
     points.sort_by_key(|point| point.at_us);
     Some(points)
+}
+
+/// What raised an alert is in no segment yet. At the time of an escalation the measure may be another.
+fn last_point(notification: &Notification) -> Option<Point> {
+    let Notification { kind, at_us, facts, .. } = notification;
+    (*kind == Kind::Raised).then_some(Point { at_us: *at_us, value: facts.value.number })
 }
 
 type OfPoint = fn(&HostPoint) -> Option<f64>;
@@ -179,4 +192,29 @@ fn drawn(measure: &str) -> Option<OfPoint> {
         },
         _ => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use fleetps_ingestor::alerts::Change;
+
+    use super::*;
+    use crate::dispatch::{
+        examples::{AT_US, transition},
+        translate::{Beside, told},
+    };
+
+    #[test]
+    fn an_escalation_has_the_figures_of_when_its_alert_was_raised() {
+        let groups = BTreeSet::new();
+        let beside = Beside { groups: &groups, note: "", moment: None, is_over: false };
+        let raised = told(9, &transition("web-1", "memory", Change::Raised), &beside).notification;
+        assert_eq!(measured_us(&raised), AT_US);
+        assert_eq!(last_point(&raised), Some(Point { at_us: AT_US, value: Some(97.0) }));
+        let escalated = Notification { kind: Kind::Escalated, at_us: AT_US + 900_000_000, ..raised };
+        assert_eq!(measured_us(&escalated), AT_US);
+        assert_eq!(last_point(&escalated), None);
+    }
 }

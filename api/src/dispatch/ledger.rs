@@ -4,7 +4,7 @@
 //! servers that decide the same burst one is heard. What is to be sent is a part of it: after a crash the next one puts that
 //! into the outbox and decides nothing again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use async_nats::{
     Client,
@@ -102,7 +102,12 @@ impl Ledger {
 
     /// The message that carries it; `None` where it is too large.
     fn to_message(&self) -> Result<Option<Vec<u8>>, Failure> {
-        let packed = zstd::bulk::compress(&serde_json::to_vec(self)?, LEVEL)?;
+        let unpacked = serde_json::to_vec(self)?;
+        // What compresses well may be small enough to be written and too large to be read.
+        if unpacked.len() > MAX_UNPACKED_BYTES {
+            return Ok(None);
+        }
+        let packed = zstd::bulk::compress(&unpacked, LEVEL)?;
         Ok((packed.len() <= MAX_BYTES).then_some(packed))
     }
 
@@ -112,7 +117,8 @@ impl Ledger {
     }
 
     /// Makes it smaller, where it does not fit: first what messages show beside their words, then the open alerts of the
-    /// channel that has most, and at last messages. How many alerts or messages that forgot.
+    /// channel that has most, then messages, what silences kept back, and escalations. How many alerts, messages or escalations
+    /// that forgot.
     pub(super) fn shrink(&mut self) -> u64 {
         let mut has_more = false;
         for Outgoing { notification, .. } in &mut self.outgoing {
@@ -126,21 +132,42 @@ impl Ledger {
         let most = self.threads.values_mut().max_by_key(|threads| threads.len());
         let forgotten = match most.filter(|threads| !threads.is_empty()) {
             Some(threads) => threads.shrink_to(threads.len() / 2),
-            None => {
-                let before = self.outgoing.len();
-                self.outgoing.truncate(before / 2);
-                before - before / 2
+            None if !self.outgoing.is_empty() => halve(&mut self.outgoing),
+            None if !self.muted.is_empty() => {
+                self.muted.clear();
+                0
             }
+            None => halve(&mut self.escalations),
         };
         forgotten as u64
     }
 
+    /// Forgets alerts that channels were told of: nothing more is said of them.
+    pub(super) fn forget<'a>(&mut self, alerts: impl IntoIterator<Item = &'a String>) {
+        for alert in alerts {
+            self.threads.values_mut().for_each(|threads| threads.forget(alert));
+        }
+    }
+
+    /// The alerts that a channel was told of and that are not among `open`.
+    pub(super) fn not_open(&self, open: &BTreeSet<String>) -> BTreeSet<String> {
+        let told = self.threads.values().flat_map(Threads::alerts);
+        told.filter(|alert| !open.contains(*alert)).map(str::to_owned).collect()
+    }
+
     /// The ids of alerts that somebody was told of, or that wait to be escalated.
     #[cfg(test)]
-    pub(super) fn alerts(&self) -> std::collections::BTreeSet<&str> {
+    pub(super) fn alerts(&self) -> BTreeSet<&str> {
         let of_threads = self.threads.values().flat_map(Threads::alerts);
         of_threads.chain(self.escalations.iter().map(|waiting| waiting.alert.as_str())).collect()
     }
+}
+
+/// Leaves the first half; how many that removed.
+fn halve<T>(list: &mut Vec<T>) -> usize {
+    let before = list.len();
+    list.truncate(before / 2);
+    before - before / 2
 }
 
 /// A ledger with the revision that it was read at or written as; 0 where there is none.
@@ -236,7 +263,7 @@ mod tests {
         let alerts = (0..MAX_OPEN as u64).map(|_| format!("{:016x}", fastrand::u64(..))).collect();
         let mut notification = Notification::test("0f3a-1-2-3".to_owned(), "anna", String::new(), 5);
         notification.kind = crate::notify::Kind::Raised;
-        threads.sent(&Message { notification: notification.clone(), alerts });
+        assert_eq!(threads.sent(&Message { notification: notification.clone(), alerts }), 0);
         let mut ledger = Ledger::beginning("2026-11-28T14:00:00Z".to_owned(), 9);
         ledger.threads.insert("mail".to_owned(), threads);
         ledger.outgoing.push(Outgoing { channel: "mail".to_owned(), notification, not_before_us: Some(3) });
@@ -258,6 +285,39 @@ mod tests {
         ledger.outgoing = (0..3).map(outgoing).collect();
         let steps: Vec<u64> = (0..4).map(|_| ledger.shrink()).collect();
         assert_eq!((steps, ledger.outgoing.len()), (vec![0, 2, 1, 0], 0));
+        ledger.muted.insert("s1".to_owned(), Muted::default());
+        let waiting =
+            Waiting { alert: "aa".to_owned(), sequence: 1, due_us: 2, channels: vec!["mail".to_owned()] };
+        ledger.escalations = vec![waiting; 3];
+        let steps: Vec<u64> = (0..4).map(|_| ledger.shrink()).collect();
+        assert_eq!((steps, ledger), (vec![0, 2, 1, 0], Ledger::default()), "at last escalations");
+    }
+
+    #[test]
+    fn one_that_would_be_too_large_to_be_read_is_not_written() {
+        // It compresses to almost nothing.
+        let made = |bytes: usize| Ledger::beginning("x".repeat(bytes), 1);
+        let largest = MAX_UNPACKED_BYTES - serde_json::to_vec(&made(0)).unwrap().len();
+        let message = made(largest).to_message().unwrap().expect("it fits");
+        assert_eq!(Ledger::from_message(&message).unwrap(), made(largest));
+        assert_eq!(made(largest + 1).to_message().unwrap(), None);
+    }
+
+    #[test]
+    fn alerts_that_are_not_open_any_more_are_found_and_forgotten() {
+        let mut notification = Notification::test("n".to_owned(), "anna", String::new(), 5);
+        notification.kind = crate::notify::Kind::Raised;
+        let mut ledger = Ledger::default();
+        for (channel, alerts) in [("mail", ["aa", "bb"]), ("chat", ["bb", "cc"])] {
+            let alerts = alerts.map(str::to_owned).to_vec();
+            let mut threads = Threads::default();
+            assert_eq!(threads.sent(&Message { notification: notification.clone(), alerts }), 0);
+            ledger.threads.insert(channel.to_owned(), threads);
+        }
+        let gone = ledger.not_open(&BTreeSet::from(["aa".to_owned()]));
+        assert_eq!(gone, BTreeSet::from(["bb".to_owned(), "cc".to_owned()]));
+        ledger.forget(&gone);
+        assert_eq!(ledger.alerts(), BTreeSet::from(["aa"]));
     }
 
     #[test]

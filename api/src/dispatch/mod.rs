@@ -3,7 +3,8 @@
 //! * `run` follows the stream (`alert_stream`), `burst` says where a burst of it ends, `translate` makes a notification of a transition,
 //!   `explain` adds what the fleet and the history know, `decide` plans a burst by what `people` say, `links` leads back here.
 //! * `ledger` is what is decided, one value of the broker: the position in the stream, which channel was told of which open
-//!   alert, what is escalated when, and what the outbox may not have yet.
+//!   alert, what is escalated when, and what the outbox may not have yet; `hand_over` puts that there.
+//!   `strays` finds alerts in it whose end the stream lost.
 //! * `acknowledged` is who looks after which alert, `heartbeat` tells an outside watcher that alerts are evaluated.
 //!
 //! **Once.** A burst is decided by writing the ledger, on the condition that nobody wrote it since it was read. What is to be
@@ -22,11 +23,13 @@ mod decide;
 #[cfg(test)]
 mod examples;
 mod explain;
+mod hand_over;
 mod heartbeat;
 mod ledger;
 mod links;
 mod people;
 mod run;
+mod strays;
 mod translate;
 
 use std::{
@@ -116,10 +119,13 @@ struct Shared {
 #[derive(Debug, Default)]
 struct Now {
     outbox: Option<Outbox>,
-    /// Transitions that are read and not decided, and since when the first is.
+    /// Transitions that are read and not decided.
     pending: usize,
-    pending_since: Option<Instant>,
-    /// When the stream of alerts was looked at last.
+    /// The first of them, by its sequence, and since when it waits: also over errors, after which it is read again.
+    pending_since: Option<(u64, Instant)>,
+    /// Since when the outbox has no room for a message.
+    refused_since: Option<Instant>,
+    /// When all that was there to decide was decided last.
     looked: Option<Instant>,
     /// Alerts that wait to be acknowledged.
     escalations: usize,

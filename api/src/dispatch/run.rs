@@ -1,11 +1,13 @@
 //! Follows the stream of alerts, decides its bursts, and hands over what is to be sent.
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
 use async_nats::Client;
+use fleetps_ingestor::alerts::Transition;
 use fleetps_nats::{connection::reconnect_delay, error_chain, now_us, patience::patiently};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -15,12 +17,13 @@ use super::{
     alert_stream::{AlertReader, AlertStream},
     burst::{Pending, Read},
     decide::{By, Decided, decide, escalate},
-    explain,
+    explain, hand_over,
     heartbeat::beat,
     ledger::{Held, Ledger, LedgerStore, Saved, Waiting},
     links::Links,
     people::People,
-    translate::{Beside, told},
+    strays::Strays,
+    translate::{Beside, is_late, told},
 };
 use crate::{
     authz::TaggedHosts,
@@ -36,7 +39,7 @@ const ASK_EVERY: Duration = Duration::from_secs(2);
 const MAX_DUE: usize = 500;
 /// How often it is counted what waits in the outbox.
 const COUNT_EVERY: Duration = Duration::from_secs(10);
-/// How often acknowledgements of alerts that are over are removed.
+/// How often acknowledgements of alerts that are over are removed, and alerts forgotten whose end the stream lost.
 const TIDY_EVERY: Duration = Duration::from_secs(3600);
 
 /// Tells people what becomes of alerts, until `ended`: makes notifications of the stream of alerts, and sends what is in the
@@ -101,11 +104,15 @@ async fn keep_tidy(alerts: Arc<Alerts>, records: Records) {
         if !alerts.is_read() {
             continue;
         }
-        let open = alerts.open(|_| true).into_iter().map(|open| open.last.change.alert.id.clone()).collect();
-        if let Err(error) = records.forget_acknowledgements(&open).await {
+        if let Err(error) = records.forget_acknowledgements(&open_alerts(&alerts)).await {
             tracing::info!("old acknowledgements stay: {}", error_chain(&error));
         }
     }
+}
+
+/// The ids of the alerts that are open.
+fn open_alerts(alerts: &Alerts) -> BTreeSet<String> {
+    alerts.open(|_| true).into_iter().map(|open| open.last.change.alert.id.clone()).collect()
 }
 
 /// Decides and hands over.
@@ -147,20 +154,27 @@ impl Dispatcher {
         let mut changed = self.world.alerts.watch();
         let mut held = self.begin(&store, without).await?;
         let mut pending = Pending::default();
+        let mut strays = Strays::new(Instant::now());
         let mut read_until = held.ledger.position;
         loop {
             self.hand_over(&store, &mut held).await?;
             changed.mark_unchanged();
             self.stream.read(&held.ledger, &mut read_until, &mut pending).await?;
-            *failures = 0;
             let burst = pending.burst(self.grouping, Instant::now());
             let due = self.due(&held.ledger, now_us());
             self.say(&held.ledger, &pending);
+            let is_idle = burst == 0 && due.is_empty();
             if burst > 0 {
                 held = self.decide(&store, held, &pending, burst).await?;
             } else if !due.is_empty() {
-                held = self.escalate(&store, held, due).await?;
-            } else {
+                held = self.escalate(&store, held, due, &pending).await?;
+            } else if pending.first().is_none() {
+                held = self.tidy(&store, held, &mut strays).await?;
+            }
+            // Not before: looking alone tells nobody anything.
+            self.dispatching.0.now.write().looked = Some(Instant::now());
+            *failures = 0;
+            if is_idle {
                 let wake = self.wakes_at(&held.ledger, &pending);
                 tokio::select! {
                     _ = changed.changed() => {}
@@ -185,7 +199,7 @@ impl Dispatcher {
         let (AlertStream { made, last_sequence }, is_new) = self.stream.once_there().await?;
         let Held { ledger, revision } = store.load().await?.unwrap_or_default();
         let end = if is_new { 0 } else { last_sequence };
-        let ledger = match () {
+        let mut ledger = match () {
             () if without == Some(revision) || ledger.made.is_empty() => Ledger::beginning(made, end),
             // The broker lost it, and ingestors append to a new one.
             () if ledger.made != made => Ledger { made, position: 0, ..ledger },
@@ -193,10 +207,51 @@ impl Dispatcher {
             () if ledger.position > last_sequence => Ledger { position: last_sequence, ..ledger },
             () => return Ok(Held { ledger, revision }),
         };
-        match store.save(&ledger, revision).await? {
-            Saved::As(revision) => Ok(Held { ledger, revision }),
-            Saved::Raced | Saved::TooLarge => Err("another server began to tell of alerts".into()),
+        loop {
+            match store.save(&ledger, revision).await? {
+                Saved::As(revision) => return Ok(Held { ledger, revision }),
+                Saved::Raced => return Err("another server began to tell of alerts".into()),
+                Saved::TooLarge => self.shrink(&mut ledger),
+            }
         }
+    }
+
+    /// Forgets alerts that channels were told of and that are not open any more, although nobody was told of their end: the stream
+    /// lost it.
+    async fn tidy(&self, store: &LedgerStore, held: Held, strays: &mut Strays) -> Result<Held, Failure> {
+        let now = Instant::now();
+        if !strays.is_due(now, TIDY_EVERY) || !self.world.alerts.is_read() {
+            return Ok(held);
+        }
+        let gone = strays.again(held.ledger.not_open(&open_alerts(&self.world.alerts)), now);
+        if gone.is_empty() {
+            return Ok(held);
+        }
+        tracing::info!(
+            alerts = gone.len(),
+            "alerts are over without an end in the stream, and are forgotten"
+        );
+        let mut ledger = held.ledger;
+        ledger.forget(&gone);
+        self.write(store, ledger, held.revision).await
+    }
+
+    /// Writes a ledger, smaller where it does not fit: what holds then, also where another server was faster.
+    async fn write(&self, store: &LedgerStore, mut ledger: Ledger, revision: u64) -> Result<Held, Failure> {
+        loop {
+            match store.save(&ledger, revision).await? {
+                Saved::As(revision) => return Ok(Held { ledger, revision }),
+                Saved::Raced => return Ok(store.load().await?.unwrap_or_default()),
+                Saved::TooLarge => self.shrink(&mut ledger),
+            }
+        }
+    }
+
+    /// Makes a ledger that does not fit smaller.
+    fn shrink(&self, ledger: &mut Ledger) {
+        let forgotten = ledger.shrink();
+        tracing::warn!(forgotten, "too many alerts are open; the end of some is not told");
+        self.dispatching.0.forgotten.fetch_add(forgotten, Ordering::Relaxed);
     }
 
     /// The escalations that are due.
@@ -226,19 +281,25 @@ impl Dispatcher {
         let reads = pending.take(burst);
         let moments = explain::moments(&self.world.fleet, &reads).await;
         let groups = self.world.groups.now();
+        let over = self.over(&reads, pending);
         let of = |read: &Read| {
             let alert = &read.transition.change.alert;
             let (groups, note) = (groups.of(&alert.host), self.people.note(&alert.rule));
             told(
                 read.sequence,
                 &read.transition,
-                &Beside { groups, note: &note, moment: moments.get(&alert.host) },
+                &Beside {
+                    groups,
+                    note: &note,
+                    moment: moments.get(&alert.host),
+                    is_over: over.contains(&alert.id),
+                },
             )
         };
         let all: Vec<_> = reads.iter().map(of).collect();
         loop {
             let Some(last) = reads.get(burst.saturating_sub(1)) else { return Ok(held) };
-            let decided = self.by(|by| decide(&held.ledger, all[..burst].to_vec(), last.sequence, by));
+            let decided = self.by(|by| decide(&held.ledger, all[..burst].to_vec(), last.sequence, by))?;
             match self.save(store, &held, decided, burst == 1).await? {
                 Some(held) => return Ok(held),
                 // Some of it fits, whatever the messages say.
@@ -247,16 +308,44 @@ impl Dispatcher {
         }
     }
 
-    /// Decides what nobody acknowledged in time.
-    async fn escalate(&self, store: &LedgerStore, held: Held, due: Vec<Waiting>) -> Result<Held, Failure> {
-        let (mut told, mut due) = (Vec::new(), due);
-        for waiting in due.iter().filter(|waiting| self.people.acknowledged.get(&waiting.alert).is_none()) {
+    /// The alerts of late transitions that are over by now. One that is not known to be over counts as open: to be told of what is
+    /// over is less harm than not to be told of what goes on.
+    fn over(&self, reads: &[Read], pending: &Pending) -> BTreeSet<String> {
+        let late = reads.iter().map(|read| &read.transition).filter(|transition| is_late(transition));
+        let late: BTreeSet<&str> = late.map(|transition| transition.change.alert.id.as_str()).collect();
+        if late.is_empty() {
+            return BTreeSet::new();
+        }
+        let is_of_them = |transition: &Transition| late.contains(transition.change.alert.id.as_str());
+        let (changes, _) = self.world.alerts.changes(usize::MAX, is_of_them);
+        let mut is_open: BTreeMap<&str, bool> = BTreeMap::new();
+        for change in &changes {
+            // The newest is first, and holds.
+            is_open.entry(change.change.alert.id.as_str()).or_insert_with(|| change.is_open());
+        }
+        let is_over = |alert: &&str| pending.ends(alert) || is_open.get(*alert) == Some(&false);
+        late.iter().copied().filter(is_over).map(str::to_owned).collect()
+    }
+
+    /// Decides what nobody acknowledged in time. An alert whose end is read and not decided yet is over.
+    async fn escalate(
+        &self,
+        store: &LedgerStore,
+        held: Held,
+        mut due: Vec<Waiting>,
+        pending: &Pending,
+    ) -> Result<Held, Failure> {
+        let mut told = Vec::new();
+        let needs_somebody = |waiting: &&Waiting| {
+            self.people.acknowledged.get(&waiting.alert).is_none() && !pending.ends(&waiting.alert)
+        };
+        for waiting in due.iter().filter(needs_somebody) {
             if let Some(notification) = self.escalated(waiting).await? {
                 told.push((notification, waiting.channels.clone()));
             }
         }
         loop {
-            let decided = self.by(|by| escalate(&held.ledger, &due, told.clone(), by));
+            let decided = self.by(|by| escalate(&held.ledger, &due, told.clone(), by))?;
             match self.save(store, &held, decided, due.len() == 1).await? {
                 Some(held) => return Ok(held),
                 // The others are due at the next look.
@@ -270,15 +359,15 @@ impl Dispatcher {
         let Some(transition) = self.stream.at(waiting.sequence).await? else { return Ok(None) };
         let alert = &transition.change.alert;
         let (groups, note): (Arc<TaggedHosts>, _) = (self.world.groups.now(), self.people.note(&alert.rule));
-        let beside = Beside { groups: groups.of(&alert.host), note: &note, moment: None };
+        let beside = Beside { groups: groups.of(&alert.host), note: &note, moment: None, is_over: false };
         let raised = told(waiting.sequence, &transition, &beside).notification;
         let id = format!("{}-escalated-{}", waiting.alert, waiting.due_us);
         Ok(Some(Notification { id, kind: Kind::Escalated, at_us: waiting.due_us, ..raised }))
     }
 
-    fn by(&self, decision: impl FnOnce(&By<'_>) -> Decided) -> Decided {
-        let (rules, channels) = (self.people.rules(self.grouping), self.people.channel_ids());
-        decision(&By { rules: &rules, channels: &channels, links: &self.links, now_us: now_us() })
+    fn by(&self, decision: impl FnOnce(&By<'_>) -> Decided) -> Result<Decided, Failure> {
+        let (rules, channels) = (self.people.rules(self.grouping)?, self.people.channel_ids());
+        Ok(decision(&By { rules: &rules, channels: &channels, links: &self.links, now_us: now_us() }))
     }
 
     /// Writes what is decided: what holds then, also where another server was faster; `None` where it does not fit and may be
@@ -290,52 +379,53 @@ impl Dispatcher {
         decided: Decided,
         is_least: bool,
     ) -> Result<Option<Held>, Failure> {
-        let Decided { mut ledger, kept_back, not_escalated } = decided;
-        explain::explain(&self.world, &mut ledger.outgoing).await;
+        let Decided { mut ledger, kept_back, not_escalated, forgotten } = decided;
+        // Those before wait for room in the outbox, and were explained and counted already.
+        let before = held.ledger.outgoing.len();
+        explain::explain(&self.world, ledger.outgoing.get_mut(before..).unwrap_or_default()).await;
         loop {
             match store.save(&ledger, held.revision).await? {
                 Saved::As(revision) => {
                     let counts = &self.dispatching.0;
-                    counts.dispatched.fetch_add(ledger.outgoing.len() as u64, Ordering::Relaxed);
+                    let dispatched = ledger.outgoing.len().saturating_sub(before);
+                    counts.dispatched.fetch_add(dispatched as u64, Ordering::Relaxed);
+                    counts.forgotten.fetch_add(forgotten, Ordering::Relaxed);
                     counts.not_escalated.fetch_add(not_escalated, Ordering::Relaxed);
                     self.dispatching.count_kept_back(&kept_back);
                     return Ok(Some(Held { ledger, revision }));
                 }
                 Saved::Raced => return Ok(Some(store.load().await?.unwrap_or_default())),
                 Saved::TooLarge if !is_least => return Ok(None),
-                Saved::TooLarge => {
-                    let forgotten = ledger.shrink();
-                    tracing::warn!(forgotten, "too many alerts are open; the end of some is not told");
-                    self.dispatching.0.forgotten.fetch_add(forgotten, Ordering::Relaxed);
-                }
+                Saved::TooLarge => self.shrink(&mut ledger),
             }
         }
     }
 
-    /// Puts into the outbox what it may not have yet, and then notes that it has.
+    /// Puts into the outbox what it may not have yet, and then notes that it has. What it has no room for stays in the ledger for
+    /// the next time, and so does everything behind an error, which is returned.
     async fn hand_over(&self, store: &LedgerStore, held: &mut Held) -> Result<(), Failure> {
-        if held.ledger.outgoing.is_empty() {
-            return Ok(());
+        let before = hand_over::size(&held.ledger.outgoing);
+        let mut left = hand_over::put(&self.outbox, &self.people.channels, &held.ledger.outgoing).await;
+        let given_up = left.bound();
+        if given_up > 0 {
+            tracing::error!(given_up, channels = ?left.full, "the outbox is full: messages are not sent");
+            self.dispatching.0.forgotten.fetch_add(given_up, Ordering::Relaxed);
         }
-        for message in &held.ledger.outgoing {
-            // One that was removed meanwhile is told nothing more.
-            if self.people.channels.get(&message.channel).is_some() {
-                self.outbox.put(&message.channel, &message.notification, message.not_before_us).await?;
-            }
+        if left.error.is_none() {
+            self.dispatching.0.now.write().note_refused(!left.full.is_empty());
         }
-        let ledger = Ledger { outgoing: Vec::new(), ..held.ledger.clone() };
-        *held = match store.save(&ledger, held.revision).await? {
-            Saved::As(revision) => Held { ledger, revision },
-            Saved::Raced | Saved::TooLarge => store.load().await?.unwrap_or_default(),
-        };
-        Ok(())
+        if hand_over::size(&left.messages) < before {
+            let ledger = Ledger { outgoing: left.messages, ..held.ledger.clone() };
+            *held = self.write(store, ledger, held.revision).await?;
+        }
+        left.error.map_or(Ok(()), |error| Err(error.into()))
     }
 
     /// Says how it goes, for pages and metrics.
     fn say(&self, ledger: &Ledger, pending: &Pending) {
         let mut now = self.dispatching.0.now.write();
-        now.looked = Some(Instant::now());
-        (now.pending, now.pending_since) = (pending.len(), pending.first().map(|read| read.read_at));
+        now.pending = pending.len();
+        now.note_first(pending.first().map(|read| (read.sequence, read.read_at)));
         now.escalations = ledger.escalations.len();
         if now.muted != ledger.muted {
             now.muted = ledger.muted.clone();

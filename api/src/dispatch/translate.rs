@@ -13,8 +13,8 @@ use crate::{
     view::alerts::with_unit,
 };
 
-/// An alert that was this old when it was decided came late: its host sent what happened long before. It is recorded and
-/// nobody is told, because it may be long over.
+/// An alert that was this old when it was decided came late: its host sent what happened long before, or nobody evaluated it
+/// until then. It is told where it is still open; where it is over by now, it is only recorded.
 const LATE_US: i64 = 600 * 1_000_000;
 
 /// What is known beside the transition.
@@ -25,6 +25,8 @@ pub(super) struct Beside<'a> {
     pub(super) note: &'a str,
     /// Its host now, where that is looked at.
     pub(super) moment: Option<&'a Moment>,
+    /// Whether the alert is known to be over by now; looked up where the transition came late.
+    pub(super) is_over: bool,
 }
 
 /// A transition as it is told.
@@ -44,7 +46,7 @@ pub(super) enum Case {
     Usual,
     /// It has no end: once told, it is forgotten.
     Endless,
-    /// It began long before it was known.
+    /// It began long before it was known, and is over.
     Late,
     /// Its rule was changed; the new one speaks for itself.
     RuleChanged,
@@ -58,7 +60,7 @@ pub(super) fn told(sequence: u64, transition: &Transition, beside: &Beside<'_>) 
     let kind = kind_of(transition);
     let case = match change.change {
         Change::RuleChanged => Case::RuleChanged,
-        _ if kind == Kind::Raised && is_late(transition) => Case::Late,
+        _ if kind == Kind::Raised && is_late(transition) && beside.is_over => Case::Late,
         Change::TooMany => Case::Endless,
         _ => Case::Usual,
     };
@@ -91,7 +93,8 @@ fn chart(rule: &Rule) -> Option<Chart> {
     is_of_host.then(|| Chart { points: Vec::new(), threshold: Some(rule.threshold.raise) })
 }
 
-fn is_late(transition: &Transition) -> bool {
+/// Whether a transition was decided long after it happened.
+pub(super) fn is_late(transition: &Transition) -> bool {
     transition.decided_at_us.saturating_sub(transition.change.at_us) > LATE_US
 }
 
@@ -215,9 +218,11 @@ fn facts(change: &AlertChange, rule: Option<&Rule>, note: &str) -> Facts {
 fn culprit(part: &Part, rule: Option<&Rule>, moment: Option<&Moment>) -> Culprit {
     let unit = match rule.map(|rule| rule.measure) {
         Some(Measure::Process(figure)) => figure.unit(),
-        Some(Measure::Disk | Measure::Host(HostFigure::MemoryPercent | HostFigure::SwapPercent)) => {
-            (Unit::Bytes, false)
-        }
+        Some(
+            Measure::Disk
+            | Measure::DiskFullIn
+            | Measure::Host(HostFigure::MemoryPercent | HostFigure::SwapPercent),
+        ) => (Unit::Bytes, false),
         _ => (Unit::Percent, false),
     };
     let process = moment.and_then(|moment| {
@@ -240,7 +245,7 @@ mod tests {
 
     fn of(transition: &Transition) -> Told {
         let groups = BTreeSet::from(["web".to_owned()]);
-        told(9, transition, &Beside { groups: &groups, note: "look", moment: None })
+        told(9, transition, &Beside { groups: &groups, note: "look", moment: None, is_over: true })
     }
 
     #[test]
@@ -258,6 +263,17 @@ mod tests {
         let end = of(&transition("web-1", "memory", Change::Cleared)).notification;
         assert_eq!((end.kind, end.title.as_str()), (Kind::Resolved, "memory is 71.0 % again"));
         assert_eq!(end.thread, notification.thread);
+    }
+
+    #[test]
+    fn the_part_of_a_process_has_the_unit_of_what_is_measured() {
+        for (sentence, expected) in
+            [("memory > 95%", "11.2 GB"), ("disk > 90%", "11.2 GB"), ("disk_full_in < 24h", "11.2 GB")]
+        {
+            let mut transition = transition("web-1", "rule", Change::Raised);
+            transition.change.alert.sentence = sentence.to_owned();
+            assert_eq!(of(&transition).notification.culprits[0].value, expected, "{sentence}");
+        }
     }
 
     #[test]
@@ -293,6 +309,9 @@ mod tests {
         let mut late = transition("web-1", "memory", Change::Raised);
         late.decided_at_us += LATE_US + 1;
         assert_eq!(of(&late).case, Case::Late);
+        let groups = BTreeSet::new();
+        let open = Beside { groups: &groups, note: "", moment: None, is_over: false };
+        assert_eq!(told(9, &late, &open).case, Case::Usual, "it is open, however late that is known");
         late.change.change = Change::Cleared;
         assert_eq!(of(&late).case, Case::Usual, "who was told of the beginning waits for the end");
         assert_eq!(of(&transition("web-1", "memory", Change::RuleChanged)).case, Case::RuleChanged);

@@ -19,6 +19,7 @@ use super::{
 use crate::{
     display,
     extract::{AlertId, Form, Query},
+    live::OpenAlert,
     notify::Acknowledgement,
     query::parameter::{self, is_default},
     refusal::Refusal,
@@ -122,8 +123,26 @@ struct AcknowledgePage {
     tabs: Tabs,
     query: AcknowledgeQuery,
     /// Those that nobody looks after and the person may acknowledge.
-    count: usize,
+    waiting: usize,
+    /// When the latest of these was raised: the button acknowledges none that the page does not have.
+    seen_us: i64,
     table: Table,
+}
+
+impl AcknowledgePage {
+    /// The button: as many as it acknowledges at once.
+    fn button(&self) -> String {
+        let count = |count: usize| display::count(count as u64);
+        match self.waiting > MAX_AT_ONCE {
+            true => format!("Acknowledge {} of {}", count(MAX_AT_ONCE), count(self.waiting)),
+            false => format!("Acknowledge {}", count(self.waiting)),
+        }
+    }
+}
+
+/// The alerts of these that nobody looks after and the person may acknowledge.
+fn waiting<'a>(scoped: &ScopedFleet, open: &'a [OpenAlert]) -> Vec<&'a OpenAlert> {
+    open.iter().filter(|open| open.acknowledged.is_none() && scoped.may_acknowledge(open)).collect()
 }
 
 /// The form that acknowledges alerts; one alert has a page of its own. Looking at it changes nothing.
@@ -140,16 +159,18 @@ pub async fn acknowledge_page(
         true => scoped.open_alerts(&query.filter()),
         false => Vec::new(),
     };
+    let waiting = waiting(&scoped, &open);
     page::render(&AcknowledgePage {
         layout,
         tabs: Tabs { current: "" },
-        count: open.iter().filter(|open| scoped.may_acknowledge(open) && open.acknowledged.is_none()).count(),
-        table: alerts::open_table(&open, scoped.may_change_some_rules()),
+        waiting: waiting.len(),
+        seen_us: waiting.iter().map(|open| open.raised.decided_at_us).max().unwrap_or_default(),
+        table: alerts::open_table(&open, |open| scoped.may_acknowledge(open)),
         query,
     })
 }
 
-/// Acknowledges the open alerts that the form says and that the person may acknowledge.
+/// Acknowledges the open alerts that the form says, that its page had, and that the person may acknowledge.
 pub async fn acknowledge_all(scoped: ScopedFleet, form: Form) -> Result<Response, Refusal> {
     let host = match form.field("host") {
         text if text.is_empty() => None,
@@ -161,8 +182,10 @@ pub async fn acknowledge_all(scoped: ScopedFleet, form: Form) -> Result<Response
         true => scoped.open_alerts(&query.filter()),
         false => Vec::new(),
     };
-    let wanted = open.iter().filter(|open| scoped.may_acknowledge(open) && open.acknowledged.is_none());
-    for open in wanted.take(MAX_AT_ONCE) {
+    // By the broker's clock, as the page had it. Without it, those that are open now.
+    let seen_us: i64 = form.field("seen").parse().unwrap_or(i64::MAX);
+    let waiting = waiting(&scoped, &open).into_iter();
+    for open in waiting.filter(|open| open.raised.decided_at_us <= seen_us).take(MAX_AT_ONCE) {
         match scoped.acknowledge(&open.last.change.alert.id, &form.field("why"), false).await {
             // Somebody was faster, or it is over by now: then there is nothing left to do.
             Ok(_) => {}

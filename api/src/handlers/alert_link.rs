@@ -11,7 +11,8 @@ use crate::{
     },
 };
 
-/// The form of a new rule, filled in; absent where nothing is proposed, or the person may not change rules for these hosts.
+/// The form of a new rule, filled in; absent where nothing is proposed, where the person may not change rules for these hosts,
+/// or where the host is in no group and the sentence does not name it: nobody who looks at one host means the whole fleet.
 /// `host` is the one that the page is about.
 pub fn link(scoped: &ScopedFleet, proposal: Option<Proposal>, host: Option<&HostName>) -> Option<Url> {
     let Proposal { sentence, of_groups_of } = proposal?;

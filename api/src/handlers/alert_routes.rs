@@ -19,7 +19,7 @@ use crate::{
     refusal::Refusal,
     scoped_fleet::{Routes, ScopedFleet},
     url::Url,
-    view::silences::{matcher_words, read_route, schedule_words, severity_word},
+    view::silences::{matcher_words, read_route, read_severity, schedule_words, severity_word},
 };
 
 /// A route as the list has it.
@@ -91,6 +91,8 @@ struct RoutePage {
     count: usize,
     revision: u64,
     route: Route,
+    /// After which time others are told, as it was typed.
+    after: String,
     choices: Vec<Choice>,
     problem: Option<Refusal>,
 }
@@ -98,6 +100,7 @@ struct RoutePage {
 impl RoutePage {
     fn of(layout: Layout, routes: &Routes, ids: &[String], place: usize, route: Route) -> Self {
         let escalated = route.escalate.as_ref().map(|escalation| escalation.channels.as_slice());
+        let after = route.escalate.as_ref().map(|escalation| units::format_duration(escalation.after));
         let choice = |id: &String| Choice {
             id: id.clone(),
             is_told: route.channels.contains(id),
@@ -110,6 +113,7 @@ impl RoutePage {
             count: routes.routes.len(),
             revision: routes.revision,
             choices: ids.iter().map(choice).collect(),
+            after: after.unwrap_or_default(),
             route,
             problem: None,
         }
@@ -125,11 +129,6 @@ impl RoutePage {
 
     fn names(&self, names: &[String]) -> String {
         names.join(" ")
-    }
-
-    fn after(&self) -> String {
-        let escalation = self.route.escalate.as_ref();
-        escalation.map(|escalation| units::format_duration(escalation.after)).unwrap_or_default()
     }
 
     /// Zone, beginning and end of its quiet hours.
@@ -149,8 +148,10 @@ impl RoutePage {
     }
 }
 
+/// The channels that a route may lead to.
 async fn ids(scoped: &ScopedFleet) -> Result<Vec<String>, Refusal> {
-    Ok(scoped.channels().await?.into_iter().map(|channel| channel.id).collect())
+    let channels = scoped.channels().await?.into_iter();
+    Ok(channels.filter(|entry| entry.channel.hears_of_alerts()).map(|entry| entry.id).collect())
 }
 
 /// The form for a new route.
@@ -194,10 +195,11 @@ pub async fn change(layout: Layout, scoped: ScopedFleet, form: Form) -> Result<R
     let (routes, ids) = (scoped.routes().await?, ids(&scoped).await?);
     let place: usize = form.field("place").parse().unwrap_or_default();
     let revision: u64 = form.field("revision").parse().unwrap_or_default();
-    let read = read_route(&|name: &str| form.field(name), &ids);
-    let (typed, changed) = match read {
-        Ok(route) => (route.clone(), changed(&routes.routes, place, route, &form.field("do"))),
-        Err(problem) => (empty(), Err(problem)),
+    let changed = match form.field("do").as_str() {
+        // What is in the form does not matter.
+        what @ ("remove" | "up" | "down") => moved(&routes.routes, place, what),
+        _ => read_route(&|name: &str| form.field(name), &ids)
+            .and_then(|route| replaced(&routes.routes, place, route)),
     };
     let saved = match changed {
         Ok(list) => scoped.save_routes(list, Some(revision)).await,
@@ -208,32 +210,51 @@ pub async fn change(layout: Layout, scoped: ScopedFleet, form: Form) -> Result<R
     match saved {
         Ok(_) => Ok(Redirect::to(&Url::alert_routes().to_string()).into_response()),
         Err(problem) if matches!(problem.status, StatusCode::BAD_REQUEST | StatusCode::CONFLICT) => {
-            let (status, page) = (problem.status, RoutePage::of(layout, &routes, &ids, place, typed));
-            let page = RoutePage { problem: Some(problem), revision, ..page };
+            let page = RoutePage::of(layout, &routes, &ids, place, as_typed(&form, &ids));
+            let (status, after) = (problem.status, form.field("after"));
+            let page = RoutePage { problem: Some(problem), revision, after, ..page };
             Ok((status, page::render(&page)?).into_response())
         }
         Err(problem) => Err(problem),
     }
 }
 
-/// The routes after a change: of the one at `place`, counted from 1, or of a new one at the end.
-fn changed(routes: &[Route], place: usize, route: Route, what: &str) -> Result<Vec<Route>, String> {
-    let mut routes = routes.to_vec();
-    let Some(at) = place.checked_sub(1) else {
-        routes.push(route);
-        return Ok(routes);
+/// The route of a form, to show that again: without what cannot be read.
+fn as_typed(form: &Form, ids: &[String]) -> Route {
+    let readable = |name: &str| match (name, form.field(name)) {
+        ("severity" | "unless", text) if read_severity(&text).is_err() => String::new(),
+        // Any time, so that the channels of the escalation stay ticked; the page shows what was typed.
+        ("after", _) => "15m".to_owned(),
+        (_, text) => text,
     };
-    if at >= routes.len() {
-        return Err(format!("there is no route {place} any longer"));
+    read_route(&readable, ids).unwrap_or_else(|_| empty())
+}
+
+/// The routes with another one at `place`, counted from 1, or with a new one at the end, where that is 0.
+fn replaced(routes: &[Route], place: usize, route: Route) -> Result<Vec<Route>, String> {
+    let mut routes = routes.to_vec();
+    match place.checked_sub(1) {
+        None => routes.push(route),
+        Some(at) => *routes.get_mut(at).ok_or_else(|| no_such_place(place))? = route,
     }
+    Ok(routes)
+}
+
+/// The routes without the one at `place`, counted from 1, or with it a place further up or down.
+fn moved(routes: &[Route], place: usize, what: &str) -> Result<Vec<Route>, String> {
+    let mut routes = routes.to_vec();
+    let at = place.checked_sub(1).filter(|at| *at < routes.len()).ok_or_else(|| no_such_place(place))?;
     match what {
-        "remove" => drop(routes.remove(at)),
         "up" => routes.swap(at, at.saturating_sub(1)),
         "down" => {
             let last = routes.len() - 1;
             routes.swap(at, last.min(at + 1));
         }
-        _ => routes[at] = route,
+        _ => drop(routes.remove(at)),
     }
     Ok(routes)
+}
+
+fn no_such_place(place: usize) -> String {
+    format!("there is no route {place} any longer")
 }

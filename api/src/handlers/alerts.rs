@@ -108,7 +108,7 @@ struct AlertsPage {
 
 fn view_of(scoped: &ScopedFleet, query: &AlertsQuery) -> View {
     let version = *scoped.watch_alerts().borrow();
-    alerts::view(&scoped.open_alerts(&query.filter()), version, scoped.may_change_some_rules())
+    alerts::view(&scoped.open_alerts(&query.filter()), version, |open| scoped.may_acknowledge(open))
 }
 
 /// The page.

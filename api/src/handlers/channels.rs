@@ -144,8 +144,8 @@ impl ChannelPage {
         form: ChannelForm,
         is_new: bool,
     ) -> Result<Self, Refusal> {
-        let others = scoped.channels().await?.into_iter().map(|channel| channel.id);
-        let others = others.filter(|other| *other != form.id).collect();
+        let others = scoped.channels().await?.into_iter().filter(|other| other.channel.hears_of_alerts());
+        let others = others.map(|other| other.id).filter(|id| *id != form.id).collect();
         let deliveries = match is_new {
             true => Deliveries { lines: Vec::new(), total: 0 },
             false => Deliveries::of(scoped, &form.id).await?,

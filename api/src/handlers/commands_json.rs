@@ -31,6 +31,9 @@ const DEFAULT_COMMANDS: usize = 100;
 const MAX_COMMANDS: usize = 10_000;
 /// The longest that an answer is held back: proxies end a request after a minute.
 const MAX_WAIT: Duration = Duration::from_secs(55);
+/// How long after a change a command that is waited for is looked at again: every change of any command is told, and each look
+/// at a plan goes through all records.
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
 /// How long an answer may be held back until a command is over.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -254,15 +257,17 @@ async fn until_over(
     id: &CommandId,
     wait: Duration,
 ) -> Result<Vec<Arc<CommandRecord>>, Refusal> {
-    let mut records = scoped.command_of(id)?;
     let until = Instant::now() + wait;
     let mut changed = scoped.watch_commands()?;
+    let mut records = scoped.command_of(id)?;
     while records.iter().any(|record| !record.is_over) {
         tokio::select! {
             told = changed.changed() => if told.is_err() { break },
             () = tokio::time::sleep_until(until) => break,
             () = scoped.shutdown().cancelled() => break,
         }
+        tokio::time::sleep_until(until.min(Instant::now() + LOOK_AGAIN)).await;
+        changed.mark_unchanged();
         records = scoped.command_of(id)?;
     }
     Ok(records)

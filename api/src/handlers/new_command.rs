@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     auth::{Person, Visit},
-    command::Was,
+    command::{Pace, Was},
     extract::{Form, Query, accounts},
     query::parameter::{self, is_default},
     refusal::Refusal,
@@ -31,8 +31,8 @@ use crate::{
     },
 };
 
-/// Hosts that go at a time, unless the form says another number.
-const USUAL_PARALLEL: usize = 5;
+/// The most processes of a form: a host takes ten commands a minute.
+const MAX_PROCESSES: usize = 10;
 
 /// The query of the form.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -158,6 +158,8 @@ pub async fn new(
     Query(query): Query<NewCommandQuery>,
 ) -> Result<Response, Refusal> {
     let hosts = read_hosts(&scoped, &query.host)?;
+    check_processes(hosts.len(), query.pids.len())?;
+    let usual = Pace::default();
     let chosen = |pid: &u32| {
         let known = hosts.first().and_then(|host| scoped.process_id(host, *pid));
         let (id, was) = known.ok_or_else(|| not_running(*pid))?;
@@ -172,12 +174,28 @@ pub async fn new(
         unit: query.unit,
         verb: verb.to_owned(),
         why: String::new(),
-        parallel: USUAL_PARALLEL,
-        stop_after: 1,
+        parallel: usual.parallel,
+        stop_after: usual.stop_after,
         needs_reason: scoped.commands_need_reason(),
         asks_password: scoped.must_confirm(),
         problem: None,
     })
+}
+
+/// Refuses processes of which it would not be clear on which host they are, and more than a host takes.
+fn check_processes(hosts: usize, processes: usize) -> Result<(), Refusal> {
+    let bad = |error: String, hint| Err(Refusal::new(StatusCode::BAD_REQUEST, error, hint));
+    match (hosts, processes) {
+        (_, 0) | (1, 1..=MAX_PROCESSES) => Ok(()),
+        (1, _) => bad(
+            format!("{processes} processes are chosen, and a host takes {MAX_PROCESSES} commands a minute"),
+            "choose fewer processes, or stop or restart their unit",
+        ),
+        _ => bad(
+            format!("processes are signalled on one host, and {hosts} are named"),
+            "name one host, and choose its processes",
+        ),
+    }
 }
 
 fn not_running(pid: u32) -> Refusal {
@@ -227,6 +245,7 @@ fn filled(layout: Layout, scoped: &ScopedFleet, form: &Form) -> Result<NewComman
         let now = hosts.first().and_then(|host| scoped.process_id(host, id.pid));
         Some(Chosen { was: now.filter(|(now, _)| *now == id).map(|(_, was)| was), id })
     };
+    let usual = Pace::default();
     let number = |name: &str, usual: usize| form.field(name).parse().unwrap_or(usual);
     Ok(NewCommandPage {
         layout,
@@ -235,8 +254,8 @@ fn filled(layout: Layout, scoped: &ScopedFleet, form: &Form) -> Result<NewComman
         unit: form.field("unit"),
         verb: form.field("verb"),
         why: form.field("why"),
-        parallel: number("parallel", USUAL_PARALLEL),
-        stop_after: number("stop_after", 1),
+        parallel: number("parallel", usual.parallel),
+        stop_after: number("stop_after", usual.stop_after),
         needs_reason: scoped.commands_need_reason(),
         asks_password: scoped.must_confirm(),
         problem: None,
@@ -247,6 +266,7 @@ fn filled(layout: Layout, scoped: &ScopedFleet, form: &Form) -> Result<NewComman
 fn targets(page: &NewCommandPage) -> Result<Vec<(HostName, What)>, Refusal> {
     let bad = |error: String| Refusal::new(StatusCode::BAD_REQUEST, error, "choose again");
     let Some(first) = page.hosts.first() else { return Err(bad("no host is chosen".to_owned())) };
+    check_processes(page.hosts.len(), page.processes.len())?;
     if page.processes.is_empty() {
         let action: UnitAction = page.verb.parse().map_err(|error| bad(format!("{error}")))?;
         let unit = UnitName::of_person(page.unit.trim()).map_err(|error| bad(error.to_string()))?;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use askama::Template;
 use axum::response::{self, Redirect, Response};
-use fleetps_ingestor::alerts::Key;
+use fleetps_ingestor::alerts::{Alert, Key, Over, Rule};
 use fleetps_ingestor::history::{Listing, MissingSegment, ProcessLife, ProcessMetrics, Resolution, Span};
 use fleetps_nats::{HostName, command::UnitName, snapshot::Process};
 use serde::{Deserialize, Serialize};
@@ -250,7 +250,7 @@ pub async fn page(
     let ancestors =
         found.moment.as_ref().map(|moment| process::ancestors(&moment.snapshot().processes, &found.process));
     let host = path.host;
-    let bands = scoped.alert_bands(&host, span.span, |key| is_about(key, &found.process));
+    let bands = scoped.alert_bands(&host, span.span, |alert| is_about(alert, &found.process));
     let mut panels = charts::panels(&known.metrics, span.span);
     panels.iter_mut().for_each(|panel| bands::draw(&mut panel.chart, &bands, span.span));
     let page = ProcessPage {
@@ -273,10 +273,15 @@ pub async fn page(
 }
 
 /// Whether an alert is about a process, or all of its program.
-fn is_about(key: &Key, process: &Process) -> bool {
-    match key {
+fn is_about(alert: &Alert, process: &Process) -> bool {
+    // A user, a unit or a file system may have the name of a program.
+    let is_over_programs = || {
+        let rule = Rule::parse(&alert.rule, 0, alert.severity, &alert.sentence);
+        rule.is_ok_and(|rule| rule.over == Over::Program)
+    };
+    match &alert.key {
         Key::Process { pid, start, .. } => (*pid, *start) == process.key(),
-        Key::Named(name) => *name == process.name,
+        Key::Named(name) => *name == process.name && is_over_programs(),
         Key::Host | Key::Others => false,
     }
 }

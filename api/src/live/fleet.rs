@@ -17,15 +17,17 @@ use std::{
 use fleetps_ingestor::history::{CpuPeak, Scope};
 use fleetps_nats::{
     HostName, Snapshot,
-    model::{HostState, SnapshotPair, Spacing},
+    model::{HostState, Spacing},
     snapshot::{Decoder, Sent},
 };
 use parking_lot::RwLock;
 use tokio::sync::watch;
 
 use super::{
-    Moment, Position, ProgramTotals, Summary,
+    Moment, Position, Summary,
     fleet_changes::{FleetChanges, Gone},
+    fleet_view::{FleetView, Taken},
+    kept::{Kept, KeptHost},
     left_out::LeftOut,
     programs::{self, Programs, Share},
     tracked::{TrackedHost, Tracking},
@@ -62,16 +64,6 @@ struct Inner {
     version: u64,
 }
 
-/// A snapshot as it came. A clone is the same.
-#[derive(Debug, Clone)]
-pub(super) struct Kept {
-    message: Arc<[u8]>,
-    sent: Sent,
-    /// When the host was booted, as it first said.
-    boot_at_us: Option<i64>,
-    decoded: Option<Arc<Snapshot>>,
-}
-
 #[derive(Debug)]
 struct Host {
     summary: Arc<Summary>,
@@ -87,46 +79,6 @@ struct Host {
     sampled_in: u64,
 }
 
-/// How many hosts are in which state.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct FleetCounts {
-    /// Hosts that are up.
-    pub up: usize,
-    /// Hosts that were asked to take no samples.
-    pub paused: usize,
-    /// Hosts that are silent.
-    pub silent: usize,
-    /// Hosts that are down.
-    pub down: usize,
-    /// Processes on the hosts that are up.
-    pub processes: u64,
-}
-
-/// The whole fleet at one moment.
-#[derive(Debug, Clone)]
-pub struct FleetView {
-    /// Every host, by name.
-    pub hosts: Vec<Arc<Summary>>,
-    /// How many are in which state.
-    pub counts: FleetCounts,
-    /// The busiest programs.
-    pub programs: Vec<(Arc<str>, ProgramTotals)>,
-    /// Hosts that are not among these, because they were not heard of for `down_for`.
-    pub left_out: usize,
-    /// How long a host that is not heard of stays.
-    pub down_for: Duration,
-    /// Another number when anything is another.
-    pub version: u64,
-}
-
-/// One host's snapshots as they came. A clone is the same.
-#[derive(Debug, Clone)]
-pub(super) struct KeptHost {
-    pub(super) summary: Arc<Summary>,
-    pub(super) latest: Kept,
-    pub(super) previous: Option<Kept>,
-}
-
 /// What a host's metrics are made of.
 #[derive(Debug)]
 pub struct HostMetrics {
@@ -136,26 +88,6 @@ pub struct HostMetrics {
     pub programs: Share,
     /// Its figures and counters; absent unless it is up.
     pub tracked: Option<TrackedHost>,
-}
-
-/// What is taken of the fleet under its lock.
-struct Taken {
-    hosts: Vec<Arc<Summary>>,
-    processes: u64,
-    left_out: usize,
-    down_for: Duration,
-    version: u64,
-}
-
-impl Taken {
-    fn with(self, programs: Vec<(Arc<str>, ProgramTotals)>) -> FleetView {
-        let Self { hosts, processes, left_out, down_for, version } = self;
-        let count = |state| hosts.iter().filter(|summary| summary.state == state).count();
-        let (up, paused) = (count(HostState::Up), count(HostState::Paused));
-        let (silent, down) = (count(HostState::Silent), count(HostState::Down));
-        let counts = FleetCounts { up, paused, silent, down, processes };
-        FleetView { hosts, counts, programs, left_out, down_for, version }
-    }
 }
 
 impl Default for Fleet {
@@ -535,28 +467,5 @@ impl Host {
 
     fn counted_processes(&self) -> u64 {
         if self.summary.state == HostState::Up { u64::from(self.summary.process_count) } else { 0 }
-    }
-}
-
-impl KeptHost {
-    fn decode(self, decoder: &mut Decoder) -> Option<Moment> {
-        let latest = self.latest.decode(decoder)?;
-        let previous = self.previous.and_then(|kept| kept.decode(decoder));
-        let pair = SnapshotPair::new(self.summary.host.clone(), latest, previous);
-        Some(Moment { summary: self.summary, pair })
-    }
-}
-
-impl Kept {
-    pub(super) fn decode(&self, decoder: &mut Decoder) -> Option<Arc<Snapshot>> {
-        if let Some(decoded) = &self.decoded {
-            return Some(Arc::clone(decoded));
-        }
-        // Its times were judged when it came.
-        let mut snapshot = decoder.decode_sent(&self.message, self.sent, i64::MAX).ok()?;
-        if let Some(boot_at_us) = self.boot_at_us {
-            snapshot.settle_boot(boot_at_us);
-        }
-        Some(Arc::new(snapshot))
     }
 }

@@ -1,7 +1,8 @@
 //! The present: what every host said last.
 //!
 //! `intake` reads the stream of snapshots from the broker into a `fleet` of hosts, on a thread of its own. `summary` is
-//! kept decoded for each host (the rest stays compressed until a page asks for it), with its CPU peaks of the
+//! kept decoded for each host (the rest is `kept` compressed until a page asks for it; a `fleet_view` is what pages of the
+//! fleet get), with its CPU peaks of the
 //! `past_hour`. `programs` adds up the fleet's programs as snapshots arrive; `left_out` counts hosts that were not heard
 //! of for long; `search` filters the processes of all hosts; `tracked` keeps what metrics of hosts say. `moment` is one
 //! host's latest snapshot with the one before it, decoded; `recent` reads earlier ones from the stream, and `replay` all of a
@@ -16,8 +17,10 @@ mod arrivals;
 mod event_log;
 mod fleet;
 mod fleet_changes;
+mod fleet_view;
 mod followed_stream;
 mod intake;
+mod kept;
 mod latest_events;
 mod left_out;
 mod moment;
@@ -35,8 +38,9 @@ pub use admission::{AdmissionReports, watch_admission};
 pub use alerts::{Alerts, OpenAlert};
 pub use arrivals::{Arrivals, watch_arrivals};
 pub use event_log::{EventLog, Told};
-pub use fleet::{Fleet, FleetView, HostMetrics};
+pub use fleet::{Fleet, HostMetrics};
 pub use fleet_changes::FleetChanges;
+pub use fleet_view::FleetView;
 pub use fleetps_nats::{
     model::{HostState, ProcessRates},
     now_us, steady_us,

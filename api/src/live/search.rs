@@ -22,7 +22,7 @@ use fleetps_nats::{
     snapshot::Decoder,
 };
 
-use super::{Fleet, fleet::KeptHost, moment::withhold_command_lines};
+use super::{Fleet, kept::KeptHost, moment::withhold_command_lines};
 
 /// Threads of one search: two may run at once, and pages are served beside them.
 const MAX_THREADS: usize = 4;

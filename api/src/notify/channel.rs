@@ -278,15 +278,7 @@ impl Channel {
 
     /// Whether it has a secret.
     pub fn has_secret(&self) -> bool {
-        let secret = match &self.means {
-            Means::Mail(mail) => Some(&mail.password),
-            Means::SlackWebhook(slack) => Some(&slack.url),
-            Means::SlackToken(slack) => Some(&slack.token),
-            Means::Webhook(webhook) => Some(&webhook.secret),
-            Means::Heartbeat(heartbeat) => Some(&heartbeat.url),
-            Means::Command(_) => None,
-        };
-        secret.is_some_and(|secret| !secret.is_empty())
+        self.clone().secret_mut().is_some_and(|secret| !secret.is_empty())
     }
 
     fn secret_mut(&mut self) -> Option<&mut Secret> {
@@ -360,6 +352,7 @@ mod tests {
         let mut new = webhook("https://a.example/", "other");
         new.keep_secret_of(&before);
         assert_eq!(new, webhook("https://a.example/", "other"));
+        assert!(before.has_secret() && !elsewhere.has_secret());
     }
 
     #[test]

@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use super::notification::{Figure, Kind, MAX_ALSO, MAX_FIRST_HOSTS, Notification, Subject};
 
 /// Alerts whose threads are remembered for a channel: two for each of ten thousand hosts. What comes later is told, and its end
-/// is not.
+/// is not, which is counted.
 pub const MAX_OPEN: usize = 20_000;
 
 /// How transitions are grouped.
@@ -61,25 +61,27 @@ impl Threads {
         self.0.get(alert).map(String::as_str)
     }
 
-    /// Remembers that a message is sent.
-    pub fn sent(&mut self, message: &Message) {
+    /// Remembers that a message is sent; how many of its alerts are not remembered for want of room.
+    pub fn sent(&mut self, message: &Message) -> usize {
+        let mut forgotten = 0;
         for alert in &message.alerts {
             match message.notification.kind {
                 Kind::Resolved => {
                     self.0.remove(alert);
                 }
                 // One that is escalated may be known here already.
+                Kind::Raised | Kind::Escalated if self.0.contains_key(alert) => {}
                 Kind::Raised | Kind::Escalated if self.0.len() < MAX_OPEN => {
-                    let thread = message.notification.thread.clone();
-                    self.0.entry(alert.clone()).or_insert(thread);
+                    self.0.insert(alert.clone(), message.notification.thread.clone());
                 }
-                _ => {}
+                Kind::Raised | Kind::Escalated => forgotten += 1,
+                Kind::Still | Kind::Flapping | Kind::Test => {}
             }
         }
+        forgotten
     }
 
     /// The alerts that are open.
-    #[cfg(test)]
     pub fn alerts(&self) -> impl Iterator<Item = &str> {
         self.0.keys().map(String::as_str)
     }
@@ -273,7 +275,7 @@ mod tests {
     /// The messages of a channel that was told of these.
     fn said(transitions: Vec<Notification>, threads: &mut Threads) -> Vec<Notification> {
         let messages = group(transitions, Grouping::default(), threads);
-        messages.iter().for_each(|message| threads.sent(message));
+        assert_eq!(messages.iter().map(|message| threads.sent(message)).sum::<usize>(), 0);
         messages.into_iter().map(|message| message.notification).collect()
     }
 
@@ -327,6 +329,19 @@ mod tests {
         let resolved = said(all(Kind::Resolved, 900), &mut threads);
         assert_eq!(resolved.len(), 1);
         assert_eq!((&resolved[0].thread, threads.len()), (&raised[0].id, 0));
+    }
+
+    #[test]
+    fn what_is_not_remembered_for_want_of_room_is_counted() {
+        let mut threads = Threads::default();
+        let message = |alerts: Vec<String>| Message { notification: examples::raised(), alerts };
+        let all: Vec<String> = (0..MAX_OPEN).map(|number| number.to_string()).collect();
+        assert_eq!(threads.sent(&message(all)), 0);
+        let known_and_new = ["0", "x", "y"].map(str::to_owned).to_vec();
+        assert_eq!((threads.sent(&message(known_and_new)), threads.len()), (2, MAX_OPEN));
+        let ended = Message { notification: examples::resolved(), alerts: vec!["0".to_owned()] };
+        assert_eq!(threads.sent(&ended), 0);
+        assert_eq!(threads.sent(&message(vec!["x".to_owned()])), 0, "there is room again");
     }
 
     #[test]

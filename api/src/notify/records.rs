@@ -257,9 +257,10 @@ impl Records {
     /// When the broker does not answer.
     pub async fn withdraw_acknowledgement(&self, alert: &str) -> Result<bool, RecordError> {
         check_alert(alert)?;
-        let known = self.acknowledgements().await?;
-        match known.get(alert) {
-            Some(entry) => self.remove::<Acknowledgement>(ACKNOWLEDGEMENTS, alert, entry.revision).await,
+        let bucket = Bucket::<Acknowledgement>::find(&self.client, ACKNOWLEDGEMENTS).await?;
+        let Some(bucket) = bucket else { return Ok(false) };
+        match bucket.get(alert).await? {
+            Some(entry) => Ok(bucket.delete_if(alert, entry.revision, REMEMBERED).await?),
             None => Ok(false),
         }
     }

@@ -23,8 +23,8 @@ use super::{
     silence::{Silence, silenced_by},
 };
 
-/// Channels of one route at most.
-const MAX_CHANNELS: usize = 20;
+/// Channels of one route at most, and of its escalation.
+const MAX_CHANNELS_OF_ROUTE: usize = 20;
 /// Routes at most: each is asked for every transition.
 pub const MAX_ROUTES: usize = 200;
 
@@ -59,7 +59,7 @@ pub struct Route {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Escalation {
-    /// In time: from the moment at which the alert was decided.
+    /// How long to wait for an acknowledgement after the alert was told, from 1m to 24h.
     #[serde(with = "units::duration")]
     #[schemars(with = "String")]
     pub after: Duration,
@@ -110,8 +110,8 @@ impl Route {
 }
 
 fn check_channels(ids: &[String]) -> Result<(), BadChannel> {
-    if !(1..=MAX_CHANNELS).contains(&ids.len()) {
-        return Err(BadChannel::new("channels", format!("expected 1 to {MAX_CHANNELS}")));
+    if !(1..=MAX_CHANNELS_OF_ROUTE).contains(&ids.len()) {
+        return Err(BadChannel::new("channels", format!("expected 1 to {MAX_CHANNELS_OF_ROUTE}")));
     }
     ids.iter().try_for_each(|id| check_id(id))
 }
@@ -195,6 +195,8 @@ pub struct Plan {
     pub to_escalate: Vec<ToEscalate>,
     /// What is not sent, and why.
     pub kept_back: Vec<KeptBack>,
+    /// Alerts that are told here and whose end will not be, because no more of them can be remembered.
+    pub forgotten: usize,
 }
 
 /// The channels of a notification and until when each waits; the earliest where several routes lead to one.
@@ -328,7 +330,7 @@ impl Plan {
         for ((channel, not_before_us), batch) in batches {
             let threads = threads.entry(channel.clone()).or_default();
             for message in group(batch, rules.grouping, threads) {
-                threads.sent(&message);
+                self.forgotten += threads.sent(&message);
                 self.messages.push(Planned { channel: channel.clone(), message, not_before_us });
             }
         }

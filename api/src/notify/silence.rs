@@ -89,9 +89,10 @@ impl Silence {
     /// worked out anew, is silenced alike.
     pub fn keeps_back(&self, notification: &Notification) -> bool {
         notification.kind != Kind::Test
-            && self.holds_at(notification.at_us)
-            && self.matcher.holds_of(notification)
             && self.within.as_ref().is_none_or(|within| is_within(within, notification))
+            && self.matcher.holds_of(notification)
+            // Last: the hours of a time zone take longest to work out.
+            && self.holds_at(notification.at_us)
     }
 }
 

@@ -37,8 +37,7 @@ impl ScopedFleet {
     /// # Errors
     /// When no such alert is open, the person may not, somebody was faster, or the broker refuses.
     pub async fn acknowledge(&self, id: &str, why: &str, is_withdrawn: bool) -> Result<OpenAlert, Refusal> {
-        let (open, _) = self.alert(id)?;
-        let open = open.ok_or_else(|| is_over(id))?;
+        let open = self.open_alert(id)?;
         let alert = &open.last.change.alert;
         if !self.may_acknowledge(&open) {
             let error = format!("you may not acknowledge alerts of {}", alert.host);
@@ -61,9 +60,20 @@ impl ScopedFleet {
         let what = format!("{id}: {} {}{why}", alert.rule, alert.instance());
         let host = Some(alert.host.clone());
         self.shared.audit_log.note(&self.person, action, host, what, Outcome::Done);
-        self.shared.acknowledged.note(id, (!is_withdrawn).then_some(by));
+        let acknowledged = (!is_withdrawn).then_some(by);
+        self.shared.acknowledged.note(id, acknowledged.clone());
         self.shared.alerts.touch();
-        self.alert(id)?.0.ok_or_else(|| is_over(id))
+        Ok(OpenAlert { acknowledged: acknowledged.map(Arc::new), ..open })
+    }
+
+    /// The open alert of this id.
+    fn open_alert(&self, id: &str) -> Result<OpenAlert, Refusal> {
+        let filter = AlertFilter { id: id.to_owned(), ..AlertFilter::default() };
+        match self.open_alerts(&filter).into_iter().next() {
+            Some(open) if !id.is_empty() => Ok(open),
+            // Only now are all changes gone through: was there ever one?
+            _ => self.alert(id).and(Err(is_over(id))),
+        }
     }
 }
 

@@ -3,7 +3,10 @@
 use axum::http::StatusCode;
 use fleetps_nats::{audit::Outcome, now_us};
 
-use super::{ScopedFleet, channels::bad_record};
+use super::{
+    ScopedFleet,
+    channels::{ChannelEntry, bad_record, hears_nothing},
+};
 use crate::{
     display,
     notify::{BadChannel, Route, RouteList},
@@ -44,16 +47,12 @@ impl ScopedFleet {
     /// one is to be refused.
     ///
     /// # Errors
-    /// When a route is wrong or names a channel that there is not, they were changed meanwhile, the person may not, or the
-    /// broker refuses.
+    /// When a route is wrong or names a channel that there is not or that hears of no alert, they were changed meanwhile, the
+    /// person may not, or the broker refuses.
     pub async fn save_routes(&self, routes: Vec<Route>, replaces: Option<u64>) -> Result<Routes, Refusal> {
         let before = self.routes().await?;
-        let known: Vec<String> = self.channels().await?.into_iter().map(|channel| channel.id).collect();
-        let named = routes.iter().flat_map(|route| {
-            route.channels.iter().chain(route.escalate.iter().flat_map(|escalation| &escalation.channels))
-        });
-        if let Some(unknown) = named.into_iter().find(|id| !known.contains(id)) {
-            let problem = format!("there is no channel {:?}", display::cut(unknown, 64));
+        let channels = self.channels().await?;
+        if let Some(problem) = routes.iter().find_map(|route| problem_of(route, &channels)) {
             return Err(bad_record(BadChannel { field: "channels", problem }));
         }
         if replaces.is_some_and(|replaces| replaces != before.revision) {
@@ -69,6 +68,17 @@ impl ScopedFleet {
         self.shared.audit_log.note(&self.person, "route.save", None, what, Outcome::Done);
         self.routes().await
     }
+}
+
+/// Why the route may not lead where it does; absent where it may.
+fn problem_of(route: &Route, channels: &[ChannelEntry]) -> Option<String> {
+    let escalated = route.escalate.iter().flat_map(|escalation| &escalation.channels);
+    route.channels.iter().chain(escalated).find_map(|id| {
+        match channels.iter().find(|entry| entry.id == *id) {
+            None => Some(format!("there is no channel {:?}", display::cut(id, 64))),
+            Some(entry) => (!entry.channel.hears_of_alerts()).then(|| hears_nothing(id)),
+        }
+    })
 }
 
 fn conflict() -> Refusal {

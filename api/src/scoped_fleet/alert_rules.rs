@@ -46,7 +46,8 @@ impl ScopedFleet {
     }
 
     /// The groups that a new rule of the person is for: none where it may be for every host, else those that the person may
-    /// change rules for, and of `host`, where one is named, only its own. Absent where there is no such group.
+    /// change rules for, and of `host`, where one is named, only its own. Absent where there is no such group: a rule that is
+    /// meant for one host is never for all.
     pub fn groups_of_new_rule(&self, host: Option<&HostName>) -> Option<BTreeSet<String>> {
         if host.is_none() && self.may_change_rules(None) {
             return Some(BTreeSet::new());
@@ -57,7 +58,7 @@ impl ScopedFleet {
         };
         let may = |group: &String| self.may_change_rules(Some(&BTreeSet::from([group.clone()])));
         let groups: BTreeSet<String> = named.into_iter().filter(may).collect();
-        (!groups.is_empty() || self.may_change_rules(None)).then_some(groups)
+        (!groups.is_empty()).then_some(groups)
     }
 
     /// The rules, by id: those for every host, and those for groups that the person may see. Filters that ask for command
@@ -87,15 +88,17 @@ impl ScopedFleet {
     }
 
     fn withhold_filter(&self, entry: &mut RuleEntry) {
-        let Ok(rule) = &mut entry.rule else { return };
-        if !rule.filter.asks_for_command_lines()
-            || self.may_on(Permission::SeeCommandLines, rule.groups.as_ref())
-        {
+        if self.may_on(Permission::SeeCommandLines, entry.groups()) {
             return;
         }
-        rule.sentence = without_filter(&rule.sentence);
+        let Some(sentence) = withheld(entry.sentence()) else { return };
+        match &mut entry.rule {
+            Ok(rule) => rule.sentence.clone_from(&sentence),
+            // It may quote the filter.
+            Err(error) => "this version doesn't understand it".clone_into(&mut error.message),
+        }
         if let Some(saved) = &mut entry.saved {
-            saved.value.sentence = without_filter(&saved.value.sentence);
+            saved.value.sentence = sentence;
         }
     }
 
@@ -222,6 +225,18 @@ impl ScopedFleet {
     }
 }
 
+/// The sentence of a rule for people who may not see command lines, without what it asks of these; absent where it asks
+/// nothing. One that cannot be read, of a later version, may ask for them in any way: of that stays what stands before
+/// `where`, and nothing where there is no `where`.
+pub(super) fn withheld(sentence: &str) -> Option<String> {
+    let cut = without_filter(sentence);
+    match Rule::parse("seen", 0, Severity::default(), sentence) {
+        Ok(rule) => rule.filter.asks_for_command_lines().then_some(cut),
+        Err(_) if cut == sentence => Some("…".to_owned()),
+        Err(_) => Some(cut),
+    }
+}
+
 /// The hosts of these groups in words.
 fn hosts_of(groups: Option<&BTreeSet<String>>) -> String {
     match groups {
@@ -260,4 +275,26 @@ fn words(sentence: &str, severity: Severity, is_on: bool, groups: Option<&BTreeS
     let off = if is_on { "" } else { ", off" };
     let of = groups.map(|groups| format!(", for {}", groups.iter().cloned().collect::<Vec<_>>().join(" ")));
     format!("{sentence} ({severity}{off}{})", of.unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_sentence_asks_of_command_lines_is_withheld_also_where_it_cannot_be_read() {
+        for (sentence, expected) in [
+            ("cpu > 90% for 10m over program", None),
+            ("count > 0 where name:java", None),
+            ("count > 0 where cmd:hunter2", Some("count > 0 where …")),
+            // Words are looked for in command lines, too.
+            ("count > 0 where hunter2", Some("count > 0 where …")),
+            ("count > 0 where cmd:hunter2 and", Some("count > 0 where …")),
+            ("telepathy > 5 where name:java", Some("telepathy > 5 where …")),
+            ("telepathy of hunter2 > 5", Some("…")),
+        ] {
+            assert_eq!(withheld(sentence).as_deref(), expected, "{sentence}");
+        }
+        assert_eq!(withheld(&"hunter2 ".repeat(300)).as_deref(), Some("…"), "longer than any rule");
+    }
 }

@@ -6,13 +6,13 @@ use std::{
 };
 
 use fleetps_ingestor::{
-    alerts::{AlertChange, Change, Key, Rule, Transition, without_filter},
+    alerts::{Alert, AlertChange, Change, Rule, Transition},
     history::{Scope, Span},
 };
 use fleetps_nats::HostName;
 use tokio::sync::watch;
 
-use super::ScopedFleet;
+use super::{ScopedFleet, alert_rules::withheld};
 use crate::{
     history_service::AskedFor,
     live::OpenAlert,
@@ -20,7 +20,7 @@ use crate::{
     view::{alerts::Tried, chart::bands::Band},
 };
 
-/// Alerts that a chart shows: more are one band.
+/// The most alerts that a chart and the list below it show, the latest: more bands cannot be told apart.
 const MAX_BANDS: usize = 200;
 
 /// Which alerts.
@@ -47,7 +47,7 @@ impl ScopedFleet {
     /// The open alerts, the worst first and then the newest.
     pub fn open_alerts(&self, filter: &AlertFilter) -> Vec<OpenAlert> {
         let scope = self.scope();
-        let wants = |alert: &Transition| scope.sees(&alert.change.alert.host) && filter.wants(alert);
+        let wants = |alert: &Transition| filter.wants(alert) && scope.sees(&alert.change.alert.host);
         let mut open = self.shared.alerts.open(wants);
         for alert in &mut open {
             alert.acknowledged = self.shared.acknowledged.of(&alert.last.change.alert.id);
@@ -64,20 +64,26 @@ impl ScopedFleet {
     /// The latest changes of alerts, newest first, at most `limit`; and how many there are in all.
     pub fn alert_changes(&self, filter: &AlertFilter, limit: usize) -> (Vec<Arc<Transition>>, usize) {
         let scope = self.scope();
-        let wants = |it: &Transition| scope.sees(&it.change.alert.host) && filter.wants(it);
+        let wants = |it: &Transition| filter.wants(it) && scope.sees(&it.change.alert.host);
         let (changes, total) = self.shared.alerts.changes(limit, wants);
         (changes.iter().map(|change| as_seen(&scope, change)).collect(), total)
     }
 
-    /// When alerts of a host were open within `span`, the latest first, at most [`MAX_BANDS`]; of those whose instance `wants`
-    /// is true for. As far as changes are kept.
-    pub fn alert_bands(&self, host: &HostName, span: Span, wants: impl Fn(&Key) -> bool) -> Vec<Band> {
-        let filter = AlertFilter { host: Some(host.clone()), ..AlertFilter::default() };
-        let (changes, _) = self.alert_changes(&filter, usize::MAX);
-        let mut bands: HashMap<&str, Band> = HashMap::new();
+    /// When alerts of a host were open within `span`, the latest first, at most [`MAX_BANDS`]; of those that `wants` is true for.
+    /// Ended ones as far as changes are kept.
+    pub fn alert_bands(&self, host: &HostName, span: Span, wants: impl Fn(&Alert) -> bool) -> Vec<Band> {
+        if !self.scope().sees(host) {
+            return Vec::new();
+        }
+        let is_of_host = |it: &Transition| it.change.alert.host == *host;
+        // An alert may be open for longer than the change that raised it is kept.
+        let open = self.shared.alerts.open(is_of_host);
+        let (changes, _) = self.shared.alerts.changes(usize::MAX, is_of_host);
         // The oldest first, so that an end comes after its beginning.
-        for AlertChange { alert, change, at_us, .. } in changes.iter().rev().map(|it| &it.change) {
-            if *change == Change::TooMany || !wants(&alert.key) {
+        let all = open.iter().map(|open| &open.raised).chain(changes.iter().rev());
+        let mut bands: HashMap<&str, Band> = HashMap::new();
+        for AlertChange { alert, change, at_us, .. } in all.map(|it| &it.change) {
+            if *change == Change::TooMany || !wants(alert) {
                 continue;
             }
             let band = bands.entry(&alert.id).or_insert_with(|| Band {
@@ -100,7 +106,7 @@ impl ScopedFleet {
         bands
     }
 
-    /// Tells of every change of alerts, by a number that grows.
+    /// Tells of every change of alerts and of who looks after them, by a number that grows.
     pub fn watch_alerts(&self) -> watch::Receiver<u64> {
         self.shared.alerts.watch()
     }
@@ -115,7 +121,7 @@ impl ScopedFleet {
         let filter = AlertFilter { rule: rule.to_owned(), ..AlertFilter::default() };
         let scope = self.scope();
         let is_raise = |it: &Transition| {
-            it.change.change == Change::Raised && scope.sees(&it.change.alert.host) && filter.wants(it)
+            it.change.change == Change::Raised && filter.wants(it) && scope.sees(&it.change.alert.host)
         };
         (self.open_alerts(&filter).len(), self.shared.alerts.changes(0, is_raise).1)
     }
@@ -147,14 +153,11 @@ impl ScopedFleet {
 /// of names and numbers.
 fn as_seen(scope: &Scope, transition: &Arc<Transition>) -> Arc<Transition> {
     let alert = &transition.change.alert;
-    let asks = || {
-        let rule = Rule::parse(&alert.rule, 0, alert.severity, &alert.sentence);
-        rule.is_ok_and(|rule| rule.filter.asks_for_command_lines())
-    };
-    if scope.sees_command_lines(&alert.host) || !asks() {
+    if scope.sees_command_lines(&alert.host) {
         return Arc::clone(transition);
     }
+    let Some(sentence) = withheld(&alert.sentence) else { return Arc::clone(transition) };
     let mut seen = Transition::clone(transition);
-    seen.change.alert.sentence = without_filter(&seen.change.alert.sentence);
+    seen.change.alert.sentence = sentence;
     Arc::new(seen)
 }

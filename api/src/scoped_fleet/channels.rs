@@ -72,7 +72,8 @@ impl ScopedFleet {
     /// where another one is to be refused: 0 for a channel that is to be new.
     ///
     /// # Errors
-    /// When a field is wrong, the person may not, it was changed meanwhile, or the broker refuses.
+    /// When a field is wrong, it becomes a heartbeat although alerts go to it, the person may not, it was changed meanwhile, or
+    /// the broker refuses.
     pub async fn save_channel(
         &self,
         id: &str,
@@ -85,6 +86,9 @@ impl ScopedFleet {
         let revision = before.map(|before| before.revision);
         if replaces.is_some_and(|replaces| replaces != revision.unwrap_or_default()) {
             return Err(conflict(id));
+        }
+        if !channel.hears_of_alerts() && before.is_none_or(|before| before.value.hears_of_alerts()) {
+            self.must_be_unused(id, &all).await?;
         }
         let secret = if channel.has_secret() { ", with a new secret" } else { "" };
         let was = before.map_or_else(|| "none".to_owned(), |before| in_words(&before.value));
@@ -101,25 +105,12 @@ impl ScopedFleet {
     /// Removes a channel of this revision, where one is named, and writes it down. What waits for it is not sent.
     ///
     /// # Errors
-    /// When there is none, another one falls back to it, it was changed meanwhile, the person may not, or the broker refuses.
+    /// When there is none, another one falls back to it or a route leads to it, it was changed meanwhile, the person may not, or
+    /// the broker refuses.
     pub async fn remove_channel(&self, id: &str, replaces: Option<u64>) -> Result<(), Refusal> {
         let all = self.whole_channels().await?;
         let before = all.get(id).ok_or_else(|| no_such_channel(id))?;
-        let falls_back =
-            |(_, other): &(&String, &Entry<Channel>)| other.value.fallback.as_deref() == Some(id);
-        if let Some((other, _)) = all.iter().find(falls_back) {
-            let error = format!("the channel {other} falls back to {id}");
-            let hint = "give that one another fallback, or none, before";
-            return Err(Refusal::new(StatusCode::CONFLICT, error, hint));
-        }
-        if self.routes().await?.routes.iter().any(|route| leads_to(route, id)) {
-            let error = format!("a route leads to {id}");
-            return Err(Refusal::new(
-                StatusCode::CONFLICT,
-                error,
-                "change the routes before, at /alerts/routes",
-            ));
-        }
+        self.must_be_unused(id, &all).await?;
         if replaces.is_some_and(|replaces| replaces != before.revision) {
             return Err(conflict(id));
         }
@@ -130,6 +121,23 @@ impl ScopedFleet {
         }
         let what = format!("{id}: {}", in_words(&before.value));
         self.shared.audit_log.note(&self.person, "channel.remove", None, what, Outcome::Done);
+        Ok(())
+    }
+
+    /// Refuses to take a channel away from alerts while another one falls back to it or a route leads to it.
+    async fn must_be_unused(&self, id: &str, all: &BTreeMap<String, Entry<Channel>>) -> Result<(), Refusal> {
+        let falls_back =
+            |(_, other): &(&String, &Entry<Channel>)| other.value.fallback.as_deref() == Some(id);
+        if let Some((other, _)) = all.iter().find(falls_back) {
+            let error = format!("the channel {other} falls back to {id}");
+            let hint = "give that one another fallback, or none, before";
+            return Err(Refusal::new(StatusCode::CONFLICT, error, hint));
+        }
+        if self.routes().await?.routes.iter().any(|route| leads_to(route, id)) {
+            let error = format!("a route leads to {id}");
+            let hint = "change the routes before, at /alerts/routes";
+            return Err(Refusal::new(StatusCode::CONFLICT, error, hint));
+        }
         Ok(())
     }
 
@@ -177,7 +185,7 @@ impl ScopedFleet {
     /// Sends again what could not be delivered.
     ///
     /// # Errors
-    /// When nothing of this id is undeliverable, the person may not, or the outbox does not take it.
+    /// When nothing of this id is undeliverable, its channel was removed, the person may not, or the outbox does not take it.
     pub async fn deliver_again(&self, id: &str) -> Result<(), Refusal> {
         let outbox = self.outbox().await?;
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.');
@@ -185,6 +193,12 @@ impl ScopedFleet {
             && id.bytes().all(is_plain)
             && !id.starts_with('.')
             && !id.ends_with('.');
+        // Nobody takes from the outbox what is for a channel that was removed.
+        if let Some((channel, _)) = id.split_once('.').filter(|_| is_id)
+            && !self.whole_channels().await?.contains_key(channel)
+        {
+            return Err(no_such_channel(channel));
+        }
         if !is_id || !self.ask_broker("write to the outbox", outbox.send_again(id)).await? {
             let error = format!("no undeliverable message has the id {:?}", display::cut(id, 64));
             let hint =
@@ -255,19 +269,24 @@ pub fn bad_record(error: BadChannel) -> Refusal {
     Refusal::new(StatusCode::BAD_REQUEST, error.to_string(), "docs/notifications.md has every field")
 }
 
-/// A fallback is another channel that there is.
+/// Why alerts cannot go to the channel `id`, which is a heartbeat.
+pub(super) fn hears_nothing(id: &str) -> String {
+    format!("a heartbeat hears of no alert, and {} is one", display::cut(id, 64))
+}
+
+/// A fallback is another channel that there is and that hears of alerts.
 fn check_fallback(
     id: &str,
     channel: &Channel,
     all: &BTreeMap<String, Entry<Channel>>,
 ) -> Result<(), Refusal> {
-    match &channel.fallback {
-        Some(fallback) if fallback == id || !all.contains_key(fallback) => {
-            let problem = "expected the id of another channel".to_owned();
-            Err(bad_record(BadChannel { field: "fallback", problem }))
-        }
-        _ => Ok(()),
-    }
+    let Some(fallback) = &channel.fallback else { return Ok(()) };
+    let problem = match all.get(fallback).filter(|_| fallback != id) {
+        Some(other) if other.value.hears_of_alerts() => return Ok(()),
+        Some(_) => hears_nothing(fallback),
+        None => "expected the id of another channel".to_owned(),
+    };
+    Err(bad_record(BadChannel { field: "fallback", problem }))
 }
 
 fn leads_to(route: &Route, id: &str) -> bool {

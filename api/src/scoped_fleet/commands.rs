@@ -154,12 +154,9 @@ impl ScopedFleet {
         for record in &records {
             self.check_may_command(&record.host)?;
         }
-        let mut cancelled = 0;
-        for record in records.iter().filter(|record| record.state().is_unsent()) {
-            let done = self.shared.commands.cancel(&record.id, &self.person.name).await;
-            cancelled += usize::from(done.map_err(NotAsked::from)?);
-        }
-        if cancelled > 0 {
+        let unsent = records.iter().filter(|record| record.state().is_unsent());
+        let ids = unsent.map(|record| record.id.clone()).collect();
+        if self.shared.commands.cancel(ids, &self.person.name, self.person.from).await? > 0 {
             return Ok(());
         }
         let hint = "what a host has cannot be called back; look at what became of it";
@@ -198,11 +195,11 @@ impl From<NotAsked> for Refusal {
             NotAsked::NoKey => {
                 (StatusCode::CONFLICT, "ask a server that has it; docs/control.md says how one gets it")
             }
-            NotAsked::TooMany | NotAsked::Full => {
+            NotAsked::TooMany | NotAsked::TooManyOf(_) | NotAsked::Full => {
                 (StatusCode::SERVICE_UNAVAILABLE, "nothing was sent; wait until some are over")
             }
             NotAsked::Store(StoreError::Away(away)) => return (*away).into(),
-            NotAsked::Store(_) | NotAsked::Audit(_) | NotAsked::Random(_) => {
+            NotAsked::Store(_) | NotAsked::Audit(_) | NotAsked::Random(_) | NotAsked::Interrupted(_) => {
                 return Self::fault("could not take the command, and sent nothing", &error_chain(&error));
             }
         };

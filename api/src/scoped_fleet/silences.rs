@@ -6,7 +6,7 @@
 
 use axum::http::StatusCode;
 use fleetps_ingestor::alerts::{Change, Severity as Grave, Transition};
-use fleetps_nats::{audit::Outcome, bucket::Entry, now_us};
+use fleetps_nats::{audit::Outcome, now_us};
 
 use super::{ScopedFleet, channels::bad_record};
 use crate::{
@@ -44,25 +44,45 @@ impl ScopedFleet {
         }
         let records = self.records()?;
         let all = self.ask_broker("read the silences", records.silences()).await?;
-        let (raised, now_us) = (self.latest_raised(), now_us());
-        let entry = |(id, Entry { value: silence, .. }): (String, Entry<Silence>)| {
-            let muted: Vec<_> = raised.iter().filter(|alert| mutes(&silence, alert)).collect();
-            let name = |alert: &&Notification| (alert.rule.clone(), alert.subject.text());
-            Some(SilenceEntry {
-                id,
-                holds: silence.holds_at(now_us),
-                may_end: self.may_on(Permission::ManageAlerts, silence.within.as_ref()),
-                muted: muted.len(),
-                latest: muted.iter().copied().take(NAMED).map(|alert| name(&alert)).collect(),
-                silence: self.as_shown(silence)?,
-            })
-        };
-        let mut silences: Vec<_> = all.into_iter().filter_map(entry).collect();
+        let all = all.into_iter().map(|(id, entry)| (id, entry.value)).collect();
+        let (mut silences, now_us) = (self.entries(all).await?, now_us());
         silences.sort_by_key(|entry| {
             let is_over = matches!(entry.silence.when, When::Once { until_us, .. } if until_us <= now_us);
             (!entry.holds, is_over, std::cmp::Reverse(entry.silence.made_at_us))
         });
         Ok(silences)
+    }
+
+    /// These silences as the person may see them. On a thread that serves no requests: each is compared with [`LOOKED_AT`]
+    /// alerts.
+    async fn entries(&self, silences: Vec<(String, Silence)>) -> Result<Vec<SilenceEntry>, Refusal> {
+        let asked = self.clone();
+        let comparing = self.shared.fleet_views.aside(move || {
+            let (raised, now_us) = (asked.latest_raised(), now_us());
+            let entry = |(id, silence)| asked.entry(id, silence, &raised, now_us);
+            silences.into_iter().filter_map(entry).collect::<Vec<_>>()
+        });
+        comparing.await.map_err(|error| Refusal::fault("could not compare silences with alerts", &error))
+    }
+
+    /// A silence with what it muted of these alerts; absent where the person may not see it.
+    fn entry(
+        &self,
+        id: String,
+        silence: Silence,
+        raised: &[Notification],
+        now_us: i64,
+    ) -> Option<SilenceEntry> {
+        let muted: Vec<&Notification> = raised.iter().filter(|alert| muted(&silence, alert)).collect();
+        let name = |alert: &&Notification| (alert.rule.clone(), alert.subject.text());
+        Some(SilenceEntry {
+            id,
+            holds: silence.holds_at(now_us),
+            may_end: self.may_on(Permission::ManageAlerts, silence.within.as_ref()),
+            muted: muted.len(),
+            latest: muted.iter().take(NAMED).map(name).collect(),
+            silence: self.as_shown(silence)?,
+        })
     }
 
     /// Keeps a silence for the hosts of the person's groups, and writes it down.
@@ -83,8 +103,8 @@ impl ScopedFleet {
         let records = self.records()?;
         let id = self.ask_records("keep the silence", records.add_silence(&silence, made_at_us)).await?;
         self.shared.audit_log.note(&self.person, "silence.add", None, in_words(&id, &silence), Outcome::Done);
-        let silences = self.silences().await?;
-        silences.into_iter().find(|entry| entry.id == id).ok_or_else(|| no_such_silence(&id))
+        let mut entries = self.entries(vec![(id.clone(), silence)]).await?;
+        entries.pop().ok_or_else(|| no_such_silence(&id))
     }
 
     /// Ends a silence now, or removes a maintenance window, and writes it down.
@@ -116,8 +136,8 @@ impl ScopedFleet {
         let scope = self.scope();
         let sees_group =
             |group: &String| self.may_on(Permission::SeeHosts, Some(&HostGroups::from([group.clone()])));
-        // A pattern is one's own within one's groups; beyond them it may tell how others call their hosts.
-        let is_own = silence.within.is_some();
+        // A pattern is one's own where all of its groups are; beyond them it may tell how others call their hosts.
+        let is_own = silence.within.as_ref().is_some_and(|within| within.iter().all(sees_group));
         let sees_host = |name: &String| match name.contains('*') {
             true => is_own,
             false => name.parse().is_ok_and(|host| scope.sees(&host)),
@@ -152,9 +172,10 @@ impl ScopedFleet {
     }
 }
 
-fn mutes(silence: &Silence, alert: &Notification) -> bool {
-    // The hours of a time zone take longest to work out.
-    silence.matcher.holds_of(alert) && silence.keeps_back(alert)
+/// Whether nobody was told of an alert because of a silence. People were told of what was raised before it was made, also in
+/// the hours of a maintenance window.
+fn muted(silence: &Silence, alert: &Notification) -> bool {
+    alert.at_us >= silence.made_at_us && silence.keeps_back(alert)
 }
 
 /// What silences ask of an alert.

@@ -11,15 +11,16 @@ use super::{
     alert_channel::record,
     field::{Field, Form, listed},
 };
-use crate::{config::Config, url::Url};
+use crate::{config::Config, notify::Matcher, url::Url, view::silences::matcher_words};
 
-const SILENCES: [Field; 6] = [
+const SILENCES: [Field; 7] = [
     Field::new("id", "ID", Form::Text),
     Field::new("holds", "HOLDS", Form::Text),
     Field::new("muted", "MUTED", Form::Count),
     Field::new("who", "BY", Form::Text),
     Field::new("when", "WHEN", Form::Text),
-    // It may be long.
+    // These may be long.
+    Field::new("about", "ABOUT", Form::Text),
     Field::new("why", "WHY", Form::Text),
 ];
 
@@ -110,7 +111,7 @@ pub(super) fn silence(config: &Config, command: &SilenceCommand) -> anyhow::Resu
             let (url, body) = (Url::silences().api(), body(args)?);
             let added = |answer: &Value| {
                 let id = answer["id"].as_str().unwrap_or_default();
-                format!("The silence {} holds\n", crate::display::visible(id))
+                format!("The silence {} is added\n", crate::display::visible(id))
             };
             args.asked.show_answer(config, (Method::POST, &url, Some(body)), added)
         }
@@ -139,20 +140,35 @@ fn body(args: &AddArgs) -> anyhow::Result<Value> {
 fn silences(answer: &Value) -> String {
     let mut answer = answer.clone();
     for silence in answer["silences"].as_array_mut().into_iter().flatten() {
-        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        let weekly = &silence["weekly"];
-        let when = match weekly.is_null() {
-            true => format!("until {}", text(&silence["until"])),
-            false => format!(
-                "weekly {}-{} {}",
-                text(&weekly["from"]),
-                text(&weekly["until"]),
-                text(&weekly["zone"])
-            ),
-        };
-        silence["when"] = json!(when);
+        (silence["when"], silence["about"]) = (json!(when(silence)), json!(about(silence)));
     }
     listed(&answer, "silences", &SILENCES)
+}
+
+/// When a silence of the JSON holds, as in `weekly 22:00-07:00 UTC on saturday`.
+fn when(silence: &Value) -> String {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let weekly = &silence["weekly"];
+    if weekly.is_null() {
+        return format!("until {}", text(&silence["until"]));
+    }
+    let days = names(&weekly["days"]).join(", ");
+    let on = if days.is_empty() { "" } else { " on " };
+    let [from, until, zone] = ["from", "until", "zone"].map(|part| text(&weekly[part]));
+    format!("weekly {from}-{until} {zone}{on}{days}")
+}
+
+/// What a silence of the JSON is about, as in `rule busy; host web-1; within web`.
+fn about(silence: &Value) -> String {
+    // One of a later version may have more in it.
+    let about = serde_json::from_value::<Matcher>(silence["matcher"].clone())
+        .map_or_else(|_| silence["matcher"].to_string(), |matcher| matcher_words(&matcher));
+    let within = names(&silence["within"]).join(" ");
+    if within.is_empty() { about } else { format!("{about}; within {within}") }
+}
+
+fn names(list: &Value) -> Vec<&str> {
+    list.as_array().into_iter().flatten().filter_map(Value::as_str).collect()
 }
 
 /// Does it.

@@ -1,6 +1,7 @@
 //! `fleetps command`: has hosts start, stop, restart or reload a unit or signal a process, and shows what becomes of it.
 
 use clap::{Args, Subcommand};
+use fleetps_nats::command::UnitName;
 use serde_json::{Value, json};
 use ureq::http::Method;
 
@@ -65,7 +66,7 @@ pub struct UnitArgs {
     hosts: Vec<String>,
     /// The unit, as in nginx.service
     unit: String,
-    /// Hosts at a time, after the first
+    /// Hosts at a time, after the first on which it succeeds
     #[arg(long, value_name = "HOSTS", default_value_t = 5)]
     parallel: usize,
     /// Hosts on which it may not succeed before the rest is cancelled
@@ -137,7 +138,7 @@ pub fn command(config: &Config, command: &CommandCommand) -> anyhow::Result<()> 
 
 fn unit(config: &Config, action: &str, args: &UnitArgs) -> anyhow::Result<()> {
     let UnitArgs { hosts, unit, parallel, stop_after, common } = args;
-    let unit = if unit.contains('.') { unit.clone() } else { format!("{unit}.service") };
+    let unit = UnitName::of_person(unit)?;
     let mut body = json!({"action": action, "unit": unit, "why": common.why});
     if let [host] = hosts.as_slice() {
         return send(config, &Url::host_commands(host).api(), body, common);

@@ -53,8 +53,8 @@ impl Value for Severity {
     }
 }
 
-/// The open alerts; `may_acknowledge` is whether the person may acknowledge some.
-pub fn view(open: &[OpenAlert], version: u64, may_acknowledge: bool) -> View {
+/// The open alerts; `may_acknowledge` says whether the person may acknowledge one.
+pub fn view(open: &[OpenAlert], version: u64, may_acknowledge: impl Fn(&OpenAlert) -> bool) -> View {
     let worst = |severity| open.iter().filter(|open| open.last.change.alert.severity == severity).count();
     let count = |severity: Severity, shade| {
         let count = worst(severity);
@@ -82,8 +82,8 @@ fn heads(columns: &[(&'static str, &'static str)]) -> Vec<Head> {
     columns.iter().map(|(column, text)| Head { column, text, ..Head::default() }).collect()
 }
 
-/// The table of open alerts.
-pub fn open_table(open: &[OpenAlert], may_acknowledge: bool) -> Table {
+/// The table of open alerts; `may_acknowledge` says whether the person may acknowledge one.
+pub fn open_table(open: &[OpenAlert], may_acknowledge: impl Fn(&OpenAlert) -> bool) -> Table {
     let columns = [
         ("status", "Severity"),
         ("host", "Host"),
@@ -110,7 +110,7 @@ pub fn open_table(open: &[OpenAlert], may_acknowledge: bool) -> Table {
             Cell::new("value", value_of(&open.raised.change)),
             Cell::moment("when", alert.raised_at_us).linked(host_at(host, alert.raised_at_us)),
             cells::path("detail", Some(&culprits(&open.raised.change.culprits))),
-            acknowledged(open, may_acknowledge),
+            acknowledged(open, &may_acknowledge),
         ];
         Row { id: format!("a-{}", alert.id), cells, ..Row::default() }
     };
@@ -123,7 +123,7 @@ pub fn open_table(open: &[OpenAlert], may_acknowledge: bool) -> Table {
 }
 
 /// Who looks after an alert, or the way to the form that says so.
-fn acknowledged(open: &OpenAlert, may_acknowledge: bool) -> Cell {
+fn acknowledged(open: &OpenAlert, may_acknowledge: &impl Fn(&OpenAlert) -> bool) -> Cell {
     let url = Url::alert(&open.last.change.alert.id);
     match &open.acknowledged {
         Some(by) => {
@@ -132,7 +132,7 @@ fn acknowledged(open: &OpenAlert, may_acknowledge: bool) -> Cell {
             let title = Some(format!("{}{why}", display::time(by.at_us)));
             Cell { title, ..cells::name("user", Some(&by.who)).linked(url) }
         }
-        None if may_acknowledge => Cell::new("user", "Acknowledge").linked(url.at("acknowledge")),
+        None if may_acknowledge(open) => Cell::new("user", "Acknowledge").linked(url.at("acknowledge")),
         None => Cell::new("user", "nobody").linked(url),
     }
 }

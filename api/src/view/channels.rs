@@ -146,7 +146,16 @@ pub fn read(kind: &str, typed: impl Fn(&str) -> String) -> Result<Means, String>
         };
         record.insert(field.name.to_owned(), value);
     }
-    serde_json::from_value(Value::Object(record)).map_err(|error| error.to_string())
+    serde_json::from_value(Value::Object(record)).map_err(|error| in_words(kind, &error.to_string()))
+}
+
+/// Why a record is no channel, by the label where a field is missing: people know no names of records' fields.
+fn in_words(kind: &str, error: &str) -> String {
+    let is_missing = |field: &&Field| error.contains(&format!("missing field `{}`", field.name));
+    match fields(kind).iter().find(is_missing) {
+        Some(field) => format!("{}: is missing", field.label),
+        None => error.to_owned(),
+    }
 }
 
 /// The word for what became of a notification, and its colour.
@@ -263,5 +272,13 @@ mod tests {
         assert!(read("pigeon", |_| String::new()).is_err());
         let port = |name: &str| if name == "port" { "x".to_owned() } else { "a@b.example".to_owned() };
         assert!(read("mail", port).unwrap_err().starts_with("Port"));
+        for (kind, label) in [
+            ("mail", "Relay"),
+            ("slack_token", "Conversation"),
+            ("webhook", "Address"),
+            ("command", "Program"),
+        ] {
+            assert_eq!(read(kind, |_| String::new()), Err(format!("{label}: is missing")));
+        }
     }
 }

@@ -102,15 +102,8 @@ pub fn progress(records: &[Arc<CommandRecord>]) -> View {
         [one] => steps(one),
         several => hosts(several),
     };
-    let fields = vec![("state", summary(records)), ("ended", Cell::field(ended(records)))];
+    let fields = vec![("state", summary(records))];
     View { version: versions.to_string(), fields, tables: vec![table] }
-}
-
-fn ended(records: &[Arc<CommandRecord>]) -> &'static str {
-    match records.iter().all(|record| record.is_over) {
-        true => "over",
-        false => "under way",
-    }
 }
 
 /// The state of one; of several, how many are in each.

@@ -26,12 +26,15 @@ pub fn matcher_words(matcher: &Matcher) -> String {
     if parts.is_empty() { "everything".to_owned() } else { parts.join("; ") }
 }
 
+/// A day as pages call it.
+pub fn day_label(day: Day) -> String {
+    let word = day.word();
+    word[..1].to_uppercase() + &word[1..]
+}
+
 /// The hours of a week.
 pub fn schedule_words(schedule: &Schedule) -> String {
-    let day = |day: &Day| {
-        let word = day.word();
-        word[..1].to_uppercase() + &word[1..3]
-    };
+    let day = |day: &Day| day_label(*day)[..3].to_owned();
     let days = match schedule.days.as_slice() {
         [] => "every day".to_owned(),
         days => days.iter().map(day).collect::<Vec<_>>().join(", "),
@@ -250,6 +253,7 @@ mod tests {
         ];
         let When::Weekly(schedule) = read_when(&typed(&weekly), 5).unwrap() else { panic!("not weekly") };
         assert_eq!(schedule_words(&schedule), "Sat 22:00–07:00 Europe/Berlin");
+        assert_eq!(day_label(Day::Monday), "Monday");
         assert_eq!(schedule.check(), Ok(()));
     }
 

@@ -78,6 +78,9 @@ async fn a_click_and_save_make_the_rule_whatever_the_program_is_called() {
     site.tell("web-1", vec![process(10, 0, name)]);
     let operator = person(Role::Operator, None, false);
     let url = "/hosts/web-1/processes/10?started=2026-09-21T14:13:20Z";
+    // A rule that none of them runs cannot name the host, and nobody means the whole fleet by it.
+    assert_eq!(link(&site, &operator, url).await.len(), 2, "web-1 is in no group");
+    site.shared.groups.set([("web-1".parse().unwrap(), ["web".to_owned()].into())].into());
     let links = link(&site, &operator, url).await;
     assert_eq!(links.len(), 3);
     let form = Html::parse_document(&get(&site, &operator, &links[1]).await.body);

@@ -2,7 +2,7 @@
 
 use axum::http::StatusCode;
 use fleetps::testing::auth::{Grant, Person, Role};
-use fleetps_ingestor::alerts::Change;
+use fleetps_ingestor::alerts::{Change, SavedRule, Severity, open_rules};
 use serde_json::{Value, json};
 
 use crate::{
@@ -123,4 +123,30 @@ async fn a_rule_that_was_changed_meanwhile_is_not_removed_by_the_page_of_an_earl
     };
     assert_eq!(remove(&early).await, StatusCode::CONFLICT);
     assert_eq!(remove(&late).await, StatusCode::SEE_OTHER);
+}
+
+#[tokio::test]
+async fn what_a_sentence_of_a_later_version_asks_of_command_lines_is_withheld_as_well() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_server, site) = with_broker(folder.path()).await;
+    let saved = SavedRule {
+        sentence: "telepathy > 5 where cmd:hunter2".to_owned(),
+        severity: Severity::Info,
+        enabled: true,
+        groups: None,
+        note: String::new(),
+        changed_by: "ada".to_owned(),
+        changed_at_us: 1,
+    };
+    let rules = open_rules(site.shared.broker.as_ref().unwrap()).await.unwrap();
+    assert!(rules.create("later", &saved).await.unwrap());
+    let mut raised = transition("own-1", "java", Change::Raised);
+    raised.change.alert.sentence = saved.sentence;
+    site.shared.alerts.take(raised);
+    let (blind, sees) = (person(Role::Operator, None, true), person(Role::Operator, None, false));
+    for url in ["/alerts/rules", "/alerts/rules/later", "/api/v1/alerts/rules", "/alerts", "/api/v1/alerts"] {
+        let told = get(&site, &blind, url).await.body;
+        assert!(told.contains("telepathy") && !told.contains("hunter2"), "{url}: {told}");
+        assert!(get(&site, &sees, url).await.body.contains("hunter2"), "{url}");
+    }
 }

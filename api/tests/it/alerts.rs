@@ -299,3 +299,31 @@ async fn the_fleet_page_puts_trouble_first_on_request() {
     assert_eq!(texts(&page, "#hosts td.host"), ["z-1", "a-1"]);
     assert_eq!(attributes(&page, "#trouble", "aria-current"), ["true"]);
 }
+
+#[tokio::test]
+async fn charts_show_an_alert_that_is_open_for_longer_than_its_beginning_is_kept() {
+    let site = busy();
+    site.tell("web-1", vec![process(10, 1, "java")]);
+    site.shared.alerts.take(transition("web-1", "java", Change::Raised));
+    let other = transition("z-1", "java", Change::Cleared);
+    // As many changes as are kept.
+    for _ in 0..50_000 {
+        site.shared.alerts.take(other.clone());
+    }
+    let history = site.json("/api/v1/alerts/history?host=web-1").await;
+    assert_eq!(history["total"], 0, "its beginning is not kept");
+    assert_eq!(texts(&site.page("/hosts/web-1/history").await, "#alerts-then a"), ["busy: java"]);
+}
+
+#[tokio::test]
+async fn a_process_has_the_alerts_of_its_program_and_not_of_a_user_with_its_name() {
+    let site = Site::with("web-1", vec![process(10, 0, "java")]);
+    site.shared.alerts.take(transition("web-1", "java", Change::Raised));
+    let mut of_user = transition("web-1", "java", Change::Raised);
+    of_user.change.alert.id = "of-user".to_owned();
+    of_user.change.alert.rule = "of-user".to_owned();
+    of_user.change.alert.sentence = "mem > 1G over user".to_owned();
+    site.shared.alerts.take(of_user);
+    let page = site.page("/hosts/web-1/processes/10?started=2026-09-21T14:13:20Z").await;
+    assert_eq!(texts(&page, "#alerts-then a"), ["busy: java"]);
+}

@@ -222,6 +222,23 @@ async fn a_test_says_what_became_of_it_and_what_could_not_be_delivered_is_sent_a
         assert!(id == again[0] || answer.status == StatusCode::NOT_FOUND, "{id}");
     }
     hostile_names_stay_text(&site, &outbox).await;
+    nothing_is_sent_again_to_a_removed_channel(&site, &format!("{address}/gone")).await;
+}
+
+/// What a channel could not deliver stays listed when that is removed, but nobody would send it.
+async fn nothing_is_sent_again_to_a_removed_channel(site: &Site, address: &str) {
+    let (boss, url) = (administrator(), format!("{CHANNELS}/late"));
+    send(site, &boss, "PUT", &url, &webhook(address)).await;
+    let (_, tested) = send(site, &boss, "POST", &format!("{url}/test"), &json!({})).await;
+    assert_eq!(tested["state"], "undeliverable", "{tested}");
+    let listed = get(site, &boss, "/api/v1/alerts/deliveries?channel=late").await.body;
+    let listed: Value = serde_json::from_str(&listed).unwrap();
+    let id = listed["deliveries"][0]["id"].as_str().unwrap();
+    let again = format!("/api/v1/alerts/deliveries/{id}/again");
+    assert_eq!(send(site, &boss, "DELETE", &url, &json!({})).await.0, StatusCode::OK);
+    let (status, refused) = send(site, &boss, "POST", &again, &json!({})).await;
+    assert_eq!(status, StatusCode::NOT_FOUND, "{refused}");
+    assert!(refused["error"].as_str().unwrap().contains("no channel"), "{refused}");
 }
 
 /// What hosts say stays text in the list of deliveries.
@@ -265,4 +282,47 @@ async fn channels_are_managed_in_a_terminal() {
     assert_eq!(run(&["test", "pager"]).await, "The receiver has the test message\n");
     assert!(run(&["deliveries"]).await.contains("sent"));
     assert_eq!(run(&["remove", "pager"]).await, "The channel pager is removed\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_route_and_no_fallback_leads_to_a_heartbeat() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_server, site) = site(folder.path()).await;
+    let boss = administrator();
+    let put = async |id: &str, body: &Value| {
+        let (status, answer) = send(&site, &boss, "PUT", &format!("{CHANNELS}/{id}"), body).await;
+        (status, answer["error"].as_str().unwrap_or_default().to_owned())
+    };
+    let route = async |channels: &[&str]| {
+        let body = json!({"routes": [{"channels": channels}]});
+        let (status, answer) = send(&site, &boss, "PUT", "/api/v1/alerts/routes", &body).await;
+        (status, answer["error"].as_str().unwrap_or_default().to_owned())
+    };
+    let heartbeat =
+        json!({"name": "Watcher", "means": {"kind": "heartbeat", "url": "https://watcher.example/x"}});
+    assert_eq!(put("pulse", &heartbeat).await.0, StatusCode::OK);
+    assert_eq!(put("pager", &webhook("https://a.example/x")).await.0, StatusCode::OK);
+    let mut other = webhook("https://b.example/x");
+    other["fallback"] = json!("pulse");
+    for (status, error) in [put("other", &other).await, route(&["pager", "pulse"]).await] {
+        assert_eq!(status, StatusCode::BAD_REQUEST, "{error}");
+        assert!(error.contains("a heartbeat hears of no alert, and pulse is one"), "{error}");
+    }
+    // Neither form offers it.
+    let page = Html::parse_document(&get(&site, &boss, "/alerts/new-route").await.body);
+    assert_eq!(attributes(&page, "#route input[name^=channel_]", "name"), ["channel_pager"]);
+    let page = Html::parse_document(&get(&site, &boss, "/alerts/channels/pager").await.body);
+    assert_eq!(texts(&page, "select[name=fallback] option"), ["none"]);
+    // No channel that alerts go to becomes one.
+    assert_eq!(route(&["pager"]).await.0, StatusCode::OK);
+    let refused = (StatusCode::CONFLICT, "a route leads to pager".to_owned());
+    assert_eq!(put("pager", &heartbeat).await, refused);
+    assert_eq!(put("other", &webhook("https://b.example/x")).await.0, StatusCode::OK);
+    assert_eq!(route(&["other"]).await.0, StatusCode::OK);
+    other["fallback"] = json!("pager");
+    assert_eq!(put("other", &other).await.0, StatusCode::OK);
+    let refused = (StatusCode::CONFLICT, "the channel other falls back to pager".to_owned());
+    assert_eq!(put("pager", &heartbeat).await, refused);
+    assert_eq!(put("other", &webhook("https://b.example/x")).await.0, StatusCode::OK);
+    assert_eq!(put("pager", &heartbeat).await.0, StatusCode::OK);
 }

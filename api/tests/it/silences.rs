@@ -5,12 +5,13 @@ use std::time::Duration;
 use axum::http::StatusCode;
 use fleetps::testing::{
     auth::{Person, Role},
-    notify::Records,
+    notify::{Acknowledgement, Records},
 };
 use fleetps_ingestor::alerts::Change;
 use fleetps_nats::server::ManagedServer;
 use scraper::Html;
 use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     alerts::{by, get, send, transition, with_broker},
@@ -304,6 +305,39 @@ async fn routes_are_a_list_that_administrators_of_every_host_change_in_json_and_
     let (status, _) = send(&site, &boss, "DELETE", "/api/v1/alerts/channels/boss", &json!({})).await;
     assert_eq!(status, StatusCode::CONFLICT, "a route leads there");
     routes_are_changed_in_forms(&site, &boss, url).await;
+    a_wrong_time_stays_in_the_form_of_a_route(&site, &boss, url).await;
+}
+
+/// What was typed stays beside it, and it is in the way of no other button.
+async fn a_wrong_time_stays_in_the_form_of_a_route(site: &Site, boss: &Person, url: &str) {
+    let list: Value = serde_json::from_str(&get(site, boss, url).await.body).unwrap();
+    assert_eq!(list["routes"].as_array().unwrap().len(), 1);
+    let revision = list["revision"].as_u64().unwrap().to_string();
+    let mut fields = vec![
+        ("place", "1"),
+        ("revision", revision.as_str()),
+        ("name", "nights"),
+        ("hosts", "db-*"),
+        ("channel_ops", "1"),
+        ("day_sunday", "1"),
+        ("from", "22:00"),
+        ("until", "07:00"),
+        ("after", "soon"),
+        ("escalate_boss", "1"),
+    ];
+    let answer = form(site, boss, "/alerts/routes", &fields).await;
+    assert_eq!(answer.status, StatusCode::BAD_REQUEST);
+    let page = Html::parse_document(&answer.body);
+    let values = |name: &str| attributes(&page, &format!("#route input[name={name}]"), "value");
+    assert_eq!(["name", "hosts", "after"].map(values).concat(), ["nights", "db-*", "soon"]);
+    assert_eq!(
+        attributes(&page, "#route input[checked]", "name"),
+        ["channel_ops", "day_sunday", "escalate_boss"]
+    );
+    fields.push(("do", "remove"));
+    assert_eq!(form(site, boss, "/alerts/routes", &fields).await.status, StatusCode::SEE_OTHER);
+    let list: Value = serde_json::from_str(&get(site, boss, url).await.body).unwrap();
+    assert_eq!(list["routes"], json!([]));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -319,6 +353,7 @@ async fn silences_routes_and_acknowledgements_are_made_in_a_terminal() {
     assert_eq!(run(&["ack", "0a01", "--withdraw"]).await, "The alert 0a01 is no longer acknowledged\n");
     let added = run(&["silence", "add", "--host", "own-*", "--for", "2h", "--why", "an exchange"]).await;
     let id = added.split(' ').nth(2).unwrap();
+    assert_eq!(added, format!("The silence {id} is added\n"));
     run(&[
         "silence",
         "add",
@@ -334,6 +369,9 @@ async fn silences_routes_and_acknowledgements_are_made_in_a_terminal() {
     .await;
     let listed = run(&["silence", "list"]).await;
     assert!(listed.contains(id) && listed.contains("weekly 22:00-07:00 UTC"), "{listed}");
+    for said in ["UTC on saturday", "ABOUT", "host own-*", "rule busy"] {
+        assert!(listed.contains(said), "{said}: {listed}");
+    }
     assert_eq!(run(&["silence", "end", id]).await, format!("The silence {id} is over\n"));
     let file = folder.path().join("routes.json");
     std::fs::write(&file, r#"{"routes": []}"#).unwrap();
@@ -370,4 +408,102 @@ async fn the_link_of_a_message_leads_to_a_form_that_acknowledges_what_it_stands_
     assert_eq!(hidden.status, StatusCode::SEE_OTHER);
     let page = Html::parse_document(&get(&site, &operator, "/alerts?host=other-1").await.body);
     assert_eq!(texts(&page, "#alerts td.user"), ["Acknowledge"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_button_acknowledges_what_its_page_had_and_says_when_that_is_not_all() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_server, site) = site(folder.path()).await;
+    let operator = all(Role::Operator);
+    let url = "/alerts/acknowledge?rule=busy";
+    let page = Html::parse_document(&get(&site, &operator, url).await.body);
+    let seen = attributes(&page, "#acknowledge input[name=seen]", "value").swap_remove(0);
+    let mut later = transition("own-1", "perl", Change::Raised);
+    later.change.alert.id = "0c03".to_owned();
+    later.decided_at_us = seen.parse::<i64>().unwrap() + 1;
+    site.shared.alerts.take(later);
+    let fields = [("rule", "busy"), ("seen", seen.as_str())];
+    let answer = form(&site, &operator, "/alerts/acknowledge", &fields).await;
+    assert_eq!(answer.status, StatusCode::SEE_OTHER, "{}", answer.body);
+    let page = Html::parse_document(&get(&site, &operator, url).await.body);
+    assert_eq!(texts(&page, "#acknowledge button"), ["Acknowledge 1"]);
+    for number in 0..600 {
+        let mut raised = transition("own-1", &format!("java-{number}"), Change::Raised);
+        raised.change.alert.id = format!("{number:04x}");
+        site.shared.alerts.take(raised);
+    }
+    let page = Html::parse_document(&get(&site, &operator, url).await.body);
+    assert_eq!(texts(&page, "#acknowledge button"), ["Acknowledge 500 of 601"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_who_may_acknowledge_an_alert_is_asked_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_server, site) = site(folder.path()).await;
+    let mut half = own(Role::Operator);
+    half.grants.extend(all(Role::Viewer).grants);
+    let page = Html::parse_document(&get(&site, &half, "/alerts").await.body);
+    let mut shown = texts(&page, "#alerts td.user");
+    shown.sort();
+    assert_eq!(shown, ["Acknowledge", "nobody"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pattern_of_hosts_is_shown_to_those_who_see_all_groups_of_its_silence() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_server, site) = site(folder.path()).await;
+    let both = |role: Role| {
+        let mut both = own(role);
+        both.grants.extend(person(role, Some("other"), false).grants);
+        both
+    };
+    let pattern = json!({"matcher": {"hosts": ["oth*"]}, "for": "2h", "why": "x"});
+    let (status, silence) = send(&site, &both(Role::Operator), "POST", SILENCES, &pattern).await;
+    assert_eq!((status, &silence["within"]), (StatusCode::OK, &json!(["other", "own"])), "{silence}");
+    assert_eq!(listed(&site, &both(Role::Viewer)).await.len(), 1);
+    assert!(listed(&site, &own(Role::Viewer)).await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_told_before_a_window_was_made_is_not_counted_as_muted() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_server, site) = site(folder.path()).await;
+    let mut told = transition("own-1", "perl", Change::Raised);
+    told.change.alert.id = "0c03".to_owned();
+    site.shared.alerts.take(told);
+    // From midnight to midnight.
+    let weekly = json!({"zone": "UTC", "from": "00:00", "until": "00:00"});
+    let window = json!({"matcher": {"rules": ["busy"]}, "weekly": weekly, "why": "x"});
+    let (status, window) = send(&site, &all(Role::Operator), "POST", SILENCES, &window).await;
+    assert_eq!((status, &window["muted"]), (StatusCode::OK, &json!(2)), "{window}");
+    assert_eq!(listed(&site, &all(Role::Operator)).await, [window]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_open_page_hears_of_what_is_acknowledged_on_another_server() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_server, site) = site(folder.path()).await;
+    let (viewer, client) = (all(Role::Viewer), site.shared.broker.clone().unwrap());
+    let records = Records::new(client.clone());
+    let mut changed = site.shared.alerts.watch();
+    get(&site, &viewer, "/alerts").await;
+    let mut following = None;
+    for (alert, who) in [("0a01", "berta"), ("0b02", "carla")] {
+        let by = Acknowledgement { who: who.to_owned(), why: String::new(), at_us: 1 };
+        assert!(records.acknowledge(alert, &by).await.unwrap());
+        following.get_or_insert_with(|| {
+            let acknowledged = site.shared.acknowledged.clone();
+            let alerts = site.shared.alerts.clone();
+            tokio::spawn(acknowledged.follow(client.clone(), alerts, CancellationToken::new()))
+        });
+        let hears = async {
+            loop {
+                changed.changed().await.unwrap();
+                if get(&site, &viewer, "/alerts").await.body.contains(who) {
+                    return;
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, hears).await.expect("the page does not hear of it");
+    }
 }

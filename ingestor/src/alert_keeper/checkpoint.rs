@@ -1,4 +1,7 @@
-//! What is remembered after some message, in a file beside the segments. It is a copy: without it, it is found again.
+//! What is remembered after some message, in a file beside the segments.
+//!
+//! Without it, evaluation begins with the alerts that are open in the stream of alerts and the last minutes of snapshots. Lost are
+//! how long values have lasted, and how file systems have grown: forecasts say nothing for most of a day.
 
 use std::{
     fs::File,
@@ -14,8 +17,9 @@ use crate::{alerts::EvaluatorState, events::Event};
 
 /// Changes when what is written can no longer be read.
 const VERSION: u32 = 1;
-/// The largest that is read: ten times that of 10,000 hosts with an alert each.
-const MAX_BYTES: u64 = 64 << 20;
+/// The largest that is read, in bytes: 10,000 hosts with an alert each take 6 MB, and with ten file systems each, whose growth
+/// is remembered, some 40 MB more.
+const MAX_BYTES: usize = 64 << 20;
 /// Bytes of the checksum in front.
 const SUM_BYTES: usize = 32;
 
@@ -46,8 +50,24 @@ impl<'a> Checkpoint<'a> {
         Self { version: VERSION, epoch_s, sequence, stored_at_us, number, loops, evaluator }
     }
 
-    /// As it is written: a checksum, and MessagePack with named fields.
-    pub(super) fn to_bytes(&self) -> Vec<u8> {
+    /// As it is written, and whether that is all. What forecasts are made of is left out where it would make the file larger
+    /// than what is read, because then everything would be lost.
+    pub(super) fn into_bytes(self) -> (Vec<u8>, bool) {
+        self.into_bytes_within(MAX_BYTES)
+    }
+
+    fn into_bytes_within(mut self, max_bytes: usize) -> (Vec<u8>, bool) {
+        let bytes = self.encoded();
+        if bytes.len() <= max_bytes {
+            return (bytes, true);
+        }
+        drop(bytes);
+        self.evaluator.leave_out_growths();
+        (self.encoded(), false)
+    }
+
+    /// A checksum, and MessagePack with named fields.
+    fn encoded(&self) -> Vec<u8> {
         // Writing into memory does not fail.
         let body = rmp_serde::to_vec_named(self).unwrap_or_default();
         [Sha256::digest(&body).as_slice(), &body].concat()
@@ -86,14 +106,21 @@ pub(super) fn read(path: &Path) -> Option<Checkpoint<'static>> {
 
 fn read_bytes(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    File::open(path)?.take(MAX_BYTES).read_to_end(&mut bytes)?;
+    File::open(path)?.take(MAX_BYTES as u64).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use fleetps_nats::{HostName, Snapshot, snapshot::FilesystemSample};
+
     use super::*;
-    use crate::alerts::Evaluator;
+    use crate::{
+        alerts::{Evaluator, Rule, Severity},
+        events::{MessagePlace, StreamClock},
+    };
 
     #[test]
     fn a_checkpoint_is_read_as_it_was_written_and_a_damaged_one_is_none() {
@@ -101,7 +128,7 @@ mod tests {
         let path = path(folder.path(), 3);
         assert!(read(&path).is_none());
         let evaluator = Evaluator::default();
-        let bytes = Checkpoint::new((1, 7, 2), 5, Vec::new(), evaluator.state()).to_bytes();
+        let (bytes, _) = Checkpoint::new((1, 7, 2), 5, Vec::new(), evaluator.state()).into_bytes();
         write(&path, &bytes).unwrap();
         let found = read(&path).unwrap();
         assert_eq!((found.epoch_s, found.sequence, found.number, found.stored_at_us), (1, 7, 2, 5));
@@ -109,5 +136,35 @@ mod tests {
             std::fs::write(&path, damaged).unwrap();
             assert!(read(&path).is_none());
         }
+    }
+
+    #[test]
+    fn what_forecasts_are_made_of_is_left_out_of_a_checkpoint_that_would_not_be_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = path(folder.path(), 3);
+        let mut evaluator = Evaluator::default();
+        evaluator.set_rules(
+            vec![Rule::parse("soon", 1, Severity::Warning, "disk_full_in < 2d clear 3d").unwrap()],
+            0,
+        );
+        let disk = |number: u32| FilesystemSample {
+            mount: format!("/{number}"),
+            used_bytes: Some(1 << 30),
+            ..FilesystemSample::default()
+        };
+        let snapshot = Snapshot { filesystems: (0..20).map(disk).collect(), ..Snapshot::default() };
+        let place = MessagePlace { partition: 0, epoch_s: 1, sequence: 7, stored_at_us: 5 };
+        let clock = StreamClock { now_ms: Some(0), counted_from_ms: None };
+        let host: HostName = "web-01".parse().unwrap();
+        evaluator.snapshot(place, clock, &host, &Arc::new(snapshot));
+        let checkpoint = || Checkpoint::new((1, 7, 2), 5, Vec::new(), evaluator.state());
+        let (whole, is_whole) = checkpoint().into_bytes_within(MAX_BYTES);
+        assert!(is_whole);
+        assert_eq!(checkpoint().into_bytes_within(whole.len()), (whole.clone(), true));
+        let (short, is_whole) = checkpoint().into_bytes_within(whole.len() - 1);
+        assert!(!is_whole && short.len() + 20 * 20 < whole.len(), "{} of {}", short.len(), whole.len());
+        write(&path, &short).unwrap();
+        let again = Evaluator::restore(read(&path).unwrap().evaluator);
+        assert!(again.hosts().eq([&host]));
     }
 }

@@ -48,6 +48,8 @@ pub(super) struct Evaluation {
     looked_for_ended_ms: i64,
     /// Whether something was evaluated that no checkpoint has.
     is_ahead: bool,
+    /// Whether it was logged that checkpoints are too large to have what forecasts are made of.
+    is_too_large: bool,
 }
 
 impl Evaluation {
@@ -78,6 +80,7 @@ impl Evaluation {
             number,
             looked_for_ended_ms: 0,
             is_ahead: false,
+            is_too_large: false,
         }
     }
 
@@ -237,7 +240,13 @@ impl Evaluation {
         let (sequence, stored_at_us) = self.at;
         let loops = self.loops.values().cloned().collect();
         let at = (self.epoch_s, sequence, self.number);
-        let bytes = Checkpoint::new(at, stored_at_us, loops, self.evaluator.state()).to_bytes();
+        let (bytes, is_whole) = Checkpoint::new(at, stored_at_us, loops, self.evaluator.state()).into_bytes();
+        if !is_whole && !std::mem::replace(&mut self.is_too_large, true) {
+            tracing::error!(
+                "the checkpoint of alerts is too large to have how file systems have grown; \
+                 after a start, forecasts of full disks will say nothing for most of a day"
+            );
+        }
         outgoing.blocking_send(Outgoing::Checkpoint(bytes)).map_err(|_| Ended)
     }
 

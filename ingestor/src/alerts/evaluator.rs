@@ -141,9 +141,11 @@ impl Evaluator {
         let mut now = KnownHost::of(snapshot, place.stored_at_us, self.needs);
         let since_ms = before.as_ref().and_then(|before| before.observed_ms(&now));
         let is_same_boot = before.as_ref().is_some_and(|before| before.is_same_boot(&now));
-        // Over a gap nothing is measured, so that a restart needs to read no further back than a silence is long.
+        // Over a gap nothing but kills is measured, so that a restart needs to read no further back than a silence is long.
         let previous =
             before.as_ref().and_then(|before| before.previous.clone()).filter(|_| since_ms.is_some());
+        let killed_over_gap =
+            before.as_ref().filter(|_| since_ms.is_none()).and_then(|before| before.killed_per_s(&now));
         if let Some(before) = before {
             (now.instances, now.too_many) = (before.instances, before.too_many);
             now.growths = before.growths;
@@ -155,7 +157,16 @@ impl Evaluator {
         let measured = Measured::of(&pair, (&self.plan, self.needs), Deadline::after(WITHIN));
         let (values, sequence) = (values.unwrap_or(&measured), place.sequence);
         let growths = std::mem::take(&mut now.growths);
-        let moment = Moment { host, values, snapshot, sequence, since_ms, is_same_boot, growths: &growths };
+        let moment = Moment {
+            host,
+            values,
+            snapshot,
+            sequence,
+            since_ms,
+            is_same_boot,
+            growths: &growths,
+            killed_over_gap,
+        };
         let groups = self.groups.get(host);
         let mut changes = Vec::new();
         for (number, rule) in self.rules.iter().enumerate() {

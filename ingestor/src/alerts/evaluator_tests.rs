@@ -481,6 +481,29 @@ fn what_the_kernel_ends_for_want_of_memory_is_told_once_for_each_time() {
 }
 
 #[test]
+fn what_the_kernel_killed_while_a_host_was_silent_is_told_when_it_is_back() {
+    let mut stream = Stream::of(&[("oom", "oom_kills/s > 0"), ("disk", "disk_written_bytes/s > 0")]);
+    let counted = |count| {
+        let host =
+            HostSample { oom_kills: Some(count), disk_written_bytes: Some(count), ..HostSample::default() };
+        Snapshot { host, ..Snapshot::default() }
+    };
+    assert_eq!(stream.send("a", counted(3)), []);
+    stream.pass(3600);
+    let written = rmp_serde::to_vec_named(&stream.evaluator.state()).unwrap();
+    stream.evaluator = Evaluator::restore(rmp_serde::from_slice(&written).unwrap());
+    let back = stream.send("a", counted(5));
+    assert_eq!(words(&back), [said("oom", "", Change::Raised)], "nothing else is measured over a gap");
+    assert_eq!(back[0].value, Some(2.0 / 3610.0));
+    assert_eq!(words(&stream.send("a", counted(5))), [said("oom", "", Change::Cleared)]);
+    stream.pass(3600);
+    assert_eq!(stream.send("a", counted(5)), [], "none was killed");
+    stream.pass(3600);
+    stream.boot = 2;
+    assert_eq!(stream.send("a", counted(9)), [], "another boot has another counter");
+}
+
+#[test]
 fn a_rule_for_some_groups_is_for_the_hosts_in_any_of_them() {
     let mut stream = Stream::of(&[]);
     let of_web = Rule { groups: Some(["web".to_owned()].into()), ..rule("one", "cpu > 90% over process") };

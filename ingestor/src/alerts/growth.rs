@@ -3,9 +3,9 @@
 //! Of each hour of the last day, and of each four hours of the last week, the greatest use is remembered, so that what is written
 //! and removed within an hour counts as used. The growth of either time is the lower quartile of the slopes between any two of
 //! these (Theil and Sen take the median): half an hour of copying hardly moves it. Both times must agree: the smaller growth
-//! counts. A use that falls by a third of what it had risen is that of logs that are rotated or of builds, and no growth.
+//! counts. A use that falls by 30 % of what it had risen is that of logs that are rotated or of builds, and no growth.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 
 use fleetps_nats::{Snapshot, snapshot::FilesystemSample};
 use serde::{Deserialize, Serialize};
@@ -24,17 +24,21 @@ const ROOMY: f64 = 0.4;
 const NOISE: f64 = 0.005;
 /// Said of a disk that does not grow, in s: a year.
 const FAR_S: f64 = 366.0 * 24.0 * HOUR_S;
-/// File systems of a host whose use is remembered, the first that are met: half a KiB each, and machines have a handful.
+/// File systems of a host whose use is remembered: up to 400 bytes each in a checkpoint, and machines have a handful.
 const MAX_FILESYSTEMS: usize = 64;
+/// A file system with a longer path, in bytes, is not remembered: people's are shorter, and a checkpoint holds each path.
+const MAX_MOUNT_BYTES: usize = 256;
 /// One that was not there for a week is forgotten.
-const FORGET_HOURS: i64 = 7 * 24;
+const FORGET_HOURS: u64 = 7 * 24;
+/// The use in a slot of which nothing is known.
+const UNKNOWN: u32 = u32::MAX;
 
 /// A time that is looked back at.
 struct Window {
     /// The length of a slot.
     hours: i64,
     /// How many there are.
-    slots: i64,
+    slots: u8,
     /// With fewer, nothing is said.
     least: usize,
 }
@@ -44,14 +48,23 @@ struct Window {
 #[serde(transparent)]
 pub(super) struct Growths(BTreeMap<String, Growth>);
 
-/// How a file system was used: slots of time since 1970, with the greatest use in MiB. The last slot of each is not over.
+/// How a file system was used.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 struct Growth {
-    day: VecDeque<(i64, u32)>,
-    week: VecDeque<(i64, u32)>,
+    day: Slots,
+    week: Slots,
     /// What the slots that are over say; worked out again after a restart.
     #[serde(skip)]
     trend: Option<Trend>,
+}
+
+/// The greatest use in each slot of a time. The last slot is not over.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+struct Slots {
+    /// The number of the last slot, counted from 1970.
+    last: i64,
+    /// The use in MiB in each slot up to the last one, in the order of time; [`UNKNOWN`] where nothing was heard.
+    uses: VecDeque<u32>,
 }
 
 /// What is known of the growth.
@@ -67,14 +80,32 @@ impl Growths {
     /// Takes note of the file systems of a snapshot.
     pub(super) fn note(&mut self, snapshot: &Snapshot) {
         let hour = snapshot.captured_at_us.div_euclid(HOUR_US);
-        self.0.retain(|_, growth| growth.day.back().is_some_and(|(last, _)| hour - last <= FORGET_HOURS));
-        for filesystem in &snapshot.filesystems {
-            let Some(used) = filesystem.used_bytes else { continue };
-            let is_known = self.0.contains_key(&filesystem.mount);
-            if is_known || self.0.len() < MAX_FILESYSTEMS {
-                self.0.entry(filesystem.mount.clone()).or_default().note(hour, used);
+        self.0.retain(|_, growth| hour.abs_diff(growth.day.last) <= FORGET_HOURS);
+        let mut absent: Option<Vec<String>> = None;
+        for FilesystemSample { mount, used_bytes, .. } in &snapshot.filesystems {
+            let Some(used) = used_bytes.filter(|_| mount.len() <= MAX_MOUNT_BYTES) else { continue };
+            if let Some(growth) = self.0.get_mut(mount) {
+                growth.note(hour, used);
+                continue;
             }
+            if self.0.len() >= MAX_FILESYSTEMS {
+                let oldest = absent.get_or_insert_with(|| self.absent_from(snapshot)).pop();
+                let Some(oldest) = oldest else { continue };
+                self.0.remove(&oldest);
+            }
+            self.0.entry(mount.clone()).or_default().note(hour, used);
         }
+    }
+
+    /// The remembered file systems that are not in `snapshot`. The one that was seen longest ago is the last; of several, the
+    /// one that is known for the shortest time.
+    fn absent_from(&self, snapshot: &Snapshot) -> Vec<String> {
+        let present: HashSet<&str> = snapshot.filesystems.iter().map(|it| it.mount.as_str()).collect();
+        let absent = self.0.iter().filter(|(mount, _)| !present.contains(mount.as_str()));
+        let mut absent: Vec<(i64, usize, &String)> =
+            absent.map(|(mount, growth)| (growth.day.last, growth.week.uses.len(), mount)).collect();
+        absent.sort_unstable();
+        absent.into_iter().rev().map(|(.., mount)| mount.clone()).collect()
     }
 
     /// When a file system will be full, in s from now; `None` where that is not known.
@@ -99,7 +130,7 @@ impl Growths {
 
 impl Growth {
     fn note(&mut self, hour: i64, used_bytes: u64) {
-        let mib = u32::try_from(used_bytes >> 20).unwrap_or(u32::MAX);
+        let mib = u32::try_from(used_bytes >> 20).unwrap_or(UNKNOWN).min(UNKNOWN - 1);
         let is_new = [DAY.note(&mut self.day, hour, mib), WEEK.note(&mut self.week, hour, mib)];
         if is_new.contains(&true) || self.trend.is_none() {
             self.trend = Some(self.trend());
@@ -107,7 +138,7 @@ impl Growth {
     }
 
     fn trend(&self) -> Trend {
-        let (day, week) = (over(&self.day), over(&self.week));
+        let (day, week) = (self.day.over(), self.week.over());
         let growth = DAY.growth(&day).zip(WEEK.growth(&week)).map(|(day, week)| day.min(week));
         let uses = || day.iter().map(|(_, mib)| f64::from(*mib));
         let rise = uses().fold(0.0, f64::max) - uses().fold(f64::INFINITY, f64::min);
@@ -117,30 +148,41 @@ impl Growth {
     }
 }
 
-/// The slots that are over.
-fn over(slots: &VecDeque<(i64, u32)>) -> Vec<(i64, u32)> {
-    slots.iter().take(slots.len().saturating_sub(1)).copied().collect()
+impl Slots {
+    /// The slots that are over and of which something is known, in the order of time: the number and the use of each.
+    fn over(&self) -> Vec<(i64, u32)> {
+        let backwards = (0_i64..).zip(self.uses.iter().rev()).skip(1);
+        let known = backwards.filter(|(_, mib)| **mib != UNKNOWN);
+        let mut known: Vec<(i64, u32)> = known.map(|(back, mib)| (self.last - back, *mib)).collect();
+        known.reverse();
+        known
+    }
 }
 
 impl Window {
     /// Takes note of the use in an hour; whether it begins a slot.
-    fn note(&self, slots: &mut VecDeque<(i64, u32)>, hour: i64, mib: u32) -> bool {
+    fn note(&self, slots: &mut Slots, hour: i64, mib: u32) -> bool {
         let slot = hour.div_euclid(self.hours);
-        match slots.back_mut() {
-            Some((last, greatest)) if *last == slot => {
+        let ahead = slot.saturating_sub(slots.last);
+        if slots.uses.is_empty() || ahead < -1 || ahead > i64::from(self.slots) {
+            // The first one, a clock that was set back from a time that never was, or a gap as long as the time.
+            slots.uses.clear();
+        } else if ahead < 0 {
+            // The clock was set back by a little, which is waited for.
+            return false;
+        } else if ahead == 0 {
+            if let Some(greatest) = slots.uses.back_mut() {
                 *greatest = mib.max(*greatest);
-                return false;
             }
-            // The clock was set back: by a little, which is waited for, or from a time that never was.
-            Some((last, _)) if *last == slot + 1 => return false,
-            Some((last, _)) if *last > slot => slots.clear(),
-            _ => {}
+            return false;
+        } else {
+            slots.uses.extend((1..ahead).map(|_| UNKNOWN));
         }
-        slots.push_back((slot, mib));
+        slots.uses.push_back(mib);
+        slots.last = slot;
         // The last one is not over, and comes beside the others.
-        while slots.front().is_some_and(|(first, _)| slot - first > self.slots) {
-            slots.pop_front();
-        }
+        let excess = slots.uses.len().saturating_sub(usize::from(self.slots) + 1);
+        slots.uses.drain(..excess);
         true
     }
 

@@ -98,9 +98,50 @@ fn what_is_remembered_is_bounded_and_outlives_a_restart() {
     assert_eq!(growths, again);
     assert_eq!(growths.0.len(), MAX_FILESYSTEMS);
     let data = &growths.0["/data"];
-    assert_eq!((data.day.len(), data.week.len()), (25, 43));
+    assert_eq!((data.day.uses.len(), data.week.uses.len()), (25, 43));
+    assert!(rmp_serde::to_vec_named(data).unwrap().len() <= 400);
     growths.note(&snapshot(28 * 24 * 60, vec![disk(GIB)]));
     assert_eq!(growths.0.len(), 1, "the others are forgotten, and this begins anew: {growths:?}");
+}
+
+#[test]
+fn hours_of_which_nothing_is_known_are_left_out() {
+    let seed = fastrand::u64(..);
+    println!("seed {seed}");
+    let mut rng = fastrand::Rng::with_seed(seed);
+    let (mut slots, mut hour) = (Slots::default(), 470_000_i64);
+    let mut plain: Vec<(i64, u32)> = Vec::new();
+    for _ in 0..300 {
+        hour += [1, 1, 1, 2, 5, 24, 25, 30][rng.usize(..8)];
+        let mib = rng.u32(..100_000);
+        assert!(DAY.note(&mut slots, hour, mib), "seed {seed}");
+        assert!(!DAY.note(&mut slots, hour, 0) && !DAY.note(&mut slots, hour - 1, 0), "seed {seed}");
+        plain.retain(|(slot, _)| hour - slot <= 24);
+        assert_eq!(slots.over(), plain, "seed {seed}");
+        plain.push((hour, mib));
+    }
+}
+
+#[test]
+fn a_mount_that_is_gone_makes_room_for_a_new_one() {
+    let of = |mount: String| FilesystemSample { mount, ..disk(60.0 * GIB) };
+    let mut growths = Growths::default();
+    for minute in 0..200 {
+        let mut filesystems = vec![of(format!("/run/{minute}")), of("x".repeat(MAX_MOUNT_BYTES + 1))];
+        filesystems.extend((minute >= 100).then(|| of("/data".to_owned())));
+        growths.note(&snapshot(minute, filesystems));
+    }
+    assert_eq!(growths.0.len(), MAX_FILESYSTEMS);
+    let is_known = |mount: &str| growths.0.contains_key(mount);
+    assert!(is_known("/data") && is_known("/run/199") && !is_known("/run/0"), "{growths:?}");
+    assert!(growths.0.keys().all(|mount| mount.len() <= MAX_MOUNT_BYTES));
+    // Those that are there stay.
+    let all = || (0..100).map(|number| of(format!("/{number}"))).collect::<Vec<_>>();
+    growths.note(&snapshot(200, all()));
+    let before: Vec<String> = growths.0.keys().cloned().collect();
+    growths.note(&snapshot(201, all()));
+    assert!(growths.0.keys().eq(&before));
+    assert!(growths.0.keys().all(|mount| !mount.starts_with("/run/")), "{before:?}");
 }
 
 #[test]

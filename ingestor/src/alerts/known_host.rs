@@ -7,7 +7,7 @@ use std::{
 
 use fleetps_nats::{
     HostName, Snapshot,
-    model::{Spacing, staleness},
+    model::{Spacing, rate, staleness},
 };
 use serde::{Deserialize, Serialize};
 
@@ -31,6 +31,9 @@ pub(super) struct KnownHost {
     pub(super) stored_ms: i64,
     monotonic_ms: u64,
     interval_ms: u32,
+    /// Processes that the kernel had killed since boot because memory was short.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    oom_kills: Option<u64>,
     /// The last snapshot, where some rule needs it. Not kept over a restart: it is read again.
     #[serde(skip)]
     pub(super) previous: Option<Arc<Snapshot>>,
@@ -52,11 +55,17 @@ impl KnownHost {
             stored_ms: stored_at_us.div_euclid(1000),
             monotonic_ms: snapshot.monotonic_ms,
             interval_ms: snapshot.interval_ms,
+            oom_kills: snapshot.host.oom_kills,
             previous: kept(snapshot, needs),
             instances: HashMap::new(),
             too_many: BTreeSet::new(),
             growths: Growths::default(),
         }
+    }
+
+    /// The same without how its file systems have grown.
+    pub(super) fn without_growths(&self) -> Self {
+        Self { growths: Growths::default(), ..self.clone() }
     }
 
     /// One of which only an alert is known, which was decided at `stored_ms`.
@@ -89,6 +98,14 @@ impl KnownHost {
             staleness::silent_after_ms(self.interval_ms.max(next.interval_ms), Spacing::EverySample);
         Some(elapsed_ms)
             .filter(|elapsed_ms| i64::try_from(*elapsed_ms).is_ok_and(|elapsed_ms| elapsed_ms <= longest_ms))
+    }
+
+    /// How many processes the kernel killed per second from this snapshot to the next one of the same boot, because memory was
+    /// short. Other than rates in general it is known after any gap: a counter of so rare an event says all by having grown.
+    pub(super) fn killed_per_s(&self, next: &Self) -> Option<f64> {
+        let elapsed_ms =
+            next.monotonic_ms.checked_sub(self.monotonic_ms).filter(|_| self.is_same_boot(next))?;
+        rate::of_counter(self.oom_kills, next.oom_kills, i64::try_from(elapsed_ms).ok()?)
     }
 
     /// When it falls silent, in ms by the broker's clock. One that was never heard of since a start says nothing.

@@ -27,6 +27,8 @@ pub(super) struct Moment<'a> {
     pub(super) is_same_boot: bool,
     /// How the host's file systems have grown until now.
     pub(super) growths: &'a Growths,
+    /// Processes per second that the kernel killed because memory was short, while the host was silent; absent where it was not.
+    pub(super) killed_over_gap: Option<f64>,
 }
 
 impl Moment<'_> {
@@ -46,6 +48,9 @@ impl Moment<'_> {
         let keys: Vec<&Key> = known.keys().collect();
         let values = match planned.rule.measure {
             Measure::DiskFullIn => Ok(self.disks_full_in()),
+            Measure::Host(figure) if figure.is_of_kills() && self.killed_over_gap.is_some() => {
+                Ok(ValueOf::from([(Key::Host, self.killed_over_gap)]))
+            }
             _ => self.values.values(planned, &keys),
         };
         // A filter that took too long says nothing.

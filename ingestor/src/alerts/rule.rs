@@ -26,7 +26,7 @@ pub struct Rule {
     pub measure: Measure,
     /// What one value is of.
     pub over: Over,
-    /// Which processes count. Of rules that measure something else, those by which hosts are chosen.
+    /// Which processes count. `disk` takes one and ignores it; it is empty in other rules that measure no processes.
     pub filter: Filter,
     /// When it is too much, and when it is well again.
     pub threshold: Threshold,
@@ -248,6 +248,11 @@ impl HostFigure {
             }
             Self::ClockOffset | Self::DroppedSnapshots => false,
         }
+    }
+
+    /// Whether it is how many processes the kernel kills because memory is short.
+    pub(super) fn is_of_kills(self) -> bool {
+        matches!(self, Self::Rate(place) if HOST[place].name == "oom_kills")
     }
 
     /// Whether it is the growth of a counter.

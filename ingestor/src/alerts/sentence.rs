@@ -27,6 +27,9 @@ const MAX_BYTES: usize = 2_000;
 const MAX_FOR: Duration = Duration::from_secs(7 * 24 * 3600);
 /// The most samples that are looked back at: they fit into a word, and ten minutes at 10 s are as many.
 const MAX_SAMPLES: u8 = 60;
+/// The furthest that a rule may look ahead, half a year: a disk that does not grow counts as full in a year, and a rule must let
+/// its alert be cleared by that.
+const MAX_AHEAD: Duration = Duration::from_secs(180 * 24 * 3600);
 /// How far within the threshold a value must be to be well, where the rule does not say: a tenth.
 const CLEAR_AT: f64 = 0.9;
 
@@ -229,7 +232,7 @@ impl<'a> Words<'a> {
         let usual = match (measure, is_above) {
             (Measure::Count, _) => raise,
             (_, true) => raise * CLEAR_AT,
-            (_, false) => raise / CLEAR_AT,
+            (_, false) => (raise / CLEAR_AT).min(f64::MAX),
         };
         Ok(Threshold { is_above, raise, clear: clear.map_or(usual, |(_, clear)| clear) })
     }
@@ -277,6 +280,9 @@ fn measured(name: &str, over: Option<Over>, filter: &Filter) -> Result<(Measure,
     let figure = Figure::find(name);
     let own = HostFigure::find(if name == "cpu" { "cpu_percent" } else { name });
     match (name, over) {
+        ("disk_full_in", _) if !filter.is_empty() => {
+            Err("`disk_full_in` is a file system's; there are no processes to choose by `where`".to_owned())
+        }
         ("disk", None | Some(Over::Filesystem)) => Ok((Measure::Disk, Over::Filesystem)),
         ("disk_full_in", None | Some(Over::Filesystem)) => Ok((Measure::DiskFullIn, Over::Filesystem)),
         ("disk" | "disk_full_in", Some(_)) => Err(format!("`{name}` is measured over filesystem")),
@@ -321,9 +327,11 @@ fn read_value(measure: Measure, text: &str) -> Result<f64, String> {
     let unit = match measure {
         Measure::Process(figure) => return figure.read(text),
         Measure::DiskFullIn => {
-            return units::parse_duration(text)
-                .map(|length| length.as_secs_f64())
-                .map_err(|it| it.to_string());
+            let length = units::parse_duration(text)?;
+            return match length <= MAX_AHEAD {
+                true => Ok(length.as_secs_f64()),
+                false => Err("nothing is forecast further ahead than 180d".to_owned()),
+            };
         }
         Measure::Disk => Unit::Percent,
         Measure::Count | Measure::Silent | Measure::RestartLoop => Unit::Count,

@@ -54,6 +54,11 @@ fn a_sentence_says_what_is_measured_over_what_and_when_that_is_too_much() {
     let soon = read("disk_full_in < 2d clear 3d for 30m").unwrap();
     assert_eq!((soon.measure, soon.over), (Measure::DiskFullIn, Over::Filesystem));
     assert_eq!(soon.threshold, Threshold { is_above: false, raise: 172_800.0, clear: 259_200.0 });
+    let latest = read("disk_full_in < 180d").unwrap().threshold.clear;
+    assert!(
+        (latest / 86_400.0 - 200.0).abs() < 1e-6,
+        "within the year of a disk that does not grow: {latest}"
+    );
     let silent = read("silent for 2m").unwrap();
     assert_eq!((silent.measure, silent.over, silent.threshold.raise), (Measure::Silent, Over::Host, 120.0));
 }
@@ -82,6 +87,10 @@ fn what_is_no_rule_is_refused_at_its_column_with_what_was_expected() {
         ("mem > 1G where name >", 22, ""),
         ("memory > 90% where name:java", 1, "there are no processes to choose"),
         ("disk > 90% over host", 1, "over filesystem"),
+        ("disk_full_in < 2d where name:java", 1, "there are no processes to choose"),
+        ("disk_full_in < 181d", 16, "further ahead than 180d"),
+        ("disk_full_in < 2d clear 400d", 25, "further ahead than 180d"),
+        ("disk_full_in < 2", 16, "not a duration"),
         ("count > 1 over process", 1, "one process is always one"),
         ("silent 3 of 5", 15, "sends no samples"),
     ] {
@@ -90,6 +99,15 @@ fn what_is_no_rule_is_refused_at_its_column_with_what_was_expected() {
         assert_eq!(refused.column, column, "{sentence}: {refused}");
     }
     assert!(read(&"x".repeat(3_000)).is_err());
+    let digits = "9".repeat(400);
+    for measure in ["cpu", "memory", "load_1", "disk", "count", "network_sent_bytes/s"] {
+        for sign in [">", "<"] {
+            let refused = read(&format!("{measure} {sign} {digits}")).unwrap_err();
+            assert_eq!(refused.column, measure.len() + 4, "{refused}");
+        }
+    }
+    let largest = read(&format!("cpu < 17{}", "0".repeat(307))).unwrap();
+    assert!(largest.threshold.clear.is_finite());
 }
 
 #[test]

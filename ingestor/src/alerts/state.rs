@@ -22,6 +22,15 @@ pub struct EvaluatorState<'a> {
     pub(super) told: BTreeSet<String>,
 }
 
+impl EvaluatorState<'_> {
+    /// Leaves out how file systems have grown: forecasts begin anew.
+    pub(crate) fn leave_out_growths(&mut self) {
+        let hosts: HashMap<HostName, KnownHost> =
+            self.hosts.iter().map(|(host, known)| (host.clone(), known.without_growths())).collect();
+        self.hosts = Cow::Owned(hosts);
+    }
+}
+
 /// A rule as it was evaluated.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Told {

@@ -171,7 +171,8 @@ impl Kind {
                 (duration.or_else(|| decimal(text)), "a length of time, as in 90s, 5m, 2h or 3d")
             }
         };
-        number.ok_or_else(|| format!("expected {expected}"))
+        // A few hundred digits are more than a number holds.
+        number.filter(|number: &f64| number.is_finite()).ok_or_else(|| format!("expected {expected}"))
     }
 }
 
@@ -258,5 +259,12 @@ mod tests {
         ] {
             assert!(kind.read(text).is_err(), "{text}");
         }
+        let long = "9".repeat(400);
+        let nearly = "9".repeat(308);
+        for kind in [Kind::Percent, Kind::Bytes, Kind::BytesPerSecond, Kind::PerSecond, Kind::Age] {
+            assert!(kind.read(&long).is_err(), "{kind:?}");
+        }
+        assert!(Kind::Percent.read(&nearly).is_ok_and(f64::is_finite));
+        assert!(Kind::Bytes.read(&format!("{nearly}T")).is_err());
     }
 }

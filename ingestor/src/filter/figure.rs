@@ -1,6 +1,6 @@
 //! The filter language's numbers, for whoever compares them by another rule.
 
-use fleetps_nats::model::Unit;
+use fleetps_nats::model::{Role, Unit, process::PROCESS};
 
 use super::{
     Fields,
@@ -27,14 +27,15 @@ impl Figure {
         self.0.word
     }
 
-    /// Its column, where that is one of the process itself and no more than it has to be known.
+    /// Its column, where that is among the figures of a process, which its spans have.
     pub(crate) fn own_column(self) -> Option<&'static str> {
-        self.0.is_own().then_some(self.0.column)
+        self.own_place().map(|_| self.0.column)
     }
 
-    /// Its place in the model's list of a process's fields, where it is one of them.
+    /// Its place in the model's list of a process's fields, where that is a figure. Numbers that are facts, as `parent`, have none.
     pub(crate) fn own_place(self) -> Option<usize> {
-        self.0.own_place()
+        let is_figure = |place: &usize| PROCESS.get(*place).is_some_and(|field| field.role == Role::Figure);
+        self.0.own_place().filter(is_figure)
     }
 
     /// Whether it is the growth of a counter, which takes two snapshots to know.

@@ -22,7 +22,8 @@ use crate::{
 };
 
 /// Prepared statements that a connection keeps: those of a host's pages, over the segments of some months. DuckDB plans
-/// a statement at every execution; a kept one is planned once and not twice. One takes 12 KB, and holds no segment.
+/// a statement at every execution; a kept one is planned once and not twice. One takes 12 KB, and holds no segment. What a
+/// trial writes into its statements, as a threshold or a list of processes, no other question asks: these are not kept.
 const STATEMENTS: usize = 1024;
 
 /// What queries may spill to the system's temporary folder: four times their memory. DuckDB would take nine tenths of the

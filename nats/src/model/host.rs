@@ -69,8 +69,8 @@ record! {
         cpu_iowait_ms: Option<u64> => Field::counter(Unit::Milliseconds).since(7);
         /// Network interfaces of the machine, including those that are not in the snapshot.
         interface_count: Option<u32> => Field::level(Unit::Count, "UINTEGER").since(7);
-        /// Processes that the kernel has ended since boot for want of memory, of the whole machine or of a control group
-        /// (counter). Linux only, since 4.13.
+        /// Processes that the kernel has killed since boot because the machine or a control group was out of memory
+        /// (counter). An agent in a container counts the whole machine. Linux only, since 4.13.
         oom_kills: Option<u64> => Field::counter(Unit::Count).since(10);
     }
 }

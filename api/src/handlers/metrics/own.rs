@@ -30,6 +30,7 @@ pub(super) fn write(shared: &AppState, exposition: &mut Exposition) {
     let ends_s = shared.certificate.as_ref().and_then(|certificate| certificate.ends_s());
     process::optional(exposition, &names::CERTIFICATE_EXPIRY, ends_s.map(|ends_s| ends_s as f64));
     hosts(shared, exposition);
+    notifications(&shared.dispatching.figures(), exposition);
     ingestors(&shared.ingestors.all(now), exposition);
     exposition.one(&names::SEGMENTS_UNREADABLE, shared.ingestors.set_aside(now).len());
     refusals(shared, exposition);
@@ -55,7 +56,6 @@ fn hosts(shared: &AppState, exposition: &mut Exposition) {
         let is_such = |open: &&OpenAlert| open.last.change.alert.severity == severity;
         alerts.add(&[severity.word()], open.iter().filter(is_such).count());
     }
-    notifications(&shared.dispatching.figures(), exposition);
     exposition.one(&names::PROCESSES, counts.processes);
 }
 

@@ -261,10 +261,12 @@ impl Courier {
         outcome: Result<Sent, Failure>,
     ) -> Result<Duration, OutboxError> {
         let Leased { key, record, revision } = leased;
-        let (settled, then, pause) = self.settled(record, parcel, outcome, now_us());
+        let (mut settled, then, pause) = self.settled(record, parcel, outcome, now_us());
         // First, and once however often: after a kill in between the next courier comes here again.
-        if let (State::Undeliverable { notification }, Some(fallback)) = (&settled.state, &channel.fallback) {
-            self.outbox.put(fallback, notification, None).await?;
+        if let (State::Undeliverable { notification }, Some(fallback)) = (&settled.state, &channel.fallback)
+            && !self.tell_fallback(fallback, notification).await?
+        {
+            settled.reason.push_str(FALLBACK_FULL);
         }
         let written = patiently("noting what was sent", || async {
             self.records.update(&key, &settled, revision).await.map_err(failed("write to"))
@@ -275,6 +277,23 @@ impl Courier {
         }
         acknowledge(message, then).await?;
         Ok(pause)
+    }
+
+    /// Puts what a channel could not deliver into the outbox for its fallback; `false` where there is no room. To wait for room would
+    /// keep the room that the undeliverable message takes.
+    async fn tell_fallback(&self, fallback: &str, notification: &Notification) -> Result<bool, OutboxError> {
+        match self.outbox.put(fallback, notification, None).await {
+            Ok(_) => Ok(true),
+            Err(error) if error.is_full() => {
+                tracing::error!(
+                    channel = fallback,
+                    notification = notification.id,
+                    "the outbox is full: a fallback is not told of what could not be delivered"
+                );
+                Ok(false)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// The record after an attempt, what the stream is told, and the pause of this channel.
@@ -360,6 +379,9 @@ impl Courier {
         }
     }
 }
+
+/// Added to the reason of what is undeliverable where its fallback could not be told, either.
+const FALLBACK_FULL: &str = "; its fallback is not told, because the outbox is full";
 
 /// Quiet hours last a day at most.
 const MAX_QUIET: Duration = Duration::from_secs(25 * 3600);

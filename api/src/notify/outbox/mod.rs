@@ -16,6 +16,10 @@
 //! its lease is over the next one sends again, which may be a repetition: the receiver recognises it by the mail's
 //! `Message-ID`, the webhook's `Idempotency-Key`. A record that says `sent` outlives the stream's window, so what is put
 //! there late is not sent again.
+//!
+//! The room is bounded for each channel and for all of them. What is full refuses ([`OutboxError::is_full`]), so a receiver that is
+//! away keeps no other channel's messages out. What becomes undeliverable always makes room: where the fallback's room is full,
+//! the fallback is not told, and the record says so.
 
 mod courier;
 mod record;
@@ -31,7 +35,7 @@ use std::{
 use async_nats::{
     Client, HeaderMap,
     jetstream::{
-        self, Context,
+        self, Context, ErrorCode,
         consumer::{AckPolicy, PullConsumer, pull},
         stream::{Config, DiscardPolicy, RetentionPolicy, StorageType},
     },
@@ -50,8 +54,11 @@ pub const STREAM: &str = "NOTIFY";
 pub const BUCKET: &str = "notify_outbox";
 /// Its subjects: one for each channel.
 const SUBJECTS: &str = "fleetps-notify.*";
-/// Some 4,000 messages with charts: a receiver that is away for a day while a fleet has trouble.
+/// Some 4,000 messages with charts: receivers that are away for a day while a fleet has trouble.
 const MAX_BYTES: i64 = 32 << 20;
+/// Messages of one channel: one a minute for a day, some 12 MiB with charts. So one receiver that is away leaves more than half of
+/// the room to the others.
+const MAX_OF_CHANNEL: i64 = 1_500;
 /// What a message takes: [`Notification::cleaned`] bounds it to a third of this.
 const MAX_MESSAGE_BYTES: i32 = 64 << 10;
 /// What nobody took for a week is no news any longer.
@@ -66,6 +73,19 @@ const DUPLICATE_WINDOW: Duration = Duration::from_secs(600);
 pub struct OutboxError {
     action: &'static str,
     source: Box<dyn std::error::Error + Send + Sync>,
+}
+
+impl OutboxError {
+    /// Whether the outbox has no room: none for the channel, or none at all.
+    pub fn is_full(&self) -> bool {
+        let answer = self.source.source().and_then(|cause| cause.downcast_ref::<jetstream::Error>());
+        // The broker has one number for everything that it cannot store. Its words for limits of a stream are "maximum bytes
+        // exceeded" and "maximum messages per subject exceeded".
+        answer.is_some_and(|answer| {
+            answer.error_code() == ErrorCode::STREAM_STORE_FAILED
+                && answer.to_string().starts_with("maximum ")
+        })
+    }
 }
 
 impl fleetps_nats::patience::Passing for OutboxError {
@@ -310,6 +330,8 @@ fn config() -> Config {
         retention: RetentionPolicy::WorkQueue,
         // What is full refuses: who puts it there tries again, and nothing that waits is dropped.
         discard: DiscardPolicy::New,
+        max_messages_per_subject: MAX_OF_CHANNEL,
+        discard_new_per_subject: true,
         max_bytes: MAX_BYTES,
         max_message_size: MAX_MESSAGE_BYTES,
         max_age: MAX_AGE,

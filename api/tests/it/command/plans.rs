@@ -1,7 +1,7 @@
-//! Several hosts: the first alone, so many at a time, stopped after failures, cancelled by a person.
+//! Several hosts: the first alone, some at a time, stopped after failures, cancelled by a person, without their asker.
 
 use axum::http::StatusCode;
-use fleetps_nats::command::{Answer, Reason};
+use fleetps_nats::command::{Answer, Ask, Reason, Sight};
 use serde_json::{Value, json};
 
 use super::{
@@ -66,6 +66,8 @@ async fn the_first_host_goes_alone_and_then_as_many_at_a_time_as_the_plan_says()
     let plan = entries.iter().find(|entry| entry.action == "command.plan").unwrap();
     assert!(plan.what.contains(&id) && plan.what.contains("web-01 web-02 web-03 web-04"), "{plan:?}");
     assert!(plan.what.contains("release 7"));
+    // The hosts come last: of many, an entry is cut within them.
+    assert!(plan.what.contains("4 commands; why: release 7; hosts: web-01 "), "{plan:?}");
     scene.stop().await;
 }
 
@@ -86,6 +88,69 @@ async fn a_plan_stops_after_as_many_failures_as_it_bears_and_signs_nothing_for_t
 
     let over = web.when_over(&restart_all(&web, json!({"stop_after": 2, "parallel": 1})).await).await;
     assert_eq!(by_host(&over), ["refused", "done", "done", "done"]);
+    scene.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn until_one_host_is_done_each_goes_alone_and_what_no_person_has_cancelled_is_a_failure() {
+    let scene = Scene::start().await;
+    let web = scene.web(true).await;
+    let hosts = fleet(&scene, &web).await;
+    // The first answers with what is no ticket: its command is not sent, and nobody has cancelled it.
+    hosts[0].directed(|_, ask| match *ask == Ask::Ticket {
+        true => Turn::Say(Box::new(Answer::Looked(Sight::default()))),
+        false => Turn::Usual,
+    });
+    let over = web.when_over(&restart_all(&web, json!({})).await).await;
+    assert_eq!(by_host(&over), ["cancelled"; 4]);
+    assert!(last_words(&over["commands"][0]).contains("answered something else"), "{over}");
+    assert!(last_words(&over["commands"][3]).contains("stopped after 1"), "{over}");
+    assert!(hosts[1..].iter().all(|host| host.count(|_| true) == 0));
+
+    hosts[1].directed(|helper, ask| {
+        if is_run(ask) {
+            helper.runs_for = usize::MAX;
+        }
+        Turn::Usual
+    });
+    let id = restart_all(&web, json!({"stop_after": 2, "parallel": 3})).await;
+    until("the second runs", async || hosts[1].executed().len() == 1).await;
+    let plan = web.command(&id).await;
+    assert_eq!(by_host(&plan)[2..], ["waiting"; 2], "{plan}");
+    assert!(hosts[2..].iter().all(|host| host.count(|_| true) == 0));
+    hosts[1].helper.lock().runs_for = 1;
+    assert_eq!(by_host(&web.when_over(&id).await), ["cancelled", "done", "done", "done"]);
+    scene.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_whose_asker_hangs_up_is_carried_out_all_the_same() {
+    let scene = Scene::start().await;
+    let web = scene.web(true).await;
+    let _hosts = fleet(&scene, &web).await;
+    let broker = |signal: &str| {
+        let pid = scene.server.pid().to_string();
+        assert!(std::process::Command::new("kill").args([signal, &pid]).status().unwrap().success());
+    };
+    let body = json!({"hosts": HOSTS, "action": "restart", "unit": "nginx.service"});
+    // The broker holds its answers back, so that the asker is gone before the plan is written down.
+    broker("-STOP");
+    let is_taken = async || web.site.shared.commands.bounded().is_some_and(|room| room.in_use == 4);
+    tokio::select! {
+        answer = web.ask("POST", "/api/v1/commands", &body) => panic!("the broker answers: {answer:?}"),
+        () = until("the order is taken", is_taken) => {}
+    }
+    broker("-CONT");
+    until("the plan is done", async || {
+        let (_, listed) = web.ask("GET", "/api/v1/commands", &Value::Null).await;
+        let commands = listed["commands"].as_array().unwrap();
+        commands.len() == 4 && commands.iter().all(|command| command["state"] == "done")
+    })
+    .await;
+    until("its room is given back", async || {
+        web.site.shared.commands.bounded().is_some_and(|room| room.in_use == 0)
+    })
+    .await;
     scene.stop().await;
 }
 

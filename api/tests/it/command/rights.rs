@@ -12,7 +12,7 @@ use scraper::Html;
 use serde_json::{Value, json};
 
 use super::{
-    helper::FakeHost,
+    helper::{FakeHost, Turn, is_run},
     scene::{Scene, Web, victim},
 };
 use crate::{
@@ -143,6 +143,37 @@ async fn what_became_of_a_command_is_seen_by_those_who_see_its_host_and_command_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_audit_names_who_cancels_and_not_who_asked() {
+    let scene = Scene::start().await;
+    let (web, _) = guarded(&scene).await;
+    let host = scene.host("web-01").await;
+    host.directed(|helper, ask| {
+        if is_run(ask) {
+            helper.runs_for = usize::MAX;
+        }
+        Turn::Usual
+    });
+    let asker = token(&web, "asks", "operator", true).await;
+    let other = token(&web, "cancels", "operator", true).await;
+    let body = json!({"hosts": ["web-01", "db-01"], "action": "restart", "unit": "nginx.service"});
+    let asked = with_token(&web, &asker, "POST", "/api/v1/commands", &body).await;
+    let asked: Value = serde_json::from_str(&asked.body).unwrap();
+    until_executed(&host, 1).await;
+    let url = format!("/api/v1/commands/{}", asked["id"].as_str().unwrap());
+    let cancelled = with_token(&web, &other, "DELETE", &url, &Value::Null).await;
+    assert_eq!(cancelled.status, StatusCode::ACCEPTED, "{}", cancelled.body);
+    let mut entries = Vec::new();
+    crate::ingest::until("it is audited", async || {
+        entries = scene.audited().await;
+        entries.iter().any(|entry| entry.action == "command.cancelled")
+    })
+    .await;
+    let who = |action: &str| entries.iter().find(|entry| entry.action == action).unwrap().who.as_str();
+    assert_eq!((who("command.plan"), who("command.cancelled")), ("user-asks", "user-cancels"));
+    scene.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_page_asks_for_the_password_again_and_sends_nothing_without_it() {
     let scene = Scene::start().await;
     let (web, anna) = guarded(&scene).await;
@@ -231,7 +262,20 @@ async fn the_form_names_what_it_commands_and_hostile_text_stays_text() {
     // A process that ended since stays named by what it was.
     let answer = web.site.get("/commands/new?host=web-01&pid=77").await;
     assert_eq!(answer.status, StatusCode::NOT_FOUND);
+    web.knows("web-02");
+    for (query, says) in [
+        ("host=web-01&pid=1,2,3,4,5,6,7,8,9,10,11", "a host takes 10 commands a minute"),
+        ("host=web-01,web-02&pid=10", "on one host, and 2 are named"),
+    ] {
+        let answer = web.site.get(&format!("/commands/new?{query}")).await;
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{query}");
+        assert!(answer.body.contains(says), "{query}: {}", answer.body);
+    }
+    let eleven = [&[("host", "web-01"), ("verb", "TERM")][..], &[("process", "10-1000-boot"); 11]].concat();
+    let [one, two] = ["web-01", "web-02"].map(|host| ("host", host));
     for (fields, says) in [
+        (eleven, "a host takes 10 commands a minute"),
+        (vec![one, two, ("process", "10-1000-boot"), ("verb", "TERM")], "on one host, and 2 are named"),
         (vec![("host", "web-01"), ("unit", "a b"), ("verb", "restart")], "no unit"),
         (vec![("host", "web-01"), ("unit", "a.service"), ("verb", "TERM")], "unknown"),
         (vec![("host", "web-01"), ("process", "10-1000-boot"), ("verb", "restart")], "unknown"),

@@ -307,6 +307,32 @@ async fn what_a_host_says_is_bounded_and_nothing_that_it_says_about_another_comm
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_says_something_else_all_the_time_fills_neither_its_record_nor_the_audit() {
+    let scene = Scene::start().await;
+    let (web, host) = (scene.web(true).await, scene.host("web-01").await);
+    web.knows("web-01");
+    let mut asked = 0;
+    host.directed(move |_, ask| match ask {
+        Ask::Wait { id, .. } => {
+            asked += 1;
+            let stage = if asked > 40 { Stage::Done } else { Stage::Running };
+            let mut progress = fleetps_nats::command::Progress::new(id.clone(), stage);
+            progress.detail = format!("answer {asked}");
+            Turn::Say(Box::new(Answer::Stage(progress)))
+        }
+        _ => Turn::Usual,
+    });
+    let over = web.when_over(&web.restart("web-01").await).await;
+    let were = states(&over["commands"][0]);
+    assert_eq!((were.len(), were.last()), (24, Some(&"done")), "{over}");
+    assert_eq!(last_words(&over["commands"][0]), "answer 41");
+    // Each state that the record has, and the last one in the place of another.
+    let actions = scene.audited_until("command.done").await;
+    assert!(actions.len() <= 25, "{actions:?}");
+    scene.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 #[ignore = "measures, and asserts nothing about time"]
 async fn measures_how_long_a_command_takes_and_how_soon_a_host_is_known_to_be_away() {
     let scene = Scene::start().await;

@@ -1,4 +1,7 @@
+use fleetps::testing::notify::Outbox;
+
 use super::*;
+use crate::notify::notification;
 
 fn kinds_and_subjects(got: &[Got]) -> Vec<(String, Value)> {
     got.iter()
@@ -135,6 +138,58 @@ async fn routes_and_silences_decide_who_hears_of_what_and_what_a_silence_kept_ba
     assert_eq!(kept_back, BTreeMap::from([("no_route", 1), ("silenced", 1)]));
     running.until("the silence says so", |dispatching| dispatching.muted().contains_key(&silence)).await;
     assert!(running.shared.dispatching.muted()[&silence].latest[0].1.starts_with("Critical: web-2: memory"));
+    running.stop().await;
+    scene.server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_raised_long_before_it_was_decided_is_told_where_it_is_still_open() {
+    let scene = Scene::with_channel().await;
+    let running = scene.start().await;
+    let late = |host: &str| {
+        let mut transition = transition(host, "memory", Change::Raised);
+        transition.change.at_us -= 660 * 1_000_000;
+        transition
+    };
+    let cleared = transition("web-2", "memory", Change::Cleared);
+    scene.publish(&[late("web-1"), late("web-2"), cleared]).await;
+    scene.until("the open one is told", |got| !got.is_empty()).await;
+    running.until("the other is not", |dispatching| dispatching.figures().kept_back.len() == 2).await;
+    let kept_back = running.shared.dispatching.figures().kept_back;
+    assert_eq!(kept_back, BTreeMap::from([("began_untold", 1), ("late", 1)]));
+    let got: Vec<String> = scene.receiver.got().iter().map(headline).collect();
+    assert_eq!(got, ["ok: \"Critical: web-1: memory is 97.0 %, more than 95.0 %\""]);
+    running.stop().await;
+    scene.server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_channel_without_room_holds_up_no_other_and_is_told_when_there_is_room() {
+    let mut scene = Scene::new().await;
+    scene.grouping.quiet = Duration::from_millis(50);
+    // It comes before the other one, and what waits for it is tried again and again.
+    scene.channel("dead", "broken").await;
+    scene.channel("hook", "ok").await;
+    let outbox = Outbox::open(&scene.client).await.unwrap();
+    let mut waiting = 0;
+    let refusal = loop {
+        match outbox.put("dead", &notification(&format!("n{waiting}"), "it waits"), None).await {
+            Ok(_) => waiting += 1,
+            Err(error) => break error,
+        }
+    };
+    assert!(refusal.is_full(), "{refusal:?}");
+    let running = scene.start().await;
+    scene.publish(&[transition("web-1", "memory", Change::Raised)]).await;
+    scene.until("the other channel is told", |got| !got.is_empty()).await;
+    let count = |dispatching: &Dispatching, what: &str| {
+        let counts = dispatching.figures().outbox;
+        counts.into_iter().find(|(name, _)| *name == what).map_or(0, |(_, count)| count)
+    };
+    running.until("one is refused", |dispatching| count(dispatching, "refused") > 0).await;
+    assert_eq!(running.shared.dispatching.figures().dispatched, 2);
+    outbox.forget("dead").await.unwrap();
+    running.until("there is room for it", |dispatching| count(dispatching, "put") == 2).await;
     running.stop().await;
     scene.server.stop().await;
 }

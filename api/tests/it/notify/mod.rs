@@ -29,7 +29,7 @@ fn channel(means: serde_json::Value) -> Channel {
 }
 
 /// A notification that opens a thread, with these words in its texts.
-fn notification(id: &str, words: &str) -> Notification {
+pub fn notification(id: &str, words: &str) -> Notification {
     let culprit = Culprit { name: words.to_owned(), user: words.to_owned(), pid: 7, ..Culprit::default() };
     Notification {
         id: id.to_owned(),

@@ -164,6 +164,36 @@ async fn a_receiver_that_hangs_delays_nobody_else() {
     office.server.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_channel_without_room_keeps_out_neither_others_nor_what_its_fallback_cannot_hear_of() {
+    let office = Office::new().await;
+    let (receiver, address) = Receiver::start().await;
+    // Nobody takes what waits for "full": there is no such channel.
+    office.webhook("gone", format!("{address}/gone"), Some("full")).await;
+    office.webhook("ok", format!("{address}/ok"), None).await;
+    let mut waiting = 0;
+    let refusal = loop {
+        match office.outbox.put("full", &named(waiting), None).await {
+            Ok(_) => waiting += 1,
+            Err(error) => break error,
+        }
+    };
+    assert!(refusal.is_full(), "{refusal:?}");
+    assert_eq!(waiting, 1_500);
+    assert!(office.outbox.put("gone", &notification("a", "one"), None).await.unwrap());
+    assert!(office.outbox.put("ok", &notification("b", "two"), None).await.unwrap());
+    let (courier, ended) = office.courier(Pace { give_up_after: Duration::from_millis(300), ..PACE });
+    office.until("the other channel is told", |_| receiver.at("ok").len() == 1).await;
+    let is_undeliverable = |state: &State| matches!(state, State::Undeliverable { .. });
+    office.until("it is given up", |states| states.values().any(is_undeliverable)).await;
+    let record = office.outbox.became_of("gone", "a").await.unwrap().unwrap();
+    assert!(record.reason.contains("410"), "{}", record.reason);
+    assert!(record.reason.ends_with("because the outbox is full"), "{}", record.reason);
+    ended.cancel();
+    courier.await.unwrap();
+    office.server.stop().await;
+}
+
 /// Kills of couriers, and of the broker among them.
 const KILLS: usize = 100;
 const BROKER_EVERY: usize = 25;

@@ -86,11 +86,20 @@ impl<'a> OfHost<'a> {
                 SampleKind::WithTable.includes(sample) && read.contains(sample.captured_us)
             };
             let samples: Vec<SampleRef> = index.all().iter().filter(is_read).copied().collect();
+            if samples.is_empty() {
+                continue;
+            }
+            let left_out = match &asked {
+                Some(_) => self.left_out(segment)?,
+                None => HashMap::new(),
+            };
             snapshots += samples.iter().filter(|sample| span.contains(sample.captured_us)).count();
             for samples in samples.chunks(TOGETHER) {
                 self.reading.check()?;
                 match &asked {
-                    Some(asked) => self.take_sums(segment, (&index, samples), asked, (span, test))?,
+                    Some(asked) => {
+                        self.take_sums(segment, (&index, &left_out, samples), asked, (span, test))?;
+                    }
                     None => self.take_snapshots(segment, samples, (span, test))?,
                 }
             }
@@ -117,11 +126,11 @@ impl<'a> OfHost<'a> {
         Ok(())
     }
 
-    /// Takes samples without laying out their processes.
+    /// Takes samples without laying out their processes; `left_out` says of how many processes there is nothing.
     fn take_sums(
         &mut self,
         segment: &SegmentIndex,
-        (index, samples): (&SampleIndex, &[SampleRef]),
+        (index, left_out, samples): (&SampleIndex, &HashMap<i64, u32>, &[SampleRef]),
         asked: &Asked,
         (span, test): (Span, &mut BackTest),
     ) -> Result<(), HistoryError> {
@@ -149,7 +158,7 @@ impl<'a> OfHost<'a> {
         };
         let spans = self.reading.spans_between(segment, self.host, part, &asked_spans)?;
         let mut sums = Sums::of((self.first, asked), self.host, spans, self.reading)?;
-        let (boots, left_out) = (index.boots(), self.left_out(segment)?);
+        let boots = index.boots();
         for sample in samples {
             let boot_id = boots.get(&sample.boot).copied().unwrap_or_default();
             sums.go_to(sample.captured_us, boot_id);

@@ -9,7 +9,7 @@
 //! **What is read** ([`host`]). A rule about hosts needs no processes. One about a number that the spans of processes have is
 //! worked out from these ([`sums`]), of the processes that may matter ([`relevant`]): single ones only if they were ever above the
 //! value at which an alert is cleared, sums only if the greatest values of an hour are beyond the threshold. Anything else, such as
-//! rates, lays out every process of every snapshot.
+//! rates and the parent's pid, lays out every process of every snapshot.
 
 mod host;
 mod relevant;
@@ -34,11 +34,10 @@ use crate::alerts::{Change, Culprit, Key, Lasting, Measure, Rule};
 pub const MAX_EPISODES: usize = 1_000;
 /// Restart loops that are looked at.
 const MAX_LOOPS: usize = 20_000;
-/// As long as flapping is looked back at, at least, a rule is evaluated before the time that is asked about, in µs.
+/// As long as flapping is looked back at, at least, a rule is evaluated before the time that is asked about, in µs: an hour.
 const BEFORE_US: i64 = 3_600_000_000;
-
-/// A week, which a forecast is made of.
-const FORECAST_US: i64 = 7 * 24 * BEFORE_US;
+/// The time that a forecast is made of, in µs: a week.
+const FORECAST_US: i64 = 7 * 24 * 3_600_000_000;
 
 /// What rules would have said.
 #[derive(Debug, Clone, PartialEq)]

@@ -76,7 +76,8 @@ impl OfHost<'_> {
             raise: &format!("{:?}::DOUBLE", threshold.raise),
             slack: SLACK,
         });
-        let mut statement = self.reading.connection.prepare_cached(&sql)?;
+        // With a threshold in it, it is of no use to another question.
+        let mut statement = self.reading.connection.prepare(&sql)?;
         let params = params![self.host.as_str(), floor_ms(first_us), floor_ms(last_us)];
         let key = |row: &Row<'_>| {
             let named: String = row.get(0)?;

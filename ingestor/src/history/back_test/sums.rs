@@ -41,7 +41,8 @@ pub(super) struct Asked {
 }
 
 impl Asked {
-    /// What `rule` asks; `None` where spans do not say it: rates, ages and parts of the memory change from snapshot to snapshot.
+    /// What `rule` asks; `None` where spans do not say it: rates, ages and parts of the memory change from snapshot to snapshot, and
+    /// pids are facts.
     pub(super) fn of(rule: &Rule) -> Option<Self> {
         let figure = match rule.measure {
             Measure::Process(figure) => Some(figure),

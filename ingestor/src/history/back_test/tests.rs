@@ -16,12 +16,18 @@ use crate::{
 fn only_processes_above_a_threshold_are_read_where_single_ones_are_measured() {
     let condition = |sentence| relevant(&Rule::parse("r", 0, Severity::Info, sentence).unwrap());
     assert_eq!(condition("cpu > 90% clear 80% over process").as_deref(), Some("cpu_percent > 80.0::DOUBLE"));
-    for all in ["cpu > 90%", "cpu < 5 over process", "cpu > 90 over program", "read > 1M over process"] {
+    for all in [
+        "cpu > 90%",
+        "cpu < 5 over process",
+        "cpu > 90 over program",
+        "read > 1M over process",
+        "parent > 3 over process",
+    ] {
         assert_eq!(condition(all), None, "{all}");
     }
 }
 
-const SENTENCES: [&str; 20] = [
+const SENTENCES: [&str; 22] = [
     "cpu > 100 clear 40 over program",
     "cpu > 100 clear 40 for 20s over program where user:a",
     "cpu > 60 2 of 4 over process",
@@ -42,6 +48,8 @@ const SENTENCES: [&str; 20] = [
     "read > 1K over program",
     "age > 30s over unit",
     "mem% > 30 over user",
+    "parent > 3 over program",
+    "parent > 3 over process",
 ];
 
 /// A host whose processes come, go, change their names and boot, and are not always all there.
@@ -64,6 +72,7 @@ impl Host {
             5 => process.resident_bytes = (rng.u8(..6) > 0).then(|| u64::from(rng.u8(..40)) * 4096),
             6 => process.read_bytes = Some(process.read_bytes.unwrap_or_default() + u64::from(rng.u16(..))),
             7 => process.started_at_us = self.at_us / 10_000 * 10_000,
+            8 => process.parent_pid = (rng.u8(..6) > 0).then(|| u32::from(rng.u8(..6))),
             _ => {}
         }
         process.start_ticks = u64::try_from(process.started_at_us / 10_000).ok();
@@ -107,6 +116,40 @@ fn seal_some(folder: &Path, seed: u64) -> Span {
         seal(folder, &mut rows).unwrap();
     }
     Span { from_us, to_us: host.at_us + 1 }
+}
+
+#[test]
+fn more_processes_may_be_wanted_than_one_query_asks_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let (from_us, name) = (1_700_000_000_000_000, "h".parse().unwrap());
+    let process = |pid: u32| Process {
+        pid,
+        name: "x".to_owned(),
+        state: 'S',
+        start_ticks: Some(u64::from(pid)),
+        ..Process::default()
+    };
+    let mut rows = SegmentRows::new(0, 1, 1, from_us);
+    for (sequence, second) in [(1, 10_u32), (2, 20), (3, 30)] {
+        let snapshot = Snapshot {
+            boot_id: "boot".to_owned(),
+            captured_at_us: from_us + i64::from(second) * 1_000_000,
+            monotonic_ms: u64::from(second) * 1000,
+            interval_ms: 10_000,
+            processes: (1..=4_100).map(process).collect(),
+            ..Snapshot::default()
+        };
+        rows.push(sequence, snapshot.captured_at_us, &name, &snapshot);
+    }
+    seal(folder.path(), &mut rows).unwrap();
+    let history = History::open(folder.path()).unwrap();
+    let rule = Rule::parse("r", 0, Severity::Info, "count > 4050 where name:x").unwrap();
+    let span = Span { from_us, to_us: from_us + 60_000_000 };
+    let test =
+        |by_spans| history.back_test_by(std::slice::from_ref(&rule), span, &|_| true, by_spans).unwrap();
+    let by_spans = test(true);
+    assert_eq!(by_spans.episodes.iter().map(|it| it.value).collect::<Vec<_>>(), [Some(4_100.0)]);
+    assert_eq!(by_spans, test(false));
 }
 
 #[test]

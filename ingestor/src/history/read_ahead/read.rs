@@ -3,7 +3,7 @@
 use std::{collections::HashMap, panic::resume_unwind, thread};
 
 use askama::Template;
-use duckdb::{Connection, Row, params_from_iter, types::Value};
+use duckdb::{Connection, Row, Statement, params_from_iter, types::Value};
 use fleetps_nats::{
     HostName, Snapshot,
     model::{Field, filesystem, host, interface},
@@ -94,7 +94,8 @@ impl Reading<'_> {
             let (engine, budget) = (&self.state.engine, self.budget);
             let spans = scope.spawn(|| {
                 engine.with_connection(budget, |pooled| {
-                    read_spans(&pooled.connection, &spans, budget.count_rows())
+                    let mut statement = pooled.connection.prepare_cached(&spans.sql)?;
+                    read_spans(&mut statement, &spans.values, &mut budget.count_rows())
                 })
             });
             let rest = part.snapshots(true, true).and_then(|snapshots| Ok((snapshots, part.processes()?)));
@@ -188,13 +189,12 @@ impl KnownProcesses {
 }
 
 fn read_spans(
-    connection: &Connection,
-    question: &Question,
-    mut count: RowCount,
+    statement: &mut Statement<'_>,
+    values: &[Value],
+    count: &mut RowCount,
 ) -> Result<Vec<rows::Span>, HistoryError> {
-    let mut statement = connection.prepare_cached(&question.sql)?;
     let mut spans = Vec::new();
-    for batch in statement.query_arrow(params_from_iter(&question.values))? {
+    for batch in statement.query_arrow(params_from_iter(values))? {
         count.add(batch.num_rows())?;
         let Some(columns) = rows::Spans::of(&batch) else { continue };
         spans.extend((0..batch.num_rows()).filter_map(|row| columns.row(row)));
@@ -258,23 +258,31 @@ impl Part<'_> {
 
     /// The processes of which some span is `relevant`, and their spans with all figures.
     fn spans(&self, relevant: Option<&str>) -> Result<(Vec<KnownProcess>, Vec<ProcessSpan>), HistoryError> {
-        let spans = self.rows_of_spans(fields::figures().collect(), None, relevant)?;
+        let count = &mut self.reading.budget.count_rows();
+        let spans = self.rows_of_spans(fields::figures().collect(), None, relevant, count)?;
         match spans.is_empty() {
             true => Ok((Vec::new(), Vec::new())),
             false => Ok(KnownProcesses::of(self.processes()?).with(spans)),
         }
     }
 
-    /// The spans between two times that meet these conditions, in any order.
+    /// The spans between two times that meet these conditions, in any order; `count` has the rows that the question holds.
     pub(super) fn rows_of_spans(
         &self,
         figures: Vec<&Field>,
         condition: Option<&str>,
         relevant: Option<&str>,
+        count: &mut RowCount,
     ) -> Result<Vec<rows::Span>, HistoryError> {
+        let is_usual = condition.is_none() && relevant.is_none();
         let sql = SpansSql { process_span: &self.relation("process_span"), figures, condition, relevant };
-        let question = self.question(&sql, Some(self.limits.spans));
-        read_spans(self.reading.connection, &question, self.reading.budget.count_rows())
+        let Question { sql, values } = self.question(&sql, Some(self.limits.spans));
+        let connection = self.reading.connection;
+        // A statement with a threshold or a list of processes is of no use to another question, and may take 100 KB.
+        match is_usual {
+            true => read_spans(&mut *connection.prepare_cached(&sql)?, &values, count),
+            false => read_spans(&mut connection.prepare(&sql)?, &values, count),
+        }
     }
 
     /// The processes that were seen meanwhile, without figures.

@@ -1,0 +1,54 @@
+//! Snapshots as they are kept: compressed, and decoded when somebody asks.
+
+use std::sync::Arc;
+
+use fleetps_nats::{
+    Snapshot,
+    model::SnapshotPair,
+    snapshot::{Decoder, Sent},
+};
+
+use super::{Moment, Summary};
+
+/// A snapshot as it came. A clone is the same.
+#[derive(Debug, Clone)]
+pub(super) struct Kept {
+    pub(super) message: Arc<[u8]>,
+    pub(super) sent: Sent,
+    /// When the host was booted, as it first said.
+    pub(super) boot_at_us: Option<i64>,
+    pub(super) decoded: Option<Arc<Snapshot>>,
+}
+
+/// One host's snapshots as they came. A clone is the same.
+#[derive(Debug, Clone)]
+pub(super) struct KeptHost {
+    pub(super) summary: Arc<Summary>,
+    pub(super) latest: Kept,
+    pub(super) previous: Option<Kept>,
+}
+
+impl KeptHost {
+    /// The present of the host; `None` where its latest snapshot cannot be decoded.
+    pub(super) fn decode(self, decoder: &mut Decoder) -> Option<Moment> {
+        let latest = self.latest.decode(decoder)?;
+        let previous = self.previous.and_then(|kept| kept.decode(decoder));
+        let pair = SnapshotPair::new(self.summary.host.clone(), latest, previous);
+        Some(Moment { summary: self.summary, pair })
+    }
+}
+
+impl Kept {
+    /// The snapshot; `None` where it cannot be decoded.
+    pub(super) fn decode(&self, decoder: &mut Decoder) -> Option<Arc<Snapshot>> {
+        if let Some(decoded) = &self.decoded {
+            return Some(Arc::clone(decoded));
+        }
+        // Its times were judged when it came.
+        let mut snapshot = decoder.decode_sent(&self.message, self.sent, i64::MAX).ok()?;
+        if let Some(boot_at_us) = self.boot_at_us {
+            snapshot.settle_boot(boot_at_us);
+        }
+        Some(Arc::new(snapshot))
+    }
+}
