@@ -7,7 +7,7 @@ use fleetps_nats::{HostName, command::What};
 use super::{
     plan::Pace,
     record::Was,
-    room::{MAX_OF_A_PERSON, MAX_UNDER_WAY},
+    room::NoRoom,
     store::{MAX_RECORDS, StoreError},
 };
 use crate::audit_log::NotAudited;
@@ -48,11 +48,8 @@ pub enum NotAsked {
     #[error("this server has no control key, so it asks nothing of hosts")]
     NoKey,
     /// There are too many.
-    #[error("too many commands are under way; at most {MAX_UNDER_WAY} are at once")]
-    TooMany,
-    /// There are too many of this person.
-    #[error("too many commands of {0} are under way; at most {MAX_OF_A_PERSON} of one person are at once")]
-    TooManyOf(String),
+    #[error(transparent)]
+    NoRoom(#[from] NoRoom),
     /// There is no room for records.
     #[error("there is no room for more commands; the broker keeps {}", MAX_RECORDS)]
     Full,

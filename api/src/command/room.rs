@@ -4,12 +4,21 @@ use std::{collections::HashMap, sync::Arc};
 
 use parking_lot::Mutex;
 
-use super::NotAsked;
-
 /// Commands that are not over, of this server: each waits for its host, and a person looks at them.
 pub(super) const MAX_UNDER_WAY: usize = 1_000;
 /// Those of one person: one whole plan, and half of what there is.
 pub(super) const MAX_OF_A_PERSON: usize = 500;
+
+/// There is too little room.
+#[derive(Debug, thiserror::Error)]
+pub enum NoRoom {
+    /// For anybody.
+    #[error("too many commands are under way; at most {MAX_UNDER_WAY} are at once")]
+    ForAnybody,
+    /// For this person.
+    #[error("too many commands of {0} are under way; at most {MAX_OF_A_PERSON} of one person are at once")]
+    For(String),
+}
 
 /// How many commands each person has under way; a clone is the same.
 #[derive(Debug, Clone, Default)]
@@ -27,14 +36,14 @@ impl Room {
     ///
     /// # Errors
     /// When there is too little, for anybody or for this person; nothing is taken then.
-    pub(super) fn take(&self, who: &str, commands: usize) -> Result<Vec<Place>, NotAsked> {
+    pub(super) fn take(&self, who: &str, commands: usize) -> Result<Vec<Place>, NoRoom> {
         let mut taken = self.0.lock();
         let own = taken.get(who).copied().unwrap_or_default().saturating_add(commands);
         if own > MAX_OF_A_PERSON {
-            return Err(NotAsked::TooManyOf(who.to_owned()));
+            return Err(NoRoom::For(who.to_owned()));
         }
         if taken.values().sum::<usize>().saturating_add(commands) > MAX_UNDER_WAY {
-            return Err(NotAsked::TooMany);
+            return Err(NoRoom::ForAnybody);
         }
         if commands > 0 {
             taken.insert(who.to_owned(), own);
@@ -84,12 +93,12 @@ mod tests {
         let refused = room.take("anna", 1).unwrap_err();
         assert!(refused.to_string().contains("of anna are under way; at most 500"), "{refused}");
         let berts = room.take("bert", MAX_OF_A_PERSON).unwrap();
-        assert!(matches!(room.take("olga", 1), Err(NotAsked::TooMany)));
+        assert!(matches!(room.take("olga", 1), Err(NoRoom::ForAnybody)));
         assert!(room.take_one_left("olga").is_none());
         assert_eq!(room.in_use(), MAX_UNDER_WAY);
 
         annas.truncate(MAX_OF_A_PERSON - 2);
-        assert!(matches!(room.take("anna", 3), Err(NotAsked::TooManyOf(who)) if who == "anna"));
+        assert!(matches!(room.take("anna", 3), Err(NoRoom::For(who)) if who == "anna"));
         assert_eq!(room.in_use(), MAX_UNDER_WAY - 2, "what is refused takes nothing");
         let left = room.take_one_left("bert").unwrap();
         assert_eq!(room.take("anna", 1).unwrap().len(), 1);

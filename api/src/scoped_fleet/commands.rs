@@ -195,7 +195,7 @@ impl From<NotAsked> for Refusal {
             NotAsked::NoKey => {
                 (StatusCode::CONFLICT, "ask a server that has it; docs/control.md says how one gets it")
             }
-            NotAsked::TooMany | NotAsked::TooManyOf(_) | NotAsked::Full => {
+            NotAsked::NoRoom(_) | NotAsked::Full => {
                 (StatusCode::SERVICE_UNAVAILABLE, "nothing was sent; wait until some are over")
             }
             NotAsked::Store(StoreError::Away(away)) => return (*away).into(),

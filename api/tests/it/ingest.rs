@@ -3,7 +3,7 @@
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use async_nats::Client;
@@ -115,9 +115,17 @@ pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'stat
     tokio::time::timeout(PATIENCE, working).await.expect("it hangs").unwrap()
 }
 
+/// Asks until the server answers, as agents do: while a machine is busy, a broker may take longer than a server waits.
 pub async fn enrol(session: &Session, token: Option<&str>) -> Enrolled {
     let (session, token) = (session.clone(), token.map(str::to_owned));
-    blocking(move || session.enrol(token.as_deref()).unwrap()).await
+    let patience = Instant::now() + PATIENCE;
+    let asking = move || loop {
+        match session.enrol(token.as_deref()) {
+            Ok(state) => return state,
+            Err(error) => assert!(Instant::now() < patience, "{error:?}"),
+        }
+    };
+    blocking(asking).await
 }
 
 /// A packed snapshot of this run and sequence.
