@@ -8,6 +8,9 @@ use std::time::Duration;
 /// Hosts whose pasts are filled at a time: as many as a small demonstration has, and enough to keep a broker busy although
 /// each host waits for every answer.
 const BATCH: usize = 40;
+/// The last part of a past is sampled more often, so that what happens every few seconds is seen in it.
+const FINE_SPAN: Duration = Duration::from_secs(20 * 60);
+const FINE_INTERVAL: Duration = Duration::from_secs(10);
 
 /// How much of a past there is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,7 +19,7 @@ pub struct SimulatedPast {
     pub begins_at_us: i64,
     /// When the present begins, in µs since 1970 UTC.
     pub ends_at_us: i64,
-    /// Time between two snapshots of a host in it.
+    /// Time between two snapshots of a host in it; in its last 20 minutes 10 s at most.
     pub interval: Duration,
 }
 
@@ -24,6 +27,13 @@ impl SimulatedPast {
     /// The `span` before `now_us`.
     pub fn before(now_us: i64, span: Duration, interval: Duration) -> Self {
         Self { begins_at_us: now_us.saturating_sub(as_us(span)), ends_at_us: now_us, interval }
+    }
+
+    /// The time between two snapshots around `at_us`; never nothing.
+    fn interval_at(&self, at_us: i64) -> Duration {
+        let is_fine = at_us >= self.before_end_us(FINE_SPAN);
+        let interval = if is_fine { self.interval.min(FINE_INTERVAL) } else { self.interval };
+        interval.max(Duration::from_micros(1))
     }
 
     /// This long before the present began.
@@ -43,9 +53,9 @@ pub(super) struct Filling {
     hosts: usize,
     /// Those before this one are filled.
     filled: usize,
-    /// The next snapshot: of which host of the batch, and of which round.
+    /// The next snapshot: of which host of the batch, and in the round that begins when, in µs since 1970 UTC.
     host: usize,
-    round: u32,
+    round_at_us: i64,
 }
 
 /// The next snapshot of a past.
@@ -64,7 +74,8 @@ impl Filling {
     pub(super) fn new(past: Option<SimulatedPast>, hosts: usize) -> Self {
         let nothing = SimulatedPast { begins_at_us: 0, ends_at_us: 0, interval: Duration::ZERO };
         let filled = if past.is_some() { 0 } else { hosts };
-        Self { past: past.unwrap_or(nothing), hosts, filled, host: filled, round: 0 }
+        let past = past.unwrap_or(nothing);
+        Self { past, hosts, filled, host: filled, round_at_us: past.begins_at_us }
     }
 
     /// Whether the host has its past, and lives in the present.
@@ -82,14 +93,19 @@ impl Filling {
     pub(super) fn next(&mut self, now_us: i64) -> Option<Due> {
         while self.filled < self.hosts {
             let end = (self.filled + BATCH).min(self.hosts);
+            let interval = self.past.interval_at(self.round_at_us);
             if self.host >= end {
-                (self.host, self.round) = (self.filled, self.round.saturating_add(1));
+                self.host = self.filled;
+                self.round_at_us = self.round_at_us.saturating_add(as_us(interval));
+                continue;
             }
-            let captured_at_us = self.captured_at_us();
+            // Hosts are spread evenly over the interval.
+            let place = u32::try_from(self.host - self.filled).unwrap_or_default();
+            let captured_at_us = self.round_at_us.saturating_add(as_us(interval * place / BATCH as u32));
             if captured_at_us < now_us {
-                return Some(Due { host: self.host, captured_at_us, interval: self.past.interval });
+                return Some(Due { host: self.host, captured_at_us, interval });
             }
-            (self.filled, self.host, self.round) = (end, end, 0);
+            (self.filled, self.host, self.round_at_us) = (end, end, self.past.begins_at_us);
         }
         None
     }
@@ -97,14 +113,6 @@ impl Filling {
     /// The next snapshot is made.
     pub(super) fn advance(&mut self) {
         self.host += 1;
-    }
-
-    /// Hosts are spread evenly over the interval.
-    fn captured_at_us(&self) -> i64 {
-        let place = u32::try_from(self.host % BATCH).unwrap_or_default();
-        let offset = self.past.interval * place / BATCH as u32;
-        let since = self.past.interval.saturating_mul(self.round) + offset;
-        self.past.begins_at_us.saturating_add(as_us(since).max(i64::from(self.round)))
     }
 }
 
@@ -115,7 +123,7 @@ mod tests {
     #[test]
     fn each_host_is_filled_from_the_beginning_to_the_present_before_the_next_batch_begins() {
         let minute_us = 60_000_000;
-        let past = SimulatedPast::before(100 * minute_us, Duration::from_secs(600), Duration::from_secs(60));
+        let past = SimulatedPast::before(100 * minute_us, Duration::from_secs(1800), Duration::from_secs(60));
         let mut filling = Filling::new(Some(past), 2 * BATCH + 1);
         let mut last = vec![None; 2 * BATCH + 1];
         let mut counts = vec![0; 2 * BATCH + 1];
@@ -127,13 +135,16 @@ mod tests {
             assert!(!filling.is_filled(due.host));
             assert!(due.host / BATCH * BATCH == filling.filled(), "batch after batch");
             assert!(last[due.host] < Some(due.captured_at_us) && due.captured_at_us < now_us(made));
+            let apart = due.captured_at_us - last[due.host].unwrap_or(past.begins_at_us);
+            assert!(apart <= 60 * 1_000_000, "{apart} µs");
             last[due.host] = Some(due.captured_at_us);
             counts[due.host] += 1;
             made += 1;
             filling.advance();
         }
         assert!((0..=2 * BATCH).all(|host| filling.is_filled(host)));
-        assert!(counts.iter().all(|count| (10..=11).contains(count)), "{counts:?}");
+        // Ten a minute apart, and twenty minutes of them every ten seconds.
+        assert!(counts.iter().all(|count| (130..=133).contains(count)), "{counts:?}");
     }
 
     #[test]

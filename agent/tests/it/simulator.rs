@@ -88,7 +88,7 @@ async fn each_host_has_its_whole_past_before_it_lives_in_the_present() {
     for (host, snapshots) in &snapshots {
         assert!(snapshots[0].captured_at_us - past.begins_at_us < 60_000_000, "{host} begins late");
         let first_live = snapshots.iter().position(|snapshot| snapshot.interval_ms == 100).unwrap();
-        assert!((10..=12).contains(&first_live), "{host} has {first_live} snapshots of its past");
+        assert!((60..=75).contains(&first_live), "{host} has {first_live} snapshots of its past");
         for pair in snapshots.windows(2) {
             let apart_us = pair[1].captured_at_us - pair[0].captured_at_us;
             assert!((1..=61_000_000).contains(&apart_us), "{host}: {apart_us} µs");

@@ -44,7 +44,8 @@ pub async fn run_everything(mut config: Config, ended: CancellationToken) -> any
     let start = start(&mut parts, &config, &brokers, &host, (entrance, is_new));
     let outcome = match ended.run_until_cancelled(start).await {
         Some(Ok(sign_in)) => {
-            output::announce(format_args!("{}", started(&config, &(address + &sign_in + &metrics), &host)));
+            let address = address + &sign_in + &metrics;
+            output::announce(format_args!("{}", started(&config, &address, &host, is_new)));
             parts.until(&ended).await
         }
         Some(Err(error)) => Err(error),
