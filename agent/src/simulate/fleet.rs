@@ -1,6 +1,6 @@
 //! A whole simulated fleet: the same one again for the same seed and the same calls.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use fastrand::Rng;
 use fleetps_nats::{HostName, Snapshot};
@@ -53,6 +53,20 @@ impl Fleet {
     pub fn snapshot_every(&mut self, host: usize, captured_at_us: i64, interval: Duration) -> Snapshot {
         Snapshot { interval_ms: as_ms(interval), ..self.snapshot(host, captured_at_us) }
     }
+}
+
+/// One of so many hosts is where new releases are tried.
+const STAGING: usize = 5;
+
+/// The groups of each host of a fleet of so many, by what it serves and whom.
+pub fn groups(hosts: usize) -> Vec<(HostName, BTreeSet<String>)> {
+    let roles = role::assign(hosts.max(1));
+    let names = name_all(&roles);
+    let of = |(index, name): (usize, HostName)| {
+        let environment = if index % STAGING == STAGING - 1 { "env=staging" } else { "env=prod" };
+        (name, [ROLES[roles[index]].prefix, environment].map(str::to_owned).into())
+    };
+    names.into_iter().enumerate().map(of).collect()
 }
 
 fn as_ms(interval: Duration) -> u32 {

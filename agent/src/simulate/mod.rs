@@ -20,7 +20,7 @@ mod text;
 
 use std::time::Duration;
 
-pub use fleet::Fleet;
+pub use fleet::{Fleet, groups};
 pub use past::SimulatedPast;
 pub use run::{SimulationEnd, SimulationError, run};
 

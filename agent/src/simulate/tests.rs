@@ -5,7 +5,11 @@ use std::{
     time::Duration,
 };
 
-use fleetps_nats::snapshot::{Decoder, Encoder, Process, Snapshot};
+use fleetps_nats::{
+    HostName,
+    hosts::Group,
+    snapshot::{Decoder, Encoder, Process, Snapshot},
+};
 
 use super::*;
 
@@ -138,6 +142,20 @@ fn a_month_at_once_and_a_clock_that_goes_back_are_survived() {
         fleet.snapshot(host, 0);
         fleet.snapshot(host + 1000, i64::MAX / 4);
     }
+}
+
+#[test]
+fn each_host_is_in_groups_that_there_may_be() {
+    let fleet = fleet(40, 1);
+    let groups = groups(40);
+    let named: Vec<&HostName> = groups.iter().map(|(name, _)| name).collect();
+    assert_eq!(named, fleet.host_names().iter().collect::<Vec<_>>());
+    for (name, of_host) in &groups {
+        assert_eq!(of_host.len(), 2, "{name}");
+        assert!(of_host.iter().all(|group| group.parse::<Group>().is_ok()), "{of_host:?}");
+    }
+    let staging = groups.iter().filter(|(_, of_host)| of_host.contains("env=staging")).count();
+    assert_eq!(staging, 8);
 }
 
 #[test]

@@ -6,9 +6,16 @@ use fleetps_agent::{
     publish::{Outbox, RING_BYTES},
     run_controlled,
     settings::RemoteSettings,
-    simulate::{SimulatedPast, SimulationSettings},
+    simulate::{self, SimulatedPast, SimulationSettings},
 };
-use fleetps_nats::{HostName, error_chain, now_us, server::Part};
+use fleetps_nats::{
+    HostName,
+    connection::Broker,
+    error_chain,
+    hosts::{self, HostRecord},
+    now_us,
+    server::Part,
+};
 
 use super::{broker::Brokers, parts::Parts};
 use crate::config::Config;
@@ -66,9 +73,25 @@ pub(super) fn start_simulated(parts: &mut Parts, config: &Config, brokers: &Brok
         past: has_past.then_some(past),
         ..SimulationSettings::default()
     };
-    let stop = parts.stop_token();
+    let (stop, of_records) = (parts.stop_token(), brokers.of(Part::Ingestor));
     parts.spawn("the simulated fleet", async move {
+        if has_past
+            && let Some(Err(error)) =
+                stop.run_until_cancelled(put_into_groups(&of_records, settings.hosts)).await
+        {
+            tracing::warn!("the simulated hosts are in no groups: {error:#}");
+        }
         fleetps_agent::simulate::run(settings, broker, stop).await?;
         Ok(())
     });
+}
+
+/// Puts simulated hosts into groups, where nobody has put them into others.
+async fn put_into_groups(broker: &Broker, hosts: usize) -> anyhow::Result<()> {
+    let client = broker.connect("fleetps demonstration").await?;
+    let records = hosts::open(&client).await?;
+    for (name, groups) in simulate::groups(hosts) {
+        records.create(name.as_str(), &HostRecord::in_groups(groups)).await?;
+    }
+    Ok(())
 }
