@@ -160,6 +160,11 @@ impl LegacyAgent {
 impl HostRecord {
     /// The record of a host that an agent of an older system posts as.
     pub fn of_legacy(agent: LegacyAgent, groups: BTreeSet<String>) -> Self {
+        Self { legacy: Some(agent), ..Self::in_groups(groups) }
+    }
+
+    /// The record of a host that has no key of its own: its broker knows it by its configuration, or not yet.
+    pub fn in_groups(groups: BTreeSet<String>) -> Self {
         Self {
             keys: Vec::new(),
             admission: Admission::Admitted,
@@ -168,7 +173,7 @@ impl HostRecord {
             token: None,
             rotate: false,
             network: None,
-            legacy: Some(agent),
+            legacy: None,
         }
     }
 

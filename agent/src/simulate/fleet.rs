@@ -1,11 +1,14 @@
 //! A whole simulated fleet: the same one again for the same seed and the same calls.
 
+use std::{collections::BTreeSet, time::Duration};
+
 use fastrand::Rng;
 use fleetps_nats::{HostName, Snapshot};
 
 use super::{
     SimulationSettings,
     host::Host,
+    incident::{self, Incident},
     machine::{Identity, Machine},
     role::{self, CITIES, Family, ROLES, Role},
 };
@@ -17,21 +20,20 @@ pub struct Fleet {
 }
 
 impl Fleet {
-    /// The fleet of these settings; at least one host. One of its Linux hosts leaks memory and another restarts a
-    /// crashing service over and over.
+    /// The fleet of these settings; at least one host. Of its Linux hosts, one leaks memory, one restarts a crashing
+    /// service over and over, and one packs its logs with all its cores from time to time. In its past, one was booted,
+    /// and new releases came to those with websites.
     pub fn new(settings: &SimulationSettings) -> Self {
         let roles = role::assign(settings.hosts.max(1));
         let names = name_all(&roles);
-        let troubled: Vec<usize> =
-            (0..roles.len()).filter(|index| family(&ROLES[roles[*index]]) == Family::Linux).collect();
-        let trouble = |index: usize| match index {
-            _ if troubled.first() == Some(&index) => role::LEAK,
-            _ if troubled.get(1) == Some(&index) => role::CRASH_LOOP,
-            _ => "",
-        };
-        let hosts = (0..roles.len())
-            .map(|index| new_host(settings, &ROLES[roles[index]], &names[index], trouble(index), index))
-            .collect();
+        let mut hosts = Vec::with_capacity(roles.len());
+        let mut linux_hosts = 0..;
+        for (index, role) in roles.iter().map(|role| &ROLES[*role]).enumerate() {
+            let number = if family(role) == Family::Linux { linux_hosts.next() } else { None };
+            let trouble = number.and_then(|number| role::TROUBLES.get(number)).copied().unwrap_or_default();
+            let incidents = settings.past.map(|past| incident::of(number, &past)).unwrap_or_default();
+            hosts.push(new_host(settings, role, &names[index], (trouble, incidents), index));
+        }
         Self { names, hosts }
     }
 
@@ -46,6 +48,29 @@ impl Fleet {
         let count = self.hosts.len();
         self.hosts[host % count].snapshot(captured_at_us)
     }
+
+    /// The same of a host that is sampled at another interval.
+    pub fn snapshot_every(&mut self, host: usize, captured_at_us: i64, interval: Duration) -> Snapshot {
+        Snapshot { interval_ms: as_ms(interval), ..self.snapshot(host, captured_at_us) }
+    }
+}
+
+/// One of so many hosts is where new releases are tried.
+const STAGING: usize = 5;
+
+/// The groups of each host of a fleet of so many, by what it serves and whom.
+pub fn groups(hosts: usize) -> Vec<(HostName, BTreeSet<String>)> {
+    let roles = role::assign(hosts.max(1));
+    let names = name_all(&roles);
+    let of = |(index, name): (usize, HostName)| {
+        let environment = if index % STAGING == STAGING - 1 { "env=staging" } else { "env=prod" };
+        (name, [ROLES[roles[index]].prefix, environment].map(str::to_owned).into())
+    };
+    names.into_iter().enumerate().map(of).collect()
+}
+
+fn as_ms(interval: Duration) -> u32 {
+    u32::try_from(interval.as_millis()).unwrap_or(u32::MAX).max(1)
 }
 
 fn family(role: &Role) -> Family {
@@ -56,7 +81,7 @@ fn new_host(
     settings: &SimulationSettings,
     role: &Role,
     name: &HostName,
-    trouble: &str,
+    (trouble, incidents): (&str, Vec<Incident>),
     index: usize,
 ) -> Host {
     // Every host has its own random numbers, so the order of calls does not matter.
@@ -69,10 +94,10 @@ fn new_host(
         // A simulated host boots anew with every run of the simulator: its processes are others.
         boot_id: format!("{:016x}-{}", rng.u64(..), settings.run_id),
         run_id: settings.run_id.clone(),
-        interval_ms: u32::try_from(settings.interval.as_millis()).unwrap_or(u32::MAX).max(1),
+        interval_ms: as_ms(settings.interval),
     };
     let machine = Machine::new(identity, system, size, &mut rng);
-    Host::new(machine, &role.whole_blueprint(trouble), settings.processes, rng)
+    Host::new(machine, &role.whole_blueprint(trouble), settings.processes, rng).with(incidents)
 }
 
 /// web-01, web-02, …, edge-fra-01, ….

@@ -8,9 +8,10 @@ use fleetps_nats::{
 
 use super::{
     blueprint::{self, Life, Program},
+    incident::{Incident, Kind},
     machine::Machine,
     process::{Inherited, Slot},
-    text::Draw,
+    text::{Draw, RELEASE},
 };
 
 /// The first pid of the kernel's own threads, after init and kthreadd.
@@ -23,6 +24,8 @@ const LAST_PID: u32 = 4_194_304;
 const CATCH_UP_US: i64 = 3600 * 1_000_000;
 /// Services start one after the other within this time after the boot.
 const BOOT_US: i64 = 60 * 1_000_000;
+/// A new release is started in one program after the other, this far apart.
+const RELEASE_STEP_US: i64 = 700_000;
 /// Hosts are never busier than this share of their cores.
 const MAX_LOAD: f32 = 0.97;
 
@@ -35,6 +38,8 @@ pub(super) struct Host {
     next_pid: u32,
     /// When it was advanced to, in µs since 1970; `None` before the first time.
     now_us: Option<i64>,
+    /// What has still to happen to it, the last one first.
+    incidents: Vec<Incident>,
 }
 
 impl Host {
@@ -46,19 +51,30 @@ impl Host {
         let kernel_threads = slots.iter().filter(|slot| programs[slot.program].is_kernel).count();
         let after_kernel = FIRST_KERNEL_PID.saturating_add(u32::try_from(kernel_threads).unwrap_or(LAST_PID));
         let next_pid = FIRST_USER_PID.max(after_kernel);
-        Self { machine, programs, slots, rng, next_pid, now_us: None }
+        Self { machine, programs, slots, rng, next_pid, now_us: None, incidents: Vec::new() }
+    }
+
+    /// The same host, to which these happen, given in the order of their times.
+    pub(super) fn with(mut self, incidents: Vec<Incident>) -> Self {
+        self.incidents = incidents;
+        self.incidents.reverse();
+        self
     }
 
     /// The host as it is at `captured_at_us`; a time before the last one counts as the last one.
     pub(super) fn snapshot(&mut self, captured_at_us: i64) -> Snapshot {
         let to_us = self.now_us.map_or(captured_at_us, |now_us| now_us.max(captured_at_us));
-        let from_us = match self.now_us.replace(to_us) {
+        let mut from_us = match self.now_us.replace(to_us) {
             Some(from_us) => from_us,
             None => {
-                self.boot(to_us);
+                self.machine.boot(to_us, &mut self.rng);
+                self.start_services(to_us);
                 self.machine.boot_at_us()
             }
         };
+        while let Some(incident) = self.incidents.pop_if(|incident| incident.at_us <= to_us) {
+            from_us = self.undergo(incident, from_us, to_us);
+        }
         for slot in 0..self.slots.len() {
             self.come_and_go(slot, to_us);
         }
@@ -84,17 +100,51 @@ impl Host {
         u64::try_from(since_boot_us).ok().map(|us| us / TICK_US)
     }
 
+    /// Lets something happen between `from_us` and `to_us`; since when the host goes on as it is then.
+    fn undergo(&mut self, incident: Incident, from_us: i64, to_us: i64) -> i64 {
+        match incident.kind {
+            Kind::Boot => {
+                self.machine.boot_anew(incident.at_us, &mut self.rng);
+                self.slots.iter_mut().for_each(|slot| slot.is_alive = false);
+                self.start_services(to_us);
+                incident.at_us
+            }
+            Kind::Deploy => {
+                self.deploy(incident.at_us, to_us);
+                from_us
+            }
+        }
+    }
+
+    /// Starts everything anew of which there are releases, in the next one.
+    fn deploy(&mut self, at_us: i64, to_us: i64) {
+        let mut starts_at_us = at_us;
+        for slot in 0..self.slots.len() {
+            let command_line = self.programs[self.slots[slot].program].command_line.as_deref();
+            if !command_line.is_some_and(|text| text.contains(RELEASE)) {
+                continue;
+            }
+            self.slots[slot].take_next_release();
+            if self.slots[slot].is_alive {
+                let pid = self.new_pid();
+                self.start(slot, pid, starts_at_us.min(to_us));
+                starts_at_us += RELEASE_STEP_US;
+            }
+        }
+    }
+
     /// Starts the processes that run since the boot, in the order of starting, so that pids rise.
-    fn boot(&mut self, now_us: i64) {
-        self.machine.boot(now_us, &mut self.rng);
+    fn start_services(&mut self, now_us: i64) {
         let boot_at_us = self.machine.boot_at_us();
+        let within_us = BOOT_US.min(now_us.saturating_sub(boot_at_us));
         let mut next_kernel_pid = FIRST_KERNEL_PID - 1;
         for slot in 0..self.slots.len() {
             let program = self.programs[self.slots[slot].program].clone();
             if let Some(life) = program.life {
                 // It begins within one of its own cycles, so that not all start at once.
                 let cycle_us = 1000 * (life.pause_ms + life.lasts_ms) as i64;
-                self.slots[slot].changes_at_us = now_us - self.rng.i64(0..cycle_us.max(1));
+                let changes_at_us = now_us - self.rng.i64(0..cycle_us.max(1));
+                self.slots[slot].changes_at_us = changes_at_us.max(boot_at_us);
                 continue;
             }
             let (pid, after_us) = match program.fixed_pid {
@@ -103,7 +153,7 @@ impl Host {
                     next_kernel_pid += 1;
                     (next_kernel_pid, 0)
                 }
-                None => (self.new_pid(), BOOT_US * slot as i64 / self.slots.len() as i64),
+                None => (self.new_pid(), within_us * slot as i64 / self.slots.len() as i64),
             };
             let parent_start_us = self.parent_of(slot).map_or(boot_at_us, |parent| parent.started_at_us);
             if self.parent_of(slot).is_none_or(|parent| parent.is_alive) {
@@ -252,7 +302,7 @@ impl Planter<'_> {
             Some(parent) if self.programs[parent.program].depth > 0 => parent.draw().service,
             _ => rng.u64(..),
         };
-        let draw = Draw { copy, host: self.host, service, process: 0 };
+        let draw = Draw { copy, host: self.host, service, process: 0, release: 0 };
         self.slots.push(Slot::new(program, parent, draw));
         self.first_slots[program].get_or_insert(slot);
         let depth = self.programs[program].depth;

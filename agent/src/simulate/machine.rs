@@ -37,6 +37,8 @@ pub(super) struct Machine {
     threads: u32,
     memory_bytes: u64,
     boot_at_us: i64,
+    /// Since when its disks fill: its first boot, in µs since 1970.
+    in_use_since_us: i64,
     sequence: u64,
     /// Where in the day its peak lies, as a share of a day.
     phase: f32,
@@ -60,6 +62,7 @@ impl Machine {
             threads,
             memory_bytes: memory_gib * GIB,
             boot_at_us: 0,
+            in_use_since_us: 0,
             sequence: 0,
             // Most hosts follow the same day; some serve other continents.
             phase: 0.1 * rng.f32() + if rng.u8(..) < 40 { 0.4 } else { 0.0 },
@@ -76,6 +79,16 @@ impl Machine {
         let uptime_us = rng.i64(DAY_US / 24..MAX_UPTIME_DAYS * DAY_US);
         self.boot_at_us = (now_us - uptime_us).max(0);
         self.last_at_us = self.boot_at_us;
+        self.in_use_since_us = self.boot_at_us;
+    }
+
+    /// Boots it anew: it counts from nothing.
+    pub(super) fn boot_anew(&mut self, at_us: i64, rng: &mut Rng) {
+        let Identity { boot_id, run_id, .. } = &mut self.identity;
+        *boot_id = format!("{:016x}-{run_id}", rng.u64(..));
+        (self.boot_at_us, self.last_at_us) = (at_us, at_us);
+        (self.written_bytes, self.network_bytes, self.cpu_ms) = (0.0, 0.0, 0.0);
+        self.load = [0.0; 3];
     }
 
     pub(super) fn boot_at_us(&self) -> i64 {
@@ -135,7 +148,7 @@ impl Machine {
                 ..self.counters(resident_bytes, uptime_us as u64 / 1000)
             },
             host_info: self.info(),
-            filesystems: self.filesystems(uptime_us),
+            filesystems: self.filesystems(captured_at_us.saturating_sub(self.in_use_since_us).max(0)),
             interfaces: self.interfaces(),
             processes_left_out: 0,
             texts_shortened: 0,
@@ -230,9 +243,9 @@ impl Machine {
         ]
     }
 
-    /// Disks that fill slowly, in proportion to the uptime.
-    fn filesystems(&self, uptime_us: i64) -> Vec<FilesystemSample> {
-        let filled = 0.2 + 0.6 * (uptime_us as f64 / (2 * MAX_UPTIME_DAYS * DAY_US) as f64).min(1.0);
+    /// Disks that fill slowly, in proportion to the time since they are in use.
+    fn filesystems(&self, in_use_us: i64) -> Vec<FilesystemSample> {
+        let filled = 0.2 + 0.6 * (in_use_us as f64 / (2 * MAX_UPTIME_DAYS * DAY_US) as f64).min(1.0);
         let disk = |mount: &str, device: &str, kind: &str, total_bytes: u64, share: f64| FilesystemSample {
             mount: mount.to_owned(),
             device: Some(device.to_owned()),

@@ -5,12 +5,14 @@
 //!
 //! `blueprints/` holds the process trees as text, `blueprint` reads them, `role` says which hosts there are, `host`
 //! lets the processes of one come and go and use the processor, `process` is one of them, `machine` is the rest of a
-//! host.
+//! host. `past` is what they went through before the present, `incident` what happens to a host in it.
 
 mod blueprint;
 mod fleet;
 mod host;
+mod incident;
 mod machine;
+mod past;
 mod process;
 mod role;
 mod run;
@@ -18,7 +20,8 @@ mod text;
 
 use std::time::Duration;
 
-pub use fleet::Fleet;
+pub use fleet::{Fleet, groups};
+pub use past::SimulatedPast;
 pub use run::{SimulationEnd, SimulationError, run};
 
 /// The fleet to simulate.
@@ -40,6 +43,8 @@ pub struct SimulationSettings {
     pub starts_at_us: Option<i64>,
     /// Snapshots of every host before the simulation ends by itself; `None` for no end.
     pub rounds: Option<u64>,
+    /// What the hosts went through before they are in step with the clock; `None` where they begin now.
+    pub past: Option<SimulatedPast>,
 }
 
 impl Default for SimulationSettings {
@@ -52,6 +57,7 @@ impl Default for SimulationSettings {
             run_id: String::new(),
             starts_at_us: None,
             rounds: None,
+            past: None,
         }
     }
 }

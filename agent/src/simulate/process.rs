@@ -103,6 +103,11 @@ impl Slot {
         self.draw
     }
 
+    /// From its next start on, its program is of the next release.
+    pub(super) fn take_next_release(&mut self) {
+        self.draw.release += 1;
+    }
+
     /// The inheritance of its children.
     pub(super) fn inheritance(&self) -> Inherited {
         Inherited { user: self.user.clone(), unit: self.unit.clone(), container: self.container }

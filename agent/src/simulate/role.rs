@@ -128,8 +128,13 @@ pub(super) const ROLES: [Role; 9] = [
 
 const LINUX: &str = include_str!("blueprints/linux.txt");
 const KERNEL: &str = include_str!("blueprints/kernel.txt");
-pub(super) const LEAK: &str = include_str!("blueprints/leak.txt");
-pub(super) const CRASH_LOOP: &str = include_str!("blueprints/crash_loop.txt");
+
+/// What is wrong on the first Linux hosts, one each: a leak, a crash loop, and a job that takes all cores for a while.
+pub(super) const TROUBLES: [&str; 3] = [
+    include_str!("blueprints/leak.txt"),
+    include_str!("blueprints/crash_loop.txt"),
+    include_str!("blueprints/noisy_job.txt"),
+];
 
 impl Role {
     /// The whole process tree of a host of this kind, with `trouble` (one of this module's blueprints, or nothing).
@@ -168,7 +173,7 @@ mod tests {
     #[test]
     fn every_blueprint_is_well_formed_and_starts_at_the_root() {
         for role in &ROLES {
-            for trouble in [LEAK, CRASH_LOOP] {
+            for trouble in TROUBLES {
                 let programs = blueprint::parse(&role.whole_blueprint(trouble)).unwrap();
                 assert_eq!(programs[0].depth, 0, "{}", role.prefix);
                 let steps = programs.windows(2).all(|pair| pair[1].depth <= pair[0].depth + 1);

@@ -12,7 +12,10 @@ use fleetps_nats::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{Fleet, SimulationSettings};
+use super::{
+    Fleet, SimulationSettings,
+    past::{Due, Filling},
+};
 use crate::publish::{Outbox, Publisher, RING_BYTES};
 
 /// The memory limit of all hosts together while the broker is away.
@@ -21,6 +24,8 @@ const ALL_RINGS_BYTES: usize = 256 << 20;
 const MIN_RING_BYTES: usize = 64 << 10;
 /// Snapshots of a host that may wait while a history is filled; the next is made when one has left.
 const HISTORY_WAITING: usize = 4;
+/// How soon the thread looks again whether a host has room for more of its past.
+const ROOM_POLL: Duration = Duration::from_millis(1);
 /// How long the thread sleeps at most before it looks whether it should stop.
 const STOP_POLL: Duration = Duration::from_millis(100);
 /// The broker's name for the simulator, and the start of its inbox, which its permissions name.
@@ -56,7 +61,8 @@ pub struct SimulationEnd {
 }
 
 /// Publishes a simulated fleet until `shutdown`, or until `settings.rounds` snapshots of every host were made and taken.
-/// Snapshots are spread evenly over the interval; when the machine cannot keep up, they come as fast as it can.
+/// Snapshots are spread evenly over the interval; when the machine cannot keep up, they come as fast as it can. A past is
+/// published while nothing else is due, as fast as the broker takes it; rounds are counted without it.
 pub async fn run(
     mut settings: SimulationSettings,
     broker: Broker,
@@ -77,7 +83,9 @@ pub async fn run(
         outboxes.push(outbox);
     }
     publishers.close();
-    let generator = Generator { settings, fleet, outboxes: outboxes.clone(), stop: shutdown.clone() };
+    let filling = Filling::new(settings.past, outboxes.len());
+    let generator =
+        Generator { settings, fleet, filling, outboxes: outboxes.clone(), stop: shutdown.clone() };
     let (done, made) = tokio::sync::oneshot::channel();
     thread::Builder::new()
         .name("simulate".to_owned())
@@ -104,6 +112,7 @@ async fn wait_until_sent(outboxes: &[Outbox], shutdown: &CancellationToken) {
 struct Generator {
     settings: SimulationSettings,
     fleet: Fleet,
+    filling: Filling,
     outboxes: Vec<Outbox>,
     stop: CancellationToken,
 }
@@ -117,32 +126,70 @@ impl Generator {
         let rounds = self.settings.rounds.unwrap_or(u64::MAX);
         for round in 0..rounds {
             for host in 0..self.outboxes.len() {
-                let Some(captured_at_us) = self.wait(&mut schedule, round, host) else { return Ok(made) };
-                let snapshot = self.fleet.snapshot(host, captured_at_us);
-                let message = encoder.encode(&snapshot)?;
-                self.outboxes[host].push(snapshot.sequence, message, snapshot.processes.len());
-                made += 1;
+                loop {
+                    if self.stop.is_cancelled() {
+                        return Ok(made);
+                    }
+                    let wait = self.wait(&mut schedule, round, host);
+                    if wait.is_zero() {
+                        break;
+                    }
+                    match self.next_of_past() {
+                        Some(due) => made += self.make(&mut encoder, due)?,
+                        None => thread::sleep(wait.min(self.poll())),
+                    }
+                }
+                if self.filling.is_filled(host) {
+                    let captured_at_us = schedule.captured_at_us(round, host);
+                    let due = Due { host, captured_at_us, interval: self.settings.interval };
+                    made += self.make(&mut encoder, due)?;
+                }
             }
         }
         Ok(made)
     }
 
-    /// Waits for the moment of this snapshot; its time, or `None` to stop.
-    fn wait(&self, schedule: &mut Schedule, round: u64, host: usize) -> Option<i64> {
-        loop {
-            if self.stop.is_cancelled() {
-                return None;
-            }
-            let wait = match self.settings.starts_at_us {
-                None => schedule.wait(round, host),
-                Some(_) if self.outboxes[host].waiting() < HISTORY_WAITING => Duration::ZERO,
-                Some(_) => Duration::from_millis(1),
-            };
-            if wait.is_zero() {
-                return Some(schedule.captured_at_us(round, host));
-            }
-            thread::sleep(wait.min(STOP_POLL));
+    /// Makes a snapshot and leaves it to be published; how many that is.
+    fn make(&mut self, encoder: &mut Encoder, due: Due) -> Result<u64, SimulationError> {
+        let Due { host, captured_at_us, interval } = due;
+        let snapshot = self.fleet.snapshot_every(host, captured_at_us, interval);
+        let message = encoder.encode(&snapshot)?;
+        self.outboxes[host].push(snapshot.sequence, message, snapshot.processes.len());
+        Ok(1)
+    }
+
+    /// How long to wait for this snapshot.
+    fn wait(&self, schedule: &mut Schedule, round: u64, host: usize) -> Duration {
+        match self.settings.starts_at_us {
+            None => schedule.wait(round, host),
+            Some(_) if self.has_room(host) => Duration::ZERO,
+            Some(_) => ROOM_POLL,
         }
+    }
+
+    /// The next snapshot of the past, when there is one and its host has room for it.
+    fn next_of_past(&mut self) -> Option<Due> {
+        let filled = self.filling.filled();
+        let due = self.filling.next(now_us());
+        if self.filling.filled() > filled {
+            tracing::info!(
+                hosts = self.filling.filled(),
+                of = self.outboxes.len(),
+                "simulated hosts have a past"
+            );
+        }
+        let due = due.filter(|due| self.has_room(due.host))?;
+        self.filling.advance();
+        Some(due)
+    }
+
+    fn has_room(&self, host: usize) -> bool {
+        self.outboxes[host].waiting() < HISTORY_WAITING
+    }
+
+    /// How soon to look again: whether to stop, or whether there is room for more of the past.
+    fn poll(&self) -> Duration {
+        if self.filling.filled() < self.outboxes.len() { ROOM_POLL } else { STOP_POLL }
     }
 }
 

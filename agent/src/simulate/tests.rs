@@ -1,8 +1,15 @@
 //! Properties of a simulated fleet that hold for every seed.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
 
-use fleetps_nats::snapshot::{Decoder, Encoder, Snapshot};
+use fleetps_nats::{
+    HostName,
+    hosts::Group,
+    snapshot::{Decoder, Encoder, Process, Snapshot},
+};
 
 use super::*;
 
@@ -135,4 +142,64 @@ fn a_month_at_once_and_a_clock_that_goes_back_are_survived() {
         fleet.snapshot(host, 0);
         fleet.snapshot(host + 1000, i64::MAX / 4);
     }
+}
+
+#[test]
+fn each_host_is_in_groups_that_there_may_be() {
+    let fleet = fleet(40, 1);
+    let groups = groups(40);
+    let named: Vec<&HostName> = groups.iter().map(|(name, _)| name).collect();
+    assert_eq!(named, fleet.host_names().iter().collect::<Vec<_>>());
+    for (name, of_host) in &groups {
+        assert_eq!(of_host.len(), 2, "{name}");
+        assert!(of_host.iter().all(|group| group.parse::<Group>().is_ok()), "{of_host:?}");
+    }
+    let staging = groups.iter().filter(|(_, of_host)| of_host.contains("env=staging")).count();
+    assert_eq!(staging, 8);
+}
+
+#[test]
+fn in_its_past_one_host_was_booted_and_websites_got_a_new_release() {
+    let minute = Duration::from_secs(60);
+    let past = SimulatedPast::before(START_US, 360 * minute, minute);
+    let run_id = "r".to_owned();
+    let settings =
+        SimulationSettings { hosts: 20, processes: 150, run_id, past: Some(past), ..Default::default() };
+    let mut fleet = Fleet::new(&settings);
+    let (mut encoder, mut decoder) = (Encoder::new().unwrap(), Decoder::new().unwrap());
+    let mut boots: HashMap<usize, HashSet<String>> = HashMap::new();
+    let mut releases: HashMap<usize, Vec<HashSet<String>>> = HashMap::new();
+    for step in 0..=360 {
+        for host in 0..20 {
+            let captured_at_us = past.begins_at_us + step * 60 * SECOND_US;
+            let snapshot = fleet.snapshot_every(host, captured_at_us, minute);
+            let message = encoder.encode(&snapshot).unwrap();
+            assert_eq!(decoder.decode(&message, captured_at_us).unwrap(), snapshot);
+            assert_eq!(snapshot.interval_ms, 60_000);
+            let boot_at_us = snapshot.host_info.boot_at_us.unwrap();
+            for process in &snapshot.processes {
+                assert!((boot_at_us..=captured_at_us).contains(&process.started_at_us), "{process:?}");
+            }
+            boots.entry(host).or_default().insert(snapshot.boot_id.clone());
+            let of = |process: &Process| process.command_line.as_deref().and_then(release).map(str::to_owned);
+            let running: HashSet<String> = snapshot.processes.iter().filter_map(of).collect();
+            let seen = releases.entry(host).or_default();
+            if !running.is_empty() && seen.last() != Some(&running) {
+                seen.push(running);
+            }
+        }
+    }
+    let booted: Vec<usize> = boots.iter().filter(|(_, ids)| ids.len() > 1).map(|(host, _)| *host).collect();
+    assert_eq!(booted.len(), 1, "{booted:?}");
+    assert_eq!(boots[&booted[0]].len(), 2);
+    let served: Vec<&Vec<HashSet<String>>> = releases.values().filter(|seen| !seen.is_empty()).collect();
+    assert!(served.len() > 3, "{} hosts serve websites", served.len());
+    for seen in served {
+        assert_eq!(seen, &["v4.18.0", "v4.19.0"].map(|release| HashSet::from([release.to_owned()])));
+    }
+}
+
+/// The release in the path of a website.
+fn release(command_line: &str) -> Option<&str> {
+    command_line.split('/').find(|part| part.starts_with("v4."))
 }

@@ -20,7 +20,14 @@ pub(super) struct Draw {
     pub(super) service: u64,
     /// Another one for every process that starts.
     pub(super) process: u64,
+    /// How many releases came after the first.
+    pub(super) release: u32,
 }
+
+/// In a text, the release of a program: whoever has it is started anew when a new one comes.
+pub(super) const RELEASE: &str = "{release}";
+/// The minor number of the first one.
+const FIRST_RELEASE: u32 = 18;
 
 /// `text` with its placeholders filled in; the same text, shared, when it has none.
 pub(super) fn fill(text: &Arc<str>, draw: Draw) -> Arc<str> {
@@ -34,6 +41,9 @@ pub(super) fn fill(text: &Arc<str>, draw: Draw) -> Arc<str> {
         .replace("{queue}", of(&QUEUES, draw.service))
         .replace("{crate}", of(&CRATES, draw.process))
         .replace("{person}", of(&PEOPLE, draw.host));
+    if filled.contains(RELEASE) {
+        filled = filled.replace(RELEASE, &format!("v4.{}.0", FIRST_RELEASE + draw.release));
+    }
     if filled.contains("{hex}") {
         filled = filled.replace("{hex}", &format!("{:012x}", draw.process & 0xffff_ffff_ffff));
     }
@@ -50,9 +60,9 @@ mod tests {
 
     #[test]
     fn placeholders_are_filled_and_plain_text_is_shared() {
-        let draw = Draw { copy: 3, host: 0, service: 1, process: 0xabc };
-        let filled = fill(&"{person}@{site}-{n} {hex}".into(), draw);
-        assert_eq!(&*filled, "ada@blog-3 000000000abc");
+        let draw = Draw { copy: 3, host: 0, service: 1, process: 0xabc, release: 1 };
+        let filled = fill(&"{person}@{site}-{n} {hex} {release}".into(), draw);
+        assert_eq!(&*filled, "ada@blog-3 000000000abc v4.19.0");
         let plain: Arc<str> = "nginx".into();
         assert!(Arc::ptr_eq(&plain, &fill(&plain, draw)));
     }

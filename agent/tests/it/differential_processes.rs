@@ -111,6 +111,22 @@ fn printed(text: &str) -> String {
         .collect()
 }
 
+/// `ours` with what the agent left out of a long text, `…[1,234 bytes]…`, as `theirs` has it at that place.
+fn filled(ours: &str, theirs: &str) -> String {
+    let mut whole = String::new();
+    let mut rest = ours;
+    while let Some((before, after)) = rest.split_once("…[")
+        && let Some((count, after)) = after.split_once(" bytes]…")
+        && let Ok(count) = count.replace(',', "").parse::<usize>()
+    {
+        whole += before;
+        let left_out = theirs.get(whole.len()..whole.len().saturating_add(count));
+        whole += left_out.unwrap_or("…");
+        rest = after;
+    }
+    whole + rest
+}
+
 /// Names what differs between `process` and what `before` and `after` say alike.
 fn differences(
     process: &Process,
@@ -150,7 +166,8 @@ fn differences(
         if before.state != 'Z' {
             let line = process.command_line.as_deref().filter(|line| !line.is_empty());
             let line = line.map_or_else(|| format!("[{}]", process.name), str::to_owned);
-            same("command", [&printed(&before.arguments), &printed(&after.arguments)], &printed(&line));
+            let line = printed(&filled(&line, &before.arguments));
+            same("command", [&printed(&before.arguments), &printed(&after.arguments)], &line);
         }
     }
     let mut between = |what: &str, ps: [u64; 2], ours: Option<u64>| {
@@ -269,6 +286,14 @@ fn sampler(folder: &Path) -> Sampler {
 fn scale() -> usize {
     let scale = std::env::var("FLEETPS_TEST_SCALE").unwrap_or_else(|_| "1".to_owned());
     scale.parse().expect("FLEETPS_TEST_SCALE is a whole number")
+}
+
+#[test]
+fn what_was_left_out_of_a_long_text_is_taken_from_the_whole_one() {
+    let whole = format!("a {} b {} c", "x".repeat(1234), "y".repeat(7));
+    assert_eq!(filled("a …[1,234 bytes]… b …[7 bytes]… c", &whole), whole);
+    assert_ne!(filled("a …[1,233 bytes]… b …[7 bytes]… c", &whole), whole);
+    assert_eq!(filled("a …[9 bytes]… c", "a"), "a … c");
 }
 
 #[test]

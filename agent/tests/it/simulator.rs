@@ -2,8 +2,8 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use fleetps_agent::simulate::{self, Fleet, SimulationEnd, SimulationSettings};
-use fleetps_nats::server::Part;
+use fleetps_agent::simulate::{self, Fleet, SimulatedPast, SimulationEnd, SimulationSettings};
+use fleetps_nats::{Snapshot, now_us, server::Part};
 use tokio_util::sync::CancellationToken;
 
 use crate::support::{Stored, jetstream, start_server, within};
@@ -63,5 +63,37 @@ async fn a_month_can_be_written_at_once() {
         last_us = last_us.max(stored.next_snapshot().await.captured_at_us);
     }
     assert_eq!(last_us, 1_790_000_000_000_000 + 719 * 3_600_000_000 + 1_800_000_000);
+    within(server.stop()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_host_has_its_whole_past_before_it_lives_in_the_present() {
+    const HOSTS: usize = 45;
+    let folder = tempfile::tempdir().unwrap();
+    let server = start_server(folder.path()).await;
+    let mut stored = Stored::new(jetstream(&server).await);
+    let minute = Duration::from_secs(60);
+    let past = SimulatedPast::before(now_us(), 10 * minute, minute);
+    let demo = SimulationSettings { hosts: HOSTS, rounds: None, past: Some(past), ..settings() };
+    let stop = CancellationToken::new();
+    let running = tokio::spawn(simulate::run(demo, server.broker(Part::Simulator), stop.clone()));
+    let mut snapshots: HashMap<String, Vec<Snapshot>> = HashMap::new();
+    let lives = |snapshots: &Vec<Snapshot>| snapshots.last().is_some_and(|last| last.interval_ms == 100);
+    while snapshots.len() < HOSTS || !snapshots.values().all(lives) {
+        let snapshot = within(stored.next_snapshot()).await;
+        snapshots.entry(snapshot.os_host_name.clone()).or_default().push(snapshot);
+    }
+    stop.cancel();
+    within(running).await.unwrap().unwrap();
+    for (host, snapshots) in &snapshots {
+        assert!(snapshots[0].captured_at_us - past.begins_at_us < 60_000_000, "{host} begins late");
+        let first_live = snapshots.iter().position(|snapshot| snapshot.interval_ms == 100).unwrap();
+        assert!((60..=75).contains(&first_live), "{host} has {first_live} snapshots of its past");
+        for pair in snapshots.windows(2) {
+            let apart_us = pair[1].captured_at_us - pair[0].captured_at_us;
+            assert!((1..=61_000_000).contains(&apart_us), "{host}: {apart_us} µs");
+            assert_eq!((pair[1].sequence, &pair[1].boot_id), (pair[0].sequence + 1, &pair[0].boot_id));
+        }
+    }
     within(server.stop()).await;
 }

@@ -17,14 +17,17 @@ use async_nats::Client;
 use fleetps_nats::{
     agent_settings::ControlKey,
     audit::{AuditEntry, Outcome},
-    command::{Answer, Ask, Command, CommandId, DEFAULT_VALID, Progress, Reason, Stage, Ticket, WAIT},
+    command::{
+        Answer, Ask, Command, CommandId, DEFAULT_VALID, Progress, Reason, Stage, Ticket, UnitAction, WAIT,
+        What,
+    },
     connection::reconnect_delay,
     error_chain, now_us,
 };
 
 use super::{
     line::{Line, NoAnswer},
-    record::{CommandRecord, State, Step},
+    record::{CommandRecord, State, Step, UnitBefore},
     store::{Store, StoreError},
 };
 use crate::audit_log::{AuditLog, NotAudited};
@@ -97,8 +100,9 @@ impl Driver {
             Ok(ticket) => ticket,
             Err(step) => return self.end(record, step).await,
         };
+        let before = self.look_before(record).await;
         // From here on the host may have it, whatever becomes of this server. Where somebody has cancelled it, this fails.
-        match self.enter(&record.id, Step::now(State::Published)).await {
+        match self.enter(&record.id, Step::now(State::Published).before(before)).await {
             Ok(Some(_)) => self.run(record, (ticket, valid_ms), sequence, attempt).await,
             Ok(None) => Attempt::Over,
             Err(error) => self.give_up(record, &error).await,
@@ -129,6 +133,21 @@ impl Driver {
             Err(error @ (NoAnswer::BrokerAway | NoAnswer::Unreadable(_))) => {
                 Err(cancelled(&error.to_string()))
             }
+        }
+    }
+
+    /// How a unit is that is to be restarted, so that it can be found out later whether it was; it is restarted without that,
+    /// too.
+    async fn look_before(&self, record: &CommandRecord) -> Option<UnitBefore> {
+        if !matches!(record.what, What::Unit { action: UnitAction::Restart, .. }) {
+            return None;
+        }
+        let question = Ask::Look { target: record.what.target() };
+        match Line::to(&self.client, &record.host).ask(&question, TICKET_WITHIN).await {
+            Ok(Answer::Looked(sight)) => {
+                Some(UnitBefore { main_pid: sight.main_pid, since_us: sight.since_us })
+            }
+            _ => None,
         }
     }
 

@@ -95,6 +95,18 @@ pub struct Step {
     /// The person who took it; absent for what hosts and servers do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<String>,
+    /// How the unit was just before it was to be restarted, so that a restart can be told from none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<UnitBefore>,
+}
+
+/// What changes when a unit is restarted, as the host said before.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnitBefore {
+    /// Its main process.
+    pub main_pid: Option<u32>,
+    /// Since when it had its state, in µs since 1970 UTC by the host's clock.
+    pub since_us: Option<i64>,
 }
 
 /// How far a command is.
@@ -199,7 +211,13 @@ impl From<Stage> for State {
 impl Step {
     /// A step that is taken now.
     pub fn now(state: State) -> Self {
-        Self { state, at_us: now_us(), reason: None, detail: String::new(), by: None }
+        Self { state, at_us: now_us(), reason: None, detail: String::new(), by: None, before: None }
+    }
+
+    /// The same of a unit that was like this before.
+    #[must_use]
+    pub fn before(self, before: Option<UnitBefore>) -> Self {
+        Self { before, ..self }
     }
 
     /// The same with this to say; what is too long is cut.
@@ -233,8 +251,14 @@ impl Step {
 impl CommandRecord {
     /// The step that it is at.
     pub fn last(&self) -> &Step {
-        const NONE: &Step =
-            &Step { state: State::Asked, at_us: 0, reason: None, detail: String::new(), by: None };
+        const NONE: &Step = &Step {
+            state: State::Asked,
+            at_us: 0,
+            reason: None,
+            detail: String::new(),
+            by: None,
+            before: None,
+        };
         self.steps.last().unwrap_or(NONE)
     }
 
@@ -245,7 +269,16 @@ impl CommandRecord {
 
     /// When it was sent last; absent before that.
     pub fn published_at_us(&self) -> Option<i64> {
-        self.steps.iter().rev().find(|step| step.state == State::Published).map(|step| step.at_us)
+        self.published().map(|step| step.at_us)
+    }
+
+    /// How its unit was before it was sent last, where it was asked.
+    pub fn before(&self) -> Option<&UnitBefore> {
+        self.published()?.before.as_ref()
+    }
+
+    fn published(&self) -> Option<&Step> {
+        self.steps.iter().rev().find(|step| step.state == State::Published)
     }
 
     /// Whether nothing follows because a person has cancelled it.

@@ -13,7 +13,7 @@ use fleetps_nats::{
 use super::{
     driver::{Driver, MARGIN, RUNS_FOR},
     line::{Line, NoAnswer},
-    record::{CommandRecord, State, Step},
+    record::{CommandRecord, State, Step, UnitBefore},
 };
 
 /// How long a host is asked for: agents come back within seconds of a broker, a machine that boots takes a minute.
@@ -89,14 +89,18 @@ impl Driver {
     async fn look(&self, record: &CommandRecord) -> Result<Step, NoAnswer> {
         let question = Ask::Look { target: record.what.target() };
         match Line::to(&self.client, &record.host).ask(&question, ANSWER_WITHIN).await? {
-            Answer::Looked(sight) => Ok(verdict(&record.what, &sight)),
+            Answer::Looked(sight) => {
+                let latest = self.store.get(record.id.as_str());
+                let before = latest.as_ref().and_then(|record| record.before());
+                Ok(verdict(&record.what, before, &sight))
+            }
             _ => Err(NoAnswer::Unreadable("it is none to this question".to_owned())),
         }
     }
 }
 
-/// What a command has come to, by how its target is now.
-fn verdict(what: &What, sight: &Sight) -> Step {
+/// What a command has come to, by how its target was before it was sent and is now.
+fn verdict(what: &What, before: Option<&UnitBefore>, sight: &Sight) -> Step {
     let is = |states: &[&str]| states.iter().any(|state| sight.state.starts_with(state));
     let state = &sight.state;
     let done = |said: String| Step::now(State::Done).saying(format!("Settled by looking again: {said}."));
@@ -110,14 +114,36 @@ fn verdict(what: &What, sight: &Sight) -> Step {
         What::Unit { action: UnitAction::Stop, .. } if is(&["inactive", "failed"]) => {
             done(format!("the unit is {state}"))
         }
-        _ => {
-            let seen = if sight.exists { state.as_str() } else { "not there" };
-            let said = format!(
-                "The host does not know whether it was executed. Looked at again, the target is {seen}."
-            );
-            Step::now(State::Unknown).saying(said)
+        What::Unit { action: UnitAction::Restart, .. } if is(&["active"]) => {
+            before.map_or_else(|| not_known(sight), |before| restarted(before, sight))
         }
+        _ => not_known(sight),
     }
+}
+
+/// Whether a unit that is active was restarted. Its state has a time of its own, to the microsecond: where that is the one of
+/// before, nothing has happened, and nothing can any more.
+fn restarted(before: &UnitBefore, sight: &Sight) -> Step {
+    let is_the_same = (before.main_pid, before.since_us) == (sight.main_pid, sight.since_us);
+    let main = |pid: Option<u32>| pid.map_or_else(|| "none".to_owned(), |pid| pid.to_string());
+    match before.since_us.and(sight.since_us) {
+        None => not_known(sight),
+        Some(_) if is_the_same => Step::now(State::Expired).saying(
+            "Settled by looking again: the unit runs as it did before, so it was not restarted. It never will be by this.",
+        ),
+        Some(_) => Step::now(State::Done).saying(format!(
+            "Settled by looking again: the unit was restarted since this was sent (main process {} before, {} now).",
+            main(before.main_pid),
+            main(sight.main_pid)
+        )),
+    }
+}
+
+fn not_known(sight: &Sight) -> Step {
+    let seen = if sight.exists { sight.state.as_str() } else { "not there" };
+    let said =
+        format!("The host does not know whether it was executed. Looked at again, the target is {seen}.");
+    Step::now(State::Unknown).saying(said)
 }
 
 #[cfg(test)]
@@ -141,7 +167,34 @@ mod tests {
             (unit(UnitAction::Stop), sight(true, "inactive (dead)"), State::Done),
             (unit(UnitAction::Restart), sight(true, "active (running)"), State::Unknown),
         ] {
-            assert_eq!(verdict(&what, &sight).state, expected, "{what} {sight:?}");
+            assert_eq!(verdict(&what, None, &sight).state, expected, "{what} {sight:?}");
         }
+    }
+
+    #[test]
+    fn a_restart_is_told_from_none_by_how_the_unit_was_before() {
+        let restart = What::Unit { action: UnitAction::Restart, unit: "a.service".parse().unwrap() };
+        let sight = |state: &str, main_pid, since_us| Sight {
+            exists: true,
+            state: state.to_owned(),
+            main_pid: Some(main_pid),
+            since_us,
+            ..Sight::default()
+        };
+        let before = UnitBefore { main_pid: Some(7), since_us: Some(100) };
+        for (sight, expected) in [
+            (sight("active (running)", 8, Some(200)), State::Done),
+            // A pid may come again.
+            (sight("active (running)", 7, Some(200)), State::Done),
+            (sight("active (running)", 7, Some(100)), State::Expired),
+            (sight("active (running)", 8, None), State::Unknown),
+            (sight("activating (start)", 8, Some(200)), State::Unknown),
+            (sight("failed", 0, Some(200)), State::Unknown),
+        ] {
+            assert_eq!(verdict(&restart, Some(&before), &sight).state, expected, "{sight:?}");
+        }
+        let no_time = UnitBefore { since_us: None, ..before };
+        let step = verdict(&restart, Some(&no_time), &sight("active (running)", 8, Some(200)));
+        assert_eq!(step.state, State::Unknown);
     }
 }

@@ -6,15 +6,26 @@ use fleetps_agent::{
     publish::{Outbox, RING_BYTES},
     run_controlled,
     settings::RemoteSettings,
-    simulate::SimulationSettings,
+    simulate::{self, SimulatedPast, SimulationSettings},
 };
-use fleetps_nats::{HostName, error_chain, server::Part};
+use fleetps_nats::{
+    HostName,
+    connection::Broker,
+    error_chain,
+    hosts::{self, HostRecord},
+    now_us,
+    server::Part,
+};
 
 use super::{broker::Brokers, parts::Parts};
 use crate::config::Config;
 
 /// Processes on each host of a demonstration.
 const DEMO_PROCESSES: usize = 200;
+/// The past of a demonstration: enough for a chart of some hours, and little enough for forty hosts to have it in some
+/// seconds.
+const DEMO_PAST: Duration = Duration::from_secs(6 * 3600);
+const DEMO_PAST_INTERVAL: Duration = Duration::from_secs(60);
 /// How long the agent beside the server is left alone after it failed: what keeps it from running is mended by hand.
 const AGENT_AGAIN: Duration = Duration::from_secs(10);
 
@@ -51,18 +62,36 @@ pub(super) fn start(parts: &mut Parts, config: &Config, brokers: &Brokers, host:
     });
 }
 
-/// Publishes the hosts of a demonstration.
-pub(super) fn start_simulated(parts: &mut Parts, config: &Config, brokers: &Brokers) {
+/// Publishes the hosts of a demonstration. They have a past where there is no history yet: nobody can have two.
+pub(super) fn start_simulated(parts: &mut Parts, config: &Config, brokers: &Brokers, has_past: bool) {
+    let past = SimulatedPast::before(now_us(), DEMO_PAST, DEMO_PAST_INTERVAL);
     let broker = brokers.of(Part::Simulator);
     let settings = SimulationSettings {
         hosts: config.local.demo_hosts,
         processes: DEMO_PROCESSES,
         interval: config.sample.interval,
+        past: has_past.then_some(past),
         ..SimulationSettings::default()
     };
-    let stop = parts.stop_token();
+    let (stop, of_records) = (parts.stop_token(), brokers.of(Part::Ingestor));
     parts.spawn("the simulated fleet", async move {
+        if has_past
+            && let Some(Err(error)) =
+                stop.run_until_cancelled(put_into_groups(&of_records, settings.hosts)).await
+        {
+            tracing::warn!("the simulated hosts are in no groups: {error:#}");
+        }
         fleetps_agent::simulate::run(settings, broker, stop).await?;
         Ok(())
     });
+}
+
+/// Puts simulated hosts into groups, where nobody has put them into others.
+async fn put_into_groups(broker: &Broker, hosts: usize) -> anyhow::Result<()> {
+    let client = broker.connect("fleetps demonstration").await?;
+    let records = hosts::open(&client).await?;
+    for (name, groups) in simulate::groups(hosts) {
+        records.create(name.as_str(), &HostRecord::in_groups(groups)).await?;
+    }
+    Ok(())
 }

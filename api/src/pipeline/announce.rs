@@ -4,8 +4,11 @@ use fleetps_nats::{HostName, units};
 
 use crate::config::Config;
 
+/// A new demonstration fills a history while everything runs already.
+const PAST: &str = ", each as soon as it has a past of six hours";
+
 /// The block that says where to look.
-pub(super) fn started(config: &Config, address: &str, host: &HostName) -> String {
+pub(super) fn started(config: &Config, address: &str, host: &HostName, is_new: bool) -> String {
     let broker = config.broker.nats.as_deref().unwrap_or("a local nats-server, managed");
     let samples = if config.local.sample_this_host {
         format!("this machine as {host}, every {}", units::format_duration(config.sample.interval))
@@ -13,7 +16,7 @@ pub(super) fn started(config: &Config, address: &str, host: &HostName) -> String
         "not this machine".to_owned()
     };
     let demo = if config.local.demo_hosts > 0 {
-        format!("; {} simulated hosts", config.local.demo_hosts)
+        format!("; {} simulated hosts{}", config.local.demo_hosts, if is_new { PAST } else { "" })
     } else {
         String::new()
     };

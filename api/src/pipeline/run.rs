@@ -1,6 +1,6 @@
 //! All parts in one process.
 
-use std::time::Duration;
+use std::{fs, path::Path, time::Duration};
 
 use fleetps_agent::own_name;
 use fleetps_nats::{HostName, lock::FolderLock, output, server::ServerHealth};
@@ -26,6 +26,7 @@ const STOP_WITHIN: Duration = Duration::from_secs(30);
 /// When a part cannot be started or fails, for another reason than a broker that is not there.
 pub async fn run_everything(mut config: Config, ended: CancellationToken) -> anyhow::Result<()> {
     fleetps_ingestor::check_library()?;
+    let is_new = is_new(&config.data);
     let _lock = FolderLock::take(&config.data)?;
     let host = own_name(config.host.clone(), &config.sample.state);
     if config.broker.nats.is_none() {
@@ -40,10 +41,11 @@ pub async fn run_everything(mut config: Config, ended: CancellationToken) -> any
     let config = agent::without_broken_agent(config, &brokers);
     let mut parts = Parts::default();
     let entrance = Entrance { doors, starting, address: address.clone() };
-    let start = start(&mut parts, &config, &brokers, &host, entrance);
+    let start = start(&mut parts, &config, &brokers, &host, (entrance, is_new));
     let outcome = match ended.run_until_cancelled(start).await {
         Some(Ok(sign_in)) => {
-            output::announce(format_args!("{}", started(&config, &(address + &sign_in + &metrics), &host)));
+            let address = address + &sign_in + &metrics;
+            output::announce(format_args!("{}", started(&config, &address, &host, is_new)));
             parts.until(&ended).await
         }
         Some(Err(error)) => Err(error),
@@ -63,7 +65,7 @@ async fn start(
     config: &Config,
     brokers: &Brokers,
     host: &HostName,
-    entrance: Entrance,
+    (entrance, is_new): (Entrance, bool),
 ) -> anyhow::Result<String> {
     let found = history::start(parts, config, brokers, host).await?;
     if let Some(admission) = brokers.admission(config, host).await? {
@@ -78,7 +80,12 @@ async fn start(
         agent::start(parts, config, brokers, host);
     }
     if config.local.demo_hosts > 0 {
-        agent::start_simulated(parts, config, brokers);
+        agent::start_simulated(parts, config, brokers, is_new);
     }
     Ok(sign_in)
+}
+
+/// Whether nothing was ever kept in this folder.
+fn is_new(data: &Path) -> bool {
+    fs::read_dir(data).map_or(true, |mut entries| entries.next().is_none())
 }

@@ -6,8 +6,7 @@ use fleetps_nats::{
     audit::Outcome,
     bucket::Entry,
     error_chain,
-    hosts::{self, Admission, HostRecord},
-    now_us,
+    hosts::{self, HostRecord},
 };
 
 use super::ScopedFleet;
@@ -50,7 +49,7 @@ impl ScopedFleet {
                 }
                 // A host that the broker knows by its configuration alone.
                 None if self.summary(host).is_some() => {
-                    let record = by_configuration(groups.clone());
+                    let record = HostRecord::in_groups(groups.clone());
                     (records.create(host.as_str(), &record).await, HostGroups::new())
                 }
                 None => return Err(Refusal::no_such_host(host.as_str())),
@@ -60,19 +59,5 @@ impl ScopedFleet {
             }
         }
         Err(Refusal::fault("could not change the groups of a host", &"others change them all the time"))
-    }
-}
-
-/// The record of a host that has no key of its own.
-fn by_configuration(groups: HostGroups) -> HostRecord {
-    HostRecord {
-        keys: Vec::new(),
-        admission: Admission::Admitted,
-        groups,
-        first_contact_at_us: now_us(),
-        token: None,
-        rotate: false,
-        network: None,
-        legacy: None,
     }
 }
