@@ -16,8 +16,11 @@ function isInside(link) {
     /^\/(hosts\/[^/]+(\/(system|history|events|diff|processes\/\d+))?|events|top|search)?$/.test(url.pathname);
 }
 
-/** Shows `href`; `how` is push, replace or none (history moves by itself), `keep` leaves the page scrolled as it is. */
-export async function go(href, { how = "push", keep = false, focus = null } = {}) {
+/**
+ * Shows `href`; `how` is push, replace or none (history moves by itself), `keep` leaves the page scrolled as it is, `quiet`
+ * keeps the present page when there is no other.
+ */
+export async function go(href, { how = "push", keep = false, focus = null, quiet = false } = {}) {
   const request = ++latest;
   const url = new URL(href, location.href);
   url.hash = "";
@@ -25,9 +28,10 @@ export async function go(href, { how = "push", keep = false, focus = null } = {}
   try {
     const answer = await fetch(url, { headers: { accept: "text/html" } });
     if (new URL(answer.url).pathname === "/sign-in") return location.assign(url);
+    if (quiet && !answer.ok) return;
     text = await answer.text();
   } catch {
-    if (request === latest) location.assign(url);
+    if (request === latest && !quiet) location.assign(url);
     return;
   }
   if (request !== latest) return;

@@ -57,6 +57,11 @@ impl Layout {
 }
 
 impl Layout {
+    /// When the page was made.
+    pub fn loaded(&self) -> Stamp {
+        Stamp::clock(self.now_ms.saturating_mul(1_000))
+    }
+
     /// Whether the person may read the audit.
     pub fn reads_audit(&self) -> bool {
         self.permission_of(Permission::ReadAudit)

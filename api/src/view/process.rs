@@ -128,7 +128,7 @@ fn life_cells(life: &ProcessLife) -> [Cell; 8] {
     let state = if life.has_exited {
         Cell::new("status", "exited")
     } else {
-        Cell::new("status", "there").shaded("up")
+        Cell::new("status", "running").shaded("up")
     };
     [
         Cell::new("host", host).linked(Url::host(host, HostTab::Processes)),

@@ -214,7 +214,7 @@ impl Page<'_> {
 
     fn cells(&self, facts: &ProcessFacts<'_>) -> Vec<Cell> {
         let cell = |column: &Column| match *column {
-            Column::Pid => {
+            Column::Name => {
                 cells::cell(*column, facts, self.memory_scale_bytes).linked(self.href(facts.process))
             }
             _ => cells::cell(*column, facts, self.memory_scale_bytes),

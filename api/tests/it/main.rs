@@ -16,6 +16,7 @@ mod broker_away;
 mod broker_tls;
 mod browser;
 mod browser_cross_origin;
+mod browser_now;
 mod browser_over_time;
 mod browser_people;
 mod browser_travel;
