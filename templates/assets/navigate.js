@@ -11,9 +11,10 @@ const main = () => document.getElementById("main");
 
 /** Whether a click on this link stays inside the app. */
 function isInside(link) {
+  if (link.getAttribute("href").startsWith("#")) return false;
   const url = new URL(link.href);
   return url.origin === location.origin && !link.target && !link.download &&
-    /^\/(hosts\/[^/]+(\/(system|history|events|diff|processes\/\d+))?|events|top|search)?$/.test(url.pathname);
+    /^\/(hosts\/[^/]+(\/(system|history|events|diff|processes\/\d+))?|events|top|search|glossary)?$/.test(url.pathname);
 }
 
 /**

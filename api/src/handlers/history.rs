@@ -118,7 +118,12 @@ pub async fn page(
 fn program_url(host: &HostName, when: &When, program: &str) -> Url {
     let (view, when) = (Arrangement::Flat, TimeQuery::from(when));
     let q = FilterText::of(&format!("name = {}", quoted(program)));
-    Url::host(host.as_str(), HostTab::Processes).with(&ProcessQuery { view, q, when, ..ProcessQuery::default() })
+    Url::host(host.as_str(), HostTab::Processes).with(&ProcessQuery {
+        view,
+        q,
+        when,
+        ..ProcessQuery::default()
+    })
 }
 
 fn ask(
@@ -151,9 +156,9 @@ fn in_words(resolution: Resolution) -> &'static str {
 /// Since when the past is kept at which resolution; coarser ones are listed only where they go back further.
 fn kept_in_words(kept: &Kept) -> Vec<(&'static str, i64)> {
     let all = [
-        ("every sample since", kept.samples_from_us),
-        ("one sample a minute since", kept.minutes_from_us),
-        ("the sums of every hour since", kept.hours_from_us),
+        ("full resolution since", kept.samples_from_us),
+        ("one sample per minute since", kept.minutes_from_us),
+        ("hourly sums since", kept.hours_from_us),
     ];
     let mut known: Vec<(&'static str, i64)> = Vec::new();
     for (what, since_us) in all.into_iter().filter_map(|(what, since)| Some((what, since?))) {

@@ -138,8 +138,7 @@ impl Known {
                 let (host, name) = (&identity.host, &process.name);
                 let command_line = process.command_line.as_deref();
                 let metrics = history.process_metrics(&identity, span, POINTS)?;
-                let mut incarnations =
-                    history.incarnations(host, name, identity.started_at_us, MAX_LIVES)?;
+                let mut incarnations = history.incarnations(host, name, identity.started_at_us, MAX_LIVES)?;
                 let mut elsewhere = history.elsewhere(host, name, command_line, MAX_LIVES)?;
                 keep_alike(&mut incarnations, command_line);
                 keep_alike(&mut elsewhere, command_line);
@@ -256,7 +255,8 @@ impl ProcessPage {
     /// The events of the same program on its host.
     fn events(&self) -> Url {
         let program = self.subject.process.name.clone();
-        Url::host(self.host.as_str(), HostTab::Events).with(&EventsQuery { program, ..EventsQuery::default() })
+        Url::host(self.host.as_str(), HostTab::Events)
+            .with(&EventsQuery { program, ..EventsQuery::default() })
     }
 
     /// A search for the same program everywhere.

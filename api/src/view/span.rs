@@ -132,7 +132,8 @@ mod tests {
         ] {
             assert_eq!(page_span(query, 3_600).follows_ms(), follows_ms, "{query}");
         }
-        let gone = PageSpan::of(SpanQuery::default(), NOW_US - 1, NOW_US, Duration::from_secs(3_600)).unwrap();
+        let gone =
+            PageSpan::of(SpanQuery::default(), NOW_US - 1, NOW_US, Duration::from_secs(3_600)).unwrap();
         assert_eq!(gone.follows_ms(), None);
     }
 

@@ -63,8 +63,8 @@ fn limits(snapshot: &Snapshot) -> Option<String> {
 fn facts_line(snapshot: &Snapshot) -> String {
     let info = &snapshot.host_info;
     let cores = info.threads.or(info.cores).map(|threads| match threads {
-        1 => "1 core".to_owned(),
-        threads => format!("{threads} cores"),
+        1 => "1 thread".to_owned(),
+        threads => format!("{threads} threads"),
     });
     let processor = match (info.cpu_model.as_deref(), cores) {
         (Some(model), Some(cores)) => Some(format!("{model}, {cores}")),

@@ -10,7 +10,8 @@ use crate::{
 };
 
 const STALE: &str = "return getComputedStyle(document.getElementById('stale')).display !== 'none' && document.querySelector('#stale b').textContent.split(' ').slice(0, 2).join(' ')";
-const DOT: &str = "const dot = document.getElementById('live-dot'); return [dot.textContent, dot.classList.contains('on')]";
+const DOT: &str =
+    "const dot = document.getElementById('live-dot'); return [dot.textContent, dot.classList.contains('on')]";
 
 #[tokio::test]
 async fn a_host_that_falls_silent_is_not_live_until_it_is_back() {
@@ -38,10 +39,7 @@ async fn a_page_that_is_not_live_is_asked_again_while_it_ends_now() {
     browser.go("/hosts/web-1/processes/11").await;
     browser.until("return document.querySelector('.now dd').textContent", json!("14.2")).await;
     browser
-        .until(
-            "return document.getElementById('live-dot').textContent.startsWith('loaded ')",
-            json!(true),
-        )
+        .until("return document.getElementById('live-dot').textContent.startsWith('loaded ')", json!(true))
         .await;
     browser.run("window.samePage = true").await;
     let mut changed = family();
@@ -78,7 +76,9 @@ async fn a_name_is_the_way_to_a_process_by_mouse_by_key_and_from_the_details_of_
     browser.until(DETAIL, facts).await;
     let executable = "return document.querySelector('tr.detail dd.mono + dt + dd.mono').textContent";
     browser.until(executable, json!("/usr/sbin/nginx‹U+202E› Copy")).await;
-    browser.until("return document.querySelector('tr.detail a[href*=\"/10?\"]').textContent", json!("nginx 10")).await;
+    browser
+        .until("return document.querySelector('tr.detail a[href*=\"/10?\"]').textContent", json!("nginx 10"))
+        .await;
     browser.press("Enter").await;
     browser.until(at_the_process, json!("/hosts/web-1/processes/11 worker")).await;
 }

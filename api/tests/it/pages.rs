@@ -126,11 +126,11 @@ async fn five_thousand_processes_are_shown_in_portions_below_100_kb() {
 async fn refusals_are_pages_or_json_with_the_right_status() {
     let site = Site::with("web-1", family());
     for (url, status, text) in [
-        ("/hosts/nobody", StatusCode::NOT_FOUND, "no host is called \"nobody\""),
-        ("/hosts/a.b", StatusCode::NOT_FOUND, "no host"),
+        ("/hosts/nobody", StatusCode::NOT_FOUND, "No host is called \"nobody\""),
+        ("/hosts/a.b", StatusCode::NOT_FOUND, "No host"),
         ("/nowhere", StatusCode::NOT_FOUND, "nothing at /nowhere"),
-        ("/hosts/web-1?sort=colour", StatusCode::BAD_REQUEST, "the parameter `sort`"),
-        ("/?rows=-1", StatusCode::BAD_REQUEST, "the parameter `rows`"),
+        ("/hosts/web-1?sort=colour", StatusCode::BAD_REQUEST, "The parameter “sort”"),
+        ("/?rows=-1", StatusCode::BAD_REQUEST, "The parameter “rows”"),
         ("/hosts/%FF", StatusCode::BAD_REQUEST, "cannot be read"),
     ] {
         let answer = site.get(url).await;

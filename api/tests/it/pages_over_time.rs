@@ -182,7 +182,10 @@ async fn a_process_of_the_past_has_a_page_with_its_relatives_and_charts() {
     assert_eq!(texts(&html, ".word"), ["exited"]);
     assert_eq!(texts(&html, ".path a")[2..], ["init 1", "nginx 10"]);
     assert_eq!(texts(&html, "#siblings td.pid"), ["11"]);
-    assert!(texts(&html, "#incarnations td.pid").is_empty(), "what started with it and goes on is no earlier run");
+    assert!(
+        texts(&html, "#incarnations td.pid").is_empty(),
+        "what started with it and goes on is no earlier run"
+    );
     let worker =
         past.site.get("/hosts/web-1/processes/11").await.headers["location"].to_str().unwrap().to_owned();
     let charts = past.site.page(&worker).await;

@@ -149,12 +149,7 @@ fn over_all(metrics: &HostMetrics, line: &Line) -> (Option<f64>, Option<f64>, Op
 }
 
 impl Stack {
-    fn of(
-        breakdown: &Breakdown,
-        span: Span,
-        unit: Unit,
-        href: &impl Fn(&str) -> Url,
-    ) -> Option<Self> {
+    fn of(breakdown: &Breakdown, span: Span, unit: Unit, href: &impl Fn(&str) -> Url) -> Option<Self> {
         if breakdown.layers.is_empty() {
             return None;
         }

@@ -71,11 +71,12 @@ impl Kind {
 
     /// The legend, with the last values that are known.
     fn legend(&self, lines: &[Vec<Point>]) -> Vec<LegendLine> {
-        let line = |((class, label, field), points): (&(&'static str, &'static str, &'static str), &Vec<Point>)| {
-            let last = points.iter().rev().find_map(|point| point.value).map(|value| value.mean);
-            let (unit, text) = ((self.unit.id(), self.unit.symbol()), self.unit.write(last));
-            LegendLine { class, label, field, unit, text }
-        };
+        let line =
+            |((class, label, field), points): (&(&'static str, &'static str, &'static str), &Vec<Point>)| {
+                let last = points.iter().rev().find_map(|point| point.value).map(|value| value.mean);
+                let (unit, text) = ((self.unit.id(), self.unit.symbol()), self.unit.write(last));
+                LegendLine { class, label, field, unit, text }
+            };
         self.lines.iter().zip(lines).map(line).collect()
     }
 }
