@@ -157,6 +157,26 @@ pub fn cut(text: &str, most: usize) -> Cow<'_, str> {
     }
 }
 
+/// What JSON says of a problem, as a sentence of a page: it begins with a capital and ends, and what JSON has between backticks
+/// is between quotation marks.
+pub fn sentence(text: &str) -> String {
+    let mut is_open = false;
+    let mut quoted = |character: char| match character {
+        '`' => {
+            is_open = !is_open;
+            if is_open { '“' } else { '”' }
+        }
+        other => other,
+    };
+    let mut characters = text.chars().map(&mut quoted);
+    let first = characters.next().map(char::to_uppercase);
+    let mut sentence: String = first.into_iter().flatten().chain(characters).collect();
+    if !sentence.is_empty() && !sentence.ends_with(['.', '!', '?', '…', ':']) {
+        sentence.push('.');
+    }
+    sentence
+}
+
 /// Three significant digits, at most `decimals` of them behind the point, thousands grouped.
 fn three_digits(value: f64, decimals: usize) -> String {
     let value = value.max(0.0);
@@ -270,6 +290,19 @@ mod tests {
             assert_eq!(visible(text), shown);
         }
         assert_eq!((cut("äbc", 2), cut("äb", 2)), ("äb…".into(), "äb".into()));
+    }
+
+    #[test]
+    fn problems_are_sentences_on_pages() {
+        for (text, shown) in [
+            ("wrong name or password", "Wrong name or password."),
+            ("the parameter `at` cannot be \"x\"", "The parameter “at” cannot be \"x\"."),
+            ("`fleetps serve` needs it.", "“fleetps serve” needs it."),
+            ("ärger", "Ärger."),
+            ("", ""),
+        ] {
+            assert_eq!(sentence(text), shown);
+        }
     }
 
     #[test]

@@ -53,6 +53,16 @@ impl Url {
         Self { path, ..Self::default() }
     }
 
+    /// The main part of the page itself.
+    pub fn main_part() -> Self {
+        Self { fragment: "main".to_owned(), ..Self::default() }
+    }
+
+    /// What the words on pages mean.
+    pub fn glossary() -> Self {
+        Self::of(&["glossary"])
+    }
+
     /// All hosts.
     pub fn fleet() -> Self {
         Self::of(&[""])
@@ -343,11 +353,6 @@ impl Url {
     /// Where a session is ended.
     pub fn sign_out() -> Self {
         Self::of(&["sign-out"])
-    }
-
-    /// The form that asks for the password once more.
-    pub fn confirm() -> Self {
-        Self::of(&["confirm"])
     }
 
     /// A one-time link.

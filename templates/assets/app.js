@@ -8,6 +8,8 @@
 // keys.js      the key map, and the help made from it
 // times.js     times in the reader's zone
 // timeline.js  the timeline and the charts: values under the pointer, travel by click, zoom by drag
+// again.js     pages that are not live, asked again
+// copy.js      buttons that copy
 // steps.js     from sample to sample by key
 // numbers.js   numbers as the server writes them
 import { start as startNavigation } from "./navigate.js";
@@ -17,6 +19,8 @@ import { start as startRows } from "./rows.js";
 import { start as startSignal } from "./signal.js";
 import { start as startTimes } from "./times.js";
 import { start as startTimeline } from "./timeline.js";
+import { start as startAgain } from "./again.js";
+import { start as startCopy } from "./copy.js";
 import { start as startTheme } from "./switch.js";
 
 startTheme();
@@ -27,3 +31,5 @@ startNavigation();
 startTimeline();
 startKeys();
 startLive();
+startAgain();
+startCopy();

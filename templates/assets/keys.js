@@ -25,21 +25,22 @@ const KEYS = [
   { keys: ["k", "ArrowUp"], does: "Previous row", run: () => move(-1), needs: "rows" },
   { keys: ["ArrowRight"], does: "Expand, or to the first child", run: expand, needs: "row" },
   { keys: ["ArrowLeft"], does: "Collapse, or to the parent", run: collapse, needs: "row" },
-  { keys: ["Enter"], does: "The row in full, or open its host", run: enter, needs: "row" },
-  { keys: ["x"], does: "Mark the process, or let it go", run: () => mark(current()), needs: "row" },
+  { keys: ["Enter"], does: "Open what the row names", run: enter, needs: "row" },
+  { keys: ["d"], does: "The row's details", run: () => detail(current()), needs: "row" },
+  { keys: ["x"], does: "Mark or unmark the process", run: () => mark(current()), needs: "row" },
   { keys: ["s"], does: "Signal the marked processes, or this one", run: () => signal(current()), needs: "row" },
   { keys: ["t"], does: "Tree or flat", run: () => click(inView("Tree")?.ariaCurrent ? inView("Flat") : inView("Tree")) },
-  { keys: ["["], does: "The snapshot before", run: (event) => step("earlier", event.repeat) },
-  { keys: ["]"], does: "The snapshot after", run: (event) => step("later", event.repeat) },
+  { keys: ["["], does: "Previous snapshot", run: (event) => step("earlier", event.repeat) },
+  { keys: ["]"], does: "Next snapshot", run: (event) => step("later", event.repeat) },
   { keys: ["l"], does: "Back to live", run: () => step("to-live", false) },
-  { keys: ["f"], does: "Freeze the rows, and let them go", run: () => click(document.getElementById("freeze")) },
+  { keys: ["f"], does: "Freeze the rows, or let them move", run: () => click(document.getElementById("freeze")) },
   { keys: ["?"], does: "This help", run: help },
 ];
 const NAMES = { ArrowDown: "↓", ArrowUp: "↑", ArrowRight: "→", ArrowLeft: "←" };
 
 function enter() {
   const row = current();
-  const link = row.querySelector("td.host a");
+  const link = row.querySelector("td.name a.t") ?? row.querySelector("td.host a") ?? row.querySelector("td a.t");
   if (link) click(link); else detail(row);
 }
 

@@ -10,7 +10,14 @@ function say(state, text) {
   const dot = document.getElementById("live-dot");
   if (!dot) return;
   dot.className = `live-dot ${state}`;
-  dot.textContent = text;
+  if (dot.textContent !== text) dot.textContent = text; // it is read aloud when it changes
+}
+
+/** The stream is open. A page about a host that sends nothing is not live for all that. */
+function sayOpen() {
+  const host = document.querySelector(".word[data-f=state]");
+  if (host && !host.classList.contains("up")) say("", `host is ${host.textContent}`);
+  else say("on", "live");
 }
 
 export function disconnect() {
@@ -26,11 +33,12 @@ export function start() {
   const url = new URL(main.dataset.live, location.href);
   url.searchParams.set("since", main.dataset.version ?? "");
   const mine = source = new EventSource(url);
-  mine.onopen = () => say("on", "live");
+  mine.onopen = sayOpen;
   mine.onmessage = (event) => {
     const patch = JSON.parse(event.data);
     main.dataset.version = patch.version;
     apply(patch);
+    sayOpen();
   };
   mine.onerror = () => {
     say("broken", "reconnecting");

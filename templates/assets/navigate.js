@@ -11,13 +11,17 @@ const main = () => document.getElementById("main");
 
 /** Whether a click on this link stays inside the app. */
 function isInside(link) {
+  if (link.getAttribute("href").startsWith("#")) return false;
   const url = new URL(link.href);
   return url.origin === location.origin && !link.target && !link.download &&
-    /^\/(hosts\/[^/]+(\/(system|history|events|diff|processes\/\d+))?|events|top|search)?$/.test(url.pathname);
+    /^\/(hosts\/[^/]+(\/(system|history|events|diff|processes\/\d+))?|events|top|search|glossary)?$/.test(url.pathname);
 }
 
-/** Shows `href`; `how` is push, replace or none (history moves by itself), `keep` leaves the page scrolled as it is. */
-export async function go(href, { how = "push", keep = false, focus = null } = {}) {
+/**
+ * Shows `href`; `how` is push, replace or none (history moves by itself), `keep` leaves the page scrolled as it is, `quiet`
+ * keeps the present page when there is no other.
+ */
+export async function go(href, { how = "push", keep = false, focus = null, quiet = false } = {}) {
   const request = ++latest;
   const url = new URL(href, location.href);
   url.hash = "";
@@ -25,9 +29,10 @@ export async function go(href, { how = "push", keep = false, focus = null } = {}
   try {
     const answer = await fetch(url, { headers: { accept: "text/html" } });
     if (new URL(answer.url).pathname === "/sign-in") return location.assign(url);
+    if (quiet && !answer.ok) return;
     text = await answer.text();
   } catch {
-    if (request === latest) location.assign(url);
+    if (request === latest && !quiet) location.assign(url);
     return;
   }
   if (request !== latest) return;

@@ -1,4 +1,4 @@
-// Timeline and charts: pictures, the values under the pointer, travel by click, zoom by drag.
+// Timeline and charts: pictures, the values under the pointer, travel by click, zoom by drag; the same by keyboard.
 // Each such element has `data-from` and `data-to` (ms since 1970 UTC) and, inside a `data-metrics` element, values.
 import { go } from "./navigate.js";
 import { write } from "./numbers.js";
@@ -24,9 +24,9 @@ function show(before = null) {
   if (!element) return;
   const kept = before?.querySelector("#timeline");
   const picture = kept?.querySelector(".picture svg");
-  if (picture && kept.dataset.image === element.dataset.image) {
-    element.querySelector(".picture").replaceChildren(picture);
-  } else draw(element);
+  const isOfSameHost = kept?.dataset.image.split("?")[0] === element.dataset.image.split("?")[0];
+  if (picture && isOfSameHost) element.querySelector(".picture").replaceChildren(picture);
+  if (!picture || kept.dataset.image !== element.dataset.image) draw(element);
 }
 
 async function draw(element) {
@@ -98,6 +98,7 @@ async function point(frame, x) {
   const share = shareAt(frame, x);
   const time = timeAt(frame, x);
   for (const other of frames()) place(other, "cursor", share);
+  sayPrograms(time);
   const holder = frame.closest("[data-metrics]");
   if (!holder) return;
   const found = nearest(await pointsOf(holder.dataset.metrics), time);
@@ -113,6 +114,18 @@ function pointsOf(url) {
     metrics = { url, points };
   }
   return metrics.points;
+}
+
+/** The use of each program in the part of a breakdown that holds `time`. */
+function sayPrograms(time) {
+  for (const list of document.querySelectorAll("[data-bounds]")) {
+    const bounds = list.dataset.bounds.split(" ").map(Number);
+    const part = bounds.findIndex((bound, place) => bound <= time && time < bounds[place + 1]);
+    for (const item of list.children) {
+      const value = item.dataset.values.split(" ")[part] ?? "-";
+      item.querySelector(".then").textContent = write(value === "-" ? null : Number(value), list.dataset.unit);
+    }
+  }
 }
 
 /** The part of the span that holds `time`, or the nearest one within a hundredth of the span. */
@@ -168,6 +181,71 @@ function release(event) {
   go(urlOf({ from: iso(start), to: iso(Math.max(end, start + 1000)), at: inside ? at : null }), { keep: true });
 }
 
+// -- by keyboard
+
+const STEPS = 100; // how many steps are from end to end
+let handleInUse = -1; // the place of the one that travelled, which has the focus again on the page there
+
+/** A slider over each frame. It is here, and not in the page, because without scripts it could do nothing. */
+function addHandles() {
+  frames().forEach((frame, place) => {
+    const handle = document.createElement("div");
+    Object.assign(handle, { className: "handle", tabIndex: 0, role: "slider", ariaValueMin: "0", ariaValueMax: String(STEPS), ariaValueNow: String(STEPS) });
+    handle.ariaLabel = `Moment of ${frame.querySelector("svg")?.getAttribute("aria-label") ?? "CPU and memory over time"}`;
+    frame.append(handle);
+    if (place === handleInUse) handle.focus({ preventScroll: true });
+  });
+  handleInUse = -1;
+}
+
+/** Where a key moves a slider from `now`; none for other keys. */
+function moved(event, now) {
+  const step = event.shiftKey ? STEPS / 10 : 1;
+  const to = { ArrowLeft: now - step, ArrowRight: now + step, Home: 0, End: STEPS }[event.key];
+  return to === undefined ? null : Math.min(STEPS, Math.max(0, to));
+}
+
+async function steer(event) {
+  const handle = event.target;
+  const frame = handle.parentElement;
+  const now = Number(handle.ariaValueNow);
+  const from = Number(frame.dataset.from);
+  if (event.key === "Enter" && strip()) {
+    handleInUse = [...frames()].indexOf(frame);
+    const at = from + (Number(frame.dataset.to) - from) * now / STEPS;
+    go(urlOf({ at: iso(at) }), { keep: true });
+  } else {
+    const to = moved(event, now);
+    if (to === null) return;
+    handle.ariaValueNow = String(to);
+    const box = frame.getBoundingClientRect();
+    event.preventDefault();
+    event.stopPropagation();
+    await point(frame, box.left + box.width * to / STEPS);
+    const said = frame.querySelector(".tip") ?? frame.closest("section, figure")?.querySelector(".caption");
+    handle.ariaValueText = said?.innerText ?? "";
+    return;
+  }
+  event.preventDefault();
+  event.stopPropagation();
+}
+
+// -- legends
+
+/** Shows one line or layer of a chart, and the others faintly; or all again. */
+function isolate(button) {
+  const scope = button.closest("section, figure");
+  const isLayer = button.closest("[data-values]");
+  const chart = scope.querySelector(isLayer ? ".chart.stack" : ".chart");
+  const on = button.getAttribute("aria-pressed") !== "true";
+  for (const other of (isLayer ? button.closest("ul") : button.parentElement).querySelectorAll("[data-isolate]")) {
+    other.setAttribute("aria-pressed", String(on && other === button));
+  }
+  for (const path of chart.querySelectorAll("path:not(.grid, .gap, .alert)")) {
+    path.classList.toggle("faded", on && !path.getAttribute("class").replace(" faded", "").endsWith(` ${button.dataset.isolate}`));
+  }
+}
+
 export function start() {
   const frameOf = (event) => event.target.closest?.("main [data-from]");
   document.addEventListener("pointerdown", (event) => {
@@ -191,7 +269,14 @@ export function start() {
   document.addEventListener("click", (event) => {
     if (event.target.closest?.("form.parts") && event.detail) event.preventDefault();
   });
-  document.addEventListener("swap", (event) => show(event.detail));
+  document.addEventListener("keydown", (event) => { if (event.target.matches?.(".handle")) steer(event); }, { capture: true });
+  document.addEventListener("focusout", (event) => { if (event.target.matches?.(".handle")) { clear("cursor"); clear("tip"); } });
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest?.("button[data-isolate]");
+    if (button) isolate(button);
+  });
+  document.addEventListener("swap", (event) => { show(event.detail); addHandles(); });
   show();
+  addHandles();
   setInterval(follow, LOOK_MS);
 }

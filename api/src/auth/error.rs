@@ -12,17 +12,20 @@ use crate::{broker::Away, refusal::Refusal};
 #[derive(Debug, thiserror::Error)]
 pub enum AuthError {
     /// The name, the password or both; the answer does not say which.
-    #[error("the name or the password is not right")]
+    #[error("wrong name or password")]
     NotRight,
     /// Too many tries.
     #[error("too many attempts; wait {} s", .0.as_secs() + 1)]
     TooManyTries(Duration),
     /// The link was used, has ended, or never was one.
-    #[error("this link is not valid: each works once, and expires")]
+    #[error("this link has expired or was already used")]
     Link,
     /// The password is not taken.
     #[error("this password is not accepted: {0}")]
     Password(&'static str),
+    /// The two new passwords differ.
+    #[error("the two passwords do not match")]
+    NotRepeated,
     /// No such user.
     #[error("there is no user {0}")]
     NoSuchUser(String),
@@ -87,7 +90,9 @@ impl AuthError {
             Self::TooManyTries(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Link | Self::NoSuchUser(_) => StatusCode::NOT_FOUND,
             Self::UserExists(_) | Self::LooksLike { .. } | Self::LastAdministrator(_) => StatusCode::CONFLICT,
-            Self::Password(_) | Self::Token(_) | Self::Name(_) | Self::Grant(_) => StatusCode::BAD_REQUEST,
+            Self::Password(_) | Self::NotRepeated | Self::Token(_) | Self::Name(_) | Self::Grant(_) => {
+                StatusCode::BAD_REQUEST
+            }
             Self::Unavailable(_) | Self::Audit(_) | Self::Broker(_) | Self::Away(_) | Self::Random(_) => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
@@ -102,6 +107,7 @@ impl AuthError {
                 "ask an administrator for another one, from the page Users or `fleetps user password NAME`"
             }
             Self::Password(_) => "use several words, or let your browser generate one",
+            Self::NotRepeated => "type the same password twice",
             Self::NoSuchUser(_) => "all users are listed at /users, and by `fleetps user list`",
             Self::UserExists(_) | Self::LooksLike { .. } => "choose another name",
             Self::LastAdministrator(_) => "make another one first",

@@ -119,7 +119,7 @@ pub fn problem(password: &str, user: &str) -> Option<&'static str> {
     } else if password.len() > MAX_BYTES {
         Some("it is longer than 1,024 bytes")
     } else if lower == user || lower == "fleetps1" || COMMON.lines().any(|common| common == lower) {
-        Some("it is one of the first that an attacker tries")
+        Some("it is too common")
     } else {
         None
     }

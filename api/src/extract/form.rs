@@ -7,7 +7,7 @@ use axum::{
 };
 
 /// A form, read; `middleware::admit` has checked that a page of this server sent it.
-#[derive(Debug)]
+#[derive(Debug, Clone, Default)]
 pub struct Form(Bytes);
 
 impl Form {
@@ -20,6 +20,17 @@ impl Form {
     pub fn fields(&self, name: &str) -> Vec<String> {
         let found = form_urlencoded::parse(&self.0).filter(|(key, _)| key == name);
         found.map(|(_, value)| value.into_owned()).collect()
+    }
+
+    /// Every field with its value, in their order.
+    pub fn pairs(&self) -> impl Iterator<Item = (String, String)> {
+        form_urlencoded::parse(&self.0).into_owned()
+    }
+
+    /// Whether a field has this value, or is empty and this is what it begins with.
+    pub fn chooses(&self, name: &str, value: &str, is_usual: bool) -> bool {
+        let given = self.field(name);
+        given == value || (given.is_empty() && is_usual)
     }
 
     /// Whether a box is ticked.

@@ -15,4 +15,4 @@ pub use json_body::{JsonBody, JsonShape};
 pub use next::{NextQuery, own_page, with_next};
 pub use path::{AlertId, ChannelId, CommandPath, DeliveryId, Host, ProcessPath, RuleId, SilenceId};
 pub use query::Query;
-pub use signed_in::{Confirmed, SignedIn, accounts};
+pub use signed_in::{SignedIn, accounts};

@@ -1,17 +1,14 @@
-//! A person with a session, who may have to give the password once more.
+//! A person with a session.
 
 use axum::{
     extract::{FromRef, FromRequestParts},
     http::{StatusCode, request::Parts},
-    response::{IntoResponse, Redirect, Response},
 };
 
-use super::next::with_next;
 use crate::{
     auth::{Accounts, Person},
     refusal::Refusal,
     state::AppState,
-    url::Url,
 };
 
 /// The accounts; a refusal where sign-in is off.
@@ -47,26 +44,5 @@ where
                 Err(Refusal::new(StatusCode::FORBIDDEN, "an API token is not enough here", hint))
             }
         }
-    }
-}
-
-/// A person who gave the password recently, as dangerous actions require; others are asked for it.
-#[derive(Debug, Clone)]
-pub struct Confirmed(pub SignedIn);
-
-impl<S: Sync> FromRequestParts<S> for Confirmed
-where
-    AppState: FromRef<S>,
-{
-    type Rejection = Response;
-
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
-        let signed_in =
-            SignedIn::from_request_parts(parts, state).await.map_err(IntoResponse::into_response)?;
-        let shared = AppState::from_ref(state);
-        if accounts(&shared).is_ok_and(|accounts| accounts.is_confirmed(&signed_in.session)) {
-            return Ok(Self(signed_in));
-        }
-        Err(Redirect::to(&with_next(Url::confirm(), parts.uri.path()).to_string()).into_response())
     }
 }

@@ -9,6 +9,7 @@ use axum::{
 };
 
 use super::{
+    confirmed::ConfirmedForm,
     page::{self, Layout},
     session::signed_in,
 };
@@ -17,7 +18,7 @@ use crate::{
         Accounts, AuthError, Grant, NotAGrant, Person, Role, Session, Visit, groups,
         tokens::{ApiToken, TokenScope},
     },
-    extract::{Confirmed, Form, SignedIn, accounts},
+    extract::{Form, SignedIn, accounts},
     live::now_us,
     refusal::Refusal,
     state::AppState,
@@ -41,6 +42,8 @@ struct AccountPage {
     roles: Vec<Role>,
     /// The token that was just made.
     new_token: Option<String>,
+    /// The form of a token as it was filled in, where it was refused.
+    given: Form,
     problem: Option<Refusal>,
     now_us: i64,
 }
@@ -56,6 +59,7 @@ impl AccountPage {
             tokens: accounts.tokens_of(&person.name),
             roles: Role::ALL.into_iter().filter(|role| Some(*role) <= most).collect(),
             new_token: None,
+            given: Form::default(),
             problem: None,
             now_us: now_us(),
             person,
@@ -96,7 +100,7 @@ pub async fn change_password(
     let (old, new) = (form.field("old"), form.field("password"));
     let changed = match new == form.field("repeated") {
         true => accounts.change_password(&who.person, old, new, &visit).await,
-        false => Err(AuthError::Password("it was not repeated as it was")),
+        false => Err(AuthError::NotRepeated),
     };
     match changed {
         Ok(sign_in) => Ok(signed_in(&sign_in, visit.came, &Url::account().to_string())),
@@ -117,9 +121,8 @@ pub async fn end_session(
 /// Makes a token, and shows it once.
 pub async fn make_token(
     layout: Layout,
-    Confirmed(who): Confirmed,
     State(shared): State<AppState>,
-    form: Form,
+    ConfirmedForm { who, form }: ConfirmedForm,
 ) -> Result<Response, Refusal> {
     let accounts = accounts(&shared)?;
     let days = form.field("days").parse().ok().filter(|days| DAYS.contains(days)).unwrap_or(DAYS[0]);
@@ -135,7 +138,7 @@ pub async fn make_token(
             let page = AccountPage { new_token: Some(token), ..AccountPage::of(layout, who, accounts) };
             page::render(&page)
         }
-        Err(error) => AccountPage::of(layout, who, accounts).after(error),
+        Err(error) => AccountPage { given: form, ..AccountPage::of(layout, who, accounts) }.after(error),
     }
 }
 

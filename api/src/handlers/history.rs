@@ -18,14 +18,15 @@ use crate::{
     scoped_fleet::{Newer, ScopedFleet},
     url::{HostTab, Url},
     view::{
-        View,
+        Arrangement, View,
         chart::{
             bands::{self, BandLine},
             panel::{self, Panel, ValueRow},
         },
+        query::{FilterText, ProcessQuery, quoted},
         span::Stamp,
-        system,
-        travel::{Links, TimeQuery},
+        system, timeline,
+        travel::{Links, TimeQuery, When},
     },
 };
 
@@ -44,6 +45,8 @@ struct HistoryPage {
     head: HostHead,
     view: View,
     span: Span,
+    /// The times below each chart.
+    labels: Vec<(String, String)>,
     metrics_url: Url,
     panels: Vec<Panel>,
     values: Vec<ValueRow>,
@@ -91,7 +94,8 @@ pub async fn page(
     let metrics = without_the_newest_gap(answers.metrics, span, now_us);
     let values_at_us =
         when.at_us.unwrap_or_else(|| metrics.points.last().map_or(span.to_us, |point| point.to_us));
-    let mut panels = panel::panels(&metrics, span, [&answers.cpu, &answers.memory]);
+    let href = |program: &str| program_url(&head.host, &when, program);
+    let mut panels = panel::panels(&metrics, (span, values_at_us), [&answers.cpu, &answers.memory], href);
     panels.iter_mut().for_each(|panel| bands::draw(&mut panel.chart, &bands, span));
     page::render(&HistoryPage {
         layout,
@@ -100,12 +104,25 @@ pub async fn page(
         head,
         view,
         span,
+        labels: timeline::labels(span),
         panels,
         values: panel::values(&metrics, values_at_us),
         values_at_us,
         resolution: in_words(metrics.resolution),
         kept: kept_in_words(&answers.kept),
         away: away.map(|since| Stamp::of(since.0)),
+    })
+}
+
+/// The processes of a program at the moment of the page.
+fn program_url(host: &HostName, when: &When, program: &str) -> Url {
+    let (view, when) = (Arrangement::Flat, TimeQuery::from(when));
+    let q = FilterText::of(&format!("name = {}", quoted(program)));
+    Url::host(host.as_str(), HostTab::Processes).with(&ProcessQuery {
+        view,
+        q,
+        when,
+        ..ProcessQuery::default()
     })
 }
 
@@ -139,9 +156,9 @@ fn in_words(resolution: Resolution) -> &'static str {
 /// Since when the past is kept at which resolution; coarser ones are listed only where they go back further.
 fn kept_in_words(kept: &Kept) -> Vec<(&'static str, i64)> {
     let all = [
-        ("every sample since", kept.samples_from_us),
-        ("one sample a minute since", kept.minutes_from_us),
-        ("the sums of every hour since", kept.hours_from_us),
+        ("full resolution since", kept.samples_from_us),
+        ("one sample per minute since", kept.minutes_from_us),
+        ("hourly sums since", kept.hours_from_us),
     ];
     let mut known: Vec<(&'static str, i64)> = Vec::new();
     for (what, since_us) in all.into_iter().filter_map(|(what, since)| Some((what, since?))) {

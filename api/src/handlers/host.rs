@@ -106,7 +106,12 @@ fn view(moment: &Moment, query: &ProcessQuery, links: &Links, deadline: &Deadlin
     let processes = processes::table(moment, query, deadline)?;
     let mut fields = system::head_fields(moment, now_us());
     let matching = display::count(processes.matching as u64);
-    let matching = if query.q.text.is_empty() { String::new() } else { format!("{matching} match") };
+    let matching = match processes.matching {
+        _ if query.q.text.is_empty() => String::new(),
+        0 => "no matches".to_owned(),
+        1 => "1 match".to_owned(),
+        _ => format!("{matching} matches"),
+    };
     fields.push(("matching", Cell::field(matching)));
     let is_filtered = !query.q.text.is_empty();
     fields.push(("omitted", Cell::field(omitted::of_snapshot(moment.snapshot(), is_filtered))));

@@ -57,6 +57,16 @@ impl Layout {
 }
 
 impl Layout {
+    /// When the page was made.
+    pub fn loaded(&self) -> Stamp {
+        Stamp::clock(self.now_ms.saturating_mul(1_000))
+    }
+
+    /// The page itself with its query, as a link: that is what an empty address means.
+    pub fn same_page(&self) -> &'static str {
+        ""
+    }
+
     /// Whether the person may read the audit.
     pub fn reads_audit(&self) -> bool {
         self.permission_of(Permission::ReadAudit)

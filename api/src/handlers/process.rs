@@ -12,6 +12,7 @@ use serde_json::{Value as Json, json};
 
 use super::{
     alert_link,
+    events::EventsQuery,
     new_command::NewCommandQuery,
     page::{self, Layout},
 };
@@ -37,6 +38,7 @@ use crate::{
         span::{PageSpan, RangeLink, Stamp},
         subject::{self, Subject},
         table::{Cell, Link, Table},
+        timeline,
         travel::host_at,
         when::{SpanQuery, TimeParam},
     },
@@ -115,7 +117,7 @@ pub async fn visit(
 pub struct Known {
     /// It over time.
     pub metrics: ProcessMetrics,
-    /// Others of the same program on its host, the latest first.
+    /// Runs of the same program on its host that began before it and have ended, the latest first.
     pub incarnations: Listing<ProcessLife>,
     /// The last of the same program on each other host.
     pub elsewhere: Listing<ProcessLife>,
@@ -130,14 +132,16 @@ impl Known {
         if scoped.history().is_none() {
             return Ok(Self::nothing());
         }
-        let (identity, name) = (subject.identity.clone(), subject.process.name.clone());
+        let (identity, process) = (subject.identity.clone(), subject.process.clone());
         scoped
             .ask(move |history| {
+                let (host, name) = (&identity.host, &process.name);
+                let command_line = process.command_line.as_deref();
                 let metrics = history.process_metrics(&identity, span, POINTS)?;
-                let mut incarnations = history.incarnations(&identity.host, &name, MAX_LIVES + 1)?;
-                incarnations.items.retain(|life| life.identity != identity);
-                incarnations.items.truncate(MAX_LIVES);
-                let elsewhere = history.elsewhere(&identity.host, &name, MAX_LIVES)?;
+                let mut incarnations = history.incarnations(host, name, identity.started_at_us, MAX_LIVES)?;
+                let mut elsewhere = history.elsewhere(host, name, command_line, MAX_LIVES)?;
+                keep_alike(&mut incarnations, command_line);
+                keep_alike(&mut elsewhere, command_line);
                 Ok(Self { metrics, incarnations, elsewhere })
             })
             .await
@@ -151,6 +155,15 @@ impl Known {
             incarnations: none(),
             elsewhere: none(),
         }
+    }
+}
+
+/// Keeps the lives with this command line, where there are any: several programs may have one name, as workers and the cache
+/// manager of nginx have.
+fn keep_alike(lives: &mut Listing<ProcessLife>, command_line: Option<&str>) {
+    let is_alike = |life: &ProcessLife| life.process.command_line.as_deref() == command_line;
+    if lives.items.iter().any(is_alike) {
+        lives.items.retain(is_alike);
     }
 }
 
@@ -168,6 +181,8 @@ struct ProcessPage {
     ancestry: Vec<Link>,
     relatives: Vec<Relatives>,
     span: PageSpan,
+    /// The times below each chart.
+    labels: Vec<(String, String)>,
     panels: Vec<Panel>,
     /// Rules about its program: what of it, and the form.
     new_rules: Vec<(&'static str, Url)>,
@@ -199,9 +214,20 @@ impl ProcessPage {
     }
 
     fn csv(&self) -> Url {
+        let (page, query) = self.metrics_query(self.span.given.clone());
+        csv::url(page, query)
+    }
+
+    /// The values of the charts, for the crosshair.
+    fn metrics(&self) -> Url {
+        let (page, query) = self.metrics_query(SpanQuery::of(self.span.span));
+        page.with(&query)
+    }
+
+    fn metrics_query(&self, span: SpanQuery) -> (Url, ProcessPageQuery) {
         let started = Some(Started(self.subject.identity.started_at_us));
-        let query = ProcessPageQuery { started, span: self.span.given.clone() };
-        csv::url(Url::pid_metrics(self.host.as_str(), self.subject.identity.pid), query)
+        let page = Url::pid_metrics(self.host.as_str(), self.subject.identity.pid);
+        (page, ProcessPageQuery { started, span })
     }
 
     fn host_url(&self) -> Url {
@@ -224,6 +250,13 @@ impl ProcessPage {
             Some(seen_us) if !self.subject.is_live => host_at(self.host.as_str(), seen_us),
             _ => self.host_url(),
         }
+    }
+
+    /// The events of the same program on its host.
+    fn events(&self) -> Url {
+        let program = self.subject.process.name.clone();
+        Url::host(self.host.as_str(), HostTab::Events)
+            .with(&EventsQuery { program, ..EventsQuery::default() })
     }
 
     /// A search for the same program everywhere.
@@ -260,6 +293,7 @@ pub async fn page(
         figures: subject::figures(&found),
         ancestry: process::ancestry(&ancestors.unwrap_or_default(), host.as_str()),
         relatives: relatives(&found, &known, host.as_str()),
+        labels: timeline::labels(span.span),
         panels,
         alerts: bands::lines(&bands),
         new_rules: new_rules(&scoped, &host, &found.process.name),
@@ -342,8 +376,8 @@ fn relatives(subject: &Subject, known: &Known, host: &str) -> Vec<Relatives> {
         count: lives.items.len(),
         table: process::lives(id, &lives.items, with_host),
     };
-    all.push(lives("The same program on this host before", "incarnations", &known.incarnations, false));
-    all.push(lives("The same program on other hosts", "elsewhere", &known.elsewhere, true));
+    all.push(lives("Earlier runs on this host", "incarnations", &known.incarnations, false));
+    all.push(lives("Same program on other hosts", "elsewhere", &known.elsewhere, true));
     all.retain(|relatives| relatives.count > 0);
     all
 }

@@ -101,7 +101,7 @@ pub struct InFull<'a> {
     ancestors: Vec<Relative<'a>>,
     children: Vec<Relative<'a>>,
     siblings: Vec<Relative<'a>>,
-    /// Others of the same program on its host, the latest first.
+    /// Runs of the same program on its host that began before it and have ended, the latest first.
     incarnations: Vec<Life<'a>>,
     /// The last of the same program on each other host.
     elsewhere: Vec<Life<'a>>,

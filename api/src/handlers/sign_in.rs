@@ -1,4 +1,4 @@
-//! Signing in and out, and the password once more before something dangerous.
+//! Signing in and out.
 
 use askama::Template;
 use axum::{
@@ -18,7 +18,7 @@ use crate::{
     url::Url,
 };
 
-/// The page that asks for name and password, or for the password alone.
+/// The page that asks for name and password.
 #[derive(Template)]
 #[template(path = "sign_in.html")]
 struct SignInPage {
@@ -26,15 +26,13 @@ struct SignInPage {
     /// Where to go afterwards.
     next: String,
     name: String,
-    /// Whether the person is signed in and only confirms the password.
-    confirms: bool,
     problem: Option<Refusal>,
 }
 
 impl SignInPage {
-    fn asking(layout: Layout, next: &str, confirms: bool) -> Self {
+    fn asking(layout: Layout, next: &str) -> Self {
         let next = own_page(next).to_owned();
-        Self { layout, next, name: String::new(), confirms, problem: None }
+        Self { layout, next, name: String::new(), problem: None }
     }
 
     fn after(mut self, name: String, error: AuthError) -> Result<Response, Refusal> {
@@ -55,7 +53,7 @@ pub async fn page(
     accounts(&shared)?;
     match layout.person {
         Some(_) => Ok(Redirect::to(own_page(&next)).into_response()),
-        None => page::render(&SignInPage::asking(layout, &next, false)),
+        None => page::render(&SignInPage::asking(layout, &next)),
     }
 }
 
@@ -75,7 +73,7 @@ pub async fn sign_in(
     }
     match accounts.sign_in(&name, form.field("password"), &visit).await {
         Ok(sign_in) => Ok(signed_in(&sign_in, visit.came, own_page(&next))),
-        Err(error) => SignInPage::asking(layout, &next, false).after(name, error),
+        Err(error) => SignInPage::asking(layout, &next).after(name, error),
     }
 }
 
@@ -89,28 +87,4 @@ pub async fn sign_out(
     // Another secret, of no session.
     let secret = Secret::new().map_err(AuthError::from)?;
     Ok(with_session(&secret, visit.came, &Url::sign_in().to_string()))
-}
-
-/// Asks for the password once more.
-pub async fn confirm_page(
-    layout: Layout,
-    _: SignedIn,
-    Query(query): Query<NextQuery>,
-) -> Result<Response, Refusal> {
-    page::render(&SignInPage::asking(layout, &query.next, true))
-}
-
-/// Notes that the password was given.
-pub async fn confirm(
-    layout: Layout,
-    SignedIn { person, .. }: SignedIn,
-    State(shared): State<AppState>,
-    visit: Visit,
-    form: Form,
-) -> Result<Response, Refusal> {
-    let next = form.field("next");
-    match accounts(&shared)?.confirm(&person, form.field("password"), &visit).await {
-        Ok(()) => Ok(Redirect::to(own_page(&next)).into_response()),
-        Err(error) => SignInPage::asking(layout, &next, true).after(String::new(), error),
-    }
 }

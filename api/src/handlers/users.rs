@@ -11,11 +11,12 @@ use axum::{
 
 use super::{
     account::grant_of,
+    confirmed::ConfirmedForm,
     page::{self, Layout},
 };
 use crate::{
     auth::{Accounts, AuthError, By, Secret, User, UserName},
-    extract::{Confirmed, Form, SignedIn, accounts},
+    extract::{Form, SignedIn, accounts},
     refusal::Refusal,
     state::AppState,
     url::Url,
@@ -27,6 +28,8 @@ use crate::{
 struct UsersPage {
     layout: Layout,
     users: Vec<(String, Arc<User>)>,
+    /// The form as it was filled in, where it was refused.
+    given: Form,
     problem: Option<Refusal>,
 }
 
@@ -39,28 +42,30 @@ struct UserPage {
     user: Arc<User>,
     /// Where the user chooses a password, once.
     link: Option<String>,
+    /// The form as it was filled in, where it was refused.
+    given: Form,
     problem: Option<Refusal>,
 }
 
 impl UserPage {
     fn of(layout: Layout, accounts: &Accounts, name: &UserName) -> Result<Self, Refusal> {
         let (user, name) = (accounts.user(name)?, name.as_str().to_owned());
-        Ok(Self { layout, name, user, link: None, problem: None })
+        Ok(Self { layout, name, user, link: None, given: Form::default(), problem: None })
     }
 }
 
 /// The list.
 pub async fn page(layout: Layout, _: SignedIn, State(shared): State<AppState>) -> Result<Response, Refusal> {
-    page::render(&UsersPage { layout, users: accounts(&shared)?.users.all(), problem: None })
+    let (users, given) = (accounts(&shared)?.users.all(), Form::default());
+    page::render(&UsersPage { layout, users, given, problem: None })
 }
 
 /// Adds a user, and shows the link by which the user chooses a password.
 pub async fn add(
     layout: Layout,
-    Confirmed(who): Confirmed,
     State(shared): State<AppState>,
     headers: HeaderMap,
-    form: Form,
+    ConfirmedForm { who, form }: ConfirmedForm,
 ) -> Result<Response, Refusal> {
     let accounts = accounts(&shared)?;
     match add_user(accounts, &By::from(&who.person), &form).await {
@@ -71,7 +76,8 @@ pub async fn add(
         Err(error) => {
             let problem = Refusal::from(error);
             let status = problem.status;
-            let page = UsersPage { layout, users: accounts.users.all(), problem: Some(problem) };
+            let (users, given) = (accounts.users.all(), form);
+            let page = UsersPage { layout, users, given, problem: Some(problem) };
             Ok((status, page::render(&page)?).into_response())
         }
     }
@@ -96,11 +102,10 @@ pub async fn user(
 /// Changes one user, as the button says that was pressed.
 pub async fn change(
     layout: Layout,
-    Confirmed(who): Confirmed,
     State(shared): State<AppState>,
     Path(name): Path<String>,
     headers: HeaderMap,
-    form: Form,
+    ConfirmedForm { who, form }: ConfirmedForm,
 ) -> Result<Response, Refusal> {
     let accounts = accounts(&shared)?;
     let name = user_name(&name)?;
@@ -113,7 +118,8 @@ pub async fn change(
         Err(error) => {
             let problem = Refusal::from(error);
             let status = problem.status;
-            let page = UserPage { problem: Some(problem), ..UserPage::of(layout, accounts, &name)? };
+            let page =
+                UserPage { given: form, problem: Some(problem), ..UserPage::of(layout, accounts, &name)? };
             Ok((status, page::render(&page)?).into_response())
         }
     }

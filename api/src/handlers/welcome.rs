@@ -59,7 +59,7 @@ pub async fn follow(
     let (name, password) = (form.field("name"), form.field("password"));
     let followed = match password == form.field("repeated") {
         true => accounts.follow_link(&secret, &name, password, &visit).await,
-        false => Err(AuthError::Password("it was not repeated as it was")),
+        false => Err(AuthError::NotRepeated),
     };
     match followed {
         Ok(sign_in) => Ok(signed_in(&sign_in, visit.came, "/")),

@@ -14,7 +14,7 @@ use crate::{
     },
     handlers::{
         account, api, assets, audit, audit_json, commands, commands_json, diff, diff_json, events,
-        events_json, fleet, groups, health, history, host, hosts_json, ingest, ingest_admission,
+        events_json, fleet, glossary, groups, health, history, host, hosts_json, ingest, ingest_admission,
         ingest_exchange, metrics, metrics_json, new_command, process, process_json, processes_json,
         prometheus, search, search_json, settings, settings_json, sign_in, sql, system, timeline, top,
         top_json, users, welcome,
@@ -308,8 +308,6 @@ fn of_people() -> Vec<Route> {
         get("/welcome/{link}", Anything, welcome::page),
         post("/welcome/{link}", Anything, welcome::follow).audited(ByHandler),
         post("/sign-out", OwnAccount, sign_in::sign_out).audited(ByHandler),
-        get("/confirm", OwnAccount, sign_in::confirm_page),
-        post("/confirm", OwnAccount, sign_in::confirm).audited(ByHandler),
         get("/account", OwnAccount, account::page),
         post("/account/password", OwnAccount, account::change_password).audited(ByHandler),
         post("/account/sessions/end", OwnAccount, account::end_session).audited(ByHandler),
@@ -329,5 +327,6 @@ fn of_the_server() -> Vec<Route> {
         json("/readyz", Anything, "Whether the pipeline works", health::ready).open_to_all(),
         get("/assets/{version}/{file}", Anything, assets::file),
         get("/favicon.ico", Anything, assets::icon),
+        get("/glossary", Anything, glossary::page),
     ]
 }

@@ -10,6 +10,17 @@ use fleetps_nats::model::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Column(usize);
 
+/// What headings are short for, as tooltips, by the columns' classes.
+pub const TITLES: &[(&str, &str)] = &[
+    ("cpu", "CPU use in percent of one core, as in top"),
+    ("memory", "Resident memory; k, M, G are KiB, MiB, GiB"),
+    ("read", "Bytes read from disk per second"),
+    ("written", "Bytes written to disk per second"),
+    ("threads", "Threads"),
+    ("state", "State: R running, S sleeping, D waiting for disk, I idle, T stopped, Z zombie"),
+    ("age", "Time since it started"),
+];
+
 // Columns that pages treat apart from others. They are named like the variants that they stand for.
 #[allow(non_upper_case_globals, missing_docs)]
 impl Column {

@@ -18,7 +18,7 @@ pub mod audit;
 mod cells;
 pub mod channels;
 pub mod chart;
-mod column;
+pub mod column;
 pub mod commands;
 pub mod diff;
 pub mod events;

@@ -7,6 +7,7 @@ use fleetps_nats::{model::derived, snapshot::Process};
 
 use super::{
     Column, ProcessFacts, cells,
+    column::TITLES,
     table::{Cell, Head, Link, Row, Table},
     travel::host_at,
 };
@@ -90,6 +91,7 @@ pub fn relatives(id: &'static str, relatives: &[&Process], host: &str, at_us: i6
     Table {
         id,
         heads: std::iter::once(name).chain(RELATIVE_COLUMNS.map(head)).collect(),
+        titles: TITLES,
         rows: relatives.iter().take(MAX_RELATIVES).enumerate().map(row).collect(),
         ..Table::default()
     }
@@ -102,7 +104,7 @@ pub fn lives(id: &'static str, lives: &[ProcessLife], with_host: bool) -> Table 
         ("pid", "PID"),
         ("when", "Started"),
         ("when", "Last seen"),
-        ("age", "Lived"),
+        ("age", "Ran for"),
         ("status", "State"),
         ("user", "User"),
         ("command", "Command"),
@@ -128,7 +130,7 @@ fn life_cells(life: &ProcessLife) -> [Cell; 8] {
     let state = if life.has_exited {
         Cell::new("status", "exited")
     } else {
-        Cell::new("status", "there").shaded("up")
+        Cell::new("status", "running").shaded("up")
     };
     [
         Cell::new("host", host).linked(Url::host(host, HostTab::Processes)),

@@ -5,6 +5,7 @@ use fleetps_nats::{model::ProcessView, snapshot::Process};
 
 use super::{
     Arrangement, Column, ProcessFacts, cells,
+    column::TITLES,
     facts::Sums,
     fold,
     query::{DEFAULT_ROWS, ProcessQuery, quoted},
@@ -189,7 +190,7 @@ impl Page<'_> {
     fn table(&self, rows: Vec<Row>, shown: usize, all: usize) -> Table {
         let heads = self.query.columns.iter().map(|column| self.head(*column)).collect();
         let more = (all > shown).then(|| self.more(shown, all));
-        Table { id: TABLE, heads, rows, more, ..Table::default() }
+        Table { id: TABLE, heads, titles: TITLES, rows, more, ..Table::default() }
     }
 
     fn more(&self, shown: usize, all: usize) -> Link {
@@ -214,7 +215,7 @@ impl Page<'_> {
 
     fn cells(&self, facts: &ProcessFacts<'_>) -> Vec<Cell> {
         let cell = |column: &Column| match *column {
-            Column::Pid => {
+            Column::Name => {
                 cells::cell(*column, facts, self.memory_scale_bytes).linked(self.href(facts.process))
             }
             _ => cells::cell(*column, facts, self.memory_scale_bytes),

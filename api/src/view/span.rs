@@ -15,6 +15,8 @@ pub struct PageSpan {
     /// The span as the URL has it.
     pub given: SpanQuery,
     usual: Duration,
+    /// Whether it ends now, and goes on doing so.
+    follows: bool,
 }
 
 /// A moment as pages write it.
@@ -30,6 +32,11 @@ impl Stamp {
     /// The stamp of a time.
     pub fn of(time_us: i64) -> Self {
         Self { exact: display::time_exact(time_us), text: display::time(time_us) }
+    }
+
+    /// The stamp of a time of today: its day is left out.
+    pub fn clock(time_us: i64) -> Self {
+        Self { text: display::clock_to_the_second(time_us), ..Self::of(time_us) }
     }
 }
 
@@ -50,13 +57,19 @@ impl PageSpan {
     /// # Errors
     /// When it ends before it begins.
     pub fn of(given: SpanQuery, end_us: i64, now_us: i64, usual: Duration) -> Result<Self, BadParameter> {
-        Ok(Self { span: given.resolve(end_us, now_us, usual)?, given, usual })
+        let follows = given.to.map_or(end_us == now_us, |to| to == TimeParam::Now);
+        Ok(Self { span: given.resolve(end_us, now_us, usual)?, given, usual, follows })
     }
 
     /// This span, for a page that resolves `given` itself.
     pub fn fixed(span: Span, given: SpanQuery) -> Self {
         let usual = Duration::from_micros(span.to_us.saturating_sub(span.from_us).unsigned_abs());
-        Self { span, given, usual }
+        Self { span, given, usual, follows: false }
+    }
+
+    /// Its length in ms, where it ends now: the page is asked again as that moves on.
+    pub fn follows_ms(&self) -> Option<i64> {
+        self.follows.then(|| self.span.to_us.saturating_sub(self.span.from_us) / 1_000)
     }
 
     /// Its beginning.
@@ -107,6 +120,21 @@ mod tests {
         assert_eq!(links[0].href.to_string(), "/top?by=memory&to=2025-11-21T07:00:00Z&range=1h");
         let current: Vec<_> = links.iter().filter(|link| link.current).map(|link| link.label).collect();
         assert_eq!(current, ["3 h"]);
+    }
+
+    #[test]
+    fn only_a_span_that_ends_now_moves_on() {
+        for (query, follows_ms) in [
+            ("", Some(3_600_000)),
+            ("range=3h&to=now", Some(3 * 3_600_000)),
+            ("from=-2h&to=-1h", None),
+            ("to=2025-11-21T08:00:00Z", None),
+        ] {
+            assert_eq!(page_span(query, 3_600).follows_ms(), follows_ms, "{query}");
+        }
+        let gone =
+            PageSpan::of(SpanQuery::default(), NOW_US - 1, NOW_US, Duration::from_secs(3_600)).unwrap();
+        assert_eq!(gone.follows_ms(), None);
     }
 
     #[test]

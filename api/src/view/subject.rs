@@ -9,7 +9,7 @@ use fleetps_nats::{
 use super::{Column, ProcessFacts, cells, table::Cell, travel::host_at};
 use crate::{
     display::{self, MISSING},
-    live::Moment,
+    live::{HostState, Moment},
 };
 
 /// Characters of a command line or path in full: the longest that a snapshot holds.
@@ -31,6 +31,11 @@ pub struct Subject {
 }
 
 impl Subject {
+    /// Whether it runs and its host is heard of.
+    pub fn is_running(&self) -> bool {
+        self.is_live && self.moment.as_ref().is_some_and(|moment| moment.summary.state == HostState::Up)
+    }
+
     /// Whether a later snapshot of its host is without it.
     pub fn has_exited(&self) -> bool {
         !self.is_live && self.life.as_ref().is_some_and(|life| life.has_exited)

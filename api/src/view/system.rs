@@ -21,12 +21,24 @@ pub fn head_fields(moment: &Moment, now_us: i64) -> Vec<(&'static str, Cell)> {
     vec![
         ("state", Cell::field(summary.state.word()).shaded(summary.state.word())),
         ("seen", Cell::since("", summary.last_seen_us, now_us)),
+        ("stale", Cell::field(stale(summary.state))),
+        ("last", Cell::field(display::clock_to_the_second(summary.last_seen_us))),
         ("facts", Cell::field(facts_line(moment.snapshot()))),
         ("warning", Cell::field(warning(summary, moment.snapshot()))),
         ("cpu", Cell::field(format!("{} %", display::percent(cpu_percent)))),
         ("memory", Cell::field(format!("{} %", display::percent(memory_percent)))),
         ("count", Cell::field(display::count(u64::from(summary.process_count)))),
     ]
+}
+
+/// What is said of a host that sends nothing before the time of its last snapshot; empty for one that does.
+fn stale(state: HostState) -> &'static str {
+    match state {
+        HostState::Up => "",
+        HostState::Silent => "Silent since",
+        HostState::Paused => "Paused since",
+        HostState::Down => "Down since",
+    }
 }
 
 /// What is wrong with how the host reports: whose clock the times on the page are by, where that is not its own, and what
@@ -51,8 +63,8 @@ fn limits(snapshot: &Snapshot) -> Option<String> {
 fn facts_line(snapshot: &Snapshot) -> String {
     let info = &snapshot.host_info;
     let cores = info.threads.or(info.cores).map(|threads| match threads {
-        1 => "1 core".to_owned(),
-        threads => format!("{threads} cores"),
+        1 => "1 thread".to_owned(),
+        threads => format!("{threads} threads"),
     });
     let processor = match (info.cpu_model.as_deref(), cores) {
         (Some(model), Some(cores)) => Some(format!("{model}, {cores}")),

@@ -3,6 +3,7 @@
 use fleetps_ingestor::history::Span;
 
 use super::{
+    chart::TIMES,
     travel::{Links, When},
     when::{RANGES, SpanQuery, written},
 };
@@ -36,8 +37,6 @@ pub struct Timeline {
 impl Timeline {
     /// Parts with a button each: a minute of an hour.
     const PARTS: i64 = 60;
-    /// Equal parts between the times that are written below it.
-    const LABELS: i64 = 6;
 
     /// The timeline of `host`, as of `now_us`.
     pub fn new(host: &str, links: &Links, now_us: i64) -> Self {
@@ -76,21 +75,30 @@ impl Timeline {
         (0..Self::PARTS).map(middle).map(|at_us| (written(at_us), display::time(at_us))).collect()
     }
 
-    /// The times below it, from end to end: as programs read them, and as people do.
+    /// The times below it.
     pub fn labels(&self) -> Vec<(String, String)> {
-        let text = match self.span.to_us.saturating_sub(self.span.from_us) {
-            ..SECONDS_BELOW_US => display::clock_to_the_second,
-            SECONDS_BELOW_US..DAY_US => display::clock,
-            _ => display::day_and_clock,
-        };
-        let at = |label: i64| self.at_share(label as f64 / Self::LABELS as f64);
-        (0..=Self::LABELS).map(at).map(|at_us| (written(at_us), text(at_us))).collect()
+        labels(self.span)
     }
 
     fn at_share(&self, share: f64) -> i64 {
-        let length_us = self.span.to_us.saturating_sub(self.span.from_us) as f64;
-        self.span.from_us.saturating_add((length_us * share) as i64)
+        at_share(self.span, share)
     }
+}
+
+/// The times below a picture of `span`, from end to end: as programs read them, and as people do.
+pub fn labels(span: Span) -> Vec<(String, String)> {
+    let text = match span.to_us.saturating_sub(span.from_us) {
+        ..SECONDS_BELOW_US => display::clock_to_the_second,
+        SECONDS_BELOW_US..DAY_US => display::clock,
+        _ => display::day_and_clock,
+    };
+    let at = |label: i32| at_share(span, f64::from(label) / f64::from(TIMES));
+    (0..=TIMES).map(at).map(|at_us| (written(at_us), text(at_us))).collect()
+}
+
+fn at_share(span: Span, share: f64) -> i64 {
+    let length_us = span.to_us.saturating_sub(span.from_us) as f64;
+    span.from_us.saturating_add((length_us * share) as i64)
 }
 
 #[cfg(test)]

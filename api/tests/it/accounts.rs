@@ -35,7 +35,7 @@ async fn nothing_that_changes_something_is_done_without_the_token_of_a_page() {
             assert_eq!(answer.status, StatusCode::FORBIDDEN, "{path} {fields:?}");
         }
     }
-    for page in ["/sign-in", "/account", "/users", "/users/anna", "/sql", "/confirm"] {
+    for page in ["/sign-in", "/account", "/users", "/users/anna", "/sql"] {
         let html = anna.page(page).await;
         let forms = texts(&html, "form[method=post]").len();
         let with_token = attributes(&html, "form[method=post] input[name=form_token]", "value");
@@ -54,16 +54,34 @@ async fn what_is_dangerous_needs_the_password_once_more() {
         true
     };
     site.accounts().sessions.change(&key, age).await.unwrap();
-    let bert = [("name", "bert"), ("role", "viewer")];
+    let bert = [("name", "bert"), ("role", "operator"), ("groups", "web env=prod")];
     let asked = anna.fill("/users", "/users", &bert).await;
-    assert_eq!(location(&asked), "/confirm?next=%2Fusers");
+    assert_eq!(asked.status, StatusCode::UNAUTHORIZED);
+    // The page keeps what was filled in, and goes on with it.
+    let html = Html::parse_document(&asked.body);
+    assert_eq!(attributes(&html, "form.card", "action"), ["/users"]);
+    assert_eq!(
+        attributes(&html, "form.card input[type=hidden]:not([name=form_token])", "value"),
+        bert.map(|(_, value)| value)
+    );
     assert_eq!(site.accounts().users.all().len(), 1);
-    let confirm = |password: &'static str| [("password", password), ("next", "/users")];
-    let wrong = anna.fill("/confirm", "/confirm", &confirm("wrong password")).await;
+    let confirmed = |password: &'static str| [&bert[..], &[("confirm-password", password)]].concat();
+    let wrong = anna.fill("/users", "/users", &confirmed("wrong password")).await;
     assert_eq!(wrong.status, StatusCode::UNAUTHORIZED);
-    assert_eq!(location(&anna.fill("/confirm", "/confirm", &confirm(PASSWORD)).await), "/users");
-    assert_eq!(anna.fill("/users", "/users", &bert).await.status, StatusCode::OK);
+    assert!(
+        wrong.body.contains("Wrong name or password") && wrong.body.contains("env=prod"),
+        "{}",
+        wrong.body
+    );
+    assert!(!wrong.body.contains("wrong password\""), "a password is not written into a page");
+    assert_eq!(anna.fill("/users", "/users", &confirmed(PASSWORD)).await.status, StatusCode::OK);
     assert_eq!(site.accounts().users.all().len(), 2);
+    // What is refused keeps what was filled in, too.
+    let again = anna.fill("/users", "/users", &bert).await;
+    assert_eq!(again.status, StatusCode::CONFLICT);
+    let html = Html::parse_document(&again.body);
+    assert_eq!(attributes(&html, "main [name=name], main [name=groups]", "value"), ["bert", "web env=prod"]);
+    assert_eq!(texts(&html, "main option[selected]"), ["operator"]);
 }
 
 /// Asks with a token.

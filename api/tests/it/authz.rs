@@ -170,7 +170,7 @@ async fn nothing_but_what_is_open_to_everybody_is_answered_when_nobody_is_signed
     assert_eq!(open[..4], to_sign_in);
     let of_hosts = ["/api/v1/ingest", "/api/v1/hello", "/api/v1/exchange", "/api/v1/sharp", "/api/v1/enrol"];
     assert_eq!(open[4..9], of_hosts);
-    assert_eq!(open[9..], ["/healthz", "/readyz", "/assets/{version}/{file}", "/favicon.ico"]);
+    assert_eq!(open[9..], ["/healthz", "/readyz", "/assets/{version}/{file}", "/favicon.ico", "/glossary"]);
     for route in table().iter().filter(|route| route.policy.open_to == PrincipalKind::HOSTS) {
         let request = Request::post(route.path).body(Body::empty()).unwrap();
         let answer = addresses(site.shared.clone()).oneshot(request).await.unwrap();

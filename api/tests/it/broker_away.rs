@@ -101,9 +101,8 @@ async fn while_the_broker_is_gone_pages_work_and_what_needs_it_says_so_at_once()
         let (answer, waited) = timed(anna.get(page)).await;
         assert_eq!((answer.status, waited), (StatusCode::OK, Duration::ZERO), "{page}");
     }
-    let changes: [(&str, &[(&str, &str)]); 5] = [
+    let changes: [(&str, &[(&str, &str)]); 4] = [
         ("/sign-out", &[]),
-        ("/confirm", &[("password", PASSWORD)]),
         (
             "/account/password",
             &[("old", PASSWORD), ("password", "another horse 1"), ("repeated", "another horse 1")],

@@ -74,7 +74,7 @@ async fn from_the_first_link_to_a_token(scripts: bool) {
     says(&browser, "h1", "Sign in").await;
     browser.go("/hosts/web-1?view=flat").await;
     send(&browser, &[("[name=name]", "bert"), ("[name=password]", "not it at all")], "main button").await;
-    says(&browser, "[role=alert]", "the name or the password is not right").await;
+    says(&browser, "[role=alert]", "Wrong name or password").await;
     send(&browser, &[("[name=password]", PASSWORD)], "main button").await;
     says(&browser, "#processes", "").await;
     let url = browser.client.current_url().await.unwrap();

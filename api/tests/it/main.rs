@@ -15,10 +15,13 @@ mod backup;
 mod broker_away;
 mod broker_tls;
 mod browser;
+mod browser_charts;
 mod browser_cross_origin;
+mod browser_now;
 mod browser_over_time;
 mod browser_people;
 mod browser_travel;
+mod browser_widths;
 #[path = "../../../ingestor/tests/it/chance.rs"]
 #[allow(dead_code, reason = "the ingestor's tests use the rest")]
 mod chance;

@@ -77,7 +77,7 @@ async fn a_filter_keeps_ancestors_and_dims_them() {
     let html = site.page("/hosts/web-1?q=WORKER").await;
     assert_eq!(texts(&html, "#processes td.pid"), ["1", "10", "11", "12"]);
     assert_eq!(texts(&html, "#processes tr.dim td.pid"), ["1", "10"]);
-    assert_eq!(texts(&html, "[data-f=matching]"), ["2 match"]);
+    assert_eq!(texts(&html, "[data-f=matching]"), ["2 matches"]);
 }
 
 #[tokio::test]
@@ -126,11 +126,11 @@ async fn five_thousand_processes_are_shown_in_portions_below_100_kb() {
 async fn refusals_are_pages_or_json_with_the_right_status() {
     let site = Site::with("web-1", family());
     for (url, status, text) in [
-        ("/hosts/nobody", StatusCode::NOT_FOUND, "no host is called \"nobody\""),
-        ("/hosts/a.b", StatusCode::NOT_FOUND, "no host"),
+        ("/hosts/nobody", StatusCode::NOT_FOUND, "No host is called \"nobody\""),
+        ("/hosts/a.b", StatusCode::NOT_FOUND, "No host"),
         ("/nowhere", StatusCode::NOT_FOUND, "nothing at /nowhere"),
-        ("/hosts/web-1?sort=colour", StatusCode::BAD_REQUEST, "the parameter `sort`"),
-        ("/?rows=-1", StatusCode::BAD_REQUEST, "the parameter `rows`"),
+        ("/hosts/web-1?sort=colour", StatusCode::BAD_REQUEST, "The parameter “sort”"),
+        ("/?rows=-1", StatusCode::BAD_REQUEST, "The parameter “rows”"),
         ("/hosts/%FF", StatusCode::BAD_REQUEST, "cannot be read"),
     ] {
         let answer = site.get(url).await;
@@ -167,6 +167,22 @@ async fn pages_hold_no_inline_script_or_style_and_their_assets_are_kept_for_ever
             assert_eq!(answer.status, StatusCode::OK, "{asset}");
             assert!(answer.headers["cache-control"].to_str().unwrap().contains("immutable"), "{asset}");
         }
+    }
+}
+
+#[tokio::test]
+async fn a_host_that_sends_nothing_says_since_when_over_its_last_table() {
+    let site = Site::with("web-1", family());
+    assert_eq!(texts(&site.page("/hosts/web-1").await, "#stale [data-f=stale]"), [""]);
+    let last_us = now_us() - 3_600_000_000;
+    site.tell_snapshot("gone-1", snapshot(1, family()), last_us);
+    for url in ["/hosts/gone-1", "/hosts/gone-1/system"] {
+        let html = site.page(url).await;
+        assert_eq!(texts(&html, ".word.down[data-f=state]"), ["down"], "{url}");
+        assert_eq!(texts(&html, "#stale [data-f=stale]"), ["Down since"], "{url}");
+        let since = attributes(&html, "#stale time.clock", "datetime");
+        assert_eq!(since, [fleetps::testing::display::time_exact(last_us)], "{url}");
+        assert!(texts(&html, "#live-dot")[0].starts_with("loaded "), "{url}");
     }
 }
 

@@ -182,7 +182,10 @@ async fn a_process_of_the_past_has_a_page_with_its_relatives_and_charts() {
     assert_eq!(texts(&html, ".word"), ["exited"]);
     assert_eq!(texts(&html, ".path a")[2..], ["init 1", "nginx 10"]);
     assert_eq!(texts(&html, "#siblings td.pid"), ["11"]);
-    assert_eq!(texts(&html, "#incarnations td.pid"), ["11"]);
+    assert!(
+        texts(&html, "#incarnations td.pid").is_empty(),
+        "what started with it and goes on is no earlier run"
+    );
     let worker =
         past.site.get("/hosts/web-1/processes/11").await.headers["location"].to_str().unwrap().to_owned();
     let charts = past.site.page(&worker).await;
@@ -192,6 +195,8 @@ async fn a_process_of_the_past_has_a_page_with_its_relatives_and_charts() {
     let likes = past.site.page(&nginx).await;
     assert_eq!(texts(&likes, "#elsewhere td.host"), ["web-2"]);
     assert_eq!(texts(&likes, "#children td.pid"), ["11"]);
+    let events = attributes(&html, "#events", "href");
+    assert_eq!(events, ["/hosts/web-1/events?program=worker"]);
     for (url, status) in [
         ("/hosts/web-1/processes/99", StatusCode::NOT_FOUND),
         ("/hosts/web-1/processes/init", StatusCode::BAD_REQUEST),
@@ -231,11 +236,11 @@ async fn a_running_process_is_shown_as_it_is_now() {
     let url = redirect.headers["location"].to_str().unwrap().to_owned();
     assert!(url.contains("started=2026-09-21") && url.contains("range=3h"), "{url}");
     let html = site.page(&url).await;
-    assert_eq!(texts(&html, ".word"), ["runs"]);
+    assert_eq!(texts(&html, ".word"), ["running"]);
     assert_eq!(texts(&html, ".now dd")[0], "14.2");
     assert_eq!(texts(&html, "#siblings td.pid"), ["12"]);
     let row = site.page("/hosts/web-1?view=flat&sort=pid").await;
-    let links = attributes(&row, "#processes td.pid a", "href");
+    let links = attributes(&row, "#processes td.name a", "href");
     assert!(links[2].starts_with("/hosts/web-1/processes/11?started="), "{}", links[2]);
 }
 

@@ -152,7 +152,7 @@ async fn what_is_not_in_the_history_yet_is_travelled_in_the_stream() {
     let mut page = live;
     for step in [28, 27, 26] {
         page = get(address, &link(&page, "earlier")).await;
-        assert!(page.contains(&format!("at-{step}<")) && page.contains("As it was on"), "{step}: {page}");
+        assert!(page.contains(&format!("at-{step}<")) && page.contains("Snapshot of"), "{step}: {page}");
     }
     page = get(address, &link(&page, "later")).await;
     assert!(page.contains("at-27<"), "{page}");

@@ -89,7 +89,8 @@ impl History {
         })
     }
 
-    /// The processes of the program `name` on `host`, the latest first; at most `limit`.
+    /// The processes of the program `name` on `host` that started before `before_us` and have exited, the latest first; at
+    /// most `limit`.
     ///
     /// # Errors
     /// When the history cannot be read.
@@ -97,20 +98,23 @@ impl History {
         &self,
         host: &HostName,
         name: &str,
+        before_us: i64,
         limit: usize,
     ) -> Result<Listing<ProcessLife>, HistoryError> {
         self.ask(|reading| {
             let lives = Lives {
                 segments: of_host(reading, host),
-                which: "host = $1 AND name = $2".to_owned(),
-                only: "",
+                which: "host = $1 AND name = $2 AND epoch_us(started_at) < $3::BIGINT".to_owned(),
+                only: "AND epoch_us(last_seen) < $4::BIGINT",
                 order: format!("started_at DESC, last_seen DESC, pid DESC LIMIT {limit}"),
             };
-            lives.find(reading, params![host.as_str(), name])
+            let last_us = reading.last_us(host).unwrap_or(i64::MIN);
+            lives.find(reading, params![host.as_str(), name, before_us, last_us])
         })
     }
 
-    /// The last process of the program `name` on each host other than `host`, by host; at most `limit`.
+    /// The last process of the program `name` on each host other than `host`, by host; at most `limit`. Several programs may
+    /// have one name: where a host has had a process with this command line, it is the last of those.
     ///
     /// # Errors
     /// When the history cannot be read.
@@ -118,16 +122,18 @@ impl History {
         &self,
         host: &HostName,
         name: &str,
+        command_line: Option<&str>,
         limit: usize,
     ) -> Result<Listing<ProcessLife>, HistoryError> {
         self.ask(|reading| {
             let lives = Lives {
                 segments: reading.segments().collect(),
                 which: "host <> $1 AND name = $2".to_owned(),
-                only: "QUALIFY row_number() OVER (PARTITION BY host ORDER BY last_seen DESC, started_at DESC, pid) = 1",
+                only: "QUALIFY row_number() OVER (PARTITION BY host ORDER BY \
+                     command_line IS NOT DISTINCT FROM $3::VARCHAR DESC, last_seen DESC, started_at DESC, pid) = 1",
                 order: format!("host LIMIT {limit}"),
             };
-            lives.find(reading, params![host.as_str(), name])
+            lives.find(reading, params![host.as_str(), name, command_line])
         })
     }
 }

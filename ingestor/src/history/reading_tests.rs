@@ -179,7 +179,7 @@ fn a_scope_of_many_hosts_answers_as_one_of_few() {
             "{found:?} {:?} {:?} {:?} {:?}",
             scoped.top(&query).unwrap(),
             scoped.cpu_peaks(span).unwrap(),
-            scoped.elsewhere(&"none".parse().unwrap(), "seen", 10).unwrap(),
+            scoped.elsewhere(&"none".parse().unwrap(), "seen", None, 10).unwrap(),
             scoped.events(&EventQuery::of(span, 100)).unwrap(),
         )
     };

@@ -157,7 +157,7 @@ impl Kind {
     /// Its chart.
     pub fn draw(&self, metrics: &HostMetrics, span: Span) -> Chart {
         let frame = Frame::whole(span, self.top(metrics));
-        let mut shapes = vec![frame.gaps(&metrics.gaps)];
+        let mut shapes = vec![frame.grid(), frame.gaps(&metrics.gaps)];
         for line in self.lines {
             let points = points(metrics, line.read);
             shapes.extend(line::shapes(&frame, line.class, &points, &metrics.gaps, self.lines.len() == 1));

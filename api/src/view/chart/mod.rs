@@ -20,6 +20,8 @@ use fleetps_ingestor::history::Span;
 pub const WIDTH: f64 = 2000.0;
 /// Units from bottom to top.
 pub const HEIGHT: f64 = 400.0;
+/// Equal parts between the times below a chart: [`timeline::labels`](super::timeline::labels) has one more.
+pub const TIMES: i32 = 6;
 
 /// A chart.
 #[derive(Debug, Clone, Template)]
@@ -75,6 +77,14 @@ impl Frame {
     pub fn y(&self, value: f64) -> f64 {
         let share = if self.top > 0.0 { value / self.top } else { 0.0 };
         self.offset + self.height * (1.0 - share.clamp(0.0, 1.0))
+    }
+
+    /// The light grid of a whole chart: at each of the times that are written below it, and at quarters of its height.
+    pub fn grid(&self) -> Shape {
+        let at = |part: i32, of: i32, length: f64| (length * f64::from(part) / f64::from(of)).round();
+        let rows = (1..4).map(|part| format!("M0 {}h{WIDTH}", at(part, 4, HEIGHT)));
+        let columns = (1..TIMES).map(|part| format!("M{} 0v{HEIGHT}", at(part, TIMES, WIDTH)));
+        Shape { class: "grid".to_owned(), path: rows.chain(columns).collect() }
     }
 
     /// The shapes of the gaps: where nothing came from the host.
@@ -170,6 +180,7 @@ mod tests {
         let frame = Frame::whole(Span { from_us: 0, to_us: 100 }, 50.0);
         assert_eq!((frame.x(-5), frame.x(50), frame.x(i64::MAX)), (0.0, 1000.0, 2000.0));
         assert_eq!((frame.y(0.0), frame.y(25.0), frame.y(900.0), frame.y(-1.0)), (400.0, 200.0, 0.0, 400.0));
+        assert!(frame.grid().path.starts_with("M0 100h2000M0 200h2000M0 300h2000M333 0v400"));
         let gaps = frame.gaps(&[Span { from_us: 10, to_us: 20 }]);
         assert_eq!(gaps.path, "M200 0h200v400h-200z");
     }

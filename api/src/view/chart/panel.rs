@@ -7,7 +7,7 @@ use super::{
     hosts::{KINDS, Kind, Line, Unit},
     round_top, round_top_bytes, stack,
 };
-use crate::display;
+use crate::{display, url::Url};
 
 /// Characters of a program's name below a breakdown.
 const MAX_NAME_CHARACTERS: usize = 40;
@@ -19,25 +19,59 @@ pub struct Panel {
     pub id: &'static str,
     /// Its label.
     pub label: &'static str,
-    /// The value at its top, with its unit.
-    pub top: String,
+    /// The values at its top, in its middle and at its bottom.
+    pub ticks: [String; 3],
     /// The chart.
     pub chart: Chart,
-    /// The legend, where there are several lines: class and label.
-    pub legend: Vec<(&'static str, &'static str)>,
+    /// Its lines.
+    pub legend: Vec<LegendLine>,
     /// Which programs made it up, where that is known.
     pub breakdown: Option<Stack>,
+}
+
+/// A line in a legend, with its value at the crosshair.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LegendLine {
+    /// The class of the line.
+    pub class: &'static str,
+    /// Its label; empty for the only line of a chart.
+    pub label: &'static str,
+    /// The value's name in JSON.
+    pub field: &'static str,
+    /// How it is written, and its unit behind it.
+    pub unit: (&'static str, &'static str),
+    /// The value.
+    pub text: String,
 }
 
 /// A breakdown.
 #[derive(Debug, Clone)]
 pub struct Stack {
-    /// The value at its top, with its unit.
-    pub top: String,
+    /// The values at its top, in its middle and at its bottom.
+    pub ticks: [String; 3],
     /// The chart.
     pub chart: Chart,
-    /// Class, name and mean of each layer, the greatest first, and of all others.
-    pub legend: Vec<(String, String, String)>,
+    /// How its values are written, and their unit.
+    pub unit: (&'static str, &'static str),
+    /// The bounds of the parts that its layers have values of, in ms since 1970 UTC.
+    pub bounds: String,
+    /// Its layers, the greatest first, and all others.
+    pub legend: Vec<StackLayer>,
+}
+
+/// A layer in the legend of a breakdown.
+#[derive(Debug, Clone)]
+pub struct StackLayer {
+    /// Its class.
+    pub class: String,
+    /// The program.
+    pub name: String,
+    /// The program's processes; absent for all others.
+    pub href: Option<Url>,
+    /// Its mean.
+    pub mean: String,
+    /// The value of each part of the span, in order, for the crosshair; "-" where it is not known.
+    pub values: String,
 }
 
 /// A row of the table of values.
@@ -53,26 +87,39 @@ pub struct ValueRow {
     pub texts: [String; 4],
 }
 
-/// The charts, and the breakdowns of CPU and memory.
-pub fn panels(metrics: &HostMetrics, span: Span, breakdowns: [&Breakdown; 2]) -> Vec<Panel> {
+/// The charts with their values at `at_us`, and the breakdowns of CPU and memory, whose programs are at `href`.
+pub fn panels(
+    metrics: &HostMetrics,
+    (span, at_us): (Span, i64),
+    breakdowns: [&Breakdown; 2],
+    href: impl Fn(&str) -> Url,
+) -> Vec<Panel> {
     let [cpu, memory] = breakdowns;
     let panel = |kind: &Kind| Panel {
         id: kind.id,
         label: kind.label,
-        top: kind.unit.write_in_full(kind.top(metrics)),
+        ticks: kind.unit.ticks(kind.top(metrics)),
         chart: kind.draw(metrics, span),
-        legend: if kind.lines.len() > 1 { kind.lines.iter().map(legend).collect() } else { Vec::new() },
+        legend: legend(kind, metrics, at_us),
         breakdown: match kind.id {
-            "cpu" => Stack::of(cpu, span, Unit::Percent),
-            "memory" => Stack::of(memory, span, Unit::Bytes),
+            "cpu" => Stack::of(cpu, span, Unit::Percent, &href),
+            "memory" => Stack::of(memory, span, Unit::Bytes, &href),
             _ => None,
         },
     };
     KINDS.iter().map(panel).collect()
 }
 
-fn legend(line: &Line) -> (&'static str, &'static str) {
-    (line.class, line.label)
+fn legend(kind: &Kind, metrics: &HostMetrics, at_us: i64) -> Vec<LegendLine> {
+    let at = metrics.points.iter().rfind(|point| point.from_us <= at_us);
+    let line = |line: &Line| LegendLine {
+        class: line.class,
+        label: if kind.lines.len() > 1 { line.label } else { "" },
+        field: line.field,
+        unit: (kind.unit.id(), kind.unit.symbol()),
+        text: kind.unit.write(at.and_then(line.read).map(|value| value.mean)),
+    };
+    kind.lines.iter().map(line).collect()
 }
 
 /// The table of values, with those at `at_us`.
@@ -102,28 +149,43 @@ fn over_all(metrics: &HostMetrics, line: &Line) -> (Option<f64>, Option<f64>, Op
 }
 
 impl Stack {
-    fn of(breakdown: &Breakdown, span: Span, unit: Unit) -> Option<Self> {
+    fn of(breakdown: &Breakdown, span: Span, unit: Unit, href: &impl Fn(&str) -> Url) -> Option<Self> {
         if breakdown.layers.is_empty() {
             return None;
         }
         let greatest = stack::greatest(breakdown);
         let top = if unit == Unit::Bytes { round_top_bytes(greatest) } else { round_top(greatest) };
-        let mut legend: Vec<(String, String, String)> = Vec::new();
-        for (number, Layer { name, values }) in breakdown.layers.iter().enumerate() {
-            let name = display::cut(&display::visible(name), MAX_NAME_CHARACTERS).into_owned();
-            legend.push((format!("k{number}"), name, unit.write_short(mean(values))));
-        }
-        legend.push(("other".to_owned(), "all others".to_owned(), unit.write_short(mean(&breakdown.other))));
-        let shapes = stack::shapes(&Frame::whole(span, top), breakdown);
+        let layer = |(number, Layer { name, values }): (usize, &Layer)| StackLayer {
+            class: format!("k{number}"),
+            name: display::cut(&display::visible(name), MAX_NAME_CHARACTERS).into_owned(),
+            href: Some(href(name)),
+            mean: unit.write_short(mean(values)),
+            values: listed(values),
+        };
+        let mut legend: Vec<StackLayer> = breakdown.layers.iter().enumerate().map(layer).collect();
+        legend.push(StackLayer {
+            class: "other".to_owned(),
+            name: "all others".to_owned(),
+            href: None,
+            mean: unit.write_short(mean(&breakdown.other)),
+            values: listed(&breakdown.other),
+        });
+        let frame = Frame::whole(span, top);
+        let mut shapes = vec![frame.grid()];
+        shapes.extend(stack::shapes(&frame, breakdown));
         let chart = Chart { shapes, label: "The programs that used most", stands_alone: false };
         // Percent of one core: several cores together have more than 100 %.
-        let top = if unit == Unit::Percent {
-            format!("{} % of one core", unit.write(Some(top)))
-        } else {
-            unit.write_in_full(top)
-        };
-        Some(Self { top, chart, legend })
+        let symbol = if unit == Unit::Percent { "% of one core" } else { unit.symbol() };
+        let bounds: Vec<String> = breakdown.bounds_us.iter().map(|us| (us / 1_000).to_string()).collect();
+        let (ticks, unit, bounds) = (unit.ticks(top), (unit.id(), symbol), bounds.join(" "));
+        Some(Self { ticks, chart, unit, bounds, legend })
     }
+}
+
+/// Values as an attribute has them: in order, with blanks between.
+fn listed(values: &[Option<f64>]) -> String {
+    let text = |value: &Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.1}"));
+    values.iter().map(text).collect::<Vec<_>>().join(" ")
 }
 
 fn mean(values: &[Option<f64>]) -> Option<f64> {
@@ -132,8 +194,13 @@ fn mean(values: &[Option<f64>]) -> Option<f64> {
 }
 
 impl Unit {
+    /// The values at the top, in the middle and at the bottom of a chart that reaches up to `top`.
+    pub(super) fn ticks(self, top: f64) -> [String; 3] {
+        [top, top / 2.0, 0.0].map(|value| self.write_in_full(value))
+    }
+
     /// How scripts write it.
-    fn id(self) -> &'static str {
+    pub(super) fn id(self) -> &'static str {
         match self {
             Self::Percent => "percent",
             Self::Load => "load",
@@ -144,7 +211,7 @@ impl Unit {
     }
 
     /// The symbol beside a label.
-    fn symbol(self) -> &'static str {
+    pub(super) fn symbol(self) -> &'static str {
         match self {
             Self::Percent => "%",
             Self::Load | Self::Count => "",
@@ -153,7 +220,7 @@ impl Unit {
         }
     }
 
-    fn write(self, value: Option<f64>) -> String {
+    pub(super) fn write(self, value: Option<f64>) -> String {
         match self {
             Self::Percent => display::percent(value),
             Self::Load => display::load(value.map(|value| value as f32)),

@@ -4,20 +4,21 @@ use fleetps_ingestor::history::{ProcessMetrics, ProcessPoint, Span};
 
 use super::{
     Chart, Frame,
+    hosts::Unit,
     line::{self, Point},
+    panel::LegendLine,
     round_top, round_top_bytes,
 };
-use crate::display;
 
-/// A chart with what it is called and what its top means.
+/// A chart with what stands around it.
 #[derive(Debug, Clone)]
 pub struct Panel {
     /// Its label.
     pub label: &'static str,
-    /// The lines, in the order of their colours: the class, and what it is called where there are several.
-    pub legend: &'static [(&'static str, &'static str)],
-    /// The greatest value, with its unit.
-    pub greatest: String,
+    /// Its lines.
+    pub legend: Vec<LegendLine>,
+    /// The values at its top, in its middle and at its bottom.
+    pub ticks: [String; 3],
     /// The picture.
     pub chart: Chart,
 }
@@ -25,42 +26,20 @@ pub struct Panel {
 /// The kind of a chart.
 struct Kind {
     label: &'static str,
-    legend: &'static [(&'static str, &'static str)],
-    /// The names of the values.
-    values: &'static [&'static str],
-    top: fn(f64) -> f64,
-    text: fn(f64) -> String,
+    /// The class, the label where there are several, and the value of each line.
+    lines: &'static [(&'static str, &'static str, &'static str)],
+    unit: Unit,
 }
 
 const KINDS: [Kind; 4] = [
-    Kind {
-        label: "CPU, % of one core",
-        legend: &[("cpu", "")],
-        values: &["cpu_percent"],
-        top: round_top,
-        text: |value| format!("{} %", display::percent(Some(value))),
-    },
-    Kind {
-        label: "Memory (resident)",
-        legend: &[("memory", "")],
-        values: &["resident_bytes"],
-        top: round_top_bytes,
-        text: |value| display::size_long(Some(value as u64)),
-    },
+    Kind { label: "CPU, % of one core", lines: &[("cpu", "", "cpu_percent")], unit: Unit::Percent },
+    Kind { label: "Memory (resident)", lines: &[("memory", "", "resident_bytes")], unit: Unit::Bytes },
     Kind {
         label: "Disk",
-        legend: &[("disk", "read"), ("disk second", "written")],
-        values: &["read_bytes_per_s", "written_bytes_per_s"],
-        top: round_top_bytes,
-        text: |value| format!("{}/s", display::size_long(Some(value as u64))),
+        lines: &[("disk", "read", "read_bytes_per_s"), ("disk second", "written", "written_bytes_per_s")],
+        unit: Unit::BytesPerSecond,
     },
-    Kind {
-        label: "Threads",
-        legend: &[("count", "")],
-        values: &["threads"],
-        top: round_top,
-        text: |value| display::count(value as u64),
-    },
+    Kind { label: "Threads", lines: &[("count", "", "threads")], unit: Unit::Count },
 ];
 
 /// The charts over `span`, without those that have no values.
@@ -70,18 +49,35 @@ pub fn panels(metrics: &ProcessMetrics, span: Span) -> Vec<Panel> {
 
 impl Kind {
     fn draw(&self, metrics: &ProcessMetrics, span: Span) -> Option<Panel> {
-        let lines: Vec<Vec<Point>> = self.values.iter().map(|value| points(metrics, value)).collect();
+        let lines: Vec<Vec<Point>> = self.lines.iter().map(|(.., value)| points(metrics, value)).collect();
         if lines.iter().flatten().all(|point| point.value.is_none()) {
             return None;
         }
         let greatest = lines.iter().map(|points| line::greatest(points)).fold(0.0, f64::max);
-        let frame = Frame::whole(span, (self.top)(greatest));
-        let mut shapes = vec![frame.gaps(&metrics.gaps)];
-        for ((class, _), points) in self.legend.iter().zip(&lines) {
+        let top = match self.unit {
+            Unit::Bytes | Unit::BytesPerSecond => round_top_bytes(greatest),
+            // The middle of whole numbers is one, too.
+            Unit::Count => round_top(greatest).max(2.0),
+            Unit::Percent | Unit::Load => round_top(greatest),
+        };
+        let frame = Frame::whole(span, top);
+        let mut shapes = vec![frame.grid(), frame.gaps(&metrics.gaps)];
+        for ((class, ..), points) in self.lines.iter().zip(&lines) {
             shapes.extend(line::shapes(&frame, class, points, &metrics.gaps, lines.len() == 1));
         }
         let chart = Chart { shapes, label: self.label, stands_alone: false };
-        Some(Panel { label: self.label, legend: self.legend, greatest: (self.text)(greatest), chart })
+        Some(Panel { label: self.label, legend: self.legend(&lines), ticks: self.unit.ticks(top), chart })
+    }
+
+    /// The legend, with the last values that are known.
+    fn legend(&self, lines: &[Vec<Point>]) -> Vec<LegendLine> {
+        let line =
+            |((class, label, field), points): (&(&'static str, &'static str, &'static str), &Vec<Point>)| {
+                let last = points.iter().rev().find_map(|point| point.value).map(|value| value.mean);
+                let (unit, text) = ((self.unit.id(), self.unit.symbol()), self.unit.write(last));
+                LegendLine { class, label, field, unit, text }
+            };
+        self.lines.iter().zip(lines).map(line).collect()
     }
 }
 
@@ -113,10 +109,11 @@ mod tests {
             gaps: Vec::new(),
         };
         let panels = panels(&metrics, Span { from_us: 0, to_us: 100 });
-        let said: Vec<_> = panels.iter().map(|panel| (panel.label, panel.greatest.as_str())).collect();
-        assert_eq!(said, [("CPU, % of one core", "42.0 %")]);
+        let said: Vec<_> = panels.iter().map(|panel| (panel.label, panel.ticks.join(" "))).collect();
+        assert_eq!(said, [("CPU, % of one core", "50.0 % 25.0 % 0.0 %".to_owned())]);
+        assert_eq!(panels[0].legend[0].text, "42.0");
         assert_eq!(
-            panels[0].chart.shapes[1].path.matches('M').count(),
+            panels[0].chart.shapes[2].path.matches('M').count(),
             2,
             "a line is broken where nothing is known"
         );

@@ -57,22 +57,27 @@ pub fn check_lives(history: &History, published: &[Published], rng: &mut Rng) {
         assert_eq!(history.process(&host, pid, started_at_us).unwrap().as_ref(), of_pid(started_at_us));
     }
     assert_eq!(history.process(&host, pid, Some(i64::MIN)).unwrap(), None);
-    all.retain(|life| life.process.name == name);
+    let before_us = one.identity.started_at_us;
+    all.retain(|life| {
+        life.process.name == name && life.has_exited && life.identity.started_at_us < before_us
+    });
     all.sort_by_key(|life| Reverse((life.identity.started_at_us, life.last_seen_us, life.identity.pid)));
-    let found = history.incarnations(&host, &name, 3).unwrap();
+    let found = history.incarnations(&host, &name, before_us, 3).unwrap();
     assert_eq!((found.total, &found.items[..]), (all.len() as u64, &all[..all.len().min(3)]));
-    check_elsewhere(history, published, &host, &name);
+    check_elsewhere(history, published, &host, &one.process);
 }
 
-fn check_elsewhere(history: &History, published: &[Published], host: &HostName, name: &str) {
+fn check_elsewhere(history: &History, published: &[Published], host: &HostName, process: &Process) {
+    let (name, command_line) = (&process.name, process.command_line.as_deref());
     let others = hosts(published).into_iter().filter(|other| *other != host);
     let expected: Vec<ProcessLife> = others
         .filter_map(|other| {
-            let of_program = lives(published, other).into_iter().filter(|life| life.process.name == name);
+            let of_program = lives(published, other).into_iter().filter(|life| life.process.name == *name);
             of_program.max_by_key(|life| {
-                (life.last_seen_us, life.identity.started_at_us, Reverse(life.identity.pid))
+                let is_alike = life.process.command_line.as_deref() == command_line;
+                (is_alike, life.last_seen_us, life.identity.started_at_us, Reverse(life.identity.pid))
             })
         })
         .collect();
-    assert_eq!(history.elsewhere(host, name, 10).unwrap().items, expected);
+    assert_eq!(history.elsewhere(host, name, command_line, 10).unwrap().items, expected);
 }
