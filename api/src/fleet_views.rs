@@ -21,7 +21,7 @@ use std::{
     time::Duration,
 };
 
-use fleetps_ingestor::history::Scope;
+use fleetps_ingestor::{alerts::Severity, history::Scope};
 use parking_lot::Mutex;
 use tokio::{
     sync::{OnceCell, Semaphore, watch},
@@ -36,7 +36,9 @@ use crate::{
     metrics::Bounded,
     view::{
         View,
-        fleet::{self, BUSIEST_PROGRAMS, FleetQuery, OfHosts},
+        busiest::BUSIEST_PROGRAMS,
+        fleet::{self, FleetQuery},
+        host_filter::{self, GroupChip, OfHosts},
         patch::{MIN_BETWEEN, MIN_BETWEEN_ORDERS, PAUSE, Patch},
     },
 };
@@ -99,6 +101,8 @@ struct Versions {
 pub struct Rendering {
     /// What it shows.
     pub view: Arc<View>,
+    /// Groups of the hosts, for links.
+    pub groups: Vec<GroupChip>,
     /// Whether no host was ever heard of.
     pub is_empty: bool,
     of: Versions,
@@ -244,11 +248,15 @@ impl FleetPage {
             let scope =
                 grants.map_or_else(|| Arc::new(Scope::everything()), |grants| groups.scope_of(&grants));
             let known = fleet.view(&scope, BUSIEST_PROGRAMS);
+            let open = alerts.open(|open| {
+                open.change.alert.severity >= Severity::Warning && scope.sees(&open.change.alert.host)
+            });
             let alerts = alerts.of_hosts(|host| scope.sees(host));
-            let of_host = OfHosts { groups: &|host| tagged.of(host), alerts: &alerts };
+            let of_host = OfHosts { groups: &|host| tagged.of(host), alerts: &alerts, open: &open };
             let mut view = fleet::view(&known, &query, of_host, now_us());
             let (order_kept, reorder_at) = keep_order(&mut view, kept.as_deref(), begun);
             Rendering {
+                groups: host_filter::groups(&known.hosts, of_host),
                 is_empty: known.hosts.is_empty() && known.left_out == 0,
                 view: Arc::new(view),
                 of,

@@ -63,6 +63,11 @@ impl Url {
         Self::of(&["glossary"])
     }
 
+    /// The page of a request: its path as it came.
+    pub fn of_page(path: &str) -> Self {
+        Self { path: path.to_owned(), ..Self::default() }
+    }
+
     /// All hosts.
     pub fn fleet() -> Self {
         Self::of(&[""])

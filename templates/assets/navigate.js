@@ -25,9 +25,9 @@ export async function go(href, { how = "push", keep = false, focus = null, quiet
   const request = ++latest;
   const url = new URL(href, location.href);
   url.hash = "";
-  let text;
+  let text, answer;
   try {
-    const answer = await fetch(url, { headers: { accept: "text/html" } });
+    answer = await fetch(url, { headers: { accept: "text/html" } });
     if (new URL(answer.url).pathname === "/sign-in") return location.assign(url);
     if (quiet && !answer.ok) return;
     text = await answer.text();
@@ -38,8 +38,10 @@ export async function go(href, { how = "push", keep = false, focus = null, quiet
   if (request !== latest) return;
   const fresh = new DOMParser().parseFromString(text, "text/html");
   if (!fresh.getElementById("main")) return location.assign(url);
-  if (how === "push") history.pushState(null, "", url);
-  if (how === "replace") history.replaceState(null, "", url);
+  // A typed time becomes exact on the way, so that the address means the same to everybody.
+  const shown = answer.redirected ? answer.url : url;
+  if (how === "push") history.pushState(null, "", shown);
+  if (how === "replace") history.replaceState(null, "", shown);
   swap(fresh, { keep, focus });
 }
 
@@ -84,7 +86,8 @@ function urlOf(form, button = null) {
   const url = new URL(form.action);
   const values = [...new FormData(form, button)].filter(([, value]) => value !== "");
   const lists = new Map();
-  for (const [name, value] of values) lists.set(name, lists.has(name) ? `${lists.get(name)},${value}` : value);
+  const hasTime = values.some(([name]) => ["at", "from", "to"].includes(name));
+  for (const [name, value] of values) if (name !== "zone" || hasTime) lists.set(name, lists.has(name) ? `${lists.get(name)},${value}` : value);
   url.search = new URLSearchParams([...lists]).toString().replaceAll("%2C", ",").replaceAll("%3A", ":");
   return url.href;
 }

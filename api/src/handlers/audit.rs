@@ -27,6 +27,7 @@ use crate::{
         audit as audit_table,
         span::{PageSpan, RangeLink},
         table::Table,
+        time_field::SpanForm,
         when::SpanQuery,
     },
 };
@@ -125,8 +126,16 @@ struct AuditPage {
 }
 
 impl AuditPage {
+    fn timeless(&self) -> Url {
+        Url::audit().with(&AuditQuery { span: SpanQuery::default(), ..self.query.clone() })
+    }
+
     fn ranges(&self) -> Vec<RangeLink> {
-        self.span.ranges(&Url::audit().with(&AuditQuery { span: SpanQuery::default(), ..self.query.clone() }))
+        self.span.ranges(&self.timeless())
+    }
+
+    fn span_form(&self) -> SpanForm {
+        SpanForm::of(&self.layout.times, &self.timeless(), self.span.span)
     }
 
     fn csv(&self) -> Url {

@@ -29,6 +29,7 @@ use crate::{
         query::MAX_ROWS,
         span::Stamp,
         system,
+        time_field::{SpanForm, TimeField},
         travel::{Links, TimeQuery, When, host_at},
         when::SpanQuery,
     },
@@ -133,7 +134,6 @@ struct DiffPage {
     sections: Vec<Section>,
     span: Span,
     links: Links,
-    rows: usize,
 }
 
 impl DiffPage {
@@ -156,9 +156,18 @@ impl DiffPage {
         [diff.from_us, diff.to_us].map(|at_us| (host_at(host, at_us), Stamp::of(at_us)))
     }
 
+    /// The two fields, with the moments that the page compares: on a page at a moment, it ends there.
+    fn ends_of(&self, form: &SpanForm) -> [TimeField; 2] {
+        let [from, to] = form.fields.clone();
+        match to.problem {
+            Some(_) => [from, to],
+            None => [from, self.layout.times.field("to", "To", Some(self.span.to_us))],
+        }
+    }
+
     /// The page with every change.
     fn more(&self) -> Option<Url> {
-        let is_cut = self.sections.iter().any(|section| section.count > self.rows);
+        let is_cut = self.sections.iter().any(|section| section.is_cut);
         let query = DiffQuery { rows: Count::MOST, when: TimeQuery::from(&self.links.when) };
         is_cut.then(|| self.url().with(&query))
     }
@@ -193,5 +202,5 @@ pub async fn page(
         Answer::Nothing(..) => Vec::new(),
     };
     let view = View { fields: system::head_fields(&moment, now_us()), ..View::default() };
-    Ok(page::render(&DiffPage { layout, head, view, answer, sections, span, links, rows })?)
+    Ok(page::render(&DiffPage { layout, head, view, answer, sections, span, links })?)
 }

@@ -33,6 +33,7 @@ use crate::{
         span::{PageSpan, RangeLink},
         system,
         table::Table,
+        time_field::SpanForm,
         travel::{Links, TimeQuery},
         when::SpanQuery,
     },
@@ -216,9 +217,16 @@ impl ListedEvents {
 }
 
 impl EventsPage {
+    fn timeless(&self) -> Url {
+        Url::events().with(&EventsQuery { span: SpanQuery::default(), ..self.list.query.clone() })
+    }
+
     fn ranges(&self) -> Vec<RangeLink> {
-        let query = EventsQuery { span: SpanQuery::default(), ..self.list.query.clone() };
-        self.span.ranges(&Url::events().with(&query))
+        self.span.ranges(&self.timeless())
+    }
+
+    fn span_form(&self) -> SpanForm {
+        SpanForm::of(&self.layout.times, &self.timeless(), self.span.span)
     }
 }
 

@@ -19,6 +19,7 @@ use crate::{
     view::{
         View,
         fleet::{FleetQuery, HostColumn, HostFilterText},
+        host_filter::GroupChip,
     },
 };
 
@@ -30,6 +31,7 @@ struct FleetPage {
     query: FleetQuery,
     view: Arc<View>,
     live_url: Url,
+    groups: Vec<GroupChip>,
     is_empty: bool,
     /// Whether the person may see every host.
     sees_all: bool,
@@ -47,9 +49,20 @@ impl FleetPage {
         (Url::fleet().with(&FleetQuery { order, ..self.query.clone() }), self.query.order == order)
     }
 
+    /// The groups: each with its hosts, where these are, and whether they are what is shown.
+    fn chips(&self) -> Vec<(&GroupChip, Url, bool)> {
+        let mut chips = Vec::new();
+        for chip in &self.groups {
+            let is_shown = self.query.q.0 == chip.q;
+            let q = HostFilterText(if is_shown { String::new() } else { chip.q.clone() });
+            chips.push((chip, Url::fleet().with(&FleetQuery { q, ..self.query.clone() }), is_shown));
+        }
+        chips
+    }
+
     /// The hosts that are in this state.
     fn state_url(state: &str) -> Url {
-        let q = HostFilterText(state.to_owned());
+        let q = HostFilterText(format!("state = {state}"));
         Url::fleet().with(&FleetQuery { q, ..FleetQuery::default() })
     }
 }
@@ -66,6 +79,7 @@ pub async fn page(
         layout,
         view: Arc::clone(&rendering.view),
         live_url: Url::fleet_live().with(&query),
+        groups: rendering.groups.clone(),
         is_empty: rendering.is_empty,
         sees_all,
         query,

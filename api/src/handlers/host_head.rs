@@ -11,10 +11,13 @@ use crate::{
     url::{HostTab, Url},
     view::{
         fleet::{FleetQuery, HostFilterText},
+        host_filter::group_filter,
         span::Stamp,
         table::Cell,
+        time_field::{MomentForm, SpanForm, TypedTimes},
         timeline::Timeline,
         travel::{Links, TimeQuery},
+        when::{SpanQuery, TimeParam},
     },
 };
 
@@ -106,6 +109,24 @@ impl HostHead {
         Url::host(self.host.as_str(), tab).with(&TimeQuery::from(&self.links.when))
     }
 
+    /// The form that leads to another moment of this page.
+    pub fn moment_form(&self, times: &TypedTimes) -> MomentForm {
+        MomentForm::of(times, &self.links)
+    }
+
+    /// The form that leads to another span of its timeline.
+    pub fn span_form(&self, times: &TypedTimes) -> SpanForm {
+        let page = Url::of_page(&self.timeline.path).with(&self.timeline.carried);
+        SpanForm::of(times, &page, self.timeline.span)
+    }
+
+    /// What changed between the moment of this page and now; absent on a live one.
+    pub fn changed_since(&self) -> Option<Url> {
+        let from = Some(TimeParam::at(self.bar.as_ref()?.at_us));
+        let query = TimeQuery { at: None, span: SpanQuery { from, to: Some(TimeParam::Now), range: None } };
+        Some(Url::host(self.host.as_str(), HostTab::Diff).with(&query))
+    }
+
     /// Where the groups of the host are changed.
     pub fn groups_url(&self) -> Url {
         Url::host_groups(self.host.as_str())
@@ -119,7 +140,7 @@ impl HostHead {
     /// The groups of the host, and where the fleet's hosts are that are in them.
     pub fn group_links(&self) -> Vec<(&str, Url)> {
         let link = |group: &String| {
-            let q = HostFilterText(format!("group:{group}"));
+            let q = HostFilterText(group_filter(group));
             Url::fleet().with(&FleetQuery { q, ..FleetQuery::default() })
         };
         self.groups.iter().map(|group| (group.as_str(), link(group))).collect()

@@ -22,7 +22,7 @@ use crate::{
         ScopedFleet,
         travel::{self, PastLookup},
     },
-    view::span::Stamp,
+    view::{span::Stamp, time_field::TypedTimes},
 };
 
 /// The frame of every page.
@@ -40,6 +40,8 @@ pub struct Layout {
     pub form_token: String,
     /// Since when the broker is away.
     pub broker_away: Option<Stamp>,
+    /// The reader's zone, and times that could not be read.
+    pub times: TypedTimes,
 }
 
 impl Layout {
@@ -51,6 +53,7 @@ impl Layout {
             person: Principal::of(extensions).and_then(Principal::person).cloned(),
             over_tls: extensions.get::<ClientInfo>().is_some_and(|came| came.over_tls),
             broker_away: extensions.get::<AwaySince>().map(|since| Stamp::of(since.0)),
+            times: extensions.get().cloned().unwrap_or_default(),
             form_token: extensions.get::<FormToken>().map(|token| token.0.clone()).unwrap_or_default(),
         }
     }

@@ -38,6 +38,7 @@ use crate::{
         span::{PageSpan, RangeLink, Stamp},
         subject::{self, Subject},
         table::{Cell, Link, Table},
+        time_field::SpanForm,
         timeline,
         travel::host_at,
         when::{SpanQuery, TimeParam},
@@ -211,6 +212,10 @@ impl Relatives {
 impl ProcessPage {
     fn ranges(&self) -> Vec<RangeLink> {
         self.span.ranges(&Url::of_process(&self.subject.identity))
+    }
+
+    fn span_form(&self) -> SpanForm {
+        SpanForm::of(&self.layout.times, &Url::of_process(&self.subject.identity), self.span.span)
     }
 
     fn csv(&self) -> Url {

@@ -79,7 +79,7 @@ parameters! {
         limit: "The most processes.",
         offset: "How many to leave out before the first.",
         include: "Fields that are left out otherwise, with commas between.",
-        at: "The moment: a time with its zone, now, or how long ago; the present without it.",
+        at: "The moment: a time (in UTC without a zone), now, or how long ago; the present without it.",
         format: "The form of the answer.",
     }
 }

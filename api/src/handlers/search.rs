@@ -1,10 +1,10 @@
-//! Every process on every host that a filter lets through, now or then.
+//! What a filter lets through on every host, now or then: hosts by their names, and processes.
 
 use askama::Template;
 use axum::{http::StatusCode, response::Response};
 use fleetps_ingestor::{
     filter::{Filter, FilterError},
-    history::{Found, Listing, MissingSegment, Omitted, Resolution, Searched},
+    history::{Found, FoundOrder, History, Listing, MissingSegment, Omitted, Resolution, Searched},
 };
 
 use super::{
@@ -22,10 +22,13 @@ use crate::{
     scoped_fleet::ScopedFleet,
     url::Url,
     view::{
-        alert_on, omitted,
-        search::{self, SearchQuery},
+        alert_on,
+        fleet::{FleetQuery, HostFilterText},
+        omitted,
+        search::{self, FoundFold, SearchPageQuery, SearchQuery},
         span::Stamp,
         table::Table,
+        time_field::TimeField,
         when::{self, TimeParam},
     },
 };
@@ -36,8 +39,10 @@ const SEALED_AFTER_US: i64 = 120_000_000;
 /// The matches, and how complete they are.
 #[derive(Debug)]
 pub struct Answer {
-    /// The processes, by host and pid.
+    /// The processes, in the order that was asked for.
     pub listing: Listing<Found>,
+    /// On how many hosts all of them are.
+    pub hosts: u64,
     /// Hosts that were not searched, because it took too long.
     pub hosts_left: usize,
     /// What the searched hosts left out of their snapshots or shortened in them.
@@ -48,7 +53,7 @@ pub struct Answer {
     pub away: Option<AwaySince>,
 }
 
-/// Searches the past at `at_us`, else the present, for at most `limit` processes.
+/// Searches the past at `at_us`, else the present, for the first `limit` processes in an order.
 ///
 /// # Errors
 /// When too many search, or the history cannot be read or does not reach that far yet.
@@ -56,14 +61,14 @@ pub async fn ask(
     scoped: &ScopedFleet,
     filter: Filter,
     at_us: Option<i64>,
-    limit: usize,
+    (order, limit): (FoundOrder, usize),
     asked_for: AskedFor,
 ) -> Result<Answer, Refusal> {
-    let Some(at_us) = at_us else { return search_live(scoped, filter, limit).await };
+    let Some(at_us) = at_us else { return search_live(scoped, filter, order, limit).await };
     let (at_us, away) = sealed_moment(scoped, at_us)?;
-    let Searched { listing, omitted } =
-        scoped.ask_for(asked_for, move |history| history.search(&filter, at_us, limit)).await?;
-    Ok(Answer { listing, hosts_left: 0, omitted, at_us: Some(at_us), away })
+    let search = move |history: &History| history.search_in_order(&filter, at_us, order, limit);
+    let Searched { listing, hosts, omitted } = scoped.ask_for(asked_for, search).await?;
+    Ok(Answer { listing, hosts, hosts_left: 0, omitted, at_us: Some(at_us), away })
 }
 
 /// The moment that is searched; absent for the present.
@@ -93,12 +98,20 @@ fn sealed_moment(scoped: &ScopedFleet, at_us: i64) -> Result<(i64, Option<AwaySi
     ))
 }
 
-async fn search_live(scoped: &ScopedFleet, filter: Filter, limit: usize) -> Result<Answer, Refusal> {
-    let search = scoped.search(filter, limit).await?;
+async fn search_live(
+    scoped: &ScopedFleet,
+    filter: Filter,
+    order: FoundOrder,
+    limit: usize,
+) -> Result<Answer, Refusal> {
+    let search = scoped.search(filter, order, limit).await?;
     let listing = Listing { items: search.found, total: search.total, resolution: Resolution::Samples };
-    let (hosts_left, omitted) = (search.hosts_left, search.omitted);
-    Ok(Answer { listing, hosts_left, omitted, at_us: None, away: None })
+    let (hosts, hosts_left, omitted) = (search.matching_hosts, search.hosts_left, search.omitted);
+    Ok(Answer { listing, hosts, hosts_left, omitted, at_us: None, away: None })
 }
+
+/// Hosts on the page: the filter of the fleet page shows all that have the words.
+const SHOWN_HOSTS: usize = 12;
 
 /// The page of a search.
 #[derive(Template)]
@@ -106,10 +119,15 @@ async fn search_live(scoped: &ScopedFleet, filter: Filter, limit: usize) -> Resu
 struct SearchPage {
     layout: Layout,
     set_aside: Vec<MissingSegment>,
-    query: SearchQuery,
+    query: SearchPageQuery,
     at_us: Option<i64>,
     error: Option<FilterError>,
+    /// Hosts that are called so: name, state and link.
+    hosts: Vec<(String, &'static str, Url)>,
+    /// How many hosts more are called so, and where they are.
+    more_hosts: Option<(String, Url)>,
     table: Table,
+    /// "73 processes on 12 hosts"; empty where nothing was searched.
     total: String,
     is_cut: bool,
     hosts_left: usize,
@@ -120,13 +138,56 @@ struct SearchPage {
     alert: Option<Url>,
 }
 
+/// A place in the switch between foldings.
+struct FoldLink {
+    label: &'static str,
+    href: Url,
+    current: bool,
+}
+
 impl SearchPage {
-    /// The same with the matches.
-    fn with(self, answer: Option<Answer>) -> Self {
-        let Some(Answer { listing, hosts_left, omitted, at_us, away }) = answer else { return self };
+    /// The page before anything is searched.
+    fn of(layout: Layout, scoped: &ScopedFleet, query: SearchPageQuery) -> Self {
         Self {
-            table: search::table(&listing.items, at_us.is_some()),
-            total: display::count(listing.total),
+            layout,
+            set_aside: Vec::new(),
+            error: query.search.q.filter.clone().err(),
+            hosts: Vec::new(),
+            more_hosts: None,
+            table: Table::default(),
+            total: String::new(),
+            is_cut: false,
+            hosts_left: 0,
+            omitted: String::new(),
+            away: None,
+            at_us: moment(&query.search),
+            alert: alert_link::link(scoped, alert_on::search(&query.search.q), None),
+            query,
+        }
+    }
+
+    /// The same with the hosts that are called so.
+    fn with_hosts(mut self, scoped: &ScopedFleet, words: &[String]) -> Self {
+        let (found, count) = scoped.hosts_with(words, SHOWN_HOSTS);
+        self.hosts = search::hosts(&found, self.at_us);
+        let q = HostFilterText(self.query.search.q.text.clone());
+        self.more_hosts = (count > found.len()).then(|| {
+            let text = format!("{} more", display::count((count - found.len()) as u64));
+            (text, Url::fleet().with(&FleetQuery { q, ..FleetQuery::default() }))
+        });
+        self
+    }
+
+    /// The same with the matches.
+    fn with(self, answer: Answer) -> Self {
+        let Answer { listing, hosts, hosts_left, omitted, at_us, away } = answer;
+        let table = match self.query.fold {
+            FoundFold::Process => search::table(&listing.items, &self.query, at_us.is_some()),
+            _ => search::folded(&listing.items, &self.query),
+        };
+        Self {
+            table,
+            total: in_words(listing.total, hosts),
             is_cut: listing.total > listing.items.len() as u64,
             hosts_left,
             omitted: omitted::of_search(&omitted),
@@ -136,64 +197,100 @@ impl SearchPage {
         }
     }
 
+    /// Whether the moment that was typed is none; then nothing is searched.
+    fn has_wrong_time(&self) -> bool {
+        !self.layout.times.wrong.is_empty()
+    }
+
     /// The same search, for links: at the same moment, whenever they are followed.
-    fn fixed(&self) -> SearchQuery {
-        SearchQuery { at: self.at_us.map(TimeParam::at), ..self.query.clone() }
+    fn fixed(&self) -> SearchPageQuery {
+        let search = SearchQuery { at: self.at_us.map(TimeParam::at), ..self.query.search.clone() };
+        SearchPageQuery { search, ..self.query.clone() }
     }
 
     fn csv(&self) -> Url {
-        csv::url(Url::search().api(), self.fixed())
+        csv::url(Url::search().api(), self.fixed().search)
+    }
+
+    fn folds(&self) -> Vec<FoldLink> {
+        let link = |(fold, _, label): (FoundFold, &str, &'static str)| {
+            let query = SearchPageQuery { fold, ..self.fixed() };
+            FoldLink { label, href: Url::search().with(&query), current: fold == self.query.fold }
+        };
+        FoundFold::ALL.map(link).into()
+    }
+
+    /// The hidden fields of the form: how what is found is shown.
+    fn carried(&self) -> Vec<(String, String)> {
+        let SearchQuery { sort, dir, .. } = self.query.search.clone();
+        let search = SearchQuery { sort, dir, ..SearchQuery::default() };
+        Url::search().with(&SearchPageQuery { search, ..self.query.clone() }).parameters()
     }
 
     /// The link to more, when not all are shown.
     fn more(&self) -> Option<Url> {
-        let more = SearchQuery { limit: Count::MOST, ..self.fixed() };
-        (self.is_cut && self.query.limit != more.limit).then(|| Url::search().with(&more))
+        let fixed = self.fixed();
+        let search = SearchQuery { limit: Count::MOST, ..fixed.search.clone() };
+        let is_less = self.query.fold == FoundFold::Process && self.query.search.limit != search.limit;
+        (self.is_cut && is_less).then(|| Url::search().with(&SearchPageQuery { search, ..fixed }))
     }
 
     /// The same search now.
     fn now(&self) -> Url {
-        Url::search().with(&SearchQuery { at: None, ..self.query.clone() })
+        let search = SearchQuery { at: None, ..self.query.search.clone() };
+        Url::search().with(&SearchPageQuery { search, ..self.query.clone() })
     }
 
-    /// When, as the URL has it.
-    fn at(&self) -> Option<String> {
-        self.at_us.map(when::written)
+    /// When.
+    fn at(&self) -> Option<Stamp> {
+        self.at_us.map(Stamp::of)
     }
+
+    fn at_field(&self) -> TimeField {
+        self.layout.times.field("at", "At", self.at_us)
+    }
+}
+
+fn in_words(processes: u64, hosts: u64) -> String {
+    let one_or_more = |count: u64, one: &str, several: &str| match count {
+        1 => format!("1 {one}"),
+        count => format!("{} {several}", display::count(count)),
+    };
+    let (processes, hosts) =
+        (one_or_more(processes, "process", "processes"), one_or_more(hosts, "host", "hosts"));
+    format!("{processes} on {hosts}")
 }
 
 /// The page.
 pub async fn page(
     layout: Layout,
     scoped: ScopedFleet,
-    Query(query): Query<SearchQuery>,
+    Query(query): Query<SearchPageQuery>,
 ) -> Result<Response, Refusal> {
-    let filter = query.q.filter.clone();
-    let at_us = moment(&query);
-    let mut page = SearchPage {
-        layout,
-        set_aside: Vec::new(),
-        error: None,
-        table: Table::default(),
-        total: String::new(),
-        is_cut: false,
-        hosts_left: 0,
-        omitted: String::new(),
-        away: None,
-        at_us,
-        alert: alert_link::link(&scoped, alert_on::search(&query.q), None),
-        query,
+    let order = query.search.order(search::USUAL);
+    // What is put together is put together of as many as can be.
+    let limit = match query.fold {
+        FoundFold::Process => query.search.limit,
+        _ => Count::MOST,
     };
-    let answer = match filter {
-        Err(error) => {
-            page.error = Some(error);
-            None
-        }
+    let mut page = SearchPage::of(layout, &scoped, query);
+    let q = &page.query.search.q;
+    let (words, widened) = (q.filter.as_ref().ok().and_then(Filter::words), search::widened(q));
+    let answer = match widened.filter {
         // Every process of every host is no search, but a way to see what can be asked.
-        Ok(filter) if filter.is_empty() => None,
-        Ok(filter) => Some(ask(&scoped, filter, at_us, page.query.limit.get(), AskedFor::Page).await?),
+        Ok(filter) if !filter.is_empty() && !page.has_wrong_time() => {
+            Some(ask(&scoped, filter, page.at_us, (order, limit.get()), AskedFor::Page).await?)
+        }
+        _ => None,
     };
-    page.set_aside = if at_us.is_some() { scoped.set_aside() } else { Vec::new() };
+    if let Some(words) = words.filter(|_| answer.is_some()) {
+        page = page.with_hosts(&scoped, &words);
+    }
+    page.set_aside = if page.at_us.is_some() { scoped.set_aside() } else { Vec::new() };
     // Ten thousand rows may be asked for.
-    page::render_aside(move || page.with(answer)).await
+    page::render_aside(move || match answer {
+        Some(answer) => page.with(answer),
+        None => page,
+    })
+    .await
 }

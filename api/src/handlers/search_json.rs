@@ -1,6 +1,6 @@
 //! `/api/v1/search`: every process on every host that a filter lets through, as JSON or CSV.
 //!
-//! Parameters: `q` (the filter), `at` (a moment; without it, the present), `limit`.
+//! Parameters: `q` (the filter), `at` (a moment; without it, the present), `sort`, `dir`, `limit`.
 
 use axum::http::StatusCode;
 use fleetps_ingestor::history::Found;
@@ -20,7 +20,7 @@ use crate::{
     extract::Query,
     refusal::Refusal,
     scoped_fleet::ScopedFleet,
-    view::search::{self, SearchQuery},
+    view::search::{self, FoundColumn, SearchQuery},
 };
 
 /// The first columns of the CSV form, in the order that they have had from the start; others follow.
@@ -102,7 +102,8 @@ pub async fn list(
             error.message,
         )
     })?;
-    let answer = ask(&scoped, filter, moment(&query), query.limit.get(), format.into()).await?;
+    let order = query.order(FoundColumn::Host);
+    let answer = ask(&scoped, filter, moment(&query), (order, query.limit.get()), format.into()).await?;
     page::aside(move || match shape {
         Shape::Full => answered(&scoped, &query, format, &answer).into(),
         Shape::Series => {

@@ -24,6 +24,7 @@ use crate::{
         alert_on,
         span::{PageSpan, RangeLink},
         table::Table,
+        time_field::SpanForm,
         top::{self, GROUPS, MAX_LINES, TopQuery, TopTable},
         when::SpanQuery,
     },
@@ -120,8 +121,16 @@ impl TopPage {
         GROUPS.map(link).into()
     }
 
+    fn timeless(&self) -> Url {
+        Url::top().with(&TopQuery { span: SpanQuery::default(), ..self.query.clone() })
+    }
+
     fn ranges(&self) -> Vec<RangeLink> {
-        self.span.ranges(&Url::top().with(&TopQuery { span: SpanQuery::default(), ..self.query.clone() }))
+        self.span.ranges(&self.timeless())
+    }
+
+    fn span_form(&self) -> SpanForm {
+        SpanForm::of(&self.layout.times, &self.timeless(), self.span.span)
     }
 
     fn csv(&self) -> Url {

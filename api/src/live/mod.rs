@@ -53,5 +53,5 @@ pub use position::{NotAPosition, Position};
 pub use programs::ProgramTotals;
 pub use readiness::{BELIEVED_FOR, Check, IngestorReports, watch_ingestors};
 pub use search::LiveSearch;
-pub use summary::Summary;
+pub use summary::{Busiest, MAX_BUSIEST, Summary};
 pub use tracked::{Figures, ProgramUse};

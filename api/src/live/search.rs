@@ -5,6 +5,7 @@
 //! only where something needs a rate: for the filter if that asks for one, else for the matches that are shown.
 
 use std::{
+    cmp::Ordering,
     num::NonZero,
     sync::{
         Arc,
@@ -14,7 +15,7 @@ use std::{
 
 use fleetps_ingestor::{
     filter::{Deadline, Filter, Stopped},
-    history::{Found, Identity, Omitted, Scope},
+    history::{Found, FoundKey, FoundOrder, Identity, Omitted, Scope},
 };
 use fleetps_nats::{
     Snapshot,
@@ -26,14 +27,19 @@ use super::{Fleet, kept::KeptHost, moment::withhold_command_lines};
 
 /// Threads of one search: two may run at once, and pages are served beside them.
 const MAX_THREADS: usize = 4;
+/// Matches that a thread collects beyond twice the limit before it looks which are the first: sorting them takes less than
+/// decoding a host.
+const PRUNED_AT: usize = 1_000;
 
 /// The matches.
 #[derive(Debug, Clone, Default)]
 pub struct LiveSearch {
-    /// The processes, by host and pid; the first ones.
+    /// The processes, in the order that was asked for; the first ones.
     pub found: Vec<Found>,
     /// How many there are in all.
     pub total: u64,
+    /// On how many hosts these are.
+    pub matching_hosts: u64,
     /// Hosts that were searched.
     pub hosts: usize,
     /// Hosts that were not searched, because it took too long.
@@ -45,11 +51,22 @@ pub struct LiveSearch {
 }
 
 impl Fleet {
-    /// The first `limit` processes in `scope` that match `filter`, on every host that is not down. Stops at `deadline`;
-    /// a host that was not searched whole by then counts as not searched.
+    /// The first `limit` processes in `scope` that match `filter`, by host and pid, on every host that is not down. Stops at
+    /// `deadline`; a host that was not searched whole by then counts as not searched.
     pub fn search(&self, scope: &Scope, filter: &Filter, limit: usize, deadline: &Deadline) -> LiveSearch {
+        self.search_in_order(scope, filter, (FoundOrder::default(), limit), deadline)
+    }
+
+    /// The same in another order.
+    pub fn search_in_order(
+        &self,
+        scope: &Scope,
+        filter: &Filter,
+        (order, limit): (FoundOrder, usize),
+        deadline: &Deadline,
+    ) -> LiveSearch {
         let (hosts, next) = (self.kept(scope), AtomicUsize::new(0));
-        let search = Search { scope, filter, limit, deadline, hosts: &hosts, next: &next };
+        let search = Search { scope, filter, order, limit, deadline, hosts: &hosts, next: &next };
         let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
         let others = processors.min(MAX_THREADS).min(hosts.len()).saturating_sub(1);
         let parts: Vec<Part> = std::thread::scope(|threads| {
@@ -61,7 +78,7 @@ impl Fleet {
             });
             joined.chain([own]).collect()
         });
-        LiveSearch::of(parts, limit)
+        LiveSearch::of(parts, order, limit)
     }
 }
 
@@ -69,6 +86,7 @@ impl Fleet {
 struct Search<'a> {
     scope: &'a Scope,
     filter: &'a Filter,
+    order: FoundOrder,
     limit: usize,
     deadline: &'a Deadline,
     hosts: &'a [KeptHost],
@@ -79,9 +97,12 @@ struct Search<'a> {
 /// What one thread found.
 #[derive(Default)]
 struct Part {
-    /// The first matches, by the number of their host.
-    found: Vec<(usize, Found)>,
+    /// The first matches in the order of the search, and others: pruned when they become many.
+    found: Vec<Found>,
+    /// The last of the first matches, when that was last looked at: nothing behind it is among them.
+    last: Option<Found>,
     total: u64,
+    matching_hosts: u64,
     hosts: usize,
     hosts_left: usize,
     omitted: Omitted,
@@ -97,7 +118,7 @@ impl Search<'_> {
             let number = self.next.fetch_add(1, Relaxed);
             let Some(host) = self.hosts.get(number) else { return part };
             let searched = match &mut decoder {
-                Some(decoder) if self.deadline.check().is_ok() => self.host(number, host, decoder, &mut part),
+                Some(decoder) if self.deadline.check().is_ok() => self.host(host, decoder, &mut part),
                 _ => Err(Stopped::TookTooLong),
             };
             match searched {
@@ -111,7 +132,6 @@ impl Search<'_> {
     /// Searches one host; `false` where its snapshot cannot be decoded.
     fn host(
         &self,
-        number: usize,
         host: &KeptHost,
         decoder: &mut Decoder,
         part: &mut Part,
@@ -124,44 +144,86 @@ impl Search<'_> {
             part.decoded += usize::from(host.previous.is_some());
             host.previous.as_ref().and_then(|previous| previous.decode(decoder))
         };
-        let for_filter = if self.filter.asks_for_rates() { decode_previous() } else { None };
+        let needs_rates = self.filter.asks_for_rates() || self.order.asks_for_rates();
+        let for_filter = if needs_rates { decode_previous() } else { None };
         let mut pair = SnapshotPair::new(name.clone(), Arc::clone(&latest), for_filter);
         let views: Vec<ProcessView<'_>> = pair.processes().collect();
         let matches = self.filter.matching(&views, self.deadline)?;
         part.omitted.add(Omitted::of(pair.latest().processes_left_out, pair.latest().texts_shortened));
         let matching = matches.iter().filter(|matches| **matches).count();
         part.total += matching as u64;
-        // Hosts are taken by name, so what this thread has found comes before.
-        let room = self.limit.saturating_sub(part.found.len());
-        if matching == 0 || room == 0 {
+        part.matching_hosts += u64::from(matching > 0);
+        if matching == 0 || self.limit == 0 {
+            return Ok(true);
+        }
+        let is_among_first = |view: &ProcessView<'_>| {
+            let last = part.last.as_ref();
+            last.is_none_or(|last| {
+                let process = view.process;
+                let key = self.order.key(name.as_str(), process, &view.rates(), view.age_us());
+                let place = (key, name.as_str(), process.pid, process.start());
+                compare(self.order, &place, &place_of(self.order, last)).is_lt()
+            })
+        };
+        let first: Vec<bool> =
+            views.iter().zip(matches).map(|(view, matches)| matches && is_among_first(view)).collect();
+        if !first.contains(&true) {
             return Ok(true);
         }
         if pair.previous().is_none() {
             pair = SnapshotPair::new(name.clone(), latest, decode_previous());
         }
-        let views = pair.processes().zip(matches).filter(|(_, matches)| *matches);
-        let mut views: Vec<ProcessView<'_>> = views.map(|(view, _)| view).collect();
-        views.sort_unstable_by_key(|view| view.process.pid);
-        part.found.extend(views.iter().take(room).map(|view| (number, found(pair.latest(), view))));
+        let views = pair.processes().zip(first).filter(|(_, is_first)| *is_first);
+        part.found.extend(views.map(|(view, _)| found(pair.latest(), &view)));
+        let is_full = part.last.is_none() && part.found.len() >= self.limit;
+        if is_full || part.found.len() > self.limit.saturating_mul(2).saturating_add(PRUNED_AT) {
+            part.prune(self.order, self.limit);
+        }
         Ok(true)
     }
 }
 
+impl Part {
+    /// Keeps the first `limit` matches.
+    fn prune(&mut self, order: FoundOrder, limit: usize) {
+        sort(&mut self.found, order);
+        self.found.truncate(limit);
+        self.last = self.found.last().filter(|_| self.found.len() == limit).cloned();
+    }
+}
+
+/// Where a process stands in an order: by its key, and of equal ones by host, pid and start.
+type Place<'a> = (FoundKey<'a>, &'a str, u32, i64);
+
+fn place_of(order: FoundOrder, found: &Found) -> Place<'_> {
+    let identity = &found.identity;
+    let host = identity.host.as_str();
+    (order.key(host, &found.process, &found.rates, found.age_us), host, identity.pid, identity.start)
+}
+
+fn compare(order: FoundOrder, a: &Place<'_>, b: &Place<'_>) -> Ordering {
+    order.compare(&a.0, &b.0).then_with(|| (a.1, a.2, a.3).cmp(&(b.1, b.2, b.3)))
+}
+
+fn sort(found: &mut [Found], order: FoundOrder) {
+    found.sort_unstable_by(|a, b| compare(order, &place_of(order, a), &place_of(order, b)));
+}
+
 impl LiveSearch {
     /// Puts together what the threads found.
-    fn of(parts: Vec<Part>, limit: usize) -> Self {
-        let (mut search, mut found) = (Self::default(), Vec::new());
+    fn of(parts: Vec<Part>, order: FoundOrder, limit: usize) -> Self {
+        let mut search = Self::default();
         for part in parts {
             search.total += part.total;
+            search.matching_hosts += part.matching_hosts;
             search.hosts += part.hosts;
             search.hosts_left += part.hosts_left;
             search.omitted.add(part.omitted);
             search.decoded += part.decoded;
-            found.extend(part.found);
+            search.found.extend(part.found);
         }
-        // Stable: the processes of a host are in order already.
-        found.sort_by_key(|(number, _)| *number);
-        search.found = found.into_iter().take(limit).map(|(_, found)| found).collect();
+        sort(&mut search.found, order);
+        search.found.truncate(limit);
         search
     }
 }

@@ -5,6 +5,8 @@ use fleetps_nats::{
     snapshot::{Encoder, Process, Sent},
 };
 
+use fleetps_ingestor::history::FoundBy;
+
 use super::*;
 use crate::live::now_us;
 
@@ -79,6 +81,27 @@ fn a_snapshot_before_is_decoded_only_where_something_needs_a_rate() {
     let readers = search(&fleet, &Scope::everything(), "read > 1", 100);
     assert_eq!((readers.total, readers.decoded), (HOSTS as u64 / 4, 2 * HOSTS));
     assert!(readers.found.iter().all(|found| found.rates.named("read_bytes") == Some(1_000.0)));
+}
+
+#[test]
+fn the_first_matches_of_another_order_are_the_first_of_all_and_their_hosts_are_counted() {
+    let fleet = fleet();
+    let read = fleetps_nats::model::process::PROCESS.iter().position(|field| field.column == "read_bytes").unwrap();
+    let by = |by, descending, limit| {
+        let order = FoundOrder { by, descending };
+        let deadline = Deadline::after(Duration::from_secs(60));
+        let filter = Filter::parse("worker").unwrap();
+        fleet.search_in_order(&Scope::everything(), &filter, (order, limit), &deadline)
+    };
+    let readers = by(FoundBy::Rate(read), true, 12);
+    let hosts: Vec<String> = places(&readers).into_iter().map(|(host, _)| host).collect();
+    let expected: Vec<String> = (0..10).map(|number| host(number * 4).to_string()).collect();
+    assert_eq!(hosts[..10], expected);
+    assert!(readers.found[..10].iter().all(|found| found.identity.pid == 7));
+    assert_eq!((readers.total, readers.matching_hosts), (10 * HOSTS as u64, HOSTS as u64));
+    let last = by(FoundBy::Host, true, 11);
+    assert_eq!(places(&last)[0], ("h39".to_owned(), 1));
+    assert_eq!(places(&last)[10], ("h38".to_owned(), 1));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use fleetps_nats::{
     HostName, Snapshot,
     model::{HostState, Spacing, derived},
-    snapshot::MAX_OFFSET_US,
+    snapshot::{MAX_OFFSET_US, Process},
 };
 
 use super::{PastHour, Position};
@@ -12,9 +12,16 @@ use crate::display;
 /// Two agents that take turns do so within this time.
 const TWO_AGENTS_US: i64 = 600_000_000;
 
-/// The process that uses most CPU.
+/// Busy processes that a summary keeps: as many as the fleet page shows of all hosts.
+pub const MAX_BUSIEST: usize = 5;
+
+/// A process that uses much CPU.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Busiest {
+    /// Its process id.
+    pub pid: u32,
+    /// When it started, in µs since 1970 UTC.
+    pub started_at_us: i64,
     /// Its name.
     pub name: String,
     /// Its CPU use, in percent of one core.
@@ -68,8 +75,8 @@ pub struct Summary {
     pub memory_total_bytes: Option<u64>,
     /// Processes on the machine.
     pub process_count: u32,
-    /// The process that uses most CPU.
-    pub busiest: Option<Busiest>,
+    /// The processes that use most CPU, the busiest first; at most [`MAX_BUSIEST`].
+    pub busiest: Vec<Busiest>,
 }
 
 impl Summary {
@@ -168,8 +175,37 @@ impl Summary {
     }
 }
 
-fn busiest(snapshot: &Snapshot) -> Option<Busiest> {
+fn busiest(snapshot: &Snapshot) -> Vec<Busiest> {
     let busy = snapshot.processes.iter().filter_map(|process| Some((process.cpu_percent?, process)));
-    let (cpu_percent, process) = busy.max_by(|a, b| a.0.total_cmp(&b.0))?;
-    Some(Busiest { name: process.name.clone(), cpu_percent })
+    let mut busiest: Vec<(f32, &Process)> = Vec::with_capacity(MAX_BUSIEST + 1);
+    for (cpu_percent, process) in busy {
+        let place = busiest.partition_point(|(busier, _)| busier.total_cmp(&cpu_percent).is_ge());
+        if place < MAX_BUSIEST {
+            busiest.insert(place, (cpu_percent, process));
+            busiest.truncate(MAX_BUSIEST);
+        }
+    }
+    let kept = |(cpu_percent, process): (f32, &Process)| Busiest {
+        pid: process.pid,
+        started_at_us: process.started_at_us,
+        name: process.name.clone(),
+        cpu_percent,
+    };
+    busiest.into_iter().map(kept).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_summary_keeps_the_busiest_processes_the_busiest_first() {
+        let process = |(pid, cpu_percent): (u32, Option<f32>)| Process { pid, cpu_percent, ..Process::default() };
+        let figures = [1.0, 9.0, 3.0, 9.0, 0.0, 7.0, 5.0].map(Some);
+        let processes = (1..).zip(figures.into_iter().chain([None])).map(process).collect();
+        let snapshot = Snapshot { processes, ..Snapshot::default() };
+        let kept: Vec<(u32, f32)> = busiest(&snapshot).iter().map(|busy| (busy.pid, busy.cpu_percent)).collect();
+        assert_eq!(kept, [(2, 9.0), (4, 9.0), (6, 7.0), (7, 5.0), (3, 3.0)]);
+        assert!(busiest(&Snapshot::default()).is_empty());
+    }
 }

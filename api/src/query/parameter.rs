@@ -31,6 +31,11 @@ impl BadParameter {
         let given = crate::display::cut(given, 100).into_owned();
         Self { parameter: parameter.to_owned(), given, expected: expected.into() }
     }
+
+    /// What to type instead, as a sentence for the field of the parameter.
+    pub fn advice(&self) -> String {
+        format!("Expected {}.", self.expected)
+    }
 }
 
 /// A kind of value that parameters have.

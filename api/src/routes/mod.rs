@@ -27,6 +27,7 @@ use crate::{
         authorize::{Policy, authorize},
         error_pages, guard,
         observe::observe,
+        typed_times::typed_times,
     },
     openapi::{Interface, Listed},
     refusal::Refusal,
@@ -77,6 +78,7 @@ fn guarded(routes: Vec<Route>, shared: AppState) -> Router {
 pub fn router(shared: AppState) -> Router {
     let (people, times) = (shared.people.clone(), Arc::clone(&shared.request_times));
     addresses(shared.clone())
+        .layer(from_fn(typed_times))
         .layer(from_fn_with_state(people.clone(), admit))
         .layer(from_fn(guard::check_origin))
         .layer(from_fn(error_pages::render_errors))

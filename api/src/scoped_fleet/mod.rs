@@ -36,7 +36,7 @@ use std::{sync::Arc, time::Duration};
 use axum::{extract::FromRequestParts, http::request::Parts};
 use fleetps_ingestor::{
     filter::{Deadline, Filter, Stopped},
-    history::{History, HistoryError, MissingSegment, Scope, Span},
+    history::{FoundOrder, History, HistoryError, MissingSegment, Scope, Span},
 };
 use fleetps_nats::{HostName, Snapshot, audit::Outcome};
 use parking_lot::Mutex;
@@ -198,10 +198,34 @@ impl ScopedFleet {
     ///
     /// # Errors
     /// When too many search.
-    pub async fn search(&self, filter: Filter, limit: usize) -> Result<LiveSearch, Refusal> {
+    pub async fn search(
+        &self,
+        filter: Filter,
+        order: FoundOrder,
+        limit: usize,
+    ) -> Result<LiveSearch, Refusal> {
         let share = self.shared.searches.take(&self.person.name).await?;
         let (fleet, scope) = (Arc::clone(&self.shared.fleet), self.scope());
-        filtering::within(share, move |deadline| fleet.search(&scope, &filter, limit, deadline)).await
+        let search = move |deadline: &Deadline| {
+            fleet.search_in_order(&scope, &filter, (order, limit), deadline)
+        };
+        filtering::within(share, search).await
+    }
+
+    /// The hosts in whose name or groups all of these words occur, in small letters; the first `most` by name, and how many
+    /// there are.
+    pub fn hosts_with(&self, words: &[String], most: usize) -> (Vec<Arc<Summary>>, usize) {
+        let (scope, groups) = (self.scope(), self.shared.groups.now());
+        let has = |host: &Arc<Summary>| {
+            let names = [host.host.as_str(), host.os_host_name.as_str()];
+            let texts = || names.into_iter().chain(groups.of(&host.host).iter().map(String::as_str));
+            words.iter().all(|word| texts().any(|text| text.to_lowercase().contains(word)))
+        };
+        let mut found = self.shared.fleet.view(&scope, 0).hosts;
+        found.retain(has);
+        let count = found.len();
+        found.truncate(most);
+        (found, count)
     }
 
     /// Does `work`, which filters the processes of one host by `filter`: at once where that lets everything through, else when

@@ -18,6 +18,7 @@ mod ps;
 mod server;
 mod sql;
 mod table;
+mod time;
 mod tls;
 mod top;
 mod tree;

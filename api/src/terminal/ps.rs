@@ -8,9 +8,9 @@ use super::{
     Asked,
     field::{Field, Form, rows, time_us},
     table::render,
-    tree,
+    time, tree,
 };
-use crate::{config::Config, display::time, url::Url};
+use crate::{config::Config, display, url::Url};
 
 /// The name of what stands last in every row, behind the branches of the tree.
 const COMMAND: &str = "command_line";
@@ -43,8 +43,9 @@ pub struct PsArgs {
     // Another name than the flag --host has, which goes before every command.
     #[arg(id = "of_host", value_name = "HOST")]
     host: String,
-    /// The moment: a time with its zone as in 2026-11-21T03:12:00Z, or how long ago as in -15m [default: now]
-    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    /// The moment: a time as in 16:28, "yesterday 03:12" or 2026-11-21T03:12:00Z, or how long ago as in -15m; without a zone, in
+    /// this machine's [default: now]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true, value_parser = time::exact)]
     at: Option<String>,
     /// Show which process started which
     #[arg(long)]
@@ -72,7 +73,7 @@ pub fn ps(args: &PsArgs, config: &Config) -> anyhow::Result<()> {
     let path = Url::host_processes(&args.host);
     args.asked.show(config, &path, &parameters(args, &fields), |answer| {
         if let (Some(_), Some(captured_at_us)) = (&args.at, time_us(&answer["captured_at"])) {
-            fleetps_nats::errln!("As of {}, the last snapshot then.", time(captured_at_us));
+            fleetps_nats::errln!("As of {}, the last snapshot then.", display::time(captured_at_us));
         }
         table(args, &fields, answer)
     })

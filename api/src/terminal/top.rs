@@ -6,6 +6,7 @@ use super::{
     Asked,
     field::{Field, Form, rows},
     table::render,
+    time,
 };
 use crate::{config::Config, url::Url};
 
@@ -35,11 +36,12 @@ pub struct TopArgs {
     /// Group by name, user, unit or host; process does not group
     #[arg(long, default_value = "name")]
     group: String,
-    /// Since when: a time with its zone as in 2026-11-21T03:12:00Z, or how long ago as in -15m
-    #[arg(long, value_name = "TIME", default_value = "-1h", allow_hyphen_values = true)]
+    /// Since when: a time as in 16:28, "yesterday 03:12" or 2026-11-21T03:12:00Z, or how long ago as in -15m; without a zone, in
+    /// this machine's
+    #[arg(long, value_name = "TIME", default_value = "-1h", allow_hyphen_values = true, value_parser = time::exact)]
     from: String,
     /// Until when
-    #[arg(long, value_name = "TIME", default_value = "now", allow_hyphen_values = true)]
+    #[arg(long, value_name = "TIME", default_value = "now", allow_hyphen_values = true, value_parser = time::exact)]
     to: String,
     /// How many lines
     #[arg(long, default_value_t = 20)]

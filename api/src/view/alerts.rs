@@ -318,7 +318,7 @@ pub fn facts(change: &AlertChange) -> Vec<(&'static str, String)> {
 }
 
 /// The value of a change with its unit; empty where there is none.
-fn value_of(change: &AlertChange) -> String {
+pub(super) fn value_of(change: &AlertChange) -> String {
     let Some(value) = change.value else { return String::new() };
     let alert = &change.alert;
     let is_count = matches!(change.change, Change::TooMany);

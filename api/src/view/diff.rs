@@ -1,5 +1,7 @@
 //! The tables of what changed between two snapshots.
 
+use std::collections::HashMap;
+
 use fleetps_ingestor::history::{Changed, Diff};
 use fleetps_nats::{
     model::{derived, rate},
@@ -7,22 +9,33 @@ use fleetps_nats::{
 };
 
 use super::{
-    Column, ProcessFacts, cells,
+    Arrangement, Column, ProcessFacts, cells,
+    facts::Sums,
+    query::{FilterText, ProcessQuery, quoted},
     table::{Cell, Head, Row, Table},
+    travel::TimeQuery,
+    when::TimeParam,
 };
-use crate::{display, url::Url};
+use crate::{
+    display,
+    url::{HostTab, Url},
+};
 
 /// One kind of change.
 #[derive(Debug, Clone)]
 pub struct Section {
     /// The heading.
     pub title: &'static str,
-    /// The meaning of the section.
-    pub meaning: &'static str,
-    /// To how many.
+    /// The meaning of the section, and what it leaves out.
+    pub meaning: String,
+    /// To how many processes.
     pub count: usize,
     /// To which; the first ones.
     pub table: Table,
+    /// Whether there are more than the table has.
+    pub is_cut: bool,
+    /// Whether it is shown on request only.
+    pub is_aside: bool,
 }
 
 /// Common parts of a page's tables.
@@ -42,42 +55,110 @@ pub fn sections(diff: &Diff, host: &str, rows: usize) -> Vec<Section> {
     let all = diff.started.iter().chain(&diff.gone).chain(changed);
     let greatest = all.filter_map(|process| process.resident_bytes).max().unwrap_or_default();
     let page = Page { diff, host, rows, memory_scale_bytes: cells::memory_scale(greatest as f64) };
-    vec![page.restarted(), page.started(), page.gone(), page.resized(), page.busy()]
+    vec![page.restarted(), page.resized(), page.started(), page.gone(), page.busy()]
+}
+
+/// Whether a process is a thread of the kernel: they come and go with its work, and are nobody's doing. On Linux all of them
+/// have the parent 2 and no memory of their own.
+fn is_kernel_thread(process: &Process) -> bool {
+    process.parent_pid == Some(2) && process.resident_bytes.unwrap_or_default() == 0
+}
+
+/// "; 3 kernel threads and 12 workers of pools are left out", or nothing.
+fn left_out(parts: &[(usize, &str, &str)]) -> String {
+    let named = parts.iter().filter(|(count, ..)| *count > 0).map(|(count, one, several)| {
+        format!("{} {}", display::count(*count as u64), if *count == 1 { one } else { several })
+    });
+    match named.collect::<Vec<_>>().join(" and ") {
+        named if named.is_empty() => String::new(),
+        named => format!("; without {named}"),
+    }
+}
+
+const KERNEL_THREADS: (&str, &str) = ("kernel thread", "kernel threads");
+
+/// Processes of one program.
+struct Program<'a> {
+    first: &'a Process,
+    processes: usize,
+    sums: Sums,
 }
 
 impl Page<'_> {
     fn started(&self) -> Section {
-        let columns = [Column::Pid, Column::User, Column::Cpu, Column::Memory, Column::Age, Column::Command];
-        Section {
-            title: "Started",
-            meaning: "there at the end, not at the beginning",
-            count: self.diff.started.len(),
-            table: self.plain("started", columns, &self.diff.started, self.diff.to_us),
-        }
+        let columns = [Column::User, Column::Cpu, Column::Memory, Column::Age, Column::Command];
+        self.by_program(
+            ("Started", "there at the end, not at the beginning"),
+            ("started", columns, &self.diff.started, self.diff.to_us),
+        )
     }
 
     fn gone(&self) -> Section {
-        let columns =
-            [Column::Pid, Column::User, Column::CpuTime, Column::Memory, Column::Age, Column::Command];
+        let columns = [Column::User, Column::CpuTime, Column::Memory, Column::Age, Column::Command];
+        self.by_program(
+            ("Gone", "there at the beginning, not at the end"),
+            ("gone", columns, &self.diff.gone, self.diff.from_us),
+        )
+    }
+
+    /// Processes as they are, those of one program as one line: the greatest programs first.
+    fn by_program(
+        &self,
+        (title, meaning): (&'static str, &str),
+        (id, columns, processes, at_us): (&'static str, [Column; 5], &[Process], i64),
+    ) -> Section {
+        let mut programs: Vec<Program<'_>> = Vec::new();
+        let mut places: HashMap<&str, usize> = HashMap::new();
+        for process in processes.iter().filter(|process| !is_kernel_thread(process)) {
+            let sums = Sums::of(&facts(process, at_us));
+            let place = *places.entry(&process.name).or_insert(programs.len());
+            match programs.get_mut(place) {
+                Some(program) => {
+                    program.processes += 1;
+                    program.sums.add(&sums);
+                }
+                None => programs.push(Program { first: process, processes: 1, sums }),
+            }
+        }
+        let memory = |program: &Program<'_>| program.sums.number(Column::Memory).unwrap_or_default() as u64;
+        programs.sort_by_key(|program| std::cmp::Reverse(memory(program)));
+        let count = programs.iter().map(|program| program.processes).sum();
+        let mut heads = vec![("name", "Program", ""), ("procs", "Processes", ""), ("pid", "PID", "")];
+        heads.extend(columns.map(|column| (column.id(), column.head(), column.unit())));
+        let rows = programs.iter().take(self.rows).map(|program| self.program_row(program, columns, at_us));
+        let (one, several) = KERNEL_THREADS;
         Section {
-            title: "Gone",
-            meaning: "there at the beginning, not at the end",
-            count: self.diff.gone.len(),
-            table: self.plain("gone", columns, &self.diff.gone, self.diff.from_us),
+            title,
+            meaning: format!("{meaning}{}", left_out(&[(processes.len() - count, one, several)])),
+            count,
+            is_cut: programs.len() > self.rows,
+            table: table(id, &heads, rows),
+            is_aside: false,
         }
     }
 
-    /// A table of processes as they are.
-    fn plain(&self, id: &'static str, columns: [Column; 6], processes: &[Process], at_us: i64) -> Table {
-        let mut heads = vec![("name", "Process", "")];
-        heads.extend(columns.map(|column| (column.id(), column.head(), column.unit())));
-        let row = |process: &Process| {
-            let facts = facts(process, at_us);
-            let mut row = vec![self.name(process)];
-            row.extend(columns.map(|column| cells::cell(column, &facts, self.memory_scale_bytes)));
-            row
-        };
-        table(id, &heads, processes.iter().take(self.rows).map(row))
+    /// A process, or several of one program with their sums and a link to them at that moment.
+    fn program_row(&self, program: &Program<'_>, columns: [Column; 5], at_us: i64) -> Vec<Cell> {
+        let first = facts(program.first, at_us);
+        if program.processes == 1 {
+            let pid = cells::cell(Column::Pid, &first, 1.0);
+            let mut row = vec![self.name(program.first), Cell::new("procs", "1"), pid];
+            row.extend(columns.map(|column| cells::cell(column, &first, self.memory_scale_bytes)));
+            return row;
+        }
+        let then = TimeQuery { at: Some(TimeParam::at(at_us)), ..TimeQuery::default() };
+        let q = FilterText::of(&format!("name = {}", quoted(&program.first.name)));
+        let query = ProcessQuery { view: Arrangement::Flat, q, when: then, ..ProcessQuery::default() };
+        let href = Url::host(self.host, HostTab::Processes).with(&query);
+        let processes = Cell::new("procs", display::count(program.processes as u64));
+        let name = cells::name("name", Some(&program.first.name)).linked(href);
+        let mut row = vec![name, processes, Cell::new("pid", "")];
+        row.extend(columns.map(|column| match column {
+            Column::Age | Column::User => Cell::new(column.id(), ""),
+            Column::Command => cells::cell(column, &first, 1.0),
+            _ => cells::number(column, program.sums.number(column), self.memory_scale_bytes),
+        }));
+        row
     }
 
     fn restarted(&self) -> Section {
@@ -100,11 +181,22 @@ impl Page<'_> {
                 cells::cell(Column::Command, &facts, 1.0),
             ]
         };
+        let is_kernel = |pair: &&&Changed| is_kernel_thread(&pair.after);
+        let is_worker = |pair: &&&Changed| self.diff.workers.contains(&pair.after.key());
+        let all: Vec<&Changed> = self.diff.restarted.iter().collect();
+        let kernel = all.iter().filter(is_kernel).count();
+        let workers = all.iter().filter(|pair| !is_kernel(pair) && is_worker(pair)).count();
+        let shown: Vec<&Changed> =
+            all.iter().filter(|pair| !is_kernel(pair) && !is_worker(pair)).copied().collect();
+        let (one, several) = KERNEL_THREADS;
+        let left_out = left_out(&[(kernel, one, several), (workers, "worker of a pool", "workers of pools")]);
         Section {
             title: "Restarted",
-            meaning: "the same program and command line, another process",
-            count: self.diff.restarted.len(),
-            table: table("restarted", &heads, self.diff.restarted.iter().take(self.rows).map(row)),
+            meaning: format!("the same program and command line, another process{left_out}"),
+            count: shown.len(),
+            is_cut: shown.len() > self.rows,
+            table: table("restarted", &heads, shown.into_iter().take(self.rows).map(row)),
+            is_aside: false,
         }
     }
 
@@ -132,8 +224,10 @@ impl Page<'_> {
         };
         Section {
             title: "Grown or shrunk",
-            meaning: "a resident set that is another by a tenth and a mebibyte or more",
+            meaning: "memory that changed by more than 10 %, or by 64 MiB".to_owned(),
             count: self.diff.resized.len(),
+            is_cut: self.diff.resized.len() > self.rows,
+            is_aside: false,
             table: table("resized", &heads, self.diff.resized.iter().take(self.rows).map(row)),
         }
     }
@@ -163,8 +257,10 @@ impl Page<'_> {
         };
         Section {
             title: "Busy",
-            meaning: "CPU time spent in between, and what that is in percent of one core",
+            meaning: "CPU time spent in between, and what that is in percent of one core".to_owned(),
             count: self.diff.busy.len(),
+            is_cut: self.diff.busy.len() > self.rows,
+            is_aside: true,
             table: table("busy", &heads, self.diff.busy.iter().take(self.rows).map(row)),
         }
     }

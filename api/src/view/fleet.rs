@@ -1,22 +1,21 @@
-//! The table of hosts, the totals above it, and the busiest programs below it.
+//! The fleet page: the totals, what needs a person, the busiest programs and processes, and the table of hosts.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::BTreeSet,
     sync::Arc,
 };
 
-use fleetps_ingestor::alerts::Severity;
-use fleetps_nats::HostName;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    View,
+    Arrangement, View,
+    busiest::{self, MAX_NAME_CHARACTERS},
     facts::SortKey,
-    filter::Filter,
-    processes::TITLES_OF_SUMS,
-    query::{MAX_ROWS, filter_text},
+    host_filter::{self, OfHosts},
+    query::{MAX_ROWS, ProcessQuery, filter_text},
     severity, sparkline,
     table::{Cell, Head, Link, Row, Table},
+    trouble,
 };
 use crate::{
     display,
@@ -30,12 +29,8 @@ use crate::{
 
 /// Hosts shown by default.
 const DEFAULT_HOSTS: usize = 250;
-/// Programs shown below the hosts.
-pub const BUSIEST_PROGRAMS: usize = 12;
 /// Hosts whose warning is said above the table: what fits a line or two. The filter finds the others by their words.
 const MAX_WARNINGS: usize = 4;
-/// Characters of a name in a cell.
-const MAX_NAME_CHARACTERS: usize = 80;
 
 /// A column of the table of hosts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -152,21 +147,6 @@ impl SortColumn for HostColumn {
     }
 }
 
-/// What is known of hosts beside their snapshots.
-#[derive(Clone, Copy)]
-pub struct OfHosts<'a> {
-    /// The groups of a host.
-    pub groups: &'a dyn Fn(&HostName) -> &'a BTreeSet<String>,
-    /// How many alerts are open on hosts that have some, and the worst of them.
-    pub alerts: &'a HashMap<HostName, (usize, Severity)>,
-}
-
-impl OfHosts<'_> {
-    fn alerts(&self, host: &HostName) -> Option<(usize, Severity)> {
-        self.alerts.get(host).copied()
-    }
-}
-
 /// The fleet page as of `now_us`, with the groups and alerts of hosts. Takes as long as there are hosts.
 pub fn view(fleet: &FleetView, query: &FleetQuery, of_hosts: OfHosts<'_>, now_us: i64) -> View {
     let counts = fleet.counts;
@@ -174,9 +154,15 @@ pub fn view(fleet: &FleetView, query: &FleetQuery, of_hosts: OfHosts<'_>, now_us
         let shade = if count == 0 { "none" } else { state.word() };
         Cell::field(format!("{} {}", display::count(count as u64), state.word())).shaded(shade)
     };
-    let hosts = match fleet.hosts.len() {
-        1 => "1 host".to_owned(),
-        count => format!("{} hosts", display::count(count as u64)),
+    let hosts = hosts_words(fleet.hosts.len());
+    let (matching, problem) = match host_filter::matching(&fleet.hosts, &query.q.0, of_hosts, now_us) {
+        Ok(matching) => (matching, String::new()),
+        Err(problem) => (Vec::new(), problem),
+    };
+    let matching_words = match (query.q.0.is_empty() || !problem.is_empty(), matching.len()) {
+        (true, _) => String::new(),
+        (false, 1) => format!("1 of {hosts} matches"),
+        (false, count) => format!("{} of {hosts} match", display::count(count as u64)),
     };
     View {
         version: fleet.version.to_string(),
@@ -190,8 +176,22 @@ pub fn view(fleet: &FleetView, query: &FleetQuery, of_hosts: OfHosts<'_>, now_us
             ("processes", Cell::field(format!("{} processes", display::count(counts.processes)))),
             ("left-out", Cell::field(left_out(fleet))),
             ("warnings", Cell::field(warnings(&fleet.hosts))),
+            ("matching", Cell::field(matching_words)),
+            ("problem", Cell::field(problem)),
         ],
-        tables: vec![hosts_table(&fleet.hosts, query, of_hosts, now_us), programs_table(fleet)],
+        tables: vec![
+            trouble::table(of_hosts.open, &fleet.hosts),
+            hosts_table(matching, query, of_hosts, now_us),
+            busiest::programs(&fleet.programs),
+            busiest::processes(&fleet.hosts),
+        ],
+    }
+}
+
+fn hosts_words(count: usize) -> String {
+    match count {
+        1 => "1 host".to_owned(),
+        count => format!("{} hosts", display::count(count as u64)),
     }
 }
 
@@ -231,16 +231,11 @@ fn left_out(fleet: &FleetView) -> String {
     format!("{hosts} left out, not seen for {}", display::duration(seconds))
 }
 
-/// Every host is looked at once: whether it matches, and by what it sorts. Only the rows that are shown are put in order
-/// and written.
-fn hosts_table(hosts: &[Arc<Summary>], query: &FleetQuery, of_hosts: OfHosts<'_>, now_us: i64) -> Table {
-    let filter = Filter::parse(&query.q.0);
-    let (order, groups_of) = (query.order, of_hosts.groups);
-    let mut matching: Vec<(SortKey<'_>, &Summary)> = hosts
-        .iter()
-        .filter(|host| filter.is_empty() || matches(&filter, host, groups_of(&host.host)))
-        .map(|host| (sort_key(host, order.column, of_hosts, now_us), host.as_ref()))
-        .collect();
+/// By what each host sorts is worked out once. Only the rows that are shown are put in order and written.
+fn hosts_table(hosts: Vec<&Summary>, query: &FleetQuery, of_hosts: OfHosts<'_>, now_us: i64) -> Table {
+    let order = query.order;
+    let mut matching: Vec<(SortKey<'_>, &Summary)> =
+        hosts.into_iter().map(|host| (sort_key(host, order.column, of_hosts, now_us), host)).collect();
     let compare = |(a_key, a): &(SortKey<'_>, &Summary), (b_key, b): &(SortKey<'_>, &Summary)| {
         a_key.compare(b_key, order.descending).then_with(|| a.host.cmp(&b.host))
     };
@@ -262,13 +257,6 @@ fn hosts_table(hosts: &[Arc<Summary>], query: &FleetQuery, of_hosts: OfHosts<'_>
 /// Groups as they are written and read: with a space between.
 pub fn words(groups: &BTreeSet<String>) -> String {
     groups.iter().map(String::as_str).collect::<Vec<_>>().join(" ")
-}
-
-fn matches(filter: &Filter, host: &Summary, groups: &BTreeSet<String>) -> bool {
-    let os = host.os.as_deref().unwrap_or_default();
-    let (words, warning) = (words(groups), host.warning());
-    let texts = [host.host.as_str(), &host.os_host_name, os, host.state.word(), &words, &warning];
-    filter.matches(&texts, groups)
 }
 
 fn head(column: HostColumn, query: &FleetQuery) -> Head {
@@ -303,7 +291,7 @@ fn sort_key<'a>(host: &'a Summary, column: HostColumn, of_hosts: OfHosts<'_>, no
         HostColumn::Installed => host.memory_total_bytes.map(|bytes| bytes as f64).into(),
         HostColumn::Load => now(host.load_1.map(f64::from)),
         HostColumn::Processes => now(Some(f64::from(host.process_count))),
-        HostColumn::Busiest => now(host.busiest.as_ref().map(|busiest| f64::from(busiest.cpu_percent))),
+        HostColumn::Busiest => now(host.busiest.first().map(|busiest| f64::from(busiest.cpu_percent))),
         HostColumn::Seen => SortKey::Number(-(host.last_seen_us as f64)),
     }
 }
@@ -327,8 +315,9 @@ fn host_row(host: &Summary, of_hosts: OfHosts<'_>, now_us: i64) -> Row {
     let up = host.state == HostState::Up;
     let cpu_percent = host.cpu_percent.filter(|_| up).map(f64::from);
     let memory_percent = host.memory_percent().filter(|_| up);
-    let busiest = match host.busiest.as_ref().filter(|_| up) {
+    let busiest = match host.busiest.first().filter(|_| up) {
         Some(busiest) => Cell::hostile("busiest", &busiest.name, MAX_NAME_CHARACTERS)
+            .linked(by_cpu(host.host.as_str()))
             .noted(format!("{} %", display::percent(Some(f64::from(busiest.cpu_percent))))),
         None => Cell::new("busiest", display::MISSING),
     };
@@ -361,33 +350,9 @@ fn alerts_of(host: &Summary, of_hosts: OfHosts<'_>) -> Cell {
     Cell::new("alerts", display::count(count as u64)).shaded(severity::shade(worst)).linked(url)
 }
 
-fn programs_table(fleet: &FleetView) -> Table {
-    let columns = [
-        ("name", "Program", ""),
-        ("count", "Hosts", ""),
-        ("procs", "Processes", ""),
-        ("cpu", "CPU", "% of a core"),
-        ("memory", "Memory", "B"),
-    ];
-    let head = |(column, text, unit)| Head { column, text, unit, ..Head::default() };
-    let most = fleet.programs.first().map_or(1.0, |(_, totals)| totals.cpu_percent()).max(100.0);
-    let row = |(name, totals): &(Arc<str>, crate::live::ProgramTotals)| {
-        let cpu_percent = totals.cpu_percent();
-        let id = percent_encoding::utf8_percent_encode(name, percent_encoding::NON_ALPHANUMERIC);
-        let cells = vec![
-            Cell::hostile("name", name, MAX_NAME_CHARACTERS),
-            Cell::new("count", display::count(totals.hosts)),
-            Cell::new("procs", display::count(totals.processes)),
-            Cell::new("cpu", display::percent(Some(cpu_percent))).shaded(display::shade(cpu_percent / most)),
-            Cell::new("memory", display::size(Some(totals.memory_bytes as f64))),
-        ];
-        Row { id: format!("f-{id}"), cells, ..Row::default() }
-    };
-    Table {
-        id: "programs",
-        heads: columns.map(head).into(),
-        titles: TITLES_OF_SUMS,
-        rows: fleet.programs.iter().map(row).collect(),
-        ..Table::default()
-    }
+/// A host's processes, the busiest first. The link stays the same when another process becomes the busiest, so an open page
+/// changes a text and no row.
+fn by_cpu(host: &str) -> Url {
+    let query = ProcessQuery { view: Arrangement::Flat, ..ProcessQuery::default() };
+    Url::host(host, HostTab::Processes).with(&query)
 }

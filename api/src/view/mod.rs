@@ -2,9 +2,9 @@
 //!
 //! A page is a few `fields` (texts outside tables) and `table`s of rows; `patch` is the difference between two views of
 //! the same page. `processes` makes the table of one host's processes in an `arrangement`: by `tree`, flat or by
-//! `fold`. `query` is the part of its URL that says how, `column` lists the columns, `filter` selects hosts. `when` is
-//! times and ranges in queries, `travel` keeps them in links, `timeline` is the strip that moves them, `span` does the
-//! same for pages without a time; `chart` draws. `fleet` makes the table of hosts, each with a `sparkline`, `system`
+//! `fold`. `query` is the part of its URL that says how, `column` lists the columns. `when` is
+//! times and ranges in queries, `wall_time` reads times as people type them, `time_field` has the fields for them, `travel` keeps them in links, `timeline` is the strip that moves them, `span` does the
+//! same for pages without a time; `chart` draws. `fleet` makes the table of hosts, each with a `sparkline`, above it `trouble`, which needs a person, and the `busiest` programs and processes; `host_filter` says which hosts match; `system`
 //! the facts of one host with its `mounts` and `interfaces`, `subject` the facts of one process and `process` the tables
 //! of its relatives; `silences` are silences and routes in words and in forms, `channels` the fields of their form and
 //! what became of notifications; `alert_on` are the rules that pages propose; `audit`, `alerts`, `commands`, `events`, `diff`,
@@ -15,6 +15,7 @@ pub mod alert_on;
 pub mod alerts;
 mod arrangement;
 pub mod audit;
+pub mod busiest;
 mod cells;
 pub mod channels;
 pub mod chart;
@@ -23,9 +24,9 @@ pub mod commands;
 pub mod diff;
 pub mod events;
 mod facts;
-pub mod filter;
 pub mod fleet;
 mod fold;
+pub mod host_filter;
 mod interfaces;
 mod mounts;
 pub mod omitted;
@@ -42,10 +43,13 @@ pub mod subject;
 pub mod sums;
 pub mod system;
 pub mod table;
+pub mod time_field;
 pub mod timeline;
 pub mod top;
 pub mod travel;
 mod tree;
+mod trouble;
+mod wall_time;
 pub mod when;
 
 pub use arrangement::Arrangement;

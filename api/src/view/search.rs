@@ -1,18 +1,29 @@
-//! The table of processes that were found on all hosts.
+//! What a search finds: hosts by their names, and processes, each by itself or put together.
 
-use fleetps_ingestor::history::Found;
+use std::{collections::HashMap, sync::Arc};
+
+use fleetps_ingestor::{
+    filter::Filter,
+    history::{Found, FoundBy, FoundOrder},
+};
+use fleetps_nats::{HostName, model::table::TableColumn};
 use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
 
 use super::{
     Column, ProcessFacts, cells,
-    query::FilterText,
+    facts::Sums,
+    query::{FilterText, quoted},
     table::{Cell, Head, Row, Table},
     travel::host_at,
     when::TimeParam,
 };
 use crate::{
+    display,
+    live::Summary,
     query::{
-        parameter::{self, Count, is_default},
+        order::Direction,
+        parameter::{self, Count, Value, choice, is_default, words},
         parameters,
     },
     url::{HostTab, Url},
@@ -36,6 +47,110 @@ const COLUMNS: [Column; 9] = [
     Column::Command,
 ];
 
+/// What processes are sorted by: the host, or one of the columns behind it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FoundColumn {
+    /// The host.
+    Host,
+    /// A column of processes.
+    Of(Column),
+}
+
+impl FoundColumn {
+    fn id(self) -> &'static str {
+        match self {
+            Self::Host => "host",
+            Self::Of(column) => column.id(),
+        }
+    }
+
+    fn starts_with_greatest(self) -> bool {
+        matches!(self, Self::Of(column) if column.descending_by_default())
+    }
+
+    fn by(self) -> FoundBy {
+        match self {
+            Self::Host => FoundBy::Host,
+            Self::Of(column) if column == Column::Age => FoundBy::Age,
+            Self::Of(column) => {
+                let TableColumn { place, is_rate, .. } = *column.declared();
+                if is_rate { FoundBy::Rate(place) } else { FoundBy::Field(place) }
+            }
+        }
+    }
+}
+
+impl Value for FoundColumn {
+    fn read(given: &str) -> Result<Self, String> {
+        let all = std::iter::once(Self::Host).chain(COLUMNS.map(Self::Of));
+        let is_it = |column: &Self| {
+            column.id() == given || matches!(column, Self::Of(column) if column.field() == given)
+        };
+        let names = || all.clone().map(Self::id).collect::<Vec<_>>().join(", ");
+        all.clone().find(is_it).ok_or_else(|| format!("one of {}", names()))
+    }
+
+    fn written(&self) -> String {
+        self.id().to_owned()
+    }
+
+    fn schema() -> Json {
+        words(std::iter::once(Self::Host).chain(COLUMNS.map(Self::Of)).map(Self::id))
+    }
+}
+
+/// What processes have in common that are put together.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum FoundFold {
+    /// Nothing: each is a row.
+    #[default]
+    Process,
+    /// The program.
+    Program,
+    /// The host.
+    Host,
+    /// The user.
+    User,
+    /// The unit.
+    Unit,
+}
+
+impl FoundFold {
+    /// All: with their names in URLs, and what they are called on the page.
+    pub const ALL: [(Self, &'static str, &'static str); 5] = [
+        (Self::Process, "process", "Processes"),
+        (Self::Program, "program", "Programs"),
+        (Self::Host, "host", "Hosts"),
+        (Self::User, "user", "Users"),
+        (Self::Unit, "unit", "Units"),
+    ];
+
+    fn name(self) -> &'static str {
+        Self::ALL.into_iter().find(|(fold, ..)| *fold == self).map_or("", |(_, name, _)| name)
+    }
+
+    /// What a process has in common with others, and the field of the filter language that it is.
+    fn common(self, found: &Found) -> (&'static str, Option<&str>) {
+        let process = &found.process;
+        match self {
+            Self::Process | Self::Program => ("name", Some(&process.name)),
+            Self::Host => ("host", Some(found.identity.host.as_str())),
+            Self::User => ("user", process.user_name.as_deref()),
+            Self::Unit => ("unit", process.unit.as_deref()),
+        }
+    }
+}
+
+impl Value for FoundFold {
+    fn read(given: &str) -> Result<Self, String> {
+        choice(Self::ALL.map(|(fold, ..)| fold), Self::name, given)
+    }
+
+    fn written(&self) -> String {
+        self.name().to_owned()
+    }
+}
+
 /// The query of a search.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -46,6 +161,12 @@ pub struct SearchQuery {
     /// When; absent for the present.
     #[serde(with = "parameter::optional", skip_serializing_if = "Option::is_none")]
     pub at: Option<TimeParam>,
+    /// By what they are sorted; the page by CPU without it, JSON by host and pid.
+    #[serde(with = "parameter::optional", skip_serializing_if = "Option::is_none")]
+    pub sort: Option<FoundColumn>,
+    /// Which way.
+    #[serde(with = "parameter::optional", skip_serializing_if = "Option::is_none")]
+    pub dir: Option<Direction>,
     /// The most processes.
     #[serde(with = "parameter", skip_serializing_if = "is_default")]
     pub limit: Count<DEFAULT_FOUND, MAX_FOUND>,
@@ -54,20 +175,89 @@ pub struct SearchQuery {
 parameters! {
     SearchQuery {
         q: "The filter over processes, as in java and mem > 2G.",
-        at: "The moment: a time with its zone, now, or how long ago; the present without it.",
+        at: "The moment: a time (in UTC without a zone), now, or how long ago; the present without it.",
+        sort: "What the processes are sorted by; by host and pid without it.",
+        dir: "Which way: the greatest first, or the least.",
         limit: "The most processes.",
     }
 }
 
-/// The table; `is_past` when hosts should be shown as they were then.
-pub fn table(found: &[Found], is_past: bool) -> Table {
-    let head = |column: Column| Head {
-        column: column.id(),
-        text: column.head(),
-        unit: column.unit(),
-        ..Head::default()
+/// The query of the page of a search.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SearchPageQuery {
+    /// The search.
+    #[serde(flatten)]
+    pub search: SearchQuery,
+    /// What is put together.
+    #[serde(with = "parameter", skip_serializing_if = "is_default")]
+    pub fold: FoundFold,
+}
+
+impl SearchQuery {
+    /// The order that it asks for; by `usual` unless it says what.
+    pub fn order(&self, usual: FoundColumn) -> FoundOrder {
+        let column = self.sort.unwrap_or(usual);
+        let descending = match self.dir {
+            Some(direction) => direction == Direction::Descending,
+            None => column.starts_with_greatest(),
+        };
+        FoundOrder { by: column.by(), descending }
+    }
+}
+
+/// The column by which the page is sorted without another.
+pub const USUAL: FoundColumn = FoundColumn::Of(Column::Cpu);
+
+impl SearchPageQuery {
+    /// Whether the page is sorted by `column`, and then whether the greatest comes first.
+    fn sorted(&self, column: FoundColumn) -> Option<bool> {
+        (self.search.sort.unwrap_or(USUAL) == column).then(|| self.search.order(USUAL).descending)
+    }
+
+    /// The page sorted by `column`; the other way round if it is that already.
+    fn sorted_by(&self, column: FoundColumn) -> Self {
+        let descends = match self.sorted(column) {
+            Some(descends) => !descends,
+            None => column.starts_with_greatest(),
+        };
+        let direction = if descends { Direction::Descending } else { Direction::Ascending };
+        let search = SearchQuery {
+            sort: Some(column).filter(|column| *column != USUAL),
+            dir: Some(direction).filter(|_| descends != column.starts_with_greatest()),
+            ..self.search.clone()
+        };
+        Self { search, ..self.clone() }
+    }
+}
+
+/// The filter of the page: words are looked for in users and units, too.
+pub fn widened(q: &FilterText) -> FilterText {
+    let words = q.filter.as_ref().ok().and_then(Filter::words);
+    let any = |word: &String| {
+        let word = quoted(word);
+        format!("({word} or user:{word} or unit:{word})")
     };
-    let host = Head { column: "host", text: "Host", ..Head::default() };
+    match words {
+        Some(words) => {
+            let widened = FilterText::of(&words.iter().map(any).collect::<Vec<_>>().join(" and "));
+            // A long one may have more words than a filter can have patterns.
+            if widened.filter.is_ok() { widened } else { q.clone() }
+        }
+        None => q.clone(),
+    }
+}
+
+/// The table of processes; `is_past` when hosts should be shown as they were then.
+pub fn table(found: &[Found], query: &SearchPageQuery, is_past: bool) -> Table {
+    let head = |column: FoundColumn, text, unit| Head {
+        column: column.id(),
+        text,
+        unit,
+        href: Some(Url::search().with(&query.sorted_by(column))),
+        sorted: query.sorted(column).map(|descends| if descends { "descending" } else { "ascending" }),
+    };
+    let of = |column: Column| head(FoundColumn::Of(column), column.head(), column.unit());
     let greatest = found.iter().filter_map(|found| found.process.resident_bytes).max().unwrap_or_default();
     let scale = cells::memory_scale(greatest as f64);
     let numbered = |(number, found): (usize, &Found)| Row {
@@ -77,10 +267,102 @@ pub fn table(found: &[Found], is_past: bool) -> Table {
     };
     Table {
         id: "found",
-        heads: std::iter::once(host).chain(COLUMNS.map(head)).collect(),
+        heads: std::iter::once(head(FoundColumn::Host, "Host", "")).chain(COLUMNS.map(of)).collect(),
         rows: found.iter().enumerate().map(numbered).collect(),
         ..Table::default()
     }
+}
+
+/// Processes that have something in common.
+#[derive(Default)]
+struct Folded<'a> {
+    processes: u64,
+    cpu_percent: f64,
+    /// Memory is shared within a host only.
+    by_host: HashMap<&'a HostName, Sums>,
+}
+
+impl Folded<'_> {
+    fn memory_bytes(&self) -> f64 {
+        self.by_host.values().filter_map(|sums| sums.number(Column::Memory)).sum()
+    }
+}
+
+/// The table of what processes have in common, those with most CPU first; links narrow the search of `query`.
+pub fn folded(found: &[Found], query: &SearchPageQuery) -> Table {
+    let mut groups: HashMap<(&'static str, Option<&str>), Folded<'_>> = HashMap::new();
+    for one in found {
+        let group = groups.entry(query.fold.common(one)).or_default();
+        group.processes += 1;
+        group.cpu_percent += f64::from(one.process.cpu_percent.unwrap_or_default());
+        group.by_host.entry(&one.identity.host).or_default().add(&Sums::of(&facts(one)));
+    }
+    let mut groups: Vec<_> = groups.into_iter().collect();
+    groups.sort_by(|(a_key, a), (b_key, b)| {
+        b.cpu_percent.total_cmp(&a.cpu_percent).then_with(|| a_key.cmp(b_key))
+    });
+    let columns = [
+        ("name", query.fold.head(), ""),
+        ("count", "Hosts", ""),
+        ("procs", "Processes", ""),
+        ("cpu", "CPU", "% of a core"),
+        ("memory", "Memory", "B"),
+    ];
+    let most = groups.first().map_or(1.0, |(_, group)| group.cpu_percent).max(100.0);
+    let row = |(number, ((field, value), group)): (usize, &((&'static str, Option<&str>), Folded<'_>))| {
+        let name = cells::name("name", *value);
+        let name = match value {
+            Some(value) => name.linked(narrowed(query, field, value)),
+            None => name,
+        };
+        let cells = vec![
+            name,
+            Cell::new("count", display::count(group.by_host.len() as u64)),
+            Cell::new("procs", display::count(group.processes)),
+            Cell::new("cpu", display::percent(Some(group.cpu_percent)))
+                .shaded(display::shade(group.cpu_percent / most)),
+            Cell::new("memory", display::size(Some(group.memory_bytes()))),
+        ];
+        Row { id: format!("g-{number}"), cells, ..Row::default() }
+    };
+    Table {
+        id: "folded",
+        heads: columns.map(|(column, text, unit)| Head { column, text, unit, ..Head::default() }).into(),
+        rows: groups.iter().enumerate().map(row).collect(),
+        ..Table::default()
+    }
+}
+
+impl FoundFold {
+    /// The head of its column.
+    fn head(self) -> &'static str {
+        match self {
+            Self::Process => "Process",
+            Self::Program => "Program",
+            Self::Host => "Host",
+            Self::User => "User",
+            Self::Unit => "Unit",
+        }
+    }
+}
+
+/// The processes of a search that have this value in a field.
+fn narrowed(query: &SearchPageQuery, field: &str, value: &str) -> Url {
+    let q = FilterText::of(&format!("({}) and {field} = {}", widened(&query.search.q).text, quoted(value)));
+    let search = SearchQuery { q, limit: Count::default(), ..query.search.clone() };
+    Url::search().with(&SearchPageQuery { search, fold: FoundFold::Process })
+}
+
+/// The hosts that a search found, at the moment that was searched.
+pub fn hosts(hosts: &[Arc<Summary>], at_us: Option<i64>) -> Vec<(String, &'static str, Url)> {
+    let link = |host: &Arc<Summary>| {
+        let name = host.host.as_str();
+        match at_us {
+            Some(at_us) => (name.to_owned(), "", host_at(name, at_us)),
+            None => (name.to_owned(), host.state.word(), Url::host(name, HostTab::Processes)),
+        }
+    };
+    hosts.iter().map(link).collect()
 }
 
 /// The derived values of a match.

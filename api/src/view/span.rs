@@ -117,7 +117,7 @@ mod tests {
         let span = page_span("to=2025-11-21T07:00:00Z&range=3h&x=1", 3_600);
         assert_eq!(span.span.to_us, NOW_US - 3_600_000_000);
         let links = span.ranges(&Url::top().with(&[("by", "memory")]));
-        assert_eq!(links[0].href.to_string(), "/top?by=memory&to=2025-11-21T07:00:00Z&range=1h");
+        assert_eq!(links[0].href.to_string(), "/top?by=memory&to=2025-11-21T07:00:00Z&range=5m");
         let current: Vec<_> = links.iter().filter(|link| link.current).map(|link| link.label).collect();
         assert_eq!(current, ["3 h"]);
     }

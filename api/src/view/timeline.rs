@@ -59,16 +59,6 @@ impl Timeline {
         }
     }
 
-    /// Its first moment, as URLs have it.
-    pub fn from(&self) -> String {
-        written(self.span.from_us)
-    }
-
-    /// Its end, as URLs have it.
-    pub fn to(&self) -> String {
-        written(self.span.to_us)
-    }
-
     /// The middle of each part: as URLs have it, and as people read it.
     pub fn parts(&self) -> Vec<(String, String)> {
         let middle = |part: i64| self.at_share((part as f64 + 0.5) / Self::PARTS as f64);
@@ -115,8 +105,8 @@ mod tests {
             when: When { at_us: Some(NOW_US - 1_800_000_000), ..When::default() },
         };
         let timeline = Timeline::new("h", &links, NOW_US);
-        assert_eq!(timeline.ranges[1].1.to_string(), "/hosts/h?q=a+b&at=2025-11-21T07:30:00Z&range=3h");
-        assert_eq!((timeline.ranges[0].2, timeline.ranges[1].2), (true, false));
+        assert_eq!(timeline.ranges[3].1.to_string(), "/hosts/h?q=a+b&at=2025-11-21T07:30:00Z&range=3h");
+        assert_eq!((timeline.ranges[2].2, timeline.ranges[3].2), (true, false));
         assert_eq!(timeline.mark, Some(500.0));
         assert_eq!(timeline.parts().len(), 60);
         assert_eq!(timeline.parts()[0].0, "2025-11-21T07:00:30Z");

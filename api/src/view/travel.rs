@@ -6,7 +6,7 @@ use fleetps_ingestor::history::Span;
 
 use serde::{Deserialize, Serialize};
 
-use super::when::{RANGES, SpanQuery, TimeParam, micros};
+use super::when::{SpanQuery, TimeParam, micros};
 use crate::{
     query::{
         parameter::{self, BadParameter},
@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// The default length of a span: the recent past.
-const DEFAULT_RANGE: Duration = RANGES[0].0;
+const DEFAULT_RANGE: Duration = Duration::from_secs(3_600);
 
 /// The part of a query that says the moment of a page, and the span of its timeline.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,7 +32,7 @@ pub struct TimeQuery {
 
 parameters! {
     TimeQuery {
-        at: "The moment: a time with its zone, now, or how long ago; the present without it.",
+        at: "The moment: a time (in UTC without a zone), now, or how long ago; the present without it.",
         ..span,
     }
 }
@@ -187,7 +187,7 @@ mod tests {
             assert_eq!(parameters.join(" "), written, "{read}");
         }
         assert!(when("at=-15m").unwrap().is_relative);
-        assert_eq!(when("at=2025-11-21+08:00").unwrap_err().parameter, "at");
+        assert_eq!(when("at=2025-11-21+25:00").unwrap_err().parameter, "at");
         assert_eq!(when("range=soon").unwrap_err().parameter, "range");
     }
 

@@ -1,22 +1,31 @@
-//! Moments and spans in URLs: `at=2026-11-21T03:12:00Z`, `at=-15m`, `from=…&to=…`, `range=3h`.
+//! Moments and spans in URLs: `at=2026-11-21T03:12:00Z`, `at=-15m`, `from=…&to=…`, `range=3h`; and as people type them:
+//! `at=16:28`, `at=yesterday 03:12` ([`wall_time`](super::wall_time)).
 //!
-//! A time without a zone is refused: it means another moment to every reader.
+//! A time without a zone is in UTC here. Of pages it is in the reader's zone: `middleware::typed_times` has made it exact
+//! before, so that a link means the same to everybody.
 
 use std::time::Duration;
 
 use fleetps_ingestor::history::Span;
 use fleetps_nats::units;
+use jiff::Zoned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
-use crate::query::{
-    BadParameter,
-    parameter::{self, Value},
-    parameters,
+use super::wall_time;
+use crate::{
+    live::now_us,
+    query::{
+        BadParameter,
+        parameter::{self, Value},
+        parameters,
+    },
 };
 
 /// The ranges that pages offer, and what they are called there.
-pub const RANGES: [(Duration, &str); 5] = [
+pub const RANGES: [(Duration, &str); 7] = [
+    (Duration::from_secs(300), "5 m"),
+    (Duration::from_secs(900), "15 m"),
     (Duration::from_secs(3_600), "1 h"),
     (Duration::from_secs(3 * 3_600), "3 h"),
     (Duration::from_secs(86_400), "1 d"),
@@ -28,7 +37,8 @@ const LONGEST: Duration = Duration::from_secs(100 * 365 * 86_400);
 /// The shortest length of time: the shortest that can be written.
 const SHORTEST: Duration = Duration::from_millis(1);
 /// The accepted forms of a moment.
-const EXPECTED: &str = "a time with its zone as in 2026-11-21T03:12:00Z or 2026-11-21T04:12:00+01:00, `now`, or how long ago as in -15m";
+const EXPECTED: &str = "a time as in 16:28, yesterday 03:12, Nov 27 4:28 PM, 2026-11-27 16:28 or 2026-11-27T16:28:00Z; how \
+    long ago as in -15m; or now";
 
 /// A moment, as a URL says it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,32 +70,59 @@ impl TimeParam {
     pub fn is_relative(self) -> bool {
         !matches!(self, Self::At(_))
     }
+
+    /// Reads what means the same to every reader: a time with its zone, `now`, or how long ago.
+    pub fn exact(given: &str) -> Option<Self> {
+        let text = given.trim();
+        if text.eq_ignore_ascii_case("now") {
+            return Some(Self::Now);
+        }
+        if let Some(ago) = ago(text) {
+            return Some(Self::Ago(kept(ago)));
+        }
+        // Links of dashboards have ms since 1970 UTC.
+        if let Some(time_ms) = epoch_ms(text) {
+            return Some(Self::At(time_ms.saturating_mul(1_000)));
+        }
+        // In a URL that was typed, the plus of a zone has become a space.
+        let time = text.parse::<jiff::Timestamp>().or_else(|_| text.replace(' ', "+").parse());
+        time.ok().map(|time| Self::At(time.as_microsecond()))
+    }
+
+    /// Reads it as somebody types it whose clock shows `now`.
+    ///
+    /// # Errors
+    /// What it can be, which completes "expected …".
+    pub fn typed(given: &str, now: &Zoned) -> Result<Self, String> {
+        if let Some(exact) = Self::exact(given) {
+            return Ok(exact);
+        }
+        match wall_time::read(given, now) {
+            Ok(time_us) => Ok(Self::At(time_us)),
+            Err(problem) if problem.is_empty() => Err(EXPECTED.to_owned()),
+            Err(problem) => Err(format!("{EXPECTED}; {problem}")),
+        }
+    }
+}
+
+/// How long ago: `-15m`, `15m ago` or `2 days ago`.
+fn ago(text: &str) -> Option<Duration> {
+    let lower = text.to_lowercase();
+    let length = lower.strip_prefix('-').or_else(|| lower.strip_suffix("ago"))?.trim();
+    let days = [("weeks", 7), ("week", 7), ("w", 7), ("days", 1), ("day", 1)];
+    match days.into_iter().find_map(|(unit, days)| Some((length.strip_suffix(unit)?.trim(), days))) {
+        Some((number, days)) => {
+            let days = number.parse::<u32>().ok()?.checked_mul(days)?;
+            units::parse_duration(&format!("{days}d")).ok()
+        }
+        None => units::parse_duration(length).ok(),
+    }
 }
 
 impl Value for TimeParam {
     fn read(given: &str) -> Result<Self, String> {
-        let text = given.trim();
-        if text == "now" {
-            return Ok(Self::Now);
-        }
-        if let Some(ago) = text.strip_prefix('-') {
-            let ago = units::parse_duration(ago).map_err(|_| EXPECTED.to_owned())?;
-            return Ok(Self::Ago(kept(ago)));
-        }
-        // Links of dashboards have ms since 1970 UTC.
-        if let Some(time_ms) = epoch_ms(text) {
-            return Ok(Self::At(time_ms.saturating_mul(1_000)));
-        }
-        // In a URL that was typed, the plus of a zone has become a space.
-        let time = text.parse::<jiff::Timestamp>().or_else(|_| text.replace(' ', "+").parse());
-        time.map(|time| Self::At(time.as_microsecond())).map_err(|_| {
-            match text.parse::<jiff::civil::DateTime>() {
-                Ok(_) => {
-                    format!("a zone behind it, as in {}Z; in general {EXPECTED}", text.replace(' ', "T"))
-                }
-                Err(_) => EXPECTED.to_owned(),
-            }
-        })
+        let now = jiff::Timestamp::from_microsecond(now_us()).unwrap_or_default();
+        Self::typed(given, &now.to_zoned(jiff::tz::TimeZone::UTC))
     }
 
     fn written(&self) -> String {
@@ -98,7 +135,9 @@ impl Value for TimeParam {
 
     fn schema() -> Json {
         let ago = json!({"type": "string", "pattern": "^(now|-[1-9][0-9]{0,5}(ms|s|m|h|d))$"});
-        json!({"anyOf": [{"type": "string", "format": "date-time"}, ago], "examples": ["2026-11-21T03:12:00Z", "-15m"]})
+        let typed = json!({"type": "string", "maxLength": wall_time::MAX_BYTES, "description": "a time as people type it, in UTC"});
+        let examples = ["2026-11-21T03:12:00Z", "-15m", "yesterday 03:12"];
+        json!({"anyOf": [{"type": "string", "format": "date-time"}, ago, typed], "examples": examples})
     }
 }
 
@@ -148,7 +187,7 @@ pub struct SpanQuery {
 
 parameters! {
     SpanQuery {
-        from: "The beginning: a time with its zone, now, or how long ago.",
+        from: "The beginning: a time (in UTC without a zone), now, or how long ago.",
         to: "The end; now without it.",
         range: "The length, where the beginning is not given.",
     }
@@ -213,6 +252,12 @@ mod tests {
             ("-1d", NOW_US - 86_400_000_000),
             ("2025-11-21T08:00:00Z", NOW_US),
             ("2025-11-21T09:00:00+01:00", NOW_US),
+            ("2025-11-21 08:00", NOW_US),
+            ("Nov 21, 2025, 8:00:00 AM", NOW_US),
+            ("15m ago", NOW_US - 900_000_000),
+            ("15 minutes ago", NOW_US - 900_000_000),
+            ("2 days ago", NOW_US - 2 * 86_400_000_000),
+            ("-1w", NOW_US - 7 * 86_400_000_000),
             ("2025-11-21T09:00:00 01:00", NOW_US),
             ("2025-11-21T08:00:00.250Z", NOW_US + 250_000),
             ("1763712000250", NOW_US + 250_000),
@@ -222,12 +267,12 @@ mod tests {
     }
 
     #[test]
-    fn a_time_without_a_zone_is_refused_with_what_is_missing() {
-        let refusal = moment("2026-11-21 03:12:00").unwrap_err();
-        assert!(refusal.contains("2026-11-21T03:12:00Z"), "{refusal:?}");
-        for text in ["", "yesterday", "-", "-15", "15m", "12345", "1763712000", "2026-13-01T00:00:00Z"] {
-            assert!(moment(text).is_err(), "{text}");
+    fn what_is_no_time_is_refused_with_what_would_be_one() {
+        for text in ["", "soon", "-", "-15", "15m", "12345", "1763712000", "2026-13-01T00:00:00Z"] {
+            let refusal = moment(text).unwrap_err();
+            assert!(refusal.starts_with("a time as in 16:28, yesterday 03:12"), "{text}: {refusal}");
         }
+        assert!(moment("yesterdy").unwrap_err().ends_with("; “yesterdy” is neither a day nor a time of day"));
     }
 
     #[test]

@@ -84,6 +84,7 @@ mod sums;
 mod support;
 mod tls;
 mod travel;
+mod typed_times;
 mod websocket;
 mod websocket_docs;
 mod websocket_hostile;

@@ -1,4 +1,4 @@
-//! The expression of a filter, and its evaluation for a process.
+//! The expression of a filter, and its evaluation for a process or a host.
 
 use std::collections::BTreeSet;
 
@@ -6,9 +6,43 @@ use fleetps_nats::model::{self, process::PROCESS};
 
 use super::{
     Fields,
-    field::{Field, Value, lower},
+    field::{Field, Kind, Value, lower},
     pattern::Pattern,
 };
+
+/// What a filter is evaluated for: a process, or a host.
+pub(super) trait Subject {
+    /// Whether a plain word, in small letters, occurs in it.
+    fn has_word(&self, word: &str) -> bool;
+
+    /// Whether `test` holds for a text of a field; not where it is absent.
+    fn has_text(&self, field: Field, test: impl Fn(&str) -> bool) -> bool;
+
+    /// The number of a field, where it is known.
+    fn number(&self, field: Field) -> Option<f64>;
+}
+
+impl Subject for Fields<'_> {
+    fn has_word(&self, word: &str) -> bool {
+        let occurs = |text: &str| lower(text).contains(word);
+        occurs(&self.process.name) || self.process.command_line.as_deref().is_some_and(occurs)
+    }
+
+    fn has_text(&self, field: Field, test: impl Fn(&str) -> bool) -> bool {
+        match field.of(self) {
+            Value::Text(Some(text)) => test(text),
+            Value::Letter(Some(letter)) => test(letter.encode_utf8(&mut [0; 4])),
+            _ => false,
+        }
+    }
+
+    fn number(&self, field: Field) -> Option<f64> {
+        match field.of(self) {
+            Value::Number(number) => number,
+            Value::Text(_) | Value::Letter(_) => None,
+        }
+    }
+}
 
 /// The expression of a filter.
 #[derive(Debug, Clone, PartialEq)]
@@ -104,30 +138,20 @@ impl Expression {
         }
     }
 
-    pub(super) fn matches(&self, fields: &Fields<'_>) -> bool {
+    pub(super) fn matches(&self, subject: &impl Subject) -> bool {
         match self {
-            Self::Word(word) => {
-                let occurs = |text: &str| lower(text).contains(word);
-                occurs(&fields.process.name) || fields.process.command_line.as_deref().is_some_and(occurs)
+            Self::Word(word) => subject.has_word(word),
+            Self::Same(field, text) if field.kind == Kind::Group => {
+                subject.has_text(*field, |value| value.eq_ignore_ascii_case(text))
             }
-            Self::Same(field, text) => with_text(*field, fields, |value| value == text),
-            Self::Like(field, pattern) => with_text(*field, fields, |value| pattern.matches(value)),
-            Self::Number(field, order, number) => match field.of(fields) {
-                Value::Number(Some(value)) => order.holds(value, *number),
-                _ => false,
-            },
-            Self::Not(inner) => !inner.matches(fields),
-            Self::All(inner) => inner.iter().all(|expression| expression.matches(fields)),
-            Self::Any(inner) => inner.iter().any(|expression| expression.matches(fields)),
+            Self::Same(field, text) => subject.has_text(*field, |value| value == text),
+            Self::Like(field, pattern) => subject.has_text(*field, |value| pattern.matches(value)),
+            Self::Number(field, order, number) => {
+                subject.number(*field).is_some_and(|value| order.holds(value, *number))
+            }
+            Self::Not(inner) => !inner.matches(subject),
+            Self::All(inner) => inner.iter().all(|expression| expression.matches(subject)),
+            Self::Any(inner) => inner.iter().any(|expression| expression.matches(subject)),
         }
-    }
-}
-
-/// Whether `test` holds for the text of a field; not where it is absent.
-fn with_text(field: Field, fields: &Fields<'_>, test: impl Fn(&str) -> bool) -> bool {
-    match field.of(fields) {
-        Value::Text(Some(text)) => test(text),
-        Value::Letter(Some(letter)) => test(letter.encode_utf8(&mut [0; 4])),
-        _ => false,
     }
 }

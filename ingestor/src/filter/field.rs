@@ -30,12 +30,16 @@ enum Source {
     Rate(usize),
     MemoryPercent,
     Age,
+    /// Of a host, at this place in [`HOST`](super::host::HOST).
+    OfHost(usize),
 }
 
 /// How a field's values are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Text,
+    /// Each group of a host, in any case.
+    Group,
     /// A whole number from zero up.
     Count,
     /// A whole number that may be negative.
@@ -89,6 +93,19 @@ impl Field {
         Self::all().find(|field| field.word.eq_ignore_ascii_case(word))
     }
 
+    /// The field of a host at this place, which people call `word`.
+    pub(super) const fn of_host(word: &'static str, kind: Kind, place: usize) -> Self {
+        Self { word, column: word, kind, source: Source::OfHost(place) }
+    }
+
+    /// Its place among the fields of a host, where it is one of them.
+    pub(super) fn host_place(self) -> Option<usize> {
+        match self.source {
+            Source::OfHost(place) => Some(place),
+            _ => None,
+        }
+    }
+
     /// All fields as people call them.
     pub(super) fn words() -> String {
         Self::all().map(|field| field.word).collect::<Vec<_>>().join(", ")
@@ -129,6 +146,7 @@ impl Field {
             Source::Rate(place) => Value::Number(fields.rates.at(place)),
             Source::MemoryPercent => Value::Number(fields.memory_percent),
             Source::Age => Value::Number(Some(fields.age_s)),
+            Source::OfHost(_) => Value::Number(None),
             Source::Process(place) => match fields.process.value(place) {
                 model::Value::Text(text) => Value::Text(Some(text)),
                 model::Value::Letter(letter) => Value::Letter(Some(letter)),
@@ -151,10 +169,15 @@ fn kind_of(field: &model::Field) -> Kind {
 }
 
 impl Kind {
+    /// Whether its values are texts.
+    pub(super) fn is_text(self) -> bool {
+        matches!(self, Self::Text | Self::Group)
+    }
+
     /// Parses a number with its unit; the error says what was expected.
     pub(super) fn read(self, text: &str) -> Result<f64, String> {
         let (number, expected) = match self {
-            Self::Text => (None, "a text"),
+            Self::Text | Self::Group => (None, "a text"),
             Self::Count => (text.parse::<u64>().ok().map(|number| number as f64), "a whole number, as in 42"),
             Self::Signed => (text.parse::<i32>().ok().map(f64::from), "a whole number, as in 5 or -5"),
             Self::Flag => (flag(text), "yes or no"),

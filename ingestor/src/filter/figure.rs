@@ -14,12 +14,12 @@ pub struct Figure(Field);
 impl Figure {
     /// The number that people call `word`; `None` where there is none.
     pub fn find(word: &str) -> Option<Self> {
-        Field::find(word).filter(|field| !matches!(field.kind, Kind::Text | Kind::Flag)).map(Self)
+        Field::find(word).filter(|field| !field.kind.is_text() && field.kind != Kind::Flag).map(Self)
     }
 
     /// The words of all.
     pub fn words() -> impl Iterator<Item = &'static str> {
-        Field::all().filter(|field| !matches!(field.kind, Kind::Text | Kind::Flag)).map(|field| field.word)
+        Field::all().filter(|field| !field.kind.is_text() && field.kind != Kind::Flag).map(|field| field.word)
     }
 
     /// Its word.
@@ -59,7 +59,7 @@ impl Figure {
             Kind::BytesPerSecond => (Unit::Bytes, true),
             Kind::PerSecond => (Unit::Count, true),
             Kind::Age => (Unit::Seconds, false),
-            Kind::Text | Kind::Flag | Kind::Count | Kind::Signed => (Unit::Count, false),
+            Kind::Text | Kind::Group | Kind::Flag | Kind::Count | Kind::Signed => (Unit::Count, false),
         }
     }
 

@@ -6,11 +6,14 @@
 //! **Every viewer may type any filter**, so none can be evaluated without a [`Deadline`], which is checked before each
 //! row; the size and number of patterns are limited when they are parsed.
 //!
+//! Hosts have the same language with fields of their own ([`HostFilter`]).
+//!
 //! **An absent value matches nothing:** every comparison with it is false, so its `not` is true.
 
 mod expression;
 mod field;
 mod figure;
+mod host;
 mod in_sql;
 mod parse;
 mod pattern;
@@ -24,11 +27,13 @@ pub use crate::query::{Deadline, Stopped};
 use expression::Expression;
 use field::Field;
 pub use figure::Figure;
+pub use host::{HostFields, HostFilter, words as host_words};
 use fleetps_nats::{
     model::{ProcessRates, ProcessView},
     snapshot::Process,
 };
 pub use in_sql::AskedPatterns;
+use parse::About;
 use pattern::Pattern;
 
 /// Processes between two looks at the clock where no pattern is searched: of the longest texts, they take a millisecond.
@@ -119,12 +124,27 @@ impl Filter {
     /// # Errors
     /// Where and why it is none.
     pub fn parse(text: &str) -> Result<Self, FilterError> {
-        Ok(Self { expression: parse::parse(text)? })
+        Ok(Self { expression: parse::parse(text, About::Processes)? })
     }
 
     /// Whether it lets everything through.
     pub fn is_empty(&self) -> bool {
         self.expression.is_none()
+    }
+
+    /// Its words, in small letters, where it is nothing but words that must all occur.
+    pub fn words(&self) -> Option<Vec<String>> {
+        match self.expression.as_ref()? {
+            Expression::Word(word) => Some(vec![word.clone()]),
+            Expression::All(parts) => parts
+                .iter()
+                .map(|part| match part {
+                    Expression::Word(word) => Some(word.clone()),
+                    _ => None,
+                })
+                .collect(),
+            _ => None,
+        }
     }
 
     /// Whether it asks for the growth of a counter, which takes two snapshots to know.
@@ -173,7 +193,7 @@ impl Filter {
         processes: &[Fields<'_>],
         deadline: &Deadline,
     ) -> Result<Vec<bool>, Stopped> {
-        self.each(processes, deadline, Expression::matches)
+        self.each(processes, deadline, |expression, process| expression.matches(process))
     }
 
     fn each<T>(

@@ -10,8 +10,38 @@ use super::{
     FilterError,
     expression::{Expression, Order},
     field::{Field, Kind, lower},
+    host,
     pattern::Pattern,
 };
+
+/// What a filter is about: which fields it has.
+#[derive(Clone, Copy)]
+pub(super) enum About<'a> {
+    /// Processes.
+    Processes,
+    /// Hosts; whether some host has a group of this name and a value, as `env` of `env=prod`: then it is a field.
+    Hosts(&'a dyn Fn(&str) -> bool),
+}
+
+impl About<'_> {
+    fn find(self, word: &str) -> Option<Field> {
+        match self {
+            Self::Processes => Field::find(word),
+            Self::Hosts(_) => host::find(word),
+        }
+    }
+
+    fn words(self) -> String {
+        match self {
+            Self::Processes => Field::words(),
+            Self::Hosts(_) => host::words(),
+        }
+    }
+
+    fn is_key(self, word: &str) -> bool {
+        matches!(self, Self::Hosts(is_key) if is_key(word))
+    }
+}
 
 /// Longer texts are not filters that a person typed.
 const MAX_BYTES: usize = 1000;
@@ -23,11 +53,11 @@ const MAX_PATTERNS: usize = 10;
 const SIGNS: [char; 5] = ['=', '!', '~', '<', '>'];
 
 /// Reads a filter; `None` for the empty one.
-pub(super) fn parse(text: &str) -> Result<Option<Expression>, FilterError> {
+pub(super) fn parse(text: &str, about: About<'_>) -> Result<Option<Expression>, FilterError> {
     if text.len() > MAX_BYTES {
         return Err(FilterError { column: 1, message: format!("a filter has at most {MAX_BYTES} bytes") });
     }
-    let mut reader = Reader { characters: text.chars().collect(), at: 0, patterns: 0 };
+    let mut reader = Reader { about, characters: text.chars().collect(), at: 0, patterns: 0 };
     reader.skip_space();
     if reader.peek().is_none() {
         return Ok(None);
@@ -39,14 +69,15 @@ pub(super) fn parse(text: &str) -> Result<Option<Expression>, FilterError> {
     }
 }
 
-struct Reader {
+struct Reader<'a> {
+    about: About<'a>,
     characters: Vec<char>,
     at: usize,
     /// Regular expressions so far.
     patterns: usize,
 }
 
-impl Reader {
+impl Reader<'_> {
     fn any(&mut self, depth: usize) -> Result<Expression, FilterError> {
         let mut parts = vec![self.all(depth)?];
         while self.keyword("or") {
@@ -108,19 +139,22 @@ impl Reader {
         let start = self.at;
         let name: String = self.take_while(|character| character.is_ascii_alphabetic() || character == '%');
         let after_name = self.at;
-        if let Some(field) = Field::find(&name).filter(|_| self.is_before_value()) {
+        if let Some(field) = self.about.find(&name).filter(|_| self.is_before_value()) {
             return self.part(field);
         }
         self.skip_space();
         if !name.is_empty() && self.peek().is_some_and(|character| SIGNS.contains(&character)) {
-            let Some(field) = Field::find(&name) else {
-                let message = format!(
-                    "there is no field `{name}`; there are {}. To search for a text, put it in quotes",
-                    Field::words()
-                );
-                return Err(FilterError { column: start + 1, message });
+            return match self.about.find(&name) {
+                Some(field) => self.comparison(field),
+                None if self.about.is_key(&name) => self.group_with_value(&name),
+                None => {
+                    let words = self.about.words();
+                    let message = format!(
+                        "there is no field `{name}`; there are {words}. To search for a text, put it in quotes"
+                    );
+                    Err(FilterError { column: start + 1, message })
+                }
             };
-            return self.comparison(field);
         }
         self.at = after_name;
         let rest =
@@ -142,12 +176,31 @@ impl Reader {
         let value_at = self.at;
         let value = self.value()?;
         let at_value = |message: String| FilterError { column: value_at + 1, message };
+        if field.kind == Kind::Group {
+            return Ok(Expression::Same(field, value));
+        }
         if field.kind == Kind::Text {
             let pattern = self.pattern(&regex::escape(&value)).map_err(at_value)?;
             return Ok(Expression::Like(field, pattern));
         }
         let number = field.kind.read(&value).map_err(at_value)?;
         Ok(Expression::Number(field, Order::Equal, number))
+    }
+
+    /// `env = prod`: the group `env=prod`.
+    fn group_with_value(&mut self, key: &str) -> Result<Expression, FilterError> {
+        let sign_at = self.at;
+        let sign = self.take_while(|character| SIGNS.contains(&character));
+        self.skip_space();
+        let group = Expression::Same(host::GROUP, format!("{key}={}", self.value()?));
+        match sign.as_str() {
+            "=" => Ok(group),
+            "!=" => Ok(not(group)),
+            _ => {
+                let message = format!("`{key}` is the name of a group: its value can be compared by = or !=");
+                Err(FilterError { column: sign_at + 1, message })
+            }
+        }
     }
 
     fn comparison(&mut self, field: Field) -> Result<Expression, FilterError> {
@@ -158,7 +211,7 @@ impl Reader {
         let value = self.value()?;
         let at_sign = |message: String| FilterError { column: sign_at + 1, message };
         let at_value = |message: String| FilterError { column: value_at + 1, message };
-        if field.kind == Kind::Text {
+        if field.kind.is_text() {
             return match sign.as_str() {
                 "=" => Ok(Expression::Same(field, value)),
                 "!=" => Ok(not(Expression::Same(field, value))),

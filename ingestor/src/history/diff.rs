@@ -1,13 +1,18 @@
 //! The differences between two snapshots.
 
-use std::{cmp::Reverse, collections::HashMap};
+use std::{
+    cmp::Reverse,
+    collections::{HashMap, HashSet},
+};
 
 use fleetps_nats::{Snapshot, model::rate, snapshot::Process};
 
 /// A resident set that changed by less is not worth a line.
 const MIN_RESIZED_BYTES: u64 = 1 << 20;
-/// A relative change below one part in this number does not count either.
+/// A relative change below one part in this number does not count either, unless it is large.
 const MIN_RESIZED_PART: u64 = 10;
+/// A change that counts however large the process is: a leak of 355 MiB is 3 % of 11 GiB.
+const LARGE_BYTES: u64 = 64 << 20;
 
 /// The differences between two snapshots of one host.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -24,7 +29,10 @@ pub struct Diff {
     pub gone: Vec<Process>,
     /// Gone, and started again under the same name and command line; by the new pid.
     pub restarted: Vec<Changed>,
-    /// In both, with a resident set that is another by 10 % and 1 MiB or more; those that grew most first.
+    /// Of the restarted ones, the workers of pools, as of php-fpm: their parent has their name and is in both. By pid and start
+    /// of the new one.
+    pub workers: HashSet<(u32, i64)>,
+    /// In both, with a resident set that is another by 1 MiB and 10 %, or by 64 MiB; those that grew most first.
     pub resized: Vec<Changed>,
     /// In both, with CPU time spent meanwhile; those that used most first.
     pub busy: Vec<Changed>,
@@ -62,6 +70,7 @@ pub fn diff(before: &Snapshot, after: &Snapshot) -> Diff {
         })
         .collect();
     let (started, gone, restarted) = pair(started, gone);
+    let workers = workers(&restarted, &kept);
     Diff {
         from_us: before.captured_at_us,
         to_us: after.captured_at_us,
@@ -69,6 +78,7 @@ pub fn diff(before: &Snapshot, after: &Snapshot) -> Diff {
         started,
         gone,
         restarted,
+        workers,
         resized: resized(&kept),
         busy: busy(kept),
     }
@@ -102,6 +112,17 @@ fn pair(mut started: Vec<&Process>, mut gone: Vec<&Process>) -> (Vec<Process>, V
     (alone, gone, restarted)
 }
 
+/// The new ones of `restarted` that are workers of a pool, whose parents are among `kept`.
+fn workers(restarted: &[Changed], kept: &[Changed]) -> HashSet<(u32, i64)> {
+    let parents: HashSet<(u32, &str)> =
+        kept.iter().map(|pair| (pair.after.pid, pair.after.name.as_str())).collect();
+    let is_of_pool = |process: &Process| {
+        process.parent_pid.is_some_and(|parent| parents.contains(&(parent, process.name.as_str())))
+    };
+    let is_worker = |pair: &&Changed| is_of_pool(&pair.before) && is_of_pool(&pair.after);
+    restarted.iter().filter(is_worker).map(|pair| pair.after.key()).collect()
+}
+
 fn program(process: &Process) -> (&str, Option<&str>) {
     (&process.name, process.command_line.as_deref())
 }
@@ -111,7 +132,8 @@ fn resized(kept: &[Changed]) -> Vec<Changed> {
         let (Some(before), Some(after)) = (pair.before.resident_bytes, pair.after.resident_bytes) else {
             return false;
         };
-        after.abs_diff(before) >= MIN_RESIZED_BYTES.max(before.div_ceil(MIN_RESIZED_PART))
+        let share = before.div_ceil(MIN_RESIZED_PART).min(LARGE_BYTES);
+        after.abs_diff(before) >= MIN_RESIZED_BYTES.max(share)
     };
     let growth = |pair: &Changed| {
         i128::from(pair.after.resident_bytes.unwrap_or(0))
@@ -180,13 +202,47 @@ mod tests {
     }
 
     #[test]
-    fn resident_sets_count_from_a_tenth_and_a_mebibyte() {
+    fn resident_sets_count_from_a_tenth_and_a_mebibyte_or_from_64_mebibytes() {
         let sized = |pid, bytes| Process { resident_bytes: Some(bytes), ..process(pid, 1, "x") };
-        let before = [100 * MIB, 100 * MIB, MIB, 0, 20 * MIB, 300 * MIB];
-        let after = [110 * MIB, 110 * MIB - 1, 2 * MIB - 1, MIB, 30 * MIB, 200 * MIB];
+        let large = 11 << 30;
+        let before = [100 * MIB, 100 * MIB, MIB, 0, 20 * MIB, 300 * MIB, large, large];
+        let after = [
+            110 * MIB,
+            110 * MIB - 1,
+            2 * MIB - 1,
+            MIB,
+            30 * MIB,
+            200 * MIB,
+            large + 355 * MIB,
+            large + 64 * MIB - 1,
+        ];
         let all =
-            |sizes: [u64; 6]| snapshot("a", (1..).zip(sizes).map(|(pid, size)| sized(pid, size)).collect());
-        assert_eq!(pairs(&diff(&all(before), &all(after)).resized), [(1, 1), (5, 5), (4, 4), (6, 6)]);
+            |sizes: [u64; 8]| snapshot("a", (1..).zip(sizes).map(|(pid, size)| sized(pid, size)).collect());
+        let resized = diff(&all(before), &all(after)).resized;
+        assert_eq!(pairs(&resized), [(7, 7), (1, 1), (5, 5), (4, 4), (6, 6)]);
+    }
+
+    #[test]
+    fn workers_of_a_pool_are_told_from_services_that_were_restarted() {
+        let child = |pid, started_at_us, name, parent| Process {
+            parent_pid: Some(parent),
+            ..process(pid, started_at_us, name)
+        };
+        let before = vec![
+            child(1, 1, "systemd", 0),
+            child(7, 1, "php-fpm", 1),
+            child(8, 2, "php-fpm", 7),
+            child(9, 2, "app", 1),
+        ];
+        let after = vec![
+            child(1, 1, "systemd", 0),
+            child(7, 1, "php-fpm", 1),
+            child(18, 5, "php-fpm", 7),
+            child(19, 5, "app", 1),
+        ];
+        let diff = diff(&snapshot("a", before), &snapshot("a", after));
+        assert_eq!(pairs(&diff.restarted), [(8, 18), (9, 19)]);
+        assert_eq!(diff.workers, HashSet::from([(18, 5)]));
     }
 
     #[test]

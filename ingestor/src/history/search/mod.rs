@@ -1,5 +1,6 @@
 //! Processes on all hosts at a moment.
 
+mod order;
 mod templates;
 
 use duckdb::{Row, params_from_iter};
@@ -9,6 +10,7 @@ use fleetps_nats::{
     snapshot::Process,
 };
 
+pub use self::order::{FoundBy, FoundKey, FoundOrder};
 use self::templates::{MomentsSql, ProcessesSql};
 use super::{
     History, HistoryError, Identity, Listing,
@@ -73,6 +75,8 @@ impl Omitted {
 pub struct Searched {
     /// The processes that were found.
     pub listing: Listing<Found>,
+    /// On how many hosts all of them are.
+    pub hosts: u64,
     /// What could not be searched.
     pub omitted: Omitted,
 }
@@ -84,11 +88,25 @@ impl History {
     /// # Errors
     /// When the history cannot be read.
     pub fn search(&self, filter: &Filter, at_us: i64, limit: usize) -> Result<Searched, HistoryError> {
+        self.search_in_order(filter, at_us, FoundOrder::default(), limit)
+    }
+
+    /// The same in another order.
+    ///
+    /// # Errors
+    /// When the history cannot be read.
+    pub fn search_in_order(
+        &self,
+        filter: &Filter,
+        at_us: i64,
+        order: FoundOrder,
+        limit: usize,
+    ) -> Result<Searched, HistoryError> {
         let condition = filter.sql();
         self.ask(|reading| {
             let (patterns, deadline) = (&reading.state.engine.patterns, reading.budget.deadline());
             condition.ask(patterns, deadline, |condition_text| {
-                find(reading, &condition, condition_text, at_us, limit)
+                find(reading, &condition, condition_text, at_us, (order, limit))
             })
         })
     }
@@ -99,13 +117,13 @@ fn find(
     condition: &SqlCondition,
     condition_text: &str,
     at_us: i64,
-    limit: usize,
+    (order, limit): (FoundOrder, usize),
 ) -> Result<Searched, HistoryError> {
     let segments = reading.state.index.lately(at_us);
     let resolution = coarsest(&segments);
     let Some((first, last)) = find_moments(reading, &segments, at_us)? else {
         let listing = Listing { total: 0, items: Vec::new(), resolution };
-        return Ok(Searched { listing, omitted: Omitted::default() });
+        return Ok(Searched { listing, hosts: 0, omitted: Omitted::default() });
     };
     let samples = Rows::SamplesAt("moments", Some((&first, &last)));
     let sql = render(&ProcessesSql {
@@ -114,17 +132,20 @@ fn find(
         first: &first,
         last: &last,
         condition: condition_text,
+        order: &order.sql(),
         limit,
     });
     let mut statement = reading.connection.prepare(&sql)?;
     let rows = statement.query_map(params_from_iter(&condition.values), found)?;
     let rows = rows.collect::<Result<Vec<_>, _>>()?;
     let listing = Listing {
-        total: rows.first().map_or(0, |(total, _)| *total),
-        items: rows.into_iter().filter_map(|(_, found)| found).collect(),
+        total: rows.first().map_or(0, |((total, _), _)| *total),
         resolution,
+        items: Vec::new(),
     };
-    Ok(Searched { listing, omitted: omitted(reading)? })
+    let hosts = rows.first().map_or(0, |((_, hosts), _)| *hosts);
+    let items = rows.into_iter().filter_map(|(_, found)| found).collect();
+    Ok(Searched { listing: Listing { items, ..listing }, hosts, omitted: omitted(reading)? })
 }
 
 /// What the hosts in the table `moments` omitted.
@@ -165,10 +186,10 @@ fn samples_with_spacing(reading: &Reading<'_>, segments: &[&SegmentIndex]) -> St
     format!("({} UNION ALL BY NAME {})", of(Spacing::EverySample), of(Spacing::OneAMinute))
 }
 
-/// The number of all matches, and one match; absent if the row's host is not a host name, which only another program
+/// The number of all matches and of their hosts, and one match; absent if the row's host is not a host name, which only another program
 /// can have written.
-fn found(row: &Row<'_>) -> duckdb::Result<(u64, Option<Found>)> {
-    let total = row.get("total")?;
+fn found(row: &Row<'_>) -> duckdb::Result<((u64, u64), Option<Found>)> {
+    let total = (row.get("total")?, row.get("hosts")?);
     let mut process = Process::default();
     read(row, PROCESS.iter().enumerate(), |place, value| process.set(place, value))?;
     let Ok(host) = row.get::<_, String>("host")?.parse::<HostName>() else { return Ok((total, None)) };

@@ -21,9 +21,9 @@ found AS (
         {{ derived::sql_age_s("now_monotonic_ms", "start_ticks", "captured_at", "started_at") }} AS age_s
     FROM sampled JOIN known USING (host, boot_id, pid, start_ticks)
 )
-SELECT count(*) OVER () AS total, host, boot_id, epoch_us(captured_at) AS captured_at_us,
+SELECT count(*) OVER () AS total, count(DISTINCT host) OVER () AS hosts, host, boot_id, epoch_us(captured_at) AS captured_at_us,
     round(age_s * 1e6)::BIGINT AS age_us, {{ fields::readable(&PROCESS) }}, memory_total_bytes, {{ Self::rates() }}
 FROM found
 WHERE {{ condition }}
-ORDER BY host, pid, start_ticks
+ORDER BY {{ order }}
 LIMIT {{ limit }}

@@ -28,6 +28,8 @@ pub(super) struct ProcessesSql<'a> {
     pub(super) last: &'a str,
     /// The condition of a filter, with `?` for each value that a person typed.
     pub(super) condition: &'a str,
+    /// What stands behind `ORDER BY`.
+    pub(super) order: &'a str,
     pub(super) limit: usize,
 }
 

@@ -1,0 +1,189 @@
+//! Times as people type them, on every page: `at`, `from` and `to` are read in the reader's zone and become exact, so that
+//! the address of the page means the same to everybody and later. JSON reads them in UTC.
+//!
+//! The zone is that of the form (its hidden field `zone`, which says what stood beside the fields), else the browser's. What
+//! is no time is taken off the request and told to the page ([`TypedTimes`]), which shows it at its field.
+
+use axum::{
+    extract::Request,
+    http::{Method, StatusCode, Uri},
+    middleware::Next,
+    response::{IntoResponse, Redirect, Response},
+};
+
+use jiff::Zoned;
+
+use crate::{
+    live::now_us,
+    query::{BadParameter, parameter::Value},
+    refusal::Refusal,
+    url::{Url, is_of_programs},
+    view::{
+        time_field::{ReaderZone, TypedTimes},
+        when::TimeParam,
+    },
+};
+
+/// The parameters of all pages that are times.
+const TIMES: [&str; 3] = ["at", "from", "to"];
+/// The parameter of forms that says in which zone their times are.
+const ZONE: &str = "zone";
+
+/// A parameter and its value.
+type Pair = (String, String);
+
+/// Makes the times of a page exact.
+pub async fn typed_times(mut request: Request, next: Next) -> Response {
+    let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
+    if !is_read || is_of_programs(request.uri().path()) {
+        return next.run(request).await;
+    }
+    let zone = ReaderZone::of_browser(request.headers());
+    let mut wrong = Vec::new();
+    if let Some(query) = request.uri().query().filter(|query| has_time(query)) {
+        let read = match Read::of(query, &zone, now_us()) {
+            Ok(read) => read,
+            Err(refusal) => return refusal.into_response(),
+        };
+        let page = Url::of_page(request.uri().path());
+        if read.is_typed {
+            return Redirect::to(&page.with(&read.parameters).to_string()).into_response();
+        }
+        if let (false, Ok(uri)) = (read.wrong.is_empty(), page.with(&read.right()).to_string().parse::<Uri>()) {
+            *request.uri_mut() = uri;
+        }
+        wrong = read.wrong;
+    }
+    request.extensions_mut().insert(TypedTimes { zone, wrong });
+    next.run(request).await
+}
+
+/// Whether one of the parameters may be a time; most requests have none.
+fn has_time(query: &str) -> bool {
+    let mut names = query.split('&').map(|pair| pair.split_once('=').map_or(pair, |(name, _)| name));
+    names.any(|name| TIMES.contains(&name))
+}
+
+/// The parameters of a request.
+#[derive(Debug, Default, PartialEq)]
+struct Read {
+    /// All of them, with exact times.
+    parameters: Vec<Pair>,
+    /// Whether some time was not exact.
+    is_typed: bool,
+    /// What is no time.
+    wrong: Vec<BadParameter>,
+}
+
+impl Read {
+    /// # Errors
+    /// When the form is in a zone that is not known here.
+    fn of(query: &str, browser: &ReaderZone, now_us: i64) -> Result<Self, Refusal> {
+        let given: Vec<Pair> = form_urlencoded::parse(query.as_bytes()).into_owned().collect();
+        let of_form = given.iter().rev().find(|(name, value)| name == ZONE && !value.is_empty());
+        let now = match of_form {
+            Some((_, name)) => ReaderZone::find(name).ok_or_else(|| unknown_zone(name))?.now(now_us),
+            None => browser.now(now_us),
+        };
+        let mut read = Self::default();
+        for (name, value) in given.into_iter().filter(|(name, _)| name != ZONE) {
+            let is_time = TIMES.contains(&name.as_str()) && !value.trim().is_empty();
+            let value = if is_time { read.time(&name, value, &now) } else { value };
+            read.parameters.push((name, value));
+        }
+        if let (Some(from_us), Some(to_us)) = (read.moment("from", now_us), read.moment("to", now_us))
+            && from_us >= to_us
+        {
+            let given = browser.written(from_us);
+            read.wrong.push(BadParameter::new("from", &given, "a time before the end of the span"));
+        }
+        Ok(read)
+    }
+
+    /// The exact text of a time; what is none stays as it is.
+    fn time(&mut self, name: &str, value: String, now: &Zoned) -> String {
+        if TimeParam::exact(&value).is_some() {
+            return value;
+        }
+        match TimeParam::typed(&value, now) {
+            Ok(time) => {
+                self.is_typed = true;
+                time.written()
+            }
+            Err(expected) => {
+                self.wrong.push(BadParameter::new(name, &value, expected));
+                value
+            }
+        }
+    }
+
+    /// The moment that a parameter means; of one that is repeated, the last.
+    fn moment(&self, wanted: &str, now_us: i64) -> Option<i64> {
+        let (_, value) = self.parameters.iter().rev().find(|(name, _)| name == wanted)?;
+        TimeParam::exact(value).map(|time| time.resolve(now_us))
+    }
+
+    /// The parameters without those that are wrong.
+    fn right(&self) -> Vec<&Pair> {
+        let is_wrong = |name: &str| self.wrong.iter().any(|wrong| wrong.parameter == name);
+        self.parameters.iter().filter(|(name, _)| !is_wrong(name)).collect()
+    }
+}
+
+fn unknown_zone(name: &str) -> Refusal {
+    let name = crate::display::cut(name, 100);
+    let hint = "type the time with its offset, as in 16:28+01:00; the zones of the server's machine come with its tzdata";
+    Refusal::new(StatusCode::BAD_REQUEST, format!("no time zone is called {name:?} here"), hint)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// 2026-11-27 16:45 in Berlin.
+    const NOW_US: i64 = 1_795_794_300_000_000;
+
+    fn read(query: &str) -> Read {
+        Read::of(query, &ReaderZone::find("Europe/Berlin").unwrap(), NOW_US).unwrap()
+    }
+
+    fn written(read: &Read) -> String {
+        Url::top().with(&read.parameters).to_string()
+    }
+
+    #[test]
+    fn a_typed_time_becomes_exact_in_the_zone_of_its_form_or_of_the_browser() {
+        for (query, expected) in [
+            ("by=cpu&from=16:28&to=16:40", "/top?by=cpu&from=2026-11-27T15:28:00Z&to=2026-11-27T15:40:00Z"),
+            ("from=16:28&zone=America/New_York", "/top?from=2026-11-26T21:28:00Z"),
+            ("at=yesterday+03:12&zone=", "/top?at=2026-11-26T02:12:00Z"),
+        ] {
+            let read = read(query);
+            assert_eq!((written(&read).as_str(), read.is_typed), (expected, true), "{query}");
+            assert_eq!(read.wrong, [], "{query}");
+        }
+    }
+
+    #[test]
+    fn what_is_exact_or_relative_stays_as_it_is() {
+        for query in ["from=-2h&to=now", "at=2026-11-27T15:28:00Z", "at=1795793337000", "q=16:28&at=", "at=15m+ago"] {
+            let read = read(query);
+            assert!(!read.is_typed && read.wrong.is_empty(), "{query}: {read:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_time_is_told_and_the_rest_is_kept() {
+        let read = read("q=a+b&at=yesterdy");
+        assert_eq!(read.right(), [&("q".to_owned(), "a b".to_owned())]);
+        assert_eq!((read.wrong[0].parameter.as_str(), read.wrong[0].given.as_str()), ("at", "yesterdy"));
+        assert!(Read::of("at=16:28&zone=Mars", &ReaderZone::default(), NOW_US).is_err());
+    }
+
+    #[test]
+    fn a_span_that_ends_before_it_begins_is_told_at_its_beginning() {
+        let read = read("from=2026-11-27T15:28:00Z&to=2026-11-27T15:00:00Z");
+        assert_eq!((read.wrong[0].parameter.as_str(), read.wrong[0].given.as_str()), ("from", "2026-11-27 16:28:00"));
+        assert_eq!(read.right(), [&("to".to_owned(), "2026-11-27T15:00:00Z".to_owned())]);
+    }
+}
