@@ -10,7 +10,7 @@ use std::{
 
 use fleetps_agent::simulate::{Fleet, SimulationSettings};
 use fleetps_ingestor::{
-    alerts::{Evaluator, Rule, Severity, built_in},
+    alerts::{Evaluator, Measure, Rule, Severity, built_in},
     events::{Detector, MessagePlace},
     history::{History, Span},
     merge_folder,
@@ -63,13 +63,15 @@ const OWN: [&str; 41] = [
     "process_count > 5000",
     "network_received_bytes/s > 100M for 10m",
 ];
-const TRIED: [&str; 6] = [
+const TRIED: [&str; 8] = [
     "memory > 90% for 5m",
     "disk > 90% for 5m",
     "cpu > 95% clear 90% for 1h over process",
     "mem > 2G over process where user:www-data",
     "cpu > 90% for 10m over program",
     "count < 1 for 1m where cmd:nginx",
+    "gone for 5m over unit",
+    "memory_full_in < 3d clear 5d over process",
 ];
 
 fn main() {
@@ -86,6 +88,10 @@ fn main() {
     let (mut encoder, mut decoder) = (Encoder::new().unwrap(), Decoder::new().unwrap());
     let (mut detector, mut evaluator) = (Detector::default(), Evaluator::default());
     evaluator.set_rules(rules(), 0);
+    let mut of_built_in = [Evaluator::default(), Evaluator::default()];
+    of_built_in[0].set_rules(built_in_rules(), 0);
+    of_built_in[1].set_rules(built_in_rules().into_iter().filter(|rule| !learns(rule)).collect(), 0);
+    let mut took_built_in = [Duration::ZERO; 2];
     let mut rows = SegmentRows::new(0, 1, 1, begun_us);
     let (mut sequence, mut rows_in_all, mut changes) = (0, 0, 0);
     let mut took = [Duration::ZERO; 3];
@@ -103,6 +109,12 @@ fn main() {
             changes += evaluator.snapshot(at, detector.clock(), host, &snapshot).len();
             let parts = [decoded - start, detected - decoded, detected.elapsed()];
             took.iter_mut().zip(parts).for_each(|(sum, part)| *sum += part);
+            // In turn, so that neither always finds the snapshot in the cache.
+            for number in [sequence % 2, (sequence + 1) % 2].map(|number| usize::from(number == 1)) {
+                let start = Instant::now();
+                of_built_in[number].snapshot(at, detector.clock(), host, &snapshot);
+                took_built_in[number] += start.elapsed();
+            }
             rows_in_all += snapshot.processes.len();
             rows.push(sequence, stored_at_us, host, &snapshot);
             if rows.is_full(500_000) {
@@ -122,6 +134,14 @@ fn main() {
         rules().len(),
         evaluate.div_duration_f64(decode)
     );
+    let [with, without] = took_built_in.map(|took| took.as_secs_f64() * 1e6 / sequence as f64);
+    println!(
+        "the built-in rules {with:.1} µs a snapshot, {without:.1} without what is learned of memory and services: {:.2} times",
+        with / without
+    );
+    let [with, without] =
+        of_built_in.map(|evaluator| rmp_serde::to_vec_named(&evaluator.state()).unwrap().len() / names.len());
+    println!("their state of a host has {with} bytes, {without} without");
     println!("{changes} changes of {sequence} snapshots, {rows_in_all} rows");
     merge_folder(folder.path()).unwrap();
     let history = History::open(folder.path()).unwrap();
@@ -140,10 +160,18 @@ fn main() {
     }
 }
 
+/// Whether a rule asks for what is learned of memory and services.
+fn learns(rule: &Rule) -> bool {
+    matches!(rule.measure, Measure::MemoryFullIn | Measure::Gone)
+}
+
+fn built_in_rules() -> Vec<Rule> {
+    built_in().iter().map(|it| Rule::parse(it.id, 0, it.severity, it.sentence).unwrap()).collect()
+}
+
 fn rules() -> Vec<Rule> {
     let own = OWN.iter().enumerate().map(|(number, sentence)| {
         Rule::parse(&format!("own-{number}"), 1, Severity::Warning, sentence).unwrap()
     });
-    let built_in = built_in().iter().map(|it| Rule::parse(it.id, 0, it.severity, it.sentence).unwrap());
-    built_in.chain(own).collect()
+    built_in_rules().into_iter().chain(own).collect()
 }

@@ -8,6 +8,7 @@ use fleetps_ingestor::alerts::{
 use fleetps_nats::model::Unit;
 
 use crate::{
+    display,
     live::Moment,
     notify::{Chart, Culprit, Facts, Figure, Kind, Notification, Severity, Subject},
     view::alerts::with_unit,
@@ -128,6 +129,8 @@ fn measure(rule: &Rule) -> String {
         Measure::Count => "processes".to_owned(),
         Measure::Disk => "used space".to_owned(),
         Measure::DiskFullIn => "time until it is full".to_owned(),
+        Measure::MemoryFullIn => "time until memory is used up".to_owned(),
+        Measure::Gone => "absence".to_owned(),
         Measure::Silent => "silence".to_owned(),
         Measure::RestartLoop => "starts".to_owned(),
     }
@@ -145,6 +148,9 @@ fn title(change: &AlertChange, rule: Option<&Rule>) -> String {
         }
         (Change::Exited, _) => format!("{} has exited", named()),
         (Change::Gone, _) if instance.is_empty() => "the host is no longer watched".to_owned(),
+        (Change::Gone, Some(rule)) if rule.measure == Measure::Gone => {
+            format!("{instance} is no longer expected")
+        }
         (Change::Gone, _) => format!("{instance} is gone"),
         (Change::RuleChanged, _) => "the rule was changed".to_owned(),
         (_, None) => of(&change.alert.sentence),
@@ -161,12 +167,29 @@ fn title(change: &AlertChange, rule: Option<&Rule>) -> String {
                 }
                 None => format!("{} will be full soon", named()),
             },
+            Measure::MemoryFullIn => match change.value {
+                Some(value) => format!(
+                    "{} grows steadily; memory is used up in {}",
+                    named(),
+                    with_unit(value, rule.measure.unit())
+                ),
+                None => format!("{} grows steadily", named()),
+            },
+            Measure::Gone => match change.value {
+                Some(seconds) => {
+                    let seen_us = change.at_us.saturating_sub((seconds * 1e6) as i64);
+                    format!("{} is gone; last seen {}", named(), display::time(seen_us))
+                }
+                None => format!("{} is gone", named()),
+            },
             _ => of(&beyond(change, rule)),
         },
         (Change::Cleared, Some(rule)) => match (rule.measure, change.value) {
             (Measure::Silent, _) => "sends again".to_owned(),
             (Measure::RestartLoop, _) => format!("{} is no longer started again and again", named()),
             (Measure::DiskFullIn, _) => format!("{} will not be full soon", named()),
+            (Measure::MemoryFullIn, _) => format!("{} no longer grows steadily", named()),
+            (Measure::Gone, _) => format!("{} is back", named()),
             (_, Some(value)) => of(&format!("{} {} again", is(rule), with_unit(value, rule.measure.unit()))),
             (_, None) => of(&format!("{} well again", is(rule))),
         },
@@ -221,6 +244,7 @@ fn culprit(part: &Part, rule: Option<&Rule>, moment: Option<&Moment>) -> Culprit
         Some(
             Measure::Disk
             | Measure::DiskFullIn
+            | Measure::MemoryFullIn
             | Measure::Host(HostFigure::MemoryPercent | HostFigure::SwapPercent),
         ) => (Unit::Bytes, false),
         _ => (Unit::Percent, false),
@@ -287,6 +311,21 @@ mod tests {
             ("count < 100 where cmd:x", Key::Host, Change::Raised, "processes are 97, fewer than 100"),
             ("cpu > 1 over process", named(), Change::Exited, "/var has exited"),
             ("restart_loop", named(), Change::Raised, "/var is started again and again"),
+            (
+                "gone for 5m",
+                Key::Named("nginx.service".to_owned()),
+                Change::Raised,
+                "nginx.service is gone; last seen 2026-11-28 13:58:23 UTC",
+            ),
+            ("gone for 5m over program", named(), Change::Cleared, "/var is back"),
+            ("gone for 5m", named(), Change::Gone, "/var is no longer expected"),
+            (
+                "memory_full_in < 3d",
+                named(),
+                Change::Raised,
+                "/var grows steadily; memory is used up in 1m 37s",
+            ),
+            ("memory_full_in < 3d", named(), Change::Cleared, "/var no longer grows steadily"),
             ("load_1 > 8", Key::Host, Change::Steady, "load_1 is 97, more than 8, and steady"),
             (
                 "load_1 > 8",

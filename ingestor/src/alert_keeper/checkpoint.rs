@@ -1,7 +1,8 @@
 //! What is remembered after some message, in a file beside the segments.
 //!
 //! Without it, evaluation begins with the alerts that are open in the stream of alerts and the last minutes of snapshots. Lost are
-//! how long values have lasted, and how file systems have grown: forecasts say nothing for most of a day.
+//! how long values have lasted, and what is learned over hours and days: forecasts say nothing for most of a day, and nothing that
+//! was always there is missed for a day.
 
 use std::{
     fs::File,
@@ -17,9 +18,9 @@ use crate::{alerts::EvaluatorState, events::Event};
 
 /// Changes when what is written can no longer be read.
 const VERSION: u32 = 1;
-/// The largest that is read, in bytes: 10,000 hosts with an alert each take 6 MB, and with ten file systems each, whose growth
-/// is remembered, some 40 MB more.
-const MAX_BYTES: usize = 64 << 20;
+/// The largest that is read, in bytes: 10,000 hosts with an alert each take 6 MB; with ten file systems each, whose growth is
+/// remembered, some 40 MB more, with forty services 20 MB, and with ten large processes 12 MB.
+const MAX_BYTES: usize = 128 << 20;
 /// Bytes of the checksum in front.
 const SUM_BYTES: usize = 32;
 
@@ -50,7 +51,7 @@ impl<'a> Checkpoint<'a> {
         Self { version: VERSION, epoch_s, sequence, stored_at_us, number, loops, evaluator }
     }
 
-    /// As it is written, and whether that is all. What forecasts are made of is left out where it would make the file larger
+    /// As it is written, and whether that is all. What is learned over hours and days is left out where it would make the file larger
     /// than what is read, because then everything would be lost.
     pub(super) fn into_bytes(self) -> (Vec<u8>, bool) {
         self.into_bytes_within(MAX_BYTES)
@@ -62,7 +63,7 @@ impl<'a> Checkpoint<'a> {
             return (bytes, true);
         }
         drop(bytes);
-        self.evaluator.leave_out_growths();
+        self.evaluator.leave_out_learned();
         (self.encoded(), false)
     }
 
@@ -139,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn what_forecasts_are_made_of_is_left_out_of_a_checkpoint_that_would_not_be_read() {
+    fn what_is_learned_is_left_out_of_a_checkpoint_that_would_not_be_read() {
         let folder = tempfile::tempdir().unwrap();
         let path = path(folder.path(), 3);
         let mut evaluator = Evaluator::default();

@@ -48,7 +48,7 @@ pub(super) struct Evaluation {
     looked_for_ended_ms: i64,
     /// Whether something was evaluated that no checkpoint has.
     is_ahead: bool,
-    /// Whether it was logged that checkpoints are too large to have what forecasts are made of.
+    /// Whether it was logged that checkpoints are too large to have what is learned over hours and days.
     is_too_large: bool,
 }
 
@@ -243,8 +243,8 @@ impl Evaluation {
         let (bytes, is_whole) = Checkpoint::new(at, stored_at_us, loops, self.evaluator.state()).into_bytes();
         if !is_whole && !std::mem::replace(&mut self.is_too_large, true) {
             tracing::error!(
-                "the checkpoint of alerts is too large to have how file systems have grown; \
-                 after a start, forecasts of full disks will say nothing for most of a day"
+                "the checkpoint of alerts is too large to have what is learned of hosts; after a start, \
+                 forecasts say nothing for most of a day, and nothing counts as gone for a day"
             );
         }
         outgoing.blocking_send(Outgoing::Checkpoint(bytes)).map_err(|_| Ended)

@@ -1,7 +1,7 @@
 //! The rules that are on from the start.
 //!
-//! They are quiet on a healthy fleet: what a busy host does for an hour is no alert. None of these yet are a process that leaks, a
-//! program that was always there and is gone, and fleetps's own state.
+//! They are quiet on a healthy fleet: what a busy host does for an hour is no alert. None of these yet is about fleetps's own
+//! state.
 
 use super::rule::Severity;
 
@@ -23,7 +23,7 @@ pub fn built_in() -> &'static [BuiltIn] {
     &BUILT_IN
 }
 
-static BUILT_IN: [BuiltIn; 11] = [
+static BUILT_IN: [BuiltIn; 13] = [
     BuiltIn {
         id: "host-silent",
         severity: Severity::Critical,
@@ -62,6 +62,20 @@ static BUILT_IN: [BuiltIn; 11] = [
         severity: Severity::Warning,
         sentence: "oom_kills/s > 0",
         note: "The kernel has ended a process, because the host or a group of processes was out of memory. Its log names it.",
+    },
+    BuiltIn {
+        id: "memory-leak",
+        severity: Severity::Warning,
+        // A restart at the end of the week is in time.
+        sentence: "memory_full_in < 3d clear 5d for 30m over process",
+        note: "The process needs more and more memory, steadily for hours. If that goes on, the host has none left within three days.",
+    },
+    BuiltIn {
+        id: "service-gone",
+        severity: Severity::Warning,
+        // A large database takes minutes to stop and start.
+        sentence: "gone for 5m over unit",
+        note: "A systemd service, or a program of a container, that always ran here runs no longer. Was it removed on purpose? Then acknowledge it: it is forgotten after three days.",
     },
     BuiltIn {
         id: "restart-loop",

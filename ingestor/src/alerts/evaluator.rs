@@ -10,9 +10,9 @@ use fleetps_nats::{HostName, Snapshot, model::SnapshotPair};
 
 use super::{
     alert::{Alert, AlertChange, Change},
-    growth::Growths,
     instance::Instance,
     known_host::{Instances, KnownHost},
+    learned::Lessons,
     measure::Key,
     measured::{Measured, Values},
     moment::Moment,
@@ -39,6 +39,7 @@ pub struct Evaluator {
     rules: Vec<Arc<Rule>>,
     plan: Plan,
     needs: Needs,
+    lessons: Lessons,
     groups: HostGroups,
     hosts: HashMap<HostName, KnownHost>,
     /// Instances that are remembered of each rule, by its id.
@@ -69,10 +70,15 @@ impl Evaluator {
             self.hosts.values_mut().for_each(|known| known.previous = None);
         }
         self.plan = Plan::of(&rules);
+        let before = std::mem::replace(&mut self.lessons, Lessons::of(&rules));
         self.rules = rules.into_iter().map(Arc::new).collect();
         self.looked_s = None;
-        if !self.forecasts() {
-            self.hosts.values_mut().for_each(|known| known.growths = Growths::default());
+        if self.lessons != before {
+            for known in self.hosts.values_mut() {
+                let mut learned = known.take_learned();
+                learned.keep(self.lessons);
+                known.put_learned(learned);
+            }
         }
         changes
     }
@@ -146,17 +152,14 @@ impl Evaluator {
             before.as_ref().and_then(|before| before.previous.clone()).filter(|_| since_ms.is_some());
         let killed_over_gap =
             before.as_ref().filter(|_| since_ms.is_none()).and_then(|before| before.killed_per_s(&now));
+        let mut learned = before.as_mut().map(KnownHost::take_learned).unwrap_or_default();
         if let Some(before) = before {
             (now.instances, now.too_many) = (before.instances, before.too_many);
-            now.growths = before.growths;
-        }
-        if self.forecasts() {
-            now.growths.note(snapshot);
         }
         let pair = SnapshotPair::new(host.clone(), Arc::clone(snapshot), previous);
         let measured = Measured::of(&pair, (&self.plan, self.needs), Deadline::after(WITHIN));
         let (values, sequence) = (values.unwrap_or(&measured), place.sequence);
-        let growths = std::mem::take(&mut now.growths);
+        learned.note(self.lessons, snapshot, values, since_ms);
         let moment = Moment {
             host,
             values,
@@ -164,7 +167,7 @@ impl Evaluator {
             sequence,
             since_ms,
             is_same_boot,
-            growths: &growths,
+            learned: &learned,
             killed_over_gap,
         };
         let groups = self.groups.get(host);
@@ -184,15 +187,10 @@ impl Evaluator {
                 now.instances.insert(rule.id.clone(), known);
             }
         }
-        now.growths = growths;
+        now.put_learned(learned);
         self.hosts.insert(host.clone(), now);
         changes.extend(self.tick(place, clock));
         changes
-    }
-
-    /// Whether some rule asks when file systems will be full.
-    fn forecasts(&self) -> bool {
-        self.rules.iter().any(|rule| rule.measure == Measure::DiskFullIn)
     }
 
     /// Takes note of what happened by the message at `place`: programs that are restarted again and again.
@@ -271,13 +269,14 @@ impl Evaluator {
         instances.flat_map(Instances::keys).cloned().collect()
     }
 
-    /// The processes among them: pid, and the other half of the identity.
+    /// The processes among them, and those whose memory is looked at: pid, and the other half of the identity.
     pub(crate) fn processes_of(&self, host: &HostName) -> BTreeSet<(u32, i64)> {
         let process = |key: Key| match key {
             Key::Process { pid, start, .. } => Some((pid, start)),
             _ => None,
         };
-        self.keys_of(host).into_iter().filter_map(process).collect()
+        let large = self.hosts.get(host).into_iter().flat_map(KnownHost::large_processes);
+        self.keys_of(host).into_iter().filter_map(process).chain(large).collect()
     }
 
     /// Takes a snapshot that was evaluated before [`Self::state`] was asked for: it may be the last of its host, which is not
@@ -322,7 +321,8 @@ impl Evaluator {
         }
         let needs = rules.iter().map(|rule| rule.needs()).max().unwrap_or_default();
         let plan = Plan::of(rules.iter().map(Arc::as_ref));
-        Self { rules, plan, needs, hosts, counts, ..Self::default() }
+        let lessons = Lessons::of(rules.iter().map(Arc::as_ref));
+        Self { rules, plan, needs, lessons, hosts, counts, ..Self::default() }
     }
 
     fn sorted_hosts(&self) -> Vec<HostName> {

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
+    mem,
     sync::Arc,
 };
 
@@ -15,7 +16,10 @@ use super::{
     alert::{Alert, AlertChange},
     growth::Growths,
     instance::{Instance, Observation},
+    learned::Learned,
     measure::Key,
+    memories::Memories,
+    presence::Presences,
     rule::{Needs, Rule},
 };
 use crate::events::{MessagePlace, StreamClock};
@@ -44,7 +48,16 @@ pub(super) struct KnownHost {
     pub(super) too_many: BTreeSet<String>,
     /// How its file systems have grown, where some rule asks when they will be full.
     #[serde(default, skip_serializing_if = "Growths::is_empty")]
-    pub(super) growths: Growths,
+    growths: Growths,
+    /// How the memory of its processes has grown, where some rule asks when that will be used up.
+    #[serde(default, skip_serializing_if = "Memories::is_empty")]
+    memories: Memories,
+    /// The services that it has always, where some rule asks which are gone.
+    #[serde(default, skip_serializing_if = "Presences::is_empty")]
+    services: Presences,
+    /// The same of programs.
+    #[serde(default, skip_serializing_if = "Presences::is_empty")]
+    programs: Presences,
 }
 
 impl KnownHost {
@@ -60,12 +73,38 @@ impl KnownHost {
             instances: HashMap::new(),
             too_many: BTreeSet::new(),
             growths: Growths::default(),
+            memories: Memories::default(),
+            services: Presences::default(),
+            programs: Presences::default(),
         }
     }
 
-    /// The same without how its file systems have grown.
-    pub(super) fn without_growths(&self) -> Self {
-        Self { growths: Growths::default(), ..self.clone() }
+    /// The same without what is learned over hours and days.
+    pub(super) fn without_learned(&self) -> Self {
+        let mut known = self.clone();
+        known.take_learned();
+        known
+    }
+
+    /// Takes out what is learned.
+    pub(super) fn take_learned(&mut self) -> Learned {
+        Learned {
+            growths: mem::take(&mut self.growths),
+            memories: mem::take(&mut self.memories),
+            services: mem::take(&mut self.services),
+            programs: mem::take(&mut self.programs),
+        }
+    }
+
+    /// Puts in what is learned.
+    pub(super) fn put_learned(&mut self, learned: Learned) {
+        let Learned { growths, memories, services, programs } = learned;
+        (self.growths, self.memories, self.services, self.programs) = (growths, memories, services, programs);
+    }
+
+    /// The processes whose memory is looked at: pid, and the other half of the identity.
+    pub(super) fn large_processes(&self) -> impl Iterator<Item = (u32, i64)> {
+        self.memories.processes()
     }
 
     /// One of which only an alert is known, which was decided at `stored_ms`.

@@ -5,14 +5,18 @@
 
 use std::{
     cell::OnceCell,
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
 };
 
-use fleetps_nats::model::{ProcessRates, ProcessView, SnapshotPair};
+use fleetps_nats::{
+    model::{ProcessRates, ProcessView, SnapshotPair},
+    snapshot::Process,
+};
 
 use super::{
     measure::{Culprit, Key, disk_value, host_value, largest},
     plan::{Plan, Planned, Sum},
+    presence::name_of,
     rule::{Measure, Needs, Over, Rule},
 };
 use crate::filter::{Deadline, Fields, Figure, Stopped};
@@ -28,6 +32,9 @@ pub(crate) trait Values {
     /// # Errors
     /// When the filter took too long.
     fn values(&self, planned: Planned<'_>, known: &[&Key]) -> Result<ValueOf, Stopped>;
+
+    /// The names of the services (units) or programs that there are.
+    fn present(&self, over: Over) -> BTreeSet<&str>;
 
     /// Whether there is this process, whatever a filter says of it.
     fn has_process(&self, pid: u32, start: i64) -> bool;
@@ -263,6 +270,15 @@ impl<'a> Measured<'a> {
         largest(fields.filter_map(|fields| Culprit::of(fields.process, figure.of(fields))).collect())
     }
 
+    /// The process itself, with its memory.
+    fn memory_of(&self, key: &Key) -> Vec<Culprit> {
+        let place = self.number(Over::Process, key);
+        let process = place.and_then(|place| self.pair.latest().processes.get(place));
+        let culprit =
+            |process: &Process| Culprit::of(process, process.resident_bytes.map(|bytes| bytes as f64));
+        process.and_then(culprit).into_iter().collect()
+    }
+
     /// The processes of an instance of a sum that have the largest parts in it.
     fn parts(&self, sum: Sum, key: &Key) -> Vec<Culprit> {
         let Some(number) = self.number(sum.over, key) else { return Vec::new() };
@@ -292,6 +308,10 @@ impl Values for Measured<'_> {
         })
     }
 
+    fn present(&self, over: Over) -> BTreeSet<&str> {
+        self.pair.latest().processes.iter().filter_map(|process| name_of(over, process)).collect()
+    }
+
     fn has_process(&self, pid: u32, start: i64) -> bool {
         self.places().contains_key(&(pid, start))
     }
@@ -301,6 +321,7 @@ impl Values for Measured<'_> {
         match (planned.rule.measure, sum) {
             (Measure::Process(_) | Measure::Count, Some(sum)) => self.parts(*sum, key),
             (Measure::Host(figure), _) if figure.is_of_memory() => self.largest_of("mem"),
+            (Measure::MemoryFullIn, _) => self.memory_of(key),
             (Measure::Host(_), _) => self.largest_of("cpu"),
             (Measure::Disk | Measure::DiskFullIn, _) => self.writers(),
             _ => Vec::new(),

@@ -4,9 +4,9 @@ use fleetps_nats::{HostName, Snapshot, snapshot::FilesystemSample};
 
 use super::{
     alert::{Alert, AlertChange, Change},
-    growth::Growths,
     instance::{Instance, Observation},
     known_host::Instances,
+    learned::Learned,
     measure::Key,
     measured::{ValueOf, Values},
     plan::Planned,
@@ -25,8 +25,8 @@ pub(super) struct Moment<'a> {
     pub(super) sequence: u64,
     pub(super) since_ms: Option<u64>,
     pub(super) is_same_boot: bool,
-    /// How the host's file systems have grown until now.
-    pub(super) growths: &'a Growths,
+    /// What is learned of the host until now.
+    pub(super) learned: &'a Learned,
     /// Processes per second that the kernel killed because memory was short, while the host was silent; absent where it was not.
     pub(super) killed_over_gap: Option<f64>,
 }
@@ -48,6 +48,8 @@ impl Moment<'_> {
         let keys: Vec<&Key> = known.keys().collect();
         let values = match planned.rule.measure {
             Measure::DiskFullIn => Ok(self.disks_full_in()),
+            Measure::MemoryFullIn => Ok(self.learned.memories.full_in_s(self.snapshot, &keys)),
+            Measure::Gone => Ok(self.missed(planned.rule, &keys)),
             Measure::Host(figure) if figure.is_of_kills() && self.killed_over_gap.is_some() => {
                 Ok(ValueOf::from([(Key::Host, self.killed_over_gap)]))
             }
@@ -108,8 +110,20 @@ impl Moment<'_> {
     /// When each file system will be full.
     fn disks_full_in(&self) -> ValueOf {
         let full_in =
-            |disk: &FilesystemSample| (Key::Named(disk.mount.clone()), self.growths.full_in_s(disk));
+            |disk: &FilesystemSample| (Key::Named(disk.mount.clone()), self.learned.growths.full_in_s(disk));
         self.snapshot.filesystems.iter().map(full_in).collect()
+    }
+
+    /// How long what was always there is missed.
+    fn missed(&self, rule: &Rule, known: &[&Key]) -> ValueOf {
+        let name = |key: &&'_ Key| match key {
+            Key::Named(name) => Some(name.clone()),
+            _ => None,
+        };
+        let known: Vec<String> = known.iter().filter_map(name).collect();
+        let missed = self.learned.present(rule.over);
+        let missed = missed.missed_s(rule.threshold.raise, known.iter().map(String::as_str));
+        missed.into_iter().map(|(name, missed_s)| (Key::Named(name.to_owned()), missed_s)).collect()
     }
 
     /// The host is heard of: its silence is over.

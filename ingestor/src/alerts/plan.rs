@@ -43,6 +43,8 @@ impl Plan {
                 Measure::Host(_)
                 | Measure::Disk
                 | Measure::DiskFullIn
+                | Measure::MemoryFullIn
+                | Measure::Gone
                 | Measure::Silent
                 | Measure::RestartLoop => None,
             };

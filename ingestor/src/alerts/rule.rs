@@ -64,6 +64,10 @@ pub enum Measure {
     Disk,
     /// When a file system will be full if it goes on as in the last day and week, in s.
     DiskFullIn,
+    /// When the memory of a host is used up by the growth of one process if that goes on steadily, in s.
+    MemoryFullIn,
+    /// How long something that was always there is gone, in s.
+    Gone,
     /// How long a host has sent nothing beyond the three intervals after which it counts as silent, in s.
     Silent,
     /// A supervised program that is started again and again, as the event of that name has it.
@@ -278,7 +282,7 @@ impl Measure {
             Self::Host(figure) => (figure.unit(), figure.is_rate()),
             Self::Process(figure) => figure.unit(),
             Self::Disk => (Unit::Percent, false),
-            Self::Silent | Self::DiskFullIn => (Unit::Seconds, false),
+            Self::Silent | Self::DiskFullIn | Self::MemoryFullIn | Self::Gone => (Unit::Seconds, false),
             Self::Count | Self::RestartLoop => (Unit::Count, false),
         }
     }
@@ -288,7 +292,13 @@ impl Measure {
         match self {
             Self::Host(figure) => figure.is_rate(),
             Self::Process(figure) => figure.is_rate(),
-            Self::Count | Self::Disk | Self::DiskFullIn | Self::Silent | Self::RestartLoop => false,
+            Self::Count
+            | Self::Disk
+            | Self::DiskFullIn
+            | Self::MemoryFullIn
+            | Self::Gone
+            | Self::Silent
+            | Self::RestartLoop => false,
         }
     }
 }
@@ -297,7 +307,7 @@ impl Rule {
     /// The same rule with other times that it must last, which tell less: to be tried beside it. None of a rule that has no such
     /// time.
     pub fn steadier(&self) -> Vec<Self> {
-        if matches!(self.measure, Measure::Silent | Measure::RestartLoop) {
+        if matches!(self.measure, Measure::Silent | Measure::Gone | Measure::RestartLoop) {
             return Vec::new();
         }
         let minutes = |minutes: u64| Lasting::For(Duration::from_secs(60 * minutes));

@@ -3,8 +3,9 @@
 //! ```text
 //! rule    := measure sign value ["clear" value] [lasting] ["over" over] ["where" filter]
 //!          | "silent" ["for" duration]
+//!          | "gone" "for" duration ["over" ("unit" | "program")]
 //!          | "restart_loop"
-//! measure := "count" | "disk" | "disk_full_in" | a figure of the host, as `memory` or `load_1` | a number of the filter language, as `cpu`
+//! measure := "count" | "disk" | "disk_full_in" | "memory_full_in" | a figure of the host, as `memory` or `load_1` | a number of the filter language, as `cpu`
 //! sign    := ">" | "<"
 //! lasting := "for" duration | number "of" number
 //! over    := "host" | "process" | "program" | "unit" | "user" | "filesystem"
@@ -144,6 +145,9 @@ impl<'a> Words<'a> {
         if name == "silent" {
             return self.silent();
         }
+        if name == "gone" {
+            return self.gone();
+        }
         if name == "restart_loop" {
             return self.restart_loop();
         }
@@ -152,9 +156,7 @@ impl<'a> Words<'a> {
         let (measure, over) = measured(&name, over, &filter).map_err(|message| error(column, message))?;
         let threshold = self.threshold(measure)?;
         let lasting = self.lasting()?;
-        if self.keyword("over") {
-            self.next();
-        }
+        self.over_again();
         self.nothing_more()?;
         Ok(Parts { measure, over, filter, threshold, lasting })
     }
@@ -173,6 +175,29 @@ impl<'a> Words<'a> {
         let threshold = Threshold { is_above: true, raise, clear: 0.0 };
         let lasting = Lasting::For(Duration::ZERO);
         Ok(Parts { measure: Measure::Silent, over: Over::Host, filter, threshold, lasting })
+    }
+
+    fn gone(&mut self) -> Result<Parts, SentenceError> {
+        let over = self.find_over()?.unwrap_or(Over::Unit);
+        if !matches!(over, Over::Unit | Over::Program) {
+            let place = self.words.iter().position(|(_, word)| word.eq_ignore_ascii_case("over"));
+            let column = place.and_then(|place| self.words.get(place + 1)).map_or(self.end, |word| word.0);
+            return Err(error(column, "`gone` is measured over unit or over program"));
+        }
+        self.over_again();
+        let length = match self.lasting()? {
+            Lasting::For(length) if !length.is_zero() => length,
+            _ => return Err(error(self.end, "expected for how long, as in `gone for 5m`")),
+        };
+        self.over_again();
+        self.nothing_more()?;
+        if let Some((column, _)) = self.filter {
+            let message = "`gone` takes no `where`: what is gone has no processes to choose";
+            return Err(error(column - 5, message));
+        }
+        let threshold = Threshold { is_above: true, raise: length.as_secs_f64(), clear: 0.0 };
+        let lasting = Lasting::For(Duration::ZERO);
+        Ok(Parts { measure: Measure::Gone, over, filter: Filter::default(), threshold, lasting })
     }
 
     fn restart_loop(&mut self) -> Result<Parts, SentenceError> {
@@ -199,6 +224,13 @@ impl<'a> Words<'a> {
         };
         let over = Over::ALL.into_iter().find(|over| over.word().eq_ignore_ascii_case(word));
         over.map(Some).ok_or_else(|| error(*column, format!("`{word}` is not one of {words}")))
+    }
+
+    /// Goes on behind `over` and what it is, which was found before.
+    fn over_again(&mut self) {
+        if self.keyword("over") {
+            self.next();
+        }
     }
 
     fn read_filter(&self) -> Result<Filter, SentenceError> {
@@ -283,6 +315,11 @@ fn measured(name: &str, over: Option<Over>, filter: &Filter) -> Result<(Measure,
         ("disk_full_in", _) if !filter.is_empty() => {
             Err("`disk_full_in` is a file system's; there are no processes to choose by `where`".to_owned())
         }
+        ("memory_full_in", _) if !filter.is_empty() => {
+            Err("`memory_full_in` looks at every process; there are none to choose by `where`".to_owned())
+        }
+        ("memory_full_in", None | Some(Over::Process)) => Ok((Measure::MemoryFullIn, Over::Process)),
+        ("memory_full_in", Some(_)) => Err("`memory_full_in` is measured over process".to_owned()),
         ("disk", None | Some(Over::Filesystem)) => Ok((Measure::Disk, Over::Filesystem)),
         ("disk_full_in", None | Some(Over::Filesystem)) => Ok((Measure::DiskFullIn, Over::Filesystem)),
         ("disk" | "disk_full_in", Some(_)) => Err(format!("`{name}` is measured over filesystem")),
@@ -319,14 +356,14 @@ fn unknown(name: &str) -> String {
     let of_processes = Figure::words().collect::<Vec<_>>().join(", ");
     let of_hosts = HostFigure::words().collect::<Vec<_>>().join(", ");
     format!(
-        "there is no `{name}` to measure; there are count, disk, disk_full_in, silent, restart_loop; of hosts {of_hosts}; of processes {of_processes}"
+        "there is no `{name}` to measure; there are count, disk, disk_full_in, memory_full_in, silent, gone, restart_loop; of hosts {of_hosts}; of processes {of_processes}"
     )
 }
 
 fn read_value(measure: Measure, text: &str) -> Result<f64, String> {
     let unit = match measure {
         Measure::Process(figure) => return figure.read(text),
-        Measure::DiskFullIn => {
+        Measure::DiskFullIn | Measure::MemoryFullIn => {
             let length = units::parse_duration(text)?;
             return match length <= MAX_AHEAD {
                 true => Ok(length.as_secs_f64()),
@@ -334,7 +371,7 @@ fn read_value(measure: Measure, text: &str) -> Result<f64, String> {
             };
         }
         Measure::Disk => Unit::Percent,
-        Measure::Count | Measure::Silent | Measure::RestartLoop => Unit::Count,
+        Measure::Count | Measure::Silent | Measure::Gone | Measure::RestartLoop => Unit::Count,
         Measure::Host(figure) => figure.unit(),
     };
     let number = match unit {

@@ -59,6 +59,15 @@ fn a_sentence_says_what_is_measured_over_what_and_when_that_is_too_much() {
         (latest / 86_400.0 - 200.0).abs() < 1e-6,
         "within the year of a disk that does not grow: {latest}"
     );
+    let gone = |sentence: &str| {
+        let rule = read(sentence).unwrap();
+        (rule.measure, rule.over, rule.threshold.raise, rule.filter.is_empty())
+    };
+    assert_eq!(gone("gone for 5m"), (Measure::Gone, Over::Unit, 300.0, true));
+    assert_eq!(gone("GONE over program for 1h"), (Measure::Gone, Over::Program, 3_600.0, true));
+    let leak = read("memory_full_in < 3d clear 5d for 30m").unwrap();
+    assert_eq!((leak.measure, leak.over), (Measure::MemoryFullIn, Over::Process));
+    assert_eq!(leak.threshold, Threshold { is_above: false, raise: 259_200.0, clear: 432_000.0 });
     let silent = read("silent for 2m").unwrap();
     assert_eq!((silent.measure, silent.over, silent.threshold.raise), (Measure::Silent, Over::Host, 120.0));
 }
@@ -93,6 +102,14 @@ fn what_is_no_rule_is_refused_at_its_column_with_what_was_expected() {
         ("disk_full_in < 2", 16, "not a duration"),
         ("count > 1 over process", 1, "one process is always one"),
         ("silent 3 of 5", 15, "sends no samples"),
+        ("gone", 6, "for how long"),
+        ("gone 3 of 5", 13, "for how long"),
+        ("gone for 5m over host", 18, "over unit or over program"),
+        ("gone for 5m over unit where name:x", 23, "takes no `where`"),
+        ("gone for 5m please", 13, "not `please`"),
+        ("memory_full_in < 3d where name:x", 1, "none to choose"),
+        ("memory_full_in < 3d over host", 1, "over process"),
+        ("memory_full_in < 181d", 18, "further ahead than 180d"),
     ] {
         let refused = read(sentence).unwrap_err();
         assert!(refused.message.contains(part), "{sentence}: {refused}");

@@ -23,10 +23,10 @@ pub struct EvaluatorState<'a> {
 }
 
 impl EvaluatorState<'_> {
-    /// Leaves out how file systems have grown: forecasts begin anew.
-    pub(crate) fn leave_out_growths(&mut self) {
+    /// Leaves out what is learned over hours and days: that begins anew.
+    pub(crate) fn leave_out_learned(&mut self) {
         let hosts: HashMap<HostName, KnownHost> =
-            self.hosts.iter().map(|(host, known)| (host.clone(), known.without_growths())).collect();
+            self.hosts.iter().map(|(host, known)| (host.clone(), known.without_learned())).collect();
         self.hosts = Cow::Owned(hosts);
     }
 }

@@ -2,6 +2,7 @@
 //! interruption.
 #![allow(clippy::unwrap_used, missing_docs, reason = "a test that cannot go on should panic")]
 
+mod alert_day;
 mod alerts;
 mod audit;
 mod backup;

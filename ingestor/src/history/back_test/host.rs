@@ -6,7 +6,10 @@ use std::{
 };
 
 use askama::Template;
-use fleetps_nats::{HostName, Snapshot, snapshot::Process};
+use fleetps_nats::{
+    HostName, Snapshot,
+    snapshot::{HostInfo, Process},
+};
 
 use super::{
     BackTest, Episode,
@@ -158,16 +161,18 @@ impl<'a> OfHost<'a> {
         };
         let spans = self.reading.spans_between(segment, self.host, part, &asked_spans)?;
         let mut sums = Sums::of((self.first, asked), self.host, spans, self.reading)?;
-        let boots = index.boots();
+        let (boots, mut views) = (index.boots(), self.views(segment, part)?);
         for sample in samples {
             let boot_id = boots.get(&sample.boot).copied().unwrap_or_default();
             sums.go_to(sample.captured_us, boot_id);
+            let host_info = views.remove(&sample.captured_us).unwrap_or_default();
             let snapshot = Snapshot {
                 boot_id: boot_id.to_owned(),
                 captured_at_us: sample.captured_us,
                 monotonic_ms: u64::try_from(sample.monotonic_ms).unwrap_or_default(),
                 interval_ms: sample.interval_ms,
                 processes_left_out: left_out.get(&sample.captured_us).copied().unwrap_or_default(),
+                host_info,
                 ..Snapshot::default()
             };
             self.take(Arc::new(snapshot), Some(&sums), span, test);
@@ -182,6 +187,20 @@ impl<'a> OfHost<'a> {
         let mut statement = self.reading.connection.prepare_cached(&sql)?;
         let rows = statement.query_map([self.host.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))?;
         Ok(rows.collect::<duckdb::Result<_>>()?)
+    }
+
+    /// What the host was at each sample, where a rule asks what its agent saw.
+    fn views(
+        &self,
+        segment: &SegmentIndex,
+        part: (i64, i64),
+    ) -> Result<HashMap<i64, HostInfo>, HistoryError> {
+        if self.first.measure != Measure::Gone {
+            return Ok(HashMap::new());
+        }
+        let wanted = Wanted { filesystems: false, processes: false, relevant: None };
+        let snapshots = self.reading.snapshots_between(segment, self.host, part, wanted)?;
+        Ok(snapshots.map(|snapshot| (snapshot.captured_at_us, snapshot.host_info)).collect())
     }
 
     fn snapshots(

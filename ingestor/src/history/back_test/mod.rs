@@ -36,8 +36,8 @@ pub const MAX_EPISODES: usize = 1_000;
 const MAX_LOOPS: usize = 20_000;
 /// As long as flapping is looked back at, at least, a rule is evaluated before the time that is asked about, in µs: an hour.
 const BEFORE_US: i64 = 3_600_000_000;
-/// The time that a forecast is made of, in µs: a week.
-const FORECAST_US: i64 = 7 * 24 * 3_600_000_000;
+/// The time that a forecast is made of, and in which what is always there is learned, in µs: a week.
+const LEARNED_US: i64 = 7 * 24 * 3_600_000_000;
 
 /// What rules would have said.
 #[derive(Debug, Clone, PartialEq)]
@@ -171,10 +171,10 @@ impl BackTest {
     }
 }
 
-/// How far a rule looks back, in µs: as long as it must last, and for a forecast as long as that knows.
+/// How far a rule looks back, in µs: as long as it must last, and as long as what is learned over days knows.
 fn lasts_us(rule: &Rule) -> i64 {
-    if rule.measure == Measure::DiskFullIn {
-        return FORECAST_US;
+    if matches!(rule.measure, Measure::DiskFullIn | Measure::MemoryFullIn | Measure::Gone) {
+        return LEARNED_US;
     }
     match rule.lasting {
         Lasting::For(length) => i64::try_from(length.as_micros()).unwrap_or(i64::MAX),

@@ -7,7 +7,7 @@ use duckdb::{Row, params};
 
 use super::host::OfHost;
 use crate::{
-    alerts::{Key, Measure, Over, Rule},
+    alerts::{Key, LARGE_BYTES, Measure, Over, Rule},
     catalog::SegmentIndex,
     history::HistoryError,
     template::render,
@@ -101,6 +101,9 @@ fn greatest_in_an_hour(measure: Measure) -> Option<&'static str> {
 
 /// The SQL condition of spans whose processes may have an alert; `None` where all have to be looked at.
 pub(super) fn relevant(rule: &Rule) -> Option<String> {
+    if rule.measure == Measure::MemoryFullIn {
+        return Some(format!("resident_bytes >= {LARGE_BYTES}"));
+    }
     let Measure::Process(figure) = rule.measure else { return None };
     let threshold = rule.threshold;
     let column = figure.own_column().filter(|_| rule.over == Over::Process && threshold.is_above)?;

@@ -16,7 +16,7 @@ use fleetps_nats::{
 };
 
 use crate::{
-    alerts::{Culprit, Key, Measure, Over, Planned, Rule, Total, ValueOf, Values, key_of, largest},
+    alerts::{Culprit, Key, Measure, Over, Planned, Rule, Total, ValueOf, Values, key_of, largest, name_of},
     fields::facts_with_places,
     filter::{Fields, Figure, Stopped},
     history::{
@@ -46,10 +46,11 @@ impl Asked {
     pub(super) fn of(rule: &Rule) -> Option<Self> {
         let figure = match rule.measure {
             Measure::Process(figure) => Some(figure),
-            Measure::Count => None,
+            Measure::Count | Measure::Gone => None,
             Measure::Host(_)
             | Measure::Disk
             | Measure::DiskFullIn
+            | Measure::MemoryFullIn
             | Measure::Silent
             | Measure::RestartLoop => return None,
         };
@@ -60,14 +61,20 @@ impl Asked {
             Over::User => "user_name",
             Over::Host | Over::Process | Over::Program | Over::Filesystem => "name",
         };
+        let is_gone = rule.measure == Measure::Gone;
+        let of_services = ["parent_pid", "container", "pod"];
         let is_read = |(place, field): &(usize, &Field)| {
-            own.contains(place) || field.name == "name" || field.name == of_over
+            own.contains(place)
+                || field.name == "name"
+                || field.name == of_over
+                || (is_gone && of_services.contains(&field.name))
         };
         let facts = facts_with_places().filter(is_read).collect();
         let is_figure = |place: &usize| PROCESS.get(*place).is_some_and(|field| field.role == Role::Figure);
         let mut places: BTreeSet<usize> = own.into_iter().filter(is_figure).collect();
         let filters_figures = !places.is_empty();
-        places.insert(part.own_place()?);
+        // What is gone has no processes to be ranked.
+        places.extend(Some(part.own_place()?).filter(|_| !is_gone));
         Some(Self { figure, part, places, facts, filters_figures })
     }
 
@@ -172,7 +179,7 @@ impl<'a> Sums<'a> {
         let boot = *self.boots.entry(known.boot_id).or_insert(count);
         let phase = |(since_us, process)| Phase {
             since_us,
-            sum: key_of(self.rule.over, &process).map(|key| self.sum(boot, key)),
+            sum: instance_of(self.rule, &process).map(|key| self.sum(boot, key)),
             process,
             passes: None,
         };
@@ -291,6 +298,14 @@ impl<'a> Sums<'a> {
     }
 }
 
+/// What a process is counted for: the instance that it belongs to, or for what is gone the name that it makes present.
+fn instance_of(rule: &Rule, process: &Process) -> Option<Key> {
+    match rule.measure {
+        Measure::Gone => name_of(rule.over, process).map(|name| Key::Named(name.to_owned())),
+        _ => key_of(rule.over, process),
+    }
+}
+
 impl Values for Sums<'_> {
     fn values(&self, _: Planned<'_>, known: &[&Key]) -> Result<ValueOf, Stopped> {
         let mut values = ValueOf::new();
@@ -308,6 +323,15 @@ impl Values for Sums<'_> {
             }
         }
         Ok(values)
+    }
+
+    fn present(&self, _: Over) -> BTreeSet<&str> {
+        let is_there = |sum: &&Sum| Some(sum.boot) == self.boot && sum.total != Total::Nobody;
+        let names = self.sums.iter().filter(is_there).filter_map(|sum| match &sum.key {
+            Key::Named(name) => Some(name.as_str()),
+            _ => None,
+        });
+        names.collect()
     }
 
     fn has_process(&self, pid: u32, start: i64) -> bool {

@@ -177,3 +177,92 @@ fn sums_of_spans_decide_what_whole_snapshots_do() {
     }
     assert!(told > 100 && ended > 100, "{told} told, {ended} ended");
 }
+
+/// A host that is looked at every five minutes for three days: services go and come back or don't, and one process leaks.
+fn three_days(rng: &mut Rng) -> Vec<Snapshot> {
+    const BOOT_US: i64 = 1_700_000_000_000_000;
+    let from_us = BOOT_US + 86_400_000_000;
+    // When each service is away, as steps.
+    let absences: Vec<(u32, u32)> = (0..8).map(|_| (rng.u32(200..700), rng.u32(1..200))).collect();
+    let limits: Vec<(u32, u32)> = (0..3).map(|_| (rng.u32(..700), rng.u32(1..40))).collect();
+    let boot_at = rng.u32(300..600);
+    let is_within = |step: u32, (from, length): &(u32, u32)| (*from..from + length).contains(&step);
+    let service = |number: u32, step: u32| Process {
+        pid: 10 + number,
+        name: format!("n{number}"),
+        parent_pid: Some(if number == 6 { 10 } else { 1 }),
+        unit: (number != 7).then(|| format!("{}.service", char::from(b'a' + number as u8))),
+        container: (number == 7).then(|| "0123456789ab".to_owned()),
+        start_ticks: Some(u64::from(number)),
+        resident_bytes: Some((100 + if number == 2 { 10 * u64::from(step % 300) } else { 0 }) << 20),
+        cpu_percent: Some(step as f32 % 7.0),
+        state: 'S',
+        ..Process::default()
+    };
+    let snapshot = |step: u32| {
+        let is_after_boot = step >= boot_at;
+        let at_us = from_us + i64::from(step) * 300_000_000;
+        let booted_us = if is_after_boot { from_us + i64::from(boot_at) * 300_000_000 } else { BOOT_US };
+        let present = (0..8).filter(|number| !is_within(step, &absences[*number as usize]));
+        let mut processes: Vec<Process> = present.map(|number| service(number, step)).collect();
+        processes.push(Process { pid: 9, unit: Some("z.service".to_owned()), ..service(0, step) });
+        let mut snapshot = Snapshot {
+            boot_id: format!("boot-{is_after_boot}"),
+            captured_at_us: at_us,
+            monotonic_ms: u64::try_from((at_us - booted_us) / 1000).unwrap(),
+            interval_ms: 300_000,
+            processes_left_out: u32::from(limits.iter().any(|limit| is_within(step, limit))),
+            processes,
+            ..Snapshot::default()
+        };
+        snapshot.host.memory_available_bytes = Some(4 << 30);
+        snapshot
+    };
+    (0..860).map(snapshot).collect()
+}
+
+#[test]
+fn what_is_learned_over_days_is_the_same_in_a_trial_as_on_the_stream() {
+    let seed = fastrand::u64(..);
+    println!("seed {seed}");
+    let mut rng = Rng::with_seed(seed);
+    let (folder, name): (_, HostName) = (tempfile::tempdir().unwrap(), "h".parse().unwrap());
+    let snapshots = three_days(&mut rng);
+    let from_us = snapshots[0].captured_at_us;
+    let mut rows = SegmentRows::new(0, 1, 1, from_us);
+    for (sequence, snapshot) in (1..).zip(&snapshots) {
+        rows.push(sequence, snapshot.captured_at_us, &name, snapshot);
+        if rng.u8(..200) == 0 {
+            seal(folder.path(), &mut rows).unwrap();
+            rows = SegmentRows::new(0, 1, sequence + 1, snapshot.captured_at_us);
+        }
+    }
+    if !rows.is_empty() {
+        seal(folder.path(), &mut rows).unwrap();
+    }
+    let history = History::open(folder.path()).unwrap();
+    let span = Span { from_us, to_us: snapshots.last().unwrap().captured_at_us + 1 };
+    for sentence in ["gone for 5m", "gone for 10m over program", "memory_full_in < 3d clear 5d over process"]
+    {
+        let rule = Rule::parse("r", 0, Severity::Info, sentence).unwrap();
+        let mut evaluator = crate::alerts::Evaluator::default();
+        evaluator.set_rules(vec![rule.clone()], 0);
+        let mut raised = Vec::new();
+        for (sequence, snapshot) in (1..).zip(&snapshots) {
+            let stored_at_us = snapshot.captured_at_us;
+            let place = crate::events::MessagePlace { partition: 0, epoch_s: 1, sequence, stored_at_us };
+            let clock =
+                crate::events::StreamClock { now_ms: Some(stored_at_us / 1000), counted_from_ms: None };
+            let changes = evaluator.snapshot(place, clock, &name, &std::sync::Arc::new(snapshot.clone()));
+            let new = changes.into_iter().filter(|change| change.change == Change::Raised);
+            raised.extend(new.map(|change| (change.at_us, change.alert.key, change.value)));
+        }
+        raised.sort_by(|a, b| (a.0, &a.1).cmp(&(b.0, &b.1)));
+        let test = |by_spans| history.back_test_by(&[rule.clone()], span, &|_| true, by_spans).unwrap();
+        let (by_spans, whole) = (test(true), test(false));
+        assert_eq!(by_spans, whole, "seed {seed}: {sentence}");
+        let found: Vec<_> = whole.episodes.iter().map(|it| (it.from_us, it.key.clone(), it.value)).collect();
+        assert_eq!(found, raised, "seed {seed}: {sentence}");
+        assert!(!raised.is_empty(), "seed {seed}: {sentence}");
+    }
+}

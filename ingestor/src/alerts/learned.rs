@@ -1,0 +1,99 @@
+//! What is learned of a host over hours and days, where some rule asks for it.
+
+use fleetps_nats::Snapshot;
+
+use super::{
+    growth::Growths,
+    measured::Values,
+    memories::Memories,
+    presence::{Presences, Seen},
+    rule::{Measure, Over, Rule},
+};
+
+/// What is learned of a host.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Learned {
+    /// How its file systems have grown.
+    pub(super) growths: Growths,
+    /// How the memory of its processes has grown.
+    pub(super) memories: Memories,
+    /// The services that it has always.
+    pub(super) services: Presences,
+    /// The programs that it has always.
+    pub(super) programs: Presences,
+}
+
+/// What rules ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Lessons {
+    growths: bool,
+    memories: bool,
+    services: bool,
+    programs: bool,
+}
+
+impl Lessons {
+    /// What some of `rules` asks for.
+    pub(super) fn of<'a>(rules: impl IntoIterator<Item = &'a Rule>) -> Self {
+        let mut lessons = Self::default();
+        for rule in rules {
+            match (rule.measure, rule.over) {
+                (Measure::DiskFullIn, _) => lessons.growths = true,
+                (Measure::MemoryFullIn, _) => lessons.memories = true,
+                (Measure::Gone, Over::Program) => lessons.programs = true,
+                (Measure::Gone, _) => lessons.services = true,
+                _ => {}
+            }
+        }
+        lessons
+    }
+}
+
+impl Learned {
+    /// Takes note of a snapshot with these values, `since_ms` after the one before (absent after a gap).
+    pub(super) fn note(
+        &mut self,
+        lessons: Lessons,
+        snapshot: &Snapshot,
+        values: &dyn Values,
+        since_ms: Option<u64>,
+    ) {
+        if lessons.growths {
+            self.growths.note(snapshot);
+        }
+        if lessons.memories {
+            self.memories.note(snapshot);
+        }
+        if lessons.services {
+            self.services.note(&Seen::of(snapshot, values.present(Over::Unit), since_ms));
+        }
+        if lessons.programs {
+            self.programs.note(&Seen::of(snapshot, values.present(Over::Program), since_ms));
+        }
+    }
+
+    /// Forgets what no rule asks for.
+    pub(super) fn keep(&mut self, lessons: Lessons) {
+        if !lessons.growths {
+            self.growths = Growths::default();
+        }
+        if !lessons.memories {
+            self.memories = Memories::default();
+        }
+        if !lessons.services {
+            self.services = Presences::default();
+        }
+        if !lessons.programs {
+            self.programs = Presences::default();
+        }
+    }
+
+    /// What is always there, as a rule about what is gone looks at it.
+    pub(super) fn present(&self, over: Over) -> &Presences {
+        if over == Over::Program { &self.programs } else { &self.services }
+    }
+}
+
+#[cfg(test)]
+#[path = "learned_tests.rs"]
+mod tests;
