@@ -9,7 +9,9 @@ use std::{
 
 use async_nats::connection::State;
 use bytes::Bytes;
-use fleetps_nats::{HostName, bounds::OutOfRange, connection::ConnectionError, settings::Room, subject};
+use fleetps_nats::{
+    HostName, bounds::OutOfRange, connection::ConnectionError, service_manager, settings::Room, subject,
+};
 use futures_util::StreamExt;
 use tokio::{
     sync::{Notify, oneshot, watch},
@@ -233,6 +235,8 @@ pub async fn run_commanded(
         return ended.await.unwrap_or(Err(AgentError::Thread));
     };
     tracing::info!(host = %host, run = run_id, "sampling this machine");
+    // A broker that is away keeps nobody from starting.
+    service_manager::ready();
     let stop_publishing = CancellationToken::new();
     let publisher = link.publisher(&host, run_id, outbox);
     let publisher = tokio::spawn(publisher.run(stop_publishing.clone()));

@@ -9,7 +9,7 @@ use std::{
 use bytes::Bytes;
 use tokio::sync::{oneshot, watch};
 
-use fleetps_nats::{agent_settings::Watch, snapshot::Snapshot};
+use fleetps_nats::{agent_settings::Watch, service_manager::Pulse, snapshot::Snapshot};
 
 use crate::{
     publish::Outbox,
@@ -20,6 +20,8 @@ use crate::{
 /// Sampling for those who watch takes at most a twentieth of a core: a host of 500 processes has a tenth of that every
 /// second, and one of 20,000 is sampled every few seconds.
 const SHARE_OF_A_CORE: u32 = 20;
+/// The longest that a pass may take: nothing in it waits, and 20,000 processes take a second.
+const PASS_WITHIN: Duration = Duration::from_secs(60);
 
 /// Sampling cannot begin.
 #[derive(Debug, thiserror::Error)]
@@ -73,10 +75,15 @@ struct Schedule<'a> {
 
 impl Schedule<'_> {
     fn follow(mut self, told: &mpsc::Receiver<Order>) {
+        let pulse = Pulse::of("sampling");
         loop {
-            let order = match self.sampling.enabled {
-                true => told.recv_timeout(self.next().saturating_duration_since(Instant::now())),
-                false => told.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            let order = if self.sampling.enabled {
+                let pause = self.next().saturating_duration_since(Instant::now());
+                pulse.beat(pause + PASS_WITHIN);
+                told.recv_timeout(pause)
+            } else {
+                pulse.rest();
+                told.recv().map_err(|_| RecvTimeoutError::Disconnected)
             };
             match order {
                 Ok(Order::Sample(next)) => self.change(*next),

@@ -78,4 +78,4 @@ mod view;
 mod watching;
 mod websocket;
 
-pub use program::main;
+pub use program::{command_line, main};

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Parser;
-use fleetps_nats::{log, output, shutdown::shutdown_signal};
+use fleetps_nats::{log, output, service_manager, shutdown::shutdown_signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -16,6 +16,11 @@ use crate::{
 
 /// How long work that cannot be interrupted may keep the program from ending.
 const BLOCKED_FOR: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// The command line, for what describes it: man pages and completions.
+pub fn command_line() -> clap::Command {
+    <Cli as clap::CommandFactory>::command()
+}
 
 /// Parses the command line and does what it says.
 pub fn main() -> ExitCode {
@@ -75,6 +80,7 @@ fn until_a_signal<Work: Future<Output = anyhow::Result<()>>>(
     let runtime = tokio::runtime::Runtime::new()?;
     let done = runtime.block_on(async {
         let ended = shutdown_signal().context("cannot listen for signals")?;
+        service_manager::watch(&ended);
         work(config, ended).await
     });
     // A blocked thread (a long question, a download) does not delay the end.

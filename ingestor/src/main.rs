@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use fleetps_nats::{
-    admission::AdmissionService, log, output, patience::patiently, shutdown::shutdown_signal,
+    admission::AdmissionService, log, output, patience::patiently, service_manager, shutdown::shutdown_signal,
 };
 
 use cli::{Cli, Command, Settings};
@@ -29,6 +29,8 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
     fleetps_ingestor::check_library()?;
     fleetps_ingestor::descriptors::raise_limit();
     let cancel = shutdown_signal()?;
+    service_manager::watch(&cancel);
+    service_manager::ready();
     let start = async {
         let client = patiently("the ingestor", || broker.connect("fleetps-ingestor")).await?;
         let admitting = patiently("admission", || async {

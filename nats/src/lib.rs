@@ -16,7 +16,7 @@
 //! * **Tools:** `settings` declares and merges settings, `bounds` checks their range, `units` parses durations and
 //!   sizes, `lock` keeps two processes out of one folder, `disk` says how full one is, `file` reads and replaces
 //!   small files, `output` prints, `log` starts the log, `shutdown` listens for signals, `error_chain` writes an error as
-//!   one line, `clock` tells the time.
+//!   one line, `clock` tells the time, `service_manager` tells systemd that the program works and goes on.
 
 // They panic when the pipe is closed; `output` does not.
 #![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
@@ -48,6 +48,7 @@ pub mod patience;
 pub mod reader;
 #[cfg(feature = "managed")]
 pub mod server;
+pub mod service_manager;
 pub mod settings;
 pub mod shutdown;
 pub mod signed;

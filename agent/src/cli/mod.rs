@@ -7,7 +7,7 @@ use std::{error::Error, io, path::PathBuf, thread, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum, builder::RangedU64ValueParser};
 use fleetps_nats::{
-    HostName, log,
+    HostName, log, service_manager,
     settings::{Flags, Origin},
     shutdown::shutdown_signal,
     snapshot::MAX_PROCESSES,
@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use tokio::{runtime::Handle, sync::oneshot};
 
 use crate::{
-    join::{self, JoinArguments},
+    join::{self, JoinArguments, LeaveArguments},
     own_name::{self, own_name_at},
     publish::{Outbox, RING_BYTES},
     run,
@@ -50,6 +50,8 @@ enum Command {
     },
     /// Makes this host part of a fleet: its key, its settings and its service
     Join(JoinArguments),
+    /// Undoes `join`: ends the service, and removes this host's key and settings
+    Leave(LeaveArguments),
     /// Prints the settings as a file
     Config,
     /// Commands from the fleet on this host: who may do what, and the helper that does it
@@ -99,6 +101,9 @@ pub fn execute(cli: Cli) -> Result<(), CliError> {
         // Settings of the host's owner stay.
         flags.or_file(arguments.earlier_settings());
     }
+    if let Some(Command::Leave(arguments)) = &cli.command {
+        flags.or_file(arguments.settings());
+    }
     let layers = flags.layers()?;
     let mut file = AgentFile::of(&layers)?;
     file.log.apply();
@@ -113,6 +118,7 @@ pub fn execute(cli: Cli) -> Result<(), CliError> {
         None => until_done(run_agent(file)),
         Some(Command::Once { format: Format::Json }) => print_once(&file),
         Some(Command::Join(arguments)) => until_done(async { Ok(join::join(arguments, file).await?) }),
+        Some(Command::Leave(arguments)) => Ok(join::leave(&arguments, &file)?),
         Some(Command::Config) => {
             fleetps_nats::out!("{}", file.to_toml()?);
             Ok(())
@@ -138,6 +144,7 @@ fn until_done(program: impl Future<Output = Result<(), CliError>>) -> Result<(),
 
 async fn run_agent(file: AgentFile) -> Result<(), CliError> {
     let shutdown = shutdown_signal()?;
+    service_manager::watch(&shutdown);
     let uplink = file.uplink();
     let finding = own_name(file.host, file.sample.state.clone(), uplink.clone())?;
     let Some(host) = shutdown.run_until_cancelled(finding).await else { return Ok(()) };

@@ -1,9 +1,10 @@
 //! `fleetps-agent join`: a host becomes part of a fleet. It makes the key, shows it to the broker with the enrolment token,
 //! writes the settings and installs the service. Run again, it keeps the key that is there, and every setting that is
-//! not about reaching the broker.
+//! not about reaching the broker. `leave` undoes it.
 //!
 //! The token is used here and nowhere kept.
 
+mod leave;
 mod service;
 
 use std::{
@@ -29,6 +30,7 @@ use crate::{
     uplink::Uplink,
 };
 
+pub use leave::{LeaveArguments, leave};
 pub use service::ServiceError;
 
 /// The name of the settings file.
@@ -121,6 +123,14 @@ pub enum JoinError {
     /// The service cannot be installed.
     #[error(transparent)]
     Service(#[from] ServiceError),
+    /// A file or folder cannot be removed.
+    #[error("cannot remove {path}")]
+    Remove {
+        /// The path.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
 }
 
 /// Joins, and prints what was done. `file` holds the settings given otherwise or before; only those that name the

@@ -1,4 +1,7 @@
 //! The service of systemd: a user of its own with one capability, always started again.
+//!
+//! Program and unit go where their package puts them, and are the same. So a package that is installed later takes both over,
+//! and nothing hides what it brings. Where the package is there already, only what belongs to this machine is written: drop-ins.
 
 use std::{
     fs, io,
@@ -6,18 +9,40 @@ use std::{
     process::Command,
 };
 
-const UNIT: &str = include_str!("fleetps-agent.service");
-const UNIT_FILE: &str = "/etc/systemd/system/fleetps-agent.service";
+const UNIT: &str = include_str!("../../packaging/fleetps-agent.service");
+const UNIT_NAME: &str = "fleetps-agent.service";
 const USER: &str = "fleetps-agent";
-/// Where the service's program is: not in a home folder, from where it could be changed.
-const PROGRAM: &str = "/usr/local/bin/fleetps-agent";
+/// Where the service's program is, as its unit says.
+const PROGRAM: &str = "/usr/bin/fleetps-agent";
+/// The settings that the unit names.
+const CONFIG: &str = "/etc/fleetps/agent.toml";
 
+/// Where packages put their units; systemd reads it everywhere.
+const PACKAGED_UNITS: &str = "/usr/lib/systemd/system";
+/// Where a machine's own units and drop-ins are, which count more.
 const SYSTEM_UNITS: &str = "/etc/systemd/system";
+/// A unit of this machine's own that begins like this was written by `join` before there were packages.
+const WRITTEN_BY_JOIN: &str = "# Written by `fleetps-agent join`.";
+/// Where `join` put the program then.
+const EARLIER_PROGRAM: &str = "/usr/local/bin/fleetps-agent";
+/// The drop-in for settings at another place than usual, and that of `--disk-io`.
+const SETTINGS_DROP_IN: &str = "settings.conf";
+const DISK_IO_DROP_IN: &str = "disk-io.conf";
+/// The second capability opens the files in /proc that say what other users' processes read and write.
+const DISK_IO: &str = "\
+# Written by `fleetps-agent join --disk-io`. Remove it, and what processes of other users read and write is not seen.
+[Service]
+AmbientCapabilities=CAP_DAC_READ_SEARCH
+CapabilityBoundingSet=CAP_DAC_READ_SEARCH
+";
+
 /// The units of the control helper, which name the usual places of settings and program.
 const CONTROL_UNITS: [(&str, &str); 2] = [
     ("fleetps-control.socket", include_str!("../../packaging/fleetps-control.socket")),
     ("fleetps-control.service", include_str!("../../packaging/fleetps-control.service")),
 ];
+/// The user of the control helper has no other name than its service.
+const CONTROL_STATE: &str = "/var/lib/fleetps-control";
 /// Where polkit reads the rules of this machine.
 const POLKIT_FOLDER: &str = "/etc/polkit-1/rules.d";
 const POLKIT_FILE: &str = "50-fleetps-control.rules";
@@ -53,20 +78,34 @@ pub(super) fn is_root() -> bool {
     return false;
 }
 
-/// Installs and starts the service; `false` where there is no systemd, or this user may not.
-pub(super) fn install(config: &Path, state: &Path, sees_disk_io: bool) -> Result<bool, ServiceError> {
+/// Whether systemd runs this machine, and this user may tell it anything; says what is missing.
+pub(super) fn can_be_told() -> bool {
     if !Path::new("/run/systemd/system").is_dir() {
         fleetps_nats::outln!("This machine does not run systemd.");
-        return Ok(false);
+        return false;
     }
     if !is_root() {
-        fleetps_nats::outln!("Installing a service takes root: sudo fleetps-agent join …");
+        fleetps_nats::outln!("Services take root: sudo fleetps-agent …");
+        return false;
+    }
+    true
+}
+
+/// Installs and starts the service; `false` where there is no systemd, or this user may not.
+pub(super) fn install(config: &Path, state: &Path, sees_disk_io: bool) -> Result<bool, ServiceError> {
+    if !can_be_told() {
         return Ok(false);
     }
     make_user(USER)?;
     run("chown", &["--recursive", &format!("{USER}:"), &state.to_string_lossy()])?;
-    put_program()?;
-    write(Path::new(UNIT_FILE), &unit(config, sees_disk_io))?;
+    if is_packaged() {
+        fleetps_nats::outln!("The program and the unit of the package are used.");
+    } else {
+        put_program()?;
+        write(&Path::new(PACKAGED_UNITS).join(UNIT_NAME), UNIT)?;
+    }
+    remove_earlier()?;
+    write_drop_ins(&drop_ins(), config, sees_disk_io)?;
     run("systemctl", &["daemon-reload"])?;
     run("systemctl", &["enable", "--quiet", USER])?;
     run("systemctl", &["restart", USER])?;
@@ -78,7 +117,11 @@ pub(super) fn install(config: &Path, state: &Path, sees_disk_io: bool) -> Result
 pub(super) fn install_control(user: &str, rule: &str) -> Result<(), ServiceError> {
     make_user(user)?;
     for (name, text) in CONTROL_UNITS {
-        write(&Path::new(SYSTEM_UNITS).join(name), text)?;
+        if !is_packaged() {
+            write(&Path::new(PACKAGED_UNITS).join(name), text)?;
+        }
+        // Where earlier versions put it, it would hide the other.
+        remove(&Path::new(SYSTEM_UNITS).join(name))?;
     }
     run("systemctl", &["daemon-reload"])?;
     run("systemctl", &["enable", "--quiet", "--now", CONTROL_UNITS[0].0])?;
@@ -93,6 +136,37 @@ pub(super) fn install_control(user: &str, rule: &str) -> Result<(), ServiceError
         );
         Ok(())
     }
+}
+
+/// Stops the services and removes what [`install`] and [`install_control`] put there, but for what belongs to a package and
+/// for the users, which files may still belong to. Returns what was removed.
+pub(super) fn uninstall() -> Result<Vec<PathBuf>, ServiceError> {
+    for unit in [CONTROL_UNITS[0].0, CONTROL_UNITS[1].0, UNIT_NAME] {
+        // One that was never installed cannot be stopped.
+        let _ = run("systemctl", &["disable", "--quiet", "--now", unit]);
+    }
+    let mut paths = vec![drop_ins().join(SETTINGS_DROP_IN), drop_ins().join(DISK_IO_DROP_IN), polkit_file()];
+    let units = [UNIT_NAME, CONTROL_UNITS[0].0, CONTROL_UNITS[1].0];
+    if !is_packaged() {
+        paths.extend(units.map(|unit| Path::new(PACKAGED_UNITS).join(unit)));
+        paths.push(PROGRAM.into());
+    }
+    remove_earlier()?;
+    let mut removed = Vec::new();
+    for path in paths {
+        if remove(&path)? {
+            removed.push(path);
+        }
+    }
+    // Drop-ins of the machine's owner stay.
+    let _ = fs::remove_dir(drop_ins());
+    run("systemctl", &["daemon-reload"])?;
+    Ok(removed)
+}
+
+/// The folder of the control helper's ledger.
+pub(super) fn control_state() -> PathBuf {
+    CONTROL_STATE.into()
 }
 
 /// Where the rule of polkit goes.
@@ -111,17 +185,71 @@ fn write(path: &Path, text: &str) -> Result<(), ServiceError> {
     fs::write(path, text).map_err(|source| ServiceError::Write { path: path.to_owned(), source })
 }
 
-/// The capabilities: the first shows executables of other users' processes, the second opens their files in /proc that
-/// say what they read and write.
-fn unit(config: &Path, sees_disk_io: bool) -> String {
-    let capabilities = if sees_disk_io { "CAP_SYS_PTRACE CAP_DAC_READ_SEARCH" } else { "CAP_SYS_PTRACE" };
-    let values = [
-        ("{program}", PROGRAM),
-        ("{config}", &config.to_string_lossy()),
-        ("{user}", USER),
-        ("{capabilities}", capabilities),
-    ];
-    values.iter().fold(UNIT.to_owned(), |text, (name, value)| text.replace(name, value))
+/// Removes a file; `false` where there is none.
+fn remove(path: &Path) -> Result<bool, ServiceError> {
+    match fs::remove_file(path) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(source) => Err(ServiceError::Write { path: path.to_owned(), source }),
+    }
+}
+
+/// Whether the program at its place belongs to a package, so that it is the package manager's to change.
+fn is_packaged() -> bool {
+    let owners: [(&str, &[&str]); 2] =
+        [("dpkg-query", &["--search", PROGRAM]), ("rpm", &["--query", "--file", PROGRAM])];
+    owners.iter().any(|(manager, arguments)| {
+        Command::new(manager).args(*arguments).output().is_ok_and(|output| output.status.success())
+    })
+}
+
+/// Removes the unit and the program that earlier versions wrote elsewhere, where they would hide these.
+fn remove_earlier() -> Result<(), ServiceError> {
+    let unit = Path::new(SYSTEM_UNITS).join(UNIT_NAME);
+    let text = fs::read_to_string(&unit).unwrap_or_default();
+    if !text.starts_with(WRITTEN_BY_JOIN) {
+        return Ok(());
+    }
+    if text.contains("CAP_DAC_READ_SEARCH") {
+        write_in(&drop_ins(), DISK_IO_DROP_IN, DISK_IO)?;
+    }
+    remove(&unit)?;
+    remove(Path::new(EARLIER_PROGRAM)).map(|_| ())
+}
+
+fn drop_ins() -> PathBuf {
+    Path::new(SYSTEM_UNITS).join(format!("{UNIT_NAME}.d"))
+}
+
+/// Writes into `folder` what is other on this machine than the unit says. What `--disk-io` wrote before stays.
+fn write_drop_ins(folder: &Path, config: &Path, sees_disk_io: bool) -> Result<(), ServiceError> {
+    if config == Path::new(CONFIG) {
+        remove(&folder.join(SETTINGS_DROP_IN))?;
+    } else {
+        write_in(folder, SETTINGS_DROP_IN, &other_settings(config))?;
+    }
+    if sees_disk_io {
+        write_in(folder, DISK_IO_DROP_IN, DISK_IO)?;
+    }
+    Ok(())
+}
+
+fn write_in(folder: &Path, name: &str, text: &str) -> Result<(), ServiceError> {
+    fs::create_dir_all(folder).map_err(|source| ServiceError::Write { path: folder.to_owned(), source })?;
+    write(&folder.join(name), text)
+}
+
+/// The drop-in for settings in `config`.
+fn other_settings(config: &Path) -> String {
+    let config = config.to_string_lossy();
+    // systemd replaces what follows % and $, and reads backslashes and quotes.
+    let quoted = config.replace('\\', "\\\\").replace('"', "\\\"").replace('%', "%%");
+    format!(
+        "# Written by `fleetps-agent join --folder`.\n[Unit]\nConditionPathExists=\nConditionPathExists={}\n[Service]\n\
+         ExecStart=\nExecStart={PROGRAM} --config \"{}\"\n",
+        config.replace('%', "%%"),
+        quoted.replace('$', "$$")
+    )
 }
 
 /// Copies this program to its place, by way of a new file: the one that is there may be running.
@@ -176,11 +304,14 @@ mod tests {
 
     #[test]
     fn the_unit_starts_it_always_as_a_user_with_one_capability() {
-        let unit = unit(Path::new("/etc/fleetps/agent.toml"), false);
-        assert!(!unit.contains('{'), "{unit}");
-        let lines: Vec<&str> = unit.lines().collect();
+        let lines: Vec<&str> = UNIT.lines().collect();
+        let program = format!("ExecStart={PROGRAM} --config {CONFIG}");
+        let condition = format!("ConditionPathExists={CONFIG}");
         for line in [
-            "ExecStart=/usr/local/bin/fleetps-agent --config /etc/fleetps/agent.toml",
+            program.as_str(),
+            condition.as_str(),
+            "Type=notify",
+            "WatchdogSec=60",
             "Restart=always",
             "User=fleetps-agent",
             "CapabilityBoundingSet=CAP_SYS_PTRACE",
@@ -188,7 +319,26 @@ mod tests {
         ] {
             assert!(lines.contains(&line), "{line}");
         }
-        let seeing = super::unit(Path::new("/x"), true);
-        assert!(seeing.contains("AmbientCapabilities=CAP_SYS_PTRACE CAP_DAC_READ_SEARCH\n"), "{seeing}");
+    }
+
+    #[test]
+    fn what_is_other_on_this_machine_is_a_drop_in_and_disk_io_stays_until_it_is_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let drop_ins = folder.path().join("fleetps-agent.service.d");
+        write_drop_ins(&drop_ins, Path::new(CONFIG), false).unwrap();
+        assert!(!drop_ins.exists());
+        write_drop_ins(&drop_ins, Path::new("/srv/100% $HOME \"a\"/agent.toml"), true).unwrap();
+        let settings = fs::read_to_string(drop_ins.join(SETTINGS_DROP_IN)).unwrap();
+        for line in [
+            r#"ConditionPathExists=/srv/100%% $HOME "a"/agent.toml"#,
+            "ExecStart=",
+            r#"ExecStart=/usr/bin/fleetps-agent --config "/srv/100%% $$HOME \"a\"/agent.toml""#,
+        ] {
+            assert!(settings.lines().any(|found| found == line), "{line} in {settings}");
+        }
+        write_drop_ins(&drop_ins, Path::new(CONFIG), false).unwrap();
+        assert!(!drop_ins.join(SETTINGS_DROP_IN).exists(), "the usual place needs none");
+        let disk_io = fs::read_to_string(drop_ins.join(DISK_IO_DROP_IN)).unwrap();
+        assert!(disk_io.contains("\nAmbientCapabilities=CAP_DAC_READ_SEARCH\n"), "{disk_io}");
     }
 }

@@ -132,3 +132,35 @@ async fn a_host_that_is_refused_is_told_what_to_do_and_has_no_settings() {
     );
     within(server.stop()).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn leaving_removes_the_key_and_the_settings_and_nothing_else() {
+    let (data, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let server = start_server(data.path()).await;
+    let _admission = admit(&server).await;
+    let token = token(&server).await;
+    assert!(join(&server, folder.path(), &["--token", &token]).await.0);
+    std::fs::write(folder.path().join("own.txt"), "the owner's").unwrap();
+    let leave = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_fleetps-agent"));
+        let output = command.args(["leave", "--folder"]).arg(folder.path()).args(arguments).output().unwrap();
+        (output.status.success(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    let names = || {
+        let files = std::fs::read_dir(folder.path()).unwrap();
+        let mut names: Vec<_> = files.map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    };
+    let before = names();
+    let (is_well, text) = leave(&["--dry-run"]);
+    assert!(is_well && text.contains("agent.toml") && text.contains("host.nk"), "{text}");
+    assert_eq!(names(), before, "it was only asked");
+    let (is_well, text) = leave(&[]);
+    assert!(is_well && text.contains("fleetps host forget web-01"), "{text}");
+    assert_eq!(names(), ["own.txt"]);
+    // Whoever leaves twice is told so.
+    let (is_well, text) = leave(&[]);
+    assert!(is_well && text.contains("had not joined"), "{text}");
+    within(server.stop()).await;
+}

@@ -12,5 +12,7 @@ mod join;
 mod publisher;
 mod remote;
 mod server;
+#[cfg(target_os = "linux")]
+mod service;
 mod simulator;
 mod support;

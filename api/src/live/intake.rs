@@ -9,6 +9,7 @@ use fleetps_nats::{
     error_chain,
     patience::patiently,
     reader::{Delivered, Delivery, SnapshotReader, Start},
+    service_manager::Pulse,
     snapshot::{BadSnapshot, Sent},
     stream,
 };
@@ -19,6 +20,8 @@ use super::{Fleet, Position};
 
 /// How often the hosts' states are recomputed: the shortest time that a person reads off a page.
 const AGE_EVERY: Duration = Duration::from_secs(1);
+/// The longest that the intake may take to go round, which it does as often as that.
+const ROUND_WITHIN: Duration = Duration::from_secs(120);
 /// More messages than this behind, and the reader starts anew with the last snapshot of every host: only the present
 /// is wanted here. A start itself may have every host waiting, so a large fleet has a bound of its own.
 const MAX_BEHIND: u64 = 20_000;
@@ -88,7 +91,9 @@ pub async fn follow(
     let new_reader = || SnapshotReader::new(jetstream.clone(), Start::LastOfEachHost, None);
     let mut reader = new_reader();
     let mut age = tokio::time::interval(AGE_EVERY);
+    let pulse = Pulse::of("live intake");
     loop {
+        pulse.beat(ROUND_WITHIN);
         let delivery = tokio::select! {
             () = shutdown.cancelled() => return,
             _ = age.tick() => {

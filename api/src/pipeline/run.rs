@@ -3,7 +3,7 @@
 use std::{fs, path::Path, time::Duration};
 
 use fleetps_agent::own_name;
-use fleetps_nats::{HostName, lock::FolderLock, output, server::ServerHealth};
+use fleetps_nats::{HostName, lock::FolderLock, output, server::ServerHealth, service_manager};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -37,6 +37,7 @@ pub async fn run_everything(mut config: Config, ended: CancellationToken) -> any
     let health = ServerHealth::default();
     let metrics = doors.metrics_line();
     let (doors, starting) = doors.open(&config, health.clone());
+    service_manager::ready();
     let Some(brokers) = Brokers::open(&config, &health, &ended).await? else { return Ok(()) };
     let config = agent::without_broken_agent(config, &brokers);
     let mut parts = Parts::default();

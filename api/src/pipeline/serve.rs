@@ -1,7 +1,9 @@
 //! The web server alone, for a broker that runs elsewhere.
 
 use anyhow::Context;
-use fleetps_nats::{admission::AdmissionService, output, patience::patiently, server::ServerHealth};
+use fleetps_nats::{
+    admission::AdmissionService, output, patience::patiently, server::ServerHealth, service_manager,
+};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -24,6 +26,7 @@ pub async fn serve(config: Config, ended: CancellationToken) -> anyhow::Result<(
     let (doors, address) = listening?;
     let metrics = doors.metrics_line();
     let (doors, starting) = doors.open(&config, ServerHealth::default());
+    service_manager::ready();
     let start = async {
         let client = patiently("the web server", || broker.connect("fleetps serve")).await?;
         let found = find_losses(&client, &config, None).await?;

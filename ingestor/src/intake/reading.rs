@@ -8,6 +8,7 @@ use fleetps_nats::{
     connection::reconnect_delay,
     error_chain,
     reader::{Delivered, Delivery, SnapshotReader, Start},
+    service_manager::Pulse,
     stream::{self, StreamError},
     subject,
 };
@@ -71,6 +72,8 @@ impl StreamState {
 
 /// How often it is looked whether a tick is due: silence is decided within a second.
 const TICK_LOOK: Duration = Duration::from_secs(1);
+/// The longest that reading may take to go round, which it does at every look.
+const ROUND_WITHIN: Duration = Duration::from_secs(120);
 
 /// Publishes ticks where nothing comes and time decides something.
 pub(crate) struct Ticker {
@@ -116,7 +119,9 @@ pub(crate) async fn read_stream(
     let mut seal = tokio::time::interval_at(Instant::now() + seal_interval, seal_interval);
     seal.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut look_at = Instant::now() + TICK_LOOK;
+    let pulse = Pulse::of("reading the stream");
     loop {
+        pulse.beat(ROUND_WITHIN);
         let next = tokio::select! {
             biased;
             () = cancel.cancelled() => return,
@@ -135,6 +140,7 @@ pub(crate) async fn read_stream(
                 }
                 Delivery::Lost { first, last } => Incoming::Lost { first, last },
                 Delivery::Replaced { .. } => {
+                    pulse.rest();
                     let Some(found) = begin_again(&jetstream, start, &cancel).await else { return };
                     start = found;
                     reader = reader_at(&jetstream, start);
@@ -142,6 +148,8 @@ pub(crate) async fn read_stream(
                 }
             },
         };
+        // Where sealing waits for room on the disk, reading waits as well.
+        pulse.rest();
         let sent = tokio::select! {
             () = cancel.cancelled() => return,
             sent = incoming.send(next) => sent,

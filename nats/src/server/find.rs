@@ -1,5 +1,5 @@
-//! Finding nats-server: the one that was named, one on PATH that is new enough, the one installed earlier, else
-//! installing it.
+//! Finding nats-server: the one that was named, one beside this program or on PATH that is new enough, the one installed earlier,
+//! else installing it.
 
 use std::{
     path::{Path, PathBuf},
@@ -30,7 +30,7 @@ pub fn find_or_install(named: Option<&Path>, progress: &dyn Fn(&str)) -> Result<
             Err(problem) => Err(ServerError::Program { path: path.to_owned(), problem }),
         };
     }
-    if let Some(path) = on_path() {
+    if let Some(path) = at_hand() {
         return Ok(path);
     }
     let _alone = INSTALLING.lock().unwrap_or_else(PoisonError::into_inner);
@@ -43,9 +43,13 @@ pub fn find_or_install(named: Option<&Path>, progress: &dyn Fn(&str)) -> Result<
     Ok(installed)
 }
 
-fn on_path() -> Option<PathBuf> {
-    let folders = std::env::var_os("PATH")?;
-    let candidates = std::env::split_paths(&folders).map(|folder| folder.join(PROGRAM));
+/// One beside this program, where packages put it, or on PATH.
+fn at_hand() -> Option<PathBuf> {
+    let own = std::env::current_exe().and_then(|program| program.canonicalize()).ok();
+    let beside = own.and_then(|program| Some(program.parent()?.to_owned()));
+    let folders = std::env::var_os("PATH").unwrap_or_default();
+    let candidates =
+        beside.into_iter().chain(std::env::split_paths(&folders)).map(|folder| folder.join(PROGRAM));
     candidates.filter(|path| path.is_file()).find(|path| match version_of(path) {
         Ok(version) if version >= pins::MINIMUM_VERSION => true,
         Ok((major, minor)) => {

@@ -1,0 +1,39 @@
+# What the package of the server does beside its files: of the deb and of the rpm the same (agent/packaging/package adds which of
+# these is called when). Nothing here touches the history in /var/lib/fleetps, not even a purge.
+
+add_user() {
+  getent passwd "$1" >/dev/null ||
+    useradd --system --user-group --no-create-home --home-dir "$2" --shell /usr/sbin/nologin "$1"
+}
+
+# The argument is "upgrade" where another version was there.
+after_install() {
+  add_user fleetps /var/lib/fleetps
+  add_user fleetps-broker /nonexistent
+  [ -d /run/systemd/system ] || return 0
+  systemctl daemon-reload
+  if [ "$1" = upgrade ]; then
+    # In this order: who reads a broker waits for it.
+    systemctl try-restart fleetps-broker.service fleetps-ingestor.service fleetps-serve.service fleetps.service
+  fi
+}
+
+before_remove() {
+  [ -d /run/systemd/system ] || return 0
+  systemctl stop fleetps.service fleetps-serve.service fleetps-ingestor.service fleetps-broker.service
+}
+
+after_remove() {
+  [ -d /run/systemd/system ] || return 0
+  systemctl daemon-reload
+}
+
+purge() {
+  for unit in fleetps fleetps-serve fleetps-ingestor fleetps-broker; do
+    rm -f "/etc/systemd/system/multi-user.target.wants/$unit.service"
+    rm -rf "/etc/systemd/system/$unit.service.d"
+  done
+  rm -rf /var/cache/fleetps
+  rmdir /etc/fleetps 2>/dev/null || true
+  if [ -e /var/lib/fleetps ]; then echo "fleetps: the history stays in /var/lib/fleetps; remove it by hand"; fi
+}
