@@ -1,6 +1,6 @@
 //! The expected matches of a search at a moment.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use fastrand::Rng;
 use fleetps_ingestor::{
@@ -60,9 +60,11 @@ pub fn check_search(history: &History, published: &[Published], kept: &Kept, rng
             of_host.into_iter().zip(matching).filter(|(_, matches)| *matches).map(|(found, _)| found),
         );
     }
-    let Searched { listing: answer, omitted: told } = history.search(&filter, at_us, 20).unwrap();
+    let Searched { listing: answer, omitted: told, hosts } = history.search(&filter, at_us, 20).unwrap();
     assert_eq!(told, omitted, "{text:?} at {at_us}");
     assert_eq!(answer.total, expected.len() as u64, "{text:?} at {at_us}");
+    let on: BTreeSet<&HostName> = expected.iter().map(|found| &found.identity.host).collect();
+    assert_eq!(hosts, on.len() as u64, "{text:?} at {at_us}");
     expected.truncate(20);
     assert_eq!(answer.items, expected, "{text:?} at {at_us}");
 }
