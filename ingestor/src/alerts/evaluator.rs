@@ -159,7 +159,7 @@ impl Evaluator {
         let pair = SnapshotPair::new(host.clone(), Arc::clone(snapshot), previous);
         let measured = Measured::of(&pair, (&self.plan, self.needs), Deadline::after(WITHIN));
         let (values, sequence) = (values.unwrap_or(&measured), place.sequence);
-        learned.note(self.lessons, snapshot, values, since_ms);
+        learned.note(self.lessons, &pair, values, since_ms);
         let moment = Moment {
             host,
             values,

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     alert::{Alert, AlertChange},
+    extremes::Extremes,
     growth::Growths,
     instance::{Instance, Observation},
     learned::Learned,
@@ -52,6 +53,9 @@ pub(super) struct KnownHost {
     /// How the memory of its processes has grown, where some rule asks when that will be used up.
     #[serde(default, skip_serializing_if = "Memories::is_empty")]
     memories: Memories,
+    /// What its figures were in the last week, where some rule asks what is unusual.
+    #[serde(default, skip_serializing_if = "Extremes::is_empty")]
+    extremes: Extremes,
     /// The services that it has always, where some rule asks which are gone.
     #[serde(default, skip_serializing_if = "Presences::is_empty")]
     services: Presences,
@@ -74,6 +78,7 @@ impl KnownHost {
             too_many: BTreeSet::new(),
             growths: Growths::default(),
             memories: Memories::default(),
+            extremes: Extremes::default(),
             services: Presences::default(),
             programs: Presences::default(),
         }
@@ -91,6 +96,7 @@ impl KnownHost {
         Learned {
             growths: mem::take(&mut self.growths),
             memories: mem::take(&mut self.memories),
+            extremes: mem::take(&mut self.extremes),
             services: mem::take(&mut self.services),
             programs: mem::take(&mut self.programs),
         }
@@ -98,8 +104,9 @@ impl KnownHost {
 
     /// Puts in what is learned.
     pub(super) fn put_learned(&mut self, learned: Learned) {
-        let Learned { growths, memories, services, programs } = learned;
-        (self.growths, self.memories, self.services, self.programs) = (growths, memories, services, programs);
+        let Learned { growths, memories, extremes, services, programs } = learned;
+        (self.growths, self.memories, self.extremes) = (growths, memories, extremes);
+        (self.services, self.programs) = (services, programs);
     }
 
     /// The processes whose memory is looked at: pid, and the other half of the identity.

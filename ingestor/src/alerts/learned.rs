@@ -1,8 +1,9 @@
 //! What is learned of a host over hours and days, where some rule asks for it.
 
-use fleetps_nats::Snapshot;
+use fleetps_nats::model::SnapshotPair;
 
 use super::{
+    extremes::Extremes,
     growth::Growths,
     measured::Values,
     memories::Memories,
@@ -17,6 +18,8 @@ pub(super) struct Learned {
     pub(super) growths: Growths,
     /// How the memory of its processes has grown.
     pub(super) memories: Memories,
+    /// What its figures were in the last week.
+    pub(super) extremes: Extremes,
     /// The services that it has always.
     pub(super) services: Presences,
     /// The programs that it has always.
@@ -28,6 +31,7 @@ pub(super) struct Learned {
 pub(super) struct Lessons {
     growths: bool,
     memories: bool,
+    extremes: bool,
     services: bool,
     programs: bool,
 }
@@ -40,6 +44,7 @@ impl Lessons {
             match (rule.measure, rule.over) {
                 (Measure::DiskFullIn, _) => lessons.growths = true,
                 (Measure::MemoryFullIn, _) => lessons.memories = true,
+                (Measure::Unusual, _) => lessons.extremes = true,
                 (Measure::Gone, Over::Program) => lessons.programs = true,
                 (Measure::Gone, _) => lessons.services = true,
                 _ => {}
@@ -50,19 +55,23 @@ impl Lessons {
 }
 
 impl Learned {
-    /// Takes note of a snapshot with these values, `since_ms` after the one before (absent after a gap).
+    /// Takes note of the latest snapshot of `pair` with these values, `since_ms` after the one before (absent after a gap).
     pub(super) fn note(
         &mut self,
         lessons: Lessons,
-        snapshot: &Snapshot,
+        pair: &SnapshotPair,
         values: &dyn Values,
         since_ms: Option<u64>,
     ) {
+        let snapshot = pair.latest();
         if lessons.growths {
             self.growths.note(snapshot);
         }
         if lessons.memories {
             self.memories.note(snapshot);
+        }
+        if lessons.extremes {
+            self.extremes.note(pair, since_ms);
         }
         if lessons.services {
             self.services.note(&Seen::of(snapshot, values.present(Over::Unit), since_ms));
@@ -79,6 +88,9 @@ impl Learned {
         }
         if !lessons.memories {
             self.memories = Memories::default();
+        }
+        if !lessons.extremes {
+            self.extremes = Extremes::default();
         }
         if !lessons.services {
             self.services = Presences::default();

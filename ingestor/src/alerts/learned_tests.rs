@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use fastrand::Rng;
 use fleetps_nats::{
-    HostName,
+    HostName, Snapshot,
     snapshot::{HostInfo, HostSample, Process},
 };
 
@@ -14,10 +14,11 @@ use crate::{
     events::{MessagePlace, StreamClock},
 };
 
-const RULES: [(&str, &str); 3] = [
+const RULES: [(&str, &str); 4] = [
     ("service", "gone for 5m"),
     ("program", "gone for 5m over program"),
     ("leak", "memory_full_in < 3d clear 5d over process"),
+    ("unusual", "unusual > 20%"),
 ];
 
 /// The snapshots of one host, one a minute.
@@ -173,7 +174,7 @@ fn what_no_rule_asks_for_is_forgotten_and_not_learned() {
     assert!(size(&stream) + 200 < learned, "{} of {learned}", size(&stream));
     // So is a state of before there were these rules: it is read, and has nothing of them.
     let written = rmp_serde::to_vec_named(&stream.evaluator.state()).unwrap();
-    for name in ["services", "programs", "memories"] {
+    for name in ["services", "programs", "memories", "extremes"] {
         assert!(!written.windows(name.len()).any(|part| part == name.as_bytes()), "{name}");
     }
     stream.restart();
@@ -209,7 +210,8 @@ fn an_evaluator_that_goes_on_has_learned_the_same() {
                 });
                 let mut processes: Vec<Process> = present.collect();
                 processes.push(service(5, "cron"));
-                let snapshot = Snapshot { processes_left_out: left_out, ..with(processes) };
+                let mut snapshot = Snapshot { processes_left_out: left_out, ..with(processes) };
+                snapshot.host.cpu_percent = Some((minute % 97) as f32 * if lasts < 10 { 1.0 } else { 0.5 });
                 let changes = whole.send(snapshot.clone());
                 assert_eq!(stopped.send(snapshot), changes, "seed {seed}");
                 told += changes.len();

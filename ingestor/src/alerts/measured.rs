@@ -322,6 +322,9 @@ impl Values for Measured<'_> {
             (Measure::Process(_) | Measure::Count, Some(sum)) => self.parts(*sum, key),
             (Measure::Host(figure), _) if figure.is_of_memory() => self.largest_of("mem"),
             (Measure::MemoryFullIn, _) => self.memory_of(key),
+            (Measure::Unusual, _) => {
+                self.largest_of(if *key == Key::Named("memory".to_owned()) { "mem" } else { "cpu" })
+            }
             (Measure::Host(_), _) => self.largest_of("cpu"),
             (Measure::Disk | Measure::DiskFullIn, _) => self.writers(),
             _ => Vec::new(),

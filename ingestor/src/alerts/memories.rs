@@ -73,7 +73,7 @@ pub(super) struct Memories {
 /// The memory of a process. The names are short because a host has dozens of them.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 struct Memory {
-    /// The name of the program.
+    /// The name of the program; empty where that is too long.
     #[serde(rename = "p")]
     program: String,
     /// How often slots were doubled.
@@ -143,7 +143,8 @@ impl Memories {
         new.sort_by_key(|(mib, process)| (Reverse(*mib), process.key()));
         for (mib, process) in new {
             if self.has_room(mib) {
-                let program = process.name.clone();
+                let is_short = process.name.len() <= MAX_NAME_BYTES;
+                let program = if is_short { process.name.clone() } else { String::new() };
                 let mut memory = Memory { program, ..Memory::default() };
                 memory.note(at_us, mib);
                 self.processes.insert(process.key(), memory);
@@ -158,7 +159,7 @@ impl Memories {
             let has_ended = has_ended(key);
             let growth = if has_ended { memory.growth.or_else(|| memory.growth()) } else { None };
             let growth = growth.filter(|growth| growth.mib_per_hour > 0.0);
-            if let Some(growth) = growth.filter(|_| memory.program.len() <= MAX_NAME_BYTES) {
+            if let Some(growth) = growth.filter(|_| !memory.program.is_empty()) {
                 let life = Life { mib_per_hour: growth.mib_per_hour, ended_us: at_us };
                 earlier.insert(memory.program.clone(), life);
             }

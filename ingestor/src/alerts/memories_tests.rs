@@ -157,6 +157,7 @@ fn what_is_remembered_is_bounded_and_outlives_a_restart() {
         }
         leaks += said.values().flatten().filter(|seconds| **seconds < FAR_S).count();
         known = said.into_keys().collect();
+        assert!(whole.processes.values().all(|memory| memory.program.len() <= MAX_NAME_BYTES));
         assert!(whole.processes.len() <= MAX_PROCESSES && whole.earlier.len() <= MAX_PROGRAMS);
         assert!(whole.processes.values().all(|memory| memory.least.len() <= SLOTS + 1));
     }

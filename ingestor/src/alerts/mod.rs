@@ -15,6 +15,7 @@
 mod alert;
 mod built_in;
 mod evaluator;
+mod extremes;
 mod growth;
 mod instance;
 mod known_host;

@@ -49,6 +49,7 @@ impl Moment<'_> {
         let values = match planned.rule.measure {
             Measure::DiskFullIn => Ok(self.disks_full_in()),
             Measure::MemoryFullIn => Ok(self.learned.memories.full_in_s(self.snapshot, &keys)),
+            Measure::Unusual => Ok(self.learned.extremes.beyond()),
             Measure::Gone => Ok(self.missed(planned.rule, &keys)),
             Measure::Host(figure) if figure.is_of_kills() && self.killed_over_gap.is_some() => {
                 Ok(ValueOf::from([(Key::Host, self.killed_over_gap)]))

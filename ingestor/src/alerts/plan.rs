@@ -44,6 +44,7 @@ impl Plan {
                 | Measure::Disk
                 | Measure::DiskFullIn
                 | Measure::MemoryFullIn
+                | Measure::Unusual
                 | Measure::Gone
                 | Measure::Silent
                 | Measure::RestartLoop => None,

@@ -52,7 +52,9 @@ pub(crate) fn name_of(over: Over, process: &Process) -> Option<&str> {
     }
     match &process.unit {
         Some(unit) => {
-            (unit.ends_with(".service") && process.parent_pid == Some(INIT)).then_some(unit.as_str())
+            // With an older systemd, that of a user is in the unit itself.
+            let is_service = unit.ends_with(".service") && !unit.starts_with("user@");
+            (is_service && process.parent_pid == Some(INIT)).then_some(unit.as_str())
         }
         None => (process.container.is_some() && process.pod.is_none()).then_some(process.name.as_str()),
     }
@@ -135,39 +137,43 @@ impl Presences {
             false => presence.be_away(last_us, missed_ms),
         });
         (self.at_us, self.is_whole) = (seen.at_us, seen.is_whole);
-        for name in seen.names.iter().filter(|name| name.len() <= MAX_NAME_BYTES) {
-            if !self.names.contains_key(*name) && self.has_room() {
-                self.names
-                    .insert((*name).to_owned(), Presence { since_us: seen.at_us, ..Presence::default() });
-            }
-        }
+        self.learn(seen);
         self.follow_renames();
     }
 
-    /// Whether there is room for one more name. What is not there, and was not for long, makes room.
-    fn has_room(&mut self) -> bool {
-        if self.names.len() >= MAX_NAMES {
+    /// Begins to learn new names while there is room. What is not there, and was not for long, makes room.
+    fn learn(&mut self, seen: &Seen<'_>) {
+        let is_new = |name: &&&str| name.len() <= MAX_NAME_BYTES && !self.names.contains_key(**name);
+        let new: Vec<&str> = seen.names.iter().filter(is_new).copied().collect();
+        if self.names.len() + new.len() > MAX_NAMES {
             self.names.retain(|_, presence| presence.is_regular || presence.away.is_none());
         }
-        self.names.len() < MAX_NAMES
+        let room = MAX_NAMES.saturating_sub(self.names.len());
+        for name in new.into_iter().take(room) {
+            self.names.insert(name.to_owned(), Presence { since_us: seen.at_us, ..Presence::default() });
+        }
     }
 
     /// Expects the new name of what was renamed in the place of the old one.
     fn follow_renames(&mut self) {
         let missed = self.names.iter().filter(|(_, presence)| presence.is_regular);
-        let missed: Vec<(String, i64)> =
-            missed.filter_map(|(name, presence)| Some((name.clone(), presence.away?.0))).collect();
-        for (old, last_us) in missed {
-            let shape_of_old = shape(&old);
-            let is_new = |name: &str, presence: &Presence| {
-                let is_there = !presence.is_regular && presence.away.is_none();
-                is_there
-                    && presence.since_us >= last_us.saturating_sub(RENAMED_WITHIN_US)
-                    && shape(name) == shape_of_old
+        let missed =
+            missed.filter_map(|(name, presence)| Some((name.clone(), shape(name), presence.away?.0)));
+        let missed: Vec<(String, String, i64)> = missed.collect();
+        if missed.is_empty() {
+            return;
+        }
+        let new = self.names.iter().filter(|(_, presence)| !presence.is_regular && presence.away.is_none());
+        let mut new: Vec<(String, String, i64)> =
+            new.map(|(name, presence)| (name.clone(), shape(name), presence.since_us)).collect();
+        for (old, shape, last_us) in missed {
+            let is_it = |(_, of_new, since_us): &(String, String, i64)| {
+                *of_new == shape && *since_us >= last_us.saturating_sub(RENAMED_WITHIN_US)
             };
-            let new = self.names.iter_mut().find(|(name, presence)| is_new(name, presence));
-            if let Some((_, new)) = new {
-                new.is_regular = true;
+            let Some(place) = new.iter().position(is_it) else { continue };
+            let (name, ..) = new.remove(place);
+            if let Some(presence) = self.names.get_mut(&name) {
+                presence.is_regular = true;
                 self.names.remove(&old);
             }
         }

@@ -195,6 +195,7 @@ fn services_and_programs_of_containers_count_and_sessions_pods_and_the_kernel_do
         (process(9, 1, "db.service", "", ""), Some("db.service"), Some("name")),
         (process(9, 7, "db.service", "", ""), None, Some("name")),
         (process(9, 1, "session-3.scope", "", ""), None, Some("name")),
+        (process(9, 1, "user@1000.service", "", ""), None, Some("name")),
         (process(9, 7, "", "0123456789ab", ""), Some("name"), Some("name")),
         (process(9, 7, "", "0123456789ab", "pod"), None, Some("name")),
         (process(9, 1, "", "", ""), None, Some("name")),

@@ -66,6 +66,8 @@ pub enum Measure {
     DiskFullIn,
     /// When the memory of a host is used up by the growth of one process if that goes on steadily, in s.
     MemoryFullIn,
+    /// How far figures of the machine are beyond what they were in the last week, in percent of that range.
+    Unusual,
     /// How long something that was always there is gone, in s.
     Gone,
     /// How long a host has sent nothing beyond the three intervals after which it counts as silent, in s.
@@ -281,7 +283,7 @@ impl Measure {
         match self {
             Self::Host(figure) => (figure.unit(), figure.is_rate()),
             Self::Process(figure) => figure.unit(),
-            Self::Disk => (Unit::Percent, false),
+            Self::Disk | Self::Unusual => (Unit::Percent, false),
             Self::Silent | Self::DiskFullIn | Self::MemoryFullIn | Self::Gone => (Unit::Seconds, false),
             Self::Count | Self::RestartLoop => (Unit::Count, false),
         }
@@ -296,6 +298,7 @@ impl Measure {
             | Self::Disk
             | Self::DiskFullIn
             | Self::MemoryFullIn
+            | Self::Unusual
             | Self::Gone
             | Self::Silent
             | Self::RestartLoop => false,
@@ -339,6 +342,7 @@ impl Rule {
         match self.measure {
             Measure::Process(figure) if figure.is_rate() => Needs::Processes,
             _ if self.filter.asks_for_rates() => Needs::Processes,
+            Measure::Unusual => Needs::Host,
             measure if measure.is_rate() => Needs::Host,
             _ => Needs::Nothing,
         }

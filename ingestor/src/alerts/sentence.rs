@@ -5,7 +5,7 @@
 //!          | "silent" ["for" duration]
 //!          | "gone" "for" duration ["over" ("unit" | "program")]
 //!          | "restart_loop"
-//! measure := "count" | "disk" | "disk_full_in" | "memory_full_in" | a figure of the host, as `memory` or `load_1` | a number of the filter language, as `cpu`
+//! measure := "count" | "disk" | "disk_full_in" | "memory_full_in" | "unusual" | a figure of the host, as `memory` or `load_1` | a number of the filter language, as `cpu`
 //! sign    := ">" | "<"
 //! lasting := "for" duration | number "of" number
 //! over    := "host" | "process" | "program" | "unit" | "user" | "filesystem"
@@ -318,6 +318,8 @@ fn measured(name: &str, over: Option<Over>, filter: &Filter) -> Result<(Measure,
         ("memory_full_in", _) if !filter.is_empty() => {
             Err("`memory_full_in` looks at every process; there are none to choose by `where`".to_owned())
         }
+        ("unusual", None | Some(Over::Host)) if filter.is_empty() => Ok((Measure::Unusual, Over::Host)),
+        ("unusual", _) => Err("`unusual` is measured over host, without `where`".to_owned()),
         ("memory_full_in", None | Some(Over::Process)) => Ok((Measure::MemoryFullIn, Over::Process)),
         ("memory_full_in", Some(_)) => Err("`memory_full_in` is measured over process".to_owned()),
         ("disk", None | Some(Over::Filesystem)) => Ok((Measure::Disk, Over::Filesystem)),
@@ -356,7 +358,7 @@ fn unknown(name: &str) -> String {
     let of_processes = Figure::words().collect::<Vec<_>>().join(", ");
     let of_hosts = HostFigure::words().collect::<Vec<_>>().join(", ");
     format!(
-        "there is no `{name}` to measure; there are count, disk, disk_full_in, memory_full_in, silent, gone, restart_loop; of hosts {of_hosts}; of processes {of_processes}"
+        "there is no `{name}` to measure; there are count, disk, disk_full_in, memory_full_in, unusual, silent, gone, restart_loop; of hosts {of_hosts}; of processes {of_processes}"
     )
 }
 
@@ -370,7 +372,7 @@ fn read_value(measure: Measure, text: &str) -> Result<f64, String> {
                 false => Err("nothing is forecast further ahead than 180d".to_owned()),
             };
         }
-        Measure::Disk => Unit::Percent,
+        Measure::Disk | Measure::Unusual => Unit::Percent,
         Measure::Count | Measure::Silent | Measure::Gone | Measure::RestartLoop => Unit::Count,
         Measure::Host(figure) => figure.unit(),
     };

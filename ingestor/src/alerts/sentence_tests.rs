@@ -68,6 +68,11 @@ fn a_sentence_says_what_is_measured_over_what_and_when_that_is_too_much() {
     let leak = read("memory_full_in < 3d clear 5d for 30m").unwrap();
     assert_eq!((leak.measure, leak.over), (Measure::MemoryFullIn, Over::Process));
     assert_eq!(leak.threshold, Threshold { is_above: false, raise: 259_200.0, clear: 432_000.0 });
+    let unusual = read("unusual > 20%").unwrap();
+    assert_eq!(
+        (unusual.measure, unusual.over, unusual.threshold.raise),
+        (Measure::Unusual, Over::Host, 20.0)
+    );
     let silent = read("silent for 2m").unwrap();
     assert_eq!((silent.measure, silent.over, silent.threshold.raise), (Measure::Silent, Over::Host, 120.0));
 }
@@ -109,6 +114,8 @@ fn what_is_no_rule_is_refused_at_its_column_with_what_was_expected() {
         ("gone for 5m please", 13, "not `please`"),
         ("memory_full_in < 3d where name:x", 1, "none to choose"),
         ("memory_full_in < 3d over host", 1, "over process"),
+        ("unusual > 20% over process", 1, "measured over host"),
+        ("unusual > 20% where name:x", 1, "without `where`"),
         ("memory_full_in < 181d", 18, "further ahead than 180d"),
     ] {
         let refused = read(sentence).unwrap_err();

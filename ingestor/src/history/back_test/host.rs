@@ -210,7 +210,12 @@ impl<'a> OfHost<'a> {
     ) -> Result<impl Iterator<Item = Snapshot> + use<>, HistoryError> {
         let is_bare = matches!(
             self.first.measure,
-            Measure::Host(_) | Measure::Disk | Measure::DiskFullIn | Measure::Silent | Measure::RestartLoop
+            Measure::Host(_)
+                | Measure::Disk
+                | Measure::DiskFullIn
+                | Measure::Unusual
+                | Measure::Silent
+                | Measure::RestartLoop
         );
         let relevant = self.relevant();
         let filesystems = matches!(self.first.measure, Measure::Disk | Measure::DiskFullIn);

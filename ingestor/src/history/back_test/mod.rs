@@ -173,7 +173,11 @@ impl BackTest {
 
 /// How far a rule looks back, in µs: as long as it must last, and as long as what is learned over days knows.
 fn lasts_us(rule: &Rule) -> i64 {
-    if matches!(rule.measure, Measure::DiskFullIn | Measure::MemoryFullIn | Measure::Gone) {
+    let is_learned = matches!(
+        rule.measure,
+        Measure::DiskFullIn | Measure::MemoryFullIn | Measure::Unusual | Measure::Gone
+    );
+    if is_learned {
         return LEARNED_US;
     }
     match rule.lasting {

@@ -51,6 +51,7 @@ impl Asked {
             | Measure::Disk
             | Measure::DiskFullIn
             | Measure::MemoryFullIn
+            | Measure::Unusual
             | Measure::Silent
             | Measure::RestartLoop => return None,
         };

@@ -216,6 +216,7 @@ fn three_days(rng: &mut Rng) -> Vec<Snapshot> {
             ..Snapshot::default()
         };
         snapshot.host.memory_available_bytes = Some(4 << 30);
+        snapshot.host.cpu_percent = Some((step % 50) as f32 * if step > 700 { 2.0 } else { 1.0 });
         snapshot
     };
     (0..860).map(snapshot).collect()
@@ -242,8 +243,12 @@ fn what_is_learned_over_days_is_the_same_in_a_trial_as_on_the_stream() {
     }
     let history = History::open(folder.path()).unwrap();
     let span = Span { from_us, to_us: snapshots.last().unwrap().captured_at_us + 1 };
-    for sentence in ["gone for 5m", "gone for 10m over program", "memory_full_in < 3d clear 5d over process"]
-    {
+    for sentence in [
+        "gone for 5m",
+        "gone for 10m over program",
+        "memory_full_in < 3d clear 5d over process",
+        "unusual > 20%",
+    ] {
         let rule = Rule::parse("r", 0, Severity::Info, sentence).unwrap();
         let mut evaluator = crate::alerts::Evaluator::default();
         evaluator.set_rules(vec![rule.clone()], 0);
