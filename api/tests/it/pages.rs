@@ -12,7 +12,10 @@ use crate::support::{Site, attributes, family, process, snapshot, texts};
 #[tokio::test]
 async fn an_empty_install_says_how_to_start_an_agent() {
     let html = Site::new().page("/").await;
-    assert!(texts(&html, ".empty")[0].contains("fleetps-agent --nats"));
+    let said = &texts(&html, ".empty")[0];
+    for line in ["fleetps enrol-token", "fleetps-agent join", "fleetps --demo 40"] {
+        assert!(said.contains(line), "{said}");
+    }
 }
 
 #[tokio::test]
