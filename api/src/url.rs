@@ -390,6 +390,16 @@ impl Url {
         Self::of(&["account", "tokens", "revoke"])
     }
 
+    /// Where hosts are added.
+    pub fn add_host() -> Self {
+        Self::of(&["add-host"])
+    }
+
+    /// Where it is decided about hosts that wait.
+    pub fn waiting_hosts() -> Self {
+        Self::of(&["add-host", "waiting"])
+    }
+
     /// The page of all users.
     pub fn users() -> Self {
         Self::of(&["users"])

@@ -9,6 +9,7 @@
 // times.js     times in the reader's zone
 // timeline.js  the timeline and the charts: values under the pointer, travel by click, zoom by drag
 // again.js     pages that are not live, asked again
+// arrivals.js  hosts that join, on the page that adds them
 // copy.js      buttons that copy
 // steps.js     from sample to sample by key
 // numbers.js   numbers as the server writes them
@@ -20,6 +21,7 @@ import { start as startSignal } from "./signal.js";
 import { start as startTimes } from "./times.js";
 import { start as startTimeline } from "./timeline.js";
 import { start as startAgain } from "./again.js";
+import { start as startArrivals } from "./arrivals.js";
 import { start as startCopy } from "./copy.js";
 import { start as startTheme } from "./switch.js";
 
@@ -32,4 +34,5 @@ startTimeline();
 startKeys();
 startLive();
 startAgain();
+startArrivals();
 startCopy();

@@ -112,6 +112,11 @@ impl HostKeys {
         self.0.records.write().take();
     }
 
+    /// The records of all hosts, by name; none before the broker has answered once.
+    pub fn records(&self) -> Vec<(String, Arc<HostRecord>)> {
+        self.0.records.read().as_ref().map(WatchedBucket::all).unwrap_or_default()
+    }
+
     /// Whether `request` is of the host that it names, and that host may send.
     ///
     /// # Errors

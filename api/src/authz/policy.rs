@@ -34,6 +34,8 @@ pub enum Permission {
     Command,
     /// To change what the server keeps of hosts: tags, admission.
     ManageHosts,
+    /// To let hosts join the fleet: by a token, or those that wait for approval.
+    AdmitHosts,
     /// To make, change and end people and what they are granted.
     ManageUsers,
     /// To read who did what.
@@ -54,7 +56,7 @@ pub enum Decision {
 impl Permission {
     /// Every action.
     #[cfg(test)]
-    const ALL: [Self; 14] = [
+    const ALL: [Self; 15] = [
         Self::Anything,
         Self::OwnAccount,
         Self::ReadMetrics,
@@ -67,6 +69,7 @@ impl Permission {
         Self::ControlHosts,
         Self::Command,
         Self::ManageHosts,
+        Self::AdmitHosts,
         Self::ManageUsers,
         Self::ReadAudit,
     ];
@@ -79,17 +82,20 @@ impl Permission {
             Self::SeeHosts | Self::SeeCommandLines | Self::Sql => Some(Role::Viewer),
             Self::ManageAlerts => Some(Role::Operator),
             Self::ControlHosts | Self::Command => Some(Role::Operator),
-            Self::ManageChannels | Self::ManageHosts | Self::ManageUsers | Self::ReadAudit => {
-                Some(Role::Administrator)
-            }
+            Self::ManageChannels
+            | Self::ManageHosts
+            | Self::AdmitHosts
+            | Self::ManageUsers
+            | Self::ReadAudit => Some(Role::Administrator),
         }
     }
 
     /// Whether it concerns the whole fleet, so that a grant for some hosts is not enough: only an administrator of
-    /// every host may make another one, the audit and notifications name every host, and fleetps's own metrics count all of
-    /// them.
+    /// every host may make another one, the audit and notifications name every host, a host that joins is in no group yet,
+    /// and fleetps's own metrics count all of them.
     pub fn is_about_all_hosts(self) -> bool {
-        matches!(self, Self::ManageUsers | Self::ManageChannels | Self::ReadAudit | Self::ReadMetrics)
+        use Permission::{AdmitHosts, ManageChannels, ManageUsers, ReadAudit, ReadMetrics};
+        matches!(self, ManageUsers | ManageChannels | AdmitHosts | ReadAudit | ReadMetrics)
     }
 
     /// Its words in refusals.
@@ -107,6 +113,7 @@ impl Permission {
             Self::ControlHosts => "change how hosts are sampled",
             Self::Command => "command hosts",
             Self::ManageHosts => "manage hosts",
+            Self::AdmitHosts => "let hosts join",
             Self::ManageUsers => "manage users",
             Self::ReadAudit => "read the audit",
         }

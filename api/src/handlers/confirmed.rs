@@ -27,6 +27,24 @@ pub struct ConfirmedForm {
     pub form: Form,
 }
 
+/// The same where people sign in; where nobody does, the form as it is.
+#[derive(Debug)]
+pub struct ConfirmedWhereSignedIn(pub Form);
+
+impl<S: Send + Sync> FromRequest<S> for ConfirmedWhereSignedIn
+where
+    AppState: FromRef<S>,
+{
+    type Rejection = Response;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Response> {
+        if AppState::from_ref(state).people.accounts().is_none() {
+            return Form::from_request(request, state).await.map(Self).map_err(IntoResponse::into_response);
+        }
+        ConfirmedForm::from_request(request, state).await.map(|confirmed| Self(confirmed.form))
+    }
+}
+
 /// The page that asks for the password, between a form and what it does.
 #[derive(Template)]
 #[template(path = "confirm.html")]

@@ -1,6 +1,7 @@
 //! One file per page: what it reads from the URL, its template, and its live updates.
 
 pub mod account;
+pub mod add_host;
 pub mod alert;
 mod alert_link;
 pub mod alert_routes;

@@ -80,6 +80,11 @@ impl Layout {
         self.permission_of(Permission::ManageChannels)
     }
 
+    /// Whether the person may let hosts join.
+    pub fn admits_hosts(&self) -> bool {
+        self.permission_of(Permission::AdmitHosts)
+    }
+
     /// Whether the person may manage users, which exist where people sign in.
     pub fn manages_users(&self) -> bool {
         self.permission_of(Permission::ManageUsers) && self.has_account()

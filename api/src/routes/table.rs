@@ -9,11 +9,11 @@ use super::{
 use crate::{
     audit_log::AuditClass::{ByHandler, FailedChanges, Searches},
     authz::Permission::{
-        Anything, Command, ControlHosts, ManageHosts, ManageUsers, OwnAccount, ReadAudit, ReadHostMetrics,
-        ReadMetrics, SeeHosts, Sql,
+        AdmitHosts, Anything, Command, ControlHosts, ManageHosts, ManageUsers, OwnAccount, ReadAudit,
+        ReadHostMetrics, ReadMetrics, SeeHosts, Sql,
     },
     handlers::{
-        account, api, assets, audit, audit_json, commands, commands_json, diff, diff_json, events,
+        account, add_host, api, assets, audit, audit_json, commands, commands_json, diff, diff_json, events,
         events_json, fleet, glossary, groups, health, history, host, hosts_json, ingest, ingest_admission,
         ingest_exchange, metrics, metrics_json, new_command, process, process_json, processes_json,
         prometheus, search, search_json, settings, settings_json, sign_in, sql, system, timeline, top,
@@ -113,6 +113,9 @@ fn pages() -> Vec<Route> {
         get("/hosts/{host}/live", SeeHosts, host::live).shows_command_lines(),
         get("/hosts/{host}/system", SeeHosts, system::page).shows_command_lines(),
         get("/hosts/{host}/system/live", SeeHosts, system::live).shows_command_lines(),
+        get("/add-host", AdmitHosts, add_host::page),
+        post("/add-host", AdmitHosts, add_host::make).audited(FailedChanges),
+        post("/add-host/waiting", AdmitHosts, add_host::decide).audited(FailedChanges),
         post("/hosts/{host}/groups", ManageHosts, groups::change).audited(FailedChanges),
         post("/hosts/{host}/settings", ControlHosts, settings::change).audited(FailedChanges),
         get("/hosts/{host}/history", SeeHosts, history::page).shows_command_lines(),

@@ -16,6 +16,7 @@ mod channels;
 mod commands;
 mod events;
 mod groups;
+mod joining;
 mod live;
 mod measured;
 pub mod process;
@@ -28,6 +29,7 @@ pub use alert_rules::{NewRule, bad_rule, no_such_rule};
 pub use alerts::AlertFilter;
 pub use channels::ChannelEntry;
 pub use commands::MAX_TARGETS;
+pub use joining::{Joining, NewToken};
 pub use live::Look;
 pub use silences::NewSilence;
 
@@ -206,9 +208,8 @@ impl ScopedFleet {
     ) -> Result<LiveSearch, Refusal> {
         let share = self.shared.searches.take(&self.person.name).await?;
         let (fleet, scope) = (Arc::clone(&self.shared.fleet), self.scope());
-        let search = move |deadline: &Deadline| {
-            fleet.search_in_order(&scope, &filter, (order, limit), deadline)
-        };
+        let search =
+            move |deadline: &Deadline| fleet.search_in_order(&scope, &filter, (order, limit), deadline);
         filtering::within(share, search).await
     }
 

@@ -1,9 +1,6 @@
 //! The fleet page: the totals, what needs a person, the busiest programs and processes, and the table of hosts.
 
-use std::{
-    collections::BTreeSet,
-    sync::Arc,
-};
+use std::{collections::BTreeSet, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 

@@ -117,11 +117,8 @@ pub fn groups(hosts: &[Arc<Summary>], of_hosts: OfHosts<'_>) -> Vec<GroupChip> {
     let mut counts: Vec<(&str, usize)> = counts.into_iter().collect();
     // Stable: groups of as many hosts stay in the order of their names.
     counts.sort_by_key(|(_, hosts)| std::cmp::Reverse(*hosts));
-    let chip = |(name, hosts): (&str, usize)| GroupChip {
-        name: name.to_owned(),
-        hosts,
-        q: group_filter(name),
-    };
+    let chip =
+        |(name, hosts): (&str, usize)| GroupChip { name: name.to_owned(), hosts, q: group_filter(name) };
     counts.into_iter().take(SHOWN_GROUPS).map(chip).collect()
 }
 

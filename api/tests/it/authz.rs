@@ -150,9 +150,10 @@ fn allowed(role: Role, of_all_hosts: bool, action: Permission) -> bool {
         Permission::ReadMetrics => of_all_hosts,
         Permission::ManageAlerts | Permission::ControlHosts | Permission::Command => role >= Role::Operator,
         Permission::ManageHosts => role == Role::Administrator,
-        Permission::ManageUsers | Permission::ManageChannels | Permission::ReadAudit => {
-            role == Role::Administrator && of_all_hosts
-        }
+        Permission::ManageUsers
+        | Permission::ManageChannels
+        | Permission::AdmitHosts
+        | Permission::ReadAudit => role == Role::Administrator && of_all_hosts,
     }
 }
 

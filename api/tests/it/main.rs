@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, missing_docs, reason = "a test that cannot go on should panic")]
 
 mod accounts;
+mod add_host;
 mod alert_on;
 mod alert_rights;
 mod alerts;

@@ -73,7 +73,9 @@ pub fn words() -> String {
 impl Subject for HostFields<'_> {
     fn has_word(&self, word: &str) -> bool {
         let occurs = |text: &str| lower(text).contains(word);
-        [self.host, self.os_host_name, self.os.unwrap_or_default(), self.state, self.warning].into_iter().any(occurs)
+        [self.host, self.os_host_name, self.os.unwrap_or_default(), self.state, self.warning]
+            .into_iter()
+            .any(occurs)
             || self.groups.iter().any(|group| occurs(group))
     }
 
@@ -82,9 +84,10 @@ impl Subject for HostFields<'_> {
             Some(0) => test(self.host),
             Some(1) => self.os.is_some_and(test),
             Some(2) => test(self.state),
-            Some(3) => self.groups.iter().any(|group| {
-                test(group) || group.split_once('=').is_some_and(|(name, _)| test(name))
-            }),
+            Some(3) => self
+                .groups
+                .iter()
+                .any(|group| test(group) || group.split_once('=').is_some_and(|(name, _)| test(name))),
             _ => false,
         }
     }
@@ -218,7 +221,11 @@ mod tests {
     #[test]
     fn a_mistake_is_told_at_its_column_with_the_fields_of_hosts() {
         for (text, column, part) in [
-            ("up and cpuu > 5", 8, "there is no field `cpuu`; there are host, os, state, group, cpu, mem, mem%"),
+            (
+                "up and cpuu > 5",
+                8,
+                "there is no field `cpuu`; there are host, os, state, group, cpu, mem, mem%",
+            ),
             ("cpu > much", 7, "expected a number"),
             ("host > 5", 6, "`host` is a text"),
             ("cmd = x", 1, "there is no field `cmd`"),

@@ -27,11 +27,11 @@ pub use crate::query::{Deadline, Stopped};
 use expression::Expression;
 use field::Field;
 pub use figure::Figure;
-pub use host::{HostFields, HostFilter, words as host_words};
 use fleetps_nats::{
     model::{ProcessRates, ProcessView},
     snapshot::Process,
 };
+pub use host::{HostFields, HostFilter, words as host_words};
 pub use in_sql::AskedPatterns;
 use parse::About;
 use pattern::Pattern;

@@ -138,11 +138,8 @@ fn find(
     let mut statement = reading.connection.prepare(&sql)?;
     let rows = statement.query_map(params_from_iter(&condition.values), found)?;
     let rows = rows.collect::<Result<Vec<_>, _>>()?;
-    let listing = Listing {
-        total: rows.first().map_or(0, |((total, _), _)| *total),
-        resolution,
-        items: Vec::new(),
-    };
+    let listing =
+        Listing { total: rows.first().map_or(0, |((total, _), _)| *total), resolution, items: Vec::new() };
     let hosts = rows.first().map_or(0, |((_, hosts), _)| *hosts);
     let items = rows.into_iter().filter_map(|(_, found)| found).collect();
     Ok(Searched { listing: Listing { items, ..listing }, hosts, omitted: omitted(reading)? })

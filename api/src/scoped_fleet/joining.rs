@@ -1,0 +1,171 @@
+//! How hosts come into the fleet: tokens for them, those that wait for approval, and those that have come. For who may admit
+//! hosts ([`Permission::AdmitHosts`](crate::authz::Permission::AdmitHosts)), which is for the whole fleet.
+
+use std::{cmp::Reverse, collections::BTreeSet, time::Duration};
+
+use axum::http::StatusCode;
+use fleetps_nats::{
+    HostName,
+    admission::EnrolmentTokens,
+    audit::{AuditEntry, Outcome},
+    bucket::{Bucket, Entry},
+    error_chain,
+    hosts::{self, Admission, Group, HostRecord},
+    now_us, units,
+};
+
+use super::ScopedFleet;
+use crate::{broker, refusal::Refusal};
+
+/// Hosts of each kind on the page: whoever lets more in at a time does it by a token.
+const MAX_SHOWN: usize = 50;
+/// How long a host counts as new.
+const NEW_FOR_US: i64 = 3_600_000_000;
+/// The record may be changed at the same moment, and again.
+const MAX_ATTEMPTS: usize = 5;
+
+/// A token that is to be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewToken {
+    /// How long it can be used.
+    pub lasts: Duration,
+    /// How many hosts it admits.
+    pub uses: u32,
+    /// The groups of these hosts.
+    pub groups: BTreeSet<String>,
+}
+
+/// A host that waits, or has come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Newcomer {
+    /// Its name.
+    pub host: HostName,
+    /// The network that it waits in; empty where that is not known.
+    pub network: String,
+    /// When it first asked to be admitted, in µs since 1970 UTC.
+    pub asked_at_us: i64,
+    /// Whether it has sent a snapshot.
+    pub sends: bool,
+}
+
+/// Who is coming.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Joining {
+    /// Hosts that wait for approval, the last one first.
+    pub waiting: Vec<Newcomer>,
+    /// How many more of them there are.
+    pub more_waiting: usize,
+    /// Hosts that have come within the last hour, the last one first.
+    pub admitted: Vec<Newcomer>,
+}
+
+impl ScopedFleet {
+    /// The hosts that wait for approval, and those that have come lately.
+    pub fn joining(&self) -> Joining {
+        let now_us = now_us();
+        let (mut waiting, mut admitted) = (Vec::new(), Vec::new());
+        for (name, record) in self.shared.host_keys.records() {
+            let Ok(host) = name.parse::<HostName>() else { continue };
+            let is_new = now_us.saturating_sub(record.first_contact_at_us) < NEW_FOR_US;
+            let kind = match record.admission {
+                Admission::Waiting => &mut waiting,
+                Admission::Admitted if record.has_key() && is_new => &mut admitted,
+                Admission::Admitted | Admission::Revoked => continue,
+            };
+            kind.push(Newcomer {
+                sends: self.summary(&host).is_some(),
+                host,
+                network: record.network.clone().unwrap_or_default(),
+                asked_at_us: record.first_contact_at_us,
+            });
+        }
+        for kind in [&mut waiting, &mut admitted] {
+            kind.sort_by_key(|newcomer| Reverse(newcomer.asked_at_us));
+        }
+        let more_waiting = waiting.len().saturating_sub(MAX_SHOWN);
+        waiting.truncate(MAX_SHOWN);
+        admitted.truncate(MAX_SHOWN);
+        Joining { waiting, more_waiting, admitted }
+    }
+
+    /// Makes a token, which is audited before: it cannot be read again.
+    ///
+    /// # Errors
+    /// When a group is none, or the broker does not answer.
+    pub async fn make_enrolment_token(&self, new: NewToken) -> Result<String, Refusal> {
+        let Some(client) = &self.shared.broker else { return Err(Refusal::no_broker()) };
+        let groups: Result<Vec<Group>, _> = new.groups.iter().map(|group| group.parse::<Group>()).collect();
+        let groups = groups.map_err(|error| {
+            Refusal::new(StatusCode::BAD_REQUEST, error.to_string(), "write groups as in: web env=prod")
+        })?;
+        let NewToken { lasts, uses, groups: names } = new;
+        let lasts_text = units::format_duration(lasts);
+        let entry = AuditEntry {
+            at_us: now_us(),
+            who: self.person.name.clone(),
+            from: Some(self.person.from),
+            action: "enrolment-token.make".to_owned(),
+            host: None,
+            what: format!("for {uses} hosts within {lasts_text}, groups {names:?}"),
+            outcome: Outcome::Done,
+        };
+        let not_audited = |error| Refusal::fault("could not write down that a token is made", &error);
+        self.shared.audit_log.write(entry).await.map_err(not_audited)?;
+        let making = async { EnrolmentTokens::open(client).await?.make(lasts, uses, groups).await };
+        let failed = |error| Refusal::fault("could not make a token", &error_chain(&error));
+        broker::ask(client, making).await?.map_err(failed)
+    }
+
+    /// Admits a host that waits.
+    ///
+    /// # Errors
+    /// When it does not wait (any longer), or the broker does not answer.
+    pub async fn approve(&self, host: &HostName) -> Result<(), Refusal> {
+        let Some(client) = &self.shared.broker else { return Err(Refusal::no_broker()) };
+        let was = broker::ask(client, self.approve_in(client, host)).await??;
+        let key = was.keys.first().map_or("none", String::as_str);
+        let what = format!("waits with the key {key} → admitted");
+        self.shared.audit_log.note(&self.person, "host.approve", Some(host.clone()), what, Outcome::Done);
+        Ok(())
+    }
+
+    async fn approve_in(&self, client: &async_nats::Client, host: &HostName) -> Result<HostRecord, Refusal> {
+        let failed = |error| Refusal::fault("could not approve the host", &error_chain(&error));
+        let records: Bucket<HostRecord> = hosts::open(client).await.map_err(failed)?;
+        for _ in 0..MAX_ATTEMPTS {
+            let known = records.get(host.as_str()).await.map_err(failed)?;
+            let waiting = known.filter(|known| known.value.admission == Admission::Waiting);
+            let Some(Entry { value: was, revision }) = waiting else { return Err(waits_no_longer(host)) };
+            let value = HostRecord { admission: Admission::Admitted, network: None, ..was.clone() };
+            if records.update(host.as_str(), &value, revision).await.map_err(failed)? {
+                return Ok(was);
+            }
+        }
+        Err(Refusal::fault("could not approve the host", &"others change it all the time"))
+    }
+
+    /// Ends the waiting of a host. It may ask again.
+    ///
+    /// # Errors
+    /// When it does not wait (any longer), or the broker does not answer.
+    pub async fn turn_away(&self, host: &HostName) -> Result<(), Refusal> {
+        let Some(client) = &self.shared.broker else { return Err(Refusal::no_broker()) };
+        let ending = async { hosts::end_waiting(&hosts::open(client).await?, host.as_str()).await };
+        let failed = |error| Refusal::fault("could not end the waiting", &error_chain(&error));
+        if !broker::ask(client, ending).await?.map_err(failed)? {
+            return Err(waits_no_longer(host));
+        }
+        let what = "waits → forgotten".to_owned();
+        self.shared.audit_log.note(&self.person, "host.forget", Some(host.clone()), what, Outcome::Done);
+        Ok(())
+    }
+}
+
+fn waits_no_longer(host: &HostName) -> Refusal {
+    let error = format!("{host} does not wait for approval");
+    Refusal::new(
+        StatusCode::CONFLICT,
+        error,
+        "somebody else may have decided already; look at the list again",
+    )
+}
