@@ -9,7 +9,7 @@ use fleetps::testing::{
 use scraper::Html;
 
 use crate::{
-    guarded::{Guarded, PASSWORD, location},
+    guarded::{Guarded, PASSWORD},
     support::{Answer, attributes, read, texts},
 };
 
