@@ -24,3 +24,12 @@ const WAYS = {
 export function write(value, unit) {
   return value === null || value === undefined ? "–" : WAYS[unit](value);
 }
+
+/** The same with its unit. */
+export function writeFull(value, unit) {
+  const text = write(value, unit);
+  if (text === "–" || unit === "load" || unit === "count") return text;
+  if (unit === "percent") return `${text} %`;
+  const bytes = / [kMGTP]$/.test(text) ? `${text.replace("k", "K")}iB` : `${text} B`;
+  return unit === "rate" ? `${bytes}/s` : bytes;
+}

@@ -1,7 +1,7 @@
 // Timeline and charts: pictures, the values under the pointer, travel by click, zoom by drag; the same by keyboard.
 // Each such element has `data-from` and `data-to` (ms since 1970 UTC) and, inside a `data-metrics` element, values.
 import { go } from "./navigate.js";
-import { write } from "./numbers.js";
+import { write, writeFull } from "./numbers.js";
 import { upgrade } from "./times.js";
 
 const DRAG_PX = 5; // less is a click with an unsteady hand
@@ -123,7 +123,7 @@ function sayPrograms(time) {
     const part = bounds.findIndex((bound, place) => bound <= time && time < bounds[place + 1]);
     for (const item of list.children) {
       const value = item.dataset.values.split(" ")[part] ?? "-";
-      item.querySelector(".then").textContent = write(value === "-" ? null : Number(value), list.dataset.unit);
+      item.querySelector(".then").textContent = writeFull(value === "-" ? null : Number(value), list.dataset.unit);
     }
   }
 }
@@ -140,7 +140,7 @@ function nearest(points, time) {
 function say(frame, share, time, found) {
   for (const cell of document.querySelectorAll("[data-v]")) {
     const value = found?.[cell.dataset.v];
-    cell.textContent = write(value, cell.dataset.unit);
+    cell.textContent = ("full" in cell.dataset ? writeFull : write)(value, cell.dataset.unit);
   }
   const clock = document.getElementById("values-at");
   if (clock) { clock.dateTime = iso(time); upgrade(clock); }

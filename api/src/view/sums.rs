@@ -23,9 +23,9 @@ fn cpu(sums: &HostSums, rest: &str) -> Option<String> {
     Some(format!("CPU{}{unit}: {}", machine.unwrap_or_default(), parts.join(", ")))
 }
 
-/// "Memory 8.00 G: 6.00 G in processes, shared counted once, 2.00 G in no process"
+/// "Memory 8.00 GiB: 6.00 GiB in processes, shared counted once, 2.00 GiB in no process"
 fn memory(sums: &HostSums, rest: &str) -> Option<String> {
-    let size = |bytes: u64| display::size(Some(bytes as f64));
+    let size = |bytes: u64| display::size_long(Some(bytes));
     let processes = format!("{} in processes, shared counted once", size(sums.memory_bytes?));
     let used = sums.machine_used_bytes.zip(sums.remaining_bytes());
     Some(match used {
@@ -67,14 +67,14 @@ mod tests {
         assert_eq!(
             said(&SUMS),
             "CPU 230 %: 150 in processes, 50.0 in ended children, 30.0 in no process \
-             · Memory 8.00 G: 6.00 G in processes, shared counted once, 2.00 G in no process"
+             · Memory 8.00 GiB: 6.00 GiB in processes, shared counted once, 2.00 GiB in no process"
         );
     }
 
     #[test]
     fn what_is_unknown_is_not_said() {
         let first = HostSums { memory_bytes: Some(6 << 30), ..HostSums::default() };
-        assert_eq!(said(&first), "Memory: 6.00 G in processes, shared counted once");
+        assert_eq!(said(&first), "Memory: 6.00 GiB in processes, shared counted once");
         let older = HostSums { cpu_percent: Some(150.0), ..HostSums::default() };
         assert_eq!(said(&older), "CPU in %: 150 in processes");
         assert_eq!(said(&HostSums::default()), "");

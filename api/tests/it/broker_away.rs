@@ -117,7 +117,7 @@ async fn while_the_broker_is_gone_pages_work_and_what_needs_it_says_so_at_once()
     }
     let (answer, waited) = timed(visitor.sign_in("anna", PASSWORD)).await;
     assert_eq!((answer.status, waited), (StatusCode::SERVICE_UNAVAILABLE, Duration::ZERO));
-    assert!(answer.body.contains("the broker cannot be reached"), "{}", answer.body);
+    assert!(answer.body.contains("The broker cannot be reached"), "{}", answer.body);
     assert!(anna.is_in().await);
 }
 

@@ -9,7 +9,7 @@ use crate::{
     support::{Site, family, process},
 };
 
-const STALE: &str = "return getComputedStyle(document.getElementById('stale')).display !== 'none' && document.querySelector('#stale b').textContent.split(' ').slice(0, 2).join(' ')";
+const STALE: &str = "return getComputedStyle(document.getElementById('stale')).display !== 'none' && document.querySelector('#stale strong').textContent.split(' ').slice(0, 2).join(' ')";
 const DOT: &str =
     "const dot = document.getElementById('live-dot'); return [dot.textContent, dot.classList.contains('on')]";
 

@@ -84,7 +84,7 @@ async fn from_the_first_link_to_a_token(scripts: bool) {
     send(&browser, &[("main [name=name]", "report")], "form[action='/account/tokens'] button").await;
     says(&browser, "#new-token", "fleetps_").await;
     browser.go("/users").await;
-    says(&browser, "h1", "you may not").await;
+    says(&browser, "h1", "You may not").await;
     server.stop().await;
 }
 

@@ -74,7 +74,7 @@ async fn nothing_scrolls_sideways_and_no_column_shrinks_to_nothing_at_any_width(
         browser.go(&page).await;
         for width in WIDTHS {
             browser.client.set_window_size(width, HEIGHT).await.unwrap();
-            browser.until("return document.documentElement.clientWidth", json!(width)).await;
+            browser.until("return innerWidth", json!(width)).await;
             assert_eq!(browser.run(TOO_WIDE).await, json!([]), "{page} at {width} px");
         }
     }

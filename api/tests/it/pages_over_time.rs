@@ -189,7 +189,8 @@ async fn a_process_of_the_past_has_a_page_with_its_relatives_and_charts() {
     let worker =
         past.site.get("/hosts/web-1/processes/11").await.headers["location"].to_str().unwrap().to_owned();
     let charts = past.site.page(&worker).await;
-    assert!(texts(&charts, "figcaption")[0].contains("up to 10.0 %"), "{:?}", texts(&charts, "figcaption"));
+    assert_eq!(texts(&charts, "figure:first-child .ticks span"), ["10.0 %", "5.0 %", "0.0 %"]);
+    assert_eq!(texts(&charts, "figcaption b"), ["10.0 %", "42.0 MiB", "409 B/s", "0 B/s", "1"]);
     let nginx =
         past.site.get("/hosts/web-1/processes/10").await.headers["location"].to_str().unwrap().to_owned();
     let likes = past.site.page(&nginx).await;

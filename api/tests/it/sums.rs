@@ -33,7 +33,7 @@ fn service(second: i64) -> Snapshot {
 }
 
 const CPU: &str = "CPU 250 %: 100 in processes, 100 in ended children, 50.0 in no process";
-const MEMORY: &str = "Memory 8.00 G: 5.00 G in processes, shared counted once, 3.00 G in no process";
+const MEMORY: &str = "Memory 8.00 GiB: 5.00 GiB in processes, shared counted once, 3.00 GiB in no process";
 
 #[tokio::test]
 async fn sums_of_the_present_and_of_a_moment_count_shared_memory_once_and_have_what_is_in_no_process() {

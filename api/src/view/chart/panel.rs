@@ -38,9 +38,9 @@ pub struct LegendLine {
     pub label: &'static str,
     /// The value's name in JSON.
     pub field: &'static str,
-    /// How it is written, and its unit behind it.
-    pub unit: (&'static str, &'static str),
-    /// The value.
+    /// How scripts write it.
+    pub unit: &'static str,
+    /// The value, with its unit.
     pub text: String,
 }
 
@@ -51,8 +51,8 @@ pub struct Stack {
     pub ticks: [String; 3],
     /// The chart.
     pub chart: Chart,
-    /// How its values are written, and their unit.
-    pub unit: (&'static str, &'static str),
+    /// How scripts write its values.
+    pub unit: &'static str,
     /// The bounds of the parts that its layers have values of, in ms since 1970 UTC.
     pub bounds: String,
     /// Its layers, the greatest first, and all others.
@@ -116,8 +116,8 @@ fn legend(kind: &Kind, metrics: &HostMetrics, at_us: i64) -> Vec<LegendLine> {
         class: line.class,
         label: if kind.lines.len() > 1 { line.label } else { "" },
         field: line.field,
-        unit: (kind.unit.id(), kind.unit.symbol()),
-        text: kind.unit.write(at.and_then(line.read).map(|value| value.mean)),
+        unit: kind.unit.id(),
+        text: kind.unit.write_or_missing(at.and_then(line.read).map(|value| value.mean)),
     };
     kind.lines.iter().map(line).collect()
 }
@@ -174,10 +174,8 @@ impl Stack {
         let mut shapes = vec![frame.grid()];
         shapes.extend(stack::shapes(&frame, breakdown));
         let chart = Chart { shapes, label: "The programs that used most", stands_alone: false };
-        // Percent of one core: several cores together have more than 100 %.
-        let symbol = if unit == Unit::Percent { "% of one core" } else { unit.symbol() };
         let bounds: Vec<String> = breakdown.bounds_us.iter().map(|us| (us / 1_000).to_string()).collect();
-        let (ticks, unit, bounds) = (unit.ticks(top), (unit.id(), symbol), bounds.join(" "));
+        let (ticks, unit, bounds) = (unit.ticks(top), unit.id(), bounds.join(" "));
         Some(Self { ticks, chart, unit, bounds, legend })
     }
 }
@@ -211,7 +209,7 @@ impl Unit {
     }
 
     /// The symbol beside a label.
-    pub(super) fn symbol(self) -> &'static str {
+    fn symbol(self) -> &'static str {
         match self {
             Self::Percent => "%",
             Self::Load | Self::Count => "",
@@ -220,7 +218,7 @@ impl Unit {
         }
     }
 
-    pub(super) fn write(self, value: Option<f64>) -> String {
+    fn write(self, value: Option<f64>) -> String {
         match self {
             Self::Percent => display::percent(value),
             Self::Load => display::load(value.map(|value| value as f32)),
@@ -231,6 +229,11 @@ impl Unit {
 
     fn write_short(self, value: Option<f64>) -> String {
         format!("{}{}", self.write(value), if self == Self::Percent { " %" } else { "" })
+    }
+
+    /// A value with its unit, where it is known.
+    pub(super) fn write_or_missing(self, value: Option<f64>) -> String {
+        value.map_or_else(|| display::MISSING.to_owned(), |value| self.write_in_full(value))
     }
 
     fn write_in_full(self, value: f64) -> String {

@@ -55,7 +55,8 @@ impl Kind {
         }
         let greatest = lines.iter().map(|points| line::greatest(points)).fold(0.0, f64::max);
         let top = match self.unit {
-            Unit::Bytes | Unit::BytesPerSecond => round_top_bytes(greatest),
+            // Below a KiB, halves of bytes would stand at the axis.
+            Unit::Bytes | Unit::BytesPerSecond => round_top_bytes(greatest.max(1024.0)),
             // The middle of whole numbers is one, too.
             Unit::Count => round_top(greatest).max(2.0),
             Unit::Percent | Unit::Load => round_top(greatest),
@@ -74,7 +75,7 @@ impl Kind {
         let line =
             |((class, label, field), points): (&(&'static str, &'static str, &'static str), &Vec<Point>)| {
                 let last = points.iter().rev().find_map(|point| point.value).map(|value| value.mean);
-                let (unit, text) = ((self.unit.id(), self.unit.symbol()), self.unit.write(last));
+                let (unit, text) = (self.unit.id(), self.unit.write_or_missing(last));
                 LegendLine { class, label, field, unit, text }
             };
         self.lines.iter().zip(lines).map(line).collect()
@@ -111,7 +112,7 @@ mod tests {
         let panels = panels(&metrics, Span { from_us: 0, to_us: 100 });
         let said: Vec<_> = panels.iter().map(|panel| (panel.label, panel.ticks.join(" "))).collect();
         assert_eq!(said, [("CPU, % of one core", "50.0 % 25.0 % 0.0 %".to_owned())]);
-        assert_eq!(panels[0].legend[0].text, "42.0");
+        assert_eq!(panels[0].legend[0].text, "42.0 %");
         assert_eq!(
             panels[0].chart.shapes[2].path.matches('M').count(),
             2,

@@ -279,7 +279,7 @@ async fn the_form_names_what_it_commands_and_hostile_text_stays_text() {
         (vec![("host", "web-01"), ("unit", "a b"), ("verb", "restart")], "no unit"),
         (vec![("host", "web-01"), ("unit", "a.service"), ("verb", "TERM")], "unknown"),
         (vec![("host", "web-01"), ("process", "10-1000-boot"), ("verb", "restart")], "unknown"),
-        (vec![("unit", "a.service"), ("verb", "restart")], "no host is chosen"),
+        (vec![("unit", "a.service"), ("verb", "restart")], "No host is chosen"),
     ] {
         let answer = web.site.send(web.site.form("/commands", &fields).await).await;
         assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{fields:?}");
