@@ -130,12 +130,7 @@ impl Search<'_> {
     }
 
     /// Searches one host; `false` where its snapshot cannot be decoded.
-    fn host(
-        &self,
-        host: &KeptHost,
-        decoder: &mut Decoder,
-        part: &mut Part,
-    ) -> Result<bool, Stopped> {
+    fn host(&self, host: &KeptHost, decoder: &mut Decoder, part: &mut Part) -> Result<bool, Stopped> {
         let name = &host.summary.host;
         let Some(latest) = host.latest.decode(decoder) else { return Ok(false) };
         let latest = if self.scope.sees_command_lines(name) { latest } else { without_command_lines(latest) };

@@ -86,7 +86,8 @@ fn a_snapshot_before_is_decoded_only_where_something_needs_a_rate() {
 #[test]
 fn the_first_matches_of_another_order_are_the_first_of_all_and_their_hosts_are_counted() {
     let fleet = fleet();
-    let read = fleetps_nats::model::process::PROCESS.iter().position(|field| field.column == "read_bytes").unwrap();
+    let read =
+        fleetps_nats::model::process::PROCESS.iter().position(|field| field.column == "read_bytes").unwrap();
     let by = |by, descending, limit| {
         let order = FoundOrder { by, descending };
         let deadline = Deadline::after(Duration::from_secs(60));

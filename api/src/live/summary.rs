@@ -200,11 +200,13 @@ mod tests {
 
     #[test]
     fn a_summary_keeps_the_busiest_processes_the_busiest_first() {
-        let process = |(pid, cpu_percent): (u32, Option<f32>)| Process { pid, cpu_percent, ..Process::default() };
+        let process =
+            |(pid, cpu_percent): (u32, Option<f32>)| Process { pid, cpu_percent, ..Process::default() };
         let figures = [1.0, 9.0, 3.0, 9.0, 0.0, 7.0, 5.0].map(Some);
         let processes = (1..).zip(figures.into_iter().chain([None])).map(process).collect();
         let snapshot = Snapshot { processes, ..Snapshot::default() };
-        let kept: Vec<(u32, f32)> = busiest(&snapshot).iter().map(|busy| (busy.pid, busy.cpu_percent)).collect();
+        let kept: Vec<(u32, f32)> =
+            busiest(&snapshot).iter().map(|busy| (busy.pid, busy.cpu_percent)).collect();
         assert_eq!(kept, [(2, 9.0), (4, 9.0), (6, 7.0), (7, 5.0), (3, 3.0)]);
         assert!(busiest(&Snapshot::default()).is_empty());
     }

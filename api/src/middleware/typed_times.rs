@@ -49,7 +49,8 @@ pub async fn typed_times(mut request: Request, next: Next) -> Response {
         if read.is_typed {
             return Redirect::to(&page.with(&read.parameters).to_string()).into_response();
         }
-        if let (false, Ok(uri)) = (read.wrong.is_empty(), page.with(&read.right()).to_string().parse::<Uri>()) {
+        if let (false, Ok(uri)) = (read.wrong.is_empty(), page.with(&read.right()).to_string().parse::<Uri>())
+        {
             *request.uri_mut() = uri;
         }
         wrong = read.wrong;
@@ -166,7 +167,9 @@ mod tests {
 
     #[test]
     fn what_is_exact_or_relative_stays_as_it_is() {
-        for query in ["from=-2h&to=now", "at=2026-11-27T15:28:00Z", "at=1795793337000", "q=16:28&at=", "at=15m+ago"] {
+        for query in
+            ["from=-2h&to=now", "at=2026-11-27T15:28:00Z", "at=1795793337000", "q=16:28&at=", "at=15m+ago"]
+        {
             let read = read(query);
             assert!(!read.is_typed && read.wrong.is_empty(), "{query}: {read:?}");
         }
@@ -183,7 +186,10 @@ mod tests {
     #[test]
     fn a_span_that_ends_before_it_begins_is_told_at_its_beginning() {
         let read = read("from=2026-11-27T15:28:00Z&to=2026-11-27T15:00:00Z");
-        assert_eq!((read.wrong[0].parameter.as_str(), read.wrong[0].given.as_str()), ("from", "2026-11-27 16:28:00"));
+        assert_eq!(
+            (read.wrong[0].parameter.as_str(), read.wrong[0].given.as_str()),
+            ("from", "2026-11-27 16:28:00")
+        );
         assert_eq!(read.right(), [&("to".to_owned(), "2026-11-27T15:00:00Z".to_owned())]);
     }
 }

@@ -206,9 +206,8 @@ impl ScopedFleet {
     ) -> Result<LiveSearch, Refusal> {
         let share = self.shared.searches.take(&self.person.name).await?;
         let (fleet, scope) = (Arc::clone(&self.shared.fleet), self.scope());
-        let search = move |deadline: &Deadline| {
-            fleet.search_in_order(&scope, &filter, (order, limit), deadline)
-        };
+        let search =
+            move |deadline: &Deadline| fleet.search_in_order(&scope, &filter, (order, limit), deadline);
         filtering::within(share, search).await
     }
 

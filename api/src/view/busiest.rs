@@ -64,7 +64,9 @@ pub(super) fn processes(hosts: &[Arc<Summary>]) -> Table {
     let mut busiest: Vec<(&Summary, &Busiest)> =
         up.flat_map(|host| host.busiest.iter().map(move |busy| (host.as_ref(), busy))).collect();
     let compare = |(a_host, a): &(&Summary, &Busiest), (b_host, b): &(&Summary, &Busiest)| {
-        b.cpu_percent.total_cmp(&a.cpu_percent).then_with(|| (&a_host.host, a.pid).cmp(&(&b_host.host, b.pid)))
+        b.cpu_percent
+            .total_cmp(&a.cpu_percent)
+            .then_with(|| (&a_host.host, a.pid).cmp(&(&b_host.host, b.pid)))
     };
     if busiest.len() > MAX_BUSIEST {
         busiest.select_nth_unstable_by(MAX_BUSIEST - 1, compare);
@@ -75,8 +77,11 @@ pub(super) fn processes(hosts: &[Arc<Summary>]) -> Table {
     let row = |(host, busy): &(&Summary, &Busiest)| {
         let (host, cpu_percent) = (host.host.as_str(), f64::from(busy.cpu_percent));
         let cells = vec![
-            Cell::hostile("name", &busy.name, MAX_NAME_CHARACTERS)
-                .linked(Url::process(host, busy.pid, busy.started_at_us)),
+            Cell::hostile("name", &busy.name, MAX_NAME_CHARACTERS).linked(Url::process(
+                host,
+                busy.pid,
+                busy.started_at_us,
+            )),
             Cell::new("host", host).linked(Url::host(host, HostTab::Processes)),
             Cell::new("cpu", display::percent(Some(cpu_percent))).shaded(display::shade(cpu_percent / most)),
         ];

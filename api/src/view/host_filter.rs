@@ -117,11 +117,8 @@ pub fn groups(hosts: &[Arc<Summary>], of_hosts: OfHosts<'_>) -> Vec<GroupChip> {
     let mut counts: Vec<(&str, usize)> = counts.into_iter().collect();
     // Stable: groups of as many hosts stay in the order of their names.
     counts.sort_by_key(|(_, hosts)| std::cmp::Reverse(*hosts));
-    let chip = |(name, hosts): (&str, usize)| GroupChip {
-        name: name.to_owned(),
-        hosts,
-        q: group_filter(name),
-    };
+    let chip =
+        |(name, hosts): (&str, usize)| GroupChip { name: name.to_owned(), hosts, q: group_filter(name) };
     counts.into_iter().take(SHOWN_GROUPS).map(chip).collect()
 }
 
@@ -129,4 +126,9 @@ pub fn groups(hosts: &[Arc<Summary>], of_hosts: OfHosts<'_>) -> Vec<GroupChip> {
 pub fn group_filter(group: &str) -> String {
     let is_plain = group.chars().all(|letter| letter.is_alphanumeric() || "=-_.".contains(letter));
     if is_plain { format!("group:{group}") } else { format!("group:{}", quoted(group)) }
+}
+
+/// Groups as they are written and read: with a space between.
+pub fn words(groups: &BTreeSet<String>) -> String {
+    groups.iter().map(String::as_str).collect::<Vec<_>>().join(" ")
 }

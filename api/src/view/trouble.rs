@@ -33,8 +33,14 @@ enum What<'a> {
 
 /// The table; without rows when all is well. The worst first, and then the newest.
 pub(super) fn table(open: &[OpenAlert], hosts: &[Arc<Summary>]) -> Table {
-    let columns =
-        [("status", "Severity"), ("name", "Trouble"), ("host", "Host"), ("unit", "Where"), ("value", "Value"), ("when", "Since")];
+    let columns = [
+        ("status", "Severity"),
+        ("name", "Trouble"),
+        ("host", "Host"),
+        ("unit", "Where"),
+        ("value", "Value"),
+        ("when", "Since"),
+    ];
     let mut all = troubles(open, hosts);
     all.sort_by_key(|trouble| std::cmp::Reverse((trouble.severity, trouble.since_us)));
     let more = (all.len() > SHOWN).then(|| Link {

@@ -262,7 +262,8 @@ fn number(word: &str) -> Option<i16> {
 /// A day in digits, and what stands behind its `T`.
 fn date(word: &str) -> Result<Option<(Date, &str)>, String> {
     let is_digit = |character: char| character.is_ascii_digit();
-    let Some(sign) = word.chars().find(|character| !is_digit(*character)).filter(|sign| "-/.".contains(*sign))
+    let Some(sign) =
+        word.chars().find(|character| !is_digit(*character)).filter(|sign| "-/.".contains(*sign))
     else {
         return Ok(None);
     };
@@ -272,7 +273,9 @@ fn date(word: &str) -> Result<Option<(Date, &str)>, String> {
         ('-' | '/', [year, month, day]) if year.len() == 4 => (*year, *month, *day),
         ('.', [day, month, year]) if year.len() == 4 => (*year, *month, *day),
         _ => {
-            return Err(format!("“{word}” can be read in several ways; write the day as 2026-11-27 or Nov 27"));
+            return Err(format!(
+                "“{word}” can be read in several ways; write the day as 2026-11-27 or Nov 27"
+            ));
         }
     };
     let nothing = || format!("there is no day {word}");
@@ -285,8 +288,10 @@ fn date(word: &str) -> Result<Option<(Date, &str)>, String> {
 /// `16:28`, `16:28:55.250`, `4:28pm` or `4pm`.
 fn time_of_day(text: &str) -> Option<Time> {
     let pm = [("am", 0), ("pm", 12), ("a.m", 0), ("p.m", 12)];
-    let (text, pm) =
-        pm.into_iter().find_map(|(end, hours)| Some((text.strip_suffix(end)?, Some(hours)))).unwrap_or((text, None));
+    let (text, pm) = pm
+        .into_iter()
+        .find_map(|(end, hours)| Some((text.strip_suffix(end)?, Some(hours))))
+        .unwrap_or((text, None));
     let mut parts = text.split(':');
     let hour = two_digits(parts.next()?)?;
     let (minute, seconds) = (parts.next(), parts.next().unwrap_or("0"));
@@ -298,7 +303,8 @@ fn time_of_day(text: &str) -> Option<Time> {
         Some(half) => Some(hour % 12 + half).filter(|_| (1..=12).contains(&hour))?,
     };
     let (second, fraction) = seconds.split_once('.').unwrap_or((seconds, "0"));
-    let is_fraction = (1..=9).contains(&fraction.len()) && fraction.bytes().all(|digit| digit.is_ascii_digit());
+    let is_fraction =
+        (1..=9).contains(&fraction.len()) && fraction.bytes().all(|digit| digit.is_ascii_digit());
     let nanoseconds = format!("{fraction:0<9}").parse().ok().filter(|_| is_fraction)?;
     Time::new(hour, two_digits(minute.unwrap_or("0"))?, two_digits(second)?, nanoseconds).ok()
 }

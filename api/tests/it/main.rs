@@ -33,6 +33,7 @@ mod described;
 mod dispatch;
 #[cfg(unix)]
 mod files;
+mod fleet_page;
 mod flood;
 mod gate;
 mod groups;
@@ -71,6 +72,7 @@ mod prometheus_limits;
 mod prometheus_tools;
 mod readme;
 mod recovery;
+mod search_page;
 mod service;
 mod settings;
 mod shares;

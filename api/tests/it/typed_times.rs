@@ -17,7 +17,8 @@ fn site() -> Site {
 
 /// A page as the browser of somebody in Berlin asks for it.
 async fn in_berlin(site: &Site, url: &str) -> Answer {
-    let request = Request::get(url).header("host", "localhost").header("cookie", "fleetps-zone=Europe/Berlin");
+    let request =
+        Request::get(url).header("host", "localhost").header("cookie", "fleetps-zone=Europe/Berlin");
     site.send(request.body(Body::empty()).unwrap()).await
 }
 
@@ -26,13 +27,19 @@ async fn a_typed_time_becomes_exact_in_the_zone_of_the_browser_or_of_the_form() 
     let site = site();
     for (url, expected) in [
         ("/search?q=nginx&at=2026-11-20+09:00", "/search?q=nginx&at=2026-11-20T08:00:00Z"),
-        ("/hosts/web-1?view=flat&at=Nov+20,+2026,+9:00:00+AM", "/hosts/web-1?view=flat&at=2026-11-20T08:00:00Z"),
+        (
+            "/hosts/web-1?view=flat&at=Nov+20,+2026,+9:00:00+AM",
+            "/hosts/web-1?view=flat&at=2026-11-20T08:00:00Z",
+        ),
         (
             "/top?by=memory&from=2026-11-20+09:00&to=2026-11-20+10:00&zone=UTC",
             "/top?by=memory&from=2026-11-20T09:00:00Z&to=2026-11-20T10:00:00Z",
         ),
         ("/events?from=2026-07-20+09:00", "/events?from=2026-07-20T07:00:00Z"),
-        ("/hosts/web-1/diff?from=2026-11-20+09:00&to=now", "/hosts/web-1/diff?from=2026-11-20T08:00:00Z&to=now"),
+        (
+            "/hosts/web-1/diff?from=2026-11-20+09:00&to=now",
+            "/hosts/web-1/diff?from=2026-11-20T08:00:00Z&to=now",
+        ),
     ] {
         let moved = in_berlin(&site, url).await;
         assert_eq!(moved.status, StatusCode::SEE_OTHER, "{url}");
@@ -85,7 +92,8 @@ async fn json_reads_a_time_without_a_zone_in_utc_whatever_a_browser_says() {
     let site = site();
     let url = "/api/v1/hosts/web-1/metrics?from=2026-11-20+09:00&to=Nov+20,+2026,+10:00+AM";
     let answer = in_berlin(&site, url).await;
-    let exact = site.get("/api/v1/hosts/web-1/metrics?from=2026-11-20T09:00:00Z&to=2026-11-20T10:00:00Z").await;
+    let exact =
+        site.get("/api/v1/hosts/web-1/metrics?from=2026-11-20T09:00:00Z&to=2026-11-20T10:00:00Z").await;
     assert_eq!((answer.status, &answer.body), (exact.status, &exact.body));
     let refused = site.get("/api/v1/search?q=nginx&at=yesterdy").await;
     assert_eq!(refused.status, StatusCode::BAD_REQUEST);

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::{
     Deadline, FilterError, Stopped,
     expression::{Expression, Subject},
-    field::{Field, Kind, lower},
+    field::{Field, lower},
     parse::{self, About},
 };
 
@@ -42,38 +42,12 @@ pub struct HostFields<'a> {
     pub seen_s: f64,
 }
 
-/// The fields, each at its place.
-pub(super) const HOST: [Field; 12] = [
-    Field::of_host("host", Kind::Text, 0),
-    Field::of_host("os", Kind::Text, 1),
-    Field::of_host("state", Kind::Text, 2),
-    GROUP,
-    Field::of_host("cpu", Kind::Percent, 4),
-    Field::of_host("mem", Kind::Bytes, 5),
-    Field::of_host("mem%", Kind::Percent, 6),
-    Field::of_host("ram", Kind::Bytes, 7),
-    Field::of_host("load", Kind::Percent, 8),
-    Field::of_host("processes", Kind::Count, 9),
-    Field::of_host("alerts", Kind::Count, 10),
-    Field::of_host("seen", Kind::Age, 11),
-];
-/// The groups of a host: each with its value, and the name of each that has one.
-pub(super) const GROUP: Field = Field::of_host("group", Kind::Group, 3);
-
-/// The field that people call `word`.
-pub(super) fn find(word: &str) -> Option<Field> {
-    HOST.into_iter().find(|field| field.word.eq_ignore_ascii_case(word))
-}
-
-/// The words for everything that a filter over hosts can ask about, for people.
-pub fn words() -> String {
-    HOST.into_iter().map(|field| field.word).collect::<Vec<_>>().join(", ")
-}
-
 impl Subject for HostFields<'_> {
     fn has_word(&self, word: &str) -> bool {
         let occurs = |text: &str| lower(text).contains(word);
-        [self.host, self.os_host_name, self.os.unwrap_or_default(), self.state, self.warning].into_iter().any(occurs)
+        [self.host, self.os_host_name, self.os.unwrap_or_default(), self.state, self.warning]
+            .into_iter()
+            .any(occurs)
             || self.groups.iter().any(|group| occurs(group))
     }
 
@@ -82,9 +56,10 @@ impl Subject for HostFields<'_> {
             Some(0) => test(self.host),
             Some(1) => self.os.is_some_and(test),
             Some(2) => test(self.state),
-            Some(3) => self.groups.iter().any(|group| {
-                test(group) || group.split_once('=').is_some_and(|(name, _)| test(name))
-            }),
+            Some(3) => self
+                .groups
+                .iter()
+                .any(|group| test(group) || group.split_once('=').is_some_and(|(name, _)| test(name))),
             _ => false,
         }
     }
@@ -218,7 +193,11 @@ mod tests {
     #[test]
     fn a_mistake_is_told_at_its_column_with_the_fields_of_hosts() {
         for (text, column, part) in [
-            ("up and cpuu > 5", 8, "there is no field `cpuu`; there are host, os, state, group, cpu, mem, mem%"),
+            (
+                "up and cpuu > 5",
+                8,
+                "there is no field `cpuu`; there are host, os, state, group, cpu, mem, mem%",
+            ),
             ("cpu > much", 7, "expected a number"),
             ("host > 5", 6, "`host` is a text"),
             ("cmd = x", 1, "there is no field `cmd`"),

@@ -41,7 +41,13 @@ pub enum FoundKey<'a> {
 
 impl FoundOrder {
     /// The key of a process; `age_us` is how old it is.
-    pub fn key<'a>(self, host: &'a str, process: &'a Process, rates: &ProcessRates, age_us: i64) -> FoundKey<'a> {
+    pub fn key<'a>(
+        self,
+        host: &'a str,
+        process: &'a Process,
+        rates: &ProcessRates,
+        age_us: i64,
+    ) -> FoundKey<'a> {
         match self.by {
             FoundBy::Host => FoundKey::Text(Some(host)),
             FoundBy::Age => FoundKey::Number(Some(age_us as f64)),
