@@ -7,7 +7,7 @@ use crate::{
     url::Url,
     view::{
         alert_on::{NewRuleQuery, Proposal},
-        fleet::words,
+        host_filter::words,
     },
 };
 

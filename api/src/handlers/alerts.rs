@@ -232,7 +232,7 @@ impl RulePage {
             sentence: rule.sentence().to_owned(),
             severity: rule.severity(),
             enabled: rule.saved.as_ref().is_none_or(|saved| saved.value.enabled),
-            groups: rule.groups().map(crate::view::fleet::words).unwrap_or_default(),
+            groups: rule.groups().map(crate::view::host_filter::words).unwrap_or_default(),
             note: rule.note().to_owned(),
             revision: rule.saved.as_ref().map_or(0, |saved| saved.revision),
         };

@@ -29,7 +29,7 @@ use crate::{
     scoped_fleet::ScopedFleet,
     url::{HostTab, Url},
     view::{
-        View, alert_on, commands, events,
+        View, alert_on, commands, events, restart_loops,
         span::{PageSpan, RangeLink},
         system,
         table::Table,
@@ -177,9 +177,13 @@ impl ListedEvents {
         about: Option<HostName>,
         alert: Option<Url>,
     ) -> Self {
+        let table = match query.kinds.as_slice() {
+            [EventKind::RestartLoop] => restart_loops::table(&listing.items, about.is_none()),
+            _ => events::table(&listing.items, about.is_none()),
+        };
         Self {
             alert,
-            table: events::table(&listing.items, about.is_none()),
+            table,
             about,
             total: listing.total.map(display::count).unwrap_or_default(),
             older: older.map(|older| page.clone().with(&older)),
@@ -273,6 +277,24 @@ fn older(listing: &mut EventList, request: &EventsRequest) -> Option<EventsQuery
     Some(EventsQuery { span: request.span.until(last_us.saturating_add(1)), ..query })
 }
 
+/// The same for a page: restart loops come with their ends, so that it can say which go on.
+///
+/// # Errors
+/// When the history cannot be read.
+async fn ask_for_page(
+    scoped: &ScopedFleet,
+    host: Option<HostName>,
+    request: &EventsRequest,
+) -> Result<(EventList, Option<EventsQuery>), Refusal> {
+    let mut asked = request.clone();
+    if asked.query.kinds == [EventKind::RestartLoop] {
+        asked.query.kinds.push(EventKind::RestartLoopEnded);
+    }
+    let (listed, older) = ask(scoped, host, &asked, AskedFor::Page).await?;
+    let kinds = request.query.kinds.clone();
+    Ok((listed, older.map(|older| EventsQuery { kinds, ..older })))
+}
+
 /// Where a rule about such events is made.
 fn alert(scoped: &ScopedFleet, query: &EventsQuery, host: Option<&HostName>) -> Option<Url> {
     alert_link::link(scoped, alert_on::events(&query.kinds, &query.program, host), host)
@@ -285,7 +307,7 @@ pub async fn fleet_page(
     Query(query): Query<EventsQuery>,
 ) -> Result<Response, Refusal> {
     let request = EventsRequest::of(query)?;
-    let listed = ask(&scoped, None, &request, AskedFor::Page).await?;
+    let listed = ask_for_page(&scoped, None, &request).await?;
     let alert = alert(&scoped, &request.query, request.query.host.as_ref());
     page::render(&EventsPage {
         layout,
@@ -314,7 +336,7 @@ pub async fn host_page(
     let (commands, _) = scoped.commands(Some(&host), SHOWN_COMMANDS);
     let alert = alert(&scoped, &request.query, Some(&host));
     let about = host.clone();
-    let listed = ask(&scoped, Some(host), &request, AskedFor::Page).await?;
+    let listed = ask_for_page(&scoped, Some(host), &request).await?;
     let page = HostEventsPage {
         layout,
         head,

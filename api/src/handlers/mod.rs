@@ -62,6 +62,7 @@ pub mod sql;
 pub mod system;
 pub mod timeline;
 pub mod top;
+pub mod top_growth;
 pub mod top_json;
 pub mod users;
 pub mod visit;

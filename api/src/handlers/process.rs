@@ -65,9 +65,9 @@ impl Value for Started {
         if let Ok(started_at_us) = given.parse() {
             return Ok(Self(started_at_us));
         }
-        match TimeParam::read(given)? {
-            TimeParam::At(started_at_us) => Ok(Self(started_at_us)),
-            TimeParam::Now | TimeParam::Ago(_) => Err(EXPECTED_START.to_owned()),
+        match TimeParam::exact(given) {
+            Some(TimeParam::At(started_at_us)) => Ok(Self(started_at_us)),
+            _ => Err(EXPECTED_START.to_owned()),
         }
     }
 

@@ -104,7 +104,7 @@ impl SilencesPage {
             lines: lines.iter().map(|entry| SilenceLine::of(entry, now_us)).collect(),
             form,
             may_add: within.is_some(),
-            within: within.as_ref().map(crate::view::fleet::words).unwrap_or_default(),
+            within: within.as_ref().map(crate::view::host_filter::words).unwrap_or_default(),
             problem: None,
         })
     }

@@ -24,7 +24,7 @@ use crate::{
     url::{HostTab, Url},
     view::{
         View,
-        fleet::words,
+        host_filter::words,
         system,
         travel::{Links, TimeQuery, When},
     },

@@ -5,6 +5,7 @@ use std::time::Duration;
 use askama::Template;
 use axum::response::Response;
 use fleetps_ingestor::history::{self, CpuUse, Listing, MissingSegment, Resolution, Top, TopGroup, TopRow};
+use serde::{Deserialize, Serialize};
 
 use super::{
     alert_link,
@@ -13,10 +14,9 @@ use super::{
 };
 use crate::{
     csv, display,
-    extract::Query,
     history_service::AskedFor,
     live::now_us,
-    query::parameter::{BadParameter, Count},
+    query::parameter::{self, BadParameter, Count, is_default},
     refusal::Refusal,
     scoped_fleet::ScopedFleet,
     url::Url,
@@ -25,7 +25,7 @@ use crate::{
         span::{PageSpan, RangeLink},
         table::Table,
         time_field::SpanForm,
-        top::{self, GROUPS, MAX_LINES, TopQuery, TopTable},
+        top::{self, GROUPS, MAX_LINES, TopQuery, TopShow, TopTable},
         when::SpanQuery,
     },
 };
@@ -106,10 +106,25 @@ struct TopPage {
 }
 
 /// A place in the switch between groups.
-struct GroupLink {
-    label: &'static str,
-    href: Url,
-    current: bool,
+pub struct GroupLink {
+    /// What it is called.
+    pub label: &'static str,
+    /// Where it leads.
+    pub href: Url,
+    /// Whether it is the page's.
+    pub current: bool,
+}
+
+/// The query of the page.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct TopPageQuery {
+    /// The top.
+    #[serde(flatten)]
+    pub top: TopQuery,
+    /// What is shown of it.
+    #[serde(with = "parameter", skip_serializing_if = "is_default")]
+    pub show: TopShow,
 }
 
 impl TopPage {
@@ -143,6 +158,12 @@ impl TopPage {
         (self.is_cut && self.query != query).then(|| Url::top().with(&query))
     }
 
+    /// What grew in memory in the same time.
+    fn grown(&self) -> Url {
+        let top = TopQuery { limit: Count::default(), ..self.query.clone() };
+        Url::top().with(&TopPageQuery { top, show: TopShow::Growth })
+    }
+
     /// The same top of all hosts.
     fn of_all_hosts(&self) -> Url {
         Url::top().with(&TopQuery { host: None, ..self.query.clone() })
@@ -161,12 +182,8 @@ fn in_words(cpu: CpuUse) -> String {
     )
 }
 
-/// The page.
-pub async fn page(
-    layout: Layout,
-    scoped: ScopedFleet,
-    Query(query): Query<TopQuery>,
-) -> Result<Response, Refusal> {
+/// The page of who used most.
+pub async fn page(layout: Layout, scoped: ScopedFleet, query: TopQuery) -> Result<Response, Refusal> {
     let request = TopRequest::of(query)?;
     let answer = request.ask(&scoped, AskedFor::Page).await?;
     let table = TopTable { query: &request.query, span: request.span.span, sum: answer.sum };

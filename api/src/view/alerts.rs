@@ -191,7 +191,7 @@ pub fn rules_table(rules: &[RuleEntry], counts: impl Fn(&str) -> (usize, usize))
     let row = |rule: &RuleEntry| {
         let (open, raised) = counts(&rule.id);
         let is_on = if rule.is_on() { "" } else { "off" };
-        let hosts = rule.groups().map_or_else(|| "every host".to_owned(), super::fleet::words);
+        let hosts = rule.groups().map_or_else(|| "every host".to_owned(), super::host_filter::words);
         let by = rule.saved.as_ref().map_or("built in", |saved| saved.value.changed_by.as_str());
         let sentence = match &rule.rule {
             Ok(_) => rule.sentence().to_owned(),

@@ -1,6 +1,6 @@
 //! The fleet page: the totals, what needs a person, the busiest programs and processes, and the table of hosts.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -8,7 +8,7 @@ use super::{
     Arrangement, View,
     busiest::{self, MAX_NAME_CHARACTERS},
     facts::SortKey,
-    host_filter::{self, OfHosts},
+    host_filter::{self, OfHosts, words},
     query::{MAX_ROWS, ProcessQuery, filter_text},
     severity, sparkline,
     table::{Cell, Head, Link, Row, Table},
@@ -154,7 +154,8 @@ pub fn view(fleet: &FleetView, query: &FleetQuery, of_hosts: OfHosts<'_>, now_us
     let hosts = hosts_words(fleet.hosts.len());
     let (matching, problem) = match host_filter::matching(&fleet.hosts, &query.q.0, of_hosts, now_us) {
         Ok(matching) => (matching, String::new()),
-        Err(problem) => (Vec::new(), problem),
+        // As on a host's page: what was typed so far is not lost, and neither are the rows.
+        Err(problem) => (fleet.hosts.iter().map(Arc::as_ref).collect(), problem),
     };
     let matching_words = match (query.q.0.is_empty() || !problem.is_empty(), matching.len()) {
         (true, _) => String::new(),
@@ -249,11 +250,6 @@ fn hosts_table(hosts: Vec<&Summary>, query: &FleetQuery, of_hosts: OfHosts<'_>, 
     });
     let heads = HostColumn::ALL.map(|column| head(column, query)).into();
     Table { id: "hosts", heads, rows, more, ..Table::default() }
-}
-
-/// Groups as they are written and read: with a space between.
-pub fn words(groups: &BTreeSet<String>) -> String {
-    groups.iter().map(String::as_str).collect::<Vec<_>>().join(" ")
 }
 
 fn head(column: HostColumn, query: &FleetQuery) -> Head {

@@ -127,3 +127,8 @@ pub fn group_filter(group: &str) -> String {
     let is_plain = group.chars().all(|letter| letter.is_alphanumeric() || "=-_.".contains(letter));
     if is_plain { format!("group:{group}") } else { format!("group:{}", quoted(group)) }
 }
+
+/// Groups as they are written and read: with a space between.
+pub fn words(groups: &BTreeSet<String>) -> String {
+    groups.iter().map(String::as_str).collect::<Vec<_>>().join(" ")
+}

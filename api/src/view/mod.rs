@@ -7,7 +7,7 @@
 //! same for pages without a time; `chart` draws. `fleet` makes the table of hosts, each with a `sparkline`, above it `trouble`, which needs a person, and the `busiest` programs and processes; `host_filter` says which hosts match; `system`
 //! the facts of one host with its `mounts` and `interfaces`, `subject` the facts of one process and `process` the tables
 //! of its relatives; `silences` are silences and routes in words and in forms, `channels` the fields of their form and
-//! what became of notifications; `alert_on` are the rules that pages propose; `audit`, `alerts`, `commands`, `events`, `diff`,
+//! what became of notifications; `alert_on` are the rules that pages propose; `audit`, `alerts`, `commands`, `events`, `restart_loops`, `growth`, `diff`,
 //! `top` and `search` make the tables of their pages. `cells` has
 //! the cells that tables of processes share, `sums` the line above them.
 
@@ -26,6 +26,7 @@ pub mod events;
 mod facts;
 pub mod fleet;
 mod fold;
+pub mod growth;
 pub mod host_filter;
 mod interfaces;
 mod mounts;
@@ -34,6 +35,7 @@ pub mod patch;
 pub mod process;
 pub mod processes;
 pub mod query;
+pub mod restart_loops;
 pub mod search;
 mod severity;
 pub mod silences;

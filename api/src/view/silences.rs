@@ -211,7 +211,7 @@ impl SilenceLine {
             id: entry.id.clone(),
             state,
             about: matcher_words(&silence.matcher),
-            within: silence.within.as_ref().map(super::fleet::words).unwrap_or_default(),
+            within: silence.within.as_ref().map(super::host_filter::words).unwrap_or_default(),
             weekly,
             until_us,
             why: display::visible(&silence.why).into_owned(),

@@ -71,6 +71,34 @@ impl Value for TopGroup {
     }
 }
 
+/// What the page shows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum TopShow {
+    /// Who used most.
+    #[default]
+    Use,
+    /// What grew in memory.
+    Growth,
+}
+
+impl Value for TopShow {
+    fn read(given: &str) -> Result<Self, String> {
+        match given {
+            "use" => Ok(Self::Use),
+            "growth" => Ok(Self::Growth),
+            _ => Err("`use` or `growth`".to_owned()),
+        }
+    }
+
+    fn written(&self) -> String {
+        match self {
+            Self::Use => "use",
+            Self::Growth => "growth",
+        }
+        .to_owned()
+    }
+}
+
 /// The name of a value in URLs and in JSON.
 pub fn id<T: Copy + PartialEq>(value: T, known: &[(T, &'static str, &'static str)]) -> &'static str {
     known.iter().find(|(candidate, ..)| *candidate == value).map_or("", |(_, id, _)| id)

@@ -173,7 +173,9 @@ async fn no_page_of_another_origin_changes_anything_with_the_cookie_of_somebody_
         (scene.state().await, scene.audited().await.len(), scene.cookies().await);
     let port = scene.browser.address.rsplit(':').next().unwrap().to_owned();
     let named = |name: &str| cookies.iter().any(|cookie| cookie.starts_with(&format!("{name}-{port}=")));
-    assert!(cookies.len() == 2 && named("fleetps") && named("fleetps-browser"), "{cookies:?}");
+    // The third is the zone of the browser, which its script tells.
+    let zone = cookies.iter().filter(|cookie| cookie.starts_with("fleetps-zone=")).count();
+    assert!(cookies.len() == 2 + zone && named("fleetps") && named("fleetps-browser"), "{cookies:?}");
     let fields = scene.fields().await;
     let mut tried = 0;
     for route in table().into_iter().filter(|route| route.method == Method::POST) {

@@ -17,7 +17,7 @@ async fn a_search_leads_to_a_process_and_back_to_the_same_search() {
     find.send_keys("worker\u{e007}").await.unwrap();
     browser.until(TITLE, json!("Search")).await;
     browser.until("return location.pathname + location.search", json!("/search?q=worker")).await;
-    let moment = browser.client.find(Locator::Id("at")).await.unwrap();
+    let moment = browser.client.find(Locator::Id("search-at")).await.unwrap();
     moment.send_keys(&format!("{at}\u{e007}")).await.unwrap();
     browser.until("return document.querySelectorAll('#found tbody tr').length", json!(2)).await;
     let link = browser.client.find(Locator::Css("#found tbody tr:last-child td.name a")).await.unwrap();

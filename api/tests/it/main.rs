@@ -37,6 +37,7 @@ mod described;
 mod dispatch;
 #[cfg(unix)]
 mod files;
+mod fleet_page;
 mod flood;
 mod gate;
 mod groups;
@@ -75,6 +76,7 @@ mod prometheus_limits;
 mod prometheus_tools;
 mod readme;
 mod recovery;
+mod search_page;
 mod service;
 mod settings;
 mod shares;

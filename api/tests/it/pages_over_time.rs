@@ -64,6 +64,8 @@ async fn what_changed_is_told_between_the_snapshots_that_there_are() {
     let url = format!("/hosts/web-1/diff?from={}&to={}", past.at(1), past.at(10));
     let html = past.site.page(&url).await;
     assert_eq!(texts(&html, "#started td.name"), ["cron"]);
+    let ends = attributes(&html, "#ends input[type=text]", "name");
+    assert_eq!(ends, ["from", "to"]);
     assert_eq!(texts(&html, "#gone td.pid"), ["12"]);
     assert_eq!(texts(&html, "#resized td.change"), ["+18.0 M"]);
     assert_eq!(texts(&html, "#busy td.cputime"), ["9.00 s"]);
@@ -133,13 +135,36 @@ async fn the_top_has_shares_and_leads_to_what_it_consists_of() {
 }
 
 #[tokio::test]
+async fn growth_is_an_order_of_the_top_and_a_program_has_the_memory_of_all_its_processes() {
+    let past = PastSite::usual();
+    let span = format!("from={}&to={}", past.at(1), past.at(10));
+    let used = past.site.page(&format!("/top?{span}")).await;
+    let growth = attributes(&used, "#growth", "href").swap_remove(0);
+    assert!(growth.starts_with("/top?") && growth.contains("show=growth"), "{growth}");
+    let page = past.site.page(&growth).await;
+    let rows = texts(&page, "#grown td.name").into_iter().zip(texts(&page, "#grown td.change"));
+    let rows: Vec<(String, String)> = rows.collect();
+    assert!(rows.contains(&("cron".to_owned(), "+10.0 M".to_owned())), "it was started: {rows:?}");
+    assert!(rows.iter().any(|(name, _)| name == "worker"), "{rows:?}");
+    let before = texts(&page, "#grown td.before").len();
+    assert_eq!((before, texts(&page, "#compared").len()), (rows.len(), 1));
+    let link = attributes(&page, "#grown td.name a", "href").swap_remove(0);
+    assert!(link.starts_with("/search?q=name+%3D+") && link.contains("at="), "{link}");
+    let hosts = past.site.page(&format!("/top?show=growth&group=host&{span}")).await;
+    assert_eq!(texts(&hosts, "#grown td.name"), ["web-1"]);
+}
+
+#[tokio::test]
 async fn processes_are_found_on_all_hosts_now_or_then() {
     let past = PastSite::usual();
     past.site.tell("web-3", family());
-    let then = past.site.page(&format!("/search?q=nginx&at={}", past.at(5))).await;
+    let then = past.site.page(&format!("/search?q=name+%3D+nginx&at={}", past.at(5))).await;
     assert_eq!(texts(&then, "#found td.host"), ["web-1", "web-2"]);
     let host = &attributes(&then, "#found td.host a", "href")[0];
     assert!(host.starts_with("/hosts/web-1?at="), "{host}");
+    assert_eq!(texts(&then, "#total"), ["2 processes on 2 hosts"]);
+    let by_read = format!("/search?q=worker&sort=memory&at={}", past.at(5));
+    assert_eq!(texts(&past.site.page(&by_read).await, "#found td.pid")[0], "11", "the greatest first");
     let now = past.site.page("/search?q=name+%3D+nginx").await;
     assert_eq!(texts(&now, "#found td.host"), ["web-3"]);
     assert_eq!(attributes(&now, "#found td.host a", "href"), ["/hosts/web-3"]);

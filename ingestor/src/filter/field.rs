@@ -30,7 +30,7 @@ enum Source {
     Rate(usize),
     MemoryPercent,
     Age,
-    /// Of a host, at this place in [`HOST`](super::host::HOST).
+    /// Of a host, at this place in `host_field::HOST`.
     OfHost(usize),
 }
 

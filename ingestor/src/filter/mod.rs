@@ -14,6 +14,7 @@ mod expression;
 mod field;
 mod figure;
 mod host;
+mod host_field;
 mod in_sql;
 mod parse;
 mod pattern;
@@ -31,7 +32,8 @@ use fleetps_nats::{
     model::{ProcessRates, ProcessView},
     snapshot::Process,
 };
-pub use host::{HostFields, HostFilter, words as host_words};
+pub use host::{HostFields, HostFilter};
+pub use host_field::words as host_words;
 pub use in_sql::AskedPatterns;
 use parse::About;
 use pattern::Pattern;

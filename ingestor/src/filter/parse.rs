@@ -10,7 +10,7 @@ use super::{
     FilterError,
     expression::{Expression, Order},
     field::{Field, Kind, lower},
-    host,
+    host_field,
     pattern::Pattern,
 };
 
@@ -27,14 +27,14 @@ impl About<'_> {
     fn find(self, word: &str) -> Option<Field> {
         match self {
             Self::Processes => Field::find(word),
-            Self::Hosts(_) => host::find(word),
+            Self::Hosts(_) => host_field::find(word),
         }
     }
 
     fn words(self) -> String {
         match self {
             Self::Processes => Field::words(),
-            Self::Hosts(_) => host::words(),
+            Self::Hosts(_) => host_field::words(),
         }
     }
 
@@ -192,7 +192,7 @@ impl Reader<'_> {
         let sign_at = self.at;
         let sign = self.take_while(|character| SIGNS.contains(&character));
         self.skip_space();
-        let group = Expression::Same(host::GROUP, format!("{key}={}", self.value()?));
+        let group = Expression::Same(host_field::GROUP, format!("{key}={}", self.value()?));
         match sign.as_str() {
             "=" => Ok(group),
             "!=" => Ok(not(group)),

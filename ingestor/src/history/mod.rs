@@ -79,7 +79,7 @@ pub use moment::{NoSnapshot, PastSnapshot, SealedSnapshot, SnapshotLookup};
 pub use peaks::CpuPeak;
 pub(crate) use scope::ScopeTables;
 pub use scope::{Hosts, Scope};
-pub use search::{Found, FoundBy, FoundKey, FoundOrder, Omitted, Searched};
+pub use search::{Found, FoundBy, FoundKey, FoundOrder, MemoryRow, Omitted, Searched};
 pub use series::{
     Breakdown, BreakdownOf, Extent, HostMetrics, HostPoint, Layer, ProcessMetrics, ProcessPoint,
 };

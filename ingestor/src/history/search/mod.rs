@@ -1,5 +1,6 @@
 //! Processes on all hosts at a moment.
 
+mod memory;
 mod order;
 mod templates;
 
@@ -10,6 +11,7 @@ use fleetps_nats::{
     snapshot::Process,
 };
 
+pub use self::memory::MemoryRow;
 pub use self::order::{FoundBy, FoundKey, FoundOrder};
 use self::templates::{MomentsSql, ProcessesSql};
 use super::{
@@ -125,9 +127,8 @@ fn find(
         let listing = Listing { total: 0, items: Vec::new(), resolution };
         return Ok(Searched { listing, hosts: 0, omitted: Omitted::default() });
     };
-    let samples = Rows::SamplesAt("moments", Some((&first, &last)));
     let sql = render(&ProcessesSql {
-        process_sample: &reading.rows(samples, &segments),
+        process_sample: &samples_at(reading, &segments, (&first, &last)),
         process_history: &reading.relation("process_history", &segments),
         first: &first,
         last: &last,
@@ -143,6 +144,11 @@ fn find(
     let hosts = rows.first().map_or(0, |((_, hosts), _)| *hosts);
     let items = rows.into_iter().filter_map(|(_, found)| found).collect();
     Ok(Searched { listing: Listing { items, ..listing }, hosts, omitted: omitted(reading)? })
+}
+
+/// The samples of processes at `moments`, of which these are the first and the last.
+fn samples_at(reading: &Reading<'_>, segments: &[&SegmentIndex], ends: (&str, &str)) -> String {
+    reading.rows(Rows::SamplesAt("moments", Some(ends)), segments)
 }
 
 /// What the hosts in the table `moments` omitted.

@@ -1,0 +1,140 @@
+//! The table of restart loops: those that go on first, each with how often it was started and how long its lives are.
+
+use std::collections::HashMap;
+
+use fleetps_ingestor::history::{Event, EventKind};
+
+use super::{
+    cells,
+    table::{Cell, Head, Row, Table},
+    travel::host_at,
+};
+use crate::{
+    display,
+    url::{HostTab, Url},
+};
+
+/// A loop, from its events.
+struct RestartLoop<'a> {
+    /// The event that says most of it: its end, where that is known.
+    said: &'a Event,
+    /// Whether it goes on, as far as these events say.
+    goes_on: bool,
+    since_us: i64,
+}
+
+/// The table of the loops that `events`, the newest first, tell of; with the host of each where there are several. A loop that
+/// began before all of them and goes on is not among them.
+pub fn table(events: &[Event], with_host: bool) -> Table {
+    let heads = [
+        ("status", "State"),
+        ("name", "Process"),
+        ("host", "Host"),
+        ("unit", "Started by"),
+        ("count", "Starts"),
+        ("age", "Median life"),
+        ("when", "Since"),
+        ("until", "Last start"),
+    ];
+    let is_shown = |column: &str| with_host || column != "host";
+    let row = |(number, found): (usize, &RestartLoop<'_>)| {
+        let cells = cells_of(found).into_iter().filter(|cell| is_shown(cell.column)).collect();
+        Row { id: format!("l-{number}"), cells, ..Row::default() }
+    };
+    Table {
+        id: "loops",
+        heads: heads
+            .into_iter()
+            .filter(|(column, _)| is_shown(column))
+            .map(|(column, text)| Head { column, text, ..Head::default() })
+            .collect(),
+        rows: loops(events).iter().enumerate().map(row).collect(),
+        ..Table::default()
+    }
+}
+
+/// One for each loop: its end and its beginning are one.
+fn loops(events: &[Event]) -> Vec<RestartLoop<'_>> {
+    let mut found: Vec<RestartLoop<'_>> = Vec::new();
+    // By the time since which it loops, where its end is known already.
+    let mut ended: HashMap<(&str, Option<&str>, Option<&str>), i64> = HashMap::new();
+    for event in events {
+        let key = (event.host.as_str(), event.name(), event.supervisor.as_deref());
+        let since_us = event.since_us.unwrap_or(event.at_us);
+        match event.kind {
+            EventKind::RestartLoopEnded => {
+                ended.insert(key, since_us);
+                found.push(RestartLoop { said: event, goes_on: false, since_us });
+            }
+            // The end of a loop comes after its beginning, which is not before what the end says.
+            EventKind::RestartLoop if ended.get(&key).is_some_and(|ended_us| *ended_us <= event.at_us) => {
+                ended.remove(&key);
+            }
+            EventKind::RestartLoop => found.push(RestartLoop { said: event, goes_on: true, since_us }),
+            _ => {}
+        }
+    }
+    found.sort_by_key(|found| std::cmp::Reverse((found.goes_on, found.since_us)));
+    found
+}
+
+fn cells_of(found: &RestartLoop<'_>) -> [Cell; 8] {
+    let (event, host) = (found.said, found.said.host.as_str());
+    let (word, shade) = if found.goes_on { ("looping", "down") } else { ("ended", "") };
+    let name = cells::name("name", event.name());
+    let name = match event.identity() {
+        Some(process) => name.linked(Url::of_process(&process)),
+        None => name,
+    };
+    let starts =
+        event.lives.map_or_else(|| display::MISSING.to_owned(), |lives| display::count(lives.into()));
+    // What a loop that goes on was started meanwhile is counted when it ends.
+    let starts = if found.goes_on { format!("{starts} +") } else { starts };
+    let life =
+        event.length_ms.map_or_else(|| display::MISSING.to_owned(), |ms| display::duration(ms / 1_000));
+    let until = match found.goes_on {
+        true => Cell::new("until", ""),
+        false => Cell::moment("until", event.at_us).linked(host_at(host, event.at_us)),
+    };
+    [
+        Cell::new("status", word).shaded(shade),
+        name,
+        Cell::new("host", host).linked(Url::host(host, HostTab::Processes)),
+        cells::name("unit", event.supervisor.as_deref()),
+        Cell::new("count", starts),
+        Cell::new("age", life),
+        Cell::moment("when", found.since_us).linked(host_at(host, found.since_us)),
+        until,
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(kind: &str, host: &str, at_us: i64, since_us: i64) -> Event {
+        let text = format!(
+            r#"{{"place":{{"epoch_s":7,"sequence":0,"number":0}},"at_us":{at_us},"decided_at_us":5,"kind":"{kind}",
+            "host":"{host}","since_us":{since_us},"lives":53,"length_ms":7000,"supervisor":"app.service"}}"#
+        );
+        serde_json::from_str(&text).unwrap()
+    }
+
+    #[test]
+    fn a_loop_is_one_row_and_those_that_go_on_come_first() {
+        let events = [
+            event("restart_loop_ended", "web-1", 900, 400),
+            event("restart_loop", "web-2", 700, 650),
+            event("restart_loop", "web-1", 500, 400),
+            event("restart_loop_ended", "web-1", 300, 100),
+            event("restart_loop", "web-1", 200, 100),
+        ];
+        let table = table(&events, true);
+        let cells = |row: &Row| row.cells.iter().map(|cell| cell.text.clone()).collect::<Vec<_>>();
+        let shown: Vec<Vec<String>> = table.rows.iter().map(cells).collect();
+        let states: Vec<(&str, &str)> = shown.iter().map(|row| (row[0].as_str(), row[2].as_str())).collect();
+        assert_eq!(states, [("looping", "web-2"), ("ended", "web-1"), ("ended", "web-1")]);
+        assert_eq!(shown[0][3..6], ["app.service", "53 +", "7 s"]);
+        assert_eq!(shown[1][4], "53");
+    }
+}
